@@ -1,0 +1,52 @@
+//! Plain data: who may come in, and where they land. No IO, no other module of ours.
+//!
+//! A [`Tenant`] is a customer of the vendor, a [`User`] a login of a tenant, a [`Mount`] an entry of the user's tree
+//! together with the place in the tenant's bucket that it shows. Everything here was validated by `config`; names are
+//! types, so that a tenant's name can't be taken for a user's.
+
+mod name;
+mod permission;
+
+pub use name::{InvalidName, TenantName, UserName};
+pub use permission::{Permission, Permissions, UnknownPermission};
+
+/// A customer of the vendor: one bucket, and the limits that hold for all of its users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Unique in the server.
+    pub name: TenantName,
+    /// A disabled tenant's users can't log in; they look like unknown users.
+    pub enabled: bool,
+    /// The largest file that may be uploaded, in bytes. It gives the plan of part sizes.
+    pub max_object_bytes: u64,
+}
+
+/// A login of a tenant. Names are unique in the server, whatever the tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The SSH user name.
+    pub name: UserName,
+    /// The tenant it belongs to.
+    pub tenant: TenantName,
+    /// A disabled user looks like an unknown one.
+    pub enabled: bool,
+    /// A PHC string of argon2id, or `None` where passwords are not accepted.
+    pub password_hash: Option<String>,
+    /// Public keys in the `authorized_keys` format, already known to parse.
+    pub public_keys: Vec<String>,
+    /// The directory in which a session starts: absolute and normal, `/` unless configured.
+    pub landing: String,
+    /// The user's tree. Entries are unique; the longest that matches a path wins.
+    pub mounts: Vec<Mount>,
+}
+
+/// An entry of a user's tree, and the prefix of the tenant's bucket that it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Absolute and normal path of the entry, such as `/` or `/outbox`.
+    pub entry: String,
+    /// The whole prefix in the bucket: ends in `/`, or is empty for a whole bucket.
+    pub prefix: String,
+    /// What the user may do below the entry.
+    pub permissions: Permissions,
+}

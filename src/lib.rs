@@ -1,0 +1,15 @@
+//! Wharfinger: a managed, multi-tenant SFTP server whose storage is Amazon S3.
+//!
+//! The way of the bytes, which is also the order to read the code in:
+//!
+//! ```text
+//! socket → ssh (russh) → session → sftp::Request → dispatch → vfs → store → aws_sdk_s3 → S3
+//! socket ← ssh (russh) ← session ← sftp::Reply   ← status  ← vfs::Error ← store::Error ← SdkError
+//! ```
+//!
+//! `sftp`, `store` and `account` know nothing of the rest. `vfs` joins accounts and storage into the tree that a user
+//! sees; `session` speaks SFTP over it; `ssh` is the edge that knows russh, `cloud` the one that knows credentials.
+//! `app` puts it all together. `tests/integration/layering.rs` keeps it so.
+
+pub mod account;
+pub mod store;

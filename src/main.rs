@@ -1,0 +1,3 @@
+//! The `wharfinger` command.
+
+fn main() {}

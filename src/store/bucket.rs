@@ -1,0 +1,242 @@
+//! The seam below which S3 lies: one bucket, as few verbs as the file server needs.
+//!
+//! Implementations: `s3.rs` (the SDK), `memory.rs` (tests), and a fault-injecting one later. They retry what is safe to
+//! retry; a caller never retries a verb.
+
+use super::{Key, Prefix, Result};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use std::{collections::BTreeMap, fmt, ops::Range};
+
+/// One bucket, reached with the credentials of one mount. Object-safe: `Arc<dyn Bucket>`.
+///
+/// Every method is one S3 request, so that counts of calls are counts of requests.
+#[async_trait]
+pub trait Bucket: Send + Sync + fmt::Debug {
+    /// `HeadObject`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](super::Error::NotFound) for 404, [`Error::Forbidden`](super::Error::Forbidden) for 403.
+    async fn head(&self, key: &Key) -> Result<Object>;
+
+    /// `GetObject` of `range` (in bytes, end exclusive; S3 cuts it at the object's end), pinned to `pin`
+    /// by `If-Match`. Answers when the headers are there; the body streams.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`](super::Error::Conflict) when the object is no longer the pinned one,
+    /// [`Error::RangeNotSatisfiable`](super::Error::RangeNotSatisfiable) for a range behind the end, so for
+    /// every range of an empty object.
+    async fn read(&self, key: &Key, range: Range<u64>, pin: Option<&Pin>) -> Result<Read>;
+
+    /// `PutObject`.
+    async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored>;
+
+    /// `CreateMultipartUpload`. Metadata, type and checksum kind are fixed here.
+    async fn create_upload(&self, key: &Key, object: &NewObject) -> Result<UploadId>;
+
+    /// `UploadPart`. Parts are numbered from 1 without gaps; all but the last have at least 5 MiB.
+    async fn upload_part(&self, key: &Key, upload: &UploadId, number: u32, payload: Payload) -> Result<Part>;
+
+    /// `CompleteMultipartUpload`; `parts` in the order of their numbers. `object` is what `create_upload` was given, so
+    /// that a lost answer can be told from a lost upload by its token.
+    async fn complete_upload(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        parts: &[Part],
+        object: &NewObject,
+        condition: Condition,
+    ) -> Result<Stored>;
+
+    /// `AbortMultipartUpload`. An upload that is gone already is no error.
+    async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()>;
+
+    /// `CopyObject` within the bucket, of at most 5 GiB, if the source still is `pin`. Metadata, type and tags are kept.
+    async fn copy(&self, source: &Key, pin: &Pin, target: &Key, condition: Condition) -> Result<Stored>;
+
+    /// `DeleteObject`, with `If-Match` where `pin` is given. What is not there is no error, as in S3.
+    async fn remove(&self, key: &Key, pin: Option<&Pin>) -> Result<()>;
+
+    /// One page of `ListObjectsV2`, of at most `max_keys` (≤ 1,000) names.
+    async fn list(&self, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Result<Page>;
+}
+
+/// What a listing covers.
+#[derive(Clone, Copy, Debug)]
+pub enum ListScope<'a> {
+    /// The entries of a directory: `delimiter=/` below the prefix.
+    Directory(&'a Prefix),
+    /// Every key below the prefix, at any depth.
+    Below(&'a Prefix),
+    /// Every key that begins with this key: itself first, if it exists, then its neighbours.
+    StartingWith(&'a Key),
+}
+
+impl ListScope<'_> {
+    /// The `prefix` parameter.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        match self {
+            Self::Directory(prefix) | Self::Below(prefix) => prefix.as_str(),
+            Self::StartingWith(key) => key.as_str(),
+        }
+    }
+}
+
+/// Where the next page of a listing begins; opaque.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageToken(pub String);
+
+/// One page of a listing. Names are raw: `Prefix::adopt` makes keys of them.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Objects, in the order of their UTF-8 bytes.
+    pub objects: Vec<Listed>,
+    /// Common prefixes (`dir/sub/`), in the order of their UTF-8 bytes; empty but for [`ListScope::Directory`].
+    pub directories: Vec<String>,
+    /// The next page, if there is one.
+    pub next: Option<PageToken>,
+}
+
+/// An object as a listing shows it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The whole key, as S3 has it.
+    pub raw_key: String,
+    /// In bytes.
+    pub size: u64,
+    /// Its ETag.
+    pub etag: ETag,
+    /// Last modification, in seconds since 1970.
+    pub modified: i64,
+}
+
+/// An entity tag, with its quotes, as S3 wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ETag(pub String);
+
+/// A version of an object in a versioned bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VersionId(pub String);
+
+/// The one version of an object that an operation means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// Sent as `If-Match`.
+    pub etag: ETag,
+    /// Where the bucket keeps versions, the one to go on with when the object is overwritten.
+    pub version: Option<VersionId>,
+}
+
+/// What HEAD and GET say of an object.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The whole object's size in bytes, also where only a range was read.
+    pub size: u64,
+    /// Its tag and version.
+    pub pin: Pin,
+    /// `Last-Modified`, in seconds since 1970.
+    pub modified: i64,
+    /// User metadata (`x-amz-meta-…`) without the prefix, keys in lower case.
+    pub metadata: BTreeMap<String, String>,
+    /// It lies in an archive and can't be read before it is restored.
+    pub archived: bool,
+}
+
+/// The stream of an object's bytes.
+pub type Body = BoxStream<'static, Result<Bytes>>;
+
+/// The answer to a GET.
+pub struct Read {
+    /// The object that the bytes belong to.
+    pub object: Object,
+    /// The bytes that will come: the asked-for range, cut at the object's end.
+    pub range: Range<u64>,
+    /// The bytes. A body that ends early yields an error, never just an end.
+    pub body: Body,
+}
+
+impl fmt::Debug for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Read").field("object", &self.object).field("range", &self.range).finish_non_exhaustive()
+    }
+}
+
+/// Bytes to be sent, in pieces that need not be joined, with their CRC64NVME.
+///
+/// Cloning is cheap (reference counts), so that a request can be sent again.
+#[derive(Clone, Debug, Default)]
+pub struct Payload {
+    /// The bytes, in order.
+    pub pieces: Vec<Bytes>,
+    /// CRC-64/NVME over all pieces.
+    pub crc64: u64,
+}
+
+impl Payload {
+    /// The sum of the pieces' lengths, in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.len() as u64).sum()
+    }
+
+    /// Whether there is no byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pieces.iter().all(Bytes::is_empty)
+    }
+}
+
+/// What a new object is born with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewObject {
+    /// User metadata (`x-amz-meta-…`) without the prefix. `mtime` (seconds, as rclone and s3fs write it), `mode`
+    /// (decimal, as s3fs writes it) and `wharfinger-upload`, a random token that tells our own success from another's
+    /// when an answer is lost.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl NewObject {
+    /// The metadata key of the token that marks an upload as ours.
+    pub const TOKEN: &'static str = "wharfinger-upload";
+
+    /// The token, if one was set.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.metadata.get(Self::TOKEN).map(String::as_str)
+    }
+}
+
+/// What must hold for a write to happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Replace what is there.
+    Always,
+    /// `If-None-Match: *`: only where nothing is.
+    Absent,
+}
+
+/// An open multipart upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadId(pub String);
+
+/// A part that S3 has stored.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// From 1, without gaps.
+    pub number: u32,
+    /// What `CompleteMultipartUpload` must name.
+    pub etag: ETag,
+    /// In bytes.
+    pub size: u64,
+    /// CRC-64/NVME of the part; combined over all parts it is the object's.
+    pub crc64: u64,
+}
+
+/// What S3 says after it stored an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The new object's tag and version.
+    pub pin: Pin,
+}

@@ -1,0 +1,84 @@
+//! Why a storage operation failed, in storage's words. `vfs` turns it into what a user may know.
+
+use std::time::Duration;
+
+/// Why a storage operation failed.
+///
+/// Messages are for the operator's log. They may name request ids, never credentials; what a client is told is
+/// decided in `session/status.rs`.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No object of that name (404), or no such upload.
+    #[error("no such object")]
+    NotFound,
+    /// 403. Under a scoped policy a HEAD of a missing key says this too: only a listing decides.
+    #[error("S3 denied access ({request})")]
+    Forbidden {
+        /// S3's code and request id.
+        request: String,
+    },
+    /// 412 or 409: the object is not, or no longer, the one that was meant.
+    #[error("the object changed or exists already ({request})")]
+    Conflict {
+        /// S3's code and request id.
+        request: String,
+    },
+    /// 416. An empty object says so to every range.
+    #[error("the range lies behind the end of an object of {size:?} bytes")]
+    RangeNotSatisfiable {
+        /// The object's size in bytes, where S3 said it.
+        size: Option<u64>,
+    },
+    /// The object is archived (Glacier) and must be restored before it can be read.
+    #[error("the object is archived and must be restored first")]
+    Archived,
+    /// 503 SlowDown or an equivalent, after retries.
+    #[error("S3 asks to slow down ({request})")]
+    Throttled {
+        /// S3's code and request id.
+        request: String,
+    },
+    /// No answer in time, or the connection broke, after retries.
+    #[error("no answer from S3: {0}")]
+    Unreachable(String),
+    /// No credentials could be had for the mount.
+    #[error("no credentials: {0}")]
+    Credentials(String),
+    /// Anything else that S3 said.
+    #[error("S3 refused: {code}: {message} ({request})")]
+    Refused {
+        /// S3's error code, such as `InvalidPart`.
+        code: String,
+        /// S3's sentence.
+        message: String,
+        /// S3's request id.
+        request: String,
+    },
+    /// The answer made no sense, such as a body shorter than its length.
+    #[error("S3's answer was not as it should be: {0}")]
+    Broken(String),
+    /// Upload memory was not free before the deadline.
+    #[error("no upload memory was free within {0:?}")]
+    Busy(Duration),
+    /// A write to bytes that are already on their way to S3.
+    #[error("bytes before offset {shipped} are already stored and can't be written again")]
+    AlreadyShipped {
+        /// The first offset that can still be written.
+        shipped: u64,
+    },
+    /// A write so far behind the end that the hole would be larger than the limit.
+    #[error("a hole of more than {limit} bytes")]
+    HoleTooLarge {
+        /// The largest hole, in bytes.
+        limit: u64,
+    },
+    /// The file is larger than the tenant allows.
+    #[error("larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// `max_object_bytes`.
+        limit: u64,
+    },
+    /// An earlier write failed, so nothing of this upload will be published.
+    #[error("an earlier write of this upload failed: {0}")]
+    Poisoned(String),
+}

@@ -1,0 +1,181 @@
+//! The names of objects. A [`Key`] can't be made but from a [`Prefix`], and stays below it.
+//!
+//! There are two makers: [`Prefix::key`] for names that a user gave (strict), and [`Prefix::adopt`] for names that came
+//! from a listing, which others may have written and which may hold anything.
+
+use std::fmt;
+
+/// S3's limit on a key, in bytes of UTF-8 ("Naming Amazon S3 objects").
+pub const MAX_KEY_BYTES: usize = 1024;
+
+/// A prefix that can't be used, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPrefix {
+    /// `acme` would also match `acme-archive/`.
+    #[error("prefix `{0}` doesn't end in `/`: without it, it would match its neighbours too")]
+    NoSlash(String),
+    /// It begins with `/`, or holds an empty, `.` or `..` segment, or a control character.
+    #[error("prefix `{0}` has a leading `/`, an empty, `.` or `..` segment, or a control character")]
+    NotNormal(String),
+    /// It leaves no room for names.
+    #[error("prefix is longer than {} bytes", MAX_KEY_BYTES / 2)]
+    TooLong,
+}
+
+/// A name below a prefix that can't be used, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    /// An empty name, or an empty, `.` or `..` segment, or a control character.
+    #[error("the name has an empty, `.` or `..` segment, or a control character")]
+    NotNormal,
+    /// Prefix and name together are longer than S3 allows.
+    #[error("the name is longer than {MAX_KEY_BYTES} bytes with its prefix")]
+    TooLong,
+}
+
+/// A place in a bucket that keys lie below: it ends in `/`, or is explicitly empty, which is a whole bucket.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// Reads a configured prefix, such as `tenants/acme/` or the empty string for a whole bucket.
+    ///
+    /// # Errors
+    /// When it doesn't end in `/`, isn't normal, or is longer than half a key.
+    pub fn parse(raw: &str) -> Result<Self, InvalidPrefix> {
+        if raw.is_empty() {
+            return Ok(Self(String::new()));
+        }
+        let Some(body) = raw.strip_suffix('/') else {
+            return Err(InvalidPrefix::NoSlash(raw.to_owned()));
+        };
+        if !is_normal(body) {
+            return Err(InvalidPrefix::NotNormal(raw.to_owned()));
+        }
+        if raw.len() > MAX_KEY_BYTES / 2 {
+            return Err(InvalidPrefix::TooLong);
+        }
+        Ok(Self(raw.to_owned()))
+    }
+
+    /// The key of `name`, a relative path of normal segments (`a.txt`, `in/a.txt`) below this prefix.
+    ///
+    /// # Errors
+    /// When `name` is empty or not normal, or too long.
+    pub fn key(&self, name: &str) -> Result<Key, InvalidKey> {
+        if !is_normal(name) {
+            return Err(InvalidKey::NotNormal);
+        }
+        let raw = format!("{}{name}", self.0);
+        if raw.len() >= MAX_KEY_BYTES {
+            // One byte less than S3 takes, so that a directory of this name has room for its `/`.
+            return Err(InvalidKey::TooLong);
+        }
+        Ok(Key(raw))
+    }
+
+    /// The key of an object that a listing of this prefix returned; `None` when it doesn't lie below the prefix.
+    #[must_use]
+    pub fn adopt(&self, raw: &str) -> Option<Key> {
+        (raw.starts_with(&self.0) && raw.len() > self.0.len()).then(|| Key(raw.to_owned()))
+    }
+
+    /// The zero-byte object that marks this directory; `None` for a whole bucket, which needs no mark.
+    #[must_use]
+    pub fn marker(&self) -> Option<Key> {
+        (!self.0.is_empty()).then(|| Key(self.0.clone()))
+    }
+
+    /// Whether everything below `other` lies below this prefix.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        other.0.starts_with(&self.0)
+    }
+
+    /// The prefix as S3 knows it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// The name of one object, known to lie below the prefix that made it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(String);
+
+impl Key {
+    /// The place below a directory of this name: `a/b` becomes `a/b/`.
+    #[must_use]
+    pub fn as_directory(&self) -> Prefix {
+        if self.0.ends_with('/') { Prefix(self.0.clone()) } else { Prefix(format!("{}/", self.0)) }
+    }
+
+    /// The key as S3 knows it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Segments that are neither empty nor `.` nor `..`, and no control characters.
+fn is_normal(name: &str) -> bool {
+    name.split('/').all(|segment| !matches!(segment, "" | "." | "..")) && !name.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_prefix_ends_in_a_slash_or_is_empty() {
+        assert!(Prefix::parse("").is_ok());
+        assert!(Prefix::parse("bob/").is_ok());
+        assert_eq!(Prefix::parse("bob"), Err(InvalidPrefix::NoSlash("bob".into())));
+        for bad in ["/", "/bob/", "a//b/", "a/../b/", "./", "a\n/"] {
+            assert_eq!(Prefix::parse(bad), Err(InvalidPrefix::NotNormal(bad.into())), "{bad:?}");
+        }
+        assert_eq!(Prefix::parse(&format!("{}/", "p".repeat(512))), Err(InvalidPrefix::TooLong));
+    }
+
+    #[test]
+    fn names_that_are_not_normal_make_no_key() {
+        let bob = Prefix::parse("bob/").unwrap();
+        for bad in ["", "/", "/a", "a/", "..", "../bobby/x", "a/../../x", "a//b", ".", "a/./b", "a\0b", "a\nb"] {
+            assert_eq!(bob.key(bad), Err(InvalidKey::NotNormal), "{bad:?}");
+        }
+        assert_eq!(bob.key(&"x".repeat(1020)), Err(InvalidKey::TooLong));
+        assert_eq!(bob.key(r"..\x%2e%2e").unwrap().as_str(), r"bob/..\x%2e%2e");
+    }
+
+    #[test]
+    fn a_listing_can_bring_in_only_what_lies_below() {
+        let bob = Prefix::parse("bob/").unwrap();
+        assert_eq!(bob.adopt("bobby/x"), None);
+        assert_eq!(bob.adopt("bob/"), None);
+        assert_eq!(bob.adopt("bob//odd/../x").unwrap().as_str(), "bob//odd/../x");
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_lies_below_its_prefix(name in ".*") {
+            let bob = Prefix::parse("bob/").unwrap();
+            if let Ok(key) = bob.key(&name) {
+                prop_assert!(key.as_str().starts_with("bob/"));
+                prop_assert!(!key.as_str().split('/').any(|segment| segment == ".." || segment.is_empty()));
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Objects as files. A [`Bucket`] is S3 or stands in for it; everything clever lies above it and is tested without a
+//! network: uploads in parts ([`Upload`]), pinned and prefetched reads ([`Reader`]), streamed listings ([`Listing`]),
+//! stat and rename.
+//!
+//! Invariant: no function here takes a raw string for a name. A [`Key`] or [`Prefix`] is made from a mount's prefix
+//! alone (see `key.rs`), which is the first of the two jails.
+
+mod bucket;
+mod error;
+mod key;
+
+pub use bucket::{
+    Body, Bucket, Condition, ETag, ListScope, Listed, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read,
+    Stored, UploadId, VersionId,
+};
+pub use error::Error;
+pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
+
+/// What storage operations answer.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
