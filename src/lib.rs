@@ -12,4 +12,5 @@
 //! `app` puts it all together. `tests/integration/layering.rs` keeps it so.
 
 pub mod account;
+pub mod events;
 pub mod store;

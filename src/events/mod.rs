@@ -1,0 +1,221 @@
+//! What happens, said once. Every part that notices something at the edge records an [`Event`]; here it becomes exactly
+//! one line of the log, with the same field names everywhere.
+//!
+//! Not here: the ledger and notifications, which will take the same events from a bounded channel.
+
+mod log;
+
+use crate::account::{TenantName, UserName};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Where events go. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Events(());
+
+impl Events {
+    /// Events that go to the log.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(())
+    }
+
+    /// Records `event`. Never waits, never fails.
+    pub fn record(&self, event: &Event) {
+        log::write(event);
+    }
+}
+
+/// Whose session it is. Shared by all events of the session.
+#[derive(Clone, Debug)]
+pub struct Who {
+    /// The connection's id and, behind a `-`, the number of the channel: `5f0c9a1be2d34c77-1`.
+    pub session: Arc<str>,
+    /// The tenant that the user belongs to.
+    pub tenant: TenantName,
+    /// The user that logged in.
+    pub user: UserName,
+    /// The client's address.
+    pub source: SocketAddr,
+}
+
+/// One thing that happened. Durations are wall time; sizes are bytes of file content.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A connection was closed before anything was read from it, such as beyond a limit.
+    ConnectionRefused {
+        /// The client's address.
+        source: IpAddr,
+        /// Why, as a sentence without a full stop.
+        reason: String,
+    },
+    /// A user logged in.
+    LoginAccepted {
+        /// The connection's id.
+        connection: Arc<str>,
+        /// The tenant that the user belongs to.
+        tenant: TenantName,
+        /// The user.
+        user: UserName,
+        /// The client's address.
+        source: SocketAddr,
+        /// `password` or `publickey`.
+        method: &'static str,
+    },
+    /// A login was refused. The client isn't told why.
+    LoginRefused {
+        /// The connection's id.
+        connection: Arc<str>,
+        /// The name that was tried, as the client sent it.
+        user: String,
+        /// The client's address.
+        source: SocketAddr,
+        /// `password` or `publickey`.
+        method: &'static str,
+        /// Why, for the operator.
+        reason: &'static str,
+    },
+    /// A connection ended before or after login, for a reason worth knowing.
+    ConnectionEnded {
+        /// The connection's id.
+        connection: Arc<str>,
+        /// The client's address.
+        source: SocketAddr,
+        /// Why.
+        reason: String,
+    },
+    /// Something beside SFTP was asked for: a shell, a forwarding, another subsystem.
+    ServiceRefused {
+        /// The connection's id.
+        connection: Arc<str>,
+        /// The client's address.
+        source: SocketAddr,
+        /// What was asked for.
+        service: String,
+    },
+    /// An SFTP session began.
+    SessionStarted(Who),
+    /// An SFTP session ended.
+    SessionEnded {
+        /// Whose.
+        who: Who,
+        /// How long it lasted.
+        duration: Duration,
+        /// Protocol bytes from the client.
+        received_bytes: u64,
+        /// Protocol bytes to the client.
+        sent_bytes: u64,
+        /// Why, where it wasn't the client's orderly end.
+        reason: Option<String>,
+    },
+    /// A file was opened.
+    FileOpened {
+        /// Whose.
+        who: Who,
+        /// The client's path.
+        path: String,
+        /// Which way the bytes go.
+        transfer: Transfer,
+    },
+    /// An open file was closed, or given up.
+    FileClosed {
+        /// Whose.
+        who: Who,
+        /// The client's path.
+        path: String,
+        /// Which way the bytes went.
+        transfer: Transfer,
+        /// Bytes of content sent to the client, or taken from it.
+        bytes: u64,
+        /// From OPEN to the end.
+        duration: Duration,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// The tree was changed, or a change failed.
+    Changed {
+        /// Whose.
+        who: Who,
+        /// What was asked for.
+        change: Change,
+        /// The client's path.
+        path: String,
+        /// The other path of a rename.
+        target: Option<String>,
+        /// How long it took.
+        duration: Duration,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// Another request was refused or failed: an OPEN, a STAT, a listing.
+    RequestFailed {
+        /// Whose.
+        who: Who,
+        /// The SFTP request.
+        request: &'static str,
+        /// The client's path.
+        path: String,
+        /// Why, for the operator.
+        error: String,
+    },
+}
+
+/// The way of a file's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// To the client.
+    Download,
+    /// From the client.
+    Upload,
+}
+
+impl fmt::Display for Transfer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Download => "download",
+            Self::Upload => "upload",
+        })
+    }
+}
+
+/// A change to the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// REMOVE of a file.
+    Remove,
+    /// RENAME.
+    Rename,
+    /// MKDIR.
+    Mkdir,
+    /// RMDIR.
+    Rmdir,
+    /// SETSTAT.
+    SetAttributes,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Remove => "remove",
+            Self::Rename => "rename",
+            Self::Mkdir => "mkdir",
+            Self::Rmdir => "rmdir",
+            Self::SetAttributes => "set attributes",
+        })
+    }
+}
+
+/// What became of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// The client went away before it was done; nothing was published.
+    Abandoned,
+    /// It failed; the text is for the operator and holds S3's request id where there is one.
+    Failed(String),
+}
