@@ -13,4 +13,5 @@
 
 pub mod account;
 pub mod events;
+pub mod sftp;
 pub mod store;

@@ -1,0 +1,92 @@
+//! File attributes of version 3 (draft, section 5): flags, and the fields that the flags announce.
+//!
+//! Extended pairs are skipped: version 3 defines none, and no client sends any.
+
+use super::wire::{Malformed, Reader, Sink};
+
+const SIZE: u32 = 0x01;
+const OWNER: u32 = 0x02;
+const PERMISSIONS: u32 = 0x04;
+const TIMES: u32 = 0x08;
+const EXTENDED: u32 = 0x8000_0000;
+
+/// What is told, or asked, of a file's attributes. A field that is `None` isn't on the wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attrs {
+    /// In bytes.
+    pub size: Option<u64>,
+    /// Who owns the file.
+    pub owner: Option<Owner>,
+    /// POSIX's `st_mode`: permission bits and, from most peers, the type bits.
+    pub permissions: Option<u32>,
+    /// When the file was last used.
+    pub times: Option<Times>,
+}
+
+/// The numbers of a file's owner and group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The user's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+}
+
+/// When a file was last read and written, in seconds since 1970 in UTC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times {
+    /// The last read.
+    pub accessed: u32,
+    /// The last write.
+    pub modified: u32,
+}
+
+impl Attrs {
+    pub(super) fn decode(reader: &mut Reader) -> Result<Self, Malformed> {
+        let flags = reader.u32()?;
+        let has = |flag| flags & flag != 0;
+        let attrs = Self {
+            size: has(SIZE).then(|| reader.u64()).transpose()?,
+            owner: has(OWNER).then(|| Ok(Owner { uid: reader.u32()?, gid: reader.u32()? })).transpose()?,
+            permissions: has(PERMISSIONS).then(|| reader.u32()).transpose()?,
+            times: has(TIMES).then(|| Ok(Times { accessed: reader.u32()?, modified: reader.u32()? })).transpose()?,
+        };
+        if has(EXTENDED) {
+            skip_extended(reader)?;
+        }
+        Ok(attrs)
+    }
+
+    pub(super) fn encode(&self, out: &mut dyn Sink) {
+        let flag = |present, flag| if present { flag } else { 0 };
+        out.u32(
+            flag(self.size.is_some(), SIZE)
+                | flag(self.owner.is_some(), OWNER)
+                | flag(self.permissions.is_some(), PERMISSIONS)
+                | flag(self.times.is_some(), TIMES),
+        );
+        if let Some(size) = self.size {
+            out.u64(size);
+        }
+        if let Some(Owner { uid, gid }) = self.owner {
+            out.u32(uid);
+            out.u32(gid);
+        }
+        if let Some(permissions) = self.permissions {
+            out.u32(permissions);
+        }
+        if let Some(Times { accessed, modified }) = self.times {
+            out.u32(accessed);
+            out.u32(modified);
+        }
+    }
+}
+
+/// Each pair takes at least eight bytes of the frame, so the count that a peer claims bounds no loop: the frame does.
+fn skip_extended(reader: &mut Reader) -> Result<(), Malformed> {
+    for _ in 0..reader.u32()? {
+        reader.string()?;
+        reader.string()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! OpenSSH's extensions (its file `PROTOCOL`, section 4): what VERSION announces, and the EXTENDED requests.
+
+use std::borrow::Cow;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    Attrs,
+    wire::{Malformed, Reader, Sink},
+};
+
+const POSIX_RENAME: &str = "posix-rename@openssh.com";
+const LIMITS: &str = "limits@openssh.com";
+const LSETSTAT: &str = "lsetstat@openssh.com";
+const EXPAND_PATH: &str = "expand-path@openssh.com";
+const HOME_DIRECTORY: &str = "home-directory";
+
+/// An extension as VERSION announces it: a name, and what the extension calls its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extension {
+    /// Such as `limits@openssh.com`.
+    pub name: Cow<'static, str>,
+    /// The extension's own text, such as `1`.
+    pub version: Cow<'static, str>,
+}
+
+impl Extension {
+    /// RENAME that replaces its target.
+    pub const POSIX_RENAME: Self = Self::first(POSIX_RENAME);
+    /// How long packets, reads and writes may be.
+    pub const LIMITS: Self = Self::first(LIMITS);
+    /// SETSTAT that doesn't follow symbolic links.
+    pub const LSETSTAT: Self = Self::first(LSETSTAT);
+    /// REALPATH that expands `~`.
+    pub const EXPAND_PATH: Self = Self::first(EXPAND_PATH);
+    /// Where a user's home is.
+    pub const HOME_DIRECTORY: Self = Self::first(HOME_DIRECTORY);
+
+    const fn first(name: &'static str) -> Self {
+        Self { name: Cow::Borrowed(name), version: Cow::Borrowed("1") }
+    }
+}
+
+/// What an EXTENDED request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extended {
+    /// `limits@openssh.com`, answered by EXTENDED_REPLY with [`Limits`].
+    Limits,
+    /// `posix-rename@openssh.com`: `source` becomes `target`, which is replaced if it is there.
+    PosixRename {
+        /// The path that is.
+        source: Bytes,
+        /// The path that is to be.
+        target: Bytes,
+    },
+    /// `lsetstat@openssh.com`: SETSTAT of a symbolic link itself.
+    LsetStat {
+        /// Of what.
+        path: Bytes,
+        /// The attributes to set.
+        attrs: Attrs,
+    },
+    /// `expand-path@openssh.com`: REALPATH with `~` and `~user`, answered by NAME.
+    ExpandPath {
+        /// The path to expand.
+        path: Bytes,
+    },
+    /// `home-directory`, answered by NAME.
+    HomeDirectory {
+        /// The user asked for; empty for the one who asks.
+        user: Bytes,
+    },
+    /// Any other, by its name. To be answered with OP_UNSUPPORTED.
+    Unknown(Bytes),
+}
+
+impl Extended {
+    pub(super) fn decode(reader: &mut Reader) -> Result<Self, Malformed> {
+        let name = reader.string()?;
+        Ok(match std::str::from_utf8(&name) {
+            Ok(LIMITS) => Self::Limits,
+            Ok(POSIX_RENAME) => Self::PosixRename { source: reader.string()?, target: reader.string()? },
+            Ok(LSETSTAT) => Self::LsetStat { path: reader.string()?, attrs: Attrs::decode(reader)? },
+            Ok(EXPAND_PATH) => Self::ExpandPath { path: reader.string()? },
+            Ok(HOME_DIRECTORY) => Self::HomeDirectory { user: reader.string()? },
+            _ => Self::Unknown(name),
+        })
+    }
+
+    pub(super) fn encode(&self, out: &mut dyn Sink) {
+        match self {
+            Self::Limits => out.string(LIMITS.as_bytes()),
+            Self::PosixRename { source, target } => {
+                out.string(POSIX_RENAME.as_bytes());
+                out.string(source);
+                out.string(target);
+            }
+            Self::LsetStat { path, attrs } => {
+                out.string(LSETSTAT.as_bytes());
+                out.string(path);
+                attrs.encode(out);
+            }
+            Self::ExpandPath { path } => {
+                out.string(EXPAND_PATH.as_bytes());
+                out.string(path);
+            }
+            Self::HomeDirectory { user } => {
+                out.string(HOME_DIRECTORY.as_bytes());
+                out.string(user);
+            }
+            Self::Unknown(name) => out.string(name),
+        }
+    }
+}
+
+/// What the server takes at most: the answer to `limits@openssh.com`. Zero means "not said".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest packet, in bytes.
+    pub max_packet_bytes: u64,
+    /// The most bytes that one READ gets.
+    pub max_read_bytes: u64,
+    /// The most bytes that one WRITE may carry.
+    pub max_write_bytes: u64,
+    /// The most handles open at once.
+    pub max_handles: u64,
+}
+
+impl Limits {
+    /// The limits of this codec with room for `max_handles` open handles. The lengths are those of OpenSSH's own server:
+    /// packets of 256 KiB, of which 1 KiB is kept for headers.
+    #[must_use]
+    pub const fn new(max_handles: u64) -> Self {
+        Self { max_packet_bytes: 262_144, max_read_bytes: 261_120, max_write_bytes: 261_120, max_handles }
+    }
+
+    /// The payload of the EXTENDED_REPLY.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(4 * size_of::<u64>());
+        for value in [self.max_packet_bytes, self.max_read_bytes, self.max_write_bytes, self.max_handles] {
+            out.u64(value);
+        }
+        out.freeze()
+    }
+
+    /// Reads the payload of an EXTENDED_REPLY.
+    ///
+    /// # Errors
+    /// When it is too short.
+    pub fn decode(data: Bytes) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(data);
+        Ok(Self {
+            max_packet_bytes: reader.u64()?,
+            max_read_bytes: reader.u64()?,
+            max_write_bytes: reader.u64()?,
+            max_handles: reader.u64()?,
+        })
+    }
+}

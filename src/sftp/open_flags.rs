@@ -1,0 +1,79 @@
+//! How OPEN is to open a file: the draft's `pflags` (section 6.3).
+
+use std::{fmt, ops::BitOr};
+
+/// A set of the flags of OPEN. Bits that version 3 doesn't know are kept and can be seen in [`OpenFlags::unknown`].
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct OpenFlags(u32);
+
+impl OpenFlags {
+    /// For reading.
+    pub const READ: Self = Self(0x01);
+    /// For writing.
+    pub const WRITE: Self = Self(0x02);
+    /// Writes go to the end of the file. OpenSSH's `reput` sets it and yet sends the offsets that it means.
+    pub const APPEND: Self = Self(0x04);
+    /// The file is made if it isn't there.
+    pub const CREATE: Self = Self(0x08);
+    /// A file that is there is emptied.
+    pub const TRUNCATE: Self = Self(0x10);
+    /// The file must not be there.
+    pub const EXCLUSIVE: Self = Self(0x20);
+
+    const NAMED: [(Self, &str); 6] = [
+        (Self::READ, "READ"),
+        (Self::WRITE, "WRITE"),
+        (Self::APPEND, "APPEND"),
+        (Self::CREATE, "CREATE"),
+        (Self::TRUNCATE, "TRUNCATE"),
+        (Self::EXCLUSIVE, "EXCLUSIVE"),
+    ];
+    const KNOWN: u32 = 0x3f;
+
+    /// The set that `bits` mean on the wire.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The set as it is on the wire.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Whether every flag of `other` is set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits that are set and mean nothing in version 3.
+    #[must_use]
+    pub const fn unknown(self) -> u32 {
+        self.0 & !Self::KNOWN
+    }
+}
+
+impl BitOr for OpenFlags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl fmt::Debug for OpenFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut set = f.debug_set();
+        for (flag, name) in Self::NAMED {
+            if self.contains(flag) {
+                set.entry(&format_args!("{name}"));
+            }
+        }
+        if self.unknown() != 0 {
+            set.entry(&format_args!("{:#x}", self.unknown()));
+        }
+        set.finish()
+    }
+}

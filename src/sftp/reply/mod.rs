@@ -1,0 +1,69 @@
+//! What the server answers (draft, section 7).
+
+mod decode;
+mod encode;
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::{Attrs, Extension, Handle, StatusCode};
+
+/// One reply, with the `id` of the request that it answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are the draft's own: each reply is documented with its use")]
+pub enum Reply {
+    /// Answers INIT: the version that is spoken, and the extensions that work.
+    Version { version: u32, extensions: Vec<Extension> },
+    /// How it ended, and a sentence for the user, sent as English.
+    Status { id: u32, code: StatusCode, message: Cow<'static, str> },
+    /// Answers OPEN and OPENDIR.
+    Handle { id: u32, handle: Handle },
+    /// Answers READ. The pieces make one string on the wire; they needn't be joined before.
+    Data { id: u32, pieces: Vec<Bytes> },
+    /// Answers READDIR with some names; REALPATH and its kin with one.
+    Name { id: u32, names: Vec<Name> },
+    /// Answers STAT, LSTAT and FSTAT.
+    Attrs { id: u32, attrs: Attrs },
+    /// Answers EXTENDED in the extension's own words, such as those of [`Limits`](super::Limits).
+    ExtendedReply { id: u32, data: Bytes },
+}
+
+/// One name of a [`Reply::Name`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// The entry's name, or for REALPATH the path.
+    pub filename: Bytes,
+    /// What a client shows as it is: a line like those of `ls -l`.
+    pub longname: Bytes,
+    /// The entry's attributes; none for REALPATH.
+    pub attrs: Attrs,
+}
+
+impl Reply {
+    /// "It was done."
+    #[must_use]
+    pub const fn ok(id: u32) -> Self {
+        Self::Status { id, code: StatusCode::Ok, message: Cow::Borrowed("Success") }
+    }
+
+    /// A status with a sentence for the user.
+    #[must_use]
+    pub fn status(id: u32, code: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Status { id, code, message: message.into() }
+    }
+
+    /// The id of the request that is answered; `None` for VERSION alone.
+    #[must_use]
+    pub const fn id(&self) -> Option<u32> {
+        match self {
+            Self::Version { .. } => None,
+            Self::Status { id, .. }
+            | Self::Handle { id, .. }
+            | Self::Data { id, .. }
+            | Self::Name { id, .. }
+            | Self::Attrs { id, .. }
+            | Self::ExtendedReply { id, .. } => Some(*id),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! How a request ended: the codes of the draft's section 7.
+
+/// The code of a STATUS reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum StatusCode {
+    /// It was done.
+    Ok = 0,
+    /// The end of the file, or of the directory.
+    Eof = 1,
+    /// No such file.
+    NoSuchFile = 2,
+    /// The user may not do this.
+    PermissionDenied = 3,
+    /// Anything else; the message says what.
+    Failure = 4,
+    /// The request made no sense.
+    BadMessage = 5,
+    /// A client's own code, never sent by a server.
+    NoConnection = 6,
+    /// A client's own code, never sent by a server.
+    ConnectionLost = 7,
+    /// The server doesn't do this.
+    OpUnsupported = 8,
+}
+
+impl StatusCode {
+    /// The status that `code` means; `None` when version 3 has no such code.
+    #[must_use]
+    pub const fn from_code(code: u32) -> Option<Self> {
+        Some(match code {
+            0 => Self::Ok,
+            1 => Self::Eof,
+            2 => Self::NoSuchFile,
+            3 => Self::PermissionDenied,
+            4 => Self::Failure,
+            5 => Self::BadMessage,
+            6 => Self::NoConnection,
+            7 => Self::ConnectionLost,
+            8 => Self::OpUnsupported,
+            _ => return None,
+        })
+    }
+
+    /// The code on the wire.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        self as u32
+    }
+}

@@ -1,0 +1,120 @@
+//! SSH's wire types (RFC 4251, section 5): numbers are big-endian, a string is its length in four bytes and its bytes.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Why a frame can't be read as what its type says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// A field, or the length of one, reaches beyond the end of the frame.
+    #[error("the frame ends within a field")]
+    Short,
+    /// The draft's section 6.2 allows 256 bytes.
+    #[error("a handle longer than 256 bytes")]
+    HandleTooLong,
+    /// Text of a reply that isn't UTF-8.
+    #[error("text that is not UTF-8")]
+    NotUtf8,
+    /// A status code that version 3 doesn't have.
+    #[error("unknown status code {0}")]
+    UnknownStatus(u32),
+    /// A type that no reply has.
+    #[error("unknown reply type {0}")]
+    UnknownReply(u8),
+}
+
+/// Reads the fields of a frame one after the other; strings are slices of it.
+pub(super) struct Reader(Bytes);
+
+impl Reader {
+    pub(super) fn new(frame: Bytes) -> Self {
+        Self(frame)
+    }
+
+    pub(super) fn remaining(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, Malformed> {
+        self.0.try_get_u8().map_err(|_| Malformed::Short)
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, Malformed> {
+        self.0.try_get_u32().map_err(|_| Malformed::Short)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, Malformed> {
+        self.0.try_get_u64().map_err(|_| Malformed::Short)
+    }
+
+    pub(super) fn string(&mut self) -> Result<Bytes, Malformed> {
+        match usize::try_from(self.u32()?) {
+            Ok(length) if length <= self.0.len() => Ok(self.0.split_to(length)),
+            _ => Err(Malformed::Short),
+        }
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, Malformed> {
+        String::from_utf8(self.string()?.into()).map_err(|_| Malformed::NotUtf8)
+    }
+
+    pub(super) fn rest(self) -> Bytes {
+        self.0
+    }
+}
+
+/// Takes the fields of a frame: a buffer, or [`Count`], so that a length can't differ from what is written.
+pub(super) trait Sink {
+    fn bytes(&mut self, bytes: &[u8]);
+
+    fn u8(&mut self, value: u8) {
+        self.bytes(&[value]);
+    }
+
+    fn u32(&mut self, value: u32) {
+        self.bytes(&value.to_be_bytes());
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.bytes(&value.to_be_bytes());
+    }
+
+    fn length(&mut self, length: usize) {
+        // What is encoded is bounded far below 4 GiB, and no peer would take a length that ends up saturated.
+        self.u32(u32::try_from(length).unwrap_or(u32::MAX));
+    }
+
+    fn string(&mut self, bytes: &[u8]) {
+        self.length(bytes.len());
+        self.bytes(bytes);
+    }
+}
+
+impl Sink for BytesMut {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// Counts what is written.
+struct Count(usize);
+
+impl Sink for Count {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0 += bytes.len();
+    }
+}
+
+/// The bytes that a frame with the body that `write` writes takes, its length field included.
+pub(super) fn frame_len(write: impl Fn(&mut dyn Sink)) -> usize {
+    let mut count = Count(size_of::<u32>());
+    write(&mut count);
+    count.0
+}
+
+/// Appends to `out` a frame with the body that `write` writes.
+pub(super) fn put_frame(out: &mut BytesMut, write: impl Fn(&mut dyn Sink)) {
+    let length = frame_len(&write);
+    out.reserve(length);
+    out.length(length - size_of::<u32>());
+    write(out);
+}
