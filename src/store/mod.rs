@@ -8,6 +8,7 @@
 mod bucket;
 mod error;
 mod key;
+pub mod memory;
 
 pub use bucket::{
     Body, Bucket, Condition, ETag, ListScope, Listed, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read,
@@ -15,6 +16,7 @@ pub use bucket::{
 };
 pub use error::Error;
 pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
+pub use memory::MemoryBucket;
 
 /// What storage operations answer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,263 @@
+//! A bucket in memory, for tests: it behaves as S3 does where we rely on it, remembers every request, and fails or
+//! waits where it is told to. It is no cache and no storage for a server.
+//!
+//! Invariant: it refuses whatever S3 refuses, with the same error, checksums and part rules included, so that what
+//! passes here passes there.
+
+mod contents;
+mod listing;
+mod script;
+#[cfg(test)]
+mod tests;
+
+pub use script::{Hold, Moment, Request, Verb};
+
+use super::{
+    Bucket, Condition, ETag, Error, Key, ListScope, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read,
+    Result, Stored, UploadId,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use contents::Contents;
+use futures_util::{StreamExt, stream};
+use script::Script;
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// How much of a body comes at once, in bytes: small enough that readers see several pieces.
+const BODY_PIECE_BYTES: usize = 64 * 1024;
+
+/// A bucket in memory. Share it as `Arc<MemoryBucket>`, and give clones of the `Arc` to the code under test.
+#[derive(Debug, Default)]
+pub struct MemoryBucket {
+    contents: Mutex<Contents>,
+    script: Script,
+}
+
+/// Making and telling.
+impl MemoryBucket {
+    /// An empty bucket without versions.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty bucket that keeps versions: a read whose pin names one goes on with it after an overwrite.
+    #[must_use]
+    pub fn versioned() -> Self {
+        let bucket = Self::default();
+        bucket.contents().versioned = true;
+        bucket
+    }
+
+    /// From now on HEAD and GET of a missing key say 403, as S3 does to a session whose policy limits `s3:prefix`.
+    pub fn forbid_missing(&self) {
+        self.contents().missing_is_forbidden = true;
+    }
+
+    /// The next request of `verb` gets `error`: before S3 acted on it, or in place of the answer to its success. Several calls queue up.
+    pub fn fail(&self, verb: Verb, moment: Moment, error: Error) {
+        self.script.fail(verb, moment, error);
+    }
+
+    /// From now on requests of `verb` wait at `moment`, until the hold lets them go.
+    #[must_use]
+    pub fn hold(&self, verb: Verb, moment: Moment) -> Hold {
+        self.script.hold(verb, moment)
+    }
+
+    /// The body of the next GET breaks after so many bytes.
+    pub fn break_body(&self, after_bytes: usize) {
+        self.script.break_body(after_bytes);
+    }
+
+    /// Puts an object there as somebody else would: any name, no request recorded.
+    pub fn insert(&self, raw_key: &str, bytes: impl Into<Bytes>) -> Stored {
+        self.insert_with(raw_key, bytes, BTreeMap::new())
+    }
+
+    /// [`insert`](Self::insert) with user metadata.
+    pub fn insert_with(&self, raw_key: &str, bytes: impl Into<Bytes>, metadata: BTreeMap<String, String>) -> Stored {
+        self.contents().insert(raw_key, bytes.into(), metadata)
+    }
+
+    /// Takes an object away as somebody else would. Says whether there was one.
+    pub fn delete(&self, raw_key: &str) -> bool {
+        self.contents().delete(raw_key)
+    }
+
+    /// Moves an object to an archive, where it can't be read. Says whether there was one.
+    pub fn archive(&self, raw_key: &str) -> bool {
+        self.contents().archive(raw_key)
+    }
+}
+
+/// Looking.
+impl MemoryBucket {
+    /// Every request so far, in the order of arrival.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.script.requests()
+    }
+
+    /// The verbs of all requests so far, in the order of arrival.
+    #[must_use]
+    pub fn verbs(&self) -> Vec<Verb> {
+        self.requests().iter().map(|request| request.verb).collect()
+    }
+
+    /// How many requests of `verb` came so far.
+    #[must_use]
+    pub fn count(&self, verb: Verb) -> usize {
+        self.requests().iter().filter(|request| request.verb == verb).count()
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget_requests(&self) {
+        self.script.forget();
+    }
+
+    /// Waits until `count` requests of `verb` came, held ones included.
+    pub async fn arrived(&self, verb: Verb, count: usize) {
+        self.script.arrived(verb, count).await;
+    }
+
+    /// An object's bytes.
+    #[must_use]
+    pub fn bytes(&self, raw_key: &str) -> Option<Bytes> {
+        self.contents().current(raw_key).map(|object| object.bytes.clone())
+    }
+
+    /// An object's user metadata.
+    #[must_use]
+    pub fn metadata(&self, raw_key: &str) -> Option<BTreeMap<String, String>> {
+        self.contents().current(raw_key).map(|object| object.metadata.clone())
+    }
+
+    /// All keys, in the order of their UTF-8 bytes.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.contents().objects.keys().cloned().collect()
+    }
+
+    /// How many multipart uploads are open: what a leak would cost.
+    #[must_use]
+    pub fn open_uploads(&self) -> usize {
+        self.contents().uploads.len()
+    }
+}
+
+impl MemoryBucket {
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records a request, lets the script have its way before and after, and acts in between.
+    async fn serve<T: Send>(&self, request: Request, act: impl FnOnce(&mut Contents) -> Result<T> + Send) -> Result<T> {
+        let verb = request.verb;
+        self.script.record(request);
+        self.script.pass(verb, Moment::Request).await?;
+        let answer = act(&mut self.contents())?;
+        self.script.pass(verb, Moment::Answer).await?;
+        Ok(answer)
+    }
+}
+
+#[async_trait]
+impl Bucket for MemoryBucket {
+    async fn head(&self, key: &Key) -> Result<Object> {
+        self.serve(Request::new(Verb::Head, key.as_str()), |contents| contents.head(key.as_str())).await
+    }
+
+    async fn read(&self, key: &Key, range: Range<u64>, pin: Option<&Pin>) -> Result<Read> {
+        let request = Request { range: Some(range.clone()), ..Request::new(Verb::Read, key.as_str()) };
+        let (object, range, bytes) = self.serve(request, |contents| contents.read(key.as_str(), range, pin)).await?;
+        Ok(Read { object, range, body: body(&bytes, self.script.body_breaks_at()) })
+    }
+
+    async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
+        let request = Request { sent_bytes: payload.len(), ..Request::new(Verb::Put, key.as_str()) };
+        self.serve(request, |contents| contents.put(key.as_str(), &payload, object, &condition)).await
+    }
+
+    async fn create_upload(&self, key: &Key, object: &NewObject) -> Result<UploadId> {
+        let request = Request::new(Verb::CreateUpload, key.as_str());
+        self.serve(request, |contents| Ok(contents.create_upload(key.as_str(), object))).await
+    }
+
+    async fn upload_part(&self, key: &Key, upload: &UploadId, number: u32, payload: Payload) -> Result<Part> {
+        let request = Request {
+            sent_bytes: payload.len(),
+            part_number: Some(number),
+            ..Request::new(Verb::UploadPart, key.as_str())
+        };
+        self.serve(request, |contents| contents.upload_part(key.as_str(), upload, number, &payload)).await
+    }
+
+    async fn complete_upload(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        parts: &[Part],
+        _object: &NewObject,
+        condition: Condition,
+    ) -> Result<Stored> {
+        let request = Request::new(Verb::CompleteUpload, key.as_str());
+        self.serve(request, |contents| contents.complete_upload(key.as_str(), upload, parts, &condition)).await
+    }
+
+    async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()> {
+        let request = Request::new(Verb::AbortUpload, key.as_str());
+        self.serve(request, |contents| {
+            contents.uploads.remove(&upload.0);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn copy(&self, source: &Key, pin: &Pin, target: &Key, condition: Condition) -> Result<Stored> {
+        let request = Request { source: Some(source.as_str().to_owned()), ..Request::new(Verb::Copy, target.as_str()) };
+        self.serve(request, |contents| contents.copy(source.as_str(), pin, target.as_str(), &condition)).await
+    }
+
+    async fn remove(&self, key: &Key, pin: Option<&Pin>) -> Result<()> {
+        self.serve(Request::new(Verb::Remove, key.as_str()), |contents| contents.remove(key.as_str(), pin)).await
+    }
+
+    async fn list(&self, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Result<Page> {
+        let request = Request { max_keys: Some(max_keys), ..Request::new(Verb::List, scope.prefix()) };
+        self.serve(request, |contents| Ok(listing::page(contents, scope, after, max_keys))).await
+    }
+}
+
+/// The stream of `bytes`, in pieces; it breaks where it was told to.
+fn body(bytes: &Bytes, breaks_at: Option<usize>) -> super::Body {
+    let end = breaks_at.map_or(bytes.len(), |at| at.min(bytes.len()));
+    let mut pieces: Vec<Result<Bytes>> = (0..end)
+        .step_by(BODY_PIECE_BYTES)
+        .map(|start| Ok(bytes.slice(start..end.min(start + BODY_PIECE_BYTES))))
+        .collect();
+    if breaks_at.is_some() {
+        pieces.push(Err(Error::Unreachable("the connection broke in the middle of a body".into())));
+    }
+    stream::iter(pieces).boxed()
+}
+
+/// What a GET or HEAD says of a stored object.
+fn describe(object: &contents::StoredObject) -> Object {
+    Object {
+        size: object.bytes.len() as u64,
+        pin: object.pin.clone(),
+        modified: object.modified,
+        metadata: object.metadata.clone(),
+        archived: object.archived,
+    }
+}
+
+/// An ETag that, like S3's, is the same for the same bytes uploaded the same way.
+fn etag_of(crc64: u64, parts: Option<usize>) -> ETag {
+    ETag(parts.map_or_else(|| format!("\"{crc64:032x}\""), |count| format!("\"{crc64:032x}-{count}\"")))
+}

@@ -1,0 +1,275 @@
+//! The bucket's objects and open uploads, and what each verb does to them. No waiting, no recording.
+
+use super::{describe, etag_of};
+use crate::store::{Condition, Error, NewObject, Object, Part, Payload, Pin, Result, Stored, UploadId, VersionId};
+use bytes::{Bytes, BytesMut};
+use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest, checksum_combine};
+use std::{collections::BTreeMap, ops::Range};
+
+/// S3's smallest part but the last, in bytes.
+const MIN_PART_BYTES: u64 = 5 * 1024 * 1024;
+/// S3's largest part, PutObject and CopyObject, in bytes.
+const MAX_BODY_BYTES: u64 = 5 * 1024 * 1024 * 1024;
+/// The highest part number.
+const MAX_PARTS: u32 = 10_000;
+/// When the first object is stored: seconds since 1970. Each further one comes a second later.
+const EPOCH: i64 = 1_750_000_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) objects: BTreeMap<String, StoredObject>,
+    pub(super) uploads: BTreeMap<String, OpenUpload>,
+    pub(super) versioned: bool,
+    pub(super) missing_is_forbidden: bool,
+    /// Overwritten and deleted objects of a versioned bucket.
+    older: Vec<(String, StoredObject)>,
+    serial: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct StoredObject {
+    pub(super) bytes: Bytes,
+    pub(super) pin: Pin,
+    pub(super) modified: i64,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) archived: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct OpenUpload {
+    raw_key: String,
+    metadata: BTreeMap<String, String>,
+    parts: BTreeMap<u32, (Part, Bytes)>,
+}
+
+impl Contents {
+    pub(super) fn current(&self, raw_key: &str) -> Option<&StoredObject> {
+        self.objects.get(raw_key)
+    }
+
+    pub(super) fn insert(&mut self, raw_key: &str, bytes: Bytes, metadata: BTreeMap<String, String>) -> Stored {
+        let crc64 = crc_fast::checksum(Crc64Nvme, &bytes);
+        self.store(raw_key, bytes, metadata, crc64, None)
+    }
+
+    pub(super) fn delete(&mut self, raw_key: &str) -> bool {
+        let Some(object) = self.objects.remove(raw_key) else { return false };
+        if self.versioned {
+            self.older.push((raw_key.to_owned(), object));
+        }
+        true
+    }
+
+    pub(super) fn archive(&mut self, raw_key: &str) -> bool {
+        self.objects.get_mut(raw_key).map(|object| object.archived = true).is_some()
+    }
+
+    pub(super) fn head(&self, raw_key: &str) -> Result<Object> {
+        self.objects.get(raw_key).map(describe).ok_or_else(|| self.missing())
+    }
+
+    pub(super) fn read(
+        &self,
+        raw_key: &str,
+        range: Range<u64>,
+        pin: Option<&Pin>,
+    ) -> Result<(Object, Range<u64>, Bytes)> {
+        let object = self.pinned(raw_key, pin)?;
+        if object.archived {
+            return Err(Error::Archived);
+        }
+        let size = object.bytes.len();
+        let start = usize::try_from(range.start).unwrap_or(usize::MAX);
+        let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(size);
+        if start >= end {
+            return Err(Error::RangeNotSatisfiable { size: Some(size as u64) });
+        }
+        Ok((describe(object), start as u64..end as u64, object.bytes.slice(start..end)))
+    }
+
+    pub(super) fn put(
+        &mut self,
+        raw_key: &str,
+        payload: &Payload,
+        object: &NewObject,
+        condition: &Condition,
+    ) -> Result<Stored> {
+        let bytes = received(payload)?;
+        self.check(raw_key, condition)?;
+        Ok(self.store(raw_key, bytes, object.metadata.clone(), payload.crc64, None))
+    }
+
+    pub(super) fn create_upload(&mut self, raw_key: &str, object: &NewObject) -> UploadId {
+        self.serial += 1;
+        let id = format!("upload-{}", self.serial);
+        let upload =
+            OpenUpload { raw_key: raw_key.to_owned(), metadata: object.metadata.clone(), parts: BTreeMap::new() };
+        self.uploads.insert(id.clone(), upload);
+        UploadId(id)
+    }
+
+    pub(super) fn upload_part(
+        &mut self,
+        raw_key: &str,
+        upload: &UploadId,
+        number: u32,
+        payload: &Payload,
+    ) -> Result<Part> {
+        if !(1..=MAX_PARTS).contains(&number) {
+            return Err(refused("InvalidArgument", "part numbers are 1 to 10,000"));
+        }
+        let bytes = received(payload)?;
+        let upload = self.uploads.get_mut(&upload.0).filter(|open| open.raw_key == raw_key).ok_or(Error::NotFound)?;
+        let part = Part { number, etag: etag_of(payload.crc64, None), size: payload.len(), crc64: payload.crc64 };
+        upload.parts.insert(number, (part.clone(), bytes));
+        Ok(part)
+    }
+
+    pub(super) fn complete_upload(
+        &mut self,
+        raw_key: &str,
+        upload: &UploadId,
+        parts: &[Part],
+        condition: &Condition,
+    ) -> Result<Stored> {
+        let open = self.uploads.get(&upload.0).filter(|open| open.raw_key == raw_key).ok_or(Error::NotFound)?;
+        let (bytes, crc64) = open.assembled(parts)?;
+        // As in S3, an upload whose condition fails stays open.
+        self.check(raw_key, condition)?;
+        let metadata = self.uploads.remove(&upload.0).map(|open| open.metadata).unwrap_or_default();
+        Ok(self.store(raw_key, bytes, metadata, crc64, Some(parts.len())))
+    }
+
+    pub(super) fn copy(&mut self, source: &str, pin: &Pin, target: &str, condition: &Condition) -> Result<Stored> {
+        let found = self.objects.get(source).ok_or(Error::NotFound)?;
+        if found.pin.etag != pin.etag {
+            return Err(conflict());
+        }
+        if found.archived {
+            return Err(Error::Archived);
+        }
+        if source == target {
+            return Err(refused("InvalidRequest", "a copy onto itself that changes nothing"));
+        }
+        if found.bytes.len() as u64 > MAX_BODY_BYTES {
+            return Err(refused("InvalidRequest", "the copy source is larger than 5 GiB"));
+        }
+        let (bytes, metadata) = (found.bytes.clone(), found.metadata.clone());
+        self.check(target, condition)?;
+        Ok(self.insert(target, bytes, metadata))
+    }
+
+    pub(super) fn remove(&mut self, raw_key: &str, pin: Option<&Pin>) -> Result<()> {
+        let changed = self.objects.get(raw_key).zip(pin).is_some_and(|(object, pin)| object.pin.etag != pin.etag);
+        if changed {
+            return Err(conflict());
+        }
+        self.delete(raw_key);
+        Ok(())
+    }
+
+    /// The object that a pin means: the current one, or the version it names where versions are kept.
+    fn pinned(&self, raw_key: &str, pin: Option<&Pin>) -> Result<&StoredObject> {
+        let current = self.objects.get(raw_key);
+        let Some(pin) = pin else { return current.ok_or_else(|| self.missing()) };
+        if let Some(object) = current.filter(|object| object.pin.etag == pin.etag) {
+            return Ok(object);
+        }
+        let older = self
+            .older
+            .iter()
+            .find(|(name, object)| name == raw_key && pin.version.is_some() && object.pin.version == pin.version);
+        match older {
+            Some((_, object)) => Ok(object),
+            None if current.is_some() => Err(conflict()),
+            None => Err(self.missing()),
+        }
+    }
+
+    fn check(&self, raw_key: &str, condition: &Condition) -> Result<()> {
+        match condition {
+            Condition::Absent if self.objects.contains_key(raw_key) => Err(conflict()),
+            Condition::Absent | Condition::Always => Ok(()),
+        }
+    }
+
+    fn missing(&self) -> Error {
+        if self.missing_is_forbidden {
+            Error::Forbidden { request: "AccessDenied, memory".into() }
+        } else {
+            Error::NotFound
+        }
+    }
+
+    fn store(
+        &mut self,
+        raw_key: &str,
+        bytes: Bytes,
+        metadata: BTreeMap<String, String>,
+        crc64: u64,
+        parts: Option<usize>,
+    ) -> Stored {
+        self.delete(raw_key);
+        self.serial += 1;
+        let version = self.versioned.then(|| VersionId(format!("version-{}", self.serial)));
+        let pin = Pin { etag: etag_of(crc64, parts), version };
+        let modified = EPOCH + i64::from(self.serial);
+        let object = StoredObject { bytes, pin: pin.clone(), modified, metadata, archived: false };
+        self.objects.insert(raw_key.to_owned(), object);
+        Stored { pin }
+    }
+}
+
+impl OpenUpload {
+    /// The whole object and its checksum, if `parts` are what S3 would take.
+    fn assembled(&self, parts: &[Part]) -> Result<(Bytes, u64)> {
+        if parts.is_empty() {
+            return Err(refused("MalformedXML", "no parts"));
+        }
+        let mut whole = BytesMut::new();
+        let mut crc64 = 0;
+        for (index, part) in parts.iter().enumerate() {
+            if u32::try_from(index + 1) != Ok(part.number) {
+                return Err(refused("InvalidPartOrder", "part numbers must be consecutive from 1"));
+            }
+            let Some((stored, bytes)) = self.parts.get(&part.number) else {
+                return Err(refused("InvalidPart", "no such part"));
+            };
+            if stored.etag != part.etag || stored.crc64 != part.crc64 {
+                return Err(refused("InvalidPart", "not the part that was stored"));
+            }
+            if stored.size < MIN_PART_BYTES && index + 1 < parts.len() {
+                return Err(refused("EntityTooSmall", "a part before the last is smaller than 5 MiB"));
+            }
+            whole.extend_from_slice(bytes);
+            crc64 = checksum_combine(Crc64Nvme, crc64, stored.crc64, stored.size);
+        }
+        Ok((whole.freeze(), crc64))
+    }
+}
+
+/// The payload's bytes, if they are what its checksum says. Copied: a server doesn't hold its clients' buffers.
+fn received(payload: &Payload) -> Result<Bytes> {
+    if payload.len() > MAX_BODY_BYTES {
+        return Err(refused("EntityTooLarge", "more than 5 GiB at once"));
+    }
+    let mut digest = Digest::new(Crc64Nvme);
+    let mut bytes = BytesMut::new();
+    for piece in &payload.pieces {
+        digest.update(piece);
+        bytes.extend_from_slice(piece);
+    }
+    if digest.finalize() == payload.crc64 {
+        Ok(bytes.freeze())
+    } else {
+        Err(refused("BadDigest", "the CRC64NVME doesn't match the bytes"))
+    }
+}
+
+fn conflict() -> Error {
+    Error::Conflict { request: "PreconditionFailed, memory".into() }
+}
+
+fn refused(code: &str, message: &str) -> Error {
+    Error::Refused { code: code.into(), message: message.into(), request: "memory".into() }
+}

@@ -1,0 +1,170 @@
+//! What a test tells the bucket to do, and what it asks it afterwards: faults, holds, and the record of requests.
+
+use crate::store::{Error, Result};
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::{Notify, Semaphore};
+
+/// The kind of a request: one for each method of [`Bucket`](crate::store::Bucket).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// `HeadObject`.
+    Head,
+    /// `GetObject`.
+    Read,
+    /// `PutObject`.
+    Put,
+    /// `CreateMultipartUpload`.
+    CreateUpload,
+    /// `UploadPart`.
+    UploadPart,
+    /// `CompleteMultipartUpload`.
+    CompleteUpload,
+    /// `AbortMultipartUpload`.
+    AbortUpload,
+    /// `CopyObject`.
+    Copy,
+    /// `DeleteObject`.
+    Remove,
+    /// `ListObjectsV2`.
+    List,
+}
+
+/// A request as the bucket saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Its kind.
+    pub verb: Verb,
+    /// The key, a copy's target, or a listing's prefix.
+    pub name: String,
+    /// A GET's range, in bytes.
+    pub range: Option<Range<u64>>,
+    /// The length of the body that came with it.
+    pub sent_bytes: u64,
+    /// A part's number.
+    pub part_number: Option<u32>,
+    /// A copy's source.
+    pub source: Option<String>,
+    /// A listing's `max-keys`.
+    pub max_keys: Option<u16>,
+}
+
+impl Request {
+    pub(super) fn new(verb: Verb, name: &str) -> Self {
+        Self {
+            verb,
+            name: name.to_owned(),
+            range: None,
+            sent_bytes: 0,
+            part_number: None,
+            source: None,
+            max_keys: None,
+        }
+    }
+}
+
+/// Where in a request's life something is done to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// Before S3 acted on it.
+    Request,
+    /// After S3 acted on it with success: an error here is a lost answer.
+    Answer,
+}
+
+/// Requests wait while this lives; dropping it lets all of them go.
+#[derive(Debug)]
+pub struct Hold {
+    gate: Arc<Semaphore>,
+}
+
+impl Hold {
+    /// Lets `count` requests go, now or when they come.
+    pub fn release(&self, count: usize) {
+        self.gate.add_permits(count);
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.gate.close();
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    state: Mutex<State>,
+    recorded: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    requests: Vec<Request>,
+    faults: HashMap<(Verb, Moment), VecDeque<Error>>,
+    holds: HashMap<(Verb, Moment), Arc<Semaphore>>,
+    body_breaks_at: Option<usize>,
+}
+
+impl Script {
+    pub(super) fn fail(&self, verb: Verb, moment: Moment, error: Error) {
+        self.state().faults.entry((verb, moment)).or_default().push_back(error);
+    }
+
+    pub(super) fn hold(&self, verb: Verb, moment: Moment) -> Hold {
+        let gate = Arc::new(Semaphore::new(0));
+        self.state().holds.insert((verb, moment), Arc::clone(&gate));
+        Hold { gate }
+    }
+
+    pub(super) fn break_body(&self, after_bytes: usize) {
+        self.state().body_breaks_at = Some(after_bytes);
+    }
+
+    pub(super) fn body_breaks_at(&self) -> Option<usize> {
+        self.state().body_breaks_at.take()
+    }
+
+    pub(super) fn record(&self, request: Request) {
+        self.state().requests.push(request);
+        self.recorded.notify_waiters();
+    }
+
+    pub(super) fn requests(&self) -> Vec<Request> {
+        self.state().requests.clone()
+    }
+
+    pub(super) fn forget(&self) {
+        self.state().requests.clear();
+    }
+
+    pub(super) async fn arrived(&self, verb: Verb, count: usize) {
+        loop {
+            // Made before counting, so that a request in between wakes it.
+            let recorded = self.recorded.notified();
+            let arrived = self.state().requests.iter().filter(|request| request.verb == verb).count();
+            if arrived >= count {
+                return;
+            }
+            recorded.await;
+        }
+    }
+
+    /// Waits as long as a hold says, then fails if a fault says so.
+    pub(super) async fn pass(&self, verb: Verb, moment: Moment) -> Result<()> {
+        let gate = self.state().holds.get(&(verb, moment)).cloned();
+        if let Some(gate) = gate
+            && let Ok(permit) = gate.acquire().await
+        {
+            permit.forget();
+        }
+        let fault = self.state().faults.get_mut(&(verb, moment)).and_then(VecDeque::pop_front);
+        fault.map_or(Ok(()), Err)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,140 @@
+//! The stand-in is held to what S3 was seen to do.
+
+use super::*;
+use crate::store::Prefix;
+use futures_util::TryStreamExt;
+use std::sync::Arc;
+
+const MIB: usize = 1024 * 1024;
+
+fn key(name: &str) -> Key {
+    Prefix::parse("").unwrap().key(name).unwrap()
+}
+
+fn payload(bytes: Vec<u8>) -> Payload {
+    Payload { crc64: crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, &bytes), pieces: vec![bytes.into()] }
+}
+
+fn code(error: Error) -> String {
+    match error {
+        Error::Refused { code, .. } => code,
+        other => panic!("not a refusal: {other}"),
+    }
+}
+
+#[tokio::test]
+async fn an_empty_object_satisfies_no_range() {
+    let bucket = MemoryBucket::new();
+    bucket.insert("empty", "");
+    bucket.insert("small", "abc");
+    let refused = |size| matches!(size, Err(Error::RangeNotSatisfiable { size: Some(0 | 3) }));
+    assert!(refused(bucket.read(&key("empty"), 0..10, None).await));
+    assert!(refused(bucket.read(&key("small"), 3..10, None).await));
+    let read = bucket.read(&key("small"), 1..10, None).await.unwrap();
+    assert_eq!((read.range.clone(), read.object.size), (1..3, 3));
+    assert_eq!(read.body.try_collect::<Vec<_>>().await.unwrap().concat(), b"bc");
+}
+
+#[tokio::test]
+async fn conditions_and_pins_conflict() {
+    let bucket = MemoryBucket::new();
+    let old = bucket.insert("x", "old").pin;
+    bucket.insert("x", "new");
+    let new = NewObject::default();
+    let put = bucket.put(&key("x"), payload(b"y".to_vec()), &new, Condition::Absent).await;
+    assert!(matches!(put, Err(Error::Conflict { .. })));
+    assert!(matches!(bucket.read(&key("x"), 0..1, Some(&old)).await, Err(Error::Conflict { .. })));
+    assert!(matches!(bucket.remove(&key("x"), Some(&old)).await, Err(Error::Conflict { .. })));
+    let copy = bucket.copy(&key("x"), &old, &key("z"), Condition::Always).await;
+    assert!(matches!(copy, Err(Error::Conflict { .. })));
+    assert!(bucket.remove(&key("nothing"), None).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_version_outlives_its_overwriting() {
+    let bucket = MemoryBucket::versioned();
+    let old = bucket.insert("x", "old").pin;
+    bucket.insert("x", "new");
+    let read = bucket.read(&key("x"), 0..3, Some(&old)).await.unwrap();
+    assert_eq!(read.body.try_collect::<Vec<_>>().await.unwrap().concat(), b"old");
+}
+
+#[tokio::test]
+async fn parts_must_be_as_s3_wants_them() {
+    let bucket = MemoryBucket::new();
+    let (x, new) = (key("x"), NewObject { metadata: [("mtime".into(), "1".into())].into() });
+    let upload = bucket.create_upload(&x, &new).await.unwrap();
+    let large = bucket.upload_part(&x, &upload, 1, payload(vec![1; 5 * MIB])).await.unwrap();
+    let small = bucket.upload_part(&x, &upload, 2, payload(vec![2; 5 * MIB - 1])).await.unwrap();
+    let last = bucket.upload_part(&x, &upload, 3, payload(vec![3; 1])).await.unwrap();
+    let complete = async |parts: &[&Part]| {
+        let parts: Vec<Part> = parts.iter().copied().cloned().collect();
+        bucket.complete_upload(&x, &upload, &parts, &new, Condition::Always).await
+    };
+    assert_eq!(code(complete(&[&large, &small, &last]).await.unwrap_err()), "EntityTooSmall");
+    assert_eq!(code(complete(&[&large, &last]).await.unwrap_err()), "InvalidPartOrder");
+    assert_eq!(code(complete(&[&large, &Part { number: 2, ..last.clone() }]).await.unwrap_err()), "InvalidPart");
+    assert_eq!(bucket.bytes("x"), None);
+    complete(&[&large, &small]).await.unwrap();
+    assert_eq!(bucket.bytes("x").unwrap().len(), 10 * MIB - 1);
+    assert_eq!(bucket.metadata("x").unwrap(), new.metadata);
+    assert_eq!(bucket.open_uploads(), 0);
+    assert!(matches!(complete(&[&large]).await, Err(Error::NotFound)));
+    let wrong = Payload { crc64: 1, ..payload(vec![0]) };
+    assert_eq!(code(bucket.put(&x, wrong, &new, Condition::Always).await.unwrap_err()), "BadDigest");
+}
+
+#[tokio::test]
+async fn listings_sort_by_bytes_and_count_common_prefixes() {
+    let bucket = MemoryBucket::new();
+    for name in ["d/", "d/foo/1", "d/foo/2", "d/foo-bar", "d/foo.txt", "d/z", "e"] {
+        bucket.insert(name, "");
+    }
+    let directory = Prefix::parse("d/").unwrap();
+    let (mut names, mut after) = (Vec::new(), None);
+    loop {
+        let page = bucket.list(ListScope::Directory(&directory), after.as_ref(), 1).await.unwrap();
+        names.extend(page.objects.into_iter().map(|object| object.raw_key).chain(page.directories));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(names, ["d/", "d/foo-bar", "d/foo.txt", "d/foo/", "d/z"]);
+    assert_eq!(bucket.count(Verb::List), 5);
+    let below = bucket.list(ListScope::Below(&directory), None, 1000).await.unwrap();
+    assert_eq!((below.objects.len(), below.next), (6, None));
+    let starting = bucket.list(ListScope::StartingWith(&key("d/foo")), None, 1).await.unwrap();
+    assert_eq!(starting.objects[0].raw_key, "d/foo-bar");
+    assert!(starting.next.is_some());
+}
+
+#[tokio::test]
+async fn the_script_fails_loses_and_holds() {
+    let bucket = Arc::new(MemoryBucket::new());
+    bucket.forbid_missing();
+    assert!(matches!(bucket.head(&key("x")).await, Err(Error::Forbidden { .. })));
+    bucket.fail(Verb::Put, Moment::Request, Error::Credentials("gone".into()));
+    bucket.fail(Verb::Put, Moment::Answer, Error::Unreachable("lost".into()));
+    let put = async || bucket.put(&key("x"), payload(vec![1]), &NewObject::default(), Condition::Always).await;
+    assert!(matches!(put().await, Err(Error::Credentials(_))));
+    assert_eq!(bucket.bytes("x"), None);
+    assert!(matches!(put().await, Err(Error::Unreachable(_))));
+    assert_eq!(bucket.bytes("x").unwrap(), [1].as_slice());
+
+    let hold = bucket.hold(Verb::Remove, Moment::Request);
+    let task = tokio::spawn({
+        let bucket = Arc::clone(&bucket);
+        async move { bucket.remove(&key("x"), None).await }
+    });
+    bucket.arrived(Verb::Remove, 1).await;
+    assert!(bucket.bytes("x").is_some());
+    hold.release(1);
+    task.await.unwrap().unwrap();
+    assert!(bucket.bytes("x").is_none());
+
+    bucket.insert("y", vec![7; 100]);
+    bucket.break_body(10);
+    let read = bucket.read(&key("y"), 0..100, None).await.unwrap();
+    assert!(matches!(read.body.try_collect::<Vec<_>>().await, Err(Error::Unreachable(_))));
+}
