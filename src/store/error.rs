@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// Messages are for the operator's log. They may name request ids, never credentials; what a client is told is
 /// decided in `session/status.rs`.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// No object of that name (404), or no such upload.
     #[error("no such object")]
@@ -78,6 +78,18 @@ pub enum Error {
         /// `max_object_bytes`.
         limit: u64,
     },
+    /// The file is larger than one `CopyObject` takes.
+    #[error("larger than the {limit} bytes that S3 copies at once")]
+    TooLargeToCopy {
+        /// In bytes.
+        limit: u64,
+    },
+    /// The target of a rename is a directory.
+    #[error("the target is a directory")]
+    IsDirectory,
+    /// The directory holds more than its own marker.
+    #[error("the directory is not empty")]
+    NotEmpty,
     /// An earlier write failed, so nothing of this upload will be published.
     #[error("an earlier write of this upload failed: {0}")]
     Poisoned(String),
