@@ -13,5 +13,8 @@
 
 pub mod account;
 pub mod events;
+pub mod identity;
+pub mod policy;
 pub mod sftp;
+pub mod ssh;
 pub mod store;

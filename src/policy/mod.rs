@@ -1,0 +1,10 @@
+//! How much may you? Limits that are counted across connections. Decides, does no IO.
+//!
+//! Check and take are one step under one lock, and what was taken is given back on drop, so that nothing is counted
+//! twice or forgotten.
+
+mod connections;
+mod tries;
+
+pub use connections::{ConnectionLimits, Connections, LoggedIn, Refusal, Source, Unauthenticated};
+pub use tries::LoginTries;

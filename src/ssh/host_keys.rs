@@ -1,0 +1,313 @@
+//! The keys that prove to clients that this is the server they know.
+//!
+//! Made at the first start, private to the process's user from the first moment, and never replaced: a client that
+//! has seen one warns of an attack when it changes.
+
+use russh::keys::{
+    Algorithm, EcdsaCurve, HashAlg, PrivateKey,
+    key::safe_rng,
+    ssh_key::{
+        LineEnding,
+        private::{KeypairData, RsaKeypair},
+    },
+};
+use std::{
+    fmt, fs,
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+/// RSA keys are made with, and must have, at least this size.
+const RSA_BITS: usize = 3_072;
+
+/// No key file is larger.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// A kind of host key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HostKeyKind {
+    /// Ed25519: what every client of today prefers.
+    Ed25519,
+    /// RSA of 3072 bits, for older clients. It signs with SHA-2.
+    Rsa,
+    /// ECDSA on NIST P-256, for clients that know nothing else.
+    Ecdsa,
+}
+
+impl HostKeyKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Ed25519, Self::Rsa, Self::Ecdsa];
+
+    /// The word used in config.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ed25519",
+            Self::Rsa => "rsa",
+            Self::Ecdsa => "ecdsa",
+        }
+    }
+
+    /// The file that the key is kept in, below the directory of the host keys: OpenSSH's name for it.
+    #[must_use]
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ssh_host_ed25519_key",
+            Self::Rsa => "ssh_host_rsa_key",
+            Self::Ecdsa => "ssh_host_ecdsa_key",
+        }
+    }
+
+    fn generate(self) -> Result<PrivateKey, russh::keys::ssh_key::Error> {
+        match self {
+            Self::Ed25519 => PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519),
+            Self::Ecdsa => PrivateKey::random(&mut safe_rng(), Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 }),
+            Self::Rsa => PrivateKey::new(KeypairData::Rsa(RsaKeypair::random(&mut safe_rng(), RSA_BITS)?), ""),
+        }
+    }
+
+    /// Whether `key` is of this kind, and strong enough.
+    fn fits(self, key: &PrivateKey) -> bool {
+        match (self, key.key_data()) {
+            (Self::Ed25519, KeypairData::Ed25519(_)) | (Self::Ecdsa, KeypairData::Ecdsa(_)) => true,
+            (Self::Rsa, KeypairData::Rsa(pair)) => usize::try_from(pair.key_size()).is_ok_and(|bits| bits >= RSA_BITS),
+            _ => false,
+        }
+    }
+}
+
+/// A word that names no kind of host key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no kind of host key; there are ed25519, rsa and ecdsa")]
+pub struct UnknownHostKeyKind(String);
+
+impl FromStr for HostKeyKind {
+    type Err = UnknownHostKeyKind;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| UnknownHostKeyKind(word.to_owned()))
+    }
+}
+
+/// A host key that can't be used or made.
+#[derive(Debug, thiserror::Error)]
+pub enum HostKeyError {
+    /// A file or directory can't be read or written.
+    #[error("host key {}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// Somebody else may read the file, so that anybody may have become this server.
+    #[error(
+        "host key {} can be read by others (mode {mode:04o}): run `chmod 600 {}`, or, if others did read it, \
+         remove it so that a new one is made", path.display(), path.display()
+    )]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The content is no private key.
+    #[error("host key {} is no unencrypted private key in OpenSSH's format: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        error: russh::keys::ssh_key::Error,
+    },
+    /// The content is another kind of key, or a short one.
+    #[error("host key {} is {found}, not the {} key (RSA of at least {RSA_BITS} bits) that its name says", path.display(), kind.as_str())]
+    WrongKind {
+        /// The file.
+        path: PathBuf,
+        /// What its name says.
+        kind: HostKeyKind,
+        /// What it holds.
+        found: String,
+    },
+    /// The system could not make a key.
+    #[error("a new {} host key could not be made: {error}", kind.as_str())]
+    Generation {
+        /// Its kind.
+        kind: HostKeyKind,
+        /// What went wrong.
+        error: russh::keys::ssh_key::Error,
+    },
+}
+
+/// The loaded host keys.
+#[derive(Clone)]
+pub struct HostKeys(Vec<PrivateKey>);
+
+impl HostKeys {
+    /// Reads the keys of `kinds` from `directory`, and makes those that aren't there yet.
+    ///
+    /// Blocks: making an RSA key takes seconds.
+    ///
+    /// # Errors
+    /// A key that others can read, that doesn't parse, that is weak or of another kind; a directory that can't be written.
+    pub fn load_or_make(directory: &Path, kinds: &[HostKeyKind]) -> Result<Self, HostKeyError> {
+        kinds.iter().map(|kind| load_or_make(directory, *kind)).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Keys that live in memory only, such as for a trial or a test.
+    ///
+    /// # Errors
+    /// The system could not make one.
+    pub fn ephemeral(kinds: &[HostKeyKind]) -> Result<Self, HostKeyError> {
+        kinds.iter().map(|kind| make(*kind)).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The keys' algorithms and SHA-256 fingerprints, for an operator to compare.
+    #[must_use]
+    pub fn fingerprints(&self) -> Vec<String> {
+        self.0.iter().map(|key| format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256))).collect()
+    }
+
+    pub(super) fn into_keys(self) -> Vec<PrivateKey> {
+        self.0
+    }
+}
+
+impl fmt::Debug for HostKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.fingerprints()).finish()
+    }
+}
+
+fn load_or_make(directory: &Path, kind: HostKeyKind) -> Result<PrivateKey, HostKeyError> {
+    let path = directory.join(kind.file_name());
+    match fs::File::open(&path) {
+        Ok(file) => load(&path, file, kind),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key = make(kind)?;
+            match store(directory, &path, &key) {
+                Ok(()) => Ok(key),
+                // Another process of the same deployment made it in the meantime: all must show the same key.
+                Err(HostKeyError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    let file = fs::File::open(&path).map_err(|error| HostKeyError::Io { path: path.clone(), error })?;
+                    load(&path, file, kind)
+                }
+                Err(error) => Err(error),
+            }
+        }
+        Err(error) => Err(HostKeyError::Io { path, error }),
+    }
+}
+
+fn make(kind: HostKeyKind) -> Result<PrivateKey, HostKeyError> {
+    kind.generate().map_err(|error| HostKeyError::Generation { kind, error })
+}
+
+fn load(path: &Path, file: fs::File, kind: HostKeyKind) -> Result<PrivateKey, HostKeyError> {
+    let io_error = |error| HostKeyError::Io { path: path.to_owned(), error };
+    let mode = file.metadata().map_err(io_error)?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(HostKeyError::Exposed { path: path.to_owned(), mode });
+    }
+    let mut pem = zeroize::Zeroizing::new(Vec::new());
+    file.take(MAX_FILE_BYTES).read_to_end(&mut pem).map_err(io_error)?;
+    let unreadable = |error| HostKeyError::Unreadable { path: path.to_owned(), error };
+    let key = PrivateKey::from_openssh(pem.as_slice()).map_err(unreadable)?;
+    if key.is_encrypted() {
+        return Err(unreadable(russh::keys::ssh_key::Error::Encrypted));
+    }
+    if !kind.fits(&key) {
+        let found = match key.key_data() {
+            KeypairData::Rsa(pair) => format!("RSA of {} bits", pair.key_size()),
+            _ => key.algorithm().to_string(),
+        };
+        return Err(HostKeyError::WrongKind { path: path.to_owned(), kind, found });
+    }
+    Ok(key)
+}
+
+/// Writes `key` beside its place, private from the start, and links it there whole. Fails if something is there.
+fn store(directory: &Path, path: &Path, key: &PrivateKey) -> Result<(), HostKeyError> {
+    let io_error = |error| HostKeyError::Io { path: path.to_owned(), error };
+    let pem =
+        key.to_openssh(LineEnding::LF).map_err(|error| HostKeyError::Unreadable { path: path.to_owned(), error })?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io_error)?;
+    let number = getrandom::u64().map_err(|error| io_error(error.into()))?;
+    let draft = path.with_extension(format!("{number:016x}.new"));
+    let written = (|| {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(pem.as_bytes())?;
+        file.sync_all()?;
+        fs::hard_link(&draft, path)
+    })();
+    // The draft goes in any case: it holds a private key.
+    let removed = fs::remove_file(&draft);
+    written.and(removed).map_err(io_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn keys_are_made_once_and_are_private() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("deep/keys");
+        let kinds = [HostKeyKind::Ed25519, HostKeyKind::Ecdsa];
+        let made = HostKeys::load_or_make(&directory, &kinds).unwrap();
+        let loaded = HostKeys::load_or_make(&directory, &kinds).unwrap();
+        assert_eq!(made.fingerprints(), loaded.fingerprints());
+        assert_eq!(mode(&directory), 0o700);
+        let mut names: Vec<_> = fs::read_dir(&directory).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["ssh_host_ecdsa_key", "ssh_host_ed25519_key"]);
+        for kind in kinds {
+            assert_eq!(mode(&directory.join(kind.file_name())), 0o600);
+        }
+    }
+
+    #[test]
+    fn an_rsa_key_is_of_3072_bits() {
+        let keys = HostKeys::ephemeral(&[HostKeyKind::Rsa]).unwrap();
+        assert!(HostKeyKind::Rsa.fits(&keys.0[0]));
+        assert!(!HostKeyKind::Ed25519.fits(&keys.0[0]));
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused_with_what_to_do() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(HostKeyKind::Ed25519.file_name());
+        HostKeys::load_or_make(root.path(), &[HostKeyKind::Ed25519]).unwrap();
+        for exposed in [0o640, 0o604, 0o660, 0o610] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(exposed)).unwrap();
+            let error = HostKeys::load_or_make(root.path(), &[HostKeyKind::Ed25519]).unwrap_err().to_string();
+            assert!(error.contains("can be read by others") && error.contains("chmod 600"), "{error}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(HostKeys::load_or_make(root.path(), &[HostKeyKind::Ed25519]).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_such_key_is_refused_and_kept() {
+        let root = tempfile::tempdir().unwrap();
+        HostKeys::load_or_make(root.path(), &[HostKeyKind::Ed25519]).unwrap();
+        let ed25519 = root.path().join(HostKeyKind::Ed25519.file_name());
+        symlink(&ed25519, root.path().join(HostKeyKind::Ecdsa.file_name())).unwrap();
+        let error = HostKeys::load_or_make(root.path(), &[HostKeyKind::Ecdsa]).unwrap_err();
+        assert!(matches!(error, HostKeyError::WrongKind { .. }), "{error}");
+
+        let rsa = root.path().join(HostKeyKind::Rsa.file_name());
+        fs::write(&rsa, "-----BEGIN GARBAGE-----\n").unwrap();
+        fs::set_permissions(&rsa, fs::Permissions::from_mode(0o600)).unwrap();
+        let error = HostKeys::load_or_make(root.path(), &[HostKeyKind::Rsa]).unwrap_err();
+        assert!(matches!(error, HostKeyError::Unreadable { .. }), "{error}");
+        assert_eq!(fs::read(&rsa).unwrap(), b"-----BEGIN GARBAGE-----\n", "never replaced");
+    }
+}

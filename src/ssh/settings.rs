@@ -1,0 +1,51 @@
+//! What an operator may set about the SSH side.
+
+use super::{Algorithms, HostKeyKind};
+use crate::policy::ConnectionLimits;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// The settings of the SSH listeners and their connections. The defaults are those of the reference config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The addresses to listen on; at least one. Port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// The directory of the host keys; made, with the keys that are missing, at the first start.
+    pub host_key_directory: PathBuf,
+    /// The kinds of host key to have, each in its own file.
+    pub host_key_kinds: Vec<HostKeyKind>,
+    /// Key exchanges, ciphers and MACs.
+    pub algorithms: Algorithms,
+    /// How long a connection may take to log in, from its first byte.
+    pub login_timeout: Duration,
+    /// How long a logged-in connection may transfer nothing and ask for nothing.
+    pub idle_timeout: Duration,
+    /// How long nothing comes from a peer until it is asked for a sign of life.
+    pub keepalive_interval: Duration,
+    /// How many such questions may stay unanswered before the peer counts as dead.
+    pub keepalive_max: usize,
+    /// How many connections may be open.
+    pub connections: ConnectionLimits,
+    /// Passwords and signatures that a connection may try before it is ended.
+    pub max_login_tries: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: vec![(Ipv4Addr::UNSPECIFIED, 2222).into()],
+            host_key_directory: "keys".into(),
+            host_key_kinds: vec![HostKeyKind::Ed25519, HostKeyKind::Rsa],
+            algorithms: Algorithms::default(),
+            login_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_mins(30),
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_max: 3,
+            connections: ConnectionLimits { logged_in: 1_000, unauthenticated: 200, unauthenticated_per_source: 20 },
+            max_login_tries: 6,
+        }
+    }
+}
