@@ -9,6 +9,7 @@ mod bucket;
 mod error;
 mod key;
 pub mod memory;
+mod s3;
 
 pub use bucket::{
     Body, Bucket, Condition, ETag, ListScope, Listed, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read,
@@ -17,6 +18,7 @@ pub use bucket::{
 pub use error::Error;
 pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
 pub use memory::MemoryBucket;
+pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
 
 /// What storage operations answer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,345 @@
+//! [`Bucket`] in S3, through the AWS SDK: one call a method, nothing remembered between them.
+//!
+//! What this file decides is what goes over the wire: conditions, checksums, signatures, encryption. Names and answers
+//! are translated in the files below it, and `s3/error.rs` is the table of refusals. Credentials, connections and
+//! how often to retry are the maker's (`cloud`).
+
+mod answer;
+mod body;
+mod encoding;
+mod error;
+mod retry;
+
+use super::{
+    Bucket, Condition, Error, Key, ListScope, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read, Result,
+    Stored, UploadId, VersionId,
+};
+use async_trait::async_trait;
+use aws_sdk_s3::{
+    Client,
+    config::{self, RequestChecksumCalculation, ResponseChecksumValidation, timeout::TimeoutConfig},
+    operation::get_object::GetObjectOutput,
+    primitives::ByteStream,
+    types::{
+        ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType, MetadataDirective,
+        ServerSideEncryption, StorageClass, TaggingDirective,
+    },
+};
+use std::ops::Range;
+
+/// `If-None-Match: *`.
+const NOTHING: &str = "*";
+
+/// Whether uploaded bytes are hashed into the signature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PayloadSigning {
+    /// Not: the checksum and TLS guard them, at a quarter of the CPU.
+    #[default]
+    Unsigned,
+    /// SHA-256 of every body, for bucket policies that demand it by `s3:x-amz-content-sha256`.
+    Signed,
+}
+
+/// How the store checks that bytes arrived as they were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksums {
+    /// CRC-64/NVME with every PutObject and part, and over the whole object at Complete.
+    #[default]
+    Crc64Nvme,
+    /// None but where the protocol demands one, for stores that refuse CRC-64/NVME.
+    WhenRequired,
+}
+
+/// Which bucket, and what every request to it says.
+#[derive(Clone, Debug)]
+pub struct S3Options {
+    /// A bucket's name, an access point's ARN or its alias.
+    pub bucket: String,
+    /// Sent with every request, so that a bucket that changed hands is refused.
+    pub expected_bucket_owner: Option<String>,
+    /// Of new objects; `None` is S3's own default.
+    pub storage_class: Option<String>,
+    /// SSE-KMS key of new objects; `None` leaves it to the bucket.
+    pub kms_key: Option<String>,
+    /// Whether uploaded bytes are hashed into the signature.
+    pub payload_signing: PayloadSigning,
+    /// How the store checks uploaded bytes.
+    pub checksums: Checksums,
+}
+
+/// A bucket in S3, or in a store that speaks its protocol.
+#[derive(Debug)]
+pub struct S3Bucket {
+    client: Client,
+    options: S3Options,
+}
+
+impl S3Bucket {
+    /// A bucket behind the client that `config` describes: region, endpoint, credentials, HTTP client, connect and read
+    /// time-outs, number of tries. What the requests themselves rely on is set here.
+    #[must_use]
+    pub fn new(config: config::Builder, options: S3Options) -> Self {
+        let config = config
+            // We send the checksum that we have; a range can't be checked against the whole object's.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(retry::ATTEMPT_TIMEOUT).build())
+            .retry_classifier(retry::RetryRaces);
+        Self { client: Client::from_conf(config.build()), options }
+    }
+
+    async fn get(&self, key: &Key, range: &Range<u64>, pin: Option<&Pin>, version: Option<&VersionId>) -> Result<Read> {
+        // An empty range can't be said in HTTP; S3 would send the whole object.
+        let last = range.end.checked_sub(1).filter(|last| range.start <= *last);
+        let last = last.ok_or(Error::RangeNotSatisfiable { size: None })?;
+        let answer: GetObjectOutput = self
+            .client
+            .get_object()
+            .bucket(&self.options.bucket)
+            .key(key.as_str())
+            .range(format!("bytes={}-{last}", range.start))
+            .set_if_match(pin.map(|pin| pin.etag.0.clone()))
+            .set_version_id(version.map(|version| version.0.clone()))
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await?;
+        answer::read(answer, range)
+    }
+
+    fn body(&self, payload: Payload) -> ByteStream {
+        match self.options.payload_signing {
+            PayloadSigning::Unsigned => body::streamed(payload),
+            PayloadSigning::Signed => body::joined(&payload),
+        }
+    }
+
+    fn is_unsigned(&self) -> bool {
+        self.options.payload_signing == PayloadSigning::Unsigned
+    }
+
+    fn is_checked(&self) -> bool {
+        self.options.checksums == Checksums::Crc64Nvme
+    }
+
+    fn checksum(&self, crc64: u64) -> Option<String> {
+        self.is_checked().then(|| encoding::checksum(crc64))
+    }
+
+    fn owner(&self) -> Option<String> {
+        self.options.expected_bucket_owner.clone()
+    }
+
+    fn encryption(&self) -> Option<ServerSideEncryption> {
+        self.options.kms_key.as_ref().map(|_| ServerSideEncryption::AwsKms)
+    }
+
+    fn storage_class(&self) -> Option<StorageClass> {
+        self.options.storage_class.as_deref().map(StorageClass::from)
+    }
+}
+
+#[async_trait]
+impl Bucket for S3Bucket {
+    async fn head(&self, key: &Key) -> Result<Object> {
+        let answer = self
+            .client
+            .head_object()
+            .bucket(&self.options.bucket)
+            .key(key.as_str())
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await?;
+        answer::head(answer)
+    }
+
+    async fn read(&self, key: &Key, range: Range<u64>, pin: Option<&Pin>) -> Result<Read> {
+        let conflict = match self.get(key, &range, pin, None).await {
+            Err(conflict @ Error::Conflict { .. }) => conflict,
+            answered => return answered,
+        };
+        // Not at once with the version: that needs `s3:GetObjectVersion`, which few roles have. `If-Match` stays, for
+        // the version `null` is overwritten like any object.
+        match pin.and_then(|pin| pin.version.as_ref()) {
+            None => Err(conflict),
+            version @ Some(_) => match self.get(key, &range, pin, version).await {
+                Err(Error::Forbidden { .. } | Error::NotFound) => Err(conflict),
+                answered => answered,
+            },
+        }
+    }
+
+    async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
+        let request = self
+            .client
+            .put_object()
+            .bucket(&self.options.bucket)
+            .key(key.as_str())
+            .set_metadata(Some(object.metadata.clone().into_iter().collect()))
+            .set_if_none_match(if_none_match(&condition))
+            .set_checksum_crc64_nvme(self.checksum(payload.crc64))
+            .set_storage_class(self.storage_class())
+            .set_server_side_encryption(self.encryption())
+            .set_ssekms_key_id(self.options.kms_key.clone())
+            .set_expected_bucket_owner(self.owner())
+            .body(self.body(payload))
+            .customize()
+            .config_override(retry::unhurried());
+        let request = if self.is_unsigned() { request.disable_payload_signing() } else { request };
+        let answer = request.send().await?;
+        answer::stored(answer.e_tag, answer.version_id)
+    }
+
+    async fn create_upload(&self, key: &Key, object: &NewObject) -> Result<UploadId> {
+        let answer = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.options.bucket)
+            .key(key.as_str())
+            .set_metadata(Some(object.metadata.clone().into_iter().collect()))
+            .set_checksum_algorithm(self.is_checked().then_some(ChecksumAlgorithm::Crc64Nvme))
+            .set_checksum_type(self.is_checked().then_some(ChecksumType::FullObject))
+            .set_storage_class(self.storage_class())
+            .set_server_side_encryption(self.encryption())
+            .set_ssekms_key_id(self.options.kms_key.clone())
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await?;
+        answer.upload_id.map(UploadId).ok_or_else(|| Error::Broken("no UploadId".to_owned()))
+    }
+
+    async fn upload_part(&self, key: &Key, upload: &UploadId, number: u32, payload: Payload) -> Result<Part> {
+        let (size, crc64) = (payload.len(), payload.crc64);
+        let request = self
+            .client
+            .upload_part()
+            .bucket(&self.options.bucket)
+            .key(key.as_str())
+            .upload_id(&upload.0)
+            .part_number(part_number(number))
+            .set_checksum_crc64_nvme(self.checksum(crc64))
+            .set_expected_bucket_owner(self.owner())
+            .body(self.body(payload))
+            .customize()
+            .config_override(retry::unhurried());
+        let request = if self.is_unsigned() { request.disable_payload_signing() } else { request };
+        let answer = request.send().await?;
+        Ok(Part { number, etag: answer::etag(answer.e_tag)?, size, crc64 })
+    }
+
+    async fn complete_upload(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        parts: &[Part],
+        _object: &NewObject,
+        condition: Condition,
+    ) -> Result<Stored> {
+        let completed = parts
+            .iter()
+            .map(|part| CompletedPart::builder().part_number(part_number(part.number)).e_tag(&part.etag.0).build());
+        let size = i64::try_from(parts.iter().map(|part| part.size).sum::<u64>()).ok();
+        let answer = self
+            .client
+            .complete_multipart_upload()
+            .bucket(&self.options.bucket)
+            .key(key.as_str())
+            .upload_id(&upload.0)
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(completed.collect())).build())
+            .set_if_none_match(if_none_match(&condition))
+            .set_checksum_crc64_nvme(self.checksum(encoding::combined_crc64(parts)))
+            .set_checksum_type(self.is_checked().then_some(ChecksumType::FullObject))
+            .set_mpu_object_size(size.filter(|_| self.is_checked()))
+            .set_expected_bucket_owner(self.owner())
+            .customize()
+            .config_override(retry::unhurried())
+            .send()
+            .await?;
+        answer::stored(answer.e_tag, answer.version_id)
+    }
+
+    async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()> {
+        let answer = self
+            .client
+            .abort_multipart_upload()
+            .bucket(&self.options.bucket)
+            .key(key.as_str())
+            .upload_id(&upload.0)
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await;
+        absent_is_done(answer.map(drop).map_err(Error::from))
+    }
+
+    async fn copy(&self, source: &Key, pin: &Pin, target: &Key, condition: Condition) -> Result<Stored> {
+        let answer = self
+            .client
+            .copy_object()
+            .bucket(&self.options.bucket)
+            .key(target.as_str())
+            .copy_source(encoding::copy_source(&self.options.bucket, source))
+            .copy_source_if_match(&pin.etag.0)
+            .set_if_none_match(if_none_match(&condition))
+            .metadata_directive(MetadataDirective::Copy)
+            .tagging_directive(TaggingDirective::Copy)
+            .set_storage_class(self.storage_class())
+            .set_server_side_encryption(self.encryption())
+            .set_ssekms_key_id(self.options.kms_key.clone())
+            .set_expected_bucket_owner(self.owner())
+            .set_expected_source_bucket_owner(self.owner())
+            .customize()
+            .config_override(retry::unhurried())
+            .send()
+            .await?;
+        answer::stored(answer.copy_object_result.and_then(|copy| copy.e_tag), answer.version_id)
+    }
+
+    async fn remove(&self, key: &Key, pin: Option<&Pin>) -> Result<()> {
+        let answer = self
+            .client
+            .delete_object()
+            .bucket(&self.options.bucket)
+            .key(key.as_str())
+            .set_if_match(pin.map(|pin| pin.etag.0.clone()))
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await;
+        absent_is_done(answer.map(drop).map_err(Error::from))
+    }
+
+    async fn list(&self, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Result<Page> {
+        let delimiter = matches!(scope, ListScope::Directory(_)).then(|| "/".to_owned());
+        let answer = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.options.bucket)
+            .prefix(scope.prefix())
+            .set_delimiter(delimiter)
+            .set_continuation_token(after.map(|token| token.0.clone()))
+            .max_keys(i32::from(max_keys))
+            // XML can't carry every name, and one such key of others must not hide the rest.
+            .encoding_type(EncodingType::Url)
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await?;
+        answer::page(answer)
+    }
+}
+
+fn if_none_match(condition: &Condition) -> Option<String> {
+    match condition {
+        Condition::Always => None,
+        Condition::Absent => Some(NOTHING.to_owned()),
+    }
+}
+
+/// S3 knows 1 to 10,000, and says what it thinks of others.
+fn part_number(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn absent_is_done(answer: Result<()>) -> Result<()> {
+    match answer {
+        Err(Error::NotFound) => Ok(()),
+        answered => answered,
+    }
+}

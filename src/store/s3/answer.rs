@@ -1,0 +1,182 @@
+//! S3's answers as the seam's types. What S3 always sends and an answer lacks makes it [`Error::Broken`].
+
+use super::{body, encoding};
+use crate::store::{ETag, Error, Listed, Object, Page, PageToken, Pin, Read, Result, Stored, VersionId};
+use aws_sdk_s3::{
+    operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput, list_objects_v2::ListObjectsV2Output},
+    primitives::DateTime,
+    types::{ArchiveStatus, EncodingType, StorageClass},
+};
+use std::{collections::HashMap, ops::Range};
+
+pub(super) fn stored(etag: Option<String>, version: Option<String>) -> Result<Stored> {
+    Ok(Stored { pin: pin(etag, version)? })
+}
+
+pub(super) fn etag(etag: Option<String>) -> Result<ETag> {
+    etag.map(ETag).ok_or_else(|| missing("ETag"))
+}
+
+pub(super) fn head(answer: HeadObjectOutput) -> Result<Object> {
+    let in_archive = matches!(answer.storage_class, Some(StorageClass::Glacier | StorageClass::DeepArchive))
+        || matches!(answer.archive_status, Some(ArchiveStatus::ArchiveAccess | ArchiveStatus::DeepArchiveAccess));
+    // `ongoing-request="true"` while it is being restored, "false" with an expiry date when it is there.
+    let restored = answer.restore.as_deref().is_some_and(|restore| restore.contains("ongoing-request=\"false\""));
+    Ok(Object {
+        size: length(answer.content_length)?,
+        pin: pin(answer.e_tag, answer.version_id)?,
+        modified: seconds(answer.last_modified)?,
+        metadata: metadata(answer.metadata),
+        archived: in_archive && !restored,
+    })
+}
+
+/// The answer to a GET of `asked`, which is not empty.
+pub(super) fn read(answer: GetObjectOutput, asked: &Range<u64>) -> Result<Read> {
+    let length = length(answer.content_length)?;
+    let (range, size) = match answer.content_range.as_deref() {
+        Some(said) => content_range(said).ok_or_else(|| Error::Broken(format!("Content-Range `{said}`")))?,
+        // A whole object where a range was asked for: fine only if the range covers it.
+        None => (0..length, length),
+    };
+    if range != (asked.start..asked.end.min(size)) || range.end - range.start != length {
+        return Err(Error::Broken(format!("bytes {range:?} of {size}, {length} of them, when asked for {asked:?}")));
+    }
+    let object = Object {
+        size,
+        pin: pin(answer.e_tag, answer.version_id)?,
+        modified: seconds(answer.last_modified)?,
+        metadata: metadata(answer.metadata),
+        // S3 refuses to read what is archived.
+        archived: false,
+    };
+    Ok(Read { object, range, body: body::received(answer.body, length) })
+}
+
+pub(super) fn page(answer: ListObjectsV2Output) -> Result<Page> {
+    // Stores that don't know `encoding-type` send names as they are, and don't say that they encoded them.
+    let encoded = answer.encoding_type == Some(EncodingType::Url);
+    let name = |raw: String| if encoded { encoding::decoded(&raw) } else { raw };
+    let objects = answer.contents.unwrap_or_default().into_iter().map(|object| {
+        Ok(Listed {
+            raw_key: name(object.key.ok_or_else(|| missing("Key"))?),
+            size: length(object.size)?,
+            etag: etag(object.e_tag)?,
+            modified: seconds(object.last_modified)?,
+        })
+    });
+    let directories = answer.common_prefixes.unwrap_or_default().into_iter().filter_map(|common| common.prefix);
+    let next = match answer.is_truncated {
+        Some(true) => Some(PageToken(answer.next_continuation_token.ok_or_else(|| missing("NextContinuationToken"))?)),
+        _ => None,
+    };
+    Ok(Page { objects: objects.collect::<Result<_>>()?, directories: directories.map(name).collect(), next })
+}
+
+/// `bytes 0-4/10` as the range, end exclusive, and the whole size.
+fn content_range(said: &str) -> Option<(Range<u64>, u64)> {
+    let (range, size) = said.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (start, end) = (first.parse().ok()?, last.parse::<u64>().ok()?.checked_add(1)?);
+    (start < end).then_some((start..end, size.parse().ok()?))
+}
+
+fn pin(etag: Option<String>, version: Option<String>) -> Result<Pin> {
+    Ok(Pin { etag: self::etag(etag)?, version: version.map(VersionId) })
+}
+
+fn length(bytes: Option<i64>) -> Result<u64> {
+    bytes.and_then(|bytes| u64::try_from(bytes).ok()).ok_or_else(|| missing("length"))
+}
+
+fn seconds(time: Option<DateTime>) -> Result<i64> {
+    time.map(|time| time.secs()).ok_or_else(|| missing("Last-Modified"))
+}
+
+fn metadata(metadata: Option<HashMap<String, String>>) -> std::collections::BTreeMap<String, String> {
+    metadata.unwrap_or_default().into_iter().collect()
+}
+
+fn missing(what: &str) -> Error {
+    Error::Broken(format!("no {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_s3::{
+        primitives::ByteStream,
+        types::{CommonPrefix, Object as S3Object},
+    };
+
+    fn got(content_range: Option<&str>, length: i64) -> GetObjectOutput {
+        GetObjectOutput::builder()
+            .e_tag("\"e\"")
+            .last_modified(DateTime::from_secs(7))
+            .content_length(length)
+            .set_content_range(content_range.map(str::to_owned))
+            .body(ByteStream::from_static(b""))
+            .build()
+    }
+
+    #[test]
+    fn a_range_is_cut_at_the_end_of_the_object() {
+        let answer = read(got(Some("bytes 3-9/10"), 7), &(3..100)).unwrap();
+        assert_eq!((answer.range, answer.object.size), (3..10, 10));
+        assert_eq!(read(got(None, 10), &(0..10)).unwrap().range, 0..10);
+        assert_eq!(read(got(None, 0), &(0..10)).unwrap().range, 0..0);
+    }
+
+    #[test]
+    fn another_range_than_the_one_asked_for_is_refused() {
+        for (content_range, length, asked) in [
+            (Some("bytes 0-9/10"), 10, 3..10),
+            (Some("bytes 3-8/10"), 6, 3..10),
+            (Some("bytes 3-9/10"), 6, 3..10),
+            (Some("bytes 9-3/10"), 7, 3..10),
+            (Some("bytes 3-18446744073709551615/10"), 7, 3..10),
+            (Some("bytes 3-9/*"), 7, 3..10),
+            (None, 10, 3..10),
+            (None, 10, 0..9),
+        ] {
+            let answer = read(got(content_range, length), &asked);
+            assert!(matches!(answer, Err(Error::Broken(_))), "{content_range:?} {length} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn an_archived_object_is_so_until_it_is_restored() {
+        let answer = |class, restore: Option<&str>| {
+            HeadObjectOutput::builder()
+                .e_tag("\"e\"")
+                .last_modified(DateTime::from_secs(7))
+                .content_length(1)
+                .storage_class(class)
+                .set_restore(restore.map(str::to_owned))
+                .build()
+        };
+        let archived = |class, restore| head(answer(class, restore)).unwrap().archived;
+        assert!(archived(StorageClass::DeepArchive, None));
+        assert!(archived(StorageClass::Glacier, Some(r#"ongoing-request="true""#)));
+        assert!(!archived(
+            StorageClass::Glacier,
+            Some(r#"ongoing-request="false", expiry-date="Fri, 21 Dec 2029 00:00:00 GMT""#)
+        ));
+        assert!(!archived(StorageClass::GlacierIr, None));
+    }
+
+    #[test]
+    fn names_are_decoded_only_where_they_were_encoded() {
+        let listing = |encoding| {
+            let object = S3Object::builder().key("a+%01").size(1).e_tag("\"e\"").last_modified(DateTime::from_secs(7));
+            let answer = ListObjectsV2Output::builder()
+                .set_encoding_type(encoding)
+                .contents(object.build())
+                .common_prefixes(CommonPrefix::builder().prefix("d+%2B/").build());
+            let page = page(answer.build()).unwrap();
+            (page.objects[0].raw_key.clone(), page.directories[0].clone())
+        };
+        assert_eq!(listing(Some(EncodingType::Url)), ("a \u{1}".into(), "d +/".into()));
+        assert_eq!(listing(None), ("a+%01".into(), "d+%2B/".into()));
+    }
+}

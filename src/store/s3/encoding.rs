@@ -1,0 +1,74 @@
+//! Names and checksums as S3's headers and listings write them.
+
+use crate::store::{Key, Part};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use crc_fast::CrcAlgorithm;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// All but RFC 3986's unreserved characters and the slash. S3 reads a `+` in a copy source as a space.
+const COPY_SOURCE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// The header `x-amz-copy-source`: bucket and key, or for an access point its ARN, the word `object` and the key.
+pub(super) fn copy_source(bucket: &str, key: &Key) -> String {
+    let between = if bucket.starts_with("arn:") { "/object/" } else { "/" };
+    utf8_percent_encode(&format!("{bucket}{between}{}", key.as_str()), COPY_SOURCE).to_string()
+}
+
+/// A name of a listing with `encoding-type=url`, which is form encoding: a space is a `+`.
+pub(super) fn decoded(listed: &str) -> String {
+    percent_decode_str(&listed.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+/// The header `x-amz-checksum-crc64nvme`: base64 of the big-endian bytes.
+pub(super) fn checksum(crc64: u64) -> String {
+    BASE64_STANDARD.encode(crc64.to_be_bytes())
+}
+
+/// The CRC-64/NVME of the parts in their order, as if they were one.
+pub(super) fn combined_crc64(parts: &[Part]) -> u64 {
+    parts
+        .iter()
+        .fold(0, |crc64, part| crc_fast::checksum_combine(CrcAlgorithm::Crc64Nvme, crc64, part.crc64, part.size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{ETag, Prefix};
+    use proptest::prelude::*;
+
+    fn part(number: u32, bytes: &[u8]) -> Part {
+        let crc64 = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, bytes);
+        Part { number, etag: ETag(String::new()), size: bytes.len() as u64, crc64 }
+    }
+
+    #[test]
+    fn a_copy_source_escapes_all_that_a_url_would_read() {
+        let key = Prefix::parse("acme/").unwrap().key("a b?c#d%2e+é\\.txt").unwrap();
+        assert_eq!(copy_source("vendor", &key), "vendor/acme/a%20b%3Fc%23d%252e%2B%C3%A9%5C.txt");
+        let arn = "arn:aws:s3:eu-west-1:111122223333:accesspoint/acme";
+        let encoded = "arn%3Aaws%3As3%3Aeu-west-1%3A111122223333%3Aaccesspoint/acme/object/acme/";
+        assert!(copy_source(arn, &key).starts_with(encoded));
+    }
+
+    #[test]
+    fn listed_names_are_form_encoded() {
+        assert_eq!(decoded("a+b%2Bc%01%25%C3%A9/d"), "a b+c\u{1}%é/d");
+    }
+
+    #[test]
+    fn a_checksum_is_base64_of_big_endian_bytes() {
+        // The check value of CRC-64/NVME.
+        let crc64 = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, b"123456789");
+        assert_eq!(crc64, 0xae8b_1486_0a79_9888);
+        assert_eq!(checksum(crc64), "rosUhgp5mIg=");
+    }
+
+    proptest! {
+        #[test]
+        fn parts_combine_to_the_whole(a: Vec<u8>, b: Vec<u8>, c: Vec<u8>) {
+            let whole = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &[a.clone(), b.clone(), c.clone()].concat());
+            prop_assert_eq!(combined_crc64(&[part(1, &a), part(2, &b), part(3, &c)]), whole);
+        }
+    }
+}

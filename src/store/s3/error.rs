@@ -1,0 +1,159 @@
+//! The one place where what the SDK and S3 say becomes an [`Error`].
+
+use crate::store::Error;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::{
+    config::http::HttpResponse,
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+};
+use std::error::Error as StdError;
+
+/// What S3 answered, as far as it tells why.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refusal<'a> {
+    status: u16,
+    /// Empty for answers without a body, such as those to HEAD.
+    code: &'a str,
+    message: &'a str,
+    /// Empty where no server gave one.
+    request_id: &'a str,
+    content_range: Option<&'a str>,
+}
+
+impl<E> From<SdkError<E, HttpResponse>> for Error
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        match &error {
+            SdkError::ServiceError(refusal) => {
+                let (meta, answer) = (refusal.err().meta(), refusal.raw());
+                refused(Refusal {
+                    code: meta.code().unwrap_or_default(),
+                    message: meta.message().unwrap_or_default(),
+                    ..Refusal::of(answer)
+                })
+            }
+            // An answer that isn't S3's XML: a proxy's, or one that was cut off.
+            SdkError::ResponseError(response) if response.raw().status().is_success() => {
+                Self::Broken(DisplayErrorContext(&error).to_string())
+            }
+            SdkError::ResponseError(response) => refused(Refusal::of(response.raw())),
+            _ if is_credentials(&error) => Self::Credentials(DisplayErrorContext(&error).to_string()),
+            // Time-outs, broken connections, and requests that could not be built, for which no retry helps either.
+            _ => Self::Unreachable(DisplayErrorContext(&error).to_string()),
+        }
+    }
+}
+
+impl<'a> Refusal<'a> {
+    fn of(answer: &'a HttpResponse) -> Self {
+        let headers = answer.headers();
+        Self {
+            status: answer.status().as_u16(),
+            request_id: headers.get("x-amz-request-id").unwrap_or_default(),
+            content_range: headers.get("content-range"),
+            ..Self::default()
+        }
+    }
+
+    /// For the log: `AccessDenied, HTTP 403, request 4442587FB7D0A2F9`.
+    fn request(&self) -> String {
+        let (status, request_id) = (format!("HTTP {}", self.status), format!("request {}", self.request_id));
+        let said = [(self.code, self.code), ("HTTP", &status), (self.request_id, &request_id)];
+        said.into_iter().filter(|(known, _)| !known.is_empty()).map(|(_, said)| said).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The table. Codes go before statuses: CopyObject and CompleteMultipartUpload refuse with status 200 too, and a 404
+/// may mean the bucket (a mistake of the set-up) as well as the object.
+fn refused(refusal: Refusal<'_>) -> Error {
+    let request = refusal.request();
+    match (refusal.code, refusal.status) {
+        ("NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" | "NotFound", _) | ("", 404) => Error::NotFound,
+        ("InvalidObjectState", _) => Error::Archived,
+        ("InvalidRange", _) | (_, 416) => {
+            Error::RangeNotSatisfiable { size: refusal.content_range.and_then(whole_size) }
+        }
+        (
+            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired",
+            _,
+        ) => Error::Credentials(request),
+        ("SlowDown" | "ServiceUnavailable" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded", _)
+        | (_, 429 | 503) => Error::Throttled { request },
+        ("RequestTimeout", _) => Error::Unreachable(request),
+        ("PreconditionFailed" | "ConditionalRequestConflict" | "OperationAborted", _) | (_, 409 | 412) => {
+            Error::Conflict { request }
+        }
+        ("AccessDenied", _) | (_, 403) => Error::Forbidden { request },
+        (code, status) => Error::Refused {
+            code: if code.is_empty() { format!("HTTP {status}") } else { code.to_owned() },
+            message: refusal.message.to_owned(),
+            request,
+        },
+    }
+}
+
+/// The size in `bytes */1234`.
+fn whole_size(content_range: &str) -> Option<u64> {
+    content_range.strip_prefix("bytes */")?.parse().ok()
+}
+
+fn is_credentials(error: &(dyn StdError + 'static)) -> bool {
+    error.is::<CredentialsError>() || error.source().is_some_and(is_credentials)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(status: u16, code: &str) -> Error {
+        refused(Refusal { status, code, message: "why", request_id: "R1", content_range: Some("bytes */42") })
+    }
+
+    #[test]
+    fn each_refusal_has_its_error() {
+        use Error as E;
+        assert!(matches!(said(404, ""), E::NotFound));
+        assert!(matches!(said(404, "NoSuchKey"), E::NotFound));
+        assert!(matches!(said(404, "NoSuchUpload"), E::NotFound));
+        assert!(matches!(said(403, ""), E::Forbidden { .. }));
+        assert!(matches!(said(403, "AccessDenied"), E::Forbidden { .. }));
+        assert!(matches!(said(403, "InvalidObjectState"), E::Archived));
+        assert!(matches!(said(403, "SignatureDoesNotMatch"), E::Credentials(_)));
+        assert!(matches!(said(400, "ExpiredToken"), E::Credentials(_)));
+        assert!(matches!(said(412, ""), E::Conflict { .. }));
+        assert!(matches!(said(409, "ConditionalRequestConflict"), E::Conflict { .. }));
+        assert!(matches!(said(416, "InvalidRange"), E::RangeNotSatisfiable { size: Some(42) }));
+        assert!(matches!(said(503, "SlowDown"), E::Throttled { .. }));
+        assert!(matches!(said(429, ""), E::Throttled { .. }));
+        assert!(matches!(said(400, "RequestTimeout"), E::Unreachable(_)));
+    }
+
+    #[test]
+    fn an_error_under_status_200_is_one() {
+        assert!(matches!(said(200, "SlowDown"), Error::Throttled { .. }));
+        assert!(matches!(said(200, "PreconditionFailed"), Error::Conflict { .. }));
+        assert!(matches!(said(200, "InternalError"), Error::Refused { .. }));
+    }
+
+    #[test]
+    fn a_missing_bucket_is_not_a_missing_file() {
+        assert!(matches!(said(404, "NoSuchBucket"), Error::Refused { code, .. } if code == "NoSuchBucket"));
+    }
+
+    #[test]
+    fn the_log_gets_code_and_request_id() {
+        assert_eq!(said(403, "AccessDenied").to_string(), "S3 denied access (AccessDenied, HTTP 403, request R1)");
+        assert_eq!(said(403, "").to_string(), "S3 denied access (HTTP 403, request R1)");
+        let moved = refused(Refusal { status: 301, ..Refusal::default() });
+        assert_eq!(moved.to_string(), "S3 refused: HTTP 301:  (HTTP 301)");
+    }
+
+    #[test]
+    fn a_size_is_read_only_from_what_is_one() {
+        assert_eq!(whole_size("bytes */0"), Some(0));
+        assert_eq!(whole_size("bytes 0-1/2"), None);
+        assert_eq!(whole_size("bytes */-1"), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! When the SDK tries again and how long one try may take, where its own defaults don't fit.
+
+use aws_sdk_s3::{
+    config::{
+        self,
+        interceptors::InterceptorContext,
+        retry::{ClassifyRetry, RetryAction},
+        timeout::TimeoutConfig,
+    },
+    error::ProvideErrorMetadata,
+    operation::{
+        complete_multipart_upload::CompleteMultipartUploadError, copy_object::CopyObjectError,
+        delete_object::DeleteObjectError, put_object::PutObjectError,
+    },
+};
+use std::{error::Error as StdError, time::Duration};
+
+/// One try of a request that S3 answers at once.
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// For requests that carry a part: the stalled-stream protection and the client's read time-out watch over them. For
+/// Complete and Copy: S3 takes minutes for many GiB.
+pub(super) fn unhurried() -> config::Builder {
+    config::Builder::new().timeout_config(TimeoutConfig::builder().disable_operation_attempt_timeout().build())
+}
+
+/// Tries again when two conditional writes raced (409 `ConditionalRequestConflict`): the next answer says who won.
+#[derive(Debug)]
+pub(super) struct RetryRaces;
+
+impl ClassifyRetry for RetryRaces {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let refusal = context.output_or_error().and_then(Result::err).and_then(|error| error.as_operation_error());
+        match refusal {
+            Some(refusal) if code(refusal) == Some("ConditionalRequestConflict") => RetryAction::transient_error(),
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "conditional writes that raced"
+    }
+}
+
+/// The code of a refusal of one of the writes that take a condition.
+fn code<'a>(refusal: &'a (dyn StdError + 'static)) -> Option<&'a str> {
+    fn of<'a, E: ProvideErrorMetadata + StdError + 'static>(refusal: &'a (dyn StdError + 'static)) -> Option<&'a str> {
+        refusal.downcast_ref::<E>().and_then(ProvideErrorMetadata::code)
+    }
+    of::<PutObjectError>(refusal)
+        .or_else(|| of::<CompleteMultipartUploadError>(refusal))
+        .or_else(|| of::<CopyObjectError>(refusal))
+        .or_else(|| of::<DeleteObjectError>(refusal))
+}
