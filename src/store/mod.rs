@@ -7,17 +7,24 @@
 
 mod bucket;
 mod error;
+mod find;
 mod key;
+mod listing;
 pub mod memory;
+mod rename;
 mod s3;
+mod task;
 
 pub use bucket::{
     Body, Bucket, Condition, ETag, ListScope, Listed, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read,
     Stored, UploadId, VersionId,
 };
 pub use error::Error;
+pub use find::{DirectoryState, Found, directory_exists, directory_state, find};
 pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
+pub use listing::{Entry, EntryKind, Listing};
 pub use memory::MemoryBucket;
+pub use rename::rename;
 pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
 
 /// What storage operations answer.

@@ -1,0 +1,193 @@
+//! What lies under a name: a file, a directory, both or nothing. Not the order of a directory's entries (see
+//! `listing.rs`).
+//!
+//! Invariant: only a listing says that something is missing. HEAD carries no `s3:prefix`, so under credentials that
+//! are limited to a prefix a missing key is a 403, as a forbidden one is.
+
+use super::{Bucket, ETag, Error, Key, ListScope, Listed, Object, Pin, Prefix, Result};
+use std::collections::BTreeMap;
+
+/// How many names the listing for one key asks for: enough to look past most neighbours (`key-1` and `key.txt` come
+/// before `key/`).
+const NEIGHBOURS: u16 = 32;
+
+/// What lies under a name. Neither a file nor a directory: nothing does.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The file. Where it was seen only in a listing, its metadata and version are not known.
+    pub file: Option<Object>,
+    /// Whether there is a directory: a marker, or anything below. Not asked where HEAD found the file, because STAT
+    /// and OPEN reach the file where S3 holds both.
+    pub directory: bool,
+}
+
+impl Found {
+    /// Whether nothing lies under the name.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.file.is_none() && !self.directory
+    }
+}
+
+/// What a directory holds, as far as two names of a listing tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectoryState {
+    /// There is no such directory.
+    Absent,
+    /// Its marker alone.
+    Empty {
+        /// The marker's version.
+        marker: Pin,
+    },
+    /// More than its marker, names that no user could open included.
+    Occupied,
+}
+
+/// Finds out what lies under `key`, in 1 request for a file, and 2 or 3 for anything else.
+///
+/// A file that may be listed but not read is found, with what the listing knows of it.
+///
+/// # Errors
+/// [`Error::Forbidden`] when neither HEAD nor LIST is allowed.
+pub async fn find(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
+    match bucket.head(key).await {
+        Ok(object) => Ok(Found { file: Some(object), directory: false }),
+        Err(Error::NotFound | Error::Forbidden { .. }) => find_in_listing(bucket, key).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// [`find`] without HEAD: what listings say of `key`, in 1 or 2 requests.
+pub(super) async fn find_in_listing(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
+    let directory = key.as_directory();
+    let page = bucket.list(ListScope::StartingWith(key), None, NEIGHBOURS).await?;
+    let decided =
+        page.next.is_none() || page.objects.iter().any(|listed| listed.raw_key.as_str() >= directory.as_str());
+    let below = page.objects.iter().any(|listed| listed.raw_key.starts_with(directory.as_str()));
+    let file = page.objects.into_iter().find(|listed| listed.raw_key == key.as_str()).map(object);
+    let directory = if decided { below } else { directory_exists(bucket, &directory).await? };
+    Ok(Found { file, directory })
+}
+
+/// Whether there is a directory at `prefix`: its marker, or anything below. 1 request.
+///
+/// # Errors
+/// Those of the listing.
+pub async fn directory_exists(bucket: &dyn Bucket, prefix: &Prefix) -> Result<bool> {
+    let page = bucket.list(ListScope::Below(prefix), None, 1).await?;
+    Ok(!page.objects.is_empty())
+}
+
+/// What the directory at `prefix` holds. 1 request.
+///
+/// # Errors
+/// Those of the listing.
+pub async fn directory_state(bucket: &dyn Bucket, prefix: &Prefix) -> Result<DirectoryState> {
+    let page = bucket.list(ListScope::Below(prefix), None, 2).await?;
+    let mut objects = page.objects.into_iter();
+    Ok(match (objects.next(), objects.next()) {
+        (None, _) => DirectoryState::Absent,
+        (Some(only), None) if only.raw_key == prefix.as_str() => DirectoryState::Empty { marker: pin(only.etag) },
+        (Some(_), _) => DirectoryState::Occupied,
+    })
+}
+
+fn object(listed: Listed) -> Object {
+    Object {
+        size: listed.size,
+        pin: pin(listed.etag),
+        modified: listed.modified,
+        metadata: BTreeMap::new(),
+        archived: false,
+    }
+}
+
+fn pin(etag: ETag) -> Pin {
+    Pin { etag, version: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        MemoryBucket,
+        memory::{Moment, Verb},
+    };
+
+    fn bucket(raw_keys: &[&str]) -> MemoryBucket {
+        let bucket = MemoryBucket::new();
+        for raw_key in raw_keys {
+            bucket.insert(raw_key, "bytes");
+        }
+        bucket
+    }
+
+    async fn found(bucket: &MemoryBucket) -> (bool, bool, usize) {
+        bucket.forget_requests();
+        let found = find(bucket, &Prefix::parse("acme/").unwrap().key("x").unwrap()).await.unwrap();
+        (found.file.is_some(), found.directory, bucket.requests().len())
+    }
+
+    fn denied() -> Error {
+        Error::Forbidden { request: "AccessDenied".into() }
+    }
+
+    #[tokio::test]
+    async fn files_take_one_request_and_directories_two() {
+        for scoped in [false, true] {
+            for (raw_keys, expected) in [
+                (&["acme/x"][..], (true, false, 1)),
+                (&["acme/x", "acme/x/y"], (true, false, 1)),
+                (&["acme/x/"], (false, true, 2)),
+                (&["acme/x/y"], (false, true, 2)),
+                (&["acme/x-1", "acme/x.txt", "acme/x/y"], (false, true, 2)),
+                (&[], (false, false, 2)),
+                (&["acme/x-1", "acme/x.txt", "acme/xy", "acme/xy/z"], (false, false, 2)),
+            ] {
+                let bucket = bucket(raw_keys);
+                if scoped {
+                    bucket.forbid_missing();
+                }
+                assert_eq!(found(&bucket).await, expected, "{raw_keys:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn neighbours_that_hide_a_directory_cost_one_more_request() {
+        let bucket = MemoryBucket::new();
+        for number in 0..100 {
+            bucket.insert(&format!("acme/x-{number}"), "bytes");
+        }
+        assert_eq!(found(&bucket).await, (false, false, 3));
+        bucket.insert("acme/x/y", "bytes");
+        assert_eq!(found(&bucket).await, (false, true, 3));
+    }
+
+    #[tokio::test]
+    async fn what_may_be_listed_but_not_read_is_still_found() {
+        let bucket = bucket(&["acme/x"]);
+        bucket.fail(Verb::Head, Moment::Request, denied());
+        assert_eq!(found(&bucket).await, (true, false, 2));
+    }
+
+    #[tokio::test]
+    async fn without_head_and_list_nothing_may_be_known() {
+        let bucket = bucket(&["acme/x"]);
+        bucket.fail(Verb::Head, Moment::Request, denied());
+        bucket.fail(Verb::List, Moment::Request, denied());
+        let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
+        assert!(matches!(find(&bucket, &key).await, Err(Error::Forbidden { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_directory_is_empty_with_its_marker_alone() {
+        let state = async |raw_keys: &[&str]| {
+            directory_state(&bucket(raw_keys), &Prefix::parse("acme/x/").unwrap()).await.unwrap()
+        };
+        assert_eq!(state(&["acme/x", "acme/xy/z"]).await, DirectoryState::Absent);
+        assert!(matches!(state(&["acme/x/"]).await, DirectoryState::Empty { .. }));
+        assert_eq!(state(&["acme/x/y"]).await, DirectoryState::Occupied);
+        assert_eq!(state(&["acme/x/", "acme/x//"]).await, DirectoryState::Occupied);
+    }
+}

@@ -1,0 +1,244 @@
+//! Renaming within a bucket, by copy and delete, so that nothing is lost whatever fails in between.
+//!
+//! Invariant: the source is deleted only when the copy is known to be stored, and only if it still is what was
+//! copied. After an error the file may exist under both names, never under none.
+
+use super::{
+    Bucket, Condition, Error, Key, NewObject, Object, Pin, Prefix, Result,
+    find::{DirectoryState, directory_exists, directory_state, find, find_in_listing},
+};
+
+/// The largest object that one `CopyObject` takes: 5 GiB.
+const MAX_COPY_BYTES: u64 = 5 * 1024 * 1024 * 1024;
+
+/// Renames the file `source`, or the empty directory of that name, to `target` in the same bucket. 4 requests for a
+/// file. What is renamed onto itself stays.
+///
+/// A file that `target` names is replaced only where `replace` says so, a directory never.
+///
+/// # Errors
+/// - [`Error::NotFound`]: there is no source.
+/// - [`Error::Conflict`]: `target` exists and may not be replaced, or the source changed meanwhile (then both names
+///   exist, and neither version is lost).
+/// - [`Error::IsDirectory`]: `target` is a directory.
+/// - [`Error::NotEmpty`]: the source is a directory that holds more than its marker.
+/// - [`Error::TooLargeToCopy`]: above 5 GiB.
+/// - [`Error::Archived`]: the source must be restored first.
+pub async fn rename(bucket: &dyn Bucket, source: &Key, target: &Key, replace: bool) -> Result<()> {
+    let found = find(bucket, source).await?;
+    match found.file {
+        _ if found.is_nothing() => Err(Error::NotFound),
+        _ if source == target => Ok(()),
+        Some(file) => rename_file(bucket, source, &file, target, replace).await,
+        None => rename_directory(bucket, &source.as_directory(), target).await,
+    }
+}
+
+async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &Key, replace: bool) -> Result<()> {
+    if file.archived {
+        return Err(Error::Archived);
+    }
+    if file.size > MAX_COPY_BYTES {
+        return Err(Error::TooLargeToCopy { limit: MAX_COPY_BYTES });
+    }
+    let condition = if replace {
+        if directory_exists(bucket, &target.as_directory()).await? {
+            return Err(Error::IsDirectory);
+        }
+        Condition::Always
+    } else {
+        refuse_existing(bucket, target).await?;
+        Condition::Absent
+    };
+    copy(bucket, source, file, target, condition).await?;
+    remove(bucket, source, &file.pin).await
+}
+
+/// An empty directory is its marker: a zero-byte object.
+async fn rename_directory(bucket: &dyn Bucket, source: &Prefix, target: &Key) -> Result<()> {
+    let marker = match directory_state(bucket, source).await? {
+        DirectoryState::Absent => return Err(Error::NotFound),
+        DirectoryState::Occupied => return Err(Error::NotEmpty),
+        DirectoryState::Empty { marker } => marker,
+    };
+    refuse_existing(bucket, target).await?;
+    let (Some(source), Some(target)) = (source.marker(), target.as_directory().marker()) else {
+        return Err(Error::NotEmpty);
+    };
+    bucket.copy(&source, &marker, &target, Condition::Absent).await?;
+    remove(bucket, &source, &marker).await
+}
+
+async fn refuse_existing(bucket: &dyn Bucket, target: &Key) -> Result<()> {
+    match find_in_listing(bucket, target).await? {
+        found if found.directory => Err(Error::IsDirectory),
+        found if found.file.is_some() => Err(Error::Conflict { request: "the target exists".into() }),
+        _ => Ok(()),
+    }
+}
+
+/// Copies, and after an error looks whether the copy was stored all the same: its answer may have been lost, and a
+/// retry of a conditional copy meets its own success as a conflict.
+async fn copy(bucket: &dyn Bucket, source: &Key, file: &Object, target: &Key, condition: Condition) -> Result<()> {
+    // Where nothing lay at the target a moment ago, a conflict may be our own success.
+    let may_be_ours = condition == Condition::Absent;
+    let error = match bucket.copy(source, &file.pin, target, condition).await {
+        Ok(_) => return Ok(()),
+        Err(error @ Error::Unreachable(_)) => error,
+        Err(error @ Error::Conflict { .. }) if may_be_ours => error,
+        Err(error) => return Err(error),
+    };
+    match bucket.head(target).await {
+        Ok(copied) if is_copy(&copied, file) => Ok(()),
+        Ok(_) | Err(_) => Err(error),
+    }
+}
+
+/// Whether `copied` has the bytes of `file`. ETags tell, but the copy of an object that was uploaded in parts has
+/// another one; the metadata then tell if they hold an upload's token.
+fn is_copy(copied: &Object, file: &Object) -> bool {
+    let same_upload = file.metadata.contains_key(NewObject::TOKEN) && copied.metadata == file.metadata;
+    copied.size == file.size && (copied.pin.etag == file.pin.etag || same_upload)
+}
+
+/// Deletes what was copied. After a conflict or a lost answer, a source that is gone was deleted by us, or by somebody
+/// who wanted it gone too.
+async fn remove(bucket: &dyn Bucket, source: &Key, pin: &Pin) -> Result<()> {
+    match bucket.remove(source, Some(pin)).await {
+        Ok(()) | Err(Error::NotFound) => Ok(()),
+        Err(error @ (Error::Conflict { .. } | Error::Unreachable(_))) => {
+            let found = find(bucket, source).await;
+            if found.is_ok_and(|found| found.file.is_none()) { Ok(()) } else { Err(error) }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        MemoryBucket,
+        memory::{Moment, Verb},
+    };
+    use std::collections::BTreeMap;
+
+    fn key(name: &str) -> Key {
+        Prefix::parse("acme/").unwrap().key(name).unwrap()
+    }
+
+    async fn renamed(bucket: &MemoryBucket, source: &str, target: &str, replace: bool) -> Result<()> {
+        bucket.forget_requests();
+        rename(bucket, &key(source), &key(target), replace).await
+    }
+
+    #[tokio::test]
+    async fn a_file_takes_four_requests_and_keeps_its_metadata() {
+        for replace in [false, true] {
+            let bucket = MemoryBucket::new();
+            let metadata = BTreeMap::from([("mtime".to_owned(), "7".to_owned())]);
+            bucket.insert_with("acme/a", "old", metadata.clone());
+            renamed(&bucket, "a", "b", replace).await.unwrap();
+            assert_eq!(bucket.verbs(), [Verb::Head, Verb::List, Verb::Copy, Verb::Remove]);
+            assert_eq!(bucket.keys(), ["acme/b"]);
+            assert_eq!(bucket.metadata("acme/b"), Some(metadata));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_existing_target_is_replaced_only_on_request() {
+        let bucket = MemoryBucket::new();
+        bucket.insert("acme/a", "new");
+        bucket.insert("acme/b", "old");
+        assert!(matches!(renamed(&bucket, "a", "b", false).await, Err(Error::Conflict { .. })));
+        assert_eq!(bucket.keys(), ["acme/a", "acme/b"]);
+        renamed(&bucket, "a", "b", true).await.unwrap();
+        assert_eq!(bucket.keys(), ["acme/b"]);
+        assert_eq!(bucket.bytes("acme/b").unwrap(), "new");
+    }
+
+    #[tokio::test]
+    async fn a_rename_onto_itself_loses_nothing() {
+        let bucket = MemoryBucket::new();
+        bucket.insert("acme/a", "x");
+        bucket.insert("acme/d/", "");
+        for name in ["a", "d"] {
+            renamed(&bucket, name, name, true).await.unwrap();
+            renamed(&bucket, name, name, false).await.unwrap();
+        }
+        assert!(matches!(renamed(&bucket, "no", "no", true).await, Err(Error::NotFound)));
+        assert_eq!(bucket.keys(), ["acme/a", "acme/d/"]);
+    }
+
+    #[tokio::test]
+    async fn a_directory_is_never_replaced_and_a_full_one_never_moved() {
+        let bucket = MemoryBucket::new();
+        bucket.insert("acme/a", "x");
+        bucket.insert("acme/implicit/x", "x");
+        bucket.insert("acme/marked/", "");
+        for target in ["implicit", "marked"] {
+            assert!(matches!(renamed(&bucket, "a", target, true).await, Err(Error::IsDirectory)));
+            assert!(matches!(renamed(&bucket, "a", target, false).await, Err(Error::IsDirectory)));
+        }
+        assert!(matches!(renamed(&bucket, "implicit", "new", true).await, Err(Error::NotEmpty)));
+        assert!(matches!(renamed(&bucket, "marked", "implicit", true).await, Err(Error::IsDirectory)));
+        assert!(matches!(renamed(&bucket, "marked", "a", true).await, Err(Error::Conflict { .. })));
+        assert_eq!(bucket.keys(), ["acme/a", "acme/implicit/x", "acme/marked/"]);
+        renamed(&bucket, "marked", "moved", false).await.unwrap();
+        assert_eq!(bucket.keys(), ["acme/a", "acme/implicit/x", "acme/moved/"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_missing_under_a_scoped_policy_too() {
+        let bucket = MemoryBucket::new();
+        bucket.forbid_missing();
+        bucket.insert("acme/a.txt", "x");
+        assert!(matches!(renamed(&bucket, "a", "b", true).await, Err(Error::NotFound)));
+    }
+
+    #[tokio::test]
+    async fn a_source_that_changes_in_between_is_reported_and_kept() {
+        let bucket = std::sync::Arc::new(MemoryBucket::new());
+        bucket.insert("acme/a", "first");
+        let hold = bucket.hold(Verb::Remove, Moment::Request);
+        let running = tokio::spawn({
+            let bucket = bucket.clone();
+            async move { renamed(&bucket, "a", "b", true).await }
+        });
+        bucket.arrived(Verb::Remove, 1).await;
+        bucket.insert("acme/a", "second");
+        drop(hold);
+        assert!(matches!(running.await.unwrap(), Err(Error::Conflict { .. })));
+        assert_eq!(bucket.bytes("acme/a").unwrap(), "second");
+        assert_eq!(bucket.bytes("acme/b").unwrap(), "first");
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_may_not_be_stored_deletes_nothing() {
+        let bucket = MemoryBucket::new();
+        bucket.insert("acme/a", "x");
+        bucket.fail(Verb::Copy, Moment::Request, Error::Unreachable("timed out".into()));
+        assert!(matches!(renamed(&bucket, "a", "b", true).await, Err(Error::Unreachable(_))));
+        assert_eq!(bucket.keys(), ["acme/a"]);
+    }
+
+    #[tokio::test]
+    async fn lost_answers_are_told_from_lost_requests() {
+        for verb in [Verb::Copy, Verb::Remove] {
+            let bucket = MemoryBucket::new();
+            bucket.insert("acme/a", "x");
+            bucket.fail(verb, Moment::Answer, Error::Unreachable("timed out".into()));
+            renamed(&bucket, "a", "b", false).await.unwrap();
+            assert_eq!(bucket.keys(), ["acme/b"], "{verb:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_that_cannot_be_deleted_stays_under_both_names() {
+        let bucket = MemoryBucket::new();
+        bucket.insert("acme/a", "x");
+        bucket.fail(Verb::Remove, Moment::Request, Error::Forbidden { request: "AccessDenied".into() });
+        assert!(matches!(renamed(&bucket, "a", "b", false).await, Err(Error::Forbidden { .. })));
+        assert_eq!(bucket.keys(), ["acme/a", "acme/b"]);
+    }
+}
