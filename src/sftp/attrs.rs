@@ -90,3 +90,34 @@ fn skip_extended(reader: &mut Reader) -> Result<(), Malformed> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn decode(bytes: &'static [u8]) -> Result<Attrs, Malformed> {
+        Attrs::decode(&mut Reader::new(Bytes::from_static(bytes)))
+    }
+
+    #[test]
+    fn extended_pairs_and_unknown_flags_are_skipped() {
+        let mode = Ok(Attrs { permissions: Some(0o644), ..Attrs::default() });
+        assert_eq!(decode(b"\x80\0\0\x04\0\0\x01\xa4\0\0\0\x02\0\0\0\x01a\0\0\0\0\0\0\0\x01b\0\0\0\x01c"), mode);
+        assert_eq!(decode(b"\x7f\xff\xff\xf4\0\0\x01\xa4"), mode);
+    }
+
+    #[test]
+    fn fewer_pairs_than_announced_are_malformed() {
+        assert_eq!(decode(b"\x80\0\0\0\xff\xff\xff\xff\0\0\0\0\0\0\0\0"), Err(Malformed::Short));
+        assert_eq!(decode(b"\x80\0\0\0\0\0\0\x01\0\0\0\x01a"), Err(Malformed::Short));
+    }
+
+    #[test]
+    fn the_fields_behind_the_pairs_are_found() {
+        let mut reader = Reader::new(Bytes::from_static(b"\x80\0\0\0\0\0\0\x01\0\0\0\x01a\0\0\0\x01bz"));
+        assert_eq!(Attrs::decode(&mut reader), Ok(Attrs::default()));
+        assert_eq!(reader.rest(), "z");
+    }
+}

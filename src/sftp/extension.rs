@@ -113,6 +113,10 @@ impl Extended {
     }
 }
 
+/// The most bytes that one READ gets and that one WRITE is announced to carry: a packet of 256 KiB less 1 KiB for
+/// headers, as OpenSSH's own server has it. OpenSSH's client sends requests of exactly this length.
+pub const MAX_READ_BYTES: u32 = 255 * 1024;
+
 /// What the server takes at most: the answer to `limits@openssh.com`. Zero means "not said".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -127,11 +131,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits of this codec with room for `max_handles` open handles. The lengths are those of OpenSSH's own server:
-    /// packets of 256 KiB, of which 1 KiB is kept for headers.
+    /// The limits of this codec: packets of 262,144 bytes, reads and writes of 261,120. How many handles may be open is
+    /// the session's to say.
     #[must_use]
-    pub const fn new(max_handles: u64) -> Self {
-        Self { max_packet_bytes: 262_144, max_read_bytes: 261_120, max_write_bytes: 261_120, max_handles }
+    pub fn new(max_handles: u64) -> Self {
+        let max_read_bytes = u64::from(MAX_READ_BYTES);
+        Self { max_packet_bytes: 256 * 1024, max_read_bytes, max_write_bytes: max_read_bytes, max_handles }
     }
 
     /// The payload of the EXTENDED_REPLY.
@@ -156,5 +161,19 @@ impl Limits {
             max_write_bytes: reader.u64()?,
             max_handles: reader.u64()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_those_that_openssh_s_server_sends() {
+        let sent = b"\0\0\0\0\0\x04\0\0\0\0\0\0\0\x03\xfc\0\0\0\0\0\0\x03\xfc\0\0\0\0\0\0\0\x4e\x1b";
+        let limits = Limits::new(19_995);
+        assert_eq!(limits.encode(), &sent[..]);
+        assert_eq!(Limits::decode(Bytes::from_static(sent)), Ok(limits));
+        assert_eq!(Limits::decode(Bytes::from_static(&sent[..31])), Err(Malformed::Short));
     }
 }

@@ -1,4 +1,5 @@
-//! Cuts the byte stream of a channel into frames: a length of four bytes, then a body of that length (draft, section 3).
+//! Cuts the byte stream of a channel into frames: a length of four bytes, then a body of that length (draft,
+//! section 3).
 //!
 //! Invariant: a length is checked before anything is allocated for it, and at most one frame is held, in an allocation
 //! of exactly its size: nothing is regrown, and a slice that outlives its frame's other parts keeps no neighbour alive.
@@ -47,8 +48,8 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    /// Takes from the front of `input` what the current frame lacks. Returns the body (type, then payload) of that frame
-    /// when it is whole, and `None` when `input` is used up before.
+    /// Takes from the front of `input` what the current frame lacks. Returns the body (type, then payload) of that
+    /// frame when it is whole, and `None` when `input` is used up before.
     ///
     /// # Errors
     /// When the frame's length can't be. Every later call says the same.
@@ -78,5 +79,84 @@ fn checked(length: u32) -> Result<usize, FrameError> {
         Ok(0) => Err(FrameError::Empty),
         Ok(length) if length <= MAX_FRAME_BYTES => Ok(length),
         _ => Err(FrameError::TooLong(length)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::{collection::vec, prelude::*};
+
+    const LONGEST: u32 = 263_168;
+
+    fn all(frames: &mut FrameReader, mut input: &[u8]) -> Vec<Bytes> {
+        std::iter::from_fn(|| frames.next(&mut input).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_length_that_can_t_be_allocates_nothing_and_ends_the_stream() {
+        for (length, error) in [
+            (0, FrameError::Empty),
+            (LONGEST + 1, FrameError::TooLong(LONGEST + 1)),
+            (u32::MAX, FrameError::TooLong(u32::MAX)),
+        ] {
+            let mut frames = FrameReader::default();
+            let header = length.to_be_bytes();
+            assert_eq!(frames.next(&mut &header[..]), Err(error));
+            assert_eq!(frames.next(&mut &[0, 0, 0, 1, 1][..]), Err(error));
+            assert_eq!(frames.body.capacity(), 0);
+        }
+    }
+
+    #[test]
+    fn the_longest_frame_gets_exactly_its_bytes_and_never_moves() {
+        let mut frames = FrameReader::default();
+        assert!(all(&mut frames, &LONGEST.to_be_bytes()).is_empty());
+        assert!(all(&mut frames, &[7]).is_empty());
+        let start = frames.body.as_ptr();
+        assert_eq!(frames.body.capacity(), MAX_FRAME_BYTES);
+
+        for _ in 0..8 {
+            assert!(all(&mut frames, &vec![7; MAX_FRAME_BYTES / 8 - 1]).is_empty());
+        }
+        let [body] = &all(&mut frames, &[7; 7])[..] else { panic!("one frame") };
+        assert_eq!((body.as_ptr(), body.len()), (start, MAX_FRAME_BYTES));
+    }
+
+    #[test]
+    fn what_is_behind_a_frame_is_left_for_the_next_call() {
+        let mut input: &[u8] = b"\0\0\0\x01a\0\0\0\x02bc\0\0";
+        let mut frames = FrameReader::default();
+        assert_eq!(frames.next(&mut input), Ok(Some(Bytes::from_static(b"a"))));
+        assert_eq!(input, b"\0\0\0\x02bc\0\0");
+        assert_eq!(frames.next(&mut input), Ok(Some(Bytes::from_static(b"bc"))));
+        assert_eq!(frames.next(&mut input), Ok(None));
+        assert!(input.is_empty());
+        assert_eq!(all(&mut frames, b"\0\x01d"), ["d"]);
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_the_same_however_the_input_is_cut(
+            bodies in vec(vec(any::<u8>(), 1..400), 0..20),
+            cuts in vec(1_usize..300, 1..40),
+        ) {
+            let mut stream = Vec::new();
+            for body in &bodies {
+                stream.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
+                stream.extend(body);
+            }
+            let mut frames = FrameReader::default();
+            let (mut rest, mut found) = (&stream[..], Vec::new());
+            for cut in cuts.into_iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (piece, later) = rest.split_at(cut.min(rest.len()));
+                found.extend(all(&mut frames, piece));
+                rest = later;
+            }
+            prop_assert_eq!(found, bodies);
+        }
     }
 }

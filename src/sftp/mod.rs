@@ -10,6 +10,8 @@
 //! Invariants: no input makes it panic; no length is believed before it is checked; names, handles and data are slices
 //! of the frame that they came in, so a 255 KiB WRITE is copied once, from the SSH packets into its frame.
 
+#[cfg(test)]
+mod arbitrary;
 mod attrs;
 mod extension;
 mod frame;
@@ -22,7 +24,7 @@ mod status;
 mod wire;
 
 pub use attrs::{Attrs, Owner, Times};
-pub use extension::{Extended, Extension, Limits};
+pub use extension::{Extended, Extension, Limits, MAX_READ_BYTES};
 pub use frame::{FrameError, FrameReader, MAX_FRAME_BYTES};
 pub use handle::{Handle, MAX_HANDLE_BYTES};
 pub use open_flags::OpenFlags;

@@ -77,3 +77,23 @@ impl fmt::Debug for OpenFlags {
         set.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_bits_are_kept_and_seen() {
+        let flags = OpenFlags::from_bits(0x8000_004a);
+        assert!(flags.contains(OpenFlags::WRITE | OpenFlags::CREATE));
+        assert!(!flags.contains(OpenFlags::WRITE | OpenFlags::TRUNCATE));
+        assert_eq!((flags.bits(), flags.unknown()), (0x8000_004a, 0x8000_0040));
+        assert_eq!(format!("{flags:?}"), "{WRITE, CREATE, 0x80000040}");
+    }
+
+    #[test]
+    fn what_is_named_is_what_is_known() {
+        let named = OpenFlags::NAMED.into_iter().fold(OpenFlags::default(), |all, (flag, _)| all | flag);
+        assert_eq!(named.bits(), OpenFlags::KNOWN);
+    }
+}

@@ -48,3 +48,16 @@ impl StatusCode {
         self as u32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_of_the_draft() {
+        for code in 0..=8 {
+            assert_eq!(StatusCode::from_code(code).map(StatusCode::code), Some(code));
+        }
+        assert_eq!(StatusCode::from_code(9), None);
+    }
+}

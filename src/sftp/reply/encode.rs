@@ -74,3 +74,67 @@ fn begin(out: &mut dyn Sink, kind: u8, id_or_version: u32) {
     out.u8(kind);
     out.u32(id_or_version);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sftp::{Attrs, Extension, Handle, Limits, Owner, StatusCode, Times, VERSION};
+
+    /// By the draft, and but for the language tag as OpenSSH 9.2's `sftp-server` answers.
+    #[test]
+    fn golden_replies() {
+        let id = 0x0102_0304;
+        let shown = Attrs {
+            size: Some(6),
+            owner: Some(Owner::default()),
+            permissions: Some(0o100_644),
+            times: Some(Times { accessed: 1_700_000_000, modified: 1_700_000_000 }),
+        };
+        let golden: [(&[u8], Reply); 10] = [
+            (
+                b"\0\0\0\x41\x02\0\0\0\x03\0\0\0\x18posix-rename@openssh.com\0\0\0\x011\0\0\0\x12limits@openssh.com\0\0\0\x011",
+                Reply::Version { version: VERSION, extensions: vec![Extension::POSIX_RENAME, Extension::LIMITS] },
+            ),
+            (b"\0\0\0\x1a\x65\x01\x02\x03\x04\0\0\0\0\0\0\0\x07Success\0\0\0\x02en", Reply::ok(id)),
+            (
+                b"\0\0\0\x1f\x65\x01\x02\x03\x04\0\0\0\x02\0\0\0\x0cNo such file\0\0\0\x02en",
+                Reply::status(id, StatusCode::NoSuchFile, "No such file"),
+            ),
+            (
+                b"\0\0\0\x0d\x66\x01\x02\x03\x04\0\0\0\x04\0\0\0\x05",
+                Reply::Handle { id, handle: Handle::from(5) },
+            ),
+            (
+                b"\0\0\0\x15\x67\x01\x02\x03\x04\0\0\0\x0chello\nworld\n",
+                Reply::Data { id, pieces: vec![Bytes::from_static(b"hello\n"), Bytes::from_static(b"world\n")] },
+            ),
+            (
+                b"\0\0\0\x19\x68\x01\x02\x03\x04\0\0\0\x01\0\0\0\x02/w\0\0\0\x02/w\0\0\0\0",
+                Reply::Name {
+                    id,
+                    names: vec![Name {
+                        filename: Bytes::from_static(b"/w"),
+                        longname: Bytes::from_static(b"/w"),
+                        attrs: Attrs::default(),
+                    }],
+                },
+            ),
+            (b"\0\0\0\x09\x68\x01\x02\x03\x04\0\0\0\0", Reply::Name { id, names: vec![] }),
+            (
+                b"\0\0\0\x25\x69\x01\x02\x03\x04\0\0\0\x0f\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\0\0\0\x81\xa4eS\xf1\0eS\xf1\0",
+                Reply::Attrs { id, attrs: shown },
+            ),
+            (b"\0\0\0\x09\x69\x01\x02\x03\x04\0\0\0\0", Reply::Attrs { id, attrs: Attrs::default() }),
+            (
+                b"\0\0\0\x25\xc9\x01\x02\x03\x04\0\0\0\0\0\x04\0\0\0\0\0\0\0\x03\xfc\0\0\0\0\0\0\x03\xfc\0\0\0\0\0\0\0\x4e\x1b",
+                Reply::ExtendedReply { id, data: Limits::new(19_995).encode() },
+            ),
+        ];
+        for (frame, reply) in golden {
+            let mut out = BytesMut::new();
+            reply.encode(&mut out);
+            assert_eq!(out, frame, "{reply:?}");
+            assert_eq!(reply.encoded_len(), frame.len());
+        }
+    }
+}

@@ -67,3 +67,62 @@ impl Reply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sftp::{FrameReader, Malformed, arbitrary};
+
+    fn encoded(reply: &Reply) -> BytesMut {
+        let mut out = BytesMut::new();
+        reply.encode(&mut out);
+        out
+    }
+
+    fn body(reply: &Reply) -> Bytes {
+        FrameReader::default().next(&mut &encoded(reply)[..]).unwrap().unwrap()
+    }
+
+    /// As the other side sees it: it can't know what DATA was put together from.
+    fn joined(reply: Reply) -> Reply {
+        match reply {
+            Reply::Data { id, pieces } => Reply::Data { id, pieces: vec![pieces.concat().into()] },
+            reply => reply,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_reply_comes_back_as_it_was(reply in arbitrary::reply()) {
+            prop_assert_eq!(Reply::decode(body(&reply)), Ok(joined(reply)));
+        }
+
+        #[test]
+        fn the_length_is_known_before(reply in arbitrary::reply()) {
+            let out = encoded(&reply);
+            prop_assert_eq!(reply.encoded_len(), out.len());
+            prop_assert_eq!(out.len(), 4 + body(&reply).len());
+        }
+
+        #[test]
+        fn replies_follow_one_another(first in arbitrary::reply(), second in arbitrary::reply()) {
+            let mut out = encoded(&first);
+            second.encode(&mut out);
+            prop_assert_eq!(out, [encoded(&first), encoded(&second)].concat());
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(kind in prop_oneof![Just(2), 101_u8..106, Just(201), any::<u8>()], rest: Vec<u8>) {
+            let _ = Reply::decode([&[kind][..], &rest].concat().into());
+        }
+    }
+
+    #[test]
+    fn a_count_that_the_frame_can_t_hold_is_malformed() {
+        let frame = Bytes::from_static(b"\x68\0\0\0\x01\xff\xff\xff\xff");
+        assert_eq!(Reply::decode(frame), Err(Malformed::Short));
+    }
+}

@@ -15,7 +15,7 @@ pub use decode::DecodeError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "fields are the draft's own: each request is documented with its section")]
 pub enum Request {
-    /// Begins the conversation (section 4). It has no id, and its answer is VERSION. Extensions of the client are ignored.
+    /// Begins the conversation (section 4). It has no id, and its answer is VERSION. The client's extensions are ignored.
     Init { version: u32 },
     /// Opens a file (6.3). `attrs` are for a file that is made.
     Open { id: u32, path: Bytes, flags: OpenFlags, attrs: Attrs },
@@ -85,6 +85,60 @@ impl Request {
             | Self::ReadLink { id, .. }
             | Self::Symlink { id, .. }
             | Self::Extended { id, .. } => Some(*id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sftp::{FrameReader, Malformed, arbitrary};
+
+    fn body(request: &Request) -> Bytes {
+        let mut out = BytesMut::new();
+        request.encode(&mut out);
+        let mut input = &out[..];
+        let body = FrameReader::default().next(&mut input).unwrap().unwrap();
+        assert!(input.is_empty());
+        body
+    }
+
+    proptest! {
+        #[test]
+        fn every_request_comes_back_as_it_was(request in arbitrary::request()) {
+            prop_assert_eq!(Request::decode(body(&request)), Ok(request));
+        }
+
+        #[test]
+        fn trailing_bytes_are_ignored(request in arbitrary::request(), trailing: Vec<u8>) {
+            let frame = [&body(&request)[..], &trailing].concat();
+            prop_assert_eq!(Request::decode(frame.into()), Ok(request));
+        }
+
+        #[test]
+        fn a_request_cut_short_is_malformed(request in arbitrary::request(), cut: prop::sample::Index) {
+            let mut body = body(&request);
+            body.truncate(cut.index(body.len()));
+            prop_assert_eq!(Request::decode(body), Err(DecodeError::Malformed(Malformed::Short)));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(kind in prop_oneof![0_u8..22, 200_u8..202, any::<u8>()], rest: Vec<u8>) {
+            let frame = [&[kind][..], &rest].concat();
+            if let Ok(request) = Request::decode(frame.into()) {
+                prop_assert_eq!(Request::decode(body(&request)), Ok(request));
+            }
+        }
+
+        #[test]
+        fn a_changed_byte_never_panics(request in arbitrary::request(), at: prop::sample::Index, byte: u8) {
+            let mut body = body(&request).to_vec();
+            let at = at.index(body.len());
+            body[at] = byte;
+            let _ = Request::decode(body.into());
         }
     }
 }
