@@ -6,6 +6,7 @@
 //! alone (see `key.rs`), which is the first of the two jails.
 
 mod bucket;
+mod budget;
 mod error;
 mod find;
 mod key;
@@ -19,6 +20,7 @@ pub use bucket::{
     Body, Bucket, Condition, ETag, ListScope, Listed, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read,
     Stored, UploadId, VersionId,
 };
+pub use budget::{Budget, Reservation};
 pub use error::Error;
 pub use find::{DirectoryState, Found, directory_exists, directory_state, find};
 pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};

@@ -1,0 +1,356 @@
+//! The memory that all uploads of the process share. Who asks waits in line, fairly between owners; who takes more than
+//! asked for at first does so only when nobody waits.
+//!
+//! Invariant: the sum of all living [`Reservation`]s never exceeds the total. A reservation gives its bytes back when it
+//! is dropped, wherever that happens, so that a cancelled future leaks nothing.
+
+use super::{Error, Result};
+use std::{
+    collections::{HashMap, VecDeque},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// The process's budget of upload memory.
+#[derive(Debug)]
+pub struct Budget {
+    total_bytes: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    used_bytes: u64,
+    /// Each owner's line, first come first served; no empty lines.
+    lines: HashMap<String, VecDeque<Waiter>>,
+    /// The owners that have a line, the next to be served in front.
+    turns: VecDeque<String>,
+    next_ticket: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    ticket: u64,
+    bytes: u64,
+    grant: oneshot::Sender<Reservation>,
+}
+
+/// A waiter with its bytes accounted for, to be told so outside the lock.
+type Grant = (oneshot::Sender<Reservation>, u64);
+
+impl Budget {
+    /// A budget of so many bytes.
+    #[must_use]
+    pub fn new(total_bytes: u64) -> Arc<Self> {
+        Arc::new(Self { total_bytes, state: Mutex::default() })
+    }
+
+    /// Waits for `bytes`, at most until `deadline` has passed. Owners (tenants) are served in turn, the requests of one
+    /// owner in their order. Dropping the future leaves the line.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] after the deadline, or at once for more bytes than there are in all.
+    pub async fn reserve(self: &Arc<Self>, owner: &str, bytes: u64, deadline: Duration) -> Result<Reservation> {
+        if bytes > self.total_bytes {
+            return Err(Error::Busy(Duration::ZERO));
+        }
+        let Some((place, granted)) = self.queue(owner, bytes) else {
+            return Ok(self.reservation(bytes));
+        };
+        let answer = tokio::time::timeout(deadline, granted).await;
+        drop(place);
+        answer.ok().and_then(std::result::Result::ok).ok_or(Error::Busy(deadline))
+    }
+
+    /// Takes `bytes` if they are free and nobody waits.
+    #[must_use]
+    pub fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+        self.state().take(bytes, self.total_bytes).then(|| self.reservation(bytes))
+    }
+
+    /// Whether memory is short: somebody waits, or nothing is free.
+    #[must_use]
+    pub fn pressed(&self) -> bool {
+        let state = self.state();
+        !state.turns.is_empty() || state.used_bytes >= self.total_bytes
+    }
+
+    /// The sum of all reservations, in bytes.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.state().used_bytes
+    }
+
+    /// Takes `bytes` at once (`None`), or joins the owner's line.
+    fn queue(self: &Arc<Self>, owner: &str, bytes: u64) -> Option<(Place<'_>, oneshot::Receiver<Reservation>)> {
+        let mut state = self.state();
+        if state.take(bytes, self.total_bytes) {
+            return None;
+        }
+        let (grant, granted) = oneshot::channel();
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        let line = state.lines.entry(owner.to_owned()).or_default();
+        line.push_back(Waiter { ticket, bytes, grant });
+        if line.len() == 1 {
+            state.turns.push_back(owner.to_owned());
+        }
+        Some((Place { budget: self, owner: owner.to_owned(), ticket }, granted))
+    }
+
+    /// Changes the state, then tells those who are served by it.
+    fn update(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
+        let grants = {
+            let mut state = self.state();
+            change(&mut state);
+            state.serve(self.total_bytes)
+        };
+        for (grant, bytes) in grants {
+            // A waiter that has just gone hands its reservation back, and dropping it serves the next one.
+            drop(grant.send(self.reservation(bytes)));
+        }
+    }
+
+    fn reservation(self: &Arc<Self>, bytes: u64) -> Reservation {
+        Reservation { budget: Arc::clone(self), bytes }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes free bytes, never ahead of those who wait.
+    fn take(&mut self, bytes: u64, total_bytes: u64) -> bool {
+        let fits = self.turns.is_empty() && bytes <= total_bytes.saturating_sub(self.used_bytes);
+        if fits {
+            self.used_bytes += bytes;
+        }
+        fits
+    }
+
+    /// Serves the lines in turn as long as the next waiter fits. A large one is not overtaken, or it would starve.
+    fn serve(&mut self, total_bytes: u64) -> Vec<Grant> {
+        let mut grants = Vec::new();
+        while let Some(owner) = self.turns.pop_front() {
+            let free_bytes = total_bytes.saturating_sub(self.used_bytes);
+            let Some(line) = self.lines.get_mut(&owner) else { continue };
+            let Some(waiter) = line.pop_front_if(|waiter| waiter.bytes <= free_bytes) else {
+                self.turns.push_front(owner);
+                break;
+            };
+            if line.is_empty() {
+                self.lines.remove(&owner);
+            } else {
+                self.turns.push_back(owner);
+            }
+            self.used_bytes += waiter.bytes;
+            grants.push((waiter.grant, waiter.bytes));
+        }
+        grants
+    }
+
+    fn leave(&mut self, owner: &str, ticket: u64) {
+        let Some(line) = self.lines.get_mut(owner) else { return };
+        line.retain(|waiter| waiter.ticket != ticket);
+        if line.is_empty() {
+            self.lines.remove(owner);
+            self.turns.retain(|turn| turn != owner);
+        }
+    }
+}
+
+/// A place in an owner's line, left on drop. Whoever stood behind may be served by that.
+struct Place<'a> {
+    budget: &'a Arc<Budget>,
+    owner: String,
+    ticket: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.budget.update(|state| state.leave(&self.owner, self.ticket));
+    }
+}
+
+/// Bytes of the budget, given back on drop.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Reservation {
+    /// How many bytes it holds.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Splits `bytes` off; `None` if it holds fewer.
+    #[must_use]
+    pub fn split(&mut self, bytes: u64) -> Option<Self> {
+        self.bytes = self.bytes.checked_sub(bytes)?;
+        Some(self.budget.reservation(bytes))
+    }
+
+    /// Takes in another reservation of the same budget. One of another budget is given back to that one instead.
+    pub fn merge(&mut self, mut other: Self) {
+        if Arc::ptr_eq(&self.budget, &other.budget) {
+            self.bytes += mem::take(&mut other.bytes);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let bytes = mem::take(&mut self.bytes);
+        if bytes > 0 {
+            self.budget.update(|state| state.used_bytes = state.used_bytes.saturating_sub(bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use proptest::prelude::*;
+    use std::{future::Future, pin::Pin};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends_at_the_deadline_and_leaves_no_trace() {
+        let budget = Budget::new(10);
+        let all = budget.reserve("acme", 10, SECOND).await.unwrap();
+        assert!(budget.pressed());
+        let asked = tokio::time::Instant::now();
+        assert!(matches!(budget.reserve("acme", 1, SECOND).await, Err(Error::Busy(SECOND))));
+        assert_eq!(asked.elapsed(), SECOND);
+        drop(all);
+        assert!(!budget.pressed());
+        assert_eq!(budget.used(), 0);
+        assert!(matches!(budget.reserve("acme", 11, SECOND).now_or_never(), Some(Err(Error::Busy(_)))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn owners_take_turns_and_nobody_overtakes() {
+        let budget = Budget::new(1);
+        let mut held = budget.try_take(1);
+        let asks = ["acme", "acme", "acme", "globex"];
+        let mut waiting: Vec<_> = asks.iter().map(|owner| Some(Box::pin(budget.reserve(owner, 1, SECOND)))).collect();
+        for ask in waiting.iter_mut().flatten() {
+            assert!(ask.now_or_never().is_none());
+        }
+        let mut order = Vec::new();
+        while order.len() < asks.len() {
+            drop(held.take());
+            assert!(budget.try_take(1).is_none(), "taken ahead of those who wait");
+            for (index, slot) in waiting.iter_mut().enumerate() {
+                if let Some(Some(answer)) = slot.as_mut().map(FutureExt::now_or_never) {
+                    *slot = None;
+                    held = Some(answer.unwrap());
+                    order.push(index);
+                    break;
+                }
+            }
+        }
+        assert_eq!(order, [0, 3, 1, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_waiter_that_leaves_lets_the_next_one_in() {
+        let budget = Budget::new(10);
+        let _held = budget.try_take(5).unwrap();
+        let mut large = Box::pin(budget.reserve("acme", 8, SECOND));
+        let mut small = Box::pin(budget.reserve("globex", 2, SECOND));
+        assert!(large.as_mut().now_or_never().is_none());
+        assert!(small.as_mut().now_or_never().is_none());
+        drop(large);
+        assert_eq!(small.await.unwrap().bytes(), 2);
+    }
+
+    #[test]
+    fn reservations_split_and_merge() {
+        let budget = Budget::new(10);
+        let mut whole = budget.try_take(8).unwrap();
+        let part = whole.split(3).unwrap();
+        assert!(whole.split(6).is_none());
+        assert_eq!((whole.bytes(), part.bytes(), budget.used()), (5, 3, 8));
+        whole.merge(part);
+        assert_eq!((whole.bytes(), budget.used()), (8, 8));
+        whole.merge(Budget::new(1).try_take(1).unwrap());
+        drop(whole);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Ask { owner: u8, bytes: u64 },
+        Poll(prop::sample::Index),
+        Cancel(prop::sample::Index),
+        Take(u64),
+        Free(prop::sample::Index),
+        Wait,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0..3u8, 1..8u64).prop_map(|(owner, bytes)| Step::Ask { owner, bytes }),
+            4 => any::<prop::sample::Index>().prop_map(Step::Poll),
+            2 => any::<prop::sample::Index>().prop_map(Step::Cancel),
+            2 => (1..8u64).prop_map(Step::Take),
+            3 => any::<prop::sample::Index>().prop_map(Step::Free),
+            1 => Just(Step::Wait),
+        ]
+    }
+
+    type Asking<'a> = Pin<Box<dyn Future<Output = Result<Reservation>> + 'a>>;
+
+    proptest! {
+        #[test]
+        fn nothing_is_granted_twice_or_lost(steps in prop::collection::vec(step(), 1..80)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            runtime.block_on(async {
+                let budget = Budget::new(10);
+                let (mut asking, mut held): (Vec<Asking<'_>>, Vec<Reservation>) = (Vec::new(), Vec::new());
+                for step in steps {
+                    match step {
+                        Step::Ask { owner, bytes } => {
+                            let budget = &budget;
+                            asking.push(Box::pin(async move {
+                                budget.reserve(&format!("tenant{owner}"), bytes, SECOND).await
+                            }));
+                        }
+                        Step::Poll(index) if !asking.is_empty() => {
+                            let index = index.index(asking.len());
+                            if let Some(answer) = asking[index].as_mut().now_or_never() {
+                                drop(asking.swap_remove(index));
+                                held.extend(answer.ok());
+                            }
+                        }
+                        Step::Cancel(index) if !asking.is_empty() => {
+                            drop(asking.swap_remove(index.index(asking.len())));
+                        }
+                        Step::Take(bytes) => held.extend(budget.try_take(bytes)),
+                        Step::Free(index) if !held.is_empty() => {
+                            held.swap_remove(index.index(held.len()));
+                        }
+                        Step::Wait => tokio::time::advance(SECOND / 2).await,
+                        _ => {}
+                    }
+                    let sum: u64 = held.iter().map(Reservation::bytes).sum();
+                    assert!(sum <= budget.used() && budget.used() <= 10);
+                }
+                drop((asking, held));
+                assert_eq!(budget.used(), 0);
+                let state = budget.state();
+                assert!(state.lines.is_empty() && state.turns.is_empty());
+            });
+        }
+    }
+}
