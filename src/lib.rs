@@ -13,6 +13,7 @@
 
 pub mod account;
 pub mod cloud;
+pub mod demo;
 pub mod events;
 pub mod identity;
 pub mod policy;

@@ -1,0 +1,3 @@
+//! `wharfinger demo`: everything in one process, with nothing to set up.
+
+pub mod s3;

@@ -1,0 +1,131 @@
+//! The bytes of objects and parts: extents in memory or in files, never joined and never copied to be read.
+
+use super::{
+    error::Result,
+    files::{DataFile, FileWriter},
+    memory::Blocks,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use s3s::dto::StreamingBlob;
+use std::{collections::VecDeque, fs::File, io, ops::Range, sync::Arc};
+
+/// In what steps bytes are taken in and read from files.
+pub const BLOCK_BYTES: usize = 1 << 20;
+
+/// What one request brought: the whole of a small object, or a part of a large one.
+#[derive(Clone, Debug)]
+pub enum Extent {
+    Memory(Arc<Blocks>),
+    File(Arc<DataFile>),
+}
+
+/// The bytes of an object. Cloning shares them.
+#[derive(Clone, Debug, Default)]
+pub struct Data {
+    pub extents: Vec<Extent>,
+}
+
+/// Takes the bytes of one request.
+pub enum Writer {
+    Memory(Blocks),
+    File(FileWriter),
+}
+
+impl Writer {
+    pub async fn push(self, block: Bytes) -> Result<Self> {
+        match self {
+            Self::Memory(mut blocks) => {
+                blocks.push(block)?;
+                Ok(Self::Memory(blocks))
+            }
+            Self::File(writer) => Ok(Self::File(writer.push(block).await?)),
+        }
+    }
+
+    /// The extent, which outlives a crash of the machine once a record names it.
+    pub async fn finish(self) -> Result<Extent> {
+        match self {
+            Self::Memory(blocks) => Ok(Extent::Memory(Arc::new(blocks))),
+            Self::File(writer) => Ok(Extent::File(Arc::new(writer.finish().await?))),
+        }
+    }
+}
+
+impl Data {
+    /// The bytes of `range`, which lies within the data.
+    pub fn read(&self, range: Range<u64>) -> StreamingBlob {
+        let reading = Reading { left: self.slices(range), open: None, _held: self.clone() };
+        StreamingBlob::wrap(stream::try_unfold(reading, Reading::step))
+    }
+
+    fn slices(&self, range: Range<u64>) -> VecDeque<Slice> {
+        let mut slices = VecDeque::new();
+        let mut at = 0;
+        for extent in &self.extents {
+            match extent {
+                Extent::File(file) => {
+                    if let Some(within) = overlap(at, file.bytes, &range) {
+                        slices.push_back(Slice::File(Arc::clone(file), within));
+                    }
+                    at += file.bytes;
+                }
+                Extent::Memory(blocks) => {
+                    for block in &blocks.blocks {
+                        if let Some(within) = overlap(at, block.len() as u64, &range) {
+                            slices.push_back(Slice::Memory(block.slice(as_usize(within))));
+                        }
+                        at += block.len() as u64;
+                    }
+                }
+            }
+        }
+        slices
+    }
+}
+
+/// The part of a piece of `bytes` at `at` that lies in `range`, relative to the piece.
+fn overlap(at: u64, bytes: u64, range: &Range<u64>) -> Option<Range<u64>> {
+    let start = range.start.max(at);
+    let end = range.end.min(at + bytes);
+    (start < end).then(|| start - at..end - at)
+}
+
+/// Offsets within one block, which was in memory, so they fit.
+fn as_usize(range: Range<u64>) -> Range<usize> {
+    let fit = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
+    fit(range.start)..fit(range.end)
+}
+
+enum Slice {
+    Memory(Bytes),
+    File(Arc<DataFile>, Range<u64>),
+}
+
+/// A body on its way out.
+struct Reading {
+    left: VecDeque<Slice>,
+    /// The file of the slice that is being read, positioned.
+    open: Option<File>,
+    /// Keeps the charge of memory, and the files of an object that is removed meanwhile.
+    _held: Data,
+}
+
+impl Reading {
+    async fn step(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        let (file, range) = match self.left.pop_front() {
+            None => return Ok(None),
+            Some(Slice::Memory(bytes)) => return Ok(Some((bytes, self))),
+            Some(Slice::File(file, range)) => (file, range),
+        };
+        let block = (range.end - range.start).min(BLOCK_BYTES as u64);
+        let rest = range.start + block..range.end;
+        let (data_file, open) = (Arc::clone(&file), self.open.take());
+        let (bytes, open) = tokio::task::spawn_blocking(move || data_file.read(open, range.start, block)).await??;
+        if !rest.is_empty() {
+            self.open = Some(open);
+            self.left.push_front(Slice::File(file, rest));
+        }
+        Ok(Some((bytes, self)))
+    }
+}

@@ -1,0 +1,104 @@
+//! Why a request fails, and the one table that turns it into S3's code, status and sentence.
+
+use s3s::{S3Error, S3ErrorCode, s3_error};
+use std::io;
+
+/// What the layers below the protocol answer.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a request fails, in S3's words.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("The specified bucket does not exist")]
+    NoSuchBucket,
+    #[error("The specified key does not exist.")]
+    NoSuchKey,
+    #[error("The specified multipart upload does not exist. It may have been aborted or completed.")]
+    NoSuchUpload,
+    #[error("At least one of the preconditions you specified did not hold.")]
+    PreconditionFailed,
+    #[error("Not Modified")]
+    NotModified,
+    #[error("The requested range is not satisfiable")]
+    InvalidRange { size: u64 },
+    #[error("One or more of the specified parts could not be found, or its entity tag did not match.")]
+    InvalidPart,
+    #[error("The list of parts was not in ascending order, or not consecutive although it has checksums.")]
+    InvalidPartOrder,
+    #[error("Your proposed upload is smaller than the minimum allowed size: only the last part may be.")]
+    EntityTooSmall,
+    #[error("Your proposed upload exceeds the maximum allowed size.")]
+    EntityTooLarge,
+    #[error("The {0} you specified did not match the calculated checksum.")]
+    BadDigest(&'static str),
+    #[error("The body ended early or was not what was signed: {0}")]
+    IncompleteBody(String),
+    #[error("{0}")]
+    InvalidRequest(String),
+    #[error("{0}")]
+    InvalidArgument(&'static str),
+    #[error("The list of parts or keys is empty or too long.")]
+    MalformedList,
+    #[error("This S3 does not know {0}.")]
+    NotImplemented(&'static str),
+    #[error("This S3 keeps at most {limit} bytes in memory, and they are taken.")]
+    MemoryFull { limit: u64 },
+    #[error("The file system of this S3 is full.")]
+    DiskFull,
+    #[error("This S3 could not store or read its files: {0}")]
+    Io(io::Error),
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<Error> for S3Error {
+    fn from(error: Error) -> Self {
+        let code = match &error {
+            Error::NoSuchBucket => S3ErrorCode::NoSuchBucket,
+            Error::NoSuchKey => S3ErrorCode::NoSuchKey,
+            Error::NoSuchUpload => S3ErrorCode::NoSuchUpload,
+            Error::PreconditionFailed => S3ErrorCode::PreconditionFailed,
+            Error::NotModified => S3ErrorCode::NotModified,
+            Error::InvalidRange { size } => return unsatisfiable(*size, &error),
+            Error::InvalidPart => S3ErrorCode::InvalidPart,
+            Error::InvalidPartOrder => S3ErrorCode::InvalidPartOrder,
+            Error::EntityTooSmall => S3ErrorCode::EntityTooSmall,
+            Error::EntityTooLarge => S3ErrorCode::EntityTooLarge,
+            Error::BadDigest(_) => S3ErrorCode::BadDigest,
+            Error::IncompleteBody(_) => S3ErrorCode::IncompleteBody,
+            Error::InvalidRequest(_) => S3ErrorCode::InvalidRequest,
+            Error::InvalidArgument(_) => S3ErrorCode::InvalidArgument,
+            Error::MalformedList => S3ErrorCode::MalformedXML,
+            Error::NotImplemented(_) => S3ErrorCode::NotImplemented,
+            Error::MemoryFull { .. } | Error::DiskFull => return full(&error),
+            Error::Io(_) => S3ErrorCode::InternalError,
+        };
+        S3Error::with_message(code, error.to_string())
+    }
+}
+
+/// 507, which SDKs don't retry. S3 never runs full, so it has no code for it.
+fn full(error: &Error) -> S3Error {
+    let mut answer = S3Error::with_message(S3ErrorCode::Custom("InsufficientStorage".into()), error.to_string());
+    answer.set_status_code(hyper::StatusCode::INSUFFICIENT_STORAGE);
+    answer
+}
+
+/// 416 with the size that the object has.
+fn unsatisfiable(size: u64, error: &Error) -> S3Error {
+    let mut answer = s3_error!(InvalidRange, "{error}");
+    let mut headers = hyper::HeaderMap::new();
+    headers.insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/xml"));
+    if let Ok(range) = hyper::header::HeaderValue::try_from(format!("bytes */{size}")) {
+        headers.insert(hyper::header::CONTENT_RANGE, range);
+    }
+    answer.set_headers(headers);
+    answer
+}

@@ -1,0 +1,242 @@
+//! Open multipart uploads and S3's rules for them. They live in memory; parts hold their bytes where objects do.
+
+use super::{
+    checksum,
+    data::Data,
+    error::{Error, Result},
+    intake::Taken,
+    locked,
+    memory::Charge,
+    store::{Attributes, Object, now},
+    unique,
+};
+use std::{collections::BTreeMap, sync::Mutex, time::SystemTime};
+
+/// The least that a part may have, unless it is the last.
+pub const MIN_PART_BYTES: u64 = 5 << 20;
+const MAX_PART_NUMBER: i32 = 10_000;
+const MAX_OBJECT_BYTES: u64 = 5 << 40;
+
+/// Which upload is meant. In order of key and then of beginning, as ListMultipartUploads wants it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UploadName {
+    pub bucket: String,
+    pub key: String,
+    pub id: String,
+}
+
+/// What an upload was begun with.
+#[derive(Debug)]
+pub struct Upload {
+    pub attributes: Attributes,
+    /// Such as `CRC64NVME`, if the client named one.
+    pub checksum_algorithm: Option<String>,
+    /// `FULL_OBJECT` or `COMPOSITE`.
+    pub checksum_type: Option<String>,
+    pub initiated: SystemTime,
+    parts: BTreeMap<i32, Part>,
+    _charge: Charge,
+}
+
+/// A part that is stored.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub etag: String,
+    /// In bytes.
+    pub size: u64,
+    pub crc64: u64,
+    pub modified: SystemTime,
+    data: Data,
+}
+
+/// A part as CompleteMultipartUpload names it.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    pub number: i32,
+    pub etag: String,
+    pub crc64nvme: Option<String>,
+    /// Whether it came with a checksum of any kind.
+    pub has_checksum: bool,
+}
+
+/// What a client says of the whole at its completion.
+#[derive(Clone, Debug, Default)]
+pub struct Completion {
+    pub parts: Vec<Named>,
+    pub checksum_type: Option<String>,
+    pub crc64nvme: Option<String>,
+    /// `x-amz-mp-object-size`, in bytes.
+    pub size: Option<i64>,
+}
+
+/// All uploads that are neither completed nor aborted.
+#[derive(Debug, Default)]
+pub struct Uploads {
+    open: Mutex<BTreeMap<UploadName, Upload>>,
+}
+
+impl Upload {
+    pub fn new(
+        attributes: Attributes,
+        checksum_algorithm: Option<String>,
+        checksum_type: Option<String>,
+        charge: Charge,
+    ) -> Result<Self> {
+        let checksum_type = match (checksum_algorithm.as_deref(), checksum_type.as_deref()) {
+            (None, Some(_)) => {
+                return Err(Error::InvalidRequest("A checksum type needs a checksum algorithm.".to_owned()));
+            }
+            (Some("CRC64NVME"), Some("COMPOSITE")) | (Some("SHA1" | "SHA256"), Some("FULL_OBJECT")) => {
+                return Err(Error::InvalidRequest("The checksum type doesn't fit the checksum algorithm.".to_owned()));
+            }
+            (Some("CRC64NVME"), None) => Some("FULL_OBJECT".to_owned()),
+            (Some(_), None) => Some("COMPOSITE".to_owned()),
+            _ => checksum_type,
+        };
+        let (initiated, parts) = (now(), BTreeMap::new());
+        Ok(Self { attributes, checksum_algorithm, checksum_type, initiated, parts, _charge: charge })
+    }
+
+    /// The object that the named parts make.
+    fn assemble(&self, completion: &Completion) -> Result<Object> {
+        let Completion { parts: named, .. } = completion;
+        let Some(last) = named.last() else { return Err(Error::MalformedList) };
+        if named.is_sorted_by(|one, other| one.number < other.number) {
+            let consecutive = usize::try_from(last.number).is_ok_and(|last| last == named.len());
+            let checked = self.checksum_algorithm.is_some() || named.iter().any(|part| part.has_checksum);
+            if checked && !consecutive {
+                return Err(Error::InvalidPartOrder);
+            }
+        } else {
+            return Err(Error::InvalidPartOrder);
+        }
+        let (mut size, mut crc64, mut data) = (0, 0, Data::default());
+        for name in named {
+            let part = self.parts.get(&name.number).filter(|part| part.etag == name.etag).ok_or(Error::InvalidPart)?;
+            if checksum::judge("CRC64NVME", name.crc64nvme.as_deref(), Some(&checksum::encode(part.crc64))).is_err() {
+                return Err(Error::InvalidPart);
+            }
+            if part.size < MIN_PART_BYTES && name.number != last.number {
+                return Err(Error::EntityTooSmall);
+            }
+            crc64 = crc_fast::checksum_combine(crc_fast::CrcAlgorithm::Crc64Nvme, crc64, part.crc64, part.size);
+            size += part.size;
+            data.extents.extend_from_slice(&part.data.extents);
+        }
+        self.judge_whole(completion, size, crc64)?;
+        let mut object = Object::new(size, crc64, self.attributes.clone(), data);
+        object.etag = format!("{}-{}", object.etag, named.len());
+        Ok(object)
+    }
+
+    fn judge_whole(&self, completion: &Completion, size: u64, crc64: u64) -> Result<()> {
+        if size > MAX_OBJECT_BYTES {
+            return Err(Error::EntityTooLarge);
+        }
+        if let Some(claimed) = completion.size
+            && u64::try_from(claimed) != Ok(size)
+        {
+            let text = format!("x-amz-mp-object-size says {claimed} bytes, the parts hold {size}.");
+            return Err(Error::InvalidRequest(text));
+        }
+        if let Some(kind) = &completion.checksum_type
+            && Some(kind) != self.checksum_type.as_ref()
+        {
+            let text = "The complete request must use the checksum type that the upload was created with.";
+            return Err(Error::InvalidRequest(text.to_owned()));
+        }
+        checksum::judge("CRC64NVME", completion.crc64nvme.as_deref(), Some(&checksum::encode(crc64)))
+    }
+}
+
+impl Uploads {
+    /// Begins an upload and answers its id.
+    pub fn create(&self, bucket: &str, key: &str, upload: Upload) -> String {
+        let id = unique();
+        let name = UploadName { bucket: bucket.to_owned(), key: key.to_owned(), id: id.clone() };
+        locked(&self.open).insert(name, upload);
+        id
+    }
+
+    /// Whether a part of that number could be taken, so that its body is worth reading.
+    pub fn check_part(&self, name: &UploadName, number: i32) -> Result<()> {
+        if !(1..=MAX_PART_NUMBER).contains(&number) {
+            return Err(Error::InvalidArgument("Part number must be an integer between 1 and 10000, inclusive"));
+        }
+        self.look(name, |_| ())
+    }
+
+    /// Keeps a part, in the place of an earlier one of its number. Answers its ETag.
+    pub fn put_part(&self, name: &UploadName, number: i32, taken: Taken) -> Result<Part> {
+        let Taken { data, size, crc64 } = taken;
+        let part = Part { etag: unique(), size, crc64, modified: now(), data };
+        let mut open = locked(&self.open);
+        let upload = open.get_mut(name).ok_or(Error::NoSuchUpload)?;
+        let replaced = upload.parts.insert(number, part.clone());
+        drop(open);
+        drop(replaced);
+        Ok(part)
+    }
+
+    /// What `view` makes of an upload.
+    pub fn look<T>(&self, name: &UploadName, view: impl FnOnce(&Upload) -> T) -> Result<T> {
+        locked(&self.open).get(name).map(view).ok_or(Error::NoSuchUpload)
+    }
+
+    /// Ends an upload with `publish`, which gets the object that the named parts make. If any of it fails, the upload
+    /// stays open.
+    pub fn complete<T>(
+        &self,
+        name: &UploadName,
+        completion: &Completion,
+        publish: impl FnOnce(Object) -> Result<T>,
+    ) -> Result<T> {
+        let mut open = locked(&self.open);
+        let object = open.get(name).ok_or(Error::NoSuchUpload)?.assemble(completion)?;
+        // Taken out meanwhile, so that one of two completions at once finds no upload.
+        let upload = open.remove(name);
+        drop(open);
+        let published = publish(object);
+        if let (Err(_), Some(upload)) = (&published, upload) {
+            locked(&self.open).insert(name.clone(), upload);
+        }
+        published
+    }
+
+    /// Forgets an upload and its parts.
+    pub fn abort(&self, name: &UploadName) -> Result<()> {
+        let upload = locked(&self.open).remove(name);
+        upload.map(drop).ok_or(Error::NoSuchUpload)
+    }
+
+    /// Up to `max` uploads of a bucket after a key and an id, and whether there are more.
+    pub fn list(&self, bucket: &str, prefix: &str, after: (&str, Option<&str>), max: usize) -> (Vec<Listed>, bool) {
+        let open = locked(&self.open);
+        let mut listed = open
+            .iter()
+            .filter(|(name, _)| name.bucket == bucket && name.key.starts_with(prefix))
+            .filter(|(name, _)| match after {
+                (key, None) => name.key.as_str() > key,
+                (key, Some(id)) => (name.key.as_str(), name.id.as_str()) > (key, id),
+            })
+            .map(|(name, upload)| Listed { name: name.clone(), initiated: upload.initiated });
+        let page = listed.by_ref().take(max).collect();
+        (page, listed.next().is_some())
+    }
+}
+
+impl Upload {
+    /// Up to `max` parts after a number, and whether there are more.
+    pub fn parts(&self, after: i32, max: usize) -> (Vec<(i32, Part)>, bool) {
+        let mut parts = self.parts.range(after.saturating_add(1)..).map(|(number, part)| (*number, part.clone()));
+        let page = parts.by_ref().take(max).collect();
+        (page, parts.next().is_some())
+    }
+}
+
+/// An open upload as a listing shows it.
+#[derive(Debug)]
+pub struct Listed {
+    pub name: UploadName,
+    pub initiated: SystemTime,
+}

@@ -1,0 +1,270 @@
+//! Single objects: HEAD, GET, PUT, COPY and DELETE.
+
+use super::{
+    checksum::{self, claims},
+    error::{Error, Result},
+    intake::{self, Incoming, MAX_BODY_BYTES},
+    service::Service,
+    store::{Attributes, Conditions, Object},
+};
+use hyper::HeaderMap;
+use s3s::{
+    S3Request,
+    dto::{
+        ChecksumType, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, Delete, DeleteObjectsInput,
+        DeleteObjectsOutput, DeletedObject, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput,
+        HeadObjectOutput, Metadata, MetadataDirective, ObjectIdentifier, PutObjectInput, PutObjectOutput, Timestamp,
+    },
+};
+use std::{ops::Range, sync::Arc, time::SystemTime};
+use tokio::task::spawn_blocking;
+
+/// S3's limit on user metadata, in bytes.
+const MAX_METADATA_BYTES: usize = 2 << 10;
+/// S3's limit on the keys of one DeleteObjects.
+const MAX_REMOVED: usize = 1000;
+
+/// Runs what may wait for the disk, to its end even if the client goes away: the disk and the index must agree.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    spawn_blocking(work).await.map_err(|error| Error::Io(error.into()))?
+}
+
+/// The attributes of a new object.
+pub fn attributes(content_type: Option<String>, metadata: Option<Metadata>) -> Result<Attributes> {
+    let metadata = metadata.unwrap_or_default();
+    if metadata.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > MAX_METADATA_BYTES {
+        return Err(Error::InvalidRequest("Your metadata headers exceed the maximum allowed metadata size".to_owned()));
+    }
+    Ok(Attributes { content_type, metadata: metadata.into_iter().collect() })
+}
+
+/// An ETag as s3s wants it.
+pub fn etag(value: &str) -> ETag {
+    ETag::Strong(value.to_owned())
+}
+
+impl Service {
+    pub fn head(&self, input: HeadObjectInput) -> Result<HeadObjectOutput> {
+        let object = self.store.object(&input.bucket, &input.key)?;
+        if input.part_number.is_some() {
+            return Err(Error::NotImplemented("partNumber"));
+        }
+        preconditions(
+            &object,
+            input.if_match,
+            input.if_none_match,
+            input.if_modified_since,
+            input.if_unmodified_since,
+        )?;
+        let checked = input.checksum_mode.is_some();
+        Ok(HeadObjectOutput {
+            accept_ranges: Some("bytes".to_owned()),
+            content_length: length(object.size),
+            content_type: Some(content_type(&object)),
+            e_tag: Some(etag(&object.etag)),
+            last_modified: Some(object.modified.into()),
+            metadata: Some(object.attributes.metadata.clone().into_iter().collect()),
+            checksum_crc64nvme: checked.then(|| checksum::encode(object.crc64)),
+            checksum_type: checked.then(full_object),
+            ..HeadObjectOutput::default()
+        })
+    }
+
+    pub fn read(&self, input: GetObjectInput) -> Result<GetObjectOutput> {
+        let object = self.store.object(&input.bucket, &input.key)?;
+        if input.part_number.is_some() {
+            return Err(Error::NotImplemented("partNumber"));
+        }
+        preconditions(
+            &object,
+            input.if_match,
+            input.if_none_match,
+            input.if_modified_since,
+            input.if_unmodified_since,
+        )?;
+        let size = object.size;
+        let asked = input.range.map(|range| range.check(size).map_err(|_| Error::InvalidRange { size })).transpose()?;
+        let content_range = asked.as_ref().map(|range| content_range(range, size));
+        let range = asked.unwrap_or(0..size);
+        // The checksum is the whole object's, so a part of it goes without.
+        let checked = input.checksum_mode.is_some() && range == (0..size);
+        Ok(GetObjectOutput {
+            accept_ranges: Some("bytes".to_owned()),
+            content_length: length(range.end - range.start),
+            content_range,
+            content_type: Some(content_type(&object)),
+            e_tag: Some(etag(&object.etag)),
+            last_modified: Some(object.modified.into()),
+            metadata: Some(object.attributes.metadata.clone().into_iter().collect()),
+            checksum_crc64nvme: checked.then(|| checksum::encode(object.crc64)),
+            checksum_type: checked.then(full_object),
+            body: Some(object.data.read(range)),
+            ..GetObjectOutput::default()
+        })
+    }
+
+    pub async fn put(&self, request: S3Request<PutObjectInput>) -> Result<PutObjectOutput> {
+        let mut input = request.input;
+        let incoming = Incoming {
+            body: input.body.take(),
+            length: input.content_length,
+            claims: claims!(input),
+            trailer: request.trailing_headers,
+        };
+        let taken = intake::take(&self.store, incoming, &request.headers).await?;
+        if input.tagging.is_some() {
+            return Err(Error::NotImplemented("tags"));
+        }
+        let attributes = attributes(input.content_type, input.metadata)?;
+        let object = Object::new(taken.size, taken.crc64, attributes, taken.data);
+        let conditions = Conditions { matches: input.if_match, none_matches: input.if_none_match };
+        let store = Arc::clone(&self.store);
+        let object = blocking(move || store.publish(&input.bucket, &input.key, object, &conditions)).await?;
+        Ok(PutObjectOutput {
+            e_tag: Some(etag(&object.etag)),
+            checksum_crc64nvme: Some(checksum::encode(object.crc64)),
+            checksum_type: Some(full_object()),
+            ..PutObjectOutput::default()
+        })
+    }
+
+    pub async fn copy(&self, request: S3Request<CopyObjectInput>) -> Result<CopyObjectOutput> {
+        let input = request.input;
+        let (source_bucket, source_key) = source_of(&input.copy_source)?;
+        let source = self.store.object(source_bucket, source_key)?;
+        preconditions(&source, input.copy_source_if_match, None, None, input.copy_source_if_unmodified_since)?;
+        if input.copy_source_if_none_match.is_some() || input.copy_source_if_modified_since.is_some() {
+            return Err(Error::NotImplemented("conditions that want a changed copy source"));
+        }
+        let replace = input.metadata_directive.as_ref().is_some_and(|way| way.as_str() == MetadataDirective::REPLACE);
+        if !replace && source_bucket == input.bucket && source_key == input.key {
+            let text = "This copy request is illegal because it is trying to copy an object to itself without \
+                        changing the object's metadata, storage class, website redirect location or encryption \
+                        attributes.";
+            return Err(Error::InvalidRequest(text.to_owned()));
+        }
+        if source.size > MAX_BODY_BYTES {
+            let text = "The specified copy source is larger than the maximum allowable size for a copy source: \
+                        5368709120";
+            return Err(Error::InvalidRequest(text.to_owned()));
+        }
+        let attributes =
+            if replace { attributes(input.content_type, input.metadata)? } else { source.attributes.clone() };
+        let conditions = write_conditions(&request.headers)?;
+        let store = Arc::clone(&self.store);
+        let object = blocking(move || {
+            let twin = source.twin(attributes)?;
+            store.publish(&input.bucket, &input.key, twin, &conditions)
+        })
+        .await?;
+        let copied = CopyObjectResult {
+            e_tag: Some(etag(&object.etag)),
+            last_modified: Some(object.modified.into()),
+            checksum_crc64nvme: Some(checksum::encode(object.crc64)),
+            checksum_type: Some(full_object()),
+            ..CopyObjectResult::default()
+        };
+        Ok(CopyObjectOutput { copy_object_result: Some(copied), ..CopyObjectOutput::default() })
+    }
+
+    pub async fn remove(&self, bucket: String, key: String, expected: Option<ETagCondition>) -> Result<()> {
+        let store = Arc::clone(&self.store);
+        blocking(move || store.remove(&bucket, &key, expected.as_ref())).await
+    }
+
+    pub async fn remove_many(&self, input: DeleteObjectsInput) -> Result<DeleteObjectsOutput> {
+        self.store.check_bucket(&input.bucket)?;
+        let Delete { objects, quiet } = input.delete;
+        if objects.is_empty() || objects.len() > MAX_REMOVED {
+            return Err(Error::MalformedList);
+        }
+        let mut output = DeleteObjectsOutput::default();
+        for ObjectIdentifier { key, e_tag, .. } in objects {
+            let expected = e_tag.map(ETagCondition::ETag);
+            match self.remove(input.bucket.clone(), key.clone(), expected).await {
+                Ok(()) if quiet == Some(true) => {}
+                Ok(()) => {
+                    let deleted = DeletedObject { key: Some(key), ..DeletedObject::default() };
+                    output.deleted.get_or_insert_default().push(deleted);
+                }
+                Err(error) => {
+                    let error = s3s::S3Error::from(error);
+                    output.errors.get_or_insert_default().push(s3s::dto::Error {
+                        code: Some(error.code().as_str().to_owned()),
+                        message: error.message().map(str::to_owned),
+                        key: Some(key),
+                        version_id: None,
+                    });
+                }
+            }
+        }
+        Ok(output)
+    }
+}
+
+/// The conditions of HEAD and GET, in the order that RFC 9110 §13.2.2 gives them.
+fn preconditions(
+    object: &Object,
+    matches: Option<ETagCondition>,
+    none_matches: Option<ETagCondition>,
+    modified_since: Option<Timestamp>,
+    unmodified_since: Option<Timestamp>,
+) -> Result<()> {
+    let is = |condition: &ETagCondition| match condition {
+        ETagCondition::Any => true,
+        ETagCondition::ETag(etag) => etag.value() == object.etag,
+    };
+    let after = |moment: Timestamp| Timestamp::from(object.modified) > moment;
+    match (matches, unmodified_since) {
+        (Some(condition), _) if !is(&condition) => return Err(Error::PreconditionFailed),
+        (None, Some(moment)) if after(moment.clone()) => return Err(Error::PreconditionFailed),
+        _ => {}
+    }
+    match (none_matches, modified_since) {
+        (Some(condition), _) if is(&condition) => Err(Error::NotModified),
+        (None, Some(moment)) if !after(moment.clone()) => Err(Error::NotModified),
+        _ => Ok(()),
+    }
+}
+
+/// `If-Match` and `If-None-Match` of a copy, which s3s doesn't read.
+fn write_conditions(headers: &HeaderMap) -> Result<Conditions> {
+    let condition = |name: &str| {
+        headers
+            .get(name)
+            .map(|value| ETagCondition::parse_http_header(value.as_bytes()))
+            .transpose()
+            .map_err(|_| Error::InvalidRequest(format!("{name} is invalid")))
+    };
+    Ok(Conditions { matches: condition("if-match")?, none_matches: condition("if-none-match")? })
+}
+
+fn source_of(source: &CopySource) -> Result<(&str, &str)> {
+    match source {
+        CopySource::Bucket { bucket, key, version_id: None } => Ok((bucket, key)),
+        CopySource::Bucket { .. } => Err(Error::NotImplemented("versions")),
+        _ => Err(Error::NotImplemented("access points")),
+    }
+}
+
+fn content_range(range: &Range<u64>, size: u64) -> String {
+    format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1))
+}
+
+fn content_type(object: &Object) -> String {
+    object.attributes.content_type.clone().unwrap_or_else(|| "binary/octet-stream".to_owned())
+}
+
+/// S3's numbers are signed; no object here comes near the difference.
+pub fn length(bytes: u64) -> Option<i64> {
+    i64::try_from(bytes).ok()
+}
+
+fn full_object() -> ChecksumType {
+    ChecksumType::from_static(ChecksumType::FULL_OBJECT)
+}
+
+/// A time as s3s wants it.
+pub fn timestamp(time: SystemTime) -> Timestamp {
+    time.into()
+}

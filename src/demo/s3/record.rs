@@ -1,0 +1,83 @@
+//! The record of an object on disk: TOML, one file a key.
+
+use super::{
+    data::{Data, Extent},
+    files::DataFile,
+    store::{Attributes, Object},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+/// An object as its record tells it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    key: String,
+    size: u64,
+    etag: String,
+    /// Seconds since 1970.
+    modified: u64,
+    /// In hexadecimal digits: TOML's integers have a sign.
+    crc64: String,
+    content_type: Option<String>,
+    /// Names in `data/`, in the order of the object's bytes.
+    files: Vec<String>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Record {
+    pub fn new(key: &str, object: &Object) -> Self {
+        let name = |extent: &Extent| match extent {
+            Extent::File(file) => file.name().map(str::to_owned),
+            Extent::Memory(_) => None,
+        };
+        Self {
+            key: key.to_owned(),
+            size: object.size,
+            etag: object.etag.clone(),
+            modified: object.modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            crc64: format!("{:016x}", object.crc64),
+            content_type: object.attributes.content_type.clone(),
+            files: object.data.extents.iter().filter_map(name).collect(),
+            metadata: object.attributes.metadata.clone(),
+        }
+    }
+
+    pub fn to_text(&self) -> io::Result<String> {
+        toml::to_string(self).map_err(io::Error::other)
+    }
+
+    pub fn parse(text: &str) -> io::Result<Self> {
+        toml::from_str(text).map_err(io::Error::other)
+    }
+
+    /// The key and its object, whose files must lie in `data` and add up to its size.
+    pub fn into_object(self, data: &Path) -> io::Result<(String, Object)> {
+        let mut extents = Vec::with_capacity(self.files.len());
+        let mut size = 0;
+        for name in self.files {
+            let path = data.join(name);
+            let bytes = fs::metadata(&path)?.len();
+            size += bytes;
+            extents.push(Extent::File(Arc::new(DataFile::found(path, bytes))));
+        }
+        if size != self.size {
+            return Err(io::Error::other(format!("its files hold {size} bytes instead of {}", self.size)));
+        }
+        let object = Object {
+            size,
+            etag: self.etag,
+            modified: UNIX_EPOCH + Duration::from_secs(self.modified),
+            crc64: u64::from_str_radix(&self.crc64, 16).map_err(io::Error::other)?,
+            attributes: Attributes { content_type: self.content_type, metadata: self.metadata },
+            data: Data { extents },
+        };
+        Ok((self.key, object))
+    }
+}

@@ -1,0 +1,177 @@
+//! The S3 as a server on loopback: it starts, serves and stops.
+
+use super::{
+    Failure, Settings, Storage, auth::Gate, directory::Directory, multipart::Uploads, requests::Requests,
+    service::Service, store::Store, unique,
+};
+use hyper::{body::Incoming, header::HeaderValue, server::conn::http1, service::service_fn};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, oneshot},
+    task::{JoinHandle, spawn_blocking},
+    time::{sleep, timeout},
+};
+
+/// Connections at once. Those beyond wait in the listener's queue.
+const MAX_CONNECTIONS: usize = 1024;
+/// How long requests may go on after [`Running::stop`].
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// How long to wait after an accept that failed, which is mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// hyper's read buffer: large bodies come in large pieces.
+const READ_BUFFER_BYTES: usize = 1 << 20;
+
+/// Why the S3 didn't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It would be reachable from elsewhere.
+    #[error("the demo's S3 listens on loopback only, not on {0}")]
+    NotLoopback(SocketAddr),
+    /// Its address can't be had.
+    #[error("the demo's S3 can't listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// Its directory can't be used.
+    #[error("{} can't hold the demo's objects", .0.display())]
+    Directory(PathBuf, #[source] io::Error),
+}
+
+/// A small S3; see the module.
+#[derive(Debug)]
+pub struct S3;
+
+impl S3 {
+    /// Opens the storage and serves it.
+    ///
+    /// # Errors
+    /// When the address isn't loopback or is taken, or when the directory can't be used.
+    pub async fn start(settings: Settings) -> Result<Running, StartError> {
+        let Settings { listen, credentials, buckets, storage } = settings;
+        if !listen.ip().is_loopback() {
+            return Err(StartError::NotLoopback(listen));
+        }
+        let taken = |error| StartError::Listen(listen, error);
+        let listener = TcpListener::bind(listen).await.map_err(taken)?;
+        let address = listener.local_addr().map_err(taken)?;
+        let store = match storage {
+            Storage::Memory { max_bytes } => Store::in_memory(buckets, max_bytes),
+            Storage::Directory(path) => {
+                let opened = path.clone();
+                spawn_blocking(move || open(&opened, &buckets))
+                    .await
+                    .unwrap_or_else(|error| Err(error.into()))
+                    .map_err(|error| StartError::Directory(path, error))?
+            }
+        };
+        let requests = Arc::new(Requests::default());
+        let gate = Gate::new(credentials, Arc::clone(&requests));
+        let mut builder =
+            S3ServiceBuilder::new(Service { store: Arc::new(store), uploads: Arc::new(Uploads::default()) });
+        // Both: without an S3Auth, s3s asks no S3Access.
+        builder.set_auth(gate.clone());
+        builder.set_access(gate);
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(serve(listener, builder.build(), stopped));
+        Ok(Running { address, requests, stop, serving })
+    }
+}
+
+fn open(path: &Path, buckets: &[String]) -> io::Result<Store> {
+    let (directory, found) = Directory::open(path, buckets)?;
+    Store::in_directory(directory, found).map_err(io::Error::other)
+}
+
+/// An S3 that serves until it is stopped or dropped.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens; the endpoint is `http://` with it, path style.
+    pub address: SocketAddr,
+    requests: Arc<Requests>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// How many requests with a right signature came, by operation (`PutObject`, `HeadObject`, …).
+    #[must_use]
+    pub fn requests(&self) -> BTreeMap<String, u64> {
+        self.requests.counts()
+    }
+
+    /// Lets the next `times` requests of `operation` fail; zero ends it.
+    pub fn fail(&self, operation: &str, failure: Failure, times: u64) {
+        self.requests.fail(operation, failure, times);
+    }
+
+    /// Lets every request wait so long before it is served.
+    pub fn delay(&self, latency: Duration) {
+        self.requests.delay(latency);
+    }
+
+    /// Takes no more connections, lets requests end within five seconds, and frees address and directory.
+    pub async fn stop(self) {
+        // An error means that it has ended already.
+        let _ = self.stop.send(());
+        let _ = self.serving.await;
+    }
+}
+
+/// Accepts until `stopped` is told, or its sender is dropped.
+async fn serve(listener: TcpListener, service: S3Service, mut stopped: oneshot::Receiver<()>) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let accept = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            accepted = accept => accepted,
+            Some(_) = connections.join_next() => continue,
+            _ = &mut stopped => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let connection = connection(stream, service.clone());
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            // A client that goes away is no event.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    let _ = timeout(STOP_DEADLINE, graceful.shutdown()).await;
+    connections.shutdown().await;
+}
+
+fn connection(
+    stream: TcpStream,
+    service: S3Service,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
+    // Failing leaves replies slow, not wrong.
+    let _ = stream.set_nodelay(true);
+    let answer = service_fn(move |request: hyper::Request<Incoming>| {
+        let service = service.clone();
+        async move {
+            let mut response = hyper::service::Service::call(&service, request).await?;
+            if let Ok(id) = HeaderValue::try_from(unique()) {
+                response.headers_mut().insert("x-amz-request-id", id);
+            }
+            Ok::<_, s3s::HttpError>(response)
+        }
+    });
+    http1::Builder::new().max_buf_size(READ_BUFFER_BYTES).serve_connection(TokioIo::new(stream), answer)
+}

@@ -1,0 +1,210 @@
+//! The key store: a flat, sorted index of objects a bucket. Nothing here knows of directories: `/` is a character.
+//!
+//! The index is in memory whatever the storage. Writers of a bucket take turns, and change the disk before the index;
+//! readers never wait for the disk.
+
+use super::{
+    data::{Data, Writer},
+    directory::{self, Directory},
+    error::{Error, Result},
+    locked,
+    memory::{Blocks, Charge, Quota},
+    unique,
+};
+use s3s::dto::ETagCondition;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// What each object takes beside its bytes and its names, roughly, so that empty objects are bounded too.
+const OBJECT_OVERHEAD_BYTES: u64 = 512;
+
+/// An object: never changed, only replaced.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// In bytes.
+    pub size: u64,
+    /// Without its quotes.
+    pub etag: String,
+    /// In whole seconds, as S3 has it.
+    pub modified: SystemTime,
+    /// CRC-64/NVME of all bytes.
+    pub crc64: u64,
+    pub attributes: Attributes,
+    pub data: Data,
+}
+
+impl Object {
+    /// An object that is born now.
+    pub fn new(size: u64, crc64: u64, attributes: Attributes, data: Data) -> Self {
+        Self { size, etag: unique(), modified: now(), crc64, attributes, data }
+    }
+
+    /// Another object of the same bytes, to be published under another name. Blocks on the disk.
+    pub fn twin(&self, attributes: Attributes) -> Result<Self> {
+        Ok(Self::new(self.size, self.crc64, attributes, directory::duplicate(&self.data)?))
+    }
+}
+
+/// The time in whole seconds.
+pub fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(UNIX_EPOCH.elapsed().unwrap_or_default().as_secs())
+}
+
+/// What an object is said to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    pub content_type: Option<String>,
+    /// User metadata, without `x-amz-meta-`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// `If-Match` and `If-None-Match` of a write.
+#[derive(Clone, Debug, Default)]
+pub struct Conditions {
+    pub matches: Option<ETagCondition>,
+    pub none_matches: Option<ETagCondition>,
+}
+
+impl Conditions {
+    fn check(&self, there: Option<&Object>) -> Result<()> {
+        match &self.none_matches {
+            None => {}
+            Some(ETagCondition::Any) if there.is_none() => {}
+            Some(ETagCondition::Any) => return Err(Error::PreconditionFailed),
+            Some(ETagCondition::ETag(_)) => return Err(Error::NotImplemented("If-None-Match of an ETag on writes")),
+        }
+        match (&self.matches, there) {
+            (None, _) | (Some(ETagCondition::Any), Some(_)) => Ok(()),
+            (Some(_), None) => Err(Error::NoSuchKey),
+            (Some(ETagCondition::ETag(etag)), Some(object)) if etag.value() == object.etag => Ok(()),
+            (Some(ETagCondition::ETag(_)), Some(_)) => Err(Error::PreconditionFailed),
+        }
+    }
+}
+
+/// The objects of one bucket, in the order of their keys' UTF-8 bytes.
+pub type Index = BTreeMap<String, Entry>;
+
+/// A place in the index.
+#[derive(Debug)]
+pub struct Entry {
+    pub object: Arc<Object>,
+    _charge: Charge,
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    /// Whose turn it is to write.
+    writing: Mutex<()>,
+    index: Mutex<Index>,
+}
+
+/// All buckets.
+#[derive(Debug)]
+pub struct Store {
+    buckets: BTreeMap<String, Bucket>,
+    quota: Arc<Quota>,
+    directory: Option<Directory>,
+}
+
+impl Store {
+    /// In memory, empty.
+    pub fn in_memory(buckets: Vec<String>, max_bytes: u64) -> Self {
+        let buckets = buckets.into_iter().map(|name| (name, Bucket::default())).collect();
+        Self { buckets, quota: Quota::new(max_bytes), directory: None }
+    }
+
+    /// In a directory, with what it holds.
+    pub fn in_directory(directory: Directory, found: directory::Found) -> Result<Self> {
+        let quota = Quota::new(u64::MAX);
+        let mut buckets = BTreeMap::new();
+        for (name, objects) in found {
+            let mut index = Index::new();
+            for (key, object) in objects {
+                let entry = Entry { _charge: charge(&quota, &key, &object)?, object: Arc::new(object) };
+                index.insert(key, entry);
+            }
+            buckets.insert(name, Bucket { writing: Mutex::default(), index: Mutex::new(index) });
+        }
+        Ok(Self { buckets, quota, directory: Some(directory) })
+    }
+
+    pub fn bucket_names(&self) -> impl Iterator<Item = &str> {
+        self.buckets.keys().map(String::as_str)
+    }
+
+    /// Whether there is such a bucket.
+    pub fn check_bucket(&self, bucket: &str) -> Result<()> {
+        self.bucket(bucket).map(|_| ())
+    }
+
+    fn bucket(&self, bucket: &str) -> Result<&Bucket> {
+        self.buckets.get(bucket).ok_or(Error::NoSuchBucket)
+    }
+
+    /// A place for the bytes of one request.
+    pub async fn writer(&self) -> Result<Writer> {
+        match &self.directory {
+            Some(directory) => Ok(Writer::File(directory.create().await?)),
+            None => Ok(Writer::Memory(Blocks::empty(&self.quota)?)),
+        }
+    }
+
+    /// A share of the memory, for what isn't an object.
+    pub fn charge(&self, bytes: u64) -> Result<Charge> {
+        self.quota.charge(bytes)
+    }
+
+    pub fn object(&self, bucket: &str, key: &str) -> Result<Arc<Object>> {
+        let index = locked(&self.bucket(bucket)?.index);
+        index.get(key).map(|entry| Arc::clone(&entry.object)).ok_or(Error::NoSuchKey)
+    }
+
+    /// What `view` makes of the bucket's index as it stands at one moment.
+    pub fn view<T>(&self, bucket: &str, view: impl FnOnce(&Index) -> T) -> Result<T> {
+        Ok(view(&locked(&self.bucket(bucket)?.index)))
+    }
+
+    /// Makes `object` what `key` is, if the conditions hold. Blocks on the disk.
+    pub fn publish(&self, bucket: &str, key: &str, object: Object, conditions: &Conditions) -> Result<Arc<Object>> {
+        let charge = charge(&self.quota, key, &object)?;
+        let place = self.bucket(bucket)?;
+        let _turn = locked(&place.writing);
+        conditions.check(locked(&place.index).get(key).map(|entry| &*entry.object))?;
+        if let Some(directory) = &self.directory {
+            directory.commit(bucket, key, &object)?;
+        }
+        let object = Arc::new(object);
+        let entry = Entry { object: Arc::clone(&object), _charge: charge };
+        let replaced = locked(&place.index).insert(key.to_owned(), entry);
+        if let Some(replaced) = replaced {
+            directory::set_named(&replaced.object.data, false);
+        }
+        Ok(object)
+    }
+
+    /// Removes what `key` is, if it is `expected`; what isn't there is no error. Blocks on the disk.
+    pub fn remove(&self, bucket: &str, key: &str, expected: Option<&ETagCondition>) -> Result<()> {
+        let place = self.bucket(bucket)?;
+        let _turn = locked(&place.writing);
+        let there = locked(&place.index).get(key).map(|entry| Arc::clone(&entry.object));
+        let conditions = Conditions { matches: expected.cloned(), none_matches: None };
+        conditions.check(there.as_deref())?;
+        let Some(there) = there else { return Ok(()) };
+        if let Some(directory) = &self.directory {
+            directory.forget(bucket, key)?;
+        }
+        locked(&place.index).remove(key);
+        directory::set_named(&there.data, false);
+        Ok(())
+    }
+}
+
+/// What an object takes of the memory beside its bytes.
+fn charge(quota: &Arc<Quota>, key: &str, object: &Object) -> Result<Charge> {
+    let names: usize = object.attributes.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    quota.charge(OBJECT_OVERHEAD_BYTES + (key.len() + names) as u64)
+}

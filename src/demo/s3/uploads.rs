@@ -1,0 +1,177 @@
+//! Multipart uploads as S3's operations; their rules are in `multipart.rs`.
+
+use super::{
+    checksum::{self, claims},
+    error::{Error, Result},
+    intake::{self, Incoming},
+    lists::{Encoding, limit},
+    multipart::{self, Completion, Listed, Named, Upload, UploadName},
+    objects::{attributes, blocking, etag, length, timestamp},
+    service::Service,
+    store::Conditions,
+};
+use s3s::{
+    S3Request,
+    dto::{
+        AbortMultipartUploadInput, ChecksumType, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
+        CompletedPart, CreateMultipartUploadInput, CreateMultipartUploadOutput, ListMultipartUploadsInput,
+        ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput, MultipartUpload, Part, StorageClass,
+        UploadPartInput, UploadPartOutput,
+    },
+};
+use std::sync::Arc;
+
+/// What an open upload takes of the memory beside its parts' bytes, roughly: room for its metadata and its table of parts.
+const UPLOAD_OVERHEAD_BYTES: u64 = 4 << 10;
+
+impl Service {
+    pub fn create_upload(&self, input: CreateMultipartUploadInput) -> Result<CreateMultipartUploadOutput> {
+        self.store.check_bucket(&input.bucket)?;
+        if input.tagging.is_some() {
+            return Err(Error::NotImplemented("tags"));
+        }
+        let upload = Upload::new(
+            attributes(input.content_type, input.metadata)?,
+            input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str().to_owned()),
+            input.checksum_type.as_ref().map(|kind| kind.as_str().to_owned()),
+            self.store.charge(UPLOAD_OVERHEAD_BYTES)?,
+        )?;
+        let checksum_type = upload.checksum_type.clone().map(ChecksumType::from);
+        let id = self.uploads.create(&input.bucket, &input.key, upload);
+        Ok(CreateMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(id),
+            checksum_algorithm: input.checksum_algorithm,
+            checksum_type,
+            ..CreateMultipartUploadOutput::default()
+        })
+    }
+
+    pub async fn put_part(&self, request: S3Request<UploadPartInput>) -> Result<UploadPartOutput> {
+        let mut input = request.input;
+        let incoming = Incoming {
+            body: input.body.take(),
+            length: input.content_length,
+            claims: claims!(input),
+            trailer: request.trailing_headers,
+        };
+        let name = UploadName { bucket: input.bucket, key: input.key, id: input.upload_id };
+        if let Err(error) = self.uploads.check_part(&name, input.part_number) {
+            intake::drain(incoming.body).await;
+            return Err(error);
+        }
+        let taken = intake::take(&self.store, incoming, &request.headers).await?;
+        let part = self.uploads.put_part(&name, input.part_number, taken)?;
+        Ok(UploadPartOutput {
+            e_tag: Some(etag(&part.etag)),
+            checksum_crc64nvme: Some(checksum::encode(part.crc64)),
+            ..UploadPartOutput::default()
+        })
+    }
+
+    pub async fn complete_upload(&self, input: CompleteMultipartUploadInput) -> Result<CompleteMultipartUploadOutput> {
+        let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+        let completion = Completion {
+            parts: parts.into_iter().map(named).collect::<Result<_>>()?,
+            checksum_type: input.checksum_type.map(|kind| kind.as_str().to_owned()),
+            crc64nvme: input.checksum_crc64nvme,
+            size: input.mpu_object_size,
+        };
+        let conditions = Conditions { matches: input.if_match, none_matches: input.if_none_match };
+        let name = UploadName { bucket: input.bucket, key: input.key, id: input.upload_id };
+        let (store, uploads) = (Arc::clone(&self.store), Arc::clone(&self.uploads));
+        let (name, object) = blocking(move || {
+            let publish = |object| store.publish(&name.bucket, &name.key, object, &conditions);
+            let object = uploads.complete(&name, &completion, publish)?;
+            Ok((name, object))
+        })
+        .await?;
+        Ok(CompleteMultipartUploadOutput {
+            location: Some(format!("/{}/{}", name.bucket, name.key)),
+            bucket: Some(name.bucket),
+            key: Some(name.key),
+            e_tag: Some(etag(&object.etag)),
+            checksum_crc64nvme: Some(checksum::encode(object.crc64)),
+            checksum_type: Some(ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
+            ..CompleteMultipartUploadOutput::default()
+        })
+    }
+
+    pub fn abort_upload(&self, input: AbortMultipartUploadInput) -> Result<()> {
+        self.uploads.abort(&UploadName { bucket: input.bucket, key: input.key, id: input.upload_id })
+    }
+
+    pub fn list_upload_parts(&self, input: ListPartsInput) -> Result<ListPartsOutput> {
+        let (max, max_parts) = limit(input.max_parts)?;
+        let marker = input.part_number_marker.unwrap_or_default();
+        let name = UploadName { bucket: input.bucket, key: input.key, id: input.upload_id };
+        let (parts, truncated) = self.uploads.look(&name, |upload| upload.parts(marker, max))?;
+        Ok(ListPartsOutput {
+            is_truncated: Some(truncated),
+            max_parts: Some(max_parts),
+            part_number_marker: Some(marker),
+            next_part_number_marker: parts.last().filter(|_| truncated).map(|(number, _)| *number),
+            parts: Some(parts.into_iter().map(|(number, part)| shown(number, &part)).collect()),
+            bucket: Some(name.bucket),
+            key: Some(name.key),
+            upload_id: Some(name.id),
+            ..ListPartsOutput::default()
+        })
+    }
+
+    pub fn list_uploads(&self, input: ListMultipartUploadsInput) -> Result<ListMultipartUploadsOutput> {
+        self.store.check_bucket(&input.bucket)?;
+        if input.delimiter.is_some() {
+            return Err(Error::NotImplemented("a delimiter in ListMultipartUploads"));
+        }
+        let encoding = Encoding::of(input.encoding_type.as_ref());
+        let (max, max_uploads) = limit(input.max_uploads)?;
+        let prefix = input.prefix.unwrap_or_default();
+        let after = (input.key_marker.as_deref().unwrap_or_default(), input.upload_id_marker.as_deref());
+        let (uploads, truncated) = self.uploads.list(&input.bucket, &prefix, after, max);
+        let last = uploads.last().filter(|_| truncated).map(|listed| listed.name.clone());
+        let show = |Listed { name, initiated }: Listed| MultipartUpload {
+            key: Some(encoding.write(&name.key)),
+            upload_id: Some(name.id),
+            initiated: Some(timestamp(initiated)),
+            storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
+            ..MultipartUpload::default()
+        };
+        Ok(ListMultipartUploadsOutput {
+            is_truncated: Some(truncated),
+            max_uploads: Some(max_uploads),
+            next_key_marker: last.as_ref().map(|name| encoding.write(&name.key)),
+            next_upload_id_marker: last.map(|name| name.id),
+            uploads: Some(uploads.into_iter().map(show).collect()),
+            prefix: Some(encoding.write(&prefix)),
+            key_marker: input.key_marker.as_deref().map(|key| encoding.write(key)),
+            upload_id_marker: input.upload_id_marker,
+            encoding_type: input.encoding_type,
+            bucket: Some(input.bucket),
+            ..ListMultipartUploadsOutput::default()
+        })
+    }
+}
+
+fn named(part: CompletedPart) -> Result<Named> {
+    let (Some(number), Some(etag)) = (part.part_number, part.e_tag) else { return Err(Error::MalformedList) };
+    let others = [&part.checksum_crc32, &part.checksum_crc32c, &part.checksum_sha1, &part.checksum_sha256];
+    Ok(Named {
+        number,
+        etag: etag.into_value(),
+        has_checksum: part.checksum_crc64nvme.is_some() || others.into_iter().any(Option::is_some),
+        crc64nvme: part.checksum_crc64nvme,
+    })
+}
+
+fn shown(number: i32, part: &multipart::Part) -> Part {
+    Part {
+        part_number: Some(number),
+        size: length(part.size),
+        e_tag: Some(etag(&part.etag)),
+        last_modified: Some(timestamp(part.modified)),
+        checksum_crc64nvme: Some(checksum::encode(part.crc64)),
+        ..Part::default()
+    }
+}
