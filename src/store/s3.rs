@@ -29,6 +29,8 @@ use std::ops::Range;
 
 /// `If-None-Match: *`.
 const NOTHING: &str = "*";
+/// No object ends behind it, and stores that count in signed integers refuse what lies there.
+const MAX_OFFSET: u64 = i64::MAX as u64;
 
 /// Whether uploaded bytes are hashed into the signature.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,7 +99,7 @@ impl S3Bucket {
             .get_object()
             .bucket(&self.options.bucket)
             .key(key.as_str())
-            .range(format!("bytes={}-{last}", range.start))
+            .range(format!("bytes={}-{}", range.start, last.min(MAX_OFFSET)))
             .set_if_match(pin.map(|pin| pin.etag.0.clone()))
             .set_version_id(version.map(|version| version.0.clone()))
             .set_expected_bucket_owner(self.owner())

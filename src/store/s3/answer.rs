@@ -13,8 +13,10 @@ pub(super) fn stored(etag: Option<String>, version: Option<String>) -> Result<St
     Ok(Stored { pin: pin(etag, version)? })
 }
 
+/// With its quotes, which some stores leave out of some answers: tags are compared and sent back.
 pub(super) fn etag(etag: Option<String>) -> Result<ETag> {
-    etag.map(ETag).ok_or_else(|| missing("ETag"))
+    let etag = etag.ok_or_else(|| missing("ETag"))?;
+    Ok(ETag(if etag.ends_with('"') { etag } else { format!("\"{etag}\"") }))
 }
 
 pub(super) fn head(answer: HeadObjectOutput) -> Result<Object> {
@@ -163,6 +165,14 @@ mod tests {
             Some(r#"ongoing-request="false", expiry-date="Fri, 21 Dec 2029 00:00:00 GMT""#)
         ));
         assert!(!archived(StorageClass::GlacierIr, None));
+    }
+
+    #[test]
+    fn a_tag_has_its_quotes() {
+        for (said, expected) in [("\"e-2\"", "\"e-2\""), ("e-2", "\"e-2\""), ("W/\"e\"", "W/\"e\"")] {
+            assert_eq!(etag(Some(said.to_owned())).unwrap(), ETag(expected.to_owned()));
+        }
+        assert!(matches!(etag(None), Err(Error::Broken(_))));
     }
 
     #[test]

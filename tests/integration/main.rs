@@ -1,0 +1,7 @@
+//! Everything that needs more than one module: one binary, one file a promise.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod s3;
+#[path = "../support/mod.rs"]
+mod support;

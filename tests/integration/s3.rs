@@ -1,0 +1,384 @@
+//! `Bucket` as `store` relies on it. The same sentences hold for the bucket in memory, which most tests use, and for an
+//! S3 that isn't ours, through the SDK.
+
+use crate::support::seaweedfs::SeaweedFs;
+use bytes::Bytes;
+use crc_fast::CrcAlgorithm::Crc64Nvme;
+use futures_util::TryStreamExt;
+use std::{ops::Range, sync::Arc};
+use wharfinger::{
+    cloud::{Checksums, Credentials, PayloadSigning, Place, Secret},
+    store::{
+        Bucket, Condition, ETag, Error, Key, ListScope, Listed, MemoryBucket, NewObject, Part, Payload, Pin, Prefix,
+        Result, Stored, UploadId,
+    },
+};
+
+const MIB: usize = 1024 * 1024;
+
+/// Names that a URL, a header or XML would read as something else.
+const ODD_NAMES: [&str; 12] = [
+    "two words",
+    " edges ",
+    "what?",
+    "a#b",
+    "100%",
+    "%2e%2E",
+    "a+b",
+    r"back\slash",
+    "\"quoted\" & <tagged>",
+    "Füße-ελληνικά-日本語-🚢",
+    "a=b;c,d:e@f$g!h*i'(j)|[k]{l}^`~",
+    "e\u{301}",
+];
+
+/// Runs each promise on each bucket, below a prefix of its own.
+macro_rules! promises {
+    ($($promise:ident),* $(,)?) => {
+        mod in_memory {
+            $(#[tokio::test]
+            async fn $promise() {
+                super::$promise(super::Shelf::in_memory(stringify!($promise))).await;
+            })*
+        }
+        mod on_seaweedfs {
+            $(#[tokio::test]
+            async fn $promise() {
+                let seaweedfs = super::SeaweedFs::shared().await;
+                let bucket = super::SeaweedFs::bucket(seaweedfs.place()).await;
+                super::$promise(super::Shelf::on_seaweedfs(bucket, stringify!($promise))).await;
+            })*
+        }
+    };
+}
+
+promises![
+    what_was_put_is_there,
+    what_was_removed_is_not,
+    odd_names_are_kept_by_every_verb,
+    ranges_end_with_the_object,
+    every_range_of_an_empty_object_is_unsatisfiable,
+    a_read_is_pinned,
+    absent_means_absent,
+    a_removal_is_pinned,
+    a_copy_is_pinned_and_keeps_metadata,
+    parts_become_an_object_at_once,
+    an_aborted_upload_leaves_nothing,
+    a_wrong_checksum_is_refused,
+    listings_come_in_pages_sorted_by_bytes,
+    a_listing_of_a_directory_shows_its_own_entries,
+    a_listing_can_ask_for_one_name,
+];
+
+async fn what_was_put_is_there(shelf: Shelf) {
+    let key = shelf.key("in/a.txt");
+    let object = NewObject { metadata: [("mtime".to_owned(), "1700000000".to_owned())].into() };
+    let payload = payload(&[b"good", b"", b"s"]);
+    let stored = shelf.bucket.put(&key, payload, &object, Condition::Always).await.unwrap();
+    let head = shelf.bucket.head(&key).await.unwrap();
+    assert_eq!((head.size, &head.pin.etag), (5, &stored.pin.etag));
+    assert_eq!(head.metadata, object.metadata);
+    assert!(!head.archived && head.modified > 1_700_000_000);
+    let read = shelf.bucket.read(&key, 0..100, None).await.unwrap();
+    assert_eq!((read.range, read.object.size, read.object.pin), (0..5, 5, head.pin));
+    assert_eq!(read.object.metadata, object.metadata);
+    assert_eq!(shelf.bytes(&key, 0..100).await.unwrap(), b"goods");
+}
+
+async fn what_was_removed_is_not(shelf: Shelf) {
+    let key = shelf.key("a");
+    assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
+    assert!(matches!(shelf.bytes(&key, 0..1).await, Err(Error::NotFound)));
+    shelf.put("a", b"x").await;
+    shelf.bucket.remove(&key, None).await.unwrap();
+    assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
+    shelf.bucket.remove(&key, None).await.unwrap();
+}
+
+async fn odd_names_are_kept_by_every_verb(shelf: Shelf) {
+    for name in ODD_NAMES {
+        let (source, target) = (shelf.key(&format!("from/{name}")), shelf.key(&format!("to {name}/{name}")));
+        let stored = shelf.put(&format!("from/{name}"), name.as_bytes()).await;
+        let copied = shelf.bucket.copy(&source, &stored.pin, &target, Condition::Always).await;
+        copied.unwrap_or_else(|error| panic!("{name:?}: {error}"));
+        assert_eq!(shelf.bytes(&target, 0..100).await.unwrap(), name.as_bytes());
+        if !(shelf.is_seaweedfs && name.contains('\\')) {
+            let listed = shelf.list(ListScope::StartingWith(&target)).await;
+            assert_eq!(listed.0, [target.as_str()], "{name:?}");
+        }
+        shelf.bucket.remove(&target, None).await.unwrap();
+        assert!(matches!(shelf.bucket.head(&target).await, Err(Error::NotFound)), "{name:?}");
+        shelf.bucket.head(&source).await.unwrap();
+    }
+    let names = shelf.list(ListScope::Below(&shelf.prefix)).await.0;
+    let slash = if shelf.is_seaweedfs { "/" } else { "\\" };
+    let mut expected =
+        ODD_NAMES.map(|name| shelf.key(&format!("from/{}", name.replace('\\', slash))).as_str().to_owned());
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+}
+
+async fn ranges_end_with_the_object(shelf: Shelf) {
+    shelf.put("a", b"0123456789").await;
+    let key = shelf.key("a");
+    for (range, expected) in [(0..1, "0"), (3..5, "34"), (0..10, "0123456789"), (9..10, "9"), (5..u64::MAX, "56789")] {
+        assert_eq!(shelf.bytes(&key, range.clone()).await.unwrap(), expected.as_bytes(), "{range:?}");
+    }
+    for range in [10..11, 100..200, 5..5] {
+        let read = shelf.bytes(&key, range.clone()).await;
+        assert!(matches!(read, Err(Error::RangeNotSatisfiable { size: None | Some(10) })), "{range:?} {read:?}");
+    }
+}
+
+async fn every_range_of_an_empty_object_is_unsatisfiable(shelf: Shelf) {
+    let stored = shelf.put("empty", b"").await;
+    let key = shelf.key("empty");
+    let head = shelf.bucket.head(&key).await.unwrap();
+    assert_eq!((head.size, head.pin.etag), (0, stored.pin.etag));
+    let read = shelf.bytes(&key, 0..8).await;
+    assert!(matches!(read, Err(Error::RangeNotSatisfiable { size: None | Some(0) })), "{read:?}");
+}
+
+async fn a_read_is_pinned(shelf: Shelf) {
+    let first = shelf.put("a", b"first").await;
+    let key = shelf.key("a");
+    assert_eq!(shelf.pinned_bytes(&key, &first.pin).await.unwrap(), b"first");
+    shelf.put("a", b"second").await;
+    let read = shelf.pinned_bytes(&key, &first.pin).await;
+    assert!(matches!(read, Err(Error::Conflict { .. })), "{read:?}");
+}
+
+async fn absent_means_absent(shelf: Shelf) {
+    let key = shelf.key("a");
+    let nothing = NewObject::default();
+    let put = || shelf.bucket.put(&key, payload(&[b"first"]), &nothing, Condition::Absent);
+    put().await.unwrap();
+    assert!(matches!(put().await, Err(Error::Conflict { .. })));
+    assert_eq!(shelf.bytes(&key, 0..9).await.unwrap(), b"first");
+    let (upload, part) = shelf.upload_of_one_part(&key, b"second").await;
+    let completed =
+        shelf.bucket.complete_upload(&key, &upload, &[part], &NewObject::default(), Condition::Absent).await;
+    assert!(matches!(completed, Err(Error::Conflict { .. })), "{completed:?}");
+    assert_eq!(shelf.bytes(&key, 0..9).await.unwrap(), b"first");
+    shelf.bucket.abort_upload(&key, &upload).await.unwrap();
+}
+
+async fn a_removal_is_pinned(shelf: Shelf) {
+    let first = shelf.put("a", b"first").await;
+    let second = shelf.put("a", b"second").await;
+    let key = shelf.key("a");
+    let removed = shelf.bucket.remove(&key, Some(&first.pin)).await;
+    assert!(matches!(removed, Err(Error::Conflict { .. })), "{removed:?}");
+    assert_eq!(shelf.bytes(&key, 0..9).await.unwrap(), b"second");
+    shelf.bucket.remove(&key, Some(&second.pin)).await.unwrap();
+    assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
+}
+
+async fn a_copy_is_pinned_and_keeps_metadata(shelf: Shelf) {
+    let (source, target) = (shelf.key("a"), shelf.key("b"));
+    let object = NewObject { metadata: [("mode".to_owned(), "33188".to_owned())].into() };
+    let stored = shelf.bucket.put(&source, payload(&[b"goods"]), &object, Condition::Always).await.unwrap();
+    let other = Pin { etag: ETag("\"00000000000000000000000000000000\"".to_owned()), version: None };
+    let copied = shelf.bucket.copy(&source, &other, &target, Condition::Always).await;
+    assert!(matches!(copied, Err(Error::Conflict { .. })), "{copied:?}");
+    let copy = shelf.bucket.copy(&source, &stored.pin, &target, Condition::Always).await.unwrap();
+    let head = shelf.bucket.head(&target).await.unwrap();
+    assert_eq!((head.size, head.pin.etag, head.metadata), (5, copy.pin.etag, object.metadata));
+    let missing = shelf.bucket.copy(&shelf.key("c"), &stored.pin, &target, Condition::Always).await;
+    assert!(matches!(missing, Err(Error::NotFound)), "{missing:?}");
+}
+
+async fn parts_become_an_object_at_once(shelf: Shelf) {
+    let key = shelf.key("large");
+    let object = NewObject { metadata: [(NewObject::TOKEN.to_owned(), "token".to_owned())].into() };
+    let upload = shelf.bucket.create_upload(&key, &object).await.unwrap();
+    let (first, second) = (vec![1; 5 * MIB], vec![2; 5 * MIB]);
+    let payloads = [payload(&[&first[..MIB], &first[MIB..]]), payload(&[&second]), payload(&[b"tail"])];
+    let mut parts = Vec::new();
+    for (number, payload) in (1..).zip(payloads) {
+        parts.push(shelf.bucket.upload_part(&key, &upload, number, payload).await.unwrap());
+    }
+    assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
+    let completed = shelf.bucket.complete_upload(&key, &upload, &parts, &object, Condition::Absent).await.unwrap();
+    let head = shelf.bucket.head(&key).await.unwrap();
+    assert_eq!((head.size, head.pin, head.metadata), (10 * MIB as u64 + 4, completed.pin, object.metadata));
+    let (seam, end) = (5 * MIB as u64, 10 * MIB as u64);
+    assert_eq!(shelf.bytes(&key, seam - 1..seam + 1).await.unwrap(), [1, 2]);
+    assert_eq!(shelf.bytes(&key, end..end + 100).await.unwrap(), b"tail");
+    assert!(shelf.bytes(&key, 0..seam).await.unwrap() == first);
+}
+
+async fn an_aborted_upload_leaves_nothing(shelf: Shelf) {
+    let key = shelf.key("a");
+    let (upload, part) = shelf.upload_of_one_part(&key, b"goods").await;
+    shelf.bucket.abort_upload(&key, &upload).await.unwrap();
+    shelf.bucket.abort_upload(&key, &upload).await.unwrap();
+    let completed =
+        shelf.bucket.complete_upload(&key, &upload, &[part], &NewObject::default(), Condition::Always).await;
+    assert!(matches!(completed, Err(Error::NotFound)), "{completed:?}");
+    assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
+}
+
+async fn a_wrong_checksum_is_refused(shelf: Shelf) {
+    let key = shelf.key("a");
+    let wrong = || Payload { crc64: 1, ..payload(&[b"goods"]) };
+    let put = shelf.bucket.put(&key, wrong(), &NewObject::default(), Condition::Always).await;
+    assert!(matches!(put, Err(Error::Refused { .. })), "{put:?}");
+    assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
+    let upload = shelf.bucket.create_upload(&key, &NewObject::default()).await.unwrap();
+    let part = shelf.bucket.upload_part(&key, &upload, 1, wrong()).await;
+    assert!(matches!(part, Err(Error::Refused { .. })), "{part:?}");
+    shelf.bucket.abort_upload(&key, &upload).await.unwrap();
+    let (upload, mut part) = shelf.upload_of_one_part(&key, b"goods").await;
+    part.crc64 ^= 1;
+    let completed =
+        shelf.bucket.complete_upload(&key, &upload, &[part], &NewObject::default(), Condition::Always).await;
+    assert!(matches!(completed, Err(Error::Refused { .. })), "{completed:?}");
+    assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
+}
+
+async fn listings_come_in_pages_sorted_by_bytes(shelf: Shelf) {
+    let names = ["foo-bar", "foo.txt", "foo/a", "foo/b", "foo0", "é", "日"];
+    for name in names.iter().rev() {
+        shelf.put(name, name.as_bytes()).await;
+    }
+    let (mut seen, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = shelf.bucket.list(ListScope::Below(&shelf.prefix), after.as_ref(), 3).await.unwrap();
+        assert!(page.objects.len() <= 3 && page.directories.is_empty());
+        seen.extend(page.objects.iter().map(|object| (shelf.name(object), object.size)));
+        pages += 1;
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    if shelf.is_seaweedfs {
+        seen.sort_unstable();
+    }
+    assert_eq!(seen, names.map(|name| (name.to_owned(), name.len() as u64)));
+    assert_eq!(pages, 3);
+}
+
+async fn a_listing_of_a_directory_shows_its_own_entries(shelf: Shelf) {
+    for name in ["a.txt", "dir/deep/b", "dir/c", "dir-neighbour"] {
+        shelf.put(name, b"x").await;
+    }
+    let directory = ListScope::Directory(&shelf.prefix);
+    let (objects, directories) = shelf.list(directory).await;
+    assert_eq!(objects, [shelf.raw("a.txt"), shelf.raw("dir-neighbour")]);
+    assert_eq!(directories, [shelf.raw("dir/")]);
+    let marker = shelf.key("made").as_directory().marker().unwrap();
+    shelf.bucket.put(&marker, Payload::default(), &NewObject::default(), Condition::Always).await.unwrap();
+    assert_eq!(shelf.list(directory).await.1, [shelf.raw("dir/"), shelf.raw("made/")]);
+    assert_eq!(shelf.list(ListScope::Below(&shelf.key("made").as_directory())).await.0, [shelf.raw("made/")]);
+    let listed = shelf.bucket.list(directory, None, 1000).await.unwrap();
+    assert_eq!(listed.objects[0].etag, shelf.bucket.head(&shelf.key("a.txt")).await.unwrap().pin.etag);
+}
+
+async fn a_listing_can_ask_for_one_name(shelf: Shelf) {
+    for name in ["a", "a/b", "ab", "b"] {
+        shelf.put(name, b"x").await;
+    }
+    let page = shelf.bucket.list(ListScope::StartingWith(&shelf.key("a")), None, 2).await.unwrap();
+    let names: Vec<_> = page.objects.iter().map(|object| shelf.name(object)).collect();
+    assert_eq!(names, ["a", "a/b"]);
+    assert!(page.next.is_some());
+    let nothing = shelf.bucket.list(ListScope::StartingWith(&shelf.key("c")), None, 2).await.unwrap();
+    assert!(nothing.objects.is_empty() && nothing.next.is_none());
+}
+
+#[tokio::test]
+async fn every_setting_of_an_endpoint_works_on_seaweedfs() {
+    let seaweedfs = SeaweedFs::shared().await;
+    for payload_signing in [PayloadSigning::Unsigned, PayloadSigning::Signed] {
+        for checksums in [Checksums::Crc64Nvme, Checksums::WhenRequired] {
+            let bucket = SeaweedFs::bucket(Place { payload_signing, checksums, ..seaweedfs.place() }).await;
+            let test = format!("{payload_signing:?}-{checksums:?}");
+            what_was_put_is_there(Shelf::on_seaweedfs(bucket.clone(), &test)).await;
+            parts_become_an_object_at_once(Shelf::on_seaweedfs(bucket, &test)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_no_missing_file() {
+    let seaweedfs = SeaweedFs::shared().await;
+    let mut place = seaweedfs.place();
+    place.credentials = Credentials::Static {
+        access_key_id: "wharfinger".to_owned(),
+        secret_access_key: Secret::from("wrong".to_owned()),
+    };
+    let bucket = SeaweedFs::bucket(place).await;
+    let listed = bucket.list(ListScope::Below(&below("any")), None, 1).await;
+    assert!(matches!(listed, Err(Error::Credentials(_))), "{listed:?}");
+    let head = bucket.head(&below("any").key("a").unwrap()).await;
+    assert!(matches!(head, Err(Error::Forbidden { .. })), "{head:?}");
+}
+
+/// A bucket, and the prefix of one test in it.
+struct Shelf {
+    bucket: Arc<dyn Bucket>,
+    prefix: Prefix,
+    /// It lists a `\` as a `/`, though it finds both, and sorts by path: `foo/a` before `foo-bar`.
+    is_seaweedfs: bool,
+}
+
+impl Shelf {
+    fn in_memory(test: &str) -> Self {
+        Self { bucket: Arc::new(MemoryBucket::new()), prefix: below(test), is_seaweedfs: false }
+    }
+
+    fn on_seaweedfs(bucket: Arc<dyn Bucket>, test: &str) -> Self {
+        Self { bucket, prefix: below(test), is_seaweedfs: true }
+    }
+
+    fn key(&self, name: &str) -> Key {
+        self.prefix.key(name).unwrap()
+    }
+
+    fn raw(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix.as_str())
+    }
+
+    fn name(&self, listed: &Listed) -> String {
+        listed.raw_key.strip_prefix(self.prefix.as_str()).unwrap().to_owned()
+    }
+
+    async fn put(&self, name: &str, bytes: &[u8]) -> Stored {
+        let stored =
+            self.bucket.put(&self.key(name), payload(&[bytes]), &NewObject::default(), Condition::Always).await;
+        stored.unwrap_or_else(|error| panic!("{name:?}: {error}"))
+    }
+
+    async fn upload_of_one_part(&self, key: &Key, bytes: &[u8]) -> (UploadId, Part) {
+        let upload = self.bucket.create_upload(key, &NewObject::default()).await.unwrap();
+        let part = self.bucket.upload_part(key, &upload, 1, payload(&[bytes])).await.unwrap();
+        (upload, part)
+    }
+
+    async fn bytes(&self, key: &Key, range: Range<u64>) -> Result<Vec<u8>> {
+        let read = self.bucket.read(key, range, None).await?;
+        Ok(read.body.try_collect::<Vec<_>>().await?.concat())
+    }
+
+    async fn pinned_bytes(&self, key: &Key, pin: &Pin) -> Result<Vec<u8>> {
+        let read = self.bucket.read(key, 0..u64::MAX, Some(pin)).await?;
+        Ok(read.body.try_collect::<Vec<_>>().await?.concat())
+    }
+
+    /// Objects and directories of one page.
+    async fn list(&self, scope: ListScope<'_>) -> (Vec<String>, Vec<String>) {
+        let page = self.bucket.list(scope, None, 1000).await.unwrap();
+        (page.objects.into_iter().map(|object| object.raw_key).collect(), page.directories)
+    }
+}
+
+fn below(test: &str) -> Prefix {
+    Prefix::parse(&format!("{test}/")).unwrap()
+}
+
+fn payload(pieces: &[&[u8]]) -> Payload {
+    let crc64 = crc_fast::checksum(Crc64Nvme, &pieces.concat());
+    Payload { pieces: pieces.iter().map(|piece| Bytes::copy_from_slice(piece)).collect(), crc64 }
+}

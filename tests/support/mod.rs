@@ -1,0 +1,3 @@
+//! What tests stand on: servers of others, started for a test and stopped with it.
+
+pub mod seaweedfs;

@@ -1,0 +1,194 @@
+//! SeaweedFS: an S3 that isn't ours, on loopback, shared by the tests that run at the same time.
+
+use std::{
+    fs::{self, File},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, Weak},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use wharfinger::{
+    account::TenantName,
+    cloud::{Buckets, Checksums, Credentials, PayloadSigning, Place, Secret},
+    store::{Bucket, ListScope, Prefix},
+};
+
+/// The one identity that it knows, an administrator.
+pub const ACCESS_KEY_ID: &str = "wharfinger";
+/// Its secret.
+pub const SECRET_ACCESS_KEY: &str = "wharfinger-secret";
+/// The bucket that is there from the start.
+pub const BUCKET: &str = "vendor";
+/// It takes 0.6 s on an idle machine.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// A running SeaweedFS with an empty bucket; killed, and its data removed, when the last test lets go of it.
+#[derive(Debug)]
+pub struct SeaweedFs {
+    process: Child,
+    data: TempDir,
+    ports: Vec<u16>,
+}
+
+/// A SeaweedFS has this many listeners, and takes ports of its own choice for those that it isn't told.
+const LISTENERS: [&str; 10] = [
+    "s3.port",
+    "s3.port.grpc",
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "admin.port",
+    "admin.port.grpc",
+];
+
+impl SeaweedFs {
+    /// The SeaweedFS that runs already for another test, or a new one. Tests keep apart by their prefixes.
+    pub async fn shared() -> Arc<Self> {
+        static RUNNING: Mutex<Weak<SeaweedFs>> = Mutex::new(Weak::new());
+        let seaweedfs = {
+            let mut running = RUNNING.lock().unwrap();
+            running.upgrade().unwrap_or_else(|| {
+                let started = Arc::new(Self::start());
+                *running = Arc::downgrade(&started);
+                started
+            })
+        };
+        seaweedfs.wait_for_bucket().await;
+        seaweedfs
+    }
+
+    /// Starts one that listens on loopback alone. It is up when its S3 port answers; the bucket comes a moment later.
+    fn start() -> Self {
+        let weed = executable();
+        let data = TempDir::new().unwrap();
+        let (here, ports) = (data.path(), free_ports());
+        fs::write(here.join("s3.json"), identities()).unwrap();
+        let log = File::create(here.join("log")).unwrap();
+        let process = Command::new(&weed)
+            .arg("mini")
+            .args(LISTENERS.iter().zip(&ports).map(|(listener, port)| format!("-{listener}={port}")))
+            .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"])
+            .args(["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"])
+            .args([flag("dir", here), flag("s3.config", &here.join("s3.json"))])
+            .args([flag("s3.localSocket", &here.join("s3.sock")), flag("filer.localSocket", &here.join("filer.sock"))])
+            .arg(format!("-bucket={BUCKET}"))
+            .current_dir(here)
+            .env("HOME", here)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("{} doesn't start ({error}): run ./scripts/test, which installs it", weed.display())
+            });
+        let seaweedfs = Self { process, data, ports };
+        seaweedfs.until(|| TcpStream::connect(seaweedfs.address()).is_ok().then_some(()));
+        seaweedfs
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The bucket as config would say it.
+    pub fn place(&self) -> Place {
+        Place {
+            bucket: BUCKET.to_owned(),
+            region: "us-east-1".to_owned(),
+            endpoint: Some(self.endpoint()),
+            path_style: true,
+            kms_key: None,
+            expected_bucket_owner: None,
+            storage_class: None,
+            payload_signing: PayloadSigning::default(),
+            checksums: Checksums::default(),
+            credentials: Credentials::Static {
+                access_key_id: ACCESS_KEY_ID.to_owned(),
+                secret_access_key: Secret::from(SECRET_ACCESS_KEY.to_owned()),
+            },
+        }
+    }
+
+    /// The bucket, with these settings.
+    pub async fn bucket(place: Place) -> Arc<dyn Bucket> {
+        let tenant: TenantName = "acme".parse().unwrap();
+        Buckets::new([(tenant.clone(), place)].into()).bucket(&tenant).await.unwrap()
+    }
+
+    async fn wait_for_bucket(&self) {
+        let bucket = Self::bucket(self.place()).await;
+        let everything = Prefix::parse("").unwrap();
+        let deadline = Instant::now() + START_TIMEOUT;
+        while let Err(error) = bucket.list(ListScope::Below(&everything), None, 1).await {
+            assert!(Instant::now() < deadline, "SeaweedFS has no bucket: {error}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports[0]))
+    }
+
+    fn until<T>(&self, mut probe: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            if let Some(found) = probe() {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "SeaweedFS doesn't answer\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.data.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for SeaweedFs {
+    fn drop(&mut self) {
+        // An orderly stop takes 12 s, for data that is thrown away.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        for (listener, port) in LISTENERS.iter().zip(&self.ports) {
+            if let Some(service) = listener.strip_suffix(".port.grpc") {
+                let _ = fs::remove_file(format!("/tmp/seaweedfs-{service}-grpc-{port}.sock"));
+            }
+        }
+    }
+}
+
+/// `$WHARFINGER_WEED`, else the virtual environment's, else the one on the PATH.
+fn executable() -> PathBuf {
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/weed");
+    match std::env::var_os("WHARFINGER_WEED") {
+        Some(named) => named.into(),
+        None if installed.exists() => installed,
+        None => "weed".into(),
+    }
+}
+
+/// Ports that nobody listened on a moment ago. All are held until the last is known, so that no two are the same.
+fn free_ports() -> Vec<u16> {
+    let held: Vec<_> = LISTENERS.iter().map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect();
+    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}
+
+fn flag(name: &str, path: &Path) -> String {
+    format!("-{name}={}", path.display())
+}
+
+fn identities() -> String {
+    serde_json::json!({ "identities": [{
+        "name": "wharfinger",
+        "credentials": [{ "accessKey": ACCESS_KEY_ID, "secretKey": SECRET_ACCESS_KEY }],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }]})
+    .to_string()
+}
