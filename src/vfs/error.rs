@@ -1,0 +1,182 @@
+//! Why an operation on the tree failed, in words that a user may hear: no key, no bucket, no request id.
+//!
+//! What the operator needs on top is the `source`: the storage's error, which goes into the log at the edge.
+
+use super::{InvalidMounts, InvalidPath};
+use crate::{account::Permission, store};
+
+/// Why an operation on the tree failed. `Display` is a sentence for the client.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The path can't be used.
+    #[error(transparent)]
+    InvalidPath(#[from] InvalidPath),
+    /// Nothing is there.
+    #[error("no such file or directory")]
+    NotFound,
+    /// Something is there that may not be replaced by this request.
+    #[error("a file or directory of this name exists already")]
+    AlreadyExists,
+    /// A file was needed.
+    #[error("this is a directory")]
+    IsDirectory,
+    /// A directory was needed.
+    #[error("this is not a directory")]
+    NotDirectory,
+    /// The directory holds something, perhaps names that can't be shown.
+    #[error("the directory is not empty")]
+    NotEmpty,
+    /// The user's permissions don't allow it here.
+    #[error("{}", denied(*.0))]
+    Denied(Permission),
+    /// The path lies in no mount.
+    #[error("this directory only leads to others: nothing can be stored or changed in it")]
+    OnlyLists,
+    /// The path is a mount, or holds one.
+    #[error("this directory belongs to the configuration of your account: it can't be renamed or removed")]
+    Mounted,
+    /// A rename from one mount to another.
+    #[error("source and target of a rename must lie below the same top directory: copy the file instead")]
+    AcrossMounts,
+    /// A rename of something to a place below itself.
+    #[error("nothing can be moved to a place below itself")]
+    BelowItself,
+    /// The protocol has it and the storage can't do it.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// A combination of flags of OPEN that means nothing.
+    #[error("{0}")]
+    InvalidFlags(&'static str),
+    /// The object is no longer the one that the operation began with.
+    #[error("the file was changed by someone else in the meantime")]
+    Changed,
+    /// The object lies in an archive.
+    #[error("the file is archived and must be restored before it can be read")]
+    Archived,
+    /// No upload memory was free in time, or the storage asks for patience.
+    #[error("the server is busy, try again later")]
+    Busy,
+    /// A write to bytes that are on their way already. Poisons the handle.
+    #[error("this part of the file is already stored and can't be written again: upload it anew")]
+    Shipped,
+    /// A write too far behind the end. Poisons the handle.
+    #[error("a hole of more than {limit} bytes can't be stored")]
+    HoleTooLarge {
+        /// The largest hole, in bytes.
+        limit: u64,
+    },
+    /// The tenant's limit on the size of a file. Poisons the handle.
+    #[error("files larger than {limit} bytes are not accepted")]
+    TooLarge {
+        /// `max_object_bytes`.
+        limit: u64,
+    },
+    /// An earlier write of the handle failed, so that nothing is published.
+    #[error("an earlier write failed, so nothing was stored: upload the file anew")]
+    Poisoned(#[source] store::Error),
+    /// READ on a handle that was opened for writing alone.
+    #[error("the file was not opened for reading")]
+    NotOpenForReading,
+    /// READ, on a handle that writes, of bytes that have left the server's memory.
+    #[error("this part of the file is on its way to the storage and can be read after the upload has ended")]
+    NotReadableYet,
+    /// The user's mounts make no tree; `check` says so too.
+    #[error("your account is not set up correctly")]
+    Misconfigured(#[from] InvalidMounts),
+    /// Anything else that went wrong below.
+    #[error("{}", sentence(.0))]
+    Storage(#[source] store::Error),
+}
+
+/// What SFTP has and S3, or this version, has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unsupported {
+    /// A write-open without TRUNC of a file that has bytes.
+    #[error("a stored file can't be changed in place: upload it whole, replacing the old one")]
+    Patch,
+    /// SETSTAT of a size other than the file's.
+    #[error("the size of a file can't be set: upload it anew")]
+    Resize,
+    /// RENAME of a directory that holds something.
+    #[error("only empty directories can be renamed: rename the files in it one by one")]
+    RenameDirectory,
+    /// RENAME of a file that S3 can't copy at once.
+    #[error("a file this large can't be renamed: upload it anew")]
+    RenameLarge,
+    /// A write-open without TRUNC of a file that this session is uploading: each handle is an upload of its own.
+    #[error("this file is being uploaded through another handle: close that first")]
+    SecondWriter,
+    /// SETSTAT of an owner other than the one shown.
+    #[error("files have no owner that could be changed")]
+    Owner,
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::NotFound => Self::NotFound,
+            store::Error::Conflict { .. } => Self::Changed,
+            store::Error::IsDirectory => Self::IsDirectory,
+            store::Error::NotEmpty => Self::NotEmpty,
+            store::Error::TooLargeToCopy { .. } => Unsupported::RenameLarge.into(),
+            store::Error::Archived => Self::Archived,
+            store::Error::Busy(_) => Self::Busy,
+            store::Error::AlreadyShipped { .. } => Self::Shipped,
+            store::Error::HoleTooLarge { limit } => Self::HoleTooLarge { limit },
+            store::Error::TooLarge { limit } => Self::TooLarge { limit },
+            store::Error::Poisoned(_) => Self::Poisoned(error),
+            store::Error::Forbidden { .. }
+            | store::Error::RangeNotSatisfiable { .. }
+            | store::Error::Throttled { .. }
+            | store::Error::Unreachable(_)
+            | store::Error::Credentials(_)
+            | store::Error::Refused { .. }
+            | store::Error::Broken(_) => Self::Storage(error),
+        }
+    }
+}
+
+fn denied(permission: Permission) -> &'static str {
+    match permission {
+        Permission::Read => "you may not download from here",
+        Permission::Write => "you may not upload or change anything here",
+        Permission::Overwrite => "a file of this name exists, and you may not replace files here",
+        Permission::List => "you may not list this directory",
+        Permission::Delete => "you may not remove anything here",
+        Permission::Rename => "you may not rename anything here",
+        Permission::Mkdir => "you may not make directories here",
+    }
+}
+
+fn sentence(error: &store::Error) -> &'static str {
+    match error {
+        store::Error::Forbidden { .. } => "the storage denied the server access to this",
+        store::Error::Throttled { .. } => "the storage is overloaded, try again later",
+        store::Error::Unreachable(_) => "the storage did not answer, try again later",
+        store::Error::Credentials(_) => "the server has no access to the storage of your account",
+        _ => "the storage could not do this",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_sentence_holds_what_only_the_operator_may_know() {
+        let secret = || "acme-bucket/key AKIA request 4711".to_owned();
+        for error in [
+            store::Error::Forbidden { request: secret() },
+            store::Error::Conflict { request: secret() },
+            store::Error::Throttled { request: secret() },
+            store::Error::Unreachable(secret()),
+            store::Error::Credentials(secret()),
+            store::Error::Refused { code: secret(), message: secret(), request: secret() },
+            store::Error::Broken(secret()),
+            store::Error::Poisoned(secret()),
+        ] {
+            let heard = Error::from(error).to_string();
+            assert!(!heard.contains("acme") && !heard.contains("4711"), "{heard}");
+        }
+    }
+}

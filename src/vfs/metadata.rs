@@ -1,0 +1,231 @@
+//! What a client is told of a file or directory, and what it may ask to have set.
+//!
+//! Times and modes live in the object's metadata, as rclone and s3fs write them: `mtime` and `atime` in seconds since
+//! 1970 (rclone: with a fraction), `mode` as a decimal `st_mode`. Directories have no time of their own in S3: they
+//! always show [`Times::UNKNOWN`], so that two listings of one tree never differ.
+
+use super::{mounts::Mount, notes::Live};
+use crate::{
+    account::Permission,
+    store::{NewObject, Object},
+};
+use std::collections::BTreeMap;
+
+const TYPE_DIRECTORY: u32 = 0o040_000;
+const TYPE_FILE: u32 = 0o100_000;
+const PERMISSION_BITS: u32 = 0o7777;
+const WRITE_BITS: u32 = 0o222;
+const DEFAULT_FILE_MODE: u32 = 0o644;
+const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
+
+const MTIME: &str = "mtime";
+const ATIME: &str = "atime";
+const MODE: &str = "mode";
+
+/// What there can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+}
+
+/// Times in seconds since 1970, as SFTP v3 carries them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Last access; S3 doesn't know it, so it is the time of modification unless it was set.
+    pub accessed: u32,
+    /// Last modification.
+    pub modified: u32,
+}
+
+impl Times {
+    /// The time of what has none: 1970.
+    pub const UNKNOWN: Self = Self { accessed: 0, modified: 0 };
+}
+
+/// What STAT and READDIR say. Owner and group shown are always 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// File or directory.
+    pub kind: Kind,
+    /// In bytes; 0 for a directory.
+    pub size: u64,
+    /// `st_mode`: type and permission bits.
+    pub mode: u32,
+    /// When it was used.
+    pub times: Times,
+}
+
+/// The attributes that a file or directory can be born with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewAttributes {
+    /// Times to show instead of the upload's.
+    pub times: Option<Times>,
+    /// Permission bits to show; type bits are ignored.
+    pub mode: Option<u32>,
+}
+
+/// The attributes that SETSTAT and FSETSTAT ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetAttributes {
+    /// The size in bytes; only the present one can be set.
+    pub size: Option<u64>,
+    /// Times to show.
+    pub times: Option<Times>,
+    /// Permission bits to show; type bits are ignored.
+    pub mode: Option<u32>,
+    /// User and group; only 0 and 0, which is what is shown.
+    pub owner: Option<(u32, u32)>,
+}
+
+impl SetAttributes {
+    /// What of it can be kept.
+    #[must_use]
+    pub fn kept(&self) -> NewAttributes {
+        NewAttributes { times: self.times, mode: self.mode }
+    }
+}
+
+impl NewAttributes {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// These attributes, and what `newer` says where it says anything.
+    pub(super) fn updated(self, newer: Self) -> Self {
+        Self { times: newer.times.or(self.times), mode: newer.mode.or(self.mode) }
+    }
+
+    /// Writes the attributes into the metadata of an object that is about to be made.
+    pub(super) fn write_to(&self, object: &mut NewObject, kind: Kind) {
+        if let Some(times) = self.times {
+            object.metadata.insert(MTIME.to_owned(), times.modified.to_string());
+            object.metadata.insert(ATIME.to_owned(), times.accessed.to_string());
+        }
+        if let Some(mode) = self.mode {
+            object.metadata.insert(MODE.to_owned(), (kind.type_bits() | mode & PERMISSION_BITS).to_string());
+        }
+    }
+
+    /// What an object's metadata says.
+    fn read_from(metadata: &BTreeMap<String, String>) -> Self {
+        let seconds = |name: &str| metadata.get(name).and_then(|text| seconds(text));
+        let times = seconds(MTIME).map(|modified| Times { accessed: seconds(ATIME).unwrap_or(modified), modified });
+        Self { times, mode: metadata.get(MODE).and_then(|text| text.parse().ok()) }
+    }
+}
+
+impl Kind {
+    fn type_bits(self) -> u32 {
+        match self {
+            Self::File => TYPE_FILE,
+            Self::Directory => TYPE_DIRECTORY,
+        }
+    }
+}
+
+impl Metadata {
+    /// A file that HEAD or GET described. `late` are attributes set after the upload; they win.
+    pub(super) fn of_object(object: &Object, late: NewAttributes, mount: &Mount) -> Self {
+        let attributes = NewAttributes::read_from(&object.metadata).updated(late);
+        Self::of_file(object.size, object.modified, attributes, mount)
+    }
+
+    /// A file of `size` bytes, last modified at `modified` unless the attributes know better.
+    pub(super) fn of_file(size: u64, modified: i64, attributes: NewAttributes, mount: &Mount) -> Self {
+        let modified = clamp(modified);
+        let writable = mount.allows(Permission::Write) && mount.allows(Permission::Overwrite);
+        let mode = attributes.mode.unwrap_or(DEFAULT_FILE_MODE);
+        Self {
+            kind: Kind::File,
+            size,
+            mode: shown(Kind::File, mode, writable),
+            times: attributes.times.unwrap_or(Times { accessed: modified, modified }),
+        }
+    }
+
+    /// A file that this session is uploading.
+    pub(super) fn of_upload(live: Live, mount: &Mount) -> Self {
+        Self::of_file(live.size, live.since, live.attributes, mount)
+    }
+
+    /// A directory in `mount`, or a virtual one.
+    pub(super) fn of_directory(attributes: NewAttributes, mount: Option<&Mount>) -> Self {
+        let changes = [Permission::Write, Permission::Mkdir, Permission::Delete, Permission::Rename];
+        let writable = mount.is_some_and(|mount| changes.into_iter().any(|change| mount.allows(change)));
+        let mode = attributes.mode.unwrap_or(DEFAULT_DIRECTORY_MODE);
+        Self {
+            kind: Kind::Directory,
+            size: 0,
+            mode: shown(Kind::Directory, mode, writable),
+            times: attributes.times.unwrap_or(Times::UNKNOWN),
+        }
+    }
+}
+
+/// The mode as STAT has it. A user who can't write is not told that they could.
+fn shown(kind: Kind, mode: u32, writable: bool) -> u32 {
+    let mode = mode & PERMISSION_BITS;
+    kind.type_bits() | if writable { mode } else { mode & !WRITE_BITS }
+}
+
+/// Reads rclone's `1234.5678` and s3fs's `1234`.
+fn seconds(text: &str) -> Option<u32> {
+    let whole = text.split('.').next().unwrap_or(text);
+    whole.parse::<i64>().ok().map(clamp)
+}
+
+/// SFTP v3 has 32 bits for a time: what lies before 1970 shows as 1970, what lies after 2106 as 2106.
+fn clamp(seconds: i64) -> u32 {
+    u32::try_from(seconds.max(0)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{account::Permissions, store::Prefix, vfs::VirtualPath};
+
+    fn mount(permissions: Permissions) -> Mount {
+        Mount { entry: VirtualPath::root(), prefix: Prefix::parse("acme/").unwrap(), permissions }
+    }
+
+    #[test]
+    fn times_are_read_as_rclone_and_s3fs_write_them() {
+        for (text, read) in [
+            ("1700000000", Some(1_700_000_000)),
+            ("1700000000.123456789", Some(1_700_000_000)),
+            ("-5.5", Some(0)),
+            ("99999999999", Some(u32::MAX)),
+            ("yesterday", None),
+            ("", None),
+            ("1e9", None),
+        ] {
+            assert_eq!(seconds(text), read, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn attributes_come_back_from_the_metadata_they_were_written_to() {
+        let attributes = NewAttributes { times: Some(Times { accessed: 7, modified: 5 }), mode: Some(0o100_640) };
+        let mut object = NewObject::default();
+        attributes.write_to(&mut object, Kind::File);
+        assert_eq!(object.metadata.get(MODE).unwrap(), "33184", "s3fs writes st_mode in decimal");
+        assert_eq!(NewAttributes::read_from(&object.metadata), attributes);
+    }
+
+    #[test]
+    fn modes_show_no_more_than_the_user_may() {
+        let all = mount(Permissions::ALL);
+        let drop_box = mount(Permissions::ALL.without(Permission::Overwrite));
+        let reader = mount([Permission::Read, Permission::List].into_iter().collect());
+        let file = |mount| Metadata::of_file(1, 2, NewAttributes::default(), mount).mode;
+        assert_eq!([file(&all), file(&drop_box), file(&reader)], [0o100_644, 0o100_444, 0o100_444]);
+        let directory = |mount| Metadata::of_directory(NewAttributes::default(), mount).mode;
+        assert_eq!(
+            [directory(Some(&all)), directory(Some(&drop_box)), directory(Some(&reader)), directory(None)],
+            [0o40_755, 0o40_755, 0o40_555, 0o40_555]
+        );
+    }
+}

@@ -1,0 +1,269 @@
+//! The jail: which place of the storage a path means. Keys are made here and nowhere else in the vfs.
+//!
+//! The longest entry that matches wins and hides what storage has of the same name. The root and the parents of entries
+//! exist even where no mount covers them; they only list.
+
+use super::{Error, InvalidPath, VirtualPath};
+use crate::{
+    account::{self, Permission, Permissions},
+    store::{InvalidPrefix, Key, Prefix},
+};
+use std::{cmp::Reverse, collections::BTreeSet};
+
+/// Mounts that can't make a tree, and why. The words are for the operator who wrote them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMounts {
+    /// Without a mount there is nothing to see.
+    #[error("the user has no mount: add at least one, such as an entry `/`")]
+    None,
+    /// The entry is no path.
+    #[error("mount entry `{}`: {reason}", entry.escape_debug())]
+    Entry {
+        /// As it was written.
+        entry: String,
+        /// What is wrong with it.
+        reason: InvalidPath,
+    },
+    /// The prefix is none.
+    #[error("mount `{entry}`: {reason}")]
+    Prefix {
+        /// The mount's entry.
+        entry: String,
+        /// What is wrong with its prefix.
+        reason: InvalidPrefix,
+    },
+    /// Two mounts in one place.
+    #[error("two mounts have the entry `{0}`: entries must be unique")]
+    Duplicate(String),
+    /// The landing directory is no path.
+    #[error("landing directory `{}`: {reason}", landing.escape_debug())]
+    Landing {
+        /// As it was written.
+        landing: String,
+        /// What is wrong with it.
+        reason: InvalidPath,
+    },
+    /// The landing directory can never exist.
+    #[error("landing directory `{0}` lies in no mount")]
+    LandingOutside(String),
+}
+
+/// An entry of the tree and the place that it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it appears.
+    pub entry: VirtualPath,
+    /// What it shows.
+    pub prefix: Prefix,
+    /// What the user may do below it.
+    pub permissions: Permissions,
+}
+
+impl Mount {
+    /// Whether the user may do that here.
+    #[must_use]
+    pub fn allows(&self, permission: Permission) -> bool {
+        self.permissions.contains(permission)
+    }
+
+    /// Goes on only where the user may do that.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub fn demand(&self, permission: Permission) -> Result<(), Error> {
+        if self.allows(permission) { Ok(()) } else { Err(Error::Denied(permission)) }
+    }
+}
+
+/// What a path means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// The root or a parent of mounts, in no mount itself: a directory that only lists.
+    Virtual,
+    /// A mount's entry: the directory of its prefix, which always exists.
+    Root(&'a Mount),
+    /// A name in a mount below which another mount lies: a directory whatever storage has, storage's entries in it.
+    Parent {
+        /// The mount that it lies in.
+        mount: &'a Mount,
+        /// Its name there.
+        key: Key,
+    },
+    /// A name in a mount.
+    Object {
+        /// The mount that it lies in.
+        mount: &'a Mount,
+        /// Its name there.
+        key: Key,
+    },
+    /// In no mount, and no parent of one: nothing is there, and nothing can be put there.
+    Nowhere,
+}
+
+/// The mounts of one user.
+#[derive(Debug, Clone)]
+pub struct Mounts {
+    /// The longest entry first.
+    mounts: Vec<Mount>,
+}
+
+impl Mounts {
+    /// Checks a user's mounts.
+    ///
+    /// # Errors
+    /// When there is none, an entry or prefix isn't normal, or two entries are equal.
+    pub fn new(mounts: &[account::Mount]) -> Result<Self, InvalidMounts> {
+        let mut mounts = mounts.iter().map(mount).collect::<Result<Vec<_>, _>>()?;
+        if mounts.is_empty() {
+            return Err(InvalidMounts::None);
+        }
+        let mut entries = BTreeSet::new();
+        if let Some(twice) = mounts.iter().find(|mount| !entries.insert(mount.entry.clone())) {
+            return Err(InvalidMounts::Duplicate(twice.entry.to_string()));
+        }
+        mounts.sort_by_key(|mount| Reverse(mount.entry.as_str().len()));
+        Ok(Self { mounts })
+    }
+
+    /// Checks the directory in which sessions start.
+    ///
+    /// # Errors
+    /// When it isn't normal, or no mount could ever hold it.
+    pub fn landing(&self, landing: &str) -> Result<VirtualPath, InvalidMounts> {
+        let invalid = |reason| InvalidMounts::Landing { landing: landing.to_owned(), reason };
+        let path = VirtualPath::configured(landing).map_err(invalid)?;
+        match self.resolve(&path) {
+            Ok(Place::Nowhere) => Err(InvalidMounts::LandingOutside(landing.to_owned())),
+            Ok(_) => Ok(path),
+            Err(_) => Err(invalid(InvalidPath::TooLong)),
+        }
+    }
+
+    /// What `path` means.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPath`] when the path is too long for S3 together with the mount's prefix.
+    pub fn resolve(&self, path: &VirtualPath) -> Result<Place<'_>, Error> {
+        let holds_mounts = || self.mounts.iter().any(|mount| mount.entry.is_below(path));
+        let covering = self.mounts.iter().find(|mount| mount.entry == *path || path.is_below(&mount.entry));
+        let Some(mount) = covering else {
+            return Ok(if path.is_root() || holds_mounts() { Place::Virtual } else { Place::Nowhere });
+        };
+        let Some(name) = path.relative_to(&mount.entry) else {
+            return Ok(Place::Root(mount));
+        };
+        let key = mount.prefix.key(name).map_err(|_| InvalidPath::TooLong)?;
+        Ok(if holds_mounts() { Place::Parent { mount, key } } else { Place::Object { mount, key } })
+    }
+
+    /// The names in `directory` that are mounts or lead to one, in order.
+    #[must_use]
+    pub fn names_in(&self, directory: &VirtualPath) -> BTreeSet<String> {
+        let first = |relative: &str| relative.split('/').next().map(str::to_owned);
+        self.mounts.iter().filter_map(|mount| mount.entry.relative_to(directory).and_then(first)).collect()
+    }
+}
+
+fn mount(raw: &account::Mount) -> Result<Mount, InvalidMounts> {
+    let entry = VirtualPath::configured(&raw.entry)
+        .map_err(|reason| InvalidMounts::Entry { entry: raw.entry.clone(), reason })?;
+    let prefix =
+        Prefix::parse(&raw.prefix).map_err(|reason| InvalidMounts::Prefix { entry: raw.entry.clone(), reason })?;
+    Ok(Mount { entry, prefix, permissions: raw.permissions })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn raw(entry: &str, prefix: &str) -> account::Mount {
+        account::Mount { entry: entry.into(), prefix: prefix.into(), permissions: Permissions::ALL }
+    }
+
+    fn mounts(list: &[(&str, &str)]) -> Mounts {
+        Mounts::new(&list.iter().map(|(entry, prefix)| raw(entry, prefix)).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn meaning(mounts: &Mounts, path: &str) -> String {
+        match mounts.resolve(&VirtualPath::parse(path.as_bytes()).unwrap()).unwrap() {
+            Place::Virtual => "virtual".into(),
+            Place::Root(mount) => format!("root {}", mount.prefix.as_str()),
+            Place::Parent { key, .. } => format!("parent {}", key.as_str()),
+            Place::Object { key, .. } => key.as_str().to_owned(),
+            Place::Nowhere => "nowhere".into(),
+        }
+    }
+
+    #[test]
+    fn the_longest_entry_wins() {
+        let mounts = mounts(&[("/", "acme/"), ("/a/b", "shared/"), ("/a/b/c", "deep/")]);
+        for (path, meant) in [
+            ("/", "root acme/"),
+            ("/x", "acme/x"),
+            ("/a", "parent acme/a"),
+            ("/a/x", "acme/a/x"),
+            ("/a/bc", "acme/a/bc"),
+            ("/a/b", "root shared/"),
+            ("/a/b/x", "shared/x"),
+            ("/a/b/c", "root deep/"),
+            ("/a/b/c/x/y", "deep/x/y"),
+        ] {
+            assert_eq!(meaning(&mounts, path), meant, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_root_and_the_parents_of_entries_are_virtual() {
+        let mounts = mounts(&[("/in", "acme/in/"), ("/team/out", "acme/out/"), ("/team/log", "acme/log/")]);
+        for (path, meant) in [("/", "virtual"), ("/team", "virtual"), ("/teams", "nowhere"), ("/team/x", "nowhere")] {
+            assert_eq!(meaning(&mounts, path), meant, "{path}");
+        }
+        let names = |path: &str| Vec::from_iter(mounts.names_in(&VirtualPath::parse(path.as_bytes()).unwrap()));
+        assert_eq!(names("/"), ["in", "team"]);
+        assert_eq!(names("/team"), ["log", "out"]);
+        assert!(names("/in").is_empty());
+    }
+
+    #[test]
+    fn a_path_too_long_for_s3_with_its_prefix_is_refused() {
+        let mounts = mounts(&[("/", "acme/")]);
+        let path = VirtualPath::parse(format!("/{}", "s".repeat(255)).repeat(4).as_bytes()).unwrap();
+        assert!(matches!(mounts.resolve(&path), Err(Error::InvalidPath(InvalidPath::TooLong))));
+    }
+
+    #[test]
+    fn mounts_that_make_no_tree_are_refused_with_a_sentence() {
+        let refused = |list: &[account::Mount]| Mounts::new(list).unwrap_err().to_string();
+        assert!(refused(&[]).starts_with("the user has no mount"));
+        assert_eq!(
+            refused(&[raw("/a", "x/"), raw("/a", "y/")]),
+            "two mounts have the entry `/a`: entries must be unique"
+        );
+        assert!(refused(&[raw("/a/", "x/")]).starts_with("mount entry `/a/`: the path must begin with `/`"));
+        assert!(refused(&[raw("/a", "acme")]).starts_with("mount `/a`: prefix `acme` doesn't end in `/`"));
+    }
+
+    #[test]
+    fn the_landing_directory_lies_in_the_tree() {
+        let mounts = mounts(&[("/team/in", "acme/")]);
+        for good in ["/", "/team", "/team/in", "/team/in/today"] {
+            assert_eq!(mounts.landing(good).unwrap().as_str(), good);
+        }
+        assert_eq!(mounts.landing("/else"), Err(InvalidMounts::LandingOutside("/else".into())));
+        assert!(matches!(mounts.landing("team"), Err(InvalidMounts::Landing { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_leaves_the_prefix_of_its_mount(raw in prop::collection::vec(any::<u8>(), 0..48)) {
+            let mounts = mounts(&[("/", "acme/"), ("/in", "acme-in/")]);
+            if let Ok(path) = VirtualPath::parse(&raw)
+                && let Ok(Place::Object { mount, key } | Place::Parent { mount, key }) = mounts.resolve(&path)
+            {
+                prop_assert!(key.as_str().starts_with(mount.prefix.as_str()));
+                prop_assert!(key.as_str().split('/').all(|segment| !matches!(segment, "" | "." | "..")));
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A map that holds a limited number of entries: the one that was written longest ago makes room.
+
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+};
+
+#[derive(Debug)]
+pub(super) struct BoundedMap<K, V> {
+    limit: usize,
+    entries: HashMap<K, (u64, V)>,
+    /// The keys by the turn in which they were written.
+    turns: BTreeMap<u64, K>,
+    next_turn: u64,
+}
+
+impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, entries: HashMap::new(), turns: BTreeMap::new(), next_turn: 0 }
+    }
+
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        self.remove(&key);
+        if self.entries.len() >= self.limit
+            && let Some((_, oldest)) = self.turns.pop_first()
+        {
+            self.entries.remove(&oldest);
+        }
+        self.turns.insert(self.next_turn, key.clone());
+        self.entries.insert(key, (self.next_turn, value));
+        self.next_turn += 1;
+    }
+
+    pub(super) fn find<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.entries.get(key).map(|(_, value)| value)
+    }
+
+    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+        let (turn, value) = self.entries.remove(key)?;
+        self.turns.remove(&turn);
+        Some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_entry_written_longest_ago_makes_room() {
+        let mut map = BoundedMap::new(2);
+        map.insert("a", 1);
+        map.insert("b", 2);
+        map.insert("a", 3);
+        map.insert("c", 4);
+        assert_eq!((map.find("a"), map.find("b"), map.find("c")), (Some(&3), None, Some(&4)));
+        assert_eq!((map.entries.len(), map.turns.len()), (2, 2));
+        assert_eq!((map.remove(&"a"), map.remove(&"a")), (Some(3), None));
+        assert_eq!((map.entries.len(), map.turns.len()), (1, 1));
+    }
+}

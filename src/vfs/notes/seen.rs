@@ -1,0 +1,77 @@
+//! What the session has just seen in storage: OpenSSH asks for the size of a file and then opens it; rclone closes a
+//! file and then sets its time. A fresh sight saves the second question.
+
+use super::{bounded::BoundedMap, lock};
+use crate::{store::ETag, vfs::VirtualPath};
+use std::{sync::Mutex, time::Duration};
+use tokio::time::Instant;
+
+/// So many names are remembered.
+const MAX_ENTRIES: usize = 1024;
+
+/// A sight older than this says nothing about the present.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// What was seen under a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::vfs) enum Sight {
+    /// A file of so many bytes.
+    File {
+        /// In bytes.
+        size: u64,
+        /// Its version.
+        etag: ETag,
+    },
+    /// A directory.
+    Directory,
+}
+
+/// The most recent sights.
+#[derive(Debug)]
+pub(in crate::vfs) struct Seen(Mutex<BoundedMap<VirtualPath, (Sight, Instant)>>);
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self(Mutex::new(BoundedMap::new(MAX_ENTRIES)))
+    }
+}
+
+impl Seen {
+    pub(in crate::vfs) fn note(&self, path: &VirtualPath, sight: Sight) {
+        lock(&self.0).insert(path.clone(), (sight, Instant::now()));
+    }
+
+    pub(in crate::vfs) fn forget(&self, path: &VirtualPath) {
+        lock(&self.0).remove(path);
+    }
+
+    /// What was seen there within the last two seconds.
+    pub(in crate::vfs) fn fresh(&self, path: &VirtualPath) -> Option<Sight> {
+        let map = lock(&self.0);
+        let (sight, at) = map.find(path)?;
+        (at.elapsed() <= FRESH).then(|| sight.clone())
+    }
+
+    /// Whether a directory was there when the session last looked, however long ago: reason enough to look again.
+    pub(in crate::vfs) fn was_directory(&self, path: &VirtualPath) -> bool {
+        matches!(lock(&self.0).find(path), Some((Sight::Directory, _)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sight_goes_stale() {
+        let seen = Seen::default();
+        let path = VirtualPath::parse(b"/a").unwrap();
+        seen.note(&path, Sight::Directory);
+        assert_eq!(seen.fresh(&path), Some(Sight::Directory));
+        tokio::time::advance(FRESH + Duration::from_millis(1)).await;
+        assert_eq!(seen.fresh(&path), None);
+        assert!(seen.was_directory(&path));
+        seen.forget(&path);
+        assert!(!seen.was_directory(&path));
+    }
+}

@@ -1,0 +1,265 @@
+//! The paths that users write. A [`VirtualPath`] is absolute and normal by construction, once, at the edge: nothing
+//! behind it ever meets a `..`, a `//` or a name that S3's XML can't carry.
+//!
+//! `\` and `%2e` are ordinary characters: there is one way to split a path, and it is this one.
+
+use std::{fmt, sync::Arc};
+
+/// S3's limit on a key, and so the longest path, in bytes.
+const MAX_PATH_BYTES: usize = 1024;
+
+/// The longest name between two slashes, in bytes: what file systems take, so that what goes in comes out again.
+const MAX_SEGMENT_BYTES: usize = 255;
+
+/// A path that can't be used, and why. The words are fit for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPath {
+    /// Not UTF-8. A name is never mangled into another.
+    #[error("the name is not UTF-8")]
+    NotUtf8,
+    /// A NUL, another control character, U+FFFE or U+FFFF.
+    #[error("the name holds a control character")]
+    Unspeakable,
+    /// A name between two slashes is too long.
+    #[error("a name is longer than {MAX_SEGMENT_BYTES} bytes")]
+    SegmentTooLong,
+    /// The whole path is too long.
+    #[error("the path is longer than {MAX_PATH_BYTES} bytes")]
+    TooLong,
+    /// A configured path must be written as it is meant.
+    #[error("the path must begin with `/` and have no empty, `.` or `..` segment and no `/` at its end")]
+    NotNormal,
+}
+
+/// A path in the tree that a user sees: `/`, or `/` before each of its names. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VirtualPath(Arc<str>);
+
+impl VirtualPath {
+    /// The root of the tree.
+    #[must_use]
+    pub fn root() -> Self {
+        Self("/".into())
+    }
+
+    /// Reads a path as a client sent it; one without a leading `/` begins at the root.
+    ///
+    /// Empty segments and `.` are dropped, `..` drops the name before it and stays at the root when there is none.
+    ///
+    /// # Errors
+    /// When it isn't UTF-8, holds a control character, or is too long.
+    pub fn parse(raw: &[u8]) -> Result<Self, InvalidPath> {
+        Self::root().join(raw)
+    }
+
+    /// Reads a path from the configuration, which must be written in its normal form.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), and when normalising would change it.
+    pub fn configured(raw: &str) -> Result<Self, InvalidPath> {
+        let path = Self::parse(raw.as_bytes())?;
+        if path.as_str() == raw { Ok(path) } else { Err(InvalidPath::NotNormal) }
+    }
+
+    /// Reads a path as a client sent it; one without a leading `/` begins at this directory.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn join(&self, raw: &[u8]) -> Result<Self, InvalidPath> {
+        let text = std::str::from_utf8(raw).map_err(|_| InvalidPath::NotUtf8)?;
+        if text.chars().any(is_unspeakable) {
+            return Err(InvalidPath::Unspeakable);
+        }
+        let mut segments: Vec<&str> = if text.starts_with('/') { Vec::new() } else { self.segments().collect() };
+        for segment in text.split('/') {
+            match segment {
+                "" | "." => {}
+                ".." => drop(segments.pop()),
+                name if name.len() > MAX_SEGMENT_BYTES => return Err(InvalidPath::SegmentTooLong),
+                name => segments.push(name),
+            }
+        }
+        let path = format!("/{}", segments.join("/"));
+        if path.len() > MAX_PATH_BYTES { Err(InvalidPath::TooLong) } else { Ok(Self(path.into())) }
+    }
+
+    /// The entry `name` of this directory; `None` when `name`, which came from a listing, could not be opened.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Option<Self> {
+        if name.contains('/') || matches!(name, "" | "." | "..") {
+            return None;
+        }
+        self.join(name.as_bytes()).ok()
+    }
+
+    /// The directory that this path lies in; `None` for the root.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        let (parent, name) = self.0.rsplit_once('/')?;
+        match (parent, name) {
+            (_, "") => None,
+            ("", _) => Some(Self::root()),
+            _ => Some(Self(parent.into())),
+        }
+    }
+
+    /// The last name; empty for the root.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(_, name)| name)
+    }
+
+    /// Whether this path lies somewhere below `directory`. No path lies below itself.
+    #[must_use]
+    pub fn is_below(&self, directory: &Self) -> bool {
+        self.relative_to(directory).is_some()
+    }
+
+    /// The names that lead from `directory` to this path, as in `a/b`; `None` unless it lies below.
+    #[must_use]
+    pub fn relative_to(&self, directory: &Self) -> Option<&str> {
+        let rest = if directory.is_root() { &*self.0 } else { self.0.strip_prefix(&*directory.0)? };
+        rest.strip_prefix('/').filter(|relative| !relative.is_empty())
+    }
+
+    /// Whether this is the root.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        &*self.0 == "/"
+    }
+
+    /// The path as clients see it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/').filter(|segment| !segment.is_empty())
+    }
+}
+
+/// What XML 1.0 can't carry, so S3 couldn't list, and the rest of the control characters, which could forge log lines.
+fn is_unspeakable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
+impl fmt::Display for VirtualPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for VirtualPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(raw: &str) -> String {
+        VirtualPath::parse(raw.as_bytes()).unwrap().as_str().to_owned()
+    }
+
+    #[test]
+    fn paths_become_absolute_and_normal() {
+        for (raw, normal) in [
+            ("", "/"),
+            (".", "/"),
+            ("/", "/"),
+            ("..", "/"),
+            ("/../../etc", "/etc"),
+            ("a//b/./c/", "/a/b/c"),
+            ("/a/b/../c", "/a/c"),
+            ("/a/../../b", "/b"),
+            (r"/..\x/%2e%2e/...", r"/..\x/%2e%2e/..."),
+            ("/ /a b/ü", "/ /a b/ü"),
+        ] {
+            assert_eq!(parse(raw), normal, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn relative_paths_begin_at_the_directory_they_are_joined_to() {
+        let home = VirtualPath::configured("/home/alice").unwrap();
+        for (raw, joined) in
+            [("", "/home/alice"), (".", "/home/alice"), ("x", "/home/alice/x"), ("../bob", "/home/bob")]
+        {
+            assert_eq!(home.join(raw.as_bytes()).unwrap().as_str(), joined);
+        }
+        assert_eq!(home.join(b"/x").unwrap().as_str(), "/x");
+    }
+
+    #[test]
+    fn names_that_cannot_be_stored_or_logged_are_refused() {
+        for (raw, reason) in [
+            (&b"/a\0b"[..], InvalidPath::Unspeakable),
+            (b"/a\nb", InvalidPath::Unspeakable),
+            (b"/a\x7f", InvalidPath::Unspeakable),
+            ("/\u{fffe}".as_bytes(), InvalidPath::Unspeakable),
+            ("/\u{ffff}/..".as_bytes(), InvalidPath::Unspeakable),
+            (b"/\xff", InvalidPath::NotUtf8),
+            (b"/\xc0\xae\xc0\xae/", InvalidPath::NotUtf8),
+        ] {
+            assert_eq!(VirtualPath::parse(raw), Err(reason), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_limited_to_what_comes_out_again() {
+        let segment = "s".repeat(255);
+        assert!(VirtualPath::parse(segment.as_bytes()).is_ok());
+        assert_eq!(VirtualPath::parse(format!("{segment}s").as_bytes()), Err(InvalidPath::SegmentTooLong));
+        let longest = format!("/{segment}").repeat(4);
+        assert_eq!(parse(&longest).len(), 1024);
+        assert_eq!(VirtualPath::parse(format!("{longest}/x").as_bytes()), Err(InvalidPath::TooLong));
+    }
+
+    #[test]
+    fn parents_names_and_places_below() {
+        let path = VirtualPath::parse(b"/a/b").unwrap();
+        let parent = path.parent().unwrap();
+        assert_eq!((parent.as_str(), path.name()), ("/a", "b"));
+        assert_eq!(parent.parent(), Some(VirtualPath::root()));
+        assert_eq!((VirtualPath::root().parent(), VirtualPath::root().name()), (None, ""));
+        assert_eq!(path.relative_to(&VirtualPath::root()), Some("a/b"));
+        assert!(path.is_below(&parent) && !path.is_below(&path) && !VirtualPath::root().is_below(&VirtualPath::root()));
+        let sibling = VirtualPath::parse(b"/ab").unwrap();
+        assert!(!sibling.is_below(&parent));
+    }
+
+    #[test]
+    fn a_child_is_one_name_that_can_be_opened() {
+        let root = VirtualPath::root();
+        assert_eq!(root.child("a b").unwrap().as_str(), "/a b");
+        for bad in ["", ".", "..", "a/b", "/", "a\nb", &"s".repeat(256)] {
+            assert_eq!(root.child(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_configured_path_is_written_as_it_is_meant() {
+        assert!(VirtualPath::configured("/in").is_ok());
+        for bad in ["", "in", "/in/", "/a/../in", "//in", "/./in"] {
+            assert_eq!(VirtualPath::configured(bad), Err(InvalidPath::NotNormal), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_sent_a_path_is_normal_and_parses_to_itself(
+            raw in prop::collection::vec(prop_oneof![Just(b'/'), Just(b'.'), Just(b'\\'), any::<u8>()], 0..64)
+        ) {
+            if let Ok(path) = VirtualPath::parse(&raw) {
+                prop_assert_eq!(VirtualPath::parse(path.as_str().as_bytes()).unwrap(), path.clone());
+                prop_assert!(path.as_str().starts_with('/'));
+                prop_assert!(path.segments().all(|segment| !matches!(segment, "." | "..")));
+                prop_assert!(path.is_root() || !path.as_str().contains("//") && !path.as_str().ends_with('/'));
+            }
+        }
+    }
+}
