@@ -8,17 +8,75 @@
 //! Invariant: no key is made here but by a mount's prefix, and no error holds one.
 
 mod buckets;
+mod directory;
 mod error;
 mod metadata;
+mod mkdir;
 mod mounts;
 mod notes;
 mod path;
+mod remove;
+mod rename;
+mod rmdir;
+mod set_attributes;
+mod stat;
 
 pub use buckets::Buckets;
+pub use directory::{DirectoryHandle, Entry};
 pub use error::{Error, Unsupported};
 pub use metadata::{Kind, Metadata, NewAttributes, SetAttributes, Times};
 pub use mounts::{InvalidMounts, Mount, Mounts, Place};
 pub use path::{InvalidPath, VirtualPath};
+pub use rename::Replace;
+
+use crate::{
+    account::{Tenant, User},
+    store::{Bucket, Budget},
+};
+use notes::Notes;
+use std::sync::Arc;
 
 /// What operations on the tree answer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One session's view of its user's tree. All methods take `&self` and may run at once; the order of requests that
+/// touch the same path is the caller's business.
+#[derive(Debug)]
+pub struct Vfs {
+    tenant: Arc<Tenant>,
+    mounts: Mounts,
+    landing: VirtualPath,
+    buckets: Arc<dyn Buckets>,
+    budget: Arc<Budget>,
+    notes: Arc<Notes>,
+}
+
+impl Vfs {
+    /// The tree of `user`. No IO. Upload memory is taken from `budget`, in the name of the tenant.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] when the user's mounts make no tree.
+    pub fn new(user: &Arc<User>, tenant: &Arc<Tenant>, buckets: Arc<dyn Buckets>, budget: Arc<Budget>) -> Result<Self> {
+        let mounts = Mounts::new(&user.mounts)?;
+        let landing = mounts.landing(&user.landing)?;
+        Ok(Self { tenant: Arc::clone(tenant), mounts, landing, buckets, budget, notes: Arc::default() })
+    }
+
+    /// The directory in which the session starts.
+    #[must_use]
+    pub fn landing(&self) -> &VirtualPath {
+        &self.landing
+    }
+
+    /// Reads a path as the client sent it; a relative one begins at the landing directory, and an empty one is it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPath`].
+    pub fn path(&self, raw: &[u8]) -> Result<VirtualPath> {
+        Ok(self.landing.join(raw)?)
+    }
+
+    async fn bucket(&self) -> Result<Arc<dyn Bucket>> {
+        Ok(self.buckets.bucket(&self.tenant.name).await?)
+    }
+}

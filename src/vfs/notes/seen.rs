@@ -2,7 +2,7 @@
 //! file and then sets its time. A fresh sight saves the second question.
 
 use super::{bounded::BoundedMap, lock};
-use crate::{store::ETag, vfs::VirtualPath};
+use crate::{store::Object, vfs::VirtualPath};
 use std::{sync::Mutex, time::Duration};
 use tokio::time::Instant;
 
@@ -13,15 +13,10 @@ const MAX_ENTRIES: usize = 1024;
 const FRESH: Duration = Duration::from_secs(2);
 
 /// What was seen under a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(in crate::vfs) enum Sight {
-    /// A file of so many bytes.
-    File {
-        /// In bytes.
-        size: u64,
-        /// Its version.
-        etag: ETag,
-    },
+    /// A file.
+    File(Object),
     /// A directory.
     Directory,
 }
@@ -67,9 +62,9 @@ mod tests {
         let seen = Seen::default();
         let path = VirtualPath::parse(b"/a").unwrap();
         seen.note(&path, Sight::Directory);
-        assert_eq!(seen.fresh(&path), Some(Sight::Directory));
+        assert!(matches!(seen.fresh(&path), Some(Sight::Directory)));
         tokio::time::advance(FRESH + Duration::from_millis(1)).await;
-        assert_eq!(seen.fresh(&path), None);
+        assert!(seen.fresh(&path).is_none());
         assert!(seen.was_directory(&path));
         seen.forget(&path);
         assert!(!seen.was_directory(&path));

@@ -1,0 +1,143 @@
+//! OPENDIR and READDIR: what lies in a directory, a page at a time.
+//!
+//! Names that could not be opened are left out; mounts hide what storage has of the same name.
+
+use super::{
+    Error, Metadata, Mount, Place, Result, Vfs, VirtualPath,
+    notes::{Notes, Sight},
+};
+use crate::{
+    account::Permission,
+    store::{self, EntryKind, Listing},
+};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+impl Vfs {
+    /// Opens a directory and asks for its first page. Needs `list`, but for the names of mounts.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Denied`], or what the storage says.
+    pub async fn open_directory(&self, path: &VirtualPath) -> Result<DirectoryHandle> {
+        let mounted = self.mounts.names_in(path);
+        let (mount, prefix) = match self.mounts.resolve(path)? {
+            Place::Virtual => (None, None),
+            Place::Root(mount) => (Some(mount), Some(mount.prefix.clone())),
+            Place::Parent { mount, key } | Place::Object { mount, key } => (Some(mount), Some(key.as_directory())),
+            Place::Nowhere => return Err(Error::NotFound),
+        };
+        let mut listing = None;
+        if let (Some(mount), Some(prefix)) = (mount, prefix) {
+            if mount.allows(Permission::List) {
+                listing = Some(Listing::new(self.bucket().await?, prefix));
+            } else if mounted.is_empty() {
+                return Err(Error::Denied(Permission::List));
+            }
+        }
+        if let Some(listing) = &mut listing
+            && !listing.exists().await?
+            && let Place::Object { key, .. } = self.mounts.resolve(path)?
+        {
+            let is_file = self.bucket().await?.head(&key).await.is_ok();
+            return Err(if is_file { Error::NotDirectory } else { Error::NotFound });
+        }
+        let entries = self.first_entries(path, mount, &mounted)?;
+        Ok(DirectoryHandle {
+            path: path.clone(),
+            mount: mount.cloned(),
+            mounted,
+            listing,
+            entries,
+            notes: Arc::clone(&self.notes),
+        })
+    }
+
+    /// `.`, `..` and the mounts: what needs no request.
+    fn first_entries(
+        &self,
+        path: &VirtualPath,
+        mount: Option<&Mount>,
+        mounted: &BTreeSet<String>,
+    ) -> Result<VecDeque<Entry>> {
+        let parent = path.parent().unwrap_or_else(VirtualPath::root);
+        let mut entries = VecDeque::from([
+            Entry { name: ".".to_owned(), metadata: self.directory_metadata(path, mount) },
+            Entry { name: "..".to_owned(), metadata: self.directory_metadata(&parent, self.mount_of(&parent)?) },
+        ]);
+        for name in mounted {
+            let Some(child) = path.child(name) else { continue };
+            let metadata = self.directory_metadata(&child, self.mount_of(&child)?);
+            entries.push_back(Entry { name: name.clone(), metadata });
+        }
+        Ok(entries)
+    }
+
+    fn mount_of(&self, path: &VirtualPath) -> Result<Option<&Mount>> {
+        Ok(match self.mounts.resolve(path)? {
+            Place::Root(mount) | Place::Parent { mount, .. } | Place::Object { mount, .. } => Some(mount),
+            Place::Virtual | Place::Nowhere => None,
+        })
+    }
+}
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// One segment; also `.` and `..`.
+    pub name: String,
+    /// What STAT would say, but for times that only an object's metadata knows.
+    pub metadata: Metadata,
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub struct DirectoryHandle {
+    path: VirtualPath,
+    mount: Option<Mount>,
+    /// The names that storage can't show here.
+    mounted: BTreeSet<String>,
+    listing: Option<Listing>,
+    /// What has come and was not asked for yet: at most a page.
+    entries: VecDeque<Entry>,
+    notes: Arc<Notes>,
+}
+
+impl DirectoryHandle {
+    /// The next entries, at least one and at most `max`; none at the end.
+    ///
+    /// # Errors
+    /// What the storage says. The next call tries again.
+    pub async fn next(&mut self, max: usize) -> Result<Vec<Entry>> {
+        while self.entries.is_empty() {
+            let Some(listing) = &mut self.listing else { break };
+            let Some(page) = listing.next_page().await? else { break };
+            let entries = page.into_iter().filter_map(|entry| self.entry(entry)).collect();
+            self.entries = entries;
+        }
+        let count = self.entries.len().min(max.max(1));
+        Ok(self.entries.drain(..count).collect())
+    }
+
+    /// The path that it was opened under.
+    #[must_use]
+    pub fn path(&self) -> &VirtualPath {
+        &self.path
+    }
+
+    fn entry(&self, entry: store::Entry) -> Option<Entry> {
+        let mount = self.mount.as_ref()?;
+        let path = self.path.child(&entry.name).filter(|_| !self.mounted.contains(&entry.name))?;
+        let metadata = match entry.kind {
+            EntryKind::File { size, modified, etag } => {
+                Metadata::of_file(size, modified, self.notes.late.of(&path, Some(&etag)), mount)
+            }
+            EntryKind::Directory => {
+                self.notes.seen.note(&path, Sight::Directory);
+                Metadata::of_directory(self.notes.late.of(&path, None), Some(mount))
+            }
+        };
+        Some(Entry { name: entry.name, metadata })
+    }
+}

@@ -1,0 +1,38 @@
+//! MKDIR: a zero-byte object that marks the directory, so that it exists while it is empty.
+
+use super::{Error, Kind, NewAttributes, Place, Result, Vfs, VirtualPath, notes::Sight};
+use crate::{
+    account::Permission,
+    store::{self, Condition, NewObject, Payload},
+};
+
+impl Vfs {
+    /// Makes a directory. Parents that are missing come to be with it, as they do with a file. Needs `mkdir`.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] for a file or directory of this name, [`Error::Denied`], [`Error::OnlyLists`].
+    pub async fn mkdir(&self, path: &VirtualPath, attributes: NewAttributes) -> Result<()> {
+        let (mount, key) = match self.mounts.resolve(path)? {
+            Place::Object { mount, key } => (mount, key),
+            Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::AlreadyExists),
+            Place::Nowhere => return Err(Error::OnlyLists),
+        };
+        mount.demand(Permission::Mkdir)?;
+        if self.notes.live.newest(path).is_some() || !self.look(path, &key).await?.is_nothing() {
+            return Err(Error::AlreadyExists);
+        }
+        let Some(marker) = key.as_directory().marker() else { return Err(Error::AlreadyExists) };
+        let mut object = NewObject::default();
+        attributes.write_to(&mut object, Kind::Directory);
+        let stored = self.bucket().await?.put(&marker, Payload::default(), &object, Condition::Absent).await;
+        stored.map_err(|error| match error {
+            store::Error::Conflict { .. } => Error::AlreadyExists,
+            error => error.into(),
+        })?;
+        self.notes.seen.note(path, Sight::Directory);
+        // STAT of a directory doesn't read its marker: one request more, for each.
+        self.notes.late.forget(path);
+        self.notes.late.add(path, None, attributes);
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! REMOVE: deletes a file.
+
+use super::{Error, Place, Result, Vfs, VirtualPath};
+use crate::account::Permission;
+
+impl Vfs {
+    /// Removes a file. Needs `delete`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::IsDirectory`], [`Error::Denied`], and [`Error::Mounted`] for a mount or what leads
+    /// to one.
+    pub async fn remove(&self, path: &VirtualPath) -> Result<()> {
+        let (mount, key) = match self.mounts.resolve(path)? {
+            Place::Object { mount, key } => (mount, key),
+            Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::Mounted),
+            Place::Nowhere => return Err(Error::NotFound),
+        };
+        mount.demand(Permission::Delete)?;
+        // S3 says 204 to the deletion of what is not there, so it has to be asked before.
+        let found = self.look(path, &key).await?;
+        match found.file {
+            Some(_) => {}
+            None if found.directory => return Err(Error::IsDirectory),
+            None => return Err(Error::NotFound),
+        }
+        self.bucket().await?.remove(&key, None).await?;
+        self.notes.forget(path);
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! RMDIR: takes an empty directory's marker away.
+
+use super::{Error, Place, Result, Vfs, VirtualPath};
+use crate::{
+    account::Permission,
+    store::{self, DirectoryState},
+};
+
+impl Vfs {
+    /// Removes an empty directory. Names that can't be shown count. Needs `delete`.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`], [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Denied`], and [`Error::Mounted`] for
+    /// a mount or what leads to one.
+    pub async fn rmdir(&self, path: &VirtualPath) -> Result<()> {
+        let (mount, key) = match self.mounts.resolve(path)? {
+            Place::Object { mount, key } => (mount, key),
+            Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::Mounted),
+            Place::Nowhere => return Err(Error::NotFound),
+        };
+        mount.demand(Permission::Delete)?;
+        let bucket = self.bucket().await?;
+        let directory = key.as_directory();
+        match store::directory_state(&*bucket, &directory).await? {
+            DirectoryState::Occupied => return Err(Error::NotEmpty),
+            DirectoryState::Absent if bucket.head(&key).await.is_ok() => return Err(Error::NotDirectory),
+            DirectoryState::Absent => return Err(Error::NotFound),
+            DirectoryState::Empty { .. } => {}
+        }
+        if let Some(marker) = directory.marker() {
+            bucket.remove(&marker, None).await?;
+        }
+        self.notes.forget(path);
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! STAT and LSTAT: what lies under a path. There are no links, so the two are one.
+
+use super::{Error, Metadata, Mount, Place, Result, Vfs, VirtualPath, notes::Sight};
+use crate::store::{self, Found, Key, Object};
+
+impl Vfs {
+    /// What lies under `path`. Needs no permission: whoever can name a thing may know that it is there.
+    ///
+    /// A file that this session is uploading shows its size so far. At most 3 requests to S3; none for mounts and what
+    /// leads to them.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or what the storage says.
+    pub async fn stat(&self, path: &VirtualPath) -> Result<Metadata> {
+        let (mount, key) = match self.mounts.resolve(path)? {
+            Place::Virtual => return Ok(self.directory_metadata(path, None)),
+            Place::Root(mount) | Place::Parent { mount, .. } => return Ok(self.directory_metadata(path, Some(mount))),
+            Place::Object { mount, key } => (mount, key),
+            Place::Nowhere => return Err(Error::NotFound),
+        };
+        if let Some(live) = self.notes.live.newest(path) {
+            return Ok(Metadata::of_upload(live, mount));
+        }
+        let found = self.look(path, &key).await?;
+        match found.file {
+            Some(file) => Ok(self.file_metadata(path, mount, &file)),
+            None if found.directory => Ok(self.directory_metadata(path, Some(mount))),
+            None => Err(Error::NotFound),
+        }
+    }
+
+    /// Asks the storage what lies under a key, and notes the answer.
+    pub(super) async fn look(&self, path: &VirtualPath, key: &Key) -> Result<Found> {
+        let bucket = self.bucket().await?;
+        let found = store::find(&*bucket, key).await?;
+        match &found.file {
+            Some(file) => self.notes.seen.note(path, Sight::File(file.clone())),
+            None if found.directory => self.notes.seen.note(path, Sight::Directory),
+            None => self.notes.seen.forget(path),
+        }
+        Ok(found)
+    }
+
+    /// What was just seen under a key, or else what the storage says.
+    pub(super) async fn sight(&self, path: &VirtualPath, key: &Key) -> Result<Option<Sight>> {
+        if let Some(sight) = self.notes.seen.fresh(path) {
+            return Ok(Some(sight));
+        }
+        self.look(path, key).await?;
+        Ok(self.notes.seen.fresh(path))
+    }
+
+    /// A file that the storage described, with what this session set on it later.
+    pub(super) fn file_metadata(&self, path: &VirtualPath, mount: &Mount, file: &Object) -> Metadata {
+        Metadata::of_object(file, self.notes.late.of(path, Some(&file.pin.etag)), mount)
+    }
+
+    /// A directory that is known to exist.
+    pub(super) fn directory_metadata(&self, path: &VirtualPath, mount: Option<&Mount>) -> Metadata {
+        Metadata::of_directory(self.notes.late.of(path, None), mount)
+    }
+}
