@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod s3;
+mod s3_wire;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,3 +1,4 @@
 //! What tests stand on: servers of others, started for a test and stopped with it.
 
 pub mod seaweedfs;
+pub mod wire;

@@ -13,6 +13,7 @@ use aws_sdk_s3::{
         delete_object::DeleteObjectError, put_object::PutObjectError,
     },
 };
+use aws_smithy_runtime_api::client::interceptors::context::Error as Refusal;
 use std::{error::Error as StdError, time::Duration};
 
 /// One try of a request that S3 answers at once.
@@ -43,8 +44,8 @@ impl ClassifyRetry for RetryRaces {
 }
 
 /// The code of a refusal of one of the writes that take a condition.
-fn code<'a>(refusal: &'a (dyn StdError + 'static)) -> Option<&'a str> {
-    fn of<'a, E: ProvideErrorMetadata + StdError + 'static>(refusal: &'a (dyn StdError + 'static)) -> Option<&'a str> {
+fn code(refusal: &Refusal) -> Option<&str> {
+    fn of<E: ProvideErrorMetadata + StdError + Send + Sync + 'static>(refusal: &Refusal) -> Option<&str> {
         refusal.downcast_ref::<E>().and_then(ProvideErrorMetadata::code)
     }
     of::<PutObjectError>(refusal)

@@ -1,0 +1,302 @@
+//! What goes to S3 over the wire, header by header, and what becomes of answers that a well-behaved store seldom gives.
+
+use crate::support::wire::{Asked, Wire, answer};
+use bytes::Bytes;
+use crc_fast::CrcAlgorithm::Crc64Nvme;
+use futures_util::TryStreamExt;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use wharfinger::{
+    account::TenantName,
+    cloud::{Buckets, Checksums, Credentials, PayloadSigning, Place, Secret},
+    store::{Bucket, Condition, ETag, Error, Key, ListScope, NewObject, Payload, Pin, Prefix, UploadId, VersionId},
+};
+
+const OWNER: &str = "111122223333";
+
+#[tokio::test]
+async fn a_put_goes_out_unsigned_with_its_checksum_and_length() {
+    let wire = Wire::answering([stored()]).await;
+    let bucket = bucket(place(&wire)).await;
+    let object = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into() };
+    bucket.put(&key(), payload(), &object, Condition::Absent).await.unwrap();
+    let asked = &wire.asked()[0];
+    assert_eq!(asked.line, "PUT /vendor/acme/a%20b?x-id=PutObject");
+    assert_eq!(asked.body, b"goods");
+    let expected = [
+        ("content-length", "5"),
+        ("content-type", "application/octet-stream"),
+        ("if-none-match", "*"),
+        ("x-amz-checksum-crc64nvme", CHECKSUM),
+        ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
+        ("x-amz-expected-bucket-owner", OWNER),
+        ("x-amz-meta-mtime", "17"),
+        ("x-amz-server-side-encryption", "aws:kms"),
+        ("x-amz-server-side-encryption-aws-kms-key-id", "key"),
+        ("x-amz-storage-class", "STANDARD_IA"),
+    ];
+    assert_eq!(said(asked), expected);
+}
+
+#[tokio::test]
+async fn a_signed_payload_is_hashed_and_a_store_without_crc64_gets_none() {
+    let wire = Wire::answering([stored(), stored()]).await;
+    let place = Place { payload_signing: PayloadSigning::Signed, checksums: Checksums::WhenRequired, ..bare(&wire) };
+    let bucket = bucket(place).await;
+    bucket.put(&key(), payload(), &NewObject::default(), Condition::Always).await.unwrap();
+    bucket.upload_part(&key(), &UploadId("u".to_owned()), 1, payload()).await.unwrap();
+    let sha256 = hex::encode(Sha256::digest(b"goods"));
+    for asked in wire.asked() {
+        assert_eq!(asked.body, b"goods");
+        let expected = [
+            ("content-length", "5"),
+            ("content-type", "application/octet-stream"),
+            ("x-amz-content-sha256", sha256.as_str()),
+        ];
+        assert_eq!(said(&asked), expected, "{}", asked.line);
+    }
+}
+
+#[tokio::test]
+async fn a_multipart_upload_is_checked_part_by_part_and_as_a_whole() {
+    let created = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+    let completed = "<CompleteMultipartUploadResult><ETag>\"e-2\"</ETag></CompleteMultipartUploadResult>";
+    let wire = Wire::answering([answer(200, &[], created), stored(), stored(), answer(200, &[], completed)]).await;
+    let bucket = bucket(place(&wire)).await;
+    let object = NewObject::default();
+    let upload = bucket.create_upload(&key(), &object).await.unwrap();
+    let mut parts = Vec::new();
+    for number in 1..=2 {
+        parts.push(bucket.upload_part(&key(), &upload, number, payload()).await.unwrap());
+    }
+    let stored = bucket.complete_upload(&key(), &upload, &parts, &object, Condition::Absent).await.unwrap();
+    assert_eq!(stored.pin, Pin { etag: ETag("\"e-2\"".to_owned()), version: None });
+
+    let asked = wire.asked();
+    let says = |asked: &Asked, name: &str| asked.header(name).map(str::to_owned);
+    assert_eq!(says(&asked[0], "x-amz-checksum-algorithm").as_deref(), Some("CRC64NVME"));
+    assert_eq!(says(&asked[0], "x-amz-checksum-type").as_deref(), Some("FULL_OBJECT"));
+    assert_eq!(says(&asked[0], "x-amz-server-side-encryption-aws-kms-key-id").as_deref(), Some("key"));
+    assert_eq!(asked[1].line, "PUT /vendor/acme/a%20b?x-id=UploadPart&partNumber=1&uploadId=u");
+    let part = [
+        ("content-length", "5"),
+        ("content-type", "application/octet-stream"),
+        ("x-amz-checksum-crc64nvme", CHECKSUM),
+        ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
+        ("x-amz-expected-bucket-owner", OWNER),
+    ];
+    assert_eq!(said(&asked[1]), part);
+    let whole = crc_fast::checksum(Crc64Nvme, b"goodsgoods").to_be_bytes();
+    assert_eq!(says(&asked[3], "x-amz-checksum-crc64nvme"), Some(base64(whole)));
+    assert_eq!(says(&asked[3], "x-amz-checksum-type").as_deref(), Some("FULL_OBJECT"));
+    assert_eq!(says(&asked[3], "x-amz-mp-object-size").as_deref(), Some("10"));
+    assert_eq!(says(&asked[3], "if-none-match").as_deref(), Some("*"));
+}
+
+#[tokio::test]
+async fn a_copy_names_both_ends_exactly() {
+    let copied = "<CopyObjectResult><ETag>\"e\"</ETag></CopyObjectResult>";
+    let wire = Wire::answering([answer(200, &[], copied)]).await;
+    let bucket = bucket(place(&wire)).await;
+    let source = below().key("a+b?c#d%2e é").unwrap();
+    bucket.copy(&source, &pin(None), &key(), Condition::Absent).await.unwrap();
+    let asked = &wire.asked()[0];
+    assert_eq!(asked.line, "PUT /vendor/acme/a%20b?x-id=CopyObject");
+    let expected = [
+        ("if-none-match", "*"),
+        ("x-amz-copy-source", "vendor/acme/a%2Bb%3Fc%23d%252e%20%C3%A9"),
+        ("x-amz-copy-source-if-match", "\"e\""),
+        ("x-amz-expected-bucket-owner", OWNER),
+        ("x-amz-metadata-directive", "COPY"),
+        ("x-amz-server-side-encryption", "aws:kms"),
+        ("x-amz-server-side-encryption-aws-kms-key-id", "key"),
+        ("x-amz-source-expected-bucket-owner", OWNER),
+        ("x-amz-storage-class", "STANDARD_IA"),
+        ("x-amz-tagging-directive", "COPY"),
+    ];
+    assert_eq!(said_but(asked, &["content-length", "x-amz-content-sha256"]), expected);
+}
+
+#[tokio::test]
+async fn every_request_names_the_owner_of_the_bucket() {
+    let refused = || answer(403, &[], "");
+    let wire = Wire::answering((0..5).map(|_| refused())).await;
+    let bucket = bucket(place(&wire)).await;
+    let upload = UploadId("u".to_owned());
+    assert!(bucket.head(&key()).await.is_err());
+    assert!(bucket.read(&key(), 0..1, None).await.is_err());
+    assert!(bucket.abort_upload(&key(), &upload).await.is_err());
+    assert!(bucket.remove(&key(), Some(&pin(None))).await.is_err());
+    assert!(bucket.list(ListScope::Below(&below()), None, 1).await.is_err());
+    let asked = wire.asked();
+    assert_eq!(asked.len(), 5);
+    for asked in &asked {
+        assert_eq!(asked.header("x-amz-expected-bucket-owner"), Some(OWNER), "{}", asked.line);
+    }
+    assert_eq!(asked[3].header("if-match"), Some("\"e\""));
+    assert_eq!(asked[4].line, "GET /vendor/?list-type=2&encoding-type=url&max-keys=1&prefix=acme%2F");
+}
+
+#[tokio::test]
+async fn an_error_under_status_200_is_an_error() {
+    let error = "<Error><Code>InvalidRequest</Code><Message>no</Message><RequestId>R1</RequestId></Error>";
+    let wire = Wire::answering([answer(200, &[], error), answer(200, &[], error)]).await;
+    let bucket = bucket(place(&wire)).await;
+    let copied = bucket.copy(&key(), &pin(None), &key(), Condition::Always).await;
+    assert!(matches!(&copied, Err(Error::Refused { code, .. }) if code == "InvalidRequest"), "{copied:?}");
+    let upload = UploadId("u".to_owned());
+    let completed = bucket.complete_upload(&key(), &upload, &[], &NewObject::default(), Condition::Always).await;
+    assert!(matches!(&completed, Err(Error::Refused { code, .. }) if code == "InvalidRequest"), "{completed:?}");
+}
+
+#[tokio::test]
+async fn a_body_is_sent_again_after_an_error_and_after_a_race() {
+    let raced = "<Error><Code>ConditionalRequestConflict</Code></Error>";
+    let wire = Wire::answering([answer(500, &[], ""), answer(409, &[], raced), stored()]).await;
+    let bucket = bucket(place(&wire)).await;
+    bucket.put(&key(), payload(), &NewObject::default(), Condition::Absent).await.unwrap();
+    let bodies: Vec<_> = wire.asked().into_iter().map(|asked| asked.body).collect();
+    assert_eq!(bodies, [b"goods"; 3]);
+}
+
+#[tokio::test]
+async fn a_pinned_read_goes_on_with_the_version_of_its_pin() {
+    let changed = || answer(412, &[], "<Error><Code>PreconditionFailed</Code></Error>");
+    let wire =
+        Wire::answering([changed(), got("bytes 0-4/5", "goods"), changed(), changed(), answer(403, &[], "")]).await;
+    let bucket = bucket(place(&wire)).await;
+    let pinned = pin(Some("v1"));
+    let read = bucket.read(&key(), 0..5, Some(&pinned)).await.unwrap();
+    assert_eq!(read.body.try_collect::<Vec<_>>().await.unwrap().concat(), b"goods");
+    assert!(matches!(bucket.read(&key(), 0..5, Some(&pin(None))).await, Err(Error::Conflict { .. })));
+    assert!(matches!(bucket.read(&key(), 0..5, Some(&pinned)).await, Err(Error::Conflict { .. })));
+    let lines: Vec<_> =
+        wire.asked().into_iter().map(|asked| (asked.line.contains("versionId=v1"), asked.headers)).collect();
+    assert_eq!(lines.iter().map(|(versioned, _)| *versioned).collect::<Vec<_>>(), [false, true, false, false, true]);
+    assert!(lines.iter().all(|(_, headers)| headers["if-match"] == "\"e\"" && headers["range"] == "bytes=0-4"));
+}
+
+#[tokio::test]
+async fn a_body_that_ends_early_is_an_error() {
+    let cut_off = got("bytes 0-4/5", "goods").replace("goods", "go");
+    let wire = Wire::answering([cut_off]).await;
+    let read = bucket(place(&wire)).await.read(&key(), 0..5, None).await.unwrap();
+    let bytes = read.body.try_collect::<Vec<_>>().await;
+    assert!(matches!(bytes, Err(Error::Unreachable(_) | Error::Broken(_))), "{bytes:?}");
+}
+
+#[tokio::test]
+async fn refusals_say_what_s3_said() {
+    let denied = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
+    let wire = Wire::answering([
+        answer(403, &[("x-amz-request-id", "R1")], denied),
+        answer(416, &[("content-range", "bytes */3")], "<Error><Code>InvalidRange</Code></Error>"),
+        answer(403, &[], "<Error><Code>InvalidObjectState</Code></Error>"),
+        answer(404, &[], ""),
+    ])
+    .await;
+    let bucket = bucket(place(&wire)).await;
+    let read = async || bucket.read(&key(), 7..9, None).await.unwrap_err();
+    assert_eq!(read().await.to_string(), "S3 denied access (AccessDenied, HTTP 403, request R1)");
+    assert!(matches!(read().await, Error::RangeNotSatisfiable { size: Some(3) }));
+    assert!(matches!(read().await, Error::Archived));
+    assert!(matches!(bucket.head(&key()).await, Err(Error::NotFound)));
+}
+
+#[tokio::test]
+async fn a_listing_holds_names_that_xml_cannot() {
+    let listing = "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>\
+        <Contents><Key>acme/a%01+%2B</Key><Size>1</Size><ETag>\"e\"</ETag><LastModified>2026-11-23T22:21:51Z</LastModified>\
+        </Contents></ListBucketResult>";
+    let wire = Wire::answering([answer(200, &[], listing)]).await;
+    let page = bucket(place(&wire)).await.list(ListScope::Below(&below()), None, 1000).await.unwrap();
+    assert_eq!(page.objects[0].raw_key, "acme/a\u{1} +");
+    assert!(page.next.is_none());
+}
+
+/// base64 of the big-endian CRC-64/NVME of `goods`.
+const CHECKSUM: &str = "AsaBc3BK4Vs=";
+
+fn base64(bytes: [u8; 8]) -> String {
+    use base64::Engine as _;
+    base64::prelude::BASE64_STANDARD.encode(bytes)
+}
+
+/// The headers that we answer for: not those that are another with each request, or that only name the SDK.
+fn said(asked: &Asked) -> Vec<(&str, &str)> {
+    said_but(asked, &[])
+}
+
+fn said_but<'a>(asked: &'a Asked, also: &[&str]) -> Vec<(&'a str, &'a str)> {
+    const OF_THE_SDK: [&str; 7] = [
+        "accept",
+        "amz-sdk-invocation-id",
+        "amz-sdk-request",
+        "authorization",
+        "host",
+        "user-agent",
+        "x-amz-user-agent",
+    ];
+    let headers = asked.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    headers.filter(|(name, _)| *name != "x-amz-date" && !OF_THE_SDK.contains(name) && !also.contains(name)).collect()
+}
+
+fn stored() -> String {
+    answer(200, &[("etag", "\"e\"")], "")
+}
+
+fn got(content_range: &str, body: &str) -> String {
+    let modified = ("last-modified", "Mon, 23 Nov 2026 22:21:51 GMT");
+    answer(206, &[("etag", "\"e\""), modified, ("content-range", content_range)], body)
+}
+
+async fn bucket(place: Place) -> Arc<dyn Bucket> {
+    let tenant: TenantName = "acme".parse().unwrap();
+    Buckets::new([(tenant.clone(), place)].into()).bucket(&tenant).await.unwrap()
+}
+
+/// Every setting that goes out with requests.
+fn place(wire: &Wire) -> Place {
+    Place {
+        kms_key: Some("key".to_owned()),
+        expected_bucket_owner: Some(OWNER.to_owned()),
+        storage_class: Some("STANDARD_IA".to_owned()),
+        ..bare(wire)
+    }
+}
+
+fn bare(wire: &Wire) -> Place {
+    Place {
+        bucket: "vendor".to_owned(),
+        region: "eu-central-1".to_owned(),
+        endpoint: Some(wire.endpoint()),
+        path_style: true,
+        kms_key: None,
+        expected_bucket_owner: None,
+        storage_class: None,
+        payload_signing: PayloadSigning::default(),
+        checksums: Checksums::default(),
+        credentials: Credentials::Static {
+            access_key_id: "AKIDEXAMPLE".to_owned(),
+            secret_access_key: Secret::from("secret".to_owned()),
+        },
+    }
+}
+
+fn pin(version: Option<&str>) -> Pin {
+    Pin { etag: ETag("\"e\"".to_owned()), version: version.map(|version| VersionId(version.to_owned())) }
+}
+
+fn below() -> Prefix {
+    Prefix::parse("acme/").unwrap()
+}
+
+fn key() -> Key {
+    below().key("a b").unwrap()
+}
+
+/// `goods`, in two pieces.
+fn payload() -> Payload {
+    let pieces = vec![Bytes::from_static(b"goo"), Bytes::from_static(b"ds")];
+    Payload { pieces, crc64: crc_fast::checksum(Crc64Nvme, b"goods") }
+}

@@ -1,0 +1,100 @@
+//! The other end of a wire: an HTTP server that gives the answers it was told to, and remembers what it was asked.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+/// A server on loopback; it ends with the test.
+#[derive(Debug)]
+pub struct Wire {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    accepting: JoinHandle<()>,
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// `GET /bucket/key?x=y`.
+    pub line: String,
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// As it was on the wire, whatever its encoding.
+    pub body: Vec<u8>,
+}
+
+impl Wire {
+    /// Answers each request with the next of `answers`, which are whole HTTP answers, and then closes the connection.
+    pub async fn answering(answers: impl IntoIterator<Item = String>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let mut answers: VecDeque<_> = answers.into_iter().collect();
+        let record = Arc::clone(&asked);
+        let accepting = tokio::spawn(async move {
+            while let Some(answer) = answers.pop_front() {
+                let mut connection = BufReader::new(listener.accept().await.unwrap().0);
+                let request = receive(&mut connection).await;
+                record.lock().unwrap().push(request);
+                connection.write_all(answer.as_bytes()).await.unwrap();
+                connection.shutdown().await.unwrap();
+            }
+        });
+        Self { address, asked, accepting }
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// All requests so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Asked {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+/// An answer of this status, with these headers and body.
+pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> String {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("HTTP/1.1 {status} -\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}", body.len())
+}
+
+async fn receive(connection: &mut BufReader<TcpStream>) -> Asked {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        connection.read_line(&mut line).await.unwrap();
+        if line.trim_end().is_empty() {
+            break;
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    let line = lines[0].trim_end_matches(" HTTP/1.1").to_owned();
+    let headers = lines[1..].iter().map(|line| line.split_once(": ").unwrap());
+    let headers: BTreeMap<_, _> = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    connection.read_exact(&mut body).await.unwrap();
+    Asked { line, headers, body }
+}
