@@ -1,10 +1,12 @@
 //! The buckets of all tenants, opened when they are first asked for.
 
-use super::{HttpClient, Place, client::Clients};
+use super::{Place, clients::Clients};
 use crate::{
     account::TenantName,
-    store::{Bucket, Error, S3Bucket},
+    store::{Bucket, Error, Result, S3Bucket},
+    vfs,
 };
+use async_trait::async_trait;
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::OnceCell;
 
@@ -27,14 +29,13 @@ impl Buckets {
     pub fn new(places: HashMap<TenantName, Place>) -> Self {
         let tenants =
             places.into_iter().map(|(name, place)| (name, Tenant { place, bucket: OnceCell::new() })).collect();
-        Self { clients: Clients::new(HttpClient::new()), tenants }
+        Self { clients: Clients::new(), tenants }
     }
+}
 
-    /// The bucket of a tenant; always the same one.
-    ///
-    /// # Errors
-    /// [`Error::Credentials`] for a tenant without a place.
-    pub async fn bucket(&self, tenant: &TenantName) -> Result<Arc<dyn Bucket>, Error> {
+#[async_trait]
+impl vfs::Buckets for Buckets {
+    async fn bucket(&self, tenant: &TenantName) -> Result<Arc<dyn Bucket>> {
         let Some(Tenant { place, bucket }) = self.tenants.get(tenant) else {
             return Err(Error::Credentials(format!("tenant {tenant} has no bucket")));
         };

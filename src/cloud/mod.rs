@@ -5,12 +5,11 @@
 //! client (one pool of connections, one TLS configuration) and nothing else.
 
 mod buckets;
-mod client;
+mod clients;
 mod place;
 mod secret;
 
 pub use buckets::Buckets;
-pub use client::HttpClient;
 pub use place::{Credentials, Place};
 pub use secret::Secret;
 

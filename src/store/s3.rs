@@ -17,7 +17,7 @@ use super::{
 use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,
-    config::{self, RequestChecksumCalculation, ResponseChecksumValidation, timeout::TimeoutConfig},
+    config::{self, RequestChecksumCalculation, ResponseChecksumValidation},
     operation::get_object::GetObjectOutput,
     primitives::ByteStream,
     types::{
@@ -85,7 +85,7 @@ impl S3Bucket {
             // We send the checksum that we have; a range can't be checked against the whole object's.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(retry::ATTEMPT_TIMEOUT).build())
+            .timeout_config(retry::prompt())
             .retry_classifier(retry::RetryRaces);
         Self { client: Client::from_conf(config.build()), options }
     }

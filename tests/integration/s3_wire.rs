@@ -10,6 +10,7 @@ use wharfinger::{
     account::TenantName,
     cloud::{Buckets, Checksums, Credentials, PayloadSigning, Place, Secret},
     store::{Bucket, Condition, ETag, Error, Key, ListScope, NewObject, Payload, Pin, Prefix, UploadId, VersionId},
+    vfs::Buckets as _,
 };
 
 const OWNER: &str = "111122223333";
@@ -212,6 +213,17 @@ async fn a_listing_holds_names_that_xml_cannot() {
     let page = bucket(place(&wire)).await.list(ListScope::Below(&below()), None, 1000).await.unwrap();
     assert_eq!(page.objects[0].raw_key, "acme/a\u{1} +");
     assert!(page.next.is_none());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_nobody_listens_at_is_unreachable() {
+    let wire = Wire::answering([]).await;
+    let place = place(&wire);
+    wire.close().await;
+    let head = bucket(place).await.head(&key()).await.unwrap_err();
+    assert!(matches!(head, Error::Unreachable(_)), "{head:?}");
+    assert!(head.to_string().ends_with("Connection refused (os error 111)"), "{head}");
+    assert!(!head.to_string().contains('{'), "{head}");
 }
 
 /// base64 of the big-endian CRC-64/NVME of `goods`.

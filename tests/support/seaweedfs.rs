@@ -13,6 +13,7 @@ use wharfinger::{
     account::TenantName,
     cloud::{Buckets, Checksums, Credentials, PayloadSigning, Place, Secret},
     store::{Bucket, ListScope, Prefix},
+    vfs::Buckets as _,
 };
 
 /// The one identity that it knows, an administrator.

@@ -55,6 +55,11 @@ impl Wire {
         format!("http://{}", self.address)
     }
 
+    /// Waits until nobody listens any more, which is when the last answer was given.
+    pub async fn close(mut self) {
+        (&mut self.accepting).await.unwrap();
+    }
+
     /// All requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
@@ -76,8 +81,10 @@ impl Asked {
 
 /// An answer of this status, with these headers and body.
 pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> String {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    format!("HTTP/1.1 {status} -\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}", body.len())
+    let mut lines = vec![format!("HTTP/1.1 {status} -"), format!("content-length: {}", body.len())];
+    lines.push("connection: close".to_owned());
+    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+    format!("{}\r\n\r\n{body}", lines.join("\r\n"))
 }
 
 async fn receive(connection: &mut BufReader<TcpStream>) -> Asked {

@@ -1,10 +1,8 @@
 //! Bytes on their way: pieces out without joining them, frames in without copying them.
 
+use super::error::reasons;
 use crate::store::{self, Error, Payload};
-use aws_sdk_s3::{
-    error::DisplayErrorContext,
-    primitives::{ByteStream, SdkBody},
-};
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use hyper::body::{Body, Frame, SizeHint};
@@ -45,7 +43,7 @@ pub(super) fn received(body: ByteStream, expected: u64) -> store::Body {
                     .ok_or_else(|| Error::Broken("a body longer than its length".to_owned()))?;
                 Ok(Some((bytes, (body, left))))
             }
-            Some(Err(error)) => Err(Error::Unreachable(DisplayErrorContext(error).to_string())),
+            Some(Err(error)) => Err(Error::Unreachable(reasons(&error))),
             None if left == 0 => Ok(None),
             None => Err(Error::Broken(format!("a body that ended {left} bytes early"))),
         }

@@ -4,7 +4,7 @@ use crate::store::Error;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::{
     config::http::HttpResponse,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
 };
 use std::error::Error as StdError;
 
@@ -35,13 +35,11 @@ where
                 })
             }
             // An answer that isn't S3's XML: a proxy's, or one that was cut off.
-            SdkError::ResponseError(response) if response.raw().status().is_success() => {
-                Self::Broken(DisplayErrorContext(&error).to_string())
-            }
+            SdkError::ResponseError(response) if response.raw().status().is_success() => Self::Broken(reasons(&error)),
             SdkError::ResponseError(response) => refused(Refusal::of(response.raw())),
-            _ if is_credentials(&error) => Self::Credentials(DisplayErrorContext(&error).to_string()),
+            _ if is_credentials(&error) => Self::Credentials(reasons(&error)),
             // Time-outs, broken connections, and requests that could not be built, for which no retry helps either.
-            _ => Self::Unreachable(DisplayErrorContext(&error).to_string()),
+            _ => Self::Unreachable(reasons(&error)),
         }
     }
 }
@@ -59,9 +57,14 @@ impl<'a> Refusal<'a> {
 
     /// For the log: `AccessDenied, HTTP 403, request 4442587FB7D0A2F9`.
     fn request(&self) -> String {
-        let (status, request_id) = (format!("HTTP {}", self.status), format!("request {}", self.request_id));
-        let said = [(self.code, self.code), ("HTTP", &status), (self.request_id, &request_id)];
-        said.into_iter().filter(|(known, _)| !known.is_empty()).map(|(_, said)| said).collect::<Vec<_>>().join(", ")
+        let mut said = format!("HTTP {}", self.status);
+        if !self.code.is_empty() {
+            said = format!("{}, {said}", self.code);
+        }
+        if !self.request_id.is_empty() {
+            said = format!("{said}, request {}", self.request_id);
+        }
+        said
     }
 }
 
@@ -97,6 +100,18 @@ fn refused(refusal: Refusal<'_>) -> Error {
 /// The size in `bytes */1234`.
 fn whole_size(content_range: &str) -> Option<u64> {
     content_range.strip_prefix("bytes */")?.parse().ok()
+}
+
+/// What happened, then why. Not the SDK's `DisplayErrorContext`: it prints whole answers, such as one with credentials
+/// that could not be parsed.
+pub(super) fn reasons(error: &(dyn StdError + 'static)) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said = format!("{said}: {error}");
+        cause = error.source();
+    }
+    said
 }
 
 fn is_credentials(error: &(dyn StdError + 'static)) -> bool {

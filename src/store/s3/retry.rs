@@ -17,12 +17,20 @@ use aws_smithy_runtime_api::client::interceptors::context::Error as Refusal;
 use std::{error::Error as StdError, time::Duration};
 
 /// One try of a request that S3 answers at once.
-pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// All tries together: clients give up after a minute or two.
+const OPERATION_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// For requests that S3 answers at once.
+pub(super) fn prompt() -> TimeoutConfig {
+    TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).operation_timeout(OPERATION_TIMEOUT).build()
+}
 
 /// For requests that carry a part: the stalled-stream protection and the client's read time-out watch over them. For
 /// Complete and Copy: S3 takes minutes for many GiB.
 pub(super) fn unhurried() -> config::Builder {
-    config::Builder::new().timeout_config(TimeoutConfig::builder().disable_operation_attempt_timeout().build())
+    let patient = TimeoutConfig::builder().disable_operation_attempt_timeout().disable_operation_timeout();
+    config::Builder::new().timeout_config(patient.build())
 }
 
 /// Tries again when two conditional writes raced (409 `ConditionalRequestConflict`): the next answer says who won.

@@ -30,38 +30,19 @@ const READ_TIMEOUT: Duration = Duration::from_mins(10);
 const STALL_GRACE: Duration = Duration::from_secs(20);
 /// S3 closes connections that were idle for about as long; one that it closed costs a retry.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The first try counts. With exponential back-off SlowDown has about 15 s to pass.
-const MAX_ATTEMPTS: u32 = 5;
+/// The first try counts.
+const MAX_ATTEMPTS: u32 = 7;
+/// Doubled for each further try and cut at random. SlowDown has 12.6 s to pass at most, and a broken connection, for
+/// which the SDK would wait up to a second, costs little.
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 /// Renewed this long before they expire, so that a request that waits in a retry still has valid credentials.
 const CREDENTIALS_BUFFER: Duration = Duration::from_mins(2);
 
-/// One pool of connections and one TLS configuration (rustls with aws-lc) for the whole process; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct HttpClient(SharedHttpClient);
-
-impl HttpClient {
-    /// Makes the client. It connects when it is used, over TLS or, to `http://` endpoints, plainly.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(
-            Builder::new()
-                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-                .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-                .build_https(),
-        )
-    }
-}
-
-impl Default for HttpClient {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Makes S3 clients that share an HTTP client and, where they use it, the default chain.
+/// Makes S3 clients that share one pool of connections, one TLS configuration (rustls with aws-lc) and, where they use
+/// it, the default chain.
 #[derive(Debug)]
 pub(super) struct Clients {
-    http: HttpClient,
+    http: SharedHttpClient,
     default_chain: OnceCell<Identity>,
 }
 
@@ -73,7 +54,12 @@ struct Identity {
 }
 
 impl Clients {
-    pub(super) fn new(http: HttpClient) -> Self {
+    /// Connects to nothing before it is asked to.
+    pub(super) fn new() -> Self {
+        let http = Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .build_https();
         Self { http, default_chain: OnceCell::new() }
     }
 
@@ -85,13 +71,13 @@ impl Clients {
         };
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .http_client(self.http.0.clone())
+            .http_client(self.http.clone())
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
             .credentials_provider(identity.provider)
             .identity_cache(identity.cache)
             .region(Region::new(place.region.clone()))
             .force_path_style(place.path_style)
-            .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
+            .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_initial_backoff(FIRST_BACKOFF))
             .retry_partition(RetryPartition::new(owner.to_owned()))
             .timeout_config(
                 TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build(),
@@ -111,7 +97,7 @@ impl Clients {
                 let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
                     .or_else(Region::new(region.to_owned()));
                 let environment =
-                    ProviderConfig::default().with_http_client(self.http.0.clone()).with_sleep_impl(TokioSleep::new());
+                    ProviderConfig::default().with_http_client(self.http.clone()).with_sleep_impl(TokioSleep::new());
                 let chain = DefaultCredentialsChain::builder().configure(environment).region(region).build().await;
                 Identity {
                     provider: SharedCredentialsProvider::new(chain),
