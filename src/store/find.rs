@@ -92,6 +92,15 @@ pub async fn directory_state(bucket: &dyn Bucket, prefix: &Prefix) -> Result<Dir
     })
 }
 
+/// What a refused GET of `key` means: [`Error::NotFound`] if a listing shows that nothing is there. 1 request.
+pub(super) async fn missing_or_forbidden(bucket: &dyn Bucket, key: &Key, refusal: Error) -> Error {
+    match bucket.list(ListScope::StartingWith(key), None, 1).await {
+        // The key itself would come first.
+        Ok(page) if page.objects.first().is_none_or(|first| first.raw_key != key.as_str()) => Error::NotFound,
+        Ok(_) | Err(_) => refusal,
+    }
+}
+
 fn object(listed: Listed) -> Object {
     Object {
         size: listed.size,

@@ -12,6 +12,7 @@ mod find;
 mod key;
 mod listing;
 pub mod memory;
+mod reader;
 mod rename;
 mod s3;
 mod task;
@@ -26,6 +27,7 @@ pub use find::{DirectoryState, Found, directory_exists, directory_state, find};
 pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
 pub use listing::{Entry, EntryKind, Listing};
 pub use memory::MemoryBucket;
+pub use reader::Reader;
 pub use rename::rename;
 pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
 

@@ -1,0 +1,199 @@
+//! Reading one object: one version of it, any pattern of READs, several GETs at once where it pays.
+//!
+//! The first 8 MiB come with the OPEN. From then on a READ is answered from ranges that are there or on their way; a run
+//! of READs is fetched ahead, a READ elsewhere costs what it asks for. Bytes are handed out as they stream in.
+//!
+//! Invariant: every byte is of the version that the OPEN saw. What is held beyond the bytes that READs ask for comes from
+//! the process's budget, at most 40 MiB, and makes way for uploads; but for one range of 256 KiB, so that a reader
+//! always gets on. Nothing runs on when the reader is dropped.
+//!
+//! The parts: `prefetch.rs` knows the client's ways, `plan.rs` decides what to fetch, `fill.rs` fetches it, `buffer.rs` holds
+//! one range and `ranges.rs` all of them.
+
+mod buffer;
+mod fill;
+mod plan;
+mod prefetch;
+mod ranges;
+#[cfg(test)]
+mod tests;
+
+use super::{Bucket, Budget, ETag, Error, Key, Object, Pin, Result, find::missing_or_forbidden};
+use buffer::Memory;
+use bytes::Bytes;
+use plan::{GUARANTEED_BYTES, State};
+use prefetch::RANGE_BYTES;
+use ranges::Looked;
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// An object opened for reading. READs run concurrently, in any order; dropping one of them harms no other.
+#[derive(Debug)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    bucket: Arc<dyn Bucket>,
+    key: Key,
+    object: Object,
+    budget: Arc<Budget>,
+    state: Mutex<State>,
+}
+
+impl Reader {
+    /// Opens `key` with 1 request: a GET of the first 8 MiB, or a HEAD where the session has `known` the object to be
+    /// larger (its size in bytes), because then the client may begin anywhere.
+    ///
+    /// Of an empty object only its emptiness is known: S3 answers it with an error that says no more.
+    ///
+    /// # Errors
+    /// - [`Error::NotFound`]: no object, also where S3 says 403 and a listing (1 further request) shows nothing.
+    /// - [`Error::Archived`]: it must be restored first.
+    pub async fn open(bucket: Arc<dyn Bucket>, key: Key, known: Option<u64>, budget: Arc<Budget>) -> Result<Self> {
+        if known.is_some_and(|size| size > RANGE_BYTES) {
+            return Self::open_by_head(bucket, key, budget).await;
+        }
+        let reservation = budget.try_take(RANGE_BYTES);
+        let first_bytes = if reservation.is_some() { RANGE_BYTES } else { GUARANTEED_BYTES };
+        let read = match bucket.read(&key, 0..first_bytes, None).await {
+            Ok(read) => read,
+            Err(Error::RangeNotSatisfiable { size: Some(0) }) => {
+                return Ok(Self::new(bucket, key, empty(), budget, None));
+            }
+            Err(Error::RangeNotSatisfiable { .. }) => return Self::open_by_head(bucket, key, budget).await,
+            Err(error @ Error::Forbidden { .. }) => return Err(missing_or_forbidden(&*bucket, &key, error).await),
+            Err(error) => return Err(error),
+        };
+        let range = 0..first_bytes.min(read.object.size);
+        if read.range != range {
+            return Err(Error::Broken(format!("asked for bytes {range:?}, got {:?}", read.range)));
+        }
+        // A small file gives back what it doesn't need.
+        let memory = match reservation {
+            Some(mut taken) if range.end > GUARANTEED_BYTES => {
+                taken.split(range.end).map_or(Memory::Guaranteed, Memory::Budget)
+            }
+            _ => Memory::Guaranteed,
+        };
+        let reader = Self::new(bucket, key, read.object, budget, Some(0));
+        if !range.is_empty() {
+            reader.shared.state().start(&reader.shared, range, memory, Some(read.body));
+        }
+        Ok(reader)
+    }
+
+    async fn open_by_head(bucket: Arc<dyn Bucket>, key: Key, budget: Arc<Budget>) -> Result<Self> {
+        let object = match bucket.head(&key).await {
+            Ok(object) if object.archived => return Err(Error::Archived),
+            Ok(object) => object,
+            Err(error @ Error::Forbidden { .. }) => return Err(missing_or_forbidden(&*bucket, &key, error).await),
+            Err(error) => return Err(error),
+        };
+        Ok(Self::new(bucket, key, object, budget, None))
+    }
+
+    fn new(bucket: Arc<dyn Bucket>, key: Key, object: Object, budget: Arc<Budget>, head: Option<u64>) -> Self {
+        let state = Mutex::new(State::new(head));
+        Self { shared: Arc::new(Shared { bucket, key, object, budget, state }) }
+    }
+
+    /// The object as the OPEN saw it.
+    #[must_use]
+    pub fn object(&self) -> &Object {
+        &self.shared.object
+    }
+
+    /// The bytes at `offset`, as slices of what S3 sent, in order: `len` bytes in all, fewer only at the end of the
+    /// object, none behind it. The caller bounds `len`: it is held in memory.
+    ///
+    /// READs of a run should be polled first in their order; slightly out of order they are still seen as one.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the object was overwritten and the bucket keeps no versions, else those of the GET.
+    pub async fn read(&self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
+        let want = offset..offset.saturating_add(len.into()).min(self.shared.object.size);
+        if want.is_empty() {
+            return Ok(Vec::new());
+        }
+        let demand = Demand::new(&self.shared, want)?;
+        loop {
+            // Made anew each time, because a READ can need several ranges.
+            let arrival = match self.shared.state().ranges.look(&demand.want)? {
+                Looked::Complete(pieces) => return Ok(pieces),
+                Looked::Wait(arrival) => arrival,
+            };
+            // An error means that the range ended without its bytes, which the next look reports.
+            let _woken = arrival.await;
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // The tasks and the state hold one another.
+        let ranges = self.shared.state().ranges.clear();
+        drop(ranges);
+    }
+}
+
+/// A READ that needs ranges: they stay until it has ended.
+struct Demand<'a> {
+    shared: &'a Shared,
+    want: Range<u64>,
+}
+
+impl<'a> Demand<'a> {
+    fn new(shared: &'a Arc<Shared>, want: Range<u64>) -> Result<Self> {
+        let mut state = shared.state();
+        let forsaken = state.plan(shared, &want)?;
+        state.ranges.hold(&want);
+        drop(state);
+        drop(forsaken);
+        Ok(Self { shared, want })
+    }
+}
+
+impl Drop for Demand<'_> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        let head = state.prefetch.head();
+        let unneeded = state.ranges.release(&self.want, head);
+        drop(state);
+        drop(unneeded);
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in the next bytes of a range.
+    fn deliver(&self, id: u64, chunk: Bytes) {
+        if let Some(range) = self.state().ranges.find(id) {
+            range.push(chunk);
+        }
+    }
+
+    /// Gives up on a range, unless it is complete.
+    fn fail(&self, id: u64, error: &Error) {
+        let unneeded = self.state().fail(id, error);
+        drop(unneeded);
+    }
+
+    /// Takes a range away, unless a READ needed it lately. Whether it is gone.
+    fn evict(&self, id: u64) -> bool {
+        let evicted = self.state().ranges.evict(id);
+        !evicted.is_empty()
+    }
+}
+
+fn empty() -> Object {
+    let pin = Pin { etag: ETag(String::new()), version: None };
+    Object { size: 0, pin, modified: 0, metadata: BTreeMap::new(), archived: false }
+}

@@ -1,0 +1,134 @@
+//! The ranges that a reader has or is fetching: disjoint, in order, few.
+//!
+//! Invariant: a range that a READ needs stays until that READ has ended. What is taken out is returned, to be dropped
+//! outside the reader's lock.
+
+use super::{
+    buffer::{Memory, RangeBuffer},
+    prefetch::RANGE_BYTES,
+};
+use crate::store::Result;
+use bytes::Bytes;
+use std::ops::Range;
+use tokio::sync::oneshot;
+
+/// The ranges of one reader, by their start.
+#[derive(Debug, Default)]
+pub(super) struct Ranges(Vec<RangeBuffer>);
+
+/// What a READ gets when it looks for its bytes.
+pub(super) enum Looked {
+    /// All of them, in order.
+    Complete(Vec<Bytes>),
+    /// Some are still on their way; look again when this comes.
+    Wait(oneshot::Receiver<()>),
+}
+
+impl Ranges {
+    /// Adds a range that overlaps with none.
+    pub(super) fn insert(&mut self, range: RangeBuffer) {
+        let at = self.0.partition_point(|other| other.start() < range.start());
+        self.0.insert(at, range);
+    }
+
+    /// The range of this id, if it is still needed.
+    pub(super) fn find(&mut self, id: u64) -> Option<&mut RangeBuffer> {
+        self.0.iter_mut().find(|range| range.id == id)
+    }
+
+    /// The first offset from `from` on that no range covers.
+    pub(super) fn frontier(&self, from: u64) -> u64 {
+        self.0.iter().fold(from, |at, range| if (range.start()..range.end()).contains(&at) { range.end() } else { at })
+    }
+
+    /// Where the first range behind `at` begins.
+    pub(super) fn next_start(&self, at: u64) -> Option<u64> {
+        self.0.iter().map(RangeBuffer::start).find(|start| *start > at)
+    }
+
+    /// How many ranges, but for those of single READs, reach beyond `head`.
+    pub(super) fn ahead_of(&self, head: u64) -> usize {
+        self.0.iter().filter(|range| range.end() > head && !matches!(range.memory, Memory::Demanded)).count()
+    }
+
+    /// How many bytes of the budget the ranges hold.
+    pub(super) fn budget_bytes(&self) -> u64 {
+        let bytes = |range: &RangeBuffer| match &range.memory {
+            Memory::Budget(reservation) => reservation.bytes(),
+            Memory::Guaranteed | Memory::Demanded => 0,
+        };
+        self.0.iter().map(bytes).sum()
+    }
+
+    /// Whether the one range beyond the budget is in use.
+    pub(super) fn guarantee_is_used(&self) -> bool {
+        self.0.iter().any(|range| matches!(range.memory, Memory::Guaranteed))
+    }
+
+    /// Keeps the ranges of `want` until [`release`](Self::release).
+    pub(super) fn hold(&mut self, want: &Range<u64>) {
+        for range in self.within(want) {
+            range.readers += 1;
+            range.touched = true;
+        }
+    }
+
+    /// Hands out `want`, all of it or nothing.
+    pub(super) fn look(&mut self, want: &Range<u64>) -> Result<Looked> {
+        let mut pieces = Vec::new();
+        for range in self.within(want) {
+            if let Some(arrival) = range.wait_for(want)? {
+                return Ok(Looked::Wait(arrival));
+            }
+        }
+        for range in self.within(want) {
+            range.take(want, &mut pieces);
+        }
+        Ok(Looked::Complete(pieces))
+    }
+
+    /// Ends what [`hold`](Self::hold) began; returns what nobody will need any more, seen from the run's `head`.
+    pub(super) fn release(&mut self, want: &Range<u64>, head: u64) -> Vec<RangeBuffer> {
+        for range in self.within(want) {
+            range.readers = range.readers.saturating_sub(1);
+        }
+        self.take_unneeded(head)
+    }
+
+    /// Takes out what nobody will need any more, seen from the run's `head`.
+    pub(super) fn take_unneeded(&mut self, head: u64) -> Vec<RangeBuffer> {
+        self.take_idle(|range| {
+            range.is_spent(head)
+                || matches!(range.memory, Memory::Demanded)
+                || range.end().saturating_add(RANGE_BYTES) <= head
+        })
+    }
+
+    /// Takes out what lies far from `want`, where the client went.
+    pub(super) fn forsake(&mut self, want: &Range<u64>) -> Vec<RangeBuffer> {
+        let near = want.start.saturating_sub(RANGE_BYTES)..want.end.saturating_add(RANGE_BYTES);
+        self.take_idle(|range| range.end() <= near.start || range.start() >= near.end)
+    }
+
+    /// Takes out the range of this id, if no READ needed it since the last time.
+    pub(super) fn evict(&mut self, id: u64) -> Vec<RangeBuffer> {
+        let evicted = self.take_idle(|range| range.id == id && !range.touched);
+        if let Some(range) = self.find(id) {
+            range.touched = false;
+        }
+        evicted
+    }
+
+    /// Takes out everything.
+    pub(super) fn clear(&mut self) -> Vec<RangeBuffer> {
+        std::mem::take(&mut self.0)
+    }
+
+    fn take_idle(&mut self, condition: impl Fn(&RangeBuffer) -> bool) -> Vec<RangeBuffer> {
+        self.0.extract_if(.., |range| range.readers == 0 && condition(range)).collect()
+    }
+
+    fn within(&mut self, want: &Range<u64>) -> impl Iterator<Item = &mut RangeBuffer> {
+        self.0.iter_mut().filter(|range| range.start() < want.end && range.end() > want.start)
+    }
+}

@@ -1,0 +1,334 @@
+use super::*;
+use crate::store::{
+    MemoryBucket, Prefix,
+    memory::{Moment, Verb},
+};
+use futures_util::{StreamExt, future::join_all, stream};
+use proptest::prelude::*;
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+const READ_BYTES: u32 = 255 << 10;
+
+/// Bytes that differ at any two places a range apart: the block's length is a prime.
+fn content(bytes: u64) -> Bytes {
+    let mut seed = 1u32;
+    let block = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        seed.to_be_bytes()[0]
+    });
+    let block: Vec<u8> = block.take(65_521).collect();
+    let bytes = usize::try_from(bytes).unwrap();
+    Bytes::from(block.repeat(bytes / block.len() + 1)).slice(..bytes)
+}
+
+struct Fixture {
+    bucket: Arc<MemoryBucket>,
+    budget: Arc<Budget>,
+    content: Bytes,
+}
+
+impl Fixture {
+    fn new(bytes: u64) -> Self {
+        Self::in_bucket(MemoryBucket::new(), bytes)
+    }
+
+    fn in_bucket(bucket: MemoryBucket, bytes: u64) -> Self {
+        let content = content(bytes);
+        bucket.insert("acme/x", content.clone());
+        Self { bucket: Arc::new(bucket), budget: Budget::new(256 * MIB), content }
+    }
+
+    async fn try_open(&self, known: Option<u64>) -> Result<Reader> {
+        let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
+        Reader::open(self.bucket.clone(), key, known, self.budget.clone()).await
+    }
+
+    async fn open(&self) -> Reader {
+        self.try_open(None).await.unwrap()
+    }
+
+    async fn check(&self, reader: &Reader, offset: u64, len: u32) {
+        let bytes = reader.read(offset, len).await.unwrap().concat();
+        let start = usize::try_from(offset).unwrap().min(self.content.len());
+        let end = (start + len as usize).min(self.content.len());
+        assert!(bytes == self.content[start..end], "{len} bytes at {offset} are wrong");
+    }
+
+    /// Reads all as a pipelining client does, `depth` READs in flight.
+    async fn check_all(&self, reader: &Reader, depth: usize) {
+        let offsets = (0..self.content.len() as u64).step_by(READ_BYTES as usize);
+        stream::iter(offsets).map(|offset| self.check(reader, offset, READ_BYTES)).buffered(depth).count().await;
+        assert!(reader.read(self.content.len() as u64, 1).await.unwrap().is_empty());
+    }
+
+    /// How many bytes the GETs so far asked for.
+    fn asked_bytes(&self) -> u64 {
+        self.bucket
+            .requests()
+            .into_iter()
+            .filter_map(|request| request.range)
+            .map(|range| range.end - range.start)
+            .sum()
+    }
+}
+
+#[tokio::test]
+async fn a_file_takes_a_request_for_each_range() {
+    for (bytes, gets) in [(1, 1), (8 * MIB, 1), (8 * MIB + 1, 2), (64 * MIB, 8)] {
+        for depth in [1, 64] {
+            let fixture = Fixture::new(bytes);
+            let reader = fixture.open().await;
+            fixture.check_all(&reader, depth).await;
+            assert_eq!(fixture.bucket.verbs(), vec![Verb::Read; gets], "{bytes} bytes, {depth} in flight");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_known_to_be_large_is_read_from_where_the_client_begins() {
+    let fixture = Fixture::new(20 * MIB);
+    let reader = fixture.try_open(Some(20 * MIB)).await.unwrap();
+    assert_eq!(reader.object().size, 20 * MIB);
+    fixture.check(&reader, 20 * MIB - 100, 1000).await;
+    assert_eq!(fixture.bucket.verbs(), [Verb::Head, Verb::Read]);
+    assert_eq!(fixture.asked_bytes(), 100);
+
+    fixture.bucket.forget_requests();
+    let reader = fixture.try_open(Some(20 * MIB)).await.unwrap();
+    fixture.check_all(&reader, 64).await;
+    assert_eq!(fixture.bucket.verbs(), [Verb::Head, Verb::Read, Verb::Read, Verb::Read]);
+}
+
+#[tokio::test]
+async fn an_empty_file_is_one_request() {
+    for known in [None, Some(0)] {
+        let fixture = Fixture::new(0);
+        let reader = fixture.try_open(known).await.unwrap();
+        assert_eq!(reader.object().size, 0);
+        assert!(reader.read(0, 10).await.unwrap().is_empty());
+        assert_eq!(fixture.bucket.verbs(), [Verb::Read]);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_says_why() {
+    for known in [None, Some(20 * MIB)] {
+        let fixture = Fixture::new(1);
+        fixture.bucket.archive("acme/x");
+        assert!(matches!(fixture.try_open(known).await, Err(Error::Archived)));
+        fixture.bucket.delete("acme/x");
+        fixture.bucket.insert("acme/x.txt", "neighbour");
+        assert!(matches!(fixture.try_open(known).await, Err(Error::NotFound)));
+        fixture.bucket.forbid_missing();
+        assert!(matches!(fixture.try_open(known).await, Err(Error::NotFound)));
+
+        let denied = || Error::Forbidden { request: "AccessDenied".into() };
+        fixture.bucket.insert("acme/x", "there");
+        fixture.bucket.fail(Verb::Read, Moment::Request, denied());
+        fixture.bucket.fail(Verb::Head, Moment::Request, denied());
+        assert!(matches!(fixture.try_open(known).await, Err(Error::Forbidden { .. })));
+    }
+}
+
+#[tokio::test]
+async fn behind_the_end_is_nothing_and_costs_nothing() {
+    let fixture = Fixture::new(100);
+    let reader = fixture.open().await;
+    for (offset, len) in [(100, 1), (u64::MAX, u32::MAX), (0, 0), (99, 0)] {
+        assert!(reader.read(offset, len).await.unwrap().is_empty());
+    }
+    fixture.check(&reader, 99, u32::MAX).await;
+    assert_eq!(fixture.bucket.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_seek_fetches_no_more_than_was_asked_for() {
+    let fixture = Fixture::new(64 * MIB);
+    let reader = fixture.open().await;
+    for number in 0..500u64 {
+        let offset = 8 * MIB + (number * 7_654_321) % (56 * MIB - 32768);
+        fixture.check(&reader, offset, 32768).await;
+    }
+    assert!(fixture.asked_bytes() <= 8 * MIB + 500 * 32768, "{}", fixture.asked_bytes());
+}
+
+#[tokio::test]
+async fn a_run_after_a_seek_proves_itself_with_a_few_small_requests() {
+    let fixture = Fixture::new(100 * MIB);
+    let reader = fixture.open().await;
+    for offset in (50 * MIB..99 * MIB).step_by(32768) {
+        fixture.check(&reader, offset, 32768).await;
+    }
+    assert!((8..=16).contains(&fixture.bucket.requests().len()), "{:?}", fixture.bucket.requests());
+    // The first range, the run, and what was fetched ahead of it to the end of the object.
+    assert_eq!(fixture.asked_bytes(), (8 + 50) * MIB);
+}
+
+#[tokio::test]
+async fn reads_out_of_order_are_no_seeks() {
+    let fixture = Fixture::new(40 * MIB);
+    let reader = fixture.open().await;
+    let mut offsets: Vec<u64> = (0..40 * MIB).step_by(32768).collect();
+    for batch in offsets.chunks_mut(7) {
+        batch.reverse();
+    }
+    stream::iter(offsets).map(|offset| fixture.check(&reader, offset, 32768)).buffer_unordered(64).count().await;
+    assert_eq!(fixture.bucket.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn reads_of_the_same_bytes_share_a_request() {
+    let fixture = Fixture::new(40 * MIB);
+    let reader = fixture.open().await;
+    join_all((0..10).map(|_| fixture.check(&reader, 30 * MIB, 32768))).await;
+    assert_eq!(fixture.bucket.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_read_waits_for_its_own_bytes_only() {
+    let fixture = Fixture::new(32 * MIB);
+    let reader = fixture.open().await;
+    fixture.check(&reader, 0, READ_BYTES).await;
+    let _hold = fixture.bucket.hold(Verb::Read, Moment::Answer);
+    let late = reader.read(16 * MIB, 10);
+    tokio::pin!(late);
+    assert!(futures_util::poll!(&mut late).is_pending());
+    fixture.check(&reader, 8 * MIB - 100, 100).await;
+    assert!(futures_util::poll!(&mut late).is_pending());
+}
+
+#[tokio::test]
+async fn an_overwritten_object_is_an_error_and_never_a_mixture() {
+    let fixture = Fixture::new(20 * MIB);
+    let reader = fixture.open().await;
+    fixture.check(&reader, 0, 1000).await;
+    fixture.bucket.insert("acme/x", vec![0; 20 << 20]);
+    fixture.check(&reader, 8 * MIB - 1000, 1000).await;
+    for _ in 0..3 {
+        assert!(matches!(reader.read(8 * MIB - 1000, 2000).await, Err(Error::Conflict { .. })));
+        assert!(matches!(reader.read(15 * MIB, 10).await, Err(Error::Conflict { .. })));
+    }
+    assert_eq!(fixture.bucket.requests().len(), 2, "the version is gone: asking again is of no use");
+}
+
+#[tokio::test]
+async fn an_overwritten_version_is_read_on_where_versions_are_kept() {
+    let fixture = Fixture::in_bucket(MemoryBucket::versioned(), 40 * MIB);
+    let reader = fixture.open().await;
+    fixture.bucket.insert("acme/x", "new");
+    fixture.check_all(&reader, 4).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_breaks_is_taken_up_where_it_broke() {
+    let fixture = Fixture::new(20 * MIB);
+    fixture.bucket.break_body(100_000);
+    let reader = fixture.open().await;
+    fixture.check_all(&reader, 64).await;
+    let ranges: Vec<_> = fixture.bucket.requests().into_iter().filter_map(|request| request.range).collect();
+    assert_eq!(ranges.len(), 4);
+    assert!(ranges.contains(&(100_000..8 * MIB)), "{ranges:?}");
+}
+
+#[tokio::test]
+async fn an_error_reaches_all_who_wait_and_the_next_read_tries_again() {
+    let fixture = Fixture::new(20 * MIB);
+    let reader = fixture.open().await;
+    fixture.bucket.fail(Verb::Read, Moment::Request, Error::Throttled { request: "SlowDown".into() });
+    let answers = join_all((0..5).map(|_| reader.read(10 * MIB, 32768))).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Err(Error::Throttled { .. }))));
+    fixture.check(&reader, 10 * MIB, 32768).await;
+    assert_eq!(fixture.bucket.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn without_memory_it_still_reads() {
+    let fixture = Fixture { budget: Budget::new(0), ..Fixture::new(10 * MIB) };
+    let reader = fixture.open().await;
+    fixture.check_all(&reader, 1).await;
+    assert!(fixture.asked_bytes() <= 11 * MIB);
+    fixture.check_all(&reader, 64).await;
+}
+
+#[tokio::test]
+async fn a_small_file_takes_no_memory_of_the_budget_and_a_large_one_little() {
+    let fixture = Fixture::new(100_000);
+    let small = fixture.open().await;
+    assert_eq!(fixture.budget.used(), 0);
+    drop(small);
+
+    let fixture = Fixture::new(3 * MIB);
+    let reader = fixture.open().await;
+    assert_eq!(fixture.budget.used(), 3 * MIB);
+    fixture.check_all(&reader, 8).await;
+    assert_eq!(fixture.budget.used(), 0, "what was read is given back");
+
+    let fixture = Fixture::new(100 * MIB);
+    let reader = fixture.open().await;
+    for offset in (0..30 * MIB).step_by(32768) {
+        fixture.check(&reader, offset, 32768).await;
+        assert!(fixture.budget.used() <= 40 * MIB);
+    }
+    assert!(fixture.budget.used() >= 24 * MIB, "a long run is fetched ahead");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_reader_makes_way_for_uploads_and_goes_on_later() {
+    let fixture = Fixture { budget: Budget::new(32 * MIB), ..Fixture::new(100 * MIB) };
+    let reader = fixture.open().await;
+    for offset in (0..12 * MIB).step_by(32768) {
+        fixture.check(&reader, offset, 32768).await;
+    }
+    let upload = fixture.budget.reserve("acme", 30 * MIB, Duration::from_secs(5)).await.unwrap();
+    for offset in (12 * MIB..14 * MIB).step_by(32768) {
+        fixture.check(&reader, offset, 32768).await;
+    }
+    drop(upload);
+    for offset in (14 * MIB..40 * MIB).step_by(32768) {
+        fixture.check(&reader, offset, 32768).await;
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_reader_leaves_nothing_running() {
+    let fixture = Fixture::new(40 * MIB);
+    let reader = fixture.open().await;
+    let hold = fixture.bucket.hold(Verb::Read, Moment::Answer);
+    {
+        let pending = reader.read(20 * MIB, 32768);
+        tokio::pin!(pending);
+        assert!(futures_util::poll!(&mut pending).is_pending());
+    }
+    let weak = Arc::downgrade(&reader.shared);
+    drop(reader);
+    while weak.strong_count() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.budget.used(), 0);
+    drop(hold);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Any pattern, any concurrency, any budget: the bytes are the object's.
+    #[test]
+    fn reads_give_the_objects_bytes(
+        reads in proptest::collection::vec((0u64..21 * MIB, 0u32..400_000, 1u64..6), 1..30),
+        depth in 1usize..20,
+        budget_mib in prop_oneof![Just(0u64), Just(1), Just(10), Just(100)],
+        known in any::<bool>(),
+    ) {
+        let fixture = Fixture { budget: Budget::new(budget_mib * MIB), ..Fixture::new(20 * MIB + 123) };
+        // Each is a short run.
+        let reads = reads.into_iter().flat_map(|(offset, len, count)| {
+            (0..count).map(move |number| (offset + number * u64::from(len), len))
+        });
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let reader = fixture.try_open(known.then_some(20 * MIB)).await.unwrap();
+            stream::iter(reads).map(|(offset, len)| fixture.check(&reader, offset, len)).buffer_unordered(depth).count().await;
+        });
+    }
+}
