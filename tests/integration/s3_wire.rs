@@ -150,7 +150,7 @@ async fn an_error_under_status_200_is_an_error() {
     assert!(matches!(&completed, Err(Error::Refused { code, .. }) if code == "InvalidRequest"), "{completed:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_body_is_sent_again_after_an_error_and_after_a_race() {
     let raced = "<Error><Code>ConditionalRequestConflict</Code></Error>";
     let wire = Wire::answering([answer(500, &[], ""), answer(409, &[], raced), stored()]).await;
@@ -215,7 +215,7 @@ async fn a_listing_holds_names_that_xml_cannot() {
     assert!(page.next.is_none());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_nobody_listens_at_is_unreachable() {
     let wire = Wire::answering([]).await;
     let place = place(&wire);
