@@ -178,6 +178,16 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// The payload of these pieces; computes their checksum.
+    #[must_use]
+    pub fn new(pieces: Vec<Bytes>) -> Self {
+        let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
+        for piece in &pieces {
+            digest.update(piece);
+        }
+        Self { crc64: digest.finalize(), pieces }
+    }
+
     /// The sum of the pieces' lengths, in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {

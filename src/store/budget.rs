@@ -4,20 +4,25 @@
 //! Invariant: the sum of all living [`Reservation`]s never exceeds the total. A reservation gives its bytes back when it
 //! is dropped, wherever that happens, so that a cancelled future leaks nothing.
 
-use super::{Error, Result};
+use super::{Error, Result, upload::Pool};
 use std::{
     collections::{HashMap, VecDeque},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// What one upload at a time may hold beside the budget, in bytes: see [`Budget::overflow`].
+pub(super) const OVERFLOW_BYTES: u64 = 18 * 1024 * 1024;
 
 /// The process's budget of upload memory.
 #[derive(Debug)]
 pub struct Budget {
     total_bytes: u64,
     state: Mutex<State>,
+    overflow: Arc<Semaphore>,
+    pool: Arc<Pool>,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +49,12 @@ impl Budget {
     /// A budget of so many bytes.
     #[must_use]
     pub fn new(total_bytes: u64) -> Arc<Self> {
-        Arc::new(Self { total_bytes, state: Mutex::default() })
+        Arc::new(Self {
+            total_bytes,
+            state: Mutex::default(),
+            overflow: Arc::new(Semaphore::new(1)),
+            pool: Arc::default(),
+        })
     }
 
     /// Waits for `bytes`, at most until `deadline` has passed. Owners (tenants) are served in turn, the requests of one
@@ -81,6 +91,18 @@ impl Budget {
     #[must_use]
     pub fn used(&self) -> u64 {
         self.state().used_bytes
+    }
+
+    /// Waits for the one overflow of the process: [`OVERFLOW_BYTES`] beside the budget, for an upload whose writes came
+    /// so far out of order that its reservation is full before a part is whole. More reservations can't help there: all
+    /// admitted uploads could wait for one another.
+    pub(super) async fn overflow(&self) -> Option<Overflow> {
+        Arc::clone(&self.overflow).acquire_owned().await.ok().map(|permit| Overflow { _permit: permit })
+    }
+
+    /// Where the memory itself comes from.
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
     /// Takes `bytes` at once (`None`), or joins the owner's line.
@@ -212,6 +234,12 @@ impl Drop for Reservation {
             self.budget.update(|state| state.used_bytes = state.used_bytes.saturating_sub(bytes));
         }
     }
+}
+
+/// The process's one overflow, given back on drop.
+#[derive(Debug)]
+pub(super) struct Overflow {
+    _permit: OwnedSemaphorePermit,
 }
 
 #[cfg(test)]

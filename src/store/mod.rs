@@ -16,6 +16,7 @@ mod reader;
 mod rename;
 mod s3;
 mod task;
+mod upload;
 
 pub use bucket::{
     Body, Bucket, Condition, ETag, ListScope, Listed, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read,
@@ -30,6 +31,7 @@ pub use memory::MemoryBucket;
 pub use reader::Reader;
 pub use rename::rename;
 pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
+pub use upload::{MAX_OBJECT_BYTES, MIN_PART_BYTES, Upload, UploadOptions};
 
 /// What storage operations answer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

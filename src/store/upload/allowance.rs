@@ -1,0 +1,113 @@
+//! The memory that one upload may use: its reservation, which grows while memory is free and shrinks back as soon as it
+//! may, and in need the process's overflow.
+//!
+//! Invariant: the reservation never falls below what the upload was admitted with, so that it can always fill and ship
+//! one part; and bytes are used from the moment they are taken until S3 confirmed them, or the upload is gone.
+
+use super::block::{BLOCK_BYTES, Block};
+use crate::store::{
+    Budget, Reservation,
+    budget::{OVERFLOW_BYTES, Overflow},
+};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// The memory of one upload, shared with its parts in flight.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    budget: Arc<Budget>,
+    admitted_bytes: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    reservation: Reservation,
+    /// In blocks of the buffer and of parts in flight.
+    used_bytes: u64,
+    overflow: Option<Overflow>,
+}
+
+impl Allowance {
+    /// What an upload is admitted with.
+    pub(super) fn new(budget: Arc<Budget>, reservation: Reservation) -> Arc<Self> {
+        let admitted_bytes = reservation.bytes();
+        let state = Mutex::new(State { reservation, used_bytes: 0, overflow: None });
+        Arc::new(Self { budget, admitted_bytes, state })
+    }
+
+    /// A block, if there is memory for it at once.
+    pub(super) fn block(&self) -> Option<Block> {
+        self.state().take(BLOCK_BYTES as u64, &self.budget).then(|| self.budget.pool().block())
+    }
+
+    /// Whether memory is short, so that parts should ship as soon as S3 takes them.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.budget.pressed()
+    }
+
+    /// Waits for the process's overflow. `false` if it wasn't free in time, or is this upload's already.
+    pub(super) async fn overflow(&self, patience: Duration) -> bool {
+        if self.state().overflow.is_some() {
+            return false;
+        }
+        let overflow = tokio::time::timeout(patience, self.budget.overflow()).await.ok().flatten();
+        let got = overflow.is_some();
+        self.state().overflow = overflow;
+        got
+    }
+
+    /// The share of a part that goes its own way: `bytes` of what is used.
+    pub(super) fn flying(self: &Arc<Self>, bytes: u64) -> Flying {
+        Flying { allowance: Arc::clone(self), bytes }
+    }
+
+    fn free(&self, bytes: u64) {
+        let mut state = self.state();
+        state.used_bytes = state.used_bytes.saturating_sub(bytes);
+        let kept_bytes = state.used_bytes.max(self.admitted_bytes);
+        let spare_bytes = state.reservation.bytes().saturating_sub(kept_bytes);
+        let given_back = state.reservation.split(spare_bytes);
+        let overflow = if state.used_bytes <= state.reservation.bytes() { state.overflow.take() } else { None };
+        drop(state);
+        // Outside the lock: others are served by this.
+        drop((given_back, overflow));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, bytes: u64, budget: &Arc<Budget>) -> bool {
+        let used_bytes = self.used_bytes + bytes;
+        let mut fits = used_bytes <= self.reservation.bytes();
+        if !fits && let Some(more) = budget.try_take(bytes) {
+            self.reservation.merge(more);
+            fits = true;
+        }
+        if !fits && self.overflow.is_some() {
+            fits = used_bytes <= self.reservation.bytes() + OVERFLOW_BYTES;
+        }
+        if fits {
+            self.used_bytes = used_bytes;
+        }
+        fits
+    }
+}
+
+/// The memory of a part in flight; given back on drop.
+#[derive(Debug)]
+pub(super) struct Flying {
+    allowance: Arc<Allowance>,
+    bytes: u64,
+}
+
+impl Drop for Flying {
+    fn drop(&mut self) {
+        self.allowance.free(self.bytes);
+    }
+}

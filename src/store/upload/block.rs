@@ -1,0 +1,147 @@
+//! Blocks: the memory of part buffers, in pieces of one size that go round, so that their pages stay warm and nothing
+//! fragments.
+//!
+//! Invariant: a block never shows a byte that its upload didn't write: what lies behind its high-water mark, perhaps
+//! another tenant's, is overwritten with data or zeros before it can be read.
+
+use bytes::Bytes;
+use std::{
+    fmt, mem,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// The size of a block in bytes. Part sizes are multiples of it, so that no two parts share one.
+pub(super) const BLOCK_BYTES: usize = 256 * 1024;
+/// How many idle blocks are kept: 64 MiB. More go back to the system.
+const MAX_IDLE_BLOCKS: usize = 256;
+
+static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+
+/// Zeros that cost no memory; at most a block's length of them.
+pub(super) fn zeros(bytes: usize) -> Bytes {
+    Bytes::from_static(ZEROS.get(..bytes).unwrap_or(&ZEROS))
+}
+
+/// The process's idle blocks.
+#[derive(Default)]
+pub(in crate::store) struct Pool {
+    idle: Mutex<Vec<Box<[u8]>>>,
+}
+
+impl Pool {
+    /// An idle block, or a new one if there is none.
+    pub(super) fn block(self: &Arc<Self>) -> Block {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let bytes = idle.unwrap_or_else(|| vec![0; BLOCK_BYTES].into_boxed_slice());
+        Block { bytes, filled: 0, pool: Arc::clone(self) }
+    }
+
+    fn give_back(&self, bytes: Box<[u8]>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MAX_IDLE_BLOCKS {
+            idle.push(bytes);
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
+/// Up to [`BLOCK_BYTES`] of a file; goes back to its pool on drop.
+pub(super) struct Block {
+    bytes: Box<[u8]>,
+    /// The high-water mark: what lies before it is data or zeros of this upload.
+    filled: usize,
+    pool: Arc<Pool>,
+}
+
+impl Block {
+    /// Writes as much of `data` as fits at `at`, and says how much that is.
+    pub(super) fn write(&mut self, at: usize, data: &[u8]) -> usize {
+        self.fill_to(at);
+        let Some(room) = self.bytes.get_mut(at..) else { return 0 };
+        let written = room.len().min(data.len());
+        if let (Some(room), Some(data)) = (room.get_mut(..written), data.get(..written)) {
+            room.copy_from_slice(data);
+        }
+        self.filled = self.filled.max(at + written);
+        written
+    }
+
+    /// The bytes so far; what was never written between them is zero.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.filled).unwrap_or_default()
+    }
+
+    /// The first `len` bytes, to be sent. The block goes back to its pool when the last reference is gone.
+    pub(super) fn freeze(mut self, len: usize) -> Bytes {
+        self.fill_to(len);
+        Bytes::from_owner(self).slice(..len.min(BLOCK_BYTES))
+    }
+
+    /// Zeros up to `end`, where nothing was written yet.
+    fn fill_to(&mut self, end: usize) {
+        let end = end.min(BLOCK_BYTES);
+        if let Some(gap) = self.bytes.get_mut(self.filled..end) {
+            gap.fill(0);
+            self.filled = end;
+        }
+    }
+}
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.pool.give_back(mem::take(&mut self.bytes));
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Block").field("filled", &self.filled).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recycled_block_shows_nothing_of_its_past() {
+        let pool = Arc::new(Pool::default());
+        let mut block = pool.block();
+        assert_eq!(block.write(0, &vec![7; BLOCK_BYTES + 1]), BLOCK_BYTES);
+        drop(block.freeze(BLOCK_BYTES));
+        let mut again = pool.block();
+        assert_eq!(pool.idle.lock().unwrap().len(), 0, "it is the same one");
+        assert_eq!(again.write(10, b"x"), 1);
+        assert_eq!(again.bytes(), b"\0\0\0\0\0\0\0\0\0\0x");
+        let frozen = again.freeze(BLOCK_BYTES);
+        assert_eq!(frozen.len(), BLOCK_BYTES);
+        assert!(frozen[11..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn writes_end_at_the_blocks_end() {
+        let mut block = Arc::new(Pool::default()).block();
+        assert_eq!(block.write(BLOCK_BYTES - 1, b"ab"), 1);
+        assert_eq!(block.write(BLOCK_BYTES, b"ab"), 0);
+        assert_eq!(block.bytes().last(), Some(&b'a'));
+    }
+
+    #[test]
+    fn few_blocks_stay_idle() {
+        let pool = Arc::new(Pool::default());
+        let blocks: Vec<_> = (0..MAX_IDLE_BLOCKS + 5).map(|_| pool.block()).collect();
+        drop(blocks);
+        assert_eq!(pool.idle.lock().unwrap().len(), MAX_IDLE_BLOCKS);
+    }
+}

@@ -1,0 +1,139 @@
+//! A multipart upload: its creation, the parts in flight, and its end. All of it runs in the background between writes.
+//!
+//! Invariant: whatever becomes of it, it ends in a `CompleteMultipartUpload` that S3 confirmed, or in one
+//! `AbortMultipartUpload`, also where the answer to its creation was still pending. The exception is an answer that
+//! never came: S3 may have opened an upload whose id nobody knows, and only a bucket's lifecycle rule finds it.
+
+use super::{allowance::Flying, plan::MAX_PARTS, target::Target};
+use crate::store::{Condition, Error, NewObject, Part, Payload, Result, Stored, UploadId};
+use bytes::Bytes;
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
+
+/// How many parts of one upload are on their way at once.
+pub(super) const MAX_IN_FLIGHT: usize = 4;
+
+/// The answer to `CreateMultipartUpload`; `None` while it is pending.
+type Created = Option<Result<UploadId>>;
+
+/// The parts of one upload. Dropping it before its end aborts the tasks and, where a runtime is there to do it, the
+/// upload in S3 in the background, as well as can be.
+#[derive(Debug)]
+pub(super) struct Parts {
+    target: Target,
+    object: NewObject,
+    created: watch::Receiver<Created>,
+    in_flight: JoinSet<Result<Part>>,
+    stored: Vec<Part>,
+    started: u32,
+    ended: bool,
+}
+
+impl Parts {
+    /// Sends `CreateMultipartUpload`. The task isn't owned: cut off, it could leave an upload that nobody knows. Every
+    /// end waits for it instead.
+    pub(super) fn create(target: Target, object: NewObject) -> Self {
+        let (sender, created) = watch::channel(None);
+        let (creating, born) = (target.clone(), object.clone());
+        tokio::spawn(async move {
+            let answer = creating.bucket.create_upload(&creating.key, &born).await;
+            sender.send_replace(Some(answer));
+        });
+        let in_flight = JoinSet::new();
+        Self { target, object, created, in_flight, stored: Vec::new(), started: 0, ended: false }
+    }
+
+    /// The number that the next part gets.
+    pub(super) fn next_number(&self) -> u32 {
+        self.started + 1
+    }
+
+    /// How many parts are on their way.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Sends a part. Its memory is free when S3 has confirmed it.
+    pub(super) fn send(&mut self, pieces: Vec<Bytes>, memory: Flying) {
+        self.started += 1;
+        let (number, target, created) = (self.started, self.target.clone(), self.created.clone());
+        self.in_flight.spawn(async move {
+            let upload = id(created).await?;
+            let part = target.bucket.upload_part(&target.key, &upload, number, Payload::new(pieces)).await;
+            drop(memory);
+            part
+        });
+    }
+
+    /// Whether S3's numbers are used up.
+    pub(super) fn is_full(&self) -> bool {
+        self.started == MAX_PARTS
+    }
+
+    /// Notes the parts that have arrived meanwhile.
+    pub(super) fn note_arrived(&mut self) -> Result<()> {
+        while let Some(joined) = self.in_flight.try_join_next() {
+            self.note(joined)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until one part in flight has arrived.
+    pub(super) async fn one_arrived(&mut self) -> Result<()> {
+        match self.in_flight.join_next().await {
+            Some(joined) => self.note(joined),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for all parts, and publishes the object.
+    pub(super) async fn complete(&mut self, condition: Condition) -> Result<Stored> {
+        while !self.in_flight.is_empty() {
+            self.one_arrived().await?;
+        }
+        self.stored.sort_unstable_by_key(|part| part.number);
+        let upload = id(self.created.clone()).await?;
+        let stored = self.target.complete(&upload, &self.stored, &self.object, condition).await?;
+        self.ended = true;
+        Ok(stored)
+    }
+
+    /// Stops the parts in flight, then aborts the upload.
+    pub(super) async fn abort(mut self) {
+        self.in_flight.shutdown().await;
+        let (target, created) = (self.target.clone(), self.created.clone());
+        abort(target, created).await;
+        self.ended = true;
+    }
+
+    fn note(&mut self, joined: Result<Result<Part>, JoinError>) -> Result<()> {
+        // Nobody aborts a task of an upload that goes on: this is a panic, or a runtime that shuts down.
+        self.stored.push(joined.unwrap_or_else(|stopped| Err(Error::Broken(stopped.to_string())))?);
+        Ok(())
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        if let (false, Ok(runtime)) = (self.ended, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(abort(self.target.clone(), self.created.clone()));
+        }
+    }
+}
+
+/// The upload's id, when S3 has given it.
+async fn id(mut created: watch::Receiver<Created>) -> Result<UploadId> {
+    let answer = created.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
+    answer.unwrap_or_else(|| Err(Error::Broken("the task that creates the upload ended without an answer".into())))
+}
+
+/// One request, if there is something to abort.
+async fn abort(target: Target, created: watch::Receiver<Created>) {
+    if let Ok(upload) = id(created).await
+        && let Err(error) = target.bucket.abort_upload(&target.key, &upload).await
+    {
+        tracing::warn!(key = target.key.as_str(), %error, "a multipart upload could not be aborted and takes up space");
+    }
+}

@@ -1,0 +1,58 @@
+//! Where an upload goes, and the two requests that publish it.
+
+use crate::store::{Bucket, Condition, Error, Key, NewObject, Part, Payload, Result, Stored, UploadId};
+use std::sync::Arc;
+
+/// The bucket and the name of a new object.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) bucket: Arc<dyn Bucket>,
+    pub(super) key: Key,
+}
+
+impl Target {
+    /// Publishes the object with one request.
+    pub(super) async fn put(&self, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
+        let answer = self.bucket.put(&self.key, payload, object, condition).await;
+        self.believe(answer, object).await
+    }
+
+    /// Publishes the object that was uploaded in parts.
+    pub(super) async fn complete(
+        &self,
+        upload: &UploadId,
+        parts: &[Part],
+        object: &NewObject,
+        condition: Condition,
+    ) -> Result<Stored> {
+        let answer = self.bucket.complete_upload(&self.key, upload, parts, object, condition).await;
+        self.believe(answer, object).await
+    }
+
+    /// A refusal after a lost answer may be due to our own success. One HEAD tells: the object that is there then
+    /// carries the upload's token.
+    async fn believe(&self, answer: Result<Stored>, object: &NewObject) -> Result<Stored> {
+        match answer {
+            Err(error) if is_open(&error) => match self.bucket.head(&self.key).await {
+                Ok(there) if there.metadata.get(NewObject::TOKEN).map(String::as_str) == object.token() => {
+                    Ok(Stored { pin: there.pin })
+                }
+                _ => Err(error),
+            },
+            settled => settled,
+        }
+    }
+}
+
+/// Whether the object may have been stored all the same.
+fn is_open(error: &Error) -> bool {
+    match error {
+        Error::Unreachable(_)
+        | Error::Conflict { .. }
+        | Error::NotFound
+        | Error::Throttled { .. }
+        | Error::Broken(_) => true,
+        Error::Refused { code, .. } => code == "InternalError",
+        _ => false,
+    }
+}
