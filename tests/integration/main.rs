@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod demo_s3;
 mod s3;
 mod s3_wire;
 #[path = "../support/mod.rs"]

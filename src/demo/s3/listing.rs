@@ -66,8 +66,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    fn names(names: &[&str]) -> BTreeMap<String, ()> {
-        names.iter().map(|name| ((*name).to_owned(), ())).collect()
+    fn names(names: &[&str]) -> BTreeMap<String, usize> {
+        names.iter().map(|name| ((*name).to_owned(), name.len())).collect()
     }
 
     fn scope<'a>(prefix: &'a str, after: Option<&'a str>, max: usize) -> Scope<'a> {
@@ -77,8 +77,8 @@ mod tests {
     #[test]
     fn directories_sort_by_bytes_and_markers_are_objects() {
         let names = names(&["a", "d-x", "d.txt", "d/", "d/1", "d/2", "k", "k/b", "é"]);
-        let page = page(&names, scope("", None, 100), |()| ());
-        let objects: Vec<_> = page.objects.iter().map(|(name, ())| name.as_str()).collect();
+        let page = page(&names, scope("", None, 100), |len| *len);
+        let objects: Vec<_> = page.objects.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(objects, ["a", "d-x", "d.txt", "k", "é"]);
         assert_eq!(page.prefixes, ["d/", "k/"]);
         assert_eq!(page.next, None);
@@ -87,17 +87,17 @@ mod tests {
     #[test]
     fn the_marker_of_the_listed_directory_is_among_its_objects() {
         let names = names(&["d/", "d/1", "d/e/f"]);
-        let page = page(&names, scope("d/", None, 100), |()| ());
-        assert_eq!(page.objects, [("d/".to_owned(), ()), ("d/1".to_owned(), ())]);
+        let page = page(&names, scope("d/", None, 100), |len| *len);
+        assert_eq!(page.objects, [("d/".to_owned(), 2), ("d/1".to_owned(), 3)]);
         assert_eq!(page.prefixes, ["d/e/"]);
     }
 
     #[test]
     fn nothing_is_truncated_when_nothing_follows() {
         let names = names(&["a", "d/1", "d/2"]);
-        assert_eq!(page(&names, scope("", None, 2), |()| ()).next, None);
-        assert_eq!(page(&names, scope("", None, 1), |()| ()).next, Some("a".to_owned()));
-        assert_eq!(page(&names, scope("", None, 0), |()| ()).next, None);
+        assert_eq!(page(&names, scope("", None, 2), |len| *len).next, None);
+        assert_eq!(page(&names, scope("", None, 1), |len| *len).next, Some("a".to_owned()));
+        assert_eq!(page(&names, scope("", None, 0), |len| *len).next, None);
     }
 
     proptest! {
@@ -108,15 +108,15 @@ mod tests {
             delimiter in prop::option::of("[/a]"),
             max in 1usize..5,
         ) {
-            let map: BTreeMap<String, ()> = names.iter().map(|name| (name.clone(), ())).collect();
+            let map: BTreeMap<String, usize> = names.iter().map(|name| (name.clone(), name.len())).collect();
             let mut objects = Vec::new();
             let mut prefixes = Vec::new();
             let mut after: Option<String> = None;
             loop {
                 let scope = Scope { prefix: &prefix, delimiter: delimiter.as_deref(), after: after.as_deref(), max };
-                let page = page(&map, scope, |()| ());
+                let page = page(&map, scope, |len| *len);
                 prop_assert!(page.objects.len() + page.prefixes.len() <= max);
-                objects.extend(page.objects.into_iter().map(|(name, ())| name));
+                objects.extend(page.objects.into_iter().map(|(name, _)| name));
                 prefixes.extend(page.prefixes);
                 match page.next {
                     Some(next) => after = Some(next),

@@ -1,0 +1,95 @@
+//! In a directory, what was acknowledged outlives the process, whatever it was doing, and nothing else does.
+
+use super::{BUCKET, Demo, pattern};
+use aws_sdk_s3::{primitives::ByteStream, types::CompletedPart};
+use std::{fs, path::Path};
+use wharfinger::demo::s3::{S3, Settings, StartError, Storage};
+
+fn files(directory: &Path) -> usize {
+    fs::read_dir(directory.join("data")).unwrap().count()
+}
+
+#[tokio::test]
+async fn objects_outlive_the_process_and_leftovers_do_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let demo = Demo::in_directory(path).await;
+    let body = pattern(5 << 20);
+    let put = demo.client.put_object().bucket(BUCKET).key("ü\u{1}\"'/a").body(ByteStream::from(body.clone()));
+    let etag = put.metadata("mtime", "1").content_type("a/b").send().await.unwrap().e_tag;
+    demo.put("empty/", "").await;
+    demo.put("removed", "x").await;
+    demo.put("replaced", "old").await;
+    demo.put("replaced", "new").await;
+    demo.client.delete_object().bucket(BUCKET).key("removed").send().await.unwrap();
+
+    let create = || demo.client.create_multipart_upload().bucket(BUCKET).key("big").send();
+    let (whole, open) = (create().await.unwrap().upload_id.unwrap(), create().await.unwrap().upload_id.unwrap());
+    let mut parts = Vec::new();
+    for (id, number) in [(&whole, 1), (&whole, 2), (&open, 1)] {
+        let part = demo.client.upload_part().bucket(BUCKET).key("big").upload_id(id).part_number(number);
+        let part = part.body(ByteStream::from(body.clone())).send().await.unwrap();
+        parts.push(CompletedPart::builder().part_number(number).set_e_tag(part.e_tag).build());
+    }
+    parts.pop();
+    let parts = aws_sdk_s3::types::CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+    let complete = demo.client.complete_multipart_upload().bucket(BUCKET).key("big").upload_id(whole);
+    complete.multipart_upload(parts).send().await.unwrap();
+    assert_eq!(files(path), 5, "one file for each object with bytes, two for the upload, one for the open part");
+
+    // What a kill leaves: a part, a body cut short, a record that was not renamed yet.
+    let leftovers = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(path.join("data")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), leftovers.path().join(entry.file_name())).unwrap();
+    }
+    demo.s3.stop().await;
+    for entry in fs::read_dir(leftovers.path()).unwrap() {
+        let entry = entry.unwrap();
+        let target = path.join("data").join(entry.file_name());
+        if !target.exists() {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+    fs::write(path.join("data/cut-short"), "half").unwrap();
+    fs::write(path.join("objects").join(BUCKET).join("0123-4"), "key = ").unwrap();
+    assert_eq!(files(path), 6);
+
+    let demo = Demo::in_directory(path).await;
+    assert_eq!(files(path), 4);
+    let list = demo.client.list_objects_v2().bucket(BUCKET).encoding_type("url".into()).send().await.unwrap();
+    let keys: Vec<_> = list.contents().iter().map(|object| object.key().unwrap()).collect();
+    assert_eq!(keys, ["big", "empty/", "replaced", "%C3%BC%01%22%27/a"]);
+    let head = demo.client.head_object().bucket(BUCKET).key("ü\u{1}\"'/a").send().await.unwrap();
+    assert_eq!((head.e_tag, head.content_type.as_deref()), (etag, Some("a/b")));
+    assert_eq!(head.metadata.unwrap()["mtime"], "1");
+    assert_eq!(demo.read("big").await, [&body[..], &body[..]].concat());
+    assert_eq!(demo.read("replaced").await, "new");
+    assert!(demo.client.list_multipart_uploads().bucket(BUCKET).send().await.unwrap().uploads().is_empty());
+
+    demo.client.copy_object().bucket(BUCKET).key("copy").copy_source(format!("{BUCKET}/big")).send().await.unwrap();
+    demo.client.delete_object().bucket(BUCKET).key("big").send().await.unwrap();
+    assert_eq!(demo.read("copy").await.len(), 10 << 20);
+    assert_eq!(files(path), 4, "the copy has files of its own, the original's are gone");
+    demo.s3.stop().await;
+}
+
+#[tokio::test]
+async fn a_directory_of_others_is_left_alone_and_one_in_use_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = |path: &Path| Settings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        credentials: Vec::new(),
+        buckets: vec![BUCKET.to_owned()],
+        storage: Storage::Directory(path.to_owned()),
+    };
+    fs::write(directory.path().join("thesis.txt"), "years of work").unwrap();
+    assert!(matches!(S3::start(settings(directory.path())).await, Err(StartError::Directory(..))));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+
+    let own = directory.path().join("new/own");
+    let first = S3::start(settings(&own)).await.unwrap();
+    assert!(matches!(S3::start(settings(&own)).await, Err(StartError::Directory(..))));
+    first.stop().await;
+    S3::start(settings(&own)).await.unwrap().stop().await;
+}

@@ -1,0 +1,116 @@
+//! The demo's S3 behaves as S3 does, in memory and in a directory, seen through the SDK.
+
+mod access;
+mod conditions;
+mod durable;
+mod lists;
+mod multipart;
+mod objects;
+
+use aws_sdk_s3::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
+    error::{ProvideErrorMetadata, SdkError},
+    operation::get_object::GetObjectOutput,
+    primitives::ByteStream,
+};
+use bytes::Bytes;
+use std::{fmt::Debug, path::Path};
+use wharfinger::demo::s3::{Running, S3, Settings, Storage};
+
+const BUCKET: &str = "vendor";
+const SECRET: &str = "a-secret";
+
+/// A running S3 and a client for it.
+struct Demo {
+    s3: Running,
+    client: Client,
+}
+
+impl Demo {
+    async fn start(storage: Storage) -> Self {
+        let settings = Settings {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            credentials: vec![("AKDEMO".to_owned(), SECRET.to_owned())],
+            buckets: vec![BUCKET.to_owned()],
+            storage,
+        };
+        let s3 = S3::start(settings).await.unwrap();
+        let client = client(&s3, SECRET);
+        Self { s3, client }
+    }
+
+    async fn in_memory() -> Self {
+        Self::start(Storage::Memory { max_bytes: 64 << 20 }).await
+    }
+
+    async fn in_directory(path: &Path) -> Self {
+        Self::start(Storage::Directory(path.to_owned())).await
+    }
+
+    async fn put(&self, key: &str, body: impl Into<Bytes>) -> String {
+        let put = self.client.put_object().bucket(BUCKET).key(key).body(ByteStream::from(body.into()));
+        put.send().await.unwrap().e_tag.unwrap()
+    }
+
+    async fn read(&self, key: &str) -> Bytes {
+        bytes(self.client.get_object().bucket(BUCKET).key(key).send().await.unwrap()).await
+    }
+}
+
+fn client(s3: &Running, secret: &str) -> Client {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(format!("http://{}", s3.address))
+        .force_path_style(true)
+        .credentials_provider(Credentials::new("AKDEMO", secret, None, None, "test"))
+        .retry_config(RetryConfig::disabled())
+        .http_client(aws_smithy_http_client::Builder::new().build_http());
+    Client::from_conf(config.build())
+}
+
+async fn bytes(answer: GetObjectOutput) -> Bytes {
+    answer.body.collect().await.unwrap().into_bytes()
+}
+
+/// S3's code and the HTTP status of a request that must fail.
+fn refusal<T: Debug, E: ProvideErrorMetadata + Debug>(
+    answer: Result<T, SdkError<E, aws_smithy_runtime_api::http::Response>>,
+) -> (String, u16) {
+    let error = answer.expect_err("S3 refuses this");
+    let status = error.raw_response().expect("S3 answers").status().as_u16();
+    (error.code().unwrap_or_default().to_owned(), status)
+}
+
+/// What a refusal looks like.
+fn is(code: &str, status: u16) -> (String, u16) {
+    (code.to_owned(), status)
+}
+
+/// Bytes in which every MiB is different: a power of two is never a multiple of the odd length that repeats.
+fn pattern(len: usize) -> Bytes {
+    let block: Vec<u8> = (0..10_007_usize).map(|at| (at ^ (at >> 8)).to_le_bytes()[0]).collect();
+    let mut bytes = block.repeat(len / block.len() + 1);
+    bytes.truncate(len);
+    bytes.into()
+}
+
+/// Runs a test against both storages.
+macro_rules! in_memory_and_in_a_directory {
+    ($($(#[$attribute:meta])* async fn $name:ident($demo:ident: &Demo) $body:block)*) => {$(
+        $(#[$attribute])*
+        #[tokio::test]
+        async fn $name() {
+            async fn test($demo: &Demo) $body
+            let demo = Demo::in_memory().await;
+            test(&demo).await;
+            demo.s3.stop().await;
+            let directory = tempfile::tempdir().unwrap();
+            let demo = Demo::in_directory(directory.path()).await;
+            test(&demo).await;
+            demo.s3.stop().await;
+        }
+    )*};
+}
+use in_memory_and_in_a_directory;
