@@ -12,7 +12,9 @@
 //! `app` puts it all together. `tests/integration/layering.rs` keeps it so.
 
 pub mod account;
+pub mod cli;
 pub mod cloud;
+pub mod config;
 pub mod demo;
 pub mod events;
 pub mod identity;

@@ -1,3 +1,8 @@
 //! The `wharfinger` command.
 
-fn main() {}
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wharfinger::cli::Cli::parse().run()
+}

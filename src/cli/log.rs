@@ -1,0 +1,48 @@
+//! Where the log goes: stderr, in the format of the config.
+
+use crate::config::{Log, LogFormat};
+use std::io;
+use tracing::{Level, level_filters::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+/// Starts the log of this process. `RUST_LOG`, if it is set and right, decides what is written instead of the level.
+pub fn start_log(log: Log) {
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match log.format {
+        LogFormat::Human => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let lines = match EnvFilter::try_from_default_env() {
+        Ok(filter) => lines.with_filter(filter).boxed(),
+        Err(_) => lines.with_filter(levels(log.level)).boxed(),
+    };
+    tracing_subscriber::registry().with(lines).init();
+}
+
+/// Our own words at `level`; those of the libraries only where they warn, or where somebody looks for a fault.
+fn levels(level: Level) -> Targets {
+    let libraries = if level >= Level::DEBUG { level } else { level.min(Level::WARN) };
+    Targets::new().with_target("wharfinger", level).with_default(LevelFilter::from_level(libraries))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_quiet_until_a_fault_is_looked_for() {
+        for (level, ours, russh) in [
+            (Level::ERROR, Level::ERROR, Level::ERROR),
+            (Level::INFO, Level::INFO, Level::WARN),
+            (Level::DEBUG, Level::DEBUG, Level::DEBUG),
+        ] {
+            let levels = levels(level);
+            assert!(levels.would_enable("wharfinger::session", &ours), "{level}");
+            assert!(levels.would_enable("russh::server", &russh), "{level}");
+        }
+        assert!(!levels(Level::INFO).would_enable("russh::server", &Level::INFO));
+        assert!(!levels(Level::INFO).would_enable("wharfinger::session", &Level::DEBUG));
+    }
+}

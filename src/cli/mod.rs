@@ -1,0 +1,68 @@
+//! The `wharfinger` command: one file a subcommand. What they print is for operators; errors are printed once, by `run`.
+
+mod check;
+mod hash_password;
+mod log;
+
+pub use log::start_log;
+
+use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
+/// A managed, multi-tenant SFTP server whose storage is Amazon S3.
+#[derive(Debug, Parser)]
+#[command(name = "wharfinger", version, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Check),
+    HashPassword(hash_password::HashPassword),
+}
+
+/// Where the config is.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The server's config file. The tenants' files are found through it
+    #[arg(long = "config", value_name = "FILE", default_value = "config/wharfinger.toml")]
+    path: PathBuf,
+}
+
+impl Cli {
+    /// Runs the command that was asked for. An error is printed to stderr, and is the exit code 1.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let done = match self.command {
+            Command::Check(check) => Ok(check.run()),
+            Command::HashPassword(_) => hash_password::run(),
+        };
+        done.unwrap_or_else(|error| {
+            eprintln!("wharfinger: {error:#}");
+            ExitCode::FAILURE
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_config_has_a_place_unless_it_is_said() {
+        let config = |line: &[&str]| match Cli::try_parse_from(line).unwrap().command {
+            Command::Check(check::Check { config }) => config.path,
+            Command::HashPassword(_) => panic!("{line:?}"),
+        };
+        assert_eq!(config(&["wharfinger", "check"]), PathBuf::from("config/wharfinger.toml"));
+        assert_eq!(config(&["wharfinger", "check", "--config", "x.toml"]), PathBuf::from("x.toml"));
+    }
+}

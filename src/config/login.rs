@@ -1,0 +1,53 @@
+//! How a user proves who it is: a password hash, public keys, or both.
+
+use super::{document::Table, secret};
+use crate::identity::{PasswordHash, PublicKey};
+
+/// What a user may log in with.
+pub(super) struct Login {
+    /// A PHC string of argon2id.
+    pub(super) password_hash: Option<String>,
+    /// Lines in the `authorized_keys` format.
+    pub(super) public_keys: Vec<String>,
+}
+
+/// Reads the keys of a `[[users]]` table that say how the user logs in. There must be a way.
+pub(super) fn read(user: &mut Table<'_>) -> Login {
+    let before = user.report().count();
+    user.refuse("password", "a password doesn't belong here; `wharfinger hash-password` makes a `password_hash` of it");
+    let login = Login { password_hash: read_password_hash(user), public_keys: read_public_keys(user) };
+    if login.password_hash.is_none() && login.public_keys.is_empty() && user.report().count() == before {
+        let ways = "`public_keys`, `public_keys_file`, `password_hash` or `password_hash_file`";
+        user.problem_here::<()>(format!("this user can't log in; it takes one or more of {ways}"));
+    }
+    login
+}
+
+fn read_password_hash(user: &mut Table<'_>) -> Option<String> {
+    let inline = user.optional::<String>("password_hash");
+    let from_file = secret::secret_file(user, "password_hash_file");
+    if user.has("password_hash") && user.has("password_hash_file") {
+        user.problem("password_hash_file", "there is a `password_hash` too; it takes one of the two");
+        return None;
+    }
+    let key = if inline.is_some() { "password_hash" } else { "password_hash_file" };
+    let hash = inline.or(from_file)?;
+    if let Err(error) = hash.parse::<PasswordHash>() {
+        user.problem(key, error.to_string());
+        return None;
+    }
+    Some(hash)
+}
+
+fn read_public_keys(user: &mut Table<'_>) -> Vec<String> {
+    let mut keys = user.spotted_list::<String>("public_keys").unwrap_or_default();
+    if let Some(file) = secret::file(user, "public_keys_file") {
+        keys.extend(file.lines());
+    }
+    for (spot, key) in &keys {
+        if let Err(error) = key.parse::<PublicKey>() {
+            user.report().problem(spot, error.to_string());
+        }
+    }
+    keys.into_iter().map(|(_, key)| key).collect()
+}

@@ -1,0 +1,118 @@
+//! The files → a typed, validated [`Config`]: `wharfinger.toml` for the server, `tenants/<tenant>.toml` for each tenant.
+//!
+//! Every field is of a type that can't hold a wrong value, so nothing is validated later; what is wrong is reported all
+//! at once, each [`Problem`] with file, line and key. [`load`] does IO (it also reads secret and key files), the
+//! [`Config`] does none.
+//!
+//! Reading order: `server`, `tenant`, `user`, then `document`, which they read from.
+
+mod credentials;
+mod document;
+mod login;
+mod mounts;
+mod problem;
+mod secret;
+mod server;
+mod shared;
+mod ssh;
+mod storage;
+mod tenant;
+mod user;
+mod value;
+
+pub use problem::Problem;
+pub use server::{Log, LogFormat, Server};
+pub use tenant::Tenant;
+pub use value::ByteSize;
+
+use document::{Document, Table};
+use problem::{Report, Spot};
+use shared::Shared;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The whole config.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What holds for the whole server.
+    pub server: Server,
+    /// The tenants, in the order of their names.
+    pub tenants: Vec<Tenant>,
+}
+
+/// A config that can be used, and what an operator should know of it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The config.
+    pub config: Config,
+    /// What looks wrong, or is weaker than it could be.
+    pub warnings: Vec<Problem>,
+}
+
+/// Loads the server's file and the files of all tenants, and the files that these name.
+///
+/// # Errors
+/// Everything that is wrong, in the order of files and lines.
+pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
+    let report = Report::default();
+    let config = read(file, &report);
+    let (problems, warnings) = report.into_parts();
+    match config {
+        Some(config) if problems.is_empty() => Ok(Loaded { config, warnings }),
+        _ => Err(problems),
+    }
+}
+
+fn read(file: &Path, report: &Report) -> Option<Config> {
+    let (server, tenant_files) = read_file(file, report, |root| Some((Server::read(root), tenant_files(root))))?;
+    let mut shared = Shared::default();
+    let read_tenant = |file| read_file(file, report, |root| Tenant::read(root, file, &mut shared));
+    let tenants = tenant_files.iter().map(PathBuf::as_path).filter_map(read_tenant).collect();
+    shared.report_overlaps(report);
+    Some(Config { server: server?, tenants })
+}
+
+fn read_file<T>(file: &Path, report: &Report, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Option<T> {
+    match fs::read_to_string(file) {
+        Ok(text) => Document::read(file, &text, report, read),
+        Err(error) => {
+            report.problem(&Spot::of(file), format!("can't be read: {error}"));
+            None
+        }
+    }
+}
+
+/// The tenants' files: what is named `*.toml` in their directory and isn't hidden, as editors' copies are.
+fn tenant_files(root: &mut Table<'_>) -> Vec<PathBuf> {
+    const KEY: &str = "tenants_directory";
+    let directory = root.or(KEY, PathBuf::from("tenants"));
+    let directory = root.resolve(&directory);
+    let entries = fs::read_dir(&directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let mut files: Vec<PathBuf> = match entries {
+        Ok(entries) => entries.into_iter().map(|entry| entry.path()).filter(|file| is_tenant_file(file)).collect(),
+        Err(error) => {
+            let message = format!(
+                "`{}` can't be read ({error}); it takes a directory, relative to this file's",
+                directory.display()
+            );
+            root.problem(KEY, message);
+            return Vec::new();
+        }
+    };
+    if files.is_empty() {
+        let message = format!("`{}` holds no tenant, `*.toml`: nobody can log in", directory.display());
+        root.report().warning(&root.spot(KEY), message);
+    }
+    files.sort();
+    files
+}
+
+fn is_tenant_file(file: &Path) -> bool {
+    let hidden = file.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden && file.extension().is_some_and(|extension| extension == "toml")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! The `[[users.mounts]]` tables, and where a user lands among them.
+
+use super::{document::Table, problem::Spot, storage::Storage, user::read_permissions, value::Value};
+use crate::{
+    account::{Mount, Permissions},
+    store::Prefix,
+    vfs::{Mounts, VirtualPath},
+};
+use toml::de::DeValue;
+
+/// What a user sees, and where a session starts in it.
+pub(super) struct Tree {
+    pub(super) mounts: Vec<SpottedMount>,
+    pub(super) landing: VirtualPath,
+}
+
+/// A mount, and the key that says where it leads.
+pub(super) struct SpottedMount {
+    pub(super) mount: Mount,
+    pub(super) prefix: Prefix,
+    pub(super) spot: Spot,
+}
+
+/// Reads the mounts of `user` and its landing directory. Without mounts it sees the tenant's whole prefix at `/`.
+pub(super) fn read(user: &mut Table<'_>, storage: Option<&Storage>, permissions: Permissions) -> Tree {
+    let before = user.report().count();
+    let mounts = read_mounts(user, storage, permissions);
+    let landing = user.or("landing", VirtualPath::root());
+    // Mounts that are wrong were left out, so only sound ones can say whether the landing directory lies in the tree.
+    if storage.is_some() && user.report().count() == before {
+        let mounts: Vec<Mount> = mounts.iter().map(|mount| mount.mount.clone()).collect();
+        match Mounts::new(&mounts).map(|tree| tree.landing(landing.as_str())) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                user.problem("landing", format!("{error}; it takes a mount's entry or a directory in one"));
+            }
+            Err(error) => user.problem("mounts", error.to_string()),
+        }
+    }
+    Tree { mounts, landing }
+}
+
+fn read_mounts(user: &mut Table<'_>, storage: Option<&Storage>, permissions: Permissions) -> Vec<SpottedMount> {
+    let mut entries = Vec::new();
+    let mounts = user.tables("mounts", |mount| {
+        let entry = mount.required::<VirtualPath>("entry");
+        let below = mount.required::<Prefix>("prefix");
+        let permissions = read_permissions(mount, permissions);
+        if let Some(entry) = &entry {
+            if entries.contains(entry) {
+                mount.problem("entry", format!("another mount has the entry `{entry}`; it takes one of its own"));
+            }
+            entries.push(entry.clone());
+        }
+        let raw = format!("{}{}", storage?.prefix.as_str(), below?.as_str());
+        let prefix = Prefix::parse(&raw).map_err(|error| mount.problem("prefix", error.to_string())).ok()?;
+        Some(SpottedMount {
+            mount: Mount { entry: entry?.as_str().to_owned(), prefix: raw, permissions },
+            prefix,
+            spot: mount.spot("prefix"),
+        })
+    });
+    mounts.unwrap_or_else(|| storage.map(|storage| whole(storage, permissions)).into_iter().collect())
+}
+
+fn whole(storage: &Storage, permissions: Permissions) -> SpottedMount {
+    let raw = storage.prefix.as_str().to_owned();
+    let mount = Mount { entry: "/".to_owned(), prefix: raw, permissions };
+    SpottedMount { mount, prefix: storage.prefix.clone(), spot: storage.spot.clone() }
+}
+
+impl Value for VirtualPath {
+    const TAKES: &'static str = "an absolute path such as \"/\" or \"/outbox\"";
+
+    fn read(raw: &DeValue<'_>) -> Result<Self, String> {
+        let text = raw.as_str().ok_or_else(|| Self::refuse(raw))?;
+        Self::configured(text).map_err(|error| format!("{error}; it takes {}", Self::TAKES))
+    }
+}

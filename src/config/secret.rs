@@ -1,0 +1,89 @@
+//! Secrets and login data that lie in files of their own, or in the environment.
+//!
+//! Invariant: no message here holds what a key says or what a file holds. An operator may have pasted the secret itself
+//! where its file's name belongs.
+//!
+//! A file that others can read is warned about, not refused: container platforms mount secrets with mode 0444.
+
+use super::{document::Table, problem::Spot};
+use std::{
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+/// Far more than the keys of a user, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// A text file that a key named.
+pub(super) struct NamedFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl NamedFile {
+    /// Each line that says something, with its spot.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (Spot, String)> {
+        let numbered = self.text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+        numbered
+            .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+            .map(|(number, line)| (Spot { line: Some(number), ..Spot::of(&self.path) }, line.to_owned()))
+    }
+}
+
+/// The file that `key` names; `None` where there is no such key, or no such file, which is reported.
+pub(super) fn file(table: &mut Table<'_>, key: &'static str) -> Option<NamedFile> {
+    let named: PathBuf = table.optional(key)?;
+    let path = table.resolve(&named);
+    match read(&path) {
+        Ok(text) => Some(NamedFile { path, text }),
+        Err(error) => {
+            let takes = "it takes the name of a text file, relative to the directory of this one";
+            table.problem(key, format!("the file can't be read ({error}); {takes}"));
+            None
+        }
+    }
+}
+
+/// The one line of the secret file that `key` names.
+pub(super) fn secret_file(table: &mut Table<'_>, key: &'static str) -> Option<String> {
+    let NamedFile { path, text } = file(table, key)?;
+    if others_can_read(&path) {
+        table.report().warning(&table.spot(key), "others can read the file; `chmod 600` keeps it to its owner");
+    }
+    let secret = text.trim();
+    if secret.is_empty() || secret.contains('\n') {
+        table.problem(key, "the file doesn't hold one line; it takes a file with the secret and nothing else");
+        return None;
+    }
+    Some(secret.to_owned())
+}
+
+/// The value of the environment variable that `key` names.
+pub(super) fn variable(table: &mut Table<'_>, key: &'static str) -> Option<String> {
+    let name: String = table.optional(key)?;
+    let secret = std::env::var(name).ok().map(|secret| secret.trim().to_owned()).filter(|secret| !secret.is_empty());
+    if secret.is_none() {
+        table.problem(key, "no such environment variable is set; it takes the name of one that holds the secret");
+    }
+    secret
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let bytes = std::fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if bytes as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
+    }
+    Ok(text)
+}
+
+#[cfg(unix)]
+fn others_can_read(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn others_can_read(_: &Path) -> bool {
+    false
+}

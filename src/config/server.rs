@@ -1,0 +1,89 @@
+//! `wharfinger.toml`: what holds for the whole server.
+
+use super::{
+    document::Table,
+    ssh,
+    value::{ByteSize, words},
+};
+use crate::store::MIN_PART_BYTES;
+use std::time::Duration;
+use tracing::Level;
+
+/// Fewer parts than this, and one client that uploads in parallel keeps everybody else waiting.
+const MIN_PARTS: u64 = 4;
+
+/// What holds for the whole server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The process's memory for file bytes on their way up and down.
+    pub max_buffer_bytes: u64,
+    /// How long an upload waits for memory before it is told that the server is busy.
+    pub upload_wait: Duration,
+    /// How long transfers may go on after a request to stop.
+    pub drain_timeout: Duration,
+    /// How the log looks.
+    pub log: Log,
+    /// The listeners and their connections.
+    pub ssh: crate::ssh::Settings,
+}
+
+/// How the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How each line is written.
+    pub format: LogFormat,
+    /// The least severe level that is written.
+    pub level: Level,
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For eyes.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+words!(LogFormat { "human" => LogFormat::Human, "json" => LogFormat::Json });
+words!(Level {
+    "error" => Level::ERROR, "warn" => Level::WARN, "info" => Level::INFO, "debug" => Level::DEBUG,
+    "trace" => Level::TRACE
+});
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Human, level: Level::INFO }
+    }
+}
+
+impl Server {
+    pub(super) fn read(root: &mut Table<'_>) -> Option<Self> {
+        let max_buffer_bytes = read_max_buffer_bytes(root);
+        let upload_wait = root.or("upload_wait", Duration::from_secs(20));
+        let drain_timeout = root.or("drain_timeout", Duration::from_secs(30));
+        let log = root.table("log", |log| {
+            let Log { format, level } = Log::default();
+            Some(Log { format: log.or("format", format), level: log.or("level", level) })
+        })?;
+        let ssh = root.table("ssh", ssh::read)?;
+        if upload_wait >= ssh.idle_timeout {
+            let idle = ssh.idle_timeout;
+            root.problem("upload_wait", format!("is {upload_wait:?}; it takes less than `ssh.idle_timeout`, {idle:?}"));
+        }
+        Some(Self { max_buffer_bytes, upload_wait, drain_timeout, log, ssh })
+    }
+}
+
+fn read_max_buffer_bytes(root: &mut Table<'_>) -> u64 {
+    let max = root.or("max_buffer_bytes", ByteSize(256 << 20));
+    let least = ByteSize(MIN_PARTS * MIN_PART_BYTES);
+    if max < least {
+        let part = ByteSize(MIN_PART_BYTES);
+        root.problem(
+            "max_buffer_bytes",
+            format!("is {max}; it takes {least} or more, room for {MIN_PARTS} parts of {part}"),
+        );
+    }
+    max.0
+}

@@ -1,0 +1,75 @@
+//! What must be unique among all tenants: the names of users, and who may reach an object.
+
+use super::{
+    document::Table,
+    mounts::SpottedMount,
+    problem::{Report, Spot},
+    storage::Storage,
+};
+use crate::{
+    account::{TenantName, UserName},
+    store::Prefix,
+};
+use std::collections::{BTreeMap, btree_map::Entry};
+
+/// Collects the claims of the tenants that were read so far.
+#[derive(Default)]
+pub(super) struct Shared {
+    users: BTreeMap<UserName, Spot>,
+    /// By bucket and prefix, so that a prefix follows directly after those that it lies in.
+    prefixes: BTreeMap<(Bucket, Prefix, TenantName), Claim>,
+}
+
+/// A bucket, and the endpoint that knows it by that name.
+type Bucket = (Option<String>, String);
+
+/// A tenant's claim on a prefix.
+struct Claim {
+    allow_shared_prefix: bool,
+    spot: Spot,
+}
+
+impl Shared {
+    /// Takes a user's name, or reports who has it already.
+    pub(super) fn claim_user(&mut self, name: &UserName, user: &Table<'_>) {
+        let spot = user.spot("name");
+        match self.users.entry(name.clone()) {
+            Entry::Vacant(vacant) => _ = vacant.insert(spot),
+            Entry::Occupied(first) => {
+                let message = format!("`{name}` is taken at {}; names of users are unique in the server", first.get());
+                user.report().problem(&spot, message);
+            }
+        }
+    }
+
+    /// Takes what a mount leads to.
+    pub(super) fn claim_prefix(&mut self, tenant: &TenantName, storage: &Storage, mount: &SpottedMount) {
+        let endpoint = storage.place.endpoint.as_ref().map(|endpoint| endpoint.trim_end_matches('/').to_owned());
+        let bucket = (endpoint, storage.place.bucket.clone());
+        let claim = Claim { allow_shared_prefix: storage.allow_shared_prefix, spot: mount.spot.clone() };
+        self.prefixes.entry((bucket, mount.prefix.clone(), tenant.clone())).or_insert(claim);
+    }
+
+    /// Reports each prefix that lies in another tenant's, unless both of them allow it.
+    pub(super) fn report_overlaps(&self, report: &Report) {
+        let mut around: Vec<(&(Bucket, Prefix, TenantName), &Claim)> = Vec::new();
+        for (place, claim) in &self.prefixes {
+            let (bucket, prefix, tenant) = place;
+            while around.pop_if(|((b, p, _), _)| b != bucket || !p.contains(prefix)).is_some() {}
+            let other = around.iter().find(|((_, _, owner), outer)| {
+                owner != tenant && !(outer.allow_shared_prefix && claim.allow_shared_prefix)
+            });
+            if let Some(((_, outer_prefix, owner), outer)) = other {
+                let message = format!(
+                    "`{}` lies in `{}` of tenant `{owner}` ({}); it takes a prefix apart, or \
+                     `allow_shared_prefix = true` in `[storage]` of both",
+                    prefix.as_str(),
+                    outer_prefix.as_str(),
+                    outer.spot
+                );
+                report.problem(&claim.spot, message);
+            }
+            around.push((place, claim));
+        }
+    }
+}

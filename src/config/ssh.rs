@@ -1,0 +1,70 @@
+//! The `[ssh]` table.
+
+use super::{
+    document::Table,
+    value::{Value, parsed},
+};
+use crate::{
+    policy::ConnectionLimits,
+    ssh::{Algorithms, Cipher, HostKeyKind, KeyExchange, Mac, Settings},
+};
+use std::num::{NonZeroU32, NonZeroUsize};
+
+parsed! {
+    HostKeyKind: "`ed25519`, `rsa` or `ecdsa`",
+    KeyExchange: "the name of a key exchange",
+    Cipher: "the name of a cipher",
+    Mac: "the name of a MAC",
+}
+
+/// Reads the SSH side's settings. What isn't said is as in [`Settings::default`].
+pub(super) fn read(ssh: &mut Table<'_>) -> Option<Settings> {
+    let default = Settings::default();
+    let (host_key_directory, host_key_kinds) = ssh.table("host_keys", |host_keys| {
+        let directory = host_keys.or("directory", default.host_key_directory);
+        Some((host_keys.resolve(&directory), some(host_keys, "kinds", default.host_key_kinds)))
+    })?;
+    Some(Settings {
+        listen: some(ssh, "listen", default.listen),
+        host_key_directory,
+        host_key_kinds,
+        algorithms: ssh.table("algorithms", |table| Some(read_algorithms(table, default.algorithms)))?,
+        login_timeout: ssh.or("login_timeout", default.login_timeout),
+        idle_timeout: ssh.or("idle_timeout", default.idle_timeout),
+        keepalive_interval: ssh.or("keepalive_interval", default.keepalive_interval),
+        keepalive_max: ssh.optional("keepalive_max").map_or(default.keepalive_max, NonZeroUsize::get),
+        connections: read_connections(ssh, &default.connections),
+        max_login_tries: ssh.optional("max_login_tries").map_or(default.max_login_tries, NonZeroU32::get),
+    })
+}
+
+fn read_algorithms(table: &mut Table<'_>, default: Algorithms) -> Algorithms {
+    Algorithms {
+        key_exchanges: some(table, "key_exchanges", default.key_exchanges),
+        ciphers: some(table, "ciphers", default.ciphers),
+        macs: some(table, "macs", default.macs),
+    }
+}
+
+fn read_connections(ssh: &mut Table<'_>, default: &ConnectionLimits) -> ConnectionLimits {
+    let mut limit = |key, default| ssh.optional(key).map_or(default, NonZeroUsize::get);
+    ConnectionLimits {
+        logged_in: limit("max_connections", default.logged_in),
+        unauthenticated: limit("max_unauthenticated", default.unauthenticated),
+        unauthenticated_per_source: limit("max_unauthenticated_per_source", default.unauthenticated_per_source),
+    }
+}
+
+/// A list with at least one element.
+fn some<T: Value>(table: &mut Table<'_>, key: &'static str, default: Vec<T>) -> Vec<T> {
+    let before = table.report().count();
+    match table.list(key) {
+        None => default,
+        Some(list) => {
+            if list.is_empty() && table.report().count() == before {
+                table.problem(key, format!("is empty; it takes one or more, each {}", T::TAKES));
+            }
+            list
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The `[storage]` table of a tenant's file.
+
+use super::{
+    credentials,
+    document::Table,
+    problem::Spot,
+    value::{Value, words},
+};
+use crate::{
+    cloud::{Checksums, PayloadSigning, Place},
+    store::Prefix,
+};
+use toml::de::DeValue;
+
+/// Where a tenant's files lie.
+pub(super) struct Storage {
+    pub(super) place: Place,
+    /// What all of the tenant's mounts lie below.
+    pub(super) prefix: Prefix,
+    /// Whether other tenants may reach the same objects.
+    pub(super) allow_shared_prefix: bool,
+    /// Where the prefix stands.
+    pub(super) spot: Spot,
+}
+
+impl Storage {
+    pub(super) fn read(storage: &mut Table<'_>) -> Option<Self> {
+        let bucket = storage.required::<BucketName>("bucket");
+        let prefix = storage.required::<Prefix>("prefix");
+        let region = storage.required::<Region>("region");
+        let endpoint = storage.optional::<Endpoint>("endpoint");
+        let path_style = storage.or("path_style", false);
+        let kms_key = storage.optional::<String>("kms_key");
+        let expected_bucket_owner = storage.optional::<AccountId>("expected_bucket_owner");
+        let storage_class = storage.optional::<StorageClass>("storage_class");
+        let payload_signing = storage.or("payload_signing", PayloadSigning::default());
+        let checksums = storage.or("checksums", Checksums::default());
+        let allow_shared_prefix = storage.or("allow_shared_prefix", false);
+        let credentials = storage.table("credentials", credentials::read);
+        let place = Place {
+            bucket: bucket?.0,
+            region: region?.0,
+            endpoint: endpoint.map(|endpoint| endpoint.0),
+            path_style,
+            kms_key,
+            expected_bucket_owner: expected_bucket_owner.map(|owner| owner.0),
+            storage_class: storage_class.map(|class| class.0),
+            payload_signing,
+            checksums,
+            credentials: credentials?,
+        };
+        Some(Self { place, prefix: prefix?, allow_shared_prefix, spot: storage.spot("prefix") })
+    }
+}
+
+words!(PayloadSigning { "unsigned" => PayloadSigning::Unsigned, "signed" => PayloadSigning::Signed });
+words!(Checksums { "crc64nvme" => Checksums::Crc64Nvme, "when_required" => Checksums::WhenRequired });
+
+impl Value for Prefix {
+    const TAKES: &'static str = "a prefix that ends in `/`, such as \"tenants/acme/\", or \"\" for all";
+
+    fn read(raw: &DeValue<'_>) -> Result<Self, String> {
+        let text = raw.as_str().ok_or_else(|| Self::refuse(raw))?;
+        Self::parse(text).map_err(|error| format!("{error}; it takes {}", Self::TAKES))
+    }
+}
+
+/// Strings that must look like something. Their values are not repeated: an endpoint may hold a password.
+macro_rules! texts {
+    ($($type:ident: $takes:literal, $fits:expr;)*) => {$(
+        struct $type(String);
+
+        impl Value for $type {
+            const TAKES: &'static str = $takes;
+
+            fn read(raw: &DeValue<'_>) -> Result<Self, String> {
+                let text = raw.as_str().ok_or_else(|| Self::refuse(raw))?;
+                let fits: fn(&str) -> bool = $fits;
+                if fits(text) { Ok(Self(text.to_owned())) } else { Err(format!("doesn't fit; it takes {}", Self::TAKES)) }
+            }
+        }
+    )*};
+}
+
+texts! {
+    BucketName: "the name of a bucket, or the ARN or alias of an access point", |text| {
+        let word = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        let arn = |text: &str| text.bytes().all(|b| word(b) || b":/".contains(&b));
+        // S3 takes 63 characters today and took 255 before; other stores are as lax as it was.
+        text.strip_prefix("arn:").map_or((3..=255).contains(&text.len()) && text.bytes().all(word), arn)
+    };
+    Region: "a region such as \"eu-central-1\"", |text| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    Endpoint: "a URL of host and port, such as \"https://s3.example.com\"", |text| {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let host = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest)).unwrap_or_default();
+        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b))
+    };
+    AccountId: "the 12 digits of an AWS account, as a string", |text| {
+        text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+    };
+    StorageClass: "a storage class such as \"STANDARD_IA\"", |text| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    };
+}

@@ -1,0 +1,52 @@
+//! A tenant's file: `tenants/<name>.toml`.
+
+use super::{document::Table, shared::Shared, storage::Storage, user, value::ByteSize};
+use crate::{
+    account::{self, TenantName},
+    cloud::Place,
+    store::MAX_OBJECT_BYTES,
+};
+use std::{path::Path, sync::Arc};
+
+/// A tenant with its place and its users.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// Its name and limits.
+    pub account: Arc<account::Tenant>,
+    /// Where its files lie.
+    pub place: Place,
+    /// Its logins.
+    pub users: Vec<Arc<account::User>>,
+}
+
+impl Tenant {
+    /// Reads the tenant of `file`, and enters what must be unique in the server into `shared`.
+    pub(super) fn read(root: &mut Table<'_>, file: &Path, shared: &mut Shared) -> Option<Self> {
+        let name = read_name(root, file);
+        let enabled = root.or("enabled", true);
+        let max_object_bytes = root.or("max_object_bytes", ByteSize(512 << 30));
+        if !(1..=MAX_OBJECT_BYTES).contains(&max_object_bytes.0) {
+            let most = ByteSize(MAX_OBJECT_BYTES);
+            root.problem("max_object_bytes", format!("is {max_object_bytes}; it takes 1 byte to {most}"));
+        }
+        let storage = root.table("storage", Storage::read);
+        let users = root.tables("users", |user| user::read(user, name.as_ref(), storage.as_ref(), shared));
+        let (name, storage) = (name?, storage?);
+        Some(Self {
+            account: Arc::new(account::Tenant { name, enabled, max_object_bytes: max_object_bytes.0 }),
+            place: storage.place,
+            users: users.unwrap_or_default().into_iter().map(Arc::new).collect(),
+        })
+    }
+}
+
+/// The name repeats the file's: a copied file that was not fully edited is noticed.
+fn read_name(root: &mut Table<'_>, file: &Path) -> Option<TenantName> {
+    let name: TenantName = root.required("name")?;
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    if name.as_str() != stem {
+        root.problem("name", format!("is `{name}`; it takes the file's name, `{stem}`"));
+        return None;
+    }
+    Some(name)
+}

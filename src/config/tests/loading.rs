@@ -1,0 +1,54 @@
+//! What comes out of a config that is right.
+
+use super::{Files, KEY, STORAGE};
+use crate::account::{Permission, Permissions};
+use std::time::Duration;
+
+#[test]
+fn an_empty_server_file_is_all_defaults() {
+    let files = Files::new("");
+    let loaded = files.load().unwrap();
+    let server = loaded.config.server;
+    assert_eq!(server.max_buffer_bytes, 256 << 20);
+    assert_eq!(server.drain_timeout, Duration::from_secs(30));
+    assert_eq!(server.ssh.host_key_directory, files.path("keys"), "beside the file");
+    assert_eq!(
+        files.warnings(),
+        ["wharfinger.toml:1: tenants_directory: `tenants` holds no tenant, `*.toml`: nobody can log in"]
+    );
+}
+
+#[test]
+fn a_user_without_mounts_sees_the_whole_prefix() {
+    let text = format!(
+        "name = 'acme'\n{STORAGE}[[users]]\nname = 'alice'\npublic_keys = ['{KEY}']\npermissions = ['read', 'list']"
+    );
+    let config = Files::new("").with_acme(&text).load().unwrap().config;
+    let [tenant] = &config.tenants[..] else { panic!("{config:?}") };
+    assert_eq!((tenant.account.enabled, tenant.account.max_object_bytes), (true, 512 << 30));
+    let user = &tenant.users[0];
+    assert_eq!((user.tenant.as_str(), user.landing.as_str()), ("acme", "/"));
+    assert_eq!((user.mounts[0].entry.as_str(), user.mounts[0].prefix.as_str()), ("/", "acme/"));
+    assert_eq!(user.mounts[0].permissions, [Permission::Read, Permission::List].into_iter().collect());
+}
+
+#[test]
+fn mounts_lie_below_the_tenant_and_may_have_their_own_permissions() {
+    let text = format!(
+        "name = 'acme'\n{STORAGE}[[users]]\nname = 'alice'\npublic_keys = ['{KEY}']\nlanding = '/in/today'\n\
+         permissions = ['read']\n[[users.mounts]]\nentry = '/in'\nprefix = 'inbox/'\n[[users.mounts]]\nentry = '/all'\n\
+         prefix = ''\npermissions = []"
+    );
+    let config = Files::new("").with_acme(&text).load().unwrap().config;
+    let user = &config.tenants[0].users[0];
+    assert_eq!(user.landing, "/in/today");
+    assert_eq!(user.mounts[0].prefix, "acme/inbox/");
+    assert_eq!(user.mounts[0].permissions, Permissions::NONE.with(Permission::Read));
+    assert_eq!((user.mounts[1].prefix.as_str(), user.mounts[1].permissions), ("acme/", Permissions::NONE));
+}
+
+#[test]
+fn hidden_and_other_files_are_no_tenants() {
+    let files = Files::new("").with("tenants/.#acme.toml", "no TOML").with("tenants/README.md", "no TOML");
+    assert!(files.load().unwrap().config.tenants.is_empty());
+}

@@ -1,0 +1,66 @@
+//! Whole configs on disk: what is wrong with them, and what comes out of right ones.
+
+mod crossing;
+mod loading;
+mod reference;
+mod secrets;
+mod wrong;
+
+use super::{Loaded, Problem, load};
+use std::{fs, path::PathBuf};
+use tempfile::TempDir;
+
+/// A tenant's storage that is right.
+const STORAGE: &str = "[storage]\nbucket = 'files'\nprefix = 'acme/'\nregion = 'eu-central-1'\n\
+                       [storage.credentials]\ndefault_chain = true\n";
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEq8RyIsqly+NOdURTH8r6PYN0Y4TsqnLAztIL+R8XuX";
+
+/// A config directory.
+struct Files(TempDir);
+
+impl Files {
+    /// A server's file and no tenants.
+    fn new(server: &str) -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(files.path("tenants")).unwrap();
+        files.with("wharfinger.toml", server)
+    }
+
+    /// The file `name` too.
+    fn with(self, name: &str, text: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        self
+    }
+
+    /// The file of the tenant `acme` too.
+    fn with_acme(self, text: &str) -> Self {
+        self.with("tenants/acme.toml", text)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn load(&self) -> Result<Loaded, Vec<Problem>> {
+        load(&self.path("wharfinger.toml"))
+    }
+
+    /// The problems as they are printed, without the directory.
+    fn problems(&self) -> Vec<String> {
+        self.load().map_or_else(|problems| self.printed(&problems), |loaded| panic!("no problem: {loaded:?}"))
+    }
+
+    /// The warnings of a config without problems.
+    fn warnings(&self) -> Vec<String> {
+        self.printed(&self.load().unwrap().warnings)
+    }
+
+    fn printed(&self, problems: &[Problem]) -> Vec<String> {
+        let directory = format!("{}/", self.0.path().display());
+        problems.iter().map(|problem| problem.to_string().replace(&directory, "")).collect()
+    }
+}

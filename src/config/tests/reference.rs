@@ -1,0 +1,82 @@
+//! The reference config says every key, and the truth about the defaults.
+
+use super::{
+    super::{Report, read},
+    Files,
+};
+use crate::config::load;
+use std::{fs, path::Path};
+use toml::de::{DeTable, DeValue};
+
+const FILES: [&str; 3] = ["wharfinger.toml", "tenants/acme.toml", "tenants/globex.toml"];
+
+fn reference(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(file)).unwrap()
+}
+
+/// `#key = value`: what holds without the line.
+fn default(line: &str) -> Option<&str> {
+    line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+}
+
+/// `#   key = value`: an example.
+fn example(line: &str) -> Option<&str> {
+    line.strip_prefix("#   ").filter(|rest| rest.contains(" = "))
+}
+
+fn uncommented(file: &str, comment: impl Fn(&str) -> Option<&str>) -> String {
+    reference(file).lines().map(|line| comment(line).unwrap_or(line).to_owned() + "\n").collect()
+}
+
+/// The reference files with some of their comments undone.
+fn files(comment: impl Fn(&str) -> Option<&str> + Copy) -> Files {
+    let [server, tenants @ ..] = FILES;
+    let files = Files::new(&uncommented(server, comment));
+    tenants.into_iter().fold(files, |files, tenant| files.with(tenant, &uncommented(tenant, comment)))
+}
+
+#[test]
+fn it_is_right_as_it_stands() {
+    let loaded = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/wharfinger.toml")).unwrap();
+    assert_eq!(loaded.config.tenants.len(), 2);
+}
+
+#[test]
+fn commented_defaults_are_the_defaults() {
+    let (plain, spelled) = (files(|_| None), files(default));
+    let config = |files: &Files| {
+        let directory = files.0.path().to_str().unwrap();
+        format!("{:#?}", files.load().unwrap().config).replace(directory, "")
+    };
+    assert_eq!(config(&plain), config(&spelled));
+}
+
+#[test]
+fn every_known_key_is_in_it_and_no_other() {
+    let files = files(|_| None);
+    let report = Report::default();
+    read(&files.path("wharfinger.toml"), &report);
+    let asked = report.asked.take();
+    let mut said = std::collections::BTreeSet::new();
+    for file in FILES {
+        let text = uncommented(file, |line| default(line).or(example(line)));
+        let table = DeTable::parse(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
+        collect(table.get_ref(), "", &mut said);
+    }
+    assert_eq!(asked, said);
+}
+
+/// The dotted path of every key and table.
+fn collect(table: &DeTable<'_>, path: &str, said: &mut std::collections::BTreeSet<String>) {
+    for (key, value) in table {
+        let path = if path.is_empty() { key.get_ref().to_string() } else { format!("{path}.{}", key.get_ref()) };
+        match value.get_ref() {
+            DeValue::Table(table) => collect(table, &path, said),
+            DeValue::Array(array) => {
+                array.iter().filter_map(|e| e.get_ref().as_table()).for_each(|t| collect(t, &path, said));
+            }
+            _ => {}
+        }
+        said.insert(path);
+    }
+}

@@ -1,0 +1,185 @@
+//! Bad inputs, one at a time, each with its exact message.
+
+use super::{Files, KEY, STORAGE};
+
+#[test]
+fn the_server_file() {
+    for (text, message) in [
+        (
+            "listen = 1",
+            "1: listen: no such key; there are max_buffer_bytes, upload_wait, drain_timeout, log, ssh, tenants_directory",
+        ),
+        ("max_bufer_bytes = 1", "1: max_bufer_bytes: no such key; did you mean `max_buffer_bytes`?"),
+        ("\n\n[ssh]\nlogin_timout = '1m'", "4: ssh.login_timout: no such key; did you mean `login_timeout`?"),
+        (
+            "\nmax_buffer_bytes = '16MiB'",
+            "2: max_buffer_bytes: is 16MiB; it takes 20MiB or more, room for 4 parts of 5MiB",
+        ),
+        (
+            "max_buffer_bytes = 'much'",
+            "1: max_buffer_bytes: `much` is no size; it takes a size such as \"256MiB\" or \"5 GiB\", or a number of bytes",
+        ),
+        (
+            "drain_timeout = 30",
+            "1: drain_timeout: is an integer; it takes a duration such as \"30s\", \"5m\" or \"1h\"",
+        ),
+        (
+            "drain_timeout = '0s'",
+            "1: drain_timeout: is 0s; it takes a duration such as \"30s\", \"5m\" or \"1h\", from 1ms to 365d",
+        ),
+        (
+            "upload_wait = '1m'\nssh.idle_timeout = '1m'",
+            "1: upload_wait: is 60s; it takes less than `ssh.idle_timeout`, 60s",
+        ),
+        (
+            "[log]\nlevel = 'loud'",
+            "2: log.level: `loud` is not known; it takes one of `error`, `warn`, `info`, `debug`, `trace`",
+        ),
+        ("log = 'json'", "1: log: is a string; it takes a table, `[log]`"),
+        (
+            "[ssh]\nlisten = []",
+            "2: ssh.listen: is empty; it takes one or more, each an address and a port, such as \"0.0.0.0:2222\" or \"[::]:2222\"",
+        ),
+        (
+            "[ssh]\nlisten = [\n '0.0.0.0:22',\n 'x:22' ]",
+            "4: ssh.listen: `x:22` is no address; it takes an address and a port, such as \"0.0.0.0:2222\" or \"[::]:2222\"",
+        ),
+        (
+            "[ssh]\nlisten = '0.0.0.0:22'",
+            "2: ssh.listen: is a string; it takes a list, each an address and a port, such as \"0.0.0.0:2222\" or \"[::]:2222\"",
+        ),
+        ("[ssh]\nmax_login_tries = 0", "2: ssh.max_login_tries: is 0; it takes a whole number from 1 on"),
+        (
+            "[ssh.algorithms]\nmacs = ['hmac-md5']",
+            "2: ssh.algorithms.macs: `hmac-md5` is no MAC that can be chosen; there are hmac-sha2-256-etm@openssh.com, hmac-sha2-512-etm@openssh.com, hmac-sha2-256, hmac-sha2-512",
+        ),
+        ("tenants_directory = ''", "1: tenants_directory: is empty; it takes a path"),
+        (
+            "tenants_directory = 'none'",
+            "1: tenants_directory: `none` can't be read (No such file or directory (os error 2)); it takes a directory, relative to this file's",
+        ),
+        ("[ssh\nlisten = 1", "1: isn't TOML: unclosed table, expected `]`"),
+    ] {
+        assert_eq!(Files::new(text).problems(), [format!("wharfinger.toml:{message}")], "{text}");
+    }
+}
+
+#[test]
+fn what_could_forge_a_line_of_output_is_escaped() {
+    assert_eq!(
+        Files::new("\"a\\nb\\u001b\" = 1\nlog.level = \"x\\ny\"").problems(),
+        [
+            "wharfinger.toml:1: a\\nb\\u{1b}: no such key; there are max_buffer_bytes, upload_wait, drain_timeout, log, ssh, \
+         tenants_directory",
+            "wharfinger.toml:2: log.level: `x\\ny` is not known; it takes one of `error`, `warn`, `info`, `debug`, `trace`",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let files = Files::new("");
+    let missing = super::load(&files.path("other.toml")).unwrap_err();
+    assert_eq!(files.printed(&missing), ["other.toml: can't be read: No such file or directory (os error 2)"]);
+}
+
+/// Tenant files that are wrong in their own tables; `{STORAGE}` takes lines 2 to 7.
+#[test]
+fn a_tenant() {
+    let user = format!("[[users]]\nname = 'alice'\npublic_keys = ['{KEY}']\n");
+    for (text, message) in [
+        (format!("name = 'globex'\n{STORAGE}"), "1: name: is `globex`; it takes the file's name, `acme`"),
+        (format!("enabled = true\n{STORAGE}"), "1: name: is missing; it takes a name"),
+        (
+            format!("name = 'acme'\n{STORAGE}{user}permissions = ['read', 'admin']"),
+            "11: users.permissions: `admin` is no permission; there are read, write, overwrite, list, delete, rename and mkdir",
+        ),
+        (
+            format!("name = 'acme'\n{STORAGE}[[users]]\nname = 'alice'"),
+            "8: users: this user can't log in; it takes one or more of `public_keys`, `public_keys_file`, `password_hash` or `password_hash_file`",
+        ),
+        (
+            format!("name = 'acme'\n{STORAGE}[[users]]\nname = 'alice'\npassword = 'hunter2'"),
+            "10: users.password: a password doesn't belong here; `wharfinger hash-password` makes a `password_hash` of it",
+        ),
+        (
+            format!("name = 'acme'\n{STORAGE}{user}landing = 'in'"),
+            "11: users.landing: the path must begin with `/` and have no empty, `.` or `..` segment and no `/` at its end; it takes an absolute path such as \"/\" or \"/outbox\"",
+        ),
+        (
+            format!("name = 'acme'\n{STORAGE}{user}landing = '/out'\n[[users.mounts]]\nentry = '/in'\nprefix = 'in/'"),
+            "11: users.landing: landing directory `/out` lies in no mount; it takes a mount's entry or a directory in one",
+        ),
+        (
+            format!("name = 'acme'\n{STORAGE}{user}[[users.mounts]]\nentry = '/in'\nprefix = 'in'"),
+            "13: users.mounts.prefix: prefix `in` doesn't end in `/`: without it, it would match its neighbours too; it takes a prefix that ends in `/`, such as \"tenants/acme/\", or \"\" for all",
+        ),
+        (
+            format!("name = 'acme'\n{STORAGE}{user}[[users.mounts]]\nentry = '/'"),
+            "11: users.mounts.prefix: is missing; it takes a prefix that ends in `/`, such as \"tenants/acme/\", or \"\" for all",
+        ),
+        (
+            format!(
+                "name = 'acme'\n{STORAGE}{user}{mount}{mount}",
+                mount = "[[users.mounts]]\nentry = '/'\nprefix = ''\n"
+            ),
+            "15: users.mounts.entry: another mount has the entry `/`; it takes one of its own",
+        ),
+        (
+            format!("name = 'acme'\n{STORAGE}{user}mounts = []"),
+            "11: users.mounts: the user has no mount: add at least one, such as an entry `/`",
+        ),
+        (format!("name = 'acme'\nusers = 7\n{STORAGE}"), "2: users: is an integer; it takes tables, each `[[users]]`"),
+        (
+            format!("name = 'acme'\nmax_object_bytes = '1TiB'\n{STORAGE}"),
+            "2: max_object_bytes: is 1TiB; it takes 1 byte to 625GiB",
+        ),
+    ] {
+        assert_eq!(Files::new("").with_acme(&text).problems(), [format!("tenants/acme.toml:{message}")], "{text}");
+    }
+}
+
+#[test]
+fn a_storage() {
+    let storage = "bucket = 'files'\nprefix = ''\nregion = 'eu-central-1'\ncredentials.default_chain = true\n";
+    for (line, message) in [
+        (
+            "endpoint = 's3.example.com'",
+            "7: storage.endpoint: doesn't fit; it takes a URL of host and port, such as \"https://s3.example.com\"",
+        ),
+        (
+            "endpoint = 'https://me:secret@s3.example.com'",
+            "7: storage.endpoint: doesn't fit; it takes a URL of host and port, such as \"https://s3.example.com\"",
+        ),
+        (
+            "expected_bucket_owner = '1234'",
+            "7: storage.expected_bucket_owner: doesn't fit; it takes the 12 digits of an AWS account, as a string",
+        ),
+        (
+            "expected_bucket_owner = 111122223333",
+            "7: storage.expected_bucket_owner: is an integer; it takes the 12 digits of an AWS account, as a string",
+        ),
+        (
+            "storage_class = 'standard'",
+            "7: storage.storage_class: doesn't fit; it takes a storage class such as \"STANDARD_IA\"",
+        ),
+        ("payload_signing = true", "7: storage.payload_signing: is a boolean; it takes `unsigned`, `signed`"),
+        ("path_stile = true", "7: storage.path_stile: no such key; did you mean `path_style`?"),
+    ] {
+        let text = format!("name = 'acme'\n[storage]\n{storage}{line}");
+        assert_eq!(Files::new("").with_acme(&text).problems(), [format!("tenants/acme.toml:{message}")], "{text}");
+    }
+}
+
+#[test]
+fn a_missing_table_is_as_an_empty_one() {
+    assert_eq!(
+        Files::new("").with_acme("name = 'acme'").problems(),
+        [
+            "tenants/acme.toml:1: storage.bucket: is missing; it takes the name of a bucket, or the ARN or alias of an access point",
+            "tenants/acme.toml:1: storage.credentials: there are none; it takes `access_key_id` with `secret_access_key_file` or `secret_access_key_env`, or `default_chain = true`",
+            "tenants/acme.toml:1: storage.prefix: is missing; it takes a prefix that ends in `/`, such as \"tenants/acme/\", or \"\" for all",
+            "tenants/acme.toml:1: storage.region: is missing; it takes a region such as \"eu-central-1\"",
+        ]
+    );
+}

@@ -1,0 +1,40 @@
+//! A `[[users]]` table of a tenant's file.
+
+use super::{
+    document::Table,
+    login::{self, Login},
+    mounts::{self, Tree},
+    shared::Shared,
+    storage::Storage,
+};
+use crate::account::{Permission, Permissions, TenantName, User, UserName};
+
+/// Reads a user of `tenant`. The tenant's name and storage are `None` where they are wrong themselves.
+pub(super) fn read(
+    user: &mut Table<'_>,
+    tenant: Option<&TenantName>,
+    storage: Option<&Storage>,
+    shared: &mut Shared,
+) -> Option<User> {
+    let name: Option<UserName> = user.required("name");
+    if let Some(name) = &name {
+        shared.claim_user(name, user);
+    }
+    let enabled = user.or("enabled", true);
+    let Login { password_hash, public_keys } = login::read(user);
+    let permissions = read_permissions(user, Permissions::ALL);
+    let Tree { mounts, landing } = mounts::read(user, storage, permissions);
+    if let (Some(tenant), Some(storage)) = (tenant, storage) {
+        for mount in &mounts {
+            shared.claim_prefix(tenant, storage, mount);
+        }
+    }
+    let mounts = mounts.into_iter().map(|mount| mount.mount).collect();
+    let landing = landing.as_str().to_owned();
+    Some(User { name: name?, tenant: tenant?.clone(), enabled, password_hash, public_keys, landing, mounts })
+}
+
+/// What the table's `permissions` say; `default` where there are none.
+pub(super) fn read_permissions(table: &mut Table<'_>, default: Permissions) -> Permissions {
+    table.list::<Permission>("permissions").map_or(default, Permissions::from_iter)
+}
