@@ -15,11 +15,14 @@ mod mkdir;
 mod mounts;
 mod notes;
 mod path;
+mod read;
 mod remove;
 mod rename;
 mod rmdir;
 mod set_attributes;
 mod stat;
+mod upload;
+mod write;
 
 pub use buckets::Buckets;
 pub use directory::{DirectoryHandle, Entry};
@@ -27,7 +30,10 @@ pub use error::{Error, Unsupported};
 pub use metadata::{Kind, Metadata, NewAttributes, SetAttributes, Times};
 pub use mounts::{InvalidMounts, Mount, Mounts, Place};
 pub use path::{InvalidPath, VirtualPath};
+pub use read::ReadHandle;
 pub use rename::Replace;
+pub use upload::WriteHandle;
+pub use write::{PendingWrite, WriteOptions};
 
 use crate::{
     account::{Tenant, User},

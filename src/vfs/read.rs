@@ -1,0 +1,74 @@
+//! Downloads: OPEN for reading, and the handle that it makes.
+
+use super::{Error, Metadata, Place, Result, Vfs, VirtualPath, notes::Sight};
+use crate::{
+    account::Permission,
+    store::{self, Reader},
+};
+use bytes::Bytes;
+use std::sync::Arc;
+
+impl Vfs {
+    /// Opens a file for reading. It is one version of the file for as long as it is open. Needs `read`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::IsDirectory`], [`Error::Denied`], [`Error::Archived`], or what the storage says.
+    pub async fn open_read(&self, path: &VirtualPath) -> Result<ReadHandle> {
+        let (mount, key) = match self.mounts.resolve(path)? {
+            Place::Object { mount, key } => (mount, key),
+            Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::IsDirectory),
+            Place::Nowhere => return Err(Error::NotFound),
+        };
+        mount.demand(Permission::Read)?;
+        let seen = match self.notes.seen.fresh(path) {
+            Some(Sight::File(file)) => Some(file),
+            Some(Sight::Directory) | None => None,
+        };
+        let known_bytes = seen.as_ref().map(|file| file.size);
+        let bucket = self.bucket().await?;
+        let opened = Reader::open(Arc::clone(&bucket), key.clone(), known_bytes, Arc::clone(&self.budget)).await;
+        let reader = match opened {
+            Err(store::Error::NotFound) if store::directory_exists(&*bucket, &key.as_directory()).await? => {
+                return Err(Error::IsDirectory);
+            }
+            opened => opened?,
+        };
+        let opened = reader.object();
+        let metadata = match &seen {
+            // S3 tells of an empty object no more than that, when it is asked for bytes.
+            Some(seen) if seen.size == 0 && opened.size == 0 => self.file_metadata(path, mount, seen),
+            _ => self.file_metadata(path, mount, opened),
+        };
+        Ok(ReadHandle { reader, path: path.clone(), metadata })
+    }
+}
+
+/// An open file. Its reads may run at once.
+#[derive(Debug)]
+pub struct ReadHandle {
+    reader: Reader,
+    path: VirtualPath,
+    metadata: Metadata,
+}
+
+impl ReadHandle {
+    /// Up to `len` bytes from `offset`, in pieces; fewer only at the end of the file, none behind it.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when the file was replaced and the storage keeps no old versions, or what the storage says.
+    pub async fn read(&self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
+        Ok(self.reader.read(offset, len).await?)
+    }
+
+    /// The file as it was when it was opened.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata {
+        self.metadata
+    }
+
+    /// The path that it was opened under.
+    #[must_use]
+    pub fn path(&self) -> &VirtualPath {
+        &self.path
+    }
+}

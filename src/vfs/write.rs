@@ -1,0 +1,131 @@
+//! OPEN for writing: may this upload begin? The upload itself is `upload.rs`.
+
+use super::{
+    Error, Mount, NewAttributes, Place, Result, Unsupported, Vfs, VirtualPath, WriteHandle, notes::Notes,
+    upload::Conflicting,
+};
+use crate::{
+    account::{Permission, Tenant},
+    store::{Bucket, Budget, Condition, Key, MIN_PART_BYTES},
+};
+use std::{sync::Arc, time::Duration};
+
+/// The flags of an OPEN that has WRITE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// READ: what was written can be read back while it is in memory. Needs no permission `read`.
+    pub read: bool,
+    /// CREAT: make the file if it is missing.
+    pub create: bool,
+    /// TRUNC: begin with an empty file.
+    pub truncate: bool,
+    /// EXCL: fail if the file exists.
+    pub exclusive: bool,
+    /// APPEND: changes nothing, because OpenSSH sends it with offsets that count.
+    pub append: bool,
+}
+
+impl Vfs {
+    /// Checks that an upload to `path` may begin. Nothing is seen of it in storage before it is closed.
+    ///
+    /// Asks S3 only where the flags need an answer: never for CREAT with TRUNC, unless the session knows the name as a
+    /// directory. Needs `write`, and `overwrite` to replace a file.
+    ///
+    /// # Errors
+    /// [`Error::IsDirectory`], [`Error::Denied`], [`Error::NotFound`] without CREAT, [`Error::AlreadyExists`] with
+    /// EXCL, [`Error::Unsupported`] for a file that has bytes without TRUNC, [`Error::InvalidFlags`].
+    pub async fn open_write(
+        &self,
+        path: &VirtualPath,
+        options: WriteOptions,
+        attributes: NewAttributes,
+    ) -> Result<PendingWrite> {
+        let (mount, key) = match self.mounts.resolve(path)? {
+            Place::Object { mount, key } => (mount, key),
+            Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::IsDirectory),
+            Place::Nowhere => return Err(Error::OnlyLists),
+        };
+        mount.demand(Permission::Write)?;
+        if options.exclusive && !options.create {
+            return Err(Error::InvalidFlags("EXCL means nothing without CREAT"));
+        }
+        self.check_live(path, options)?;
+        let replaces_whatever_is_there = options.create && options.truncate && !options.exclusive;
+        if !replaces_whatever_is_there || self.notes.seen.was_directory(path) {
+            self.check_stored(path, mount, &key, options).await?;
+        }
+        let (condition, conflicting) = match options {
+            WriteOptions { exclusive: true, .. } => (Condition::Absent, Conflicting::Exists),
+            _ if !mount.allows(Permission::Overwrite) => (Condition::Absent, Conflicting::MayNotReplace),
+            _ => (Condition::Always, Conflicting::Changed),
+        };
+        Ok(PendingWrite {
+            bucket: self.bucket().await?,
+            budget: Arc::clone(&self.budget),
+            tenant: Arc::clone(&self.tenant),
+            notes: Arc::clone(&self.notes),
+            mount: mount.clone(),
+            path: path.clone(),
+            key,
+            condition,
+            conflicting,
+            attributes,
+            readable: options.read,
+        })
+    }
+
+    /// Each handle is an upload of its own, so a second one on a file that the session is uploading can't add to it.
+    fn check_live(&self, path: &VirtualPath, options: WriteOptions) -> Result<()> {
+        match self.notes.live.newest(path) {
+            Some(_) if options.exclusive => Err(Error::AlreadyExists),
+            Some(_) if !options.truncate => Err(Unsupported::SecondWriter.into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn check_stored(&self, path: &VirtualPath, mount: &Mount, key: &Key, options: WriteOptions) -> Result<()> {
+        let found = self.look(path, key).await?;
+        match found.file {
+            Some(_) if options.exclusive => Err(Error::AlreadyExists),
+            Some(_) if !mount.allows(Permission::Overwrite) => Err(Error::Denied(Permission::Overwrite)),
+            Some(file) if file.size > 0 && !options.truncate => Err(Unsupported::Patch.into()),
+            Some(_) => Ok(()),
+            None if found.directory => Err(Error::IsDirectory),
+            None if options.create => Ok(()),
+            None => Err(Error::NotFound),
+        }
+    }
+}
+
+/// An upload that may begin as soon as there is memory for it.
+#[derive(Debug)]
+pub struct PendingWrite {
+    pub(super) bucket: Arc<dyn Bucket>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) notes: Arc<Notes>,
+    pub(super) mount: Mount,
+    pub(super) path: VirtualPath,
+    pub(super) key: Key,
+    pub(super) condition: Condition,
+    pub(super) conflicting: Conflicting,
+    pub(super) attributes: NewAttributes,
+    pub(super) readable: bool,
+}
+
+impl PendingWrite {
+    /// Waits its tenant's turn for the memory of one part, so that the upload can always ship what it took in.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when none was free before `deadline`.
+    pub async fn admit(self, deadline: Duration) -> Result<WriteHandle> {
+        let reservation = self.budget.reserve(self.tenant.name.as_str(), MIN_PART_BYTES, deadline).await?;
+        Ok(WriteHandle::new(self, reservation))
+    }
+
+    /// The path that the file will appear under.
+    #[must_use]
+    pub fn path(&self) -> &VirtualPath {
+        &self.path
+    }
+}
