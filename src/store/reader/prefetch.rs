@@ -46,6 +46,12 @@ impl Prefetch {
         Self { head, asked_bytes: 0, first_run: true, stray: None, strays: 0 }
     }
 
+    /// Bytes fetched ahead had to be thrown away: the run has to prove itself anew, lest a slow client has the same bytes
+    /// fetched again and again.
+    pub(super) fn restrain(&mut self) {
+        (self.asked_bytes, self.first_run) = (0, false);
+    }
+
     fn moved_to(head: u64, asked_bytes: u64) -> Self {
         Self { asked_bytes, first_run: false, ..Self::new(Some(head)) }
     }

@@ -290,6 +290,17 @@ async fn a_silent_reader_makes_way_for_uploads_and_goes_on_later() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_under_pressure_does_not_fetch_the_same_bytes_again_and_again() {
+    let fixture = Fixture { budget: Budget::new(8 * MIB), ..Fixture::new(20 * MIB) };
+    let reader = fixture.open().await;
+    for offset in (0..4 * MIB).step_by(32768) {
+        fixture.check(&reader, offset, 32768).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    assert!(fixture.asked_bytes() <= 8 * MIB + 3 * 4 * MIB, "{}", fixture.asked_bytes());
+}
+
 #[tokio::test]
 async fn a_dropped_reader_leaves_nothing_running() {
     let fixture = Fixture::new(40 * MIB);
