@@ -343,3 +343,24 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn reads_that_race_each_other_are_still_one_run() {
+    for (known, len) in
+        [(None, 32 << 10), (None, READ_BYTES), (Some(100 * MIB), 32 << 10), (Some(100 * MIB), READ_BYTES)]
+    {
+        let fixture = Fixture::new(100 * MIB);
+        let reader = Arc::new(fixture.try_open(known).await.unwrap());
+        // A first READ that is overtaken begins the run too late; clients wait for its reply, and the session keeps order.
+        fixture.check(&reader, 0, len).await;
+        let reads = stream::iter((0..100 * MIB).step_by(len as usize)).map(|offset| {
+            let reader = Arc::clone(&reader);
+            tokio::spawn(async move { reader.read(offset, len).await })
+        });
+        let bytes: Vec<Bytes> = reads.buffered(64).map(|read| read.unwrap().unwrap().concat().into()).collect().await;
+        assert!(bytes.concat() == fixture.content);
+        // 13, one more for the HEAD, and a few for READs that were overtaken by all others.
+        assert!(fixture.bucket.requests().len() <= 18, "{:?}", fixture.bucket.requests());
+        assert!(fixture.asked_bytes() <= 110 * MIB);
+    }
+}
