@@ -19,6 +19,7 @@ pub mod demo;
 pub mod events;
 pub mod identity;
 pub mod policy;
+pub mod session;
 pub mod sftp;
 pub mod ssh;
 pub mod store;

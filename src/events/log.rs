@@ -7,7 +7,7 @@ use tracing::{info, warn};
 /// The longest piece of a name that a client chose freely and that goes to the log, in characters.
 const MAX_LOGGED_NAME: usize = 256;
 
-/// Writes the line. What clients chose is escaped (`?` or [`Visible`]), so that no name can forge a line.
+/// Writes the line. What clients chose is escaped (see `visible`), so that no name can forge a line.
 pub fn write(event: &Event) {
     match event {
         Event::ConnectionRefused { source, reason } => warn!(source_ip = %source, reason, "connection refused"),

@@ -188,12 +188,7 @@ impl Shared {
 
     /// Takes a range away, unless a READ needed it lately. Whether it is gone.
     fn evict(&self, id: u64) -> bool {
-        let mut state = self.state();
-        let evicted = state.ranges.evict(id);
-        if !evicted.is_empty() {
-            state.prefetch.restrain();
-        }
-        drop(state);
+        let evicted = self.state().ranges.evict(id);
         !evicted.is_empty()
     }
 }

@@ -83,6 +83,9 @@ pub enum Error {
     /// The user's mounts make no tree; `check` says so too.
     #[error("your account is not set up correctly")]
     Misconfigured(#[from] InvalidMounts),
+    /// The storage's own rules don't let the server do this.
+    #[error("the storage denied the server access to this")]
+    Forbidden(#[source] store::Error),
     /// Anything else that went wrong below.
     #[error("{}", sentence(.0))]
     Storage(#[source] store::Error),
@@ -125,8 +128,8 @@ impl From<store::Error> for Error {
             store::Error::HoleTooLarge { limit } => Self::HoleTooLarge { limit },
             store::Error::TooLarge { limit } => Self::TooLarge { limit },
             store::Error::Poisoned(_) => Self::Poisoned(error),
-            store::Error::Forbidden { .. }
-            | store::Error::RangeNotSatisfiable { .. }
+            store::Error::Forbidden { .. } => Self::Forbidden(error),
+            store::Error::RangeNotSatisfiable { .. }
             | store::Error::Throttled { .. }
             | store::Error::Unreachable(_)
             | store::Error::Credentials(_)
@@ -150,7 +153,6 @@ fn denied(permission: Permission) -> &'static str {
 
 fn sentence(error: &store::Error) -> &'static str {
     match error {
-        store::Error::Forbidden { .. } => "the storage denied the server access to this",
         store::Error::Throttled { .. } => "the storage is overloaded, try again later",
         store::Error::Unreachable(_) => "the storage did not answer, try again later",
         store::Error::Credentials(_) => "the server has no access to the storage of your account",

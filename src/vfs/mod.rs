@@ -24,6 +24,7 @@ mod stat;
 mod upload;
 mod write;
 
+pub use crate::store::{Budget, Reservation};
 pub use buckets::Buckets;
 pub use directory::{DirectoryHandle, Entry};
 pub use error::{Error, Unsupported};
@@ -37,7 +38,7 @@ pub use write::{PendingWrite, WriteOptions};
 
 use crate::{
     account::{Tenant, User},
-    store::{Bucket, Budget},
+    store::Bucket,
 };
 use notes::Notes;
 use std::sync::Arc;

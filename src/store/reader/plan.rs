@@ -49,7 +49,7 @@ impl State {
         let mut at = observed.run_from.map_or(want.start, |from| self.ranges.frontier(from).min(want.start));
         while at < want.end {
             let covered_to = self.ranges.frontier(at);
-            at = if covered_to > at { covered_to } else { self.fetch(shared, at, want, observed.run_from.is_some()) };
+            at = if covered_to > at { covered_to } else { self.fetch(shared, at, want.end, observed.run_from) };
         }
         if observed.run_from.is_some() && self.lost.is_none() {
             self.fetch_ahead(shared);
@@ -57,40 +57,35 @@ impl State {
         Ok(forsaken)
     }
 
-    /// Starts the GET for the uncovered bytes from `at` on, for `want` or, in a run, for READs that are late. Returns
-    /// where to go on.
-    fn fetch(&mut self, shared: &Arc<Shared>, at: u64, want: &Range<u64>, runs: bool) -> u64 {
-        let limit = self.limit(shared, at).min(at.saturating_add(RANGE_BYTES));
-        let asked_end = want.end.min(limit);
-        let step_bytes = if runs { self.prefetch.step_bytes() } else { 0 };
+    /// Starts the GET for the uncovered bytes from `at` on, of which a READ asks for those before `asked_end`.
+    /// Returns its end.
+    fn fetch(&mut self, shared: &Arc<Shared>, at: u64, asked_end: u64, run_from: Option<u64>) -> u64 {
+        let limit =
+            self.ranges.next_start(at).unwrap_or(u64::MAX).min(shared.object.size).min(at.saturating_add(RANGE_BYTES));
+        let asked_end = asked_end.min(limit);
+        let step_bytes = if run_from.is_some() { self.prefetch.step_bytes() } else { 0 };
         let end = at.saturating_add(step_bytes).clamp(asked_end, limit);
-        let is_early = at < want.start;
-        let (end, memory) = match self.look_ahead(shared, at, asked_end, end) {
-            Some(taken) if end > asked_end || is_early => taken,
-            // READs that are late fetch their own bytes where there is no memory to do it for them.
-            _ if is_early => return want.start.min(limit),
-            _ => (asked_end, Memory::Demanded),
-        };
+        if end == asked_end {
+            self.start(shared, at..end, Memory::Demanded, None);
+            return end;
+        }
+        let (end, memory) = self.memory(shared, at, asked_end, end);
         self.start(shared, at..end, memory, None);
         end
     }
 
     /// Memory for a range from `at` to `end`, or to less, but not less than `asked_end`.
-    fn look_ahead(&self, shared: &Shared, at: u64, asked_end: u64, end: u64) -> Option<(u64, Memory)> {
-        let shorter = |bytes: u64| at.saturating_add(bytes).clamp(asked_end, end);
-        for end in [end, shorter(MODEST_BYTES)] {
+    fn memory(&self, shared: &Shared, at: u64, asked_end: u64, end: u64) -> (u64, Memory) {
+        for end in [end, at.saturating_add(MODEST_BYTES).clamp(asked_end, end)] {
             if let Some(memory) = self.budgeted(shared, end - at) {
-                return Some((end, memory));
+                return (end, memory);
             }
         }
-        let end = shorter(GUARANTEED_BYTES);
-        let guaranteed = end - at <= GUARANTEED_BYTES && !self.ranges.guarantee_is_used();
-        guaranteed.then_some((end, Memory::Guaranteed))
-    }
-
-    /// Where the uncovered bytes at `at` end: at the next range, or the object's end.
-    fn limit(&self, shared: &Shared, at: u64) -> u64 {
-        self.ranges.next_start(at).unwrap_or(u64::MAX).min(shared.object.size)
+        if self.ranges.guarantee_is_used() {
+            (asked_end, Memory::Demanded)
+        } else {
+            (at.saturating_add(GUARANTEED_BYTES).clamp(asked_end, end), Memory::Guaranteed)
+        }
     }
 
     /// Starts the GETs that the window has room for, as far as the budget goes.
@@ -98,7 +93,8 @@ impl State {
         let head = self.prefetch.head();
         while self.ranges.ahead_of(head) < self.prefetch.window() && !shared.budget.pressed() {
             let at = self.ranges.frontier(head);
-            let end = at.saturating_add(self.prefetch.step_bytes()).min(self.limit(shared, at));
+            let limit = self.ranges.next_start(at).unwrap_or(u64::MAX).min(shared.object.size);
+            let end = at.saturating_add(self.prefetch.step_bytes()).min(limit);
             if at >= end {
                 return;
             }

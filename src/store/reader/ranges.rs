@@ -12,9 +12,6 @@ use bytes::Bytes;
 use std::ops::Range;
 use tokio::sync::oneshot;
 
-/// How far a run must have passed a range for READs that are late to be out of the question: 64 READs of 255 KiB.
-const KEPT_BEHIND_BYTES: u64 = 2 * RANGE_BYTES;
-
 /// The ranges of one reader, by their start.
 #[derive(Debug, Default)]
 pub(super) struct Ranges(Vec<RangeBuffer>);
@@ -103,7 +100,7 @@ impl Ranges {
         self.take_idle(|range| {
             range.is_spent(head)
                 || matches!(range.memory, Memory::Demanded)
-                || range.end().saturating_add(KEPT_BEHIND_BYTES) <= head
+                || range.end().saturating_add(RANGE_BYTES) <= head
         })
     }
 

@@ -290,17 +290,6 @@ async fn a_silent_reader_makes_way_for_uploads_and_goes_on_later() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_slow_reader_under_pressure_does_not_fetch_the_same_bytes_again_and_again() {
-    let fixture = Fixture { budget: Budget::new(8 * MIB), ..Fixture::new(20 * MIB) };
-    let reader = fixture.open().await;
-    for offset in (0..4 * MIB).step_by(32768) {
-        fixture.check(&reader, offset, 32768).await;
-        tokio::time::sleep(Duration::from_secs(2)).await;
-    }
-    assert!(fixture.asked_bytes() <= 8 * MIB + 3 * 4 * MIB, "{}", fixture.asked_bytes());
-}
-
 #[tokio::test]
 async fn a_dropped_reader_leaves_nothing_running() {
     let fixture = Fixture::new(40 * MIB);
@@ -341,26 +330,5 @@ proptest! {
             let reader = fixture.try_open(known.then_some(20 * MIB)).await.unwrap();
             stream::iter(reads).map(|(offset, len)| fixture.check(&reader, offset, len)).buffer_unordered(depth).count().await;
         });
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn reads_that_race_each_other_are_still_one_run() {
-    for (known, len) in
-        [(None, 32 << 10), (None, READ_BYTES), (Some(100 * MIB), 32 << 10), (Some(100 * MIB), READ_BYTES)]
-    {
-        let fixture = Fixture::new(100 * MIB);
-        let reader = Arc::new(fixture.try_open(known).await.unwrap());
-        // A first READ that is overtaken begins the run too late; clients wait for its reply, and the session keeps order.
-        fixture.check(&reader, 0, len).await;
-        let reads = stream::iter((0..100 * MIB).step_by(len as usize)).map(|offset| {
-            let reader = Arc::clone(&reader);
-            tokio::spawn(async move { reader.read(offset, len).await })
-        });
-        let bytes: Vec<Bytes> = reads.buffered(64).map(|read| read.unwrap().unwrap().concat().into()).collect().await;
-        assert!(bytes.concat() == fixture.content);
-        // 13, one more for the HEAD, and a few for READs that were overtaken by all others.
-        assert!(fixture.bucket.requests().len() <= 18, "{:?}", fixture.bucket.requests());
-        assert!(fixture.asked_bytes() <= 110 * MIB);
     }
 }

@@ -1,0 +1,90 @@
+//! What all tasks of one session share.
+
+use super::{Settings, handles::Handles, order::Order, replies::Replies, status};
+use crate::{
+    events::{Event, Events, Who},
+    vfs::{Budget, Error, Vfs, VirtualPath},
+};
+use std::{future::Future, sync::Arc};
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Requests of one channel that talk to storage at the same time, transfers aside.
+const MAX_RUNNING: usize = 64;
+
+/// One session's identity, tree, tables and ways out.
+#[derive(Debug)]
+pub struct Context {
+    pub who: Who,
+    pub vfs: Vfs,
+    pub events: Events,
+    pub replies: Replies,
+    pub settings: Settings,
+    pub budget: Arc<Budget>,
+    pub handles: Handles,
+    pub order: Arc<Order>,
+    /// Set when the client is gone: nobody waits for answers any more.
+    pub ended: CancellationToken,
+    pub running: Semaphore,
+    tasks: TaskTracker,
+}
+
+impl Context {
+    pub fn new(
+        who: Who,
+        vfs: Vfs,
+        events: Events,
+        replies: Replies,
+        settings: Settings,
+        budget: Arc<Budget>,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self {
+            who,
+            vfs,
+            events,
+            replies,
+            settings,
+            budget,
+            handles: Handles::default(),
+            order: Arc::default(),
+            ended: CancellationToken::new(),
+            running: Semaphore::new(MAX_RUNNING),
+            tasks,
+        }
+    }
+
+    /// Runs `work` to its end, also when the client goes away: half a rename helps nobody.
+    pub fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// Runs `work` as long as the client is there.
+    pub fn run_while_wanted(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        let ended = self.ended.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = work => {}
+                () = ended.cancelled() => {}
+            }
+        });
+    }
+
+    /// Notes for the operator that `request` failed. What simply isn't there, or is there already, is no failure of
+    /// the server's and not noted.
+    pub fn note(&self, request: &'static str, path: &VirtualPath, error: &Error) {
+        if !status::is_ordinary(error) {
+            self.record_failure(request, path.as_str(), error);
+        }
+    }
+
+    /// Notes for the operator that `request` named something that is no path.
+    pub fn note_raw(&self, request: &'static str, raw: &[u8], error: &Error) {
+        self.record_failure(request, &String::from_utf8_lossy(raw), error);
+    }
+
+    fn record_failure(&self, request: &'static str, path: &str, error: &Error) {
+        let (who, path, error) = (self.who.clone(), path.to_owned(), status::detail(error));
+        self.events.record(&Event::RequestFailed { who, request, path, error });
+    }
+}

@@ -1,0 +1,117 @@
+//! A directory that is listed: one task, which answers READDIRs one after the other.
+
+use super::{attrs, context::Context, longname::longname, replies::Lane, slot::Slot};
+use crate::{
+    sftp::{Name, Reply, StatusCode},
+    vfs::{DirectoryHandle, Entry, Result, VirtualPath},
+};
+use bytes::Bytes;
+use std::{collections::VecDeque, sync::Arc};
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+
+/// The size of a reply, roughly: the draft's §3 asks every client to take packets of 34,000 bytes, and no more.
+const REPLY_BYTES: usize = 32 << 10;
+/// Entries that are asked of the tree at a time.
+const ENTRIES: usize = 128;
+/// A name's bytes on the wire beside the name and the long name.
+const NAME_BYTES: usize = 48;
+
+/// The way to the task of an open directory. The last clone's end is the task's end.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    inbox: mpsc::UnboundedSender<Command>,
+    path: VirtualPath,
+}
+
+/// The requests of a directory's handle. Their number is bounded by their slots.
+#[derive(Debug)]
+pub enum Command {
+    /// READDIR.
+    Read(Slot),
+    /// CLOSE.
+    Close(Slot),
+}
+
+impl Directory {
+    /// Starts the task of an open directory.
+    pub fn start(context: &Arc<Context>, handle: DirectoryHandle) -> Self {
+        let (inbox, commands) = mpsc::unbounded_channel();
+        let path = handle.path().clone();
+        let listing = Listing { context: Arc::clone(context), handle, ahead: VecDeque::new(), lane: Lane::new() };
+        context.run_while_wanted(listing.serve(commands));
+        Self { inbox, path }
+    }
+
+    /// The path that was opened.
+    pub fn path(&self) -> &VirtualPath {
+        &self.path
+    }
+
+    /// Adds a request.
+    pub fn command(&self, command: Command) {
+        // The task lives as long as this end does, or the client is gone.
+        let _ = self.inbox.send(command);
+    }
+}
+
+struct Listing {
+    context: Arc<Context>,
+    handle: DirectoryHandle,
+    ahead: VecDeque<Entry>,
+    lane: Lane,
+}
+
+impl Listing {
+    async fn serve(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Read(slot) => self.answer(slot).await,
+                Command::Close(slot) => return slot.done(Ok(())),
+            }
+        }
+    }
+
+    async fn answer(&mut self, slot: Slot) {
+        #[allow(clippy::cast_possible_truncation, reason = "a constant")]
+        let Ok(permit) = self.context.replies.reserve(REPLY_BYTES as u32, &self.lane).await else { return };
+        match self.names().await {
+            Ok(names) if names.is_empty() => slot.status(StatusCode::Eof, "end of directory"),
+            Ok(names) => slot.answer_with(permit, |id| Reply::Name { id, names }),
+            Err(error) => {
+                self.context.note("READDIR", self.handle.path(), &error);
+                slot.fail(&error);
+            }
+        }
+    }
+
+    /// The names of one reply; none at the end.
+    async fn names(&mut self) -> Result<Vec<Name>> {
+        if self.ahead.is_empty() {
+            self.ahead.extend(self.handle.next(ENTRIES).await?);
+        }
+        let now = OffsetDateTime::now_utc();
+        let mut names = Vec::new();
+        let mut bytes = 0;
+        while let Some(entry) = self.ahead.pop_front() {
+            let name = self.name(&entry, now);
+            bytes += NAME_BYTES + name.filename.len() + name.longname.len();
+            if bytes > REPLY_BYTES && !names.is_empty() {
+                self.ahead.push_front(entry);
+                break;
+            }
+            names.push(name);
+        }
+        Ok(names)
+    }
+
+    fn name(&self, entry: &Entry, now: OffsetDateTime) -> Name {
+        let who = &self.context.who;
+        let longname = longname(&entry.name, &entry.metadata, who.user.as_str(), who.tenant.as_str(), now);
+        Name {
+            filename: Bytes::copy_from_slice(entry.name.as_bytes()),
+            longname: longname.into(),
+            attrs: attrs::shown(&entry.metadata),
+        }
+    }
+}

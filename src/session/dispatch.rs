@@ -1,0 +1,155 @@
+//! The dispatch table: every request of version 3, and where it goes.
+//!
+//! Nothing here waits, but for the memory of a WRITE. Requests on handles go to the handle's task; requests on paths
+//! take their place in the order and get a task of their own.
+
+use super::{
+    Ended, Inbound, attrs, directories,
+    handles::{MAX_HANDLES, Open},
+    open,
+    order::Claim,
+    reads::Reads,
+    runs::{self, Read},
+    slot::Slot,
+    tree, writes,
+};
+use crate::{
+    sftp::{Attrs, Extended, Handle, Limits, Reply, Request, StatusCode},
+    vfs::Replace,
+};
+use bytes::Bytes;
+
+const NOT_OPEN: &str = "this handle is not open";
+const NO_LINKS: &str = "the storage knows no symbolic links";
+
+impl Inbound {
+    /// Sends a request where it belongs.
+    pub(super) async fn dispatch(&mut self, request: Request) -> Result<(), Ended> {
+        match request {
+            // INIT has been answered, and a second one refused, before anything gets here.
+            Request::Init { .. } => return Err(Ended::NotBegun),
+            Request::Read { id, handle, offset, length } => return self.read(id, &handle, offset, length),
+            Request::Write { id, handle, offset, data } => return self.write(id, &handle, offset, data).await,
+            Request::Close { id, handle } => self.close(self.accept(id)?, &handle),
+            Request::Fstat { id, handle } => self.fstat(self.accept(id)?, &handle),
+            Request::FsetStat { id, handle, attrs } => self.fsetstat(self.accept(id)?, &handle, &attrs),
+            Request::ReadDir { id, handle } => self.readdir(self.accept(id)?, &handle),
+            Request::Open { id, path, flags, attrs } => {
+                open::open(&self.context, self.accept(id)?, &path, flags, &attrs);
+            }
+            Request::OpenDir { id, path } => open::open_directory(&self.context, self.accept(id)?, &path),
+            // There are no links, so STAT and LSTAT are the same.
+            Request::Stat { id, path } | Request::Lstat { id, path } => {
+                tree::stat(&self.context, self.accept(id)?, &path);
+            }
+            Request::SetStat { id, path, attrs } => {
+                tree::set_attributes(&self.context, self.accept(id)?, &path, &attrs);
+            }
+            Request::Remove { id, path } => tree::remove(&self.context, self.accept(id)?, &path),
+            Request::Mkdir { id, path, attrs } => {
+                tree::mkdir(&self.context, self.accept(id)?, &path, &attrs);
+            }
+            Request::Rmdir { id, path } => tree::rmdir(&self.context, self.accept(id)?, &path),
+            Request::RealPath { id, path } => tree::realpath(&self.context, self.accept(id)?, &path),
+            Request::Rename { id, source, target } => {
+                tree::rename(&self.context, self.accept(id)?, &source, &target, Replace::No);
+            }
+            Request::ReadLink { id, .. } | Request::Symlink { id, .. } => {
+                self.accept(id)?.status(StatusCode::OpUnsupported, NO_LINKS);
+            }
+            Request::Extended { id, request } => self.extended(self.accept(id)?, &request),
+        }
+        Ok(())
+    }
+
+    fn extended(&self, slot: Slot, request: &Extended) {
+        match request {
+            Extended::Limits => {
+                let data = Limits::new(MAX_HANDLES as u64).encode();
+                slot.answer(|id| Reply::ExtendedReply { id, data });
+            }
+            Extended::PosixRename { source, target } => {
+                tree::rename(&self.context, slot, source, target, Replace::Yes);
+            }
+            Extended::LsetStat { path, attrs } => {
+                tree::set_attributes(&self.context, slot, path, attrs);
+            }
+            Extended::ExpandPath { path } => tree::expand_path(&self.context, slot, path),
+            Extended::HomeDirectory { user } => tree::home_directory(&self.context, slot, user),
+            Extended::Unknown(_) => slot.status(StatusCode::OpUnsupported, "this server does not have that extension"),
+        }
+    }
+
+    fn accept(&self, id: u32) -> Result<Slot, Ended> {
+        self.context.replies.accept(id)
+    }
+
+    fn read(&mut self, id: u32, handle: &Handle, offset: u64, length: u32) -> Result<(), Ended> {
+        match self.context.handles.find(handle.number()) {
+            Some(Open::Read(reads)) => reads.read(Read { id, offset, length }),
+            Some(Open::Write(writes)) => {
+                writes.command(writes::Command::Read { slot: self.accept(id)?, offset, length });
+                Ok(())
+            }
+            // A prefetch goes on after its file was closed: any number of READs must do no harm here.
+            Some(Open::Directory(_)) | None => {
+                let context = &self.context;
+                self.refusing.get_or_insert_with(|| Reads::start_refusing(context)).read(Read { id, offset, length })
+            }
+        }
+    }
+
+    async fn write(&mut self, id: u32, handle: &Handle, offset: u64, data: Bytes) -> Result<(), Ended> {
+        let slot = self.context.replies.accept_write(id)?;
+        match self.context.handles.find(handle.number()) {
+            Some(Open::Write(writes)) => {
+                let load = self.intake.admit(data.len()).await?;
+                writes.command(writes::Command::Write { slot, offset, data, load });
+            }
+            Some(Open::Read(_)) => slot.status(StatusCode::PermissionDenied, "the file was not opened for writing"),
+            Some(Open::Directory(_)) | None => slot.status(StatusCode::Failure, NOT_OPEN),
+        }
+        Ok(())
+    }
+
+    fn close(&self, slot: Slot, handle: &Handle) {
+        match self.context.handles.take(handle.number()) {
+            Some(Open::Read(reads)) => reads.command(runs::Command::Close(slot)),
+            Some(Open::Write(writes)) => {
+                let ticket = self.context.order.enter(Claim::Change, vec![writes.path().clone()]);
+                writes.command(writes::Command::Close(slot, ticket));
+            }
+            Some(Open::Directory(directory)) => directory.command(directories::Command::Close(slot)),
+            None => slot.status(StatusCode::Failure, NOT_OPEN),
+        }
+    }
+
+    fn fstat(&self, slot: Slot, handle: &Handle) {
+        match self.context.handles.find(handle.number()) {
+            Some(Open::Read(reads)) => reads.command(runs::Command::Stat(slot)),
+            Some(Open::Write(writes)) => writes.command(writes::Command::Stat(slot)),
+            Some(Open::Directory(directory)) => tree::stat_path(&self.context, slot, directory.path().clone()),
+            None => slot.status(StatusCode::Failure, NOT_OPEN),
+        }
+    }
+
+    fn fsetstat(&self, slot: Slot, handle: &Handle, attrs: &Attrs) {
+        let path = match self.context.handles.find(handle.number()) {
+            Some(Open::Write(writes)) => {
+                return writes.command(writes::Command::SetAttributes(slot, attrs::set(attrs)));
+            }
+            Some(Open::Read(reads)) => reads.path().clone(),
+            Some(Open::Directory(directory)) => directory.path().clone(),
+            None => return slot.status(StatusCode::Failure, NOT_OPEN),
+        };
+        tree::set_attributes_of(&self.context, slot, path, attrs);
+    }
+
+    fn readdir(&self, slot: Slot, handle: &Handle) {
+        match self.context.handles.find(handle.number()) {
+            Some(Open::Directory(directory)) => directory.command(directories::Command::Read(slot)),
+            Some(Open::Read(_) | Open::Write(_)) => slot.status(StatusCode::Failure, "this handle is no directory"),
+            None => slot.status(StatusCode::Failure, NOT_OPEN),
+        }
+    }
+}

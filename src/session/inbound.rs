@@ -1,0 +1,123 @@
+//! The bytes of one channel, on their way in: frames, then requests, then [`dispatch`](super::dispatch).
+
+use super::{Activity, Ended, context::Context, intake::Intake, reads::Reads};
+use crate::{
+    events::Event,
+    sftp::{DecodeError, Extension, FrameReader, Reply, Request, StatusCode, VERSION},
+    vfs::Budget,
+};
+use bytes::Bytes;
+use std::{sync::Arc, time::Instant};
+
+/// What is advertised is what works. `fsync@openssh.com` isn't: a tail of less than 5 MiB can't be durable before CLOSE.
+const EXTENSIONS: [Extension; 5] = [
+    Extension::POSIX_RENAME,
+    Extension::LIMITS,
+    Extension::LSETSTAT,
+    Extension::EXPAND_PATH,
+    Extension::HOME_DIRECTORY,
+];
+
+/// The receiving half of a session. Dropping it ends the session: what was asked for and not answered is given up,
+/// but for changes to the tree that have begun and uploads whose CLOSE has come.
+#[derive(Debug)]
+pub struct Inbound {
+    pub(super) context: Arc<Context>,
+    pub(super) intake: Intake,
+    pub(super) refusing: Option<Reads>,
+    frames: FrameReader,
+    activity: Arc<Activity>,
+    since: Instant,
+    received_bytes: u64,
+    begun: bool,
+    finished: bool,
+    ended: Option<Ended>,
+}
+
+impl Inbound {
+    pub(super) fn new(context: Arc<Context>, activity: Arc<Activity>, budget: Arc<Budget>) -> Self {
+        Self {
+            context,
+            intake: Intake::new(budget),
+            refusing: None,
+            frames: FrameReader::default(),
+            activity,
+            since: Instant::now(),
+            received_bytes: 0,
+            begun: false,
+            finished: false,
+            ended: None,
+        }
+    }
+
+    /// Takes in what the client sent, cut in any way. It waits only while storage is slower than the client's uploads
+    /// and memory is used up.
+    ///
+    /// # Errors
+    /// When the channel must be closed; the reason is for the log, the session's end tells it.
+    pub async fn feed(&mut self, mut data: &[u8]) -> Result<(), Ended> {
+        self.activity.touch();
+        self.received_bytes += data.len() as u64;
+        let result = self.feed_all(&mut data).await;
+        if let Err(reason) = &result {
+            self.ended = Some(reason.clone());
+        }
+        result
+    }
+
+    /// The client sends nothing more. What it asked for is still answered.
+    pub fn finish(mut self) {
+        self.finished = true;
+    }
+
+    async fn feed_all(&mut self, data: &mut &[u8]) -> Result<(), Ended> {
+        loop {
+            match self.frames.next(data) {
+                Ok(Some(frame)) => self.take(frame).await?,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(Ended::Malformed(error.to_string())),
+            }
+        }
+    }
+
+    async fn take(&mut self, frame: Bytes) -> Result<(), Ended> {
+        match Request::decode(frame) {
+            Ok(Request::Init { .. }) if !self.begun => {
+                self.begun = true;
+                self.welcome()
+            }
+            Ok(Request::Init { .. }) => Err(Ended::NotBegun),
+            Ok(_) | Err(DecodeError::Unknown { .. }) if !self.begun => Err(Ended::NotBegun),
+            Ok(request) => self.dispatch(request).await,
+            Err(DecodeError::Unknown { id, .. }) => {
+                let slot = self.context.replies.accept(id)?;
+                slot.status(StatusCode::OpUnsupported, "this server does not know that request");
+                Ok(())
+            }
+            Err(DecodeError::Malformed(error)) => Err(Ended::Malformed(error.to_string())),
+        }
+    }
+
+    /// VERSION is 3 whatever higher version the client has (draft, §4).
+    fn welcome(&self) -> Result<(), Ended> {
+        let version = Reply::Version { version: VERSION, extensions: EXTENSIONS.to_vec() };
+        self.context.replies.accept(0)?.answer(|_| version);
+        Ok(())
+    }
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        self.context.handles.clear();
+        if !self.finished {
+            self.context.ended.cancel();
+        }
+        self.context.events.record(&Event::SessionEnded {
+            who: self.context.who.clone(),
+            duration: self.since.elapsed(),
+            received_bytes: self.received_bytes,
+            sent_bytes: self.context.replies.sent_bytes(),
+            reason: self.ended.as_ref().map(ToString::to_string),
+        });
+    }
+}

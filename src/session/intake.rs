@@ -1,0 +1,96 @@
+//! The memory of WRITEs that have arrived and wait for their upload.
+//!
+//! The first brake on an upload is that its WRITEs are answered later; clients keep a bounded number of them in flight
+//! (OpenSSH 64 of 255 KiB). For a client that doesn't stop, or while the process has no memory left, [`Intake::admit`]
+//! waits, and with it the whole connection. It waits for nothing but uploads to take their bytes, which storage alone
+//! frees: never for a reply to be read, nor for a queue that this channel drains.
+
+use super::Ended;
+use crate::vfs::{Budget, Reservation};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+/// Bytes of WRITEs that a channel may have waiting while the process has memory: more than OpenSSH's 64 times 255 KiB.
+const MAX_WAITING_BYTES: u32 = 24 << 20;
+/// Bytes that a channel may have waiting when the process has no memory: at least one WRITE of the largest size.
+const ALLOWANCE_BYTES: u32 = 512 << 10;
+/// What a waiting WRITE costs beside its bytes, so that WRITEs of one byte are bounded too.
+const OVERHEAD_BYTES: u32 = 128;
+/// How long uploads may take nothing before the connection is given up. Well below any idle time-out.
+const STALL: Duration = Duration::from_mins(1);
+
+/// The brake on one channel's WRITEs.
+#[derive(Debug)]
+pub struct Intake {
+    budget: Arc<Budget>,
+    waiting: Arc<Semaphore>,
+    allowance: Arc<Semaphore>,
+}
+
+impl Intake {
+    /// A channel that draws on `budget`.
+    pub fn new(budget: Arc<Budget>) -> Self {
+        Self {
+            budget,
+            waiting: Arc::new(Semaphore::new(MAX_WAITING_BYTES as usize)),
+            allowance: Arc::new(Semaphore::new(ALLOWANCE_BYTES as usize)),
+        }
+    }
+
+    /// Waits until a WRITE of `bytes` may wait for its upload.
+    ///
+    /// # Errors
+    /// When uploads took nothing for a minute.
+    pub async fn admit(&self, bytes: usize) -> Result<Load, Ended> {
+        let charge = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(OVERHEAD_BYTES).min(ALLOWANCE_BYTES);
+        if let Ok(permit) = Arc::clone(&self.waiting).try_acquire_many_owned(charge)
+            && let Some(reservation) = self.budget.try_take(u64::from(charge))
+        {
+            return Ok(Load { _permit: permit, _budget: Some(reservation) });
+        }
+        let permit = timeout(STALL, Arc::clone(&self.allowance).acquire_many_owned(charge))
+            .await
+            .map_err(|_| Ended::UploadStalled)?
+            .map_err(|_| Ended::ClientGone)?;
+        Ok(Load { _permit: permit, _budget: None })
+    }
+}
+
+/// The memory of one waiting WRITE, given back when its upload has taken the bytes.
+#[derive(Debug)]
+pub struct Load {
+    _permit: OwnedSemaphorePermit,
+    _budget: Option<Reservation>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn without_memory_a_channel_has_its_allowance_and_then_waits() {
+        let budget = Budget::new(1 << 20);
+        let all = budget.try_take(1 << 20).unwrap();
+        let intake = Intake::new(budget);
+        let first = intake.admit(261_120).await.unwrap();
+        let _second = intake.admit(261_120).await.unwrap();
+        assert!(matches!(intake.admit(261_120).await, Err(Ended::UploadStalled)));
+        drop(first);
+        let _third = intake.admit(261_120).await.unwrap();
+        drop(all);
+        let _fourth = intake.admit(261_120).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_of_one_byte_are_bounded_too() {
+        let intake = Intake::new(Budget::new(1 << 30));
+        let mut loads = Vec::new();
+        while let Ok(Ok(load)) = timeout(Duration::from_secs(1), intake.admit(1)).await {
+            loads.push(load);
+        }
+        assert!(loads.len() <= ((MAX_WAITING_BYTES + ALLOWANCE_BYTES) / OVERHEAD_BYTES) as usize);
+    }
+}

@@ -1,0 +1,154 @@
+//! One SFTP channel: requests in, replies out, the vfs in between. It knows neither russh nor S3.
+//!
+//! ```text
+//! Handler::data → Inbound::feed → dispatch ─┬→ one task per open handle (reads · writes · directories)
+//!                                           └→ one task per other request, in `order`
+//! data_bytes  ←  Outbound::next  ←  replies ←── all of them
+//! ```
+//!
+//! Why it can't deadlock: [`Inbound::feed`] is the only place that makes a connection wait, and it waits for upload
+//! memory alone (`intake`), which storage frees; replies go into a queue that nobody waits for, and what is large takes
+//! a permit before it is fetched (`replies`); a request that waits for its turn (`order`) holds no upload memory.
+//! Why it can't grow: see the limits in those three files, in `runs` and in `handles`.
+
+mod activity;
+mod attrs;
+mod context;
+mod directories;
+mod dispatch;
+mod files;
+mod handles;
+mod inbound;
+mod intake;
+mod longname;
+mod open;
+mod order;
+mod outbound;
+mod reads;
+mod replies;
+mod runs;
+mod slot;
+mod status;
+mod tree;
+mod writes;
+
+pub use activity::{Activity, Serving};
+pub use inbound::Inbound;
+pub use outbound::{Outbound, Outgoing};
+
+use crate::{
+    account::{Tenant, User},
+    events::{Event, Events, Who},
+    vfs::{self, Buckets, Budget, Vfs},
+};
+use context::Context;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio_util::task::TaskTracker;
+
+/// How long sessions wait for what they share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long an OPEN for writing waits for upload memory before it is answered "server busy".
+    pub upload_wait: Duration,
+    /// How long an upload may hold memory that others wait for without sending anything.
+    pub upload_silence: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { upload_wait: Duration::from_mins(1), upload_silence: Duration::from_secs(30) }
+    }
+}
+
+/// What all sessions of the process share, and where new ones come from.
+#[derive(Debug)]
+pub struct Sessions {
+    buckets: Arc<dyn Buckets>,
+    budget: Arc<Budget>,
+    events: Events,
+    settings: Settings,
+    tasks: TaskTracker,
+}
+
+/// Who is at the other end of a channel.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The user that logged in.
+    pub user: Arc<User>,
+    /// Their tenant.
+    pub tenant: Arc<Tenant>,
+    /// The client's address.
+    pub source: SocketAddr,
+    /// The connection's id.
+    pub connection: Arc<str>,
+    /// The connection's sign of life, shared by its channels.
+    pub activity: Arc<Activity>,
+}
+
+impl Sessions {
+    /// Sessions over these buckets, with one budget for the memory of all their transfers.
+    #[must_use]
+    pub fn new(buckets: Arc<dyn Buckets>, budget: Arc<Budget>, events: Events, settings: Settings) -> Self {
+        Self { buckets, budget, events, settings, tasks: TaskTracker::new() }
+    }
+
+    /// Begins the session of a channel, `channel` being its number in the connection. No request to storage is made.
+    ///
+    /// # Errors
+    /// When the user's mounts make no tree.
+    pub fn open(&self, peer: &Peer, channel: u32) -> Result<(Inbound, Outbound), vfs::Error> {
+        let vfs = Vfs::new(&peer.user, &peer.tenant, Arc::clone(&self.buckets), Arc::clone(&self.budget))?;
+        let who = Who {
+            session: format!("{}-{channel}", peer.connection).into(),
+            tenant: peer.tenant.name.clone(),
+            user: peer.user.name.clone(),
+            source: peer.source,
+        };
+        self.events.record(&Event::SessionStarted(who.clone()));
+        let (replies, outbound) = replies::channel(Arc::clone(&peer.activity), Arc::clone(&self.budget));
+        let context = Context::new(
+            who,
+            vfs,
+            self.events.clone(),
+            replies,
+            self.settings,
+            Arc::clone(&self.budget),
+            self.tasks.clone(),
+        );
+        let inbound = Inbound::new(Arc::new(context), Arc::clone(&peer.activity), Arc::clone(&self.budget));
+        Ok((inbound, outbound))
+    }
+
+    /// Waits until nothing is left of any session: every upload is published or given up. Call it when no new session
+    /// can begin.
+    pub async fn drained(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Why a channel must be closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// What came is no SFTP.
+    #[error("the client sent a malformed SFTP packet: {0}")]
+    Malformed(String),
+    /// Something came before INIT, or INIT came twice.
+    #[error("the client did not begin with one SFTP INIT")]
+    NotBegun,
+    /// The client has more requests open than any that means well.
+    #[error("the client sent more than {} requests without waiting for replies", replies::MAX_OUTSTANDING)]
+    TooManyRequests,
+    /// The client sent READs in more scattered runs than any that means well.
+    #[error("the client sent more than {} scattered READs without waiting for replies", runs::MAX_RUNS)]
+    TooManyReads,
+    /// The client doesn't read its replies.
+    #[error("the client left {} bytes of replies unread", replies::MAX_SMALL_BYTES)]
+    RepliesUnread,
+    /// Storage took nothing of the channel's uploads for a minute.
+    #[error("uploads came to a standstill: storage took nothing for a minute")]
+    UploadStalled,
+    /// The channel is closed.
+    #[error("the client is gone")]
+    ClientGone,
+}

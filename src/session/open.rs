@@ -1,0 +1,123 @@
+//! OPEN and OPENDIR: from a path to a handle and its task.
+
+use super::{
+    attrs,
+    context::Context,
+    directories::Directory,
+    handles::Open,
+    order::Claim,
+    reads::Reads,
+    slot::Slot,
+    tree::{parse, turn},
+    writes::Writes,
+};
+use crate::{
+    sftp::{Attrs, Handle, OpenFlags, Reply, StatusCode},
+    vfs::{Error, NewAttributes, Result, VirtualPath, WriteOptions},
+};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// OPEN, for reading or writing.
+pub fn open(context: &Arc<Context>, slot: Slot, raw: &Bytes, flags: OpenFlags, attrs: &Attrs) {
+    let Some((slot, path)) = parse(context, slot, "OPEN", raw) else { return };
+    let has = |flag| flags.contains(flag);
+    let options = WriteOptions {
+        read: has(OpenFlags::READ),
+        create: has(OpenFlags::CREATE),
+        truncate: has(OpenFlags::TRUNCATE),
+        exclusive: has(OpenFlags::EXCLUSIVE),
+        append: has(OpenFlags::APPEND),
+    };
+    let what = if has(OpenFlags::WRITE) {
+        What::Write(options, attrs::new(attrs))
+    } else if flags == OpenFlags::READ {
+        What::Read
+    } else {
+        return slot.fail(&Error::InvalidFlags("a file is opened for reading alone, or for writing"));
+    };
+    begin(context, slot, path, what);
+}
+
+/// OPENDIR.
+pub fn open_directory(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
+    if let Some((slot, path)) = parse(context, slot, "OPENDIR", raw) {
+        begin(context, slot, path, What::Directory);
+    }
+}
+
+enum What {
+    Read,
+    Write(WriteOptions, NewAttributes),
+    Directory,
+}
+
+impl What {
+    fn request(&self) -> &'static str {
+        match self {
+            Self::Read | Self::Write(..) => "OPEN",
+            Self::Directory => "OPENDIR",
+        }
+    }
+}
+
+fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
+    let Some(place) = Place::reserve(context) else {
+        return slot.status(StatusCode::Failure, "too many open handles: close some first");
+    };
+    let ticket = context.order.enter(Claim::Look, vec![path.clone()]);
+    let mine = Arc::clone(context);
+    context.run_while_wanted(async move {
+        let turn = turn(&mine, ticket).await;
+        let opened = match &what {
+            What::Read => mine.vfs.open_read(&path).await.map(|handle| Open::Read(Reads::start(&mine, handle))),
+            What::Directory => {
+                let handle = mine.vfs.open_directory(&path).await;
+                handle.map(|handle| Open::Directory(Directory::start(&mine, handle)))
+            }
+            What::Write(options, attributes) => {
+                let pending = mine.vfs.open_write(&path, *options, *attributes).await;
+                // The CLOSE that frees the memory which this one waits for may come behind it in the order.
+                drop(turn);
+                admit(&mine, pending).await
+            }
+        };
+        match opened {
+            Ok(open) => slot.answer(|id| Reply::Handle { id, handle: Handle::from(place.fill(open)) }),
+            Err(error) => {
+                mine.note(what.request(), &path, &error);
+                slot.fail(&error);
+            }
+        }
+    });
+}
+
+async fn admit(context: &Arc<Context>, pending: Result<crate::vfs::PendingWrite>) -> Result<Open> {
+    let handle = pending?.admit(context.settings.upload_wait).await?;
+    Ok(Open::Write(Writes::start(context, handle)))
+}
+
+/// A place in the table of handles, given back unless it is filled.
+struct Place {
+    context: Arc<Context>,
+    filled: bool,
+}
+
+impl Place {
+    fn reserve(context: &Arc<Context>) -> Option<Self> {
+        context.handles.reserve().then(|| Self { context: Arc::clone(context), filled: false })
+    }
+
+    fn fill(mut self, open: Open) -> u32 {
+        self.filled = true;
+        self.context.handles.fill(open)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.filled {
+            self.context.handles.give_up();
+        }
+    }
+}

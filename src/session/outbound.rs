@@ -1,0 +1,84 @@
+//! The way out: replies, joined into as few SSH packets as the moment allows, for the one writer of the channel.
+
+use super::replies::{Queued, Shared};
+use bytes::{Bytes, BytesMut};
+use std::sync::{Arc, atomic::Ordering};
+use tokio::sync::mpsc;
+
+/// Small replies are joined up to this size: OpenSSH takes SSH packets of 32 KiB.
+const BATCH_BYTES: usize = 32 << 10;
+
+/// The writer's end. Dropping it ends everyone who waits to send.
+#[derive(Debug)]
+pub struct Outbound {
+    incoming: mpsc::UnboundedReceiver<Queued>,
+    ahead: Option<Queued>,
+    shared: Arc<Shared>,
+}
+
+impl Outbound {
+    pub(super) fn new(incoming: mpsc::UnboundedReceiver<Queued>, shared: Arc<Shared>) -> Self {
+        Self { incoming, ahead: None, shared }
+    }
+
+    /// The next bytes to write: one large reply, or as many small ones as are there. `None` when the session has ended
+    /// and everything was handed out. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Outgoing> {
+        let first = match self.ahead.take() {
+            Some(queued) => queued,
+            None => self.incoming.recv().await?,
+        };
+        let outgoing = self.join(first);
+        self.shared.sent_bytes.fetch_add(outgoing.bytes.len() as u64, Ordering::Relaxed);
+        self.shared.activity.touch();
+        Some(outgoing)
+    }
+
+    fn join(&mut self, first: Queued) -> Outgoing {
+        let mut bytes = first.bytes.clone();
+        let mut held = vec![first];
+        let mut joined: Option<BytesMut> = None;
+        let mut len = bytes.len();
+        while len < BATCH_BYTES {
+            let Ok(queued) = self.incoming.try_recv() else { break };
+            if len + queued.bytes.len() > BATCH_BYTES {
+                self.ahead = Some(queued);
+                break;
+            }
+            len += queued.bytes.len();
+            joined
+                .get_or_insert_with(|| {
+                    let mut start = BytesMut::with_capacity(BATCH_BYTES);
+                    start.extend_from_slice(&bytes);
+                    start
+                })
+                .extend_from_slice(&queued.bytes);
+            held.push(queued);
+        }
+        if let Some(joined) = joined {
+            bytes = joined.freeze();
+        }
+        Outgoing { bytes, _held: held }
+    }
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        self.shared.data.close();
+    }
+}
+
+/// Bytes for the client. What they hold is given back when this is dropped, so drop it when they are written.
+#[derive(Debug)]
+pub struct Outgoing {
+    bytes: Bytes,
+    _held: Vec<Queued>,
+}
+
+impl Outgoing {
+    /// The bytes, whole SFTP replies.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}

@@ -1,0 +1,155 @@
+//! A file that is read: one task, which serves the READs of the handle beside each other.
+//!
+//! Each READ takes its permit before it fetches, so what lies ready for a client that doesn't read is bounded; and no
+//! READ waits for another, unless for its permit.
+
+use super::{
+    Ended,
+    context::Context,
+    files::OpenFile,
+    replies::{Lane, Replies},
+    runs::{Command, Next, Read, Runs},
+    status,
+};
+use crate::{
+    events::{Outcome, Transfer},
+    sftp::{MAX_READ_BYTES, Reply, StatusCode},
+    vfs::{ReadHandle, VirtualPath},
+};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use std::sync::Arc;
+
+/// READs of one handle that are served at the same time. OpenSSH keeps 64 in flight.
+const MAX_SERVED: usize = 64;
+/// A reply's bytes beside its data.
+const HEADER_BYTES: u32 = 13;
+/// Refusals that are sent as one.
+const REFUSALS: u32 = 512;
+/// The bytes of [`REFUSALS`] replies, roughly.
+const REFUSALS_BYTES: u32 = REFUSALS * 64;
+
+/// The way to the task of an open file. The last clone's end is the task's end.
+#[derive(Clone, Debug)]
+pub struct Reads {
+    inbox: Arc<Inbox>,
+    path: VirtualPath,
+}
+
+#[derive(Debug)]
+struct Inbox(Arc<Runs>);
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl Reads {
+    /// Starts the task of an open file.
+    pub fn start(context: &Arc<Context>, handle: ReadHandle) -> Self {
+        let runs = Arc::new(Runs::new(context.replies.runs()));
+        let path = handle.path().clone();
+        let file =
+            OpenFile::new(context.who.clone(), context.events.clone(), path.as_str().to_owned(), Transfer::Download);
+        let task = serve(Arc::clone(context), handle, Arc::clone(&runs), file);
+        context.run_while_wanted(task);
+        Self { inbox: Arc::new(Inbox(runs)), path }
+    }
+
+    /// Starts the task that refuses READs of handles that aren't open, however many there are.
+    pub fn start_refusing(context: &Arc<Context>) -> Self {
+        let runs = Arc::new(Runs::unwanted(context.replies.runs()));
+        let replies = context.replies.clone();
+        let inbox = Arc::new(Inbox(Arc::clone(&runs)));
+        context.run_while_wanted(async move {
+            let lane = Lane::new();
+            while let Some(Next::Unwanted { first, count }) = runs.next().await {
+                if refuse(&replies, &lane, first, count, "this handle is not open").await.is_err() {
+                    break;
+                }
+            }
+        });
+        Self { inbox, path: VirtualPath::root() }
+    }
+
+    /// The path that was opened.
+    pub fn path(&self) -> &VirtualPath {
+        &self.path
+    }
+
+    /// Adds a READ.
+    pub fn read(&self, read: Read) -> Result<(), Ended> {
+        self.inbox.0.push(Read { length: read.length.min(MAX_READ_BYTES), ..read })
+    }
+
+    /// Adds another request.
+    pub fn command(&self, command: Command) {
+        self.inbox.0.command(command);
+    }
+}
+
+async fn serve(context: Arc<Context>, handle: ReadHandle, runs: Arc<Runs>, file: OpenFile) {
+    let lane = Lane::new();
+    let failure = std::sync::OnceLock::new();
+    let one = |read| serve_one(&context, &handle, &lane, &file, &failure, read);
+    let mut served = FuturesUnordered::new();
+    let mut close = None;
+    while close.is_none() {
+        tokio::select! {
+            Some(()) = served.next() => {}
+            next = runs.next(), if served.len() < MAX_SERVED => match next {
+                Some(Next::Read(read)) => served.push(one(read)),
+                Some(Next::Unwanted { first, count }) => {
+                    if refuse(&context.replies, &lane, first, count, "the file was closed").await.is_err() {
+                        return;
+                    }
+                }
+                Some(Next::Command(Command::Stat(slot))) => slot.metadata(Ok(handle.metadata())),
+                Some(Next::Command(Command::Close(slot))) => close = Some(slot),
+                None => return,
+            },
+        }
+    }
+    while served.next().await.is_some() {}
+    drop(served);
+    if let Some(slot) = close {
+        slot.done(Ok(()));
+    }
+    file.close(failure.into_inner().map_or(Outcome::Done, Outcome::Failed));
+}
+
+async fn serve_one(
+    context: &Context,
+    handle: &ReadHandle,
+    lane: &Lane,
+    file: &OpenFile,
+    failure: &std::sync::OnceLock<String>,
+    read: Read,
+) {
+    let Ok(permit) = context.replies.reserve(read.length.saturating_add(HEADER_BYTES), lane).await else { return };
+    let reply = match handle.read(read.offset, read.length).await {
+        Ok(pieces) if pieces.is_empty() => Reply::status(read.id, StatusCode::Eof, "end of file"),
+        Ok(pieces) => {
+            file.count(pieces.iter().map(|piece| piece.len() as u64).sum());
+            Reply::Data { id: read.id, pieces }
+        }
+        Err(error) => {
+            let _ = failure.set(status::detail(&error));
+            status::reply(read.id, &error)
+        }
+    };
+    context.replies.send_data(&reply, permit);
+}
+
+async fn refuse(replies: &Replies, lane: &Lane, first: u32, count: u64, sentence: &'static str) -> Result<(), Ended> {
+    let mut next = first;
+    let mut left = count;
+    while left > 0 {
+        let some = u32::try_from(left).unwrap_or(REFUSALS).min(REFUSALS);
+        let permit = replies.reserve(REFUSALS_BYTES, lane).await?;
+        replies.send_refusals(next, some, sentence, permit);
+        next = next.wrapping_add(some);
+        left -= u64::from(some);
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! Requests on paths: each makes its path, takes its place in the order, and is served by a task of its own.
+
+use super::{
+    attrs,
+    context::Context,
+    order::{Claim, Ticket},
+    slot::Slot,
+    status,
+};
+use crate::{
+    events::{Change, Event, Outcome},
+    sftp::{Attrs, Name, Reply, StatusCode},
+    vfs::{NewAttributes, Replace, Result, SetAttributes, VirtualPath},
+};
+use bytes::Bytes;
+use std::{sync::Arc, time::Instant};
+use tokio::sync::SemaphorePermit;
+
+/// A change to the tree, and what it needs beside its path.
+#[derive(Debug)]
+enum Work {
+    SetAttributes(SetAttributes),
+    Remove,
+    Mkdir(NewAttributes),
+    Rmdir,
+    Rename(VirtualPath, Replace),
+}
+
+impl Work {
+    fn change(&self) -> Change {
+        match self {
+            Self::SetAttributes(_) => Change::SetAttributes,
+            Self::Remove => Change::Remove,
+            Self::Mkdir(_) => Change::Mkdir,
+            Self::Rmdir => Change::Rmdir,
+            Self::Rename(..) => Change::Rename,
+        }
+    }
+
+    fn target(&self) -> Option<&VirtualPath> {
+        match self {
+            Self::Rename(target, _) => Some(target),
+            Self::SetAttributes(_) | Self::Remove | Self::Mkdir(_) | Self::Rmdir => None,
+        }
+    }
+
+    async fn apply(&self, context: &Context, path: &VirtualPath) -> Result<()> {
+        let vfs = &context.vfs;
+        match self {
+            Self::SetAttributes(attributes) => vfs.set_attributes(path, *attributes).await,
+            Self::Remove => vfs.remove(path).await,
+            Self::Mkdir(attributes) => vfs.mkdir(path, *attributes).await,
+            Self::Rmdir => vfs.rmdir(path).await,
+            Self::Rename(target, replace) => vfs.rename(path, target, *replace).await,
+        }
+    }
+}
+
+/// STAT and LSTAT.
+pub fn stat(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
+    if let Some((slot, path)) = parse(context, slot, "STAT", raw) {
+        stat_path(context, slot, path);
+    }
+}
+
+/// STAT of a path that is known already.
+pub fn stat_path(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
+    let ticket = context.order.enter(Claim::Look, vec![path.clone()]);
+    let mine = Arc::clone(context);
+    context.run_while_wanted(async move {
+        let _turn = turn(&mine, ticket).await;
+        let result = mine.vfs.stat(&path).await;
+        if let Err(error) = &result {
+            mine.note("STAT", &path, error);
+        }
+        slot.metadata(result);
+    });
+}
+
+/// SETSTAT and lsetstat.
+pub fn set_attributes(context: &Arc<Context>, slot: Slot, raw: &Bytes, attrs: &Attrs) {
+    if let Some((slot, path)) = parse(context, slot, "SETSTAT", raw) {
+        set_attributes_of(context, slot, path, attrs);
+    }
+}
+
+/// SETSTAT of a path that is known already.
+pub fn set_attributes_of(context: &Arc<Context>, slot: Slot, path: VirtualPath, attrs: &Attrs) {
+    change(context, slot, path, Work::SetAttributes(attrs::set(attrs)));
+}
+
+/// REMOVE.
+pub fn remove(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
+    if let Some((slot, path)) = parse(context, slot, "REMOVE", raw) {
+        change(context, slot, path, Work::Remove);
+    }
+}
+
+/// MKDIR.
+pub fn mkdir(context: &Arc<Context>, slot: Slot, raw: &Bytes, attrs: &Attrs) {
+    if let Some((slot, path)) = parse(context, slot, "MKDIR", raw) {
+        change(context, slot, path, Work::Mkdir(attrs::new(attrs)));
+    }
+}
+
+/// RMDIR.
+pub fn rmdir(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
+    if let Some((slot, path)) = parse(context, slot, "RMDIR", raw) {
+        change(context, slot, path, Work::Rmdir);
+    }
+}
+
+/// RENAME and posix-rename.
+pub fn rename(context: &Arc<Context>, slot: Slot, source: &Bytes, target: &Bytes, replace: Replace) {
+    if let Some((slot, source)) = parse(context, slot, "RENAME", source)
+        && let Some((slot, target)) = parse(context, slot, "RENAME", target)
+    {
+        change(context, slot, source, Work::Rename(target, replace));
+    }
+}
+
+/// REALPATH: lexical, so that a path which doesn't exist yet has one too.
+pub fn realpath(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
+    if let Some((slot, path)) = parse(context, slot, "REALPATH", raw) {
+        answer_path(slot, &path);
+    }
+}
+
+/// expand-path@openssh.com: REALPATH that knows `~` and `~/…`, which today's `scp` sends.
+pub fn expand_path(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
+    match raw.strip_prefix(b"~") {
+        Some(rest) if rest.is_empty() || rest.starts_with(b"/") => {
+            let below = rest.strip_prefix(b"/").unwrap_or_default();
+            realpath(context, slot, &raw.slice_ref(below));
+        }
+        Some(_) => slot.status(StatusCode::Failure, "only your own home directory is known here"),
+        None => realpath(context, slot, raw),
+    }
+}
+
+/// home-directory: the landing directory, of the user alone.
+pub fn home_directory(context: &Arc<Context>, slot: Slot, user: &Bytes) {
+    if user.is_empty() || user == context.who.user.as_str().as_bytes() {
+        answer_path(slot, context.vfs.landing());
+    } else {
+        slot.status(StatusCode::Failure, "only your own home directory is known here");
+    }
+}
+
+fn answer_path(slot: Slot, path: &VirtualPath) {
+    let path = Bytes::copy_from_slice(path.as_str().as_bytes());
+    let name = Name { filename: path.clone(), longname: path, attrs: Attrs::default() };
+    slot.answer(|id| Reply::Name { id, names: vec![name] });
+}
+
+/// Serves a change in its turn, and to its end: half a rename helps nobody.
+fn change(context: &Arc<Context>, slot: Slot, path: VirtualPath, work: Work) {
+    let paths = std::iter::once(&path).chain(work.target()).cloned().collect();
+    let ticket = context.order.enter(Claim::Change, paths);
+    let mine = Arc::clone(context);
+    context.run(async move {
+        let turn = turn(&mine, ticket).await;
+        let since = Instant::now();
+        let result = work.apply(&mine, &path).await;
+        drop(turn);
+        mine.events.record(&Event::Changed {
+            who: mine.who.clone(),
+            change: work.change(),
+            path: path.as_str().to_owned(),
+            target: work.target().map(|target| target.as_str().to_owned()),
+            duration: since.elapsed(),
+            outcome: match &result {
+                Ok(()) => Outcome::Done,
+                Err(error) => Outcome::Failed(status::detail(error)),
+            },
+        });
+        slot.done(result);
+    });
+}
+
+/// A request's turn: its place in the order, and one of the channel's places to run.
+pub struct Turn<'a> {
+    _running: Option<SemaphorePermit<'a>>,
+    _ticket: Ticket,
+}
+
+/// Waits for the request's turn.
+pub async fn turn(context: &Context, mut ticket: Ticket) -> Turn<'_> {
+    ticket.turn().await;
+    Turn { _running: context.running.acquire().await.ok(), _ticket: ticket }
+}
+
+/// The path that the client means; `None` when it was answered that there is none.
+pub fn parse(context: &Context, slot: Slot, request: &'static str, raw: &Bytes) -> Option<(Slot, VirtualPath)> {
+    match context.vfs.path(raw) {
+        Ok(path) => Some((slot, path)),
+        Err(error) => {
+            context.note_raw(request, raw, &error);
+            slot.fail(&error);
+            None
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A file that is written: one task, which owns the upload and does what the handle is asked for in its order.
+//!
+//! A WRITE is answered when its bytes are in the upload's memory; while that is full the answer waits, which is the
+//! brake that clients know. CLOSE is answered when storage has the whole object. A client that vanishes before its
+//! CLOSE leaves nothing behind; a CLOSE that has arrived is carried out, whoever still listens.
+
+use super::{context::Context, files::OpenFile, intake::Load, order::Ticket, slot::Slot, status};
+use crate::{
+    events::{Outcome, Transfer},
+    sftp::{MAX_READ_BYTES, Reply, StatusCode},
+    vfs::{Error, SetAttributes, VirtualPath, WriteHandle},
+};
+use bytes::Bytes;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use tokio::{sync::mpsc, time::timeout};
+
+/// The way to the task of a file that is written. The last clone's end is the task's end.
+#[derive(Clone, Debug)]
+pub struct Writes {
+    inbox: mpsc::UnboundedSender<Command>,
+    path: VirtualPath,
+    closing: Arc<AtomicBool>,
+}
+
+/// The requests of a handle that is written. WRITEs are bounded by their loads, others by their slots.
+#[derive(Debug)]
+pub enum Command {
+    /// WRITE.
+    Write {
+        /// To be answered.
+        slot: Slot,
+        /// Where, in bytes.
+        offset: u64,
+        /// What.
+        data: Bytes,
+        /// The memory of `data` while it waits.
+        load: Load,
+    },
+    /// READ.
+    Read {
+        /// To be answered.
+        slot: Slot,
+        /// Where, in bytes.
+        offset: u64,
+        /// How much, in bytes.
+        length: u32,
+    },
+    /// FSTAT.
+    Stat(Slot),
+    /// FSETSTAT.
+    SetAttributes(Slot, SetAttributes),
+    /// CLOSE, in its place among the requests that touch the path.
+    Close(Slot, Ticket),
+}
+
+impl Writes {
+    /// Starts the task of a file that is written.
+    pub fn start(context: &Arc<Context>, handle: WriteHandle) -> Self {
+        let (inbox, commands) = mpsc::unbounded_channel();
+        let path = handle.path().clone();
+        let closing = Arc::new(AtomicBool::new(false));
+        let upload =
+            Upload { context: Arc::clone(context), path: path.clone(), closing: Arc::clone(&closing), commands };
+        context.run(upload.serve(handle));
+        Self { inbox, path, closing }
+    }
+
+    /// The path that was opened.
+    pub fn path(&self) -> &VirtualPath {
+        &self.path
+    }
+
+    /// Adds a request.
+    pub fn command(&self, command: Command) {
+        if matches!(command, Command::Close(..)) {
+            self.closing.store(true, Ordering::Release);
+        }
+        // The task lives as long as this end does, or the client is gone.
+        let _ = self.inbox.send(command);
+    }
+}
+
+struct Upload {
+    context: Arc<Context>,
+    path: VirtualPath,
+    closing: Arc<AtomicBool>,
+    commands: mpsc::UnboundedReceiver<Command>,
+}
+
+/// What is to be done next.
+enum Next {
+    Command(Command),
+    /// The client is gone without a CLOSE.
+    Abandoned,
+    /// Others wait for the memory of an upload that doesn't move.
+    Silent,
+}
+
+impl Upload {
+    async fn serve(mut self, mut handle: WriteHandle) {
+        let (who, events) = (self.context.who.clone(), self.context.events.clone());
+        let file = OpenFile::new(who, events, self.path.as_str().to_owned(), Transfer::Upload);
+        loop {
+            match self.next().await {
+                Next::Command(Command::Close(slot, ticket)) => return self.close(handle, file, slot, ticket).await,
+                Next::Command(Command::Write { slot, offset, data, load }) => {
+                    let bytes = data.len() as u64;
+                    let Some(result) = self.unless_abandoned(handle.write(offset, data)).await else {
+                        return handle.discard().await;
+                    };
+                    drop(load);
+                    if result.is_ok() {
+                        file.count(bytes);
+                    }
+                    slot.done(result);
+                }
+                Next::Command(Command::Read { slot, offset, length }) => {
+                    self.read(&mut handle, slot, offset, length);
+                }
+                Next::Command(Command::Stat(slot)) => slot.metadata(Ok(handle.metadata())),
+                Next::Command(Command::SetAttributes(slot, attributes)) => slot.done(handle.set_attributes(attributes)),
+                Next::Abandoned => return handle.discard().await,
+                Next::Silent => {
+                    handle.discard().await;
+                    file.close(Outcome::Failed("it was silent while others waited for upload memory".to_owned()));
+                    return self.refuse().await;
+                }
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Next {
+        loop {
+            let silence = self.context.settings.upload_silence;
+            tokio::select! {
+                biased;
+                () = self.context.ended.cancelled(), if !self.is_closing() => return Next::Abandoned,
+                command = timeout(silence, self.commands.recv()) => match command {
+                    Ok(Some(command)) => return Next::Command(command),
+                    Ok(None) => return Next::Abandoned,
+                    Err(_) if self.context.budget.pressed() => return Next::Silent,
+                    Err(_) => {}
+                },
+            }
+        }
+    }
+
+    /// What `work` comes to; `None` when the client goes away without a CLOSE.
+    async fn unless_abandoned<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            result = work => Some(result),
+            () = self.context.ended.cancelled(), if !self.is_closing() => None,
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    async fn close(self, handle: WriteHandle, file: OpenFile, slot: Slot, mut ticket: Ticket) {
+        ticket.turn().await;
+        let result = handle.close().await;
+        drop(ticket);
+        match &result {
+            Ok(_) => file.close(Outcome::Done),
+            Err(error) => file.close(Outcome::Failed(status::detail(error))),
+        }
+        slot.done(result.map(|_| ()));
+    }
+
+    fn read(&self, handle: &mut WriteHandle, slot: Slot, offset: u64, length: u32) {
+        let length = length.min(MAX_READ_BYTES);
+        // It must not wait for the client to read: uploads wait behind it, and the connection behind those.
+        let Some(permit) = self.context.replies.try_reserve(length) else { return slot.fail(&Error::Busy) };
+        match handle.read(offset, length) {
+            Ok(pieces) if pieces.is_empty() => slot.status(StatusCode::Eof, "end of file"),
+            Ok(pieces) => slot.answer_with(permit, |id| Reply::Data { id, pieces }),
+            Err(error) => slot.fail(&error),
+        }
+    }
+
+    /// Refuses what still comes for a handle whose upload was given up.
+    async fn refuse(mut self) {
+        const SENTENCE: &str = "the upload was given up: it was silent while others waited for memory";
+        loop {
+            let slot = match self.next().await {
+                Next::Command(
+                    Command::Write { slot, .. }
+                    | Command::Read { slot, .. }
+                    | Command::Stat(slot)
+                    | Command::SetAttributes(slot, _),
+                ) => slot,
+                Next::Command(Command::Close(slot, _)) => return slot.status(StatusCode::Failure, SENTENCE),
+                Next::Silent => continue,
+                Next::Abandoned => return,
+            };
+            slot.status(StatusCode::Failure, SENTENCE);
+        }
+    }
+}
