@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{self, EntryKind, Listing},
+    store::{self, EntryKind, Key, Listing, Prefix},
 };
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -22,27 +22,19 @@ impl Vfs {
     /// [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Denied`], or what the storage says.
     pub async fn open_directory(&self, path: &VirtualPath) -> Result<DirectoryHandle> {
         let mounted = self.mounts.names_in(path);
-        let (mount, prefix) = match self.mounts.resolve(path)? {
-            Place::Virtual => (None, None),
-            Place::Root(mount) => (Some(mount), Some(mount.prefix.clone())),
-            Place::Parent { mount, key } | Place::Object { mount, key } => (Some(mount), Some(key.as_directory())),
+        // A mount's root and what leads to a mount exist whatever the storage has.
+        let (mount, prefix, sought) = match self.mounts.resolve(path)? {
+            Place::Virtual => (None, None, None),
+            Place::Root(mount) => (Some(mount), Some(mount.prefix.clone()), None),
+            Place::Parent { mount, key } => (Some(mount), Some(key.as_directory()), None),
+            Place::Object { mount, key } => (Some(mount), Some(key.as_directory()), Some(key)),
             Place::Nowhere => return Err(Error::NotFound),
         };
-        let mut listing = None;
-        if let (Some(mount), Some(prefix)) = (mount, prefix) {
-            if mount.allows(Permission::List) {
-                listing = Some(Listing::new(self.bucket().await?, prefix));
-            } else if mounted.is_empty() {
-                return Err(Error::Denied(Permission::List));
-            }
-        }
-        if let Some(listing) = &mut listing
-            && !listing.exists().await?
-            && let Place::Object { key, .. } = self.mounts.resolve(path)?
-        {
-            let is_file = self.bucket().await?.head(&key).await.is_ok();
-            return Err(if is_file { Error::NotDirectory } else { Error::NotFound });
-        }
+        let listing = match (mount, prefix) {
+            (Some(mount), Some(prefix)) if mount.allows(Permission::List) => Some(self.begin(prefix, sought).await?),
+            (Some(_), _) if mounted.is_empty() => return Err(Error::Denied(Permission::List)),
+            _ => None,
+        };
         let entries = self.first_entries(path, mount, &mounted)?;
         Ok(DirectoryHandle {
             path: path.clone(),
@@ -52,6 +44,19 @@ impl Vfs {
             entries,
             notes: Arc::clone(&self.notes),
         })
+    }
+
+    /// Asks for the first page, which also tells whether the directory that is `sought` exists.
+    async fn begin(&self, prefix: Prefix, sought: Option<Key>) -> Result<Listing> {
+        let bucket = self.bucket().await?;
+        let mut listing = Listing::new(Arc::clone(&bucket), prefix);
+        match sought {
+            Some(key) if !listing.exists().await? => {
+                let is_file = bucket.head(&key).await.is_ok();
+                Err(if is_file { Error::NotDirectory } else { Error::NotFound })
+            }
+            _ => Ok(listing),
+        }
     }
 
     /// `.`, `..` and the mounts: what needs no request.

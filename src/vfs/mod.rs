@@ -21,6 +21,8 @@ mod rename;
 mod rmdir;
 mod set_attributes;
 mod stat;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod write;
 

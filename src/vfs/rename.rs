@@ -42,8 +42,7 @@ impl Vfs {
         let bucket = self.bucket().await?;
         store::rename(&*bucket, &source_key, &target_key, may_replace).await.map_err(|error| match error {
             store::Error::NotEmpty => Unsupported::RenameDirectory.into(),
-            store::Error::IsDirectory if replace == Replace::No => Error::AlreadyExists,
-            store::Error::Conflict { .. } if replace == Replace::No => Error::AlreadyExists,
+            store::Error::IsDirectory | store::Error::Conflict { .. } if replace == Replace::No => Error::AlreadyExists,
             store::Error::Conflict { .. } if !may_replace => Error::Denied(Permission::Overwrite),
             error => error.into(),
         })?;

@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 /// The flags of an OPEN that has WRITE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the flags of one word on the wire, in any combination")]
 pub struct WriteOptions {
     /// READ: what was written can be read back while it is in memory. Needs no permission `read`.
     pub read: bool,

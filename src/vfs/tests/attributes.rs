@@ -1,0 +1,145 @@
+//! Times, modes, sizes and owners: what is answered with OK is shown afterwards.
+
+use super::*;
+use std::collections::BTreeMap;
+
+const TIMES: Times = Times { accessed: 1_600_000_001, modified: 1_600_000_000 };
+const BOTH: NewAttributes = NewAttributes { times: Some(TIMES), mode: Some(0o640) };
+
+fn times_and_mode() -> SetAttributes {
+    SetAttributes { times: Some(TIMES), mode: Some(0o100_640), ..SetAttributes::default() }
+}
+
+async fn shown(session: &Session, at: &str) -> (Times, u32) {
+    let metadata = session.stat(&path(at)).await.unwrap();
+    (metadata.times, metadata.mode)
+}
+
+async fn listed(session: &Session, at: &str) -> (Times, u32) {
+    let at = path(at);
+    let entries = session.entries(at.parent().unwrap().as_str()).await;
+    let entry = entries.into_iter().find(|entry| entry.name == at.name()).unwrap();
+    (entry.metadata.times, entry.metadata.mode)
+}
+
+fn metadata(list: &[(&str, &str)]) -> BTreeMap<String, String> {
+    list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn attributes_of_open_are_stored_with_the_object() {
+    let session = Session::start();
+    let pending = session.open_write(&path("/a"), CREATE, BOTH).await.unwrap();
+    let handle = pending.admit(PATIENCE).await.unwrap();
+    assert_eq!((handle.metadata().times, handle.metadata().mode), (TIMES, 0o100_640));
+    handle.close().await.unwrap();
+    let stored = session.bucket.metadata("acme/a").unwrap();
+    assert_eq!((stored["mtime"].as_str(), stored["mode"].as_str()), ("1600000000", "33184"));
+    assert_eq!(shown(&session.another(), "/a").await, (TIMES, 0o100_640), "another session sees them too");
+    assert_eq!(listed(&session, "/a").await.0, TIMES);
+}
+
+#[tokio::test]
+async fn attributes_that_come_before_the_first_part_are_stored_with_the_object() {
+    for by_path in [false, true] {
+        let session = Session::start();
+        let mut handle = session.create("/a").await;
+        handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
+        if by_path {
+            session.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
+        } else {
+            handle.set_attributes(times_and_mode()).unwrap();
+        }
+        assert_eq!(shown(&session, "/a").await, (TIMES, 0o100_640));
+        handle.close().await.unwrap();
+        assert_eq!(shown(&session.another(), "/a").await, (TIMES, 0o100_640), "by path: {by_path}");
+    }
+}
+
+#[tokio::test]
+async fn attributes_that_come_later_are_shown_in_this_session() {
+    for by_path in [false, true] {
+        let session = Session::start();
+        let mut handle = session.create("/a").await;
+        handle.write(0, vec![7; 20 * MIB].into()).await.unwrap();
+        if by_path {
+            session.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
+        } else {
+            handle.set_attributes(times_and_mode()).unwrap();
+        }
+        handle.close().await.unwrap();
+        assert_eq!(shown(&session, "/a").await, (TIMES, 0o100_640));
+        assert_eq!(listed(&session, "/a").await, (TIMES, 0o100_640));
+    }
+    let session = Session::start();
+    session.upload("/b", "x").await;
+    session.set_attributes(&path("/b"), times_and_mode()).await.unwrap();
+    assert_eq!(shown(&session, "/b").await, (TIMES, 0o100_640));
+    assert_eq!(listed(&session, "/b").await, (TIMES, 0o100_640));
+}
+
+#[tokio::test]
+async fn late_attributes_follow_a_rename_and_end_with_their_version() {
+    let session = Session::start();
+    session.upload("/a.filepart", "x").await;
+    session.set_attributes(&path("/a.filepart"), times_and_mode()).await.unwrap();
+    session.rename(&path("/a.filepart"), &path("/a"), Replace::No).await.unwrap();
+    assert_eq!(shown(&session, "/a").await.0, TIMES);
+    session.bucket.insert("acme/a", "replaced by somebody else");
+    assert_ne!(shown(&session, "/a").await.0, TIMES);
+    session.upload("/a.filepart", "x").await;
+    assert_ne!(shown(&session, "/a.filepart").await.0, TIMES);
+}
+
+#[tokio::test]
+async fn times_of_other_programs_are_shown() {
+    let session = Session::start();
+    session.bucket.insert_with("acme/rclone", "x", metadata(&[("mtime", "1600000000.987654321")]));
+    session.bucket.insert_with("acme/s3fs", "x", metadata(&[("mtime", "1600000000"), ("mode", "33188")]));
+    session.bucket.insert_with("acme/odd", "x", metadata(&[("mtime", "soon"), ("mode", "rw")]));
+    let modified = Times { accessed: 1_600_000_000, modified: 1_600_000_000 };
+    assert_eq!(shown(&session, "/rclone").await, (modified, 0o100_644));
+    assert_eq!(shown(&session, "/s3fs").await, (modified, 0o100_644));
+    assert!(shown(&session, "/odd").await.0.modified > 1_700_000_000, "the time of the upload");
+}
+
+#[tokio::test]
+async fn directories_show_fixed_times_unless_the_session_set_them() {
+    let session = Session::start();
+    session.mkdir(&path("/dir"), NewAttributes::default()).await.unwrap();
+    assert_eq!(shown(&session, "/dir").await, (Times::UNKNOWN, 0o40_755));
+    session.set_attributes(&path("/dir"), times_and_mode()).await.unwrap();
+    assert_eq!(shown(&session, "/dir").await, (TIMES, 0o40_640));
+    assert_eq!(listed(&session, "/dir").await, (TIMES, 0o40_640));
+    session.rmdir(&path("/dir")).await.unwrap();
+    session.mkdir(&path("/dir"), NewAttributes::default()).await.unwrap();
+    assert_eq!(shown(&session, "/dir").await, (Times::UNKNOWN, 0o40_755));
+}
+
+#[tokio::test]
+async fn the_only_size_and_owner_that_can_be_set_are_the_present_ones() {
+    let session = Session::start();
+    session.bucket.insert("acme/full", "abc");
+    session.bucket.insert("acme/empty", "");
+    session.bucket.insert("acme/dir/", "");
+    let mut handle = session.create("/live").await;
+    handle.write(0, Bytes::from_static(b"ab")).await.unwrap();
+    let size = |size| SetAttributes { size: Some(size), times: Some(TIMES), ..SetAttributes::default() };
+    for (at, present) in [("/full", 3), ("/empty", 0), ("/live", 2)] {
+        let refused = session.set_attributes(&path(at), size(present + 1)).await;
+        assert!(matches!(refused, Err(Error::Unsupported(Unsupported::Resize))), "{at}");
+        assert_ne!(shown(&session, at).await.0, TIMES, "{at}: nothing is set");
+        session.set_attributes(&path(at), size(present)).await.unwrap();
+        assert_eq!(shown(&session, at).await.0, TIMES, "{at}");
+    }
+    assert!(matches!(handle.set_attributes(size(1)), Err(Error::Unsupported(Unsupported::Resize))));
+    assert!(matches!(session.set_attributes(&path("/dir"), size(0)).await, Err(Error::IsDirectory)));
+    assert!(matches!(session.set_attributes(&path("/no"), times_and_mode()).await, Err(Error::NotFound)));
+
+    let owner = |owner| SetAttributes { owner: Some(owner), ..SetAttributes::default() };
+    session.set_attributes(&path("/full"), owner((0, 0))).await.unwrap();
+    handle.set_attributes(owner((0, 0))).unwrap();
+    for refused in [session.set_attributes(&path("/full"), owner((0, 7))).await, handle.set_attributes(owner((7, 0)))] {
+        assert!(matches!(refused, Err(Error::Unsupported(Unsupported::Owner))));
+    }
+}

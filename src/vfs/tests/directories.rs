@@ -1,0 +1,160 @@
+//! What directories are, and how they come and go.
+
+use super::*;
+
+#[tokio::test]
+async fn a_directory_exists_by_its_marker_or_by_what_is_in_it() {
+    let session = Session::start();
+    session.bucket.insert("acme/marked/", "");
+    session.bucket.insert("acme/implied/x", "");
+    session.bucket.insert("acme/implied-not", "");
+    for at in ["/marked", "/implied"] {
+        assert_eq!(session.stat(&path(at)).await.unwrap().kind, Kind::Directory);
+    }
+    assert!(matches!(session.stat(&path("/impl")).await, Err(Error::NotFound)));
+    assert!(matches!(session.open_directory(&path("/impl")).await, Err(Error::NotFound)));
+    assert!(matches!(session.open_directory(&path("/implied-not")).await, Err(Error::NotDirectory)));
+    assert_eq!(session.names("/").await, ["implied-not", "implied", "marked"]);
+    assert!(session.names("/marked").await.is_empty());
+}
+
+#[tokio::test]
+async fn the_root_exists_before_anything_is_in_it() {
+    let session = Session::start();
+    assert_eq!(session.stat(&path("/")).await.unwrap().kind, Kind::Directory);
+    assert_eq!(session.entries("/").await.len(), 2, "just . and ..");
+}
+
+#[tokio::test]
+async fn a_directory_without_a_marker_ends_with_its_last_file() {
+    let session = Session::start();
+    session.upload("/made/by/upload", "x").await;
+    assert_eq!(session.names("/made").await, ["by"]);
+    session.remove(&path("/made/by/upload")).await.unwrap();
+    assert!(matches!(session.stat(&path("/made")).await, Err(Error::NotFound)));
+}
+
+#[tokio::test]
+async fn mkdir_refuses_what_is_there() {
+    let session = Session::start();
+    session.bucket.insert("acme/file", "");
+    session.bucket.insert("acme/dir/x", "");
+    let _uploading = session.create("/live").await;
+    for at in ["/file", "/dir", "/live", "/"] {
+        let made = session.mkdir(&path(at), NewAttributes::default()).await;
+        assert!(matches!(made, Err(Error::AlreadyExists)), "{at}: {made:?}");
+    }
+    session.mkdir(&path("/a/b/c"), NewAttributes::default()).await.unwrap();
+    assert_eq!(session.names("/a").await, ["b"]);
+}
+
+#[tokio::test]
+async fn rmdir_counts_names_that_cannot_be_shown() {
+    let session = Session::start();
+    session.bucket.insert("acme/dir/", "");
+    session.bucket.insert("acme/dir//odd", "");
+    assert!(session.names("/dir").await.is_empty());
+    assert!(matches!(session.rmdir(&path("/dir")).await, Err(Error::NotEmpty)));
+}
+
+#[tokio::test]
+async fn rmdir_spares_files_neighbours_and_what_is_missing() {
+    let session = Session::start();
+    for key in ["acme/foo/", "acme/foobar/x", "acme/file"] {
+        session.bucket.insert(key, "");
+    }
+    session.rmdir(&path("/foo")).await.unwrap();
+    assert!(matches!(session.rmdir(&path("/foo")).await, Err(Error::NotFound)));
+    assert!(matches!(session.rmdir(&path("/file")).await, Err(Error::NotDirectory)));
+    assert_eq!(session.bucket.keys(), ["acme/file", "acme/foobar/x"]);
+}
+
+#[tokio::test]
+async fn remove_takes_files_and_no_directories() {
+    let session = Session::start();
+    session.bucket.insert("acme/dir/x", "");
+    session.bucket.insert("acme/both", "");
+    session.bucket.insert("acme/both/x", "");
+    assert!(matches!(session.remove(&path("/dir")).await, Err(Error::IsDirectory)));
+    session.remove(&path("/both")).await.unwrap();
+    assert_eq!(session.bucket.keys(), ["acme/both/x", "acme/dir/x"]);
+}
+
+#[tokio::test]
+async fn names_that_cannot_be_opened_are_not_listed() {
+    let session = Session::start();
+    for key in [
+        "acme/a\nb",
+        "acme//x",
+        "acme/../x",
+        "acme/\u{fffe}",
+        "acme/good",
+        "acme/",
+        &format!("acme/{}", "s".repeat(256)),
+    ] {
+        session.bucket.insert(key, "");
+    }
+    assert_eq!(session.names("/").await, ["good"]);
+}
+
+#[tokio::test]
+async fn mounts_hide_equal_names_in_storage() {
+    let session = Session::with_mounts(&[("/", "acme/", Permissions::ALL), ("/in/box", "shared/", Permissions::ALL)]);
+    for key in ["acme/in/box/hidden", "acme/in/seen", "shared/shown"] {
+        session.bucket.insert(key, "");
+    }
+    assert_eq!(session.names("/").await, ["in"]);
+    assert_eq!(session.names("/in").await, ["box", "seen"]);
+    assert_eq!(session.names("/in/box").await, ["shown"]);
+}
+
+#[tokio::test]
+async fn a_directory_of_mounts_lists_them_without_the_permission_to_list() {
+    let session = Session::with_mounts(&[("/", "acme/", Permissions::NONE), ("/in", "acme/in/", Permissions::ALL)]);
+    session.bucket.insert("acme/secret", "");
+    assert_eq!(session.names("/").await, ["in"]);
+}
+
+#[tokio::test]
+async fn readdir_gives_as_many_as_asked_for_and_stays_at_its_end() {
+    let session = Session::start();
+    for n in 0..7 {
+        session.bucket.insert(&format!("acme/{n}"), "");
+    }
+    let mut directory = session.open_directory(&path("/")).await.unwrap();
+    let mut lengths = Vec::new();
+    for _ in 0..6 {
+        lengths.push(directory.next(4).await.unwrap().len());
+    }
+    assert_eq!(lengths, [2, 4, 3, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn an_empty_directory_can_be_renamed_and_a_full_one_not() {
+    let session = Session::start();
+    session.mkdir(&path("/dir"), NewAttributes { mode: Some(0o700), times: None }).await.unwrap();
+    session.rename(&path("/dir"), &path("/moved"), Replace::No).await.unwrap();
+    assert_eq!(session.bucket.keys(), ["acme/moved/"]);
+    assert_eq!(session.stat(&path("/moved")).await.unwrap().mode, 0o40_700);
+    session.upload("/moved/x", "x").await;
+    let renamed = session.rename(&path("/moved"), &path("/dir"), Replace::Yes).await;
+    assert!(matches!(renamed, Err(Error::Unsupported(Unsupported::RenameDirectory))));
+}
+
+#[tokio::test]
+async fn rename_keeps_what_is_at_its_target_unless_told_otherwise() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", "a");
+    session.bucket.insert("acme/b", "b");
+    session.bucket.insert("acme/dir/x", "");
+    let (a, b, dir) = (path("/a"), path("/b"), path("/dir"));
+    assert!(matches!(session.rename(&a, &b, Replace::No).await, Err(Error::AlreadyExists)));
+    assert!(matches!(session.rename(&a, &dir, Replace::No).await, Err(Error::AlreadyExists)));
+    assert!(matches!(session.rename(&a, &dir, Replace::Yes).await, Err(Error::IsDirectory)));
+    assert!(matches!(session.rename(&a, &path("/a/x"), Replace::No).await, Err(Error::BelowItself)));
+    assert!(matches!(session.rename(&path("/no"), &b, Replace::Yes).await, Err(Error::NotFound)));
+    session.rename(&a, &a, Replace::Yes).await.unwrap();
+    session.rename(&a, &b, Replace::Yes).await.unwrap();
+    assert_eq!(session.bucket.keys(), ["acme/b", "acme/dir/x"]);
+    assert_eq!(session.bucket.bytes("acme/b").unwrap(), "a");
+}

@@ -1,0 +1,55 @@
+//! What OPEN for reading finds.
+
+use super::*;
+
+#[tokio::test]
+async fn a_download_is_the_file() {
+    let session = Session::start();
+    let content: Vec<u8> = (0..3 * MIB).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    session.bucket.insert("acme/a", content.clone());
+    let handle = session.open_read(&path("/a")).await.unwrap();
+    assert_eq!((handle.metadata().size, handle.path().as_str()), (content.len() as u64, "/a"));
+    for (offset, len) in [(0, 100), (content.len() - 10, 100), (content.len(), 100), (MIB, MIB)] {
+        let end = (offset + len).min(content.len());
+        let read = handle.read(offset as u64, u32::try_from(len).unwrap()).await.unwrap().concat();
+        assert!(read == content[offset..end], "{len} bytes from {offset}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_file_cannot_be_read() {
+    let session = Session::start();
+    session.bucket.insert("acme/dir/x", "");
+    session.bucket.insert("acme/cold", "x");
+    session.bucket.archive("acme/cold");
+    assert!(matches!(session.open_read(&path("/")).await, Err(Error::IsDirectory)));
+    for forbidden in [false, true] {
+        if forbidden {
+            session.bucket.forbid_missing();
+        }
+        assert!(matches!(session.open_read(&path("/dir")).await, Err(Error::IsDirectory)));
+        assert!(matches!(session.open_read(&path("/missing")).await, Err(Error::NotFound)));
+        assert!(matches!(session.open_read(&path("/cold")).await, Err(Error::Archived)));
+    }
+}
+
+#[tokio::test]
+async fn where_both_are_open_reaches_the_file_and_opendir_the_directory() {
+    let session = Session::start();
+    session.bucket.insert("acme/both", "file");
+    session.bucket.insert("acme/both/x", "");
+    assert_eq!(session.stat(&path("/both")).await.unwrap().kind, Kind::File);
+    let handle = session.open_read(&path("/both")).await.unwrap();
+    assert_eq!(handle.read(0, 10).await.unwrap().concat(), b"file");
+    assert_eq!(session.names("/both").await, ["x"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_size_seen_long_ago_is_not_believed() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", vec![7; 9 * MIB]);
+    session.stat(&path("/a")).await.unwrap();
+    tokio::time::advance(Duration::from_secs(3)).await;
+    session.open_read(&path("/a")).await.unwrap();
+    assert_eq!(session.requested(), [Verb::Head, Verb::Read]);
+}

@@ -1,0 +1,149 @@
+//! The tree on a bucket in memory: what is answered, and which requests it took. Names of tests are sentences of
+//! `SEMANTICS.md`.
+
+mod attributes;
+mod directories;
+mod downloads;
+mod isolation;
+mod permissions;
+mod requests;
+mod uploads;
+
+use super::*;
+use crate::{
+    account::{self, Permission, Permissions, TenantName},
+    store::{self, MemoryBucket, memory::Verb},
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::{ops::Deref, time::Duration};
+
+const MIB: usize = 1024 * 1024;
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One user's tree on a bucket that others use too. It derefs to the [`Vfs`].
+struct Session {
+    vfs: Vfs,
+    bucket: Arc<MemoryBucket>,
+}
+
+#[derive(Debug)]
+struct OneBucket(Arc<MemoryBucket>);
+
+#[async_trait]
+impl Buckets for OneBucket {
+    async fn bucket(&self, _tenant: &TenantName) -> store::Result<Arc<dyn Bucket>> {
+        Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
+    }
+}
+
+impl Session {
+    /// alice of acme, who may do everything in `acme/`.
+    fn start() -> Self {
+        Self::with_mounts(&[("/", "acme/", Permissions::ALL)])
+    }
+
+    fn with_permissions(permissions: Permissions) -> Self {
+        Self::with_mounts(&[("/", "acme/", permissions)])
+    }
+
+    fn with_mounts(mounts: &[(&str, &str, Permissions)]) -> Self {
+        let bucket = Arc::new(MemoryBucket::new());
+        Self { vfs: tree(mounts, &bucket, 64 * MIB as u64), bucket }
+    }
+
+    /// Another session of the same user.
+    fn another(&self) -> Self {
+        let bucket = Arc::clone(&self.bucket);
+        Self { vfs: tree(&[("/", "acme/", Permissions::ALL)], &bucket, 64 * MIB as u64), bucket }
+    }
+
+    async fn create(&self, at: &str) -> WriteHandle {
+        self.open(at, CREATE).await.unwrap()
+    }
+
+    async fn open(&self, at: &str, options: WriteOptions) -> Result<WriteHandle> {
+        self.open_write(&path(at), options, NewAttributes::default()).await?.admit(PATIENCE).await
+    }
+
+    async fn upload(&self, at: &str, bytes: impl Into<Bytes>) {
+        let mut handle = self.create(at).await;
+        handle.write(0, bytes.into()).await.unwrap();
+        handle.close().await.unwrap();
+    }
+
+    async fn names(&self, at: &str) -> Vec<String> {
+        self.entries(at).await.into_iter().map(|entry| entry.name).filter(|name| !name.starts_with('.')).collect()
+    }
+
+    async fn entries(&self, at: &str) -> Vec<Entry> {
+        let mut directory = self.open_directory(&path(at)).await.unwrap();
+        let mut entries = Vec::new();
+        loop {
+            let some = directory.next(100).await.unwrap();
+            if some.is_empty() {
+                return entries;
+            }
+            entries.extend(some);
+        }
+    }
+
+    /// The verbs of the requests since the last call.
+    fn requested(&self) -> Vec<Verb> {
+        let verbs = self.bucket.verbs();
+        self.bucket.forget_requests();
+        verbs
+    }
+}
+
+impl Deref for Session {
+    type Target = Vfs;
+
+    fn deref(&self) -> &Vfs {
+        &self.vfs
+    }
+}
+
+/// What OpenSSH opens an upload with.
+const CREATE: WriteOptions =
+    WriteOptions { read: false, create: true, truncate: true, exclusive: false, append: false };
+/// The same without TRUNC.
+const KEEP: WriteOptions = WriteOptions { truncate: false, ..CREATE };
+
+fn tree(mounts: &[(&str, &str, Permissions)], bucket: &Arc<MemoryBucket>, budget_bytes: u64) -> Vfs {
+    let mounts = mounts
+        .iter()
+        .map(|(entry, prefix, permissions)| account::Mount {
+            entry: (*entry).to_owned(),
+            prefix: (*prefix).to_owned(),
+            permissions: *permissions,
+        })
+        .collect();
+    let tenant: TenantName = "acme".parse().unwrap();
+    let user = User {
+        name: "alice".parse().unwrap(),
+        tenant: tenant.clone(),
+        enabled: true,
+        password_hash: None,
+        public_keys: Vec::new(),
+        landing: "/".to_owned(),
+        mounts,
+    };
+    let tenant = Tenant { name: tenant, enabled: true, max_object_bytes: 512 << 30 };
+    let buckets = Arc::new(OneBucket(Arc::clone(bucket)));
+    Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Budget::new(budget_bytes)).unwrap()
+}
+
+fn path(raw: &str) -> VirtualPath {
+    VirtualPath::parse(raw.as_bytes()).unwrap()
+}
+
+#[test]
+fn relative_paths_begin_at_the_landing_directory() {
+    let session = Session::start();
+    assert_eq!(session.landing(), &VirtualPath::root());
+    for (raw, meant) in [("", "/"), (".", "/"), ("a/../b", "/b"), ("/x/", "/x")] {
+        assert_eq!(session.path(raw.as_bytes()).unwrap().as_str(), meant);
+    }
+    assert!(matches!(session.path(b"a\0"), Err(Error::InvalidPath(InvalidPath::Unspeakable))));
+}

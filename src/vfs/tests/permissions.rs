@@ -1,0 +1,130 @@
+//! Every operation, with every permission that it needs taken away: it is refused, and the storage is not asked.
+
+use super::*;
+
+/// An operation, on a tree with the file `/file`, the empty directory `/dir` and nothing at `/new`.
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Download,
+    UploadNew,
+    UploadOver,
+    SetAttributes,
+    List,
+    Remove,
+    RemoveDirectory,
+    MakeDirectory,
+    Rename,
+    RenameDirectory,
+    RenameOver,
+}
+
+use Operation::*;
+
+impl Operation {
+    async fn run(self, session: &Session) -> Result<()> {
+        let (file, dir, new) = (path("/file"), path("/dir"), path("/new"));
+        match self {
+            Download => session.open_read(&file).await.map(drop),
+            UploadNew => session.open("/new", CREATE).await?.close().await.map(drop),
+            UploadOver => session.open("/file", CREATE).await?.close().await.map(drop),
+            SetAttributes => session.set_attributes(&file, super::SetAttributes::default()).await,
+            List => session.open_directory(&dir).await.map(drop),
+            Remove => session.remove(&file).await,
+            RemoveDirectory => session.rmdir(&dir).await,
+            MakeDirectory => session.mkdir(&new, NewAttributes::default()).await,
+            Rename => session.rename(&file, &new, Replace::No).await,
+            RenameDirectory => session.rename(&dir, &new, Replace::No).await,
+            RenameOver => session.rename(&path("/other"), &file, Replace::Yes).await,
+        }
+    }
+}
+
+/// What each operation needs.
+const NEEDS: &[(Operation, &[Permission])] = &[
+    (Download, &[Permission::Read]),
+    (UploadNew, &[Permission::Write]),
+    (UploadOver, &[Permission::Write, Permission::Overwrite]),
+    (SetAttributes, &[Permission::Write]),
+    (List, &[Permission::List]),
+    (Remove, &[Permission::Delete]),
+    (RemoveDirectory, &[Permission::Delete]),
+    (MakeDirectory, &[Permission::Mkdir]),
+    (Rename, &[Permission::Rename]),
+    (RenameDirectory, &[Permission::Rename]),
+    (RenameOver, &[Permission::Rename, Permission::Overwrite]),
+];
+
+fn session(permissions: Permissions) -> Session {
+    let session = Session::with_permissions(permissions);
+    for key in ["acme/file", "acme/other", "acme/dir/"] {
+        session.bucket.insert(key, "");
+    }
+    session
+}
+
+#[tokio::test]
+async fn an_operation_needs_just_its_permissions() {
+    for (operation, needs) in NEEDS {
+        let session = session(needs.iter().copied().collect());
+        operation.run(&session).await.unwrap_or_else(|error| panic!("{operation:?}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn an_operation_fails_without_any_of_its_permissions() {
+    for (operation, needs) in NEEDS {
+        for missing in *needs {
+            let session = session(Permissions::ALL.without(*missing));
+            let before = session.bucket.keys();
+            match operation.run(&session).await {
+                Err(Error::Denied(denied)) => assert_eq!(denied, *missing, "{operation:?}"),
+                other => panic!("{operation:?} without {missing}: {other:?}"),
+            }
+            assert_eq!(session.bucket.keys(), before, "{operation:?} without {missing}");
+            if *missing != Permission::Overwrite {
+                assert_eq!(session.requested(), [], "{operation:?} without {missing}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn stat_needs_no_permission() {
+    let session = session(Permissions::NONE);
+    assert_eq!(session.stat(&path("/file")).await.unwrap().kind, Kind::File);
+    assert_eq!(session.stat(&path("/dir")).await.unwrap().kind, Kind::Directory);
+}
+
+#[tokio::test]
+async fn a_drop_box_takes_new_files_and_replaces_none() {
+    let session = session([Permission::Write].into_iter().collect());
+    session.upload("/new", "mine").await;
+    let mut handle = session.create("/file").await;
+    handle.write(0, Bytes::from_static(b"mine")).await.unwrap();
+    assert!(matches!(handle.close().await, Err(Error::Denied(Permission::Overwrite))));
+    assert_eq!(session.bucket.bytes("acme/file").unwrap(), Bytes::new());
+    assert!(matches!(session.open("/file", KEEP).await, Err(Error::Denied(Permission::Overwrite))));
+}
+
+#[tokio::test]
+async fn what_was_just_written_can_be_read_back_without_read() {
+    let session = session([Permission::Write].into_iter().collect());
+    let mut handle = session.open("/new", WriteOptions { read: true, ..CREATE }).await.unwrap();
+    handle.write(0, Bytes::from_static(b"mine")).await.unwrap();
+    assert_eq!(handle.read(1, 10).unwrap().concat(), b"ine");
+}
+
+#[tokio::test]
+async fn permissions_are_those_of_the_mount() {
+    let reads = [Permission::Read, Permission::List].into_iter().collect();
+    let writes = [Permission::Write].into_iter().collect();
+    let session = Session::with_mounts(&[("/out", "acme/out/", reads), ("/in", "acme/in/", writes)]);
+    session.bucket.insert("acme/out/a", "x");
+    session.bucket.insert("acme/in/a", "x");
+    assert!(session.open_read(&path("/out/a")).await.is_ok());
+    assert!(matches!(session.open_read(&path("/in/a")).await, Err(Error::Denied(Permission::Read))));
+    assert!(session.open("/in/b", CREATE).await.is_ok());
+    assert!(matches!(session.open("/out/b", CREATE).await, Err(Error::Denied(Permission::Write))));
+    assert!(session.open_directory(&path("/")).await.is_ok());
+    assert!(matches!(session.open_directory(&path("/in")).await, Err(Error::Denied(Permission::List))));
+}

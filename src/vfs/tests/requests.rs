@@ -1,0 +1,165 @@
+//! The design's table "SFTP in, S3 out": each row's requests to S3, exactly.
+
+use super::*;
+use Verb::{CompleteUpload, Copy, CreateUpload, Head, List, Put, Read, Remove, UploadPart};
+
+#[tokio::test]
+async fn stat_of_a_file_is_one_head() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", "x");
+    session.stat(&path("/a")).await.unwrap();
+    assert_eq!(session.requested(), [Head]);
+}
+
+#[tokio::test]
+async fn stat_of_a_directory_or_of_nothing_is_a_head_and_a_listing() {
+    let session = Session::start();
+    session.bucket.insert("acme/dir/x", "x");
+    for forbidden in [false, true] {
+        if forbidden {
+            session.bucket.forbid_missing();
+        }
+        assert_eq!(session.stat(&path("/dir")).await.unwrap().kind, Kind::Directory);
+        assert_eq!(session.requested(), [Head, List]);
+        assert!(matches!(session.stat(&path("/di")).await, Err(Error::NotFound)));
+        assert_eq!(session.requested(), [Head, List]);
+    }
+    for n in 0..40 {
+        session.bucket.insert(&format!("acme/dir-{n}"), "");
+    }
+    assert_eq!(session.stat(&path("/dir")).await.unwrap().kind, Kind::Directory);
+    assert_eq!(session.requested(), [Head, List, List]);
+}
+
+#[tokio::test]
+async fn a_small_upload_is_one_put() {
+    let session = Session::start();
+    let mut handle = session.create("/a").await;
+    handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
+    assert_eq!(session.requested(), []);
+    assert_eq!(handle.close().await.unwrap(), 3);
+    assert_eq!(session.requested(), [Put]);
+    session.create("/empty").await.close().await.unwrap();
+    assert_eq!(session.requested(), [Put]);
+}
+
+#[tokio::test]
+async fn a_larger_upload_is_its_parts_and_two() {
+    let session = Session::start();
+    session.upload("/a", vec![7; 20 * MIB]).await;
+    let requests = session.requested();
+    let parts = requests.iter().filter(|verb| **verb == UploadPart).count();
+    assert!((2..=4).contains(&parts), "{requests:?}");
+    assert_eq!(requests.len(), parts + 2);
+    assert_eq!((requests.first(), requests.last()), (Some(&CreateUpload), Some(&CompleteUpload)));
+}
+
+#[tokio::test]
+async fn opening_an_upload_asks_only_where_the_flags_need_an_answer() {
+    let session = Session::start();
+    session.bucket.insert("acme/empty", "");
+    session.open_write(&path("/a"), CREATE, NewAttributes::default()).await.unwrap();
+    assert_eq!(session.requested(), []);
+    for options in [KEEP, WriteOptions { exclusive: true, ..CREATE }] {
+        session.open_write(&path("/a"), options, NewAttributes::default()).await.unwrap();
+        assert_eq!(session.requested(), [Head, List]);
+    }
+    session.open_write(&path("/empty"), KEEP, NewAttributes::default()).await.unwrap();
+    assert_eq!(session.requested(), [Head]);
+}
+
+#[tokio::test]
+async fn a_small_download_is_one_get() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", "abc");
+    session.bucket.insert("acme/empty", "");
+    for (at, bytes) in [("/a", &b"abc"[..]), ("/empty", b"")] {
+        let handle = session.open_read(&path(at)).await.unwrap();
+        assert_eq!(handle.read(0, 100).await.unwrap().concat(), bytes);
+        assert!(handle.read(3, 100).await.unwrap().is_empty());
+        assert_eq!(session.requested(), [Read], "{at}");
+    }
+}
+
+#[tokio::test]
+async fn stat_and_open_of_a_large_file_fetch_no_byte() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", vec![7; 9 * MIB]);
+    session.stat(&path("/a")).await.unwrap();
+    let handle = session.open_read(&path("/a")).await.unwrap();
+    assert_eq!(handle.metadata().size, 9 * MIB as u64);
+    assert_eq!(session.requested(), [Head, Head]);
+}
+
+#[tokio::test]
+async fn a_listing_is_one_request_for_a_thousand_names() {
+    let session = Session::start();
+    for n in 0..2500 {
+        session.bucket.insert(&format!("acme/dir/{n}"), "");
+    }
+    assert_eq!(session.entries("/dir").await.len(), 2502);
+    assert_eq!(session.requested(), [List, List, List]);
+}
+
+#[tokio::test]
+async fn mkdir_is_a_stat_and_a_put() {
+    let session = Session::start();
+    session.mkdir(&path("/dir"), NewAttributes::default()).await.unwrap();
+    assert_eq!(session.requested(), [Head, List, Put]);
+    assert_eq!(session.bucket.bytes("acme/dir/").unwrap(), Bytes::new());
+}
+
+#[tokio::test]
+async fn rmdir_is_a_listing_and_a_delete() {
+    let session = Session::start();
+    session.bucket.insert("acme/dir/", "");
+    session.bucket.insert("acme/dir/x", "");
+    assert!(matches!(session.rmdir(&path("/dir")).await, Err(Error::NotEmpty)));
+    assert_eq!(session.requested(), [List]);
+    session.bucket.delete("acme/dir/x");
+    session.rmdir(&path("/dir")).await.unwrap();
+    assert_eq!(session.requested(), [List, Remove]);
+    assert!(session.bucket.keys().is_empty());
+}
+
+#[tokio::test]
+async fn remove_is_a_head_and_a_delete() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", "x");
+    session.remove(&path("/a")).await.unwrap();
+    assert_eq!(session.requested(), [Head, Remove]);
+    assert!(matches!(session.remove(&path("/a")).await, Err(Error::NotFound)));
+    assert_eq!(session.requested(), [Head, List]);
+}
+
+#[tokio::test]
+async fn rename_of_a_file_is_four() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", "x");
+    for (source, target, replace) in [("/a", "/b", Replace::No), ("/b", "/a", Replace::Yes)] {
+        session.rename(&path(source), &path(target), replace).await.unwrap();
+        assert_eq!(session.requested(), [Head, List, Copy, Remove]);
+    }
+    assert_eq!(session.bucket.keys(), ["acme/a"]);
+}
+
+#[tokio::test]
+async fn attributes_of_what_was_just_stored_cost_nothing() {
+    let session = Session::start();
+    session.upload("/a", "x").await;
+    session.requested();
+    let wanted = SetAttributes { mode: Some(0o600), size: Some(1), ..SetAttributes::default() };
+    session.set_attributes(&path("/a"), wanted).await.unwrap();
+    session.set_attributes(&path("/a"), wanted).await.unwrap();
+    assert_eq!(session.requested(), []);
+}
+
+#[tokio::test]
+async fn mounts_and_what_leads_to_them_cost_nothing() {
+    let session = Session::with_mounts(&[("/team/in", "acme/in/", Permissions::ALL)]);
+    for at in ["/", "/team", "/team/in"] {
+        assert_eq!(session.stat(&path(at)).await.unwrap().kind, Kind::Directory);
+    }
+    assert_eq!(session.names("/").await, ["team"]);
+    assert_eq!(session.requested(), []);
+}

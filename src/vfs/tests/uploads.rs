@@ -1,0 +1,177 @@
+//! What OPEN for writing allows, and what a handle then does.
+
+use super::*;
+
+const EXCLUSIVE: WriteOptions = WriteOptions { exclusive: true, ..CREATE };
+const NO_CREATE: WriteOptions = WriteOptions { create: false, truncate: false, ..CREATE };
+
+/// The answer to an OPEN, in a word.
+async fn opened(session: &Session, at: &str, options: WriteOptions) -> &'static str {
+    match session.open(at, options).await {
+        Ok(_) => "open",
+        Err(Error::NotFound) => "not found",
+        Err(Error::AlreadyExists) => "exists",
+        Err(Error::IsDirectory) => "directory",
+        Err(Error::Unsupported(Unsupported::Patch)) => "patch",
+        Err(Error::Unsupported(Unsupported::SecondWriter)) => "second writer",
+        Err(Error::InvalidFlags(_)) => "flags",
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn every_combination_of_flags_means_something() {
+    let session = Session::start();
+    session.bucket.insert("acme/full", "x");
+    session.bucket.insert("acme/empty", "");
+    session.bucket.insert("acme/dir/x", "");
+    let truncate_only = WriteOptions { truncate: true, ..NO_CREATE };
+    let exclusive_only = WriteOptions { exclusive: true, ..NO_CREATE };
+    for (options, missing, empty, full, directory) in [
+        (NO_CREATE, "not found", "open", "patch", "directory"),
+        (truncate_only, "not found", "open", "open", "directory"),
+        (KEEP, "open", "open", "patch", "directory"),
+        (EXCLUSIVE, "open", "exists", "exists", "directory"),
+        (WriteOptions { truncate: false, ..EXCLUSIVE }, "open", "exists", "exists", "directory"),
+        (exclusive_only, "flags", "flags", "flags", "flags"),
+    ] {
+        for read in [false, true] {
+            for append in [false, true] {
+                let options = WriteOptions { read, append, ..options };
+                let answers = [
+                    opened(&session, "/missing", options).await,
+                    opened(&session, "/empty", options).await,
+                    opened(&session, "/full", options).await,
+                    opened(&session, "/dir", options).await,
+                ];
+                assert_eq!(answers, [missing, empty, full, directory], "{options:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upload_onto_a_name_known_as_a_directory_fails_at_open() {
+    let session = Session::start();
+    for key in ["acme/listed/x", "acme/seen/x"] {
+        session.bucket.insert(key, "");
+    }
+    session.mkdir(&path("/made"), NewAttributes::default()).await.unwrap();
+    session.upload("/filled/x", "x").await;
+    session.stat(&path("/seen")).await.unwrap();
+    session.names("/").await;
+    for at in ["/made", "/filled", "/seen", "/listed"] {
+        assert_eq!(opened(&session, at, CREATE).await, "directory", "{at}");
+    }
+    session.rmdir(&path("/made")).await.unwrap();
+    assert_eq!(opened(&session, "/made", CREATE).await, "open");
+    session.bucket.delete("acme/seen/x");
+    assert_eq!(opened(&session, "/seen", CREATE).await, "open", "somebody else removed it");
+}
+
+#[tokio::test]
+async fn a_file_appears_whole_at_its_close_and_not_before() {
+    let session = Session::start();
+    let mut handle = session.create("/a").await;
+    handle.write(3, Bytes::from_static(b"def")).await.unwrap();
+    handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
+    assert!(session.bucket.keys().is_empty());
+    assert_eq!(session.another().stat(&path("/a")).await.map(|metadata| metadata.size).ok(), None);
+    assert_eq!(handle.close().await.unwrap(), 6);
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "abcdef");
+}
+
+#[tokio::test]
+async fn a_handle_that_is_dropped_or_discarded_publishes_nothing() {
+    let session = Session::start();
+    let mut handle = session.create("/a").await;
+    handle.write(0, vec![7; 20 * MIB].into()).await.unwrap();
+    handle.discard().await;
+    drop(session.create("/b").await);
+    assert!(session.bucket.keys().is_empty());
+    assert_eq!(session.bucket.open_uploads(), 0);
+    assert!(matches!(session.stat(&path("/a")).await, Err(Error::NotFound)));
+}
+
+#[tokio::test]
+async fn a_failed_write_fails_the_close_and_publishes_nothing() {
+    let session = Session::start();
+    let mut handle = session.create("/a").await;
+    handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
+    assert!(matches!(
+        handle.write(1 << 40, Bytes::from_static(b"x")).await,
+        Err(Error::HoleTooLarge { .. } | Error::TooLarge { .. })
+    ));
+    assert!(handle.write(3, Bytes::from_static(b"def")).await.is_err());
+    assert!(handle.close().await.is_err());
+    assert!(session.bucket.keys().is_empty());
+}
+
+#[tokio::test]
+async fn the_session_sees_how_far_its_uploads_are() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", "an older file");
+    let mut first = session.create("/a").await;
+    first.write(0, Bytes::from_static(b"abc")).await.unwrap();
+    assert_eq!(first.metadata().size, 3);
+    assert_eq!(session.stat(&path("/a")).await.unwrap().size, 3);
+    let second = session.create("/a").await;
+    assert_eq!(session.stat(&path("/a")).await.unwrap().size, 0, "the newest");
+    second.discard().await;
+    assert_eq!(session.stat(&path("/a")).await.unwrap().size, 3);
+    first.close().await.unwrap();
+    assert_eq!(session.stat(&path("/a")).await.unwrap().size, 3);
+}
+
+#[tokio::test]
+async fn a_second_handle_on_an_upload_can_begin_anew_but_not_add_to_it() {
+    let session = Session::start();
+    let _first = session.create("/a").await;
+    assert_eq!(opened(&session, "/a", NO_CREATE).await, "second writer");
+    assert_eq!(opened(&session, "/a", KEEP).await, "second writer");
+    assert_eq!(opened(&session, "/a", EXCLUSIVE).await, "exists");
+    assert_eq!(opened(&session, "/a", CREATE).await, "open");
+}
+
+#[tokio::test]
+async fn exclusive_holds_until_the_close() {
+    let session = Session::start();
+    let handle = session.open("/a", EXCLUSIVE).await.unwrap();
+    session.bucket.insert("acme/a", "theirs");
+    assert!(matches!(handle.close().await, Err(Error::AlreadyExists)));
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "theirs");
+}
+
+#[tokio::test]
+async fn a_handle_opened_for_both_reads_what_has_not_left() {
+    let session = Session::start();
+    let mut handle = session.open("/a", WriteOptions { read: true, ..CREATE }).await.unwrap();
+    assert!(handle.read(0, 10).unwrap().is_empty());
+    handle.write(0, vec![7; 20 * MIB].into()).await.unwrap();
+    assert_eq!(handle.read(20 * MIB as u64 - 2, 10).unwrap().concat(), [7, 7]);
+    assert!(handle.read(20 * MIB as u64, 10).unwrap().is_empty());
+    assert!(matches!(handle.read(0, 10), Err(Error::NotReadableYet)));
+    let writer = session.create("/b").await;
+    assert!(matches!(writer.read(0, 10), Err(Error::NotOpenForReading)));
+}
+
+#[tokio::test]
+async fn bytes_that_have_left_cannot_be_written_again() {
+    let session = Session::start();
+    let mut handle = session.create("/a").await;
+    handle.write(0, vec![7; 20 * MIB].into()).await.unwrap();
+    assert!(matches!(handle.write(0, Bytes::from_static(b"x")).await, Err(Error::Shipped)));
+    assert!(handle.close().await.is_err());
+    assert!(session.bucket.keys().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_memory_an_upload_waits_its_time_and_is_told() {
+    let bucket = Arc::new(MemoryBucket::new());
+    let vfs = tree(&[("/", "acme/", Permissions::ALL)], &bucket, store::MIN_PART_BYTES);
+    let session = Session { vfs, bucket };
+    let first = session.create("/a").await;
+    assert!(matches!(session.open("/b", CREATE).await, Err(Error::Busy)));
+    drop(first);
+    assert!(session.open("/b", CREATE).await.is_ok());
+}
