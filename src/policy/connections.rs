@@ -37,17 +37,26 @@ struct Open {
 pub struct Source(IpAddr);
 
 /// Why a connection isn't taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Too many connections wait for their login.
-    #[error("too many connections that are not logged in")]
     Unauthenticated,
     /// Too many connections from this source wait for their login.
-    #[error("too many connections from this address that are not logged in")]
     UnauthenticatedFromSource,
     /// Too many connections are logged in.
-    #[error("too many connections are logged in")]
     LoggedIn,
+}
+
+impl Refusal {
+    /// The words for the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "too many connections that are not logged in",
+            Self::UnauthenticatedFromSource => "too many connections from this address that are not logged in",
+            Self::LoggedIn => "too many connections are logged in",
+        }
+    }
 }
 
 impl Connections {

@@ -23,7 +23,8 @@ pub struct Settings {
     pub login_timeout: Duration,
     /// How long a logged-in connection may transfer nothing and ask for nothing.
     pub idle_timeout: Duration,
-    /// How long nothing comes from a peer until it is asked for a sign of life.
+    /// How long nothing comes from a peer until it is asked for a sign of life. Nobody is asked before login, so this
+    /// is never less than `login_timeout`.
     pub keepalive_interval: Duration,
     /// How many such questions may stay unanswered before the peer counts as dead.
     pub keepalive_max: usize,
@@ -42,7 +43,7 @@ impl Default for Settings {
             algorithms: Algorithms::default(),
             login_timeout: Duration::from_mins(1),
             idle_timeout: Duration::from_mins(30),
-            keepalive_interval: Duration::from_secs(30),
+            keepalive_interval: Duration::from_mins(1),
             keepalive_max: 3,
             connections: ConnectionLimits { logged_in: 1_000, unauthenticated: 200, unauthenticated_per_source: 20 },
             max_login_tries: 6,

@@ -1,0 +1,281 @@
+//! What russh asks, handed on to [`Login`] and [`Channels`]. Decides only what isn't served: everything but `sftp`.
+
+use super::{
+    channel::Channels,
+    connection::{Connection, Services},
+    ending::EndReason,
+    login::Login,
+};
+use crate::{events::Event, policy::Unauthenticated};
+use russh::{
+    Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Pty,
+    server::{Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Session, VerifiedPublicKey},
+};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// The one subsystem.
+const SFTP: &str = "sftp";
+
+/// Requests for other services that are refused before the connection is ended.
+const MAX_REFUSALS: u32 = 100;
+
+/// What ends a connection from within.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The client broke the protocol, or is gone.
+    #[error(transparent)]
+    Ssh(#[from] russh::Error),
+    /// We cut the connection.
+    #[error("the connection was cut")]
+    Cut,
+}
+
+/// One connection, as russh sees it.
+pub struct Handler {
+    services: Arc<Services>,
+    connection: Arc<Connection>,
+    login: Login,
+    channels: Channels,
+    refusals: u32,
+}
+
+impl Handler {
+    /// The handler of `connection`, which holds `place` until `logged_in` is sent.
+    pub fn new(
+        services: Arc<Services>,
+        connection: Arc<Connection>,
+        place: Unauthenticated,
+        logged_in: oneshot::Sender<()>,
+    ) -> Self {
+        Self {
+            login: Login::new(Arc::clone(&services), Arc::clone(&connection), place, logged_in),
+            channels: Channels::new(Arc::clone(&services), Arc::clone(&connection)),
+            services,
+            connection,
+            refusals: 0,
+        }
+    }
+
+    fn refuse(&mut self, service: &str) {
+        self.refusals = self.refusals.saturating_add(1);
+        if self.refusals > MAX_REFUSALS {
+            return self.connection.ending.ask(EndReason::Refusals);
+        }
+        self.services.events.record(&Event::ServiceRefused {
+            connection: Arc::clone(&self.connection.id),
+            source: self.connection.source,
+            service: service.to_owned(),
+        });
+    }
+
+    async fn refuse_open(&mut self, service: &str, reply: ChannelOpenHandle) {
+        self.refuse(service);
+        reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+    }
+
+    fn refuse_request(&mut self, service: &str, channel: ChannelId, session: &mut Session) -> Result<(), Error> {
+        self.refuse(service);
+        Ok(session.channel_failure(channel)?)
+    }
+}
+
+/// The ways to log in. They stay the same after a refusal: russh would drop the password on its own.
+pub fn login_methods() -> MethodSet {
+    MethodSet::from([MethodKind::PublicKey, MethodKind::Password].as_slice())
+}
+
+fn answer(accepted: bool) -> Auth {
+    if accepted {
+        Auth::Accept
+    } else {
+        Auth::Reject { proceed_with_methods: Some(login_methods()), partial_success: false }
+    }
+}
+
+impl russh::server::Handler for Handler {
+    type Error = Error;
+
+    async fn auth_none(&mut self, _user: &str) -> Result<Auth, Error> {
+        Ok(answer(false))
+    }
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Error> {
+        Ok(answer(self.login.password(user, password).await?))
+    }
+
+    async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
+        Ok(answer(self.login.offer(user, offer.public_key, offer.algorithm).await?))
+    }
+
+    async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
+        Ok(answer(self.login.key(user, key.public_key, key.algorithm).await?))
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        // The reading half goes at once: russh would wait for room in its queue, and with it the whole connection.
+        let (_, write_half) = channel.split();
+        if self.channels.open(write_half) {
+            reply.accept().await;
+        } else {
+            self.refuse("more channels than one connection may have");
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+        }
+        Ok(())
+    }
+
+    async fn subsystem_request(&mut self, channel: ChannelId, name: &str, session: &mut Session) -> Result<(), Error> {
+        if name != SFTP {
+            return self.refuse_request(&format!("subsystem {name}"), channel, session);
+        }
+        let Some((user, tenant)) = self.login.user() else { return Ok(session.channel_failure(channel)?) };
+        match self.channels.start_sftp(channel, user, tenant) {
+            Ok(()) => Ok(session.channel_success(channel)?),
+            Err(reason) => self.refuse_request(&reason, channel, session),
+        }
+    }
+
+    async fn data(&mut self, channel: ChannelId, data: &[u8], _session: &mut Session) -> Result<(), Error> {
+        self.channels.feed(channel, data).await
+    }
+
+    async fn channel_eof(&mut self, channel: ChannelId, _session: &mut Session) -> Result<(), Error> {
+        self.channels.finish(channel);
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, channel: ChannelId, _session: &mut Session) -> Result<(), Error> {
+        self.channels.close(channel);
+        Ok(())
+    }
+
+    // Everything below isn't served.
+
+    async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Error> {
+        self.refuse_request("shell", channel, session)
+    }
+
+    async fn exec_request(&mut self, channel: ChannelId, command: &[u8], session: &mut Session) -> Result<(), Error> {
+        self.refuse_request(&format!("exec {}", String::from_utf8_lossy(command)), channel, session)
+    }
+
+    async fn pty_request(
+        &mut self,
+        channel: ChannelId,
+        _term: &str,
+        _columns: u32,
+        _rows: u32,
+        _width: u32,
+        _height: u32,
+        _modes: &[(Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        self.refuse_request("terminal", channel, session)
+    }
+
+    /// Refused without a word: OpenSSH sends its locale with every channel.
+    async fn env_request(
+        &mut self,
+        channel: ChannelId,
+        _name: &str,
+        _value: &str,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        Ok(session.channel_failure(channel)?)
+    }
+
+    async fn x11_request(
+        &mut self,
+        channel: ChannelId,
+        _single_connection: bool,
+        _protocol: &str,
+        _cookie: &str,
+        _screen: u32,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        self.refuse_request("X11 forwarding", channel, session)
+    }
+
+    async fn agent_request(&mut self, _channel: ChannelId, _session: &mut Session) -> Result<bool, Error> {
+        self.refuse("agent forwarding");
+        Ok(false)
+    }
+
+    async fn window_change_request(
+        &mut self,
+        channel: ChannelId,
+        _columns: u32,
+        _rows: u32,
+        _width: u32,
+        _height: u32,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        Ok(session.channel_failure(channel)?)
+    }
+
+    async fn channel_open_x11(
+        &mut self,
+        _channel: Channel<Msg>,
+        _address: &str,
+        _port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        self.refuse_open("X11 forwarding", reply).await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        _channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _originator: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        self.refuse_open(&format!("forwarding to {host}:{port}"), reply).await;
+        Ok(())
+    }
+
+    async fn channel_open_forwarded_tcpip(
+        &mut self,
+        _channel: Channel<Msg>,
+        _host: &str,
+        _port: u32,
+        _originator: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        self.refuse_open("a forwarded connection", reply).await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        _channel: Channel<Msg>,
+        path: &str,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        self.refuse_open(&format!("forwarding to {path}"), reply).await;
+        Ok(())
+    }
+
+    async fn tcpip_forward(&mut self, address: &str, port: &mut u32, _session: &mut Session) -> Result<bool, Error> {
+        self.refuse(&format!("forwarding from {address}:{port}"));
+        Ok(false)
+    }
+
+    async fn streamlocal_forward(&mut self, path: &str, _session: &mut Session) -> Result<bool, Error> {
+        self.refuse(&format!("forwarding from {path}"));
+        Ok(false)
+    }
+}
