@@ -5,5 +5,6 @@
 mod demo_s3;
 mod s3;
 mod s3_wire;
+mod ssh;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,0 +1,35 @@
+//! How connections and the server end.
+
+use super::Edge;
+use std::time::Duration;
+use tokio::time::timeout;
+use wharfinger::ssh::Settings;
+
+#[tokio::test]
+async fn an_idle_connection_is_ended() {
+    let edge = Edge::start(Settings { idle_timeout: Duration::from_millis(300), ..Settings::default() });
+    let client = edge.log_in().await;
+    let _unused = client.channel_open_session().await.unwrap();
+    // The client ends with what the server said.
+    let _ = timeout(Duration::from_secs(5), client).await.unwrap();
+}
+
+#[tokio::test]
+async fn draining_takes_nobody_new_and_ends_when_nothing_is_left_to_do() {
+    let edge = Edge::start(Settings::default());
+    let client = edge.log_in().await;
+    let stranger = edge.silent().await;
+    edge.drain.cancel();
+    timeout(Duration::from_secs(20), edge.running).await.unwrap().unwrap();
+    assert!(client.is_closed());
+    assert!(super::is_closed_within(stranger, Duration::from_secs(1)).await);
+}
+
+#[tokio::test]
+async fn a_taken_port_is_said_clearly() {
+    let edge = Edge::start(Settings::default());
+    let other = Settings { listen: vec![edge.address], ..Settings::default() };
+    let error = super::server(other, [super::alice()]).bind().err().unwrap();
+    assert!(error.is_taken());
+    assert!(error.to_string().starts_with(&format!("cannot listen on {}: ", edge.address)), "{error}");
+}

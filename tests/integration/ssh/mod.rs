@@ -1,0 +1,121 @@
+//! The SSH edge against russh's client: who gets in, what is served, and what strangers can't do.
+
+mod lifetime;
+mod login;
+mod services;
+mod strangers;
+
+use async_trait::async_trait;
+use russh::{client, keys::PublicKeyOrCertificate};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    task::JoinHandle,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use wharfinger::{
+    account::{Mount, Permissions, Tenant, TenantName, User},
+    events::Events,
+    identity::{StaticProvider, hash_password},
+    session::{self, Sessions},
+    ssh::{HostKeyKind, HostKeys, Server, Settings},
+    store::{self, Bucket, Budget, MemoryBucket},
+    vfs::Buckets,
+};
+
+/// A server with the user `alice`, who has the password `right`.
+struct Edge {
+    address: SocketAddr,
+    drain: CancellationToken,
+    running: JoinHandle<()>,
+    _cut: DropGuard,
+}
+
+impl Edge {
+    fn start(settings: Settings) -> Self {
+        Self::start_with(settings, [alice()])
+    }
+
+    fn start_with(settings: Settings, users: impl IntoIterator<Item = User>) -> Self {
+        let settings = Settings { listen: vec![([127, 0, 0, 1], 0).into()], ..settings };
+        let listening = server(settings, users).bind().unwrap();
+        let address = listening.addresses()[0];
+        let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
+        let running = tokio::spawn(listening.run(drain.clone(), cut.clone()));
+        Self { address, drain, running, _cut: cut.drop_guard() }
+    }
+
+    /// A client that isn't logged in, from the loopback address `127.0.0.{host}`.
+    async fn connect_from(&self, host: u8) -> Result<client::Handle<Client>, russh::Error> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(([127, 0, 0, host], 0).into())?;
+        let stream = socket.connect(self.address).await?;
+        let config = client::Config { inactivity_timeout: Some(Duration::from_secs(30)), ..client::Config::default() };
+        client::connect_stream(Arc::new(config), stream, Client).await
+    }
+
+    async fn connect(&self) -> client::Handle<Client> {
+        self.connect_from(1).await.unwrap()
+    }
+
+    async fn log_in(&self) -> client::Handle<Client> {
+        let mut client = self.connect().await;
+        assert!(client.authenticate_password("alice", "right").await.unwrap().success());
+        client
+    }
+
+    /// A connection that says nothing.
+    async fn silent(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+}
+
+fn server(settings: Settings, users: impl IntoIterator<Item = User>) -> Server {
+    let tenant = Arc::new(Tenant { name: "acme".parse().unwrap(), enabled: true, max_object_bytes: 1 << 30 });
+    let users = users.into_iter().map(|user| (Arc::new(user), Arc::clone(&tenant)));
+    let provider = Arc::new(StaticProvider::new(users).unwrap());
+    let buckets = Arc::new(OneBucket(Arc::new(MemoryBucket::new())));
+    let sessions = Sessions::new(buckets, Budget::new(64 << 20), Events::new(), session::Settings::default());
+    let host_keys = HostKeys::ephemeral(&[HostKeyKind::Ed25519]).unwrap();
+    Server::new(settings, host_keys, provider, Arc::new(sessions), Events::new())
+}
+
+fn alice() -> User {
+    User {
+        name: "alice".parse().unwrap(),
+        tenant: "acme".parse().unwrap(),
+        enabled: true,
+        password_hash: Some(hash_password("right").unwrap()),
+        public_keys: Vec::new(),
+        landing: "/".into(),
+        mounts: vec![Mount { entry: "/".into(), prefix: "acme/".into(), permissions: Permissions::ALL }],
+    }
+}
+
+/// A client that trusts any server.
+#[derive(Debug)]
+struct Client;
+
+impl client::Handler for Client {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, _key: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+        Ok(true)
+    }
+}
+
+#[derive(Debug)]
+struct OneBucket(Arc<MemoryBucket>);
+
+#[async_trait]
+impl Buckets for OneBucket {
+    async fn bucket(&self, _tenant: &TenantName) -> store::Result<Arc<dyn Bucket>> {
+        Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
+    }
+}
+
+/// Whether the server ends `connection` within `limit`, reading away what it says before.
+async fn is_closed_within(mut connection: TcpStream, limit: Duration) -> bool {
+    let mut sink = tokio::io::sink();
+    tokio::time::timeout(limit, tokio::io::copy(&mut connection, &mut sink)).await.is_ok()
+}

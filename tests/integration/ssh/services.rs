@@ -1,0 +1,131 @@
+//! Only the subsystem `sftp` is served; everything else is refused without harm.
+
+use super::Edge;
+use russh::{Channel, ChannelMsg, ChannelOpenFailure, Error, client::Msg};
+use wharfinger::ssh::Settings;
+
+/// SFTP's INIT of version 3, and the start of the VERSION that answers it.
+const INIT: &[u8] = &[0, 0, 0, 5, 1, 0, 0, 0, 3];
+const VERSION: u8 = 2;
+
+/// Whether the server grants the request that was just made on `channel`.
+async fn is_granted(channel: &mut Channel<Msg>) -> bool {
+    loop {
+        match channel.wait().await {
+            Some(ChannelMsg::Success) => return true,
+            Some(ChannelMsg::Failure) | None => return false,
+            Some(_) => {}
+        }
+    }
+}
+
+async fn start_sftp(channel: &mut Channel<Msg>) {
+    channel.request_subsystem(true, "sftp").await.unwrap();
+    assert!(is_granted(channel).await);
+    channel.data_bytes(INIT).await.unwrap();
+    loop {
+        if let ChannelMsg::Data { data } = channel.wait().await.unwrap() {
+            assert_eq!(data[4], VERSION);
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_sftp_is_served_and_a_refusal_harms_nothing() {
+    let edge = Edge::start(Settings::default());
+    let client = edge.log_in().await;
+    let mut channel = client.channel_open_session().await.unwrap();
+
+    channel.exec(true, "ls").await.unwrap();
+    assert!(!is_granted(&mut channel).await, "exec");
+    channel.request_shell(true).await.unwrap();
+    assert!(!is_granted(&mut channel).await, "shell");
+    channel.request_pty(true, "xterm", 80, 25, 0, 0, &[]).await.unwrap();
+    assert!(!is_granted(&mut channel).await, "terminal");
+    channel.set_env(true, "LANG", "C").await.unwrap();
+    assert!(!is_granted(&mut channel).await, "environment");
+    channel.agent_forward(true).await.unwrap();
+    assert!(!is_granted(&mut channel).await, "agent");
+    channel.request_x11(true, false, "MIT-MAGIC-COOKIE-1", "00", 0).await.unwrap();
+    assert!(!is_granted(&mut channel).await, "X11");
+    channel.request_subsystem(true, "netconf").await.unwrap();
+    assert!(!is_granted(&mut channel).await, "another subsystem");
+
+    start_sftp(&mut channel).await;
+    channel.request_subsystem(true, "sftp").await.unwrap();
+    assert!(!is_granted(&mut channel).await, "sftp again");
+}
+
+#[tokio::test]
+async fn nothing_is_forwarded() {
+    let edge = Edge::start(Settings::default());
+    let client = edge.log_in().await;
+    let refused = |error| matches!(error, Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited));
+    assert!(refused(client.channel_open_direct_tcpip("localhost", 22, "localhost", 1).await.unwrap_err()));
+    assert!(refused(client.channel_open_direct_streamlocal("/run/docker.sock").await.unwrap_err()));
+    assert!(refused(client.channel_open_x11("localhost", 1).await.unwrap_err()));
+    assert!(client.tcpip_forward("0.0.0.0", 0).await.is_err());
+    assert!(client.streamlocal_forward("/tmp/socket").await.is_err());
+    start_sftp(&mut client.channel_open_session().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn who_keeps_asking_is_sent_away() {
+    let edge = Edge::start(Settings::default());
+    let client = edge.log_in().await;
+    for _ in 0..200 {
+        if client.channel_open_direct_tcpip("localhost", 22, "localhost", 1).await.is_err() && client.is_closed() {
+            return;
+        }
+    }
+    panic!("200 refusals, and still there");
+}
+
+#[tokio::test]
+async fn a_connection_has_ten_channels_and_a_closed_one_makes_room() {
+    let edge = Edge::start(Settings::default());
+    let client = edge.log_in().await;
+    let mut channels = Vec::new();
+    for _ in 0..10 {
+        channels.push(client.channel_open_session().await.unwrap());
+    }
+    let eleventh = client.channel_open_session().await.unwrap_err();
+    assert!(matches!(eleventh, Error::ChannelOpenFailure(ChannelOpenFailure::ResourceShortage)), "{eleventh}");
+
+    let mut used = channels.pop().unwrap();
+    start_sftp(&mut used).await;
+    used.close().await.unwrap();
+    start_sftp(&mut client.channel_open_session().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn bytes_on_a_channel_that_is_not_sftp_stop_nobody() {
+    let edge = Edge::start(Settings::default());
+    let client = edge.log_in().await;
+    let unused = client.channel_open_session().await.unwrap();
+    for _ in 0..500 {
+        unused.data_bytes(vec![0; 1_000]).await.unwrap();
+        unused.extended_data_bytes(1, vec![0; 1_000]).await.unwrap();
+    }
+    start_sftp(&mut client.channel_open_session().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn the_end_of_input_ends_the_channel_in_good_order() {
+    let edge = Edge::start(Settings::default());
+    let client = edge.log_in().await;
+    let mut channel = client.channel_open_session().await.unwrap();
+    start_sftp(&mut channel).await;
+    channel.eof().await.unwrap();
+    let mut said = Vec::new();
+    while let Some(message) = channel.wait().await {
+        match message {
+            ChannelMsg::ExitStatus { exit_status } => said.push(format!("exit {exit_status}")),
+            ChannelMsg::Eof => said.push("eof".into()),
+            ChannelMsg::Close => said.push("close".into()),
+            _ => {}
+        }
+    }
+    assert_eq!(said, ["exit 0", "eof", "close"]);
+}
