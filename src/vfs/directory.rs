@@ -110,18 +110,26 @@ pub struct DirectoryHandle {
 }
 
 impl DirectoryHandle {
-    /// The next entries, at least one and at most `max`; none at the end.
+    /// The next `max` entries, or all that are left; none at the end. Keeps at most a page beyond them.
     ///
     /// # Errors
     /// What the storage says. The next call tries again.
     pub async fn next(&mut self, max: usize) -> Result<Vec<Entry>> {
-        while self.entries.is_empty() {
-            let Some(listing) = &mut self.listing else { break };
-            let Some(page) = listing.next_page().await? else { break };
-            let entries = page.into_iter().filter_map(|entry| self.entry(entry)).collect();
-            self.entries = entries;
+        while self.entries.len() < max
+            && let Some(listing) = &mut self.listing
+        {
+            match listing.next_page().await {
+                Ok(Some(page)) => {
+                    let entries: Vec<_> = page.into_iter().filter_map(|entry| self.entry(entry)).collect();
+                    self.entries.extend(entries);
+                }
+                Ok(None) => self.listing = None,
+                Err(error) if self.entries.is_empty() => return Err(error.into()),
+                // What has come is given out first: the next call meets the error, if it is still there.
+                Err(_) => break,
+            }
         }
-        let count = self.entries.len().min(max.max(1));
+        let count = self.entries.len().min(max);
         Ok(self.entries.drain(..count).collect())
     }
 
