@@ -33,14 +33,14 @@ mod tests {
 
     #[test]
     fn libraries_are_quiet_until_a_fault_is_looked_for() {
-        for (level, ours, russh) in [
+        for (level, ours, theirs) in [
             (Level::ERROR, Level::ERROR, Level::ERROR),
             (Level::INFO, Level::INFO, Level::WARN),
             (Level::DEBUG, Level::DEBUG, Level::DEBUG),
         ] {
             let levels = levels(level);
             assert!(levels.would_enable("wharfinger::session", &ours), "{level}");
-            assert!(levels.would_enable("russh::server", &russh), "{level}");
+            assert!(levels.would_enable("russh::server", &theirs), "{level}");
         }
         assert!(!levels(Level::INFO).would_enable("russh::server", &Level::INFO));
         assert!(!levels(Level::INFO).would_enable("wharfinger::session", &Level::DEBUG));

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod demo_s3;
+mod layering;
 mod s3;
 mod s3_wire;
 mod ssh;

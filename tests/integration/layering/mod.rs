@@ -1,0 +1,174 @@
+//! Who may know whom. The sources are read as tokens, so that a path counts wherever it stands: in a `use`, in an
+//! expression, in the body of a macro. Tests inside the modules are held to the same rules.
+
+mod source;
+
+use source::{File, Named};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What a module may import of the crate.
+enum May {
+    Import(&'static [&'static str]),
+    ImportEverything,
+}
+use May::{Import, ImportEverything};
+
+/// Each module's rule, from the bottom to the top. A module without a row fails the test.
+const LAYERS: &[(&str, May)] = &[
+    ("account", Import(&[])),
+    ("sftp", Import(&[])),
+    ("store", Import(&[])),
+    ("events", Import(&["account"])),
+    ("policy", Import(&["account"])),
+    ("identity", Import(&["account"])),
+    ("vfs", Import(&["account", "store"])),
+    ("cloud", Import(&["account", "store", "vfs"])),
+    ("session", Import(&["account", "events", "policy", "sftp", "vfs"])),
+    ("ssh", Import(&["account", "events", "identity", "policy", "session"])),
+    ("config", ImportEverything),
+    ("demo", ImportEverything),
+    ("app", ImportEverything),
+    ("cli", ImportEverything),
+    ("lib", ImportEverything),
+    ("main", ImportEverything),
+];
+
+/// Where the crates of others may be named, as beginnings of paths below `src/`. One that ends in `_` stands for all
+/// crates whose names begin so.
+const CRATES: &[(&str, &[&str])] = &[
+    ("anyhow", &["app", "cli/", "main.rs"]),
+    ("aws_", &["cloud/", "store/s3.rs", "store/s3/"]),
+    ("russh", &["ssh/"]),
+    ("s3s", &["demo/"]),
+    ("axum", &[]),
+    ("sqlx", &[]),
+];
+
+#[test]
+fn every_module_keeps_to_its_layer() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut faults = Vec::new();
+    for path in sources(&root) {
+        let path = path.strip_prefix(&root).unwrap().to_str().unwrap();
+        let file = File::parse(path, &fs::read_to_string(root.join(path)).unwrap());
+        faults.extend(faults_of(&file));
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+/// The source files below `directory`.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// What `file` may not do and does, a line each.
+fn faults_of(file: &File) -> Vec<String> {
+    let layer = file.layer();
+    let Some((_, may)) = LAYERS.iter().find(|(name, _)| *name == layer) else {
+        return vec![format!("src/{}: the module {layer} has no row in LAYERS", file.path())];
+    };
+    let faults = file.names().filter_map(|(line, named)| {
+        let fault = match (named, may) {
+            (Named::Module(module), Import(allowed)) if module != layer && !allowed.contains(&module.as_str()) => {
+                format!("crate::{module}")
+            }
+            (Named::Root, Import(_)) => "the root of the crate, which has all modules".to_owned(),
+            (Named::Elsewhere, _) => "source from elsewhere, which escapes this test".to_owned(),
+            (Named::Identifier(name), _) if forbidden(file.path(), name) => format!("the crate {name}"),
+            _ => return None,
+        };
+        Some(format!("src/{}:{line}: {layer} may not name {fault}", file.path()))
+    });
+    faults.collect()
+}
+
+fn forbidden(path: &str, name: &str) -> bool {
+    let named = |rule: &str| if rule.ends_with('_') { name.starts_with(rule) } else { name == rule };
+    CRATES.iter().any(|(rule, places)| named(rule) && !places.iter().any(|place| path.starts_with(place)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The faults of a file at `path` with this text, without their place.
+    fn faults(path: &str, text: &str) -> Vec<String> {
+        let start = format!("src/{path}:");
+        faults_of(&File::parse(path, text)).iter().map(|fault| fault.strip_prefix(&start).unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_module_may_name_itself_and_what_its_row_says() {
+        let text = "use crate::{account::{Tenant, User}, store, vfs::path}; fn f(_: crate::store::Key) {}";
+        assert_eq!(faults("vfs/stat.rs", text), [] as [&str; 0]);
+        assert_eq!(faults("app.rs", "use crate::{ssh, store::S3Bucket};"), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn other_modules_are_faults_with_their_lines() {
+        let text = "use crate::{\n    sftp::Reply,\n    store::{self, Key},\n};\nuse crate::policy as p;";
+        assert_eq!(
+            faults("vfs/stat.rs", text),
+            ["2: vfs may not name crate::sftp", "5: vfs may not name crate::policy"]
+        );
+        assert_eq!(
+            faults("session/reads.rs", "fn f(_: crate::store::Key) {}"),
+            ["1: session may not name crate::store"]
+        );
+    }
+
+    #[test]
+    fn crates_have_their_places() {
+        assert_eq!(faults("session/mod.rs", "use russh::server;"), ["1: session may not name the crate russh"]);
+        assert_eq!(
+            faults("store/upload.rs", "fn f(_: aws_sdk_s3::Client) {}"),
+            ["1: store may not name the crate aws_sdk_s3"]
+        );
+        assert_eq!(faults("cli/serve.rs", "use {sqlx as db};"), ["1: cli may not name the crate sqlx"]);
+        assert_eq!(faults("store/s3/body.rs", "use aws_sdk_s3::primitives::SdkBody;"), [] as [&str; 0]);
+        assert_eq!(faults("ssh/handler.rs", "use russh::server;"), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn tests_inside_a_module_are_held_to_its_rules() {
+        let text = "#[cfg(test)]\nmod tests {\n    use crate::vfs::Vfs;\n}";
+        assert_eq!(faults("store/find.rs", text), ["3: store may not name crate::vfs"]);
+    }
+
+    #[test]
+    fn nothing_escapes_through_the_root() {
+        for text in ["use crate as all;", "use crate::*;", "use super::*;", "use crate::{self as all};"] {
+            assert_eq!(
+                faults("store/mod.rs", text),
+                ["1: store may not name the root of the crate, which has all modules"],
+                "{text}"
+            );
+        }
+        for text in ["include!(\"../vfs/mod.rs\");", "#[path = \"../vfs/mod.rs\"] mod x;", "extern crate self as all;"]
+        {
+            assert_eq!(
+                faults("store/mod.rs", text),
+                ["1: store may not name source from elsewhere, which escapes this test"],
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_module_without_a_row_is_a_fault() {
+        assert_eq!(faults("shiny/mod.rs", ""), [" the module shiny has no row in LAYERS"]);
+    }
+}

@@ -1,0 +1,214 @@
+//! One source file as the names that it mentions. Comments and strings are none; what `super` means is worked out from
+//! where it stands.
+
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+
+/// A file of `src/`, parsed.
+pub struct File {
+    path: String,
+    module: Vec<String>,
+    names: Vec<(usize, Named)>,
+}
+
+/// What a place in a file names.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Named {
+    /// A path that leads through this module at the root of the crate.
+    Module(String),
+    /// The root of the crate itself, through which every module can be reached.
+    Root,
+    /// Text that isn't in the file, or the crate under another name.
+    Elsewhere,
+    /// Any identifier.
+    Identifier(String),
+}
+
+impl File {
+    /// Reads `text`, the file at `path` below `src/`.
+    pub fn parse(path: &str, text: &str) -> Self {
+        let steps = path.strip_suffix(".rs").unwrap().split('/').filter(|step| *step != "mod");
+        let module: Vec<String> = steps.map(str::to_owned).collect();
+        // What stands in the root of the crate has no module's name before it.
+        let inside = if ["lib", "main"].contains(&path.strip_suffix(".rs").unwrap()) { &[][..] } else { &module };
+        let mut reading = Reading { names: Vec::new() };
+        reading.tokens(text.parse().unwrap_or_else(|error| panic!("{path}: {error}")), inside);
+        Self { path: path.to_owned(), names: reading.names, module }
+    }
+
+    /// The path below `src/`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The module at the root of the crate that the file belongs to.
+    pub fn layer(&self) -> &str {
+        &self.module[0]
+    }
+
+    /// What is named, with the line.
+    pub fn names(&self) -> impl Iterator<Item = (usize, &Named)> {
+        self.names.iter().map(|(line, named)| (*line, named))
+    }
+}
+
+struct Reading {
+    names: Vec<(usize, Named)>,
+}
+
+impl Reading {
+    /// Reads `tokens`, which stand in the module `inside`.
+    fn tokens(&mut self, tokens: TokenStream, inside: &[String]) {
+        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+        let mut at = 0;
+        while at < tokens.len() {
+            at += match &tokens[at..] {
+                // `pub(crate)` and `pub(in crate::store)` say who may look in, not who is looked at.
+                [word, TokenTree::Group(scope), ..] if is(word, "pub") && is_visibility(scope) => 2,
+                [word, name, TokenTree::Group(body), ..] if is(word, "mod") && braced(body) => {
+                    self.tokens(body.stream(), &[inside, &[name.to_string()]].concat());
+                    3
+                }
+                [word, mark, ..] if is(word, "include") && is(mark, "!") => self.elsewhere(word),
+                [hash, TokenTree::Group(attribute), ..] if is(hash, "#") && moves(attribute) => {
+                    self.elsewhere(hash) + 1
+                }
+                [word, next, ..] if is(word, "extern") && is(next, "crate") => self.elsewhere(word) + 1,
+                [word, ..] if is(word, "crate") => self.path(&tokens[at..], inside.to_vec()),
+                [word, colon, ..] if (is(word, "super") || is(word, "self")) && is(colon, ":") => {
+                    self.path(&tokens[at..], inside.to_vec())
+                }
+                [TokenTree::Ident(name), ..] => {
+                    self.names.push((name.span().start().line, Named::Identifier(name.to_string())));
+                    1
+                }
+                [TokenTree::Group(group), ..] => {
+                    self.tokens(group.stream(), inside);
+                    1
+                }
+                _ => 1,
+            };
+        }
+    }
+
+    fn elsewhere(&mut self, word: &TokenTree) -> usize {
+        self.names.push((word.span().start().line, Named::Elsewhere));
+        1
+    }
+
+    /// Follows the path at the start of `tokens` from the module `base`, until it is in a module at the root. Returns
+    /// how many tokens that took.
+    fn path(&mut self, tokens: &[TokenTree], mut base: Vec<String>) -> usize {
+        let mut at = 0;
+        loop {
+            let line = tokens.get(at).map_or(0, |token| token.span().start().line);
+            match tokens.get(at) {
+                Some(word) if is(word, "crate") => base.clear(),
+                Some(word) if is(word, "super") => drop(base.pop()),
+                Some(word) if is(word, "self") => {}
+                Some(TokenTree::Ident(name)) => {
+                    if base.is_empty() {
+                        self.names.push((line, Named::Module(name.to_string())));
+                    }
+                    return at + 1;
+                }
+                Some(TokenTree::Group(group)) if braced(group) => {
+                    let members: Vec<TokenTree> = group.stream().into_iter().collect();
+                    for member in members.split(|token| is(token, ",")).filter(|member| !member.is_empty()) {
+                        let taken = self.path(member, base.clone());
+                        self.tokens(member[taken..].iter().cloned().collect(), &base);
+                    }
+                    return at + 1;
+                }
+                star => {
+                    if base.is_empty() {
+                        self.names.push((line, Named::Root));
+                    }
+                    return at + usize::from(star.is_some());
+                }
+            }
+            at += 1;
+            let goes_on = matches!(&tokens[at..], [one, two, ..] if is(one, ":") && is(two, ":"));
+            if !goes_on {
+                if base.is_empty() {
+                    self.names.push((line, Named::Root));
+                }
+                return at;
+            }
+            at += 2;
+        }
+    }
+}
+
+fn is(token: &TokenTree, text: &str) -> bool {
+    match token {
+        TokenTree::Ident(name) => name == text,
+        TokenTree::Punct(mark) => text.chars().eq([mark.as_char()]),
+        TokenTree::Group(_) | TokenTree::Literal(_) => false,
+    }
+}
+
+/// Whether `attribute` takes a module's source from another place.
+fn moves(attribute: &Group) -> bool {
+    let inside: Vec<TokenTree> = attribute.stream().into_iter().take(2).collect();
+    matches!(&inside[..], [word, mark] if is(word, "path") && is(mark, "="))
+}
+
+fn braced(group: &Group) -> bool {
+    group.delimiter() == Delimiter::Brace
+}
+
+/// Whether `group`, behind `pub`, is a scope and not the first field of a tuple.
+fn is_visibility(group: &Group) -> bool {
+    let inside: Vec<TokenTree> = group.stream().into_iter().collect();
+    let scopes = ["crate", "self", "super"];
+    matches!(&inside[..], [only] if scopes.iter().any(|scope| is(only, scope)))
+        || inside.first().is_some_and(|first| is(first, "in"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names that lead out of the file, in order.
+    fn ways_out(path: &str, text: &str) -> Vec<String> {
+        let file = File::parse(path, text);
+        let shown = file.names().filter_map(|(_, named)| match named {
+            Named::Module(module) => Some(module.clone()),
+            Named::Root => Some("(root)".to_owned()),
+            Named::Elsewhere => Some("(elsewhere)".to_owned()),
+            Named::Identifier(_) => None,
+        });
+        shown.collect()
+    }
+
+    #[test]
+    fn groups_are_read_to_their_ends() {
+        let text = "use crate::{a::{self, b::{c, d}}, e as f, {g::h}, i::*};";
+        assert_eq!(ways_out("x/y.rs", text), ["a", "e", "g", "i"]);
+    }
+
+    #[test]
+    fn super_means_what_it_means_where_it_stands() {
+        assert_eq!(ways_out("x/y.rs", "use super::z;"), [] as [&str; 0]);
+        assert_eq!(ways_out("x/y.rs", "use super::super::z;"), ["z"]);
+        assert_eq!(ways_out("x/y.rs", "use self::super::super::z;"), ["z"]);
+        assert_eq!(ways_out("x/y.rs", "use super::{w, super::z};"), ["z"]);
+        assert_eq!(ways_out("x/mod.rs", "fn f() -> super::z::T { self::y() }"), ["z"]);
+        assert_eq!(ways_out("x/y.rs", "mod tests { use super::super::{w, super::z}; }"), ["z"]);
+        assert_eq!(ways_out("lib.rs", "pub use self::z::T;"), ["z"]);
+    }
+
+    #[test]
+    fn paths_count_outside_of_use_too() {
+        let text = "fn f(a: Vec<crate::a::T>) -> bool { matches!(a, [crate::b::C { d: crate::d::E }]) && self.x }";
+        assert_eq!(ways_out("x.rs", text), ["a", "b", "d"]);
+        assert_eq!(ways_out("x.rs", "macro_rules! m { () => { $crate::a::T } }"), ["a"]);
+        assert_eq!(ways_out("x.rs", "struct T(pub(crate) u8, pub (crate::a::T, u8));"), ["a"]);
+    }
+
+    #[test]
+    fn words_about_code_are_no_code() {
+        let text = "//! crate::a\n/// [`b`](crate::b)\npub(in crate::x) const C: &str = \"crate::c\"; /* crate::d */";
+        assert_eq!(ways_out("x/y.rs", text), [] as [&str; 0]);
+    }
+}
