@@ -12,6 +12,7 @@
 //! `app` puts it all together. `tests/integration/layering.rs` keeps it so.
 
 pub mod account;
+pub mod app;
 pub mod cli;
 pub mod cloud;
 pub mod config;

@@ -34,7 +34,7 @@ impl Check {
 }
 
 /// Prints each problem, and how many there are.
-fn print_problems(problems: &[Problem]) {
+pub(super) fn print_problems(problems: &[Problem]) {
     for problem in problems {
         eprintln!("{problem}");
     }

@@ -1,7 +1,7 @@
 //! Where the log goes: stderr, in the format of the config.
 
 use crate::config::{Log, LogFormat};
-use std::io;
+use std::io::{self, IsTerminal as _};
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter, Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
@@ -9,9 +9,9 @@ use tracing_subscriber::{
 
 /// Starts the log of this process. `RUST_LOG`, if it is set and right, decides what is written instead of the level.
 pub fn start_log(log: Log) {
-    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines = match log.format {
-        LogFormat::Human => lines.boxed(),
+        LogFormat::Human => lines.with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let lines = match EnvFilter::try_from_default_env() {

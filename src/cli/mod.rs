@@ -1,8 +1,10 @@
 //! The `wharfinger` command: one file a subcommand. What they print is for operators; errors are printed once, by `run`.
 
 mod check;
+mod demo;
 mod hash_password;
 mod log;
+mod serve;
 
 pub use log::start_log;
 
@@ -19,6 +21,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::DemoArgs),
+    Serve(serve::Serve),
     Check(check::Check),
     HashPassword(hash_password::HashPassword),
 }
@@ -36,6 +40,8 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let done = match self.command {
+            Command::Demo(demo) => demo.run(),
+            Command::Serve(serve) => serve.run(),
             Command::Check(check) => Ok(check.run()),
             Command::HashPassword(_) => hash_password::run(),
         };
@@ -59,10 +65,11 @@ mod tests {
     #[test]
     fn the_config_has_a_place_unless_it_is_said() {
         let config = |line: &[&str]| match Cli::try_parse_from(line).unwrap().command {
-            Command::Check(check::Check { config }) => config.path,
-            Command::HashPassword(_) => panic!("{line:?}"),
+            Command::Check(check::Check { config }) | Command::Serve(serve::Serve { config }) => config.path,
+            Command::HashPassword(_) | Command::Demo(_) => panic!("{line:?}"),
         };
         assert_eq!(config(&["wharfinger", "check"]), PathBuf::from("config/wharfinger.toml"));
+        assert_eq!(config(&["wharfinger", "serve"]), PathBuf::from("config/wharfinger.toml"));
         assert_eq!(config(&["wharfinger", "check", "--config", "x.toml"]), PathBuf::from("x.toml"));
     }
 }

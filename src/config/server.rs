@@ -57,13 +57,27 @@ impl Default for Log {
     }
 }
 
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            max_buffer_bytes: 256 << 20,
+            // Longer than an upload may be silent while others wait for its memory.
+            upload_wait: Duration::from_secs(40),
+            drain_timeout: Duration::from_secs(30),
+            log: Log::default(),
+            ssh: crate::ssh::Settings::default(),
+        }
+    }
+}
+
 impl Server {
     pub(super) fn read(root: &mut Table<'_>) -> Option<Self> {
-        let max_buffer_bytes = read_max_buffer_bytes(root);
-        let upload_wait = root.or("upload_wait", Duration::from_secs(20));
-        let drain_timeout = root.or("drain_timeout", Duration::from_secs(30));
+        let default = Self::default();
+        let max_buffer_bytes = read_max_buffer_bytes(root, default.max_buffer_bytes);
+        let upload_wait = root.or("upload_wait", default.upload_wait);
+        let drain_timeout = root.or("drain_timeout", default.drain_timeout);
         let log = root.table("log", |log| {
-            let Log { format, level } = Log::default();
+            let Log { format, level } = default.log;
             Some(Log { format: log.or("format", format), level: log.or("level", level) })
         })?;
         let ssh = root.table("ssh", ssh::read)?;
@@ -75,8 +89,8 @@ impl Server {
     }
 }
 
-fn read_max_buffer_bytes(root: &mut Table<'_>) -> u64 {
-    let max = root.or("max_buffer_bytes", ByteSize(256 << 20));
+fn read_max_buffer_bytes(root: &mut Table<'_>, default: u64) -> u64 {
+    let max = root.or("max_buffer_bytes", ByteSize(default));
     let least = ByteSize(MIN_PARTS * MIN_PART_BYTES);
     if max < least {
         let part = ByteSize(MIN_PART_BYTES);

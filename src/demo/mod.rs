@@ -1,3 +1,151 @@
 //! `wharfinger demo`: everything in one process, with nothing to set up.
+//!
+//! A vendor's bucket in an S3 of its own, and the server with two tenants in it. What is fixed here (passwords, keys of
+//! the S3) is public, so nothing of it listens anywhere but on 127.0.0.1.
+
+mod tenants;
 
 pub mod s3;
+
+use crate::{
+    app::App,
+    config::{Config, Server},
+    ssh::{self, BindError, HostKeyKind, HostKeys},
+};
+use anyhow::{Context as _, bail};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// The port, unless another is asked for.
+pub const PORT: u16 = 2222;
+/// The bucket that both tenants have a prefix of.
+const BUCKET: &str = "wharfinger-demo";
+const ACCESS_KEY_ID: &str = "demo";
+const SECRET_ACCESS_KEY: &str = "demo-secret";
+const REGION: &str = "us-east-1";
+/// Objects in memory may take half of what is free, up to this.
+const MAX_MEMORY_BYTES: u64 = 8 << 30;
+/// What they may take where nobody knows what is free.
+const SMALL_MEMORY_BYTES: u64 = 1 << 30;
+/// Longer than anyone watching would wait.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A demo that listens and is about to serve.
+pub struct Demo {
+    app: App,
+    s3: s3::Running,
+    address: SocketAddr,
+    data: Option<PathBuf>,
+}
+
+impl Demo {
+    /// Starts the S3 and the server on `port` of 127.0.0.1. Objects live in `data`, or in memory; `keys` are files of
+    /// public keys that both users may log in with.
+    ///
+    /// # Errors
+    /// A taken port, a directory that can't be used, or a file that is no public key.
+    pub async fn start(port: u16, data: Option<PathBuf>, keys: &[PathBuf]) -> anyhow::Result<Self> {
+        let keys = keys.iter().map(|file| public_key(file)).collect::<anyhow::Result<Vec<_>>>()?;
+        let storage = match &data {
+            Some(directory) => s3::Storage::Directory(directory.join("s3")),
+            None => s3::Storage::Memory { max_bytes: memory_bytes() },
+        };
+        let s3 = s3::S3::start(s3::Settings {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            credentials: vec![(ACCESS_KEY_ID.to_owned(), SECRET_ACCESS_KEY.to_owned())],
+            buckets: vec![BUCKET.to_owned()],
+            storage,
+        })
+        .await?;
+        let ssh = ssh::Settings {
+            listen: vec![(Ipv4Addr::LOCALHOST, port).into()],
+            host_key_kinds: vec![HostKeyKind::Ed25519],
+            ..ssh::Settings::default()
+        };
+        let host_keys = match &data {
+            Some(directory) => HostKeys::load_or_make(&directory.join("keys"), &ssh.host_key_kinds)?,
+            None => HostKeys::ephemeral(&ssh.host_key_kinds)?,
+        };
+        let server = Server { drain_timeout: DRAIN_TIMEOUT, ssh, ..Server::default() };
+        let config = Config { server, tenants: tenants::tenants(&format!("http://{}", s3.address), &keys)? };
+        let app = App::with_host_keys(&config, host_keys).map_err(say_port)?;
+        let Some(address) = app.addresses().first().copied() else { bail!("the demo listens nowhere") };
+        Ok(Self { app, s3, address, data })
+    }
+
+    /// What to try, for the one who started it.
+    #[must_use]
+    pub fn tour(&self) -> String {
+        let port = self.address.port();
+        let options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
+        let objects = match &self.data {
+            Some(directory) => format!("kept in {}", directory.display()),
+            None => "kept in memory, gone when the demo ends".to_owned(),
+        };
+        format!(
+            "\
+Wharfinger's demo: an S3 and the server in this process, on 127.0.0.1 alone. Objects are {objects}.
+
+Try, in another terminal:
+  sftp {options} -P {port} alice@127.0.0.1    password alice-demo, tenant acme
+  sftp {options} -P {port} bob@127.0.0.1      password bob-demo, tenant globex
+
+Look at the bucket with any S3 tool (path style, region {REGION}):
+  endpoint http://{s3}  bucket {BUCKET}  access key {ACCESS_KEY_ID}  secret key {SECRET_ACCESS_KEY}
+
+What happens is shown below. Ctrl-C ends it.
+Ready on 127.0.0.1:{port}",
+            s3 = self.s3.address
+        )
+    }
+
+    /// The address of the SFTP server.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The demo's S3.
+    #[must_use]
+    pub fn s3(&self) -> &s3::Running {
+        &self.s3
+    }
+
+    /// Serves until `stop` is cancelled, and then as [`App::run`] does.
+    pub async fn run(self, stop: CancellationToken, hurry: CancellationToken) {
+        self.app.run(stop, hurry).await;
+        self.s3.stop().await;
+    }
+}
+
+fn public_key(file: &Path) -> anyhow::Result<String> {
+    let line = fs::read_to_string(file).with_context(|| format!("can't read the public key {}", file.display()))?;
+    let line = line.trim().to_owned();
+    line.parse::<crate::identity::PublicKey>().with_context(|| format!("{} is no public key", file.display()))?;
+    Ok(line)
+}
+
+/// A taken port is what goes wrong most, and has a way out that only the demo's command line knows.
+fn say_port(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<BindError>() {
+        Some(bind) if bind.is_taken() => {
+            let sentence = format!("port {} is taken: choose another with --port", bind.address.port());
+            error.context(sentence)
+        }
+        _ => error,
+    }
+}
+
+/// Half of the memory that is free, within bounds.
+fn memory_bytes() -> u64 {
+    let free = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+    });
+    free.map_or(SMALL_MEMORY_BYTES, |kib| (kib * 1024 / 2).min(MAX_MEMORY_BYTES))
+}

@@ -1,0 +1,117 @@
+//! The composition root: from a config to a running server, and to its orderly end.
+
+use crate::{
+    cloud::Buckets,
+    config::Config,
+    events::Events,
+    identity::StaticProvider,
+    session::{self, Sessions},
+    ssh::{self, HostKeys, Listening},
+    vfs::Budget,
+};
+use anyhow::Context as _;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// How long uploads that were cut off may take to be given up at S3.
+const CLEAN_UP: Duration = Duration::from_secs(30);
+
+/// A server that listens and is about to serve.
+pub struct App {
+    listening: Listening,
+    sessions: Arc<Sessions>,
+    drain_timeout: Duration,
+}
+
+impl App {
+    /// Puts the server together and listens. Nothing of a tenant's storage is asked yet. Call it in a tokio runtime.
+    ///
+    /// # Errors
+    /// Host keys that can't be read or made, an address that can't be listened on, or logins that can't be checked.
+    pub fn build(config: &Config) -> anyhow::Result<Self> {
+        let keys = &config.server.ssh;
+        let host_keys = HostKeys::load_or_make(&keys.host_key_directory, &keys.host_key_kinds)?;
+        Self::with_host_keys(config, host_keys)
+    }
+
+    /// As [`App::build`], with host keys that lie nowhere.
+    ///
+    /// # Errors
+    /// As [`App::build`].
+    pub fn with_host_keys(config: &Config, host_keys: HostKeys) -> anyhow::Result<Self> {
+        let server = &config.server;
+        let places = config.tenants.iter().map(|tenant| (tenant.account.name.clone(), tenant.place.clone()));
+        let users = config
+            .tenants
+            .iter()
+            .flat_map(|tenant| tenant.users.iter().map(|user| (Arc::clone(user), Arc::clone(&tenant.account))));
+        let provider = StaticProvider::new(users).context("the users' logins can't be checked")?;
+        let budget = Budget::new(server.max_buffer_bytes);
+        let events = Events::new();
+        let settings = session::Settings { upload_wait: server.upload_wait, ..session::Settings::default() };
+        let buckets = Arc::new(Buckets::new(places.collect()));
+        let sessions = Arc::new(Sessions::new(buckets, budget, events.clone(), settings));
+        for fingerprint in host_keys.fingerprints() {
+            info!(fingerprint, "host key");
+        }
+        let ssh = ssh::Server::new(server.ssh.clone(), host_keys, Arc::new(provider), Arc::clone(&sessions), events);
+        Ok(Self { listening: ssh.bind()?, sessions, drain_timeout: server.drain_timeout })
+    }
+
+    /// The addresses listened on, with the ports that the system chose.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listening.addresses()
+    }
+
+    /// Serves until `stop` is cancelled. Then nobody new is let in, and transfers may finish; after the drain time-out
+    /// the rest is cut off and its uploads are given up. Cancelling `hurry` ends the waiting early.
+    pub async fn run(self, stop: CancellationToken, hurry: CancellationToken) {
+        for address in self.addresses() {
+            info!(%address, "listening");
+        }
+        let (drain, cut) = (stop.clone(), CancellationToken::new());
+        let serving = self.listening.run(drain, cut.clone());
+        let drain_timeout = self.drain_timeout;
+        let clock = async {
+            stop.cancelled().await;
+            info!(drain_timeout_s = drain_timeout.as_secs(), "stopping: open transfers may finish");
+            if timeout(drain_timeout, hurry.cancelled()).await.is_err() {
+                warn!("the drain time-out is over: open transfers are cut off");
+            }
+            cut.cancel();
+        };
+        tokio::select! {
+            () = serving => {}
+            () = async { clock.await; std::future::pending().await } => {}
+        }
+        if timeout(CLEAN_UP, self.sessions.drained()).await.is_err() {
+            warn!("S3 did not answer in time: multipart uploads of cut-off transfers may be left open");
+        }
+        info!("stopped");
+    }
+}
+
+/// Two tokens that the process's signals cancel: SIGTERM or Ctrl-C asks it to stop, a second one to hurry.
+///
+/// # Errors
+/// When the signals can't be listened for. Call it in a tokio runtime.
+pub fn signals() -> std::io::Result<(CancellationToken, CancellationToken)> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    let tokens = [stop.clone(), hurry.clone()];
+    tokio::spawn(async move {
+        for token in tokens {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            token.cancel();
+        }
+    });
+    Ok((stop, hurry))
+}
