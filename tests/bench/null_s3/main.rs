@@ -1,0 +1,106 @@
+//! An S3 that costs nothing, for benchmarks: it throws away what is uploaded, remembers only how much it was, and answers
+//! downloads from one fixed pattern (the byte at `offset` of every object is `pattern[offset % PATTERN_BYTES]`).
+//!
+//! No signature, checksum or bucket name is looked at. A thread serves a connection with blocking calls; uploaded bytes
+//! are dropped inside the kernel and downloaded ones come from the cache, so that what a benchmark measures is the other side.
+//!
+//! ```text
+//! cargo run --release --example null_s3 -- --listen 127.0.0.1:9000 --latency-ms 30 --bandwidth-mb-s 80 --object big=10G
+//! ```
+//!
+//! `GET /_counts` answers the number of requests of each kind and of body bytes as JSON, and so does the end (SIGTERM,
+//! Ctrl-C) on standard output.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bytes;
+mod connection;
+mod http;
+mod listing;
+mod objects;
+mod verbs;
+
+use bytes::Pattern;
+use clap::Parser;
+use objects::Objects;
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// An S3 that costs nothing.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Where to listen; port 0 takes a free one, which is printed.
+    #[arg(long, default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+    /// How long each answer waits for its first byte.
+    #[arg(long, default_value_t = 0)]
+    latency_ms: u64,
+    /// How fast each connection moves bodies, in 10^6 bytes a second; 0 is as fast as it goes.
+    #[arg(long, default_value_t = 0)]
+    bandwidth_mb_s: u64,
+    /// An object that exists from the start, such as `acme/big.bin=10G`.
+    #[arg(long = "object", value_name = "KEY=SIZE", value_parser = preset)]
+    objects: Vec<(String, u64)>,
+}
+
+/// What all connections share.
+struct Server {
+    latency: Duration,
+    /// Bytes a second a connection.
+    bandwidth: Option<u64>,
+    objects: Objects,
+    pattern: Pattern,
+}
+
+fn main() {
+    let options = Options::parse();
+    let server = Arc::new(Server {
+        latency: Duration::from_millis(options.latency_ms),
+        bandwidth: (options.bandwidth_mb_s > 0).then_some(options.bandwidth_mb_s * 1_000_000),
+        objects: Objects::with(options.objects),
+        pattern: Pattern::new(),
+    });
+    let listener = TcpListener::bind(options.listen).expect("the address is free");
+    println!("null_s3 listens on {}", listener.local_addr().expect("it is bound"));
+    let accepting = Arc::clone(&server);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let server = Arc::clone(&accepting);
+            // A connection that breaks is the client's affair.
+            thread::spawn(move || drop(connection::serve(&stream, &server)));
+        }
+    });
+    wait_for_the_end();
+    println!("{}", server.objects.counts());
+}
+
+fn wait_for_the_end() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    });
+}
+
+/// `KEY=SIZE`, the size in bytes or with `K`, `M` or `G` for powers of 1,024.
+fn preset(text: &str) -> Result<(String, u64), String> {
+    let (key, size) = text.rsplit_once('=').ok_or("expected KEY=SIZE")?;
+    let digits = size.trim_end_matches(['K', 'M', 'G']);
+    let shift = match size.get(digits.len()..) {
+        Some("") => 0,
+        Some("K") => 10,
+        Some("M") => 20,
+        Some("G") => 30,
+        _ => return Err(format!("`{size}` is no size")),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("`{size}` is no size"))?;
+    Ok((key.to_owned(), number << shift))
+}

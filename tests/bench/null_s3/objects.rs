@@ -1,0 +1,73 @@
+//! What the null S3 remembers: names, sizes, metadata, open uploads, and how often it was asked.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// An object: all of it but its bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Object {
+    /// In bytes.
+    pub size: u64,
+    pub etag: String,
+    /// Headers `x-amz-meta-…` and `content-type` as they came.
+    pub headers: Vec<(String, String)>,
+}
+
+/// An open multipart upload.
+#[derive(Debug, Default)]
+pub struct Upload {
+    pub headers: Vec<(String, String)>,
+    /// Sizes by number.
+    pub parts: BTreeMap<u32, u64>,
+}
+
+#[derive(Debug, Default)]
+pub struct State {
+    pub objects: BTreeMap<String, Object>,
+    pub uploads: BTreeMap<String, Upload>,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+/// The state, shared by all connections.
+#[derive(Debug, Default)]
+pub struct Objects {
+    state: Mutex<State>,
+    unique: AtomicU64,
+}
+
+impl Objects {
+    pub fn with(presets: Vec<(String, u64)>) -> Self {
+        let objects = Self::default();
+        for (key, size) in presets {
+            let object = Object { size, etag: objects.unique(), headers: Vec::new() };
+            objects.lock().objects.insert(key, object);
+        }
+        objects
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An ETag or upload id that was never there.
+    pub fn unique(&self) -> String {
+        format!("null-{}", self.unique.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Adds to a number that `/_counts` tells.
+    pub fn count(&self, name: &'static str, by: u64) {
+        *self.lock().counts.entry(name).or_default() += by;
+    }
+
+    /// The numbers as JSON; their names need no escapes.
+    pub fn counts(&self) -> String {
+        let state = self.lock();
+        let counts: Vec<_> = state.counts.iter().map(|(name, count)| format!("\"{name}\":{count}")).collect();
+        format!("{{{}}}", counts.join(","))
+    }
+}
