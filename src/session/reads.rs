@@ -93,8 +93,7 @@ async fn serve(context: Arc<Context>, handle: ReadHandle, runs: Arc<Runs>, file:
     let failure = std::sync::OnceLock::new();
     let one = |read| serve_one(&context, &handle, &lane, &file, &failure, read);
     let mut served = FuturesUnordered::new();
-    let mut close = None;
-    while close.is_none() {
+    let close = loop {
         tokio::select! {
             Some(()) = served.next() => {}
             next = runs.next(), if served.len() < MAX_SERVED => match next {
@@ -105,17 +104,17 @@ async fn serve(context: Arc<Context>, handle: ReadHandle, runs: Arc<Runs>, file:
                     }
                 }
                 Some(Next::Command(Command::Stat(slot))) => slot.metadata(Ok(handle.metadata())),
-                Some(Next::Command(Command::Close(slot))) => close = Some(slot),
-                None => return,
+                Some(Next::Command(Command::Close(slot))) => break Some(slot),
+                None => break None,
             },
         }
-    }
+    };
     while served.next().await.is_some() {}
     drop(served);
     if let Some(slot) = close {
         slot.done(Ok(()));
+        file.close(failure.into_inner().map_or(Outcome::Done, Outcome::Failed));
     }
-    file.close(failure.into_inner().map_or(Outcome::Done, Outcome::Failed));
 }
 
 async fn serve_one(
