@@ -17,7 +17,7 @@ use crate::{
     vfs::{ReadHandle, VirtualPath},
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// READs of one handle that are served at the same time. OpenSSH keeps 64 in flight.
 const MAX_SERVED: usize = 64;
@@ -64,9 +64,7 @@ impl Reads {
         context.run_while_wanted(async move {
             let lane = Lane::new();
             while let Some(Next::Unwanted { first, count }) = runs.next().await {
-                if refuse(&replies, &lane, first, count, "this handle is not open").await.is_err() {
-                    break;
-                }
+                refuse(&replies, &lane, first, count, "this handle is not open").await;
             }
         });
         Self { inbox, path: VirtualPath::root() }
@@ -90,21 +88,17 @@ impl Reads {
 
 async fn serve(context: Arc<Context>, handle: ReadHandle, runs: Arc<Runs>, file: OpenFile) {
     let lane = Lane::new();
-    let failure = std::sync::OnceLock::new();
-    let one = |read| serve_one(&context, &handle, &lane, &file, &failure, read);
+    let failure = OnceLock::new();
+    let one = |next| serve_one(&context, &handle, &lane, &file, &failure, next);
     let mut served = FuturesUnordered::new();
     let close = loop {
         tokio::select! {
             Some(()) = served.next() => {}
             next = runs.next(), if served.len() < MAX_SERVED => match next {
-                Some(Next::Read(read)) => served.push(one(read)),
-                Some(Next::Unwanted { first, count }) => {
-                    if refuse(&context.replies, &lane, first, count, "the file was closed").await.is_err() {
-                        return;
-                    }
-                }
                 Some(Next::Command(Command::Stat(slot))) => slot.metadata(Ok(handle.metadata())),
                 Some(Next::Command(Command::Close(slot))) => break Some(slot),
+                // Refusals wait for permits too, so they must not keep the READs before them from giving theirs back.
+                Some(next) => served.push(one(next)),
                 None => break None,
             },
         }
@@ -122,11 +116,24 @@ async fn serve_one(
     handle: &ReadHandle,
     lane: &Lane,
     file: &OpenFile,
-    failure: &std::sync::OnceLock<String>,
-    read: Read,
+    failure: &OnceLock<String>,
+    next: Next,
 ) {
-    let Ok(permit) = context.replies.reserve(read.length.saturating_add(HEADER_BYTES), lane).await else { return };
-    let reply = match handle.read(read.offset, read.length).await {
+    match next {
+        Next::Read(read) => {
+            let Ok(permit) = context.replies.reserve(read.length.saturating_add(HEADER_BYTES), lane).await else {
+                return;
+            };
+            let reply = fetch(handle, file, failure, read).await;
+            context.replies.send_data(&reply, permit);
+        }
+        Next::Unwanted { first, count } => refuse(&context.replies, lane, first, count, "the file was closed").await,
+        Next::Command(_) => {}
+    }
+}
+
+async fn fetch(handle: &ReadHandle, file: &OpenFile, failure: &OnceLock<String>, read: Read) -> Reply {
+    match handle.read(read.offset, read.length).await {
         Ok(pieces) if pieces.is_empty() => Reply::status(read.id, StatusCode::Eof, "end of file"),
         Ok(pieces) => {
             file.count(pieces.iter().map(|piece| piece.len() as u64).sum());
@@ -136,19 +143,18 @@ async fn serve_one(
             let _ = failure.set(status::detail(&error));
             status::reply(read.id, &error)
         }
-    };
-    context.replies.send_data(&reply, permit);
+    }
 }
 
-async fn refuse(replies: &Replies, lane: &Lane, first: u32, count: u64, sentence: &'static str) -> Result<(), Ended> {
+/// Answers READs that nobody wants. It ends early when the channel has ended.
+async fn refuse(replies: &Replies, lane: &Lane, first: u32, count: u64, sentence: &'static str) {
     let mut next = first;
     let mut left = count;
     while left > 0 {
         let some = u32::try_from(left).unwrap_or(REFUSALS).min(REFUSALS);
-        let permit = replies.reserve(REFUSALS_BYTES, lane).await?;
+        let Ok(permit) = replies.reserve(REFUSALS_BYTES, lane).await else { return };
         replies.send_refusals(next, some, sentence, permit);
         next = next.wrapping_add(some);
         left -= u64::from(some);
     }
-    Ok(())
 }
