@@ -11,6 +11,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     #[error("The specified bucket does not exist")]
     NoSuchBucket,
+    #[error("Your previous request to create the named bucket succeeded and you already own it.")]
+    BucketExists,
+    #[error("This S3 has the buckets that it was started with.")]
+    FixedBuckets,
     #[error("The specified key does not exist.")]
     NoSuchKey,
     #[error("The specified multipart upload does not exist. It may have been aborted or completed.")]
@@ -62,6 +66,8 @@ impl From<Error> for S3Error {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::NoSuchBucket => S3ErrorCode::NoSuchBucket,
+            Error::BucketExists => S3ErrorCode::BucketAlreadyOwnedByYou,
+            Error::FixedBuckets => S3ErrorCode::AccessDenied,
             Error::NoSuchKey => S3ErrorCode::NoSuchKey,
             Error::NoSuchUpload => S3ErrorCode::NoSuchUpload,
             Error::PreconditionFailed => S3ErrorCode::PreconditionFailed,

@@ -240,3 +240,67 @@ pub struct Listed {
     pub name: UploadName,
     pub initiated: SystemTime,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::s3::memory::Quota;
+
+    fn uploads(algorithm: Option<&str>) -> (Uploads, UploadName) {
+        let charge = Quota::new(1).charge(1).unwrap();
+        let upload = Upload::new(Attributes::default(), algorithm.map(str::to_owned), None, charge).unwrap();
+        let uploads = Uploads::default();
+        let id = uploads.create("bucket", "key", upload);
+        (uploads, UploadName { bucket: "bucket".to_owned(), key: "key".to_owned(), id })
+    }
+
+    fn put(uploads: &Uploads, name: &UploadName, number: i32, size: u64) -> Named {
+        let part = uploads.put_part(name, number, Taken { data: Data::default(), size, crc64: 0 }).unwrap();
+        Named { number, etag: part.etag, ..Named::default() }
+    }
+
+    fn complete(uploads: &Uploads, name: &UploadName, parts: &[Named]) -> Result<Object> {
+        let completion = Completion { parts: parts.to_vec(), ..Completion::default() };
+        uploads.complete(name, &completion, Ok)
+    }
+
+    #[test]
+    fn an_upload_whose_publication_fails_stays_open() {
+        let (uploads, name) = uploads(None);
+        let completion = Completion { parts: vec![put(&uploads, &name, 1, 1)], ..Completion::default() };
+        let failed = uploads.complete(&name, &completion, |_| Err::<(), _>(Error::PreconditionFailed));
+        assert!(matches!(failed, Err(Error::PreconditionFailed)));
+        assert_eq!(uploads.complete(&name, &completion, |object| Ok(object.size)).unwrap(), 1);
+        assert!(matches!(uploads.complete(&name, &completion, Ok), Err(Error::NoSuchUpload)));
+    }
+
+    #[test]
+    fn an_upload_is_its_own_while_it_is_completed() {
+        let (uploads, name) = uploads(None);
+        let part = put(&uploads, &name, 1, 1);
+        let completion = Completion { parts: vec![part.clone()], ..Completion::default() };
+        let second = uploads.complete(&name, &completion, |_| Ok(complete(&uploads, &name, &[part])));
+        assert!(matches!(second, Ok(Err(Error::NoSuchUpload))), "only one of two completions publishes");
+    }
+
+    #[test]
+    fn a_checksum_of_the_wrong_kind_is_refused_at_the_beginning() {
+        let begin = |algorithm: Option<&str>, kind: &str| {
+            let charge = Quota::new(1).charge(1).unwrap();
+            Upload::new(Attributes::default(), algorithm.map(str::to_owned), Some(kind.to_owned()), charge)
+        };
+        assert!(begin(Some("CRC64NVME"), "FULL_OBJECT").is_ok());
+        assert!(begin(Some("CRC64NVME"), "COMPOSITE").is_err());
+        assert!(begin(Some("SHA256"), "FULL_OBJECT").is_err());
+        assert!(begin(None, "FULL_OBJECT").is_err());
+    }
+
+    #[test]
+    fn numbers_may_have_gaps_only_without_checksums() {
+        for (algorithm, allowed) in [(None, true), (Some("CRC64NVME"), false)] {
+            let (uploads, name) = uploads(algorithm);
+            let parts = [put(&uploads, &name, 2, MIN_PART_BYTES), put(&uploads, &name, 7, 1)];
+            assert_eq!(complete(&uploads, &name, &parts).is_ok(), allowed);
+        }
+    }
+}

@@ -208,3 +208,116 @@ fn charge(quota: &Arc<Quota>, key: &str, object: &Object) -> Result<Charge> {
     let names: usize = object.attributes.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
     quota.charge(OBJECT_OVERHEAD_BYTES + (key.len() + names) as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use futures_util::TryStreamExt;
+    use proptest::prelude::*;
+    use std::path::Path;
+
+    const BUCKET: &str = "bucket";
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Put(usize, Vec<u8>),
+        Copy(usize, usize),
+        Remove(usize),
+        Reopen,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            (0..4_usize, any::<Vec<u8>>()).prop_map(|(key, bytes)| Step::Put(key, bytes)),
+            (0..4_usize, 0..4_usize).prop_map(|(source, target)| Step::Copy(source, target)),
+            (0..4_usize).prop_map(Step::Remove),
+            Just(Step::Reopen),
+        ];
+        prop::collection::vec(step, 0..12)
+    }
+
+    fn key(number: usize) -> String {
+        ["k", "k/b", "dir/", "\u{1}\"\n\u{fffe}"].get(number).copied().unwrap_or_default().to_owned()
+    }
+
+    fn open(path: &Path) -> Store {
+        let (directory, found) = Directory::open(path, &[BUCKET.to_owned()]).unwrap();
+        Store::in_directory(directory, found).unwrap()
+    }
+
+    async fn put(store: &Store, key: &str, bytes: Vec<u8>) {
+        let size = bytes.len() as u64;
+        let writer = store.writer().await.unwrap().push(Bytes::from(bytes)).await.unwrap();
+        let data = Data { extents: vec![writer.finish().await.unwrap()] };
+        let object = Object::new(size, 0, Attributes::default(), data);
+        store.publish(BUCKET, key, object, &Conditions::default()).unwrap();
+    }
+
+    async fn contents(store: &Store) -> BTreeMap<String, Vec<u8>> {
+        let objects = store.view(BUCKET, |index| {
+            index.iter().map(|(key, entry)| (key.clone(), Arc::clone(&entry.object))).collect::<Vec<_>>()
+        });
+        let mut contents = BTreeMap::new();
+        for (key, object) in objects.unwrap() {
+            let pieces: Vec<Bytes> = object.data.read(0..object.size).try_collect().await.unwrap();
+            contents.insert(key, pieces.concat());
+        }
+        contents
+    }
+
+    async fn behaves_like_a_map(steps: Vec<Step>) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = open(directory.path());
+        let mut model = BTreeMap::new();
+        for step in steps {
+            match step {
+                Step::Put(number, bytes) => {
+                    put(&store, &key(number), bytes.clone()).await;
+                    model.insert(key(number), bytes);
+                }
+                Step::Copy(source, target) => {
+                    let Ok(object) = store.object(BUCKET, &key(source)) else { continue };
+                    let twin = object.twin(Attributes::default()).unwrap();
+                    store.publish(BUCKET, &key(target), twin, &Conditions::default()).unwrap();
+                    model.insert(key(target), model.get(&key(source)).cloned().unwrap());
+                }
+                Step::Remove(number) => {
+                    store.remove(BUCKET, &key(number), None).unwrap();
+                    model.remove(&key(number));
+                }
+                Step::Reopen => {
+                    drop(store);
+                    store = open(directory.path());
+                }
+            }
+            assert_eq!(contents(&store).await, model);
+            let files = std::fs::read_dir(directory.path().join("data")).unwrap().count();
+            assert_eq!(files, model.len(), "no file is left behind");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn a_directory_is_a_map_that_can_be_reopened(steps in steps()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(behaves_like_a_map(steps));
+        }
+    }
+
+    #[test]
+    fn names_take_memory_too() {
+        let store = Store::in_memory(vec![BUCKET.to_owned()], 4 * OBJECT_OVERHEAD_BYTES);
+        let publish = |key: &str| {
+            let object = Object::new(0, 0, Attributes::default(), Data::default());
+            store.publish(BUCKET, key, object, &Conditions::default())
+        };
+        for key in ["a", "b", "c"] {
+            publish(key).unwrap();
+        }
+        assert!(matches!(publish("d"), Err(Error::MemoryFull { .. })));
+        store.remove(BUCKET, "a", None).unwrap();
+        publish("d").unwrap();
+    }
+}

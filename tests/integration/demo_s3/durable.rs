@@ -1,8 +1,14 @@
 //! In a directory, what was acknowledged outlives the process, whatever it was doing, and nothing else does.
 
-use super::{BUCKET, Demo, pattern};
-use aws_sdk_s3::{primitives::ByteStream, types::CompletedPart};
-use std::{fs, path::Path};
+use super::{BUCKET, Demo, SECRET, client_of, pattern};
+use aws_sdk_s3::{Client, primitives::ByteStream, types::CompletedPart};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
+use tokio::{sync::mpsc, task::JoinSet};
 use wharfinger::demo::s3::{S3, Settings, StartError, Storage};
 
 fn files(directory: &Path) -> usize {
@@ -92,4 +98,71 @@ async fn a_directory_of_others_is_left_alone_and_one_in_use_is_refused() {
     assert!(matches!(S3::start(settings(&own)).await, Err(StartError::Directory(..))));
     first.stop().await;
     S3::start(settings(&own)).await.unwrap().stop().await;
+}
+
+/// Set for the process that is killed.
+const KILLED: &str = "WHARFINGER_TEST_KILLED_S3";
+
+#[tokio::test]
+async fn kill_9_leaves_whole_objects_and_all_that_were_acknowledged() {
+    if let Some(path) = std::env::var_os(KILLED) {
+        let demo = Demo::in_directory(Path::new(&path)).await;
+        println!("\naddress={}", demo.s3.address);
+        return std::future::pending().await;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    for round in 0..3 {
+        let mut killed = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "demo_s3::durable::kill_9_leaves_whole_objects_and_all_that_were_acknowledged",
+                "--nocapture",
+            ])
+            .env(KILLED, directory.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(killed.stdout.take().unwrap()).lines();
+        let address = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("address=").map(str::to_owned));
+        let client = client_of(&address.unwrap(), SECRET);
+        let mut writers = JoinSet::new();
+        let (acknowledgements, mut acknowledged) = mpsc::unbounded_channel();
+        for writer in 0..4 {
+            writers.spawn(overwrite(client.clone(), format!("round-{round}/{writer}"), acknowledgements.clone()));
+        }
+        for _ in 0..20 + 7 * round {
+            acknowledged.recv().await.unwrap();
+        }
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+
+        let demo = Demo::in_directory(directory.path()).await;
+        for (key, acknowledged) in writers.join_all().await {
+            let Some(acknowledged) = acknowledged else { continue };
+            let body = demo.read(&key).await;
+            let version = body[0];
+            assert_eq!(body, version_of(version), "{key} is one version, whole");
+            // The one after it may have been stored without its answer being seen.
+            assert!(version == acknowledged || version == acknowledged.wrapping_add(1), "{key} lost {acknowledged}");
+        }
+        demo.s3.stop().await;
+    }
+}
+
+/// Overwrites an object until the S3 is gone; answers the last version that was acknowledged.
+async fn overwrite(client: Client, key: String, acknowledgements: mpsc::UnboundedSender<()>) -> (String, Option<u8>) {
+    let mut acknowledged = None;
+    for version in (0..=u8::MAX).cycle() {
+        let body = ByteStream::from(version_of(version));
+        if client.put_object().bucket(BUCKET).key(&key).body(body).send().await.is_err() {
+            break;
+        }
+        acknowledged = Some(version);
+        let _ = acknowledgements.send(());
+    }
+    (key, acknowledged)
+}
+
+fn version_of(version: u8) -> Vec<u8> {
+    vec![version; (300 << 10) + usize::from(version)]
 }

@@ -69,6 +69,9 @@ async fn buckets_are_those_of_the_settings() {
     assert_eq!(list.buckets().iter().map(|bucket| bucket.name().unwrap()).collect::<Vec<_>>(), [BUCKET]);
     demo.client.head_bucket().bucket(BUCKET).send().await.unwrap();
     demo.client.get_bucket_location().bucket(BUCKET).send().await.unwrap();
+    let again = demo.client.create_bucket().bucket(BUCKET).send().await;
+    assert_eq!(refusal(again), is("BucketAlreadyOwnedByYou", 409));
+    assert_eq!(refusal(demo.client.create_bucket().bucket("other").send().await), is("AccessDenied", 403));
     assert_eq!(refusal(demo.client.head_bucket().bucket("other").send().await).1, 404);
     let other = demo.client.list_objects_v2().bucket("other").send().await;
     assert_eq!(refusal(other), is("NoSuchBucket", 404));

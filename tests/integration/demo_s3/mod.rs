@@ -59,10 +59,14 @@ impl Demo {
 }
 
 fn client(s3: &Running, secret: &str) -> Client {
+    client_of(&s3.address.to_string(), secret)
+}
+
+fn client_of(address: &str, secret: &str) -> Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .endpoint_url(format!("http://{}", s3.address))
+        .endpoint_url(format!("http://{address}"))
         .force_path_style(true)
         .credentials_provider(Credentials::new("AKDEMO", secret, None, None, "test"))
         .retry_config(RetryConfig::disabled())
