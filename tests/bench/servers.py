@@ -1,0 +1,171 @@
+"""The processes that a benchmark starts: the null S3, Wharfinger, and sshd. Each listens on loopback, knows what CPU time
+it has used, and is stopped at the end of its `with`."""
+
+import getpass
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PATIENCE_SECONDS = 60
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Server:
+    """A process that listens on a port of loopback."""
+
+    def start(self, line, port, **options):
+        self.port = port
+        self.process = subprocess.Popen([str(word) for word in line], **options)
+        return self
+
+    def __enter__(self):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                return self
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.__exit__()
+                    raise SystemExit(f"{self.process.args[0]} doesn't listen on port {self.port}") from None
+                time.sleep(0.05)
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+    def cpu_seconds(self):
+        """What the process has used, with the children that it has waited for."""
+        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
+        # The name of the command, in parentheses, may hold spaces.
+        fields = stat.rpartition(")")[2].split()
+        return sum(int(ticks) for ticks in fields[11:15]) / TICKS
+
+    def settle(self):
+        """Waits until the last session has ended and its CPU time can be seen."""
+        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while children.read_text().strip():
+            if time.monotonic() > deadline:
+                raise SystemExit(f"sessions of {self.process.args[0]} don't end")
+            time.sleep(0.01)
+
+    def counts(self):
+        """Requests to S3 by kind, and bytes."""
+        return {}
+
+
+class NullS3(Server):
+    """The S3 that costs nothing: see null_s3/main.rs."""
+
+    def __init__(self, binaries, *objects):
+        port = free_port()
+        line = [binaries / "examples/null_s3", "--listen", f"127.0.0.1:{port}"]
+        for preset in objects:
+            line += ["--object", f"bench/{preset}"]
+        self.start(line, port, stdout=subprocess.DEVNULL)
+
+    def counts(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_counts") as answer:
+            return json.load(answer)
+
+
+class Wharfinger(Server):
+    """`wharfinger serve` on the null S3, as in the reference config but for what is said here."""
+
+    name, user, path = "Wharfinger", "bench", ""
+
+    def __init__(self, binaries, home, public_key, s3):
+        port = free_port()
+        self.s3 = s3
+        config = home / "wharfinger.toml"
+        config.write_text(
+            f"""
+            [log]
+            level = "error"
+            [ssh]
+            listen = ["127.0.0.1:{port}"]
+            [ssh.host_keys]
+            directory = "host_keys"
+            kinds = ["ed25519"]
+            """
+        )
+        (home / "tenants").mkdir()
+        (home / "tenants/bench.toml").write_text(
+            f"""
+            name = "bench"
+            [storage]
+            bucket = "bench"
+            prefix = "bench/"
+            region = "us-east-1"
+            endpoint = "http://127.0.0.1:{s3.port}"
+            path_style = true
+            [storage.credentials]
+            access_key_id = "bench"
+            secret_access_key_env = "BENCH_SECRET_ACCESS_KEY"
+            [[users]]
+            name = "{self.user}"
+            public_keys = ["{public_key}"]
+            """
+        )
+        environment = dict(os.environ, BENCH_SECRET_ACCESS_KEY="bench")
+        # Warnings about the credentials and the like are of no use here; what fails, fails in the client.
+        environment.pop("RUST_LOG", None)
+        self.start([binaries / "wharfinger", "serve", "--config", config], port, env=environment)
+
+    def counts(self):
+        return self.s3.counts()
+
+
+class Sshd(Server):
+    """OpenSSH's sshd with its sftp-server, on files of the RAM disk."""
+
+    name = "sshd"
+
+    def __init__(self, home, public_key, served):
+        port = free_port()
+        self.user, self.path = getpass.getuser(), str(served)
+        key = home / "sshd_host_key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        (home / "authorized_keys").write_text(public_key + "\n")
+        config = home / "sshd_config"
+        config.write_text(
+            f"""
+            ListenAddress 127.0.0.1:{port}
+            HostKey {key}
+            PidFile none
+            UsePAM no
+            StrictModes no
+            PermitRootLogin yes
+            AuthorizedKeysFile {home}/authorized_keys
+            MaxStartups 100
+            LogLevel FATAL
+            Subsystem sftp {sftp_server()}
+            """
+        )
+        if os.geteuid() == 0:
+            pathlib.Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+        sshd = shutil.which("sshd", path=path) or "/usr/sbin/sshd"
+        self.start([sshd, "-D", "-e", "-f", config], port)
+
+
+def sftp_server():
+    for directory in ["/usr/lib/openssh", "/usr/libexec/openssh", "/usr/lib/ssh", "/usr/libexec"]:
+        if os.access(f"{directory}/sftp-server", os.X_OK):
+            return f"{directory}/sftp-server"
+    raise SystemExit("there is no sftp-server: install OpenSSH's server")
