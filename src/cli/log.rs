@@ -21,10 +21,17 @@ pub fn start_log(log: Log) {
     tracing_subscriber::registry().with(lines).init();
 }
 
-/// Our own words at `level`; those of the libraries only where they warn, or where somebody looks for a fault.
+/// Our own words at `level`; those of the libraries only where they warn, or where somebody looks for a fault. russh
+/// warns of what strangers send, and s3s calls every 404 an error.
 fn levels(level: Level) -> Targets {
-    let libraries = if level >= Level::DEBUG { level } else { level.min(Level::WARN) };
-    Targets::new().with_target("wharfinger", level).with_default(LevelFilter::from_level(libraries))
+    let targets = Targets::new().with_target("wharfinger", level);
+    if level >= Level::DEBUG {
+        return targets.with_default(level);
+    }
+    targets
+        .with_target("russh", LevelFilter::ERROR)
+        .with_target("s3s", LevelFilter::OFF)
+        .with_default(level.min(Level::WARN))
 }
 
 #[cfg(test)]
@@ -35,14 +42,16 @@ mod tests {
     fn libraries_are_quiet_until_a_fault_is_looked_for() {
         for (level, ours, theirs) in [
             (Level::ERROR, Level::ERROR, Level::ERROR),
-            (Level::INFO, Level::INFO, Level::WARN),
+            (Level::INFO, Level::INFO, Level::ERROR),
             (Level::DEBUG, Level::DEBUG, Level::DEBUG),
         ] {
             let levels = levels(level);
             assert!(levels.would_enable("wharfinger::session", &ours), "{level}");
             assert!(levels.would_enable("russh::server", &theirs), "{level}");
         }
-        assert!(!levels(Level::INFO).would_enable("russh::server", &Level::INFO));
+        assert!(!levels(Level::INFO).would_enable("russh::server", &Level::WARN));
+        assert!(!levels(Level::INFO).would_enable("s3s::ops", &Level::ERROR));
+        assert!(levels(Level::INFO).would_enable("aws_config", &Level::WARN));
         assert!(!levels(Level::INFO).would_enable("wharfinger::session", &Level::DEBUG));
     }
 }
