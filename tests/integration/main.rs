@@ -5,6 +5,7 @@
 mod compose;
 mod demo_s3;
 mod layering;
+mod readme;
 mod s3;
 mod s3_wire;
 mod ssh;
