@@ -137,7 +137,7 @@ impl Upload {
             let silence = self.context.settings.upload_silence;
             tokio::select! {
                 biased;
-                () = self.context.ended.cancelled(), if !self.is_closing() => return Next::Abandoned,
+                () = abandoned(&self.context, &self.closing) => return Next::Abandoned,
                 command = timeout(silence, self.commands.recv()) => match command {
                     Ok(Some(command)) => return Next::Command(command),
                     Ok(None) => return Next::Abandoned,
@@ -152,12 +152,8 @@ impl Upload {
     async fn unless_abandoned<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             result = work => Some(result),
-            () = self.context.ended.cancelled(), if !self.is_closing() => None,
+            () = abandoned(&self.context, &self.closing) => None,
         }
-    }
-
-    fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
     }
 
     async fn close(self, handle: WriteHandle, file: OpenFile, slot: Slot, mut ticket: Ticket) {
@@ -199,5 +195,14 @@ impl Upload {
             };
             slot.status(StatusCode::Failure, SENTENCE);
         }
+    }
+}
+
+/// Waits until the client is gone; for ever, if its CLOSE has come. That is asked only when the client is gone: a CLOSE
+/// may come while this waits, but none after.
+async fn abandoned(context: &Context, closing: &AtomicBool) {
+    context.ended.cancelled().await;
+    if closing.load(Ordering::Acquire) {
+        std::future::pending::<()>().await;
     }
 }
