@@ -122,6 +122,8 @@ impl WriteHandle {
             store::Error::Conflict { .. } => conflicting.error(),
             error => error.into(),
         })?;
+        // The same bytes have the same ETag: what was set on the file that they replace is not theirs.
+        notes.late.forget(path);
         // A listing doesn't show an object's metadata, so times are kept for READDIR even where STAT could do without.
         if shown.attributes != stored || shown.attributes.times.is_some() {
             notes.late.add(path, Some(published.pin.etag.clone()), shown.attributes);
