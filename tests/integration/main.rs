@@ -8,6 +8,7 @@ mod layering;
 mod readme;
 mod s3;
 mod s3_wire;
+mod session;
 mod ssh;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,0 +1,233 @@
+//! What is said before, beside and instead of good requests.
+
+use super::*;
+use bytes::Bytes;
+use wharfinger::{
+    session::Ended,
+    sftp::{Attrs, Extended, Handle, Limits, OpenFlags, Reply, Request, StatusCode},
+};
+
+const UNKNOWN: u8 = 99;
+const RENAME: u8 = 18;
+
+fn string(text: &str) -> Vec<u8> {
+    [&u32::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn version_3_is_spoken_whatever_the_client_has_and_what_works_is_announced() {
+    let wharf = Wharf::start();
+    for version in [3, 6, u32::MAX, 0] {
+        let mut client = wharf.channel();
+        client.send_request(&Request::Init { version }).await.unwrap();
+        assert!(client.incoming.receive().await);
+        let Some(Reply::Version { version: 3, extensions }) = client.incoming.version.take() else { panic!() };
+        let names: Vec<_> = extensions.iter().map(|extension| extension.name.as_ref()).collect();
+        assert_eq!(
+            names,
+            [
+                "posix-rename@openssh.com",
+                "limits@openssh.com",
+                "lsetstat@openssh.com",
+                "expand-path@openssh.com",
+                "home-directory"
+            ]
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_begins_with_one_init() {
+    let wharf = Wharf::start();
+    let mut client = wharf.channel();
+    assert_eq!(client.try_send(request::stat("/")).await, Err(Ended::NotBegun));
+    let mut client = wharf.channel();
+    assert_eq!(client.send_body(&[UNKNOWN, 0, 0, 0, 1]).await, Err(Ended::NotBegun));
+    let mut client = wharf.connect().await;
+    assert_eq!(client.send_request(&Request::Init { version: 3 }).await, Err(Ended::NotBegun));
+}
+
+#[tokio::test(start_paused = true)]
+async fn malformed_frames_end_the_channel() {
+    let wharf = Wharf::start();
+    for bytes in [
+        &[0, 0, 0, 0][..],
+        &[0xff, 0xff, 0xff, 0xff],
+        &[0, 4, 8, 0, 17],
+        // A STAT that is cut short, one whose path is longer than the frame, one with no id.
+        &[0, 0, 0, 5, 17, 0, 0, 0, 1],
+        &[0, 0, 0, 10, 17, 0, 0, 0, 1, 0, 0, 0, 2, b'/'],
+        &[0, 0, 0, 1, 17],
+    ] {
+        let mut client = wharf.connect().await;
+        assert!(matches!(client.inbound.feed(bytes).await, Err(Ended::Malformed(_))), "{bytes:?}");
+    }
+    let mut client = wharf.connect().await;
+    assert_eq!(client.stat("/").await.unwrap().permissions, Some(0o40_755), "others are not harmed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_may_be_cut_in_any_way() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    for byte in [&[0, 0, 0, 10, 17, 0, 0, 0, 9][..], &string("/")[..]].concat() {
+        client.inbound.feed(&[byte]).await.unwrap();
+    }
+    assert!(matches!(client.reply(9).await, Reply::Attrs { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_requests_are_refused_with_their_id_and_the_session_lives_on() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    client.send_body(&[UNKNOWN, 0, 0, 3, 0xe8, 1, 2, 3]).await.unwrap();
+    assert_eq!(client.status(1000).await.unwrap_err().code, StatusCode::OpUnsupported);
+    let unknown = request::extended(Extended::Unknown("fsync@openssh.com".into()));
+    assert_eq!(client.order(unknown).await.unwrap_err().code, StatusCode::OpUnsupported);
+    client.stat("/").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_trails_a_request_is_ignored() {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/a", "abc");
+    let mut client = wharf.connect().await;
+    // sshj sends a v3 RENAME with the flags of version 5 behind it.
+    let body = [&[RENAME, 0, 0, 0, 7][..], &string("/a"), &string("/b"), &[0, 0, 0, 1]].concat();
+    client.send_body(&body).await.unwrap();
+    client.status(7).await.unwrap();
+    assert_eq!(wharf.bucket.keys(), ["acme/b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_are_those_that_openssh_likes() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    let Reply::ExtendedReply { data, .. } = client.ask(request::extended(Extended::Limits)).await else { panic!() };
+    let told =
+        Limits { max_packet_bytes: 262_144, max_read_bytes: 261_120, max_write_bytes: 261_120, max_handles: 256 };
+    assert_eq!(Limits::decode(data), Ok(told));
+}
+
+#[tokio::test(start_paused = true)]
+async fn paths_are_made_absolute_and_home_is_where_the_session_starts() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    for (raw, path) in [(".", "/"), ("", "/"), ("a/./b/../c//", "/a/c"), ("/../..", "/"), ("~", "/~")] {
+        assert_eq!(client.path(request::real_path(raw)).await.unwrap(), path, "{raw:?}");
+    }
+    for (raw, path) in [("~", "/"), ("~/", "/"), ("~/a/b", "/a/b"), ("a", "/a"), ("/x/~", "/x/~")] {
+        let expand = request::extended(Extended::ExpandPath { path: raw.into() });
+        assert_eq!(client.path(expand).await.unwrap(), path, "{raw:?}");
+    }
+    for user in ["", "alice"] {
+        let home = request::extended(Extended::HomeDirectory { user: user.into() });
+        assert_eq!(client.path(home).await.unwrap(), "/");
+    }
+    for request in [Extended::ExpandPath { path: "~bob/x".into() }, Extended::HomeDirectory { user: "bob".into() }] {
+        let refused = client.path(request::extended(request)).await.unwrap_err();
+        assert_eq!(refused.code, StatusCode::Failure);
+        assert_eq!(refused.sentence, "only your own home directory is known here");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn paths_that_no_storage_could_carry_are_refused() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    for raw in [&b"a\0b"[..], b"a\nb", b"\xff\xfe", "\u{fffe}".as_bytes(), &[b'n'; 256]] {
+        let path = Bytes::copy_from_slice(raw);
+        let opened = client.ask(|id| Request::Open { id, path, flags: OpenFlags::READ, attrs: Attrs::default() }).await;
+        assert!(matches!(opened, Reply::Status { code: StatusCode::Failure, .. }), "{opened:?}");
+    }
+    assert_eq!(wharf.requested(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_takes_only_flags_that_mean_something() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    for flags in [
+        OpenFlags::default(),
+        OpenFlags::CREATE,
+        OpenFlags::READ | OpenFlags::CREATE,
+        OpenFlags::READ | OpenFlags::TRUNCATE,
+        OpenFlags::WRITE | OpenFlags::EXCLUSIVE,
+    ] {
+        assert_eq!(client.open("/a", flags).await.unwrap_err().code, StatusCode::Failure, "{flags:?}");
+    }
+    assert_eq!(client.open("/a", OpenFlags::WRITE).await.unwrap_err().code, StatusCode::NoSuchFile);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_has_256_handles_and_a_closed_one_makes_room() {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/a", "abc");
+    let mut client = wharf.connect().await;
+    let mut handles = Vec::new();
+    for _ in 0..256 {
+        handles.push(client.open("/a", OpenFlags::READ).await.unwrap());
+    }
+    let refused = client.open("/a", OpenFlags::READ).await.unwrap_err();
+    assert_eq!(refused.sentence, "too many open handles: close some first");
+    let id = client.send(request::open_dir("/")).await;
+    assert_eq!(client.handle(id).await.unwrap_err(), refused);
+    client.close(&handles[0]).await.unwrap();
+    let again = client.open("/a", OpenFlags::READ).await.unwrap();
+    assert!(!handles.contains(&again), "a number is never used twice");
+    assert_eq!(client.open("/none", OpenFlags::READ).await.unwrap_err(), refused);
+    client.close(&again).await.unwrap();
+    for _ in 0..300 {
+        assert_eq!(client.open("/none", OpenFlags::READ).await.unwrap_err().code, StatusCode::NoSuchFile);
+    }
+    client.open("/a", OpenFlags::READ).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn handles_that_are_not_open_do_nothing() {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/a", "abc");
+    let mut client = wharf.connect().await;
+    let closed = client.open("/a", OpenFlags::READ).await.unwrap();
+    client.close(&closed).await.unwrap();
+    let made_up =
+        [&b""[..], b"x", &[0xff; 4], &[0; 256]].map(|raw| Handle::try_from(Bytes::copy_from_slice(raw)).unwrap());
+    for handle in made_up.iter().chain([&closed]) {
+        for outcome in [
+            client.close(handle).await,
+            client.write(handle, 0, "x").await,
+            client.read(handle, 0, 1).await.map(drop),
+            client.fstat(handle).await.map(drop),
+            client.order(request::fset_stat(handle, Attrs::default())).await,
+            client.order(request::read_dir(handle)).await,
+        ] {
+            let refused = Refusal { code: StatusCode::Failure, sentence: "this handle is not open".into() };
+            assert_eq!(outcome, Err(refused), "{handle:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn handles_of_the_wrong_kind_are_refused_and_stay_open() {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/a", "abc");
+    let mut client = wharf.connect().await;
+    let reading = client.open("/a", OpenFlags::READ).await.unwrap();
+    let writing = client.create("/b").await;
+    let id = client.send(request::open_dir("/")).await;
+    let directory = client.handle(id).await.unwrap();
+    for (outcome, code) in [
+        (client.write(&reading, 0, "x").await, StatusCode::PermissionDenied),
+        (client.read(&writing, 0, 1).await.map(drop), StatusCode::PermissionDenied),
+        (client.read(&directory, 0, 1).await.map(drop), StatusCode::Failure),
+        (client.write(&directory, 0, "x").await, StatusCode::Failure),
+        (client.order(request::read_dir(&reading)).await, StatusCode::Failure),
+        (client.order(request::read_dir(&writing)).await, StatusCode::Failure),
+    ] {
+        assert_eq!(outcome.unwrap_err().code, code);
+    }
+    assert_eq!(client.fstat(&directory).await.unwrap().permissions, Some(0o40_755));
+    for handle in [&reading, &writing, &directory] {
+        client.close(handle).await.unwrap();
+    }
+}

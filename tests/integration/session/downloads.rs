@@ -1,0 +1,243 @@
+//! READs in the patterns that clients have, read and unread: the bytes are right, and what lies ready is bounded.
+
+use super::{
+    harness::{Client, Wharf},
+    *,
+};
+use bytes::Bytes;
+use std::time::Duration;
+use wharfinger::{
+    sftp::{Handle, MAX_READ_BYTES, OpenFlags, Reply, StatusCode},
+    store::memory::Verb,
+};
+
+const GIB: u64 = 1 << 30;
+/// What paramiko asks for at a time.
+const PARAMIKO_BYTES: u32 = 32_768;
+/// What a channel may hold of the budget for one file: 4 MiB of replies, 40 MiB of prefetched ranges.
+const MOST_HELD_BYTES: u64 = 44 << 20;
+
+/// Sends `count` READs of `length`, one behind the other, and reads nothing.
+async fn prefetch(client: &mut Client, handle: &Handle, count: u32, length: u32) -> Vec<u32> {
+    let mut ids = Vec::new();
+    for number in 0..count {
+        ids.push(client.send(request::read(handle, u64::from(number) * u64::from(length), length)).await);
+    }
+    ids
+}
+
+fn sparse(budget_bytes: u64, sparse_bytes: u64) -> Wharf {
+    Wharf::with(Setup { budget_bytes, sparse_bytes, ..Setup::default() })
+}
+
+/// Files go up and down beside whatever else there is.
+async fn assert_works(client: &mut Client) {
+    let content = content(3, 9 * MIB);
+    client.put("/beside", &content).await.unwrap();
+    assert!(client.fetch("/beside").await.unwrap() == content);
+}
+
+#[tokio::test(start_paused = true)]
+async fn openssh_s_64_reads_in_flight_bring_every_byte_however_little_memory_there_is() {
+    let content = content(1, 30 * MIB + 7);
+    for budget_bytes in [256 << 20, 6 << 20, 1 << 20, 0] {
+        let wharf = Wharf::with(Setup { budget_bytes, ..Setup::default() });
+        wharf.bucket.insert("acme/a", content.clone());
+        let mut client = wharf.connect().await;
+        assert!(client.fetch("/a").await.unwrap() == content, "{budget_bytes}");
+        client.vanish();
+        wharf.assert_nothing_left().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prefetch_of_10_gib_that_is_never_read_holds_a_bounded_amount() {
+    let wharf = sparse(256 << 20, 10 * GIB);
+    let (mut client, mut other) = (wharf.connect().await, wharf.connect().await);
+    let handle = client.open("/sparse", OpenFlags::READ).await.unwrap();
+    let reads = prefetch(&mut client, &handle, 327_680, PARAMIKO_BYTES).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(wharf.budget.used() <= MOST_HELD_BYTES, "{} bytes", wharf.budget.used());
+    assert!(wharf.sparse.gets().len() <= 6, "{:?}", wharf.sparse.gets());
+    assert!(wharf.sparse.fetched_bytes() <= MOST_HELD_BYTES);
+    assert_works(&mut other).await;
+
+    // Its user gives up: CLOSE stands behind all the READs.
+    let close = client.send(request::close(&handle)).await;
+    client.status(close).await.unwrap();
+    let (mut served, mut refused) = (0, 0);
+    for id in reads {
+        match client.reply(id).await {
+            Reply::Data { pieces, .. } => {
+                assert_eq!(pieces.concat().len(), PARAMIKO_BYTES as usize);
+                served += 1;
+            }
+            Reply::Status { code: StatusCode::Failure, message, .. } => {
+                assert_eq!(message, "the file was closed");
+                refused += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(served + refused, 327_680);
+    assert!(served <= 1024 + 128, "{served} were served that nobody wants");
+    client.vanish();
+    other.vanish();
+    wharf.assert_nothing_left().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prefetch_is_served_in_order_as_it_is_read() {
+    let wharf = Wharf::start();
+    let content = content(1, 64 * MIB);
+    wharf.bucket.insert("acme/a", content.clone());
+    let mut client = wharf.connect().await;
+    let handle = client.open("/a", OpenFlags::READ).await.unwrap();
+    let reads = prefetch(&mut client, &handle, 2048, PARAMIKO_BYTES).await;
+    for (id, start) in reads.into_iter().zip((0..content.len()).step_by(PARAMIKO_BYTES as usize)) {
+        assert!(client.data(id).await.unwrap() == content[start..][..PARAMIKO_BYTES as usize], "{start}");
+    }
+    assert_eq!(wharf.requested(), [Verb::Read; 8]);
+    client.close(&handle).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_thousand_reads_and_nothing_read_stop_nobody_else() {
+    for length in [PARAMIKO_BYTES, MAX_READ_BYTES] {
+        for budget_bytes in [64 << 20, 12 << 20] {
+            let wharf = sparse(budget_bytes, 2 * GIB);
+            let (mut client, mut other) = (wharf.connect().await, wharf.connect().await);
+            let handle = client.open("/sparse", OpenFlags::READ).await.unwrap();
+            let reads = prefetch(&mut client, &handle, 4000, length).await;
+            settle().await;
+            assert!(wharf.sparse.fetched_bytes() <= MOST_HELD_BYTES + 64 * u64::from(length));
+            assert_works(&mut other).await;
+            for id in reads {
+                assert_eq!(client.data(id).await.unwrap().len(), length as usize);
+            }
+            client.close(&handle).await.unwrap();
+            client.vanish();
+            other.vanish();
+            wharf.assert_nothing_left().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_behind_unwanted_reads_is_answered_and_so_are_they() {
+    for length in [PARAMIKO_BYTES, MAX_READ_BYTES] {
+        for budget_bytes in [64 << 20, 1 << 20, 0] {
+            for read_before in [0, 100] {
+                let wharf = sparse(budget_bytes, 2 * GIB);
+                let mut client = wharf.connect().await;
+                let handle = client.open("/sparse", OpenFlags::READ).await.unwrap();
+                let reads = prefetch(&mut client, &handle, 3000, length).await;
+                for id in &reads[..read_before] {
+                    client.data(*id).await.unwrap();
+                }
+                settle().await;
+                let fetched_bytes = wharf.sparse.fetched_bytes();
+                let close = client.send(request::close(&handle)).await;
+                client.status(close).await.unwrap();
+                for id in &reads[read_before..] {
+                    client.reply(*id).await;
+                }
+                let more = wharf.sparse.fetched_bytes() - fetched_bytes;
+                assert!(more <= 64 << 20, "{more} bytes were fetched for nobody");
+                client.vanish();
+                wharf.assert_nothing_left().await;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_client_that_holds_all_it_can_stops_no_download() {
+    for budget_bytes in [0, 2 << 20, 20 << 20] {
+        let wharf = sparse(budget_bytes, 2 * GIB);
+        let mut stalled = wharf.connect().await;
+        for _ in 0..20 {
+            let handle = stalled.open("/sparse", OpenFlags::READ).await.unwrap();
+            prefetch(&mut stalled, &handle, 200, MAX_READ_BYTES).await;
+        }
+        settle().await;
+        let content = content(1, 30 * MIB);
+        wharf.bucket.insert("acme/a", content.clone());
+        let mut client = wharf.connect().await;
+        for _ in 0..3 {
+            assert!(client.fetch("/a").await.unwrap() == content, "{budget_bytes}");
+        }
+        stalled.vanish();
+        client.vanish();
+        wharf.assert_nothing_left().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_stalled_handle_stops_no_other_request_of_its_channel_but_large_replies() {
+    let wharf = sparse(64 << 20, 2 * GIB);
+    wharf.bucket.insert("acme/a", "abc");
+    let mut client = wharf.connect().await;
+    let handle = client.open("/sparse", OpenFlags::READ).await.unwrap();
+    prefetch(&mut client, &handle, 4000, MAX_READ_BYTES).await;
+    settle().await;
+    // The replies stand behind 4 MiB of data, which is read now.
+    client.stat("/a").await.unwrap();
+    client.put("/b", &content(1, 9 * MIB)).await.unwrap();
+    assert!(client.fstat(&handle).await.unwrap().size == Some(2 * GIB), "FSTAT comes behind the READs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_anywhere_bring_what_is_there() {
+    let wharf = Wharf::start();
+    let content = content(1, 20 * MIB + 5);
+    wharf.bucket.insert("acme/a", content.clone());
+    let mut client = wharf.connect().await;
+    let handle = client.open("/a", OpenFlags::READ).await.unwrap();
+    let mut seed = 1_u64;
+    let mut reads = Vec::new();
+    for _ in 0..300 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let start = usize::try_from((seed >> 33) % (21 * MIB as u64)).unwrap();
+        let length = u32::try_from((seed >> 20) % 300_000).unwrap();
+        reads.push((client.send(request::read(&handle, start as u64, length)).await, start, length));
+    }
+    for (id, start, length) in reads {
+        let end = content.len().min(start + length.min(MAX_READ_BYTES) as usize);
+        match client.data(id).await {
+            Ok(data) => assert!(data == content[start..end], "{start} {length}"),
+            Err(refusal) => assert!(refusal.code == StatusCode::Eof && (length == 0 || start >= content.len())),
+        }
+    }
+    for (offset, length) in [(u64::MAX, u32::MAX), (u64::MAX - 5, 10), (content.len() as u64, 1), (0, 0)] {
+        assert_eq!(client.read(&handle, offset, length).await.unwrap_err().code, StatusCode::Eof);
+    }
+    assert_eq!(client.read(&handle, 5, u32::MAX).await.unwrap().len(), MAX_READ_BYTES as usize);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_never_mixes_two_versions() {
+    let wharf = Wharf::start();
+    let (first, second) = (content(1, 40 * MIB), content(2, 40 * MIB));
+    wharf.bucket.insert("acme/a", first.clone());
+    let mut client = wharf.connect().await;
+    let handle = client.open("/a", OpenFlags::READ).await.unwrap();
+    assert!(client.read(&handle, 0, MAX_READ_BYTES).await.unwrap() == first[..MAX_READ_BYTES as usize]);
+    wharf.bucket.insert("acme/a", second.clone());
+    let changed = client.read(&handle, 35 << 20, MAX_READ_BYTES).await.unwrap_err();
+    assert_eq!(changed.sentence, "the file was changed by someone else in the meantime");
+    client.close(&handle).await.unwrap();
+    assert!(client.fetch("/a").await.unwrap() == second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_breaks_is_taken_up_where_it_broke() {
+    let wharf = Wharf::start();
+    let content = content(1, 12 * MIB);
+    wharf.bucket.insert("acme/a", content.clone());
+    wharf.bucket.break_body(3 * MIB + 1);
+    let mut client = wharf.connect().await;
+    let fetched: Bytes = client.fetch("/a").await.unwrap();
+    assert!(fetched == content);
+    assert_eq!(wharf.requested(), [Verb::Read; 3]);
+}

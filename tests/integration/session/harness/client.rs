@@ -1,0 +1,257 @@
+//! A client of one channel. Words such as [`Client::put`] wait for replies as OpenSSH does; for everything else there
+//! are [`Client::send`] and [`Client::reply`].
+
+use super::{Incoming, request};
+use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
+use wharfinger::{
+    session::{Ended, Inbound, Outbound},
+    sftp::{Attrs, Handle, MAX_READ_BYTES, Name, OpenFlags, Reply, Request, StatusCode},
+};
+
+/// What OpenSSH opens an upload with.
+pub const CREATE: OpenFlags = OpenFlags::from_bits(0x02 | 0x08 | 0x10);
+/// Requests that OpenSSH keeps in flight.
+const WINDOW: usize = 64;
+
+pub type Outcome<T> = Result<T, Refusal>;
+
+/// A status other than OK.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: StatusCode,
+    pub sentence: String,
+}
+
+pub struct Client {
+    pub inbound: Inbound,
+    pub incoming: Incoming,
+    next_id: u32,
+}
+
+impl Client {
+    pub fn new(inbound: Inbound, outbound: Outbound) -> Self {
+        Self { inbound, incoming: Incoming::new(outbound), next_id: 1 }
+    }
+
+    /// INIT and VERSION.
+    pub async fn begin(&mut self) {
+        self.send_request(&Request::Init { version: 3 }).await.unwrap();
+        while self.incoming.version.is_none() {
+            assert!(self.incoming.receive().await);
+        }
+    }
+
+    /// The client sends nothing more, but goes on listening.
+    pub fn finish(self) -> Incoming {
+        self.inbound.finish();
+        self.incoming
+    }
+
+    /// The connection is gone from one moment to the next.
+    pub fn vanish(self) {
+        drop(self);
+    }
+}
+
+/// Sending without waiting for replies.
+impl Client {
+    pub async fn send(&mut self, request: impl FnOnce(u32) -> Request) -> u32 {
+        self.try_send(request).await.unwrap()
+    }
+
+    pub async fn try_send(&mut self, request: impl FnOnce(u32) -> Request) -> Result<u32, Ended> {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.send_request(&request(id)).await.map(|()| id)
+    }
+
+    pub async fn send_request(&mut self, request: &Request) -> Result<(), Ended> {
+        let mut bytes = BytesMut::new();
+        request.encode(&mut bytes);
+        self.inbound.feed(&bytes).await
+    }
+
+    /// One frame with any body.
+    pub async fn send_body(&mut self, body: &[u8]) -> Result<(), Ended> {
+        let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+        self.inbound.feed(&[&length[..], body].concat()).await
+    }
+}
+
+/// Replies.
+impl Client {
+    pub async fn reply(&mut self, id: u32) -> Reply {
+        self.incoming.reply(id).await
+    }
+
+    pub async fn status(&mut self, id: u32) -> Outcome<()> {
+        match self.reply(id).await {
+            Reply::Status { code: StatusCode::Ok, .. } => Ok(()),
+            other => Err(refusal(other)),
+        }
+    }
+
+    pub async fn handle(&mut self, id: u32) -> Outcome<Handle> {
+        match self.reply(id).await {
+            Reply::Handle { handle, .. } => Ok(handle),
+            other => Err(refusal(other)),
+        }
+    }
+
+    pub async fn attrs(&mut self, id: u32) -> Outcome<Attrs> {
+        match self.reply(id).await {
+            Reply::Attrs { attrs, .. } => Ok(attrs),
+            other => Err(refusal(other)),
+        }
+    }
+
+    pub async fn data(&mut self, id: u32) -> Outcome<Bytes> {
+        match self.reply(id).await {
+            Reply::Data { pieces, .. } => Ok(pieces.concat().into()),
+            other => Err(refusal(other)),
+        }
+    }
+
+    pub async fn names(&mut self, id: u32) -> Outcome<Vec<Name>> {
+        match self.reply(id).await {
+            Reply::Name { names, .. } => Ok(names),
+            other => Err(refusal(other)),
+        }
+    }
+}
+
+/// One request, one reply.
+impl Client {
+    pub async fn ask(&mut self, request: impl FnOnce(u32) -> Request) -> Reply {
+        let id = self.send(request).await;
+        self.reply(id).await
+    }
+
+    /// A request that is answered with a status.
+    pub async fn order(&mut self, request: impl FnOnce(u32) -> Request) -> Outcome<()> {
+        let id = self.send(request).await;
+        self.status(id).await
+    }
+
+    pub async fn open(&mut self, path: &str, flags: OpenFlags) -> Outcome<Handle> {
+        let id = self.send(request::open(path, flags)).await;
+        self.handle(id).await
+    }
+
+    pub async fn create(&mut self, path: &str) -> Handle {
+        self.open(path, CREATE).await.unwrap()
+    }
+
+    pub async fn close(&mut self, handle: &Handle) -> Outcome<()> {
+        self.order(request::close(handle)).await
+    }
+
+    pub async fn write(&mut self, handle: &Handle, offset: u64, data: impl Into<Bytes>) -> Outcome<()> {
+        self.order(request::write(handle, offset, data)).await
+    }
+
+    pub async fn read(&mut self, handle: &Handle, offset: u64, length: u32) -> Outcome<Bytes> {
+        let id = self.send(request::read(handle, offset, length)).await;
+        self.data(id).await
+    }
+
+    pub async fn stat(&mut self, path: &str) -> Outcome<Attrs> {
+        let id = self.send(request::stat(path)).await;
+        self.attrs(id).await
+    }
+
+    pub async fn fstat(&mut self, handle: &Handle) -> Outcome<Attrs> {
+        let id = self.send(request::fstat(handle)).await;
+        self.attrs(id).await
+    }
+
+    /// The one path of REALPATH and its kin.
+    pub async fn path(&mut self, request: impl FnOnce(u32) -> Request) -> Outcome<String> {
+        let id = self.send(request).await;
+        let names = self.names(id).await?;
+        assert_eq!(names.len(), 1);
+        Ok(String::from_utf8(names[0].filename.to_vec()).unwrap())
+    }
+}
+
+/// Whole files.
+impl Client {
+    /// OPEN, WRITEs, CLOSE.
+    pub async fn put(&mut self, path: &str, content: &Bytes) -> Outcome<()> {
+        let handle = self.open(path, CREATE).await?;
+        self.write_all(&handle, 0, content).await?;
+        self.close(&handle).await
+    }
+
+    /// WRITEs of 255 KiB from `offset` on, 64 in flight.
+    pub async fn write_all(&mut self, handle: &Handle, mut offset: u64, content: &Bytes) -> Outcome<()> {
+        let mut in_flight = VecDeque::new();
+        let mut rest = content.clone();
+        while !rest.is_empty() || !in_flight.is_empty() {
+            if rest.is_empty() || in_flight.len() == WINDOW {
+                let id = in_flight.pop_front().unwrap();
+                self.status(id).await?;
+            } else {
+                let data = rest.split_to(rest.len().min(MAX_READ_BYTES as usize));
+                let len = data.len() as u64;
+                in_flight.push_back(self.send(request::write(handle, offset, data)).await);
+                offset += len;
+            }
+        }
+        Ok(())
+    }
+
+    /// OPEN, READs, CLOSE.
+    pub async fn fetch(&mut self, path: &str) -> Outcome<Bytes> {
+        let handle = self.open(path, OpenFlags::READ).await?;
+        let content = self.read_all(&handle).await?;
+        self.close(&handle).await?;
+        Ok(content)
+    }
+
+    /// READs of 255 KiB, 64 in flight, until the first says that the file has ended.
+    pub async fn read_all(&mut self, handle: &Handle) -> Outcome<Bytes> {
+        let (mut in_flight, mut content, mut offset) = (VecDeque::new(), BytesMut::new(), 0);
+        let mut ended = false;
+        loop {
+            while !ended && in_flight.len() < WINDOW {
+                in_flight.push_back(self.send(request::read(handle, offset, MAX_READ_BYTES)).await);
+                offset += u64::from(MAX_READ_BYTES);
+            }
+            let Some(id) = in_flight.pop_front() else { return Ok(content.freeze()) };
+            match self.data(id).await {
+                Ok(data) => {
+                    ended |= data.len() < MAX_READ_BYTES as usize;
+                    content.extend_from_slice(&data);
+                }
+                Err(Refusal { code: StatusCode::Eof, .. }) => ended = true,
+                Err(refusal) => return Err(refusal),
+            }
+        }
+    }
+
+    /// OPENDIR, READDIRs, CLOSE. Every reply is one of the outer vector.
+    pub async fn list(&mut self, path: &str) -> Outcome<Vec<Vec<Name>>> {
+        let id = self.send(request::open_dir(path)).await;
+        let handle = self.handle(id).await?;
+        let mut replies = Vec::new();
+        loop {
+            let id = self.send(request::read_dir(&handle)).await;
+            match self.names(id).await {
+                Ok(names) => replies.push(names),
+                Err(Refusal { code: StatusCode::Eof, .. }) => break,
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        self.close(&handle).await?;
+        Ok(replies)
+    }
+}
+
+fn refusal(reply: Reply) -> Refusal {
+    match reply {
+        Reply::Status { code, message, .. } => Refusal { code, sentence: message.into_owned() },
+        other => panic!("not what was asked for: {other:?}"),
+    }
+}

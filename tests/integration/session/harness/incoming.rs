@@ -1,0 +1,85 @@
+//! The client's ear: what the server sent, cut into replies, each to be had by its id, in any order.
+
+use std::{collections::HashMap, time::Duration};
+use tokio::time::timeout;
+use wharfinger::{
+    session::Outbound,
+    sftp::{FrameReader, Reply},
+};
+
+/// Longer than anything in the server waits. Time is paused, so this costs none.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Replies that have come and those that will.
+pub struct Incoming {
+    outbound: Outbound,
+    frames: FrameReader,
+    arrived: HashMap<u32, Reply>,
+    /// The ids in the order in which their replies came.
+    pub order: Vec<u32>,
+    pub version: Option<Reply>,
+}
+
+impl Incoming {
+    pub fn new(outbound: Outbound) -> Self {
+        let (frames, arrived) = (FrameReader::default(), HashMap::new());
+        Self { outbound, frames, arrived, order: Vec::new(), version: None }
+    }
+
+    /// The reply to request `id`, taken out.
+    pub async fn reply(&mut self, id: u32) -> Reply {
+        loop {
+            if let Some(reply) = self.arrived.remove(&id) {
+                return reply;
+            }
+            let more = timeout(PATIENCE, self.receive()).await;
+            assert!(
+                more.unwrap_or_else(|_| panic!("request {id} got no reply")),
+                "the end came before the reply to {id}"
+            );
+        }
+    }
+
+    /// Any reply that has come, or the next one.
+    pub async fn any(&mut self) -> Reply {
+        loop {
+            if let Some(id) = self.arrived.keys().next().copied() {
+                return self.reply(id).await;
+            }
+            assert!(timeout(PATIENCE, self.receive()).await.expect("no reply comes"), "the channel was closed");
+        }
+    }
+
+    /// Whether the reply to request `id` comes without anything but the server's own doing.
+    pub async fn is_answered(&mut self, id: u32) -> bool {
+        // Everything that can run without a timer runs before a paused clock moves.
+        while timeout(Duration::from_millis(1), self.receive()).await == Ok(true) {}
+        self.arrived.contains_key(&id)
+    }
+
+    /// Everything that comes until the server closes the channel.
+    pub async fn rest(&mut self) -> HashMap<u32, Reply> {
+        while timeout(PATIENCE, self.receive()).await.expect("the channel was never closed") {}
+        std::mem::take(&mut self.arrived)
+    }
+
+    /// Takes in the next packet; `false` at the end.
+    pub async fn receive(&mut self) -> bool {
+        let Some(outgoing) = self.outbound.next().await else { return false };
+        let bytes = outgoing.bytes();
+        let mut input = &bytes[..];
+        while let Some(frame) = self.frames.next(&mut input).unwrap() {
+            self.sort(Reply::decode(frame).unwrap());
+        }
+        true
+    }
+
+    fn sort(&mut self, reply: Reply) {
+        let Some(id) = reply.id() else {
+            assert!(self.version.replace(reply).is_none(), "VERSION came twice");
+            return;
+        };
+        self.order.push(id);
+        assert!(self.arrived.insert(id, reply).is_none(), "request {id} got two replies");
+    }
+}

@@ -1,0 +1,135 @@
+//! A server process without its network, and clients that speak to its sessions.
+
+mod client;
+mod incoming;
+pub mod request;
+mod sparse;
+
+pub use client::{CREATE, Client, Outcome, Refusal};
+pub use incoming::Incoming;
+pub use sparse::Sparse;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::{net::SocketAddr, sync::Arc};
+use wharfinger::{
+    account::{Mount, Permissions, Tenant, TenantName, User},
+    events::Events,
+    session::{Activity, Peer, Sessions, Settings},
+    store::{self, Bucket, Budget, MemoryBucket, memory::Verb},
+    vfs::Buckets,
+};
+
+/// What a [`Wharf`] is made with.
+#[derive(Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "numbers carry their unit")]
+pub struct Setup {
+    /// The memory of all transfers.
+    pub budget_bytes: u64,
+    /// The largest file.
+    pub max_object_bytes: u64,
+    /// The size of `/sparse`, a file of zeros that takes no memory.
+    pub sparse_bytes: u64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { budget_bytes: 256 << 20, max_object_bytes: 512 << 30, sparse_bytes: 0 }
+    }
+}
+
+/// The process: one bucket, one budget, and alice of acme, who may do everything in `acme/`.
+pub struct Wharf {
+    pub bucket: Arc<MemoryBucket>,
+    pub sparse: Arc<Sparse>,
+    pub budget: Arc<Budget>,
+    pub sessions: Sessions,
+    peer: Peer,
+}
+
+impl Wharf {
+    pub fn start() -> Self {
+        Self::with(Setup::default())
+    }
+
+    pub fn with(setup: Setup) -> Self {
+        let bucket = Arc::new(MemoryBucket::new());
+        let sparse = Arc::new(Sparse::new(Arc::clone(&bucket), "acme/sparse", setup.sparse_bytes));
+        let budget = Budget::new(setup.budget_bytes);
+        let buckets = Arc::new(OneBucket(Arc::clone(&sparse)));
+        let sessions = Sessions::new(buckets, Arc::clone(&budget), Events::new(), Settings::default());
+        Self { bucket, sparse, budget, sessions, peer: peer(setup.max_object_bytes) }
+    }
+
+    /// A channel on which nothing was said.
+    pub fn channel(&self) -> Client {
+        let (inbound, outbound) = self.sessions.open(&self.peer, 0).unwrap();
+        Client::new(inbound, outbound)
+    }
+
+    /// A client that has said INIT and heard VERSION.
+    pub async fn connect(&self) -> Client {
+        let mut client = self.channel();
+        client.begin().await;
+        client
+    }
+
+    /// The verbs of the requests to storage since the last call.
+    pub fn requested(&self) -> Vec<Verb> {
+        let verbs = self.bucket.verbs();
+        self.bucket.forget_requests();
+        verbs
+    }
+
+    /// Waits until all sessions are gone, and checks that they left nothing behind.
+    pub async fn assert_nothing_left(&self) {
+        self.sessions.drained().await;
+        assert_eq!(self.bucket.open_uploads(), 0);
+        assert_eq!(self.budget.used(), 0);
+    }
+
+    /// Checks what is stored under alice's `path`.
+    pub fn assert_stored(&self, path: &str, content: &[u8]) {
+        let stored = self.bucket.bytes(&format!("acme{path}"));
+        // Not assert_eq: nobody reads megabytes of difference.
+        assert!(stored.as_deref() == Some(content), "{path} has {:?} bytes", stored.map(|bytes| bytes.len()));
+    }
+}
+
+/// Bytes that differ from block to block: their period is a prime number.
+pub fn content(seed: u8, len: usize) -> Bytes {
+    let period: Vec<u8> = (0..=250_u8).map(|byte| byte ^ seed).collect();
+    let mut bytes = period.repeat(len / period.len() + 1);
+    bytes.truncate(len);
+    bytes.into()
+}
+
+fn peer(max_object_bytes: u64) -> Peer {
+    let tenant: TenantName = "acme".parse().unwrap();
+    let user = User {
+        name: "alice".parse().unwrap(),
+        tenant: tenant.clone(),
+        enabled: true,
+        password_hash: None,
+        public_keys: Vec::new(),
+        landing: "/".into(),
+        mounts: vec![Mount { entry: "/".into(), prefix: "acme/".into(), permissions: Permissions::ALL }],
+    };
+    Peer {
+        user: Arc::new(user),
+        tenant: Arc::new(Tenant { name: tenant, enabled: true, max_object_bytes }),
+        source: SocketAddr::from(([192, 0, 2, 7], 4711)),
+        connection: "test".into(),
+        activity: Activity::new(),
+    }
+}
+
+#[derive(Debug)]
+struct OneBucket(Arc<Sparse>);
+
+#[async_trait]
+impl Buckets for OneBucket {
+    async fn bucket(&self, _tenant: &TenantName) -> store::Result<Arc<dyn Bucket>> {
+        Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
+    }
+}

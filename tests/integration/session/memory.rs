@@ -1,0 +1,261 @@
+//! Upload memory: what is taken in is bounded, whoever is admitted gets to the end, and who holds memory without using
+//! it loses it to others.
+
+use super::{
+    harness::{CREATE, Client, Wharf},
+    *,
+};
+use bytes::Bytes;
+use std::{collections::HashMap, time::Duration};
+use tokio::time::Instant;
+use wharfinger::{
+    session::Ended,
+    sftp::{Handle, MAX_READ_BYTES, Reply, StatusCode},
+    store::memory::{Moment::Request, Verb},
+};
+
+const UPLOADS: u8 = 64;
+const UPLOAD_BYTES: usize = 6 * MIB + 123;
+/// WRITEs that each upload has in flight.
+const IN_FLIGHT: usize = 4;
+
+fn with_budget(budget_bytes: u64) -> Wharf {
+    Wharf::with(Setup { budget_bytes, ..Setup::default() })
+}
+
+/// One of many uploads on a channel.
+struct Transfer {
+    number: u8,
+    handle: Option<Handle>,
+    rest: Bytes,
+    in_flight: usize,
+}
+
+/// Uploads all at once, each as fast as its replies come.
+async fn upload_all(client: &mut Client, opens_first: bool) {
+    let mut waiting: HashMap<u32, Transfer> = HashMap::new();
+    let mut numbers = 0..UPLOADS;
+    let mut writes: HashMap<u32, u8> = HashMap::new();
+    let mut open: HashMap<u8, Transfer> = HashMap::new();
+    let mut closing = Vec::new();
+    let mut done = 0;
+    let first = if opens_first { UPLOADS } else { 1 };
+    for number in numbers.by_ref().take(first.into()) {
+        begin(client, &mut waiting, number).await;
+    }
+    while done < UPLOADS {
+        let reply = client.incoming.any().await;
+        let id = reply.id().unwrap();
+        let number = if let Some(mut transfer) = waiting.remove(&id) {
+            let Reply::Handle { handle, .. } = reply else { panic!("{}: {reply:?}", transfer.number) };
+            transfer.handle = Some(handle);
+            let number = transfer.number;
+            open.insert(number, transfer);
+            number
+        } else {
+            assert_eq!(reply, Reply::ok(id));
+            let Some(number) = writes.remove(&id) else {
+                assert!(closing.contains(&id));
+                done += 1;
+                continue;
+            };
+            open.get_mut(&number).unwrap().in_flight -= 1;
+            number
+        };
+        let transfer = open.get_mut(&number).unwrap();
+        let handle = transfer.handle.clone().unwrap();
+        while transfer.in_flight < IN_FLIGHT && !transfer.rest.is_empty() {
+            let offset = UPLOAD_BYTES - transfer.rest.len();
+            let data = transfer.rest.split_to(transfer.rest.len().min(MAX_READ_BYTES as usize));
+            writes.insert(client.send(request::write(&handle, offset as u64, data)).await, number);
+            transfer.in_flight += 1;
+        }
+        if transfer.in_flight == 0 {
+            open.remove(&number);
+            closing.push(client.send(request::close(&handle)).await);
+        }
+        if let Some(number) = numbers.next() {
+            begin(client, &mut waiting, number).await;
+        }
+    }
+}
+
+async fn begin(client: &mut Client, waiting: &mut HashMap<u32, Transfer>, number: u8) {
+    let id = client.send(request::open(&format!("/{number}"), CREATE)).await;
+    let rest = content(number, UPLOAD_BYTES);
+    waiting.insert(id, Transfer { number, handle: None, rest, in_flight: 0 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn sixty_four_interleaved_uploads_get_through_a_budget_of_four_parts() {
+    for opens_first in [false, true] {
+        let wharf = with_budget(20 << 20);
+        let mut client = wharf.connect().await;
+        upload_all(&mut client, opens_first).await;
+        for number in 0..UPLOADS {
+            wharf.assert_stored(&format!("/{number}"), &content(number, UPLOAD_BYTES));
+        }
+        assert_eq!(wharf.budget.used(), 0);
+        client.vanish();
+        wharf.assert_nothing_left().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn uploads_of_several_sessions_share_the_smallest_budget() {
+    let wharf = with_budget(5 << 20);
+    let (mut one, mut two) = (wharf.connect().await, wharf.connect().await);
+    let (first, second) = (content(1, 20 * MIB), content(2, 20 * MIB));
+    let (one_done, two_done) = tokio::join!(one.put("/one", &first), two.put("/two", &second));
+    one_done.unwrap();
+    two_done.unwrap();
+    wharf.assert_stored("/one", &first);
+    wharf.assert_stored("/two", &second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_upload_gives_way_when_others_wait_for_its_memory() {
+    let wharf = with_budget(5 << 20);
+    let (mut silent, mut other) = (wharf.connect().await, wharf.connect().await);
+    let handle = silent.create("/silent").await;
+    silent.write(&handle, 0, "abc").await.unwrap();
+    let since = Instant::now();
+    other.put("/other", &content(1, 9 * MIB)).await.unwrap();
+    let waited = since.elapsed();
+    assert!((29..=31).contains(&waited.as_secs()), "{waited:?}");
+    let sentence = "the upload was given up: it was silent while others waited for memory";
+    let given_up = Refusal { code: StatusCode::Failure, sentence: sentence.into() };
+    assert_eq!(silent.write(&handle, 3, "def").await, Err(given_up.clone()));
+    assert_eq!(silent.fstat(&handle).await, Err(given_up.clone()));
+    assert_eq!(silent.close(&handle).await, Err(given_up));
+    assert_eq!(wharf.bucket.keys(), ["acme/other"]);
+    silent.put("/silent", &content(1, 3)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_upload_that_nobody_waits_for_may_stay() {
+    let wharf = with_budget(10 << 20);
+    let (mut silent, mut other) = (wharf.connect().await, wharf.connect().await);
+    let handle = silent.create("/silent").await;
+    silent.write(&handle, 0, "abc").await.unwrap();
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        other.put("/other", &content(1, 9 * MIB)).await.unwrap();
+    }
+    silent.write(&handle, 3, "def").await.unwrap();
+    silent.close(&handle).await.unwrap();
+    wharf.assert_stored("/silent", b"abcdef");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_moves_keeps_its_memory_and_others_are_told_that_the_server_is_busy() {
+    let wharf = with_budget(5 << 20);
+    let (mut slow, mut other) = (wharf.connect().await, wharf.connect().await);
+    let handle = slow.create("/slow").await;
+    let since = Instant::now();
+    let open = other.send(request::open("/other", CREATE)).await;
+    for offset in 0..10 {
+        slow.write(&handle, offset, "x").await.unwrap();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    let busy = "the server is busy, try again later";
+    assert_eq!(other.handle(open).await.unwrap_err(), Refusal { code: StatusCode::Failure, sentence: busy.into() });
+    assert_eq!(since.elapsed().as_secs(), 100);
+    slow.close(&handle).await.unwrap();
+    wharf.assert_stored("/slow", &[b'x'; 10]);
+    other.put("/other", &content(1, 3)).await.unwrap();
+}
+
+/// WRITEs without end or reading; how many bytes went in, and what ended it.
+async fn flood(client: &mut Client, handle: &Handle, length: usize) -> (u64, Ended) {
+    let data = content(1, length);
+    let mut sent_bytes = 0;
+    loop {
+        match client.try_send(request::write(handle, sent_bytes, data.clone())).await {
+            Ok(_) => sent_bytes += length as u64,
+            Err(ended) => return (sent_bytes, ended),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_storage_takes_nothing_a_channel_takes_in_a_bounded_amount_and_ends_after_a_minute() {
+    // Four parts of 8 MiB in flight, the next one with what may lie behind a gap, 24.5 MiB of WRITEs, and one frame.
+    let most_bytes: u64 = (4 * 8 + 8 + 18 + 25 + 1) << 20;
+    for (budget_bytes, least, most) in
+        [(1 << 30, 32 << 20, most_bytes), (20 << 20, 5 << 20, 22 << 20), (5 << 20, 5 << 20, 7 << 20)]
+    {
+        let wharf = with_budget(budget_bytes);
+        let hold = wharf.bucket.hold(Verb::UploadPart, Request);
+        let mut client = wharf.connect().await;
+        let handle = client.create("/a").await;
+        let since = Instant::now();
+        let (sent_bytes, ended) = flood(&mut client, &handle, MAX_READ_BYTES as usize).await;
+        assert_eq!((ended, since.elapsed().as_secs()), (Ended::UploadStalled, 60));
+        assert!((least..=most).contains(&sent_bytes), "{sent_bytes} of {budget_bytes}");
+        assert!(wharf.budget.used() <= budget_bytes);
+        client.vanish();
+        settle().await;
+        drop(hold);
+        wharf.assert_nothing_left().await;
+        assert!(wharf.bucket.keys().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn storage_that_goes_on_in_time_loses_nothing() {
+    for budget_bytes in [1 << 30, 5 << 20] {
+        let wharf = with_budget(budget_bytes);
+        let hold = wharf.bucket.hold(Verb::UploadPart, Request);
+        let mut client = wharf.connect().await;
+        let handle = client.create("/a").await;
+        let content = content(1, 100 * MIB);
+        let release = async {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            drop(hold);
+        };
+        let piece = MAX_READ_BYTES as usize;
+        let send = async {
+            let mut ids = Vec::new();
+            for start in (0..content.len()).step_by(piece) {
+                let data = content.slice(start..content.len().min(start + piece));
+                ids.push(client.send(request::write(&handle, start as u64, data)).await);
+            }
+            for id in ids {
+                client.status(id).await.unwrap();
+            }
+            client.close(&handle).await.unwrap();
+        };
+        tokio::join!(release, send);
+        wharf.assert_stored("/a", &content);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_thousand_writes_of_one_byte_lose_none() {
+    let wharf = with_budget(20 << 20);
+    let mut client = wharf.connect().await;
+    let handle = client.create("/a").await;
+    let content = content(1, 100_000);
+    let mut ids = Vec::new();
+    for (offset, byte) in content.chunks(1).enumerate() {
+        ids.push(client.send(request::write(&handle, offset as u64, byte.to_vec())).await);
+        assert!(wharf.budget.used() <= 20 << 20);
+    }
+    let close = client.send(request::close(&handle)).await;
+    client.status(close).await.unwrap();
+    for id in ids {
+        client.status(id).await.unwrap();
+    }
+    wharf.assert_stored("/a", &content);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_tiny_writes_is_bounded_too() {
+    let wharf = with_budget(1 << 30);
+    let mut client = wharf.connect().await;
+    let handle = client.create("/a").await;
+    let (sent, ended) = flood(&mut client, &handle, 1).await;
+    assert_eq!(ended, Ended::RepliesUnread);
+    assert!((100_000..400_000).contains(&sent), "{sent}");
+}

@@ -1,0 +1,22 @@
+//! One SFTP channel, packet by packet, on a bucket in memory: no sockets, no SSH, no real time.
+
+mod arbitrary;
+mod conversation;
+mod downloads;
+mod floods;
+mod harness;
+mod memory;
+mod order;
+mod requests;
+mod uploads;
+mod vanished;
+
+use harness::{Client, Outcome, Refusal, Setup, Wharf, content, request};
+
+const MIB: usize = 1 << 20;
+
+/// Lets everything run that can without anybody's doing.
+async fn settle() {
+    // A paused clock moves only when nothing else can.
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+}

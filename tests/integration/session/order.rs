@@ -1,0 +1,145 @@
+//! What a client sends without waiting has the result that it would have one after the other; what doesn't touch the
+//! same paths overtakes.
+
+use super::{
+    harness::{Client, Wharf},
+    *,
+};
+use wharfinger::{
+    sftp::{OpenFlags, StatusCode},
+    store::memory::{
+        Moment::{Answer, Request},
+        Verb,
+    },
+};
+
+/// Everything that follows the CLOSE of `/a` in one breath.
+async fn after_close(client: &mut Client) -> [u32; 9] {
+    let handle = client.create("/a").await;
+    [
+        client.send(request::write(&handle, 0, "abc")).await,
+        client.send(request::close(&handle)).await,
+        client.send(request::rename("/a", "/b")).await,
+        client.send(request::stat("/a")).await,
+        client.send(request::stat("/b")).await,
+        client.send(request::open("/b", OpenFlags::READ)).await,
+        client.send(request::remove("/b")).await,
+        client.send(request::stat("/b")).await,
+        client.send(request::open("/b", OpenFlags::READ)).await,
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_on_one_file_are_as_if_done_one_after_the_other() {
+    for held in [None, Some((Verb::Put, Request)), Some((Verb::Copy, Answer)), Some((Verb::Remove, Request))] {
+        let wharf = Wharf::start();
+        let hold = held.map(|(verb, moment)| wharf.bucket.hold(verb, moment));
+        let mut client = wharf.connect().await;
+        let [write, close, rename, stat_a, stat_b, open, remove, gone, closed] = after_close(&mut client).await;
+        settle().await;
+        drop(hold);
+        for done in [write, close, rename, remove] {
+            client.status(done).await.unwrap();
+        }
+        assert_eq!(client.attrs(stat_a).await.unwrap_err().code, StatusCode::NoSuchFile);
+        assert_eq!(client.attrs(stat_b).await.unwrap().size, Some(3));
+        let handle = client.handle(open).await.unwrap();
+        assert_eq!(client.attrs(gone).await.unwrap_err().code, StatusCode::NoSuchFile);
+        assert_eq!(client.handle(closed).await.unwrap_err().code, StatusCode::NoSuchFile);
+        assert_eq!(client.read(&handle, 0, 100).await.unwrap(), "abc", "it was opened before it was removed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_passes_a_close_on_its_path_and_anything_passes_elsewhere() {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/other", "x");
+    let hold = wharf.bucket.hold(Verb::Put, Request);
+    let mut client = wharf.connect().await;
+    let handle = client.create("/dir/a").await;
+    let close = client.send(request::close(&handle)).await;
+    let mut behind = Vec::new();
+    for path in ["/dir/a", "/dir", "/dir/a/b"] {
+        behind.push(client.send(request::stat(path)).await);
+    }
+    behind.push(client.send(request::open_dir("/dir")).await);
+    behind.push(client.send(request::rename("/other", "/dir/a")).await);
+    let passing = [
+        client.send(request::stat("/dir/ab")).await,
+        client.send(request::mkdir("/dir2")).await,
+        client.send(request::open("/new", OpenFlags::WRITE | OpenFlags::CREATE)).await,
+    ];
+    for id in behind.iter().chain([&close]) {
+        assert!(!client.incoming.is_answered(*id).await, "{id}");
+    }
+    // MKDIR is a PUT, and held itself.
+    assert_eq!(wharf.bucket.count(Verb::Put), 2);
+    assert!(client.incoming.is_answered(passing[0]).await);
+    assert!(client.incoming.is_answered(passing[2]).await);
+    drop(hold);
+    client.status(close).await.unwrap();
+    client.status(passing[1]).await.unwrap();
+    assert_eq!(client.attrs(behind[0]).await.unwrap().size, Some(0));
+    assert_eq!(client.attrs(behind[1]).await.unwrap().permissions, Some(0o40_755));
+    client.handle(behind[3]).await.unwrap();
+    assert_eq!(client.status(behind[4]).await.unwrap_err().code, StatusCode::Failure, "the target exists");
+}
+
+#[tokio::test(start_paused = true)]
+async fn chains_of_renames_keep_their_order() {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/a", "first");
+    wharf.bucket.insert("acme/b", "second");
+    let mut client = wharf.connect().await;
+    let mut chain = Vec::new();
+    // Swaps a and b, then swaps them back, eleven times and a half.
+    for (source, target) in [("/a", "/c"), ("/b", "/a"), ("/c", "/b")].into_iter().cycle().take(23 * 3) {
+        chain.push(client.send(request::rename(source, target)).await);
+    }
+    for id in chain {
+        client.status(id).await.unwrap();
+    }
+    wharf.assert_stored("/a", b"second");
+    wharf.assert_stored("/b", b"first");
+    assert_eq!(wharf.bucket.keys().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn directories_are_made_before_what_is_put_into_them_and_emptied_before_they_go() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    let mkdir = client.send(request::mkdir("/d")).await;
+    let again = client.send(request::mkdir("/d")).await;
+    let onto = client.send(request::open("/d", harness::CREATE)).await;
+    let inside = client.send(request::mkdir("/d/e")).await;
+    let full = client.send(request::rmdir("/d")).await;
+    let rmdirs = [client.send(request::rmdir("/d/e")).await, client.send(request::rmdir("/d")).await];
+    let gone = client.send(request::stat("/d")).await;
+    client.status(mkdir).await.unwrap();
+    assert_eq!(client.status(again).await.unwrap_err().code, StatusCode::Failure);
+    assert_eq!(client.handle(onto).await.unwrap_err().sentence, "this is a directory");
+    client.status(inside).await.unwrap();
+    assert_eq!(client.status(full).await.unwrap_err().sentence, "the directory is not empty");
+    for id in rmdirs {
+        client.status(id).await.unwrap();
+    }
+    assert_eq!(client.attrs(gone).await.unwrap_err().code, StatusCode::NoSuchFile);
+}
+
+#[tokio::test(start_paused = true)]
+async fn independent_requests_run_beside_each_other_64_at_a_time() {
+    let wharf = Wharf::start();
+    let hold = wharf.bucket.hold(Verb::Head, Request);
+    let mut client = wharf.connect().await;
+    let mut ids = Vec::new();
+    for number in 0..100 {
+        wharf.bucket.insert(&format!("acme/{number}"), "x");
+        ids.push(client.send(request::stat(&format!("/{number}"))).await);
+    }
+    settle().await;
+    assert_eq!(wharf.bucket.count(Verb::Head), 64);
+    drop(hold);
+    for id in ids {
+        client.attrs(id).await.unwrap();
+    }
+}

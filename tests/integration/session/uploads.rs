@@ -1,0 +1,236 @@
+//! A file that is being written: acknowledged means stored, all or nothing, and what is shown meanwhile.
+
+use super::{
+    harness::{CREATE, Wharf},
+    *,
+};
+use bytes::Bytes;
+use wharfinger::{
+    sftp::{Attrs, MAX_READ_BYTES, OpenFlags, StatusCode, Times},
+    store::{
+        Error,
+        memory::{
+            Moment::{Answer, Request},
+            Verb,
+        },
+    },
+};
+
+const SECRET: &str = "acme-bucket AKIA 4711";
+
+fn refused() -> Error {
+    Error::Refused { code: SECRET.into(), message: SECRET.into(), request: SECRET.into() }
+}
+
+fn times(modified: u32) -> Attrs {
+    Attrs { times: Some(Times { accessed: modified, modified }), ..Attrs::default() }
+}
+
+/// After a WRITE of `/a` failed: so do the next one and the CLOSE, nothing is published, and the session lives on.
+async fn assert_poisoned(wharf: &Wharf, client: &mut Client, handle: &wharfinger::sftp::Handle) {
+    let poisoned = "an earlier write failed, so nothing was stored: upload the file anew";
+    let size = client.fstat(handle).await.unwrap().size.unwrap();
+    assert_eq!(client.write(handle, size, "more").await.unwrap_err().sentence, poisoned);
+    assert_eq!(client.close(handle).await.unwrap_err().sentence, poisoned);
+    assert!(wharf.bucket.keys().is_empty(), "nothing is published");
+    assert_eq!(wharf.bucket.open_uploads(), 0, "nothing is left over");
+    assert_eq!(wharf.budget.used(), 0);
+    assert_eq!(client.stat("/a").await.unwrap_err().code, StatusCode::NoSuchFile);
+    client.put("/a", &content(2, 9 * MIB)).await.unwrap();
+    wharf.assert_stored("/a", &content(2, 9 * MIB));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_fails_fails_a_write_and_the_close() {
+    for (verb, moment) in [(Verb::UploadPart, Request), (Verb::UploadPart, Answer), (Verb::CreateUpload, Request)] {
+        let wharf = Wharf::start();
+        let mut client = wharf.connect().await;
+        wharf.bucket.fail(verb, moment, refused());
+        let handle = client.create("/a").await;
+        let refused = client.write_all(&handle, 0, &content(1, 30 * MIB)).await.unwrap_err();
+        assert_eq!(refused.code, StatusCode::Failure);
+        assert!(!refused.sentence.contains("4711"), "{}", refused.sentence);
+        settle().await;
+        // What was in flight behind the failed WRITE is refused too, and answered.
+        assert_poisoned(&wharf, &mut client, &handle).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_that_can_t_be_stored_are_refused_with_a_sentence() {
+    let mib = MIB as u64;
+    for (offset, sentence) in [
+        (0, "this part of the file is already stored and can't be written again: upload it anew"),
+        (9 * mib + 64 * mib + 1, "a hole of more than 67108864 bytes can't be stored"),
+        (100 * mib - 1, "files larger than 104857600 bytes are not accepted"),
+        (u64::MAX, "files larger than 104857600 bytes are not accepted"),
+    ] {
+        let wharf = Wharf::with(Setup { max_object_bytes: 100 * mib, ..Setup::default() });
+        let mut client = wharf.connect().await;
+        let handle = client.create("/a").await;
+        client.write_all(&handle, 0, &content(1, 9 * MIB)).await.unwrap();
+        let refused = client.write(&handle, offset, "xy").await.unwrap_err();
+        assert_eq!(refused, Refusal { code: StatusCode::Failure, sentence: sentence.into() });
+        assert_poisoned(&wharf, &mut client, &handle).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_fails_publishes_nothing() {
+    for (size, verb) in [(3, Verb::Put), (9 * MIB, Verb::CompleteUpload), (9 * MIB, Verb::UploadPart)] {
+        let wharf = Wharf::start();
+        let mut client = wharf.connect().await;
+        let handle = client.create("/a").await;
+        let hold = wharf.bucket.hold(verb, Request);
+        wharf.bucket.fail(verb, Request, refused());
+        client.write_all(&handle, 0, &content(1, size)).await.unwrap();
+        let close = client.send(request::close(&handle)).await;
+        settle().await;
+        drop(hold);
+        let sentence = client.status(close).await.unwrap_err().sentence;
+        assert_eq!(sentence, "the storage could not do this");
+        assert!(wharf.bucket.keys().is_empty());
+        assert_eq!((wharf.bucket.open_uploads(), wharf.budget.used()), (0, 0));
+        client.put("/a", &content(1, size)).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_told_from_a_lost_upload() {
+    for (size, verb) in [(3, Verb::Put), (9 * MIB, Verb::CompleteUpload)] {
+        let wharf = Wharf::start();
+        let mut client = wharf.connect().await;
+        wharf.bucket.fail(verb, Answer, Error::Unreachable("timed out".into()));
+        client.put("/a", &content(1, size)).await.unwrap();
+        wharf.assert_stored("/a", &content(1, size));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn excl_holds_to_the_end() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    for size in [3, 9 * MIB] {
+        wharf.bucket.delete("acme/a");
+        let handle = client.open("/a", CREATE | OpenFlags::EXCLUSIVE).await.unwrap();
+        client.write_all(&handle, 0, &content(1, size)).await.unwrap();
+        wharf.bucket.insert("acme/a", "another's");
+        let refused = client.close(&handle).await.unwrap_err();
+        assert_eq!(refused.sentence, "a file or directory of this name exists already");
+        wharf.assert_stored("/a", b"another's");
+        assert_eq!(wharf.bucket.open_uploads(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_in_any_order_make_the_file_that_their_offsets_say() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    let content = content(1, 20 * MIB + 17);
+    // OpenSSH's reput says APPEND, and has its WRITEs in flight in any order.
+    let handle = client.open("/a", OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::APPEND).await.unwrap();
+    let mut ids = Vec::new();
+    let piece = MAX_READ_BYTES as usize;
+    let mut starts: Vec<_> = (0..content.len()).step_by(piece).collect();
+    for window in starts.chunks_mut(64) {
+        window.reverse();
+    }
+    for start in starts {
+        let data = content.slice(start..content.len().min(start + piece));
+        ids.push(client.send(request::write(&handle, start as u64, data)).await);
+    }
+    for id in ids {
+        client.status(id).await.unwrap();
+    }
+    client.close(&handle).await.unwrap();
+    wharf.assert_stored("/a", &content);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_on_its_way_shows_its_size_so_far_to_its_own_session_alone() {
+    let wharf = Wharf::start();
+    let (mut client, mut other) = (wharf.connect().await, wharf.connect().await);
+    let handle = client.create("/a").await;
+    let mut size = 0;
+    for piece in [0, 100, 9 * MIB, MIB] {
+        client.write_all(&handle, size, &content(1, piece)).await.unwrap();
+        size += piece as u64;
+        assert_eq!(client.fstat(&handle).await.unwrap().size, Some(size));
+        assert_eq!(client.stat("/a").await.unwrap().size, Some(size));
+        assert_eq!(other.stat("/a").await.unwrap_err().code, StatusCode::NoSuchFile);
+    }
+    client.write(&handle, 5, "").await.unwrap();
+    assert_eq!(client.fstat(&handle).await.unwrap().size, Some(size));
+    client.close(&handle).await.unwrap();
+    assert_eq!(other.stat("/a").await.unwrap().size, Some(size));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_can_be_read_back_until_it_is_shipped() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    let content = content(1, 9 * MIB);
+    let handle = client.open("/a", CREATE | OpenFlags::READ).await.unwrap();
+    let eof = Refusal { code: StatusCode::Eof, sentence: "end of file".into() };
+    assert_eq!(client.read(&handle, 0, 10).await, Err(eof.clone()));
+    client.write(&handle, 10, "xyz").await.unwrap();
+    assert_eq!(client.read(&handle, 8, 4).await.unwrap(), Bytes::from_static(b"\0\0xy"));
+    assert_eq!(client.read(&handle, 12, 100).await.unwrap(), "z");
+    assert_eq!(client.read(&handle, 13, 1).await, Err(eof));
+    client.write_all(&handle, 0, &content).await.unwrap();
+    let unready = client.read(&handle, 0, 10).await.unwrap_err();
+    assert!(unready.sentence.contains("on its way to the storage"), "{unready:?}");
+    let tail = 8 * MIB + 5;
+    assert!(
+        client.read(&handle, tail as u64, MAX_READ_BYTES).await.unwrap() == content[tail..][..MAX_READ_BYTES as usize]
+    );
+    client.close(&handle).await.unwrap();
+    wharf.assert_stored("/a", &content);
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_that_come_early_are_stored_and_late_ones_are_shown() {
+    for (size, stored) in [(3, "3"), (9 * MIB, "1")] {
+        let wharf = Wharf::start();
+        let mut client = wharf.connect().await;
+        let id = client.send(request::open_with("/a", CREATE, times(1))).await;
+        let handle = client.handle(id).await.unwrap();
+        assert_eq!(client.fstat(&handle).await.unwrap().times, times(1).times);
+        client.write_all(&handle, 0, &content(1, size)).await.unwrap();
+        client.order(request::fset_stat(&handle, times(2))).await.unwrap();
+        client.order(request::set_stat("/a", times(3))).await.unwrap();
+        assert_eq!(client.fstat(&handle).await.unwrap().times, times(3).times);
+        client.close(&handle).await.unwrap();
+        assert_eq!(wharf.bucket.metadata("acme/a").unwrap()["mtime"], stored);
+        assert_eq!(client.stat("/a").await.unwrap().times, times(3).times);
+        client.order(request::set_stat("/a", times(4))).await.unwrap();
+        assert_eq!(client.stat("/a").await.unwrap().times, times(4).times);
+        let listed = client.list("/").await.unwrap().concat();
+        let listed = listed.iter().find(|name| name.filename == "a").unwrap();
+        assert_eq!(listed.attrs.times, times(4).times);
+        client.put("/a", &content(1, 3)).await.unwrap();
+        assert_ne!(client.stat("/a").await.unwrap().times, times(4).times, "they belong to one version");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_t_be_set_is_refused_and_then_nothing_is_set() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    client.put("/a", &content(1, 3)).await.unwrap();
+    let before = client.stat("/a").await.unwrap();
+    let owner = |uid| Some(wharfinger::sftp::Owner { uid, gid: 0 });
+    for (attrs, code) in [
+        (Attrs { size: Some(2), ..times(9) }, Err(StatusCode::OpUnsupported)),
+        (Attrs { owner: owner(1), ..times(9) }, Err(StatusCode::OpUnsupported)),
+        (Attrs { size: Some(3), owner: owner(0), ..Attrs::default() }, Ok(())),
+    ] {
+        let handle = client.open("/a", OpenFlags::READ).await.unwrap();
+        for outcome in
+            [client.order(request::set_stat("/a", attrs)).await, client.order(request::fset_stat(&handle, attrs)).await]
+        {
+            assert_eq!(outcome.map_err(|refused| refused.code), code);
+        }
+        assert_eq!(client.stat("/a").await.unwrap(), before);
+    }
+}

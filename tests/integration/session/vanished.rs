@@ -1,0 +1,136 @@
+//! Clients that go away in the middle of things: nothing half done is left, and what was asked for before is done.
+
+use super::{
+    harness::{CREATE, Wharf},
+    *,
+};
+use wharfinger::{
+    sftp::{OpenFlags, Reply},
+    store::memory::{
+        Moment::{Answer, Request},
+        Verb,
+    },
+};
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_without_its_close_is_never_published() {
+    for size in [3, 9 * MIB, 40 * MIB] {
+        for held in [None, Some(Verb::CreateUpload), Some(Verb::UploadPart)] {
+            let wharf = Wharf::start();
+            let mut client = wharf.connect().await;
+            let hold = held.map(|verb| wharf.bucket.hold(verb, Answer));
+            let handle = client.create("/a").await;
+            let mut offset = 0;
+            while offset < size {
+                let data = content(1, 200_000);
+                client.send(request::write(&handle, offset as u64, data)).await;
+                offset += 200_000;
+            }
+            settle().await;
+            client.vanish();
+            settle().await;
+            drop(hold);
+            wharf.assert_nothing_left().await;
+            assert!(wharf.bucket.keys().is_empty(), "{size} {held:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_has_come_is_carried_out_whoever_still_listens() {
+    for (size, held) in [(3, Verb::Put), (9 * MIB, Verb::CreateUpload), (20 * MIB, Verb::UploadPart)] {
+        let wharf = Wharf::start();
+        let mut client = wharf.connect().await;
+        let hold = wharf.bucket.hold(held, Request);
+        let handle = client.create("/a").await;
+        let content = content(1, size);
+        for start in (0..size).step_by(200_000) {
+            let data = content.slice(start..size.min(start + 200_000));
+            client.send(request::write(&handle, start as u64, data)).await;
+        }
+        client.send(request::close(&handle)).await;
+        client.vanish();
+        settle().await;
+        drop(hold);
+        wharf.assert_nothing_left().await;
+        wharf.assert_stored("/a", &content);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rename_that_has_begun_is_finished() {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/a", "abc");
+    let mut client = wharf.connect().await;
+    let hold = wharf.bucket.hold(Verb::Copy, Answer);
+    client.send(request::rename("/a", "/b")).await;
+    wharf.bucket.arrived(Verb::Copy, 1).await;
+    settle().await;
+    assert_eq!(wharf.bucket.keys(), ["acme/a", "acme/b"]);
+    client.vanish();
+    settle().await;
+    drop(hold);
+    wharf.assert_nothing_left().await;
+    assert_eq!(wharf.bucket.keys(), ["acme/b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_memory_leaves_the_line() {
+    let wharf = Wharf::with(Setup { budget_bytes: 5 << 20, ..Setup::default() });
+    let mut holding = wharf.connect().await;
+    let handle = holding.create("/a").await;
+    let mut waiting = wharf.connect().await;
+    waiting.send(request::open("/b", CREATE)).await;
+    settle().await;
+    assert!(wharf.budget.pressed());
+    waiting.vanish();
+    settle().await;
+    holding.close(&handle).await.unwrap();
+    holding.vanish();
+    wharf.assert_nothing_left().await;
+    assert_eq!(wharf.bucket.keys(), ["acme/a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn downloads_and_listings_stop() {
+    let wharf = Wharf::with(Setup { sparse_bytes: 1 << 30, ..Setup::default() });
+    for number in 0..3000 {
+        wharf.bucket.insert(&format!("acme/{number}"), "x");
+    }
+    let mut client = wharf.connect().await;
+    let file = client.open("/sparse", OpenFlags::READ).await.unwrap();
+    let id = client.send(request::open_dir("/")).await;
+    let directory = client.handle(id).await.unwrap();
+    for number in 0..1000 {
+        client.send(request::read(&file, number * 32_768, 32_768)).await;
+        client.send(request::read_dir(&directory)).await;
+    }
+    settle().await;
+    assert!(wharf.budget.used() > 0);
+    client.vanish();
+    wharf.assert_nothing_left().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_only_stops_sending_is_answered_to_the_end() {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/a", "abc");
+    let mut client = wharf.connect().await;
+    let file = client.open("/a", OpenFlags::READ).await.unwrap();
+    let unfinished = client.create("/b").await;
+    let write = client.send(request::write(&unfinished, 0, "abc")).await;
+    let finished = client.create("/c").await;
+    let close = client.send(request::close(&finished)).await;
+    let reads: Vec<_> =
+        [client.send(request::read(&file, 0, 2)).await, client.send(request::read(&file, 2, 2)).await].into();
+    let stat = client.send(request::stat("/a")).await;
+    let opening = client.send(request::open("/d", CREATE)).await;
+    let rest = client.finish().rest().await;
+    let done = |id| matches!(rest[&id], Reply::Status { code: wharfinger::sftp::StatusCode::Ok, .. });
+    assert!(done(close) && rest.contains_key(&write), "{rest:?}");
+    assert!(reads.iter().all(|id| matches!(rest[id], Reply::Data { .. })), "{rest:?}");
+    assert!(matches!(rest[&stat], Reply::Attrs { .. }));
+    assert!(matches!(rest[&opening], Reply::Handle { .. }));
+    wharf.assert_nothing_left().await;
+    assert_eq!(wharf.bucket.keys(), ["acme/a", "acme/c"], "an end of input is no CLOSE");
+}
