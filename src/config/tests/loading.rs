@@ -2,7 +2,7 @@
 
 use super::{Files, KEY, STORAGE};
 use crate::account::{Permission, Permissions};
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 #[test]
 fn an_empty_server_file_is_all_defaults() {
@@ -51,4 +51,35 @@ fn mounts_lie_below_the_tenant_and_may_have_their_own_permissions() {
 fn hidden_and_other_files_are_no_tenants() {
     let files = Files::new("").with("tenants/.#acme.toml", "no TOML").with("tenants/README.md", "no TOML");
     assert!(files.load().unwrap().config.tenants.is_empty());
+}
+
+#[test]
+fn files_are_read_as_editors_leave_them() {
+    let text = format!("\u{feff}name = 'acme'\n{STORAGE}").replace('\n', "\r\n");
+    let files = Files::new("\u{feff}").with_acme(&text);
+    for copy in ["acme.toml~", ".acme.toml.swp", "#acme.toml#", "acme.toml.orig"] {
+        fs::write(files.path("tenants").join(copy), "no TOML").unwrap();
+    }
+    assert_eq!(files.load().unwrap().config.tenants.len(), 1);
+    let wrong = text.replace("region = 'eu-central-1'", "region = 7");
+    assert_eq!(
+        files.with_acme(&wrong).problems(),
+        ["tenants/acme.toml:5: storage.region: is an integer; it takes a region such as \"eu-central-1\""]
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let files = Files::new("").with_acme(&format!("name = 'acme'\n{STORAGE}"));
+    fs::write(files.path("tenants/latin.toml"), b"# \xe4\nname = 'latin'\n").unwrap();
+    fs::create_dir(files.path("tenants/directory.toml")).unwrap();
+    std::os::unix::fs::symlink("nowhere", files.path("tenants/link.toml")).unwrap();
+    assert_eq!(
+        files.problems(),
+        [
+            "tenants/directory.toml: can't be read: Is a directory (os error 21)",
+            "tenants/latin.toml: can't be read: stream did not contain valid UTF-8",
+            "tenants/link.toml: can't be read: No such file or directory (os error 2)",
+        ]
+    );
 }
