@@ -10,6 +10,8 @@ mod permission;
 pub use name::{InvalidName, TenantName, UserName};
 pub use permission::{Permission, Permissions, UnknownPermission};
 
+use std::fmt;
+
 /// A customer of the vendor: one bucket, and the limits that hold for all of its users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
@@ -21,8 +23,8 @@ pub struct Tenant {
     pub max_object_bytes: u64,
 }
 
-/// A login of a tenant. Names are unique in the server, whatever the tenant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A login of a tenant. Names are unique in the server, whatever the tenant. `Debug` shows no password hash.
+#[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// The SSH user name.
     pub name: UserName,
@@ -38,6 +40,21 @@ pub struct User {
     pub landing: String,
     /// The user's tree. Entries are unique; the longest that matches a path wins.
     pub mounts: Vec<Mount>,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, tenant, enabled, password_hash, public_keys, landing, mounts } = self;
+        f.debug_struct("User")
+            .field("name", name)
+            .field("tenant", tenant)
+            .field("enabled", enabled)
+            .field("password_hash", &password_hash.as_ref().map(|_| "…"))
+            .field("public_keys", public_keys)
+            .field("landing", landing)
+            .field("mounts", mounts)
+            .finish()
+    }
 }
 
 /// An entry of a user's tree, and the prefix of the tenant's bucket that it shows.

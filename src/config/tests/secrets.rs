@@ -114,7 +114,9 @@ fn hashes_and_keys_come_from_files_too() {
         tenant("default_chain = true", "password_hash_file = '../hash'\npublic_keys_file = 'keys'\npublic_keys = []")
             .with("hash", HASH)
             .with("tenants/keys", &format!("# laptop\n{KEY} laptop\n\n  {KEY} phone\n"));
-    let user = files.load().unwrap().config.tenants[0].users[0].clone();
+    let loaded = files.load().unwrap();
+    assert!(!format!("{loaded:?} {loaded:#?}").contains("argon2id"), "in Debug");
+    let user = loaded.config.tenants[0].users[0].clone();
     assert_eq!(user.password_hash.as_deref(), Some(HASH));
     assert_eq!(user.public_keys, [format!("{KEY} laptop"), format!("{KEY} phone")]);
 }
