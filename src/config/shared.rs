@@ -20,7 +20,7 @@ pub(super) struct Shared {
     prefixes: BTreeMap<(Bucket, Prefix, TenantName), Claim>,
 }
 
-/// A bucket, and the endpoint that knows it by that name.
+/// A bucket, and the store that knows it by that name: `None` is AWS.
 type Bucket = (Option<String>, String);
 
 /// A tenant's claim on a prefix.
@@ -44,8 +44,8 @@ impl Shared {
 
     /// Takes what a mount leads to.
     pub(super) fn claim_prefix(&mut self, tenant: &TenantName, storage: &Storage, mount: &SpottedMount) {
-        let endpoint = storage.place.endpoint.as_ref().map(|endpoint| endpoint.trim_end_matches('/').to_owned());
-        let bucket = (endpoint, storage.place.bucket.clone());
+        let store = storage.place.endpoint.as_deref().and_then(foreign_store);
+        let bucket = (store, storage.place.bucket.clone());
         let claim = Claim { allow_shared_prefix: storage.allow_shared_prefix, spot: mount.spot.clone() };
         self.prefixes.entry((bucket, mount.prefix.clone(), tenant.clone())).or_insert(claim);
     }
@@ -72,4 +72,15 @@ impl Shared {
             around.push((place, claim));
         }
     }
+}
+
+/// The host of an endpoint, with its port unless that is the scheme's own. `None` for AWS's endpoints: whichever of them
+/// is asked, a bucket's name means one bucket.
+fn foreign_store(endpoint: &str) -> Option<String> {
+    let endpoint = endpoint.to_ascii_lowercase();
+    let (scheme, host) = endpoint.trim_end_matches('/').split_once("://")?;
+    let own_port = if scheme == "https" { ":443" } else { ":80" };
+    let host = host.strip_suffix(own_port).unwrap_or(host);
+    let is_aws = [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|domain| host.ends_with(domain));
+    (!is_aws).then(|| host.to_owned())
 }
