@@ -28,7 +28,8 @@ const BUCKET: &str = "wharfinger-demo";
 const ACCESS_KEY_ID: &str = "demo";
 const SECRET_ACCESS_KEY: &str = "demo-secret";
 const REGION: &str = "us-east-1";
-/// Objects in memory may take half of what is free, up to this.
+/// Objects in memory may take three quarters of what is free, up to this: on a machine with 4 GiB, 1 GiB for each tenant
+/// fits.
 const MAX_MEMORY_BYTES: u64 = 8 << 30;
 /// What they may take where nobody knows what is free.
 const SMALL_MEMORY_BYTES: u64 = 1 << 30;
@@ -141,11 +142,11 @@ fn say_port(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// Half of the memory that is free, within bounds.
+/// Three quarters of the memory that is free, within bounds.
 fn memory_bytes() -> u64 {
     let free = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
     });
-    free.map_or(SMALL_MEMORY_BYTES, |kib| (kib * 1024 / 2).min(MAX_MEMORY_BYTES))
+    free.map_or(SMALL_MEMORY_BYTES, |kib| (kib * 1024 / 4 * 3).min(MAX_MEMORY_BYTES))
 }
