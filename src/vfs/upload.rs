@@ -4,7 +4,7 @@
 
 use super::{
     Error, Kind, Metadata, Mount, NewAttributes, PendingWrite, Result, SetAttributes, VirtualPath,
-    notes::{Live, LiveEntry, Notes, Sight},
+    notes::{LiveEntry, Notes, Sight},
 };
 use crate::{
     account::Permission,
@@ -42,13 +42,14 @@ pub struct WriteHandle {
 
 impl WriteHandle {
     pub(super) fn new(pending: PendingWrite, reservation: Reservation) -> Self {
-        let PendingWrite { bucket, budget, tenant, notes, mount, path, key, attributes, .. } = pending;
+        let PendingWrite { bucket, budget, tenant, notes, mount, key, live, .. } = pending;
+        let attributes = live.shown().attributes;
         let mut object = NewObject::default();
         attributes.write_to(&mut object, Kind::File);
         let options = UploadOptions { max_object_bytes: tenant.max_object_bytes, condition: pending.condition, object };
         Self {
             upload: Upload::new(bucket, key, reservation, budget, options),
-            live: notes.live.enter(&path, Live { size: 0, attributes, since: now() }),
+            live,
             mount,
             notes,
             conflicting: pending.conflicting,
@@ -166,6 +167,6 @@ impl Conflicting {
 }
 
 /// Seconds since 1970.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -1,8 +1,9 @@
 //! OPEN for writing: may this upload begin? The upload itself is `upload.rs`.
 
 use super::{
-    Error, Mount, NewAttributes, Place, Result, Unsupported, Vfs, VirtualPath, WriteHandle, notes::Notes,
-    upload::Conflicting,
+    Error, Mount, NewAttributes, Place, Result, Unsupported, Vfs, VirtualPath, WriteHandle,
+    notes::{Live, LiveEntry, Notes},
+    upload::{Conflicting, now},
 };
 use crate::{
     account::{Permission, Tenant},
@@ -50,7 +51,7 @@ impl Vfs {
         if options.exclusive && !options.create {
             return Err(Error::InvalidFlags("EXCL means nothing without CREAT"));
         }
-        self.check_live(path, options)?;
+        options.check_beside(self.notes.live.newest(path))?;
         let replaces_whatever_is_there = options.create && options.truncate && !options.exclusive;
         if !replaces_whatever_is_there || self.notes.seen.was_directory(path) {
             self.check_stored(path, mount, &key, options).await?;
@@ -60,28 +61,21 @@ impl Vfs {
             _ if !mount.allows(Permission::Overwrite) => (Condition::Absent, Conflicting::MayNotReplace),
             _ => (Condition::Always, Conflicting::Changed),
         };
+        let bucket = self.bucket().await?;
+        let live = Live { size: 0, attributes, since: now() };
         Ok(PendingWrite {
-            bucket: self.bucket().await?,
+            bucket,
             budget: Arc::clone(&self.budget),
             tenant: Arc::clone(&self.tenant),
             notes: Arc::clone(&self.notes),
             mount: mount.clone(),
-            path: path.clone(),
             key,
+            // Once more, because another OPEN may have come this far while storage was asked.
+            live: self.notes.live.enter(path, live, |newest| options.check_beside(newest))?,
             condition,
             conflicting,
-            attributes,
             readable: options.read,
         })
-    }
-
-    /// Each handle is an upload of its own, so a second one on a file that the session is uploading can't add to it.
-    fn check_live(&self, path: &VirtualPath, options: WriteOptions) -> Result<()> {
-        match self.notes.live.newest(path) {
-            Some(_) if options.exclusive => Err(Error::AlreadyExists),
-            Some(_) if !options.truncate => Err(Unsupported::SecondWriter.into()),
-            _ => Ok(()),
-        }
     }
 
     async fn check_stored(&self, path: &VirtualPath, mount: &Mount, key: &Key, options: WriteOptions) -> Result<()> {
@@ -98,6 +92,17 @@ impl Vfs {
     }
 }
 
+impl WriteOptions {
+    /// Each handle is an upload of its own, so a second one on a file that the session is uploading can't add to it.
+    fn check_beside(self, newest: Option<Live>) -> Result<()> {
+        match newest {
+            Some(_) if self.exclusive => Err(Error::AlreadyExists),
+            Some(_) if !self.truncate => Err(Unsupported::SecondWriter.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// An upload that may begin as soon as there is memory for it.
 #[derive(Debug)]
 pub struct PendingWrite {
@@ -106,11 +111,10 @@ pub struct PendingWrite {
     pub(super) tenant: Arc<Tenant>,
     pub(super) notes: Arc<Notes>,
     pub(super) mount: Mount,
-    pub(super) path: VirtualPath,
     pub(super) key: Key,
+    pub(super) live: LiveEntry,
     pub(super) condition: Condition,
     pub(super) conflicting: Conflicting,
-    pub(super) attributes: NewAttributes,
     pub(super) readable: bool,
 }
 
@@ -127,6 +131,6 @@ impl PendingWrite {
     /// The path that the file will appear under.
     #[must_use]
     pub fn path(&self) -> &VirtualPath {
-        &self.path
+        self.live.path()
     }
 }

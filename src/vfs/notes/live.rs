@@ -23,11 +23,18 @@ pub(in crate::vfs) struct Live {
 pub(in crate::vfs) struct LiveUploads(Mutex<HashMap<VirtualPath, Vec<Arc<Mutex<Live>>>>>);
 
 impl LiveUploads {
-    /// Shows an upload until the entry is dropped.
-    pub(in crate::vfs) fn enter(self: &Arc<Self>, path: &VirtualPath, live: Live) -> LiveEntry {
+    /// Shows an upload until the entry is dropped, if it may stand beside the newest one of its path.
+    pub(in crate::vfs) fn enter<E>(
+        self: &Arc<Self>,
+        path: &VirtualPath,
+        live: Live,
+        check: impl FnOnce(Option<Live>) -> Result<(), E>,
+    ) -> Result<LiveEntry, E> {
+        let mut table = lock(&self.0);
+        check(table.get(path).and_then(|uploads| uploads.last()).map(|live| *lock(live)))?;
         let live = Arc::new(Mutex::new(live));
-        lock(&self.0).entry(path.clone()).or_default().push(Arc::clone(&live));
-        LiveEntry { uploads: Arc::clone(self), path: path.clone(), live }
+        table.entry(path.clone()).or_default().push(Arc::clone(&live));
+        Ok(LiveEntry { uploads: Arc::clone(self), path: path.clone(), live })
     }
 
     /// The newest upload of `path`.
@@ -89,8 +96,9 @@ mod tests {
         let uploads = Arc::new(LiveUploads::default());
         let path = VirtualPath::parse(b"/a").unwrap();
         let live = |size| Live { size, attributes: NewAttributes::default(), since: 0 };
-        let first = uploads.enter(&path, live(1));
-        let second = uploads.enter(&path, live(2));
+        let enter = |size| uploads.enter(&path, live(size), |_| Ok::<_, ()>(())).unwrap();
+        let (first, second) = (enter(1), enter(2));
+        assert!(uploads.enter(&path, live(3), |newest| if newest.is_some() { Err(()) } else { Ok(()) }).is_err());
         first.update(|live| live.size = 10);
         assert_eq!(uploads.newest(&path).unwrap().size, 2);
         drop(second);

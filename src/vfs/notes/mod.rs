@@ -25,10 +25,15 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    /// Forgets what was known of a name that is gone.
+    /// Forgets what was known of a name that is gone. The directories around it may have gone with it.
     pub(super) fn forget(&self, path: &VirtualPath) {
         self.seen.forget(path);
         self.late.forget(path);
+        let mut inner = path.parent();
+        while let Some(directory) = inner {
+            self.seen.doubt(&directory);
+            inner = directory.parent();
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(in crate::vfs) enum Sight {
     Directory,
 }
 
-/// The most recent sights.
+/// The most recent sights, each with the moment from which on it is stale.
 #[derive(Debug)]
 pub(in crate::vfs) struct Seen(Mutex<BoundedMap<VirtualPath, (Sight, Instant)>>);
 
@@ -33,7 +33,15 @@ impl Default for Seen {
 
 impl Seen {
     pub(in crate::vfs) fn note(&self, path: &VirtualPath, sight: Sight) {
-        lock(&self.0).insert(path.clone(), (sight, Instant::now()));
+        lock(&self.0).insert(path.clone(), (sight, Instant::now() + FRESH));
+    }
+
+    /// What was seen there may have gone: it is stale at once.
+    pub(in crate::vfs) fn doubt(&self, path: &VirtualPath) {
+        let mut map = lock(&self.0);
+        if let Some((sight, _)) = map.find(path).cloned() {
+            map.insert(path.clone(), (sight, Instant::now()));
+        }
     }
 
     pub(in crate::vfs) fn forget(&self, path: &VirtualPath) {
@@ -43,8 +51,8 @@ impl Seen {
     /// What was seen there within the last two seconds.
     pub(in crate::vfs) fn fresh(&self, path: &VirtualPath) -> Option<Sight> {
         let map = lock(&self.0);
-        let (sight, at) = map.find(path)?;
-        (at.elapsed() <= FRESH).then(|| sight.clone())
+        let (sight, stale_at) = map.find(path)?;
+        (Instant::now() < *stale_at).then(|| sight.clone())
     }
 
     /// Whether a directory was there when the session last looked, however long ago: reason enough to look again.
@@ -66,6 +74,9 @@ mod tests {
         tokio::time::advance(FRESH + Duration::from_millis(1)).await;
         assert!(seen.fresh(&path).is_none());
         assert!(seen.was_directory(&path));
+        seen.note(&path, Sight::Directory);
+        seen.doubt(&path);
+        assert!(seen.fresh(&path).is_none() && seen.was_directory(&path));
         seen.forget(&path);
         assert!(!seen.was_directory(&path));
     }

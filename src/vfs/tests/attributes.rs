@@ -143,3 +143,28 @@ async fn the_only_size_and_owner_that_can_be_set_are_the_present_ones() {
         assert!(matches!(refused, Err(Error::Unsupported(Unsupported::Owner))));
     }
 }
+
+#[tokio::test]
+async fn a_directory_that_went_with_its_last_file_has_no_attributes_to_set() {
+    for by_rename in [false, true] {
+        let session = Session::start();
+        session.upload("/made/x", "x").await;
+        if by_rename {
+            session.rename(&path("/made/x"), &path("/x"), Replace::No).await.unwrap();
+        } else {
+            session.remove(&path("/made/x")).await.unwrap();
+        }
+        let set = session.set_attributes(&path("/made"), times_and_mode()).await;
+        assert!(matches!(set, Err(Error::NotFound)), "{set:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_replaced_by_equal_bytes_inherits_nothing() {
+    let session = Session::start();
+    session.upload("/a", "x").await;
+    session.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
+    session.upload("/a", "x").await;
+    assert_ne!(shown(&session, "/a").await, (TIMES, 0o100_640), "S3 gives both versions the same ETag");
+    assert_ne!(listed(&session, "/a").await, (TIMES, 0o100_640));
+}

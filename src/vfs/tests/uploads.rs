@@ -175,3 +175,25 @@ async fn without_memory_an_upload_waits_its_time_and_is_told() {
     drop(first);
     assert!(session.open("/b", CREATE).await.is_ok());
 }
+
+#[tokio::test]
+async fn of_two_uploads_that_would_keep_what_is_there_one_is_refused_however_fast_they_come() {
+    let session = Session::start();
+    let first = session.open_write(&path("/a"), KEEP, NewAttributes::default()).await.unwrap();
+    assert_eq!(opened(&session, "/a", KEEP).await, "second writer", "while the first waits for memory");
+    drop(first);
+    assert_eq!(opened(&session, "/a", KEEP).await, "open");
+
+    let hold = session.bucket.hold(Verb::List, store::memory::Moment::Request);
+    let at = path("/b");
+    let (first, second, ()) = tokio::join!(
+        session.open_write(&at, KEEP, NewAttributes::default()),
+        session.open_write(&at, KEEP, NewAttributes::default()),
+        async {
+            session.bucket.arrived(Verb::List, 2).await;
+            drop(hold);
+        },
+    );
+    let refused = [&first, &second].map(|opened| matches!(opened, Err(Error::Unsupported(Unsupported::SecondWriter))));
+    assert_eq!(refused.into_iter().filter(|refused| *refused).count(), 1);
+}
