@@ -84,8 +84,11 @@ pub enum Error {
         /// In bytes.
         limit: u64,
     },
-    /// The target of a rename is a directory.
-    #[error("the target is a directory")]
+    /// A file has the name already.
+    #[error("a file of this name exists already")]
+    AlreadyExists,
+    /// A directory has the name already.
+    #[error("a directory of this name exists already")]
     IsDirectory,
     /// The directory holds more than its own marker.
     #[error("the directory is not empty")]

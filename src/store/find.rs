@@ -39,7 +39,7 @@ pub enum DirectoryState {
         /// The marker's version.
         marker: Pin,
     },
-    /// More than its marker, names that no user could open included.
+    /// More than its marker: names that no user could open, and bytes in the marker's place, included.
     Occupied,
 }
 
@@ -58,7 +58,7 @@ pub async fn find(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
 }
 
 /// [`find`] without HEAD: what listings say of `key`, in 1 or 2 requests.
-pub(super) async fn find_in_listing(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
+async fn find_in_listing(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
     let directory = key.as_directory();
     let page = bucket.list(ListScope::StartingWith(key), None, NEIGHBOURS).await?;
     let decided =
@@ -78,6 +78,18 @@ pub async fn directory_exists(bucket: &dyn Bucket, prefix: &Prefix) -> Result<bo
     Ok(!page.objects.is_empty())
 }
 
+/// Goes on where nothing lies under `key`. 1 or 2 requests.
+///
+/// # Errors
+/// [`Error::IsDirectory`], [`Error::AlreadyExists`] for a file, or those of the listing.
+pub(super) async fn refuse_existing(bucket: &dyn Bucket, key: &Key) -> Result<()> {
+    match find_in_listing(bucket, key).await? {
+        found if found.directory => Err(Error::IsDirectory),
+        found if found.file.is_some() => Err(Error::AlreadyExists),
+        _ => Ok(()),
+    }
+}
+
 /// What the directory at `prefix` holds. 1 request.
 ///
 /// # Errors
@@ -87,7 +99,9 @@ pub async fn directory_state(bucket: &dyn Bucket, prefix: &Prefix) -> Result<Dir
     let mut objects = page.objects.into_iter();
     Ok(match (objects.next(), objects.next()) {
         (None, _) => DirectoryState::Absent,
-        (Some(only), None) if only.raw_key == prefix.as_str() => DirectoryState::Empty { marker: pin(only.etag) },
+        (Some(only), None) if only.raw_key == prefix.as_str() && only.size == 0 => {
+            DirectoryState::Empty { marker: pin(only.etag) }
+        }
         (Some(_), _) => DirectoryState::Occupied,
     })
 }
@@ -192,7 +206,11 @@ mod tests {
     #[tokio::test]
     async fn a_directory_is_empty_with_its_marker_alone() {
         let state = async |raw_keys: &[&str]| {
-            directory_state(&bucket(raw_keys), &Prefix::parse("acme/x/").unwrap()).await.unwrap()
+            let bucket = MemoryBucket::new();
+            for raw_key in raw_keys {
+                bucket.insert(raw_key, "");
+            }
+            directory_state(&bucket, &Prefix::parse("acme/x/").unwrap()).await.unwrap()
         };
         assert_eq!(state(&["acme/x", "acme/xy/z"]).await, DirectoryState::Absent);
         assert!(matches!(state(&["acme/x/"]).await, DirectoryState::Empty { .. }));

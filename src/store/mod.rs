@@ -29,7 +29,7 @@ pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
 pub use listing::{Entry, EntryKind, Listing};
 pub use memory::MemoryBucket;
 pub use reader::Reader;
-pub use rename::rename;
+pub use rename::{Renamed, rename};
 pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
 pub use upload::{MAX_OBJECT_BYTES, MIN_PART_BYTES, Upload, UploadOptions};
 

@@ -4,37 +4,47 @@
 //! copied. After an error the file may exist under both names, never under none.
 
 use super::{
-    Bucket, Condition, Error, Key, NewObject, Object, Pin, Prefix, Result,
-    find::{DirectoryState, directory_exists, directory_state, find, find_in_listing},
+    Bucket, Condition, ETag, Error, Key, NewObject, Object, Pin, Prefix, Result,
+    find::{DirectoryState, directory_exists, directory_state, find, refuse_existing},
 };
 
 /// The largest object that one `CopyObject` takes: 5 GiB.
 const MAX_COPY_BYTES: u64 = 5 * 1024 * 1024 * 1024;
 
+/// A file's version under its old name, and under its new one: the copy of an object that was uploaded in parts has
+/// another ETag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// What the file was.
+    pub source: ETag,
+    /// What it is.
+    pub target: ETag,
+}
+
 /// Renames the file `source`, or the empty directory of that name, to `target` in the same bucket. 4 requests for a
-/// file. What is renamed onto itself stays.
+/// file. What is renamed onto itself stays. Answers with the versions of a file that was renamed.
 ///
 /// A file that `target` names is replaced only where `replace` says so, a directory never.
 ///
 /// # Errors
 /// - [`Error::NotFound`]: there is no source.
-/// - [`Error::Conflict`]: `target` exists and may not be replaced, or the source changed meanwhile (then both names
-///   exist, and neither version is lost).
+/// - [`Error::AlreadyExists`]: `target` is a file and may not be replaced.
 /// - [`Error::IsDirectory`]: `target` is a directory.
+/// - [`Error::Conflict`]: the source changed meanwhile. Both names may exist then, and neither version is lost.
 /// - [`Error::NotEmpty`]: the source is a directory that holds more than its marker.
 /// - [`Error::TooLargeToCopy`]: above 5 GiB.
 /// - [`Error::Archived`]: the source must be restored first.
-pub async fn rename(bucket: &dyn Bucket, source: &Key, target: &Key, replace: bool) -> Result<()> {
+pub async fn rename(bucket: &dyn Bucket, source: &Key, target: &Key, replace: bool) -> Result<Option<Renamed>> {
     let found = find(bucket, source).await?;
     match found.file {
         _ if found.is_nothing() => Err(Error::NotFound),
-        _ if source == target => Ok(()),
-        Some(file) => rename_file(bucket, source, &file, target, replace).await,
-        None => rename_directory(bucket, &source.as_directory(), target).await,
+        _ if source == target => Ok(None),
+        Some(file) => rename_file(bucket, source, &file, target, replace).await.map(Some),
+        None => rename_directory(bucket, &source.as_directory(), target).await.map(|()| None),
     }
 }
 
-async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &Key, replace: bool) -> Result<()> {
+async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &Key, replace: bool) -> Result<Renamed> {
     if file.archived {
         return Err(Error::Archived);
     }
@@ -50,8 +60,9 @@ async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &
         refuse_existing(bucket, target).await?;
         Condition::Absent
     };
-    copy(bucket, source, file, target, condition).await?;
-    remove(bucket, source, &file.pin).await
+    let copied = copy(bucket, source, file, target, condition).await?;
+    remove(bucket, source, &file.pin).await?;
+    Ok(Renamed { source: file.pin.etag.clone(), target: copied.etag })
 }
 
 /// An empty directory is its marker: a zero-byte object.
@@ -65,31 +76,29 @@ async fn rename_directory(bucket: &dyn Bucket, source: &Prefix, target: &Key) ->
     let (Some(source), Some(target)) = (source.marker(), target.as_directory().marker()) else {
         return Err(Error::NotEmpty);
     };
-    bucket.copy(&source, &marker, &target, Condition::Absent).await?;
-    remove(bucket, &source, &marker).await
-}
-
-async fn refuse_existing(bucket: &dyn Bucket, target: &Key) -> Result<()> {
-    match find_in_listing(bucket, target).await? {
-        found if found.directory => Err(Error::IsDirectory),
-        found if found.file.is_some() => Err(Error::Conflict { request: "the target exists".into() }),
-        _ => Ok(()),
+    match bucket.copy(&source, &marker, &target, Condition::Absent).await {
+        // Nothing was there a moment ago, so it is our copy, or an empty directory as good as that.
+        Err(Error::Conflict { .. } | Error::Unreachable(_))
+            if bucket.head(&target).await.is_ok_and(|there| there.size == 0) => {}
+        answer => drop(answer?),
     }
+    remove(bucket, &source, &marker).await
 }
 
 /// Copies, and after an error looks whether the copy was stored all the same: its answer may have been lost, and a
 /// retry of a conditional copy meets its own success as a conflict.
-async fn copy(bucket: &dyn Bucket, source: &Key, file: &Object, target: &Key, condition: Condition) -> Result<()> {
+async fn copy(bucket: &dyn Bucket, source: &Key, file: &Object, target: &Key, condition: Condition) -> Result<Pin> {
     // Where nothing lay at the target a moment ago, a conflict may be our own success.
     let may_be_ours = condition == Condition::Absent;
     let error = match bucket.copy(source, &file.pin, target, condition).await {
-        Ok(_) => return Ok(()),
+        Ok(stored) => return Ok(stored.pin),
         Err(error @ Error::Unreachable(_)) => error,
         Err(error @ Error::Conflict { .. }) if may_be_ours => error,
         Err(error) => return Err(error),
     };
     match bucket.head(target).await {
-        Ok(copied) if is_copy(&copied, file) => Ok(()),
+        Ok(copied) if is_copy(&copied, file) => Ok(copied.pin),
+        Ok(_) if matches!(error, Error::Conflict { .. }) => Err(Error::AlreadyExists),
         Ok(_) | Err(_) => Err(error),
     }
 }
@@ -127,7 +136,7 @@ mod tests {
         Prefix::parse("acme/").unwrap().key(name).unwrap()
     }
 
-    async fn renamed(bucket: &MemoryBucket, source: &str, target: &str, replace: bool) -> Result<()> {
+    async fn renamed(bucket: &MemoryBucket, source: &str, target: &str, replace: bool) -> Result<Option<Renamed>> {
         bucket.forget_requests();
         rename(bucket, &key(source), &key(target), replace).await
     }
@@ -150,7 +159,7 @@ mod tests {
         let bucket = MemoryBucket::new();
         bucket.insert("acme/a", "new");
         bucket.insert("acme/b", "old");
-        assert!(matches!(renamed(&bucket, "a", "b", false).await, Err(Error::Conflict { .. })));
+        assert!(matches!(renamed(&bucket, "a", "b", false).await, Err(Error::AlreadyExists)));
         assert_eq!(bucket.keys(), ["acme/a", "acme/b"]);
         renamed(&bucket, "a", "b", true).await.unwrap();
         assert_eq!(bucket.keys(), ["acme/b"]);
@@ -182,7 +191,7 @@ mod tests {
         }
         assert!(matches!(renamed(&bucket, "implicit", "new", true).await, Err(Error::NotEmpty)));
         assert!(matches!(renamed(&bucket, "marked", "implicit", true).await, Err(Error::IsDirectory)));
-        assert!(matches!(renamed(&bucket, "marked", "a", true).await, Err(Error::Conflict { .. })));
+        assert!(matches!(renamed(&bucket, "marked", "a", true).await, Err(Error::AlreadyExists)));
         assert_eq!(bucket.keys(), ["acme/a", "acme/implicit/x", "acme/marked/"]);
         renamed(&bucket, "marked", "moved", false).await.unwrap();
         assert_eq!(bucket.keys(), ["acme/a", "acme/implicit/x", "acme/moved/"]);
@@ -227,9 +236,12 @@ mod tests {
         for verb in [Verb::Copy, Verb::Remove] {
             let bucket = MemoryBucket::new();
             bucket.insert("acme/a", "x");
-            bucket.fail(verb, Moment::Answer, Error::Unreachable("timed out".into()));
-            renamed(&bucket, "a", "b", false).await.unwrap();
-            assert_eq!(bucket.keys(), ["acme/b"], "{verb:?}");
+            bucket.insert("acme/d/", "");
+            for (source, target) in [("a", "b"), ("d", "e")] {
+                bucket.fail(verb, Moment::Answer, Error::Unreachable("timed out".into()));
+                renamed(&bucket, source, target, false).await.unwrap();
+            }
+            assert_eq!(bucket.keys(), ["acme/b", "acme/e/"], "{verb:?}");
         }
     }
 

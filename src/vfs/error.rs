@@ -32,7 +32,7 @@ pub enum Error {
     /// The path lies in no mount.
     #[error("this directory only leads to others: nothing can be stored or changed in it")]
     OnlyLists,
-    /// The path is a mount, or holds one.
+    /// The path is a mount or the landing directory, or holds one.
     #[error("this directory belongs to the configuration of your account: it can't be renamed or removed")]
     Mounted,
     /// A rename from one mount to another.
@@ -119,6 +119,7 @@ impl From<store::Error> for Error {
         match error {
             store::Error::NotFound => Self::NotFound,
             store::Error::Conflict { .. } => Self::Changed,
+            store::Error::AlreadyExists => Self::AlreadyExists,
             store::Error::IsDirectory => Self::IsDirectory,
             store::Error::NotEmpty => Self::NotEmpty,
             store::Error::TooLargeToCopy { .. } => Unsupported::RenameLarge.into(),

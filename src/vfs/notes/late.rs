@@ -45,11 +45,6 @@ impl LateAttributes {
         }
     }
 
-    /// What is kept, and for which version.
-    pub(in crate::vfs) fn kept(&self, path: &VirtualPath) -> Option<(Option<ETag>, NewAttributes)> {
-        lock(&self.0).find(path).cloned()
-    }
-
     pub(in crate::vfs) fn forget(&self, path: &VirtualPath) {
         lock(&self.0).remove(path);
     }
@@ -74,6 +69,6 @@ mod tests {
         late.add(&path, Some(second.clone()), NewAttributes { times: None, mode: Some(0o644) });
         assert_eq!(late.of(&path, Some(&second)).times, None, "a new version inherits nothing");
         late.forget(&path);
-        assert_eq!(late.kept(&path), None);
+        assert!(late.of(&path, Some(&second)).is_empty());
     }
 }

@@ -179,3 +179,40 @@ async fn a_page_that_fails_loses_no_name() {
     }
     assert_eq!((names, errors), (1502, 1));
 }
+
+#[tokio::test]
+async fn a_rename_says_whether_its_target_or_its_source_changed() {
+    let no_overwrite = Permissions::ALL.without(Permission::Overwrite);
+    for (permissions, replace) in
+        [(Permissions::ALL, Replace::No), (Permissions::ALL, Replace::Yes), (no_overwrite, Replace::Yes)]
+    {
+        for (verb, changed) in [(Verb::Copy, "acme/a"), (Verb::Remove, "acme/a"), (Verb::Copy, "acme/b")] {
+            let session = Session::with_permissions(permissions);
+            session.bucket.insert("acme/a", "first");
+            let hold = session.bucket.hold(verb, store::memory::Moment::Request);
+            let (source, target) = (path("/a"), path("/b"));
+            let (renamed, ()) = tokio::join!(session.rename(&source, &target, replace), async {
+                session.bucket.arrived(verb, 1).await;
+                session.bucket.insert(changed, "second");
+                drop(hold);
+            });
+            let right = match (changed, replace) {
+                ("acme/a", _) => matches!(renamed, Err(Error::Changed)),
+                (_, Replace::No) => matches!(renamed, Err(Error::AlreadyExists)),
+                _ if permissions == no_overwrite => matches!(renamed, Err(Error::Denied(Permission::Overwrite))),
+                _ => matches!(renamed, Ok(())),
+            };
+            assert!(right, "{changed} at {verb:?}, {permissions:?}, {replace:?}: {renamed:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_object_with_bytes_at_a_directorys_name_is_never_deleted_with_it() {
+    let session = Session::start();
+    session.bucket.insert("acme/dir/", "bytes that no user can see");
+    assert!(matches!(session.rmdir(&path("/dir")).await, Err(Error::NotEmpty)));
+    let renamed = session.rename(&path("/dir"), &path("/new"), Replace::No).await;
+    assert!(matches!(renamed, Err(Error::Unsupported(Unsupported::RenameDirectory))));
+    assert_eq!(session.bucket.keys(), ["acme/dir/"]);
+}

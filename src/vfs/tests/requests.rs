@@ -143,6 +143,21 @@ async fn rename_of_a_file_is_four() {
     assert_eq!(session.bucket.keys(), ["acme/a"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn rename_of_a_file_with_times_is_four_too() {
+    let session = Session::start();
+    let times = SetAttributes { times: Some(Times::UNKNOWN), ..SetAttributes::default() };
+    for (source, target) in [("/a.filepart", "/a"), ("/b.filepart", "/b")] {
+        session.upload(source, vec![7; 20 * MIB]).await;
+        session.set_attributes(&path(source), times).await.unwrap();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        session.requested();
+        session.rename(&path(source), &path(target), Replace::No).await.unwrap();
+        assert_eq!(session.requested(), [Head, List, Copy, Remove]);
+        assert_eq!(session.stat(&path(target)).await.unwrap().times, Times::UNKNOWN);
+    }
+}
+
 #[tokio::test]
 async fn attributes_of_what_was_just_stored_cost_nothing() {
     let session = Session::start();
