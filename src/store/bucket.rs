@@ -214,6 +214,17 @@ impl NewObject {
     /// The metadata key of the token that marks an upload as ours.
     pub const TOKEN: &'static str = "wharfinger-upload";
 
+    /// Gives it a new token.
+    ///
+    /// # Errors
+    /// [`Error::Broken`](super::Error::Broken) when the system has no random bytes.
+    pub fn mark(&mut self) -> Result<()> {
+        let mut token = [0; 16];
+        getrandom::fill(&mut token).map_err(|error| super::Error::Broken(format!("no random token: {error}")))?;
+        self.metadata.insert(Self::TOKEN.to_owned(), hex::encode(token));
+        Ok(())
+    }
+
     /// The token, if one was set.
     #[must_use]
     pub fn token(&self) -> Option<&str> {

@@ -24,6 +24,7 @@ mod tests;
 
 pub(super) use block::Pool;
 pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
+pub(super) use target::Target;
 
 use super::{Bucket, Budget, Condition, Error, Key, NewObject, Payload, Reservation, Result, Stored};
 use allowance::Allowance;
@@ -33,7 +34,6 @@ use part_buffer::PartBuffer;
 use parts::{MAX_IN_FLIGHT, Parts};
 use plan::Plan;
 use std::{mem, sync::Arc, time::Duration};
-use target::Target;
 
 /// The largest hole, in bytes.
 const MAX_HOLE_BYTES: u64 = 64 * 1024 * 1024;
@@ -290,10 +290,8 @@ impl Upload {
 
     /// What the object is born with, marked as this upload's.
     fn born(&mut self) -> Result<NewObject> {
-        let mut token = [0; 16];
-        getrandom::fill(&mut token).map_err(|error| Error::Broken(format!("no random token: {error}")))?;
         let mut object = mem::take(&mut self.object);
-        object.metadata.insert(NewObject::TOKEN.to_owned(), hex::encode(token));
+        object.mark()?;
         Ok(object)
     }
 }

@@ -3,7 +3,7 @@
 use super::{Error, Kind, NewAttributes, Place, Result, Vfs, VirtualPath, notes::Sight};
 use crate::{
     account::Permission,
-    store::{self, Condition, NewObject, Payload},
+    store::{self, NewObject},
 };
 
 impl Vfs {
@@ -18,18 +18,19 @@ impl Vfs {
             Place::Nowhere => return Err(Error::OnlyLists),
         };
         mount.demand(Permission::Mkdir)?;
-        if self.notes.live.newest(path).is_some() || !self.look(path, &key).await?.is_nothing() {
+        if self.notes.live.newest(path).is_some() {
             return Err(Error::AlreadyExists);
         }
-        let Some(marker) = key.as_directory().marker() else { return Err(Error::AlreadyExists) };
         let mut object = NewObject::default();
         attributes.write_to(&mut object, Kind::Directory);
-        let stored = self.bucket().await?.put(&marker, Payload::default(), &object, Condition::Absent).await;
-        stored.map_err(|error| match error {
-            store::Error::Conflict { .. } => Error::AlreadyExists,
+        let made = store::make_directory(self.bucket().await?, &key, object).await;
+        if matches!(made, Ok(()) | Err(store::Error::IsDirectory)) {
+            self.notes.seen.note(path, Sight::Directory);
+        }
+        made.map_err(|error| match error {
+            store::Error::IsDirectory | store::Error::Conflict { .. } => Error::AlreadyExists,
             error => error.into(),
         })?;
-        self.notes.seen.note(path, Sight::Directory);
         // STAT of a directory doesn't read its marker: one request more, for each.
         self.notes.late.forget(path);
         self.notes.late.add(path, None, attributes);

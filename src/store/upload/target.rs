@@ -5,14 +5,19 @@ use std::sync::Arc;
 
 /// The bucket and the name of a new object.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) bucket: Arc<dyn Bucket>,
-    pub(super) key: Key,
+pub(in crate::store) struct Target {
+    pub(in crate::store) bucket: Arc<dyn Bucket>,
+    pub(in crate::store) key: Key,
 }
 
 impl Target {
     /// Publishes the object with one request.
-    pub(super) async fn put(&self, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
+    pub(in crate::store) async fn put(
+        &self,
+        payload: Payload,
+        object: &NewObject,
+        condition: Condition,
+    ) -> Result<Stored> {
         let answer = self.bucket.put(&self.key, payload, object, condition).await;
         self.believe(answer, object).await
     }

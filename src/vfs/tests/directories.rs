@@ -216,3 +216,24 @@ async fn an_object_with_bytes_at_a_directorys_name_is_never_deleted_with_it() {
     assert!(matches!(renamed, Err(Error::Unsupported(Unsupported::RenameDirectory))));
     assert_eq!(session.bucket.keys(), ["acme/dir/"]);
 }
+
+#[tokio::test]
+async fn mkdir_knows_its_own_success_from_anothers() {
+    let lost = || store::Error::Unreachable("lost".into());
+    let conflict = || store::Error::Conflict { request: "412".into() };
+    for error in [lost(), conflict()] {
+        let session = Session::start();
+        session.bucket.fail(Verb::Put, store::memory::Moment::Answer, error);
+        session.mkdir(&path("/dir"), NewAttributes::default()).await.unwrap();
+        assert_eq!(session.bucket.keys(), ["acme/dir/"]);
+    }
+    let session = Session::start();
+    let hold = session.bucket.hold(Verb::Put, store::memory::Moment::Request);
+    let at = path("/dir");
+    let (made, ()) = tokio::join!(session.mkdir(&at, NewAttributes::default()), async {
+        session.bucket.arrived(Verb::Put, 1).await;
+        session.bucket.insert("acme/dir/", "");
+        drop(hold);
+    });
+    assert!(matches!(made, Err(Error::AlreadyExists)), "{made:?}");
+}

@@ -102,11 +102,16 @@ async fn a_listing_is_one_request_for_a_thousand_names() {
 }
 
 #[tokio::test]
-async fn mkdir_is_a_stat_and_a_put() {
+async fn mkdir_is_a_listing_and_a_put() {
     let session = Session::start();
     session.mkdir(&path("/dir"), NewAttributes::default()).await.unwrap();
-    assert_eq!(session.requested(), [Head, List, Put]);
+    assert_eq!(session.requested(), [List, Put]);
     assert_eq!(session.bucket.bytes("acme/dir/").unwrap(), Bytes::new());
+    for n in 0..40 {
+        session.bucket.insert(&format!("acme/new-{n}"), "");
+    }
+    session.mkdir(&path("/new"), NewAttributes::default()).await.unwrap();
+    assert_eq!(session.requested(), [List, List, Put], "neighbours cost no more than the budget");
 }
 
 #[tokio::test]
