@@ -4,7 +4,7 @@ use super::{document::Table, problem::Spot, storage::Storage, user::read_permiss
 use crate::{
     account::{Mount, Permissions},
     store::Prefix,
-    vfs::{Mounts, VirtualPath},
+    vfs::{InvalidMounts, Mounts, VirtualPath},
 };
 use toml::de::DeValue;
 
@@ -29,9 +29,9 @@ pub(super) fn read(user: &mut Table<'_>, storage: Option<&Storage>, permissions:
     // Mounts that are wrong were left out, so only sound ones can say whether the landing directory lies in the tree.
     if storage.is_some() && user.report().count() == before {
         let mounts: Vec<Mount> = mounts.iter().map(|mount| mount.mount.clone()).collect();
-        match Mounts::new(&mounts).map(|tree| tree.landing(landing.as_str())) {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
+        match Mounts::new(&mounts, landing.as_str()) {
+            Ok(_) => {}
+            Err(error @ (InvalidMounts::Landing { .. } | InvalidMounts::LandingOutside(_))) => {
                 user.problem("landing", format!("{error}; it takes a mount's entry or a directory in one"));
             }
             Err(error) => user.problem("mounts", error.to_string()),

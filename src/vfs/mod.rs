@@ -54,7 +54,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Vfs {
     tenant: Arc<Tenant>,
     mounts: Mounts,
-    landing: VirtualPath,
     buckets: Arc<dyn Buckets>,
     budget: Arc<Budget>,
     notes: Arc<Notes>,
@@ -66,15 +65,14 @@ impl Vfs {
     /// # Errors
     /// [`Error::Misconfigured`] when the user's mounts make no tree.
     pub fn new(user: &Arc<User>, tenant: &Arc<Tenant>, buckets: Arc<dyn Buckets>, budget: Arc<Budget>) -> Result<Self> {
-        let mounts = Mounts::new(&user.mounts)?;
-        let landing = mounts.landing(&user.landing)?;
-        Ok(Self { tenant: Arc::clone(tenant), mounts, landing, buckets, budget, notes: Arc::default() })
+        let mounts = Mounts::new(&user.mounts, &user.landing)?;
+        Ok(Self { tenant: Arc::clone(tenant), mounts, buckets, budget, notes: Arc::default() })
     }
 
     /// The directory in which the session starts.
     #[must_use]
     pub fn landing(&self) -> &VirtualPath {
-        &self.landing
+        self.mounts.landing()
     }
 
     /// Reads a path as the client sent it; a relative one begins at the landing directory, and an empty one is it.
@@ -82,7 +80,7 @@ impl Vfs {
     /// # Errors
     /// [`Error::InvalidPath`].
     pub fn path(&self, raw: &[u8]) -> Result<VirtualPath> {
-        Ok(self.landing.join(raw)?)
+        Ok(self.landing().join(raw)?)
     }
 
     async fn bucket(&self) -> Result<Arc<dyn Bucket>> {

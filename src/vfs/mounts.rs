@@ -1,7 +1,7 @@
 //! The jail: which place of the storage a path means. Keys are made here and nowhere else in the vfs.
 //!
 //! The longest entry that matches wins and hides what storage has of the same name. The root and the parents of entries
-//! exist even where no mount covers them; they only list.
+//! exist even where no mount covers them; they only list. The landing directory exists whatever storage has, too.
 
 use super::{Error, InvalidPath, VirtualPath};
 use crate::{
@@ -82,7 +82,8 @@ pub enum Place<'a> {
     Virtual,
     /// A mount's entry: the directory of its prefix, which always exists.
     Root(&'a Mount),
-    /// A name in a mount below which another mount lies: a directory whatever storage has, storage's entries in it.
+    /// A name in a mount that leads to another mount, or to the landing directory, or is that: a directory whatever
+    /// storage has, storage's entries in it.
     Parent {
         /// The mount that it lies in.
         mount: &'a Mount,
@@ -105,14 +106,16 @@ pub enum Place<'a> {
 pub struct Mounts {
     /// The longest entry first.
     mounts: Vec<Mount>,
+    landing: VirtualPath,
 }
 
 impl Mounts {
-    /// Checks a user's mounts.
+    /// Checks a user's mounts, and the directory in which sessions start.
     ///
     /// # Errors
-    /// When there is none, an entry or prefix isn't normal, or two entries are equal.
-    pub fn new(mounts: &[account::Mount]) -> Result<Self, InvalidMounts> {
+    /// When there is no mount, an entry or prefix isn't normal, two entries are equal, or no mount could ever hold the
+    /// landing directory.
+    pub fn new(mounts: &[account::Mount], landing: &str) -> Result<Self, InvalidMounts> {
         let mut mounts = mounts.iter().map(mount).collect::<Result<Vec<_>, _>>()?;
         if mounts.is_empty() {
             return Err(InvalidMounts::None);
@@ -122,21 +125,19 @@ impl Mounts {
             return Err(InvalidMounts::Duplicate(twice.entry.to_string()));
         }
         mounts.sort_by_key(|mount| Reverse(mount.entry.as_str().len()));
-        Ok(Self { mounts })
-    }
-
-    /// Checks the directory in which sessions start.
-    ///
-    /// # Errors
-    /// When it isn't normal, or no mount could ever hold it.
-    pub fn landing(&self, landing: &str) -> Result<VirtualPath, InvalidMounts> {
         let invalid = |reason| InvalidMounts::Landing { landing: landing.to_owned(), reason };
-        let path = VirtualPath::configured(landing).map_err(invalid)?;
-        match self.resolve(&path) {
+        let mounts = Self { mounts, landing: VirtualPath::configured(landing).map_err(invalid)? };
+        match mounts.resolve(&mounts.landing) {
             Ok(Place::Nowhere) => Err(InvalidMounts::LandingOutside(landing.to_owned())),
-            Ok(_) => Ok(path),
+            Ok(_) => Ok(mounts),
             Err(_) => Err(invalid(InvalidPath::TooLong)),
         }
+    }
+
+    /// The directory in which sessions start.
+    #[must_use]
+    pub fn landing(&self) -> &VirtualPath {
+        &self.landing
     }
 
     /// What `path` means.
@@ -144,6 +145,7 @@ impl Mounts {
     /// # Errors
     /// [`Error::InvalidPath`] when the path is too long for S3 together with the mount's prefix.
     pub fn resolve(&self, path: &VirtualPath) -> Result<Place<'_>, Error> {
+        let leads_to_landing = || self.landing == *path || self.landing.is_below(path);
         let holds_mounts = || self.mounts.iter().any(|mount| mount.entry.is_below(path));
         let covering = self.mounts.iter().find(|mount| mount.entry == *path || path.is_below(&mount.entry));
         let Some(mount) = covering else {
@@ -153,14 +155,20 @@ impl Mounts {
             return Ok(Place::Root(mount));
         };
         let key = mount.prefix.key(name).map_err(|_| InvalidPath::TooLong)?;
-        Ok(if holds_mounts() { Place::Parent { mount, key } } else { Place::Object { mount, key } })
+        Ok(if holds_mounts() || leads_to_landing() {
+            Place::Parent { mount, key }
+        } else {
+            Place::Object { mount, key }
+        })
     }
 
-    /// The names in `directory` that are mounts or lead to one, in order.
+    /// The names in `directory` that exist whatever storage has, in order: mounts, the landing directory, and what leads
+    /// to them.
     #[must_use]
     pub fn names_in(&self, directory: &VirtualPath) -> BTreeSet<String> {
         let first = |relative: &str| relative.split('/').next().map(str::to_owned);
-        self.mounts.iter().filter_map(|mount| mount.entry.relative_to(directory).and_then(first)).collect()
+        let entries = self.mounts.iter().map(|mount| &mount.entry).chain([&self.landing]);
+        entries.filter_map(|entry| entry.relative_to(directory).and_then(first)).collect()
     }
 }
 
@@ -182,7 +190,11 @@ mod tests {
     }
 
     fn mounts(list: &[(&str, &str)]) -> Mounts {
-        Mounts::new(&list.iter().map(|(entry, prefix)| raw(entry, prefix)).collect::<Vec<_>>()).unwrap()
+        landing_at("/", list).unwrap()
+    }
+
+    fn landing_at(landing: &str, list: &[(&str, &str)]) -> Result<Mounts, InvalidMounts> {
+        Mounts::new(&list.iter().map(|(entry, prefix)| raw(entry, prefix)).collect::<Vec<_>>(), landing)
     }
 
     fn meaning(mounts: &Mounts, path: &str) -> String {
@@ -234,7 +246,7 @@ mod tests {
 
     #[test]
     fn mounts_that_make_no_tree_are_refused_with_a_sentence() {
-        let refused = |list: &[account::Mount]| Mounts::new(list).unwrap_err().to_string();
+        let refused = |list: &[account::Mount]| Mounts::new(list, "/").unwrap_err().to_string();
         assert!(refused(&[]).starts_with("the user has no mount"));
         assert_eq!(
             refused(&[raw("/a", "x/"), raw("/a", "y/")]),
@@ -246,12 +258,27 @@ mod tests {
 
     #[test]
     fn the_landing_directory_lies_in_the_tree() {
-        let mounts = mounts(&[("/team/in", "acme/")]);
+        let landing = |landing| landing_at(landing, &[("/team/in", "acme/")]);
         for good in ["/", "/team", "/team/in", "/team/in/today"] {
-            assert_eq!(mounts.landing(good).unwrap().as_str(), good);
+            assert_eq!(landing(good).unwrap().landing().as_str(), good);
         }
-        assert_eq!(mounts.landing("/else"), Err(InvalidMounts::LandingOutside("/else".into())));
-        assert!(matches!(mounts.landing("team"), Err(InvalidMounts::Landing { .. })));
+        assert_eq!(landing("/else").unwrap_err(), InvalidMounts::LandingOutside("/else".into()));
+        assert!(matches!(landing("team"), Err(InvalidMounts::Landing { .. })));
+    }
+
+    #[test]
+    fn the_landing_directory_exists_whatever_storage_has() {
+        let mounts = landing_at("/in/today", &[("/", "acme/")]).unwrap();
+        for (path, meant) in [
+            ("/in", "parent acme/in"),
+            ("/in/today", "parent acme/in/today"),
+            ("/in/today/x", "acme/in/today/x"),
+            ("/int", "acme/int"),
+        ] {
+            assert_eq!(meaning(&mounts, path), meant, "{path}");
+        }
+        let names = |path: &str| Vec::from_iter(mounts.names_in(&VirtualPath::parse(path.as_bytes()).unwrap()));
+        assert_eq!((names("/"), names("/in")), (vec!["in".to_owned()], vec!["today".to_owned()]));
     }
 
     proptest! {

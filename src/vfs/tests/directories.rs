@@ -237,3 +237,18 @@ async fn mkdir_knows_its_own_success_from_anothers() {
     });
     assert!(matches!(made, Err(Error::AlreadyExists)), "{made:?}");
 }
+
+#[tokio::test]
+async fn the_landing_directory_exists_before_anything_is_in_it_and_stays() {
+    let session = Session::landing_at("/in/today");
+    for (at, entries) in [("/", &["in"][..]), ("/in", &["today"]), ("/in/today", &[])] {
+        assert_eq!(session.stat(&path(at)).await.unwrap().kind, Kind::Directory);
+        assert_eq!(session.names(at).await, entries, "{at}");
+    }
+    session.upload("/in/today/x", "x").await;
+    session.remove(&path("/in/today/x")).await.unwrap();
+    assert!(session.names("/in/today").await.is_empty());
+    assert!(matches!(session.rmdir(&path("/in/today")).await, Err(Error::Mounted)));
+    let made = session.mkdir(&path("/in"), NewAttributes::default()).await;
+    assert!(matches!(made, Err(Error::AlreadyExists)));
+}

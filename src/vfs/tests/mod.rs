@@ -47,6 +47,12 @@ impl Session {
         Self::with_mounts(&[("/", "acme/", permissions)])
     }
 
+    /// alice, whose sessions start in `landing`.
+    fn landing_at(landing: &str) -> Self {
+        let bucket = Arc::new(MemoryBucket::new());
+        Self { vfs: landing_tree(&[("/", "acme/", Permissions::ALL)], landing, &bucket, 64 * MIB as u64), bucket }
+    }
+
     fn with_mounts(mounts: &[(&str, &str, Permissions)]) -> Self {
         let bucket = Arc::new(MemoryBucket::new());
         Self { vfs: tree(mounts, &bucket, 64 * MIB as u64), bucket }
@@ -111,6 +117,15 @@ const CREATE: WriteOptions =
 const KEEP: WriteOptions = WriteOptions { truncate: false, ..CREATE };
 
 fn tree(mounts: &[(&str, &str, Permissions)], bucket: &Arc<MemoryBucket>, budget_bytes: u64) -> Vfs {
+    landing_tree(mounts, "/", bucket, budget_bytes)
+}
+
+fn landing_tree(
+    mounts: &[(&str, &str, Permissions)],
+    landing: &str,
+    bucket: &Arc<MemoryBucket>,
+    budget_bytes: u64,
+) -> Vfs {
     let mounts = mounts
         .iter()
         .map(|(entry, prefix, permissions)| account::Mount {
@@ -126,7 +141,7 @@ fn tree(mounts: &[(&str, &str, Permissions)], bucket: &Arc<MemoryBucket>, budget
         enabled: true,
         password_hash: None,
         public_keys: Vec::new(),
-        landing: "/".to_owned(),
+        landing: landing.to_owned(),
         mounts,
     };
     let tenant = Tenant { name: tenant, enabled: true, max_object_bytes: 512 << 30 };
@@ -140,9 +155,9 @@ fn path(raw: &str) -> VirtualPath {
 
 #[test]
 fn relative_paths_begin_at_the_landing_directory() {
-    let session = Session::start();
-    assert_eq!(session.landing(), &VirtualPath::root());
-    for (raw, meant) in [("", "/"), (".", "/"), ("a/../b", "/b"), ("/x/", "/x")] {
+    let session = Session::landing_at("/in");
+    assert_eq!(session.landing(), &path("/in"));
+    for (raw, meant) in [("", "/in"), (".", "/in"), ("a/../b", "/in/b"), ("../b", "/b"), ("/x/", "/x")] {
         assert_eq!(session.path(raw.as_bytes()).unwrap().as_str(), meant);
     }
     assert!(matches!(session.path(b"a\0"), Err(Error::InvalidPath(InvalidPath::Unspeakable))));
