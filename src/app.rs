@@ -83,9 +83,11 @@ impl App {
             }
             cut.cancel();
         };
+        // The clock first: it says that the server stops, however soon the last connection goes.
         tokio::select! {
-            () = serving => {}
+            biased;
             () = async { clock.await; std::future::pending().await } => {}
+            () = serving => {}
         }
         if timeout(CLEAN_UP, self.sessions.drained()).await.is_err() {
             warn!("S3 did not answer in time: multipart uploads of cut-off transfers may be left open");
