@@ -5,14 +5,16 @@
 //! for the paths that it touches, their ancestors and what lies below them. Everything else overtakes freely.
 //!
 //! Invariant: a ticket waits for earlier tickets only, and nothing waits for upload memory while it holds a ticket, so
-//! tickets can't wait in a circle.
+//! tickets can't wait in a circle. A ticket knows how many it waits for, not which: thousands of requests on one path
+//! would remember millions of one another.
 
 use crate::vfs::VirtualPath;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    ops::Bound,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
 
 /// What a request does to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +39,15 @@ struct Tickets {
 struct Active {
     claim: Claim,
     paths: Vec<VirtualPath>,
-    done: CancellationToken,
+    /// Earlier tickets that it waits for.
+    earlier: usize,
+    turn: Arc<Notify>,
 }
 
 impl Active {
-    fn conflicts(&self, claim: Claim, paths: &[VirtualPath]) -> bool {
-        (self.claim == Claim::Change || claim == Claim::Change)
-            && self.paths.iter().any(|mine| paths.iter().any(|theirs| are_related(mine, theirs)))
+    fn conflicts(&self, other: &Self) -> bool {
+        (self.claim == Claim::Change || other.claim == Claim::Change)
+            && self.paths.iter().any(|mine| other.paths.iter().any(|theirs| are_related(mine, theirs)))
     }
 }
 
@@ -54,13 +58,18 @@ fn are_related(one: &VirtualPath, other: &VirtualPath) -> bool {
 impl Order {
     /// Takes the next ticket, for `paths`. Call it in the order in which requests arrive.
     pub fn enter(self: &Arc<Self>, claim: Claim, paths: Vec<VirtualPath>) -> Ticket {
-        let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let earlier =
-            tickets.active.values().filter(|a| a.conflicts(claim, &paths)).map(|a| a.done.clone()).collect::<Vec<_>>();
+        let turn = Arc::new(Notify::new());
+        let mut entering = Active { claim, paths, earlier: 0, turn: Arc::clone(&turn) };
+        let mut tickets = self.tickets();
+        entering.earlier = tickets.active.values().filter(|active| active.conflicts(&entering)).count();
         let number = tickets.next;
         tickets.next += 1;
-        tickets.active.insert(number, Active { claim, paths, done: CancellationToken::new() });
-        Ticket { order: Arc::clone(self), number, earlier }
+        tickets.active.insert(number, entering);
+        Ticket { order: Arc::clone(self), number, turn }
+    }
+
+    fn tickets(&self) -> MutexGuard<'_, Tickets> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,24 +78,28 @@ impl Order {
 pub struct Ticket {
     order: Arc<Order>,
     number: u64,
-    earlier: Vec<CancellationToken>,
+    turn: Arc<Notify>,
 }
 
 impl Ticket {
     /// Waits until every earlier request that touches the same paths is done.
     pub async fn turn(&mut self) {
-        while let Some(earlier) = self.earlier.last() {
-            earlier.cancelled().await;
-            self.earlier.pop();
+        while self.order.tickets().active.get(&self.number).is_some_and(|active| active.earlier > 0) {
+            self.turn.notified().await;
         }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut tickets = self.order.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(active) = tickets.active.remove(&self.number) {
-            active.done.cancel();
+        let mut tickets = self.order.tickets();
+        let Some(done) = tickets.active.remove(&self.number) else { return };
+        let later = tickets.active.range_mut((Bound::Excluded(self.number), Bound::Unbounded));
+        for (_, waiting) in later.filter(|(_, later)| later.conflicts(&done)) {
+            waiting.earlier -= 1;
+            if waiting.earlier == 0 {
+                waiting.turn.notify_one();
+            }
         }
     }
 }
@@ -141,6 +154,6 @@ mod tests {
         drop(first);
         assert!(third.turn().now_or_never().is_some());
         drop(third);
-        assert!(order.0.lock().unwrap().active.is_empty());
+        assert!(order.tickets().active.is_empty());
     }
 }
