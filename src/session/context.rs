@@ -1,6 +1,6 @@
 //! What all tasks of one session share.
 
-use super::{Settings, handles::Handles, order::Order, replies::Replies, status};
+use super::{Activity, Settings, handles::Handles, order::Order, replies::Replies, status};
 use crate::{
     events::{Event, Events, Who},
     vfs::{Budget, Error, Vfs, VirtualPath},
@@ -21,6 +21,7 @@ pub struct Context {
     pub replies: Replies,
     pub settings: Settings,
     pub budget: Arc<Budget>,
+    pub activity: Arc<Activity>,
     pub handles: Handles,
     pub order: Arc<Order>,
     /// Set when the client is gone: nobody waits for answers any more.
@@ -43,6 +44,7 @@ impl Context {
             who,
             vfs,
             events,
+            activity: Arc::clone(replies.activity()),
             replies,
             settings,
             budget,

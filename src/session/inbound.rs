@@ -1,10 +1,9 @@
 //! The bytes of one channel, on their way in: frames, then requests, then [`dispatch`](super::dispatch).
 
-use super::{Activity, Ended, context::Context, intake::Intake, reads::Reads};
+use super::{Ended, context::Context, intake::Intake, reads::Reads};
 use crate::{
     events::Event,
     sftp::{DecodeError, Extension, FrameReader, Reply, Request, StatusCode, VERSION},
-    vfs::Budget,
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Instant};
@@ -26,7 +25,6 @@ pub struct Inbound {
     pub(super) intake: Intake,
     pub(super) refusing: Option<Reads>,
     frames: FrameReader,
-    activity: Arc<Activity>,
     since: Instant,
     received_bytes: u64,
     begun: bool,
@@ -35,13 +33,12 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(context: Arc<Context>, activity: Arc<Activity>, budget: Arc<Budget>) -> Self {
+    pub(super) fn new(context: Arc<Context>) -> Self {
         Self {
+            intake: Intake::new(Arc::clone(&context.budget), Arc::clone(&context.activity)),
             context,
-            intake: Intake::new(budget),
             refusing: None,
             frames: FrameReader::default(),
-            activity,
             since: Instant::now(),
             received_bytes: 0,
             begun: false,
@@ -56,7 +53,7 @@ impl Inbound {
     /// # Errors
     /// When the channel must be closed; the reason is for the log, the session's end tells it.
     pub async fn feed(&mut self, mut data: &[u8]) -> Result<(), Ended> {
-        self.activity.touch();
+        self.context.activity.touch();
         self.received_bytes += data.len() as u64;
         let result = self.feed_all(&mut data).await;
         if let Err(reason) = &result {

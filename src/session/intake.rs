@@ -5,7 +5,7 @@
 //! waits, and with it the whole connection. It waits for nothing but uploads to take their bytes, which storage alone
 //! frees: never for a reply to be read, nor for a queue that this channel drains.
 
-use super::Ended;
+use super::{Activity, Ended};
 use crate::vfs::{Budget, Reservation};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -26,15 +26,17 @@ const STALL: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Intake {
     budget: Arc<Budget>,
+    activity: Arc<Activity>,
     waiting: Arc<Semaphore>,
     allowance: Arc<Semaphore>,
 }
 
 impl Intake {
-    /// A channel that draws on `budget`.
-    pub fn new(budget: Arc<Budget>) -> Self {
+    /// A channel that draws on `budget`, of the connection that `activity` is the sign of life of.
+    pub fn new(budget: Arc<Budget>, activity: Arc<Activity>) -> Self {
         Self {
             budget,
+            activity,
             waiting: Arc::new(Semaphore::new(MAX_WAITING_BYTES as usize)),
             allowance: Arc::new(Semaphore::new(ALLOWANCE_BYTES as usize)),
         }
@@ -51,6 +53,7 @@ impl Intake {
         {
             return Ok(Load { _permit: permit, _budget: Some(reservation) });
         }
+        let _held = self.activity.hold();
         let permit = timeout(STALL, Arc::clone(&self.allowance).acquire_many_owned(charge))
             .await
             .map_err(|_| Ended::UploadStalled)?
@@ -74,7 +77,7 @@ mod tests {
     async fn without_memory_a_channel_has_its_allowance_and_then_waits() {
         let budget = Budget::new(1 << 20);
         let all = budget.try_take(1 << 20).unwrap();
-        let intake = Intake::new(budget);
+        let intake = Intake::new(budget, Activity::new());
         let first = intake.admit(261_120).await.unwrap();
         let _second = intake.admit(261_120).await.unwrap();
         assert!(matches!(intake.admit(261_120).await, Err(Ended::UploadStalled)));
@@ -86,7 +89,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn writes_of_one_byte_are_bounded_too() {
-        let intake = Intake::new(Budget::new(1 << 30));
+        let intake = Intake::new(Budget::new(1 << 30), Activity::new());
         let mut loads = Vec::new();
         while let Ok(Ok(load)) = timeout(Duration::from_secs(1), intake.admit(1)).await {
             loads.push(load);

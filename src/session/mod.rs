@@ -115,8 +115,7 @@ impl Sessions {
             Arc::clone(&self.budget),
             self.tasks.clone(),
         );
-        let inbound = Inbound::new(Arc::new(context), Arc::clone(&peer.activity), Arc::clone(&self.budget));
-        Ok((inbound, outbound))
+        Ok((Inbound::new(Arc::new(context)), outbound))
     }
 
     /// Waits until nothing is left of any session: every upload is published or given up. Call it when no new session

@@ -145,6 +145,11 @@ impl Replies {
         self.queue(bytes.freeze(), Hold::Data { _permit: permit });
     }
 
+    /// The connection's sign of life.
+    pub fn activity(&self) -> &Arc<Activity> {
+        &self.shared.activity
+    }
+
     /// The count of the channel's runs of READs.
     pub fn runs(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.shared.runs)

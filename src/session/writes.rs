@@ -15,7 +15,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
 
 /// The way to the task of a file that is written. The last clone's end is the task's end.
 #[derive(Clone, Debug)]
@@ -138,11 +138,11 @@ impl Upload {
             tokio::select! {
                 biased;
                 () = abandoned(&self.context, &self.closing) => return Next::Abandoned,
-                command = timeout(silence, self.commands.recv()) => match command {
-                    Ok(Some(command)) => return Next::Command(command),
-                    Ok(None) => return Next::Abandoned,
-                    Err(_) if self.context.budget.pressed() => return Next::Silent,
-                    Err(_) => {}
+                command = self.context.activity.within(silence, self.commands.recv()) => match command {
+                    Some(Some(command)) => return Next::Command(command),
+                    Some(None) => return Next::Abandoned,
+                    None if self.context.budget.pressed() => return Next::Silent,
+                    None => {}
                 },
             }
         }

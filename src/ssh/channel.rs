@@ -15,10 +15,7 @@ use crate::{
 };
 use russh::{ChannelId, ChannelWriteHalf, server::Msg};
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::{
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 /// Channels that may be open at a time.
@@ -27,9 +24,8 @@ const MAX_CHANNELS: usize = 10;
 /// Channels that a connection may leave for us to close. russh keeps a little of each until the connection ends.
 const MAX_LEFT_OPEN: usize = 100;
 
-/// A client that takes none of [`PIECE_BYTES`] in this time has stopped reading. Longer than a session may hold its
-/// connection up (a minute), which is not the client's fault.
-const STALL_TIMEOUT: Duration = Duration::from_secs(90);
+/// A client that takes none of [`PIECE_BYTES`] in this time has stopped reading.
+const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// How long a client that has said its last byte may take to close the channel itself, which spares russh the memory.
@@ -166,10 +162,10 @@ async fn write(mut outbound: Outbound, write_half: WriteHalf, connection: Arc<Co
         let mut bytes = outgoing.bytes();
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
-            match timeout(STALL_TIMEOUT, write_half.data_bytes(piece)).await {
-                Ok(Ok(())) => connection.activity.touch(),
-                Ok(Err(_)) => return,
-                Err(_) => return connection.ending.ask(EndReason::Stalled),
+            match connection.activity.within(STALL_TIMEOUT, write_half.data_bytes(piece)).await {
+                Some(Ok(())) => connection.activity.touch(),
+                Some(Err(_)) => return,
+                None => return connection.ending.ask(EndReason::Stalled),
             }
         }
     }

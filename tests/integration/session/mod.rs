@@ -5,6 +5,7 @@ mod conversation;
 mod downloads;
 mod floods;
 mod harness;
+mod held_up;
 mod memory;
 mod order;
 mod requests;
