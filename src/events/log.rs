@@ -24,12 +24,13 @@ pub fn write(event: &Event) {
             warn!(source_ip = %source.ip(), %connection, service = visible(service), "service refused: only sftp is served");
         }
         Event::SessionStarted(who) => session!(info, who, "session started"),
-        Event::SessionEnded { who, duration, received_bytes, sent_bytes, reason } => {
+        Event::SessionEnded { who, duration, received_bytes, sent_bytes, unsaid, reason } => {
             let duration_ms = millis(*duration);
+            let unsaid = Some(unsaid).filter(|unsaid| **unsaid > 0);
             match reason {
-                None => session!(info, who, "session ended", duration_ms, received_bytes, sent_bytes),
+                None => session!(info, who, "session ended", duration_ms, received_bytes, sent_bytes, unsaid),
                 Some(reason) => {
-                    session!(warn, who, "session ended", duration_ms, received_bytes, sent_bytes, reason = %reason);
+                    session!(warn, who, "session ended", duration_ms, received_bytes, sent_bytes, unsaid, reason = %reason);
                 }
             }
         }

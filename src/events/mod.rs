@@ -109,6 +109,8 @@ pub enum Event {
         received_bytes: u64,
         /// Protocol bytes to the client.
         sent_bytes: u64,
+        /// Failed requests that have no line of their own, because there were too many.
+        unsaid: u64,
         /// Why, where it wasn't the client's orderly end.
         reason: Option<String>,
     },

@@ -3,8 +3,10 @@
 //! Check and take are one step under one lock, and what was taken is given back on drop, so that nothing is counted
 //! twice or forgotten.
 
+mod complaints;
 mod connections;
 mod tries;
 
+pub use complaints::Complaints;
 pub use connections::{ConnectionLimits, Connections, LoggedIn, Refusal, Source, Unauthenticated};
 pub use tries::LoginTries;

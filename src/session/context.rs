@@ -3,6 +3,7 @@
 use super::{Activity, Settings, handles::Handles, order::Order, replies::Replies, status};
 use crate::{
     events::{Event, Events, Who},
+    policy::Complaints,
     vfs::{Budget, Error, Vfs, VirtualPath},
 };
 use std::{future::Future, sync::Arc};
@@ -27,6 +28,8 @@ pub struct Context {
     /// Set when the client is gone: nobody waits for answers any more.
     pub ended: CancellationToken,
     pub running: Semaphore,
+    /// How many failures may still be noted.
+    pub complaints: Complaints,
     tasks: TaskTracker,
 }
 
@@ -52,6 +55,7 @@ impl Context {
             order: Arc::default(),
             ended: CancellationToken::new(),
             running: Semaphore::new(MAX_RUNNING),
+            complaints: Complaints::new(),
             tasks,
         }
     }
@@ -86,6 +90,9 @@ impl Context {
     }
 
     fn record_failure(&self, request: &'static str, path: &str, error: &Error) {
+        if !self.complaints.take() {
+            return;
+        }
         let (who, path, error) = (self.who.clone(), path.to_owned(), status::detail(error));
         self.events.record(&Event::RequestFailed { who, request, path, error });
     }

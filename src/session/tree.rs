@@ -163,17 +163,19 @@ fn change(context: &Arc<Context>, slot: Slot, path: VirtualPath, work: Work) {
         let since = Instant::now();
         let result = work.apply(&mine, &path).await;
         drop(turn);
-        mine.events.record(&Event::Changed {
-            who: mine.who.clone(),
-            change: work.change(),
-            path: path.as_str().to_owned(),
-            target: work.target().map(|target| target.as_str().to_owned()),
-            duration: since.elapsed(),
-            outcome: match &result {
-                Ok(()) => Outcome::Done,
-                Err(error) => Outcome::Failed(status::detail(error)),
-            },
-        });
+        if result.is_ok() || mine.complaints.take() {
+            mine.events.record(&Event::Changed {
+                who: mine.who.clone(),
+                change: work.change(),
+                path: path.as_str().to_owned(),
+                target: work.target().map(|target| target.as_str().to_owned()),
+                duration: since.elapsed(),
+                outcome: match &result {
+                    Ok(()) => Outcome::Done,
+                    Err(error) => Outcome::Failed(status::detail(error)),
+                },
+            });
+        }
         slot.done(result);
     });
 }
