@@ -164,7 +164,7 @@ async fn changes_of_the_tree_cost_what_the_table_says() {
     wharf.bucket.insert("acme/a", "abc");
     let mut client = wharf.connect().await;
     client.order(request::mkdir("/dir")).await.unwrap();
-    assert_eq!(wharf.requested(), [Head, List, Put]);
+    assert_eq!(wharf.requested(), [List, Put]);
     client.order(request::rename("/a", "/dir/b")).await.unwrap();
     assert_eq!(wharf.requested(), [Head, List, Copy, Remove]);
     assert_eq!(code(client.order(request::rmdir("/dir")).await), StatusCode::Failure);
