@@ -12,6 +12,10 @@ pub use permission::{Permission, Permissions, UnknownPermission};
 
 use std::fmt;
 
+/// The largest file that may be uploaded, in bytes, where a tenant has no limit of its own. It leaves an upload room to
+/// begin with small parts; a larger limit makes all of them large.
+pub const DEFAULT_MAX_OBJECT_BYTES: u64 = 512 << 30;
+
 /// A customer of the vendor: one bucket, and the limits that hold for all of its users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {

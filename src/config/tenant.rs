@@ -2,7 +2,7 @@
 
 use super::{document::Table, shared::Shared, storage::Storage, user, value::ByteSize};
 use crate::{
-    account::{self, TenantName},
+    account::{self, DEFAULT_MAX_OBJECT_BYTES, TenantName},
     cloud::Place,
     store::MAX_OBJECT_BYTES,
 };
@@ -24,7 +24,7 @@ impl Tenant {
     pub(super) fn read(root: &mut Table<'_>, file: &Path, shared: &mut Shared) -> Option<Self> {
         let name = read_name(root, file);
         let enabled = root.or("enabled", true);
-        let max_object_bytes = root.or("max_object_bytes", ByteSize(512 << 30));
+        let max_object_bytes = root.or("max_object_bytes", ByteSize(DEFAULT_MAX_OBJECT_BYTES));
         if !(1..=MAX_OBJECT_BYTES).contains(&max_object_bytes.0) {
             let most = ByteSize(MAX_OBJECT_BYTES);
             root.problem("max_object_bytes", format!("is {max_object_bytes}; it takes 1 byte to {most}"));

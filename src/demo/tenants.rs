@@ -2,11 +2,10 @@
 
 use super::{ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY};
 use crate::{
-    account::{self, Mount, Permissions, TenantName, User},
+    account::{self, DEFAULT_MAX_OBJECT_BYTES, Mount, Permissions, TenantName, User},
     cloud::{Checksums, Credentials, PayloadSigning, Place},
     config::Tenant,
     identity::hash_password,
-    store::MAX_OBJECT_BYTES,
 };
 use std::sync::Arc;
 
@@ -31,7 +30,7 @@ fn tenant(name: &str, user: &str, endpoint: &str, keys: &[String]) -> anyhow::Re
         }],
     };
     Ok(Tenant {
-        account: Arc::new(account::Tenant { name, enabled: true, max_object_bytes: MAX_OBJECT_BYTES }),
+        account: Arc::new(account::Tenant { name, enabled: true, max_object_bytes: DEFAULT_MAX_OBJECT_BYTES }),
         place: Place {
             bucket: BUCKET.to_owned(),
             region: REGION.to_owned(),
