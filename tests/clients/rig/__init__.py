@@ -1,0 +1,1 @@
+"""What the suites stand on: servers to test, stores behind them, and clients that are no libraries."""

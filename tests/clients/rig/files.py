@@ -1,0 +1,31 @@
+"""Local files to send, and their fingerprints."""
+
+import hashlib
+import random
+
+KIB = 1 << 10
+MIB = 1 << 20
+# The smallest part that S3 takes, and the server's part size where memory isn't short.
+LEAST_PART = 5 * MIB
+PART = 8 * MIB
+
+
+def content(size, seed=0):
+    """`size` bytes that look random, the same for the same seed."""
+    return random.Random(f"{size}/{seed}").randbytes(size)
+
+
+def make(path, size, seed=0):
+    """Writes `content` to a file, and returns its SHA-256."""
+    data = content(size, seed)
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of(data):
+    return hashlib.sha256(data).hexdigest()

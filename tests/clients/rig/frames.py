@@ -1,0 +1,113 @@
+"""An SFTP client of single frames over a paramiko channel: it sends what no client should, and sees each answer."""
+
+import struct
+from collections import namedtuple
+
+INIT, VERSION, OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT = 1, 2, 3, 4, 5, 6, 7, 8
+SETSTAT, OPENDIR, READDIR, REMOVE, MKDIR, RMDIR, REALPATH = 9, 11, 12, 13, 14, 15, 16
+STAT, RENAME, READLINK, SYMLINK = 17, 18, 19, 20
+EXTENDED, STATUS, HANDLE, DATA, NAME, ATTRS, EXTENDED_REPLY = 200, 101, 102, 103, 104, 105, 201
+OK, EOF, NO_SUCH_FILE, PERMISSION_DENIED, FAILURE, BAD_MESSAGE, OP_UNSUPPORTED = 0, 1, 2, 3, 4, 5, 8
+# OPEN's flags.
+READ_FLAG, WRITE_FLAG, APPEND, CREATE, TRUNCATE, EXCLUSIVE = 1, 2, 4, 8, 16, 32
+NO_ATTRIBUTES = struct.pack(">I", 0)
+TIMEOUT = 120.0
+
+Reply = namedtuple("Reply", "kind id body")
+
+
+class Ended(Exception):
+    """The server closed the channel."""
+
+
+def text(value):
+    """A string of the wire."""
+    raw = value.encode() if isinstance(value, str) else value
+    return struct.pack(">I", len(raw)) + raw
+
+
+def number(value, width=4):
+    return value.to_bytes(width, "big")
+
+
+class Frames:
+    """One SFTP channel."""
+
+    def __init__(self, transport):
+        self.channel = transport.open_session(timeout=TIMEOUT)
+        self.channel.settimeout(TIMEOUT)
+        self.channel.invoke_subsystem("sftp")
+        self.last_id = 0
+
+    def start(self):
+        """INIT; gives what VERSION said."""
+        self.send_raw(number(INIT, 1) + number(3))
+        return self.receive()
+
+    def send_raw(self, body):
+        """A frame with the right length around `body`."""
+        self.channel.sendall(number(len(body)) + body)
+
+    def send(self, kind, *fields):
+        """A request; gives its id."""
+        self.last_id += 1
+        self.send_raw(number(kind, 1) + number(self.last_id) + b"".join(fields))
+        return self.last_id
+
+    def ask(self, kind, *fields):
+        """A request, and the reply to it, which is the next."""
+        wanted = self.send(kind, *fields)
+        reply = self.receive()
+        assert reply.id == wanted, f"a reply to {reply.id}, not to {wanted}"
+        return reply
+
+    def receive(self):
+        length = int.from_bytes(self._read(4), "big")
+        frame = self._read(length)
+        return Reply(frame[0], int.from_bytes(frame[1:5], "big"), frame[5:])
+
+    def status(self, kind, *fields):
+        """A request that a STATUS answers: its code and its sentence."""
+        return status_of(self.ask(kind, *fields))
+
+    def open(self, path, flags):
+        """OPEN; gives the handle, as a string of the wire."""
+        return handle_of(self.ask(OPEN, text(path), number(flags), NO_ATTRIBUTES))
+
+    def create(self, path):
+        return self.open(path, WRITE_FLAG | CREATE | TRUNCATE)
+
+    def write(self, handle, offset, data):
+        return self.status(WRITE, handle, number(offset, 8), text(data))
+
+    def close_handle(self, handle):
+        return self.status(CLOSE, handle)
+
+    def ended(self):
+        """Waits until the server closes the channel, whatever it says before."""
+        try:
+            while True:
+                self.receive()
+        except Ended:
+            return True
+
+    def _read(self, count):
+        data = b""
+        while len(data) < count:
+            piece = self.channel.recv(count - len(data))
+            if not piece:
+                raise Ended
+            data += piece
+        return data
+
+
+def status_of(reply):
+    assert reply.kind == STATUS, f"a reply of kind {reply.kind}: {reply.body[:100]}"
+    length = int.from_bytes(reply.body[4:8], "big")
+    return int.from_bytes(reply.body[:4], "big"), reply.body[8 : 8 + length].decode()
+
+
+def handle_of(reply):
+    if reply.kind != HANDLE:
+        raise AssertionError(f"no handle, but {status_of(reply)}")
+    return reply.body

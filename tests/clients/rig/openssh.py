@@ -1,0 +1,87 @@
+"""OpenSSH's own clients, without the settings of whoever runs the tests."""
+
+import atexit
+import functools
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from . import keys
+
+TIMEOUT = 300.0
+
+
+def quote(name):
+    """A name as sftp's command line takes it: for itself, whatever is special in it."""
+    return re.sub(r"([^\w./-])", r"\\\1", name)
+
+
+class OpenSsh:
+    """sftp, scp and ssh, as one user of one server."""
+
+    def __init__(self, server, user=None, key=None, password=None):
+        self.server = server
+        self.user = user or server.user
+        self.options = ["-F", "/dev/null"]
+        settings = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "GlobalKnownHostsFile=/dev/null"]
+        settings += ["LogLevel=ERROR", "IdentityAgent=none", "IdentitiesOnly=yes", "ConnectTimeout=30"]
+        self.environment = dict(os.environ, LC_ALL="C.UTF-8")
+        if password is None:
+            settings += ["BatchMode=yes", "PreferredAuthentications=publickey"]
+            self.options += ["-i", str(key or keys.key())]
+        else:
+            settings += ["PreferredAuthentications=password", "NumberOfPasswordPrompts=1", "PubkeyAuthentication=no"]
+            self.environment |= {"SSH_ASKPASS": _askpass(), "SSH_ASKPASS_REQUIRE": "force", "PASSWORD": password}
+        for setting in settings:
+            self.options += ["-o", setting]
+
+    @property
+    def place(self):
+        return f"{self.user}@{self.server.host}"
+
+    def sftp_arguments(self, *options):
+        # `-b` sets BatchMode, in which ssh asks for no password; of two settings ssh takes the first.
+        batch_mode = [] if "SSH_ASKPASS" not in self.environment else ["-o", "BatchMode=no"]
+        return ["sftp", *batch_mode, *options, *self.options, "-P", str(self.server.port), "-b", "-", self.place]
+
+    def sftp(self, *commands, options=(), check=True, timeout=TIMEOUT):
+        """Runs a batch of sftp's commands; those after the first that fails are not run. Gives its output in text."""
+        return self._run(self.sftp_arguments(*options), check, timeout, "\n".join(commands) + "\n")
+
+    def scp(self, *paths, options=(), check=True, timeout=TIMEOUT):
+        """Runs scp. Remote paths come from `remote`."""
+        return self._run(["scp", *options, *self.options, "-P", str(self.server.port), *paths], check, timeout)
+
+    def ssh(self, *arguments, check=True, timeout=TIMEOUT, stdin=""):
+        return self._run(["ssh", *self.options, "-p", str(self.server.port), *arguments], check, timeout, stdin)
+
+    def remote(self, path):
+        return f"{self.place}:{path}"
+
+    def _run(self, arguments, check, timeout, stdin=""):
+        done = subprocess.run(
+            list(map(str, arguments)),
+            input=stdin.encode(),
+            capture_output=True,
+            timeout=timeout,
+            env=self.environment,
+        )
+        output, errors = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        # In batch mode sftp echoes each command.
+        output = "".join(line for line in output.splitlines(True) if not line.startswith("sftp> "))
+        if check and done.returncode != 0:
+            raise AssertionError(f"{arguments[0]} ended with {done.returncode}: {stdin}\n{output}\n{errors}")
+        return subprocess.CompletedProcess(arguments, done.returncode, output, errors)
+
+
+@functools.cache
+def _askpass():
+    """A program that answers ssh's question for a password with the environment's."""
+    with tempfile.NamedTemporaryFile("w", prefix="wharfinger-askpass-", delete=False) as program:
+        program.write("#!/bin/sh\nprintf '%s\\n' \"$PASSWORD\"\n")
+    path = Path(program.name)
+    path.chmod(0o700)
+    atexit.register(path.unlink)
+    return str(path)

@@ -1,0 +1,26 @@
+"""paramiko connections with deadlines."""
+
+import paramiko
+
+from . import keys
+
+TIMEOUT = 120.0
+
+
+def connect(server, user=None, password=None, key=None):
+    """A transport that is logged in, by key unless there is a password."""
+    transport = paramiko.Transport((server.host, server.port))
+    transport.auth_timeout = transport.banner_timeout = TIMEOUT
+    transport.start_client(timeout=TIMEOUT)
+    if password is None:
+        transport.auth_publickey(user or server.user, paramiko.PKey.from_path(key or keys.key()))
+    else:
+        transport.auth_password(user or server.user, password)
+    return transport
+
+
+def sftp(transport):
+    """An SFTP client on a new channel, whose reads and writes have a deadline."""
+    client = paramiko.SFTPClient.from_transport(transport)
+    client.get_channel().settimeout(TIMEOUT)
+    return client

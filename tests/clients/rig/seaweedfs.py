@@ -1,0 +1,61 @@
+"""SeaweedFS: an S3 that isn't ours, on loopback, shared by the suites."""
+
+import functools
+import json
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+from .process import Process, free_ports
+
+ACCESS_KEY_ID = "wharfinger"
+SECRET_ACCESS_KEY = "wharfinger-secret"
+BUCKET = "vendor"
+# It takes ports of its own choice for those listeners that it isn't told.
+LISTENERS = ["s3", "master", "volume", "filer", "admin"]
+
+
+class SeaweedFs:
+    """A running SeaweedFS with an empty bucket."""
+
+    @classmethod
+    @functools.cache
+    def shared(cls):
+        return cls()
+
+    def __init__(self):
+        # Its data goes with the interpreter, after the process.
+        self.directory = tempfile.TemporaryDirectory(prefix="wharfinger-seaweedfs-")
+        here = Path(self.directory.name)
+        ports = free_ports(2 * len(LISTENERS))
+        identity = {
+            "name": "wharfinger",
+            "credentials": [{"accessKey": ACCESS_KEY_ID, "secretKey": SECRET_ACCESS_KEY}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        (here / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        listeners = [f"-{name}.port={port}" for name, port in zip(LISTENERS, ports)]
+        listeners += [f"-{name}.port.grpc={port}" for name, port in zip(LISTENERS, ports[len(LISTENERS) :])]
+        weed = Path(sys.executable).parent / "weed"
+        options = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-webdav=false"]
+        options += ["-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-bucket={BUCKET}", f"-dir={here}"]
+        options += [f"-s3.config={here}/s3.json", f"-s3.localSocket={here}/s3.sock"]
+        options += [f"-filer.localSocket={here}/filer.sock"]
+        self.endpoint, self.master, _, self.filer, _ = (f"http://127.0.0.1:{port}" for port in ports[: len(LISTENERS)])
+        self.process = Process([weed, "mini", *listeners, *options], cwd=here, env={"HOME": str(here)})
+        self.process.until(self._has_bucket, "SeaweedFS with a bucket")
+
+    def _has_bucket(self):
+        # The bucket is a directory of the filer, and the master has room for a file of it.
+        try:
+            urllib.request.urlopen(f"{self.filer}/buckets/{BUCKET}/", timeout=10).close()
+            with urllib.request.urlopen(f"{self.master}/dir/assign?collection={BUCKET}", timeout=10) as answer:
+                return "fid" in json.load(answer)
+        except OSError:
+            return False
+
+    def store(self):
+        from .servers import Store
+
+        return Store(self.endpoint, BUCKET, ACCESS_KEY_ID, SECRET_ACCESS_KEY)

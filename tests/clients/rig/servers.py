@@ -1,0 +1,175 @@
+"""The servers that the suites run against, each in a process of its own."""
+
+import functools
+import os
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import keys
+from .process import Process, free_port
+from .seaweedfs import SeaweedFs
+
+ROOT = Path(__file__).resolve().parents[3]
+PASSWORDS = {"alice": "alice-demo", "bob": "bob-demo"}
+TENANTS = {"acme": "alice", "globex": "bob"}
+
+
+def wharfinger():
+    """The server's binary: `$WHARFINGER`, else the debug build."""
+    named = os.environ.get("WHARFINGER")
+    target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
+    return Path(named) if named else Path(target) / "debug" / "wharfinger"
+
+
+class Server:
+    """An SFTP server on loopback that speaks SSH already."""
+
+    # The user whom tests log in as when it doesn't matter.
+    user = "alice"
+    # Whether its own promises hold too, or only those of any SFTP server.
+    is_wharfinger = True
+
+    def __init__(self, arguments, port, **options):
+        self.host = "127.0.0.1"
+        self.port = port
+        self.process = Process(arguments, **options)
+        self.process.until(self._greets, f"an SSH greeting on port {port}")
+
+    def _greets(self):
+        try:
+            with socket.create_connection((self.host, self.port), timeout=10) as connection:
+                return connection.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
+    def close(self):
+        self.process.close()
+
+
+class Demo(Server):
+    """`wharfinger demo`, whose S3 is built in."""
+
+    def __init__(self, data=None):
+        port = free_port()
+        arguments = [wharfinger(), "demo", "--port", port]
+        for public_key in keys.public_keys():
+            arguments += ["--key", public_key]
+        if data:
+            arguments += ["--data", data]
+        super().__init__(arguments, port)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An S3 that `wharfinger serve` is pointed at."""
+
+    endpoint: str
+    bucket: str
+    access_key_id: str = "AKIATOLDTONOBODY"
+    secret_access_key: str = "a secret of the store"
+
+
+class Serve(Server):
+    """`wharfinger serve` on a config of its own, with the tenants `acme` and `globex` in one bucket."""
+
+    def __init__(self, store, prefix="tenants", settings="", ssh_settings=""):
+        self.directory = tempfile.TemporaryDirectory(prefix="wharfinger-config-")
+        port = free_port()
+        config = self._write(Path(self.directory.name), store, prefix, port, settings, ssh_settings)
+        super().__init__([wharfinger(), "serve", "--config", config], port)
+
+    def _write(self, here, store, prefix, port, settings, ssh_settings):
+        (here / "tenants").mkdir()
+        (here / "keys").mkdir()
+        _write_secret(here / "tenants" / "s3.secret", store.secret_access_key)
+        (here / "tenants" / "users.pub").write_text("".join(key.read_text() for key in keys.public_keys()))
+        for tenant, user in TENANTS.items():
+            (here / "tenants" / f"{tenant}.toml").write_text(_tenant(tenant, user, store, prefix))
+        config = here / "wharfinger.toml"
+        config.write_text(
+            f'{settings}\n[ssh]\nlisten = ["127.0.0.1:{port}"]\n{ssh_settings}\n[ssh.host_keys]\ndirectory = "keys"\n'
+        )
+        return config
+
+    def close(self):
+        super().close()
+        self.directory.cleanup()
+
+
+def _write_secret(path, secret):
+    path.touch(mode=0o600)
+    path.write_text(secret)
+
+
+def _tenant(tenant, user, store, prefix):
+    return f"""
+name = "{tenant}"
+
+[storage]
+bucket = "{store.bucket}"
+prefix = "{prefix}/{tenant}/"
+region = "us-east-1"
+endpoint = "{store.endpoint}"
+path_style = true
+
+[storage.credentials]
+access_key_id = "{store.access_key_id}"
+secret_access_key_file = "s3.secret"
+
+[[users]]
+name = "{user}"
+password_hash = "{password_hash(PASSWORDS[user])}"
+public_keys_file = "users.pub"
+"""
+
+
+@functools.cache
+def password_hash(password):
+    """What `wharfinger hash-password` makes of it."""
+    hashed = subprocess.run(
+        [wharfinger(), "hash-password"], input=password, capture_output=True, text=True, timeout=60, check=True
+    )
+    return hashed.stdout.strip()
+
+
+class Sshd(Server):
+    """OpenSSH's own server on a directory: where a test fails here too, the test is wrong."""
+
+    user = "root"
+    is_wharfinger = False
+
+    def __init__(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="wharfinger-sshd-")
+        here = Path(self.directory.name)
+        port = free_port()
+        (here / "files").mkdir()
+        (here / "authorized_keys").write_text(keys.public_keys()[0].read_text())
+        config = here / "sshd_config"
+        config.write_text(
+            f"ListenAddress 127.0.0.1:{port}\nHostKey {keys.strange_key()}\nAuthorizedKeysFile {here}/authorized_keys\n"
+            f"PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nMaxStartups 100\n"
+            f"Subsystem sftp internal-sftp -d {here}/files\n"
+        )
+        Path("/run/sshd").mkdir(exist_ok=True)
+        super().__init__(["/usr/sbin/sshd", "-D", "-e", "-f", config], port)
+
+
+_shared = {}
+
+
+def shared(kind):
+    """The server of this kind that has started before, or a new one: `demo`, `seaweedfs` or `sshd`."""
+    server = _shared.get(kind)
+    if server is None or not server.process.running:
+        server = _shared[kind] = _START[kind]()
+    return server
+
+
+def _serve_seaweedfs():
+    return Serve(SeaweedFs.shared().store())
+
+
+_START = {"demo": Demo, "seaweedfs": _serve_seaweedfs, "sshd": Sshd}

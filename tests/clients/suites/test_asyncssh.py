@@ -1,0 +1,96 @@
+"""asyncssh: many things at once on one channel, and its helpers for trees and patterns."""
+
+import asyncio
+
+import asyncssh
+
+from rig import keys
+from rig.case import ServerCase
+from rig.files import LEAST_PART, MIB, make, sha256
+
+TIMEOUT = 300.0
+
+
+class Asyncssh:
+    def run_with_sftp(self, work):
+        """Runs `work(sftp)` against a new connection, with a deadline."""
+
+        async def connected():
+            async with asyncio.timeout(TIMEOUT):
+                async with asyncssh.connect(
+                    self.server.host,
+                    self.server.port,
+                    username=self.server.user,
+                    client_keys=[str(keys.key())],
+                    known_hosts=None,
+                    config=None,
+                    agent_path=None,
+                ) as connection:
+                    async with connection.start_sftp_client() as sftp:
+                        await work(sftp)
+
+        asyncio.run(connected())
+
+    def test_parallel_puts_and_gets(self):
+        there = self.remote_directory()
+        sizes = [0, 1, 100_000, LEAST_PART, 9 * MIB] * 4
+        sent = [make(self.local / f"{number}", size, seed=number) for number, size in enumerate(sizes)]
+
+        async def work(sftp):
+            each = range(len(sizes))
+            await asyncio.gather(*(sftp.put(str(self.local / f"{n}"), f"{there}/{n}") for n in each))
+            await asyncio.gather(*(sftp.get(f"{there}/{n}", str(self.local / f"back-{n}")) for n in each))
+
+        self.run_with_sftp(work)
+        self.assertEqual(sent, [sha256(self.local / f"back-{number}") for number in range(len(sizes))])
+
+    def test_many_stats_at_once(self):
+        there = self.remote_directory()
+
+        async def work(sftp):
+            async def write(number):
+                async with sftp.open(f"{there}/{number}", "wb") as file:
+                    await file.write(b"x" * number)
+
+            await asyncio.gather(*(write(number) for number in range(50)))
+            stats = await asyncio.gather(*(sftp.stat(f"{there}/{number % 50}") for number in range(500)))
+            self.assertEqual([number % 50 for number in range(500)], [stat.size for stat in stats])
+            missing = await asyncio.gather(*(sftp.exists(f"{there}/none-{number}") for number in range(100)))
+            self.assertFalse(any(missing))
+
+        self.run_with_sftp(work)
+
+    def test_makedirs_glob_rename_and_rmtree(self):
+        there = self.remote_directory()
+
+        async def work(sftp):
+            await sftp.makedirs(f"{there}/a/b/c", exist_ok=True)
+            await sftp.makedirs(f"{there}/a/b/c", exist_ok=True)
+            for name in ("one.csv", "two.csv", "three.txt"):
+                async with sftp.open(f"{there}/a/b/c/{name}", "wb") as file:
+                    await file.write(name.encode())
+            found = await sftp.glob(f"{there}/a/*/c/*.csv")
+            self.assertEqual([f"{there}/a/b/c/one.csv", f"{there}/a/b/c/two.csv"], sorted(found))
+            await sftp.rename(f"{there}/a/b/c/one.csv", f"{there}/a/one.csv")
+            with self.assertRaises(asyncssh.SFTPError):
+                await sftp.rename(f"{there}/a/b/c/two.csv", f"{there}/a/one.csv")
+            await sftp.posix_rename(f"{there}/a/b/c/two.csv", f"{there}/a/one.csv")
+            self.assertEqual(len("two.csv"), await sftp.getsize(f"{there}/a/one.csv"))
+            await sftp.rmtree(f"{there}/a")
+            self.assertFalse(await sftp.exists(f"{there}/a"))
+
+        self.run_with_sftp(work)
+
+
+class AsyncsshOnDemo(Asyncssh, ServerCase):
+    SHARED = "demo"
+
+
+class AsyncsshOnSeaweedFs(Asyncssh, ServerCase):
+    SHARED = "seaweedfs"
+
+
+class AsyncsshOnSshd(Asyncssh, ServerCase):
+    """Runs with `--sshd` only."""
+
+    SHARED = "sshd"

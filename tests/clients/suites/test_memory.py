@@ -1,0 +1,187 @@
+"""Memory stays bounded, whatever a client asks for, and one client's greed holds up nobody else.
+
+The bound is on how far the resident set of the debug build may rise above that of the idle server, over all tests of a
+class: `max_buffer_bytes`, and `UNCOUNTED_MIB` for what isn't counted there, buffers of twenty connections' SSH and HTTP
+and what the allocator keeps after a peak (about 70 MiB were seen). Each test asks for 500 MiB to 10 GiB.
+"""
+
+import asyncio
+import threading
+
+import asyncssh
+import paramiko
+
+from rig import frames, keys, paramiko_client
+from rig.case import ServerCase
+from rig.fake_s3 import FakeS3, Zeros
+from rig.files import KIB, LEAST_PART, MIB, content, sha256_of
+from rig.frames import Frames, number
+from rig.servers import Serve
+
+GIB = 1 << 30
+UNCOUNTED_MIB = 128
+TIMEOUT = 600.0
+
+
+class Memory(ServerCase):
+    SHARED = None
+    budget_mib = 64
+
+    @classmethod
+    def start(cls):
+        cls.s3 = FakeS3()
+        cls.addClassCleanup(cls.s3.close)
+        server = Serve(cls.s3.store(), settings=f'max_buffer_bytes = "{cls.budget_mib}MiB"\nupload_wait = "5m"')
+        # What the first connection costs is not what is measured.
+        with paramiko_client.connect(server) as transport:
+            paramiko_client.sftp(transport).listdir()
+        cls.idle_mib = server.process.memory_mib()
+        return server
+
+    def setUp(self):
+        super().setUp()
+        self.s3.objects["tenants/acme/huge"] = Zeros(10 * GIB)
+        self.s3.objects["tenants/acme/large"] = Zeros(64 * MIB)
+        self.server.process.forget_peak()
+
+    def tearDown(self):
+        grown = self.server.process.memory_mib("VmHWM") - self.idle_mib
+        self.assertLess(grown, self.budget_mib + UNCOUNTED_MIB, "the server's growth in MiB")
+        super().tearDown()
+
+    def read_large(self, sftp):
+        """Reads 64 MiB at full pace: others are served, and time passes for what the greedy one asked for."""
+        with sftp.open("large", "rb") as file:
+            file.prefetch(64 * MIB)
+            read = 0
+            while data := file.read(256 * KIB):
+                self.assertFalse(data.strip(b"\0"))
+                read += len(data)
+        self.assertEqual(64 * MIB, read)
+
+    def test_prefetch_of_10_gib_that_is_left(self):
+        transport = self.connect()
+        file = paramiko_client.sftp(transport).open("huge", "rb")
+        others = set(threading.enumerate())
+        # 327,680 READs of 32 KiB, sent by a thread of paramiko's while the first are read.
+        file.prefetch(10 * GIB)
+        (sender,) = set(threading.enumerate()) - others
+        for _ in range(16):
+            self.assertEqual(bytes(MIB), file.read(MIB))
+        self.read_large(self.sftp())
+        sender.join(TIMEOUT)
+        self.assertFalse(sender.is_alive(), "the server took in the READs")
+        self.assertEqual(bytes(MIB), file.read(MIB))
+        self.read_large(self.sftp())
+        transport.close()
+        self.read_large(self.sftp())
+
+    def test_4000_reads_and_no_ear(self):
+        greedy = Frames(self.connect())
+        greedy.start()
+        handle = greedy.open("huge", frames.READ_FLAG)
+        for index in range(4000):
+            greedy.send(frames.READ, handle, number(index * 255 * KIB, 8), number(255 * KIB))
+        self.read_large(self.sftp())
+        self.read_large(self.sftp())
+
+    def test_4000_reads_without_an_order_and_no_ear(self):
+        greedy = Frames(self.connect())
+        greedy.start()
+        handle = greedy.open("huge", frames.READ_FLAG)
+        for index in range(4000):
+            # No two are neighbours, in their ids or their offsets.
+            greedy.last_id += 1
+            offset = index * 7919 % 4000 * 2 * MIB
+            greedy.send(frames.READ, handle, number(offset, 8), number(255 * KIB))
+        self.read_large(self.sftp())
+        self.read_large(self.sftp())
+
+    def test_small_requests_without_end_and_no_ear(self):
+        greedy = Frames(self.connect())
+        greedy.start()
+        try:
+            for _ in range(200_000):
+                greedy.send(frames.REALPATH, frames.text("x" * 200))
+        except (OSError, EOFError, paramiko.SSHException):
+            pass  # Closed, or held up until it listens: both bound it.
+        self.read_large(self.sftp())
+
+    def test_a_stalled_channel_leaves_its_sibling_at_full_pace(self):
+        transport = self.connect()
+        stalled = Frames(transport)
+        stalled.start()
+        handle = stalled.open("huge", frames.READ_FLAG)
+        for index in range(1000):
+            stalled.send(frames.READ, handle, number(index * 255 * KIB, 8), number(255 * KIB))
+        self.read_large(paramiko_client.sftp(transport))
+        # Whoever listens again gets what was asked for.
+        for _ in range(1000):
+            reply = stalled.receive()
+            self.assertEqual((frames.DATA, 4 + 255 * KIB), (reply.kind, len(reply.body)))
+
+    def test_many_downloads_at_once(self):
+        clients = [Frames(self.connect()) for _ in range(20)]
+        for client in clients:
+            client.start()
+            handle = client.open("huge", frames.READ_FLAG)
+            for index in range(100):
+                client.send(frames.READ, handle, number(index * 255 * KIB, 8), number(255 * KIB))
+        for client in clients:
+            for _ in range(100):
+                self.assertEqual(4 + 255 * KIB, len(client.receive().body))
+
+
+class LittleUploadMemory(Memory):
+    """Four parts' worth of memory, and more uploads than that at once."""
+
+    budget_mib = 20
+
+    def test_64_interleaved_uploads_on_one_channel(self):
+        files = [content(LEAST_PART + MIB if index % 4 == 0 else 300 * KIB, seed=index) for index in range(64)]
+
+        async def upload(sftp, index):
+            async with sftp.open(f"upload-{index}", "wb") as file:
+                # In pieces, so that the uploads that are admitted take turns.
+                for at in range(0, len(files[index]), 100 * KIB):
+                    await file.write(files[index][at : at + 100 * KIB])
+
+        async def work():
+            async with asyncio.timeout(TIMEOUT):
+                async with asyncssh.connect(
+                    self.server.host, self.server.port, username="alice", client_keys=[str(keys.key())],
+                    known_hosts=None, config=None, agent_path=None,
+                ) as connection, connection.start_sftp_client() as sftp:
+                    await asyncio.gather(*(upload(sftp, index) for index in range(64)))
+
+        asyncio.run(work())
+        for index, sent in enumerate(files):
+            self.assertEqual(sha256_of(sent), sha256_of(self.s3.objects[f"tenants/acme/upload-{index}"]))
+        self.assertFalse(self.s3.uploads)
+
+
+class UploadsThatWait(ServerCase):
+    """Where there is no memory for another upload, its OPEN is answered with a sentence, in its time."""
+
+    SHARED = None
+
+    @classmethod
+    def start(cls):
+        cls.s3 = FakeS3()
+        cls.addClassCleanup(cls.s3.close)
+        return Serve(cls.s3.store(), settings='max_buffer_bytes = "20MiB"\nupload_wait = "1s"')
+
+    def test_the_fifth_upload_is_told_that_the_server_is_busy(self):
+        client = Frames(self.connect())
+        client.start()
+        handles = [client.create(f"upload-{index}") for index in range(4)]
+        flags = frames.WRITE_FLAG | frames.CREATE | frames.TRUNCATE
+        code, sentence = client.status(frames.OPEN, frames.text("fifth"), number(flags), frames.NO_ATTRIBUTES)
+        self.assertEqual(frames.FAILURE, code)
+        self.assertIn("busy", sentence)
+        for handle in handles:
+            self.assertEqual(frames.OK, client.write(handle, 0, b"stored")[0])
+            self.assertEqual(frames.OK, client.close_handle(handle)[0])
+        self.assertEqual(frames.OK, client.close_handle(client.create("fifth"))[0])
+        names = ["fifth", "upload-0", "upload-1", "upload-2", "upload-3"]
+        self.assertEqual([f"tenants/acme/{name}" for name in names], sorted(self.s3.objects))

@@ -1,0 +1,33 @@
+"""ssh-audit finds no failure on the default listener, and warns only of key exchanges that are not post-quantum."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from rig.case import ServerCase
+
+EXPECTED = ("kex", "warn", "does not provide protection against post-quantum attacks")
+
+
+class SshAudit(ServerCase):
+    def test_no_failure_and_no_other_warning(self):
+        audit = Path(sys.executable).parent / "ssh-audit"
+        target = [self.server.host, "--port", str(self.server.port)]
+        arguments = [audit, "--json", "--skip-rate-test", *target]
+        report = json.loads(subprocess.run(arguments, capture_output=True, timeout=120).stdout)
+        found = [
+            (kind, algorithm["algorithm"], severity, note)
+            for kind in ("kex", "key", "enc", "mac")
+            for algorithm in report[kind]
+            for severity in ("fail", "warn")
+            for note in algorithm.get("notes", {}).get(severity, [])
+        ]
+        self.assertEqual([], [finding for finding in found if (finding[0], *finding[2:]) != EXPECTED])
+        self.assertEqual([], report.get("cves", []))
+        names = {kind: [algorithm["algorithm"] for algorithm in report[kind]] for kind in ("kex", "key", "enc", "mac")}
+        self.assertEqual("mlkem768x25519-sha256", names["kex"][0])
+        self.assertIn("kex-strict-s-v00@openssh.com", names["kex"])
+        self.assertIn("ssh-ed25519", names["key"])
+        self.assertNotIn("ssh-rsa", names["key"])
+        self.assertEqual(["none"], [name for name in report["compression"] if name])

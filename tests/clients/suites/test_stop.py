@@ -1,0 +1,69 @@
+"""SIGTERM: transfers may finish, nobody new gets in, and what isn't done in time is not published."""
+
+import signal
+import socket
+
+from rig import frames
+from rig.case import ServerCase
+from rig.fake_s3 import FakeS3
+from rig.frames import Frames
+from rig.process import until
+from rig.servers import Demo, Serve
+
+
+class Stop(ServerCase):
+    SHARED = None
+
+    @classmethod
+    def start(cls):
+        cls.s3 = FakeS3()
+        cls.addClassCleanup(cls.s3.close)
+        return cls.serve("5m")
+
+    @classmethod
+    def serve(cls, drain_timeout):
+        return Serve(cls.s3.store(), settings=f'drain_timeout = "{drain_timeout}"')
+
+    def tearDown(self):
+        # That it ends is what is tested here.
+        self.server.close()
+
+    def test_a_transfer_finishes(self):
+        client = Frames(self.connect())
+        client.start()
+        handle = client.create("file")
+        self.assertEqual(frames.OK, client.write(handle, 0, b"begun ")[0])
+        self.server.process.child.send_signal(signal.SIGTERM)
+        until(lambda: not self.listens(), "the end of the listener")
+        self.assertEqual(frames.OK, client.write(handle, 6, b"and ended")[0])
+        self.assertEqual(frames.OK, client.close_handle(handle)[0])
+        client.channel.get_transport().close()
+        self.assertEqual(0, self.server.process.child.wait(60))
+        self.assertEqual(b"begun and ended", self.s3.objects["tenants/acme/file"])
+
+    def test_a_transfer_that_takes_too_long_is_aborted(self):
+        type(self).server = self.serve("1s")
+        self.s3.objects.clear()
+        client = Frames(self.connect())
+        client.start()
+        handle = client.create("late")
+        for offset in range(0, 20 << 20, 128 << 10):
+            self.assertEqual(frames.OK, client.write(handle, offset, bytes(128 << 10))[0])
+        self.assertEqual(0, self.server.process.stop())
+        self.assertEqual({}, self.s3.objects)
+        self.assertEqual({}, self.s3.uploads)
+
+    def test_the_demo_ends_on_both_signals(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number=number):
+                demo = Demo()
+                demo.process.child.send_signal(number)
+                self.assertEqual(0, demo.process.child.wait(60), demo.process.log_tail())
+                demo.close()
+
+    def listens(self):
+        try:
+            socket.create_connection((self.server.host, self.server.port), timeout=10).close()
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,136 @@
+"""A store that refuses, is slow down or full: the client hears a sentence that names no part of it, and goes on."""
+
+from rig import frames
+from rig.case import ServerCase
+from rig.fake_s3 import BUCKET, FakeS3, Zeros
+from rig.files import LEAST_PART, MIB, content
+from rig.frames import Frames, number, status_of, text
+from rig.servers import Serve
+
+SECRETS = (BUCKET, "tenants", "AKIATOLDTONOBODY", "arn:", "127.0.0.1", "http", "RequestId", "as the test says")
+
+
+class StorageErrors(ServerCase):
+    SHARED = None
+
+    @classmethod
+    def start(cls):
+        cls.s3 = FakeS3()
+        cls.addClassCleanup(cls.s3.close)
+        return Serve(cls.s3.store())
+
+    def setUp(self):
+        super().setUp()
+        self.s3.objects.clear()
+        self.s3.objects["tenants/acme/file"] = content(100)
+        self.s3.objects["tenants/acme/large"] = Zeros(100 * MIB)
+        self.s3.fault = lambda *_: None
+        self.client = Frames(self.connect())
+        self.client.start()
+
+    def tearDown(self):
+        # The session lives on, and so does its store.
+        self.s3.fault = lambda *_: None
+        self.assertEqual(frames.ATTRS, self.client.ask(frames.STAT, text("file")).kind)
+        super().tearDown()
+
+    def assert_sentence(self, status, *codes):
+        code, sentence = status
+        self.assertIn(code, codes)
+        self.assertGreater(len(sentence), 10)
+        for secret in SECRETS:
+            self.assertNotIn(secret, sentence)
+
+    def test_a_bucket_that_refuses_everything(self):
+        self.s3.fault = lambda *_: (403, "AccessDenied")
+        refused = (frames.PERMISSION_DENIED, frames.FAILURE)
+        for kind, fields in (
+            (frames.STAT, [text("file")]),
+            (frames.OPEN, [text("file"), number(frames.READ_FLAG), frames.NO_ATTRIBUTES]),
+            (frames.REMOVE, [text("file")]),
+            (frames.MKDIR, [text("directory"), frames.NO_ATTRIBUTES]),
+            (frames.RENAME, [text("file"), text("other")]),
+        ):
+            with self.subTest(kind=kind):
+                self.assert_sentence(self.client.status(kind, *fields), *refused)
+        self.assert_sentence(self.listing(), *refused)
+        handle = self.client.create("new")
+        self.client.write(handle, 0, b"x")
+        self.assert_sentence(self.client.close_handle(handle), *refused)
+        self.assertEqual({"tenants/acme/file", "tenants/acme/large"}, set(self.s3.objects))
+
+    def test_a_store_that_is_full(self):
+        def full(method, key, query):
+            return (507, "InsufficientStorage") if method == "PUT" else None
+
+        self.s3.fault = full
+        for size in (10, 3 * LEAST_PART):
+            with self.subTest(size=size):
+                self.assert_sentence(self.upload("new", size), frames.FAILURE)
+                self.assertNotIn("tenants/acme/new", self.s3.objects)
+
+    def test_a_store_that_is_slow_down_for_a_while_is_waited_for(self):
+        left = {"PUT": 2, "GET": 2, "HEAD": 1}
+
+        def slow_down(method, key, query):
+            left[method] = left.get(method, 0) - 1
+            return (503, "SlowDown") if left[method] >= 0 else None
+
+        self.s3.fault = slow_down
+        self.assertEqual(frames.OK, self.upload("new", 10)[0])
+        self.assertEqual(frames.ATTRS, self.client.ask(frames.STAT, text("file")).kind)
+        handle = self.client.open("file", frames.READ_FLAG)
+        reply = self.client.ask(frames.READ, handle, number(0, 8), number(1000))
+        self.assertEqual(self.s3.objects["tenants/acme/file"], reply.body[4:])
+
+    def test_a_store_that_is_slow_down_for_ever(self):
+        self.s3.fault = lambda *_: (503, "SlowDown")
+        self.assert_sentence(self.client.status(frames.STAT, text("file")), frames.FAILURE)
+        self.assert_sentence(self.upload("new", 10), frames.FAILURE)
+        self.assertNotIn("tenants/acme/new", self.s3.objects)
+
+    def test_a_store_that_fails_in_mid_download(self):
+        handle = self.client.open("large", frames.READ_FLAG)
+        self.assertEqual(frames.DATA, self.client.ask(frames.READ, handle, number(0, 8), number(1000)).kind)
+        self.s3.fault = lambda *_: (403, "AccessDenied")
+        reply = self.client.ask(frames.READ, handle, number(80 * MIB, 8), number(1000))
+        self.assert_sentence(status_of(reply), frames.PERMISSION_DENIED, frames.FAILURE)
+        self.client.close_handle(handle)
+
+    def test_an_object_that_changes_under_a_download(self):
+        handle = self.client.open("large", frames.READ_FLAG)
+        self.assertEqual(frames.DATA, self.client.ask(frames.READ, handle, number(0, 8), number(1000)).kind)
+        self.s3.objects["tenants/acme/large"] = Zeros(101 * MIB)
+        reply = self.client.ask(frames.READ, handle, number(80 * MIB, 8), number(1000))
+        self.assert_sentence(status_of(reply), frames.FAILURE)
+        self.client.close_handle(handle)
+
+    def test_a_failed_upload_is_aborted(self):
+        def no_second_part(method, key, query):
+            return (403, "AccessDenied") if query.get("partNumber") == "2" else None
+
+        self.s3.fault = no_second_part
+        self.assert_sentence(self.upload("new", 4 * LEAST_PART), frames.PERMISSION_DENIED, frames.FAILURE)
+        self.assertNotIn("tenants/acme/new", self.s3.objects)
+        self.assertFalse(self.s3.uploads)
+
+    def upload(self, path, size):
+        """Uploads so many bytes; the status of the CLOSE, which must fail if a WRITE did."""
+        handle, piece = self.client.create(path), bytes(128 << 10)
+        failed = None
+        for offset in range(0, size, len(piece)):
+            status = self.client.write(handle, offset, piece[: size - offset])
+            failed = failed or (status if status[0] != frames.OK else None)
+        closed = self.client.close_handle(handle)
+        if failed:
+            self.assertNotEqual(frames.OK, closed[0])
+        return failed or closed
+
+    def listing(self):
+        reply = self.client.ask(frames.OPENDIR, text("."))
+        if reply.kind == frames.STATUS:
+            return status_of(reply)
+        # What is known without the store, `.` and `..`, may come first.
+        while (answer := self.client.ask(frames.READDIR, reply.body)).kind == frames.NAME:
+            pass
+        return status_of(answer)
