@@ -4,7 +4,7 @@
 //! copied. After an error the file may exist under both names, never under none.
 
 use super::{
-    Bucket, Condition, ETag, Error, Key, NewObject, Object, Pin, Prefix, Result,
+    Bucket, Condition, ETag, Error, Key, NewObject, Object, Payload, Pin, Prefix, Result,
     find::{DirectoryState, directory_exists, directory_state, find, refuse_existing},
 };
 
@@ -76,8 +76,10 @@ async fn rename_directory(bucket: &dyn Bucket, source: &Prefix, target: &Key) ->
     let (Some(source), Some(target)) = (source.marker(), target.as_directory().marker()) else {
         return Err(Error::NotEmpty);
     };
-    match bucket.copy(&source, &marker, &target, Condition::Absent).await {
-        // Nothing was there a moment ago, so it is our copy, or an empty directory as good as that.
+    // No copy: SeaweedFS says that there is no object of a name which ends in a slash.
+    let object = NewObject { metadata: bucket.head(&source).await?.metadata };
+    match bucket.put(&target, Payload::default(), &object, Condition::Absent).await {
+        // Nothing was there a moment ago, so it is our marker, or an empty directory as good as that.
         Err(Error::Conflict { .. } | Error::Unreachable(_))
             if bucket.head(&target).await.is_ok_and(|there| there.size == 0) => {}
         answer => drop(answer?),
@@ -233,7 +235,7 @@ mod tests {
 
     #[tokio::test]
     async fn lost_answers_are_told_from_lost_requests() {
-        for verb in [Verb::Copy, Verb::Remove] {
+        for verb in [Verb::Copy, Verb::Put, Verb::Remove] {
             let bucket = MemoryBucket::new();
             bucket.insert("acme/a", "x");
             bucket.insert("acme/d/", "");

@@ -9,8 +9,8 @@ use std::{ops::Range, sync::Arc};
 use wharfinger::{
     cloud::{Checksums, Credentials, PayloadSigning, Place, Secret},
     store::{
-        Bucket, Condition, ETag, Error, Key, ListScope, Listed, MemoryBucket, NewObject, Part, Payload, Pin, Prefix,
-        Result, Stored, UploadId,
+        self, Bucket, Condition, DirectoryState, ETag, Error, Key, ListScope, Listed, MemoryBucket, NewObject, Part,
+        Payload, Pin, Prefix, Result, Stored, UploadId,
     },
 };
 
@@ -68,6 +68,7 @@ promises![
     listings_come_in_pages_sorted_by_bytes,
     a_listing_of_a_directory_shows_its_own_entries,
     a_listing_can_ask_for_one_name,
+    an_empty_directory_is_made_renamed_and_found_empty,
 ];
 
 async fn what_was_put_is_there(shelf: Shelf) {
@@ -186,6 +187,21 @@ async fn a_copy_is_pinned_and_keeps_metadata(shelf: Shelf) {
     assert_eq!((head.size, head.pin.etag, head.metadata), (5, copy.pin.etag, object.metadata));
     let missing = shelf.bucket.copy(&shelf.key("c"), &stored.pin, &target, Condition::Always).await;
     assert!(matches!(missing, Err(Error::NotFound)), "{missing:?}");
+}
+
+async fn an_empty_directory_is_made_renamed_and_found_empty(shelf: Shelf) {
+    let (source, target) = (shelf.key("new folder"), shelf.key("named"));
+    let object = NewObject { metadata: [("mode".to_owned(), "16877".to_owned())].into() };
+    store::make_directory(Arc::clone(&shelf.bucket), &source, object.clone()).await.unwrap();
+    let again = store::make_directory(Arc::clone(&shelf.bucket), &source, object).await;
+    assert!(matches!(again, Err(Error::IsDirectory)), "{again:?}");
+    store::rename(&*shelf.bucket, &source, &target, false).await.unwrap();
+    let state = async |key: &Key| store::directory_state(&*shelf.bucket, &key.as_directory()).await.unwrap();
+    assert_eq!(state(&source).await, DirectoryState::Absent);
+    assert!(matches!(state(&target).await, DirectoryState::Empty { .. }));
+    let marker = shelf.bucket.head(&target.as_directory().marker().unwrap()).await.unwrap();
+    // SeaweedFS shows no metadata of an object whose name ends in a slash.
+    assert!(shelf.is_seaweedfs || marker.metadata.get("mode").is_some_and(|mode| mode == "16877"));
 }
 
 async fn parts_become_an_object_at_once(shelf: Shelf) {
