@@ -99,17 +99,18 @@ async fn copy(bucket: &dyn Bucket, source: &Key, file: &Object, target: &Key, co
         Err(error) => return Err(error),
     };
     match bucket.head(target).await {
-        Ok(copied) if is_copy(&copied, file) => Ok(copied.pin),
+        Ok(there) if is_copy(&there, file) => Ok(there.pin),
         Ok(_) if matches!(error, Error::Conflict { .. }) => Err(Error::AlreadyExists),
         Ok(_) | Err(_) => Err(error),
     }
 }
 
-/// Whether `copied` has the bytes of `file`. ETags tell, but the copy of an object that was uploaded in parts has
-/// another one; the metadata then tell if they hold an upload's token.
-fn is_copy(copied: &Object, file: &Object) -> bool {
-    let same_upload = file.metadata.contains_key(NewObject::TOKEN) && copied.metadata == file.metadata;
-    copied.size == file.size && (copied.pin.etag == file.pin.etag || same_upload)
+/// Whether `there` is a copy of `file`: a copy keeps the metadata, and with them an upload's token. Without a token
+/// the ETag must do; with one it need not, as the copy of an object that was uploaded in parts has another.
+fn is_copy(there: &Object, file: &Object) -> bool {
+    there.size == file.size
+        && there.metadata == file.metadata
+        && (there.pin.etag == file.pin.etag || file.metadata.contains_key(NewObject::TOKEN))
 }
 
 /// Deletes what was copied. After a conflict or a lost answer, a source that is gone was deleted by us, or by somebody
@@ -222,6 +223,44 @@ mod tests {
         assert!(matches!(running.await.unwrap(), Err(Error::Conflict { .. })));
         assert_eq!(bucket.bytes("acme/a").unwrap(), "second");
         assert_eq!(bucket.bytes("acme/b").unwrap(), "first");
+    }
+
+    /// Renames `acme/a` to `acme/b`, which must not exist, while somebody else acts between the look and the copy.
+    async fn overtaken(
+        bucket: MemoryBucket,
+        act: impl FnOnce(&MemoryBucket),
+    ) -> (Vec<String>, Result<Option<Renamed>>) {
+        let bucket = std::sync::Arc::new(bucket);
+        let hold = bucket.hold(Verb::Copy, Moment::Request);
+        let running = tokio::spawn({
+            let bucket = bucket.clone();
+            async move { renamed(&bucket, "a", "b", false).await }
+        });
+        bucket.arrived(Verb::Copy, 1).await;
+        act(&bucket);
+        drop(hold);
+        let renamed = running.await.unwrap();
+        (bucket.keys(), renamed)
+    }
+
+    #[tokio::test]
+    async fn anothers_file_of_the_same_bytes_is_not_our_copy() {
+        let upload = |token: &str| BTreeMap::from([(NewObject::TOKEN.to_owned(), token.to_owned())]);
+        let bucket = MemoryBucket::new();
+        bucket.insert_with("acme/a", "same", upload("ours"));
+        let theirs = |bucket: &MemoryBucket| drop(bucket.insert_with("acme/b", "same", upload("theirs")));
+        let (keys, renamed) = overtaken(bucket, theirs).await;
+        assert!(matches!(renamed, Err(Error::AlreadyExists)), "{renamed:?}");
+        assert_eq!(keys, ["acme/a", "acme/b"]);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_changes_before_the_copy_is_told_from_a_target_that_exists() {
+        let bucket = MemoryBucket::new();
+        bucket.insert("acme/a", "first");
+        let (keys, renamed) = overtaken(bucket, |bucket| drop(bucket.insert("acme/a", "second"))).await;
+        assert!(matches!(renamed, Err(Error::Conflict { .. })), "{renamed:?}");
+        assert_eq!(keys, ["acme/a"]);
     }
 
     #[tokio::test]
