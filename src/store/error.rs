@@ -38,7 +38,8 @@ pub enum Error {
         /// S3's code and request id.
         request: String,
     },
-    /// No answer in time, or the connection broke, after retries.
+    /// No answer in time, the connection broke, or S3 or a proxy before it failed (500, 502, 504), after retries: a
+    /// write may have happened all the same.
     #[error("no answer from S3: {0}")]
     Unreachable(String),
     /// No credentials could be had for the mount.

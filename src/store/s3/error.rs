@@ -84,7 +84,7 @@ fn refused(refusal: Refusal<'_>) -> Error {
         ) => Error::Credentials(request),
         ("SlowDown" | "ServiceUnavailable" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded", _)
         | (_, 429 | 503) => Error::Throttled { request },
-        ("RequestTimeout", _) => Error::Unreachable(request),
+        ("RequestTimeout" | "InternalError", _) | (_, 500 | 502 | 504) => Error::Unreachable(request),
         ("PreconditionFailed" | "ConditionalRequestConflict" | "OperationAborted", _) | (_, 409 | 412) => {
             Error::Conflict { request }
         }
@@ -143,13 +143,14 @@ mod tests {
         assert!(matches!(said(503, "SlowDown"), E::Throttled { .. }));
         assert!(matches!(said(429, ""), E::Throttled { .. }));
         assert!(matches!(said(400, "RequestTimeout"), E::Unreachable(_)));
+        assert!(matches!(said(502, ""), E::Unreachable(_)));
     }
 
     #[test]
     fn an_error_under_status_200_is_one() {
         assert!(matches!(said(200, "SlowDown"), Error::Throttled { .. }));
         assert!(matches!(said(200, "PreconditionFailed"), Error::Conflict { .. }));
-        assert!(matches!(said(200, "InternalError"), Error::Refused { .. }));
+        assert!(matches!(said(200, "InternalError"), Error::Unreachable(_)));
     }
 
     #[test]

@@ -51,13 +51,8 @@ impl Target {
 
 /// Whether the object may have been stored all the same.
 fn is_open(error: &Error) -> bool {
-    match error {
-        Error::Unreachable(_)
-        | Error::Conflict { .. }
-        | Error::NotFound
-        | Error::Throttled { .. }
-        | Error::Broken(_) => true,
-        Error::Refused { code, .. } => code == "InternalError",
-        _ => false,
-    }
+    matches!(
+        error,
+        Error::Unreachable(_) | Error::Conflict { .. } | Error::NotFound | Error::Throttled { .. } | Error::Broken(_)
+    )
 }
