@@ -23,8 +23,8 @@ pub trait Bucket: Send + Sync + fmt::Debug {
     /// `GetObject` of `range` (in bytes, end exclusive; S3 cuts it at the object's end), pinned to `pin`
     /// by `If-Match`. Answers when the headers are there; the body streams.
     ///
-    /// Where the object was overwritten and the pin has a version, one request more asks for that version: not sooner,
-    /// because that needs a permission of its own (`s3:GetObjectVersion`).
+    /// Where the object was overwritten or removed and the pin has a version, one request more asks for that version:
+    /// not sooner, because that needs a permission of its own (`s3:GetObjectVersion`).
     ///
     /// # Errors
     /// [`Error::Conflict`](super::Error::Conflict) when the object is no longer the pinned one,

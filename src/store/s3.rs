@@ -155,16 +155,16 @@ impl Bucket for S3Bucket {
     }
 
     async fn read(&self, key: &Key, range: Range<u64>, pin: Option<&Pin>) -> Result<Read> {
-        let conflict = match self.get(key, &range, pin, None).await {
-            Err(conflict @ Error::Conflict { .. }) => conflict,
+        let gone = match self.get(key, &range, pin, None).await {
+            Err(gone @ (Error::Conflict { .. } | Error::NotFound)) => gone,
             answered => return answered,
         };
         // Not at once with the version: that needs `s3:GetObjectVersion`, which few roles have. `If-Match` stays, for
         // the version `null` is overwritten like any object.
         match pin.and_then(|pin| pin.version.as_ref()) {
-            None => Err(conflict),
+            None => Err(gone),
             version @ Some(_) => match self.get(key, &range, pin, version).await {
-                Err(Error::Forbidden { .. } | Error::NotFound) => Err(conflict),
+                Err(Error::Forbidden { .. } | Error::NotFound) => Err(gone),
                 answered => answered,
             },
         }

@@ -178,6 +178,17 @@ async fn a_pinned_read_goes_on_with_the_version_of_its_pin() {
 }
 
 #[tokio::test]
+async fn a_pinned_read_outlives_the_removal_of_its_object_where_versions_are_kept() {
+    let removed = || answer(404, &[("x-amz-delete-marker", "true")], "<Error><Code>NoSuchKey</Code></Error>");
+    let wire = Wire::answering([removed(), got("bytes 0-4/5", "goods"), removed()]).await;
+    let bucket = bucket(place(&wire)).await;
+    let read = bucket.read(&key(), 0..5, Some(&pin(Some("v1")))).await.unwrap();
+    assert_eq!(read.body.try_collect::<Vec<_>>().await.unwrap().concat(), b"goods");
+    assert!(matches!(bucket.read(&key(), 0..5, Some(&pin(None))).await, Err(Error::NotFound)));
+    assert_eq!(wire.asked().len(), 3);
+}
+
+#[tokio::test]
 async fn a_body_that_ends_early_is_an_error() {
     let cut_off = got("bytes 0-4/5", "goods").replace("goods", "go");
     let wire = Wire::answering([cut_off]).await;
