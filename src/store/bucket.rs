@@ -41,14 +41,16 @@ pub trait Bucket: Send + Sync + fmt::Debug {
     /// `UploadPart`. Parts are numbered from 1 without gaps; all but the last have at least 5 MiB.
     async fn upload_part(&self, key: &Key, upload: &UploadId, number: u32, payload: Payload) -> Result<Part>;
 
-    /// `CompleteMultipartUpload`; `parts` in the order of their numbers. `object` is what `create_upload` was given, so
-    /// that a lost answer can be told from a lost upload by its token.
+    /// `CompleteMultipartUpload`; `parts` in the order of their numbers.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](super::Error::NotFound) when there is no such upload, also where an answer was lost and a
+    /// retry met its own success.
     async fn complete_upload(
         &self,
         key: &Key,
         upload: &UploadId,
         parts: &[Part],
-        object: &NewObject,
         condition: Condition,
     ) -> Result<Stored>;
 

@@ -202,7 +202,6 @@ impl Bucket for MemoryBucket {
         key: &Key,
         upload: &UploadId,
         parts: &[Part],
-        _object: &NewObject,
         condition: Condition,
     ) -> Result<Stored> {
         let request = Request::new(Verb::CompleteUpload, key.as_str());

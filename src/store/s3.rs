@@ -233,7 +233,6 @@ impl Bucket for S3Bucket {
         key: &Key,
         upload: &UploadId,
         parts: &[Part],
-        _object: &NewObject,
         condition: Condition,
     ) -> Result<Stored> {
         let completed = parts

@@ -157,8 +157,7 @@ async fn absent_means_absent(shelf: Shelf) {
     assert!(matches!(put().await, Err(Error::Conflict { .. })));
     assert_eq!(shelf.bytes(&key, 0..9).await.unwrap(), b"first");
     let (upload, part) = shelf.upload_of_one_part(&key, b"second").await;
-    let completed =
-        shelf.bucket.complete_upload(&key, &upload, &[part], &NewObject::default(), Condition::Absent).await;
+    let completed = shelf.bucket.complete_upload(&key, &upload, &[part], Condition::Absent).await;
     assert!(matches!(completed, Err(Error::Conflict { .. })), "{completed:?}");
     assert_eq!(shelf.bytes(&key, 0..9).await.unwrap(), b"first");
     shelf.bucket.abort_upload(&key, &upload).await.unwrap();
@@ -215,7 +214,7 @@ async fn parts_become_an_object_at_once(shelf: Shelf) {
         parts.push(shelf.bucket.upload_part(&key, &upload, number, payload).await.unwrap());
     }
     assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
-    let completed = shelf.bucket.complete_upload(&key, &upload, &parts, &object, Condition::Absent).await.unwrap();
+    let completed = shelf.bucket.complete_upload(&key, &upload, &parts, Condition::Absent).await.unwrap();
     let head = shelf.bucket.head(&key).await.unwrap();
     assert_eq!((head.size, head.pin, head.metadata), (10 * MIB as u64 + 4, completed.pin, object.metadata));
     let (seam, end) = (5 * MIB as u64, 10 * MIB as u64);
@@ -229,8 +228,7 @@ async fn an_aborted_upload_leaves_nothing(shelf: Shelf) {
     let (upload, part) = shelf.upload_of_one_part(&key, b"goods").await;
     shelf.bucket.abort_upload(&key, &upload).await.unwrap();
     shelf.bucket.abort_upload(&key, &upload).await.unwrap();
-    let completed =
-        shelf.bucket.complete_upload(&key, &upload, &[part], &NewObject::default(), Condition::Always).await;
+    let completed = shelf.bucket.complete_upload(&key, &upload, &[part], Condition::Always).await;
     assert!(matches!(completed, Err(Error::NotFound)), "{completed:?}");
     assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
 }
@@ -247,8 +245,7 @@ async fn a_wrong_checksum_is_refused(shelf: Shelf) {
     shelf.bucket.abort_upload(&key, &upload).await.unwrap();
     let (upload, mut part) = shelf.upload_of_one_part(&key, b"goods").await;
     part.crc64 ^= 1;
-    let completed =
-        shelf.bucket.complete_upload(&key, &upload, &[part], &NewObject::default(), Condition::Always).await;
+    let completed = shelf.bucket.complete_upload(&key, &upload, &[part], Condition::Always).await;
     assert!(matches!(completed, Err(Error::Refused { .. })), "{completed:?}");
     assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
 }

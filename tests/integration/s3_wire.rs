@@ -70,7 +70,7 @@ async fn a_multipart_upload_is_checked_part_by_part_and_as_a_whole() {
     for number in 1..=2 {
         parts.push(bucket.upload_part(&key(), &upload, number, payload()).await.unwrap());
     }
-    let stored = bucket.complete_upload(&key(), &upload, &parts, &object, Condition::Absent).await.unwrap();
+    let stored = bucket.complete_upload(&key(), &upload, &parts, Condition::Absent).await.unwrap();
     assert_eq!(stored.pin, Pin { etag: ETag("\"e-2\"".to_owned()), version: None });
 
     let asked = wire.asked();
@@ -146,7 +146,7 @@ async fn an_error_under_status_200_is_an_error() {
     let copied = bucket.copy(&key(), &pin(None), &key(), Condition::Always).await;
     assert!(matches!(&copied, Err(Error::Refused { code, .. }) if code == "InvalidRequest"), "{copied:?}");
     let upload = UploadId("u".to_owned());
-    let completed = bucket.complete_upload(&key(), &upload, &[], &NewObject::default(), Condition::Always).await;
+    let completed = bucket.complete_upload(&key(), &upload, &[], Condition::Always).await;
     assert!(matches!(&completed, Err(Error::Refused { code, .. }) if code == "InvalidRequest"), "{completed:?}");
 }
 

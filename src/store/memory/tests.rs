@@ -69,7 +69,7 @@ async fn parts_must_be_as_s3_wants_them() {
     let last = bucket.upload_part(&x, &upload, 3, payload(vec![3; 1])).await.unwrap();
     let complete = async |parts: &[&Part]| {
         let parts: Vec<Part> = parts.iter().copied().cloned().collect();
-        bucket.complete_upload(&x, &upload, &parts, &new, Condition::Always).await
+        bucket.complete_upload(&x, &upload, &parts, Condition::Always).await
     };
     assert_eq!(code(complete(&[&large, &small, &last]).await.unwrap_err()), "EntityTooSmall");
     assert_eq!(code(complete(&[&large, &last]).await.unwrap_err()), "InvalidPartOrder");

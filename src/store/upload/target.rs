@@ -30,7 +30,7 @@ impl Target {
         object: &NewObject,
         condition: Condition,
     ) -> Result<Stored> {
-        let answer = self.bucket.complete_upload(&self.key, upload, parts, object, condition).await;
+        let answer = self.bucket.complete_upload(&self.key, upload, parts, condition).await;
         self.believe(answer, object).await
     }
 

@@ -106,10 +106,9 @@ impl Bucket for Sparse {
         key: &Key,
         upload: &UploadId,
         parts: &[Part],
-        object: &NewObject,
         condition: Condition,
     ) -> Result<Stored> {
-        self.inner.complete_upload(key, upload, parts, object, condition).await
+        self.inner.complete_upload(key, upload, parts, condition).await
     }
 
     async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()> {
