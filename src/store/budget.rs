@@ -94,8 +94,8 @@ impl Budget {
     }
 
     /// Waits for the one overflow of the process: [`OVERFLOW_BYTES`] beside the budget, for an upload whose writes came
-    /// so far out of order that its reservation is full before a part is whole. More reservations can't help there: all
-    /// admitted uploads could wait for one another.
+    /// so far out of order that its reservation is full before a part is whole. The budget alone can't help there: all
+    /// that is reserved may belong to uploads that wait so for one another.
     pub(super) async fn overflow(&self) -> Option<Overflow> {
         Arc::clone(&self.overflow).acquire_owned().await.ok().map(|permit| Overflow { _permit: permit })
     }

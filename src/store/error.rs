@@ -8,7 +8,8 @@ use std::time::Duration;
 /// decided in `session/status.rs`.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// No object of that name (404), or no such upload.
+    /// No object of that name (404), or no such upload: who has an [`Upload`](super::Upload) hears
+    /// [`UploadGone`](Self::UploadGone) instead.
     #[error("no such object")]
     NotFound,
     /// 403. Under a scoped policy a HEAD of a missing key says this too: only a listing decides.
@@ -94,6 +95,9 @@ pub enum Error {
     /// The directory holds more than its own marker.
     #[error("the directory is not empty")]
     NotEmpty,
+    /// Somebody, perhaps a lifecycle rule of the bucket, aborted the multipart upload, and its parts are gone.
+    #[error("the multipart upload is gone: it was aborted in S3")]
+    UploadGone,
     /// An earlier write failed, so nothing of this upload will be published.
     #[error("an earlier write of this upload failed: {0}")]
     Poisoned(String),

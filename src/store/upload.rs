@@ -4,11 +4,11 @@
 //! **When a part ships.** When every byte of it was written and more bytes come after it, so that the last part, and
 //! the file that fits one `PutObject`, are known only at the end. Clients keep up to 64 × 255 KiB in flight, in any
 //! order, so a gap is at first just a write that is still on its way. It is a hole, which reads as zeros, at the end of
-//! the file, or when 17 MiB of blocks lie behind it. Lack of memory makes no holes (but for one case, see
-//! [`OVERFLOW_PATIENCE`]): it ships smaller parts.
+//! the file, or when 17 MiB of blocks lie behind it. Lack of memory makes no holes: it ships smaller parts.
 //!
 //! **Memory.** A write that finds no memory ships what is whole, from 5 MiB on, then waits for parts in flight; that
-//! wait withholds its reply, which is what slows the client down.
+//! wait withholds its reply, which is what slows the client down. Where the reservation is full of writes that came out
+//! of order, so that there is nothing to ship, it waits for more memory (see [`Budget::overflow`]), but not for ever.
 //!
 //! Invariant: the bytes of a write that answered OK are in the object if [`Upload::finish`] answers OK.
 
@@ -40,10 +40,9 @@ const MAX_HOLE_BYTES: u64 = 64 * 1024 * 1024;
 /// How much a client has in flight at most, in bytes of blocks, some of them partly filled: with this much behind it, a
 /// gap is a hole. The overflow holds it and a part's rest.
 const REORDERED_BYTES: u64 = 17 * 1024 * 1024;
-/// How long an upload waits for the process's overflow, when its reservation is full of writes that came out of order.
-/// After that its first gap is a hole: the next upload must not wait for this one's client for ever. A write into that
-/// gap that comes later is refused, never lost.
-const OVERFLOW_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an upload that has nothing to ship waits for memory: whoever has the overflow waits for its own client,
+/// which may have fallen silent. Longer than such a client is put up with, shorter than a connection stands still.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// What an upload is to become.
 #[derive(Clone, Debug)]
@@ -68,8 +67,8 @@ pub struct Upload {
     allowance: Arc<Allowance>,
     /// From the first part on.
     parts: Option<Parts>,
-    /// Why nothing will be published.
-    poison: Option<Error>,
+    /// Why nothing will be published, if that is so.
+    poison: Option<String>,
 }
 
 impl Upload {
@@ -112,15 +111,17 @@ impl Upload {
     }
 
     /// Writes `data` at `offset` (in bytes), in any order and over what was written before. Waits while the buffer is
-    /// full.
+    /// full. Dropping this future poisons the upload: some of the bytes may be in it.
     ///
     /// # Errors
     /// Every error poisons the upload: [`Error::AlreadyShipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], what S3
-    /// said of a part that failed, and from then on [`Error::Poisoned`].
+    /// said of a part that failed, [`Error::Busy`] where writes out of order need memory that nobody gives back, and
+    /// from then on [`Error::Poisoned`].
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         self.check_poison()?;
+        self.poison = Some("it was cut off".to_owned());
         let outcome = self.take_in(offset, data).await;
-        self.poison = outcome.as_ref().err().cloned();
+        self.poison = outcome.as_ref().err().map(ToString::to_string);
         outcome
     }
 
@@ -139,7 +140,10 @@ impl Upload {
 
     /// Gives the file up: stops the parts in flight, and aborts the multipart upload if one was created.
     pub async fn abort(self) {
-        if let Some(parts) = self.parts {
+        let Self { parts, buffer, allowance, .. } = self;
+        // Others may wait for this memory, and S3 may be long in answering.
+        drop((buffer, allowance));
+        if let Some(parts) = parts {
             parts.abort().await;
         }
     }
@@ -160,7 +164,7 @@ impl Upload {
     }
 
     fn check_poison(&self) -> Result<()> {
-        self.poison.as_ref().map_or(Ok(()), |cause| Err(Error::Poisoned(cause.to_string())))
+        self.poison.clone().map_or(Ok(()), |cause| Err(Error::Poisoned(cause)))
     }
 
     fn check_bounds(&self, offset: u64, len: u64) -> Result<()> {
@@ -206,10 +210,7 @@ impl Upload {
             self.buffer.close_first_gap();
             Ok(())
         } else {
-            if !self.allowance.overflow(OVERFLOW_PATIENCE).await {
-                self.buffer.close_first_gap();
-            }
-            Ok(())
+            self.allowance.more(PATIENCE).await
         }
     }
 

@@ -134,6 +134,7 @@ impl From<store::Error> for Error {
             | store::Error::Throttled { .. }
             | store::Error::Unreachable(_)
             | store::Error::Credentials(_)
+            | store::Error::UploadGone
             | store::Error::Refused { .. }
             | store::Error::Broken(_) => Self::Storage(error),
         }

@@ -6,13 +6,17 @@
 
 use super::block::{BLOCK_BYTES, Block};
 use crate::store::{
-    Budget, Reservation,
+    Budget, Reservation, Result,
     budget::{OVERFLOW_BYTES, Overflow},
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+/// The line of the budget in which uploads wait that are admitted and need more, whoever they belong to. No tenant has
+/// this name.
+const GROWING: &str = "";
 
 /// The memory of one upload, shared with its parts in flight.
 #[derive(Debug)]
@@ -48,15 +52,18 @@ impl Allowance {
         self.budget.pressed()
     }
 
-    /// Waits for the process's overflow. `false` if it wasn't free in time, or is this upload's already.
-    pub(super) async fn overflow(&self, patience: Duration) -> bool {
-        if self.state().overflow.is_some() {
-            return false;
+    /// Waits for memory that no part of this upload will free: a block's worth of the budget or the process's overflow,
+    /// whichever comes first.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when neither came in time.
+    pub(super) async fn more(&self, patience: Duration) -> Result<()> {
+        tokio::select! {
+            biased;
+            more = self.budget.reserve(GROWING, BLOCK_BYTES as u64, patience) => self.state().reservation.merge(more?),
+            overflow = self.budget.overflow() => self.state().overflow = overflow,
         }
-        let overflow = tokio::time::timeout(patience, self.budget.overflow()).await.ok().flatten();
-        let got = overflow.is_some();
-        self.state().overflow = overflow;
-        got
+        Ok(())
     }
 
     /// The share of a part that goes its own way: `bytes` of what is used.

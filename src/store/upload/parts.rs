@@ -63,7 +63,7 @@ impl Parts {
             let upload = id(created).await?;
             let part = target.bucket.upload_part(&target.key, &upload, number, Payload::new(pieces)).await;
             drop(memory);
-            part
+            part.map_err(gone)
         });
     }
 
@@ -95,7 +95,7 @@ impl Parts {
         }
         self.stored.sort_unstable_by_key(|part| part.number);
         let upload = id(self.created.clone()).await?;
-        let stored = self.target.complete(&upload, &self.stored, &self.object, condition).await?;
+        let stored = self.target.complete(&upload, &self.stored, &self.object, condition).await.map_err(gone)?;
         self.ended = true;
         Ok(stored)
     }
@@ -127,6 +127,14 @@ impl Drop for Parts {
 async fn id(mut created: watch::Receiver<Created>) -> Result<UploadId> {
     let answer = created.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
     answer.unwrap_or_else(|| Err(Error::Broken("the task that creates the upload ended without an answer".into())))
+}
+
+/// It is the upload that is missing then, not a file that somebody asked for.
+fn gone(error: Error) -> Error {
+    match error {
+        Error::NotFound => Error::UploadGone,
+        error => error,
+    }
 }
 
 /// One request, if there is something to abort.
