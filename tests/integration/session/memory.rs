@@ -10,7 +10,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 use wharfinger::{
     session::Ended,
-    sftp::{Handle, MAX_READ_BYTES, Reply, StatusCode},
+    sftp::{Handle, MAX_READ_BYTES, OpenFlags, Reply, StatusCode},
     store::memory::{Moment::Request, Verb},
 };
 
@@ -164,6 +164,52 @@ async fn an_upload_that_moves_keeps_its_memory_and_others_are_told_that_the_serv
     slow.close(&handle).await.unwrap();
     wharf.assert_stored("/slow", &[b'x'; 10]);
     other.put("/other", &content(1, 3)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn opens_that_wait_for_memory_hold_up_nothing_that_could_free_it() {
+    let wharf = with_budget(5 << 20);
+    let mut client = wharf.connect().await;
+    let handle = client.create("/a").await;
+    let mut opens = vec![client.send(request::open("/a", CREATE)).await];
+    for number in 0..100 {
+        opens.push(client.send(request::open(&format!("/{number}"), CREATE)).await);
+    }
+    settle().await;
+    let write = client.send(request::write(&handle, 0, "abc")).await;
+    let fstat = client.send(request::fstat(&handle)).await;
+    let stat = client.send(request::stat("/")).await;
+    let close = client.send(request::close(&handle)).await;
+    assert!(client.incoming.is_answered(close).await);
+    client.status(write).await.unwrap();
+    assert_eq!(client.attrs(fstat).await.unwrap().size, Some(3));
+    client.attrs(stat).await.unwrap();
+    client.status(close).await.unwrap();
+    // Each that is admitted makes room for the next one.
+    for id in opens {
+        let handle = client.handle(id).await.unwrap();
+        client.close(&handle).await.unwrap();
+    }
+    assert_eq!(wharf.bucket.keys().len(), 101);
+}
+
+#[tokio::test(start_paused = true)]
+async fn downloads_that_nobody_reads_give_way_to_uploads() {
+    let wharf = Wharf::with(Setup { budget_bytes: 20 << 20, sparse_bytes: 1 << 30, ..Setup::default() });
+    let (mut stalled, mut other) = (wharf.connect().await, wharf.connect().await);
+    for _ in 0..4 {
+        let handle = stalled.open("/sparse", OpenFlags::READ).await.unwrap();
+        for number in 0..100 {
+            stalled.send(request::read(&handle, number * u64::from(MAX_READ_BYTES), MAX_READ_BYTES)).await;
+        }
+    }
+    settle().await;
+    let since = Instant::now();
+    for number in 0..3 {
+        other.put("/a", &content(number, 20 * MIB)).await.unwrap();
+        wharf.assert_stored("/a", &content(number, 20 * MIB));
+    }
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
 }
 
 /// WRITEs without end or reading; how many bytes went in, and what ended it.
