@@ -86,16 +86,36 @@ async fn nothing_passes_a_close_on_its_path_and_anything_passes_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_close_waits_for_what_came_before_it() {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/a", "old");
+    let mut client = wharf.connect().await;
+    let handle = client.create("/a").await;
+    client.write(&handle, 0, "new").await.unwrap();
+    let hold = wharf.bucket.hold(Verb::Head, Request);
+    let remove = client.send(request::remove("/a")).await;
+    let close = client.send(request::close(&handle)).await;
+    assert!(!client.incoming.is_answered(close).await);
+    drop(hold);
+    client.status(remove).await.unwrap();
+    client.status(close).await.unwrap();
+    wharf.assert_stored("/a", b"new");
+}
+
+#[tokio::test(start_paused = true)]
 async fn chains_of_renames_keep_their_order() {
     let wharf = Wharf::start();
     wharf.bucket.insert("acme/a", "first");
     wharf.bucket.insert("acme/b", "second");
+    let hold = wharf.bucket.hold(Verb::Copy, Request);
     let mut client = wharf.connect().await;
     let mut chain = Vec::new();
     // Swaps a and b, then swaps them back, eleven times and a half.
     for (source, target) in [("/a", "/c"), ("/b", "/a"), ("/c", "/b")].into_iter().cycle().take(23 * 3) {
         chain.push(client.send(request::rename(source, target)).await);
     }
+    settle().await;
+    drop(hold);
     for id in chain {
         client.status(id).await.unwrap();
     }
@@ -107,6 +127,7 @@ async fn chains_of_renames_keep_their_order() {
 #[tokio::test(start_paused = true)]
 async fn directories_are_made_before_what_is_put_into_them_and_emptied_before_they_go() {
     let wharf = Wharf::start();
+    let hold = wharf.bucket.hold(Verb::Put, Request);
     let mut client = wharf.connect().await;
     let mkdir = client.send(request::mkdir("/d")).await;
     let again = client.send(request::mkdir("/d")).await;
@@ -115,6 +136,8 @@ async fn directories_are_made_before_what_is_put_into_them_and_emptied_before_th
     let full = client.send(request::rmdir("/d")).await;
     let rmdirs = [client.send(request::rmdir("/d/e")).await, client.send(request::rmdir("/d")).await];
     let gone = client.send(request::stat("/d")).await;
+    settle().await;
+    drop(hold);
     client.status(mkdir).await.unwrap();
     assert_eq!(client.status(again).await.unwrap_err().code, StatusCode::Failure);
     assert_eq!(client.handle(onto).await.unwrap_err().sentence, "this is a directory");
