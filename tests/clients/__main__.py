@@ -83,12 +83,12 @@ def main():
     sys.path.insert(0, str(HERE))
     found = tests(loader.discover(str(HERE / "suites"), top_level_dir=str(HERE)))
     suite = unittest.TestSuite(test for test in found if (getattr(test, "SHARED", None) == "sshd") == options.sshd)
-    result = Result()
+    result, started = Result(), time.monotonic()
     suite.run(result)
     faulthandler.cancel_dump_traceback_later()
     failed = result.failed()
     passed = result.testsRun - len(result.skipped) - failed
-    print(f"\n{passed} passed, {failed} failed")
+    print(f"-- SFTP clients: {time.monotonic() - started:.0f} s\n\n{passed} passed, {failed} failed")
     return 0 if result.wasSuccessful() and passed else 1
 
 

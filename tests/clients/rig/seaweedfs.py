@@ -1,5 +1,6 @@
 """SeaweedFS: an S3 that isn't ours, on loopback, shared by the suites."""
 
+import atexit
 import functools
 import json
 import sys
@@ -44,7 +45,14 @@ class SeaweedFs:
         options += [f"-filer.localSocket={here}/filer.sock"]
         self.endpoint, self.master, _, self.filer, _ = (f"http://127.0.0.1:{port}" for port in ports[: len(LISTENERS)])
         self.process = Process([weed, "mini", *listeners, *options], cwd=here, env={"HOME": str(here)})
+        atexit.register(self._clean_up, ports[len(LISTENERS) :])
         self.process.until(self._has_bucket, "SeaweedFS with a bucket")
+
+    def _clean_up(self, grpc_ports):
+        # An orderly stop takes 12 s, for data that is thrown away; killed, it leaves its sockets behind.
+        self.process.close()
+        for name, port in zip(LISTENERS, grpc_ports):
+            Path(f"/tmp/seaweedfs-{name}-grpc-{port}.sock").unlink(missing_ok=True)
 
     def _has_bucket(self):
         # The bucket is a directory of the filer, and the master has room for a file of it.

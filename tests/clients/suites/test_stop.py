@@ -42,6 +42,7 @@ class Stop(ServerCase):
         self.assertEqual(b"begun and ended", self.s3.objects["tenants/acme/file"])
 
     def test_a_transfer_that_takes_too_long_is_aborted(self):
+        self.server.close()
         type(self).server = self.serve("1s")
         self.s3.objects.clear()
         client = Frames(self.connect())
