@@ -57,6 +57,9 @@ class Process:
     def running(self):
         return self.child.poll() is None
 
+    def log_text(self):
+        return self.log.read_text(errors="replace")
+
     def log_tail(self, lines=60):
         with self.log.open(errors="replace") as log:
             return "".join(deque(log, lines))

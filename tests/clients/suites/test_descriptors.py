@@ -1,0 +1,50 @@
+"""A server without a file descriptor left accepts nobody, and goes on as soon as it has one."""
+
+import resource
+import socket
+from pathlib import Path
+
+from rig.case import ServerCase
+from rig.fake_s3 import FakeS3
+from rig.files import make, sha256
+from rig.process import connections
+from rig.servers import Serve
+
+# So many more than an idle server has: enough for a session and its requests to the store.
+ROOM = 24
+COMPLAINT = "no connection can be accepted at the moment"
+
+
+class Descriptors(ServerCase):
+    SHARED = None
+
+    @classmethod
+    def start(cls):
+        s3 = FakeS3()
+        cls.addClassCleanup(s3.close)
+        # Only descriptors may run out, and nobody is sent away while they are short.
+        limits = 'max_unauthenticated = 10000\nmax_unauthenticated_per_source = 10000\nlogin_timeout = "10m"'
+        return Serve(s3.store(), ssh_settings=limits)
+
+    def test_accepting_goes_on_when_descriptors_are_free_again(self):
+        session = self.sftp()
+        process = self.server.process
+        process.until(lambda: connections(self.server.port) == 1, "the end of all other connections")
+        limit = len(list(Path(f"/proc/{process.pid}/fd").iterdir())) + ROOM
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        # The kernel takes those that the server can't accept.
+        silent = [self.connect_silently() for _ in range(2 * ROOM)]
+        process.until(lambda: COMPLAINT in process.log_text(), "the server's complaint")
+        self.assertIn("Too many open files", process.log_text())
+        self.assertEqual("/", session.normalize("."), "who is in stays in")
+        self.assertEqual(1, process.log_text().count(COMPLAINT), "one line for one shortage")
+        for connection in silent:
+            connection.close()
+        sent = make(self.local / "file", 100)
+        self.openssh.sftp(f"put {self.local}/file", f"get file {self.local}/back")
+        self.assertEqual(sent, sha256(self.local / "back"))
+
+    def connect_silently(self):
+        connection = socket.create_connection((self.server.host, self.server.port), timeout=60)
+        self.addCleanup(connection.close)
+        return connection
