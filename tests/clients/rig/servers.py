@@ -64,22 +64,22 @@ class Demo(Server):
 
 @dataclass(frozen=True)
 class Store:
-    """An S3 that `wharfinger serve` is pointed at."""
+    """An S3 that `wharfinger serve` is pointed at. Without an access key the server looks for credentials itself."""
 
     endpoint: str
     bucket: str
-    access_key_id: str = "AKIATOLDTONOBODY"
+    access_key_id: str | None = "AKIATOLDTONOBODY"
     secret_access_key: str = "a secret of the store"
 
 
 class Serve(Server):
     """`wharfinger serve` on a config of its own, with the tenants `acme` and `globex` in one bucket."""
 
-    def __init__(self, store, prefix="tenants", settings="", ssh_settings=""):
+    def __init__(self, store, prefix="tenants", settings="", ssh_settings="", **options):
         self.directory = tempfile.TemporaryDirectory(prefix="wharfinger-config-")
         port = free_port()
         config = self._write(Path(self.directory.name), store, prefix, port, settings, ssh_settings)
-        super().__init__([wharfinger(), "serve", "--config", config], port)
+        super().__init__([wharfinger(), "serve", "--config", config], port, **options)
 
     def _write(self, here, store, prefix, port, settings, ssh_settings):
         (here / "tenants").mkdir()
@@ -116,14 +116,19 @@ endpoint = "{store.endpoint}"
 path_style = true
 
 [storage.credentials]
-access_key_id = "{store.access_key_id}"
-secret_access_key_file = "s3.secret"
+{_credentials(store)}
 
 [[users]]
 name = "{user}"
 password_hash = "{password_hash(PASSWORDS[user])}"
 public_keys_file = "users.pub"
 """
+
+
+def _credentials(store):
+    if store.access_key_id is None:
+        return "default_chain = true"
+    return f'access_key_id = "{store.access_key_id}"\nsecret_access_key_file = "s3.secret"'
 
 
 @functools.cache
