@@ -90,7 +90,8 @@ texts! {
         text.strip_prefix("arn:").map_or((3..=255).contains(&text.len()) && text.bytes().all(word), arn)
     };
     Region: "a region such as \"eu-central-1\"", |text| {
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        // AWS's are in lower case; Ceph's and OpenStack's first one is called `RegionOne`.
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     Endpoint: "a URL of host and port, such as \"https://s3.example.com\"", |text| {
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));

@@ -79,7 +79,7 @@ impl Server {
 
 /// An address that can't be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {error}")]
+#[error("cannot listen on {address}")]
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,

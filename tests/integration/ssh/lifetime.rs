@@ -31,5 +31,6 @@ async fn a_taken_port_is_said_clearly() {
     let other = Settings { listen: vec![edge.address], ..Settings::default() };
     let error = super::server(other, [super::alice()]).bind().err().unwrap();
     assert!(error.is_taken());
-    assert!(error.to_string().starts_with(&format!("cannot listen on {}: ", edge.address)), "{error}");
+    assert_eq!(error.to_string(), format!("cannot listen on {}", edge.address));
+    assert_eq!(error.error.kind(), std::io::ErrorKind::AddrInUse);
 }
