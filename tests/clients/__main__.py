@@ -75,8 +75,8 @@ def main():
     parser.add_argument("-k", metavar="WORD", action="append")
     parser.add_argument("--sshd", action="store_true")
     options = parser.parse_args()
-    # A signal to end is an exception, so that what was started is stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A signal to end is the one exception that unittest doesn't take for a test's, so that what was started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     faulthandler.dump_traceback_later(RUN_TIMEOUT, exit=False)
     loader = unittest.TestLoader()
     loader.testNamePatterns = [f"*{word}*" for word in options.k] if options.k else None
@@ -84,7 +84,10 @@ def main():
     found = tests(loader.discover(str(HERE / "suites"), top_level_dir=str(HERE)))
     suite = unittest.TestSuite(test for test in found if (getattr(test, "SHARED", None) == "sshd") == options.sshd)
     result, started = Result(), time.monotonic()
-    suite.run(result)
+    try:
+        suite.run(result)
+    except KeyboardInterrupt:
+        return 143
     faulthandler.cancel_dump_traceback_later()
     failed = result.failed()
     passed = result.testsRun - len(result.skipped) - failed
