@@ -62,7 +62,7 @@ impl FromStr for Permission {
 }
 
 /// A set of permissions.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Permissions(u8);
 
 impl Permissions {

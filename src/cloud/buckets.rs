@@ -1,16 +1,25 @@
 //! The buckets of all tenants, opened when they are first asked for.
 
-use super::{Place, clients::Clients};
+use super::{
+    Place, SessionPolicy,
+    assume_role::{AssumedRole, Assumption},
+    clients::{Clients, Identity},
+    place::Role,
+};
 use crate::{
-    account::TenantName,
-    store::{Bucket, Error, Result, S3Bucket},
-    vfs,
+    account::{Permissions, TenantName, UserName},
+    store::{Bucket, Error, Prefix, Result, S3Bucket},
+    vfs::{self, Scope},
 };
 use async_trait::async_trait;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 use tokio::sync::OnceCell;
 
-/// The vfs's source of buckets: one S3 client a tenant, made lazily and kept.
+/// The vfs's source of buckets. Clients are made lazily and kept: one a tenant where there is no role, else one for each
+/// session policy of each user. There are never more than the config has mounts.
 #[derive(Debug)]
 pub struct Buckets {
     clients: Clients,
@@ -20,26 +29,98 @@ pub struct Buckets {
 #[derive(Debug)]
 struct Tenant {
     place: Place,
-    bucket: OnceCell<Arc<S3Bucket>>,
+    /// Where there is no role.
+    whole: OnceCell<Arc<S3Bucket>>,
+    sts: OnceCell<aws_sdk_sts::Client>,
+    scoped: Mutex<HashMap<UserName, Vec<Scoped>>>,
+}
+
+/// What one user does with one mount. The credentials are for this user alone, even where another's policy is the same:
+/// the session name that the customer's CloudTrail shows is part of them.
+#[derive(Clone, Debug)]
+struct Scoped {
+    prefix: Prefix,
+    permissions: Permissions,
+    policy: SessionPolicy,
+    session: AssumedRole,
+    bucket: Arc<S3Bucket>,
 }
 
 impl Buckets {
     /// Takes where each tenant's files lie. Does no IO: credentials are looked for at a tenant's first request.
     #[must_use]
     pub fn new(places: HashMap<TenantName, Place>) -> Self {
-        let tenants =
-            places.into_iter().map(|(name, place)| (name, Tenant { place, bucket: OnceCell::new() })).collect();
+        let tenant = |place| Tenant { place, whole: OnceCell::new(), sts: OnceCell::new(), scoped: Mutex::default() };
+        let tenants = places.into_iter().map(|(name, place)| (name, tenant(place))).collect();
         Self { clients: Clients::new(), tenants }
+    }
+
+    async fn whole(&self, name: &TenantName, tenant: &Tenant) -> Arc<S3Bucket> {
+        let Place { credentials, region, .. } = &tenant.place;
+        let open = async || {
+            let identity = self.clients.base(&credentials.base, region).await;
+            Arc::new(self.clients.bucket(name.as_str(), &tenant.place, identity))
+        };
+        Arc::clone(tenant.whole.get_or_init(open).await)
+    }
+
+    async fn scoped(&self, scope: Scope<'_>, tenant: &Tenant, role: &Role) -> Result<Scoped> {
+        let Place { credentials, region, .. } = &tenant.place;
+        let connect = async || {
+            let identity = self.clients.base(&credentials.base, region).await;
+            self.clients.sts(scope.tenant.as_str(), role, region, identity)
+        };
+        let sts = tenant.sts.get_or_init(connect).await;
+        let mut scoped = tenant.scoped.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = scoped.get(scope.user).map(Vec::as_slice).unwrap_or_default();
+        let same = |known: &&Scoped| known.prefix == *scope.prefix && known.permissions == scope.permissions;
+        if let Some(known) = known.iter().find(same) {
+            return Ok(known.clone());
+        }
+        let policy = SessionPolicy::new(&tenant.place, scope.prefix, scope.permissions)
+            .map_err(|error| Error::Credentials(error.to_string()))?;
+        let new = match known.iter().find(|known| known.policy == policy) {
+            // Permissions that no policy can tell apart.
+            Some(known) => Scoped { prefix: scope.prefix.clone(), permissions: scope.permissions, ..known.clone() },
+            None => self.assume(scope, tenant, role, policy, sts),
+        };
+        scoped.entry(scope.user.clone()).or_default().push(new.clone());
+        Ok(new)
+    }
+
+    fn assume(
+        &self,
+        scope: Scope<'_>,
+        tenant: &Tenant,
+        role: &Role,
+        policy: SessionPolicy,
+        sts: &aws_sdk_sts::Client,
+    ) -> Scoped {
+        let assumption = Assumption {
+            tenant: scope.tenant.clone(),
+            user: scope.user.clone(),
+            role: role.clone(),
+            policy: policy.clone(),
+        };
+        let session = AssumedRole::new(sts.clone(), assumption);
+        let identity = Identity::kept_elsewhere(session.clone());
+        let bucket = Arc::new(self.clients.bucket(scope.tenant.as_str(), &tenant.place, identity));
+        Scoped { prefix: scope.prefix.clone(), permissions: scope.permissions, policy, session, bucket }
     }
 }
 
 #[async_trait]
 impl vfs::Buckets for Buckets {
-    async fn bucket(&self, tenant: &TenantName) -> Result<Arc<dyn Bucket>> {
-        let Some(Tenant { place, bucket }) = self.tenants.get(tenant) else {
-            return Err(Error::Credentials(format!("tenant {tenant} has no bucket")));
+    async fn bucket(&self, scope: Scope<'_>) -> Result<Arc<dyn Bucket>> {
+        let Some(tenant) = self.tenants.get(scope.tenant) else {
+            return Err(Error::Credentials(format!("tenant {} has no bucket", scope.tenant)));
         };
-        let bucket = bucket.get_or_init(|| self.clients.bucket(tenant.as_str(), place)).await;
-        Ok(Arc::clone(bucket) as Arc<dyn Bucket>)
+        let Some(role) = &tenant.place.credentials.role else {
+            return Ok(self.whole(scope.tenant, tenant).await);
+        };
+        let Scoped { session, bucket, .. } = self.scoped(scope, tenant, role).await?;
+        // Here, where what is wrong can be said plainly; later the SDK asks by itself, for each try of each request.
+        session.credentials().await?;
+        Ok(bucket)
     }
 }

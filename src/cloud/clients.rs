@@ -1,24 +1,28 @@
-//! The HTTP client that all tenants share, and an S3 client per tenant on top of it.
+//! The HTTP client that all tenants share, and the clients of S3 and STS on top of it.
 
-use super::{Credentials, Place, Secret};
+use super::{Base, Place, Secret, place::Role};
 use crate::store::S3Bucket;
 use aws_config::{
     default_provider::credentials::DefaultCredentialsChain, environment::EnvironmentVariableRegionProvider,
     meta::region::RegionProviderChain, provider_config::ProviderConfig,
 };
-use aws_credential_types::{Credentials as AccessKey, provider::SharedCredentialsProvider};
+use aws_credential_types::{
+    Credentials as AccessKey,
+    provider::{ProvideCredentials, SharedCredentialsProvider},
+};
 use aws_sdk_s3::config::{
     BehaviorVersion, IdentityCache, Region, SharedAsyncSleep, SharedHttpClient, SharedIdentityCache,
     StalledStreamProtectionConfig,
     retry::{RetryConfig, RetryPartition},
     timeout::TimeoutConfig,
 };
+use aws_sdk_sts::config as sts;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::sync::OnceCell;
 
 /// What the AWS SDKs agree on: longer only delays the retry.
@@ -35,10 +39,13 @@ const MAX_ATTEMPTS: u32 = 7;
 /// Doubled for each further try and cut at random. SlowDown has 12.6 s to pass at most, and a broken connection, for
 /// which the SDK would wait up to a second, costs little.
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+/// One try of STS, which answers at once or not at all, and all tries together.
+const STS_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+const STS_TIMEOUT: Duration = Duration::from_secs(40);
 /// Renewed this long before they expire, so that a request that waits in a retry still has valid credentials.
 const CREDENTIALS_BUFFER: Duration = Duration::from_mins(2);
 
-/// Makes S3 clients that share one pool of connections, one TLS configuration (rustls with aws-lc) and, where they use
+/// Makes clients that share one pool of connections, one TLS configuration (rustls with aws-lc) and, where they use
 /// it, the default chain.
 #[derive(Debug)]
 pub(super) struct Clients {
@@ -48,9 +55,16 @@ pub(super) struct Clients {
 
 /// Where credentials come from, and where they are kept until they expire.
 #[derive(Clone, Debug)]
-struct Identity {
+pub(super) struct Identity {
     provider: SharedCredentialsProvider,
     cache: SharedIdentityCache,
+}
+
+impl Identity {
+    /// Credentials that are kept by who provides them, and asked for with each try of each request.
+    pub(super) fn kept_elsewhere(provider: impl ProvideCredentials + 'static) -> Self {
+        Self { provider: SharedCredentialsProvider::new(provider), cache: IdentityCache::no_cache() }
+    }
 }
 
 impl Clients {
@@ -63,12 +77,17 @@ impl Clients {
         Self { http, default_chain: OnceCell::new() }
     }
 
-    /// The bucket of `place`. `owner` names the retry allowance: one tenant's outage can't use up another's.
-    pub(super) async fn bucket(&self, owner: &str, place: &Place) -> Arc<S3Bucket> {
-        let identity = match &place.credentials {
-            Credentials::Static { access_key_id, secret_access_key } => fixed(access_key_id, secret_access_key),
-            Credentials::DefaultChain => self.default_chain(&place.region).await,
-        };
+    /// Who we are by `base`. `region` is where web identities are exchanged, unless the environment says another.
+    pub(super) async fn base(&self, base: &Base, region: &str) -> Identity {
+        match base {
+            Base::Static { access_key_id, secret_access_key } => fixed(access_key_id, secret_access_key),
+            Base::DefaultChain => self.default_chain(region).await,
+        }
+    }
+
+    /// The bucket of `place`, as `identity`. `owner` names the retry allowance: one tenant's outage can't use up
+    /// another's.
+    pub(super) fn bucket(&self, owner: &str, place: &Place, identity: Identity) -> S3Bucket {
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.clone())
@@ -77,7 +96,7 @@ impl Clients {
             .identity_cache(identity.cache)
             .region(Region::new(place.region.clone()))
             .force_path_style(place.path_style)
-            .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_initial_backoff(FIRST_BACKOFF))
+            .retry_config(retries())
             .retry_partition(RetryPartition::new(owner.to_owned()))
             .timeout_config(
                 TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build(),
@@ -86,11 +105,35 @@ impl Clients {
         if let Some(endpoint) = &place.endpoint {
             config = config.endpoint_url(endpoint);
         }
-        Arc::new(S3Bucket::new(config, place.s3_options()))
+        S3Bucket::new(config, place.s3_options())
     }
 
-    /// One chain for all, so that a thousand tenants ask the instance metadata once. `region` is where web identities
-    /// are exchanged, unless the environment says another.
+    /// The STS that gives out `role`, asked as `identity` in the region of the bucket.
+    pub(super) fn sts(&self, owner: &str, role: &Role, region: &str, identity: Identity) -> aws_sdk_sts::Client {
+        let mut config = sts::Builder::new()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(self.http.clone())
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .credentials_provider(identity.provider)
+            .identity_cache(identity.cache)
+            .region(Region::new(region.to_owned()))
+            .retry_config(retries())
+            .retry_partition(RetryPartition::new(format!("{owner}, STS")))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .read_timeout(READ_TIMEOUT)
+                    .operation_attempt_timeout(STS_ATTEMPT_TIMEOUT)
+                    .operation_timeout(STS_TIMEOUT)
+                    .build(),
+            );
+        if let Some(endpoint) = &role.sts_endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        aws_sdk_sts::Client::from_conf(config.build())
+    }
+
+    /// One chain for all, so that a thousand tenants ask the instance metadata once.
     async fn default_chain(&self, region: &str) -> Identity {
         self.default_chain
             .get_or_init(|| async {
@@ -110,6 +153,9 @@ impl Clients {
 }
 
 fn fixed(access_key_id: &str, secret_access_key: &Secret) -> Identity {
-    let key = AccessKey::new(access_key_id, secret_access_key.expose(), None, None, "config");
-    Identity { provider: SharedCredentialsProvider::new(key), cache: IdentityCache::no_cache() }
+    Identity::kept_elsewhere(AccessKey::new(access_key_id, secret_access_key.expose(), None, None, "config"))
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_initial_backoff(FIRST_BACKOFF)
 }

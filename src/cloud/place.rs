@@ -1,6 +1,6 @@
 //! Where a tenant's files lie and how to get there, as config says it. Plain data.
 
-use super::Secret;
+use super::{ExternalId, RoleArn, Secret};
 use crate::store::{Checksums, PayloadSigning, S3Options};
 
 /// One bucket, and all that is needed to speak to it.
@@ -29,7 +29,53 @@ pub struct Place {
     pub credentials: Credentials,
 }
 
+/// How to get credentials for a [`Place`].
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Who we are before we are anybody else.
+    pub base: Base,
+    /// The role that a session works as, narrowed to its mount. `None`: it works as [`Self::base`] itself, jailed by
+    /// this server's own checks alone.
+    pub role: Option<Role>,
+}
+
+/// Credentials that don't depend on the session.
+#[derive(Clone, Debug)]
+pub enum Base {
+    /// An access key that doesn't change.
+    Static {
+        /// The public half.
+        access_key_id: String,
+        /// The secret half.
+        secret_access_key: Secret,
+    },
+    /// The SDK's default chain: environment, profile, web identity (EKS), container (ECS), EC2 instance metadata.
+    DefaultChain,
+}
+
+/// A role to assume, in the vendor's account or in the customer's.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// Which one.
+    pub arn: RoleArn,
+    /// What its trust policy asks for, so that nobody who merely knows the ARN can have us work for him there. Sent with
+    /// every request.
+    pub external_id: ExternalId,
+    /// Another endpoint of STS than the region's own.
+    pub sts_endpoint: Option<String>,
+    /// Whether sessions carry the tags `tenant` and `user`. The trust policy must allow `sts:TagSession` then.
+    pub session_tags: bool,
+    /// Whether sessions carry a source identity. The trust policy must allow `sts:SetSourceIdentity` then.
+    pub source_identity: bool,
+}
+
 impl Place {
+    /// Whether the endpoint is none of AWS's: an S3-compatible store.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.endpoint.as_deref().is_some_and(|endpoint| foreign_host(endpoint).is_some())
+    }
+
     pub(super) fn s3_options(&self) -> S3Options {
         S3Options {
             bucket: self.bucket.clone(),
@@ -40,20 +86,32 @@ impl Place {
             checksums: self.checksums,
         }
     }
+
+    /// What a bucket's own default encryption is, nobody told us; other stores have a KMS only where we name its key.
+    pub(super) fn may_use_kms(&self) -> bool {
+        !self.is_foreign() || self.kms_key.is_some()
+    }
+
+    /// The part of AWS that ARNs of the bucket name.
+    pub(super) fn partition(&self) -> &'static str {
+        match self.region.split_once('-') {
+            Some(("cn", _)) => "aws-cn",
+            Some(("us", rest)) if rest.starts_with("gov-") => "aws-us-gov",
+            _ => "aws",
+        }
+    }
 }
 
-/// How to get credentials for a [`Place`].
-#[derive(Clone, Debug)]
-pub enum Credentials {
-    /// An access key that doesn't change.
-    Static {
-        /// The public half.
-        access_key_id: String,
-        /// The secret half.
-        secret_access_key: Secret,
-    },
-    /// The SDK's default chain: environment, profile, web identity (EKS), ECS, EC2 instance metadata.
-    DefaultChain,
+/// The host of an endpoint, with its port unless that is the scheme's own, in lower case. `None` for AWS's endpoints:
+/// whichever of them is asked, a bucket's name means one bucket.
+#[must_use]
+pub fn foreign_host(endpoint: &str) -> Option<String> {
+    let endpoint = endpoint.to_ascii_lowercase();
+    let (scheme, host) = endpoint.trim_end_matches('/').split_once("://")?;
+    let own_port = if scheme == "https" { ":443" } else { ":80" };
+    let host = host.strip_suffix(own_port).unwrap_or(host);
+    let is_aws = [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|domain| host.ends_with(domain));
+    (!is_aws).then(|| host.to_owned())
 }
 
 #[cfg(test)]
@@ -62,12 +120,21 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_printed() {
-        let credentials = Credentials::Static {
+        let base = Base::Static {
             access_key_id: "AKIDEXAMPLE".into(),
             secret_access_key: Secret::from("wJalrXUtnFEMI".to_owned()),
         };
-        let printed = format!("{credentials:?} {credentials:#?}");
+        let printed = format!("{base:?} {base:#?}");
         assert!(printed.contains("AKIDEXAMPLE") && printed.contains("redacted"), "{printed}");
         assert!(!printed.contains("wJalr"), "{printed}");
+    }
+
+    #[test]
+    fn aws_is_one_store_whichever_endpoint_is_asked() {
+        for aws in ["https://s3.eu-central-1.amazonaws.com", "https://bucket.vpce-1.s3.eu-west-1.vpce.amazonaws.com/"] {
+            assert_eq!(foreign_host(aws), None);
+        }
+        assert_eq!(foreign_host("https://S3.example.com:443/"), Some("s3.example.com".to_owned()));
+        assert_eq!(foreign_host("http://127.0.0.1:8333"), Some("127.0.0.1:8333".to_owned()));
     }
 }

@@ -1,13 +1,14 @@
 //! The `[storage.credentials]` table: an access key, or the SDK's default chain.
 
 use super::{document::Table, secret};
-use crate::cloud::{Credentials, Secret};
+use crate::cloud::{Base, Secret};
 
 const EITHER: &str =
     "`access_key_id` with `secret_access_key_file` or `secret_access_key_env`, or `default_chain = true`";
 
-/// Reads exactly one kind of credentials. The secret itself is never in the file.
-pub(super) fn read(table: &mut Table<'_>) -> Option<Credentials> {
+/// Reads exactly one kind of credentials. The secret itself is never in the file. `has_role` is whether they only serve
+/// to assume a role; then the default chain need not be asked for.
+pub(super) fn read(table: &mut Table<'_>, has_role: bool) -> Option<Base> {
     let before = table.report().count();
     table.refuse(
         "secret_access_key",
@@ -23,19 +24,22 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Credentials> {
     }
     let credentials = match (access_key_id, from_file, from_variable, default_chain) {
         (Some(access_key_id), Some(secret), None, false) | (Some(access_key_id), None, Some(secret), false) => {
-            Credentials::Static { access_key_id, secret_access_key: Secret::from(secret) }
+            Base::Static { access_key_id, secret_access_key: Secret::from(secret) }
         }
-        (None, None, None, true) => Credentials::DefaultChain,
+        (None, None, None, true) => Base::DefaultChain,
+        (None, None, None, false) if has_role => Base::DefaultChain,
         (None, None, None, false) => return table.problem_here(format!("there are none; it takes {EITHER}")),
         _ => return table.problem_here(format!("they are of no single kind; it takes {EITHER}")),
     };
-    warn_of_the_single_jail(table);
+    if !has_role {
+        warn_of_the_single_jail(table);
+    }
     Some(credentials)
 }
 
 /// No session policy narrows these credentials, so that only this server's own checks keep tenants apart.
 fn warn_of_the_single_jail(table: &Table<'_>) {
     let message = "these credentials are not narrowed for each session: the tenant is jailed by this server alone, so \
-                   their policy should allow no more than its prefix";
+                   their policy should allow no more than its prefix; `[storage.assume_role]` jails it twice";
     table.report().warning(&table.here(), message);
 }

@@ -6,6 +6,7 @@
 //!
 //! Reading order: `server`, `tenant`, `user`, then `document`, which they read from.
 
+mod assume_role;
 mod credentials;
 mod document;
 mod login;

@@ -1,8 +1,15 @@
 //! The `[[users.mounts]]` tables, and where a user lands among them.
 
-use super::{document::Table, problem::Spot, storage::Storage, user::read_permissions, value::Value};
+use super::{
+    document::Table,
+    problem::{Report, Spot},
+    storage::Storage,
+    user::read_permissions,
+    value::Value,
+};
 use crate::{
     account::{Mount, Permissions},
+    cloud::SessionPolicy,
     store::Prefix,
     vfs::{InvalidMounts, Mounts, VirtualPath},
 };
@@ -19,6 +26,17 @@ pub(super) struct SpottedMount {
     pub(super) mount: Mount,
     pub(super) prefix: Prefix,
     pub(super) spot: Spot,
+}
+
+impl SpottedMount {
+    /// Reports where a session's credentials can't be narrowed to this mount.
+    pub(super) fn check_policy(&self, storage: &Storage, report: &Report) {
+        if storage.place.credentials.role.is_some()
+            && let Err(error) = SessionPolicy::new(&storage.place, &self.prefix, self.mount.permissions)
+        {
+            report.problem(&self.spot, error.to_string());
+        }
+    }
 }
 
 /// Reads the mounts of `user` and its landing directory. Without mounts it sees the tenant's whole prefix at `/`.

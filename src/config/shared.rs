@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     account::{TenantName, UserName},
+    cloud::{ExternalId, RoleArn, foreign_host},
     store::Prefix,
 };
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 #[derive(Default)]
 pub(super) struct Shared {
     users: BTreeMap<UserName, Spot>,
+    external_ids: BTreeMap<ExternalId, (RoleArn, Spot)>,
     /// By bucket and prefix, so that a prefix follows directly after those that it lies in.
     prefixes: BTreeMap<(Bucket, Prefix, TenantName), Claim>,
 }
@@ -42,9 +44,23 @@ impl Shared {
         }
     }
 
+    /// Takes the external ID of a role, or reports for which other role it is sent. Tenants may share a role, as one of
+    /// the vendor's own; but who knows two roles' common external ID could have us reach the one in the name of the other.
+    pub(super) fn claim_external_id(&mut self, storage: &Storage, report: &Report) {
+        let (Some(role), Some(spot)) = (&storage.place.credentials.role, &storage.external_id_spot) else { return };
+        match self.external_ids.entry(role.external_id.clone()) {
+            Entry::Vacant(vacant) => _ = vacant.insert((role.arn.clone(), spot.clone())),
+            Entry::Occupied(first) if first.get().0 == role.arn => {}
+            Entry::Occupied(first) => {
+                let message = format!("is that of another role at {}; it takes one of its own", first.get().1);
+                report.problem(spot, message);
+            }
+        }
+    }
+
     /// Takes what a mount leads to.
     pub(super) fn claim_prefix(&mut self, tenant: &TenantName, storage: &Storage, mount: &SpottedMount) {
-        let store = storage.place.endpoint.as_deref().and_then(foreign_store);
+        let store = storage.place.endpoint.as_deref().and_then(foreign_host);
         let bucket = (store, storage.place.bucket.clone());
         let claim = Claim { allow_shared_prefix: storage.allow_shared_prefix, spot: mount.spot.clone() };
         self.prefixes.entry((bucket, mount.prefix.clone(), tenant.clone())).or_insert(claim);
@@ -72,15 +88,4 @@ impl Shared {
             around.push((place, claim));
         }
     }
-}
-
-/// The host of an endpoint, with its port unless that is the scheme's own. `None` for AWS's endpoints: whichever of them
-/// is asked, a bucket's name means one bucket.
-fn foreign_store(endpoint: &str) -> Option<String> {
-    let endpoint = endpoint.to_ascii_lowercase();
-    let (scheme, host) = endpoint.trim_end_matches('/').split_once("://")?;
-    let own_port = if scheme == "https" { ":443" } else { ":80" };
-    let host = host.strip_suffix(own_port).unwrap_or(host);
-    let is_aws = [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|domain| host.ends_with(domain));
-    (!is_aws).then(|| host.to_owned())
 }

@@ -1,13 +1,13 @@
 //! The `[storage]` table of a tenant's file.
 
 use super::{
-    credentials,
+    assume_role, credentials,
     document::Table,
     problem::Spot,
     value::{Value, words},
 };
 use crate::{
-    cloud::{Checksums, PayloadSigning, Place},
+    cloud::{Checksums, Credentials, PayloadSigning, Place, foreign_host},
     store::Prefix,
 };
 use toml::de::DeValue;
@@ -21,6 +21,8 @@ pub(super) struct Storage {
     pub(super) allow_shared_prefix: bool,
     /// Where the prefix stands.
     pub(super) spot: Spot,
+    /// Where the external ID stands, if there is a role.
+    pub(super) external_id_spot: Option<Spot>,
 }
 
 impl Storage {
@@ -36,21 +38,41 @@ impl Storage {
         let payload_signing = storage.or("payload_signing", PayloadSigning::default());
         let checksums = storage.or("checksums", Checksums::default());
         let allow_shared_prefix = storage.or("allow_shared_prefix", false);
-        let credentials = storage.table("credentials", credentials::read);
+        let endpoint = endpoint.map(|endpoint| endpoint.0);
+        let foreign = endpoint.as_deref().is_some_and(|endpoint| foreign_host(endpoint).is_some());
+        let has_role = storage.has("assume_role");
+        let mut external_id_spot = None;
+        let role = has_role.then(|| {
+            storage.table("assume_role", |role| {
+                external_id_spot = Some(role.spot("external_id"));
+                assume_role::read(role, foreign)
+            })
+        });
+        let base = storage.table("credentials", |credentials| credentials::read(credentials, has_role));
+        if has_role && !foreign && !storage.has("expected_bucket_owner") {
+            warn_of_an_unknown_owner(storage);
+        }
         let place = Place {
             bucket: bucket?.0,
             region: region?.0,
-            endpoint: endpoint.map(|endpoint| endpoint.0),
+            endpoint,
             path_style,
             kms_key,
             expected_bucket_owner: expected_bucket_owner.map(|owner| owner.0),
             storage_class: storage_class.map(|class| class.0),
             payload_signing,
             checksums,
-            credentials: credentials?,
+            credentials: Credentials { base: base?, role: role.map_or(Some(None), |role| role.map(Some))? },
         };
-        Some(Self { place, prefix: prefix?, allow_shared_prefix, spot: storage.spot("prefix") })
+        Some(Self { place, prefix: prefix?, allow_shared_prefix, spot: storage.spot("prefix"), external_id_spot })
     }
+}
+
+/// A bucket that its owner deletes is free for anybody, who may let our role in and wait for what it brings.
+fn warn_of_an_unknown_owner(storage: &Table<'_>) {
+    let message = "without `expected_bucket_owner` a bucket of this name that changed hands would be written to; it takes \
+                   the account's 12 digits";
+    storage.report().warning(&storage.spot("bucket"), message);
 }
 
 words!(PayloadSigning { "unsigned" => PayloadSigning::Unsigned, "signed" => PayloadSigning::Signed });
@@ -68,7 +90,7 @@ impl Value for Prefix {
 /// Strings that must look like something. Their values are not repeated: an endpoint may hold a password.
 macro_rules! texts {
     ($($type:ident: $takes:literal, $fits:expr;)*) => {$(
-        struct $type(String);
+        pub(super) struct $type(pub(super) String);
 
         impl Value for $type {
             const TAKES: &'static str = $takes;

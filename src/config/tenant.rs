@@ -30,6 +30,9 @@ impl Tenant {
             root.problem("max_object_bytes", format!("is {max_object_bytes}; it takes 1 byte to {most}"));
         }
         let storage = root.table("storage", Storage::read);
+        if let Some(storage) = &storage {
+            shared.claim_external_id(storage, root.report());
+        }
         let users = root.tables("users", |user| user::read(user, name.as_ref(), storage.as_ref(), shared));
         let (name, storage) = (name?, storage?);
         Some(Self {

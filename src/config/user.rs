@@ -27,6 +27,7 @@ pub(super) fn read(
     if let (Some(tenant), Some(storage)) = (tenant, storage) {
         for mount in &mounts {
             shared.claim_prefix(tenant, storage, mount);
+            mount.check_policy(storage, user.report());
         }
     }
     let mounts = mounts.into_iter().map(|mount| mount.mount).collect();

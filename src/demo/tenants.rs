@@ -3,7 +3,7 @@
 use super::{ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY};
 use crate::{
     account::{self, DEFAULT_MAX_OBJECT_BYTES, Mount, Permissions, TenantName, User},
-    cloud::{Checksums, Credentials, PayloadSigning, Place},
+    cloud::{Base, Checksums, Credentials, PayloadSigning, Place},
     config::Tenant,
     identity::hash_password,
 };
@@ -41,9 +41,12 @@ fn tenant(name: &str, user: &str, endpoint: &str, keys: &[String]) -> anyhow::Re
             storage_class: None,
             payload_signing: PayloadSigning::default(),
             checksums: Checksums::default(),
-            credentials: Credentials::Static {
-                access_key_id: ACCESS_KEY_ID.to_owned(),
-                secret_access_key: SECRET_ACCESS_KEY.to_owned().into(),
+            credentials: Credentials {
+                base: Base::Static {
+                    access_key_id: ACCESS_KEY_ID.to_owned(),
+                    secret_access_key: SECRET_ACCESS_KEY.to_owned().into(),
+                },
+                role: None,
             },
         },
         users: vec![Arc::new(user)],

@@ -33,6 +33,7 @@ pub use memory::MemoryBucket;
 pub use reader::Reader;
 pub use rename::{Renamed, rename};
 pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
+pub(crate) use s3::{is_credentials, reasons};
 pub use upload::{MAX_OBJECT_BYTES, MIN_PART_BYTES, Upload, UploadOptions};
 
 /// What storage operations answer.

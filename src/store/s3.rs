@@ -10,6 +10,8 @@ mod encoding;
 mod error;
 mod retry;
 
+pub(crate) use error::{is_credentials, reasons};
+
 use super::{
     Bucket, Condition, Error, Key, ListScope, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read, Result,
     Stored, UploadId, VersionId,

@@ -1,15 +1,32 @@
-//! The vfs's source of buckets: what turns a tenant into storage, without the vfs knowing of credentials or clients.
+//! The vfs's source of buckets: what turns a user's mount into storage, without the vfs knowing of credentials or
+//! clients.
 
-use crate::{account::TenantName, store};
+use crate::{
+    account::{Permissions, TenantName, UserName},
+    store::{self, Prefix},
+};
 use async_trait::async_trait;
 use std::{fmt, sync::Arc};
+
+/// Who wants to reach what, and for which purposes: all that credentials may depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// Whose bucket.
+    pub tenant: &'a TenantName,
+    /// Which of its users.
+    pub user: &'a UserName,
+    /// The prefix of the mount: nothing outside it will be asked for.
+    pub prefix: &'a Prefix,
+    /// What the user may do there.
+    pub permissions: Permissions,
+}
 
 /// Where the tree's storage comes from. `cloud` implements it; tests hand out a bucket in memory.
 #[async_trait]
 pub trait Buckets: Send + Sync + fmt::Debug {
-    /// The bucket of `tenant`, ready to use. Called for each operation, so it is cheap when nothing changed.
+    /// The bucket for `scope`, ready to use. Called for each operation, so it is cheap when nothing changed.
     ///
     /// # Errors
     /// [`store::Error::Credentials`] when the tenant has no storage or no credentials can be had for it.
-    async fn bucket(&self, tenant: &TenantName) -> store::Result<Arc<dyn store::Bucket>>;
+    async fn bucket(&self, scope: Scope<'_>) -> store::Result<Arc<dyn store::Bucket>>;
 }

@@ -31,7 +31,9 @@ impl Vfs {
             Place::Nowhere => return Err(Error::NotFound),
         };
         let listing = match (mount, prefix) {
-            (Some(mount), Some(prefix)) if mount.allows(Permission::List) => Some(self.begin(prefix, sought).await?),
+            (Some(mount), Some(prefix)) if mount.allows(Permission::List) => {
+                Some(self.begin(mount, prefix, sought).await?)
+            }
             (Some(_), _) if mounted.is_empty() => return Err(Error::Denied(Permission::List)),
             _ => None,
         };
@@ -47,8 +49,8 @@ impl Vfs {
     }
 
     /// Asks for the first page, which also tells whether the directory that is `sought` exists.
-    async fn begin(&self, prefix: Prefix, sought: Option<Key>) -> Result<Listing> {
-        let bucket = self.bucket().await?;
+    async fn begin(&self, mount: &Mount, prefix: Prefix, sought: Option<Key>) -> Result<Listing> {
+        let bucket = self.bucket(mount).await?;
         let mut listing = Listing::new(Arc::clone(&bucket), prefix);
         match sought {
             Some(key) if !listing.exists().await? => {

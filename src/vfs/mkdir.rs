@@ -23,7 +23,7 @@ impl Vfs {
         }
         let mut object = NewObject::default();
         attributes.write_to(&mut object, Kind::Directory);
-        let made = store::make_directory(self.bucket().await?, &key, object).await;
+        let made = store::make_directory(self.bucket(mount).await?, &key, object).await;
         if matches!(made, Ok(()) | Err(store::Error::IsDirectory)) {
             self.notes.seen.note(path, Sight::Directory);
         }

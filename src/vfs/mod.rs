@@ -27,7 +27,7 @@ mod upload;
 mod write;
 
 pub use crate::store::{Budget, Reservation};
-pub use buckets::Buckets;
+pub use buckets::{Buckets, Scope};
 pub use directory::{DirectoryHandle, Entry};
 pub use error::{Error, Unsupported};
 pub use metadata::{Kind, Metadata, NewAttributes, SetAttributes, Times};
@@ -53,6 +53,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug)]
 pub struct Vfs {
     tenant: Arc<Tenant>,
+    user: Arc<User>,
     mounts: Mounts,
     buckets: Arc<dyn Buckets>,
     budget: Arc<Budget>,
@@ -66,7 +67,8 @@ impl Vfs {
     /// [`Error::Misconfigured`] when the user's mounts make no tree.
     pub fn new(user: &Arc<User>, tenant: &Arc<Tenant>, buckets: Arc<dyn Buckets>, budget: Arc<Budget>) -> Result<Self> {
         let mounts = Mounts::new(&user.mounts, &user.landing)?;
-        Ok(Self { tenant: Arc::clone(tenant), mounts, buckets, budget, notes: Arc::default() })
+        let (tenant, user) = (Arc::clone(tenant), Arc::clone(user));
+        Ok(Self { tenant, user, mounts, buckets, budget, notes: Arc::default() })
     }
 
     /// The directory in which the session starts.
@@ -83,7 +85,10 @@ impl Vfs {
         Ok(self.landing().join(raw)?)
     }
 
-    async fn bucket(&self) -> Result<Arc<dyn Bucket>> {
-        Ok(self.buckets.bucket(&self.tenant.name).await?)
+    /// The storage behind `mount`, reached with credentials that are for it.
+    async fn bucket(&self, mount: &Mount) -> Result<Arc<dyn Bucket>> {
+        let (tenant, user) = (&self.tenant.name, &self.user.name);
+        let scope = Scope { tenant, user, prefix: &mount.prefix, permissions: mount.permissions };
+        Ok(self.buckets.bucket(scope).await?)
     }
 }

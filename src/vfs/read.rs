@@ -25,7 +25,7 @@ impl Vfs {
             Some(Sight::Directory) | None => None,
         };
         let known_bytes = seen.as_ref().map(|file| file.size);
-        let bucket = self.bucket().await?;
+        let bucket = self.bucket(mount).await?;
         let opened = Reader::open(Arc::clone(&bucket), key.clone(), known_bytes, Arc::clone(&self.budget)).await;
         let reader = match opened {
             Err(store::Error::NotFound) if store::directory_exists(&*bucket, &key.as_directory()).await? => {

@@ -17,13 +17,13 @@ impl Vfs {
         };
         mount.demand(Permission::Delete)?;
         // S3 says 204 to the deletion of what is not there, so it has to be asked before.
-        let found = self.look(path, &key).await?;
+        let found = self.look(path, mount, &key).await?;
         match found.file {
             Some(_) => {}
             None if found.directory => return Err(Error::IsDirectory),
             None => return Err(Error::NotFound),
         }
-        self.bucket().await?.remove(&key, None).await?;
+        self.bucket(mount).await?.remove(&key, None).await?;
         self.notes.forget(path);
         Ok(())
     }

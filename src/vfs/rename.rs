@@ -38,7 +38,7 @@ impl Vfs {
             return Err(Error::AlreadyExists);
         }
         let may_replace = replace == Replace::Yes && mount.allows(Permission::Overwrite);
-        let bucket = self.bucket().await?;
+        let bucket = self.bucket(mount).await?;
         let renamed = store::rename(&*bucket, &source_key, &target_key, may_replace).await;
         let versions = renamed.map_err(|error| match error {
             store::Error::NotEmpty => Unsupported::RenameDirectory.into(),

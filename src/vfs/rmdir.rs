@@ -19,7 +19,7 @@ impl Vfs {
             Place::Nowhere => return Err(Error::NotFound),
         };
         mount.demand(Permission::Delete)?;
-        let bucket = self.bucket().await?;
+        let bucket = self.bucket(mount).await?;
         let directory = key.as_directory();
         match store::directory_state(&*bucket, &directory).await? {
             DirectoryState::Occupied => return Err(Error::NotEmpty),

@@ -27,7 +27,7 @@ impl Vfs {
             return Ok(());
         }
         let sight = match key {
-            Some(key) => self.sight(path, &key).await?.ok_or(Error::NotFound)?,
+            Some(key) => self.sight(path, mount, &key).await?.ok_or(Error::NotFound)?,
             None => Sight::Directory,
         };
         let version = match sight {

@@ -21,7 +21,7 @@ impl Vfs {
         if let Some(live) = self.notes.live.newest(path) {
             return Ok(Metadata::of_upload(live, mount));
         }
-        let found = self.look(path, &key).await?;
+        let found = self.look(path, mount, &key).await?;
         match found.file {
             Some(file) => Ok(self.file_metadata(path, mount, &file)),
             None if found.directory => Ok(self.directory_metadata(path, Some(mount))),
@@ -30,8 +30,8 @@ impl Vfs {
     }
 
     /// Asks the storage what lies under a key, and notes the answer.
-    pub(super) async fn look(&self, path: &VirtualPath, key: &Key) -> Result<Found> {
-        let bucket = self.bucket().await?;
+    pub(super) async fn look(&self, path: &VirtualPath, mount: &Mount, key: &Key) -> Result<Found> {
+        let bucket = self.bucket(mount).await?;
         let found = store::find(&*bucket, key).await?;
         match &found.file {
             Some(file) => self.notes.seen.note(path, Sight::File(file.clone())),
@@ -42,11 +42,11 @@ impl Vfs {
     }
 
     /// What was just seen under a key, or else what the storage says.
-    pub(super) async fn sight(&self, path: &VirtualPath, key: &Key) -> Result<Option<Sight>> {
+    pub(super) async fn sight(&self, path: &VirtualPath, mount: &Mount, key: &Key) -> Result<Option<Sight>> {
         if let Some(sight) = self.notes.seen.fresh(path) {
             return Ok(Some(sight));
         }
-        self.look(path, key).await?;
+        self.look(path, mount, key).await?;
         Ok(self.notes.seen.fresh(path))
     }
 

@@ -61,7 +61,7 @@ impl Vfs {
             _ if !mount.allows(Permission::Overwrite) => (Condition::Absent, Conflicting::MayNotReplace),
             _ => (Condition::Always, Conflicting::Changed),
         };
-        let bucket = self.bucket().await?;
+        let bucket = self.bucket(mount).await?;
         let live = Live { size: 0, attributes, since: now() };
         Ok(PendingWrite {
             bucket,
@@ -79,7 +79,7 @@ impl Vfs {
     }
 
     async fn check_stored(&self, path: &VirtualPath, mount: &Mount, key: &Key, options: WriteOptions) -> Result<()> {
-        let found = self.look(path, key).await?;
+        let found = self.look(path, mount, key).await?;
         match found.file {
             Some(_) if options.exclusive => Err(Error::AlreadyExists),
             Some(_) if !mount.allows(Permission::Overwrite) => Err(Error::Denied(Permission::Overwrite)),

@@ -7,7 +7,7 @@ use crc_fast::CrcAlgorithm::Crc64Nvme;
 use futures_util::TryStreamExt;
 use std::{ops::Range, sync::Arc};
 use wharfinger::{
-    cloud::{Checksums, Credentials, PayloadSigning, Place, Secret},
+    cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
     store::{
         self, Bucket, Condition, DirectoryState, ETag, Error, Key, ListScope, Listed, MemoryBucket, NewObject, Part,
         Payload, Pin, Prefix, Result, Stored, UploadId,
@@ -318,9 +318,12 @@ async fn every_setting_of_an_endpoint_works_on_seaweedfs() {
 async fn a_wrong_secret_is_no_missing_file() {
     let seaweedfs = SeaweedFs::shared().await;
     let mut place = seaweedfs.place();
-    place.credentials = Credentials::Static {
-        access_key_id: "wharfinger".to_owned(),
-        secret_access_key: Secret::from("wrong".to_owned()),
+    place.credentials = Credentials {
+        base: Base::Static {
+            access_key_id: "wharfinger".to_owned(),
+            secret_access_key: Secret::from("wrong".to_owned()),
+        },
+        role: None,
     };
     let bucket = SeaweedFs::bucket(place).await;
     let listed = bucket.list(ListScope::Below(&below("any")), None, 1).await;

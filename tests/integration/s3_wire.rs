@@ -1,16 +1,17 @@
 //! What goes to S3 over the wire, header by header, and what becomes of answers that a well-behaved store seldom gives.
 
-use crate::support::wire::{Asked, Wire, answer};
+use crate::support::{
+    scope,
+    wire::{Asked, Wire, answer},
+};
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use wharfinger::{
-    account::TenantName,
-    cloud::{Buckets, Checksums, Credentials, PayloadSigning, Place, Secret},
+    cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
     store::{Bucket, Condition, ETag, Error, Key, ListScope, NewObject, Payload, Pin, Prefix, UploadId, VersionId},
-    vfs::Buckets as _,
 };
 
 const OWNER: &str = "111122223333";
@@ -274,8 +275,7 @@ fn got(content_range: &str, body: &str) -> String {
 }
 
 async fn bucket(place: Place) -> Arc<dyn Bucket> {
-    let tenant: TenantName = "acme".parse().unwrap();
-    Buckets::new([(tenant.clone(), place)].into()).bucket(&tenant).await.unwrap()
+    scope::bucket(place, "").await
 }
 
 /// Every setting that goes out with requests.
@@ -299,9 +299,12 @@ fn bare(wire: &Wire) -> Place {
         storage_class: None,
         payload_signing: PayloadSigning::default(),
         checksums: Checksums::default(),
-        credentials: Credentials::Static {
-            access_key_id: "AKIDEXAMPLE".to_owned(),
-            secret_access_key: Secret::from("secret".to_owned()),
+        credentials: Credentials {
+            base: Base::Static {
+                access_key_id: "AKIDEXAMPLE".to_owned(),
+                secret_access_key: Secret::from("secret".to_owned()),
+            },
+            role: None,
         },
     }
 }

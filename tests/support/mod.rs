@@ -1,4 +1,5 @@
 //! What tests stand on: servers of others, started for a test and stopped with it.
 
+pub mod scope;
 pub mod seaweedfs;
 pub mod wire;

@@ -10,10 +10,8 @@ use std::{
 };
 use tempfile::TempDir;
 use wharfinger::{
-    account::TenantName,
-    cloud::{Buckets, Checksums, Credentials, PayloadSigning, Place, Secret},
+    cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
     store::{Bucket, ListScope, Prefix},
-    vfs::Buckets as _,
 };
 
 /// The one identity that it knows, an administrator.
@@ -109,17 +107,19 @@ impl SeaweedFs {
             storage_class: None,
             payload_signing: PayloadSigning::default(),
             checksums: Checksums::default(),
-            credentials: Credentials::Static {
-                access_key_id: ACCESS_KEY_ID.to_owned(),
-                secret_access_key: Secret::from(SECRET_ACCESS_KEY.to_owned()),
+            credentials: Credentials {
+                base: Base::Static {
+                    access_key_id: ACCESS_KEY_ID.to_owned(),
+                    secret_access_key: Secret::from(SECRET_ACCESS_KEY.to_owned()),
+                },
+                role: None,
             },
         }
     }
 
     /// The bucket, with these settings.
     pub async fn bucket(place: Place) -> Arc<dyn Bucket> {
-        let tenant: TenantName = "acme".parse().unwrap();
-        Buckets::new([(tenant.clone(), place)].into()).bucket(&tenant).await.unwrap()
+        super::scope::bucket(place, "").await
     }
 
     async fn wait_for_bucket(&self) {

@@ -3,6 +3,7 @@
 mod crossing;
 mod loading;
 mod reference;
+mod roles;
 mod secrets;
 mod wrong;
 

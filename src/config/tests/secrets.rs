@@ -1,7 +1,7 @@
 //! Secrets come from files and the environment, and go nowhere else.
 
 use super::{Files, KEY};
-use crate::cloud::Credentials;
+use crate::cloud::Base;
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -23,9 +23,9 @@ fn with_credentials(credentials: &str) -> Files {
 fn secret_of(files: &Files) -> String {
     let loaded = files.load().unwrap();
     assert!(!format!("{loaded:?} {loaded:#?}").contains(SECRET), "in Debug");
-    match &loaded.config.tenants[0].place.credentials {
-        Credentials::Static { secret_access_key, .. } => secret_access_key.expose().to_owned(),
-        Credentials::DefaultChain => panic!("no access key"),
+    match &loaded.config.tenants[0].place.credentials.base {
+        Base::Static { secret_access_key, .. } => secret_access_key.expose().to_owned(),
+        Base::DefaultChain => panic!("no access key"),
     }
 }
 
@@ -101,7 +101,7 @@ fn a_file_that_others_can_read_is_warned_about() {
         files.warnings(),
         [
             "tenants/acme.toml:6: storage.credentials: these credentials are not narrowed for each session: the tenant is \
-         jailed by this server alone, so their policy should allow no more than its prefix",
+         jailed by this server alone, so their policy should allow no more than its prefix; `[storage.assume_role]` jails it twice",
             "tenants/acme.toml:8: storage.credentials.secret_access_key_file: others can read the file; `chmod 600` keeps it \
          to its owner",
         ]

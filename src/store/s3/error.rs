@@ -79,7 +79,12 @@ fn refused(refusal: Refusal<'_>) -> Error {
             Error::RangeNotSatisfiable { size: refusal.content_range.and_then(whole_size) }
         }
         (
-            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired",
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "InvalidToken"
+            | "TokenRefreshRequired"
+            | "RequestTimeTooSkewed",
             _,
         ) => Error::Credentials(request),
         ("SlowDown" | "ServiceUnavailable" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded", _)
@@ -104,7 +109,7 @@ fn whole_size(content_range: &str) -> Option<u64> {
 
 /// What happened, then why. Not the SDK's `DisplayErrorContext`: it prints whole answers, such as one with credentials
 /// that could not be parsed.
-pub(super) fn reasons(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn reasons(error: &(dyn StdError + 'static)) -> String {
     let mut said = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -114,7 +119,8 @@ pub(super) fn reasons(error: &(dyn StdError + 'static)) -> String {
     said
 }
 
-fn is_credentials(error: &(dyn StdError + 'static)) -> bool {
+/// Whether the request was never sent for want of credentials.
+pub(crate) fn is_credentials(error: &(dyn StdError + 'static)) -> bool {
     error.is::<CredentialsError>() || error.source().is_some_and(is_credentials)
 }
 
@@ -137,6 +143,7 @@ mod tests {
         assert!(matches!(said(403, "InvalidObjectState"), E::Archived));
         assert!(matches!(said(403, "SignatureDoesNotMatch"), E::Credentials(_)));
         assert!(matches!(said(400, "ExpiredToken"), E::Credentials(_)));
+        assert!(matches!(said(403, "RequestTimeTooSkewed"), E::Credentials(_)));
         assert!(matches!(said(412, ""), E::Conflict { .. }));
         assert!(matches!(said(409, "ConditionalRequestConflict"), E::Conflict { .. }));
         assert!(matches!(said(416, "InvalidRange"), E::RangeNotSatisfiable { size: Some(42) }));

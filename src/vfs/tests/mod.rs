@@ -32,7 +32,7 @@ struct OneBucket(Arc<MemoryBucket>);
 
 #[async_trait]
 impl Buckets for OneBucket {
-    async fn bucket(&self, _tenant: &TenantName) -> store::Result<Arc<dyn Bucket>> {
+    async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
         Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
     }
 }

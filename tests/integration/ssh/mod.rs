@@ -14,13 +14,13 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wharfinger::{
-    account::{Mount, Permissions, Tenant, TenantName, User},
+    account::{Mount, Permissions, Tenant, User},
     events::Events,
     identity::{StaticProvider, hash_password},
     session::{self, Sessions},
     ssh::{HostKeyKind, HostKeys, Server, Settings},
     store::{self, Bucket, Budget, MemoryBucket},
-    vfs::Buckets,
+    vfs::{Buckets, Scope},
 };
 
 /// A server with the user `alice`, who has the password `right`.
@@ -109,7 +109,7 @@ struct OneBucket(Arc<MemoryBucket>);
 
 #[async_trait]
 impl Buckets for OneBucket {
-    async fn bucket(&self, _tenant: &TenantName) -> store::Result<Arc<dyn Bucket>> {
+    async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
         Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
     }
 }

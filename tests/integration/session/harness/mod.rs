@@ -17,7 +17,7 @@ use wharfinger::{
     events::Events,
     session::{Activity, Peer, Sessions, Settings},
     store::{self, Bucket, Budget, MemoryBucket, memory::Verb},
-    vfs::Buckets,
+    vfs::{Buckets, Scope},
 };
 
 /// What a [`Wharf`] is made with.
@@ -129,7 +129,7 @@ struct OneBucket(Arc<Sparse>);
 
 #[async_trait]
 impl Buckets for OneBucket {
-    async fn bucket(&self, _tenant: &TenantName) -> store::Result<Arc<dyn Bucket>> {
+    async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
         Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
     }
 }

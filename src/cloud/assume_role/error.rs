@@ -1,0 +1,297 @@
+//! What STS's refusals mean, and what an operator can do about each.
+//!
+//! AWS tells which policy denied only within one account. Across accounts it keeps that to itself, so there the
+//! message lists what must hold, with the names that it takes.
+//!
+//! Sources: IAM user guide, "Troubleshoot access denied error messages"; STS API reference, AssumeRole and "Common
+//! errors".
+
+use crate::{
+    cloud::RoleArn,
+    store::{self, is_credentials, reasons},
+};
+use aws_sdk_sts::{config::http::HttpResponse, error::SdkError, operation::assume_role::AssumeRoleError};
+use std::time::SystemTime;
+
+/// Why a role could not be assumed. Messages are for the operator; they hold no secret and no external ID.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The role's side said no.
+    #[error(
+        "the trust policy of {role} refuses us: it must name the principal that STS names here, and what its condition \
+         on sts:ExternalId wants must be the `external_id` of the tenant's file ({said})"
+    )]
+    Untrusted {
+        /// The role.
+        role: RoleArn,
+        /// STS's words.
+        said: String,
+    },
+    /// Our side said no.
+    #[error("our own credentials lack a permission: their policy must allow sts:AssumeRole on {role} ({said})")]
+    NotPermitted {
+        /// The role.
+        role: RoleArn,
+        /// STS's words.
+        said: String,
+    },
+    /// One of the two said no, and AWS doesn't tell which.
+    #[error(
+        "{role} can't be assumed, and across accounts AWS doesn't say why. Check that (1) the role exists; (2) its trust \
+         policy allows sts:AssumeRole to the principal that STS names here; (3) what its condition on sts:ExternalId wants \
+         is the `external_id` of the tenant's file; (4) that principal's own policy allows sts:AssumeRole on the role \
+         ({said})"
+    )]
+    Denied {
+        /// The role.
+        role: RoleArn,
+        /// STS's words.
+        said: String,
+    },
+    /// The trust policy doesn't let us set what the tenant's file opted into.
+    #[error(
+        "the trust policy of {role} must allow {action}, because the tenant's file says `{key} = true`: allow it, or take \
+         the key out ({said})"
+    )]
+    OptIn {
+        /// The role.
+        role: RoleArn,
+        /// `sts:TagSession` or `sts:SetSourceIdentity`.
+        action: &'static str,
+        /// The key of the tenant's file.
+        key: &'static str,
+        /// STS's words.
+        said: String,
+    },
+    /// The base credentials are not, or no longer, valid.
+    #[error("our own credentials are not valid: the access key or the token that we ask STS with ({said})")]
+    Base {
+        /// STS's words.
+        said: String,
+    },
+    /// No base credentials at all.
+    #[error("we have no credentials of our own to ask STS with ({said})")]
+    NoBase {
+        /// What the default chain found.
+        said: String,
+    },
+    /// The two clocks differ by more than AWS accepts.
+    #[error("this machine's clock differs from that of STS: set it right, by NTP ({said})")]
+    Clock {
+        /// STS's words, or what its answer shows.
+        said: String,
+    },
+    /// STS doesn't take the session policy.
+    #[error("STS doesn't take the session policy of this mount; a shorter prefix may make it fit ({said})")]
+    Policy {
+        /// STS's words.
+        said: String,
+    },
+    /// STS isn't switched on in the region.
+    #[error("STS is not active for us in this region: activate it in the account's settings of IAM ({said})")]
+    Region {
+        /// STS's words.
+        said: String,
+    },
+    /// Too many requests, after retries.
+    #[error("STS asks to slow down ({said})")]
+    Throttled {
+        /// STS's words.
+        said: String,
+    },
+    /// No answer, after retries.
+    #[error("no answer from STS: {said}")]
+    Unreachable {
+        /// What happened.
+        said: String,
+    },
+    /// Anything else.
+    #[error("STS refused {role} ({said})")]
+    Refused {
+        /// The role.
+        role: RoleArn,
+        /// STS's words.
+        said: String,
+    },
+    /// An answer without credentials.
+    #[error("STS answered for {role} without credentials")]
+    Broken {
+        /// The role.
+        role: RoleArn,
+    },
+}
+
+impl Error {
+    pub(super) fn of(role: &RoleArn, error: &SdkError<AssumeRoleError, HttpResponse>) -> Self {
+        match error {
+            SdkError::ServiceError(refusal) => {
+                let (meta, status) = (refusal.err().meta(), refusal.raw().status().as_u16());
+                let request = refusal.raw().headers().get("x-amzn-requestid");
+                Refusal {
+                    code: meta.code().unwrap_or_default(),
+                    message: meta.message().unwrap_or_default(),
+                    status,
+                    request: request.unwrap_or_default(),
+                }
+                .meaning(role)
+            }
+            SdkError::ResponseError(answer) if answer.raw().status().is_server_error() => {
+                Self::Unreachable { said: reasons(error) }
+            }
+            SdkError::ResponseError(_) => Self::Refused { role: role.clone(), said: reasons(error) },
+            _ if is_credentials(error) => Self::NoBase { said: reasons(error) },
+            _ => Self::Unreachable { said: reasons(error) },
+        }
+    }
+
+    pub(super) fn expired_already(role: &RoleArn, expires: SystemTime) -> Self {
+        let ago = expires.elapsed().unwrap_or_default().as_secs();
+        Self::Clock { said: format!("its new credentials for {role} expired {ago} s ago by ours") }
+    }
+}
+
+impl From<Error> for store::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Throttled { said } => Self::Throttled { request: said },
+            Error::Unreachable { said } => Self::Unreachable(format!("STS: {said}")),
+            other => Self::Credentials(other.to_string()),
+        }
+    }
+}
+
+/// What STS answered.
+#[derive(Clone, Copy, Debug)]
+struct Refusal<'a> {
+    code: &'a str,
+    message: &'a str,
+    status: u16,
+    request: &'a str,
+}
+
+impl Refusal<'_> {
+    /// The table.
+    fn meaning(self, role: &RoleArn) -> Error {
+        let (role, said) = (role.clone(), self.said());
+        match self.code {
+            "AccessDenied" | "AccessDeniedException" => self.denial(role, said),
+            "SignatureDoesNotMatch" | "RequestExpired" if self.is_about_time() => Error::Clock { said },
+            "InvalidClientTokenId"
+            | "UnrecognizedClientException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "InvalidAccessKeyId"
+            | "MissingAuthenticationToken"
+            | "OptInRequired" => Error::Base { said },
+            "PackedPolicyTooLarge"
+            | "PackedPolicyTooLargeException"
+            | "MalformedPolicyDocument"
+            | "MalformedPolicyDocumentException" => Error::Policy { said },
+            "RegionDisabledException" => Error::Region { said },
+            "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "SlowDown" | "TooManyRequestsException" => {
+                Error::Throttled { said }
+            }
+            _ if self.status == 429 => Error::Throttled { said },
+            _ if self.status >= 500 => Error::Unreachable { said },
+            _ => Error::Refused { role, said },
+        }
+    }
+
+    fn denial(self, role: RoleArn, said: String) -> Error {
+        let says = |words: &[&str]| words.iter().any(|words| self.message.contains(words));
+        if says(&["sts:TagSession"]) {
+            Error::OptIn { role, action: "sts:TagSession", key: "session_tags", said }
+        } else if says(&["sts:SetSourceIdentity"]) {
+            Error::OptIn { role, action: "sts:SetSourceIdentity", key: "source_identity", said }
+        } else if says(&["identity-based policy", "permissions boundary", "service control policy", "session policy"]) {
+            Error::NotPermitted { role, said }
+        } else if says(&["trust policy", "resource-based policy", "resource control policy"]) {
+            Error::Untrusted { role, said }
+        } else {
+            Error::Denied { role, said }
+        }
+    }
+
+    /// `Signature expired: … is now earlier than …`, `Signature not yet current: …`.
+    fn is_about_time(self) -> bool {
+        self.code == "RequestExpired" || ["expired", "not yet current"].iter().any(|word| self.message.contains(word))
+    }
+
+    fn said(self) -> String {
+        let Self { code, message, status, request } = self;
+        let code = if code.is_empty() { format!("HTTP {status}") } else { code.to_owned() };
+        let request = if request.is_empty() { String::new() } else { format!(", request {request}") };
+        format!("{code}: {message}{request}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(code: &str, message: &str) -> Error {
+        let role = "arn:aws:iam::111122223333:role/wharfinger".parse().unwrap();
+        Refusal { code, message, status: 403, request: "R1" }.meaning(&role)
+    }
+
+    const US: &str = "User: arn:aws:iam::444455556666:user/server is not authorized to perform:";
+
+    #[test]
+    fn a_denial_says_whose_policy_it_was_where_aws_does() {
+        let because = |why: &str| meaning("AccessDenied", &format!("{US} sts:AssumeRole on resource: R{why}"));
+        assert!(matches!(because(""), Error::Denied { .. }));
+        assert!(matches!(
+            because(" because no identity-based policy allows the sts:AssumeRole action"),
+            Error::NotPermitted { .. }
+        ));
+        assert!(matches!(because(" with an explicit deny in a service control policy"), Error::NotPermitted { .. }));
+        assert!(matches!(
+            because(" because no resource-based policy allows the sts:AssumeRole action"),
+            Error::Untrusted { .. }
+        ));
+        assert!(matches!(because(" because no role trust policy allows it"), Error::Untrusted { .. }));
+    }
+
+    #[test]
+    fn an_option_that_the_trust_policy_does_not_allow_is_named() {
+        let tags = meaning("AccessDenied", &format!("{US} sts:TagSession on resource: R")).to_string();
+        assert!(tags.contains("must allow sts:TagSession") && tags.contains("`session_tags = true`"), "{tags}");
+        let source = meaning("AccessDenied", &format!("{US} sts:SetSourceIdentity on resource: R")).to_string();
+        assert!(source.contains("`source_identity = true`"), "{source}");
+    }
+
+    #[test]
+    fn a_signature_may_be_wrong_by_the_key_or_by_the_clock() {
+        let clock = "Signature expired: 20261125T000000Z is now earlier than 20261125T001500Z";
+        assert!(matches!(meaning("SignatureDoesNotMatch", clock), Error::Clock { .. }));
+        assert!(matches!(meaning("SignatureDoesNotMatch", "Signature not yet current: …"), Error::Clock { .. }));
+        assert!(matches!(meaning("SignatureDoesNotMatch", "The request signature we calculated"), Error::Base { .. }));
+        assert!(matches!(meaning("InvalidClientTokenId", "The security token is invalid"), Error::Base { .. }));
+        assert!(matches!(meaning("ExpiredToken", "The security token … is expired"), Error::Base { .. }));
+    }
+
+    #[test]
+    fn each_other_refusal_has_its_error() {
+        assert!(matches!(meaning("Throttling", "Rate exceeded"), Error::Throttled { .. }));
+        assert!(matches!(meaning("PackedPolicyTooLarge", "108%"), Error::Policy { .. }));
+        assert!(matches!(meaning("MalformedPolicyDocument", "…"), Error::Policy { .. }));
+        assert!(matches!(meaning("RegionDisabledException", "…"), Error::Region { .. }));
+        assert!(matches!(meaning("ValidationError", "…"), Error::Refused { .. }));
+    }
+
+    #[test]
+    fn the_log_gets_words_code_and_request_id() {
+        let said = meaning("ValidationError", "1 validation error detected").to_string();
+        let role = "arn:aws:iam::111122223333:role/wharfinger";
+        assert_eq!(said, format!("STS refused {role} (ValidationError: 1 validation error detected, request R1)"));
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_no_matter_of_credentials() {
+        assert!(matches!(meaning("Throttling", "…").into(), store::Error::Throttled { .. }));
+        assert!(matches!(Error::Unreachable { said: "…".into() }.into(), store::Error::Unreachable(_)));
+        assert!(matches!(meaning("AccessDenied", "…").into(), store::Error::Credentials(_)));
+    }
+}

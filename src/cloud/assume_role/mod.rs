@@ -1,0 +1,103 @@
+//! `sts:AssumeRole`: a session's own credentials, narrowed to one mount of one user.
+//!
+//! Every request carries the role's external ID, a session name that says who, and the session policy. What comes back
+//! is kept (see `renewed.rs`) and given to the SDK anew for each try of each request, so that transfers outlive it.
+//!
+//! Not the SDK's `AssumeRoleProvider`: that knows no source identity, and asks while requests wait.
+//!
+//! Source: STS API reference, AssumeRole.
+
+mod error;
+mod renewed;
+
+pub(super) use error::Error;
+
+use super::{SessionName, SessionPolicy, place::Role};
+use crate::account::{TenantName, UserName};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, error::CredentialsError, future},
+};
+use aws_sdk_sts::{Client, types::Tag};
+use futures_util::FutureExt as _;
+use renewed::{Expiring, Renewed};
+use std::{sync::Arc, time::SystemTime};
+use tracing::debug;
+
+/// An hour: what every role allows, and the most that one role gets by way of another.
+const DURATION_SECONDS: i32 = 3_600;
+
+/// Who asks for which role, and for how much of it.
+#[derive(Debug)]
+pub(super) struct Assumption {
+    pub(super) tenant: TenantName,
+    pub(super) user: UserName,
+    pub(super) role: Role,
+    pub(super) policy: SessionPolicy,
+}
+
+/// The credentials of one assumption. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct AssumedRole(Arc<Renewed<Credentials, Error>>);
+
+impl AssumedRole {
+    /// Asks for nothing yet.
+    pub(super) fn new(sts: Client, assumption: Assumption) -> Self {
+        let assumption = Arc::new(assumption);
+        let ask = move || assume(sts.clone(), Arc::clone(&assumption)).boxed();
+        Self(Arc::new(Renewed::new("the credentials of an assumed role", ask)))
+    }
+
+    /// Credentials that are good for the next request.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub(super) async fn credentials(&self) -> Result<Credentials, Error> {
+        self.0.current().await
+    }
+}
+
+impl ProvideCredentials for AssumedRole {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async { self.credentials().await.map_err(CredentialsError::provider_error) })
+    }
+}
+
+async fn assume(sts: Client, assumption: Arc<Assumption>) -> Result<Expiring<Credentials>, Error> {
+    let Assumption { tenant, user, role, policy } = &*assumption;
+    let name = SessionName::new(tenant, user);
+    let answer = sts
+        .assume_role()
+        .role_arn(role.arn.as_str())
+        .role_session_name(name.as_str())
+        .external_id(role.external_id.as_str())
+        .policy(policy.as_str())
+        .duration_seconds(DURATION_SECONDS)
+        .set_tags(role.session_tags.then(|| tags(tenant, user)))
+        .set_source_identity(role.source_identity.then(|| name.as_str().to_owned()))
+        .send()
+        .await
+        .map_err(|error| Error::of(&role.arn, &error))?;
+    let credentials = answer.credentials().ok_or_else(|| Error::Broken { role: role.arn.clone() })?;
+    let expires = SystemTime::try_from(*credentials.expiration()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let lifetime = expires.duration_since(SystemTime::now()).map_err(|_| Error::expired_already(&role.arn, expires))?;
+    debug!(%tenant, %user, role = %role.arn, lifetime_s = lifetime.as_secs(), "assumed a role");
+    let value = Credentials::new(
+        credentials.access_key_id(),
+        credentials.secret_access_key(),
+        Some(credentials.session_token().to_owned()),
+        Some(expires),
+        "wharfinger",
+    );
+    Ok(Expiring { value, lifetime })
+}
+
+/// What the customer's policies and CloudTrail can tell sessions apart by.
+fn tags(tenant: &TenantName, user: &UserName) -> Vec<Tag> {
+    let pairs = [("tenant", tenant.as_str()), ("user", user.as_str())];
+    // Only a missing key or value is refused, and neither is.
+    pairs.into_iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect()
+}

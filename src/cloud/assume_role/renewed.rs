@@ -1,0 +1,268 @@
+//! A value that expires, kept while it is good and renewed before it isn't. Knows nothing of what it keeps.
+//!
+//! Invariants: the source is asked by one at a time, however many wait; who has a good value never waits, and is not
+//! hurt by a renewal that fails; a source that refuses is left in peace for a moment.
+
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+use tracing::warn;
+
+/// After this part of its life a value is renewed, which leaves a quarter of an hour of an hour for a source in trouble.
+const RENEW_AFTER: (u32, u32) = (3, 4);
+/// A value is given out no longer when it has so much time left, or an eighth of its life if that is less: the request
+/// it is for has to arrive.
+const LAST_MOMENTS: Duration = Duration::from_secs(10);
+/// A renewal that failed is tried again after this time, or a quarter of what is left if that is less.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
+/// Where there is no good value, a refusal is repeated for so long without asking: a thousand sessions that log in with
+/// a wrong role make one request each other second, and an operator who mends it need not wait.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(2);
+
+/// What the source gives.
+#[derive(Clone, Debug)]
+pub(super) struct Expiring<T> {
+    pub(super) value: T,
+    /// From now on.
+    pub(super) lifetime: Duration,
+}
+
+type Source<T, E> = dyn Fn() -> BoxFuture<'static, Result<Expiring<T>, E>> + Send + Sync;
+type Flight<T, E> = Shared<BoxFuture<'static, Result<T, E>>>;
+
+/// The value, its source, and who is asking it.
+pub(super) struct Renewed<T, E> {
+    /// What it is, for the log.
+    what: &'static str,
+    source: Box<Source<T, E>>,
+    state: Mutex<State<T, E>>,
+}
+
+struct State<T, E> {
+    kept: Option<Kept<T>>,
+    flight: Option<Flight<T, E>>,
+    /// The last refusal, and until when it holds.
+    refusal: Option<(E, Instant)>,
+}
+
+struct Kept<T> {
+    value: T,
+    renew_at: Instant,
+    good_until: Instant,
+}
+
+impl<T, E> Renewed<T, E>
+where
+    T: Clone + Send + Sync + 'static,
+    E: Clone + fmt::Display + Send + Sync + 'static,
+{
+    /// Asks for nothing yet.
+    pub(super) fn new(
+        what: &'static str,
+        source: impl Fn() -> BoxFuture<'static, Result<Expiring<T>, E>> + Send + Sync + 'static,
+    ) -> Self {
+        let state = State { kept: None, flight: None, refusal: None };
+        Self { what, source: Box::new(source), state: Mutex::new(state) }
+    }
+
+    /// A good value: the kept one, or after its end a new one. Where it ages, it is renewed meanwhile.
+    ///
+    /// # Errors
+    /// The source's, if there is no good value.
+    pub(super) async fn current(self: &Arc<Self>) -> Result<T, E> {
+        let flight = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let refusal = state.refusal.as_ref().filter(|(_, until)| now < *until).map(|(error, _)| error.clone());
+            match &state.kept {
+                Some(kept) if now < kept.good_until => {
+                    let value = kept.value.clone();
+                    if now >= kept.renew_at && refusal.is_none() {
+                        drop(self.ask(&mut state));
+                    }
+                    return Ok(value);
+                }
+                _ => match refusal {
+                    Some(error) => return Err(error),
+                    None => self.ask(&mut state),
+                },
+            }
+        };
+        flight.await
+    }
+
+    /// Asks the source, if nobody does already. The request goes on even if nobody waits for it any more.
+    fn ask(self: &Arc<Self>, state: &mut State<T, E>) -> Flight<T, E> {
+        if let Some(flight) = &state.flight {
+            return flight.clone();
+        }
+        let (this, answer) = (Arc::clone(self), (self.source)());
+        let flight = async move { this.settle(answer.await) }.boxed().shared();
+        tokio::spawn(flight.clone().map(drop));
+        state.flight = Some(flight.clone());
+        flight
+    }
+
+    fn settle(&self, answer: Result<Expiring<T>, E>) -> Result<T, E> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        state.flight = None;
+        match answer {
+            Ok(Expiring { value, lifetime }) => {
+                let (of, whole) = RENEW_AFTER;
+                state.kept = Some(Kept {
+                    value: value.clone(),
+                    renew_at: now + lifetime * of / whole,
+                    good_until: now + lifetime.saturating_sub(LAST_MOMENTS.min(lifetime / 8)),
+                });
+                state.refusal = None;
+                Ok(value)
+            }
+            Err(error) => {
+                let left = state.kept.as_ref().map(|kept| kept.good_until.saturating_duration_since(now));
+                let pause = match left.filter(|left| !left.is_zero()) {
+                    Some(left) => {
+                        warn!(%error, good_for_s = left.as_secs(), "{} could not be renewed yet", self.what);
+                        RENEWAL_PAUSE.min(left / 4)
+                    }
+                    None => REFUSAL_PAUSE,
+                };
+                state.refusal = Some((error.clone(), now + pause));
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<T, E> fmt::Debug for Renewed<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renewed").field("what", &self.what).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::join_all;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::time::{advance, sleep};
+
+    /// Counts how often it is asked, and answers with the count after a second.
+    #[derive(Default)]
+    struct Counter {
+        asked: AtomicU32,
+        down: std::sync::atomic::AtomicBool,
+    }
+
+    fn counter(lifetime: Duration) -> (Arc<Counter>, Arc<Renewed<u32, String>>) {
+        let counter = Arc::new(Counter::default());
+        let source = Arc::clone(&counter);
+        let renewed = Renewed::new("a number", move || {
+            let source = Arc::clone(&source);
+            async move {
+                let value = source.asked.fetch_add(1, Ordering::SeqCst) + 1;
+                sleep(Duration::from_secs(1)).await;
+                if source.down.load(Ordering::SeqCst) {
+                    Err("down".to_owned())
+                } else {
+                    Ok(Expiring { value, lifetime })
+                }
+            }
+            .boxed()
+        });
+        (counter, Arc::new(renewed))
+    }
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    async fn minutes(minutes: u64) {
+        // What runs in the background gets its turn before and after.
+        sleep(Duration::from_secs(2)).await;
+        advance(Duration::from_mins(minutes)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_who_need_it_ask_once() {
+        let (counter, renewed) = counter(HOUR);
+        let all = join_all((0..1_000).map(|_| renewed.current())).await;
+        assert!(all.into_iter().all(|value| value == Ok(1)));
+        assert_eq!(renewed.current().await, Ok(1));
+        assert_eq!(counter.asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_renewed_early_and_nobody_waits() {
+        let (counter, renewed) = counter(HOUR);
+        renewed.current().await.unwrap();
+        minutes(44).await;
+        assert_eq!(renewed.current().await, Ok(1));
+        assert_eq!(counter.asked.load(Ordering::SeqCst), 1);
+        minutes(1).await;
+        let before = Instant::now();
+        assert_eq!((renewed.current().await, renewed.current().await), (Ok(1), Ok(1)));
+        assert_eq!(Instant::now(), before, "nobody waited");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(renewed.current().await, Ok(2));
+        assert_eq!(counter.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_in_trouble_hurts_nobody_while_the_value_is_good() {
+        let (counter, renewed) = counter(HOUR);
+        renewed.current().await.unwrap();
+        counter.down.store(true, Ordering::SeqCst);
+        minutes(46).await;
+        for _ in 0..13 {
+            assert_eq!(renewed.current().await, Ok(1));
+            minutes(1).await;
+        }
+        assert_eq!(counter.asked.load(Ordering::SeqCst), 14, "once a minute is asked for here");
+        minutes(1).await;
+        assert_eq!(renewed.current().await, Err("down".to_owned()), "it has expired");
+        counter.down.store(false, Ordering::SeqCst);
+        assert_eq!(renewed.current().await, Err("down".to_owned()), "the source is left in peace");
+        sleep(REFUSAL_PAUSE).await;
+        assert_eq!(renewed.current().await, Ok(16));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_that_failed_is_not_tried_at_once() {
+        let (counter, renewed) = counter(HOUR);
+        renewed.current().await.unwrap();
+        counter.down.store(true, Ordering::SeqCst);
+        minutes(46).await;
+        for _ in 0..20 {
+            renewed.current().await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(counter.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_waiting_ends_nothing() {
+        let (counter, renewed) = counter(HOUR);
+        assert!(tokio::time::timeout(Duration::from_millis(1), renewed.current()).await.is_err());
+        sleep(Duration::from_secs(1)).await;
+        let before = Instant::now();
+        assert_eq!(renewed.current().await, Ok(1));
+        assert_eq!(Instant::now(), before);
+        assert_eq!(counter.asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_that_lives_for_seconds_is_used_for_most_of_them() {
+        let (counter, renewed) = counter(Duration::from_secs(16));
+        renewed.current().await.unwrap();
+        sleep(Duration::from_secs(11)).await;
+        assert_eq!((renewed.current().await, counter.asked.load(Ordering::SeqCst)), (Ok(1), 1));
+        sleep(Duration::from_secs(4)).await;
+        assert_eq!(renewed.current().await, Ok(2), "its last moments are no good");
+    }
+}

@@ -1,0 +1,94 @@
+//! IAM's JSON, as small as it can be written.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The only version that knows `${*}`.
+const VERSION: &str = "2012-10-17";
+
+/// A policy document.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Document {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+/// A statement that allows something.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Statement {
+    effect: &'static str,
+    action: Vec<&'static str>,
+    resource: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Condition>,
+}
+
+/// Operator → key → values, one of which must match.
+type Condition = BTreeMap<&'static str, BTreeMap<&'static str, Vec<String>>>;
+
+impl Statement {
+    /// Listings of `bucket` below a prefix, written as a pattern. A whole bucket may be listed as one likes.
+    pub(super) fn listing(action: &'static str, bucket: &str, below: &str) -> Self {
+        let condition = (!below.is_empty()).then(|| like([("s3:prefix", vec![format!("{below}*")])]));
+        Self { effect: "Allow", action: vec![action], resource: bucket.to_owned(), condition }
+    }
+
+    /// Actions on objects; `None` where there are no actions.
+    pub(super) fn objects(actions: Vec<&'static str>, resource: String) -> Option<Self> {
+        (!actions.is_empty()).then_some(Self { effect: "Allow", action: actions, resource, condition: None })
+    }
+
+    /// Use of a key, or of whichever key the bucket or an object names, by S3 and for this bucket. The objects' own
+    /// statements decide which of them S3 is asked for.
+    pub(super) fn kms(actions: &[&'static str], key: Option<&str>, contexts: Option<[String; 2]>) -> Self {
+        let by_s3 = ("kms:ViaService", vec!["s3.*".to_owned()]);
+        let for_bucket = contexts.map(|contexts| ("kms:EncryptionContext:aws:s3:arn", contexts.to_vec()));
+        let resource = match key {
+            Some(arn) if arn.starts_with("arn:") && arn.contains(":key/") => literal(arn),
+            // Policies can't name a key by its alias, and a bare id lacks its account.
+            Some(_) | None => "*".to_owned(),
+        };
+        let condition = Some(like([by_s3].into_iter().chain(for_bucket)));
+        Self { effect: "Allow", action: actions.to_vec(), resource, condition }
+    }
+}
+
+impl Document {
+    pub(super) fn new(statement: Vec<Statement>) -> Self {
+        Self { version: VERSION, statement }
+    }
+
+    /// JSON in ASCII: STS takes no character above U+00FF.
+    pub(super) fn to_ascii(&self) -> String {
+        // Strings, lists and maps with string keys: there is nothing in it that JSON can't say.
+        let json = serde_json::to_string(self).unwrap_or_default();
+        let mut ascii = String::with_capacity(json.len());
+        for character in json.chars() {
+            if character.is_ascii() {
+                ascii.push(character);
+            } else {
+                let mut units = [0; 2];
+                ascii.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+            }
+        }
+        ascii
+    }
+}
+
+/// `text` as a pattern that matches nothing but itself.
+pub(super) fn literal(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '*' | '?' | '$' => pattern.extend(["${", character.encode_utf8(&mut [0; 4]), "}"]),
+            other => pattern.push(other),
+        }
+    }
+    pattern
+}
+
+fn like(conditions: impl IntoIterator<Item = (&'static str, Vec<String>)>) -> Condition {
+    BTreeMap::from([("StringLike", conditions.into_iter().collect())])
+}

@@ -1,0 +1,106 @@
+//! The policy, letter by letter. That each letter is needed is proven against the demo's S3 and SeaweedFS, in
+//! `tests/integration/isolation`.
+
+use super::*;
+use crate::{
+    account::Permission,
+    cloud::{Base, Checksums, Credentials, PayloadSigning},
+};
+
+fn place(bucket: &str) -> Place {
+    Place {
+        bucket: bucket.to_owned(),
+        region: "eu-central-1".to_owned(),
+        endpoint: None,
+        path_style: false,
+        kms_key: None,
+        expected_bucket_owner: None,
+        storage_class: None,
+        payload_signing: PayloadSigning::default(),
+        checksums: Checksums::default(),
+        credentials: Credentials { base: Base::DefaultChain, role: None },
+    }
+}
+
+fn elsewhere(bucket: &str) -> Place {
+    Place { endpoint: Some("http://127.0.0.1:8333".to_owned()), ..place(bucket) }
+}
+
+fn policy(place: &Place, prefix: &str, permissions: &[Permission]) -> Result<String, NoPolicy> {
+    let permissions = permissions.iter().copied().collect();
+    SessionPolicy::new(place, &Prefix::parse(prefix).unwrap(), permissions).map(|policy| policy.as_str().to_owned())
+}
+
+#[test]
+fn it_allows_what_the_permissions_need_below_the_prefix() {
+    let read = policy(&place("vendor"), "tenants/acme/", &[Permission::Read]).unwrap();
+    let listing = r#"{"Effect":"Allow","Action":["s3:ListBucket"],"Resource":"arn:aws:s3:::vendor","Condition":{"StringLike":{"s3:prefix":["tenants/acme/*"]}}}"#;
+    let objects = r#"{"Effect":"Allow","Action":["s3:GetObject","s3:GetObjectVersion"],"Resource":"arn:aws:s3:::vendor/tenants/acme/*"}"#;
+    let kms = r#"{"Effect":"Allow","Action":["kms:Decrypt","kms:GenerateDataKey"],"Resource":"*","Condition":{"StringLike":{"kms:EncryptionContext:aws:s3:arn":["arn:aws:s3:::vendor","arn:aws:s3:::vendor/*"],"kms:ViaService":["s3.*"]}}}"#;
+    assert_eq!(read, format!(r#"{{"Version":"2012-10-17","Statement":[{listing},{objects},{kms}]}}"#));
+}
+
+#[test]
+fn a_store_that_is_not_aws_hears_of_kms_only_where_there_is_a_key() {
+    let read = |place: &Place| policy(place, "acme/", &[Permission::Read]).unwrap();
+    assert!(!read(&elsewhere("vendor")).contains("kms:"));
+    let key = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let keyed = Place { kms_key: Some(key.to_owned()), ..elsewhere("vendor") };
+    assert!(read(&keyed).contains(&format!(r#""Resource":"{key}""#)));
+    let alias = Place { kms_key: Some("alias/files".to_owned()), ..place("vendor") };
+    assert!(read(&alias).contains(r#""Action":["kms:Decrypt","kms:GenerateDataKey"],"Resource":"*""#));
+}
+
+#[test]
+fn mkdir_alone_reaches_markers_alone() {
+    let mkdir = policy(&elsewhere("vendor"), "acme/", &[Permission::Mkdir]).unwrap();
+    assert!(mkdir.contains(r#""Action":["s3:PutObject"],"Resource":"arn:aws:s3:::vendor/acme/*/"}"#), "{mkdir}");
+}
+
+#[test]
+fn a_whole_bucket_may_be_listed_as_one_likes() {
+    let whole = policy(&elsewhere("globex"), "", &[Permission::Read]).unwrap();
+    assert!(whole.contains(r#"["s3:ListBucket"],"Resource":"arn:aws:s3:::globex"}"#), "{whole}");
+    assert!(whole.contains(r#""Resource":"arn:aws:s3:::globex/*""#), "{whole}");
+}
+
+#[test]
+fn wildcards_in_a_prefix_are_letters() {
+    let odd = policy(&elsewhere("vendor"), "a*b?c$d/é\u{1f600}\"/", &[Permission::Read]).unwrap();
+    assert!(odd.is_ascii());
+    let escaped = r#"a${*}b${?}c${$}d/\u00e9\ud83d\ude00\"/*"#;
+    assert!(odd.contains(&format!("vendor/{escaped}\"")) && odd.contains(&format!("[\"{escaped}\"]")), "{odd}");
+}
+
+#[test]
+fn access_points_go_by_their_arns() {
+    let arn = "arn:aws:s3:eu-west-1:111122223333:accesspoint/acme";
+    let point = policy(&place(arn), "in/", &[Permission::Read]).unwrap();
+    assert!(point.contains(&format!(r#""Resource":"{arn}""#)), "{point}");
+    assert!(point.contains(&format!(r#""Resource":"{arn}/object/in/*""#)), "{point}");
+    assert!(!point.contains("EncryptionContext"), "{point}");
+    assert_eq!(policy(&place("acme-xyz-s3alias"), "in/", &[]), Err(NoPolicy::Alias));
+}
+
+#[test]
+fn other_partitions_have_other_arns() {
+    for (region, partition) in [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eu-west-1", "aws")] {
+        let place = Place { region: region.to_owned(), ..place("vendor") };
+        let read = policy(&place, "acme/", &[Permission::Read]).unwrap();
+        assert!(read.contains(&format!(r#""arn:{partition}:s3:::vendor/acme/*""#)), "{read}");
+    }
+}
+
+#[test]
+fn all_permissions_on_the_longest_plain_prefix_fit() {
+    let longest = format!("{}/", "p".repeat(511));
+    let bucket = "b".repeat(63);
+    assert!(policy(&place(&bucket), &longest, &Permission::ALL).unwrap().len() <= MAX_CHARACTERS);
+}
+
+#[test]
+fn what_does_not_fit_is_said_and_not_cut() {
+    let long = format!("{}/", "é".repeat(255));
+    let Err(NoPolicy::TooLong(characters)) = policy(&place("vendor"), &long, &Permission::ALL) else { panic!() };
+    assert!(characters > MAX_CHARACTERS);
+}

@@ -1,0 +1,24 @@
+//! The `[storage.assume_role]` table: the role that a tenant's sessions work as.
+
+use super::{document::Table, storage::Endpoint, value::parsed};
+use crate::cloud::{ExternalId, Role, RoleArn};
+
+/// Reads the role. `foreign` is whether the bucket lies in another store than AWS.
+pub(super) fn read(table: &mut Table<'_>, foreign: bool) -> Option<Role> {
+    let arn = table.required::<RoleArn>("role_arn");
+    let external_id = table.required::<ExternalId>("external_id");
+    let sts_endpoint = table.optional::<Endpoint>("sts_endpoint");
+    let session_tags = table.or("session_tags", false);
+    let source_identity = table.or("source_identity", false);
+    if foreign && !table.has("sts_endpoint") {
+        let message = "is missing; the bucket's endpoint is none of AWS's, so it takes the store's own endpoint of STS";
+        table.problem("sts_endpoint", message);
+    }
+    let sts_endpoint = sts_endpoint.map(|endpoint| endpoint.0);
+    Some(Role { arn: arn?, external_id: external_id?, sts_endpoint, session_tags, source_identity })
+}
+
+parsed! {
+    RoleArn: "the ARN of a role, such as \"arn:aws:iam::111122223333:role/wharfinger\"",
+    ExternalId: "the external ID that the role's trust policy asks for",
+}

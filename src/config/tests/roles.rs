@@ -1,0 +1,115 @@
+//! `[storage.assume_role]`.
+
+use super::{Files, KEY};
+use crate::cloud::Base;
+
+const ROLE: &str = "role_arn = 'arn:aws:iam::111122223333:role/wharfinger'\nexternal_id = 'wh-4b6f'\n";
+
+/// A tenant's file with these lines in `[storage]` and `[storage.assume_role]`.
+fn tenant(name: &str, storage: &str, role: &str) -> String {
+    format!(
+        "name = '{name}'\n[storage]\nbucket = '{name}-files'\nprefix = 'in/'\nregion = 'eu-central-1'\n\
+         expected_bucket_owner = '111122223333'\n{storage}\n[storage.assume_role]\n{role}\n\
+         [[users]]\nname = '{name}-user'\npublic_keys = ['{KEY}']\n"
+    )
+}
+
+fn acme(storage: &str, role: &str) -> Files {
+    Files::new("").with_acme(&tenant("acme", storage, role))
+}
+
+#[test]
+fn a_role_needs_no_credentials_but_the_default_chain_and_warns_of_nothing() {
+    let files = acme("", ROLE);
+    assert_eq!(files.warnings(), [""; 0]);
+    let credentials = files.load().unwrap().config.tenants[0].place.credentials.clone();
+    assert!(matches!(credentials.base, Base::DefaultChain));
+    let role = credentials.role.unwrap();
+    assert_eq!(role.external_id.as_str(), "wh-4b6f");
+    assert!(!role.session_tags && !role.source_identity && role.sts_endpoint.is_none());
+}
+
+#[test]
+fn a_role_may_be_asked_for_with_an_access_key() {
+    let keyed = "credentials = { access_key_id = 'AK', secret_access_key_env = 'CARGO_PKG_NAME' }";
+    let credentials = acme(keyed, ROLE).load().unwrap().config.tenants[0].place.credentials.clone();
+    assert!(matches!(credentials.base, Base::Static { .. }) && credentials.role.is_some());
+}
+
+#[test]
+fn a_role_without_an_external_id_is_a_confused_deputy() {
+    let arn = ROLE.lines().next().unwrap();
+    assert_eq!(
+        acme("", arn).problems(),
+        ["tenants/acme.toml:8: storage.assume_role.external_id: is missing; it takes the external ID that the role's \
+          trust policy asks for"]
+    );
+    for empty in ["", "x", "a b"] {
+        let problems = acme("", &format!("{arn}\nexternal_id = '{empty}'")).problems();
+        assert!(problems[0].contains("external_id: doesn't fit; it takes 2 to 1,224 letters"), "{problems:?}");
+    }
+    assert_eq!(
+        acme("", "role_arn = 'arn:aws:iam::1:user/x'\nexternal_id = 'wh-4b6f'").problems(),
+        ["tenants/acme.toml:9: storage.assume_role.role_arn: is no role's ARN; it takes one such as \
+          \"arn:aws:iam::111122223333:role/wharfinger\""]
+    );
+}
+
+#[test]
+fn an_external_id_belongs_to_one_role() {
+    let other = ROLE.replace("111122223333", "444455556666");
+    let both = |globex: &str| acme("", ROLE).with("tenants/globex.toml", &tenant("globex", "", globex));
+    assert_eq!(
+        both(&other).problems(),
+        [
+            "tenants/globex.toml:10: storage.assume_role.external_id: is that of another role at tenants/acme.toml:10; it \
+          takes one of its own"
+        ]
+    );
+    assert!(both(&other.replace("wh-4b6f", "wh-91aa")).load().is_ok());
+    assert!(both(ROLE).load().is_ok(), "a role of the vendor's own");
+}
+
+#[test]
+fn a_store_that_is_not_aws_has_an_sts_of_its_own() {
+    let foreign = "endpoint = 'http://127.0.0.1:8333'\npath_style = true";
+    assert_eq!(
+        acme(foreign, ROLE).problems(),
+        [
+            "tenants/acme.toml:9: storage.assume_role.sts_endpoint: is missing; the bucket's endpoint is none of AWS's, so \
+          it takes the store's own endpoint of STS"
+        ]
+    );
+    assert!(acme(foreign, &format!("{ROLE}sts_endpoint = 'http://127.0.0.1:8333'")).load().is_ok());
+    assert!(acme("endpoint = 'https://bucket.vpce-1.s3.eu-central-1.vpce.amazonaws.com'", ROLE).load().is_ok());
+}
+
+#[test]
+fn a_mount_whose_session_policy_is_too_long_is_said() {
+    let long = format!("{}/", "é".repeat(120)).repeat(2);
+    let text = tenant("acme", "", ROLE).replace("'in/'", &format!("'{long}'"));
+    let problems = Files::new("").with_acme(&text).problems();
+    assert!(
+        problems[0].starts_with("tenants/acme.toml:4: storage.prefix: its session policy would have "),
+        "{problems:?}"
+    );
+    assert!(problems[0].contains("of the 2048 that STS takes; a shorter prefix makes it fit"), "{problems:?}");
+    let alias = tenant("acme", "", ROLE).replace("acme-files", "acme-1a2b-s3alias");
+    assert_eq!(
+        Files::new("").with_acme(&alias).problems(),
+        [
+            "tenants/acme.toml:4: storage.prefix: a session policy can't name an access point by its alias; it takes the \
+          access point's ARN"
+        ]
+    );
+}
+
+#[test]
+fn a_bucket_whose_owner_is_not_known_is_warned_about() {
+    let text = tenant("acme", "", ROLE).replace("expected_bucket_owner = '111122223333'\n", "");
+    let warnings = Files::new("").with_acme(&text).warnings();
+    assert!(
+        warnings[0].contains("storage.bucket: without `expected_bucket_owner` a bucket of this name"),
+        "{warnings:?}"
+    );
+}
