@@ -12,6 +12,7 @@ use crate::{
     vfs::{self, Scope},
 };
 use async_trait::async_trait;
+use aws_credential_types::Credentials as AccessKey;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -46,6 +47,12 @@ struct Scoped {
     bucket: Arc<S3Bucket>,
 }
 
+impl Tenant {
+    fn role(&self) -> Option<&Role> {
+        self.place.credentials.role.as_ref()
+    }
+}
+
 impl Buckets {
     /// Takes where each tenant's files lie. Does no IO: credentials are looked for at a tenant's first request.
     #[must_use]
@@ -53,6 +60,18 @@ impl Buckets {
         let tenant = |place| Tenant { place, whole: OnceCell::new(), sts: OnceCell::new(), scoped: Mutex::default() };
         let tenants = places.into_iter().map(|(name, place)| (name, tenant(place))).collect();
         Self { clients: Clients::new(), tenants }
+    }
+
+    /// The credentials that requests for `scope` are signed with, for who wants to see for himself what they can't do.
+    ///
+    /// # Errors
+    /// [`Error::Credentials`] where the tenant has no role, or why the role can't be had.
+    pub async fn session_credentials(&self, scope: Scope<'_>) -> Result<AccessKey> {
+        let Some((tenant, role)) = self.tenants.get(scope.tenant).and_then(|tenant| Some((tenant, tenant.role()?)))
+        else {
+            return Err(Error::Credentials(format!("tenant {} has no role", scope.tenant)));
+        };
+        Ok(self.scoped(scope, tenant, role).await?.session.credentials().await?)
     }
 
     async fn whole(&self, name: &TenantName, tenant: &Tenant) -> Arc<S3Bucket> {
@@ -115,7 +134,7 @@ impl vfs::Buckets for Buckets {
         let Some(tenant) = self.tenants.get(scope.tenant) else {
             return Err(Error::Credentials(format!("tenant {} has no bucket", scope.tenant)));
         };
-        let Some(role) = &tenant.place.credentials.role else {
+        let Some(role) = tenant.role() else {
             return Ok(self.whole(scope.tenant, tenant).await);
         };
         let Scoped { session, bucket, .. } = self.scoped(scope, tenant, role).await?;

@@ -4,6 +4,7 @@
 
 mod compose;
 mod demo_s3;
+mod isolation;
 mod layering;
 mod readme;
 mod s3;

@@ -20,6 +20,10 @@ pub const ACCESS_KEY_ID: &str = "wharfinger";
 pub const SECRET_ACCESS_KEY: &str = "wharfinger-secret";
 /// The bucket that is there from the start.
 pub const BUCKET: &str = "vendor";
+/// What its session tokens are signed with: 32 bytes or more, in base64.
+const SIGNING_KEY: &str = "bm90IGEgc2VjcmV0OiBvbmx5IHRlc3RzIHNpZ24gd2l0aCBpdA==";
+/// A role that may do everything. Trust policies can't ask for an external ID here: the key never reaches them.
+pub const ROLE: &str = "arn:aws:iam::123456789012:role/tenants";
 /// It takes 0.6 s on an idle machine.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -67,6 +71,7 @@ impl SeaweedFs {
         let data = TempDir::new().unwrap();
         let (here, ports) = (data.path(), free_ports());
         fs::write(here.join("s3.json"), identities()).unwrap();
+        fs::write(here.join("iam.json"), roles()).unwrap();
         let log = File::create(here.join("log")).unwrap();
         let process = Command::new(&weed)
             .arg("mini")
@@ -74,6 +79,7 @@ impl SeaweedFs {
             .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"])
             .args(["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"])
             .args([flag("dir", here), flag("s3.config", &here.join("s3.json"))])
+            .arg(flag("s3.iam.config", &here.join("iam.json")))
             .args([flag("s3.localSocket", &here.join("s3.sock")), flag("filer.localSocket", &here.join("filer.sock"))])
             .arg(format!("-bucket={BUCKET}"))
             .current_dir(here)
@@ -191,5 +197,21 @@ fn identities() -> String {
         "credentials": [{ "accessKey": ACCESS_KEY_ID, "secretKey": SECRET_ACCESS_KEY }],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }]})
+    .to_string()
+}
+
+fn roles() -> String {
+    let statement = |key: &str, value: serde_json::Value, action: &str| serde_json::json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", key: value, "Action": action }] });
+    serde_json::json!({
+        "sts": { "tokenDuration": "1h", "maxSessionLength": "12h", "issuer": "seaweedfs-sts", "signingKey": SIGNING_KEY },
+        "policy": { "defaultEffect": "Deny", "storeType": "memory" },
+        "policies": [{ "name": "everything", "document": statement("Resource", "*".into(), "s3:*") }],
+        "roles": [{
+            "roleName": "tenants",
+            "roleArn": ROLE,
+            "attachedPolicies": ["everything"],
+            "trustPolicy": statement("Principal", serde_json::json!({ "AWS": "*" }), "sts:AssumeRole"),
+        }],
+    })
     .to_string()
 }

@@ -1,6 +1,7 @@
 """SeaweedFS: an S3 that isn't ours, on loopback, shared by the suites."""
 
 import atexit
+import base64
 import functools
 import json
 import sys
@@ -13,6 +14,8 @@ from .process import Process, free_ports
 ACCESS_KEY_ID = "wharfinger"
 SECRET_ACCESS_KEY = "wharfinger-secret"
 BUCKET = "vendor"
+# A role that may do everything; whoever has an account may assume it.
+TENANTS_ROLE = "arn:aws:iam::123456789012:role/tenants"
 # It takes ports of its own choice for those listeners that it isn't told.
 LISTENERS = ["s3", "master", "volume", "filer", "admin"]
 
@@ -36,12 +39,13 @@ class SeaweedFs:
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
         (here / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        (here / "iam.json").write_text(json.dumps(_roles()))
         listeners = [f"-{name}.port={port}" for name, port in zip(LISTENERS, ports)]
         listeners += [f"-{name}.port.grpc={port}" for name, port in zip(LISTENERS, ports[len(LISTENERS) :])]
         weed = Path(sys.executable).parent / "weed"
         options = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-webdav=false"]
         options += ["-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-bucket={BUCKET}", f"-dir={here}"]
-        options += [f"-s3.config={here}/s3.json", f"-s3.localSocket={here}/s3.sock"]
+        options += [f"-s3.iam.config={here}/iam.json", f"-s3.config={here}/s3.json", f"-s3.localSocket={here}/s3.sock"]
         options += [f"-filer.localSocket={here}/filer.sock"]
         self.endpoint, self.master, _, self.filer, _ = (f"http://127.0.0.1:{port}" for port in ports[: len(LISTENERS)])
         self.process = Process([weed, "mini", *listeners, *options], cwd=here, env={"HOME": str(here)})
@@ -67,3 +71,19 @@ class SeaweedFs:
         from .servers import Store
 
         return Store(self.endpoint, BUCKET, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+
+
+def _roles():
+    def document(action, **element):
+        return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action} | element]}
+
+    # What session tokens are signed with: 32 bytes or more.
+    signing_key = base64.b64encode(b"not a secret: only tests sign with it").decode()
+    trust = document("sts:AssumeRole", Principal={"AWS": "*"})
+    role = {"roleName": "tenants", "roleArn": TENANTS_ROLE, "attachedPolicies": ["everything"], "trustPolicy": trust}
+    return {
+        "sts": {"tokenDuration": "1h", "maxSessionLength": "12h", "issuer": "seaweedfs-sts", "signingKey": signing_key},
+        "policy": {"defaultEffect": "Deny", "storeType": "memory"},
+        "policies": [{"name": "everything", "document": document("s3:*", Resource="*")}],
+        "roles": [role],
+    }

@@ -64,12 +64,14 @@ class Demo(Server):
 
 @dataclass(frozen=True)
 class Store:
-    """An S3 that `wharfinger serve` is pointed at. Without an access key the server looks for credentials itself."""
+    """An S3 that `wharfinger serve` is pointed at. Without an access key the server looks for credentials itself; with a
+    role its sessions work as that."""
 
     endpoint: str
     bucket: str
     access_key_id: str | None = "AKIATOLDTONOBODY"
     secret_access_key: str = "a secret of the store"
+    role_arn: str | None = None
 
 
 class Serve(Server):
@@ -115,6 +117,7 @@ region = "us-east-1"
 endpoint = "{store.endpoint}"
 path_style = true
 
+{_assume_role(store)}
 [storage.credentials]
 {_credentials(store)}
 
@@ -122,6 +125,17 @@ path_style = true
 name = "{user}"
 password_hash = "{password_hash(PASSWORDS[user])}"
 public_keys_file = "users.pub"
+"""
+
+
+def _assume_role(store):
+    if store.role_arn is None:
+        return ""
+    return f"""
+[storage.assume_role]
+role_arn = "{store.role_arn}"
+external_id = "wh-no-store-but-aws-asks-for-it"
+sts_endpoint = "{store.endpoint}"
 """
 
 

@@ -1,0 +1,148 @@
+//! What a client may try on a key with somebody else's credentials.
+
+use super::Site;
+use aws_sdk_s3::{
+    Client,
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier},
+};
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The store did it.
+    Done,
+    /// 403, AccessDenied.
+    Denied,
+}
+use Outcome::{Denied, Done};
+
+/// One thing to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    Head,
+    Get,
+    Put,
+    Delete,
+    DeleteMany,
+    CopyFrom,
+    CopyTo,
+    BeginUpload,
+    UploadPart,
+    CompleteUpload,
+    AbortUpload,
+    ListUploads,
+    List,
+}
+use Attempt as A;
+
+impl Attempt {
+    /// All that concern one key.
+    pub const ALL: [Self; 13] = [
+        A::Head,
+        A::Get,
+        A::Put,
+        A::Delete,
+        A::DeleteMany,
+        A::CopyFrom,
+        A::CopyTo,
+        A::BeginUpload,
+        A::UploadPart,
+        A::CompleteUpload,
+        A::AbortUpload,
+        A::ListUploads,
+        A::List,
+    ];
+
+    /// Tries it, as `client`, on `key`, which exists. What uploads need is prepared with all rights. Puts bring the word
+    /// `forged`.
+    pub async fn on(self, site: &Site, client: &Client, bucket: &str, key: &str) -> Outcome {
+        let own = format!("{}own", site.prefix);
+        match self {
+            A::Head => outcome(client.head_object().bucket(bucket).key(key).send().await),
+            A::Get => outcome(client.get_object().bucket(bucket).key(key).send().await),
+            A::Put => outcome(client.put_object().bucket(bucket).key(key).body(forged()).send().await),
+            A::Delete => outcome(client.delete_object().bucket(bucket).key(key).send().await),
+            A::DeleteMany => delete_many(client, bucket, key).await,
+            A::CopyFrom => {
+                let copy = client.copy_object().bucket(&site.bucket).key(format!("{}stolen", site.prefix));
+                outcome(copy.copy_source(format!("{bucket}/{key}")).send().await)
+            }
+            A::CopyTo => {
+                site.put(&site.bucket, &own, "forged").await;
+                let copy = client.copy_object().bucket(bucket).key(key);
+                outcome(copy.copy_source(format!("{}/{own}", site.bucket)).send().await)
+            }
+            A::BeginUpload => outcome(client.create_multipart_upload().bucket(bucket).key(key).send().await),
+            A::UploadPart => {
+                let upload = begin(site, bucket, key).await;
+                let part = client.upload_part().bucket(bucket).key(key).upload_id(&upload).part_number(1);
+                let done = outcome(part.body(forged()).send().await);
+                site.admin.abort_multipart_upload().bucket(bucket).key(key).upload_id(upload).send().await.unwrap();
+                done
+            }
+            A::CompleteUpload => {
+                let upload = begin(site, bucket, key).await;
+                let part = site.admin.upload_part().bucket(bucket).key(key).upload_id(&upload).part_number(1);
+                let etag = part.body(forged()).send().await.unwrap().e_tag.unwrap();
+                let part = CompletedPart::builder().part_number(1).e_tag(etag).build();
+                let complete = client.complete_multipart_upload().bucket(bucket).key(key).upload_id(&upload);
+                let parts = CompletedMultipartUpload::builder().parts(part).build();
+                let done = outcome(complete.multipart_upload(parts).send().await);
+                if done == Denied {
+                    site.admin.abort_multipart_upload().bucket(bucket).key(key).upload_id(upload).send().await.unwrap();
+                }
+                done
+            }
+            A::AbortUpload => {
+                let upload = begin(site, bucket, key).await;
+                let done =
+                    outcome(client.abort_multipart_upload().bucket(bucket).key(key).upload_id(&upload).send().await);
+                if done == Denied {
+                    site.admin.abort_multipart_upload().bucket(bucket).key(key).upload_id(upload).send().await.unwrap();
+                }
+                done
+            }
+            A::ListUploads => outcome(client.list_multipart_uploads().bucket(bucket).prefix(key).send().await),
+            A::List => outcome(client.list_objects_v2().bucket(bucket).prefix(key).send().await),
+        }
+    }
+}
+
+async fn begin(site: &Site, bucket: &str, key: &str) -> String {
+    let begun = site.admin.create_multipart_upload().bucket(bucket).key(key).send().await.unwrap();
+    begun.upload_id.unwrap()
+}
+
+async fn delete_many(client: &Client, bucket: &str, key: &str) -> Outcome {
+    let keys = Delete::builder().objects(ObjectIdentifier::builder().key(key).build().unwrap()).build().unwrap();
+    match client.delete_objects().bucket(bucket).delete(keys).send().await {
+        Ok(answer) => match answer.errors() {
+            [] => Done,
+            [error] => {
+                assert_eq!(error.code(), Some("AccessDenied"), "{error:?}");
+                Denied
+            }
+            errors => panic!("{errors:?}"),
+        },
+        refused => outcome(refused),
+    }
+}
+
+fn forged() -> aws_sdk_s3::primitives::ByteStream {
+    aws_sdk_s3::primitives::ByteStream::from_static(b"forged")
+}
+
+/// Anything but success and 403 is a defect of the test or of the store.
+pub fn outcome<T, E: ProvideErrorMetadata + std::fmt::Debug>(answer: Result<T, SdkError<E, HttpResponse>>) -> Outcome {
+    match answer {
+        Ok(_) => Done,
+        Err(SdkError::ServiceError(refusal)) if refusal.raw().status().as_u16() == 403 => {
+            let code = refusal.err().code();
+            assert!(code.is_none_or(|code| code == "AccessDenied"), "{refusal:?}");
+            Denied
+        }
+        Err(other) => panic!("{other:?}"),
+    }
+}

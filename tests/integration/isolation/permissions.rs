@@ -1,0 +1,55 @@
+//! Inside its mount a session's credentials do what the user's permissions need, and no more.
+
+use super::{
+    Site,
+    attempts::{Attempt, Outcome},
+    promises,
+};
+use Attempt as A;
+use wharfinger::account::Permission as P;
+
+promises![each_permission_brings_its_actions_alone];
+
+/// What each permission lets a session do with a file, beside listing.
+const TABLE: [(P, &[Attempt]); 7] = [
+    (P::Read, &[A::Head, A::Get]),
+    (P::Write, &[A::Put, A::BeginUpload, A::UploadPart, A::CompleteUpload, A::AbortUpload]),
+    (P::Overwrite, &[]),
+    (P::List, &[]),
+    (P::Delete, &[A::Delete, A::DeleteMany]),
+    (
+        P::Rename,
+        &[
+            A::Head,
+            A::Get,
+            A::Put,
+            A::Delete,
+            A::DeleteMany,
+            A::CopyFrom,
+            A::CopyTo,
+            A::BeginUpload,
+            A::UploadPart,
+            A::CompleteUpload,
+        ],
+    ),
+    (P::Mkdir, &[]),
+];
+
+async fn each_permission_brings_its_actions_alone(site: Site) {
+    let file = format!("{}file", site.prefix);
+    for (permission, allowed) in TABLE {
+        let session = site.session(&[permission]).await;
+        for attempt in Attempt::ALL {
+            if permission == P::Rename && attempt == A::AbortUpload && site.aborts_for_who_may_put() {
+                continue;
+            }
+            site.put(&site.bucket, &file, "acme's").await;
+            let expected =
+                if allowed.contains(&attempt) || attempt == A::List { Outcome::Done } else { Outcome::Denied };
+            assert_eq!(attempt.on(&site, &session, &site.bucket, &file).await, expected, "{permission}: {attempt:?}");
+        }
+    }
+    let mkdir = site.session(&[P::Mkdir]).await;
+    let marker = format!("{}directory/", site.prefix);
+    assert_eq!(A::Put.on(&site, &mkdir, &site.bucket, &marker).await, Outcome::Done);
+}

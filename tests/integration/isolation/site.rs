@@ -1,0 +1,163 @@
+//! A vendor's bucket with two tenants that are alike but for a letter, and another bucket beside it.
+
+use crate::support::seaweedfs::{self, SeaweedFs};
+use aws_credential_types::Credentials;
+use aws_sdk_s3::{
+    Client,
+    config::{BehaviorVersion, Region, retry::RetryConfig},
+};
+use std::sync::Arc;
+use wharfinger::{
+    account::{Permission, Permissions},
+    cloud::{Buckets, Place, Role, SessionPolicy},
+    store::Prefix,
+    vfs::Scope,
+};
+
+/// The content of everything that a session of acme must never get.
+pub const SECRET: &str = "globex's secret";
+
+/// A store, and what lies in it: of acme everything below [`Site::prefix`].
+pub struct Site {
+    /// The bucket that holds both tenants.
+    pub bucket: String,
+    /// The other bucket.
+    pub other: String,
+    /// Acme's place in it.
+    pub prefix: String,
+    /// A client that may do everything.
+    pub admin: Client,
+    /// How acme gets there.
+    place: Place,
+    /// Runs as long as the site is there.
+    store: Store,
+}
+
+enum Store {
+    SeaweedFs(#[expect(dead_code, reason = "held for its Drop")] Arc<SeaweedFs>),
+}
+
+impl Site {
+    /// On SeaweedFS, below a prefix of the promise's own.
+    pub async fn seaweedfs(promise: &str) -> Self {
+        let seaweedfs = SeaweedFs::shared().await;
+        let place = seaweedfs.place();
+        let role = Role {
+            arn: seaweedfs::ROLE.parse().unwrap(),
+            external_id: "wh-no-store-but-aws-asks-for-it".parse().unwrap(),
+            sts_endpoint: Some(seaweedfs.endpoint()),
+            session_tags: false,
+            source_identity: false,
+        };
+        let admin = Credentials::new(seaweedfs::ACCESS_KEY_ID, seaweedfs::SECRET_ACCESS_KEY, None, None, "test");
+        let other = format!("other-{}", promise.replace('_', "-"));
+        let other: String = other.chars().take(63).collect();
+        let other = other.trim_end_matches('-').to_owned();
+        let client = client(&seaweedfs.endpoint(), admin);
+        client.create_bucket().bucket(&other).send().await.unwrap();
+        Self::new(place, role, client, other, promise, Store::SeaweedFs(seaweedfs)).await
+    }
+
+    async fn new(place: Place, role: Role, admin: Client, other: String, promise: &str, store: Store) -> Self {
+        let credentials = wharfinger::cloud::Credentials { role: Some(role), ..place.credentials };
+        let place = Place { credentials, ..place };
+        let site =
+            Self { bucket: place.bucket.clone(), other, prefix: format!("{promise}/acme/"), admin, place, store };
+        for (bucket, key) in site.foreign() {
+            site.put(&bucket, &key, SECRET).await;
+        }
+        site
+    }
+
+    /// What is not acme's: its neighbours by name, the directory above, and the other bucket.
+    pub fn foreign(&self) -> Vec<(String, String)> {
+        let above = self.prefix.trim_end_matches("acme/");
+        let keys = ["acme-archive/secret", "acme2", "acm/secret", "globex/secret", "secret"];
+        let mut foreign: Vec<_> = keys.map(|key| (self.bucket.clone(), format!("{above}{key}"))).into();
+        foreign.push((self.other.clone(), format!("{}secret", self.prefix)));
+        foreign
+    }
+
+    /// Whether who may put may abort uploads too, as S3 has it not.
+    pub fn aborts_for_who_may_put(&self) -> bool {
+        matches!(self.store, Store::SeaweedFs(_))
+    }
+
+    /// Puts an object with all rights.
+    pub async fn put(&self, bucket: &str, key: &str, content: &str) {
+        let body = content.as_bytes().to_vec().into();
+        self.admin.put_object().bucket(bucket).key(key).body(body).send().await.unwrap();
+    }
+
+    /// What is there, with all rights.
+    pub async fn content(&self, bucket: &str, key: &str) -> Option<String> {
+        let answer = self.admin.get_object().bucket(bucket).key(key).send().await.ok()?;
+        let bytes = answer.body.collect().await.unwrap().to_vec();
+        Some(String::from_utf8(bytes).unwrap())
+    }
+
+    /// A client with the credentials of a session of acme's alice, as the server gets them.
+    pub async fn session(&self, permissions: &[Permission]) -> Client {
+        let (tenant, user) = ("acme".parse().unwrap(), "alice".parse().unwrap());
+        let prefix = Prefix::parse(&self.prefix).unwrap();
+        let permissions = permissions.iter().copied().collect();
+        let buckets = Buckets::new([("acme".parse().unwrap(), self.place.clone())].into());
+        let scope = Scope { tenant: &tenant, user: &user, prefix: &prefix, permissions };
+        client(self.endpoint(), buckets.session_credentials(scope).await.unwrap())
+    }
+
+    /// The session policy of all permissions.
+    pub fn policy(&self) -> String {
+        self.policy_of(Permissions::ALL)
+    }
+
+    /// The session policy of these permissions.
+    pub fn policy_of(&self, permissions: Permissions) -> String {
+        let prefix = Prefix::parse(&self.prefix).unwrap();
+        SessionPolicy::new(&self.place, &prefix, permissions).unwrap().as_str().to_owned()
+    }
+
+    /// A client with the credentials of a session of the same role, but under another policy.
+    pub async fn session_under(&self, policy: &str) -> Client {
+        let role = self.place.credentials.role.as_ref().unwrap();
+        let wharfinger::cloud::Base::Static { access_key_id, secret_access_key } = &self.place.credentials.base else {
+            panic!("the tests ask with an access key");
+        };
+        let base = Credentials::new(access_key_id, secret_access_key.expose(), None, None, "test");
+        let config = aws_sdk_sts::Config::builder()
+            .behavior_version(aws_sdk_sts::config::BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(role.sts_endpoint.clone().unwrap())
+            .credentials_provider(base)
+            .http_client(aws_smithy_http_client::Builder::new().build_http());
+        let sts = aws_sdk_sts::Client::from_conf(config.build());
+        let assumed = sts
+            .assume_role()
+            .role_arn(role.arn.as_str())
+            .external_id(role.external_id.as_str())
+            .role_session_name("under-another-policy")
+            .policy(policy)
+            .send()
+            .await
+            .unwrap();
+        let key = assumed.credentials.unwrap();
+        let token = Some(key.session_token);
+        client(self.endpoint(), Credentials::new(key.access_key_id, key.secret_access_key, token, None, "test"))
+    }
+
+    fn endpoint(&self) -> &str {
+        self.place.endpoint.as_deref().unwrap()
+    }
+}
+
+fn client(endpoint: &str, credentials: Credentials) -> Client {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(endpoint)
+        .force_path_style(true)
+        .credentials_provider(credentials)
+        .retry_config(RetryConfig::disabled())
+        .http_client(aws_smithy_http_client::Builder::new().build_http());
+    Client::from_conf(config.build())
+}
