@@ -2,4 +2,5 @@
 
 pub mod scope;
 pub mod seaweedfs;
+pub mod sftp;
 pub mod wire;

@@ -1,0 +1,92 @@
+//! Two tenants, fifty sessions each, two minutes of anything that comes to mind, escape attempts among it: no byte and no
+//! name crosses. Tenants use the same names, and every byte that a session writes says whose it is.
+
+mod escapes;
+mod session;
+mod stamp;
+
+use crate::support::sftp::{Key, Sftp};
+use futures_util::{StreamExt, stream};
+use session::Session;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use wharfinger::demo::Demo;
+
+const SESSIONS: usize = 50;
+const DURATION: Duration = Duration::from_mins(2);
+/// Fewer than the server lets in at once from one address.
+const LOGINS_AT_ONCE: usize = 10;
+/// Tenants and their users in the demo.
+const TENANTS: [(&str, &str); 2] = [("acme", "alice"), ("globex", "bob")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_byte_crosses() {
+    let key = Key::new();
+    let demo = Demo::start(0, None, &[key.public()]).await.unwrap();
+    let (address, contents) = (demo.address(), session::Contents::of(&demo));
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    let running = tokio::spawn(demo.run(stop.clone(), hurry.clone()));
+
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).unwrap();
+    let seed = u64::from_le_bytes(seed);
+    println!("seed {seed}");
+    let everybody = TENANTS.into_iter().flat_map(|(tenant, user)| (0..SESSIONS).map(move |number| (tenant, user, number)));
+    let sessions: Vec<Session> = stream::iter(everybody)
+        .map(|(tenant, user, number)| {
+            let (key, seed) = (&key, seed.wrapping_add(number as u64));
+            async move { Session::new(tenant, number, Sftp::connect(address, user, key).await, seed) }
+        })
+        .buffer_unordered(LOGINS_AT_ONCE)
+        .collect()
+        .await;
+    assert_eq!(sessions.len(), 2 * SESSIONS);
+
+    let deadline = Instant::now() + DURATION;
+    let counts = Arc::new(Counts::default());
+    let walks = sessions.into_iter().map(|mut session| {
+        let counts = Arc::clone(&counts);
+        tokio::spawn(async move {
+            while Instant::now() < deadline {
+                session.step(&counts).await;
+            }
+        })
+    });
+    for walk in walks.collect::<Vec<_>>() {
+        walk.await.unwrap();
+    }
+    contents.belong_to_their_tenants().await;
+    println!("{counts:?}");
+    for (what, count) in [("read", &counts.read), ("listed", &counts.listed), ("refused", &counts.refused)] {
+        assert!(count.load(Ordering::Relaxed) > SESSIONS as u64, "hardly anything was {what}: {counts:?}");
+    }
+    hurry.cancel();
+    stop.cancel();
+    running.await.unwrap();
+}
+
+/// How much was tried, so that a test in which nothing works is noticed.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Files whose bytes were looked at.
+    read: AtomicU64,
+    /// Directories whose names were.
+    listed: AtomicU64,
+    /// Escape attempts that were refused.
+    refused: AtomicU64,
+    /// Escape attempts that ended inside the jail.
+    inside: AtomicU64,
+}
+
+impl Counts {
+    fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}

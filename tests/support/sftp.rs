@@ -1,0 +1,72 @@
+//! An SFTP session over SSH on loopback, and the key that its user logs in with.
+
+use russh::{
+    client,
+    keys::{Algorithm, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate, key::safe_rng},
+};
+use russh_sftp::client::RawSftpSession;
+use std::{fs, net::SocketAddr, ops::Deref, path::PathBuf, sync::Arc};
+use tempfile::TempDir;
+
+/// A key of a test, whose public half lies in a file.
+pub struct Key {
+    private: Arc<PrivateKey>,
+    directory: TempDir,
+}
+
+impl Key {
+    /// A new key.
+    pub fn new() -> Self {
+        let private = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let key = Self { private: Arc::new(private), directory };
+        fs::write(key.public(), key.private.public_key().to_openssh().unwrap()).unwrap();
+        key
+    }
+
+    /// The file of the public half.
+    pub fn public(&self) -> PathBuf {
+        self.directory.path().join("key.pub")
+    }
+}
+
+/// A channel of the subsystem sftp on a connection of its own. It derefs to russh-sftp's session.
+pub struct Sftp {
+    raw: RawSftpSession,
+    _connection: client::Handle<Trusting>,
+}
+
+impl Sftp {
+    /// Logs `user` in.
+    pub async fn connect(address: SocketAddr, user: &str, key: &Key) -> Self {
+        let mut connection =
+            client::connect(Arc::new(client::Config::default()), address, Trusting).await.expect("an SSH server");
+        let key = PrivateKeyWithHashAlg::new(Arc::clone(&key.private), None);
+        assert!(connection.authenticate_publickey(user, key).await.unwrap().success(), "{user} is let in");
+        let channel = connection.channel_open_session().await.unwrap();
+        channel.request_subsystem(true, "sftp").await.unwrap();
+        let raw = RawSftpSession::new(channel.into_stream());
+        raw.set_timeout(120);
+        raw.init().await.unwrap();
+        Self { raw, _connection: connection }
+    }
+}
+
+impl Deref for Sftp {
+    type Target = RawSftpSession;
+
+    fn deref(&self) -> &RawSftpSession {
+        &self.raw
+    }
+}
+
+/// A client that trusts any server.
+struct Trusting;
+
+impl client::Handler for Trusting {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, _: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+        Ok(true)
+    }
+}
