@@ -5,6 +5,7 @@
 
 mod tenants;
 
+pub mod iam;
 pub mod s3;
 
 use crate::{

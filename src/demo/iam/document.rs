@@ -1,0 +1,199 @@
+//! A policy document as JSON, and why one is refused. Keys that aren't known, keys that come twice and `null` are
+//! errors: each could hold what somebody believes to be in force.
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, SeqAccess, Visitor, value},
+};
+use std::{fmt, marker::PhantomData};
+
+/// Why a policy is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// It isn't JSON of the right shape.
+    #[error("Syntax errors in policy: {0}")]
+    Syntax(String),
+    /// Another language than that of 2012.
+    #[error("Policy document must be version 2012-10-17, not {0:?}")]
+    Version(String),
+    /// A list that must hold something is empty.
+    #[error("{0} is empty")]
+    Empty(&'static str),
+    /// An element is missing.
+    #[error("Missing required field {0}")]
+    Missing(&'static str),
+    /// An element that has no place in this kind of policy.
+    #[error("Has prohibited field {0}")]
+    Prohibited(&'static str),
+    /// A statement's name has odd characters.
+    #[error("Statement IDs (SID) must be alpha-numeric: {0:?}")]
+    Sid(String),
+    /// Two statements have the same name.
+    #[error("Statement IDs (SID) in a single policy must be unique: {0:?}")]
+    SidTwice(String),
+    /// An action that nothing knows.
+    #[error("Unknown action {0:?}")]
+    Action(String),
+    /// A resource that is no ARN.
+    #[error("Resource {0:?} must be in ARN format or \"*\"")]
+    Resource(String),
+    /// A principal that is no ARN of a user, a role or an account.
+    #[error("Invalid principal in policy: {0:?}")]
+    Principal(String),
+    /// A condition operator that nothing knows.
+    #[error("Unknown condition operator {0:?}")]
+    Operator(String),
+    /// A condition key that nothing knows.
+    #[error("Unknown condition key {0:?}")]
+    Key(String),
+    /// `Null` asks for true or false.
+    #[error("Null takes \"true\" or \"false\", not {0:?}")]
+    Null(String),
+    /// A policy variable.
+    #[error("Policy variables are not supported: {0:?}")]
+    Variable(String),
+}
+
+/// The whole text.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub struct Document {
+    version: String,
+    statement: OneOrMore<Statement>,
+}
+
+/// One of its statements.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub struct Statement {
+    #[serde(default, deserialize_with = "present")]
+    pub sid: Option<String>,
+    pub effect: Effect,
+    #[serde(default, deserialize_with = "present")]
+    pub principal: Option<Principals>,
+    pub action: OneOrMore<String>,
+    #[serde(default, deserialize_with = "present")]
+    pub resource: Option<OneOrMore<String>>,
+    #[serde(default, deserialize_with = "present")]
+    pub condition: Option<Entries<Entries<OneOrMore<String>>>>,
+}
+
+/// What a statement does with what it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Effect {
+    /// It may be done, unless something denies it.
+    Allow,
+    /// It may not be done, whatever allows it.
+    Deny,
+}
+
+/// Whom a trust policy speaks of.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Principals {
+    #[serde(rename = "AWS")]
+    pub aws: OneOrMore<String>,
+}
+
+impl Document {
+    /// The statements of a text.
+    pub fn parse(text: &str) -> Result<Vec<Statement>, Malformed> {
+        let document: Self = serde_json::from_str(text).map_err(|error| Malformed::Syntax(error.to_string()))?;
+        if document.version != "2012-10-17" {
+            return Err(Malformed::Version(document.version));
+        }
+        let statements = document.statement.filled("Statement")?;
+        let mut names = std::collections::BTreeSet::new();
+        for name in statements.iter().filter_map(|statement| statement.sid.as_ref()) {
+            if !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                return Err(Malformed::Sid(name.clone()));
+            }
+            if !names.insert(name) {
+                return Err(Malformed::SidTwice(name.clone()));
+            }
+        }
+        Ok(statements)
+    }
+}
+
+/// A field that may be left out but not be `null`.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// A value or a list of values.
+#[derive(Debug)]
+pub struct OneOrMore<T>(Vec<T>);
+
+impl<T> OneOrMore<T> {
+    /// The values, of which there must be one.
+    pub fn filled(self, name: &'static str) -> Result<Vec<T>, Malformed> {
+        if self.0.is_empty() { Err(Malformed::Empty(name)) } else { Ok(self.0) }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMoreVisitor(PhantomData))
+    }
+}
+
+struct OneOrMoreVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMoreVisitor<T> {
+    type Value = OneOrMore<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value or a list of values")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(OneOrMore(vec![T::deserialize(value::StrDeserializer::new(text))?]))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Ok(OneOrMore(vec![T::deserialize(value::MapAccessDeserializer::new(map))?]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        Vec::deserialize(value::SeqAccessDeserializer::new(list)).map(OneOrMore)
+    }
+}
+
+/// A map, of which no key comes twice.
+#[derive(Debug)]
+pub struct Entries<T>(Vec<(String, T)>);
+
+impl<T> Entries<T> {
+    /// The entries, of which there must be one.
+    pub fn filled(self) -> Result<Vec<(String, T)>, Malformed> {
+        OneOrMore(self.0).filled("Condition")
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor(PhantomData))
+    }
+}
+
+struct EntriesVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
+    type Value = Entries<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries: Vec<(String, T)> = Vec::new();
+        while let Some((key, value)) = map.next_entry::<String, T>()? {
+            if entries.iter().any(|(there, _)| there.eq_ignore_ascii_case(&key)) {
+                return Err(de::Error::custom(format_args!("duplicate field `{key}`")));
+            }
+            entries.push((key, value));
+        }
+        Ok(Entries(entries))
+    }
+}

@@ -1,0 +1,202 @@
+//! A policy of a user, a role or a session: statements about actions on resources, all of which are understood.
+
+use super::{
+    Malformed, Request,
+    condition::Condition,
+    document::{Document, Effect, OneOrMore, Statement as Raw},
+    pattern::Pattern,
+    vocabulary,
+};
+use std::str::FromStr;
+
+/// What its holder may do. Made from its JSON text.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    statements: Vec<Statement>,
+}
+
+/// What some statements say of a request together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Allowed by one and denied by none.
+    Allowed,
+    /// No statement speaks of it.
+    Unmentioned,
+    /// Denied, whatever else allows it.
+    Denied,
+}
+
+impl Policy {
+    /// Everything may be done with everything.
+    #[must_use]
+    pub fn everything() -> Self {
+        let (actions, resources) = (vec![Pattern::everything()], vec![Pattern::everything()]);
+        Self { statements: vec![Statement { effect: Effect::Allow, actions, resources, conditions: Vec::new() }] }
+    }
+
+    /// What it says of a request.
+    pub(super) fn judge(&self, request: &Request<'_>) -> Verdict {
+        Verdict::of(self.statements.iter().filter(|statement| statement.matches(request)))
+    }
+}
+
+impl FromStr for Policy {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let statement = |raw: Raw| {
+            if raw.principal.is_some() {
+                return Err(Malformed::Prohibited("Principal"));
+            }
+            let resources = raw.resource.ok_or(Malformed::Missing("Resource"))?.filled("Resource")?;
+            let resources = resources.iter().map(|resource| parse_resource(resource)).collect::<Result<_, _>>()?;
+            Statement::parse(raw.effect, raw.action, resources, raw.condition)
+        };
+        let statements = Document::parse(text)?.into_iter().map(statement).collect::<Result<_, _>>()?;
+        Ok(Self { statements })
+    }
+}
+
+impl Verdict {
+    /// What the statements that match a request say together: a denial wins.
+    pub fn of<'a>(matching: impl Iterator<Item = &'a Statement>) -> Self {
+        matching.fold(Self::Unmentioned, |verdict, statement| match (verdict, statement.effect) {
+            (Self::Denied, _) | (_, Effect::Deny) => Self::Denied,
+            (_, Effect::Allow) => Self::Allowed,
+        })
+    }
+}
+
+/// A statement, whoever it is about.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    effect: Effect,
+    /// In lower case.
+    actions: Vec<Pattern>,
+    resources: Vec<Pattern>,
+    conditions: Vec<Condition>,
+}
+
+impl Statement {
+    /// A statement about `resources`.
+    pub fn parse(
+        effect: Effect,
+        actions: OneOrMore<String>,
+        resources: Vec<Pattern>,
+        conditions: Option<super::document::Entries<super::document::Entries<OneOrMore<String>>>>,
+    ) -> Result<Self, Malformed> {
+        let actions = actions.filled("Action")?.iter().map(|action| parse_action(action)).collect::<Result<_, _>>()?;
+        let conditions = conditions.map(Condition::parse).transpose()?.unwrap_or_default();
+        Ok(Self { effect, actions, resources, conditions })
+    }
+
+    /// Whether it speaks of a request.
+    pub fn matches(&self, request: &Request<'_>) -> bool {
+        let action = request.action.to_ascii_lowercase();
+        self.actions.iter().any(|pattern| pattern.matches(&action))
+            && self.resources.iter().any(|pattern| pattern.matches(request.resource))
+            && self.conditions.iter().all(|condition| condition.holds(request.context))
+    }
+}
+
+/// Actions have no case and no escapes.
+fn parse_action(action: &str) -> Result<Pattern, Malformed> {
+    let unknown = || Malformed::Action(action.to_owned());
+    let pattern = Pattern::parse(&action.to_ascii_lowercase()).map_err(|_| unknown())?;
+    let known = vocabulary::actions().any(|known| pattern.matches(&known.to_ascii_lowercase()));
+    if known { Ok(pattern) } else { Err(unknown()) }
+}
+
+fn parse_resource(resource: &str) -> Result<Pattern, Malformed> {
+    let is_arn = resource.starts_with("arn:aws:") && resource.split(':').count() >= 6;
+    if !is_arn && resource != "*" {
+        return Err(Malformed::Resource(resource.to_owned()));
+    }
+    Pattern::parse(resource)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{"Version": "2012-10-17", "Statement": [{"Sid": "A1", "Effect": "Allow",
+        "Action": ["s3:GetObject", "kms:Decrypt"], "Resource": ["arn:aws:s3:::b/p/*", "*"],
+        "Condition": {"StringLike": {"s3:prefix": "p/*"}, "Null": {"kms:ViaService": "true"},
+            "StringEquals": {"kms:EncryptionContext:aws:s3:arn": ["arn:aws:s3:::b/p"]}}}]}"#;
+
+    /// What a good policy is refused for, once `from` is `to` in it.
+    fn refusal(from: &str, to: &str) -> String {
+        assert!(GOOD.contains(from), "{from}");
+        GOOD.replace(from, to).parse::<Policy>().expect_err(to).to_string()
+    }
+
+    #[test]
+    fn what_is_understood_is_taken() {
+        GOOD.parse::<Policy>().unwrap();
+        let one = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}}"#;
+        one.parse::<Policy>().unwrap();
+    }
+
+    #[test]
+    fn unknown_elements_are_refused_by_name() {
+        for (from, to) in [
+            (r#""Action": ["#, r#""NotAction": ["#),
+            (r#""Resource": ["#, r#""NotResource": ["#),
+            (r#""Sid""#, r#""sid""#),
+            (r#""Condition""#, r#""Conditions""#),
+            (r#""Statement": ["#, r#""Id": "x", "Statement": ["#),
+            (r#""Sid""#, r#""NotPrincipal": {"AWS": "*"}, "Sid""#),
+        ] {
+            let name = to.split('"').nth(1).unwrap();
+            assert!(refusal(from, to).contains(&format!("unknown field `{name}`")), "{to}: {}", refusal(from, to));
+        }
+        for operator in
+            ["StringLikeIfExists", "ForAnyValue:StringLike", "StringNotEquals", "Bool", "IpAddress", "stringlike"]
+        {
+            let sentence = format!("Unknown condition operator \"{operator}\"");
+            assert_eq!(refusal("\"StringLike\"", &format!("\"{operator}\"")), sentence);
+        }
+        for key in ["s3:Prefix2", "aws:SourceIp", "prefix", "aws:RequestTag/", "aws:RequestTag"] {
+            let sentence = format!("Unknown condition key \"{key}\"");
+            assert_eq!(refusal("\"s3:prefix\"", &format!("\"{key}\"")), sentence);
+        }
+        for action in ["s3:HeadObject", "s3:ListObjectsV2", "s4:*", "", "GetObject", "s3:${*}"] {
+            assert_eq!(refusal("\"s3:GetObject\"", &format!("\"{action}\"")), format!("Unknown action \"{action}\""));
+        }
+        assert_eq!(refusal("\"Sid\"", "\"Principal\": {\"AWS\": \"*\"}, \"Sid\""), "Has prohibited field Principal");
+        assert!(refusal("\"Allow\"", "\"allow\"").contains("unknown variant `allow`"));
+        assert!(refusal("p/*\", \"*\"", "p/${aws:username}\"").starts_with("Policy variables are not supported"));
+    }
+
+    #[test]
+    fn shapes_that_mean_nothing_are_refused() {
+        assert_eq!(
+            refusal("2012-10-17", "2008-10-17"),
+            "Policy document must be version 2012-10-17, not \"2008-10-17\""
+        );
+        assert!(refusal(r#""Version": "2012-10-17", "#, "").contains("missing field `Version`"));
+        assert!(refusal("\"Effect\": \"Allow\",", "").contains("missing field `Effect`"));
+        assert_eq!(refusal(r#"["s3:GetObject", "kms:Decrypt"]"#, "[]"), "Action is empty");
+        assert_eq!(refusal(r#"["arn:aws:s3:::b/p/*", "*"]"#, "[]"), "Resource is empty");
+        assert_eq!(refusal(r#""Resource": ["arn:aws:s3:::b/p/*", "*"],"#, ""), "Missing required field Resource");
+        assert_eq!(refusal(r#"{"s3:prefix": "p/*"}"#, "{}"), "Condition is empty");
+        assert!(refusal(r#"{"s3:prefix": "p/*"}"#, "null").starts_with("Syntax errors in policy"));
+        assert!(refusal(r#"{"s3:prefix": "p/*"}"#, r#"{"s3:prefix": "p/*", "S3:Prefix": "*"}"#).contains("duplicate"));
+        assert!(refusal("\"Sid\"", "\"Effect\": \"Deny\", \"Sid\"").contains("duplicate field `Effect`"));
+        assert!(refusal("\"Sid\": \"A1\"", "\"Principal\": null").starts_with("Syntax errors in policy"));
+        assert_eq!(refusal("\"true\"", "\"yes\""), "Null takes \"true\" or \"false\", not \"yes\"");
+        for resource in ["b/p/*", "arn:aws:s3", "arn:aws-cn:s3:::b/*", "s3://b/p"] {
+            let sentence = format!("Resource {resource:?} must be in ARN format or \"*\"");
+            assert_eq!(refusal("\"*\"]", &format!("{resource:?}]")), sentence);
+        }
+        assert_eq!(refusal("A1", "A 1"), "Statement IDs (SID) must be alpha-numeric: \"A 1\"");
+        let twice = r#"{"Version": "2012-10-17", "Statement": [
+            {"Sid": "A", "Effect": "Allow", "Action": "s3:*", "Resource": "*"},
+            {"Sid": "A", "Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}"#;
+        assert_eq!(twice.parse::<Policy>().unwrap_err(), Malformed::SidTwice("A".to_owned()));
+        for text in ["", "{}", "[]", "null", "{\"Version\": \"2012-10-17\", \"Statement\": []}"] {
+            assert!(text.parse::<Policy>().is_err(), "{text}");
+        }
+        assert!(format!("{GOOD} x").parse::<Policy>().is_err());
+    }
+}

@@ -1,0 +1,67 @@
+//! The actions and condition keys that a policy may name. A word that isn't here is refused, since a policy with a
+//! typing error would silently mean something else.
+
+/// Actions, in AWS's spelling.
+const ACTIONS: &[&str] = &[
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+    "s3:AbortMultipartUpload",
+    "s3:CreateBucket",
+    "s3:DeleteBucket",
+    "s3:DeleteObject",
+    "s3:DeleteObjectTagging",
+    "s3:DeleteObjectVersion",
+    "s3:GetBucketLocation",
+    "s3:GetBucketVersioning",
+    "s3:GetObject",
+    "s3:GetObjectAcl",
+    "s3:GetObjectAttributes",
+    "s3:GetObjectTagging",
+    "s3:GetObjectVersion",
+    "s3:GetObjectVersionTagging",
+    "s3:ListAllMyBuckets",
+    "s3:ListBucket",
+    "s3:ListBucketMultipartUploads",
+    "s3:ListBucketVersions",
+    "s3:ListMultipartUploadParts",
+    "s3:PutObject",
+    "s3:PutObjectAcl",
+    "s3:PutObjectTagging",
+    "s3:RestoreObject",
+    "sts:AssumeRole",
+    "sts:GetCallerIdentity",
+    "sts:SetSourceIdentity",
+    "sts:TagSession",
+];
+
+/// Condition keys, in AWS's spelling. One that ends in `/` stands for all keys that begin so.
+const CONDITION_KEYS: &[&str] = &[
+    "aws:RequestTag/",
+    "kms:EncryptionContext:aws:s3:arn",
+    "kms:ViaService",
+    "s3:delimiter",
+    "s3:max-keys",
+    "s3:prefix",
+    "sts:ExternalId",
+    "sts:RoleSessionName",
+    "sts:SourceIdentity",
+];
+
+/// All actions there are.
+pub fn actions() -> impl Iterator<Item = &'static str> {
+    ACTIONS.iter().copied()
+}
+
+/// Whether a condition may ask for `key`, whatever its case.
+pub fn is_condition_key(key: &str) -> bool {
+    CONDITION_KEYS.iter().any(|known| match known.strip_suffix('/') {
+        Some(family) => {
+            key.split_once('/').is_some_and(|(head, tag)| head.eq_ignore_ascii_case(family) && !tag.is_empty())
+        }
+        None => key.eq_ignore_ascii_case(known),
+    })
+}
