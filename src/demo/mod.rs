@@ -7,6 +7,7 @@ mod tenants;
 
 pub mod iam;
 pub mod s3;
+mod sts;
 
 use crate::{
     app::App,
@@ -57,13 +58,8 @@ impl Demo {
             Some(directory) => s3::Storage::Directory(directory.join("s3")),
             None => s3::Storage::Memory { max_bytes: memory_bytes() },
         };
-        let s3 = s3::S3::start(s3::Settings {
-            listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            credentials: vec![(ACCESS_KEY_ID.to_owned(), SECRET_ACCESS_KEY.to_owned())],
-            buckets: vec![BUCKET.to_owned()],
-            storage,
-        })
-        .await?;
+        let settings = s3::Settings::one_user(ACCESS_KEY_ID, SECRET_ACCESS_KEY, &[BUCKET], storage);
+        let s3 = s3::S3::start(settings).await?;
         let ssh = ssh::Settings {
             listen: vec![(Ipv4Addr::LOCALHOST, port).into()],
             host_key_kinds: vec![HostKeyKind::Ed25519],

@@ -17,6 +17,8 @@ pub enum Error {
     FixedBuckets,
     #[error("The specified key does not exist.")]
     NoSuchKey,
+    #[error("Access Denied")]
+    AccessDenied,
     #[error("The specified multipart upload does not exist. It may have been aborted or completed.")]
     NoSuchUpload,
     #[error("At least one of the preconditions you specified did not hold.")]
@@ -67,7 +69,7 @@ impl From<Error> for S3Error {
         let code = match &error {
             Error::NoSuchBucket => S3ErrorCode::NoSuchBucket,
             Error::BucketExists => S3ErrorCode::BucketAlreadyOwnedByYou,
-            Error::FixedBuckets => S3ErrorCode::AccessDenied,
+            Error::FixedBuckets | Error::AccessDenied => S3ErrorCode::AccessDenied,
             Error::NoSuchKey => S3ErrorCode::NoSuchKey,
             Error::NoSuchUpload => S3ErrorCode::NoSuchUpload,
             Error::PreconditionFailed => S3ErrorCode::PreconditionFailed,

@@ -1,39 +1,86 @@
-//! Who may ask: signatures by static keys. Every request whose signature is right passes here once, and is counted.
+//! Who may ask for what. Every request whose signature is right passes here once, and is counted.
 //!
-//! s3s verifies the signature with the secret that [`Gate`] gives it; a request without one arrives in
-//! [`S3Access::check`] with no credentials and is refused there.
+//! s3s verifies the signature with the secret that [`Gate`] gives it, and nothing else: tokens, accounts and policies
+//! are looked at here. A request without a signature arrives with no credentials and is refused.
+//!
+//! [`S3Access::check`] judges what path and headers say; what only the parsed request says (a list's prefix, a copy's
+//! source, the keys to delete) is judged in the hook of its operation.
 
-use super::{Failure, intake, requests::Requests};
+use super::{
+    caller::{Caller, Refusal},
+    intake,
+    objects::source_of,
+    operations::{On, Operation},
+    requests::Requests,
+};
+use crate::demo::{
+    iam::Context,
+    sts::{Sts, Unfit},
+};
+use hyper::header::IF_MATCH;
 use s3s::{
     S3Request, S3Result,
     access::{S3Access, S3AccessContext},
     auth::{S3Auth, SecretKey},
-    dto::{PutObjectInput, UploadPartInput},
+    dto::{
+        CopyObjectInput, DeleteObjectsInput, ListObjectsInput, ListObjectsV2Input, ObjectIdentifier, PutObjectInput,
+        UploadPartInput,
+    },
     s3_error,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-/// The account that owns every bucket here, for `x-amz-expected-bucket-owner`.
-pub const OWNER: &str = "123456789012";
-
-/// Credentials, and the register of requests.
-#[derive(Clone)]
+/// Identities, and the register of requests.
+#[derive(Clone, Debug)]
 pub struct Gate {
-    secrets: Arc<BTreeMap<String, SecretKey>>,
+    sts: Arc<Sts>,
     requests: Arc<Requests>,
 }
 
+/// The keys of a DeleteObjects that may not be deleted.
+#[derive(Clone, Debug, Default)]
+pub struct Forbidden(pub Vec<String>);
+
 impl Gate {
-    pub fn new(credentials: Vec<(String, String)>, requests: Arc<Requests>) -> Self {
-        let secrets = credentials.into_iter().map(|(access, secret)| (access, SecretKey::from(secret))).collect();
-        Self { secrets: Arc::new(secrets), requests }
+    pub fn new(sts: Arc<Sts>, requests: Arc<Requests>) -> Self {
+        Self { sts, requests }
+    }
+
+    /// Who asks, if what is known so far may be done by them.
+    fn judge(&self, context: &S3AccessContext<'_>, access_key: &str) -> Result<Caller, Refusal> {
+        if header(context, "authorization").is_some_and(|authorization| authorization.contains("/sts/aws4_request")) {
+            return Err(Refusal::ForeignScope);
+        }
+        let principal = self.sts.principal(access_key, token(context).as_deref()).map_err(|unfit| match unfit {
+            Unfit::Token => Refusal::InvalidToken,
+            Unfit::Expired => Refusal::ExpiredToken,
+        })?;
+        let caller = Caller::new(principal, Arc::clone(&self.sts.register));
+        let operation = Operation::named(context.s3_op().name()).ok_or_else(Refusal::plain)?;
+        let path = context.s3_path();
+        let bucket = path.get_bucket_name().unwrap_or_default();
+        caller.expects(bucket, header(context, "x-amz-expected-bucket-owner"))?;
+        match (operation.on, path.as_object()) {
+            (On::Account, _) => caller.may_in_account(operation.action)?,
+            (On::Bucket, _) => caller.may(operation.action, bucket, &Context::default())?,
+            (On::Object, Some((bucket, key))) => {
+                caller.may_with(operation.action, bucket, key)?;
+                // To say that a write wants this very object is to learn whether it is: S3 asks for GetObject too.
+                if header(context, IF_MATCH.as_str()).is_some_and(|etag| etag != "*") {
+                    caller.may_with("s3:GetObject", bucket, key)?;
+                }
+            }
+            (On::Object, None) => return Err(Refusal::plain()),
+            (On::Listing | On::Keys, _) => {}
+        }
+        Ok(caller)
     }
 }
 
 #[async_trait::async_trait]
 impl S3Auth for Gate {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        self.secrets.get(access_key).cloned().ok_or_else(|| {
+        self.sts.secret(access_key).ok_or_else(|| {
             s3_error!(InvalidAccessKeyId, "The access key ID you provided does not exist in our records.")
         })
     }
@@ -42,41 +89,92 @@ impl S3Auth for Gate {
 #[async_trait::async_trait]
 impl S3Access for Gate {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        if context.credentials().is_none() {
-            return Err(s3_error!(AccessDenied, "Access Denied"));
-        }
-        // Static keys have no session; s3s itself doesn't look at the token.
-        if context.headers().contains_key("x-amz-security-token") {
-            return Err(s3_error!(InvalidToken, "The provided token is malformed or otherwise invalid."));
-        }
-        if context.headers().get("x-amz-expected-bucket-owner").is_some_and(|owner| owner != OWNER) {
-            return Err(s3_error!(AccessDenied, "Access Denied"));
-        }
+        let Some(credentials) = context.credentials() else { return Err(Refusal::plain().into()) };
+        let judged = self.judge(context, &credentials.access_key);
         let operation = context.s3_op().name();
         let (failure, latency) = self.requests.arrive(operation);
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        match failure {
-            None => Ok(()),
-            // These fail below: a client that is still sending would see a reset instead of the answer.
-            Some(failure) if matches!(operation, "PutObject" | "UploadPart") => {
-                context.extensions_mut().insert(failure);
+        match failure.map_or(judged, |failure| Err(Refusal::Wanted(failure))) {
+            Ok(caller) => {
+                context.extensions_mut().insert(caller);
                 Ok(())
             }
-            Some(failure) => Err(failure.into()),
+            // These fail below: a client that is still sending would see a reset instead of the answer.
+            Err(refusal) if matches!(operation, "PutObject" | "UploadPart") => {
+                context.extensions_mut().insert(refusal);
+                Ok(())
+            }
+            Err(refusal) => Err(refusal.into()),
         }
     }
 
     async fn put_object(&self, request: &mut S3Request<PutObjectInput>) -> S3Result<()> {
-        let Some(failure) = request.extensions.remove::<Failure>() else { return Ok(()) };
+        let Some(refusal) = request.extensions.remove::<Refusal>() else { return Ok(()) };
         intake::drain(request.input.body.take()).await;
-        Err(failure.into())
+        Err(refusal.into())
     }
 
     async fn upload_part(&self, request: &mut S3Request<UploadPartInput>) -> S3Result<()> {
-        let Some(failure) = request.extensions.remove::<Failure>() else { return Ok(()) };
+        let Some(refusal) = request.extensions.remove::<Refusal>() else { return Ok(()) };
         intake::drain(request.input.body.take()).await;
-        Err(failure.into())
+        Err(refusal.into())
     }
+
+    async fn list_objects(&self, request: &mut S3Request<ListObjectsInput>) -> S3Result<()> {
+        let ListObjectsInput { bucket, prefix, delimiter, max_keys, .. } = &request.input;
+        let context = listing(prefix.as_deref(), delimiter.as_deref(), *max_keys);
+        Ok(caller(request)?.may("s3:ListBucket", bucket, &context)?)
+    }
+
+    async fn list_objects_v2(&self, request: &mut S3Request<ListObjectsV2Input>) -> S3Result<()> {
+        let ListObjectsV2Input { bucket, prefix, delimiter, max_keys, .. } = &request.input;
+        let context = listing(prefix.as_deref(), delimiter.as_deref(), *max_keys);
+        Ok(caller(request)?.may("s3:ListBucket", bucket, &context)?)
+    }
+
+    async fn copy_object(&self, request: &mut S3Request<CopyObjectInput>) -> S3Result<()> {
+        let caller = caller(request)?;
+        let (bucket, key) = source_of(&request.input.copy_source)?;
+        caller.expects(bucket, request.input.expected_source_bucket_owner.as_deref())?;
+        Ok(caller.may_with("s3:GetObject", bucket, key)?)
+    }
+
+    async fn delete_objects(&self, request: &mut S3Request<DeleteObjectsInput>) -> S3Result<()> {
+        let caller = caller(request)?.clone();
+        let DeleteObjectsInput { bucket, delete, .. } = &mut request.input;
+        let may = |object: &ObjectIdentifier| {
+            let deletes = caller.may_with("s3:DeleteObject", bucket, &object.key).is_ok();
+            let conditional = object.e_tag.is_some();
+            deletes && (!conditional || caller.may_with("s3:GetObject", bucket, &object.key).is_ok())
+        };
+        let forbidden = delete.objects.extract_if(.., |object| !may(object)).map(|object| object.key).collect();
+        request.extensions.insert(Forbidden(forbidden));
+        Ok(())
+    }
+}
+
+/// The caller that [`S3Access::check`] let through.
+fn caller<T>(request: &S3Request<T>) -> Result<&Caller, Refusal> {
+    request.extensions.get::<Caller>().ok_or_else(Refusal::plain)
+}
+
+/// What conditions may ask of a listing. What the request doesn't say isn't there, and no condition on it holds.
+fn listing(prefix: Option<&str>, delimiter: Option<&str>, max_keys: Option<i32>) -> Context {
+    Context::default().with("s3:prefix", prefix).with("s3:delimiter", delimiter).with("s3:max-keys", max_keys)
+}
+
+fn header<'a>(context: &'a S3AccessContext<'_>, name: &str) -> Option<&'a str> {
+    context.headers().get(name).map(|value| value.to_str().unwrap_or_default())
+}
+
+/// The session token, which a presigned request has in its query.
+fn token(context: &S3AccessContext<'_>) -> Option<String> {
+    let query = || {
+        let pairs = form_urlencoded::parse(context.uri().query()?.as_bytes());
+        let mut tokens = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("x-amz-security-token"));
+        tokens.next().map(|(_, token)| token.into_owned())
+    };
+    header(context, "x-amz-security-token").map(str::to_owned).or_else(query)
 }

@@ -1,7 +1,7 @@
 //! What the bucket holds, as ListBuckets, ListObjects and ListObjectsV2 tell it.
 
 use super::{
-    auth::OWNER,
+    caller::Caller,
     error::{Error, Result},
     listing::{self, Scope},
     objects::{etag, length, timestamp},
@@ -55,15 +55,16 @@ impl Encoding {
 }
 
 impl Service {
-    pub fn buckets(&self) -> ListBucketsOutput {
+    /// Those of the caller's account.
+    pub fn buckets(&self, caller: &Caller) -> ListBucketsOutput {
         let bucket = |name: &str| Bucket {
             name: Some(name.to_owned()),
             creation_date: Some(Timestamp::default()),
             bucket_region: None,
         };
         ListBucketsOutput {
-            buckets: Some(self.store.bucket_names().map(bucket).collect()),
-            owner: Some(Owner { display_name: None, id: Some(OWNER.to_owned()) }),
+            buckets: Some(self.store.bucket_names().filter(|name| caller.owns(name)).map(bucket).collect()),
+            owner: Some(Owner { display_name: None, id: Some(caller.account().to_string()) }),
             ..ListBucketsOutput::default()
         }
     }

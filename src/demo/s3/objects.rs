@@ -1,6 +1,7 @@
 //! Single objects: HEAD, GET, PUT, COPY and DELETE.
 
 use super::{
+    caller::told,
     checksum::{self, claims},
     error::{Error, Result},
     intake::{self, Incoming, MAX_BODY_BYTES},
@@ -131,7 +132,8 @@ impl Service {
     pub async fn copy(&self, request: S3Request<CopyObjectInput>) -> Result<CopyObjectOutput> {
         let input = request.input;
         let (source_bucket, source_key) = source_of(&input.copy_source)?;
-        let source = self.store.object(source_bucket, source_key)?;
+        let source = self.store.object(source_bucket, source_key);
+        let source = source.map_err(|error| told(&request.extensions, source_bucket, error))?;
         preconditions(&source, input.copy_source_if_match, None, None, input.copy_source_if_unmodified_since)?;
         if input.copy_source_if_none_match.is_some() || input.copy_source_if_modified_since.is_some() {
             return Err(Error::NotImplemented("conditions that want a changed copy source"));
@@ -172,13 +174,16 @@ impl Service {
         blocking(move || store.remove(&bucket, &key, expected.as_ref())).await
     }
 
-    pub async fn remove_many(&self, input: DeleteObjectsInput) -> Result<DeleteObjectsOutput> {
+    /// Removes the objects that `input` names. It says of the `forbidden` keys beside them that they are.
+    pub async fn remove_many(&self, input: DeleteObjectsInput, forbidden: Vec<String>) -> Result<DeleteObjectsOutput> {
         self.store.check_bucket(&input.bucket)?;
         let Delete { objects, quiet } = input.delete;
-        if objects.is_empty() || objects.len() > MAX_REMOVED {
+        if !(1..=MAX_REMOVED).contains(&(objects.len() + forbidden.len())) {
             return Err(Error::MalformedList);
         }
         let mut output = DeleteObjectsOutput::default();
+        let refused = forbidden.into_iter().map(|key| kept(key, Error::AccessDenied)).collect::<Vec<_>>();
+        output.errors = Some(refused).filter(|refused| !refused.is_empty());
         for ObjectIdentifier { key, e_tag, .. } in objects {
             let expected = e_tag.map(ETagCondition::ETag);
             match self.remove(input.bucket.clone(), key.clone(), expected).await {
@@ -187,18 +192,21 @@ impl Service {
                     let deleted = DeletedObject { key: Some(key), ..DeletedObject::default() };
                     output.deleted.get_or_insert_default().push(deleted);
                 }
-                Err(error) => {
-                    let error = s3s::S3Error::from(error);
-                    output.errors.get_or_insert_default().push(s3s::dto::Error {
-                        code: Some(error.code().as_str().to_owned()),
-                        message: error.message().map(str::to_owned),
-                        key: Some(key),
-                        version_id: None,
-                    });
-                }
+                Err(error) => output.errors.get_or_insert_default().push(kept(key, error)),
             }
         }
         Ok(output)
+    }
+}
+
+/// What DeleteObjects says of a key that it didn't delete.
+fn kept(key: String, error: Error) -> s3s::dto::Error {
+    let error = s3s::S3Error::from(error);
+    s3s::dto::Error {
+        code: Some(error.code().as_str().to_owned()),
+        message: error.message().map(str::to_owned),
+        key: Some(key),
+        version_id: None,
     }
 }
 
@@ -239,7 +247,8 @@ fn write_conditions(headers: &HeaderMap) -> Result<Conditions> {
     Ok(Conditions { matches: condition("if-match")?, none_matches: condition("if-none-match")? })
 }
 
-fn source_of(source: &CopySource) -> Result<(&str, &str)> {
+/// The bucket and the key that a copy is made of.
+pub fn source_of(source: &CopySource) -> Result<(&str, &str)> {
     match source {
         CopySource::Bucket { bucket, key, version_id: None } => Ok((bucket, key)),
         CopySource::Bucket { .. } => Err(Error::NotImplemented("versions")),

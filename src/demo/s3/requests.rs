@@ -9,9 +9,13 @@ use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 pub enum Failure {
     /// 403 AccessDenied.
     AccessDenied,
-    /// 500 InternalError.
+    /// The session has ended: 400 ExpiredToken of S3, 403 of STS.
+    ExpiredToken,
+    /// 500 InternalError, STS's InternalFailure.
     InternalError,
-    /// 503 SlowDown.
+    /// A clock is wrong: 403 RequestTimeTooSkewed, STS's SignatureDoesNotMatch.
+    RequestTimeTooSkewed,
+    /// 503 SlowDown, STS's 400 Throttling.
     SlowDown,
 }
 
@@ -19,6 +23,11 @@ impl From<Failure> for S3Error {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::AccessDenied => s3_error!(AccessDenied, "Access Denied"),
+            Failure::ExpiredToken => s3_error!(ExpiredToken, "The provided token has expired."),
+            Failure::RequestTimeTooSkewed => s3_error!(
+                RequestTimeTooSkewed,
+                "The difference between the request time and the current time is too large."
+            ),
             Failure::InternalError => s3_error!(InternalError, "We encountered an internal error. Please try again."),
             Failure::SlowDown => s3_error!(SlowDown, "Please reduce your request rate."),
         }

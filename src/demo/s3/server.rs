@@ -1,8 +1,12 @@
 //! The S3 as a server on loopback: it starts, serves and stops.
 
 use super::{
-    Failure, Settings, Storage, auth::Gate, directory::Directory, multipart::Uploads, requests::Requests,
+    Failure, Settings, Storage, directory::Directory, gate::Gate, multipart::Uploads, requests::Requests,
     service::Service, store::Store, unique,
+};
+use crate::demo::{
+    iam::Register,
+    sts::{self, AssumeRoleRequest, Sts},
 };
 use hyper::{body::Incoming, header::HeaderValue, server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
@@ -55,38 +59,42 @@ impl S3 {
     /// # Errors
     /// When the address isn't loopback or is taken, or when the directory can't be used.
     pub async fn start(settings: Settings) -> Result<Running, StartError> {
-        let Settings { listen, credentials, buckets, storage } = settings;
+        let Settings { listen, users, roles, buckets, session_lifetime, storage } = settings;
         if !listen.ip().is_loopback() {
             return Err(StartError::NotLoopback(listen));
         }
         let taken = |error| StartError::Listen(listen, error);
         let listener = TcpListener::bind(listen).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
+        let names: Vec<String> = buckets.iter().map(|(name, _)| name.clone()).collect();
         let store = match storage {
-            Storage::Memory { max_bytes } => Store::in_memory(buckets, max_bytes),
+            Storage::Memory { max_bytes } => Store::in_memory(names, max_bytes),
             Storage::Directory(path) => {
                 let opened = path.clone();
-                spawn_blocking(move || open(&opened, &buckets))
+                spawn_blocking(move || open(&opened, &names))
                     .await
                     .unwrap_or_else(|error| Err(error.into()))
                     .map_err(|error| StartError::Directory(path, error))?
             }
         };
         let requests = Arc::new(Requests::default());
-        let gate = Gate::new(credentials, Arc::clone(&requests));
+        let sts = Arc::new(Sts::new(Register::new(users, roles, buckets), session_lifetime));
+        let gate = Gate::new(Arc::clone(&sts), Arc::clone(&requests));
         let mut builder =
             S3ServiceBuilder::new(Service { store: Arc::new(store), uploads: Arc::new(Uploads::default()) });
         // Both: without an S3Auth, s3s asks no S3Access.
         builder.set_auth(gate.clone());
         builder.set_access(gate);
+        builder.set_route(sts::Route::new(Arc::clone(&sts), Arc::clone(&requests)));
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, builder.build(), stopped));
-        Ok(Running { address, requests, stop, serving })
+        Ok(Running { address, requests, sts, stop, serving })
     }
 }
 
 fn open(path: &Path, buckets: &[String]) -> io::Result<Store> {
-    let (directory, found) = Directory::open(path, buckets)?;
+    let (directory, mut found) = Directory::open(path, buckets)?;
+    found.retain(|bucket, _| buckets.contains(bucket));
     Store::in_directory(directory, found).map_err(io::Error::other)
 }
 
@@ -96,12 +104,13 @@ pub struct Running {
     /// Where it listens; the endpoint is `http://` with it, path style.
     pub address: SocketAddr,
     requests: Arc<Requests>,
+    sts: Arc<Sts>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
 
 impl Running {
-    /// How many requests with a right signature came, by operation (`PutObject`, `HeadObject`, …).
+    /// How many requests with a right signature came, by operation (`PutObject`, `HeadObject`, `AssumeRole`, …).
     #[must_use]
     pub fn requests(&self) -> BTreeMap<String, u64> {
         self.requests.counts()
@@ -115,6 +124,22 @@ impl Running {
     /// Lets every request wait so long before it is served.
     pub fn delay(&self, latency: Duration) {
         self.requests.delay(latency);
+    }
+
+    /// The AssumeRole requests with a right signature that came, the oldest first, granted or not. The latest 10,000.
+    #[must_use]
+    pub fn assume_role_requests(&self) -> Vec<AssumeRoleRequest> {
+        self.sts.asked()
+    }
+
+    /// Lets sessions that are opened from now on last so long, whatever they ask for; `None` ends it.
+    pub fn set_session_lifetime(&self, lifetime: Option<Duration>) {
+        self.sts.set_lifetime(lifetime);
+    }
+
+    /// Ends all sessions now, although their holders were told a later time.
+    pub fn end_sessions(&self) {
+        self.sts.end_sessions();
     }
 
     /// Takes no more connections, lets requests end within five seconds, and frees address and directory.
@@ -166,7 +191,11 @@ fn connection(
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let service = service.clone();
         async move {
+            let for_sts = sts::is_for_sts(&request);
             let mut response = hyper::service::Service::call(&service, request).await?;
+            if for_sts {
+                response = sts::put_in_words(response).await;
+            }
             if let Ok(id) = HeaderValue::try_from(unique()) {
                 response.headers_mut().insert("x-amz-request-id", id);
             }

@@ -1,6 +1,12 @@
 //! The operations, by S3's names. Each goes to the file of its kind; what isn't here answers NotImplemented.
 
-use super::{error::Error, multipart::Uploads, store::Store};
+use super::{
+    caller::{Caller, told},
+    error::Error,
+    gate::Forbidden,
+    multipart::Uploads,
+    store::Store,
+};
 use s3s::{
     S3, S3Request, S3Response, S3Result,
     dto::{
@@ -29,8 +35,9 @@ type Answer<T> = S3Result<S3Response<T>>;
 
 #[async_trait::async_trait]
 impl S3 for Service {
-    async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> Answer<ListBucketsOutput> {
-        Ok(S3Response::new(self.buckets()))
+    async fn list_buckets(&self, request: S3Request<ListBucketsInput>) -> Answer<ListBucketsOutput> {
+        let caller = request.extensions.get::<Caller>().ok_or(Error::AccessDenied)?;
+        Ok(S3Response::new(self.buckets(caller)))
     }
 
     async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
@@ -66,11 +73,15 @@ impl S3 for Service {
     }
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
-        Ok(S3Response::new(self.head(request.input)?))
+        let S3Request { input, extensions, .. } = request;
+        let bucket = input.bucket.clone();
+        Ok(S3Response::new(self.head(input).map_err(|error| told(&extensions, &bucket, error))?))
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
-        Ok(S3Response::new(self.read(request.input)?))
+        let S3Request { input, extensions, .. } = request;
+        let bucket = input.bucket.clone();
+        Ok(S3Response::new(self.read(input).map_err(|error| told(&extensions, &bucket, error))?))
     }
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
@@ -88,7 +99,8 @@ impl S3 for Service {
     }
 
     async fn delete_objects(&self, request: S3Request<DeleteObjectsInput>) -> Answer<DeleteObjectsOutput> {
-        Ok(S3Response::new(self.remove_many(request.input).await?))
+        let Forbidden(forbidden) = request.extensions.get().cloned().ok_or(Error::AccessDenied)?;
+        Ok(S3Response::new(self.remove_many(request.input, forbidden).await?))
     }
 
     async fn create_multipart_upload(

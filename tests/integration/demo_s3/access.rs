@@ -37,9 +37,7 @@ async fn unsigned(demo: &Demo, request: &str) -> String {
 async fn it_listens_on_loopback_only() {
     let settings = Settings {
         listen: "0.0.0.0:0".parse().unwrap(),
-        credentials: Vec::new(),
-        buckets: Vec::new(),
-        storage: Storage::Memory { max_bytes: 1 },
+        ..Settings::one_user("AKDEMO", SECRET, &[], Storage::Memory { max_bytes: 1 })
     };
     assert!(matches!(S3::start(settings).await, Err(StartError::NotLoopback(_))));
 }
@@ -83,7 +81,7 @@ async fn a_stopped_s3_frees_its_address() {
     // Not where the other tests listen, or one of them could take the port as soon as it is free.
     let listen = ([127, 0, 0, 2], 0).into();
     let storage = Storage::Memory { max_bytes: 1 << 20 };
-    let settings = Settings { listen, credentials: Vec::new(), buckets: Vec::new(), storage };
+    let settings = Settings { listen, ..Settings::one_user("AKDEMO", SECRET, &[], storage) };
     let first = S3::start(settings.clone()).await.unwrap();
     let settings = Settings { listen: first.address, ..settings };
     first.stop().await;

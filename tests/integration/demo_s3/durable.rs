@@ -83,12 +83,7 @@ async fn objects_outlive_the_process_and_leftovers_do_not() {
 #[tokio::test]
 async fn a_directory_of_others_is_left_alone_and_one_in_use_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = |path: &Path| Settings {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        credentials: Vec::new(),
-        buckets: vec![BUCKET.to_owned()],
-        storage: Storage::Directory(path.to_owned()),
-    };
+    let settings = |path: &Path| Settings::one_user("AKDEMO", SECRET, &[BUCKET], Storage::Directory(path.to_owned()));
     fs::write(directory.path().join("thesis.txt"), "years of work").unwrap();
     assert!(matches!(S3::start(settings(directory.path())).await, Err(StartError::Directory(..))));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);

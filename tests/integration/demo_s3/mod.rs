@@ -29,12 +29,7 @@ struct Demo {
 
 impl Demo {
     async fn start(storage: Storage) -> Self {
-        let settings = Settings {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            credentials: vec![("AKDEMO".to_owned(), SECRET.to_owned())],
-            buckets: vec![BUCKET.to_owned()],
-            storage,
-        };
+        let settings = Settings::one_user("AKDEMO", SECRET, &[BUCKET], storage);
         let s3 = S3::start(settings).await.unwrap();
         let client = client(&s3, SECRET);
         Self { s3, client }

@@ -1,0 +1,90 @@
+//! AssumeRole: whether a session is opened, and for how long.
+//!
+//! Three must agree: the caller's own policies, the role's trust policy, and the role's limits. A role that doesn't
+//! exist and one that trusts somebody else look the same from another account.
+
+use super::{Credentials, Error, call::Call, sessions::Sessions};
+use crate::demo::iam::{Context, Denial, Principal, Register, Request, Role};
+use std::time::Duration;
+
+/// What a session of a role, assumed by another session, may last at most.
+const MAX_CHAINED: Duration = Duration::from_hours(1);
+
+/// An open session.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    pub credentials: Credentials,
+    pub arn: String,
+    pub id: String,
+    pub packed_percent: Option<usize>,
+    pub source_identity: Option<String>,
+}
+
+/// Opens the session that `call` asks for, if `caller` may. It lasts `lifetime` if that is set, whatever was asked.
+pub fn assume_role(
+    register: &Register,
+    sessions: &Sessions,
+    lifetime: Option<Duration>,
+    caller: &Principal,
+    call: Call,
+) -> Result<Granted, Error> {
+    let source_identity = source_identity(caller, &call)?;
+    let role = authorize(register, caller, &call, source_identity.as_deref())?;
+    let asked = Duration::from_secs(call.seconds);
+    if asked > role.max_session {
+        let text = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.";
+        return Err(Error::Validation(text.to_owned()));
+    }
+    if caller.session.is_some() && asked > MAX_CHAINED {
+        let text = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.";
+        return Err(Error::Validation(text.to_owned()));
+    }
+    let principal = Principal::session(role, &call.session_name, call.policy, source_identity.clone());
+    let (arn, id) = (principal.arn.clone(), principal.id.clone());
+    let credentials = sessions.open(principal, lifetime.unwrap_or(asked)).map_err(|_| Error::InternalFailure)?;
+    Ok(Granted { credentials, arn, id, packed_percent: call.packed_percent, source_identity })
+}
+
+/// The identity behind the new session: once set it goes with every session that follows.
+fn source_identity(caller: &Principal, call: &Call) -> Result<Option<String>, Error> {
+    let set = caller.session.as_ref().and_then(|session| session.source_identity.clone());
+    match (set, call.source_identity.clone()) {
+        (Some(set), Some(asked)) if set != asked => {
+            Err(Error::AccessDenied("SourceIdentity can not be changed once it is set.".to_owned()))
+        }
+        (set, asked) => Ok(set.or(asked)),
+    }
+}
+
+/// The role, if `caller` may assume it in just this way.
+fn authorize<'a>(
+    register: &'a Register,
+    caller: &Principal,
+    call: &Call,
+    source_identity: Option<&str>,
+) -> Result<&'a Role, Error> {
+    let role = register.role(&call.role_arn);
+    let mut context = Context::default()
+        .with("sts:ExternalId", call.external_id.as_deref())
+        .with("sts:RoleSessionName", Some(&call.session_name))
+        .with("sts:SourceIdentity", source_identity);
+    for (key, value) in &call.tags {
+        context = context.with(&format!("aws:RequestTag/{key}"), Some(value));
+    }
+    let tagging = (!call.tags.is_empty()).then_some("sts:TagSession");
+    let naming = source_identity.map(|_| "sts:SetSourceIdentity");
+    for action in ["sts:AssumeRole"].into_iter().chain(tagging).chain(naming) {
+        let request = Request { action, resource: &call.role_arn, context: &context };
+        denial(role, caller, &request).map_or(Ok(()), |denial| Err(Error::AccessDenied(denial.to_string())))?;
+    }
+    role.ok_or(Error::InternalFailure)
+}
+
+/// Why not. Only who is in the role's account is told.
+fn denial(role: Option<&Role>, caller: &Principal, request: &Request<'_>) -> Option<Denial> {
+    let unexplained = || Denial::unexplained(caller, request);
+    let Some(role) = role else { return Some(unexplained()) };
+    let own = caller.decide(request).err();
+    let trust = Denial::by("role trust policy", role.trust.judge(caller, request), caller, request);
+    own.or(trust).map(|denial| if role.account == caller.account { denial } else { unexplained() })
+}

@@ -1,0 +1,71 @@
+//! Every AssumeRole that was asked for, for tests to look at.
+
+use super::parameters::Parameters;
+use crate::demo::s3::locked;
+use std::{collections::VecDeque, sync::Mutex};
+
+/// The latest requests that are kept.
+const MAX_KEPT: usize = 10_000;
+
+/// An AssumeRole request with a right signature, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AssumeRoleRequest {
+    /// Who asked, as an ARN.
+    pub caller: String,
+    /// `RoleArn`.
+    pub role_arn: Option<String>,
+    /// `RoleSessionName`.
+    pub session_name: Option<String>,
+    /// `ExternalId`, which may be empty.
+    pub external_id: Option<String>,
+    /// The text of the session policy.
+    pub policy: Option<String>,
+    /// `DurationSeconds`.
+    pub duration_seconds: Option<String>,
+    /// Keys and values.
+    pub tags: Vec<(String, String)>,
+    /// `SourceIdentity`.
+    pub source_identity: Option<String>,
+    /// Whether a session was opened.
+    pub granted: bool,
+}
+
+impl AssumeRoleRequest {
+    /// What `parameters` ask for.
+    pub(super) fn of(caller: &str, parameters: &Parameters) -> Self {
+        let value = |name: &str| parameters.value(name).map(str::to_owned);
+        let tag = |number: usize| {
+            let key = value(&format!("Tags.member.{number}.Key"))?;
+            Some((key, value(&format!("Tags.member.{number}.Value")).unwrap_or_default()))
+        };
+        Self {
+            caller: caller.to_owned(),
+            role_arn: value("RoleArn"),
+            session_name: value("RoleSessionName"),
+            external_id: value("ExternalId"),
+            policy: value("Policy"),
+            duration_seconds: value("DurationSeconds"),
+            tags: (1..).map_while(tag).collect(),
+            source_identity: value("SourceIdentity"),
+            granted: false,
+        }
+    }
+}
+
+/// The latest of them, the oldest first.
+#[derive(Debug, Default)]
+pub struct Asked(Mutex<VecDeque<AssumeRoleRequest>>);
+
+impl Asked {
+    pub fn keep(&self, request: AssumeRoleRequest) {
+        let mut kept = locked(&self.0);
+        if kept.len() == MAX_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(request);
+    }
+
+    pub fn all(&self) -> Vec<AssumeRoleRequest> {
+        locked(&self.0).iter().cloned().collect()
+    }
+}

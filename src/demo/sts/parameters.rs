@@ -1,0 +1,80 @@
+//! The parameters of STS's query protocol, and what AWS demands of their values. What isn't asked for is refused.
+
+use super::Error;
+use std::collections::BTreeMap;
+
+/// The parameters of a request that nobody has taken yet.
+#[derive(Debug)]
+pub struct Parameters(BTreeMap<String, String>);
+
+impl Parameters {
+    /// Reads a form.
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        let mut parameters = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(body) {
+            if parameters.insert(name.to_string(), value.into_owned()).is_some() {
+                return Err(Error::Validation(format!("Parameter {name} comes twice")));
+            }
+        }
+        Ok(Self(parameters))
+    }
+
+    /// The value of a parameter, if it came. An empty value is one.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+
+    /// The value of a parameter, which stays.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The value of a parameter that must come. `field` is its name in AWS's sentences.
+    pub fn need(&mut self, name: &str, field: &str) -> Result<String, Error> {
+        self.take(name).ok_or_else(|| {
+            Error::Validation(format!(
+                "1 validation error detected: Value null at '{field}' failed to satisfy constraint: Member must not be null"
+            ))
+        })
+    }
+
+    /// Refuses what is left.
+    pub fn end(self) -> Result<(), Error> {
+        match self.0.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(Error::Validation(format!("This STS does not know the parameter {name}"))),
+        }
+    }
+}
+
+/// What AWS demands of a value.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// In AWS's sentences.
+    pub field: &'static str,
+    /// In characters.
+    pub min: usize,
+    /// In characters.
+    pub max: usize,
+    /// As AWS writes it.
+    pub pattern: &'static str,
+    /// Whether a character fits the pattern.
+    pub fits: fn(char) -> bool,
+}
+
+impl Shape {
+    /// The value, if it is as it must be.
+    pub fn check(&self, value: String) -> Result<String, Error> {
+        let length = value.chars().count();
+        let constraint = if !value.chars().all(self.fits) {
+            format!("Member must satisfy regular expression pattern: {}", self.pattern)
+        } else if length < self.min {
+            format!("Member must have length greater than or equal to {}", self.min)
+        } else if length > self.max {
+            format!("Member must have length less than or equal to {}", self.max)
+        } else {
+            return Ok(value);
+        };
+        Err(Error::constraint(self.field, &value, &constraint))
+    }
+}
