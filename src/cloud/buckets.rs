@@ -122,7 +122,7 @@ impl Buckets {
             policy: policy.clone(),
         };
         let session = AssumedRole::new(sts.clone(), assumption);
-        let identity = Identity::kept_elsewhere(session.clone());
+        let identity = Identity::session(session.clone());
         let bucket = Arc::new(self.clients.bucket(scope.tenant.as_str(), &tenant.place, identity));
         Scoped { prefix: scope.prefix.clone(), permissions: scope.permissions, policy, session, bucket }
     }

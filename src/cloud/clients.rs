@@ -1,15 +1,16 @@
 //! The HTTP client that all tenants share, and the clients of S3 and STS on top of it.
 
-use super::{Base, Place, Secret, place::Role};
+use super::{
+    Base, Place, Secret,
+    assume_role::{AssumedRole, ForgetExpired, RetryExpired},
+    place::Role,
+};
 use crate::store::S3Bucket;
 use aws_config::{
     default_provider::credentials::DefaultCredentialsChain, environment::EnvironmentVariableRegionProvider,
     meta::region::RegionProviderChain, provider_config::ProviderConfig,
 };
-use aws_credential_types::{
-    Credentials as AccessKey,
-    provider::{ProvideCredentials, SharedCredentialsProvider},
-};
+use aws_credential_types::{Credentials as AccessKey, provider::SharedCredentialsProvider};
 use aws_sdk_s3::config::{
     BehaviorVersion, IdentityCache, Region, SharedAsyncSleep, SharedHttpClient, SharedIdentityCache,
     StalledStreamProtectionConfig,
@@ -58,12 +59,18 @@ pub(super) struct Clients {
 pub(super) struct Identity {
     provider: SharedCredentialsProvider,
     cache: SharedIdentityCache,
+    /// The session that the credentials are of, if they are a session's.
+    session: Option<AssumedRole>,
 }
 
 impl Identity {
-    /// Credentials that are kept by who provides them, and asked for with each try of each request.
-    pub(super) fn kept_elsewhere(provider: impl ProvideCredentials + 'static) -> Self {
-        Self { provider: SharedCredentialsProvider::new(provider), cache: IdentityCache::no_cache() }
+    /// The credentials of a session, which keeps them itself: they are asked for with each try of each request.
+    pub(super) fn session(session: AssumedRole) -> Self {
+        Self {
+            provider: SharedCredentialsProvider::new(session.clone()),
+            cache: IdentityCache::no_cache(),
+            session: Some(session),
+        }
     }
 }
 
@@ -105,6 +112,9 @@ impl Clients {
         if let Some(endpoint) = &place.endpoint {
             config = config.endpoint_url(endpoint);
         }
+        if let Some(session) = identity.session {
+            config = config.interceptor(ForgetExpired(session)).retry_classifier(RetryExpired);
+        }
         S3Bucket::new(config, place.s3_options())
     }
 
@@ -145,6 +155,7 @@ impl Clients {
                 Identity {
                     provider: SharedCredentialsProvider::new(chain),
                     cache: IdentityCache::lazy().buffer_time(CREDENTIALS_BUFFER).build(),
+                    session: None,
                 }
             })
             .await
@@ -153,7 +164,8 @@ impl Clients {
 }
 
 fn fixed(access_key_id: &str, secret_access_key: &Secret) -> Identity {
-    Identity::kept_elsewhere(AccessKey::new(access_key_id, secret_access_key.expose(), None, None, "config"))
+    let key = AccessKey::new(access_key_id, secret_access_key.expose(), None, None, "config");
+    Identity { provider: SharedCredentialsProvider::new(key), cache: IdentityCache::no_cache(), session: None }
 }
 
 fn retries() -> RetryConfig {

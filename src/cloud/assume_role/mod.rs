@@ -8,9 +8,11 @@
 //! Source: STS API reference, AssumeRole.
 
 mod error;
+mod expired;
 mod renewed;
 
 pub(super) use error::Error;
+pub(super) use expired::{ForgetExpired, RetryExpired};
 
 use super::{SessionName, SessionPolicy, place::Role};
 use crate::account::{TenantName, UserName};

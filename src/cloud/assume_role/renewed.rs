@@ -98,6 +98,12 @@ where
         flight.await
     }
 
+    /// Forgets the kept value if it is the one that turned out to be no good, so that the next who needs one asks.
+    pub(super) fn forget(&self, is_the_one: impl FnOnce(&T) -> bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.kept.take_if(|kept| is_the_one(&kept.value));
+    }
+
     /// Asks the source, if nobody does already. The request goes on even if nobody waits for it any more.
     fn ask(self: &Arc<Self>, state: &mut State<T, E>) -> Flight<T, E> {
         if let Some(flight) = &state.flight {
@@ -243,6 +249,16 @@ mod tests {
             sleep(Duration::from_secs(1)).await;
         }
         assert_eq!(counter.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_that_is_no_good_is_forgotten_once() {
+        let (_, renewed) = counter(HOUR);
+        renewed.current().await.unwrap();
+        renewed.forget(|value| *value == 1);
+        assert_eq!(renewed.current().await, Ok(2));
+        renewed.forget(|value| *value == 1);
+        assert_eq!(renewed.current().await, Ok(2), "not the one");
     }
 
     #[tokio::test(start_paused = true)]
