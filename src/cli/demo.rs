@@ -7,10 +7,10 @@ use crate::{
 };
 use std::{path::PathBuf, process::ExitCode};
 
-/// Try it: an S3 and the server in one process, on this machine alone
+/// Try it: an S3, an STS and the server in one process, on this machine alone
 ///
-/// Two tenants, acme and globex, have a prefix each of the vendor's bucket; alice (password alice-demo) belongs to acme,
-/// bob (bob-demo) to globex. It listens on 127.0.0.1 and never elsewhere. Ctrl-C ends it.
+/// The tenant acme has a prefix of the vendor's bucket, globex a bucket in an account of its own. alice (password
+/// alice-demo) belongs to acme, bob (bob-demo) to globex. It listens on 127.0.0.1 and never elsewhere. Ctrl-C ends it.
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoArgs {
     /// The port of the SFTP server on 127.0.0.1; 0 takes a free one

@@ -1,8 +1,10 @@
 //! `wharfinger demo`: everything in one process, with nothing to set up.
 //!
-//! A vendor's bucket in an S3 of its own, and the server with two tenants in it. What is fixed here (passwords, keys of
-//! the S3) is public, so nothing of it listens anywhere but on 127.0.0.1.
+//! An S3 and an STS with two accounts, and the server with two tenants: one in the vendor's bucket, one in a bucket of
+//! its own account. What is fixed here (passwords, keys of the S3) is public, so nothing of it listens anywhere but on
+//! 127.0.0.1.
 
+mod accounts;
 mod tenants;
 
 pub mod iam;
@@ -14,6 +16,7 @@ use crate::{
     config::{Config, Server},
     ssh::{self, BindError, HostKeyKind, HostKeys},
 };
+use accounts::{Account, GLOBEX, VENDOR};
 use anyhow::{Context as _, bail};
 use std::{
     fs,
@@ -25,10 +28,6 @@ use tokio_util::sync::CancellationToken;
 
 /// The port, unless another is asked for.
 pub const PORT: u16 = 2222;
-/// The bucket that both tenants have a prefix of.
-const BUCKET: &str = "wharfinger-demo";
-const ACCESS_KEY_ID: &str = "demo";
-const SECRET_ACCESS_KEY: &str = "demo-secret";
 const REGION: &str = "us-east-1";
 /// Objects in memory may take three quarters of what is free, up to this: on a machine with 4 GiB, 1 GiB for each tenant
 /// fits.
@@ -58,8 +57,7 @@ impl Demo {
             Some(directory) => s3::Storage::Directory(directory.join("s3")),
             None => s3::Storage::Memory { max_bytes: memory_bytes() },
         };
-        let settings = s3::Settings::one_user(ACCESS_KEY_ID, SECRET_ACCESS_KEY, &[BUCKET], storage);
-        let s3 = s3::S3::start(settings).await?;
+        let s3 = s3::S3::start(accounts::settings(storage)?).await?;
         let ssh = ssh::Settings {
             listen: vec![(Ipv4Addr::LOCALHOST, port).into()],
             host_key_kinds: vec![HostKeyKind::Ed25519],
@@ -87,18 +85,22 @@ impl Demo {
         };
         format!(
             "\
-Wharfinger's demo: an S3 and the server in this process, on 127.0.0.1 alone. Objects are {objects}.
+Wharfinger's demo: an S3, an STS and the server in this process, on 127.0.0.1 alone. Objects are {objects}.
 
 Try, in another terminal:
-  sftp {options} -P {port} alice@127.0.0.1    password alice-demo, tenant acme
-  sftp {options} -P {port} bob@127.0.0.1      password bob-demo, tenant globex
+  sftp {options} -P {port} alice@127.0.0.1    password alice-demo, tenant acme: a prefix of the vendor's bucket
+  sftp {options} -P {port} bob@127.0.0.1      password bob-demo, tenant globex: a bucket in globex's own account
 
-Look at the bucket with any S3 tool (path style, region {REGION}):
-  endpoint http://{s3}  bucket {BUCKET}  access key {ACCESS_KEY_ID}  secret key {SECRET_ACCESS_KEY}
+Sessions of both work as roles, assumed with an external ID, that reach nothing else. Look at the buckets with any S3
+tool (endpoint http://{s3}, path style, region {REGION}), each with its account's key:
+{vendor}
+{globex}
 
 What happens is shown below. Ctrl-C ends it.
 Ready on 127.0.0.1:{port}",
-            s3 = self.s3.address
+            s3 = self.s3.address,
+            vendor = key(&VENDOR),
+            globex = key(&GLOBEX),
         )
     }
 
@@ -119,6 +121,12 @@ Ready on 127.0.0.1:{port}",
         self.app.run(stop, hurry).await;
         self.s3.stop().await;
     }
+}
+
+/// A bucket, and what to look at it with.
+fn key(account: &Account) -> String {
+    let Account { bucket, user, secret_access_key, .. } = account;
+    format!("  bucket {bucket:<16}  access key {user:<7}  secret key {secret_access_key}")
 }
 
 fn public_key(file: &Path) -> anyhow::Result<String> {

@@ -1,54 +1,68 @@
-//! The demo's tenants: acme with alice, globex with bob, each in a prefix of the vendor's bucket.
+//! The demo's tenants: acme with alice, in a prefix of the vendor's bucket, and globex with bob, in a bucket and an
+//! account of its own. Sessions of both work as roles.
 
-use super::{ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY};
+use super::{
+    REGION,
+    accounts::{Account, GLOBEX, SERVER_ACCESS_KEY_ID, SERVER_SECRET_ACCESS_KEY, VENDOR},
+};
 use crate::{
     account::{self, DEFAULT_MAX_OBJECT_BYTES, Mount, Permissions, TenantName, User},
-    cloud::{Base, Checksums, Credentials, PayloadSigning, Place},
+    cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Role},
     config::Tenant,
     identity::hash_password,
 };
 use std::sync::Arc;
 
-/// Both tenants, whose bucket is found at `endpoint`. Their users may log in with `keys` too.
+/// Both tenants, whose S3 and STS are found at `endpoint`. Their users may log in with `keys` too.
 pub fn tenants(endpoint: &str, keys: &[String]) -> anyhow::Result<Vec<Tenant>> {
-    [("acme", "alice"), ("globex", "bob")].into_iter().map(|(name, user)| tenant(name, user, endpoint, keys)).collect()
+    [("acme", "alice", &VENDOR, "tenants/acme/"), ("globex", "bob", &GLOBEX, "")]
+        .into_iter()
+        .map(|(name, user, account, prefix)| {
+            let name: TenantName = name.parse()?;
+            Ok(Tenant {
+                users: vec![Arc::new(login(user, &name, prefix, keys)?)],
+                account: Arc::new(account::Tenant { name, enabled: true, max_object_bytes: DEFAULT_MAX_OBJECT_BYTES }),
+                place: place(account, endpoint)?,
+            })
+        })
+        .collect()
 }
 
-fn tenant(name: &str, user: &str, endpoint: &str, keys: &[String]) -> anyhow::Result<Tenant> {
-    let name: TenantName = name.parse()?;
-    let user = User {
+fn login(user: &str, tenant: &TenantName, prefix: &str, keys: &[String]) -> anyhow::Result<User> {
+    Ok(User {
         name: user.parse()?,
-        tenant: name.clone(),
+        tenant: tenant.clone(),
         enabled: true,
         password_hash: Some(hash_password(&format!("{user}-demo"))?),
         public_keys: keys.to_vec(),
         landing: "/".to_owned(),
-        mounts: vec![Mount {
-            entry: "/".to_owned(),
-            prefix: format!("tenants/{name}/"),
-            permissions: Permissions::ALL,
-        }],
-    };
-    Ok(Tenant {
-        account: Arc::new(account::Tenant { name, enabled: true, max_object_bytes: DEFAULT_MAX_OBJECT_BYTES }),
-        place: Place {
-            bucket: BUCKET.to_owned(),
-            region: REGION.to_owned(),
-            endpoint: Some(endpoint.to_owned()),
-            path_style: true,
-            kms_key: None,
-            expected_bucket_owner: None,
-            storage_class: None,
-            payload_signing: PayloadSigning::default(),
-            checksums: Checksums::default(),
-            credentials: Credentials {
-                base: Base::Static {
-                    access_key_id: ACCESS_KEY_ID.to_owned(),
-                    secret_access_key: SECRET_ACCESS_KEY.to_owned().into(),
-                },
-                role: None,
+        mounts: vec![Mount { entry: "/".to_owned(), prefix: prefix.to_owned(), permissions: Permissions::ALL }],
+    })
+}
+
+fn place(account: &Account, endpoint: &str) -> anyhow::Result<Place> {
+    Ok(Place {
+        bucket: account.bucket.to_owned(),
+        region: REGION.to_owned(),
+        endpoint: Some(endpoint.to_owned()),
+        path_style: true,
+        kms_key: None,
+        expected_bucket_owner: Some(account.id().to_owned()),
+        storage_class: None,
+        payload_signing: PayloadSigning::default(),
+        checksums: Checksums::default(),
+        credentials: Credentials {
+            base: Base::Static {
+                access_key_id: SERVER_ACCESS_KEY_ID.to_owned(),
+                secret_access_key: SERVER_SECRET_ACCESS_KEY.to_owned().into(),
             },
+            role: Some(Role {
+                arn: account.role_arn().parse()?,
+                external_id: account.external_id.parse()?,
+                sts_endpoint: Some(endpoint.to_owned()),
+                session_tags: false,
+                source_identity: false,
+            }),
         },
-        users: vec![Arc::new(user)],
     })
 }

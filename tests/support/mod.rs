@@ -1,5 +1,6 @@
 //! What tests stand on: servers of others, started for a test and stopped with it.
 
+pub mod demo;
 pub mod scope;
 pub mod seaweedfs;
 pub mod sftp;

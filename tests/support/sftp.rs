@@ -33,7 +33,7 @@ impl Key {
 /// A channel of the subsystem sftp on a connection of its own. It derefs to russh-sftp's session.
 pub struct Sftp {
     raw: RawSftpSession,
-    _connection: client::Handle<Trusting>,
+    connection: Arc<client::Handle<Trusting>>,
 }
 
 impl Sftp {
@@ -43,12 +43,21 @@ impl Sftp {
             client::connect(Arc::new(client::Config::default()), address, Trusting).await.expect("an SSH server");
         let key = PrivateKeyWithHashAlg::new(Arc::clone(&key.private), None);
         assert!(connection.authenticate_publickey(user, key).await.unwrap().success(), "{user} is let in");
+        Self::on(Arc::new(connection)).await
+    }
+
+    /// Another session on the same connection.
+    pub async fn another(&self) -> Self {
+        Self::on(Arc::clone(&self.connection)).await
+    }
+
+    async fn on(connection: Arc<client::Handle<Trusting>>) -> Self {
         let channel = connection.channel_open_session().await.unwrap();
         channel.request_subsystem(true, "sftp").await.unwrap();
         let raw = RawSftpSession::new(channel.into_stream());
         raw.set_timeout(120);
         raw.init().await.unwrap();
-        Self { raw, _connection: connection }
+        Self { raw, connection }
     }
 }
 

@@ -27,6 +27,7 @@ mod error;
 mod files;
 mod gate;
 mod intake;
+mod levers;
 mod listing;
 mod lists;
 mod memory;
@@ -41,6 +42,7 @@ mod store;
 mod uploads;
 
 pub use super::sts::AssumeRoleRequest;
+pub use levers::Levers;
 pub use requests::Failure;
 pub(super) use requests::Requests;
 pub use server::{Running, S3, StartError};

@@ -1,22 +1,25 @@
 //! The S3 as a server on loopback: it starts, serves and stops.
 
 use super::{
-    Failure, Settings, Storage, directory::Directory, gate::Gate, multipart::Uploads, requests::Requests,
+    Levers, Settings, Storage, directory::Directory, gate::Gate, multipart::Uploads, requests::Requests,
     service::Service, store::Store, unique,
 };
 use crate::demo::{
     iam::Register,
-    sts::{self, AssumeRoleRequest, Sts},
+    sts::{self, Sts},
 };
 use hyper::{body::Incoming, header::HeaderValue, server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use std::{
-    collections::BTreeMap,
     io,
     net::SocketAddr,
+    ops::Deref,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -87,8 +90,9 @@ impl S3 {
         builder.set_access(gate);
         builder.set_route(sts::Route::new(Arc::clone(&sts), Arc::clone(&requests)));
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(serve(listener, builder.build(), stopped));
-        Ok(Running { address, requests, sts, stop, serving })
+        let connections = Arc::new(AtomicU64::new(0));
+        let serving = tokio::spawn(serve(listener, builder.build(), Arc::clone(&connections), stopped));
+        Ok(Running { address, levers: Levers { requests, connections, sts }, stop, serving })
     }
 }
 
@@ -98,50 +102,17 @@ fn open(path: &Path, buckets: &[String]) -> io::Result<Store> {
     Store::in_directory(directory, found).map_err(io::Error::other)
 }
 
-/// An S3 that serves until it is stopped or dropped.
+/// An S3 that serves until it is stopped or dropped. It derefs to its [`Levers`].
 #[derive(Debug)]
 pub struct Running {
     /// Where it listens; the endpoint is `http://` with it, path style.
     pub address: SocketAddr,
-    requests: Arc<Requests>,
-    sts: Arc<Sts>,
+    levers: Levers,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
 
 impl Running {
-    /// How many requests with a right signature came, by operation (`PutObject`, `HeadObject`, `AssumeRole`, …).
-    #[must_use]
-    pub fn requests(&self) -> BTreeMap<String, u64> {
-        self.requests.counts()
-    }
-
-    /// Lets the next `times` requests of `operation` fail; zero ends it.
-    pub fn fail(&self, operation: &str, failure: Failure, times: u64) {
-        self.requests.fail(operation, failure, times);
-    }
-
-    /// Lets every request wait so long before it is served.
-    pub fn delay(&self, latency: Duration) {
-        self.requests.delay(latency);
-    }
-
-    /// The AssumeRole requests with a right signature that came, the oldest first, granted or not. The latest 10,000.
-    #[must_use]
-    pub fn assume_role_requests(&self) -> Vec<AssumeRoleRequest> {
-        self.sts.asked()
-    }
-
-    /// Lets sessions that are opened from now on last so long, whatever they ask for; `None` ends it.
-    pub fn set_session_lifetime(&self, lifetime: Option<Duration>) {
-        self.sts.set_lifetime(lifetime);
-    }
-
-    /// Ends all sessions now, although their holders were told a later time.
-    pub fn end_sessions(&self) {
-        self.sts.end_sessions();
-    }
-
     /// Takes no more connections, lets requests end within five seconds, and frees address and directory.
     pub async fn stop(self) {
         // An error means that it has ended already.
@@ -150,8 +121,16 @@ impl Running {
     }
 }
 
+impl Deref for Running {
+    type Target = Levers;
+
+    fn deref(&self) -> &Levers {
+        &self.levers
+    }
+}
+
 /// Accepts until `stopped` is told, or its sender is dropped.
-async fn serve(listener: TcpListener, service: S3Service, mut stopped: oneshot::Receiver<()>) {
+async fn serve(listener: TcpListener, service: S3Service, count: Arc<AtomicU64>, mut stopped: oneshot::Receiver<()>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut connections = tokio::task::JoinSet::new();
@@ -169,6 +148,7 @@ async fn serve(listener: TcpListener, service: S3Service, mut stopped: oneshot::
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
+        count.fetch_add(1, Ordering::Relaxed);
         let connection = connection(stream, service.clone());
         let connection = graceful.watch(connection);
         connections.spawn(async move {

@@ -1,0 +1,134 @@
+//! The accounts of the demo: who exists in them, and who lets whom in. Its keys are public, and good for nothing outside
+//! the demo.
+//!
+//! ```text
+//! vendor 111122223333                          globex 444455556666
+//!   user server ──sts:AssumeRole──▶ role tenants    role wharfinger ◀── user server of the vendor, by its external ID
+//!   user demo: looks at everything                  user globex: looks at everything
+//!   bucket wharfinger-demo: tenants/acme/           bucket globex-exchange
+//! ```
+//!
+//! The server's own user may assume the two roles and do nothing else: not even read a bucket.
+
+use super::{
+    iam::{AccountId, Policy, Role, User},
+    s3,
+};
+
+/// An account with a bucket, a role that sessions work as, and a user to look at the bucket with.
+#[derive(Clone, Copy, Debug)]
+pub struct Account {
+    id: &'static str,
+    /// The bucket.
+    pub bucket: &'static str,
+    /// The role's name.
+    role: &'static str,
+    /// What its trust policy asks for.
+    pub external_id: &'static str,
+    /// Who may do everything in the account; the name is the access key too.
+    pub user: &'static str,
+    /// What that user signs with.
+    pub secret_access_key: &'static str,
+}
+
+/// The vendor's account: tenants have a prefix of its bucket each.
+pub const VENDOR: Account = Account {
+    id: "111122223333",
+    bucket: "wharfinger-demo",
+    role: "tenants",
+    external_id: "wh-demo-vendor-6b1d0c7e",
+    user: "demo",
+    secret_access_key: "demo-secret",
+};
+/// An account of the customer globex.
+pub const GLOBEX: Account = Account {
+    id: "444455556666",
+    bucket: "globex-exchange",
+    role: "wharfinger",
+    external_id: "wh-demo-globex-94f2a8d3",
+    user: "globex",
+    secret_access_key: "globex-secret",
+};
+
+/// What the server asks for roles with.
+pub const SERVER_ACCESS_KEY_ID: &str = "wharfinger-server";
+/// Its secret.
+pub const SERVER_SECRET_ACCESS_KEY: &str = "wharfinger-server-secret";
+const SERVER: &str = "server";
+
+impl Account {
+    /// The twelve digits.
+    pub fn id(&self) -> &'static str {
+        self.id
+    }
+
+    /// The ARN of the role.
+    pub fn role_arn(&self) -> String {
+        format!("arn:aws:iam::{}:role/{}", self.id, self.role)
+    }
+
+    fn account(&self) -> anyhow::Result<AccountId> {
+        Ok(self.id.parse()?)
+    }
+
+    fn looker(&self) -> anyhow::Result<User> {
+        Ok(User {
+            account: self.account()?,
+            name: self.user.to_owned(),
+            access_key_id: self.user.to_owned(),
+            secret_access_key: self.secret_access_key.to_owned(),
+            policy: Policy::everything(),
+        })
+    }
+
+    /// Lets the vendor's server in that knows the external ID, and may do in the bucket what sessions can need.
+    fn role(&self) -> anyhow::Result<Role> {
+        let trust = format!(
+            r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "sts:AssumeRole",
+                "Principal": {{"AWS": "arn:aws:iam::{}:user/{SERVER}"}},
+                "Condition": {{"StringEquals": {{"sts:ExternalId": "{}"}}}}}}}}"#,
+            VENDOR.id, self.external_id
+        );
+        let bucket = self.bucket;
+        let policy = format!(
+            r#"{{"Version": "2012-10-17", "Statement": [
+                {{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::{bucket}"}},
+                {{"Effect": "Allow", "Resource": "arn:aws:s3:::{bucket}/*", "Action": [
+                    "s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging", "s3:PutObject",
+                    "s3:PutObjectTagging", "s3:DeleteObject", "s3:AbortMultipartUpload"]}}]}}"#
+        );
+        Ok(Role {
+            account: self.account()?,
+            name: self.role.to_owned(),
+            trust: trust.parse()?,
+            policy: policy.parse()?,
+            max_session: Role::DEFAULT_MAX_SESSION,
+        })
+    }
+}
+
+/// The demo's S3 with both accounts in it.
+pub fn settings(storage: s3::Storage) -> anyhow::Result<s3::Settings> {
+    let server_policy = format!(
+        r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "sts:AssumeRole",
+            "Resource": ["{}", "{}"]}}}}"#,
+        VENDOR.role_arn(),
+        GLOBEX.role_arn()
+    );
+    let server = User {
+        account: VENDOR.account()?,
+        name: SERVER.to_owned(),
+        access_key_id: SERVER_ACCESS_KEY_ID.to_owned(),
+        secret_access_key: SERVER_SECRET_ACCESS_KEY.to_owned(),
+        policy: server_policy.parse()?,
+    };
+    let bucket = |account: &Account| anyhow::Ok((account.bucket.to_owned(), account.account()?));
+    Ok(s3::Settings {
+        listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
+        users: vec![server, VENDOR.looker()?, GLOBEX.looker()?],
+        roles: vec![VENDOR.role()?, GLOBEX.role()?],
+        buckets: vec![bucket(&VENDOR)?, bucket(&GLOBEX)?],
+        session_lifetime: None,
+        storage,
+    })
+}
