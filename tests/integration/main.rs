@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod compose;
+mod crossing;
 mod demo_s3;
 mod isolation;
 mod layering;
 mod readme;
+mod roles;
 mod s3;
 mod s3_wire;
 mod session;

@@ -1,9 +1,9 @@
-//! Buckets as a user of a tenant gets them.
+//! Buckets on loopback, as config would say them and as a user of a tenant gets them.
 
 use std::sync::Arc;
 use wharfinger::{
     account::Permissions,
-    cloud::{Buckets, Place},
+    cloud::{Base, Buckets, Checksums, Credentials, PayloadSigning, Place, Secret},
     store::{Bucket, Prefix},
     vfs::{Buckets as _, Scope},
 };
@@ -15,4 +15,26 @@ pub async fn bucket(place: Place, prefix: &str) -> Arc<dyn Bucket> {
     let buckets = Buckets::new([("acme".parse().unwrap(), place)].into());
     let scope = Scope { tenant: &tenant, user: &user, prefix: &prefix, permissions: Permissions::ALL };
     buckets.bucket(scope).await.unwrap()
+}
+
+/// A bucket on loopback, reached with an access key.
+pub fn place(bucket: &str, endpoint: &str, access_key_id: &str, secret_access_key: &str) -> Place {
+    Place {
+        bucket: bucket.to_owned(),
+        region: "us-east-1".to_owned(),
+        endpoint: Some(endpoint.to_owned()),
+        path_style: true,
+        kms_key: None,
+        expected_bucket_owner: None,
+        storage_class: None,
+        payload_signing: PayloadSigning::default(),
+        checksums: Checksums::default(),
+        credentials: Credentials {
+            base: Base::Static {
+                access_key_id: access_key_id.to_owned(),
+                secret_access_key: Secret::from(secret_access_key.to_owned()),
+            },
+            role: None,
+        },
+    }
 }

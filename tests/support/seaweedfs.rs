@@ -10,7 +10,7 @@ use std::{
 };
 use tempfile::TempDir;
 use wharfinger::{
-    cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
+    cloud::Place,
     store::{Bucket, ListScope, Prefix},
 };
 
@@ -103,24 +103,7 @@ impl SeaweedFs {
 
     /// The bucket as config would say it.
     pub fn place(&self) -> Place {
-        Place {
-            bucket: BUCKET.to_owned(),
-            region: "us-east-1".to_owned(),
-            endpoint: Some(self.endpoint()),
-            path_style: true,
-            kms_key: None,
-            expected_bucket_owner: None,
-            storage_class: None,
-            payload_signing: PayloadSigning::default(),
-            checksums: Checksums::default(),
-            credentials: Credentials {
-                base: Base::Static {
-                    access_key_id: ACCESS_KEY_ID.to_owned(),
-                    secret_access_key: Secret::from(SECRET_ACCESS_KEY.to_owned()),
-                },
-                role: None,
-            },
-        }
+        super::scope::place(BUCKET, &self.endpoint(), ACCESS_KEY_ID, SECRET_ACCESS_KEY)
     }
 
     /// The bucket, with these settings.

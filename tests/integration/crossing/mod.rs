@@ -38,7 +38,8 @@ async fn no_byte_crosses() {
     getrandom::fill(&mut seed).unwrap();
     let seed = u64::from_le_bytes(seed);
     println!("seed {seed}");
-    let everybody = TENANTS.into_iter().flat_map(|(tenant, user)| (0..SESSIONS).map(move |number| (tenant, user, number)));
+    let everybody =
+        TENANTS.into_iter().flat_map(|(tenant, user)| (0..SESSIONS).map(move |number| (tenant, user, number)));
     let sessions: Vec<Session> = stream::iter(everybody)
         .map(|(tenant, user, number)| {
             let (key, seed) = (&key, seed.wrapping_add(number as u64));

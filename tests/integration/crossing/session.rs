@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use wharfinger::demo::Demo;
 
 /// The most that one READ or WRITE carries here.
-const PIECE_BYTES: usize = 128 << 10;
+const PIECE_BYTES: u32 = 128 << 10;
 /// A file of more than one part now and then.
 const LARGE_BYTES: usize = 9 << 20;
 
@@ -97,8 +97,8 @@ impl Session {
         let content = stamped(self.tenant, self.number, bytes);
         let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
         let Some(opened) = answered(self.sftp.open(path, flags, FileAttributes::empty()).await) else { return false };
-        for (index, piece) in content.chunks(PIECE_BYTES).enumerate() {
-            let offset = (index * PIECE_BYTES) as u64;
+        for (index, piece) in content.chunks(PIECE_BYTES as usize).enumerate() {
+            let offset = index as u64 * u64::from(PIECE_BYTES);
             answered(self.sftp.write(&opened.handle, offset, piece.to_vec()).await);
         }
         answered(self.sftp.close(opened.handle).await).is_some()
@@ -109,7 +109,7 @@ impl Session {
         let attributes = FileAttributes::empty();
         let Some(opened) = answered(self.sftp.open(path, OpenFlags::READ, attributes).await) else { return false };
         let mut offset = if self.dice.roll(3) == 0 { self.dice.roll(20_000) } else { 0 } as u64;
-        while let Some(piece) = answered(self.sftp.read(&opened.handle, offset, PIECE_BYTES as u32).await) {
+        while let Some(piece) = answered(self.sftp.read(&opened.handle, offset, PIECE_BYTES).await) {
             check(self.tenant, &piece.data, path);
             offset += piece.data.len() as u64;
         }
@@ -123,7 +123,8 @@ impl Session {
         let Some(opened) = answered(self.sftp.opendir(path).await) else { return false };
         while let Some(names) = answered(self.sftp.readdir(&opened.handle).await) {
             for file in names.files {
-                let foreign = file.filename.contains(self.other) || file.longname.contains(self.other);
+                let only_theirs = format!("only-{}", self.other);
+                let foreign = file.filename.contains(&only_theirs) || file.longname.contains(&only_theirs);
                 assert!(!foreign, "{} saw {:?} in {path:?}", self.tenant, file.filename);
             }
         }
@@ -134,13 +135,16 @@ impl Session {
 
     /// Tries a way out. It may be refused, or lead to a place inside the jail, whose bytes and names are the tenant's own.
     async fn escape(&mut self, counts: &Counts) {
+        let attempt = self.dice.roll(11);
         let name = match self.dice.roll(3) {
+            // What may be made inside the jail has no name of theirs, or nobody could tell it from theirs.
+            _ if matches!(attempt, 2 | 7 | 10) => "forged".to_owned(),
             0 => format!("only-{}-{}", self.other, self.dice.roll(8)),
             1 => format!("f{}", self.dice.roll(8)),
             _ => String::new(),
         };
         let way = escapes::path(self.dice.roll(escapes::COUNT), self.other, &name);
-        let inside = match self.dice.roll(11) {
+        let inside = match attempt {
             0 | 1 => self.read(&way, counts).await,
             2 => self.write_then_remove(&way).await,
             3 => self.list(&way, counts).await,

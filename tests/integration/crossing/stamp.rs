@@ -12,11 +12,16 @@ pub fn check(tenant: &str, content: &[u8], where_from: &str) {
     let (own, digits) = (own.as_bytes(), |b: &u8| b.is_ascii_digit() || *b == b'\n');
     let ours = content.split(|b| *b == b'\n').enumerate().all(|(index, line)| {
         // The first line may have lost its beginning, the last its end.
-        let name_end = line.iter().position(|b| b.is_ascii_digit()).unwrap_or(line.len());
+        let name_end = line.iter().position(u8::is_ascii_digit).unwrap_or(line.len());
         let (name, number) = line.split_at(name_end);
-        number.iter().all(digits) && if index == 0 { own.ends_with(name) || own.starts_with(name) } else { own.starts_with(name) }
+        number.iter().all(digits)
+            && if index == 0 { own.ends_with(name) || own.starts_with(name) } else { own.starts_with(name) }
     });
-    assert!(ours, "{tenant} read foreign bytes from {where_from}: {:?}", String::from_utf8_lossy(&content[..content.len().min(200)]));
+    assert!(
+        ours,
+        "{tenant} read foreign bytes from {where_from}: {:?}",
+        String::from_utf8_lossy(&content[..content.len().min(200)])
+    );
 }
 
 /// splitmix64.
@@ -30,11 +35,6 @@ impl Dice {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         usize::try_from((z ^ (z >> 31)) % below as u64).unwrap()
-    }
-
-    /// One of `all`.
-    pub fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.roll(all.len())]
     }
 }
 

@@ -16,6 +16,12 @@ use site::Site;
 /// Runs each promise on each store.
 macro_rules! promises {
     ($($promise:ident),* $(,)?) => {
+        mod on_the_demo {
+            $(#[tokio::test]
+            async fn $promise() {
+                super::$promise(crate::isolation::Site::demo(stringify!($promise)).await).await;
+            })*
+        }
         mod on_seaweedfs {
             $(#[tokio::test]
             async fn $promise() {

@@ -90,3 +90,23 @@ async fn markers_end_in_a_slash(site: Site) {
     let weaker = without(&policy, &format!("{}*/\"", site.prefix), &format!("{}*\"", site.prefix));
     holds(&site, &policy, &weaker, Attempt::Put, &site.bucket, &format!("{}file", site.prefix)).await;
 }
+
+/// SeaweedFS doesn't know `${*}`: there a prefix with wildcards reaches nothing.
+#[tokio::test]
+async fn wildcards_in_a_prefix_are_letters() {
+    let site = Site::demo("odd*?$").await;
+    let policy = site.policy();
+    let weaker = without(&without(&without(&policy, "${*}", "*"), "${?}", "?"), "${$}", "$");
+    let neighbour = "odd-x$/acme/secret";
+    site.put(&site.bucket, neighbour, "globex's").await;
+    let literal = site.session_under(&policy).await;
+    let own = format!("{}file", site.prefix);
+    site.put(&site.bucket, &own, "acme's").await;
+    assert_eq!(Attempt::Get.on(&site, &literal, &site.bucket, &own).await, Outcome::Done);
+    assert_eq!(Attempt::List.on(&site, &literal, &site.bucket, &own).await, Outcome::Done);
+    // A bare `$` is refused as a variable that nobody knows, by IAM and here.
+    let weaker = weaker.replace('$', "?");
+    for attempt in [Attempt::Get, Attempt::Put, Attempt::List] {
+        holds(&site, &policy, &weaker, attempt, &site.bucket, neighbour).await;
+    }
+}

@@ -1,15 +1,20 @@
 //! A vendor's bucket with two tenants that are alike but for a letter, and another bucket beside it.
 
-use crate::support::seaweedfs::{self, SeaweedFs};
-use aws_credential_types::Credentials;
-use aws_sdk_s3::{
-    Client,
-    config::{BehaviorVersion, Region, retry::RetryConfig},
+use crate::support::{
+    demo::client,
+    scope::place,
+    seaweedfs::{self, SeaweedFs},
 };
+use aws_credential_types::Credentials;
+use aws_sdk_s3::{Client, config::Region};
 use std::sync::Arc;
 use wharfinger::{
     account::{Permission, Permissions},
     cloud::{Buckets, Place, Role, SessionPolicy},
+    demo::{
+        iam::{self, AccountId, Policy, User},
+        s3,
+    },
     store::Prefix,
     vfs::Scope,
 };
@@ -34,10 +39,58 @@ pub struct Site {
 }
 
 enum Store {
+    Demo(#[expect(dead_code, reason = "held for its Drop")] s3::Running),
     SeaweedFs(#[expect(dead_code, reason = "held for its Drop")] Arc<SeaweedFs>),
 }
 
+const EXTERNAL_ID: &str = "wh-5d0a1c77";
+
 impl Site {
+    /// On the demo's S3 and STS, whose trust policy asks for the external ID.
+    pub async fn demo(promise: &str) -> Self {
+        let account: AccountId = "111122223333".parse().unwrap();
+        let user = |name: &str, policy: Policy| User {
+            account: account.clone(),
+            name: name.to_owned(),
+            access_key_id: name.to_owned(),
+            secret_access_key: "secret".to_owned(),
+            policy,
+        };
+        let role = iam::Role {
+            account: account.clone(),
+            name: "tenants".to_owned(),
+            trust: r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",
+                "Principal": {"AWS": "arn:aws:iam::111122223333:user/server"},
+                "Condition": {"StringEquals": {"sts:ExternalId": "wh-5d0a1c77"}}}}"#
+                .parse()
+                .unwrap(),
+            policy: Policy::everything(),
+            max_session: iam::Role::DEFAULT_MAX_SESSION,
+        };
+        let assume = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}}"#;
+        let running = s3::S3::start(s3::Settings {
+            listen: ([127, 0, 0, 1], 0).into(),
+            users: vec![user("server", assume.parse().unwrap()), user("admin", Policy::everything())],
+            roles: vec![role],
+            buckets: ["vendor", "other"].map(|bucket| (bucket.to_owned(), account.clone())).into(),
+            session_lifetime: None,
+            storage: s3::Storage::Memory { max_bytes: 64 << 20 },
+        })
+        .await
+        .unwrap();
+        let endpoint = format!("http://{}", running.address);
+        let role = Role {
+            arn: "arn:aws:iam::111122223333:role/tenants".parse().unwrap(),
+            external_id: EXTERNAL_ID.parse().unwrap(),
+            sts_endpoint: Some(endpoint.clone()),
+            session_tags: false,
+            source_identity: false,
+        };
+        let place = place("vendor", &endpoint, "server", "secret");
+        let admin = client(&endpoint, Credentials::new("admin", "secret", None, None, "test"));
+        Self::new(place, role, admin, "other".to_owned(), promise, Store::Demo(running)).await
+    }
+
     /// On SeaweedFS, below a prefix of the promise's own.
     pub async fn seaweedfs(promise: &str) -> Self {
         let seaweedfs = SeaweedFs::shared().await;
@@ -148,16 +201,4 @@ impl Site {
     fn endpoint(&self) -> &str {
         self.place.endpoint.as_deref().unwrap()
     }
-}
-
-fn client(endpoint: &str, credentials: Credentials) -> Client {
-    let config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(endpoint)
-        .force_path_style(true)
-        .credentials_provider(credentials)
-        .retry_config(RetryConfig::disabled())
-        .http_client(aws_smithy_http_client::Builder::new().build_http());
-    Client::from_conf(config.build())
 }

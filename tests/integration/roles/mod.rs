@@ -1,0 +1,126 @@
+//! Sessions that work as a role, against the demo's STS: what each AssumeRole says, how few there are, and what becomes of
+//! transfers when credentials expire, STS is in trouble, or the role can't be had.
+
+mod few;
+mod lasting;
+mod refused;
+
+use crate::support::{
+    demo,
+    sftp::{Key, Sftp},
+};
+use std::net::SocketAddr;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use wharfinger::{
+    account::{Permissions, TenantName, UserName},
+    cloud::{Base, Buckets, Place, Role},
+    demo::{
+        Demo,
+        iam::{self, AccountId, Policy, User},
+        s3,
+    },
+    store::{self, Prefix},
+    vfs::{Buckets as _, Scope},
+};
+
+const EXTERNAL_ID: &str = "wh-5d0a1c77";
+const ROLE: &str = "arn:aws:iam::444455556666:role/wharfinger";
+
+/// A customer's account with a bucket and a role, which lets the vendor's server in.
+struct Account {
+    s3: s3::Running,
+}
+
+impl Account {
+    async fn open() -> Self {
+        Self::trusting("arn:aws:iam::111122223333:user/server", r#""sts:AssumeRole""#).await
+    }
+
+    /// One whose role trusts `principal` with these actions.
+    async fn trusting(principal: &str, actions: &str) -> Self {
+        let (vendor, customer): (AccountId, AccountId) =
+            ("111122223333".parse().unwrap(), "444455556666".parse().unwrap());
+        let trust = format!(
+            r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": [{actions}],
+                "Principal": {{"AWS": "{principal}"}},
+                "Condition": {{"StringEquals": {{"sts:ExternalId": "{EXTERNAL_ID}"}}}}}}}}"#
+        );
+        let user = |name: &str, policy: &str| User {
+            account: vendor.clone(),
+            name: name.to_owned(),
+            access_key_id: name.to_owned(),
+            secret_access_key: "secret".to_owned(),
+            policy: policy.parse().unwrap(),
+        };
+        let statement = |effect: &str| {
+            format!(
+                r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "{effect}", "Action": "sts:*", "Resource": "*"}}}}"#
+            )
+        };
+        let role = iam::Role {
+            account: customer.clone(),
+            name: "wharfinger".to_owned(),
+            trust: trust.parse().unwrap(),
+            policy: Policy::everything(),
+            max_session: iam::Role::DEFAULT_MAX_SESSION,
+        };
+        let s3 = s3::S3::start(s3::Settings {
+            listen: ([127, 0, 0, 1], 0).into(),
+            users: vec![user("server", &statement("Allow")), user("nobody", &statement("Deny"))],
+            roles: vec![role],
+            buckets: vec![("exchange".to_owned(), customer)],
+            session_lifetime: None,
+            storage: s3::Storage::Memory { max_bytes: 64 << 20 },
+        })
+        .await
+        .unwrap();
+        Self { s3 }
+    }
+
+    /// What a tenant's file says of it.
+    fn place(&self) -> Place {
+        let endpoint = format!("http://{}", self.s3.address);
+        let mut place = crate::support::scope::place("exchange", &endpoint, "server", "secret");
+        place.credentials.role = Some(Role {
+            arn: ROLE.parse().unwrap(),
+            external_id: EXTERNAL_ID.parse().unwrap(),
+            sts_endpoint: Some(endpoint),
+            session_tags: false,
+            source_identity: false,
+        });
+        place
+    }
+
+    /// How many AssumeRole came.
+    fn asked(&self) -> usize {
+        self.s3.assume_role_requests().len()
+    }
+}
+
+/// A user's way to a bucket.
+struct Way {
+    tenant: TenantName,
+    user: UserName,
+    prefix: Prefix,
+    permissions: Permissions,
+}
+
+impl Way {
+    fn new(tenant: &str, user: &str, prefix: &str) -> Self {
+        let (tenant, user) = (tenant.parse().unwrap(), user.parse().unwrap());
+        Self { tenant, user, prefix: Prefix::parse(prefix).unwrap(), permissions: Permissions::ALL }
+    }
+
+    /// Opens the bucket and asks it for something.
+    async fn go(&self, buckets: &Buckets) -> store::Result<()> {
+        let Self { tenant, user, prefix, permissions } = self;
+        let bucket = buckets.bucket(Scope { tenant, user, prefix, permissions: *permissions }).await?;
+        bucket.list(store::ListScope::Below(prefix), None, 1).await.map(drop)
+    }
+}
+
+/// The buckets of one tenant.
+fn buckets(place: Place) -> Buckets {
+    Buckets::new([("acme".parse().unwrap(), place)].into())
+}

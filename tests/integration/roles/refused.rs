@@ -1,0 +1,103 @@
+//! When a role can't be had: the operator hears what to mend, the user a plain sentence.
+
+use super::{Account, Base, ROLE, Way, buckets, store};
+use std::sync::Arc;
+use wharfinger::{
+    account::{Mount, Permissions, Tenant, User},
+    cloud::{Place, Secret},
+    demo::s3::Failure,
+    store::Budget,
+    vfs::{Vfs, VirtualPath},
+};
+
+/// What the operator reads in the log.
+async fn operator_hears(place: Place) -> String {
+    match Way::new("acme", "alice", "in/").go(&buckets(place)).await {
+        Err(store::Error::Credentials(said)) => said,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn with_role(account: &Account, change: impl FnOnce(&mut wharfinger::cloud::Role)) -> Place {
+    let mut place = account.place();
+    change(place.credentials.role.as_mut().unwrap());
+    place
+}
+
+fn with_key(account: &Account, access_key_id: &str, secret: &str) -> Place {
+    let mut place = account.place();
+    let secret_access_key = Secret::from(secret.to_owned());
+    place.credentials.base = Base::Static { access_key_id: access_key_id.to_owned(), secret_access_key };
+    place
+}
+
+#[tokio::test]
+async fn a_wrong_external_id_lets_nobody_in_and_the_points_to_check_are_said() {
+    let account = Account::open().await;
+    let said = operator_hears(with_role(&account, |role| role.external_id = "wh-another".parse().unwrap())).await;
+    assert!(said.starts_with(&format!("{ROLE} can't be assumed, and across accounts AWS doesn't say why")), "{said}");
+    assert!(said.contains("sts:ExternalId") && said.contains("arn:aws:iam::111122223333:user/server"), "{said}");
+    assert!(!said.contains("wh-another"), "{said}");
+    assert!(!account.s3.assume_role_requests()[0].granted);
+}
+
+#[tokio::test]
+async fn each_other_cause_has_its_sentence() {
+    let account = Account::open().await;
+    let stranger = Account::trusting("arn:aws:iam::111122223333:user/somebody", r#""sts:AssumeRole""#).await;
+    assert!(operator_hears(stranger.place()).await.contains("its trust policy allows sts:AssumeRole to the principal"));
+    let missing = with_role(&account, |role| role.arn = format!("{ROLE}-2").parse().unwrap());
+    assert!(operator_hears(missing).await.contains("(1) the role exists"));
+    let tags = operator_hears(with_role(&account, |role| role.session_tags = true)).await;
+    assert!(tags.contains("must allow sts:TagSession") && tags.contains("`session_tags = true`"), "{tags}");
+    let source = operator_hears(with_role(&account, |role| role.source_identity = true)).await;
+    assert!(source.contains("must allow sts:SetSourceIdentity"), "{source}");
+    let key = operator_hears(with_key(&account, "AKIANOBODY", "secret")).await;
+    assert!(key.starts_with("our own credentials are not valid"), "{key}");
+    let secret = operator_hears(with_key(&account, "server", "another secret")).await;
+    assert!(secret.starts_with("our own credentials are not valid") && !secret.contains("another"), "{secret}");
+    account.s3.fail("AssumeRole", Failure::RequestTimeTooSkewed, 1);
+    let clock = operator_hears(account.place()).await;
+    assert!(clock.starts_with("this machine's clock differs from that of STS"), "{clock}");
+}
+
+#[tokio::test]
+async fn within_one_account_aws_says_which_policy_it_was() {
+    let account = Account::open().await;
+    let said = operator_hears(with_key(&account, "nobody", "secret")).await;
+    assert!(said.contains(ROLE) && said.contains("sts:AssumeRole"), "{said}");
+}
+
+#[tokio::test]
+async fn a_role_that_is_mended_is_assumed_without_a_restart() {
+    let account = Account::open().await;
+    account.s3.fail("AssumeRole", Failure::AccessDenied, 1);
+    let (buckets, way) = (buckets(account.place()), Way::new("acme", "alice", "in/"));
+    assert!(way.go(&buckets).await.is_err());
+    assert!(way.go(&buckets).await.is_err(), "not asked again at once");
+    assert_eq!(account.asked(), 1);
+    while way.go(&buckets).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(account.asked(), 2);
+}
+
+#[tokio::test]
+async fn the_user_hears_no_arn_and_no_account() {
+    let account = Account::open().await;
+    let place = with_role(&account, |role| role.external_id = "wh-another".parse().unwrap());
+    let user = User {
+        name: "alice".parse().unwrap(),
+        tenant: "acme".parse().unwrap(),
+        enabled: true,
+        password_hash: None,
+        public_keys: Vec::new(),
+        landing: "/".to_owned(),
+        mounts: vec![Mount { entry: "/".to_owned(), prefix: "in/".to_owned(), permissions: Permissions::ALL }],
+    };
+    let tenant = Tenant { name: "acme".parse().unwrap(), enabled: true, max_object_bytes: 1 << 30 };
+    let buckets = Arc::new(buckets(place));
+    let vfs = Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Budget::new(32 << 20)).unwrap();
+    let error = vfs.stat(&VirtualPath::parse(b"/x").unwrap()).await.unwrap_err();
+    assert_eq!(error.to_string(), "the server has no access to the storage of your account");
+}
