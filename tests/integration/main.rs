@@ -5,6 +5,7 @@
 mod compose;
 mod crossing;
 mod demo_s3;
+mod demo_sts;
 mod isolation;
 mod layering;
 mod readme;

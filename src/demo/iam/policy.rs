@@ -3,7 +3,7 @@
 use super::{
     Malformed, Request,
     condition::Condition,
-    document::{Document, Effect, OneOrMore, Statement as Raw},
+    document::{Document, Effect, Entries, OneOrMore, Statement as Raw},
     pattern::Pattern,
     vocabulary,
 };
@@ -83,7 +83,7 @@ impl Statement {
         effect: Effect,
         actions: OneOrMore<String>,
         resources: Vec<Pattern>,
-        conditions: Option<super::document::Entries<super::document::Entries<OneOrMore<String>>>>,
+        conditions: Option<Entries<Entries<OneOrMore<String>>>>,
     ) -> Result<Self, Malformed> {
         let actions = actions.filled("Action")?.iter().map(|action| parse_action(action)).collect::<Result<_, _>>()?;
         let conditions = conditions.map(Condition::parse).transpose()?.unwrap_or_default();

@@ -171,11 +171,11 @@ fn connection(
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let service = service.clone();
         async move {
-            let for_sts = sts::is_for_sts(&request);
-            let mut response = hyper::service::Service::call(&service, request).await?;
-            if for_sts {
-                response = sts::put_in_words(response).await;
-            }
+            let mut response = if sts::is_form(request.method(), request.uri(), request.headers()) {
+                sts::serve(&service, request).await?
+            } else {
+                hyper::service::Service::call(&service, request).await?
+            };
             if let Ok(id) = HeaderValue::try_from(unique()) {
                 response.headers_mut().insert("x-amz-request-id", id);
             }

@@ -1,38 +1,57 @@
-//! What s3s says of a signature before [`super::Route`] is asked is in S3's words; here it becomes STS's.
+//! Around s3s, for requests that are meant for the STS: it takes forms of 8 KiB at most, and what it says of a
+//! signature before [`super::Route`] is asked is in S3's words.
 
 use super::{Error, answer};
 use http_body_util::BodyExt;
-use hyper::{HeaderMap, Method, Request, Response, Uri, header};
-use s3s::Body;
+use hyper::{
+    HeaderMap, Method, Request, Response, Uri,
+    body::{Bytes, Incoming},
+    header::{self, HeaderValue},
+};
+use s3s::{Body, HttpError, service::S3Service};
+use sha2::{Digest, Sha256};
+
+/// The most that a form may have: a session policy of 2,048 characters, percent-encoded, with many tags.
+pub const MAX_FORM_BYTES: usize = 64 << 10;
+const CONTENT_SHA256: &str = "x-amz-content-sha256";
 
 /// Whether a request is for the STS.
-pub fn is_for_sts<B>(request: &Request<B>) -> bool {
-    is_form(request.method(), request.uri(), request.headers())
-}
-
-/// The same, of its parts.
 pub fn is_form(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     method == Method::POST && uri.path() == "/" && kind.starts_with("application/x-www-form-urlencoded")
 }
 
-/// An answer to such a request, in STS's words.
-pub async fn put_in_words(response: Response<Body>) -> Response<Body> {
-    if response.status().is_success() {
-        return response;
+/// Lets s3s answer a request that is for the STS.
+pub async fn serve(service: &S3Service, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
+    let (mut parts, body) = request.into_parts();
+    let mut body = Body::from(body);
+    let Ok(form) = body.store_all_limited(MAX_FORM_BYTES).await else {
+        return Ok(refuse(&Error::Validation("The form is too long or broken off".to_owned())));
+    };
+    // With the hash at hand, s3s doesn't read the form for it, and has no limit. Clients of the STS don't send it.
+    if let Ok(hash) = HeaderValue::try_from(hex::encode(Sha256::digest(&form))) {
+        parts.headers.entry(CONTENT_SHA256).or_insert(hash);
     }
-    let (mut parts, body) = response.into_parts();
-    let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let response = service.call(Request::from_parts(parts, body)).await?;
+    if response.status().is_success() { Ok(response) } else { Ok(in_words(response).await) }
+}
+
+/// A refusal in STS's words.
+async fn in_words(response: Response<Body>) -> Response<Body> {
+    let (parts, body) = response.into_parts();
+    let bytes: Bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     // S3's error is the root of its document, STS's is not.
     let Some((_, error)) = text.split_once("<Error><Code>") else {
-        parts.headers.remove(header::CONTENT_LENGTH);
         return Response::from_parts(parts, Body::from(bytes));
     };
     let code = error.split_once("</Code>").map_or(error, |(code, _)| code);
     let message = error.split_once("<Message>").and_then(|(_, rest)| rest.split_once("</Message>"));
-    let error = Error::of_protocol(code, message.map_or("", |(message, _)| message));
-    let mut response = Response::new(Body::from(answer::refusal(&error)));
+    refuse(&Error::of_protocol(code, message.map_or("", |(message, _)| message)))
+}
+
+fn refuse(error: &Error) -> Response<Body> {
+    let mut response = Response::new(Body::from(answer::refusal(error)));
     *response.status_mut() = error.code().1;
     *response.headers_mut() = answer::headers();
     response

@@ -1,10 +1,8 @@
 //! A small STS: AssumeRole and GetCallerIdentity in the query protocol, on the same address as the S3.
 //!
 //! ```text
-//! POST / → s3s (signature) → route → parameters → call → assume_role → sessions → answer
+//! POST / → edge → s3s (signature) → route → parameters → call → assume_role → sessions → answer
 //! ```
-//!
-//! s3s reads at most 8 KiB of a form, percent-encoded: a session policy of many characters beyond ASCII may not fit.
 
 mod answer;
 mod assume_role;
@@ -17,7 +15,7 @@ mod route;
 mod sessions;
 
 pub use assumed::AssumeRoleRequest;
-pub use edge::{is_for_sts, put_in_words};
+pub use edge::{is_form, serve};
 pub use error::Error;
 pub use route::Route;
 pub use sessions::{Credentials, Unfit};

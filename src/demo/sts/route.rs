@@ -6,8 +6,6 @@ use hyper::{HeaderMap, Method, Uri, http::Extensions};
 use s3s::{Body, S3Request, S3Response, S3Result, route::S3Route};
 use std::sync::Arc;
 
-/// The most that a form may have.
-const MAX_FORM_BYTES: usize = 64 << 10;
 const VERSION: &str = "2011-06-15";
 
 /// Takes what is for the STS.
@@ -32,7 +30,7 @@ impl Route {
             Unfit::Token => Error::InvalidClientTokenId,
             Unfit::Expired => Error::ExpiredToken,
         })?;
-        let body = request.input.store_all_limited(MAX_FORM_BYTES).await;
+        let body = request.input.store_all_limited(edge::MAX_FORM_BYTES).await;
         let mut parameters = Parameters::parse(&body.map_err(|error| Error::Validation(error.to_string()))?)?;
         let action = parameters.need("Action", "action")?;
         let version = parameters.need("Version", "version")?;

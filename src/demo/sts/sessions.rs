@@ -4,6 +4,7 @@ use crate::demo::{iam::Principal, s3::locked};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::{
     collections::BTreeMap,
+    fmt, io,
     sync::Mutex,
     time::{Duration, SystemTime},
 };
@@ -16,12 +17,19 @@ const REMEMBERED: Duration = Duration::from_hours(1);
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// The keys of a session.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Credentials {
     pub access_key_id: String,
     pub secret_access_key: String,
     pub session_token: String,
     pub expiration: SystemTime,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Credentials");
+        shown.field("access_key_id", &self.access_key_id).field("expiration", &self.expiration).finish_non_exhaustive()
+    }
 }
 
 /// Why a session's key opens nothing.
@@ -45,7 +53,7 @@ struct Session {
 
 impl Sessions {
     /// Opens a session that lasts so long from now.
-    pub fn open(&self, principal: Principal, lifetime: Duration) -> std::io::Result<Credentials> {
+    pub fn open(&self, principal: Principal, lifetime: Duration) -> io::Result<Credentials> {
         let now = SystemTime::now();
         let key: String = random::<16>()?
             .iter()
@@ -92,8 +100,8 @@ impl Sessions {
     }
 }
 
-fn random<const BYTES: usize>() -> std::io::Result<[u8; BYTES]> {
+fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
     let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes)
 }
