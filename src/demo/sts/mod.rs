@@ -28,7 +28,7 @@ use assumed::Asked;
 use call::Call;
 use parameters::Parameters;
 use s3s::auth::SecretKey;
-use sessions::{KEY_PREFIX, Sessions};
+use sessions::Sessions;
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -63,8 +63,8 @@ impl Sts {
     /// Who signed with an access key. Users have no token, sessions must bring theirs.
     pub fn principal(&self, access_key_id: &str, token: Option<&str>) -> Result<Principal, Unfit> {
         match (self.register.user(access_key_id), token) {
-            (Some((_, principal)), None) if !access_key_id.starts_with(KEY_PREFIX) => Ok(principal.clone()),
-            (Some(_), _) => Err(Unfit::Token),
+            (Some((_, principal)), None) => Ok(principal.clone()),
+            (Some(_), Some(_)) => Err(Unfit::Token),
             (None, token) => self.sessions.principal(access_key_id, token),
         }
     }

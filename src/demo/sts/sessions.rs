@@ -10,7 +10,7 @@ use std::{
 };
 
 /// What an access key of a session begins with.
-pub const KEY_PREFIX: &str = "ASIA";
+const KEY_PREFIX: &str = "ASIA";
 /// How long an ended session is known, so that its holder is told that it ended.
 const REMEMBERED: Duration = Duration::from_hours(1);
 /// The letters and digits of access keys.

@@ -1,6 +1,6 @@
 //! In a directory, what was acknowledged outlives the process, whatever it was doing, and nothing else does.
 
-use super::{BUCKET, Demo, SECRET, client_of, pattern};
+use super::{BUCKET, Demo, SECRET, client_of, is, pattern, refusal};
 use aws_sdk_s3::{Client, primitives::ByteStream, types::CompletedPart};
 use std::{
     fs,
@@ -93,6 +93,22 @@ async fn a_directory_of_others_is_left_alone_and_one_in_use_is_refused() {
     assert!(matches!(S3::start(settings(&own)).await, Err(StartError::Directory(..))));
     first.stop().await;
     S3::start(settings(&own)).await.unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_nobody_owns_is_not_served_and_not_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    let demo = Demo::in_directory(directory.path()).await;
+    demo.put("a", "x").await;
+    demo.s3.stop().await;
+    let storage = Storage::Directory(directory.path().to_owned());
+    let other = S3::start(Settings::one_user("AKDEMO", SECRET, &["other"], storage)).await.unwrap();
+    let get = client_of(&other.address.to_string(), SECRET).get_object().bucket(BUCKET).key("a").send().await;
+    assert_eq!(refusal(get), is("NoSuchBucket", 404));
+    other.stop().await;
+    let demo = Demo::in_directory(directory.path()).await;
+    assert_eq!(demo.read("a").await, "x");
+    demo.s3.stop().await;
 }
 
 /// Set for the process that is killed.

@@ -1,7 +1,8 @@
 //! Who somebody is, and keys that nobody has.
 
 use super::{CUSTOMER, Cloud, VENDOR, keys, refusal, session};
-use aws_sdk_s3::config::Credentials;
+use aws_sdk_s3::config::{Credentials, endpoint::EndpointFuture};
+use aws_smithy_types::Document;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -36,6 +37,52 @@ async fn unknown_keys_wrong_secrets_and_tokens_of_nobody_are_refused_in_the_word
     let secret = keys("server").secret_access_key().to_owned();
     assert_eq!(ask(key("AKSERVER", &secret, Some("token"))).await, ("InvalidClientTokenId".to_owned(), 403));
     assert_eq!(cloud.s3.assume_role_requests(), []);
+}
+
+/// An endpoint whose requests are signed for a service.
+#[derive(Debug)]
+struct SignedFor(&'static str, String);
+
+impl SignedFor {
+    fn endpoint(&self) -> aws_smithy_types::endpoint::Endpoint {
+        let scheme = [("name", "sigv4"), ("signingName", self.0), ("signingRegion", "us-east-1")];
+        let scheme = scheme.map(|(key, value)| (key.to_owned(), Document::String(value.to_owned())));
+        let schemes = vec![Document::Object(scheme.into_iter().collect())];
+        aws_smithy_types::endpoint::Endpoint::builder().url(self.1.clone()).property("authSchemes", schemes).build()
+    }
+}
+
+impl aws_sdk_s3::config::endpoint::ResolveEndpoint for SignedFor {
+    fn resolve_endpoint(&self, _: &aws_sdk_s3::config::endpoint::Params) -> EndpointFuture<'_> {
+        EndpointFuture::ready(Ok(self.endpoint()))
+    }
+}
+
+impl aws_sdk_sts::config::endpoint::ResolveEndpoint for SignedFor {
+    fn resolve_endpoint(&self, _: &aws_sdk_sts::config::endpoint::Params) -> EndpointFuture<'_> {
+        EndpointFuture::ready(Ok(self.endpoint()))
+    }
+}
+
+#[tokio::test]
+async fn a_signature_for_one_service_is_none_for_the_other() {
+    let cloud = Cloud::start().await;
+    let signed_for = |service| SignedFor(service, format!("http://{}", cloud.s3.address));
+    let buckets = async |service| {
+        let config = cloud.s3_with(keys("server")).config().to_builder().endpoint_resolver(signed_for(service));
+        aws_sdk_s3::Client::from_conf(config.build()).list_buckets().send().await
+    };
+    buckets("s3").await.unwrap();
+    let (code, status, _) = refusal(buckets("sts").await);
+    assert_eq!((code.as_str(), status), ("AuthorizationHeaderMalformed", 400));
+    let identity = async |service| {
+        let config = cloud.sts("server").config().to_builder().endpoint_resolver(signed_for(service));
+        aws_sdk_sts::Client::from_conf(config.build()).get_caller_identity().send().await
+    };
+    identity("sts").await.unwrap();
+    let (code, status, message) = refusal(identity("s3").await);
+    assert_eq!((code.as_str(), status), ("SignatureDoesNotMatch", 403));
+    assert!(message.contains("correct service: 'sts'"), "{message}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What isn't there: 404 for who may list the bucket whole, 403 for everyone else.
 
 use super::{Cloud, allow, denied, keys, only, refusal};
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 
 #[tokio::test]
 async fn a_missing_key_is_forbidden_to_who_may_list_a_prefix_alone() {
@@ -42,6 +43,10 @@ async fn a_write_on_condition_of_an_etag_needs_to_read() {
         cloud.s3_with(keys("server")).head_object().bucket("vendor").key("a").send().await.unwrap().e_tag.unwrap();
     denied(writer.put_object().bucket("vendor").key("a").if_match(&etag).send().await);
     denied(writer.delete_object().bucket("vendor").key("a").if_match(&etag).send().await);
+    let object = ObjectIdentifier::builder().key("a").e_tag(&etag).build().unwrap();
+    let several = Delete::builder().objects(object).build().unwrap();
+    let several = writer.delete_objects().bucket("vendor").delete(several).send().await.unwrap();
+    assert_eq!(several.errors()[0].code(), Some("AccessDenied"));
     writer.put_object().bucket("vendor").key("c").if_none_match("*").send().await.unwrap();
     writer.delete_object().bucket("vendor").key("a").if_match("*").send().await.unwrap();
     let both = cloud.scoped(allow("s3:*", "arn:aws:s3:::vendor/*")).await;
