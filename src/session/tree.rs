@@ -126,12 +126,12 @@ pub fn realpath(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
     }
 }
 
-/// expand-path@openssh.com: REALPATH that knows `~` and `~/…`, which today's `scp` sends.
+/// expand-path@openssh.com: REALPATH that knows `~`, `~/…` and the user's own `~name/…`, which today's `scp` sends.
 pub fn expand_path(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
-    match raw.strip_prefix(b"~") {
-        Some(rest) if rest.is_empty() || rest.starts_with(b"/") => {
-            let below = rest.strip_prefix(b"/").unwrap_or_default();
-            realpath(context, slot, &raw.slice_ref(below));
+    let (first, below) = raw.split_at(raw.iter().position(|byte| *byte == b'/').unwrap_or(raw.len()));
+    match first.strip_prefix(b"~") {
+        Some(user) if user.is_empty() || user == context.who.user.as_str().as_bytes() => {
+            realpath(context, slot, &raw.slice_ref(below.strip_prefix(b"/").unwrap_or_default()));
         }
         Some(_) => slot.status(StatusCode::Failure, "only your own home directory is known here"),
         None => realpath(context, slot, raw),

@@ -116,7 +116,7 @@ async fn paths_are_made_absolute_and_home_is_where_the_session_starts() {
     for (raw, path) in [(".", "/"), ("", "/"), ("a/./b/../c//", "/a/c"), ("/../..", "/"), ("~", "/~")] {
         assert_eq!(client.path(request::real_path(raw)).await.unwrap(), path, "{raw:?}");
     }
-    for (raw, path) in [("~", "/"), ("~/", "/"), ("~/a/b", "/a/b"), ("a", "/a"), ("/x/~", "/x/~")] {
+    for (raw, path) in [("~", "/"), ("~/", "/"), ("~/a/b", "/a/b"), ("~alice/a", "/a"), ("a", "/a"), ("/x/~", "/x/~")] {
         let expand = request::extended(Extended::ExpandPath { path: raw.into() });
         assert_eq!(client.path(expand).await.unwrap(), path, "{raw:?}");
     }
