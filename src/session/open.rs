@@ -30,6 +30,10 @@ pub fn open(context: &Arc<Context>, slot: Slot, raw: &Bytes, flags: OpenFlags, a
         append: has(OpenFlags::APPEND),
     };
     let what = if has(OpenFlags::WRITE) {
+        // Not the file of that name: `scp file host:new/` would make a file `new`, with OK.
+        if names_a_directory(raw) {
+            return slot.fail(&Error::IsDirectory);
+        }
         What::Write(options, attrs::new(attrs))
     } else if flags == OpenFlags::READ {
         What::Read
@@ -37,6 +41,11 @@ pub fn open(context: &Arc<Context>, slot: Slot, raw: &Bytes, flags: OpenFlags, a
         return slot.fail(&Error::InvalidFlags("a file is opened for reading alone, or for writing"));
     };
     begin(context, slot, path, what);
+}
+
+/// Whether a path, as the client wrote it, can only be a directory's.
+fn names_a_directory(raw: &[u8]) -> bool {
+    matches!(raw.rsplit(|byte| *byte == b'/').next(), Some(b"" | b"." | b".."))
 }
 
 /// OPENDIR.
@@ -59,13 +68,21 @@ impl What {
             Self::Directory => "OPENDIR",
         }
     }
+
+    /// An upload is seen from its OPEN on, so a STAT right behind it must not pass: sshfs sends one.
+    fn claim(&self) -> Claim {
+        match self {
+            Self::Read | Self::Directory => Claim::Look,
+            Self::Write(..) => Claim::Change,
+        }
+    }
 }
 
 fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
     let Some(place) = Place::reserve(context) else {
         return slot.status(StatusCode::Failure, "too many open handles: close some first");
     };
-    let ticket = context.order.enter(Claim::Look, vec![path.clone()]);
+    let ticket = context.order.enter(what.claim(), vec![path.clone()]);
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
         let turn = turn(&mine, ticket).await;

@@ -1,8 +1,8 @@
 //! The order of requests that touch the same paths.
 //!
 //! SFTP lets a client send many requests without waiting, and the draft (§6.1) promises that the result is as if they
-//! were done in order. Requests run concurrently here; what changes the tree, CLOSE of an upload included, is a barrier
-//! for the paths that it touches, their ancestors and what lies below them. Everything else overtakes freely.
+//! were done in order. Requests run concurrently here; what changes the tree, OPEN and CLOSE of an upload included, is
+//! a barrier for the paths that it touches, their ancestors and what lies below them. Everything else overtakes freely.
 //!
 //! Invariant: a ticket waits for earlier tickets only, and nothing waits for upload memory while it holds a ticket, so
 //! tickets can't wait in a circle. A ticket knows how many it waits for, not which: thousands of requests on one path

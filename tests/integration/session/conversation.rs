@@ -160,6 +160,18 @@ async fn open_takes_only_flags_that_mean_something() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_file_is_not_made_under_the_name_of_a_directory() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
+    for path in ["/new/", "/new/.", "/new/a/..", ""] {
+        let refused = client.open(path, flags).await.unwrap_err();
+        assert_eq!((refused.code, &*refused.sentence), (StatusCode::Failure, "this is a directory"), "{path:?}");
+    }
+    client.open("/new/..a", flags).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_has_256_handles_and_a_closed_one_makes_room() {
     let wharf = Wharf::start();
     wharf.bucket.insert("acme/a", "abc");

@@ -86,6 +86,21 @@ async fn nothing_passes_a_close_on_its_path_and_anything_passes_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stat_behind_an_open_sees_the_file_that_it_makes() {
+    let wharf = Wharf::start();
+    let hold = wharf.bucket.hold(Verb::Head, Request);
+    let mut client = wharf.connect().await;
+    let before = client.send(request::stat("/a")).await;
+    let open = client.send(request::open("/a", OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE)).await;
+    let behind = client.send(request::stat("/a")).await;
+    assert!(!client.incoming.is_answered(open).await, "the first STAT would see it");
+    drop(hold);
+    assert_eq!(client.attrs(before).await.unwrap_err().code, StatusCode::NoSuchFile);
+    client.handle(open).await.unwrap();
+    assert_eq!(client.attrs(behind).await.unwrap().size, Some(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_close_waits_for_what_came_before_it() {
     let wharf = Wharf::start();
     wharf.bucket.insert("acme/a", "old");
