@@ -4,7 +4,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from . import paramiko_client
+from . import paramiko_client, programs
 from .openssh import OpenSsh
 from .servers import shared
 
@@ -50,8 +50,21 @@ class ServerCase(unittest.TestCase):
         """A paramiko SFTP client on a connection of its own."""
         return paramiko_client.sftp(self.connect(**options))
 
+    def run_program(self, *arguments, **options):
+        """As `programs.run`, at home in the test's local directory."""
+        return programs.run(arguments, self.local, **options)
+
     def remote_directory(self):
         """The name of a new directory on the server, relative to where sessions start."""
         name = f"{type(self).__name__}.{self._testMethodName}"
         self.sftp().mkdir(name)
         return name
+
+    def require_late_times(self):
+        """Skips where times that come after a file's metadata was sent to storage are not shown to other sessions."""
+        name, when = f"{type(self).__name__}.{self._testMethodName}.probe", 1_000_000_000
+        with self.sftp() as sftp:
+            sftp.open(name, "wb").close()
+            sftp.utime(name, (when, when))
+        if int(self.sftp().stat(name).st_mtime) != when:
+            self.skipTest("this server shows times that were set after CLOSE to their own session only")

@@ -29,3 +29,16 @@ def sha256(path):
 
 def sha256_of(data):
     return hashlib.sha256(data).hexdigest()
+
+
+def make_tree(root):
+    """A directory with files of several sizes below it; gives what `tree` says of it."""
+    for name, size in (("empty", 0), ("small", 100), ("below/large", 2 * LEAST_PART + 1), ("below/a b/ü", 1000)):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        make(root / name, size)
+    return tree(root)
+
+
+def tree(root):
+    """The fingerprint of each file below `root`, and None for each directory."""
+    return {str(path.relative_to(root)): None if path.is_dir() else sha256(path) for path in root.rglob("*")}

@@ -5,7 +5,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-KINDS = {"ed25519": ["-t", "ed25519"], "ecdsa": ["-t", "ecdsa", "-b", "256"], "rsa": ["-t", "rsa", "-b", "2048"]}
+KINDS = {
+    "ed25519": ["-t", "ed25519"],
+    # JSch reads no other form than PEM.
+    "ecdsa": ["-t", "ecdsa", "-b", "256", "-m", "PEM"],
+    "rsa": ["-t", "rsa", "-b", "2048", "-m", "PEM"],
+}
 
 
 @functools.cache
@@ -22,6 +27,14 @@ def key(kind="ed25519"):
 def strange_key():
     """A private key that nobody knows."""
     return _make("strange", "ed25519")
+
+
+@functools.cache
+def putty_key():
+    """The same private key in PuTTY's form."""
+    path = Path(f"{key()}.ppk")
+    subprocess.run(["puttygen", key(), "-O", "private", "-o", path], check=True, stdin=subprocess.DEVNULL)
+    return path
 
 
 def public_keys():

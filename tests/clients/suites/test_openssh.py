@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from rig.case import ServerCase
-from rig.files import LEAST_PART, MIB, PART, content, make, sha256
+from rig.files import LEAST_PART, MIB, PART, content, make, make_tree, sha256, tree
 from rig.openssh import quote
 from rig.process import connections, until
 
@@ -91,11 +91,16 @@ class Transfers:
         (self.local / "tree" / "empty").mkdir()
         self.openssh.sftp(f"put -r {self.local}/tree {there}/", f"get -r {there}/tree {self.local}/back")
         self.assertEqual(tree(self.local / "tree"), tree(self.local / "back"))
-        self.openssh.scp("-r", self.openssh.remote(f"{there}/tree"), self.local / "scp")
-        self.assertEqual(tree(self.local / "tree"), tree(self.local / "scp"))
-        self.openssh.scp("-r", self.local / "tree", self.openssh.remote(f"{there}/again"))
-        self.openssh.sftp(f"get -r {there}/again {self.local}/again")
-        self.assertEqual(tree(self.local / "tree"), tree(self.local / "again"))
+
+    def test_a_tree_keeps_its_times(self):
+        there = self.remote_directory()
+        make_tree(self.local / "tree")
+        for path in (self.local / "tree").rglob("*"):
+            os.utime(path, (1_000_000_000, 1_000_000_001))
+        self.openssh.sftp(f"put -p -r {self.local}/tree {there}/", f"get -p -r {there}/tree {self.local}/back")
+        self.assertEqual(tree(self.local / "tree"), tree(self.local / "back"))
+        for path in (self.local / "back").rglob("*"):
+            self.assertEqual(1_000_000_001, int(path.stat().st_mtime), path)
 
     def test_ls_of_2500_entries(self):
         there, names = self.remote_directory(), [f"entry-{number:04}" for number in range(2500)]
@@ -231,17 +236,17 @@ class WharfingerTransfers(Transfers):
         self.openssh.sftp(f"get {there}/file {self.local}/back")
         self.assertEqual(sha256(self.local / "begun"), sha256(self.local / "back"))
 
-    def test_scp_onto_a_file_is_refused_and_damages_nothing(self):
-        # scp means to keep the file's inode: it opens without TRUNC, writes over the old bytes, and cuts off the rest.
+    def test_what_the_server_does_not_offer_is_refused(self):
         there = self.remote_directory()
-        old = make(self.local / "old", 1000)
-        make(self.local / "new", 2000)
-        self.openssh.scp(self.local / "old", self.openssh.remote(f"{there}/file"))
-        refused = self.openssh.scp(self.local / "new", self.openssh.remote(f"{there}/file"), check=False)
-        self.assertNotEqual(0, refused.returncode)
-        self.assertRegex(refused.stderr, "(?i)support")
-        self.openssh.scp(self.openssh.remote(f"{there}/file"), self.local / "back")
-        self.assertEqual(old, sha256(self.local / "back"))
+        make(self.local / "file", 10)
+        self.openssh.sftp(f"put {self.local}/file {there}/file")
+        file = f"{there}/file"
+        for command in (f"df {there}", f"cp {file} {there}/copy", f"ln {file} {there}/link", f"chown 5 {file}"):
+            with self.subTest(command=command):
+                refused = self.openssh.sftp(command, check=False)
+                self.assertEqual(1, refused.returncode)
+                self.assertRegex(refused.stderr, "(?i)support")
+        self.assertEqual(["file"], self.names(there))
 
     def test_links_are_refused(self):
         there = self.remote_directory()
@@ -264,11 +269,6 @@ class OpenSshOnSshd(Transfers, ServerCase):
     """Runs with `--sshd` only: where a test fails here, the test is wrong."""
 
     SHARED = "sshd"
-
-
-def tree(root):
-    """The fingerprint of each file below `root`, and None for each directory."""
-    return {str(path.relative_to(root)): None if path.is_dir() else sha256(path) for path in root.rglob("*")}
 
 
 def bytes_read(pid):

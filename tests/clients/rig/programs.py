@@ -1,0 +1,32 @@
+"""Programs that are SFTP clients, without the settings of whoever runs the tests."""
+
+import os
+import subprocess
+
+TIMEOUT = 300.0
+
+
+def run(arguments, home, status=0, stdin="", **environment):
+    """Runs a program that must end with `status`, or with any but 0 when that is None. Gives what it said, in text.
+
+    What is no text comes back with `as_bytes`.
+    """
+    done = subprocess.run(
+        [str(argument) for argument in arguments],
+        input=stdin.encode(),
+        capture_output=True,
+        timeout=TIMEOUT,
+        cwd=home,
+        env=dict(os.environ, HOME=str(home), LC_ALL="C.UTF-8", **environment),
+    )
+    done.stdout, done.stderr = (said.decode("utf-8", "surrogateescape") for said in (done.stdout, done.stderr))
+    as_expected = done.returncode != 0 if status is None else done.returncode == status
+    if not as_expected:
+        said = as_bytes(f"{done.stdout}\n{done.stderr}").decode(errors="replace")
+        raise AssertionError(f"{arguments}\nended with {done.returncode}\n{said}")
+    return done
+
+
+def as_bytes(said):
+    """What a program said, byte for byte."""
+    return said.encode("utf-8", "surrogateescape")

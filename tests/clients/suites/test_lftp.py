@@ -1,0 +1,86 @@
+"""lftp: mirrors both ways, downloads in pieces, and a resumed upload that is refused and harms nothing."""
+
+from rig.case import ServerCase
+from rig.files import LEAST_PART, MIB, make, make_tree, sha256, tree
+
+
+class Lftp:
+    def lftp(self, *commands, status=0):
+        ssh = "ssh -a -x " + " ".join(self.openssh.options)
+        begin = [
+            "set cmd:fail-exit yes",
+            "set net:max-retries 1",
+            f'set sftp:connect-program "{ssh}"',
+            f"open -u {self.server.user}, -p {self.server.port} sftp://{self.server.host}",
+        ]
+        return self.run_program("lftp", "--norc", "-c", "; ".join([*begin, *commands]), status=status)
+
+    def test_put_list_move_get_and_remove(self):
+        there = self.remote_directory()
+        sent = make(self.local / "file", 2 * LEAST_PART + 1)
+        commands = [f"cd {there}", f"put {self.local}/file", "cls -1", "mv file moved"]
+        output = self.lftp(*commands, f"get moved -o {self.local}/back", "rm moved")
+        self.assertIn("file", output.stdout)
+        self.assertEqual(sent, sha256(self.local / "back"))
+        self.assertEqual([], self.sftp().listdir(there))
+
+    def test_mirror_both_ways(self):
+        there, made = self.remote_directory(), make_tree(self.local / "tree")
+        self.lftp(f"mirror -R --parallel=3 {self.local}/tree {there}/up")
+        self.lftp(f"mirror --parallel=3 {there}/up {self.local}/back")
+        self.assertEqual(made, tree(self.local / "back"))
+
+    def test_a_second_mirror_transfers_nothing(self):
+        there = self.remote_directory()
+        make_tree(self.local / "tree")
+        mirror = f"mirror -R --verbose=3 {self.local}/tree {there}/up"
+        self.assertIn("Transferring file", self.lftp(mirror).stdout)
+        self.assertNotIn("Transferring file", self.lftp(mirror).stdout)
+
+    def test_mirror_removes_what_is_gone(self):
+        there = self.remote_directory()
+        make_tree(self.local / "tree")
+        self.lftp(f"mirror -R {self.local}/tree {there}/up")
+        (self.local / "tree" / "small").unlink()
+        self.lftp(f"mirror -R --delete {self.local}/tree {there}/up")
+        self.assertEqual(["below", "empty"], sorted(self.sftp().listdir(f"{there}/up")))
+
+    def test_pget_and_a_continued_get(self):
+        there, sent = self.remote_directory(), make(self.local / "file", 20 * MIB)
+        self.lftp(f"put {self.local}/file -o {there}/file")
+        self.lftp(f"pget -n 4 {there}/file -o {self.local}/pieces")
+        self.assertEqual(sent, sha256(self.local / "pieces"))
+        (self.local / "part").write_bytes((self.local / "file").read_bytes()[: 3 * MIB])
+        self.lftp(f"get -c {there}/file -o {self.local}/part")
+        self.assertEqual(sent, sha256(self.local / "part"))
+
+
+class LftpOnWharfinger(Lftp):
+    """What this version does not do says so, and leaves the file alone."""
+
+    def test_a_continued_put_is_refused_and_harms_nothing(self):
+        there, begun = self.remote_directory(), make(self.local / "begun", 3 * MIB)
+        make(self.local / "file", 10 * MIB)
+        self.lftp(f"put {self.local}/begun -o {there}/file")
+        for command in (f"put -c {self.local}/file -o {there}/file", f"reput {self.local}/file -o {there}/file"):
+            with self.subTest(command=command):
+                refused = self.lftp(command, status=1)
+                self.assertIn("a stored file can't be changed in place", refused.stderr)
+                self.lftp(f"get {there}/file -o {self.local}/back")
+                self.assertEqual(begun, sha256(self.local / "back"))
+                (self.local / "back").unlink()
+        self.assertEqual(["file"], self.sftp().listdir(there))
+
+
+class LftpOnDemo(LftpOnWharfinger, ServerCase):
+    SHARED = "demo"
+
+
+class LftpOnSeaweedFs(LftpOnWharfinger, ServerCase):
+    SHARED = "seaweedfs"
+
+
+class LftpOnSshd(Lftp, ServerCase):
+    """Runs with `--sshd` only."""
+
+    SHARED = "sshd"

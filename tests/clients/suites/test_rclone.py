@@ -1,0 +1,132 @@
+"""rclone: copies and checks, and syncs that transfer only what changed."""
+
+import json
+import os
+
+from rig import keys
+from rig.case import ServerCase
+from rig.files import MIB, make, make_tree, sha256, tree
+from rig.programs import as_bytes
+
+
+class Rclone:
+    def setUp(self):
+        super().setUp()
+        self.there = self.remote_directory()
+        self.here = self.local / "tree"
+        self.made = make_tree(self.here)
+
+    def remote(self, path=None, **settings):
+        """What docs/clients.md says to set, and `settings`."""
+        settings = {
+            "host": self.server.host,
+            "port": self.server.port,
+            "user": self.server.user,
+            "key_file": keys.key(),
+            "shell_type": "none",
+            "disable_hashcheck": "true",
+            **settings,
+        }
+        joined = ",".join(f"{name}={value}" for name, value in settings.items())
+        return f":sftp,{joined}:{path or self.there}"
+
+    def rclone(self, *arguments, status=0):
+        return self.run_program("rclone", *arguments, status=status, RCLONE_CONFIG=str(self.local / "rclone.conf"))
+
+    def transfers(self, *arguments):
+        """How many files a command transferred, as its statistics say."""
+        said = self.rclone(*arguments, "-v", "--use-json-log").stderr.splitlines()
+        return next(line["stats"]["transfers"] for line in map(json.loads, reversed(said)) if "stats" in line)
+
+    def listed(self, *options, path=None):
+        return sorted(self.rclone("lsf", "-R", *options, self.remote(path)).stdout.splitlines())
+
+    def test_copy_and_check_both_ways(self):
+        self.assertEqual(len(self.listed_files()), self.transfers("copy", self.here, self.remote()))
+        self.assertEqual(self.listed_files(), self.listed("--files-only"))
+        self.rclone("check", self.here, self.remote())
+        self.rclone("check", "--download", self.here, self.remote())
+        self.rclone("copy", self.remote(), self.local / "back")
+        self.assertEqual(self.made, tree(self.local / "back"))
+
+    def test_check_finds_what_differs(self):
+        self.rclone("copy", self.here, self.remote())
+        (self.here / "small").write_bytes(b"x" * 100)
+        self.rclone("check", "--download", self.here, self.remote(), status=1)
+
+    def test_a_second_sync_by_size_transfers_nothing(self):
+        self.transfers("sync", self.here, self.remote())
+        self.assertEqual(0, self.transfers("sync", "--size-only", self.here, self.remote()))
+        make(self.here / "small", 101)
+        self.assertEqual(1, self.transfers("sync", "--size-only", self.here, self.remote()))
+
+    def test_a_second_sync_of_what_is_newer_transfers_nothing(self):
+        remote = self.remote(set_modtime="false")
+        self.transfers("sync", "--update", self.here, remote)
+        self.assertEqual(0, self.transfers("sync", "--update", self.here, remote))
+        make(self.here / "small", 100, seed=2)
+        later = self.sftp().stat(f"{self.there}/small").st_mtime + 60
+        os.utime(self.here / "small", (later, later))
+        self.assertEqual(1, self.transfers("sync", "--update", self.here, remote))
+        self.rclone("check", "--download", self.here, remote)
+
+    def test_a_second_sync_by_times_transfers_nothing(self):
+        self.require_late_times()
+        self.transfers("sync", self.here, self.remote())
+        self.assertEqual(0, self.transfers("sync", self.here, self.remote()))
+        os.utime(self.here / "small", (1_000_000_000, 1_000_000_000))
+        self.transfers("sync", self.here, self.remote())
+        self.rclone("copy", self.remote(), self.local / "back")
+        self.assertEqual(1_000_000_000, int((self.local / "back" / "small").stat().st_mtime))
+
+    def test_sync_removes_what_is_gone(self):
+        self.rclone("sync", "--create-empty-src-dirs", self.here, self.remote())
+        (self.here / "small").unlink()
+        self.rclone("sync", self.here, self.remote())
+        self.assertEqual(self.listed_files(), self.listed("--files-only"))
+
+    def test_moveto_mkdir_rmdir_and_purge(self):
+        self.rclone("copy", self.here, self.remote())
+        self.rclone("moveto", self.remote(f"{self.there}/small"), self.remote(f"{self.there}/new/moved"))
+        self.rclone("mkdir", self.remote(f"{self.there}/made"))
+        self.assertIn("made/", self.listed("--dirs-only"))
+        self.rclone("rmdir", self.remote(f"{self.there}/made"))
+        self.assertNotIn("made/", self.listed("--dirs-only"))
+        self.rclone("copyto", self.remote(f"{self.there}/new/moved"), self.local / "back")
+        self.assertEqual(sha256(self.here / "small"), sha256(self.local / "back"))
+        self.rclone("rmdir", self.remote(f"{self.there}/new"), status=None)
+        self.rclone("purge", self.remote())
+        self.assertEqual([], self.sftp().listdir(self.there) if self.there in self.sftp().listdir(".") else [])
+
+    def test_concurrency(self):
+        sent = make(self.local / "large", 20 * MIB)
+        for settings in ({"concurrency": 1}, {"concurrency": 128}, {"disable_concurrent_writes": "true"}):
+            with self.subTest(settings=settings):
+                remote = self.remote(f"{self.there}/large", **settings)
+                self.rclone("copyto", "--ignore-times", self.local / "large", remote)
+                self.rclone("copyto", remote, self.local / "back")
+                self.assertEqual(sent, sha256(self.local / "back"))
+                (self.local / "back").unlink()
+
+    def test_a_range_of_a_file(self):
+        self.rclone("copy", self.here, self.remote())
+        large = self.remote(f"{self.there}/below/large")
+        said = self.rclone("cat", "--offset", 7 * MIB, "--count", 1000, large).stdout
+        self.assertEqual((self.here / "below" / "large").read_bytes()[7 * MIB : 7 * MIB + 1000], as_bytes(said))
+
+    def listed_files(self):
+        return sorted(name for name, fingerprint in tree(self.here).items() if fingerprint is not None)
+
+
+class RcloneOnDemo(Rclone, ServerCase):
+    SHARED = "demo"
+
+
+class RcloneOnSeaweedFs(Rclone, ServerCase):
+    SHARED = "seaweedfs"
+
+
+class RcloneOnSshd(Rclone, ServerCase):
+    """Runs with `--sshd` only."""
+
+    SHARED = "sshd"
