@@ -92,7 +92,7 @@ class Serve(Server):
             (here / "tenants" / f"{tenant}.toml").write_text(_tenant(tenant, user, store, prefix))
         config = here / "wharfinger.toml"
         config.write_text(
-            f'{settings}\n[ssh]\nlisten = ["127.0.0.1:{port}"]\n{ssh_settings}\n[ssh.host_keys]\ndirectory = "keys"\n'
+            f'{settings}\n[ssh]\nlisten = ["127.0.0.1:{port}"]\nhost_keys.directory = "keys"\n{ssh_settings}\n'
         )
         return config
 
@@ -180,7 +180,7 @@ _shared = {}
 
 
 def shared(kind):
-    """The server of this kind that has started before, or a new one: `demo`, `seaweedfs` or `sshd`."""
+    """The server of this kind that has started before, or a new one: `demo`, `seaweedfs`, `old_clients` or `sshd`."""
     server = _shared.get(kind)
     if server is None or not server.process.running:
         server = _shared[kind] = _START[kind]()
@@ -191,4 +191,16 @@ def _serve_seaweedfs():
     return Serve(SeaweedFs.shared().store())
 
 
-_START = {"demo": Demo, "seaweedfs": _serve_seaweedfs, "sshd": Sshd}
+# What docs/clients.md tells operators to add for clients of yesterday.
+OLD_CLIENTS = """
+algorithms.key_exchanges = ["mlkem768x25519-sha256", "curve25519-sha256", "ecdh-sha2-nistp256"]
+algorithms.macs = ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256"]
+host_keys.kinds = ["ed25519", "rsa", "ecdsa"]
+"""
+
+
+def _serve_old_clients():
+    return Serve(SeaweedFs.shared().store(), prefix="old-clients", ssh_settings=OLD_CLIENTS)
+
+
+_START = {"demo": Demo, "seaweedfs": _serve_seaweedfs, "old_clients": _serve_old_clients, "sshd": Sshd}

@@ -1,0 +1,130 @@
+"""curl: files up and down, ranges, listings, and the commands of -Q.
+
+The server offers what docs/clients.md says for old clients: libssh2 before 1.11 knows no encrypt-then-MAC.
+"""
+
+import re
+import subprocess
+
+from rig import keys
+from rig.case import ServerCase
+from rig.files import LEAST_PART, MIB, PART, content, make, sha256
+from rig.programs import as_bytes
+
+COULD_NOT_CONNECT, QUOTE_FAILED, NOT_FOUND, SSH_FAILED = 2, 21, 78, 79
+
+
+class Curl:
+    def curl(self, *arguments, path="", status=0):
+        key = ["--key", keys.key(), "--pubkey", f"{keys.key()}.pub", "--user", f"{self.server.user}:"]
+        url = f"sftp://{self.server.host}:{self.server.port}{self.root}/{path}"
+        return self.run_program("curl", "--disable", "-sS", "--insecure", *key, *arguments, url, status=status)
+
+
+class Transfers(Curl):
+    """What any SFTP server must do, so that OpenSSH's own proves these tests."""
+
+    @property
+    def root(self):
+        # curl's paths begin at the root, whatever directory sessions start in.
+        return self.sftp().normalize(".").rstrip("/")
+
+    def test_up_and_down(self):
+        there = self.remote_directory()
+        for size in (0, 1, PART, 20 * MIB + 1):
+            with self.subTest(size=size):
+                sent = make(self.local / "file", size)
+                self.curl("-T", self.local / "file", path=f"{there}/file")
+                # curl makes no file of nothing.
+                (self.local / "back").write_bytes(b"")
+                self.curl("-o", self.local / "back", path=f"{there}/file")
+                self.assertEqual(sent, sha256(self.local / "back"))
+
+    def test_listings(self):
+        there = self.remote_directory()
+        make(self.local / "file", 1234)
+        self.curl("-T", self.local / "file", path=f"{there}/file")
+        self.assertRegex(self.curl(path=f"{there}/").stdout, r"(?m)^-rw.* 1234 .* file$")
+        names = self.curl("-l", path=f"{there}/").stdout.split()
+        self.assertEqual(["file"], [name for name in names if name not in (".", "..")])
+
+    def test_ranges(self):
+        there, data = self.remote_directory(), content(PART + 1000)
+        (self.local / "file").write_bytes(data)
+        self.curl("-T", self.local / "file", path=f"{there}/file")
+        for wanted, piece in (
+            ("0-0", data[:1]),
+            (f"{LEAST_PART - 1}-{LEAST_PART + 1}", data[LEAST_PART - 1 : LEAST_PART + 2]),
+            (f"{PART}-", data[PART:]),
+            ("-10", data[-10:]),
+        ):
+            with self.subTest(wanted=wanted):
+                self.assertEqual(piece, as_bytes(self.curl("-r", wanted, path=f"{there}/file").stdout))
+
+    def test_a_download_goes_on_where_it_ended(self):
+        there, sent = self.remote_directory(), make(self.local / "file", 3 * MIB)
+        self.curl("-T", self.local / "file", path=f"{there}/file")
+        (self.local / "part").write_bytes((self.local / "file").read_bytes()[:MIB])
+        self.curl("-C", "-", "-o", self.local / "part", path=f"{there}/file")
+        self.assertEqual(sent, sha256(self.local / "part"))
+
+    def test_directories_are_made_on_the_way(self):
+        there, sent = self.remote_directory(), make(self.local / "file", 10)
+        for _ in range(2):
+            self.curl("--ftp-create-dirs", "-T", self.local / "file", path=f"{there}/a/b/file")
+        self.curl("-o", self.local / "back", path=f"{there}/a/b/file")
+        self.assertEqual(sent, sha256(self.local / "back"))
+
+    def test_commands(self):
+        there = self.remote_directory()
+        make(self.local / "file", 10)
+        self.curl("-T", self.local / "file", path=f"{there}/file")
+        base = f"{self.root}/{there}"
+        self.curl("-Q", f"rename {base}/file {base}/moved", "-Q", f"mkdir {base}/made", path=f"{there}/")
+        self.assertEqual(["made", "moved"], sorted(self.sftp().listdir(there)))
+        # A dash sends it after the transfer.
+        self.curl("-Q", f"-rm {base}/moved", "-Q", f"-rmdir {base}/made", path=f"{there}/")
+        self.assertEqual([], self.sftp().listdir(there))
+        self.curl("-Q", f"rm {base}/none", path=f"{there}/", status=QUOTE_FAILED)
+
+    def test_what_is_not_there(self):
+        self.curl(path=f"{self.remote_directory()}/none", status=NOT_FOUND)
+
+
+class CurlOnWharfinger(Transfers, ServerCase):
+    SHARED = "old_clients"
+
+    def test_appending_is_refused_and_harms_nothing(self):
+        there, begun = self.remote_directory(), make(self.local / "begun", MIB)
+        make(self.local / "file", 3 * MIB)
+        self.curl("-T", self.local / "begun", path=f"{there}/file")
+        for options in (["-C", "-"], ["--append"]):
+            with self.subTest(options=options):
+                refused = self.curl(*options, "-T", self.local / "file", path=f"{there}/file", status=SSH_FAILED)
+                self.assertIn("not supported", refused.stderr)
+                self.curl("-o", self.local / "back", path=f"{there}/file")
+                self.assertEqual(begun, sha256(self.local / "back"))
+
+
+class CurlOnDemo(Curl, ServerCase):
+    """The default algorithms: those of a new libssh2, and not those of an old one."""
+
+    SHARED = "demo"
+    root = ""
+
+    def test_an_old_libssh2_has_no_mac_in_common_and_a_new_one_has(self):
+        version = libssh2()
+        done = self.curl(status=COULD_NOT_CONNECT if version < (1, 11) else 0)
+        if version < (1, 11):
+            self.assertIn("Unable to exchange encryption keys", done.stderr)
+
+
+class CurlOnSshd(Transfers, ServerCase):
+    """Runs with `--sshd` only."""
+
+    SHARED = "sshd"
+
+
+def libssh2():
+    said = subprocess.run(["curl", "-V"], capture_output=True, text=True, timeout=60, check=True).stdout
+    return tuple(map(int, re.search(r"libssh2/(\d+)\.(\d+)", said).groups()))
