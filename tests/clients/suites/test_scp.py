@@ -1,0 +1,101 @@
+"""OpenSSH's scp, which speaks SFTP today: one file, many, trees, patterns, `~`, and from one server to another."""
+
+import os
+
+from rig.case import ServerCase
+from rig.files import PART, make, make_tree, sha256, tree
+
+
+class Scp:
+    def scp(self, *paths, options=(), check=True):
+        return self.openssh.scp(*paths, options=options, check=check)
+
+    def remote(self, path):
+        return self.openssh.remote(path)
+
+    def test_times_and_modes(self):
+        there = self.remote_directory()
+        for size in (5, PART + 1):
+            with self.subTest(size=size):
+                sent = make(self.local / "file", size)
+                (self.local / "file").chmod(0o640)
+                os.utime(self.local / "file", (1_000_000_000, 1_000_000_001))
+                self.scp(self.local / "file", self.remote(f"{there}/{size}"), options=["-p"])
+                self.scp(self.remote(f"{there}/{size}"), self.local / "back", options=["-p"])
+                self.assertEqual(sent, sha256(self.local / "back"))
+                back = (self.local / "back").stat()
+                self.assertEqual((1_000_000_001, 0o640), (int(back.st_mtime), back.st_mode & 0o777))
+
+    def test_a_tree_both_ways(self):
+        there, made = self.remote_directory(), make_tree(self.local / "tree")
+        self.scp("-r", self.local / "tree", self.remote(there))
+        self.scp("-r", self.remote(f"{there}/tree"), self.local / "back")
+        self.assertEqual(made, tree(self.local / "back"))
+
+    def test_many_files_and_a_pattern(self):
+        there = self.remote_directory()
+        sent = {name: make(self.local / name, 1000, seed=name) for name in ("a.csv", "b.csv", "c.txt")}
+        self.scp(*(self.local / name for name in sent), self.remote(f"{there}/"))
+        self.assertEqual(sorted(sent), sorted(self.sftp().listdir(there)))
+        (self.local / "back").mkdir()
+        self.scp(self.remote(f"{there}/*.csv"), self.local / "back")
+        self.assertEqual({name: sent[name] for name in ("a.csv", "b.csv")}, tree(self.local / "back"))
+
+    def test_from_one_server_to_another_through_the_client(self):
+        there, sent = self.remote_directory(), make(self.local / "file", PART + 1)
+        self.scp(self.local / "file", self.remote(f"{there}/one"))
+        self.scp(self.remote(f"{there}/one"), self.remote(f"{there}/two"), options=["-3"])
+        self.scp(self.remote(f"{there}/two"), self.local / "back")
+        self.assertEqual(sent, sha256(self.local / "back"))
+
+    def test_a_directory_that_is_not_there_becomes_no_file(self):
+        there = self.remote_directory()
+        make(self.local / "file", 10)
+        refused = self.scp(self.local / "file", self.remote(f"{there}/new/"), check=False)
+        self.assertNotEqual(0, refused.returncode)
+        self.assertEqual([], self.sftp().listdir(there))
+
+    def test_what_is_not_there(self):
+        refused = self.scp(self.remote(f"{self.remote_directory()}/none"), self.local / "back", check=False)
+        self.assertEqual(1, refused.returncode)
+        self.assertIn("No such file", refused.stderr)
+        self.assertFalse((self.local / "back").exists())
+
+
+class ScpOnWharfinger(Scp):
+    """Home is where sessions start; and what this version does not do says so, and leaves the file alone."""
+
+    def test_home(self):
+        there, sent = self.remote_directory(), make(self.local / "file", 1000)
+        for number, tilde in enumerate(["~", f"~{self.server.user}"]):
+            with self.subTest(tilde=tilde):
+                self.scp(self.local / "file", self.remote(f"{tilde}/{there}/{number}"))
+                self.scp(self.remote(f"{tilde}/{there}/{number}"), self.local / "back")
+                self.assertEqual(sent, sha256(self.local / "back"))
+
+    def test_scp_onto_a_file_is_refused_and_harms_nothing(self):
+        # scp means to keep the file's inode: it opens with WRITE and CREAT, without TRUNC, writes from offset 0, and
+        # cuts the rest off with an FSETSTAT of the size before its CLOSE.
+        there = self.remote_directory()
+        old = make(self.local / "old", 1000)
+        make(self.local / "new", 2000)
+        self.scp(self.local / "old", self.remote(f"{there}/file"))
+        refused = self.scp(self.local / "new", self.remote(f"{there}/file"), check=False)
+        self.assertEqual(1, refused.returncode)
+        self.assertIn("Operation unsupported", refused.stderr)
+        self.scp(self.remote(f"{there}/file"), self.local / "back")
+        self.assertEqual(old, sha256(self.local / "back"))
+
+
+class ScpOnDemo(ScpOnWharfinger, ServerCase):
+    SHARED = "demo"
+
+
+class ScpOnSeaweedFs(ScpOnWharfinger, ServerCase):
+    SHARED = "seaweedfs"
+
+
+class ScpOnSshd(Scp, ServerCase):
+    """Runs with `--sshd` only."""
+
+    SHARED = "sshd"
