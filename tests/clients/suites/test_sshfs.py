@@ -1,0 +1,101 @@
+"""sshfs: the server as a directory, with the programs of every day."""
+
+import os
+import subprocess
+
+from rig.case import ServerCase
+from rig.files import MIB, make, make_tree, sha256, tree
+from rig.sshfs import Mount, Unavailable
+
+
+class Sshfs:
+    def setUp(self):
+        super().setUp()
+        self.there = self.remote_directory()
+        self.mount = self.mounted("mount")
+
+    def mounted(self, name):
+        try:
+            mount = Mount(self.openssh, self.there, self.local / name)
+        except Unavailable as reason:
+            self.skipTest(str(reason))
+        self.addCleanup(mount.close)
+        return mount.point
+
+    def shell(self, command, status=0):
+        """A command of the shell in the mounted directory; `$L` is the local one."""
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.mount,
+            env=dict(os.environ, L=str(self.local), LC_ALL="C"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        self.assertEqual(status, done.returncode, f"{command}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def test_files_go_in_and_out(self):
+        sent = make(self.local / "file", 3 * MIB + 1)
+        self.shell("cp $L/file new && cat new > $L/back && echo hello > greeting && touch empty")
+        self.assertEqual(sent, sha256(self.local / "back"))
+        # Another client finds the same.
+        with self.sftp() as sftp:
+            self.assertEqual({"new": 3 * MIB + 1, "greeting": 6, "empty": 0}, sizes(sftp, self.there))
+        self.assertRegex(self.shell("ls -l").stdout, rf"(?m)^-rw.* {3 * MIB + 1} .* new$")
+        self.shell("cp $L/file greeting && cmp $L/file greeting")
+
+    def test_20_mib_by_dd(self):
+        sent = make(self.local / "file", 20 * MIB)
+        self.shell("dd if=$L/file of=new bs=64k && dd if=new of=$L/back bs=1M")
+        self.assertEqual(sent, sha256(self.local / "back"))
+
+    def test_two_files_at_once(self):
+        sent = [make(self.local / name, 12 * MIB, seed=name) for name in ("one", "two")]
+        self.shell("cp $L/one one & one=$!; cp $L/two two && wait $one")
+        self.shell("cp one $L/back-one & one=$!; cp two $L/back-two && wait $one")
+        self.assertEqual(sent, [sha256(self.local / name) for name in ("back-one", "back-two")])
+
+    def test_a_tree(self):
+        made = make_tree(self.local / "tree")
+        self.shell("cp -r $L/tree . && cp -r tree $L/back && rm -r tree && test -z \"$(ls)\"")
+        self.assertEqual(made, tree(self.local / "back"))
+
+    def test_directories_and_renames(self):
+        self.shell("mkdir a a/b && echo x > a/b/file && rmdir a/b", status=1)
+        self.shell("mv a/b/file moved && echo other > b && mv b moved && rmdir a/b a && test \"$(cat moved)\" = other")
+        self.assertEqual(["moved"], self.sftp().listdir(self.there))
+        self.shell("rm moved && test -z \"$(ls)\"")
+
+    def test_times(self):
+        self.shell("echo x > file && touch -d @1000000001 file && test \"$(stat -c %Y file)\" = 1000000001")
+
+
+class SshfsOnWharfinger(Sshfs):
+    """What this version does not do says so, and leaves the file alone."""
+
+    def test_changing_a_file_in_place_is_refused_and_harms_nothing(self):
+        self.shell("echo as it was > file")
+        for command in ("echo more >> file", "truncate -s 1 file", "dd if=/dev/zero of=file bs=1 count=1 conv=notrunc"):
+            with self.subTest(command=command):
+                self.assertIn("Operation not supported", self.shell(command, status=1).stderr)
+        for command in ("ln -s file link", "ln file link", "chown 5 file"):
+            with self.subTest(command=command):
+                self.shell(command, status=1)
+        self.assertEqual("as it was\n", self.shell("cat file").stdout)
+        self.assertEqual(["file"], self.sftp().listdir(self.there))
+
+
+class SshfsOnDemo(SshfsOnWharfinger, ServerCase):
+    SHARED = "demo"
+
+
+class SshfsOnSshd(Sshfs, ServerCase):
+    """Runs with `--sshd` only."""
+
+    SHARED = "sshd"
+
+
+def sizes(sftp, directory):
+    return {entry.filename: entry.st_size for entry in sftp.listdir_attr(directory)}
