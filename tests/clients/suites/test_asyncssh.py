@@ -1,12 +1,13 @@
 """asyncssh: many things at once on one channel, and its helpers for trees and patterns."""
 
 import asyncio
+import os
 
 import asyncssh
 
 from rig import keys
 from rig.case import ServerCase
-from rig.files import LEAST_PART, MIB, make, sha256
+from rig.files import LEAST_PART, MIB, make, make_tree, sha256, tree
 
 TIMEOUT = 300.0
 
@@ -59,6 +60,32 @@ class Asyncssh:
             self.assertFalse(any(missing))
 
         self.run_with_sftp(work)
+
+    def test_mput_and_mget_by_patterns(self):
+        there = self.remote_directory()
+        sent = {name: make(self.local / name, MIB, seed=name) for name in ("a.csv", "b.csv")}
+        make(self.local / "c.txt", 10)
+        (self.local / "back").mkdir()
+
+        async def work(sftp):
+            await sftp.mput(str(self.local / "*.*"), there)
+            await sftp.mget(f"{there}/*.csv", str(self.local / "back"))
+
+        self.run_with_sftp(work)
+        self.assertEqual(["a.csv", "b.csv", "c.txt"], sorted(self.sftp().listdir(there)))
+        self.assertEqual(sent, tree(self.local / "back"))
+
+    def test_a_tree_both_ways_with_its_times(self):
+        there, made = self.remote_directory(), make_tree(self.local / "tree")
+        os.utime(self.local / "tree" / "small", (1_000_000_000, 1_000_000_001))
+
+        async def work(sftp):
+            await sftp.put(str(self.local / "tree"), there, recurse=True, preserve=True)
+            await sftp.get(f"{there}/tree", str(self.local / "back"), recurse=True, preserve=True)
+
+        self.run_with_sftp(work)
+        self.assertEqual(made, tree(self.local / "back"))
+        self.assertEqual(1_000_000_001, int((self.local / "back" / "small").stat().st_mtime))
 
     def test_makedirs_glob_rename_and_rmtree(self):
         there = self.remote_directory()

@@ -1,5 +1,6 @@
 """paramiko: prefetch, pipelined writes, and the file modes and calls of a Python program."""
 
+import io
 import stat
 
 from rig import paramiko_client
@@ -54,6 +55,32 @@ class ParamikoCalls:
                 self.assertEqual(data[offset : offset + size], piece)
             file.seek(12 * MIB + 1)
             self.assertEqual(b"", file.read(10))
+
+    def test_putfo_with_its_confirmation_and_getfo(self):
+        there, sftp, data, back = self.remote_directory(), self.sftp(), content(9 * MIB), io.BytesIO()
+        # It asks for the size behind its CLOSE, and fails when that isn't what it sent.
+        attributes = sftp.putfo(io.BytesIO(data), f"{there}/file", file_size=len(data), confirm=True)
+        self.assertEqual(len(data), attributes.st_size)
+        self.assertEqual(len(data), sftp.getfo(f"{there}/file", back, max_concurrent_prefetch_requests=16))
+        self.assertEqual(data, back.getvalue())
+
+    def test_many_prefetches_at_once(self):
+        there, sftp = self.remote_directory(), self.sftp()
+        sent = [make(self.local / f"{number}", 3 * MIB, seed=number) for number in range(4)]
+        for number in range(4):
+            sftp.put(self.local / f"{number}", f"{there}/{number}")
+        files = [sftp.open(f"{there}/{number}", "rb") for number in range(4)]
+        for file in files:
+            file.prefetch(3 * MIB)
+        self.assertEqual(sent, [sha256_of(file.read()) for file in files])
+
+    def test_chdir_listdir_iter_and_normalize(self):
+        there, sftp = self.remote_directory(), self.sftp()
+        for number in range(30):
+            sftp.open(f"{there}/{number}", "wb").close()
+        sftp.chdir(there)
+        self.assertEqual({f"{number}" for number in range(30)}, {entry.filename for entry in sftp.listdir_iter()})
+        self.assertEqual(f"{sftp.getcwd()}/7", sftp.normalize("./../" + there + "/7"))
 
     def test_stat_and_listdir_attr_agree(self):
         there, sftp = self.remote_directory(), self.sftp()
