@@ -10,6 +10,8 @@ EXTENDED, STATUS, HANDLE, DATA, NAME, ATTRS, EXTENDED_REPLY = 200, 101, 102, 103
 OK, EOF, NO_SUCH_FILE, PERMISSION_DENIED, FAILURE, BAD_MESSAGE, OP_UNSUPPORTED = 0, 1, 2, 3, 4, 5, 8
 # OPEN's flags.
 READ_FLAG, WRITE_FLAG, APPEND, CREATE, TRUNCATE, EXCLUSIVE = 1, 2, 4, 8, 16, 32
+# What ATTRS hold.
+SIZE, OWNER, PERMISSIONS, TIMES = 1, 2, 4, 8
 NO_ATTRIBUTES = struct.pack(">I", 0)
 TIMEOUT = 120.0
 
@@ -30,6 +32,18 @@ def number(value, width=4):
     return value.to_bytes(width, "big")
 
 
+def attributes(size=None, permissions=None, times=None):
+    """ATTRS of the wire; `times` are those of access and change, in seconds."""
+    flags, fields = 0, b""
+    if size is not None:
+        flags, fields = flags | SIZE, fields + number(size, 8)
+    if permissions is not None:
+        flags, fields = flags | PERMISSIONS, fields + number(permissions)
+    if times is not None:
+        flags, fields = flags | TIMES, fields + number(times[0]) + number(times[1])
+    return number(flags) + fields
+
+
 class Frames:
     """One SFTP channel."""
 
@@ -39,9 +53,9 @@ class Frames:
         self.channel.invoke_subsystem("sftp")
         self.last_id = 0
 
-    def start(self):
+    def start(self, version=3):
         """INIT; gives what VERSION said."""
-        self.send_raw(number(INIT, 1) + number(3))
+        self.send_raw(number(INIT, 1) + number(version))
         return self.receive()
 
     def send_raw(self, body):
@@ -111,3 +125,35 @@ def handle_of(reply):
     if reply.kind != HANDLE:
         raise AssertionError(f"no handle, but {status_of(reply)}")
     return reply.body
+
+
+def attributes_of(body):
+    """What ATTRS say, and the bytes behind them."""
+    flags, at, said = int.from_bytes(body[:4], "big"), 4, {}
+    for flag, name, form in (
+        (SIZE, "size", ">Q"),
+        (OWNER, "owner", ">II"),
+        (PERMISSIONS, "permissions", ">I"),
+        (TIMES, "times", ">II"),
+    ):
+        if flags & flag:
+            values = struct.unpack_from(form, body, at)
+            said[name] = values if len(values) > 1 else values[0]
+            at += struct.calcsize(form)
+    return said, body[at:]
+
+
+def names_of(reply):
+    """The entries of a NAME: the name, the line for eyes, and the attributes of each."""
+    entries, rest = [], reply.body[4:]
+    for _ in range(int.from_bytes(reply.body[:4], "big")):
+        name, rest = _string_of(rest)
+        line, rest = _string_of(rest)
+        said, rest = attributes_of(rest)
+        entries.append((name, line, said))
+    return entries
+
+
+def _string_of(body):
+    end = 4 + int.from_bytes(body[:4], "big")
+    return body[4:end].decode(), body[end:]

@@ -1,0 +1,1 @@
+"""What graphical clients send, request by request, as their sources say: they run on no test machine."""
