@@ -191,16 +191,14 @@ def _serve_seaweedfs():
     return Serve(SeaweedFs.shared().store())
 
 
-# What docs/clients.md tells operators to add for clients of yesterday.
-OLD_CLIENTS = """
-algorithms.key_exchanges = ["mlkem768x25519-sha256", "curve25519-sha256", "ecdh-sha2-nistp256"]
-algorithms.macs = ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256"]
-host_keys.kinds = ["ed25519", "rsa", "ecdsa"]
-"""
+def old_clients():
+    """The `ssh_settings` for clients of yesterday, as docs/clients.md prints them."""
+    _, _, rest = (ROOT / "docs" / "clients.md").read_text().partition("```toml\n[ssh]\n")
+    return rest.partition("```")[0]
 
 
 def _serve_old_clients():
-    return Serve(SeaweedFs.shared().store(), prefix="old-clients", ssh_settings=OLD_CLIENTS)
+    return Serve(SeaweedFs.shared().store(), prefix="old-clients", ssh_settings=old_clients())
 
 
 _START = {"demo": Demo, "seaweedfs": _serve_seaweedfs, "old_clients": _serve_old_clients, "sshd": Sshd}

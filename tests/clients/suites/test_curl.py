@@ -6,7 +6,7 @@ The server offers what docs/clients.md says for old clients: libssh2 before 1.11
 import re
 import subprocess
 
-from rig import keys
+from rig import command_lines
 from rig.case import ServerCase
 from rig.files import LEAST_PART, MIB, PART, content, make, sha256
 from rig.programs import as_bytes
@@ -16,9 +16,8 @@ COULD_NOT_CONNECT, QUOTE_FAILED, NOT_FOUND, SSH_FAILED = 2, 21, 78, 79
 
 class Curl:
     def curl(self, *arguments, path="", status=0):
-        key = ["--key", keys.key(), "--pubkey", f"{keys.key()}.pub", "--user", f"{self.server.user}:"]
-        url = f"sftp://{self.server.host}:{self.server.port}{self.root}/{path}"
-        return self.run_program("curl", "--disable", "-sS", "--insecure", *key, *arguments, url, status=status)
+        arguments = command_lines.curl(self.server, *arguments, path=f"{self.root}/{path}")
+        return self.run_program(*arguments, status=status)
 
 
 class Transfers(Curl):
@@ -26,7 +25,6 @@ class Transfers(Curl):
 
     @property
     def root(self):
-        # curl's paths begin at the root, whatever directory sessions start in.
         return self.sftp().normalize(".").rstrip("/")
 
     def test_up_and_down(self):

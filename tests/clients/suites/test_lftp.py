@@ -1,19 +1,13 @@
 """lftp: mirrors both ways, downloads in pieces, and a resumed upload that is refused and harms nothing."""
 
+from rig import command_lines
 from rig.case import ServerCase
 from rig.files import LEAST_PART, MIB, make, make_tree, sha256, tree
 
 
 class Lftp:
     def lftp(self, *commands, status=0):
-        ssh = "ssh -a -x " + " ".join(self.openssh.options)
-        begin = [
-            "set cmd:fail-exit yes",
-            "set net:max-retries 1",
-            f'set sftp:connect-program "{ssh}"',
-            f"open -u {self.server.user}, -p {self.server.port} sftp://{self.server.host}",
-        ]
-        return self.run_program("lftp", "--norc", "-c", "; ".join([*begin, *commands]), status=status)
+        return self.run_program(*command_lines.lftp(self.server, *commands), status=status)
 
     def test_put_list_move_get_and_remove(self):
         there = self.remote_directory()

@@ -2,30 +2,25 @@
 
 import os
 
-from rig import keys
+from rig import command_lines
 from rig.case import ServerCase
 from rig.files import MIB, PART, make, make_tree, sha256, tree
 
 
 class Putty:
-    def arguments(self, program, host_key=None):
-        host_key = host_key or self.connect().get_remote_server_key().fingerprint
-        return [program, "-batch", "-hostkey", host_key, "-P", self.server.port, "-i", keys.putty_key()]
-
     @property
-    def place(self):
-        return f"{self.server.user}@{self.server.host}"
+    def host_key(self):
+        return self.connect().get_remote_server_key().fingerprint
 
     def psftp(self, *commands, status=0, host_key=None):
-        """Runs psftp's commands, up to the first that fails."""
-        arguments = [*self.arguments("psftp", host_key), "-b", "/dev/stdin", self.place]
+        arguments = command_lines.psftp(self.server, host_key or self.host_key)
         return self.run_program(*arguments, stdin="\n".join(commands) + "\n", status=status)
 
     def pscp(self, *arguments, status=0):
-        return self.run_program(*self.arguments("pscp"), "-q", *arguments, status=status)
+        return self.run_program(*command_lines.pscp(self.server, self.host_key, *arguments), status=status)
 
     def remote(self, path):
-        return f"{self.place}:{path}"
+        return f"{self.server.user}@{self.server.host}:{path}"
 
     def test_psftp_puts_lists_renames_and_gets(self):
         there, sent = self.remote_directory(), make(self.local / "file", PART + 1)

@@ -3,7 +3,7 @@
 import json
 import os
 
-from rig import keys
+from rig import command_lines
 from rig.case import ServerCase
 from rig.files import MIB, make, make_tree, sha256, tree
 from rig.programs import as_bytes
@@ -17,18 +17,7 @@ class Rclone:
         self.made = make_tree(self.here)
 
     def remote(self, path=None, **settings):
-        """What docs/clients.md says to set, and `settings`."""
-        settings = {
-            "host": self.server.host,
-            "port": self.server.port,
-            "user": self.server.user,
-            "key_file": keys.key(),
-            "shell_type": "none",
-            "disable_hashcheck": "true",
-            **settings,
-        }
-        joined = ",".join(f"{name}={value}" for name, value in settings.items())
-        return f":sftp,{joined}:{path or self.there}"
+        return command_lines.rclone_remote(self.server, path or self.there, **settings)
 
     def rclone(self, *arguments, status=0):
         return self.run_program("rclone", *arguments, status=status, RCLONE_CONFIG=str(self.local / "rclone.conf"))

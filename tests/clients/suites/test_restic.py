@@ -2,6 +2,7 @@
 
 import json
 
+from rig import command_lines
 from rig.case import ServerCase
 from rig.files import MIB, make, make_tree, tree
 
@@ -12,9 +13,8 @@ class Restic:
         self.there = self.remote_directory()
 
     def restic(self, *arguments, status=0):
-        ssh = " ".join(["ssh", *self.openssh.options, "-p", str(self.server.port), self.openssh.place, "-s", "sftp"])
-        repository = ["-o", f"sftp.command={ssh}", "-r", f"sftp:{self.openssh.place}:{self.there}/repository"]
-        return self.run_program("restic", "--no-cache", *repository, *arguments, status=status, RESTIC_PASSWORD="x")
+        arguments = command_lines.restic(self.server, self.there, *arguments)
+        return self.run_program(*arguments, status=status, RESTIC_PASSWORD="x")
 
     def test_backup_check_restore_and_prune(self):
         files = self.local / "files"

@@ -1,0 +1,120 @@
+"""A store that refuses a small file at its CLOSE: which clients tell their users, and which keep it to themselves."""
+
+import asyncio
+import io
+
+import asyncssh
+
+from rig import command_lines, jsch, keys
+from rig.case import ServerCase
+from rig.fake_s3 import FakeS3
+from rig.files import make
+from rig.process import until
+from rig.servers import Serve, old_clients
+from rig.sshfs import Mount, Unavailable
+
+
+class FailedClose(ServerCase):
+    SHARED = None
+
+    @classmethod
+    def start(cls):
+        cls.s3 = FakeS3()
+        cls.addClassCleanup(cls.s3.close)
+        return Serve(cls.s3.store(), ssh_settings=old_clients())
+
+    def setUp(self):
+        super().setUp()
+        self.s3.fault = lambda method, key, _: (403, "AccessDenied") if method == "PUT" and key[-1] != "/" else None
+        make(self.local / "file", 1000)
+        self.failed_before = self.failed()
+
+    def tearDown(self):
+        # sshfs waits for no answer.
+        until(lambda: self.failed() > self.failed_before, "the failure in the server's log")
+        self.assertEqual([], [key for key in self.s3.objects if key[-1] != "/"])
+        super().tearDown()
+
+    def failed(self):
+        """How many uploads failed, as the server's log says: there it stands whatever a client does."""
+        return self.server.process.log_text().count("file failed")
+
+    @property
+    def host_key(self):
+        return self.connect().get_remote_server_key().fingerprint
+
+
+class ClientsThatTell(FailedClose):
+    def test_openssh(self):
+        for refused in (
+            self.openssh.sftp(f"put {self.local}/file file", check=False),
+            self.openssh.scp(self.local / "file", self.openssh.remote("file"), check=False),
+        ):
+            self.assertEqual(1, refused.returncode)
+            self.assertIn("close remote: Permission denied", refused.stderr)
+
+    def test_psftp(self):
+        refused = self.run_program(*command_lines.psftp(self.server, self.host_key), stdin="put file\n", status=2)
+        self.assertIn("error while closing: permission denied", refused.stdout)
+
+    def test_lftp(self):
+        refused = self.run_program(*command_lines.lftp(self.server, "put file"), status=1)
+        self.assertIn("the storage denied the server access to this", refused.stderr)
+
+    def test_rclone(self):
+        remote = command_lines.rclone_remote(self.server, "")
+        refused = self.run_program("rclone", "--retries=1", "copy", "file", remote, status=1)
+        self.assertIn("permission denied", refused.stderr)
+
+    def test_restic(self):
+        refused = self.run_program(*command_lines.restic(self.server, "", "init"), status=1, RESTIC_PASSWORD="x")
+        self.assertIn("permission denied", refused.stderr)
+
+    def test_jsch(self):
+        try:
+            (refused,) = jsch.run(self.server, ["put file file"], self.local)
+        except jsch.Unavailable as reason:
+            self.failed_before = -1
+            self.skipTest(str(reason))
+        self.assertRegex(refused, "^failed: ")
+
+    def test_asyncssh(self):
+        async def put():
+            options = {"username": self.server.user, "client_keys": [str(keys.key())], "known_hosts": None}
+            place = (self.server.host, self.server.port)
+            async with asyncssh.connect(*place, config=None, agent_path=None, **options) as connection:
+                async with connection.start_sftp_client() as sftp:
+                    await sftp.put(str(self.local / "file"), "file")
+
+        with self.assertRaisesRegex(asyncssh.SFTPError, "denied the server access"):
+            asyncio.run(put())
+
+    def test_paramiko_with_its_confirmation(self):
+        with self.assertRaises(FileNotFoundError):
+            self.sftp().putfo(io.BytesIO(b"x"), "file", confirm=True)
+
+
+class ClientsThatDoNotTell(FailedClose):
+    """They end as if all was well. Where this is seen to fail, the client has become better: say so in clients.md."""
+
+    def test_pscp(self):
+        remote = f"{self.server.user}@{self.server.host}:file"
+        self.run_program(*command_lines.pscp(self.server, self.host_key, "file", remote))
+
+    def test_curl(self):
+        self.run_program(*command_lines.curl(self.server, "-T", "file", path="/file"))
+        # Where nothing came to be, there is nothing to rename: that it says.
+        rename = ["-Q", "-rename /file.part /file"]
+        self.run_program(*command_lines.curl(self.server, "-T", "file", *rename, path="/file.part"), status=21)
+
+    def test_sshfs(self):
+        try:
+            mount = Mount(self.openssh, ".", self.local / "mount")
+        except Unavailable as reason:
+            self.failed_before = -1
+            self.skipTest(str(reason))
+        self.addCleanup(mount.close)
+        self.run_program("cp", "file", mount.point / "file")
+
+    def test_paramiko_without_confirmation(self):
+        self.sftp().putfo(io.BytesIO(b"x"), "file", confirm=False)
