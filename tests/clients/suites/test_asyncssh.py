@@ -109,11 +109,31 @@ class Asyncssh:
         self.run_with_sftp(work)
 
 
-class AsyncsshOnDemo(Asyncssh, ServerCase):
+class AsyncsshOnWharfinger(Asyncssh):
+    """What this version does not do says so, and leaves the file alone."""
+
+    def test_changing_a_file_in_place_is_refused_and_harms_nothing(self):
+        there = self.remote_directory()
+
+        async def work(sftp):
+            async with sftp.open(f"{there}/file", "wb") as file:
+                await file.write(b"as it was")
+            for mode in ("ab", "r+b"):
+                with self.assertRaises(asyncssh.SFTPOpUnsupported):
+                    await sftp.open(f"{there}/file", mode)
+            with self.assertRaises(asyncssh.SFTPOpUnsupported):
+                await sftp.truncate(f"{there}/file", 3)
+            async with sftp.open(f"{there}/file", "rb") as file:
+                self.assertEqual(b"as it was", await file.read())
+
+        self.run_with_sftp(work)
+
+
+class AsyncsshOnDemo(AsyncsshOnWharfinger, ServerCase):
     SHARED = "demo"
 
 
-class AsyncsshOnSeaweedFs(Asyncssh, ServerCase):
+class AsyncsshOnSeaweedFs(AsyncsshOnWharfinger, ServerCase):
     SHARED = "seaweedfs"
 
 

@@ -73,6 +73,12 @@ class ScpOnWharfinger(Scp):
                 self.scp(self.remote(f"{tilde}/{there}/{number}"), self.local / "back")
                 self.assertEqual(sent, sha256(self.local / "back"))
 
+    def test_a_file_makes_the_directories_above_it(self):
+        there, sent = self.remote_directory(), make(self.local / "file", 1000)
+        self.scp(self.local / "file", self.remote(f"{there}/a/b/file"))
+        self.scp(self.remote(f"{there}/a/b/file"), self.local / "back")
+        self.assertEqual(sent, sha256(self.local / "back"))
+
     def test_scp_onto_a_file_is_refused_and_harms_nothing(self):
         # scp means to keep the file's inode: it opens with WRITE and CREAT, without TRUNC, writes from offset 0, and
         # cuts the rest off with an FSETSTAT of the size before its CLOSE.
