@@ -7,6 +7,7 @@ use crate::{
     identity::StaticProvider,
     session::{self, Sessions},
     ssh::{self, HostKeys, Listening},
+    store::MemoryJournal,
     vfs::Budget,
 };
 use anyhow::Context as _;
@@ -52,7 +53,8 @@ impl App {
         let events = Events::new();
         let settings = session::Settings { upload_wait: server.upload_wait, ..session::Settings::default() };
         let buckets = Arc::new(Buckets::new(places.collect()));
-        let sessions = Arc::new(Sessions::new(buckets, budget, events.clone(), settings));
+        let sessions =
+            Arc::new(Sessions::new(buckets, budget, Arc::new(MemoryJournal::default()), events.clone(), settings));
         for fingerprint in host_keys.fingerprints() {
             info!(fingerprint, "host key");
         }

@@ -1,11 +1,13 @@
 //! Where a tenant's files lie and how to get there, as config says it. Plain data.
 
 use super::{ExternalId, RoleArn, Secret};
-use crate::store::{Checksums, PayloadSigning, S3Options};
+use crate::store::{BucketId, Checksums, PayloadSigning, S3Options};
 
 /// One bucket, and all that is needed to speak to it.
 #[derive(Clone, Debug)]
 pub struct Place {
+    /// What the bucket is called where something is kept of its objects.
+    pub id: BucketId,
     /// A bucket's name, an access point's ARN or its alias.
     pub bucket: String,
     /// The region to sign for, such as `eu-central-1`.
@@ -70,14 +72,9 @@ pub struct Role {
 }
 
 impl Place {
-    /// Whether the endpoint is none of AWS's: an S3-compatible store.
-    #[must_use]
-    pub fn is_foreign(&self) -> bool {
-        self.endpoint.as_deref().is_some_and(|endpoint| foreign_host(endpoint).is_some())
-    }
-
     pub(super) fn s3_options(&self) -> S3Options {
         S3Options {
+            id: self.id.clone(),
             bucket: self.bucket.clone(),
             expected_bucket_owner: self.expected_bucket_owner.clone(),
             storage_class: self.storage_class.clone(),
@@ -89,7 +86,7 @@ impl Place {
 
     /// What a bucket's own default encryption is, nobody told us; other stores have a KMS only where we name its key.
     pub(super) fn may_use_kms(&self) -> bool {
-        !self.is_foreign() || self.kms_key.is_some()
+        self.id.is_in_aws() || self.kms_key.is_some()
     }
 
     /// The part of AWS that ARNs of the bucket name.
@@ -100,18 +97,6 @@ impl Place {
             _ => "aws",
         }
     }
-}
-
-/// The host of an endpoint, with its port unless that is the scheme's own, in lower case. `None` for AWS's endpoints:
-/// whichever of them is asked, a bucket's name means one bucket.
-#[must_use]
-pub fn foreign_host(endpoint: &str) -> Option<String> {
-    let endpoint = endpoint.to_ascii_lowercase();
-    let (scheme, host) = endpoint.trim_end_matches('/').split_once("://")?;
-    let own_port = if scheme == "https" { ":443" } else { ":80" };
-    let host = host.strip_suffix(own_port).unwrap_or(host);
-    let is_aws = [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|domain| host.ends_with(domain));
-    (!is_aws).then(|| host.to_owned())
 }
 
 #[cfg(test)]
@@ -127,14 +112,5 @@ mod tests {
         let printed = format!("{base:?} {base:#?}");
         assert!(printed.contains("AKIDEXAMPLE") && printed.contains("redacted"), "{printed}");
         assert!(!printed.contains("wJalr"), "{printed}");
-    }
-
-    #[test]
-    fn aws_is_one_store_whichever_endpoint_is_asked() {
-        for aws in ["https://s3.eu-central-1.amazonaws.com", "https://bucket.vpce-1.s3.eu-west-1.vpce.amazonaws.com/"] {
-            assert_eq!(foreign_host(aws), None);
-        }
-        assert_eq!(foreign_host("https://S3.example.com:443/"), Some("s3.example.com".to_owned()));
-        assert_eq!(foreign_host("http://127.0.0.1:8333"), Some("127.0.0.1:8333".to_owned()));
     }
 }

@@ -3,14 +3,14 @@
 use super::{document::Table, storage::Endpoint, value::parsed};
 use crate::cloud::{ExternalId, Role, RoleArn};
 
-/// Reads the role. `foreign` is whether the bucket lies in another store than AWS.
-pub(super) fn read(table: &mut Table<'_>, foreign: bool) -> Option<Role> {
+/// Reads the role. `in_aws` is whether the bucket lies in AWS, and not in another store.
+pub(super) fn read(table: &mut Table<'_>, in_aws: bool) -> Option<Role> {
     let arn = table.required::<RoleArn>("role_arn");
     let external_id = table.required::<ExternalId>("external_id");
     let sts_endpoint = table.optional::<Endpoint>("sts_endpoint");
     let session_tags = table.or("session_tags", false);
     let source_identity = table.or("source_identity", false);
-    if foreign && !table.has("sts_endpoint") {
+    if !in_aws && !table.has("sts_endpoint") {
         let message = "is missing; the bucket's endpoint is none of AWS's, so it takes the store's own endpoint of STS";
         table.problem("sts_endpoint", message);
     }

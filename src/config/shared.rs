@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     account::{TenantName, UserName},
-    cloud::{ExternalId, RoleArn, foreign_host},
-    store::Prefix,
+    cloud::{ExternalId, RoleArn},
+    store::{BucketId, Prefix},
 };
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -19,11 +19,8 @@ pub(super) struct Shared {
     users: BTreeMap<UserName, Spot>,
     external_ids: BTreeMap<ExternalId, (RoleArn, Spot)>,
     /// By bucket and prefix, so that a prefix follows directly after those that it lies in.
-    prefixes: BTreeMap<(Bucket, Prefix, TenantName), Claim>,
+    prefixes: BTreeMap<(BucketId, Prefix, TenantName), Claim>,
 }
-
-/// A bucket, and the store that knows it by that name: `None` is AWS.
-type Bucket = (Option<String>, String);
 
 /// A tenant's claim on a prefix.
 struct Claim {
@@ -60,15 +57,14 @@ impl Shared {
 
     /// Takes what a mount leads to.
     pub(super) fn claim_prefix(&mut self, tenant: &TenantName, storage: &Storage, mount: &SpottedMount) {
-        let store = storage.place.endpoint.as_deref().and_then(foreign_host);
-        let bucket = (store, storage.place.bucket.clone());
+        let bucket = storage.place.id.clone();
         let claim = Claim { allow_shared_prefix: storage.allow_shared_prefix, spot: mount.spot.clone() };
         self.prefixes.entry((bucket, mount.prefix.clone(), tenant.clone())).or_insert(claim);
     }
 
     /// Reports each prefix that lies in another tenant's, unless both of them allow it.
     pub(super) fn report_overlaps(&self, report: &Report) {
-        let mut around: Vec<(&(Bucket, Prefix, TenantName), &Claim)> = Vec::new();
+        let mut around: Vec<(&(BucketId, Prefix, TenantName), &Claim)> = Vec::new();
         for (place, claim) in &self.prefixes {
             let (bucket, prefix, tenant) = place;
             while around.pop_if(|((b, p, _), _)| b != bucket || !p.contains(prefix)).is_some() {}

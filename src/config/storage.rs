@@ -7,8 +7,8 @@ use super::{
     value::{Value, words},
 };
 use crate::{
-    cloud::{Checksums, Credentials, PayloadSigning, Place, foreign_host},
-    store::Prefix,
+    cloud::{Checksums, Credentials, PayloadSigning, Place},
+    store::{BucketId, Prefix},
 };
 use toml::de::DeValue;
 
@@ -38,22 +38,23 @@ impl Storage {
         let payload_signing = storage.or("payload_signing", PayloadSigning::default());
         let checksums = storage.or("checksums", Checksums::default());
         let allow_shared_prefix = storage.or("allow_shared_prefix", false);
-        let endpoint = endpoint.map(|endpoint| endpoint.0);
-        let foreign = endpoint.as_deref().is_some_and(|endpoint| foreign_host(endpoint).is_some());
+        let (bucket, endpoint) = (bucket.map(|bucket| bucket.0), endpoint.map(|endpoint| endpoint.0));
+        let id = BucketId::new(bucket.as_deref().unwrap_or_default(), endpoint.as_deref());
         let has_role = storage.has("assume_role");
         let mut external_id_spot = None;
         let role = has_role.then(|| {
             storage.table("assume_role", |role| {
                 external_id_spot = Some(role.spot("external_id"));
-                assume_role::read(role, foreign)
+                assume_role::read(role, id.is_in_aws())
             })
         });
         let base = storage.table("credentials", |credentials| credentials::read(credentials, has_role));
-        if has_role && !foreign && !storage.has("expected_bucket_owner") {
+        if has_role && id.is_in_aws() && !storage.has("expected_bucket_owner") {
             warn_of_an_unknown_owner(storage);
         }
         let place = Place {
-            bucket: bucket?.0,
+            id,
+            bucket: bucket?,
             region: region?.0,
             endpoint,
             path_style,

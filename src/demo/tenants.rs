@@ -10,6 +10,7 @@ use crate::{
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Role},
     config::Tenant,
     identity::hash_password,
+    store::BucketId,
 };
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ fn login(user: &str, tenant: &TenantName, prefix: &str, keys: &[String]) -> anyh
 
 fn place(account: &Account, endpoint: &str) -> anyhow::Result<Place> {
     Ok(Place {
+        // The S3 has another port each time.
+        id: BucketId::in_store("demo", account.bucket),
         bucket: account.bucket.to_owned(),
         region: REGION.to_owned(),
         endpoint: Some(endpoint.to_owned()),

@@ -39,7 +39,7 @@ pub use outbound::{Outbound, Outgoing};
 use crate::{
     account::{Tenant, User},
     events::{Event, Events, Who},
-    vfs::{self, Buckets, Budget, Vfs},
+    vfs::{self, Buckets, Budget, Journal, Vfs},
 };
 use context::Context;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -65,6 +65,7 @@ impl Default for Settings {
 pub struct Sessions {
     buckets: Arc<dyn Buckets>,
     budget: Arc<Budget>,
+    journal: Arc<dyn Journal>,
     events: Events,
     settings: Settings,
     tasks: TaskTracker,
@@ -86,10 +87,16 @@ pub struct Peer {
 }
 
 impl Sessions {
-    /// Sessions over these buckets, with one budget for the memory of all their transfers.
+    /// Sessions over these buckets and what is kept beside them, with one budget for the memory of all their transfers.
     #[must_use]
-    pub fn new(buckets: Arc<dyn Buckets>, budget: Arc<Budget>, events: Events, settings: Settings) -> Self {
-        Self { buckets, budget, events, settings, tasks: TaskTracker::new() }
+    pub fn new(
+        buckets: Arc<dyn Buckets>,
+        budget: Arc<Budget>,
+        journal: Arc<dyn Journal>,
+        events: Events,
+        settings: Settings,
+    ) -> Self {
+        Self { buckets, budget, journal, events, settings, tasks: TaskTracker::new() }
     }
 
     /// Begins the session of a channel, `channel` being its number in the connection. No request to storage is made.
@@ -97,7 +104,13 @@ impl Sessions {
     /// # Errors
     /// When the user's mounts make no tree.
     pub fn open(&self, peer: &Peer, channel: u32) -> Result<(Inbound, Outbound), vfs::Error> {
-        let vfs = Vfs::new(&peer.user, &peer.tenant, Arc::clone(&self.buckets), Arc::clone(&self.budget))?;
+        let vfs = Vfs::new(
+            &peer.user,
+            &peer.tenant,
+            Arc::clone(&self.buckets),
+            Arc::clone(&self.budget),
+            Arc::clone(&self.journal),
+        )?;
         let who = Who {
             session: format!("{}-{channel}", peer.connection).into(),
             tenant: peer.tenant.name.clone(),

@@ -3,7 +3,7 @@
 //! Implementations: `s3.rs` (the SDK), `memory.rs` (tests), and a fault-injecting one later. They retry what is safe to
 //! retry; a caller never retries a verb.
 
-use super::{Key, Prefix, Result};
+use super::{BucketId, Key, Prefix, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -11,9 +11,12 @@ use std::{collections::BTreeMap, fmt, ops::Range};
 
 /// One bucket, reached with the credentials of one mount. Object-safe: `Arc<dyn Bucket>`.
 ///
-/// Every method is one S3 request, so that counts of calls are counts of requests.
+/// Every method but [`id`](Self::id) is one S3 request, so that counts of calls are counts of requests.
 #[async_trait]
 pub trait Bucket: Send + Sync + fmt::Debug {
+    /// Which bucket it is, whatever the credentials.
+    fn id(&self) -> &BucketId;
+
     /// `HeadObject`.
     ///
     /// # Errors

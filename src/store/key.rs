@@ -116,6 +116,13 @@ impl Key {
         if self.0.ends_with('/') { Prefix(self.0.clone()) } else { Prefix(format!("{}/", self.0)) }
     }
 
+    /// The directory, which ends in `/` or is empty, and the name in it: together they are the key.
+    #[must_use]
+    pub fn directory_and_name(&self) -> (&str, &str) {
+        let name_at = self.0.rfind('/').map_or(0, |slash| slash + 1);
+        self.0.split_at(name_at)
+    }
+
     /// The key as S3 knows it.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -166,6 +173,15 @@ mod tests {
         assert_eq!(bob.adopt("bobby/x"), None);
         assert_eq!(bob.adopt("bob/"), None);
         assert_eq!(bob.adopt("bob//odd/../x").unwrap().as_str(), "bob//odd/../x");
+    }
+
+    #[test]
+    fn a_key_is_a_directory_and_a_name() {
+        for (prefix, name, parts) in
+            [("", "a", ("", "a")), ("bob/", "a", ("bob/", "a")), ("bob/", "a/b", ("bob/a/", "b"))]
+        {
+            assert_eq!(Prefix::parse(prefix).unwrap().key(name).unwrap().directory_and_name(), parts);
+        }
     }
 
     proptest! {

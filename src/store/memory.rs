@@ -13,8 +13,8 @@ mod tests;
 pub use script::{Hold, Moment, Request, Verb};
 
 use super::{
-    Bucket, Condition, ETag, Error, Key, ListScope, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read,
-    Result, Stored, UploadId,
+    Bucket, BucketId, Condition, ETag, Error, Key, ListScope, NewObject, Object, Page, PageToken, Part, Payload, Pin,
+    Read, Result, Stored, UploadId,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -31,10 +31,17 @@ use std::{
 const BODY_PIECE_BYTES: usize = 64 * 1024;
 
 /// A bucket in memory. Share it as `Arc<MemoryBucket>`, and give clones of the `Arc` to the code under test.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryBucket {
+    id: BucketId,
     contents: Mutex<Contents>,
     script: Script,
+}
+
+impl Default for MemoryBucket {
+    fn default() -> Self {
+        Self { id: BucketId::in_store("memory", "bucket"), contents: Mutex::default(), script: Script::default() }
+    }
 }
 
 /// Making and telling.
@@ -168,6 +175,10 @@ impl MemoryBucket {
 
 #[async_trait]
 impl Bucket for MemoryBucket {
+    fn id(&self) -> &BucketId {
+        &self.id
+    }
+
     async fn head(&self, key: &Key) -> Result<Object> {
         self.serve(Request::new(Verb::Head, key.as_str()), |contents| contents.head(key.as_str())).await
     }

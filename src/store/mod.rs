@@ -1,14 +1,17 @@
 //! Objects as files. A [`Bucket`] is S3 or stands in for it; everything clever lies above it and is tested without a
 //! network: uploads in parts ([`Upload`]), pinned and prefetched reads ([`Reader`]), streamed listings ([`Listing`]),
-//! stat and rename.
+//! stat and rename. What S3 has no place for is beside it, in a [`Journal`].
 //!
 //! Invariant: no function here takes a raw string for a name. A [`Key`] or [`Prefix`] is made from a mount's prefix
 //! alone (see `key.rs`), which is the first of the two jails.
 
+mod bounded;
 mod bucket;
+mod bucket_id;
 mod budget;
 mod error;
 mod find;
+mod journal;
 mod key;
 mod listing;
 mod make_directory;
@@ -19,13 +22,16 @@ mod s3;
 mod task;
 mod upload;
 
+pub use bounded::BoundedMap;
 pub use bucket::{
     Body, Bucket, Condition, ETag, ListScope, Listed, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read,
     Stored, UploadId, VersionId,
 };
+pub use bucket_id::BucketId;
 pub use budget::{Budget, Reservation};
 pub use error::Error;
 pub use find::{DirectoryState, Found, directory_exists, directory_state, find};
+pub use journal::{Journal, JournalDown, Late, MemoryJournal};
 pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
 pub use listing::{Entry, EntryKind, Listing};
 pub use make_directory::make_directory;

@@ -13,8 +13,8 @@ mod retry;
 pub(crate) use error::{is_credentials, reasons};
 
 use super::{
-    Bucket, Condition, Error, Key, ListScope, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read, Result,
-    Stored, UploadId, VersionId,
+    Bucket, BucketId, Condition, Error, Key, ListScope, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read,
+    Result, Stored, UploadId, VersionId,
 };
 use async_trait::async_trait;
 use aws_sdk_s3::{
@@ -57,6 +57,8 @@ pub enum Checksums {
 /// Which bucket, and what every request to it says.
 #[derive(Clone, Debug)]
 pub struct S3Options {
+    /// Which bucket it is to the rest of the server.
+    pub id: BucketId,
     /// A bucket's name, an access point's ARN or its alias.
     pub bucket: String,
     /// Sent with every request, so that a bucket that changed hands is refused.
@@ -144,6 +146,10 @@ impl S3Bucket {
 
 #[async_trait]
 impl Bucket for S3Bucket {
+    fn id(&self) -> &BucketId {
+        &self.options.id
+    }
+
     async fn head(&self, key: &Key) -> Result<Object> {
         let answer = self
             .client

@@ -4,11 +4,12 @@
 
 use super::{
     Error, Metadata, Mount, Place, Result, Vfs, VirtualPath,
+    late::KeptInPage,
     notes::{Notes, Sight},
 };
 use crate::{
     account::Permission,
-    store::{self, EntryKind, Key, Listing, Prefix},
+    store::{self, Bucket, EntryKind, Key, Listing, Prefix},
 };
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -49,15 +50,15 @@ impl Vfs {
     }
 
     /// Asks for the first page, which also tells whether the directory that is `sought` exists.
-    async fn begin(&self, mount: &Mount, prefix: Prefix, sought: Option<Key>) -> Result<Listing> {
+    async fn begin(&self, mount: &Mount, prefix: Prefix, sought: Option<Key>) -> Result<Stored> {
         let bucket = self.bucket(mount).await?;
-        let mut listing = Listing::new(Arc::clone(&bucket), prefix);
+        let mut listing = Listing::new(Arc::clone(&bucket), prefix.clone());
         match sought {
             Some(key) if !listing.exists().await? => {
                 let is_file = bucket.head(&key).await.is_ok();
                 Err(if is_file { Error::NotDirectory } else { Error::NotFound })
             }
-            _ => Ok(listing),
+            _ => Ok(Stored { listing, bucket, prefix }),
         }
     }
 
@@ -94,7 +95,7 @@ impl Vfs {
 pub struct Entry {
     /// One segment; also `.` and `..`.
     pub name: String,
-    /// What STAT would say, but for times that only an object's metadata knows.
+    /// What STAT would say, but for times that only an object's metadata knows, from before there was a journal.
     pub metadata: Metadata,
 }
 
@@ -105,10 +106,19 @@ pub struct DirectoryHandle {
     mount: Option<Mount>,
     /// The names that storage can't show here.
     mounted: BTreeSet<String>,
-    listing: Option<Listing>,
+    /// What storage has, until all of it has come.
+    listing: Option<Stored>,
     /// What has come and was not asked for yet: at most a page.
     entries: VecDeque<Entry>,
     notes: Arc<Notes>,
+}
+
+/// A directory's listing, and where the directory lies.
+#[derive(Debug)]
+struct Stored {
+    listing: Listing,
+    bucket: Arc<dyn Bucket>,
+    prefix: Prefix,
 }
 
 impl DirectoryHandle {
@@ -118,11 +128,12 @@ impl DirectoryHandle {
     /// What the storage says. The next call tries again.
     pub async fn next(&mut self, max: usize) -> Result<Vec<Entry>> {
         while self.entries.len() < max
-            && let Some(listing) = &mut self.listing
+            && let Some(stored) = &mut self.listing
         {
-            match listing.next_page().await {
+            match stored.listing.next_page().await {
                 Ok(Some(page)) => {
-                    let entries: Vec<_> = page.into_iter().filter_map(|entry| self.entry(entry)).collect();
+                    let mut late = self.notes.late.of_page(stored.bucket.id(), &stored.prefix, &page).await;
+                    let entries: Vec<_> = page.into_iter().filter_map(|entry| self.entry(entry, &mut late)).collect();
                     self.entries.extend(entries);
                 }
                 Ok(None) => self.listing = None,
@@ -141,16 +152,17 @@ impl DirectoryHandle {
         &self.path
     }
 
-    fn entry(&self, entry: store::Entry) -> Option<Entry> {
+    fn entry(&self, entry: store::Entry, late: &mut KeptInPage) -> Option<Entry> {
         let mount = self.mount.as_ref()?;
         let path = self.path.child(&entry.name).filter(|_| !self.mounted.contains(&entry.name))?;
         let metadata = match entry.kind {
             EntryKind::File { size, modified, etag } => {
-                Metadata::of_file(size, modified, self.notes.late.of(&path, Some(&etag)), mount)
+                let late = self.notes.late.in_page(late, &path, &entry.name);
+                Metadata::of_file(size, modified, late.of(&etag), mount)
             }
             EntryKind::Directory => {
                 self.notes.seen.note(&path, Sight::Directory);
-                Metadata::of_directory(self.notes.late.of(&path, None), Some(mount))
+                Metadata::of_directory(self.notes.late.of_directory(&path), Some(mount))
             }
         };
         Some(Entry { name: entry.name, metadata })

@@ -32,8 +32,8 @@ impl Vfs {
             error => error.into(),
         })?;
         // STAT of a directory doesn't read its marker: one request more, for each.
-        self.notes.late.forget(path);
-        self.notes.late.add(path, None, attributes);
+        self.notes.late.forget_note(path);
+        self.notes.late.add_to_directory(path, attributes);
         Ok(())
     }
 }

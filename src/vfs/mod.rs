@@ -10,6 +10,7 @@
 mod buckets;
 mod directory;
 mod error;
+mod late;
 mod metadata;
 mod mkdir;
 mod mounts;
@@ -26,7 +27,7 @@ mod tests;
 mod upload;
 mod write;
 
-pub use crate::store::{Budget, Reservation};
+pub use crate::store::{Budget, Journal, Reservation};
 pub use buckets::{Buckets, Scope};
 pub use directory::{DirectoryHandle, Entry};
 pub use error::{Error, Unsupported};
@@ -61,14 +62,21 @@ pub struct Vfs {
 }
 
 impl Vfs {
-    /// The tree of `user`. No IO. Upload memory is taken from `budget`, in the name of the tenant.
+    /// The tree of `user`. No IO. Upload memory is taken from `budget`, in the name of the tenant; what S3 has no place
+    /// for is kept in `journal`.
     ///
     /// # Errors
     /// [`Error::Misconfigured`] when the user's mounts make no tree.
-    pub fn new(user: &Arc<User>, tenant: &Arc<Tenant>, buckets: Arc<dyn Buckets>, budget: Arc<Budget>) -> Result<Self> {
+    pub fn new(
+        user: &Arc<User>,
+        tenant: &Arc<Tenant>,
+        buckets: Arc<dyn Buckets>,
+        budget: Arc<Budget>,
+        journal: Arc<dyn Journal>,
+    ) -> Result<Self> {
         let mounts = Mounts::new(&user.mounts, &user.landing)?;
-        let (tenant, user) = (Arc::clone(tenant), Arc::clone(user));
-        Ok(Self { tenant, user, mounts, buckets, budget, notes: Arc::default() })
+        let (tenant, user, notes) = (Arc::clone(tenant), Arc::clone(user), Arc::new(Notes::new(journal)));
+        Ok(Self { tenant, user, mounts, buckets, budget, notes })
     }
 
     /// The directory in which the session starts.

@@ -1,12 +1,13 @@
 //! Downloads: OPEN for reading, and the handle that it makes.
 
-use super::{Error, Metadata, Place, Result, Vfs, VirtualPath, notes::Sight};
+use super::{Error, Metadata, Place, Result, Vfs, VirtualPath, late::Named, notes::Sight};
 use crate::{
     account::Permission,
     store::{self, Reader},
 };
 use bytes::Bytes;
 use std::sync::Arc;
+use tokio::join;
 
 impl Vfs {
     /// Opens a file for reading. It is one version of the file for as long as it is open. Needs `read`.
@@ -26,7 +27,10 @@ impl Vfs {
         };
         let known_bytes = seen.as_ref().map(|file| file.size);
         let bucket = self.bucket(mount).await?;
-        let opened = Reader::open(Arc::clone(&bucket), key.clone(), known_bytes, Arc::clone(&self.budget)).await;
+        let (opened, late) = join!(
+            Reader::open(Arc::clone(&bucket), key.clone(), known_bytes, Arc::clone(&self.budget)),
+            self.notes.late.of_file(Named { path, bucket: &*bucket, key: &key }),
+        );
         let reader = match opened {
             Err(store::Error::NotFound) if store::directory_exists(&*bucket, &key.as_directory()).await? => {
                 return Err(Error::IsDirectory);
@@ -34,11 +38,12 @@ impl Vfs {
             opened => opened?,
         };
         let opened = reader.object();
-        let metadata = match &seen {
+        let file = match &seen {
             // S3 tells of an empty object no more than that, when it is asked for bytes.
-            Some(seen) if seen.size == 0 && opened.size == 0 => self.file_metadata(path, mount, seen),
-            _ => self.file_metadata(path, mount, opened),
+            Some(seen) if seen.size == 0 && opened.size == 0 => seen,
+            _ => opened,
         };
+        let metadata = Metadata::of_object(file, late.of(&file.pin.etag), mount);
         Ok(ReadHandle { reader, path: path.clone(), metadata })
     }
 }

@@ -1,6 +1,6 @@
 //! REMOVE: deletes a file.
 
-use super::{Error, Place, Result, Vfs, VirtualPath};
+use super::{Error, Place, Result, Vfs, VirtualPath, late::Named};
 use crate::account::Permission;
 
 impl Vfs {
@@ -23,7 +23,9 @@ impl Vfs {
             None if found.directory => return Err(Error::IsDirectory),
             None => return Err(Error::NotFound),
         }
-        self.bucket(mount).await?.remove(&key, None).await?;
+        let bucket = self.bucket(mount).await?;
+        bucket.remove(&key, None).await?;
+        self.notes.late.forget(Named { path, bucket: &*bucket, key: &key }).await;
         self.notes.forget(path);
         Ok(())
     }

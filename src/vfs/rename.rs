@@ -1,9 +1,9 @@
 //! RENAME of a file, or of an empty directory, within a mount.
 
-use super::{Error, Mount, Place, Result, Unsupported, Vfs, VirtualPath};
+use super::{Error, Mount, Place, Result, Unsupported, Vfs, VirtualPath, late::Named};
 use crate::{
     account::Permission,
-    store::{self, Key},
+    store::{self, Key, Renamed},
 };
 
 /// What a rename does with a file that is at its target.
@@ -51,11 +51,15 @@ impl Vfs {
         if source == target {
             return Ok(());
         }
-        let (old, new) = versions.map_or((None, None), |versions| (Some(versions.source), Some(versions.target)));
-        let late = self.notes.late.of(source, old.as_ref());
-        self.notes.forget(source);
         self.notes.forget(target);
-        self.notes.late.add(target, new, late);
+        match versions {
+            Some(Renamed { source: old, target: new }) => {
+                let named = |path, key| Named { path, bucket: &*bucket, key };
+                self.notes.late.rename(named(source, &source_key), &old, named(target, &target_key), &new).await;
+            }
+            None => self.notes.late.add_to_directory(target, self.notes.late.of_directory(source)),
+        }
+        self.notes.forget(source);
         Ok(())
     }
 

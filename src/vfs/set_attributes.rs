@@ -1,8 +1,8 @@
 //! SETSTAT: times and modes of what is stored already. Nothing is answered with OK that is not shown afterwards.
 //!
-//! S3 can't change an object's metadata, so they are kept beside it, for the session (see `notes/late.rs`).
+//! S3 can't change an object's metadata, so they are kept beside it (see `late.rs`).
 
-use super::{Error, Place, Result, SetAttributes, Unsupported, Vfs, VirtualPath, notes::Sight};
+use super::{Error, Place, Result, SetAttributes, Unsupported, Vfs, VirtualPath, late::Named, notes::Sight};
 use crate::account::Permission;
 
 impl Vfs {
@@ -26,19 +26,19 @@ impl Vfs {
             self.notes.live.set_attributes(path, wanted.kept());
             return Ok(());
         }
-        let sight = match key {
-            Some(key) => self.sight(path, mount, &key).await?.ok_or(Error::NotFound)?,
+        let sight = match &key {
+            Some(key) => self.sight(path, mount, key).await?.ok_or(Error::NotFound)?,
             None => Sight::Directory,
         };
-        let version = match sight {
-            Sight::File(file) => {
+        match (sight, &key) {
+            (Sight::File(file), Some(key)) => {
                 wanted.check_size(file.size)?;
-                Some(file.pin.etag)
+                let bucket = self.bucket(mount).await?;
+                self.notes.late.add(Named { path, bucket: &*bucket, key }, &file.pin.etag, wanted.kept()).await;
             }
-            Sight::Directory if wanted.size.is_some() => return Err(Error::IsDirectory),
-            Sight::Directory => None,
-        };
-        self.notes.late.add(path, version, wanted.kept());
+            _ if wanted.size.is_some() => return Err(Error::IsDirectory),
+            _ => self.notes.late.add_to_directory(path, wanted.kept()),
+        }
         Ok(())
     }
 }

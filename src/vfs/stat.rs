@@ -1,7 +1,7 @@
 //! STAT and LSTAT: what lies under a path. There are no links, so the two are one.
 
-use super::{Error, Metadata, Mount, Place, Result, Vfs, VirtualPath, notes::Sight};
-use crate::store::{self, Found, Key, Object};
+use super::{Error, Metadata, Mount, Place, Result, Vfs, VirtualPath, late::Named, notes::Sight};
+use crate::store::{self, Found, Key};
 
 impl Vfs {
     /// What lies under `path`. Needs no permission: whoever can name a thing may know that it is there.
@@ -23,7 +23,11 @@ impl Vfs {
         }
         let found = self.look(path, mount, &key).await?;
         match found.file {
-            Some(file) => Ok(self.file_metadata(path, mount, &file)),
+            Some(file) => {
+                let bucket = self.bucket(mount).await?;
+                let late = self.notes.late.of_file(Named { path, bucket: &*bucket, key: &key }).await;
+                Ok(Metadata::of_object(&file, late.of(&file.pin.etag), mount))
+            }
             None if found.directory => Ok(self.directory_metadata(path, Some(mount))),
             None => Err(Error::NotFound),
         }
@@ -50,13 +54,8 @@ impl Vfs {
         Ok(self.notes.seen.fresh(path))
     }
 
-    /// A file that the storage described, with what this session set on it later.
-    pub(super) fn file_metadata(&self, path: &VirtualPath, mount: &Mount, file: &Object) -> Metadata {
-        Metadata::of_object(file, self.notes.late.of(path, Some(&file.pin.etag)), mount)
-    }
-
     /// A directory that is known to exist.
     pub(super) fn directory_metadata(&self, path: &VirtualPath, mount: Option<&Mount>) -> Metadata {
-        Metadata::of_directory(self.notes.late.of(path, None), mount)
+        Metadata::of_directory(self.notes.late.of_directory(path), mount)
     }
 }

@@ -4,11 +4,12 @@
 
 use super::{
     Error, Kind, Metadata, Mount, NewAttributes, PendingWrite, Result, SetAttributes, VirtualPath,
+    late::Named,
     notes::{LiveEntry, Notes, Sight},
 };
 use crate::{
     account::Permission,
-    store::{self, NewObject, Object, Reservation, Upload, UploadOptions},
+    store::{self, Bucket, Key, NewObject, Object, Reservation, Upload, UploadOptions},
 };
 use bytes::Bytes;
 use std::{
@@ -33,6 +34,8 @@ pub struct WriteHandle {
     upload: Upload,
     live: LiveEntry,
     mount: Mount,
+    bucket: Arc<dyn Bucket>,
+    key: Key,
     notes: Arc<Notes>,
     conflicting: Conflicting,
     readable: bool,
@@ -48,9 +51,11 @@ impl WriteHandle {
         attributes.write_to(&mut object, Kind::File);
         let options = UploadOptions { max_object_bytes: tenant.max_object_bytes, condition: pending.condition, object };
         Self {
-            upload: Upload::new(bucket, key, reservation, budget, options),
+            upload: Upload::new(Arc::clone(&bucket), key.clone(), reservation, budget, options),
             live,
             mount,
+            bucket,
+            key,
             notes,
             conflicting: pending.conflicting,
             readable: pending.readable,
@@ -96,7 +101,7 @@ impl WriteHandle {
         self.live.path()
     }
 
-    /// Sets times and mode: of the object, while its metadata has not been sent, else beside it for this session.
+    /// Sets times and mode: of the object, while its metadata has not been sent, else beside it.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for another size or owner than the present ones; then nothing is set.
@@ -116,19 +121,20 @@ impl WriteHandle {
     pub async fn close(mut self) -> Result<u64> {
         self.store_attributes();
         let shown = self.live.shown();
-        let Self { upload, live, notes, conflicting, stored, .. } = self;
+        let Self { upload, live, bucket, key, notes, conflicting, stored, .. } = self;
         let path = live.path();
         let size = upload.size();
         let published = upload.finish().await.map_err(|error| match error {
             store::Error::Conflict { .. } => conflicting.error(),
             error => error.into(),
         })?;
-        // The same bytes have the same ETag: what was set on the file that they replace is not theirs.
-        notes.late.forget(path);
         // A listing doesn't show an object's metadata, so times are kept for READDIR even where STAT could do without.
-        if shown.attributes != stored || shown.attributes.times.is_some() {
-            notes.late.add(path, Some(published.pin.etag.clone()), shown.attributes);
-        }
+        let late = if shown.attributes != stored || shown.attributes.times.is_some() {
+            shown.attributes
+        } else {
+            NewAttributes::default()
+        };
+        notes.late.replace(Named { path, bucket: &*bucket, key: &key }, &published.pin.etag, late).await;
         let mut object = NewObject::default();
         stored.write_to(&mut object, Kind::File);
         let file = Object { size, pin: published.pin, modified: now(), metadata: object.metadata, archived: false };

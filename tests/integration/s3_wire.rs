@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use wharfinger::{
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
-    store::{Bucket, Condition, ETag, Error, Key, ListScope, NewObject, Payload, Pin, Prefix, UploadId, VersionId},
+    store::{
+        Bucket, BucketId, Condition, ETag, Error, Key, ListScope, NewObject, Payload, Pin, Prefix, UploadId, VersionId,
+    },
 };
 
 const OWNER: &str = "111122223333";
@@ -290,6 +292,7 @@ fn place(wire: &Wire) -> Place {
 
 fn bare(wire: &Wire) -> Place {
     Place {
+        id: BucketId::new("vendor", Some(&wire.endpoint())),
         bucket: "vendor".to_owned(),
         region: "eu-central-1".to_owned(),
         endpoint: Some(wire.endpoint()),

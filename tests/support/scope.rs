@@ -4,7 +4,7 @@ use std::sync::Arc;
 use wharfinger::{
     account::Permissions,
     cloud::{Base, Buckets, Checksums, Credentials, PayloadSigning, Place, Secret},
-    store::{Bucket, Prefix},
+    store::{Bucket, BucketId, Prefix},
     vfs::{Buckets as _, Scope},
 };
 
@@ -20,6 +20,7 @@ pub async fn bucket(place: Place, prefix: &str) -> Arc<dyn Bucket> {
 /// A bucket on loopback, reached with an access key.
 pub fn place(bucket: &str, endpoint: &str, access_key_id: &str, secret_access_key: &str) -> Place {
     Place {
+        id: BucketId::new(bucket, Some(endpoint)),
         bucket: bucket.to_owned(),
         region: "us-east-1".to_owned(),
         endpoint: Some(endpoint.to_owned()),

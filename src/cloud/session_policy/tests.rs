@@ -5,10 +5,12 @@ use super::*;
 use crate::{
     account::Permission,
     cloud::{Base, Checksums, Credentials, PayloadSigning},
+    store::BucketId,
 };
 
 fn place(bucket: &str) -> Place {
     Place {
+        id: BucketId::new(bucket, None),
         bucket: bucket.to_owned(),
         region: "eu-central-1".to_owned(),
         endpoint: None,
@@ -23,7 +25,8 @@ fn place(bucket: &str) -> Place {
 }
 
 fn elsewhere(bucket: &str) -> Place {
-    Place { endpoint: Some("http://127.0.0.1:8333".to_owned()), ..place(bucket) }
+    let endpoint = Some("http://127.0.0.1:8333".to_owned());
+    Place { id: BucketId::new(bucket, endpoint.as_deref()), endpoint, ..place(bucket) }
 }
 
 fn policy(place: &Place, prefix: &str, permissions: &[Permission]) -> Result<String, NoPolicy> {

@@ -1,34 +1,39 @@
 //! What one session remembers of its own doing. It is never the truth about storage: losing a note loses a shortcut,
 //! or attributes that were set too late to be stored, never a byte.
 
-mod bounded;
 mod late;
 mod live;
 mod seen;
 
-pub(super) use late::LateAttributes;
+pub(super) use late::{Noted, NotedAttributes};
 pub(super) use live::{Live, LiveEntry, LiveUploads};
 pub(super) use seen::{Seen, Sight};
 
-use super::VirtualPath;
+use super::{VirtualPath, late::Late};
+use crate::store::Journal;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The notes of one session, shared by its handles.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Notes {
     /// What was just seen in storage.
     pub(super) seen: Seen,
     /// Attributes set after the object was stored.
-    pub(super) late: LateAttributes,
+    pub(super) late: Late,
     /// Files that are being uploaded.
     pub(super) live: Arc<LiveUploads>,
 }
 
 impl Notes {
+    /// No note yet, on top of a journal that other sessions write to as well.
+    pub(super) fn new(journal: Arc<dyn Journal>) -> Self {
+        Self { seen: Seen::default(), late: Late::new(journal), live: Arc::default() }
+    }
+
     /// Forgets what was known of a name that is gone. The directories around it may have gone with it.
     pub(super) fn forget(&self, path: &VirtualPath) {
         self.seen.forget(path);
-        self.late.forget(path);
+        self.late.forget_note(path);
         let mut inner = path.parent();
         while let Some(directory) = inner {
             self.seen.doubt(&directory);

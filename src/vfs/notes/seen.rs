@@ -1,8 +1,11 @@
 //! What the session has just seen in storage: OpenSSH asks for the size of a file and then opens it; rclone closes a
 //! file and then sets its time. A fresh sight saves the second question.
 
-use super::{bounded::BoundedMap, lock};
-use crate::{store::Object, vfs::VirtualPath};
+use super::lock;
+use crate::{
+    store::{BoundedMap, Object},
+    vfs::VirtualPath,
+};
 use std::{sync::Mutex, time::Duration};
 use tokio::time::Instant;
 

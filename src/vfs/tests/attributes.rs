@@ -3,19 +3,19 @@
 use super::*;
 use std::collections::BTreeMap;
 
-const TIMES: Times = Times { accessed: 1_600_000_001, modified: 1_600_000_000 };
+pub(super) const TIMES: Times = Times { accessed: 1_600_000_001, modified: 1_600_000_000 };
 const BOTH: NewAttributes = NewAttributes { times: Some(TIMES), mode: Some(0o640) };
 
-fn times_and_mode() -> SetAttributes {
+pub(super) fn times_and_mode() -> SetAttributes {
     SetAttributes { times: Some(TIMES), mode: Some(0o100_640), ..SetAttributes::default() }
 }
 
-async fn shown(session: &Session, at: &str) -> (Times, u32) {
+pub(super) async fn shown(session: &Session, at: &str) -> (Times, u32) {
     let metadata = session.stat(&path(at)).await.unwrap();
     (metadata.times, metadata.mode)
 }
 
-async fn listed(session: &Session, at: &str) -> (Times, u32) {
+pub(super) async fn listed(session: &Session, at: &str) -> (Times, u32) {
     let at = path(at);
     let entries = session.entries(at.parent().unwrap().as_str()).await;
     let entry = entries.into_iter().find(|entry| entry.name == at.name()).unwrap();
@@ -37,6 +37,7 @@ async fn attributes_of_open_are_stored_with_the_object() {
     assert_eq!((stored["mtime"].as_str(), stored["mode"].as_str()), ("1600000000", "33184"));
     assert_eq!(shown(&session.another(), "/a").await, (TIMES, 0o100_640), "another session sees them too");
     assert_eq!(listed(&session, "/a").await.0, TIMES);
+    assert_eq!(listed(&session.another(), "/a").await.0, TIMES, "though a listing tells nothing of metadata");
 }
 
 #[tokio::test]
@@ -57,7 +58,7 @@ async fn attributes_that_come_before_the_first_part_are_stored_with_the_object()
 }
 
 #[tokio::test]
-async fn attributes_that_come_later_are_shown_in_this_session() {
+async fn attributes_that_come_later_are_shown_too() {
     for by_path in [false, true] {
         let session = Session::start();
         let mut handle = session.create("/a").await;
@@ -68,14 +69,18 @@ async fn attributes_that_come_later_are_shown_in_this_session() {
             handle.set_attributes(times_and_mode()).unwrap();
         }
         handle.close().await.unwrap();
-        assert_eq!(shown(&session, "/a").await, (TIMES, 0o100_640));
-        assert_eq!(listed(&session, "/a").await, (TIMES, 0o100_640));
+        for session in [&session, &session.another()] {
+            assert_eq!(shown(session, "/a").await, (TIMES, 0o100_640));
+            assert_eq!(listed(session, "/a").await, (TIMES, 0o100_640));
+        }
     }
     let session = Session::start();
     session.upload("/b", "x").await;
     session.set_attributes(&path("/b"), times_and_mode()).await.unwrap();
-    assert_eq!(shown(&session, "/b").await, (TIMES, 0o100_640));
-    assert_eq!(listed(&session, "/b").await, (TIMES, 0o100_640));
+    for session in [&session, &session.another()] {
+        assert_eq!(shown(session, "/b").await, (TIMES, 0o100_640));
+        assert_eq!(listed(session, "/b").await, (TIMES, 0o100_640));
+    }
 }
 
 #[tokio::test]

@@ -149,10 +149,7 @@ async fn a_mount_can_be_neither_renamed_nor_removed_nor_replaced() {
 #[tokio::test]
 async fn two_tenants_with_the_same_names_never_meet() {
     let session = jailed(ROOT);
-    let globex = Session {
-        vfs: tree(&[("/", "globex/", Permissions::ALL)], &session.bucket, 64 * MIB as u64),
-        bucket: Arc::clone(&session.bucket),
-    };
+    let globex = session.beside(&[("/", "globex/", Permissions::ALL)]);
     session.upload("/report", "of acme").await;
     globex.upload("/report", "of globex").await;
     assert_eq!(session.bucket.bytes("acme/report").unwrap(), "of acme");

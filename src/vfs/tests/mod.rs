@@ -5,6 +5,7 @@ mod attributes;
 mod directories;
 mod downloads;
 mod isolation;
+mod late;
 mod permissions;
 mod requests;
 mod uploads;
@@ -12,7 +13,7 @@ mod uploads;
 use super::*;
 use crate::{
     account::{self, Permission, Permissions, TenantName},
-    store::{self, MemoryBucket, memory::Verb},
+    store::{self, MemoryBucket, MemoryJournal, memory::Verb},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 struct Session {
     vfs: Vfs,
     bucket: Arc<MemoryBucket>,
+    journal: Arc<MemoryJournal>,
 }
 
 #[derive(Debug)]
@@ -49,19 +51,30 @@ impl Session {
 
     /// alice, whose sessions start in `landing`.
     fn landing_at(landing: &str) -> Self {
-        let bucket = Arc::new(MemoryBucket::new());
-        Self { vfs: landing_tree(&[("/", "acme/", Permissions::ALL)], landing, &bucket, 64 * MIB as u64), bucket }
+        Self::with_tree(&[("/", "acme/", Permissions::ALL)], landing, Arc::default(), Arc::default())
     }
 
     fn with_mounts(mounts: &[(&str, &str, Permissions)]) -> Self {
-        let bucket = Arc::new(MemoryBucket::new());
-        Self { vfs: tree(mounts, &bucket, 64 * MIB as u64), bucket }
+        Self::with_tree(mounts, "/", Arc::default(), Arc::default())
     }
 
     /// Another session of the same user.
     fn another(&self) -> Self {
-        let bucket = Arc::clone(&self.bucket);
-        Self { vfs: tree(&[("/", "acme/", Permissions::ALL)], &bucket, 64 * MIB as u64), bucket }
+        self.beside(&[("/", "acme/", Permissions::ALL)])
+    }
+
+    /// A session with other mounts, on the same storage.
+    fn beside(&self, mounts: &[(&str, &str, Permissions)]) -> Self {
+        Self::with_tree(mounts, "/", Arc::clone(&self.bucket), Arc::clone(&self.journal))
+    }
+
+    fn with_tree(
+        mounts: &[(&str, &str, Permissions)],
+        landing: &str,
+        bucket: Arc<MemoryBucket>,
+        journal: Arc<MemoryJournal>,
+    ) -> Self {
+        Self { vfs: tree(mounts, landing, &bucket, &journal, 64 * MIB as u64), bucket, journal }
     }
 
     async fn create(&self, at: &str) -> WriteHandle {
@@ -116,14 +129,11 @@ const CREATE: WriteOptions =
 /// The same without TRUNC.
 const KEEP: WriteOptions = WriteOptions { truncate: false, ..CREATE };
 
-fn tree(mounts: &[(&str, &str, Permissions)], bucket: &Arc<MemoryBucket>, budget_bytes: u64) -> Vfs {
-    landing_tree(mounts, "/", bucket, budget_bytes)
-}
-
-fn landing_tree(
+fn tree(
     mounts: &[(&str, &str, Permissions)],
     landing: &str,
     bucket: &Arc<MemoryBucket>,
+    journal: &Arc<MemoryJournal>,
     budget_bytes: u64,
 ) -> Vfs {
     let mounts = mounts
@@ -146,7 +156,8 @@ fn landing_tree(
     };
     let tenant = Tenant { name: tenant, enabled: true, max_object_bytes: 512 << 30 };
     let buckets = Arc::new(OneBucket(Arc::clone(bucket)));
-    Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Budget::new(budget_bytes)).unwrap()
+    let journal = Arc::clone(journal) as Arc<dyn Journal>;
+    Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Budget::new(budget_bytes), journal).unwrap()
 }
 
 fn path(raw: &str) -> VirtualPath {

@@ -6,7 +6,7 @@ use wharfinger::{
     account::{Mount, Permissions, Tenant, User},
     cloud::{Place, Secret},
     demo::s3::Failure,
-    store::Budget,
+    store::{Budget, MemoryJournal},
     vfs::{Vfs, VirtualPath},
 };
 
@@ -97,7 +97,8 @@ async fn the_user_hears_no_arn_and_no_account() {
     };
     let tenant = Tenant { name: "acme".parse().unwrap(), enabled: true, max_object_bytes: 1 << 30 };
     let buckets = Arc::new(buckets(place));
-    let vfs = Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Budget::new(32 << 20)).unwrap();
+    let (budget, journal) = (Budget::new(32 << 20), Arc::new(MemoryJournal::default()));
+    let vfs = Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, budget, journal).unwrap();
     let error = vfs.stat(&VirtualPath::parse(b"/x").unwrap()).await.unwrap_err();
     assert_eq!(error.to_string(), "the server has no access to the storage of your account");
 }

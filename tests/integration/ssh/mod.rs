@@ -19,7 +19,7 @@ use wharfinger::{
     identity::{StaticProvider, hash_password},
     session::{self, Sessions},
     ssh::{HostKeyKind, HostKeys, Server, Settings},
-    store::{self, Bucket, Budget, MemoryBucket},
+    store::{self, Bucket, Budget, MemoryBucket, MemoryJournal},
     vfs::{Buckets, Scope},
 };
 
@@ -75,7 +75,13 @@ fn server(settings: Settings, users: impl IntoIterator<Item = User>) -> Server {
     let users = users.into_iter().map(|user| (Arc::new(user), Arc::clone(&tenant)));
     let provider = Arc::new(StaticProvider::new(users).unwrap());
     let buckets = Arc::new(OneBucket(Arc::new(MemoryBucket::new())));
-    let sessions = Sessions::new(buckets, Budget::new(64 << 20), Events::new(), session::Settings::default());
+    let sessions = Sessions::new(
+        buckets,
+        Budget::new(64 << 20),
+        Arc::new(MemoryJournal::default()),
+        Events::new(),
+        session::Settings::default(),
+    );
     let host_keys = HostKeys::ephemeral(&[HostKeyKind::Ed25519]).unwrap();
     Server::new(settings, host_keys, provider, Arc::new(sessions), Events::new())
 }

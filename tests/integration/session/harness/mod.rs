@@ -16,7 +16,7 @@ use wharfinger::{
     account::{Mount, Permissions, Tenant, TenantName, User},
     events::Events,
     session::{Activity, Peer, Sessions, Settings},
-    store::{self, Bucket, Budget, MemoryBucket, memory::Verb},
+    store::{self, Bucket, Budget, MemoryBucket, MemoryJournal, memory::Verb},
     vfs::{Buckets, Scope},
 };
 
@@ -57,7 +57,8 @@ impl Wharf {
         let sparse = Arc::new(Sparse::new(Arc::clone(&bucket), "acme/sparse", setup.sparse_bytes));
         let budget = Budget::new(setup.budget_bytes);
         let buckets = Arc::new(OneBucket(Arc::clone(&sparse)));
-        let sessions = Sessions::new(buckets, Arc::clone(&budget), Events::new(), Settings::default());
+        let journal = Arc::new(MemoryJournal::default());
+        let sessions = Sessions::new(buckets, Arc::clone(&budget), journal, Events::new(), Settings::default());
         Self { bucket, sparse, budget, sessions, peer: peer(setup.max_object_bytes) }
     }
 

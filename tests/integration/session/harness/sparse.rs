@@ -13,8 +13,8 @@ use std::{
     },
 };
 use wharfinger::store::{
-    Body, Bucket, Condition, ETag, Error, Key, ListScope, MemoryBucket, NewObject, Object, Page, PageToken, Part,
-    Payload, Pin, Read, Result, Stored, UploadId,
+    Body, Bucket, BucketId, Condition, ETag, Error, Key, ListScope, MemoryBucket, NewObject, Object, Page, PageToken,
+    Part, Payload, Pin, Read, Result, Stored, UploadId,
 };
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -71,6 +71,10 @@ impl fmt::Debug for Sparse {
 
 #[async_trait]
 impl Bucket for Sparse {
+    fn id(&self) -> &BucketId {
+        self.inner.id()
+    }
+
     async fn head(&self, key: &Key) -> Result<Object> {
         if self.is_sparse(key) { Ok(self.object()) } else { self.inner.head(key).await }
     }

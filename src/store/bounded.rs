@@ -6,8 +6,9 @@ use std::{
     hash::Hash,
 };
 
+/// A map with a limit. Reading an entry doesn't keep it.
 #[derive(Debug)]
-pub(super) struct BoundedMap<K, V> {
+pub struct BoundedMap<K, V> {
     limit: usize,
     entries: HashMap<K, (u64, V)>,
     /// The keys by the turn in which they were written.
@@ -16,11 +17,14 @@ pub(super) struct BoundedMap<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
-    pub(super) fn new(limit: usize) -> Self {
+    /// An empty map that takes `limit` entries.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Self { limit, entries: HashMap::new(), turns: BTreeMap::new(), next_turn: 0 }
     }
 
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    /// Writes an entry.
+    pub fn insert(&mut self, key: K, value: V) {
         self.remove(&key);
         if self.entries.len() >= self.limit
             && let Some((_, oldest)) = self.turns.pop_first()
@@ -32,14 +36,16 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         self.next_turn += 1;
     }
 
-    pub(super) fn find<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    /// The value of `key`.
+    pub fn find<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
         self.entries.get(key).map(|(_, value)| value)
     }
 
-    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+    /// Takes an entry out.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
         let (turn, value) = self.entries.remove(key)?;
         self.turns.remove(&turn);
         Some(value)

@@ -1,0 +1,86 @@
+//! The seam beside S3: what must be known of files, on every node and after a restart, and what S3 has no place for.
+//! Today those are times and modes that came when an object's metadata was already sent.
+//!
+//! Implementations: `journal/memory.rs` (one process, for tests and for a demo without a directory), and SQL in
+//! `ledger`. S3 stays the only truth about files: who loses the journal loses what is in it, and no byte.
+
+mod memory;
+
+pub use memory::MemoryJournal;
+
+use super::{BucketId, ETag, Key, Prefix};
+use async_trait::async_trait;
+use std::{collections::HashMap, fmt};
+
+/// Times and mode that were set on one version of an object. Where a field is `None`, what S3 says holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// The version. What was set on another one says nothing of this one.
+    pub etag: ETag,
+    /// Last access, in seconds since 1970.
+    pub accessed: Option<u32>,
+    /// Last modification, in seconds since 1970.
+    pub modified: Option<u32>,
+    /// Permission bits.
+    pub mode: Option<u32>,
+}
+
+impl Late {
+    /// What is kept when this is set on top of `older`: nothing of it, if that is another version's.
+    #[must_use]
+    pub fn on_top_of(self, older: &Self) -> Self {
+        if self.etag != older.etag {
+            return self;
+        }
+        Self {
+            etag: self.etag,
+            accessed: self.accessed.or(older.accessed),
+            modified: self.modified.or(older.modified),
+            mode: self.mode.or(older.mode),
+        }
+    }
+}
+
+/// The journal can't be reached, or took too long. It says why in the log, once; a caller goes on without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal doesn't answer")]
+pub struct JournalDown;
+
+/// What is kept beside the objects. Object-safe: `Arc<dyn Journal>`.
+///
+/// An object has one entry, of the version that was written last. Every method is at most one round trip to the journal,
+/// answers within a few seconds, whatever state the journal is in, and never needs S3.
+#[async_trait]
+pub trait Journal: Send + Sync + fmt::Debug {
+    /// What is kept for an object, of whatever version.
+    ///
+    /// # Errors
+    /// [`JournalDown`].
+    async fn late(&self, bucket: &BucketId, key: &Key) -> Result<Option<Late>, JournalDown>;
+
+    /// What is kept for the objects of a listing's page, by name, of whatever version. At most 1,000 names.
+    ///
+    /// `page` has the names and ETags of all objects of `directory` from the first to the last of them, in the order of
+    /// their bytes: what is kept for others between them is of objects that are gone, and may be dropped.
+    ///
+    /// # Errors
+    /// [`JournalDown`].
+    async fn late_in(
+        &self,
+        bucket: &BucketId,
+        directory: &Prefix,
+        page: &[(&str, &ETag)],
+    ) -> Result<HashMap<String, Late>, JournalDown>;
+
+    /// Adds to what is kept for an object, and answers with what is kept then: see [`Late::on_top_of`].
+    ///
+    /// # Errors
+    /// [`JournalDown`]: it may have happened all the same.
+    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late) -> Result<Late, JournalDown>;
+
+    /// Puts `late` in the place of all that was kept for an object; `None` forgets it.
+    ///
+    /// # Errors
+    /// [`JournalDown`]: it may have happened all the same.
+    async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown>;
+}

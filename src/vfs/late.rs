@@ -1,0 +1,161 @@
+//! Times and modes that came when the object's metadata was already fixed.
+//!
+//! S3 can't change the metadata of an object but by a copy onto itself, which would change its ETag. So they are kept
+//! beside it, in the journal, with the ETag of the version that they were set on. What this session set it also notes
+//! for itself: that is what is left of them while the journal is down, which fails nothing here.
+
+use super::{
+    NewAttributes, Times, VirtualPath,
+    notes::{Noted, NotedAttributes},
+};
+use crate::store::{self, Bucket, BucketId, ETag, Journal, JournalDown, Key, Prefix};
+use std::{collections::HashMap, sync::Arc};
+use tokio::join;
+
+/// An object, by the names that the session and the journal have for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named<'a> {
+    pub(super) path: &'a VirtualPath,
+    pub(super) bucket: &'a dyn Bucket,
+    pub(super) key: &'a Key,
+}
+
+/// The late attributes of a session's tree.
+#[derive(Debug)]
+pub(super) struct Late {
+    journal: Arc<dyn Journal>,
+    noted: NotedAttributes,
+}
+
+impl Late {
+    pub(super) fn new(journal: Arc<dyn Journal>) -> Self {
+        Self { journal, noted: NotedAttributes::default() }
+    }
+
+    /// What is kept for a file, of whatever version. At most one question to the journal.
+    pub(super) async fn of_file(&self, file: Named<'_>) -> Kept {
+        let noted = self.noted.find(file.path);
+        let kept = if noted.as_ref().is_some_and(Noted::is_fresh) {
+            Ok(None)
+        } else {
+            self.journal.late(file.bucket.id(), file.key).await
+        };
+        Kept { noted, kept }
+    }
+
+    /// What is kept for the files of a listing's page. One question to the journal, none for a page without files.
+    pub(super) async fn of_page(&self, bucket: &BucketId, directory: &Prefix, page: &[store::Entry]) -> KeptInPage {
+        let files: Vec<(&str, &ETag)> = page
+            .iter()
+            .filter_map(|entry| match &entry.kind {
+                store::EntryKind::File { etag, .. } => Some((entry.name.as_str(), etag)),
+                store::EntryKind::Directory => None,
+            })
+            .collect();
+        if files.is_empty() {
+            return KeptInPage(Ok(HashMap::new()));
+        }
+        KeptInPage(self.journal.late_in(bucket, directory, &files).await)
+    }
+
+    /// What this session set on a directory. S3's directories have no version that the journal could name.
+    pub(super) fn of_directory(&self, path: &VirtualPath) -> NewAttributes {
+        self.noted.find(path).and_then(|noted| noted.of(None)).unwrap_or_default()
+    }
+
+    /// Of a listing's page: what is kept for the file `name`, which is at `path`.
+    pub(super) fn in_page(&self, page: &mut KeptInPage, path: &VirtualPath, name: &str) -> Kept {
+        let kept = page.0.as_mut().map(|kept| kept.remove(name)).map_err(|down| *down);
+        Kept { noted: self.noted.find(path), kept }
+    }
+
+    /// Adds to what is kept for a version of a file.
+    pub(super) async fn add(&self, file: Named<'_>, version: &ETag, attributes: NewAttributes) {
+        if attributes.is_empty() {
+            return;
+        }
+        let noted = self.noted.add(file.path, Some(version.clone()), attributes);
+        let late = noted.to_late(version);
+        if let Ok(kept) = self.journal.add_late(file.bucket.id(), file.key, &late).await {
+            self.noted.keep(file.path, version.clone(), NewAttributes::from_late(&kept));
+        }
+    }
+
+    /// Adds to what this session set on a directory.
+    pub(super) fn add_to_directory(&self, path: &VirtualPath, attributes: NewAttributes) {
+        if !attributes.is_empty() {
+            self.noted.add(path, None, attributes);
+        }
+    }
+
+    /// Puts what belongs to a new version in the place of all that was kept for the name. The same bytes have the same
+    /// ETag: what was set on the file that they replace is not theirs.
+    pub(super) async fn replace(&self, file: Named<'_>, version: &ETag, attributes: NewAttributes) {
+        self.noted.forget(file.path);
+        if attributes.is_empty() {
+            return self.forget(file).await;
+        }
+        self.noted.add(file.path, Some(version.clone()), attributes);
+        let late = attributes.to_late(version);
+        if self.journal.replace_late(file.bucket.id(), file.key, Some(&late)).await.is_ok() {
+            self.noted.keep(file.path, version.clone(), attributes);
+        }
+    }
+
+    /// Takes what is kept for a file along to its new name, where it has another version.
+    pub(super) async fn rename(&self, source: Named<'_>, old: &ETag, target: Named<'_>, new: &ETag) {
+        let attributes = self.of_file(source).await.of(old);
+        join!(self.forget(source), self.replace(target, new, attributes));
+    }
+
+    /// Forgets a file that is gone.
+    pub(super) async fn forget(&self, file: Named<'_>) {
+        self.noted.forget(file.path);
+        // While the journal is down the row stays. It counts for a version that nobody has any more.
+        let _ = self.journal.replace_late(file.bucket.id(), file.key, None).await;
+    }
+
+    /// Forgets what this session noted of a name.
+    pub(super) fn forget_note(&self, path: &VirtualPath) {
+        self.noted.forget(path);
+    }
+}
+
+/// What is kept for a file, before it is known which version the file has.
+#[derive(Debug)]
+pub(super) struct Kept {
+    noted: Option<Noted>,
+    kept: Result<Option<store::Late>, JournalDown>,
+}
+
+impl Kept {
+    /// The attributes that were set on this version.
+    pub(super) fn of(&self, version: &ETag) -> NewAttributes {
+        let noted = self.noted.as_ref().filter(|noted| self.kept.is_err() || noted.is_newest());
+        let noted = noted.and_then(|noted| noted.of(Some(version))).unwrap_or_default();
+        match &self.kept {
+            Ok(Some(late)) if late.etag == *version => NewAttributes::from_late(late).updated(noted),
+            Ok(_) | Err(JournalDown) => noted,
+        }
+    }
+}
+
+/// What is kept for the files of a listing's page.
+#[derive(Debug)]
+pub(super) struct KeptInPage(Result<HashMap<String, store::Late>, JournalDown>);
+
+impl NewAttributes {
+    fn to_late(self, version: &ETag) -> store::Late {
+        store::Late {
+            etag: version.clone(),
+            accessed: self.times.map(|times| times.accessed),
+            modified: self.times.map(|times| times.modified),
+            mode: self.mode,
+        }
+    }
+
+    fn from_late(late: &store::Late) -> Self {
+        let times = late.modified.map(|modified| Times { accessed: late.accessed.unwrap_or(modified), modified });
+        Self { times, mode: late.mode }
+    }
+}

@@ -1,0 +1,167 @@
+//! What is set late, between sessions: each test has two of them, on one bucket and one journal.
+
+use super::{
+    attributes::{TIMES, listed, shown, times_and_mode},
+    *,
+};
+
+const SET: (Times, u32) = (TIMES, 0o100_640);
+
+/// A session that stored `/a` and then set its times, and another one.
+async fn two_sessions() -> (Session, Session) {
+    let session = Session::start();
+    session.upload("/a", "x").await;
+    session.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
+    let another = session.another();
+    assert_eq!((shown(&another, "/a").await, listed(&another, "/a").await), (SET, SET));
+    session.journal.asked();
+    (session, another)
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_loses_them() {
+    let (session, another) = two_sessions().await;
+    another.upload("/a", "y").await;
+    for session in [&session, &another, &session.another()] {
+        assert_ne!(shown(session, "/a").await, SET);
+        assert_ne!(listed(session, "/a").await, SET);
+    }
+    let (session, _) = two_sessions().await;
+    session.bucket.insert("acme/a", "replaced by another program");
+    assert_ne!(shown(&session.another(), "/a").await, SET);
+    assert_ne!(listed(&session.another(), "/a").await, SET);
+}
+
+#[tokio::test]
+async fn equal_bytes_uploaded_by_another_session_inherit_nothing() {
+    let (session, another) = two_sessions().await;
+    another.upload("/a", "x").await;
+    assert_ne!(shown(&session.another(), "/a").await, SET, "S3 gives both versions the same ETag");
+    assert_ne!(listed(&session.another(), "/a").await, SET);
+}
+
+#[tokio::test]
+async fn they_follow_a_rename_by_any_session() {
+    let (session, another) = two_sessions().await;
+    session.upload("/b", "to be replaced").await;
+    session.set_attributes(&path("/b"), SetAttributes { mode: Some(0o600), ..SetAttributes::default() }).await.unwrap();
+    another.rename(&path("/a"), &path("/b"), Replace::Yes).await.unwrap();
+    assert_eq!((shown(&session.another(), "/b").await, listed(&session.another(), "/b").await), (SET, SET));
+    session.upload("/a", "x").await;
+    session.bucket.insert("acme/c", "x");
+    another.rename(&path("/c"), &path("/b"), Replace::Yes).await.unwrap();
+    for at in ["/a", "/b"] {
+        assert_ne!(shown(&session.another(), at).await, SET, "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_uploaded_in_parts_has_another_etag_after_a_rename_and_keeps_them() {
+    let session = Session::start();
+    session.upload("/a", vec![7; 20 * MIB]).await;
+    session.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
+    session.another().rename(&path("/a"), &path("/b"), Replace::No).await.unwrap();
+    assert_eq!((shown(&session.another(), "/b").await, listed(&session.another(), "/b").await), (SET, SET));
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_takes_them_along() {
+    let (session, another) = two_sessions().await;
+    another.remove(&path("/a")).await.unwrap();
+    session.bucket.insert("acme/a", "x");
+    assert_ne!(shown(&session.another(), "/a").await, SET);
+    assert_ne!(listed(&session.another(), "/a").await, SET);
+}
+
+#[tokio::test]
+async fn what_one_session_sets_another_adds_to() {
+    let (session, another) = two_sessions().await;
+    let mode = SetAttributes { mode: Some(0o600), ..SetAttributes::default() };
+    another.set_attributes(&path("/a"), mode).await.unwrap();
+    assert_eq!(shown(&another, "/a").await, (TIMES, 0o100_600));
+    assert_eq!(shown(&session.another(), "/a").await, (TIMES, 0o100_600));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_hears_of_what_another_sets() {
+    let (session, another) = two_sessions().await;
+    let times = Times { accessed: 7, modified: 8 };
+    another.set_attributes(&path("/a"), SetAttributes { times: Some(times), ..Default::default() }).await.unwrap();
+    assert_eq!(shown(&session, "/a").await, SET, "what it set itself is answered at once, for two seconds");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(shown(&session, "/a").await.0, times);
+    assert_eq!(listed(&session, "/a").await.0, times);
+}
+
+#[tokio::test]
+async fn directories_keep_them_for_the_session_alone() {
+    let (session, another) = two_sessions().await;
+    session.mkdir(&path("/dir"), NewAttributes::default()).await.unwrap();
+    session.set_attributes(&path("/dir"), times_and_mode()).await.unwrap();
+    assert_eq!(shown(&session, "/dir").await.0, TIMES);
+    assert_eq!(shown(&another, "/dir").await.0, Times::UNKNOWN);
+    assert_eq!(session.journal.asked(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_journal_is_down_nothing_fails_and_a_session_has_its_own() {
+    let (session, another) = two_sessions().await;
+    session.journal.set_down(true);
+    tokio::time::advance(Duration::from_mins(1)).await;
+    assert_eq!((shown(&session, "/a").await, listed(&session, "/a").await), (SET, SET), "set before");
+    assert_ne!(shown(&another, "/a").await, SET, "what S3 says");
+    assert_ne!(listed(&another, "/a").await, SET);
+
+    another.upload("/b", "x").await;
+    another.set_attributes(&path("/b"), times_and_mode()).await.unwrap();
+    another.rename(&path("/b"), &path("/c"), Replace::No).await.unwrap();
+    assert_eq!((shown(&another, "/c").await, listed(&another, "/c").await), (SET, SET));
+    let handle = another.open_read(&path("/c")).await.unwrap();
+    assert_eq!(handle.metadata().times, TIMES);
+    session.remove(&path("/a")).await.unwrap();
+
+    session.journal.set_down(false);
+    tokio::time::advance(Duration::from_mins(1)).await;
+    assert_eq!(shown(&another, "/c").await, SET, "nobody else has it");
+    assert_ne!(shown(&session.another(), "/c").await, SET);
+    another.set_attributes(&path("/c"), times_and_mode()).await.unwrap();
+    assert_eq!(shown(&session.another(), "/c").await, SET);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verb_asks_the_journal_once() {
+    let (session, another) = two_sessions().await;
+    session.bucket.insert("acme/dir/x", "x");
+    another.stat(&path("/a")).await.unwrap();
+    assert_eq!(session.journal.asked(), ["late"], "STAT of a file");
+    another.stat(&path("/dir")).await.unwrap();
+    assert!(another.stat(&path("/nothing")).await.is_err());
+    assert_eq!(session.journal.asked(), [""; 0], "STAT of a directory or of nothing");
+    another.open_read(&path("/a")).await.unwrap();
+    assert_eq!(session.journal.asked(), ["late"], "OPEN for reading");
+    another.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
+    assert_eq!(session.journal.asked(), ["add_late"], "SETSTAT");
+    another.stat(&path("/a")).await.unwrap();
+    assert_eq!(session.journal.asked(), [""; 0], "STAT of what the session has just set");
+    another.upload("/b", "x").await;
+    assert_eq!(session.journal.asked(), ["replace_late"], "CLOSE of an upload");
+    another.remove(&path("/b")).await.unwrap();
+    assert_eq!(session.journal.asked(), ["replace_late"], "REMOVE");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    another.rename(&path("/a"), &path("/c"), Replace::No).await.unwrap();
+    assert_eq!(session.journal.asked(), ["late", "replace_late", "replace_late"], "RENAME, for each of its names");
+}
+
+#[tokio::test]
+async fn a_listing_asks_the_journal_once_a_page() {
+    let session = Session::start();
+    for number in 0..2_500 {
+        session.bucket.insert(&format!("acme/many/{number:04}"), "x");
+    }
+    session.set_attributes(&path("/many/2400"), times_and_mode()).await.unwrap();
+    session.journal.asked();
+    assert_eq!(listed(&session.another(), "/many/2400").await, SET);
+    assert_eq!(session.journal.asked(), ["late_in"; 3]);
+    assert_eq!(session.names("/").await, ["many"]);
+    assert_eq!(session.journal.asked(), [""; 0], "no file, no question");
+}
