@@ -5,9 +5,9 @@ use crate::{
     config::Config,
     events::Events,
     identity::StaticProvider,
+    ledger::Ledger,
     session::{self, Sessions},
     ssh::{self, HostKeys, Listening},
-    store::MemoryJournal,
     vfs::Budget,
 };
 use anyhow::Context as _;
@@ -23,25 +23,27 @@ const CLEAN_UP: Duration = Duration::from_secs(30);
 pub struct App {
     listening: Listening,
     sessions: Arc<Sessions>,
+    ledger: Ledger,
     drain_timeout: Duration,
 }
 
 impl App {
-    /// Puts the server together and listens. Nothing of a tenant's storage is asked yet. Call it in a tokio runtime.
+    /// Puts the server together and listens. Nothing of a tenant's storage is asked yet.
     ///
     /// # Errors
-    /// Host keys that can't be read or made, an address that can't be listened on, or logins that can't be checked.
-    pub fn build(config: &Config) -> anyhow::Result<Self> {
+    /// Host keys that can't be read or made, a ledger that can't be used, an address that can't be listened on, or logins
+    /// that can't be checked.
+    pub async fn build(config: &Config) -> anyhow::Result<Self> {
         let keys = &config.server.ssh;
         let host_keys = HostKeys::load_or_make(&keys.host_key_directory, &keys.host_key_kinds)?;
-        Self::with_host_keys(config, host_keys)
+        Self::with(config, host_keys, Ledger::open(&config.server.ledger).await?)
     }
 
-    /// As [`App::build`], with host keys that lie nowhere.
+    /// As [`App::build`], with host keys and a ledger that are at hand already. Call it in a tokio runtime.
     ///
     /// # Errors
     /// As [`App::build`].
-    pub fn with_host_keys(config: &Config, host_keys: HostKeys) -> anyhow::Result<Self> {
+    pub fn with(config: &Config, host_keys: HostKeys, ledger: Ledger) -> anyhow::Result<Self> {
         let server = &config.server;
         let places = config.tenants.iter().map(|tenant| (tenant.account.name.clone(), tenant.place.clone()));
         let users = config
@@ -53,13 +55,12 @@ impl App {
         let events = Events::new();
         let settings = session::Settings { upload_wait: server.upload_wait, ..session::Settings::default() };
         let buckets = Arc::new(Buckets::new(places.collect()));
-        let sessions =
-            Arc::new(Sessions::new(buckets, budget, Arc::new(MemoryJournal::default()), events.clone(), settings));
+        let sessions = Arc::new(Sessions::new(buckets, budget, ledger.journal(), events.clone(), settings));
         for fingerprint in host_keys.fingerprints() {
             info!(fingerprint, "host key");
         }
         let ssh = ssh::Server::new(server.ssh.clone(), host_keys, Arc::new(provider), Arc::clone(&sessions), events);
-        Ok(Self { listening: ssh.bind()?, sessions, drain_timeout: server.drain_timeout })
+        Ok(Self { listening: ssh.bind()?, sessions, ledger, drain_timeout: server.drain_timeout })
     }
 
     /// The addresses listened on, with the ports that the system chose.
@@ -94,6 +95,7 @@ impl App {
         if timeout(CLEAN_UP, self.sessions.drained()).await.is_err() {
             warn!("S3 did not answer in time: multipart uploads of cut-off transfers may be left open");
         }
+        self.ledger.close().await;
         info!("stopped");
     }
 }

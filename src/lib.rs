@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `sftp`, `store` and `account` know nothing of the rest. `vfs` joins accounts and storage into the tree that a user
-//! sees; `session` speaks SFTP over it; `ssh` is the edge that knows russh, `cloud` the one that knows credentials.
+//! sees; `session` speaks SFTP over it; `ssh` is the edge that knows russh, `cloud` the one that knows credentials,
+//! `ledger` the one that knows SQL.
 //! `app` puts it all together. `tests/integration/layering.rs` keeps it so.
 
 pub mod account;
@@ -19,6 +20,7 @@ pub mod config;
 pub mod demo;
 pub mod events;
 pub mod identity;
+pub mod ledger;
 pub mod policy;
 pub mod session;
 pub mod sftp;

@@ -22,7 +22,8 @@ pub fn start_log(log: Log) {
 }
 
 /// Our own words at `level`; those of the libraries only where they warn, or where somebody looks for a fault. russh
-/// complains of what clients send, in their words and as often as they like; s3s calls every 404 an error.
+/// complains of what clients send, in their words and as often as they like; s3s calls every 404 an error; sqlx repeats
+/// what the ledger says of its database once.
 fn levels(level: Level) -> Targets {
     let targets = Targets::new().with_target("wharfinger", level);
     if level >= Level::DEBUG {
@@ -31,6 +32,7 @@ fn levels(level: Level) -> Targets {
     targets
         .with_target("russh", LevelFilter::OFF)
         .with_target("s3s", LevelFilter::OFF)
+        .with_target("sqlx", LevelFilter::OFF)
         .with_default(level.min(Level::WARN))
 }
 
@@ -51,6 +53,7 @@ mod tests {
         }
         assert!(!levels(Level::INFO).would_enable("russh::server", &Level::ERROR));
         assert!(!levels(Level::INFO).would_enable("s3s::ops", &Level::ERROR));
+        assert!(!levels(Level::INFO).would_enable("sqlx::postgres::notice", &Level::WARN));
         assert!(levels(Level::INFO).would_enable("aws_config", &Level::WARN));
         assert!(!levels(Level::INFO).would_enable("wharfinger::session", &Level::DEBUG));
     }

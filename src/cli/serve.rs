@@ -34,7 +34,7 @@ impl Serve {
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
             let (stop, hurry) = signals()?;
-            App::build(&loaded.config)?.run(stop, hurry).await;
+            App::build(&loaded.config).await?.run(stop, hurry).await;
             Ok(ExitCode::SUCCESS)
         })
     }

@@ -9,6 +9,7 @@
 mod assume_role;
 mod credentials;
 mod document;
+mod ledger;
 mod login;
 mod mounts;
 mod problem;

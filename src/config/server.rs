@@ -2,10 +2,10 @@
 
 use super::{
     document::Table,
-    ssh,
+    ledger, ssh,
     value::{ByteSize, words},
 };
-use crate::store::MIN_PART_BYTES;
+use crate::{ledger::Location, store::MIN_PART_BYTES};
 use std::time::Duration;
 use tracing::Level;
 
@@ -23,6 +23,8 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// How the log looks.
     pub log: Log,
+    /// Where SQL is.
+    pub ledger: Location,
     /// The listeners and their connections.
     pub ssh: crate::ssh::Settings,
 }
@@ -65,6 +67,7 @@ impl Default for Server {
             upload_wait: Duration::from_secs(40),
             drain_timeout: Duration::from_secs(30),
             log: Log::default(),
+            ledger: Location::Sqlite("ledger.db".into()),
             ssh: crate::ssh::Settings::default(),
         }
     }
@@ -80,12 +83,13 @@ impl Server {
             let Log { format, level } = default.log;
             Some(Log { format: log.or("format", format), level: log.or("level", level) })
         })?;
+        let ledger = root.table("ledger", |ledger| Some(ledger::read(ledger, default.ledger)))?;
         let ssh = root.table("ssh", ssh::read)?;
         if upload_wait >= ssh.idle_timeout {
             let idle = ssh.idle_timeout;
             root.problem("upload_wait", format!("is {upload_wait:?}; it takes less than `ssh.idle_timeout`, {idle:?}"));
         }
-        Some(Self { max_buffer_bytes, upload_wait, drain_timeout, log, ssh })
+        Some(Self { max_buffer_bytes, upload_wait, drain_timeout, log, ledger, ssh })
     }
 }
 

@@ -14,6 +14,7 @@ mod sts;
 use crate::{
     app::App,
     config::{Config, Server},
+    ledger::{Ledger, Location},
     ssh::{self, BindError, HostKeyKind, HostKeys},
 };
 use accounts::{Account, GLOBEX, VENDOR};
@@ -67,9 +68,13 @@ impl Demo {
             Some(directory) => HostKeys::load_or_make(&directory.join("keys"), &ssh.host_key_kinds)?,
             None => HostKeys::ephemeral(&ssh.host_key_kinds)?,
         };
+        let ledger = match &data {
+            Some(directory) => Ledger::open(&Location::Sqlite(directory.join("ledger.db"))).await?,
+            None => Ledger::in_memory(),
+        };
         let server = Server { drain_timeout: DRAIN_TIMEOUT, ssh, ..Server::default() };
         let config = Config { server, tenants: tenants::tenants(&format!("http://{}", s3.address), &keys)? };
-        let app = App::with_host_keys(&config, host_keys).map_err(say_port)?;
+        let app = App::with(&config, host_keys, ledger).map_err(say_port)?;
         let Some(address) = app.addresses().first().copied() else { bail!("the demo listens nowhere") };
         Ok(Self { app, s3, address, data })
     }

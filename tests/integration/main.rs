@@ -8,6 +8,7 @@ mod demo_s3;
 mod demo_sts;
 mod isolation;
 mod layering;
+mod ledger;
 mod readme;
 mod roles;
 mod s3;

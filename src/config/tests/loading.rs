@@ -12,6 +12,8 @@ fn an_empty_server_file_is_all_defaults() {
     assert_eq!(server.max_buffer_bytes, 256 << 20);
     assert_eq!(server.drain_timeout, Duration::from_secs(30));
     assert_eq!(server.ssh.host_key_directory, files.path("keys"), "beside the file");
+    assert_eq!(server.ledger.to_string(), format!("sqlite:{}", files.path("ledger.db").display()), "beside the file");
+    assert!(!files.path("ledger.db").exists(), "it is the server that makes it");
     assert_eq!(
         files.warnings(),
         ["wharfinger.toml:1: tenants_directory: `tenants` holds no tenant, `*.toml`: nobody can log in"]

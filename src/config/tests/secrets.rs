@@ -5,6 +5,7 @@ use crate::cloud::Base;
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+const PASSWORD: &str = "correct-horse-battery";
 const HASH: &str = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBCPmSk2VBz0C5pJ8u8mDJ1c";
 
 /// A tenant with these credentials (from line 6 on) and this login.
@@ -138,4 +139,41 @@ fn two_hashes_are_one_too_many() {
         files.with("tenants/hash", HASH).problems(),
         ["tenants/acme.toml:11: users.password_hash_file: there is a `password_hash` too; it takes one of the two"]
     );
+}
+
+fn ledger(keys: &str) -> Files {
+    Files::new(&format!("[ledger]\n{keys}\n"))
+}
+
+#[test]
+fn the_password_of_the_ledger_comes_from_a_file_or_a_variable() {
+    let file = ledger("url_file = 'ledger.url'").with("ledger.url", &format!("postgres://u:{PASSWORD}@h/d\n"));
+    let loaded = file.load().unwrap();
+    assert!(loaded.config.server.ledger.has_password());
+    let printed = format!("{loaded:?} {loaded:#?}");
+    assert!(printed.contains("postgres://u@h:5432/d") && !printed.contains(PASSWORD), "{printed}");
+    let file = ledger("url_file = 'ledger.url'").with("ledger.url", "sqlite:there/l.db");
+    let location = file.load().unwrap().config.server.ledger.to_string();
+    assert_eq!(location, format!("sqlite:{}", file.path("there/l.db").display()), "beside the server's file");
+}
+
+#[test]
+fn a_password_in_the_url_of_the_ledger_is_refused_and_never_repeated() {
+    let url = format!("postgres://u:{PASSWORD}@h/d");
+    let problems = ledger(&format!("url = '{url}'")).problems();
+    assert!(problems[0].starts_with("wharfinger.toml:2: ledger.url: holds a password"), "{problems:?}");
+    for keys in [
+        format!("url = '{url}'"),
+        format!("url = 'postgres://u@h/d?password={PASSWORD}'"),
+        format!("url = 'postgres://u@h/d?passwort={PASSWORD}'"),
+        format!("url = 'postgres://u:{PASSWORD}@h'"),
+        format!("url = 'mysql://u:{PASSWORD}@h/d'"),
+        format!("url = '{PASSWORD}'"),
+        format!("url_file = '{url}'"),
+        format!("url_env = '{url}'"),
+        format!("password = '{PASSWORD}'"),
+    ] {
+        let problems = ledger(&keys).problems();
+        assert!(!problems.is_empty() && !problems.concat().contains(PASSWORD), "{problems:?}");
+    }
 }

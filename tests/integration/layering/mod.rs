@@ -24,6 +24,7 @@ const LAYERS: &[(&str, May)] = &[
     ("events", Import(&["account"])),
     ("policy", Import(&["account"])),
     ("identity", Import(&["account"])),
+    ("ledger", Import(&["account", "events", "store"])),
     ("vfs", Import(&["account", "store"])),
     ("cloud", Import(&["account", "store", "vfs"])),
     ("session", Import(&["account", "events", "policy", "sftp", "vfs"])),
@@ -44,7 +45,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("russh", &["ssh/"]),
     ("s3s", &["demo/"]),
     ("axum", &[]),
-    ("sqlx", &[]),
+    ("sqlx", &["ledger/"]),
 ];
 
 #[test]

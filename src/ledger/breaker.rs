@@ -1,0 +1,160 @@
+//! What every question to the database goes through: it has an end, and after a failure the database is left alone for a
+//! moment, so that an outage costs one wait now and then and not one for each request.
+//!
+//! The log hears of an outage when it begins and when it is over, however many questions came in between.
+
+use super::Error;
+use crate::store::JournalDown;
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+use tracing::{info, warn};
+
+/// The end of a question. A healthy database answers in a thousandth of it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// How long nothing is asked after a failure; then one question tries.
+const REST: Duration = Duration::from_secs(5);
+/// Questions that may wait at once, for all sessions.
+const MAX_WAITING: usize = 1024;
+
+/// One kind of questions to a database.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    /// The kind, for the log.
+    kind: &'static str,
+    /// The database, for the log.
+    ledger: String,
+    waiting: Semaphore,
+    outage: Mutex<Option<Outage>>,
+}
+
+#[derive(Debug)]
+struct Outage {
+    rests_until: Instant,
+    unanswered: u64,
+}
+
+impl Breaker {
+    pub(super) fn new(kind: &'static str, ledger: String) -> Self {
+        Self { kind, ledger, waiting: Semaphore::new(MAX_WAITING), outage: Mutex::new(None) }
+    }
+
+    /// Asks, unless the database is resting.
+    pub(super) async fn ask<T>(&self, question: impl Future<Output = Result<T, Error>>) -> Result<T, JournalDown> {
+        if self.rests() {
+            return Err(JournalDown);
+        }
+        let answer = match self.waiting.try_acquire() {
+            Err(_) => Err(Error::Crowded),
+            Ok(_place) => timeout(PATIENCE, question).await.unwrap_or(Err(Error::Slow(PATIENCE))),
+        };
+        match answer {
+            Ok(answer) => {
+                self.answered();
+                Ok(answer)
+            }
+            Err(error) => {
+                self.failed(&error);
+                Err(JournalDown)
+            }
+        }
+    }
+
+    /// Whether nothing may be asked now. When the rest is over, the first who comes asks, and the others rest on.
+    fn rests(&self) -> bool {
+        let mut outage = self.outage();
+        let Some(outage) = &mut *outage else { return false };
+        let rests = Instant::now() < outage.rests_until;
+        if rests {
+            outage.unanswered += 1;
+        } else {
+            outage.rests_until = Instant::now() + REST;
+        }
+        rests
+    }
+
+    fn answered(&self) {
+        if let Some(Outage { unanswered, .. }) = self.outage().take() {
+            info!(ledger = self.ledger, kind = self.kind, unanswered, "the ledger answers again");
+        }
+    }
+
+    fn failed(&self, error: &Error) {
+        let mut outage = self.outage();
+        let first = outage.is_none();
+        let unanswered = outage.as_ref().map_or(0, |outage| outage.unanswered) + 1;
+        *outage = Some(Outage { rests_until: Instant::now() + REST, unanswered });
+        drop(outage);
+        if first {
+            let error = error.detail();
+            warn!(
+                ledger = self.ledger,
+                kind = self.kind,
+                error,
+                "the ledger doesn't answer: sessions go on without it"
+            );
+        }
+    }
+
+    fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        future::{pending, ready},
+        sync::Arc,
+    };
+
+    fn unanswered(breaker: &Breaker) -> Option<u64> {
+        breaker.outage().as_ref().map(|outage| outage.unanswered)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_failed_is_left_alone_and_tried_again_by_one() {
+        let breaker = Breaker::new("reads", String::new());
+        assert_eq!(breaker.ask(ready(Err::<(), _>(Error::Crowded))).await, Err(JournalDown));
+        for _ in 0..100 {
+            assert_eq!(breaker.ask(ready(Ok(()))).await, Err(JournalDown), "it rests");
+        }
+        assert_eq!(unanswered(&breaker), Some(101));
+        tokio::time::advance(REST).await;
+        let (failed, rested) =
+            tokio::join!(breaker.ask(ready(Err::<(), _>(Error::Crowded))), breaker.ask(ready(Ok(()))));
+        assert_eq!((failed, rested), (Err(JournalDown), Err(JournalDown)));
+        tokio::time::advance(REST).await;
+        assert_eq!(breaker.ask(ready(Ok(7))).await, Ok(7));
+        assert_eq!(unanswered(&breaker), None);
+        assert_eq!(breaker.ask(ready(Ok(8))).await, Ok(8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_has_an_end() {
+        let breaker = Breaker::new("reads", String::new());
+        let asked = Instant::now();
+        assert_eq!(breaker.ask(pending::<Result<(), _>>()).await, Err(JournalDown));
+        assert_eq!(asked.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_may_wait_and_no_more() {
+        let breaker = Arc::new(Breaker::new("reads", String::new()));
+        for _ in 0..MAX_WAITING {
+            let breaker = Arc::clone(&breaker);
+            tokio::spawn(async move { breaker.ask(pending::<Result<(), _>>()).await });
+        }
+        while breaker.waiting.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(breaker.ask(ready(Ok(()))).await, Err(JournalDown));
+        assert_eq!(unanswered(&breaker), Some(1));
+    }
+}

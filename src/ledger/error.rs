@@ -1,0 +1,122 @@
+//! Why the ledger can't be used, in words for the operator: they are printed at the start, or stand in the log.
+
+use super::Location;
+use sqlx::{error::DatabaseError, migrate::MigrateError};
+use std::{error::Error as _, io, path::PathBuf};
+
+/// Why the ledger can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// SQLite makes a file, and no directory.
+    #[error(
+        "the directory of the ledger {} doesn't exist: make it, or name another file with `url` in `[ledger]`",
+        .0.display()
+    )]
+    NoDirectory(PathBuf),
+    /// The file can't be made or written.
+    #[error(
+        "the ledger {} can't be opened: the server's user must be able to write to it and to its directory; or name \
+         another file with `url` in `[ledger]`",
+        file.display()
+    )]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The tables are those of a later version, which has reasons that this one doesn't know.
+    #[error(
+        "the ledger {location} was used by a newer version of the server, which brought its tables to step {step}: \
+         start that version, or name another ledger"
+    )]
+    Newer {
+        /// Where it is.
+        location: Location,
+        /// The first step that isn't known here.
+        step: i64,
+    },
+    /// The tables can't be brought up to date.
+    #[error("the tables of the ledger {location} can't be brought up to date")]
+    Tables {
+        /// Where it is.
+        location: Location,
+        /// What went wrong.
+        #[source]
+        source: MigrateError,
+    },
+    /// The database, or the way to it, is not as it must be.
+    #[error("the ledger {location} can't be used")]
+    Unusable {
+        /// Where it is.
+        location: Location,
+        /// What it said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// What the database said to a question.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// No answer.
+    #[error("no answer within {0:?}")]
+    Slow(std::time::Duration),
+    /// More questions at once than are let in.
+    #[error("too many questions at once")]
+    Crowded,
+}
+
+impl Error {
+    /// Sorts what a migration says.
+    pub(super) fn of_migration(location: &Location, source: MigrateError) -> Self {
+        match source {
+            MigrateError::Execute(source) => Self::Unusable { location: location.clone(), source },
+            MigrateError::VersionMissing(step) => Self::Newer { location: location.clone(), step },
+            source => Self::Tables { location: location.clone(), source },
+        }
+    }
+
+    /// Whether it may be otherwise in a moment, without anybody mending anything here.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Slow(_) | Self::Crowded => true,
+            Self::Unusable { source: error, .. }
+            | Self::Database(error)
+            | Self::Tables { source: MigrateError::ExecuteMigration(error, _), .. } => may_pass(error),
+            Self::NoDirectory(_) | Self::File { .. } | Self::Newer { .. } | Self::Tables { .. } => false,
+        }
+    }
+
+    /// The error and its causes, for one field of a line in the log.
+    pub(super) fn detail(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+}
+
+fn may_pass(error: &sqlx::Error) -> bool {
+    match error {
+        // A certificate that isn't believed is invalid data; a file of certificates, or a socket, may not be there.
+        sqlx::Error::Io(error) => !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound),
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(error) => is_passing(&**error),
+        _ => false,
+    }
+}
+
+/// Whether the file is locked, or the server is busy, starting or stopping.
+pub(super) fn is_passing(error: &dyn DatabaseError) -> bool {
+    // SQLite numbers what went wrong and, in the bytes above the lowest, how; PostgreSQL has five letters and digits.
+    const SQLITE_BUSY: u32 = 5;
+    const SQLITE_LOCKED: u32 = 6;
+    let code = error.code().unwrap_or_default();
+    match code.parse::<u32>() {
+        Ok(number) if code.len() < 5 => matches!(number & 0xff, SQLITE_BUSY | SQLITE_LOCKED),
+        _ => ["08", "53", "57P"].iter().any(|class| code.starts_with(class)),
+    }
+}

@@ -1,0 +1,219 @@
+//! The journal in SQL: one row an object, found by its primary key.
+//!
+//! A page of a listing is one range of the key. Rows in the range whose objects are not in the page are of objects that
+//! somebody else removed, a vendor's own jobs for example: they are dropped then, and nothing else has to look for them.
+
+use super::{
+    Error, Location,
+    breaker::Breaker,
+    database::{Database, with},
+};
+use crate::store::{BucketId, ETag, Journal, JournalDown, Key, Late, Prefix};
+use async_trait::async_trait;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::{OnceCell, Semaphore};
+
+const FIND: &str = "SELECT name, etag, accessed, modified, mode, set_at FROM late_attributes \
+                    WHERE bucket = $1 AND directory = $2 AND name = $3";
+const FIND_PAGE: &str = "SELECT name, etag, accessed, modified, mode, set_at FROM late_attributes \
+                         WHERE bucket = $1 AND directory = $2 AND name BETWEEN $3 AND $4 ORDER BY name LIMIT $5";
+const REPLACE: &str = "INSERT INTO late_attributes (bucket, directory, name, etag, accessed, modified, mode, set_at) \
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bucket, directory, name) DO UPDATE SET \
+                       etag = excluded.etag, accessed = excluded.accessed, modified = excluded.modified, \
+                       mode = excluded.mode, set_at = excluded.set_at";
+const ADD: &str = "INSERT INTO late_attributes AS old (bucket, directory, name, etag, accessed, modified, mode, set_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bucket, directory, name) DO UPDATE SET \
+                   etag = excluded.etag, set_at = excluded.set_at, \
+                   accessed = COALESCE(excluded.accessed, CASE WHEN old.etag = excluded.etag THEN old.accessed END), \
+                   modified = COALESCE(excluded.modified, CASE WHEN old.etag = excluded.etag THEN old.modified END), \
+                   mode = COALESCE(excluded.mode, CASE WHEN old.etag = excluded.etag THEN old.mode END) \
+                   RETURNING name, etag, accessed, modified, mode, set_at";
+const FORGET: &str = "DELETE FROM late_attributes WHERE bucket = $1 AND directory = $2 AND name = $3 AND set_at <= $4";
+
+/// Rows that a page reads at most. Twice a page, so that half of them may be of objects that are gone.
+const PAGE_ROWS: i64 = 2_000;
+/// A younger row may be of an object that came after the listing was asked for.
+const GARBAGE_AGE_SECONDS: i64 = 3_600;
+
+/// A statement with the columns of a row bound to it.
+macro_rules! writing {
+    ($query:path, $statement:expr, $bucket:expr, $key:expr, $late:expr) => {{
+        let (directory, name) = $key.directory_and_name();
+        $query($statement)
+            .bind($bucket.as_str())
+            .bind(directory)
+            .bind(name)
+            .bind($late.etag.0.as_str())
+            .bind($late.accessed.map(i64::from))
+            .bind($late.modified.map(i64::from))
+            .bind($late.mode.map(i64::from))
+            .bind(now())
+    }};
+}
+
+/// The columns of a row, in the order in which the statements name them.
+type Row = (String, String, Option<i64>, Option<i64>, Option<i64>, i64);
+
+/// The journal in a database.
+#[derive(Debug)]
+pub(super) struct SqlJournal {
+    database: Arc<Database>,
+    /// Set when the tables are up to date.
+    ready: OnceCell<()>,
+    reads: Breaker,
+    writes: Arc<Breaker>,
+    /// Held while garbage is dropped: one page's at a time.
+    sweeping: Arc<Semaphore>,
+}
+
+impl SqlJournal {
+    pub(super) fn new(location: &Location) -> Result<Self, Error> {
+        let ledger = location.to_string();
+        Ok(Self {
+            database: Arc::new(Database::new(location)?),
+            ready: OnceCell::new(),
+            reads: Breaker::new("reads", ledger.clone()),
+            writes: Arc::new(Breaker::new("writes", ledger)),
+            sweeping: Arc::new(Semaphore::new(1)),
+        })
+    }
+
+    /// Brings the tables up to date, unless they are.
+    pub(super) async fn make_ready(&self) -> Result<(), Error> {
+        self.ready.get_or_try_init(|| self.database.migrate()).await.copied()
+    }
+
+    pub(super) async fn close(&self) {
+        self.sweeping.close();
+        self.database.close().await;
+    }
+
+    async fn read<T>(&self, statement: impl Future<Output = sqlx::Result<T>>) -> Result<T, JournalDown> {
+        self.reads
+            .ask(async {
+                self.make_ready().await?;
+                Ok(statement.await?)
+            })
+            .await
+    }
+
+    async fn write<T>(&self, statement: impl Future<Output = sqlx::Result<T>>) -> Result<T, JournalDown> {
+        self.writes
+            .ask(async {
+                self.make_ready().await?;
+                Ok(statement.await?)
+            })
+            .await
+    }
+
+    /// Drops rows of a page that are of no object in it, in the background.
+    fn sweep(&self, bucket: &BucketId, directory: &Prefix, rows: &[Row], page: &[(&str, &ETag)]) {
+        let before = now() - GARBAGE_AGE_SECONDS;
+        let is_garbage = |(name, etag, .., set_at): &&Row| {
+            let found =
+                page.binary_search_by(|(there, _)| (*there).cmp(name.as_str())).ok().and_then(|at| page.get(at));
+            *set_at <= before && found.is_none_or(|(_, there)| there.0 != *etag)
+        };
+        let garbage: Vec<String> = rows.iter().filter(is_garbage).map(|(name, ..)| name.clone()).collect();
+        if garbage.is_empty() {
+            return;
+        }
+        let Ok(turn) = Arc::clone(&self.sweeping).try_acquire_owned() else { return };
+        let (database, writes) = (Arc::clone(&self.database), Arc::clone(&self.writes));
+        let (bucket, directory) = (bucket.clone(), directory.clone());
+        tokio::spawn(async move {
+            for name in garbage {
+                let row = (bucket.as_str(), directory.as_str(), name.as_str());
+                let forgotten = writes.ask(async { Ok(forget(&database, row, before).await?) }).await;
+                if forgotten.is_err() {
+                    break;
+                }
+            }
+            drop(turn);
+        });
+    }
+}
+
+#[async_trait]
+impl Journal for SqlJournal {
+    async fn late(&self, bucket: &BucketId, key: &Key) -> Result<Option<Late>, JournalDown> {
+        let (directory, name) = key.directory_and_name();
+        let row: Option<Row> = self
+            .read(async {
+                with!(&self.database.reads, pool => {
+                    sqlx::query_as(FIND).bind(bucket.as_str()).bind(directory).bind(name).fetch_optional(pool).await
+                })
+            })
+            .await?;
+        Ok(row.map(late))
+    }
+
+    async fn late_in(
+        &self,
+        bucket: &BucketId,
+        directory: &Prefix,
+        page: &[(&str, &ETag)],
+    ) -> Result<HashMap<String, Late>, JournalDown> {
+        let (Some((first, _)), Some((last, _))) = (page.first(), page.last()) else { return Ok(HashMap::new()) };
+        let rows: Vec<Row> = self
+            .read(async {
+                with!(&self.database.reads, pool => {
+                    sqlx::query_as(FIND_PAGE)
+                        .bind(bucket.as_str())
+                        .bind(directory.as_str())
+                        .bind(*first)
+                        .bind(*last)
+                        .bind(PAGE_ROWS)
+                        .fetch_all(pool)
+                        .await
+                })
+            })
+            .await?;
+        self.sweep(bucket, directory, &rows, page);
+        Ok(rows.into_iter().map(|row| (row.0.clone(), late(row))).collect())
+    }
+
+    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late) -> Result<Late, JournalDown> {
+        let rows: Vec<Row> = self
+            .write(async {
+                with!(&self.database.writes, pool => writing!(sqlx::query_as, ADD, bucket, key, late).fetch_all(pool).await)
+            })
+            .await?;
+        Ok(rows.into_iter().next().map_or_else(|| late.clone(), self::late))
+    }
+
+    async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown> {
+        let (directory, name) = key.directory_and_name();
+        self.write(async {
+            match late {
+                None => forget(&self.database, (bucket.as_str(), directory, name), i64::MAX).await,
+                Some(late) => with!(&self.database.writes, pool => {
+                    writing!(sqlx::query, REPLACE, bucket, key, late).execute(pool).await.map(drop)
+                }),
+            }
+        })
+        .await
+    }
+}
+
+/// Deletes the row of an object, unless it was written after `before`.
+async fn forget(database: &Database, row: (&str, &str, &str), before: i64) -> sqlx::Result<()> {
+    let (bucket, directory, name) = row;
+    with!(&database.writes, pool => {
+        sqlx::query(FORGET).bind(bucket).bind(directory).bind(name).bind(before).execute(pool).await.map(drop)
+    })
+}
+
+fn late((_, etag, accessed, modified, mode, _): Row) -> Late {
+    let number = |column: Option<i64>| column.and_then(|value| u32::try_from(value).ok());
+    Late { etag: ETag(etag), accessed: number(accessed), modified: number(modified), mode: number(mode) }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,69 @@
+//! What happened, and what every node must know, in SQL: SQLite by default, PostgreSQL for more than one node. Today it
+//! is the journal of late attributes.
+//!
+//! Invariant: nobody waits long for it. Every question has an end within seconds, a database that failed is left alone
+//! for a moment, and nothing but the start of the server can fail because of it.
+//!
+//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late`; `breaker` is what a question goes through.
+
+mod breaker;
+mod database;
+mod error;
+mod late;
+mod location;
+mod postgres;
+mod sqlite;
+
+pub use error::Error;
+pub use location::{InvalidUrl, Location};
+
+use crate::store::{Journal, MemoryJournal};
+use late::SqlJournal;
+use std::sync::Arc;
+use tracing::warn;
+
+/// An open ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    journal: Arc<dyn Journal>,
+    sql: Option<Arc<SqlJournal>>,
+}
+
+impl Ledger {
+    /// A ledger that ends with the process.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self { journal: Arc::new(MemoryJournal::default()), sql: None }
+    }
+
+    /// Opens the database at `location`, and brings its tables up to date. Call it in a tokio runtime.
+    ///
+    /// A server of PostgreSQL that can't be reached now, or a file that is locked, is no error: the ledger works from
+    /// when it can be, and until then says so in the log.
+    ///
+    /// # Errors
+    /// A file that can't be opened or made, a server that refuses us, or tables of a newer version.
+    pub async fn open(location: &Location) -> Result<Self, Error> {
+        let sql = Arc::new(SqlJournal::new(location)?);
+        match sql.make_ready().await {
+            Err(error) if error.may_pass() => {
+                warn!(ledger = %location, error = %error.detail(), "the ledger can't be reached yet");
+            }
+            ready => ready?,
+        }
+        Ok(Self { journal: Arc::clone(&sql) as Arc<dyn Journal>, sql: Some(sql) })
+    }
+
+    /// What sessions keep beside S3.
+    #[must_use]
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        Arc::clone(&self.journal)
+    }
+
+    /// Closes the database, when nobody asks it any more.
+    pub async fn close(&self) {
+        if let Some(sql) = &self.sql {
+            sql.close().await;
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! How a server of PostgreSQL is spoken to: few connections, TLS by rustls, and an end to every statement on its side
+//! too, so that nothing runs on for a question that was given up here.
+
+use super::{breaker::PATIENCE, location::Server};
+use sqlx::{
+    ConnectOptions as _, Connection as _, PgConnection, PgPool,
+    migrate::{MigrateError, Migrator},
+    postgres::PgPoolOptions,
+};
+use std::time::Duration;
+
+/// Connections of one node. A statement takes a millisecond, so these serve thousands of sessions.
+const CONNECTIONS: u32 = 8;
+/// A connection that nobody used for so long is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
+
+static MIGRATOR: Migrator = sqlx::migrate!("src/ledger/migrations/postgres");
+
+/// Connections, made when they are needed.
+pub(super) fn pool(server: &Server) -> PgPool {
+    let patience = PATIENCE.as_millis().to_string();
+    let options = (*server.options)
+        .clone()
+        .options([("statement_timeout", &patience), ("lock_timeout", &patience)])
+        .disable_statement_logging();
+    PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(PATIENCE)
+        .acquire_slow_threshold(2 * PATIENCE)
+        .idle_timeout(IDLE_TIMEOUT)
+        .connect_lazy_with(options)
+}
+
+/// Brings the tables up to date, on a connection that may wait for another node to do so: sqlx takes a lock for it.
+pub(super) async fn migrate(server: &Server) -> Result<(), MigrateError> {
+    let mut connection = PgConnection::connect_with(&(*server.options).clone().disable_statement_logging()).await?;
+    // `run` would say the same, but no future that holds it can be sent to another thread.
+    MIGRATOR.run_direct(None, &mut connection, false).await?;
+    // What had to be done is done.
+    drop(connection.close().await);
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! What a journal promises, whatever it is made of.
+
+use super::{bucket, etag, find, key, late, open};
+use crate::support::postgres::Postgres;
+use std::sync::Arc;
+use tempfile::TempDir;
+use wharfinger::{
+    ledger::{Ledger, Location},
+    store::{BucketId, ETag, Journal, Late, Prefix},
+};
+
+#[tokio::test]
+async fn in_memory() {
+    hold(&Ledger::in_memory().journal()).await;
+}
+
+#[tokio::test]
+async fn in_sqlite() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&Location::Sqlite(directory.path().join("ledger.db"))).await;
+    hold(&ledger.journal()).await;
+    ledger.close().await;
+}
+
+#[tokio::test]
+async fn in_postgresql() {
+    let postgres = Postgres::start();
+    let ledger = open(&Location::parse(&postgres.url()).unwrap()).await;
+    hold(&ledger.journal()).await;
+    ledger.close().await;
+}
+
+async fn hold(journal: &Arc<dyn Journal>) {
+    an_object_has_one_entry(journal).await;
+    what_is_added_joins_what_was_kept_for_the_same_version(journal).await;
+    names_are_told_apart_by_their_bytes(journal).await;
+    a_page_is_of_one_directory_of_one_bucket(journal).await;
+}
+
+async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
+    assert_eq!(find(journal, "one").await, None);
+    for kept in [late("1", 5), late("2", 6), Late { mode: Some(0o644), ..late("2", u32::MAX - 1) }] {
+        journal.replace_late(&bucket(), &key("one"), Some(&kept)).await.unwrap();
+        assert_eq!(find(journal, "one").await, Some(kept));
+    }
+    for _ in 0..2 {
+        journal.replace_late(&bucket(), &key("one"), None).await.unwrap();
+        assert_eq!(find(journal, "one").await, None);
+    }
+}
+
+async fn what_is_added_joins_what_was_kept_for_the_same_version(journal: &Arc<dyn Journal>) {
+    let mode = |version: &str| Late { etag: etag(version), accessed: None, modified: None, mode: Some(0o600) };
+    for (added, kept) in [
+        (late("1", 5), late("1", 5)),
+        (mode("1"), Late { mode: Some(0o600), ..late("1", 5) }),
+        (late("1", 7), Late { mode: Some(0o600), ..late("1", 7) }),
+        (mode("2"), mode("2")),
+        (late("1", 9), late("1", 9)),
+    ] {
+        assert_eq!(journal.add_late(&bucket(), &key("dir/two"), &added).await.unwrap(), kept);
+        assert_eq!(find(journal, "dir/two").await, Some(kept));
+    }
+}
+
+async fn names_are_told_apart_by_their_bytes(journal: &Arc<dyn Journal>) {
+    let names = ["A", "a", "a ", "a%", "a_", "a'\"\\", "aa", "z", "Ä", "ä", "a\u{308}", "日本", "\u{1f600}"];
+    for (number, name) in names.iter().enumerate() {
+        let kept = late(&number.to_string(), 1);
+        journal.add_late(&bucket(), &key(&format!("names/{name}")), &kept).await.unwrap();
+    }
+    let mut sorted: Vec<(&str, ETag)> =
+        names.iter().enumerate().map(|(number, name)| (*name, etag(&number.to_string()))).collect();
+    sorted.sort_by_key(|(name, _)| *name);
+    let page: Vec<(&str, &ETag)> = sorted.iter().map(|(name, etag)| (*name, etag)).collect();
+    // The page's first and last are found by the order of bytes, in which `Ä` comes behind `z`.
+    for page in [&page[..], &page[..3], &page[8..]] {
+        let found = journal.late_in(&bucket(), &Prefix::parse("names/").unwrap(), page).await.unwrap();
+        for (name, etag) in page {
+            assert_eq!(found.get(*name).map(|late| &late.etag), Some(*etag), "{name}");
+        }
+    }
+}
+
+async fn a_page_is_of_one_directory_of_one_bucket(journal: &Arc<dyn Journal>) {
+    let other = BucketId::new("files", Some("http://127.0.0.1:8333"));
+    journal.add_late(&other, &key("page/a"), &late("other bucket", 1)).await.unwrap();
+    for raw in ["page/a", "page/b", "page/b/below", "page0", "b"] {
+        journal.add_late(&bucket(), &key(raw), &late(raw, 1)).await.unwrap();
+    }
+    let (a, b) = (etag("page/a"), etag("page/b"));
+    let directory = Prefix::parse("page/").unwrap();
+    let found = journal.late_in(&bucket(), &directory, &[("a", &a), ("b", &b)]).await.unwrap();
+    assert_eq!((found.len(), &found["a"].etag, &found["b"].etag), (2, &a, &b));
+    let found = journal.late_in(&bucket(), &directory, &[("b", &b)]).await.unwrap();
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["b"]);
+    let found = journal.late_in(&bucket(), &Prefix::parse("").unwrap(), &[("b", &b)]).await.unwrap();
+    assert_eq!(found["b"].etag, etag("b"));
+    assert!(journal.late_in(&bucket(), &directory, &[]).await.unwrap().is_empty());
+}

@@ -1,0 +1,53 @@
+//! What is kept beside S3, in SQLite and in PostgreSQL: both do what the journal in memory does, now and after a restart.
+
+mod contract;
+mod postgres;
+mod sqlite;
+
+use futures_util::future::join_all;
+use std::sync::Arc;
+use wharfinger::{
+    ledger::{Ledger, Location},
+    store::{BucketId, ETag, Journal, Key, Late, Prefix},
+};
+
+/// An object's name in the bucket of most tests.
+fn key(raw: &str) -> Key {
+    Prefix::parse("").unwrap().key(raw).unwrap()
+}
+
+fn bucket() -> BucketId {
+    BucketId::new("files", None)
+}
+
+fn etag(text: &str) -> ETag {
+    ETag(format!("\"{text}\""))
+}
+
+/// Times of version `version`.
+fn late(version: &str, modified: u32) -> Late {
+    Late { etag: etag(version), accessed: Some(modified + 1), modified: Some(modified), mode: None }
+}
+
+async fn open(location: &Location) -> Ledger {
+    Ledger::open(location).await.unwrap()
+}
+
+/// Opens the same database as eight nodes that start at once, and proves that they have one journal.
+async fn open_at_once(location: &Location) {
+    let nodes = join_all((0..8).map(|_| open(location))).await;
+    for (number, node) in nodes.iter().enumerate() {
+        let kept = late("1", u32::try_from(number).unwrap());
+        node.journal().add_late(&bucket(), &key("a"), &kept).await.unwrap();
+        for other in &nodes {
+            assert_eq!(find(&other.journal(), "a").await, Some(kept.clone()));
+        }
+    }
+    for node in &nodes {
+        node.close().await;
+    }
+}
+
+async fn find(journal: &Arc<dyn Journal>, raw_key: &str) -> Option<Late> {
+    journal.late(&bucket(), &key(raw_key)).await.unwrap()
+}

@@ -1,0 +1,82 @@
+//! A ledger in PostgreSQL: nodes share it, TLS is checked, and a server that is away stops nobody.
+
+use super::{bucket, find, key, late, open, open_at_once};
+use crate::support::postgres::Postgres;
+use sqlx::{Connection as _, PgConnection};
+use wharfinger::{
+    ledger::{Error, Ledger, Location},
+    store::JournalDown,
+};
+
+fn location(url: &str) -> Location {
+    Location::parse(url).unwrap()
+}
+
+#[tokio::test]
+async fn nodes_that_start_at_once_share_it() {
+    let postgres = Postgres::start();
+    open_at_once(&location(&postgres.url())).await;
+    let again = open(&location(&postgres.url())).await;
+    assert_eq!(find(&again.journal(), "a").await, Some(late("1", 7)), "it lasts");
+    let mut stranger = PgConnection::connect(&postgres.url()).await.unwrap();
+    let step =
+        "INSERT INTO _sqlx_migrations SELECT 9000, 'later', installed_on, success, checksum, 0 FROM _sqlx_migrations";
+    sqlx::query(step).execute(&mut stranger).await.unwrap();
+    let error = Ledger::open(&location(&postgres.url())).await.unwrap_err();
+    assert!(matches!(error, Error::Newer { step: 9000, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_stops_ends_no_question_late_and_one_that_comes_back_is_found() {
+    let mut postgres = Postgres::start();
+    let before = open(&location(&postgres.url())).await;
+    before.journal().add_late(&bucket(), &key("a"), &late("1", 5)).await.unwrap();
+    postgres.stop();
+    assert_eq!(before.journal().late(&bucket(), &key("a")).await, Err(JournalDown));
+    assert_eq!(before.journal().add_late(&bucket(), &key("a"), &late("1", 6)).await, Err(JournalDown));
+    // A node that starts meanwhile serves, and makes itself ready later.
+    let meanwhile = open(&location(&postgres.url())).await;
+    postgres.resume();
+    assert_eq!(find(&meanwhile.journal(), "a").await, Some(late("1", 5)));
+    meanwhile.close().await;
+    before.close().await;
+}
+
+#[tokio::test]
+async fn a_locked_table_ends_a_question() {
+    let postgres = Postgres::start();
+    let ledger = open(&location(&postgres.url())).await;
+    let mut stranger = PgConnection::connect(&postgres.url()).await.unwrap();
+    for statement in ["BEGIN", "LOCK TABLE late_attributes IN ACCESS EXCLUSIVE MODE"] {
+        sqlx::query(statement).execute(&mut stranger).await.unwrap();
+    }
+    assert_eq!(ledger.journal().late(&bucket(), &key("a")).await, Err(JournalDown));
+    assert_eq!(ledger.journal().replace_late(&bucket(), &key("a"), None).await, Err(JournalDown));
+}
+
+#[tokio::test]
+async fn tls_is_checked_against_what_the_url_believes() {
+    let postgres = Postgres::start();
+    let strict = format!("{}?sslmode=verify-full", postgres.url());
+    let refused = Ledger::open(&location(&strict)).await.unwrap_err();
+    assert!(matches!(refused, Error::Unusable { source: sqlx::Error::Io(_), .. }), "{refused:?}");
+    let nobody = format!("{strict}&sslrootcert=/nowhere/certificate.pem");
+    assert!(matches!(Ledger::open(&location(&nobody)).await, Err(Error::Unusable { .. })));
+    for believing in [
+        format!("{strict}&sslrootcert={}", postgres.certificate().display()),
+        format!("{}?sslmode=require", postgres.url()),
+    ] {
+        let ledger = open(&location(&believing)).await;
+        ledger.journal().add_late(&bucket(), &key("a"), &late("1", 5)).await.unwrap();
+        ledger.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_us_is_an_error_at_the_start() {
+    let postgres = Postgres::start();
+    let url = postgres.url().replace("of-a-test", "wrong");
+    let error = Ledger::open(&location(&url)).await.unwrap_err();
+    let printed = format!("{error} {error:?}");
+    assert!(printed.contains("password authentication failed") && !printed.contains("wrong@"), "{printed}");
+}

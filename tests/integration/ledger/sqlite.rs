@@ -1,0 +1,129 @@
+//! A ledger in a file: its mode, its lasting, its locks, and what is said of a file that can't be one.
+
+use super::{bucket, etag, find, key, late, open, open_at_once};
+use sqlx::{Connection as _, SqliteConnection};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use tempfile::TempDir;
+use wharfinger::{
+    ledger::{Error, Ledger, Location},
+    store::{JournalDown, Prefix},
+};
+
+/// An hour and more ago.
+const LONG_AGO: &str = "UPDATE late_attributes SET set_at = set_at - 4000";
+
+fn location(directory: &TempDir) -> Location {
+    Location::Sqlite(directory.path().join("ledger.db"))
+}
+
+/// Another program that has the file open.
+async fn stranger(directory: &TempDir) -> SqliteConnection {
+    SqliteConnection::connect(&format!("sqlite:{}", directory.path().join("ledger.db").display())).await.unwrap()
+}
+
+async fn refusal(file: &Path) -> String {
+    let error = Ledger::open(&Location::Sqlite(file.to_owned())).await.unwrap_err();
+    format!("{:#}", anyhow::Error::from(error))
+}
+
+#[tokio::test]
+async fn it_lasts_and_only_its_owner_can_read_it() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&location(&directory)).await;
+    ledger.journal().add_late(&bucket(), &key("a"), &late("1", 5)).await.unwrap();
+    for entry in fs::read_dir(directory.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
+    }
+    // It isn't closed, as after a kill.
+    let again = open(&location(&directory)).await;
+    assert_eq!(find(&again.journal(), "a").await, Some(late("1", 5)));
+    again.close().await;
+    ledger.close().await;
+    assert_eq!(find(&open(&location(&directory)).await.journal(), "a").await, Some(late("1", 5)));
+}
+
+#[tokio::test]
+async fn nodes_that_start_at_once_share_it() {
+    let directory = TempDir::new().unwrap();
+    open_at_once(&location(&directory)).await;
+}
+
+#[tokio::test]
+async fn while_another_program_has_it_locked_reads_go_on_and_writes_end() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&location(&directory)).await;
+    let journal = ledger.journal();
+    journal.add_late(&bucket(), &key("a"), &late("1", 5)).await.unwrap();
+    let mut stranger = stranger(&directory).await;
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut stranger).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(journal.replace_late(&bucket(), &key("a"), None).await, Err(JournalDown));
+        assert_eq!(find(&journal, "a").await, Some(late("1", 5)));
+    }
+    let another = open(&location(&directory)).await;
+    assert_eq!(
+        another.journal().late(&bucket(), &key("b")).await,
+        Err(JournalDown),
+        "its tables can't be looked after"
+    );
+    another.close().await;
+    sqlx::query("ROLLBACK").execute(&mut stranger).await.unwrap();
+    let another = open(&location(&directory)).await;
+    another.journal().add_late(&bucket(), &key("a"), &late("1", 6)).await.unwrap();
+    assert_eq!(find(&journal, "a").await, Some(late("1", 6)));
+}
+
+#[tokio::test]
+async fn a_listing_drops_what_is_kept_of_objects_that_are_long_gone() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&location(&directory)).await;
+    let journal = ledger.journal();
+    for name in ["a", "dir/a", "dir/b", "dir/c", "dir/d", "dir/e"] {
+        journal.add_late(&bucket(), &key(name), &late(name, 1)).await.unwrap();
+    }
+    let mut stranger = stranger(&directory).await;
+    sqlx::query(LONG_AGO).execute(&mut stranger).await.unwrap();
+    journal.add_late(&bucket(), &key("dir/new"), &late("new", 1)).await.unwrap();
+    // The page ends at `z`: `b` is gone, `c` has another version, `new` is too young to be known as gone.
+    let [a, c, z] = ["dir/a", "another", "z"].map(etag);
+    let prefix = Prefix::parse("dir/").unwrap();
+    let page = [("a", &a), ("c", &c), ("d", &etag("dir/d")), ("z", &z)];
+    assert_eq!(journal.late_in(&bucket(), &prefix, &page).await.unwrap().len(), 6);
+    let mut left: Vec<String> = Vec::new();
+    while left.len() != 4 {
+        left = sqlx::query_scalar("SELECT directory || name FROM late_attributes ORDER BY 1")
+            .fetch_all(&mut stranger)
+            .await
+            .unwrap();
+    }
+    assert_eq!(left, ["a", "dir/a", "dir/d", "dir/new"]);
+}
+
+#[tokio::test]
+async fn tables_of_a_newer_version_are_refused() {
+    let directory = TempDir::new().unwrap();
+    open(&location(&directory)).await.close().await;
+    let step =
+        "INSERT INTO _sqlx_migrations SELECT 9000, 'later', installed_on, success, checksum, 0 FROM _sqlx_migrations";
+    sqlx::query(step).execute(&mut stranger(&directory).await).await.unwrap();
+    let error = Ledger::open(&location(&directory)).await.unwrap_err();
+    assert!(matches!(error, Error::Newer { step: 9000, .. }), "{error:?}");
+    assert!(error.to_string().contains("was used by a newer version of the server"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_one_is_refused_with_a_way_out() {
+    let directory = TempDir::new().unwrap();
+    let missing = refusal(&directory.path().join("none/ledger.db")).await;
+    assert!(missing.contains("none/ledger.db doesn't exist: make it"), "{missing}");
+    let itself = refusal(directory.path()).await;
+    assert!(itself.contains("the server's user must be able to write to it"), "{itself}");
+    let text = directory.path().join("text");
+    fs::write(&text, "This is no database, and long enough to be seen as none.\n".repeat(40)).unwrap();
+    let other = refusal(&text).await;
+    assert!(
+        other.contains("text can't be used: error returned from database: (code: 26) file is not a database"),
+        "{other}"
+    );
+}
