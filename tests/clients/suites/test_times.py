@@ -1,0 +1,168 @@
+"""Times that clients set after CLOSE: every session sees them, on every node and after a kill, and an outage of the
+database in which they are kept stops nobody."""
+
+import os
+import sqlite3
+import subprocess
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from rig import keys, paramiko_client
+from rig.case import ServerCase
+from rig.files import PART, content, make
+from rig.postgres import Postgres
+from rig.process import until
+from rig.seaweedfs import SeaweedFs
+from rig.servers import Serve
+
+TIMEOUT = 300.0
+# In 2001: no upload's own time.
+THEN = 1_000_000_000
+DOWN = "the ledger doesn't answer"
+
+
+def serve(url, prefix):
+    """A node that keeps times there."""
+    return Serve(SeaweedFs.shared().store(), prefix=prefix, settings=f'[ledger]\nurl = "{url}"\n')
+
+
+class LateTimes(ServerCase):
+    """What holds whatever the database is."""
+
+    SHARED = None
+
+    def put(self, name, data, time=None):
+        with closing(self.sftp()) as client:
+            with client.open(name, "wb") as file:
+                file.write(data)
+            if time is not None:
+                client.utime(name, (time, time))
+
+    def times(self, name, server=None):
+        """What STAT and READDIR say to a new session."""
+        with closing(self.sftp_on(server or self.server)) as client:
+            listed = {entry.filename: entry.st_mtime for entry in client.listdir_attr(".")}
+            return client.stat(name).st_mtime, listed[name]
+
+    def sftp_on(self, server):
+        transport = paramiko_client.connect(server)
+        self.addCleanup(transport.close)
+        return paramiko_client.sftp(transport)
+
+    def assert_all_goes_on(self, name):
+        """Up, down, the listing and the times of a session, while the database is away."""
+        data = content(PART + 1)
+        with closing(self.sftp()) as client:
+            with client.open(name, "wb") as file:
+                file.write(data)
+            client.utime(name, (THEN, THEN))
+            self.assertEqual(THEN, client.stat(name).st_mtime, "its own")
+            with client.open(name, "rb") as file:
+                self.assertEqual(data, file.read())
+            self.assertIn(name, client.listdir("."))
+            client.rename(name, f"{name}.renamed")
+            self.assertEqual(THEN, client.stat(f"{name}.renamed").st_mtime)
+            client.remove(f"{name}.renamed")
+            self.assertNotIn(f"{name}.renamed", client.listdir("."))
+
+    def warnings(self):
+        return self.server.process.log_text().count(DOWN)
+
+
+class TimesInSqlite(LateTimes):
+    @classmethod
+    def start(cls):
+        directory = tempfile.TemporaryDirectory(prefix="wharfinger-ledger-")
+        cls.addClassCleanup(directory.cleanup)
+        cls.ledger = Path(directory.name) / "ledger.db"
+        return cls.restart()
+
+    @classmethod
+    def restart(cls):
+        return serve(f"sqlite:{cls.ledger}", "times-sqlite")
+
+    def restart_after_a_kill(self):
+        self.server.process.kill()
+        self.server.close()
+        type(self).server = self.restart()
+
+    def test_paramikos_utime_lasts(self):
+        self.put("utime", b"x", THEN)
+        self.assertEqual((THEN, THEN), self.times("utime"))
+        self.restart_after_a_kill()
+        self.assertEqual((THEN, THEN), self.times("utime"))
+        self.put("utime", b"x")
+        self.assertTrue(min(self.times("utime")) > THEN, "it was replaced, by the same bytes")
+
+    def test_rclone_copies_with_times_and_then_has_nothing_to_do(self):
+        tree = self.local / "tree"
+        (tree / "below").mkdir(parents=True)
+        for number, name in enumerate(("empty", "small", "below/large")):
+            make(tree / name, (0, 100, 2 * PART)[number])
+            os.utime(tree / name, (THEN + number, THEN + number))
+        there = self.remote_directory()
+        self.rclone("copy", tree, there)
+        expected = self.listing(tree)
+        self.assertEqual(expected, self.rclone("lsf", "-R", "--files-only", "--format", "pt", there))
+        self.restart_after_a_kill()
+        self.assertEqual(expected, self.rclone("lsf", "-R", "--files-only", "--format", "pt", there))
+        self.assertNotIn("Copied", self.rclone("sync", "--verbose", tree, there))
+        os.utime(tree / "small", (THEN + 9, THEN + 9))
+        self.rclone("sync", tree, there)
+        self.assertEqual(self.listing(tree), self.rclone("lsf", "-R", "--files-only", "--format", "pt", there))
+
+    def test_while_another_program_locks_the_file_all_goes_on(self):
+        self.put("before", b"x", THEN)
+        with closing(sqlite3.connect(self.ledger, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            warned = self.warnings()
+            self.assert_all_goes_on("locked")
+            self.assertEqual((THEN, THEN), self.times("before"), "readers don't wait for a writer")
+            self.assertEqual(warned + 1, self.warnings(), self.server.process.log_tail())
+            other.execute("ROLLBACK")
+        until(lambda: self.put("after", b"x", THEN) or self.times("after") == (THEN, THEN), "times are kept again")
+
+    def listing(self, tree):
+        return self.run_rclone("lsf", "-R", "--files-only", "--format", "pt", tree)
+
+    def rclone(self, *arguments):
+        """Runs rclone; its last argument is a directory on the server."""
+        settings = f"host={self.server.host},port={self.server.port},user={self.server.user},key_file={keys.key()}"
+        remote = f":sftp,{settings},shell_type=none,disable_hashcheck=true:{arguments[-1]}"
+        return self.run_rclone(*arguments[:-1], remote)
+
+    def run_rclone(self, *arguments):
+        environment = dict(os.environ, HOME=str(self.local), RCLONE_CONFIG=str(self.local / "rclone.conf"), TZ="UTC")
+        done = subprocess.run(
+            ["rclone", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            env=environment,
+        )
+        self.assertEqual(0, done.returncode, f"{arguments}\n{done.stdout}\n{done.stderr}")
+        return done.stdout if arguments[0] == "lsf" else done.stderr
+
+
+class TimesInPostgres(LateTimes):
+    @classmethod
+    def start(cls):
+        cls.postgres = Postgres()
+        cls.addClassCleanup(cls.postgres.close)
+        return serve(cls.postgres.url, "times-postgres")
+
+    def test_nodes_share_them_and_an_outage_stops_nobody(self):
+        another = serve(self.postgres.url, "times-postgres")
+        self.addCleanup(another.close)
+        self.put("shared", b"x", THEN)
+        self.assertEqual((THEN, THEN), self.times("shared", another))
+        self.postgres.stop()
+        self.assert_all_goes_on("down")
+        self.assertTrue(min(self.times("shared", another)) > THEN, "what S3 says")
+        # One for what reads and one for what writes.
+        self.assertEqual(2, self.warnings(), self.server.process.log_tail())
+        self.postgres.start()
+        until(lambda: self.times("shared", another) == (THEN, THEN), "times are shown again")
+        until(lambda: self.put("after", b"x", THEN) or self.times("after", another) == (THEN, THEN), "and kept")
