@@ -36,7 +36,9 @@ impl App {
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
         let keys = &config.server.ssh;
         let host_keys = HostKeys::load_or_make(&keys.host_key_directory, &keys.host_key_kinds)?;
-        Self::with(config, host_keys, Ledger::open(&config.server.ledger).await?)
+        let ledger = Ledger::open(&config.server.ledger).await?;
+        info!(url = %config.server.ledger, "ledger");
+        Self::with(config, host_keys, ledger)
     }
 
     /// As [`App::build`], with host keys and a ledger that are at hand already. Call it in a tokio runtime.

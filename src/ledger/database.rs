@@ -1,8 +1,8 @@
 //! The pools of a database, of either kind. The statements are the same for both: `$1`, `ON CONFLICT` and `RETURNING`
 //! mean the same to SQLite and to PostgreSQL, so that the kinds differ in how they are opened, and nowhere else.
 
-use super::{Error, Location, breaker::PATIENCE, postgres, sqlite};
-use sqlx::{PgPool, SqlitePool};
+use super::{Error, Location, breaker::PATIENCE, location::Server, postgres, sqlite};
+use sqlx::{PgPool, SqlitePool, sqlite::SqliteConnectOptions};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -27,10 +27,18 @@ macro_rules! with {
 }
 pub(super) use with;
 
+/// Where a connection comes from that is in no pool.
+#[derive(Debug)]
+enum Source {
+    Sqlite(Box<SqliteConnectOptions>),
+    Postgres(Server),
+}
+
 /// An open database, or one that will be open when it can be reached.
 #[derive(Debug)]
 pub(super) struct Database {
     location: Location,
+    source: Source,
     /// Connections that only read: in SQLite they go on while a write waits for its turn.
     pub(super) reads: Pool,
     /// Connections that write: in SQLite one, because a file has one writer at a time.
@@ -40,31 +48,30 @@ pub(super) struct Database {
 impl Database {
     /// Makes the pools. A file is made if it is missing; nothing else is touched yet.
     pub(super) fn new(location: &Location) -> Result<Self, Error> {
-        let (reads, writes) = match location {
+        let (source, reads, writes) = match location {
             Location::Sqlite(file) => {
                 let options = sqlite::options(file)?;
                 let pool = |connections| Pool::Sqlite(sqlite::pool(&options, connections));
-                (pool(sqlite::READERS), pool(1))
+                let (reads, writes) = (pool(sqlite::READERS), pool(1));
+                (Source::Sqlite(Box::new(options)), reads, writes)
             }
             Location::Postgres(server) => {
                 let pool = postgres::pool(server);
-                (Pool::Postgres(pool.clone()), Pool::Postgres(pool))
+                (Source::Postgres(server.clone()), Pool::Postgres(pool.clone()), Pool::Postgres(pool))
             }
         };
-        Ok(Self { location: location.clone(), reads, writes })
+        Ok(Self { location: location.clone(), source, reads, writes })
     }
 
     /// Brings the tables up to date. Nodes that do so at once wait for each other.
     pub(super) async fn migrate(&self) -> Result<(), Error> {
         let migrated = async {
-            match (&self.location, &self.writes) {
-                (Location::Postgres(server), _) => postgres::migrate(server).await,
-                (_, Pool::Sqlite(writes)) => sqlite::migrate(writes).await,
-                (_, Pool::Postgres(_)) => Ok(()),
+            match &self.source {
+                Source::Sqlite(options) => sqlite::migrate(options, &self.location).await,
+                Source::Postgres(server) => postgres::migrate(server, &self.location).await,
             }
         };
-        let migrated = timeout(MIGRATION_TIMEOUT, migrated).await.map_err(|_| Error::Slow(MIGRATION_TIMEOUT))?;
-        migrated.map_err(|error| Error::of_migration(&self.location, error))
+        timeout(MIGRATION_TIMEOUT, migrated).await.unwrap_or(Err(Error::Slow(MIGRATION_TIMEOUT)))
     }
 
     /// Closes all connections, when the last statement is done.

@@ -37,6 +37,14 @@ pub enum Error {
         /// The first step that isn't known here.
         step: i64,
     },
+    /// The database can't hold every name.
+    #[error("the ledger {location} is in {encoding}, not in UTF8: make a database that is")]
+    Encoding {
+        /// Where it is.
+        location: Location,
+        /// What it is in.
+        encoding: String,
+    },
     /// The tables can't be brought up to date.
     #[error("the tables of the ledger {location} can't be brought up to date")]
     Tables {
@@ -67,10 +75,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Sorts what is said before the tables are looked after.
+    pub(super) fn unusable(location: &Location, source: sqlx::Error) -> Self {
+        Self::Unusable { location: location.clone(), source }
+    }
+
     /// Sorts what a migration says.
     pub(super) fn of_migration(location: &Location, source: MigrateError) -> Self {
         match source {
-            MigrateError::Execute(source) => Self::Unusable { location: location.clone(), source },
+            MigrateError::Execute(source) => Self::unusable(location, source),
             MigrateError::VersionMissing(step) => Self::Newer { location: location.clone(), step },
             source => Self::Tables { location: location.clone(), source },
         }
@@ -83,7 +96,11 @@ impl Error {
             Self::Unusable { source: error, .. }
             | Self::Database(error)
             | Self::Tables { source: MigrateError::ExecuteMigration(error, _), .. } => may_pass(error),
-            Self::NoDirectory(_) | Self::File { .. } | Self::Newer { .. } | Self::Tables { .. } => false,
+            Self::NoDirectory(_)
+            | Self::File { .. }
+            | Self::Newer { .. }
+            | Self::Encoding { .. }
+            | Self::Tables { .. } => false,
         }
     }
 

@@ -1,12 +1,8 @@
 //! How a server of PostgreSQL is spoken to: few connections, TLS by rustls, and an end to every statement on its side
 //! too, so that nothing runs on for a question that was given up here.
 
-use super::{breaker::PATIENCE, location::Server};
-use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool,
-    migrate::{MigrateError, Migrator},
-    postgres::PgPoolOptions,
-};
+use super::{Error, Location, breaker::PATIENCE, location::Server};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, migrate::Migrator, postgres::PgPoolOptions};
 use std::time::Duration;
 
 /// Connections of one node. A statement takes a millisecond, so these serve thousands of sessions.
@@ -32,10 +28,20 @@ pub(super) fn pool(server: &Server) -> PgPool {
 }
 
 /// Brings the tables up to date, on a connection that may wait for another node to do so: sqlx takes a lock for it.
-pub(super) async fn migrate(server: &Server) -> Result<(), MigrateError> {
-    let mut connection = PgConnection::connect_with(&(*server.options).clone().disable_statement_logging()).await?;
+///
+/// A database that isn't in UTF8 is refused: one name that it can't hold would look like an outage.
+pub(super) async fn migrate(server: &Server, location: &Location) -> Result<(), Error> {
+    let unusable = |error| Error::unusable(location, error);
+    let options = (*server.options).clone().disable_statement_logging();
+    let mut connection = PgConnection::connect_with(&options).await.map_err(unusable)?;
+    let encoding: String =
+        sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await.map_err(unusable)?;
+    if encoding != "UTF8" {
+        return Err(Error::Encoding { location: location.clone(), encoding });
+    }
     // `run` would say the same, but no future that holds it can be sent to another thread.
-    MIGRATOR.run_direct(None, &mut connection, false).await?;
+    let migrated = MIGRATOR.run_direct(None, &mut connection, false).await;
+    migrated.map_err(|error| Error::of_migration(location, error))?;
     // What had to be done is done.
     drop(connection.close().await);
     Ok(())

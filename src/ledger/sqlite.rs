@@ -1,9 +1,9 @@
 //! How a file of SQLite is opened: a write-ahead log, so that readers never wait for a writer, and a mode of 0600.
 
-use super::{Error, breaker::PATIENCE};
+use super::{Error, Location, breaker::PATIENCE};
 use sqlx::{
     ConnectOptions as _, Connection as _, SqlitePool,
-    migrate::{MigrateError, Migrator},
+    migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{
@@ -64,10 +64,13 @@ pub(super) fn pool(options: &SqliteConnectOptions, connections: u32) -> SqlitePo
 }
 
 /// Brings the tables up to date in one transaction, which other processes wait for.
-pub(super) async fn migrate(writes: &SqlitePool) -> Result<(), MigrateError> {
-    let mut connection = writes.acquire().await?;
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+pub(super) async fn migrate(options: &SqliteConnectOptions, location: &Location) -> Result<(), Error> {
+    let unusable = |error| Error::unusable(location, error);
+    let mut connection = options.connect().await.map_err(unusable)?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(unusable)?;
     // `run` would say the same, but no future that holds it can be sent to another thread.
-    MIGRATOR.run_direct(None, &mut *transaction, false).await?;
-    Ok(transaction.commit().await?)
+    let migrated = MIGRATOR.run_direct(None, &mut *transaction, false).await;
+    migrated.map_err(|error| Error::of_migration(location, error))?;
+    transaction.commit().await.map_err(unusable)?;
+    connection.close().await.map_err(unusable)
 }

@@ -75,6 +75,11 @@ async fn tls_is_checked_against_what_the_url_believes() {
 #[tokio::test]
 async fn a_server_that_refuses_us_is_an_error_at_the_start() {
     let postgres = Postgres::start();
+    let mut stranger = PgConnection::connect(&postgres.url()).await.unwrap();
+    let other = "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0";
+    sqlx::query(other).execute(&mut stranger).await.unwrap();
+    let latin = postgres.url().replace("/postgres", "/latin");
+    assert!(matches!(Ledger::open(&location(&latin)).await, Err(Error::Encoding { .. })));
     let url = postgres.url().replace("of-a-test", "wrong");
     let error = Ledger::open(&location(&url)).await.unwrap_err();
     let printed = format!("{error} {error:?}");
