@@ -95,7 +95,7 @@ impl Vfs {
 pub struct Entry {
     /// One segment; also `.` and `..`.
     pub name: String,
-    /// What STAT would say, but for times that only an object's metadata knows, from before there was a journal.
+    /// What STAT would say, but for times and modes that only an object's metadata knows.
     pub metadata: Metadata,
 }
 

@@ -40,4 +40,10 @@ fn the_composition_gives_what_the_config_asks_for() {
     let server: toml::Table = read("config/compose/wharfinger.toml").parse().unwrap();
     let host_keys = server["ssh"]["host_keys"]["directory"].as_str().unwrap();
     assert!(composition.contains(&format!("host-keys:{host_keys}\n")));
+    let ledger = server["ledger"]["url"].as_str().unwrap().strip_prefix("sqlite:").unwrap();
+    let directory = Path::new(ledger).parent().unwrap().display().to_string();
+    assert!(composition.contains(&format!("ledger:{directory}\n")));
+    for kept in [host_keys, &directory] {
+        assert!(read("Dockerfile").contains(&format!(" {kept}")), "a volume {kept}");
+    }
 }
