@@ -110,16 +110,15 @@ impl SqlJournal {
             .await
     }
 
-    /// Drops rows of a page that are of no object in it, in the background.
+    /// Drops rows of a page that are of no object in it, in the background. A store that lists in another order than that
+    /// of bytes may have the object on another page: nothing is dropped then.
     fn sweep(&self, bucket: &BucketId, directory: &Prefix, rows: &[Row], page: &[(&str, &ETag)]) {
         let before = now() - GARBAGE_AGE_SECONDS;
-        let is_garbage = |(name, etag, .., set_at): &&Row| {
-            let found =
-                page.binary_search_by(|(there, _)| (*there).cmp(name.as_str())).ok().and_then(|at| page.get(at));
-            *set_at <= before && found.is_none_or(|(_, there)| there.0 != *etag)
+        let is_garbage = |(name, .., set_at): &&Row| {
+            *set_at <= before && page.binary_search_by(|(there, _)| (*there).cmp(name.as_str())).is_err()
         };
         let garbage: Vec<String> = rows.iter().filter(is_garbage).map(|(name, ..)| name.clone()).collect();
-        if garbage.is_empty() {
+        if garbage.is_empty() || !page.is_sorted_by_key(|(name, _)| *name) {
             return;
         }
         let Ok(turn) = Arc::clone(&self.sweeping).try_acquire_owned() else { return };
@@ -158,15 +157,16 @@ impl Journal for SqlJournal {
         directory: &Prefix,
         page: &[(&str, &ETag)],
     ) -> Result<HashMap<String, Late>, JournalDown> {
-        let (Some((first, _)), Some((last, _))) = (page.first(), page.last()) else { return Ok(HashMap::new()) };
+        let names = || page.iter().map(|(name, _)| *name);
+        let (Some(first), Some(last)) = (names().min(), names().max()) else { return Ok(HashMap::new()) };
         let rows: Vec<Row> = self
             .read(async {
                 with!(&self.database.reads, pool => {
                     sqlx::query_as(FIND_PAGE)
                         .bind(bucket.as_str())
                         .bind(directory.as_str())
-                        .bind(*first)
-                        .bind(*last)
+                        .bind(first)
+                        .bind(last)
                         .bind(PAGE_ROWS)
                         .fetch_all(pool)
                         .await

@@ -31,8 +31,10 @@ impl Postgres {
         fs::write(here.path().join("password"), PASSWORD).unwrap();
         let data = here.path().join("data");
         let init = ["--auth=scram-sha-256", "--username=wharfinger", "--encoding=UTF8", "--locale=C", "--no-sync"];
+        // An order of names that isn't that of their bytes, as most servers have.
+        let locale = ["--locale-provider=icu", "--icu-locale=en-US"];
         let pwfile = format!("--pwfile={}", here.path().join("password").display());
-        run(command("initdb", here.path()).arg("-D").arg(&data).args(init).arg(pwfile));
+        run(command("initdb", here.path()).arg("-D").arg(&data).args(init).args(locale).arg(pwfile));
         make_certificate(here.path());
         let mut postgres = Self { process: None, here, port };
         postgres.resume();
