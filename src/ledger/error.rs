@@ -55,13 +55,13 @@ pub enum Error {
         source: MigrateError,
     },
     /// The database, or the way to it, is not as it must be.
-    #[error("the ledger {location} can't be used")]
+    // sqlx's errors say what their causes say, so that a chain of them would say it twice.
+    #[error("the ledger {location} can't be used: {error}")]
     Unusable {
         /// Where it is.
         location: Location,
         /// What it said.
-        #[source]
-        source: sqlx::Error,
+        error: sqlx::Error,
     },
     /// What the database said to a question.
     #[error(transparent)]
@@ -76,14 +76,14 @@ pub enum Error {
 
 impl Error {
     /// Sorts what is said before the tables are looked after.
-    pub(super) fn unusable(location: &Location, source: sqlx::Error) -> Self {
-        Self::Unusable { location: location.clone(), source }
+    pub(super) fn unusable(location: &Location, error: sqlx::Error) -> Self {
+        Self::Unusable { location: location.clone(), error }
     }
 
     /// Sorts what a migration says.
     pub(super) fn of_migration(location: &Location, source: MigrateError) -> Self {
         match source {
-            MigrateError::Execute(source) => Self::unusable(location, source),
+            MigrateError::Execute(error) => Self::unusable(location, error),
             MigrateError::VersionMissing(step) => Self::Newer { location: location.clone(), step },
             source => Self::Tables { location: location.clone(), source },
         }
@@ -93,7 +93,7 @@ impl Error {
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Slow(_) | Self::Crowded => true,
-            Self::Unusable { source: error, .. }
+            Self::Unusable { error, .. }
             | Self::Database(error)
             | Self::Tables { source: MigrateError::ExecuteMigration(error, _), .. } => may_pass(error),
             Self::NoDirectory(_)
@@ -109,7 +109,10 @@ impl Error {
         let mut text = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
-            text = format!("{text}: {error}");
+            let said = error.to_string();
+            if !text.ends_with(&said) {
+                text = format!("{text}: {said}");
+            }
             cause = error.source();
         }
         text

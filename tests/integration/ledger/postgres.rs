@@ -59,7 +59,7 @@ async fn tls_is_checked_against_what_the_url_believes() {
     let postgres = Postgres::start();
     let strict = format!("{}?sslmode=verify-full", postgres.url());
     let refused = Ledger::open(&location(&strict)).await.unwrap_err();
-    assert!(matches!(refused, Error::Unusable { source: sqlx::Error::Io(_), .. }), "{refused:?}");
+    assert!(matches!(refused, Error::Unusable { error: sqlx::Error::Io(_), .. }), "{refused:?}");
     let nobody = format!("{strict}&sslrootcert=/nowhere/certificate.pem");
     assert!(matches!(Ledger::open(&location(&nobody)).await, Err(Error::Unusable { .. })));
     for believing in [
