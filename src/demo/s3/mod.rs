@@ -15,7 +15,7 @@
 //!
 //! Users, roles and policies are those of [`super::iam`], and are enforced: each operation has the action that S3 asks
 //! for, a bucket is reached from its own account only, a missing key is a 403 to who may not list the bucket, and the
-//! keys of sessions want their token until they end. [`super::sts`] opens the sessions, at the same address.
+//! keys of sessions want their token until they end. The STS at the same address (`sts/`) opens the sessions.
 //!
 //! It listens on loopback only.
 
