@@ -95,6 +95,15 @@ class TimesInSqlite(LateTimes):
         self.put("utime", b"x")
         self.assertTrue(min(self.times("utime")) > THEN, "it was replaced, by the same bytes")
 
+    def test_an_orderly_stop_leaves_one_file_with_all_in_it(self):
+        self.put("stopped", b"x", THEN)
+        self.assertIn("ledger.db-wal", os.listdir(self.ledger.parent))
+        self.assertEqual(0, self.server.process.stop())
+        self.assertEqual(["ledger.db"], os.listdir(self.ledger.parent))
+        self.server.close()
+        type(self).server = self.restart()
+        self.assertEqual((THEN, THEN), self.times("stopped"))
+
     def test_rclone_copies_with_times_and_then_has_nothing_to_do(self):
         tree = self.local / "tree"
         (tree / "below").mkdir(parents=True)
