@@ -92,33 +92,26 @@ impl SqlJournal {
         self.database.close().await;
     }
 
-    async fn read<T>(&self, statement: impl Future<Output = sqlx::Result<T>>) -> Result<T, JournalDown> {
-        self.reads
-            .ask(async {
-                self.make_ready().await?;
-                Ok(statement.await?)
-            })
-            .await
-    }
-
-    async fn write<T>(&self, statement: impl Future<Output = sqlx::Result<T>>) -> Result<T, JournalDown> {
-        self.writes
-            .ask(async {
-                self.make_ready().await?;
-                Ok(statement.await?)
-            })
-            .await
+    /// Asks a question, once the tables are up to date.
+    async fn ask<T>(
+        &self,
+        breaker: &Breaker,
+        question: impl Future<Output = sqlx::Result<T>>,
+    ) -> Result<T, JournalDown> {
+        let prepared = async {
+            self.make_ready().await?;
+            Ok(question.await?)
+        };
+        breaker.ask(prepared).await
     }
 
     /// Drops rows of a page that are of no object in it, in the background. A store that lists in another order than that
     /// of bytes may have the object on another page: nothing is dropped then.
-    fn sweep(&self, bucket: &BucketId, directory: &Prefix, rows: &[Row], page: &[(&str, &ETag)]) {
+    fn sweep(&self, bucket: &BucketId, directory: &Prefix, rows: &[Row], page: &[&str]) {
         let before = now() - GARBAGE_AGE_SECONDS;
-        let is_garbage = |(name, .., set_at): &&Row| {
-            *set_at <= before && page.binary_search_by(|(there, _)| (*there).cmp(name.as_str())).is_err()
-        };
+        let is_garbage = |(name, .., set_at): &&Row| *set_at <= before && page.binary_search(&name.as_str()).is_err();
         let garbage: Vec<String> = rows.iter().filter(is_garbage).map(|(name, ..)| name.clone()).collect();
-        if garbage.is_empty() || !page.is_sorted_by_key(|(name, _)| *name) {
+        if garbage.is_empty() || !page.is_sorted() {
             return;
         }
         let Ok(turn) = Arc::clone(&self.sweeping).try_acquire_owned() else { return };
@@ -142,7 +135,7 @@ impl Journal for SqlJournal {
     async fn late(&self, bucket: &BucketId, key: &Key) -> Result<Option<Late>, JournalDown> {
         let (directory, name) = key.directory_and_name();
         let row: Option<Row> = self
-            .read(async {
+            .ask(&self.reads, async {
                 with!(&self.database.reads, pool => {
                     sqlx::query_as(FIND).bind(bucket.as_str()).bind(directory).bind(name).fetch_optional(pool).await
                 })
@@ -155,18 +148,17 @@ impl Journal for SqlJournal {
         &self,
         bucket: &BucketId,
         directory: &Prefix,
-        page: &[(&str, &ETag)],
+        page: &[&str],
     ) -> Result<HashMap<String, Late>, JournalDown> {
-        let names = || page.iter().map(|(name, _)| *name);
-        let (Some(first), Some(last)) = (names().min(), names().max()) else { return Ok(HashMap::new()) };
+        let (Some(first), Some(last)) = (page.iter().min(), page.iter().max()) else { return Ok(HashMap::new()) };
         let rows: Vec<Row> = self
-            .read(async {
+            .ask(&self.reads, async {
                 with!(&self.database.reads, pool => {
                     sqlx::query_as(FIND_PAGE)
                         .bind(bucket.as_str())
                         .bind(directory.as_str())
-                        .bind(first)
-                        .bind(last)
+                        .bind(*first)
+                        .bind(*last)
                         .bind(PAGE_ROWS)
                         .fetch_all(pool)
                         .await
@@ -179,7 +171,7 @@ impl Journal for SqlJournal {
 
     async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late) -> Result<Late, JournalDown> {
         let rows: Vec<Row> = self
-            .write(async {
+            .ask(&self.writes, async {
                 with!(&self.database.writes, pool => writing!(sqlx::query_as, ADD, bucket, key, late).fetch_all(pool).await)
             })
             .await?;
@@ -188,7 +180,7 @@ impl Journal for SqlJournal {
 
     async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown> {
         let (directory, name) = key.directory_and_name();
-        self.write(async {
+        self.ask(&self.writes, async {
             match late {
                 None => forget(&self.database, (bucket.as_str(), directory, name), i64::MAX).await,
                 Some(late) => with!(&self.database.writes, pool => {

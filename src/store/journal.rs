@@ -60,8 +60,8 @@ pub trait Journal: Send + Sync + fmt::Debug {
 
     /// What is kept for the objects of a listing's page, by name, of whatever version. At most 1,000 names.
     ///
-    /// `page` has the names and ETags of all objects of `directory` from the first to the last of them, in the order of
-    /// their bytes: what is kept for others between them is of objects that are gone, and may be dropped.
+    /// `page` has the names of all objects of `directory` from the first to the last of them, in the order of their bytes:
+    /// what is kept for others between them is of objects that are gone, and may be dropped.
     ///
     /// # Errors
     /// [`JournalDown`].
@@ -69,7 +69,7 @@ pub trait Journal: Send + Sync + fmt::Debug {
         &self,
         bucket: &BucketId,
         directory: &Prefix,
-        page: &[(&str, &ETag)],
+        page: &[&str],
     ) -> Result<HashMap<String, Late>, JournalDown>;
 
     /// Adds to what is kept for an object, and answers with what is kept then: see [`Late::on_top_of`].

@@ -45,13 +45,8 @@ impl Late {
 
     /// What is kept for the files of a listing's page. One question to the journal, none for a page without files.
     pub(super) async fn of_page(&self, bucket: &BucketId, directory: &Prefix, page: &[store::Entry]) -> KeptInPage {
-        let files: Vec<(&str, &ETag)> = page
-            .iter()
-            .filter_map(|entry| match &entry.kind {
-                store::EntryKind::File { etag, .. } => Some((entry.name.as_str(), etag)),
-                store::EntryKind::Directory => None,
-            })
-            .collect();
+        let is_file = |entry: &&store::Entry| matches!(entry.kind, store::EntryKind::File { .. });
+        let files: Vec<&str> = page.iter().filter(is_file).map(|entry| entry.name.as_str()).collect();
         if files.is_empty() {
             return KeptInPage(Ok(HashMap::new()));
         }

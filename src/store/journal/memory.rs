@@ -1,6 +1,6 @@
 //! A journal in memory: it ends with the process, counts what it is asked, and is down when it is told to be.
 
-use super::{BucketId, ETag, Journal, JournalDown, Key, Late, Prefix};
+use super::{BucketId, Journal, JournalDown, Key, Late, Prefix};
 use crate::store::BoundedMap;
 use async_trait::async_trait;
 use std::{
@@ -63,14 +63,14 @@ impl Journal for MemoryJournal {
         &self,
         bucket: &BucketId,
         directory: &Prefix,
-        page: &[(&str, &ETag)],
+        page: &[&str],
     ) -> Result<HashMap<String, Late>, JournalDown> {
         let state = self.ask("late_in")?;
         let kept = |name: &str| {
             let late = state.entries.find(&entry(bucket, &format!("{}{name}", directory.as_str())))?;
             Some((name.to_owned(), late.clone()))
         };
-        Ok(page.iter().filter_map(|(name, _)| kept(name)).collect())
+        Ok(page.iter().filter_map(|name| kept(name)).collect())
     }
 
     async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late) -> Result<Late, JournalDown> {

@@ -1,6 +1,6 @@
 //! A ledger in a file: its mode, its lasting, its locks, and what is said of a file that can't be one.
 
-use super::{bucket, etag, find, key, late, open, open_at_once};
+use super::{bucket, find, key, late, open, open_at_once};
 use sqlx::{Connection as _, SqliteConnection};
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 use tempfile::TempDir;
@@ -85,10 +85,9 @@ async fn a_listing_drops_what_is_kept_of_objects_that_are_long_gone() {
     let mut stranger = stranger(&directory).await;
     sqlx::query(LONG_AGO).execute(&mut stranger).await.unwrap();
     journal.add_late(&bucket(), &key("dir/new"), &late("new", 1)).await.unwrap();
-    // The page ends at `z`: `b` and `e` are gone, `c` has another version, `new` is too young to be known as gone.
-    let [a, c, z] = ["dir/a", "another", "z"].map(etag);
+    // The page ends at `z`: `b` and `e` are gone, `new` is too young to be known as gone.
     let prefix = Prefix::parse("dir/").unwrap();
-    let page = [("a", &a), ("c", &c), ("d", &etag("dir/d")), ("z", &z)];
+    let page = ["a", "c", "d", "z"];
     assert_eq!(journal.late_in(&bucket(), &prefix, &page).await.unwrap().len(), 6);
     let names = "SELECT directory || name FROM late_attributes ORDER BY 1";
     let dropped = async {
