@@ -59,12 +59,3 @@ class ServerCase(unittest.TestCase):
         name = f"{type(self).__name__}.{self._testMethodName}"
         self.sftp().mkdir(name)
         return name
-
-    def require_late_times(self):
-        """Skips where times that come after a file's metadata was sent to storage are not shown to other sessions."""
-        name, when = f"{type(self).__name__}.{self._testMethodName}.probe", 1_000_000_000
-        with self.sftp() as sftp:
-            sftp.open(name, "wb").close()
-            sftp.utime(name, (when, when))
-        if int(self.sftp().stat(name).st_mtime) != when:
-            self.skipTest("this server shows times that were set after CLOSE to their own session only")

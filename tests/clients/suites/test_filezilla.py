@@ -60,7 +60,6 @@ class FileZilla:
         self.assertEqual(filezilla.MTIME, frames.attributes_of(reply.body)[0]["times"][1])
 
     def test_times_behind_the_close_are_shown_to_others(self):
-        self.require_late_times()
         self.session(data=content(PART + 1)).run(filezilla.UPLOAD).run(filezilla.PRESERVE_TIMES)
         self.assertEqual(filezilla.MTIME, self.sftp().stat(f"{self.there}/file").st_mtime)
 

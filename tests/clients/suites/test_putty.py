@@ -66,7 +66,6 @@ class Putty:
 
     def test_pscp_both_ways_with_times_of_a_file_of_two_parts(self):
         # pscp sends the times behind the bytes, when the first part is in storage.
-        self.require_late_times()
         self.copy_both_ways_with_times(PART + 1)
 
     def copy_both_ways_with_times(self, size):

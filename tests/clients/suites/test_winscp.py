@@ -50,7 +50,6 @@ class WinScp:
                 self.assertEqual((winscp.MTIME,) * 2, frames.attributes_of(reply.body)[0]["times"])
 
     def test_times_that_come_last_are_shown_to_others(self):
-        self.require_late_times()
         self.replay(winscp.UPLOAD_OF_A_LARGE_FILE, content(PART + 1))
         self.assertEqual(winscp.MTIME, self.sftp().stat(f"{self.there}/file").st_mtime)
 
