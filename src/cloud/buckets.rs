@@ -33,12 +33,12 @@ struct Tenant {
     /// Where there is no role.
     whole: OnceCell<Arc<S3Bucket>>,
     sts: OnceCell<aws_sdk_sts::Client>,
-    scoped: Mutex<HashMap<UserName, Vec<Scoped>>>,
+    scoped: Mutex<HashMap<UserName, Vec<Arc<Scoped>>>>,
 }
 
 /// What one user does with one mount. The credentials are for this user alone, even where another's policy is the same:
 /// the session name that the customer's CloudTrail shows is part of them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Scoped {
     prefix: Prefix,
     permissions: Permissions,
@@ -83,7 +83,7 @@ impl Buckets {
         Arc::clone(tenant.whole.get_or_init(open).await)
     }
 
-    async fn scoped(&self, scope: Scope<'_>, tenant: &Tenant, role: &Role) -> Result<Scoped> {
+    async fn scoped(&self, scope: Scope<'_>, tenant: &Tenant, role: &Role) -> Result<Arc<Scoped>> {
         let Place { credentials, region, .. } = &tenant.place;
         let connect = async || {
             let identity = self.clients.base(&credentials.base, region).await;
@@ -92,18 +92,20 @@ impl Buckets {
         let sts = tenant.sts.get_or_init(connect).await;
         let mut scoped = tenant.scoped.lock().unwrap_or_else(PoisonError::into_inner);
         let known = scoped.get(scope.user).map(Vec::as_slice).unwrap_or_default();
-        let same = |known: &&Scoped| known.prefix == *scope.prefix && known.permissions == scope.permissions;
+        let same = |known: &&Arc<Scoped>| known.prefix == *scope.prefix && known.permissions == scope.permissions;
         if let Some(known) = known.iter().find(same) {
-            return Ok(known.clone());
+            return Ok(Arc::clone(known));
         }
         let policy = SessionPolicy::new(&tenant.place, scope.prefix, scope.permissions)
             .map_err(|error| Error::Credentials(error.to_string()))?;
-        let new = match known.iter().find(|known| known.policy == policy) {
+        let (session, bucket) = match known.iter().find(|known| known.policy == policy) {
             // Permissions that no policy can tell apart.
-            Some(known) => Scoped { prefix: scope.prefix.clone(), permissions: scope.permissions, ..known.clone() },
-            None => self.assume(scope, tenant, role, policy, sts),
+            Some(known) => (known.session.clone(), Arc::clone(&known.bucket)),
+            None => self.assume(scope, tenant, role, &policy, sts),
         };
-        scoped.entry(scope.user.clone()).or_default().push(new.clone());
+        let (prefix, permissions) = (scope.prefix.clone(), scope.permissions);
+        let new = Arc::new(Scoped { prefix, permissions, policy, session, bucket });
+        scoped.entry(scope.user.clone()).or_default().push(Arc::clone(&new));
         Ok(new)
     }
 
@@ -112,9 +114,9 @@ impl Buckets {
         scope: Scope<'_>,
         tenant: &Tenant,
         role: &Role,
-        policy: SessionPolicy,
+        policy: &SessionPolicy,
         sts: &aws_sdk_sts::Client,
-    ) -> Scoped {
+    ) -> (AssumedRole, Arc<S3Bucket>) {
         let assumption = Assumption {
             tenant: scope.tenant.clone(),
             user: scope.user.clone(),
@@ -123,8 +125,8 @@ impl Buckets {
         };
         let session = AssumedRole::new(sts.clone(), assumption);
         let identity = Identity::session(session.clone());
-        let bucket = Arc::new(self.clients.bucket(scope.tenant.as_str(), &tenant.place, identity));
-        Scoped { prefix: scope.prefix.clone(), permissions: scope.permissions, policy, session, bucket }
+        let bucket = self.clients.bucket(scope.tenant.as_str(), &tenant.place, identity);
+        (session, Arc::new(bucket))
     }
 }
 
@@ -137,9 +139,9 @@ impl vfs::Buckets for Buckets {
         let Some(role) = tenant.role() else {
             return Ok(self.whole(scope.tenant, tenant).await);
         };
-        let Scoped { session, bucket, .. } = self.scoped(scope, tenant, role).await?;
+        let scoped = self.scoped(scope, tenant, role).await?;
         // Here, where what is wrong can be said plainly; later the SDK asks by itself, for each try of each request.
-        session.credentials().await?;
-        Ok(bucket)
+        scoped.session.credentials().await?;
+        Ok(Arc::clone(&scoped.bucket) as Arc<dyn Bucket>)
     }
 }

@@ -10,7 +10,11 @@ use crate::{
     cloud::RoleArn,
     store::{self, is_credentials, reasons},
 };
-use aws_sdk_sts::{config::http::HttpResponse, error::SdkError, operation::assume_role::AssumeRoleError};
+use aws_sdk_sts::{
+    config::http::HttpResponse,
+    error::SdkError,
+    operation::{RequestId as _, assume_role::AssumeRoleError},
+};
 use std::time::SystemTime;
 
 /// Why a role could not be assumed. Messages are for the operator; they hold no secret and no external ID.
@@ -126,12 +130,11 @@ impl Error {
         match error {
             SdkError::ServiceError(refusal) => {
                 let (meta, status) = (refusal.err().meta(), refusal.raw().status().as_u16());
-                let request = refusal.raw().headers().get("x-amzn-requestid");
                 Refusal {
                     code: meta.code().unwrap_or_default(),
                     message: meta.message().unwrap_or_default(),
                     status,
-                    request: request.unwrap_or_default(),
+                    request: error.request_id().unwrap_or_default(),
                 }
                 .meaning(role)
             }

@@ -5,7 +5,10 @@ mod escapes;
 mod session;
 mod stamp;
 
-use crate::support::sftp::{Key, Sftp};
+use crate::support::{
+    demo::Watch,
+    sftp::{Key, Sftp},
+};
 use futures_util::{StreamExt, stream};
 use session::Session;
 use std::{
@@ -30,7 +33,7 @@ const TENANTS: [(&str, &str); 2] = [("acme", "alice"), ("globex", "bob")];
 async fn no_byte_crosses() {
     let key = Key::new();
     let demo = Demo::start(0, None, &[key.public()]).await.unwrap();
-    let (address, contents) = (demo.address(), session::Contents::of(&demo));
+    let (address, contents, watch) = (demo.address(), session::Contents::of(&demo), Watch::of(&demo));
     let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
     let running = tokio::spawn(demo.run(stop.clone(), hurry.clone()));
 
@@ -64,6 +67,9 @@ async fn no_byte_crosses() {
         walk.await.unwrap();
     }
     contents.belong_to_their_tenants().await;
+    let asked = watch.s3().assume_role_requests();
+    assert_eq!(asked.len(), TENANTS.len(), "one for each user");
+    assert!(asked.iter().all(|asked| asked.granted && asked.external_id.is_some() && asked.policy.is_some()));
     println!("{counts:?}");
     for (what, count) in [("read", &counts.read), ("listed", &counts.listed), ("refused", &counts.refused)] {
         assert!(count.load(Ordering::Relaxed) > SESSIONS as u64, "hardly anything was {what}: {counts:?}");
