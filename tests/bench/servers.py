@@ -1,5 +1,5 @@
-"""The processes that a benchmark starts: the null S3, Wharfinger, and sshd. Each listens on loopback, knows what CPU time
-it has used, and is stopped at the end of its `with`."""
+"""The processes that a benchmark starts: the null S3, Wharfinger, rclone, and sshd. Each listens on loopback, knows what
+CPU time and memory it has used, and is stopped at the end of its `with`."""
 
 import getpass
 import json
@@ -12,6 +12,7 @@ import time
 import urllib.request
 
 TICKS = os.sysconf("SC_CLK_TCK")
+BUDGET_MIB = 256
 PATIENCE_SECONDS = 60
 
 
@@ -23,6 +24,8 @@ def free_port():
 
 class Server:
     """A process that listens on a port of loopback."""
+
+    cipher = "aes256-gcm@openssh.com"
 
     def start(self, line, port, **options):
         self.port = port
@@ -55,6 +58,21 @@ class Server:
         fields = stat.rpartition(")")[2].split()
         return sum(int(ticks) for ticks in fields[11:15]) / TICKS
 
+    def resident_kib(self):
+        """The memory that the process has now."""
+        return self._status("VmRSS")
+
+    def peak_kib(self):
+        """The most that it had since `forget_peak`."""
+        return self._status("VmHWM")
+
+    def forget_peak(self):
+        pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def _status(self, name):
+        lines = pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
     def settle(self):
         """Waits until the last session has ended and its CPU time can be seen."""
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
@@ -72,11 +90,14 @@ class Server:
 class NullS3(Server):
     """The S3 that costs nothing: see null_s3/main.rs."""
 
-    def __init__(self, binaries, *objects):
+    def __init__(self, binaries, objects=(), many=(), latency_ms=0, bandwidth_mb_s=0):
         port = free_port()
         line = [binaries / "examples/null_s3", "--listen", f"127.0.0.1:{port}"]
+        line += ["--latency-ms", latency_ms, "--bandwidth-mb-s", bandwidth_mb_s]
         for preset in objects:
             line += ["--object", f"bench/{preset}"]
+        for preset in many:
+            line += ["--many", f"bench/{preset}"]
         self.start(line, port, stdout=subprocess.DEVNULL)
 
     def counts(self):
@@ -92,9 +113,11 @@ class Wharfinger(Server):
     def __init__(self, binaries, home, public_key, s3):
         port = free_port()
         self.s3 = s3
+        home.mkdir()
         config = home / "wharfinger.toml"
         config.write_text(
             f"""
+            max_buffer_bytes = "{BUDGET_MIB}MiB"
             [log]
             level = "error"
             [ssh]
@@ -131,6 +154,33 @@ class Wharfinger(Server):
         return self.s3.counts()
 
 
+class Rclone(Server):
+    """`rclone serve sftp` on the null S3, which it is told to cache nothing of."""
+
+    name, user, path = "rclone", "bench", ""
+    # Debian's doesn't know AES-GCM with 256 bits.
+    cipher = "aes128-gcm@openssh.com"
+
+    def __init__(self, home, public_key, s3):
+        port = free_port()
+        self.s3 = s3
+        home.mkdir()
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", home / "host_key"], check=True)
+        (home / "authorized_keys").write_text(public_key + "\n")
+        (home / "rclone.conf").write_text(
+            "[bench]\ntype = s3\nprovider = Other\naccess_key_id = bench\nsecret_access_key = bench\n"
+            f"endpoint = http://127.0.0.1:{s3.port}\nforce_path_style = true\nno_check_bucket = true\n"
+        )
+        line = ["rclone", "serve", "sftp", "bench:bench/bench", "--addr", f"127.0.0.1:{port}"]
+        line += ["--key", home / "host_key", "--authorized-keys", home / "authorized_keys"]
+        line += ["--config", home / "rclone.conf", "--cache-dir", home / "cache", "--vfs-cache-mode", "minimal"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        self.start(line, port, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def counts(self):
+        return self.s3.counts()
+
+
 class Sshd(Server):
     """OpenSSH's sshd with its sftp-server, on files of the RAM disk."""
 
@@ -139,6 +189,7 @@ class Sshd(Server):
     def __init__(self, home, public_key, served):
         port = free_port()
         self.user, self.path = getpass.getuser(), str(served)
+        home.mkdir()
         key = home / "sshd_host_key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
         (home / "authorized_keys").write_text(public_key + "\n")

@@ -46,6 +46,9 @@ struct Options {
     /// An object that exists from the start, such as `acme/big.bin=10G`.
     #[arg(long = "object", value_name = "KEY=SIZE", value_parser = preset)]
     objects: Vec<(String, u64)>,
+    /// Empty objects that exist from the start, named by numbers of seven digits, such as `acme/many/=100000`.
+    #[arg(long = "many", value_name = "PREFIX=COUNT", value_parser = preset)]
+    many: Vec<(String, u64)>,
 }
 
 /// What all connections share.
@@ -62,7 +65,7 @@ fn main() {
     let server = Arc::new(Server {
         latency: Duration::from_millis(options.latency_ms),
         bandwidth: (options.bandwidth_mb_s > 0).then_some(options.bandwidth_mb_s * 1_000_000),
-        objects: Objects::with(options.objects),
+        objects: Objects::with(options.objects.into_iter().chain(options.many.iter().flat_map(numbered)).collect()),
         pattern: Pattern::new(),
     });
     let listener = TcpListener::bind(options.listen).expect("the address is free");
@@ -88,6 +91,11 @@ fn wait_for_the_end() {
             _ = tokio::signal::ctrl_c() => {}
         }
     });
+}
+
+/// The names below a prefix.
+fn numbered((prefix, count): &(String, u64)) -> impl Iterator<Item = (String, u64)> {
+    (0..*count).map(move |number| (format!("{prefix}{number:07}"), 0))
 }
 
 /// `KEY=SIZE`, the size in bytes or with `K`, `M` or `G` for powers of 1,024.

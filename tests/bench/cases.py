@@ -1,0 +1,254 @@
+"""What is measured: each case moves something with the stock client, and says what it came to next to its target.
+
+A case gets the servers of one shape of S3 by name, and answers with a `Row`. Figures are medians of its runs.
+"""
+
+import dataclasses
+import os
+import statistics
+import subprocess
+import time
+
+from client import Failed
+
+GIB = 1 << 30
+MIB = 1 << 20
+LATENCY_S = 0.030
+
+
+@dataclasses.dataclass
+class Run:
+    """One run of something on one server."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    requests: dict
+    peak_kib: int
+
+    def count(self):
+        return sum(count for kind, count in self.requests.items() if not kind.startswith("bytes_"))
+
+
+@dataclasses.dataclass
+class Row:
+    """A case, its target, what each server came to, and whether Wharfinger met the target."""
+
+    case: str
+    target: str
+    shown: dict
+    met: bool
+
+
+def measure(client, server, *commands, act=None):
+    """One run of the commands, or of `act`, on a server."""
+    before, counted = server.cpu_seconds(), server.counts()
+    server.forget_peak()
+    wall = act() if act else client.run(server, *commands)
+    server.settle()
+    requests = {name: count - counted.get(name, 0) for name, count in server.counts().items()}
+    requests = {name: count for name, count in requests.items() if count}
+    return Run(server.cpu_seconds() - before, wall, requests, server.peak_kib())
+
+
+def runs(bench, server, *commands, before=None):
+    """Runs after one to warm up; `before` prepares each of them."""
+    taken = []
+    for number in range(bench.runs + 1):
+        if before:
+            before(server)
+        run = measure(bench.client, server, *commands)
+        if number:
+            taken.append(run)
+    return taken
+
+
+def median(taken, field):
+    return statistics.median(getattr(run, field) for run in taken)
+
+
+def kinds(run):
+    """Requests by kind, of one run."""
+    shown = [f"{count} {kind}" for kind, count in sorted(run.requests.items()) if not kind.startswith("bytes_")]
+    return ", ".join(shown) or "none"
+
+
+def large(bench, fast):
+    """put and get of one large file: CPU time, next to sshd's."""
+    gib = bench.mebibytes / 1024
+    for verb, command in (
+        ("put", lambda s: f"put {bench.files}/large {s.path}/uploaded"),
+        ("get", lambda s: f"get {s.path}/large /dev/null"),
+    ):
+        shown, costs = {}, {}
+        for name, server in fast.items():
+            taken = runs(bench, server, command(server))
+            costs[name] = median(taken, "cpu_seconds") / gib
+            speed = bench.mebibytes / median(taken, "wall_seconds")
+            bench.speeds[verb, name] = speed
+            shown[name] = f"{costs[name]:.2f} CPU-s/GiB, {speed:,.0f} MiB/s"
+        met = costs["Wharfinger"] <= 0.70 and costs["Wharfinger"] <= 0.5 * costs["sshd"]
+        yield Row(f"{verb} {bench.mebibytes:,} MiB", "≤ 0.70 CPU-s/GiB, ≤ 0.5 × sshd", shown, met)
+
+
+def large_far_away(bench, far):
+    """The same in S3's shape: the throughput next to that without latency."""
+    for verb, command in (
+        ("put", lambda s: f"put {bench.files}/large {s.path}/uploaded"),
+        ("get", lambda s: f"get {s.path}/large /dev/null"),
+    ):
+        shown, shares = {}, {}
+        for name, server in far.items():
+            if name == "sshd":
+                continue
+            speed = bench.mebibytes / median(runs(bench, server, command(server)), "wall_seconds")
+            shares[name] = speed / bench.speeds[verb, name]
+            shown[name] = f"{shares[name]:.2f} ×, {speed:,.0f} MiB/s"
+        yield Row(f"{verb}, 30 ms and 80 MB/s a connection", "≥ 0.8 × without", shown, shares["Wharfinger"] >= 0.8)
+
+
+def small(bench, far):
+    """A tree of small files up and down: requests and round trips a file."""
+    files = bench.small_files
+
+    def each(run):
+        return run.count() / files, run.wall_seconds / files / LATENCY_S
+
+    up, down = {}, {}
+    for name, server in far.items():
+        if name == "sshd":
+            continue
+        sent = measure(
+            bench.client, server, f"mkdir {server.path}/tree", f"put -r {bench.files}/small/* {server.path}/tree/"
+        )
+        fetched = measure(bench.client, server, f"get -r {server.path}/tree {bench.files}/fetched-{name}")
+        up[name], down[name] = each(sent), each(fetched)
+    rows = [
+        ("put -r", up, 1.1, "1 request and ≤ 1.1 round trips a file"),
+        ("get -r", down, 0.25, "1 request and ≤ 0.25 round trips a file"),
+    ]
+    for verb, told, trips, target in rows:
+        shown = {name: f"{requests:.2f} requests, {walls:.2f} round trips" for name, (requests, walls) in told.items()}
+        requests, walls = told["Wharfinger"]
+        yield Row(f"{verb} of {files:,} files of 10 KiB, 30 ms", target, shown, requests <= 1.02 and walls <= trips)
+
+
+def resumed(bench, fast):
+    """The last hundredth of a large file, down and up: bytes that move."""
+    server, whole = fast["Wharfinger"], 10 * GIB
+    have = whole * 99 // 100
+    tail = whole - have
+    part = bench.files / "part"
+    with open(part, "wb") as file:
+        file.truncate(have)
+    down = measure(bench.client, server, f"reget {server.path}/huge {part}")
+    fetched = down.requests.get("bytes_sent", 0)
+    os.unlink(part)
+    yield Row(
+        "reget of the last 1 % of 10 GiB",
+        f"≤ {tail:,} bytes fetched",
+        {"Wharfinger": f"{fetched:,} bytes"},
+        fetched <= tail,
+    )
+    local = bench.files / "whole"
+    with open(local, "wb") as file:
+        file.truncate(whole)
+    try:
+        up = measure(bench.client, server, f"reput {local} {server.path}/broken-off")
+        sent, reread = up.requests.get("bytes_received", 0), up.requests.get("bytes_sent", 0)
+        shown = f"{sent:,} bytes sent, {reread:,} re-read, {kinds(up)}"
+        yield Row(
+            "reput of the last 1 % of 10 GiB",
+            f"≤ {tail + MIB:,} bytes sent, ≤ 5 MiB re-read",
+            {"Wharfinger": shown},
+            sent <= tail + MIB and reread <= 5 * MIB,
+        )
+    except Failed as error:
+        yield Row("reput of the last 1 % of 10 GiB", "works", {"Wharfinger": str(error).splitlines()[-1]}, False)
+    os.unlink(local)
+
+
+def listed(bench, fast):
+    """A directory of many names: requests, memory and wall time."""
+    names, shown, walls = bench.names, {}, {}
+    for name, server in fast.items():
+        taken = runs(bench, server, f"ls -1 {server.path}/many")
+        walls[name] = median(taken, "wall_seconds")
+        shown[name] = f"{walls[name]:.2f} s"
+        if name == "Wharfinger":
+            idle = server.resident_kib()
+            grown = (max(run.peak_kib for run in taken) - idle) / 1024
+            requests = taken[-1].count()
+            shown[name] += f", {requests} requests, {grown:.1f} MiB more than idle"
+    met = requests <= names / 1000 + 3 and grown <= 16 and walls["Wharfinger"] <= walls["sshd"]
+    yield Row(f"ls -1 of {names:,}", "requests = pages; ≤ 16 MiB more than idle; wall ≤ sshd's", shown, met)
+
+
+def renamed(bench, far):
+    """A directory with many files in it gets another name."""
+    shown, walls = {}, {}
+    for name, server in far.items():
+        if name == "sshd":
+            continue
+        try:
+            run = measure(bench.client, server, f"rename {server.path}/ten-thousand {server.path}/renamed")
+            walls[name] = run.wall_seconds
+            shown[name] = f"{run.wall_seconds:.1f} s, {run.count():,} requests"
+        except Failed as error:
+            shown[name] = str(error).splitlines()[-1]
+        # What one has renamed is no case for the next.
+        break
+    yield Row("rename of a directory of 10,000, 30 ms", "≤ 10 s", shown, walls.get("Wharfinger", 11) <= 10)
+
+
+def at_once(bench, fast):
+    """Eight clients at the same time: CPU time and memory."""
+    clients, mebibytes, shown = 8, 128, {}
+    for name, server in fast.items():
+        sessions = [[f"put {bench.files}/eighth {server.path}/of-{number}"] for number in range(clients)]
+        run = measure(bench.client, server, act=lambda: bench.client.run_at_once(server, sessions))
+        cost, peak = run.cpu_seconds / (clients * mebibytes / 1024), run.peak_kib / 1024
+        shown[name] = f"{cost:.2f} CPU-s/GiB" + (f", {peak:.0f} MiB at most" if name != "sshd" else "")
+        if name == "Wharfinger":
+            met = cost <= 0.8 and peak <= bench.budget_mib + 64
+    yield Row("8 clients put 128 MiB each", f"≤ 0.8 CPU-s/GiB; ≤ {bench.budget_mib} + 64 MiB", shown, met)
+
+
+def logins(bench, fast):
+    """Sessions that do nothing: what they cost to open and to keep."""
+    count, idle, shown = bench.logins, bench.idle_sessions, {}
+    for name, server in fast.items():
+        run = measure(bench.client, server, act=lambda: sum(bench.client.run(server, "pwd") for _ in range(count)))
+        cost = 1000 * run.cpu_seconds / count
+        shown[name] = f"{cost:.1f} ms"
+        if name == "Wharfinger":
+            login = cost
+            before = server.resident_kib()
+            sessions = [bench.client.idle(server) for _ in range(idle)]
+            time.sleep(1)
+            each = (server.resident_kib() - before) / idle
+            for session in sessions:
+                session.stdin.close()
+                session.wait()
+            shown[name] += f"; {each:.0f} KiB"
+    yield Row("login; idle session", "≤ 1.5 ms CPU; ≤ 64 KiB", shown, login <= 1.5 and each <= 64)
+
+
+def make_files(bench, served):
+    """What clients send, and what sshd serves."""
+    block = os.urandom(MIB)
+    for name, mebibytes in (("large", bench.mebibytes), ("eighth", 128)):
+        with open(bench.files / name, "wb") as file:
+            for _ in range(mebibytes):
+                file.write(block)
+    (bench.files / "small").mkdir()
+    for number in range(bench.small_files):
+        (bench.files / "small" / f"{number:05}").write_bytes(block[:10240])
+    os.link(bench.files / "large", served / "large")
+    (served / "many").mkdir()
+    for number in range(bench.names):
+        (served / "many" / f"{number:07}").touch()
+
+
+def said(*command):
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return (done.stdout + done.stderr).strip()
