@@ -6,6 +6,7 @@ use super::{
     *,
 };
 use bytes::Bytes;
+use futures_util::future::join_all;
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 use wharfinger::{
@@ -98,6 +99,37 @@ async fn sixty_four_interleaved_uploads_get_through_a_budget_of_four_parts() {
         assert_eq!(wharf.budget.used(), 0);
         client.vanish();
         wharf.assert_nothing_left().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sixty_four_uploads_on_as_many_connections_get_through_the_same_budget() {
+    let wharf = with_budget(20 << 20);
+    let uploads = (0..UPLOADS).map(async |number| {
+        let mut client = wharf.connect().await;
+        client.put(&format!("/{number}"), &content(number, UPLOAD_BYTES)).await.unwrap();
+    });
+    join_all(uploads).await;
+    for number in 0..UPLOADS {
+        wharf.assert_stored(&format!("/{number}"), &content(number, UPLOAD_BYTES));
+    }
+    wharf.assert_nothing_left().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_idle_sessions_leave_the_budget_to_one_that_works() {
+    let wharf = with_budget(5 << 20);
+    let mut idle = Vec::new();
+    for _ in 0..10_000 {
+        idle.push(wharf.connect().await);
+    }
+    assert_eq!(wharf.budget.used(), 0);
+    let mut client = wharf.connect().await;
+    client.put("/a", &content(1, UPLOAD_BYTES)).await.unwrap();
+    wharf.assert_stored("/a", &content(1, UPLOAD_BYTES));
+    assert_eq!(client.path(request::real_path("x")).await.unwrap(), "/x");
+    for mut session in idle {
+        assert_eq!(session.path(request::real_path("y")).await.unwrap(), "/y");
     }
 }
 
