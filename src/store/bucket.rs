@@ -44,6 +44,21 @@ pub trait Bucket: Send + Sync + fmt::Debug {
     /// `UploadPart`. Parts are numbered from 1 without gaps; all but the last have at least 5 MiB.
     async fn upload_part(&self, key: &Key, upload: &UploadId, number: u32, payload: Payload) -> Result<Part>;
 
+    /// `UploadPartCopy`: a part that S3 takes from `range` (in bytes, end exclusive, not empty, at most 5 GiB) of `source`,
+    /// which lies in the bucket, if it still is `pin`. S3 wants a source of more than 5 MiB.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`](super::Error::Conflict) when the source is no longer the pinned one.
+    async fn copy_part(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        number: u32,
+        source: &Key,
+        pin: &Pin,
+        range: Range<u64>,
+    ) -> Result<Part>;
+
     /// `CompleteMultipartUpload`; `parts` in the order of their numbers.
     ///
     /// # Errors
@@ -244,6 +259,8 @@ pub enum Condition {
     Always,
     /// `If-None-Match: *`: only where nothing is.
     Absent,
+    /// `If-Match`: only what is still this version.
+    Matches(ETag),
 }
 
 /// An open multipart upload.
@@ -259,8 +276,9 @@ pub struct Part {
     pub etag: ETag,
     /// In bytes.
     pub size: u64,
-    /// CRC-64/NVME of the part; combined over all parts it is the object's.
-    pub crc64: u64,
+    /// CRC-64/NVME of the part; combined over all parts it is the object's. `None` for a copied part where the store
+    /// doesn't say.
+    pub crc64: Option<u64>,
 }
 
 /// What S3 says after it stored an object.

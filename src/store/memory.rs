@@ -208,6 +208,26 @@ impl Bucket for MemoryBucket {
         self.serve(request, |contents| contents.upload_part(key.as_str(), upload, number, &payload)).await
     }
 
+    async fn copy_part(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        number: u32,
+        source: &Key,
+        pin: &Pin,
+        range: Range<u64>,
+    ) -> Result<Part> {
+        let request = Request {
+            range: Some(range.clone()),
+            part_number: Some(number),
+            source: Some(source.as_str().to_owned()),
+            ..Request::new(Verb::CopyPart, key.as_str())
+        };
+        let copy =
+            |contents: &mut Contents| contents.copy_part(key.as_str(), upload, number, source.as_str(), pin, range);
+        self.serve(request, copy).await
+    }
+
     async fn complete_upload(
         &self,
         key: &Key,

@@ -186,6 +186,7 @@ impl Bucket for S3Bucket {
             .key(key.as_str())
             .set_metadata(Some(object.metadata.clone().into_iter().collect()))
             .set_if_none_match(if_none_match(&condition))
+            .set_if_match(if_match(&condition))
             .set_checksum_crc64_nvme(self.checksum(payload.crc64))
             .set_storage_class(self.storage_class())
             .set_server_side_encryption(self.encryption())
@@ -233,7 +234,39 @@ impl Bucket for S3Bucket {
             .config_override(retry::unhurried());
         let request = if self.is_unsigned() { request.disable_payload_signing() } else { request };
         let answer = request.send().await?;
-        Ok(Part { number, etag: answer::etag(answer.e_tag)?, size, crc64 })
+        Ok(Part { number, etag: answer::etag(answer.e_tag)?, size, crc64: Some(crc64) })
+    }
+
+    async fn copy_part(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        number: u32,
+        source: &Key,
+        pin: &Pin,
+        range: Range<u64>,
+    ) -> Result<Part> {
+        let size = range.end.saturating_sub(range.start);
+        let last = range.end.checked_sub(1).filter(|_| size > 0).ok_or(Error::RangeNotSatisfiable { size: None })?;
+        let answer = self
+            .client
+            .upload_part_copy()
+            .bucket(&self.options.bucket)
+            .key(key.as_str())
+            .upload_id(&upload.0)
+            .part_number(part_number(number))
+            .copy_source(encoding::copy_source(&self.options.bucket, source))
+            .copy_source_if_match(&pin.etag.0)
+            .copy_source_range(format!("bytes={}-{last}", range.start))
+            .set_expected_bucket_owner(self.owner())
+            .set_expected_source_bucket_owner(self.owner())
+            .customize()
+            .config_override(retry::unhurried())
+            .send()
+            .await?;
+        let copied = answer.copy_part_result.ok_or_else(|| Error::Broken("no CopyPartResult".to_owned()))?;
+        let crc64 = copied.checksum_crc64_nvme.as_deref().and_then(encoding::read_checksum);
+        Ok(Part { number, etag: answer::etag(copied.e_tag)?, size, crc64 })
     }
 
     async fn complete_upload(
@@ -255,7 +288,8 @@ impl Bucket for S3Bucket {
             .upload_id(&upload.0)
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(completed.collect())).build())
             .set_if_none_match(if_none_match(&condition))
-            .set_checksum_crc64_nvme(self.checksum(encoding::combined_crc64(parts)))
+            .set_if_match(if_match(&condition))
+            .set_checksum_crc64_nvme(encoding::combined_crc64(parts).and_then(|crc64| self.checksum(crc64)))
             .set_checksum_type(self.is_checked().then_some(ChecksumType::FullObject))
             .set_mpu_object_size(size.filter(|_| self.is_checked()))
             .set_expected_bucket_owner(self.owner())
@@ -288,6 +322,7 @@ impl Bucket for S3Bucket {
             .copy_source(encoding::copy_source(&self.options.bucket, source))
             .copy_source_if_match(&pin.etag.0)
             .set_if_none_match(if_none_match(&condition))
+            .set_if_match(if_match(&condition))
             .metadata_directive(MetadataDirective::Copy)
             .tagging_directive(TaggingDirective::Copy)
             .set_storage_class(self.storage_class())
@@ -335,9 +370,13 @@ impl Bucket for S3Bucket {
 }
 
 fn if_none_match(condition: &Condition) -> Option<String> {
+    (*condition == Condition::Absent).then(|| NOTHING.to_owned())
+}
+
+fn if_match(condition: &Condition) -> Option<String> {
     match condition {
-        Condition::Always => None,
-        Condition::Absent => Some(NOTHING.to_owned()),
+        Condition::Matches(etag) => Some(etag.0.clone()),
+        Condition::Always | Condition::Absent => None,
     }
 }
 

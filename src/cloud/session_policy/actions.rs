@@ -6,7 +6,8 @@
 //! | any | `ListBucket` | | |
 //! | `read` | | `GetObject`, `GetObjectVersion` | |
 //! | `write` | | `AbortMultipartUpload`, `PutObject` | |
-//! | `overwrite`, `list` | | | |
+//! | `overwrite` | | `GetObject` | |
+//! | `list` | | | |
 //! | `delete` | | `DeleteObject` | |
 //! | `rename` | | `DeleteObject`, `GetObject`, `GetObjectTagging`, `PutObject`, `PutObjectTagging` | |
 //! | `mkdir` | | | `PutObject` |
@@ -15,7 +16,9 @@
 //! - `GetObjectVersion` lets a download end with the version that it began with, where the bucket keeps versions.
 //! - `PutObject` allows Create, UploadPart and Complete; only Abort has an action of its own. A drop box without `read`
 //!   can't HEAD: where the answer to an upload was lost, nobody can tell whether it was stored, and CLOSE fails.
-//! - `PutObject` can't tell a new object from a replaced one: `overwrite` is this server's own check.
+//! - `PutObject` can't tell a new object from a replaced one: that check is this server's own. Who may replace a file may
+//!   change a part of it, for which S3 copies the rest, and does so only while nobody else changed it: both take
+//!   `GetObject`.
 //! - `CopyObject` with the tags of the source reads and writes tags where there are any; `DeleteObject` on the condition
 //!   that nothing changed takes `GetObject` too ("Enforce conditional deletes on Amazon S3 buckets").
 //! - `mkdir` alone makes markers, whose keys end in `/`, and no file.
@@ -46,7 +49,8 @@ const fn on_objects(permission: Permission) -> &'static [&'static str] {
         Permission::Rename => {
             &["s3:DeleteObject", "s3:GetObject", "s3:GetObjectTagging", "s3:PutObject", "s3:PutObjectTagging"]
         }
-        Permission::Overwrite | Permission::List | Permission::Mkdir => &[],
+        Permission::Overwrite => &["s3:GetObject"],
+        Permission::List | Permission::Mkdir => &[],
     }
 }
 
@@ -95,7 +99,7 @@ mod tests {
     #[test]
     fn no_permission_needs_no_more_than_to_look() {
         assert_eq!(needed(&[]), (vec![], vec![]));
-        assert_eq!(needed(&[Permission::List, Permission::Overwrite]), (vec![], vec![]));
+        assert_eq!(needed(&[Permission::List]), (vec![], vec![]));
     }
 
     #[test]

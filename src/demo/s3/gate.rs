@@ -24,7 +24,7 @@ use s3s::{
     auth::{S3Auth, SecretKey},
     dto::{
         CopyObjectInput, DeleteObjectsInput, ListObjectsInput, ListObjectsV2Input, ObjectIdentifier, PutObjectInput,
-        UploadPartInput,
+        UploadPartCopyInput, UploadPartInput,
     },
     s3_error,
 };
@@ -135,6 +135,13 @@ impl S3Access for Gate {
     }
 
     async fn copy_object(&self, request: &mut S3Request<CopyObjectInput>) -> S3Result<()> {
+        let caller = caller(request)?;
+        let (bucket, key) = source_of(&request.input.copy_source)?;
+        caller.expects(bucket, request.input.expected_source_bucket_owner.as_deref())?;
+        Ok(caller.may_with("s3:GetObject", bucket, key)?)
+    }
+
+    async fn upload_part_copy(&self, request: &mut S3Request<UploadPartCopyInput>) -> S3Result<()> {
         let caller = caller(request)?;
         let (bucket, key) = source_of(&request.input.copy_source)?;
         caller.expects(bucket, request.input.expected_source_bucket_owner.as_deref())?;

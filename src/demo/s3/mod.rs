@@ -2,7 +2,7 @@
 //!
 //! It behaves as S3 does where the server relies on it: objects appear whole or not at all, conditions and checksums
 //! are checked, listings sort by UTF-8 bytes, `k` may lie beside `k/b`, directory markers are objects like any other.
-//! It knows no versions, tags, ACLs, `UploadPartCopy` or creation of buckets, and of an object's headers it keeps the
+//! It knows no versions, tags, ACLs or creation of buckets, and of an object's headers it keeps the
 //! content type and the user metadata.
 //!
 //! ETags are unique to each write and never look like an MD5, as those of KMS-encrypted objects: hashing would cost

@@ -211,7 +211,7 @@ fn kept(key: String, error: Error) -> s3s::dto::Error {
 }
 
 /// The conditions of HEAD and GET, in the order that RFC 9110 §13.2.2 gives them.
-fn preconditions(
+pub fn preconditions(
     object: &Object,
     matches: Option<ETagCondition>,
     none_matches: Option<ETagCondition>,

@@ -41,6 +41,8 @@ const OPERATIONS: &[(&str, &str, On)] = &[
     ("DeleteObjects", "s3:DeleteObject", On::Keys),
     ("CreateMultipartUpload", "s3:PutObject", On::Object),
     ("UploadPart", "s3:PutObject", On::Object),
+    // Its source is judged beside it.
+    ("UploadPartCopy", "s3:PutObject", On::Object),
     ("CompleteMultipartUpload", "s3:PutObject", On::Object),
     ("AbortMultipartUpload", "s3:AbortMultipartUpload", On::Object),
     ("ListParts", "s3:ListMultipartUploadParts", On::Object),

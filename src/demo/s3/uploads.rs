@@ -1,26 +1,30 @@
 //! Multipart uploads as S3's operations; their rules are in `multipart.rs`.
 
 use super::{
-    checksum::{self, claims},
+    caller::told,
+    checksum::{self, Claims, claims},
     error::{Error, Result},
     intake::{self, Incoming},
     lists::{Encoding, limit},
     multipart::{self, Completion, Listed, Named, Upload, UploadName},
-    objects::{attributes, blocking, etag, length, timestamp},
+    objects::{attributes, blocking, etag, length, preconditions, source_of, timestamp},
     service::Service,
     store::Conditions,
 };
+use hyper::HeaderMap;
 use s3s::{
     S3Request,
     dto::{
         AbortMultipartUploadInput, ChecksumType, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
-        CompletedPart, CreateMultipartUploadInput, CreateMultipartUploadOutput, ListMultipartUploadsInput,
-        ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput, MultipartUpload, Part, StorageClass,
-        UploadPartInput, UploadPartOutput,
+        CompletedPart, CopyPartResult, CreateMultipartUploadInput, CreateMultipartUploadOutput,
+        ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput, MultipartUpload, Part,
+        StorageClass, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
     },
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
+/// S3 copies ranges of larger objects only.
+const MIN_SOURCE_BYTES: u64 = 5 << 20;
 /// What an open upload takes of the memory beside its parts' bytes, roughly: room for its metadata and its table of parts.
 const UPLOAD_OVERHEAD_BYTES: u64 = 4 << 10;
 
@@ -68,6 +72,35 @@ impl Service {
             checksum_crc64nvme: Some(checksum::encode(part.crc64)),
             ..UploadPartOutput::default()
         })
+    }
+
+    /// A part that is a range of an object.
+    pub async fn copy_part(&self, request: S3Request<UploadPartCopyInput>) -> Result<UploadPartCopyOutput> {
+        let input = request.input;
+        let (bucket, key) = source_of(&input.copy_source)?;
+        let source = self.store.object(bucket, key).map_err(|error| told(&request.extensions, bucket, error))?;
+        preconditions(&source, input.copy_source_if_match, None, None, input.copy_source_if_unmodified_since)?;
+        if input.copy_source_if_none_match.is_some() || input.copy_source_if_modified_since.is_some() {
+            return Err(Error::NotImplemented("conditions that want a changed copy source"));
+        }
+        let name = UploadName { bucket: input.bucket, key: input.key, id: input.upload_id };
+        self.uploads.check_part(&name, input.part_number)?;
+        let range = copied_range(input.copy_source_range.as_deref(), source.size)?;
+        let incoming = Incoming {
+            length: length(range.end - range.start),
+            body: Some(source.data.read(range)),
+            claims: Claims::default(),
+            trailer: None,
+        };
+        let taken = intake::take(&self.store, incoming, &HeaderMap::new()).await?;
+        let part = self.uploads.put_part(&name, input.part_number, taken)?;
+        let copied = CopyPartResult {
+            e_tag: Some(etag(&part.etag)),
+            checksum_crc64nvme: Some(checksum::encode(part.crc64)),
+            last_modified: Some(timestamp(part.modified)),
+            ..CopyPartResult::default()
+        };
+        Ok(UploadPartCopyOutput { copy_part_result: Some(copied), ..UploadPartCopyOutput::default() })
     }
 
     pub async fn complete_upload(&self, input: CompleteMultipartUploadInput) -> Result<CompleteMultipartUploadOutput> {
@@ -174,4 +207,20 @@ fn shown(number: i32, part: &multipart::Part) -> Part {
         checksum_crc64nvme: Some(checksum::encode(part.crc64)),
         ..Part::default()
     }
+}
+
+/// `bytes=FIRST-LAST` of a source, which is all of it where nothing is said.
+fn copied_range(said: Option<&str>, size: u64) -> Result<Range<u64>> {
+    const INVALID: Error =
+        Error::InvalidArgument("The x-amz-copy-source-range value must be of the form bytes=first-last");
+    let Some(said) = said else { return Ok(0..size) };
+    if size <= MIN_SOURCE_BYTES {
+        let text = "The specified copy source is not supported as a byte-range copy source.";
+        return Err(Error::InvalidRequest(text.to_owned()));
+    }
+    let bounds = said.strip_prefix("bytes=").and_then(|range| range.split_once('-'));
+    let Some((Ok(first), Ok(last))) = bounds.map(|(first, last)| (first.parse::<u64>(), last.parse::<u64>())) else {
+        return Err(INVALID);
+    };
+    if first > last || last >= size { Err(INVALID) } else { Ok(first..last + 1) }
 }

@@ -115,12 +115,47 @@ impl Contents {
         number: u32,
         payload: &Payload,
     ) -> Result<Part> {
+        let bytes = received(payload)?;
+        self.keep_part(raw_key, upload, number, bytes, payload.crc64)
+    }
+
+    pub(super) fn copy_part(
+        &mut self,
+        raw_key: &str,
+        upload: &UploadId,
+        number: u32,
+        source: &str,
+        pin: &Pin,
+        range: Range<u64>,
+    ) -> Result<Part> {
+        let found = self.objects.get(source).ok_or(Error::NotFound)?;
+        if found.pin.etag != pin.etag {
+            return Err(conflict());
+        }
+        if found.archived {
+            return Err(Error::Archived);
+        }
+        if found.bytes.len() as u64 <= MIN_PART_BYTES {
+            return Err(refused("InvalidRequest", "the copy source is not larger than 5 MiB"));
+        }
+        let within = |at: u64| usize::try_from(at).ok().filter(|at| *at <= found.bytes.len());
+        let (Some(start), Some(end)) = (within(range.start), within(range.end)) else {
+            return Err(refused("InvalidRange", "the range lies behind the end of the copy source"));
+        };
+        if start >= end || (end - start) as u64 > MAX_BODY_BYTES {
+            return Err(refused("InvalidArgument", "the range is empty or larger than 5 GiB"));
+        }
+        let bytes = found.bytes.slice(start..end);
+        let crc64 = crc_fast::checksum(Crc64Nvme, &bytes);
+        self.keep_part(raw_key, upload, number, bytes, crc64)
+    }
+
+    fn keep_part(&mut self, raw_key: &str, upload: &UploadId, number: u32, bytes: Bytes, crc64: u64) -> Result<Part> {
         if !(1..=MAX_PARTS).contains(&number) {
             return Err(refused("InvalidArgument", "part numbers are 1 to 10,000"));
         }
-        let bytes = received(payload)?;
         let upload = self.uploads.get_mut(&upload.0).filter(|open| open.raw_key == raw_key).ok_or(Error::NotFound)?;
-        let part = Part { number, etag: etag_of(payload.crc64, None), size: payload.len(), crc64: payload.crc64 };
+        let part = Part { number, etag: etag_of(crc64, None), size: bytes.len() as u64, crc64: Some(crc64) };
         upload.parts.insert(number, (part.clone(), bytes));
         Ok(part)
     }
@@ -187,9 +222,11 @@ impl Contents {
     }
 
     fn check(&self, raw_key: &str, condition: &Condition) -> Result<()> {
-        match condition {
-            Condition::Absent if self.objects.contains_key(raw_key) => Err(conflict()),
-            Condition::Absent | Condition::Always => Ok(()),
+        match (condition, self.objects.get(raw_key)) {
+            (Condition::Absent, Some(_)) => Err(conflict()),
+            (Condition::Matches(_), None) => Err(self.missing()),
+            (Condition::Matches(etag), Some(there)) if there.pin.etag != *etag => Err(conflict()),
+            _ => Ok(()),
         }
     }
 
@@ -242,7 +279,7 @@ impl OpenUpload {
                 return Err(refused("EntityTooSmall", "a part before the last is smaller than 5 MiB"));
             }
             whole.extend_from_slice(bytes);
-            crc64 = checksum_combine(Crc64Nvme, crc64, stored.crc64, stored.size);
+            crc64 = checksum_combine(Crc64Nvme, crc64, stored.crc64.unwrap_or_default(), stored.size);
         }
         Ok((whole.freeze(), crc64))
     }

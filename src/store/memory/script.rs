@@ -21,6 +21,8 @@ pub enum Verb {
     CreateUpload,
     /// `UploadPart`.
     UploadPart,
+    /// `UploadPartCopy`.
+    CopyPart,
     /// `CompleteMultipartUpload`.
     CompleteUpload,
     /// `AbortMultipartUpload`.
@@ -40,7 +42,7 @@ pub struct Request {
     pub verb: Verb,
     /// The key, a copy's target, or a listing's prefix.
     pub name: String,
-    /// A GET's range, in bytes.
+    /// The range of a GET or of a part's source, in bytes.
     pub range: Option<Range<u64>>,
     /// The length of the body that came with it.
     pub sent_bytes: u64,

@@ -24,11 +24,16 @@ pub(super) fn checksum(crc64: u64) -> String {
     BASE64_STANDARD.encode(crc64.to_be_bytes())
 }
 
-/// The CRC-64/NVME of the parts in their order, as if they were one.
-pub(super) fn combined_crc64(parts: &[Part]) -> u64 {
-    parts
-        .iter()
-        .fold(0, |crc64, part| crc_fast::checksum_combine(CrcAlgorithm::Crc64Nvme, crc64, part.crc64, part.size))
+/// What such a header says.
+pub(super) fn read_checksum(said: &str) -> Option<u64> {
+    Some(u64::from_be_bytes(BASE64_STANDARD.decode(said).ok()?.try_into().ok()?))
+}
+
+/// The CRC-64/NVME of the parts in their order, as if they were one; `None` where that of any part isn't known.
+pub(super) fn combined_crc64(parts: &[Part]) -> Option<u64> {
+    parts.iter().try_fold(0, |crc64, part| {
+        Some(crc_fast::checksum_combine(CrcAlgorithm::Crc64Nvme, crc64, part.crc64?, part.size))
+    })
 }
 
 #[cfg(test)]
@@ -39,7 +44,7 @@ mod tests {
 
     fn part(number: u32, bytes: &[u8]) -> Part {
         let crc64 = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, bytes);
-        Part { number, etag: ETag(String::new()), size: bytes.len() as u64, crc64 }
+        Part { number, etag: ETag(String::new()), size: bytes.len() as u64, crc64: Some(crc64) }
     }
 
     #[test]
@@ -62,13 +67,19 @@ mod tests {
         let crc64 = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, b"123456789");
         assert_eq!(crc64, 0xae8b_1486_0a79_9888);
         assert_eq!(checksum(crc64), "rosUhgp5mIg=");
+        assert_eq!(read_checksum("rosUhgp5mIg="), Some(crc64));
+        for wrong in ["", "rosUhgp5mA==", "?"] {
+            assert_eq!(read_checksum(wrong), None, "{wrong}");
+        }
     }
 
     proptest! {
         #[test]
         fn parts_combine_to_the_whole(a: Vec<u8>, b: Vec<u8>, c: Vec<u8>) {
             let whole = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &[a.clone(), b.clone(), c.clone()].concat());
-            prop_assert_eq!(combined_crc64(&[part(1, &a), part(2, &b), part(3, &c)]), whole);
+            let (first, last) = (part(1, &a), part(3, &c));
+            prop_assert_eq!(combined_crc64(&[first.clone(), part(2, &b), last.clone()]), Some(whole));
+            prop_assert_eq!(combined_crc64(&[first, Part { crc64: None, ..part(2, &b) }, last]), None);
         }
     }
 }

@@ -27,7 +27,7 @@ pub fn answer(objects: &Objects, head: &Head, body: &[u8]) -> Answer {
             (Some(id), None) => ("UploadPart", put_part(objects, head, id)),
             (None, None) => ("PutObject", put(objects, head, key)),
             (None, Some(source)) => ("CopyObject", copy(objects, head, source, key)),
-            (Some(_), Some(_)) => ("UploadPartCopy", Answer::error("501 Not Implemented", "NotImplemented")),
+            (Some(id), Some(source)) => ("UploadPartCopy", copy_part(objects, head, id, source)),
         },
         ("POST", "") => ("DeleteObjects", remove_many(objects, &String::from_utf8_lossy(body))),
         ("POST", key) => match upload {
@@ -96,15 +96,24 @@ fn put(objects: &Objects, head: &Head, key: &str) -> Answer {
     publish(objects, head, key, body_size(head), kept(head)).unwrap_or_else(|refusal| refusal)
 }
 
-fn copy(objects: &Objects, head: &Head, source: &str, key: &str) -> Answer {
-    let source = decode(source);
-    let source = source.trim_start_matches('/').split_once('/').map_or("", |(_, key)| key);
-    let Some(source) = objects.lock().objects.get(source).cloned() else {
-        return Answer::error("404 Not Found", "NoSuchKey");
+/// The object that is copied from.
+fn source(objects: &Objects, head: &Head, name: &str) -> Result<Object, Answer> {
+    let name = decode(name);
+    let name = name.trim_start_matches('/').split_once('/').map_or("", |(_, key)| key);
+    let Some(source) = objects.lock().objects.get(name).cloned() else {
+        return Err(Answer::error("404 Not Found", "NoSuchKey"));
     };
     if head.header("x-amz-copy-source-if-match").is_some_and(|etag| etag.trim_matches('"') != source.etag) {
-        return Answer::error("412 Precondition Failed", "PreconditionFailed");
+        return Err(Answer::error("412 Precondition Failed", "PreconditionFailed"));
     }
+    Ok(source)
+}
+
+fn copy(objects: &Objects, head: &Head, name: &str, key: &str) -> Answer {
+    let source = match source(objects, head, name) {
+        Ok(source) => source,
+        Err(refusal) => return refusal,
+    };
     match publish(objects, head, key, source.size, source.headers) {
         Ok(done) => {
             let etag = done.headers.first().map(|(_, etag)| etag.clone()).unwrap_or_default();
@@ -134,6 +143,22 @@ fn put_part(objects: &Objects, head: &Head, id: &str) -> Answer {
         None => return Answer::error("404 Not Found", "NoSuchUpload"),
     };
     Answer::new(OK).with("ETag", quoted(&format!("{id}-{number}")))
+}
+
+fn copy_part(objects: &Objects, head: &Head, id: &str, name: &str) -> Answer {
+    let source = match source(objects, head, name) {
+        Ok(source) => source,
+        Err(refusal) => return refusal,
+    };
+    let asked = head.header("x-amz-copy-source-range").and_then(|text| range(text, source.size));
+    let copied = asked.unwrap_or(0..source.size);
+    let number = head.query("partNumber").and_then(|number| number.parse().ok()).unwrap_or_default();
+    match objects.lock().uploads.get_mut(id) {
+        Some(upload) => upload.parts.insert(number, copied.end - copied.start),
+        None => return Answer::error("404 Not Found", "NoSuchUpload"),
+    };
+    let etag = quoted(&format!("{id}-{number}"));
+    Answer::new(OK).xml(format!("<CopyPartResult><ETag>{etag}</ETag></CopyPartResult>"))
 }
 
 fn complete(objects: &Objects, head: &Head, id: &str, key: &str) -> Answer {
@@ -169,6 +194,10 @@ fn publish(
     let etag = objects.unique();
     let mut state = objects.lock();
     if head.header("if-none-match") == Some("*") && state.objects.contains_key(key) {
+        return Err(Answer::error("412 Precondition Failed", "PreconditionFailed"));
+    }
+    let there = state.objects.get(key).map(|object| object.etag.as_str());
+    if head.header("if-match").is_some_and(|etag| Some(etag.trim_matches('"')) != there) {
         return Err(Answer::error("412 Precondition Failed", "PreconditionFailed"));
     }
     state.objects.insert(key.to_owned(), Object { size, etag: etag.clone(), headers });

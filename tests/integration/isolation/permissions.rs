@@ -14,7 +14,7 @@ promises![each_permission_brings_its_actions_alone];
 const TABLE: [(P, &[Attempt]); 7] = [
     (P::Read, &[A::Head, A::Get]),
     (P::Write, &[A::Put, A::BeginUpload, A::UploadPart, A::CompleteUpload, A::AbortUpload]),
-    (P::Overwrite, &[]),
+    (P::Overwrite, &[A::Head, A::Get]),
     (P::List, &[]),
     (P::Delete, &[A::Delete, A::DeleteMany]),
     (

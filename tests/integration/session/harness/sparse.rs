@@ -105,6 +105,18 @@ impl Bucket for Sparse {
         self.inner.upload_part(key, upload, number, payload).await
     }
 
+    async fn copy_part(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        number: u32,
+        source: &Key,
+        pin: &Pin,
+        range: Range<u64>,
+    ) -> Result<Part> {
+        self.inner.copy_part(key, upload, number, source, pin, range).await
+    }
+
     async fn complete_upload(
         &self,
         key: &Key,
