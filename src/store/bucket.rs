@@ -1,6 +1,6 @@
 //! The seam below which S3 lies: one bucket, as few verbs as the file server needs.
 //!
-//! Implementations: `s3.rs` (the SDK), `memory.rs` (tests), and a fault-injecting one later. They retry what is safe to
+//! Implementations: `s3.rs` (the SDK), and for tests `memory.rs`, and `faulty.rs` over any other. They retry what is safe to
 //! retry; a caller never retries a verb.
 
 use super::{BucketId, Key, Prefix, Result};

@@ -10,6 +10,7 @@ mod bucket;
 mod bucket_id;
 mod budget;
 mod error;
+pub mod faulty;
 mod find;
 mod journal;
 mod key;
@@ -30,6 +31,7 @@ pub use bucket::{
 pub use bucket_id::BucketId;
 pub use budget::{Budget, Reservation};
 pub use error::Error;
+pub use faulty::FaultyBucket;
 pub use find::{DirectoryState, Found, directory_exists, directory_state, find};
 pub use journal::{Journal, JournalDown, Late, MemoryJournal};
 pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};

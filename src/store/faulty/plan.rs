@@ -1,0 +1,130 @@
+//! Which request meets which fault. No waiting.
+
+use crate::store::{Error, memory::Verb};
+use std::time::Duration;
+
+/// What happens to a request.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// It is not done, and this is told.
+    Refused(Error),
+    /// It is done, and this is told all the same. Where it fails by itself, that is told.
+    AnswerLost(Error),
+    /// It is done so much later.
+    Slow(Duration),
+    /// It is not done, and nothing is told: the answer never comes.
+    Silent,
+    /// It is done, and the answer never comes.
+    SilentWhenDone,
+    /// The body of a GET breaks.
+    BodyBreaks {
+        /// So many bytes come before.
+        after_bytes: usize,
+    },
+    /// The body of a GET ends too early, without an error: a short read.
+    BodyEnds {
+        /// So many bytes come before.
+        after_bytes: usize,
+    },
+    /// The body of a GET stands still for ever.
+    BodyStalls {
+        /// So many bytes come before.
+        after_bytes: usize,
+    },
+}
+
+/// A request by its verb, and which one of that verb it is, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its kind.
+    pub verb: Verb,
+    /// The first is 1.
+    pub nth: usize,
+}
+
+/// Which requests are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// This one.
+    At(Step),
+    /// All of a verb.
+    Every(Verb),
+    /// An outage: all, from the one of this number on. The first is 1.
+    From(usize),
+}
+
+/// The faults that are planned, and what came so far.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    aimed: Vec<(Aim, Fault)>,
+    chance: Option<Chance>,
+    steps: Vec<Step>,
+    met: Vec<(Step, Fault)>,
+}
+
+impl Plan {
+    pub(super) fn meet(&mut self, aim: Aim, fault: Fault) {
+        self.aimed.push((aim, fault));
+    }
+
+    pub(super) fn meet_at_random(&mut self, seed: u64, one_in: u64, faults: Vec<Fault>) {
+        self.chance = Some(Chance { state: seed, one_in, faults });
+    }
+
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    pub(super) fn met(&self) -> &[(Step, Fault)] {
+        &self.met
+    }
+
+    /// Counts a request, and says what it meets.
+    pub(super) fn arrive(&mut self, verb: Verb) -> Option<Fault> {
+        let nth = self.steps.iter().filter(|step| step.verb == verb).count() + 1;
+        let step = Step { verb, nth };
+        self.steps.push(step);
+        let number = self.steps.len();
+        let aimed = self.aimed.iter().find(|(aim, _)| aim.means(step, number)).map(|(_, fault)| fault.clone());
+        let fault = aimed.or_else(|| self.chance.as_mut().and_then(Chance::draw))?;
+        self.met.push((step, fault.clone()));
+        Some(fault)
+    }
+}
+
+impl Aim {
+    fn means(self, step: Step, number: usize) -> bool {
+        match self {
+            Self::At(aim) => aim == step,
+            Self::Every(verb) => verb == step.verb,
+            Self::From(first) => number >= first,
+        }
+    }
+}
+
+/// Faults by chance.
+#[derive(Debug)]
+struct Chance {
+    state: u64,
+    one_in: u64,
+    faults: Vec<Fault>,
+}
+
+impl Chance {
+    fn draw(&mut self) -> Option<Fault> {
+        if !self.next().is_multiple_of(self.one_in) {
+            return None;
+        }
+        let count = u64::try_from(self.faults.len()).ok().filter(|count| *count > 0)?;
+        let index = usize::try_from(self.next() % count).ok()?;
+        self.faults.get(index).cloned()
+    }
+
+    /// SplitMix64: every seed is a good one.
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
