@@ -141,6 +141,8 @@ impl WriteHandle {
         notes.seen.note(path, Sight::File(file));
         if let Some(parent) = path.parent() {
             notes.seen.note(&parent, Sight::Directory);
+            // There may be a file of this name beside it, which STAT, OPEN and SETSTAT reach.
+            notes.seen.doubt(&parent);
         }
         Ok(size)
     }

@@ -27,6 +27,16 @@ fn metadata(list: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
+async fn where_both_are_setstat_reaches_the_file() {
+    let session = Session::start();
+    session.upload("/both", "a file").await;
+    session.upload("/both/below", "that lies below a file").await;
+    session.set_attributes(&path("/both"), times_and_mode()).await.unwrap();
+    assert_eq!(shown(&session, "/both").await, (TIMES, 0o100_640));
+    assert_eq!(shown(&session.another(), "/both").await, (TIMES, 0o100_640));
+}
+
+#[tokio::test]
 async fn attributes_of_open_are_stored_with_the_object() {
     let session = Session::start();
     let pending = session.open_write(&path("/a"), CREATE, BOTH).await.unwrap();
