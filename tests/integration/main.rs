@@ -6,6 +6,7 @@ mod compose;
 mod crossing;
 mod demo_s3;
 mod demo_sts;
+mod faults;
 mod isolation;
 mod layering;
 mod ledger;

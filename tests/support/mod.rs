@@ -1,8 +1,9 @@
-//! What tests stand on: servers of others, started for a test and stopped with it.
+//! What tests stand on: servers of others, started for a test and stopped with it, and a tree without a server.
 
 pub mod demo;
 pub mod postgres;
 pub mod scope;
 pub mod seaweedfs;
 pub mod sftp;
+pub mod tree;
 pub mod wire;

@@ -3,6 +3,7 @@
 mod arbitrary;
 mod conversation;
 mod downloads;
+mod faults;
 mod floods;
 mod harness;
 mod held_up;

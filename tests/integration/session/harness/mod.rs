@@ -16,7 +16,7 @@ use wharfinger::{
     account::{Mount, Permissions, Tenant, TenantName, User},
     events::Events,
     session::{Activity, Peer, Sessions, Settings},
-    store::{self, Bucket, Budget, MemoryBucket, MemoryJournal, memory::Verb},
+    store::{self, Bucket, Budget, FaultyBucket, MemoryBucket, MemoryJournal, memory::Verb},
     vfs::{Buckets, Scope},
 };
 
@@ -42,6 +42,8 @@ impl Default for Setup {
 pub struct Wharf {
     pub bucket: Arc<MemoryBucket>,
     pub sparse: Arc<Sparse>,
+    /// What lies between the sessions and both.
+    pub faulty: Arc<FaultyBucket>,
     pub budget: Arc<Budget>,
     pub sessions: Sessions,
     peer: Peer,
@@ -56,10 +58,11 @@ impl Wharf {
         let bucket = Arc::new(MemoryBucket::new());
         let sparse = Arc::new(Sparse::new(Arc::clone(&bucket), "acme/sparse", setup.sparse_bytes));
         let budget = Budget::new(setup.budget_bytes);
-        let buckets = Arc::new(OneBucket(Arc::clone(&sparse)));
+        let faulty = Arc::new(FaultyBucket::over(Arc::clone(&sparse) as Arc<dyn Bucket>));
+        let buckets = Arc::new(OneBucket(Arc::clone(&faulty)));
         let journal = Arc::new(MemoryJournal::default());
         let sessions = Sessions::new(buckets, Arc::clone(&budget), journal, Events::new(), Settings::default());
-        Self { bucket, sparse, budget, sessions, peer: peer(setup.max_object_bytes) }
+        Self { bucket, sparse, faulty, budget, sessions, peer: peer(setup.max_object_bytes) }
     }
 
     /// A channel on which nothing was said.
@@ -126,7 +129,7 @@ fn peer(max_object_bytes: u64) -> Peer {
 }
 
 #[derive(Debug)]
-struct OneBucket(Arc<Sparse>);
+struct OneBucket(Arc<FaultyBucket>);
 
 #[async_trait]
 impl Buckets for OneBucket {

@@ -1,0 +1,126 @@
+//! The faults, by what S3 or the network does. Everything that S3 says names a key and a request id, which only the
+//! operator may read.
+
+use std::time::Duration;
+use wharfinger::store::{Error, faulty::Fault, memory::Verb};
+
+/// What an operator looks for, and no client may hear.
+pub const REQUEST_ID: &str = "4711";
+
+/// What comes with every refusal.
+fn request(status: &str) -> String {
+    format!("{status}, arn:aws:s3:::vendor/acme/key, request {REQUEST_ID}")
+}
+
+fn unreachable(what: &str) -> Error {
+    Error::Unreachable(request(what))
+}
+
+/// What S3 says instead of doing what it was asked for.
+fn refusals() -> Vec<(&'static str, Error)> {
+    let refused = |code: &str| Error::Refused {
+        code: code.into(),
+        message: request("The request body was too small"),
+        request: request("HTTP 400"),
+    };
+    vec![
+        ("403", Error::Forbidden { request: request("AccessDenied, HTTP 403") }),
+        ("404", Error::NotFound),
+        ("409", Error::Conflict { request: request("ConditionalRequestConflict, HTTP 409") }),
+        ("412", Error::Conflict { request: request("PreconditionFailed, HTTP 412") }),
+        ("500", unreachable("InternalError, HTTP 500")),
+        ("503", Error::Throttled { request: request("SlowDown, HTTP 503") }),
+        ("a time-out", unreachable("timed out")),
+        ("no credentials", Error::Credentials(request("ExpiredToken"))),
+        ("400", refused("InvalidRequest")),
+        ("200 with nonsense", Error::Broken(request("a body that ends in the middle of its XML"))),
+    ]
+}
+
+/// What is told of a write that was done: its answer was lost, or a retry met its own success.
+fn lost_answers() -> Vec<(&'static str, Error)> {
+    vec![
+        ("done, a time-out", unreachable("timed out")),
+        ("done, 500", unreachable("InternalError, HTTP 500")),
+        ("done, 503", Error::Throttled { request: request("SlowDown, HTTP 503") }),
+        ("done, 200 with half an answer", Error::Broken(request("a body that ends in the middle of its XML"))),
+    ]
+}
+
+/// All that can happen to a request of `verb`.
+pub fn faults_of(verb: Verb) -> Vec<(&'static str, Fault)> {
+    // A DELETE that says 404 is taken at its word.
+    let possible =
+        refusals().into_iter().filter(|(_, error)| verb != Verb::Remove || !matches!(error, Error::NotFound));
+    let mut faults: Vec<_> = possible.map(|(name, error)| (name, Fault::Refused(error))).collect();
+    faults.push(("five minutes", Fault::Slow(Duration::from_mins(5))));
+    faults.push(("silence", Fault::Silent));
+    if verb == Verb::Read {
+        for after_bytes in [0, 1, 100_000] {
+            faults.push(("a reset in mid-body", Fault::BodyBreaks { after_bytes }));
+            faults.push(("a short read", Fault::BodyEnds { after_bytes }));
+            faults.push(("a body that stands still", Fault::BodyStalls { after_bytes }));
+        }
+    }
+    if !matches!(verb, Verb::Head | Verb::Read | Verb::List) {
+        faults.push(("done, silence", Fault::SilentWhenDone));
+        faults.extend(lost_answers().into_iter().map(|(name, error)| (name, Fault::AnswerLost(error))));
+    }
+    match verb {
+        // The SDK tries again after a lost answer, and the condition fails because of our own success.
+        Verb::Put | Verb::CompleteUpload | Verb::Copy | Verb::Remove => {
+            let conflict = Error::Conflict { request: request("PreconditionFailed, HTTP 412") };
+            faults.push(("done, a retry that conflicts", Fault::AnswerLost(conflict)));
+        }
+        _ => {}
+    }
+    if verb == Verb::CompleteUpload {
+        faults.push(("done, a retry that finds no upload", Fault::AnswerLost(Error::NotFound)));
+    }
+    faults
+}
+
+/// What can be told of any request, whatever its verb.
+pub fn told() -> Vec<Fault> {
+    let refused = refusals().into_iter().filter(|(_, error)| !matches!(error, Error::NotFound));
+    let refused = refused.map(|(_, error)| Fault::Refused(error));
+    refused.chain(lost_answers().into_iter().map(|(_, error)| Fault::AnswerLost(error))).collect()
+}
+
+/// What a whole storage can be like.
+#[derive(Clone, Copy)]
+pub enum Outage {
+    Down,
+    Overloaded,
+    Locked,
+    Deaf,
+    Silent,
+}
+
+impl Outage {
+    pub const ALL: [(&str, Self); 5] = [
+        ("no answer", Self::Down),
+        ("503", Self::Overloaded),
+        ("403", Self::Locked),
+        ("all done, no answer", Self::Deaf),
+        ("silence", Self::Silent),
+    ];
+
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::Down => Fault::Refused(unreachable("connection refused")),
+            Self::Overloaded => Fault::Refused(Error::Throttled { request: request("SlowDown, HTTP 503") }),
+            Self::Locked => Fault::Refused(Error::Forbidden { request: request("AccessDenied, HTTP 403") }),
+            Self::Deaf => Fault::AnswerLost(unreachable("timed out")),
+            Self::Silent => Fault::Silent,
+        }
+    }
+}
+
+/// Whether the fault is somebody's to look into. S3's other answers are ordinary: nothing is there, or something is.
+pub fn is_incident(fault: &Fault) -> bool {
+    match fault {
+        Fault::Refused(error) | Fault::AnswerLost(error) => !matches!(error, Error::NotFound | Error::Conflict { .. }),
+        _ => false,
+    }
+}

@@ -1,0 +1,176 @@
+//! What clients do, each as one client would: with an error it closes its handle, and goes no further.
+
+use super::world::{BIG, OLD};
+use bytes::{Bytes, BytesMut};
+use std::time::Duration;
+use wharfinger::vfs::{
+    Error, Kind, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, VirtualPath, WriteOptions,
+};
+
+const MIB: usize = 1 << 20;
+static NEW_CONTENT: [u8; 9 * MIB] = [b'n'; 9 * MIB];
+/// As much as OpenSSH asks for.
+const READ_BYTES: u32 = 255 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new file of one part, or of several.
+    Upload {
+        size: usize,
+        exclusive: bool,
+    },
+    /// The same in the place of another.
+    Overwrite {
+        size: usize,
+    },
+    Download(&'static str),
+    Stat(&'static str),
+    List,
+    Mkdir,
+    Rmdir,
+    Remove,
+    /// RENAME to a new name.
+    Rename,
+    /// `posix-rename@openssh.com` onto a file.
+    RenameOver,
+    RenameEmptyDirectory,
+    /// SETSTAT of times.
+    SetTimes,
+}
+
+/// What an operation answers.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Seen {
+    Nothing,
+    Bytes(Bytes),
+    Names(Vec<String>),
+    Kind(Kind, u64),
+}
+
+use Operation::*;
+
+impl Operation {
+    pub const SMALL: [Self; 14] = [
+        Upload { size: 3, exclusive: false },
+        Stat("/dir"),
+        Download("/old"),
+        List,
+        Mkdir,
+        SetTimes,
+        Overwrite { size: 5 },
+        Stat("/old"),
+        RenameOver,
+        Rmdir,
+        Download("/dir/file"),
+        RenameEmptyDirectory,
+        Rename,
+        Remove,
+    ];
+
+    pub const ALL: [Self; 19] = [
+        Upload { size: 3, exclusive: false },
+        Upload { size: 3, exclusive: true },
+        Upload { size: 9 * MIB, exclusive: true },
+        Overwrite { size: 3 },
+        Overwrite { size: 9 * MIB },
+        Download(OLD),
+        Download(BIG),
+        Stat(OLD),
+        Stat("/dir"),
+        Stat("/nothing"),
+        List,
+        Mkdir,
+        Rmdir,
+        Remove,
+        Rename,
+        RenameOver,
+        RenameEmptyDirectory,
+        SetTimes,
+        Download("/nothing"),
+    ];
+
+    pub async fn run(self, vfs: &Vfs) -> Result<Seen> {
+        match self {
+            Upload { size, exclusive } => upload(vfs, "/new", size, exclusive).await?,
+            Overwrite { size } => upload(vfs, OLD, size, false).await?,
+            Download(from) => return download(vfs, from).await.map(Seen::Bytes),
+            Stat(at) => {
+                let metadata = vfs.stat(&path(at)).await?;
+                return Ok(Seen::Kind(metadata.kind, metadata.size));
+            }
+            List => return names(vfs).await.map(Seen::Names),
+            Mkdir => vfs.mkdir(&path("/made"), NewAttributes::default()).await?,
+            Rmdir => vfs.rmdir(&path("/empty")).await?,
+            Remove => vfs.remove(&path("/dir/file")).await?,
+            Rename => vfs.rename(&path(OLD), &path("/moved"), Replace::No).await?,
+            RenameOver => vfs.rename(&path("/dir/file"), &path(OLD), Replace::Yes).await?,
+            RenameEmptyDirectory => vfs.rename(&path("/hollow"), &path("/dir/hollow"), Replace::No).await?,
+            SetTimes => {
+                let times = Some(Times { accessed: 1, modified: 2 });
+                vfs.set_attributes(&path(OLD), SetAttributes { times, ..SetAttributes::default() }).await?;
+            }
+        }
+        Ok(Seen::Nothing)
+    }
+
+    /// Whether `error` is what a client hears that asks for what it has got already.
+    pub fn was_done(self, error: &Error) -> bool {
+        match self {
+            Upload { exclusive: true, .. } | Mkdir => matches!(error, Error::AlreadyExists),
+            Rmdir | Remove | RenameOver => matches!(error, Error::NotFound),
+            // A v3 RENAME whose source could not be removed has made its target.
+            Rename | RenameEmptyDirectory => matches!(error, Error::NotFound | Error::AlreadyExists),
+            _ => false,
+        }
+    }
+
+    pub fn renames(self) -> bool {
+        matches!(self, Rename | RenameOver | RenameEmptyDirectory)
+    }
+}
+
+async fn upload(vfs: &Vfs, to: &str, size: usize, exclusive: bool) -> Result<()> {
+    let options = WriteOptions { create: true, truncate: true, exclusive, ..WriteOptions::default() };
+    let pending = vfs.open_write(&path(to), options, NewAttributes::default()).await?;
+    let mut handle = pending.admit(Duration::from_secs(1)).await?;
+    let content = Bytes::from_static(&NEW_CONTENT).slice(..size);
+    for start in (0..size).step_by(MIB) {
+        let data = content.slice(start..size.min(start + MIB));
+        if let Err(error) = handle.write(start as u64, data).await {
+            let closed = handle.close().await;
+            assert!(closed.is_err(), "a failed WRITE was followed by a CLOSE that answered OK");
+            return Err(error);
+        }
+    }
+    let stored = handle.close().await?;
+    assert_eq!(stored, size as u64);
+    Ok(())
+}
+
+async fn download(vfs: &Vfs, from: &str) -> Result<Bytes> {
+    let handle = vfs.open_read(&path(from)).await?;
+    let mut content = BytesMut::new();
+    loop {
+        let pieces = handle.read(content.len() as u64, READ_BYTES).await?;
+        if pieces.is_empty() {
+            return Ok(content.freeze());
+        }
+        content.extend(pieces);
+    }
+}
+
+async fn names(vfs: &Vfs) -> Result<Vec<String>> {
+    let mut directory = vfs.open_directory(&path("/")).await?;
+    let mut names = Vec::new();
+    loop {
+        let entries = directory.next(100).await?;
+        if entries.is_empty() {
+            return Ok(names);
+        }
+        names.extend(entries.into_iter().map(|entry| entry.name));
+    }
+}
+
+pub fn path(raw: &str) -> VirtualPath {
+    VirtualPath::parse(raw.as_bytes()).unwrap()
+}

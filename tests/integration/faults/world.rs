@@ -1,0 +1,183 @@
+//! A tree with something of everything, a session on it, faults in between, and what must hold whatever they do.
+
+use super::{
+    catalogue::{REQUEST_ID, is_incident},
+    operation::{Operation, Seen},
+};
+use crate::support::tree::tree;
+use bytes::Bytes;
+use std::{collections::BTreeMap, error::Error as _, sync::Arc, time::Duration};
+use tokio::time::timeout;
+use wharfinger::{
+    account::Permissions,
+    store::{
+        Bucket, Budget, FaultyBucket, MemoryBucket, MemoryJournal,
+        faulty::{Fault, Step},
+        memory::Verb,
+    },
+    vfs::{Error, Result, Vfs},
+};
+
+pub const OLD: &str = "/old";
+/// More than one GET.
+pub const BIG: &str = "/big";
+static BIG_CONTENT: [u8; 9 << 20] = [b'b'; 9 << 20];
+/// Longer than anything in the server waits. Time is paused, so this costs none.
+const PATIENCE: Duration = Duration::from_mins(15);
+
+/// All objects, by key.
+type Stored = BTreeMap<String, Bytes>;
+/// Whether the promises were kept, or which was not.
+pub type Kept = std::result::Result<(), String>;
+
+/// An operation, and what comes of it where nothing fails.
+pub struct Ideal {
+    pub operation: Operation,
+    answer: Result<Seen>,
+    stored: Stored,
+    pub steps: Vec<Step>,
+}
+
+pub struct World {
+    pub faulty: Arc<FaultyBucket>,
+    memory: Arc<MemoryBucket>,
+    budget: Arc<Budget>,
+    journal: Arc<MemoryJournal>,
+    vfs: Vfs,
+}
+
+impl World {
+    /// What `operation` needs, and more.
+    pub fn of(operation: Operation) -> Self {
+        let big = (operation == Operation::Download(BIG)).then_some(("acme/big", &BIG_CONTENT[..]));
+        let objects: [(&str, &'static [u8]); 5] = [
+            ("acme/old", b"the old bytes"),
+            ("acme/dir/file", b"in a directory"),
+            ("acme/dir/other", b"that is none without them"),
+            ("acme/empty/", b""),
+            ("acme/hollow/", b""),
+        ];
+        let objects = objects.into_iter().chain(big);
+        Self::holding(objects.map(|(key, bytes)| (key.to_owned(), Bytes::from_static(bytes))).collect())
+    }
+
+    fn holding(stored: Stored) -> Self {
+        let memory = Arc::new(MemoryBucket::new());
+        for (key, bytes) in stored {
+            memory.insert(&key, bytes);
+        }
+        let faulty = Arc::new(FaultyBucket::over(Arc::clone(&memory) as Arc<dyn Bucket>));
+        let (budget, journal) = (Budget::new(256 << 20), Arc::default());
+        let vfs = session(&faulty, &budget, &journal);
+        Self { faulty, memory, budget, journal, vfs }
+    }
+
+    /// What comes of `operation` where nothing fails. It is not done in this world.
+    pub async fn ideal(&self, operation: Operation) -> Ideal {
+        let world = Self::holding(self.stored());
+        let answer = operation.run(&world.vfs).await;
+        Ideal { operation, answer, stored: world.stored(), steps: world.faulty.steps() }
+    }
+
+    /// Runs an operation against the faults that wait for it, and holds it to the promises.
+    pub async fn attempt(&self, ideal: &Ideal) -> Kept {
+        let (operation, before) = (ideal.operation, self.stored());
+        // The client goes on in its session, or is gone, if it is never answered.
+        let another = match timeout(PATIENCE, operation.run(&self.vfs)).await {
+            Ok(Ok(seen)) => {
+                ensure(ideal.answer.as_ref().is_ok_and(|wanted| seen == *wanted), || "a wrong answer".into())?;
+                ensure(self.stored() == ideal.stored, || format!("OK, and not stored: {:?}", self.memory.keys()))?;
+                None
+            }
+            Ok(Err(error)) => {
+                self.check_whole(&before, ideal)?;
+                self.check_words(&error, ideal)?;
+                None
+            }
+            Err(_) => {
+                ensure(self.faulty.met().iter().any(|(_, fault)| is_silent(fault)), || "it hangs".into())?;
+                self.check_whole(&before, ideal)?;
+                Some(session(&self.faulty, &self.budget, &self.journal))
+            }
+        };
+        self.check_nothing_left().await?;
+        self.faulty.restart();
+        self.check_retry(another.as_ref().unwrap_or(&self.vfs), ideal).await
+    }
+
+    /// Nothing is half there. A rename that failed may have left both names, never none.
+    fn check_whole(&self, before: &Stored, ideal: &Ideal) -> Kept {
+        let (stored, after) = (self.stored(), &ideal.stored);
+        let both = before.iter().chain(after).map(|(key, bytes)| (key.clone(), bytes.clone())).collect();
+        let whole = stored == *before || stored == *after || ideal.operation.renames() && stored == both;
+        ensure(whole, || format!("neither what was nor what should be: {:?}", self.memory.keys()))
+    }
+
+    /// The client hears a sentence without names or ids; the operator can find the request.
+    fn check_words(&self, error: &Error, ideal: &Ideal) -> Kept {
+        let heard = error.to_string();
+        let secret = [REQUEST_ID, "arn:", "acme", "vendor", "HTTP"].iter().any(|secret| heard.contains(secret));
+        ensure(!secret && heard.contains(' '), || format!("the client hears {heard:?}"))?;
+        let met = self.faulty.met();
+        let ordinary = ideal.answer.as_ref().is_err_and(|wanted| wanted.to_string() == heard);
+        if ordinary || met.is_empty() || met.iter().any(|(_, fault)| !is_incident(fault)) {
+            return Ok(());
+        }
+        let mut told = String::new();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            told.push_str(&error.to_string());
+            cause = error.source();
+        }
+        ensure(told.contains(REQUEST_ID), || format!("the operator reads {error:?}"))
+    }
+
+    async fn check_nothing_left(&self) -> Kept {
+        // What runs in the background ends, but for what waits for an answer that never comes.
+        tokio::time::sleep(PATIENCE).await;
+        let met = self.faulty.met();
+        let nobodys = met.iter().filter(|(step, fault)| match step.verb {
+            Verb::AbortUpload => true,
+            Verb::CreateUpload => matches!(fault, Fault::AnswerLost(_) | Fault::SilentWhenDone),
+            _ => false,
+        });
+        let (open, nobodys) = (self.memory.open_uploads(), nobodys.count());
+        ensure(open <= nobodys, || format!("{open} uploads are open, and only {nobodys} could not be aborted"))?;
+        ensure(self.budget.used() == 0, || "memory stays taken".into())
+    }
+
+    async fn check_retry(&self, vfs: &Vfs, ideal: &Ideal) -> Kept {
+        let (stands, Ideal { operation, stored: after, .. }) = (self.stored(), ideal);
+        match (operation.run(vfs).await, &ideal.answer) {
+            (Ok(seen), Ok(wanted)) => {
+                ensure(seen == *wanted, || "a wrong answer to the second try".into())?;
+                ensure(self.stored() == *after, || format!("the second try ends in {:?}", self.memory.keys()))
+            }
+            (Ok(_), Err(wanted)) => Err(format!("the second try answers OK, where {wanted:?} is right")),
+            (Err(error), Err(wanted)) if error.to_string() == wanted.to_string() => Ok(()),
+            (Err(error), _) => {
+                ensure(operation.was_done(&error), || format!("the second try fails: {error:?}"))?;
+                let done = self.stored() == stands && after.iter().all(|(key, bytes)| stands.get(key) == Some(bytes));
+                ensure(done, || format!("the second try fails with {error:?} and leaves {:?}", self.memory.keys()))
+            }
+        }
+    }
+
+    fn stored(&self) -> Stored {
+        let bytes = |key: String| self.memory.bytes(&key).map(|bytes| (key, bytes));
+        self.memory.keys().into_iter().filter_map(bytes).collect()
+    }
+}
+
+fn ensure(kept: bool, complaint: impl FnOnce() -> String) -> Kept {
+    if kept { Ok(()) } else { Err(complaint()) }
+}
+
+fn is_silent(fault: &Fault) -> bool {
+    matches!(fault, Fault::Silent | Fault::SilentWhenDone | Fault::BodyStalls { .. })
+}
+
+/// A session of alice of acme, who may do everything in `acme/`.
+fn session(bucket: &Arc<FaultyBucket>, budget: &Arc<Budget>, journal: &Arc<MemoryJournal>) -> Vfs {
+    tree("alice", Permissions::ALL, Arc::clone(bucket) as Arc<dyn Bucket>, budget, journal)
+}

@@ -1,0 +1,165 @@
+//! What the storage does wrong, as a client at the other end of a session meets it. The tree alone is held to the same
+//! in `tests/integration/faults`, with more operations and more faults.
+
+use super::*;
+use crate::faults::catalogue::{Outage, REQUEST_ID, faults_of};
+use bytes::Bytes;
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::timeout;
+use wharfinger::{
+    sftp::OpenFlags,
+    store::{
+        faulty::{Aim, Fault, Step},
+        memory::Verb,
+    },
+};
+
+/// Longer than anything in the server waits. Time is paused, so this costs none.
+const PATIENCE: Duration = Duration::from_mins(15);
+const ABC: Bytes = Bytes::from_static(b"abc");
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    Put(usize),
+    Fetch,
+    List,
+    Rename,
+    Remove,
+}
+use Deed::*;
+
+impl Deed {
+    const ALL: [Self; 6] = [Put(3), Put(9 * MIB), Fetch, List, Rename, Remove];
+
+    /// Does it as a client that stops at the first error.
+    async fn run(self, client: &mut Client) -> Outcome<()> {
+        match self {
+            Put(size) => put(client, &content(2, size)).await,
+            Fetch => client.fetch("/old").await.map(|bytes| assert_eq!(bytes, ABC)),
+            List => {
+                let names = client.list("/").await?.concat();
+                let mut names: Vec<_> = names.iter().map(|name| &name.filename[..]).collect();
+                names.retain(|name| !name.starts_with(b"."));
+                assert_eq!(names, [&b"old"[..]]);
+                Ok(())
+            }
+            Rename => client.order(request::rename("/old", "/moved")).await,
+            Remove => client.order(request::remove("/old")).await,
+        }
+    }
+}
+
+/// Unlike [`Client::put`] it closes its handle after an error, as clients do. Nothing may come of that.
+async fn put(client: &mut Client, content: &Bytes) -> Outcome<()> {
+    let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
+    let handle = client.open("/new", flags).await?;
+    let written = client.write_all(&handle, 0, content).await;
+    let closed = client.close(&handle).await;
+    assert!(written.is_ok() || closed.is_err(), "a failed WRITE was followed by a CLOSE that answered OK");
+    written.and(closed)
+}
+
+fn stored(wharf: &Wharf) -> BTreeMap<String, Bytes> {
+    wharf.bucket.keys().into_iter().map(|key| (key.clone(), wharf.bucket.bytes(&key).unwrap())).collect()
+}
+
+fn wharf() -> Wharf {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/old", ABC);
+    wharf
+}
+
+/// What is stored after a deed without faults, and the requests that it takes.
+async fn ideal(deed: Deed) -> (BTreeMap<String, Bytes>, Vec<Step>) {
+    let wharf = wharf();
+    deed.run(&mut wharf.connect().await).await.unwrap();
+    (stored(&wharf), wharf.faulty.steps())
+}
+
+/// Does `deed` in a session whose storage has `fault` in `aim`, then ends the session and looks at what is left.
+async fn attempt(deed: Deed, aim: Aim, fault: Fault, after: &BTreeMap<String, Bytes>, what: &str) {
+    let wharf = wharf();
+    let before = stored(&wharf);
+    wharf.faulty.meet(aim, fault);
+    let mut client = wharf.connect().await;
+    // The client's own patience is shorter.
+    match deed.run(&mut client).await {
+        Ok(()) => assert!(stored(&wharf) == *after, "{what}: OK, and stored is {:?}", wharf.bucket.keys()),
+        Err(Refusal { sentence, .. }) => {
+            let secret = [REQUEST_ID, "acme", "arn:"].iter().any(|secret| sentence.contains(secret));
+            assert!(!secret && sentence.contains(' '), "{what}: the client hears {sentence:?}");
+        }
+    }
+    let both = before.iter().chain(after).map(|(key, bytes)| (key.clone(), bytes.clone())).collect();
+    let whole = [&before, after].contains(&&stored(&wharf)) || deed == Rename && stored(&wharf) == both;
+    assert!(whole, "{what}: stored is {:?}", wharf.bucket.keys());
+    client.vanish();
+    timeout(PATIENCE, wharf.sessions.drained()).await.unwrap_or_else(|_| panic!("{what}: the session never ends"));
+    settle().await;
+    let met = wharf.faulty.met();
+    let nobodys = met.iter().filter(|(step, fault)| match step.verb {
+        Verb::AbortUpload => true,
+        Verb::CreateUpload => matches!(fault, Fault::AnswerLost(_)),
+        _ => false,
+    });
+    assert!(wharf.bucket.open_uploads() <= nobodys.count(), "{what}: an upload stays open");
+    assert_eq!(wharf.budget.used(), 0, "{what}: memory stays taken");
+    wharf.faulty.restart();
+    let mut client = wharf.connect().await;
+    assert_eq!(client.stat("/").await.map(drop), Ok(()), "{what}: others are harmed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_hear_a_sentence_and_lose_nothing_whatever_fails() {
+    for deed in Deed::ALL {
+        let (after, steps) = ideal(deed).await;
+        for step in steps {
+            for (name, fault) in faults_of(step.verb) {
+                if !matches!(fault, Fault::Silent | Fault::SilentWhenDone | Fault::BodyStalls { .. }) {
+                    attempt(deed, Aim::At(step), fault, &after, &format!("{deed:?}, {step:?}, {name}")).await;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn outages_end_with_a_sentence() {
+    for deed in Deed::ALL {
+        let (after, steps) = ideal(deed).await;
+        for first in 1..=steps.len() {
+            for (name, outage) in Outage::ALL {
+                let fault = outage.fault();
+                if !matches!(fault, Fault::Silent) {
+                    let what = format!("{deed:?}, from request {first} on, {name}");
+                    attempt(deed, Aim::From(first), fault, &after, &what).await;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_never_answered_holds_up_nothing_else_and_ends_with_its_client() {
+    for verb in [Verb::Read, Verb::Head, Verb::List, Verb::UploadPart] {
+        let wharf = wharf();
+        wharf.faulty.meet(Aim::At(Step { verb, nth: 1 }), Fault::Silent);
+        let mut client = wharf.connect().await;
+        match verb {
+            Verb::Read => drop(client.send(request::open("/old", OpenFlags::READ)).await),
+            Verb::Head => drop(client.send(request::stat("/old")).await),
+            Verb::List => drop(client.send(request::open_dir("/")).await),
+            _ => {
+                let handle = client.create("/new").await;
+                client.write_all(&handle, 0, &content(3, 9 * MIB)).await.unwrap();
+            }
+        }
+        settle().await;
+        wharf.bucket.insert("acme/other", ABC);
+        assert_eq!(client.fetch("/other").await.unwrap(), ABC, "{verb:?}");
+        client.vanish();
+        settle().await;
+        wharf.assert_nothing_left().await;
+        assert_eq!(wharf.bucket.keys(), ["acme/old", "acme/other"], "{verb:?}");
+    }
+}

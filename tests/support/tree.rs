@@ -1,0 +1,42 @@
+//! A user's tree on any bucket: no connection, no config.
+
+use async_trait::async_trait;
+use std::sync::Arc;
+use wharfinger::{
+    account::{Mount, Permissions, Tenant, TenantName, User},
+    store::{self, Bucket, Budget, MemoryJournal},
+    vfs::{Buckets, Scope, Vfs},
+};
+
+/// The tree of a user of acme, who may do in `acme/` what `permissions` say.
+pub fn tree(
+    user: &str,
+    permissions: Permissions,
+    bucket: Arc<dyn Bucket>,
+    budget: &Arc<Budget>,
+    journal: &Arc<MemoryJournal>,
+) -> Vfs {
+    let tenant: TenantName = "acme".parse().unwrap();
+    let user = User {
+        name: user.parse().unwrap(),
+        tenant: tenant.clone(),
+        enabled: true,
+        password_hash: None,
+        public_keys: Vec::new(),
+        landing: "/".into(),
+        mounts: vec![Mount { entry: "/".into(), prefix: "acme/".into(), permissions }],
+    };
+    let tenant = Tenant { name: tenant, enabled: true, max_object_bytes: 512 << 30 };
+    let (buckets, journal) = (Arc::new(OneBucket(bucket)), Arc::clone(journal) as Arc<_>);
+    Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Arc::clone(budget), journal).unwrap()
+}
+
+#[derive(Debug)]
+struct OneBucket(Arc<dyn Bucket>);
+
+#[async_trait]
+impl Buckets for OneBucket {
+    async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
+        Ok(Arc::clone(&self.0))
+    }
+}
