@@ -10,6 +10,7 @@ mod faults;
 mod isolation;
 mod layering;
 mod ledger;
+mod model;
 mod readme;
 mod roles;
 mod s3;

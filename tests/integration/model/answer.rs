@@ -1,0 +1,54 @@
+//! Answers by their kind, as a client tells them apart.
+
+use wharfinger::vfs::Error;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Ok,
+    NotFound,
+    AlreadyExists,
+    IsDirectory,
+    NotDirectory,
+    NotEmpty,
+    Denied,
+    Mounted,
+    BelowItself,
+    Flags,
+    Changed,
+    Shipped,
+    TooLarge,
+    HoleTooLarge,
+    Poisoned,
+    NotReadableYet,
+    NotOpenForReading,
+    /// The protocol has it, and the tree has it not, or not yet.
+    Unsupported,
+    /// What no promise speaks of.
+    Other(String),
+}
+
+impl<T> From<&Result<T, Error>> for Answer {
+    fn from(result: &Result<T, Error>) -> Self {
+        let Err(error) = result else { return Self::Ok };
+        match error {
+            Error::NotFound => Self::NotFound,
+            Error::AlreadyExists => Self::AlreadyExists,
+            Error::IsDirectory => Self::IsDirectory,
+            Error::NotDirectory => Self::NotDirectory,
+            Error::NotEmpty => Self::NotEmpty,
+            Error::Denied(_) => Self::Denied,
+            Error::Mounted => Self::Mounted,
+            Error::BelowItself => Self::BelowItself,
+            Error::InvalidFlags(_) => Self::Flags,
+            Error::Changed => Self::Changed,
+            Error::Shipped => Self::Shipped,
+            Error::TooLarge { .. } => Self::TooLarge,
+            Error::HoleTooLarge { .. } => Self::HoleTooLarge,
+            Error::Poisoned(_) => Self::Poisoned,
+            Error::NotReadableYet => Self::NotReadableYet,
+            Error::NotOpenForReading => Self::NotOpenForReading,
+            Error::Unsupported(_) => Self::Unsupported,
+            other => Self::Other(format!("{other:?}")),
+        }
+    }
+}

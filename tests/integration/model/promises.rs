@@ -1,0 +1,358 @@
+//! The promises: which answers are right, and what is so afterwards. Nothing here knows of S3's requests, of parts or of
+//! what sessions remember, but that a promise may leave a choice.
+
+use super::{
+    action::Deed,
+    answer::Answer,
+    stored::{File, Modified, Stored, is_below},
+};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+use wharfinger::vfs::WriteOptions;
+
+/// Whether stored files can be opened without TRUNC and changed, and their sizes set. The model can.
+pub const CHANGES_STORED_FILES: bool = false;
+/// Whether directories that hold something can be renamed. The model can.
+pub const RENAMES_FULL_DIRECTORIES: bool = false;
+
+/// Up to here an upload is in memory, whatever else goes on.
+const IN_MEMORY_BYTES: u64 = 5 << 20;
+const MAX_HOLE_BYTES: u64 = 64 << 20;
+const MAX_OBJECT_BYTES: u64 = 512 << 30;
+
+/// One open upload.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub by: usize,
+    pub path: &'static str,
+    pub bytes: Vec<u8>,
+    pub modified: Modified,
+    pub poisoned: bool,
+    options: WriteOptions,
+    /// What it began with, where that is to be changed.
+    base: Option<File>,
+    /// Whether anything was written or cut.
+    changed: bool,
+}
+
+/// One open download.
+#[derive(Clone, Debug)]
+pub struct Download {
+    pub by: usize,
+    path: &'static str,
+    file: File,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Promises {
+    pub stored: Stored,
+    /// The open uploads, the oldest first.
+    pub drafts: Vec<Draft>,
+    pub downloads: Vec<Download>,
+    /// What sessions surely know as directories.
+    known: HashSet<(usize, &'static str)>,
+}
+
+/// The session's user may not replace files: it is the last of three.
+fn may_replace(by: usize) -> bool {
+    by != 2
+}
+
+/// Uploads.
+impl Promises {
+    pub fn open(&self, by: usize, at: &'static str, options: WriteOptions) -> Vec<Answer> {
+        let WriteOptions { create, truncate, exclusive, .. } = options;
+        let file = self.stored.files.get(at);
+        let directory = self.stored.is_directory(at);
+        vec![match file {
+            _ if at == "/" => Answer::IsDirectory,
+            _ if exclusive && !create => Answer::Flags,
+            _ if self.newest(by, at).is_some() && exclusive => Answer::AlreadyExists,
+            _ if self.newest(by, at).is_some() && !truncate => Answer::Unsupported,
+            Some(_) if exclusive => Answer::AlreadyExists,
+            // Found out at the end, or sooner, where the session has reason to ask.
+            Some(_) if !may_replace(by) && create && truncate => return vec![Answer::Ok, Answer::Denied],
+            Some(_) if !may_replace(by) => Answer::Denied,
+            Some(file) if !truncate && !file.bytes.is_empty() && !CHANGES_STORED_FILES => Answer::Unsupported,
+            Some(_) => Answer::Ok,
+            None if directory && create && truncate && !exclusive && !self.known.contains(&(by, at)) => {
+                return vec![Answer::Ok, Answer::IsDirectory];
+            }
+            None if directory => Answer::IsDirectory,
+            None if create => Answer::Ok,
+            None => Answer::NotFound,
+        }]
+    }
+
+    pub fn opened(&mut self, by: usize, path: &'static str, options: WriteOptions, modified: Option<u32>) {
+        let base = self.stored.files.get(path).filter(|_| !options.truncate).cloned();
+        let bytes = base.as_ref().map(|file| file.bytes.to_vec()).unwrap_or_default();
+        // Attributes of OPEN are for new files.
+        let modified = modified.filter(|_| base.is_none()).map_or(Modified::Upload, Modified::Set);
+        self.drafts.push(Draft { by, path, bytes, modified, poisoned: false, options, base, changed: false });
+    }
+
+    pub fn newest(&self, by: usize, path: &str) -> Option<&Draft> {
+        self.drafts.iter().rev().find(|draft| draft.by == by && draft.path == path)
+    }
+
+    fn newest_mut(&mut self, by: usize, path: &str) -> Option<&mut Draft> {
+        self.drafts.iter_mut().rev().find(|draft| draft.by == by && draft.path == path)
+    }
+
+    pub fn close(&self, handle: usize) -> Vec<Answer> {
+        let Draft { by, path, options, poisoned, base, changed, .. } = &self.drafts[handle];
+        let present = self.stored.files.get(*path);
+        vec![match (present, base) {
+            _ if *poisoned => Answer::Poisoned,
+            (Some(_), _) if options.exclusive => Answer::AlreadyExists,
+            (Some(_), _) if !may_replace(*by) => Answer::Denied,
+            (_, None) => Answer::Ok,
+            (Some(present), Some(base)) if present.version == base.version => Answer::Ok,
+            // The same bytes may pass for the same file, and what nobody changed for what is there.
+            (Some(present), Some(base)) if present.bytes == base.bytes => return vec![Answer::Ok, Answer::Changed],
+            _ if !changed || !CHANGES_STORED_FILES => return vec![Answer::Ok, Answer::Changed, Answer::NotFound],
+            (None, _) => return vec![Answer::Changed, Answer::NotFound],
+            _ => Answer::Changed,
+        }]
+    }
+
+    pub fn closed(&mut self, draft: Draft) {
+        // A file that was opened and not changed stays the same version.
+        if CHANGES_STORED_FILES && draft.base.is_some() && !draft.changed {
+            if let (Modified::Set(_), Some(file)) = (draft.modified, self.stored.files.get_mut(draft.path)) {
+                file.modified = draft.modified;
+            }
+            return;
+        }
+        self.stored.put(draft.path, Arc::new(draft.bytes), draft.modified);
+    }
+}
+
+impl Draft {
+    pub fn write(&self, offset: u64, len: usize) -> Vec<Answer> {
+        let (size, end) = (self.bytes.len() as u64, offset.checked_add(len as u64));
+        vec![match end {
+            _ if self.poisoned => Answer::Poisoned,
+            None => Answer::TooLarge,
+            Some(end) if end > MAX_OBJECT_BYTES => Answer::TooLarge,
+            _ if len > 0 && offset.saturating_sub(size) > MAX_HOLE_BYTES => Answer::HoleTooLarge,
+            _ if size > IN_MEMORY_BYTES && offset < size => return vec![Answer::Ok, Answer::Shipped],
+            _ => Answer::Ok,
+        }]
+    }
+
+    pub fn written(&mut self, offset: u64, len: usize, fill: u8) {
+        let start = usize::try_from(offset).unwrap();
+        if len > 0 {
+            self.bytes.resize(self.bytes.len().max(start + len), 0);
+            self.bytes[start..start + len].fill(fill);
+            self.changed = true;
+        }
+    }
+
+    pub fn read_back(&self) -> Vec<Answer> {
+        match self.bytes.len() as u64 {
+            _ if !self.options.read => vec![Answer::NotOpenForReading],
+            size if size > IN_MEMORY_BYTES => vec![Answer::Ok, Answer::NotReadableYet],
+            _ => vec![Answer::Ok],
+        }
+    }
+
+    pub fn resize(&self, size: u64) -> Vec<Answer> {
+        match self.bytes.len() as u64 {
+            _ if self.poisoned => vec![Answer::Ok, Answer::Poisoned, Answer::Unsupported],
+            present if present != size && !CHANGES_STORED_FILES => vec![Answer::Unsupported],
+            present if present > IN_MEMORY_BYTES && size < present => vec![Answer::Ok, Answer::Shipped],
+            _ => vec![Answer::Ok],
+        }
+    }
+
+    pub fn resized(&mut self, size: u64) {
+        self.changed |= self.bytes.len() as u64 != size;
+        self.bytes.resize(usize::try_from(size).unwrap(), 0);
+    }
+}
+
+/// Downloads.
+impl Promises {
+    pub fn open_read(&self, at: &str) -> Answer {
+        match self.stored.files.get(at) {
+            Some(_) => Answer::Ok,
+            None if self.stored.is_directory(at) => Answer::IsDirectory,
+            None => Answer::NotFound,
+        }
+    }
+
+    pub fn opened_read(&mut self, by: usize, path: &'static str) {
+        let file = self.stored.files[path].clone();
+        self.downloads.push(Download { by, path, file });
+    }
+
+    /// One version, or an error where the rest of it is gone.
+    pub fn read(&self, handle: usize) -> Vec<Answer> {
+        let Download { path, file, .. } = &self.downloads[handle];
+        let is_there = self.stored.files.get(*path).is_some_and(|present| present.version == file.version);
+        // What was fetched before is perhaps still there.
+        if is_there { vec![Answer::Ok] } else { vec![Answer::Ok, Answer::Changed, Answer::NotFound] }
+    }
+}
+
+impl Download {
+    pub fn bytes(&self) -> &[u8] {
+        &self.file.bytes
+    }
+}
+
+/// Looking.
+impl Promises {
+    /// Kind, size and time: a directory is `None`.
+    pub fn stat(&self, by: usize, at: &str) -> Result<Option<(u64, Modified)>, Answer> {
+        if let Some(draft) = self.newest(by, at) {
+            return Ok(Some((draft.bytes.len() as u64, draft.modified)));
+        }
+        match self.stored.files.get(at) {
+            Some(file) => Ok(Some((file.bytes.len() as u64, file.modified))),
+            None if self.stored.is_directory(at) => Ok(None),
+            None => Err(Answer::NotFound),
+        }
+    }
+
+    pub fn list(&self, at: &str) -> Result<BTreeMap<String, Option<&File>>, Answer> {
+        match self.stored.files.get(at) {
+            _ if self.stored.is_directory(at) => Ok(self.stored.entries(at)),
+            Some(_) => Err(Answer::NotDirectory),
+            None => Err(Answer::NotFound),
+        }
+    }
+
+    /// The session has seen, or not seen, a directory there.
+    pub fn saw(&mut self, by: usize, at: &'static str, directory: bool) {
+        if directory {
+            self.known.insert((by, at));
+        } else {
+            self.known.remove(&(by, at));
+        }
+    }
+}
+
+/// Crashes.
+impl Promises {
+    /// A new session knows nothing.
+    pub fn forget(&mut self, by: usize) {
+        self.known.retain(|(session, _)| *session != by);
+    }
+}
+
+/// Changing the tree.
+impl Promises {
+    pub fn deed(&self, by: usize, deed: Deed) -> Vec<Answer> {
+        match deed {
+            Deed::Mkdir(at) => vec![self.mkdir(by, at)],
+            Deed::Rmdir(at) => vec![self.rmdir(at)],
+            Deed::Remove(at) => vec![self.remove(at)],
+            Deed::Rename { source, target, replace } => vec![self.rename(by, source, target, replace)],
+            Deed::SetTimes { at, .. } => vec![self.stat(by, at).err().unwrap_or(Answer::Ok)],
+            Deed::Resize { at, size } => self.resize(by, at, size),
+        }
+    }
+
+    fn mkdir(&self, by: usize, at: &str) -> Answer {
+        let taken = self.newest(by, at).is_some() || self.stored.files.contains_key(at) || self.stored.is_directory(at);
+        if taken { Answer::AlreadyExists } else { Answer::Ok }
+    }
+
+    fn rmdir(&self, at: &str) -> Answer {
+        match () {
+            () if at == "/" => Answer::Mounted,
+            () if self.stored.holds_something(at) => Answer::NotEmpty,
+            () if self.stored.markers.contains(at) => Answer::Ok,
+            () if self.stored.files.contains_key(at) => Answer::NotDirectory,
+            () => Answer::NotFound,
+        }
+    }
+
+    fn remove(&self, at: &str) -> Answer {
+        match () {
+            () if at == "/" => Answer::Mounted,
+            () if self.stored.files.contains_key(at) => Answer::Ok,
+            () if self.stored.is_directory(at) => Answer::IsDirectory,
+            () => Answer::NotFound,
+        }
+    }
+
+    fn rename(&self, by: usize, source: &str, target: &str, replace: bool) -> Answer {
+        let is_file = self.stored.files.contains_key(source);
+        let target_is_file = self.stored.files.contains_key(target);
+        match () {
+            () if source == "/" => Answer::Mounted,
+            () if target == "/" => Answer::AlreadyExists,
+            () if is_below(target, source) => Answer::BelowItself,
+            () if !replace && self.newest(by, target).is_some() => Answer::AlreadyExists,
+            () if !is_file && !self.stored.is_directory(source) => Answer::NotFound,
+            () if source == target => Answer::Ok,
+            () if !is_file && self.stored.holds_something(source) && !RENAMES_FULL_DIRECTORIES => Answer::Unsupported,
+            () if self.stored.is_directory(target) && replace => Answer::IsDirectory,
+            () if self.stored.is_directory(target) => Answer::AlreadyExists,
+            () if target_is_file && replace && !may_replace(by) => Answer::Denied,
+            () if target_is_file && !(replace && is_file) => Answer::AlreadyExists,
+            () => Answer::Ok,
+        }
+    }
+
+    fn resize(&self, by: usize, at: &str, size: u64) -> Vec<Answer> {
+        match (self.newest(by, at), self.stored.files.get(at)) {
+            (Some(draft), _) => draft.resize(size),
+            (None, Some(file)) if file.bytes.len() as u64 != size && !CHANGES_STORED_FILES => {
+                vec![Answer::Unsupported]
+            }
+            (None, Some(file)) if file.bytes.len() as u64 != size && !may_replace(by) => vec![Answer::Denied],
+            (None, Some(_)) => vec![Answer::Ok],
+            (None, None) if self.stored.is_directory(at) => vec![Answer::IsDirectory],
+            (None, None) => vec![Answer::NotFound],
+        }
+    }
+
+    /// What is so after an OK.
+    pub fn done(&mut self, by: usize, deed: Deed) {
+        match deed {
+            Deed::Mkdir(at) => drop(self.stored.markers.insert(at.to_owned())),
+            Deed::Rmdir(at) => drop(self.stored.markers.remove(at)),
+            Deed::Remove(at) => drop(self.stored.files.remove(at)),
+            Deed::Rename { source, target, .. } if source == target => {}
+            Deed::Rename { source, target, .. } => self.stored.rename(source, target),
+            Deed::SetTimes { at, modified } => {
+                if let Some(draft) = self.newest_mut(by, at) {
+                    draft.modified = Modified::Set(modified);
+                } else if let Some(file) = self.stored.files.get_mut(at) {
+                    file.modified = Modified::Set(modified);
+                }
+            }
+            Deed::Resize { at, size } => {
+                if let Some(draft) = self.newest_mut(by, at) {
+                    draft.resized(size);
+                } else if let Some(file) = self.stored.files.get(at).filter(|file| file.bytes.len() as u64 != size) {
+                    let mut bytes = file.bytes.to_vec();
+                    bytes.resize(usize::try_from(size).unwrap(), 0);
+                    self.stored.put(at, Arc::new(bytes), Modified::Upload);
+                }
+            }
+        }
+    }
+}
+
+impl Deed {
+    /// The names that it may change.
+    pub fn paths(self) -> Vec<&'static str> {
+        match self {
+            Self::Rename { source, target, .. } => vec![source, target],
+            Self::Mkdir(at)
+            | Self::Rmdir(at)
+            | Self::Remove(at)
+            | Self::SetTimes { at, .. }
+            | Self::Resize { at, .. } => vec![at],
+        }
+    }
+}

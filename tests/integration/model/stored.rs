@@ -1,0 +1,122 @@
+//! What is stored: files and markers, as S3 knows them. Directories follow from both.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use wharfinger::store::MemoryBucket;
+
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    pub files: BTreeMap<String, File>,
+    pub markers: BTreeSet<String>,
+    versions: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct File {
+    pub bytes: Arc<Vec<u8>>,
+    pub modified: Modified,
+    /// A new one for every upload.
+    pub version: u64,
+}
+
+/// The time that a file shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modified {
+    /// That of its upload, which is long after 1970.
+    Upload,
+    /// What was set.
+    Set(u32),
+    /// A session that crashed may have set or lost it.
+    Unknown,
+}
+
+impl Modified {
+    pub fn shows(self, seconds: u32) -> bool {
+        match self {
+            Self::Upload => seconds > 1_000_000,
+            Self::Set(modified) => seconds == modified,
+            Self::Unknown => true,
+        }
+    }
+}
+
+impl Stored {
+    pub fn put(&mut self, path: &str, bytes: Arc<Vec<u8>>, modified: Modified) {
+        self.versions += 1;
+        self.files.insert(path.to_owned(), File { bytes, modified, version: self.versions });
+    }
+
+    pub fn is_directory(&self, path: &str) -> bool {
+        path == "/" || self.markers.contains(path) || self.holds_something(path)
+    }
+
+    /// Whether anything lies below, markers included.
+    pub fn holds_something(&self, path: &str) -> bool {
+        self.files.keys().chain(&self.markers).any(|other| is_below(other, path))
+    }
+
+    /// The names in a directory; `None` is a directory. Where there are both, the file is shown.
+    pub fn entries(&self, directory: &str) -> BTreeMap<String, Option<&File>> {
+        let mut entries = BTreeMap::new();
+        for path in self.files.keys().chain(&self.markers).filter(|path| is_below(path, directory)) {
+            let rest = &path[directory.trim_end_matches('/').len() + 1..];
+            let name = rest.split('/').next().unwrap();
+            let child = &path[..path.len() - rest.len() + name.len()];
+            entries.insert(name.to_owned(), self.files.get(child));
+        }
+        entries
+    }
+
+    /// Moves a file, or a directory with all that it holds.
+    pub fn rename(&mut self, source: &str, target: &str) {
+        if let Some(file) = self.files.remove(source) {
+            self.put(target, file.bytes, file.modified);
+            return;
+        }
+        let renamed = |path: &str| format!("{target}{}", &path[source.len()..]);
+        let moves = |path: &str| path == source || is_below(path, source);
+        let files: Vec<_> = self.files.keys().filter(|path| moves(path)).cloned().collect();
+        for path in files {
+            let file = self.files.remove(&path).unwrap();
+            self.put(&renamed(&path), file.bytes, file.modified);
+        }
+        let markers = std::mem::take(&mut self.markers);
+        self.markers = markers.into_iter().map(|path| if moves(&path) { renamed(&path) } else { path }).collect();
+    }
+
+    /// Everything of both, as a rename that was cut off leaves it.
+    pub fn with(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        both.files.extend(other.files.clone());
+        both.markers.extend(other.markers.clone());
+        both.versions = self.versions.max(other.versions);
+        both
+    }
+
+    /// Whether this is what the bucket has.
+    pub fn is_in(&self, bucket: &MemoryBucket) -> bool {
+        let files = self.files.iter().map(|(path, file)| (format!("acme{path}"), file.bytes.as_slice()));
+        let markers = self.markers.iter().map(|path| (format!("acme{path}/"), &[][..]));
+        let wanted: BTreeMap<_, _> = files.chain(markers).collect();
+        bucket.keys().len() == wanted.len()
+            && wanted.iter().all(|(key, bytes)| bucket.bytes(key).is_some_and(|stored| stored == *bytes))
+    }
+
+    /// What is known after a crash that touched these paths.
+    pub fn doubt(&mut self, paths: &[&str]) {
+        for (path, file) in &mut self.files {
+            if paths.iter().any(|touched| path == touched || is_below(path, touched)) {
+                self.versions += 1;
+                file.version = self.versions;
+                file.modified = Modified::Unknown;
+            }
+        }
+    }
+}
+
+pub fn is_below(path: &str, directory: &str) -> bool {
+    let rest = path.strip_prefix(directory.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+}

@@ -1,0 +1,178 @@
+//! The real tree and the promises, side by side.
+
+mod calls;
+mod crashes;
+mod downloads;
+mod uploads;
+
+use super::{
+    action::{Action, Deed},
+    answer::Answer,
+    check::{Kept, ensure, right_answer, same_metadata},
+    promises::{Draft, Promises},
+};
+use crate::support::tree::tree;
+use calls::{listing, path, perform};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{advance, sleep};
+use wharfinger::{
+    account::{Permission, Permissions},
+    store::{Bucket, Budget, FaultyBucket, MemoryBucket, MemoryJournal},
+    vfs::{Kind, ReadHandle, Vfs, WriteHandle},
+};
+
+const SESSIONS: usize = 3;
+/// So long a session may go by what it saw itself.
+const SIGHT: Duration = Duration::from_secs(2);
+/// Longer than anything but what never ends.
+const PATIENCE: Duration = Duration::from_mins(15);
+
+pub struct System {
+    memory: Arc<MemoryBucket>,
+    faulty: Arc<FaultyBucket>,
+    budget: Arc<Budget>,
+    journal: Arc<MemoryJournal>,
+    sessions: Vec<Vfs>,
+    writing: Vec<WriteHandle>,
+    reading: Vec<ReadHandle>,
+    promises: Promises,
+    acting: usize,
+    /// Uploads that were created in S3 for sessions that crashed before they heard of it.
+    orphans: usize,
+}
+
+impl System {
+    /// Plays a sequence, and compares after every action.
+    pub async fn play(actions: &[Action]) -> Kept {
+        let mut system = Self::new();
+        for (index, action) in actions.iter().enumerate() {
+            let kept = system.act(action).await.and_then(|()| system.compare());
+            kept.map_err(|complaint| format!("action {index}, {action:?}: {complaint}"))?;
+        }
+        system.end().await
+    }
+
+    fn new() -> Self {
+        let memory = Arc::new(MemoryBucket::new());
+        let faulty = Arc::new(FaultyBucket::over(Arc::clone(&memory) as Arc<dyn Bucket>));
+        let mut system = Self {
+            memory,
+            faulty,
+            budget: Budget::new(1 << 30),
+            journal: Arc::default(),
+            sessions: Vec::new(),
+            writing: Vec::new(),
+            reading: Vec::new(),
+            promises: Promises::default(),
+            acting: 0,
+            orphans: 0,
+        };
+        system.sessions = (0..SESSIONS).map(|by| system.session(by)).collect();
+        system
+    }
+
+    /// Two sessions of alice, who may do everything, and one of bob, who may not replace files.
+    fn session(&self, by: usize) -> Vfs {
+        let (user, permissions) =
+            if by < 2 { ("alice", Permissions::ALL) } else { ("bob", Permissions::ALL.without(Permission::Overwrite)) };
+        tree(user, permissions, Arc::clone(&self.faulty) as Arc<dyn Bucket>, &self.budget, &self.journal)
+    }
+
+    /// Makes it `by`'s turn. What a session saw before others acted is too old to go by.
+    async fn turn(&mut self, by: usize) {
+        if by != self.acting {
+            advance(SIGHT + Duration::from_millis(1)).await;
+            self.acting = by;
+        }
+    }
+
+    fn compare(&self) -> Kept {
+        ensure(self.promises.stored.is_in(&self.memory), || format!("stored is {:?}", self.memory.keys()))
+    }
+
+    /// Everybody leaves, and nothing stays but what is stored.
+    async fn end(mut self) -> Kept {
+        self.writing.clear();
+        self.reading.clear();
+        self.sessions.clear();
+        sleep(PATIENCE).await;
+        self.compare()?;
+        let (open, orphans) = (self.memory.open_uploads(), self.orphans);
+        ensure(open <= orphans, || format!("in the end {open} uploads are open, of which {orphans} are nobody's"))?;
+        ensure(self.budget.used() == 0, || "in the end memory is still taken".into())
+    }
+}
+
+/// One action each.
+impl System {
+    async fn act(&mut self, action: &Action) -> Kept {
+        match *action {
+            Action::Open { by, at, options, modified } => self.open(by % SESSIONS, at, options, modified).await,
+            Action::OpenRead { by, at } => self.open_read(by % SESSIONS, at).await,
+            Action::Stat { by, at } => self.stat(by % SESSIONS, at).await,
+            Action::List { by, at } => self.list(by % SESSIONS, at).await,
+            Action::Do { by, deed } => self.change(by % SESSIONS, deed).await,
+            Action::Crash { by } => {
+                self.crash(by % SESSIONS);
+                Ok(())
+            }
+            Action::CrashIn { by, deed, request, done } => self.crash_in(by % SESSIONS, deed, request, done).await,
+            Action::Read { .. } | Action::CloseRead { .. } => self.act_on_download(action).await,
+            Action::Write { .. }
+            | Action::ReadBack { .. }
+            | Action::SetOpenTimes { .. }
+            | Action::ResizeOpen { .. }
+            | Action::Close { .. }
+            | Action::GiveUp { .. }
+            | Action::CrashInClose { .. } => self.act_on_upload(action).await,
+        }
+    }
+
+    async fn change(&mut self, by: usize, deed: Deed) -> Kept {
+        self.turn(by).await;
+        let right = self.promises.deed(by, deed);
+        let done = perform(&self.sessions[by], deed).await;
+        deed.paths().into_iter().for_each(|path| self.promises.saw(by, path, false));
+        if right_answer(&done, &right)? {
+            self.promises.done(by, deed);
+            if let Deed::Mkdir(at) = deed {
+                self.promises.saw(by, at, true);
+            }
+        }
+        Ok(())
+    }
+
+    async fn stat(&mut self, by: usize, at: &'static str) -> Kept {
+        self.turn(by).await;
+        let metadata = self.sessions[by].stat(&path(at)).await;
+        let poisoned = self.promises.newest(by, at).is_some_and(|draft| draft.poisoned);
+        let right = self.promises.stat(by, at);
+        right_answer(&metadata, &[right.as_ref().err().cloned().unwrap_or(Answer::Ok)])?;
+        if let (Ok(metadata), Ok(right), false) = (&metadata, right, poisoned) {
+            same_metadata(*metadata, right)?;
+        }
+        let directory = metadata.is_ok_and(|metadata| metadata.kind == Kind::Directory);
+        self.promises.saw(by, at, directory);
+        Ok(())
+    }
+
+    async fn list(&mut self, by: usize, at: &'static str) -> Kept {
+        self.turn(by).await;
+        let listed = listing(&self.sessions[by], at).await;
+        let right = self.promises.list(at);
+        right_answer(&listed, &[right.as_ref().err().cloned().unwrap_or(Answer::Ok)])?;
+        let (Ok(listed), Ok(right)) = (listed, right) else { return Ok(()) };
+        let names = || format!("listed are {:?}, and there are {:?}", listed.keys(), right.keys());
+        ensure(listed.keys().eq(right.keys()), names)?;
+        for (metadata, file) in listed.values().zip(right.values()) {
+            same_metadata(*metadata, file.map(|file| (file.bytes.len() as u64, file.modified)))?;
+        }
+        Ok(())
+    }
+}
+
+impl System {
+    fn take_upload(&mut self, handle: usize) -> (WriteHandle, Draft) {
+        (self.writing.remove(handle), self.promises.drafts.remove(handle))
+    }
+}

@@ -1,0 +1,51 @@
+//! What a session asks of its tree.
+
+use super::PATIENCE;
+use crate::model::action::Deed;
+use std::collections::BTreeMap;
+use wharfinger::vfs::{
+    Metadata, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, VirtualPath, WriteHandle, WriteOptions,
+};
+
+pub async fn open(vfs: &Vfs, at: &str, options: WriteOptions, attributes: NewAttributes) -> Result<WriteHandle> {
+    vfs.open_write(&path(at), options, attributes).await?.admit(PATIENCE).await
+}
+
+pub async fn perform(vfs: &Vfs, deed: Deed) -> Result<()> {
+    match deed {
+        Deed::Mkdir(at) => vfs.mkdir(&path(at), NewAttributes::default()).await,
+        Deed::Rmdir(at) => vfs.rmdir(&path(at)).await,
+        Deed::Remove(at) => vfs.remove(&path(at)).await,
+        Deed::Rename { source, target, replace } => {
+            let replace = if replace { Replace::Yes } else { Replace::No };
+            vfs.rename(&path(source), &path(target), replace).await
+        }
+        Deed::SetTimes { at, modified } => vfs.set_attributes(&path(at), times(modified)).await,
+        Deed::Resize { at, size } => vfs.set_attributes(&path(at), size_of(size)).await,
+    }
+}
+
+pub async fn listing(vfs: &Vfs, at: &str) -> Result<BTreeMap<String, Metadata>> {
+    let mut directory = vfs.open_directory(&path(at)).await?;
+    let mut names = BTreeMap::new();
+    loop {
+        let entries = directory.next(2).await?;
+        if entries.is_empty() {
+            names.retain(|name: &String, _| !matches!(name.as_str(), "." | ".."));
+            return Ok(names);
+        }
+        names.extend(entries.into_iter().map(|entry| (entry.name, entry.metadata)));
+    }
+}
+
+pub fn times(modified: u32) -> SetAttributes {
+    SetAttributes { times: Some(Times { accessed: modified, modified }), ..SetAttributes::default() }
+}
+
+pub fn size_of(size: u64) -> SetAttributes {
+    SetAttributes { size: Some(size), ..SetAttributes::default() }
+}
+
+pub fn path(raw: &str) -> VirtualPath {
+    VirtualPath::parse(raw.as_bytes()).unwrap()
+}

@@ -1,0 +1,77 @@
+//! Sessions that end in the middle of things.
+
+use super::{PATIENCE, System, calls::perform};
+use crate::model::{action::Deed, answer::Answer, check::Kept, stored::Stored};
+use tokio::time::timeout;
+use wharfinger::store::{
+    faulty::{Aim, Fault},
+    memory::Verb,
+};
+
+impl System {
+    pub fn crash(&mut self, by: usize) {
+        while let Some(handle) = self.promises.drafts.iter().position(|draft| draft.by == by) {
+            drop(self.take_upload(handle));
+        }
+        while let Some(handle) = self.promises.downloads.iter().position(|download| download.by == by) {
+            self.promises.downloads.remove(handle);
+            drop(self.reading.remove(handle));
+        }
+        self.sessions[by] = self.session(by);
+        self.promises.forget(by);
+    }
+
+    pub async fn crash_in(&mut self, by: usize, deed: Deed, request: usize, done: bool) -> Kept {
+        self.turn(by).await;
+        let before = self.promises.stored.clone();
+        let mut after = self.promises.clone();
+        if self.promises.deed(by, deed).contains(&Answer::Ok) {
+            after.done(by, deed);
+        }
+        self.fall_silent(request, done);
+        let _ = timeout(PATIENCE, perform(&self.sessions[by], deed)).await;
+        self.come_back();
+        self.crash(by);
+        let both = before.with(&after.stored);
+        self.settle_for([before, after.stored, both], &deed.paths())
+    }
+
+    pub async fn crash_in_close(&mut self, handle: usize, request: usize, done: bool) -> Kept {
+        let before = self.promises.stored.clone();
+        let mut after = self.promises.clone();
+        let may = self.promises.close(handle).contains(&Answer::Ok);
+        let (real, draft) = self.take_upload(handle);
+        let (by, path) = (draft.by, draft.path);
+        if may {
+            after.closed(draft);
+        }
+        self.fall_silent(request, done);
+        let _ = timeout(PATIENCE, real.close()).await;
+        self.come_back();
+        self.crash(by);
+        self.settle_for([before.clone(), after.stored, before], &[path])
+    }
+
+    /// From the request of this number on nothing is answered any more.
+    fn fall_silent(&self, request: usize, done: bool) {
+        self.faulty.meet(Aim::From(request), if done { Fault::SilentWhenDone } else { Fault::Silent });
+    }
+
+    fn come_back(&mut self) {
+        let created = self
+            .faulty
+            .met()
+            .into_iter()
+            .filter(|(step, fault)| step.verb == Verb::CreateUpload && matches!(fault, Fault::SilentWhenDone));
+        self.orphans += created.count();
+        self.faulty.restart();
+    }
+
+    /// What is stored after a crash must be one of these.
+    fn settle_for(&mut self, choices: [Stored; 3], touched: &[&str]) -> Kept {
+        let found = choices.into_iter().find(|choice| choice.is_in(&self.memory));
+        self.promises.stored = found.ok_or_else(|| format!("the crash left {:?}", self.memory.keys()))?;
+        self.promises.stored.doubt(touched);
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! Uploads, from their OPEN to whatever ends them.
+
+use super::{
+    System,
+    calls::{self, size_of, times},
+};
+use crate::model::{
+    action::Action,
+    answer::Answer,
+    check::{Kept, ensure, right_answer, same_bytes},
+    stored::Modified,
+};
+use bytes::Bytes;
+use wharfinger::vfs::{NewAttributes, Times, WriteOptions};
+
+impl System {
+    pub async fn open(&mut self, by: usize, at: &'static str, options: WriteOptions, modified: Option<u32>) -> Kept {
+        self.turn(by).await;
+        let times = modified.map(|modified| Times { accessed: modified, modified });
+        let right = self.promises.open(by, at, options);
+        let opened = calls::open(&self.sessions[by], at, options, NewAttributes { times, mode: None }).await;
+        self.promises.saw(by, at, false);
+        if right_answer(&opened, &right)? {
+            self.promises.opened(by, at, options, modified);
+            self.writing.extend(opened.ok());
+        }
+        Ok(())
+    }
+
+    pub async fn act_on_upload(&mut self, action: &Action) -> Kept {
+        let (Action::Write { handle, .. }
+        | Action::ReadBack { handle, .. }
+        | Action::SetOpenTimes { handle, .. }
+        | Action::ResizeOpen { handle, .. }
+        | Action::Close { handle }
+        | Action::GiveUp { handle, .. }
+        | Action::CrashInClose { handle, .. }) = *action
+        else {
+            return Ok(());
+        };
+        // Handles are counted round.
+        let Some(handle) = handle.checked_rem(self.writing.len()) else { return Ok(()) };
+        self.turn(self.promises.drafts[handle].by).await;
+        match *action {
+            Action::Write { offset, len, fill, .. } => self.write(handle, offset, len, fill).await,
+            Action::ReadBack { offset, len, .. } => self.read_back(handle, offset, len),
+            Action::SetOpenTimes { modified, .. } => {
+                right_answer(&self.writing[handle].set_attributes(times(modified)), &[Answer::Ok])?;
+                self.promises.drafts[handle].modified = Modified::Set(modified);
+                Ok(())
+            }
+            Action::ResizeOpen { size, .. } => {
+                let draft = &mut self.promises.drafts[handle];
+                let set = self.writing[handle].set_attributes(size_of(size));
+                if right_answer(&set, &draft.resize(size))? && !draft.poisoned {
+                    draft.resized(size);
+                }
+                Ok(())
+            }
+            Action::GiveUp { in_order, .. } => {
+                let (real, _) = self.take_upload(handle);
+                if in_order {
+                    real.discard().await;
+                }
+                Ok(())
+            }
+            Action::CrashInClose { request, done, .. } => self.crash_in_close(handle, request, done).await,
+            _ => self.close(handle).await,
+        }
+    }
+
+    async fn write(&mut self, handle: usize, offset: u64, len: usize, fill: u8) -> Kept {
+        let draft = &mut self.promises.drafts[handle];
+        let written = self.writing[handle].write(offset, Bytes::from(vec![fill; len])).await;
+        right_answer(&written, &draft.write(offset, len))?;
+        if written.is_ok() {
+            draft.written(offset, len, fill);
+        } else {
+            draft.poisoned = true;
+        }
+        Ok(())
+    }
+
+    fn read_back(&self, handle: usize, offset: u64, len: u32) -> Kept {
+        let draft = &self.promises.drafts[handle];
+        if draft.poisoned {
+            return Ok(());
+        }
+        let read = self.writing[handle].read(offset, len);
+        right_answer(&read, &draft.read_back())?;
+        read.map_or(Ok(()), |pieces| same_bytes(&pieces, &draft.bytes, offset, len))
+    }
+
+    async fn close(&mut self, handle: usize) -> Kept {
+        let right = self.promises.close(handle);
+        let (real, draft) = self.take_upload(handle);
+        self.promises.saw(draft.by, draft.path, false);
+        let closed = real.close().await;
+        if right_answer(&closed, &right)? {
+            let size = closed.unwrap_or_default();
+            ensure(size == draft.bytes.len() as u64, || format!("{size} bytes were stored"))?;
+            self.promises.closed(draft);
+        }
+        Ok(())
+    }
+}
