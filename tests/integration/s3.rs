@@ -254,7 +254,8 @@ async fn what_must_match_is_replaced_only_while_it_does(shelf: Shelf) {
     let late = put(b"third", Condition::Matches(first.clone())).await;
     assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
     let (upload, part) = shelf.upload_of_one_part(&key, b"fourth").await;
-    let late = shelf.bucket.complete_upload(&key, &upload, &[part.clone()], Condition::Matches(first)).await;
+    let late =
+        shelf.bucket.complete_upload(&key, &upload, std::slice::from_ref(&part), Condition::Matches(first)).await;
     assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
     let second = shelf.bucket.head(&key).await.unwrap().pin.etag;
     // S3 keeps an upload whose condition failed, SeaweedFS doesn't.
