@@ -80,6 +80,23 @@ impl Budget {
         self.state().take(bytes, self.total_bytes).then(|| self.reservation(bytes))
     }
 
+    /// Takes `bytes` for one who holds `held_bytes` already and can do without more, if there is plenty: a quarter of all
+    /// stays free, and at least as much as this one holds then. So all who ask like this have about the same.
+    #[must_use]
+    pub fn try_take_spare(self: &Arc<Self>, bytes: u64, held_bytes: u64) -> Option<Reservation> {
+        let left_bytes = (self.total_bytes / 4).max(held_bytes.saturating_add(bytes));
+        let mut state = self.state();
+        let spare = state.used_bytes.saturating_add(bytes).saturating_add(left_bytes) <= self.total_bytes;
+        (spare && state.take(bytes, self.total_bytes)).then(|| self.reservation(bytes))
+    }
+
+    /// Whether those who can do without should give memory back: somebody waits, or less than an eighth is free.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        let state = self.state();
+        !state.turns.is_empty() || self.total_bytes.saturating_sub(state.used_bytes) < self.total_bytes / 8
+    }
+
     /// Whether memory is short: somebody waits, or nothing is free.
     #[must_use]
     pub fn pressed(&self) -> bool {
@@ -300,6 +317,23 @@ mod tests {
         assert!(small.as_mut().now_or_never().is_none());
         drop(large);
         assert_eq!(small.await.unwrap().bytes(), 2);
+    }
+
+    #[test]
+    fn what_is_spare_is_shared_and_leaves_a_quarter() {
+        let budget = Budget::new(100);
+        let mut held = [0; 3];
+        let mut taken = Vec::new();
+        for index in (0..3).cycle().take(99) {
+            if let Some(some) = budget.try_take_spare(1, held[index]) {
+                held[index] += 1;
+                taken.push(some);
+            }
+        }
+        assert_eq!(held, [25, 25, 25]);
+        assert!(budget.try_take_spare(1, 0).is_none() && !budget.is_tight());
+        let _needed = budget.try_take(14).unwrap();
+        assert!(budget.is_tight());
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 
-pub use script::{Hold, Moment, Request, Verb};
+pub use script::{BodyFault, Hold, Moment, Request, Verb};
 
 use super::{
     Bucket, BucketId, Condition, ETag, Error, Key, ListScope, NewObject, Object, Page, PageToken, Part, Payload, Pin,
@@ -25,6 +25,7 @@ use std::{
     collections::BTreeMap,
     ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// How much of a body comes at once, in bytes: small enough that readers see several pieces.
@@ -78,7 +79,17 @@ impl MemoryBucket {
 
     /// The body of the next GET breaks after so many bytes.
     pub fn break_body(&self, after_bytes: usize) {
-        self.script.break_body(after_bytes);
+        self.spoil_body(BodyFault::Break(after_bytes));
+    }
+
+    /// The body of the next GET does not come as it should. Several calls queue up.
+    pub fn spoil_body(&self, fault: BodyFault) {
+        self.script.spoil_body(fault);
+    }
+
+    /// From now on every answer takes so long, on the clock of the runtime, which a test pauses.
+    pub fn answer_after(&self, latency: Duration) {
+        self.script.answer_after(latency);
     }
 
     /// Puts an object there as somebody else would: any name, no request recorded.
@@ -186,7 +197,7 @@ impl Bucket for MemoryBucket {
     async fn read(&self, key: &Key, range: Range<u64>, pin: Option<&Pin>) -> Result<Read> {
         let request = Request { range: Some(range.clone()), ..Request::new(Verb::Read, key.as_str()) };
         let (object, range, bytes) = self.serve(request, |contents| contents.read(key.as_str(), range, pin)).await?;
-        Ok(Read { object, range, body: body(&bytes, self.script.body_breaks_at()) })
+        Ok(Read { object, range, body: body(&bytes, self.script.body_fault()) })
     }
 
     async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
@@ -263,14 +274,20 @@ impl Bucket for MemoryBucket {
     }
 }
 
-/// The stream of `bytes`, in pieces; it breaks where it was told to.
-fn body(bytes: &Bytes, breaks_at: Option<usize>) -> super::Body {
-    let end = breaks_at.map_or(bytes.len(), |at| at.min(bytes.len()));
+/// The stream of `bytes`, in pieces; it goes wrong where it was told to.
+fn body(bytes: &Bytes, fault: Option<BodyFault>) -> super::Body {
+    let end = match fault {
+        Some(BodyFault::Break(at) | BodyFault::End(at) | BodyFault::Stall(at)) => at.min(bytes.len()),
+        None => bytes.len(),
+    };
     let mut pieces: Vec<Result<Bytes>> = (0..end)
         .step_by(BODY_PIECE_BYTES)
         .map(|start| Ok(bytes.slice(start..end.min(start + BODY_PIECE_BYTES))))
         .collect();
-    if breaks_at.is_some() {
+    if matches!(fault, Some(BodyFault::Stall(_))) {
+        return stream::iter(pieces).chain(stream::pending()).boxed();
+    }
+    if matches!(fault, Some(BodyFault::Break(_))) {
         pieces.push(Err(Error::Unreachable("the connection broke in the middle of a body".into())));
     }
     stream::iter(pieces).boxed()

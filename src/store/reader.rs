@@ -1,20 +1,21 @@
 //! Reading one object: one version of it, any pattern of READs, several GETs at once where it pays.
 //!
-//! The first 8 MiB come with the OPEN. From then on a READ is answered from ranges that are there or on their way; a run
-//! of READs is fetched ahead, a READ elsewhere costs what it asks for. Bytes are handed out as they stream in.
+//! The first 8 MiB come with the OPEN. From then on a READ is answered from ranges that are there or on their way; up to
+//! four runs of READs are fetched ahead, a READ elsewhere costs what it asks for. Bytes are handed out as they stream in.
 //!
 //! Invariant: every byte is of the version that the OPEN saw. What is held beyond the bytes that READs ask for comes from
-//! the process's budget, at most 40 MiB, and makes way for uploads; but for one range of 256 KiB, so that a reader
-//! always gets on. Nothing runs on when the reader is dropped.
+//! the process's budget, at most 136 MiB, and makes way for those who need it more; but for one range of 256 KiB, so
+//! that a reader always gets on. Nothing runs on when the reader is dropped.
 //!
-//! The parts: `prefetch.rs` knows the client's ways, `plan.rs` decides what to fetch, `fill.rs` fetches it, `buffer.rs` holds
-//! one range and `ranges.rs` all of them.
+//! The parts: `prefetch.rs` knows the client's ways, and `run.rs` one run; `plan.rs` decides what to fetch, `fill.rs`
+//! fetches it, `buffer.rs` holds one range and `ranges.rs` all of them.
 
 mod buffer;
 mod fill;
 mod plan;
 mod prefetch;
 mod ranges;
+mod run;
 #[cfg(test)]
 mod tests;
 
@@ -161,8 +162,8 @@ impl<'a> Demand<'a> {
 impl Drop for Demand<'_> {
     fn drop(&mut self) {
         let mut state = self.shared.state();
-        let head = state.prefetch.head();
-        let unneeded = state.ranges.release(&self.want, head);
+        let State { ranges, prefetch, .. } = &mut *state;
+        let unneeded = ranges.release(&self.want, prefetch);
         drop(state);
         drop(unneeded);
     }

@@ -5,6 +5,7 @@ use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -77,6 +78,17 @@ pub enum Moment {
     Answer,
 }
 
+/// What happens to a body after so many bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFault {
+    /// It ends with an error.
+    Break(usize),
+    /// It ends as if it were whole.
+    End(usize),
+    /// Nothing more comes.
+    Stall(usize),
+}
+
 /// Requests wait while this lives; dropping it lets all of them go.
 #[derive(Debug)]
 pub struct Hold {
@@ -107,7 +119,8 @@ struct State {
     requests: Vec<Request>,
     faults: HashMap<(Verb, Moment), VecDeque<Error>>,
     holds: HashMap<(Verb, Moment), Arc<Semaphore>>,
-    body_breaks_at: Option<usize>,
+    body_faults: VecDeque<BodyFault>,
+    latency: Duration,
 }
 
 impl Script {
@@ -121,12 +134,16 @@ impl Script {
         Hold { gate }
     }
 
-    pub(super) fn break_body(&self, after_bytes: usize) {
-        self.state().body_breaks_at = Some(after_bytes);
+    pub(super) fn answer_after(&self, latency: Duration) {
+        self.state().latency = latency;
     }
 
-    pub(super) fn body_breaks_at(&self) -> Option<usize> {
-        self.state().body_breaks_at.take()
+    pub(super) fn spoil_body(&self, fault: BodyFault) {
+        self.state().body_faults.push_back(fault);
+    }
+
+    pub(super) fn body_fault(&self) -> Option<BodyFault> {
+        self.state().body_faults.pop_front()
     }
 
     pub(super) fn record(&self, request: Request) {
@@ -156,6 +173,10 @@ impl Script {
 
     /// Waits as long as a hold says, then fails if a fault says so.
     pub(super) async fn pass(&self, verb: Verb, moment: Moment) -> Result<()> {
+        let latency = self.state().latency;
+        if moment == Moment::Answer && !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
         let gate = self.state().holds.get(&(verb, moment)).cloned();
         if let Some(gate) = gate
             && let Ok(permit) = gate.acquire().await

@@ -67,13 +67,18 @@ impl RangeBuffer {
         self.range.end
     }
 
-    pub(super) fn len(&self) -> u64 {
-        self.range.end - self.range.start
+    pub(super) fn range(&self) -> &Range<u64> {
+        &self.range
     }
 
-    /// Whether nobody will ask for it again: a run that has come to `head` took all of it, or it can't be filled.
-    pub(super) fn is_spent(&self, head: u64) -> bool {
-        self.failure.is_some() || (self.taken_bytes >= self.len() && self.range.end <= head)
+    /// Whether it can't be filled.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Whether as many bytes were handed out as it has.
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken_bytes >= self.range.end - self.range.start
     }
 
     /// Takes in the next bytes and wakes those who waited for them.

@@ -1,5 +1,5 @@
-//! One GET: its bytes go into a range as they come, a body that breaks is taken up where it broke, and memory that
-//! uploads need is given back.
+//! One GET: its bytes go into a range as they come, a body that breaks or dries up is taken up where it did, and memory
+//! that others need is given back.
 //!
 //! Invariant: every request names the version that the OPEN saw, and the answer is checked to be of it.
 
@@ -12,12 +12,15 @@ use std::{ops::Range, sync::Arc, time::Duration};
 const MAX_BREAKS: u32 = 4;
 /// The pause after the first break; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// A prefetched range that no READ needed for as long as this is given up when uploads need its memory.
+/// How long a body may take, whatever its length; and the speed that it must have beyond that, in bytes a millisecond.
+const BODY_PATIENCE: Duration = Duration::from_secs(20);
+const FLOOR_BYTES_PER_MS: u64 = 100;
+/// A prefetched range that no READ needed for as long as this is given up when others need its memory.
 const PRESSURE_PERIOD: Duration = Duration::from_millis(500);
 
 /// Why a body ended before its range did.
 enum Interrupted {
-    /// It broke, and may be taken up again.
+    /// It broke or came too slowly, and may be taken up again.
     Body(Error),
     /// The request itself failed, which the bucket has retried as often as makes sense.
     Request(Error),
@@ -60,14 +63,21 @@ impl Filling<'_> {
 
     /// Streams the bytes from `at` to `end`, leaving `at` where they ended.
     async fn stream(&self, at: &mut u64, end: u64, body: Option<Body>) -> Result<(), Interrupted> {
-        let mut body = match body {
+        let body = match body {
             Some(body) => body,
             None => self.request(*at..end).await.map_err(Interrupted::Request)?,
         };
+        let due = BODY_PATIENCE + Duration::from_millis((end - *at) / FLOOR_BYTES_PER_MS);
+        let too_slow = || Error::Unreachable(format!("a body that took longer than {due:?}"));
+        let received = tokio::time::timeout(due, self.receive(at, end, body)).await;
+        received.unwrap_or_else(|_| Err(too_slow())).map_err(Interrupted::Body)
+    }
+
+    async fn receive(&self, at: &mut u64, end: u64, mut body: Body) -> Result<()> {
         while *at < end {
             let mut chunk = match body.next().await {
-                Some(chunk) => chunk.map_err(Interrupted::Body)?,
-                None => return Err(Interrupted::Body(Error::Broken("a body shorter than its range".into()))),
+                Some(chunk) => chunk?,
+                None => return Err(Error::Broken("a body shorter than its range".into())),
             };
             // A body longer than its range is cut: what follows is another range's.
             chunk.truncate(usize::try_from(end - *at).unwrap_or(usize::MAX));
@@ -90,11 +100,11 @@ impl Filling<'_> {
         Ok(read.body)
     }
 
-    /// Ends when uploads need the memory, and no READ has needed the range for a while: the range is gone then.
+    /// Ends when memory is short, and no READ has needed the range for a while: the range is gone then.
     async fn give_way(&self) {
         loop {
             tokio::time::sleep(PRESSURE_PERIOD).await;
-            if self.shared.budget.pressed() && self.shared.evict(self.id) {
+            if self.shared.budget.is_tight() && self.shared.evict(self.id) {
                 return;
             }
         }

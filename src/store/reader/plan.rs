@@ -9,12 +9,13 @@ use super::{
     fill::fill,
     prefetch::{Prefetch, RANGE_BYTES},
     ranges::Ranges,
+    run::MAX_WINDOW,
 };
 use crate::store::{Body, Error, Result, task::OwnedTask};
 use std::{ops::Range, sync::Arc};
 
 /// What the ranges of one reader may take of the budget: a full window, and one that is not read to its end yet.
-const MAX_BUDGET_BYTES: u64 = 5 * RANGE_BYTES;
+const MAX_BUDGET_BYTES: u64 = (MAX_WINDOW + 1) * RANGE_BYTES;
 /// What to ask of the budget when a whole range is not free.
 const MODEST_BYTES: u64 = 1 << 20;
 /// The range that a reader may have when the budget gives nothing; small files never ask the budget.
@@ -44,7 +45,7 @@ impl State {
             return Err(lost.clone());
         }
         let observed = self.prefetch.observe(want, covered);
-        let forsaken = if observed.moved { self.ranges.forsake(want) } else { Vec::new() };
+        let forsaken = if observed.moved { self.ranges.take_unneeded(&self.prefetch) } else { Vec::new() };
 
         let mut at = observed.run_from.map_or(want.start, |from| self.ranges.frontier(from).min(want.start));
         while at < want.end {
@@ -88,18 +89,18 @@ impl State {
         }
     }
 
-    /// Starts the GETs that the window has room for, as far as the budget goes.
+    /// Starts the GETs that the window has room for, as far as there is memory to spare.
     fn fetch_ahead(&mut self, shared: &Arc<Shared>) {
         let head = self.prefetch.head();
-        while self.ranges.ahead_of(head) < self.prefetch.window() && !shared.budget.pressed() {
+        while self.ranges.ahead_of(head) < self.prefetch.window() {
             let at = self.ranges.frontier(head);
             let limit = self.ranges.next_start(at).unwrap_or(u64::MAX).min(shared.object.size);
             let end = at.saturating_add(self.prefetch.step_bytes()).min(limit);
             if at >= end {
                 return;
             }
-            let Some(memory) = self.budgeted(shared, end - at) else { return };
-            self.start(shared, at..end, memory, None);
+            let Some(spare) = shared.budget.try_take_spare(end - at, self.ranges.budget_bytes()) else { return };
+            self.start(shared, at..end, Memory::Budget(spare), None);
         }
     }
 
@@ -129,6 +130,6 @@ impl State {
         if matches!(error, Error::Conflict { .. } | Error::NotFound | Error::Archived) {
             self.lost = Some(error.clone());
         }
-        self.ranges.take_unneeded(self.prefetch.head())
+        self.ranges.take_unneeded(&self.prefetch)
     }
 }

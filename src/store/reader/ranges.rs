@@ -5,7 +5,7 @@
 
 use super::{
     buffer::{Memory, RangeBuffer},
-    prefetch::RANGE_BYTES,
+    prefetch::Prefetch,
 };
 use crate::store::Result;
 use bytes::Bytes;
@@ -46,9 +46,18 @@ impl Ranges {
         self.0.iter().map(RangeBuffer::start).find(|start| *start > at)
     }
 
-    /// How many ranges, but for those of single READs, reach beyond `head`.
-    pub(super) fn ahead_of(&self, head: u64) -> usize {
-        self.0.iter().filter(|range| range.end() > head && !matches!(range.memory, Memory::Demanded)).count()
+    /// How many ranges, but for those of single READs, cover the bytes from `head` on without a gap.
+    pub(super) fn ahead_of(&self, head: u64) -> u64 {
+        let mut at = head;
+        let mut count = 0;
+        for range in self.0.iter().filter(|range| range.end() > head) {
+            if range.start() > at {
+                break;
+            }
+            at = range.end();
+            count += u64::from(!matches!(range.memory, Memory::Demanded));
+        }
+        count
     }
 
     /// How many bytes of the budget the ranges hold.
@@ -87,27 +96,22 @@ impl Ranges {
         Ok(Looked::Complete(pieces))
     }
 
-    /// Ends what [`hold`](Self::hold) began; returns what nobody will need any more, seen from the run's `head`.
-    pub(super) fn release(&mut self, want: &Range<u64>, head: u64) -> Vec<RangeBuffer> {
+    /// Ends what [`hold`](Self::hold) began; returns what nobody will need any more.
+    pub(super) fn release(&mut self, want: &Range<u64>, prefetch: &Prefetch) -> Vec<RangeBuffer> {
         for range in self.within(want) {
             range.readers = range.readers.saturating_sub(1);
         }
-        self.take_unneeded(head)
+        self.take_unneeded(prefetch)
     }
 
-    /// Takes out what nobody will need any more, seen from the run's `head`.
-    pub(super) fn take_unneeded(&mut self, head: u64) -> Vec<RangeBuffer> {
+    /// Takes out what nobody will need any more, as far as the client's ways are known.
+    pub(super) fn take_unneeded(&mut self, prefetch: &Prefetch) -> Vec<RangeBuffer> {
         self.take_idle(|range| {
-            range.is_spent(head)
+            range.has_failed()
                 || matches!(range.memory, Memory::Demanded)
-                || range.end().saturating_add(RANGE_BYTES) <= head
+                || (range.is_taken() && !prefetch.may_reach(range.range()))
+                || !prefetch.is_near(range.range())
         })
-    }
-
-    /// Takes out what lies far from `want`, where the client went.
-    pub(super) fn forsake(&mut self, want: &Range<u64>) -> Vec<RangeBuffer> {
-        let near = want.start.saturating_sub(RANGE_BYTES)..want.end.saturating_add(RANGE_BYTES);
-        self.take_idle(|range| range.end() <= near.start || range.start() >= near.end)
     }
 
     /// Takes out the range of this id, if no READ needed it since the last time.

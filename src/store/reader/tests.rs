@@ -1,3 +1,9 @@
+//! A reader on a bucket in memory: which bytes come, and which requests they take.
+
+mod bodies;
+mod memory;
+mod runs;
+
 use super::*;
 use crate::store::{
     MemoryBucket, Prefix,
@@ -143,41 +149,6 @@ async fn behind_the_end_is_nothing_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_seek_fetches_no_more_than_was_asked_for() {
-    let fixture = Fixture::new(64 * MIB);
-    let reader = fixture.open().await;
-    for number in 0..500u64 {
-        let offset = 8 * MIB + (number * 7_654_321) % (56 * MIB - 32768);
-        fixture.check(&reader, offset, 32768).await;
-    }
-    assert!(fixture.asked_bytes() <= 8 * MIB + 500 * 32768, "{}", fixture.asked_bytes());
-}
-
-#[tokio::test]
-async fn a_run_after_a_seek_proves_itself_with_a_few_small_requests() {
-    let fixture = Fixture::new(100 * MIB);
-    let reader = fixture.open().await;
-    for offset in (50 * MIB..99 * MIB).step_by(32768) {
-        fixture.check(&reader, offset, 32768).await;
-    }
-    assert!((8..=16).contains(&fixture.bucket.requests().len()), "{:?}", fixture.bucket.requests());
-    // The first range, the run, and what was fetched ahead of it to the end of the object.
-    assert_eq!(fixture.asked_bytes(), (8 + 50) * MIB);
-}
-
-#[tokio::test]
-async fn reads_out_of_order_are_no_seeks() {
-    let fixture = Fixture::new(40 * MIB);
-    let reader = fixture.open().await;
-    let mut offsets: Vec<u64> = (0..40 * MIB).step_by(32768).collect();
-    for batch in offsets.chunks_mut(7) {
-        batch.reverse();
-    }
-    stream::iter(offsets).map(|offset| fixture.check(&reader, offset, 32768)).buffer_unordered(64).count().await;
-    assert_eq!(fixture.bucket.requests().len(), 5);
-}
-
-#[tokio::test]
 async fn reads_of_the_same_bytes_share_a_request() {
     let fixture = Fixture::new(40 * MIB);
     let reader = fixture.open().await;
@@ -220,17 +191,6 @@ async fn an_overwritten_version_is_read_on_where_versions_are_kept() {
     fixture.check_all(&reader, 4).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_body_that_breaks_is_taken_up_where_it_broke() {
-    let fixture = Fixture::new(20 * MIB);
-    fixture.bucket.break_body(100_000);
-    let reader = fixture.open().await;
-    fixture.check_all(&reader, 64).await;
-    let ranges: Vec<_> = fixture.bucket.requests().into_iter().filter_map(|request| request.range).collect();
-    assert_eq!(ranges.len(), 4);
-    assert!(ranges.contains(&(100_000..8 * MIB)), "{ranges:?}");
-}
-
 #[tokio::test]
 async fn an_error_reaches_all_who_wait_and_the_next_read_tries_again() {
     let fixture = Fixture::new(20 * MIB);
@@ -240,54 +200,6 @@ async fn an_error_reaches_all_who_wait_and_the_next_read_tries_again() {
     assert!(answers.iter().all(|answer| matches!(answer, Err(Error::Throttled { .. }))));
     fixture.check(&reader, 10 * MIB, 32768).await;
     assert_eq!(fixture.bucket.requests().len(), 3);
-}
-
-#[tokio::test]
-async fn without_memory_it_still_reads() {
-    let fixture = Fixture { budget: Budget::new(0), ..Fixture::new(10 * MIB) };
-    let reader = fixture.open().await;
-    fixture.check_all(&reader, 1).await;
-    assert!(fixture.asked_bytes() <= 11 * MIB);
-    fixture.check_all(&reader, 64).await;
-}
-
-#[tokio::test]
-async fn a_small_file_takes_no_memory_of_the_budget_and_a_large_one_little() {
-    let fixture = Fixture::new(100_000);
-    let small = fixture.open().await;
-    assert_eq!(fixture.budget.used(), 0);
-    drop(small);
-
-    let fixture = Fixture::new(3 * MIB);
-    let reader = fixture.open().await;
-    assert_eq!(fixture.budget.used(), 3 * MIB);
-    fixture.check_all(&reader, 8).await;
-    assert_eq!(fixture.budget.used(), 0, "what was read is given back");
-
-    let fixture = Fixture::new(100 * MIB);
-    let reader = fixture.open().await;
-    for offset in (0..30 * MIB).step_by(32768) {
-        fixture.check(&reader, offset, 32768).await;
-        assert!(fixture.budget.used() <= 40 * MIB);
-    }
-    assert!(fixture.budget.used() >= 24 * MIB, "a long run is fetched ahead");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_silent_reader_makes_way_for_uploads_and_goes_on_later() {
-    let fixture = Fixture { budget: Budget::new(32 * MIB), ..Fixture::new(100 * MIB) };
-    let reader = fixture.open().await;
-    for offset in (0..12 * MIB).step_by(32768) {
-        fixture.check(&reader, offset, 32768).await;
-    }
-    let upload = fixture.budget.reserve("acme", 30 * MIB, Duration::from_secs(5)).await.unwrap();
-    for offset in (12 * MIB..14 * MIB).step_by(32768) {
-        fixture.check(&reader, offset, 32768).await;
-    }
-    drop(upload);
-    for offset in (14 * MIB..40 * MIB).step_by(32768) {
-        fixture.check(&reader, offset, 32768).await;
-    }
 }
 
 #[tokio::test]

@@ -1,0 +1,86 @@
+//! READs that follow one another. Numbers only.
+
+use super::prefetch::RANGE_BYTES;
+use std::ops::Range;
+
+/// How many GETs a long run has in flight or unread at most: at S3's 80 MB/s a connection as many as one client can take.
+pub(super) const MAX_WINDOW: u64 = 16;
+/// How far out of order a READ of a run may come at most, in bytes. Half the depth of OpenSSH's 64 READs of 32 KiB.
+const MAX_SLACK_BYTES: u64 = 1 << 20;
+/// From here on a run is worth a second GET, in bytes.
+const PROVEN_BYTES: u64 = 1 << 20;
+
+/// One run of READs.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// The end of the furthest READ.
+    pub(super) head: u64,
+    /// How many bytes were asked for.
+    asked_bytes: u64,
+    /// Whether it began with the OPEN, and is believed in from the start.
+    first: bool,
+    /// When the last READ of it came, in bytes that all READs had asked for.
+    pub(super) last_at: u64,
+}
+
+impl Run {
+    /// The run that begins with the OPEN.
+    pub(super) fn first(head: u64) -> Self {
+        Self { head, asked_bytes: 0, first: true, last_at: 0 }
+    }
+
+    /// A run that goes on from `head` after a seek, with so many bytes asked for.
+    pub(super) fn after_seek(head: u64, asked_bytes: u64, now: u64) -> Self {
+        Self { head, asked_bytes, first: false, last_at: now }
+    }
+
+    /// Whether `want` brings the run on, even if slightly out of order.
+    pub(super) fn leads_to(&self, want: &Range<u64>) -> bool {
+        want.end > self.head && want.start.abs_diff(self.head) <= self.slack(want)
+    }
+
+    /// Whether `want`, whose bytes are there or on their way, is a late part of the run.
+    pub(super) fn left_out(&self, want: &Range<u64>) -> bool {
+        want.start < self.head && self.head - want.start <= MAX_SLACK_BYTES.max(self.slack(want))
+    }
+
+    fn slack(&self, want: &Range<u64>) -> u64 {
+        let trusted_bytes = if self.first { MAX_SLACK_BYTES } else { self.asked_bytes.min(MAX_SLACK_BYTES) };
+        trusted_bytes.max(2 * (want.end - want.start))
+    }
+
+    /// Takes in a READ.
+    pub(super) fn take(&mut self, want: &Range<u64>, now: u64) {
+        self.head = self.head.max(want.end);
+        self.asked_bytes += want.end - want.start;
+        self.last_at = now;
+    }
+
+    /// The length of its next GET, in bytes: a run after a seek proves itself with a few small ones.
+    pub(super) fn step_bytes(&self) -> u64 {
+        if self.first { RANGE_BYTES } else { RANGE_BYTES.min(2 * self.asked_bytes) }
+    }
+
+    /// How many GETs may be in flight or unread: twice as many whenever twice as much was asked for.
+    pub(super) fn window(&self) -> u64 {
+        match self.asked_bytes {
+            ..PROVEN_BYTES => 1,
+            PROVEN_BYTES..RANGE_BYTES => 2,
+            asked_bytes => (asked_bytes / RANGE_BYTES).saturating_mul(2).next_power_of_two().clamp(4, MAX_WINDOW),
+        }
+    }
+
+    /// Whether the run may come to bytes of `range`.
+    pub(super) fn may_reach(&self, range: &Range<u64>) -> bool {
+        self.head < range.end && range.start <= self.reach()
+    }
+
+    /// Whether `range` lies ahead of the run, or so little behind it that a READ may lag there.
+    pub(super) fn is_near(&self, range: &Range<u64>) -> bool {
+        self.head < range.end.saturating_add(RANGE_BYTES) && range.start <= self.reach()
+    }
+
+    fn reach(&self) -> u64 {
+        self.head.saturating_add(self.window() * RANGE_BYTES)
+    }
+}

@@ -1,0 +1,94 @@
+//! What readers hold, and when they give it back.
+
+use super::*;
+
+#[tokio::test]
+async fn without_memory_it_still_reads() {
+    let fixture = Fixture { budget: Budget::new(0), ..Fixture::new(10 * MIB) };
+    let reader = fixture.open().await;
+    fixture.check_all(&reader, 1).await;
+    assert!(fixture.asked_bytes() <= 11 * MIB);
+    fixture.check_all(&reader, 64).await;
+}
+
+#[tokio::test]
+async fn a_small_file_takes_no_memory_of_the_budget_and_a_large_one_little() {
+    let fixture = Fixture::new(100_000);
+    let small = fixture.open().await;
+    assert_eq!(fixture.budget.used(), 0);
+    drop(small);
+
+    let fixture = Fixture::new(3 * MIB);
+    let reader = fixture.open().await;
+    assert_eq!(fixture.budget.used(), 3 * MIB);
+    fixture.check_all(&reader, 8).await;
+    assert_eq!(fixture.budget.used(), 0, "what was read is given back");
+
+    let fixture = Fixture::new(100 * MIB);
+    let reader = fixture.open().await;
+    for offset in (0..30 * MIB).step_by(32768) {
+        fixture.check(&reader, offset, 32768).await;
+        assert!(fixture.budget.used() <= 136 * MIB);
+    }
+    assert!(fixture.budget.used() >= 24 * MIB, "a long run is fetched ahead");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_reader_makes_way_for_uploads_and_goes_on_later() {
+    let fixture = Fixture { budget: Budget::new(32 * MIB), ..Fixture::new(100 * MIB) };
+    let reader = fixture.open().await;
+    for offset in (0..12 * MIB).step_by(32768) {
+        fixture.check(&reader, offset, 32768).await;
+    }
+    let upload = fixture.budget.reserve("acme", 30 * MIB, Duration::from_secs(5)).await.unwrap();
+    for offset in (12 * MIB..14 * MIB).step_by(32768) {
+        fixture.check(&reader, offset, 32768).await;
+    }
+    drop(upload);
+    for offset in (14 * MIB..40 * MIB).step_by(32768) {
+        fixture.check(&reader, offset, 32768).await;
+    }
+}
+
+#[tokio::test]
+async fn sixty_four_readers_keep_to_the_budget() {
+    let fixture = Fixture { budget: Budget::new(64 * MIB), ..Fixture::new(64 * MIB) };
+    let readers = join_all((0..64).map(|_| fixture.try_open(Some(64 * MIB)))).await;
+    for offset in (0..2 * MIB).step_by(READ_BYTES as usize) {
+        join_all(readers.iter().map(|reader| fixture.check(reader.as_ref().unwrap(), offset, READ_BYTES))).await;
+        assert!(fixture.budget.used() <= 64 * MIB);
+    }
+    let unread_bytes = fixture.asked_bytes() - 64 * 2 * MIB;
+    assert!(unread_bytes <= 64 * MIB + 64 * GUARANTEED_BYTES, "{unread_bytes} bytes");
+    drop(readers);
+    assert_eq!(fixture.budget.used(), 0);
+}
+
+/// How many requests 20 readers make for 48 MiB each beside some that have stopped.
+async fn requests_of_busy_readers(stalled: usize) -> usize {
+    let fixture = Fixture::new(96 * MIB);
+    let open = async |count| join_all((0..count).map(|_| fixture.try_open(Some(96 * MIB)))).await;
+    let read = async |readers: &[Result<Reader>], bytes: Range<u64>| {
+        for offset in bytes.step_by(READ_BYTES as usize) {
+            join_all(readers.iter().map(|reader| fixture.check(reader.as_ref().unwrap(), offset, READ_BYTES))).await;
+            // The pace of a network, in the clock of the test.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let stalled = open(stalled).await;
+    read(&stalled, 0..48 * MIB).await;
+    assert!(stalled.is_empty() || fixture.budget.used() >= 100 * MIB, "they have fetched ahead");
+    let busy = open(20).await;
+    // It takes a second until the others are seen to have stopped.
+    read(&busy, 0..16 * MIB).await;
+    fixture.bucket.forget_requests();
+    read(&busy, 16 * MIB..64 * MIB).await;
+    fixture.bucket.count(Verb::Read)
+}
+
+#[tokio::test(start_paused = true)]
+async fn stalled_readers_leave_the_memory_to_busy_ones() {
+    let (alone, beside) = (requests_of_busy_readers(0).await, requests_of_busy_readers(4).await);
+    assert!(beside <= alone + alone / 4, "{beside} requests beside stalled readers, {alone} alone");
+    assert!(alone <= 20 * 12, "{alone} requests");
+}

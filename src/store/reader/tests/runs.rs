@@ -1,0 +1,82 @@
+//! What is fetched for the patterns that clients have.
+
+use super::*;
+use tokio::join;
+
+#[tokio::test]
+async fn a_seek_fetches_no_more_than_was_asked_for() {
+    let fixture = Fixture::new(64 * MIB);
+    let reader = fixture.open().await;
+    for number in 0..500u64 {
+        let offset = 8 * MIB + (number * 7_654_321) % (56 * MIB - 32768);
+        fixture.check(&reader, offset, 32768).await;
+    }
+    assert!(fixture.asked_bytes() <= 8 * MIB + 500 * 32768, "{}", fixture.asked_bytes());
+}
+
+#[tokio::test]
+async fn a_run_after_a_seek_proves_itself_with_a_few_small_requests() {
+    let fixture = Fixture::new(100 * MIB);
+    let reader = fixture.open().await;
+    for offset in (50 * MIB..99 * MIB).step_by(32768) {
+        fixture.check(&reader, offset, 32768).await;
+    }
+    assert!((8..=16).contains(&fixture.bucket.requests().len()), "{:?}", fixture.bucket.requests());
+    // The first range, the run, and what was fetched ahead of it to the end of the object.
+    assert_eq!(fixture.asked_bytes(), (8 + 50) * MIB);
+}
+
+#[tokio::test]
+async fn reads_out_of_order_are_no_seeks() {
+    let fixture = Fixture::new(40 * MIB);
+    let reader = fixture.open().await;
+    let mut offsets: Vec<u64> = (0..40 * MIB).step_by(32768).collect();
+    for batch in offsets.chunks_mut(7) {
+        batch.reverse();
+    }
+    stream::iter(offsets).map(|offset| fixture.check(&reader, offset, 32768)).buffer_unordered(64).count().await;
+    assert_eq!(fixture.bucket.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn runs_side_by_side_over_one_handle_hardly_fetch_a_byte_twice() {
+    let fixture = Fixture::new(64 * MIB);
+    let reader = fixture.try_open(Some(64 * MIB)).await.unwrap();
+    let starts = [0, 16 * MIB, 32 * MIB, 48 * MIB];
+    for offset in (0..16 * MIB).step_by(32768) {
+        join_all(starts.map(|start| fixture.check(&reader, start + offset, 32768))).await;
+    }
+    // Where a run comes to the next one's beginning, it would have gone on.
+    assert!(fixture.asked_bytes() <= 65 * MIB, "{} bytes", fixture.asked_bytes());
+    assert!(fixture.bucket.requests().len() <= 40, "{:?}", fixture.bucket.requests());
+}
+
+#[tokio::test]
+async fn two_handles_of_one_file_each_fetch_their_part() {
+    let fixture = Fixture::new(64 * MIB);
+    let (first, second) =
+        (fixture.try_open(Some(64 * MIB)).await.unwrap(), fixture.try_open(Some(64 * MIB)).await.unwrap());
+    for offset in (0..32 * MIB).step_by(READ_BYTES as usize) {
+        join!(fixture.check(&first, offset, READ_BYTES), fixture.check(&second, 32 * MIB + offset, READ_BYTES));
+    }
+    drop((first, second));
+    // The first one has fetched ahead into the second's part, as far as its window went.
+    assert!(fixture.asked_bytes() <= (64 + 8 * 8) * MIB, "{} bytes", fixture.asked_bytes());
+}
+
+#[tokio::test]
+async fn a_small_random_read_fetches_itself_alone() {
+    const PAGE_BYTES: u32 = 4096;
+    let fixture = Fixture::new(64 * MIB);
+    let reader = fixture.try_open(Some(64 * MIB)).await.unwrap();
+    fixture.check(&reader, 0, PAGE_BYTES).await;
+    let first_bytes = fixture.asked_bytes();
+    let mut seed = 1_u64;
+    for _ in 0..500 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let offset = 8 * MIB + (seed >> 33) % (56 * MIB / 4096) * 4096;
+        fixture.check(&reader, offset, PAGE_BYTES).await;
+    }
+    let fetched_bytes = fixture.asked_bytes() - first_bytes;
+    assert!(fetched_bytes <= 500 * u64::from(PAGE_BYTES), "{fetched_bytes} bytes");
+}
