@@ -25,6 +25,8 @@ pub struct Tenant {
     pub enabled: bool,
     /// The largest file that may be uploaded, in bytes. It gives the plan of part sizes.
     pub max_object_bytes: u64,
+    /// Whether small files are fetched ahead for sessions that read a directory in the order of its listing.
+    pub fetch_ahead: bool,
 }
 
 /// A login of a tenant. Names are unique in the server, whatever the tenant. `Debug` shows no password hash.

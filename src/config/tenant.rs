@@ -29,6 +29,7 @@ impl Tenant {
             let most = ByteSize(MAX_OBJECT_BYTES);
             root.problem("max_object_bytes", format!("is {max_object_bytes}; it takes 1 byte to {most}"));
         }
+        let fetch_ahead = root.or("fetch_ahead", true);
         let storage = root.table("storage", Storage::read);
         if let Some(storage) = &storage {
             shared.claim_external_id(storage, root.report());
@@ -36,7 +37,7 @@ impl Tenant {
         let users = root.tables("users", |user| user::read(user, name.as_ref(), storage.as_ref(), shared));
         let (name, storage) = (name?, storage?);
         Some(Self {
-            account: Arc::new(account::Tenant { name, enabled, max_object_bytes: max_object_bytes.0 }),
+            account: Arc::new(account::Tenant { name, enabled, max_object_bytes: max_object_bytes.0, fetch_ahead }),
             place: storage.place,
             users: users.unwrap_or_default().into_iter().map(Arc::new).collect(),
         })

@@ -22,7 +22,12 @@ pub fn tenants(endpoint: &str, keys: &[String]) -> anyhow::Result<Vec<Tenant>> {
             let name: TenantName = name.parse()?;
             Ok(Tenant {
                 users: vec![Arc::new(login(user, &name, prefix, keys)?)],
-                account: Arc::new(account::Tenant { name, enabled: true, max_object_bytes: DEFAULT_MAX_OBJECT_BYTES }),
+                account: Arc::new(account::Tenant {
+                    name,
+                    enabled: true,
+                    max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
+                    fetch_ahead: true,
+                }),
                 place: place(account, endpoint)?,
             })
         })

@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn tenant(enabled: bool) -> Arc<Tenant> {
-        Arc::new(Tenant { name: "acme".parse().unwrap(), enabled, max_object_bytes: 1 << 30 })
+        Arc::new(Tenant { name: "acme".parse().unwrap(), enabled, max_object_bytes: 1 << 30, fetch_ahead: true })
     }
 
     fn provider() -> StaticProvider {

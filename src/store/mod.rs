@@ -9,6 +9,7 @@ mod bounded;
 mod bucket;
 mod bucket_id;
 mod budget;
+mod early;
 mod error;
 pub mod faulty;
 mod find;
@@ -30,6 +31,7 @@ pub use bucket::{
 };
 pub use bucket_id::BucketId;
 pub use budget::{Budget, Reservation};
+pub use early::EarlyReader;
 pub use error::Error;
 pub use faulty::FaultyBucket;
 pub use find::{DirectoryState, Found, directory_exists, directory_state, find};

@@ -88,6 +88,30 @@ impl Reader {
         Ok(reader)
     }
 
+    /// The largest object that [`open_whole`](Self::open_whole) takes, in bytes: it needs nothing of the budget.
+    pub(super) const MAX_WHOLE_BYTES: u64 = GUARANTEED_BYTES;
+
+    /// Opens `key` if it still is `pin`, whose `size` in bytes is known: 1 request, for all of it.
+    pub(super) async fn open_whole(
+        bucket: Arc<dyn Bucket>,
+        key: Key,
+        size: u64,
+        pin: &Pin,
+        budget: Arc<Budget>,
+    ) -> Result<Self> {
+        let read = bucket.read(&key, 0..size, Some(pin)).await?;
+        // Not every store knows `If-Match`.
+        if read.object.pin.etag != pin.etag {
+            return Err(Error::Conflict { request: "GET answered with another version".into() });
+        }
+        if read.range != (0..size) {
+            return Err(Error::Broken(format!("asked for {size} bytes, got {:?}", read.range)));
+        }
+        let reader = Self::new(bucket, key, read.object, budget, Some(0));
+        reader.shared.state().start(&reader.shared, read.range, Memory::Guaranteed, Some(read.body));
+        Ok(reader)
+    }
+
     async fn open_by_head(bucket: Arc<dyn Bucket>, key: Key, budget: Arc<Budget>) -> Result<Self> {
         let object = match bucket.head(&key).await {
             Ok(object) if object.archived => return Err(Error::Archived),

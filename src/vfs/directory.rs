@@ -39,6 +39,7 @@ impl Vfs {
             _ => None,
         };
         let entries = self.first_entries(path, mount, &mounted)?;
+        self.notes.ahead.begin_listing(path);
         Ok(DirectoryHandle {
             path: path.clone(),
             mount: mount.cloned(),
@@ -157,6 +158,9 @@ impl DirectoryHandle {
         let path = self.path.child(&entry.name).filter(|_| !self.mounted.contains(&entry.name))?;
         let metadata = match entry.kind {
             EntryKind::File { size, modified, etag } => {
+                if mount.allows(Permission::Read) {
+                    self.notes.ahead.list(&self.path, &entry.name, size, &etag);
+                }
                 let late = self.notes.late.in_page(late, &path, &entry.name);
                 Metadata::of_file(size, modified, late.of(&etag), mount)
             }

@@ -7,6 +7,7 @@
 //!
 //! Invariant: no key is made here but by a mount's prefix, and no error holds one.
 
+mod ahead;
 mod buckets;
 mod directory;
 mod error;
@@ -75,7 +76,8 @@ impl Vfs {
         journal: Arc<dyn Journal>,
     ) -> Result<Self> {
         let mounts = Mounts::new(&user.mounts, &user.landing)?;
-        let (tenant, user, notes) = (Arc::clone(tenant), Arc::clone(user), Arc::new(Notes::new(journal)));
+        let (tenant, user, notes) =
+            (Arc::clone(tenant), Arc::clone(user), Arc::new(Notes::new(journal, tenant.fetch_ahead)));
         Ok(Self { tenant, user, mounts, buckets, budget, notes })
     }
 

@@ -3,7 +3,7 @@
 use super::{Error, Metadata, Place, Result, Vfs, VirtualPath, late::Named, notes::Sight};
 use crate::{
     account::Permission,
-    store::{self, Reader},
+    store::{self, Bucket, EarlyReader, Key, Reader},
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -27,8 +27,12 @@ impl Vfs {
         };
         let known_bytes = seen.as_ref().map(|file| file.size);
         let bucket = self.bucket(mount).await?;
+        let early = self.notes.ahead.open(path);
+        if let Some(directory) = path.parent() {
+            self.fetch_ahead(&directory, mount, &bucket);
+        }
         let (opened, late) = join!(
-            Reader::open(Arc::clone(&bucket), key.clone(), known_bytes, Arc::clone(&self.budget)),
+            self.open_reader(&bucket, &key, known_bytes, early),
             self.notes.late.of_file(Named { path, bucket: &*bucket, key: &key }),
         );
         let reader = match opened {
@@ -45,6 +49,23 @@ impl Vfs {
         };
         let metadata = Metadata::of_object(file, late.of(&file.pin.etag), mount);
         Ok(ReadHandle { reader, path: path.clone(), metadata })
+    }
+
+    /// What was fetched ahead, if that is of use, or else what a request brings.
+    async fn open_reader(
+        &self,
+        bucket: &Arc<dyn Bucket>,
+        key: &Key,
+        known_bytes: Option<u64>,
+        early: Option<EarlyReader>,
+    ) -> store::Result<Reader> {
+        if let Some(early) = early {
+            if let Some(reader) = early.take().await {
+                return Ok(reader);
+            }
+            self.notes.ahead.missed();
+        }
+        Reader::open(Arc::clone(bucket), key.clone(), known_bytes, Arc::clone(&self.budget)).await
     }
 }
 

@@ -134,6 +134,7 @@ impl WriteHandle {
         } else {
             NewAttributes::default()
         };
+        notes.ahead.forget(path);
         notes.late.replace(Named { path, bucket: &*bucket, key: &key }, &published.pin.etag, late).await;
         let mut object = NewObject::default();
         stored.write_to(&mut object, Kind::File);

@@ -9,7 +9,7 @@ pub(super) use late::{Noted, NotedAttributes};
 pub(super) use live::{Live, LiveEntry, LiveUploads};
 pub(super) use seen::{Seen, Sight};
 
-use super::{VirtualPath, late::Late};
+use super::{VirtualPath, ahead::Ahead, late::Late};
 use crate::store::Journal;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,17 +22,21 @@ pub(super) struct Notes {
     pub(super) late: Late,
     /// Files that are being uploaded.
     pub(super) live: Arc<LiveUploads>,
+    /// Files that were listed and may be opened next.
+    pub(super) ahead: Ahead,
 }
 
 impl Notes {
     /// No note yet, on top of a journal that other sessions write to as well.
-    pub(super) fn new(journal: Arc<dyn Journal>) -> Self {
-        Self { seen: Seen::default(), late: Late::new(journal), live: Arc::default() }
+    pub(super) fn new(journal: Arc<dyn Journal>, fetch_ahead: bool) -> Self {
+        let (late, ahead) = (Late::new(journal), Ahead::new(fetch_ahead));
+        Self { seen: Seen::default(), late, live: Arc::default(), ahead }
     }
 
     /// Forgets what was known of a name that is gone. The directories around it may have gone with it.
     pub(super) fn forget(&self, path: &VirtualPath) {
         self.seen.forget(path);
+        self.ahead.forget(path);
         self.late.forget_note(path);
         let mut inner = path.parent();
         while let Some(directory) = inner {

@@ -1,6 +1,7 @@
 //! The tree on a bucket in memory: what is answered, and which requests it took. Names of tests are sentences of
 //! `SEMANTICS.md`.
 
+mod ahead;
 mod attributes;
 mod directories;
 mod downloads;
@@ -154,7 +155,7 @@ fn tree(
         landing: landing.to_owned(),
         mounts,
     };
-    let tenant = Tenant { name: tenant, enabled: true, max_object_bytes: 512 << 30 };
+    let tenant = Tenant { name: tenant, enabled: true, max_object_bytes: 512 << 30, fetch_ahead: true };
     let buckets = Arc::new(OneBucket(Arc::clone(bucket)));
     let journal = Arc::clone(journal) as Arc<dyn Journal>;
     Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Budget::new(budget_bytes), journal).unwrap()

@@ -71,7 +71,8 @@ impl Edge {
 }
 
 fn server(settings: Settings, users: impl IntoIterator<Item = User>) -> Server {
-    let tenant = Arc::new(Tenant { name: "acme".parse().unwrap(), enabled: true, max_object_bytes: 1 << 30 });
+    let tenant =
+        Arc::new(Tenant { name: "acme".parse().unwrap(), enabled: true, max_object_bytes: 1 << 30, fetch_ahead: true });
     let users = users.into_iter().map(|user| (Arc::new(user), Arc::clone(&tenant)));
     let provider = Arc::new(StaticProvider::new(users).unwrap());
     let buckets = Arc::new(OneBucket(Arc::new(MemoryBucket::new())));

@@ -1,0 +1,126 @@
+//! Small files that are fetched ahead of their OPEN, for clients that read a directory in the order of its listing, as
+//! `get -r` does.
+//!
+//! What was listed is remembered until it is opened (`order.rs`); how far ahead it pays to be, the client's own OPENs
+//! tell (`pace.rs`). Invariant: only what a listing showed is fetched, at most once, pinned to the version that was
+//! listed; it is used within a second, and not after this session has changed anything under its name.
+
+mod order;
+mod pace;
+
+use super::{Mount, Place, Vfs, VirtualPath};
+use crate::store::{Bucket, ETag, EarlyReader};
+use order::{Listed, Order, Passed};
+use pace::Pace;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What one session's client may open next, and what was fetched of that.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    /// `None` where the tenant doesn't want it.
+    state: Option<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    order: Order,
+    pace: Pace,
+    fetched: Vec<Fetched>,
+}
+
+/// A file that is there, or on its way.
+#[derive(Debug)]
+struct Fetched {
+    path: VirtualPath,
+    early: EarlyReader,
+}
+
+impl Ahead {
+    pub(super) fn new(enabled: bool) -> Self {
+        Self { state: enabled.then(Mutex::default) }
+    }
+
+    /// A listing of `directory` begins.
+    pub(super) fn begin_listing(&self, directory: &VirtualPath) {
+        if let Some(mut state) = self.state() {
+            state.order.begin(directory);
+        }
+    }
+
+    /// The next file of the listing of `directory`.
+    pub(super) fn list(&self, directory: &VirtualPath, name: &str, size: u64, etag: &ETag) {
+        if (1..=EarlyReader::MAX_BYTES).contains(&size)
+            && let Some(mut state) = self.state()
+        {
+            state.order.add(directory, Listed { name: name.into(), size, etag: etag.clone() });
+        }
+    }
+
+    /// The session has changed what is under `path`, or below it.
+    pub(super) fn forget(&self, path: &VirtualPath) {
+        if let Some(mut state) = self.state() {
+            state.fetched.retain(|fetched| fetched.path != *path && !fetched.path.is_below(path));
+        }
+    }
+
+    /// Takes note of an OPEN, and hands out what was fetched for it.
+    pub(super) fn open(&self, path: &VirtualPath) -> Option<EarlyReader> {
+        self.state()?.open(path)
+    }
+
+    /// What [`open`](Self::open) handed out was of no use.
+    pub(super) fn missed(&self) {
+        if let Some(mut state) = self.state() {
+            state.pace.wasted(1);
+        }
+    }
+
+    fn state(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.as_ref().map(|state| state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    fn open(&mut self, path: &VirtualPath) -> Option<EarlyReader> {
+        self.pace.opened();
+        let found = self.fetched.iter().position(|fetched| fetched.path == *path).map(|at| self.fetched.remove(at));
+        let before = self.fetched.len();
+        self.fetched.retain(|fetched| fetched.early.is_fresh());
+        self.pace.wasted(before - self.fetched.len());
+        let Some(Fetched { early, .. }) = found else {
+            match self.order.pass(path) {
+                Passed::Next => self.pace.in_order(),
+                Passed::Jumped => self.pace.out_of_order(),
+                Passed::Unknown => {}
+            }
+            return None;
+        };
+        if early.is_fresh() {
+            self.pace.hit();
+            Some(early)
+        } else {
+            self.pace.wasted(1);
+            self.pace.in_order();
+            None
+        }
+    }
+}
+
+impl Vfs {
+    /// Sends the GETs for what the client will probably open next, after a file in `directory` that lies in `mount`.
+    pub(super) fn fetch_ahead(&self, directory: &VirtualPath, mount: &Mount, bucket: &Arc<dyn Bucket>) {
+        let Some(mut state) = self.notes.ahead.state() else { return };
+        while state.fetched.len() < state.pace.window()
+            && let Some(listed) = state.order.next(directory)
+        {
+            let Some(path) = directory.child(&listed.name) else { continue };
+            let key = match self.mounts.resolve(&path) {
+                Ok(Place::Object { mount: found, key }) if found.entry == mount.entry => key,
+                _ => continue,
+            };
+            let early = EarlyReader::start(Arc::clone(bucket), key, listed.size, listed.etag, &self.budget);
+            let Some(early) = early else { return };
+            state.fetched.push(Fetched { path, early });
+        }
+    }
+}

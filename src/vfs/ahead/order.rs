@@ -1,0 +1,170 @@
+//! The small files that listings have shown and that were not opened since, in the listings' order. No IO.
+//!
+//! Invariant: what is remembered of a directory has no gap among its small files: what doesn't fit is missing at the end.
+
+use crate::{store::ETag, vfs::VirtualPath};
+use std::collections::VecDeque;
+
+/// So many files are remembered in a session: about half a mebibyte.
+const MAX_FILES: usize = 4096;
+/// Of so many directories: those that lead to the one that a client is in.
+const MAX_DIRECTORIES: usize = 64;
+
+/// A file as a listing showed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) name: Box<str>,
+    /// In bytes.
+    pub(super) size: u64,
+    pub(super) etag: ETag,
+}
+
+/// How an OPEN fits to what was listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passed {
+    /// It is the next file of its directory.
+    Next,
+    /// It is a later one.
+    Jumped,
+    /// It isn't remembered: too large, opened before, or never listed.
+    Unknown,
+}
+
+/// What is remembered, the directory that was used last behind.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    directories: Vec<Directory>,
+    files: usize,
+}
+
+#[derive(Debug)]
+struct Directory {
+    path: VirtualPath,
+    /// The ones that come next.
+    files: VecDeque<Listed>,
+    /// Some did not fit, so that what comes later has no place.
+    full: bool,
+}
+
+impl Order {
+    /// Forgets what is remembered of a directory, which is listed anew.
+    pub(super) fn begin(&mut self, path: &VirtualPath) {
+        if let Some(at) = self.find(path) {
+            self.forget(at);
+        }
+        if self.directories.len() == MAX_DIRECTORIES {
+            self.forget(0);
+        }
+        self.directories.push(Directory { path: path.clone(), files: VecDeque::new(), full: false });
+    }
+
+    /// Remembers the next file of a directory. Makes room at the cost of other directories.
+    pub(super) fn add(&mut self, path: &VirtualPath, file: Listed) {
+        self.touch(path);
+        while self.files == MAX_FILES && self.directories.len() > 1 {
+            self.forget(0);
+        }
+        let full = self.files == MAX_FILES;
+        let Some(directory) = self.directories.last_mut().filter(|directory| directory.path == *path) else { return };
+        directory.full |= full;
+        if !directory.full {
+            directory.files.push_back(file);
+            self.files += 1;
+        }
+    }
+
+    /// Takes note of an OPEN: files before it were passed over.
+    pub(super) fn pass(&mut self, path: &VirtualPath) -> Passed {
+        let Some(parent) = path.parent() else { return Passed::Unknown };
+        self.touch(&parent);
+        let Some(directory) = self.directories.last_mut().filter(|directory| directory.path == parent) else {
+            return Passed::Unknown;
+        };
+        let Some(at) = directory.files.iter().position(|file| *file.name == *path.name()) else {
+            return Passed::Unknown;
+        };
+        self.files -= directory.files.drain(..=at).len();
+        if at == 0 { Passed::Next } else { Passed::Jumped }
+    }
+
+    /// Takes the next file of a directory.
+    pub(super) fn next(&mut self, path: &VirtualPath) -> Option<Listed> {
+        self.touch(path);
+        let directory = self.directories.last_mut().filter(|directory| directory.path == *path)?;
+        let next = directory.files.pop_front()?;
+        self.files -= 1;
+        Some(next)
+    }
+
+    fn find(&self, path: &VirtualPath) -> Option<usize> {
+        self.directories.iter().rposition(|directory| directory.path == *path)
+    }
+
+    /// Moves a directory behind, so that it is forgotten last.
+    fn touch(&mut self, path: &VirtualPath) {
+        if let Some(at) = self.find(path).filter(|at| at + 1 < self.directories.len()) {
+            let directory = self.directories.remove(at);
+            self.directories.push(directory);
+        }
+    }
+
+    fn forget(&mut self, at: usize) {
+        let forgotten = self.directories.remove(at);
+        self.files -= forgotten.files.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(raw: &str) -> VirtualPath {
+        VirtualPath::parse(raw.as_bytes()).unwrap()
+    }
+
+    fn listed(name: &str) -> Listed {
+        Listed { name: name.into(), size: 1, etag: ETag(String::new()) }
+    }
+
+    fn with(order: &mut Order, directory: &str, count: usize) {
+        order.begin(&path(directory));
+        for number in 0..count {
+            order.add(&path(directory), listed(&format!("{number:04}")));
+        }
+    }
+
+    #[test]
+    fn opens_in_order_pass_one_file_and_others_all_that_they_skip() {
+        let mut order = Order::default();
+        with(&mut order, "/a", 10);
+        assert_eq!(order.pass(&path("/a/0000")), Passed::Next);
+        assert_eq!(order.next(&path("/a")).unwrap(), listed("0001"));
+        assert_eq!(order.pass(&path("/a/0001")), Passed::Unknown);
+        assert_eq!(order.pass(&path("/a/0002")), Passed::Next);
+        assert_eq!(order.pass(&path("/a/0007")), Passed::Jumped);
+        assert_eq!(order.pass(&path("/a/0003")), Passed::Unknown);
+        assert_eq!(order.pass(&path("/b/0008")), Passed::Unknown);
+        assert_eq!((order.next(&path("/a")).unwrap(), order.files), (listed("0008"), 1));
+        with(&mut order, "/a", 3);
+        assert_eq!((order.pass(&path("/a/0000")), order.files, order.directories.len()), (Passed::Next, 2, 1));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_missing_at_the_end_and_elsewhere() {
+        let mut order = Order::default();
+        with(&mut order, "/a", 10);
+        with(&mut order, "/b", 10);
+        order.pass(&path("/a/0000"));
+        with(&mut order, "/c", MAX_FILES - 15);
+        assert_eq!((order.pass(&path("/b/0000")), order.pass(&path("/a/0001"))), (Passed::Unknown, Passed::Next));
+        with(&mut order, "/c", MAX_FILES + 10);
+        assert_eq!((order.files, order.directories.len()), (MAX_FILES, 1));
+        order.next(&path("/c"));
+        order.add(&path("/c"), listed("late"));
+        assert_eq!(order.pass(&path("/c/late")), Passed::Unknown);
+        for number in 0..100 {
+            with(&mut order, &format!("/{number}"), 1);
+        }
+        assert_eq!((order.files, order.directories.len()), (MAX_DIRECTORIES, MAX_DIRECTORIES));
+    }
+}
