@@ -241,3 +241,31 @@ async fn a_body_that_breaks_is_taken_up_where_it_broke() {
     assert!(fetched == content);
     assert_eq!(wharf.requested(), [Verb::Read; 3]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_download_that_goes_on_at_the_last_hundredth_fetches_nothing_before_it() {
+    let wharf = sparse(256 << 20, 10 * GIB);
+    let mut client = wharf.connect().await;
+    // OpenSSH's `reget` asks for the size first.
+    client.stat("/sparse").await.unwrap();
+    let handle = client.open("/sparse", OpenFlags::READ).await.unwrap();
+    let start = 10 * GIB / 100 * 99;
+    let length = u64::from(MAX_READ_BYTES);
+    let mut reads = std::collections::VecDeque::new();
+    for offset in (start..10 * GIB).step_by(MAX_READ_BYTES as usize) {
+        reads.push_back((
+            client.send(request::read(&handle, offset, MAX_READ_BYTES)).await,
+            length.min(10 * GIB - offset),
+        ));
+        if reads.len() == 64 {
+            let (id, bytes) = reads.pop_front().unwrap();
+            assert_eq!(client.data(id).await.unwrap().len() as u64, bytes);
+        }
+    }
+    for (id, bytes) in reads {
+        assert_eq!(client.data(id).await.unwrap().len() as u64, bytes);
+    }
+    let gets = wharf.sparse.gets();
+    assert!(gets.iter().all(|range| range.start >= start), "{gets:?}");
+    assert_eq!(gets.iter().map(|range| range.end - range.start).sum::<u64>(), 10 * GIB - start);
+}
