@@ -27,6 +27,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use tokio::time::{Instant, sleep_until};
 
 /// How much of a body comes at once, in bytes: small enough that readers see several pieces.
 const BODY_PIECE_BYTES: usize = 64 * 1024;
@@ -90,6 +91,11 @@ impl MemoryBucket {
     /// From now on every answer takes so long, on the clock of the runtime, which a test pauses.
     pub fn answer_after(&self, latency: Duration) {
         self.script.answer_after(latency);
+    }
+
+    /// From now on each body comes at this speed, on the same clock.
+    pub fn send_at(&self, bytes_per_second: u64) {
+        self.script.send_at(bytes_per_second);
     }
 
     /// Puts an object there as somebody else would: any name, no request recorded.
@@ -197,7 +203,7 @@ impl Bucket for MemoryBucket {
     async fn read(&self, key: &Key, range: Range<u64>, pin: Option<&Pin>) -> Result<Read> {
         let request = Request { range: Some(range.clone()), ..Request::new(Verb::Read, key.as_str()) };
         let (object, range, bytes) = self.serve(request, |contents| contents.read(key.as_str(), range, pin)).await?;
-        Ok(Read { object, range, body: body(&bytes, self.script.body_fault()) })
+        Ok(Read { object, range, body: paced(body(&bytes, self.script.body_fault()), self.script.bytes_per_second()) })
     }
 
     async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
@@ -291,6 +297,21 @@ fn body(bytes: &Bytes, fault: Option<BodyFault>) -> super::Body {
         pieces.push(Err(Error::Unreachable("the connection broke in the middle of a body".into())));
     }
     stream::iter(pieces).boxed()
+}
+
+/// The body, as fast as it was told to come.
+fn paced(body: super::Body, bytes_per_second: Option<u64>) -> super::Body {
+    let Some(bytes_per_second) = bytes_per_second else { return body };
+    let (since, mut bytes) = (Instant::now(), 0);
+    body.then(move |piece| {
+        bytes += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        let due = since + Duration::from_micros(bytes * 1_000_000 / bytes_per_second);
+        async move {
+            sleep_until(due).await;
+            piece
+        }
+    })
+    .boxed()
 }
 
 /// What a GET or HEAD says of a stored object.

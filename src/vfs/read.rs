@@ -60,10 +60,11 @@ impl Vfs {
         early: Option<EarlyReader>,
     ) -> store::Result<Reader> {
         if let Some(early) = early {
-            if let Some(reader) = early.take().await {
+            let reader = early.take().await;
+            self.notes.ahead.judge(reader.is_some());
+            if let Some(reader) = reader {
                 return Ok(reader);
             }
-            self.notes.ahead.missed();
         }
         Reader::open(Arc::clone(bucket), key.clone(), known_bytes, Arc::clone(&self.budget)).await
     }

@@ -121,6 +121,7 @@ struct State {
     holds: HashMap<(Verb, Moment), Arc<Semaphore>>,
     body_faults: VecDeque<BodyFault>,
     latency: Duration,
+    bytes_per_second: Option<u64>,
 }
 
 impl Script {
@@ -136,6 +137,14 @@ impl Script {
 
     pub(super) fn answer_after(&self, latency: Duration) {
         self.state().latency = latency;
+    }
+
+    pub(super) fn send_at(&self, bytes_per_second: u64) {
+        self.state().bytes_per_second = Some(bytes_per_second);
+    }
+
+    pub(super) fn bytes_per_second(&self) -> Option<u64> {
+        self.state().bytes_per_second
     }
 
     pub(super) fn spoil_body(&self, fault: BodyFault) {

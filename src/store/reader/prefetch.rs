@@ -165,15 +165,15 @@ mod tests {
     #[test]
     fn the_window_doubles_with_the_run() {
         let mut prefetch = Prefetch::new(Some(0));
-        let windows: Vec<u64> = (0..70 * 32)
+        let windows: Vec<u64> = (0..16 * 32)
             .map(|number| {
                 seen(&mut prefetch, number * READ_BYTES);
                 prefetch.window()
             })
             .collect();
         assert!(windows.is_sorted());
-        let mebibytes = [1, 7, 8, 16, 32, 70].map(|mebibytes| windows[mebibytes * 32 - 1]);
-        assert_eq!((windows[30], mebibytes), (1, [2, 2, 4, 4, 8, 16]));
+        let mebibytes = [1, 2, 7, 8, 15, 16].map(|mebibytes| windows[mebibytes * 32 - 1]);
+        assert_eq!((windows[30], mebibytes), (1, [2, 4, 4, 8, 8, 16]));
     }
 
     #[test]
@@ -195,7 +195,7 @@ mod tests {
         for number in 0..300 {
             seen(&mut prefetch, number * READ_BYTES);
         }
-        assert_eq!(prefetch.window(), 4);
+        assert_eq!(prefetch.window(), 8);
         assert_eq!(seen(&mut prefetch, 1 << 30), stray());
         let follower = (1 << 30) + READ_BYTES;
         assert_eq!(seen(&mut prefetch, follower), Observed { run_from: Some(follower), moved: true });

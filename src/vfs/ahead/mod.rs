@@ -68,10 +68,12 @@ impl Ahead {
         self.state()?.open(path)
     }
 
-    /// What [`open`](Self::open) handed out was of no use.
-    pub(super) fn missed(&self) {
-        if let Some(mut state) = self.state() {
-            state.pace.wasted(1);
+    /// Whether what [`open`](Self::open) handed out was of use.
+    pub(super) fn judge(&self, useful: bool) {
+        match self.state() {
+            Some(mut state) if useful => state.pace.hit(),
+            Some(mut state) => state.pace.wasted(1),
+            None => {}
         }
     }
 
@@ -95,14 +97,10 @@ impl State {
             }
             return None;
         };
-        if early.is_fresh() {
-            self.pace.hit();
-            Some(early)
-        } else {
-            self.pace.wasted(1);
-            self.pace.in_order();
-            None
-        }
+        let fresh = early.is_fresh();
+        self.pace.wasted(usize::from(!fresh));
+        self.pace.in_order();
+        fresh.then_some(early)
     }
 }
 

@@ -107,6 +107,22 @@ async fn a_client_that_waits_between_files_is_soon_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn files_that_cannot_be_read_are_soon_left_alone() {
+    let session = with_files();
+    for number in 0..100 {
+        session.bucket.archive(&format!("acme/d/{number:04}"));
+    }
+    session.names("/d").await;
+    session.bucket.forget_requests();
+    for number in 0..100 {
+        let opened = session.open_read(&path(&format!("/d/{number:04}"))).await;
+        assert!(matches!(opened, Err(Error::Archived)));
+    }
+    // The last guess is under way when the one before it turns out to be wrong.
+    assert!(session.requested().len() <= 100 + 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_session_changes_is_never_shown_as_it_was() {
     let session = with_files();
     gets(&session, 0..10).await;

@@ -1,7 +1,7 @@
 //! What is fetched for the patterns that clients have.
 
 use super::*;
-use tokio::join;
+use tokio::{join, time::Instant};
 
 #[tokio::test]
 async fn a_seek_fetches_no_more_than_was_asked_for() {
@@ -47,7 +47,7 @@ async fn runs_side_by_side_over_one_handle_hardly_fetch_a_byte_twice() {
         join_all(starts.map(|start| fixture.check(&reader, start + offset, 32768))).await;
     }
     // Where a run comes to the next one's beginning, it would have gone on.
-    assert!(fixture.asked_bytes() <= 65 * MIB, "{} bytes", fixture.asked_bytes());
+    assert!(fixture.asked_bytes() <= 66 * MIB, "{} bytes", fixture.asked_bytes());
     assert!(fixture.bucket.requests().len() <= 40, "{:?}", fixture.bucket.requests());
 }
 
@@ -79,4 +79,22 @@ async fn a_small_random_read_fetches_itself_alone() {
     }
     let fetched_bytes = fixture.asked_bytes() - first_bytes;
     assert!(fetched_bytes <= 500 * u64::from(PAGE_BYTES), "{fetched_bytes} bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_s3_s_distance_a_long_run_is_as_fast_as_sixteen_connections() {
+    let fixture = Fixture::new(192 * MIB);
+    fixture.bucket.answer_after(Duration::from_millis(30));
+    fixture.bucket.send_at(80_000_000);
+    let reader = fixture.try_open(Some(192 * MIB)).await.unwrap();
+    let read = async |range: Range<u64>| {
+        let since = Instant::now();
+        let reads = stream::iter(range.step_by(1 << 18)).map(|offset| fixture.check(&reader, offset, 1 << 18));
+        reads.buffered(64).count().await;
+        since.elapsed()
+    };
+    // What one connection would take 1.5 s for, and 120 MiB that it would take 1.9 s for.
+    let (first, rest) = (read(0..72 * MIB).await, read(72 * MIB..192 * MIB).await);
+    assert!(first <= Duration::from_millis(400), "{first:?} until the run is long");
+    assert!(rest <= Duration::from_millis(170), "{rest:?} from then on");
 }
