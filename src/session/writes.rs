@@ -118,7 +118,9 @@ impl Upload {
                     slot.done(result);
                 }
                 Next::Command(Command::Read { slot, offset, length }) => {
-                    self.read(&mut handle, slot, offset, length);
+                    if self.unless_abandoned(self.read(&mut handle, slot, offset, length)).await.is_none() {
+                        return handle.discard().await;
+                    }
                 }
                 Next::Command(Command::Stat(slot)) => slot.metadata(Ok(handle.metadata())),
                 Next::Command(Command::SetAttributes(slot, attributes)) => slot.done(handle.set_attributes(attributes)),
@@ -167,11 +169,11 @@ impl Upload {
         slot.done(result.map(|_| ()));
     }
 
-    fn read(&self, handle: &mut WriteHandle, slot: Slot, offset: u64, length: u32) {
+    async fn read(&self, handle: &mut WriteHandle, slot: Slot, offset: u64, length: u32) {
         let length = length.min(MAX_READ_BYTES);
         // It must not wait for the client to read: uploads wait behind it, and the connection behind those.
         let Some(permit) = self.context.replies.try_reserve(length) else { return slot.fail(&Error::Busy) };
-        match handle.read(offset, length) {
+        match handle.read(offset, length).await {
             Ok(pieces) if pieces.is_empty() => slot.status(StatusCode::Eof, "end of file"),
             Ok(pieces) => slot.answer_with(permit, |id| Reply::Data { id, pieces }),
             Err(error) => slot.fail(&error),

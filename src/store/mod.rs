@@ -44,7 +44,7 @@ pub use reader::Reader;
 pub use rename::{Renamed, rename};
 pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
-pub use upload::{MAX_OBJECT_BYTES, MIN_PART_BYTES, Upload, UploadOptions};
+pub use upload::{MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Upload, UploadOptions};
 
 /// What storage operations answer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

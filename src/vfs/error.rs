@@ -94,12 +94,6 @@ pub enum Error {
 /// What SFTP has and S3, or this version, has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
-    /// A write-open without TRUNC of a file that has bytes.
-    #[error("a stored file can't be changed in place: upload it whole, replacing the old one")]
-    Patch,
-    /// SETSTAT of a size other than the file's.
-    #[error("the size of a file can't be set: upload it anew")]
-    Resize,
     /// RENAME of a directory that holds something.
     #[error("only empty directories can be renamed: rename the files in it one by one")]
     RenameDirectory,

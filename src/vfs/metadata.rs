@@ -70,7 +70,7 @@ pub struct NewAttributes {
 /// The attributes that SETSTAT and FSETSTAT ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SetAttributes {
-    /// The size in bytes; only the present one can be set.
+    /// The size in bytes: what lies behind it goes, what comes to be is zero.
     pub size: Option<u64>,
     /// Times to show.
     pub times: Option<Times>,
@@ -98,6 +98,21 @@ impl NewAttributes {
         Self { times: newer.times.or(self.times), mode: newer.mode.or(self.mode) }
     }
 
+    /// Of these attributes those that differ from `known` ones.
+    pub(super) fn beside(self, known: Self) -> Self {
+        Self {
+            times: self.times.filter(|times| Some(*times) != known.times),
+            mode: self.mode.filter(|mode| Some(*mode) != known.mode),
+        }
+    }
+
+    /// The metadata of an object that is a later version of one with `metadata`: its times are not the older one's.
+    pub(super) fn born_after(metadata: &BTreeMap<String, String>) -> NewObject {
+        let is_kept = |name: &str| ![MTIME, ATIME, NewObject::TOKEN].contains(&name);
+        let kept = metadata.iter().filter(|(name, _)| is_kept(name));
+        NewObject { metadata: kept.map(|(name, value)| (name.clone(), value.clone())).collect() }
+    }
+
     /// Writes the attributes into the metadata of an object that is about to be made.
     pub(super) fn write_to(&self, object: &mut NewObject, kind: Kind) {
         if let Some(times) = self.times {
@@ -110,7 +125,7 @@ impl NewAttributes {
     }
 
     /// What an object's metadata says.
-    fn read_from(metadata: &BTreeMap<String, String>) -> Self {
+    pub(super) fn read_from(metadata: &BTreeMap<String, String>) -> Self {
         let seconds = |name: &str| metadata.get(name).and_then(|text| seconds(text));
         let times = seconds(MTIME).map(|modified| Times { accessed: seconds(ATIME).unwrap_or(modified), modified });
         Self { times, mode: metadata.get(MODE).and_then(|text| text.parse().ok()) }

@@ -16,6 +16,7 @@ mod metadata;
 mod mkdir;
 mod mounts;
 mod notes;
+mod patch;
 mod path;
 mod read;
 mod remove;

@@ -1,17 +1,22 @@
-//! SETSTAT: times and modes of what is stored already. Nothing is answered with OK that is not shown afterwards.
+//! SETSTAT: times, modes and sizes of what is stored already. Nothing is answered with OK that is not shown afterwards.
 //!
-//! S3 can't change an object's metadata, so they are kept beside it (see `late.rs`).
+//! S3 can't change an object's metadata, so they are kept beside it (see `late.rs`). Another size makes another object
+//! (see `patch.rs`).
 
-use super::{Error, Place, Result, SetAttributes, Unsupported, Vfs, VirtualPath, late::Named, notes::Sight};
-use crate::account::Permission;
+use super::{
+    Error, Place, Result, SetAttributes, Unsupported, Vfs, VirtualPath,
+    late::Named,
+    notes::{Live, Sight},
+};
+use crate::{account::Permission, store::MAX_HOLE_BYTES};
 
 impl Vfs {
-    /// Sets times and mode of a file or directory. Needs `write`. No request to S3 for what this session has just
-    /// seen or stored.
+    /// Sets size, times and mode of a file, or times and mode of a directory. Needs `write`, for another size
+    /// `overwrite` too. No request to S3 for what this session has just seen or stored, unless the size changes.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Denied`], [`Error::OnlyLists`], and [`Error::Unsupported`] for another size or
-    /// owner than the present ones; then nothing is set.
+    /// [`Error::NotFound`], [`Error::Denied`], [`Error::OnlyLists`], [`Error::Unsupported`] for another owner than the
+    /// present one, and for another size those of writing a file; then nothing is set.
     pub async fn set_attributes(&self, path: &VirtualPath, wanted: SetAttributes) -> Result<()> {
         let (mount, key) = match self.mounts.resolve(path)? {
             Place::Object { mount, key } => (mount, Some(key)),
@@ -22,8 +27,8 @@ impl Vfs {
         mount.demand(Permission::Write)?;
         wanted.check_owner()?;
         if let Some(live) = self.notes.live.newest(path) {
-            wanted.check_size(live.size)?;
-            self.notes.live.set_attributes(path, wanted.kept());
+            wanted.check_size_of(live, self.tenant.max_object_bytes)?;
+            self.notes.live.update(path, |live| live.take_on(wanted));
             return Ok(());
         }
         let sight = match &key {
@@ -31,8 +36,10 @@ impl Vfs {
             None => Sight::Directory,
         };
         match (sight, &key) {
+            (Sight::File(file), Some(_)) if wanted.size.is_some_and(|size| size != file.size) => {
+                self.resize(path, wanted).await?;
+            }
             (Sight::File(file), Some(key)) => {
-                wanted.check_size(file.size)?;
                 let bucket = self.bucket(mount).await?;
                 self.notes.late.add(Named { path, bucket: &*bucket, key }, &file.pin.etag, wanted.kept()).await;
             }
@@ -52,10 +59,24 @@ impl SetAttributes {
         }
     }
 
-    pub(super) fn check_size(&self, present: u64) -> Result<()> {
+    /// Whether a file that is being uploaded can take on the size: it does so with its next request.
+    fn check_size_of(&self, live: Live, max_object_bytes: u64) -> Result<()> {
         match self.size {
-            Some(size) if size != present => Err(Unsupported::Resize.into()),
+            Some(size) if size < live.shipped => Err(Error::Shipped),
+            Some(size) if size > max_object_bytes => Err(Error::TooLarge { limit: max_object_bytes }),
+            Some(size) if size.saturating_sub(live.size) > MAX_HOLE_BYTES => {
+                Err(Error::HoleTooLarge { limit: MAX_HOLE_BYTES })
+            }
             _ => Ok(()),
         }
+    }
+}
+
+impl Live {
+    fn take_on(&mut self, wanted: SetAttributes) {
+        if let Some(size) = wanted.size.filter(|size| *size != self.size) {
+            self.resize(size);
+        }
+        self.attributes = self.attributes.updated(wanted.kept());
     }
 }

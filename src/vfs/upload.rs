@@ -1,15 +1,16 @@
-//! The handle of an upload: WRITE, READ of what was just written, FSTAT, FSETSTAT, CLOSE.
+//! The handle of an upload: WRITE, READ of what was just written or was there before, FSTAT, FSETSTAT, CLOSE.
 //!
 //! Invariant: the file appears when [`WriteHandle::close`] says so, whole, or never.
 
 use super::{
     Error, Kind, Metadata, Mount, NewAttributes, PendingWrite, Result, SetAttributes, VirtualPath,
     late::Named,
-    notes::{LiveEntry, Notes, Sight},
+    notes::{LiveEntry, Notes, Resized, Sight},
+    patch::Patched,
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, Key, NewObject, Object, Reservation, Upload, UploadOptions},
+    store::{self, Bucket, Key, Object, Reservation, Upload, UploadOptions},
 };
 use bytes::Bytes;
 use std::{
@@ -24,7 +25,7 @@ pub(super) enum Conflicting {
     Exists,
     /// The user may not replace files.
     MayNotReplace,
-    /// There was no condition: two writers met.
+    /// The file was to be changed and isn't what it was; or there was no condition, and two writers met.
     Changed,
 }
 
@@ -39,19 +40,25 @@ pub struct WriteHandle {
     notes: Arc<Notes>,
     conflicting: Conflicting,
     readable: bool,
+    /// The version that the file began as.
+    patched: Option<Patched>,
     /// The attributes that the object will be born with; others have to be kept beside it.
     stored: NewAttributes,
 }
 
 impl WriteHandle {
     pub(super) fn new(pending: PendingWrite, reservation: Reservation) -> Self {
-        let PendingWrite { bucket, budget, tenant, notes, mount, key, live, .. } = pending;
+        let PendingWrite { bucket, budget, tenant, notes, mount, key, live, patched, .. } = pending;
         let attributes = live.shown().attributes;
-        let mut object = NewObject::default();
+        let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         attributes.write_to(&mut object, Kind::File);
         let options = UploadOptions { max_object_bytes: tenant.max_object_bytes, condition: pending.condition, object };
+        let upload = Upload::new(Arc::clone(&bucket), key.clone(), reservation, budget, options);
         Self {
-            upload: Upload::new(Arc::clone(&bucket), key.clone(), reservation, budget, options),
+            upload: match &patched {
+                Some(patched) => upload.over(&patched.file),
+                None => upload,
+            },
             live,
             mount,
             bucket,
@@ -59,6 +66,7 @@ impl WriteHandle {
             notes,
             conflicting: pending.conflicting,
             readable: pending.readable,
+            patched,
             stored: attributes,
         }
     }
@@ -69,23 +77,30 @@ impl WriteHandle {
     /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], or what an earlier part met in the storage.
     /// From then on nothing is published: further writes and the close fail too.
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
+        self.take_on_size();
         self.store_attributes();
+        let was_unchanged = self.upload.is_unchanged();
         let written = self.upload.write(offset, data).await;
-        let size = self.upload.size();
-        self.live.update(|live| live.size = size);
+        self.show(was_unchanged);
         Ok(written?)
     }
 
-    /// Up to `len` bytes from `offset`, of those that were written and are still in memory; none at the end.
+    /// Up to `len` bytes from `offset`, of those that were written and are still in memory, and of those that were
+    /// there before; none at the end.
     ///
     /// # Errors
-    /// [`Error::NotOpenForReading`], or [`Error::NotReadableYet`] for bytes that have left.
-    pub fn read(&self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
+    /// [`Error::NotOpenForReading`], [`Error::NotReadableYet`] for bytes that have left, [`Error::Denied`] without
+    /// `read` for what was there before, [`Error::Changed`] when that was replaced.
+    pub async fn read(&mut self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
         if !self.readable {
             return Err(Error::NotOpenForReading);
         }
+        self.take_on_size();
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        let bytes = self.upload.read(offset, len).ok_or(Error::NotReadableYet)?;
+        if self.upload.shows_base(offset, len) {
+            self.mount.demand(Permission::Read)?;
+        }
+        let bytes = self.upload.read(offset, len).await?.ok_or(Error::NotReadableYet)?;
         Ok(if bytes.is_empty() { Vec::new() } else { vec![bytes] })
     }
 
@@ -101,33 +116,47 @@ impl WriteHandle {
         self.live.path()
     }
 
-    /// Sets times and mode: of the object, while its metadata has not been sent, else beside it.
+    /// Sets size, times and mode; the latter two in the object, while its metadata has not been sent, else beside it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for another size or owner than the present ones; then nothing is set.
+    /// [`Error::Unsupported`] for another owner than the present one, and for a size [`Error::Shipped`],
+    /// [`Error::HoleTooLarge`], [`Error::TooLarge`]; then nothing is set.
     pub fn set_attributes(&mut self, wanted: SetAttributes) -> Result<()> {
         wanted.check_owner()?;
-        wanted.check_size(self.upload.size())?;
+        self.take_on_size();
+        if let Some(size) = wanted.size {
+            let was_unchanged = self.upload.is_unchanged();
+            self.upload.set_size(size)?;
+            self.show(was_unchanged);
+        }
         self.live.update(|live| live.attributes = live.attributes.updated(wanted.kept()));
         self.store_attributes();
         Ok(())
     }
 
-    /// Publishes the file, and says how many bytes it has: they are stored when this answers.
+    /// Publishes the file, and says how many bytes it has: they are stored when this answers. A file that was there and
+    /// was not changed stays as it is.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] with EXCL and [`Error::Denied`] without `overwrite` when a file of this name came to be
-    /// meanwhile, [`Error::Poisoned`] after a failed write, or what the storage says. Nothing is published then.
+    /// meanwhile, [`Error::Changed`] when the file that was to be changed was, [`Error::Poisoned`] after a failed write, or what the storage says. Nothing is published then.
     pub async fn close(mut self) -> Result<u64> {
+        self.take_on_size();
         self.store_attributes();
         let shown = self.live.shown();
-        let Self { upload, live, bucket, key, notes, conflicting, stored, .. } = self;
+        let Self { upload, live, bucket, key, notes, conflicting, patched, stored, .. } = self;
         let path = live.path();
         let size = upload.size();
+        let unchanged = patched.as_ref().filter(|_| upload.is_unchanged());
         let published = upload.finish().await.map_err(|error| match error {
             store::Error::Conflict { .. } => conflicting.error(),
             error => error.into(),
         })?;
+        let named = Named { path, bucket: &*bucket, key: &key };
+        if let Some(patched) = unchanged {
+            notes.late.add(named, &published.pin.etag, shown.attributes.beside(patched.live().attributes)).await;
+            return Ok(size);
+        }
         // A listing doesn't show an object's metadata, so times are kept for READDIR even where STAT could do without.
         let late = if shown.attributes != stored || shown.attributes.times.is_some() {
             shown.attributes
@@ -135,8 +164,8 @@ impl WriteHandle {
             NewAttributes::default()
         };
         notes.ahead.forget(path);
-        notes.late.replace(Named { path, bucket: &*bucket, key: &key }, &published.pin.etag, late).await;
-        let mut object = NewObject::default();
+        notes.late.replace(named, &published.pin.etag, late).await;
+        let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
         let file = Object { size, pin: published.pin, modified: now(), metadata: object.metadata, archived: false };
         notes.seen.note(path, Sight::File(file));
@@ -151,6 +180,31 @@ impl WriteHandle {
     /// Gives the upload up. Nothing is published, and the storage keeps nothing of it.
     pub async fn discard(self) {
         self.upload.abort().await;
+    }
+
+    /// Takes on a size that was set by path. That was answered with OK, so what can't be done now fails the close.
+    fn take_on_size(&mut self) {
+        let Some(Resized { smallest, last }) = self.live.shown().resized else { return };
+        let was_unchanged = self.upload.is_unchanged();
+        for size in [smallest, last] {
+            if let Err(error) = self.upload.set_size(size) {
+                self.upload.spoil(&error);
+            }
+        }
+        self.live.update(|live| live.resized = None);
+        self.show(was_unchanged);
+    }
+
+    /// Shows how far the upload is, and from its first change on a new time.
+    fn show(&mut self, was_unchanged: bool) {
+        let (size, shipped) = (self.upload.size(), self.upload.shipped());
+        let changes = was_unchanged && !self.upload.is_unchanged();
+        self.live.update(|live| {
+            (live.size, live.shipped) = (size, shipped);
+            if changes {
+                live.since = now();
+            }
+        });
     }
 
     /// Writes what was asked for into the object, if its metadata has not been sent. SETSTAT of the path asks too.

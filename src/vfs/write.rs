@@ -2,12 +2,14 @@
 
 use super::{
     Error, Mount, NewAttributes, Place, Result, Unsupported, Vfs, VirtualPath, WriteHandle,
+    late::Named,
     notes::{Live, LiveEntry, Notes},
+    patch::Patched,
     upload::{Conflicting, now},
 };
 use crate::{
     account::{Permission, Tenant},
-    store::{Bucket, Budget, Condition, Key, MIN_PART_BYTES},
+    store::{Bucket, Budget, Condition, Key, MIN_PART_BYTES, Object},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -15,11 +17,12 @@ use std::{sync::Arc, time::Duration};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the flags of one word on the wire, in any combination")]
 pub struct WriteOptions {
-    /// READ: what was written can be read back while it is in memory. Needs no permission `read`.
+    /// READ: what was written can be read back while it is in memory. Needs no permission `read`, but for what was in
+    /// the file before.
     pub read: bool,
     /// CREAT: make the file if it is missing.
     pub create: bool,
-    /// TRUNC: begin with an empty file.
+    /// TRUNC: begin with an empty file. Without it the file begins as it is.
     pub truncate: bool,
     /// EXCL: fail if the file exists.
     pub exclusive: bool,
@@ -35,7 +38,8 @@ impl Vfs {
     ///
     /// # Errors
     /// [`Error::IsDirectory`], [`Error::Denied`], [`Error::NotFound`] without CREAT, [`Error::AlreadyExists`] with
-    /// EXCL, [`Error::Unsupported`] for a file that has bytes without TRUNC, [`Error::InvalidFlags`].
+    /// EXCL, [`Error::Unsupported`] without TRUNC for a file that is being uploaded, [`Error::Archived`],
+    /// [`Error::InvalidFlags`].
     pub async fn open_write(
         &self,
         path: &VirtualPath,
@@ -53,16 +57,22 @@ impl Vfs {
         }
         options.check_beside(self.notes.live.newest(path))?;
         let replaces_whatever_is_there = options.create && options.truncate && !options.exclusive;
-        if !replaces_whatever_is_there || self.notes.seen.was_directory(path) {
-            self.check_stored(path, mount, &key, options).await?;
-        }
+        let stored = if !replaces_whatever_is_there || self.notes.seen.was_directory(path) {
+            self.check_stored(path, mount, &key, options).await?
+        } else {
+            None
+        };
         let (condition, conflicting) = match options {
             WriteOptions { exclusive: true, .. } => (Condition::Absent, Conflicting::Exists),
             _ if !mount.allows(Permission::Overwrite) => (Condition::Absent, Conflicting::MayNotReplace),
             _ => (Condition::Always, Conflicting::Changed),
         };
         let bucket = self.bucket(mount).await?;
-        let live = Live { size: 0, attributes, since: now() };
+        let patched = match stored.filter(|_| !options.truncate) {
+            Some(file) => Some(self.patched(Named { path, bucket: &*bucket, key: &key }, file, mount).await),
+            None => None,
+        };
+        let live = patched.as_ref().map_or_else(|| Live::new(attributes, now()), Patched::live);
         Ok(PendingWrite {
             bucket,
             budget: Arc::clone(&self.budget),
@@ -72,21 +82,29 @@ impl Vfs {
             key,
             // Once more, because another OPEN may have come this far while storage was asked.
             live: self.notes.live.enter(path, live, |newest| options.check_beside(newest))?,
+            patched,
             condition,
             conflicting,
             readable: options.read,
         })
     }
 
-    async fn check_stored(&self, path: &VirtualPath, mount: &Mount, key: &Key, options: WriteOptions) -> Result<()> {
+    /// The file that is there already.
+    async fn check_stored(
+        &self,
+        path: &VirtualPath,
+        mount: &Mount,
+        key: &Key,
+        options: WriteOptions,
+    ) -> Result<Option<Object>> {
         let found = self.look(path, mount, key).await?;
         match found.file {
             Some(_) if options.exclusive => Err(Error::AlreadyExists),
             Some(_) if !mount.allows(Permission::Overwrite) => Err(Error::Denied(Permission::Overwrite)),
-            Some(file) if file.size > 0 && !options.truncate => Err(Unsupported::Patch.into()),
-            Some(_) => Ok(()),
+            Some(file) if file.archived && !options.truncate => Err(Error::Archived),
+            Some(file) => Ok(Some(file)),
             None if found.directory => Err(Error::IsDirectory),
-            None if options.create => Ok(()),
+            None if options.create => Ok(None),
             None => Err(Error::NotFound),
         }
     }
@@ -113,6 +131,7 @@ pub struct PendingWrite {
     pub(super) mount: Mount,
     pub(super) key: Key,
     pub(super) live: LiveEntry,
+    pub(super) patched: Option<Patched>,
     pub(super) condition: Condition,
     pub(super) conflicting: Conflicting,
     pub(super) readable: bool,

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use std::{
     fmt, mem,
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -76,10 +77,16 @@ impl Block {
         self.bytes.get(..self.filled).unwrap_or_default()
     }
 
-    /// The first `len` bytes, to be sent. The block goes back to its pool when the last reference is gone.
-    pub(super) fn freeze(mut self, len: usize) -> Bytes {
-        self.fill_to(len);
-        Bytes::from_owner(self).slice(..len.min(BLOCK_BYTES))
+    /// Forgets what was written from `end` on: it is zero again.
+    pub(super) fn cut(&mut self, end: usize) {
+        self.filled = self.filled.min(end);
+    }
+
+    /// The bytes of `range`, to be sent. The block goes back to its pool when the last reference is gone.
+    pub(super) fn freeze(mut self, range: Range<usize>) -> Bytes {
+        let end = range.end.min(BLOCK_BYTES);
+        self.fill_to(end);
+        Bytes::from_owner(self).slice(range.start.min(end)..end)
     }
 
     /// Zeros up to `end`, where nothing was written yet.
@@ -119,12 +126,12 @@ mod tests {
         let pool = Arc::new(Pool::default());
         let mut block = pool.block();
         assert_eq!(block.write(0, &vec![7; BLOCK_BYTES + 1]), BLOCK_BYTES);
-        drop(block.freeze(BLOCK_BYTES));
+        drop(block.freeze(0..BLOCK_BYTES));
         let mut again = pool.block();
         assert_eq!(pool.idle.lock().unwrap().len(), 0, "it is the same one");
         assert_eq!(again.write(10, b"x"), 1);
         assert_eq!(again.bytes(), b"\0\0\0\0\0\0\0\0\0\0x");
-        let frozen = again.freeze(BLOCK_BYTES);
+        let frozen = again.freeze(0..BLOCK_BYTES);
         assert_eq!(frozen.len(), BLOCK_BYTES);
         assert!(frozen[11..].iter().all(|byte| *byte == 0));
     }
@@ -135,6 +142,15 @@ mod tests {
         assert_eq!(block.write(BLOCK_BYTES - 1, b"ab"), 1);
         assert_eq!(block.write(BLOCK_BYTES, b"ab"), 0);
         assert_eq!(block.bytes().last(), Some(&b'a'));
+    }
+
+    #[test]
+    fn what_is_cut_off_is_zero() {
+        let mut block = Arc::new(Pool::default()).block();
+        block.write(0, b"abcdef");
+        block.cut(2);
+        block.write(4, b"x");
+        assert_eq!(block.freeze(1..6).as_ref(), b"b\0\0x\0");
     }
 
     #[test]

@@ -1,49 +1,92 @@
-//! Which bytes of a file were written: so that a gap is waited for as long as its bytes may still come.
+//! Which bytes of a file were written: so that a gap is waited for as long as its bytes may still come, and is filled
+//! with what lies under it afterwards.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    ops::{Bound::Excluded, Bound::Unbounded, Range},
+};
 
-/// How many separate extents are kept apart. A client that scatters more than that loses no byte: the first gap is
-/// just not waited for any more.
-const MAX_EXTENTS: usize = 256;
+/// How many separate extents are kept apart before the writer has to fill gaps.
+const MAX_EXTENTS: usize = 1024;
 
-/// The written bytes from a start on, as extents that neither touch nor overlap.
+/// The written bytes, as extents that neither touch nor overlap.
 #[derive(Debug, Default)]
 pub(super) struct Extents {
-    /// The end of what was written without a gap.
-    whole: u64,
-    /// Extents behind the first gap, by their starts: their ends.
-    ahead: BTreeMap<u64, u64>,
+    /// Before it every byte was written, or lies in a gap that isn't waited for any more.
+    settled: u64,
+    /// The ends of the extents by their starts. None contains `settled` but at its end.
+    written: BTreeMap<u64, u64>,
 }
 
 impl Extents {
-    /// The end of what was written without a gap.
-    pub(super) fn whole(&self) -> u64 {
-        self.whole
+    /// The end of what is settled: written without a gap, but for gaps that were closed.
+    pub(super) fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    /// Whether there are too many extents to go on like that.
+    pub(super) fn is_scattered(&self) -> bool {
+        self.written.len() > MAX_EXTENTS
     }
 
     /// Notes that `start..end` was written.
     pub(super) fn insert(&mut self, mut start: u64, mut end: u64) {
-        while let Some((&other_start, &other_end)) = self.ahead.range(..=end).next_back()
+        while let Some((&other_start, &other_end)) = self.written.range(..=end).next_back()
             && other_end >= start
         {
             start = start.min(other_start);
             end = end.max(other_end);
-            self.ahead.remove(&other_start);
+            self.written.remove(&other_start);
         }
-        if start <= self.whole {
-            self.whole = self.whole.max(end);
-        } else {
-            self.ahead.insert(start, end);
+        if start <= self.settled {
+            self.settled = self.settled.max(end);
         }
-        if self.ahead.len() > MAX_EXTENTS {
-            self.close_first_gap();
+        self.written.insert(start, end);
+    }
+
+    /// Stops waiting for the bytes of the first gap.
+    pub(super) fn close_first_gap(&mut self) {
+        if let Some((_, end)) = self.written.range((Excluded(self.settled), Unbounded)).next() {
+            self.settled = *end;
         }
     }
 
-    /// Takes the first gap for written: it is a hole.
-    pub(super) fn close_first_gap(&mut self) {
-        if let Some((_, end)) = self.ahead.pop_first() {
-            self.whole = end;
+    /// What of `range` was never written.
+    pub(super) fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut gaps = Vec::new();
+        let mut at = range.start;
+        let before = self.written.range(..=range.start).next_back();
+        let within =
+            self.written.range((Excluded(range.start), Unbounded)).take_while(|(start, _)| **start < range.end);
+        for (start, end) in before.into_iter().chain(within) {
+            if *start > at {
+                gaps.push(at..*start);
+            }
+            at = at.max(*end);
+        }
+        if at < range.end {
+            gaps.push(at..range.end);
+        }
+        gaps
+    }
+
+    /// Forgets extents that end before `offset`, where nothing can be written any more.
+    pub(super) fn forget_before(&mut self, offset: u64) {
+        self.settled = self.settled.max(offset);
+        while let Some(first) = self.written.first_entry()
+            && *first.get() <= offset
+        {
+            first.remove();
+        }
+    }
+
+    /// Nothing was written from `size` on.
+    pub(super) fn cut(&mut self, size: u64) {
+        self.settled = self.settled.min(size);
+        self.written.split_off(&size);
+        if let Some(mut last) = self.written.last_entry() {
+            let end = size.min(*last.get());
+            last.insert(end);
         }
     }
 }
@@ -54,27 +97,42 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn scattered_bytes_are_bounded() {
+    fn scattered_bytes_are_noticed_and_gaps_closed_one_by_one() {
         let mut extents = Extents::default();
-        (1..10_000u64).for_each(|n| extents.insert(n * 2, n * 2 + 1));
-        assert_eq!(extents.ahead.len(), MAX_EXTENTS);
-        while !extents.ahead.is_empty() {
-            extents.close_first_gap();
-        }
-        assert_eq!(extents.whole(), 19_999);
+        (1..=MAX_EXTENTS as u64).for_each(|n| extents.insert(n * 2, n * 2 + 1));
+        assert!(!extents.is_scattered());
+        extents.insert(9_999, 10_000);
+        assert!(extents.is_scattered());
+        extents.close_first_gap();
+        assert_eq!(extents.settled(), 3);
+        (0..2 * MAX_EXTENTS).for_each(|_| extents.close_first_gap());
+        assert_eq!(extents.settled(), 10_000);
+        assert_eq!(extents.gaps(0..6), [0..2, 3..4, 5..6]);
     }
 
     proptest! {
         #[test]
-        fn extents_are_what_a_bitmap_says(writes in prop::collection::vec((0..100usize, 1..20usize), 0..40)) {
+        fn extents_are_what_a_bitmap_says(
+            writes in prop::collection::vec((0..100usize, 1..20usize), 0..40),
+            (cut, probe) in (0..140usize, (0..128usize, 0..40usize)),
+        ) {
             let (mut extents, mut bitmap) = (Extents::default(), [false; 128]);
             for (start, len) in writes {
                 extents.insert(start as u64, (start + len) as u64);
                 bitmap[start..start + len].fill(true);
                 let whole = bitmap.iter().take_while(|written| **written).count();
-                prop_assert_eq!(extents.whole(), whole as u64);
-                let ahead = bitmap[whole..].iter().filter(|written| **written).count();
-                prop_assert_eq!(extents.ahead.iter().map(|(start, end)| end - start).sum::<u64>(), ahead as u64);
+                prop_assert_eq!(extents.settled(), whole as u64);
+            }
+            extents.cut(cut as u64);
+            bitmap[cut.min(128)..].fill(false);
+            let range = probe.0..(probe.0 + probe.1).min(128);
+            let mut gaps = [false; 128];
+            for gap in extents.gaps(range.start as u64..range.end as u64) {
+                prop_assert!(gap.start < gap.end);
+                gaps[usize::try_from(gap.start).unwrap()..usize::try_from(gap.end).unwrap()].fill(true);
+            }
+            for (at, gap) in gaps.into_iter().enumerate() {
+                prop_assert_eq!(gap, range.contains(&at) && !bitmap[at]);
             }
         }
     }

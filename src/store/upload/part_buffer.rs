@@ -1,12 +1,15 @@
 //! The bytes of an upload that were not shipped yet: a window that begins where the next part begins, made of blocks
-//! that exist only where something was written.
+//! that exist only where something was written. Under it may lie an older object, which shows where nothing was written.
+//!
+//! The blocks lie on a grid, which begins so that the first write begins a block: what is appended to an object then
+//! shares no block with the bytes that are there.
 
 use super::{
     block::{self, BLOCK_BYTES, Block},
     extents::Extents,
 };
 use bytes::{Bytes, BytesMut};
-use std::collections::VecDeque;
+use std::{collections::BTreeMap, ops::Range};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
@@ -15,12 +18,20 @@ const BLOCK: u64 = BLOCK_BYTES as u64;
 pub(super) struct PartBuffer {
     start: u64,
     size: u64,
-    blocks: VecDeque<Option<Block>>,
-    held_blocks: u64,
+    /// So many bytes of the older object, from its first on, are still part of the file.
+    kept: u64,
+    /// What is added to an offset to find its place on the grid.
+    shift: u64,
+    blocks: BTreeMap<u64, Block>,
     written: Extents,
 }
 
 impl PartBuffer {
+    /// The window over an older object of so many bytes.
+    pub(super) fn over(bytes: u64) -> Self {
+        Self { size: bytes, kept: bytes, ..Self::default() }
+    }
+
     /// The first byte that can still be written; all before it is shipped.
     pub(super) fn start(&self) -> u64 {
         self.start
@@ -31,51 +42,58 @@ impl PartBuffer {
         self.size
     }
 
-    /// How many bytes from the start are there without a gap.
-    pub(super) fn whole_bytes(&self) -> u64 {
-        self.written.whole().saturating_sub(self.start)
+    /// The end of the bytes of the older object that are still part of the file.
+    pub(super) fn kept(&self) -> u64 {
+        self.kept
+    }
+
+    /// The end of what is there without a gap, and of the gaps that were closed.
+    pub(super) fn settled(&self) -> u64 {
+        self.written.settled()
     }
 
     /// The memory that the blocks take, in bytes.
     pub(super) fn held_bytes(&self) -> u64 {
-        self.held_blocks * BLOCK
+        self.blocks.len() as u64 * BLOCK
     }
 
     /// The memory of the blocks behind the one in which the first gap begins, in bytes.
     pub(super) fn held_behind_gap_bytes(&self) -> u64 {
-        let (gap, _) = place(self.whole_bytes());
-        self.blocks.iter().skip(gap + 1).flatten().count() as u64 * BLOCK
+        let (gap, _) = self.place(self.settled());
+        self.blocks.range(gap + 1..).count() as u64 * BLOCK
     }
 
-    /// Takes the first gap for a hole, which reads as zeros.
+    /// Stops waiting for the bytes of the first gap: they are the older object's, or zeros.
     pub(super) fn close_first_gap(&mut self) {
         self.written.close_first_gap();
     }
 
+    /// Whether what was written lies so scattered that [`around`](Self::around) the last write gaps must be filled.
+    pub(super) fn is_scattered(&self) -> bool {
+        self.written.is_scattered()
+    }
+
+    /// Lets a block begin at `offset`, as long as there is none.
+    pub(super) fn begin_block_at(&mut self, offset: u64) {
+        if self.start == 0 && self.blocks.is_empty() {
+            self.shift = (BLOCK - offset % BLOCK) % BLOCK;
+        }
+    }
+
     /// Whether `offset` lies in a block that is there.
     pub(super) fn has_room_at(&self, offset: u64) -> bool {
-        let (index, _) = place(offset.saturating_sub(self.start));
-        self.blocks.get(index).is_some_and(Option::is_some)
+        self.blocks.contains_key(&self.place(offset).0)
     }
 
     /// Makes the bytes around `offset` writable.
     pub(super) fn make_room_at(&mut self, offset: u64, block: Block) {
-        let (index, _) = place(offset.saturating_sub(self.start));
-        if self.blocks.len() <= index {
-            self.blocks.resize_with(index + 1, || None);
-        }
-        if let Some(slot) = self.blocks.get_mut(index)
-            && slot.replace(block).is_none()
-        {
-            self.held_blocks += 1;
-        }
+        self.blocks.insert(self.place(offset).0, block);
     }
 
     /// Writes as much of `data` as the block at `offset` takes, and says how much that is: nothing where there is no room.
     pub(super) fn write(&mut self, offset: u64, data: &[u8]) -> usize {
-        let Some(from_start) = offset.checked_sub(self.start) else { return 0 };
-        let (index, at) = place(from_start);
-        let Some(Some(block)) = self.blocks.get_mut(index) else { return 0 };
+        let (number, at) = self.place(offset);
+        let Some(block) = self.blocks.get_mut(&number) else { return 0 };
         let written = block.write(at, data);
         let end = offset + written as u64;
         self.written.insert(offset, end);
@@ -83,51 +101,137 @@ impl PartBuffer {
         written
     }
 
-    /// Up to `len` bytes from `offset`, fewer at the file's end; `None` if some are shipped.
-    pub(super) fn read(&self, offset: u64, len: usize) -> Option<Bytes> {
-        let mut at = offset.checked_sub(self.start)?;
-        let end = offset.saturating_add(len as u64).min(self.size).saturating_sub(self.start);
+    /// Writes those of `data`'s bytes at `offset` that lie in gaps.
+    pub(super) fn fill(&mut self, offset: u64, data: &[u8]) {
+        for gap in self.written.gaps(offset..offset + data.len() as u64) {
+            let mut at = gap.start;
+            while let Some(rest) = part_of(data, at - offset, gap.end - offset).filter(|rest| !rest.is_empty()) {
+                match self.write(at, rest) {
+                    0 => break,
+                    written => at += written as u64,
+                }
+            }
+        }
+    }
+
+    /// Takes the bytes that lie behind the older object in `range`, and were never written, for zeros that were.
+    pub(super) fn fill_with_zeros(&mut self, range: Range<u64>) {
+        let (start, end) = (range.start.max(self.kept), range.end.min(self.size));
+        if start < end {
+            self.written.insert(start, end);
+        }
+    }
+
+    /// What of the older object shows in `range`.
+    pub(super) fn old(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let range = range.start..range.end.min(self.kept);
+        if range.is_empty() { Vec::new() } else { self.written.gaps(range) }
+    }
+
+    /// The bytes of the block around `offset`.
+    pub(super) fn around(&self, offset: u64) -> Range<u64> {
+        let (number, _) = self.place(offset);
+        self.block_start(number).max(self.start)..self.block_start(number + 1)
+    }
+
+    /// The first stretch of the older object from `from` on that no block shares, up to `end`.
+    pub(super) fn untouched(&self, from: u64, end: u64) -> Option<Range<u64>> {
+        let end = end.min(self.kept);
+        let mut start = from;
+        while start < end && self.has_room_at(start) {
+            start = self.around(start).end;
+        }
+        let next = self.blocks.range(self.place(start).0..).next();
+        let end = next.map_or(end, |(number, _)| self.block_start(*number).min(end));
+        (start < end).then_some(start..end)
+    }
+
+    /// The last boundary of blocks up to `offset`, or the window's start if that lies behind it.
+    pub(super) fn boundary_before(&self, offset: u64) -> u64 {
+        self.block_start(self.place(offset).0).max(self.start)
+    }
+
+    /// The first boundary of blocks from `offset` on.
+    pub(super) fn boundary_behind(&self, offset: u64) -> u64 {
+        let (number, within) = self.place(offset);
+        if within == 0 { offset } else { self.block_start(number + 1) }
+    }
+
+    /// Up to `len` bytes from `offset`, fewer at the file's end; `None` if some are shipped. What was never written is
+    /// zero here.
+    pub(super) fn read(&self, offset: u64, len: usize) -> Option<BytesMut> {
+        if offset < self.start {
+            return None;
+        }
+        let mut at = offset;
+        let end = offset.saturating_add(len as u64).min(self.size);
         let mut bytes = BytesMut::new();
         while at < end {
-            let (index, within) = place(at);
+            let (number, within) = self.place(at);
             let wanted = usize::try_from(end - at).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES - within);
             let filled = bytes.len() + wanted;
-            if let Some(Some(block)) = self.blocks.get(index) {
+            if let Some(block) = self.blocks.get(&number) {
                 let there = block.bytes().get(within..).unwrap_or_default();
                 bytes.extend_from_slice(there.get(..wanted).unwrap_or(there));
             }
             bytes.resize(filled, 0);
             at += wanted as u64;
         }
-        Some(bytes.freeze())
+        Some(bytes)
     }
 
-    /// Takes the first `part_bytes` out to be shipped: whole blocks, or all there is. What was never written is zero.
-    /// Says too how much memory goes with them, in bytes.
-    pub(super) fn take_part(&mut self, part_bytes: u64) -> (Vec<Bytes>, u64) {
-        let part_bytes = part_bytes.min(self.size - self.start);
-        let (mut pieces, mut rest, held_before) = (Vec::new(), part_bytes, self.held_bytes());
-        while rest > 0 {
-            let len = usize::try_from(rest).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES);
-            pieces.push(match self.blocks.pop_front().flatten() {
-                Some(block) => {
-                    self.held_blocks -= 1;
-                    block.freeze(len)
-                }
+    /// Sets the file's size: what lies behind it is gone, what comes to be is zero. Says how much memory is free then.
+    pub(super) fn resize(&mut self, size: u64) -> u64 {
+        let held_before = self.held_bytes();
+        if size < self.size {
+            self.kept = self.kept.min(size);
+            self.written.cut(size);
+            let (number, within) = self.place(size);
+            self.blocks.split_off(&(number + u64::from(within > 0)));
+            if let Some(block) = self.blocks.get_mut(&number) {
+                block.cut(within);
+            }
+        }
+        self.size = size;
+        held_before - self.held_bytes()
+    }
+
+    /// Takes all before `end` out to be shipped: up to a boundary of blocks, or all there is. What was never written is
+    /// zero. Says too how much memory goes with the bytes.
+    pub(super) fn take_part(&mut self, end: u64) -> (Vec<Bytes>, u64) {
+        let (end, held_before, mut pieces) = (end.min(self.size), self.held_bytes(), Vec::new());
+        while self.start < end {
+            let (number, within) = self.place(self.start);
+            let len = usize::try_from(end - self.start).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES - within);
+            pieces.push(match self.blocks.remove(&number) {
+                Some(block) => block.freeze(within..within + len),
                 None => block::zeros(len),
             });
-            rest -= len as u64;
+            self.start += len as u64;
         }
-        self.start += part_bytes;
+        self.written.forget_before(self.start);
         (pieces, held_before - self.held_bytes())
+    }
+
+    /// Moves the window to `start`, over bytes of the older object that no block shares.
+    pub(super) fn skip_to(&mut self, start: u64) {
+        self.start = start;
+        self.written.forget_before(start);
+    }
+
+    /// The number of the block that a byte lies in, and the byte's place in it.
+    fn place(&self, offset: u64) -> (u64, usize) {
+        let on_grid = offset + self.shift;
+        (on_grid / BLOCK, usize::try_from(on_grid % BLOCK).unwrap_or_default())
+    }
+
+    fn block_start(&self, number: u64) -> u64 {
+        (number * BLOCK).saturating_sub(self.shift)
     }
 }
 
-/// The index of the block that a byte lies in, counted from the window's start, and the byte's place in it.
-fn place(from_start: u64) -> (usize, usize) {
-    let index = usize::try_from(from_start / BLOCK).unwrap_or(usize::MAX - 1);
-    let within = usize::try_from(from_start % BLOCK).unwrap_or_default();
-    (index, within)
+fn part_of(data: &[u8], start: u64, end: u64) -> Option<&[u8]> {
+    data.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
 }
 
 #[cfg(test)]
@@ -151,7 +255,7 @@ mod tests {
     fn holes_take_no_memory_and_read_as_zeros() {
         let (mut buffer, pool) = (PartBuffer::default(), Arc::default());
         write(&mut buffer, &pool, 10 * BLOCK + 5, b"x");
-        assert_eq!((buffer.size(), buffer.whole_bytes(), buffer.held_bytes()), (10 * BLOCK + 6, 0, BLOCK));
+        assert_eq!((buffer.size(), buffer.settled(), buffer.held_bytes()), (10 * BLOCK + 6, 0, BLOCK));
         assert_eq!(buffer.read(10 * BLOCK + 3, 100).unwrap(), b"\0\0x".as_slice());
         let (pieces, held) = buffer.take_part(10 * BLOCK);
         assert_eq!((pieces.len(), held), (10, 0));
@@ -161,27 +265,45 @@ mod tests {
         assert_eq!((pieces.concat(), held), (b"\0\0\0\0\0x".to_vec(), BLOCK));
     }
 
+    #[test]
+    fn what_is_appended_shares_no_block_with_what_is_there() {
+        let (mut buffer, pool) = (PartBuffer::over(10 * BLOCK + 7), Arc::default());
+        buffer.begin_block_at(10 * BLOCK + 7);
+        write(&mut buffer, &pool, 10 * BLOCK + 7, &vec![1; BLOCK_BYTES + 1]);
+        assert_eq!(buffer.held_bytes(), 2 * BLOCK);
+        assert_eq!(buffer.untouched(0, u64::MAX), Some(0..10 * BLOCK + 7));
+        assert_eq!(buffer.old(0..u64::MAX).first(), Some(&(0..10 * BLOCK + 7)));
+        buffer.skip_to(10 * BLOCK + 7);
+        assert_eq!(buffer.take_part(u64::MAX).0.concat(), vec![1; BLOCK_BYTES + 1]);
+    }
+
     proptest! {
         #[test]
         fn it_holds_what_a_vector_holds(
             writes in prop::collection::vec((0..6 * BLOCK, 1..2 * BLOCK_BYTES, 1..=255u8), 1..12),
             cut in 0..7u64,
+            (anchor, resized) in (0..BLOCK, 0..8 * BLOCK),
         ) {
             let (mut buffer, pool, mut model) = (PartBuffer::default(), Arc::default(), Vec::new());
+            buffer.begin_block_at(anchor);
             // A block with another upload's bytes, which must not shine through.
             let mut old = Pool::block(&pool);
             old.write(0, &vec![99; BLOCK_BYTES]);
             drop(old);
-            for (offset, len, byte) in writes {
+            for (turn, (offset, len, byte)) in writes.into_iter().enumerate() {
                 write(&mut buffer, &pool, offset, &vec![byte; len]);
                 let at = usize::try_from(offset).unwrap();
                 model.resize(model.len().max(at + len), 0);
                 model[at..at + len].fill(byte);
-                prop_assert_eq!(&buffer.read(0, model.len() + 1).unwrap(), &model);
+                if turn == 3 {
+                    buffer.resize(resized);
+                    model.resize(usize::try_from(resized).unwrap(), 0);
+                }
+                prop_assert!(buffer.read(0, model.len() + 1).unwrap() == model);
             }
-            let (first, _) = buffer.take_part(cut * BLOCK);
+            let (first, _) = buffer.take_part(buffer.boundary_before(cut * BLOCK));
             let (second, _) = buffer.take_part(u64::MAX);
-            prop_assert_eq!([first.concat(), second.concat()].concat(), model);
+            prop_assert!([first.concat(), second.concat()].concat() == model);
             prop_assert_eq!(buffer.held_bytes(), 0);
         }
     }

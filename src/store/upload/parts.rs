@@ -5,15 +5,19 @@
 //! never came: S3 may have opened an upload whose id nobody knows, and only a bucket's lifecycle rule finds it.
 
 use super::{allowance::Flying, plan::MAX_PARTS, target::Target};
-use crate::store::{Condition, Error, NewObject, Part, Payload, Result, Stored, UploadId};
+use crate::store::{Condition, Error, NewObject, Part, Payload, Pin, Result, Stored, UploadId};
 use bytes::Bytes;
+use std::{ops::Range, sync::Arc};
 use tokio::{
-    sync::watch,
+    sync::{Semaphore, watch},
     task::{JoinError, JoinSet},
 };
 
 /// How many parts of one upload are on their way at once.
 pub(super) const MAX_IN_FLIGHT: usize = 4;
+/// How many copies of one upload S3 makes at once. They cost no memory here, and S3 copies a range no faster than it
+/// sends one.
+const MAX_COPYING: usize = 16;
 
 /// The answer to `CreateMultipartUpload`; `None` while it is pending.
 type Created = Option<Result<UploadId>>;
@@ -26,6 +30,8 @@ pub(super) struct Parts {
     object: NewObject,
     created: watch::Receiver<Created>,
     in_flight: JoinSet<Result<Part>>,
+    copying: JoinSet<Result<Part>>,
+    copies: Arc<Semaphore>,
     stored: Vec<Part>,
     started: u32,
     ended: bool,
@@ -41,8 +47,17 @@ impl Parts {
             let answer = creating.bucket.create_upload(&creating.key, &born).await;
             sender.send_replace(Some(answer));
         });
-        let in_flight = JoinSet::new();
-        Self { target, object, created, in_flight, stored: Vec::new(), started: 0, ended: false }
+        Self {
+            target,
+            object,
+            created,
+            in_flight: JoinSet::new(),
+            copying: JoinSet::new(),
+            copies: Arc::new(Semaphore::new(MAX_COPYING)),
+            stored: Vec::new(),
+            started: 0,
+            ended: false,
+        }
     }
 
     /// The number that the next part gets.
@@ -50,7 +65,7 @@ impl Parts {
         self.started + 1
     }
 
-    /// How many parts are on their way.
+    /// How many parts are on their way from here, and hold memory.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
@@ -67,6 +82,19 @@ impl Parts {
         });
     }
 
+    /// Has S3 take a part from `range` of the object that the upload is to replace, if that still is `pin`.
+    pub(super) fn copy(&mut self, range: Range<u64>, pin: Pin) {
+        self.started += 1;
+        let (number, target, created) = (self.started, self.target.clone(), self.created.clone());
+        let copies = Arc::clone(&self.copies);
+        self.copying.spawn(async move {
+            let upload = id(created).await?;
+            let _turn = copies.acquire().await;
+            let Target { bucket, key } = &target;
+            bucket.copy_part(key, &upload, number, key, &pin, range).await.map_err(replaced)
+        });
+    }
+
     /// Whether S3's numbers are used up.
     pub(super) fn is_full(&self) -> bool {
         self.started == MAX_PARTS
@@ -74,13 +102,13 @@ impl Parts {
 
     /// Notes the parts that have arrived meanwhile.
     pub(super) fn note_arrived(&mut self) -> Result<()> {
-        while let Some(joined) = self.in_flight.try_join_next() {
+        while let Some(joined) = self.in_flight.try_join_next().or_else(|| self.copying.try_join_next()) {
             self.note(joined)?;
         }
         Ok(())
     }
 
-    /// Waits until one part in flight has arrived.
+    /// Waits until one part in flight has arrived, and its memory is free.
     pub(super) async fn one_arrived(&mut self) -> Result<()> {
         match self.in_flight.join_next().await {
             Some(joined) => self.note(joined),
@@ -90,12 +118,18 @@ impl Parts {
 
     /// Waits for all parts, and publishes the object.
     pub(super) async fn complete(&mut self, condition: Condition) -> Result<Stored> {
-        while !self.in_flight.is_empty() {
-            self.one_arrived().await?;
+        while let Some(joined) = tokio::select! {
+            Some(joined) = self.in_flight.join_next() => Some(joined),
+            Some(joined) = self.copying.join_next() => Some(joined),
+            else => None,
+        } {
+            self.note(joined)?;
         }
         self.stored.sort_unstable_by_key(|part| part.number);
         let upload = id(self.created.clone()).await?;
-        let stored = self.target.complete(&upload, &self.stored, &self.object, condition).await.map_err(gone)?;
+        // Where a version is to be replaced, it is more likely that one which is missing than the upload.
+        let missing = if matches!(condition, Condition::Matches(_)) { replaced } else { gone };
+        let stored = self.target.complete(&upload, &self.stored, &self.object, condition).await.map_err(missing)?;
         self.ended = true;
         Ok(stored)
     }
@@ -103,6 +137,7 @@ impl Parts {
     /// Stops the parts in flight, then aborts the upload.
     pub(super) async fn abort(mut self) {
         self.in_flight.shutdown().await;
+        self.copying.shutdown().await;
         let (target, created) = (self.target.clone(), self.created.clone());
         abort(target, created).await;
         self.ended = true;
@@ -133,6 +168,14 @@ async fn id(mut created: watch::Receiver<Created>) -> Result<UploadId> {
 fn gone(error: Error) -> Error {
     match error {
         Error::NotFound => Error::UploadGone,
+        error => error,
+    }
+}
+
+/// The object that is to be replaced is gone: that is a change like any other.
+pub(super) fn replaced(error: Error) -> Error {
+    match error {
+        Error::NotFound => Error::Conflict { request: "the object is gone".into() },
         error => error,
     }
 }

@@ -10,12 +10,39 @@ use std::{
 /// One upload as the rest of the session sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::vfs) struct Live {
-    /// The bytes written so far: one more than the highest offset.
+    /// The file's size so far, in bytes.
     pub(in crate::vfs) size: u64,
+    /// What lies before it is shipped, and can't be changed any more.
+    pub(in crate::vfs) shipped: u64,
+    /// A size that was set by path, which the upload has yet to take on.
+    pub(in crate::vfs) resized: Option<Resized>,
     /// Attributes asked for so far, by OPEN, FSETSTAT, or SETSTAT of the path.
     pub(in crate::vfs) attributes: NewAttributes,
-    /// When the upload began, in seconds since 1970.
+    /// When the file was changed last, as far as no time was set: in seconds since 1970.
     pub(in crate::vfs) since: i64,
+}
+
+/// Sizes that were set one after the other: bytes behind the smallest are gone, whatever the last one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::vfs) struct Resized {
+    /// In bytes.
+    pub(in crate::vfs) smallest: u64,
+    /// In bytes.
+    pub(in crate::vfs) last: u64,
+}
+
+impl Live {
+    /// An empty file.
+    pub(in crate::vfs) fn new(attributes: NewAttributes, since: i64) -> Self {
+        Self { size: 0, shipped: 0, resized: None, attributes, since }
+    }
+
+    /// Has the upload take on a size.
+    pub(in crate::vfs) fn resize(&mut self, size: u64) {
+        let smallest = self.resized.map_or(size, |resized| resized.smallest.min(size));
+        self.resized = Some(Resized { smallest, last: size });
+        self.size = size;
+    }
 }
 
 /// The uploads by path, the newest last. As many as there are open handles, which the session bounds.
@@ -42,11 +69,10 @@ impl LiveUploads {
         lock(&self.0).get(path).and_then(|uploads| uploads.last()).map(|live| *lock(live))
     }
 
-    /// Asks the newest upload of `path`, if there is one, to take on attributes.
-    pub(in crate::vfs) fn set_attributes(&self, path: &VirtualPath, attributes: NewAttributes) {
+    /// Changes what the newest upload of `path`, if there is one, shows and is asked to take on.
+    pub(in crate::vfs) fn update(&self, path: &VirtualPath, change: impl FnOnce(&mut Live)) {
         if let Some(newest) = lock(&self.0).get(path).and_then(|uploads| uploads.last()) {
-            let mut live = lock(newest);
-            live.attributes = live.attributes.updated(attributes);
+            change(&mut lock(newest));
         }
     }
 }
@@ -95,11 +121,14 @@ mod tests {
     fn of_two_uploads_of_a_path_the_newest_is_shown() {
         let uploads = Arc::new(LiveUploads::default());
         let path = VirtualPath::parse(b"/a").unwrap();
-        let live = |size| Live { size, attributes: NewAttributes::default(), since: 0 };
+        let live = |size| Live { size, ..Live::new(NewAttributes::default(), 0) };
         let enter = |size| uploads.enter(&path, live(size), |_| Ok::<_, ()>(())).unwrap();
         let (first, second) = (enter(1), enter(2));
         assert!(uploads.enter(&path, live(3), |newest| if newest.is_some() { Err(()) } else { Ok(()) }).is_err());
         first.update(|live| live.size = 10);
+        uploads.update(&path, |live| live.resize(3));
+        uploads.update(&path, |live| live.resize(2));
+        assert_eq!(second.shown().resized, Some(Resized { smallest: 2, last: 2 }));
         assert_eq!(uploads.newest(&path).unwrap().size, 2);
         drop(second);
         assert_eq!(uploads.newest(&path).unwrap().size, 10);

@@ -6,7 +6,7 @@ mod live;
 mod seen;
 
 pub(super) use late::{Noted, NotedAttributes};
-pub(super) use live::{Live, LiveEntry, LiveUploads};
+pub(super) use live::{Live, LiveEntry, LiveUploads, Resized};
 pub(super) use seen::{Seen, Sight};
 
 use super::{VirtualPath, ahead::Ahead, late::Late};

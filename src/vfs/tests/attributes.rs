@@ -132,7 +132,7 @@ async fn directories_show_fixed_times_unless_the_session_set_them() {
 }
 
 #[tokio::test]
-async fn the_only_size_and_owner_that_can_be_set_are_the_present_ones() {
+async fn a_size_is_set_with_what_else_is_wanted_or_nothing_is() {
     let session = Session::start();
     session.bucket.insert("acme/full", "abc");
     session.bucket.insert("acme/empty", "");
@@ -141,22 +141,37 @@ async fn the_only_size_and_owner_that_can_be_set_are_the_present_ones() {
     handle.write(0, Bytes::from_static(b"ab")).await.unwrap();
     let size = |size| SetAttributes { size: Some(size), times: Some(TIMES), ..SetAttributes::default() };
     for (at, present) in [("/full", 3), ("/empty", 0), ("/live", 2)] {
-        let refused = session.set_attributes(&path(at), size(present + 1)).await;
-        assert!(matches!(refused, Err(Error::Unsupported(Unsupported::Resize))), "{at}");
+        for refused in [present + (64 << 20) + 1, u64::MAX] {
+            let refused = session.set_attributes(&path(at), size(refused)).await;
+            assert!(matches!(refused, Err(Error::HoleTooLarge { .. } | Error::TooLarge { .. })), "{at}");
+        }
         assert_ne!(shown(&session, at).await.0, TIMES, "{at}: nothing is set");
-        session.set_attributes(&path(at), size(present)).await.unwrap();
-        assert_eq!(shown(&session, at).await.0, TIMES, "{at}");
+        for wanted in [present, present + 1, 1] {
+            session.set_attributes(&path(at), size(wanted)).await.unwrap();
+            assert_eq!(shown(&session, at).await.0, TIMES, "{at}");
+            assert_eq!(session.stat(&path(at)).await.unwrap().size, wanted, "{at}");
+        }
     }
-    assert!(matches!(handle.set_attributes(size(1)), Err(Error::Unsupported(Unsupported::Resize))));
+    handle.set_attributes(size(1)).unwrap();
+    handle.close().await.unwrap();
+    let stored = ["acme/full", "acme/empty", "acme/live"].map(|key| session.bucket.bytes(key).unwrap());
+    assert_eq!(stored, [&b"a"[..], b"\0", b"a"]);
     assert!(matches!(session.set_attributes(&path("/dir"), size(0)).await, Err(Error::IsDirectory)));
-    assert!(matches!(session.set_attributes(&path("/no"), times_and_mode()).await, Err(Error::NotFound)));
+    assert!(matches!(session.set_attributes(&path("/no"), size(0)).await, Err(Error::NotFound)));
+}
 
-    let owner = |owner| SetAttributes { owner: Some(owner), ..SetAttributes::default() };
-    session.set_attributes(&path("/full"), owner((0, 0))).await.unwrap();
-    handle.set_attributes(owner((0, 0))).unwrap();
+#[tokio::test]
+async fn the_only_owner_that_can_be_set_is_the_present_one() {
+    let session = Session::start();
+    session.bucket.insert("acme/full", "abc");
+    let mut handle = session.create("/live").await;
+    let owner = |owner| SetAttributes { owner: Some(owner), size: Some(1), ..SetAttributes::default() };
     for refused in [session.set_attributes(&path("/full"), owner((0, 7))).await, handle.set_attributes(owner((7, 0)))] {
         assert!(matches!(refused, Err(Error::Unsupported(Unsupported::Owner))));
     }
+    assert_eq!((session.bucket.bytes("acme/full").unwrap().len(), handle.metadata().size), (3, 0));
+    session.set_attributes(&path("/full"), owner((0, 0))).await.unwrap();
+    handle.set_attributes(owner((0, 0))).unwrap();
 }
 
 #[tokio::test]

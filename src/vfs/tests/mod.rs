@@ -7,6 +7,7 @@ mod directories;
 mod downloads;
 mod isolation;
 mod late;
+mod patches;
 mod permissions;
 mod requests;
 mod uploads;

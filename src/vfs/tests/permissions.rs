@@ -111,7 +111,7 @@ async fn what_was_just_written_can_be_read_back_without_read() {
     let session = session([Permission::Write].into_iter().collect());
     let mut handle = session.open("/new", WriteOptions { read: true, ..CREATE }).await.unwrap();
     handle.write(0, Bytes::from_static(b"mine")).await.unwrap();
-    assert_eq!(handle.read(1, 10).unwrap().concat(), b"ine");
+    assert_eq!(handle.read(1, 10).await.unwrap().concat(), b"ine");
 }
 
 #[tokio::test]

@@ -12,7 +12,6 @@ async fn opened(session: &Session, at: &str, options: WriteOptions) -> &'static 
         Err(Error::NotFound) => "not found",
         Err(Error::AlreadyExists) => "exists",
         Err(Error::IsDirectory) => "directory",
-        Err(Error::Unsupported(Unsupported::Patch)) => "patch",
         Err(Error::Unsupported(Unsupported::SecondWriter)) => "second writer",
         Err(Error::InvalidFlags(_)) => "flags",
         Err(error) => panic!("{error}"),
@@ -28,9 +27,9 @@ async fn every_combination_of_flags_means_something() {
     let truncate_only = WriteOptions { truncate: true, ..NO_CREATE };
     let exclusive_only = WriteOptions { exclusive: true, ..NO_CREATE };
     for (options, missing, empty, full, directory) in [
-        (NO_CREATE, "not found", "open", "patch", "directory"),
+        (NO_CREATE, "not found", "open", "open", "directory"),
         (truncate_only, "not found", "open", "open", "directory"),
-        (KEEP, "open", "open", "patch", "directory"),
+        (KEEP, "open", "open", "open", "directory"),
         (EXCLUSIVE, "open", "exists", "exists", "directory"),
         (WriteOptions { truncate: false, ..EXCLUSIVE }, "open", "exists", "exists", "directory"),
         (exclusive_only, "flags", "flags", "flags", "flags"),
@@ -146,13 +145,13 @@ async fn exclusive_holds_until_the_close() {
 async fn a_handle_opened_for_both_reads_what_has_not_left() {
     let session = Session::start();
     let mut handle = session.open("/a", WriteOptions { read: true, ..CREATE }).await.unwrap();
-    assert!(handle.read(0, 10).unwrap().is_empty());
+    assert!(handle.read(0, 10).await.unwrap().is_empty());
     handle.write(0, vec![7; 20 * MIB].into()).await.unwrap();
-    assert_eq!(handle.read(20 * MIB as u64 - 2, 10).unwrap().concat(), [7, 7]);
-    assert!(handle.read(20 * MIB as u64, 10).unwrap().is_empty());
-    assert!(matches!(handle.read(0, 10), Err(Error::NotReadableYet)));
-    let writer = session.create("/b").await;
-    assert!(matches!(writer.read(0, 10), Err(Error::NotOpenForReading)));
+    assert_eq!(handle.read(20 * MIB as u64 - 2, 10).await.unwrap().concat(), [7, 7]);
+    assert!(handle.read(20 * MIB as u64, 10).await.unwrap().is_empty());
+    assert!(matches!(handle.read(0, 10).await, Err(Error::NotReadableYet)));
+    let mut writer = session.create("/b").await;
+    assert!(matches!(writer.read(0, 10).await, Err(Error::NotOpenForReading)));
 }
 
 #[tokio::test]

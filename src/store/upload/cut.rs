@@ -1,0 +1,140 @@
+//! Where the next part ends, and whether it is sent or copied by S3 itself.
+//!
+//! Invariant: every part but the last has at least 5 MiB, which S3 demands; so a small stretch of the older object beside
+//! new bytes is sent with them, and all else of it is copied.
+
+use super::{part_buffer::PartBuffer, plan::MIN_PART_BYTES};
+use std::ops::Range;
+
+/// How much S3 copies with one request, in bytes: enough that it takes seconds, little enough that several at once
+/// bring something.
+const COPY_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The next part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// A range of the older object.
+    Copy(Range<u64>),
+    /// What lies in the buffer.
+    Send {
+        /// The part's end.
+        end: u64,
+        /// Whether waiting would not make it longer.
+        whole: bool,
+    },
+}
+
+/// What decides on the next part.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cutting {
+    /// The end of what may be shipped.
+    pub(super) end: u64,
+    /// The length that a part is to have, in bytes.
+    pub(super) planned_bytes: u64,
+    /// Whether the older object is large enough for S3 to copy ranges of it.
+    pub(super) copyable: bool,
+    /// Whether nothing comes behind `end`, so that a part of any length may end there.
+    pub(super) last: bool,
+}
+
+impl Cutting {
+    /// The part that begins at the window's start.
+    pub(super) fn next(self, buffer: &PartBuffer) -> Cut {
+        let start = buffer.start();
+        match self.copied(buffer, start) {
+            Some(run) if run.start == start => Cut::Copy(start..copy_end(buffer, &run)),
+            _ => self.sent(buffer),
+        }
+    }
+
+    fn sent(self, buffer: &PartBuffer) -> Cut {
+        let start = buffer.start();
+        let planned = buffer.boundary_behind(start.saturating_add(self.planned_bytes));
+        let enough = buffer.boundary_behind(start.saturating_add(MIN_PART_BYTES));
+        let mut from = start;
+        while let Some(run) = self.copied(buffer, from).filter(|run| run.start < planned) {
+            let end = run.start.max(enough);
+            if self.is_worth_copying(&(end..run.end)) {
+                return Cut::Send { end, whole: true };
+            }
+            from = run.end;
+        }
+        Cut::Send { end: planned.min(self.end), whole: planned <= self.end }
+    }
+
+    /// The first run of the older object from `from` on that S3 can copy.
+    fn copied(self, buffer: &PartBuffer, mut from: u64) -> Option<Range<u64>> {
+        if !self.copyable {
+            return None;
+        }
+        loop {
+            let run = buffer.untouched(from, self.end)?;
+            if self.is_worth_copying(&run) {
+                return Some(run);
+            }
+            from = run.end;
+        }
+    }
+
+    fn is_worth_copying(self, run: &Range<u64>) -> bool {
+        let bytes = run.end.saturating_sub(run.start);
+        bytes >= MIN_PART_BYTES || (self.last && run.end == self.end && bytes > 0)
+    }
+}
+
+/// The end of the range that S3 copies of `run` at once. In equal shares, so that none is too small.
+fn copy_end(buffer: &PartBuffer, run: &Range<u64>) -> u64 {
+    let bytes = run.end - run.start;
+    let share = bytes.div_ceil(bytes.div_ceil(COPY_BYTES));
+    buffer.boundary_behind(run.start + share).min(run.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::block::Pool, *};
+    use std::sync::Arc;
+
+    const MIB: u64 = 1024 * 1024;
+
+    /// The parts of an object of `size` MiB of which `written` MiB were written anew.
+    fn parts(size: u64, written: &[u64]) -> Vec<Cut> {
+        let (mut buffer, pool): (_, Arc<Pool>) = (PartBuffer::over(size * MIB), Arc::default());
+        for at in written.iter().flat_map(|at| (at * 4..at * 4 + 4).map(|quarter| quarter * MIB / 4)) {
+            buffer.make_room_at(at, pool.block());
+            buffer.write(at, &vec![1; 256 * 1024]);
+        }
+        let cutting = Cutting { end: buffer.size(), planned_bytes: 8 * MIB, copyable: size > 5, last: true };
+        let mut cuts = Vec::new();
+        while buffer.start() < buffer.size() {
+            let cut = cutting.next(&buffer);
+            match &cut {
+                Cut::Copy(range) => buffer.skip_to(range.end),
+                Cut::Send { end, .. } => drop(buffer.take_part(*end)),
+            }
+            cuts.push(cut);
+        }
+        cuts
+    }
+
+    fn copy(start: u64, end: u64) -> Cut {
+        Cut::Copy(start * MIB..end * MIB)
+    }
+
+    fn send(end: u64) -> Cut {
+        Cut::Send { end: end * MIB, whole: true }
+    }
+
+    #[test]
+    fn what_nobody_wrote_is_copied_and_small_pieces_go_with_their_neighbours() {
+        assert_eq!(parts(1024, &[]), [copy(0, 256), copy(256, 512), copy(512, 768), copy(768, 1024)]);
+        assert_eq!(parts(257, &[]).len(), 2, "in equal shares");
+        assert_eq!(parts(100, &[100]), [copy(0, 100), Cut::Send { end: 101 * MIB, whole: false }]);
+        assert_eq!(parts(100, &[50]), [copy(0, 50), send(55), copy(55, 100)]);
+        assert_eq!(parts(100, &[0]), [send(5), copy(5, 100)]);
+        assert_eq!(parts(100, &[3]), [send(5), copy(5, 100)]);
+        assert_eq!(parts(100, &[3, 7]), [send(8), copy(8, 100)]);
+        assert_eq!(parts(100, &[98]), [copy(0, 98), Cut::Send { end: 100 * MIB, whole: false }]);
+        assert_eq!(parts(20, &[0, 1, 2, 3, 4, 5, 12, 18]).first(), Some(&send(6)));
+        assert_eq!(parts(5, &[8]), [send(8), Cut::Send { end: 9 * MIB, whole: false }], "S3 copies from more alone");
+    }
+}

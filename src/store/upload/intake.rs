@@ -1,0 +1,95 @@
+//! Taking bytes in, and making room for them.
+
+use super::{MAX_HOLE_BYTES, MIN_PART_BYTES, PATIENCE, REORDERED_BYTES, Upload, parts::MAX_IN_FLIGHT};
+use crate::store::{Error, Result};
+use bytes::{Buf, Bytes};
+
+impl Upload {
+    pub(super) async fn take_in(&mut self, offset: u64, mut data: Bytes) -> Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        self.check_bounds(offset, data.len() as u64)?;
+        self.note_change();
+        // A copy ends anywhere, if it comes first and is large enough.
+        if self.is_copyable() && (MIN_PART_BYTES..=self.buffer.kept()).contains(&offset) {
+            self.buffer.begin_block_at(offset);
+        }
+        let mut at = offset;
+        while !data.is_empty() {
+            self.make_room_at(at).await?;
+            let written = self.buffer.write(at, &data);
+            if self.buffer.is_scattered() {
+                let block = self.buffer.around(at);
+                self.fill(block.clone()).await?;
+                self.buffer.fill_with_zeros(block);
+            }
+            data.advance(written);
+            at += written as u64;
+        }
+        self.send_whole_parts().await
+    }
+
+    /// Whether `len` bytes at `offset` lie within what a file may be.
+    pub(super) fn check_bounds(&self, offset: u64, len: u64) -> Result<()> {
+        let limit = self.plan.max_object_bytes();
+        if offset.checked_add(len).is_none_or(|end| end > limit) {
+            return Err(Error::TooLarge { limit });
+        }
+        if offset.saturating_sub(self.size()) > MAX_HOLE_BYTES {
+            return Err(Error::HoleTooLarge { limit: MAX_HOLE_BYTES });
+        }
+        Ok(())
+    }
+
+    /// Waits until the byte at `offset` can be written.
+    async fn make_room_at(&mut self, offset: u64) -> Result<()> {
+        loop {
+            self.note_arrived()?;
+            let shipped = self.buffer.start();
+            if offset < shipped {
+                return Err(Error::AlreadyShipped { shipped });
+            }
+            if self.buffer.has_room_at(offset) {
+                return Ok(());
+            }
+            if self.buffer.held_bytes() <= self.next_part_bytes() + REORDERED_BYTES
+                && let Some(block) = self.allowance.block()
+            {
+                self.buffer.make_room_at(offset, block);
+                return Ok(());
+            }
+            self.free_memory().await?;
+        }
+    }
+
+    /// Does the one thing that gets nearer to free memory.
+    async fn free_memory(&mut self) -> Result<()> {
+        if self.in_flight() < MAX_IN_FLIGHT
+            && let Some(cut) = self.settled_cut(MIN_PART_BYTES)
+        {
+            self.ship(cut).await
+        } else if let Some(parts) = self.parts.as_mut().filter(|parts| parts.in_flight() > 0) {
+            parts.one_arrived().await
+        } else if self.buffer.held_behind_gap_bytes() >= REORDERED_BYTES {
+            self.buffer.close_first_gap();
+            Ok(())
+        } else {
+            self.allowance.more(PATIENCE).await
+        }
+    }
+
+    /// Sends the parts that are whole, as many as may be in flight.
+    async fn send_whole_parts(&mut self) -> Result<()> {
+        while self.buffer.held_behind_gap_bytes() >= REORDERED_BYTES {
+            self.buffer.close_first_gap();
+        }
+        self.note_arrived()?;
+        while self.in_flight() < MAX_IN_FLIGHT {
+            let least_bytes = if self.allowance.is_pressed() { MIN_PART_BYTES } else { self.next_part_bytes() };
+            let Some(cut) = self.settled_cut(least_bytes).filter(|cut| self.more_comes_behind(cut)) else { break };
+            self.ship(cut).await?;
+        }
+        Ok(())
+    }
+}

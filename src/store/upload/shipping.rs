@@ -1,0 +1,145 @@
+//! Shipping parts, and publishing the object.
+
+use super::{
+    MIN_PART_BYTES, Upload,
+    cut::{Cut, Cutting},
+    parts::{MAX_IN_FLIGHT, Parts, replaced},
+};
+use crate::store::{Error, NewObject, Payload, Pin, Result, Stored};
+use std::mem;
+
+impl Upload {
+    pub(super) async fn publish(&mut self) -> Result<Stored> {
+        self.check_poison()?;
+        if let Some(base) = self.base.as_mut() {
+            base.reader = None;
+            if !base.changed {
+                return Ok(Stored { pin: base.pin.clone() });
+            }
+        }
+        if self.parts.is_none() && self.size() <= self.next_part_bytes() {
+            self.put().await
+        } else {
+            self.complete().await
+        }
+    }
+
+    async fn put(&mut self) -> Result<Stored> {
+        self.fill(0..self.size()).await?;
+        let (pieces, held_bytes) = self.buffer.take_part(u64::MAX);
+        let _memory = self.allowance.flying(held_bytes);
+        let object = self.born()?;
+        let stored = self.target.put(Payload::new(pieces), &object, self.condition.clone()).await;
+        // What S3 says to `If-Match` where there is nothing any more.
+        if self.base.is_some() { stored.map_err(replaced) } else { stored }
+    }
+
+    async fn complete(&mut self) -> Result<Stored> {
+        // What was never written is a hole now; the last part is the one behind which nothing comes.
+        while self.buffer.start() < self.size() {
+            while self.in_flight() >= MAX_IN_FLIGHT
+                && let Some(parts) = &mut self.parts
+            {
+                parts.one_arrived().await?;
+            }
+            let cut = self.cutting(self.size(), true).next(&self.buffer);
+            self.ship(cut).await?;
+        }
+        match &mut self.parts {
+            Some(parts) => parts.complete(self.condition.clone()).await,
+            None => Err(Error::Broken("a file of several parts without a part".into())),
+        }
+    }
+
+    /// The next part of what is settled, if it has its length, or `least_bytes` at least.
+    pub(super) fn settled_cut(&self, least_bytes: u64) -> Option<Cut> {
+        let start = self.buffer.start();
+        let end = self.buffer.boundary_before(self.buffer.settled());
+        if end <= start {
+            return None;
+        }
+        let cut = self.cutting(end, false).next(&self.buffer);
+        match cut {
+            Cut::Send { end, whole } if !whole && end - start < least_bytes => None,
+            cut => Some(cut),
+        }
+    }
+
+    /// Whether the part is not the last: that one is known only at the end.
+    pub(super) fn more_comes_behind(&self, cut: &Cut) -> bool {
+        let end = match cut {
+            Cut::Copy(range) => range.end,
+            Cut::Send { end, .. } => *end,
+        };
+        end < self.size()
+    }
+
+    /// Sends a part on its way.
+    pub(super) async fn ship(&mut self, cut: Cut) -> Result<()> {
+        match cut {
+            Cut::Copy(range) => {
+                if let Some(pin) = self.base.as_ref().map(|base| base.pin.clone()) {
+                    self.copy_part(range.end, pin)?;
+                }
+                Ok(())
+            }
+            Cut::Send { end, .. } => {
+                self.fill(self.buffer.start()..end).await?;
+                self.send_part(end)
+            }
+        }
+    }
+
+    fn copy_part(&mut self, end: u64, pin: Pin) -> Result<()> {
+        let range = self.buffer.start()..end;
+        self.parts()?.copy(range, pin);
+        self.buffer.skip_to(end);
+        Ok(())
+    }
+
+    fn send_part(&mut self, end: u64) -> Result<()> {
+        self.parts()?;
+        let (pieces, held_bytes) = self.buffer.take_part(end);
+        let memory = self.allowance.flying(held_bytes);
+        self.parts()?.send(pieces, memory);
+        Ok(())
+    }
+
+    /// The multipart upload, which has a number left.
+    fn parts(&mut self) -> Result<&mut Parts> {
+        let parts = match self.parts.take() {
+            Some(parts) => parts,
+            None => Parts::create(self.target.clone(), self.born()?),
+        };
+        let parts = self.parts.insert(parts);
+        if parts.is_full() { Err(Error::TooLarge { limit: self.buffer.start() }) } else { Ok(parts) }
+    }
+
+    fn cutting(&self, end: u64, last: bool) -> Cutting {
+        // What is read back takes memory of its own.
+        let frugal = self.base.is_some() && self.allowance.is_pressed();
+        let planned_bytes = if frugal { MIN_PART_BYTES } else { self.next_part_bytes() };
+        Cutting { end, planned_bytes, copyable: self.is_copyable(), last }
+    }
+
+    /// The planned size of the next part, in bytes.
+    pub(super) fn next_part_bytes(&self) -> u64 {
+        let number = self.parts.as_ref().map_or(1, Parts::next_number);
+        self.plan.part_bytes(number, self.buffer.start())
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.parts.as_ref().map_or(0, Parts::in_flight)
+    }
+
+    pub(super) fn note_arrived(&mut self) -> Result<()> {
+        self.parts.as_mut().map_or(Ok(()), Parts::note_arrived)
+    }
+
+    /// What the object is born with, marked as this upload's.
+    fn born(&mut self) -> Result<NewObject> {
+        let mut object = mem::take(&mut self.object);
+        object.mark()?;
+        Ok(object)
+    }
+}

@@ -1,0 +1,60 @@
+//! Changing a file that is stored: the version that a handle begins with, and sizes set by path.
+//!
+//! Invariant: the file that comes of it replaces that version, or nothing. It keeps mode and metadata; its times are those
+//! of the change.
+
+use super::{
+    Metadata, Mount, NewAttributes, Result, SetAttributes, Vfs, VirtualPath, WriteOptions, late::Named, notes::Live,
+};
+use crate::store::{NewObject, Object};
+use std::time::Duration;
+
+/// How long SETSTAT of a size waits for upload memory.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The version of a file that a handle begins with.
+#[derive(Clone, Debug)]
+pub(super) struct Patched {
+    pub(super) file: Object,
+    mode: Option<u32>,
+    modified: i64,
+}
+
+impl Patched {
+    /// The file as it is shown before anything is written.
+    pub(super) fn live(&self) -> Live {
+        let attributes = NewAttributes { times: None, mode: self.mode };
+        Live { size: self.file.size, ..Live::new(attributes, self.modified) }
+    }
+
+    /// What its next version is born with, if nothing else is asked for.
+    pub(super) fn heir(&self) -> NewObject {
+        NewAttributes::born_after(&self.file.metadata)
+    }
+}
+
+impl Vfs {
+    /// What is kept of a file while it is changed.
+    pub(super) async fn patched(&self, named: Named<'_>, file: Object, mount: &Mount) -> Patched {
+        let late = self.notes.late.of_file(named).await.of(&file.pin.etag);
+        let modified = Metadata::of_object(&file, late, mount).times.modified.into();
+        let mode = NewAttributes::read_from(&file.metadata).updated(late).mode;
+        Patched { file, mode, modified }
+    }
+
+    /// Gives a stored file another size, and what else is wanted with it. Needs `overwrite`.
+    ///
+    /// # Errors
+    /// Those of [`open_write`](Self::open_write) and of the handle's close.
+    pub(super) async fn resize(&self, path: &VirtualPath, wanted: SetAttributes) -> Result<()> {
+        let pending = self.open_write(path, WriteOptions::default(), NewAttributes::default()).await?;
+        let mut handle = pending.admit(PATIENCE).await?;
+        match handle.set_attributes(wanted) {
+            Ok(()) => handle.close().await.map(drop),
+            Err(error) => {
+                handle.discard().await;
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Changing files that are stored: what OPEN without TRUNC and sizes come to, and what they cost.
+
+use super::{
+    attributes::{TIMES, shown, times_and_mode},
+    *,
+};
+use crate::store::memory::Moment;
+use std::collections::BTreeMap;
+
+const UPDATE: WriteOptions = WriteOptions { read: true, create: false, ..KEEP };
+
+fn size(size: u64) -> SetAttributes {
+    SetAttributes { size: Some(size), ..SetAttributes::default() }
+}
+
+#[tokio::test]
+async fn a_file_opened_without_trunc_begins_as_it_is() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", "old bytes");
+    let mut handle = session.open("/a", UPDATE).await.unwrap();
+    assert_eq!(handle.metadata().size, 9);
+    assert_eq!(handle.read(4, 100).await.unwrap().concat(), b"bytes");
+    handle.write(0, Bytes::from_static(b"new")).await.unwrap();
+    handle.write(9, Bytes::from_static(b"!")).await.unwrap();
+    assert_eq!(handle.read(0, 100).await.unwrap().concat(), b"new bytes!");
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "old bytes", "until the CLOSE");
+    assert_eq!(session.stat(&path("/a")).await.unwrap().size, 10);
+    handle.close().await.unwrap();
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "new bytes!");
+}
+
+#[tokio::test]
+async fn what_is_not_changed_is_not_stored_again() {
+    let session = Session::start();
+    let before = session.bucket.insert("acme/a", "old bytes");
+    let mut handle = session.open("/a", UPDATE).await.unwrap();
+    handle.set_attributes(size(9)).unwrap();
+    handle.set_attributes(times_and_mode()).unwrap();
+    assert_eq!(handle.close().await.unwrap(), 9);
+    assert_eq!(session.requested(), [Verb::Head]);
+    assert_eq!(session.bucket.insert("acme/b", "old bytes").pin, before.pin, "the memory's ETags are of the bytes");
+    for session in [&session, &session.another()] {
+        assert_eq!(shown(session, "/a").await, (TIMES, 0o100_640));
+    }
+}
+
+#[tokio::test]
+async fn a_changed_file_keeps_mode_and_metadata_and_shows_a_new_time() {
+    let session = Session::start();
+    let metadata = [("mtime", "1600000000"), ("atime", "1600000001"), ("mode", "33152"), ("origin", "elsewhere")];
+    let metadata: BTreeMap<_, _> = metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    for by_path in [false, true] {
+        session.bucket.insert_with("acme/a", "old bytes", metadata.clone());
+        if by_path {
+            session.set_attributes(&path("/a"), size(3)).await.unwrap();
+        } else {
+            let mut handle = session.open("/a", KEEP).await.unwrap();
+            assert_eq!((handle.metadata().times.modified, handle.metadata().mode), (1_600_000_000, 0o100_600));
+            handle.write(0, Bytes::from_static(b"new")).await.unwrap();
+            assert!(handle.metadata().times.modified > 1_700_000_000);
+            handle.close().await.unwrap();
+        }
+        let stored = session.bucket.metadata("acme/a").unwrap();
+        assert_eq!((stored["mode"].as_str(), stored["origin"].as_str()), ("33152", "elsewhere"));
+        assert!(!stored.contains_key("mtime") && !stored.contains_key("atime"));
+        let (times, mode) = shown(&session.another(), "/a").await;
+        assert!(times.modified > 1_700_000_000 && mode == 0o100_600);
+    }
+}
+
+#[tokio::test]
+async fn a_mode_that_was_set_late_stays_with_a_changed_file() {
+    let session = Session::start();
+    session.upload("/a", "old").await;
+    session.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
+    let mut handle = session.open("/a", KEEP).await.unwrap();
+    assert_eq!((handle.metadata().times.modified, handle.metadata().mode), (TIMES.modified, 0o100_640));
+    handle.write(3, Bytes::from_static(b" and new")).await.unwrap();
+    handle.close().await.unwrap();
+    let (times, mode) = shown(&session.another(), "/a").await;
+    assert!(times != TIMES && mode == 0o100_640);
+}
+
+#[tokio::test]
+async fn a_change_by_somebody_else_is_reported_and_not_overwritten() {
+    let session = Session::start();
+    for truncate in [false, true] {
+        session.bucket.insert("acme/a", "old bytes");
+        let mut handle = session.open("/a", KEEP).await.unwrap();
+        if truncate {
+            handle.set_attributes(size(0)).unwrap();
+        } else {
+            handle.write(0, Bytes::from_static(b"new")).await.unwrap();
+        }
+        session.bucket.insert("acme/a", "theirs");
+        assert!(matches!(handle.close().await, Err(Error::Changed)));
+        assert_eq!(session.bucket.bytes("acme/a").unwrap(), "theirs");
+    }
+    let hold = session.bucket.hold(Verb::Put, Moment::Request);
+    let at = path("/a");
+    let (cut, ()) = tokio::join!(session.set_attributes(&at, size(1)), async {
+        session.bucket.arrived(Verb::Put, 2).await;
+        session.bucket.insert("acme/a", "theirs again");
+        drop(hold);
+    });
+    assert!(matches!(cut, Err(Error::Changed)), "{cut:?}");
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "theirs again");
+}
+
+#[tokio::test]
+async fn a_size_set_by_path_reaches_the_open_upload() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", "old bytes");
+    let mut handle = session.open("/a", UPDATE).await.unwrap();
+    session.set_attributes(&path("/a"), size(0)).await.unwrap();
+    session.set_attributes(&path("/a"), size(4)).await.unwrap();
+    assert_eq!(session.stat(&path("/a")).await.unwrap().size, 4);
+    assert_eq!(handle.read(0, 10).await.unwrap().concat(), [0; 4]);
+    handle.write(4, Bytes::from_static(b"new")).await.unwrap();
+    session.set_attributes(&path("/a"), size(5)).await.unwrap();
+    handle.close().await.unwrap();
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "\0\0\0\0n");
+
+    let mut handle = session.create("/b").await;
+    handle.write(0, vec![7; 20 * MIB].into()).await.unwrap();
+    for refused in [session.set_attributes(&path("/b"), size(1)).await, handle.set_attributes(size(1))] {
+        assert!(matches!(refused, Err(Error::Shipped)), "{refused:?}");
+    }
+    session.set_attributes(&path("/b"), size(17 * MIB as u64)).await.unwrap();
+    assert_eq!(handle.close().await.unwrap(), 17 * MIB as u64);
+    assert!(session.bucket.bytes("acme/b").unwrap() == vec![7; 17 * MIB]);
+}
+
+#[tokio::test]
+async fn changing_a_file_needs_overwrite_and_reading_what_was_there_needs_read() {
+    let session = Session::with_permissions(Permissions::ALL.without(Permission::Overwrite));
+    session.bucket.insert("acme/a", "old bytes");
+    assert!(matches!(session.open("/a", KEEP).await, Err(Error::Denied(Permission::Overwrite))));
+    let cut = session.set_attributes(&path("/a"), size(1)).await;
+    assert!(matches!(cut, Err(Error::Denied(Permission::Overwrite))));
+
+    let session = Session::with_permissions(Permissions::ALL.without(Permission::Read));
+    session.bucket.insert("acme/a", "old bytes");
+    let mut handle = session.open("/a", UPDATE).await.unwrap();
+    handle.write(0, Bytes::from_static(b"new")).await.unwrap();
+    assert_eq!(handle.read(0, 3).await.unwrap().concat(), b"new");
+    assert!(matches!(handle.read(0, 4).await, Err(Error::Denied(Permission::Read))));
+    handle.close().await.unwrap();
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "new bytes");
+}
+
+#[tokio::test]
+async fn what_lies_in_an_archive_can_be_replaced_but_not_changed() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", "old bytes");
+    session.bucket.archive("acme/a");
+    assert!(matches!(session.open("/a", KEEP).await, Err(Error::Archived)));
+    session.upload("/a", "new").await;
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "new");
+}
+
+#[tokio::test]
+async fn a_change_costs_what_it_changes() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", vec![1; 20 * MIB]);
+    let mut handle = session.open("/a", KEEP).await.unwrap();
+    handle.write(20 * MIB as u64, Bytes::from_static(b"x")).await.unwrap();
+    handle.close().await.unwrap();
+    let head = Verb::Head;
+    let mut verbs = session.requested();
+    verbs[2..4].sort_by_key(|verb| *verb != Verb::CopyPart);
+    assert_eq!(verbs, [head, Verb::CreateUpload, Verb::CopyPart, Verb::UploadPart, Verb::CompleteUpload]);
+
+    session.set_attributes(&path("/a"), size(15 * MIB as u64)).await.unwrap();
+    assert_eq!(session.requested(), [head, Verb::CreateUpload, Verb::CopyPart, Verb::CompleteUpload]);
+    session.set_attributes(&path("/a"), size(0)).await.unwrap();
+    assert_eq!(session.requested(), [head, Verb::Put]);
+}
