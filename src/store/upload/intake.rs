@@ -85,11 +85,15 @@ impl Upload {
             self.buffer.close_first_gap();
         }
         self.note_arrived()?;
-        while self.in_flight() < MAX_IN_FLIGHT {
+        while self.in_flight() < MAX_IN_FLIGHT && !self.may_wait() {
             let least_bytes = if self.allowance.is_pressed() { MIN_PART_BYTES } else { self.next_part_bytes() };
             let Some(cut) = self.settled_cut(least_bytes).filter(|cut| self.more_comes_behind(cut)) else { break };
             self.ship(cut).await?;
         }
         Ok(())
+    }
+    /// Whether what is whole should stay: who changes a stored file goes back and forth in it.
+    fn may_wait(&self) -> bool {
+        self.base.is_some() && self.buffer.held_bytes() < REORDERED_BYTES && !self.allowance.is_pressed()
     }
 }

@@ -7,12 +7,12 @@ from rig.frames import (
     ATTRS,
     CLOSE,
     CREATE,
+    FSTAT,
     HANDLE,
     MKDIR,
     NAME,
     NO_SUCH_FILE,
     OK,
-    OP_UNSUPPORTED,
     OPEN,
     OPENDIR,
     READ_FLAG,
@@ -67,8 +67,16 @@ DOWNLOAD = [
     Ask(CLOSE, None, OK),
 ]
 
-# sftp_put_file with `restart`: neither CREAT nor TRUNC; with a handle it would go on with FSTAT.
-RESUMED_UPLOAD = [Ask(OPEN, "{target}", OP_UNSUPPORTED, flags=WRITE_FLAG, attributes=MODE)]
+
+def resumed_upload(begun):
+    """sftp_put_file with `restart`: neither CREAT nor TRUNC, and FSTAT says where to go on."""
+    return [
+        Ask(OPEN, "{target}", HANDLE, flags=WRITE_FLAG, attributes=MODE),
+        Ask(FSTAT, None, ATTRS),
+        Upload(WRITE_BLOCK, WINDOW, start=begun),
+        Ask(CLOSE, None, OK),
+    ]
+
 
 # sftp_cmd_mkdir, sftp_cmd_mv, sftp_cmd_rm, sftp_cmd_rmdir.
 CHANGES = [

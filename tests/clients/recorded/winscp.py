@@ -17,7 +17,6 @@ from rig.frames import (
     NAME,
     NO_SUCH_FILE,
     OK,
-    OP_UNSUPPORTED,
     OPEN,
     OPENDIR,
     READ_FLAG,
@@ -88,18 +87,19 @@ REPLACING_A_SMALL_FILE = [
     Ask(SETSTAT, "{target}", OK, attributes=TIMES),
 ]
 
-# Source with a part there: opened without TRUNC, and so without the size. After the refusal it looks whether the file
-# exists, and offers to delete it.
-RESUMED_UPLOAD = [
-    Ask(LSTAT, "{target}", NO_SUCH_FILE),
-    Ask(LSTAT, "{target}.filepart", ATTRS),
-    Ask(OPEN, "{target}.filepart", OP_UNSUPPORTED, flags=WRITE_FLAG | CREATE, attributes={}),
-    Ask(LSTAT, "{target}.filepart", ATTRS),
-]
-AFTER_DELETE_WAS_CHOSEN = [
-    Ask(REMOVE, "{target}.filepart", OK),
-    Ask(OPEN, "{target}.filepart", HANDLE, flags=WRITE_FLAG | CREATE, attributes={}),
-]
+def resumed_upload(begun):
+    """Source with a part of `begun` bytes there: it is opened without TRUNC, and so without the size, and gone on with
+    from its end."""
+    return [
+        Ask(LSTAT, "{target}", NO_SUCH_FILE),
+        Ask(LSTAT, "{target}.filepart", ATTRS),
+        Ask(OPEN, "{target}.filepart", HANDLE, flags=WRITE_FLAG | CREATE, attributes={}),
+        Upload(BLOCK, WINDOW, start=begun),
+        Ask(CLOSE, None, OK, waits=False),
+        Ask(RENAME, "{target}.filepart", OK, target="{target}"),
+        Ask(SETSTAT, "{target}", OK, attributes=TIMES),
+    ]
+
 
 # Sink: FSTAT for the time, READs until one isn't answered with DATA, some of them beyond the end.
 DOWNLOAD = [

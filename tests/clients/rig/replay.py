@@ -25,10 +25,11 @@ class Ask:
 
 @dataclass(frozen=True)
 class Upload:
-    """All of the content, from offset 0, with at most `window` bytes not yet answered."""
+    """The content from `start` on, with at most `window` bytes not yet answered."""
 
     block: int
     window: int
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Replay:
 
     def _upload(self, step):
         write = Ask(frames.WRITE, None, frames.OK)
-        for at in range(0, len(self.content), step.block):
+        for at in range(step.start, len(self.content), step.block):
             while len(self.open) * step.block >= step.window:
                 self._answered(self.channel.receive())
             block = self.content[at : at + step.block]

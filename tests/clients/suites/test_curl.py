@@ -92,16 +92,17 @@ class Transfers(Curl):
 class CurlOnWharfinger(Transfers, ServerCase):
     SHARED = "old_clients"
 
-    def test_appending_is_refused_and_harms_nothing(self):
-        there, begun = self.remote_directory(), make(self.local / "begun", MIB)
-        make(self.local / "file", 3 * MIB)
-        self.curl("-T", self.local / "begun", path=f"{there}/file")
-        for options in (["-C", "-"], ["--append"]):
+    def test_going_on_and_appending(self):
+        there, whole = self.remote_directory(), content(9 * MIB)
+        (self.local / "begun").write_bytes(whole[: 6 * MIB])
+        (self.local / "whole").write_bytes(whole)
+        (self.local / "rest").write_bytes(whole[6 * MIB :])
+        for options, sent in ((["-C", "-"], "whole"), (["--append"], "rest")):
             with self.subTest(options=options):
-                refused = self.curl(*options, "-T", self.local / "file", path=f"{there}/file", status=SSH_FAILED)
-                self.assertIn("not supported", refused.stderr)
+                self.curl("-T", self.local / "begun", path=f"{there}/file")
+                self.curl(*options, "-T", self.local / sent, path=f"{there}/file")
                 self.curl("-o", self.local / "back", path=f"{there}/file")
-                self.assertEqual(begun, sha256(self.local / "back"))
+                self.assertEqual(sha256(self.local / "whole"), sha256(self.local / "back"))
 
 
 class CurlOnDemo(Curl, ServerCase):

@@ -34,6 +34,15 @@ class FileZilla:
             self.session(data=data).run(filezilla.UPLOAD)
         self.assertEqual(b"short", self.stored())
 
+    def test_a_resumed_upload_goes_on_where_the_file_ends(self):
+        whole = content(20 * MIB)
+        for begun in (MIB, 9 * MIB + 1):
+            with self.subTest(begun=begun):
+                self.session(data=whole[:begun]).run(filezilla.UPLOAD)
+                resumed = self.session(data=whole).run(filezilla.resumed_upload(begun))
+                self.assertEqual(begun, resumed.attributes["size"])
+                self.assertEqual(whole, self.stored())
+
     def test_four_transfers_on_as_many_connections(self):
         files = {f"{number}": content(PART + number, seed=number) for number in range(4)}
         self.all_at_once(
@@ -74,22 +83,11 @@ class FileZilla:
             running = [session for session in running if next(session, self) is not self]
 
 
-class FileZillaOnWharfinger(FileZilla):
-    """What this version does not do says so, and leaves the file alone."""
-
-    def test_a_resumed_upload_is_refused_and_harms_nothing(self):
-        begun = content(MIB)
-        self.session(data=begun).run(filezilla.UPLOAD)
-        refused = self.session(data=content(2 * MIB)).run(filezilla.RESUMED_UPLOAD)
-        self.assertIn("can't be changed in place", refused.sentence)
-        self.assertEqual(begun, self.stored())
-
-
-class FileZillaOnDemo(FileZillaOnWharfinger, ServerCase):
+class FileZillaOnDemo(FileZilla, ServerCase):
     SHARED = "demo"
 
 
-class FileZillaOnSeaweedFs(FileZillaOnWharfinger, ServerCase):
+class FileZillaOnSeaweedFs(FileZilla, ServerCase):
     SHARED = "seaweedfs"
 
 

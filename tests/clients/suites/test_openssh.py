@@ -224,17 +224,17 @@ class WharfingerTransfers(Transfers):
         until(lambda: connections(self.server.port) <= before, "the end of the connection")
         self.assertEqual([], self.names(there))
 
-    def test_reput_is_refused_and_damages_nothing(self):
+    def test_reput_goes_on_where_the_file_ends(self):
         there = self.remote_directory()
-        whole = content(10 * MIB)
-        (self.local / "begun").write_bytes(whole[: 3 * MIB])
-        (self.local / "whole").write_bytes(whole)
-        self.openssh.sftp(f"put {self.local}/begun {there}/file")
-        refused = self.openssh.sftp(f"reput {self.local}/whole {there}/file", check=False)
-        self.assertNotEqual(0, refused.returncode)
-        self.assertRegex(refused.stderr, "(?i)support")
-        self.openssh.sftp(f"get {there}/file {self.local}/back")
-        self.assertEqual(sha256(self.local / "begun"), sha256(self.local / "back"))
+        for begun, size in ((3 * MIB, 10 * MIB), (20 * MIB + 77, 31 * MIB), (PART + 1, PART + 2), (100, 200)):
+            for command in ("reput", "put -a"):
+                with self.subTest(begun=begun, size=size, command=command):
+                    whole = content(size)
+                    (self.local / "begun").write_bytes(whole[:begun])
+                    (self.local / "whole").write_bytes(whole)
+                    self.openssh.sftp(f"put {self.local}/begun {there}/file")
+                    self.openssh.sftp(f"{command} {self.local}/whole {there}/file", f"get {there}/file {self.local}/back")
+                    self.assertEqual(sha256(self.local / "whole"), sha256(self.local / "back"))
 
     def test_what_the_server_does_not_offer_is_refused(self):
         there = self.remote_directory()

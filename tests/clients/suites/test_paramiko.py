@@ -5,7 +5,7 @@ import stat
 
 from rig import paramiko_client
 from rig.case import ServerCase
-from rig.files import LEAST_PART, MIB, content, make, sha256, sha256_of
+from rig.files import LEAST_PART, MIB, PART, content, make, sha256, sha256_of
 from rig.frames import (
     APPEND,
     CREATE,
@@ -140,6 +140,29 @@ class ParamikoCalls:
         for name, size in (("new", 3), ("appended", 5), ("both", 16)):
             self.assertEqual(size, sftp.stat(f"{there}/{name}").st_size)
 
+    def test_a_file_is_changed_in_place(self):
+        there, sftp = self.remote_directory(), self.sftp()
+        for size in (9, 2 * PART + 7):
+            with self.subTest(size=size):
+                model = bytearray(content(size))
+                sftp.putfo(io.BytesIO(model), f"{there}/file")
+                with sftp.open(f"{there}/file", "r+b") as file:
+                    self.assertEqual(model[:5], file.read(5))
+                    file.seek(size // 2)
+                    file.write(b"new")
+                    file.flush()
+                    file.seek(0)
+                    model[size // 2 : size // 2 + 3] = b"new"
+                    self.assertEqual(model[:100], file.read(100))
+                with sftp.open(f"{there}/file", "ab") as file:
+                    file.write(b"appended")
+                model += b"appended"
+                self.assertEqual(model, self.stored(sftp, f"{there}/file"))
+                sftp.truncate(f"{there}/file", size - 1)
+                with sftp.open(f"{there}/file", "r+b") as file:
+                    file.truncate(size + 1)
+                self.assertEqual(model[: size - 1] + b"\0\0", self.stored(sftp, f"{there}/file"))
+
     def test_a_missing_directory_and_a_file_where_one_should_be(self):
         there, sftp = self.remote_directory(), self.sftp()
         sftp.open(f"{there}/file", "wb").close()
@@ -153,34 +176,23 @@ class ParamikoCalls:
             sftp.remove(there)
         self.assertEqual(["file"], sftp.listdir(there))
 
+    def stored(self, sftp, path):
+        with sftp.open(path, "rb") as file:
+            return file.read()
+
     def fingerprint(self, sftp, path):
         sftp.get(path, self.local / "fingerprint")
         return sha256(self.local / "fingerprint")
 
 
 class ParamikoOnWharfinger(ParamikoCalls):
-    """What this version does not do says so, and leaves the file alone."""
+    """What the server does not offer says so, and leaves the file alone."""
 
-    def test_what_needs_the_old_bytes_is_unsupported(self):
-        there, sftp, client = self.remote_directory(), self.sftp(), Frames(self.connect())
+    def test_links_are_unsupported(self):
+        there, client = self.remote_directory(), Frames(self.connect())
         client.start()
-        with sftp.open(f"{there}/file", "wb") as file:
-            file.write(b"as it was")
-        path, size = text(f"{there}/file"), number(1) + number(3, 8)
-        for flags in (WRITE_FLAG, READ_FLAG | WRITE_FLAG, WRITE_FLAG | APPEND | CREATE):
-            with self.subTest(flags=flags):
-                self.assert_unsupported(client.status(OPEN, path, number(flags), NO_ATTRIBUTES))
-        self.assert_unsupported(client.status(SETSTAT, path, size))
-        self.assert_unsupported(client.status(SYMLINK, path, text(f"{there}/link")))
-        self.assert_unsupported(client.status(READLINK, path))
-        for mode in ("r+", "a"):
-            with self.assertRaises(OSError):
-                sftp.open(f"{there}/file", mode)
-        with self.assertRaises(OSError):
-            sftp.truncate(f"{there}/file", 3)
-        with sftp.open(f"{there}/file", "rb") as file:
-            self.assertEqual(b"as it was", file.read())
-        self.assertEqual(["file"], sftp.listdir(there))
+        self.assert_unsupported(client.status(SYMLINK, text(f"{there}/file"), text(f"{there}/link")))
+        self.assert_unsupported(client.status(READLINK, text(f"{there}/file")))
 
     def test_rename_of_a_full_directory_is_unsupported(self):
         there, sftp, client = self.remote_directory(), self.sftp(), Frames(self.connect())

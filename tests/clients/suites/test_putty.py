@@ -4,7 +4,7 @@ import os
 
 from rig import command_lines
 from rig.case import ServerCase
-from rig.files import MIB, PART, make, make_tree, sha256, tree
+from rig.files import MIB, PART, content, make, make_tree, sha256, tree
 
 
 class Putty:
@@ -96,15 +96,15 @@ class Putty:
 
 
 class PuttyOnWharfinger(Putty):
-    """What this version does not do says so, and leaves the file alone."""
+    """What the server does not offer says so."""
 
-    def test_reput_is_refused_and_harms_nothing(self):
-        there, begun = self.remote_directory(), make(self.local / "begun", MIB)
-        make(self.local / "file", 3 * MIB)
-        refused = self.psftp(f"put begun {there}/file", f"reput file {there}/file", status=2)
-        self.assertIn("operation unsupported", refused.stdout)
-        self.psftp(f"get {there}/file back")
-        self.assertEqual(begun, sha256(self.local / "back"))
+    def test_reput_goes_on_where_the_file_ends(self):
+        there, whole = self.remote_directory(), content(20 * MIB)
+        (self.local / "file").write_bytes(whole)
+        for begun in (MIB, 9 * MIB + 1):
+            (self.local / "begun").write_bytes(whole[:begun])
+            self.psftp(f"put begun {there}/file", f"reput file {there}/file", f"get {there}/file back")
+            self.assertEqual(sha256(self.local / "file"), sha256(self.local / "back"))
 
     def test_the_old_scp_protocol_is_refused(self):
         make(self.local / "file", 10)

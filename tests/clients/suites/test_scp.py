@@ -48,6 +48,21 @@ class Scp:
         self.scp(self.remote(f"{there}/two"), self.local / "back")
         self.assertEqual(sent, sha256(self.local / "back"))
 
+    def test_onto_a_file_that_is_there(self):
+        # scp means to keep the file's inode: it opens with WRITE and CREAT, without TRUNC, writes from offset 0, and
+        # cuts the rest off with an FSETSTAT of the size before its CLOSE.
+        there = self.remote_directory()
+        for size in (1000, 2000, 500, 0, 2 * PART + 1, 3 * PART, PART, 2 * PART):
+            for options in ([], ["-p"]):
+                with self.subTest(size=size, options=options):
+                    sent = make(self.local / "new", size, seed=str(options))
+                    os.utime(self.local / "new", (1_000_000_000, 1_000_000_000 + size))
+                    self.scp(self.local / "new", self.remote(f"{there}/file"), options=options)
+                    self.scp(self.remote(f"{there}/file"), self.local / "back", options=options)
+                    self.assertEqual(sent, sha256(self.local / "back"))
+                    if options:
+                        self.assertEqual(1_000_000_000 + size, int((self.local / "back").stat().st_mtime))
+
     def test_a_directory_that_is_not_there_becomes_no_file(self):
         there = self.remote_directory()
         make(self.local / "file", 10)
@@ -63,7 +78,7 @@ class Scp:
 
 
 class ScpOnWharfinger(Scp):
-    """Home is where sessions start; and what this version does not do says so, and leaves the file alone."""
+    """Home is where sessions start, and directories come to be with their files."""
 
     def test_home(self):
         there, sent = self.remote_directory(), make(self.local / "file", 1000)
@@ -79,18 +94,6 @@ class ScpOnWharfinger(Scp):
         self.scp(self.remote(f"{there}/a/b/file"), self.local / "back")
         self.assertEqual(sent, sha256(self.local / "back"))
 
-    def test_scp_onto_a_file_is_refused_and_harms_nothing(self):
-        # scp means to keep the file's inode: it opens with WRITE and CREAT, without TRUNC, writes from offset 0, and
-        # cuts the rest off with an FSETSTAT of the size before its CLOSE.
-        there = self.remote_directory()
-        old = make(self.local / "old", 1000)
-        make(self.local / "new", 2000)
-        self.scp(self.local / "old", self.remote(f"{there}/file"))
-        refused = self.scp(self.local / "new", self.remote(f"{there}/file"), check=False)
-        self.assertEqual(1, refused.returncode)
-        self.assertIn("Operation unsupported", refused.stderr)
-        self.scp(self.remote(f"{there}/file"), self.local / "back")
-        self.assertEqual(old, sha256(self.local / "back"))
 
 
 class ScpOnDemo(ScpOnWharfinger, ServerCase):

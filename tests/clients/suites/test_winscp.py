@@ -94,16 +94,17 @@ class WinScp:
 
 
 class WinScpOnWharfinger(WinScp):
-    """What this version does not do says so, and leaves the file alone."""
+    """What becomes of a part that lies there."""
 
-    def test_a_resumed_upload_is_refused_and_can_be_begun_anew(self):
-        begun = content(MIB)
-        with self.sftp().open(f"{self.there}/file.filepart", "wb") as file:
-            file.write(begun)
-        refused = self.replay(winscp.RESUMED_UPLOAD, content(2 * MIB))
-        self.assertEqual(begun, self.stored("file.filepart"))
-        self.assertEqual(MIB, refused.attributes["size"])
-        refused.run(winscp.AFTER_DELETE_WAS_CHOSEN)
+    def test_a_resumed_upload_goes_on_where_the_part_ends(self):
+        for begun in (MIB, 9 * MIB + 1):
+            with self.subTest(begun=begun):
+                whole = content(20 * MIB)
+                with self.sftp().open(f"{self.there}/file.filepart", "wb") as file:
+                    file.write(whole[:begun])
+                self.replay(winscp.resumed_upload(begun), whole)
+                self.assertEqual(whole, self.stored())
+                self.sftp().remove(f"{self.there}/file")
 
     def test_an_upload_that_is_cut_leaves_no_part(self):
         channel = Frames(self.connect())

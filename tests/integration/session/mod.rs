@@ -9,6 +9,7 @@ mod harness;
 mod held_up;
 mod memory;
 mod order;
+mod patches;
 mod requests;
 mod uploads;
 mod vanished;

@@ -1,4 +1,5 @@
-//! A bucket with one object of zeros that may be larger than any memory, and all else in memory.
+//! A bucket with one object of zeros that may be larger than any memory, and all else in memory. What replaces that
+//! object by copies of it is not kept: only of which parts it is made.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,8 +14,8 @@ use std::{
     },
 };
 use wharfinger::store::{
-    Body, Bucket, BucketId, Condition, ETag, Error, Key, ListScope, MemoryBucket, NewObject, Object, Page, PageToken,
-    Part, Payload, Pin, Read, Result, Stored, UploadId,
+    Body, Bucket, BucketId, Condition, ETag, Error, Key, ListScope, MIN_PART_BYTES, MemoryBucket, NewObject, Object,
+    Page, PageToken, Part, Payload, Pin, Read, Result, Stored, UploadId,
 };
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -24,17 +25,39 @@ pub struct Sparse {
     name: &'static str,
     size: u64,
     gets: Mutex<Vec<Range<u64>>>,
+    copies: Mutex<Vec<Range<u64>>>,
+    completed: Mutex<Vec<u64>>,
     fetched_bytes: Arc<AtomicU64>,
 }
 
 impl Sparse {
     pub fn new(inner: Arc<MemoryBucket>, name: &'static str, size: u64) -> Self {
-        Self { inner, name, size, gets: Mutex::default(), fetched_bytes: Arc::default() }
+        Self {
+            inner,
+            name,
+            size,
+            gets: Mutex::default(),
+            copies: Mutex::default(),
+            completed: Mutex::default(),
+            fetched_bytes: Arc::default(),
+        }
     }
 
     /// The ranges of all GETs of the object.
     pub fn gets(&self) -> Vec<Range<u64>> {
         self.gets.lock().unwrap().clone()
+    }
+
+    /// The ranges of it that became parts of its next version, in their order.
+    pub fn copies(&self) -> Vec<Range<u64>> {
+        let mut copies = self.copies.lock().unwrap().clone();
+        copies.sort_by_key(|range| range.start);
+        copies
+    }
+
+    /// The sizes of the parts that its next version is made of.
+    pub fn completed(&self) -> Vec<u64> {
+        self.completed.lock().unwrap().clone()
     }
 
     /// Bytes of it that were taken from GETs so far.
@@ -114,7 +137,12 @@ impl Bucket for Sparse {
         pin: &Pin,
         range: Range<u64>,
     ) -> Result<Part> {
-        self.inner.copy_part(key, upload, number, source, pin, range).await
+        if !self.is_sparse(source) {
+            return self.inner.copy_part(key, upload, number, source, pin, range).await;
+        }
+        assert!(*pin == self.object().pin && !range.is_empty() && range.end <= self.size, "{range:?}");
+        self.copies.lock().unwrap().push(range.clone());
+        Ok(Part { number, etag: ETag("\"copied\"".into()), size: range.end - range.start, crc64: None })
     }
 
     async fn complete_upload(
@@ -124,7 +152,16 @@ impl Bucket for Sparse {
         parts: &[Part],
         condition: Condition,
     ) -> Result<Stored> {
-        self.inner.complete_upload(key, upload, parts, condition).await
+        if !self.is_sparse(key) {
+            return self.inner.complete_upload(key, upload, parts, condition).await;
+        }
+        let object = self.object();
+        assert_eq!(condition, Condition::Matches(object.pin.etag.clone()));
+        assert!(parts.iter().zip(1..).all(|(part, number)| part.number == number));
+        assert!(parts.iter().rev().skip(1).all(|part| part.size >= MIN_PART_BYTES));
+        *self.completed.lock().unwrap() = parts.iter().map(|part| part.size).collect();
+        self.inner.abort_upload(key, upload).await?;
+        Ok(Stored { pin: object.pin })
     }
 
     async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()> {
