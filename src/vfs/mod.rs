@@ -8,6 +8,7 @@
 //! Invariant: no key is made here but by a mount's prefix, and no error holds one.
 
 mod ahead;
+mod append;
 mod buckets;
 mod directory;
 mod error;

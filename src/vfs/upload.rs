@@ -4,8 +4,9 @@
 
 use super::{
     Error, Kind, Metadata, Mount, NewAttributes, PendingWrite, Result, SetAttributes, VirtualPath,
+    append::Appending,
     late::Named,
-    notes::{LiveEntry, Notes, Resized, Sight},
+    notes::{Live, LiveEntry, Notes, Resized, Sight},
     patch::Patched,
 };
 use crate::{
@@ -40,6 +41,7 @@ pub struct WriteHandle {
     notes: Arc<Notes>,
     conflicting: Conflicting,
     readable: bool,
+    appending: Option<Appending>,
     /// The version that the file began as.
     patched: Option<Patched>,
     /// The attributes that the object will be born with; others have to be kept beside it.
@@ -49,7 +51,7 @@ pub struct WriteHandle {
 impl WriteHandle {
     pub(super) fn new(pending: PendingWrite, reservation: Reservation) -> Self {
         let PendingWrite { bucket, budget, tenant, notes, mount, key, live, patched, .. } = pending;
-        let attributes = live.shown().attributes;
+        let Live { size, attributes, .. } = live.shown();
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         attributes.write_to(&mut object, Kind::File);
         let options = UploadOptions { max_object_bytes: tenant.max_object_bytes, condition: pending.condition, object };
@@ -66,6 +68,7 @@ impl WriteHandle {
             notes,
             conflicting: pending.conflicting,
             readable: pending.readable,
+            appending: pending.append.then(|| Appending::to(size)),
             patched,
             stored: attributes,
         }
@@ -79,6 +82,8 @@ impl WriteHandle {
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         self.take_on_size();
         self.store_attributes();
+        let size = self.upload.size();
+        let offset = self.appending.as_mut().map_or(offset, |appending| appending.place(offset, size));
         let was_unchanged = self.upload.is_unchanged();
         let written = self.upload.write(offset, data).await;
         self.show(was_unchanged);

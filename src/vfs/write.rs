@@ -26,7 +26,7 @@ pub struct WriteOptions {
     pub truncate: bool,
     /// EXCL: fail if the file exists.
     pub exclusive: bool,
-    /// APPEND: changes nothing, because OpenSSH sends it with offsets that count.
+    /// APPEND: what was there is not overwritten. Offsets behind it count, as OpenSSH sends them; others begin at the end.
     pub append: bool,
 }
 
@@ -86,6 +86,7 @@ impl Vfs {
             condition,
             conflicting,
             readable: options.read,
+            append: options.append,
         })
     }
 
@@ -135,6 +136,7 @@ pub struct PendingWrite {
     pub(super) condition: Condition,
     pub(super) conflicting: Conflicting,
     pub(super) readable: bool,
+    pub(super) append: bool,
 }
 
 impl PendingWrite {

@@ -30,6 +30,19 @@ async fn a_file_opened_without_trunc_begins_as_it_is() {
 }
 
 #[tokio::test]
+async fn appending_overwrites_nothing_whatever_the_offsets_say() {
+    let session = Session::start();
+    for offsets in [[9, 10], [0, 1], [0, 0]] {
+        session.bucket.insert("acme/a", "old bytes");
+        let mut handle = session.open("/a", WriteOptions { append: true, ..KEEP }).await.unwrap();
+        handle.write(offsets[0], Bytes::from_static(b"!")).await.unwrap();
+        handle.write(offsets[1], Bytes::from_static(b"?")).await.unwrap();
+        handle.close().await.unwrap();
+        assert_eq!(session.bucket.bytes("acme/a").unwrap(), "old bytes!?", "{offsets:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_changed_is_not_stored_again() {
     let session = Session::start();
     let before = session.bucket.insert("acme/a", "old bytes");
