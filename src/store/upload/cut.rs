@@ -9,6 +9,9 @@ use std::ops::Range;
 /// How much S3 copies with one request, in bytes: enough that it takes seconds, little enough that several at once
 /// bring something.
 const COPY_BYTES: u64 = 256 * 1024 * 1024;
+/// Of an object that others made larger than this server makes one, more is copied at once, so that its 5 TiB leave
+/// numbers of parts for what is new.
+const MAX_COPIES: u64 = 2048;
 
 /// The next part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +88,7 @@ impl Cutting {
 /// The end of the range that S3 copies of `run` at once. In equal shares, so that none is too small.
 fn copy_end(buffer: &PartBuffer, run: &Range<u64>) -> u64 {
     let bytes = run.end - run.start;
-    let share = bytes.div_ceil(bytes.div_ceil(COPY_BYTES));
+    let share = bytes.div_ceil(bytes.div_ceil(COPY_BYTES.max(bytes / MAX_COPIES)));
     buffer.boundary_behind(run.start + share).min(run.end)
 }
 
@@ -128,6 +131,7 @@ mod tests {
     fn what_nobody_wrote_is_copied_and_small_pieces_go_with_their_neighbours() {
         assert_eq!(parts(1024, &[]), [copy(0, 256), copy(256, 512), copy(512, 768), copy(768, 1024)]);
         assert_eq!(parts(257, &[]).len(), 2, "in equal shares");
+        assert!(parts(5 * 1024 * 1024, &[]).len() < 7_000, "S3's largest object");
         assert_eq!(parts(100, &[100]), [copy(0, 100), Cut::Send { end: 101 * MIB, whole: false }]);
         assert_eq!(parts(100, &[50]), [copy(0, 50), send(55), copy(55, 100)]);
         assert_eq!(parts(100, &[0]), [send(5), copy(5, 100)]);
