@@ -26,7 +26,7 @@ pub fn tree(
         landing: "/".into(),
         mounts: vec![Mount { entry: "/".into(), prefix: "acme/".into(), permissions }],
     };
-    let tenant = Tenant { name: tenant, enabled: true, max_object_bytes: 512 << 30 };
+    let tenant = Tenant { name: tenant, enabled: true, max_object_bytes: 512 << 30, fetch_ahead: true };
     let (buckets, journal) = (Arc::new(OneBucket(bucket)), Arc::clone(journal) as Arc<_>);
     Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Arc::clone(budget), journal).unwrap()
 }

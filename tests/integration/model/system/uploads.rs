@@ -43,7 +43,7 @@ impl System {
         self.turn(self.promises.drafts[handle].by).await;
         match *action {
             Action::Write { offset, len, fill, .. } => self.write(handle, offset, len, fill).await,
-            Action::ReadBack { offset, len, .. } => self.read_back(handle, offset, len),
+            Action::ReadBack { offset, len, .. } => self.read_back(handle, offset, len).await,
             Action::SetOpenTimes { modified, .. } => {
                 right_answer(&self.writing[handle].set_attributes(times(modified)), &[Answer::Ok])?;
                 self.promises.drafts[handle].modified = Modified::Set(modified);
@@ -81,12 +81,12 @@ impl System {
         Ok(())
     }
 
-    fn read_back(&self, handle: usize, offset: u64, len: u32) -> Kept {
+    async fn read_back(&mut self, handle: usize, offset: u64, len: u32) -> Kept {
         let draft = &self.promises.drafts[handle];
         if draft.poisoned {
             return Ok(());
         }
-        let read = self.writing[handle].read(offset, len);
+        let read = self.writing[handle].read(offset, len).await;
         right_answer(&read, &draft.read_back())?;
         read.map_or(Ok(()), |pieces| same_bytes(&pieces, &draft.bytes, offset, len))
     }
