@@ -41,6 +41,14 @@ pub trait Bucket: Send + Sync + fmt::Debug {
     /// `CreateMultipartUpload`. Metadata, type and checksum kind are fixed here.
     async fn create_upload(&self, key: &Key, object: &NewObject) -> Result<UploadId>;
 
+    /// [`create_upload`](Self::create_upload) of a copy in parts: type, tags and headers are those of `source`, if it still
+    /// is `pin`; the metadata are `object`'s. Before it one request for the headers, and one for the tags where there are
+    /// any.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`](super::Error::Conflict) when the source is no longer the pinned one.
+    async fn create_copy(&self, key: &Key, source: &Key, pin: &Pin, object: &NewObject) -> Result<UploadId>;
+
     /// `UploadPart`. Parts are numbered from 1 without gaps; all but the last have at least 5 MiB.
     async fn upload_part(&self, key: &Key, upload: &UploadId, number: u32, payload: Payload) -> Result<Part>;
 
@@ -80,6 +88,10 @@ pub trait Bucket: Send + Sync + fmt::Debug {
 
     /// `DeleteObject`, with `If-Match` where `pin` is given. What is not there is no error, as in S3.
     async fn remove(&self, key: &Key, pin: Option<&Pin>) -> Result<()>;
+
+    /// `DeleteObjects`, of 1 to 1,000 objects, each only if it still is this version. Answers for each of them, in their
+    /// order. What is not there is no error. Names that XML can't carry ([`Key::fits_xml`]) get all of them refused.
+    async fn remove_many(&self, objects: &[(Key, Pin)]) -> Result<Vec<Result<()>>>;
 
     /// One page of `ListObjectsV2`, of at most `max_keys` (≤ 1,000) names.
     async fn list(&self, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Result<Page>;

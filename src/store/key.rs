@@ -80,6 +80,12 @@ impl Prefix {
         (raw.starts_with(&self.0) && raw.len() > self.0.len()).then(|| Key(raw.to_owned()))
     }
 
+    /// The key below this prefix that is named as `raw` is below `other`; `None` when `raw` doesn't lie there.
+    #[must_use]
+    pub fn twin(&self, other: &Self, raw: &str) -> Option<Key> {
+        raw.strip_prefix(other.as_str()).map(|name| Key(format!("{}{name}", self.0)))
+    }
+
     /// The zero-byte object that marks this directory; `None` for a whole bucket, which needs no mark.
     #[must_use]
     pub fn marker(&self) -> Option<Key> {
@@ -116,11 +122,24 @@ impl Key {
         if self.0.ends_with('/') { Prefix(self.0.clone()) } else { Prefix(format!("{}/", self.0)) }
     }
 
+    /// The directory that it lies in, or is the marker of.
+    #[must_use]
+    pub fn directory(&self) -> Prefix {
+        Prefix(self.directory_and_name().0.to_owned())
+    }
+
     /// The directory, which ends in `/` or is empty, and the name in it: together they are the key.
     #[must_use]
     pub fn directory_and_name(&self) -> (&str, &str) {
         let name_at = self.0.rfind('/').map_or(0, |slash| slash + 1);
         self.0.split_at(name_at)
+    }
+
+    /// Whether XML can carry the name. Others' names may hold what it can't, in no way of writing.
+    #[must_use]
+    pub fn fits_xml(&self) -> bool {
+        let fits = |c: char| !(c.is_ascii_control() || matches!(c, '\u{fffe}' | '\u{ffff}'));
+        self.0.chars().all(fits)
     }
 
     /// The key as S3 knows it.
@@ -173,6 +192,15 @@ mod tests {
         assert_eq!(bob.adopt("bobby/x"), None);
         assert_eq!(bob.adopt("bob/"), None);
         assert_eq!(bob.adopt("bob//odd/../x").unwrap().as_str(), "bob//odd/../x");
+    }
+
+    #[test]
+    fn what_xml_can_not_carry_is_known() {
+        let fits = |raw: &str| Prefix::parse("").unwrap().adopt(raw).unwrap().fits_xml();
+        assert!(fits("a/<b>&\u{85}ü\u{1f600}"));
+        for raw in ["a\u{1}", "a\0", "a\n", "\u{fffe}"] {
+            assert!(!fits(raw), "{raw:?}");
+        }
     }
 
     #[test]

@@ -216,6 +216,12 @@ impl Bucket for MemoryBucket {
         self.serve(request, |contents| Ok(contents.create_upload(key.as_str(), object))).await
     }
 
+    async fn create_copy(&self, key: &Key, source: &Key, pin: &Pin, object: &NewObject) -> Result<UploadId> {
+        let request =
+            Request { source: Some(source.as_str().to_owned()), ..Request::new(Verb::CreateUpload, key.as_str()) };
+        self.serve(request, |contents| contents.create_copy(key.as_str(), source.as_str(), pin, object)).await
+    }
+
     async fn upload_part(&self, key: &Key, upload: &UploadId, number: u32, payload: Payload) -> Result<Part> {
         let request = Request {
             sent_bytes: payload.len(),
@@ -272,6 +278,11 @@ impl Bucket for MemoryBucket {
 
     async fn remove(&self, key: &Key, pin: Option<&Pin>) -> Result<()> {
         self.serve(Request::new(Verb::Remove, key.as_str()), |contents| contents.remove(key.as_str(), pin)).await
+    }
+
+    async fn remove_many(&self, objects: &[(Key, Pin)]) -> Result<Vec<Result<()>>> {
+        let first = objects.first().map_or("", |(key, _)| key.as_str());
+        self.serve(Request::new(Verb::RemoveMany, first), |contents| contents.remove_many(objects)).await
     }
 
     async fn list(&self, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Result<Page> {

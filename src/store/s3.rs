@@ -8,7 +8,9 @@ mod answer;
 mod body;
 mod encoding;
 mod error;
+mod many;
 mod retry;
+mod twin;
 
 pub(crate) use error::{is_credentials, reasons};
 
@@ -218,6 +220,10 @@ impl Bucket for S3Bucket {
         answer.upload_id.map(UploadId).ok_or_else(|| Error::Broken("no UploadId".to_owned()))
     }
 
+    async fn create_copy(&self, key: &Key, source: &Key, pin: &Pin, object: &NewObject) -> Result<UploadId> {
+        self.create_twin(key, source, pin, object).await
+    }
+
     async fn upload_part(&self, key: &Key, upload: &UploadId, number: u32, payload: Payload) -> Result<Part> {
         let (size, crc64) = (payload.len(), payload.crc64);
         let request = self
@@ -348,6 +354,20 @@ impl Bucket for S3Bucket {
             .send()
             .await;
         absent_is_done(answer.map(drop).map_err(Error::from))
+    }
+
+    async fn remove_many(&self, objects: &[(Key, Pin)]) -> Result<Vec<Result<()>>> {
+        let delete = many::request(objects)?;
+        let answer = self
+            .client
+            .delete_objects()
+            .bucket(&self.options.bucket)
+            .delete(delete)
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await?;
+        let request = many::request_id(&answer);
+        Ok(many::answers(objects, answer.errors.unwrap_or_default(), &request))
     }
 
     async fn list(&self, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Result<Page> {

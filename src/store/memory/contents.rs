@@ -1,7 +1,7 @@
 //! The bucket's objects and open uploads, and what each verb does to them. No waiting, no recording.
 
 use super::{describe, etag_of};
-use crate::store::{Condition, Error, NewObject, Object, Part, Payload, Pin, Result, Stored, UploadId, VersionId};
+use crate::store::{Condition, Error, Key, NewObject, Object, Part, Payload, Pin, Result, Stored, UploadId, VersionId};
 use bytes::{Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest, checksum_combine};
 use std::{collections::BTreeMap, ops::Range};
@@ -10,6 +10,8 @@ use std::{collections::BTreeMap, ops::Range};
 const MIN_PART_BYTES: u64 = 5 * 1024 * 1024;
 /// S3's largest part, PutObject and CopyObject, in bytes.
 const MAX_BODY_BYTES: u64 = 5 * 1024 * 1024 * 1024;
+/// S3's most keys in one DeleteObjects.
+const MAX_REMOVED: usize = 1000;
 /// The highest part number.
 const MAX_PARTS: u32 = 10_000;
 /// When the first object is stored: seconds since 1970. Each further one comes a second later.
@@ -108,6 +110,20 @@ impl Contents {
         UploadId(id)
     }
 
+    pub(super) fn create_copy(
+        &mut self,
+        raw_key: &str,
+        source: &str,
+        pin: &Pin,
+        object: &NewObject,
+    ) -> Result<UploadId> {
+        let found = self.objects.get(source).ok_or(Error::NotFound)?;
+        if found.pin.etag != pin.etag {
+            return Err(conflict());
+        }
+        Ok(self.create_upload(raw_key, object))
+    }
+
     pub(super) fn upload_part(
         &mut self,
         raw_key: &str,
@@ -201,6 +217,13 @@ impl Contents {
         }
         self.delete(raw_key);
         Ok(())
+    }
+
+    pub(super) fn remove_many(&mut self, objects: &[(Key, Pin)]) -> Result<Vec<Result<()>>> {
+        if !(1..=MAX_REMOVED).contains(&objects.len()) || !objects.iter().all(|(key, _)| key.fits_xml()) {
+            return Err(refused("MalformedXML", "the XML you provided was not well-formed"));
+        }
+        Ok(objects.iter().map(|(key, pin)| self.remove(key.as_str(), Some(pin))).collect())
     }
 
     /// The object that a pin means: the current one, or the version it names where versions are kept.

@@ -32,6 +32,8 @@ pub enum Verb {
     Copy,
     /// `DeleteObject`.
     Remove,
+    /// `DeleteObjects`.
+    RemoveMany,
     /// `ListObjectsV2`.
     List,
 }
@@ -41,7 +43,7 @@ pub enum Verb {
 pub struct Request {
     /// Its kind.
     pub verb: Verb,
-    /// The key, a copy's target, or a listing's prefix.
+    /// The key, a copy's target, the first of several keys, or a listing's prefix.
     pub name: String,
     /// The range of a GET or of a part's source, in bytes.
     pub range: Option<Range<u64>>,

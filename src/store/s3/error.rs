@@ -102,6 +102,12 @@ fn refused(refusal: Refusal<'_>) -> Error {
     }
 }
 
+/// What S3 says of one object among many, in the body of an answer.
+pub(super) fn of_one(code: &str, message: &str, request_id: &str) -> Error {
+    // The status of the whole, 200, says nothing of it.
+    refused(Refusal { status: 200, code, message, request_id, content_range: None })
+}
+
 /// The size in `bytes */1234`.
 fn whole_size(content_range: &str) -> Option<u64> {
     content_range.strip_prefix("bytes */")?.parse().ok()

@@ -124,6 +124,10 @@ impl Bucket for Sparse {
         self.inner.create_upload(key, object).await
     }
 
+    async fn create_copy(&self, key: &Key, source: &Key, pin: &Pin, object: &NewObject) -> Result<UploadId> {
+        self.inner.create_copy(key, source, pin, object).await
+    }
+
     async fn upload_part(&self, key: &Key, upload: &UploadId, number: u32, payload: Payload) -> Result<Part> {
         self.inner.upload_part(key, upload, number, payload).await
     }
@@ -174,6 +178,10 @@ impl Bucket for Sparse {
 
     async fn remove(&self, key: &Key, pin: Option<&Pin>) -> Result<()> {
         self.inner.remove(key, pin).await
+    }
+
+    async fn remove_many(&self, objects: &[(Key, Pin)]) -> Result<Vec<Result<()>>> {
+        self.inner.remove_many(objects).await
     }
 
     async fn list(&self, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Result<Page> {

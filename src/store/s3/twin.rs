@@ -1,0 +1,80 @@
+//! The beginning of a copy in parts. CopyObject keeps what an object is beside its bytes; here it has to be read and said
+//! again, because it is fixed when the upload is created.
+
+use super::S3Bucket;
+use crate::store::{Error, Key, NewObject, Pin, Result, UploadId};
+use aws_sdk_s3::{
+    primitives::{DateTime, DateTimeFormat as Format},
+    types::{ChecksumAlgorithm, ChecksumType, Tag},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+impl S3Bucket {
+    /// `CreateMultipartUpload` with the headers and tags of `source`.
+    pub(super) async fn create_twin(&self, key: &Key, source: &Key, pin: &Pin, object: &NewObject) -> Result<UploadId> {
+        let like = self
+            .client
+            .head_object()
+            .bucket(&self.options.bucket)
+            .key(source.as_str())
+            .if_match(&pin.etag.0)
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await?;
+        let tagging = if like.tag_count.unwrap_or_default() > 0 { Some(self.tagging(source).await?) } else { None };
+        let answer = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.options.bucket)
+            .key(key.as_str())
+            .set_metadata(Some(object.metadata.clone().into_iter().collect()))
+            .set_cache_control(like.cache_control)
+            .set_content_disposition(like.content_disposition)
+            .set_content_encoding(like.content_encoding)
+            .set_content_language(like.content_language)
+            .set_content_type(like.content_type)
+            .set_expires(like.expires_string.and_then(|date| DateTime::from_str(&date, Format::HttpDate).ok()))
+            .set_website_redirect_location(like.website_redirect_location)
+            .set_tagging(tagging)
+            .set_checksum_algorithm(self.is_checked().then_some(ChecksumAlgorithm::Crc64Nvme))
+            .set_checksum_type(self.is_checked().then_some(ChecksumType::FullObject))
+            .set_storage_class(self.storage_class())
+            .set_server_side_encryption(self.encryption())
+            .set_ssekms_key_id(self.options.kms_key.clone())
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await?;
+        answer.upload_id.map(UploadId).ok_or_else(|| Error::Broken("no UploadId".to_owned()))
+    }
+
+    /// An object's tags, as the header `x-amz-tagging` writes them.
+    async fn tagging(&self, key: &Key) -> Result<String> {
+        let answer = self
+            .client
+            .get_object_tagging()
+            .bucket(&self.options.bucket)
+            .key(key.as_str())
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await?;
+        Ok(query(&answer.tag_set))
+    }
+}
+
+/// Tags as a query string.
+fn query(tags: &[Tag]) -> String {
+    let escaped = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let pair = |tag: &Tag| format!("{}={}", escaped(tag.key()), escaped(tag.value()));
+    tags.iter().map(pair).collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_written_as_a_query() {
+        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build().unwrap();
+        assert_eq!(query(&[tag("kind", "a&b"), tag("cost centre", "ü=1")]), "kind=a%26b&cost%20centre=%C3%BC%3D1");
+    }
+}
