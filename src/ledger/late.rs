@@ -61,11 +61,11 @@ type Row = (String, String, Option<i64>, Option<i64>, Option<i64>, i64);
 /// The journal in a database.
 #[derive(Debug)]
 pub(super) struct SqlJournal {
-    database: Arc<Database>,
+    pub(super) database: Arc<Database>,
     /// Set when the tables are up to date.
     ready: OnceCell<()>,
     reads: Breaker,
-    writes: Arc<Breaker>,
+    pub(super) writes: Arc<Breaker>,
     /// Held while garbage is dropped: one page's at a time.
     sweeping: Arc<Semaphore>,
 }
@@ -93,7 +93,7 @@ impl SqlJournal {
     }
 
     /// Asks a question, once the tables are up to date.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         breaker: &Breaker,
         question: impl Future<Output = sqlx::Result<T>>,
@@ -206,6 +206,6 @@ fn late((_, etag, accessed, modified, mode, _): Row) -> Late {
 }
 
 /// Seconds since 1970.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -25,6 +25,12 @@ impl BucketId {
         Self(format!("//{store}/{name}"))
     }
 
+    /// The id that was written down as `id`.
+    #[must_use]
+    pub fn recorded(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+
     /// Whether it lies in AWS, and not in another store.
     #[must_use]
     pub fn is_in_aws(&self) -> bool {

@@ -35,7 +35,7 @@ pub use early::EarlyReader;
 pub use error::Error;
 pub use faulty::FaultyBucket;
 pub use find::{DirectoryState, Found, directory_exists, directory_state, find};
-pub use journal::{Journal, JournalDown, Late, MemoryJournal};
+pub use journal::{Journal, JournalDown, Late, Lease, MemoryJournal, Owner, RenameJournal, RenamePhase, TreeRename};
 pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
 pub use listing::{Entry, EntryKind, Listing};
 pub use make_directory::make_directory;

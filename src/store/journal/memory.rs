@@ -1,12 +1,16 @@
 //! A journal in memory: it ends with the process, counts what it is asked, and is down when it is told to be.
 
-use super::{BucketId, Journal, JournalDown, Key, Late, Prefix};
+use super::{
+    BucketId, Journal, JournalDown, Key, Late, Prefix,
+    renames::{Lease, RenameJournal, TreeRename, overlap},
+};
 use crate::store::BoundedMap;
 use async_trait::async_trait;
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
+use tokio::time::Instant;
 
 /// So many objects can have an entry: with names of 100 bytes about 40 MB. The one written longest ago makes room.
 const MAX_ENTRIES: usize = 100_000;
@@ -18,13 +22,24 @@ pub struct MemoryJournal(Mutex<State>);
 #[derive(Debug)]
 struct State {
     entries: BoundedMap<(BucketId, String), Late>,
+    /// In the order in which they were entered. There are no more than sessions.
+    renames: Vec<Held>,
     asked: Vec<&'static str>,
     down: bool,
 }
 
+/// A rename, and who holds it until when.
+#[derive(Debug)]
+struct Held {
+    rename: TreeRename,
+    holder: String,
+    until: Instant,
+}
+
 impl Default for MemoryJournal {
     fn default() -> Self {
-        Self(Mutex::new(State { entries: BoundedMap::new(MAX_ENTRIES), asked: Vec::new(), down: false }))
+        let entries = BoundedMap::new(MAX_ENTRIES);
+        Self(Mutex::new(State { entries, renames: Vec::new(), asked: Vec::new(), down: false }))
     }
 }
 
@@ -37,6 +52,11 @@ impl MemoryJournal {
     /// The methods that were called since the last call of this one, the last 100 of them.
     pub fn asked(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.state().asked)
+    }
+
+    /// The renames that are under way, or were cut off.
+    pub fn renames(&self) -> Vec<TreeRename> {
+        self.state().renames.iter().map(|held| held.rename.clone()).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -88,6 +108,40 @@ impl Journal for MemoryJournal {
             Some(late) => state.entries.insert(entry, late.clone()),
             None => drop(state.entries.remove(&entry)),
         }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl RenameJournal for MemoryJournal {
+    async fn enter_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown> {
+        let mut state = self.ask("enter_rename")?;
+        if state.renames.iter().any(|held| overlap(&held.rename, rename)) {
+            return Ok(false);
+        }
+        let until = Instant::now() + lease.term;
+        state.renames.push(Held { rename: rename.clone(), holder: lease.holder.clone(), until });
+        Ok(true)
+    }
+
+    async fn hold_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown> {
+        let mut state = self.ask("hold_rename")?;
+        let held = state.renames.iter_mut().find(|held| held.rename.id == rename.id && held.holder == lease.holder);
+        Ok(held.map(|held| (held.rename.phase, held.until) = (rename.phase, Instant::now() + lease.term)).is_some())
+    }
+
+    async fn take_rename(&self, lease: &Lease) -> Result<Option<TreeRename>, JournalDown> {
+        let (mut state, now) = (self.ask("take_rename")?, Instant::now());
+        let held = state.renames.iter_mut().filter(|held| held.until <= now).min_by_key(|held| held.until);
+        Ok(held.map(|held| {
+            (held.holder, held.until) = (lease.holder.clone(), now + lease.term);
+            held.rename.clone()
+        }))
+    }
+
+    async fn end_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<(), JournalDown> {
+        let mut state = self.ask("end_rename")?;
+        state.renames.retain(|held| held.rename.id != rename.id || held.holder != lease.holder);
         Ok(())
     }
 }

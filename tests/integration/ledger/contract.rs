@@ -2,11 +2,11 @@
 
 use super::{bucket, etag, find, key, late, open};
 use crate::support::postgres::Postgres;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
     ledger::{Ledger, Location},
-    store::{BucketId, Journal, Late, Prefix},
+    store::{BucketId, Journal, Late, Lease, Owner, Prefix, RenamePhase, TreeRename},
 };
 
 #[tokio::test]
@@ -35,6 +35,71 @@ async fn hold(journal: &Arc<dyn Journal>) {
     what_is_added_joins_what_was_kept_for_the_same_version(journal).await;
     names_are_told_apart_by_their_bytes(journal).await;
     a_page_is_of_one_directory_of_one_bucket(journal).await;
+    a_rename_is_held_by_one_until_its_lease_ends(journal).await;
+    renames_that_could_meet_are_not_entered(journal).await;
+}
+
+fn rename(id: &str, source: &str, target: &str) -> TreeRename {
+    TreeRename {
+        id: id.to_owned(),
+        bucket: bucket(),
+        owner: Owner { tenant: "acme".to_owned(), user: "alice".to_owned() },
+        mount: Prefix::parse("tenants/acme/").unwrap(),
+        source_name: source.to_owned(),
+        target_name: target.to_owned(),
+        phase: RenamePhase::Entered,
+    }
+}
+
+fn lease(holder: &str, seconds: u64) -> Lease {
+    Lease { holder: holder.to_owned(), term: Duration::from_secs(seconds) }
+}
+
+async fn a_rename_is_held_by_one_until_its_lease_ends(journal: &Arc<dyn Journal>) {
+    let (mine, over, theirs) = (lease("me", 60), lease("me", 0), lease("they", 60));
+    let mut entered = rename("1", "a%_ü\\'/b", "c");
+    assert!(journal.enter_rename(&entered, &mine).await.unwrap());
+    assert_eq!(journal.take_rename(&theirs).await.unwrap(), None);
+    entered.phase = RenamePhase::Copying;
+    assert!(!journal.hold_rename(&entered, &theirs).await.unwrap());
+    assert!(journal.hold_rename(&entered, &over).await.unwrap());
+    assert_eq!(journal.take_rename(&theirs).await.unwrap(), Some(entered.clone()));
+    let later = TreeRename { phase: RenamePhase::Deleting, ..entered.clone() };
+    assert!(!journal.hold_rename(&later, &mine).await.unwrap(), "it isn't mine any more");
+    journal.end_rename(&entered, &mine).await.unwrap();
+    assert!(journal.hold_rename(&later, &lease("they", 0)).await.unwrap());
+    let [first, second] = [lease("first", 60), lease("second", 60)];
+    let taken = tokio::join!(journal.take_rename(&first), journal.take_rename(&second));
+    let taken = [(&first, taken.0.unwrap()), (&second, taken.1.unwrap())];
+    let [(holder, Some(taken))] = &taken.into_iter().filter(|(_, taken)| taken.is_some()).collect::<Vec<_>>()[..]
+    else {
+        panic!("one of two takes it")
+    };
+    assert_eq!(*taken, later);
+    for _ in 0..2 {
+        journal.end_rename(taken, holder).await.unwrap();
+    }
+    assert_eq!(journal.take_rename(&theirs).await.unwrap(), None);
+}
+
+async fn renames_that_could_meet_are_not_entered(journal: &Arc<dyn Journal>) {
+    let held = lease("me", 60);
+    let there = rename("2", "dir/old", "dir/new");
+    assert!(journal.enter_rename(&there, &held).await.unwrap());
+    for (source, target) in
+        [("dir/old", "x"), ("x", "dir/new"), ("dir/new", "dir/old"), ("dir", "x"), ("x", "dir/new/y")]
+    {
+        assert!(!journal.enter_rename(&rename("3", source, target), &held).await.unwrap(), "{source} to {target}");
+    }
+    let neighbours = rename("3", "dir/older", "dir/new-1");
+    assert!(journal.enter_rename(&neighbours, &held).await.unwrap());
+    let other = BucketId::new("files", Some("http://127.0.0.1:8333"));
+    let elsewhere = TreeRename { bucket: other, ..rename("4", "dir/old", "x") };
+    assert!(journal.enter_rename(&elsewhere, &held).await.unwrap());
+    for rename in [&there, &neighbours, &elsewhere] {
+        journal.end_rename(rename, &held).await.unwrap();
+    }
+    assert!(journal.enter_rename(&rename("5", "dir/new", "dir/old"), &held).await.unwrap());
 }
 
 async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {

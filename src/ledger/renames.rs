@@ -1,0 +1,132 @@
+//! Renames of directories in SQL: one row for each that is under way or was cut off, which is few.
+//!
+//! Leases end by the clocks of the nodes. Where these differ by more than a term, two nodes may work on one rename: then
+//! the phase, which only a holder can change, keeps both from deleting what the other needs.
+
+use super::{
+    database::with,
+    late::{SqlJournal, now},
+};
+use crate::store::{BucketId, JournalDown, Lease, Owner, Prefix, RenameJournal, RenamePhase, TreeRename};
+use async_trait::async_trait;
+
+const ENTER: &str = "INSERT INTO tree_renames \
+                     (id, bucket, tenant, user_name, mount, source, target, phase, holder, held_until) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+/// How many others do something to the same names. Two that enter at once see each other here, and both withdraw.
+const OVERLAPPING: &str = "SELECT COUNT(*) FROM tree_renames WHERE bucket = $1 AND id <> $2 AND (\
+                           substr(source, 1, length($3)) = $3 OR substr($3, 1, length(source)) = source OR \
+                           substr(target, 1, length($3)) = $3 OR substr($3, 1, length(target)) = target OR \
+                           substr(source, 1, length($4)) = $4 OR substr($4, 1, length(source)) = source OR \
+                           substr(target, 1, length($4)) = $4 OR substr($4, 1, length(target)) = target)";
+const HOLD: &str = "UPDATE tree_renames SET phase = $1, held_until = $2 WHERE id = $3 AND holder = $4";
+const TAKE: &str = "UPDATE tree_renames SET holder = $1, held_until = $2 WHERE held_until <= $3 AND id = \
+                    (SELECT id FROM tree_renames WHERE held_until <= $3 ORDER BY held_until LIMIT 1) \
+                    RETURNING id, bucket, tenant, user_name, mount, source, target, phase";
+const END: &str = "DELETE FROM tree_renames WHERE id = $1 AND holder = $2";
+
+/// The columns of a row, in the order in which [`TAKE`] names them.
+type Row = (String, String, String, String, String, String, String, i64);
+
+#[async_trait]
+impl RenameJournal for SqlJournal {
+    async fn enter_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown> {
+        let [source, target] = places(rename);
+        self.ask(&self.writes, async {
+            with!(&self.database.writes, pool => {
+                sqlx::query(ENTER)
+                    .bind(rename.id.as_str())
+                    .bind(rename.bucket.as_str())
+                    .bind(rename.owner.tenant.as_str())
+                    .bind(rename.owner.user.as_str())
+                    .bind(rename.mount.as_str())
+                    .bind(source.as_str())
+                    .bind(target.as_str())
+                    .bind(rename.phase.number())
+                    .bind(lease.holder.as_str())
+                    .bind(until(lease))
+                    .execute(pool)
+                    .await?;
+                let others: i64 = sqlx::query_scalar(OVERLAPPING)
+                    .bind(rename.bucket.as_str())
+                    .bind(rename.id.as_str())
+                    .bind(source.as_str())
+                    .bind(target.as_str())
+                    .fetch_one(pool)
+                    .await?;
+                if others > 0 {
+                    sqlx::query(END).bind(rename.id.as_str()).bind(lease.holder.as_str()).execute(pool).await?;
+                }
+                Ok(others == 0)
+            })
+        })
+        .await
+    }
+
+    async fn hold_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown> {
+        self.ask(&self.writes, async {
+            with!(&self.database.writes, pool => {
+                let held = sqlx::query(HOLD)
+                    .bind(rename.phase.number())
+                    .bind(until(lease))
+                    .bind(rename.id.as_str())
+                    .bind(lease.holder.as_str())
+                    .execute(pool)
+                    .await?;
+                Ok(held.rows_affected() == 1)
+            })
+        })
+        .await
+    }
+
+    async fn take_rename(&self, lease: &Lease) -> Result<Option<TreeRename>, JournalDown> {
+        // All rows are read: a statement of SQLite that isn't read to its end is undone.
+        let rows: Vec<Row> = self
+            .ask(&self.writes, async {
+                with!(&self.database.writes, pool => {
+                    sqlx::query_as(TAKE)
+                        .bind(lease.holder.as_str())
+                        .bind(until(lease))
+                        .bind(now())
+                        .fetch_all(pool)
+                        .await
+                })
+            })
+            .await?;
+        Ok(rows.into_iter().next().and_then(rename))
+    }
+
+    async fn end_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<(), JournalDown> {
+        self.ask(&self.writes, async {
+            with!(&self.database.writes, pool => {
+                let ended = sqlx::query(END).bind(rename.id.as_str()).bind(lease.holder.as_str());
+                ended.execute(pool).await.map(drop)
+            })
+        })
+        .await
+    }
+}
+
+/// Source and target as whole prefixes, which are compared with those of other mounts of the bucket.
+fn places(rename: &TreeRename) -> [String; 2] {
+    [&rename.source_name, &rename.target_name].map(|name| format!("{}{name}/", rename.mount.as_str()))
+}
+
+/// The rename that a row is of. What somebody else has written there and is none is left alone.
+fn rename((id, bucket, tenant, user, mount, source, target, phase): Row) -> Option<TreeRename> {
+    let name = |place: &str| Some(place.strip_prefix(mount.as_str())?.strip_suffix('/')?.to_owned());
+    Some(TreeRename {
+        id,
+        bucket: BucketId::recorded(&bucket),
+        owner: Owner { tenant, user },
+        source_name: name(&source)?,
+        target_name: name(&target)?,
+        mount: Prefix::parse(&mount).ok()?,
+        phase: RenamePhase::of_number(phase)?,
+    })
+}
+
+/// When the lease ends, in seconds since 1970.
+fn until(lease: &Lease) -> i64 {
+    now().saturating_add(i64::try_from(lease.term.as_secs()).unwrap_or(i64::MAX))
+}
