@@ -16,6 +16,9 @@ use std::fmt;
 /// begin with small parts; a larger limit makes all of them large.
 pub const DEFAULT_MAX_OBJECT_BYTES: u64 = 512 << 30;
 
+/// How many objects may be renamed with their directory, where a tenant has no limit of its own.
+pub const DEFAULT_MAX_RENAME_OBJECTS: u64 = 10_000;
+
 /// A customer of the vendor: one bucket, and the limits that hold for all of its users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
@@ -27,6 +30,8 @@ pub struct Tenant {
     pub max_object_bytes: u64,
     /// Whether small files are fetched ahead for sessions that read a directory in the order of its listing.
     pub fetch_ahead: bool,
+    /// How many objects may be renamed with their directory: each is a copy in S3.
+    pub max_rename_objects: u64,
 }
 
 /// A login of a tenant. Names are unique in the server, whatever the tenant. `Debug` shows no password hash.

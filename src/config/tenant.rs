@@ -2,11 +2,14 @@
 
 use super::{document::Table, shared::Shared, storage::Storage, user, value::ByteSize};
 use crate::{
-    account::{self, DEFAULT_MAX_OBJECT_BYTES, TenantName},
+    account::{self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, TenantName},
     cloud::Place,
     store::MAX_OBJECT_BYTES,
 };
-use std::{path::Path, sync::Arc};
+use std::{num::NonZeroU32, path::Path, sync::Arc};
+
+/// All names of a directory that is renamed are in memory meanwhile.
+const MOST_RENAME_OBJECTS: u64 = 100_000;
 
 /// A tenant with its place and its users.
 #[derive(Clone, Debug)]
@@ -30,6 +33,7 @@ impl Tenant {
             root.problem("max_object_bytes", format!("is {max_object_bytes}; it takes 1 byte to {most}"));
         }
         let fetch_ahead = root.or("fetch_ahead", true);
+        let max_rename_objects = read_max_rename_objects(root);
         let storage = root.table("storage", Storage::read);
         if let Some(storage) = &storage {
             shared.claim_external_id(storage, root.report());
@@ -37,11 +41,26 @@ impl Tenant {
         let users = root.tables("users", |user| user::read(user, name.as_ref(), storage.as_ref(), shared));
         let (name, storage) = (name?, storage?);
         Some(Self {
-            account: Arc::new(account::Tenant { name, enabled, max_object_bytes: max_object_bytes.0, fetch_ahead }),
+            account: Arc::new(account::Tenant {
+                name,
+                enabled,
+                max_object_bytes: max_object_bytes.0,
+                fetch_ahead,
+                max_rename_objects,
+            }),
             place: storage.place,
             users: users.unwrap_or_default().into_iter().map(Arc::new).collect(),
         })
     }
+}
+
+fn read_max_rename_objects(root: &mut Table<'_>) -> u64 {
+    const KEY: &str = "max_rename_objects";
+    let max = root.optional::<NonZeroU32>(KEY).map_or(DEFAULT_MAX_RENAME_OBJECTS, |max| u64::from(max.get()));
+    if max > MOST_RENAME_OBJECTS {
+        root.problem(KEY, format!("is {max}; it takes 1 to {MOST_RENAME_OBJECTS}"));
+    }
+    max
 }
 
 /// The name repeats the file's: a copied file that was not fully edited is noticed.

@@ -6,7 +6,7 @@ use super::{
     accounts::{Account, GLOBEX, SERVER_ACCESS_KEY_ID, SERVER_SECRET_ACCESS_KEY, VENDOR},
 };
 use crate::{
-    account::{self, DEFAULT_MAX_OBJECT_BYTES, Mount, Permissions, TenantName, User},
+    account::{self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, Mount, Permissions, TenantName, User},
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Role},
     config::Tenant,
     identity::hash_password,
@@ -27,6 +27,7 @@ pub fn tenants(endpoint: &str, keys: &[String]) -> anyhow::Result<Vec<Tenant>> {
                     enabled: true,
                     max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
                     fetch_ahead: true,
+                    max_rename_objects: DEFAULT_MAX_RENAME_OBJECTS,
                 }),
                 place: place(account, endpoint)?,
             })

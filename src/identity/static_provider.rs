@@ -127,7 +127,13 @@ mod tests {
     }
 
     fn tenant(enabled: bool) -> Arc<Tenant> {
-        Arc::new(Tenant { name: "acme".parse().unwrap(), enabled, max_object_bytes: 1 << 30, fetch_ahead: true })
+        Arc::new(Tenant {
+            name: "acme".parse().unwrap(),
+            enabled,
+            max_object_bytes: 1 << 30,
+            fetch_ahead: true,
+            max_rename_objects: 100,
+        })
     }
 
     fn provider() -> StaticProvider {

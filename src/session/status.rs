@@ -27,6 +27,9 @@ fn code(error: &Error) -> StatusCode {
         | Error::NotEmpty
         | Error::AcrossMounts
         | Error::BelowItself
+        | Error::TooManyToRename { .. }
+        | Error::RenameUnderWay
+        | Error::NoJournal(_)
         | Error::InvalidFlags(_)
         | Error::Changed
         | Error::Archived

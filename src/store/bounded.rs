@@ -44,6 +44,12 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         self.entries.get(key).map(|(_, value)| value)
     }
 
+    /// Takes out all entries whose keys are `meant`, in the order in which they were written.
+    pub fn take_where(&mut self, mut meant: impl FnMut(&K) -> bool) -> Vec<(K, V)> {
+        let keys: Vec<K> = self.turns.values().filter(|key| meant(key)).cloned().collect();
+        keys.into_iter().filter_map(|key| self.remove(&key).map(|value| (key, value))).collect()
+    }
+
     /// Takes an entry out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         let (turn, value) = self.entries.remove(key)?;
@@ -65,7 +71,9 @@ mod tests {
         map.insert("c", 4);
         assert_eq!((map.find("a"), map.find("b"), map.find("c")), (Some(&3), None, Some(&4)));
         assert_eq!((map.entries.len(), map.turns.len()), (2, 2));
-        assert_eq!((map.remove(&"a"), map.remove(&"a")), (Some(3), None));
-        assert_eq!((map.entries.len(), map.turns.len()), (1, 1));
+        map.insert("b", 5);
+        assert_eq!(map.take_where(|key| *key != "b"), [("c", 4)]);
+        assert_eq!((map.remove(&"b"), map.remove(&"b")), (Some(5), None));
+        assert_eq!((map.entries.len(), map.turns.len()), (0, 0));
     }
 }

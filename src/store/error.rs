@@ -80,12 +80,21 @@ pub enum Error {
         /// `max_object_bytes`.
         limit: u64,
     },
-    /// The file is larger than one `CopyObject` takes.
-    #[error("larger than the {limit} bytes that S3 copies at once")]
-    TooLargeToCopy {
-        /// In bytes.
+    /// The directory holds more than may be renamed with it.
+    #[error("more than {limit} objects")]
+    TooManyObjects {
+        /// `max_rename_objects`.
         limit: u64,
     },
+    /// A name in the directory would be longer than S3 allows.
+    #[error("a name would be longer than S3 allows")]
+    NameTooLong,
+    /// Another rename has to do with the same names, or one that was cut off waits to be finished or undone.
+    #[error("another rename of the same names is under way, or was cut off")]
+    RenameUnderWay,
+    /// What needs the journal can't be done without.
+    #[error(transparent)]
+    Journal(#[from] super::JournalDown),
     /// A file has the name already.
     #[error("a file of this name exists already")]
     AlreadyExists,

@@ -121,6 +121,10 @@ impl Bucket for FaultyBucket {
         self.serve(Verb::CreateUpload, self.inner.create_upload(key, object)).await
     }
 
+    async fn create_copy(&self, key: &Key, source: &Key, pin: &Pin, object: &NewObject) -> Result<UploadId> {
+        self.serve(Verb::CreateUpload, self.inner.create_copy(key, source, pin, object)).await
+    }
+
     async fn upload_part(&self, key: &Key, upload: &UploadId, number: u32, payload: Payload) -> Result<Part> {
         self.serve(Verb::UploadPart, self.inner.upload_part(key, upload, number, payload)).await
     }
@@ -157,6 +161,10 @@ impl Bucket for FaultyBucket {
 
     async fn remove(&self, key: &Key, pin: Option<&Pin>) -> Result<()> {
         self.serve(Verb::Remove, self.inner.remove(key, pin)).await
+    }
+
+    async fn remove_many(&self, objects: &[(Key, Pin)]) -> Result<Vec<Result<()>>> {
+        self.serve(Verb::RemoveMany, self.inner.remove_many(objects)).await
     }
 
     async fn list(&self, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Result<Page> {

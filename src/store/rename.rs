@@ -1,15 +1,28 @@
-//! Renaming within a bucket, by copy and delete, so that nothing is lost whatever fails in between.
+//! Renaming within a bucket, by copy and delete, so that nothing is lost whatever fails in between. A directory with all
+//! that is in it is renamed in `rename/tree.rs`, and what that leaves when it is cut off is put right in `rename/repair.rs`.
 //!
 //! Invariant: the source is deleted only when the copy is known to be stored, and only if it still is what was
-//! copied. After an error the file may exist under both names, never under none.
+//! copied. After an error a file may exist under both names, never under none.
+
+mod carry;
+mod copy;
+mod held;
+mod removal;
+mod repair;
+#[cfg(test)]
+mod repair_tests;
+mod tree;
+#[cfg(test)]
+mod tree_tests;
+
+pub use repair::repair_rename;
+pub use tree::{Tree, rename_tree};
 
 use super::{
-    Bucket, Condition, ETag, Error, Key, NewObject, Object, Payload, Pin, Prefix, Result,
+    Bucket, Condition, ETag, Error, Key, Object, Pin, Prefix, Result,
     find::{DirectoryState, directory_exists, directory_state, find, refuse_existing},
 };
-
-/// The largest object that one `CopyObject` takes: 5 GiB.
-const MAX_COPY_BYTES: u64 = 5 * 1024 * 1024 * 1024;
+use copy::{copy, copy_marker};
 
 /// A file's version under its old name, and under its new one: the copy of an object that was uploaded in parts has
 /// another ETag.
@@ -21,8 +34,20 @@ pub struct Renamed {
     pub target: ETag,
 }
 
+/// An object that was moved with its directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The name that it had.
+    pub source: Key,
+    /// The name that it has.
+    pub target: Key,
+    /// Its versions.
+    pub versions: Renamed,
+}
+
 /// Renames the file `source`, or the empty directory of that name, to `target` in the same bucket. 4 requests for a
-/// file. What is renamed onto itself stays. Answers with the versions of a file that was renamed.
+/// file, and its parts beside them above 256 MiB. What is renamed onto itself stays. Answers with the versions of a file
+/// that was renamed.
 ///
 /// A file that `target` names is replaced only where `replace` says so, a directory never.
 ///
@@ -31,8 +56,7 @@ pub struct Renamed {
 /// - [`Error::AlreadyExists`]: `target` is a file and may not be replaced.
 /// - [`Error::IsDirectory`]: `target` is a directory.
 /// - [`Error::Conflict`]: the source changed meanwhile. Both names may exist then, and neither version is lost.
-/// - [`Error::NotEmpty`]: the source is a directory that holds more than its marker.
-/// - [`Error::TooLargeToCopy`]: above 5 GiB.
+/// - [`Error::NotEmpty`]: the source is a directory that holds more than its marker, which is for [`rename_tree`].
 /// - [`Error::Archived`]: the source must be restored first.
 pub async fn rename(bucket: &dyn Bucket, source: &Key, target: &Key, replace: bool) -> Result<Option<Renamed>> {
     let found = find(bucket, source).await?;
@@ -47,9 +71,6 @@ pub async fn rename(bucket: &dyn Bucket, source: &Key, target: &Key, replace: bo
 async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &Key, replace: bool) -> Result<Renamed> {
     if file.archived {
         return Err(Error::Archived);
-    }
-    if file.size > MAX_COPY_BYTES {
-        return Err(Error::TooLargeToCopy { limit: MAX_COPY_BYTES });
     }
     let condition = if replace {
         if directory_exists(bucket, &target.as_directory()).await? {
@@ -76,41 +97,8 @@ async fn rename_directory(bucket: &dyn Bucket, source: &Prefix, target: &Key) ->
     let (Some(source), Some(target)) = (source.marker(), target.as_directory().marker()) else {
         return Err(Error::NotEmpty);
     };
-    // No copy: SeaweedFS says that there is no object of a name which ends in a slash.
-    let object = NewObject { metadata: bucket.head(&source).await?.metadata };
-    match bucket.put(&target, Payload::default(), &object, Condition::Absent).await {
-        // Nothing was there a moment ago, so it is our marker, or an empty directory as good as that.
-        Err(Error::Conflict { .. } | Error::Unreachable(_))
-            if bucket.head(&target).await.is_ok_and(|there| there.size == 0) => {}
-        answer => drop(answer?),
-    }
+    copy_marker(bucket, &bucket.head(&source).await?, &target).await?;
     remove(bucket, &source, &marker).await
-}
-
-/// Copies, and after an error looks whether the copy was stored all the same: its answer may have been lost, and a
-/// retry of a conditional copy meets its own success as a conflict.
-async fn copy(bucket: &dyn Bucket, source: &Key, file: &Object, target: &Key, condition: Condition) -> Result<Pin> {
-    // Where nothing lay at the target a moment ago, a conflict may be our own success.
-    let may_be_ours = condition == Condition::Absent;
-    let error = match bucket.copy(source, &file.pin, target, condition).await {
-        Ok(stored) => return Ok(stored.pin),
-        Err(error @ Error::Unreachable(_)) => error,
-        Err(error @ Error::Conflict { .. }) if may_be_ours => error,
-        Err(error) => return Err(error),
-    };
-    match bucket.head(target).await {
-        Ok(there) if is_copy(&there, file) => Ok(there.pin),
-        Ok(_) if matches!(error, Error::Conflict { .. }) => Err(Error::AlreadyExists),
-        Ok(_) | Err(_) => Err(error),
-    }
-}
-
-/// Whether `there` is a copy of `file`: a copy keeps the metadata, and with them an upload's token. Without a token
-/// the ETag must do; with one it need not, as the copy of an object that was uploaded in parts has another.
-fn is_copy(there: &Object, file: &Object) -> bool {
-    there.size == file.size
-        && there.metadata == file.metadata
-        && (there.pin.etag == file.pin.etag || file.metadata.contains_key(NewObject::TOKEN))
 }
 
 /// Deletes what was copied. After a conflict or a lost answer, a source that is gone was deleted by us, or by somebody
@@ -130,7 +118,7 @@ async fn remove(bucket: &dyn Bucket, source: &Key, pin: &Pin) -> Result<()> {
 mod tests {
     use super::*;
     use crate::store::{
-        MemoryBucket,
+        MemoryBucket, NewObject,
         memory::{Moment, Verb},
     };
     use std::collections::BTreeMap;

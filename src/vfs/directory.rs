@@ -2,11 +2,7 @@
 //!
 //! Names that could not be opened are left out; mounts hide what storage has of the same name.
 
-use super::{
-    Error, Metadata, Mount, Place, Result, Vfs, VirtualPath,
-    late::KeptInPage,
-    notes::{Notes, Sight},
-};
+use super::{Error, Metadata, Mount, Place, Result, Vfs, VirtualPath, late::KeptInPage, notes::Notes};
 use crate::{
     account::Permission,
     store::{self, Bucket, EntryKind, Key, Listing, Prefix},
@@ -165,7 +161,7 @@ impl DirectoryHandle {
                 Metadata::of_file(size, modified, late.of(&etag), mount)
             }
             EntryKind::Directory => {
-                self.notes.seen.note(&path, Sight::Directory);
+                self.notes.seen.note_listed(&path);
                 Metadata::of_directory(self.notes.late.of_directory(&path), Some(mount))
             }
         };

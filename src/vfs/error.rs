@@ -41,6 +41,20 @@ pub enum Error {
     /// A rename of something to a place below itself.
     #[error("nothing can be moved to a place below itself")]
     BelowItself,
+    /// The tenant's limit on what is renamed with a directory.
+    #[error("a directory with more than {limit} files can't be renamed: move what is in it in smaller portions")]
+    TooManyToRename {
+        /// `max_rename_objects`.
+        limit: u64,
+    },
+    /// Another rename has to do with the same names.
+    #[error("this directory is being renamed, or a rename that was cut off is being put right: try again in a minute")]
+    RenameUnderWay,
+    /// The journal is needed and doesn't answer.
+    #[error(
+        "directories can't be renamed now, because the server could not write down how far it got: try again later"
+    )]
+    NoJournal(#[source] store::Error),
     /// The protocol has it and the storage can't do it.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
@@ -94,12 +108,6 @@ pub enum Error {
 /// What SFTP has and S3, or this version, has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
-    /// RENAME of a directory that holds something.
-    #[error("only empty directories can be renamed: rename the files in it one by one")]
-    RenameDirectory,
-    /// RENAME of a file that S3 can't copy at once.
-    #[error("a file this large can't be renamed: upload it anew")]
-    RenameLarge,
     /// A write-open without TRUNC of a file that this session is uploading: each handle is an upload of its own.
     #[error("this file is being uploaded through another handle: close that first")]
     SecondWriter,
@@ -116,7 +124,10 @@ impl From<store::Error> for Error {
             store::Error::AlreadyExists => Self::AlreadyExists,
             store::Error::IsDirectory => Self::IsDirectory,
             store::Error::NotEmpty => Self::NotEmpty,
-            store::Error::TooLargeToCopy { .. } => Unsupported::RenameLarge.into(),
+            store::Error::TooManyObjects { limit } => Self::TooManyToRename { limit },
+            store::Error::NameTooLong => InvalidPath::TooLong.into(),
+            store::Error::RenameUnderWay => Self::RenameUnderWay,
+            store::Error::Journal(_) => Self::NoJournal(error),
             store::Error::Archived => Self::Archived,
             store::Error::Busy(_) => Self::Busy,
             store::Error::AlreadyShipped { .. } => Self::Shipped,

@@ -110,6 +110,11 @@ impl Late {
         let _ = self.journal.replace_late(file.bucket.id(), file.key, None).await;
     }
 
+    /// Takes out what this session noted of a directory and of what is in it.
+    pub(super) fn take_below(&self, directory: &VirtualPath) -> Vec<(VirtualPath, Noted)> {
+        self.noted.take_below(directory)
+    }
+
     /// Forgets what this session noted of a name.
     pub(super) fn forget_note(&self, path: &VirtualPath) {
         self.noted.forget(path);

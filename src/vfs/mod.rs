@@ -61,6 +61,7 @@ pub struct Vfs {
     mounts: Mounts,
     buckets: Arc<dyn Buckets>,
     budget: Arc<Budget>,
+    journal: Arc<dyn Journal>,
     notes: Arc<Notes>,
 }
 
@@ -78,9 +79,9 @@ impl Vfs {
         journal: Arc<dyn Journal>,
     ) -> Result<Self> {
         let mounts = Mounts::new(&user.mounts, &user.landing)?;
-        let (tenant, user, notes) =
-            (Arc::clone(tenant), Arc::clone(user), Arc::new(Notes::new(journal, tenant.fetch_ahead)));
-        Ok(Self { tenant, user, mounts, buckets, budget, notes })
+        let (tenant, user) = (Arc::clone(tenant), Arc::clone(user));
+        let notes = Arc::new(Notes::new(Arc::clone(&journal), tenant.fetch_ahead));
+        Ok(Self { tenant, user, mounts, buckets, budget, journal, notes })
     }
 
     /// The directory in which the session starts.

@@ -1,10 +1,11 @@
-//! RENAME of a file, or of an empty directory, within a mount.
+//! RENAME of a file or a directory within a mount.
 
-use super::{Error, Mount, Place, Result, Unsupported, Vfs, VirtualPath, late::Named};
+use super::{Error, Mount, Place, Result, Vfs, VirtualPath, late::Named, notes::Noted};
 use crate::{
     account::Permission,
-    store::{self, Key, Renamed},
+    store::{self, Bucket, Key, Moved, Owner, Renamed, Tree},
 };
+use std::collections::HashMap;
 
 /// What a rename does with a file that is at its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +17,13 @@ pub enum Replace {
 }
 
 impl Vfs {
-    /// Renames a file or an empty directory. Needs `rename`.
+    /// Renames a file, or a directory with all that is in it. Needs `rename`.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::AlreadyExists`], [`Error::IsDirectory`], [`Error::Denied`],
-    /// [`Error::AcrossMounts`], [`Error::Mounted`] for a mount or what leads to one, [`Error::BelowItself`], and
-    /// [`Error::Unsupported`] for a directory that holds something. [`Error::Changed`] when the source was replaced
-    /// meanwhile: then both names exist.
+    /// [`Error::AcrossMounts`], [`Error::Mounted`] for a mount or what leads to one, [`Error::BelowItself`].
+    /// [`Error::Changed`] when the source was replaced meanwhile: then both names exist. For directories that hold
+    /// something, [`Error::TooManyToRename`], [`Error::RenameUnderWay`] and [`Error::NoJournal`] too.
     pub async fn rename(&self, source: &VirtualPath, target: &VirtualPath, replace: Replace) -> Result<()> {
         let (mount, source_key) = match self.mounts.resolve(source)? {
             Place::Object { mount, key } => (mount, key),
@@ -39,9 +40,13 @@ impl Vfs {
         }
         let may_replace = replace == Replace::Yes && mount.allows(Permission::Overwrite);
         let bucket = self.bucket(mount).await?;
-        let renamed = store::rename(&*bucket, &source_key, &target_key, may_replace).await;
+        let renamed = match store::rename(&*bucket, &source_key, &target_key, may_replace).await {
+            Err(store::Error::NotEmpty) => {
+                return self.rename_tree(mount, &*bucket, source, target).await;
+            }
+            answered => answered,
+        };
         let versions = renamed.map_err(|error| match error {
-            store::Error::NotEmpty => Unsupported::RenameDirectory.into(),
             store::Error::IsDirectory if replace == Replace::No => Error::AlreadyExists,
             store::Error::AlreadyExists if replace == Replace::Yes && !may_replace => {
                 Error::Denied(Permission::Overwrite)
@@ -61,6 +66,65 @@ impl Vfs {
         }
         self.notes.forget(source);
         Ok(())
+    }
+
+    /// Renames a directory that holds something. Nothing is ever replaced by it.
+    async fn rename_tree(
+        &self,
+        mount: &Mount,
+        bucket: &dyn Bucket,
+        source: &VirtualPath,
+        target: &VirtualPath,
+    ) -> Result<()> {
+        let name = |path: &VirtualPath| path.relative_to(&mount.entry).map(str::to_owned).ok_or(Error::Mounted);
+        let (source_name, target_name) = (name(source)?, name(target)?);
+        let tree = Tree {
+            owner: Owner { tenant: self.tenant.name.to_string(), user: self.user.name.to_string() },
+            mount: &mount.prefix,
+            source_name: &source_name,
+            target_name: &target_name,
+        };
+        let renamed = store::rename_tree(bucket, &*self.journal, tree, self.tenant.max_rename_objects).await;
+        let noted = self.notes.forget_below(source);
+        self.notes.forget_below(target);
+        let moved = renamed.map_err(|error| match error {
+            // Whatever RENAME it is, a directory replaces nothing.
+            store::Error::IsDirectory => Error::AlreadyExists,
+            error => error.into(),
+        })?;
+        self.take_along(noted, &moved, bucket, (source, target)).await;
+        Ok(())
+    }
+
+    /// Notes under the new names what this session had noted under the old ones. What the journal knows has moved already.
+    async fn take_along(
+        &self,
+        noted: Vec<(VirtualPath, Noted)>,
+        moved: &[Moved],
+        bucket: &dyn Bucket,
+        (source, target): (&VirtualPath, &VirtualPath),
+    ) {
+        if noted.is_empty() {
+            return;
+        }
+        let moved: HashMap<&Key, &Moved> = moved.iter().map(|moved| (&moved.source, moved)).collect();
+        for (old, noted) in noted {
+            let new = match old.relative_to(source) {
+                None => Some(target.clone()),
+                Some(name) => name.split('/').try_fold(target.clone(), |path, name| path.child(name)),
+            };
+            let Some(new) = new else { continue };
+            if let Some(attributes) = noted.of(None) {
+                self.notes.late.add_to_directory(&new, attributes);
+            }
+            let Ok(Place::Object { key, .. }) = self.mounts.resolve(&old) else { continue };
+            if let Some(Moved { target: key, versions, .. }) = moved.get(&key)
+                && let Some(attributes) = noted.of(Some(&versions.source)).filter(|_| noted.is_newest())
+            {
+                let file = Named { path: &new, bucket, key };
+                self.notes.late.add(file, &versions.target, attributes).await;
+            }
+        }
     }
 
     fn target_key(&self, source: &Mount, target: &VirtualPath) -> Result<Key> {

@@ -9,8 +9,8 @@ use std::{ops::Range, sync::Arc};
 use wharfinger::{
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
     store::{
-        self, Bucket, Condition, DirectoryState, ETag, Error, Key, ListScope, Listed, MemoryBucket, NewObject, Part,
-        Payload, Pin, Prefix, Result, Stored, UploadId,
+        self, Bucket, Condition, DirectoryState, ETag, Error, Key, ListScope, Listed, MemoryBucket, MemoryJournal,
+        NewObject, Owner, Part, Payload, Pin, Prefix, Result, Stored, Tree, UploadId,
     },
 };
 
@@ -71,6 +71,9 @@ promises![
     a_listing_of_a_directory_shows_its_own_entries,
     a_listing_can_ask_for_one_name,
     an_empty_directory_is_made_renamed_and_found_empty,
+    many_are_removed_at_once_each_pinned,
+    a_directory_is_renamed_with_all_that_is_in_it,
+    a_copy_in_parts_begins_pinned,
 ];
 
 async fn what_was_put_is_there(shelf: Shelf) {
@@ -203,6 +206,59 @@ async fn an_empty_directory_is_made_renamed_and_found_empty(shelf: Shelf) {
     let marker = shelf.bucket.head(&target.as_directory().marker().unwrap()).await.unwrap();
     // SeaweedFS shows no metadata of an object whose name ends in a slash.
     assert!(shelf.is_seaweedfs || marker.metadata.get("mode").is_some_and(|mode| mode == "16877"));
+}
+
+async fn many_are_removed_at_once_each_pinned(shelf: Shelf) {
+    let mut objects = Vec::new();
+    for name in ["a", "b", "two words", "a&b<c>", "Füße", "sub/x", "sub/y"] {
+        objects.push((shelf.key(name), shelf.put(name, name.as_bytes()).await.pin));
+    }
+    shelf.put("a", b"another").await;
+    shelf.bucket.remove(&shelf.key("b"), None).await.unwrap();
+    let answers = shelf.bucket.remove_many(&objects).await.unwrap();
+    assert_eq!(answers.len(), objects.len());
+    assert!(matches!(answers[0], Err(Error::Conflict { .. })), "{answers:?}");
+    assert!(answers[1..].iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(shelf.list(ListScope::Below(&shelf.prefix)).await.0, [shelf.key("a").as_str()]);
+}
+
+async fn a_directory_is_renamed_with_all_that_is_in_it(shelf: Shelf) {
+    let (old, new) = (shelf.key("old"), shelf.key("new"));
+    store::make_directory(Arc::clone(&shelf.bucket), &old, NewObject::default()).await.unwrap();
+    store::make_directory(Arc::clone(&shelf.bucket), &shelf.key("old/empty"), NewObject::default()).await.unwrap();
+    let metadata = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into() };
+    for name in ["old/a", "old/sub/b c", "old/sub/Füße"] {
+        shelf.bucket.put(&shelf.key(name), payload(&[name.as_bytes()]), &metadata, Condition::Always).await.unwrap();
+    }
+    shelf.put("older", b"a neighbour").await;
+    let refused = store::rename(&*shelf.bucket, &old, &new, false).await;
+    assert!(matches!(refused, Err(Error::NotEmpty)), "{refused:?}");
+    let owner = Owner { tenant: "acme".to_owned(), user: "alice".to_owned() };
+    let tree = Tree { owner, mount: &shelf.prefix, source_name: "old", target_name: "new" };
+    let moved = store::rename_tree(&*shelf.bucket, &MemoryJournal::default(), tree, 10).await.unwrap();
+    assert_eq!(moved.len(), 5);
+    let mut names = ["new/", "new/a", "new/empty/", "new/sub/Füße", "new/sub/b c"].map(|name| shelf.raw(name));
+    names.sort_unstable();
+    assert_eq!(shelf.list(ListScope::Below(&new.as_directory())).await.0, names);
+    assert!(!store::directory_exists(&*shelf.bucket, &old.as_directory()).await.unwrap());
+    assert_eq!(shelf.bytes(&shelf.key("older"), 0..100).await.unwrap(), b"a neighbour");
+    assert_eq!(shelf.bytes(&shelf.key("new/sub/b c"), 0..100).await.unwrap(), b"old/sub/b c");
+    assert_eq!(shelf.bucket.head(&shelf.key("new/a")).await.unwrap().metadata, metadata.metadata);
+}
+
+async fn a_copy_in_parts_begins_pinned(shelf: Shelf) {
+    let (source, key) = (shelf.key("source"), shelf.key("copy"));
+    let bytes = vec![7; 6 * MIB];
+    let stored = shelf.bucket.put(&source, payload(&[&bytes]), &NewObject::default(), Condition::Always).await.unwrap();
+    let object = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into() };
+    let upload = shelf.bucket.create_copy(&key, &source, &stored.pin, &object).await.unwrap();
+    let part = shelf.bucket.copy_part(&key, &upload, 1, &source, &stored.pin, 0..6 * MIB as u64).await.unwrap();
+    shelf.bucket.complete_upload(&key, &upload, &[part], Condition::Absent).await.unwrap();
+    let head = shelf.bucket.head(&key).await.unwrap();
+    assert_eq!((head.size, head.metadata), (6 * MIB as u64, object.metadata.clone()));
+    shelf.put("source", b"another").await;
+    let late = shelf.bucket.create_copy(&key, &source, &stored.pin, &object).await;
+    assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
 }
 
 async fn parts_become_an_object_at_once(shelf: Shelf) {

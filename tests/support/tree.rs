@@ -26,7 +26,8 @@ pub fn tree(
         landing: "/".into(),
         mounts: vec![Mount { entry: "/".into(), prefix: "acme/".into(), permissions }],
     };
-    let tenant = Tenant { name: tenant, enabled: true, max_object_bytes: 512 << 30, fetch_ahead: true };
+    let tenant =
+        Tenant { name: tenant, enabled: true, max_object_bytes: 512 << 30, fetch_ahead: true, max_rename_objects: 100 };
     let (buckets, journal) = (Arc::new(OneBucket(bucket)), Arc::clone(journal) as Arc<_>);
     Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Arc::clone(budget), journal).unwrap()
 }

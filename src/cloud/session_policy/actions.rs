@@ -9,12 +9,13 @@
 //! | `overwrite` | | `GetObject` | |
 //! | `list` | | | |
 //! | `delete` | | `DeleteObject` | |
-//! | `rename` | | `DeleteObject`, `GetObject`, `GetObjectTagging`, `PutObject`, `PutObjectTagging` | |
+//! | `rename` | | `AbortMultipartUpload`, `DeleteObject`, `GetObject`, `GetObjectTagging`, `PutObject`, `PutObjectTagging` | |
 //! | `mkdir` | | | `PutObject` |
 //!
 //! - `ListBucket` comes with every mount: HEAD can't tell what is missing from what is forbidden, so STAT needs it too.
 //! - `GetObjectVersion` lets a download end with the version that it began with, where the bucket keeps versions.
-//! - `PutObject` allows Create, UploadPart and Complete; only Abort has an action of its own. A drop box without `read`
+//! - `PutObject` allows Create, UploadPart and Complete; only Abort has an action of its own. A rename of a large file is a
+//!   copy in parts. A drop box without `read`
 //!   can't HEAD: where the answer to an upload was lost, nobody can tell whether it was stored, and CLOSE fails.
 //! - `PutObject` can't tell a new object from a replaced one: that check is this server's own. Who may replace a file may
 //!   change a part of it, for which S3 copies the rest, and does so only while nobody else changed it: both take
@@ -46,9 +47,14 @@ const fn on_objects(permission: Permission) -> &'static [&'static str] {
         Permission::Read => &["s3:GetObject", "s3:GetObjectVersion"],
         Permission::Write => &["s3:AbortMultipartUpload", "s3:PutObject"],
         Permission::Delete => &["s3:DeleteObject"],
-        Permission::Rename => {
-            &["s3:DeleteObject", "s3:GetObject", "s3:GetObjectTagging", "s3:PutObject", "s3:PutObjectTagging"]
-        }
+        Permission::Rename => &[
+            "s3:AbortMultipartUpload",
+            "s3:DeleteObject",
+            "s3:GetObject",
+            "s3:GetObjectTagging",
+            "s3:PutObject",
+            "s3:PutObjectTagging",
+        ],
         Permission::Overwrite => &["s3:GetObject"],
         Permission::List | Permission::Mkdir => &[],
     }

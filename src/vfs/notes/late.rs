@@ -80,6 +80,11 @@ impl NotedAttributes {
         lock(&self.0).find(path).cloned()
     }
 
+    /// Takes out what is noted of a directory and of what is in it.
+    pub(in crate::vfs) fn take_below(&self, directory: &VirtualPath) -> Vec<(VirtualPath, Noted)> {
+        lock(&self.0).take_where(|path| path == directory || path.is_below(directory))
+    }
+
     pub(in crate::vfs) fn forget(&self, path: &VirtualPath) {
         lock(&self.0).remove(path);
     }

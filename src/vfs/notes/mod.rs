@@ -44,6 +44,15 @@ impl Notes {
             inner = directory.parent();
         }
     }
+
+    /// Forgets what was known of a directory's name and of all names in it. Answers with the attributes that this session
+    /// had noted there.
+    pub(super) fn forget_below(&self, directory: &VirtualPath) -> Vec<(VirtualPath, Noted)> {
+        let noted = self.late.take_below(directory);
+        self.seen.forget_below(directory);
+        self.forget(directory);
+        noted
+    }
 }
 
 /// No note is ever left half written, so a panic elsewhere doesn't spoil them.

@@ -12,6 +12,10 @@ use tokio::time::Instant;
 /// So many names are remembered.
 const MAX_ENTRIES: usize = 1024;
 
+/// So many directories that listings showed are remembered beside them. They have room of their own, so that a listing of
+/// thousands pushes out nothing but the listings before it; of a longer one the last directories are remembered.
+const MAX_LISTED: usize = 4096;
+
 /// A sight older than this says nothing about the present.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -26,41 +30,78 @@ pub(in crate::vfs) enum Sight {
 
 /// The most recent sights, each with the moment from which on it is stale.
 #[derive(Debug)]
-pub(in crate::vfs) struct Seen(Mutex<BoundedMap<VirtualPath, (Sight, Instant)>>);
+pub(in crate::vfs) struct Seen(Mutex<Sights>);
+
+#[derive(Debug)]
+struct Sights {
+    /// What the session asked for or made.
+    asked: BoundedMap<VirtualPath, (Sight, Instant)>,
+    /// Directories that a listing showed.
+    listed: BoundedMap<VirtualPath, Instant>,
+}
 
 impl Default for Seen {
     fn default() -> Self {
-        Self(Mutex::new(BoundedMap::new(MAX_ENTRIES)))
+        Self(Mutex::new(Sights { asked: BoundedMap::new(MAX_ENTRIES), listed: BoundedMap::new(MAX_LISTED) }))
     }
 }
 
 impl Seen {
     pub(in crate::vfs) fn note(&self, path: &VirtualPath, sight: Sight) {
-        lock(&self.0).insert(path.clone(), (sight, Instant::now() + FRESH));
+        let mut sights = lock(&self.0);
+        sights.listed.remove(path);
+        sights.asked.insert(path.clone(), (sight, Instant::now() + FRESH));
+    }
+
+    /// A listing shows a directory there.
+    pub(in crate::vfs) fn note_listed(&self, path: &VirtualPath) {
+        let mut sights = lock(&self.0);
+        sights.asked.remove(path);
+        sights.listed.insert(path.clone(), Instant::now() + FRESH);
     }
 
     /// What was seen there may have gone: it is stale at once.
     pub(in crate::vfs) fn doubt(&self, path: &VirtualPath) {
-        let mut map = lock(&self.0);
-        if let Some((sight, _)) = map.find(path).cloned() {
-            map.insert(path.clone(), (sight, Instant::now()));
+        let mut sights = lock(&self.0);
+        if let Some((sight, _)) = sights.asked.find(path).cloned() {
+            sights.asked.insert(path.clone(), (sight, Instant::now()));
+        } else if sights.listed.find(path).is_some() {
+            sights.listed.insert(path.clone(), Instant::now());
         }
     }
 
     pub(in crate::vfs) fn forget(&self, path: &VirtualPath) {
-        lock(&self.0).remove(path);
+        let mut sights = lock(&self.0);
+        sights.asked.remove(path);
+        sights.listed.remove(path);
+    }
+
+    /// Forgets what was seen in a directory.
+    pub(in crate::vfs) fn forget_below(&self, directory: &VirtualPath) {
+        let mut sights = lock(&self.0);
+        sights.asked.take_where(|path| path.is_below(directory));
+        sights.listed.take_where(|path| path.is_below(directory));
     }
 
     /// What was seen there within the last two seconds.
     pub(in crate::vfs) fn fresh(&self, path: &VirtualPath) -> Option<Sight> {
-        let map = lock(&self.0);
-        let (sight, stale_at) = map.find(path)?;
+        if self.is_listed(path) {
+            return Some(Sight::Directory);
+        }
+        let sights = lock(&self.0);
+        let (sight, stale_at) = sights.asked.find(path)?;
         (Instant::now() < *stale_at).then(|| sight.clone())
+    }
+
+    /// Whether a listing showed a directory there within the last two seconds, and nothing was asked or changed since.
+    pub(in crate::vfs) fn is_listed(&self, path: &VirtualPath) -> bool {
+        lock(&self.0).listed.find(path).is_some_and(|stale_at| Instant::now() < *stale_at)
     }
 
     /// Whether a directory was there when the session last looked, however long ago: reason enough to look again.
     pub(in crate::vfs) fn was_directory(&self, path: &VirtualPath) -> bool {
-        matches!(lock(&self.0).find(path), Some((Sight::Directory, _)))
+        let sights = lock(&self.0);
+        matches!(sights.asked.find(path), Some((Sight::Directory, _))) || sights.listed.find(path).is_some()
     }
 }
 
@@ -82,5 +123,24 @@ mod tests {
         assert!(seen.fresh(&path).is_none() && seen.was_directory(&path));
         seen.forget(&path);
         assert!(!seen.was_directory(&path));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listed_directory_is_known_until_something_else_is_or_time_passes() {
+        let seen = Seen::default();
+        let path = |number: usize| VirtualPath::parse(format!("/d/{number}").as_bytes()).unwrap();
+        seen.note(&path(0), Sight::Directory);
+        (1..=MAX_LISTED + 1).for_each(|number| seen.note_listed(&path(number)));
+        assert!(seen.fresh(&path(0)).is_some() && !seen.is_listed(&path(0)), "what was asked for is still known");
+        assert!(!seen.is_listed(&path(1)) && seen.is_listed(&path(2)));
+        seen.doubt(&path(2));
+        assert!(seen.fresh(&path(2)).is_none() && seen.was_directory(&path(2)));
+        seen.note(&path(3), Sight::Directory);
+        assert!(!seen.is_listed(&path(3)));
+        seen.forget_below(&VirtualPath::parse(b"/d").unwrap());
+        assert!((0..=MAX_LISTED + 1).all(|number| !seen.was_directory(&path(number))));
+        seen.note_listed(&path(0));
+        tokio::time::advance(FRESH).await;
+        assert!(!seen.is_listed(&path(0)) && seen.was_directory(&path(0)));
     }
 }

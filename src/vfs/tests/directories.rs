@@ -130,15 +130,127 @@ async fn readdir_gives_as_many_as_asked_for_and_stays_at_its_end() {
 }
 
 #[tokio::test]
-async fn an_empty_directory_can_be_renamed_and_a_full_one_not() {
+async fn a_directory_can_be_renamed_with_all_that_is_in_it() {
     let session = Session::start();
     session.mkdir(&path("/dir"), NewAttributes { mode: Some(0o700), times: None }).await.unwrap();
     session.rename(&path("/dir"), &path("/moved"), Replace::No).await.unwrap();
     assert_eq!(session.bucket.keys(), ["acme/moved/"]);
     assert_eq!(session.stat(&path("/moved")).await.unwrap().mode, 0o40_700);
-    session.upload("/moved/x", "x").await;
-    let renamed = session.rename(&path("/moved"), &path("/dir"), Replace::Yes).await;
-    assert!(matches!(renamed, Err(Error::Unsupported(Unsupported::RenameDirectory))));
+    session.upload("/moved/sub/x", "x").await;
+    session.bucket.insert("acme/moved//odd", "a name that nobody can open");
+    session.rename(&path("/moved"), &path("/dir/below"), Replace::Yes).await.unwrap();
+    assert_eq!(session.bucket.keys(), ["acme/dir/below/", "acme/dir/below//odd", "acme/dir/below/sub/x"]);
+    assert!(matches!(session.stat(&path("/moved")).await, Err(Error::NotFound)));
+    assert!(matches!(session.stat(&path("/moved/sub")).await, Err(Error::NotFound)));
+    assert_eq!(session.stat(&path("/dir/below")).await.unwrap().mode, 0o40_700, "what the session set comes along");
+    assert_eq!(session.names("/dir/below/sub").await, ["x"]);
+}
+
+#[tokio::test]
+async fn a_directory_never_replaces_anything() {
+    let session = Session::start();
+    for key in ["acme/full/x", "acme/file", "acme/empty/", "acme/other/x"] {
+        session.bucket.insert(key, "");
+    }
+    let before = session.bucket.keys();
+    for target in ["/file", "/empty", "/other"] {
+        for replace in [Replace::No, Replace::Yes] {
+            let renamed = session.rename(&path("/full"), &path(target), replace).await;
+            assert!(matches!(renamed, Err(Error::AlreadyExists)), "{target}: {renamed:?}");
+        }
+    }
+    let below = session.rename(&path("/full"), &path("/full/below"), Replace::No).await;
+    assert!(matches!(below, Err(Error::BelowItself)));
+    assert_eq!(session.bucket.keys(), before);
+}
+
+#[tokio::test]
+async fn a_full_directory_is_renamed_within_its_limit_and_with_a_journal() {
+    let session = Session::start();
+    for n in 0..2_501 {
+        session.bucket.insert(&format!("acme/many/{n}"), "");
+    }
+    let (many, new) = (path("/many"), path("/new"));
+    let renamed = session.rename(&many, &new, Replace::No).await;
+    assert!(matches!(renamed, Err(Error::TooManyToRename { limit: 2_500 })), "{renamed:?}");
+    session.bucket.delete("acme/many/0");
+    session.journal.set_down(true);
+    assert!(matches!(session.rename(&many, &new, Replace::No).await, Err(Error::NoJournal(_))));
+    assert_eq!(session.bucket.count(Verb::Copy), 0);
+    session.bucket.insert("acme/empty/", "");
+    session.rename(&path("/empty"), &path("/moved"), Replace::No).await.unwrap();
+    session.journal.set_down(false);
+    session.rename(&many, &new, Replace::No).await.unwrap();
+    assert_eq!(session.names("/new").await.len(), 2_500);
+}
+
+#[tokio::test]
+async fn what_the_session_alone_knows_of_files_comes_along_with_their_directory() {
+    let session = Session::start();
+    session.upload("/dir/kept", "kept").await;
+    session.upload("/dir/large", vec![7; 9 * MIB]).await;
+    let mode = |mode| SetAttributes { mode: Some(mode), ..SetAttributes::default() };
+    session.set_attributes(&path("/dir/kept"), mode(0o600)).await.unwrap();
+    session.journal.set_down(true);
+    session.set_attributes(&path("/dir/large"), mode(0o640)).await.unwrap();
+    session.journal.set_down(false);
+    session.rename(&path("/dir"), &path("/new"), Replace::No).await.unwrap();
+    for seen_by in [&session, &session.another()] {
+        assert_eq!(seen_by.stat(&path("/new/kept")).await.unwrap().mode, 0o100_600);
+        assert_eq!(seen_by.stat(&path("/new/large")).await.unwrap().mode, 0o100_640);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listed_directory_is_known_for_two_seconds_and_a_listed_file_is_asked_for() {
+    let session = Session::start();
+    session.bucket.insert("acme/dir/x", "");
+    session.bucket.insert("acme/dir-1/x", "");
+    let metadata = [("mtime".to_owned(), "7".to_owned()), ("mode".to_owned(), "33152".to_owned())].into();
+    session.bucket.insert_with("acme/file", "x", metadata);
+    let (dir, other) = (path("/dir"), path("/dir-1"));
+    let listed = session.entries("/").await;
+    let entry = |name: &str| listed.iter().find(|entry| entry.name == name).unwrap().metadata;
+    session.requested();
+    assert_eq!(session.stat(&dir).await.unwrap(), entry("dir"));
+    assert_eq!(session.stat(&other).await.unwrap(), entry("dir-1"));
+    assert_eq!(session.requested(), []);
+    let file = session.stat(&path("/file")).await.unwrap();
+    assert_eq!((file.times.modified, file.mode), (7, 0o100_600), "a listing doesn't know that");
+    assert_eq!(session.requested(), [Verb::Head]);
+    session.remove(&path("/dir/x")).await.unwrap();
+    session.requested();
+    assert!(matches!(session.stat(&dir).await, Err(Error::NotFound)), "it went with its last file");
+    session.rename(&other, &path("/new"), Replace::No).await.unwrap();
+    assert!(matches!(session.stat(&other).await, Err(Error::NotFound)));
+    session.entries("/").await;
+    session.bucket.delete("acme/new/x");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert!(matches!(session.stat(&path("/new")).await, Err(Error::NotFound)));
+}
+
+#[tokio::test]
+async fn a_directory_of_any_size_is_listed_with_two_pages_in_memory() {
+    let session = Session::start();
+    for n in 0..20_000 {
+        session.bucket.insert(&format!("acme/dir/{n:05}"), "");
+    }
+    let mut directory = session.open_directory(&path("/dir")).await.unwrap();
+    let mut given = 0;
+    loop {
+        let some = directory.next(128).await.unwrap().len();
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        given += some;
+        // The page that is being given out, and one ahead of it.
+        let pages = session.bucket.count(Verb::List);
+        assert!(pages <= given.saturating_sub(2).div_ceil(1000) + 1, "{pages} pages after {given} names");
+        if some == 0 {
+            break;
+        }
+    }
+    assert_eq!((given, session.requested()), (20_002, vec![Verb::List; 20]));
 }
 
 #[tokio::test]
@@ -212,9 +324,9 @@ async fn an_object_with_bytes_at_a_directorys_name_is_never_deleted_with_it() {
     let session = Session::start();
     session.bucket.insert("acme/dir/", "bytes that no user can see");
     assert!(matches!(session.rmdir(&path("/dir")).await, Err(Error::NotEmpty)));
-    let renamed = session.rename(&path("/dir"), &path("/new"), Replace::No).await;
-    assert!(matches!(renamed, Err(Error::Unsupported(Unsupported::RenameDirectory))));
-    assert_eq!(session.bucket.keys(), ["acme/dir/"]);
+    session.rename(&path("/dir"), &path("/new"), Replace::No).await.unwrap();
+    assert_eq!(session.bucket.bytes("acme/new/").unwrap(), "bytes that no user can see");
+    assert_eq!(session.bucket.keys(), ["acme/new/"]);
 }
 
 #[tokio::test]

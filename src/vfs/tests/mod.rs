@@ -156,7 +156,13 @@ fn tree(
         landing: landing.to_owned(),
         mounts,
     };
-    let tenant = Tenant { name: tenant, enabled: true, max_object_bytes: 512 << 30, fetch_ahead: true };
+    let tenant = Tenant {
+        name: tenant,
+        enabled: true,
+        max_object_bytes: 512 << 30,
+        fetch_ahead: true,
+        max_rename_objects: 2_500,
+    };
     let buckets = Arc::new(OneBucket(Arc::clone(bucket)));
     let journal = Arc::clone(journal) as Arc<dyn Journal>;
     Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Budget::new(budget_bytes), journal).unwrap()

@@ -14,7 +14,6 @@ from rig.frames import (
     OPEN,
     READ_FLAG,
     READLINK,
-    RENAME,
     SETSTAT,
     SYMLINK,
     WRITE_FLAG,
@@ -194,16 +193,22 @@ class ParamikoOnWharfinger(ParamikoCalls):
         self.assert_unsupported(client.status(SYMLINK, text(f"{there}/file"), text(f"{there}/link")))
         self.assert_unsupported(client.status(READLINK, text(f"{there}/file")))
 
-    def test_rename_of_a_full_directory_is_unsupported(self):
-        there, sftp, client = self.remote_directory(), self.sftp(), Frames(self.connect())
-        client.start()
+    def test_rename_of_a_full_directory_moves_what_is_in_it(self):
+        there, sftp = self.remote_directory(), self.sftp()
         sftp.mkdir(f"{there}/old")
-        sftp.open(f"{there}/old/file", "wb").close()
-        self.assert_unsupported(client.status(RENAME, text(f"{there}/old"), text(f"{there}/new")))
-        with self.assertRaises(OSError):
-            sftp.posix_rename(f"{there}/old", f"{there}/new")
-        self.assertEqual(["old"], sftp.listdir(there))
-        self.assertEqual(["file"], sftp.listdir(f"{there}/old"))
+        sftp.mkdir(f"{there}/old/below")
+        with sftp.open(f"{there}/old/below/file", "wb") as file:
+            file.write(b"as it was")
+        sftp.rename(f"{there}/old", f"{there}/new")
+        sftp.posix_rename(f"{there}/new", f"{there}/newer")
+        self.assertEqual(["newer"], sftp.listdir(there))
+        with sftp.open(f"{there}/newer/below/file", "rb") as file:
+            self.assertEqual(b"as it was", file.read())
+        sftp.mkdir(f"{there}/empty")
+        for rename in (sftp.rename, sftp.posix_rename):
+            with self.assertRaises(OSError):
+                rename(f"{there}/newer", f"{there}/empty")
+        self.assertEqual(["below"], sftp.listdir(f"{there}/newer"))
 
     def assert_unsupported(self, status):
         code, sentence = status

@@ -35,7 +35,7 @@ pub struct Site {
     /// How acme gets there.
     place: Place,
     /// Runs as long as the site is there.
-    store: Store,
+    _store: Store,
 }
 
 enum Store {
@@ -114,8 +114,14 @@ impl Site {
     async fn new(place: Place, role: Role, admin: Client, other: String, promise: &str, store: Store) -> Self {
         let credentials = wharfinger::cloud::Credentials { role: Some(role), ..place.credentials };
         let place = Place { credentials, ..place };
-        let site =
-            Self { bucket: place.bucket.clone(), other, prefix: format!("{promise}/acme/"), admin, place, store };
+        let site = Self {
+            bucket: place.bucket.clone(),
+            other,
+            prefix: format!("{promise}/acme/"),
+            admin,
+            place,
+            _store: store,
+        };
         for (bucket, key) in site.foreign() {
             site.put(&bucket, &key, SECRET).await;
         }
@@ -129,11 +135,6 @@ impl Site {
         let mut foreign: Vec<_> = keys.map(|key| (self.bucket.clone(), format!("{above}{key}"))).into();
         foreign.push((self.other.clone(), format!("{}secret", self.prefix)));
         foreign
-    }
-
-    /// Whether who may put may abort uploads too, as S3 has it not.
-    pub fn aborts_for_who_may_put(&self) -> bool {
-        matches!(self.store, Store::SeaweedFs(_))
     }
 
     /// Puts an object with all rights.

@@ -40,7 +40,7 @@ const LAYERS: &[(&str, May)] = &[
 /// Where the crates of others may be named, as beginnings of paths below `src/`. One that ends in `_` stands for all
 /// crates whose names begin so.
 const CRATES: &[(&str, &[&str])] = &[
-    ("anyhow", &["app.rs", "cli/", "demo/accounts.rs", "demo/mod.rs", "demo/tenants.rs"]),
+    ("anyhow", &["app.rs", "app/", "cli/", "demo/accounts.rs", "demo/mod.rs", "demo/tenants.rs"]),
     ("aws_", &["cloud/", "store/s3.rs", "store/s3/"]),
     ("russh", &["ssh/"]),
     ("s3s", &["demo/"]),

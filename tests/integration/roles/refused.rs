@@ -95,7 +95,13 @@ async fn the_user_hears_no_arn_and_no_account() {
         landing: "/".to_owned(),
         mounts: vec![Mount { entry: "/".to_owned(), prefix: "in/".to_owned(), permissions: Permissions::ALL }],
     };
-    let tenant = Tenant { name: "acme".parse().unwrap(), enabled: true, max_object_bytes: 1 << 30, fetch_ahead: true };
+    let tenant = Tenant {
+        name: "acme".parse().unwrap(),
+        enabled: true,
+        max_object_bytes: 1 << 30,
+        fetch_ahead: true,
+        max_rename_objects: 100,
+    };
     let buckets = Arc::new(buckets(place));
     let (budget, journal) = (Budget::new(32 << 20), Arc::new(MemoryJournal::default()));
     let vfs = Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, budget, journal).unwrap();

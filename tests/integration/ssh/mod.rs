@@ -71,8 +71,13 @@ impl Edge {
 }
 
 fn server(settings: Settings, users: impl IntoIterator<Item = User>) -> Server {
-    let tenant =
-        Arc::new(Tenant { name: "acme".parse().unwrap(), enabled: true, max_object_bytes: 1 << 30, fetch_ahead: true });
+    let tenant = Arc::new(Tenant {
+        name: "acme".parse().unwrap(),
+        enabled: true,
+        max_object_bytes: 1 << 30,
+        fetch_ahead: true,
+        max_rename_objects: 100,
+    });
     let users = users.into_iter().map(|user| (Arc::new(user), Arc::clone(&tenant)));
     let provider = Arc::new(StaticProvider::new(users).unwrap());
     let buckets = Arc::new(OneBucket(Arc::new(MemoryBucket::new())));

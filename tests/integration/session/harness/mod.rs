@@ -121,7 +121,13 @@ fn peer(max_object_bytes: u64) -> Peer {
     };
     Peer {
         user: Arc::new(user),
-        tenant: Arc::new(Tenant { name: tenant, enabled: true, max_object_bytes, fetch_ahead: true }),
+        tenant: Arc::new(Tenant {
+            name: tenant,
+            enabled: true,
+            max_object_bytes,
+            fetch_ahead: true,
+            max_rename_objects: 100,
+        }),
         source: SocketAddr::from(([192, 0, 2, 7], 4711)),
         connection: "test".into(),
         activity: Activity::new(),

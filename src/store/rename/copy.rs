@@ -1,0 +1,290 @@
+//! Copying one object within a bucket: at once, or in parts where that would take longer than clients wait.
+//!
+//! Invariant: an answer that was lost is told from a copy that wasn't made, and what somebody else has put at the target
+//! is never taken for ours.
+
+use crate::store::{
+    Bucket, Condition, ETag, Error, Key, Listed, NewObject, Object, Part, Payload, Pin, Result, UploadId,
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use std::{collections::BTreeMap, ops::Range};
+use tokio::sync::Semaphore;
+
+/// S3 copies some 50 to 100 MB of one object in a second, and clients give up after a minute.
+pub(super) const MAX_AT_ONCE_BYTES: u64 = 256 * MIB;
+
+/// A part has at least this size; more where there would be too many.
+const PART_BYTES: u64 = 64 * MIB;
+/// Parts of one object that S3 copies at the same time.
+const PARTS_AT_ONCE: usize = 16;
+const MAX_PARTS: u64 = 10_000;
+const MIB: u64 = 1024 * 1024;
+
+/// All copies of the process that are on their way, whoever asked for them. Who waits is served in turn, so that a
+/// directory of thousands doesn't keep a single file waiting for longer than a copy takes.
+static COPIES: Semaphore = Semaphore::const_new(256);
+
+/// Copies an object that HEAD described.
+pub(super) async fn copy(
+    bucket: &dyn Bucket,
+    source: &Key,
+    file: &Object,
+    target: &Key,
+    condition: Condition,
+) -> Result<Pin> {
+    if file.size > MAX_AT_ONCE_BYTES {
+        return copy_in_parts(bucket, source, file, target, condition, part_bytes(file.size)).await;
+    }
+    // Where nothing lay at the target a moment ago, a conflict may be our own success.
+    let may_be_ours = condition == Condition::Absent;
+    match at_once(bucket, source, &file.pin, target, condition).await {
+        Ok(pin) => Ok(pin),
+        Err(error @ Error::Unreachable(_)) => settle(bucket, file, target, error).await,
+        Err(error @ Error::Conflict { .. }) if may_be_ours => settle(bucket, file, target, error).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// Copies an object that a listing showed to where nothing is. One request, but for what is large, or met a failure.
+pub(super) async fn copy_listed(bucket: &dyn Bucket, source: &Key, listed: &Listed, target: &Key) -> Result<Pin> {
+    let pin = Pin { etag: listed.etag.clone(), version: None };
+    if listed.size > MAX_AT_ONCE_BYTES {
+        let file = described(bucket, source, &pin).await?;
+        return copy(bucket, source, &file, target, Condition::Absent).await;
+    }
+    match at_once(bucket, source, &pin, target, Condition::Absent).await {
+        // SeaweedFS says that there is no object of a name which ends in a slash.
+        Err(Error::NotFound) if listed.size == 0 && source.as_str().ends_with('/') => {
+            let file = described(bucket, source, &pin).await?;
+            copy_marker(bucket, &file, target).await
+        }
+        Err(Error::NotFound) => Err(gone()),
+        Err(error @ (Error::Conflict { .. } | Error::Unreachable(_))) => {
+            let file = described(bucket, source, &pin).await?;
+            settle(bucket, &file, target, error).await
+        }
+        answered => answered,
+    }
+}
+
+/// Whether `there` is a copy of `file`: a copy keeps the metadata, and with them an upload's token. Without a token the
+/// ETag must do; with one it need not, as the copy of an object that was uploaded in parts has another. Where there is no
+/// byte, there is none to be mistaken about.
+pub(super) fn is_copy(there: &Object, file: &Object) -> bool {
+    there.size == file.size
+        && (there.metadata == marked(file)
+            || (there.metadata == file.metadata && (there.pin.etag == file.pin.etag || file.size == 0)))
+}
+
+async fn at_once(bucket: &dyn Bucket, source: &Key, pin: &Pin, target: &Key, condition: Condition) -> Result<Pin> {
+    let _turn = COPIES.acquire().await;
+    Ok(bucket.copy(source, pin, target, condition).await?.pin)
+}
+
+/// The source, if it still is what was listed.
+async fn described(bucket: &dyn Bucket, source: &Key, pin: &Pin) -> Result<Object> {
+    match bucket.head(source).await {
+        Ok(file) if file.pin.etag == pin.etag => Ok(file),
+        Ok(_) | Err(Error::NotFound) => Err(gone()),
+        Err(error) => Err(error),
+    }
+}
+
+fn gone() -> Error {
+    Error::Conflict { request: "what was listed isn't there any more".to_owned() }
+}
+
+/// Looks whether the copy was stored all the same: its answer may have been lost, and a retry of a conditional copy meets
+/// its own success as a conflict.
+async fn settle(bucket: &dyn Bucket, file: &Object, target: &Key, error: Error) -> Result<Pin> {
+    match bucket.head(target).await {
+        Ok(there) if is_copy(&there, file) => Ok(there.pin),
+        Ok(_) if matches!(error, Error::Conflict { .. }) => Err(Error::AlreadyExists),
+        Ok(_) | Err(_) => Err(error),
+    }
+}
+
+/// Makes a marker like another one.
+pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key) -> Result<Pin> {
+    let object = NewObject { metadata: file.metadata.clone() };
+    match bucket.put(target, Payload::default(), &object, Condition::Absent).await {
+        Ok(stored) => Ok(stored.pin),
+        // Nothing was there a moment ago, so it is our marker, or an empty directory as good as that.
+        Err(error @ (Error::Conflict { .. } | Error::Unreachable(_))) => match bucket.head(target).await {
+            Ok(there) if there.size == 0 => Ok(there.pin),
+            _ => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+async fn copy_in_parts(
+    bucket: &dyn Bucket,
+    source: &Key,
+    file: &Object,
+    target: &Key,
+    condition: Condition,
+    part_bytes: u64,
+) -> Result<Pin> {
+    let object = NewObject { metadata: marked(file) };
+    let upload = bucket.create_copy(target, source, &file.pin, &object).await?;
+    let published = match copy_parts(bucket, source, file, target, &upload, part_bytes).await {
+        Ok(parts) => publish(bucket, file, target, &upload, &parts, condition).await,
+        Err(error) => Err(error),
+    };
+    if published.is_err()
+        && let Err(error) = bucket.abort_upload(target, &upload).await
+    {
+        tracing::warn!(key = target.as_str(), %error, "a copy in parts could not be aborted and takes up space");
+    }
+    published
+}
+
+async fn copy_parts(
+    bucket: &dyn Bucket,
+    source: &Key,
+    file: &Object,
+    target: &Key,
+    upload: &UploadId,
+    part_bytes: u64,
+) -> Result<Vec<Part>> {
+    let copies = (1..).zip(ranges(file.size, part_bytes)).map(|(number, range)| async move {
+        let _turn = COPIES.acquire().await;
+        bucket.copy_part(target, upload, number, source, &file.pin, range).await
+    });
+    stream::iter(copies).buffered(PARTS_AT_ONCE).try_collect().await
+}
+
+async fn publish(
+    bucket: &dyn Bucket,
+    file: &Object,
+    target: &Key,
+    upload: &UploadId,
+    parts: &[Part],
+    condition: Condition,
+) -> Result<Pin> {
+    match bucket.complete_upload(target, upload, parts, condition).await {
+        Ok(stored) => Ok(stored.pin),
+        Err(
+            error @ (Error::Conflict { .. }
+            | Error::Unreachable(_)
+            | Error::NotFound
+            | Error::Throttled { .. }
+            | Error::Broken(_)),
+        ) => match settle(bucket, file, target, error).await {
+            // It is the upload that is missing, not the file.
+            Err(Error::NotFound) => Err(Error::UploadGone),
+            settled => settled,
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// The metadata of a copy in parts: the file's, with a token that nothing else has where the file has none.
+fn marked(file: &Object) -> BTreeMap<String, String> {
+    let ETag(etag) = &file.pin.etag;
+    let mut metadata = file.metadata.clone();
+    let token = || format!("copy-of-{}", etag.trim_matches('"'));
+    metadata.entry(NewObject::TOKEN.to_owned()).or_insert_with(token);
+    metadata
+}
+
+fn part_bytes(size: u64) -> u64 {
+    size.div_ceil(MAX_PARTS).next_multiple_of(MIB).max(PART_BYTES)
+}
+
+fn ranges(size: u64, part_bytes: u64) -> impl Iterator<Item = Range<u64>> {
+    let starts = (0..size.div_ceil(part_bytes)).map(move |index| index * part_bytes);
+    starts.map(move |start| start..size.min(start + part_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        MemoryBucket, Prefix,
+        memory::{Moment, Verb},
+    };
+
+    const PART: usize = 5 * 1024 * 1024;
+
+    fn key(name: &str) -> Key {
+        Prefix::parse("acme/").unwrap().key(name).unwrap()
+    }
+
+    async fn in_parts(bucket: &MemoryBucket) -> Result<Pin> {
+        let file = bucket.head(&key("a")).await.unwrap();
+        bucket.forget_requests();
+        copy_in_parts(bucket, &key("a"), &file, &key("b"), Condition::Absent, PART as u64).await
+    }
+
+    /// A bucket whose `acme/a` has two parts and a tail, each different.
+    fn bucket(metadata: BTreeMap<String, String>) -> (MemoryBucket, Vec<u8>) {
+        let bytes = [vec![1; PART], vec![2; PART], vec![3; 7]].concat();
+        let bucket = MemoryBucket::new();
+        bucket.insert_with("acme/a", bytes.clone(), metadata);
+        (bucket, bytes)
+    }
+
+    #[test]
+    fn parts_cover_the_largest_object() {
+        let largest = 5 << 40;
+        for size in [MAX_AT_ONCE_BYTES + 1, 5 << 30, largest] {
+            let ranges: Vec<_> = ranges(size, part_bytes(size)).collect();
+            assert!(ranges.len() as u64 <= MAX_PARTS);
+            assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
+            assert_eq!((ranges[0].start, ranges.last().unwrap().end), (0, size));
+        }
+        assert!(part_bytes(largest) <= 5 << 30);
+    }
+
+    #[tokio::test]
+    async fn a_copy_in_parts_keeps_bytes_and_metadata() {
+        let metadata = BTreeMap::from([("mtime".to_owned(), "7".to_owned())]);
+        let (bucket, bytes) = bucket(metadata.clone());
+        in_parts(&bucket).await.unwrap();
+        let verbs = [Verb::CreateUpload, Verb::CopyPart, Verb::CopyPart, Verb::CopyPart, Verb::CompleteUpload];
+        assert_eq!(bucket.verbs(), verbs);
+        assert!(bucket.bytes("acme/b").unwrap() == bytes);
+        assert_eq!(bucket.metadata("acme/b").unwrap()["mtime"], "7");
+        assert_eq!(bucket.open_uploads(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_to_the_end_of_a_copy_in_parts_is_told_from_a_failure() {
+        for token in [None, Some("ours")] {
+            let metadata = token.map(|token| (NewObject::TOKEN.to_owned(), token.to_owned()));
+            let (bucket, bytes) = bucket(metadata.into_iter().collect());
+            bucket.fail(Verb::CompleteUpload, Moment::Answer, Error::Unreachable("lost".into()));
+            in_parts(&bucket).await.unwrap();
+            assert!(bucket.bytes("acme/b").unwrap() == bytes);
+        }
+        for verb in [Verb::CopyPart, Verb::CompleteUpload] {
+            let (bucket, _) = bucket(BTreeMap::new());
+            bucket.fail(verb, Moment::Request, Error::Unreachable("lost".into()));
+            assert!(matches!(in_parts(&bucket).await, Err(Error::Unreachable(_))));
+            assert_eq!((bucket.keys(), bucket.open_uploads()), (vec!["acme/a".to_owned()], 0), "{verb:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_in_parts_replaces_nothing_unasked() {
+        let (bucket, _) = bucket(BTreeMap::new());
+        bucket.insert("acme/b", "another's");
+        assert!(matches!(in_parts(&bucket).await, Err(Error::AlreadyExists)));
+        assert_eq!(bucket.bytes("acme/b").unwrap(), "another's");
+        assert_eq!(bucket.open_uploads(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_large_file_is_copied_in_parts() {
+        let bucket = MemoryBucket::new();
+        let size = usize::try_from(MAX_AT_ONCE_BYTES).unwrap() + 1;
+        bucket.insert("acme/a", vec![7; size]);
+        let file = bucket.head(&key("a")).await.unwrap();
+        bucket.forget_requests();
+        copy(&bucket, &key("a"), &file, &key("b"), Condition::Always).await.unwrap();
+        assert_eq!((bucket.count(Verb::CopyPart), bucket.requests().len()), (5, 7));
+        assert_eq!(bucket.bytes("acme/b").unwrap().len(), size);
+    }
+}

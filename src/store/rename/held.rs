@@ -1,0 +1,28 @@
+//! Working on a rename while nobody else does.
+
+use crate::store::{Journal, Lease, TreeRename};
+use futures_util::future::{Either, select};
+use std::{convert::Infallible, pin::pin};
+
+/// Does `work`, and renews the lease as long as that takes.
+///
+/// A lease that was lost meanwhile is noticed at the next change of the phase, which is where it matters.
+pub(super) async fn while_held<T>(
+    journal: &dyn Journal,
+    rename: &TreeRename,
+    lease: &Lease,
+    work: impl Future<Output = T>,
+) -> T {
+    match select(pin!(work), pin!(renew(journal, rename, lease))).await {
+        Either::Left((done, _)) => done,
+        Either::Right((never, _)) => match never {},
+    }
+}
+
+async fn renew(journal: &dyn Journal, rename: &TreeRename, lease: &Lease) -> Infallible {
+    loop {
+        tokio::time::sleep(lease.term / 3).await;
+        // Whatever comes of it, the work goes on.
+        let _ = journal.hold_rename(rename, lease).await;
+    }
+}

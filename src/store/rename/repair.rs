@@ -1,0 +1,113 @@
+//! Putting right what a rename left that was cut off: one of its two halves is whole (see `tree.rs`), and what the other
+//! one holds beside it goes.
+//!
+//! Invariant: an object is deleted only where the other half has its twin: the same bytes by ETag or token, the same
+//! metadata, and the copy not older than the original. All else stays where it is. Done twice, or by two at once, it does
+//! no harm.
+
+use super::{Moved, Renamed, carry, copy::is_copy, held::while_held, removal::remove_all};
+use crate::store::{
+    Bucket, Error, Journal, Key, Lease, ListScope, Object, Pin, RenamePhase, Result, TreeRename,
+    find::missing_or_forbidden,
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+/// Objects that are looked at at once.
+const AT_ONCE: usize = 32;
+const PAGE_OBJECTS: u16 = 1000;
+
+/// Undoes or finishes a rename that was taken on with `lease`. Answers with how many objects that took away.
+///
+/// # Errors
+/// Those of the bucket and the journal. The rename stays in the journal, for another try.
+pub async fn repair_rename(
+    bucket: &dyn Bucket,
+    journal: &dyn Journal,
+    rename: &TreeRename,
+    lease: &Lease,
+) -> Result<usize> {
+    let repair = Repair { bucket, journal, rename };
+    let removed = while_held(journal, rename, lease, repair.run()).await?;
+    journal.end_rename(rename, lease).await?;
+    Ok(removed)
+}
+
+struct Repair<'a> {
+    bucket: &'a dyn Bucket,
+    journal: &'a dyn Journal,
+    rename: &'a TreeRename,
+}
+
+/// An object under its old name and under its new one.
+struct Pair {
+    moved: Moved,
+    doomed: (Key, Pin),
+}
+
+impl Repair<'_> {
+    async fn run(&self) -> Result<usize> {
+        let name = |_| Error::Broken("the journal names a directory that can't be".to_owned());
+        let (source, target) = (self.rename.source().map_err(name)?, self.rename.target().map_err(name)?);
+        let (doomed, kept) = match self.rename.phase {
+            RenamePhase::Entered => return Ok(0),
+            RenamePhase::Copying => (&target, &source),
+            RenamePhase::Deleting => (&source, &target),
+        };
+        let (mut removed, mut after) = (0, None);
+        loop {
+            let page = self.bucket.list(ListScope::Below(doomed), after.as_ref(), PAGE_OBJECTS).await?;
+            let names = page.objects.into_iter().filter_map(|listed| {
+                Some((doomed.twin(doomed, &listed.raw_key)?, kept.twin(doomed, &listed.raw_key)?))
+            });
+            let looks = names.map(|(doomed, kept)| self.pair(doomed, kept));
+            let pairs: Vec<Option<Pair>> = stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await?;
+            removed += self.remove(pairs.into_iter().flatten().collect()).await?;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(removed),
+            }
+        }
+    }
+
+    /// The object `doomed`, if `kept` is its twin.
+    async fn pair(&self, doomed: Key, kept: Key) -> Result<Option<Pair>> {
+        let (Some(there), Some(stays)) = (self.look(&doomed).await?, self.look(&kept).await?) else {
+            return Ok(None);
+        };
+        let pin = there.pin.clone();
+        let (original, copy, source, target) = match self.rename.phase {
+            RenamePhase::Deleting => (there, stays, doomed.clone(), kept),
+            RenamePhase::Entered | RenamePhase::Copying => (stays, there, kept, doomed.clone()),
+        };
+        let is_twin = is_copy(&copy, &original) && original.modified <= copy.modified;
+        Ok(is_twin.then(|| {
+            let versions = Renamed { source: original.pin.etag, target: copy.pin.etag };
+            Pair { moved: Moved { source, target, versions }, doomed: (doomed, pin) }
+        }))
+    }
+
+    async fn look(&self, key: &Key) -> Result<Option<Object>> {
+        match self.bucket.head(key).await {
+            Ok(object) => Ok(Some(object)),
+            Err(Error::NotFound) => Ok(None),
+            Err(refusal @ Error::Forbidden { .. }) => match missing_or_forbidden(self.bucket, key, refusal).await {
+                Error::NotFound => Ok(None),
+                error => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn remove(&self, pairs: Vec<Pair>) -> Result<usize> {
+        let (moved, doomed): (Vec<_>, Vec<_>) = pairs.into_iter().map(|pair| (pair.moved, pair.doomed)).unzip();
+        let finishes = self.rename.phase == RenamePhase::Deleting;
+        if finishes {
+            carry::carry(self.journal, self.bucket.id(), &moved).await?;
+        }
+        let removed = remove_all(self.bucket, doomed).await?;
+        if finishes {
+            carry::forget(self.journal, self.bucket.id(), &moved).await?;
+        }
+        Ok(removed.gone)
+    }
+}

@@ -1,0 +1,183 @@
+//! Renames that were cut off: wherever that was, all old names or all new ones are there in the end, and no byte is lost.
+
+use super::{
+    tree_tests::{Place, renamed},
+    *,
+};
+use crate::store::{
+    Lease, RenameJournal as _, RenamePhase, TreeRename,
+    memory::{Moment, Verb},
+};
+use std::time::Duration;
+
+/// What the next server does, when nobody holds the rename any more. Answers with what it found, and whether it did it.
+async fn repaired(place: &Place) -> Option<(TreeRename, Result<usize>)> {
+    tokio::time::advance(Duration::from_mins(2)).await;
+    let lease = Lease::new().unwrap();
+    let taken = place.journal.take_rename(&lease).await.unwrap()?;
+    let repaired = repair_rename(&*place.bucket, &*place.journal, &taken, &lease).await;
+    Some((taken, repaired))
+}
+
+/// Proves that the rename is whole or undone, after it was put right.
+async fn assert_whole(place: &Place, before: &std::collections::BTreeMap<String, bytes::Bytes>, at: &str) {
+    let found = repaired(place).await;
+    if let Some((taken, repaired)) = &found {
+        repaired.as_ref().unwrap_or_else(|error| panic!("{at}: {error}"));
+        let expected = if taken.phase == RenamePhase::Deleting { renamed(before) } else { before.clone() };
+        assert_eq!(place.contents(), expected, "{at}");
+        // Once more, as two nodes would whose clocks differ.
+        let lease = Lease::new().unwrap();
+        assert_eq!(repair_rename(&*place.bucket, &*place.journal, taken, &lease).await.unwrap(), 0, "{at}");
+        assert_eq!(place.contents(), expected, "{at}");
+    } else {
+        let after = place.contents();
+        assert!(after == *before || after == renamed(before), "{at}: {after:?}");
+    }
+    assert!(place.journal.renames().is_empty(), "{at}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_at_any_request_is_undone_or_finished() {
+    let moments = [Moment::Request, Moment::Answer];
+    let steps = [(Verb::List, 2), (Verb::Copy, 9), (Verb::RemoveMany, 2), (Verb::Remove, 1)];
+    for (verb, moment, done) in steps
+        .into_iter()
+        .flat_map(|(verb, most)| moments.map(|moment| (verb, moment, most)))
+        .flat_map(|(verb, moment, most)| (0..most).map(move |done| (verb, moment, done)))
+    {
+        let at = format!("{verb:?} {done} {moment:?}");
+        let place = Place::with_a_tree();
+        let before = place.contents();
+        let hold = place.bucket.hold(verb, moment);
+        hold.release(done);
+        let running = tokio::spawn({
+            let place = place.clone();
+            async move { place.rename().await }
+        });
+        place.bucket.arrived(verb, done + 1).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled(), "{at}");
+        drop(hold);
+        assert_whole(&place, &before, &at).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_at_any_step_leaves_the_old_names_or_what_repair_needs() {
+    let lost = || Error::Unreachable("lost".into());
+    let denied = || Error::Forbidden { request: "403".into() };
+    let slow = || Error::Throttled { request: "503".into() };
+    for verb in [Verb::List, Verb::Copy, Verb::RemoveMany, Verb::Remove] {
+        for moment in [Moment::Request, Moment::Answer] {
+            // What S3 denies it has not done.
+            let denied = (moment == Moment::Request).then(denied);
+            for error in [lost(), slow()].into_iter().chain(denied) {
+                let at = format!("{verb:?} {moment:?} {error}");
+                let place = Place::with_a_tree();
+                let before = place.contents();
+                place.bucket.fail(verb, moment, error);
+                let answered = place.rename().await;
+                if answered.is_ok() {
+                    assert_eq!(place.contents(), renamed(&before), "{at}");
+                }
+                assert_whole(&place, &before, &at).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_goes_down_at_any_question_loses_nothing() {
+    for verb in [Verb::List, Verb::Copy, Verb::RemoveMany] {
+        for down_again in [false, true] {
+            let at = format!("{verb:?} {down_again}");
+            let place = Place::with_a_tree();
+            let before = place.contents();
+            let hold = place.bucket.hold(verb, Moment::Answer);
+            let running = tokio::spawn({
+                let place = place.clone();
+                async move { place.rename().await }
+            });
+            place.bucket.arrived(verb, 1).await;
+            place.journal.set_down(true);
+            drop(hold);
+            if down_again {
+                running.abort();
+            }
+            drop(running.await);
+            place.journal.set_down(false);
+            assert_whole(&place, &before, &at).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repair_that_is_cut_off_is_repaired() {
+    let place = Place::with_a_tree();
+    let before = place.contents();
+    place.bucket.fail(Verb::RemoveMany, Moment::Request, Error::Unreachable("lost".into()));
+    assert!(place.rename().await.is_err());
+    for verb in [Verb::List, Verb::Head, Verb::RemoveMany] {
+        place.bucket.fail(verb, Moment::Answer, Error::Unreachable("lost".into()));
+        let (_, repaired) = repaired(&place).await.unwrap();
+        assert!(repaired.is_err(), "{verb:?}");
+    }
+    assert_whole(&place, &before, "at last").await;
+    assert_eq!(place.contents(), renamed(&before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn repair_takes_away_only_what_has_its_twin() {
+    for phase in [RenamePhase::Copying, RenamePhase::Deleting] {
+        let place = Place::with_a_tree();
+        let verb = if phase == RenamePhase::Copying { Verb::Copy } else { Verb::RemoveMany };
+        let hold =
+            place.bucket.hold(verb, if phase == RenamePhase::Copying { Moment::Answer } else { Moment::Request });
+        let running = tokio::spawn({
+            let place = place.clone();
+            async move { place.rename().await }
+        });
+        place.bucket.arrived(verb, 1).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        running.abort();
+        drop(running.await);
+        drop(hold);
+        // Meanwhile somebody works in the half that is to go.
+        let doomed = if phase == RenamePhase::Copying { "new" } else { "old" };
+        place.bucket.insert(&format!("acme/{doomed}/a"), "another version");
+        place.bucket.insert(&format!("acme/{doomed}/fresh"), "a new file");
+        let (_, repaired) = repaired(&place).await.unwrap();
+        repaired.unwrap();
+        let left: Vec<String> =
+            place.bucket.keys().into_iter().filter(|key| key.starts_with(&format!("acme/{doomed}/"))).collect();
+        assert_eq!(left, [format!("acme/{doomed}/a"), format!("acme/{doomed}/fresh")], "{phase:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_attributes_are_carried_by_a_repair_too() {
+    use crate::store::{Bucket as _, Journal as _, Late};
+    let place = Place::with_a_tree();
+    let key = |name: &str| Prefix::parse("acme/").unwrap().key(name).unwrap();
+    let etag = place.bucket.head(&key("old/a")).await.unwrap().pin.etag;
+    let late = Late { etag, accessed: None, modified: Some(5), mode: Some(0o600) };
+    place.journal.add_late(place.bucket.id(), &key("old/a"), &late).await.unwrap();
+    let hold = place.bucket.hold(Verb::Copy, Moment::Answer);
+    let running = tokio::spawn({
+        let place = place.clone();
+        async move { place.rename().await }
+    });
+    place.bucket.arrived(Verb::Copy, 1).await;
+    drop(hold);
+    place.bucket.fail(Verb::RemoveMany, Moment::Request, Error::Unreachable("lost".into()));
+    assert!(running.await.unwrap().is_err());
+    repaired(&place).await.unwrap().1.unwrap();
+    assert_eq!(place.journal.late(place.bucket.id(), &key("new/a")).await.unwrap(), Some(late));
+    assert_eq!(place.journal.late(place.bucket.id(), &key("old/a")).await.unwrap(), None);
+}

@@ -1,0 +1,226 @@
+//! Renaming a directory with all that is in it: copy everything, note that, delete the old names.
+//!
+//! Invariant: while the journal says [`RenamePhase::Copying`] no object of the source is deleted, and from
+//! [`RenamePhase::Deleting`] on no copy is. So whoever finds it cut off knows which half is whole (`repair.rs`). A phase
+//! counts when the journal has confirmed it; where it doesn't answer, neither half is touched any more.
+
+use super::{Moved, Renamed, carry, copy::copy_listed, held::while_held, removal::remove_all};
+use crate::store::{
+    Bucket, Error, Journal, Key, Lease, ListScope, Listed, Owner, Pin, Prefix, RenamePhase, Result, TreeRename,
+    find::refuse_existing, key::MAX_KEY_BYTES,
+};
+use futures_util::{StreamExt as _, stream};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Objects of one directory that are copied at once.
+const AT_ONCE: usize = 64;
+const PAGE_OBJECTS: u16 = 1000;
+
+/// A directory, and the name that it shall get.
+#[derive(Clone, Debug)]
+pub struct Tree<'a> {
+    /// Who asks for it.
+    pub owner: Owner,
+    /// The prefix of the mount that it lies in.
+    pub mount: &'a Prefix,
+    /// Its name below the mount, normal and without a slash at its end.
+    pub source_name: &'a str,
+    /// The name that it shall get.
+    pub target_name: &'a str,
+}
+
+/// Renames a directory with all that lies below it, names that nobody can open included. Answers with what was moved.
+///
+/// n objects take n copies, and as many requests as there are thousands of them twice: to list and to delete them.
+///
+/// # Errors
+/// - [`Error::NotFound`]: nothing lies below the source.
+/// - [`Error::IsDirectory`], [`Error::AlreadyExists`]: something is at the target, or came to be there meanwhile.
+/// - [`Error::TooManyObjects`], [`Error::NameTooLong`]: nothing was copied.
+/// - [`Error::RenameUnderWay`], [`Error::Journal`]: it can't be told, or written down, who does what.
+/// - [`Error::Conflict`]: an object changed meanwhile. Before the deletions all is undone; then it stays under its old name
+///   as it is, and under the new one as it was.
+/// - Others: all is undone; or, where that fails too, undone or finished by who repairs it.
+pub async fn rename_tree(
+    bucket: &dyn Bucket,
+    journal: &dyn Journal,
+    tree: Tree<'_>,
+    max_objects: u64,
+) -> Result<Vec<Moved>> {
+    let lease = Lease::new()?;
+    let rename = TreeRename {
+        id: lease.holder.clone(),
+        bucket: bucket.id().clone(),
+        owner: tree.owner,
+        mount: tree.mount.clone(),
+        source_name: tree.source_name.to_owned(),
+        target_name: tree.target_name.to_owned(),
+        phase: RenamePhase::Entered,
+    };
+    let objects = list(bucket, &rename, max_objects).await?;
+    if objects.is_empty() {
+        return Err(Error::NotFound);
+    }
+    let target = tree.mount.key(tree.target_name).map_err(|_| Error::NameTooLong)?;
+    if !journal.enter_rename(&rename, &lease).await? {
+        return Err(Error::RenameUnderWay);
+    }
+    let mut work = Work { bucket, journal, rename, lease };
+    if let Err(taken) = refuse_existing(bucket, &target).await {
+        work.end().await;
+        return Err(taken);
+    }
+    work.run(objects).await
+}
+
+/// An object of the source, and its new name.
+struct Planned {
+    source: Key,
+    listed: Listed,
+    target: Key,
+}
+
+/// What copying came to.
+#[derive(Default)]
+struct Copied {
+    moved: Vec<(Moved, Pin)>,
+    failed: Option<Error>,
+    /// Whether a copy may lie at the target, or come to lie there, of which nothing is known.
+    unsure: bool,
+}
+
+async fn list(bucket: &dyn Bucket, rename: &TreeRename, max_objects: u64) -> Result<Vec<Planned>> {
+    let (source, target) = (rename.source(), rename.target());
+    let (source, target) = (source.map_err(|_| Error::NameTooLong)?, target.map_err(|_| Error::NameTooLong)?);
+    let mut planned = Vec::new();
+    let mut after = None;
+    loop {
+        let page = bucket.list(ListScope::Below(&source), after.as_ref(), PAGE_OBJECTS).await?;
+        for listed in page.objects {
+            planned.push(plan(&source, &target, listed)?);
+        }
+        if planned.len() as u64 > max_objects {
+            return Err(Error::TooManyObjects { limit: max_objects });
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(planned),
+        }
+    }
+}
+
+fn plan(source: &Prefix, target: &Prefix, listed: Listed) -> Result<Planned> {
+    let elsewhere = || Error::Broken("a listing shows what lies elsewhere".to_owned());
+    let key = source.twin(source, &listed.raw_key).ok_or_else(elsewhere)?;
+    let target = target.twin(source, &listed.raw_key).ok_or_else(elsewhere)?;
+    if target.as_str().len() > MAX_KEY_BYTES {
+        return Err(Error::NameTooLong);
+    }
+    Ok(Planned { source: key, listed, target })
+}
+
+struct Work<'a> {
+    bucket: &'a dyn Bucket,
+    journal: &'a dyn Journal,
+    rename: TreeRename,
+    lease: Lease,
+}
+
+impl Work<'_> {
+    async fn run(&mut self, planned: Vec<Planned>) -> Result<Vec<Moved>> {
+        if !self.enter(RenamePhase::Copying).await? {
+            return Err(Error::RenameUnderWay);
+        }
+        let copied = while_held(self.journal, &self.rename, &self.lease, self.copy_all(planned)).await;
+        if let Some(error) = copied.failed {
+            return Err(self.undo(copied.moved, copied.unsure, error).await);
+        }
+        if !self.enter(RenamePhase::Deleting).await? {
+            // Somebody took it on, who can only have undone it: the phase was never another one.
+            return Err(self.undo(copied.moved, false, Error::RenameUnderWay).await);
+        }
+        let moved: Vec<Moved> = copied.moved.into_iter().map(|(moved, _)| moved).collect();
+        while_held(self.journal, &self.rename, &self.lease, self.finish(&moved)).await?;
+        Ok(moved)
+    }
+
+    async fn enter(&mut self, phase: RenamePhase) -> Result<bool> {
+        self.rename.phase = phase;
+        Ok(self.journal.hold_rename(&self.rename, &self.lease).await?)
+    }
+
+    /// Copies all, or until one fails. Those on their way are waited for: what they leave must be known. Markers go first,
+    /// for stores that have real directories.
+    async fn copy_all(&self, planned: Vec<Planned>) -> Copied {
+        let is_marker = |planned: &Planned| planned.source.as_str().ends_with('/');
+        let (markers, files): (Vec<_>, Vec<_>) = planned.into_iter().partition(is_marker);
+        let failed = AtomicBool::new(false);
+        let mut copied = Copied::default();
+        for portion in [markers, files] {
+            let copies = portion.into_iter().map(|planned| self.copy_one(planned, &failed));
+            let mut copies = stream::iter(copies).buffer_unordered(AT_ONCE);
+            while let Some(answer) = copies.next().await {
+                match answer {
+                    None => {}
+                    Some(Ok(moved)) => copied.moved.push(moved),
+                    Some(Err(error)) => {
+                        failed.store(true, Ordering::Relaxed);
+                        copied.unsure |= is_unsure(&error);
+                        copied.failed.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        copied
+    }
+
+    /// One copy; none if another one failed before.
+    async fn copy_one(&self, planned: Planned, failed: &AtomicBool) -> Option<Result<(Moved, Pin)>> {
+        if failed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let Planned { source, listed, target } = planned;
+        let copied = copy_listed(self.bucket, &source, &listed, &target).await;
+        Some(copied.map(|pin| {
+            let versions = Renamed { source: listed.etag, target: pin.etag.clone() };
+            (Moved { source, target, versions }, pin)
+        }))
+    }
+
+    /// Deletes the copies that were made, and answers with why. What can't be undone now is left to who repairs it.
+    async fn undo(&self, copies: Vec<(Moved, Pin)>, unsure: bool, error: Error) -> Error {
+        let copies = copies.into_iter().map(|(moved, pin)| (moved.target, pin)).collect();
+        match while_held(self.journal, &self.rename, &self.lease, remove_all(self.bucket, copies)).await {
+            Ok(_) if !unsure => self.end().await,
+            Ok(_) => {}
+            Err(failed) => {
+                tracing::warn!(rename = self.rename.id, error = %failed, "a rename could not be undone yet");
+            }
+        }
+        error
+    }
+
+    async fn finish(&self, moved: &[Moved]) -> Result<()> {
+        carry::carry(self.journal, self.bucket.id(), moved).await?;
+        let pin = |moved: &Moved| Pin { etag: moved.versions.source.clone(), version: None };
+        let sources = moved.iter().map(|moved| (moved.source.clone(), pin(moved))).collect();
+        let removed = remove_all(self.bucket, sources).await?;
+        carry::forget(self.journal, self.bucket.id(), moved).await?;
+        self.end().await;
+        if removed.changed > 0 {
+            let request = format!("{} of the objects changed while they were renamed", removed.changed);
+            return Err(Error::Conflict { request });
+        }
+        Ok(())
+    }
+
+    /// Strikes the entry out. Where that fails, who repairs it finds nothing to do.
+    async fn end(&self) {
+        let _ = self.journal.end_rename(&self.rename, &self.lease).await;
+    }
+}
+
+/// Whether S3 may still store what it failed to answer for.
+fn is_unsure(error: &Error) -> bool {
+    matches!(error, Error::Unreachable(_) | Error::Throttled { .. } | Error::Broken(_) | Error::Credentials(_))
+}

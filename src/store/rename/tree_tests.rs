@@ -1,0 +1,259 @@
+//! Renames of directories on a bucket in memory: what they cost, what they keep, and what they refuse.
+
+use super::*;
+use crate::store::{
+    BucketId, Journal as _, Late, Lease, MemoryBucket, MemoryJournal, NewObject, Owner, Payload, RenameJournal as _,
+    memory::{Moment, Verb},
+};
+use bytes::Bytes;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// A bucket and a journal with a mount `acme/`.
+#[derive(Clone, Default)]
+pub(super) struct Place {
+    pub(super) bucket: Arc<MemoryBucket>,
+    pub(super) journal: Arc<MemoryJournal>,
+}
+
+impl Place {
+    /// `acme/old/` with files, a directory, markers and names that nobody can open.
+    pub(super) fn with_a_tree() -> Self {
+        let place = Self::default();
+        for name in ["", "a", "b", "sub/", "sub/c", "/odd", "x\ny", "..", "sub/../up"] {
+            let metadata = BTreeMap::from([("mtime".to_owned(), name.len().to_string())]);
+            let bytes = if name.is_empty() || name.ends_with('/') { "" } else { name };
+            place.bucket.insert_with(&format!("acme/old/{name}"), bytes, metadata);
+        }
+        place.bucket.insert("acme/older", "a neighbour");
+        place.bucket.insert("acme/new-1/x", "another");
+        place
+    }
+
+    pub(super) async fn rename(&self) -> Result<Vec<Moved>> {
+        self.rename_from("old", "new", 10_000).await
+    }
+
+    async fn rename_from(&self, source: &str, target: &str, max_objects: u64) -> Result<Vec<Moved>> {
+        let mount = prefix();
+        let owner = Owner { tenant: "acme".to_owned(), user: "alice".to_owned() };
+        let tree = Tree { owner, mount: &mount, source_name: source, target_name: target };
+        rename_tree(&*self.bucket, &*self.journal, tree, max_objects).await
+    }
+
+    /// What lies there: names and bytes.
+    pub(super) fn contents(&self) -> BTreeMap<String, Bytes> {
+        self.bucket.keys().into_iter().map(|key| (key.clone(), self.bucket.bytes(&key).unwrap())).collect()
+    }
+}
+
+/// What is there after the rename of what was there before.
+pub(super) fn renamed(before: &BTreeMap<String, Bytes>) -> BTreeMap<String, Bytes> {
+    let new =
+        |key: &String| key.strip_prefix("acme/old/").map_or_else(|| key.clone(), |name| format!("acme/new/{name}"));
+    before.iter().map(|(key, bytes)| (new(key), bytes.clone())).collect()
+}
+
+fn prefix() -> Prefix {
+    Prefix::parse("acme/").unwrap()
+}
+
+fn key(name: &str) -> Key {
+    prefix().key(name).unwrap()
+}
+
+#[tokio::test]
+async fn n_objects_take_n_copies_and_two_requests_for_each_thousand() {
+    let place = Place::default();
+    for number in 0..2500 {
+        place.bucket.insert(&format!("acme/old/{number}"), "x");
+    }
+    let moved = place.rename().await.unwrap();
+    assert_eq!(moved.len(), 2500);
+    let count = |verb| place.bucket.count(verb);
+    assert_eq!((count(Verb::Copy), count(Verb::RemoveMany)), (2500, 3));
+    assert_eq!(count(Verb::List), 3 + 1, "three pages, and one look at the target");
+    assert_eq!(place.bucket.requests().len(), 2500 + 3 + 4);
+    assert!(place.bucket.keys().iter().all(|key| key.starts_with("acme/new/")));
+    assert!(place.journal.renames().is_empty());
+}
+
+#[tokio::test]
+async fn everything_below_moves_with_its_metadata_and_nothing_else() {
+    let place = Place::with_a_tree();
+    let before = place.contents();
+    place.rename().await.unwrap();
+    assert_eq!(place.contents(), renamed(&before));
+    assert_eq!(place.bucket.metadata("acme/new/sub/c").unwrap()["mtime"], "5");
+    assert_eq!(place.bucket.metadata("acme/new/sub/").unwrap()["mtime"], "4");
+}
+
+#[tokio::test]
+async fn late_attributes_move_with_their_objects_and_others_end() {
+    let place = Place::default();
+    let file = place.bucket.insert("acme/old/file", "x").pin.etag;
+    let part = Payload::new(vec![Bytes::from_static(b"x")]);
+    let (bucket, large) = (&place.bucket, key("old/sub/parts"));
+    let upload = bucket.create_upload(&large, &NewObject::default()).await.unwrap();
+    let parts = [bucket.upload_part(&large, &upload, 1, part).await.unwrap()];
+    let in_parts = bucket.complete_upload(&large, &upload, &parts, Condition::Always).await.unwrap().pin.etag;
+    bucket.insert("acme/old/plain", "plain");
+    let late =
+        |etag: &ETag, modified| Late { etag: etag.clone(), accessed: None, modified: Some(modified), mode: None };
+    let (journal, id) = (&place.journal, bucket.id().clone());
+    journal.add_late(&id, &key("old/file"), &late(&file, 1)).await.unwrap();
+    journal.add_late(&id, &large, &late(&in_parts, 2)).await.unwrap();
+    journal.add_late(&id, &key("old/plain"), &late(&file, 3)).await.unwrap();
+    journal.add_late(&id, &key("new/plain"), &late(&file, 4)).await.unwrap();
+    let moved = place.rename().await.unwrap();
+    let versions = &moved.iter().find(|moved| moved.source == large).unwrap().versions;
+    assert_ne!(versions.source, versions.target);
+    let kept = async |name: &str| journal.late(&id, &key(name)).await.unwrap();
+    assert_eq!(kept("new/file").await, Some(late(&file, 1)));
+    assert_eq!(kept("new/sub/parts").await, Some(late(&versions.target, 2)));
+    assert_eq!(kept("new/plain").await, None, "what another file of that name had");
+    for gone in ["old/file", "old/sub/parts", "old/plain"] {
+        assert_eq!(kept(gone).await, None, "{gone}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_at_the_target_stays() {
+    for there in ["acme/new", "acme/new/", "acme/new/x"] {
+        let place = Place::with_a_tree();
+        place.bucket.insert(there, "another's");
+        let before = place.contents();
+        let refused = place.rename().await;
+        assert!(matches!(refused, Err(Error::AlreadyExists | Error::IsDirectory)), "{there}: {refused:?}");
+        assert_eq!(place.contents(), before);
+        assert_eq!(place.bucket.count(Verb::Copy), 0);
+        assert!(place.journal.renames().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn more_than_the_limit_is_refused_before_anything_is_copied() {
+    let place = Place::with_a_tree();
+    assert!(matches!(place.rename_from("old", "new", 8).await, Err(Error::TooManyObjects { limit: 8 })));
+    assert_eq!(place.bucket.verbs(), [Verb::List]);
+    assert!(place.journal.asked().is_empty());
+    place.rename_from("old", "new", 9).await.unwrap();
+    let long = "x".repeat(1000);
+    place.bucket.insert(&format!("acme/d/{long}"), "x");
+    assert!(matches!(place.rename_from("d", "directory-of-a-long-name", 8).await, Err(Error::NameTooLong)));
+}
+
+#[tokio::test]
+async fn without_a_journal_nothing_is_touched() {
+    let place = Place::with_a_tree();
+    place.journal.set_down(true);
+    assert!(matches!(place.rename().await, Err(Error::Journal(_))));
+    assert_eq!(place.bucket.verbs(), [Verb::List]);
+}
+
+#[tokio::test]
+async fn renames_that_could_meet_wait_for_each_other() {
+    let place = Place::with_a_tree();
+    let hold = place.bucket.hold(Verb::Copy, Moment::Request);
+    let first = tokio::spawn({
+        let place = place.clone();
+        async move { place.rename().await }
+    });
+    place.bucket.arrived(Verb::Copy, 1).await;
+    for (source, target) in [("old", "other"), ("old/sub", "other"), ("new-1", "new"), ("new-1", "old/sub/new")] {
+        let refused = place.rename_from(source, target, 100).await;
+        assert!(matches!(refused, Err(Error::RenameUnderWay)), "{source} to {target}: {refused:?}");
+    }
+    drop(hold);
+    first.await.unwrap().unwrap();
+    place.rename_from("new", "old", 100).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_changes_before_it_is_copied_undoes_the_rename() {
+    let place = Place::with_a_tree();
+    let hold = place.bucket.hold(Verb::Copy, Moment::Request);
+    let running = tokio::spawn({
+        let place = place.clone();
+        async move { place.rename().await }
+    });
+    place.bucket.arrived(Verb::Copy, 1).await;
+    place.bucket.insert("acme/old/b", "changed");
+    let before = place.contents();
+    drop(hold);
+    assert!(matches!(running.await.unwrap(), Err(Error::Conflict { .. })));
+    assert_eq!(place.contents(), before);
+    assert!(place.journal.renames().is_empty());
+}
+
+#[tokio::test]
+async fn what_changes_after_it_was_copied_stays_under_both_names() {
+    let place = Place::with_a_tree();
+    let hold = place.bucket.hold(Verb::RemoveMany, Moment::Request);
+    let running = tokio::spawn({
+        let place = place.clone();
+        async move { place.rename().await }
+    });
+    place.bucket.arrived(Verb::RemoveMany, 1).await;
+    let was = place.bucket.bytes("acme/old/b").unwrap();
+    place.bucket.insert("acme/old/b", "changed");
+    place.bucket.insert("acme/old/late", "came late");
+    drop(hold);
+    assert!(matches!(running.await.unwrap(), Err(Error::Conflict { .. })));
+    assert_eq!(place.bucket.bytes("acme/new/b").unwrap(), was);
+    let old: Vec<String> = place.bucket.keys().into_iter().filter(|key| key.starts_with("acme/old/")).collect();
+    assert_eq!(old, ["acme/old/b", "acme/old/late"]);
+    assert!(place.journal.renames().is_empty());
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_copied_undoes_the_rename() {
+    let place = Place::with_a_tree();
+    place.bucket.archive("acme/old/sub/c");
+    let before = place.contents();
+    assert!(matches!(place.rename().await, Err(Error::Archived)));
+    assert_eq!(place.contents(), before);
+    assert!(place.journal.renames().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_lost_the_lease_deletes_nothing() {
+    let place = Place::with_a_tree();
+    let before = place.contents();
+    let hold = place.bucket.hold(Verb::Copy, Moment::Request);
+    let running = tokio::spawn({
+        let place = place.clone();
+        async move { place.rename().await }
+    });
+    place.bucket.arrived(Verb::Copy, 2).await;
+    let lease = Lease::new().unwrap();
+    assert_eq!(place.journal.take_rename(&lease).await.unwrap(), None, "it is held");
+    tokio::time::advance(Duration::from_mins(5)).await;
+    tokio::task::yield_now().await;
+    assert_eq!(place.journal.take_rename(&lease).await.unwrap(), None, "and held on to");
+    place.journal.set_down(true);
+    tokio::time::advance(Duration::from_mins(2)).await;
+    tokio::task::yield_now().await;
+    place.journal.set_down(false);
+    let taken = place.journal.take_rename(&lease).await.unwrap().unwrap();
+    assert_eq!(repair_rename(&*place.bucket, &*place.journal, &taken, &lease).await.unwrap(), 0);
+    drop(hold);
+    assert!(matches!(running.await.unwrap(), Err(Error::RenameUnderWay)));
+    assert_eq!(place.contents(), before);
+}
+
+#[test]
+fn an_entry_can_name_nothing_outside_its_mount() {
+    let rename = |source: &str| crate::store::TreeRename {
+        id: String::new(),
+        bucket: BucketId::new("b", None),
+        owner: Owner { tenant: String::new(), user: String::new() },
+        mount: prefix(),
+        source_name: source.to_owned(),
+        target_name: "new".to_owned(),
+        phase: crate::store::RenamePhase::Copying,
+    };
+    assert_eq!(rename("old/sub").source().unwrap().as_str(), "acme/old/sub/");
+    for outside in ["../globex", "", "a//b", "/", "a/../../globex"] {
+        assert!(rename(outside).source().is_err(), "{outside:?}");
+    }
+}
