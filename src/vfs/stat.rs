@@ -7,7 +7,7 @@ impl Vfs {
     /// What lies under `path`. Needs no permission: whoever can name a thing may know that it is there.
     ///
     /// A file that this session is uploading shows its size so far. At most 3 requests to S3; none for mounts and what
-    /// leads to them.
+    /// leads to them, and for a directory that this session's listing showed within the last two seconds.
     ///
     /// # Errors
     /// [`Error::NotFound`], or what the storage says.
@@ -20,6 +20,10 @@ impl Vfs {
         };
         if let Some(live) = self.notes.live.newest(path) {
             return Ok(Metadata::of_upload(live, mount));
+        }
+        // A listing knows no metadata of files, and times and modes are in them. Of a directory it knows all there is.
+        if self.notes.seen.is_listed(path) {
+            return Ok(self.directory_metadata(path, Some(mount)));
         }
         let found = self.look(path, mount, &key).await?;
         match found.file {
