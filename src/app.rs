@@ -1,5 +1,7 @@
 //! The composition root: from a config to a running server, and to its orderly end.
 
+mod repairs;
+
 use crate::{
     cloud::Buckets,
     config::Config,
@@ -8,9 +10,10 @@ use crate::{
     ledger::Ledger,
     session::{self, Sessions},
     ssh::{self, HostKeys, Listening},
-    vfs::Budget,
+    vfs::{self, Budget},
 };
 use anyhow::Context as _;
+use repairs::Repairs;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +27,7 @@ pub struct App {
     listening: Listening,
     sessions: Arc<Sessions>,
     ledger: Ledger,
+    repairs: Repairs,
     drain_timeout: Duration,
 }
 
@@ -57,12 +61,14 @@ impl App {
         let events = Events::new();
         let settings = session::Settings { upload_wait: server.upload_wait, ..session::Settings::default() };
         let buckets = Arc::new(Buckets::new(places.collect()));
+        let everybody = config.tenants.iter().flat_map(|tenant| tenant.users.iter().cloned());
+        let repairs = Repairs::new(ledger.journal(), Arc::clone(&buckets) as Arc<dyn vfs::Buckets>, everybody);
         let sessions = Arc::new(Sessions::new(buckets, budget, ledger.journal(), events.clone(), settings));
         for fingerprint in host_keys.fingerprints() {
             info!(fingerprint, "host key");
         }
         let ssh = ssh::Server::new(server.ssh.clone(), host_keys, Arc::new(provider), Arc::clone(&sessions), events);
-        Ok(Self { listening: ssh.bind()?, sessions, ledger, drain_timeout: server.drain_timeout })
+        Ok(Self { listening: ssh.bind()?, sessions, ledger, repairs, drain_timeout: server.drain_timeout })
     }
 
     /// The addresses listened on, with the ports that the system chose.
@@ -77,6 +83,7 @@ impl App {
         for address in self.addresses() {
             info!(%address, "listening");
         }
+        let repairing = tokio::spawn(self.repairs.run(stop.clone()));
         let (drain, cut) = (stop.clone(), CancellationToken::new());
         let serving = self.listening.run(drain, cut.clone());
         let drain_timeout = self.drain_timeout;
@@ -97,6 +104,8 @@ impl App {
         if timeout(CLEAN_UP, self.sessions.drained()).await.is_err() {
             warn!("S3 did not answer in time: multipart uploads of cut-off transfers may be left open");
         }
+        // It was told to stop long ago.
+        drop(repairing.await);
         self.ledger.close().await;
         info!("stopped");
     }
