@@ -7,6 +7,7 @@
 mod carry;
 mod copy;
 mod held;
+mod plan;
 mod removal;
 mod repair;
 #[cfg(test)]

@@ -4,17 +4,21 @@
 //! [`RenamePhase::Deleting`] on no copy is. So whoever finds it cut off knows which half is whole (`repair.rs`). A phase
 //! counts when the journal has confirmed it; where it doesn't answer, neither half is touched any more.
 
-use super::{Moved, Renamed, carry, copy::copy_listed, held::while_held, removal::remove_all};
+use super::{
+    Moved, Renamed, carry,
+    copy::copy_listed,
+    held::while_held,
+    plan::{Planned, list},
+    removal::remove_all,
+};
 use crate::store::{
-    Bucket, Error, Journal, Key, Lease, ListScope, Listed, Owner, Pin, Prefix, RenamePhase, Result, TreeRename,
-    find::refuse_existing, key::MAX_KEY_BYTES,
+    Bucket, Error, Journal, Lease, Owner, Pin, Prefix, RenamePhase, Result, TreeRename, find::refuse_existing,
 };
 use futures_util::{StreamExt as _, stream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Objects of one directory that are copied at once.
 const AT_ONCE: usize = 64;
-const PAGE_OBJECTS: u16 = 1000;
 
 /// A directory, and the name that it shall get.
 #[derive(Clone, Debug)]
@@ -73,13 +77,6 @@ pub async fn rename_tree(
     work.run(objects).await
 }
 
-/// An object of the source, and its new name.
-struct Planned {
-    source: Key,
-    listed: Listed,
-    target: Key,
-}
-
 /// What copying came to.
 #[derive(Default)]
 struct Copied {
@@ -87,36 +84,6 @@ struct Copied {
     failed: Option<Error>,
     /// Whether a copy may lie at the target, or come to lie there, of which nothing is known.
     unsure: bool,
-}
-
-async fn list(bucket: &dyn Bucket, rename: &TreeRename, max_objects: u64) -> Result<Vec<Planned>> {
-    let (source, target) = (rename.source(), rename.target());
-    let (source, target) = (source.map_err(|_| Error::NameTooLong)?, target.map_err(|_| Error::NameTooLong)?);
-    let mut planned = Vec::new();
-    let mut after = None;
-    loop {
-        let page = bucket.list(ListScope::Below(&source), after.as_ref(), PAGE_OBJECTS).await?;
-        for listed in page.objects {
-            planned.push(plan(&source, &target, listed)?);
-        }
-        if planned.len() as u64 > max_objects {
-            return Err(Error::TooManyObjects { limit: max_objects });
-        }
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(planned),
-        }
-    }
-}
-
-fn plan(source: &Prefix, target: &Prefix, listed: Listed) -> Result<Planned> {
-    let elsewhere = || Error::Broken("a listing shows what lies elsewhere".to_owned());
-    let key = source.twin(source, &listed.raw_key).ok_or_else(elsewhere)?;
-    let target = target.twin(source, &listed.raw_key).ok_or_else(elsewhere)?;
-    if target.as_str().len() > MAX_KEY_BYTES {
-        return Err(Error::NameTooLong);
-    }
-    Ok(Planned { source: key, listed, target })
 }
 
 struct Work<'a> {
@@ -157,9 +124,9 @@ impl Work<'_> {
         let failed = AtomicBool::new(false);
         let mut copied = Copied::default();
         for portion in [markers, files] {
-            let copies = portion.into_iter().map(|planned| self.copy_one(planned, &failed));
-            let mut copies = stream::iter(copies).buffer_unordered(AT_ONCE);
-            while let Some(answer) = copies.next().await {
+            let wanted = portion.into_iter().map(|planned| self.copy_one(planned, &failed));
+            let mut answers = stream::iter(wanted).buffer_unordered(AT_ONCE);
+            while let Some(answer) = answers.next().await {
                 match answer {
                     None => {}
                     Some(Ok(moved)) => copied.moved.push(moved),

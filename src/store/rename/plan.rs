@@ -1,0 +1,46 @@
+//! What a rename of a directory will move, known before anything is copied.
+
+use crate::store::{Bucket, Error, Key, ListScope, Listed, Prefix, Result, TreeRename, key::MAX_KEY_BYTES};
+
+const PAGE_OBJECTS: u16 = 1000;
+
+/// An object of the source, and its new name.
+pub(super) struct Planned {
+    pub(super) source: Key,
+    pub(super) listed: Listed,
+    pub(super) target: Key,
+}
+
+/// Lists what lies below the source: at most a page beyond the limit is asked for.
+///
+/// # Errors
+/// [`Error::TooManyObjects`], [`Error::NameTooLong`], or those of the listing.
+pub(super) async fn list(bucket: &dyn Bucket, rename: &TreeRename, max_objects: u64) -> Result<Vec<Planned>> {
+    let (source, target) = (rename.source(), rename.target());
+    let (source, target) = (source.map_err(|_| Error::NameTooLong)?, target.map_err(|_| Error::NameTooLong)?);
+    let mut planned = Vec::new();
+    let mut after = None;
+    loop {
+        let page = bucket.list(ListScope::Below(&source), after.as_ref(), PAGE_OBJECTS).await?;
+        for listed in page.objects {
+            planned.push(plan(&source, &target, listed)?);
+        }
+        if planned.len() as u64 > max_objects {
+            return Err(Error::TooManyObjects { limit: max_objects });
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(planned),
+        }
+    }
+}
+
+fn plan(source: &Prefix, target: &Prefix, listed: Listed) -> Result<Planned> {
+    let elsewhere = || Error::Broken("a listing shows what lies elsewhere".to_owned());
+    let key = source.twin(source, &listed.raw_key).ok_or_else(elsewhere)?;
+    let target = target.twin(source, &listed.raw_key).ok_or_else(elsewhere)?;
+    if target.as_str().len() > MAX_KEY_BYTES {
+        return Err(Error::NameTooLong);
+    }
+    Ok(Planned { source: key, listed, target })
+}
