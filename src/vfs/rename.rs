@@ -85,13 +85,18 @@ impl Vfs {
             target_name: &target_name,
         };
         let renamed = store::rename_tree(bucket, &*self.journal, tree, self.tenant.max_rename_objects).await;
-        let noted = self.notes.forget_below(source);
-        self.notes.forget_below(target);
-        let moved = renamed.map_err(|error| match error {
-            // Whatever RENAME it is, a directory replaces nothing.
-            store::Error::IsDirectory => Error::AlreadyExists,
-            error => error.into(),
+        let moved = renamed.map_err(|error| {
+            // Parts of both may be there; what the session set is still that of the old names.
+            self.notes.seen.forget_below(source);
+            self.notes.seen.forget_below(target);
+            match error {
+                // Whatever RENAME it is, a directory replaces nothing.
+                store::Error::IsDirectory => Error::AlreadyExists,
+                error => error.into(),
+            }
         })?;
+        self.notes.forget_below(target);
+        let noted = self.notes.forget_below(source);
         self.take_along(noted, &moved, bucket, (source, target)).await;
         Ok(())
     }

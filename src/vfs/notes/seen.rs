@@ -76,11 +76,12 @@ impl Seen {
         sights.listed.remove(path);
     }
 
-    /// Forgets what was seen in a directory.
+    /// Forgets what was seen of a directory and in it.
     pub(in crate::vfs) fn forget_below(&self, directory: &VirtualPath) {
         let mut sights = lock(&self.0);
-        sights.asked.take_where(|path| path.is_below(directory));
-        sights.listed.take_where(|path| path.is_below(directory));
+        let meant = |path: &VirtualPath| path == directory || path.is_below(directory);
+        sights.asked.take_where(meant);
+        sights.listed.take_where(meant);
     }
 
     /// What was seen there within the last two seconds.

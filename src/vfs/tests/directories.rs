@@ -194,6 +194,10 @@ async fn what_the_session_alone_knows_of_files_comes_along_with_their_directory(
     session.journal.set_down(true);
     session.set_attributes(&path("/dir/large"), mode(0o640)).await.unwrap();
     session.journal.set_down(false);
+    session.bucket.fail(Verb::Copy, store::memory::Moment::Request, store::Error::Archived);
+    let refused = session.rename(&path("/dir"), &path("/new"), Replace::No).await;
+    assert!(matches!(refused, Err(Error::Archived)), "{refused:?}");
+    assert_eq!(session.stat(&path("/dir/large")).await.unwrap().mode, 0o100_640);
     session.rename(&path("/dir"), &path("/new"), Replace::No).await.unwrap();
     for seen_by in [&session, &session.another()] {
         assert_eq!(seen_by.stat(&path("/new/kept")).await.unwrap().mode, 0o100_600);
