@@ -89,8 +89,9 @@ impl Promises {
     pub fn opened(&mut self, by: usize, path: &'static str, options: WriteOptions, modified: Option<u32>) {
         let base = self.stored.files.get(path).filter(|_| !options.truncate).cloned();
         let bytes = base.as_ref().map(|file| file.bytes.to_vec()).unwrap_or_default();
-        // Attributes of OPEN are for new files.
-        let modified = modified.filter(|_| base.is_none()).map_or(Modified::Upload, Modified::Set);
+        // Attributes of OPEN are for new files, of which there is one at every close as long as none can be changed.
+        let is_new = base.is_none() || !CHANGES_STORED_FILES;
+        let modified = modified.filter(|_| is_new).map_or(Modified::Upload, Modified::Set);
         self.drafts.push(Draft { by, path, bytes, modified, poisoned: false, options, base, changed: false });
     }
 
@@ -136,9 +137,11 @@ impl Draft {
         let (size, end) = (self.bytes.len() as u64, offset.checked_add(len as u64));
         vec![match end {
             _ if self.poisoned => Answer::Poisoned,
+            // Nothing, wherever.
+            _ if len == 0 => return vec![Answer::Ok, Answer::TooLarge],
             None => Answer::TooLarge,
             Some(end) if end > MAX_OBJECT_BYTES => Answer::TooLarge,
-            _ if len > 0 && offset.saturating_sub(size) > MAX_HOLE_BYTES => Answer::HoleTooLarge,
+            _ if offset.saturating_sub(size) > MAX_HOLE_BYTES => Answer::HoleTooLarge,
             _ if size > IN_MEMORY_BYTES && offset < size => return vec![Answer::Ok, Answer::Shipped],
             _ => Answer::Ok,
         }]
