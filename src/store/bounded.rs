@@ -50,6 +50,15 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         keys.into_iter().filter_map(|key| self.remove(&key).map(|value| (key, value))).collect()
     }
 
+    /// Changes the values of all entries whose keys are `meant`. They don't become younger.
+    pub fn change_where(&mut self, meant: impl Fn(&K) -> bool, change: impl Fn(&mut V)) {
+        for (key, (_, value)) in &mut self.entries {
+            if meant(key) {
+                change(value);
+            }
+        }
+    }
+
     /// Takes an entry out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         let (turn, value) = self.entries.remove(key)?;
@@ -71,6 +80,8 @@ mod tests {
         map.insert("c", 4);
         assert_eq!((map.find("a"), map.find("b"), map.find("c")), (Some(&3), None, Some(&4)));
         assert_eq!((map.entries.len(), map.turns.len()), (2, 2));
+        map.change_where(|key| *key == "a", |value| *value = 7);
+        assert_eq!((map.find("a"), map.find("c")), (Some(&7), Some(&4)));
         map.insert("b", 5);
         assert_eq!(map.take_where(|key| *key != "b"), [("c", 4)]);
         assert_eq!((map.remove(&"b"), map.remove(&"b")), (Some(5), None));

@@ -27,6 +27,10 @@ impl Vfs {
         if matches!(made, Ok(()) | Err(store::Error::IsDirectory)) {
             self.notes.seen.note(path, Sight::Directory);
         }
+        if made.is_err() {
+            // There may be a file of this name beside it, which STAT, OPEN and SETSTAT reach.
+            self.notes.seen.doubt(path);
+        }
         made.map_err(|error| match error {
             store::Error::IsDirectory | store::Error::Conflict { .. } => Error::AlreadyExists,
             error => error.into(),

@@ -87,8 +87,8 @@ impl Vfs {
         let renamed = store::rename_tree(bucket, &*self.journal, tree, self.tenant.max_rename_objects).await;
         let moved = renamed.map_err(|error| {
             // Parts of both may be there; what the session set is still that of the old names.
-            self.notes.seen.forget_below(source);
-            self.notes.seen.forget_below(target);
+            self.notes.seen.doubt_below(source);
+            self.notes.seen.doubt_below(target);
             match error {
                 // Whatever RENAME it is, a directory replaces nothing.
                 store::Error::IsDirectory => Error::AlreadyExists,

@@ -62,12 +62,18 @@ impl Seen {
 
     /// What was seen there may have gone: it is stale at once.
     pub(in crate::vfs) fn doubt(&self, path: &VirtualPath) {
+        self.doubt_where(|seen| seen == path);
+    }
+
+    /// What was seen of a directory and in it may have gone.
+    pub(in crate::vfs) fn doubt_below(&self, directory: &VirtualPath) {
+        self.doubt_where(|seen| seen == directory || seen.is_below(directory));
+    }
+
+    fn doubt_where(&self, meant: impl Fn(&VirtualPath) -> bool) {
         let mut sights = lock(&self.0);
-        if let Some((sight, _)) = sights.asked.find(path).cloned() {
-            sights.asked.insert(path.clone(), (sight, Instant::now()));
-        } else if sights.listed.find(path).is_some() {
-            sights.listed.insert(path.clone(), Instant::now());
-        }
+        sights.asked.change_where(&meant, |(_, stale_at)| *stale_at = Instant::now());
+        sights.listed.change_where(&meant, |stale_at| *stale_at = Instant::now());
     }
 
     pub(in crate::vfs) fn forget(&self, path: &VirtualPath) {

@@ -31,6 +31,13 @@ async fn where_both_are_setstat_reaches_the_file() {
     let session = Session::start();
     session.upload("/both", "a file").await;
     session.upload("/both/below", "that lies below a file").await;
+    let another = session.another();
+    assert!(another.mkdir(&path("/both"), NewAttributes::default()).await.is_err());
+    another
+        .set_attributes(&path("/both"), SetAttributes { mode: Some(0o600), ..SetAttributes::default() })
+        .await
+        .unwrap();
+    assert_eq!(shown(&session.another(), "/both").await.1, 0o100_600);
     session.set_attributes(&path("/both"), times_and_mode()).await.unwrap();
     assert_eq!(shown(&session, "/both").await, (TIMES, 0o100_640));
     assert_eq!(shown(&session.another(), "/both").await, (TIMES, 0o100_640));

@@ -13,9 +13,9 @@ use std::{
 use wharfinger::vfs::WriteOptions;
 
 /// Whether stored files can be opened without TRUNC and changed, and their sizes set. The model can.
-pub const CHANGES_STORED_FILES: bool = false;
+pub const CHANGES_STORED_FILES: bool = true;
 /// Whether directories that hold something can be renamed. The model can.
-pub const RENAMES_FULL_DIRECTORIES: bool = false;
+pub const RENAMES_FULL_DIRECTORIES: bool = true;
 
 /// Up to here an upload is in memory, whatever else goes on.
 const IN_MEMORY_BYTES: u64 = 5 << 20;
@@ -89,9 +89,11 @@ impl Promises {
     pub fn opened(&mut self, by: usize, path: &'static str, options: WriteOptions, modified: Option<u32>) {
         let base = self.stored.files.get(path).filter(|_| !options.truncate).cloned();
         let bytes = base.as_ref().map(|file| file.bytes.to_vec()).unwrap_or_default();
-        // Attributes of OPEN are for new files, of which there is one at every close as long as none can be changed.
-        let is_new = base.is_none() || !CHANGES_STORED_FILES;
-        let modified = modified.filter(|_| is_new).map_or(Modified::Upload, Modified::Set);
+        // Attributes of OPEN are for new files. One that is to be changed may show its own, until it is.
+        let modified = match base {
+            Some(_) if CHANGES_STORED_FILES => Modified::Unknown,
+            _ => modified.map_or(Modified::Upload, Modified::Set),
+        };
         self.drafts.push(Draft { by, path, bytes, modified, poisoned: false, options, base, changed: false });
     }
 
@@ -152,7 +154,7 @@ impl Draft {
         if len > 0 {
             self.bytes.resize(self.bytes.len().max(start + len), 0);
             self.bytes[start..start + len].fill(fill);
-            self.changed = true;
+            self.change();
         }
     }
 
@@ -174,8 +176,17 @@ impl Draft {
     }
 
     pub fn resized(&mut self, size: u64) {
-        self.changed |= self.bytes.len() as u64 != size;
-        self.bytes.resize(usize::try_from(size).unwrap(), 0);
+        if self.bytes.len() as u64 != size {
+            self.bytes.resize(usize::try_from(size).unwrap(), 0);
+            self.change();
+        }
+    }
+
+    fn change(&mut self) {
+        self.changed = true;
+        if self.modified == Modified::Unknown {
+            self.modified = Modified::Upload;
+        }
     }
 }
 
@@ -289,6 +300,7 @@ impl Promises {
     fn rename(&self, by: usize, source: &str, target: &str, replace: bool) -> Answer {
         let is_file = self.stored.files.contains_key(source);
         let target_is_file = self.stored.files.contains_key(target);
+        let is_full_directory = !is_file && self.stored.holds_something(source);
         match () {
             () if source == "/" => Answer::Mounted,
             () if target == "/" => Answer::AlreadyExists,
@@ -296,10 +308,10 @@ impl Promises {
             () if !replace && self.newest(by, target).is_some() => Answer::AlreadyExists,
             () if !is_file && !self.stored.is_directory(source) => Answer::NotFound,
             () if source == target => Answer::Ok,
-            () if !is_file && self.stored.holds_something(source) && !RENAMES_FULL_DIRECTORIES => Answer::Unsupported,
-            () if self.stored.is_directory(target) && replace => Answer::IsDirectory,
+            () if is_full_directory && !RENAMES_FULL_DIRECTORIES => Answer::Unsupported,
+            () if self.stored.is_directory(target) && replace && !is_full_directory => Answer::IsDirectory,
             () if self.stored.is_directory(target) => Answer::AlreadyExists,
-            () if target_is_file && replace && !may_replace(by) => Answer::Denied,
+            () if target_is_file && replace && !may_replace(by) && !is_full_directory => Answer::Denied,
             () if target_is_file && !(replace && is_file) => Answer::AlreadyExists,
             () => Answer::Ok,
         }
