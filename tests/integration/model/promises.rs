@@ -35,6 +35,8 @@ pub struct Draft {
     base: Option<File>,
     /// Whether anything was written or cut.
     changed: bool,
+    /// With APPEND: where the client's offset 0 lies, once there was one.
+    origin: Option<u64>,
 }
 
 /// One open download.
@@ -94,7 +96,17 @@ impl Promises {
             Some(_) if CHANGES_STORED_FILES => Modified::Unknown,
             _ => modified.map_or(Modified::Upload, Modified::Set),
         };
-        self.drafts.push(Draft { by, path, bytes, modified, poisoned: false, options, base, changed: false });
+        self.drafts.push(Draft {
+            by,
+            path,
+            bytes,
+            modified,
+            poisoned: false,
+            options,
+            base,
+            changed: false,
+            origin: None,
+        });
     }
 
     pub fn newest(&self, by: usize, path: &str) -> Option<&Draft> {
@@ -135,7 +147,17 @@ impl Promises {
 }
 
 impl Draft {
+    /// With APPEND a client may count from 0 again: that goes to the end.
+    fn place(&self, offset: u64) -> u64 {
+        match self.origin {
+            Some(_) if self.options.append && offset == 0 => self.bytes.len() as u64,
+            Some(origin) => origin.saturating_add(offset),
+            None => offset,
+        }
+    }
+
     pub fn write(&self, offset: u64, len: usize) -> Vec<Answer> {
+        let offset = self.place(offset);
         let (size, end) = (self.bytes.len() as u64, offset.checked_add(len as u64));
         vec![match end {
             _ if self.poisoned => Answer::Poisoned,
@@ -150,7 +172,11 @@ impl Draft {
     }
 
     pub fn written(&mut self, offset: u64, len: usize, fill: u8) {
-        let start = usize::try_from(offset).unwrap();
+        let place = self.place(offset);
+        if self.options.append && offset == 0 {
+            self.origin = Some(place);
+        }
+        let start = usize::try_from(place).unwrap_or(usize::MAX);
         if len > 0 {
             self.bytes.resize(self.bytes.len().max(start + len), 0);
             self.bytes[start..start + len].fill(fill);
