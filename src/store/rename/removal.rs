@@ -1,10 +1,11 @@
 //! Deleting many objects, each only while it is the version that is meant.
 
-use crate::store::{Bucket, Error, Key, Pin, Result};
+use crate::store::{Bucket, Error, Key, ListScope, Pin, Prefix, Result};
 use futures_util::{StreamExt as _, stream};
 
 /// S3's most keys in one request.
 const MAX_KEYS: usize = 1000;
+const PAGE_OBJECTS: u16 = 1000;
 /// Requests at once.
 const AT_ONCE: usize = 4;
 
@@ -36,6 +37,30 @@ pub(super) async fn remove_all(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>) ->
         }
     }
     failed.map_or(Ok(removed), Err)
+}
+
+/// Deletes the markers below `directory` that came to light when what lay in them was deleted: stores with real
+/// directories list none of a directory that holds something. Only those of which `removed` had something below.
+///
+/// # Errors
+/// Those of the listing, and of the deletion.
+pub(super) async fn remove_bared_markers<'a>(
+    bucket: &dyn Bucket,
+    directory: &Prefix,
+    removed: impl Iterator<Item = &'a Key> + Clone,
+) -> Result<()> {
+    let page = bucket.list(ListScope::Below(directory), None, PAGE_OBJECTS).await?;
+    let bared = page.objects.into_iter().filter(|listed| {
+        let held = |key: &Key| key.as_str().len() > listed.raw_key.len() && key.as_str().starts_with(&listed.raw_key);
+        listed.size == 0 && listed.raw_key.ends_with('/') && removed.clone().any(held)
+    });
+    let markers: Vec<_> = bared
+        .filter_map(|listed| {
+            let key = directory.twin(directory, &listed.raw_key)?;
+            Some((key, Pin { etag: listed.etag, version: None }))
+        })
+        .collect();
+    if markers.is_empty() { Ok(()) } else { remove_all(bucket, markers).await.map(drop) }
 }
 
 async fn remove_some(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>, at_once: usize) -> Vec<Result<()>> {

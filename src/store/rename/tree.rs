@@ -9,7 +9,7 @@ use super::{
     copy::copy_listed,
     held::while_held,
     plan::{Planned, list},
-    removal::remove_all,
+    removal::{remove_all, remove_bared_markers},
 };
 use crate::store::{
     Bucket, Error, Journal, Lease, Owner, Pin, Prefix, RenamePhase, Result, TreeRename, find::refuse_existing,
@@ -172,6 +172,7 @@ impl Work<'_> {
         let pin = |moved: &Moved| Pin { etag: moved.versions.source.clone(), version: None };
         let sources = moved.iter().map(|moved| (moved.source.clone(), pin(moved))).collect();
         let removed = remove_all(self.bucket, sources).await?;
+        self.sweep(moved).await?;
         carry::forget(self.journal, self.bucket.id(), moved).await?;
         self.end().await;
         if removed.changed > 0 {
@@ -179,6 +180,16 @@ impl Work<'_> {
             return Err(Error::Conflict { request });
         }
         Ok(())
+    }
+
+    /// Where the listing showed the directory's own marker, it showed those of all directories in it.
+    async fn sweep(&self, moved: &[Moved]) -> Result<()> {
+        let source = self.rename.source().map_err(|_| Error::NameTooLong)?;
+        let sources = moved.iter().map(|moved| &moved.source);
+        if sources.clone().any(|key| key.as_str() == source.as_str()) {
+            return Ok(());
+        }
+        remove_bared_markers(self.bucket, &source, sources).await
     }
 
     /// Strikes the entry out. Where that fails, who repairs it finds nothing to do.
