@@ -62,6 +62,10 @@ async fn a_kill_at_any_request_is_undone_or_finished() {
         running.abort();
         assert!(running.await.unwrap_err().is_cancelled(), "{at}");
         drop(hold);
+        let meanwhile = place.contents();
+        for (old, new) in before.iter().zip(before.keys().map(|key| key.replacen("acme/old/", "acme/new/", 1))) {
+            assert!([old.0, &new].iter().any(|key| meanwhile.get(*key) == Some(old.1)), "{at}: {}", old.0);
+        }
         assert_whole(&place, &before, &at).await;
     }
 }

@@ -113,6 +113,17 @@ mod tests {
         assert!(noted.find(&path).is_none());
     }
 
+    #[test]
+    fn the_last_4096_names_are_noted() {
+        let noted = NotedAttributes::default();
+        let path = |number: usize| VirtualPath::parse(format!("/{number}").as_bytes()).unwrap();
+        for number in 0..=4096 {
+            noted.add(&path(number), None, TIMES);
+        }
+        assert!(noted.find(&path(0)).is_none());
+        assert!((1..=4096).all(|number| noted.find(&path(number)).is_some()));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_is_here_alone_counts_for_ever_and_what_is_kept_for_a_moment() {
         let noted = NotedAttributes::default();

@@ -140,6 +140,17 @@ async fn what_the_session_changes_is_never_shown_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_changed_before_it_was_fetched_ahead_is_asked_for_anew() {
+    let session = with_files();
+    session.names("/d").await;
+    session.bucket.insert("acme/d/0001", "changed");
+    check(&session, 0).await;
+    let handle = session.open_read(&path("/d/0001")).await.unwrap();
+    assert_eq!(handle.metadata().size, 7);
+    assert_eq!(handle.read(0, 100).await.unwrap().concat(), b"changed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_others_change_is_seen_after_a_second_at_most() {
     let session = with_files();
     gets(&session, 0..10).await;

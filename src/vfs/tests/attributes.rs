@@ -58,6 +58,28 @@ async fn attributes_of_open_are_stored_with_the_object() {
 }
 
 #[tokio::test]
+async fn attributes_of_open_are_not_for_a_file_that_is_there() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", "old bytes");
+    let pending = session.open_write(&path("/a"), KEEP, BOTH).await.unwrap();
+    let mut handle = pending.admit(PATIENCE).await.unwrap();
+    handle.write(0, Bytes::from_static(b"new")).await.unwrap();
+    handle.close().await.unwrap();
+    let (times, mode) = shown(&session.another(), "/a").await;
+    assert!(times != TIMES && mode == 0o100_644, "{times:?} {mode:o}");
+}
+
+#[tokio::test]
+async fn a_mode_that_is_stored_without_times_is_shown_by_stat_alone() {
+    let session = Session::start();
+    let mode = NewAttributes { times: None, mode: Some(0o640) };
+    let pending = session.open_write(&path("/a"), CREATE, mode).await.unwrap();
+    pending.admit(PATIENCE).await.unwrap().close().await.unwrap();
+    let another = session.another();
+    assert_eq!((shown(&another, "/a").await.1, listed(&another, "/a").await.1), (0o100_640, 0o100_644));
+}
+
+#[tokio::test]
 async fn attributes_that_come_before_the_first_part_are_stored_with_the_object() {
     for by_path in [false, true] {
         let session = Session::start();
@@ -117,12 +139,14 @@ async fn late_attributes_follow_a_rename_and_end_with_their_version() {
 async fn times_of_other_programs_are_shown() {
     let session = Session::start();
     session.bucket.insert_with("acme/rclone", "x", metadata(&[("mtime", "1600000000.987654321")]));
-    session.bucket.insert_with("acme/s3fs", "x", metadata(&[("mtime", "1600000000"), ("mode", "33188")]));
+    session.bucket.insert_with("acme/s3fs", "x", metadata(&[("mtime", "1600000000"), ("mode", "33152")]));
     session.bucket.insert_with("acme/odd", "x", metadata(&[("mtime", "soon"), ("mode", "rw")]));
     let modified = Times { accessed: 1_600_000_000, modified: 1_600_000_000 };
     assert_eq!(shown(&session, "/rclone").await, (modified, 0o100_644));
-    assert_eq!(shown(&session, "/s3fs").await, (modified, 0o100_644));
+    assert_eq!(shown(&session, "/s3fs").await, (modified, 0o100_600));
     assert!(shown(&session, "/odd").await.0.modified > 1_700_000_000, "the time of the upload");
+    let (times, mode) = listed(&session, "/s3fs").await;
+    assert!(times.modified > 1_700_000_000 && mode == 0o100_644, "a listing tells nothing of metadata");
 }
 
 #[tokio::test]

@@ -147,6 +147,17 @@ async fn a_directory_can_be_renamed_with_all_that_is_in_it() {
 }
 
 #[tokio::test]
+async fn an_upload_below_a_directory_that_is_renamed_appears_under_its_old_name() {
+    let session = Session::start();
+    session.bucket.insert("acme/dir/a", "a");
+    let mut handle = session.create("/dir/x").await;
+    handle.write(0, Bytes::from_static(b"x")).await.unwrap();
+    session.rename(&path("/dir"), &path("/new"), Replace::No).await.unwrap();
+    handle.close().await.unwrap();
+    assert_eq!(session.bucket.keys(), ["acme/dir/x", "acme/new/a"]);
+}
+
+#[tokio::test]
 async fn a_directory_never_replaces_anything() {
     let session = Session::start();
     for key in ["acme/full/x", "acme/file", "acme/empty/", "acme/other/x"] {

@@ -41,6 +41,13 @@ async fn equal_bytes_uploaded_by_another_session_inherit_nothing() {
 }
 
 #[tokio::test]
+async fn the_same_bytes_put_there_by_another_program_keep_them() {
+    let (session, _) = two_sessions().await;
+    session.bucket.insert("acme/a", "x");
+    assert_eq!((shown(&session.another(), "/a").await, listed(&session.another(), "/a").await), (SET, SET));
+}
+
+#[tokio::test]
 async fn they_follow_a_rename_by_any_session() {
     let (session, another) = two_sessions().await;
     session.upload("/b", "to be replaced").await;

@@ -145,6 +145,18 @@ async fn a_size_set_by_path_reaches_the_open_upload() {
 }
 
 #[tokio::test]
+async fn a_size_that_an_upload_cannot_take_on_fails_its_close() {
+    let session = Session::start();
+    let handle = session.create("/a").await;
+    // Each is no more than a hole may be, and all that comes behind the first one is.
+    for mib in [60, 120, 180] {
+        session.set_attributes(&path("/a"), size(mib << 20)).await.unwrap();
+    }
+    assert!(handle.close().await.is_err());
+    assert!(session.bucket.keys().is_empty());
+}
+
+#[tokio::test]
 async fn changing_a_file_needs_overwrite_and_reading_what_was_there_needs_read() {
     let session = Session::with_permissions(Permissions::ALL.without(Permission::Overwrite));
     session.bucket.insert("acme/a", "old bytes");

@@ -123,6 +123,18 @@ async fn the_session_sees_how_far_its_uploads_are() {
 }
 
 #[tokio::test]
+async fn of_two_uploads_to_one_path_the_last_to_be_closed_stays() {
+    let session = Session::start();
+    let (mut first, mut second) = (session.create("/a").await, session.create("/a").await);
+    first.write(0, Bytes::from_static(b"first")).await.unwrap();
+    second.write(0, Bytes::from_static(b"second")).await.unwrap();
+    second.close().await.unwrap();
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "second");
+    first.close().await.unwrap();
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "first");
+}
+
+#[tokio::test]
 async fn a_second_handle_on_an_upload_can_begin_anew_but_not_add_to_it() {
     let session = Session::start();
     let _first = session.create("/a").await;

@@ -220,6 +220,7 @@ async fn what_can_t_be_set_is_refused_and_then_nothing_is_set() {
     client.put("/a", &content(1, 3)).await.unwrap();
     let before = client.stat("/a").await.unwrap();
     let owner = |uid| Some(wharfinger::sftp::Owner { uid, gid: 0 });
+    assert_eq!(before.owner, owner(0));
     for (attrs, code) in [
         (Attrs { size: Some(u64::MAX), ..times(9) }, Err(StatusCode::Failure)),
         (Attrs { owner: owner(1), ..times(9) }, Err(StatusCode::OpUnsupported)),
