@@ -157,6 +157,7 @@ mod tests {
         assert!(journal.enter_rename(&rename, &lease).await.unwrap());
     }
 
+    // S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
     #[tokio::test(start_paused = true)]
     async fn what_was_cut_off_is_finished_by_who_starts_next() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));

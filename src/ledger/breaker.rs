@@ -118,6 +118,7 @@ mod tests {
         breaker.outage().as_ref().map(|outage| outage.unanswered)
     }
 
+    // S98: While the journal is down, locked or slow, a question ends after two seconds and none is asked for five.
     #[tokio::test(start_paused = true)]
     async fn a_database_that_failed_is_left_alone_and_tried_again_by_one() {
         let breaker = Breaker::new("reads", String::new());
@@ -136,6 +137,7 @@ mod tests {
         assert_eq!(breaker.ask(ready(Ok(8))).await, Ok(8));
     }
 
+    // S98: While the journal is down, locked or slow, a question ends after two seconds and none is asked for five.
     #[tokio::test(start_paused = true)]
     async fn a_question_has_an_end() {
         let breaker = Breaker::new("reads", String::new());

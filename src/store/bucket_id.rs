@@ -64,6 +64,7 @@ fn foreign_host(endpoint: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    // S90: A bucket that is reached under two names has two ids, and what is set under one isn't seen under the other.
     #[test]
     fn a_name_means_one_bucket_in_aws_and_another_in_every_other_store() {
         let id = |endpoint| BucketId::new("files", endpoint).to_string();

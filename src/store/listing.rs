@@ -207,6 +207,7 @@ mod tests {
         assert_eq!(names(listing(&bucket)).await, ["a", "b/", "c/", "z \"?#%"]);
     }
 
+    // S26: Names that could not be opened are not listed, but count for RMDIR and RENAME.
     #[tokio::test]
     async fn names_that_nobody_could_open_are_left_out() {
         let bucket = bucket(["acme//x", "acme/..", "acme/../x", "acme/.", "acme/a\nb", "acme/a\u{1}/c", "acme/ok"]);
@@ -214,6 +215,7 @@ mod tests {
         assert!(listing(&bucket).exists().await.unwrap());
     }
 
+    // S25: Where S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
     #[tokio::test]
     async fn a_name_is_shown_once_as_the_file_that_stat_reaches() {
         let bucket = bucket(["acme/x", "acme/x-1", "acme/x-1/z", "acme/x.txt", "acme/x/y", "acme/x0/"]);
@@ -243,6 +245,7 @@ mod tests {
         assert_eq!(bucket.count(Verb::List), 2);
     }
 
+    // S47: A listing keeps two pages of 1,000 names in memory, the one that is being read and the next.
     #[tokio::test]
     async fn the_next_page_is_asked_for_ahead_and_no_further() {
         let bucket = bucket((0..5000).map(|number| format!("acme/{number:05}")));
@@ -253,6 +256,7 @@ mod tests {
         assert_eq!(bucket.count(Verb::List), 2);
     }
 
+    // S48: A page of a listing that fails loses no name: the next READDIR asks for it again.
     #[tokio::test]
     async fn a_page_that_fails_is_asked_for_again() {
         let bucket = bucket((0..1500).map(|number| format!("acme/{number:05}")));

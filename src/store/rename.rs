@@ -133,6 +133,7 @@ mod tests {
         rename(bucket, &key(source), &key(target), replace).await
     }
 
+    // S31: A renamed file keeps its metadata, also above 256 MiB, where it is copied in parts.
     #[tokio::test]
     async fn a_file_takes_four_requests_and_keeps_its_metadata() {
         for replace in [false, true] {
@@ -158,6 +159,7 @@ mod tests {
         assert_eq!(bucket.bytes("acme/b").unwrap(), "new");
     }
 
+    // S30: A file renamed onto itself stays.
     #[tokio::test]
     async fn a_rename_onto_itself_loses_nothing() {
         let bucket = MemoryBucket::new();
@@ -197,6 +199,7 @@ mod tests {
         assert!(matches!(renamed(&bucket, "a", "b", true).await, Err(Error::NotFound)));
     }
 
+    // S32: A file that somebody else changes during its RENAME stays as changed under its old name, and the client …
     #[tokio::test]
     async fn a_source_that_changes_in_between_is_reported_and_kept() {
         let bucket = std::sync::Arc::new(MemoryBucket::new());

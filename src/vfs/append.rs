@@ -38,6 +38,7 @@ impl Appending {
 mod tests {
     use super::*;
 
+    // S68: With APPEND nothing that was there is overwritten: offsets behind it count, as OpenSSH sends them, many …
     #[test]
     fn offsets_in_the_file_count_and_offsets_from_zero_begin_at_its_end() {
         let places = |there: u64, offsets: &[u64]| {

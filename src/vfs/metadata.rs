@@ -221,6 +221,7 @@ mod tests {
         }
     }
 
+    // S87: Times and modes that come before an object's metadata is sent are stored with it: `mtime` and `atime` in …
     #[test]
     fn attributes_come_back_from_the_metadata_they_were_written_to() {
         let attributes = NewAttributes { times: Some(Times { accessed: 7, modified: 5 }), mode: Some(0o100_640) };
@@ -230,6 +231,7 @@ mod tests {
         assert_eq!(NewAttributes::read_from(&object.metadata), attributes);
     }
 
+    // S103: Files show mode 644 unless another was set. Write bits are dropped where the user may not write (for …
     #[test]
     fn modes_show_no_more_than_the_user_may() {
         let all = mount(Permissions::ALL);

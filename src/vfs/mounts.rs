@@ -207,6 +207,7 @@ mod tests {
         }
     }
 
+    // S8: The longest entry that matches a path wins.
     #[test]
     fn the_longest_entry_wins() {
         let mounts = mounts(&[("/", "acme/"), ("/a/b", "shared/"), ("/a/b/c", "deep/")]);
@@ -225,6 +226,7 @@ mod tests {
         }
     }
 
+    // S10: The root and the parents of mounts exist even where no mount covers them; there they only list.
     #[test]
     fn the_root_and_the_parents_of_entries_are_virtual() {
         let mounts = mounts(&[("/in", "acme/in/"), ("/team/out", "acme/out/"), ("/team/log", "acme/log/")]);
@@ -237,6 +239,7 @@ mod tests {
         assert!(names("/in").is_empty());
     }
 
+    // S6: With the mount's prefix a path must fit into S3's 1,024 bytes.
     #[test]
     fn a_path_too_long_for_s3_with_its_prefix_is_refused() {
         let mounts = mounts(&[("/", "acme/")]);
@@ -266,6 +269,7 @@ mod tests {
         assert!(matches!(landing("team"), Err(InvalidMounts::Landing { .. })));
     }
 
+    // S11: The landing directory, and what leads to it, exists whatever storage has.
     #[test]
     fn the_landing_directory_exists_whatever_storage_has() {
         let mounts = landing_at("/in/today", &[("/", "acme/")]).unwrap();

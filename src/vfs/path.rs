@@ -165,6 +165,7 @@ mod tests {
         VirtualPath::parse(raw.as_bytes()).unwrap().as_str().to_owned()
     }
 
+    // S3: `.`, `//` and a trailing `/` are dropped; `..` drops the name before it and stays at the root. `\` and …
     #[test]
     fn paths_become_absolute_and_normal() {
         for (raw, normal) in [
@@ -194,6 +195,7 @@ mod tests {
         assert_eq!(home.join(b"/x").unwrap().as_str(), "/x");
     }
 
+    // S1: A path is UTF-8; NUL, other control characters, U+FFFE and U+FFFF are refused.
     #[test]
     fn names_that_cannot_be_stored_or_logged_are_refused() {
         for (raw, reason) in [
@@ -209,6 +211,7 @@ mod tests {
         }
     }
 
+    // S2: A path has at most 1,024 bytes, with names of at most 255.
     #[test]
     fn lengths_are_limited_to_what_comes_out_again() {
         let segment = "s".repeat(255);

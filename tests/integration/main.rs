@@ -15,6 +15,7 @@ mod readme;
 mod roles;
 mod s3;
 mod s3_wire;
+mod semantics;
 mod session;
 mod ssh;
 #[path = "../support/mod.rs"]

@@ -238,6 +238,7 @@ mod tests {
         assert!(part_bytes(largest) <= 5 << 30);
     }
 
+    // S31: A renamed file keeps its metadata, also above 256 MiB, where it is copied in parts.
     #[tokio::test]
     async fn a_copy_in_parts_keeps_bytes_and_metadata() {
         let metadata = BTreeMap::from([("mtime".to_owned(), "7".to_owned())]);
@@ -276,6 +277,7 @@ mod tests {
         assert_eq!(bucket.open_uploads(), 0);
     }
 
+    // S31: A renamed file keeps its metadata, also above 256 MiB, where it is copied in parts.
     #[tokio::test]
     async fn a_large_file_is_copied_in_parts() {
         let bucket = MemoryBucket::new();

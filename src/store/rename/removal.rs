@@ -104,6 +104,7 @@ mod tests {
         assert_eq!(bucket.requests().last().unwrap().name, "d/", "the marker goes last");
     }
 
+    // S34: Everything in a renamed directory is copied, then the old names are deleted, each only while it is the …
     #[tokio::test]
     async fn what_changed_stays_and_what_is_gone_is_no_failure() {
         let bucket = MemoryBucket::new();

@@ -37,6 +37,8 @@ async fn assert_whole(place: &Place, before: &std::collections::BTreeMap<String,
     assert!(place.journal.renames().is_empty(), "{at}");
 }
 
+// S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
+// S40: Until a rename that was cut off is put right both names may show files, and no byte is missing from both.
 #[tokio::test(start_paused = true)]
 async fn a_kill_at_any_request_is_undone_or_finished() {
     let moments = [Moment::Request, Moment::Answer];
@@ -119,6 +121,7 @@ async fn a_journal_that_goes_down_at_any_question_loses_nothing() {
     }
 }
 
+// S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
 #[tokio::test(start_paused = true)]
 async fn a_repair_that_is_cut_off_is_repaired() {
     let place = Place::with_a_tree();

@@ -77,6 +77,8 @@ async fn n_objects_take_n_copies_and_two_requests_for_each_thousand() {
     assert!(place.journal.renames().is_empty());
 }
 
+// S33: A directory is renamed with all that is in it, names that can't be shown included.
+// S35: Metadata, times and modes move along with a directory.
 #[tokio::test]
 async fn everything_below_moves_with_its_metadata_and_nothing_else() {
     let place = Place::with_a_tree();
@@ -87,6 +89,7 @@ async fn everything_below_moves_with_its_metadata_and_nothing_else() {
     assert_eq!(place.bucket.metadata("acme/new/sub/").unwrap()["mtime"], "4");
 }
 
+// S35: Metadata, times and modes move along with a directory.
 #[tokio::test]
 async fn late_attributes_move_with_their_objects_and_others_end() {
     let place = Place::default();
@@ -130,6 +133,7 @@ async fn what_is_at_the_target_stays() {
     }
 }
 
+// S36: A directory of more objects than the tenant's `max_rename_objects` is refused before anything is copied.
 #[tokio::test]
 async fn more_than_the_limit_is_refused_before_anything_is_copied() {
     let place = Place::with_a_tree();
@@ -142,6 +146,7 @@ async fn more_than_the_limit_is_refused_before_anything_is_copied() {
     assert!(matches!(place.rename_from("d", "directory-of-a-long-name", 8).await, Err(Error::NameTooLong)));
 }
 
+// S38: The rename of a directory that holds something needs the journal, and is refused while that is down.
 #[tokio::test]
 async fn without_a_journal_nothing_is_touched() {
     let place = Place::with_a_tree();
@@ -150,6 +155,7 @@ async fn without_a_journal_nothing_is_touched() {
     assert_eq!(place.bucket.verbs(), [Verb::List]);
 }
 
+// S37: The rename of a directory is refused while another one that could meet it is under way, or waits to be put …
 #[tokio::test]
 async fn renames_that_could_meet_wait_for_each_other() {
     let place = Place::with_a_tree();
@@ -168,6 +174,7 @@ async fn renames_that_could_meet_wait_for_each_other() {
     place.rename_from("new", "old", 100).await.unwrap();
 }
 
+// S41: A rename of a directory that fails before its first deletion is undone.
 #[tokio::test]
 async fn what_changes_before_it_is_copied_undoes_the_rename() {
     let place = Place::with_a_tree();
@@ -185,6 +192,8 @@ async fn what_changes_before_it_is_copied_undoes_the_rename() {
     assert!(place.journal.renames().is_empty());
 }
 
+// S34: Everything in a renamed directory is copied, then the old names are deleted, each only while it is the …
+// S42: A file that changes after it was copied stays under its old name as it is and under the new one as it was, …
 #[tokio::test]
 async fn what_changes_after_it_was_copied_stays_under_both_names() {
     let place = Place::with_a_tree();
@@ -205,6 +214,7 @@ async fn what_changes_after_it_was_copied_stays_under_both_names() {
     assert!(place.journal.renames().is_empty());
 }
 
+// S41: A rename of a directory that fails before its first deletion is undone.
 #[tokio::test]
 async fn an_object_that_cannot_be_copied_undoes_the_rename() {
     let place = Place::with_a_tree();

@@ -120,6 +120,7 @@ async fn metadata_and_a_token_go_with_either_kind() {
     }
 }
 
+// S63: A hole of at most 64 MiB reads as zeros; a WRITE that would leave a larger one is refused.
 #[tokio::test]
 async fn holes_read_as_zeros_up_to_a_limit() {
     let fixture = Fixture::new();
@@ -141,6 +142,7 @@ async fn holes_read_as_zeros_up_to_a_limit() {
     fixture.assert_nothing_left();
 }
 
+// S62: WRITEs may come in any order, as many as a client has in flight; the offsets say what the file is.
 #[tokio::test]
 async fn a_gap_is_waited_for_as_long_as_its_bytes_may_be_in_flight() {
     let fixture = Fixture::new();
@@ -168,6 +170,7 @@ async fn a_gap_is_waited_for_as_long_as_its_bytes_may_be_in_flight() {
     fixture.assert_nothing_left();
 }
 
+// S69: READ of bytes that have left the server's memory, and WRITE to them, are refused; the latter ends the upload.
 #[tokio::test]
 async fn rewriting_what_is_shipped_poisons() {
     let fixture = Fixture::new();
@@ -183,6 +186,7 @@ async fn rewriting_what_is_shipped_poisons() {
     fixture.assert_nothing_left();
 }
 
+// S106: A file larger than the tenant's `max_object_bytes` is refused at the WRITE that would make it so.
 #[tokio::test]
 async fn too_large_poisons() {
     let fixture = Fixture::new();

@@ -113,6 +113,7 @@ mod tests {
         assert!(noted.find(&path).is_none());
     }
 
+    // S100: What was set while the journal was down stays that session's own, for the last 4,096 names, unless it is …
     #[test]
     fn the_last_4096_names_are_noted() {
         let noted = NotedAttributes::default();

@@ -117,6 +117,7 @@ impl Drop for LiveEntry {
 mod tests {
     use super::*;
 
+    // S65: Of two uploads to one path the newest is shown, and the last to be closed stays.
     #[test]
     fn of_two_uploads_of_a_path_the_newest_is_shown() {
         let uploads = Arc::new(LiveUploads::default());

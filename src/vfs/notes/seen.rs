@@ -132,6 +132,7 @@ mod tests {
         assert!(!seen.was_directory(&path));
     }
 
+    // S46: A session remembers the last 4,096 directories that were listed.
     #[tokio::test(start_paused = true)]
     async fn a_listed_directory_is_known_until_something_else_is_or_time_passes() {
         let seen = Seen::default();

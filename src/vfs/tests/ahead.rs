@@ -38,6 +38,7 @@ async fn gets(session: &Session, numbers: impl IntoIterator<Item = usize>) -> us
     requested.len()
 }
 
+// S56: Small files (at most 256 KiB) may be fetched before they are opened, when a session opens files in the order …
 #[tokio::test(start_paused = true)]
 async fn files_in_the_order_of_their_listing_take_a_request_each_and_hardly_a_round_trip() {
     let session = with_files();
@@ -76,6 +77,7 @@ async fn directories_within_directories_are_fetched_ahead_too() {
     assert_eq!(since.elapsed(), LATENCY * 5);
 }
 
+// S59: After a few wrong guesses a session isn't guessed for any more.
 #[tokio::test(start_paused = true)]
 async fn another_order_costs_no_more_than_a_few_gets() {
     let random = (0..FILES).map(|number| number * 617 % FILES);
@@ -94,6 +96,7 @@ async fn another_order_costs_no_more_than_a_few_gets() {
     assert!(count <= 50 + 4, "{count} GETs for the first file of 50 listings");
 }
 
+// S59: After a few wrong guesses a session isn't guessed for any more.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_waits_between_files_is_soon_left_alone() {
     let session = with_files();
@@ -106,6 +109,7 @@ async fn a_client_that_waits_between_files_is_soon_left_alone() {
     assert!(session.requested().len() <= 50 + 4);
 }
 
+// S59: After a few wrong guesses a session isn't guessed for any more.
 #[tokio::test(start_paused = true)]
 async fn files_that_cannot_be_read_are_soon_left_alone() {
     let session = with_files();
@@ -122,6 +126,7 @@ async fn files_that_cannot_be_read_are_soon_left_alone() {
     assert!(session.requested().len() <= 100 + 5);
 }
 
+// S58: Of files that are fetched before they are opened, what others change is seen a second later at most, what the …
 #[tokio::test(start_paused = true)]
 async fn what_the_session_changes_is_never_shown_as_it_was() {
     let session = with_files();
@@ -139,6 +144,7 @@ async fn what_the_session_changes_is_never_shown_as_it_was() {
     check(&session, 14).await;
 }
 
+// S57: What is fetched before it is opened is of the version that was listed; a file that has another one by then is …
 #[tokio::test(start_paused = true)]
 async fn what_was_changed_before_it_was_fetched_ahead_is_asked_for_anew() {
     let session = with_files();
@@ -150,6 +156,7 @@ async fn what_was_changed_before_it_was_fetched_ahead_is_asked_for_anew() {
     assert_eq!(handle.read(0, 100).await.unwrap().concat(), b"changed");
 }
 
+// S58: Of files that are fetched before they are opened, what others change is seen a second later at most, what the …
 #[tokio::test(start_paused = true)]
 async fn what_others_change_is_seen_after_a_second_at_most() {
     let session = with_files();

@@ -26,6 +26,7 @@ fn metadata(list: &[(&str, &str)]) -> BTreeMap<String, String> {
     list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
+// S25: Where S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
 #[tokio::test]
 async fn where_both_are_setstat_reaches_the_file() {
     let session = Session::start();
@@ -43,6 +44,8 @@ async fn where_both_are_setstat_reaches_the_file() {
     assert_eq!(shown(&session.another(), "/both").await, (TIMES, 0o100_640));
 }
 
+// S87: Times and modes that come before an object's metadata is sent are stored with it: `mtime` and `atime` in …
+// S96: Times that came early enough to be stored are in the journal too, so that listings show them; a mode that …
 #[tokio::test]
 async fn attributes_of_open_are_stored_with_the_object() {
     let session = Session::start();
@@ -57,6 +60,7 @@ async fn attributes_of_open_are_stored_with_the_object() {
     assert_eq!(listed(&session.another(), "/a").await.0, TIMES, "though a listing tells nothing of metadata");
 }
 
+// S75: What OPEN's attributes say is for new files.
 #[tokio::test]
 async fn attributes_of_open_are_not_for_a_file_that_is_there() {
     let session = Session::start();
@@ -69,6 +73,7 @@ async fn attributes_of_open_are_not_for_a_file_that_is_there() {
     assert!(times != TIMES && mode == 0o100_644, "{times:?} {mode:o}");
 }
 
+// S96: Times that came early enough to be stored are in the journal too, so that listings show them; a mode that …
 #[tokio::test]
 async fn a_mode_that_is_stored_without_times_is_shown_by_stat_alone() {
     let session = Session::start();
@@ -79,6 +84,7 @@ async fn a_mode_that_is_stored_without_times_is_shown_by_stat_alone() {
     assert_eq!((shown(&another, "/a").await.1, listed(&another, "/a").await.1), (0o100_640, 0o100_644));
 }
 
+// S87: Times and modes that come before an object's metadata is sent are stored with it: `mtime` and `atime` in …
 #[tokio::test]
 async fn attributes_that_come_before_the_first_part_are_stored_with_the_object() {
     for by_path in [false, true] {
@@ -96,6 +102,7 @@ async fn attributes_that_come_before_the_first_part_are_stored_with_the_object()
     }
 }
 
+// S89: Times and modes that come later are kept in the journal, which is SQL, by bucket, key and ETag: every session …
 #[tokio::test]
 async fn attributes_that_come_later_are_shown_too() {
     for by_path in [false, true] {
@@ -122,6 +129,7 @@ async fn attributes_that_come_later_are_shown_too() {
     }
 }
 
+// S93: Late times and modes follow a RENAME, and end with REMOVE.
 #[tokio::test]
 async fn late_attributes_follow_a_rename_and_end_with_their_version() {
     let session = Session::start();
@@ -135,6 +143,8 @@ async fn late_attributes_follow_a_rename_and_end_with_their_version() {
     assert_ne!(shown(&session, "/a.filepart").await.0, TIMES);
 }
 
+// S94: STAT shows stored times and modes, those of other programs too, and late ones in their place.
+// S95: Listings carry no metadata: READDIR shows what is in the journal, else the time of the upload and the default …
 #[tokio::test]
 async fn times_of_other_programs_are_shown() {
     let session = Session::start();
@@ -149,6 +159,7 @@ async fn times_of_other_programs_are_shown() {
     assert!(times.modified > 1_700_000_000 && mode == 0o100_644, "a listing tells nothing of metadata");
 }
 
+// S102: Directories show the time 0 and mode 755 unless the session set others.
 #[tokio::test]
 async fn directories_show_fixed_times_unless_the_session_set_them() {
     let session = Session::start();
@@ -162,6 +173,7 @@ async fn directories_show_fixed_times_unless_the_session_set_them() {
     assert_eq!(shown(&session, "/dir").await, (Times::UNKNOWN, 0o40_755));
 }
 
+// S83: FSETSTAT and SETSTAT of a size cut a file, or add zeros to it, up to 64 MiB at a time.
 #[tokio::test]
 async fn a_size_is_set_with_what_else_is_wanted_or_nothing_is() {
     let session = Session::start();
@@ -191,6 +203,7 @@ async fn a_size_is_set_with_what_else_is_wanted_or_nothing_is() {
     assert!(matches!(session.set_attributes(&path("/no"), size(0)).await, Err(Error::NotFound)));
 }
 
+// S104: Owner and group are 0, and the only owner that can be set is that one. All else is refused, and then nothing …
 #[tokio::test]
 async fn the_only_owner_that_can_be_set_is_the_present_one() {
     let session = Session::start();
@@ -220,6 +233,7 @@ async fn a_directory_that_went_with_its_last_file_has_no_attributes_to_set() {
     }
 }
 
+// S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
 #[tokio::test]
 async fn a_file_replaced_by_equal_bytes_inherits_nothing() {
     let session = Session::start();

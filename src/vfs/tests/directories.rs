@@ -2,6 +2,7 @@
 
 use super::*;
 
+// S19: A directory exists by its marker (a zero-byte object `dir/`) or by what is in it.
 #[tokio::test]
 async fn a_directory_exists_by_its_marker_or_by_what_is_in_it() {
     let session = Session::start();
@@ -18,6 +19,7 @@ async fn a_directory_exists_by_its_marker_or_by_what_is_in_it() {
     assert!(session.names("/marked").await.is_empty());
 }
 
+// S20: A mount's root always exists.
 #[tokio::test]
 async fn the_root_exists_before_anything_is_in_it() {
     let session = Session::start();
@@ -25,6 +27,7 @@ async fn the_root_exists_before_anything_is_in_it() {
     assert_eq!(session.entries("/").await.len(), 2, "just . and ..");
 }
 
+// S23: An upload makes missing parents; a directory without a marker ends with its last file.
 #[tokio::test]
 async fn a_directory_without_a_marker_ends_with_its_last_file() {
     let session = Session::start();
@@ -34,6 +37,7 @@ async fn a_directory_without_a_marker_ends_with_its_last_file() {
     assert!(matches!(session.stat(&path("/made")).await, Err(Error::NotFound)));
 }
 
+// S22: MKDIR makes missing parents, and refuses a name that is there.
 #[tokio::test]
 async fn mkdir_refuses_what_is_there() {
     let session = Session::start();
@@ -48,6 +52,7 @@ async fn mkdir_refuses_what_is_there() {
     assert_eq!(session.names("/a").await, ["b"]);
 }
 
+// S26: Names that could not be opened are not listed, but count for RMDIR and RENAME.
 #[tokio::test]
 async fn rmdir_counts_names_that_cannot_be_shown() {
     let session = Session::start();
@@ -57,6 +62,7 @@ async fn rmdir_counts_names_that_cannot_be_shown() {
     assert!(matches!(session.rmdir(&path("/dir")).await, Err(Error::NotEmpty)));
 }
 
+// S24: RMDIR takes an empty directory, REMOVE a file, and neither anything else.
 #[tokio::test]
 async fn rmdir_spares_files_neighbours_and_what_is_missing() {
     let session = Session::start();
@@ -69,6 +75,8 @@ async fn rmdir_spares_files_neighbours_and_what_is_missing() {
     assert_eq!(session.bucket.keys(), ["acme/file", "acme/foobar/x"]);
 }
 
+// S24: RMDIR takes an empty directory, REMOVE a file, and neither anything else.
+// S25: Where S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
 #[tokio::test]
 async fn remove_takes_files_and_no_directories() {
     let session = Session::start();
@@ -80,6 +88,7 @@ async fn remove_takes_files_and_no_directories() {
     assert_eq!(session.bucket.keys(), ["acme/both/x", "acme/dir/x"]);
 }
 
+// S26: Names that could not be opened are not listed, but count for RMDIR and RENAME.
 #[tokio::test]
 async fn names_that_cannot_be_opened_are_not_listed() {
     let session = Session::start();
@@ -97,6 +106,7 @@ async fn names_that_cannot_be_opened_are_not_listed() {
     assert_eq!(session.names("/").await, ["good"]);
 }
 
+// S9: A mount hides what storage has of the same name.
 #[tokio::test]
 async fn mounts_hide_equal_names_in_storage() {
     let session = Session::with_mounts(&[("/", "acme/", Permissions::ALL), ("/in/box", "shared/", Permissions::ALL)]);
@@ -108,6 +118,7 @@ async fn mounts_hide_equal_names_in_storage() {
     assert_eq!(session.names("/in/box").await, ["shown"]);
 }
 
+// S14: A directory that holds mounts lists them also to a user without `list`, who sees nothing else in it.
 #[tokio::test]
 async fn a_directory_of_mounts_lists_them_without_the_permission_to_list() {
     let session = Session::with_mounts(&[("/", "acme/", Permissions::NONE), ("/in", "acme/in/", Permissions::ALL)]);
@@ -129,6 +140,8 @@ async fn readdir_gives_as_many_as_asked_for_and_stays_at_its_end() {
     assert_eq!(lengths, [4, 4, 1, 0, 0, 0]);
 }
 
+// S26: Names that could not be opened are not listed, but count for RMDIR and RENAME.
+// S33: A directory is renamed with all that is in it, names that can't be shown included.
 #[tokio::test]
 async fn a_directory_can_be_renamed_with_all_that_is_in_it() {
     let session = Session::start();
@@ -146,6 +159,7 @@ async fn a_directory_can_be_renamed_with_all_that_is_in_it() {
     assert_eq!(session.names("/dir/below/sub").await, ["x"]);
 }
 
+// S43: An upload that is open below a directory that is renamed appears under its old name.
 #[tokio::test]
 async fn an_upload_below_a_directory_that_is_renamed_appears_under_its_old_name() {
     let session = Session::start();
@@ -157,6 +171,7 @@ async fn an_upload_below_a_directory_that_is_renamed_appears_under_its_old_name(
     assert_eq!(session.bucket.keys(), ["acme/dir/x", "acme/new/a"]);
 }
 
+// S29: No RENAME replaces a directory, or anything by a directory.
 #[tokio::test]
 async fn a_directory_never_replaces_anything() {
     let session = Session::start();
@@ -175,6 +190,8 @@ async fn a_directory_never_replaces_anything() {
     assert_eq!(session.bucket.keys(), before);
 }
 
+// S36: A directory of more objects than the tenant's `max_rename_objects` is refused before anything is copied.
+// S38: The rename of a directory that holds something needs the journal, and is refused while that is down.
 #[tokio::test]
 async fn a_full_directory_is_renamed_within_its_limit_and_with_a_journal() {
     let session = Session::start();
@@ -195,6 +212,7 @@ async fn a_full_directory_is_renamed_within_its_limit_and_with_a_journal() {
     assert_eq!(session.names("/new").await.len(), 2_500);
 }
 
+// S35: Metadata, times and modes move along with a directory.
 #[tokio::test]
 async fn what_the_session_alone_knows_of_files_comes_along_with_their_directory() {
     let session = Session::start();
@@ -216,6 +234,8 @@ async fn what_the_session_alone_knows_of_files_comes_along_with_their_directory(
     }
 }
 
+// S44: STAT of a directory that a listing of the session showed within two seconds is answered from it, unless the …
+// S45: STAT of a file always asks S3, because a listing knows nothing of the times and modes in an object's metadata.
 #[tokio::test(start_paused = true)]
 async fn a_listed_directory_is_known_for_two_seconds_and_a_listed_file_is_asked_for() {
     let session = Session::start();
@@ -244,6 +264,7 @@ async fn a_listed_directory_is_known_for_two_seconds_and_a_listed_file_is_asked_
     assert!(matches!(session.stat(&path("/new")).await, Err(Error::NotFound)));
 }
 
+// S47: A listing keeps two pages of 1,000 names in memory, the one that is being read and the next.
 #[tokio::test]
 async fn a_directory_of_any_size_is_listed_with_two_pages_in_memory() {
     let session = Session::start();
@@ -268,6 +289,8 @@ async fn a_directory_of_any_size_is_listed_with_two_pages_in_memory() {
     assert_eq!((given, session.requested()), (20_002, vec![Verb::List; 20]));
 }
 
+// S28: RENAME replaces a file only as `posix-rename@openssh.com`.
+// S29: No RENAME replaces a directory, or anything by a directory.
 #[tokio::test]
 async fn rename_keeps_what_is_at_its_target_unless_told_otherwise() {
     let session = Session::start();
@@ -286,6 +309,7 @@ async fn rename_keeps_what_is_at_its_target_unless_told_otherwise() {
     assert_eq!(session.bucket.bytes("acme/b").unwrap(), "a");
 }
 
+// S48: A page of a listing that fails loses no name: the next READDIR asks for it again.
 #[tokio::test]
 async fn a_page_that_fails_loses_no_name() {
     let session = Session::start();
@@ -307,6 +331,7 @@ async fn a_page_that_fails_loses_no_name() {
     assert_eq!((names, errors), (1502, 1));
 }
 
+// S32: A file that somebody else changes during its RENAME stays as changed under its old name, and the client is …
 #[tokio::test]
 async fn a_rename_says_whether_its_target_or_its_source_changed() {
     let no_overwrite = Permissions::ALL.without(Permission::Overwrite);
@@ -334,6 +359,7 @@ async fn a_rename_says_whether_its_target_or_its_source_changed() {
     }
 }
 
+// S21: Bytes in an object `dir/`, which others may have put there, count as something in the directory.
 #[tokio::test]
 async fn an_object_with_bytes_at_a_directorys_name_is_never_deleted_with_it() {
     let session = Session::start();
@@ -365,6 +391,8 @@ async fn mkdir_knows_its_own_success_from_anothers() {
     assert!(matches!(made, Err(Error::AlreadyExists)), "{made:?}");
 }
 
+// S11: The landing directory, and what leads to it, exists whatever storage has.
+// S12: What is, or leads to, a mount or the landing directory can't be renamed, removed or replaced.
 #[tokio::test]
 async fn the_landing_directory_exists_before_anything_is_in_it_and_stays() {
     let session = Session::landing_at("/in/today");
@@ -378,4 +406,9 @@ async fn the_landing_directory_exists_before_anything_is_in_it_and_stays() {
     assert!(matches!(session.rmdir(&path("/in/today")).await, Err(Error::Mounted)));
     let made = session.mkdir(&path("/in"), NewAttributes::default()).await;
     assert!(matches!(made, Err(Error::AlreadyExists)));
+    for at in ["/in", "/in/today"] {
+        let renamed = session.rename(&path(at), &path("/x"), Replace::No).await;
+        assert!(matches!(renamed, Err(Error::Mounted)), "{at}: {renamed:?}");
+        assert!(matches!(session.open(at, CREATE).await, Err(Error::IsDirectory)), "{at}");
+    }
 }

@@ -16,6 +16,7 @@ async fn a_download_is_the_file() {
     }
 }
 
+// S55: A file in an archive can't be opened for reading.
 #[tokio::test]
 async fn what_is_no_file_cannot_be_read() {
     let session = Session::start();
@@ -33,6 +34,7 @@ async fn what_is_no_file_cannot_be_read() {
     }
 }
 
+// S25: Where S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
 #[tokio::test]
 async fn where_both_are_open_reaches_the_file_and_opendir_the_directory() {
     let session = Session::start();

@@ -89,6 +89,7 @@ fn assert_jailed(session: &Session, prefix: &str, raw: &[u8]) {
 const ROOT: &[(&str, &str, Permissions)] = &[("/", "acme/", Permissions::ALL)];
 const BELOW_VIRTUAL: &[(&str, &str, Permissions)] = &[("/in", "acme/in/", Permissions::ALL)];
 
+// S7: No path leads out of the user's mounts.
 #[tokio::test]
 async fn no_operation_leaves_the_jail() {
     for (mounts, prefix) in [(ROOT, "acme/"), (BELOW_VIRTUAL, "acme/in/")] {
@@ -103,6 +104,7 @@ async fn no_operation_leaves_the_jail() {
     }
 }
 
+// S10: The root and the parents of mounts exist even where no mount covers them; there they only list.
 #[tokio::test]
 async fn virtual_directories_only_list() {
     let session = jailed(&[("/team/in", "acme/in/", Permissions::ALL)]);
@@ -126,6 +128,8 @@ async fn virtual_directories_only_list() {
     assert_eq!(session.requested(), []);
 }
 
+// S12: What is, or leads to, a mount or the landing directory can't be renamed, removed or replaced.
+// S13: A rename from one mount to another is refused.
 #[tokio::test]
 async fn a_mount_can_be_neither_renamed_nor_removed_nor_replaced() {
     let session = Session::with_mounts(&[("/", "acme/", Permissions::ALL), ("/a/b", "shared/", Permissions::ALL)]);
@@ -175,6 +179,7 @@ fn bytes_of_paths() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
+    // S7: No path leads out of the user's mounts.
     #[test]
     fn no_bytes_leave_the_jail(raw in bytes_of_paths()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

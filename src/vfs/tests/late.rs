@@ -18,6 +18,7 @@ async fn two_sessions() -> (Session, Session) {
     (session, another)
 }
 
+// S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
 #[tokio::test]
 async fn a_file_that_is_replaced_loses_them() {
     let (session, another) = two_sessions().await;
@@ -32,6 +33,7 @@ async fn a_file_that_is_replaced_loses_them() {
     assert_ne!(listed(&session.another(), "/a").await, SET);
 }
 
+// S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
 #[tokio::test]
 async fn equal_bytes_uploaded_by_another_session_inherit_nothing() {
     let (session, another) = two_sessions().await;
@@ -40,6 +42,7 @@ async fn equal_bytes_uploaded_by_another_session_inherit_nothing() {
     assert_ne!(listed(&session.another(), "/a").await, SET);
 }
 
+// S92: The same bytes put there by another program have the same ETag and keep late times and modes.
 #[tokio::test]
 async fn the_same_bytes_put_there_by_another_program_keep_them() {
     let (session, _) = two_sessions().await;
@@ -47,6 +50,7 @@ async fn the_same_bytes_put_there_by_another_program_keep_them() {
     assert_eq!((shown(&session.another(), "/a").await, listed(&session.another(), "/a").await), (SET, SET));
 }
 
+// S93: Late times and modes follow a RENAME, and end with REMOVE.
 #[tokio::test]
 async fn they_follow_a_rename_by_any_session() {
     let (session, another) = two_sessions().await;
@@ -62,6 +66,7 @@ async fn they_follow_a_rename_by_any_session() {
     }
 }
 
+// S93: Late times and modes follow a RENAME, and end with REMOVE.
 #[tokio::test]
 async fn a_file_that_was_uploaded_in_parts_has_another_etag_after_a_rename_and_keeps_them() {
     let session = Session::start();
@@ -71,6 +76,7 @@ async fn a_file_that_was_uploaded_in_parts_has_another_etag_after_a_rename_and_k
     assert_eq!((shown(&session.another(), "/b").await, listed(&session.another(), "/b").await), (SET, SET));
 }
 
+// S93: Late times and modes follow a RENAME, and end with REMOVE.
 #[tokio::test]
 async fn a_file_that_is_removed_takes_them_along() {
     let (session, another) = two_sessions().await;
@@ -89,6 +95,7 @@ async fn what_one_session_sets_another_adds_to() {
     assert_eq!(shown(&session.another(), "/a").await, (TIMES, 0o100_600));
 }
 
+// S97: What the session itself set is answered at once; what another one set on the same file may take two seconds …
 #[tokio::test(start_paused = true)]
 async fn a_session_hears_of_what_another_sets() {
     let (session, another) = two_sessions().await;
@@ -100,6 +107,7 @@ async fn a_session_hears_of_what_another_sets() {
     assert_eq!(listed(&session, "/a").await.0, times);
 }
 
+// S101: Times and modes of directories are kept for the session alone, because S3's directories have no version.
 #[tokio::test]
 async fn directories_keep_them_for_the_session_alone() {
     let (session, another) = two_sessions().await;
@@ -110,6 +118,8 @@ async fn directories_keep_them_for_the_session_alone() {
     assert_eq!(session.journal.asked(), [""; 0]);
 }
 
+// S99: While the journal is down nothing fails but the rename of a directory that holds something: SETSTAT answers …
+// S100: What was set while the journal was down stays that session's own, for the last 4,096 names, unless it is set …
 #[tokio::test(start_paused = true)]
 async fn while_the_journal_is_down_nothing_fails_and_a_session_has_its_own() {
     let (session, another) = two_sessions().await;

@@ -1,5 +1,5 @@
-//! The tree on a bucket in memory: what is answered, and which requests it took. Names of tests are sentences of
-//! `SEMANTICS.md`.
+//! The tree on a bucket in memory: what is answered, and which requests it took. Tests quote the claims of
+//! `SEMANTICS.md` that they hold.
 
 mod ahead;
 mod attributes;
@@ -172,6 +172,7 @@ fn path(raw: &str) -> VirtualPath {
     VirtualPath::parse(raw.as_bytes()).unwrap()
 }
 
+// S5: A relative path begins at the landing directory.
 #[test]
 fn relative_paths_begin_at_the_landing_directory() {
     let session = Session::landing_at("/in");

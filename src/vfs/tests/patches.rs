@@ -13,6 +13,8 @@ fn size(size: u64) -> SetAttributes {
     SetAttributes { size: Some(size), ..SetAttributes::default() }
 }
 
+// S74: A file opened for writing without TRUNC begins as it is, and READ shows what was written over what was there.
+// S76: A change is a new version of the whole file, which appears when CLOSE answers OK.
 #[tokio::test]
 async fn a_file_opened_without_trunc_begins_as_it_is() {
     let session = Session::start();
@@ -29,6 +31,7 @@ async fn a_file_opened_without_trunc_begins_as_it_is() {
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "new bytes!");
 }
 
+// S68: With APPEND nothing that was there is overwritten: offsets behind it count, as OpenSSH sends them, many in …
 #[tokio::test]
 async fn appending_overwrites_nothing_whatever_the_offsets_say() {
     let session = Session::start();
@@ -42,6 +45,7 @@ async fn appending_overwrites_nothing_whatever_the_offsets_say() {
     }
 }
 
+// S80: A file that was opened and not changed stays the same version.
 #[tokio::test]
 async fn what_is_not_changed_is_not_stored_again() {
     let session = Session::start();
@@ -57,6 +61,7 @@ async fn what_is_not_changed_is_not_stored_again() {
     }
 }
 
+// S85: A changed file keeps its mode and the object's other metadata, and shows the time of the change, unless …
 #[tokio::test]
 async fn a_changed_file_keeps_mode_and_metadata_and_shows_a_new_time() {
     let session = Session::start();
@@ -81,6 +86,7 @@ async fn a_changed_file_keeps_mode_and_metadata_and_shows_a_new_time() {
     }
 }
 
+// S85: A changed file keeps its mode and the object's other metadata, and shows the time of the change, unless …
 #[tokio::test]
 async fn a_mode_that_was_set_late_stays_with_a_changed_file() {
     let session = Session::start();
@@ -94,6 +100,7 @@ async fn a_mode_that_was_set_late_stays_with_a_changed_file() {
     assert!(times != TIMES && mode == 0o100_640);
 }
 
+// S79: A change replaces the version that was opened, and no other: where somebody else has changed or removed the …
 #[tokio::test]
 async fn a_change_by_somebody_else_is_reported_and_not_overwritten() {
     let session = Session::start();
@@ -120,6 +127,7 @@ async fn a_change_by_somebody_else_is_reported_and_not_overwritten() {
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "theirs again");
 }
 
+// S84: A size that is set by path is set at once, or by the upload of this session that is open; where that can't do …
 #[tokio::test]
 async fn a_size_set_by_path_reaches_the_open_upload() {
     let session = Session::start();
@@ -144,6 +152,7 @@ async fn a_size_set_by_path_reaches_the_open_upload() {
     assert!(session.bucket.bytes("acme/b").unwrap() == vec![7; 17 * MIB]);
 }
 
+// S84: A size that is set by path is set at once, or by the upload of this session that is open; where that can't do …
 #[tokio::test]
 async fn a_size_that_an_upload_cannot_take_on_fails_its_close() {
     let session = Session::start();
@@ -156,6 +165,7 @@ async fn a_size_that_an_upload_cannot_take_on_fails_its_close() {
     assert!(session.bucket.keys().is_empty());
 }
 
+// S18: READ on a handle that is open for both needs no `read` for what was written through it, and needs it for what …
 #[tokio::test]
 async fn changing_a_file_needs_overwrite_and_reading_what_was_there_needs_read() {
     let session = Session::with_permissions(Permissions::ALL.without(Permission::Overwrite));
@@ -174,6 +184,7 @@ async fn changing_a_file_needs_overwrite_and_reading_what_was_there_needs_read()
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "new bytes");
 }
 
+// S86: A file in an archive can be replaced, not changed.
 #[tokio::test]
 async fn what_lies_in_an_archive_can_be_replaced_but_not_changed() {
     let session = Session::start();

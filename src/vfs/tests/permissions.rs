@@ -62,6 +62,7 @@ fn session(permissions: Permissions) -> Session {
     session
 }
 
+// S15: An operation needs the permissions that this table says, and no other.
 #[tokio::test]
 async fn an_operation_needs_just_its_permissions() {
     for (operation, needs) in NEEDS {
@@ -70,6 +71,7 @@ async fn an_operation_needs_just_its_permissions() {
     }
 }
 
+// S15: An operation needs the permissions that this table says, and no other.
 #[tokio::test]
 async fn an_operation_fails_without_any_of_its_permissions() {
     for (operation, needs) in NEEDS {
@@ -88,6 +90,7 @@ async fn an_operation_fails_without_any_of_its_permissions() {
     }
 }
 
+// S15: An operation needs the permissions that this table says, and no other.
 #[tokio::test]
 async fn stat_needs_no_permission() {
     let session = session(Permissions::NONE);
@@ -95,6 +98,7 @@ async fn stat_needs_no_permission() {
     assert_eq!(session.stat(&path("/dir")).await.unwrap().kind, Kind::Directory);
 }
 
+// S17: Without `overwrite` an upload replaces nothing: it goes with `If-None-Match: *`.
 #[tokio::test]
 async fn a_drop_box_takes_new_files_and_replaces_none() {
     let session = session([Permission::Write].into_iter().collect());
@@ -106,6 +110,7 @@ async fn a_drop_box_takes_new_files_and_replaces_none() {
     assert!(matches!(session.open("/file", KEEP).await, Err(Error::Denied(Permission::Overwrite))));
 }
 
+// S18: READ on a handle that is open for both needs no `read` for what was written through it, and needs it for what …
 #[tokio::test]
 async fn what_was_just_written_can_be_read_back_without_read() {
     let session = session([Permission::Write].into_iter().collect());
@@ -114,6 +119,7 @@ async fn what_was_just_written_can_be_read_back_without_read() {
     assert_eq!(handle.read(1, 10).await.unwrap().concat(), b"ine");
 }
 
+// S16: Permissions are those of the mount that a path lies in.
 #[tokio::test]
 async fn permissions_are_those_of_the_mount() {
     let reads = [Permission::Read, Permission::List].into_iter().collect();

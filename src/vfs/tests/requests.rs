@@ -174,6 +174,7 @@ async fn attributes_of_what_was_just_stored_cost_nothing() {
     assert_eq!(session.requested(), []);
 }
 
+// S10: The root and the parents of mounts exist even where no mount covers them; there they only list.
 #[tokio::test]
 async fn mounts_and_what_leads_to_them_cost_nothing() {
     let session = Session::with_mounts(&[("/team/in", "acme/in/", Permissions::ALL)]);

@@ -18,6 +18,7 @@ async fn opened(session: &Session, at: &str, options: WriteOptions) -> &'static 
     }
 }
 
+// S67: EXCL is checked at OPEN and once more by S3 at CLOSE.
 #[tokio::test]
 async fn every_combination_of_flags_means_something() {
     let session = Session::start();
@@ -49,6 +50,7 @@ async fn every_combination_of_flags_means_something() {
     }
 }
 
+// S27: An upload onto a name that the session knows as a directory fails at OPEN. It knows what it has made, listed …
 #[tokio::test]
 async fn an_upload_onto_a_name_known_as_a_directory_fails_at_open() {
     let session = Session::start();
@@ -68,6 +70,7 @@ async fn an_upload_onto_a_name_known_as_a_directory_fails_at_open() {
     assert_eq!(opened(&session, "/seen", CREATE).await, "open", "somebody else removed it");
 }
 
+// S60: A file appears whole, when CLOSE answers OK, or not at all.
 #[tokio::test]
 async fn a_file_appears_whole_at_its_close_and_not_before() {
     let session = Session::start();
@@ -92,6 +95,7 @@ async fn a_handle_that_is_dropped_or_discarded_publishes_nothing() {
     assert!(matches!(session.stat(&path("/a")).await, Err(Error::NotFound)));
 }
 
+// S61: After a failed WRITE the CLOSE fails too, and nothing is stored.
 #[tokio::test]
 async fn a_failed_write_fails_the_close_and_publishes_nothing() {
     let session = Session::start();
@@ -106,6 +110,8 @@ async fn a_failed_write_fails_the_close_and_publishes_nothing() {
     assert!(session.bucket.keys().is_empty());
 }
 
+// S64: Until its CLOSE a new file is seen by its own session alone, from its OPEN on: STAT shows its size so far.
+// S65: Of two uploads to one path the newest is shown, and the last to be closed stays.
 #[tokio::test]
 async fn the_session_sees_how_far_its_uploads_are() {
     let session = Session::start();
@@ -122,6 +128,7 @@ async fn the_session_sees_how_far_its_uploads_are() {
     assert_eq!(session.stat(&path("/a")).await.unwrap().size, 3);
 }
 
+// S65: Of two uploads to one path the newest is shown, and the last to be closed stays.
 #[tokio::test]
 async fn of_two_uploads_to_one_path_the_last_to_be_closed_stays() {
     let session = Session::start();
@@ -134,6 +141,7 @@ async fn of_two_uploads_to_one_path_the_last_to_be_closed_stays() {
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "first");
 }
 
+// S66: A second handle can't add to an upload: without TRUNC it is refused.
 #[tokio::test]
 async fn a_second_handle_on_an_upload_can_begin_anew_but_not_add_to_it() {
     let session = Session::start();
@@ -144,6 +152,7 @@ async fn a_second_handle_on_an_upload_can_begin_anew_but_not_add_to_it() {
     assert_eq!(opened(&session, "/a", CREATE).await, "open");
 }
 
+// S67: EXCL is checked at OPEN and once more by S3 at CLOSE.
 #[tokio::test]
 async fn exclusive_holds_until_the_close() {
     let session = Session::start();
@@ -153,6 +162,7 @@ async fn exclusive_holds_until_the_close() {
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "theirs");
 }
 
+// S69: READ of bytes that have left the server's memory, and WRITE to them, are refused; the latter ends the upload.
 #[tokio::test]
 async fn a_handle_opened_for_both_reads_what_has_not_left() {
     let session = Session::start();
@@ -166,6 +176,7 @@ async fn a_handle_opened_for_both_reads_what_has_not_left() {
     assert!(matches!(writer.read(0, 10).await, Err(Error::NotOpenForReading)));
 }
 
+// S69: READ of bytes that have left the server's memory, and WRITE to them, are refused; the latter ends the upload.
 #[tokio::test]
 async fn bytes_that_have_left_cannot_be_written_again() {
     let session = Session::start();
@@ -187,6 +198,7 @@ async fn without_memory_an_upload_waits_its_time_and_is_told() {
     assert!(session.open("/b", CREATE).await.is_ok());
 }
 
+// S66: A second handle can't add to an upload: without TRUNC it is refused.
 #[tokio::test]
 async fn of_two_uploads_that_would_keep_what_is_there_one_is_refused_however_fast_they_come() {
     let session = Session::start();

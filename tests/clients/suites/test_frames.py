@@ -86,6 +86,7 @@ class WireFrames(ServerCase):
         self.assertEqual(frames.OK, moved[0])
         self.assertEqual(["new"], self.sftp().listdir(there))
 
+    # S28: RENAME replaces a file only as `posix-rename@openssh.com`.
     def test_rename_refuses_a_target_that_exists(self):
         channel, there = self.open_channel(), self.remote_directory()
         for name in ("a", "b"):
@@ -126,6 +127,7 @@ class WireFrames(ServerCase):
         self.assertEqual(frames.OK, channel.close_handle(handle)[0])
         self.assertEqual(frames.FAILURE, channel.close_handle(handle)[0])
 
+    # S1: A path is UTF-8; NUL, other control characters, U+FFFE and U+FFFF are refused.
     def test_names_that_cannot_be(self):
         channel, there = self.open_channel(), self.remote_directory()
         for name in (b"nul\0byte", b"new\nline", b"\x01", b"not \xff utf-8", b"x" * 5000, "\ufffe".encode()):
@@ -137,6 +139,7 @@ class WireFrames(ServerCase):
                 self.assertTrue(sentence)
         self.assertEqual([], self.sftp().listdir(there))
 
+    # S61: After a failed WRITE the CLOSE fails too, and nothing is stored.
     def test_a_failed_write_makes_close_fail_and_publishes_nothing(self):
         channel, there = self.open_channel(), self.remote_directory()
         handle, block = channel.create(f"{there}/file"), content(128 << 10)
@@ -149,6 +152,7 @@ class WireFrames(ServerCase):
         self.assertNotEqual(frames.OK, channel.close_handle(handle)[0])
         self.assertEqual([], self.sftp().listdir(there))
 
+    # S62: WRITEs may come in any order, as many as a client has in flight; the offsets say what the file is.
     def test_writes_out_of_order_and_over_each_other(self):
         channel, there = self.open_channel(), self.remote_directory()
         handle, whole = channel.create(f"{there}/file"), bytearray(content(1 << 20))

@@ -14,6 +14,7 @@ from rig.servers import Demo, Serve
 class Kill:
     SHARED = None
 
+    # S73: A server that is killed loses no file whose CLOSE was answered, and publishes none that was not closed.
     def test_kill_in_mid_upload_leaves_no_object(self):
         acknowledged = content(LEAST_PART + 1)
         client = Frames(self.connect())

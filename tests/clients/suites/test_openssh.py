@@ -139,6 +139,7 @@ class Transfers:
         self.assertNotEqual(0, refused.returncode)
         self.assertIn("No such file", refused.stderr)
 
+    # S24: RMDIR takes an empty directory, REMOVE a file, and neither anything else.
     def test_rmdir_refuses_what_is_not_empty(self):
         there = self.remote_directory()
         make(self.local / "file", 10)

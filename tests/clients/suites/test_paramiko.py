@@ -97,6 +97,7 @@ class ParamikoCalls:
         self.assertTrue(stat.S_ISDIR(listed["below"].st_mode))
         self.assertEqual(int(sftp.stat(f"{there}/file").st_mtime), int(listed["file"].st_mtime))
 
+    # S28: RENAME replaces a file only as `posix-rename@openssh.com`.
     def test_rename_keeps_a_target_and_posix_rename_replaces_it(self):
         there, sftp = self.remote_directory(), self.sftp()
         for name in ("a", "b"):
@@ -215,6 +216,7 @@ class ParamikoOnWharfinger(ParamikoCalls):
         self.assertEqual(OP_UNSUPPORTED, code)
         self.assertGreater(len(sentence), 10)
 
+    # S70: An upload whose connection is lost before its CLOSE is never published and leaves nothing in S3; a file …
     def test_a_connection_that_is_cut_publishes_nothing(self):
         there = self.remote_directory()
         for size in (1, LEAST_PART, 20 * MIB):

@@ -63,6 +63,7 @@ class Scp:
                     if options:
                         self.assertEqual(1_000_000_000 + size, int((self.local / "back").stat().st_mtime))
 
+    # S4: A path that ends in `/`, `.` or `..` is a directory's: no file is opened for writing under it.
     def test_a_directory_that_is_not_there_becomes_no_file(self):
         there = self.remote_directory()
         make(self.local / "file", 10)
@@ -88,6 +89,7 @@ class ScpOnWharfinger(Scp):
                 self.scp(self.remote(f"{tilde}/{there}/{number}"), self.local / "back")
                 self.assertEqual(sent, sha256(self.local / "back"))
 
+    # S23: An upload makes missing parents; a directory without a marker ends with its last file.
     def test_a_file_makes_the_directories_above_it(self):
         there, sent = self.remote_directory(), make(self.local / "file", 1000)
         self.scp(self.local / "file", self.remote(f"{there}/a/b/file"))

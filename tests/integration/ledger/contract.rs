@@ -55,6 +55,7 @@ fn lease(holder: &str, seconds: u64) -> Lease {
     Lease { holder: holder.to_owned(), term: Duration::from_secs(seconds) }
 }
 
+// S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
 async fn a_rename_is_held_by_one_until_its_lease_ends(journal: &Arc<dyn Journal>) {
     let (mine, over, theirs) = (lease("me", 60), lease("me", 0), lease("they", 60));
     let mut entered = rename("1", "a%_ü\\'/b", "c");
@@ -82,6 +83,7 @@ async fn a_rename_is_held_by_one_until_its_lease_ends(journal: &Arc<dyn Journal>
     assert_eq!(journal.take_rename(&theirs).await.unwrap(), None);
 }
 
+// S37: The rename of a directory is refused while another one that could meet it is under way, or waits to be put …
 async fn renames_that_could_meet_are_not_entered(journal: &Arc<dyn Journal>) {
     let held = lease("me", 60);
     let there = rename("2", "dir/old", "dir/new");
@@ -147,6 +149,7 @@ async fn names_are_told_apart_by_their_bytes(journal: &Arc<dyn Journal>) {
     }
 }
 
+// S90: A bucket that is reached under two names has two ids, and what is set under one isn't seen under the other.
 async fn a_page_is_of_one_directory_of_one_bucket(journal: &Arc<dyn Journal>) {
     let other = BucketId::new("files", Some("http://127.0.0.1:8333"));
     journal.add_late(&other, &key("page/a"), &late("other bucket", 1)).await.unwrap();

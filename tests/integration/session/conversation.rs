@@ -109,6 +109,7 @@ async fn limits_are_those_that_openssh_likes() {
     assert_eq!(Limits::decode(data), Ok(told));
 }
 
+// S3: `.`, `//` and a trailing `/` are dropped; `..` drops the name before it and stays at the root. `\` and `%2e` …
 #[tokio::test(start_paused = true)]
 async fn paths_are_made_absolute_and_home_is_where_the_session_starts() {
     let wharf = Wharf::start();
@@ -131,6 +132,7 @@ async fn paths_are_made_absolute_and_home_is_where_the_session_starts() {
     }
 }
 
+// S1: A path is UTF-8; NUL, other control characters, U+FFFE and U+FFFF are refused.
 #[tokio::test(start_paused = true)]
 async fn paths_that_no_storage_could_carry_are_refused() {
     let wharf = Wharf::start();
@@ -159,6 +161,7 @@ async fn open_takes_only_flags_that_mean_something() {
     assert_eq!(client.open("/a", OpenFlags::WRITE).await.unwrap_err().code, StatusCode::NoSuchFile);
 }
 
+// S4: A path that ends in `/`, `.` or `..` is a directory's: no file is opened for writing under it.
 #[tokio::test(start_paused = true)]
 async fn a_file_is_not_made_under_the_name_of_a_directory() {
     let wharf = Wharf::start();
@@ -171,6 +174,7 @@ async fn a_file_is_not_made_under_the_name_of_a_directory() {
     client.open("/new/..a", flags).await.unwrap();
 }
 
+// S107: A session has at most 256 open handles.
 #[tokio::test(start_paused = true)]
 async fn a_session_has_256_handles_and_a_closed_one_makes_room() {
     let wharf = Wharf::start();

@@ -215,6 +215,7 @@ async fn reads_anywhere_bring_what_is_there() {
     assert_eq!(client.read(&handle, 5, u32::MAX).await.unwrap().len(), MAX_READ_BYTES as usize);
 }
 
+// S49: A file is one version for as long as it is open; a download never mixes two.
 #[tokio::test(start_paused = true)]
 async fn a_download_never_mixes_two_versions() {
     let wharf = Wharf::start();
@@ -230,6 +231,7 @@ async fn a_download_never_mixes_two_versions() {
     assert!(client.fetch("/a").await.unwrap() == second);
 }
 
+// S53: A download whose connection to S3 breaks, or dries up, goes on from the byte where it did.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_breaks_is_taken_up_where_it_broke() {
     let wharf = Wharf::start();

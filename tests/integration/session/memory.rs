@@ -145,6 +145,7 @@ async fn uploads_of_several_sessions_share_the_smallest_budget() {
     wharf.assert_stored("/two", &second);
 }
 
+// S108: An upload that is silent for 30 seconds while others wait for its memory is given up, and its client is told.
 #[tokio::test(start_paused = true)]
 async fn a_silent_upload_gives_way_when_others_wait_for_its_memory() {
     let wharf = with_budget(5 << 20);
@@ -164,6 +165,7 @@ async fn a_silent_upload_gives_way_when_others_wait_for_its_memory() {
     silent.put("/silent", &content(1, 3)).await.unwrap();
 }
 
+// S108: An upload that is silent for 30 seconds while others wait for its memory is given up, and its client is told.
 #[tokio::test(start_paused = true)]
 async fn a_silent_upload_that_nobody_waits_for_may_stay() {
     let wharf = with_budget(10 << 20);
@@ -179,6 +181,7 @@ async fn a_silent_upload_that_nobody_waits_for_may_stay() {
     wharf.assert_stored("/silent", b"abcdef");
 }
 
+// S109: An OPEN for writing that finds no memory for 100 seconds is told that the server is busy.
 #[tokio::test(start_paused = true)]
 async fn an_upload_that_moves_keeps_its_memory_and_others_are_told_that_the_server_is_busy() {
     let wharf = with_budget(5 << 20);

@@ -29,6 +29,7 @@ async fn after_close(client: &mut Client) -> [u32; 9] {
     ]
 }
 
+// S105: What a client sends without waiting has the result that it would have one after the other, as far as it …
 #[tokio::test(start_paused = true)]
 async fn requests_on_one_file_are_as_if_done_one_after_the_other() {
     for held in [None, Some((Verb::Put, Request)), Some((Verb::Copy, Answer)), Some((Verb::Remove, Request))] {
@@ -50,6 +51,7 @@ async fn requests_on_one_file_are_as_if_done_one_after_the_other() {
     }
 }
 
+// S105: What a client sends without waiting has the result that it would have one after the other, as far as it …
 #[tokio::test(start_paused = true)]
 async fn nothing_passes_a_close_on_its_path_and_anything_passes_elsewhere() {
     let wharf = Wharf::start();
@@ -117,6 +119,7 @@ async fn a_close_waits_for_what_came_before_it() {
     wharf.assert_stored("/a", b"new");
 }
 
+// S105: What a client sends without waiting has the result that it would have one after the other, as far as it …
 #[tokio::test(start_paused = true)]
 async fn chains_of_renames_keep_their_order() {
     let wharf = Wharf::start();

@@ -45,6 +45,7 @@ async fn a_byte_appended_to_a_gib_is_sent_alone() {
     }
 }
 
+// S78: Nothing before the first change is sent or fetched, where it can be copied.
 #[tokio::test(start_paused = true)]
 async fn the_last_hundredth_of_10_gib_is_all_that_a_resumed_upload_sends() {
     let (there, rest) = (10 * GIB - (100 << 20) + 4711, content(1, 100 * MIB));
@@ -71,6 +72,7 @@ async fn a_change_in_the_middle_of_a_gib_sends_one_part() {
     wharf.assert_nothing_left().await;
 }
 
+// S84: A size that is set by path is set at once, or by the upload of this session that is open; where that can't do …
 #[tokio::test(start_paused = true)]
 async fn a_file_is_cut_by_its_path_without_sending_a_byte() {
     let wharf = Wharf::with(Setup { sparse_bytes: GIB, ..Setup::default() });
@@ -81,6 +83,7 @@ async fn a_file_is_cut_by_its_path_without_sending_a_byte() {
     assert_eq!((wharf.sparse.gets().len(), sent_bytes(&wharf)), (0, 0));
 }
 
+// S70: An upload whose connection is lost before its CLOSE is never published and leaves nothing in S3; a file that …
 #[tokio::test(start_paused = true)]
 async fn a_client_that_vanishes_changes_nothing() {
     let wharf = Wharf::start();

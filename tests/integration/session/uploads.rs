@@ -40,6 +40,7 @@ async fn assert_poisoned(wharf: &Wharf, client: &mut Client, handle: &wharfinger
     wharf.assert_stored("/a", &content(2, 9 * MIB));
 }
 
+// S61: After a failed WRITE the CLOSE fails too, and nothing is stored.
 #[tokio::test(start_paused = true)]
 async fn a_part_that_fails_fails_a_write_and_the_close() {
     for (verb, moment) in [(Verb::UploadPart, Request), (Verb::UploadPart, Answer), (Verb::CreateUpload, Request)] {
@@ -56,6 +57,8 @@ async fn a_part_that_fails_fails_a_write_and_the_close() {
     }
 }
 
+// S63: A hole of at most 64 MiB reads as zeros; a WRITE that would leave a larger one is refused.
+// S106: A file larger than the tenant's `max_object_bytes` is refused at the WRITE that would make it so.
 #[tokio::test(start_paused = true)]
 async fn writes_that_can_t_be_stored_are_refused_with_a_sentence() {
     let mib = MIB as u64;
@@ -75,6 +78,7 @@ async fn writes_that_can_t_be_stored_are_refused_with_a_sentence() {
     }
 }
 
+// S60: A file appears whole, when CLOSE answers OK, or not at all.
 #[tokio::test(start_paused = true)]
 async fn a_close_that_fails_publishes_nothing() {
     for (size, verb) in [(3, Verb::Put), (9 * MIB, Verb::CompleteUpload), (9 * MIB, Verb::UploadPart)] {
@@ -106,6 +110,7 @@ async fn a_lost_answer_is_told_from_a_lost_upload() {
     }
 }
 
+// S67: EXCL is checked at OPEN and once more by S3 at CLOSE.
 #[tokio::test(start_paused = true)]
 async fn excl_holds_to_the_end() {
     let wharf = Wharf::start();
@@ -122,6 +127,7 @@ async fn excl_holds_to_the_end() {
     }
 }
 
+// S62: WRITEs may come in any order, as many as a client has in flight; the offsets say what the file is.
 #[tokio::test(start_paused = true)]
 async fn writes_in_any_order_make_the_file_that_their_offsets_say() {
     let wharf = Wharf::start();
@@ -146,6 +152,7 @@ async fn writes_in_any_order_make_the_file_that_their_offsets_say() {
     wharf.assert_stored("/a", &content);
 }
 
+// S64: Until its CLOSE a new file is seen by its own session alone, from its OPEN on: STAT shows its size so far.
 #[tokio::test(start_paused = true)]
 async fn a_file_on_its_way_shows_its_size_so_far_to_its_own_session_alone() {
     let wharf = Wharf::start();
@@ -165,6 +172,7 @@ async fn a_file_on_its_way_shows_its_size_so_far_to_its_own_session_alone() {
     assert_eq!(other.stat("/a").await.unwrap().size, Some(size));
 }
 
+// S69: READ of bytes that have left the server's memory, and WRITE to them, are refused; the latter ends the upload.
 #[tokio::test(start_paused = true)]
 async fn what_was_written_can_be_read_back_until_it_is_shipped() {
     let wharf = Wharf::start();
@@ -188,6 +196,8 @@ async fn what_was_written_can_be_read_back_until_it_is_shipped() {
     wharf.assert_stored("/a", &content);
 }
 
+// S88: Metadata is sent with the first part, or at CLOSE for a file of one part.
+// S94: STAT shows stored times and modes, those of other programs too, and late ones in their place.
 #[tokio::test(start_paused = true)]
 async fn times_that_come_early_are_stored_and_late_ones_are_shown() {
     for (size, stored) in [(3, "3"), (9 * MIB, "1")] {
@@ -213,6 +223,7 @@ async fn times_that_come_early_are_stored_and_late_ones_are_shown() {
     }
 }
 
+// S104: Owner and group are 0, and the only owner that can be set is that one. All else is refused, and then nothing …
 #[tokio::test(start_paused = true)]
 async fn what_can_t_be_set_is_refused_and_then_nothing_is_set() {
     let wharf = Wharf::start();

@@ -12,6 +12,7 @@ use wharfinger::{
     },
 };
 
+// S70: An upload whose connection is lost before its CLOSE is never published and leaves nothing in S3; a file that …
 #[tokio::test(start_paused = true)]
 async fn an_upload_without_its_close_is_never_published() {
     for size in [3, 9 * MIB, 40 * MIB] {
@@ -36,6 +37,7 @@ async fn an_upload_without_its_close_is_never_published() {
     }
 }
 
+// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, whoever still listens.
 #[tokio::test(start_paused = true)]
 async fn a_close_that_has_come_is_carried_out_whoever_still_listens() {
     for (size, held) in [(3, Verb::Put), (9 * MIB, Verb::CreateUpload), (20 * MIB, Verb::UploadPart)] {
@@ -57,6 +59,7 @@ async fn a_close_that_has_come_is_carried_out_whoever_still_listens() {
     }
 }
 
+// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, whoever still listens.
 #[tokio::test(start_paused = true)]
 async fn a_rename_that_has_begun_is_finished() {
     let wharf = Wharf::start();
@@ -111,6 +114,7 @@ async fn downloads_and_listings_stop() {
     wharf.assert_nothing_left().await;
 }
 
+// S72: A client that only stops sending is answered to the end, but an end of input is no CLOSE.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_only_stops_sending_is_answered_to_the_end() {
     let wharf = Wharf::start();

@@ -3,6 +3,7 @@
 use super::*;
 use tokio::{join, time::Instant};
 
+// S52: The first READ after a seek brings what it asks for and nothing else.
 #[tokio::test]
 async fn a_seek_fetches_no_more_than_was_asked_for() {
     let fixture = Fixture::new(64 * MIB);
@@ -26,6 +27,7 @@ async fn a_run_after_a_seek_proves_itself_with_a_few_small_requests() {
     assert_eq!(fixture.asked_bytes(), (8 + 50) * MIB);
 }
 
+// S51: READs that follow one another are fetched ahead, also out of order, and up to four runs of them side by side.
 #[tokio::test]
 async fn reads_out_of_order_are_no_seeks() {
     let fixture = Fixture::new(40 * MIB);
@@ -38,6 +40,7 @@ async fn reads_out_of_order_are_no_seeks() {
     assert_eq!(fixture.bucket.requests().len(), 5);
 }
 
+// S51: READs that follow one another are fetched ahead, also out of order, and up to four runs of them side by side.
 #[tokio::test]
 async fn runs_side_by_side_over_one_handle_hardly_fetch_a_byte_twice() {
     let fixture = Fixture::new(64 * MIB);
@@ -64,6 +67,7 @@ async fn two_handles_of_one_file_each_fetch_their_part() {
     assert!(fixture.asked_bytes() <= (64 + 8 * 8) * MIB, "{} bytes", fixture.asked_bytes());
 }
 
+// S52: The first READ after a seek brings what it asks for and nothing else.
 #[tokio::test]
 async fn a_small_random_read_fetches_itself_alone() {
     const PAGE_BYTES: u32 = 4096;

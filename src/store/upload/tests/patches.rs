@@ -25,6 +25,7 @@ fn at(offset: usize) -> u64 {
     offset as u64
 }
 
+// S78: Nothing before the first change is sent or fetched, where it can be copied.
 #[tokio::test]
 async fn what_is_appended_goes_up_alone() {
     for (size, more) in [(SIZE, 1), (20 * MIB, 1), (SIZE, 9 * MIB), (5 * MIB + 1, 4 * MIB)] {
@@ -45,6 +46,7 @@ async fn what_is_appended_goes_up_alone() {
     }
 }
 
+// S77: What nobody wrote S3 copies, or it is read back where it is too small to be copied.
 #[tokio::test]
 async fn a_change_in_the_middle_sends_one_small_part() {
     let (fixture, mut model) = (Fixture::new(), content(SIZE));
@@ -61,6 +63,7 @@ async fn a_change_in_the_middle_sends_one_small_part() {
     assert_eq!(asked.len(), 6, "{asked:?}");
 }
 
+// S83: FSETSTAT and SETSTAT of a size cut a file, or add zeros to it, up to 64 MiB at a time.
 #[tokio::test]
 async fn a_shorter_file_is_copied_and_nothing_sent() {
     let (fixture, model) = (Fixture::new(), content(SIZE));
@@ -71,6 +74,7 @@ async fn a_shorter_file_is_copied_and_nothing_sent() {
     assert_eq!(fixture.bucket.verbs(), [Verb::CreateUpload, Verb::CopyPart, Verb::CompleteUpload]);
 }
 
+// S77: What nobody wrote S3 copies, or it is read back where it is too small to be copied.
 #[tokio::test]
 async fn what_fits_one_part_is_read_back_and_put() {
     for (size, change, expected) in [
@@ -93,6 +97,7 @@ async fn what_fits_one_part_is_read_back_and_put() {
     }
 }
 
+// S77: What nobody wrote S3 copies, or it is read back where it is too small to be copied.
 #[tokio::test]
 async fn what_is_too_small_to_be_copied_is_sent_with_what_comes_behind_it() {
     for size in [100, 3 * MIB, 5 * MIB] {
@@ -140,6 +145,7 @@ async fn what_is_cut_to_nothing_is_a_new_file_on_a_condition() {
     fixture.assert_stored("x", b"theirs");
 }
 
+// S80: A file that was opened and not changed stays the same version.
 #[tokio::test]
 async fn what_nobody_changed_costs_nothing() {
     let (fixture, model) = (Fixture::new(), content(SIZE));
@@ -154,6 +160,7 @@ async fn what_nobody_changed_costs_nothing() {
     fixture.assert_nothing_left();
 }
 
+// S83: FSETSTAT and SETSTAT of a size cut a file, or add zeros to it, up to 64 MiB at a time.
 #[tokio::test]
 async fn a_larger_size_is_zeros_up_to_a_limit() {
     let (fixture, mut model) = (Fixture::new(), content(SIZE));
@@ -170,6 +177,7 @@ async fn a_larger_size_is_zeros_up_to_a_limit() {
     fixture.assert_stored("x", &model);
 }
 
+// S79: A change replaces the version that was opened, and no other: where somebody else has changed or removed the …
 #[tokio::test]
 async fn another_version_is_never_overwritten() {
     for removed in [false, true] {
@@ -195,6 +203,7 @@ async fn another_version_is_never_overwritten() {
     }
 }
 
+// S74: A file opened for writing without TRUNC begins as it is, and READ shows what was written over what was there.
 #[tokio::test]
 async fn a_read_shows_what_was_written_over_what_was_there() {
     let (fixture, mut model) = (Fixture::new(), content(SIZE));
@@ -244,6 +253,7 @@ async fn a_resumed_upload_gets_through_the_smallest_budget() {
     assert_eq!(fixture.bucket.count(Verb::Read), 0);
 }
 
+// S81: Changes that touch at most 64 blocks of 256 KiB may come in any order: so all of a file up to 16 MiB.
 #[tokio::test]
 async fn changes_of_16_mib_may_come_in_any_order() {
     let (fixture, model) = (Fixture::new(), content(30 * MIB));
@@ -292,6 +302,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
+    // S82: With more changes, or while the server's memory is short, those that lie first are on their way; they …
     #[test]
     fn a_changed_file_is_what_a_vector_is(
         size in select(vec![0, 3 * MIB, 5 * MIB, 5 * MIB + 1, 13 * MIB + 7, 22 * MIB]),
