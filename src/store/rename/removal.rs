@@ -1,11 +1,11 @@
 //! Deleting many objects, each only while it is the version that is meant.
 
-use crate::store::{Bucket, Error, Key, ListScope, Pin, Prefix, Result};
+use crate::store::{Bucket, Error, Key, Pin, Result};
 use futures_util::{StreamExt as _, stream};
+use std::collections::BTreeMap;
 
 /// S3's most keys in one request.
 const MAX_KEYS: usize = 1000;
-const PAGE_OBJECTS: u16 = 1000;
 /// Requests at once.
 const AT_ONCE: usize = 4;
 
@@ -18,15 +18,17 @@ pub(super) struct Removed {
     pub(super) changed: usize,
 }
 
-/// Deletes objects, ⌈n / 1,000⌉ requests and one for each name that XML can't carry. Markers go last and from the inside
-/// out, for stores that have real directories.
+/// Deletes objects: ⌈n / 1,000⌉ requests, and one for each name that XML can't carry. Markers go last, and from the inside
+/// out with a request for each depth: a store with real directories keeps one that isn't empty yet, whatever it answers.
 ///
 /// # Errors
 /// The first that is no [`Error::Conflict`]. The others were tried all the same.
 pub(super) async fn remove_all(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>) -> Result<Removed> {
     let (markers, files): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(key, _)| key.as_str().ends_with('/'));
     let mut answers = remove_some(bucket, files, AT_ONCE).await;
-    answers.extend(remove_some(bucket, markers.into_iter().rev().collect(), 1).await);
+    for (_, markers) in by_depth(markers, |(key, _)| key).into_iter().rev() {
+        answers.extend(remove_some(bucket, markers, 1).await);
+    }
     let mut removed = Removed::default();
     let mut failed = None;
     for answer in answers {
@@ -39,28 +41,13 @@ pub(super) async fn remove_all(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>) ->
     failed.map_or(Ok(removed), Err)
 }
 
-/// Deletes the markers below `directory` that came to light when what lay in them was deleted: stores with real
-/// directories list none of a directory that holds something. Only those of which `removed` had something below.
-///
-/// # Errors
-/// Those of the listing, and of the deletion.
-pub(super) async fn remove_bared_markers<'a>(
-    bucket: &dyn Bucket,
-    directory: &Prefix,
-    removed: impl Iterator<Item = &'a Key> + Clone,
-) -> Result<()> {
-    let page = bucket.list(ListScope::Below(directory), None, PAGE_OBJECTS).await?;
-    let bared = page.objects.into_iter().filter(|listed| {
-        let held = |key: &Key| key.as_str().len() > listed.raw_key.len() && key.as_str().starts_with(&listed.raw_key);
-        listed.size == 0 && listed.raw_key.ends_with('/') && removed.clone().any(held)
-    });
-    let markers: Vec<_> = bared
-        .filter_map(|listed| {
-            let key = directory.twin(directory, &listed.raw_key)?;
-            Some((key, Pin { etag: listed.etag, version: None }))
-        })
-        .collect();
-    if markers.is_empty() { Ok(()) } else { remove_all(bucket, markers).await.map(drop) }
+/// Groups what belongs to keys by how deep these lie, the outermost first.
+pub(super) fn by_depth<T>(all: Vec<T>, key: impl Fn(&T) -> &Key) -> BTreeMap<usize, Vec<T>> {
+    let mut groups: BTreeMap<usize, Vec<T>> = BTreeMap::new();
+    for one in all {
+        groups.entry(key(&one).as_str().matches('/').count()).or_default().push(one);
+    }
+    groups
 }
 
 async fn remove_some(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>, at_once: usize) -> Vec<Result<()>> {

@@ -9,7 +9,7 @@ use super::{
     copy::copy_listed,
     held::while_held,
     plan::{Planned, list},
-    removal::{remove_all, remove_bared_markers},
+    removal::{by_depth, remove_all},
 };
 use crate::store::{
     Bucket, Error, Journal, Lease, Owner, Pin, Prefix, RenamePhase, Result, TreeRename, find::refuse_existing,
@@ -117,13 +117,14 @@ impl Work<'_> {
     }
 
     /// Copies all, or until one fails. Those on their way are waited for: what they leave must be known. Markers go first,
-    /// for stores that have real directories.
+    /// the outer ones before the inner, for stores that have real directories.
     async fn copy_all(&self, planned: Vec<Planned>) -> Copied {
         let is_marker = |planned: &Planned| planned.source.as_str().ends_with('/');
         let (markers, files): (Vec<_>, Vec<_>) = planned.into_iter().partition(is_marker);
         let failed = AtomicBool::new(false);
         let mut copied = Copied::default();
-        for portion in [markers, files] {
+        let markers = by_depth(markers, |planned| &planned.source).into_values();
+        for portion in markers.chain([files]) {
             let wanted = portion.into_iter().map(|planned| self.copy_one(planned, &failed));
             let mut answers = stream::iter(wanted).buffer_unordered(AT_ONCE);
             while let Some(answer) = answers.next().await {
@@ -172,7 +173,6 @@ impl Work<'_> {
         let pin = |moved: &Moved| Pin { etag: moved.versions.source.clone(), version: None };
         let sources = moved.iter().map(|moved| (moved.source.clone(), pin(moved))).collect();
         let removed = remove_all(self.bucket, sources).await?;
-        self.sweep(moved).await?;
         carry::forget(self.journal, self.bucket.id(), moved).await?;
         self.end().await;
         if removed.changed > 0 {
@@ -180,16 +180,6 @@ impl Work<'_> {
             return Err(Error::Conflict { request });
         }
         Ok(())
-    }
-
-    /// Where the listing showed the directory's own marker, it showed those of all directories in it.
-    async fn sweep(&self, moved: &[Moved]) -> Result<()> {
-        let source = self.rename.source().map_err(|_| Error::NameTooLong)?;
-        let sources = moved.iter().map(|moved| &moved.source);
-        if sources.clone().any(|key| key.as_str() == source.as_str()) {
-            return Ok(());
-        }
-        remove_bared_markers(self.bucket, &source, sources).await
     }
 
     /// Strikes the entry out. Where that fails, who repairs it finds nothing to do.

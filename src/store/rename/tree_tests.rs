@@ -234,7 +234,7 @@ async fn who_lost_the_lease_deletes_nothing() {
         let place = place.clone();
         async move { place.rename().await }
     });
-    place.bucket.arrived(Verb::Copy, 2).await;
+    place.bucket.arrived(Verb::Copy, 1).await;
     let lease = Lease::new().unwrap();
     assert_eq!(place.journal.take_rename(&lease).await.unwrap(), None, "it is held");
     tokio::time::advance(Duration::from_mins(5)).await;
