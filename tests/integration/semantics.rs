@@ -88,9 +88,9 @@ fn faults(claims: &[Claim], quotes: &[Quote]) -> Vec<String> {
             faults.push(format!("{place}: S{number} is quoted, but not directly above a test"));
         }
     }
-    let quoted: BTreeSet<usize> = quotes.iter().map(|quote| quote.number).collect();
-    let unquoted = claims.iter().filter(|claim| !quoted.contains(&claim.number));
-    faults.extend(unquoted.map(|claim| format!("no test quotes S{}: {}", claim.number, claim.text)));
+    let held: BTreeSet<usize> = quotes.iter().map(|quote| quote.number).collect();
+    let missing = claims.iter().filter(|claim| !held.contains(&claim.number));
+    faults.extend(missing.map(|claim| format!("no test quotes S{}: {}", claim.number, claim.text)));
     faults
 }
 
