@@ -1,0 +1,93 @@
+//! What makes a file appear: which requests, with what, and whose object it is when an answer is lost.
+
+use super::*;
+
+#[tokio::test]
+async fn a_file_of_one_part_is_one_request() {
+    for len in [0, 1, PART - 1, PART] {
+        let fixture = Fixture::new();
+        let mut upload = fixture.start().await;
+        write_all(&mut upload, &content(len)).await.unwrap();
+        assert_eq!(upload.size(), len as u64);
+        assert!(upload.object_mut().is_some());
+        upload.finish().await.unwrap();
+        assert_eq!(fixture.bucket.verbs(), [Verb::Put], "{len} bytes");
+        fixture.assert_stored("x", &content(len));
+    }
+}
+
+#[tokio::test]
+async fn a_larger_file_is_its_parts_and_two() {
+    for (len, parts) in [(PART + 1, 2), (2 * PART, 2), (7 * PART + 3, 8)] {
+        let fixture = Fixture::new();
+        let mut upload = fixture.start().await;
+        write_all(&mut upload, &content(len)).await.unwrap();
+        assert!(upload.object_mut().is_none());
+        upload.finish().await.unwrap();
+        assert_eq!(fixture.bucket.count(Verb::UploadPart), parts, "{len} bytes");
+        assert_eq!(fixture.bucket.verbs().len(), parts + 2);
+        fixture.assert_stored("x", &content(len));
+    }
+}
+
+#[tokio::test]
+async fn metadata_and_a_token_go_with_either_kind() {
+    for len in [1, PART + 1] {
+        let fixture = Fixture::new();
+        let mut upload = fixture.start().await;
+        upload.object_mut().unwrap().metadata.insert("mtime".into(), "1".into());
+        write_all(&mut upload, &content(len)).await.unwrap();
+        upload.finish().await.unwrap();
+        let metadata = fixture.bucket.metadata("x").unwrap();
+        assert_eq!(metadata["mtime"], "1");
+        assert_eq!(metadata[NewObject::TOKEN].len(), 32);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_our_own_success_is_success() {
+    let conflict = || Error::Conflict { request: "R1".into() };
+    for (len, verb, error) in [
+        (1, Verb::Put, lost()),
+        (1, Verb::Put, conflict()),
+        (PART + 1, Verb::CompleteUpload, lost()),
+        (PART + 1, Verb::CompleteUpload, Error::NotFound),
+    ] {
+        let fixture = Fixture::new();
+        let mut upload =
+            fixture.upload("x", UploadOptions { condition: Condition::Absent, ..Fixture::options() }).await;
+        write_all(&mut upload, &content(len)).await.unwrap();
+        fixture.bucket.fail(verb, Answer, error);
+        upload.finish().await.unwrap();
+        assert_eq!(fixture.bucket.count(Verb::Head), 1);
+        assert_eq!(fixture.bucket.count(Verb::AbortUpload), 0);
+        fixture.assert_stored("x", &content(len));
+    }
+}
+
+#[tokio::test]
+async fn anothers_object_is_not_our_success() {
+    for (len, verb, error) in [(1, Verb::Put, lost()), (PART + 1, Verb::CompleteUpload, Error::NotFound)] {
+        let fixture = Fixture::new();
+        fixture.bucket.insert_with("x", "theirs", [(NewObject::TOKEN.to_owned(), "0".repeat(32))].into());
+        let mut upload = fixture.start().await;
+        write_all(&mut upload, &content(len)).await.unwrap();
+        fixture.bucket.fail(verb, Request, error);
+        upload.finish().await.unwrap_err();
+        assert_eq!(fixture.bucket.count(Verb::Head), 1);
+        fixture.assert_stored("x", b"theirs");
+    }
+}
+
+#[tokio::test]
+async fn absent_means_absent() {
+    for len in [1, PART + 1] {
+        let fixture = Fixture::new();
+        fixture.bucket.insert("x", "theirs");
+        let mut upload =
+            fixture.upload("x", UploadOptions { condition: Condition::Absent, ..Fixture::options() }).await;
+        write_all(&mut upload, &content(len)).await.unwrap();
+        assert!(matches!(upload.finish().await, Err(Error::Conflict { .. })));
+        fixture.assert_stored("x", b"theirs");
+    }
+}
