@@ -76,7 +76,7 @@ impl FaultyBucket {
     }
 }
 
-/// What becomes of a request that meets `fault`. Faults of bodies come later.
+/// What becomes of a request that meets `fault`. Faults of bodies come later, and those of one object of many elsewhere.
 async fn suffer<T>(fault: Option<&Fault>, request: impl Future<Output = Result<T>> + Send) -> Result<T> {
     match fault {
         Some(Fault::Refused(error)) => Err(error.clone()),
@@ -93,7 +93,8 @@ async fn suffer<T>(fault: Option<&Fault>, request: impl Future<Output = Result<T
             request.await?;
             pending().await
         }
-        Some(Fault::BodyBreaks { .. } | Fault::BodyEnds { .. } | Fault::BodyStalls { .. }) | None => request.await,
+        Some(Fault::FirstRefused(_) | Fault::BodyBreaks { .. } | Fault::BodyEnds { .. } | Fault::BodyStalls { .. })
+        | None => request.await,
     }
 }
 
@@ -164,7 +165,16 @@ impl Bucket for FaultyBucket {
     }
 
     async fn remove_many(&self, objects: &[(Key, Pin)]) -> Result<Vec<Result<()>>> {
-        self.serve(Verb::RemoveMany, self.inner.remove_many(objects)).await
+        let fault = self.arrive(Verb::RemoveMany);
+        let Some(Fault::FirstRefused(error)) = fault else {
+            return suffer(fault.as_ref(), self.inner.remove_many(objects)).await;
+        };
+        let mut answers = vec![Err(error)];
+        match objects {
+            [] | [_] => {}
+            [_, others @ ..] => answers.extend(self.inner.remove_many(others).await?),
+        }
+        Ok(answers)
     }
 
     async fn list(&self, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Result<Page> {
@@ -221,6 +231,18 @@ mod tests {
         faulty.meet(Aim::Every(Verb::Head), Fault::Slow(Duration::from_mins(10)));
         assert!(faulty.head(&key).now_or_never().is_none());
         faulty.head(&key).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_of_many_objects_stays_and_the_others_go() {
+        let (memory, faulty, _) = buckets();
+        let objects =
+            ["a", "b", "c"].map(|name| (Prefix::parse("").unwrap().key(name).unwrap(), memory.insert(name, "x").pin));
+        faulty.meet(Aim::Every(Verb::RemoveMany), Fault::FirstRefused(lost()));
+        let answers = faulty.remove_many(&objects).await.unwrap();
+        assert!(matches!(answers[..], [Err(Error::Unreachable(_)), Ok(()), Ok(())]), "{answers:?}");
+        assert_eq!(memory.keys(), ["a"]);
+        assert_eq!(faulty.remove_many(&objects[..1]).await.unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -115,6 +115,11 @@ impl Late {
         self.noted.take_below(directory)
     }
 
+    /// Notes under a new name what this session had noted of a file under the old one, and the journal knew since.
+    pub(super) fn carry(&self, path: &VirtualPath, version: &ETag, noted: &Noted) {
+        self.noted.carry(path, version.clone(), noted);
+    }
+
     /// Forgets what this session noted of a name.
     pub(super) fn forget_note(&self, path: &VirtualPath) {
         self.noted.forget(path);

@@ -124,10 +124,14 @@ impl Vfs {
             }
             let Ok(Place::Object { key, .. }) = self.mounts.resolve(&old) else { continue };
             if let Some(Moved { target: key, versions, .. }) = moved.get(&key)
-                && let Some(attributes) = noted.of(Some(&versions.source)).filter(|_| noted.is_newest())
+                && let Some(attributes) = noted.of(Some(&versions.source))
             {
-                let file = Named { path: &new, bucket, key };
-                self.notes.late.add(file, &versions.target, attributes).await;
+                if noted.is_newest() {
+                    let file = Named { path: &new, bucket, key };
+                    self.notes.late.add(file, &versions.target, attributes).await;
+                } else {
+                    self.notes.late.carry(&new, &versions.target, &noted);
+                }
             }
         }
     }

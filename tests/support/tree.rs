@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use wharfinger::{
     account::{Mount, Permissions, Tenant, TenantName, User},
-    store::{self, Bucket, Budget, MemoryJournal},
+    store::{self, Bucket, Budget, Journal},
     vfs::{Buckets, Scope, Vfs},
 };
 
@@ -14,7 +14,7 @@ pub fn tree(
     permissions: Permissions,
     bucket: Arc<dyn Bucket>,
     budget: &Arc<Budget>,
-    journal: &Arc<MemoryJournal>,
+    journal: &Arc<impl Journal + 'static>,
 ) -> Vfs {
     let tenant: TenantName = "acme".parse().unwrap();
     let user = User {

@@ -16,6 +16,8 @@ pub enum Fault {
     Silent,
     /// It is done, and the answer never comes.
     SilentWhenDone,
+    /// Of a `DeleteObjects` the first object stays, for this reason, and the others go.
+    FirstRefused(Error),
     /// The body of a GET breaks.
     BodyBreaks {
         /// So many bytes come before.

@@ -56,7 +56,7 @@ async fn remove_some(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>, at_once: usi
     let portions = portions.into_iter().map(|portion| async move {
         match bucket.remove_many(&portion).await {
             Ok(answers) => answers,
-            Err(error) => portion.iter().map(|_| Err(error.clone())).collect(),
+            Err(error) => portion.iter().map(|_| Err(undecided(error.clone()))).collect(),
         }
     });
     let mut answers: Vec<_> = stream::iter(portions).buffer_unordered(at_once).collect::<Vec<_>>().await.concat();
@@ -64,6 +64,14 @@ async fn remove_some(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>, at_once: usi
         answers.push(bucket.remove(&key, Some(&pin)).await);
     }
     answers
+}
+
+/// Why a whole request failed. That tells of none of its objects that it is gone, or another version.
+fn undecided(error: Error) -> Error {
+    match error {
+        Error::NotFound | Error::Conflict { .. } => Error::Broken(format!("a deletion of many objects: {error}")),
+        error => error,
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +108,17 @@ mod tests {
         bucket.delete("b");
         assert_eq!(remove_all(&bucket, objects).await.unwrap(), Removed { gone: 2, changed: 1 });
         assert_eq!(bucket.keys(), ["a"]);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_fails_tells_of_no_object_that_it_is_gone_or_changed() {
+        for error in [Error::NotFound, Error::Conflict { request: "HTTP 409".into() }] {
+            let bucket = MemoryBucket::new();
+            let objects = objects(&bucket, &["a", "b"].map(str::to_owned));
+            bucket.fail(Verb::RemoveMany, Moment::Request, error);
+            assert!(matches!(remove_all(&bucket, objects).await, Err(Error::Broken(_))));
+            assert_eq!(bucket.keys(), ["a", "b"]);
+        }
     }
 
     #[tokio::test]

@@ -75,6 +75,12 @@ impl NotedAttributes {
         lock(&self.0).insert(path.clone(), Noted { version: Some(version), attributes, fresh_until });
     }
 
+    /// Notes what was noted of another name and version. Beside what the journal says it counts as much as it did.
+    pub(in crate::vfs) fn carry(&self, path: &VirtualPath, version: ETag, noted: &Noted) {
+        let Noted { attributes, fresh_until, .. } = *noted;
+        lock(&self.0).insert(path.clone(), Noted { version: Some(version), attributes, fresh_until });
+    }
+
     /// What is noted of the name.
     pub(in crate::vfs) fn find(&self, path: &VirtualPath) -> Option<Noted> {
         lock(&self.0).find(path).cloned()

@@ -66,6 +66,10 @@ pub fn faults_of(verb: Verb) -> Vec<(&'static str, Fault)> {
         faults.push(("done, silence", Fault::SilentWhenDone));
         faults.extend(lost_answers().into_iter().map(|(name, error)| (name, Fault::AnswerLost(error))));
     }
+    if verb == Verb::RemoveMany {
+        let error = Error::Forbidden { request: request("AccessDenied, for one of the keys") };
+        faults.push(("200 with one that stays", Fault::FirstRefused(error)));
+    }
     match verb {
         // The SDK tries again after a lost answer, and the condition fails because of our own success.
         Verb::Put | Verb::CompleteUpload | Verb::Copy | Verb::Remove => {
@@ -120,7 +124,9 @@ impl Outage {
 /// Whether the fault is somebody's to look into. S3's other answers are ordinary: nothing is there, or something is.
 pub fn is_incident(fault: &Fault) -> bool {
     match fault {
-        Fault::Refused(error) | Fault::AnswerLost(error) => !matches!(error, Error::NotFound | Error::Conflict { .. }),
+        Fault::Refused(error) | Fault::AnswerLost(error) | Fault::FirstRefused(error) => {
+            !matches!(error, Error::NotFound | Error::Conflict { .. })
+        }
         _ => false,
     }
 }

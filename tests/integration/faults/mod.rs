@@ -4,18 +4,22 @@
 //! ([`World::attempt`]):
 //! - Nothing hangs. Only a request that is never answered keeps its operation waiting, until the client goes.
 //! - OK means done: the answer is that of a run without faults, and so is what is stored.
-//! - An error leaves what was before, or what would be after, whole. Of a RENAME that fails both names may be there.
+//! - An error leaves what was before, or what would be after, whole. Of a RENAME that fails both names may be there; of a
+//!   directory's each file is under one of its names, until it is put right: then all are under the old or the new ones.
 //! - Then the client tries again, without faults, and gets there.
 //! - No multipart upload stays open, but one whose abort failed, which is in the log, and one whose id never came.
 //! - No memory stays taken.
 //! - The client hears a sentence, the operator what S3 said, with its request id.
+//! - A journal that fails beside it fails nothing but the RENAME of a directory.
 
 pub mod catalogue;
+mod journal;
 mod operation;
 mod sdk;
 mod world;
 
 use catalogue::{Outage, faults_of};
+use journal::Failure;
 use operation::Operation;
 use wharfinger::store::faulty::Aim;
 use world::{Kept, World};
@@ -50,6 +54,43 @@ async fn an_outage_that_begins_at_any_step_of_any_operation() {
         }
     }
     report.check(200);
+}
+
+// S99: While the journal is down nothing fails but the rename of a directory that holds something: SETSTAT answers …
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_fails_from_any_question_of_any_operation_on() {
+    let mut report = Report::default();
+    for operation in Operation::ALL {
+        let ideal = World::of(operation).ideal(operation).await;
+        for first in 1..=ideal.questions {
+            for failure in Failure::ALL {
+                let world = World::of(operation);
+                world.journal.fail_from(first, failure);
+                report.add(world.attempt(&ideal).await, || format!("{operation:?}, question {first}, {failure:?}"));
+            }
+        }
+    }
+    report.check(100);
+}
+
+// S99: While the journal is down nothing fails but the rename of a directory that holds something: SETSTAT answers …
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_fails_while_the_storage_does() {
+    let mut report = Report::default();
+    for operation in Operation::WITH_JOURNAL {
+        let ideal = World::of(operation).ideal(operation).await;
+        for (first, step) in (1..=ideal.questions).flat_map(|first| ideal.steps.iter().map(move |step| (first, *step)))
+        {
+            for (name, outage) in Outage::ALL {
+                let world = World::of(operation);
+                world.journal.fail_from(first, Failure::Down);
+                world.faulty.meet(Aim::At(step), outage.fault());
+                let what = || format!("{operation:?}, question {first}, {step:?}, {name}");
+                report.add(world.attempt(&ideal).await, what);
+            }
+        }
+    }
+    report.check(500);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! What clients do, each as one client would: with an error it closes its handle, and goes no further.
 
-use super::world::{BIG, OLD};
+use super::world::{BIG, BIG_BYTES, OLD};
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 use wharfinger::vfs::{
@@ -34,8 +34,16 @@ pub enum Operation {
     /// `posix-rename@openssh.com` onto a file.
     RenameOver,
     RenameEmptyDirectory,
+    /// RENAME of a directory that holds something, after SETSTAT of times in it.
+    RenameDirectory,
     /// SETSTAT of times.
     SetTimes,
+    /// SETSTAT of times after the CLOSE of a new file.
+    UploadAndSetTimes,
+    /// SETSTAT of times, and then RENAME.
+    SetTimesAndRename,
+    /// A WRITE in the middle of a file.
+    Patch(&'static str),
 }
 
 /// What an operation answers.
@@ -45,6 +53,8 @@ pub enum Seen {
     Bytes(Bytes),
     Names(Vec<String>),
     Kind(Kind, u64),
+    /// The time of a file that was uploaded, changed or renamed.
+    Modified(u32),
 }
 
 use Operation::*;
@@ -67,7 +77,10 @@ impl Operation {
         Remove,
     ];
 
-    pub const ALL: [Self; 19] = [
+    /// What asks the journal more than once.
+    pub const WITH_JOURNAL: [Self; 4] = [UploadAndSetTimes, SetTimesAndRename, RenameDirectory, Patch(OLD)];
+
+    pub const ALL: [Self; 24] = [
         Upload { size: 3, exclusive: false },
         Upload { size: 3, exclusive: true },
         Upload { size: 9 * MIB, exclusive: true },
@@ -85,7 +98,12 @@ impl Operation {
         Rename,
         RenameOver,
         RenameEmptyDirectory,
+        RenameDirectory,
         SetTimes,
+        UploadAndSetTimes,
+        SetTimesAndRename,
+        Patch(OLD),
+        Patch(BIG),
         Download("/nothing"),
     ];
 
@@ -105,10 +123,23 @@ impl Operation {
             Rename => vfs.rename(&path(OLD), &path("/moved"), Replace::No).await?,
             RenameOver => vfs.rename(&path("/dir/file"), &path(OLD), Replace::Yes).await?,
             RenameEmptyDirectory => vfs.rename(&path("/hollow"), &path("/dir/hollow"), Replace::No).await?,
-            SetTimes => {
-                let times = Some(Times { accessed: 1, modified: 2 });
-                vfs.set_attributes(&path(OLD), SetAttributes { times, ..SetAttributes::default() }).await?;
+            RenameDirectory => {
+                set_times(vfs, "/dir/file").await?;
+                vfs.rename(&path("/dir"), &path("/away"), Replace::No).await?;
+                return modified(vfs, "/away/file").await;
             }
+            SetTimes => set_times(vfs, OLD).await?,
+            UploadAndSetTimes => {
+                upload(vfs, "/new", 3, false).await?;
+                set_times(vfs, "/new").await?;
+                return modified(vfs, "/new").await;
+            }
+            SetTimesAndRename => {
+                set_times(vfs, OLD).await?;
+                vfs.rename(&path(OLD), &path("/moved"), Replace::No).await?;
+                return modified(vfs, "/moved").await;
+            }
+            Patch(at) => patch(vfs, at).await?,
         }
         Ok(Seen::Nothing)
     }
@@ -117,15 +148,17 @@ impl Operation {
     pub fn was_done(self, error: &Error) -> bool {
         match self {
             Upload { exclusive: true, .. } | Mkdir => matches!(error, Error::AlreadyExists),
-            Rmdir | Remove | RenameOver => matches!(error, Error::NotFound),
+            Rmdir | Remove | RenameOver | RenameDirectory => matches!(error, Error::NotFound),
             // A v3 RENAME whose source could not be removed has made its target.
-            Rename | RenameEmptyDirectory => matches!(error, Error::NotFound | Error::AlreadyExists),
+            Rename | RenameEmptyDirectory | SetTimesAndRename => {
+                matches!(error, Error::NotFound | Error::AlreadyExists)
+            }
             _ => false,
         }
     }
 
     pub fn renames(self) -> bool {
-        matches!(self, Rename | RenameOver | RenameEmptyDirectory)
+        matches!(self, Rename | RenameOver | RenameEmptyDirectory | RenameDirectory | SetTimesAndRename)
     }
 }
 
@@ -145,6 +178,28 @@ async fn upload(vfs: &Vfs, to: &str, size: usize, exclusive: bool) -> Result<()>
     let stored = handle.close().await?;
     assert_eq!(stored, size as u64);
     Ok(())
+}
+
+async fn patch(vfs: &Vfs, at: &str) -> Result<()> {
+    let size = if at == BIG { BIG_BYTES } else { 13 };
+    let pending = vfs.open_write(&path(at), WriteOptions::default(), NewAttributes::default()).await?;
+    let mut handle = pending.admit(Duration::from_secs(1)).await?;
+    if let Err(error) = handle.write(size / 2, Bytes::from_static(b"new")).await {
+        let closed = handle.close().await;
+        assert!(closed.is_err(), "a failed WRITE was followed by a CLOSE that answered OK");
+        return Err(error);
+    }
+    assert_eq!(handle.close().await?, size);
+    Ok(())
+}
+
+async fn set_times(vfs: &Vfs, at: &str) -> Result<()> {
+    let times = Some(Times { accessed: 1, modified: 2 });
+    vfs.set_attributes(&path(at), SetAttributes { times, ..SetAttributes::default() }).await
+}
+
+async fn modified(vfs: &Vfs, at: &str) -> Result<Seen> {
+    Ok(Seen::Modified(vfs.stat(&path(at)).await?.times.modified))
 }
 
 async fn download(vfs: &Vfs, from: &str) -> Result<Bytes> {

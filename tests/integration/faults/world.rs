@@ -2,6 +2,7 @@
 
 use super::{
     catalogue::{REQUEST_ID, is_incident},
+    journal::FaultyJournal,
     operation::{Operation, Seen},
 };
 use crate::support::tree::tree;
@@ -11,9 +12,10 @@ use tokio::time::timeout;
 use wharfinger::{
     account::Permissions,
     store::{
-        Bucket, Budget, FaultyBucket, MemoryBucket, MemoryJournal,
+        Bucket, Budget, FaultyBucket, Lease, MemoryBucket, RenameJournal as _,
         faulty::{Fault, Step},
         memory::Verb,
+        repair_rename,
     },
     vfs::{Error, Result, Vfs},
 };
@@ -21,6 +23,7 @@ use wharfinger::{
 pub const OLD: &str = "/old";
 /// More than one GET.
 pub const BIG: &str = "/big";
+pub const BIG_BYTES: u64 = BIG_CONTENT.len() as u64;
 static BIG_CONTENT: [u8; 9 << 20] = [b'b'; 9 << 20];
 /// Longer than anything in the server waits. Time is paused, so this costs none.
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -36,20 +39,26 @@ pub struct Ideal {
     answer: Result<Seen>,
     stored: Stored,
     pub steps: Vec<Step>,
+    /// How many the journal was asked.
+    pub questions: usize,
 }
 
 pub struct World {
     pub faulty: Arc<FaultyBucket>,
+    pub journal: Arc<FaultyJournal>,
     memory: Arc<MemoryBucket>,
     budget: Arc<Budget>,
-    journal: Arc<MemoryJournal>,
     vfs: Vfs,
 }
 
 impl World {
     /// What `operation` needs, and more.
     pub fn of(operation: Operation) -> Self {
-        let big = (operation == Operation::Download(BIG)).then_some(("acme/big", &BIG_CONTENT[..]));
+        let needs_big = matches!(operation, Operation::Download(BIG) | Operation::Patch(BIG));
+        let big = needs_big.then_some(("acme/big", &BIG_CONTENT[..]));
+        let deep: [(&str, &'static [u8]); 3] =
+            [("acme/dir/", b""), ("acme/dir/sub/", b""), ("acme/dir/sub/deep", b"and what is in it")];
+        let deep = deep.into_iter().filter(|_| operation == Operation::RenameDirectory);
         let objects: [(&str, &'static [u8]); 5] = [
             ("acme/old", b"the old bytes"),
             ("acme/dir/file", b"in a directory"),
@@ -57,7 +66,7 @@ impl World {
             ("acme/empty/", b""),
             ("acme/hollow/", b""),
         ];
-        let objects = objects.into_iter().chain(big);
+        let objects = objects.into_iter().chain(big).chain(deep);
         Self::holding(objects.map(|(key, bytes)| (key.to_owned(), Bytes::from_static(bytes))).collect())
     }
 
@@ -69,14 +78,15 @@ impl World {
         let faulty = Arc::new(FaultyBucket::over(Arc::clone(&memory) as Arc<dyn Bucket>));
         let (budget, journal) = (Budget::new(256 << 20), Arc::default());
         let vfs = session(&faulty, &budget, &journal);
-        Self { faulty, memory, budget, journal, vfs }
+        Self { faulty, journal, memory, budget, vfs }
     }
 
     /// What comes of `operation` where nothing fails. It is not done in this world.
     pub async fn ideal(&self, operation: Operation) -> Ideal {
         let world = Self::holding(self.stored());
         let answer = operation.run(&world.vfs).await;
-        Ideal { operation, answer, stored: world.stored(), steps: world.faulty.steps() }
+        let (steps, questions) = (world.faulty.steps(), world.journal.asked());
+        Ideal { operation, answer, stored: world.stored(), steps, questions }
     }
 
     /// Runs an operation against the faults that wait for it, and holds it to the promises.
@@ -92,6 +102,7 @@ impl World {
             Ok(Err(error)) => {
                 self.check_whole(&before, ideal)?;
                 self.check_words(&error, ideal)?;
+                self.check_reason(&error, ideal)?;
                 None
             }
             Err(_) => {
@@ -102,12 +113,17 @@ impl World {
         };
         self.check_nothing_left().await?;
         self.faulty.restart();
+        self.journal.restart();
+        self.put_right(&before, ideal).await?;
         self.check_retry(another.as_ref().unwrap_or(&self.vfs), ideal).await
     }
 
     /// Nothing is half there. A rename that failed may have left both names, never none.
     fn check_whole(&self, before: &Stored, ideal: &Ideal) -> Kept {
         let (stored, after) = (self.stored(), &ideal.stored);
+        if ideal.operation == Operation::RenameDirectory {
+            return check_halves(&stored, before);
+        }
         let both = before.iter().chain(after).map(|(key, bytes)| (key.clone(), bytes.clone())).collect();
         let whole = stored == *before || stored == *after || ideal.operation.renames() && stored == both;
         ensure(whole, || format!("neither what was nor what should be: {:?}", self.memory.keys()))
@@ -120,7 +136,9 @@ impl World {
         ensure(!secret && heard.contains(' '), || format!("the client hears {heard:?}"))?;
         let met = self.faulty.met();
         let ordinary = ideal.answer.as_ref().is_err_and(|wanted| wanted.to_string() == heard);
-        if ordinary || met.is_empty() || met.iter().any(|(_, fault)| !is_incident(fault)) {
+        // Why the journal failed it says itself, in the log.
+        let of_journal = matches!(error, Error::NoJournal(_));
+        if ordinary || of_journal || met.is_empty() || met.iter().any(|(_, fault)| !is_incident(fault)) {
             return Ok(());
         }
         let mut told = String::new();
@@ -130,6 +148,32 @@ impl World {
             cause = error.source();
         }
         ensure(told.contains(REQUEST_ID), || format!("the operator reads {error:?}"))
+    }
+
+    /// Nothing but the RENAME of a directory needs the journal.
+    fn check_reason(&self, error: &Error, ideal: &Ideal) -> Kept {
+        let needs_journal = ideal.operation == Operation::RenameDirectory;
+        let of_journal = matches!(error, Error::NoJournal(_));
+        ensure(needs_journal || !of_journal, || format!("it needed the journal: {error:?}"))?;
+        let by_itself = needs_journal || ideal.answer.is_err();
+        ensure(by_itself || !self.faulty.met().is_empty(), || format!("only the journal failed, and then {error:?}"))
+    }
+
+    /// What the next server does about renames that were cut off: all is under the old names then, or under the new ones.
+    async fn put_right(&self, before: &Stored, ideal: &Ideal) -> Kept {
+        let lease = Lease::new().map_err(|error| error.to_string())?;
+        while let Some(rename) = self.journal.take_rename(&lease).await.map_err(|error| error.to_string())? {
+            let repaired = repair_rename(&*self.faulty, &*self.journal, &rename, &lease).await;
+            repaired.map_err(|error| format!("{rename:?} can't be put right: {error:?}"))?;
+        }
+        let waiting = self.journal.renames();
+        ensure(waiting.is_empty(), || format!("{waiting:?} are never put right"))?;
+        if ideal.operation != Operation::RenameDirectory {
+            return Ok(());
+        }
+        let stored = self.stored();
+        let whole = stored == *before || stored == ideal.stored;
+        ensure(whole, || format!("neither undone nor finished: {:?}", self.memory.keys()))
     }
 
     async fn check_nothing_left(&self) -> Kept {
@@ -173,11 +217,24 @@ fn ensure(kept: bool, complaint: impl FnOnce() -> String) -> Kept {
     if kept { Ok(()) } else { Err(complaint()) }
 }
 
+/// Each file of the directory that is renamed is there, under its old name or its new one, and all else is as it was.
+fn check_halves(stored: &Stored, before: &Stored) -> Kept {
+    let new = |key: &String| key.replacen("acme/dir/", "acme/away/", 1);
+    for (key, bytes) in before {
+        let found = [stored.get(key), stored.get(&new(key))].contains(&Some(bytes));
+        ensure(found, || format!("{key} is gone"))?;
+    }
+    let names: BTreeMap<_, _> =
+        before.iter().flat_map(|(key, bytes)| [(key.clone(), bytes), (new(key), bytes)]).collect();
+    let strange = stored.iter().find(|(key, bytes)| names.get(*key) != Some(bytes));
+    ensure(strange.is_none(), || format!("nobody made {strange:?}"))
+}
+
 fn is_silent(fault: &Fault) -> bool {
     matches!(fault, Fault::Silent | Fault::SilentWhenDone | Fault::BodyStalls { .. })
 }
 
 /// A session of alice of acme, who may do everything in `acme/`.
-fn session(bucket: &Arc<FaultyBucket>, budget: &Arc<Budget>, journal: &Arc<MemoryJournal>) -> Vfs {
+fn session(bucket: &Arc<FaultyBucket>, budget: &Arc<Budget>, journal: &Arc<FaultyJournal>) -> Vfs {
     tree("alice", Permissions::ALL, Arc::clone(bucket) as Arc<dyn Bucket>, budget, journal)
 }

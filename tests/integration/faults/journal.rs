@@ -1,0 +1,130 @@
+//! A journal that fails from one question on, over one that works.
+
+use async_trait::async_trait;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+use wharfinger::store::{
+    BucketId, Journal, JournalDown, Key, Late, Lease, MemoryJournal, Prefix, RenameJournal, TreeRename,
+};
+
+/// How SQL can fail.
+#[derive(Clone, Copy, Debug)]
+pub enum Failure {
+    Down,
+    /// Somebody holds a lock for longer than a question may take.
+    Locked,
+    /// All is done, and the answer is lost.
+    Deaf,
+}
+
+impl Failure {
+    pub const ALL: [Self; 3] = [Self::Down, Self::Locked, Self::Deaf];
+    /// How long a question may take.
+    const PATIENCE: Duration = Duration::from_secs(2);
+}
+
+#[derive(Debug, Default)]
+pub struct FaultyJournal {
+    inner: MemoryJournal,
+    plan: Mutex<Plan>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    /// Questions so far.
+    asked: usize,
+    failure: Option<(usize, Failure)>,
+}
+
+impl FaultyJournal {
+    /// From the question of this number on, counted from the last restart, everything fails. The first is 1.
+    pub fn fail_from(&self, first: usize, failure: Failure) {
+        self.plan().failure = Some((first, failure));
+    }
+
+    /// Ends all failures, and begins to count anew.
+    pub fn restart(&self) {
+        *self.plan() = Plan::default();
+    }
+
+    /// How many questions came since the last restart.
+    pub fn asked(&self) -> usize {
+        self.plan().asked
+    }
+
+    /// The renames that are under way, or were cut off.
+    pub fn renames(&self) -> Vec<TreeRename> {
+        self.inner.renames()
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap()
+    }
+
+    fn arrive(&self) -> Option<Failure> {
+        let mut plan = self.plan();
+        plan.asked += 1;
+        plan.failure.filter(|(first, _)| plan.asked >= *first).map(|(_, failure)| failure)
+    }
+
+    async fn serve<T>(&self, question: impl Future<Output = Result<T, JournalDown>> + Send) -> Result<T, JournalDown> {
+        match self.arrive() {
+            None => question.await,
+            Some(Failure::Down) => Err(JournalDown),
+            Some(Failure::Locked) => {
+                tokio::time::sleep(Failure::PATIENCE).await;
+                Err(JournalDown)
+            }
+            Some(Failure::Deaf) => {
+                question.await?;
+                Err(JournalDown)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for FaultyJournal {
+    async fn late(&self, bucket: &BucketId, key: &Key) -> Result<Option<Late>, JournalDown> {
+        self.serve(self.inner.late(bucket, key)).await
+    }
+
+    async fn late_in(
+        &self,
+        bucket: &BucketId,
+        directory: &Prefix,
+        page: &[&str],
+    ) -> Result<HashMap<String, Late>, JournalDown> {
+        self.serve(self.inner.late_in(bucket, directory, page)).await
+    }
+
+    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late) -> Result<Late, JournalDown> {
+        self.serve(self.inner.add_late(bucket, key, late)).await
+    }
+
+    async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown> {
+        self.serve(self.inner.replace_late(bucket, key, late)).await
+    }
+}
+
+#[async_trait]
+impl RenameJournal for FaultyJournal {
+    async fn enter_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown> {
+        self.serve(self.inner.enter_rename(rename, lease)).await
+    }
+
+    async fn hold_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown> {
+        self.serve(self.inner.hold_rename(rename, lease)).await
+    }
+
+    async fn take_rename(&self, lease: &Lease) -> Result<Option<TreeRename>, JournalDown> {
+        self.serve(self.inner.take_rename(lease)).await
+    }
+
+    async fn end_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<(), JournalDown> {
+        self.serve(self.inner.end_rename(rename, lease)).await
+    }
+}
