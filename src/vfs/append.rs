@@ -23,6 +23,11 @@ impl Appending {
         Self { there, origin: 0, began: false }
     }
 
+    /// The file was given another size: what was cut off isn't there any more.
+    pub(super) fn resize(&mut self, size: u64) {
+        self.there = self.there.min(size);
+    }
+
     /// The place of a WRITE in the file, which has `size` bytes by now.
     pub(super) fn place(&mut self, offset: u64, size: u64) -> u64 {
         let begins_anew = offset == 0 && self.began;
@@ -37,6 +42,17 @@ impl Appending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // S68: With APPEND nothing that was there is overwritten: offsets behind it count, as OpenSSH sends them, many …
+    #[test]
+    fn offsets_behind_what_was_left_of_a_file_count() {
+        let mut appending = Appending::to(100);
+        appending.resize(10);
+        let places = [(10, 10), (30, 20), (20, 40), (5, 40)].map(|(offset, size)| appending.place(offset, size));
+        assert_eq!(places, [10, 30, 20, 40]);
+        appending.resize(200);
+        assert_eq!(appending.place(50, 200), 85, "as the last one was counted");
+    }
 
     // S68: With APPEND nothing that was there is overwritten: offsets behind it count, as OpenSSH sends them, many …
     #[test]

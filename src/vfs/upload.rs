@@ -131,7 +131,7 @@ impl WriteHandle {
         self.take_on_size();
         if let Some(size) = wanted.size {
             let was_unchanged = self.upload.is_unchanged();
-            self.upload.set_size(size)?;
+            self.set_size(size)?;
             self.show(was_unchanged);
         }
         self.live.update(|live| live.attributes = live.attributes.updated(wanted.kept()));
@@ -192,12 +192,20 @@ impl WriteHandle {
         let Some(Resized { smallest, last }) = self.live.shown().resized else { return };
         let was_unchanged = self.upload.is_unchanged();
         for size in [smallest, last] {
-            if let Err(error) = self.upload.set_size(size) {
+            if let Err(error) = self.set_size(size) {
                 self.upload.spoil(&error);
             }
         }
         self.live.update(|live| live.resized = None);
         self.show(was_unchanged);
+    }
+
+    fn set_size(&mut self, size: u64) -> store::Result<()> {
+        self.upload.set_size(size)?;
+        if let Some(appending) = &mut self.appending {
+            appending.resize(size);
+        }
+        Ok(())
     }
 
     /// Shows how far the upload is, and from its first change on a new time.

@@ -118,7 +118,8 @@ pub fn sequences() -> impl Strategy<Value = Vec<Action>> {
 
 fn action() -> impl Strategy<Value = Action> {
     let number = || 0..12_usize;
-    let crash = (number(), deed(), 1..7_usize, any::<bool>());
+    // The rename of a directory is most requests of all: looks, copies and deletions.
+    let crash = (number(), deed(), 1..16_usize, any::<bool>());
     prop_oneof![
         12 => (number(), path(), options(), option::weighted(0.2, 1..1000_u32))
             .prop_map(|(by, at, options, modified)| Action::Open { by, at, options, modified }),
@@ -137,7 +138,7 @@ fn action() -> impl Strategy<Value = Action> {
         5 => (number(), path()).prop_map(|(by, at)| Action::List { by, at }),
         24 => (number(), deed()).prop_map(|(by, deed)| Action::Do { by, deed }),
         1 => number().prop_map(|by| Action::Crash { by }),
-        1 => crash.prop_map(|(by, deed, request, done)| Action::CrashIn { by, deed, request, done }),
+        3 => crash.prop_map(|(by, deed, request, done)| Action::CrashIn { by, deed, request, done }),
         1 => (number(), 1..5_usize, any::<bool>())
             .prop_map(|(handle, request, done)| Action::CrashInClose { handle, request, done }),
     ]
@@ -167,14 +168,14 @@ fn options() -> impl Strategy<Value = WriteOptions> {
         create,
         truncate,
         exclusive,
-        // Where the bytes go then is a story of its own.
-        append: append && truncate,
+        append,
     });
     prop_oneof![
         3 => Just(usual),
         1 => Just(WriteOptions { read: true, ..usual }),
         1 => Just(WriteOptions { exclusive: true, ..usual }),
         1 => Just(WriteOptions { truncate: false, ..usual }),
+        1 => Just(WriteOptions { truncate: false, append: true, ..usual }),
         2 => any,
     ]
 }

@@ -35,8 +35,11 @@ pub struct Draft {
     base: Option<File>,
     /// Whether anything was written or cut.
     changed: bool,
-    /// With APPEND: where the client's offset 0 lies, once there was one.
-    origin: Option<u64>,
+    /// Of what it began with, so many bytes are still there.
+    there: u64,
+    /// With APPEND: where the client's offset 0 lies, and whether there was one.
+    origin: u64,
+    began: bool,
 }
 
 /// One open download.
@@ -91,6 +94,7 @@ impl Promises {
     pub fn opened(&mut self, by: usize, path: &'static str, options: WriteOptions, modified: Option<u32>) {
         let base = self.stored.files.get(path).filter(|_| !options.truncate).cloned();
         let bytes = base.as_ref().map(|file| file.bytes.to_vec()).unwrap_or_default();
+        let there = bytes.len() as u64;
         // Attributes of OPEN are for new files. One that is to be changed may show its own, until it is.
         let modified = match base {
             Some(_) if CHANGES_STORED_FILES => Modified::Unknown,
@@ -105,7 +109,9 @@ impl Promises {
             options,
             base,
             changed: false,
-            origin: None,
+            there,
+            origin: 0,
+            began: false,
         });
     }
 
@@ -147,13 +153,11 @@ impl Promises {
 }
 
 impl Draft {
-    /// With APPEND a client may count from 0 again: that goes to the end.
+    /// With APPEND an offset before the end of what was there, or 0 once more, goes to the end.
     fn place(&self, offset: u64) -> u64 {
-        match self.origin {
-            Some(_) if self.options.append && offset == 0 => self.bytes.len() as u64,
-            Some(origin) => origin.saturating_add(offset),
-            None => offset,
-        }
+        let place = self.origin.saturating_add(offset);
+        let begins_anew = offset == 0 && self.began;
+        if self.options.append && (begins_anew || place < self.there) { self.bytes.len() as u64 } else { place }
     }
 
     pub fn write(&self, offset: u64, len: usize) -> Vec<Answer> {
@@ -173,8 +177,9 @@ impl Draft {
 
     pub fn written(&mut self, offset: u64, len: usize, fill: u8) {
         let place = self.place(offset);
-        if self.options.append && offset == 0 {
-            self.origin = Some(place);
+        if self.options.append {
+            self.origin = place.saturating_sub(offset);
+            self.began |= offset == 0;
         }
         let start = usize::try_from(place).unwrap_or(usize::MAX);
         if len > 0 {
@@ -206,6 +211,7 @@ impl Draft {
             self.bytes.resize(usize::try_from(size).unwrap(), 0);
             self.change();
         }
+        self.there = self.there.min(size);
     }
 
     fn change(&mut self) {
@@ -321,6 +327,11 @@ impl Promises {
             () if self.stored.is_directory(at) => Answer::IsDirectory,
             () => Answer::NotFound,
         }
+    }
+
+    /// Whether this renames a directory that holds something.
+    pub fn renames_much(&self, deed: Deed) -> bool {
+        matches!(deed, Deed::Rename { source, .. } if !self.stored.files.contains_key(source) && self.stored.holds_something(source))
     }
 
     fn rename(&self, by: usize, source: &str, target: &str, replace: bool) -> Answer {

@@ -95,6 +95,20 @@ impl Stored {
         both
     }
 
+    /// Whether the bucket has all of this, of what lies below `source` each under this name or below `target`.
+    pub fn is_halfway(&self, source: &str, target: &str, bucket: &MemoryBucket) -> bool {
+        let has = |key: &str, bytes: &[u8]| bucket.bytes(key).is_some_and(|stored| stored == bytes);
+        let moved = |path: &str| match path.strip_prefix(source) {
+            Some(name) if name.is_empty() || name.starts_with('/') => format!("{target}{name}"),
+            _ => path.to_owned(),
+        };
+        let is_there = |path: &str, end: &str, bytes: &[u8]| {
+            has(&format!("acme{path}{end}"), bytes) || has(&format!("acme{}{end}", moved(path)), bytes)
+        };
+        self.files.iter().all(|(path, file)| is_there(path, "", &file.bytes))
+            && self.markers.iter().all(|path| is_there(path, "/", &[]))
+    }
+
     /// Whether this is what the bucket has.
     pub fn is_in(&self, bucket: &MemoryBucket) -> bool {
         let files = self.files.iter().map(|(path, file)| (format!("acme{path}"), file.bytes.as_slice()));

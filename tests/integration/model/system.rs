@@ -87,7 +87,9 @@ impl System {
     }
 
     fn compare(&self) -> Kept {
-        ensure(self.promises.stored.is_in(&self.memory), || format!("stored is {:?}", self.memory.keys()))
+        ensure(self.promises.stored.is_in(&self.memory), || format!("stored is {:?}", self.memory.keys()))?;
+        let renames = self.journal.renames();
+        ensure(renames.is_empty(), || format!("{renames:?} are still under way"))
     }
 
     /// Everybody leaves, and nothing stays but what is stored.

@@ -1,12 +1,23 @@
 //! Sessions that end in the middle of things.
 
 use super::{PATIENCE, System, calls::perform};
-use crate::model::{action::Deed, answer::Answer, check::Kept, stored::Stored};
-use tokio::time::timeout;
+use crate::model::{
+    action::Deed,
+    answer::Answer,
+    check::{Kept, ensure},
+    stored::Stored,
+};
+use std::time::Duration;
+use tokio::time::{advance, timeout};
 use wharfinger::store::{
+    Lease, RenameJournal as _,
     faulty::{Aim, Fault},
     memory::Verb,
+    repair_rename,
 };
+
+/// Longer than what a session that crashed had begun is still its own.
+const LEASE: Duration = Duration::from_mins(2);
 
 impl System {
     pub fn crash(&mut self, by: usize) {
@@ -32,6 +43,15 @@ impl System {
         let _ = timeout(PATIENCE, perform(&self.sessions[by], deed)).await;
         self.come_back();
         self.crash(by);
+        if let Deed::Rename { source, target, .. } = deed
+            && self.promises.renames_much(deed)
+        {
+            ensure(before.is_halfway(source, target, &self.memory), || {
+                format!("in mid-rename there are only {:?}", self.memory.keys())
+            })?;
+            self.put_right().await?;
+            return self.settle_for([before.clone(), after.stored, before], &deed.paths());
+        }
         let both = before.with(&after.stored);
         self.settle_for([before, after.stored, both], &deed.paths())
     }
@@ -50,6 +70,17 @@ impl System {
         self.come_back();
         self.crash(by);
         self.settle_for([before.clone(), after.stored, before], &[path])
+    }
+
+    /// What the next server does about renames of directories that were cut off.
+    async fn put_right(&self) -> Kept {
+        advance(LEASE).await;
+        let lease = Lease::new().map_err(|error| error.to_string())?;
+        while let Some(rename) = self.journal.take_rename(&lease).await.map_err(|error| error.to_string())? {
+            let repaired = repair_rename(&*self.faulty, &*self.journal, &rename, &lease).await;
+            repaired.map_err(|error| format!("{rename:?} can't be put right: {error:?}"))?;
+        }
+        Ok(())
     }
 
     /// From the request of this number on nothing is answered any more.
