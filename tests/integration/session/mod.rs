@@ -7,6 +7,7 @@ mod faults;
 mod floods;
 mod harness;
 mod held_up;
+mod listings;
 mod memory;
 mod order;
 mod patches;

@@ -22,7 +22,6 @@ use wharfinger::{
 
 /// What a [`Wharf`] is made with.
 #[derive(Clone, Copy)]
-#[expect(clippy::struct_field_names, reason = "numbers carry their unit")]
 pub struct Setup {
     /// The memory of all transfers.
     pub budget_bytes: u64,
@@ -30,11 +29,13 @@ pub struct Setup {
     pub max_object_bytes: u64,
     /// The size of `/sparse`, a file of zeros that takes no memory.
     pub sparse_bytes: u64,
+    /// So many names are in `/many`, a directory that takes no memory.
+    pub many_names: usize,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { budget_bytes: 256 << 20, max_object_bytes: 512 << 30, sparse_bytes: 0 }
+        Self { budget_bytes: 256 << 20, max_object_bytes: 512 << 30, sparse_bytes: 0, many_names: 0 }
     }
 }
 
@@ -56,7 +57,8 @@ impl Wharf {
 
     pub fn with(setup: Setup) -> Self {
         let bucket = Arc::new(MemoryBucket::new());
-        let sparse = Arc::new(Sparse::new(Arc::clone(&bucket), "acme/sparse", setup.sparse_bytes));
+        let sparse = Sparse::new(Arc::clone(&bucket), "acme/sparse", setup.sparse_bytes, setup.many_names);
+        let sparse = Arc::new(sparse);
         let budget = Budget::new(setup.budget_bytes);
         let faulty = Arc::new(FaultyBucket::over(Arc::clone(&sparse) as Arc<dyn Bucket>));
         let buckets = Arc::new(OneBucket(Arc::clone(&faulty)));

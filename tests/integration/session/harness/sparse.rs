@@ -1,5 +1,5 @@
-//! A bucket with one object of zeros that may be larger than any memory, and all else in memory. What replaces that
-//! object by copies of it is not kept: only of which parts it is made.
+//! A bucket with one object of zeros and one directory that may be larger than any memory, and all else in memory. What
+//! replaces that object by copies of it is not kept: only of which parts it is made.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,15 +10,17 @@ use std::{
     ops::Range,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 use wharfinger::store::{
-    Body, Bucket, BucketId, Condition, ETag, Error, Key, ListScope, MIN_PART_BYTES, MemoryBucket, NewObject, Object,
-    Page, PageToken, Part, Payload, Pin, Read, Result, Stored, UploadId,
+    Body, Bucket, BucketId, Condition, ETag, Error, Key, ListScope, Listed, MIN_PART_BYTES, MemoryBucket, NewObject,
+    Object, Page, PageToken, Part, Payload, Pin, Read, Result, Stored, UploadId,
 };
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+/// The directory of many names.
+const MANY: &str = "acme/many/";
 
 pub struct Sparse {
     inner: Arc<MemoryBucket>,
@@ -28,18 +30,22 @@ pub struct Sparse {
     copies: Mutex<Vec<Range<u64>>>,
     completed: Mutex<Vec<u64>>,
     fetched_bytes: Arc<AtomicU64>,
+    names: usize,
+    listed: AtomicUsize,
 }
 
 impl Sparse {
-    pub fn new(inner: Arc<MemoryBucket>, name: &'static str, size: u64) -> Self {
+    pub fn new(inner: Arc<MemoryBucket>, name: &'static str, size: u64, names: usize) -> Self {
         Self {
             inner,
             name,
             size,
+            names,
             gets: Mutex::default(),
             copies: Mutex::default(),
             completed: Mutex::default(),
             fetched_bytes: Arc::default(),
+            listed: AtomicUsize::default(),
         }
     }
 
@@ -63,6 +69,29 @@ impl Sparse {
     /// Bytes of it that were taken from GETs so far.
     pub fn fetched_bytes(&self) -> u64 {
         self.fetched_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many names of the large directory were listed so far.
+    pub fn listed(&self) -> usize {
+        self.listed.load(Ordering::Relaxed)
+    }
+
+    /// A page of the large directory, made as it is asked for. Every tenth name is a directory's.
+    fn page(&self, after: Option<&PageToken>, max_keys: u16) -> Page {
+        let start = after.map_or(0, |token| token.0.parse().unwrap());
+        let end = self.names.min(start + usize::from(max_keys));
+        self.listed.fetch_add(end - start, Ordering::Relaxed);
+        let mut page = Page { next: (end < self.names).then(|| PageToken(end.to_string())), ..Page::default() };
+        for number in start..end {
+            let raw_key = format!("{MANY}{number:07}");
+            if number % 10 == 0 {
+                page.directories.push(raw_key + "/");
+            } else {
+                let etag = ETag(format!("\"{number:032x}\""));
+                page.objects.push(Listed { raw_key, size: number as u64, etag, modified: 0 });
+            }
+        }
+        page
     }
 
     fn object(&self) -> Object {
@@ -185,6 +214,11 @@ impl Bucket for Sparse {
     }
 
     async fn list(&self, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Result<Page> {
+        if let ListScope::Directory(prefix) = scope
+            && prefix.as_str() == MANY
+        {
+            return Ok(self.page(after, max_keys));
+        }
         self.inner.list(scope, after, max_keys).await
     }
 }
