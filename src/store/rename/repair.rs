@@ -44,6 +44,12 @@ struct Pair {
     doomed: (Key, Pin),
 }
 
+impl Pair {
+    fn is_marker(&self) -> bool {
+        self.doomed.0.as_str().ends_with('/')
+    }
+}
+
 impl Repair<'_> {
     async fn run(&self) -> Result<usize> {
         let name = |_| Error::Broken("the journal names a directory that can't be".to_owned());
@@ -53,7 +59,7 @@ impl Repair<'_> {
             RenamePhase::Copying => (&target, &source),
             RenamePhase::Deleting => (&source, &target),
         };
-        let (mut removed, mut after) = (0, None);
+        let (mut removed, mut after, mut markers) = (0, None, Vec::new());
         loop {
             let page = self.bucket.list(ListScope::Below(doomed), after.as_ref(), PAGE_OBJECTS).await?;
             let names = page.objects.into_iter().filter_map(|listed| {
@@ -61,10 +67,13 @@ impl Repair<'_> {
             });
             let looks = names.map(|(doomed, kept)| self.pair(doomed, kept));
             let pairs: Vec<Option<Pair>> = stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await?;
-            removed += self.remove(pairs.into_iter().flatten().collect()).await?;
+            let (bared, files): (Vec<_>, Vec<_>) = pairs.into_iter().flatten().partition(Pair::is_marker);
+            removed += self.remove(files).await?;
+            // After the last page: a store with real directories keeps one that isn't empty yet.
+            markers.extend(bared);
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok(removed),
+                None => return Ok(removed + self.remove(markers).await?),
             }
         }
     }

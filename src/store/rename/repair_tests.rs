@@ -138,6 +138,32 @@ async fn a_repair_that_is_cut_off_is_repaired() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn markers_go_after_the_last_page() {
+    let place = Place::default();
+    for number in 0..1500 {
+        place.bucket.insert(&format!("acme/old/{number:04}"), "x");
+    }
+    place.bucket.insert("acme/old/", "");
+    let before = place.contents();
+    let hold = place.bucket.hold(Verb::RemoveMany, Moment::Request);
+    let running = tokio::spawn({
+        let place = place.clone();
+        async move { place.rename().await }
+    });
+    place.bucket.arrived(Verb::RemoveMany, 1).await;
+    running.abort();
+    drop(running.await);
+    drop(hold);
+    place.bucket.forget_requests();
+    assert_eq!(repaired(&place).await.unwrap().1.unwrap(), 1501);
+    assert_eq!(place.contents(), renamed(&before));
+    let requests = place.bucket.requests();
+    let deletions: Vec<&str> =
+        requests.iter().filter(|request| request.verb == Verb::RemoveMany).map(|request| &*request.name).collect();
+    assert_eq!(deletions, ["acme/old/0000", "acme/old/0999", "acme/old/"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn repair_takes_away_only_what_has_its_twin() {
     for phase in [RenamePhase::Copying, RenamePhase::Deleting] {
         let place = Place::with_a_tree();
