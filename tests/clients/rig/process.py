@@ -14,13 +14,13 @@ STOP_TIMEOUT = 60.0
 POLL_INTERVAL = 0.02
 
 
-def until(probe, what, timeout=START_TIMEOUT):
+def until(probe, what, timeout=START_TIMEOUT, interval=POLL_INTERVAL):
     """Asks `probe` until it answers something true, and returns that. For what has no event to wait for."""
     deadline = time.monotonic() + timeout
     while not (answer := probe()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {timeout:.0f} s")
-        time.sleep(POLL_INTERVAL)
+        time.sleep(interval)
     return answer
 
 

@@ -9,6 +9,8 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
+import boto3
+
 from .process import Process, free_ports
 
 ACCESS_KEY_ID = "wharfinger"
@@ -71,6 +73,16 @@ class SeaweedFs:
         from .servers import Store
 
         return Store(self.endpoint, BUCKET, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+
+    def client(self, service):
+        """boto3's client of a `service`, which may do everything."""
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY_ID,
+            aws_secret_access_key=SECRET_ACCESS_KEY,
+        )
 
 
 def _roles():

@@ -5,7 +5,6 @@ import os
 import tempfile
 from pathlib import Path
 
-import boto3
 from rig.case import ServerCase
 from rig.files import LEAST_PART, make, sha256
 from rig.metadata import AUTHORIZATION, ROLE, WEB_IDENTITY_TOKEN, Metadata
@@ -15,13 +14,7 @@ from rig.servers import Serve, Store
 
 def temporary():
     """Credentials that can do nothing without their token."""
-    sts = boto3.client(
-        "sts",
-        endpoint_url=SeaweedFs.shared().endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=ACCESS_KEY_ID,
-        aws_secret_access_key=SECRET_ACCESS_KEY,
-    )
+    sts = SeaweedFs.shared().client("sts")
     return sts.assume_role(RoleArn=TENANTS_ROLE, RoleSessionName="server")["Credentials"]
 
 
