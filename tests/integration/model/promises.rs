@@ -140,6 +140,17 @@ impl Promises {
         }]
     }
 
+    /// What was there before is fetched when it is read, and only while it is there.
+    pub fn read_back(&self, handle: usize) -> Vec<Answer> {
+        let draft = &self.drafts[handle];
+        let present = self.stored.files.get(draft.path).map(|file| file.version);
+        let mut right = draft.read_back();
+        if draft.options.read && draft.base.as_ref().is_some_and(|base| present != Some(base.version)) {
+            right.push(Answer::Changed);
+        }
+        right
+    }
+
     pub fn closed(&mut self, draft: Draft) {
         // A file that was opened and not changed stays the same version.
         if CHANGES_STORED_FILES && draft.base.is_some() && !draft.changed {
@@ -189,7 +200,7 @@ impl Draft {
         }
     }
 
-    pub fn read_back(&self) -> Vec<Answer> {
+    fn read_back(&self) -> Vec<Answer> {
         match self.bytes.len() as u64 {
             _ if !self.options.read => vec![Answer::NotOpenForReading],
             size if size > IN_MEMORY_BYTES => vec![Answer::Ok, Answer::NotReadableYet],

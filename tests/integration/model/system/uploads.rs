@@ -87,7 +87,7 @@ impl System {
             return Ok(());
         }
         let read = self.writing[handle].read(offset, len).await;
-        right_answer(&read, &draft.read_back())?;
+        right_answer(&read, &self.promises.read_back(handle))?;
         read.map_or(Ok(()), |pieces| same_bytes(&pieces, &draft.bytes, offset, len))
     }
 
