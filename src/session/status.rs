@@ -32,6 +32,8 @@ fn code(error: &Error) -> StatusCode {
         | Error::NoJournal(_)
         | Error::InvalidFlags(_)
         | Error::Changed
+        | Error::SourceChanged(_)
+        | Error::NoSource
         | Error::Archived
         | Error::Busy
         | Error::Shipped

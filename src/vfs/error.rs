@@ -64,6 +64,12 @@ pub enum Error {
     /// The object is no longer the one that the operation began with.
     #[error("the file was changed by someone else in the meantime")]
     Changed,
+    /// The same of the file that is copied from. Poisons the handle that is copied to.
+    #[error("the file that is copied was changed by someone else in the meantime")]
+    SourceChanged(#[source] store::Error),
+    /// A copy out of what is not open for reading alone. Poisons the handle that is copied to.
+    #[error("only a file that is open for reading alone can be copied")]
+    NoSource,
     /// The object lies in an archive.
     #[error("the file is archived and must be restored before it can be read")]
     Archived,

@@ -2,6 +2,10 @@
 //!
 //! Invariant: the file appears when [`WriteHandle::close`] says so, whole, or never.
 
+mod copy;
+
+pub use copy::CopyRange;
+
 use super::{
     Error, Kind, Metadata, Mount, NewAttributes, PendingWrite, Result, SetAttributes, VirtualPath,
     append::Appending,
@@ -80,14 +84,8 @@ impl WriteHandle {
     /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], or what an earlier part met in the storage.
     /// From then on nothing is published: further writes and the close fail too.
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
-        self.take_on_size();
-        self.store_attributes();
-        let size = self.upload.size();
-        let offset = self.appending.as_mut().map_or(offset, |appending| appending.place(offset, size));
-        let was_unchanged = self.upload.is_unchanged();
-        let written = self.upload.write(offset, data).await;
-        self.show(was_unchanged);
-        Ok(written?)
+        let offset = self.place(offset);
+        Ok(self.write_at(offset, data).await?)
     }
 
     /// Up to `len` bytes from `offset`, of those that were written and are still in memory, and of those that were
@@ -139,6 +137,11 @@ impl WriteHandle {
         Ok(())
     }
 
+    /// Lets nothing be published, because what was asked for was not done: the close fails.
+    pub fn spoil(&mut self, cause: &Error) {
+        self.upload.spoil(cause);
+    }
+
     /// Publishes the file, and says how many bytes it has: they are stored when this answers. A file that was there and
     /// was not changed stays as it is.
     ///
@@ -185,6 +188,21 @@ impl WriteHandle {
     /// Gives the upload up. Nothing is published, and the storage keeps nothing of it.
     pub async fn discard(self) {
         self.upload.abort().await;
+    }
+
+    /// Where in the file bytes for `offset` go, with all taken on that was set before them.
+    fn place(&mut self, offset: u64) -> u64 {
+        self.take_on_size();
+        self.store_attributes();
+        let size = self.upload.size();
+        self.appending.as_mut().map_or(offset, |appending| appending.place(offset, size))
+    }
+
+    async fn write_at(&mut self, offset: u64, data: Bytes) -> store::Result<()> {
+        let was_unchanged = self.upload.is_unchanged();
+        let written = self.upload.write(offset, data).await;
+        self.show(was_unchanged);
+        written
     }
 
     /// Takes on a size that was set by path. That was answered with OK, so what can't be done now fails the close.

@@ -1,5 +1,6 @@
 //! Uploads against the bucket in memory: what they send, what appears, and that nothing is left behind.
 
+mod copies;
 mod patches;
 
 use super::{parts::MAX_IN_FLIGHT, *};

@@ -49,7 +49,8 @@ pub struct World {
 impl World {
     /// What `operation` needs, and more.
     pub fn of(operation: Operation) -> Self {
-        let big = (operation == Operation::Download(BIG)).then_some(("acme/big", &BIG_CONTENT[..]));
+        let big = matches!(operation, Operation::Download(BIG) | Operation::Copy(BIG))
+            .then_some(("acme/big", &BIG_CONTENT[..]));
         let objects: [(&str, &'static [u8]); 5] = [
             ("acme/old", b"the old bytes"),
             ("acme/dir/file", b"in a directory"),
