@@ -147,7 +147,8 @@ impl WriteHandle {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] with EXCL and [`Error::Denied`] without `overwrite` when a file of this name came to be
-    /// meanwhile, [`Error::Changed`] when the file that was to be changed was, [`Error::Poisoned`] after a failed write, or what the storage says. Nothing is published then.
+    /// meanwhile, [`Error::Changed`] when the file that was to be changed was, [`Error::Poisoned`] after a failed write, or
+    /// what the storage says. Nothing is published then.
     pub async fn close(mut self) -> Result<u64> {
         self.take_on_size();
         self.store_attributes();
@@ -157,7 +158,7 @@ impl WriteHandle {
         let size = upload.size();
         let unchanged = patched.as_ref().filter(|_| upload.is_unchanged());
         let published = upload.finish().await.map_err(|error| match error {
-            store::Error::Conflict { .. } => conflicting.error(),
+            store::Error::Conflict { .. } => conflicting.error(error),
             error => error.into(),
         })?;
         let named = Named { path, bucket: &*bucket, key: &key };
@@ -243,11 +244,11 @@ impl WriteHandle {
 }
 
 impl Conflicting {
-    fn error(self) -> Error {
+    fn error(self, conflict: store::Error) -> Error {
         match self {
             Self::Exists => Error::AlreadyExists,
             Self::MayNotReplace => Error::Denied(Permission::Overwrite),
-            Self::Changed => Error::Changed,
+            Self::Changed => Error::Changed(conflict),
         }
     }
 }

@@ -113,7 +113,7 @@ async fn a_change_by_somebody_else_is_reported_and_not_overwritten() {
             handle.write(0, Bytes::from_static(b"new")).await.unwrap();
         }
         session.bucket.insert("acme/a", "theirs");
-        assert!(matches!(handle.close().await, Err(Error::Changed)));
+        assert!(matches!(handle.close().await, Err(Error::Changed(_))));
         assert_eq!(session.bucket.bytes("acme/a").unwrap(), "theirs");
     }
     let hold = session.bucket.hold(Verb::Put, Moment::Request);
@@ -123,7 +123,7 @@ async fn a_change_by_somebody_else_is_reported_and_not_overwritten() {
         session.bucket.insert("acme/a", "theirs again");
         drop(hold);
     });
-    assert!(matches!(cut, Err(Error::Changed)), "{cut:?}");
+    assert!(matches!(cut, Err(Error::Changed(_))), "{cut:?}");
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "theirs again");
 }
 
