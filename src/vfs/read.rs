@@ -22,7 +22,7 @@ impl Vfs {
         };
         mount.demand(Permission::Read)?;
         let seen = match self.notes.seen.fresh(path) {
-            Some(Sight::File(file)) => Some(file),
+            Some(Sight::File(file)) => Some(*file),
             Some(Sight::Directory) | None => None,
         };
         let known_bytes = seen.as_ref().map(|file| file.size);

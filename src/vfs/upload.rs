@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, Key, Object, Reservation, Upload, UploadOptions},
+    store::{self, Bucket, Key, NewObject, Object, Reservation, Upload, UploadOptions},
 };
 use bytes::Bytes;
 use std::{
@@ -176,8 +176,9 @@ impl WriteHandle {
         notes.late.replace(named, &published.pin.etag, late).await;
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
-        let file = Object { size, pin: published.pin, modified: now(), metadata: object.metadata, archived: false };
-        notes.seen.note(path, Sight::File(file));
+        let NewObject { metadata, headers } = object;
+        let file = Object { size, pin: published.pin, modified: now(), metadata, headers, archived: false };
+        notes.seen.note(path, Sight::File(Box::new(file)));
         if let Some(parent) = path.parent() {
             notes.seen.note(&parent, Sight::Directory);
             // There may be a file of this name beside it, which STAT, OPEN and SETSTAT reach.

@@ -4,7 +4,7 @@ use super::{
     attributes::{TIMES, shown, times_and_mode},
     *,
 };
-use crate::store::memory::Moment;
+use crate::store::{Headers, memory::Moment};
 use std::collections::BTreeMap;
 
 const UPDATE: WriteOptions = WriteOptions { read: true, create: false, ..KEEP };
@@ -83,6 +83,33 @@ async fn a_changed_file_keeps_mode_and_metadata_and_shows_a_new_time() {
         assert!(!stored.contains_key("mtime") && !stored.contains_key("atime"));
         let (times, mode) = shown(&session.another(), "/a").await;
         assert!(times.modified > 1_700_000_000 && mode == 0o100_600);
+    }
+}
+
+// S85: A changed file keeps its mode and the object's other metadata, and shows the time of the change, unless …
+#[tokio::test]
+async fn a_changed_file_keeps_what_others_are_told_of_its_bytes_without_a_further_request() {
+    let session = Session::start();
+    let headers =
+        Headers { cache_control: Some("no-store".into()), content_type: Some("text/csv".into()), ..Headers::default() };
+    for (bytes, requests) in [
+        (9, vec![Verb::Head, Verb::Read, Verb::Put]),
+        (9 * MIB, vec![Verb::Head, Verb::CreateUpload, Verb::CopyPart, Verb::UploadPart, Verb::CompleteUpload]),
+    ] {
+        session.bucket.insert("acme/a", vec![7; bytes]);
+        assert!(session.bucket.set_headers("acme/a", headers.clone()));
+        for change in 1..=2 {
+            let mut handle = session.open("/a", WriteOptions { append: true, ..KEEP }).await.unwrap();
+            handle.write(0, Bytes::from_static(b"!")).await.unwrap();
+            handle.close().await.unwrap();
+            assert_eq!(session.requested(), requests, "change {change}");
+            assert_eq!(session.bucket.headers("acme/a"), Some(headers.clone()));
+        }
+        session.set_attributes(&path("/a"), size(3)).await.unwrap();
+        assert_eq!(session.bucket.headers("acme/a"), Some(headers.clone()));
+        session.upload("/a", "a new file").await;
+        assert_eq!(session.bucket.headers("acme/a"), Some(Headers::default()));
+        session.requested();
     }
 }
 
