@@ -146,7 +146,7 @@ pub enum Event {
         change: Change,
         /// The client's path.
         path: String,
-        /// The other path of a rename.
+        /// The other path of a rename or a copy.
         target: Option<String>,
         /// How long it took.
         duration: Duration,
@@ -197,6 +197,8 @@ pub enum Change {
     Rmdir,
     /// SETSTAT.
     SetAttributes,
+    /// COPY-DATA to a file that appears at its CLOSE.
+    Copy,
 }
 
 impl fmt::Display for Change {
@@ -207,6 +209,7 @@ impl fmt::Display for Change {
             Self::Mkdir => "mkdir",
             Self::Rmdir => "rmdir",
             Self::SetAttributes => "set attributes",
+            Self::Copy => "copy",
         })
     }
 }

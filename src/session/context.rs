@@ -2,16 +2,18 @@
 
 use super::{Activity, Settings, handles::Handles, order::Order, replies::Replies, status};
 use crate::{
-    events::{Event, Events, Who},
+    events::{Change, Event, Events, Outcome, Who},
     policy::Complaints,
     vfs::{Budget, Error, Vfs, VirtualPath},
 };
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Requests of one channel that talk to storage at the same time, transfers aside.
 const MAX_RUNNING: usize = 64;
+/// Copies of one channel that run or wait for their turn: each keeps a file open that its client may have closed.
+const MAX_COPIES: usize = 64;
 
 /// One session's identity, tree, tables and ways out.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Context {
     /// Set when the client is gone: nobody waits for answers any more.
     pub ended: CancellationToken,
     pub running: Semaphore,
+    /// The room for copies.
+    pub copies: Arc<Semaphore>,
     /// How many failures may still be noted.
     pub complaints: Complaints,
     tasks: TaskTracker,
@@ -55,6 +59,7 @@ impl Context {
             order: Arc::default(),
             ended: CancellationToken::new(),
             running: Semaphore::new(MAX_RUNNING),
+            copies: Arc::new(Semaphore::new(MAX_COPIES)),
             complaints: Complaints::new(),
             tasks,
         }
@@ -74,6 +79,27 @@ impl Context {
                 () = ended.cancelled() => {}
             }
         });
+    }
+
+    /// Records a change, of failed ones as many as may be noted.
+    pub fn record_change(
+        &self,
+        change: Change,
+        path: &VirtualPath,
+        target: Option<&VirtualPath>,
+        duration: Duration,
+        error: Option<&Error>,
+    ) {
+        if error.is_none() || self.complaints.take() {
+            self.events.record(&Event::Changed {
+                who: self.who.clone(),
+                change,
+                path: path.as_str().to_owned(),
+                target: target.map(|target| target.as_str().to_owned()),
+                duration,
+                outcome: error.map_or(Outcome::Done, |error| Outcome::Failed(status::detail(error))),
+            });
+        }
     }
 
     /// Notes for the operator that `request` failed. What simply isn't there, or is there already, is no failure of

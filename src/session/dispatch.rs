@@ -4,7 +4,9 @@
 //! take their place in the order and get a task of their own.
 
 use super::{
-    Ended, Inbound, attrs, directories,
+    Ended, Inbound, attrs,
+    copies::Copy,
+    directories,
     handles::{MAX_HANDLES, Open},
     open,
     order::Claim,
@@ -14,12 +16,13 @@ use super::{
     tree, writes,
 };
 use crate::{
-    sftp::{Attrs, Extended, Handle, Limits, Reply, Request, StatusCode},
+    sftp::{Attrs, CopyData, Extended, Handle, Limits, Reply, Request, StatusCode},
     vfs::Replace,
 };
 use bytes::Bytes;
 
 const NOT_OPEN: &str = "this handle is not open";
+const NOT_FOR_WRITING: &str = "the file was not opened for writing";
 const NO_LINKS: &str = "the storage knows no symbolic links";
 
 impl Inbound {
@@ -76,6 +79,7 @@ impl Inbound {
             }
             Extended::ExpandPath { path } => tree::expand_path(&self.context, slot, path),
             Extended::HomeDirectory { user } => tree::home_directory(&self.context, slot, user),
+            Extended::CopyData(copy) => self.copy(slot, copy),
             Extended::Unknown(_) => slot.status(StatusCode::OpUnsupported, "this server does not have that extension"),
         }
     }
@@ -106,10 +110,18 @@ impl Inbound {
                 let load = self.intake.admit(data.len()).await?;
                 writes.command(writes::Command::Write { slot, offset, data, load });
             }
-            Some(Open::Read(_)) => slot.status(StatusCode::PermissionDenied, "the file was not opened for writing"),
+            Some(Open::Read(_)) => slot.status(StatusCode::PermissionDenied, NOT_FOR_WRITING),
             Some(Open::Directory(_)) | None => slot.status(StatusCode::Failure, NOT_OPEN),
         }
         Ok(())
+    }
+
+    fn copy(&self, slot: Slot, copy: &CopyData) {
+        match self.context.handles.find(copy.target.number()) {
+            Some(Open::Write(writes)) => writes.command(writes::Command::Copy(slot, Copy::new(&self.context, copy))),
+            Some(Open::Read(_)) => slot.status(StatusCode::PermissionDenied, NOT_FOR_WRITING),
+            Some(Open::Directory(_)) | None => slot.status(StatusCode::Failure, NOT_OPEN),
+        }
     }
 
     fn close(&self, slot: Slot, handle: &Handle) {

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use std::{sync::Arc, time::Instant};
 
 /// What is advertised is what works. `fsync@openssh.com` isn't: a tail of less than 5 MiB can't be durable before CLOSE.
-const EXTENSIONS: [Extension; 5] = [
+const EXTENSIONS: [Extension; 6] = [
     Extension::POSIX_RENAME,
     Extension::LIMITS,
     Extension::LSETSTAT,
     Extension::EXPAND_PATH,
     Extension::HOME_DIRECTORY,
+    Extension::COPY_DATA,
 ];
 
 /// The receiving half of a session. Dropping it ends the session: what was asked for and not answered is given up,

@@ -14,6 +14,7 @@
 mod activity;
 mod attrs;
 mod context;
+mod copies;
 mod directories;
 mod dispatch;
 mod files;

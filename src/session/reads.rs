@@ -17,7 +17,7 @@ use crate::{
     vfs::{ReadHandle, VirtualPath},
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// READs of one handle that are served at the same time. OpenSSH keeps 64 in flight.
 const MAX_SERVED: usize = 64;
@@ -33,6 +33,7 @@ const REFUSALS_BYTES: u32 = REFUSALS * 64;
 pub struct Reads {
     inbox: Arc<Inbox>,
     path: VirtualPath,
+    file: Weak<ReadHandle>,
 }
 
 #[derive(Debug)]
@@ -48,12 +49,12 @@ impl Reads {
     /// Starts the task of an open file.
     pub fn start(context: &Arc<Context>, handle: ReadHandle) -> Self {
         let runs = Arc::new(Runs::new(context.replies.runs()));
-        let path = handle.path().clone();
+        let (path, handle) = (handle.path().clone(), Arc::new(handle));
         let file =
             OpenFile::new(context.who.clone(), context.events.clone(), path.as_str().to_owned(), Transfer::Download);
-        let task = serve(Arc::clone(context), handle, Arc::clone(&runs), file);
-        context.run_while_wanted(task);
-        Self { inbox: Arc::new(Inbox(runs)), path }
+        let open = Arc::downgrade(&handle);
+        context.run_while_wanted(serve(Arc::clone(context), handle, Arc::clone(&runs), file));
+        Self { inbox: Arc::new(Inbox(runs)), path, file: open }
     }
 
     /// Starts the task that refuses READs of handles that aren't open, however many there are.
@@ -67,12 +68,17 @@ impl Reads {
                 refuse(&replies, &lane, first, count, "this handle is not open").await;
             }
         });
-        Self { inbox, path: VirtualPath::root() }
+        Self { inbox, path: VirtualPath::root(), file: Weak::new() }
     }
 
     /// The path that was opened.
     pub fn path(&self) -> &VirtualPath {
         &self.path
+    }
+
+    /// The file, to be copied, as long as its task lives; `None` where READs are only refused.
+    pub fn file(&self) -> Option<Arc<ReadHandle>> {
+        self.file.upgrade()
     }
 
     /// Adds a READ.
@@ -86,7 +92,7 @@ impl Reads {
     }
 }
 
-async fn serve(context: Arc<Context>, handle: ReadHandle, runs: Arc<Runs>, file: OpenFile) {
+async fn serve(context: Arc<Context>, handle: Arc<ReadHandle>, runs: Arc<Runs>, file: OpenFile) {
     let lane = Lane::new();
     let failure = OnceLock::new();
     let one = |next| serve_one(&context, &handle, &lane, &file, &failure, next);

@@ -31,7 +31,9 @@ fn code(error: &Error) -> StatusCode {
         | Error::RenameUnderWay
         | Error::NoJournal(_)
         | Error::InvalidFlags(_)
-        | Error::Changed
+        | Error::Changed(_)
+        | Error::SourceChanged(_)
+        | Error::NoSource
         | Error::Archived
         | Error::Busy
         | Error::Shipped

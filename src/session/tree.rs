@@ -5,10 +5,9 @@ use super::{
     context::Context,
     order::{Claim, Ticket},
     slot::Slot,
-    status,
 };
 use crate::{
-    events::{Change, Event, Outcome},
+    events::Change,
     sftp::{Attrs, Name, Reply, StatusCode},
     vfs::{NewAttributes, Replace, Result, SetAttributes, VirtualPath},
 };
@@ -163,19 +162,7 @@ fn change(context: &Arc<Context>, slot: Slot, path: VirtualPath, work: Work) {
         let since = Instant::now();
         let result = work.apply(&mine, &path).await;
         drop(turn);
-        if result.is_ok() || mine.complaints.take() {
-            mine.events.record(&Event::Changed {
-                who: mine.who.clone(),
-                change: work.change(),
-                path: path.as_str().to_owned(),
-                target: work.target().map(|target| target.as_str().to_owned()),
-                duration: since.elapsed(),
-                outcome: match &result {
-                    Ok(()) => Outcome::Done,
-                    Err(error) => Outcome::Failed(status::detail(error)),
-                },
-            });
-        }
+        mine.record_change(work.change(), &path, work.target(), since.elapsed(), result.as_ref().err());
         slot.done(result);
     });
 }

@@ -4,11 +4,19 @@
 //! brake that clients know. CLOSE is answered when storage has the whole object. A client that vanishes before its
 //! CLOSE leaves nothing behind; a CLOSE that has arrived is carried out, whoever still listens.
 
-use super::{context::Context, files::OpenFile, intake::Load, order::Ticket, slot::Slot, status};
+use super::{
+    context::Context,
+    copies::{self, Copy},
+    files::OpenFile,
+    intake::Load,
+    order::Ticket,
+    slot::Slot,
+    status,
+};
 use crate::{
     events::{Outcome, Transfer},
     sftp::{MAX_READ_BYTES, Reply, StatusCode},
-    vfs::{Error, SetAttributes, VirtualPath, WriteHandle},
+    vfs::{Error, Result, SetAttributes, VirtualPath, WriteHandle},
 };
 use bytes::Bytes;
 use std::sync::{
@@ -48,6 +56,8 @@ pub enum Command {
         /// How much, in bytes.
         length: u32,
     },
+    /// COPY-DATA to the file.
+    Copy(Slot, Result<Copy>),
     /// FSTAT.
     Stat(Slot),
     /// FSETSTAT.
@@ -122,6 +132,12 @@ impl Upload {
                         return handle.discard().await;
                     }
                 }
+                Next::Command(Command::Copy(slot, copy)) => {
+                    let copying = copies::serve(&self.context, &mut handle, slot, copy);
+                    if self.unless_abandoned(copying).await.is_none() {
+                        return handle.discard().await;
+                    }
+                }
                 Next::Command(Command::Stat(slot)) => slot.metadata(Ok(handle.metadata())),
                 Next::Command(Command::SetAttributes(slot, attributes)) => slot.done(handle.set_attributes(attributes)),
                 Next::Abandoned => return handle.discard().await,
@@ -188,6 +204,7 @@ impl Upload {
                 Next::Command(
                     Command::Write { slot, .. }
                     | Command::Read { slot, .. }
+                    | Command::Copy(slot, _)
                     | Command::Stat(slot)
                     | Command::SetAttributes(slot, _),
                 ) => slot,

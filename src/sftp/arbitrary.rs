@@ -4,7 +4,8 @@ use bytes::Bytes;
 use proptest::{collection::vec, option, prelude::*};
 
 use super::{
-    Attrs, Extended, Extension, Handle, MAX_HANDLE_BYTES, Name, OpenFlags, Owner, Reply, Request, StatusCode, Times,
+    Attrs, CopyData, Extended, Extension, Handle, MAX_HANDLE_BYTES, Name, OpenFlags, Owner, Reply, Request, StatusCode,
+    Times,
 };
 
 fn bytes() -> impl Strategy<Value = Bytes> + Clone {
@@ -29,8 +30,21 @@ fn extended() -> impl Strategy<Value = Extended> {
         (bytes(), attrs()).prop_map(|(path, attrs)| Extended::LsetStat { path, attrs }),
         bytes().prop_map(|path| Extended::ExpandPath { path }),
         bytes().prop_map(|user| Extended::HomeDirectory { user }),
+        copy_data().prop_map(Extended::CopyData),
         "[a-z]{0,20}@example[.]com".prop_map(|name| Extended::Unknown(name.into())),
     ]
+}
+
+fn copy_data() -> impl Strategy<Value = CopyData> {
+    (handle(), any::<u64>(), any::<u64>(), handle(), any::<u64>()).prop_map(
+        |(source, source_offset, length, target, target_offset)| CopyData {
+            source,
+            source_offset,
+            length,
+            target,
+            target_offset,
+        },
+    )
 }
 
 /// A request of any kind.

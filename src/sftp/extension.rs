@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    Attrs,
+    Attrs, CopyData,
     wire::{Malformed, Reader, Sink},
 };
 
@@ -14,6 +14,7 @@ const LIMITS: &str = "limits@openssh.com";
 const LSETSTAT: &str = "lsetstat@openssh.com";
 const EXPAND_PATH: &str = "expand-path@openssh.com";
 const HOME_DIRECTORY: &str = "home-directory";
+const COPY_DATA: &str = "copy-data";
 
 /// An extension as VERSION announces it: a name, and what the extension calls its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,8 @@ impl Extension {
     pub const EXPAND_PATH: Self = Self::first(EXPAND_PATH);
     /// Where a user's home is.
     pub const HOME_DIRECTORY: Self = Self::first(HOME_DIRECTORY);
+    /// Copies between open files, on the server.
+    pub const COPY_DATA: Self = Self::first(COPY_DATA);
 
     const fn first(name: &'static str) -> Self {
         Self { name: Cow::Borrowed(name), version: Cow::Borrowed("1") }
@@ -70,6 +73,8 @@ pub enum Extended {
         /// The user asked for; empty for the one who asks.
         user: Bytes,
     },
+    /// `copy-data`.
+    CopyData(CopyData),
     /// Any other, by its name. To be answered with OP_UNSUPPORTED.
     Unknown(Bytes),
 }
@@ -83,6 +88,7 @@ impl Extended {
             Ok(LSETSTAT) => Self::LsetStat { path: reader.string()?, attrs: Attrs::decode(reader)? },
             Ok(EXPAND_PATH) => Self::ExpandPath { path: reader.string()? },
             Ok(HOME_DIRECTORY) => Self::HomeDirectory { user: reader.string()? },
+            Ok(COPY_DATA) => Self::CopyData(CopyData::decode(reader)?),
             _ => Self::Unknown(name),
         })
     }
@@ -107,6 +113,10 @@ impl Extended {
             Self::HomeDirectory { user } => {
                 out.string(HOME_DIRECTORY.as_bytes());
                 out.string(user);
+            }
+            Self::CopyData(copy) => {
+                out.string(COPY_DATA.as_bytes());
+                copy.encode(out);
             }
             Self::Unknown(name) => out.string(name),
         }

@@ -13,6 +13,7 @@
 #[cfg(test)]
 mod arbitrary;
 mod attrs;
+mod copy_data;
 mod extension;
 mod frame;
 mod handle;
@@ -24,6 +25,7 @@ mod status;
 mod wire;
 
 pub use attrs::{Attrs, Owner, Times};
+pub use copy_data::CopyData;
 pub use extension::{Extended, Extension, Limits, MAX_READ_BYTES};
 pub use frame::{FrameError, FrameReader, MAX_FRAME_BYTES};
 pub use handle::{Handle, MAX_HANDLE_BYTES};

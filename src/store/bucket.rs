@@ -175,6 +175,8 @@ pub struct Object {
     pub modified: i64,
     /// User metadata (`x-amz-meta-…`) without the prefix, keys in lower case.
     pub metadata: BTreeMap<String, String>,
+    /// What others said of its bytes; only a HEAD tells.
+    pub headers: Headers,
     /// It lies in an archive and can't be read before it is restored.
     pub archived: bool,
 }
@@ -233,6 +235,25 @@ impl Payload {
     }
 }
 
+/// What those who read an object by HTTP are told of its bytes. It is others who set it, and nothing here goes by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<String>,
+    /// `Content-Encoding`.
+    pub content_encoding: Option<String>,
+    /// `Content-Language`.
+    pub content_language: Option<String>,
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Expires`, an HTTP date.
+    pub expires: Option<String>,
+    /// `x-amz-website-redirect-location`.
+    pub website_redirect_location: Option<String>,
+}
+
 /// What a new object is born with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewObject {
@@ -240,6 +261,8 @@ pub struct NewObject {
     /// (decimal, as s3fs writes it) and `wharfinger-upload`, a random token that tells our own success from another's
     /// when an answer is lost.
     pub metadata: BTreeMap<String, String>,
+    /// What is told of its bytes.
+    pub headers: Headers,
 }
 
 impl NewObject {

@@ -4,7 +4,7 @@
 //! Invariant: only a listing says that something is missing. HEAD carries no `s3:prefix`, so under credentials that
 //! are limited to a prefix a missing key is a 403, as a forbidden one is.
 
-use super::{Bucket, ETag, Error, Key, ListScope, Listed, Object, Pin, Prefix, Result};
+use super::{Bucket, ETag, Error, Headers, Key, ListScope, Listed, Object, Pin, Prefix, Result};
 use std::collections::BTreeMap;
 
 /// How many names the listing for one key asks for: enough to look past most neighbours (`key-1` and `key.txt` come
@@ -121,6 +121,7 @@ fn object(listed: Listed) -> Object {
         pin: pin(listed.etag),
         modified: listed.modified,
         metadata: BTreeMap::new(),
+        headers: Headers::default(),
         archived: false,
     }
 }

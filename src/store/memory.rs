@@ -13,8 +13,8 @@ mod tests;
 pub use script::{BodyFault, Hold, Moment, Request, Verb};
 
 use super::{
-    Bucket, BucketId, Condition, ETag, Error, Key, ListScope, NewObject, Object, Page, PageToken, Part, Payload, Pin,
-    Read, Result, Stored, UploadId,
+    Bucket, BucketId, Condition, ETag, Error, Headers, Key, ListScope, NewObject, Object, Page, PageToken, Part,
+    Payload, Pin, Read, Result, Stored, UploadId,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -113,6 +113,11 @@ impl MemoryBucket {
         self.contents().delete(raw_key)
     }
 
+    /// Tells others something else of an object's bytes. Says whether there was one.
+    pub fn set_headers(&self, raw_key: &str, headers: Headers) -> bool {
+        self.contents().set_headers(raw_key, headers)
+    }
+
     /// Moves an object to an archive, where it can't be read. Says whether there was one.
     pub fn archive(&self, raw_key: &str) -> bool {
         self.contents().archive(raw_key)
@@ -158,7 +163,13 @@ impl MemoryBucket {
     /// An object's user metadata.
     #[must_use]
     pub fn metadata(&self, raw_key: &str) -> Option<BTreeMap<String, String>> {
-        self.contents().current(raw_key).map(|object| object.metadata.clone())
+        self.contents().current(raw_key).map(|object| object.born.metadata.clone())
+    }
+
+    /// What is told of an object's bytes.
+    #[must_use]
+    pub fn headers(&self, raw_key: &str) -> Option<Headers> {
+        self.contents().current(raw_key).map(|object| object.born.headers.clone())
     }
 
     /// All keys, in the order of their UTF-8 bytes.
@@ -331,7 +342,8 @@ fn describe(object: &contents::StoredObject) -> Object {
         size: object.bytes.len() as u64,
         pin: object.pin.clone(),
         modified: object.modified,
-        metadata: object.metadata.clone(),
+        metadata: object.born.metadata.clone(),
+        headers: object.born.headers.clone(),
         archived: object.archived,
     }
 }

@@ -26,8 +26,8 @@ mod upload;
 
 pub use bounded::BoundedMap;
 pub use bucket::{
-    Body, Bucket, Condition, ETag, ListScope, Listed, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read,
-    Stored, UploadId, VersionId,
+    Body, Bucket, Condition, ETag, Headers, ListScope, Listed, NewObject, Object, Page, PageToken, Part, Payload, Pin,
+    Read, Stored, UploadId, VersionId,
 };
 pub use bucket_id::BucketId;
 pub use budget::{Budget, Reservation};

@@ -19,7 +19,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-use super::{Bucket, Budget, ETag, Error, Key, Object, Pin, Result, find::missing_or_forbidden};
+use super::{Bucket, Budget, ETag, Error, Headers, Key, Object, Pin, Result, find::missing_or_forbidden};
 use buffer::Memory;
 use bytes::Bytes;
 use plan::{GUARANTEED_BYTES, State};
@@ -220,5 +220,5 @@ impl Shared {
 
 fn empty() -> Object {
     let pin = Pin { etag: ETag(String::new()), version: None };
-    Object { size: 0, pin, modified: 0, metadata: BTreeMap::new(), archived: false }
+    Object { size: 0, pin, modified: 0, metadata: BTreeMap::new(), headers: Headers::default(), archived: false }
 }

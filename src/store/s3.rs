@@ -129,6 +129,33 @@ impl S3Bucket {
         self.options.checksums == Checksums::Crc64Nvme
     }
 
+    async fn create(&self, key: &Key, object: NewObject, tagging: Option<String>) -> Result<UploadId> {
+        let NewObject { metadata, headers } = object;
+        let answer = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.options.bucket)
+            .key(key.as_str())
+            .set_metadata(Some(metadata.into_iter().collect()))
+            .set_cache_control(headers.cache_control)
+            .set_content_disposition(headers.content_disposition)
+            .set_content_encoding(headers.content_encoding)
+            .set_content_language(headers.content_language)
+            .set_content_type(headers.content_type)
+            .set_expires(headers.expires.as_deref().and_then(encoding::date))
+            .set_website_redirect_location(headers.website_redirect_location)
+            .set_tagging(tagging)
+            .set_checksum_algorithm(self.is_checked().then_some(ChecksumAlgorithm::Crc64Nvme))
+            .set_checksum_type(self.is_checked().then_some(ChecksumType::FullObject))
+            .set_storage_class(self.storage_class())
+            .set_server_side_encryption(self.encryption())
+            .set_ssekms_key_id(self.options.kms_key.clone())
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await?;
+        answer.upload_id.map(UploadId).ok_or_else(|| Error::Broken("no UploadId".to_owned()))
+    }
+
     fn checksum(&self, crc64: u64) -> Option<String> {
         self.is_checked().then(|| encoding::checksum(crc64))
     }
@@ -181,12 +208,20 @@ impl Bucket for S3Bucket {
     }
 
     async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
+        let NewObject { metadata, headers } = object.clone();
         let request = self
             .client
             .put_object()
             .bucket(&self.options.bucket)
             .key(key.as_str())
-            .set_metadata(Some(object.metadata.clone().into_iter().collect()))
+            .set_metadata(Some(metadata.into_iter().collect()))
+            .set_cache_control(headers.cache_control)
+            .set_content_disposition(headers.content_disposition)
+            .set_content_encoding(headers.content_encoding)
+            .set_content_language(headers.content_language)
+            .set_content_type(headers.content_type)
+            .set_expires(headers.expires.as_deref().and_then(encoding::date))
+            .set_website_redirect_location(headers.website_redirect_location)
             .set_if_none_match(if_none_match(&condition))
             .set_if_match(if_match(&condition))
             .set_checksum_crc64_nvme(self.checksum(payload.crc64))
@@ -203,21 +238,7 @@ impl Bucket for S3Bucket {
     }
 
     async fn create_upload(&self, key: &Key, object: &NewObject) -> Result<UploadId> {
-        let answer = self
-            .client
-            .create_multipart_upload()
-            .bucket(&self.options.bucket)
-            .key(key.as_str())
-            .set_metadata(Some(object.metadata.clone().into_iter().collect()))
-            .set_checksum_algorithm(self.is_checked().then_some(ChecksumAlgorithm::Crc64Nvme))
-            .set_checksum_type(self.is_checked().then_some(ChecksumType::FullObject))
-            .set_storage_class(self.storage_class())
-            .set_server_side_encryption(self.encryption())
-            .set_ssekms_key_id(self.options.kms_key.clone())
-            .set_expected_bucket_owner(self.owner())
-            .send()
-            .await?;
-        answer.upload_id.map(UploadId).ok_or_else(|| Error::Broken("no UploadId".to_owned()))
+        self.create(key, object.clone(), None).await
     }
 
     async fn create_copy(&self, key: &Key, source: &Key, pin: &Pin, object: &NewObject) -> Result<UploadId> {

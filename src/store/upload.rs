@@ -19,6 +19,7 @@
 mod allowance;
 mod base;
 mod block;
+mod copy;
 mod cut;
 mod extents;
 mod intake;
@@ -176,7 +177,7 @@ impl Upload {
     }
 
     /// Lets nothing be published, because of what was promised and can't be kept.
-    pub fn spoil(&mut self, cause: &Error) {
+    pub fn spoil(&mut self, cause: &impl ToString) {
         self.poison.get_or_insert_with(|| cause.to_string());
     }
 

@@ -63,7 +63,13 @@ pub enum Error {
     InvalidFlags(&'static str),
     /// The object is no longer the one that the operation began with.
     #[error("the file was changed by someone else in the meantime")]
-    Changed,
+    Changed(#[source] store::Error),
+    /// The same of the file that is copied from. Poisons the handle that is copied to.
+    #[error("the file that is copied was changed by someone else in the meantime")]
+    SourceChanged(#[source] store::Error),
+    /// A copy out of what is not open for reading alone. Poisons the handle that is copied to.
+    #[error("only a file that is open for reading alone can be copied")]
+    NoSource,
     /// The object lies in an archive.
     #[error("the file is archived and must be restored before it can be read")]
     Archived,
@@ -120,7 +126,7 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::NotFound => Self::NotFound,
-            store::Error::Conflict { .. } => Self::Changed,
+            store::Error::Conflict { .. } => Self::Changed(error),
             store::Error::AlreadyExists => Self::AlreadyExists,
             store::Error::IsDirectory => Self::IsDirectory,
             store::Error::NotEmpty => Self::NotEmpty,
@@ -170,9 +176,10 @@ fn sentence(error: &store::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::error::Error as _;
 
     #[test]
-    fn no_sentence_holds_what_only_the_operator_may_know() {
+    fn what_only_the_operator_may_know_is_in_the_source_and_in_no_sentence() {
         let secret = || "acme-bucket/key AKIA request 4711".to_owned();
         for error in [
             store::Error::Forbidden { request: secret() },
@@ -184,8 +191,10 @@ mod tests {
             store::Error::Broken(secret()),
             store::Error::Poisoned(secret()),
         ] {
-            let heard = Error::from(error).to_string();
+            let error = Error::from(error);
+            let (heard, noted) = (error.to_string(), error.source().unwrap().to_string());
             assert!(!heard.contains("acme") && !heard.contains("4711"), "{heard}");
+            assert!(noted.contains("request 4711"), "{noted}");
         }
     }
 }

@@ -106,11 +106,12 @@ impl NewAttributes {
         }
     }
 
-    /// The metadata of an object that is a later version of one with `metadata`: its times are not the older one's.
-    pub(super) fn born_after(metadata: &BTreeMap<String, String>) -> NewObject {
+    /// What an object is born with that is a later version of `object`: all that it had, but for its times.
+    pub(super) fn born_after(object: &Object) -> NewObject {
         let is_kept = |name: &str| ![MTIME, ATIME, NewObject::TOKEN].contains(&name);
-        let kept = metadata.iter().filter(|(name, _)| is_kept(name));
-        NewObject { metadata: kept.map(|(name, value)| (name.clone(), value.clone())).collect() }
+        let kept = object.metadata.iter().filter(|(name, _)| is_kept(name));
+        let metadata = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+        NewObject { metadata, headers: object.headers.clone() }
     }
 
     /// Writes the attributes into the metadata of an object that is about to be made.

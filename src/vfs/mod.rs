@@ -39,7 +39,7 @@ pub use mounts::{InvalidMounts, Mount, Mounts, Place};
 pub use path::{InvalidPath, VirtualPath};
 pub use read::ReadHandle;
 pub use rename::Replace;
-pub use upload::WriteHandle;
+pub use upload::{CopyRange, WriteHandle};
 pub use write::{PendingWrite, WriteOptions};
 
 use crate::{

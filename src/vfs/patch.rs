@@ -1,6 +1,6 @@
 //! Changing a file that is stored: the version that a handle begins with, and sizes set by path.
 //!
-//! Invariant: the file that comes of it replaces that version, or nothing. It keeps mode and metadata; its times are those
+//! Invariant: the file that comes of it replaces that version, or nothing. It keeps mode, metadata and headers; its times are those
 //! of the change.
 
 use super::{
@@ -29,7 +29,7 @@ impl Patched {
 
     /// What its next version is born with, if nothing else is asked for.
     pub(super) fn heir(&self) -> NewObject {
-        NewAttributes::born_after(&self.file.metadata)
+        NewAttributes::born_after(&self.file)
     }
 }
 

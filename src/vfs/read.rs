@@ -1,9 +1,9 @@
 //! Downloads: OPEN for reading, and the handle that it makes.
 
-use super::{Error, Metadata, Place, Result, Vfs, VirtualPath, late::Named, notes::Sight};
+use super::{Error, Metadata, Mount, Place, Result, Vfs, VirtualPath, late::Named, notes::Sight};
 use crate::{
     account::Permission,
-    store::{self, Bucket, EarlyReader, Key, Reader},
+    store::{self, Bucket, EarlyReader, Key, Pin, Reader},
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ impl Vfs {
         };
         mount.demand(Permission::Read)?;
         let seen = match self.notes.seen.fresh(path) {
-            Some(Sight::File(file)) => Some(file),
+            Some(Sight::File(file)) => Some(*file),
             Some(Sight::Directory) | None => None,
         };
         let known_bytes = seen.as_ref().map(|file| file.size);
@@ -48,7 +48,7 @@ impl Vfs {
             _ => opened,
         };
         let metadata = Metadata::of_object(file, late.of(&file.pin.etag), mount);
-        Ok(ReadHandle { reader, path: path.clone(), metadata })
+        Ok(ReadHandle { reader, mount: mount.clone(), key, path: path.clone(), metadata })
     }
 
     /// What was fetched ahead, if that is of use, or else what a request brings.
@@ -74,6 +74,8 @@ impl Vfs {
 #[derive(Debug)]
 pub struct ReadHandle {
     reader: Reader,
+    mount: Mount,
+    key: Key,
     path: VirtualPath,
     metadata: Metadata,
 }
@@ -84,7 +86,22 @@ impl ReadHandle {
     /// # Errors
     /// [`Error::Changed`] when the file was replaced and the storage keeps no old versions, or what the storage says.
     pub async fn read(&self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
-        Ok(self.reader.read(offset, len).await?)
+        Ok(self.fetch(offset, len).await?)
+    }
+
+    /// [`read`](Self::read), in the storage's words.
+    pub(super) async fn fetch(&self, offset: u64, len: u32) -> store::Result<Vec<Bytes>> {
+        self.reader.read(offset, len).await
+    }
+
+    /// The mount that it lies in.
+    pub(super) fn mount(&self) -> &Mount {
+        &self.mount
+    }
+
+    /// Which version of which object it is.
+    pub(super) fn version(&self) -> (&Key, &Pin) {
+        (&self.key, &self.reader.object().pin)
     }
 
     /// The file as it was when it was opened.

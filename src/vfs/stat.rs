@@ -42,7 +42,7 @@ impl Vfs {
         let bucket = self.bucket(mount).await?;
         let found = store::find(&*bucket, key).await?;
         match &found.file {
-            Some(file) => self.notes.seen.note(path, Sight::File(file.clone())),
+            Some(file) => self.notes.seen.note(path, Sight::File(Box::new(file.clone()))),
             None if found.directory => self.notes.seen.note(path, Sight::Directory),
             None => self.notes.seen.forget(path),
         }

@@ -2,6 +2,10 @@
 //!
 //! Invariant: the file appears when [`WriteHandle::close`] says so, whole, or never.
 
+mod copy;
+
+pub use copy::CopyRange;
+
 use super::{
     Error, Kind, Metadata, Mount, NewAttributes, PendingWrite, Result, SetAttributes, VirtualPath,
     append::Appending,
@@ -11,7 +15,7 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, Key, Object, Reservation, Upload, UploadOptions},
+    store::{self, Bucket, Key, NewObject, Object, Reservation, Upload, UploadOptions},
 };
 use bytes::Bytes;
 use std::{
@@ -80,14 +84,8 @@ impl WriteHandle {
     /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], or what an earlier part met in the storage.
     /// From then on nothing is published: further writes and the close fail too.
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
-        self.take_on_size();
-        self.store_attributes();
-        let size = self.upload.size();
-        let offset = self.appending.as_mut().map_or(offset, |appending| appending.place(offset, size));
-        let was_unchanged = self.upload.is_unchanged();
-        let written = self.upload.write(offset, data).await;
-        self.show(was_unchanged);
-        Ok(written?)
+        let offset = self.place(offset);
+        Ok(self.write_at(offset, data).await?)
     }
 
     /// Up to `len` bytes from `offset`, of those that were written and are still in memory, and of those that were
@@ -139,12 +137,18 @@ impl WriteHandle {
         Ok(())
     }
 
+    /// Lets nothing be published, because what was asked for was not done: the close fails.
+    pub fn spoil(&mut self, cause: &Error) {
+        self.upload.spoil(cause);
+    }
+
     /// Publishes the file, and says how many bytes it has: they are stored when this answers. A file that was there and
     /// was not changed stays as it is.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] with EXCL and [`Error::Denied`] without `overwrite` when a file of this name came to be
-    /// meanwhile, [`Error::Changed`] when the file that was to be changed was, [`Error::Poisoned`] after a failed write, or what the storage says. Nothing is published then.
+    /// meanwhile, [`Error::Changed`] when the file that was to be changed was, [`Error::Poisoned`] after a failed write, or
+    /// what the storage says. Nothing is published then.
     pub async fn close(mut self) -> Result<u64> {
         self.take_on_size();
         self.store_attributes();
@@ -154,7 +158,7 @@ impl WriteHandle {
         let size = upload.size();
         let unchanged = patched.as_ref().filter(|_| upload.is_unchanged());
         let published = upload.finish().await.map_err(|error| match error {
-            store::Error::Conflict { .. } => conflicting.error(),
+            store::Error::Conflict { .. } => conflicting.error(error),
             error => error.into(),
         })?;
         let named = Named { path, bucket: &*bucket, key: &key };
@@ -172,8 +176,9 @@ impl WriteHandle {
         notes.late.replace(named, &published.pin.etag, late).await;
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
-        let file = Object { size, pin: published.pin, modified: now(), metadata: object.metadata, archived: false };
-        notes.seen.note(path, Sight::File(file));
+        let NewObject { metadata, headers } = object;
+        let file = Object { size, pin: published.pin, modified: now(), metadata, headers, archived: false };
+        notes.seen.note(path, Sight::File(Box::new(file)));
         if let Some(parent) = path.parent() {
             notes.seen.note(&parent, Sight::Directory);
             // There may be a file of this name beside it, which STAT, OPEN and SETSTAT reach.
@@ -185,6 +190,21 @@ impl WriteHandle {
     /// Gives the upload up. Nothing is published, and the storage keeps nothing of it.
     pub async fn discard(self) {
         self.upload.abort().await;
+    }
+
+    /// Where in the file bytes for `offset` go, with all taken on that was set before them.
+    fn place(&mut self, offset: u64) -> u64 {
+        self.take_on_size();
+        self.store_attributes();
+        let size = self.upload.size();
+        self.appending.as_mut().map_or(offset, |appending| appending.place(offset, size))
+    }
+
+    async fn write_at(&mut self, offset: u64, data: Bytes) -> store::Result<()> {
+        let was_unchanged = self.upload.is_unchanged();
+        let written = self.upload.write(offset, data).await;
+        self.show(was_unchanged);
+        written
     }
 
     /// Takes on a size that was set by path. That was answered with OK, so what can't be done now fails the close.
@@ -233,11 +253,11 @@ impl WriteHandle {
 }
 
 impl Conflicting {
-    fn error(self) -> Error {
+    fn error(self, conflict: store::Error) -> Error {
         match self {
             Self::Exists => Error::AlreadyExists,
             Self::MayNotReplace => Error::Denied(Permission::Overwrite),
-            Self::Changed => Error::Changed,
+            Self::Changed => Error::Changed(conflict),
         }
     }
 }

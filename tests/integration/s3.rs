@@ -9,8 +9,8 @@ use std::{ops::Range, sync::Arc};
 use wharfinger::{
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
     store::{
-        self, Bucket, Condition, DirectoryState, ETag, Error, Key, ListScope, Listed, MemoryBucket, MemoryJournal,
-        NewObject, Owner, Part, Payload, Pin, Prefix, Result, Stored, Tree, UploadId,
+        self, Bucket, Condition, DirectoryState, ETag, Error, Headers, Key, ListScope, Listed, MemoryBucket,
+        MemoryJournal, NewObject, Owner, Part, Payload, Pin, Prefix, Result, Stored, Tree, UploadId,
     },
 };
 
@@ -78,7 +78,7 @@ promises![
 
 async fn what_was_put_is_there(shelf: Shelf) {
     let key = shelf.key("in/a.txt");
-    let object = NewObject { metadata: [("mtime".to_owned(), "1700000000".to_owned())].into() };
+    let object = NewObject { metadata: [("mtime".to_owned(), "1700000000".to_owned())].into(), ..NewObject::default() };
     let payload = payload(&[b"good", b"", b"s"]);
     let stored = shelf.bucket.put(&key, payload, &object, Condition::Always).await.unwrap();
     let head = shelf.bucket.head(&key).await.unwrap();
@@ -181,7 +181,7 @@ async fn a_removal_is_pinned(shelf: Shelf) {
 
 async fn a_copy_is_pinned_and_keeps_metadata(shelf: Shelf) {
     let (source, target) = (shelf.key("a"), shelf.key("b"));
-    let object = NewObject { metadata: [("mode".to_owned(), "33188".to_owned())].into() };
+    let object = NewObject { metadata: [("mode".to_owned(), "33188".to_owned())].into(), ..NewObject::default() };
     let stored = shelf.bucket.put(&source, payload(&[b"goods"]), &object, Condition::Always).await.unwrap();
     let other = Pin { etag: ETag("\"00000000000000000000000000000000\"".to_owned()), version: None };
     let copied = shelf.bucket.copy(&source, &other, &target, Condition::Always).await;
@@ -195,7 +195,7 @@ async fn a_copy_is_pinned_and_keeps_metadata(shelf: Shelf) {
 
 async fn an_empty_directory_is_made_renamed_and_found_empty(shelf: Shelf) {
     let (source, target) = (shelf.key("new folder"), shelf.key("named"));
-    let object = NewObject { metadata: [("mode".to_owned(), "16877".to_owned())].into() };
+    let object = NewObject { metadata: [("mode".to_owned(), "16877".to_owned())].into(), ..NewObject::default() };
     store::make_directory(Arc::clone(&shelf.bucket), &source, object.clone()).await.unwrap();
     let again = store::make_directory(Arc::clone(&shelf.bucket), &source, object).await;
     assert!(matches!(again, Err(Error::IsDirectory)), "{again:?}");
@@ -226,7 +226,7 @@ async fn a_directory_is_renamed_with_all_that_is_in_it(shelf: Shelf) {
     let (old, new) = (shelf.key("old"), shelf.key("new"));
     store::make_directory(Arc::clone(&shelf.bucket), &old, NewObject::default()).await.unwrap();
     store::make_directory(Arc::clone(&shelf.bucket), &shelf.key("old/empty"), NewObject::default()).await.unwrap();
-    let metadata = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into() };
+    let metadata = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into(), ..NewObject::default() };
     for name in ["old/a", "old/sub/b c", "old/sub/Füße"] {
         shelf.bucket.put(&shelf.key(name), payload(&[name.as_bytes()]), &metadata, Condition::Always).await.unwrap();
     }
@@ -249,13 +249,16 @@ async fn a_directory_is_renamed_with_all_that_is_in_it(shelf: Shelf) {
 async fn a_copy_in_parts_begins_pinned(shelf: Shelf) {
     let (source, key) = (shelf.key("source"), shelf.key("copy"));
     let bytes = vec![7; 6 * MIB];
-    let stored = shelf.bucket.put(&source, payload(&[&bytes]), &NewObject::default(), Condition::Always).await.unwrap();
-    let object = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into() };
+    let headers = Headers { content_type: Some("text/csv".to_owned()), ..Headers::default() };
+    let typed = NewObject { headers, ..NewObject::default() };
+    let stored = shelf.bucket.put(&source, payload(&[&bytes]), &typed, Condition::Always).await.unwrap();
+    let object = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into(), ..NewObject::default() };
     let upload = shelf.bucket.create_copy(&key, &source, &stored.pin, &object).await.unwrap();
     let part = shelf.bucket.copy_part(&key, &upload, 1, &source, &stored.pin, 0..6 * MIB as u64).await.unwrap();
     shelf.bucket.complete_upload(&key, &upload, &[part], Condition::Absent).await.unwrap();
     let head = shelf.bucket.head(&key).await.unwrap();
     assert_eq!((head.size, head.metadata), (6 * MIB as u64, object.metadata.clone()));
+    assert_eq!(head.headers.content_type.as_deref(), Some("text/csv"));
     shelf.put("source", b"another").await;
     let late = shelf.bucket.create_copy(&key, &source, &stored.pin, &object).await;
     assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
@@ -263,7 +266,8 @@ async fn a_copy_in_parts_begins_pinned(shelf: Shelf) {
 
 async fn parts_become_an_object_at_once(shelf: Shelf) {
     let key = shelf.key("large");
-    let object = NewObject { metadata: [(NewObject::TOKEN.to_owned(), "token".to_owned())].into() };
+    let object =
+        NewObject { metadata: [(NewObject::TOKEN.to_owned(), "token".to_owned())].into(), ..NewObject::default() };
     let upload = shelf.bucket.create_upload(&key, &object).await.unwrap();
     let (first, second) = (vec![1; 5 * MIB], vec![2; 5 * MIB]);
     let payloads = [payload(&[&first[..MIB], &first[MIB..]]), payload(&[&second]), payload(&[b"tail"])];

@@ -22,7 +22,7 @@ const OWNER: &str = "111122223333";
 async fn a_put_goes_out_unsigned_with_its_checksum_and_length() {
     let wire = Wire::answering([stored()]).await;
     let bucket = bucket(place(&wire)).await;
-    let object = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into() };
+    let object = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into(), ..NewObject::default() };
     bucket.put(&key(), payload(), &object, Condition::Absent).await.unwrap();
     let asked = &wire.asked()[0];
     assert_eq!(asked.line, "PUT /vendor/acme/a%20b?x-id=PutObject");
@@ -40,6 +40,34 @@ async fn a_put_goes_out_unsigned_with_its_checksum_and_length() {
         ("x-amz-storage-class", "STANDARD_IA"),
     ];
     assert_eq!(said(asked), expected);
+}
+
+#[tokio::test]
+async fn what_is_told_of_bytes_is_read_from_a_head_and_said_again() {
+    const SAID: [(&str, &str); 7] = [
+        ("cache-control", "no-store"),
+        ("content-disposition", "inline"),
+        ("content-encoding", "gzip"),
+        ("content-language", "de"),
+        ("content-type", "text/csv"),
+        ("expires", "Wed, 21 Oct 2026 07:28:00 GMT"),
+        ("x-amz-website-redirect-location", "/b"),
+    ];
+    let created = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+    let told = [("etag", "\"e\""), ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT")];
+    let head = answer(200, &[&SAID[..], &told].concat(), "");
+    let wire = Wire::answering([head, stored(), answer(200, &[], created)]).await;
+    let bucket = bucket(place(&wire)).await;
+    let headers = bucket.head(&key()).await.unwrap().headers;
+    assert_eq!(headers.content_type.as_deref(), Some("text/csv"));
+    let object = NewObject { headers, ..NewObject::default() };
+    bucket.put(&key(), payload(), &object, Condition::Always).await.unwrap();
+    bucket.create_upload(&key(), &object).await.unwrap();
+    for asked in &wire.asked()[1..] {
+        for (name, value) in SAID {
+            assert_eq!(asked.header(name), Some(value), "{name} in {}", asked.line);
+        }
+    }
 }
 
 #[tokio::test]

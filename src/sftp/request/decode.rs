@@ -67,7 +67,7 @@ mod tests {
     use bytes::BytesMut;
 
     use super::*;
-    use crate::sftp::{FrameReader, Owner, Times};
+    use crate::sftp::{CopyData, FrameReader, Owner, Times};
 
     const ID: u32 = 0x0102_0304;
 
@@ -203,6 +203,17 @@ mod tests {
                 extended(Extended::HomeDirectory { user: Bytes::new() }),
             ),
             (
+                b"\0\0\0\x3a\xc8\x01\x02\x03\x04\0\0\0\x09copy-data\0\0\0\x04\0\0\0\x05\
+                    \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x04\0\0\0\x06\0\0\0\0\0\0\0\0",
+                extended(Extended::CopyData(CopyData {
+                    source: Handle::from(5),
+                    source_offset: 0,
+                    length: 0,
+                    target: Handle::from(6),
+                    target_offset: 0,
+                })),
+            ),
+            (
                 b"\0\0\0\x1a\xc8\x01\x02\x03\x04\0\0\0\x11fsync@openssh.com",
                 extended(Extended::Unknown(Bytes::from_static(b"fsync@openssh.com"))),
             ),
@@ -252,6 +263,24 @@ mod tests {
         assert!(close(0).is_ok());
         assert!(close(256).is_ok());
         assert_eq!(close(257), Err(Malformed::HandleTooLong.into()));
+    }
+
+    #[test]
+    fn a_copy_that_says_less_than_it_must_is_malformed() {
+        let copy = b"\xc8\0\0\0\x01\0\0\0\x09copy-data\0\0\0\x01s\0\0\0\0\0\0\0\x07\
+            \0\0\0\0\0\0\0\x08\0\0\0\x01t\0\0\0\0\0\0\0\x09";
+        let handle = |name: &'static [u8]| Handle::try_from(Bytes::from_static(name)).unwrap();
+        let request = Extended::CopyData(CopyData {
+            source: handle(b"s"),
+            source_offset: 7,
+            length: 8,
+            target: handle(b"t"),
+            target_offset: 9,
+        });
+        assert_eq!(decode(copy), Ok(Request::Extended { id: 1, request }));
+        for cut in 18..copy.len() {
+            assert_eq!(decode(&copy[..cut]), Err(Malformed::Short.into()), "{cut}");
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The bucket's objects and open uploads, and what each verb does to them. No waiting, no recording.
 
 use super::{describe, etag_of};
-use crate::store::{Condition, Error, Key, NewObject, Object, Part, Payload, Pin, Result, Stored, UploadId, VersionId};
+use crate::store::{
+    Condition, Error, Headers, Key, NewObject, Object, Part, Payload, Pin, Result, Stored, UploadId, VersionId,
+};
 use bytes::{Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest, checksum_combine};
 use std::{collections::BTreeMap, ops::Range};
@@ -33,14 +35,14 @@ pub(super) struct StoredObject {
     pub(super) bytes: Bytes,
     pub(super) pin: Pin,
     pub(super) modified: i64,
-    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) born: NewObject,
     pub(super) archived: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct OpenUpload {
     raw_key: String,
-    metadata: BTreeMap<String, String>,
+    born: NewObject,
     parts: BTreeMap<u32, (Part, Bytes)>,
 }
 
@@ -51,7 +53,7 @@ impl Contents {
 
     pub(super) fn insert(&mut self, raw_key: &str, bytes: Bytes, metadata: BTreeMap<String, String>) -> Stored {
         let crc64 = crc_fast::checksum(Crc64Nvme, &bytes);
-        self.store(raw_key, bytes, metadata, crc64, None)
+        self.store(raw_key, bytes, NewObject { metadata, ..NewObject::default() }, crc64, None)
     }
 
     pub(super) fn delete(&mut self, raw_key: &str) -> bool {
@@ -60,6 +62,10 @@ impl Contents {
             self.older.push((raw_key.to_owned(), object));
         }
         true
+    }
+
+    pub(super) fn set_headers(&mut self, raw_key: &str, headers: Headers) -> bool {
+        self.objects.get_mut(raw_key).map(|object| object.born.headers = headers).is_some()
     }
 
     pub(super) fn archive(&mut self, raw_key: &str) -> bool {
@@ -98,14 +104,13 @@ impl Contents {
     ) -> Result<Stored> {
         let bytes = received(payload)?;
         self.check(raw_key, condition)?;
-        Ok(self.store(raw_key, bytes, object.metadata.clone(), payload.crc64, None))
+        Ok(self.store(raw_key, bytes, object.clone(), payload.crc64, None))
     }
 
     pub(super) fn create_upload(&mut self, raw_key: &str, object: &NewObject) -> UploadId {
         self.serial += 1;
         let id = format!("upload-{}", self.serial);
-        let upload =
-            OpenUpload { raw_key: raw_key.to_owned(), metadata: object.metadata.clone(), parts: BTreeMap::new() };
+        let upload = OpenUpload { raw_key: raw_key.to_owned(), born: object.clone(), parts: BTreeMap::new() };
         self.uploads.insert(id.clone(), upload);
         UploadId(id)
     }
@@ -121,7 +126,8 @@ impl Contents {
         if found.pin.etag != pin.etag {
             return Err(conflict());
         }
-        Ok(self.create_upload(raw_key, object))
+        let object = NewObject { headers: found.born.headers.clone(), ..object.clone() };
+        Ok(self.create_upload(raw_key, &object))
     }
 
     pub(super) fn upload_part(
@@ -187,8 +193,8 @@ impl Contents {
         let (bytes, crc64) = open.assembled(parts)?;
         // As in S3, an upload whose condition fails stays open.
         self.check(raw_key, condition)?;
-        let metadata = self.uploads.remove(&upload.0).map(|open| open.metadata).unwrap_or_default();
-        Ok(self.store(raw_key, bytes, metadata, crc64, Some(parts.len())))
+        let born = self.uploads.remove(&upload.0).map(|open| open.born).unwrap_or_default();
+        Ok(self.store(raw_key, bytes, born, crc64, Some(parts.len())))
     }
 
     pub(super) fn copy(&mut self, source: &str, pin: &Pin, target: &str, condition: &Condition) -> Result<Stored> {
@@ -205,9 +211,10 @@ impl Contents {
         if found.bytes.len() as u64 > MAX_BODY_BYTES {
             return Err(refused("InvalidRequest", "the copy source is larger than 5 GiB"));
         }
-        let (bytes, metadata) = (found.bytes.clone(), found.metadata.clone());
+        let (bytes, born) = (found.bytes.clone(), found.born.clone());
         self.check(target, condition)?;
-        Ok(self.insert(target, bytes, metadata))
+        let crc64 = crc_fast::checksum(Crc64Nvme, &bytes);
+        Ok(self.store(target, bytes, born, crc64, None))
     }
 
     pub(super) fn remove(&mut self, raw_key: &str, pin: Option<&Pin>) -> Result<()> {
@@ -261,20 +268,13 @@ impl Contents {
         }
     }
 
-    fn store(
-        &mut self,
-        raw_key: &str,
-        bytes: Bytes,
-        metadata: BTreeMap<String, String>,
-        crc64: u64,
-        parts: Option<usize>,
-    ) -> Stored {
+    fn store(&mut self, raw_key: &str, bytes: Bytes, born: NewObject, crc64: u64, parts: Option<usize>) -> Stored {
         self.delete(raw_key);
         self.serial += 1;
         let version = self.versioned.then(|| VersionId(format!("version-{}", self.serial)));
         let pin = Pin { etag: etag_of(crc64, parts), version };
         let modified = EPOCH + i64::from(self.serial);
-        let object = StoredObject { bytes, pin: pin.clone(), modified, metadata, archived: false };
+        let object = StoredObject { bytes, pin: pin.clone(), modified, born, archived: false };
         self.objects.insert(raw_key.to_owned(), object);
         Stored { pin }
     }

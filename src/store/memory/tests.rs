@@ -62,7 +62,7 @@ async fn a_version_outlives_its_overwriting() {
 #[tokio::test]
 async fn parts_must_be_as_s3_wants_them() {
     let bucket = MemoryBucket::new();
-    let (x, new) = (key("x"), NewObject { metadata: [("mtime".into(), "1".into())].into() });
+    let (x, new) = (key("x"), NewObject { metadata: [("mtime".into(), "1".into())].into(), ..NewObject::default() });
     let upload = bucket.create_upload(&x, &new).await.unwrap();
     let large = bucket.upload_part(&x, &upload, 1, payload(vec![1; 5 * MIB])).await.unwrap();
     let small = bucket.upload_part(&x, &upload, 2, payload(vec![2; 5 * MIB - 1])).await.unwrap();

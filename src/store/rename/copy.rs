@@ -106,7 +106,7 @@ async fn settle(bucket: &dyn Bucket, file: &Object, target: &Key, error: Error) 
 
 /// Makes a marker like another one.
 pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key) -> Result<Pin> {
-    let object = NewObject { metadata: file.metadata.clone() };
+    let object = NewObject { metadata: file.metadata.clone(), headers: file.headers.clone() };
     match bucket.put(target, Payload::default(), &object, Condition::Absent).await {
         Ok(stored) => Ok(stored.pin),
         // Nothing was there a moment ago, so it is our marker, or an empty directory as good as that.
@@ -126,7 +126,7 @@ async fn copy_in_parts(
     condition: Condition,
     part_bytes: u64,
 ) -> Result<Pin> {
-    let object = NewObject { metadata: marked(file) };
+    let object = NewObject { metadata: marked(file), ..NewObject::default() };
     let upload = bucket.create_copy(target, source, &file.pin, &object).await?;
     let published = match copy_parts(bucket, source, file, target, &upload, part_bytes).await {
         Ok(parts) => publish(bucket, file, target, &upload, &parts, condition).await,

@@ -1,7 +1,7 @@
 //! S3's answers as the seam's types. What S3 always sends and an answer lacks makes it [`Error::Broken`].
 
 use super::{body, encoding};
-use crate::store::{ETag, Error, Listed, Object, Page, PageToken, Pin, Read, Result, Stored, VersionId};
+use crate::store::{ETag, Error, Headers, Listed, Object, Page, PageToken, Pin, Read, Result, Stored, VersionId};
 use aws_sdk_s3::{
     operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput, list_objects_v2::ListObjectsV2Output},
     primitives::DateTime,
@@ -29,6 +29,15 @@ pub(super) fn head(answer: HeadObjectOutput) -> Result<Object> {
         pin: pin(answer.e_tag, answer.version_id)?,
         modified: seconds(answer.last_modified)?,
         metadata: metadata(answer.metadata),
+        headers: Headers {
+            cache_control: answer.cache_control,
+            content_disposition: answer.content_disposition,
+            content_encoding: answer.content_encoding,
+            content_language: answer.content_language,
+            content_type: answer.content_type,
+            expires: answer.expires_string,
+            website_redirect_location: answer.website_redirect_location,
+        },
         archived: in_archive && !restored,
     })
 }
@@ -49,6 +58,7 @@ pub(super) fn read(answer: GetObjectOutput, asked: &Range<u64>) -> Result<Read> 
         pin: pin(answer.e_tag, answer.version_id)?,
         modified: seconds(answer.last_modified)?,
         metadata: metadata(answer.metadata),
+        headers: Headers::default(),
         // S3 refuses to read what is archived.
         archived: false,
     };

@@ -1,6 +1,7 @@
 //! Names and checksums as S3's headers and listings write them.
 
 use crate::store::{Key, Part};
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use crc_fast::CrcAlgorithm;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -17,6 +18,11 @@ pub(super) fn copy_source(bucket: &str, key: &Key) -> String {
 /// A name of a listing with `encoding-type=url`, which is form encoding: a space is a `+`.
 pub(super) fn decoded(listed: &str) -> String {
     percent_decode_str(&listed.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+/// A date as the header `Expires` has it; `None` where others wrote none.
+pub(super) fn date(said: &str) -> Option<DateTime> {
+    DateTime::from_str(said, DateTimeFormat::HttpDate).ok()
 }
 
 /// The header `x-amz-checksum-crc64nvme`: base64 of the big-endian bytes.

@@ -1,12 +1,9 @@
 //! The beginning of a copy in parts. CopyObject keeps what an object is beside its bytes; here it has to be read and said
 //! again, because it is fixed when the upload is created.
 
-use super::S3Bucket;
-use crate::store::{Error, Key, NewObject, Pin, Result, UploadId};
-use aws_sdk_s3::{
-    primitives::{DateTime, DateTimeFormat as Format},
-    types::{ChecksumAlgorithm, ChecksumType, Tag},
-};
+use super::{S3Bucket, answer};
+use crate::store::{Key, NewObject, Pin, Result, UploadId};
+use aws_sdk_s3::types::Tag;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 impl S3Bucket {
@@ -22,29 +19,8 @@ impl S3Bucket {
             .send()
             .await?;
         let tagging = if like.tag_count.unwrap_or_default() > 0 { Some(self.tagging(source).await?) } else { None };
-        let answer = self
-            .client
-            .create_multipart_upload()
-            .bucket(&self.options.bucket)
-            .key(key.as_str())
-            .set_metadata(Some(object.metadata.clone().into_iter().collect()))
-            .set_cache_control(like.cache_control)
-            .set_content_disposition(like.content_disposition)
-            .set_content_encoding(like.content_encoding)
-            .set_content_language(like.content_language)
-            .set_content_type(like.content_type)
-            .set_expires(like.expires_string.and_then(|date| DateTime::from_str(&date, Format::HttpDate).ok()))
-            .set_website_redirect_location(like.website_redirect_location)
-            .set_tagging(tagging)
-            .set_checksum_algorithm(self.is_checked().then_some(ChecksumAlgorithm::Crc64Nvme))
-            .set_checksum_type(self.is_checked().then_some(ChecksumType::FullObject))
-            .set_storage_class(self.storage_class())
-            .set_server_side_encryption(self.encryption())
-            .set_ssekms_key_id(self.options.kms_key.clone())
-            .set_expected_bucket_owner(self.owner())
-            .send()
-            .await?;
-        answer.upload_id.map(UploadId).ok_or_else(|| Error::Broken("no UploadId".to_owned()))
+        let object = NewObject { headers: answer::head(like)?.headers, ..object.clone() };
+        self.create(key, object, tagging).await
     }
 
     /// An object's tags, as the header `x-amz-tagging` writes them.

@@ -87,9 +87,12 @@ impl Cutting {
 
 /// The end of the range that S3 copies of `run` at once. In equal shares, so that none is too small.
 fn copy_end(buffer: &PartBuffer, run: &Range<u64>) -> u64 {
-    let bytes = run.end - run.start;
-    let share = bytes.div_ceil(bytes.div_ceil(COPY_BYTES.max(bytes / MAX_COPIES)));
-    buffer.boundary_behind(run.start + share).min(run.end)
+    buffer.boundary_behind(run.start + share_bytes(run.end - run.start)).min(run.end)
+}
+
+/// How much of so many bytes S3 copies at once.
+pub(super) fn share_bytes(bytes: u64) -> u64 {
+    bytes.div_ceil(bytes.div_ceil(COPY_BYTES.max(bytes / MAX_COPIES)).max(1))
 }
 
 #[cfg(test)]

@@ -219,6 +219,12 @@ impl PartBuffer {
         self.written.forget_before(start);
     }
 
+    /// Lets the file go on with so many bytes that never come here. All before them is shipped.
+    pub(super) fn pass_over(&mut self, bytes: u64) {
+        self.size += bytes;
+        self.skip_to(self.size);
+    }
+
     /// The number of the block that a byte lies in, and the byte's place in it.
     fn place(&self, offset: u64) -> (u64, usize) {
         let on_grid = offset + self.shift;

@@ -5,7 +5,7 @@
 //! never came: S3 may have opened an upload whose id nobody knows, and only a bucket's lifecycle rule finds it.
 
 use super::{allowance::Flying, plan::MAX_PARTS, target::Target};
-use crate::store::{Condition, Error, NewObject, Part, Payload, Pin, Result, Stored, UploadId};
+use crate::store::{Condition, Error, Key, NewObject, Part, Payload, Pin, Result, Stored, UploadId};
 use bytes::Bytes;
 use std::{ops::Range, sync::Arc};
 use tokio::{
@@ -82,8 +82,8 @@ impl Parts {
         });
     }
 
-    /// Has S3 take a part from `range` of the object that the upload is to replace, if that still is `pin`.
-    pub(super) fn copy(&mut self, range: Range<u64>, pin: Pin) {
+    /// Has S3 take a part from `range` of the object `source`, if that still is `pin`.
+    pub(super) fn copy(&mut self, source: Key, range: Range<u64>, pin: Pin) {
         self.started += 1;
         let (number, target, created) = (self.started, self.target.clone(), self.created.clone());
         let copies = Arc::clone(&self.copies);
@@ -91,7 +91,7 @@ impl Parts {
             let upload = id(created).await?;
             let _turn = copies.acquire().await;
             let Target { bucket, key } = &target;
-            bucket.copy_part(key, &upload, number, key, &pin, range).await.map_err(replaced)
+            bucket.copy_part(key, &upload, number, &source, &pin, range).await.map_err(replaced)
         });
     }
 
@@ -114,6 +114,14 @@ impl Parts {
             Some(joined) => self.note(joined),
             None => Ok(()),
         }
+    }
+
+    /// Waits until S3 has made all copies.
+    pub(super) async fn all_copied(&mut self) -> Result<()> {
+        while let Some(joined) = self.copying.join_next().await {
+            self.note(joined)?;
+        }
+        Ok(())
     }
 
     /// Waits for all parts, and publishes the object.
@@ -172,7 +180,7 @@ fn gone(error: Error) -> Error {
     }
 }
 
-/// The object that is to be replaced is gone: that is a change like any other.
+/// The object that is to be replaced or copied is gone: that is a change like any other.
 pub(super) fn replaced(error: Error) -> Error {
     match error {
         Error::NotFound => Error::Conflict { request: "the object is gone".into() },

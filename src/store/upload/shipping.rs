@@ -92,7 +92,8 @@ impl Upload {
 
     fn copy_part(&mut self, end: u64, pin: Pin) -> Result<()> {
         let range = self.buffer.start()..end;
-        self.parts()?.copy(range, pin);
+        let source = self.target.key.clone();
+        self.parts()?.copy(source, range, pin);
         self.buffer.skip_to(end);
         Ok(())
     }
@@ -106,7 +107,7 @@ impl Upload {
     }
 
     /// The multipart upload, which has a number left.
-    fn parts(&mut self) -> Result<&mut Parts> {
+    pub(super) fn parts(&mut self) -> Result<&mut Parts> {
         let parts = match self.parts.take() {
             Some(parts) => parts,
             None => Parts::create(self.target.clone(), self.born()?),

@@ -1,6 +1,7 @@
 //! Uploads against the bucket in memory: what they send, what appears, and that nothing is left behind.
 
 mod budget;
+mod copies;
 mod failures;
 mod offsets;
 mod patches;

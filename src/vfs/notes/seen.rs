@@ -23,7 +23,7 @@ const FRESH: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(in crate::vfs) enum Sight {
     /// A file.
-    File(Object),
+    File(Box<Object>),
     /// A directory.
     Directory,
 }

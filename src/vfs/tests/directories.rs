@@ -349,7 +349,7 @@ async fn a_rename_says_whether_its_target_or_its_source_changed() {
                 drop(hold);
             });
             let right = match (changed, replace) {
-                ("acme/a", _) => matches!(renamed, Err(Error::Changed)),
+                ("acme/a", _) => matches!(renamed, Err(Error::Changed(_))),
                 (_, Replace::No) => matches!(renamed, Err(Error::AlreadyExists)),
                 _ if permissions == no_overwrite => matches!(renamed, Err(Error::Denied(Permission::Overwrite))),
                 _ => matches!(renamed, Ok(())),

@@ -3,6 +3,7 @@
 
 mod ahead;
 mod attributes;
+mod copies;
 mod directories;
 mod downloads;
 mod isolation;

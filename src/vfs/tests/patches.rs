@@ -4,7 +4,7 @@ use super::{
     attributes::{TIMES, shown, times_and_mode},
     *,
 };
-use crate::store::memory::Moment;
+use crate::store::{Headers, memory::Moment};
 use std::collections::BTreeMap;
 
 const UPDATE: WriteOptions = WriteOptions { read: true, create: false, ..KEEP };
@@ -88,6 +88,33 @@ async fn a_changed_file_keeps_mode_and_metadata_and_shows_a_new_time() {
 
 // S85: A changed file keeps its mode and the object's other metadata, and shows the time of the change, unless …
 #[tokio::test]
+async fn a_changed_file_keeps_what_others_are_told_of_its_bytes_without_a_further_request() {
+    let session = Session::start();
+    let headers =
+        Headers { cache_control: Some("no-store".into()), content_type: Some("text/csv".into()), ..Headers::default() };
+    for (bytes, requests) in [
+        (9, vec![Verb::Head, Verb::Read, Verb::Put]),
+        (9 * MIB, vec![Verb::Head, Verb::CreateUpload, Verb::CopyPart, Verb::UploadPart, Verb::CompleteUpload]),
+    ] {
+        session.bucket.insert("acme/a", vec![7; bytes]);
+        assert!(session.bucket.set_headers("acme/a", headers.clone()));
+        for change in 1..=2 {
+            let mut handle = session.open("/a", WriteOptions { append: true, ..KEEP }).await.unwrap();
+            handle.write(0, Bytes::from_static(b"!")).await.unwrap();
+            handle.close().await.unwrap();
+            assert_eq!(session.requested(), requests, "change {change}");
+            assert_eq!(session.bucket.headers("acme/a"), Some(headers.clone()));
+        }
+        session.set_attributes(&path("/a"), size(3)).await.unwrap();
+        assert_eq!(session.bucket.headers("acme/a"), Some(headers.clone()));
+        session.upload("/a", "a new file").await;
+        assert_eq!(session.bucket.headers("acme/a"), Some(Headers::default()));
+        session.requested();
+    }
+}
+
+// S85: A changed file keeps its mode and the object's other metadata, and shows the time of the change, unless …
+#[tokio::test]
 async fn a_mode_that_was_set_late_stays_with_a_changed_file() {
     let session = Session::start();
     session.upload("/a", "old").await;
@@ -113,7 +140,7 @@ async fn a_change_by_somebody_else_is_reported_and_not_overwritten() {
             handle.write(0, Bytes::from_static(b"new")).await.unwrap();
         }
         session.bucket.insert("acme/a", "theirs");
-        assert!(matches!(handle.close().await, Err(Error::Changed)));
+        assert!(matches!(handle.close().await, Err(Error::Changed(_))));
         assert_eq!(session.bucket.bytes("acme/a").unwrap(), "theirs");
     }
     let hold = session.bucket.hold(Verb::Put, Moment::Request);
@@ -123,7 +150,7 @@ async fn a_change_by_somebody_else_is_reported_and_not_overwritten() {
         session.bucket.insert("acme/a", "theirs again");
         drop(hold);
     });
-    assert!(matches!(cut, Err(Error::Changed)), "{cut:?}");
+    assert!(matches!(cut, Err(Error::Changed(_))), "{cut:?}");
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "theirs again");
 }
 

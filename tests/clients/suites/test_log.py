@@ -7,6 +7,7 @@ import paramiko
 from rig import paramiko_client
 from rig.case import ServerCase
 from rig.fake_s3 import FakeS3
+from rig.files import make
 from rig.process import until
 from rig.servers import Serve
 
@@ -45,6 +46,14 @@ class JsonLog(ServerCase):
         self.assertEqual(("acme", "alice", "127.0.0.1", '/a "file"'), self.values(closed, "path"))
         self.assertEqual((1000, "upload", int), (closed["bytes"], closed["transfer"], type(closed["duration_ms"])))
         self.assertLessEqual(WHO | {"duration_ms", "received_bytes", "sent_bytes"}, set(ended))
+
+    def test_a_copy_names_both_files(self):
+        make(self.local / "file", 10)
+        self.openssh.sftp(f"put {self.local}/file /one", "cp /one /two")
+        copied = self.wait_for("changed", change="copy")
+        self.assertEqual(WHO | {"change", "path", "target", "duration_ms"}, set(copied))
+        self.assertEqual(("acme", "alice", "127.0.0.1", "/one"), self.values(copied, "path"))
+        self.assertEqual("/two", copied["target"])
 
     def test_a_client_forges_no_line_and_no_field(self):
         before = len(self.lines())

@@ -4,7 +4,7 @@ use super::world::{BIG, BIG_BYTES, OLD};
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 use wharfinger::vfs::{
-    Error, Kind, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, VirtualPath, WriteOptions,
+    CopyRange, Error, Kind, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, VirtualPath, WriteOptions,
 };
 
 const MIB: usize = 1 << 20;
@@ -44,6 +44,8 @@ pub enum Operation {
     SetTimesAndRename,
     /// A WRITE in the middle of a file.
     Patch(&'static str),
+    /// COPY-DATA to a new file.
+    Copy(&'static str),
 }
 
 /// What an operation answers.
@@ -60,7 +62,7 @@ pub enum Seen {
 use Operation::*;
 
 impl Operation {
-    pub const SMALL: [Self; 14] = [
+    pub const SMALL: [Self; 15] = [
         Upload { size: 3, exclusive: false },
         Stat("/dir"),
         Download("/old"),
@@ -68,6 +70,7 @@ impl Operation {
         Mkdir,
         SetTimes,
         Overwrite { size: 5 },
+        Copy(OLD),
         Stat("/old"),
         RenameOver,
         Rmdir,
@@ -80,7 +83,7 @@ impl Operation {
     /// What asks the journal more than once.
     pub const WITH_JOURNAL: [Self; 4] = [UploadAndSetTimes, SetTimesAndRename, RenameDirectory, Patch(OLD)];
 
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Upload { size: 3, exclusive: false },
         Upload { size: 3, exclusive: true },
         Upload { size: 9 * MIB, exclusive: true },
@@ -105,6 +108,8 @@ impl Operation {
         Patch(OLD),
         Patch(BIG),
         Download("/nothing"),
+        Copy(OLD),
+        Copy(BIG),
     ];
 
     pub async fn run(self, vfs: &Vfs) -> Result<Seen> {
@@ -112,6 +117,7 @@ impl Operation {
             Upload { size, exclusive } => upload(vfs, "/new", size, exclusive).await?,
             Overwrite { size } => upload(vfs, OLD, size, false).await?,
             Download(from) => return download(vfs, from).await.map(Seen::Bytes),
+            Copy(from) => copy(vfs, from, "/copied").await?,
             Stat(at) => {
                 let metadata = vfs.stat(&path(at)).await?;
                 return Ok(Seen::Kind(metadata.kind, metadata.size));
@@ -177,6 +183,21 @@ async fn upload(vfs: &Vfs, to: &str, size: usize, exclusive: bool) -> Result<()>
     }
     let stored = handle.close().await?;
     assert_eq!(stored, size as u64);
+    Ok(())
+}
+
+async fn copy(vfs: &Vfs, from: &str, to: &str) -> Result<()> {
+    let source = vfs.open_read(&path(from)).await?;
+    let options = WriteOptions { create: true, truncate: true, ..WriteOptions::default() };
+    let pending = vfs.open_write(&path(to), options, NewAttributes::default()).await?;
+    let mut target = pending.admit(Duration::from_secs(1)).await?;
+    if let Err(error) = target.copy(&source, CopyRange { source_offset: 0, length: None, target_offset: 0 }).await {
+        let closed = target.close().await;
+        assert!(closed.is_err(), "a failed COPY-DATA was followed by a CLOSE that answered OK");
+        return Err(error);
+    }
+    let stored = target.close().await?;
+    assert_eq!(stored, source.metadata().size);
     Ok(())
 }
 

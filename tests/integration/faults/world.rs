@@ -54,7 +54,7 @@ pub struct World {
 impl World {
     /// What `operation` needs, and more.
     pub fn of(operation: Operation) -> Self {
-        let needs_big = matches!(operation, Operation::Download(BIG) | Operation::Patch(BIG));
+        let needs_big = matches!(operation, Operation::Download(BIG) | Operation::Copy(BIG) | Operation::Patch(BIG));
         let big = needs_big.then_some(("acme/big", &BIG_CONTENT[..]));
         let deep: [(&str, &'static [u8]); 3] =
             [("acme/dir/", b""), ("acme/dir/sub/", b""), ("acme/dir/sub/deep", b"and what is in it")];

@@ -40,7 +40,7 @@ impl<T> From<&Result<T, Error>> for Answer {
             Error::Mounted => Self::Mounted,
             Error::BelowItself => Self::BelowItself,
             Error::InvalidFlags(_) => Self::Flags,
-            Error::Changed => Self::Changed,
+            Error::Changed(_) => Self::Changed,
             Error::Shipped => Self::Shipped,
             Error::TooLarge { .. } => Self::TooLarge,
             Error::HoleTooLarge { .. } => Self::HoleTooLarge,

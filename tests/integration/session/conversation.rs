@@ -30,7 +30,8 @@ async fn version_3_is_spoken_whatever_the_client_has_and_what_works_is_announced
                 "limits@openssh.com",
                 "lsetstat@openssh.com",
                 "expand-path@openssh.com",
-                "home-directory"
+                "home-directory",
+                "copy-data"
             ]
         );
     }
@@ -206,6 +207,7 @@ async fn handles_that_are_not_open_do_nothing() {
     let mut client = wharf.connect().await;
     let closed = client.open("/a", OpenFlags::READ).await.unwrap();
     client.close(&closed).await.unwrap();
+    let open = client.open("/a", OpenFlags::READ).await.unwrap();
     let made_up =
         [&b""[..], b"x", &[0xff; 4], &[0; 256]].map(|raw| Handle::try_from(Bytes::copy_from_slice(raw)).unwrap());
     for handle in made_up.iter().chain([&closed]) {
@@ -216,6 +218,7 @@ async fn handles_that_are_not_open_do_nothing() {
             client.fstat(handle).await.map(drop),
             client.order(request::fset_stat(handle, Attrs::default())).await,
             client.order(request::read_dir(handle)).await,
+            client.order(request::copy((&open, 0), 0, (handle, 0))).await,
         ] {
             let refused = Refusal { code: StatusCode::Failure, sentence: "this handle is not open".into() };
             assert_eq!(outcome, Err(refused), "{handle:?}");
@@ -239,6 +242,8 @@ async fn handles_of_the_wrong_kind_are_refused_and_stay_open() {
         (client.write(&directory, 0, "x").await, StatusCode::Failure),
         (client.order(request::read_dir(&reading)).await, StatusCode::Failure),
         (client.order(request::read_dir(&writing)).await, StatusCode::Failure),
+        (client.order(request::copy((&reading, 0), 0, (&reading, 0))).await, StatusCode::PermissionDenied),
+        (client.order(request::copy((&reading, 0), 0, (&directory, 0))).await, StatusCode::Failure),
     ] {
         assert_eq!(outcome.unwrap_err().code, code);
     }

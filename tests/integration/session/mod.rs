@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod conversation;
+mod copies;
 mod downloads;
 mod faults;
 mod floods;

@@ -1,7 +1,7 @@
 //! Requests that wait for their id: `client.ask(request::stat("/a"))`.
 
 use bytes::Bytes;
-use wharfinger::sftp::{Attrs, Extended, Handle, OpenFlags, Request};
+use wharfinger::sftp::{Attrs, CopyData, Extended, Handle, OpenFlags, Request};
 
 fn raw(path: &str) -> Bytes {
     Bytes::copy_from_slice(path.as_bytes())
@@ -93,6 +93,15 @@ pub fn rename(source: &str, target: &str) -> impl FnOnce(u32) -> Request + use<>
 
 pub fn posix_rename(source: &str, target: &str) -> impl FnOnce(u32) -> Request + use<> {
     extended(Extended::PosixRename { source: raw(source), target: raw(target) })
+}
+
+pub fn copy(
+    (source, source_offset): (&Handle, u64),
+    length: u64,
+    (target, target_offset): (&Handle, u64),
+) -> impl FnOnce(u32) -> Request + use<> {
+    let (source, target) = (source.clone(), target.clone());
+    extended(Extended::CopyData(CopyData { source, source_offset, length, target, target_offset }))
 }
 
 pub fn extended(request: Extended) -> impl FnOnce(u32) -> Request {

@@ -14,8 +14,8 @@ use std::{
     },
 };
 use wharfinger::store::{
-    Body, Bucket, BucketId, Condition, ETag, Error, Key, ListScope, Listed, MIN_PART_BYTES, MemoryBucket, NewObject,
-    Object, Page, PageToken, Part, Payload, Pin, Read, Result, Stored, UploadId,
+    Body, Bucket, BucketId, Condition, ETag, Error, Headers, Key, ListScope, Listed, MIN_PART_BYTES, MemoryBucket,
+    NewObject, Object, Page, PageToken, Part, Payload, Pin, Read, Result, Stored, UploadId,
 };
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -96,7 +96,14 @@ impl Sparse {
 
     fn object(&self) -> Object {
         let pin = Pin { etag: ETag("\"sparse\"".into()), version: None };
-        Object { size: self.size, pin, modified: 0, metadata: BTreeMap::new(), archived: false }
+        Object {
+            size: self.size,
+            pin,
+            modified: 0,
+            metadata: BTreeMap::new(),
+            headers: Headers::default(),
+            archived: false,
+        }
     }
 
     fn is_sparse(&self, key: &Key) -> bool {

@@ -1,0 +1,59 @@
+//! COPY-DATA: the source is looked up when the request comes, and the task of the target copies in its turn.
+
+use super::{context::Context, handles::Open, slot::Slot};
+use crate::{
+    events::Change,
+    sftp::{CopyData, StatusCode},
+    vfs::{CopyRange, Error, ReadHandle, Result, WriteHandle},
+};
+use std::{sync::Arc, time::Instant};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A copy that waits for its turn. Its source stays open for it, also when the client closes that.
+#[derive(Debug)]
+pub struct Copy {
+    source: Arc<ReadHandle>,
+    range: CopyRange,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Copy {
+    /// What `request` asks for.
+    ///
+    /// # Errors
+    /// [`Error::NoSource`], and [`Error::Busy`] when too many copies wait.
+    pub fn new(context: &Context, request: &CopyData) -> Result<Self> {
+        let source = match context.handles.find(request.source.number()) {
+            Some(Open::Read(reads)) => reads.file(),
+            Some(Open::Write(_) | Open::Directory(_)) | None => None,
+        };
+        let source = source.ok_or(Error::NoSource)?;
+        let room = Arc::clone(&context.copies).try_acquire_owned().map_err(|_| Error::Busy)?;
+        let range = CopyRange {
+            source_offset: request.source_offset,
+            length: Some(request.length).filter(|length| *length > 0),
+            target_offset: request.target_offset,
+        };
+        Ok(Self { source, range, _room: room })
+    }
+}
+
+/// Copies into `target`, and answers. Clients close their target whatever they hear, so after a refusal nothing may come
+/// of that.
+pub async fn serve(context: &Context, target: &mut WriteHandle, slot: Slot, copy: Result<Copy>) {
+    let Copy { source, range, _room } = match copy {
+        Ok(copy) => copy,
+        Err(error) => {
+            target.spoil(&error);
+            context.note("COPY-DATA", target.path(), &error);
+            return slot.fail(&error);
+        }
+    };
+    let since = Instant::now();
+    let copied = target.copy(&source, range).await;
+    context.record_change(Change::Copy, source.path(), Some(target.path()), since.elapsed(), copied.as_ref().err());
+    match copied {
+        Ok(bytes) if range.length.is_some_and(|length| bytes < length) => slot.status(StatusCode::Eof, "end of file"),
+        copied => slot.done(copied.map(|_| ())),
+    }
+}

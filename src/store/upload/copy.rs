@@ -1,0 +1,44 @@
+//! A stretch of another object becomes a part of the file: S3 copies it, and no byte of it comes here.
+//!
+//! Invariant: all of it is of the one version that is named, or the upload fails.
+
+use super::{Upload, cut::share_bytes};
+use crate::store::{Key, Pin, Result};
+use std::ops::Range;
+
+impl Upload {
+    /// Whether S3 can copy so many bytes to `offset` by itself: to the file's end, nothing of which is left in the buffer,
+    /// and more than a part, so that copies use up no more of S3's numbers than parts would.
+    #[must_use]
+    pub fn can_copy(&self, offset: u64, bytes: u64) -> bool {
+        offset == self.size() && offset == self.shipped() && bytes > self.next_part_bytes()
+    }
+
+    /// Appends `range` of the bucket's object `source`, if that still is `pin`, where S3 [can](Self::can_copy) do that.
+    /// Answers when S3 has copied all of it. Dropping this future poisons the upload.
+    ///
+    /// # Errors
+    /// Every error poisons the upload: [`Error::TooLarge`](crate::store::Error::TooLarge), or what S3 said, which is
+    /// [`Error::Conflict`](crate::store::Error::Conflict) when the source is not, or no longer, what it was.
+    pub async fn copy(&mut self, source: &Key, pin: &Pin, range: Range<u64>) -> Result<()> {
+        self.check_poison()?;
+        self.poison = Some("it was cut off".to_owned());
+        let outcome = self.append(source, pin, range).await;
+        self.poison = outcome.as_ref().err().map(ToString::to_string);
+        outcome
+    }
+
+    async fn append(&mut self, source: &Key, pin: &Pin, range: Range<u64>) -> Result<()> {
+        let bytes = range.end.saturating_sub(range.start);
+        self.check_bounds(self.size(), bytes)?;
+        self.note_change();
+        let mut start = range.start;
+        while start < range.end {
+            let end = range.end.min(start.saturating_add(share_bytes(bytes)));
+            self.parts()?.copy(source.clone(), start..end, pin.clone());
+            self.buffer.pass_over(end - start);
+            start = end;
+        }
+        self.parts()?.all_copied().await
+    }
+}

@@ -1,0 +1,62 @@
+//! COPY-DATA between mounts, and what it needs. The rest is in `tests/integration/session/copies.rs`.
+
+use super::*;
+use Verb::{CompleteUpload, CopyPart, CreateUpload, Read, UploadPart};
+
+const ALL_BYTES: CopyRange = CopyRange { source_offset: 0, length: None, target_offset: 0 };
+const READ_AND_WRITE: [Permission; 2] = [Permission::Read, Permission::Write];
+
+async fn copy(session: &Session, from: &str, to: &str) -> Result<u64> {
+    let source = session.open_read(&path(from)).await?;
+    let mut target = session.create(to).await;
+    session.requested();
+    target.copy(&source, ALL_BYTES).await?;
+    target.close().await
+}
+
+// S110: COPY-DATA copies from a file that is open for reading alone to one that is open for writing, which appears at …
+#[tokio::test]
+async fn who_may_read_and_write_may_copy() {
+    let session = Session::with_permissions(READ_AND_WRITE.into_iter().collect());
+    for (key, size) in [("acme/small", 3), ("acme/large", 9 * MIB)] {
+        session.bucket.insert(key, vec![7; size]);
+        assert_eq!(copy(&session, &key[4..], "/copy").await.unwrap(), size as u64);
+        assert!(session.bucket.delete("acme/copy"));
+    }
+}
+
+// S112: Within a mount S3 itself copies what is more than a part (8 MiB at first), if it goes to the end of an upload of …
+#[tokio::test]
+async fn from_one_mount_to_another_bytes_come_through_the_server() {
+    let permissions = || READ_AND_WRITE.into_iter().collect();
+    let session = Session::with_mounts(&[("/in", "acme/in/", permissions()), ("/out", "acme/out/", permissions())]);
+    let content: Vec<u8> = (0..20 * MIB).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    session.bucket.insert("acme/in/a", content.clone());
+    copy(&session, "/in/a", "/in/b").await.unwrap();
+    assert_eq!(session.requested(), [CreateUpload, CopyPart, CompleteUpload]);
+    copy(&session, "/in/a", "/out/b").await.unwrap();
+    assert_eq!((session.bucket.count(CopyPart), session.bucket.count(UploadPart)), (0, 3));
+    assert!(session.bucket.count(Read) > 0);
+    for key in ["acme/in/b", "acme/out/b"] {
+        assert!(session.bucket.bytes(key).unwrap() == content, "{key}");
+    }
+}
+
+// S111: What is copied is of the version of the source that was opened. Where that was replaced or removed the copy …
+#[tokio::test]
+async fn where_versions_are_kept_what_comes_through_the_server_is_the_one_that_was_opened() {
+    let bucket = Arc::new(MemoryBucket::versioned());
+    let session = Session::with_tree(&[("/", "acme/", Permissions::ALL)], "/", bucket, Arc::default());
+    session.bucket.insert("acme/a", vec![1; 20 * MIB]);
+    let source = session.open_read(&path("/a")).await.unwrap();
+    session.bucket.insert("acme/a", vec![2; 20 * MIB]);
+    let mut target = session.create("/b").await;
+    target.write(0, Bytes::from_static(&[1])).await.unwrap();
+    let range = CopyRange { target_offset: 1, ..ALL_BYTES };
+    assert_eq!(target.copy(&source, range).await.unwrap(), 20 * MIB as u64);
+    target.close().await.unwrap();
+    assert!(session.bucket.bytes("acme/b").unwrap() == vec![1; 20 * MIB + 1]);
+    let mut target = session.create("/c").await;
+    assert!(matches!(target.copy(&source, ALL_BYTES).await, Err(Error::SourceChanged(_))));
+    assert!(matches!(target.close().await, Err(Error::Poisoned(_))));
+}
