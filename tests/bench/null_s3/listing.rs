@@ -1,4 +1,4 @@
-//! ListObjectsV2, and as much of XML as it takes.
+//! ListObjectsV2 and ListParts, and as much of XML as it takes.
 
 use super::{http::Head, objects::Object};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -57,6 +57,26 @@ pub fn page(objects: &BTreeMap<String, Object>, head: &Head) -> String {
         "<ListBucketResult><Prefix>{}</Prefix><KeyCount>{count}</KeyCount><MaxKeys>{max}</MaxKeys>{encoding}\
          <IsTruncated>{truncated}</IsTruncated>{next}{entries}</ListBucketResult>",
         name(prefix)
+    )
+}
+
+/// The page of an upload's parts that `head` asks for.
+pub fn parts(parts: &BTreeMap<u32, u64>, head: &Head, etag: impl Fn(u32) -> String) -> String {
+    let after = head.query("part-number-marker").and_then(|marker| marker.parse::<u32>().ok()).unwrap_or_default();
+    let max = head.query("max-parts").and_then(|max| max.parse().ok()).unwrap_or(MAX_KEYS).min(MAX_KEYS);
+    let mut behind = parts.range(after.saturating_add(1)..);
+    let mut entries = String::new();
+    let mut last = after;
+    for (number, size) in behind.by_ref().take(max) {
+        let etag = etag(*number);
+        write!(entries, "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag><Size>{size}</Size></Part>")
+            .expect("a String takes all");
+        last = *number;
+    }
+    let truncated = behind.next().is_some();
+    format!(
+        "<ListPartsResult><IsTruncated>{truncated}</IsTruncated><MaxParts>{max}</MaxParts>\
+         <NextPartNumberMarker>{last}</NextPartNumberMarker>{entries}</ListPartsResult>"
     )
 }
 

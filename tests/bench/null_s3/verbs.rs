@@ -22,7 +22,10 @@ pub fn answer(objects: &Objects, head: &Head, body: &[u8]) -> Answer {
         ("HEAD", "") => ("HeadBucket", Answer::new(OK)),
         ("HEAD", key) => ("HeadObject", read(objects, head, key)),
         ("GET", "") => ("ListObjectsV2", Answer::new(OK).xml(listing::page(&objects.lock().objects, head))),
-        ("GET", key) => ("GetObject", read(objects, head, key)),
+        ("GET", key) => match upload {
+            Some(id) => ("ListParts", parts(objects, head, id)),
+            None => ("GetObject", read(objects, head, key)),
+        },
         ("PUT", key) => match (upload, copied) {
             (Some(id), None) => ("UploadPart", put_part(objects, head, id)),
             (None, None) => ("PutObject", put(objects, head, key)),
@@ -142,7 +145,7 @@ fn put_part(objects: &Objects, head: &Head, id: &str) -> Answer {
         Some(upload) => upload.parts.insert(number, body_size(head)),
         None => return Answer::error("404 Not Found", "NoSuchUpload"),
     };
-    Answer::new(OK).with("ETag", quoted(&format!("{id}-{number}")))
+    Answer::new(OK).with("ETag", quoted(&part_etag(id, number)))
 }
 
 fn copy_part(objects: &Objects, head: &Head, id: &str, name: &str) -> Answer {
@@ -157,8 +160,17 @@ fn copy_part(objects: &Objects, head: &Head, id: &str, name: &str) -> Answer {
         Some(upload) => upload.parts.insert(number, copied.end - copied.start),
         None => return Answer::error("404 Not Found", "NoSuchUpload"),
     };
-    let etag = quoted(&format!("{id}-{number}"));
+    let etag = quoted(&part_etag(id, number));
     Answer::new(OK).xml(format!("<CopyPartResult><ETag>{etag}</ETag></CopyPartResult>"))
+}
+
+fn parts(objects: &Objects, head: &Head, id: &str) -> Answer {
+    match objects.lock().uploads.get(id) {
+        Some(upload) => {
+            Answer::new(OK).xml(listing::parts(&upload.parts, head, |number| quoted(&part_etag(id, number))))
+        }
+        None => Answer::error("404 Not Found", "NoSuchUpload"),
+    }
 }
 
 fn complete(objects: &Objects, head: &Head, id: &str, key: &str) -> Answer {
@@ -213,6 +225,10 @@ fn body_size(head: &Head) -> u64 {
 fn kept(head: &Head) -> Vec<(String, String)> {
     let kept = |(name, _): &&(String, String)| name.starts_with("x-amz-meta-") || name == "content-type";
     head.headers.iter().filter(kept).cloned().collect()
+}
+
+fn part_etag(id: &str, number: u32) -> String {
+    format!("{id}-{number}")
 }
 
 fn quoted(etag: &str) -> String {
