@@ -35,7 +35,7 @@ pub struct Site {
     /// How acme gets there.
     place: Place,
     /// Runs as long as the site is there.
-    _store: Store,
+    store: Store,
 }
 
 enum Store {
@@ -120,12 +120,17 @@ impl Site {
             prefix: format!("{promise}/acme/"),
             admin,
             place,
-            _store: store,
+            store,
         };
         for (bucket, key) in site.foreign() {
             site.put(&bucket, &key, SECRET).await;
         }
         site
+    }
+
+    /// SeaweedFS takes some rules less seriously than S3.
+    pub fn is_seaweedfs(&self) -> bool {
+        matches!(self.store, Store::SeaweedFs(_))
     }
 
     /// What is not acme's: its neighbours by name, the directory above, and the other bucket.
