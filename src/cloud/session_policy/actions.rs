@@ -31,6 +31,10 @@ use crate::account::{Permission, Permissions};
 /// `Decrypt` reads an object, and the parts of an upload when it is completed; `GenerateDataKey` writes one.
 pub(super) const KMS: &[&str] = &["kms:Decrypt", "kms:GenerateDataKey"];
 
+/// What the janitor does: on the bucket, and on every object below the prefix.
+pub(super) const FIND_UPLOADS: &str = "s3:ListBucketMultipartUploads";
+pub(super) const ABORT_UPLOADS: &str = "s3:AbortMultipartUpload";
+
 /// The actions that a set of permissions needs, each list in order and without doubles.
 #[derive(Debug, Default)]
 pub(super) struct Actions {

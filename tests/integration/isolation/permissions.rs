@@ -8,7 +8,7 @@ use super::{
 use Attempt as A;
 use wharfinger::account::Permission as P;
 
-promises![each_permission_brings_its_actions_alone];
+promises![each_permission_brings_its_actions_alone, the_janitor_aborts_uploads_of_its_prefix_alone];
 
 /// What each permission lets a session do with a file, beside listing.
 const TABLE: [(P, &[Attempt]); 7] = [
@@ -52,4 +52,21 @@ async fn each_permission_brings_its_actions_alone(site: Site) {
     let mkdir = site.session(&[P::Mkdir]).await;
     let marker = format!("{}directory/", site.prefix);
     assert_eq!(A::Put.on(&site, &mkdir, &site.bucket, &marker).await, Outcome::Done);
+}
+
+async fn the_janitor_aborts_uploads_of_its_prefix_alone(site: Site) {
+    let janitor = site.session_under(&site.policy_of_janitor()).await;
+    let (mine, file) = (site.bucket.clone(), format!("{}file", site.prefix));
+    for attempt in Attempt::ALL {
+        site.put(&mine, &file, "acme's").await;
+        let done = matches!(attempt, A::AbortUpload | A::ListUploads);
+        let expected = if done { Outcome::Done } else { Outcome::Denied };
+        assert_eq!(attempt.on(&site, &janitor, &mine, &file).await, expected, "{attempt:?}");
+        for (bucket, key) in site.foreign() {
+            // S3 knows no prefix for a list of uploads.
+            let seen = attempt == A::ListUploads && bucket == mine;
+            let expected = if seen { Outcome::Done } else { Outcome::Denied };
+            assert_eq!(attempt.on(&site, &janitor, &bucket, &key).await, expected, "{attempt:?} of {key} in {bucket}");
+        }
+    }
 }

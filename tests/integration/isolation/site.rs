@@ -114,14 +114,8 @@ impl Site {
     async fn new(place: Place, role: Role, admin: Client, other: String, promise: &str, store: Store) -> Self {
         let credentials = wharfinger::cloud::Credentials { role: Some(role), ..place.credentials };
         let place = Place { credentials, ..place };
-        let site = Self {
-            bucket: place.bucket.clone(),
-            other,
-            prefix: format!("{promise}/acme/"),
-            admin,
-            place,
-            store,
-        };
+        let site =
+            Self { bucket: place.bucket.clone(), other, prefix: format!("{promise}/acme/"), admin, place, store };
         for (bucket, key) in site.foreign() {
             site.put(&bucket, &key, SECRET).await;
         }
@@ -174,6 +168,12 @@ impl Site {
     pub fn policy_of(&self, permissions: Permissions) -> String {
         let prefix = Prefix::parse(&self.prefix).unwrap();
         SessionPolicy::new(&self.place, &prefix, permissions).unwrap().as_str().to_owned()
+    }
+
+    /// The session policy of the janitor.
+    pub fn policy_of_janitor(&self) -> String {
+        let prefix = Prefix::parse(&self.prefix).unwrap();
+        SessionPolicy::for_janitor(&self.place, &prefix).unwrap().as_str().to_owned()
     }
 
     /// A client with the credentials of a session of the same role, but under another policy.
