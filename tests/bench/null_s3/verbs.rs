@@ -21,7 +21,10 @@ pub fn answer(objects: &Objects, head: &Head, body: &[u8]) -> Answer {
     let (kind, answer) = match (head.method.as_str(), key) {
         ("HEAD", "") => ("HeadBucket", Answer::new(OK)),
         ("HEAD", key) => ("HeadObject", read(objects, head, key)),
-        ("GET", "") => ("ListObjectsV2", Answer::new(OK).xml(listing::page(&objects.lock().objects, head))),
+        ("GET", "") => match head.query("uploads") {
+            Some(_) => ("ListMultipartUploads", Answer::new(OK).xml(listing::uploads(&objects.lock().uploads, head))),
+            None => ("ListObjectsV2", Answer::new(OK).xml(listing::page(&objects.lock().objects, head))),
+        },
         ("GET", key) => match upload {
             Some(id) => ("ListParts", parts(objects, head, id)),
             None => ("GetObject", read(objects, head, key)),
@@ -131,7 +134,7 @@ fn copy(objects: &Objects, head: &Head, name: &str, key: &str) -> Answer {
 
 fn create(objects: &Objects, head: &Head, key: &str) -> Answer {
     let id = objects.unique();
-    let upload = Upload { headers: kept(head), ..Upload::default() };
+    let upload = Upload { key: key.to_owned(), headers: kept(head), ..Upload::default() };
     objects.lock().uploads.insert(id.clone(), upload);
     let key = listing::escape(key);
     Answer::new(OK).xml(format!(
