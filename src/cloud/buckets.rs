@@ -1,7 +1,7 @@
 //! The buckets of all tenants, opened when they are first asked for.
 
 use super::{
-    Place, SessionPolicy,
+    Place, SessionName, SessionPolicy,
     assume_role::{AssumedRole, Assumption},
     clients::{Clients, Identity},
     place::Role,
@@ -19,8 +19,9 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// The vfs's source of buckets. Clients are made lazily and kept: one a tenant where there is no role, else one for each
-/// session policy of each user. There are never more than the config has mounts.
+/// The vfs's source of buckets, and the janitor's. Clients are made lazily and kept: one a tenant where there is no role,
+/// else one for each session policy of each user and of the janitor. There are never more of either than the config has
+/// mounts.
 #[derive(Debug)]
 pub struct Buckets {
     clients: Clients,
@@ -34,6 +35,7 @@ struct Tenant {
     whole: OnceCell<Arc<S3Bucket>>,
     sts: OnceCell<aws_sdk_sts::Client>,
     scoped: Mutex<HashMap<UserName, Vec<Arc<Scoped>>>>,
+    janitor: Mutex<HashMap<SessionPolicy, (AssumedRole, Arc<S3Bucket>)>>,
 }
 
 /// What one user does with one mount. The credentials are for this user alone, even where another's policy is the same:
@@ -57,7 +59,13 @@ impl Buckets {
     /// Takes where each tenant's files lie. Does no IO: credentials are looked for at a tenant's first request.
     #[must_use]
     pub fn new(places: HashMap<TenantName, Place>) -> Self {
-        let tenant = |place| Tenant { place, whole: OnceCell::new(), sts: OnceCell::new(), scoped: Mutex::default() };
+        let tenant = |place| Tenant {
+            place,
+            whole: OnceCell::new(),
+            sts: OnceCell::new(),
+            scoped: Mutex::default(),
+            janitor: Mutex::default(),
+        };
         let tenants = places.into_iter().map(|(name, place)| (name, tenant(place))).collect();
         Self { clients: Clients::new(), tenants }
     }
@@ -74,6 +82,47 @@ impl Buckets {
         Ok(self.scoped(scope, tenant, role).await?.session.credentials().await?)
     }
 
+    /// The bucket of a tenant with a role, for who clears away uploads that were left open below `prefix`, and can do
+    /// nothing else. `None` where there is no role: S3 says then of nobody's uploads that they are ours.
+    ///
+    /// # Errors
+    /// [`Error::Credentials`]: why the role can't be had.
+    pub async fn for_janitor(&self, name: &TenantName, prefix: &Prefix) -> Result<Option<Arc<dyn Bucket>>> {
+        let Some((tenant, role)) = self.tenants.get(name).and_then(|tenant| Some((tenant, tenant.role()?))) else {
+            return Ok(None);
+        };
+        let policy =
+            SessionPolicy::for_janitor(&tenant.place, prefix).map_err(|error| Error::Credentials(error.to_string()))?;
+        let sts = self.sts(name, tenant, role).await;
+        let (session, bucket) = {
+            let mut known = tenant.janitor.lock().unwrap_or_else(PoisonError::into_inner);
+            let assume = || {
+                let (name, role) = (name.clone(), role.clone());
+                self.assume(Assumption { tenant: name, user: None, role, policy: policy.clone() }, tenant, sts)
+            };
+            known.entry(policy.clone()).or_insert_with(assume).clone()
+        };
+        session.credentials().await?;
+        Ok(Some(bucket))
+    }
+
+    /// Whether an upload was begun by a session that this server makes for users of the tenant: `initiator` is what S3
+    /// says of who began it.
+    #[must_use]
+    pub fn is_ours(&self, tenant: &TenantName, initiator: &str) -> bool {
+        let role = self.tenants.get(tenant).and_then(Tenant::role);
+        role.is_some_and(|role| SessionName::is_of_a_user(initiator, &role.arn, tenant))
+    }
+
+    async fn sts<'a>(&self, name: &TenantName, tenant: &'a Tenant, role: &Role) -> &'a aws_sdk_sts::Client {
+        let Place { credentials, region, .. } = &tenant.place;
+        let connect = async || {
+            let identity = self.clients.base(&credentials.base, region).await;
+            self.clients.sts(name.as_str(), role, region, identity)
+        };
+        tenant.sts.get_or_init(connect).await
+    }
+
     async fn whole(&self, name: &TenantName, tenant: &Tenant) -> Arc<S3Bucket> {
         let Place { credentials, region, .. } = &tenant.place;
         let open = async || {
@@ -84,12 +133,7 @@ impl Buckets {
     }
 
     async fn scoped(&self, scope: Scope<'_>, tenant: &Tenant, role: &Role) -> Result<Arc<Scoped>> {
-        let Place { credentials, region, .. } = &tenant.place;
-        let connect = async || {
-            let identity = self.clients.base(&credentials.base, region).await;
-            self.clients.sts(scope.tenant.as_str(), role, region, identity)
-        };
-        let sts = tenant.sts.get_or_init(connect).await;
+        let sts = self.sts(scope.tenant, tenant, role).await;
         let mut scoped = tenant.scoped.lock().unwrap_or_else(PoisonError::into_inner);
         let known = scoped.get(scope.user).map(Vec::as_slice).unwrap_or_default();
         let same = |known: &&Arc<Scoped>| known.prefix == *scope.prefix && known.permissions == scope.permissions;
@@ -98,11 +142,13 @@ impl Buckets {
         }
         let policy = SessionPolicy::new(&tenant.place, scope.prefix, scope.permissions)
             .map_err(|error| Error::Credentials(error.to_string()))?;
-        let (session, bucket) = match known.iter().find(|known| known.policy == policy) {
-            // Permissions that no policy can tell apart.
-            Some(known) => (known.session.clone(), Arc::clone(&known.bucket)),
-            None => self.assume(scope, tenant, role, &policy, sts),
+        let assume = || {
+            let (name, user, role) = (scope.tenant.clone(), Some(scope.user.clone()), role.clone());
+            self.assume(Assumption { tenant: name, user, role, policy: policy.clone() }, tenant, sts)
         };
+        // Permissions that no policy can tell apart.
+        let known = known.iter().find(|known| known.policy == policy);
+        let (session, bucket) = known.map_or_else(assume, |known| (known.session.clone(), Arc::clone(&known.bucket)));
         let (prefix, permissions) = (scope.prefix.clone(), scope.permissions);
         let new = Arc::new(Scoped { prefix, permissions, policy, session, bucket });
         scoped.entry(scope.user.clone()).or_default().push(Arc::clone(&new));
@@ -111,21 +157,14 @@ impl Buckets {
 
     fn assume(
         &self,
-        scope: Scope<'_>,
+        assumption: Assumption,
         tenant: &Tenant,
-        role: &Role,
-        policy: &SessionPolicy,
         sts: &aws_sdk_sts::Client,
     ) -> (AssumedRole, Arc<S3Bucket>) {
-        let assumption = Assumption {
-            tenant: scope.tenant.clone(),
-            user: scope.user.clone(),
-            role: role.clone(),
-            policy: policy.clone(),
-        };
+        let name = assumption.tenant.clone();
         let session = AssumedRole::new(sts.clone(), assumption);
         let identity = Identity::session(session.clone());
-        let bucket = self.clients.bucket(scope.tenant.as_str(), &tenant.place, identity);
+        let bucket = self.clients.bucket(name.as_str(), &tenant.place, identity);
         (session, Arc::new(bucket))
     }
 }

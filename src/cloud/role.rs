@@ -33,6 +33,17 @@ impl RoleArn {
     }
 }
 
+impl RoleArn {
+    /// The session's name, where `arn` is of a session of this role:
+    /// `arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION`, in which the role stands without its path.
+    fn session<'a>(&self, arn: &'a str) -> Option<&'a str> {
+        let (before, role) = self.0.split_once(":role/")?;
+        let (partition, account) = before.split_once(":iam::")?;
+        let role = role.rsplit('/').next()?;
+        arn.strip_prefix(&format!("{partition}:sts::{account}:assumed-role/{role}/"))
+    }
+}
+
 impl FromStr for RoleArn {
     type Err = InvalidRole;
 
@@ -94,7 +105,10 @@ impl fmt::Debug for ExternalId {
     }
 }
 
-/// Who a session is, as the customer's CloudTrail shows it: `tenant.user.hash`.
+/// What stands for the user in the name of the janitor's session. No user is called so.
+const JANITOR: &str = "-janitor";
+
+/// Who a session is, as the customer's CloudTrail shows it: `tenant.user.hash`, or `tenant.-janitor.hash`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionName(String);
 
@@ -102,7 +116,28 @@ impl SessionName {
     /// The name of `user`'s sessions. Names of tenants and users are made of letters that STS takes; long ones are cut.
     #[must_use]
     pub fn new(tenant: &TenantName, user: &UserName) -> Self {
-        let (tenant, user) = (tenant.as_str(), user.as_str());
+        Self::of(tenant.as_str(), user.as_str())
+    }
+
+    /// The name of the session that clears away the uploads which a tenant's users left open.
+    #[must_use]
+    pub fn of_janitor(tenant: &TenantName) -> Self {
+        Self::of(tenant.as_str(), JANITOR)
+    }
+
+    /// Whether `arn` is of a session that a user of `tenant` has as `role`, as S3 names who began an upload. Users that
+    /// are in no config any more are users. Of a name that was cut the hash can't be reckoned again: its form must do.
+    #[must_use]
+    pub fn is_of_a_user(arn: &str, role: &RoleArn, tenant: &TenantName) -> bool {
+        let name = role.session(arn).unwrap_or_default();
+        let behind_tenant = name.strip_prefix(shown(tenant.as_str())).and_then(|rest| rest.strip_prefix('.'));
+        let Some((user, hash)) = behind_tenant.and_then(|rest| rest.rsplit_once('.')) else { return false };
+        let Ok(user) = user.parse::<UserName>() else { return false };
+        let is_cut = || user.as_str().len() == SHOWN_BYTES && is_hash(hash);
+        Self::new(tenant, &user).0 == name || is_cut()
+    }
+
+    fn of(tenant: &str, user: &str) -> Self {
         let hash = Sha256::new().chain_update(tenant).chain_update([0]).chain_update(user).finalize();
         let hash = hex::encode(hash.get(..HASH_BYTES).unwrap_or_default());
         Self(format!("{}.{}.{hash}", shown(tenant), shown(user)))
@@ -113,6 +148,10 @@ impl SessionName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 2 * HASH_BYTES && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The beginning of a name, which is ASCII.
@@ -165,5 +204,57 @@ mod tests {
         let long = "n".repeat(99);
         assert_ne!(name(&long, &format!("{long}1")), name(&long, &format!("{long}2")));
         assert!(name(&long, &long).len() <= 64);
+    }
+
+    #[test]
+    fn a_session_of_ours_is_told_from_others() {
+        let role: RoleArn = "arn:aws:iam::111122223333:role/path/to/files".parse().unwrap();
+        let of = |tenant: &str, name: &str| {
+            let arn = format!("arn:aws:sts::111122223333:assumed-role/files/{name}");
+            SessionName::is_of_a_user(&arn, &role, &tenant.parse().unwrap())
+        };
+        let name = |tenant: &str, user: &str| SessionName::new(&tenant.parse().unwrap(), &user.parse().unwrap()).0;
+        let long = "n".repeat(99);
+        for user in ["alice@example.com", "b.c", "janitor", "u", &"u".repeat(24), &"u".repeat(25), &long] {
+            for tenant in ["acme", "a.b", &long] {
+                assert!(of(tenant, &name(tenant, user)), "{user} of {tenant}");
+            }
+        }
+        assert!(!of("acme", &name("globex", "alice")) && !of("globex", &name("acme", "alice")));
+        assert!(!of("a", &name("a.b", "c")) && !of("a.b", &name("a", "b.c")));
+        assert!(!of(&format!("{long}1"), &name(&format!("{long}2"), "alice")));
+        assert!(!of("acme", &SessionName::of_janitor(&"acme".parse().unwrap()).0));
+        let cut = "u".repeat(24);
+        for other in [
+            "",
+            "acme",
+            "acme.alice",
+            "acme..0123456789ab",
+            "acme.alice.0123456789ab",
+            "acme.alice@example.com.5fe95372a9f",
+            "acme.alice@example.com.5fe95372a9f2.",
+            &format!("acme.{cut}.job"),
+            &format!("acme.{cut}.0123456789AB"),
+            &format!("acme.{cut}u.0123456789ab"),
+        ] {
+            assert!(!of("acme", other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_session_of_another_role_is_not_ours() {
+        let role: RoleArn = "arn:aws:iam::111122223333:role/path/to/files".parse().unwrap();
+        let name = SessionName::new(&"acme".parse().unwrap(), &"alice".parse().unwrap()).0;
+        for arn in [
+            format!("arn:aws:sts::111122223333:assumed-role/path/to/files/{name}"),
+            format!("arn:aws:sts::111122223333:assumed-role/other/{name}"),
+            format!("arn:aws:sts::444455556666:assumed-role/files/{name}"),
+            format!("arn:aws-cn:sts::111122223333:assumed-role/files/{name}"),
+            format!("arn:aws:iam::111122223333:user/{name}"),
+            "arn:aws:iam::111122223333:role/path/to/files".to_owned(),
+            name,
+        ] {
+            assert!(!SessionName::is_of_a_user(&arn, &role, &"acme".parse().unwrap()), "{arn}");
+        }
     }
 }

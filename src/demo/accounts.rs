@@ -92,10 +92,12 @@ impl Account {
         let bucket = self.bucket;
         let policy = format!(
             r#"{{"Version": "2012-10-17", "Statement": [
-                {{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::{bucket}"}},
+                {{"Effect": "Allow", "Resource": "arn:aws:s3:::{bucket}", "Action": [
+                    "s3:ListBucket", "s3:ListBucketMultipartUploads"]}},
                 {{"Effect": "Allow", "Resource": "arn:aws:s3:::{bucket}/*", "Action": [
                     "s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging", "s3:PutObject",
-                    "s3:PutObjectTagging", "s3:DeleteObject", "s3:AbortMultipartUpload"]}}]}}"#
+                    "s3:PutObjectTagging", "s3:DeleteObject", "s3:AbortMultipartUpload",
+                    "s3:ListMultipartUploadParts"]}}]}}"#
         );
         Ok(Role {
             account: self.account()?,

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use std::{
     collections::HashMap,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -64,7 +64,7 @@ pub(super) struct SqlJournal {
     pub(super) database: Arc<Database>,
     /// Set when the tables are up to date.
     ready: OnceCell<()>,
-    reads: Breaker,
+    pub(super) reads: Breaker,
     pub(super) writes: Arc<Breaker>,
     /// Held while garbage is dropped: one page's at a time.
     sweeping: Arc<Semaphore>,
@@ -208,4 +208,9 @@ fn late((_, etag, accessed, modified, mode, _): Row) -> Late {
 /// Seconds since 1970.
 pub(super) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// The end of a term that begins now, in seconds since 1970.
+pub(super) fn until(term: Duration) -> i64 {
+    now().saturating_add(i64::try_from(term.as_secs()).unwrap_or(i64::MAX))
 }

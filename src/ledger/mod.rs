@@ -1,16 +1,18 @@
 //! What happened, and what every node must know, in SQL: SQLite by default, PostgreSQL for more than one node. Today it
-//! is the journal of late attributes and of renames under way.
+//! is the journal of late attributes, of renames under way and of uploads that can go on.
 //!
 //! Invariant: nobody waits long for it. Every question has an end within seconds, a database that failed is left alone
 //! for a moment, and nothing but the start of the server can fail because of it.
 //!
-//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late`, `renames`; `breaker` is what a question goes through.
+//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late`, `renames`, `partials`; `breaker` is what a
+//! question goes through.
 
 mod breaker;
 mod database;
 mod error;
 mod late;
 mod location;
+mod partials;
 mod postgres;
 mod renames;
 mod sqlite;

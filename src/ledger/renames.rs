@@ -5,7 +5,7 @@
 
 use super::{
     database::with,
-    late::{SqlJournal, now},
+    late::{SqlJournal, now, until},
 };
 use crate::store::{BucketId, JournalDown, Lease, Owner, Prefix, RenameJournal, RenamePhase, TreeRename};
 use async_trait::async_trait;
@@ -44,7 +44,7 @@ impl RenameJournal for SqlJournal {
                     .bind(target.as_str())
                     .bind(rename.phase.number())
                     .bind(lease.holder.as_str())
-                    .bind(until(lease))
+                    .bind(until(lease.term))
                     .execute(pool)
                     .await?;
                 let others: i64 = sqlx::query_scalar(OVERLAPPING)
@@ -68,7 +68,7 @@ impl RenameJournal for SqlJournal {
             with!(&self.database.writes, pool => {
                 let held = sqlx::query(HOLD)
                     .bind(rename.phase.number())
-                    .bind(until(lease))
+                    .bind(until(lease.term))
                     .bind(rename.id.as_str())
                     .bind(lease.holder.as_str())
                     .execute(pool)
@@ -86,7 +86,7 @@ impl RenameJournal for SqlJournal {
                 with!(&self.database.writes, pool => {
                     sqlx::query_as(TAKE)
                         .bind(lease.holder.as_str())
-                        .bind(until(lease))
+                        .bind(until(lease.term))
                         .bind(now())
                         .fetch_all(pool)
                         .await
@@ -124,9 +124,4 @@ fn rename((id, bucket, tenant, user, mount, source, target, phase): Row) -> Opti
         mount: Prefix::parse(&mount).ok()?,
         phase: RenamePhase::of_number(phase)?,
     })
-}
-
-/// When the lease ends, in seconds since 1970.
-fn until(lease: &Lease) -> i64 {
-    now().saturating_add(i64::try_from(lease.term.as_secs()).unwrap_or(i64::MAX))
 }

@@ -80,6 +80,16 @@ pub trait Bucket: Send + Sync + fmt::Debug {
         condition: Condition,
     ) -> Result<Stored>;
 
+    /// One page of `ListParts`, of at most 1,000: the parts that are stored, from behind number `after` on.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](super::Error::NotFound) when there is no such upload.
+    async fn list_parts(&self, key: &Key, upload: &UploadId, after: u32) -> Result<PartsPage>;
+
+    /// One page of `ListMultipartUploads` below `prefix`, of at most 1,000. Needs a permission that shows the names of the
+    /// whole bucket: no session has it.
+    async fn list_uploads(&self, prefix: &Prefix, after: Option<&UploadsToken>) -> Result<UploadsPage>;
+
     /// `AbortMultipartUpload`. An upload that is gone already is no error.
     async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()>;
 
@@ -314,6 +324,47 @@ pub struct Part {
     /// CRC-64/NVME of the part; combined over all parts it is the object's. `None` for a copied part where the store
     /// doesn't say.
     pub crc64: Option<u64>,
+}
+
+/// One page of an upload's parts.
+#[derive(Clone, Debug, Default)]
+pub struct PartsPage {
+    /// In the order of their numbers, which may have gaps here.
+    pub parts: Vec<Part>,
+    /// Whether there are more behind the last one.
+    pub more: bool,
+}
+
+/// One page of the uploads that are open.
+#[derive(Clone, Debug, Default)]
+pub struct UploadsPage {
+    /// In the order of the UTF-8 bytes of their keys.
+    pub uploads: Vec<OpenUpload>,
+    /// The next page, if there is one.
+    pub next: Option<UploadsToken>,
+}
+
+/// An upload as `ListMultipartUploads` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenUpload {
+    /// The whole key, as S3 has it.
+    pub raw_key: String,
+    /// S3's name for it.
+    pub upload: UploadId,
+    /// In seconds since 1970.
+    pub initiated: i64,
+    /// Who began it: of a role's session `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`. `None` where the store
+    /// doesn't say.
+    pub initiator: Option<String>,
+}
+
+/// Where the next page of open uploads begins; opaque.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadsToken {
+    /// `key-marker`.
+    pub key: String,
+    /// `upload-id-marker`.
+    pub upload: String,
 }
 
 /// What S3 says after it stored an object.

@@ -10,8 +10,8 @@ mod plan;
 pub use plan::{Aim, Fault, Step};
 
 use super::{
-    Bucket, BucketId, Condition, Key, ListScope, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read, Result,
-    Stored, UploadId, memory::Verb,
+    Bucket, BucketId, Condition, Key, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload, Pin,
+    Prefix, Read, Result, Stored, UploadId, UploadsPage, UploadsToken, memory::Verb,
 };
 use async_trait::async_trait;
 use plan::Plan;
@@ -152,6 +152,14 @@ impl Bucket for FaultyBucket {
         self.serve(Verb::CompleteUpload, self.inner.complete_upload(key, upload, parts, condition)).await
     }
 
+    async fn list_parts(&self, key: &Key, upload: &UploadId, after: u32) -> Result<PartsPage> {
+        self.serve(Verb::ListParts, self.inner.list_parts(key, upload, after)).await
+    }
+
+    async fn list_uploads(&self, prefix: &Prefix, after: Option<&UploadsToken>) -> Result<UploadsPage> {
+        self.serve(Verb::ListUploads, self.inner.list_uploads(prefix, after)).await
+    }
+
     async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()> {
         self.serve(Verb::AbortUpload, self.inner.abort_upload(key, upload)).await
     }
@@ -185,7 +193,7 @@ impl Bucket for FaultyBucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Error, MemoryBucket, Prefix};
+    use crate::store::{Error, MemoryBucket};
     use futures_util::{FutureExt, TryStreamExt};
     use std::time::Duration;
 

@@ -9,12 +9,13 @@ mod listing;
 mod script;
 #[cfg(test)]
 mod tests;
+mod uploads;
 
 pub use script::{BodyFault, Hold, Moment, Request, Verb};
 
 use super::{
     Bucket, BucketId, Condition, ETag, Error, Headers, Key, ListScope, NewObject, Object, Page, PageToken, Part,
-    Payload, Pin, Read, Result, Stored, UploadId,
+    PartsPage, Payload, Pin, Prefix, Read, Result, Stored, UploadId, UploadsPage, UploadsToken,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -65,6 +66,11 @@ impl MemoryBucket {
     /// From now on HEAD and GET of a missing key say 403, as S3 does to a session whose policy limits `s3:prefix`.
     pub fn forbid_missing(&self) {
         self.contents().missing_is_forbidden = true;
+    }
+
+    /// From now on uploads are begun by `arn`, as a list of them shows it. Until then it doesn't say who began one.
+    pub fn initiate_as(&self, arn: &str) {
+        self.contents().initiator = Some(arn.to_owned());
     }
 
     /// The next request of `verb` gets `error`: before S3 acted on it, or in place of the answer to its success. Several calls queue up.
@@ -271,6 +277,16 @@ impl Bucket for MemoryBucket {
     ) -> Result<Stored> {
         let request = Request::new(Verb::CompleteUpload, key.as_str());
         self.serve(request, |contents| contents.complete_upload(key.as_str(), upload, parts, &condition)).await
+    }
+
+    async fn list_parts(&self, key: &Key, upload: &UploadId, after: u32) -> Result<PartsPage> {
+        let request = Request::new(Verb::ListParts, key.as_str());
+        self.serve(request, |contents| uploads::parts(&contents.uploads, key.as_str(), upload, after)).await
+    }
+
+    async fn list_uploads(&self, prefix: &Prefix, after: Option<&UploadsToken>) -> Result<UploadsPage> {
+        let request = Request::new(Verb::ListUploads, prefix.as_str());
+        self.serve(request, |contents| Ok(uploads::page(&contents.uploads, prefix.as_str(), after))).await
     }
 
     async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()> {

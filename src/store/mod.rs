@@ -26,8 +26,8 @@ mod upload;
 
 pub use bounded::BoundedMap;
 pub use bucket::{
-    Body, Bucket, Condition, ETag, Headers, ListScope, Listed, NewObject, Object, Page, PageToken, Part, Payload, Pin,
-    Read, Stored, UploadId, VersionId,
+    Body, Bucket, Condition, ETag, Headers, ListScope, Listed, NewObject, Object, OpenUpload, Page, PageToken, Part,
+    PartsPage, Payload, Pin, Read, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
 };
 pub use bucket_id::BucketId;
 pub use budget::{Budget, Reservation};
@@ -35,7 +35,10 @@ pub use early::EarlyReader;
 pub use error::Error;
 pub use faulty::FaultyBucket;
 pub use find::{DirectoryState, Found, directory_exists, directory_state, find};
-pub use journal::{Journal, JournalDown, Late, Lease, MemoryJournal, Owner, RenameJournal, RenamePhase, TreeRename};
+pub use journal::{
+    Journal, JournalDown, Late, Lease, MemoryJournal, Owner, PartialFile, PartialJournal, PartialUpload, RenameJournal,
+    RenamePhase, TreeRename, Whole,
+};
 pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
 pub use listing::{Entry, EntryKind, Listing};
 pub use make_directory::make_directory;

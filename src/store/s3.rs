@@ -15,8 +15,8 @@ mod twin;
 pub(crate) use error::{is_credentials, reasons};
 
 use super::{
-    Bucket, BucketId, Condition, Error, Key, ListScope, NewObject, Object, Page, PageToken, Part, Payload, Pin, Read,
-    Result, Stored, UploadId, VersionId,
+    Bucket, BucketId, Condition, Error, Key, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload,
+    Pin, Prefix, Read, Result, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
 };
 use async_trait::async_trait;
 use aws_sdk_s3::{
@@ -35,6 +35,9 @@ use std::ops::Range;
 const NOTHING: &str = "*";
 /// No object ends behind it, and stores that count in signed integers refuse what lies there.
 const MAX_OFFSET: u64 = i64::MAX as u64;
+
+/// The most parts, or uploads, of a page.
+const PAGE: i32 = 1000;
 
 /// Whether uploaded bytes are hashed into the signature.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -325,6 +328,37 @@ impl Bucket for S3Bucket {
             .send()
             .await?;
         answer::stored(answer.e_tag, answer.version_id)
+    }
+
+    async fn list_parts(&self, key: &Key, upload: &UploadId, after: u32) -> Result<PartsPage> {
+        let answer = self
+            .client
+            .list_parts()
+            .bucket(&self.options.bucket)
+            .key(key.as_str())
+            .upload_id(&upload.0)
+            .max_parts(PAGE)
+            .part_number_marker(after.to_string())
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await?;
+        answer::parts(answer)
+    }
+
+    async fn list_uploads(&self, prefix: &Prefix, after: Option<&UploadsToken>) -> Result<UploadsPage> {
+        let answer = self
+            .client
+            .list_multipart_uploads()
+            .bucket(&self.options.bucket)
+            .prefix(prefix.as_str())
+            .set_key_marker(after.map(|token| token.key.clone()))
+            .set_upload_id_marker(after.map(|token| token.upload.clone()))
+            .max_uploads(PAGE)
+            .encoding_type(EncodingType::Url)
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await?;
+        answer::uploads(answer)
     }
 
     async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()> {

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use wharfinger::{
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
     store::{
-        Bucket, BucketId, Condition, ETag, Error, Key, ListScope, NewObject, Payload, Pin, Prefix, UploadId, VersionId,
+        Bucket, BucketId, Condition, ETag, Error, Key, ListScope, NewObject, OpenUpload, Payload, Pin, Prefix,
+        UploadId, VersionId,
     },
 };
 
@@ -152,7 +153,7 @@ async fn a_copy_names_both_ends_exactly() {
 #[tokio::test]
 async fn every_request_names_the_owner_of_the_bucket() {
     let refused = || answer(403, &[], "");
-    let wire = Wire::answering((0..5).map(|_| refused())).await;
+    let wire = Wire::answering((0..7).map(|_| refused())).await;
     let bucket = bucket(place(&wire)).await;
     let upload = UploadId("u".to_owned());
     assert!(bucket.head(&key()).await.is_err());
@@ -160,8 +161,10 @@ async fn every_request_names_the_owner_of_the_bucket() {
     assert!(bucket.abort_upload(&key(), &upload).await.is_err());
     assert!(bucket.remove(&key(), Some(&pin(None))).await.is_err());
     assert!(bucket.list(ListScope::Below(&below()), None, 1).await.is_err());
+    assert!(bucket.list_parts(&key(), &upload, 0).await.is_err());
+    assert!(bucket.list_uploads(&below(), None).await.is_err());
     let asked = wire.asked();
-    assert_eq!(asked.len(), 5);
+    assert_eq!(asked.len(), 7);
     for asked in &asked {
         assert_eq!(asked.header("x-amz-expected-bucket-owner"), Some(OWNER), "{}", asked.line);
     }
@@ -255,6 +258,54 @@ async fn a_listing_holds_names_that_xml_cannot() {
     let page = bucket(place(&wire)).await.list(ListScope::Below(&below()), None, 1000).await.unwrap();
     assert_eq!(page.objects[0].raw_key, "acme/a\u{1} +");
     assert!(page.next.is_none());
+}
+
+#[tokio::test]
+async fn a_list_of_parts_goes_on_behind_a_number() {
+    let parts = "<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>9</NextPartNumberMarker>\
+        <Part><PartNumber>8</PartNumber><Size>5</Size><ETag>\"e\"</ETag>\
+        <ChecksumCRC64NVME>AsaBc3BK4Vs=</ChecksumCRC64NVME></Part>\
+        <Part><PartNumber>9</PartNumber><Size>0</Size><ETag>e</ETag></Part></ListPartsResult>";
+    let gone = "<Error><Code>NoSuchUpload</Code></Error>";
+    let wire = Wire::answering([answer(200, &[], parts), answer(404, &[], gone)]).await;
+    let bucket = bucket(place(&wire)).await;
+    let page = bucket.list_parts(&key(), &UploadId("u".to_owned()), 7).await.unwrap();
+    assert!(page.more);
+    let read: Vec<_> = page.parts.iter().map(|part| (part.number, part.size, &*part.etag.0, part.crc64)).collect();
+    let crc64 = crc_fast::checksum(Crc64Nvme, b"goods");
+    assert_eq!(read, [(8, 5, "\"e\"", Some(crc64)), (9, 0, "\"e\"", None)]);
+    let gone = bucket.list_parts(&key(), &UploadId("u".to_owned()), 9).await;
+    assert!(matches!(gone, Err(Error::NotFound)), "{gone:?}");
+    let line = "GET /vendor/acme/a%20b?x-id=ListParts&max-parts=1000&part-number-marker=7&uploadId=u";
+    assert_eq!(wire.asked()[0].line, line);
+}
+
+#[tokio::test]
+async fn a_list_of_uploads_says_who_began_them_and_goes_on_behind_one() {
+    let uploads = "<ListMultipartUploadsResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>\
+        <NextKeyMarker>acme/a%01+%2B</NextKeyMarker><NextUploadIdMarker>u1</NextUploadIdMarker>\
+        <Upload><Key>acme/a%01+%2B</Key><UploadId>u1</UploadId><Initiated>2026-11-23T22:21:51Z</Initiated>\
+        <Initiator><ID>arn:aws:sts::111122223333:assumed-role/r/s</ID></Initiator></Upload>\
+        </ListMultipartUploadsResult>";
+    let wire = Wire::answering([answer(200, &[], uploads), answer(200, &[], "<ListMultipartUploadsResult/>")]).await;
+    let bucket = bucket(place(&wire)).await;
+    let page = bucket.list_uploads(&below(), None).await.unwrap();
+    let expected = OpenUpload {
+        raw_key: "acme/a\u{1} +".to_owned(),
+        upload: UploadId("u1".to_owned()),
+        initiated: 1_795_472_511,
+        initiator: Some("arn:aws:sts::111122223333:assumed-role/r/s".to_owned()),
+    };
+    assert_eq!(page.uploads, [expected]);
+    let last = bucket.list_uploads(&below(), page.next.as_ref()).await.unwrap();
+    assert_eq!((last.uploads, last.next), (vec![], None));
+    let lines: Vec<_> = wire.asked().into_iter().map(|asked| asked.line).collect();
+    assert_eq!(lines[0], "GET /vendor/?uploads&encoding-type=url&max-uploads=1000&prefix=acme%2F");
+    assert_eq!(
+        lines[1],
+        "GET /vendor/?uploads&encoding-type=url&key-marker=acme%2Fa%01%20%2B&max-uploads=1000&prefix=acme%2F\
+         &upload-id-marker=u1"
+    );
 }
 
 #[tokio::test(start_paused = true)]

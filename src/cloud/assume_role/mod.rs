@@ -33,7 +33,8 @@ const DURATION_SECONDS: i32 = 3_600;
 #[derive(Debug)]
 pub(super) struct Assumption {
     pub(super) tenant: TenantName,
-    pub(super) user: UserName,
+    /// `None` is the janitor.
+    pub(super) user: Option<UserName>,
     pub(super) role: Role,
     pub(super) policy: SessionPolicy,
 }
@@ -70,7 +71,7 @@ impl ProvideCredentials for AssumedRole {
 
 async fn assume(sts: Client, assumption: Arc<Assumption>) -> Result<Expiring<Credentials>, Error> {
     let Assumption { tenant, user, role, policy } = &*assumption;
-    let name = SessionName::new(tenant, user);
+    let name = user.as_ref().map_or_else(|| SessionName::of_janitor(tenant), |user| SessionName::new(tenant, user));
     let answer = sts
         .assume_role()
         .role_arn(role.arn.as_str())
@@ -78,7 +79,7 @@ async fn assume(sts: Client, assumption: Arc<Assumption>) -> Result<Expiring<Cre
         .external_id(role.external_id.as_str())
         .policy(policy.as_str())
         .duration_seconds(DURATION_SECONDS)
-        .set_tags(role.session_tags.then(|| tags(tenant, user)))
+        .set_tags(role.session_tags.then(|| tags(tenant, user.as_ref())))
         .set_source_identity(role.source_identity.then(|| name.as_str().to_owned()))
         .send()
         .await
@@ -86,7 +87,7 @@ async fn assume(sts: Client, assumption: Arc<Assumption>) -> Result<Expiring<Cre
     let credentials = answer.credentials().ok_or_else(|| Error::Broken { role: role.arn.clone() })?;
     let expires = SystemTime::try_from(*credentials.expiration()).unwrap_or(SystemTime::UNIX_EPOCH);
     let lifetime = expires.duration_since(SystemTime::now()).map_err(|_| Error::expired_already(&role.arn, expires))?;
-    debug!(%tenant, %user, role = %role.arn, lifetime_s = lifetime.as_secs(), "assumed a role");
+    debug!(%tenant, user = user.as_ref().map(UserName::as_str), role = %role.arn, lifetime_s = lifetime.as_secs(), "assumed a role");
     let value = Credentials::new(
         credentials.access_key_id(),
         credentials.secret_access_key(),
@@ -98,8 +99,9 @@ async fn assume(sts: Client, assumption: Arc<Assumption>) -> Result<Expiring<Cre
 }
 
 /// What the customer's policies and CloudTrail can tell sessions apart by.
-fn tags(tenant: &TenantName, user: &UserName) -> Vec<Tag> {
-    let pairs = [("tenant", tenant.as_str()), ("user", user.as_str())];
+fn tags(tenant: &TenantName, user: Option<&UserName>) -> Vec<Tag> {
+    let pairs = [("tenant", Some(tenant.as_str())), ("user", user.map(UserName::as_str))];
+    let pairs = pairs.into_iter().filter_map(|(key, value)| Some((key, value?)));
     // Only a missing key or value is refused, and neither is.
-    pairs.into_iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect()
+    pairs.filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect()
 }

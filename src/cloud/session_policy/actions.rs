@@ -5,7 +5,7 @@
 //! |---|---|---|---|
 //! | any | `ListBucket` | | |
 //! | `read` | | `GetObject`, `GetObjectVersion` | |
-//! | `write` | | `AbortMultipartUpload`, `PutObject` | |
+//! | `write` | | `AbortMultipartUpload`, `ListMultipartUploadParts`, `PutObject` | |
 //! | `overwrite` | | `GetObject` | |
 //! | `list` | | | |
 //! | `delete` | | `DeleteObject` | |
@@ -14,9 +14,10 @@
 //!
 //! - `ListBucket` comes with every mount: HEAD can't tell what is missing from what is forbidden, so STAT needs it too.
 //! - `GetObjectVersion` lets a download end with the version that it began with, where the bucket keeps versions.
-//! - `PutObject` allows Create, UploadPart and Complete; only Abort has an action of its own. A rename of a large file is a
-//!   copy in parts, and so is a copy of one open file to another, with the `GetObject` of `read`. A drop box without `read`
-//!   can't HEAD: where the answer to an upload was lost, nobody can tell whether it was stored, and CLOSE fails.
+//! - `PutObject` allows Create, UploadPart and Complete; Abort and ListParts have actions of their own. A rename of a large
+//!   file is a copy in parts, and so is a copy of one open file to another, with the `GetObject` of `read`. A drop box without
+//!   `read` can't HEAD: where the answer to an upload was lost, nobody can tell whether it was stored, and CLOSE fails.
+//! - `ListMultipartUploadParts` tells how far an upload had come that was cut off, so that it can go on. A rename begins anew.
 //! - `PutObject` can't tell a new object from a replaced one: that check is this server's own. Who may replace a file may
 //!   change a part of it, for which S3 copies the rest, and does so only while nobody else changed it: both take
 //!   `GetObject`.
@@ -29,6 +30,10 @@ use crate::account::{Permission, Permissions};
 
 /// `Decrypt` reads an object, and the parts of an upload when it is completed; `GenerateDataKey` writes one.
 pub(super) const KMS: &[&str] = &["kms:Decrypt", "kms:GenerateDataKey"];
+
+/// What the janitor does: on the bucket, and on every object below the prefix.
+pub(super) const FIND_UPLOADS: &str = "s3:ListBucketMultipartUploads";
+pub(super) const ABORT_UPLOADS: &str = "s3:AbortMultipartUpload";
 
 /// The actions that a set of permissions needs, each list in order and without doubles.
 #[derive(Debug, Default)]
@@ -45,7 +50,7 @@ pub(super) struct Actions {
 const fn on_objects(permission: Permission) -> &'static [&'static str] {
     match permission {
         Permission::Read => &["s3:GetObject", "s3:GetObjectVersion"],
-        Permission::Write => &["s3:AbortMultipartUpload", "s3:PutObject"],
+        Permission::Write => &["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"],
         Permission::Delete => &["s3:DeleteObject"],
         Permission::Rename => &[
             "s3:AbortMultipartUpload",
@@ -117,7 +122,8 @@ mod tests {
 
     #[test]
     fn a_drop_box_can_not_read() {
-        assert_eq!(needed(&[Permission::Write]).0, ["s3:AbortMultipartUpload", "s3:PutObject"]);
+        let write = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"];
+        assert_eq!(needed(&[Permission::Write]).0, write);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //!
 //! Invariant: every statement allows, names single actions of the table in `actions.rs`, and is limited to the bucket
 //! and the prefix of one mount: objects by `prefix/*`, listings by `StringLike` on `s3:prefix` (never `…IfExists`, which
-//! a request without a prefix would pass).
+//! a request without a prefix would pass). The one exception is the janitor's list of open uploads, which S3 gives of a
+//! whole bucket or not at all: no user's session has it.
 //!
 //! Sources: IAM user guide, "Policies and permissions: session policies"; STS API reference, AssumeRole, `Policy`.
 
@@ -12,7 +13,7 @@ mod document;
 
 use super::Place;
 use crate::{account::Permissions, store::Prefix};
-use actions::{Actions, KMS};
+use actions::{ABORT_UPLOADS, Actions, FIND_UPLOADS, KMS};
 use document::{Document, Statement, literal};
 
 /// What STS takes, in characters.
@@ -42,10 +43,7 @@ impl SessionPolicy {
     /// # Errors
     /// [`NoPolicy`]; `wharfinger check` tells of it, so a server that runs has none.
     pub fn new(place: &Place, prefix: &Prefix, permissions: Permissions) -> Result<Self, NoPolicy> {
-        if place.bucket.ends_with("-s3alias") {
-            return Err(NoPolicy::Alias);
-        }
-        let arns = Arns::new(place);
+        let arns = Arns::new(place)?;
         let below = literal(prefix.as_str());
         let actions = Actions::needed(permissions);
         let encrypts = place.may_use_kms() && actions.read_or_write();
@@ -55,6 +53,24 @@ impl SessionPolicy {
         if encrypts {
             statements.push(Statement::kms(KMS, place.kms_key.as_deref(), arns.encryption_contexts));
         }
+        Self::of(statements)
+    }
+
+    /// The janitor's: it finds the uploads that are open in `place`, and aborts those below `prefix`. It can't read, write
+    /// or delete a file.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn for_janitor(place: &Place, prefix: &Prefix) -> Result<Self, NoPolicy> {
+        let arns = Arns::new(place)?;
+        let below = literal(prefix.as_str());
+        // `s3:prefix` goes with `ListBucket` and `ListBucketVersions` alone: a condition on it would match no request.
+        let mut statements = vec![Statement::listing(FIND_UPLOADS, &arns.bucket, "")];
+        statements.extend(Statement::objects(vec![ABORT_UPLOADS], format!("{}{below}*", arns.objects)));
+        Self::of(statements)
+    }
+
+    fn of(statements: Vec<Statement>) -> Result<Self, NoPolicy> {
         let text = Document::new(statements).to_ascii();
         if text.len() > MAX_CHARACTERS { Err(NoPolicy::TooLong(text.len())) } else { Ok(Self(text)) }
     }
@@ -78,15 +94,18 @@ struct Arns {
 }
 
 impl Arns {
-    fn new(place: &Place) -> Self {
+    fn new(place: &Place) -> Result<Self, NoPolicy> {
+        if place.bucket.ends_with("-s3alias") {
+            return Err(NoPolicy::Alias);
+        }
         if place.bucket.starts_with("arn:") {
             let bucket = literal(&place.bucket);
-            return Self { objects: format!("{bucket}/object/"), bucket, encryption_contexts: None };
+            return Ok(Self { objects: format!("{bucket}/object/"), bucket, encryption_contexts: None });
         }
         let bucket = format!("arn:{}:s3:::{}", place.partition(), literal(&place.bucket));
         let objects = format!("{bucket}/");
         let encryption_contexts = Some([bucket.clone(), format!("{objects}*")]);
-        Self { bucket, objects, encryption_contexts }
+        Ok(Self { bucket, objects, encryption_contexts })
     }
 }
 

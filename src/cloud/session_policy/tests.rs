@@ -95,6 +95,16 @@ fn other_partitions_have_other_arns() {
 }
 
 #[test]
+fn the_janitor_finds_uploads_and_aborts_its_own() {
+    let prefix = Prefix::parse("tenants/ac*me/").unwrap();
+    let policy = SessionPolicy::for_janitor(&place("vendor"), &prefix).unwrap();
+    let finds = r#"{"Effect":"Allow","Action":["s3:ListBucketMultipartUploads"],"Resource":"arn:aws:s3:::vendor"}"#;
+    let aborts = r#"{"Effect":"Allow","Action":["s3:AbortMultipartUpload"],"Resource":"arn:aws:s3:::vendor/tenants/ac${*}me/*"}"#;
+    assert_eq!(policy.as_str(), format!(r#"{{"Version":"2012-10-17","Statement":[{finds},{aborts}]}}"#));
+    assert_eq!(SessionPolicy::for_janitor(&place("acme-xyz-s3alias"), &prefix), Err(NoPolicy::Alias));
+}
+
+#[test]
 fn all_permissions_on_the_longest_plain_prefix_fit() {
     let longest = format!("{}/", "p".repeat(511));
     let bucket = "b".repeat(63);

@@ -55,6 +55,11 @@ impl Caller {
         Self { principal, register }
     }
 
+    /// Who it is, as an ARN.
+    pub fn arn(&self) -> &str {
+        &self.principal.arn
+    }
+
     /// The account whose buckets it may reach.
     pub fn account(&self) -> &AccountId {
         &self.principal.account

@@ -34,6 +34,8 @@ pub struct Upload {
     /// `FULL_OBJECT` or `COMPOSITE`.
     pub checksum_type: Option<String>,
     pub initiated: SystemTime,
+    /// The ARN of who began it.
+    pub initiator: String,
     parts: BTreeMap<i32, Part>,
     _charge: Charge,
 }
@@ -80,6 +82,7 @@ impl Upload {
         attributes: Attributes,
         checksum_algorithm: Option<String>,
         checksum_type: Option<String>,
+        initiator: &str,
         charge: Charge,
     ) -> Result<Self> {
         let checksum_type = match (checksum_algorithm.as_deref(), checksum_type.as_deref()) {
@@ -93,8 +96,8 @@ impl Upload {
             (Some(_), None) => Some("COMPOSITE".to_owned()),
             _ => checksum_type,
         };
-        let (initiated, parts) = (now(), BTreeMap::new());
-        Ok(Self { attributes, checksum_algorithm, checksum_type, initiated, parts, _charge: charge })
+        let (initiated, initiator, parts) = (now(), initiator.to_owned(), BTreeMap::new());
+        Ok(Self { attributes, checksum_algorithm, checksum_type, initiated, initiator, parts, _charge: charge })
     }
 
     /// The object that the named parts make.
@@ -219,7 +222,11 @@ impl Uploads {
                 (key, None) => name.key.as_str() > key,
                 (key, Some(id)) => (name.key.as_str(), name.id.as_str()) > (key, id),
             })
-            .map(|(name, upload)| Listed { name: name.clone(), initiated: upload.initiated });
+            .map(|(name, upload)| Listed {
+                name: name.clone(),
+                initiated: upload.initiated,
+                initiator: upload.initiator.clone(),
+            });
         let page = listed.by_ref().take(max).collect();
         (page, listed.next().is_some())
     }
@@ -239,6 +246,7 @@ impl Upload {
 pub struct Listed {
     pub name: UploadName,
     pub initiated: SystemTime,
+    pub initiator: String,
 }
 
 #[cfg(test)]
@@ -246,9 +254,12 @@ mod tests {
     use super::*;
     use crate::demo::s3::memory::Quota;
 
+    const INITIATOR: &str = "arn:aws:iam::111122223333:user/alice";
+
     fn uploads(algorithm: Option<&str>) -> (Uploads, UploadName) {
         let charge = Quota::new(1).charge(1).unwrap();
-        let upload = Upload::new(Attributes::default(), algorithm.map(str::to_owned), None, charge).unwrap();
+        let algorithm = algorithm.map(str::to_owned);
+        let upload = Upload::new(Attributes::default(), algorithm, None, INITIATOR, charge).unwrap();
         let uploads = Uploads::default();
         let id = uploads.create("bucket", "key", upload);
         (uploads, UploadName { bucket: "bucket".to_owned(), key: "key".to_owned(), id })
@@ -287,7 +298,8 @@ mod tests {
     fn a_checksum_of_the_wrong_kind_is_refused_at_the_beginning() {
         let begin = |algorithm: Option<&str>, kind: &str| {
             let charge = Quota::new(1).charge(1).unwrap();
-            Upload::new(Attributes::default(), algorithm.map(str::to_owned), Some(kind.to_owned()), charge)
+            let algorithm = algorithm.map(str::to_owned);
+            Upload::new(Attributes::default(), algorithm, Some(kind.to_owned()), INITIATOR, charge)
         };
         assert!(begin(Some("CRC64NVME"), "FULL_OBJECT").is_ok());
         assert!(begin(Some("CRC64NVME"), "COMPOSITE").is_err());

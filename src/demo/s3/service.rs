@@ -107,7 +107,8 @@ impl S3 for Service {
         &self,
         request: S3Request<CreateMultipartUploadInput>,
     ) -> Answer<CreateMultipartUploadOutput> {
-        Ok(S3Response::new(self.create_upload(request.input)?))
+        let caller = request.extensions.get::<Caller>().ok_or(Error::AccessDenied)?;
+        Ok(S3Response::new(self.create_upload(caller, request.input)?))
     }
 
     async fn upload_part(&self, request: S3Request<UploadPartInput>) -> Answer<UploadPartOutput> {

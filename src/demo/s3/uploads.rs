@@ -1,7 +1,7 @@
 //! Multipart uploads as S3's operations; their rules are in `multipart.rs`.
 
 use super::{
-    caller::told,
+    caller::{Caller, told},
     checksum::{self, Claims, claims},
     error::{Error, Result},
     intake::{self, Incoming},
@@ -16,7 +16,7 @@ use s3s::{
     S3Request,
     dto::{
         AbortMultipartUploadInput, ChecksumType, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
-        CompletedPart, CopyPartResult, CreateMultipartUploadInput, CreateMultipartUploadOutput,
+        CompletedPart, CopyPartResult, CreateMultipartUploadInput, CreateMultipartUploadOutput, Initiator,
         ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput, MultipartUpload, Part,
         StorageClass, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
     },
@@ -29,7 +29,11 @@ const MIN_SOURCE_BYTES: u64 = 5 << 20;
 const UPLOAD_OVERHEAD_BYTES: u64 = 4 << 10;
 
 impl Service {
-    pub fn create_upload(&self, input: CreateMultipartUploadInput) -> Result<CreateMultipartUploadOutput> {
+    pub fn create_upload(
+        &self,
+        caller: &Caller,
+        input: CreateMultipartUploadInput,
+    ) -> Result<CreateMultipartUploadOutput> {
         self.store.check_bucket(&input.bucket)?;
         if input.tagging.is_some() {
             return Err(Error::NotImplemented("tags"));
@@ -38,6 +42,7 @@ impl Service {
             attributes(input.content_type, input.metadata)?,
             input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str().to_owned()),
             input.checksum_type.as_ref().map(|kind| kind.as_str().to_owned()),
+            caller.arn(),
             self.store.charge(UPLOAD_OVERHEAD_BYTES)?,
         )?;
         let checksum_type = upload.checksum_type.clone().map(ChecksumType::from);
@@ -164,10 +169,11 @@ impl Service {
         let after = (input.key_marker.as_deref().unwrap_or_default(), input.upload_id_marker.as_deref());
         let (uploads, truncated) = self.uploads.list(&input.bucket, &prefix, after, max);
         let last = uploads.last().filter(|_| truncated).map(|listed| listed.name.clone());
-        let show = |Listed { name, initiated }: Listed| MultipartUpload {
+        let show = |Listed { name, initiated, initiator }: Listed| MultipartUpload {
             key: Some(encoding.write(&name.key)),
             upload_id: Some(name.id),
             initiated: Some(timestamp(initiated)),
+            initiator: Some(named_after(initiator)),
             storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
             ..MultipartUpload::default()
         };
@@ -185,6 +191,12 @@ impl Service {
             ..ListMultipartUploadsOutput::default()
         })
     }
+}
+
+/// Who began an upload. What is shown of an ARN is the user's name, or the role and its session.
+fn named_after(arn: String) -> Initiator {
+    let display_name = arn.split_once('/').map(|(_, name)| name.to_owned());
+    Initiator { id: Some(arn), display_name }
 }
 
 fn named(part: CompletedPart) -> Result<Named> {

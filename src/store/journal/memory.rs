@@ -1,11 +1,14 @@
 //! A journal in memory: it ends with the process, counts what it is asked, and is down when it is told to be.
 
+mod partials;
+
 use super::{
-    BucketId, Journal, JournalDown, Key, Late, Prefix,
+    BucketId, Journal, JournalDown, Key, Late, PartialUpload, Prefix,
     renames::{Lease, RenameJournal, TreeRename, overlap},
 };
 use crate::store::BoundedMap;
 use async_trait::async_trait;
+use partials::Partials;
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -24,6 +27,7 @@ struct State {
     entries: BoundedMap<(BucketId, String), Late>,
     /// In the order in which they were entered. There are no more than sessions.
     renames: Vec<Held>,
+    partials: Partials,
     asked: Vec<&'static str>,
     down: bool,
 }
@@ -38,8 +42,8 @@ struct Held {
 
 impl Default for MemoryJournal {
     fn default() -> Self {
-        let entries = BoundedMap::new(MAX_ENTRIES);
-        Self(Mutex::new(State { entries, renames: Vec::new(), asked: Vec::new(), down: false }))
+        let (entries, partials) = (BoundedMap::new(MAX_ENTRIES), Partials::default());
+        Self(Mutex::new(State { entries, renames: Vec::new(), partials, asked: Vec::new(), down: false }))
     }
 }
 
@@ -57,6 +61,11 @@ impl MemoryJournal {
     /// The renames that are under way, or were cut off.
     pub fn renames(&self) -> Vec<TreeRename> {
         self.state().renames.iter().map(|held| held.rename.clone()).collect()
+    }
+
+    /// The uploads that have an entry, given up or not, in the order in which they were entered.
+    pub fn partials(&self) -> Vec<PartialUpload> {
+        self.state().partials.list()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use std::{fmt, time::Duration};
 
 /// Whose rename it is: what is needed to get at the bucket again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owner {
     /// The tenant's name.
     pub tenant: String,

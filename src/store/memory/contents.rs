@@ -1,22 +1,23 @@
 //! The bucket's objects and open uploads, and what each verb does to them. No waiting, no recording.
 
-use super::{describe, etag_of};
+use super::{
+    describe, etag_of,
+    uploads::{MIN_PART_BYTES, OpenUpload},
+};
 use crate::store::{
     Condition, Error, Headers, Key, NewObject, Object, Part, Payload, Pin, Result, Stored, UploadId, VersionId,
 };
 use bytes::{Bytes, BytesMut};
-use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest, checksum_combine};
+use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest};
 use std::{collections::BTreeMap, ops::Range};
 
-/// S3's smallest part but the last, in bytes.
-const MIN_PART_BYTES: u64 = 5 * 1024 * 1024;
 /// S3's largest part, PutObject and CopyObject, in bytes.
 const MAX_BODY_BYTES: u64 = 5 * 1024 * 1024 * 1024;
 /// S3's most keys in one DeleteObjects.
 const MAX_REMOVED: usize = 1000;
 /// The highest part number.
 const MAX_PARTS: u32 = 10_000;
-/// When the first object is stored: seconds since 1970. Each further one comes a second later.
+/// When the first object is stored: seconds since 1970. Each further one, and each upload, comes a second later.
 const EPOCH: i64 = 1_750_000_000;
 
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub(super) struct Contents {
     pub(super) uploads: BTreeMap<String, OpenUpload>,
     pub(super) versioned: bool,
     pub(super) missing_is_forbidden: bool,
+    /// Who begins uploads.
+    pub(super) initiator: Option<String>,
     /// Overwritten and deleted objects of a versioned bucket.
     older: Vec<(String, StoredObject)>,
     serial: u32,
@@ -37,13 +40,6 @@ pub(super) struct StoredObject {
     pub(super) modified: i64,
     pub(super) born: NewObject,
     pub(super) archived: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct OpenUpload {
-    raw_key: String,
-    born: NewObject,
-    parts: BTreeMap<u32, (Part, Bytes)>,
 }
 
 impl Contents {
@@ -110,7 +106,13 @@ impl Contents {
     pub(super) fn create_upload(&mut self, raw_key: &str, object: &NewObject) -> UploadId {
         self.serial += 1;
         let id = format!("upload-{}", self.serial);
-        let upload = OpenUpload { raw_key: raw_key.to_owned(), born: object.clone(), parts: BTreeMap::new() };
+        let upload = OpenUpload {
+            raw_key: raw_key.to_owned(),
+            born: object.clone(),
+            parts: BTreeMap::new(),
+            initiated: self.time(),
+            initiator: self.initiator.clone(),
+        };
         self.uploads.insert(id.clone(), upload);
         UploadId(id)
     }
@@ -273,38 +275,13 @@ impl Contents {
         self.serial += 1;
         let version = self.versioned.then(|| VersionId(format!("version-{}", self.serial)));
         let pin = Pin { etag: etag_of(crc64, parts), version };
-        let modified = EPOCH + i64::from(self.serial);
-        let object = StoredObject { bytes, pin: pin.clone(), modified, born, archived: false };
+        let object = StoredObject { bytes, pin: pin.clone(), modified: self.time(), born, archived: false };
         self.objects.insert(raw_key.to_owned(), object);
         Stored { pin }
     }
-}
 
-impl OpenUpload {
-    /// The whole object and its checksum, if `parts` are what S3 would take.
-    fn assembled(&self, parts: &[Part]) -> Result<(Bytes, u64)> {
-        if parts.is_empty() {
-            return Err(refused("MalformedXML", "no parts"));
-        }
-        let mut whole = BytesMut::new();
-        let mut crc64 = 0;
-        for (index, part) in parts.iter().enumerate() {
-            if u32::try_from(index + 1) != Ok(part.number) {
-                return Err(refused("InvalidPartOrder", "part numbers must be consecutive from 1"));
-            }
-            let Some((stored, bytes)) = self.parts.get(&part.number) else {
-                return Err(refused("InvalidPart", "no such part"));
-            };
-            if stored.etag != part.etag || stored.crc64 != part.crc64 {
-                return Err(refused("InvalidPart", "not the part that was stored"));
-            }
-            if stored.size < MIN_PART_BYTES && index + 1 < parts.len() {
-                return Err(refused("EntityTooSmall", "a part before the last is smaller than 5 MiB"));
-            }
-            whole.extend_from_slice(bytes);
-            crc64 = checksum_combine(Crc64Nvme, crc64, stored.crc64.unwrap_or_default(), stored.size);
-        }
-        Ok((whole.freeze(), crc64))
+    fn time(&self) -> i64 {
+        EPOCH + i64::from(self.serial)
     }
 }
 
@@ -330,6 +307,6 @@ fn conflict() -> Error {
     Error::Conflict { request: "PreconditionFailed, memory".into() }
 }
 
-fn refused(code: &str, message: &str) -> Error {
+pub(super) fn refused(code: &str, message: &str) -> Error {
     Error::Refused { code: code.into(), message: message.into(), request: "memory".into() }
 }

@@ -26,6 +26,10 @@ pub enum Verb {
     CopyPart,
     /// `CompleteMultipartUpload`.
     CompleteUpload,
+    /// `ListParts`.
+    ListParts,
+    /// `ListMultipartUploads`.
+    ListUploads,
     /// `AbortMultipartUpload`.
     AbortUpload,
     /// `CopyObject`.

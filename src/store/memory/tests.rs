@@ -85,6 +85,36 @@ async fn parts_must_be_as_s3_wants_them() {
 }
 
 #[tokio::test]
+async fn parts_and_uploads_are_listed_a_thousand_at_a_time() {
+    let bucket = MemoryBucket::new();
+    let (x, new) = (key("x"), NewObject::default());
+    let upload = bucket.create_upload(&x, &new).await.unwrap();
+    for number in (2..=1002).rev() {
+        bucket.upload_part(&x, &upload, number, payload(vec![7])).await.unwrap();
+    }
+    let first = bucket.list_parts(&x, &upload, 0).await.unwrap();
+    let last = bucket.list_parts(&x, &upload, first.parts.last().unwrap().number).await.unwrap();
+    assert_eq!((first.parts.len(), first.parts[0].number, first.more), (1000, 2, true));
+    assert_eq!((last.parts.len(), last.parts[0].number, last.more), (1, 1002, false));
+    assert!(matches!(bucket.list_parts(&key("y"), &upload, 0).await, Err(Error::NotFound)));
+
+    bucket.initiate_as("arn:aws:sts::111122223333:assumed-role/theirs/job");
+    for _ in 0..1001 {
+        bucket.create_upload(&key("d/x"), &new).await.unwrap();
+    }
+    let directory = Prefix::parse("d/").unwrap();
+    let first = bucket.list_uploads(&directory, None).await.unwrap();
+    let last = bucket.list_uploads(&directory, first.next.as_ref()).await.unwrap();
+    assert_eq!((first.uploads.len(), last.uploads.len(), &last.next), (1000, 1, &None));
+    assert_ne!(first.uploads.last(), last.uploads.last());
+    let initiators = [&first, &last].map(|page| page.uploads[0].initiator.as_deref());
+    assert_eq!(initiators, [Some("arn:aws:sts::111122223333:assumed-role/theirs/job"); 2]);
+    let behind = UploadsToken { key: "d/y".to_owned(), upload: String::new() };
+    let behind = bucket.list_uploads(&Prefix::parse("").unwrap(), Some(&behind)).await.unwrap();
+    assert_eq!((behind.uploads.len(), &behind.uploads[0].upload, &behind.uploads[0].initiator), (1, &upload, &None));
+}
+
+#[tokio::test]
 async fn listings_sort_by_bytes_and_count_common_prefixes() {
     let bucket = MemoryBucket::new();
     for name in ["d/", "d/foo/1", "d/foo/2", "d/foo-bar", "d/foo.txt", "d/z", "e"] {

@@ -1,9 +1,15 @@
 //! S3's answers as the seam's types. What S3 always sends and an answer lacks makes it [`Error::Broken`].
 
 use super::{body, encoding};
-use crate::store::{ETag, Error, Headers, Listed, Object, Page, PageToken, Pin, Read, Result, Stored, VersionId};
+use crate::store::{
+    ETag, Error, Headers, Listed, Object, OpenUpload, Page, PageToken, Part, PartsPage, Pin, Read, Result, Stored,
+    UploadId, UploadsPage, UploadsToken, VersionId,
+};
 use aws_sdk_s3::{
-    operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput, list_objects_v2::ListObjectsV2Output},
+    operation::{
+        get_object::GetObjectOutput, head_object::HeadObjectOutput, list_multipart_uploads::ListMultipartUploadsOutput,
+        list_objects_v2::ListObjectsV2Output, list_parts::ListPartsOutput,
+    },
     primitives::DateTime,
     types::{ArchiveStatus, EncodingType, StorageClass},
 };
@@ -66,9 +72,7 @@ pub(super) fn read(answer: GetObjectOutput, asked: &Range<u64>) -> Result<Read> 
 }
 
 pub(super) fn page(answer: ListObjectsV2Output) -> Result<Page> {
-    // Stores that don't know `encoding-type` send names as they are, and don't say that they encoded them.
-    let encoded = answer.encoding_type == Some(EncodingType::Url);
-    let name = |raw: String| if encoded { encoding::decoded(&raw) } else { raw };
+    let name = names(answer.encoding_type.as_ref());
     let objects = answer.contents.unwrap_or_default().into_iter().map(|object| {
         Ok(Listed {
             raw_key: name(object.key.ok_or_else(|| missing("Key"))?),
@@ -83,6 +87,47 @@ pub(super) fn page(answer: ListObjectsV2Output) -> Result<Page> {
         _ => None,
     };
     Ok(Page { objects: objects.collect::<Result<_>>()?, directories: directories.map(name).collect(), next })
+}
+
+pub(super) fn parts(answer: ListPartsOutput) -> Result<PartsPage> {
+    let parts = answer.parts.unwrap_or_default().into_iter().map(|part| {
+        let number = part.part_number.and_then(|number| u32::try_from(number).ok());
+        Ok(Part {
+            number: number.ok_or_else(|| missing("PartNumber"))?,
+            etag: etag(part.e_tag)?,
+            size: length(part.size)?,
+            crc64: part.checksum_crc64_nvme.as_deref().and_then(encoding::read_checksum),
+        })
+    });
+    Ok(PartsPage { parts: parts.collect::<Result<_>>()?, more: answer.is_truncated == Some(true) })
+}
+
+pub(super) fn uploads(answer: ListMultipartUploadsOutput) -> Result<UploadsPage> {
+    let name = names(answer.encoding_type.as_ref());
+    let uploads = answer.uploads.unwrap_or_default().into_iter().map(|upload| {
+        Ok(OpenUpload {
+            raw_key: name(upload.key.ok_or_else(|| missing("Key"))?),
+            upload: UploadId(upload.upload_id.ok_or_else(|| missing("UploadId"))?),
+            initiated: seconds(upload.initiated)?,
+            initiator: upload.initiator.and_then(|initiator| initiator.id),
+        })
+    });
+    let uploads = uploads.collect::<Result<_>>()?;
+    let next = match answer.is_truncated {
+        Some(true) => Some(UploadsToken {
+            key: name(answer.next_key_marker.ok_or_else(|| missing("NextKeyMarker"))?),
+            upload: answer.next_upload_id_marker.ok_or_else(|| missing("NextUploadIdMarker"))?,
+        }),
+        _ => None,
+    };
+    Ok(UploadsPage { uploads, next })
+}
+
+/// Reads the names of a listing. Stores that don't know `encoding-type` send them as they are, and don't say that they
+/// encoded them.
+fn names(encoding: Option<&EncodingType>) -> impl Fn(String) -> String + use<> {
+    let encoded = encoding == Some(&EncodingType::Url);
+    move |raw| if encoded { encoding::decoded(&raw) } else { raw }
 }
 
 /// `bytes 0-4/10` as the range, end exclusive, and the whole size.
@@ -102,7 +147,7 @@ fn length(bytes: Option<i64>) -> Result<u64> {
 }
 
 fn seconds(time: Option<DateTime>) -> Result<i64> {
-    time.map(|time| time.secs()).ok_or_else(|| missing("Last-Modified"))
+    time.map(|time| time.secs()).ok_or_else(|| missing("time"))
 }
 
 fn metadata(metadata: Option<HashMap<String, String>>) -> std::collections::BTreeMap<String, String> {

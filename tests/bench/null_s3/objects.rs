@@ -21,6 +21,7 @@ pub struct Object {
 /// An open multipart upload.
 #[derive(Debug, Default)]
 pub struct Upload {
+    pub key: String,
     pub headers: Vec<(String, String)>,
     /// Sizes by number.
     pub parts: BTreeMap<u32, u64>,

@@ -21,8 +21,14 @@ pub fn answer(objects: &Objects, head: &Head, body: &[u8]) -> Answer {
     let (kind, answer) = match (head.method.as_str(), key) {
         ("HEAD", "") => ("HeadBucket", Answer::new(OK)),
         ("HEAD", key) => ("HeadObject", read(objects, head, key)),
-        ("GET", "") => ("ListObjectsV2", Answer::new(OK).xml(listing::page(&objects.lock().objects, head))),
-        ("GET", key) => ("GetObject", read(objects, head, key)),
+        ("GET", "") => match head.query("uploads") {
+            Some(_) => ("ListMultipartUploads", Answer::new(OK).xml(listing::uploads(&objects.lock().uploads, head))),
+            None => ("ListObjectsV2", Answer::new(OK).xml(listing::page(&objects.lock().objects, head))),
+        },
+        ("GET", key) => match upload {
+            Some(id) => ("ListParts", parts(objects, head, id)),
+            None => ("GetObject", read(objects, head, key)),
+        },
         ("PUT", key) => match (upload, copied) {
             (Some(id), None) => ("UploadPart", put_part(objects, head, id)),
             (None, None) => ("PutObject", put(objects, head, key)),
@@ -128,7 +134,7 @@ fn copy(objects: &Objects, head: &Head, name: &str, key: &str) -> Answer {
 
 fn create(objects: &Objects, head: &Head, key: &str) -> Answer {
     let id = objects.unique();
-    let upload = Upload { headers: kept(head), ..Upload::default() };
+    let upload = Upload { key: key.to_owned(), headers: kept(head), ..Upload::default() };
     objects.lock().uploads.insert(id.clone(), upload);
     let key = listing::escape(key);
     Answer::new(OK).xml(format!(
@@ -142,7 +148,7 @@ fn put_part(objects: &Objects, head: &Head, id: &str) -> Answer {
         Some(upload) => upload.parts.insert(number, body_size(head)),
         None => return Answer::error("404 Not Found", "NoSuchUpload"),
     };
-    Answer::new(OK).with("ETag", quoted(&format!("{id}-{number}")))
+    Answer::new(OK).with("ETag", quoted(&part_etag(id, number)))
 }
 
 fn copy_part(objects: &Objects, head: &Head, id: &str, name: &str) -> Answer {
@@ -157,8 +163,17 @@ fn copy_part(objects: &Objects, head: &Head, id: &str, name: &str) -> Answer {
         Some(upload) => upload.parts.insert(number, copied.end - copied.start),
         None => return Answer::error("404 Not Found", "NoSuchUpload"),
     };
-    let etag = quoted(&format!("{id}-{number}"));
+    let etag = quoted(&part_etag(id, number));
     Answer::new(OK).xml(format!("<CopyPartResult><ETag>{etag}</ETag></CopyPartResult>"))
+}
+
+fn parts(objects: &Objects, head: &Head, id: &str) -> Answer {
+    match objects.lock().uploads.get(id) {
+        Some(upload) => {
+            Answer::new(OK).xml(listing::parts(&upload.parts, head, |number| quoted(&part_etag(id, number))))
+        }
+        None => Answer::error("404 Not Found", "NoSuchUpload"),
+    }
 }
 
 fn complete(objects: &Objects, head: &Head, id: &str, key: &str) -> Answer {
@@ -213,6 +228,10 @@ fn body_size(head: &Head) -> u64 {
 fn kept(head: &Head) -> Vec<(String, String)> {
     let kept = |(name, _): &&(String, String)| name.starts_with("x-amz-meta-") || name == "content-type";
     head.headers.iter().filter(kept).cloned().collect()
+}
+
+fn part_etag(id: &str, number: u32) -> String {
+    format!("{id}-{number}")
 }
 
 fn quoted(etag: &str) -> String {

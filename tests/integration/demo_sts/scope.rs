@@ -145,7 +145,12 @@ async fn a_rule_that_is_missing_lets_something_through() {
 
     let uploads = only("p/").replace("\"s3:ListBucket\"", "[\"s3:ListBucket\", \"s3:ListBucketMultipartUploads\"]");
     let uploads = uploads.replace(&format!(",\n              \"Condition\": {condition}"), "");
-    assert!(cloud.scoped(uploads).await.list_multipart_uploads().bucket("vendor").send().await.is_ok());
+    let create = cloud.scoped(only("p/")).await.create_multipart_upload().bucket("vendor").key("p/a");
+    let begun = create.send().await.unwrap();
+    let listed = cloud.scoped(uploads).await.list_multipart_uploads().bucket("vendor").send().await.unwrap();
+    let initiators = listed.uploads().iter().map(|upload| (upload.upload_id(), upload.initiator().unwrap().id()));
+    let alice = "arn:aws:sts::111122223333:assumed-role/data/acme.alice";
+    assert_eq!(initiators.collect::<Vec<_>>(), [(begun.upload_id(), Some(alice))]);
     // A session without a policy has all that its role has.
     let open = cloud.s3_with(super::session(&cloud.assume_data().send().await.unwrap()));
     open.get_object().bucket("vendor").key("p-x/a").send().await.unwrap();

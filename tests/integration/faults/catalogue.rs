@@ -62,7 +62,7 @@ pub fn faults_of(verb: Verb) -> Vec<(&'static str, Fault)> {
             faults.push(("a body that stands still", Fault::BodyStalls { after_bytes }));
         }
     }
-    if !matches!(verb, Verb::Head | Verb::Read | Verb::List) {
+    if !matches!(verb, Verb::Head | Verb::Read | Verb::List | Verb::ListParts | Verb::ListUploads) {
         faults.push(("done, silence", Fault::SilentWhenDone));
         faults.extend(lost_answers().into_iter().map(|(name, error)| (name, Fault::AnswerLost(error))));
     }

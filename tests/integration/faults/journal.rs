@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 use wharfinger::store::{
-    BucketId, Journal, JournalDown, Key, Late, Lease, MemoryJournal, Prefix, RenameJournal, TreeRename,
+    BucketId, Journal, JournalDown, Key, Late, Lease, MemoryJournal, PartialFile, PartialJournal, PartialUpload,
+    Prefix, RenameJournal, TreeRename, UploadId, Whole,
 };
 
 /// How SQL can fail.
@@ -126,5 +127,40 @@ impl RenameJournal for FaultyJournal {
 
     async fn end_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<(), JournalDown> {
         self.serve(self.inner.end_rename(rename, lease)).await
+    }
+}
+
+#[async_trait]
+impl PartialJournal for FaultyJournal {
+    async fn enter_partial(&self, partial: &PartialUpload, lease: &Lease, keep: Duration) -> Result<(), JournalDown> {
+        self.serve(self.inner.enter_partial(partial, lease, keep)).await
+    }
+
+    async fn hold_partial(&self, id: &str, whole: Whole, lease: &Lease, keep: Duration) -> Result<bool, JournalDown> {
+        self.serve(self.inner.hold_partial(id, whole, lease, keep)).await
+    }
+
+    async fn find_partial(&self, file: &PartialFile) -> Result<Option<(PartialUpload, bool)>, JournalDown> {
+        self.serve(self.inner.find_partial(file)).await
+    }
+
+    async fn take_partial(&self, id: &str, lease: &Lease) -> Result<bool, JournalDown> {
+        self.serve(self.inner.take_partial(id, lease)).await
+    }
+
+    async fn give_up_partials(&self, file: &PartialFile) -> Result<(), JournalDown> {
+        self.serve(self.inner.give_up_partials(file)).await
+    }
+
+    async fn take_stale_partial(&self, lease: &Lease) -> Result<Option<PartialUpload>, JournalDown> {
+        self.serve(self.inner.take_stale_partial(lease)).await
+    }
+
+    async fn end_partial(&self, id: &str) -> Result<(), JournalDown> {
+        self.serve(self.inner.end_partial(id)).await
+    }
+
+    async fn knows_upload(&self, bucket: &BucketId, upload: &UploadId) -> Result<bool, JournalDown> {
+        self.serve(self.inner.knows_upload(bucket, upload)).await
     }
 }

@@ -30,6 +30,7 @@ pub enum Attempt {
     CopyTo,
     BeginUpload,
     UploadPart,
+    ListParts,
     CompleteUpload,
     AbortUpload,
     ListUploads,
@@ -39,7 +40,7 @@ use Attempt as A;
 
 impl Attempt {
     /// All that concern one key.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         A::Head,
         A::Get,
         A::Put,
@@ -49,6 +50,7 @@ impl Attempt {
         A::CopyTo,
         A::BeginUpload,
         A::UploadPart,
+        A::ListParts,
         A::CompleteUpload,
         A::AbortUpload,
         A::ListUploads,
@@ -79,6 +81,12 @@ impl Attempt {
                 let upload = begin(site, bucket, key).await;
                 let part = client.upload_part().bucket(bucket).key(key).upload_id(&upload).part_number(1);
                 let done = outcome(part.body(forged()).send().await);
+                site.admin.abort_multipart_upload().bucket(bucket).key(key).upload_id(upload).send().await.unwrap();
+                done
+            }
+            A::ListParts => {
+                let upload = begin(site, bucket, key).await;
+                let done = outcome(client.list_parts().bucket(bucket).key(key).upload_id(&upload).send().await);
                 site.admin.abort_multipart_upload().bucket(bucket).key(key).upload_id(upload).send().await.unwrap();
                 done
             }

@@ -8,12 +8,12 @@ use super::{
 use Attempt as A;
 use wharfinger::account::Permission as P;
 
-promises![each_permission_brings_its_actions_alone];
+promises![each_permission_brings_its_actions_alone, the_janitor_aborts_uploads_of_its_prefix_alone];
 
 /// What each permission lets a session do with a file, beside listing.
 const TABLE: [(P, &[Attempt]); 7] = [
     (P::Read, &[A::Head, A::Get]),
-    (P::Write, &[A::Put, A::BeginUpload, A::UploadPart, A::CompleteUpload, A::AbortUpload]),
+    (P::Write, &[A::Put, A::BeginUpload, A::UploadPart, A::ListParts, A::CompleteUpload, A::AbortUpload]),
     (P::Overwrite, &[A::Head, A::Get]),
     (P::List, &[]),
     (P::Delete, &[A::Delete, A::DeleteMany]),
@@ -42,12 +42,31 @@ async fn each_permission_brings_its_actions_alone(site: Site) {
         let session = site.session(&[permission]).await;
         for attempt in Attempt::ALL {
             site.put(&site.bucket, &file, "acme's").await;
-            let expected =
-                if allowed.contains(&attempt) || attempt == A::List { Outcome::Done } else { Outcome::Denied };
+            // SeaweedFS lists parts for whoever may send them.
+            let implied = attempt == A::ListParts && site.is_seaweedfs() && allowed.contains(&A::UploadPart);
+            let done = implied || allowed.contains(&attempt) || attempt == A::List;
+            let expected = if done { Outcome::Done } else { Outcome::Denied };
             assert_eq!(attempt.on(&site, &session, &site.bucket, &file).await, expected, "{permission}: {attempt:?}");
         }
     }
     let mkdir = site.session(&[P::Mkdir]).await;
     let marker = format!("{}directory/", site.prefix);
     assert_eq!(A::Put.on(&site, &mkdir, &site.bucket, &marker).await, Outcome::Done);
+}
+
+async fn the_janitor_aborts_uploads_of_its_prefix_alone(site: Site) {
+    let janitor = site.session_under(&site.policy_of_janitor()).await;
+    let (mine, file) = (site.bucket.clone(), format!("{}file", site.prefix));
+    for attempt in Attempt::ALL {
+        site.put(&mine, &file, "acme's").await;
+        let done = matches!(attempt, A::AbortUpload | A::ListUploads);
+        let expected = if done { Outcome::Done } else { Outcome::Denied };
+        assert_eq!(attempt.on(&site, &janitor, &mine, &file).await, expected, "{attempt:?}");
+        for (bucket, key) in site.foreign() {
+            // S3 knows no prefix for a list of uploads.
+            let seen = attempt == A::ListUploads && bucket == mine;
+            let expected = if seen { Outcome::Done } else { Outcome::Denied };
+            assert_eq!(attempt.on(&site, &janitor, &bucket, &key).await, expected, "{attempt:?} of {key} in {bucket}");
+        }
+    }
 }

@@ -76,7 +76,11 @@ async fn actions_are_named(site: Site) {
     for (permission, named, attempt) in [
         (Permission::Read, r#"["s3:GetObject","s3:GetObjectVersion"]"#, Attempt::Put),
         (Permission::Read, r#"["s3:GetObject","s3:GetObjectVersion"]"#, Attempt::Delete),
-        (Permission::Write, r#"["s3:AbortMultipartUpload","s3:PutObject"]"#, Attempt::Get),
+        (
+            Permission::Write,
+            r#"["s3:AbortMultipartUpload","s3:ListMultipartUploadParts","s3:PutObject"]"#,
+            Attempt::Get,
+        ),
         (Permission::Delete, r#"["s3:DeleteObject"]"#, Attempt::Put),
     ] {
         site.put(&site.bucket, &file, "acme's").await;

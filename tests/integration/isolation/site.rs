@@ -35,7 +35,7 @@ pub struct Site {
     /// How acme gets there.
     place: Place,
     /// Runs as long as the site is there.
-    _store: Store,
+    store: Store,
 }
 
 enum Store {
@@ -114,18 +114,17 @@ impl Site {
     async fn new(place: Place, role: Role, admin: Client, other: String, promise: &str, store: Store) -> Self {
         let credentials = wharfinger::cloud::Credentials { role: Some(role), ..place.credentials };
         let place = Place { credentials, ..place };
-        let site = Self {
-            bucket: place.bucket.clone(),
-            other,
-            prefix: format!("{promise}/acme/"),
-            admin,
-            place,
-            _store: store,
-        };
+        let site =
+            Self { bucket: place.bucket.clone(), other, prefix: format!("{promise}/acme/"), admin, place, store };
         for (bucket, key) in site.foreign() {
             site.put(&bucket, &key, SECRET).await;
         }
         site
+    }
+
+    /// SeaweedFS takes some rules less seriously than S3.
+    pub fn is_seaweedfs(&self) -> bool {
+        matches!(self.store, Store::SeaweedFs(_))
     }
 
     /// What is not acme's: its neighbours by name, the directory above, and the other bucket.
@@ -169,6 +168,12 @@ impl Site {
     pub fn policy_of(&self, permissions: Permissions) -> String {
         let prefix = Prefix::parse(&self.prefix).unwrap();
         SessionPolicy::new(&self.place, &prefix, permissions).unwrap().as_str().to_owned()
+    }
+
+    /// The session policy of the janitor.
+    pub fn policy_of_janitor(&self) -> String {
+        let prefix = Prefix::parse(&self.prefix).unwrap();
+        SessionPolicy::for_janitor(&self.place, &prefix).unwrap().as_str().to_owned()
     }
 
     /// A client with the credentials of a session of the same role, but under another policy.

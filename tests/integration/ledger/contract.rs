@@ -1,12 +1,12 @@
 //! What a journal promises, whatever it is made of.
 
-use super::{bucket, etag, find, key, late, open};
+use super::{bucket, etag, find, key, late, lease, open, partials};
 use crate::support::postgres::Postgres;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tempfile::TempDir;
 use wharfinger::{
     ledger::{Ledger, Location},
-    store::{BucketId, Journal, Late, Lease, Owner, Prefix, RenamePhase, TreeRename},
+    store::{BucketId, Journal, Late, Owner, Prefix, RenamePhase, TreeRename},
 };
 
 #[tokio::test]
@@ -37,6 +37,7 @@ async fn hold(journal: &Arc<dyn Journal>) {
     a_page_is_of_one_directory_of_one_bucket(journal).await;
     a_rename_is_held_by_one_until_its_lease_ends(journal).await;
     renames_that_could_meet_are_not_entered(journal).await;
+    partials::hold(journal).await;
 }
 
 fn rename(id: &str, source: &str, target: &str) -> TreeRename {
@@ -49,10 +50,6 @@ fn rename(id: &str, source: &str, target: &str) -> TreeRename {
         target_name: target.to_owned(),
         phase: RenamePhase::Entered,
     }
-}
-
-fn lease(holder: &str, seconds: u64) -> Lease {
-    Lease { holder: holder.to_owned(), term: Duration::from_secs(seconds) }
 }
 
 // S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …

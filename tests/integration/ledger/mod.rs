@@ -1,14 +1,15 @@
 //! What is kept beside S3, in SQLite and in PostgreSQL: both do what the journal in memory does, now and after a restart.
 
 mod contract;
+mod partials;
 mod postgres;
 mod sqlite;
 
 use futures_util::future::join_all;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use wharfinger::{
     ledger::{Ledger, Location},
-    store::{BucketId, ETag, Journal, Key, Late, Prefix},
+    store::{BucketId, ETag, Journal, Key, Late, Lease, Prefix},
 };
 
 /// An object's name in the bucket of most tests.
@@ -27,6 +28,10 @@ fn etag(text: &str) -> ETag {
 /// Times of version `version`.
 fn late(version: &str, modified: u32) -> Late {
     Late { etag: etag(version), accessed: Some(modified + 1), modified: Some(modified), mode: None }
+}
+
+fn lease(holder: &str, seconds: u64) -> Lease {
+    Lease { holder: holder.to_owned(), term: Duration::from_secs(seconds) }
 }
 
 async fn open(location: &Location) -> Ledger {

@@ -2,6 +2,7 @@
 //! transfers when credentials expire, STS is in trouble, or the role can't be had.
 
 mod few;
+mod janitor;
 mod lasting;
 mod refused;
 

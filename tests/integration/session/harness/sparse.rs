@@ -15,7 +15,8 @@ use std::{
 };
 use wharfinger::store::{
     Body, Bucket, BucketId, Condition, ETag, Error, Headers, Key, ListScope, Listed, MIN_PART_BYTES, MemoryBucket,
-    NewObject, Object, Page, PageToken, Part, Payload, Pin, Read, Result, Stored, UploadId,
+    NewObject, Object, Page, PageToken, Part, PartsPage, Payload, Pin, Prefix, Read, Result, Stored, UploadId,
+    UploadsPage, UploadsToken,
 };
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -202,6 +203,14 @@ impl Bucket for Sparse {
         *self.completed.lock().unwrap() = parts.iter().map(|part| part.size).collect();
         self.inner.abort_upload(key, upload).await?;
         Ok(Stored { pin: object.pin })
+    }
+
+    async fn list_parts(&self, key: &Key, upload: &UploadId, after: u32) -> Result<PartsPage> {
+        self.inner.list_parts(key, upload, after).await
+    }
+
+    async fn list_uploads(&self, prefix: &Prefix, after: Option<&UploadsToken>) -> Result<UploadsPage> {
+        self.inner.list_uploads(prefix, after).await
     }
 
     async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()> {

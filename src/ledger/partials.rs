@@ -1,0 +1,199 @@
+//! Uploads that can go on, in SQL: one row for each that may be open in S3.
+//!
+//! Which of a file's uploads is the newest says the order in which the database took them, not the clocks of the nodes.
+//! Leases and the time that an upload is kept end by those: where two nodes differ by more than a lease's term, both may
+//! work on one upload, whose parts S3 then takes from both, and whose completion from one of them.
+
+use super::{
+    database::with,
+    late::{SqlJournal, now, until},
+};
+use crate::store::{
+    BucketId, JournalDown, Lease, NewObject, Owner, PartialFile, PartialJournal, PartialUpload, Prefix, UploadId, Whole,
+};
+use async_trait::async_trait;
+use std::time::Duration;
+
+const ENTER: &str = "INSERT INTO partial_uploads (bucket, tenant, user_name, mount, name, \
+                     id, upload_id, object, parts, bytes, holder, held_until, keep_until) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+/// Whoever asks last of those that enter at once sees them all, so that the newest alone is kept.
+const GIVE_UP_OLDER: &str = "UPDATE partial_uploads SET keep_until = 0 WHERE bucket = $1 AND tenant = $2 AND \
+                             user_name = $3 AND mount = $4 AND name = $5 AND keep_until <> 0 AND turn < \
+                             (SELECT MAX(turn) FROM partial_uploads WHERE bucket = $1 AND tenant = $2 AND \
+                             user_name = $3 AND mount = $4 AND name = $5)";
+const HOLD: &str = "UPDATE partial_uploads SET parts = $1, bytes = $2, held_until = $3, \
+                    keep_until = CASE WHEN keep_until = 0 THEN keep_until ELSE $4 END \
+                    WHERE id = $5 AND holder = $6 RETURNING keep_until";
+const FIND: &str = "SELECT bucket, tenant, user_name, mount, name, id, upload_id, object, parts, bytes, held_until \
+                    FROM partial_uploads WHERE bucket = $1 AND tenant = $2 AND user_name = $3 AND mount = $4 AND \
+                    name = $5 AND keep_until > $6 ORDER BY turn DESC LIMIT 1";
+const TAKE: &str = "UPDATE partial_uploads SET holder = $1, held_until = $2 \
+                    WHERE id = $3 AND keep_until > $4 AND held_until <= $4";
+const GIVE_UP: &str = "UPDATE partial_uploads SET keep_until = 0 WHERE bucket = $1 AND tenant = $2 AND \
+                       user_name = $3 AND mount = $4 AND name = $5 AND keep_until <> 0";
+const TAKE_STALE: &str = "UPDATE partial_uploads SET holder = $1, held_until = $2 \
+                          WHERE keep_until <= $3 AND held_until <= $3 AND id = \
+                          (SELECT id FROM partial_uploads WHERE keep_until <= $3 AND held_until <= $3 \
+                          ORDER BY held_until LIMIT 1) \
+                          RETURNING bucket, tenant, user_name, mount, name, id, upload_id, object, parts, bytes, held_until";
+const END: &str = "DELETE FROM partial_uploads WHERE id = $1";
+const COUNT: &str = "SELECT COUNT(*) FROM partial_uploads WHERE bucket = $1 AND upload_id = $2";
+
+/// A statement with the columns that name a file bound to it.
+macro_rules! of_file {
+    ($query:path, $statement:expr, $file:expr) => {
+        $query($statement)
+            .bind($file.bucket.as_str())
+            .bind($file.owner.tenant.as_str())
+            .bind($file.owner.user.as_str())
+            .bind($file.mount.as_str())
+            .bind($file.name.as_str())
+    };
+}
+
+/// The columns of a row, in the order in which the statements name them.
+type Row = (String, String, String, String, String, String, String, String, i64, i64, i64);
+
+#[async_trait]
+impl PartialJournal for SqlJournal {
+    async fn enter_partial(&self, partial: &PartialUpload, lease: &Lease, keep: Duration) -> Result<(), JournalDown> {
+        let [parts, bytes] = numbers(partial.whole);
+        self.ask(&self.writes, async {
+            with!(&self.database.writes, pool => {
+                of_file!(sqlx::query, ENTER, partial.file)
+                    .bind(partial.id.as_str())
+                    .bind(partial.upload.0.as_str())
+                    .bind(metadata(&partial.object))
+                    .bind(parts)
+                    .bind(bytes)
+                    .bind(lease.holder.as_str())
+                    .bind(until(lease.term))
+                    .bind(until(keep))
+                    .execute(pool)
+                    .await?;
+                // Should this not come to pass, the older ones are hidden by the new one until their time is over.
+                of_file!(sqlx::query, GIVE_UP_OLDER, partial.file).execute(pool).await.map(drop)
+            })
+        })
+        .await
+    }
+
+    async fn hold_partial(&self, id: &str, whole: Whole, lease: &Lease, keep: Duration) -> Result<bool, JournalDown> {
+        let [parts, bytes] = numbers(whole);
+        let kept: Vec<i64> = self
+            .ask(&self.writes, async {
+                with!(&self.database.writes, pool => {
+                    sqlx::query_scalar(HOLD)
+                        .bind(parts)
+                        .bind(bytes)
+                        .bind(until(lease.term))
+                        .bind(until(keep))
+                        .bind(id)
+                        .bind(lease.holder.as_str())
+                        .fetch_all(pool)
+                        .await
+                })
+            })
+            .await?;
+        Ok(kept.first().is_some_and(|until| *until != 0))
+    }
+
+    async fn find_partial(&self, file: &PartialFile) -> Result<Option<(PartialUpload, bool)>, JournalDown> {
+        let now = now();
+        let row: Option<Row> = self
+            .ask(&self.reads, async {
+                with!(&self.database.reads, pool => {
+                    of_file!(sqlx::query_as, FIND, file).bind(now).fetch_optional(pool).await
+                })
+            })
+            .await?;
+        Ok(row.and_then(partial).map(|(partial, held_until)| (partial, held_until > now)))
+    }
+
+    async fn take_partial(&self, id: &str, lease: &Lease) -> Result<bool, JournalDown> {
+        self.ask(&self.writes, async {
+            with!(&self.database.writes, pool => {
+                let taken = sqlx::query(TAKE)
+                    .bind(lease.holder.as_str())
+                    .bind(until(lease.term))
+                    .bind(id)
+                    .bind(now())
+                    .execute(pool)
+                    .await?;
+                Ok(taken.rows_affected() == 1)
+            })
+        })
+        .await
+    }
+
+    async fn give_up_partials(&self, file: &PartialFile) -> Result<(), JournalDown> {
+        self.ask(&self.writes, async {
+            with!(&self.database.writes, pool => of_file!(sqlx::query, GIVE_UP, file).execute(pool).await.map(drop))
+        })
+        .await
+    }
+
+    async fn take_stale_partial(&self, lease: &Lease) -> Result<Option<PartialUpload>, JournalDown> {
+        // All rows are read: a statement of SQLite that isn't read to its end is undone.
+        let rows: Vec<Row> = self
+            .ask(&self.writes, async {
+                with!(&self.database.writes, pool => {
+                    sqlx::query_as(TAKE_STALE)
+                        .bind(lease.holder.as_str())
+                        .bind(until(lease.term))
+                        .bind(now())
+                        .fetch_all(pool)
+                        .await
+                })
+            })
+            .await?;
+        Ok(rows.into_iter().next().and_then(partial).map(|(partial, _)| partial))
+    }
+
+    async fn end_partial(&self, id: &str) -> Result<(), JournalDown> {
+        self.ask(&self.writes, async {
+            with!(&self.database.writes, pool => sqlx::query(END).bind(id).execute(pool).await.map(drop))
+        })
+        .await
+    }
+
+    async fn knows_upload(&self, bucket: &BucketId, upload: &UploadId) -> Result<bool, JournalDown> {
+        let entries: i64 = self
+            .ask(&self.reads, async {
+                with!(&self.database.reads, pool => {
+                    sqlx::query_scalar(COUNT).bind(bucket.as_str()).bind(upload.0.as_str()).fetch_one(pool).await
+                })
+            })
+            .await?;
+        Ok(entries > 0)
+    }
+}
+
+/// The upload that a row is of, and until when it is held. What somebody else has written there and is none is left alone.
+fn partial(row: Row) -> Option<(PartialUpload, i64)> {
+    let (bucket, tenant, user, mount, name, id, upload, object, parts, bytes, held_until) = row;
+    let partial = PartialUpload {
+        id,
+        file: PartialFile {
+            bucket: BucketId::recorded(&bucket),
+            owner: Owner { tenant, user },
+            mount: Prefix::parse(&mount).ok()?,
+            name,
+        },
+        upload: UploadId(upload),
+        object: NewObject { metadata: serde_json::from_str(&object).ok()?, ..NewObject::default() },
+        whole: Whole { parts: u32::try_from(parts).ok()?, bytes: u64::try_from(bytes).ok()? },
+    };
+    Some((partial, held_until))
+}
+
+/// The metadata as JSON, which can say every map of strings. A new file has no headers; another never goes on.
+fn metadata(object: &NewObject) -> String {
+    serde_json::to_string(&object.metadata).unwrap_or_default()
+}
+
+/// Parts and bytes. No object ends behind what a column holds.
+fn numbers(whole: Whole) -> [i64; 2] {
+    [whole.parts.into(), i64::try_from(whole.bytes).unwrap_or(i64::MAX)]
+}
