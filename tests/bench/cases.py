@@ -171,7 +171,15 @@ def listed(bench, fast):
     """A directory of many names: requests, memory and wall time."""
     names, shown, walls = bench.names, {}, {}
     for name, server in fast.items():
-        taken = runs(bench, server, f"ls -1 {server.path}/many")
+        command = f"ls -1 {server.path}/many"
+        if name == "rclone":
+            # Its time grows with the square of the names.
+            try:
+                shown[name] = f"{bench.client.run(server, command, limit_seconds=60):.2f} s"
+            except Failed as error:
+                shown[name] = str(error)
+            continue
+        taken = runs(bench, server, command)
         walls[name] = median(taken, "wall_seconds")
         shown[name] = f"{walls[name]:.2f} s"
         if name == "Wharfinger":

@@ -18,10 +18,16 @@ class Client:
     def public_key(self):
         return self.key.with_suffix(".pub").read_text().strip()
 
-    def run(self, server, *commands):
+    def run(self, server, *commands, limit_seconds=None):
         """Runs the commands in one session and returns its wall time in seconds."""
         begun = time.monotonic()
-        self._end(server, self._begin(server, *commands), commands)
+        process = self._begin(server, *commands)
+        try:
+            process.wait(limit_seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise Failed(f"not within {limit_seconds} s") from None
+        self._end(server, process, commands)
         return time.monotonic() - begun
 
     def run_at_once(self, server, sessions):
