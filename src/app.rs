@@ -1,5 +1,6 @@
 //! The composition root: from a config to a running server, and to its orderly end.
 
+mod beginners;
 mod repairs;
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     vfs::{self, Budget},
 };
 use anyhow::Context as _;
+use beginners::Beginners;
 use repairs::Repairs;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -62,7 +64,8 @@ impl App {
         let settings = session::Settings { upload_wait: server.upload_wait, ..session::Settings::default() };
         let buckets = Arc::new(Buckets::new(places.collect()));
         let everybody = config.tenants.iter().flat_map(|tenant| tenant.users.iter().cloned());
-        let repairs = Repairs::new(ledger.journal(), Arc::clone(&buckets) as Arc<dyn vfs::Buckets>, everybody);
+        let beginners = Arc::new(Beginners::new(Arc::clone(&buckets) as Arc<dyn vfs::Buckets>, everybody));
+        let repairs = Repairs::new(ledger.journal(), beginners);
         let sessions = Arc::new(Sessions::new(buckets, budget, ledger.journal(), events.clone(), settings));
         for fingerprint in host_keys.fingerprints() {
             info!(fingerprint, "host key");

@@ -1,13 +1,12 @@
 //! Puts right what renames of directories left that were cut off: by a kill of this process before it was started again,
 //! by another node's end, or by storage that didn't answer. Every node looks, and a lease sees to it that one repairs.
 
+use super::beginners::{Beginners, Begun};
 use crate::{
-    account::{Permission, Permissions, User, UserName},
-    store::{self, Bucket, Journal, Lease, Prefix, TreeRename},
-    vfs::{Buckets, Scope},
+    account::Permission,
+    store::{self, Journal, Lease, TreeRename},
 };
-use anyhow::Context as _;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -19,18 +18,12 @@ const LATER: Duration = Duration::from_hours(1);
 /// Who repairs.
 pub(super) struct Repairs {
     journal: Arc<dyn Journal>,
-    buckets: Arc<dyn Buckets>,
-    users: HashMap<UserName, Arc<User>>,
+    beginners: Arc<Beginners>,
 }
 
 impl Repairs {
-    pub(super) fn new(
-        journal: Arc<dyn Journal>,
-        buckets: Arc<dyn Buckets>,
-        users: impl IntoIterator<Item = Arc<User>>,
-    ) -> Self {
-        let users = users.into_iter().map(|user| (user.name.clone(), user)).collect();
-        Self { journal, buckets, users }
+    pub(super) fn new(journal: Arc<dyn Journal>, beginners: Arc<Beginners>) -> Self {
+        Self { journal, beginners }
     }
 
     /// Looks now and then, until it is told to stop. What is being repaired then is left to the next who looks.
@@ -67,7 +60,9 @@ impl Repairs {
     }
 
     async fn repair(&self, rename: &TreeRename, lease: &Lease) -> anyhow::Result<usize> {
-        let bucket = match self.bucket(rename).await {
+        let TreeRename { owner, mount, bucket, .. } = rename;
+        let begun = Begun { owner, mount, bucket, needs: Permission::Rename };
+        let bucket = match self.beginners.bucket(begun).await {
             Ok(bucket) => bucket,
             Err(error) => {
                 // Nothing but another config changes that.
@@ -78,38 +73,15 @@ impl Repairs {
         };
         Ok(store::repair_rename(&*bucket, &*self.journal, rename, lease).await?)
     }
-
-    /// The bucket, with the credentials of who began the rename, if the mount that it was begun in is still there.
-    async fn bucket(&self, rename: &TreeRename) -> anyhow::Result<Arc<dyn Bucket>> {
-        let name: UserName = rename.owner.user.parse()?;
-        let user = self.users.get(&name).filter(|user| user.tenant.as_str() == rename.owner.tenant);
-        let user = user.context("the user who began it isn't in the config any more")?;
-        let mount = user.mounts.iter().find(|mount| mount.prefix == rename.mount.as_str());
-        let mount = mount.context("the user's mount that it was begun in isn't in the config any more")?;
-        let scope = Scope {
-            tenant: &user.tenant,
-            user: &user.name,
-            prefix: &Prefix::parse(&mount.prefix)?,
-            permissions: with_rename(mount.permissions),
-        };
-        let bucket = self.buckets.bucket(scope).await?;
-        anyhow::ensure!(*bucket.id() == rename.bucket, "the tenant has another bucket now");
-        Ok(bucket)
-    }
-}
-
-/// What was begun is brought to its end, whatever the user may begin now.
-fn with_rename(permissions: Permissions) -> Permissions {
-    let needed = |permission: &Permission| *permission == Permission::Rename || permissions.contains(*permission);
-    Permission::ALL.into_iter().filter(needed).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        account::Mount,
-        store::{MemoryBucket, MemoryJournal, Owner, RenameJournal as _, RenamePhase},
+        account::{Mount, User},
+        store::{Bucket, MemoryBucket, MemoryJournal, Owner, Prefix, RenameJournal as _, RenamePhase},
+        vfs::{Buckets, Scope},
     };
 
     #[derive(Debug)]
@@ -139,6 +111,10 @@ mod tests {
         })
     }
 
+    fn beginners(bucket: &Arc<MemoryBucket>) -> Arc<Beginners> {
+        Arc::new(Beginners::new(Arc::new(OneBucket(Arc::clone(bucket))), [alice()]))
+    }
+
     /// A rename of `user` whose copies were made and whose source is half deleted, and nobody at work on it.
     async fn cut_off(user: &str, bucket: &MemoryBucket, journal: &MemoryJournal) {
         for key in ["acme/new/a", "acme/old/b", "acme/new/b"] {
@@ -164,7 +140,7 @@ mod tests {
         cut_off("alice", &bucket, &journal).await;
         let repairs = || {
             let journal = Arc::clone(&journal) as Arc<dyn Journal>;
-            Repairs::new(journal, Arc::new(OneBucket(Arc::clone(&bucket))), [alice()])
+            Repairs::new(journal, beginners(&bucket))
         };
         let (one, other) = (repairs(), repairs());
         tokio::join!(one.repair_all(), other.repair_all());
@@ -177,7 +153,7 @@ mod tests {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         cut_off("mallory", &bucket, &journal).await;
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
-        Repairs::new(shared, Arc::new(OneBucket(Arc::clone(&bucket))), [alice()]).repair_all().await;
+        Repairs::new(shared, beginners(&bucket)).repair_all().await;
         assert_eq!(bucket.keys().len(), 3);
         assert_eq!(journal.renames().len(), 1);
         assert_eq!(journal.take_rename(&Lease::new().unwrap()).await.unwrap(), None, "not again at once");
