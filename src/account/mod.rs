@@ -10,7 +10,7 @@ mod permission;
 pub use name::{InvalidName, TenantName, UserName};
 pub use permission::{Permission, Permissions, UnknownPermission};
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// The largest file that may be uploaded, in bytes, where a tenant has no limit of its own. It leaves an upload room to
 /// begin with small parts; a larger limit makes all of them large.
@@ -18,6 +18,9 @@ pub const DEFAULT_MAX_OBJECT_BYTES: u64 = 512 << 30;
 
 /// How many objects may be renamed with their directory, where a tenant has no limit of its own.
 pub const DEFAULT_MAX_RENAME_OBJECTS: u64 = 10_000;
+
+/// How long an upload that was cut off can go on, where a tenant doesn't say.
+pub const DEFAULT_PARTIAL_UPLOADS_KEPT_FOR: Duration = Duration::from_hours(7 * 24);
 
 /// A customer of the vendor: one bucket, and the limits that hold for all of its users.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct Tenant {
     pub fetch_ahead: bool,
     /// How many objects may be renamed with their directory: each is a copy in S3.
     pub max_rename_objects: u64,
+    /// How long an upload that was cut off can go on; `None` where none can.
+    pub partial_uploads_kept_for: Option<Duration>,
 }
 
 /// A login of a tenant. Names are unique in the server, whatever the tenant. `Debug` shows no password hash.

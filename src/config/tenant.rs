@@ -1,15 +1,35 @@
 //! A tenant's file: `tenants/<name>.toml`.
 
-use super::{document::Table, shared::Shared, storage::Storage, user, value::ByteSize};
+use super::{
+    document::Table,
+    shared::Shared,
+    storage::Storage,
+    user,
+    value::{ByteSize, words},
+};
 use crate::{
-    account::{self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, TenantName},
+    account::{
+        self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, TenantName,
+    },
     cloud::Place,
     store::MAX_OBJECT_BYTES,
 };
-use std::{num::NonZeroU32, path::Path, sync::Arc};
+use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 /// All names of a directory that is renamed are in memory meanwhile.
 const MOST_RENAME_OBJECTS: u64 = 100_000;
+
+/// Who goes on with an upload needs longer than this to come back.
+const SHORTEST_KEPT: Duration = Duration::from_mins(1);
+
+/// What becomes of uploads that are cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PartialUploads {
+    Resumable,
+    Discard,
+}
+
+words!(PartialUploads { "resumable" => PartialUploads::Resumable, "discard" => PartialUploads::Discard });
 
 /// A tenant with its place and its users.
 #[derive(Clone, Debug)]
@@ -34,6 +54,7 @@ impl Tenant {
         }
         let fetch_ahead = root.or("fetch_ahead", true);
         let max_rename_objects = read_max_rename_objects(root);
+        let partial_uploads_kept_for = read_partial_uploads_kept_for(root);
         let storage = root.table("storage", Storage::read);
         if let Some(storage) = &storage {
             shared.claim_external_id(storage, root.report());
@@ -47,6 +68,7 @@ impl Tenant {
                 max_object_bytes: max_object_bytes.0,
                 fetch_ahead,
                 max_rename_objects,
+                partial_uploads_kept_for,
             }),
             place: storage.place,
             users: users.unwrap_or_default().into_iter().map(Arc::new).collect(),
@@ -61,6 +83,24 @@ fn read_max_rename_objects(root: &mut Table<'_>) -> u64 {
         root.problem(KEY, format!("is {max}; it takes 1 to {MOST_RENAME_OBJECTS}"));
     }
     max
+}
+
+fn read_partial_uploads_kept_for(root: &mut Table<'_>) -> Option<Duration> {
+    const KEY: &str = "partial_uploads_kept_for";
+    let partial_uploads = root.or("partial_uploads", PartialUploads::Resumable);
+    let kept_for = root.optional::<Duration>(KEY);
+    if kept_for.is_some_and(|kept_for| kept_for < SHORTEST_KEPT) {
+        root.problem(KEY, "is less than a minute; it takes \"1m\" to \"365d\"");
+    }
+    match partial_uploads {
+        PartialUploads::Resumable => Some(kept_for.unwrap_or(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR)),
+        PartialUploads::Discard => {
+            if kept_for.is_some() {
+                root.problem(KEY, "means nothing where `partial_uploads` is \"discard\"; leave one of them out");
+            }
+            None
+        }
+    }
 }
 
 /// The name repeats the file's: a copied file that was not fully edited is noticed.

@@ -6,7 +6,10 @@ use super::{
     accounts::{Account, GLOBEX, SERVER_ACCESS_KEY_ID, SERVER_SECRET_ACCESS_KEY, VENDOR},
 };
 use crate::{
-    account::{self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, Mount, Permissions, TenantName, User},
+    account::{
+        self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount,
+        Permissions, TenantName, User,
+    },
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Role},
     config::Tenant,
     identity::hash_password,
@@ -28,6 +31,7 @@ pub fn tenants(endpoint: &str, keys: &[String]) -> anyhow::Result<Vec<Tenant>> {
                     max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
                     fetch_ahead: true,
                     max_rename_objects: DEFAULT_MAX_RENAME_OBJECTS,
+                    partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
                 }),
                 place: place(account, endpoint)?,
             })

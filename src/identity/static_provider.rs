@@ -133,6 +133,7 @@ mod tests {
             max_object_bytes: 1 << 30,
             fetch_ahead: true,
             max_rename_objects: 100,
+            partial_uploads_kept_for: None,
         })
     }
 

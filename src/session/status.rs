@@ -39,6 +39,10 @@ fn code(error: &Error) -> StatusCode {
         | Error::Shipped
         | Error::HoleTooLarge { .. }
         | Error::TooLarge { .. }
+        | Error::BeingUploaded
+        | Error::PartialLost
+        | Error::PartialNotFound(_)
+        | Error::Gap
         | Error::Poisoned(_)
         | Error::NotReadableYet
         | Error::Misconfigured(_)

@@ -2,7 +2,7 @@
 //!
 //! A WRITE is answered when its bytes are in the upload's memory; while that is full the answer waits, which is the
 //! brake that clients know. CLOSE is answered when storage has the whole object. A client that vanishes before its
-//! CLOSE leaves nothing behind; a CLOSE that has arrived is carried out, whoever still listens.
+//! CLOSE publishes nothing, and may go on later with what was stored; a CLOSE that has arrived is carried out, whoever still listens.
 
 use super::{
     context::Context,
@@ -119,7 +119,7 @@ impl Upload {
                 Next::Command(Command::Write { slot, offset, data, load }) => {
                     let bytes = data.len() as u64;
                     let Some(result) = self.unless_abandoned(handle.write(offset, data)).await else {
-                        return handle.discard().await;
+                        return handle.leave().await;
                     };
                     drop(load);
                     if result.is_ok() {
@@ -129,7 +129,7 @@ impl Upload {
                 }
                 Next::Command(Command::Read { slot, offset, length }) => {
                     if self.unless_abandoned(self.read(&mut handle, slot, offset, length)).await.is_none() {
-                        return handle.discard().await;
+                        return handle.leave().await;
                     }
                 }
                 Next::Command(Command::Copy(slot, copy)) => {
@@ -140,9 +140,9 @@ impl Upload {
                 }
                 Next::Command(Command::Stat(slot)) => slot.metadata(Ok(handle.metadata())),
                 Next::Command(Command::SetAttributes(slot, attributes)) => slot.done(handle.set_attributes(attributes)),
-                Next::Abandoned => return handle.discard().await,
+                Next::Abandoned => return handle.leave().await,
                 Next::Silent => {
-                    handle.discard().await;
+                    handle.leave().await;
                     file.close(Outcome::Failed("it was silent while others waited for upload memory".to_owned()));
                     return self.refuse().await;
                 }

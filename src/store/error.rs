@@ -107,6 +107,12 @@ pub enum Error {
     /// Somebody, perhaps a lifecycle rule of the bucket, aborted the multipart upload, and its parts are gone.
     #[error("the multipart upload is gone: it was aborted in S3")]
     UploadGone,
+    /// Somebody else goes on with the upload, or did so a moment ago.
+    #[error("the upload that was cut off is held by another session")]
+    UploadHeld,
+    /// Bytes are missing behind those that were stored before the upload was cut off.
+    #[error("bytes are missing behind those that were stored before the upload was cut off")]
+    Gap,
     /// An earlier write failed, so nothing of this upload will be published.
     #[error("an earlier write of this upload failed: {0}")]
     Poisoned(String),

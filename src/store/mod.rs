@@ -47,7 +47,7 @@ pub use reader::Reader;
 pub use rename::{Moved, Renamed, Tree, rename, rename_tree, repair_rename};
 pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
-pub use upload::{MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Upload, UploadOptions};
+pub use upload::{Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Taken, Upload, UploadOptions};
 
 /// What storage operations answer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -14,6 +14,9 @@
 //! wait withholds its reply, which is what slows the client down. Where the reservation is full of writes that came out
 //! of order, so that there is nothing to ship, it waits for more memory (see [`Budget::overflow`]), but not for ever.
 //!
+//! **Going on later** ([`Upload::leave`], [`Upload::resuming`]). Where it is to be kept, an upload in parts has an entry in
+//! the journal. What is stored of it when its connection or the server is lost stays, and the file goes on behind it.
+//!
 //! Invariant: the bytes of a write that answered OK are in the object if [`Upload::finish`] answers OK.
 
 mod allowance;
@@ -21,18 +24,23 @@ mod base;
 mod block;
 mod copy;
 mod cut;
+mod entry;
 mod extents;
 mod intake;
 mod part_buffer;
 mod parts;
 mod plan;
+mod resumed;
 mod shipping;
 mod target;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub(super) use block::Pool;
+pub use entry::Keeping;
 pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
+pub use resumed::Taken;
 pub(super) use target::Target;
 
 use super::{Bucket, Budget, Condition, Error, Key, NewObject, Object, Reservation, Result, Stored};
@@ -42,6 +50,7 @@ use bytes::Bytes;
 use part_buffer::PartBuffer;
 use parts::Parts;
 use plan::Plan;
+use resumed::Anew;
 use std::{sync::Arc, time::Duration};
 
 /// The largest hole, in bytes.
@@ -62,6 +71,8 @@ pub struct UploadOptions {
     pub condition: Condition,
     /// What the object is born with. The token is added here.
     pub object: NewObject,
+    /// Where it is entered; `None` enters nothing, and nothing is kept if it is cut off.
+    pub keeping: Option<Keeping>,
 }
 
 /// One file on its way up. End it with [`finish`](Self::finish) or [`abort`](Self::abort); dropped, it publishes
@@ -77,10 +88,17 @@ pub struct Upload {
     buffer: PartBuffer,
     budget: Arc<Budget>,
     allowance: Arc<Allowance>,
+    keeping: Option<Keeping>,
     /// From the first part on.
     parts: Option<Parts>,
+    /// What the file is if the client doesn't go on with what was stored, as long as it may choose.
+    anew: Option<Anew>,
+    /// Whether a gap is an error: the client may have taken more for stored than was.
+    gapless: bool,
     /// Why nothing will be published, if that is so.
     poison: Option<String>,
+    /// Whether what is stored is no use to who goes on later: the client meant to change it, or it leads to nothing.
+    is_misled: bool,
 }
 
 impl Upload {
@@ -102,8 +120,12 @@ impl Upload {
             buffer: PartBuffer::default(),
             allowance: Allowance::new(Arc::clone(&budget), reservation),
             budget,
+            keeping: options.keeping,
             parts: None,
+            anew: None,
+            gapless: false,
             poison: None,
+            is_misled: false,
         }
     }
 
@@ -112,6 +134,10 @@ impl Upload {
     #[must_use]
     pub fn over(mut self, object: &Object) -> Self {
         self.condition = Condition::Matches(object.pin.etag.clone());
+        // Nobody finds what is stored of it, because the older object is there.
+        if let Some(keeping) = &mut self.keeping {
+            keeping.kept_for = Duration::ZERO;
+        }
         self.buffer = PartBuffer::over(object.size);
         self.base = Some(Base::new(object));
         self
@@ -146,6 +172,7 @@ impl Upload {
     /// # Errors
     /// Every error poisons the upload: [`Error::AlreadyShipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], what S3
     /// said of a part that failed, [`Error::Conflict`] when the object under the file is no longer what it was,
+    /// [`Error::Gap`] behind what was stored before it was cut off,
     /// [`Error::Busy`] where writes out of order need memory that nobody gives back, and from then on
     /// [`Error::Poisoned`].
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
@@ -153,6 +180,7 @@ impl Upload {
         self.poison = Some("it was cut off".to_owned());
         let outcome = self.take_in(offset, data).await;
         self.poison = outcome.as_ref().err().map(ToString::to_string);
+        self.is_misled |= outcome.as_ref().is_err_and(leads_nowhere);
         outcome
     }
 
@@ -169,6 +197,7 @@ impl Upload {
         }
         self.check_bounds(size, 0)?;
         if size != self.size() {
+            self.anew = None;
             self.note_change();
             let freed = self.buffer.resize(size);
             drop(self.allowance.flying(freed));
@@ -178,6 +207,7 @@ impl Upload {
 
     /// Lets nothing be published, because of what was promised and can't be kept.
     pub fn spoil(&mut self, cause: &impl ToString) {
+        self.is_misled = true;
         self.poison.get_or_insert_with(|| cause.to_string());
     }
 
@@ -185,12 +215,13 @@ impl Upload {
     /// nothing at all if it [is unchanged](Self::is_unchanged).
     ///
     /// # Errors
-    /// [`Error::Poisoned`] after a failed write, else what S3 said. Nothing is published then, and a multipart upload is
-    /// aborted.
+    /// [`Error::Poisoned`] after a failed write, [`Error::Gap`], else what S3 said. Nothing is published then. A multipart
+    /// upload is aborted, unless it is kept and S3 alone is to blame.
     pub async fn finish(mut self) -> Result<Stored> {
         let outcome = self.publish().await;
-        if outcome.is_err() {
-            self.abort().await;
+        if let Err(error) = &outcome {
+            self.is_misled |= leads_nowhere(error);
+            self.leave().await;
         }
         outcome
     }
@@ -214,4 +245,17 @@ impl Upload {
             base.changed = true;
         }
     }
+}
+
+/// Whether an upload that failed so is no use to who goes on later: it isn't what the client means, or can't be completed.
+fn leads_nowhere(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::AlreadyShipped { .. }
+            | Error::HoleTooLarge { .. }
+            | Error::TooLarge { .. }
+            | Error::Gap
+            | Error::Conflict { .. }
+            | Error::UploadGone
+    )
 }

@@ -91,6 +91,18 @@ pub enum Error {
         /// `max_object_bytes`.
         limit: u64,
     },
+    /// An upload that was cut off, which another session goes on with, or had a moment ago.
+    #[error("this file is being uploaded by another session, or was until a moment ago: try again in half a minute")]
+    BeingUploaded,
+    /// What was stored of an upload that was cut off is gone.
+    #[error("what was uploaded of this file before is no longer there: upload it anew")]
+    PartialLost,
+    /// The journal is needed and doesn't answer.
+    #[error("what was uploaded of this file before can't be found now: try again later, or upload it anew")]
+    PartialNotFound(#[source] store::Error),
+    /// A client that went on behind the place up to which the upload was stored. Poisons the handle.
+    #[error("bytes are missing behind those that were stored before: upload the file anew")]
+    Gap,
     /// An earlier write of the handle failed, so that nothing is published.
     #[error("an earlier write failed, so nothing was stored: upload the file anew")]
     Poisoned(#[source] store::Error),
@@ -139,6 +151,8 @@ impl From<store::Error> for Error {
             store::Error::AlreadyShipped { .. } => Self::Shipped,
             store::Error::HoleTooLarge { limit } => Self::HoleTooLarge { limit },
             store::Error::TooLarge { limit } => Self::TooLarge { limit },
+            store::Error::UploadHeld => Self::BeingUploaded,
+            store::Error::Gap => Self::Gap,
             store::Error::Poisoned(_) => Self::Poisoned(error),
             store::Error::Forbidden { .. } => Self::Forbidden(error),
             store::Error::RangeNotSatisfiable { .. }

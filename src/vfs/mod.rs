@@ -17,6 +17,7 @@ mod metadata;
 mod mkdir;
 mod mounts;
 mod notes;
+mod partial;
 mod patch;
 mod path;
 mod read;

@@ -4,7 +4,7 @@ use super::{Error, Place, Result, Vfs, VirtualPath, late::Named};
 use crate::account::Permission;
 
 impl Vfs {
-    /// Removes a file. Needs `delete`.
+    /// Removes a file, and what is stored of an upload of it that was cut off. Needs `delete`.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::IsDirectory`], [`Error::Denied`], and [`Error::Mounted`] for a mount or what leads
@@ -18,13 +18,16 @@ impl Vfs {
         mount.demand(Permission::Delete)?;
         // S3 says 204 to the deletion of what is not there, so it has to be asked before.
         let found = self.look(path, mount, &key).await?;
+        let bucket = self.bucket(mount).await?;
+        let keeping = self.keeping(mount, &*bucket, &key);
         match found.file {
             Some(_) => {}
             None if found.directory => return Err(Error::IsDirectory),
+            None if self.give_up_partial(path, keeping).await => return Ok(()),
             None => return Err(Error::NotFound),
         }
-        let bucket = self.bucket(mount).await?;
         bucket.remove(&key, None).await?;
+        self.give_up_partial(path, keeping).await;
         self.notes.late.forget(Named { path, bucket: &*bucket, key: &key }).await;
         self.notes.forget(path);
         Ok(())

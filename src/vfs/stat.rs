@@ -6,7 +6,8 @@ use crate::store::{self, Found, Key};
 impl Vfs {
     /// What lies under `path`. Needs no permission: whoever can name a thing may know that it is there.
     ///
-    /// A file that this session is uploading shows its size so far. At most 3 requests to S3; none for mounts and what
+    /// A file that this session is uploading shows its size so far, and one whose upload was cut off what is stored of it,
+    /// to its own user. At most 3 requests to S3; none for mounts and what
     /// leads to them, and for a directory that this session's listing showed within the last two seconds.
     ///
     /// # Errors
@@ -33,7 +34,10 @@ impl Vfs {
                 Ok(Metadata::of_object(&file, late.of(&file.pin.etag), mount))
             }
             None if found.directory => Ok(self.directory_metadata(path, Some(mount))),
-            None => Err(Error::NotFound),
+            None => {
+                let bucket = self.bucket(mount).await?;
+                self.stat_partial(path, mount, &*bucket, &key).await.ok_or(Error::NotFound)
+            }
         }
     }
 

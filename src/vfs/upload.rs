@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, Key, NewObject, Object, Reservation, Upload, UploadOptions},
+    store::{self, Bucket, Keeping, Key, NewObject, Object, Reservation, Taken, Upload, UploadOptions},
 };
 use bytes::Bytes;
 use std::{
@@ -48,32 +48,41 @@ pub struct WriteHandle {
     appending: Option<Appending>,
     /// The version that the file began as.
     patched: Option<Patched>,
+    /// The attributes that a file gets if it doesn't go on where it was cut off, as long as that is open.
+    anew: Option<NewAttributes>,
     /// The attributes that the object will be born with; others have to be kept beside it.
     stored: NewAttributes,
 }
 
 impl WriteHandle {
-    pub(super) fn new(pending: PendingWrite, reservation: Reservation) -> Self {
-        let PendingWrite { bucket, budget, tenant, notes, mount, key, live, patched, .. } = pending;
+    pub(super) fn new(pending: PendingWrite, reservation: Reservation, taken: Option<(Keeping, Taken)>) -> Self {
+        let PendingWrite { bucket, budget, tenant, notes, mount, key, live, patched, keeping, .. } = pending;
         let Live { size, attributes, .. } = live.shown();
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
-        attributes.write_to(&mut object, Kind::File);
-        let options = UploadOptions { max_object_bytes: tenant.max_object_bytes, condition: pending.condition, object };
+        let begins_with = if taken.is_some() { pending.attributes } else { attributes };
+        begins_with.write_to(&mut object, Kind::File);
+        let (max_object_bytes, condition) = (tenant.max_object_bytes, pending.condition);
+        let options = UploadOptions { max_object_bytes, condition, object, keeping };
         let upload = Upload::new(Arc::clone(&bucket), key.clone(), reservation, budget, options);
+        let anew = taken.is_some().then_some(pending.attributes);
+        let (upload, conflicting) = match (&patched, taken) {
+            (Some(patched), _) => (upload.over(&patched.file), pending.conflicting),
+            // It appears only where nothing is.
+            (None, Some((keeping, taken))) => (upload.resuming(keeping, taken), Conflicting::Exists),
+            (None, None) => (upload, pending.conflicting),
+        };
         Self {
-            upload: match &patched {
-                Some(patched) => upload.over(&patched.file),
-                None => upload,
-            },
+            upload,
             live,
             mount,
             bucket,
             key,
             notes,
-            conflicting: pending.conflicting,
+            conflicting,
             readable: pending.readable,
             appending: pending.append.then(|| Appending::to(size)),
             patched,
+            anew,
             stored: attributes,
         }
     }
@@ -84,7 +93,7 @@ impl WriteHandle {
     /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], or what an earlier part met in the storage.
     /// From then on nothing is published: further writes and the close fail too.
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
-        let offset = self.place(offset);
+        let offset = self.place(offset).await;
         Ok(self.write_at(offset, data).await?)
     }
 
@@ -156,6 +165,11 @@ impl WriteHandle {
         let Self { upload, live, bucket, key, notes, conflicting, patched, stored, .. } = self;
         let path = live.path();
         let size = upload.size();
+        if upload.is_only_resumed() {
+            // Nothing was written, so nothing is promised: it can still go on.
+            upload.leave().await;
+            return Ok(size);
+        }
         let unchanged = patched.as_ref().filter(|_| upload.is_unchanged());
         let published = upload.finish().await.map_err(|error| match error {
             store::Error::Conflict { .. } => conflicting.error(error),
@@ -192,10 +206,26 @@ impl WriteHandle {
         self.upload.abort().await;
     }
 
+    /// Ends without a CLOSE. Nothing is published; what is stored can go on later, if the tenant wants that.
+    pub async fn leave(self) {
+        self.upload.leave().await;
+    }
+
+    /// A client that begins at the first byte doesn't go on with what was stored before.
+    async fn begin_anew(&mut self) {
+        let Some(attributes) = self.anew.take().filter(|_| self.upload.is_only_resumed()) else { return };
+        self.upload.begin_anew().await;
+        (self.stored, self.conflicting) = (attributes, Conflicting::Changed);
+        self.live.update(|live| *live = Live::new(attributes, now()));
+    }
+
     /// Where in the file bytes for `offset` go, with all taken on that was set before them.
-    fn place(&mut self, offset: u64) -> u64 {
+    async fn place(&mut self, offset: u64) -> u64 {
         self.take_on_size();
         self.store_attributes();
+        if offset == 0 && self.appending.is_none() {
+            self.begin_anew().await;
+        }
         let size = self.upload.size();
         self.appending.as_mut().map_or(offset, |appending| appending.place(offset, size))
     }

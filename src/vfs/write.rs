@@ -4,12 +4,13 @@ use super::{
     Error, Mount, NewAttributes, Place, Result, Unsupported, Vfs, VirtualPath, WriteHandle,
     late::Named,
     notes::{Live, LiveEntry, Notes},
+    partial::Partial,
     patch::Patched,
     upload::{Conflicting, now},
 };
 use crate::{
     account::{Permission, Tenant},
-    store::{Bucket, Budget, Condition, Key, MIN_PART_BYTES, Object},
+    store::{Bucket, Budget, Condition, Keeping, Key, MIN_PART_BYTES, Object},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -38,8 +39,8 @@ impl Vfs {
     ///
     /// # Errors
     /// [`Error::IsDirectory`], [`Error::Denied`], [`Error::NotFound`] without CREAT, [`Error::AlreadyExists`] with
-    /// EXCL, [`Error::Unsupported`] without TRUNC for a file that is being uploaded, [`Error::Archived`],
-    /// [`Error::InvalidFlags`].
+    /// EXCL, [`Error::Unsupported`] without TRUNC for a file that this session is uploading, [`Error::BeingUploaded`] or
+    /// [`Error::PartialLost`] where an upload that was cut off can't go on, [`Error::Archived`], [`Error::InvalidFlags`].
     pub async fn open_write(
         &self,
         path: &VirtualPath,
@@ -56,23 +57,33 @@ impl Vfs {
             return Err(Error::InvalidFlags("EXCL means nothing without CREAT"));
         }
         options.check_beside(self.notes.live.newest(path))?;
+        let bucket = self.bucket(mount).await?;
         let replaces_whatever_is_there = options.create && options.truncate && !options.exclusive;
         let stored = if !replaces_whatever_is_there || self.notes.seen.was_directory(path) {
             self.check_stored(path, mount, &key, options).await?
         } else {
             None
         };
+        let keeping = self.keeping(mount, &*bucket, &key);
+        let partial = match stored {
+            // What is there is changed; what was to be there stays behind it.
+            Some(_) if !options.begins_anew() => None,
+            _ => self.partial_to_resume(path, keeping.clone(), options, stored.is_some()).await?,
+        };
         let (condition, conflicting) = match options {
             WriteOptions { exclusive: true, .. } => (Condition::Absent, Conflicting::Exists),
             _ if !mount.allows(Permission::Overwrite) => (Condition::Absent, Conflicting::MayNotReplace),
             _ => (Condition::Always, Conflicting::Changed),
         };
-        let bucket = self.bucket(mount).await?;
         let patched = match stored.filter(|_| !options.truncate) {
             Some(file) => Some(self.patched(Named { path, bucket: &*bucket, key: &key }, file, mount).await),
             None => None,
         };
-        let live = patched.as_ref().map_or_else(|| Live::new(attributes, now()), Patched::live);
+        let live = match (&patched, &partial) {
+            (Some(patched), _) => patched.live(),
+            (None, Some(partial)) => partial.live(),
+            (None, None) => Live::new(attributes, now()),
+        };
         Ok(PendingWrite {
             bucket,
             budget: Arc::clone(&self.budget),
@@ -83,6 +94,9 @@ impl Vfs {
             // Once more, because another OPEN may have come this far while storage was asked.
             live: self.notes.live.enter(path, live, |newest| options.check_beside(newest))?,
             patched,
+            partial,
+            keeping,
+            attributes,
             condition,
             conflicting,
             readable: options.read,
@@ -105,13 +119,40 @@ impl Vfs {
             Some(file) if file.archived && !options.truncate => Err(Error::Archived),
             Some(file) => Ok(Some(file)),
             None if found.directory => Err(Error::IsDirectory),
-            None if options.create => Ok(None),
-            None => Err(Error::NotFound),
+            None => Ok(None),
+        }
+    }
+
+    /// The upload that was cut off and goes on. One that is of no use to the client is given up.
+    async fn partial_to_resume(
+        &self,
+        path: &VirtualPath,
+        keeping: Option<Keeping>,
+        options: WriteOptions,
+        is_stored: bool,
+    ) -> Result<Option<Partial>> {
+        if options.begins_anew() {
+            let was_there = self.give_up_partial(path, keeping).await || is_stored;
+            return if options.create || was_there { Ok(None) } else { Err(Error::NotFound) };
+        }
+        // A client that goes on where there is nothing would make a file of zeros and the rest.
+        let was_shown = self.notes.partials.was_shown(path);
+        match self.partial(keeping).await {
+            Ok(Some(partial)) => partial.demand_free().map(Some),
+            Err(down) if was_shown => Err(Error::PartialNotFound(down.into())),
+            Ok(None) if was_shown => Err(Error::PartialLost),
+            _ if options.create => Ok(None),
+            _ => Err(Error::NotFound),
         }
     }
 }
 
 impl WriteOptions {
+    /// Whether what was stored of an upload that was cut off is of no use to the client.
+    fn begins_anew(self) -> bool {
+        self.truncate || self.exclusive
+    }
+
     /// Each handle is an upload of its own, so a second one on a file that the session is uploading can't add to it.
     fn check_beside(self, newest: Option<Live>) -> Result<()> {
         match newest {
@@ -133,6 +174,10 @@ pub struct PendingWrite {
     pub(super) key: Key,
     pub(super) live: LiveEntry,
     pub(super) patched: Option<Patched>,
+    pub(super) partial: Option<Partial>,
+    pub(super) keeping: Option<Keeping>,
+    /// Those of OPEN.
+    pub(super) attributes: NewAttributes,
     pub(super) condition: Condition,
     pub(super) conflicting: Conflicting,
     pub(super) readable: bool,
@@ -140,13 +185,18 @@ pub struct PendingWrite {
 }
 
 impl PendingWrite {
-    /// Waits its tenant's turn for the memory of one part, so that the upload can always ship what it took in.
+    /// Waits its tenant's turn for the memory of one part, so that the upload can always ship what it took in. Then takes
+    /// on what was stored of one that was cut off.
     ///
     /// # Errors
-    /// [`Error::Busy`] when none was free before `deadline`.
-    pub async fn admit(self, deadline: Duration) -> Result<WriteHandle> {
+    /// [`Error::Busy`] when none was free before `deadline`; [`Error::BeingUploaded`], [`Error::PartialLost`].
+    pub async fn admit(mut self, deadline: Duration) -> Result<WriteHandle> {
         let reservation = self.budget.reserve(self.tenant.name.as_str(), MIN_PART_BYTES, deadline).await?;
-        Ok(WriteHandle::new(self, reservation))
+        let taken = match self.partial.take() {
+            Some(partial) => Some(partial.take(&*self.bucket).await?),
+            None => None,
+        };
+        Ok(WriteHandle::new(self, reservation, taken))
     }
 
     /// The path that the file will appear under.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use std::sync::Arc;
 use wharfinger::{
-    account::{Mount, Permissions, Tenant, TenantName, User},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Permissions, Tenant, TenantName, User},
     store::{self, Bucket, Budget, Journal},
     vfs::{Buckets, Scope, Vfs},
 };
@@ -26,8 +26,14 @@ pub fn tree(
         landing: "/".into(),
         mounts: vec![Mount { entry: "/".into(), prefix: "acme/".into(), permissions }],
     };
-    let tenant =
-        Tenant { name: tenant, enabled: true, max_object_bytes: 512 << 30, fetch_ahead: true, max_rename_objects: 100 };
+    let tenant = Tenant {
+        name: tenant,
+        enabled: true,
+        max_object_bytes: 512 << 30,
+        fetch_ahead: true,
+        max_rename_objects: 100,
+        partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
+    };
     let (buckets, journal) = (Arc::new(OneBucket(bucket)), Arc::clone(journal) as Arc<_>);
     Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Arc::clone(budget), journal).unwrap()
 }

@@ -142,6 +142,18 @@ fn a_tenant() {
             format!("name = 'acme'\nmax_object_bytes = '1TiB'\n{STORAGE}"),
             "2: max_object_bytes: is 1TiB; it takes 1 byte to 625GiB",
         ),
+        (
+            format!("name = 'acme'\npartial_uploads = 'keep'\n{STORAGE}"),
+            "2: partial_uploads: `keep` is not known; it takes one of `resumable`, `discard`",
+        ),
+        (
+            format!("name = 'acme'\npartial_uploads_kept_for = '59s'\n{STORAGE}"),
+            "2: partial_uploads_kept_for: is less than a minute; it takes \"1m\" to \"365d\"",
+        ),
+        (
+            format!("name = 'acme'\npartial_uploads = 'discard'\npartial_uploads_kept_for = '1d'\n{STORAGE}"),
+            "3: partial_uploads_kept_for: means nothing where `partial_uploads` is \"discard\"; leave one of them out",
+        ),
     ] {
         assert_eq!(Files::new("").with_acme(&text).problems(), [format!("tenants/acme.toml:{message}")], "{text}");
     }

@@ -31,6 +31,7 @@ impl Upload {
     async fn append(&mut self, source: &Key, pin: &Pin, range: Range<u64>) -> Result<()> {
         let bytes = range.end.saturating_sub(range.start);
         self.check_bounds(self.size(), bytes)?;
+        self.anew = None;
         self.note_change();
         let mut start = range.start;
         while start < range.end {

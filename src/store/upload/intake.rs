@@ -10,6 +10,7 @@ impl Upload {
             return Ok(());
         }
         self.check_bounds(offset, data.len() as u64)?;
+        self.anew = None;
         self.note_change();
         // A copy ends anywhere, if it comes first and is large enough.
         if self.is_copyable() && (MIN_PART_BYTES..=self.buffer.kept()).contains(&offset) {
@@ -72,8 +73,7 @@ impl Upload {
         } else if let Some(parts) = self.parts.as_mut().filter(|parts| parts.in_flight() > 0) {
             parts.one_arrived().await
         } else if self.buffer.held_behind_gap_bytes() >= REORDERED_BYTES {
-            self.buffer.close_first_gap();
-            Ok(())
+            self.close_first_gap()
         } else {
             self.allowance.more(PATIENCE).await
         }
@@ -82,7 +82,7 @@ impl Upload {
     /// Sends the parts that are whole, as many as may be in flight.
     async fn send_whole_parts(&mut self) -> Result<()> {
         while self.buffer.held_behind_gap_bytes() >= REORDERED_BYTES {
-            self.buffer.close_first_gap();
+            self.close_first_gap()?;
         }
         self.note_arrived()?;
         while self.in_flight() < MAX_IN_FLIGHT && !self.may_wait() {
@@ -92,6 +92,15 @@ impl Upload {
         }
         Ok(())
     }
+
+    fn close_first_gap(&mut self) -> Result<()> {
+        if self.gapless {
+            return Err(Error::Gap);
+        }
+        self.buffer.close_first_gap();
+        Ok(())
+    }
+
     /// Whether what is whole should stay: who changes a stored file goes back and forth in it.
     fn may_wait(&self) -> bool {
         self.base.is_some() && self.buffer.held_bytes() < REORDERED_BYTES && !self.allowance.is_pressed()

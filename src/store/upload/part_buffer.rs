@@ -32,6 +32,18 @@ impl PartBuffer {
         Self { size: bytes, kept: bytes, ..Self::default() }
     }
 
+    /// The window behind so many bytes that are shipped.
+    pub(super) fn behind(bytes: u64) -> Self {
+        let mut behind = Self { size: bytes, ..Self::default() };
+        behind.skip_to(bytes);
+        behind
+    }
+
+    /// Whether every byte of the window before `end` was written.
+    pub(super) fn is_whole_to(&self, end: u64) -> bool {
+        self.start >= end || self.written.gaps(self.start..end).is_empty()
+    }
+
     /// The first byte that can still be written; all before it is shipped.
     pub(super) fn start(&self) -> u64 {
         self.start
@@ -213,7 +225,7 @@ impl PartBuffer {
         (pieces, held_before - self.held_bytes())
     }
 
-    /// Moves the window to `start`, over bytes of the older object that no block shares.
+    /// Moves the window to `start`, over bytes that no block shares.
     pub(super) fn skip_to(&mut self, start: u64) {
         self.start = start;
         self.written.forget_before(start);

@@ -1,16 +1,25 @@
 //! A multipart upload: its creation, the parts in flight, and its end. All of it runs in the background between writes.
 //!
 //! Invariant: whatever becomes of it, it ends in a `CompleteMultipartUpload` that S3 confirmed, or in one
-//! `AbortMultipartUpload`, also where the answer to its creation was still pending. The exception is an answer that
-//! never came: S3 may have opened an upload whose id nobody knows, and only a bucket's lifecycle rule finds it.
+//! `AbortMultipartUpload`, also where the answer to its creation was still pending, or it has an entry in the journal by
+//! which others complete or abort it. The exception is an answer that never came: S3 may have opened an upload whose id
+//! nobody knows, and only a sweep of the bucket, or its lifecycle rule, finds it.
 
-use super::{allowance::Flying, plan::MAX_PARTS, target::Target};
+use super::{
+    allowance::Flying,
+    entry::{Entry, Keeping, Progress},
+    plan::MAX_PARTS,
+    resumed::Taken,
+    target::Target,
+    whole::Contiguous,
+};
 use crate::store::{Condition, Error, Key, NewObject, Part, Payload, Pin, Result, Stored, UploadId};
 use bytes::Bytes;
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, watch},
     task::{JoinError, JoinSet},
+    time::timeout,
 };
 
 /// How many parts of one upload are on their way at once.
@@ -18,9 +27,11 @@ pub(super) const MAX_IN_FLIGHT: usize = 4;
 /// How many copies of one upload S3 makes at once. They cost no memory here, and S3 copies a range no faster than it
 /// sends one.
 const MAX_COPYING: usize = 16;
+/// How long the parts on their way of an upload that is left may take. A server that stops waits no longer either.
+const LEAVING: Duration = Duration::from_secs(20);
 
 /// The answer to `CreateMultipartUpload`; `None` while it is pending.
-type Created = Option<Result<UploadId>>;
+pub(super) type Created = Option<Result<UploadId>>;
 
 /// The parts of one upload. Dropping it before its end aborts the tasks and, where a runtime is there to do it, the
 /// upload in S3 in the background, as well as can be.
@@ -34,19 +45,41 @@ pub(super) struct Parts {
     copies: Arc<Semaphore>,
     stored: Vec<Part>,
     started: u32,
+    /// Each part notes there itself that it is stored, whether or not somebody waits for it.
+    progress: watch::Sender<Progress>,
+    /// What makes it possible to go on later.
+    entry: Option<Entry>,
     ended: bool,
 }
 
 impl Parts {
-    /// Sends `CreateMultipartUpload`. The task isn't owned: cut off, it could leave an upload that nobody knows. Every
-    /// end waits for it instead.
-    pub(super) fn create(target: Target, object: NewObject) -> Self {
+    /// Sends `CreateMultipartUpload`, and enters the upload where it is to be kept. The task isn't owned: cut off, it could
+    /// leave an upload that nobody knows. Every end waits for it instead.
+    pub(super) fn create(target: Target, object: NewObject, keeping: Option<Keeping>) -> Self {
         let (sender, created) = watch::channel(None);
         let (creating, born) = (target.clone(), object.clone());
         tokio::spawn(async move {
             let answer = creating.bucket.create_upload(&creating.key, &born).await;
             sender.send_replace(Some(answer));
         });
+        let mut parts = Self::of(target, object, created);
+        parts.entry = keeping
+            .map(|keeping| Entry::enter(keeping, parts.object.clone(), parts.created.clone(), parts.progress.clone()));
+        parts
+    }
+
+    /// Goes on with an upload that was taken on.
+    pub(super) fn resume(target: Target, keeping: Keeping, taken: Taken) -> Self {
+        let Taken { partial, lease, parts } = taken;
+        let (_, created) = watch::channel(Some(Ok(partial.upload.clone())));
+        let mut resumed = Self::of(target, partial.object.clone(), created);
+        (resumed.started, resumed.stored) = (partial.whole.parts, parts);
+        resumed.progress.send_modify(|progress| progress.stored = Contiguous::of(partial.whole));
+        resumed.entry = Some(Entry::taken(keeping, partial, lease, resumed.progress.clone()));
+        resumed
+    }
+
+    fn of(target: Target, object: NewObject, created: watch::Receiver<Created>) -> Self {
         Self {
             target,
             object,
@@ -56,6 +89,8 @@ impl Parts {
             copies: Arc::new(Semaphore::new(MAX_COPYING)),
             stored: Vec::new(),
             started: 0,
+            progress: watch::Sender::default(),
+            entry: None,
             ended: false,
         }
     }
@@ -70,14 +105,22 @@ impl Parts {
         self.in_flight.len()
     }
 
-    /// Sends a part. Its memory is free when S3 has confirmed it.
-    pub(super) fn send(&mut self, pieces: Vec<Bytes>, memory: Flying) {
+    /// Sends a part. Its memory is free when S3 has confirmed it. `lasting` says whether it is as the client sent it, and
+    /// not the last: who goes on later begins behind it.
+    pub(super) fn send(&mut self, pieces: Vec<Bytes>, memory: Flying, lasting: bool) {
         self.started += 1;
+        if !lasting {
+            self.end_whole();
+        }
         let (number, target, created) = (self.started, self.target.clone(), self.created.clone());
+        let progress = self.progress.clone();
         self.in_flight.spawn(async move {
             let upload = id(created).await?;
             let part = target.bucket.upload_part(&target.key, &upload, number, Payload::new(pieces)).await;
             drop(memory);
+            if let Ok(part) = &part {
+                progress.send_if_modified(|progress| progress.stored.add(part));
+            }
             part.map_err(gone)
         });
     }
@@ -85,6 +128,7 @@ impl Parts {
     /// Has S3 take a part from `range` of the object `source`, if that still is `pin`.
     pub(super) fn copy(&mut self, source: Key, range: Range<u64>, pin: Pin) {
         self.started += 1;
+        self.end_whole();
         let (number, target, created) = (self.started, self.target.clone(), self.created.clone());
         let copies = Arc::clone(&self.copies);
         self.copying.spawn(async move {
@@ -93,6 +137,11 @@ impl Parts {
             let Target { bucket, key } = &target;
             bucket.copy_part(key, &upload, number, &source, &pin, range).await.map_err(replaced)
         });
+    }
+
+    /// What is whole ends before the part that was started last.
+    fn end_whole(&self) {
+        self.progress.send_modify(|progress| progress.stored.end_before(self.started));
     }
 
     /// Whether S3's numbers are used up.
@@ -139,6 +188,9 @@ impl Parts {
         let missing = if matches!(condition, Condition::Matches(_)) { replaced } else { gone };
         let stored = self.target.complete(&upload, &self.stored, &self.object, condition).await.map_err(missing)?;
         self.ended = true;
+        if let Some(entry) = self.entry.take() {
+            entry.strike().await;
+        }
         Ok(stored)
     }
 
@@ -146,14 +198,36 @@ impl Parts {
     pub(super) async fn abort(mut self) {
         self.in_flight.shutdown().await;
         self.copying.shutdown().await;
-        let (target, created) = (self.target.clone(), self.created.clone());
-        abort(target, created).await;
+        let (target, created, entry) = (self.target.clone(), self.created.clone(), self.entry.take());
+        abort(target, created, entry).await;
         self.ended = true;
+    }
+
+    /// Waits for the parts on their way, and lets who comes next go on behind those that are stored; aborts the upload
+    /// where there is nothing to go on with, or it isn't kept.
+    pub(super) async fn leave(mut self) {
+        // One that failed takes nothing from what lies before it.
+        let arriving = async { while self.in_flight.join_next().await.is_some() {} };
+        let _ = timeout(LEAVING, arriving).await;
+        self.in_flight.shutdown().await;
+        let is_begun = self.progress.borrow().stored.so_far().parts > 0;
+        if let Some(entry) = self.entry.take_if(|_| is_begun) {
+            self.ended = entry.let_go().await;
+        }
+        if !self.ended {
+            self.abort().await;
+        }
+    }
+
+    /// Whether it may go on when it is cut off.
+    pub(super) fn is_kept(&self) -> bool {
+        self.entry.as_ref().is_some_and(Entry::is_kept)
     }
 
     fn note(&mut self, joined: Result<Result<Part>, JoinError>) -> Result<()> {
         // Nobody aborts a task of an upload that goes on: this is a panic, or a runtime that shuts down.
-        self.stored.push(joined.unwrap_or_else(|stopped| Err(Error::Broken(stopped.to_string())))?);
+        let part = joined.unwrap_or_else(|stopped| Err(Error::Broken(stopped.to_string())))?;
+        self.stored.push(part);
         Ok(())
     }
 }
@@ -161,13 +235,13 @@ impl Parts {
 impl Drop for Parts {
     fn drop(&mut self) {
         if let (false, Ok(runtime)) = (self.ended, tokio::runtime::Handle::try_current()) {
-            runtime.spawn(abort(self.target.clone(), self.created.clone()));
+            runtime.spawn(abort(self.target.clone(), self.created.clone(), self.entry.take()));
         }
     }
 }
 
 /// The upload's id, when S3 has given it.
-async fn id(mut created: watch::Receiver<Created>) -> Result<UploadId> {
+pub(super) async fn id(mut created: watch::Receiver<Created>) -> Result<UploadId> {
     let answer = created.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
     answer.unwrap_or_else(|| Err(Error::Broken("the task that creates the upload ended without an answer".into())))
 }
@@ -188,11 +262,16 @@ pub(super) fn replaced(error: Error) -> Error {
     }
 }
 
-/// One request, if there is something to abort.
-async fn abort(target: Target, created: watch::Receiver<Created>) {
-    if let Ok(upload) = id(created).await
-        && let Err(error) = target.bucket.abort_upload(&target.key, &upload).await
-    {
+/// One request, if there is something to abort. Who could not be aborted is left to who looks for such uploads.
+async fn abort(target: Target, created: watch::Receiver<Created>, entry: Option<Entry>) {
+    let Ok(upload) = id(created).await else { return };
+    let aborted = target.bucket.abort_upload(&target.key, &upload).await;
+    match (&aborted, entry) {
+        (Ok(()), Some(entry)) => entry.strike().await,
+        (Err(_), Some(entry)) => entry.give_up().await,
+        (_, None) => {}
+    }
+    if let Err(error) = aborted {
         tracing::warn!(key = target.key.as_str(), %error, "a multipart upload could not be aborted and takes up space");
     }
 }

@@ -36,6 +36,9 @@ impl Upload {
 
     async fn complete(&mut self) -> Result<Stored> {
         // What was never written is a hole now; the last part is the one behind which nothing comes.
+        if self.gapless && !self.buffer.is_whole_to(self.size()) {
+            return Err(Error::Gap);
+        }
         while self.buffer.start() < self.size() {
             while self.in_flight() >= MAX_IN_FLIGHT
                 && let Some(parts) = &mut self.parts
@@ -63,6 +66,16 @@ impl Upload {
             Cut::Send { end, whole } if !whole && end - start < least_bytes => None,
             cut => Some(cut),
         }
+    }
+
+    /// A part of what is settled when nothing more comes. Never all of it: whoever goes on later must have something to
+    /// send, or clients take the file for complete.
+    pub(super) fn leaving_cut(&self) -> Option<Cut> {
+        let start = self.buffer.start();
+        let end = self.buffer.boundary_before(self.buffer.settled().min(self.size().saturating_sub(1)));
+        let cut = self.cutting(end, false).next(&self.buffer);
+        let is_enough = end >= start + MIN_PART_BYTES && self.buffer.is_whole_to(end);
+        is_enough.then_some(cut)
     }
 
     /// Whether the part is not the last: that one is known only at the end.
@@ -100,9 +113,10 @@ impl Upload {
 
     fn send_part(&mut self, end: u64) -> Result<()> {
         self.parts()?;
+        let lasting = end < self.size() && self.buffer.is_whole_to(end);
         let (pieces, held_bytes) = self.buffer.take_part(end);
         let memory = self.allowance.flying(held_bytes);
-        self.parts()?.send(pieces, memory);
+        self.parts()?.send(pieces, memory, lasting);
         Ok(())
     }
 
@@ -110,7 +124,7 @@ impl Upload {
     pub(super) fn parts(&mut self) -> Result<&mut Parts> {
         let parts = match self.parts.take() {
             Some(parts) => parts,
-            None => Parts::create(self.target.clone(), self.born()?),
+            None => Parts::create(self.target.clone(), self.born()?, self.keeping.take()),
         };
         let parts = self.parts.insert(parts);
         if parts.is_full() { Err(Error::TooLarge { limit: self.buffer.start() }) } else { Ok(parts) }

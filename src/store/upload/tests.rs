@@ -39,7 +39,8 @@ impl Fixture {
     }
 
     fn options() -> UploadOptions {
-        UploadOptions { max_object_bytes: 1 << 39, condition: Condition::Always, object: NewObject::default() }
+        let (condition, object) = (Condition::Always, NewObject::default());
+        UploadOptions { max_object_bytes: 1 << 39, condition, object, keeping: None }
     }
 
     async fn upload(&self, name: &str, options: UploadOptions) -> Upload {

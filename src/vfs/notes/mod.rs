@@ -3,10 +3,12 @@
 
 mod late;
 mod live;
+mod partials;
 mod seen;
 
 pub(super) use late::{Noted, NotedAttributes};
 pub(super) use live::{Live, LiveEntry, LiveUploads, Resized};
+pub(super) use partials::ShownPartials;
 pub(super) use seen::{Seen, Sight};
 
 use super::{VirtualPath, ahead::Ahead, late::Late};
@@ -22,6 +24,8 @@ pub(super) struct Notes {
     pub(super) late: Late,
     /// Files that are being uploaded.
     pub(super) live: Arc<LiveUploads>,
+    /// Uploads that were cut off, as far as they were shown.
+    pub(super) partials: ShownPartials,
     /// Files that were listed and may be opened next.
     pub(super) ahead: Ahead,
 }
@@ -30,7 +34,7 @@ impl Notes {
     /// No note yet, on top of a journal that other sessions write to as well.
     pub(super) fn new(journal: Arc<dyn Journal>, fetch_ahead: bool) -> Self {
         let (late, ahead) = (Late::new(journal), Ahead::new(fetch_ahead));
-        Self { seen: Seen::default(), late, live: Arc::default(), ahead }
+        Self { seen: Seen::default(), late, live: Arc::default(), partials: ShownPartials::default(), ahead }
     }
 
     /// Forgets what was known of a name that is gone. The directories around it may have gone with it.

@@ -152,8 +152,9 @@ async fn a_verb_asks_the_journal_once() {
     another.stat(&path("/a")).await.unwrap();
     assert_eq!(session.journal.asked(), ["late"], "STAT of a file");
     another.stat(&path("/dir")).await.unwrap();
+    assert_eq!(session.journal.asked(), [""; 0], "STAT of a directory");
     assert!(another.stat(&path("/nothing")).await.is_err());
-    assert_eq!(session.journal.asked(), [""; 0], "STAT of a directory or of nothing");
+    assert_eq!(session.journal.asked(), ["find_partial"], "STAT of nothing");
     another.open_read(&path("/a")).await.unwrap();
     assert_eq!(session.journal.asked(), ["late"], "OPEN for reading");
     another.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
@@ -161,9 +162,9 @@ async fn a_verb_asks_the_journal_once() {
     another.stat(&path("/a")).await.unwrap();
     assert_eq!(session.journal.asked(), [""; 0], "STAT of what the session has just set");
     another.upload("/b", "x").await;
-    assert_eq!(session.journal.asked(), ["replace_late"], "CLOSE of an upload");
+    assert_eq!(session.journal.asked(), ["find_partial", "replace_late"], "OPEN of an upload, and its CLOSE");
     another.remove(&path("/b")).await.unwrap();
-    assert_eq!(session.journal.asked(), ["replace_late"], "REMOVE");
+    assert_eq!(session.journal.asked(), ["find_partial", "replace_late"], "REMOVE");
     tokio::time::advance(Duration::from_secs(2)).await;
     another.rename(&path("/a"), &path("/c"), Replace::No).await.unwrap();
     assert_eq!(session.journal.asked(), ["late", "replace_late", "replace_late"], "RENAME, for each of its names");

@@ -8,6 +8,7 @@ mod directories;
 mod downloads;
 mod isolation;
 mod late;
+mod partials;
 mod patches;
 mod permissions;
 mod requests;
@@ -15,7 +16,7 @@ mod uploads;
 
 use super::*;
 use crate::{
-    account::{self, Permission, Permissions, TenantName},
+    account::{self, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Permission, Permissions},
     store::{self, MemoryBucket, MemoryJournal, memory::Verb},
 };
 use async_trait::async_trait;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use std::{ops::Deref, time::Duration};
 
 const MIB: usize = 1024 * 1024;
+const BUDGET_BYTES: u64 = 64 * MIB as u64;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One user's tree on a bucket that others use too. It derefs to the [`Vfs`].
@@ -77,7 +79,13 @@ impl Session {
         bucket: Arc<MemoryBucket>,
         journal: Arc<MemoryJournal>,
     ) -> Self {
-        Self { vfs: tree(mounts, landing, &bucket, &journal, 64 * MIB as u64), bucket, journal }
+        Self { vfs: tree(mounts, landing, &bucket, &journal, BUDGET_BYTES), bucket, journal }
+    }
+
+    /// A session of somebody else, or of another tenant's rules, on the same storage.
+    fn of(&self, user: User, tenant: Tenant) -> Self {
+        let vfs = tree_of(user, tenant, &self.bucket, &self.journal, BUDGET_BYTES);
+        Self { vfs, bucket: Arc::clone(&self.bucket), journal: Arc::clone(&self.journal) }
     }
 
     async fn create(&self, at: &str) -> WriteHandle {
@@ -139,34 +147,47 @@ fn tree(
     journal: &Arc<MemoryJournal>,
     budget_bytes: u64,
 ) -> Vfs {
-    let mounts = mounts
-        .iter()
-        .map(|(entry, prefix, permissions)| account::Mount {
-            entry: (*entry).to_owned(),
-            prefix: (*prefix).to_owned(),
-            permissions: *permissions,
-        })
-        .collect();
-    let tenant: TenantName = "acme".parse().unwrap();
-    let user = User {
-        name: "alice".parse().unwrap(),
-        tenant: tenant.clone(),
+    tree_of(User { landing: landing.to_owned(), ..user("alice", mounts) }, acme(), bucket, journal, budget_bytes)
+}
+
+fn tree_of(
+    user: User,
+    tenant: Tenant,
+    bucket: &Arc<MemoryBucket>,
+    journal: &Arc<MemoryJournal>,
+    budget_bytes: u64,
+) -> Vfs {
+    let buckets = Arc::new(OneBucket(Arc::clone(bucket)));
+    let journal = Arc::clone(journal) as Arc<dyn Journal>;
+    Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Budget::new(budget_bytes), journal).unwrap()
+}
+
+fn user(name: &str, mounts: &[(&str, &str, Permissions)]) -> User {
+    let mount = |(entry, prefix, permissions): &(&str, &str, _)| account::Mount {
+        entry: (*entry).to_owned(),
+        prefix: (*prefix).to_owned(),
+        permissions: *permissions,
+    };
+    User {
+        name: name.parse().unwrap(),
+        tenant: "acme".parse().unwrap(),
         enabled: true,
         password_hash: None,
         public_keys: Vec::new(),
-        landing: landing.to_owned(),
-        mounts,
-    };
-    let tenant = Tenant {
-        name: tenant,
+        landing: "/".to_owned(),
+        mounts: mounts.iter().map(mount).collect(),
+    }
+}
+
+fn acme() -> Tenant {
+    Tenant {
+        name: "acme".parse().unwrap(),
         enabled: true,
         max_object_bytes: 512 << 30,
         fetch_ahead: true,
         max_rename_objects: 2_500,
-    };
-    let buckets = Arc::new(OneBucket(Arc::clone(bucket)));
-    let journal = Arc::clone(journal) as Arc<dyn Journal>;
-    Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Budget::new(budget_bytes), journal).unwrap()
+        partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
+    }
 }
 
 fn path(raw: &str) -> VirtualPath {

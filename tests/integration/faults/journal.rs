@@ -56,9 +56,9 @@ impl FaultyJournal {
         self.plan().asked
     }
 
-    /// The renames that are under way, or were cut off.
-    pub fn renames(&self) -> Vec<TreeRename> {
-        self.inner.renames()
+    /// What is written in it, whether or not it answers.
+    pub fn written(&self) -> &MemoryJournal {
+        &self.inner
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {

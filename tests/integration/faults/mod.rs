@@ -7,7 +7,7 @@
 //! - An error leaves what was before, or what would be after, whole. Of a RENAME that fails both names may be there; of a
 //!   directory's each file is under one of its names, until it is put right: then all are under the old or the new ones.
 //! - Then the client tries again, without faults, and gets there.
-//! - No multipart upload stays open, but one whose abort failed, which is in the log, and one whose id never came.
+//! - No multipart upload stays open that the janitor can't find, but one whose id never came.
 //! - No memory stays taken.
 //! - The client hears a sentence, the operator what S3 said, with its request id.
 //! - A journal that fails beside it fails nothing but the RENAME of a directory.

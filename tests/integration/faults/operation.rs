@@ -4,7 +4,8 @@ use super::world::{BIG, BIG_BYTES, OLD};
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 use wharfinger::vfs::{
-    CopyRange, Error, Kind, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, VirtualPath, WriteOptions,
+    CopyRange, Error, Kind, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, VirtualPath, WriteHandle,
+    WriteOptions,
 };
 
 const MIB: usize = 1 << 20;
@@ -44,6 +45,8 @@ pub enum Operation {
     SetTimesAndRename,
     /// A WRITE in the middle of a file.
     Patch(&'static str),
+    /// An upload that loses its connection, and goes on.
+    GoOn,
     /// COPY-DATA to a new file.
     Copy(&'static str),
 }
@@ -81,9 +84,16 @@ impl Operation {
     ];
 
     /// What asks the journal more than once.
-    pub const WITH_JOURNAL: [Self; 4] = [UploadAndSetTimes, SetTimesAndRename, RenameDirectory, Patch(OLD)];
+    pub const WITH_JOURNAL: [Self; 6] = [
+        UploadAndSetTimes,
+        SetTimesAndRename,
+        RenameDirectory,
+        Patch(OLD),
+        Upload { size: 9 * MIB, exclusive: false },
+        GoOn,
+    ];
 
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Upload { size: 3, exclusive: false },
         Upload { size: 3, exclusive: true },
         Upload { size: 9 * MIB, exclusive: true },
@@ -107,6 +117,7 @@ impl Operation {
         SetTimesAndRename,
         Patch(OLD),
         Patch(BIG),
+        GoOn,
         Download("/nothing"),
         Copy(OLD),
         Copy(BIG),
@@ -146,6 +157,7 @@ impl Operation {
                 return modified(vfs, "/moved").await;
             }
             Patch(at) => patch(vfs, at).await?,
+            GoOn => go_on(vfs, "/new").await?,
         }
         Ok(Seen::Nothing)
     }
@@ -199,6 +211,34 @@ async fn copy(vfs: &Vfs, from: &str, to: &str) -> Result<()> {
     let stored = target.close().await?;
     assert_eq!(stored, source.metadata().size);
     Ok(())
+}
+
+async fn go_on(vfs: &Vfs, to: &str) -> Result<()> {
+    let anew = WriteOptions { create: true, truncate: true, ..WriteOptions::default() };
+    send(vfs, to, anew, 0).await?.leave().await;
+    let start = match vfs.stat(&path(to)).await {
+        Ok(metadata) => usize::try_from(metadata.size).unwrap(),
+        // The beginning was lost.
+        Err(Error::NotFound) => 0,
+        Err(error) => return Err(error),
+    };
+    let options = WriteOptions { truncate: start == 0, ..anew };
+    assert_eq!(send(vfs, to, options, start).await?.close().await?, NEW_CONTENT.len() as u64);
+    Ok(())
+}
+
+/// A handle to which the new content was written from `start` on.
+async fn send(vfs: &Vfs, to: &str, options: WriteOptions, start: usize) -> Result<WriteHandle> {
+    let pending = vfs.open_write(&path(to), options, NewAttributes::default()).await?;
+    let mut handle = pending.admit(Duration::from_secs(1)).await?;
+    let content = Bytes::from_static(&NEW_CONTENT);
+    for at in (start..content.len()).step_by(MIB) {
+        if let Err(error) = handle.write(at as u64, content.slice(at..content.len().min(at + MIB))).await {
+            handle.leave().await;
+            return Err(error);
+        }
+    }
+    Ok(handle)
 }
 
 async fn patch(vfs: &Vfs, at: &str) -> Result<()> {

@@ -7,7 +7,7 @@ use wharfinger::{
     account::Permissions,
     demo::s3::{Failure, Running, S3, Settings, Storage},
     store::{Budget, MemoryJournal},
-    vfs::{Error, Vfs},
+    vfs::{Error, Vfs, VirtualPath},
 };
 
 const MIB: usize = 1 << 20;
@@ -64,7 +64,12 @@ async fn what_fails_for_good_is_told_and_leaves_nothing_half_done() {
     s3.fail("CompleteMultipartUpload", Failure::SlowDown, 0);
     assert_eq!(names(&vfs).await, [] as [&str; 0]);
     let requests = s3.requests();
-    assert_eq!(requests.get("AbortMultipartUpload"), Some(&2), "each upload that was created: {requests:?}");
+    assert_eq!(requests.get("AbortMultipartUpload"), Some(&1), "the one that lost its first part: {requests:?}");
+    assert_eq!(
+        vfs.stat(&VirtualPath::parse(b"/new").unwrap()).await.unwrap().size,
+        8 * MIB as u64,
+        "the other can go on"
+    );
     Operation::Upload { size: 9 * MIB, exclusive: true }.run(&vfs).await.unwrap();
     assert_eq!(names(&vfs).await, ["new"]);
     s3.stop().await;

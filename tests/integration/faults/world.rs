@@ -5,7 +5,7 @@ use super::{
     journal::FaultyJournal,
     operation::{Operation, Seen},
 };
-use crate::support::tree::tree;
+use crate::support::{partials::clear_away, tree::tree};
 use bytes::Bytes;
 use std::{collections::BTreeMap, error::Error as _, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -137,7 +137,7 @@ impl World {
         let met = self.faulty.met();
         let ordinary = ideal.answer.as_ref().is_err_and(|wanted| wanted.to_string() == heard);
         // Why the journal failed it says itself, in the log.
-        let of_journal = matches!(error, Error::NoJournal(_));
+        let of_journal = matches!(error, Error::NoJournal(_) | Error::PartialNotFound(_));
         if ordinary || of_journal || met.is_empty() || met.iter().any(|(_, fault)| !is_incident(fault)) {
             return Ok(());
         }
@@ -150,10 +150,10 @@ impl World {
         ensure(told.contains(REQUEST_ID), || format!("the operator reads {error:?}"))
     }
 
-    /// Nothing but the RENAME of a directory needs the journal.
+    /// Nothing but the RENAME of a directory, and going on with an upload, needs the journal.
     fn check_reason(&self, error: &Error, ideal: &Ideal) -> Kept {
-        let needs_journal = ideal.operation == Operation::RenameDirectory;
-        let of_journal = matches!(error, Error::NoJournal(_));
+        let needs_journal = matches!(ideal.operation, Operation::RenameDirectory | Operation::GoOn);
+        let of_journal = matches!(error, Error::NoJournal(_) | Error::PartialNotFound(_));
         ensure(needs_journal || !of_journal, || format!("it needed the journal: {error:?}"))?;
         let by_itself = needs_journal || ideal.answer.is_err();
         ensure(by_itself || !self.faulty.met().is_empty(), || format!("only the journal failed, and then {error:?}"))
@@ -166,7 +166,7 @@ impl World {
             let repaired = repair_rename(&*self.faulty, &*self.journal, &rename, &lease).await;
             repaired.map_err(|error| format!("{rename:?} can't be put right: {error:?}"))?;
         }
-        let waiting = self.journal.renames();
+        let waiting = self.journal.written().renames();
         ensure(waiting.is_empty(), || format!("{waiting:?} are never put right"))?;
         if ideal.operation != Operation::RenameDirectory {
             return Ok(());
@@ -180,13 +180,14 @@ impl World {
         // What runs in the background ends, but for what waits for an answer that never comes.
         tokio::time::sleep(PATIENCE).await;
         let met = self.faulty.met();
-        let nobodys = met.iter().filter(|(step, fault)| match step.verb {
-            Verb::AbortUpload => true,
-            Verb::CreateUpload => matches!(fault, Fault::AnswerLost(_) | Fault::SilentWhenDone),
-            _ => false,
+        let nobodys = met.iter().filter(|(step, fault)| {
+            step.verb == Verb::CreateUpload && matches!(fault, Fault::AnswerLost(_) | Fault::SilentWhenDone)
         });
-        let (open, nobodys) = (self.memory.open_uploads(), nobodys.count());
-        ensure(open <= nobodys, || format!("{open} uploads are open, and only {nobodys} could not be aborted"))?;
+        let (left, lost) = (clear_away(&self.memory, self.journal.written()).await, nobodys.count());
+        ensure(left.nobodys <= lost, || format!("{left:?}, and of {lost} uploads the id never came"))?;
+        ensure(left.held == 0 || met.iter().any(|(_, fault)| is_silent(fault)), || {
+            "an upload is held for ever".into()
+        })?;
         ensure(self.budget.used() == 0, || "memory stays taken".into())
     }
 

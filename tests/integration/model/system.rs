@@ -11,7 +11,7 @@ use super::{
     check::{Kept, ensure, right_answer, same_metadata},
     promises::{Draft, Promises},
 };
-use crate::support::tree::tree;
+use crate::support::{partials::clear_away, tree::tree};
 use calls::{listing, path, perform};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{advance, sleep};
@@ -99,8 +99,10 @@ impl System {
         self.sessions.clear();
         sleep(PATIENCE).await;
         self.compare()?;
-        let (open, orphans) = (self.memory.open_uploads(), self.orphans);
-        ensure(open <= orphans, || format!("in the end {open} uploads are open, of which {orphans} are nobody's"))?;
+        let (left, orphans) = (clear_away(&self.memory, &self.journal).await, self.orphans);
+        ensure(left.held == 0 && left.nobodys <= orphans, || {
+            format!("{left:?} in the end, and {orphans} are nobody's")
+        })?;
         ensure(self.budget.used() == 0, || "in the end memory is still taken".into())
     }
 }
@@ -118,7 +120,9 @@ impl System {
                 self.crash(by % SESSIONS);
                 Ok(())
             }
-            Action::CrashIn { by, deed, request, done } => self.crash_in(by % SESSIONS, deed, request, done).await,
+            Action::CrashIn { by, deed, request, done } => {
+                Box::pin(self.crash_in(by % SESSIONS, deed, request, done)).await
+            }
             Action::Read { .. } | Action::CloseRead { .. } => self.act_on_download(action).await,
             Action::Write { .. }
             | Action::ReadBack { .. }

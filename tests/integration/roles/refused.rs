@@ -101,6 +101,7 @@ async fn the_user_hears_no_arn_and_no_account() {
         max_object_bytes: 1 << 30,
         fetch_ahead: true,
         max_rename_objects: 100,
+        partial_uploads_kept_for: None,
     };
     let buckets = Arc::new(buckets(place));
     let (budget, journal) = (Budget::new(32 << 20), Arc::new(MemoryJournal::default()));

@@ -290,7 +290,7 @@ async fn a_session_has_room_for_64_copies() {
     assert_given_up(&wharf, client, &target).await;
 }
 
-// S70: An upload whose connection is lost before its CLOSE is never published and leaves nothing in S3; a file that …
+// S70: An upload whose connection is lost before its CLOSE is never published; a file that was to be changed stays as …
 #[tokio::test(start_paused = true)]
 async fn a_client_that_vanishes_during_a_copy_leaves_nothing() {
     for streamed in [false, true] {

@@ -145,7 +145,7 @@ async fn uploads_of_several_sessions_share_the_smallest_budget() {
     wharf.assert_stored("/two", &second);
 }
 
-// S108: An upload that is silent for 30 seconds while others wait for its memory is given up, and its client is told.
+// S108: An upload that is silent for 30 seconds while others wait for its memory is cut off, and its client is told.
 #[tokio::test(start_paused = true)]
 async fn a_silent_upload_gives_way_when_others_wait_for_its_memory() {
     let wharf = with_budget(5 << 20);
@@ -165,7 +165,7 @@ async fn a_silent_upload_gives_way_when_others_wait_for_its_memory() {
     silent.put("/silent", &content(1, 3)).await.unwrap();
 }
 
-// S108: An upload that is silent for 30 seconds while others wait for its memory is given up, and its client is told.
+// S108: An upload that is silent for 30 seconds while others wait for its memory is cut off, and its client is told.
 #[tokio::test(start_paused = true)]
 async fn a_silent_upload_that_nobody_waits_for_may_stay() {
     let wharf = with_budget(10 << 20);

@@ -83,7 +83,7 @@ async fn a_file_is_cut_by_its_path_without_sending_a_byte() {
     assert_eq!((wharf.sparse.gets().len(), sent_bytes(&wharf)), (0, 0));
 }
 
-// S70: An upload whose connection is lost before its CLOSE is never published and leaves nothing in S3; a file that …
+// S70: An upload whose connection is lost before its CLOSE is never published; a file that was to be changed stays as …
 #[tokio::test(start_paused = true)]
 async fn a_client_that_vanishes_changes_nothing() {
     let wharf = Wharf::start();

@@ -12,7 +12,7 @@ use wharfinger::{
     },
 };
 
-// S70: An upload whose connection is lost before its CLOSE is never published and leaves nothing in S3; a file that …
+// S70: An upload whose connection is lost before its CLOSE is never published; a file that was to be changed stays as …
 #[tokio::test(start_paused = true)]
 async fn an_upload_without_its_close_is_never_published() {
     for size in [3, 9 * MIB, 40 * MIB] {

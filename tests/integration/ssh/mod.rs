@@ -77,6 +77,7 @@ fn server(settings: Settings, users: impl IntoIterator<Item = User>) -> Server {
         max_object_bytes: 1 << 30,
         fetch_ahead: true,
         max_rename_objects: 100,
+        partial_uploads_kept_for: None,
     });
     let users = users.into_iter().map(|user| (Arc::new(user), Arc::clone(&tenant)));
     let provider = Arc::new(StaticProvider::new(users).unwrap());

@@ -9,14 +9,15 @@ pub use client::{CREATE, Client, Outcome, Refusal};
 pub use incoming::Incoming;
 pub use sparse::Sparse;
 
+use crate::support::partials::{Left, clear_away};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc};
 use wharfinger::{
-    account::{Mount, Permissions, Tenant, TenantName, User},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Permissions, Tenant, TenantName, User},
     events::Events,
     session::{Activity, Peer, Sessions, Settings},
-    store::{self, Bucket, Budget, FaultyBucket, MemoryBucket, MemoryJournal, memory::Verb},
+    store::{self, Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
     vfs::{Buckets, Scope},
 };
 
@@ -46,6 +47,7 @@ pub struct Wharf {
     /// What lies between the sessions and both.
     pub faulty: Arc<FaultyBucket>,
     pub budget: Arc<Budget>,
+    pub journal: Arc<MemoryJournal>,
     pub sessions: Sessions,
     peer: Peer,
 }
@@ -63,8 +65,9 @@ impl Wharf {
         let faulty = Arc::new(FaultyBucket::over(Arc::clone(&sparse) as Arc<dyn Bucket>));
         let buckets = Arc::new(OneBucket(Arc::clone(&faulty)));
         let journal = Arc::new(MemoryJournal::default());
-        let sessions = Sessions::new(buckets, Arc::clone(&budget), journal, Events::new(), Settings::default());
-        Self { bucket, sparse, faulty, budget, sessions, peer: peer(setup.max_object_bytes) }
+        let shared = Arc::clone(&journal) as Arc<dyn Journal>;
+        let sessions = Sessions::new(buckets, Arc::clone(&budget), shared, Events::new(), Settings::default());
+        Self { bucket, sparse, faulty, budget, journal, sessions, peer: peer(setup.max_object_bytes) }
     }
 
     /// A channel on which nothing was said.
@@ -87,10 +90,10 @@ impl Wharf {
         verbs
     }
 
-    /// Waits until all sessions are gone, and checks that they left nothing behind.
+    /// Waits until all sessions are gone, and checks that they left nothing behind but what the janitor finds.
     pub async fn assert_nothing_left(&self) {
         self.sessions.drained().await;
-        assert_eq!(self.bucket.open_uploads(), 0);
+        assert_eq!(clear_away(&self.bucket, &self.journal).await, Left { held: 0, nobodys: 0 });
         assert_eq!(self.budget.used(), 0);
     }
 
@@ -129,6 +132,7 @@ fn peer(max_object_bytes: u64) -> Peer {
             max_object_bytes,
             fetch_ahead: true,
             max_rename_objects: 100,
+            partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
         }),
         source: SocketAddr::from(([192, 0, 2, 7], 4711)),
         connection: "test".into(),

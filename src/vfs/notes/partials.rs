@@ -1,0 +1,35 @@
+//! The cut-off uploads that this session was shown: a client that goes on with one must not be let begin an empty file
+//! where it is gone by then, or its first bytes would be zeros.
+
+use super::lock;
+use crate::{store::BoundedMap, vfs::VirtualPath};
+use std::sync::Mutex;
+
+/// So many are remembered. A client asks just before it goes on.
+const MAX_SHOWN: usize = 256;
+
+/// Paths under which a cut-off upload was shown.
+#[derive(Debug)]
+pub(in crate::vfs) struct ShownPartials(Mutex<BoundedMap<VirtualPath, ()>>);
+
+impl Default for ShownPartials {
+    fn default() -> Self {
+        Self(Mutex::new(BoundedMap::new(MAX_SHOWN)))
+    }
+}
+
+impl ShownPartials {
+    pub(in crate::vfs) fn note(&self, path: &VirtualPath) {
+        lock(&self.0).insert(path.clone(), ());
+    }
+
+    /// The client heard since that it is gone, or doesn't care.
+    pub(in crate::vfs) fn forget(&self, path: &VirtualPath) {
+        lock(&self.0).remove(path);
+    }
+
+    /// Whether the client takes it for what is there.
+    pub(in crate::vfs) fn was_shown(&self, path: &VirtualPath) -> bool {
+        lock(&self.0).find(path).is_some()
+    }
+}

@@ -1,0 +1,88 @@
+//! Uploads that were cut off, as the user sees them who began them: a file that isn't there yet, which can go on.
+//!
+//! They are seen only where no object is: what is there counts more than what was to be there.
+//!
+//! Invariant: nobody goes on with an upload but its tenant's user, through the same mount and under the same path.
+
+use super::{Error, Metadata, Mount, NewAttributes, Result, Vfs, VirtualPath, notes::Live, upload::now};
+use crate::store::{self, Bucket, JournalDown, Keeping, Key, Owner, PartialFile, PartialUpload};
+use std::sync::Arc;
+
+/// An upload that was cut off.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) upload: PartialUpload,
+    pub(super) keeping: Keeping,
+    /// Whether another session uploads it, or did so a moment ago.
+    is_held: bool,
+}
+
+impl Partial {
+    /// The file as it is shown while nobody goes on with it.
+    pub(super) fn live(&self) -> Live {
+        let PartialUpload { object, whole, .. } = &self.upload;
+        let live = Live::new(NewAttributes::read_from(&object.metadata), now());
+        Live { size: whole.bytes, shipped: whole.bytes, ..live }
+    }
+
+    /// Goes on only when nobody else does.
+    pub(super) fn demand_free(self) -> Result<Self> {
+        if self.is_held { Err(Error::BeingUploaded) } else { Ok(self) }
+    }
+
+    /// Takes the upload on.
+    pub(super) async fn take(self, bucket: &dyn Bucket) -> Result<(Keeping, store::Taken)> {
+        let Self { upload, keeping, .. } = self;
+        match store::Taken::take(bucket, &keeping, upload).await {
+            Ok(taken) => Ok((keeping, taken)),
+            Err(store::Error::UploadGone) => Err(Error::PartialLost),
+            Err(error @ store::Error::Journal(_)) => Err(Error::PartialNotFound(error)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Vfs {
+    /// Where the upload of a file is entered; `None` for what is no file of the mount.
+    pub(super) fn keeping(&self, mount: &Mount, bucket: &dyn Bucket, key: &Key) -> Option<Keeping> {
+        let kept_for = self.tenant.partial_uploads_kept_for.unwrap_or_default();
+        let name = key.as_str().strip_prefix(mount.prefix.as_str())?.to_owned();
+        let (tenant, user) = (self.tenant.name.to_string(), self.user.name.to_string());
+        let (bucket, mount) = (bucket.id().clone(), mount.prefix.clone());
+        let file = PartialFile { bucket, owner: Owner { tenant, user }, mount, name };
+        Some(Keeping { journal: Arc::clone(&self.journal), file, kept_for })
+    }
+
+    /// The upload of a file that was cut off, if there is something to go on with. One question to the journal.
+    pub(super) async fn partial(&self, keeping: Option<Keeping>) -> Result<Option<Partial>, JournalDown> {
+        let Some(keeping) = keeping.filter(|keeping| !keeping.kept_for.is_zero()) else { return Ok(None) };
+        let found = keeping.journal.find_partial(&keeping.file).await?;
+        let begun = found.filter(|(upload, _)| upload.whole.parts > 0);
+        Ok(begun.map(|(upload, is_held)| Partial { upload, keeping, is_held }))
+    }
+
+    /// Gives up what was cut off before, because the file begins anew or is removed. Says whether there was something.
+    pub(super) async fn give_up_partial(&self, path: &VirtualPath, keeping: Option<Keeping>) -> bool {
+        self.notes.partials.forget(path);
+        let Ok(Some(partial)) = self.partial(keeping).await else { return false };
+        // Where the journal goes down now it stays, and is seen again when the file that comes is gone.
+        let _ = partial.keeping.journal.give_up_partials(&partial.keeping.file).await;
+        true
+    }
+
+    /// What STAT says of a file that isn't there. While the journal is down nothing is.
+    pub(super) async fn stat_partial(
+        &self,
+        path: &VirtualPath,
+        mount: &Mount,
+        bucket: &dyn Bucket,
+        key: &Key,
+    ) -> Option<Metadata> {
+        let Ok(Some(partial)) = self.partial(self.keeping(mount, bucket, key)).await else {
+            self.notes.partials.forget(path);
+            return None;
+        };
+        self.notes.partials.note(path);
+        Some(Metadata::of_upload(partial.live(), mount))
+    }
+}
