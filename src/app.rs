@@ -1,7 +1,9 @@
 //! The composition root: from a config to a running server, and to its orderly end.
 
 mod beginners;
+mod janitor;
 mod repairs;
+mod sweep;
 
 use crate::{
     cloud::Buckets,
@@ -15,8 +17,10 @@ use crate::{
 };
 use anyhow::Context as _;
 use beginners::Beginners;
+use janitor::Janitor;
 use repairs::Repairs;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
+use sweep::Sweep;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -30,6 +34,8 @@ pub struct App {
     sessions: Arc<Sessions>,
     ledger: Ledger,
     repairs: Repairs,
+    janitor: Janitor,
+    sweep: Sweep,
     drain_timeout: Duration,
 }
 
@@ -65,13 +71,16 @@ impl App {
         let buckets = Arc::new(Buckets::new(places.collect()));
         let everybody = config.tenants.iter().flat_map(|tenant| tenant.users.iter().cloned());
         let beginners = Arc::new(Beginners::new(Arc::clone(&buckets) as Arc<dyn vfs::Buckets>, everybody));
-        let repairs = Repairs::new(ledger.journal(), beginners);
+        let repairs = Repairs::new(ledger.journal(), Arc::clone(&beginners));
+        let janitor = Janitor::new(ledger.journal(), beginners);
+        let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, &config.tenants);
         let sessions = Arc::new(Sessions::new(buckets, budget, ledger.journal(), events.clone(), settings));
         for fingerprint in host_keys.fingerprints() {
             info!(fingerprint, "host key");
         }
         let ssh = ssh::Server::new(server.ssh.clone(), host_keys, Arc::new(provider), Arc::clone(&sessions), events);
-        Ok(Self { listening: ssh.bind()?, sessions, ledger, repairs, drain_timeout: server.drain_timeout })
+        let (listening, drain_timeout) = (ssh.bind()?, server.drain_timeout);
+        Ok(Self { listening, sessions, ledger, repairs, janitor, sweep, drain_timeout })
     }
 
     /// The addresses listened on, with the ports that the system chose.
@@ -87,6 +96,8 @@ impl App {
             info!(%address, "listening");
         }
         let repairing = tokio::spawn(self.repairs.run(stop.clone()));
+        let clearing = tokio::spawn(self.janitor.run(stop.clone()));
+        let sweeping = tokio::spawn(self.sweep.run(stop.clone()));
         let (drain, cut) = (stop.clone(), CancellationToken::new());
         let serving = self.listening.run(drain, cut.clone());
         let drain_timeout = self.drain_timeout;
@@ -107,8 +118,8 @@ impl App {
         if timeout(CLEAN_UP, self.sessions.drained()).await.is_err() {
             warn!("S3 did not answer in time: multipart uploads of cut-off transfers may be left open");
         }
-        // It was told to stop long ago.
-        drop(repairing.await);
+        // They were told to stop long ago.
+        drop((repairing.await, clearing.await, sweeping.await));
         self.ledger.close().await;
         info!("stopped");
     }

@@ -12,7 +12,7 @@ use crate::{
         self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, TenantName,
     },
     cloud::Place,
-    store::MAX_OBJECT_BYTES,
+    store::{MAX_OBJECT_BYTES, Prefix},
 };
 use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
@@ -38,6 +38,8 @@ pub struct Tenant {
     pub account: Arc<account::Tenant>,
     /// Where its files lie.
     pub place: Place,
+    /// What all of them lie below.
+    pub prefix: Prefix,
     /// Its logins.
     pub users: Vec<Arc<account::User>>,
 }
@@ -71,6 +73,7 @@ impl Tenant {
                 partial_uploads_kept_for,
             }),
             place: storage.place,
+            prefix: storage.prefix,
             users: users.unwrap_or_default().into_iter().map(Arc::new).collect(),
         })
     }

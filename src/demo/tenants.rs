@@ -13,7 +13,7 @@ use crate::{
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Role},
     config::Tenant,
     identity::hash_password,
-    store::BucketId,
+    store::{BucketId, Prefix},
 };
 use std::sync::Arc;
 
@@ -34,6 +34,7 @@ pub fn tenants(endpoint: &str, keys: &[String]) -> anyhow::Result<Vec<Tenant>> {
                     partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
                 }),
                 place: place(account, endpoint)?,
+                prefix: Prefix::parse(prefix)?,
             })
         })
         .collect()

@@ -1,0 +1,255 @@
+//! Gives up, at S3, uploads of ours that no ledger knows: those for which S3's answer to their beginning was lost, and those
+//! of a ledger that was lost. Only where a tenant has a role can we tell them from others: S3 says whose session began each.
+//!
+//! Invariant: an upload is given up only if a session name of ours began it, below the tenant's prefix, longer ago than any
+//! upload lasts, and if the ledger says that it doesn't know it.
+
+use crate::{
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, TenantName},
+    cloud::Buckets,
+    config,
+    store::{self, Bucket, Journal, OpenUpload, Prefix},
+};
+use async_trait::async_trait;
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Each node sweeps so often: a request for each tenant, and for each thousand uploads that are open in its bucket.
+const INTERVAL: Duration = Duration::from_hours(6);
+
+/// What a sweep needs of the tenants' storage.
+#[async_trait]
+pub(super) trait Swept: Send + Sync {
+    /// The bucket, for who may list uploads and abort those below `prefix`. `None` where there is no role.
+    async fn bucket(&self, tenant: &TenantName, prefix: &Prefix) -> store::Result<Option<Arc<dyn Bucket>>>;
+
+    /// Whether a session of ours is the one that began an upload.
+    fn is_ours(&self, tenant: &TenantName, initiator: &str) -> bool;
+}
+
+#[async_trait]
+impl Swept for Buckets {
+    async fn bucket(&self, tenant: &TenantName, prefix: &Prefix) -> store::Result<Option<Arc<dyn Bucket>>> {
+        self.for_janitor(tenant, prefix).await
+    }
+
+    fn is_ours(&self, tenant: &TenantName, initiator: &str) -> bool {
+        self.is_ours(tenant, initiator)
+    }
+}
+
+/// Who sweeps.
+pub(super) struct Sweep {
+    journal: Arc<dyn Journal>,
+    buckets: Arc<dyn Swept>,
+    tenants: Vec<Tenant>,
+    /// Tenants whose role doesn't let us look. It was said, and their buckets have lifecycle rules.
+    refused: HashSet<TenantName>,
+}
+
+/// A tenant, and how long its uploads last.
+struct Tenant {
+    name: TenantName,
+    prefix: Prefix,
+    lasting: Duration,
+}
+
+impl Sweep {
+    pub(super) fn new(journal: Arc<dyn Journal>, buckets: Arc<dyn Swept>, tenants: &[config::Tenant]) -> Self {
+        let tenants = tenants.iter().map(|tenant| Tenant {
+            name: tenant.account.name.clone(),
+            prefix: tenant.prefix.clone(),
+            // What isn't kept may be under way all the same.
+            lasting: tenant.account.partial_uploads_kept_for.unwrap_or_default().max(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
+        });
+        Self { journal, buckets, tenants: tenants.collect(), refused: HashSet::new() }
+    }
+
+    /// Sweeps now and then, until it is told to stop. Not at the start, when nodes may be started one after the other.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let sweeping = async {
+            loop {
+                tokio::time::sleep(INTERVAL).await;
+                self.sweep(now()).await;
+            }
+        };
+        tokio::select! {
+            () = sweeping => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    /// Gives up what nobody knows, as of `now`, in seconds since 1970.
+    async fn sweep(&mut self, now: i64) {
+        for tenant in &self.tenants {
+            let name = &tenant.name;
+            match self.sweep_one(tenant, now).await {
+                Ok(()) => {}
+                Err(store::Error::Forbidden { .. }) if self.refused.contains(name) => {}
+                Err(error @ store::Error::Forbidden { .. }) => {
+                    info!(tenant = %name, %error, "open uploads can't be looked for: a lifecycle rule of the bucket must do it");
+                    self.refused.insert(name.clone());
+                }
+                Err(error) => warn!(tenant = %name, %error, "open uploads can't be looked for now"),
+            }
+        }
+    }
+
+    async fn sweep_one(&self, tenant: &Tenant, now: i64) -> store::Result<()> {
+        let prefix = &tenant.prefix;
+        let Some(bucket) = self.buckets.bucket(&tenant.name, prefix).await? else { return Ok(()) };
+        let mut next = None;
+        loop {
+            let page = bucket.list_uploads(prefix, next.as_ref()).await?;
+            for upload in page.uploads.iter().filter(|upload| self.is_over(tenant, upload, now)) {
+                let key = upload.raw_key.strip_prefix(prefix.as_str()).and_then(|name| prefix.key(name).ok());
+                let Some(key) = key else { continue };
+                // While the ledger is down nothing can be told from what it knows.
+                if self.journal.knows_upload(bucket.id(), &upload.upload).await? {
+                    continue;
+                }
+                bucket.abort_upload(&key, &upload.upload).await?;
+                info!(tenant = %tenant.name, key = key.as_str(), upload = upload.upload.0, "an upload that nobody knew is given up");
+            }
+            next = page.next;
+            if next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn is_over(&self, tenant: &Tenant, upload: &OpenUpload, now: i64) -> bool {
+        let age = u64::try_from(now.saturating_sub(upload.initiated)).unwrap_or(0);
+        let is_ours = |initiator: &String| self.buckets.is_ours(&tenant.name, initiator);
+        age > tenant.lasting.as_secs() && upload.initiator.as_ref().is_some_and(is_ours)
+    }
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        Error, Lease, MemoryBucket, MemoryJournal, NewObject, Owner, PartialFile, PartialJournal as _, PartialUpload,
+        UploadId, Whole,
+        memory::{Moment, Verb},
+    };
+
+    const OURS: &str = "arn:aws:sts::111122223333:assumed-role/theirs/acme.alice.0123456789ab";
+    const DAY: i64 = 86_400;
+
+    struct OneBucket(Arc<MemoryBucket>);
+
+    #[async_trait]
+    impl Swept for OneBucket {
+        async fn bucket(&self, tenant: &TenantName, prefix: &Prefix) -> store::Result<Option<Arc<dyn Bucket>>> {
+            assert_eq!(prefix.as_str(), "acme/");
+            Ok((tenant.as_str() == "acme").then(|| Arc::clone(&self.0) as Arc<dyn Bucket>))
+        }
+
+        fn is_ours(&self, _: &TenantName, initiator: &str) -> bool {
+            initiator == OURS
+        }
+    }
+
+    struct Fixture {
+        bucket: Arc<MemoryBucket>,
+        journal: Arc<MemoryJournal>,
+        sweep: Sweep,
+    }
+
+    fn fixture() -> Fixture {
+        let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
+        bucket.initiate_as(OURS);
+        let tenant = |name: &str| Tenant {
+            name: name.parse().unwrap(),
+            prefix: Prefix::parse("acme/").unwrap(),
+            lasting: Duration::from_hours(24),
+        };
+        let sweep = Sweep {
+            journal: Arc::clone(&journal) as Arc<dyn Journal>,
+            buckets: Arc::new(OneBucket(Arc::clone(&bucket))),
+            tenants: vec![tenant("no-role"), tenant("acme")],
+            refused: HashSet::new(),
+        };
+        Fixture { bucket, journal, sweep }
+    }
+
+    impl Fixture {
+        async fn begin(&self, directory: &str) -> UploadId {
+            let key = Prefix::parse(directory).unwrap().key("file").unwrap();
+            self.bucket.create_upload(&key, &NewObject::default()).await.unwrap()
+        }
+
+        /// When the last upload was begun.
+        async fn begun(&self) -> i64 {
+            let uploads = self.bucket.list_uploads(&Prefix::parse("").unwrap(), None).await.unwrap().uploads;
+            uploads.iter().map(|upload| upload.initiated).max().unwrap()
+        }
+    }
+
+    // S125: When it was given up or its time is over, its parts are removed from S3 within minutes, by any node.
+    #[tokio::test]
+    async fn what_nobody_knows_is_given_up_when_it_is_old() {
+        let mut fixture = fixture();
+        fixture.begin("acme/").await;
+        fixture.begin("acme/deep/er/").await;
+        let begun = fixture.begun().await;
+        fixture.sweep.sweep(begun + DAY - 60).await;
+        assert_eq!(fixture.bucket.open_uploads(), 2, "they may be under way");
+        fixture.sweep.sweep(begun + DAY + 60).await;
+        assert_eq!(fixture.bucket.open_uploads(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_somebody_knows_or_others_began_stays() {
+        let mut fixture = fixture();
+        let upload = fixture.begin("acme/").await;
+        let partial = PartialUpload {
+            id: "1".to_owned(),
+            file: PartialFile {
+                bucket: fixture.bucket.id().clone(),
+                owner: Owner { tenant: "acme".to_owned(), user: "alice".to_owned() },
+                mount: Prefix::parse("acme/").unwrap(),
+                name: "file".to_owned(),
+            },
+            upload,
+            object: NewObject::default(),
+            whole: Whole::default(),
+        };
+        let lease = Lease::new().unwrap();
+        fixture.journal.enter_partial(&partial, &lease, Duration::ZERO).await.unwrap();
+        fixture.begin("globex/").await;
+        fixture.bucket.initiate_as("arn:aws:sts::111122223333:assumed-role/theirs/job");
+        fixture.begin("acme/theirs/").await;
+        let late = fixture.begun().await + 100 * DAY;
+        fixture.sweep.sweep(late).await;
+        assert_eq!(fixture.bucket.open_uploads(), 3);
+        fixture.journal.set_down(true);
+        fixture.sweep.sweep(late).await;
+        assert_eq!(fixture.bucket.open_uploads(), 3, "nothing is known while the journal is down");
+    }
+
+    #[tokio::test]
+    async fn a_role_that_does_not_allow_it_is_no_trouble() {
+        let mut fixture = fixture();
+        fixture.begin("acme/").await;
+        let late = fixture.begun().await + 100 * DAY;
+        for _ in 0..2 {
+            let denied = Error::Forbidden { request: "AccessDenied, 1".into() };
+            fixture.bucket.fail(Verb::ListUploads, Moment::Request, denied);
+            fixture.sweep.sweep(late).await;
+            assert_eq!((fixture.bucket.open_uploads(), fixture.sweep.refused.len()), (1, 1));
+        }
+        fixture.sweep.sweep(late).await;
+        assert_eq!(fixture.bucket.open_uploads(), 0);
+    }
+}
