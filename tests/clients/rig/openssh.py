@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from . import keys
+from .process import connections, until
 
 TIMEOUT = 300.0
 
@@ -50,6 +51,24 @@ class OpenSsh:
         """Runs a batch of sftp's commands; those after the first that fails are not run. Gives its output in text."""
         return self._run(self.sftp_arguments(*options), check, timeout, "\n".join(commands) + "\n")
 
+    def put_and_kill(self, file, path, sent):
+        """Begins an upload, kills the client when it has `sent` so many bytes, and waits for the end of its connection."""
+        before = connections(self.server.port)
+        # At 64 Mbit/s nothing worth the name is over before it is killed.
+        client = subprocess.Popen(
+            self.sftp_arguments("-q", "-l", "64000"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=self.environment,
+        )
+        client.stdin.write(f"put {file} {path}\n".encode())
+        client.stdin.flush()
+        until(lambda: _bytes_read(client.pid) > sent, f"{sent} bytes on their way")
+        client.kill()
+        client.communicate(timeout=60)
+        until(lambda: connections(self.server.port) <= before, "the end of the connection")
+
     def scp(self, *paths, options=(), check=True, timeout=TIMEOUT):
         """Runs scp. Remote paths come from `remote`."""
         return self._run(["scp", *options, *self.options, "-P", str(self.server.port), *paths], check, timeout)
@@ -74,6 +93,12 @@ class OpenSsh:
         if check and done.returncode != 0:
             raise AssertionError(f"{arguments[0]} ended with {done.returncode}: {stdin}\n{output}\n{errors}")
         return subprocess.CompletedProcess(arguments, done.returncode, output, errors)
+
+
+def _bytes_read(pid):
+    """How many bytes a process has read from files and sockets."""
+    with open(f"/proc/{pid}/io") as io:
+        return int(io.readline().split()[1])
 
 
 @functools.cache

@@ -1,12 +1,10 @@
 """The real sftp and scp, against the demo's S3 and against SeaweedFS: what goes up comes down."""
 
 import os
-import subprocess
 
 from rig.case import ServerCase
 from rig.files import LEAST_PART, MIB, PART, content, make, make_tree, sha256, tree
 from rig.openssh import quote
-from rig.process import connections, until
 
 ODD_NAMES = [
     "two words",
@@ -225,21 +223,7 @@ class WharfingerTransfers(Transfers):
     def test_an_upload_that_is_killed_publishes_nothing(self):
         there = self.remote_directory()
         make(self.local / "large", 64 * MIB)
-        before = connections(self.server.port)
-        # At 64 Mbit/s it is under way for 8 s, if nobody kills it.
-        client = subprocess.Popen(
-            self.openssh.sftp_arguments("-q", "-l", "64000"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=self.openssh.environment,
-        )
-        client.stdin.write(f"put {self.local}/large {there}/large\n".encode())
-        client.stdin.flush()
-        until(lambda: bytes_read(client.pid) > 2 * PART, "two parts on their way")
-        client.kill()
-        client.communicate(timeout=60)
-        until(lambda: connections(self.server.port) <= before, "the end of the connection")
+        self.openssh.put_and_kill(self.local / "large", f"{there}/large", 2 * PART)
         self.assertEqual([], self.names(there))
 
     def test_reput_goes_on_where_the_file_ends(self):
@@ -287,9 +271,3 @@ class OpenSshOnSshd(Transfers, ServerCase):
     """Runs with `--sshd` only: where a test fails here, the test is wrong."""
 
     SHARED = "sshd"
-
-
-def bytes_read(pid):
-    """How many bytes a process has read from files and sockets."""
-    with open(f"/proc/{pid}/io") as io:
-        return int(io.readline().split()[1])

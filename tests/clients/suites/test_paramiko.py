@@ -216,7 +216,7 @@ class ParamikoOnWharfinger(ParamikoCalls):
         self.assertEqual(OP_UNSUPPORTED, code)
         self.assertGreater(len(sentence), 10)
 
-    # S70: An upload whose connection is lost before its CLOSE is never published and leaves nothing in S3; a file …
+    # S70: An upload whose connection is lost before its CLOSE is never published; a file that was to be changed stays as …
     def test_a_connection_that_is_cut_publishes_nothing(self):
         there = self.remote_directory()
         for size in (1, LEAST_PART, 20 * MIB):

@@ -7,6 +7,7 @@ from rig import frames
 from rig.case import ServerCase
 from rig.files import MIB, PART, content
 from rig.frames import Frames
+from rig.process import connections, until
 from rig.replay import Replay
 
 
@@ -106,17 +107,31 @@ class WinScpOnWharfinger(WinScp):
                 self.assertEqual(whole, self.stored())
                 self.sftp().remove(f"{self.there}/file")
 
-    def test_an_upload_that_is_cut_leaves_no_part(self):
-        channel = Frames(self.connect())
-        channel.start(winscp.VERSION)
-        begun = Replay(channel, {"target": f"{self.there}/file"}, content(2 * PART))
-        for _ in zip(begun.turns(winscp.UPLOAD_OF_A_LARGE_FILE), range(300)):
-            pass
-        channel.channel.get_transport().close()
-        # So its next try begins from the start: nothing is there to be resumed.
-        data = content(PART)
-        self.replay(winscp.UPLOAD_OF_A_LARGE_FILE, data)
-        self.assertEqual(data, self.stored())
+    def test_an_upload_that_is_cut_goes_on_where_its_part_ends(self):
+        data = content(2 * PART)
+        # The next try finds what S3 has. Where that is too little for a part, it begins from the start.
+        for blocks, begun in ((300, PART), (100, None)):
+            with self.subTest(blocks=blocks):
+                channel = Frames(self.connect())
+                channel.start(winscp.VERSION)
+                cut = Replay(channel, {"target": f"{self.there}/file"}, data)
+                for _ in zip(cut.turns(winscp.UPLOAD_OF_A_LARGE_FILE), range(blocks)):
+                    pass
+                before = connections(self.server.port)
+                channel.channel.get_transport().close()
+                until(lambda: connections(self.server.port) < before, "the end of the connection")
+                if begun is not None:
+                    until(lambda: self.is_there("file.filepart"), "the part that is kept")
+                self.replay(winscp.UPLOAD_OF_A_LARGE_FILE if begun is None else winscp.resumed_upload(begun), data)
+                self.assertEqual(data, self.stored())
+                self.assertEqual(["file"], self.names())
+                self.sftp().remove(f"{self.there}/file")
+
+    def is_there(self, name):
+        try:
+            return self.sftp().stat(f"{self.there}/{name}")
+        except FileNotFoundError:
+            return None
 
 
 class WinScpOnDemo(WinScpOnWharfinger, ServerCase):
