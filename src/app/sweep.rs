@@ -196,7 +196,7 @@ mod tests {
         }
     }
 
-    // S125: When it was given up or its time is over, its parts are removed from S3 within minutes, by any node.
+    // S125: When it was given up or its time is over, its parts are removed from S3 within hours, by any node.
     #[tokio::test]
     async fn what_nobody_knows_is_given_up_when_it_is_old() {
         let mut fixture = fixture();

@@ -214,3 +214,8 @@ pub(super) fn now() -> i64 {
 pub(super) fn until(term: Duration) -> i64 {
     now().saturating_add(i64::try_from(term.as_secs()).unwrap_or(i64::MAX))
 }
+
+/// The beginning of a term that ends now, in seconds since 1970.
+pub(super) fn ago(term: Duration) -> i64 {
+    now().saturating_sub(i64::try_from(term.as_secs()).unwrap_or(i64::MAX))
+}

@@ -6,10 +6,11 @@
 
 use super::{
     database::with,
-    late::{SqlJournal, now, until},
+    late::{SqlJournal, ago, now, until},
 };
 use crate::store::{
-    BucketId, JournalDown, Lease, NewObject, Owner, PartialFile, PartialJournal, PartialUpload, Prefix, UploadId, Whole,
+    BucketId, JournalDown, Lease, NewObject, Owner, PartialFile, PartialJournal, PartialUpload, Prefix, Standing,
+    UploadId, Whole,
 };
 use async_trait::async_trait;
 use std::time::Duration;
@@ -33,8 +34,8 @@ const TAKE: &str = "UPDATE partial_uploads SET holder = $1, held_until = $2 \
 const GIVE_UP: &str = "UPDATE partial_uploads SET keep_until = 0 WHERE bucket = $1 AND tenant = $2 AND \
                        user_name = $3 AND mount = $4 AND name = $5 AND keep_until <> 0";
 const TAKE_STALE: &str = "UPDATE partial_uploads SET holder = $1, held_until = $2 \
-                          WHERE keep_until <= $3 AND held_until <= $3 AND id = \
-                          (SELECT id FROM partial_uploads WHERE keep_until <= $3 AND held_until <= $3 \
+                          WHERE keep_until <= $3 AND held_until <= $4 AND id = \
+                          (SELECT id FROM partial_uploads WHERE keep_until <= $3 AND held_until <= $4 \
                           ORDER BY held_until LIMIT 1) \
                           RETURNING bucket, tenant, user_name, mount, name, id, upload_id, object, parts, bytes, held_until";
 const END: &str = "DELETE FROM partial_uploads WHERE id = $1";
@@ -79,7 +80,13 @@ impl PartialJournal for SqlJournal {
         .await
     }
 
-    async fn hold_partial(&self, id: &str, whole: Whole, lease: &Lease, keep: Duration) -> Result<bool, JournalDown> {
+    async fn hold_partial(
+        &self,
+        id: &str,
+        whole: Whole,
+        lease: &Lease,
+        keep: Duration,
+    ) -> Result<Standing, JournalDown> {
         let [parts, bytes] = numbers(whole);
         let kept: Vec<i64> = self
             .ask(&self.writes, async {
@@ -96,7 +103,11 @@ impl PartialJournal for SqlJournal {
                 })
             })
             .await?;
-        Ok(kept.first().is_some_and(|until| *until != 0))
+        Ok(match kept.first() {
+            None => Standing::Lost,
+            Some(0) => Standing::GivenUp,
+            Some(_) => Standing::Kept,
+        })
     }
 
     async fn find_partial(&self, file: &PartialFile) -> Result<Option<(PartialUpload, bool)>, JournalDown> {
@@ -134,7 +145,11 @@ impl PartialJournal for SqlJournal {
         .await
     }
 
-    async fn take_stale_partial(&self, lease: &Lease) -> Result<Option<PartialUpload>, JournalDown> {
+    async fn take_stale_partial(
+        &self,
+        lease: &Lease,
+        free_for: Duration,
+    ) -> Result<Option<PartialUpload>, JournalDown> {
         // All rows are read: a statement of SQLite that isn't read to its end is undone.
         let rows: Vec<Row> = self
             .ask(&self.writes, async {
@@ -143,6 +158,7 @@ impl PartialJournal for SqlJournal {
                         .bind(lease.holder.as_str())
                         .bind(until(lease.term))
                         .bind(now())
+                        .bind(ago(free_for))
                         .fetch_all(pool)
                         .await
                 })

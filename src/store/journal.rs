@@ -10,7 +10,7 @@ mod partials;
 mod renames;
 
 pub use memory::MemoryJournal;
-pub use partials::{PartialFile, PartialJournal, PartialUpload, Whole};
+pub use partials::{PartialFile, PartialJournal, PartialUpload, Standing, Whole};
 pub use renames::{Lease, Owner, RenameJournal, RenamePhase, TreeRename};
 
 use super::{BucketId, ETag, Key, Prefix};

@@ -37,7 +37,7 @@ pub use faulty::FaultyBucket;
 pub use find::{DirectoryState, Found, directory_exists, directory_state, find};
 pub use journal::{
     Journal, JournalDown, Late, Lease, MemoryJournal, Owner, PartialFile, PartialJournal, PartialUpload, RenameJournal,
-    RenamePhase, TreeRename, Whole,
+    RenamePhase, Standing, TreeRename, Whole,
 };
 pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
 pub use listing::{Entry, EntryKind, Listing};

@@ -26,6 +26,7 @@ mod copy;
 mod cut;
 mod entry;
 mod extents;
+mod held;
 mod intake;
 mod part_buffer;
 mod parts;

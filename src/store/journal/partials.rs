@@ -56,6 +56,17 @@ pub struct PartialUpload {
     pub whole: Whole,
 }
 
+/// How an entry stands for who held it last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is held, and can go on when it is let go of.
+    Kept,
+    /// It is held, and nobody finds it any more.
+    GivenUp,
+    /// Somebody else holds it, or it was struck out.
+    Lost,
+}
+
 /// The part of a [`Journal`](super::Journal) that uploads need. Every method is a few round trips at most.
 ///
 /// An entry is *held* until its lease ends, *kept* until its time is over or it is given up, and stays until
@@ -69,12 +80,17 @@ pub trait PartialJournal: Send + Sync + fmt::Debug {
     async fn enter_partial(&self, partial: &PartialUpload, lease: &Lease, keep: Duration) -> Result<(), JournalDown>;
 
     /// Notes how far the upload `id` has come, and begins the lease's term and the time that it is kept anew; a term of
-    /// zero lets go of it. `false` when it is given up, which it stays, although it is held; or when the lease's holder
-    /// holds it no more, and then nothing is noted.
+    /// zero lets go of it. What is given up stays so. Where the lease's holder holds it no more nothing is noted.
     ///
     /// # Errors
     /// [`JournalDown`]: it may have happened all the same.
-    async fn hold_partial(&self, id: &str, whole: Whole, lease: &Lease, keep: Duration) -> Result<bool, JournalDown>;
+    async fn hold_partial(
+        &self,
+        id: &str,
+        whole: Whole,
+        lease: &Lease,
+        keep: Duration,
+    ) -> Result<Standing, JournalDown>;
 
     /// The upload of a file that is kept, and whether somebody holds it.
     ///
@@ -94,11 +110,13 @@ pub trait PartialJournal: Send + Sync + fmt::Debug {
     /// [`JournalDown`]: it may have happened all the same.
     async fn give_up_partials(&self, file: &PartialFile) -> Result<(), JournalDown>;
 
-    /// Takes on an upload that is not kept any more and that nobody holds, to abort it: the one whose lease ended first.
+    /// Takes on an upload that is not kept any more and that nobody has held for the time `free_for`, to abort it: the one
+    /// whose lease ended first.
     ///
     /// # Errors
     /// [`JournalDown`]: it may have happened all the same.
-    async fn take_stale_partial(&self, lease: &Lease) -> Result<Option<PartialUpload>, JournalDown>;
+    async fn take_stale_partial(&self, lease: &Lease, free_for: Duration)
+    -> Result<Option<PartialUpload>, JournalDown>;
 
     /// Strikes out an upload that is no longer open in S3.
     ///

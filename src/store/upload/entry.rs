@@ -5,10 +5,11 @@
 //! on; how far it has come is noted when the journal answers again.
 
 use super::{
+    held::Held,
     parts::{Created, id},
     whole::Contiguous,
 };
-use crate::store::{Journal, JournalDown, Lease, NewObject, PartialFile, PartialUpload, Result, Whole};
+use crate::store::{Journal, JournalDown, Lease, NewObject, PartialFile, PartialUpload, Result, Standing, Whole};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch::{self, error::RecvError},
@@ -19,7 +20,7 @@ use tokio::{
 /// What is stored is noted so often at most: a server that is killed loses what came since.
 const NOTED_EVERY: Duration = Duration::from_secs(2);
 /// How long nobody else takes on the upload of a server that was killed.
-const TERM: Duration = Duration::from_secs(30);
+pub(super) const TERM: Duration = Duration::from_secs(30);
 /// Then the lease is renewed after so long, whatever came, so that a hiccup of the journal ends none.
 const RENEWED_AFTER: Duration = Duration::from_secs(8);
 
@@ -45,7 +46,7 @@ pub(super) struct Progress {
 enum End {
     /// It can be taken on by who comes next.
     LetGo,
-    /// It is to be aborted by whoever looks for such uploads.
+    /// It is aborted, by whoever looks for such uploads if not from here.
     GivenUp,
     /// It is no longer open in S3.
     Struck,
@@ -55,27 +56,30 @@ enum End {
 #[derive(Debug)]
 pub(super) struct Entry {
     progress: watch::Sender<Progress>,
-    is_kept: bool,
-    /// Whether the upload can be found, and go on.
-    task: JoinHandle<bool>,
+    held: Arc<Held>,
+    task: JoinHandle<Standing>,
 }
 
 impl Entry {
     /// Enters an upload as soon as S3 has opened it.
+    ///
+    /// # Errors
+    /// When the system has no random bytes.
     pub(super) fn enter(
         keeping: Keeping,
         object: NewObject,
         created: watch::Receiver<Created>,
         progress: watch::Sender<Progress>,
-    ) -> Self {
-        let (seen, is_kept) = (progress.subscribe(), !keeping.kept_for.is_zero());
+    ) -> Result<Self> {
+        let held = Arc::new(Held::new(keeping.clone(), lease()?));
+        let (tended, seen) = (Arc::clone(&held), progress.subscribe());
         let task = tokio::spawn(async move {
-            let (Ok(upload), Ok(lease)) = (id(created).await, lease()) else { return false };
-            let (id, file) = (lease.holder.clone(), keeping.file.clone());
-            let partial = PartialUpload { id, file, upload, object, whole: Whole::default() };
-            Tending { keeping, partial, lease, state: State::New }.run(seen).await
+            let Ok(upload) = id(created).await else { return Standing::GivenUp };
+            let (id, whole) = (tended.id().to_owned(), Whole::default());
+            let partial = PartialUpload { id, file: keeping.file, upload, object, whole };
+            Tending { held: tended, partial, state: State::New }.run(seen).await
         });
-        Self { progress, is_kept, task }
+        Ok(Self { progress, held, task })
     }
 
     /// The entry of an upload that was taken on under `lease`.
@@ -85,24 +89,37 @@ impl Entry {
         lease: Lease,
         progress: watch::Sender<Progress>,
     ) -> Self {
-        let tending = Tending { keeping, partial, lease, state: State::Entered };
+        let held = Arc::new(Held::taken(keeping, partial.id.clone(), lease));
+        let tending = Tending { held: Arc::clone(&held), partial, state: State::Entered };
         let task = tokio::spawn(tending.run(progress.subscribe()));
-        Self { progress, is_kept: true, task }
+        Self { progress, held, task }
     }
 
     /// Whether the upload may go on when it is cut off.
     pub(super) fn is_kept(&self) -> bool {
-        self.is_kept
+        self.held.is_kept()
     }
 
-    /// Lets who comes next take the upload on. `false` if nobody finds it: it was given up, or never entered.
-    pub(super) async fn let_go(self) -> bool {
+    /// Whether somebody else goes on with the upload, as far as is known.
+    pub(super) fn is_lost(&self) -> bool {
+        self.held.is_lost()
+    }
+
+    /// Whether nobody else can have gone on with the upload. At most one question to the journal.
+    pub(super) async fn is_ours(&self) -> bool {
+        let whole = self.progress.borrow().stored.so_far();
+        self.held.confirm(whole).await
+    }
+
+    /// Lets who comes next take the upload on, if that is how it stands.
+    pub(super) async fn let_go(self) -> Standing {
         self.end(End::LetGo).await
     }
 
-    /// Leaves it to others to abort the upload.
-    pub(super) async fn give_up(self) {
-        self.end(End::GivenUp).await;
+    /// Gives the upload up. `None` when somebody else goes on with it; else it can be aborted, and struck out then.
+    pub(super) async fn give_up(self) -> Option<Arc<Held>> {
+        let held = Arc::clone(&self.held);
+        (self.end(End::GivenUp).await != Standing::Lost).then_some(held)
     }
 
     /// Strikes the upload out.
@@ -110,10 +127,10 @@ impl Entry {
         self.end(End::Struck).await;
     }
 
-    async fn end(self, end: End) -> bool {
+    async fn end(self, end: End) -> Standing {
         self.progress.send_modify(|progress| progress.end = Some(end));
         // It ends within two questions to the journal.
-        self.task.await.unwrap_or(false)
+        self.task.await.unwrap_or(Standing::Lost)
     }
 }
 
@@ -124,9 +141,8 @@ pub(super) fn lease() -> Result<Lease> {
 
 /// An entry, and what is known of it.
 struct Tending {
-    keeping: Keeping,
+    held: Arc<Held>,
     partial: PartialUpload,
-    lease: Lease,
     state: State,
 }
 
@@ -140,50 +156,60 @@ enum State {
 }
 
 impl Tending {
-    async fn run(mut self, mut seen: watch::Receiver<Progress>) -> bool {
+    async fn run(mut self, mut seen: watch::Receiver<Progress>) -> Standing {
         loop {
             let (whole, end) = state(&seen.borrow());
-            let can_go_on = self.write(whole, end).await;
-            if end.is_some() || next(&mut seen, whole).await.is_err() {
-                return can_go_on;
+            let standing = self.write(whole, end).await;
+            if end.is_some() || self.held.is_lost() || next(&mut seen, whole).await.is_err() {
+                return standing;
             }
         }
     }
 
-    async fn write(&mut self, whole: Whole, end: Option<End>) -> bool {
+    async fn write(&mut self, whole: Whole, end: Option<End>) -> Standing {
         self.partial.whole = whole;
-        let kept_for = self.keeping.kept_for;
+        let kept_for = self.held.kept_for();
         match end {
-            None => self.hold(self.lease.term, kept_for).await,
+            None => self.hold(TERM, kept_for).await,
             Some(End::LetGo) => self.hold(Duration::ZERO, kept_for).await,
-            Some(End::GivenUp) => self.hold(Duration::ZERO, Duration::ZERO).await,
+            Some(End::GivenUp) => self.hold(TERM, Duration::ZERO).await,
             Some(End::Struck) => {
-                // Where the journal is down the entry stays, and is struck out by who finds no such upload in S3.
-                let _ = self.keeping.journal.end_partial(&self.partial.id).await;
-                false
+                self.held.strike().await;
+                Standing::GivenUp
             }
         }
     }
 
-    /// Whether the journal has it, and lets it go on.
-    async fn hold(&mut self, term: Duration, kept_for: Duration) -> bool {
-        let Keeping { journal, .. } = &self.keeping;
-        let lease = Lease { term, ..self.lease.clone() };
+    async fn hold(&mut self, term: Duration, keep: Duration) -> Standing {
         if self.state != State::New {
-            match journal.hold_partial(&self.partial.id, self.partial.whole, &lease, kept_for).await {
-                Ok(true) => {
+            match self.held.hold(self.partial.whole, term, keep).await {
+                Ok(Standing::Lost) if self.state == State::Doubtful => {}
+                Ok(standing) => {
                     self.state = State::Entered;
-                    return true;
+                    if standing == Standing::Lost {
+                        self.held.lose();
+                    }
+                    return standing;
                 }
-                Ok(false) if self.state == State::Doubtful => {}
-                Ok(false) => return false,
-                // What it has it keeps, and the lease ends by itself.
-                Err(JournalDown) => return self.state == State::Entered,
+                Err(JournalDown) => return self.unanswered(),
             }
         }
-        let entered = journal.enter_partial(&self.partial, &lease, kept_for).await.is_ok();
-        self.state = if entered { State::Entered } else { State::Doubtful };
-        entered
+        if self.held.enter(&self.partial, term, keep).await.is_ok() {
+            self.state = State::Entered;
+            return Standing::Kept;
+        }
+        self.state = State::Doubtful;
+        self.unanswered()
+    }
+
+    /// What is known while the journal is down.
+    fn unanswered(&self) -> Standing {
+        match self.state {
+            _ if !self.held.is_certain() => Standing::Lost,
+            State::Entered => Standing::Kept,
+            // Nobody can count on finding it.
+            State::New | State::Doubtful => Standing::GivenUp,
+        }
     }
 }
 
@@ -191,7 +217,7 @@ fn state(progress: &Progress) -> (Whole, Option<End>) {
     (progress.stored.so_far(), progress.end)
 }
 
-/// Waits until there is something else to write than what was `written`: an end at once, progress now and then. An error
+/// Waits until there is something else to write than was `written`: an end at once, progress now and then. An error
 /// when nobody is there any more.
 async fn next(seen: &mut watch::Receiver<Progress>, written: Whole) -> Result<(), RecvError> {
     if let Ok(ended) = timeout(NOTED_EVERY, seen.wait_for(|progress| progress.end.is_some())).await {

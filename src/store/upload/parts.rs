@@ -10,10 +10,10 @@ use super::{
     entry::{Entry, Keeping, Progress},
     plan::MAX_PARTS,
     resumed::Taken,
-    target::Target,
+    target::{Target, is_open},
     whole::Contiguous,
 };
-use crate::store::{Condition, Error, Key, NewObject, Part, Payload, Pin, Result, Stored, UploadId};
+use crate::store::{Condition, Error, Key, NewObject, Part, Payload, Pin, Result, Standing, Stored, UploadId};
 use bytes::Bytes;
 use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::{
@@ -63,8 +63,9 @@ impl Parts {
             sender.send_replace(Some(answer));
         });
         let mut parts = Self::of(target, object, created);
-        parts.entry = keeping
-            .map(|keeping| Entry::enter(keeping, parts.object.clone(), parts.created.clone(), parts.progress.clone()));
+        parts.entry = keeping.and_then(|keeping| {
+            Entry::enter(keeping, parts.object.clone(), parts.created.clone(), parts.progress.clone()).ok()
+        });
         parts
     }
 
@@ -173,6 +174,14 @@ impl Parts {
         Ok(())
     }
 
+    /// Whether nobody else can have completed it.
+    async fn is_ours(&self) -> bool {
+        match &self.entry {
+            Some(entry) => entry.is_ours().await,
+            None => true,
+        }
+    }
+
     /// Waits for all parts, and publishes the object.
     pub(super) async fn complete(&mut self, condition: Condition) -> Result<Stored> {
         while let Some(joined) = tokio::select! {
@@ -186,7 +195,12 @@ impl Parts {
         let upload = id(self.created.clone()).await?;
         // Where a version is to be replaced, it is more likely that one which is missing than the upload.
         let missing = if matches!(condition, Condition::Matches(_)) { replaced } else { gone };
-        let stored = self.target.complete(&upload, &self.stored, &self.object, condition).await.map_err(missing)?;
+        self.demand_ours()?;
+        let stored = match self.target.complete(&upload, &self.stored, condition).await {
+            Err(error) if is_open(&error) && self.is_ours().await => self.target.believe(error, &self.object).await,
+            settled => settled,
+        };
+        let stored = stored.map_err(missing)?;
         self.ended = true;
         if let Some(entry) = self.entry.take() {
             entry.strike().await;
@@ -212,11 +226,18 @@ impl Parts {
         self.in_flight.shutdown().await;
         let is_begun = self.progress.borrow().stored.so_far().parts > 0;
         if let Some(entry) = self.entry.take_if(|_| is_begun) {
-            self.ended = entry.let_go().await;
+            // One that somebody else goes on with is none of our business any more.
+            self.ended = entry.let_go().await != Standing::GivenUp;
         }
         if !self.ended {
             self.abort().await;
         }
+    }
+
+    /// # Errors
+    /// [`Error::UploadHeld`] when somebody else goes on with it.
+    pub(super) fn demand_ours(&self) -> Result<()> {
+        if self.entry.as_ref().is_some_and(Entry::is_lost) { Err(Error::UploadHeld) } else { Ok(()) }
     }
 
     /// Whether it may go on when it is cut off.
@@ -262,16 +283,22 @@ pub(super) fn replaced(error: Error) -> Error {
     }
 }
 
-/// One request, if there is something to abort. Who could not be aborted is left to who looks for such uploads.
+/// One request, if there is something to abort and it is ours. What could not be aborted is left to who looks for such
+/// uploads.
 async fn abort(target: Target, created: watch::Receiver<Created>, entry: Option<Entry>) {
     let Ok(upload) = id(created).await else { return };
-    let aborted = target.bucket.abort_upload(&target.key, &upload).await;
-    match (&aborted, entry) {
-        (Ok(()), Some(entry)) => entry.strike().await,
-        (Err(_), Some(entry)) => entry.give_up().await,
-        (_, None) => {}
-    }
-    if let Err(error) = aborted {
-        tracing::warn!(key = target.key.as_str(), %error, "a multipart upload could not be aborted and takes up space");
+    let held = match entry {
+        Some(entry) => match entry.give_up().await {
+            Some(held) => Some(held),
+            None => return,
+        },
+        None => None,
+    };
+    match (target.bucket.abort_upload(&target.key, &upload).await, held) {
+        (Ok(()), Some(held)) => held.strike().await,
+        (Ok(()), None) => {}
+        (Err(error), _) => {
+            tracing::warn!(key = target.key.as_str(), %error, "a multipart upload could not be aborted and takes up space");
+        }
     }
 }

@@ -127,6 +127,7 @@ impl Upload {
             None => Parts::create(self.target.clone(), self.born()?, self.keeping.take()),
         };
         let parts = self.parts.insert(parts);
+        parts.demand_ours()?;
         if parts.is_full() { Err(Error::TooLarge { limit: self.buffer.start() }) } else { Ok(parts) }
     }
 

@@ -18,39 +18,32 @@ impl Target {
         object: &NewObject,
         condition: Condition,
     ) -> Result<Stored> {
-        let answer = self.bucket.put(&self.key, payload, object, condition).await;
-        self.believe(answer, object).await
+        match self.bucket.put(&self.key, payload, object, condition).await {
+            Err(error) if is_open(&error) => self.believe(error, object).await,
+            settled => settled,
+        }
     }
 
-    /// Publishes the object that was uploaded in parts.
-    pub(super) async fn complete(
-        &self,
-        upload: &UploadId,
-        parts: &[Part],
-        object: &NewObject,
-        condition: Condition,
-    ) -> Result<Stored> {
-        let answer = self.bucket.complete_upload(&self.key, upload, parts, condition).await;
-        self.believe(answer, object).await
+    /// Publishes the object that was uploaded in parts. Whether a refusal may be due to our own success is the caller's to
+    /// say.
+    pub(super) async fn complete(&self, upload: &UploadId, parts: &[Part], condition: Condition) -> Result<Stored> {
+        self.bucket.complete_upload(&self.key, upload, parts, condition).await
     }
 
     /// A refusal after a lost answer may be due to our own success. One HEAD tells: the object that is there then
     /// carries the upload's token.
-    async fn believe(&self, answer: Result<Stored>, object: &NewObject) -> Result<Stored> {
-        match answer {
-            Err(error) if is_open(&error) => match self.bucket.head(&self.key).await {
-                Ok(there) if there.metadata.get(NewObject::TOKEN).map(String::as_str) == object.token() => {
-                    Ok(Stored { pin: there.pin })
-                }
-                _ => Err(error),
-            },
-            settled => settled,
+    pub(super) async fn believe(&self, error: Error, object: &NewObject) -> Result<Stored> {
+        match self.bucket.head(&self.key).await {
+            Ok(there) if there.metadata.get(NewObject::TOKEN).map(String::as_str) == object.token() => {
+                Ok(Stored { pin: there.pin })
+            }
+            _ => Err(error),
         }
     }
 }
 
 /// Whether the object may have been stored all the same.
-fn is_open(error: &Error) -> bool {
+pub(super) fn is_open(error: &Error) -> bool {
     matches!(
         error,
         Error::Unreachable(_) | Error::Conflict { .. } | Error::NotFound | Error::Throttled { .. } | Error::Broken(_)

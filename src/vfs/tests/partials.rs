@@ -56,7 +56,7 @@ fn assert_stored(session: &Session, content: &Bytes) {
 
 /// What is left to be aborted, as the janitor finds it.
 async fn given_up(session: &Session) -> bool {
-    session.journal.take_stale_partial(&Lease::new().unwrap()).await.unwrap().is_some()
+    session.journal.take_stale_partial(&Lease::new().unwrap(), Duration::ZERO).await.unwrap().is_some()
 }
 
 // S116: Of an upload in parts that is cut off, S3 keeps what is stored from its first byte on without a gap, for …
@@ -159,6 +159,51 @@ async fn what_a_killed_server_noted_goes_on_when_its_lease_is_over() {
     let mut handle = session.open("/a", GO_ON).await.unwrap();
     write(&mut handle, &content(LENGTH), STORED).await.unwrap();
     handle.close().await.unwrap();
+    assert_stored(&session, &content(LENGTH));
+}
+
+/// A session that was kept from the journal for longer than its lease, and another that went on with its upload.
+async fn two_of_one(session: &Session) -> (WriteHandle, WriteHandle) {
+    let first = session.another();
+    let mut mine = first.create("/a").await;
+    write(&mut mine, &content(LENGTH), 0).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    session.journal.set_down(true);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    session.journal.set_down(false);
+    let theirs = session.open("/a", GO_ON).await.unwrap();
+    (mine, theirs)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_lost_an_upload_leaves_it_to_who_goes_on() {
+    let session = Session::start();
+    for by_close in [false, true] {
+        let (mut mine, mut theirs) = two_of_one(&session).await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        if by_close {
+            assert!(matches!(mine.close().await, Err(Error::BeingUploaded)));
+        } else {
+            let content = content(2 * LENGTH);
+            assert!(matches!(write(&mut mine, &content, LENGTH).await, Err(Error::BeingUploaded)));
+            mine.leave().await;
+        }
+        write(&mut theirs, &content(LENGTH), STORED).await.unwrap();
+        theirs.close().await.unwrap();
+        assert_stored(&session, &content(LENGTH));
+        assert_eq!(session.bucket.count(Verb::AbortUpload), 0);
+        session.remove(&path("/a")).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_published_is_not_taken_for_ones_own_success() {
+    let session = Session::start();
+    let (mine, mut theirs) = two_of_one(&session).await;
+    write(&mut theirs, &content(2 * LENGTH), STORED).await.unwrap();
+    // It had all bytes, and hasn't heard yet that it lost the upload.
+    mine.close().await.unwrap();
+    assert!(theirs.close().await.is_err(), "the file carries the same token, and isn't what was sent here");
     assert_stored(&session, &content(LENGTH));
 }
 

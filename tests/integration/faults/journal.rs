@@ -8,7 +8,7 @@ use std::{
 };
 use wharfinger::store::{
     BucketId, Journal, JournalDown, Key, Late, Lease, MemoryJournal, PartialFile, PartialJournal, PartialUpload,
-    Prefix, RenameJournal, TreeRename, UploadId, Whole,
+    Prefix, RenameJournal, Standing, TreeRename, UploadId, Whole,
 };
 
 /// How SQL can fail.
@@ -136,7 +136,13 @@ impl PartialJournal for FaultyJournal {
         self.serve(self.inner.enter_partial(partial, lease, keep)).await
     }
 
-    async fn hold_partial(&self, id: &str, whole: Whole, lease: &Lease, keep: Duration) -> Result<bool, JournalDown> {
+    async fn hold_partial(
+        &self,
+        id: &str,
+        whole: Whole,
+        lease: &Lease,
+        keep: Duration,
+    ) -> Result<Standing, JournalDown> {
         self.serve(self.inner.hold_partial(id, whole, lease, keep)).await
     }
 
@@ -152,8 +158,12 @@ impl PartialJournal for FaultyJournal {
         self.serve(self.inner.give_up_partials(file)).await
     }
 
-    async fn take_stale_partial(&self, lease: &Lease) -> Result<Option<PartialUpload>, JournalDown> {
-        self.serve(self.inner.take_stale_partial(lease)).await
+    async fn take_stale_partial(
+        &self,
+        lease: &Lease,
+        free_for: Duration,
+    ) -> Result<Option<PartialUpload>, JournalDown> {
+        self.serve(self.inner.take_stale_partial(lease, free_for)).await
     }
 
     async fn end_partial(&self, id: &str) -> Result<(), JournalDown> {

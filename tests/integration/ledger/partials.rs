@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
     ledger::Location,
-    store::{BucketId, Journal, NewObject, Owner, PartialFile, PartialUpload, Prefix, UploadId, Whole},
+    store::{BucketId, Journal, NewObject, Owner, PartialFile, PartialUpload, Prefix, Standing, UploadId, Whole},
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -50,7 +50,7 @@ async fn outlives_a_restart(location: &Location) {
     let after = open(location).await;
     let journal = after.journal();
     assert_eq!(journal.find_partial(&entered.file).await.unwrap(), Some((entered.clone(), true)));
-    assert!(journal.hold_partial("1", whole, &lease("me", 0), DAY).await.unwrap());
+    assert_eq!(journal.hold_partial("1", whole, &lease("me", 0), DAY).await.unwrap(), Standing::Kept);
     assert_eq!(journal.find_partial(&entered.file).await.unwrap(), Some((entered, false)));
     after.close().await;
 }
@@ -62,16 +62,16 @@ async fn an_upload_is_held_by_one_until_its_lease_ends(journal: &Arc<dyn Journal
     assert_eq!(find(journal, &entered.file).await, Some((entered.clone(), true)));
     assert!(!journal.take_partial("1", &theirs).await.unwrap());
     let whole = Whole { parts: 3, bytes: 24 << 20 };
-    assert!(!journal.hold_partial("1", whole, &theirs, DAY).await.unwrap());
+    assert_eq!(journal.hold_partial("1", whole, &theirs, DAY).await.unwrap(), Standing::Lost);
     assert_eq!(find(journal, &entered.file).await, Some((entered.clone(), true)), "nothing was noted");
-    assert!(journal.hold_partial("1", whole, &over, DAY).await.unwrap());
+    assert_eq!(journal.hold_partial("1", whole, &over, DAY).await.unwrap(), Standing::Kept);
     let entered = PartialUpload { whole, ..entered };
     assert_eq!(find(journal, &entered.file).await, Some((entered.clone(), false)));
     let [first, second] = [lease("first", 60), lease("second", 60)];
     let taken = tokio::join!(journal.take_partial("1", &first), journal.take_partial("1", &second));
     let (first_has_it, second_has_it) = (taken.0.unwrap(), taken.1.unwrap());
     assert!(first_has_it != second_has_it, "one of two takes it");
-    assert!(!journal.hold_partial("1", whole, &mine, DAY).await.unwrap(), "it isn't mine any more");
+    assert_eq!(journal.hold_partial("1", whole, &mine, DAY).await.unwrap(), Standing::Lost, "it isn't mine any more");
     assert_eq!(find(journal, &entered.file).await, Some((entered.clone(), true)));
     for _ in 0..2 {
         journal.end_partial("1").await.unwrap();
@@ -85,17 +85,28 @@ async fn the_newest_wins_and_the_older_one_stays_with_its_uploader(journal: &Arc
     journal.enter_partial(&older, &lease("one", 60), DAY).await.unwrap();
     journal.enter_partial(&newer, &lease("two", 60), DAY).await.unwrap();
     assert_eq!(find(journal, &older.file).await, Some((newer.clone(), true)));
-    assert_eq!(journal.take_stale_partial(&lease("janitor", 60)).await.unwrap(), None, "its uploader holds it");
+    assert_eq!(
+        journal.take_stale_partial(&lease("janitor", 60), NO_TIME).await.unwrap(),
+        None,
+        "its uploader holds it"
+    );
     for _ in 0..2 {
         let kept = journal.hold_partial(&older.id, Whole::default(), &lease("one", 60), DAY).await.unwrap();
-        assert!(!kept, "it is given up, and stays so");
+        assert_eq!(kept, Standing::GivenUp, "and it stays so");
     }
-    assert_eq!(journal.take_stale_partial(&lease("janitor", 60)).await.unwrap(), None, "its uploader holds it still");
+    assert_eq!(
+        journal.take_stale_partial(&lease("janitor", 60), NO_TIME).await.unwrap(),
+        None,
+        "its uploader holds it still"
+    );
     journal.end_partial(&newer.id).await.unwrap();
     assert_eq!(find(journal, &older.file).await, None);
-    assert!(!journal.hold_partial(&older.id, Whole::default(), &lease("one", 0), DAY).await.unwrap());
+    assert_eq!(
+        journal.hold_partial(&older.id, Whole::default(), &lease("one", 0), DAY).await.unwrap(),
+        Standing::GivenUp
+    );
     assert!(!journal.take_partial(&older.id, &lease("two", 60)).await.unwrap());
-    assert_eq!(journal.take_stale_partial(&lease("janitor", 60)).await.unwrap(), Some(older.clone()));
+    assert_eq!(journal.take_stale_partial(&lease("janitor", 60), NO_TIME).await.unwrap(), Some(older.clone()));
     journal.end_partial(&older.id).await.unwrap();
 }
 
@@ -106,7 +117,7 @@ async fn of_uploads_that_are_entered_at_once_one_is_kept(journal: &Arc<dyn Journ
     assert!(futures_util::future::join_all(entered).await.into_iter().all(|entered| entered.is_ok()));
     let (kept, _) = find(journal, &partials[0].file).await.unwrap();
     for _ in 0..7 {
-        let stale = journal.take_stale_partial(&lease("janitor", 60)).await.unwrap().unwrap();
+        let stale = journal.take_stale_partial(&lease("janitor", 60), NO_TIME).await.unwrap().unwrap();
         assert_ne!(stale.id, kept.id);
         journal.end_partial(&stale.id).await.unwrap();
     }
@@ -121,9 +132,18 @@ async fn what_is_given_up_is_found_by_nobody_and_aborted(journal: &Arc<dyn Journ
     assert_eq!(find(journal, &entered.file).await, None);
     assert!(!journal.take_partial("1", &lease("they", 60)).await.unwrap());
     assert!(journal.knows_upload(&bucket(), &entered.upload).await.unwrap());
-    assert_eq!(journal.take_stale_partial(&lease("janitor", 0)).await.unwrap(), Some(entered.clone()));
-    assert_eq!(journal.take_stale_partial(&lease("janitor", 60)).await.unwrap(), Some(entered.clone()), "again");
-    assert_eq!(journal.take_stale_partial(&lease("janitor", 60)).await.unwrap(), None);
+    assert_eq!(
+        journal.take_stale_partial(&lease("janitor", 0), DAY).await.unwrap(),
+        None,
+        "it was free for no day yet"
+    );
+    assert_eq!(journal.take_stale_partial(&lease("janitor", 0), NO_TIME).await.unwrap(), Some(entered.clone()));
+    assert_eq!(
+        journal.take_stale_partial(&lease("janitor", 60), NO_TIME).await.unwrap(),
+        Some(entered.clone()),
+        "again"
+    );
+    assert_eq!(journal.take_stale_partial(&lease("janitor", 60), NO_TIME).await.unwrap(), None);
     journal.end_partial("1").await.unwrap();
     assert!(!journal.knows_upload(&bucket(), &entered.upload).await.unwrap());
 }
@@ -132,13 +152,21 @@ async fn what_was_kept_long_enough_is_aborted(journal: &Arc<dyn Journal>) {
     let entered = partial("1", "file");
     journal.enter_partial(&entered, &lease("me", 60), NO_TIME).await.unwrap();
     assert_eq!(find(journal, &entered.file).await, None);
-    assert_eq!(journal.take_stale_partial(&lease("janitor", 60)).await.unwrap(), None, "it is held");
-    assert!(journal.hold_partial("1", Whole::default(), &lease("me", 0), DAY).await.unwrap(), "its time begins anew");
+    assert_eq!(journal.take_stale_partial(&lease("janitor", 60), NO_TIME).await.unwrap(), None, "it is held");
+    assert_eq!(
+        journal.hold_partial("1", Whole::default(), &lease("me", 0), DAY).await.unwrap(),
+        Standing::Kept,
+        "its time begins anew"
+    );
     assert_eq!(find(journal, &entered.file).await, Some((entered.clone(), false)));
-    assert_eq!(journal.take_stale_partial(&lease("janitor", 60)).await.unwrap(), None, "it is kept");
-    assert!(journal.hold_partial("1", Whole::default(), &lease("me", 0), NO_TIME).await.unwrap());
-    assert_eq!(journal.take_stale_partial(&lease("janitor", 60)).await.unwrap(), Some(entered));
-    assert!(!journal.hold_partial("1", Whole::default(), &lease("me", 60), DAY).await.unwrap(), "it is the janitor's");
+    assert_eq!(journal.take_stale_partial(&lease("janitor", 60), NO_TIME).await.unwrap(), None, "it is kept");
+    assert_eq!(journal.hold_partial("1", Whole::default(), &lease("me", 0), NO_TIME).await.unwrap(), Standing::Kept);
+    assert_eq!(journal.take_stale_partial(&lease("janitor", 60), NO_TIME).await.unwrap(), Some(entered));
+    assert_eq!(
+        journal.hold_partial("1", Whole::default(), &lease("me", 60), DAY).await.unwrap(),
+        Standing::Lost,
+        "it is the janitor's"
+    );
     journal.end_partial("1").await.unwrap();
 }
 
@@ -176,11 +204,11 @@ async fn what_is_stale_goes_to_one_at_a_time(journal: &Arc<dyn Journal>) {
         journal.enter_partial(&partial(id, id), &lease("me", 0), NO_TIME).await.unwrap();
     }
     let janitors = ["a", "b", "c"].map(|holder| lease(holder, 60));
-    let taken = janitors.each_ref().map(|lease| journal.take_stale_partial(lease));
+    let taken = janitors.each_ref().map(|lease| journal.take_stale_partial(lease, NO_TIME));
     let mut taken: Vec<_> =
         futures_util::future::join_all(taken).await.into_iter().filter_map(Result::unwrap).collect();
     // Two that ask at once may want the same one: then one of them gets none this time.
-    taken.extend(journal.take_stale_partial(&janitors[0]).await.unwrap());
+    taken.extend(journal.take_stale_partial(&janitors[0], NO_TIME).await.unwrap());
     let mut ids: Vec<_> = taken.iter().map(|partial| partial.id.as_str()).collect();
     ids.sort_unstable();
     assert_eq!(ids, ["1", "2"]);

@@ -3,7 +3,7 @@
 use super::MemoryJournal;
 use crate::store::{
     BucketId, UploadId,
-    journal::{JournalDown, Lease, PartialFile, PartialJournal, PartialUpload, Whole},
+    journal::{JournalDown, Lease, PartialFile, PartialJournal, PartialUpload, Standing, Whole},
 };
 use async_trait::async_trait;
 use std::time::Duration;
@@ -70,16 +70,22 @@ impl PartialJournal for MemoryJournal {
         Ok(())
     }
 
-    async fn hold_partial(&self, id: &str, whole: Whole, lease: &Lease, keep: Duration) -> Result<bool, JournalDown> {
+    async fn hold_partial(
+        &self,
+        id: &str,
+        whole: Whole,
+        lease: &Lease,
+        keep: Duration,
+    ) -> Result<Standing, JournalDown> {
         let (mut state, now) = (self.ask("hold_partial")?, Instant::now());
         let mut entries = state.partials.0.iter_mut();
         let Some(entry) = entries.find(|entry| entry.partial.id == id && entry.holder == lease.holder) else {
-            return Ok(false);
+            return Ok(Standing::Lost);
         };
         entry.hold(lease, now);
         entry.partial.whole = whole;
         entry.kept_until = entry.kept_until.map(|_| now + keep);
-        Ok(entry.kept_until.is_some())
+        Ok(if entry.kept_until.is_some() { Standing::Kept } else { Standing::GivenUp })
     }
 
     async fn find_partial(&self, file: &PartialFile) -> Result<Option<(PartialUpload, bool)>, JournalDown> {
@@ -100,9 +106,14 @@ impl PartialJournal for MemoryJournal {
         Ok(())
     }
 
-    async fn take_stale_partial(&self, lease: &Lease) -> Result<Option<PartialUpload>, JournalDown> {
+    async fn take_stale_partial(
+        &self,
+        lease: &Lease,
+        free_for: Duration,
+    ) -> Result<Option<PartialUpload>, JournalDown> {
         let (mut state, now) = (self.ask("take_stale_partial")?, Instant::now());
-        let over = state.partials.0.iter_mut().filter(|entry| !entry.is_kept(now) && !entry.is_held(now));
+        let is_over = |entry: &&mut Entry| !entry.is_kept(now) && entry.held_until + free_for <= now;
+        let over = state.partials.0.iter_mut().filter(is_over);
         Ok(over.min_by_key(|entry| entry.held_until).map(|entry| {
             entry.hold(lease, now);
             entry.partial.clone()
