@@ -3,10 +3,9 @@
 
 use crate::{
     account::{Permission, Permissions, User, UserName},
-    store::{Bucket, BucketId, Owner, Prefix},
+    store::{self, Bucket, BucketId, Owner, Prefix},
     vfs::{Buckets, Scope},
 };
-use anyhow::Context as _;
 use std::{collections::HashMap, sync::Arc};
 
 /// Everybody who is in the config.
@@ -29,27 +28,40 @@ pub(super) struct Begun<'a> {
     pub(super) needs: Permission,
 }
 
+/// Why there is no bucket.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoBucket {
+    /// Nothing but another config brings it back.
+    #[error("{0}")]
+    Gone(&'static str),
+    /// It may be there later.
+    #[error(transparent)]
+    Failed(#[from] store::Error),
+}
+
 impl Beginners {
     pub(super) fn new(buckets: Arc<dyn Buckets>, users: impl IntoIterator<Item = Arc<User>>) -> Self {
         Self { buckets, users: users.into_iter().map(|user| (user.name.clone(), user)).collect() }
     }
 
     /// The bucket, with the credentials of who began it, if the mount that it was begun in is still there.
-    pub(super) async fn bucket(&self, begun: Begun<'_>) -> anyhow::Result<Arc<dyn Bucket>> {
-        let name: UserName = begun.owner.user.parse()?;
-        let user = self.users.get(&name).filter(|user| user.tenant.as_str() == begun.owner.tenant);
-        let user = user.context("the user who began it isn't in the config any more")?;
+    ///
+    /// # Errors
+    /// [`NoBucket`].
+    pub(super) async fn bucket(&self, begun: Begun<'_>) -> Result<Arc<dyn Bucket>, NoBucket> {
+        let user = begun.owner.user.parse::<UserName>().ok().and_then(|name| self.users.get(&name));
+        let user = user.filter(|user| user.tenant.as_str() == begun.owner.tenant);
+        let user = user.ok_or(NoBucket::Gone("the user who began it isn't in the config any more"))?;
         let mount = user.mounts.iter().find(|mount| mount.prefix == begun.mount.as_str());
-        let mount = mount.context("the user's mount that it was begun in isn't in the config any more")?;
+        let mount = mount.ok_or(NoBucket::Gone("the mount that it was begun in isn't in the config any more"))?;
         let scope = Scope {
             tenant: &user.tenant,
             user: &user.name,
-            prefix: &Prefix::parse(&mount.prefix)?,
+            prefix: begun.mount,
             permissions: with(begun.needs, mount.permissions),
         };
         let bucket = self.buckets.bucket(scope).await?;
-        anyhow::ensure!(bucket.id() == begun.bucket, "the tenant has another bucket now");
-        Ok(bucket)
+        if bucket.id() == begun.bucket { Ok(bucket) } else { Err(NoBucket::Gone("the tenant has another bucket now")) }
     }
 }
 

@@ -68,7 +68,7 @@ impl Repairs {
                 // Nothing but another config changes that.
                 let later = Lease { term: LATER, ..lease.clone() };
                 let _ = self.journal.hold_rename(rename, &later).await;
-                return Err(error);
+                return Err(error.into());
             }
         };
         Ok(store::repair_rename(&*bucket, &*self.journal, rename, lease).await?)

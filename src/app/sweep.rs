@@ -113,8 +113,13 @@ impl Sweep {
                 if self.journal.knows_upload(bucket.id(), &upload.upload).await? {
                     continue;
                 }
-                bucket.abort_upload(&key, &upload.upload).await?;
-                info!(tenant = %tenant.name, key = key.as_str(), upload = upload.upload.0, "an upload that nobody knew is given up");
+                let (tenant, key, id) = (&tenant.name, key, &upload.upload.0);
+                match bucket.abort_upload(&key, &upload.upload).await {
+                    Ok(()) => info!(%tenant, key = key.as_str(), id, "an upload that nobody knew is given up"),
+                    Err(error) => {
+                        warn!(%tenant, key = key.as_str(), id, %error, "an upload that nobody knows can't be given up yet");
+                    }
+                }
             }
             next = page.next;
             if next.is_none() {
@@ -196,7 +201,7 @@ mod tests {
         }
     }
 
-    // S125: When it was given up or its time is over, its parts are removed from S3 within hours, by any node.
+    // S126: When it was given up or its time is over, its parts are removed from S3 within hours, by any node.
     #[tokio::test]
     async fn what_nobody_knows_is_given_up_when_it_is_old() {
         let mut fixture = fixture();

@@ -1,8 +1,9 @@
 //! Uploads that can go on, in SQL: one row for each that may be open in S3.
 //!
 //! Which of a file's uploads is the newest says the order in which the database took them, not the clocks of the nodes.
-//! Leases and the time that an upload is kept end by those: where two nodes differ by more than a lease's term, both may
-//! work on one upload, whose parts S3 then takes from both, and whose completion from one of them.
+//! Leases and the time that an upload is kept end by those: where two nodes differ by more than what is left of a lease
+//! when it is renewed, some twenty seconds, both may work on one upload, whose parts S3 then takes from both, and whose
+//! completion from one of them.
 
 use super::{
     database::with,
@@ -16,17 +17,17 @@ use async_trait::async_trait;
 use std::time::Duration;
 
 const ENTER: &str = "INSERT INTO partial_uploads (bucket, tenant, user_name, mount, name, \
-                     id, upload_id, object, parts, bytes, holder, held_until, keep_until) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+                     id, upload_id, object, parts, bytes, etags, holder, held_until, keep_until) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING";
 /// Whoever asks last of those that enter at once sees them all, so that the newest alone is kept.
 const GIVE_UP_OLDER: &str = "UPDATE partial_uploads SET keep_until = 0 WHERE bucket = $1 AND tenant = $2 AND \
                              user_name = $3 AND mount = $4 AND name = $5 AND keep_until <> 0 AND turn < \
                              (SELECT MAX(turn) FROM partial_uploads WHERE bucket = $1 AND tenant = $2 AND \
                              user_name = $3 AND mount = $4 AND name = $5)";
-const HOLD: &str = "UPDATE partial_uploads SET parts = $1, bytes = $2, held_until = $3, \
-                    keep_until = CASE WHEN keep_until = 0 THEN keep_until ELSE $4 END \
-                    WHERE id = $5 AND holder = $6 RETURNING keep_until";
-const FIND: &str = "SELECT bucket, tenant, user_name, mount, name, id, upload_id, object, parts, bytes, held_until \
+const HOLD: &str = "UPDATE partial_uploads SET parts = $1, bytes = $2, etags = $3, held_until = $4, \
+                    keep_until = CASE WHEN keep_until = 0 THEN keep_until ELSE $5 END \
+                    WHERE id = $6 AND holder = $7 RETURNING keep_until";
+const FIND: &str = "SELECT bucket, tenant, user_name, mount, name, id, upload_id, object, parts, bytes, etags, held_until \
                     FROM partial_uploads WHERE bucket = $1 AND tenant = $2 AND user_name = $3 AND mount = $4 AND \
                     name = $5 AND keep_until > $6 ORDER BY turn DESC LIMIT 1";
 const TAKE: &str = "UPDATE partial_uploads SET holder = $1, held_until = $2 \
@@ -37,7 +38,7 @@ const TAKE_STALE: &str = "UPDATE partial_uploads SET holder = $1, held_until = $
                           WHERE keep_until <= $3 AND held_until <= $4 AND id = \
                           (SELECT id FROM partial_uploads WHERE keep_until <= $3 AND held_until <= $4 \
                           ORDER BY held_until LIMIT 1) \
-                          RETURNING bucket, tenant, user_name, mount, name, id, upload_id, object, parts, bytes, held_until";
+                          RETURNING bucket, tenant, user_name, mount, name, id, upload_id, object, parts, bytes, etags, held_until";
 const END: &str = "DELETE FROM partial_uploads WHERE id = $1";
 const COUNT: &str = "SELECT COUNT(*) FROM partial_uploads WHERE bucket = $1 AND upload_id = $2";
 
@@ -54,12 +55,12 @@ macro_rules! of_file {
 }
 
 /// The columns of a row, in the order in which the statements name them.
-type Row = (String, String, String, String, String, String, String, String, i64, i64, i64);
+type Row = (String, String, String, String, String, String, String, String, i64, i64, i64, i64);
 
 #[async_trait]
 impl PartialJournal for SqlJournal {
     async fn enter_partial(&self, partial: &PartialUpload, lease: &Lease, keep: Duration) -> Result<(), JournalDown> {
-        let [parts, bytes] = numbers(partial.whole);
+        let [parts, bytes, etags] = numbers(partial.whole);
         self.ask(&self.writes, async {
             with!(&self.database.writes, pool => {
                 of_file!(sqlx::query, ENTER, partial.file)
@@ -68,12 +69,13 @@ impl PartialJournal for SqlJournal {
                     .bind(metadata(&partial.object))
                     .bind(parts)
                     .bind(bytes)
+                    .bind(etags)
                     .bind(lease.holder.as_str())
                     .bind(until(lease.term))
                     .bind(until(keep))
                     .execute(pool)
                     .await?;
-                // Should this not come to pass, the older ones are hidden by the new one until their time is over.
+                // Should this not come to pass, who enters it asks again.
                 of_file!(sqlx::query, GIVE_UP_OLDER, partial.file).execute(pool).await.map(drop)
             })
         })
@@ -87,13 +89,14 @@ impl PartialJournal for SqlJournal {
         lease: &Lease,
         keep: Duration,
     ) -> Result<Standing, JournalDown> {
-        let [parts, bytes] = numbers(whole);
+        let [parts, bytes, etags] = numbers(whole);
         let kept: Vec<i64> = self
             .ask(&self.writes, async {
                 with!(&self.database.writes, pool => {
                     sqlx::query_scalar(HOLD)
                         .bind(parts)
                         .bind(bytes)
+                        .bind(etags)
                         .bind(until(lease.term))
                         .bind(until(keep))
                         .bind(id)
@@ -188,7 +191,7 @@ impl PartialJournal for SqlJournal {
 
 /// The upload that a row is of, and until when it is held. What somebody else has written there and is none is left alone.
 fn partial(row: Row) -> Option<(PartialUpload, i64)> {
-    let (bucket, tenant, user, mount, name, id, upload, object, parts, bytes, held_until) = row;
+    let (bucket, tenant, user, mount, name, id, upload, object, parts, bytes, etags, held_until) = row;
     let partial = PartialUpload {
         id,
         file: PartialFile {
@@ -199,7 +202,11 @@ fn partial(row: Row) -> Option<(PartialUpload, i64)> {
         },
         upload: UploadId(upload),
         object: NewObject { metadata: serde_json::from_str(&object).ok()?, ..NewObject::default() },
-        whole: Whole { parts: u32::try_from(parts).ok()?, bytes: u64::try_from(bytes).ok()? },
+        whole: Whole {
+            parts: u32::try_from(parts).ok()?,
+            bytes: u64::try_from(bytes).ok()?,
+            etags: etags.cast_unsigned(),
+        },
     };
     Some((partial, held_until))
 }
@@ -209,7 +216,7 @@ fn metadata(object: &NewObject) -> String {
     serde_json::to_string(&object.metadata).unwrap_or_default()
 }
 
-/// Parts and bytes. No object ends behind what a column holds.
-fn numbers(whole: Whole) -> [i64; 2] {
-    [whole.parts.into(), i64::try_from(whole.bytes).unwrap_or(i64::MAX)]
+/// Parts, bytes and ETags. No object ends behind what a column holds.
+fn numbers(whole: Whole) -> [i64; 3] {
+    [whole.parts.into(), i64::try_from(whole.bytes).unwrap_or(i64::MAX), whole.etags.cast_signed()]
 }

@@ -40,6 +40,7 @@ fn code(error: &Error) -> StatusCode {
         | Error::HoleTooLarge { .. }
         | Error::TooLarge { .. }
         | Error::BeingUploaded
+        | Error::PartialGrown
         | Error::PartialLost
         | Error::PartialNotFound(_)
         | Error::Gap

@@ -212,6 +212,11 @@ impl Upload {
         self.poison.get_or_insert_with(|| cause.to_string());
     }
 
+    /// Lets nothing be published through this handle. What is stored can still go on through another.
+    pub fn refuse(&mut self, cause: &impl ToString) {
+        self.poison.get_or_insert_with(|| cause.to_string());
+    }
+
     /// Publishes the file: one `PutObject` if it fits one part, else the last part and `CompleteMultipartUpload`;
     /// nothing at all if it [is unchanged](Self::is_unchanged).
     ///
@@ -222,7 +227,8 @@ impl Upload {
         let outcome = self.publish().await;
         if let Err(error) = &outcome {
             self.is_misled |= leads_nowhere(error);
-            self.leave().await;
+            // Boxed, because it is rare, and all that ends an upload would be as large.
+            Box::pin(self.leave()).await;
         }
         outcome
     }

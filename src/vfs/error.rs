@@ -94,6 +94,9 @@ pub enum Error {
     /// An upload that was cut off, which another session goes on with, or had a moment ago.
     #[error("this file is being uploaded by another session, or was until a moment ago: try again in half a minute")]
     BeingUploaded,
+    /// More of an upload that was cut off was stored than its client knows.
+    #[error("more of this file was stored than when its size was asked for: ask for its size again")]
+    PartialGrown,
     /// What was stored of an upload that was cut off is gone.
     #[error("what was uploaded of this file before is no longer there: upload it anew")]
     PartialLost,

@@ -4,7 +4,11 @@
 //!
 //! Invariant: nobody goes on with an upload but its tenant's user, through the same mount and under the same path.
 
-use super::{Error, Metadata, Mount, NewAttributes, Result, Vfs, VirtualPath, notes::Live, upload::now};
+use super::{
+    Error, Metadata, Mount, NewAttributes, Result, Vfs, VirtualPath,
+    notes::{Live, Shown},
+    upload::now,
+};
 use crate::store::{self, Bucket, JournalDown, Keeping, Key, Owner, PartialFile, PartialUpload};
 use std::sync::Arc;
 
@@ -17,6 +21,19 @@ pub(super) struct Partial {
     is_held: bool,
 }
 
+/// What OPEN found of an upload that was cut off.
+#[derive(Debug)]
+pub(super) enum CutOff {
+    /// There is none that matters.
+    Nothing,
+    /// This one goes on.
+    GoesOn(Box<Partial>),
+    /// The journal is down: this can't be given up now.
+    Owed(Keeping),
+    /// The journal is down: there may be one, with which the client means to go on.
+    Unknown,
+}
+
 impl Partial {
     /// The file as it is shown while nobody goes on with it.
     pub(super) fn live(&self) -> Live {
@@ -25,9 +42,14 @@ impl Partial {
         Live { size: whole.bytes, shipped: whole.bytes, ..live }
     }
 
-    /// Goes on only when nobody else does.
-    pub(super) fn demand_free(self) -> Result<Self> {
-        if self.is_held { Err(Error::BeingUploaded) } else { Ok(self) }
+    /// Goes on only when nobody else does, and only where the client means to, who was shown it so, if at all.
+    pub(super) fn demand(self, shown: Option<&Shown>) -> Result<Self> {
+        let PartialUpload { id, whole, .. } = &self.upload;
+        match shown {
+            _ if self.is_held => Err(Error::BeingUploaded),
+            Some(shown) if shown.id != *id || shown.bytes != whole.bytes => Err(Error::PartialGrown),
+            _ => Ok(self),
+        }
     }
 
     /// Takes the upload on.
@@ -61,13 +83,20 @@ impl Vfs {
         Ok(begun.map(|(upload, is_held)| Partial { upload, keeping, is_held }))
     }
 
-    /// Gives up what was cut off before, because the file begins anew or is removed. Says whether there was something.
-    pub(super) async fn give_up_partial(&self, path: &VirtualPath, keeping: Option<Keeping>) -> bool {
+    /// Gives up what was cut off before, or may be, because the file begins anew or is removed. Says whether there was
+    /// something to go on with.
+    pub(super) async fn give_up_partial(
+        &self,
+        path: &VirtualPath,
+        keeping: Option<&Keeping>,
+    ) -> Result<bool, JournalDown> {
         self.notes.partials.forget(path);
-        let Ok(Some(partial)) = self.partial(keeping).await else { return false };
-        // Where the journal goes down now it stays, and is seen again when the file that comes is gone.
-        let _ = partial.keeping.journal.give_up_partials(&partial.keeping.file).await;
-        true
+        let Some(Keeping { journal, file, .. }) = keeping.filter(|keeping| !keeping.kept_for.is_zero()) else {
+            return Ok(false);
+        };
+        let Some((upload, _)) = journal.find_partial(file).await? else { return Ok(false) };
+        journal.give_up_partials(file).await?;
+        Ok(upload.whole.parts > 0)
     }
 
     /// What STAT says of a file that isn't there. While the journal is down nothing is.
@@ -82,7 +111,8 @@ impl Vfs {
             self.notes.partials.forget(path);
             return None;
         };
-        self.notes.partials.note(path);
+        let shown = Shown { id: partial.upload.id.clone(), bytes: partial.upload.whole.bytes };
+        self.notes.partials.note(path, shown);
         Some(Metadata::of_upload(partial.live(), mount))
     }
 }

@@ -23,11 +23,15 @@ impl Vfs {
         match found.file {
             Some(_) => {}
             None if found.directory => return Err(Error::IsDirectory),
-            None if self.give_up_partial(path, keeping).await => return Ok(()),
-            None => return Err(Error::NotFound),
+            None => {
+                let given_up = self.give_up_partial(path, keeping.as_ref()).await;
+                let was_there = given_up.map_err(|down| Error::PartialNotFound(down.into()))?;
+                return if was_there { Ok(()) } else { Err(Error::NotFound) };
+            }
         }
         bucket.remove(&key, None).await?;
-        self.give_up_partial(path, keeping).await;
+        // Where the journal is down what was cut off before stays, and is seen now.
+        let _ = self.give_up_partial(path, keeping.as_ref()).await;
         self.notes.late.forget(Named { path, bucket: &*bucket, key: &key }).await;
         self.notes.forget(path);
         Ok(())

@@ -3,6 +3,7 @@
 //! Invariant: the file appears when [`WriteHandle::close`] says so, whole, or never.
 
 mod copy;
+mod resumed;
 
 pub use copy::CopyRange;
 
@@ -11,6 +12,7 @@ use super::{
     append::Appending,
     late::Named,
     notes::{Live, LiveEntry, Notes, Resized, Sight},
+    partial::CutOff,
     patch::Patched,
 };
 use crate::{
@@ -18,6 +20,7 @@ use crate::{
     store::{self, Bucket, Keeping, Key, NewObject, Object, Reservation, Taken, Upload, UploadOptions},
 };
 use bytes::Bytes;
+use resumed::Resumed;
 use std::{
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -48,15 +51,17 @@ pub struct WriteHandle {
     appending: Option<Appending>,
     /// The version that the file began as.
     patched: Option<Patched>,
-    /// The attributes that a file gets if it doesn't go on where it was cut off, as long as that is open.
-    anew: Option<NewAttributes>,
+    /// As long as the file may still begin anew.
+    resumed: Option<Resumed>,
+    /// What could not be given up at OPEN.
+    owed: Option<Keeping>,
     /// The attributes that the object will be born with; others have to be kept beside it.
     stored: NewAttributes,
 }
 
 impl WriteHandle {
     pub(super) fn new(pending: PendingWrite, reservation: Reservation, taken: Option<(Keeping, Taken)>) -> Self {
-        let PendingWrite { bucket, budget, tenant, notes, mount, key, live, patched, keeping, .. } = pending;
+        let PendingWrite { bucket, budget, tenant, notes, mount, key, live, patched, keeping, cut_off, .. } = pending;
         let Live { size, attributes, .. } = live.shown();
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         let begins_with = if taken.is_some() { pending.attributes } else { attributes };
@@ -64,13 +69,15 @@ impl WriteHandle {
         let (max_object_bytes, condition) = (tenant.max_object_bytes, pending.condition);
         let options = UploadOptions { max_object_bytes, condition, object, keeping };
         let upload = Upload::new(Arc::clone(&bucket), key.clone(), reservation, budget, options);
-        let anew = taken.is_some().then_some(pending.attributes);
+        let resumed = taken.is_some().then(|| Resumed::new(pending.attributes, pending.conflicting));
         let (upload, conflicting) = match (&patched, taken) {
             (Some(patched), _) => (upload.over(&patched.file), pending.conflicting),
             // It appears only where nothing is.
             (None, Some((keeping, taken))) => (upload.resuming(keeping, taken), Conflicting::Exists),
+            (None, None) if matches!(cut_off, CutOff::Unknown) => (upload.without_gaps(), pending.conflicting),
             (None, None) => (upload, pending.conflicting),
         };
+        let owed = if let CutOff::Owed(keeping) = cut_off { Some(keeping) } else { None };
         Self {
             upload,
             live,
@@ -82,7 +89,8 @@ impl WriteHandle {
             readable: pending.readable,
             appending: pending.append.then(|| Appending::to(size)),
             patched,
-            anew,
+            resumed,
+            owed,
             stored: attributes,
         }
     }
@@ -93,7 +101,7 @@ impl WriteHandle {
     /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], or what an earlier part met in the storage.
     /// From then on nothing is published: further writes and the close fail too.
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
-        let offset = self.place(offset).await;
+        let offset = self.place(offset).await?;
         Ok(self.write_at(offset, data).await?)
     }
 
@@ -136,7 +144,8 @@ impl WriteHandle {
     pub fn set_attributes(&mut self, wanted: SetAttributes) -> Result<()> {
         wanted.check_owner()?;
         self.take_on_size();
-        if let Some(size) = wanted.size {
+        let is_done = self.note_set(wanted);
+        if let Some(size) = wanted.size.filter(|_| !is_done) {
             let was_unchanged = self.upload.is_unchanged();
             self.set_size(size)?;
             self.show(was_unchanged);
@@ -159,15 +168,16 @@ impl WriteHandle {
     /// meanwhile, [`Error::Changed`] when the file that was to be changed was, [`Error::Poisoned`] after a failed write, or
     /// what the storage says. Nothing is published then.
     pub async fn close(mut self) -> Result<u64> {
+        self.decide_at_close().await;
         self.take_on_size();
         self.store_attributes();
         let shown = self.live.shown();
-        let Self { upload, live, bucket, key, notes, conflicting, patched, stored, .. } = self;
+        let Self { upload, live, bucket, key, notes, conflicting, patched, stored, owed, .. } = self;
         let path = live.path();
         let size = upload.size();
         if upload.is_only_resumed() {
             // Nothing was written, so nothing is promised: it can still go on.
-            upload.leave().await;
+            Box::pin(upload.leave()).await;
             return Ok(size);
         }
         let unchanged = patched.as_ref().filter(|_| upload.is_unchanged());
@@ -175,6 +185,9 @@ impl WriteHandle {
             store::Error::Conflict { .. } => conflicting.error(error),
             error => error.into(),
         })?;
+        if let Some(Keeping { journal, file, .. }) = owed {
+            let _ = journal.give_up_partials(&file).await;
+        }
         let named = Named { path, bucket: &*bucket, key: &key };
         if let Some(patched) = unchanged {
             notes.late.add(named, &published.pin.etag, shown.attributes.beside(patched.live().attributes)).await;
@@ -211,23 +224,13 @@ impl WriteHandle {
         self.upload.leave().await;
     }
 
-    /// A client that begins at the first byte doesn't go on with what was stored before.
-    async fn begin_anew(&mut self) {
-        let Some(attributes) = self.anew.take().filter(|_| self.upload.is_only_resumed()) else { return };
-        self.upload.begin_anew().await;
-        (self.stored, self.conflicting) = (attributes, Conflicting::Changed);
-        self.live.update(|live| *live = Live::new(attributes, now()));
-    }
-
     /// Where in the file bytes for `offset` go, with all taken on that was set before them.
-    async fn place(&mut self, offset: u64) -> u64 {
+    async fn place(&mut self, offset: u64) -> Result<u64> {
+        self.decide(offset).await?;
         self.take_on_size();
         self.store_attributes();
-        if offset == 0 && self.appending.is_none() {
-            self.begin_anew().await;
-        }
         let size = self.upload.size();
-        self.appending.as_mut().map_or(offset, |appending| appending.place(offset, size))
+        Ok(self.appending.as_mut().map_or(offset, |appending| appending.place(offset, size)))
     }
 
     async fn write_at(&mut self, offset: u64, data: Bytes) -> store::Result<()> {

@@ -4,13 +4,13 @@ use super::{
     Error, Mount, NewAttributes, Place, Result, Unsupported, Vfs, VirtualPath, WriteHandle,
     late::Named,
     notes::{Live, LiveEntry, Notes},
-    partial::Partial,
+    partial::CutOff,
     patch::Patched,
     upload::{Conflicting, now},
 };
 use crate::{
     account::{Permission, Tenant},
-    store::{Bucket, Budget, Condition, Keeping, Key, MIN_PART_BYTES, Object},
+    store::{Bucket, Budget, Condition, JournalDown, Keeping, Key, MIN_PART_BYTES, Object},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -65,10 +65,10 @@ impl Vfs {
             None
         };
         let keeping = self.keeping(mount, &*bucket, &key);
-        let partial = match stored {
+        let cut_off = match stored {
             // What is there is changed; what was to be there stays behind it.
-            Some(_) if !options.begins_anew() => None,
-            _ => self.partial_to_resume(path, keeping.clone(), options, stored.is_some()).await?,
+            Some(_) if !options.begins_anew() => CutOff::Nothing,
+            _ => self.find_cut_off(path, keeping.clone(), options, stored.is_some()).await?,
         };
         let (condition, conflicting) = match options {
             WriteOptions { exclusive: true, .. } => (Condition::Absent, Conflicting::Exists),
@@ -79,10 +79,10 @@ impl Vfs {
             Some(file) => Some(self.patched(Named { path, bucket: &*bucket, key: &key }, file, mount).await),
             None => None,
         };
-        let live = match (&patched, &partial) {
+        let live = match (&patched, &cut_off) {
             (Some(patched), _) => patched.live(),
-            (None, Some(partial)) => partial.live(),
-            (None, None) => Live::new(attributes, now()),
+            (None, CutOff::GoesOn(partial)) => partial.live(),
+            (None, _) => Live::new(attributes, now()),
         };
         Ok(PendingWrite {
             bucket,
@@ -94,7 +94,7 @@ impl Vfs {
             // Once more, because another OPEN may have come this far while storage was asked.
             live: self.notes.live.enter(path, live, |newest| options.check_beside(newest))?,
             patched,
-            partial,
+            cut_off,
             keeping,
             attributes,
             condition,
@@ -124,25 +124,33 @@ impl Vfs {
     }
 
     /// The upload that was cut off and goes on. One that is of no use to the client is given up.
-    async fn partial_to_resume(
+    async fn find_cut_off(
         &self,
         path: &VirtualPath,
         keeping: Option<Keeping>,
         options: WriteOptions,
         is_stored: bool,
-    ) -> Result<Option<Partial>> {
+    ) -> Result<CutOff> {
         if options.begins_anew() {
-            let was_there = self.give_up_partial(path, keeping).await || is_stored;
-            return if options.create || was_there { Ok(None) } else { Err(Error::NotFound) };
+            let given_up = self.give_up_partial(path, keeping.as_ref()).await;
+            return match (given_up, keeping) {
+                (Err(JournalDown), Some(keeping)) if options.create || is_stored => Ok(CutOff::Owed(keeping)),
+                (was_there, _) if options.create || is_stored || was_there == Ok(true) => Ok(CutOff::Nothing),
+                _ => Err(Error::NotFound),
+            };
         }
-        // A client that goes on where there is nothing would make a file of zeros and the rest.
-        let was_shown = self.notes.partials.was_shown(path);
+        let shown = self.notes.partials.shown(path);
         match self.partial(keeping).await {
-            Ok(Some(partial)) => partial.demand_free().map(Some),
-            Err(down) if was_shown => Err(Error::PartialNotFound(down.into())),
-            Ok(None) if was_shown => Err(Error::PartialLost),
-            _ if options.create => Ok(None),
-            _ => Err(Error::NotFound),
+            // Who appends to what it doesn't know of doesn't mean to go on with it.
+            Ok(Some(partial)) if !options.append || shown.is_some() => {
+                Ok(CutOff::GoesOn(Box::new(partial.demand(shown.as_ref())?)))
+            }
+            // A client that goes on where there is nothing would make a file of zeros and the rest.
+            Err(down) if shown.is_some() => Err(Error::PartialNotFound(down.into())),
+            Ok(None) if shown.is_some() => Err(Error::PartialLost),
+            _ if !options.create => Err(Error::NotFound),
+            Err(JournalDown) => Ok(CutOff::Unknown),
+            Ok(_) => Ok(CutOff::Nothing),
         }
     }
 }
@@ -174,7 +182,7 @@ pub struct PendingWrite {
     pub(super) key: Key,
     pub(super) live: LiveEntry,
     pub(super) patched: Option<Patched>,
-    pub(super) partial: Option<Partial>,
+    pub(super) cut_off: CutOff,
     pub(super) keeping: Option<Keeping>,
     /// Those of OPEN.
     pub(super) attributes: NewAttributes,
@@ -192,9 +200,12 @@ impl PendingWrite {
     /// [`Error::Busy`] when none was free before `deadline`; [`Error::BeingUploaded`], [`Error::PartialLost`].
     pub async fn admit(mut self, deadline: Duration) -> Result<WriteHandle> {
         let reservation = self.budget.reserve(self.tenant.name.as_str(), MIN_PART_BYTES, deadline).await?;
-        let taken = match self.partial.take() {
-            Some(partial) => Some(partial.take(&*self.bucket).await?),
-            None => None,
+        let taken = match self.cut_off {
+            CutOff::GoesOn(partial) => {
+                self.cut_off = CutOff::Nothing;
+                Some(Box::pin(partial.take(&*self.bucket)).await?)
+            }
+            _ => None,
         };
         Ok(WriteHandle::new(self, reservation, taken))
     }

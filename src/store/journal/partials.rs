@@ -39,6 +39,8 @@ pub struct Whole {
     pub parts: u32,
     /// What they hold, in bytes.
     pub bytes: u64,
+    /// A checksum of their ETags, so that a part which is stored again later is noticed.
+    pub etags: u64,
 }
 
 /// An upload in parts.
@@ -74,6 +76,7 @@ pub enum Standing {
 #[async_trait]
 pub trait PartialJournal: Send + Sync + fmt::Debug {
     /// Enters an upload that has begun, held under `lease`, kept for `keep` from now. Older ones of the file are given up.
+    /// One that is entered already stays as it is.
     ///
     /// # Errors
     /// [`JournalDown`]: it may have happened all the same.

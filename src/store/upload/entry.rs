@@ -10,7 +10,7 @@ use super::{
     whole::Contiguous,
 };
 use crate::store::{Journal, JournalDown, Lease, NewObject, PartialFile, PartialUpload, Result, Standing, Whole};
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 use tokio::{
     sync::watch::{self, error::RecvError},
     task::JoinHandle,
@@ -181,34 +181,25 @@ impl Tending {
     }
 
     async fn hold(&mut self, term: Duration, keep: Duration) -> Standing {
-        if self.state != State::New {
-            match self.held.hold(self.partial.whole, term, keep).await {
-                Ok(Standing::Lost) if self.state == State::Doubtful => {}
-                Ok(standing) => {
-                    self.state = State::Entered;
-                    if standing == Standing::Lost {
-                        self.held.lose();
-                    }
-                    return standing;
-                }
-                Err(JournalDown) => return self.unanswered(),
+        if self.state != State::Entered {
+            let before = mem::replace(&mut self.state, State::Doubtful);
+            if self.held.enter(&self.partial, term, keep).await.is_err() {
+                // Nobody can count on finding it.
+                return Standing::GivenUp;
+            }
+            self.state = State::Entered;
+            if before == State::New {
+                return Standing::Kept;
             }
         }
-        if self.held.enter(&self.partial, term, keep).await.is_ok() {
-            self.state = State::Entered;
-            return Standing::Kept;
-        }
-        self.state = State::Doubtful;
-        self.unanswered()
-    }
-
-    /// What is known while the journal is down.
-    fn unanswered(&self) -> Standing {
-        match self.state {
-            _ if !self.held.is_certain() => Standing::Lost,
-            State::Entered => Standing::Kept,
-            // Nobody can count on finding it.
-            State::New | State::Doubtful => Standing::GivenUp,
+        match self.held.hold(self.partial.whole, term, keep).await {
+            Ok(Standing::Lost) => {
+                self.held.lose();
+                Standing::Lost
+            }
+            Ok(standing) => standing,
+            Err(JournalDown) if self.held.is_certain() => Standing::Kept,
+            Err(JournalDown) => Standing::Lost,
         }
     }
 }

@@ -10,9 +10,24 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::time::Instant;
+
+/// The end of a lease by both clocks: one stands still while the machine is suspended, the other may be set back.
+#[derive(Clone, Copy, Debug)]
+struct Until(Instant, SystemTime);
+
+impl Until {
+    /// The end of a term that begins now.
+    fn after(term: Duration) -> Self {
+        Self(Instant::now() + term, SystemTime::now() + term)
+    }
+
+    fn is_ahead(self) -> bool {
+        Instant::now() < self.0 && SystemTime::now() < self.1
+    }
+}
 
 /// An entry in the journal that is ours, or was.
 #[derive(Debug)]
@@ -21,7 +36,7 @@ pub(super) struct Held {
     id: String,
     lease: Lease,
     /// Nobody else can have taken it on before; `None` as long as the journal wasn't told of it.
-    certain_until: Mutex<Option<Instant>>,
+    certain_until: Mutex<Option<Until>>,
     lost: AtomicBool,
 }
 
@@ -35,7 +50,7 @@ impl Held {
     /// One that was taken on a moment ago.
     pub(super) fn taken(keeping: Keeping, id: String, lease: Lease) -> Self {
         let held = Self { id, ..Self::new(keeping, lease) };
-        held.note_told(Instant::now());
+        held.note_told(Until::after(TERM));
         held
     }
 
@@ -63,7 +78,7 @@ impl Held {
 
     /// Whether nobody else can have it, as far as can be said without the journal.
     pub(super) fn is_certain(&self) -> bool {
-        !self.is_lost() && self.certain_until().is_none_or(|until| Instant::now() < until)
+        !self.is_lost() && self.certain_until().is_none_or(Until::is_ahead)
     }
 
     /// Whether nobody else can have it. At most one question to the journal.
@@ -84,15 +99,15 @@ impl Held {
         keep: Duration,
     ) -> Result<(), JournalDown> {
         // It may be entered although no answer comes.
-        self.note_told(Instant::now());
+        self.note_told(Until::after(TERM));
         self.keeping.journal.enter_partial(partial, &self.lease(term), keep).await
     }
 
     pub(super) async fn hold(&self, whole: Whole, term: Duration, keep: Duration) -> Result<Standing, JournalDown> {
-        let asked = Instant::now();
+        let until = Until::after(TERM);
         let standing = self.keeping.journal.hold_partial(&self.id, whole, &self.lease(term), keep).await?;
         if standing != Standing::Lost {
-            self.note_told(asked);
+            self.note_told(until);
         }
         Ok(standing)
     }
@@ -106,12 +121,12 @@ impl Held {
         Lease { term, ..self.lease.clone() }
     }
 
-    fn certain_until(&self) -> Option<Instant> {
+    fn certain_until(&self) -> Option<Until> {
         *self.certain_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The journal was told at `since` that it is held.
-    fn note_told(&self, since: Instant) {
-        *self.certain_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(since + TERM);
+    /// The journal was told that it is held until then, at least.
+    fn note_told(&self, until: Until) {
+        *self.certain_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 }

@@ -21,6 +21,9 @@ impl Upload {
             self.make_room_at(at).await?;
             let written = self.buffer.write(at, &data);
             if self.buffer.is_scattered() {
+                if self.gapless {
+                    return Err(Error::Gap);
+                }
                 let block = self.buffer.around(at);
                 self.fill(block.clone()).await?;
                 self.buffer.fill_with_zeros(block);

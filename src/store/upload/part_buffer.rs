@@ -24,6 +24,8 @@ pub(super) struct PartBuffer {
     shift: u64,
     blocks: BTreeMap<u64, Block>,
     written: Extents,
+    /// Where the first of the zeros lies that were taken for written.
+    zeros_from: Option<u64>,
 }
 
 impl PartBuffer {
@@ -39,9 +41,10 @@ impl PartBuffer {
         behind
     }
 
-    /// Whether every byte of the window before `end` was written.
+    /// Whether every byte of the window before `end` was written, and none before it taken for a zero.
     pub(super) fn is_whole_to(&self, end: u64) -> bool {
-        self.start >= end || self.written.gaps(self.start..end).is_empty()
+        let no_zeros = self.zeros_from.is_none_or(|from| from >= end);
+        self.start >= end || no_zeros && self.written.gaps(self.start..end).is_empty()
     }
 
     /// The first byte that can still be written; all before it is shipped.
@@ -129,7 +132,8 @@ impl PartBuffer {
     /// Takes the bytes that lie behind the older object in `range`, and were never written, for zeros that were.
     pub(super) fn fill_with_zeros(&mut self, range: Range<u64>) {
         let (start, end) = (range.start.max(self.kept), range.end.min(self.size));
-        if start < end {
+        if let Some(gap) = self.written.gaps(start..end.max(start)).first() {
+            self.zeros_from = Some(self.zeros_from.map_or(gap.start, |from| from.min(gap.start)));
             self.written.insert(start, end);
         }
     }

@@ -8,8 +8,9 @@ use super::{
     entry::{self, Keeping},
     part_buffer::PartBuffer,
     parts::Parts,
+    whole::Contiguous,
 };
-use crate::store::{Bucket, Condition, Error, Lease, NewObject, Part, PartialUpload, Result, Whole};
+use crate::store::{Bucket, Condition, Error, Lease, NewObject, Part, PartialUpload, Result};
 use std::{mem, time::Duration};
 
 /// An upload that was cut off, and is ours now.
@@ -69,11 +70,11 @@ async fn whole_parts(bucket: &dyn Bucket, partial: &PartialUpload) -> Result<Vec
         }
     }
     let consecutive = parts.iter().zip(1..).all(|(part, number)| part.number == number);
-    let stored = Whole {
-        parts: u32::try_from(parts.len()).unwrap_or(u32::MAX),
-        bytes: parts.iter().map(|part| part.size).sum(),
-    };
-    if consecutive && stored == *whole { Ok(parts) } else { Err(Error::UploadGone) }
+    let mut stored = Contiguous::default();
+    for part in &parts {
+        stored.add(part);
+    }
+    if consecutive && stored.so_far() == *whole { Ok(parts) } else { Err(Error::UploadGone) }
 }
 
 impl Upload {
@@ -92,7 +93,14 @@ impl Upload {
     /// Whether the file still is what was stored before it was cut off, and no more.
     #[must_use]
     pub fn is_only_resumed(&self) -> bool {
-        self.anew.is_some()
+        self.anew.is_some() && self.poison.is_none()
+    }
+
+    /// Lets nothing be published that leaves a hole, or lacks its beginning.
+    #[must_use]
+    pub fn without_gaps(mut self) -> Self {
+        self.gapless = true;
+        self
     }
 
     /// Gives up what an upload that was taken on has stored, and begins with an empty file. Does nothing once there is

@@ -25,6 +25,9 @@ impl Upload {
     }
 
     async fn put(&mut self) -> Result<Stored> {
+        if self.gapless && !self.buffer.is_whole_to(self.size()) {
+            return Err(Error::Gap);
+        }
         self.fill(0..self.size()).await?;
         let (pieces, held_bytes) = self.buffer.take_part(u64::MAX);
         let _memory = self.allowance.flying(held_bytes);

@@ -1,14 +1,15 @@
 //! How much of an upload is stored without a gap: parts arrive in any order.
 
 use crate::store::{Part, Whole};
+use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest};
 use std::collections::BTreeMap;
 
 /// The parts from the first one on that are stored, and those that wait for one before them.
 #[derive(Debug, Default)]
 pub(super) struct Contiguous {
     whole: Whole,
-    /// The sizes of parts that arrived before others, in bytes.
-    waiting: BTreeMap<u32, u64>,
+    /// Parts that arrived before others.
+    waiting: BTreeMap<u32, Part>,
     /// The first part that counts no more.
     end: Option<u32>,
 }
@@ -32,13 +33,22 @@ impl Contiguous {
     pub(super) fn add(&mut self, part: &Part) -> bool {
         let before = self.whole;
         if self.end.is_none_or(|end| part.number < end) {
-            self.waiting.insert(part.number, part.size);
+            self.waiting.insert(part.number, part.clone());
         }
-        while let Some(size) = self.waiting.remove(&(self.whole.parts + 1)) {
-            self.whole = Whole { parts: self.whole.parts + 1, bytes: self.whole.bytes + size };
+        while let Some(next) = self.waiting.remove(&(self.whole.parts + 1)) {
+            self.whole = behind(self.whole, &next);
         }
         self.whole != before
     }
+}
+
+/// What is whole with one more part.
+fn behind(Whole { parts, bytes, etags }: Whole, part: &Part) -> Whole {
+    let mut digest = Digest::new(Crc64Nvme);
+    digest.update(&etags.to_le_bytes());
+    // Stores differ in whether a listing shows its quotes.
+    digest.update(part.etag.0.trim_matches('"').as_bytes());
+    Whole { parts: parts + 1, bytes: bytes + part.size, etags: digest.finalize() }
 }
 
 #[cfg(test)]
@@ -46,18 +56,36 @@ mod tests {
     use super::*;
     use crate::store::ETag;
 
+    fn part(number: u32, etag: &str) -> Part {
+        Part { number, etag: ETag(etag.to_owned()), size: u64::from(number) * 10, crc64: None }
+    }
+
     #[test]
     fn parts_count_in_their_order_up_to_one_that_does_not() {
-        let mut prefix = Contiguous::of(Whole { parts: 1, bytes: 10 });
-        let mut add = |number, size| {
-            prefix.add(&Part { number, etag: ETag(String::new()), size, crc64: None });
+        let first = Contiguous::of(behind(Whole::default(), &part(1, "a")));
+        let mut prefix = first;
+        let mut add = |number| {
+            prefix.add(&part(number, "a"));
             (prefix.whole.parts, prefix.whole.bytes)
         };
-        assert_eq!([add(4, 40), add(3, 30), add(2, 20)], [(1, 10), (1, 10), (4, 100)]);
+        assert_eq!([add(4), add(3), add(2)], [(1, 10), (1, 10), (4, 100)]);
         prefix.end_before(6);
         prefix.end_before(7);
-        let mut add = |number, size| prefix.add(&Part { number, etag: ETag(String::new()), size, crc64: None });
-        assert_eq!([add(6, 60), add(5, 50), add(7, 1)], [false, true, false]);
-        assert_eq!(prefix.so_far(), Whole { parts: 5, bytes: 150 });
+        assert_eq!([6, 5, 7].map(|number| prefix.add(&part(number, "a"))), [false, true, false]);
+        assert_eq!((prefix.so_far().parts, prefix.so_far().bytes), (5, 150));
+    }
+
+    #[test]
+    fn a_part_that_was_stored_again_makes_a_difference() {
+        let whole = |etags: [&str; 2]| {
+            let mut prefix = Contiguous::default();
+            for (number, etag) in (1..).zip(etags) {
+                prefix.add(&part(number, etag));
+            }
+            prefix.so_far()
+        };
+        assert_eq!(whole(["\"a\"", "b"]), whole(["a", "\"b\""]));
+        assert_ne!(whole(["a", "b"]), whole(["a", "c"]));
+        assert_ne!(whole(["a", "b"]), whole(["b", "a"]));
     }
 }

@@ -8,7 +8,7 @@ mod seen;
 
 pub(super) use late::{Noted, NotedAttributes};
 pub(super) use live::{Live, LiveEntry, LiveUploads, Resized};
-pub(super) use partials::ShownPartials;
+pub(super) use partials::{Shown, ShownPartials};
 pub(super) use seen::{Seen, Sight};
 
 use super::{VirtualPath, ahead::Ahead, late::Late};

@@ -10,7 +10,14 @@ const MAX_SHOWN: usize = 256;
 
 /// Paths under which a cut-off upload was shown.
 #[derive(Debug)]
-pub(in crate::vfs) struct ShownPartials(Mutex<BoundedMap<VirtualPath, ()>>);
+pub(in crate::vfs) struct ShownPartials(Mutex<BoundedMap<VirtualPath, Shown>>);
+
+/// What STAT said of one: it may have grown by now, or be another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::vfs) struct Shown {
+    pub(in crate::vfs) id: String,
+    pub(in crate::vfs) bytes: u64,
+}
 
 impl Default for ShownPartials {
     fn default() -> Self {
@@ -19,8 +26,8 @@ impl Default for ShownPartials {
 }
 
 impl ShownPartials {
-    pub(in crate::vfs) fn note(&self, path: &VirtualPath) {
-        lock(&self.0).insert(path.clone(), ());
+    pub(in crate::vfs) fn note(&self, path: &VirtualPath, shown: Shown) {
+        lock(&self.0).insert(path.clone(), shown);
     }
 
     /// The client heard since that it is gone, or doesn't care.
@@ -28,8 +35,8 @@ impl ShownPartials {
         lock(&self.0).remove(path);
     }
 
-    /// Whether the client takes it for what is there.
-    pub(in crate::vfs) fn was_shown(&self, path: &VirtualPath) -> bool {
-        lock(&self.0).find(path).is_some()
+    /// What the client takes for what is there.
+    pub(in crate::vfs) fn shown(&self, path: &VirtualPath) -> Option<Shown> {
+        lock(&self.0).find(path).cloned()
     }
 }

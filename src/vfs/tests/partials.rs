@@ -257,7 +257,7 @@ async fn it_never_replaces_what_came_meanwhile() {
     assert_stored(&session, &Bytes::from_static(b"another's"));
 }
 
-// S121: A first WRITE at offset 0 begins the file anew. Behind what is stored no hole is left: a file with one is …
+// S121: A first WRITE at offset 0 begins the file anew, and so does the size 0. Behind what is stored no hole is left, …
 #[tokio::test]
 async fn a_first_write_at_the_beginning_begins_anew() {
     let session = cut_off().await;
@@ -274,7 +274,7 @@ async fn a_first_write_at_the_beginning_begins_anew() {
     assert_stored(&session, &content(2 * LENGTH));
 }
 
-// S121: A first WRITE at offset 0 begins the file anew. Behind what is stored no hole is left: a file with one is …
+// S121: A first WRITE at offset 0 begins the file anew, and so does the size 0. Behind what is stored no hole is left, …
 #[tokio::test]
 async fn no_hole_is_left_behind_what_is_stored() {
     let session = cut_off().await;
@@ -290,16 +290,122 @@ async fn no_hole_is_left_behind_what_is_stored() {
     assert_eq!((session.bucket.open_uploads(), size(&session).await), (0, None), "it leads to nothing");
 }
 
+// S123: With APPEND only a session that was shown it goes on with it; another begins a new file.
 #[tokio::test]
-async fn who_appends_goes_on_at_its_end() {
-    let session = cut_off().await;
-    let mut handle = session.open("/a", WriteOptions { append: true, ..GO_ON }).await.unwrap();
-    let content = content(LENGTH);
-    for (index, start) in (STORED..LENGTH).step_by(MIB).enumerate() {
-        handle.write((index * MIB) as u64, content.slice(start..start + MIB)).await.unwrap();
+async fn who_appends_goes_on_at_the_end_that_it_was_shown() {
+    const APPEND: WriteOptions = WriteOptions { append: true, ..KEEP };
+    for from_zero in [false, true] {
+        let session = cut_off().await;
+        assert_eq!(size(&session).await, Some(STORED as u64));
+        let mut handle = session.open("/a", APPEND).await.unwrap();
+        let content = content(LENGTH);
+        for start in (STORED..LENGTH).step_by(MIB) {
+            let offset = if from_zero { start - STORED } else { start };
+            handle.write(offset as u64, content.slice(start..start + MIB)).await.unwrap();
+        }
+        handle.close().await.unwrap();
+        assert_stored(&session, &content);
     }
+    let session = cut_off().await;
+    let mut handle = session.open("/a", APPEND).await.unwrap();
+    handle.write(0, Bytes::from_static(b"a line")).await.unwrap();
     handle.close().await.unwrap();
-    assert_stored(&session, &content);
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "a line");
+}
+
+/// A session that is about to go on with the upload of another, which stores more of it meanwhile.
+#[tokio::test(start_paused = true)]
+async fn who_was_shown_less_than_is_stored_does_not_go_on() {
+    let session = Session::start();
+    let mut handle = session.another().create("/a").await;
+    write(&mut handle, &content(LENGTH), 0).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(size(&session).await, Some(STORED as u64));
+    let unaware = session.another();
+    write(&mut handle, &content(2 * LENGTH), LENGTH).await.unwrap();
+    handle.leave().await;
+    for options in [KEEP, WriteOptions { append: true, ..GO_ON }] {
+        assert!(matches!(session.open("/a", options).await, Err(Error::PartialGrown)));
+    }
+    // One that asked through another connection is found out by its first WRITE.
+    let mut late = unaware.open("/a", GO_ON).await.unwrap();
+    assert!(matches!(write(&mut late, &content(2 * LENGTH), STORED).await, Err(Error::PartialGrown)));
+    assert!(late.close().await.is_err());
+    let stored = usize::try_from(size(&session).await.unwrap()).unwrap();
+    assert!(stored > STORED, "it is still there");
+    let mut handle = session.open("/a", KEEP).await.unwrap();
+    write(&mut handle, &content(2 * LENGTH), stored).await.unwrap();
+    handle.close().await.unwrap();
+    assert_stored(&session, &content(2 * LENGTH));
+}
+
+#[tokio::test]
+async fn a_write_that_failed_fails_the_close_of_what_goes_on_too() {
+    let session = cut_off().await;
+    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    assert!(handle.write(1 << 30, Bytes::from_static(b"x")).await.is_err());
+    assert!(handle.close().await.is_err());
+    assert!(session.bucket.keys().is_empty());
+}
+
+/// As scp copies an empty file: it opens it without TRUNC, and cuts it at its end.
+#[tokio::test]
+async fn the_size_0_begins_anew() {
+    for written in [0, MIB] {
+        let session = cut_off().await;
+        let attributes = SetAttributes { mode: Some(0o600), ..SetAttributes::default() };
+        let mut handle = session.open("/a", KEEP).await.unwrap();
+        handle.set_attributes(SetAttributes { size: Some(0), ..attributes }).unwrap();
+        assert_eq!(handle.metadata().size, 0);
+        write(&mut handle, &content(written), 0).await.unwrap();
+        handle.close().await.unwrap();
+        assert_stored(&session, &content(written));
+        assert_eq!(session.another().stat(&path("/a")).await.unwrap().mode & 0o777, 0o600);
+    }
+}
+
+/// The first bytes may have been uploaded before, as far as the server knows.
+#[tokio::test(start_paused = true)]
+async fn while_the_journal_is_down_a_new_file_without_trunc_gets_no_hole() {
+    let session = Session::start();
+    session.journal.set_down(true);
+    for (start, length) in [(1, 2), (20 * MIB, LENGTH)] {
+        let mut handle = session.open("/a", KEEP).await.unwrap();
+        let written = write(&mut handle, &content(length), start).await;
+        let closed = handle.close().await;
+        assert!(matches!((written, closed), (Ok(()), Err(Error::Gap)) | (Err(Error::Gap), Err(_))));
+    }
+    assert!(session.bucket.keys().is_empty());
+    let mut handle = session.open("/a", KEEP).await.unwrap();
+    write(&mut handle, &content(LENGTH), 0).await.unwrap();
+    handle.close().await.unwrap();
+    assert!(session.bucket.bytes("acme/a").unwrap() == content(LENGTH));
+}
+
+// S120: TRUNC, EXCL and REMOVE give it up, and of two uploads that were cut off the newest stays.
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_given_up_at_open_is_at_close() {
+    let session = cut_off().await;
+    session.journal.set_down(true);
+    let handle = session.create("/a").await;
+    assert!(matches!(session.remove(&path("/a")).await, Err(Error::PartialNotFound(_))));
+    session.journal.set_down(false);
+    handle.close().await.unwrap();
+    session.bucket.delete("acme/a");
+    assert_eq!(size(&session).await, None);
+    assert!(given_up(&session).await);
+}
+
+/// Many small holes are taken for zeros, so that they need not all be remembered.
+#[tokio::test]
+async fn zeros_that_nobody_wrote_are_not_gone_on_behind() {
+    let session = Session::start();
+    let mut handle = session.create("/a").await;
+    for page in 0..10 * MIB / 4096 {
+        handle.write((page * 8192) as u64, Bytes::from_static(&[7; 4096])).await.unwrap();
+    }
+    handle.leave().await;
+    assert_eq!((size(&session).await, session.bucket.open_uploads()), (None, 0));
 }
 
 // S122: A session that was shown it can't open it without TRUNC when it is gone, until STAT has told it so: no file of …
@@ -334,7 +440,7 @@ async fn what_s3_has_must_be_what_was_noted() {
 }
 
 // S116: Of an upload in parts that is cut off, S3 keeps what is stored from its first byte on without a gap, for …
-// S123: A CLOSE without a WRITE leaves it as it was.
+// S124: A CLOSE without a WRITE leaves it as it was.
 #[tokio::test]
 async fn a_close_that_brings_nothing_leaves_it_as_it_was() {
     let session = cut_off().await;
@@ -397,7 +503,7 @@ async fn a_client_that_meant_to_change_what_is_stored_leaves_nothing() {
     assert_eq!((session.bucket.open_uploads(), size(&session).await), (0, None));
 }
 
-// S124: Where a tenant has `partial_uploads = "discard"`, an upload that is cut off leaves nothing.
+// S125: Where a tenant has `partial_uploads = "discard"`, an upload that is cut off leaves nothing.
 #[tokio::test]
 async fn a_tenant_that_wants_nothing_kept_has_nothing_kept() {
     let session = Session::start();

@@ -39,7 +39,7 @@ impl WriteHandle {
         let size = source.metadata().size;
         let start = range.source_offset.min(size);
         let end = range.length.map_or(size, |length| start.saturating_add(length).min(size));
-        let target_offset = self.place(range.target_offset).await;
+        let target_offset = self.place(range.target_offset).await?;
         if self.mount == *source.mount() && self.upload.can_copy(target_offset, end - start) {
             let was_unchanged = self.upload.is_unchanged();
             let (key, pin) = source.version();

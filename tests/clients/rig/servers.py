@@ -77,19 +77,20 @@ class Store:
 class Serve(Server):
     """`wharfinger serve` on a config of its own, with the tenants `acme` and `globex` in one bucket."""
 
-    def __init__(self, store, prefix="tenants", settings="", ssh_settings="", **options):
+    def __init__(self, store, prefix="tenants", settings="", ssh_settings="", tenant_settings="", **options):
         self.directory = tempfile.TemporaryDirectory(prefix="wharfinger-config-")
         port = free_port()
-        config = self._write(Path(self.directory.name), store, prefix, port, settings, ssh_settings)
+        here = Path(self.directory.name)
+        config = self._write(here, store, prefix, port, settings, ssh_settings, tenant_settings)
         super().__init__([wharfinger(), "serve", "--config", config], port, **options)
 
-    def _write(self, here, store, prefix, port, settings, ssh_settings):
+    def _write(self, here, store, prefix, port, settings, ssh_settings, tenant_settings):
         (here / "tenants").mkdir()
         (here / "keys").mkdir()
         _write_secret(here / "tenants" / "s3.secret", store.secret_access_key)
         (here / "tenants" / "users.pub").write_text("".join(key.read_text() for key in keys.public_keys()))
         for tenant, user in TENANTS.items():
-            (here / "tenants" / f"{tenant}.toml").write_text(_tenant(tenant, user, store, prefix))
+            (here / "tenants" / f"{tenant}.toml").write_text(_tenant(tenant, user, store, prefix, tenant_settings))
         config = here / "wharfinger.toml"
         config.write_text(
             f'{settings}\n[ssh]\nlisten = ["127.0.0.1:{port}"]\nhost_keys.directory = "keys"\n{ssh_settings}\n'
@@ -106,9 +107,10 @@ def _write_secret(path, secret):
     path.write_text(secret)
 
 
-def _tenant(tenant, user, store, prefix):
+def _tenant(tenant, user, store, prefix, settings):
     return f"""
 name = "{tenant}"
+{settings}
 
 [storage]
 bucket = "{store.bucket}"

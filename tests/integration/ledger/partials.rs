@@ -38,7 +38,7 @@ async fn an_upload_outlives_a_restart_on_postgresql() {
 async fn outlives_a_restart(location: &Location) {
     let metadata = [("mtime", "1700000000"), ("wharfinger-upload", "0f\"\\\u{1}ü\u{1f600}")];
     let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let whole = Whole { parts: 10_000, bytes: 5 << 40 };
+    let whole = Whole { parts: 10_000, bytes: 5 << 40, etags: u64::MAX };
     let entered = PartialUpload {
         object: NewObject { metadata: BTreeMap::from(metadata), ..NewObject::default() },
         whole,
@@ -61,7 +61,7 @@ async fn an_upload_is_held_by_one_until_its_lease_ends(journal: &Arc<dyn Journal
     journal.enter_partial(&entered, &mine, DAY).await.unwrap();
     assert_eq!(find(journal, &entered.file).await, Some((entered.clone(), true)));
     assert!(!journal.take_partial("1", &theirs).await.unwrap());
-    let whole = Whole { parts: 3, bytes: 24 << 20 };
+    let whole = Whole { parts: 3, bytes: 24 << 20, etags: 7 };
     assert_eq!(journal.hold_partial("1", whole, &theirs, DAY).await.unwrap(), Standing::Lost);
     assert_eq!(find(journal, &entered.file).await, Some((entered.clone(), true)), "nothing was noted");
     assert_eq!(journal.hold_partial("1", whole, &over, DAY).await.unwrap(), Standing::Kept);

@@ -11,9 +11,10 @@ CREATE TABLE partial_uploads (
     name TEXT COLLATE "C" NOT NULL,
     upload_id TEXT COLLATE "C" NOT NULL,
     object TEXT NOT NULL,
-    -- The first so many parts, and what they hold, are as the client sent them.
+    -- The first so many parts, what they hold, and a checksum of their ETags: they are as the client sent them.
     parts BIGINT NOT NULL,
     bytes BIGINT NOT NULL,
+    etags BIGINT NOT NULL,
     -- Nobody but `holder` works on it before `held_until`.
     holder TEXT COLLATE "C" NOT NULL,
     held_until BIGINT NOT NULL,

@@ -11,9 +11,10 @@ CREATE TABLE partial_uploads (
     name TEXT NOT NULL,
     upload_id TEXT NOT NULL,
     object TEXT NOT NULL,
-    -- The first so many parts, and what they hold, are as the client sent them.
+    -- The first so many parts, what they hold, and a checksum of their ETags: they are as the client sent them.
     parts INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
+    etags INTEGER NOT NULL,
     -- Nobody but `holder` works on it before `held_until`.
     holder TEXT NOT NULL,
     held_until INTEGER NOT NULL,

@@ -45,6 +45,9 @@ impl Partials {
     }
 
     fn enter(&mut self, entry: Entry, now: Instant) {
+        if self.0.iter().any(|other| other.partial.id == entry.partial.id) {
+            return;
+        }
         self.give_up(&entry.partial.file);
         if self.0.len() >= MAX_ENTRIES {
             let oldest = self.0.iter().position(|entry| !entry.is_held(now)).unwrap_or(0);
