@@ -3,7 +3,6 @@
 use crate::store::{Key, Part};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use crc_fast::CrcAlgorithm;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// All but RFC 3986's unreserved characters and the slash. S3 reads a `+` in a copy source as a space.
@@ -37,15 +36,46 @@ pub(super) fn read_checksum(said: &str) -> Option<u64> {
 
 /// The CRC-64/NVME of the parts in their order, as if they were one; `None` where that of any part isn't known.
 pub(super) fn combined_crc64(parts: &[Part]) -> Option<u64> {
-    parts.iter().try_fold(0, |crc64, part| {
-        Some(crc_fast::checksum_combine(CrcAlgorithm::Crc64Nvme, crc64, part.crc64?, part.size))
-    })
+    parts.iter().try_fold(0, |crc64, part| Some(times(crc64, behind(part.size)) ^ part.crc64?))
 }
+
+/// What a CRC is multiplied by when so many bytes come behind it: x to the power of their bits.
+///
+/// crc_fast combines too, by squaring matrices: a third of a millisecond a part, and an object may have 10,000.
+fn behind(mut bytes: u64) -> u64 {
+    /// x to the power of 8.
+    const ONE_BYTE: u64 = ONE >> 8;
+    let (mut power, mut square) = (ONE, ONE_BYTE);
+    while bytes > 0 {
+        if bytes & 1 == 1 {
+            power = times(power, square);
+        }
+        square = times(square, square);
+        bytes >>= 1;
+    }
+    power
+}
+
+/// The product of two polynomials, the powers of x counting down from the top bit, modulo that of CRC-64/NVME.
+fn times(a: u64, mut b: u64) -> u64 {
+    /// The polynomial without x to the power of 64.
+    const MODULUS: u64 = 0x9a6c_9329_ac4b_c9b5;
+    let mut product = 0;
+    for power in 0..u64::BITS {
+        product ^= b & ((a << power) >> (u64::BITS - 1)).wrapping_neg();
+        b = (b >> 1) ^ (MODULUS & (b & 1).wrapping_neg());
+    }
+    product
+}
+
+/// The polynomial 1.
+const ONE: u64 = 1 << (u64::BITS - 1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::{ETag, Prefix};
+    use crc_fast::CrcAlgorithm;
     use proptest::prelude::*;
 
     fn part(number: u32, bytes: &[u8]) -> Part {
@@ -86,6 +116,13 @@ mod tests {
             let (first, last) = (part(1, &a), part(3, &c));
             prop_assert_eq!(combined_crc64(&[first.clone(), part(2, &b), last.clone()]), Some(whole));
             prop_assert_eq!(combined_crc64(&[first, Part { crc64: None, ..part(2, &b) }, last]), None);
+        }
+
+        #[test]
+        fn long_parts_combine_as_crc_fast_has_it(first: u64, second: u64, size in 0..=5_u64 << 30) {
+            let part = |size, crc64| Part { size, crc64: Some(crc64), ..part(1, b"") };
+            let whole = crc_fast::checksum_combine(CrcAlgorithm::Crc64Nvme, first, second, size);
+            prop_assert_eq!(combined_crc64(&[part(0, first), part(size, second)]), Some(whole));
         }
     }
 }
