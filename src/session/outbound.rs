@@ -2,7 +2,10 @@
 
 use super::replies::{Queued, Shared};
 use bytes::{Bytes, BytesMut};
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering},
+};
 use tokio::sync::mpsc;
 
 /// Small replies are joined up to this size: OpenSSH takes SSH packets of 32 KiB.
@@ -29,36 +32,33 @@ impl Outbound {
             None => self.incoming.recv().await?,
         };
         let outgoing = self.join(first);
-        self.shared.sent_bytes.fetch_add(outgoing.bytes.len() as u64, Ordering::Relaxed);
+        self.shared.sent_bytes.fetch_add(outgoing.len() as u64, Ordering::Relaxed);
         self.shared.activity.touch();
         Some(outgoing)
     }
 
-    fn join(&mut self, first: Queued) -> Outgoing {
-        let mut bytes = first.bytes.clone();
+    fn join(&mut self, mut first: Queued) -> Outgoing {
+        let mut len = first.len();
+        let mut pieces = mem::take(&mut first.pieces);
         let mut held = vec![first];
-        let mut joined: Option<BytesMut> = None;
-        let mut len = bytes.len();
+        let mut joined = BytesMut::new();
         while len < BATCH_BYTES {
             let Ok(queued) = self.incoming.try_recv() else { break };
-            if len + queued.bytes.len() > BATCH_BYTES {
+            if len + queued.len() > BATCH_BYTES {
                 self.ahead = Some(queued);
                 break;
             }
-            len += queued.bytes.len();
-            joined
-                .get_or_insert_with(|| {
-                    let mut start = BytesMut::with_capacity(BATCH_BYTES);
-                    start.extend_from_slice(&bytes);
-                    start
-                })
-                .extend_from_slice(&queued.bytes);
+            joined.reserve(BATCH_BYTES - joined.len());
+            for piece in pieces.drain(..).chain(queued.pieces.iter().cloned()) {
+                joined.extend_from_slice(&piece);
+            }
+            len += queued.len();
             held.push(queued);
         }
-        if let Some(joined) = joined {
-            bytes = joined.freeze();
+        if !joined.is_empty() {
+            pieces.push(joined.freeze());
         }
-        Outgoing { bytes, _held: held }
+        Outgoing { pieces, _held: held }
     }
 }
 
@@ -71,14 +71,17 @@ impl Drop for Outbound {
 /// Bytes for the client. What they hold is given back when this is dropped, so drop it when they are written.
 #[derive(Debug)]
 pub struct Outgoing {
-    bytes: Bytes,
+    pieces: Vec<Bytes>,
     _held: Vec<Queued>,
 }
 
 impl Outgoing {
-    /// The bytes, whole SFTP replies.
-    #[must_use]
-    pub fn bytes(&self) -> Bytes {
-        self.bytes.clone()
+    /// The bytes, whole SFTP replies, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = Bytes> {
+        self.pieces.iter().cloned()
+    }
+
+    fn len(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
     }
 }

@@ -131,7 +131,7 @@ async fn serve_one(
                 return;
             };
             let reply = fetch(handle, file, failure, read).await;
-            context.replies.send_data(&reply, permit);
+            context.replies.send_data(reply, permit);
         }
         Next::Unwanted { first, count } => refuse(&context.replies, lane, first, count, "the file was closed").await,
         Next::Command(_) => {}

@@ -132,8 +132,8 @@ impl Replies {
     }
 
     /// Queues the reply to a READ, which holds `permit` until it is written.
-    pub fn send_data(&self, reply: &Reply, permit: DataPermit) {
-        self.queue(encoded(reply), Hold::Data { _permit: permit });
+    pub fn send_data(&self, reply: Reply, permit: DataPermit) {
+        self.queue_pieces(reply.into_pieces(), Hold::Data { _permit: permit });
     }
 
     /// Queues the replies to READs that nobody wants: the same status for `count` ids from `first` on.
@@ -162,8 +162,12 @@ impl Replies {
 
     /// Queues encoded replies.
     pub fn queue(&self, bytes: Bytes, hold: Hold) {
+        self.queue_pieces(vec![bytes], hold);
+    }
+
+    fn queue_pieces(&self, pieces: Vec<Bytes>, hold: Hold) {
         // A queue without a receiver is a channel that has ended: the hold is dropped with the reply.
-        let _ = self.queue.send(Queued { bytes, _hold: hold });
+        let _ = self.queue.send(Queued { pieces, _hold: hold });
     }
 }
 
@@ -207,8 +211,15 @@ pub enum Hold {
 #[derive(Debug)]
 pub struct Queued {
     /// Their bytes.
-    pub bytes: Bytes,
+    pub pieces: Vec<Bytes>,
     _hold: Hold,
+}
+
+impl Queued {
+    /// How many bytes they are.
+    pub fn len(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
+    }
 }
 
 /// A reply's bytes.

@@ -159,13 +159,14 @@ impl Drop for Writer {
 
 async fn write(mut outbound: Outbound, write_half: WriteHalf, connection: Arc<Connection>, broken: CancellationToken) {
     while let Some(outgoing) = outbound.next().await {
-        let mut bytes = outgoing.bytes();
-        while !bytes.is_empty() {
-            let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
-            match connection.activity.within(STALL_TIMEOUT, write_half.data_bytes(piece)).await {
-                Some(Ok(())) => connection.activity.touch(),
-                Some(Err(_)) => return,
-                None => return connection.ending.ask(EndReason::Stalled),
+        for mut bytes in outgoing.pieces() {
+            while !bytes.is_empty() {
+                let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
+                match connection.activity.within(STALL_TIMEOUT, write_half.data_bytes(piece)).await {
+                    Some(Ok(())) => connection.activity.touch(),
+                    Some(Err(_)) => return,
+                    None => return connection.ending.ask(EndReason::Stalled),
+                }
             }
         }
     }

@@ -8,6 +8,12 @@ use crate::sftp::{
     wire::{Sink, frame_len, put_frame},
 };
 
+/// A piece of DATA from this length on is sent as it is. Shorter ones are copied, so that none keeps a buffer alive that
+/// is many times its length.
+const LONG_PIECE_BYTES: usize = 64 * 1024;
+/// What precedes the data in the body of a DATA: type, id and length.
+const DATA_HEADER_BYTES: usize = 9;
+
 /// The tag of the only language that the server speaks (RFC 1766).
 const LANGUAGE: &[u8] = b"en";
 
@@ -21,6 +27,32 @@ impl Reply {
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         frame_len(|out| self.body(out))
+    }
+
+    /// The bytes that [`Reply::encode`] appends, in pieces, so that long data isn't copied.
+    #[must_use]
+    pub fn into_pieces(self) -> Vec<Bytes> {
+        let mut joined = BytesMut::new();
+        let mut frame = Vec::new();
+        match self {
+            Self::Data { id, pieces } if pieces.iter().any(is_long) => {
+                let length = pieces.iter().map(Bytes::len).sum::<usize>();
+                joined.length(DATA_HEADER_BYTES + length);
+                begin(&mut joined, kind::DATA, id);
+                joined.length(length);
+                for piece in pieces {
+                    if is_long(&piece) {
+                        frame.extend([joined.split().freeze(), piece]);
+                    } else {
+                        joined.bytes(&piece);
+                    }
+                }
+            }
+            reply => reply.encode(&mut joined),
+        }
+        frame.push(joined.freeze());
+        frame.retain(|piece| !piece.is_empty());
+        frame
     }
 
     fn body(&self, out: &mut dyn Sink) {
@@ -68,6 +100,10 @@ impl Reply {
             }
         }
     }
+}
+
+fn is_long(piece: &Bytes) -> bool {
+    piece.len() >= LONG_PIECE_BYTES
 }
 
 fn begin(out: &mut dyn Sink, kind: u8, id_or_version: u32) {

@@ -108,6 +108,11 @@ mod tests {
         }
 
         #[test]
+        fn the_pieces_make_the_frame(reply in arbitrary::reply()) {
+            prop_assert_eq!(encoded(&reply), reply.into_pieces().concat());
+        }
+
+        #[test]
         fn replies_follow_one_another(first in arbitrary::reply(), second in arbitrary::reply()) {
             let mut out = encoded(&first);
             second.encode(&mut out);
@@ -118,6 +123,23 @@ mod tests {
         fn arbitrary_bytes_never_panic(kind in prop_oneof![Just(2), 101_u8..106, Just(201), any::<u8>()], rest: Vec<u8>) {
             let _ = Reply::decode([&[kind][..], &rest].concat().into());
         }
+    }
+
+    #[test]
+    fn long_pieces_are_not_copied_and_short_ones_keep_no_buffer_alive() {
+        let buffer = Bytes::from(vec![7; 400 << 10]);
+        let lengths = [1, 64 << 10, 10, 20, 100 << 10, (64 << 10) - 1];
+        let pieces = lengths.iter().map(|length| buffer.slice(..length)).collect();
+        let reply = Reply::Data { id: 5, pieces };
+        let frame = encoded(&reply);
+        let pieces = reply.into_pieces();
+        assert_eq!(pieces.concat(), frame);
+        assert_eq!(
+            pieces.iter().map(Bytes::len).collect::<Vec<_>>(),
+            [13 + 1, 64 << 10, 30, 100 << 10, (64 << 10) - 1]
+        );
+        let shared = pieces.iter().map(|piece| piece.as_ptr() == buffer.as_ptr());
+        assert_eq!(shared.collect::<Vec<_>>(), [false, true, false, true, false]);
     }
 
     #[test]

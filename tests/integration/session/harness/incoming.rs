@@ -66,10 +66,11 @@ impl Incoming {
     /// Takes in the next packet; `false` at the end.
     pub async fn receive(&mut self) -> bool {
         let Some(outgoing) = self.outbound.next().await else { return false };
-        let bytes = outgoing.bytes();
-        let mut input = &bytes[..];
-        while let Some(frame) = self.frames.next(&mut input).unwrap() {
-            self.sort(Reply::decode(frame).unwrap());
+        for piece in outgoing.pieces() {
+            let mut input = &piece[..];
+            while let Some(frame) = self.frames.next(&mut input).unwrap() {
+                self.sort(Reply::decode(frame).unwrap());
+            }
         }
         true
     }
