@@ -3,7 +3,7 @@
 use super::{Ended, context::Context, intake::Intake, reads::Reads};
 use crate::{
     events::Event,
-    sftp::{DecodeError, Extension, FrameReader, Reply, Request, StatusCode, VERSION},
+    sftp::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION},
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Instant};
@@ -34,12 +34,12 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(context: Arc<Context>) -> Self {
+    pub(super) fn new(context: Arc<Context>, frames: Arc<FramePool>) -> Self {
         Self {
             intake: Intake::new(Arc::clone(&context.budget), Arc::clone(&context.activity)),
             context,
             refusing: None,
-            frames: FrameReader::default(),
+            frames: FrameReader::new(frames),
             since: Instant::now(),
             received_bytes: 0,
             begun: false,

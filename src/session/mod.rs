@@ -40,6 +40,7 @@ pub use outbound::{Outbound, Outgoing};
 use crate::{
     account::{Tenant, User},
     events::{Event, Events, Who},
+    sftp::FramePool,
     vfs::{self, Buckets, Budget, Journal, Vfs},
 };
 use context::Context;
@@ -69,6 +70,7 @@ pub struct Sessions {
     journal: Arc<dyn Journal>,
     events: Events,
     settings: Settings,
+    frames: Arc<FramePool>,
     tasks: TaskTracker,
 }
 
@@ -97,7 +99,7 @@ impl Sessions {
         events: Events,
         settings: Settings,
     ) -> Self {
-        Self { buckets, budget, journal, events, settings, tasks: TaskTracker::new() }
+        Self { buckets, budget, journal, events, settings, frames: Arc::default(), tasks: TaskTracker::new() }
     }
 
     /// Begins the session of a channel, `channel` being its number in the connection. No request to storage is made.
@@ -129,7 +131,7 @@ impl Sessions {
             Arc::clone(&self.budget),
             self.tasks.clone(),
         );
-        Ok((Inbound::new(Arc::new(context)), outbound))
+        Ok((Inbound::new(Arc::new(context), Arc::clone(&self.frames)), outbound))
     }
 
     /// Waits until nothing is left of any session: every upload is published or given up. Call it when no new session

@@ -2,9 +2,14 @@
 //! section 3).
 //!
 //! Invariant: a length is checked before anything is allocated for it, and at most one frame is held, in an allocation
-//! of exactly its size: nothing is regrown, and a slice that outlives its frame's other parts keeps no neighbour alive.
+//! of its size, or at most a third more: nothing is regrown, and a slice that outlives its frame's other parts keeps no
+//! neighbour alive.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
+use std::{
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// The longest frame body that is taken, in bytes.
 ///
@@ -44,10 +49,17 @@ pub struct FrameReader {
     /// The length field, as far as `length_bytes` of its four bytes have come.
     length: u32,
     length_bytes: u8,
-    body: BytesMut,
+    body: Vec<u8>,
+    pool: Arc<FramePool>,
 }
 
 impl FrameReader {
+    /// A reader that shares the memory of long frames with others.
+    #[must_use]
+    pub fn new(pool: Arc<FramePool>) -> Self {
+        Self { pool, ..Self::default() }
+    }
+
     /// Takes from the front of `input` what the current frame lacks. Returns the body (type, then payload) of that
     /// frame when it is whole, and `None` when `input` is used up before.
     ///
@@ -62,15 +74,70 @@ impl FrameReader {
         }
         let length = checked(self.length)?;
         if self.body.capacity() == 0 {
-            self.body = BytesMut::with_capacity(length);
+            self.body = self.pool.body(length);
         }
         let (taken, rest) = input.split_at(input.len().min(length - self.body.len()));
-        self.body.put_slice(taken);
+        self.body.extend_from_slice(taken);
         *input = rest;
         if self.body.len() < length {
             return Ok(None);
         }
-        Ok(Some(std::mem::take(self).body.freeze()))
+        (self.length, self.length_bytes) = (0, 0);
+        Ok(Some(self.pool.freeze(mem::take(&mut self.body))))
+    }
+}
+
+/// From this length on a frame's memory goes round. It is at most a third more than the frame's length.
+const LONG_BYTES: usize = MAX_FRAME_BYTES / 4 * 3;
+/// How many idle bodies are kept: 8 MiB. More go back to the system.
+const MAX_IDLE: usize = 32;
+
+/// The memory of long frames, which goes round: the allocator would give much of it back to the system, and get it anew
+/// page by page, 80,000 times in an upload of 1 GiB.
+///
+/// Nothing of a frame shows in the next one: a body is emptied before it lies idle, and grows by what comes in.
+#[derive(Debug, Default)]
+pub struct FramePool {
+    idle: Mutex<Vec<Vec<u8>>>,
+}
+
+impl FramePool {
+    fn body(&self, length: usize) -> Vec<u8> {
+        if length < LONG_BYTES {
+            return Vec::with_capacity(length);
+        }
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.unwrap_or_else(|| Vec::with_capacity(MAX_FRAME_BYTES))
+    }
+
+    fn freeze(self: &Arc<Self>, body: Vec<u8>) -> Bytes {
+        if body.len() < LONG_BYTES {
+            return body.into();
+        }
+        Bytes::from_owner(Long { body, pool: Arc::clone(self) })
+    }
+}
+
+/// A long frame's body.
+struct Long {
+    body: Vec<u8>,
+    pool: Arc<FramePool>,
+}
+
+impl AsRef<[u8]> for Long {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl Drop for Long {
+    fn drop(&mut self) {
+        let mut body = mem::take(&mut self.body);
+        body.clear();
+        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MAX_IDLE {
+            idle.push(body);
+        }
     }
 }
 
@@ -121,6 +188,30 @@ mod tests {
         }
         let [body] = &all(&mut frames, &[7; 7])[..] else { panic!("one frame") };
         assert_eq!((body.as_ptr(), body.len()), (start, MAX_FRAME_BYTES));
+    }
+
+    #[test]
+    fn the_memory_of_long_frames_goes_round_and_shows_nothing_of_its_past() {
+        let pool = Arc::default();
+        let mut frames = FrameReader::new(Arc::clone(&pool));
+        let mut frame = |length: usize, byte| {
+            let body = vec![byte; length];
+            let header = u32::try_from(length).unwrap().to_be_bytes();
+            let read = all(&mut frames, &[&header[..], &body].concat()).remove(0);
+            assert_eq!(read, body);
+            read
+        };
+        let (first, second) = (frame(MAX_FRAME_BYTES, 1), frame(LONG_BYTES, 2));
+        let place = first.as_ptr();
+        drop(first);
+        assert_eq!(frame(LONG_BYTES, 3).as_ptr(), place);
+        drop(second);
+        drop(frame(LONG_BYTES - 1, 4));
+        assert_eq!(pool.idle.lock().unwrap().len(), 2);
+
+        let many: Vec<_> = (0..MAX_IDLE + 5).map(|_| frame(LONG_BYTES, 5)).collect();
+        drop(many);
+        assert_eq!(pool.idle.lock().unwrap().len(), MAX_IDLE);
     }
 
     #[test]

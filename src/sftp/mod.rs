@@ -27,7 +27,7 @@ mod wire;
 pub use attrs::{Attrs, Owner, Times};
 pub use copy_data::CopyData;
 pub use extension::{Extended, Extension, Limits, MAX_READ_BYTES};
-pub use frame::{FrameError, FrameReader, MAX_FRAME_BYTES};
+pub use frame::{FrameError, FramePool, FrameReader, MAX_FRAME_BYTES};
 pub use handle::{Handle, MAX_HANDLE_BYTES};
 pub use open_flags::OpenFlags;
 pub use reply::{Name, Reply};
