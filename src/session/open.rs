@@ -13,10 +13,15 @@ use super::{
 };
 use crate::{
     sftp::{Attrs, Handle, OpenFlags, Reply, StatusCode},
-    vfs::{Error, NewAttributes, Result, VirtualPath, WriteOptions},
+    vfs::{Error, NewAttributes, PendingWrite, Result, Unsupported, VirtualPath, WriteOptions},
 };
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::sleep;
+
+/// So much later may a CLOSE come than the OPEN that it was sent beside: sshfs answers a program before its CLOSE is sent, and
+/// sends the next OPEN from another thread.
+const BESIDE: Duration = Duration::from_millis(200);
 
 /// OPEN, for reading or writing.
 pub fn open(context: &Arc<Context>, slot: Slot, raw: &Bytes, flags: OpenFlags, attrs: &Attrs) {
@@ -93,9 +98,12 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
                 handle.map(|handle| Open::Directory(Directory::start(&mine, handle)))
             }
             What::Write(options, attributes) => {
-                let pending = mine.vfs.open_write(&path, *options, *attributes).await;
+                let mut pending = mine.vfs.open_write(&path, *options, *attributes).await;
                 // The CLOSE that frees the memory which this one waits for may come behind it in the order.
                 drop(turn);
+                if let Err(Error::Unsupported(Unsupported::SecondWriter)) = pending {
+                    pending = behind_a_close(&mine, &path, *options, *attributes).await;
+                }
                 admit(&mine, pending).await
             }
         };
@@ -109,7 +117,19 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
     });
 }
 
-async fn admit(context: &Arc<Context>, pending: Result<crate::vfs::PendingWrite>) -> Result<Open> {
+/// Opens a file that is still being uploaded once more, behind the CLOSE that may come beside this OPEN.
+async fn behind_a_close(
+    context: &Arc<Context>,
+    path: &VirtualPath,
+    options: WriteOptions,
+    attributes: NewAttributes,
+) -> Result<PendingWrite> {
+    sleep(BESIDE).await;
+    let _turn = turn(context, context.order.enter(Claim::Change, vec![path.clone()])).await;
+    context.vfs.open_write(path, options, attributes).await
+}
+
+async fn admit(context: &Arc<Context>, pending: Result<PendingWrite>) -> Result<Open> {
     let handle = pending?.admit(context.settings.upload_wait).await?;
     Ok(Open::Write(Writes::start(context, handle)))
 }

@@ -141,7 +141,7 @@ async fn of_two_uploads_to_one_path_the_last_to_be_closed_stays() {
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "first");
 }
 
-// S66: A second handle can't add to an upload: without TRUNC it is refused.
+// S66: A second handle can't add to an upload: without TRUNC it is refused, unless the CLOSE of that upload comes …
 #[tokio::test]
 async fn a_second_handle_on_an_upload_can_begin_anew_but_not_add_to_it() {
     let session = Session::start();
@@ -198,7 +198,7 @@ async fn without_memory_an_upload_waits_its_time_and_is_told() {
     assert!(session.open("/b", CREATE).await.is_ok());
 }
 
-// S66: A second handle can't add to an upload: without TRUNC it is refused.
+// S66: A second handle can't add to an upload: without TRUNC it is refused, unless the CLOSE of that upload comes …
 #[tokio::test]
 async fn of_two_uploads_that_would_keep_what_is_there_one_is_refused_however_fast_they_come() {
     let session = Session::start();

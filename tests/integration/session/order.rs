@@ -102,6 +102,35 @@ async fn a_stat_behind_an_open_sees_the_file_that_it_makes() {
     assert_eq!(client.attrs(behind).await.unwrap().size, Some(0));
 }
 
+/// sshfs sends a file's CLOSE and the next OPEN of it from two threads, in either order.
+// S66: A second handle can't add to an upload: without TRUNC it is refused, unless the CLOSE of that upload comes …
+#[tokio::test(start_paused = true)]
+async fn an_open_waits_a_moment_for_the_close_that_is_sent_beside_it() {
+    let append = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::APPEND;
+    for late in [false, true] {
+        let wharf = Wharf::start();
+        let mut client = wharf.connect().await;
+        let first = client.create("/a").await;
+        client.write(&first, 0, "as it was").await.unwrap();
+        let open = client.send(request::open("/a", append)).await;
+        if late {
+            assert_eq!(client.handle(open).await.unwrap_err().code, StatusCode::OpUnsupported);
+            client.close(&first).await.unwrap();
+            wharf.assert_stored("/a", b"as it was");
+            continue;
+        }
+        let hold = wharf.bucket.hold(Verb::Put, Request);
+        let close = client.send(request::close(&first)).await;
+        settle().await;
+        drop(hold);
+        client.status(close).await.unwrap();
+        let second = client.handle(open).await.unwrap();
+        client.write(&second, 9, ", and more").await.unwrap();
+        client.close(&second).await.unwrap();
+        wharf.assert_stored("/a", b"as it was, and more");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_close_waits_for_what_came_before_it() {
     let wharf = Wharf::start();
