@@ -39,11 +39,11 @@ class Row:
     met: bool
 
 
-def measure(client, server, *commands, act=None):
+def measure(client, server, *commands, act=None, limit_seconds=None):
     """One run of the commands, or of `act`, on a server."""
     before, counted = server.cpu_seconds(), server.counts()
     server.forget_peak()
-    wall = act() if act else client.run(server, *commands)
+    wall = act() if act else client.run(server, *commands, limit_seconds=limit_seconds)
     server.settle()
     requests = {name: count - counted.get(name, 0) for name, count in server.counts().items()}
     requests = {name: count for name, count in requests.items() if count}
@@ -110,26 +110,31 @@ def small(bench, far):
     """A tree of small files up and down: requests and round trips a file."""
     files = bench.small_files
 
-    def each(run):
-        return run.count() / files, run.wall_seconds / files / LATENCY_S
+    def told(name, server, *commands):
+        # rclone takes a second for a file.
+        limit_seconds = 60 if name == "rclone" else None
+        try:
+            run = measure(bench.client, server, *commands, limit_seconds=limit_seconds)
+        except Failed as error:
+            return str(error), None
+        requests, trips = run.count() / files, run.wall_seconds / files / LATENCY_S
+        return f"{requests:.2f} requests, {trips:.2f} round trips", (requests, trips)
 
     up, down = {}, {}
     for name, server in far.items():
         if name == "sshd":
             continue
-        sent = measure(
-            bench.client, server, f"mkdir {server.path}/tree", f"put -r {bench.files}/small/* {server.path}/tree/"
-        )
-        fetched = measure(bench.client, server, f"get -r {server.path}/tree {bench.files}/fetched-{name}")
-        up[name], down[name] = each(sent), each(fetched)
+        put = f"put -r {bench.files}/small/* {server.path}/tree/"
+        up[name] = told(name, server, f"mkdir {server.path}/tree", put)
+        down[name] = told(name, server, f"get -r {server.path}/tree {bench.files}/fetched-{name}")
     rows = [
         ("put -r", up, 1.1, "1 request and ≤ 1.1 round trips a file"),
         ("get -r", down, 0.25, "1 request and ≤ 0.25 round trips a file"),
     ]
-    for verb, told, trips, target in rows:
-        shown = {name: f"{requests:.2f} requests, {walls:.2f} round trips" for name, (requests, walls) in told.items()}
-        requests, walls = told["Wharfinger"]
-        yield Row(f"{verb} of {files:,} files of 10 KiB, 30 ms", target, shown, requests <= 1.02 and walls <= trips)
+    for verb, by_name, most, target in rows:
+        shown = {name: text for name, (text, _) in by_name.items()}
+        requests, trips = by_name["Wharfinger"][1]
+        yield Row(f"{verb} of {files:,} files of 10 KiB, 30 ms", target, shown, requests <= 1.02 and trips <= most)
 
 
 def resumed(bench, fast):
