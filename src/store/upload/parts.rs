@@ -268,7 +268,7 @@ pub(super) async fn id(mut created: watch::Receiver<Created>) -> Result<UploadId
 }
 
 /// It is the upload that is missing then, not a file that somebody asked for.
-fn gone(error: Error) -> Error {
+pub(super) fn gone(error: Error) -> Error {
     match error {
         Error::NotFound => Error::UploadGone,
         error => error,

@@ -7,7 +7,7 @@ use super::{
     Upload,
     entry::{self, Keeping},
     part_buffer::PartBuffer,
-    parts::Parts,
+    parts::{Parts, gone},
     whole::Contiguous,
 };
 use crate::store::{Bucket, Condition, Error, Lease, NewObject, Part, PartialUpload, Result};
@@ -57,24 +57,23 @@ async fn whole_parts(bucket: &dyn Bucket, partial: &PartialUpload) -> Result<Vec
     let PartialUpload { file, upload, whole, .. } = partial;
     let key = file.key().map_err(|error| Error::Broken(error.to_string()))?;
     let mut parts: Vec<Part> = Vec::new();
-    loop {
-        let after = parts.last().map_or(0, |part| part.number);
-        let page = bucket.list_parts(&key, upload, after).await.map_err(|error| match error {
-            Error::NotFound => Error::UploadGone,
-            error => error,
-        })?;
-        let more = page.more && !page.parts.is_empty();
-        parts.extend(page.parts.into_iter().filter(|part| part.number <= whole.parts));
-        if !more || parts.last().is_some_and(|part| part.number == whole.parts) {
+    let mut next = 1..=whole.parts;
+    while !next.is_empty() {
+        let page = bucket.list_parts(&key, upload, next.start() - 1).await.map_err(gone)?;
+        let behind = page.parts.into_iter().zip(next.clone()).take_while(|(part, number)| part.number == *number);
+        let before = parts.len();
+        parts.extend(behind.map(|(part, _)| part));
+        // What is behind a part that is missing is no use.
+        if parts.len() == before || !page.more {
             break;
         }
+        next = parts.last().map_or(1, |part| part.number + 1)..=whole.parts;
     }
-    let consecutive = parts.iter().zip(1..).all(|(part, number)| part.number == number);
     let mut stored = Contiguous::default();
     for part in &parts {
         stored.add(part);
     }
-    if consecutive && stored.so_far() == *whole { Ok(parts) } else { Err(Error::UploadGone) }
+    if stored.so_far() == *whole { Ok(parts) } else { Err(Error::UploadGone) }
 }
 
 impl Upload {

@@ -6,6 +6,7 @@ mod failures;
 mod offsets;
 mod patches;
 mod publishing;
+mod resumed;
 
 use super::{parts::MAX_IN_FLIGHT, *};
 use crate::store::{
