@@ -95,9 +95,9 @@ impl App {
         for address in self.addresses() {
             info!(%address, "listening");
         }
-        let repairing = tokio::spawn(self.repairs.run(stop.clone()));
-        let clearing = tokio::spawn(self.janitor.run(stop.clone()));
-        let sweeping = tokio::spawn(self.sweep.run(stop.clone()));
+        let repairing = tokio::spawn(stop.clone().run_until_cancelled_owned(self.repairs.run()));
+        let clearing = tokio::spawn(stop.clone().run_until_cancelled_owned(self.janitor.run()));
+        let sweeping = tokio::spawn(stop.clone().run_until_cancelled_owned(self.sweep.run()));
         let (drain, cut) = (stop.clone(), CancellationToken::new());
         let serving = self.listening.run(drain, cut.clone());
         let drain_timeout = self.drain_timeout;

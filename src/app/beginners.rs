@@ -68,3 +68,43 @@ impl Beginners {
 fn with(needed: Permission, permissions: Permissions) -> Permissions {
     Permission::ALL.into_iter().filter(|one| *one == needed || permissions.contains(*one)).collect()
 }
+
+/// Everybody's bucket in memory, for tests of what is put right there.
+#[cfg(test)]
+pub(super) mod fixture {
+    use super::*;
+    use crate::{account::Mount, store::MemoryBucket};
+
+    #[derive(Debug)]
+    struct OneBucket {
+        bucket: Arc<MemoryBucket>,
+        needs: Permission,
+    }
+
+    #[async_trait::async_trait]
+    impl Buckets for OneBucket {
+        async fn bucket(&self, scope: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
+            assert_eq!((scope.user.as_str(), scope.prefix.as_str()), ("alice", "acme/"));
+            assert!(scope.permissions.contains(self.needs));
+            Ok(Arc::clone(&self.bucket) as Arc<dyn Bucket>)
+        }
+    }
+
+    /// alice of acme alone, who may only read in `acme/`. Whatever is put right for her takes the permission `needs`.
+    pub(in crate::app) fn alice(bucket: &Arc<MemoryBucket>, needs: Permission) -> Arc<Beginners> {
+        let alice = User {
+            name: "alice".parse().unwrap(),
+            tenant: "acme".parse().unwrap(),
+            enabled: true,
+            password_hash: None,
+            public_keys: Vec::new(),
+            landing: "/".to_owned(),
+            mounts: vec![Mount {
+                entry: "/".to_owned(),
+                prefix: "acme/".to_owned(),
+                permissions: [Permission::Read].into_iter().collect(),
+            }],
+        };
+        Arc::new(Beginners::new(Arc::new(OneBucket { bucket: Arc::clone(bucket), needs }), [Arc::new(alice)]))
+    }
+}

@@ -1,5 +1,5 @@
-//! Gives up, at S3, the uploads that were cut off and that nobody goes on with: S3 bills their parts until then. Every node
-//! looks, and a lease sees to it that one of them does it.
+//! Gives up, at S3, the uploads that were cut off and that nobody goes on with: S3 bills their parts until then. Every
+//! node looks, and a lease sees to it that one of them does it.
 
 use super::beginners::{Beginners, Begun, NoBucket};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     store::{Journal, Lease, PartialFile, PartialUpload},
 };
 use std::{sync::Arc, time::Duration};
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 /// It looks so often.
@@ -27,17 +27,11 @@ impl Janitor {
         Self { journal, beginners }
     }
 
-    /// Looks now and then, until it is told to stop. What is being given up then is left to the next who looks.
-    pub(super) async fn run(self, stop: CancellationToken) {
-        let looking = async {
-            loop {
-                self.clear().await;
-                tokio::time::sleep(INTERVAL).await;
-            }
-        };
-        tokio::select! {
-            () = looking => {}
-            () = stop.cancelled() => {}
+    /// Looks now and then. Whoever stops it leaves what is being given up to the next who looks.
+    pub(super) async fn run(self) {
+        loop {
+            self.clear().await;
+            sleep(INTERVAL).await;
         }
     }
 
@@ -76,43 +70,15 @@ impl Janitor {
 mod tests {
     use super::*;
     use crate::{
-        account::{Mount, User},
-        store::memory::{Moment, Verb},
+        app::beginners::fixture::alice,
         store::{
-            self, Bucket, Error, MemoryBucket, MemoryJournal, NewObject, Owner, PartialJournal as _, Prefix, Whole,
+            Bucket as _, Error, MemoryBucket, MemoryJournal, NewObject, Owner, PartialJournal as _, Prefix, Whole,
+            memory::{Moment, Verb},
         },
-        vfs::{Buckets, Scope},
     };
 
-    #[derive(Debug)]
-    struct OneBucket(Arc<MemoryBucket>);
-
-    #[async_trait::async_trait]
-    impl Buckets for OneBucket {
-        async fn bucket(&self, scope: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
-            assert_eq!((scope.user.as_str(), scope.prefix.as_str()), ("alice", "acme/"));
-            assert!(scope.permissions.contains(Permission::Write));
-            Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
-        }
-    }
-
     fn janitor(bucket: &Arc<MemoryBucket>, journal: &Arc<MemoryJournal>) -> Janitor {
-        let alice = User {
-            name: "alice".parse().unwrap(),
-            tenant: "acme".parse().unwrap(),
-            enabled: true,
-            password_hash: None,
-            public_keys: Vec::new(),
-            landing: "/".to_owned(),
-            mounts: vec![Mount {
-                entry: "/".to_owned(),
-                prefix: "acme/".to_owned(),
-                permissions: [Permission::Read].into_iter().collect(),
-            }],
-        };
-        let buckets = Arc::new(OneBucket(Arc::clone(bucket)));
-        let beginners = Arc::new(Beginners::new(buckets, [Arc::new(alice)]));
-        Janitor::new(Arc::clone(journal) as Arc<dyn Journal>, beginners)
+        Janitor::new(Arc::clone(journal) as Arc<dyn Journal>, alice(bucket, Permission::Write))
     }
 
     /// An upload of `user`, cut off a moment ago and kept for a day.

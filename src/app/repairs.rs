@@ -7,7 +7,7 @@ use crate::{
     store::{self, Journal, Lease, TreeRename},
 };
 use std::{sync::Arc, time::Duration};
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 /// How long a rename that was cut off waits at most, beside its lease's minute.
@@ -26,17 +26,11 @@ impl Repairs {
         Self { journal, beginners }
     }
 
-    /// Looks now and then, until it is told to stop. What is being repaired then is left to the next who looks.
-    pub(super) async fn run(self, stop: CancellationToken) {
-        let looking = async {
-            loop {
-                self.repair_all().await;
-                tokio::time::sleep(INTERVAL).await;
-            }
-        };
-        tokio::select! {
-            () = looking => {}
-            () = stop.cancelled() => {}
+    /// Looks now and then. Whoever stops it leaves what is being repaired to the next who looks.
+    pub(super) async fn run(self) {
+        loop {
+            self.repair_all().await;
+            sleep(INTERVAL).await;
         }
     }
 
@@ -79,41 +73,9 @@ impl Repairs {
 mod tests {
     use super::*;
     use crate::{
-        account::{Mount, User},
-        store::{Bucket, MemoryBucket, MemoryJournal, Owner, Prefix, RenameJournal as _, RenamePhase},
-        vfs::{Buckets, Scope},
+        app::beginners::fixture::alice,
+        store::{Bucket as _, MemoryBucket, MemoryJournal, Owner, Prefix, RenameJournal as _, RenamePhase},
     };
-
-    #[derive(Debug)]
-    struct OneBucket(Arc<MemoryBucket>);
-
-    #[async_trait::async_trait]
-    impl Buckets for OneBucket {
-        async fn bucket(&self, scope: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
-            assert!(scope.permissions.contains(Permission::Rename));
-            Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
-        }
-    }
-
-    fn alice() -> Arc<User> {
-        Arc::new(User {
-            name: "alice".parse().unwrap(),
-            tenant: "acme".parse().unwrap(),
-            enabled: true,
-            password_hash: None,
-            public_keys: Vec::new(),
-            landing: "/".to_owned(),
-            mounts: vec![Mount {
-                entry: "/".to_owned(),
-                prefix: "acme/".to_owned(),
-                permissions: [Permission::Read].into_iter().collect(),
-            }],
-        })
-    }
-
-    fn beginners(bucket: &Arc<MemoryBucket>) -> Arc<Beginners> {
-        Arc::new(Beginners::new(Arc::new(OneBucket(Arc::clone(bucket))), [alice()]))
-    }
 
     /// A rename of `user` whose copies were made and whose source is half deleted, and nobody at work on it.
     async fn cut_off(user: &str, bucket: &MemoryBucket, journal: &MemoryJournal) {
@@ -140,7 +102,7 @@ mod tests {
         cut_off("alice", &bucket, &journal).await;
         let repairs = || {
             let journal = Arc::clone(&journal) as Arc<dyn Journal>;
-            Repairs::new(journal, beginners(&bucket))
+            Repairs::new(journal, alice(&bucket, Permission::Rename))
         };
         let (one, other) = (repairs(), repairs());
         tokio::join!(one.repair_all(), other.repair_all());
@@ -153,7 +115,7 @@ mod tests {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         cut_off("mallory", &bucket, &journal).await;
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
-        Repairs::new(shared, beginners(&bucket)).repair_all().await;
+        Repairs::new(shared, alice(&bucket, Permission::Rename)).repair_all().await;
         assert_eq!(bucket.keys().len(), 3);
         assert_eq!(journal.renames().len(), 1);
         assert_eq!(journal.take_rename(&Lease::new().unwrap()).await.unwrap(), None, "not again at once");

@@ -1,8 +1,9 @@
-//! Gives up, at S3, uploads of ours that no ledger knows: those for which S3's answer to their beginning was lost, and those
-//! of a ledger that was lost. Only where a tenant has a role can we tell them from others: S3 says whose session began each.
+//! Gives up, at S3, uploads of ours that no ledger knows: those for which S3's answer to their beginning was lost, and
+//! those of a ledger that was lost. Only where a tenant has a role can we tell them from others: S3 says whose session
+//! began each.
 //!
-//! Invariant: an upload is given up only if a session name of ours began it, below the tenant's prefix, longer ago than any
-//! upload lasts, and if the ledger says that it doesn't know it.
+//! Invariant: an upload is given up only if a session name of ours began it, below the tenant's prefix, longer ago than
+//! any upload lasts, and if the ledger says that it doesn't know it.
 
 use crate::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, TenantName},
@@ -16,7 +17,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 /// Each node sweeps so often: a request for each tenant, and for each thousand uploads that are open in its bucket.
@@ -70,17 +71,11 @@ impl Sweep {
         Self { journal, buckets, tenants: tenants.collect(), refused: HashSet::new() }
     }
 
-    /// Sweeps now and then, until it is told to stop. Not at the start, when nodes may be started one after the other.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
-        let sweeping = async {
-            loop {
-                tokio::time::sleep(INTERVAL).await;
-                self.sweep(now()).await;
-            }
-        };
-        tokio::select! {
-            () = sweeping => {}
-            () = stop.cancelled() => {}
+    /// Sweeps now and then. Not at the start, when nodes may be started one after the other.
+    pub(super) async fn run(mut self) {
+        loop {
+            sleep(INTERVAL).await;
+            self.sweep(now()).await;
         }
     }
 
