@@ -1,0 +1,143 @@
+//! Who may go on with an upload, and who has lost it: leases, kills, and a journal that is down.
+
+use super::*;
+
+// S119: One session at a time uploads it; another's OPEN without TRUNC is refused, for at most 30 seconds after the …
+#[tokio::test(start_paused = true)]
+async fn one_session_at_a_time_goes_on_with_it() {
+    let session = cut_off().await;
+    let (first, second) = (session.another(), session.another());
+    let mut handle = first.open("/a", GO_ON).await.unwrap();
+    assert!(matches!(second.open("/a", GO_ON).await, Err(Error::BeingUploaded)));
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert!(matches!(second.open("/a", GO_ON).await, Err(Error::BeingUploaded)), "the lease is renewed");
+    write(&mut handle, &content(LENGTH), STORED).await.unwrap();
+    handle.close().await.unwrap();
+    assert_stored(&second, &content(LENGTH));
+}
+
+/// As `kill -9` does: nothing is sent any more, and the lease ends by itself.
+// S119: One session at a time uploads it; another's OPEN without TRUNC is refused, for at most 30 seconds after the …
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_server_noted_goes_on_when_its_lease_is_over() {
+    let session = Session::start();
+    let killed = tokio::spawn({
+        let session = session.another();
+        async move {
+            let mut handle = session.create("/a").await;
+            write(&mut handle, &content(LENGTH), 0).await.unwrap();
+            std::future::pending::<()>().await;
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // The journal goes down with it: what the tasks of this runtime do when they are dropped, a kill does not.
+    let whole = session.journal.partials()[0].whole;
+    assert_eq!((whole.parts, whole.bytes), (3, STORED as u64));
+    session.journal.set_down(true);
+    session.bucket.fail(Verb::AbortUpload, Moment::Request, store::Error::Unreachable("killed".into()));
+    killed.abort();
+    let _ = killed.await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    session.journal.set_down(false);
+    assert!(matches!(session.open("/a", GO_ON).await, Err(Error::BeingUploaded)));
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    write(&mut handle, &content(LENGTH), STORED).await.unwrap();
+    handle.close().await.unwrap();
+    assert_stored(&session, &content(LENGTH));
+}
+
+/// A session that was kept from the journal for longer than its lease, and another that went on with its upload.
+async fn two_of_one(session: &Session) -> (WriteHandle, WriteHandle) {
+    let first = session.another();
+    let mut mine = first.create("/a").await;
+    write(&mut mine, &content(LENGTH), 0).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    session.journal.set_down(true);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    session.journal.set_down(false);
+    let theirs = session.open("/a", GO_ON).await.unwrap();
+    (mine, theirs)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_lost_an_upload_leaves_it_to_who_goes_on() {
+    let session = Session::start();
+    for by_close in [false, true] {
+        let (mut mine, mut theirs) = two_of_one(&session).await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        if by_close {
+            assert!(matches!(mine.close().await, Err(Error::BeingUploaded)));
+        } else {
+            let content = content(2 * LENGTH);
+            assert!(matches!(write(&mut mine, &content, LENGTH).await, Err(Error::BeingUploaded)));
+            mine.leave().await;
+        }
+        write(&mut theirs, &content(LENGTH), STORED).await.unwrap();
+        theirs.close().await.unwrap();
+        assert_stored(&session, &content(LENGTH));
+        assert_eq!(session.bucket.count(Verb::AbortUpload), 0);
+        session.remove(&path("/a")).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_published_is_not_taken_for_ones_own_success() {
+    let session = Session::start();
+    let (mine, mut theirs) = two_of_one(&session).await;
+    write(&mut theirs, &content(2 * LENGTH), STORED).await.unwrap();
+    // It had all bytes, and hasn't heard yet that it lost the upload.
+    mine.close().await.unwrap();
+    assert!(theirs.close().await.is_err(), "the file carries the same token, and isn't what was sent here");
+    assert_stored(&session, &content(LENGTH));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_journal_is_down_uploads_go_through_and_nothing_is_kept() {
+    let session = Session::start();
+    session.journal.set_down(true);
+    cut_off_in(&session).await;
+    assert_eq!(session.bucket.open_uploads(), 0, "nobody could find it");
+    session.upload("/b", content(LENGTH)).await;
+    assert_eq!((session.bucket.open_uploads(), session.bucket.keys()), (0, vec!["acme/b".to_owned()]));
+    assert_eq!(size(&session).await, None);
+
+    session.journal.set_down(false);
+    cut_off_in(&session).await;
+    session.journal.set_down(true);
+    assert_eq!(size(&session).await, None);
+    session.journal.set_down(false);
+    assert_eq!(size(&session).await, Some(STORED as u64));
+}
+
+/// The first bytes may have been uploaded before, as far as the server knows.
+#[tokio::test(start_paused = true)]
+async fn while_the_journal_is_down_a_new_file_without_trunc_gets_no_hole() {
+    let session = Session::start();
+    session.journal.set_down(true);
+    for (start, length) in [(1, 2), (20 * MIB, LENGTH)] {
+        let mut handle = session.open("/a", KEEP).await.unwrap();
+        let written = write(&mut handle, &content(length), start).await;
+        let closed = handle.close().await;
+        assert!(matches!((written, closed), (Ok(()), Err(Error::Gap)) | (Err(Error::Gap), Err(_))));
+    }
+    assert!(session.bucket.keys().is_empty());
+    let mut handle = session.open("/a", KEEP).await.unwrap();
+    write(&mut handle, &content(LENGTH), 0).await.unwrap();
+    handle.close().await.unwrap();
+    assert!(session.bucket.bytes("acme/a").unwrap() == content(LENGTH));
+}
+
+// S120: TRUNC, EXCL and REMOVE give it up, and of two uploads that were cut off the newest stays.
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_given_up_at_open_is_at_close() {
+    let session = cut_off().await;
+    session.journal.set_down(true);
+    let handle = session.create("/a").await;
+    assert!(matches!(session.remove(&path("/a")).await, Err(Error::PartialNotFound(_))));
+    session.journal.set_down(false);
+    handle.close().await.unwrap();
+    session.bucket.delete("acme/a");
+    assert_eq!(size(&session).await, None);
+    assert!(given_up(&session).await);
+}

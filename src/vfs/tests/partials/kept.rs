@@ -1,0 +1,89 @@
+//! What is kept of an upload that was cut off, and what isn't.
+
+use super::*;
+
+// S116: Of an upload in parts that is cut off, S3 keeps what is stored from its first byte on without a gap, for …
+// S124: A CLOSE without a WRITE leaves it as it was.
+#[tokio::test]
+async fn a_close_that_brings_nothing_leaves_it_as_it_was() {
+    let session = cut_off().await;
+    assert_eq!(session.open("/a", GO_ON).await.unwrap().close().await.unwrap(), STORED as u64);
+    assert_eq!(size(&session).await, Some(STORED as u64));
+    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    write(&mut handle, &content(LENGTH), STORED).await.unwrap();
+    let denied = store::Error::Refused { code: "InternalError".into(), message: "no".into(), request: "1".into() };
+    session.bucket.fail(Verb::CompleteUpload, Moment::Request, denied);
+    assert!(handle.close().await.is_err());
+    assert_eq!(size(&session).await, Some(STORED as u64), "the last part isn't whole for who goes on");
+    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    write(&mut handle, &content(LENGTH), STORED).await.unwrap();
+    handle.close().await.unwrap();
+    assert_stored(&session, &content(LENGTH));
+}
+
+#[tokio::test]
+async fn a_hole_or_a_part_that_failed_ends_what_is_whole() {
+    let session = Session::start();
+    let mut handle = session.create("/a").await;
+    write(&mut handle, &content(9 * MIB), 0).await.unwrap();
+    // Zeros, as far as the server knows, and perhaps not as the client means it.
+    write(&mut handle, &content(40 * MIB), 12 * MIB).await.unwrap();
+    handle.leave().await;
+    assert_eq!(size(&session).await, Some(8 * MIB as u64));
+
+    let session = Session::start();
+    session.bucket.fail(Verb::UploadPart, Moment::Request, store::Error::Unreachable("lost".into()));
+    let mut handle = session.create("/a").await;
+    let _ = write(&mut handle, &content(LENGTH), 0).await;
+    handle.leave().await;
+    assert_eq!((size(&session).await, session.bucket.open_uploads()), (None, 0), "the first part is missing");
+}
+
+/// Many small holes are taken for zeros, so that they need not all be remembered.
+#[tokio::test]
+async fn zeros_that_nobody_wrote_are_not_gone_on_behind() {
+    let session = Session::start();
+    let mut handle = session.create("/a").await;
+    for page in 0..10 * MIB / 4096 {
+        handle.write((page * 8192) as u64, Bytes::from_static(&[7; 4096])).await.unwrap();
+    }
+    handle.leave().await;
+    assert_eq!((size(&session).await, session.bucket.open_uploads()), (None, 0));
+}
+
+// S70: An upload whose connection is lost before its CLOSE is never published; a file that was to be changed stays as …
+#[tokio::test]
+async fn what_is_small_or_changes_a_file_leaves_nothing() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", "old");
+    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    write(&mut handle, &content(LENGTH), 0).await.unwrap();
+    handle.leave().await;
+    let mut handle = session.create("/b").await;
+    write(&mut handle, &content(MIB), 0).await.unwrap();
+    handle.leave().await;
+    assert_eq!(session.bucket.open_uploads(), 0);
+    assert_eq!(session.bucket.keys(), ["acme/a"]);
+    assert_eq!(size(&session).await, Some(3));
+    assert!(session.journal.partials().is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_meant_to_change_what_is_stored_leaves_nothing() {
+    let session = Session::start();
+    let mut handle = session.create("/a").await;
+    write(&mut handle, &content(LENGTH), 0).await.unwrap();
+    assert!(matches!(handle.write(0, Bytes::from_static(b"header")).await, Err(Error::Shipped)));
+    handle.leave().await;
+    assert_eq!((session.bucket.open_uploads(), size(&session).await), (0, None));
+}
+
+// S125: Where a tenant has `partial_uploads = "discard"`, an upload that is cut off leaves nothing.
+#[tokio::test]
+async fn a_tenant_that_wants_nothing_kept_has_nothing_kept() {
+    let session = Session::start();
+    let discarding = session.of(user("alice", &ALL), Tenant { partial_uploads_kept_for: None, ..acme() });
+    cut_off_in(&discarding).await;
+    assert_eq!((session.bucket.open_uploads(), size(&session).await), (0, None));
+    assert!(session.journal.partials().is_empty());
+}

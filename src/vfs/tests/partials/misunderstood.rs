@@ -1,0 +1,181 @@
+//! Clients that take something else for stored than what is, or mean to begin anew.
+
+use super::*;
+
+// S120: TRUNC, EXCL and REMOVE give it up, and of two uploads that were cut off the newest stays.
+#[tokio::test]
+async fn who_begins_anew_or_removes_it_gives_it_up() {
+    const EXCLUSIVE: WriteOptions = WriteOptions { exclusive: true, ..KEEP };
+    for options in [CREATE, EXCLUSIVE, WriteOptions { create: false, ..CREATE }] {
+        let session = cut_off().await;
+        assert_eq!(session.open("/a", options).await.unwrap().close().await.unwrap(), 0);
+        assert_eq!(size(&session).await, Some(0));
+        session.bucket.delete("acme/a");
+        assert_eq!(size(&session).await, None, "{options:?}");
+        assert!(given_up(&session).await);
+    }
+    let session = cut_off().await;
+    session.remove(&path("/a")).await.unwrap();
+    assert_eq!(size(&session).await, None);
+    assert!(matches!(session.remove(&path("/a")).await, Err(Error::NotFound)));
+    assert!(given_up(&session).await);
+
+    let session = cut_off().await;
+    cut_off_in(&session.another()).await;
+    assert_eq!(session.journal.partials().len(), 2);
+    assert!(given_up(&session).await);
+    assert!(!given_up(&session).await, "one of them stays");
+    assert_eq!(size(&session).await, Some(STORED as u64));
+}
+
+/// A second upload that begins anew while the first goes on: either may be the last to be closed.
+#[tokio::test]
+async fn who_was_given_up_meanwhile_can_still_be_closed() {
+    let session = cut_off().await;
+    let (old, new) = (session.another(), session.another());
+    let mut going_on = old.open("/a", GO_ON).await.unwrap();
+    let anew = new.create("/a").await;
+    write(&mut going_on, &content(LENGTH), STORED).await.unwrap();
+    going_on.close().await.unwrap();
+    assert_stored(&old, &content(LENGTH));
+    anew.close().await.unwrap();
+    assert_stored(&new, &Bytes::new());
+}
+
+// S121: A first WRITE at offset 0 begins the file anew, and so does the size 0. Behind what is stored no hole is left, …
+#[tokio::test]
+async fn a_first_write_at_the_beginning_begins_anew() {
+    let session = cut_off().await;
+    let mut handle = session.open("/a", KEEP).await.unwrap();
+    handle.write(0, Bytes::from_static(b"short")).await.unwrap();
+    assert_eq!(handle.metadata().size, 5);
+    handle.close().await.unwrap();
+    assert_stored(&session, &Bytes::from_static(b"short"));
+
+    let session = cut_off().await;
+    let mut handle = session.open("/a", KEEP).await.unwrap();
+    write(&mut handle, &content(2 * LENGTH), 0).await.unwrap();
+    handle.close().await.unwrap();
+    assert_stored(&session, &content(2 * LENGTH));
+}
+
+/// As scp copies an empty file: it opens it without TRUNC, and cuts it at its end.
+#[tokio::test]
+async fn the_size_0_begins_anew() {
+    for written in [0, MIB] {
+        let session = cut_off().await;
+        let attributes = SetAttributes { mode: Some(0o600), ..SetAttributes::default() };
+        let mut handle = session.open("/a", KEEP).await.unwrap();
+        handle.set_attributes(SetAttributes { size: Some(0), ..attributes }).unwrap();
+        assert_eq!(handle.metadata().size, 0);
+        write(&mut handle, &content(written), 0).await.unwrap();
+        handle.close().await.unwrap();
+        assert_stored(&session, &content(written));
+        assert_eq!(session.another().stat(&path("/a")).await.unwrap().mode & 0o777, 0o600);
+    }
+}
+
+// S121: A first WRITE at offset 0 begins the file anew, and so does the size 0. Behind what is stored no hole is left, …
+#[tokio::test]
+async fn no_hole_is_left_behind_what_is_stored() {
+    let session = cut_off().await;
+    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    handle.write(STORED as u64 + 1, Bytes::from_static(b"x")).await.unwrap();
+    assert!(matches!(handle.close().await, Err(Error::Gap)));
+    assert_eq!((session.bucket.open_uploads(), session.bucket.keys().len(), size(&session).await), (0, 0, None));
+
+    let session = cut_off().await;
+    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    assert!(matches!(write(&mut handle, &content(2 * LENGTH), STORED + MIB).await, Err(Error::Gap)));
+    handle.leave().await;
+    assert_eq!((session.bucket.open_uploads(), size(&session).await), (0, None), "it leads to nothing");
+}
+
+// S123: With APPEND only a session that was shown it goes on with it; another begins a new file.
+#[tokio::test]
+async fn who_appends_goes_on_at_the_end_that_it_was_shown() {
+    const APPEND: WriteOptions = WriteOptions { append: true, ..KEEP };
+    for from_zero in [false, true] {
+        let session = cut_off().await;
+        assert_eq!(size(&session).await, Some(STORED as u64));
+        let mut handle = session.open("/a", APPEND).await.unwrap();
+        let content = content(LENGTH);
+        for start in (STORED..LENGTH).step_by(MIB) {
+            let offset = if from_zero { start - STORED } else { start };
+            handle.write(offset as u64, content.slice(start..start + MIB)).await.unwrap();
+        }
+        handle.close().await.unwrap();
+        assert_stored(&session, &content);
+    }
+    let session = cut_off().await;
+    let mut handle = session.open("/a", APPEND).await.unwrap();
+    handle.write(0, Bytes::from_static(b"a line")).await.unwrap();
+    handle.close().await.unwrap();
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "a line");
+}
+
+/// A session that is about to go on with the upload of another, which stores more of it meanwhile.
+#[tokio::test(start_paused = true)]
+async fn who_was_shown_less_than_is_stored_does_not_go_on() {
+    let session = Session::start();
+    let mut handle = session.another().create("/a").await;
+    write(&mut handle, &content(LENGTH), 0).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(size(&session).await, Some(STORED as u64));
+    let unaware = session.another();
+    write(&mut handle, &content(2 * LENGTH), LENGTH).await.unwrap();
+    handle.leave().await;
+    for options in [KEEP, WriteOptions { append: true, ..GO_ON }] {
+        assert!(matches!(session.open("/a", options).await, Err(Error::PartialGrown)));
+    }
+    // One that asked through another connection is found out by its first WRITE.
+    let mut late = unaware.open("/a", GO_ON).await.unwrap();
+    assert!(matches!(write(&mut late, &content(2 * LENGTH), STORED).await, Err(Error::PartialGrown)));
+    assert!(late.close().await.is_err());
+    let stored = usize::try_from(size(&session).await.unwrap()).unwrap();
+    assert!(stored > STORED, "it is still there");
+    let mut handle = session.open("/a", KEEP).await.unwrap();
+    write(&mut handle, &content(2 * LENGTH), stored).await.unwrap();
+    handle.close().await.unwrap();
+    assert_stored(&session, &content(2 * LENGTH));
+}
+
+// S122: A session that was shown it can't open it without TRUNC when it is gone, until STAT has told it so: no file of …
+#[tokio::test]
+async fn who_was_shown_it_is_told_that_it_is_gone() {
+    for by_s3 in [false, true] {
+        let session = cut_off().await;
+        assert_eq!(size(&session).await, Some(STORED as u64));
+        if by_s3 {
+            let partial = session.journal.partials().remove(0);
+            session.bucket.abort_upload(&partial.file.key().unwrap(), &partial.upload).await.unwrap();
+        } else {
+            session.another().remove(&path("/a")).await.unwrap();
+        }
+        for _ in 0..2 {
+            assert!(matches!(session.open("/a", KEEP).await, Err(Error::PartialLost)), "{by_s3}");
+        }
+        assert_eq!(size(&session).await, None, "{by_s3}");
+        assert_eq!(session.open("/a", KEEP).await.unwrap().close().await.unwrap(), 0, "{by_s3}");
+    }
+}
+
+#[tokio::test]
+async fn what_s3_has_must_be_what_was_noted() {
+    let session = cut_off().await;
+    let partial = session.journal.partials().remove(0);
+    let (key, payload) = (partial.file.key().unwrap(), store::Payload::new(vec![content(6 * MIB)]));
+    session.bucket.upload_part(&key, &partial.upload, 2, payload).await.unwrap();
+    assert!(matches!(session.open("/a", GO_ON).await, Err(Error::PartialLost)));
+    assert_eq!(size(&session).await, None);
+    assert!(given_up(&session).await);
+}
+
+#[tokio::test]
+async fn a_write_that_failed_fails_the_close_of_what_goes_on_too() {
+    let session = cut_off().await;
+    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    assert!(handle.write(1 << 30, Bytes::from_static(b"x")).await.is_err());
+    assert!(handle.close().await.is_err());
+    assert!(session.bucket.keys().is_empty());
+}
