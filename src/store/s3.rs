@@ -85,6 +85,29 @@ pub struct S3Bucket {
     options: S3Options,
 }
 
+/// A request that brings an object into being, with all that is said of the object: `PutObject` and
+/// `CreateMultipartUpload` take it alike.
+macro_rules! born {
+    ($bucket:ident, $request:expr, $key:expr, $object:expr) => {{
+        let NewObject { metadata, headers } = $object;
+        $request
+            .bucket(&$bucket.options.bucket)
+            .key($key.as_str())
+            .set_metadata(Some(metadata.into_iter().collect()))
+            .set_cache_control(headers.cache_control)
+            .set_content_disposition(headers.content_disposition)
+            .set_content_encoding(headers.content_encoding)
+            .set_content_language(headers.content_language)
+            .set_content_type(headers.content_type)
+            .set_expires(headers.expires.as_deref().and_then(encoding::date))
+            .set_website_redirect_location(headers.website_redirect_location)
+            .set_storage_class($bucket.storage_class())
+            .set_server_side_encryption($bucket.encryption())
+            .set_ssekms_key_id($bucket.options.kms_key.clone())
+            .set_expected_bucket_owner($bucket.owner())
+    }};
+}
+
 impl S3Bucket {
     /// A bucket behind the client that `config` describes: region, endpoint, credentials, HTTP client, connect and read
     /// time-outs, number of tries. What the requests themselves rely on is set here.
@@ -133,27 +156,10 @@ impl S3Bucket {
     }
 
     async fn create(&self, key: &Key, object: NewObject, tagging: Option<String>) -> Result<UploadId> {
-        let NewObject { metadata, headers } = object;
-        let answer = self
-            .client
-            .create_multipart_upload()
-            .bucket(&self.options.bucket)
-            .key(key.as_str())
-            .set_metadata(Some(metadata.into_iter().collect()))
-            .set_cache_control(headers.cache_control)
-            .set_content_disposition(headers.content_disposition)
-            .set_content_encoding(headers.content_encoding)
-            .set_content_language(headers.content_language)
-            .set_content_type(headers.content_type)
-            .set_expires(headers.expires.as_deref().and_then(encoding::date))
-            .set_website_redirect_location(headers.website_redirect_location)
+        let answer = born!(self, self.client.create_multipart_upload(), key, object)
             .set_tagging(tagging)
             .set_checksum_algorithm(self.is_checked().then_some(ChecksumAlgorithm::Crc64Nvme))
             .set_checksum_type(self.is_checked().then_some(ChecksumType::FullObject))
-            .set_storage_class(self.storage_class())
-            .set_server_side_encryption(self.encryption())
-            .set_ssekms_key_id(self.options.kms_key.clone())
-            .set_expected_bucket_owner(self.owner())
             .send()
             .await?;
         answer.upload_id.map(UploadId).ok_or_else(|| Error::Broken("no UploadId".to_owned()))
@@ -211,27 +217,10 @@ impl Bucket for S3Bucket {
     }
 
     async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
-        let NewObject { metadata, headers } = object.clone();
-        let request = self
-            .client
-            .put_object()
-            .bucket(&self.options.bucket)
-            .key(key.as_str())
-            .set_metadata(Some(metadata.into_iter().collect()))
-            .set_cache_control(headers.cache_control)
-            .set_content_disposition(headers.content_disposition)
-            .set_content_encoding(headers.content_encoding)
-            .set_content_language(headers.content_language)
-            .set_content_type(headers.content_type)
-            .set_expires(headers.expires.as_deref().and_then(encoding::date))
-            .set_website_redirect_location(headers.website_redirect_location)
+        let request = born!(self, self.client.put_object(), key, object.clone())
             .set_if_none_match(if_none_match(&condition))
             .set_if_match(if_match(&condition))
             .set_checksum_crc64_nvme(self.checksum(payload.crc64))
-            .set_storage_class(self.storage_class())
-            .set_server_side_encryption(self.encryption())
-            .set_ssekms_key_id(self.options.kms_key.clone())
-            .set_expected_bucket_owner(self.owner())
             .body(self.body(payload))
             .customize()
             .config_override(retry::unhurried());
