@@ -3,11 +3,8 @@
 //! A quote is a line above the test, `// S`, the number, a colon and the claim. A long claim may be cut after 40
 //! characters, with ` …` behind what is left of it.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use crate::support::sources::sources;
+use std::{collections::BTreeSet, fs, path::Path};
 
 /// So much of a claim is quoted at least.
 const LEAST_CHARACTERS: usize = 40;
@@ -94,28 +91,13 @@ fn faults(claims: &[Claim], quotes: &[Quote]) -> Vec<String> {
     faults
 }
 
-/// All sources below `directory`.
-fn sources(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "py") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
 #[test]
 fn every_claim_is_quoted_by_a_test_and_every_quote_is_a_claim() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let claims = claims(&fs::read_to_string(root.join("src/vfs/SEMANTICS.md")).unwrap());
     assert!(claims.len() >= 80, "only {} claims were found", claims.len());
     let mut found = Vec::new();
-    for source in ["src", "tests"].iter().flat_map(|directory| sources(&root.join(directory))) {
+    for source in ["src", "tests"].iter().flat_map(|directory| sources(&root.join(directory), &["rs", "py"])) {
         let place = source.strip_prefix(root).unwrap().display().to_string();
         found.extend(quotes(&place, &fs::read_to_string(&source).unwrap()));
     }

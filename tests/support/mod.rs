@@ -6,5 +6,6 @@ pub mod postgres;
 pub mod scope;
 pub mod seaweedfs;
 pub mod sftp;
+pub mod sources;
 pub mod tree;
 pub mod wire;

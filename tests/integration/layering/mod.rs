@@ -3,11 +3,9 @@
 
 mod source;
 
+use crate::support::sources::sources;
 use source::{File, Named};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 /// What a module may import of the crate.
 enum May {
@@ -52,27 +50,12 @@ const CRATES: &[(&str, &[&str])] = &[
 fn every_module_keeps_to_its_layer() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut faults = Vec::new();
-    for path in sources(&root) {
+    for path in sources(&root, &["rs"]) {
         let path = path.strip_prefix(&root).unwrap().to_str().unwrap();
         let file = File::parse(path, &fs::read_to_string(root.join(path)).unwrap());
         faults.extend(faults_of(&file));
     }
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
-}
-
-/// The source files below `directory`.
-fn sources(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
 }
 
 /// What `file` may not do and does, a line each.
