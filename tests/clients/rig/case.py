@@ -36,6 +36,13 @@ class ServerCase(unittest.TestCase):
             cls.server.close()
         cls.server = None
 
+    @classmethod
+    def lasting_directory(cls):
+        """A directory for what outlives a server, gone when the class is done."""
+        directory = tempfile.TemporaryDirectory(prefix="wharfinger-lasting-")
+        cls.addClassCleanup(directory.cleanup)
+        return Path(directory.name)
+
     @property
     def openssh(self):
         return OpenSsh(self.server)

@@ -1,8 +1,5 @@
 """kill -9 of the server in mid-upload leaves no object, and what was acknowledged stays."""
 
-import tempfile
-from pathlib import Path
-
 from rig import frames
 from rig.case import ServerCase
 from rig.files import LEAST_PART, MIB, content, sha256_of
@@ -42,9 +39,7 @@ class Kill:
 class KillOnDemo(Kill, ServerCase):
     @classmethod
     def start(cls):
-        directory = tempfile.TemporaryDirectory(prefix="wharfinger-data-")
-        cls.addClassCleanup(directory.cleanup)
-        cls.data = Path(directory.name)
+        cls.data = cls.lasting_directory()
         return cls.restart()
 
     @classmethod

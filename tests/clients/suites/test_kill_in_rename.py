@@ -1,10 +1,8 @@
 """kill -9 of the server in the middle of the rename of a directory: what it leaves is put right by the next one."""
 
 import sqlite3
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 from rig.case import ServerCase
 from rig.files import content
@@ -28,9 +26,7 @@ class KillInRename(ServerCase):
 
     @classmethod
     def start(cls):
-        directory = tempfile.TemporaryDirectory(prefix="wharfinger-ledger-")
-        cls.addClassCleanup(directory.cleanup)
-        cls.ledger = Path(directory.name) / "ledger.db"
+        cls.ledger = cls.lasting_directory() / "ledger.db"
         cls.s3 = SeaweedFs.shared().client("s3")
         return cls.restart()
 

@@ -2,7 +2,6 @@
 to resume, on this node or another; only the rest is sent again."""
 
 import re
-import tempfile
 import time
 from pathlib import Path
 
@@ -117,9 +116,7 @@ class ResumeOnDemo(Resume, ServerCase):
 class ResumeOnSeaweedFs(Resume, ServerCase):
     @classmethod
     def start(cls):
-        directory = tempfile.TemporaryDirectory(prefix="wharfinger-ledger-")
-        cls.addClassCleanup(directory.cleanup)
-        cls.ledger = Path(directory.name) / "ledger.db"
+        cls.ledger = cls.lasting_directory() / "ledger.db"
         return cls.node()
 
     @classmethod

@@ -4,9 +4,7 @@ database in which they are kept stops nobody."""
 import os
 import sqlite3
 import subprocess
-import tempfile
 from contextlib import closing
-from pathlib import Path
 
 from rig import keys, paramiko_client
 from rig.case import ServerCase
@@ -73,9 +71,7 @@ class LateTimes(ServerCase):
 class TimesInSqlite(LateTimes):
     @classmethod
     def start(cls):
-        directory = tempfile.TemporaryDirectory(prefix="wharfinger-ledger-")
-        cls.addClassCleanup(directory.cleanup)
-        cls.ledger = Path(directory.name) / "ledger.db"
+        cls.ledger = cls.lasting_directory() / "ledger.db"
         return cls.restart()
 
     @classmethod
