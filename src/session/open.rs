@@ -19,8 +19,8 @@ use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
-/// So much later may a CLOSE come than the OPEN that it was sent beside: sshfs answers a program before its CLOSE is sent, and
-/// sends the next OPEN from another thread.
+/// So much later may a CLOSE come than the OPEN that it was sent beside: sshfs answers a program before its CLOSE is sent,
+/// and sends the next OPEN from another thread.
 const BESIDE: Duration = Duration::from_millis(200);
 
 /// OPEN, for reading or writing.

@@ -2,7 +2,8 @@
 //!
 //! A WRITE is answered when its bytes are in the upload's memory; while that is full the answer waits, which is the
 //! brake that clients know. CLOSE is answered when storage has the whole object. A client that vanishes before its
-//! CLOSE publishes nothing, and may go on later with what was stored; a CLOSE that has arrived is carried out, whoever still listens.
+//! CLOSE publishes nothing, and may go on later with what was stored; a CLOSE that has arrived is carried out, whoever
+//! still listens.
 
 use super::{
     context::Context,

@@ -1,7 +1,7 @@
 //! Changing a file that is stored: the version that a handle begins with, and sizes set by path.
 //!
-//! Invariant: the file that comes of it replaces that version, or nothing. It keeps mode, metadata and headers; its times are those
-//! of the change.
+//! Invariant: the file that comes of it replaces that version, or nothing. It keeps mode, metadata and headers; its times
+//! are those of the change.
 
 use super::{
     Metadata, Mount, NewAttributes, Result, SetAttributes, Vfs, VirtualPath, WriteOptions, late::Named, notes::Live,

@@ -6,9 +6,9 @@ use crate::store::{self, Found, Key};
 impl Vfs {
     /// What lies under `path`. Needs no permission: whoever can name a thing may know that it is there.
     ///
-    /// A file that this session is uploading shows its size so far, and one whose upload was cut off what is stored of it,
-    /// to its own user. At most 3 requests to S3; none for mounts and what
-    /// leads to them, and for a directory that this session's listing showed within the last two seconds.
+    /// A file that this session is uploading shows its size so far, and one whose upload was cut off what is stored of
+    /// it, to its own user. At most 3 requests to S3; none for mounts and what leads to them, and for a directory that this
+    /// session's listing showed within the last two seconds.
     ///
     /// # Errors
     /// [`Error::NotFound`], or what the storage says.

@@ -15,9 +15,11 @@
 //! - `ListBucket` comes with every mount: HEAD can't tell what is missing from what is forbidden, so STAT needs it too.
 //! - `GetObjectVersion` lets a download end with the version that it began with, where the bucket keeps versions.
 //! - `PutObject` allows Create, UploadPart and Complete; Abort and ListParts have actions of their own. A rename of a large
-//!   file is a copy in parts, and so is a copy of one open file to another, with the `GetObject` of `read`. A drop box without
-//!   `read` can't HEAD: where the answer to an upload was lost, nobody can tell whether it was stored, and CLOSE fails.
-//! - `ListMultipartUploadParts` tells how far an upload had come that was cut off, so that it can go on. A rename begins anew.
+//!   file is a copy in parts, and so is a copy of one open file to another, with the `GetObject` of `read`. A drop box
+//!   without `read` can't HEAD: where the answer to an upload was lost, nobody can tell whether it was stored, and CLOSE
+//!   fails.
+//! - `ListMultipartUploadParts` tells how far an upload had come that was cut off, so that it can go on. A rename begins
+//!   anew.
 //! - `PutObject` can't tell a new object from a replaced one: that check is this server's own. Who may replace a file may
 //!   change a part of it, for which S3 copies the rest, and does so only while nobody else changed it: both take
 //!   `GetObject`.

@@ -18,8 +18,9 @@ pub(super) struct Removed {
     pub(super) changed: usize,
 }
 
-/// Deletes objects: ⌈n / 1,000⌉ requests, and one for each name that XML can't carry. Markers go last, and from the inside
-/// out with a request for each depth: a store with real directories keeps one that isn't empty yet, whatever it answers.
+/// Deletes objects: ⌈n / 1,000⌉ requests, and one for each name that XML can't carry. Markers go last, and from the
+/// inside out with a request for each depth: a store with real directories keeps one that isn't empty yet, whatever it
+/// answers.
 ///
 /// # Errors
 /// The first that is no [`Error::Conflict`]. The others were tried all the same.

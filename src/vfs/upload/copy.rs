@@ -1,9 +1,10 @@
 //! COPY-DATA: what is in a file that is open for reading goes into an upload, as by READs and WRITEs.
 //!
-//! Within a mount S3 copies what is more than a part, if it goes to the end of an upload of which nothing is left in memory:
-//! all of a file to a new one, above all. Anything else comes through here, a piece at a time.
+//! Within a mount S3 copies what is more than a part, if it goes to the end of an upload of which nothing is left in
+//! memory: all of a file to a new one, above all. Anything else comes through here, a piece at a time.
 //!
-//! Invariant: the bytes are of the version of the source that was opened, and after a copy that failed nothing is published.
+//! Invariant: the bytes are of the version of the source that was opened, and after a copy that failed nothing is
+//! published.
 
 use super::WriteHandle;
 use crate::{
