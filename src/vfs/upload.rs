@@ -169,6 +169,7 @@ impl WriteHandle {
     /// what the storage says. Nothing is published then.
     pub async fn close(mut self) -> Result<u64> {
         self.decide_at_close().await;
+        self.pay().await;
         self.take_on_size();
         self.store_attributes();
         let shown = self.live.shown();
@@ -215,13 +216,23 @@ impl WriteHandle {
     }
 
     /// Gives the upload up. Nothing is published, and the storage keeps nothing of it.
-    pub async fn discard(self) {
+    pub async fn discard(mut self) {
+        self.pay().await;
         self.upload.abort().await;
     }
 
     /// Ends without a CLOSE. Nothing is published; what is stored can go on later, if the tenant wants that.
-    pub async fn leave(self) {
+    pub async fn leave(mut self) {
+        self.pay().await;
         self.upload.leave().await;
+    }
+
+    /// Gives up what could not be given up at OPEN, before this upload has an entry of its own, which would be given up
+    /// with it: that entry itself gives up the older ones.
+    async fn pay(&mut self) {
+        if let Some(Keeping { journal, file, .. }) = self.owed.take_if(|_| self.upload.shipped() == 0) {
+            let _ = journal.give_up_partials(&file).await;
+        }
     }
 
     /// Where in the file bytes for `offset` go, with all taken on that was set before them.

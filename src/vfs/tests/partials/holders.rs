@@ -130,14 +130,24 @@ async fn while_the_journal_is_down_a_new_file_without_trunc_gets_no_hole() {
 
 // S120: TRUNC, EXCL and REMOVE give it up, and of two uploads that were cut off the newest stays.
 #[tokio::test(start_paused = true)]
-async fn what_could_not_be_given_up_at_open_is_at_close() {
-    let session = cut_off().await;
-    session.journal.set_down(true);
-    let handle = session.create("/a").await;
-    assert!(matches!(session.remove(&path("/a")).await, Err(Error::PartialNotFound(_))));
-    session.journal.set_down(false);
-    handle.close().await.unwrap();
-    session.bucket.delete("acme/a");
-    assert_eq!(size(&session).await, None);
-    assert!(given_up(&session).await);
+async fn what_could_not_be_given_up_at_open_is_at_the_end() {
+    for (written, ends_by_close) in [(0, true), (MIB, true), (LENGTH, true), (0, false), (MIB, false), (LENGTH, false)]
+    {
+        let session = cut_off().await;
+        session.journal.set_down(true);
+        let mut handle = session.create("/a").await;
+        assert!(matches!(session.remove(&path("/a")).await, Err(Error::PartialNotFound(_))));
+        session.journal.set_down(false);
+        write(&mut handle, &content(written), 0).await.unwrap();
+        if ends_by_close {
+            handle.close().await.unwrap();
+            session.bucket.delete("acme/a");
+            assert_eq!(size(&session).await, None, "{written}");
+        } else {
+            handle.leave().await;
+            let own = (written == LENGTH).then_some(STORED as u64);
+            assert_eq!(size(&session).await, own, "{written}: what was cut off now, if anything");
+        }
+        assert!(given_up(&session).await, "{written}");
+    }
 }
