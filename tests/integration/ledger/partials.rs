@@ -18,6 +18,8 @@ pub async fn hold(journal: &Arc<dyn Journal>) {
     the_newest_wins_and_the_older_one_stays_with_its_uploader(journal).await;
     of_uploads_that_are_entered_at_once_one_is_kept(journal).await;
     what_is_given_up_is_found_by_nobody_and_aborted(journal).await;
+    what_is_entered_again_stays_as_it_is(journal).await;
+    what_was_free_first_is_aborted_first(journal).await;
     what_was_kept_long_enough_is_aborted(journal).await;
     files_are_told_apart_by_their_bytes_and_their_owners(journal).await;
     what_is_stale_goes_to_one_at_a_time(journal).await;
@@ -146,6 +148,34 @@ async fn what_is_given_up_is_found_by_nobody_and_aborted(journal: &Arc<dyn Journ
     assert_eq!(journal.take_stale_partial(&lease("janitor", 60), NO_TIME).await.unwrap(), None);
     journal.end_partial("1").await.unwrap();
     assert!(!journal.knows_upload(&bucket(), &entered.upload).await.unwrap());
+}
+
+async fn what_is_entered_again_stays_as_it_is(journal: &Arc<dyn Journal>) {
+    let whole = Whole { parts: 2, bytes: 16 << 20, etags: 3 };
+    let (entered, further) = (partial("1", "file"), PartialUpload { whole, ..partial("1", "file") });
+    journal.enter_partial(&entered, &lease("me", 60), DAY).await.unwrap();
+    journal.hold_partial("1", whole, &lease("me", 60), DAY).await.unwrap();
+    journal.enter_partial(&entered, &lease("they", 0), NO_TIME).await.unwrap();
+    assert_eq!(find(journal, &entered.file).await, Some((further, true)));
+    journal.give_up_partials(&entered.file).await.unwrap();
+    journal.enter_partial(&entered, &lease("me", 60), DAY).await.unwrap();
+    assert_eq!(journal.hold_partial("1", whole, &lease("me", 60), DAY).await.unwrap(), Standing::GivenUp);
+    journal.end_partial("1").await.unwrap();
+}
+
+async fn what_was_free_first_is_aborted_first(journal: &Arc<dyn Journal>) {
+    let (late, early) = (partial("late", "late"), partial("early", "early"));
+    for partial in [&late, &early] {
+        journal.enter_partial(partial, &lease("me", 60), NO_TIME).await.unwrap();
+    }
+    journal.hold_partial("early", Whole::default(), &lease("me", 0), NO_TIME).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    journal.hold_partial("late", Whole::default(), &lease("me", 0), NO_TIME).await.unwrap();
+    for expected in [early, late] {
+        let taken = journal.take_stale_partial(&lease("janitor", 60), NO_TIME).await.unwrap();
+        assert_eq!(taken.map(|partial| partial.id), Some(expected.id.clone()));
+        journal.end_partial(&expected.id).await.unwrap();
+    }
 }
 
 async fn what_was_kept_long_enough_is_aborted(journal: &Arc<dyn Journal>) {
