@@ -9,8 +9,8 @@ use crate::sftp::{
 };
 
 /// A piece of DATA from this length on is sent as it is. Shorter ones are copied, so that none keeps a buffer alive that
-/// is many times its length.
-const LONG_PIECE_BYTES: usize = 64 * 1024;
+/// is more than twice its length: HTTP reads at most 408 KiB at once.
+pub(super) const LONG_PIECE_BYTES: usize = 204 * 1024;
 /// What precedes the data in the body of a DATA: type, id and length.
 const DATA_HEADER_BYTES: usize = 9;
 

@@ -73,7 +73,7 @@ mod tests {
     use bytes::BytesMut;
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{encode::LONG_PIECE_BYTES, *};
     use crate::sftp::{FrameReader, Malformed, arbitrary};
 
     fn encoded(reply: &Reply) -> BytesMut {
@@ -127,8 +127,8 @@ mod tests {
 
     #[test]
     fn long_pieces_are_not_copied_and_short_ones_keep_no_buffer_alive() {
-        let buffer = Bytes::from(vec![7; 400 << 10]);
-        let lengths = [1, 64 << 10, 10, 20, 100 << 10, (64 << 10) - 1];
+        let buffer = Bytes::from(vec![7; 2 * LONG_PIECE_BYTES]);
+        let lengths = [1, LONG_PIECE_BYTES, 10, 20, LONG_PIECE_BYTES + 1000, LONG_PIECE_BYTES - 1];
         let pieces = lengths.iter().map(|length| buffer.slice(..length)).collect();
         let reply = Reply::Data { id: 5, pieces };
         let frame = encoded(&reply);
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(pieces.concat(), frame);
         assert_eq!(
             pieces.iter().map(Bytes::len).collect::<Vec<_>>(),
-            [13 + 1, 64 << 10, 30, 100 << 10, (64 << 10) - 1]
+            [13 + 1, LONG_PIECE_BYTES, 30, LONG_PIECE_BYTES + 1000, LONG_PIECE_BYTES - 1]
         );
         let shared = pieces.iter().map(|piece| piece.as_ptr() == buffer.as_ptr());
         assert_eq!(shared.collect::<Vec<_>>(), [false, true, false, true, false]);
