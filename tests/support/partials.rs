@@ -12,6 +12,17 @@ pub struct Left {
     pub nobodys: usize,
 }
 
+/// How many uploads can go on: their user finds them, and nobody holds them.
+pub async fn can_go_on(journal: &MemoryJournal) -> usize {
+    let mut found = 0;
+    for partial in journal.partials() {
+        let newest = journal.find_partial(&partial.file).await.unwrap();
+        let is_free = newest.is_some_and(|(newest, is_held)| newest == partial && !is_held);
+        found += usize::from(is_free && partial.whole.parts > 0);
+    }
+    found
+}
+
 /// Gives up all uploads that were cut off, and does what the janitor does when leases are over. With time paused it takes
 /// none.
 pub async fn clear_away(bucket: &MemoryBucket, journal: &MemoryJournal) -> Left {

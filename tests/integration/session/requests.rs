@@ -212,5 +212,5 @@ async fn a_client_that_disconnects_costs_one_request_at_most() {
         assert_eq!(wharf.requested(), requests as Vec<Verb>);
     }
     assert!(wharf.bucket.keys().is_empty());
-    wharf.assert_nothing_left().await;
+    wharf.assert_left(1).await;
 }

@@ -9,7 +9,7 @@ pub use client::{CREATE, Client, Outcome, Refusal};
 pub use incoming::Incoming;
 pub use sparse::Sparse;
 
-use crate::support::partials::{Left, clear_away};
+use crate::support::partials::{Left, can_go_on, clear_away};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc};
@@ -90,9 +90,16 @@ impl Wharf {
         verbs
     }
 
-    /// Waits until all sessions are gone, and checks that they left nothing behind but what the janitor finds.
+    /// Waits until all sessions are gone, and checks that they left nothing behind but what can go on, which the janitor
+    /// finds in the end.
     pub async fn assert_nothing_left(&self) {
+        self.assert_left(0).await;
+    }
+
+    /// The same, where so many uploads could go on until they were begun anew.
+    pub async fn assert_left(&self, begun_anew: usize) {
         self.sessions.drained().await;
+        assert_eq!(self.bucket.open_uploads(), can_go_on(&self.journal).await + begun_anew);
         assert_eq!(clear_away(&self.bucket, &self.journal).await, Left { held: 0, nobodys: 0 });
         assert_eq!(self.budget.used(), 0);
     }
