@@ -8,14 +8,20 @@ pub fn stamped(tenant: &str, number: usize, bytes: usize) -> Vec<u8> {
 
 /// Fails if a byte of another tenant's is in `content`. Pieces of files begin anywhere in a line.
 pub fn check(tenant: &str, content: &[u8], where_from: &str) {
-    let own = format!("{tenant:-<10}");
-    let (own, digits) = (own.as_bytes(), |b: &u8| b.is_ascii_digit() || *b == b'\n');
-    let ours = content.split(|b| *b == b'\n').enumerate().all(|(index, line)| {
-        // The first line may have lost its beginning, the last its end.
+    let own = format!("{tenant:-<10}").into_bytes();
+    let lines: Vec<&[u8]> = content.split(|b| *b == b'\n').collect();
+    let ours = lines.iter().enumerate().all(|(index, line)| {
+        // The first line may have lost its beginning, the last its end, and a single one both.
         let name_end = line.iter().position(u8::is_ascii_digit).unwrap_or(line.len());
         let (name, number) = line.split_at(name_end);
-        number.iter().all(digits)
-            && if index == 0 { own.ends_with(name) || own.starts_with(name) } else { own.starts_with(name) }
+        let (begins, ends) = (index > 0, !number.is_empty() || index + 1 < lines.len());
+        let named = match (begins, ends) {
+            (true, true) => own == name,
+            (true, false) => own.starts_with(name),
+            (false, true) => own.ends_with(name),
+            (false, false) => name.is_empty() || own.windows(name.len()).any(|part| part == name),
+        };
+        named && number.iter().all(u8::is_ascii_digit)
     });
     assert!(
         ours,
@@ -41,10 +47,10 @@ impl Dice {
 #[test]
 fn foreign_bytes_are_noticed_wherever_a_piece_begins() {
     let own = stamped("acme", 7, 100);
-    for from in 0..40 {
-        check("acme", &own[from..], "here");
+    for (from, to) in (0..40).flat_map(|from| (from..=own.len()).map(move |to| (from, to))) {
+        check("acme", &own[from..to], "here");
     }
-    for (from, to) in [(0, 20), (3, 19), (17, 40)] {
+    for (from, to) in [(0, 20), (3, 19), (17, 40), (1, 2), (2, 5), (5, 7)] {
         let foreign = stamped("globex", 7, 100);
         assert!(std::panic::catch_unwind(|| check("acme", &foreign[from..to], "here")).is_err(), "{from}..{to}");
     }
