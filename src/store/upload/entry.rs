@@ -77,7 +77,7 @@ impl Entry {
             let Ok(upload) = id(created).await else { return Standing::GivenUp };
             let (id, whole) = (tended.id().to_owned(), Whole::default());
             let partial = PartialUpload { id, file: keeping.file, upload, object, whole };
-            Tending { held: tended, partial, state: State::New }.run(seen).await
+            Tending { held: tended, partial, state: State::New, is_noted: false }.run(seen).await
         });
         Ok(Self { progress, held, task })
     }
@@ -90,7 +90,7 @@ impl Entry {
         progress: watch::Sender<Progress>,
     ) -> Self {
         let held = Arc::new(Held::taken(keeping, partial.id.clone(), lease));
-        let tending = Tending { held: Arc::clone(&held), partial, state: State::Entered };
+        let tending = Tending { held: Arc::clone(&held), partial, state: State::Entered, is_noted: true };
         let task = tokio::spawn(tending.run(progress.subscribe()));
         Self { progress, held, task }
     }
@@ -144,6 +144,8 @@ struct Tending {
     held: Arc<Held>,
     partial: PartialUpload,
     state: State,
+    /// Whether the journal knows of a part.
+    is_noted: bool,
 }
 
 /// Whether the journal has the entry.
@@ -197,9 +199,14 @@ impl Tending {
                 self.held.lose();
                 Standing::Lost
             }
-            Ok(standing) => standing,
-            Err(JournalDown) if self.held.is_certain() => Standing::Kept,
-            Err(JournalDown) => Standing::Lost,
+            Ok(standing) => {
+                self.is_noted |= self.partial.whole.parts > 0;
+                standing
+            }
+            Err(JournalDown) if !self.held.is_certain() => Standing::Lost,
+            // What it noted before can be found.
+            Err(JournalDown) if self.is_noted => Standing::Kept,
+            Err(JournalDown) => Standing::GivenUp,
         }
     }
 }

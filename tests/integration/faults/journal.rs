@@ -51,6 +51,11 @@ impl FaultyJournal {
         *self.plan() = Plan::default();
     }
 
+    /// Whether it fails, or is about to.
+    pub fn fails(&self) -> bool {
+        self.plan().failure.is_some()
+    }
+
     /// How many questions came since the last restart.
     pub fn asked(&self) -> usize {
         self.plan().asked

@@ -5,7 +5,10 @@ use super::{
     journal::FaultyJournal,
     operation::{Operation, Seen},
 };
-use crate::support::{partials::clear_away, tree::tree};
+use crate::support::{
+    partials::{can_go_on, clear_away},
+    tree::tree,
+};
 use bytes::Bytes;
 use std::{collections::BTreeMap, error::Error as _, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -111,7 +114,7 @@ impl World {
                 Some(session(&self.faulty, &self.budget, &self.journal))
             }
         };
-        self.check_nothing_left().await?;
+        self.check_nothing_left(ideal).await?;
         self.faulty.restart();
         self.journal.restart();
         self.put_right(&before, ideal).await?;
@@ -176,15 +179,24 @@ impl World {
         ensure(whole, || format!("neither undone nor finished: {:?}", self.memory.keys()))
     }
 
-    async fn check_nothing_left(&self) -> Kept {
+    async fn check_nothing_left(&self, ideal: &Ideal) -> Kept {
         // What runs in the background ends, but for what waits for an answer that never comes.
         tokio::time::sleep(PATIENCE).await;
-        let met = self.faulty.met();
+        let (met, open) = (self.faulty.met(), self.memory.open_uploads());
+        let going_on = can_go_on(self.journal.written()).await;
+        let undone = met.iter().filter(|(step, _)| step.verb == Verb::AbortUpload).count();
         let nobodys = met.iter().filter(|(step, fault)| {
             step.verb == Verb::CreateUpload && matches!(fault, Fault::AnswerLost(_) | Fault::SilentWhenDone)
         });
         let (left, lost) = (clear_away(&self.memory, self.journal.written()).await, nobodys.count());
         ensure(left.nobodys <= lost, || format!("{left:?}, and of {lost} uploads the id never came"))?;
+        // What was begun anew while it could go on is left to the janitor, and so is what others may have taken on while
+        // the journal was down for longer than a lease.
+        let for_long = self.journal.fails() && met.iter().any(|(_, fault)| is_silent(fault));
+        let at_once = open <= going_on + undone + lost + left.held;
+        ensure(at_once || for_long || ideal.operation == Operation::GoOn, || {
+            format!("{open} uploads were open, and {going_on} can go on, {undone} could not be aborted")
+        })?;
         ensure(left.held == 0 || met.iter().any(|(_, fault)| is_silent(fault)), || {
             "an upload is held for ever".into()
         })?;

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     faults::catalogue::{Outage, REQUEST_ID, faults_of},
-    support::partials::clear_away,
+    support::partials::{can_go_on, clear_away},
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
@@ -102,6 +102,9 @@ async fn attempt(deed: Deed, aim: Aim, fault: Fault, after: &BTreeMap<String, By
     let met = wharf.faulty.met();
     let nobodys =
         met.iter().filter(|(step, fault)| step.verb == Verb::CreateUpload && matches!(fault, Fault::AnswerLost(_)));
+    let undone = met.iter().filter(|(step, _)| step.verb == Verb::AbortUpload).count();
+    let at_once = can_go_on(&wharf.journal).await + undone + nobodys.clone().count();
+    assert!(wharf.bucket.open_uploads() <= at_once, "{what}: an upload stays open that can't go on");
     let left = clear_away(&wharf.bucket, &wharf.journal).await;
     assert!(left.held == 0 && left.nobodys <= nobodys.count(), "{what}: an upload stays open: {left:?}");
     assert_eq!(wharf.budget.used(), 0, "{what}: memory stays taken");
