@@ -84,10 +84,16 @@ impl Budget {
     /// stays free, and at least as much as this one holds then. So all who ask like this have about the same.
     #[must_use]
     pub fn try_take_spare(self: &Arc<Self>, bytes: u64, held_bytes: u64) -> Option<Reservation> {
-        let left_bytes = (self.total_bytes / 4).max(held_bytes.saturating_add(bytes));
         let mut state = self.state();
-        let spare = state.used_bytes.saturating_add(bytes).saturating_add(left_bytes) <= self.total_bytes;
+        let spare = state.spares(bytes, held_bytes, self.total_bytes);
         (spare && state.take(bytes, self.total_bytes)).then(|| self.reservation(bytes))
+    }
+
+    /// Whether [`try_take_spare`](Self::try_take_spare) would take them.
+    #[must_use]
+    pub fn has_spare(&self, bytes: u64, held_bytes: u64) -> bool {
+        let state = self.state();
+        state.turns.is_empty() && state.spares(bytes, held_bytes, self.total_bytes)
     }
 
     /// Whether those who can do without should give memory back: somebody waits, or less than an eighth is free.
@@ -169,6 +175,12 @@ impl State {
             self.used_bytes += bytes;
         }
         fits
+    }
+
+    /// Whether a quarter stays free behind `bytes` more, and at least as much as who holds `held_bytes` has then.
+    fn spares(&self, bytes: u64, held_bytes: u64, total_bytes: u64) -> bool {
+        let left_bytes = (total_bytes / 4).max(held_bytes.saturating_add(bytes));
+        self.used_bytes.saturating_add(bytes).saturating_add(left_bytes) <= total_bytes
     }
 
     /// Serves the lines in turn as long as the next waiter fits. A large one is not overtaken, or it would starve.
@@ -325,7 +337,10 @@ mod tests {
         let mut held = [0; 3];
         let mut taken = Vec::new();
         for index in (0..3).cycle().take(99) {
-            if let Some(some) = budget.try_take_spare(1, held[index]) {
+            let has_spare = budget.has_spare(1, held[index]);
+            let some = budget.try_take_spare(1, held[index]);
+            assert_eq!(some.is_some(), has_spare);
+            if let Some(some) = some {
                 held[index] += 1;
                 taken.push(some);
             }

@@ -52,6 +52,12 @@ impl Allowance {
         self.budget.pressed()
     }
 
+    /// Whether there is plenty of memory: `bytes` beside what this upload has are to spare.
+    pub(super) fn has_plenty(&self, bytes: u64) -> bool {
+        let used_bytes = self.state().used_bytes;
+        self.budget.has_spare(bytes, used_bytes)
+    }
+
     /// Waits for memory that no part of this upload will free: a block's worth of the budget or the process's overflow,
     /// whichever comes first.
     ///

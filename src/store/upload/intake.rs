@@ -1,6 +1,6 @@
 //! Taking bytes in, and making room for them.
 
-use super::{MAX_HOLE_BYTES, MIN_PART_BYTES, PATIENCE, REORDERED_BYTES, Upload, parts::MAX_IN_FLIGHT};
+use super::{MAX_HOLE_BYTES, MIN_PART_BYTES, PATIENCE, REORDERED_BYTES, Upload};
 use crate::store::{Error, Result};
 use bytes::{Buf, Bytes};
 
@@ -69,7 +69,7 @@ impl Upload {
 
     /// Does the one thing that gets nearer to free memory.
     async fn free_memory(&mut self) -> Result<()> {
-        if self.in_flight() < MAX_IN_FLIGHT
+        if self.may_send()
             && let Some(cut) = self.settled_cut(MIN_PART_BYTES)
         {
             self.ship(cut).await
@@ -88,7 +88,7 @@ impl Upload {
             self.close_first_gap()?;
         }
         self.note_arrived()?;
-        while self.in_flight() < MAX_IN_FLIGHT && !self.may_wait() {
+        while self.may_send() && !self.may_wait() {
             let least_bytes = if self.allowance.is_pressed() { MIN_PART_BYTES } else { self.next_part_bytes() };
             let Some(cut) = self.settled_cut(least_bytes).filter(|cut| self.more_comes_behind(cut)) else { break };
             self.ship(cut).await?;

@@ -22,8 +22,11 @@ use tokio::{
     time::timeout,
 };
 
-/// How many parts of one upload are on their way at once.
-pub(super) const MAX_IN_FLIGHT: usize = 4;
+/// How many parts of one upload may always be on their way at once.
+pub(super) const MIN_IN_FLIGHT: usize = 4;
+/// How many there are at most, where memory is to spare: S3 is some tens of milliseconds away, and takes some 80 MB/s
+/// on a connection.
+pub(super) const MAX_IN_FLIGHT: usize = 16;
 /// How many copies of one upload S3 makes at once. They cost no memory here, and S3 copies a range no faster than it
 /// sends one.
 const MAX_COPYING: usize = 16;

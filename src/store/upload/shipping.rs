@@ -3,7 +3,7 @@
 use super::{
     MIN_PART_BYTES, Upload,
     cut::{Cut, Cutting},
-    parts::{MAX_IN_FLIGHT, Parts, replaced},
+    parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT, Parts, replaced},
 };
 use crate::store::{Error, NewObject, Payload, Pin, Result, Stored};
 use std::mem;
@@ -43,7 +43,7 @@ impl Upload {
             return Err(Error::Gap);
         }
         while self.buffer.start() < self.size() {
-            while self.in_flight() >= MAX_IN_FLIGHT
+            while !self.may_send()
                 && let Some(parts) = &mut self.parts
             {
                 parts.one_arrived().await?;
@@ -147,8 +147,11 @@ impl Upload {
         self.plan.part_bytes(number, self.buffer.start())
     }
 
-    pub(super) fn in_flight(&self) -> usize {
-        self.parts.as_ref().map_or(0, Parts::in_flight)
+    /// Whether one more part may be on its way.
+    pub(super) fn may_send(&self) -> bool {
+        let in_flight = self.parts.as_ref().map_or(0, Parts::in_flight);
+        let is_spared = || self.allowance.has_plenty(self.next_part_bytes());
+        in_flight < MIN_IN_FLIGHT || in_flight < MAX_IN_FLIGHT && is_spared()
     }
 
     pub(super) fn note_arrived(&mut self) -> Result<()> {

@@ -8,7 +8,10 @@ mod patches;
 mod publishing;
 mod resumed;
 
-use super::{parts::MAX_IN_FLIGHT, *};
+use super::{
+    parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT},
+    *,
+};
 use crate::store::{
     MemoryBucket, Prefix,
     memory::{

@@ -261,11 +261,14 @@ async fn flood(client: &mut Client, handle: &Handle, length: usize) -> (u64, End
 
 #[tokio::test(start_paused = true)]
 async fn while_storage_takes_nothing_a_channel_takes_in_a_bounded_amount_and_ends_after_a_minute() {
-    // Four parts of 8 MiB in flight, the next one with what may lie behind a gap, 24.5 MiB of WRITEs, and one frame.
-    let most_bytes: u64 = (4 * 8 + 8 + 18 + 25 + 1) << 20;
-    for (budget_bytes, least, most) in
-        [(1 << 30, 32 << 20, most_bytes), (20 << 20, 5 << 20, 22 << 20), (5 << 20, 5 << 20, 7 << 20)]
-    {
+    // Parts of 8 MiB in flight, the next one with what may lie behind a gap, 24.5 MiB of WRITEs, and one frame.
+    let most_bytes = |in_flight: u64| (in_flight * 8 + 8 + 18 + 25 + 1) << 20;
+    for (budget_bytes, least, most) in [
+        (1 << 30, 128 << 20, most_bytes(16)),
+        (64 << 20, 32 << 20, most_bytes(4)),
+        (20 << 20, 5 << 20, 22 << 20),
+        (5 << 20, 5 << 20, 7 << 20),
+    ] {
         let wharf = with_budget(budget_bytes);
         let hold = wharf.bucket.hold(Verb::UploadPart, Request);
         let mut client = wharf.connect().await;
@@ -290,7 +293,8 @@ async fn storage_that_goes_on_in_time_loses_nothing() {
         let hold = wharf.bucket.hold(Verb::UploadPart, Request);
         let mut client = wharf.connect().await;
         let handle = client.create("/a").await;
-        let content = content(1, 100 * MIB);
+        // More than is taken in before the first part has arrived.
+        let content = content(1, 200 * MIB);
         let release = async {
             tokio::time::sleep(Duration::from_secs(50)).await;
             drop(hold);

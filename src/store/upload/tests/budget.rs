@@ -10,14 +10,54 @@ async fn four_parts_are_in_flight_at_once_and_a_full_buffer_withholds_the_reply(
     let whole = content(100 * MIB);
     let mut writing = Box::pin(write_all(&mut upload, &whole));
     assert!(writing.as_mut().now_or_never().is_none());
-    fixture.bucket.arrived(Verb::UploadPart, MAX_IN_FLIGHT).await;
+    fixture.bucket.arrived(Verb::UploadPart, MIN_IN_FLIGHT).await;
     assert!(writing.as_mut().now_or_never().is_none());
-    assert_eq!(fixture.bucket.count(Verb::UploadPart), MAX_IN_FLIGHT);
+    assert_eq!(fixture.bucket.count(Verb::UploadPart), MIN_IN_FLIGHT);
     assert!(fixture.budget.used() > 40 << 20);
     drop(hold);
     writing.await.unwrap();
     upload.finish().await.unwrap();
     fixture.assert_stored("x", &whole);
+}
+
+#[tokio::test]
+async fn where_there_is_plenty_of_memory_more_parts_are_in_flight() {
+    let fixture = Fixture::with_budget(1 << 30);
+    let hold = fixture.bucket.hold(Verb::UploadPart, Request);
+    let mut upload = fixture.start().await;
+    let whole = content((MAX_IN_FLIGHT + 5) * PART);
+    let mut writing = Box::pin(write_all(&mut upload, &whole));
+    assert!(writing.as_mut().now_or_never().is_none());
+    fixture.bucket.arrived(Verb::UploadPart, MAX_IN_FLIGHT).await;
+    assert!(writing.as_mut().now_or_never().is_none());
+    assert_eq!(fixture.bucket.count(Verb::UploadPart), MAX_IN_FLIGHT);
+    drop(hold);
+    writing.await.unwrap();
+    upload.finish().await.unwrap();
+    fixture.assert_stored("x", &whole);
+}
+
+#[tokio::test]
+async fn what_uploads_have_beyond_four_parts_is_shared_and_leaves_a_quarter() {
+    let fixture = Fixture::with_budget(256 << 20);
+    let hold = fixture.bucket.hold(Verb::UploadPart, Request);
+    let whole = content(200 * MIB);
+    let (mut first, mut second) = (fixture.start().await, fixture.upload("y", Fixture::options()).await);
+    let (mut one, mut two) = (Box::pin(write_all(&mut first, &whole)), Box::pin(write_all(&mut second, &whole)));
+    assert!(one.as_mut().now_or_never().is_none());
+    let alone = fixture.budget.used();
+    // As much again was free when the last part went, and the next one fills.
+    assert!((120 << 20..=152 << 20).contains(&alone), "{alone}");
+    assert!(two.as_mut().now_or_never().is_none());
+    let both = fixture.budget.used();
+    assert!(both - alone >= 40 << 20 && both <= 208 << 20, "{alone}, {both}");
+    drop(hold);
+    one.await.unwrap();
+    two.await.unwrap();
+    first.finish().await.unwrap();
+    second.finish().await.unwrap();
+    fixture.assert_stored("x", &whole);
+    fixture.assert_stored("y", &whole);
 }
 
 #[tokio::test]
