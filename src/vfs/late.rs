@@ -97,6 +97,11 @@ impl Late {
         }
     }
 
+    /// Whether the journal keeps something for a file, of whatever version, or may do so.
+    pub(super) async fn is_kept(&self, file: Named<'_>) -> bool {
+        !matches!(self.journal.late(file.bucket.id(), file.key).await, Ok(None))
+    }
+
     /// Takes what is kept for a file along to its new name, where it has another version.
     pub(super) async fn rename(&self, source: Named<'_>, old: &ETag, target: Named<'_>, new: &ETag) {
         let attributes = self.of_file(source).await.of(old);

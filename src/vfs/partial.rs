@@ -11,6 +11,7 @@ use super::{
 };
 use crate::store::{self, Bucket, JournalDown, Keeping, Key, Owner, PartialFile, PartialUpload};
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 
 /// An upload that was cut off.
 #[derive(Debug)]
@@ -28,10 +29,18 @@ pub(super) enum CutOff {
     Nothing,
     /// This one goes on.
     GoesOn(Box<Partial>),
-    /// The journal is down: this can't be given up now.
-    Owed(Keeping),
+    /// The file begins anew, and what there may be is given up.
+    GivingUp(GivingUp),
     /// The journal is down: there may be one, with which the client means to go on.
     Unknown,
+}
+
+impl CutOff {
+    /// What there may be is no use, whatever it is.
+    pub(super) fn given_up(keeping: Option<Keeping>) -> Self {
+        let keeping = keeping.filter(|keeping| !keeping.kept_for.is_zero());
+        keeping.map_or(Self::Nothing, |keeping| Self::GivingUp(GivingUp::begin(keeping)))
+    }
 }
 
 impl Partial {
@@ -64,6 +73,38 @@ impl Partial {
     }
 }
 
+/// What was cut off before is given up, while the client sends what is in the file now.
+#[derive(Debug)]
+pub(super) struct GivingUp {
+    keeping: Keeping,
+    done: JoinHandle<Result<bool, JournalDown>>,
+}
+
+impl GivingUp {
+    fn begin(keeping: Keeping) -> Self {
+        let giving_up = keeping.clone();
+        Self { keeping, done: tokio::spawn(async move { give_up(&giving_up).await }) }
+    }
+
+    /// Waits for the end, and says what could not be given up. Once it has answered it must not be asked again.
+    pub(super) async fn owed(&mut self) -> Option<Keeping> {
+        match (&mut self.done).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(JournalDown)) | Err(_) => Some(self.keeping.clone()),
+        }
+    }
+}
+
+async fn give_up(keeping: &Keeping) -> Result<bool, JournalDown> {
+    let Keeping { journal, file, kept_for } = keeping;
+    if kept_for.is_zero() {
+        return Ok(false);
+    }
+    let Some((upload, _)) = journal.find_partial(file).await? else { return Ok(false) };
+    journal.give_up_partials(file).await?;
+    Ok(upload.whole.parts > 0)
+}
+
 impl Vfs {
     /// Where the upload of a file is entered; `None` for what is no file of the mount.
     pub(super) fn keeping(&self, mount: &Mount, bucket: &dyn Bucket, key: &Key) -> Option<Keeping> {
@@ -91,12 +132,10 @@ impl Vfs {
         keeping: Option<&Keeping>,
     ) -> Result<bool, JournalDown> {
         self.notes.partials.forget(path);
-        let Some(Keeping { journal, file, .. }) = keeping.filter(|keeping| !keeping.kept_for.is_zero()) else {
-            return Ok(false);
-        };
-        let Some((upload, _)) = journal.find_partial(file).await? else { return Ok(false) };
-        journal.give_up_partials(file).await?;
-        Ok(upload.whole.parts > 0)
+        match keeping {
+            Some(keeping) => give_up(keeping).await,
+            None => Ok(false),
+        }
     }
 
     /// What STAT says of a file that isn't there. While the journal is down nothing is.

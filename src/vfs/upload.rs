@@ -12,7 +12,7 @@ use super::{
     append::Appending,
     late::Named,
     notes::{Live, LiveEntry, Notes, Resized, Sight},
-    partial::CutOff,
+    partial::{CutOff, GivingUp},
     patch::Patched,
 };
 use crate::{
@@ -25,6 +25,7 @@ use std::{
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
+use tokio::join;
 
 /// What it means when S3 says, at the end, that the condition of the upload doesn't hold.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +54,9 @@ pub struct WriteHandle {
     patched: Option<Patched>,
     /// As long as the file may still begin anew.
     resumed: Option<Resumed>,
-    /// What could not be given up at OPEN.
+    /// What was cut off before, until that is given up.
+    giving_up: Option<GivingUp>,
+    /// What could not be given up.
     owed: Option<Keeping>,
     /// The attributes that the object will be born with; others have to be kept beside it.
     stored: NewAttributes,
@@ -77,7 +80,7 @@ impl WriteHandle {
             (None, None) if matches!(cut_off, CutOff::Unknown) => (upload.without_gaps(), pending.conflicting),
             (None, None) => (upload, pending.conflicting),
         };
-        let owed = if let CutOff::Owed(keeping) = cut_off { Some(keeping) } else { None };
+        let giving_up = if let CutOff::GivingUp(giving_up) = cut_off { Some(giving_up) } else { None };
         Self {
             upload,
             live,
@@ -90,7 +93,8 @@ impl WriteHandle {
             appending: pending.append.then(|| Appending::to(size)),
             patched,
             resumed,
-            owed,
+            giving_up,
+            owed: None,
             stored: attributes,
         }
     }
@@ -182,26 +186,34 @@ impl WriteHandle {
             return Ok(size);
         }
         let unchanged = patched.as_ref().filter(|_| upload.is_unchanged());
-        let published = upload.finish().await.map_err(|error| match error {
-            store::Error::Conflict { .. } => conflicting.error(error),
-            error => error.into(),
-        })?;
-        if let Some(Keeping { journal, file, .. }) = owed {
-            let _ = journal.give_up_partials(&file).await;
-        }
         let named = Named { path, bucket: &*bucket, key: &key };
-        if let Some(patched) = unchanged {
-            notes.late.add(named, &published.pin.etag, shown.attributes.beside(patched.live().attributes)).await;
-            return Ok(size);
-        }
         // A listing doesn't show an object's metadata, so times are kept for READDIR even where STAT could do without.
         let late = if shown.attributes != stored || shown.attributes.times.is_some() {
             shown.attributes
         } else {
             NewAttributes::default()
         };
+        // Asked meanwhile, so that there is mostly nothing to forget. What is set while this CLOSE is under way may count as
+        // set after it.
+        let asks = unchanged.is_none() && late.is_empty();
+        let (published, is_kept) = join!(upload.finish(), async { asks && notes.late.is_kept(named).await });
+        let published = published.map_err(|error| match error {
+            store::Error::Conflict { .. } => conflicting.error(error),
+            error => error.into(),
+        })?;
+        if let Some(Keeping { journal, file, .. }) = owed {
+            let _ = journal.give_up_partials(&file).await;
+        }
+        if let Some(patched) = unchanged {
+            notes.late.add(named, &published.pin.etag, shown.attributes.beside(patched.live().attributes)).await;
+            return Ok(size);
+        }
         notes.ahead.forget(path);
-        notes.late.replace(named, &published.pin.etag, late).await;
+        if is_kept || !late.is_empty() {
+            notes.late.replace(named, &published.pin.etag, late).await;
+        } else {
+            notes.late.forget_note(path);
+        }
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
         let NewObject { metadata, headers } = object;
@@ -227,9 +239,19 @@ impl WriteHandle {
         self.upload.leave().await;
     }
 
-    /// Gives up what could not be given up at OPEN, before this upload has an entry of its own, which would be given up
-    /// with it: that entry itself gives up the older ones.
+    /// Waits until what was cut off before is given up: this upload must have no entry of its own until then, which would
+    /// be given up with it.
+    async fn settle(&mut self) {
+        if let Some(giving_up) = &mut self.giving_up {
+            self.owed = giving_up.owed().await;
+            self.giving_up = None;
+        }
+    }
+
+    /// Gives up what could not be given up then, if this upload has no entry of its own: that itself gives up the older
+    /// ones.
     async fn pay(&mut self) {
+        self.settle().await;
         if let Some(Keeping { journal, file, .. }) = self.owed.take_if(|_| self.upload.shipped() == 0) {
             let _ = journal.give_up_partials(&file).await;
         }
@@ -237,6 +259,7 @@ impl WriteHandle {
 
     /// Where in the file bytes for `offset` go, with all taken on that was set before them.
     async fn place(&mut self, offset: u64) -> Result<u64> {
+        self.settle().await;
         self.decide(offset).await?;
         self.take_on_size();
         self.store_attributes();

@@ -132,11 +132,13 @@ impl Vfs {
         is_stored: bool,
     ) -> Result<CutOff> {
         if options.begins_anew() {
-            let given_up = self.give_up_partial(path, keeping.as_ref()).await;
-            return match (given_up, keeping) {
-                (Err(JournalDown), Some(keeping)) if options.create || is_stored => Ok(CutOff::Owed(keeping)),
-                (was_there, _) if options.create || is_stored || was_there == Ok(true) => Ok(CutOff::Nothing),
-                _ => Err(Error::NotFound),
+            if options.create || is_stored {
+                self.notes.partials.forget(path);
+                return Ok(CutOff::given_up(keeping));
+            }
+            return match self.give_up_partial(path, keeping.as_ref()).await {
+                Ok(true) => Ok(CutOff::Nothing),
+                Ok(false) | Err(JournalDown) => Err(Error::NotFound),
             };
         }
         let shown = self.notes.partials.shown(path);

@@ -162,7 +162,12 @@ async fn a_verb_asks_the_journal_once() {
     another.stat(&path("/a")).await.unwrap();
     assert_eq!(session.journal.asked(), [""; 0], "STAT of what the session has just set");
     another.upload("/b", "x").await;
-    assert_eq!(session.journal.asked(), ["find_partial", "replace_late"], "OPEN of an upload, and its CLOSE");
+    assert_eq!(session.journal.asked(), ["find_partial", "late"], "OPEN of an upload, and its CLOSE");
+    another.set_attributes(&path("/b"), times_and_mode()).await.unwrap();
+    session.journal.asked();
+    another.upload("/b", "x").await;
+    let asked = session.journal.asked();
+    assert_eq!(asked, ["find_partial", "late", "replace_late"], "the same, where there is something to forget");
     another.remove(&path("/b")).await.unwrap();
     assert_eq!(session.journal.asked(), ["find_partial", "replace_late"], "REMOVE");
     tokio::time::advance(Duration::from_secs(2)).await;
