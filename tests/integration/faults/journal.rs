@@ -19,10 +19,12 @@ pub enum Failure {
     Locked,
     /// All is done, and the answer is lost.
     Deaf,
+    /// All is done and answered, in its own time.
+    Slow,
 }
 
 impl Failure {
-    pub const ALL: [Self; 3] = [Self::Down, Self::Locked, Self::Deaf];
+    pub const ALL: [Self; 4] = [Self::Down, Self::Locked, Self::Deaf, Self::Slow];
     /// How long a question may take.
     const PATIENCE: Duration = Duration::from_secs(2);
 }
@@ -87,6 +89,10 @@ impl FaultyJournal {
             Some(Failure::Deaf) => {
                 question.await?;
                 Err(JournalDown)
+            }
+            Some(Failure::Slow) => {
+                tokio::time::sleep(Failure::PATIENCE / 2).await;
+                question.await
             }
         }
     }

@@ -20,7 +20,7 @@ mod world;
 
 use catalogue::{Outage, faults_of};
 use journal::Failure;
-use operation::Operation;
+use operation::{Operation, cut_off, path};
 use wharfinger::store::faulty::Aim;
 use world::{Kept, World};
 
@@ -91,6 +91,17 @@ async fn a_journal_that_fails_while_the_storage_does() {
         }
     }
     report.check(500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_begins_anew_can_go_on_however_slowly_the_journal_answers() {
+    let world = World::of(Operation::GoOn);
+    world.journal.fail_from(1, Failure::Slow);
+    for _ in 0..2 {
+        cut_off(&world.vfs, "/new").await.unwrap();
+        let metadata = world.vfs.stat(&path("/new")).await.unwrap();
+        assert_eq!(metadata.size, 8 << 20, "it was given up with the one before it");
+    }
 }
 
 #[tokio::test(start_paused = true)]

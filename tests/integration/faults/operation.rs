@@ -10,6 +10,7 @@ use wharfinger::vfs::{
 
 const MIB: usize = 1 << 20;
 static NEW_CONTENT: [u8; 9 * MIB] = [b'n'; 9 * MIB];
+const ANEW: WriteOptions = WriteOptions { create: true, truncate: true, read: false, exclusive: false, append: false };
 /// As much as OpenSSH asks for.
 const READ_BYTES: u32 = 255 << 10;
 
@@ -181,7 +182,7 @@ impl Operation {
 }
 
 async fn upload(vfs: &Vfs, to: &str, size: usize, exclusive: bool) -> Result<()> {
-    let options = WriteOptions { create: true, truncate: true, exclusive, ..WriteOptions::default() };
+    let options = WriteOptions { exclusive, ..ANEW };
     let pending = vfs.open_write(&path(to), options, NewAttributes::default()).await?;
     let mut handle = pending.admit(Duration::from_secs(1)).await?;
     let content = Bytes::from_static(&NEW_CONTENT).slice(..size);
@@ -200,8 +201,7 @@ async fn upload(vfs: &Vfs, to: &str, size: usize, exclusive: bool) -> Result<()>
 
 async fn copy(vfs: &Vfs, from: &str, to: &str) -> Result<()> {
     let source = vfs.open_read(&path(from)).await?;
-    let options = WriteOptions { create: true, truncate: true, ..WriteOptions::default() };
-    let pending = vfs.open_write(&path(to), options, NewAttributes::default()).await?;
+    let pending = vfs.open_write(&path(to), ANEW, NewAttributes::default()).await?;
     let mut target = pending.admit(Duration::from_secs(1)).await?;
     if let Err(error) = target.copy(&source, CopyRange { source_offset: 0, length: None, target_offset: 0 }).await {
         let closed = target.close().await;
@@ -213,16 +213,21 @@ async fn copy(vfs: &Vfs, from: &str, to: &str) -> Result<()> {
     Ok(())
 }
 
+/// An upload that begins anew, and loses its connection.
+pub async fn cut_off(vfs: &Vfs, to: &str) -> Result<()> {
+    send(vfs, to, ANEW, 0).await?.leave().await;
+    Ok(())
+}
+
 async fn go_on(vfs: &Vfs, to: &str) -> Result<()> {
-    let anew = WriteOptions { create: true, truncate: true, ..WriteOptions::default() };
-    send(vfs, to, anew, 0).await?.leave().await;
+    cut_off(vfs, to).await?;
     let start = match vfs.stat(&path(to)).await {
         Ok(metadata) => usize::try_from(metadata.size).unwrap(),
         // The beginning was lost.
         Err(Error::NotFound) => 0,
         Err(error) => return Err(error),
     };
-    let options = WriteOptions { truncate: start == 0, ..anew };
+    let options = WriteOptions { truncate: start == 0, ..ANEW };
     assert_eq!(send(vfs, to, options, start).await?.close().await?, NEW_CONTENT.len() as u64);
     Ok(())
 }

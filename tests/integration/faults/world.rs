@@ -51,7 +51,7 @@ pub struct World {
     pub journal: Arc<FaultyJournal>,
     memory: Arc<MemoryBucket>,
     budget: Arc<Budget>,
-    vfs: Vfs,
+    pub vfs: Vfs,
 }
 
 impl World {
