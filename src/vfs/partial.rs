@@ -38,7 +38,6 @@ pub(super) enum CutOff {
 impl CutOff {
     /// What there may be is no use, whatever it is.
     pub(super) fn given_up(keeping: Option<Keeping>) -> Self {
-        let keeping = keeping.filter(|keeping| !keeping.kept_for.is_zero());
         keeping.map_or(Self::Nothing, |keeping| Self::GivingUp(GivingUp::begin(keeping)))
     }
 }
