@@ -3,38 +3,23 @@
 use super::*;
 
 #[tokio::test]
-async fn four_parts_are_in_flight_at_once_and_a_full_buffer_withholds_the_reply() {
-    let fixture = Fixture::with_budget(64 << 20);
-    let hold = fixture.bucket.hold(Verb::UploadPart, Request);
-    let mut upload = fixture.start().await;
-    let whole = content(100 * MIB);
-    let mut writing = Box::pin(write_all(&mut upload, &whole));
-    assert!(writing.as_mut().now_or_never().is_none());
-    fixture.bucket.arrived(Verb::UploadPart, MIN_IN_FLIGHT).await;
-    assert!(writing.as_mut().now_or_never().is_none());
-    assert_eq!(fixture.bucket.count(Verb::UploadPart), MIN_IN_FLIGHT);
-    assert!(fixture.budget.used() > 40 << 20);
-    drop(hold);
-    writing.await.unwrap();
-    upload.finish().await.unwrap();
-    fixture.assert_stored("x", &whole);
-}
-
-#[tokio::test]
-async fn where_there_is_plenty_of_memory_more_parts_are_in_flight() {
-    let fixture = Fixture::with_budget(1 << 30);
-    let hold = fixture.bucket.hold(Verb::UploadPart, Request);
-    let mut upload = fixture.start().await;
-    let whole = content((MAX_IN_FLIGHT + 5) * PART);
-    let mut writing = Box::pin(write_all(&mut upload, &whole));
-    assert!(writing.as_mut().now_or_never().is_none());
-    fixture.bucket.arrived(Verb::UploadPart, MAX_IN_FLIGHT).await;
-    assert!(writing.as_mut().now_or_never().is_none());
-    assert_eq!(fixture.bucket.count(Verb::UploadPart), MAX_IN_FLIGHT);
-    drop(hold);
-    writing.await.unwrap();
-    upload.finish().await.unwrap();
-    fixture.assert_stored("x", &whole);
+async fn four_parts_are_in_flight_at_once_more_where_memory_is_plenty_and_a_full_buffer_withholds_the_reply() {
+    for (budget_bytes, in_flight) in [(64 << 20, MIN_IN_FLIGHT), (1 << 30, MAX_IN_FLIGHT)] {
+        let fixture = Fixture::with_budget(budget_bytes);
+        let hold = fixture.bucket.hold(Verb::UploadPart, Request);
+        let mut upload = fixture.start().await;
+        let whole = content((in_flight + 8) * PART);
+        let mut writing = Box::pin(write_all(&mut upload, &whole));
+        assert!(writing.as_mut().now_or_never().is_none());
+        fixture.bucket.arrived(Verb::UploadPart, in_flight).await;
+        assert!(writing.as_mut().now_or_never().is_none());
+        assert_eq!(fixture.bucket.count(Verb::UploadPart), in_flight);
+        assert!(fixture.budget.used() > ((in_flight + 1) * PART) as u64);
+        drop(hold);
+        writing.await.unwrap();
+        upload.finish().await.unwrap();
+        fixture.assert_stored("x", &whole);
+    }
 }
 
 #[tokio::test]
