@@ -1,14 +1,19 @@
-//! A file that is read: one task, which serves the READs of the handle beside each other.
+//! A file that is read: one task, which fetches for many READs beside each other, and answers what is asked of the handle
+//! in its order.
 //!
-//! Each READ takes its permit before it fetches, so what lies ready for a client that doesn't read is bounded; and no
-//! READ waits for another, unless for its permit.
+//! That order is more than a courtesy. OpenSSH's scp before 9.4 cuts its file off where the first reply overtakes
+//! another, and reports success; older lftp takes an EOF that overtakes the bytes before it for the end of the file.
+//!
+//! Each READ takes its permit before it fetches, so what lies ready for a client that doesn't read is bounded. They take
+//! it one after the other: the first that is unanswered has its own, and never waits for one that waits for its turn.
 
 use super::{
     Ended,
     context::Context,
     files::OpenFile,
-    replies::{Lane, Replies},
+    replies::{DataPermit, Lane, Replies},
     runs::{Command, Next, Read, Runs},
+    slot::Slot,
     status,
 };
 use crate::{
@@ -16,11 +21,18 @@ use crate::{
     sftp::{MAX_READ_BYTES, Reply, StatusCode},
     vfs::{ReadHandle, VirtualPath},
 };
-use futures_util::{StreamExt, stream::FuturesUnordered};
-use std::sync::{Arc, OnceLock, Weak};
+use futures_util::{
+    Stream, StreamExt,
+    future::{Either, ready},
+    stream,
+};
+use std::{
+    pin::pin,
+    sync::{Arc, OnceLock, Weak},
+};
 
-/// READs of one handle that are served at the same time. OpenSSH keeps 64 in flight.
-const MAX_SERVED: usize = 64;
+/// READs of one handle that are fetched at the same time. OpenSSH keeps 64 in flight.
+const MAX_FETCHED: usize = 64;
 /// A reply's bytes beside its data.
 const HEADER_BYTES: u32 = 13;
 /// Refusals that are sent as one.
@@ -53,7 +65,15 @@ impl Reads {
         let file =
             OpenFile::new(context.who.clone(), context.events.clone(), path.as_str().to_owned(), Transfer::Download);
         let open = Arc::downgrade(&handle);
-        context.run_while_wanted(serve(Arc::clone(context), handle, Arc::clone(&runs), file));
+        let download = Download {
+            context: Arc::clone(context),
+            handle,
+            runs: Arc::clone(&runs),
+            lane: Lane::new(),
+            file,
+            failure: OnceLock::new(),
+        };
+        context.run_while_wanted(download.serve());
         Self { inbox: Arc::new(Inbox(runs)), path, file: open }
     }
 
@@ -92,62 +112,74 @@ impl Reads {
     }
 }
 
-async fn serve(context: Arc<Context>, handle: Arc<ReadHandle>, runs: Arc<Runs>, file: OpenFile) {
-    let lane = Lane::new();
-    let failure = OnceLock::new();
-    let one = |next| serve_one(&context, &handle, &lane, &file, &failure, next);
-    let mut served = FuturesUnordered::new();
-    let close = loop {
-        tokio::select! {
-            Some(()) = served.next() => {}
-            next = runs.next(), if served.len() < MAX_SERVED => match next {
-                Some(Next::Command(Command::Stat(slot))) => slot.metadata(Ok(handle.metadata())),
-                Some(Next::Command(Command::Close(slot))) => break Some(slot),
-                // Refusals wait for permits too, so they must not keep the READs before them from giving theirs back.
-                Some(next) => served.push(one(next)),
-                None => break None,
-            },
-        }
-    };
-    while served.next().await.is_some() {}
-    drop(served);
-    if let Some(slot) = close {
-        slot.done(Ok(()));
-        file.close(failure.into_inner().map_or(Outcome::Done, Outcome::Failed));
-    }
+struct Download {
+    context: Arc<Context>,
+    handle: Arc<ReadHandle>,
+    runs: Arc<Runs>,
+    lane: Lane,
+    file: OpenFile,
+    /// The first.
+    failure: OnceLock<String>,
 }
 
-async fn serve_one(
-    context: &Context,
-    handle: &ReadHandle,
-    lane: &Lane,
-    file: &OpenFile,
-    failure: &OnceLock<String>,
-    next: Next,
-) {
-    match next {
-        Next::Read(read) => {
-            let Ok(permit) = context.replies.reserve(read.length.saturating_add(HEADER_BYTES), lane).await else {
-                return;
-            };
-            let reply = fetch(handle, file, failure, read).await;
-            context.replies.send_data(reply, permit);
-        }
-        Next::Unwanted { first, count } => refuse(&context.replies, lane, first, count, "the file was closed").await,
-        Next::Command(_) => {}
-    }
+/// What is answered as soon as all before it is.
+enum Due {
+    Data(Reply, DataPermit),
+    Unwanted { first: u32, count: u64 },
+    Command(Command),
 }
 
-async fn fetch(handle: &ReadHandle, file: &OpenFile, failure: &OnceLock<String>, read: Read) -> Reply {
-    match handle.read(read.offset, read.length).await {
-        Ok(pieces) if pieces.is_empty() => Reply::status(read.id, StatusCode::Eof, "end of file"),
-        Ok(pieces) => {
-            file.count(pieces.iter().map(|piece| piece.len() as u64).sum());
-            Reply::Data { id: read.id, pieces }
+impl Download {
+    async fn serve(self) {
+        let Some(close) = self.answer().await else { return };
+        close.done(Ok(()));
+        self.file.close(self.failure.into_inner().map_or(Outcome::Done, Outcome::Failed));
+    }
+
+    /// Answers everything up to the CLOSE; `None` when there is none.
+    async fn answer(&self) -> Option<Slot> {
+        let replies = &self.context.replies;
+        let mut due = pin!(self.admitted().buffered(MAX_FETCHED));
+        loop {
+            match due.next().await? {
+                Due::Data(reply, permit) => replies.send_data(reply, permit),
+                Due::Unwanted { first, count } => {
+                    refuse(replies, &self.lane, first, count, "the file was closed").await;
+                }
+                Due::Command(Command::Stat(slot)) => slot.metadata(Ok(self.handle.metadata())),
+                Due::Command(Command::Close(slot)) => return Some(slot),
+            }
         }
-        Err(error) => {
-            let _ = failure.set(status::detail(&error));
-            status::reply(read.id, &error)
+    }
+
+    fn admitted(&self) -> impl Stream<Item = impl Future<Output = Due> + Send> + Send {
+        stream::unfold(self, async |download| Some((download.admit().await?, download)))
+    }
+
+    /// Waits for the next request, and for the permit of a READ. `None` at the end of all requests, or of the channel.
+    async fn admit(&self) -> Option<impl Future<Output = Due> + Send> {
+        Some(match self.runs.next().await? {
+            Next::Read(read) => {
+                let bytes = read.length.saturating_add(HEADER_BYTES);
+                let permit = self.context.replies.reserve(bytes, &self.lane).await.ok()?;
+                Either::Left(async move { Due::Data(self.fetch(read).await, permit) })
+            }
+            Next::Unwanted { first, count } => Either::Right(ready(Due::Unwanted { first, count })),
+            Next::Command(command) => Either::Right(ready(Due::Command(command))),
+        })
+    }
+
+    async fn fetch(&self, read: Read) -> Reply {
+        match self.handle.read(read.offset, read.length).await {
+            Ok(pieces) if pieces.is_empty() => Reply::status(read.id, StatusCode::Eof, "end of file"),
+            Ok(pieces) => {
+                self.file.count(pieces.iter().map(|piece| piece.len() as u64).sum());
+                Reply::Data { id: read.id, pieces }
+            }
+            Err(error) => {
+                let _ = self.failure.set(status::detail(&error));
+                status::reply(read.id, &error)
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use std::time::Duration;
 use wharfinger::{
     sftp::{Handle, MAX_READ_BYTES, OpenFlags, Reply, StatusCode},
-    store::memory::Verb,
+    store::memory::{Moment::Answer, Verb},
 };
 
 const GIB: u64 = 1 << 30;
@@ -213,6 +213,35 @@ async fn reads_anywhere_bring_what_is_there() {
         assert_eq!(client.read(&handle, offset, length).await.unwrap_err().code, StatusCode::Eof);
     }
     assert_eq!(client.read(&handle, 5, u32::MAX).await.unwrap().len(), MAX_READ_BYTES as usize);
+}
+
+// S127: READs of a handle are answered in the order in which they came, whatever S3 answers first.
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_of_a_file_that_is_read_is_answered_in_order() {
+    for budget_bytes in [256 << 20, 0] {
+        let wharf = Wharf::with(Setup { budget_bytes, ..Setup::default() });
+        let content = content(1, 40 * MIB);
+        wharf.bucket.insert("acme/a", content.clone());
+        let mut client = wharf.connect().await;
+        let handle = client.open("/a", OpenFlags::READ).await.unwrap();
+        let hold = wharf.bucket.hold(Verb::Read, Answer);
+        // Only the first needs bytes that did not come with the OPEN.
+        let mut asked = vec![client.send(request::read(&handle, 20 << 20, 10)).await];
+        for offset in [0, 100, content.len() as u64, 10] {
+            asked.push(client.send(request::read(&handle, offset, 10)).await);
+        }
+        asked.push(client.send(request::fstat(&handle)).await);
+        asked.push(client.send(request::close(&handle)).await);
+        for id in &asked {
+            assert!(!client.incoming.is_answered(*id).await, "{id} of {asked:?} overtook the first");
+        }
+        drop(hold);
+        client.incoming.order.clear();
+        for id in &asked {
+            client.reply(*id).await;
+        }
+        assert_eq!(client.incoming.order, asked);
+    }
 }
 
 // S49: A file is one version for as long as it is open; a download never mixes two.

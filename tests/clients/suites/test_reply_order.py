@@ -1,0 +1,54 @@
+"""A store that sends a later piece of a file first: the client has its replies in order, and the whole file."""
+
+import threading
+import time
+
+from rig.case import ServerCase
+from rig.fake_s3 import FakeS3, Zeros
+from rig.files import MIB, PART
+from rig.servers import Serve
+
+SIZE = 5 * PART
+# OpenSSH asks for what stands behind it before it has it, and the server has fetched that already.
+LATE = 3 * PART - MIB
+# Long beside what the server needs to send what it has. Nothing tells when it has done so: it ought not to.
+SECONDS = 0.5
+
+
+class LatePiece(Zeros):
+    """Zeros of which one piece comes after what stands behind it."""
+
+    def __init__(self, size):
+        super().__init__(size)
+        self.behind_it_is_sent = threading.Event()
+        self.was_late = False
+
+    def pieces(self, start, end):
+        if start <= LATE < end:
+            yield from super().pieces(start, LATE)
+            self.was_late = self.behind_it_is_sent.wait(60)
+            time.sleep(SECONDS)
+            yield from super().pieces(LATE, end)
+        else:
+            yield from super().pieces(start, end)
+            if start > LATE:
+                self.behind_it_is_sent.set()
+
+
+class ReplyOrder(ServerCase):
+    SHARED = None
+
+    @classmethod
+    def start(cls):
+        cls.s3 = FakeS3()
+        cls.addClassCleanup(cls.s3.close)
+        return Serve(cls.s3.store())
+
+    # scp before OpenSSH 9.4 cuts its file off behind the first reply that overtakes another, and exits with 0.
+    def test_a_piece_that_comes_late_cuts_no_file_of_scp_off(self):
+        file = self.s3.objects["tenants/acme/file"] = LatePiece(SIZE)
+        back = self.local / "back"
+        self.openssh.scp(self.openssh.remote("file"), back)
+        self.assertTrue(file.was_late)
+        self.assertEqual(SIZE, back.stat().st_size)
+        self.assertFalse(any(back.read_bytes()))
