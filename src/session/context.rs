@@ -1,6 +1,13 @@
 //! What all tasks of one session share.
 
-use super::{Activity, Settings, handles::Handles, order::Order, replies::Replies, status};
+use super::{
+    Activity, Settings,
+    handles::Handles,
+    order::{Claim, Order},
+    replies::Replies,
+    status,
+    writes::Writes,
+};
 use crate::{
     events::{Change, Event, Events, Outcome, Who},
     policy::Complaints,
@@ -63,6 +70,12 @@ impl Context {
             complaints: Complaints::new(),
             tasks,
         }
+    }
+
+    /// The file under `path` that the session is writing, if a request on it has only the WRITEs before it to wait for: those
+    /// have no place in the order.
+    pub fn written(&self, claim: Claim, path: &VirtualPath) -> Option<Writes> {
+        self.handles.written(path).filter(|_| self.order.is_free(claim, path))
     }
 
     /// Runs `work` to its end, also when the client goes away: half a rename helps nobody.

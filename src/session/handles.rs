@@ -1,6 +1,7 @@
 //! The open handles of one session: what the client's handle strings mean. A number is never used twice.
 
 use super::{directories::Directory, reads::Reads, writes::Writes};
+use crate::vfs::VirtualPath;
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -64,6 +65,16 @@ impl Handles {
     /// The handle of that number.
     pub fn find(&self, number: Option<u32>) -> Option<Open> {
         self.table().open.get(&number?).cloned()
+    }
+
+    /// The file that is written under `path`; of several the one that was opened last.
+    pub fn written(&self, path: &VirtualPath) -> Option<Writes> {
+        let table = self.table();
+        let newest = table.open.iter().filter_map(|(number, open)| match open {
+            Open::Write(writes) if writes.path() == path => Some((number, writes)),
+            Open::Write(_) | Open::Read(_) | Open::Directory(_) => None,
+        });
+        newest.max_by_key(|(number, _)| **number).map(|(_, writes)| writes.clone())
     }
 
     /// Takes the handle of that number out, for CLOSE.

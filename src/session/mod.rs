@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Why it can't deadlock: [`Inbound::feed`] is the only place that makes a connection wait, and it waits for upload
-//! memory alone (`intake`), which storage frees; replies go into a queue that nobody waits for, and what is large takes
-//! a permit before it is fetched (`replies`); a request that waits for its turn (`order`) holds no upload memory.
+//! memory alone (`intake`), which storage frees; replies go into a queue that nobody waits for; what is large takes a
+//! permit before it is fetched (`replies`), and then waits for storage and for earlier ones of its handle (`reads`); a
+//! request that waits for its turn (`order`) holds no upload memory.
 //! Why it can't grow: see the limits in those three files, in `runs` and in `handles`.
 
 mod activity;

@@ -8,7 +8,7 @@ use super::{
     order::Claim,
     reads::Reads,
     slot::Slot,
-    tree::{parse, turn},
+    tree::{behind_a_close, parse, turn},
     writes::Writes,
 };
 use crate::{
@@ -16,12 +16,7 @@ use crate::{
     vfs::{Error, NewAttributes, PendingWrite, Result, Unsupported, VirtualPath, WriteOptions},
 };
 use bytes::Bytes;
-use std::{sync::Arc, time::Duration};
-use tokio::time::sleep;
-
-/// So much later may a CLOSE come than the OPEN that it was sent beside: sshfs answers a program before its CLOSE is sent,
-/// and sends the next OPEN from another thread.
-const BESIDE: Duration = Duration::from_millis(200);
+use std::sync::Arc;
 
 /// OPEN, for reading or writing.
 pub fn open(context: &Arc<Context>, slot: Slot, raw: &Bytes, flags: OpenFlags, attrs: &Attrs) {
@@ -90,7 +85,14 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
     let ticket = context.order.enter(what.claim(), vec![path.clone()]);
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
-        let turn = turn(&mine, ticket).await;
+        let mut turn = turn(&mine, ticket).await;
+        // What is read is what was written.
+        if let What::Read = what
+            && mine.vfs.is_uploading(&path)
+        {
+            drop(turn);
+            turn = behind_a_close(&mine, what.claim(), vec![path.clone()]).await;
+        }
         let opened = match &what {
             What::Read => mine.vfs.open_read(&path).await.map(|handle| Open::Read(Reads::start(&mine, handle))),
             What::Directory => {
@@ -102,7 +104,8 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
                 // The CLOSE that frees the memory which this one waits for may come behind it in the order.
                 drop(turn);
                 if let Err(Error::Unsupported(Unsupported::SecondWriter)) = pending {
-                    pending = behind_a_close(&mine, &path, *options, *attributes).await;
+                    let _turn = behind_a_close(&mine, what.claim(), vec![path.clone()]).await;
+                    pending = mine.vfs.open_write(&path, *options, *attributes).await;
                 }
                 admit(&mine, pending).await
             }
@@ -115,18 +118,6 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
             }
         }
     });
-}
-
-/// Opens a file that is still being uploaded once more, behind the CLOSE that may come beside this OPEN.
-async fn behind_a_close(
-    context: &Arc<Context>,
-    path: &VirtualPath,
-    options: WriteOptions,
-    attributes: NewAttributes,
-) -> Result<PendingWrite> {
-    sleep(BESIDE).await;
-    let _turn = turn(context, context.order.enter(Claim::Change, vec![path.clone()])).await;
-    context.vfs.open_write(path, options, attributes).await
 }
 
 async fn admit(context: &Arc<Context>, pending: Result<PendingWrite>) -> Result<Open> {

@@ -3,6 +3,7 @@
 //! SFTP lets a client send many requests without waiting, and the draft (§6.1) promises that the result is as if they
 //! were done in order. Requests run concurrently here; what changes the tree, OPEN and CLOSE of an upload included, is
 //! a barrier for the paths that it touches, their ancestors and what lies below them. Everything else overtakes freely.
+//! WRITEs have no place here: what is asked of a path that is being written goes behind them, through the handle's task.
 //!
 //! Invariant: a ticket waits for earlier tickets only, and nothing waits for upload memory while it holds a ticket, so
 //! tickets can't wait in a circle. A ticket knows how many it waits for, not which: thousands of requests on one path
@@ -66,6 +67,12 @@ impl Order {
         tickets.next += 1;
         tickets.active.insert(number, entering);
         Ticket { order: Arc::clone(self), number, turn }
+    }
+
+    /// Whether a request on `path` could run at once.
+    pub fn is_free(&self, claim: Claim, path: &VirtualPath) -> bool {
+        let entering = Active { claim, paths: vec![path.clone()], earlier: 0, turn: Arc::default() };
+        !self.tickets().active.values().any(|active| active.conflicts(&entering))
     }
 
     fn tickets(&self) -> MutexGuard<'_, Tickets> {

@@ -5,7 +5,8 @@
 //! another, and reports success; older lftp takes an EOF that overtakes the bytes before it for the end of the file.
 //!
 //! Each READ takes its permit before it fetches, so what lies ready for a client that doesn't read is bounded. They take
-//! it one after the other: the first that is unanswered has its own, and never waits for one that waits for its turn.
+//! it one after the other, so none of a handle waits for a later one; and what has its permit is fetched and sent without
+//! another.
 
 use super::{
     Ended,
@@ -31,8 +32,8 @@ use std::{
     sync::{Arc, OnceLock, Weak},
 };
 
-/// READs of one handle that are fetched at the same time. OpenSSH keeps 64 in flight.
-const MAX_FETCHED: usize = 64;
+/// Requests of one handle that are taken up and not answered yet. OpenSSH keeps 64 READs in flight.
+const MAX_TAKEN_UP: usize = 64;
 /// A reply's bytes beside its data.
 const HEADER_BYTES: u32 = 13;
 /// Refusals that are sent as one.
@@ -139,10 +140,11 @@ impl Download {
     /// Answers everything up to the CLOSE; `None` when there is none.
     async fn answer(&self) -> Option<Slot> {
         let replies = &self.context.replies;
-        let mut due = pin!(self.admitted().buffered(MAX_FETCHED));
+        let mut due = pin!(self.admitted().buffered(MAX_TAKEN_UP));
         loop {
             match due.next().await? {
                 Due::Data(reply, permit) => replies.send_data(reply, permit),
+                // Nothing behind it has a permit: what comes after READs that nobody wants isn't wanted either.
                 Due::Unwanted { first, count } => {
                     refuse(replies, &self.lane, first, count, "the file was closed").await;
                 }

@@ -5,15 +5,23 @@ use super::{
     context::Context,
     order::{Claim, Ticket},
     slot::Slot,
+    writes,
 };
 use crate::{
     events::Change,
     sftp::{Attrs, Name, Reply, StatusCode},
-    vfs::{NewAttributes, Replace, Result, SetAttributes, VirtualPath},
+    vfs::{Error, NewAttributes, Replace, Result, SetAttributes, VirtualPath},
 };
 use bytes::Bytes;
-use std::{sync::Arc, time::Instant};
-use tokio::sync::SemaphorePermit;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{sync::SemaphorePermit, time::sleep};
+
+/// So much later may a CLOSE come than the request that it was sent beside: sshfs answers a program before its CLOSE is
+/// sent, and sends what the program does next from another thread.
+const BESIDE: Duration = Duration::from_millis(200);
 
 /// A change to the tree, and what it needs beside its path.
 #[derive(Debug)]
@@ -64,6 +72,9 @@ pub fn stat(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
 
 /// STAT of a path that is known already.
 pub fn stat_path(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
+    if let Some(written) = context.written(Claim::Look, &path) {
+        return written.command(writes::Command::Stat(slot));
+    }
     let ticket = context.order.enter(Claim::Look, vec![path.clone()]);
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
@@ -85,6 +96,9 @@ pub fn set_attributes(context: &Arc<Context>, slot: Slot, raw: &Bytes, attrs: &A
 
 /// SETSTAT of a path that is known already.
 pub fn set_attributes_of(context: &Arc<Context>, slot: Slot, path: VirtualPath, attrs: &Attrs) {
+    if let Some(written) = context.written(Claim::Change, &path) {
+        return written.command(writes::Command::SetAttributes(slot, attrs::set(attrs)));
+    }
     change(context, slot, path, Work::SetAttributes(attrs::set(attrs)));
 }
 
@@ -154,14 +168,20 @@ fn answer_path(slot: Slot, path: &VirtualPath) {
 
 /// Serves a change in its turn, and to its end: half a rename helps nobody.
 fn change(context: &Arc<Context>, slot: Slot, path: VirtualPath, work: Work) {
-    let paths = std::iter::once(&path).chain(work.target()).cloned().collect();
-    let ticket = context.order.enter(Claim::Change, paths);
+    let paths: Vec<_> = std::iter::once(&path).chain(work.target()).cloned().collect();
+    let ticket = context.order.enter(Claim::Change, paths.clone());
     let mine = Arc::clone(context);
     context.run(async move {
         let turn = turn(&mine, ticket).await;
         let since = Instant::now();
-        let result = work.apply(&mine, &path).await;
+        let mut result = work.apply(&mine, &path).await;
         drop(turn);
+        if let Err(Error::NotFound) = result
+            && mine.vfs.is_uploading(&path)
+        {
+            let _turn = behind_a_close(&mine, Claim::Change, paths).await;
+            result = work.apply(&mine, &path).await;
+        }
         mine.record_change(work.change(), &path, work.target(), since.elapsed(), result.as_ref().err());
         slot.done(result);
     });
@@ -177,6 +197,12 @@ pub struct Turn<'a> {
 pub async fn turn(context: &Context, mut ticket: Ticket) -> Turn<'_> {
     ticket.turn().await;
     Turn { _running: context.running.acquire().await.ok(), _ticket: ticket }
+}
+
+/// A later turn, for a request on a file that the session is uploading: its CLOSE may have been sent beside it.
+pub async fn behind_a_close(context: &Context, claim: Claim, paths: Vec<VirtualPath>) -> Turn<'_> {
+    sleep(BESIDE).await;
+    turn(context, context.order.enter(claim, paths)).await
 }
 
 /// The path that the client means; `None` when it was answered that there is none.

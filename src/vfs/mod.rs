@@ -99,6 +99,12 @@ impl Vfs {
         Ok(self.landing().join(raw)?)
     }
 
+    /// Whether this session is uploading a file that is to appear under `path`.
+    #[must_use]
+    pub fn is_uploading(&self, path: &VirtualPath) -> bool {
+        self.notes.live.newest(path).is_some()
+    }
+
     /// The storage behind `mount`, reached with credentials that are for it.
     async fn bucket(&self, mount: &Mount) -> Result<Arc<dyn Bucket>> {
         let (tenant, user) = (&self.tenant.name, &self.user.name);

@@ -8,7 +8,13 @@ use bytes::Bytes;
 use std::time::Duration;
 use wharfinger::{
     sftp::{Handle, MAX_READ_BYTES, OpenFlags, Reply, StatusCode},
-    store::memory::{Moment::Answer, Verb},
+    store::{
+        self,
+        memory::{
+            Moment::{Answer, Request},
+            Verb,
+        },
+    },
 };
 
 const GIB: u64 = 1 << 30;
@@ -225,8 +231,11 @@ async fn what_is_asked_of_a_file_that_is_read_is_answered_in_order() {
         let mut client = wharf.connect().await;
         let handle = client.open("/a", OpenFlags::READ).await.unwrap();
         let hold = wharf.bucket.hold(Verb::Read, Answer);
-        // Only the first needs bytes that did not come with the OPEN.
+        // The others need nothing of S3, or are told at once that it has nothing.
         let mut asked = vec![client.send(request::read(&handle, 20 << 20, 10)).await];
+        settle().await;
+        wharf.bucket.fail(Verb::Read, Request, store::Error::Throttled { request: "SlowDown".into() });
+        asked.push(client.send(request::read(&handle, 30 << 20, 10)).await);
         for offset in [0, 100, content.len() as u64, 10] {
             asked.push(client.send(request::read(&handle, offset, 10)).await);
         }

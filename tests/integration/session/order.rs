@@ -6,12 +6,14 @@ use super::{
     *,
 };
 use wharfinger::{
-    sftp::{OpenFlags, StatusCode},
+    sftp::{Attrs, OpenFlags, StatusCode},
     store::memory::{
         Moment::{Answer, Request},
         Verb,
     },
 };
+
+const WRITE_BYTES: usize = 200_000;
 
 /// Everything that follows the CLOSE of `/a` in one breath.
 async fn after_close(client: &mut Client) -> [u32; 9] {
@@ -128,6 +130,80 @@ async fn an_open_waits_a_moment_for_the_close_that_is_sent_beside_it() {
         client.write(&second, 9, ", and more").await.unwrap();
         client.close(&second).await.unwrap();
         wharf.assert_stored("/a", b"as it was, and more");
+    }
+}
+
+// S105: What a client sends without waiting has the result that it would have one after the other, as far as it …
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_of_a_path_comes_behind_the_writes_to_it() {
+    let wharf = Wharf::with(Setup { budget_bytes: 5 << 20, ..Setup::default() });
+    let content = content(1, 28 * WRITE_BYTES);
+    let end = content.len() as u64;
+    let hold = wharf.bucket.hold(Verb::CreateUpload, Request);
+    let mut client = wharf.connect().await;
+    let handle = client.create("/a").await;
+    let mut writes = Vec::new();
+    for start in (0..content.len()).step_by(WRITE_BYTES) {
+        let data = content.slice(start..start + WRITE_BYTES);
+        writes.push(client.send(request::write(&handle, start as u64, data)).await);
+    }
+    let longer = Attrs { size: Some(end + 10), ..Attrs::default() };
+    let [before, resize, after] = [
+        client.send(request::stat("/a")).await,
+        client.send(request::set_stat("/a", longer)).await,
+        client.send(request::stat("/a")).await,
+    ];
+    assert!(client.incoming.is_answered(writes[0]).await);
+    for id in [writes[27], before, resize, after] {
+        assert!(!client.incoming.is_answered(id).await, "{id} of {writes:?}, {before}, {resize}, {after}");
+    }
+    drop(hold);
+    assert_eq!(client.attrs(before).await.unwrap().size, Some(end));
+    client.status(resize).await.unwrap();
+    assert_eq!(client.attrs(after).await.unwrap().size, Some(end + 10));
+    client.close(&handle).await.unwrap();
+    wharf.assert_stored("/a", &[&content[..], &[0; 10]].concat());
+}
+
+// S128: OPEN for reading of a file that the session is uploading, and REMOVE and RENAME of one that is not there yet, …
+#[tokio::test(start_paused = true)]
+async fn what_is_done_with_a_file_waits_a_moment_for_the_close_that_is_sent_beside_it() {
+    for old in [None, Some("the older one")] {
+        for late in [false, true] {
+            let wharf = Wharf::start();
+            let mut client = wharf.connect().await;
+            if let Some(old) = old {
+                wharf.bucket.insert("acme/read", old);
+            }
+            let mut uploads = Vec::new();
+            for path in ["/read", "/removed", "/renamed"] {
+                let handle = client.create(path).await;
+                client.write(&handle, 0, "the new one").await.unwrap();
+                uploads.push(handle);
+            }
+            let open = client.send(request::open("/read", OpenFlags::READ)).await;
+            let remove = client.send(request::remove("/removed")).await;
+            let rename = client.send(request::posix_rename("/renamed", "/target")).await;
+            if late {
+                for id in [remove, rename] {
+                    assert_eq!(client.status(id).await.unwrap_err().code, StatusCode::NoSuchFile);
+                }
+                let opened = client.handle(open).await;
+                assert_eq!(opened.is_ok(), old.is_some());
+            }
+            for handle in &uploads {
+                client.close(handle).await.unwrap();
+            }
+            if late {
+                assert_eq!(wharf.bucket.keys().len(), 3);
+                continue;
+            }
+            let handle = client.handle(open).await.unwrap();
+            assert_eq!(client.read(&handle, 0, 100).await.unwrap(), "the new one");
+            client.status(remove).await.unwrap();
+            client.status(rename).await.unwrap();
+            assert_eq!(wharf.bucket.keys(), ["acme/read", "acme/target"]);
+        }
     }
 }
 
