@@ -6,6 +6,7 @@ use super::{
     order::{Claim, Order},
     replies::Replies,
     status,
+    unstored::Unstored,
     writes::Writes,
 };
 use crate::{
@@ -34,6 +35,7 @@ pub struct Context {
     pub activity: Arc<Activity>,
     pub handles: Handles,
     pub order: Arc<Order>,
+    pub unstored: Unstored,
     /// Set when the client is gone: nobody waits for answers any more.
     pub ended: CancellationToken,
     pub running: Semaphore,
@@ -64,6 +66,7 @@ impl Context {
             budget,
             handles: Handles::default(),
             order: Arc::default(),
+            unstored: Unstored::default(),
             ended: CancellationToken::new(),
             running: Semaphore::new(MAX_RUNNING),
             copies: Arc::new(Semaphore::new(MAX_COPIES)),

@@ -32,6 +32,7 @@ mod runs;
 mod slot;
 mod status;
 mod tree;
+mod unstored;
 mod writes;
 
 pub use activity::{Activity, Serving};

@@ -23,6 +23,8 @@ use tokio::{sync::SemaphorePermit, time::sleep};
 /// sent, and sends what the program does next from another thread.
 const BESIDE: Duration = Duration::from_millis(200);
 
+const ANOTHER_FILE: &str = "the last upload of this file failed, and what is there is another one: upload it anew";
+
 /// A change to the tree, and what it needs beside its path.
 #[derive(Debug)]
 enum Work {
@@ -80,8 +82,12 @@ pub fn stat_path(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
     context.run_while_wanted(async move {
         let _turn = turn(&mine, ticket).await;
         let result = mine.vfs.stat(&path).await;
-        if let Err(error) = &result {
-            mine.note("STAT", &path, error);
+        match &result {
+            Ok(found) if mine.unstored.looks_like(&path, found.size) => {
+                return slot.status(StatusCode::Failure, ANOTHER_FILE);
+            }
+            Ok(_) => {}
+            Err(error) => mine.note("STAT", &path, error),
         }
         slot.metadata(result);
     });
@@ -181,6 +187,11 @@ fn change(context: &Arc<Context>, slot: Slot, path: VirtualPath, work: Work) {
         {
             let _turn = behind_a_close(&mine, Claim::Change, paths).await;
             result = work.apply(&mine, &path).await;
+        }
+        if result.is_ok() {
+            for path in std::iter::once(&path).chain(work.target()) {
+                mine.unstored.forget(path);
+            }
         }
         mine.record_change(work.change(), &path, work.target(), since.elapsed(), result.as_ref().err());
         slot.done(result);

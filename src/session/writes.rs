@@ -72,6 +72,7 @@ impl Writes {
     pub fn start(context: &Arc<Context>, handle: WriteHandle) -> Self {
         let (inbox, commands) = mpsc::unbounded_channel();
         let path = handle.path().clone();
+        context.unstored.forget(&path);
         let closing = Arc::new(AtomicBool::new(false));
         let upload =
             Upload { context: Arc::clone(context), path: path.clone(), closing: Arc::clone(&closing), commands };
@@ -143,6 +144,7 @@ impl Upload {
                 Next::Command(Command::SetAttributes(slot, attributes)) => slot.done(handle.set_attributes(attributes)),
                 Next::Abandoned => return handle.leave().await,
                 Next::Silent => {
+                    self.context.unstored.note(self.path.clone(), handle.metadata().size);
                     handle.leave().await;
                     file.close(Outcome::Failed("it was silent while others waited for upload memory".to_owned()));
                     return self.refuse().await;
@@ -177,12 +179,16 @@ impl Upload {
 
     async fn close(self, handle: WriteHandle, file: OpenFile, slot: Slot, mut ticket: Ticket) {
         ticket.turn().await;
+        let bytes = handle.metadata().size;
         let result = handle.close().await;
-        drop(ticket);
         match &result {
             Ok(_) => file.close(Outcome::Done),
-            Err(error) => file.close(Outcome::Failed(status::detail(error))),
+            Err(error) => {
+                self.context.unstored.note(self.path, bytes);
+                file.close(Outcome::Failed(status::detail(error)));
+            }
         }
+        drop(ticket);
         slot.done(result.map(|_| ()));
     }
 

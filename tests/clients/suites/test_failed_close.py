@@ -94,6 +94,22 @@ class ClientsThatTell(FailedClose):
             self.sftp().putfo(io.BytesIO(b"x"), "file", confirm=True)
 
 
+class ClientsThatLookAtTheSize(FailedClose):
+    """An older file of the same size is there, and stays."""
+
+    def setUp(self):
+        super().setUp()
+        self.s3.objects["tenants/acme/file"] = bytes(1000)
+
+    def tearDown(self):
+        self.assertEqual(bytes(1000), self.s3.objects.pop("tenants/acme/file"))
+        super().tearDown()
+
+    def test_paramiko_confirms_no_older_file(self):
+        with self.assertRaisesRegex(OSError, "the last upload of this file failed"):
+            self.sftp().put(str(self.local / "file"), "file", confirm=True)
+
+
 class ClientsThatDoNotTell(FailedClose):
     """They end as if all was well. Where this is seen to fail, the client has become better: say so in clients.md."""
 
