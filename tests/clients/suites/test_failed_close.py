@@ -110,6 +110,15 @@ class ClientsThatLookAtTheSize(FailedClose):
             self.sftp().put(str(self.local / "file"), "file", confirm=True)
 
 
+class ClientsThatRemove(FailedClose):
+    """They remove what is there after a failed upload, and with it an older file, which the server would have kept."""
+
+    def test_rclone_removes_what_is_there(self):
+        self.s3.objects["tenants/acme/file"] = b"older"
+        remote = command_lines.rclone_remote(self.server, "")
+        self.run_program("rclone", "--retries=1", "copy", "file", remote, status=1)
+
+
 class ClientsThatDoNotTell(FailedClose):
     """They end as if all was well. Where this is seen to fail, the client has become better: say so in clients.md."""
 
