@@ -45,13 +45,19 @@ pub async fn serve(context: &Context, target: &mut WriteHandle, slot: Slot, copy
         Ok(copy) => copy,
         Err(error) => {
             target.spoil(&error);
-            context.note("COPY-DATA", target.path(), &error);
+            context.note("COPY-DATA", &target.path().current(), &error);
             return slot.fail(&error);
         }
     };
     let since = Instant::now();
     let copied = target.copy(&source, range).await;
-    context.record_change(Change::Copy, source.path(), Some(target.path()), since.elapsed(), copied.as_ref().err());
+    context.record_change(
+        Change::Copy,
+        source.path(),
+        Some(&target.path().current()),
+        since.elapsed(),
+        copied.as_ref().err(),
+    );
     match copied {
         Ok(bytes) if range.length.is_some_and(|length| bytes < length) => slot.status(StatusCode::Eof, "end of file"),
         copied => slot.done(copied.map(|_| ())),

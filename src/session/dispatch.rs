@@ -128,7 +128,7 @@ impl Inbound {
         match self.context.handles.take(handle.number()) {
             Some(Open::Read(reads)) => reads.command(runs::Command::Close(slot)),
             Some(Open::Write(writes)) => {
-                let ticket = self.context.order.enter(Claim::Change, vec![writes.path().clone()]);
+                let ticket = self.context.order.enter(Claim::Change, vec![writes.path().current()]);
                 writes.command(writes::Command::Close(slot, ticket));
             }
             Some(Open::Directory(directory)) => directory.command(directories::Command::Close(slot)),

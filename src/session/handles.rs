@@ -71,7 +71,7 @@ impl Handles {
     pub fn written(&self, path: &VirtualPath) -> Option<Writes> {
         let table = self.table();
         let newest = table.open.iter().filter_map(|(number, open)| match open {
-            Open::Write(writes) if writes.path() == path => Some((number, writes)),
+            Open::Write(writes) if writes.path().is(path) => Some((number, writes)),
             Open::Write(_) | Open::Read(_) | Open::Directory(_) => None,
         });
         newest.max_by_key(|(number, _)| **number).map(|(_, writes)| writes.clone())

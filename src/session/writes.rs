@@ -17,7 +17,7 @@ use super::{
 use crate::{
     events::{Outcome, Transfer},
     sftp::{MAX_READ_BYTES, Reply, StatusCode},
-    vfs::{Error, Result, SetAttributes, VirtualPath, WriteHandle},
+    vfs::{Error, Result, SetAttributes, UploadPath, WriteHandle},
 };
 use bytes::Bytes;
 use std::sync::{
@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 #[derive(Clone, Debug)]
 pub struct Writes {
     inbox: mpsc::UnboundedSender<Command>,
-    path: VirtualPath,
+    path: UploadPath,
     closing: Arc<AtomicBool>,
 }
 
@@ -72,16 +72,15 @@ impl Writes {
     pub fn start(context: &Arc<Context>, handle: WriteHandle) -> Self {
         let (inbox, commands) = mpsc::unbounded_channel();
         let path = handle.path().clone();
-        context.unstored.forget(&path);
+        context.unstored.forget(&path.current());
         let closing = Arc::new(AtomicBool::new(false));
-        let upload =
-            Upload { context: Arc::clone(context), path: path.clone(), closing: Arc::clone(&closing), commands };
+        let upload = Upload { context: Arc::clone(context), closing: Arc::clone(&closing), commands };
         context.run(upload.serve(handle));
         Self { inbox, path, closing }
     }
 
-    /// The path that was opened.
-    pub fn path(&self) -> &VirtualPath {
+    /// The path that the file will appear under.
+    pub fn path(&self) -> &UploadPath {
         &self.path
     }
 
@@ -97,7 +96,6 @@ impl Writes {
 
 struct Upload {
     context: Arc<Context>,
-    path: VirtualPath,
     closing: Arc<AtomicBool>,
     commands: mpsc::UnboundedReceiver<Command>,
 }
@@ -114,7 +112,7 @@ enum Next {
 impl Upload {
     async fn serve(mut self, mut handle: WriteHandle) {
         let (who, events) = (self.context.who.clone(), self.context.events.clone());
-        let file = OpenFile::new(who, events, self.path.as_str().to_owned(), Transfer::Upload);
+        let file = OpenFile::new(who, events, handle.path().current().as_str().to_owned(), Transfer::Upload);
         loop {
             match self.next().await {
                 Next::Command(Command::Close(slot, ticket)) => return self.close(handle, file, slot, ticket).await,
@@ -144,7 +142,7 @@ impl Upload {
                 Next::Command(Command::SetAttributes(slot, attributes)) => slot.done(handle.set_attributes(attributes)),
                 Next::Abandoned => return handle.leave().await,
                 Next::Silent => {
-                    self.context.unstored.note(self.path.clone(), handle.metadata().size);
+                    self.context.unstored.note(handle.path().current(), handle.metadata().size);
                     handle.leave().await;
                     file.close(Outcome::Failed("it was silent while others waited for upload memory".to_owned()));
                     return self.refuse().await;
@@ -179,12 +177,12 @@ impl Upload {
 
     async fn close(self, handle: WriteHandle, file: OpenFile, slot: Slot, mut ticket: Ticket) {
         ticket.turn().await;
-        let bytes = handle.metadata().size;
+        let (path, bytes) = (handle.path().current(), handle.metadata().size);
         let result = handle.close().await;
         match &result {
             Ok(_) => file.close(Outcome::Done),
             Err(error) => {
-                self.context.unstored.note(self.path, bytes);
+                self.context.unstored.note(path, bytes);
                 file.close(Outcome::Failed(status::detail(error)));
             }
         }

@@ -44,7 +44,7 @@ pub use listing::{Entry, EntryKind, Listing};
 pub use make_directory::make_directory;
 pub use memory::MemoryBucket;
 pub use reader::Reader;
-pub use rename::{Moved, Renamed, Tree, rename, rename_tree, repair_rename};
+pub use rename::{Moved, Renamed, Tree, check_target, rename, rename_tree, repair_rename};
 pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
 pub use upload::{Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Taken, Upload, UploadOptions};

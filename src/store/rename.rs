@@ -69,19 +69,24 @@ pub async fn rename(bucket: &dyn Bucket, source: &Key, target: &Key, replace: bo
     }
 }
 
+/// Whether a file may get the name `target`. 1 or 2 requests.
+///
+/// # Errors
+/// - [`Error::AlreadyExists`]: `target` is a file and may not be replaced.
+/// - [`Error::IsDirectory`]: `target` is a directory.
+pub async fn check_target(bucket: &dyn Bucket, target: &Key, replace: bool) -> Result<()> {
+    if !replace {
+        return refuse_existing(bucket, target).await;
+    }
+    if directory_exists(bucket, &target.as_directory()).await? { Err(Error::IsDirectory) } else { Ok(()) }
+}
+
 async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &Key, replace: bool) -> Result<Renamed> {
     if file.archived {
         return Err(Error::Archived);
     }
-    let condition = if replace {
-        if directory_exists(bucket, &target.as_directory()).await? {
-            return Err(Error::IsDirectory);
-        }
-        Condition::Always
-    } else {
-        refuse_existing(bucket, target).await?;
-        Condition::Absent
-    };
+    check_target(bucket, target, replace).await?;
+    let condition = if replace { Condition::Always } else { Condition::Absent };
     let copied = copy(bucket, source, file, target, condition).await?;
     remove(bucket, source, &file.pin).await?;
     Ok(Renamed { source: file.pin.etag.clone(), target: copied.etag })

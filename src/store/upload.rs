@@ -206,6 +206,19 @@ impl Upload {
         Ok(())
     }
 
+    /// Gives the file another name.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyShipped`] when S3 knows it by the old one.
+    pub fn rename(&mut self, key: Key) -> Result<()> {
+        if self.parts.is_some() || self.base.is_some() {
+            return Err(Error::AlreadyShipped { shipped: self.shipped() });
+        }
+        self.keeping = self.keeping.take().and_then(|keeping| keeping.renamed(&key));
+        self.target.key = key;
+        Ok(())
+    }
+
     /// Lets nothing be published, because of what was promised and can't be kept.
     pub fn spoil(&mut self, cause: &impl ToString) {
         self.is_misled = true;

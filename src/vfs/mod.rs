@@ -48,6 +48,7 @@ use crate::{
     store::Bucket,
 };
 use notes::Notes;
+pub use notes::UploadPath;
 use std::sync::Arc;
 
 /// What operations on the tree answer.

@@ -24,7 +24,7 @@ impl Patched {
     /// The file as it is shown before anything is written.
     pub(super) fn live(&self) -> Live {
         let attributes = NewAttributes { times: None, mode: self.mode };
-        Live { size: self.file.size, ..Live::new(attributes, self.modified) }
+        Live { size: self.file.size, is_change: true, ..Live::new(attributes, self.modified) }
     }
 
     /// What its next version is born with, if nothing else is asked for.

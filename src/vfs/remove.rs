@@ -4,7 +4,8 @@ use super::{Error, Place, Result, Vfs, VirtualPath, late::Named};
 use crate::account::Permission;
 
 impl Vfs {
-    /// Removes a file, and what is stored of an upload of it that was cut off. Needs `delete`.
+    /// Removes a file, and what is stored of an upload of it that was cut off. Where there is none it is one that this
+    /// session is uploading, which then doesn't appear. Needs `delete`.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::IsDirectory`], [`Error::Denied`], and [`Error::Mounted`] for a mount or what leads
@@ -25,8 +26,9 @@ impl Vfs {
             None if found.directory => return Err(Error::IsDirectory),
             None => {
                 let given_up = self.give_up_partial(path, keeping.as_ref()).await;
-                let was_there = given_up.map_err(|down| Error::PartialNotFound(down.into()))?;
-                return if was_there { Ok(()) } else { Err(Error::NotFound) };
+                let was_cut_off = given_up.map_err(|down| Error::PartialNotFound(down.into()))?;
+                let was_uploaded = self.notes.live.remove(path);
+                return if was_cut_off || was_uploaded { Ok(()) } else { Err(Error::NotFound) };
             }
         }
         bucket.remove(&key, None).await?;

@@ -17,7 +17,8 @@ pub enum Replace {
 }
 
 impl Vfs {
-    /// Renames a file, or a directory with all that is in it. Needs `rename`.
+    /// Renames a file, or a directory with all that is in it. Where there is none it is a file that this session is
+    /// uploading, which then appears under the other name, as long as nothing of it is in S3. Needs `rename`.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::AlreadyExists`], [`Error::IsDirectory`], [`Error::Denied`],
@@ -40,19 +41,24 @@ impl Vfs {
         }
         let may_replace = replace == Replace::Yes && mount.allows(Permission::Overwrite);
         let bucket = self.bucket(mount).await?;
-        let renamed = match store::rename(&*bucket, &source_key, &target_key, may_replace).await {
-            Err(store::Error::NotEmpty) => {
-                return self.rename_tree(mount, &*bucket, source, target).await;
-            }
-            answered => answered,
-        };
-        let versions = renamed.map_err(|error| match error {
+        let refusal = |error| match error {
             store::Error::IsDirectory if replace == Replace::No => Error::AlreadyExists,
             store::Error::AlreadyExists if replace == Replace::Yes && !may_replace => {
                 Error::Denied(Permission::Overwrite)
             }
             error => error.into(),
-        })?;
+        };
+        let renamed = match store::rename(&*bucket, &source_key, &target_key, may_replace).await {
+            Err(store::Error::NotEmpty) => {
+                return self.rename_tree(mount, &*bucket, source, target).await;
+            }
+            Err(store::Error::NotFound) if self.is_uploading(source) => {
+                store::check_target(&*bucket, &target_key, may_replace).await.map_err(refusal)?;
+                return if self.notes.live.rename(source, target, target_key) { Ok(()) } else { Err(Error::NotFound) };
+            }
+            answered => answered,
+        };
+        let versions = renamed.map_err(refusal)?;
         if source == target {
             return Ok(());
         }

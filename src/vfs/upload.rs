@@ -8,7 +8,7 @@ mod resumed;
 pub use copy::CopyRange;
 
 use super::{
-    Error, Kind, Metadata, Mount, NewAttributes, PendingWrite, Result, SetAttributes, VirtualPath,
+    Error, Kind, Metadata, Mount, NewAttributes, PendingWrite, Result, SetAttributes, UploadPath,
     append::Appending,
     late::Named,
     notes::{Live, LiveEntry, Notes, Resized, Sight},
@@ -136,7 +136,7 @@ impl WriteHandle {
 
     /// The path that the file will appear under.
     #[must_use]
-    pub fn path(&self) -> &VirtualPath {
+    pub fn path(&self) -> &UploadPath {
         self.live.path()
     }
 
@@ -165,7 +165,7 @@ impl WriteHandle {
     }
 
     /// Publishes the file, and says how many bytes it has: they are stored when this answers. A file that was there and
-    /// was not changed stays as it is.
+    /// was not changed stays as it is; one that was removed meanwhile doesn't appear.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] with EXCL and [`Error::Denied`] without `overwrite` when a file of this name came to be
@@ -174,11 +174,17 @@ impl WriteHandle {
     pub async fn close(mut self) -> Result<u64> {
         self.decide_at_close().await;
         self.pay().await;
+        self.take_on_name();
         self.take_on_size();
+        if self.live.shown().removed {
+            let size = self.upload.size();
+            self.upload.abort().await;
+            return Ok(size);
+        }
         self.store_attributes();
         let shown = self.live.shown();
         let Self { upload, live, bucket, key, notes, conflicting, patched, stored, owed, .. } = self;
-        let path = live.path();
+        let path = &live.path().current();
         let size = upload.size();
         if upload.is_only_resumed() {
             // Nothing was written, so nothing is promised: it can still go on.
@@ -209,6 +215,10 @@ impl WriteHandle {
             return Ok(size);
         }
         notes.ahead.forget(path);
+        if live.shown().removed {
+            bucket.remove(&key, None).await?;
+            return Ok(size);
+        }
         if is_kept || !late.is_empty() {
             notes.late.replace(named, &published.pin.etag, late).await;
         } else {
@@ -236,6 +246,9 @@ impl WriteHandle {
     /// Ends without a CLOSE. Nothing is published; what is stored can go on later, if the tenant wants that.
     pub async fn leave(mut self) {
         self.pay().await;
+        if self.live.shown().removed {
+            return self.upload.abort().await;
+        }
         self.upload.leave().await;
     }
 
@@ -261,6 +274,7 @@ impl WriteHandle {
     async fn place(&mut self, offset: u64) -> Result<u64> {
         self.settle().await;
         self.decide(offset).await?;
+        self.take_on_name();
         self.take_on_size();
         self.store_attributes();
         let size = self.upload.size();
@@ -272,6 +286,15 @@ impl WriteHandle {
         let written = self.upload.write(offset, data).await;
         self.show(was_unchanged);
         written
+    }
+
+    /// Takes on a name that RENAME gave. That was answered with OK, so what can't be done now fails the close.
+    fn take_on_name(&mut self) {
+        let Some(key) = self.live.take_renamed() else { return };
+        if let Err(error) = self.upload.rename(key.clone()) {
+            self.upload.spoil(&error);
+        }
+        self.key = key;
     }
 
     /// Takes on a size that was set by path. That was answered with OK, so what can't be done now fails the close.

@@ -1,7 +1,7 @@
 //! OPEN for writing: may this upload begin? The upload itself is `upload.rs`.
 
 use super::{
-    Error, Mount, NewAttributes, Place, Result, Unsupported, Vfs, VirtualPath, WriteHandle,
+    Error, Mount, NewAttributes, Place, Result, Unsupported, UploadPath, Vfs, VirtualPath, WriteHandle,
     late::Named,
     notes::{Live, LiveEntry, Notes},
     partial::CutOff,
@@ -214,7 +214,7 @@ impl PendingWrite {
 
     /// The path that the file will appear under.
     #[must_use]
-    pub fn path(&self) -> &VirtualPath {
+    pub fn path(&self) -> &UploadPath {
         self.live.path()
     }
 }

@@ -9,7 +9,7 @@ use super::{
     parts::{Created, id},
     whole::Contiguous,
 };
-use crate::store::{Journal, JournalDown, Lease, NewObject, PartialFile, PartialUpload, Result, Standing, Whole};
+use crate::store::{Journal, JournalDown, Key, Lease, NewObject, PartialFile, PartialUpload, Result, Standing, Whole};
 use std::{mem, sync::Arc, time::Duration};
 use tokio::{
     sync::watch::{self, error::RecvError},
@@ -33,6 +33,14 @@ pub struct Keeping {
     pub file: PartialFile,
     /// How long it can go on, from the moment on at which it was cut off. Nothing: it is only to be aborted.
     pub kept_for: Duration,
+}
+
+impl Keeping {
+    /// The same for another file of the mount.
+    pub(super) fn renamed(self, key: &Key) -> Option<Self> {
+        let name = key.as_str().strip_prefix(self.file.mount.as_str())?.to_owned();
+        Some(Self { file: PartialFile { name, ..self.file }, ..self })
+    }
 }
 
 /// How far an upload is, and what is to become of its entry.

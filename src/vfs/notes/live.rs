@@ -1,10 +1,13 @@
 //! The files that this session is uploading: invisible in storage until they are whole, shown to the session itself.
 
 use super::lock;
-use crate::vfs::{NewAttributes, VirtualPath};
+use crate::{
+    store::Key,
+    vfs::{NewAttributes, VirtualPath},
+};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 /// One upload as the rest of the session sees it.
@@ -20,6 +23,10 @@ pub(in crate::vfs) struct Live {
     pub(in crate::vfs) attributes: NewAttributes,
     /// When the file was changed last, as far as no time was set: in seconds since 1970.
     pub(in crate::vfs) since: i64,
+    /// Whether it changes a file that is stored: that can have no other name.
+    pub(in crate::vfs) is_change: bool,
+    /// Whether it was removed before its CLOSE: then it is not to appear.
+    pub(in crate::vfs) removed: bool,
 }
 
 /// Sizes that were set one after the other: bytes behind the smallest are gone, whatever the last one is.
@@ -34,7 +41,7 @@ pub(in crate::vfs) struct Resized {
 impl Live {
     /// An empty file.
     pub(in crate::vfs) fn new(attributes: NewAttributes, since: i64) -> Self {
-        Self { size: 0, shipped: 0, resized: None, attributes, since }
+        Self { size: 0, shipped: 0, resized: None, attributes, since, is_change: false, removed: false }
     }
 
     /// Has the upload take on a size.
@@ -45,9 +52,20 @@ impl Live {
     }
 }
 
+/// What an upload and the rest of the session know of each other.
+#[derive(Debug)]
+struct Shared {
+    live: Live,
+    path: VirtualPath,
+    /// That of `path`, if it was renamed and the upload has yet to take that on.
+    renamed: Option<Key>,
+}
+
 /// The uploads by path, the newest last. As many as there are open handles, which the session bounds.
 #[derive(Debug, Default)]
-pub(in crate::vfs) struct LiveUploads(Mutex<HashMap<VirtualPath, Vec<Arc<Mutex<Live>>>>>);
+pub(in crate::vfs) struct LiveUploads(Mutex<Table>);
+
+type Table = HashMap<VirtualPath, Vec<Arc<Mutex<Shared>>>>;
 
 impl LiveUploads {
     /// Shows an upload until the entry is dropped, if it may stand beside the newest one of its path.
@@ -58,58 +76,123 @@ impl LiveUploads {
         check: impl FnOnce(Option<Live>) -> Result<(), E>,
     ) -> Result<LiveEntry, E> {
         let mut table = lock(&self.0);
-        check(table.get(path).and_then(|uploads| uploads.last()).map(|live| *lock(live)))?;
-        let live = Arc::new(Mutex::new(live));
-        table.entry(path.clone()).or_default().push(Arc::clone(&live));
-        Ok(LiveEntry { uploads: Arc::clone(self), path: path.clone(), live })
+        check(table.get(path).and_then(|uploads| uploads.last()).map(|shared| lock(shared).live))?;
+        let shared = Arc::new(Mutex::new(Shared { live, path: path.clone(), renamed: None }));
+        table.entry(path.clone()).or_default().push(Arc::clone(&shared));
+        Ok(LiveEntry { uploads: Arc::clone(self), path: UploadPath(shared) })
     }
 
     /// The newest upload of `path`.
     pub(in crate::vfs) fn newest(&self, path: &VirtualPath) -> Option<Live> {
-        lock(&self.0).get(path).and_then(|uploads| uploads.last()).map(|live| *lock(live))
+        lock(&self.0).get(path).and_then(|uploads| uploads.last()).map(|shared| lock(shared).live)
     }
 
     /// Changes what the newest upload of `path`, if there is one, shows and is asked to take on.
     pub(in crate::vfs) fn update(&self, path: &VirtualPath, change: impl FnOnce(&mut Live)) {
         if let Some(newest) = lock(&self.0).get(path).and_then(|uploads| uploads.last()) {
-            change(&mut lock(newest));
+            change(&mut lock(newest).live);
         }
     }
+
+    /// Has the newest upload of `source` appear as `target`, whose key is `key`. `false` if there is none, or S3 knows it by
+    /// its name.
+    pub(in crate::vfs) fn rename(&self, source: &VirtualPath, target: &VirtualPath, key: Key) -> bool {
+        let mut table = lock(&self.0);
+        let Some(newest) = take_newest(&mut table, source, |live| live.shipped == 0 && !live.is_change) else {
+            return false;
+        };
+        {
+            let mut shared = lock(&newest);
+            (shared.path, shared.renamed) = (target.clone(), Some(key));
+        }
+        table.entry(target.clone()).or_default().push(newest);
+        true
+    }
+
+    /// Has the newest upload of `path` never appear. `false` if there is none.
+    pub(in crate::vfs) fn remove(&self, path: &VirtualPath) -> bool {
+        let newest = take_newest(&mut lock(&self.0), path, |_| true);
+        newest.is_some_and(|shared| {
+            lock(&shared).live.removed = true;
+            true
+        })
+    }
+}
+
+fn take_newest(
+    table: &mut Table,
+    path: &VirtualPath,
+    condition: impl FnOnce(&Live) -> bool,
+) -> Option<Arc<Mutex<Shared>>> {
+    let uploads = table.get_mut(path)?;
+    let newest = uploads.pop_if(|newest| condition(&lock(newest).live));
+    if uploads.is_empty() {
+        table.remove(path);
+    }
+    newest
 }
 
 /// One upload's place in the table.
 #[derive(Debug)]
 pub(in crate::vfs) struct LiveEntry {
     uploads: Arc<LiveUploads>,
-    path: VirtualPath,
-    live: Arc<Mutex<Live>>,
+    path: UploadPath,
 }
 
 impl LiveEntry {
     /// The path that the upload will appear under.
-    pub(in crate::vfs) fn path(&self) -> &VirtualPath {
+    pub(in crate::vfs) fn path(&self) -> &UploadPath {
         &self.path
     }
 
     /// What is shown.
     pub(in crate::vfs) fn shown(&self) -> Live {
-        *lock(&self.live)
+        self.path.shared().live
     }
 
     /// Changes what is shown.
     pub(in crate::vfs) fn update(&self, change: impl FnOnce(&mut Live)) {
-        change(&mut lock(&self.live));
+        change(&mut self.path.shared().live);
+    }
+
+    /// The key that the upload has to take on, if it was renamed.
+    pub(in crate::vfs) fn take_renamed(&self) -> Option<Key> {
+        self.path.shared().renamed.take()
     }
 }
 
 impl Drop for LiveEntry {
     fn drop(&mut self) {
         let mut table = lock(&self.uploads.0);
-        let Some(uploads) = table.get_mut(&self.path) else { return };
-        uploads.retain(|live| !Arc::ptr_eq(live, &self.live));
+        let path = self.path.current();
+        let Some(uploads) = table.get_mut(&path) else { return };
+        uploads.retain(|shared| !Arc::ptr_eq(shared, &self.path.0));
         if uploads.is_empty() {
-            table.remove(&self.path);
+            table.remove(&path);
         }
+    }
+}
+
+/// The path that an upload will appear under: RENAME may change it until then.
+#[derive(Clone, Debug)]
+pub struct UploadPath(Arc<Mutex<Shared>>);
+
+impl UploadPath {
+    /// The path as it is now.
+    #[must_use]
+    pub fn current(&self) -> VirtualPath {
+        self.shared().path.clone()
+    }
+
+    /// Whether the upload is to appear under this one, as it is now.
+    #[must_use]
+    pub fn is(&self, path: &VirtualPath) -> bool {
+        let shared = self.shared();
+        shared.path == *path && !shared.live.removed
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        lock(&self.0)
     }
 }
 

@@ -7,6 +7,7 @@ mod partials;
 mod seen;
 
 pub(super) use late::{Noted, NotedAttributes};
+pub use live::UploadPath;
 pub(super) use live::{Live, LiveEntry, LiveUploads, Resized};
 pub(super) use partials::{Shown, ShownPartials};
 pub(super) use seen::{Seen, Sight};

@@ -72,7 +72,7 @@ impl WriteHandle {
         let Some(resumed) = self.resumed.take() else { return };
         self.upload.begin_anew().await;
         (self.stored, self.conflicting) = (resumed.born, resumed.conflicting);
-        self.live.update(|live| *live = Live::new(resumed.attributes, now()));
+        self.live.update(|live| *live = Live { removed: live.removed, ..Live::new(resumed.attributes, now()) });
         self.store_attributes();
     }
 }

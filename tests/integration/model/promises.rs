@@ -30,6 +30,8 @@ pub struct Draft {
     pub bytes: Vec<u8>,
     pub modified: Modified,
     pub poisoned: bool,
+    /// When it got its name; `None` when it was removed, and isn't to appear.
+    named: Option<usize>,
     options: WriteOptions,
     /// What it began with, where that is to be changed.
     base: Option<File>,
@@ -58,6 +60,8 @@ pub struct Promises {
     pub downloads: Vec<Download>,
     /// What sessions surely know as directories.
     known: HashSet<(usize, &'static str)>,
+    /// How many names uploads were given.
+    names: usize,
 }
 
 /// The session's user may not replace files: it is the last of three.
@@ -100,12 +104,14 @@ impl Promises {
             Some(_) if CHANGES_STORED_FILES => Modified::Unknown,
             _ => modified.map_or(Modified::Upload, Modified::Set),
         };
+        self.names += 1;
         self.drafts.push(Draft {
             by,
             path,
             bytes,
             modified,
             poisoned: false,
+            named: Some(self.names),
             options,
             base,
             changed: false,
@@ -116,17 +122,18 @@ impl Promises {
     }
 
     pub fn newest(&self, by: usize, path: &str) -> Option<&Draft> {
-        self.drafts.iter().rev().find(|draft| draft.by == by && draft.path == path)
+        self.drafts.iter().filter(|draft| draft.is(by, path)).max_by_key(|draft| draft.named)
     }
 
     fn newest_mut(&mut self, by: usize, path: &str) -> Option<&mut Draft> {
-        self.drafts.iter_mut().rev().find(|draft| draft.by == by && draft.path == path)
+        self.drafts.iter_mut().filter(|draft| draft.is(by, path)).max_by_key(|draft| draft.named)
     }
 
     pub fn close(&self, handle: usize) -> Vec<Answer> {
-        let Draft { by, path, options, poisoned, base, changed, .. } = &self.drafts[handle];
+        let Draft { by, path, options, poisoned, base, changed, named, .. } = &self.drafts[handle];
         let present = self.stored.files.get(*path);
         vec![match (present, base) {
+            _ if named.is_none() => Answer::Ok,
             _ if *poisoned => Answer::Poisoned,
             (Some(_), _) if options.exclusive => Answer::AlreadyExists,
             (Some(_), _) if !may_replace(*by) => Answer::Denied,
@@ -152,6 +159,9 @@ impl Promises {
     }
 
     pub fn closed(&mut self, draft: Draft) {
+        if draft.named.is_none() {
+            return;
+        }
         // A file that was opened and not changed stays the same version.
         if CHANGES_STORED_FILES && draft.base.is_some() && !draft.changed {
             if let (Modified::Set(_), Some(file)) = (draft.modified, self.stored.files.get_mut(draft.path)) {
@@ -164,6 +174,11 @@ impl Promises {
 }
 
 impl Draft {
+    /// Whether it is to appear as this session's upload of `path`.
+    fn is(&self, by: usize, path: &str) -> bool {
+        self.by == by && self.path == path && self.named.is_some()
+    }
+
     /// With APPEND an offset before the end of what was there, or 0 once more, goes to the end.
     fn place(&self, offset: u64) -> u64 {
         let place = self.origin.saturating_add(offset);
@@ -309,8 +324,8 @@ impl Promises {
         match deed {
             Deed::Mkdir(at) => vec![self.mkdir(by, at)],
             Deed::Rmdir(at) => vec![self.rmdir(at)],
-            Deed::Remove(at) => vec![self.remove(at)],
-            Deed::Rename { source, target, replace } => vec![self.rename(by, source, target, replace)],
+            Deed::Remove(at) => vec![self.remove(by, at)],
+            Deed::Rename { source, target, replace } => self.rename(by, source, target, replace),
             Deed::SetTimes { at, .. } => vec![self.stat(by, at).err().unwrap_or(Answer::Ok)],
             Deed::Resize { at, size } => self.resize(by, at, size),
         }
@@ -331,11 +346,12 @@ impl Promises {
         }
     }
 
-    fn remove(&self, at: &str) -> Answer {
+    fn remove(&self, by: usize, at: &str) -> Answer {
         match () {
             () if at == "/" => Answer::Mounted,
             () if self.stored.files.contains_key(at) => Answer::Ok,
             () if self.stored.is_directory(at) => Answer::IsDirectory,
+            () if self.newest(by, at).is_some() => Answer::Ok,
             () => Answer::NotFound,
         }
     }
@@ -345,24 +361,32 @@ impl Promises {
         matches!(deed, Deed::Rename { source, .. } if !self.stored.files.contains_key(source) && self.stored.holds_something(source))
     }
 
-    fn rename(&self, by: usize, source: &str, target: &str, replace: bool) -> Answer {
-        let is_file = self.stored.files.contains_key(source);
+    fn rename(&self, by: usize, source: &str, target: &str, replace: bool) -> Vec<Answer> {
+        let is_stored = self.stored.files.contains_key(source) || self.stored.is_directory(source);
+        let draft = self.newest(by, source).filter(|_| !is_stored);
+        let is_file = self.stored.files.contains_key(source) || draft.is_some();
         let target_is_file = self.stored.files.contains_key(target);
         let is_full_directory = !is_file && self.stored.holds_something(source);
-        match () {
+        let answer = match () {
             () if source == "/" => Answer::Mounted,
             () if target == "/" => Answer::AlreadyExists,
             () if is_below(target, source) => Answer::BelowItself,
             () if !replace && self.newest(by, target).is_some() => Answer::AlreadyExists,
-            () if !is_file && !self.stored.is_directory(source) => Answer::NotFound,
-            () if source == target => Answer::Ok,
+            () if !is_file && !is_stored => Answer::NotFound,
+            () if source == target && is_stored => Answer::Ok,
             () if is_full_directory && !RENAMES_FULL_DIRECTORIES => Answer::Unsupported,
             () if self.stored.is_directory(target) && replace && !is_full_directory => Answer::IsDirectory,
             () if self.stored.is_directory(target) => Answer::AlreadyExists,
             () if target_is_file && replace && !may_replace(by) && !is_full_directory => Answer::Denied,
             () if target_is_file && !(replace && is_file) => Answer::AlreadyExists,
-            () => Answer::Ok,
-        }
+            () => match draft {
+                Some(draft) if draft.base.is_some() => Answer::NotFound,
+                // A part may be in S3, under the old name.
+                Some(draft) if draft.bytes.len() as u64 > IN_MEMORY_BYTES => return vec![Answer::Ok, Answer::NotFound],
+                _ => Answer::Ok,
+            },
+        };
+        vec![answer]
     }
 
     fn resize(&self, by: usize, at: &str, size: u64) -> Vec<Answer> {
@@ -383,9 +407,14 @@ impl Promises {
         match deed {
             Deed::Mkdir(at) => drop(self.stored.markers.insert(at.to_owned())),
             Deed::Rmdir(at) => drop(self.stored.markers.remove(at)),
-            Deed::Remove(at) => drop(self.stored.files.remove(at)),
-            Deed::Rename { source, target, .. } if source == target => {}
-            Deed::Rename { source, target, .. } => self.stored.rename(source, target),
+            Deed::Remove(at) => {
+                if self.stored.files.remove(at).is_none()
+                    && let Some(draft) = self.newest_mut(by, at)
+                {
+                    draft.named = None;
+                }
+            }
+            Deed::Rename { source, target, .. } => self.renamed(by, source, target),
             Deed::SetTimes { at, modified } => {
                 if let Some(draft) = self.newest_mut(by, at) {
                     draft.modified = Modified::Set(modified);
@@ -402,6 +431,24 @@ impl Promises {
                     self.stored.put(at, Arc::new(bytes), Modified::Upload);
                 }
             }
+        }
+    }
+}
+
+impl Promises {
+    fn renamed(&mut self, by: usize, source: &str, target: &'static str) {
+        let is_stored = self.stored.files.contains_key(source) || self.stored.is_directory(source);
+        if source == target {
+            return;
+        }
+        self.names += 1;
+        let named = Some(self.names);
+        if is_stored {
+            self.stored.rename(source, target);
+            // What the session knew of names that are gone, or new, it knows no more.
+            self.known.retain(|(session, at)| *session != by || !is_below(at, source) && !is_below(at, target));
+        } else if let Some(draft) = self.newest_mut(by, source) {
+            (draft.path, draft.named) = (target, named);
         }
     }
 }

@@ -165,46 +165,95 @@ async fn what_is_asked_of_a_path_comes_behind_the_writes_to_it() {
     wharf.assert_stored("/a", &[&content[..], &[0; 10]].concat());
 }
 
-// S128: OPEN for reading of a file that the session is uploading, and REMOVE and RENAME of one that is not there yet, …
+// S128: OPEN for reading of a file that the session is uploading, and RENAME of one of which S3 has a part and no older …
 #[tokio::test(start_paused = true)]
-async fn what_is_done_with_a_file_waits_a_moment_for_the_close_that_is_sent_beside_it() {
-    for old in [None, Some("the older one")] {
-        for late in [false, true] {
-            let wharf = Wharf::start();
-            let mut client = wharf.connect().await;
-            if let Some(old) = old {
-                wharf.bucket.insert("acme/read", old);
-            }
-            let mut uploads = Vec::new();
-            for path in ["/read", "/removed", "/renamed"] {
-                let handle = client.create(path).await;
-                client.write(&handle, 0, "the new one").await.unwrap();
-                uploads.push(handle);
-            }
-            let open = client.send(request::open("/read", OpenFlags::READ)).await;
-            let remove = client.send(request::remove("/removed")).await;
-            let rename = client.send(request::posix_rename("/renamed", "/target")).await;
-            if late {
-                for id in [remove, rename] {
-                    assert_eq!(client.status(id).await.unwrap_err().code, StatusCode::NoSuchFile);
-                }
-                let opened = client.handle(open).await;
-                assert_eq!(opened.is_ok(), old.is_some());
-            }
-            for handle in &uploads {
-                client.close(handle).await.unwrap();
-            }
-            if late {
-                assert_eq!(wharf.bucket.keys().len(), 3);
-                continue;
-            }
-            let handle = client.handle(open).await.unwrap();
-            assert_eq!(client.read(&handle, 0, 100).await.unwrap(), "the new one");
-            client.status(remove).await.unwrap();
-            client.status(rename).await.unwrap();
-            assert_eq!(wharf.bucket.keys(), ["acme/read", "acme/target"]);
+async fn what_is_read_and_what_is_large_waits_a_moment_for_the_close_that_is_sent_beside_it() {
+    for (older, late) in [(None, false), (None, true), (Some("older"), false), (Some("older"), true)] {
+        let wharf = Wharf::start();
+        let mut client = wharf.connect().await;
+        if let Some(older) = older {
+            wharf.bucket.insert("acme/small", older);
         }
+        let (small, large) = (client.create("/small").await, client.create("/large").await);
+        client.write(&small, 0, "the new one").await.unwrap();
+        client.write_all(&large, 0, &content(1, 9 * MIB)).await.unwrap();
+        let open = client.send(request::open("/small", OpenFlags::READ)).await;
+        let rename = client.send(request::posix_rename("/large", "/target")).await;
+        if late {
+            assert_eq!(client.handle(open).await.is_ok(), older.is_some());
+            assert_eq!(client.status(rename).await.unwrap_err().code, StatusCode::NoSuchFile);
+        }
+        client.close(&small).await.unwrap();
+        client.close(&large).await.unwrap();
+        if late {
+            assert_eq!(wharf.bucket.keys(), ["acme/large", "acme/small"]);
+            continue;
+        }
+        let handle = client.handle(open).await.unwrap();
+        assert_eq!(client.read(&handle, 0, 100).await.unwrap(), "the new one");
+        client.status(rename).await.unwrap();
+        assert_eq!(wharf.bucket.keys(), ["acme/small", "acme/target"]);
     }
+}
+
+// S130: Where no file is but the one that the session is uploading, REMOVE and RENAME are about that: it doesn't appear …
+#[tokio::test(start_paused = true)]
+async fn what_is_removed_or_renamed_before_its_close_does_not_appear_or_elsewhere() {
+    for large in [false, true] {
+        let wharf = Wharf::start();
+        let mut client = wharf.connect().await;
+        wharf.bucket.insert("acme/target", "older");
+        let removed = client.create("/removed").await;
+        let bytes = if large { 20 * MIB } else { 10 };
+        client.write_all(&removed, 0, &content(1, bytes)).await.unwrap();
+        client.order(request::remove("/removed")).await.unwrap();
+        assert_eq!(client.stat("/removed").await.unwrap_err().code, StatusCode::NoSuchFile);
+        assert_eq!(client.order(request::remove("/removed")).await.unwrap_err().code, StatusCode::NoSuchFile);
+
+        let renamed = client.create("/renamed").await;
+        client.write(&renamed, 0, "as ").await.unwrap();
+        assert_eq!(client.order(request::rename("/renamed", "/target")).await.unwrap_err().code, StatusCode::Failure);
+        client.order(request::posix_rename("/renamed", "/target")).await.unwrap();
+        assert_eq!(client.stat("/renamed").await.unwrap_err().code, StatusCode::NoSuchFile);
+        assert_eq!(client.stat("/target").await.unwrap().size, Some(3));
+        let again = client.create("/renamed").await;
+        client.write(&again, 0, "another").await.unwrap();
+        let expected = if large { content(2, 20 * MIB) } else { "as it was".into() };
+        client.write_all(&renamed, 0, &expected).await.unwrap();
+
+        client.write(&removed, bytes as u64, "more").await.unwrap();
+        for handle in [&removed, &renamed, &again] {
+            client.close(handle).await.unwrap();
+        }
+        assert_eq!(wharf.bucket.keys(), ["acme/renamed", "acme/target"]);
+        wharf.assert_stored("/target", &expected);
+        wharf.assert_stored("/renamed", b"another");
+        assert_eq!(client.stat("/target").await.unwrap().size, Some(expected.len() as u64));
+        client.vanish();
+        wharf.assert_nothing_left().await;
+    }
+}
+
+// S130: Where no file is but the one that the session is uploading, REMOVE and RENAME are about that: it doesn't appear …
+#[tokio::test(start_paused = true)]
+async fn what_was_renamed_goes_on_under_its_new_name_and_what_was_removed_does_not() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    let (removed, renamed) = (client.create("/removed").await, client.create("/renamed").await);
+    client.order(request::rename("/renamed", "/target")).await.unwrap();
+    for handle in [&removed, &renamed] {
+        client.write_all(handle, 0, &content(1, 20 * MIB)).await.unwrap();
+    }
+    client.order(request::remove("/removed")).await.unwrap();
+    client.vanish();
+    settle().await;
+    let mut client = wharf.connect().await;
+    assert_eq!(client.stat("/target").await.unwrap().size, Some(16 * MIB as u64));
+    for path in ["/removed", "/renamed"] {
+        assert_eq!(client.stat(path).await.unwrap_err().code, StatusCode::NoSuchFile);
+    }
+    client.vanish();
+    wharf.assert_nothing_left().await;
 }
 
 #[tokio::test(start_paused = true)]
