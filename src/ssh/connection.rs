@@ -4,6 +4,7 @@
 //! The clocks here do: politely first, then by cutting the socket.
 
 use super::{
+    buffered::Buffered,
     cut::CutStream,
     ending::{EndReason, Ending},
     handler::{Error, Handler},
@@ -17,15 +18,11 @@ use crate::{
 use russh::server::{self, RunningSession};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    io::BufReader,
     net::TcpStream,
     sync::oneshot,
     time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
-
-/// russh reads a packet's length and its body apart: without a buffer that is two system calls a packet.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// How long a client may take to go when it is asked to.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -113,7 +110,7 @@ async fn converse(
 ) -> Result<(), Error> {
     let (logged_in, login) = oneshot::channel();
     let handler = Handler::new(Arc::clone(services), Arc::clone(connection), place, logged_in);
-    let stream = CutStream::new(BufReader::with_capacity(READ_BUFFER_BYTES, socket), &connection.cut);
+    let stream = CutStream::new(Buffered::new(socket), &connection.cut);
     let greeting = timeout_at(login_deadline, server::run_stream(Arc::clone(&services.config), stream, handler));
     let Ok(session) = stop.drain.run_until_cancelled(greeting).await.unwrap_or(Ok(Err(Error::Cut))) else {
         connection.ending.ask(EndReason::LoginTimeout);

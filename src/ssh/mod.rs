@@ -10,6 +10,7 @@
 //! else.
 
 mod algorithms;
+mod buffered;
 mod channel;
 mod connection;
 mod cut;

@@ -1,0 +1,96 @@
+//! A socket that is read with few system calls, through a buffer that is there only while it holds something.
+//!
+//! russh reads a packet's length and its body apart: without a buffer that is two system calls a packet. Connections that
+//! wait for their client, thousands of them, have none.
+
+use bytes::{Buf, BytesMut};
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+/// How much is read at once, in bytes: two of SSH's largest packets.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// A stream that is read ahead. Writes go through.
+pub struct Buffered<S> {
+    stream: S,
+    ahead: BytesMut,
+}
+
+impl<S> Buffered<S> {
+    pub fn new(stream: S) -> Self {
+        Self { stream, ahead: BytesMut::new() }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Buffered<S> {
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.ahead.reserve(BUFFER_BYTES);
+        let filled = poll_read_buf(Pin::new(&mut self.stream), context, &mut self.ahead);
+        if self.ahead.is_empty() {
+            self.ahead = BytesMut::new();
+        }
+        filled.map_ok(drop)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            ready!(self.poll_fill(cx))?;
+        }
+        let bytes = self.ahead.len().min(buf.remaining());
+        buf.put_slice(self.ahead.get(..bytes).unwrap_or_default());
+        self.ahead.advance(bytes);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Buffered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn bytes_come_in_order_and_what_is_read_leaves_no_buffer() {
+        let (mut near, far) = tokio::io::duplex(1 << 20);
+        let sent: Vec<u8> = (0..=250).cycle().take(3 * BUFFER_BYTES + 7).collect();
+        near.write_all(&sent).await.unwrap();
+        let mut reading = Buffered::new(far);
+        let mut received = Vec::new();
+        while received.len() < sent.len() {
+            let mut piece = [0; 1000];
+            let bytes = reading.read(&mut piece).await.unwrap();
+            received.extend_from_slice(&piece[..bytes]);
+        }
+        assert!(received == sent);
+        assert!(reading.ahead.capacity() > 0, "it is used again while bytes come");
+        let waiting = reading.read_u8();
+        tokio::pin!(waiting);
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        near.write_u8(7).await.unwrap();
+        assert_eq!(waiting.await.unwrap(), 7);
+        assert!(futures_util::poll!(std::pin::pin!(reading.read_u8())).is_pending());
+        assert_eq!(reading.ahead.capacity(), 0);
+        drop(near);
+        assert_eq!(reading.read(&mut [0]).await.unwrap(), 0);
+    }
+}
