@@ -9,7 +9,6 @@ use super::{
     directories,
     handles::{MAX_HANDLES, Open},
     open,
-    order::Claim,
     reads::Reads,
     runs::{self, Read},
     slot::Slot,
@@ -128,7 +127,7 @@ impl Inbound {
         match self.context.handles.take(handle.number()) {
             Some(Open::Read(reads)) => reads.command(runs::Command::Close(slot)),
             Some(Open::Write(writes)) => {
-                let ticket = self.context.order.enter(Claim::Change, vec![writes.path().current()]);
+                let ticket = self.context.order.enter_close(writes.path().current());
                 writes.command(writes::Command::Close(slot, ticket));
             }
             Some(Open::Directory(directory)) => directory.command(directories::Command::Close(slot)),

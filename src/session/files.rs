@@ -30,6 +30,11 @@ impl OpenFile {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Has the end recorded under another path.
+    pub fn rename(&mut self, path: &str) {
+        path.clone_into(&mut self.path);
+    }
+
     /// Records how it ended.
     pub fn close(mut self, outcome: Outcome) {
         self.record(outcome);

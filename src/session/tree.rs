@@ -188,7 +188,7 @@ fn change(context: &Arc<Context>, slot: Slot, path: VirtualPath, work: Work) {
             let _turn = behind_a_close(&mine, Claim::Change, paths).await;
             result = work.apply(&mine, &path).await;
         }
-        if result.is_ok() {
+        if result.is_ok() && !matches!(work, Work::SetAttributes(_)) {
             for path in std::iter::once(&path).chain(work.target()) {
                 mine.unstored.forget(path);
             }

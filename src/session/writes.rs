@@ -175,9 +175,10 @@ impl Upload {
         }
     }
 
-    async fn close(self, handle: WriteHandle, file: OpenFile, slot: Slot, mut ticket: Ticket) {
+    async fn close(self, handle: WriteHandle, mut file: OpenFile, slot: Slot, mut ticket: Ticket) {
         ticket.turn().await;
         let (path, bytes) = (handle.path().current(), handle.metadata().size);
+        file.rename(path.as_str());
         let result = handle.close().await;
         match &result {
             Ok(_) => file.close(Outcome::Done),

@@ -206,16 +206,16 @@ impl Upload {
         Ok(())
     }
 
-    /// Gives the file another name.
+    /// Gives the file another name, under which it appears if `condition` holds.
     ///
     /// # Errors
     /// [`Error::AlreadyShipped`] when S3 knows it by the old one.
-    pub fn rename(&mut self, key: Key) -> Result<()> {
+    pub fn rename(&mut self, key: Key, condition: Condition) -> Result<()> {
         if self.parts.is_some() || self.base.is_some() {
             return Err(Error::AlreadyShipped { shipped: self.shipped() });
         }
         self.keeping = self.keeping.take().and_then(|keeping| keeping.renamed(&key));
-        self.target.key = key;
+        (self.target.key, self.condition) = (key, condition);
         Ok(())
     }
 

@@ -54,7 +54,8 @@ impl Vfs {
             }
             Err(store::Error::NotFound) if self.is_uploading(source) => {
                 store::check_target(&*bucket, &target_key, may_replace).await.map_err(refusal)?;
-                return if self.notes.live.rename(source, target, target_key) { Ok(()) } else { Err(Error::NotFound) };
+                let is_done = source == target || self.notes.live.rename(source, target, target_key, replace);
+                return if is_done { Ok(()) } else { Err(Error::NotFound) };
             }
             answered => answered,
         };

@@ -8,7 +8,7 @@ mod resumed;
 pub use copy::CopyRange;
 
 use super::{
-    Error, Kind, Metadata, Mount, NewAttributes, PendingWrite, Result, SetAttributes, UploadPath,
+    Error, Kind, Metadata, Mount, NewAttributes, PendingWrite, Replace, Result, SetAttributes, UploadPath,
     append::Appending,
     late::Named,
     notes::{Live, LiveEntry, Notes, Resized, Sight},
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, Keeping, Key, NewObject, Object, Reservation, Taken, Upload, UploadOptions},
+    store::{self, Bucket, Condition, Keeping, Key, NewObject, Object, Reservation, Taken, Upload, UploadOptions},
 };
 use bytes::Bytes;
 use resumed::Resumed;
@@ -215,10 +215,6 @@ impl WriteHandle {
             return Ok(size);
         }
         notes.ahead.forget(path);
-        if live.shown().removed {
-            bucket.remove(&key, None).await?;
-            return Ok(size);
-        }
         if is_kept || !late.is_empty() {
             notes.late.replace(named, &published.pin.etag, late).await;
         } else {
@@ -227,12 +223,20 @@ impl WriteHandle {
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
         let NewObject { metadata, headers } = object;
+        let file_pin = published.pin.clone();
         let file = Object { size, pin: published.pin, modified: now(), metadata, headers, archived: false };
         notes.seen.note(path, Sight::File(Box::new(file)));
         if let Some(parent) = path.parent() {
             notes.seen.note(&parent, Sight::Directory);
             // There may be a file of this name beside it, which STAT, OPEN and SETSTAT reach.
             notes.seen.doubt(&parent);
+        }
+        if live.shown().removed {
+            // While it was being stored.
+            match bucket.remove(&key, Some(&file_pin)).await {
+                Ok(()) | Err(store::Error::NotFound | store::Error::Conflict { .. }) => notes.forget(path),
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(size)
     }
@@ -283,6 +287,7 @@ impl WriteHandle {
 
     async fn write_at(&mut self, offset: u64, data: Bytes) -> store::Result<()> {
         let was_unchanged = self.upload.is_unchanged();
+        self.live.update(|live| live.is_busy = true);
         let written = self.upload.write(offset, data).await;
         self.show(was_unchanged);
         written
@@ -290,11 +295,16 @@ impl WriteHandle {
 
     /// Takes on a name that RENAME gave. That was answered with OK, so what can't be done now fails the close.
     fn take_on_name(&mut self) {
-        let Some(key) = self.live.take_renamed() else { return };
-        if let Err(error) = self.upload.rename(key.clone()) {
+        let Some((key, replace)) = self.live.take_renamed() else { return };
+        let (condition, conflicting) = match replace {
+            Replace::No => (Condition::Absent, Conflicting::Exists),
+            Replace::Yes if self.mount.allows(Permission::Overwrite) => (Condition::Always, Conflicting::Changed),
+            Replace::Yes => (Condition::Absent, Conflicting::MayNotReplace),
+        };
+        if let Err(error) = self.upload.rename(key.clone(), condition) {
             self.upload.spoil(&error);
         }
-        self.key = key;
+        (self.key, self.conflicting) = (key, conflicting);
     }
 
     /// Takes on a size that was set by path. That was answered with OK, so what can't be done now fails the close.
@@ -323,7 +333,7 @@ impl WriteHandle {
         let (size, shipped) = (self.upload.size(), self.upload.shipped());
         let changes = was_unchanged && !self.upload.is_unchanged();
         self.live.update(|live| {
-            (live.size, live.shipped) = (size, shipped);
+            (live.size, live.shipped, live.is_busy) = (size, shipped, false);
             if changes {
                 live.since = now();
             }

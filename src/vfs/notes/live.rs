@@ -3,7 +3,7 @@
 use super::lock;
 use crate::{
     store::Key,
-    vfs::{NewAttributes, VirtualPath},
+    vfs::{NewAttributes, Replace, VirtualPath},
 };
 use std::{
     collections::HashMap,
@@ -25,7 +25,9 @@ pub(in crate::vfs) struct Live {
     pub(in crate::vfs) since: i64,
     /// Whether it changes a file that is stored: that can have no other name.
     pub(in crate::vfs) is_change: bool,
-    /// Whether it was removed before its CLOSE: then it is not to appear.
+    /// Whether bytes are being taken in: a part of it may be on its way.
+    pub(in crate::vfs) is_busy: bool,
+    /// Whether it is not to appear any more, because it was removed before its CLOSE, or has ended.
     pub(in crate::vfs) removed: bool,
 }
 
@@ -41,7 +43,7 @@ pub(in crate::vfs) struct Resized {
 impl Live {
     /// An empty file.
     pub(in crate::vfs) fn new(attributes: NewAttributes, since: i64) -> Self {
-        Self { size: 0, shipped: 0, resized: None, attributes, since, is_change: false, removed: false }
+        Self { size: 0, shipped: 0, resized: None, attributes, since, is_change: false, is_busy: false, removed: false }
     }
 
     /// Has the upload take on a size.
@@ -57,8 +59,8 @@ impl Live {
 struct Shared {
     live: Live,
     path: VirtualPath,
-    /// That of `path`, if it was renamed and the upload has yet to take that on.
-    renamed: Option<Key>,
+    /// The key of `path`, and whether a file there is replaced, if it was renamed and the upload has yet to take that on.
+    renamed: Option<(Key, Replace)>,
 }
 
 /// The uploads by path, the newest last. As many as there are open handles, which the session bounds.
@@ -96,14 +98,19 @@ impl LiveUploads {
 
     /// Has the newest upload of `source` appear as `target`, whose key is `key`. `false` if there is none, or S3 knows it by
     /// its name.
-    pub(in crate::vfs) fn rename(&self, source: &VirtualPath, target: &VirtualPath, key: Key) -> bool {
+    pub(in crate::vfs) fn rename(
+        &self,
+        source: &VirtualPath,
+        target: &VirtualPath,
+        key: Key,
+        replace: Replace,
+    ) -> bool {
         let mut table = lock(&self.0);
-        let Some(newest) = take_newest(&mut table, source, |live| live.shipped == 0 && !live.is_change) else {
-            return false;
-        };
+        let is_nameless = |live: &Live| live.shipped == 0 && !live.is_change && !live.is_busy;
+        let Some(newest) = take_newest(&mut table, source, is_nameless) else { return false };
         {
             let mut shared = lock(&newest);
-            (shared.path, shared.renamed) = (target.clone(), Some(key));
+            (shared.path, shared.renamed) = (target.clone(), Some((key, replace)));
         }
         table.entry(target.clone()).or_default().push(newest);
         true
@@ -155,8 +162,8 @@ impl LiveEntry {
         change(&mut self.path.shared().live);
     }
 
-    /// The key that the upload has to take on, if it was renamed.
-    pub(in crate::vfs) fn take_renamed(&self) -> Option<Key> {
+    /// The key that the upload has to take on, and whether it replaces a file there, if it was renamed.
+    pub(in crate::vfs) fn take_renamed(&self) -> Option<(Key, Replace)> {
         self.path.shared().renamed.take()
     }
 }
@@ -164,6 +171,7 @@ impl LiveEntry {
 impl Drop for LiveEntry {
     fn drop(&mut self) {
         let mut table = lock(&self.uploads.0);
+        self.path.shared().live.removed = true;
         let path = self.path.current();
         let Some(uploads) = table.get_mut(&path) else { return };
         uploads.retain(|shared| !Arc::ptr_eq(shared, &self.path.0));

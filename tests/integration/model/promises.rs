@@ -414,7 +414,7 @@ impl Promises {
                     draft.named = None;
                 }
             }
-            Deed::Rename { source, target, .. } => self.renamed(by, source, target),
+            Deed::Rename { source, target, replace } => self.renamed(by, source, target, replace),
             Deed::SetTimes { at, modified } => {
                 if let Some(draft) = self.newest_mut(by, at) {
                     draft.modified = Modified::Set(modified);
@@ -436,7 +436,7 @@ impl Promises {
 }
 
 impl Promises {
-    fn renamed(&mut self, by: usize, source: &str, target: &'static str) {
+    fn renamed(&mut self, by: usize, source: &str, target: &'static str, replace: bool) {
         let is_stored = self.stored.files.contains_key(source) || self.stored.is_directory(source);
         if source == target {
             return;
@@ -448,7 +448,7 @@ impl Promises {
             // What the session knew of names that are gone, or new, it knows no more.
             self.known.retain(|(session, at)| *session != by || !is_below(at, source) && !is_below(at, target));
         } else if let Some(draft) = self.newest_mut(by, source) {
-            (draft.path, draft.named) = (target, named);
+            (draft.path, draft.named, draft.options.exclusive) = (target, named, !replace);
         }
     }
 }

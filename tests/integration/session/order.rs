@@ -236,6 +236,50 @@ async fn what_is_removed_or_renamed_before_its_close_does_not_appear_or_elsewher
 
 // S130: Where no file is but the one that the session is uploading, REMOVE and RENAME are about that: it doesn't appear …
 #[tokio::test(start_paused = true)]
+async fn what_was_renamed_replaces_what_its_rename_may_replace() {
+    let exclusive = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    wharf.bucket.insert("acme/target", "older");
+    let handle = client.open("/temporary", exclusive).await.unwrap();
+    client.write(&handle, 0, "new").await.unwrap();
+    client.order(request::posix_rename("/temporary", "/target")).await.unwrap();
+    client.close(&handle).await.unwrap();
+    wharf.assert_stored("/target", b"new");
+
+    let handle = client.create("/temporary").await;
+    client.write(&handle, 0, "mine").await.unwrap();
+    client.order(request::rename("/temporary", "/free")).await.unwrap();
+    wharf.bucket.insert("acme/free", "somebody else's");
+    assert_eq!(client.close(&handle).await.unwrap_err().sentence, "a file or directory of this name exists already");
+    wharf.assert_stored("/free", b"somebody else's");
+}
+
+// S105: What a client sends without waiting has the result that it would have one after the other, as far as it …
+#[tokio::test(start_paused = true)]
+async fn a_close_behind_a_rename_comes_before_what_is_done_under_the_new_name() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    let handle = client.create("/a").await;
+    client.write(&handle, 0, "abc").await.unwrap();
+    let hold = wharf.bucket.hold(Verb::Put, Request);
+    let requests = [
+        client.send(request::posix_rename("/a", "/b")).await,
+        client.send(request::close(&handle)).await,
+        client.send(request::posix_rename("/b", "/c")).await,
+        client.send(request::remove("/c")).await,
+    ];
+    settle().await;
+    assert!(!client.incoming.is_answered(requests[2]).await);
+    drop(hold);
+    for id in requests {
+        client.status(id).await.unwrap();
+    }
+    assert!(wharf.bucket.keys().is_empty());
+}
+
+// S130: Where no file is but the one that the session is uploading, REMOVE and RENAME are about that: it doesn't appear …
+#[tokio::test(start_paused = true)]
 async fn what_was_renamed_goes_on_under_its_new_name_and_what_was_removed_does_not() {
     let wharf = Wharf::start();
     let mut client = wharf.connect().await;
