@@ -3,8 +3,8 @@
 //! SFTP lets a client send many requests without waiting, and the draft (§6.1) promises that the result is as if they
 //! were done in order. Requests run concurrently here; what changes the tree, OPEN and CLOSE of an upload included, is
 //! a barrier for the paths that it touches, their ancestors and what lies below them. Everything else overtakes freely.
-//! WRITEs have no place here: what is asked of a path that is being written goes behind them, through the handle's task, unless
-//! it has others to wait for.
+//! WRITEs have no place here: what is asked of a path that is being written goes behind them, through the handle's task,
+//! unless it has others to wait for.
 //!
 //! Invariant: a ticket waits for earlier tickets only, and nothing waits for upload memory while it holds a ticket, so
 //! tickets can't wait in a circle. A ticket knows how many it waits for, not which: thousands of requests on one path
@@ -74,9 +74,13 @@ impl Order {
     /// yet puts it.
     pub fn enter_close(self: &Arc<Self>, path: VirtualPath) -> Ticket {
         let mut paths = vec![path];
-        for active in self.tickets().active.values().filter(|active| active.claim == Claim::Change) {
-            if active.paths.iter().any(|path| paths.contains(path)) {
-                paths.extend(active.paths.iter().filter(|path| !paths.contains(path)).cloned().collect::<Vec<_>>());
+        for active in self.tickets().active.values() {
+            // RENAME alone has two.
+            if let [source, target] = active.paths.as_slice()
+                && paths.contains(source)
+                && !paths.contains(target)
+            {
+                paths.push(target.clone());
             }
         }
         self.enter(Claim::Change, paths)
