@@ -13,7 +13,8 @@ import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from xml.sax.saxutils import escape
 
-from .servers import Store
+from .case import ServerCase
+from .servers import Serve, Store
 
 BUCKET = "vendor"
 MODIFIED = ("2026-11-01T12:00:00.000Z", "Sun, 01 Nov 2026 12:00:00 GMT")
@@ -64,6 +65,18 @@ class FakeS3:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+class FakeS3Case(ServerCase):
+    """A class of tests for a server on a fake S3 of its own, `s3`."""
+
+    SHARED = None
+
+    @classmethod
+    def start(cls):
+        cls.s3 = FakeS3()
+        cls.addClassCleanup(cls.s3.close)
+        return Serve(cls.s3.store())
 
 
 class _Handler(BaseHTTPRequestHandler):

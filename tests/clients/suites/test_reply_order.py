@@ -3,10 +3,8 @@
 import threading
 import time
 
-from rig.case import ServerCase
-from rig.fake_s3 import FakeS3, Zeros
+from rig.fake_s3 import FakeS3Case, Zeros
 from rig.files import MIB, PART
-from rig.servers import Serve
 
 SIZE = 5 * PART
 # OpenSSH asks for what stands behind it before it has it, and the server has fetched that already.
@@ -35,15 +33,7 @@ class LatePiece(Zeros):
                 self.behind_it_is_sent.set()
 
 
-class ReplyOrder(ServerCase):
-    SHARED = None
-
-    @classmethod
-    def start(cls):
-        cls.s3 = FakeS3()
-        cls.addClassCleanup(cls.s3.close)
-        return Serve(cls.s3.store())
-
+class ReplyOrder(FakeS3Case):
     # scp before OpenSSH 9.4 cuts its file off behind the first reply that overtakes another, and exits with 0.
     def test_a_piece_that_comes_late_cuts_no_file_of_scp_off(self):
         file = self.s3.objects["tenants/acme/file"] = LatePiece(SIZE)

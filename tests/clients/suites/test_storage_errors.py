@@ -1,24 +1,14 @@
 """A store that refuses, is slow down or full: the client hears a sentence that names no part of it, and goes on."""
 
 from rig import frames
-from rig.case import ServerCase
-from rig.fake_s3 import BUCKET, FakeS3, Zeros
+from rig.fake_s3 import BUCKET, FakeS3Case, Zeros
 from rig.files import LEAST_PART, MIB, content
 from rig.frames import Frames, number, status_of, text
-from rig.servers import Serve
 
 SECRETS = (BUCKET, "tenants", "AKIATOLDTONOBODY", "arn:", "127.0.0.1", "http", "RequestId", "as the test says")
 
 
-class StorageErrors(ServerCase):
-    SHARED = None
-
-    @classmethod
-    def start(cls):
-        cls.s3 = FakeS3()
-        cls.addClassCleanup(cls.s3.close)
-        return Serve(cls.s3.store())
-
+class StorageErrors(FakeS3Case):
     def setUp(self):
         super().setUp()
         self.s3.objects.clear()
