@@ -96,8 +96,8 @@ impl LiveUploads {
         }
     }
 
-    /// Has the newest upload of `source` appear as `target`, whose key is `key`. `false` if there is none, or S3 knows it by
-    /// its name.
+    /// Has the newest upload of `source` appear as `target`, whose key is `key`. `false` if there is none, or S3 knows it
+    /// by its name.
     pub(in crate::vfs) fn rename(
         &self,
         source: &VirtualPath,
@@ -108,10 +108,9 @@ impl LiveUploads {
         let mut table = lock(&self.0);
         let is_nameless = |live: &Live| live.shipped == 0 && !live.is_change && !live.is_busy;
         let Some(newest) = take_newest(&mut table, source, is_nameless) else { return false };
-        {
-            let mut shared = lock(&newest);
-            (shared.path, shared.renamed) = (target.clone(), Some((key, replace)));
-        }
+        let mut shared = lock(&newest);
+        (shared.path, shared.renamed) = (target.clone(), Some((key, replace)));
+        drop(shared);
         table.entry(target.clone()).or_default().push(newest);
         true
     }
@@ -207,6 +206,31 @@ impl UploadPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Prefix;
+
+    #[test]
+    fn what_is_renamed_or_has_ended_is_no_longer_found_under_its_name() {
+        let uploads = Arc::new(LiveUploads::default());
+        let [source, target] = ["/a", "/b"].map(|path| VirtualPath::parse(path.as_bytes()).unwrap());
+        let key = || Prefix::parse("acme/").unwrap().key("b").unwrap();
+        let live = Live::new(NewAttributes::default(), 0);
+        let entry = uploads.enter(&source, live, |_| Ok::<_, ()>(())).unwrap();
+        let path = entry.path().clone();
+        for known in [Live { shipped: 1, ..live }, Live { is_busy: true, ..live }, Live { is_change: true, ..live }] {
+            entry.update(|live| *live = known);
+            assert!(!uploads.rename(&source, &target, key(), Replace::Yes));
+            assert!(path.is(&source));
+        }
+        entry.update(|shown| *shown = live);
+        assert!(uploads.rename(&source, &target, key(), Replace::No));
+        assert!(!path.is(&source) && path.is(&target));
+        assert_eq!((uploads.newest(&source), uploads.newest(&target)), (None, Some(live)));
+        assert_eq!(entry.take_renamed(), Some((key(), Replace::No)));
+        assert_eq!(entry.take_renamed(), None);
+        drop(entry);
+        assert!(!path.is(&target));
+        assert!(lock(&uploads.0).is_empty());
+    }
 
     // S65: Of two uploads to one path the newest is shown, and the last to be closed stays.
     #[test]

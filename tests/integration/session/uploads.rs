@@ -155,6 +155,8 @@ async fn an_older_file_is_not_taken_for_the_upload_that_failed() {
                     }
                 }
             }
+            client.order(request::set_stat("/a", times(1_000_000_000))).await.unwrap();
+            assert_eq!(client.stat("/a").await.is_err(), misleads);
             assert_eq!(other.stat("/a").await.unwrap().size, Some(older.len() as u64));
             if healed {
                 client.put("/a", &NEW.into()).await.unwrap();
