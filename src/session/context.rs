@@ -75,8 +75,8 @@ impl Context {
         }
     }
 
-    /// The file under `path` that the session is writing, if a request on it has only the WRITEs before it to wait for: those
-    /// have no place in the order.
+    /// The file under `path` that the session is writing, if a request on it has only the WRITEs before it to wait for:
+    /// those have no place in the order.
     pub fn written(&self, claim: Claim, path: &VirtualPath) -> Option<Writes> {
         self.handles.written(path).filter(|_| self.order.is_free(claim, path))
     }

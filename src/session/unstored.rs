@@ -1,7 +1,7 @@
 //! Uploads that failed, where another file is: what their client asks next must not sound like success.
 //!
-//! Some clients don't look at the answer to a CLOSE, and ask for the file's size instead: paramiko's `put`. Another file of
-//! just that size would tell them that all is well.
+//! Some clients don't look at the answer to a CLOSE, and ask for the file's size instead: paramiko's `put`. Another file
+//! of just that size would tell them that all is well.
 
 use crate::vfs::VirtualPath;
 use std::{

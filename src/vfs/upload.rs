@@ -223,7 +223,7 @@ impl WriteHandle {
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
         let NewObject { metadata, headers } = object;
-        let file_pin = published.pin.clone();
+        let pin = published.pin.clone();
         let file = Object { size, pin: published.pin, modified: now(), metadata, headers, archived: false };
         notes.seen.note(path, Sight::File(Box::new(file)));
         if let Some(parent) = path.parent() {
@@ -233,7 +233,7 @@ impl WriteHandle {
         }
         if live.shown().removed {
             // While it was being stored.
-            match bucket.remove(&key, Some(&file_pin)).await {
+            match bucket.remove(&key, Some(&pin)).await {
                 Ok(()) | Err(store::Error::NotFound | store::Error::Conflict { .. }) => notes.forget(path),
                 Err(error) => return Err(error.into()),
             }
