@@ -2,18 +2,17 @@
 
 use super::{attrs, context::Context, longname::longname, replies::Lane, slot::Slot};
 use crate::{
+    events::Who,
     sftp::{Name, Reply, StatusCode},
     vfs::{DirectoryHandle, Entry, Result, VirtualPath},
 };
 use bytes::Bytes;
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
 /// The size of a reply, roughly: the draft's §3 asks every client to take packets of 34,000 bytes, and no more.
 const REPLY_BYTES: usize = 32 << 10;
-/// Entries that are asked of the tree at a time.
-const ENTRIES: usize = 128;
 /// A name's bytes on the wire beside the name and the long name.
 const NAME_BYTES: usize = 48;
 
@@ -38,7 +37,7 @@ impl Directory {
     pub fn start(context: &Arc<Context>, handle: DirectoryHandle) -> Self {
         let (inbox, commands) = mpsc::unbounded_channel();
         let path = handle.path().clone();
-        let listing = Listing { context: Arc::clone(context), handle, ahead: VecDeque::new(), lane: Lane::new() };
+        let listing = Listing { context: Arc::clone(context), handle, lane: Lane::new() };
         context.run_while_wanted(listing.serve(commands));
         Self { inbox, path }
     }
@@ -58,7 +57,6 @@ impl Directory {
 struct Listing {
     context: Arc<Context>,
     handle: DirectoryHandle,
-    ahead: VecDeque<Entry>,
     lane: Lane,
 }
 
@@ -87,31 +85,25 @@ impl Listing {
 
     /// The names of one reply; none at the end.
     async fn names(&mut self) -> Result<Vec<Name>> {
-        if self.ahead.is_empty() {
-            self.ahead.extend(self.handle.next(ENTRIES).await?);
-        }
-        let now = OffsetDateTime::now_utc();
-        let mut names = Vec::new();
-        let mut bytes = 0;
-        while let Some(entry) = self.ahead.pop_front() {
-            let name = self.name(&entry, now);
+        let (who, now) = (&self.context.who, OffsetDateTime::now_utc());
+        let (mut names, mut bytes) = (Vec::new(), 0);
+        let fill = |entry: &Entry| {
+            let name = shown(entry, who, now);
             bytes += NAME_BYTES + name.filename.len() + name.longname.len();
-            if bytes > REPLY_BYTES && !names.is_empty() {
-                self.ahead.push_front(entry);
-                break;
-            }
-            names.push(name);
-        }
+            let fits = bytes <= REPLY_BYTES || names.is_empty();
+            names.extend(fits.then_some(name));
+            fits
+        };
+        self.handle.next(fill).await?;
         Ok(names)
     }
+}
 
-    fn name(&self, entry: &Entry, now: OffsetDateTime) -> Name {
-        let who = &self.context.who;
-        let longname = longname(&entry.name, &entry.metadata, who.user.as_str(), who.tenant.as_str(), now);
-        Name {
-            filename: Bytes::copy_from_slice(entry.name.as_bytes()),
-            longname: longname.into(),
-            attrs: attrs::shown(&entry.metadata),
-        }
+fn shown(entry: &Entry, who: &Who, now: OffsetDateTime) -> Name {
+    let longname = longname(&entry.name, &entry.metadata, who.user.as_str(), who.tenant.as_str(), now);
+    Name {
+        filename: Bytes::copy_from_slice(entry.name.as_bytes()),
+        longname: longname.into(),
+        attrs: attrs::shown(&entry.metadata),
     }
 }

@@ -119,28 +119,40 @@ struct Stored {
 }
 
 impl DirectoryHandle {
-    /// The next `max` entries, or all that are left; none at the end. Keeps at most a page beyond them.
+    /// Hands the next entries to `take`, one by one, up to the first that it refuses, which is the first of the next call.
+    /// Says how many were taken: none at the end. A page is asked for when all before it were taken.
     ///
     /// # Errors
-    /// What the storage says. The next call tries again.
-    pub async fn next(&mut self, max: usize) -> Result<Vec<Entry>> {
-        while self.entries.len() < max
-            && let Some(stored) = &mut self.listing
-        {
-            match stored.listing.next_page().await {
-                Ok(Some(page)) => {
-                    let mut late = self.notes.late.of_page(stored.bucket.id(), &stored.prefix, &page).await;
-                    let entries: Vec<_> = page.into_iter().filter_map(|entry| self.entry(entry, &mut late)).collect();
-                    self.entries.extend(entries);
-                }
-                Ok(None) => self.listing = None,
-                Err(error) if self.entries.is_empty() => return Err(error.into()),
-                // What has come is given out first: the next call meets the error, if it is still there.
-                Err(_) => break,
+    /// What the storage says, if no entry was taken. The next call tries again.
+    pub async fn next(&mut self, mut take: impl FnMut(&Entry) -> bool) -> Result<usize> {
+        let mut taken = 0;
+        loop {
+            while self.entries.pop_front_if(|entry| take(entry)).is_some() {
+                taken += 1;
+            }
+            if !self.entries.is_empty() || self.listing.is_none() {
+                return Ok(taken);
+            }
+            match self.turn().await {
+                Ok(()) => {}
+                Err(error) if taken == 0 => return Err(error),
+                // What was taken is given out first: the next call meets the error, if it is still there.
+                Err(_) => return Ok(taken),
             }
         }
-        let count = self.entries.len().min(max);
-        Ok(self.entries.drain(..count).collect())
+    }
+
+    /// Takes the next page in, or notes the end.
+    async fn turn(&mut self) -> Result<()> {
+        let Some(stored) = &mut self.listing else { return Ok(()) };
+        match stored.listing.next_page().await? {
+            Some(page) => {
+                let mut late = self.notes.late.of_page(stored.bucket.id(), &stored.prefix, &page).await;
+                self.entries = page.into_iter().filter_map(|entry| self.entry(entry, &mut late)).collect();
+            }
+            None => self.listing = None,
+        }
+        Ok(())
     }
 
     /// The path that it was opened under.

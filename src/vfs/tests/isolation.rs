@@ -48,7 +48,7 @@ async fn everything(session: &Session, raw: &[u8]) {
         let _ = handle.read(0, 10).await;
     }
     if let Ok(mut directory) = session.open_directory(&target).await {
-        while directory.next(10).await.is_ok_and(|entries| !entries.is_empty()) {}
+        while directory.next(|_| true).await.is_ok_and(|taken| taken > 0) {}
     }
     let _ = session.set_attributes(&target, SetAttributes { mode: Some(0), ..SetAttributes::default() }).await;
     for replace in [Replace::No, Replace::Yes] {

@@ -109,13 +109,12 @@ impl Session {
     async fn entries(&self, at: &str) -> Vec<Entry> {
         let mut directory = self.open_directory(&path(at)).await.unwrap();
         let mut entries = Vec::new();
-        loop {
-            let some = directory.next(100).await.unwrap();
-            if some.is_empty() {
-                return entries;
-            }
-            entries.extend(some);
-        }
+        let mut push = |entry: &Entry| {
+            entries.push(entry.clone());
+            true
+        };
+        while directory.next(&mut push).await.unwrap() > 0 {}
+        entries
     }
 
     /// The verbs of the requests since the last call.

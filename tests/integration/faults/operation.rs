@@ -4,7 +4,7 @@ use super::world::{BIG, BIG_BYTES, OLD};
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 use wharfinger::vfs::{
-    CopyRange, Error, Kind, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, VirtualPath, WriteHandle,
+    CopyRange, Entry, Error, Kind, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, VirtualPath, WriteHandle,
     WriteOptions,
 };
 
@@ -283,13 +283,12 @@ async fn download(vfs: &Vfs, from: &str) -> Result<Bytes> {
 async fn names(vfs: &Vfs) -> Result<Vec<String>> {
     let mut directory = vfs.open_directory(&path("/")).await?;
     let mut names = Vec::new();
-    loop {
-        let entries = directory.next(100).await?;
-        if entries.is_empty() {
-            return Ok(names);
-        }
-        names.extend(entries.into_iter().map(|entry| entry.name));
-    }
+    let mut push = |entry: &Entry| {
+        names.push(entry.name.clone());
+        true
+    };
+    while directory.next(&mut push).await? > 0 {}
+    Ok(names)
 }
 
 pub fn path(raw: &str) -> VirtualPath {

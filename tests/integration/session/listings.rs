@@ -45,6 +45,24 @@ fn is_name(name: &Name, place: usize) -> bool {
     }
 }
 
+#[tokio::test]
+async fn replies_are_filled_across_the_pages_of_a_listing() {
+    let wharf = Wharf::with(Setup { many_names: 10_000, ..Setup::default() });
+    let mut client = wharf.connect().await;
+    let open = client.send(request::open_dir("/many")).await;
+    let directory = client.handle(open).await.unwrap();
+    let mut replies = Vec::new();
+    loop {
+        let read = client.send(request::read_dir(&directory)).await;
+        match client.names(read).await {
+            Ok(names) => replies.push(names.len()),
+            Err(Refusal { code, .. }) => break assert_eq!(code, StatusCode::Eof),
+        }
+    }
+    // 32 KiB hold 277 names of 7 bytes, with long names of 63 bytes and 48 for the rest.
+    assert_eq!(replies, [vec![277; 36], vec![30]].concat());
+}
+
 // S47: A listing keeps two pages of 1,000 names in memory, the one that is being read and the next.
 #[test]
 fn a_million_names_are_listed_in_constant_memory() {

@@ -4,7 +4,7 @@ use super::PATIENCE;
 use crate::model::action::Deed;
 use std::collections::BTreeMap;
 use wharfinger::vfs::{
-    Metadata, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, VirtualPath, WriteHandle, WriteOptions,
+    Entry, Metadata, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, VirtualPath, WriteHandle, WriteOptions,
 };
 
 pub async fn open(vfs: &Vfs, at: &str, options: WriteOptions, attributes: NewAttributes) -> Result<WriteHandle> {
@@ -28,14 +28,13 @@ pub async fn perform(vfs: &Vfs, deed: Deed) -> Result<()> {
 pub async fn listing(vfs: &Vfs, at: &str) -> Result<BTreeMap<String, Metadata>> {
     let mut directory = vfs.open_directory(&path(at)).await?;
     let mut names = BTreeMap::new();
-    loop {
-        let entries = directory.next(2).await?;
-        if entries.is_empty() {
-            names.retain(|name: &String, _| !matches!(name.as_str(), "." | ".."));
-            return Ok(names);
-        }
-        names.extend(entries.into_iter().map(|entry| (entry.name, entry.metadata)));
-    }
+    let mut insert = |entry: &Entry| {
+        names.insert(entry.name.clone(), entry.metadata);
+        true
+    };
+    while directory.next(&mut insert).await? > 0 {}
+    names.retain(|name: &String, _| !matches!(name.as_str(), "." | ".."));
+    Ok(names)
 }
 
 pub fn times(modified: u32) -> SetAttributes {
