@@ -72,8 +72,22 @@ def kinds(run):
     return ", ".join(shown) or "none"
 
 
+def bare(bench, verb, s3):
+    """One run of the bare loop: see bare/main.rs."""
+    program, many = bench.binaries / "examples/bare", ["--mebibytes", str(bench.mebibytes)]
+    line = [program, verb, "--s3", f"127.0.0.1:{s3.port}", *many]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as relay:
+        port, begun = relay.stdout.readline().strip(), time.monotonic()
+        subprocess.run([program, "send" if verb == "put" else "take", port, *many], check=True)
+        _, status, used = os.wait4(relay.pid, 0)
+        wall, relay.returncode = time.monotonic() - begun, os.waitstatus_to_exitcode(status)
+    if relay.returncode != 0:
+        raise SystemExit(f"the bare loop failed: {line}")
+    return Run(used.ru_utime + used.ru_stime, wall, {}, used.ru_maxrss)
+
+
 def large(bench, fast):
-    """put and get of one large file: CPU time, next to sshd's."""
+    """put and get of one large file: CPU time, next to sshd's and to the bare loop's."""
     gib = bench.mebibytes / 1024
     for verb, command in (
         ("put", lambda s: f"put {bench.files}/large {s.path}/uploaded"),
@@ -86,6 +100,9 @@ def large(bench, fast):
             speed = bench.mebibytes / median(taken, "wall_seconds")
             bench.speeds[verb, name] = speed
             shown[name] = f"{costs[name]:.2f} CPU-s/GiB, {speed:,.0f} MiB/s"
+        taken = [bare(bench, verb, fast["Wharfinger"].s3) for _ in range(bench.runs + 1)][1:]
+        speed = bench.mebibytes / median(taken, "wall_seconds")
+        shown["bare"] = f"{median(taken, 'cpu_seconds') / gib:.2f} CPU-s/GiB, {speed:,.0f} MiB/s"
         met = costs["Wharfinger"] <= 0.70 and costs["Wharfinger"] <= 0.5 * costs["sshd"]
         yield Row(f"{verb} {bench.mebibytes:,} MiB", "≤ 0.70 CPU-s/GiB, ≤ 0.5 × sshd", shown, met)
 
@@ -184,11 +201,11 @@ def listed(bench, fast):
             except Failed as error:
                 shown[name] = str(error)
             continue
+        idle = server.resident_kib()
         taken = runs(bench, server, command)
         walls[name] = median(taken, "wall_seconds")
         shown[name] = f"{walls[name]:.2f} s"
         if name == "Wharfinger":
-            idle = server.resident_kib()
             grown = (max(run.peak_kib for run in taken) - idle) / 1024
             requests = taken[-1].count()
             shown[name] += f", {requests} requests, {grown:.1f} MiB more than idle"

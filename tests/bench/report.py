@@ -7,7 +7,7 @@ import re
 
 from cases import said
 
-SERVERS = ["Wharfinger", "sshd", "rclone"]
+BESIDE = ["sshd", "rclone", "bare"]
 
 
 def line(row):
@@ -18,7 +18,7 @@ def line(row):
 
 def page(rows, arguments):
     table = [
-        f"| {row.case} | {row.target} | {mark(row)} | {row.shown.get('sshd', '')} | {row.shown.get('rclone', '')} |"
+        " | ".join([f"| {row.case}", row.target, mark(row), *(row.shown.get(name, "") for name in BESIDE)]) + " |"
         for row in rows
     ]
     return PAGE.format(table="\n".join(table), runs=arguments.runs, **surroundings())
@@ -48,8 +48,8 @@ machine in the same run. This page is written by
 
     tests/bench/run
 
-| case | target | Wharfinger | sshd | rclone |
-|---|---|---|---|---|
+| case | target | Wharfinger | sshd | rclone | bare loop |
+|---|---|---|---|---|---|
 {table}
 
 ## How it was measured
@@ -59,6 +59,11 @@ own that costs nothing (`tests/bench/null_s3`), over plain HTTP; sshd with its s
 behind it. "30 ms and 80 MB/s" is S3's shape: so long until the first byte of each answer, and so fast each connection. Round
 trips are the wall time in units of 30 ms. CPU time and memory are those of the server, login included: of the process, and
 for sshd of its children too. rclone is told to cache nothing but what it can't do without.
+
+The bare loop (`tests/bench/bare`) is the least that the same bytes can cost on the machine: one thread with blocking calls, one
+client and one connection to the null S3, which does only what can't be left out: receive, open or seal AES-256-GCM, take
+the checksum (put), send. No SSH, no SFTP, no signature, nobody else to serve. CPU time depends on the machine and on what
+else its host does, by a factor of two from one hour to the next; what it is next to sshd's and to the bare loop's does not.
 
 Large files, listings: medians of {runs} runs after one to warm up; the other cases: one run. Client, servers and the null S3
 share the machine and loopback, so MiB/s say how they get along on it, not what a network would carry; CPU time is the

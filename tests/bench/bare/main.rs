@@ -1,0 +1,121 @@
+//! The least that moving a file can cost: one thread that does to the bytes what no server can leave out, with blocking
+//! calls and one connection to S3. It receives them, opens AES-256-GCM, takes the checksum and sends them on (`put`), or
+//! receives, seals and sends (`get`). There is no SSH, no SFTP, no signature, and nobody else to serve.
+//!
+//! ```text
+//! cargo run --release --example bare -- put --s3 127.0.0.1:9000 --mebibytes 1024
+//! ```
+//!
+//! prints the port at which it waits for one client, `bare send PORT` or `bare take PORT`, and ends with it.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+mod packets;
+mod s3;
+
+use clap::{Parser, Subcommand};
+use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest};
+use packets::{DATA_BYTES, Opener, Sealer};
+use std::{
+    hint::black_box,
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+};
+
+/// The least that moving a file can cost.
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(subcommand)]
+    role: Role,
+    /// How much is moved.
+    #[arg(long, global = true, default_value_t = 1024)]
+    mebibytes: u64,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Waits for `send`, and stores what it gets.
+    Put {
+        /// Where the null S3 listens.
+        #[arg(long)]
+        s3: SocketAddr,
+    },
+    /// Waits for `take`, and sends it an object.
+    Get {
+        /// Where the null S3 listens.
+        #[arg(long)]
+        s3: SocketAddr,
+    },
+    /// Encrypts and sends.
+    Send {
+        /// The port that `put` has printed.
+        port: u16,
+    },
+    /// Receives and decrypts.
+    Take {
+        /// The port that `get` has printed.
+        port: u16,
+    },
+}
+
+fn main() {
+    let options = Options::parse();
+    let packets = (options.mebibytes << 20) / DATA_BYTES as u64;
+    match options.role {
+        Role::Put { s3 } => put(&client(), s3, packets),
+        Role::Get { s3 } => get(&client(), s3, packets),
+        Role::Send { port } => send(&server(port), packets),
+        Role::Take { port } => take(&server(port), packets),
+    }
+    .expect("the other side is there to the end");
+}
+
+fn client() -> TcpStream {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    println!("{}", listener.local_addr().expect("it is bound").port());
+    let (stream, _) = listener.accept().expect("a client");
+    stream.set_nodelay(true).expect("it is TCP");
+    stream
+}
+
+fn server(port: u16) -> TcpStream {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("a server");
+    stream.set_nodelay(true).expect("it is TCP");
+    stream
+}
+
+fn put(client: &TcpStream, s3: SocketAddr, packets: u64) -> io::Result<()> {
+    let (mut opener, mut upload, mut checksum) = (Opener::new(client), s3::Upload::to(s3)?, Digest::new(Crc64Nvme));
+    for _ in 0..packets {
+        let data = opener.next()?;
+        checksum.update(data);
+        upload.write(data)?;
+    }
+    black_box(checksum.finalize());
+    Ok(())
+}
+
+fn get(client: &TcpStream, s3: SocketAddr, packets: u64) -> io::Result<()> {
+    let mut sealer = Sealer::new(client);
+    let mut download = s3::Download::from(s3, packets * DATA_BYTES as u64)?;
+    for _ in 0..packets {
+        sealer.send(|data| download.read_exact(data))?;
+    }
+    Ok(())
+}
+
+fn send(server: &TcpStream, packets: u64) -> io::Result<()> {
+    let mut sealer = Sealer::new(server);
+    for _ in 0..packets {
+        sealer.send(|_| Ok(()))?;
+    }
+    Ok(())
+}
+
+fn take(server: &TcpStream, packets: u64) -> io::Result<()> {
+    let mut opener = Opener::new(server);
+    for _ in 0..packets {
+        black_box(opener.next()?);
+    }
+    Ok(())
+}
