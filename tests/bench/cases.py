@@ -200,6 +200,8 @@ def listed(bench, fast):
                 shown[name] = f"{bench.client.run(server, command, limit_seconds=60):.2f} s"
             except Failed as error:
                 shown[name] = str(error)
+                # It would go on beside the next cases.
+                server.restart()
             continue
         idle = server.resident_kib()
         taken = runs(bench, server, command)

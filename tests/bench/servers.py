@@ -28,9 +28,14 @@ class Server:
     cipher = "aes256-gcm@openssh.com"
 
     def start(self, line, port, **options):
-        self.port = port
-        self.process = subprocess.Popen([str(word) for word in line], **options)
+        self.port, self.line, self.options = port, [str(word) for word in line], options
+        self.process = subprocess.Popen(self.line, **options)
         return self
+
+    def restart(self):
+        """Stops what the process may still be at."""
+        self.__exit__()
+        self.start(self.line, self.port, **self.options).__enter__()
 
     def __enter__(self):
         deadline = time.monotonic() + PATIENCE_SECONDS
