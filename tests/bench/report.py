@@ -60,10 +60,10 @@ behind it. "30 ms and 80 MB/s" is S3's shape: so long until the first byte of ea
 trips are the wall time in units of 30 ms. CPU time and memory are those of the server, login included: of the process, and
 for sshd of its children too. rclone is told to cache nothing but what it can't do without.
 
-The bare loop (`tests/bench/bare`) is the least that the same bytes can cost on the machine: one thread with blocking calls, one
-client and one connection to the null S3, which does only what can't be left out: receive, open or seal AES-256-GCM, take
-the checksum (put), send. No SSH, no SFTP, no signature, nobody else to serve. CPU time depends on the machine and on what
-else its host does, by a factor of two from one hour to the next; what it is next to sshd's and to the bare loop's does not.
+The bare loop (`tests/bench/bare`) is the least that the same bytes can cost on the machine: one thread with blocking
+calls, one client and one connection to the null S3, which does only what can't be left out: receive, open or seal
+AES-256-GCM, take the checksum (put), send. No SSH, no SFTP, no signature, nobody else to serve. CPU time depends on the
+machine and on what else its host does: compare it with the others' of the same run, not with another run's.
 
 Large files, listings: medians of {runs} runs after one to warm up; the other cases: one run. Client, servers and the null S3
 share the machine and loopback, so MiB/s say how they get along on it, not what a network would carry; CPU time is the
