@@ -1,9 +1,8 @@
 //! How many connections may be open: before login in all and per source, after login in all.
 
+use super::Source;
 use std::{
     collections::HashMap,
-    fmt,
-    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -31,10 +30,6 @@ struct Open {
     unauthenticated: usize,
     by_source: HashMap<Source, usize>,
 }
-
-/// Who is taken for one peer: an IPv4 address, or the /64 that an IPv6 host can choose its addresses from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Source(IpAddr);
 
 /// Why a connection isn't taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +61,11 @@ impl Connections {
         Arc::new(Self { limits, open: Mutex::default() })
     }
 
-    /// Takes a place for a new connection from `address`.
+    /// Takes a place for a new connection from `source`.
     ///
     /// # Errors
     /// A limit is reached.
-    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Unauthenticated, Refusal> {
-        let source = Source::of(address);
+    pub fn admit(self: &Arc<Self>, source: Source) -> Result<Unauthenticated, Refusal> {
         let mut open = self.open();
         if open.unauthenticated >= self.limits.unauthenticated {
             return Err(Refusal::Unauthenticated);
@@ -81,33 +75,13 @@ impl Connections {
             return Err(Refusal::UnauthenticatedFromSource);
         }
         open.unauthenticated += 1;
-        open.by_source.insert(source, from_source + 1);
+        open.by_source.insert(source.clone(), from_source + 1);
         drop(open);
         Ok(Unauthenticated { connections: Arc::clone(self), source })
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Source {
-    /// The source that `address` belongs to. An IPv4-mapped IPv6 address is the IPv4 address.
-    #[must_use]
-    pub fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-            v4 @ IpAddr::V4(_) => v4,
-        })
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            IpAddr::V4(v4) => v4.fmt(f),
-            IpAddr::V6(v6) => write!(f, "{v6}/64"),
-        }
     }
 }
 
@@ -167,17 +141,8 @@ mod tests {
         Connections::new(ConnectionLimits { logged_in, unauthenticated, unauthenticated_per_source: per_source })
     }
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_source_is_a_v4_address_or_a_v6_64() {
-        let source = |text| Source::of(address(text)).to_string();
-        assert_eq!(source("192.0.2.1"), "192.0.2.1");
-        assert_eq!(source("::ffff:192.0.2.1"), "192.0.2.1");
-        assert_eq!(source("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
-        assert_ne!(Source::of(address("2001:db8:1:2::1")), Source::of(address("2001:db8:1:3::1")));
+    fn address(text: &str) -> Source {
+        Source::new(text.parse().unwrap(), None)
     }
 
     #[test]

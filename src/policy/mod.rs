@@ -5,8 +5,10 @@
 
 mod complaints;
 mod connections;
+mod source;
 mod tries;
 
 pub use complaints::Complaints;
-pub use connections::{ConnectionLimits, Connections, LoggedIn, Refusal, Source, Unauthenticated};
+pub use connections::{ConnectionLimits, Connections, LoggedIn, Refusal, Unauthenticated};
+pub use source::Source;
 pub use tries::LoginTries;

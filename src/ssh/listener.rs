@@ -4,7 +4,7 @@ use super::{
     connection::{Services, Stop, serve},
     refusals::Refusals,
 };
-use crate::policy::Connections;
+use crate::policy::{Connections, Source};
 use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tracing::warn;
@@ -27,7 +27,7 @@ pub async fn listen(listener: TcpListener, services: Arc<Services>, connections:
         match accepted {
             Ok((socket, source)) => {
                 failing = false;
-                match connections.admit(source.ip()) {
+                match connections.admit(Source::new(source.ip(), None)) {
                     Ok(place) => drop(open.spawn(serve(Arc::clone(&services), socket, source, place, stop.clone()))),
                     Err(reason) => refusals.record(source.ip(), reason),
                 }

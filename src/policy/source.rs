@@ -1,0 +1,68 @@
+//! The party that limits count by: an address, at the VPC endpoint that it came through.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
+
+/// One peer, as far as limits can tell peers apart: an IPv4 address, or the /64 that an IPv6 host chooses its addresses
+/// from.
+///
+/// Behind AWS PrivateLink the address is one of the customer's own network, and customers' networks overlap: the VPC
+/// endpoint is part of the source, so that no customer is counted as another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Source {
+    endpoint: Option<Arc<str>>,
+    network: IpAddr,
+}
+
+impl Source {
+    /// The source of a connection from `address` that came through the VPC endpoint `endpoint`, if through any. An
+    /// IPv4-mapped IPv6 address is the IPv4 address.
+    #[must_use]
+    pub fn new(address: IpAddr, endpoint: Option<Arc<str>>) -> Self {
+        let network = match address.to_canonical() {
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+            v4 @ IpAddr::V4(_) => v4,
+        };
+        Self { endpoint, network }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(endpoint) = &self.endpoint {
+            write!(f, "{endpoint} ")?;
+        }
+        match self.network {
+            IpAddr::V4(v4) => v4.fmt(f),
+            IpAddr::V6(v6) => write!(f, "{v6}/64"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(address: &str, endpoint: Option<&str>) -> Source {
+        Source::new(address.parse().unwrap(), endpoint.map(Arc::from))
+    }
+
+    #[test]
+    fn a_source_is_a_v4_address_or_a_v6_64() {
+        assert_eq!(source("192.0.2.1", None).to_string(), "192.0.2.1");
+        assert_eq!(source("::ffff:192.0.2.1", None).to_string(), "192.0.2.1");
+        assert_eq!(source("2001:db8:1:2:3:4:5:6", None).to_string(), "2001:db8:1:2::/64");
+        assert_ne!(source("2001:db8:1:2::1", None), source("2001:db8:1:3::1", None));
+    }
+
+    #[test]
+    fn one_address_at_two_vpc_endpoints_is_two_sources() {
+        let [one, other, none] = [Some("vpce-1"), Some("vpce-2"), None].map(|endpoint| source("10.0.0.5", endpoint));
+        assert_eq!(one, source("10.0.0.5", Some("vpce-1")));
+        assert!(one != other && one != none && other != none);
+        assert_eq!(one.to_string(), "vpce-1 10.0.0.5");
+    }
+}
