@@ -8,8 +8,13 @@
 # url = "sqlite:/var/lib/wharfinger/ledger/ledger.db" in [ledger].
 
 FROM rust:1.95-slim-trixie AS build
+# russh is patched while it is built.
+RUN apt-get update && apt-get install -y --no-install-recommends patch && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
+COPY .cargo .cargo
+COPY scripts/rustc-patched scripts/rustc-patched
+COPY patches patches
 COPY src src
 RUN cargo build --release --locked --bin wharfinger
 

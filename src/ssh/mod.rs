@@ -27,3 +27,15 @@ pub use algorithms::{Algorithms, Cipher, KeyExchange, Mac, UnknownAlgorithm};
 pub use host_keys::{HostKeyError, HostKeyKind, HostKeys, UnknownHostKeyKind};
 pub use server::{BindError, Listening, Server};
 pub use settings::Settings;
+
+// build.rs stops a build that doesn't patch russh. This stops one with other patches, or with a russh that was built before
+// there were any: `cargo clean -p russh` mends that.
+const _: () = assert!(is_same(russh::PATCHES.as_bytes(), env!("WHARFINGER_RUSSH_PATCHES").as_bytes()));
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    match (one.split_first(), other.split_first()) {
+        (None, None) => true,
+        (Some((first, rest)), Some((other_first, other_rest))) => *first == *other_first && is_same(rest, other_rest),
+        _ => false,
+    }
+}

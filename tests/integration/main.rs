@@ -11,6 +11,7 @@ mod isolation;
 mod layering;
 mod ledger;
 mod model;
+mod patches;
 mod readme;
 mod roles;
 mod s3;
