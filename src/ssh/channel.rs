@@ -15,21 +15,17 @@ use crate::{
 };
 use russh::{ChannelId, ChannelWriteHalf, server::Msg};
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::{task::JoinHandle, time::sleep};
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinHandle;
 
 /// Channels that may be open at a time.
 const MAX_CHANNELS: usize = 10;
 
-/// Channels that a connection may leave for us to close. russh keeps a little of each until the connection ends.
+/// Channels that are closed on our side and that the client may leave open on its own. russh keeps a little of each.
 const MAX_LEFT_OPEN: usize = 100;
 
 /// A client that takes none of [`PIECE_BYTES`] in this time has stopped reading.
 const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 const PIECE_BYTES: usize = 64 * 1024;
-
-/// How long a client that has said its last byte may take to close the channel itself, which spares russh the memory.
-const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 type WriteHalf = ChannelWriteHalf<Msg>;
 
@@ -39,7 +35,6 @@ pub struct Channels {
     connection: Arc<Connection>,
     open: HashMap<ChannelId, Channel>,
     opened: u32,
-    left_open: usize,
 }
 
 enum Channel {
@@ -52,13 +47,13 @@ enum Channel {
 impl Channels {
     /// No channels yet.
     pub fn new(services: Arc<Services>, connection: Arc<Connection>) -> Self {
-        Self { services, connection, open: HashMap::new(), opened: 0, left_open: 0 }
+        Self { services, connection, open: HashMap::new(), opened: 0 }
     }
 
     /// Keeps a new channel; `false` when there are too many.
     pub fn open(&mut self, write_half: WriteHalf) -> bool {
-        self.forget_ended();
-        if self.open.len() >= MAX_CHANNELS || self.left_open >= MAX_LEFT_OPEN {
+        let left_open = self.open.values().filter(|channel| channel.is_ended()).count();
+        if self.open.len().saturating_sub(left_open) >= MAX_CHANNELS || left_open >= MAX_LEFT_OPEN {
             return false;
         }
         self.open.insert(write_half.id(), Channel::Unused(write_half));
@@ -94,11 +89,10 @@ impl Channels {
 
     /// Hands on bytes from the client. What comes on a channel without SFTP, or behind its end, is ignored.
     pub async fn feed(&mut self, id: ChannelId, data: &[u8]) -> Result<(), Error> {
-        let Some(Channel::Sftp { inbound, writer }) = self.open.get_mut(&id) else { return Ok(()) };
+        let Some(Channel::Sftp { inbound, .. }) = self.open.get_mut(&id) else { return Ok(()) };
         let Some(receiving) = inbound else { return Ok(()) };
         if self.connection.unless_cut(receiving.feed(data)).await?.is_err() {
             *inbound = None;
-            writer.close_when_written();
         }
         Ok(())
     }
@@ -116,48 +110,31 @@ impl Channels {
     pub fn close(&mut self, id: ChannelId) {
         self.open.remove(&id);
     }
+}
 
-    /// russh doesn't tell when a channel ended that we closed first.
-    fn forget_ended(&mut self) {
-        let before = self.open.len();
-        self.open.retain(|_, channel| match channel {
-            Channel::Unused(_) => true,
-            Channel::Sftp { writer, .. } => !writer.is_done(),
-        });
-        self.left_open += before - self.open.len();
+impl Channel {
+    /// Whether our side is closed.
+    fn is_ended(&self) -> bool {
+        matches!(self, Self::Sftp { writer, .. } if writer.0.is_finished())
     }
 }
 
 /// The task that writes a channel's replies. It ends when the session has, and is aborted on drop.
-struct Writer {
-    task: JoinHandle<()>,
-    broken: CancellationToken,
-}
+struct Writer(JoinHandle<()>);
 
 impl Writer {
     fn spawn(outbound: Outbound, write_half: WriteHalf, connection: Arc<Connection>) -> Self {
-        let broken = CancellationToken::new();
-        let task = tokio::spawn(write(outbound, write_half, connection, broken.clone()));
-        Self { task, broken }
-    }
-
-    /// The client won't close the channel in good order, so close it as soon as everything is written.
-    fn close_when_written(&self) {
-        self.broken.cancel();
-    }
-
-    fn is_done(&self) -> bool {
-        self.task.is_finished()
+        Self(tokio::spawn(write(outbound, write_half, connection)))
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 
-async fn write(mut outbound: Outbound, write_half: WriteHalf, connection: Arc<Connection>, broken: CancellationToken) {
+async fn write(mut outbound: Outbound, write_half: WriteHalf, connection: Arc<Connection>) {
     while let Some(outgoing) = outbound.next().await {
         for mut bytes in outgoing.pieces() {
             while !bytes.is_empty() {
@@ -172,10 +149,6 @@ async fn write(mut outbound: Outbound, write_half: WriteHalf, connection: Arc<Co
     }
     if write_half.exit_status(0).await.is_err() || write_half.eof().await.is_err() {
         return;
-    }
-    tokio::select! {
-        () = sleep(CLOSE_GRACE) => {}
-        () = broken.cancelled() => {}
     }
     // It fails only when the connection is gone, and the channel with it.
     let _ = write_half.close().await;
