@@ -146,14 +146,23 @@ pub enum HostKeyError {
 pub struct HostKeys(Vec<PrivateKey>);
 
 impl HostKeys {
-    /// Reads the keys of `kinds` from `directory`, and makes those that aren't there yet.
+    /// Reads the keys in `directory`, and makes those of `kinds` that aren't there yet. A key that lies there is used
+    /// whether `kinds` has its kind or not.
     ///
     /// Blocks: making an RSA key takes seconds.
     ///
     /// # Errors
     /// A key that others can read, that doesn't parse, that is weak or of another kind; a directory that can't be written.
     pub fn load_or_make(directory: &Path, kinds: &[HostKeyKind]) -> Result<Self, HostKeyError> {
-        kinds.iter().map(|kind| load_or_make(directory, *kind)).collect::<Result<_, _>>().map(Self)
+        let mut keys = Vec::new();
+        for kind in HostKeyKind::ALL {
+            if kinds.contains(&kind) {
+                keys.push(load_or_make(directory, kind)?);
+            } else {
+                keys.extend(load_if_there(directory, kind)?);
+            }
+        }
+        Ok(Self(keys))
     }
 
     /// Keys that live in memory only, such as for a trial or a test.
@@ -181,23 +190,29 @@ impl fmt::Debug for HostKeys {
     }
 }
 
-fn load_or_make(directory: &Path, kind: HostKeyKind) -> Result<PrivateKey, HostKeyError> {
+fn load_if_there(directory: &Path, kind: HostKeyKind) -> Result<Option<PrivateKey>, HostKeyError> {
     let path = directory.join(kind.file_name());
     match fs::File::open(&path) {
-        Ok(file) => load(&path, file, kind),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let key = make(kind)?;
-            match store(directory, &path, &key) {
-                Ok(()) => Ok(key),
-                // Another process of the same deployment made it in the meantime: all must show the same key.
-                Err(HostKeyError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    let file = fs::File::open(&path).map_err(|error| HostKeyError::Io { path: path.clone(), error })?;
-                    load(&path, file, kind)
-                }
-                Err(error) => Err(error),
-            }
-        }
+        Ok(file) => load(&path, file, kind).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(HostKeyError::Io { path, error }),
+    }
+}
+
+fn load_or_make(directory: &Path, kind: HostKeyKind) -> Result<PrivateKey, HostKeyError> {
+    if let Some(key) = load_if_there(directory, kind)? {
+        return Ok(key);
+    }
+    let path = directory.join(kind.file_name());
+    let key = make(kind)?;
+    match store(directory, &path, &key) {
+        Ok(()) => Ok(key),
+        // Another process of the same deployment made it in the meantime: all must show the same key.
+        Err(HostKeyError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let file = fs::File::open(&path).map_err(|error| HostKeyError::Io { path: path.clone(), error })?;
+            load(&path, file, kind)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -271,6 +286,16 @@ mod tests {
         for kind in kinds {
             assert_eq!(mode(&directory.join(kind.file_name())), 0o600);
         }
+    }
+
+    /// Issue 12.3.
+    #[test]
+    fn a_key_that_lies_there_is_served_whatever_the_kinds_are() {
+        let root = tempfile::tempdir().unwrap();
+        let both = HostKeys::load_or_make(root.path(), &[HostKeyKind::Ed25519, HostKeyKind::Ecdsa]).unwrap();
+        let one = HostKeys::load_or_make(root.path(), &[HostKeyKind::Ed25519]).unwrap();
+        assert_eq!(one.fingerprints(), both.fingerprints());
+        assert!(!root.path().join(HostKeyKind::Rsa.file_name()).exists());
     }
 
     #[test]
