@@ -28,6 +28,7 @@ pub(super) fn read(ssh: &mut Table<'_>) -> Option<Settings> {
         listen: some(ssh, "listen", default.listen),
         host_key_directory,
         host_key_kinds,
+        prefer_gcm: ssh.or("prefer_gcm", default.prefer_gcm),
         algorithms: ssh.table("algorithms", |table| Some(read_algorithms(table, default.algorithms)))?,
         login_timeout: ssh.or("login_timeout", default.login_timeout),
         idle_timeout: ssh.or("idle_timeout", default.idle_timeout),

@@ -1,6 +1,6 @@
 //! The one line of the log that an event is.
 
-use super::{Event, Outcome, Who};
+use super::{Client, Event, Outcome, Who};
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -11,14 +11,23 @@ const MAX_LOGGED_NAME: usize = 256;
 pub fn write(event: &Event) {
     match event {
         Event::ConnectionRefused { source, reason } => warn!(source_ip = %source, reason, "connection refused"),
-        Event::LoginAccepted { connection, tenant, user, source, method } => {
-            info!(%tenant, %user, source_ip = %source.ip(), source_port = source.port(), %connection, method, "login");
+        Event::LoginAccepted { connection, tenant, user, source, method, fingerprint, client } => {
+            let (version, algorithms) = program(client);
+            info!(
+                %tenant, %user, source_ip = %source.ip(), source_port = source.port(), %connection, method, fingerprint,
+                client = version, algorithms, "login"
+            );
         }
-        Event::LoginRefused { connection, user, source, method, reason } => {
-            warn!(user = visible(user), source_ip = %source.ip(), %connection, method, reason, "login refused");
+        Event::LoginRefused { connection, user, source, method, reason, fingerprint, client } => {
+            let (version, algorithms) = program(client);
+            warn!(
+                user = visible(user), source_ip = %source.ip(), %connection, method, reason = visible(reason),
+                fingerprint, client = version, algorithms, "login refused"
+            );
         }
-        Event::ConnectionEnded { connection, source, reason } => {
-            info!(source_ip = %source.ip(), %connection, reason, "connection ended");
+        Event::ConnectionEnded { connection, source, reason, client } => {
+            let (version, algorithms) = program(client);
+            info!(source_ip = %source.ip(), %connection, reason, client = version, algorithms, "connection ended");
         }
         Event::ServiceRefused { connection, source, service } => {
             warn!(source_ip = %source.ip(), %connection, service = visible(service), "service refused: only sftp is served");
@@ -79,6 +88,10 @@ use session;
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn program(client: &Client) -> (Option<String>, Option<&str>) {
+    (client.version.as_deref().map(visible), client.algorithms.as_deref())
 }
 
 /// `name`, cut and with everything escaped that isn't plainly visible.

@@ -7,6 +7,7 @@ mod log;
 
 use crate::account::{TenantName, UserName};
 use std::{
+    borrow::Cow,
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -43,6 +44,15 @@ pub struct Who {
     pub source: SocketAddr,
 }
 
+/// The program at the other end of a connection, as far as it was known when something happened.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    /// The identification that it sent: `SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u9`.
+    pub version: Option<Arc<str>>,
+    /// The algorithms in use: key exchange, host key, cipher, and the MAC if the cipher needs one.
+    pub algorithms: Option<Arc<str>>,
+}
+
 /// One thing that happened. Durations are wall time; sizes are bytes of file content.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -63,8 +73,12 @@ pub enum Event {
         user: UserName,
         /// The client's address.
         source: SocketAddr,
-        /// `password` or `publickey`.
+        /// The method of SSH: `password`, `publickey` or `keyboard-interactive`.
         method: &'static str,
+        /// The SHA-256 fingerprint of the key, for `publickey`.
+        fingerprint: Option<String>,
+        /// The client's program.
+        client: Client,
     },
     /// A login was refused. The client isn't told why.
     LoginRefused {
@@ -74,10 +88,14 @@ pub enum Event {
         user: String,
         /// The client's address.
         source: SocketAddr,
-        /// `password` or `publickey`.
+        /// The method of SSH, or `none` if the client left before it tried one.
         method: &'static str,
         /// Why, for the operator.
-        reason: &'static str,
+        reason: Cow<'static, str>,
+        /// The SHA-256 fingerprint of the key, for `publickey`.
+        fingerprint: Option<String>,
+        /// The client's program.
+        client: Client,
     },
     /// A connection ended before or after login, for a reason worth knowing.
     ConnectionEnded {
@@ -87,6 +105,8 @@ pub enum Event {
         source: SocketAddr,
         /// Why.
         reason: String,
+        /// The client's program.
+        client: Client,
     },
     /// Something beside SFTP was asked for: a shell, a forwarding, another subsystem.
     ServiceRefused {

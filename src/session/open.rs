@@ -38,7 +38,9 @@ pub fn open(context: &Arc<Context>, slot: Slot, raw: &Bytes, flags: OpenFlags, a
     } else if flags == OpenFlags::READ {
         What::Read
     } else {
-        return slot.fail(&Error::InvalidFlags("a file is opened for reading alone, or for writing"));
+        let error = Error::InvalidFlags("a file is opened for reading alone, or for writing");
+        context.note("OPEN", &path, &error);
+        return slot.fail(&error);
     };
     begin(context, slot, path, what);
 }

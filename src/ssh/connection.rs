@@ -4,22 +4,36 @@
 //! The clocks here do: politely first, then by cutting the socket.
 
 use super::{
+    algorithms::needs_mac,
     buffered::Buffered,
     cut::CutStream,
     ending::{EndReason, Ending},
+    greeting::greet,
     handler::{Error, Handler},
 };
 use crate::{
-    events::{Event, Events},
+    events::{Client, Event, Events},
     identity::Provider,
     policy::Unauthenticated,
     session::{Activity, Sessions},
 };
-use russh::server::{self, RunningSession};
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use russh::{
+    AlgorithmKind, Names,
+    server::{self, RunningSession},
+};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::oneshot,
+    sync::{Semaphore, oneshot},
     time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -30,18 +44,39 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// While the server drains, a connection that moves nothing for this long has nothing to finish.
 const DRAIN_IDLE: Duration = Duration::from_secs(5);
 
-/// The longest reason for an end that goes to the log, in characters. russh's errors quote the client.
-const MAX_REASON: usize = 300;
+/// The longest reason for an end that goes to the log, in characters. It may hold a client's lists of algorithms.
+const MAX_REASON: usize = 1_500;
 
 /// What all connections use.
 pub struct Services {
     pub provider: Arc<dyn Provider>,
     pub sessions: Arc<Sessions>,
     pub events: Events,
-    pub config: Arc<server::Config>,
+    pub configs: Configs,
+    /// Permits for the arithmetic of key exchanges and of signatures with host keys: one a core.
+    pub arithmetic: Arc<Semaphore>,
     pub login_timeout: Duration,
     pub idle_timeout: Duration,
     pub max_login_tries: u32,
+}
+
+/// What russh is told to offer.
+pub struct Configs {
+    /// All algorithms of the settings.
+    pub all: Arc<server::Config>,
+    /// AES-GCM alone, for clients that know it; `None` if the settings don't prefer it, or don't have it.
+    pub gcm: Option<Arc<server::Config>>,
+}
+
+impl Configs {
+    /// The config for a client that knows `ciphers`, as far as the server knows.
+    fn offering(&self, ciphers: Option<&[String]>) -> &Arc<server::Config> {
+        let ciphers = ciphers.unwrap_or_default();
+        let knows_any = |config: &&Arc<server::Config>| {
+            config.preferred.cipher.iter().any(|ours| ciphers.iter().any(|theirs| theirs == ours.as_ref()))
+        };
+        self.gcm.as_ref().filter(knows_any).unwrap_or(&self.all)
+    }
 }
 
 /// How the server stops: first it takes nobody new and lets transfers finish, then it cuts what is left.
@@ -58,6 +93,9 @@ pub struct Connection {
     pub source: SocketAddr,
     pub activity: Arc<Activity>,
     pub ending: Ending,
+    version: OnceLock<Arc<str>>,
+    algorithms: OnceLock<Arc<str>>,
+    asked_to_log_in: AtomicBool,
     cut: CancellationToken,
 }
 
@@ -69,8 +107,30 @@ impl Connection {
             source: SocketAddr::new(source.ip().to_canonical(), source.port()),
             activity: Activity::new(),
             ending: Ending::default(),
+            version: OnceLock::new(),
+            algorithms: OnceLock::new(),
+            asked_to_log_in: AtomicBool::new(false),
             cut: CancellationToken::new(),
         })
+    }
+
+    /// The client's program, as far as it is known.
+    pub fn client(&self) -> Client {
+        Client { version: self.version.get().cloned(), algorithms: self.algorithms.get().cloned() }
+    }
+
+    /// Keys were exchanged. A later exchange is not noted: the algorithms of the first are those of the login.
+    pub fn keys_exchanged(&self, names: &Names) {
+        self.algorithms.get_or_init(|| {
+            let mac = Some(names.client_mac.as_ref()).filter(|_| needs_mac(&names.cipher));
+            let words = [names.kex.as_ref(), names.key.as_str(), names.cipher.as_ref()].into_iter().chain(mac);
+            words.collect::<Vec<_>>().join(" ").into()
+        });
+    }
+
+    /// The client has asked to log in, whatever came of it.
+    pub fn asked_to_log_in(&self) {
+        self.asked_to_log_in.store(true, Ordering::Relaxed);
     }
 
     /// What `work` gives, unless the connection is cut before: then nobody waits for it any more.
@@ -96,6 +156,7 @@ pub async fn serve(services: Arc<Services>, socket: TcpStream, source: SocketAdd
             connection: Arc::clone(&connection.id),
             source: connection.source,
             reason,
+            client: connection.client(),
         });
     }
 }
@@ -111,8 +172,8 @@ async fn converse(
     let (logged_in, login) = oneshot::channel();
     let handler = Handler::new(Arc::clone(services), Arc::clone(connection), place, logged_in);
     let stream = CutStream::new(Buffered::new(socket), &connection.cut);
-    let greeting = timeout_at(login_deadline, server::run_stream(Arc::clone(&services.config), stream, handler));
-    let Ok(session) = stop.drain.run_until_cancelled(greeting).await.unwrap_or(Ok(Err(Error::Cut))) else {
+    let beginning = timeout_at(login_deadline, begin(services, connection, stream, handler));
+    let Ok(session) = stop.drain.run_until_cancelled(beginning).await.unwrap_or(Ok(Err(Error::Cut))) else {
         connection.ending.ask(EndReason::LoginTimeout);
         return Ok(());
     };
@@ -123,6 +184,19 @@ async fn converse(
         reason = clocks(services, connection, login, login_deadline, stop) => connection.ending.ask(reason),
     }
     end(session, connection).await
+}
+
+/// Exchanges identifications and hands the stream to russh.
+async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    services: &Services,
+    connection: &Connection,
+    stream: S,
+    handler: Handler,
+) -> Result<RunningSession<Handler>, Error> {
+    let greeting = greet(stream, services.configs.gcm.is_some()).await.map_err(russh::Error::from)?;
+    connection.version.get_or_init(|| greeting.version);
+    let config = services.configs.offering(greeting.ciphers.as_deref());
+    server::run_stream(Arc::clone(config), greeting.stream, handler).await
 }
 
 /// Waits for a reason to end the connection.
@@ -176,14 +250,39 @@ async fn end(mut session: RunningSession<Handler>, connection: &Connection) -> R
     session.await
 }
 
-/// Why the connection ended, unless it is that the client simply went.
+/// Why the connection ended, unless it is that the client of a user simply went.
 fn worth_knowing(connection: &Connection, result: Result<(), Error>) -> Option<String> {
     use russh::Error as Ssh;
     if let Some(reason) = connection.ending.reason() {
         return Some(reason.as_str().to_owned());
     }
-    match result {
-        Ok(()) | Err(Error::Cut | Error::Ssh(Ssh::Disconnect | Ssh::HUP | Ssh::IO(_))) => None,
-        Err(Error::Ssh(error)) => Some(error.to_string().chars().take(MAX_REASON).collect()),
-    }
+    let has_greeted_alone = connection.version.get().is_some() && !connection.asked_to_log_in.load(Ordering::Relaxed);
+    let reason = match result {
+        Err(Error::Ssh(Ssh::NoCommonAlgo { kind, ours, theirs })) => no_common_algorithm(&kind, &ours, &theirs),
+        Err(Error::Ssh(Ssh::NotAuthenticated)) => "the client began another key exchange before its login".to_owned(),
+        Ok(()) | Err(Error::Cut | Error::Ssh(Ssh::Disconnect | Ssh::HUP | Ssh::IO(_))) if has_greeted_alone => {
+            "the client left before it asked to log in".to_owned()
+        }
+        Ok(()) | Err(Error::Cut | Error::Ssh(Ssh::Disconnect | Ssh::HUP | Ssh::IO(_))) => return None,
+        Err(error) => error.to_string(),
+    };
+    Some(visible(&reason, MAX_REASON))
+}
+
+/// The sentence for a client with which the server shares no algorithm of one kind: what it offers, and which setting
+/// decides.
+fn no_common_algorithm(kind: &AlgorithmKind, ours: &[String], theirs: &[String]) -> String {
+    let (noun, setting) = match kind {
+        AlgorithmKind::Kex => ("key exchange", "`key_exchanges` of [ssh.algorithms] decides"),
+        AlgorithmKind::Key => ("host key algorithm", "`kinds` of [ssh.host_keys] decides"),
+        AlgorithmKind::Cipher => ("cipher", "`ciphers` of [ssh.algorithms] decides"),
+        AlgorithmKind::Mac => ("MAC", "`macs` of [ssh.algorithms] decides"),
+        AlgorithmKind::Compression => ("compression", "the server compresses nothing"),
+    };
+    format!("no {noun} in common: the client offers {}; the server {}; {setting}", theirs.join(", "), ours.join(", "))
+}
+
+/// `text`, cut to `limit` characters, with everything escaped that isn't plainly visible: russh's errors quote the client.
+fn visible(text: &str, limit: usize) -> String {
+    text.chars().take(limit).flat_map(char::escape_debug).collect()
 }

@@ -8,11 +8,14 @@ use super::{
 };
 use crate::{events::Event, policy::Unauthenticated};
 use russh::{
-    Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Pty,
-    server::{Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Session, VerifiedPublicKey},
+    Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Names, Pty,
+    server::{Auth, AuthRefusal, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey},
 };
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    task::{JoinError, spawn_blocking},
+};
 
 /// The one subsystem.
 const SFTP: &str = "sftp";
@@ -26,6 +29,9 @@ pub enum Error {
     /// The client broke the protocol, or is gone.
     #[error(transparent)]
     Ssh(#[from] russh::Error),
+    /// The thread of a key exchange's arithmetic panicked.
+    #[error("the key exchange failed: {0}")]
+    Arithmetic(#[from] JoinError),
     /// We cut the connection.
     #[error("the connection was cut")]
     Cut,
@@ -82,7 +88,18 @@ impl Handler {
 
 /// The ways to log in. They stay the same after a refusal: russh would drop the password on its own.
 pub fn login_methods() -> MethodSet {
-    MethodSet::from([MethodKind::PublicKey, MethodKind::Password].as_slice())
+    MethodSet::from([MethodKind::PublicKey, MethodKind::Password, MethodKind::KeyboardInteractive].as_slice())
+}
+
+/// Asks for the password the other way (RFC 4256 §3.2), for clients that know only that one.
+fn password_prompt() -> Auth {
+    Auth::Partial { name: "".into(), instructions: "".into(), prompts: vec![("Password: ".into(), false)].into() }
+}
+
+/// The one answer to the prompt, if it is one and is text.
+fn prompted_password(mut response: Response<'_>) -> Option<String> {
+    let password = response.next()?;
+    if response.next().is_some() { None } else { String::from_utf8(password.into()).ok() }
 }
 
 fn answer(accepted: bool) -> Auth {
@@ -96,12 +113,51 @@ fn answer(accepted: bool) -> Auth {
 impl russh::server::Handler for Handler {
     type Error = Error;
 
-    async fn auth_none(&mut self, _user: &str) -> Result<Auth, Error> {
+    /// Waits for a core, and for those who asked before, so that key exchanges can't take the workers that move bytes.
+    async fn run_arithmetic<T: Send + 'static>(
+        &mut self,
+        arithmetic: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = Arc::clone(&self.services.arithmetic).acquire_owned();
+        let permit = self.connection.unless_cut(permit).await?;
+        let work = spawn_blocking(move || {
+            let result = arithmetic();
+            drop(permit);
+            result
+        });
+        Ok(self.connection.unless_cut(work).await??)
+    }
+
+    fn keys_exchanged(&mut self, _client_id: &[u8], names: &Names) {
+        self.connection.keys_exchanged(names);
+    }
+
+    fn auth_refused(&mut self, user: &str, refusal: AuthRefusal<'_>) {
+        self.login.refused_by_protocol(user, refusal);
+    }
+
+    async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Error> {
+        Ok(session.announce_host_keys()?)
+    }
+
+    async fn auth_none(&mut self, user: &str) -> Result<Auth, Error> {
+        self.login.methods(user);
         Ok(answer(false))
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Error> {
-        Ok(answer(self.login.password(user, password).await?))
+        Ok(answer(self.login.password(user, password, "password").await?))
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        _submethods: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, Error> {
+        let Some(response) = response else { return Ok(password_prompt()) };
+        let Some(password) = prompted_password(response) else { return Ok(answer(false)) };
+        Ok(answer(self.login.password(user, &password, "keyboard-interactive").await?))
     }
 
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {

@@ -1,20 +1,23 @@
 //! The SSH server: its listeners, from bind to the end of the last connection.
 
 use super::{
-    HostKeys, Settings,
-    connection::{Services, Stop},
+    Algorithms, HostKeys, Settings,
+    connection::{Configs, Services, Stop},
+    greeting::IDENTIFICATION,
     handler::login_methods,
+    host_key_signer::RsaSigner,
     listener::listen,
 };
 use crate::{events::Events, identity::Provider, policy::Connections, session::Sessions};
-use russh::{Limits, SshId, server};
+use russh::{
+    Limits, SshId,
+    keys::PrivateKey,
+    server::{self, HostKeySigner},
+};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, task::JoinSet};
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-
-/// What clients see first. No version: it would help nobody but attackers.
-const SERVER_ID: &str = "SSH-2.0-Wharfinger";
 
 /// Connections that the kernel may keep waiting for us.
 const BACKLOG: i32 = 1_024;
@@ -54,7 +57,8 @@ impl Server {
             provider,
             sessions,
             events,
-            config: Arc::new(russh_config(&settings, host_keys)),
+            configs: configs(&settings, host_keys),
+            arithmetic: Arc::new(Semaphore::new(thread::available_parallelism().map_or(1, usize::from))),
             login_timeout: settings.login_timeout,
             idle_timeout: settings.idle_timeout,
             max_login_tries: settings.max_login_tries,
@@ -137,25 +141,40 @@ fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<(SocketAddr, TcpL
     Ok((listener.local_addr()?, listener))
 }
 
-fn russh_config(settings: &Settings, host_keys: HostKeys) -> server::Config {
+fn configs(settings: &Settings, host_keys: HostKeys) -> Configs {
+    let keys = host_keys.into_keys();
+    let signer: Arc<dyn HostKeySigner> = Arc::new(RsaSigner::new(&keys));
+    let config =
+        |algorithms: &Algorithms| Arc::new(russh_config(settings, algorithms, keys.clone(), Arc::clone(&signer)));
+    let gcm = settings.algorithms.with_gcm_alone().filter(|_| settings.prefer_gcm);
+    Configs { all: config(&settings.algorithms), gcm: gcm.as_ref().map(config) }
+}
+
+fn russh_config(
+    settings: &Settings,
+    algorithms: &Algorithms,
+    keys: Vec<PrivateKey>,
+    signer: Arc<dyn HostKeySigner>,
+) -> server::Config {
     // russh would ask for signs of life during a login too, which some clients (PuTTY) take for an attack.
     let keepalive_interval = settings.keepalive_interval.max(settings.login_timeout);
     let max_unanswered = u32::try_from(settings.keepalive_max).unwrap_or(u32::MAX);
     let until_dead = keepalive_interval.saturating_mul(max_unanswered.saturating_add(2));
     server::Config {
-        server_id: SshId::Standard(SERVER_ID.into()),
+        server_id: SshId::Standard(IDENTIFICATION.into()),
         methods: login_methods(),
         auth_rejection_time: REFUSAL_TIME,
         // OpenSSH begins with `none`, to ask for the methods.
         auth_rejection_time_initial: Some(Duration::ZERO),
-        keys: host_keys.into_keys(),
+        keys,
+        host_key_signer: Some(signer),
         limits: Limits::default(),
         window_size: WINDOW_BYTES,
         maximum_packet_size: MAX_PACKET_BYTES,
         // Unused: nobody reads from russh's channels, the bytes are taken as they come.
         channel_buffer_size: 1,
         event_buffer_size: 64,
-        preferred: settings.algorithms.preferred(),
+        preferred: algorithms.preferred(),
         max_auth_attempts: MAX_KEY_OFFERS.saturating_add(usize::try_from(settings.max_login_tries).unwrap_or(0)),
         inactivity_timeout: Some(until_dead.max(MIN_WRITE_TIMEOUT)),
         keepalive_interval: Some(keepalive_interval),

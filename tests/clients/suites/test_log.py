@@ -35,7 +35,10 @@ class JsonLog(ServerCase):
             file.write(b"x" * 1000)
         transport.close()
         login = self.wait_for("login")
-        self.assertEqual(COMMON | {"tenant", "user", "source_ip", "source_port", "connection", "method"}, set(login))
+        program = {"fingerprint", "client", "algorithms"}
+        self.assertEqual(
+            COMMON | program | {"tenant", "user", "source_ip", "source_port", "connection", "method"}, set(login)
+        )
         self.assertEqual(("acme", "alice", "127.0.0.1", "publickey"), self.values(login, "method"))
         session = f"{login['connection']}-1"
         started = self.wait_for("session started", session=session)
@@ -60,7 +63,8 @@ class JsonLog(ServerCase):
         with self.assertRaises(paramiko.AuthenticationException):
             self.connect(user=HOSTILE, password="wrong")
         refused = self.wait_for("login refused")
-        self.assertEqual(COMMON | {"user", "source_ip", "connection", "method", "reason"}, set(refused))
+        program = {"client", "algorithms"}
+        self.assertEqual(COMMON | program | {"user", "source_ip", "connection", "method", "reason"}, set(refused))
         self.assertTrue(refused["user"].startswith("mallory"))
         self.assertTrue(refused["user"].isprintable(), refused["user"])
         with self.assertRaises(OSError):

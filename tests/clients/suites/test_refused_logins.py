@@ -1,0 +1,134 @@
+"""Issue 12.2: every refusal leaves a line that says what the client was, and what it would take."""
+
+import json
+
+import paramiko
+
+from rig import keys
+from rig.case import ServerCase
+from rig.fake_s3 import FakeS3
+from rig.frames import NO_ATTRIBUTES, OPEN, APPEND, CREATE, READ_FLAG, Frames, number, text
+from rig.openssh import OpenSsh
+from rig.paramiko_client import TIMEOUT
+from rig.process import until
+from rig.servers import PASSWORDS, Serve
+
+
+class RefusedLogins(ServerCase):
+    SHARED = None
+
+    @classmethod
+    def start(cls):
+        s3 = FakeS3()
+        cls.addClassCleanup(s3.close)
+        return Serve(s3.store(), settings='[log]\nformat = "json"')
+
+    def setUp(self):
+        super().setUp()
+        self.before = len(self.lines())
+
+    def lines(self):
+        whole = self.server.process.log_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def line(self, message, **fields):
+        """The line that this test's client has caused."""
+        wanted = {"message": message} | fields
+
+        def said():
+            return [line for line in self.lines()[self.before :] if wanted.items() <= line.items()]
+
+        return until(said, f"{wanted}")[-1]
+
+    def refused(self, *options, **attempt):
+        self.assertEqual(255, OpenSsh(self.server, **attempt).sftp("pwd", options=options, check=False).returncode)
+
+    def assert_openssh(self, line):
+        self.assertTrue(line["client"].startswith("SSH-2.0-OpenSSH_"), line)
+
+    def test_no_key_exchange_in_common(self):
+        self.refused("-o", "KexAlgorithms=ecdh-sha2-nistp256")
+        line = self.line("connection ended")
+        self.assert_openssh(line)
+        for said in ("no key exchange in common", "the client offers ecdh-sha2-nistp256", "`key_exchanges`"):
+            self.assertIn(said, line["reason"])
+
+    def test_no_cipher_mac_or_host_key_in_common(self):
+        attempts = {
+            ("Ciphers=aes256-cbc",): ("no cipher in common", "aes256-cbc", "`ciphers`"),
+            ("Ciphers=aes256-ctr", "MACs=hmac-sha1"): ("no MAC in common", "hmac-sha1", "`macs`"),
+            ("HostKeyAlgorithms=ecdsa-sha2-nistp256",): ("no host key algorithm in common", "`kinds`"),
+        }
+        for settings, said in attempts.items():
+            with self.subTest(settings):
+                self.before = len(self.lines())
+                self.refused(*(word for setting in settings for word in ("-o", setting)))
+                line = self.line("connection ended")
+                self.assert_openssh(line)
+                for words in said:
+                    self.assertIn(words, line["reason"])
+
+    # R10: what a key that signs with SHA-1 alone looks like.
+    def test_a_key_limited_to_ssh_rsa(self):
+        self.refused("-o", "PubkeyAcceptedAlgorithms=ssh-rsa", key=keys.key("rsa"))
+        line = self.line("login refused")
+        self.assert_openssh(line)
+        self.assertEqual(("alice", "none"), (line["user"], line["method"]))
+        self.assertIn("left after none: it offered no key and no password", line["reason"])
+        self.assertIn("curve25519", line["algorithms"])
+
+    def test_an_unknown_key_has_its_fingerprint(self):
+        self.refused(key=keys.strange_key())
+        line = self.line("login refused")
+        fingerprint = self.run_program("ssh-keygen", "-lf", keys.strange_key()).stdout.split()[1]
+        self.assertEqual(("publickey", "unknown key", fingerprint), (line["method"], line["reason"], line["fingerprint"]))
+        self.assert_openssh(line)
+
+    def test_a_login_has_its_key_client_and_algorithms(self):
+        self.openssh.sftp("pwd")
+        line = self.line("login")
+        fingerprint = self.run_program("ssh-keygen", "-lf", keys.key()).stdout.split()[1]
+        self.assertEqual(fingerprint, line["fingerprint"])
+        self.assert_openssh(line)
+        self.assertRegex(line["algorithms"], r"^\S+ ssh-ed25519 aes\d+-gcm@openssh\.com$")
+
+    def begin(self):
+        transport = paramiko.Transport((self.server.host, self.server.port))
+        self.addCleanup(transport.close)
+        transport.auth_timeout = transport.banner_timeout = TIMEOUT
+        transport.start_client(timeout=TIMEOUT)
+        return transport
+
+    def test_a_client_that_leaves_before_it_asks(self):
+        self.begin().close()
+        line = self.line("connection ended")
+        self.assertEqual("the client left before it asked to log in", line["reason"])
+        self.assertTrue(line["client"].startswith("SSH-2.0-paramiko_"), line)
+
+    # Issue 12.1: new keys are exchanged only after login.
+    def test_no_keys_are_exchanged_again_before_login(self):
+        transport = self.begin()
+        transport._send_kex_init()
+        line = self.line("connection ended")
+        self.assertEqual("the client began another key exchange before its login", line["reason"])
+        with self.assertRaises((paramiko.SSHException, EOFError, OSError)):
+            transport.auth_password("alice", PASSWORDS["alice"])
+
+    def test_a_wrong_signature(self):
+        transport, known = self.begin(), paramiko.Ed25519Key.from_private_key_file(str(keys.key()))
+        stranger = paramiko.Ed25519Key.from_private_key_file(str(keys.strange_key()))
+        known.sign_ssh_data = lambda data, algorithm=None: stranger.sign_ssh_data(data)
+        with self.assertRaises(paramiko.AuthenticationException):
+            transport.auth_publickey("alice", known)
+        self.assertEqual("wrong ssh-ed25519 signature", self.line("login refused")["reason"])
+
+    # R10: the flags of OPEN.
+    def test_refused_flags_of_open(self):
+        client = Frames(self.connect())
+        client.start()
+        for flags in (0, APPEND, CREATE, READ_FLAG | CREATE):
+            with self.subTest(flags=flags):
+                self.before = len(self.lines())
+                client.status(OPEN, text("/file"), number(flags), NO_ATTRIBUTES)
+                line = self.line("request failed", request="OPEN", path="/file")
+                self.assertIn("opened for reading alone, or for writing", line["error"])
