@@ -2,12 +2,13 @@
 
 use super::{
     document::Table,
-    value::{Value, parsed},
+    value::{Value, parsed, words},
 };
 use crate::{
-    policy::ConnectionLimits,
-    ssh::{Algorithms, Cipher, HostKeyKind, KeyExchange, Mac, Settings},
+    policy::{ConnectionLimits, LoginRate},
+    ssh::{Algorithms, Cipher, HostKeyKind, KeyExchange, Mac, ProxyProtocol, Settings},
 };
+use ipnet::IpNet;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 parsed! {
@@ -16,6 +17,15 @@ parsed! {
     Cipher: "the name of a cipher",
     Mac: "the name of a MAC",
 }
+
+/// `proxy_protocol`, without `proxy_from`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ProxyWord {
+    Off,
+    Require,
+}
+
+words!(ProxyWord { "off" => ProxyWord::Off, "require" => ProxyWord::Require });
 
 /// Reads the SSH side's settings. What isn't said is as in [`Settings::default`].
 pub(super) fn read(ssh: &mut Table<'_>) -> Option<Settings> {
@@ -26,6 +36,8 @@ pub(super) fn read(ssh: &mut Table<'_>) -> Option<Settings> {
     })?;
     Some(Settings {
         listen: some(ssh, "listen", default.listen),
+        proxy_protocol: read_proxy_protocol(ssh),
+        shared_sources: ssh.list("shared_sources").unwrap_or(default.shared_sources),
         host_key_directory,
         host_key_kinds,
         prefer_gcm: ssh.or("prefer_gcm", default.prefer_gcm),
@@ -39,6 +51,29 @@ pub(super) fn read(ssh: &mut Table<'_>) -> Option<Settings> {
     })
 }
 
+fn read_proxy_protocol(ssh: &mut Table<'_>) -> ProxyProtocol {
+    let before = ssh.report().count();
+    let word = ssh.or("proxy_protocol", ProxyWord::Off);
+    let from = ssh.list::<IpNet>("proxy_from");
+    let is_right = ssh.report().count() == before;
+    match (word, from) {
+        (ProxyWord::Off, Some(_)) if is_right => {
+            ssh.problem(
+                "proxy_from",
+                "means nothing where `proxy_protocol` is \"off\"; say \"require\", or leave it out",
+            );
+        }
+        (ProxyWord::Require, from) if is_right && from.as_ref().is_none_or(Vec::is_empty) => {
+            let takes = IpNet::TAKES;
+            let message = format!("is empty; where `proxy_protocol` is \"require\" it takes one or more, each {takes}");
+            ssh.problem("proxy_from", message);
+        }
+        (ProxyWord::Require, Some(from)) => return ProxyProtocol::Require(from),
+        _ => {}
+    }
+    ProxyProtocol::Off
+}
+
 fn read_algorithms(table: &mut Table<'_>, default: Algorithms) -> Algorithms {
     Algorithms {
         key_exchanges: some(table, "key_exchanges", default.key_exchanges),
@@ -48,11 +83,17 @@ fn read_algorithms(table: &mut Table<'_>, default: Algorithms) -> Algorithms {
 }
 
 fn read_connections(ssh: &mut Table<'_>, default: &ConnectionLimits) -> ConnectionLimits {
+    let LoginRate { burst, per_second } = default.unfinished_logins;
+    let unfinished_logins = LoginRate {
+        burst: ssh.optional("login_burst").map_or(burst, NonZeroU32::get),
+        per_second: ssh.optional("login_rate").map_or(per_second, NonZeroU32::get),
+    };
     let mut limit = |key, default| ssh.optional(key).map_or(default, NonZeroUsize::get);
     ConnectionLimits {
         logged_in: limit("max_connections", default.logged_in),
         unauthenticated: limit("max_unauthenticated", default.unauthenticated),
         unauthenticated_per_source: limit("max_unauthenticated_per_source", default.unauthenticated_per_source),
+        unfinished_logins,
     }
 }
 

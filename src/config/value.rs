@@ -1,9 +1,10 @@
 //! The types that a single value of a config file can be read as. What a field's type accepts is all the validation
 //! that the value needs.
 
+use ipnet::{IpNet, Ipv4Net};
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     str::FromStr,
@@ -227,6 +228,28 @@ impl Value for SocketAddr {
     }
 }
 
+impl Value for IpNet {
+    const TAKES: &'static str = "a network such as \"10.0.0.0/16\", or an address";
+
+    fn read(raw: &DeValue<'_>) -> Result<Self, String> {
+        let text = raw.as_str().ok_or_else(|| Self::refuse(raw))?;
+        let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(Self::from));
+        let net = net.map_err(|_| format!("`{text}` is no network; it takes {}", Self::TAKES))?;
+        let net = canonical(net);
+        if net.addr() == net.network() {
+            return Ok(net);
+        }
+        Err(format!("`{text}` has bits set behind its prefix; the network is \"{}\"", net.trunc()))
+    }
+}
+
+/// Networks of IPv4-mapped IPv6 addresses are the IPv4 networks.
+fn canonical(net: IpNet) -> IpNet {
+    let IpNet::V6(v6) = net else { return net };
+    let v4 = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
+    v4.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok()).map_or(net, IpNet::V4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,6 +290,27 @@ mod tests {
         );
         for bad in ["\"30\"", "\"0s\"", "\"s\"", "\"-1s\"", "\"366d\"", "\"99999999999999999d\"", "1.5"] {
             assert!(read::<Duration>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn networks_are_whole_and_ipv4_mapped_ones_are_ipv4() {
+        for (text, net) in [
+            ("'10.0.0.0/8'", "10.0.0.0/8"),
+            ("'192.0.2.1'", "192.0.2.1/32"),
+            ("'::ffff:10.0.0.0/104'", "10.0.0.0/8"),
+            ("'::ffff:192.0.2.1'", "192.0.2.1/32"),
+            ("'2001:db8::/32'", "2001:db8::/32"),
+            ("'::/0'", "::/0"),
+        ] {
+            assert_eq!(read::<IpNet>(text).map(|net| net.to_string()), Ok(net.to_owned()), "{text}");
+        }
+        assert_eq!(
+            read::<IpNet>("'10.1.0.0/8'"),
+            Err("`10.1.0.0/8` has bits set behind its prefix; the network is \"10.0.0.0/8\"".into())
+        );
+        for bad in ["''", "'10.0.0.0/33'", "'10.0.0/8'", "'nlb.example'", "10", "'10.0.0.0:22'"] {
+            assert!(read::<IpNet>(bad).is_err(), "{bad}");
         }
     }
 

@@ -10,27 +10,34 @@ const MAX_LOGGED_NAME: usize = 256;
 /// Writes the line. What clients chose is escaped (see `visible`), so that no name can forge a line.
 pub fn write(event: &Event) {
     match event {
-        Event::ConnectionRefused { source, reason } => warn!(source_ip = %source, reason, "connection refused"),
-        Event::LoginAccepted { connection, tenant, user, source, method, fingerprint, client } => {
-            let (version, algorithms) = program(client);
+        Event::ConnectionRefused { source, vpc_endpoint, reason } => {
+            let vpc_endpoint = vpc_endpoint.as_deref();
+            warn!(source_ip = %source, vpc_endpoint, reason, "connection refused");
+        }
+        Event::LoginAccepted { connection, tenant, user, source, vpc_endpoint, method, fingerprint, client } => {
+            let (vpc_endpoint, (version, algorithms)) = (vpc_endpoint.as_deref(), program(client));
             info!(
-                %tenant, %user, source_ip = %source.ip(), source_port = source.port(), %connection, method, fingerprint,
-                client = version, algorithms, "login"
+                %tenant, %user, source_ip = %source.ip(), source_port = source.port(), vpc_endpoint, %connection, method,
+                fingerprint, client = version, algorithms, "login"
             );
         }
-        Event::LoginRefused { connection, user, source, method, reason, fingerprint, client } => {
-            let (version, algorithms) = program(client);
+        Event::LoginRefused { connection, user, source, vpc_endpoint, method, reason, fingerprint, client } => {
+            let (vpc_endpoint, (version, algorithms)) = (vpc_endpoint.as_deref(), program(client));
             warn!(
-                user = visible(user), source_ip = %source.ip(), %connection, method, reason = visible(reason),
-                fingerprint, client = version, algorithms, "login refused"
+                user = visible(user), source_ip = %source.ip(), vpc_endpoint, %connection, method,
+                reason = visible(reason), fingerprint, client = version, algorithms, "login refused"
             );
         }
-        Event::ConnectionEnded { connection, source, reason, client } => {
-            let (version, algorithms) = program(client);
-            info!(source_ip = %source.ip(), %connection, reason, client = version, algorithms, "connection ended");
+        Event::ConnectionEnded { connection, source, vpc_endpoint, reason, client } => {
+            let (vpc_endpoint, (version, algorithms)) = (vpc_endpoint.as_deref(), program(client));
+            info!(
+                source_ip = %source.ip(), vpc_endpoint, %connection, reason, client = version, algorithms,
+                "connection ended"
+            );
         }
-        Event::ServiceRefused { connection, source, service } => {
-            warn!(source_ip = %source.ip(), %connection, service = visible(service), "service refused: only sftp is served");
+        Event::ServiceRefused { connection, source, vpc_endpoint, service } => {
+            let (vpc_endpoint, service) = (vpc_endpoint.as_deref(), visible(service));
+            warn!(source_ip = %source.ip(), vpc_endpoint, %connection, service, "service refused: only sftp is served");
         }
         Event::SessionStarted(who) => session!(info, who, "session started"),
         Event::SessionEnded { who, duration, received_bytes, sent_bytes, unsaid, reason } => {
@@ -80,8 +87,9 @@ pub fn write(event: &Event) {
 /// A line of a session: its identity first, then the event's own fields.
 macro_rules! session {
     ($level:ident, $who:expr, $message:literal $(, $($field:tt)*)?) => {{
-        let Who { session, tenant, user, source } = $who;
-        $level!(%tenant, %user, %session, source_ip = %source.ip(), $($($field)*,)? $message);
+        let Who { session, tenant, user, source, vpc_endpoint } = $who;
+        let vpc_endpoint = vpc_endpoint.as_deref();
+        $level!(%tenant, %user, %session, source_ip = %source.ip(), vpc_endpoint, $($($field)*,)? $message);
     }};
 }
 use session;

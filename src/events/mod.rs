@@ -42,6 +42,8 @@ pub struct Who {
     pub user: UserName,
     /// The client's address.
     pub source: SocketAddr,
+    /// The VPC endpoint that they came through, if through any.
+    pub vpc_endpoint: Option<Arc<str>>,
 }
 
 /// The program at the other end of a connection, as far as it was known when something happened.
@@ -56,10 +58,12 @@ pub struct Client {
 /// One thing that happened. Durations are wall time; sizes are bytes of file content.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A connection was closed before anything was read from it, such as beyond a limit.
+    /// A connection was closed before its key exchange was done: beyond a limit, or without a right PROXY header.
     ConnectionRefused {
         /// The client's address.
         source: IpAddr,
+        /// The VPC endpoint that they came through, if through any.
+        vpc_endpoint: Option<Arc<str>>,
         /// Why, as a sentence without a full stop.
         reason: String,
     },
@@ -73,6 +77,8 @@ pub enum Event {
         user: UserName,
         /// The client's address.
         source: SocketAddr,
+        /// The VPC endpoint that they came through, if through any.
+        vpc_endpoint: Option<Arc<str>>,
         /// The method of SSH: `password`, `publickey` or `keyboard-interactive`.
         method: &'static str,
         /// The SHA-256 fingerprint of the key, for `publickey`.
@@ -88,6 +94,8 @@ pub enum Event {
         user: String,
         /// The client's address.
         source: SocketAddr,
+        /// The VPC endpoint that they came through, if through any.
+        vpc_endpoint: Option<Arc<str>>,
         /// The method of SSH, or `none` if the client left before it tried one.
         method: &'static str,
         /// Why, for the operator.
@@ -103,6 +111,8 @@ pub enum Event {
         connection: Arc<str>,
         /// The client's address.
         source: SocketAddr,
+        /// The VPC endpoint that they came through, if through any.
+        vpc_endpoint: Option<Arc<str>>,
         /// Why.
         reason: String,
         /// The client's program.
@@ -114,6 +124,8 @@ pub enum Event {
         connection: Arc<str>,
         /// The client's address.
         source: SocketAddr,
+        /// The VPC endpoint that they came through, if through any.
+        vpc_endpoint: Option<Arc<str>>,
         /// What was asked for.
         service: String,
     },

@@ -7,8 +7,12 @@ mod complaints;
 mod connections;
 mod source;
 mod tries;
+mod unfinished;
 
 pub use complaints::Complaints;
-pub use connections::{ConnectionLimits, Connections, LoggedIn, Refusal, Unauthenticated};
+pub use connections::{
+    Arrival, ConnectionLimits, Connections, KeyExchange, LoggedIn, Parties, Refusal, Unauthenticated,
+};
 pub use source::Source;
 pub use tries::LoginTries;
+pub use unfinished::LoginRate;

@@ -28,6 +28,14 @@ impl Source {
         };
         Self { endpoint, network }
     }
+
+    /// The network of `prefix_bits` bits around an IPv6 source; an IPv4 address has none.
+    pub(super) fn network(&self, prefix_bits: u32) -> Option<Self> {
+        let IpAddr::V6(v6) = self.network else { return None };
+        let host_bits = u128::MAX.checked_shr(prefix_bits).unwrap_or(0);
+        let network = Ipv6Addr::from_bits(v6.to_bits() & !host_bits).into();
+        Some(Self { endpoint: self.endpoint.clone(), network })
+    }
 }
 
 impl fmt::Display for Source {
@@ -56,6 +64,14 @@ mod tests {
         assert_eq!(source("::ffff:192.0.2.1", None).to_string(), "192.0.2.1");
         assert_eq!(source("2001:db8:1:2:3:4:5:6", None).to_string(), "2001:db8:1:2::/64");
         assert_ne!(source("2001:db8:1:2::1", None), source("2001:db8:1:3::1", None));
+    }
+
+    #[test]
+    fn an_ipv6_source_lies_in_wider_networks() {
+        let v6 = source("2001:db8:1:234:3:4:5:6", Some("vpce-1"));
+        assert_eq!(v6.network(56), Some(source("2001:db8:1:200::", Some("vpce-1"))));
+        assert_eq!(v6.network(48), Some(source("2001:db8:1::", Some("vpce-1"))));
+        assert_eq!(source("192.0.2.1", None).network(48), None);
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub struct Peer {
     pub tenant: Arc<Tenant>,
     /// The client's address.
     pub source: SocketAddr,
+    /// The VPC endpoint that they came through, if through any.
+    pub vpc_endpoint: Option<Arc<str>>,
     /// The connection's id.
     pub connection: Arc<str>,
     /// The connection's sign of life, shared by its channels.
@@ -121,6 +123,7 @@ impl Sessions {
             tenant: peer.tenant.name.clone(),
             user: peer.user.name.clone(),
             source: peer.source,
+            vpc_endpoint: peer.vpc_endpoint.clone(),
         };
         self.events.record(&Event::SessionStarted(who.clone()));
         let (replies, outbound) = replies::channel(Arc::clone(&peer.activity), Arc::clone(&self.budget));

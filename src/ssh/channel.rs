@@ -77,6 +77,7 @@ impl Channels {
             user: Arc::clone(user),
             tenant: Arc::clone(tenant),
             source: self.connection.source,
+            vpc_endpoint: self.connection.client.vpc_endpoint.clone(),
             connection: Arc::clone(&self.connection.id),
             activity: Arc::clone(&self.connection.activity),
         };

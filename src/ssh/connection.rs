@@ -4,24 +4,29 @@
 //! The clocks here do: politely first, then by cutting the socket.
 
 use super::{
+    admission::Admitted,
     algorithms::needs_mac,
-    buffered::Buffered,
+    client_address::ClientAddress,
     cut::CutStream,
     ending::{EndReason, Ending},
     greeting::greet,
     handler::{Error, Handler},
+    proxy::ProxyProtocol,
+    refusals::Refusals,
 };
 use crate::{
     events::{Client, Event, Events},
     identity::Provider,
-    policy::Unauthenticated,
+    policy::{KeyExchange, Refusal},
     session::{Activity, Sessions},
 };
+use ipnet::IpNet;
 use russh::{
     AlgorithmKind, Names,
     server::{self, RunningSession},
 };
 use std::{
+    future::pending,
     io,
     net::SocketAddr,
     sync::{
@@ -32,7 +37,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     sync::{Semaphore, oneshot},
     time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
@@ -40,6 +44,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a client may take to go when it is asked to.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How long a client may take for the key exchange, within `login_timeout`. It needs no person, as a password does.
+const KEY_EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// While the server drains, a connection that moves nothing for this long has nothing to finish.
 const DRAIN_IDLE: Duration = Duration::from_secs(5);
@@ -52,12 +59,22 @@ pub struct Services {
     pub provider: Arc<dyn Provider>,
     pub sessions: Arc<Sessions>,
     pub events: Events,
+    pub refusals: Refusals,
     pub configs: Configs,
     /// Permits for the arithmetic of key exchanges and of signatures with host keys: one a core.
     pub arithmetic: Arc<Semaphore>,
+    pub proxy: ProxyProtocol,
+    pub shared_sources: Vec<IpNet>,
     pub login_timeout: Duration,
     pub idle_timeout: Duration,
     pub max_login_tries: u32,
+}
+
+impl Services {
+    /// The address `socket` behind `vpc_endpoint`, as limits count it.
+    pub fn client_address(&self, socket: SocketAddr, vpc_endpoint: Option<Arc<str>>) -> ClientAddress {
+        ClientAddress::new(socket, vpc_endpoint, &self.shared_sources)
+    }
 }
 
 /// What russh is told to offer.
@@ -86,41 +103,66 @@ pub struct Stop {
     pub cut: CancellationToken,
 }
 
+/// How long a connection has for what comes before its first session.
+#[derive(Clone, Copy)]
+struct Deadlines {
+    key_exchange: Instant,
+    login: Instant,
+}
+
+impl Deadlines {
+    fn new(login: Instant) -> Self {
+        Self { key_exchange: login.min(Instant::now() + KEY_EXCHANGE_TIMEOUT), login }
+    }
+
+    /// Why a connection ends whose key exchange isn't done in time.
+    fn key_exchange_reason(self) -> EndReason {
+        if self.key_exchange < self.login { EndReason::KeyExchangeTimeout } else { EndReason::LoginTimeout }
+    }
+}
+
 /// What the parts of one connection share.
 pub struct Connection {
     /// Unique, for the log.
     pub id: Arc<str>,
     pub source: SocketAddr,
+    /// The same address, as limits count it.
+    pub client: ClientAddress,
     pub activity: Arc<Activity>,
     pub ending: Ending,
     version: OnceLock<Arc<str>>,
     algorithms: OnceLock<Arc<str>>,
     asked_to_log_in: AtomicBool,
+    key_exchange: KeyExchange,
     cut: CancellationToken,
 }
 
 impl Connection {
-    fn new(source: SocketAddr) -> io::Result<Self> {
+    fn new(client: ClientAddress, key_exchange: KeyExchange) -> io::Result<Self> {
         let number = getrandom::u64()?;
         Ok(Self {
             id: format!("{number:016x}").into(),
-            source: SocketAddr::new(source.ip().to_canonical(), source.port()),
+            source: client.socket,
+            client,
             activity: Activity::new(),
             ending: Ending::default(),
             version: OnceLock::new(),
             algorithms: OnceLock::new(),
             asked_to_log_in: AtomicBool::new(false),
-            cut: CancellationToken::new(),
+            // A connection that makes room for another one is cut: it must not count on.
+            cut: key_exchange.dropped().child_token(),
+            key_exchange,
         })
     }
 
     /// The client's program, as far as it is known.
-    pub fn client(&self) -> Client {
+    pub fn program(&self) -> Client {
         Client { version: self.version.get().cloned(), algorithms: self.algorithms.get().cloned() }
     }
 
     /// Keys were exchanged. A later exchange is not noted: the algorithms of the first are those of the login.
     pub fn keys_exchanged(&self, names: &Names) {
+        self.key_exchange.finish();
         self.algorithms.get_or_init(|| {
             let mac = Some(names.client_mac.as_ref()).filter(|_| needs_mac(&names.cipher));
             let words = [names.kex.as_ref(), names.key.as_str(), names.cipher.as_ref()].into_iter().chain(mac);
@@ -143,20 +185,21 @@ impl Connection {
 }
 
 /// Serves one connection to its end.
-pub async fn serve(services: Arc<Services>, socket: TcpStream, source: SocketAddr, place: Unauthenticated, stop: Stop) {
-    let login_deadline = Instant::now() + services.login_timeout;
-    // Without it each small reply waits for the client's delayed ACK. Fails only on a socket that is gone already.
-    let _ = socket.set_nodelay(true);
-    let Ok(connection) = Connection::new(source).map(Arc::new) else { return };
+pub async fn serve(services: Arc<Services>, admitted: Admitted, login_deadline: Instant, stop: Stop) {
+    let connection = Connection::new(admitted.client.clone(), admitted.place.key_exchange());
+    let Ok(connection) = connection.map(Arc::new) else { return };
     let _cut_when_dropped = connection.cut.clone().drop_guard();
 
-    let result = converse(&services, &connection, socket, place, login_deadline, &stop).await;
-    if let Some(reason) = worth_knowing(&connection, result) {
+    let result = converse(&services, &connection, admitted, login_deadline, &stop).await;
+    if connection.key_exchange.dropped().is_cancelled() {
+        services.refusals.record(&connection.client, Refusal::MadeRoom.as_str());
+    } else if let Some(reason) = worth_knowing(&connection, result) {
         services.events.record(&Event::ConnectionEnded {
             connection: Arc::clone(&connection.id),
             source: connection.source,
+            vpc_endpoint: connection.client.vpc_endpoint.clone(),
             reason,
-            client: connection.client(),
+            client: connection.program(),
         });
     }
 }
@@ -164,24 +207,24 @@ pub async fn serve(services: Arc<Services>, socket: TcpStream, source: SocketAdd
 async fn converse(
     services: &Arc<Services>,
     connection: &Arc<Connection>,
-    socket: TcpStream,
-    place: Unauthenticated,
+    admitted: Admitted,
     login_deadline: Instant,
     stop: &Stop,
 ) -> Result<(), Error> {
+    let deadlines = Deadlines::new(login_deadline);
     let (logged_in, login) = oneshot::channel();
-    let handler = Handler::new(Arc::clone(services), Arc::clone(connection), place, logged_in);
-    let stream = CutStream::new(Buffered::new(socket), &connection.cut);
-    let beginning = timeout_at(login_deadline, begin(services, connection, stream, handler));
+    let handler = Handler::new(Arc::clone(services), Arc::clone(connection), admitted.place, logged_in);
+    let stream = CutStream::new(admitted.stream, &connection.cut);
+    let beginning = timeout_at(deadlines.key_exchange, begin(services, connection, stream, handler));
     let Ok(session) = stop.drain.run_until_cancelled(beginning).await.unwrap_or(Ok(Err(Error::Cut))) else {
-        connection.ending.ask(EndReason::LoginTimeout);
+        connection.ending.ask(deadlines.key_exchange_reason());
         return Ok(());
     };
     let mut session = session?;
     tokio::select! {
         result = &mut session => return result,
         () = connection.ending.asked() => {}
-        reason = clocks(services, connection, login, login_deadline, stop) => connection.ending.ask(reason),
+        reason = clocks(services, connection, login, deadlines, stop) => connection.ending.ask(reason),
     }
     end(session, connection).await
 }
@@ -204,12 +247,13 @@ async fn clocks(
     services: &Services,
     connection: &Connection,
     login: oneshot::Receiver<()>,
-    login_deadline: Instant,
+    deadlines: Deadlines,
     stop: &Stop,
 ) -> EndReason {
     tokio::select! {
         Ok(()) = login => {}
-        () = sleep_until(login_deadline) => return EndReason::LoginTimeout,
+        () = key_exchange_overdue(connection, deadlines) => return deadlines.key_exchange_reason(),
+        () = sleep_until(deadlines.login) => return EndReason::LoginTimeout,
         () = stop.drain.cancelled() => return EndReason::Stopping,
     }
     tokio::select! {
@@ -219,6 +263,13 @@ async fn clocks(
             stop.drain.cancelled().await;
             idle(&connection.activity, DRAIN_IDLE).await;
         } => EndReason::Stopping,
+    }
+}
+
+/// Waits until the key exchange has taken too long: for ever, where it is done before.
+async fn key_exchange_overdue(connection: &Connection, deadlines: Deadlines) {
+    if timeout_at(deadlines.key_exchange, connection.key_exchange.finished()).await.is_ok() {
+        pending::<()>().await;
     }
 }
 

@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 /// Why we end a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
+    /// It took too long to exchange keys.
+    KeyExchangeTimeout,
     /// It took too long to log in.
     LoginTimeout,
     /// It tried too many passwords or signatures.
@@ -27,6 +29,7 @@ impl EndReason {
     /// What is said to the client and in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::KeyExchangeTimeout => "key exchange took too long",
             Self::LoginTimeout => "login took too long",
             Self::LoginTries => "too many login tries",
             Self::Full => "too many connections are logged in",
@@ -42,9 +45,12 @@ impl EndReason {
         match self {
             Self::LoginTries => Disconnect::NoMoreAuthMethodsAvailable,
             Self::Full => Disconnect::TooManyConnections,
-            Self::LoginTimeout | Self::Idle | Self::Stalled | Self::Refusals | Self::Stopping => {
-                Disconnect::ByApplication
-            }
+            Self::KeyExchangeTimeout
+            | Self::LoginTimeout
+            | Self::Idle
+            | Self::Stalled
+            | Self::Refusals
+            | Self::Stopping => Disconnect::ByApplication,
         }
     }
 }

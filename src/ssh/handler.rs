@@ -71,6 +71,7 @@ impl Handler {
         self.services.events.record(&Event::ServiceRefused {
             connection: Arc::clone(&self.connection.id),
             source: self.connection.source,
+            vpc_endpoint: self.connection.client.vpc_endpoint.clone(),
             service: service.to_owned(),
         });
     }

@@ -1,12 +1,16 @@
 //! Accepts connections, within bounds, and goes on whatever `accept` says.
 
 use super::{
+    admission::admit,
     connection::{Services, Stop, serve},
-    refusals::Refusals,
 };
-use crate::policy::{Connections, Source};
-use std::{sync::Arc, time::Duration};
-use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use crate::policy::{Arrival, Connections, Refusal};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use tracing::warn;
 
 /// How long nothing is accepted after an error. The usual one is that the process has no file descriptor left, and
@@ -16,7 +20,6 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// Serves `listener` until the server stops, then waits for the connections that it has accepted.
 pub async fn listen(listener: TcpListener, services: Arc<Services>, connections: Arc<Connections>, stop: Stop) {
     let mut open = JoinSet::new();
-    let mut refusals = Refusals::new(services.events.clone());
     let mut failing = false;
     loop {
         let accepted = tokio::select! {
@@ -25,11 +28,10 @@ pub async fn listen(listener: TcpListener, services: Arc<Services>, connections:
             () = stop.drain.cancelled() => break,
         };
         match accepted {
-            Ok((socket, source)) => {
+            Ok((socket, peer)) => {
                 failing = false;
-                match connections.admit(Source::new(source.ip(), None)) {
-                    Ok(place) => drop(open.spawn(serve(Arc::clone(&services), socket, source, place, stop.clone()))),
-                    Err(reason) => refusals.record(source.ip(), reason),
+                if let Some(arrival) = arrive(&services, &connections, peer) {
+                    open.spawn(take(Arc::clone(&services), socket, peer, arrival, stop.clone()));
                 }
             }
             Err(error) => {
@@ -43,4 +45,23 @@ pub async fn listen(listener: TcpListener, services: Arc<Services>, connections:
     }
     drop(listener);
     while open.join_next().await.is_some() {}
+}
+
+/// Takes a place for a new connection. One that gets none is counted, and closed before anything is said on it.
+fn arrive(services: &Services, connections: &Arc<Connections>, peer: SocketAddr) -> Option<Arrival> {
+    let arrival = if services.proxy.trusts(peer.ip()) {
+        connections.arrive().map_err(Refusal::as_str)
+    } else {
+        Err("it isn't from a load balancer in `proxy_from`")
+    };
+    arrival.map_err(|reason| services.refusals.record(&services.client_address(peer, None), reason)).ok()
+}
+
+/// Admits a connection and serves it to its end.
+async fn take(services: Arc<Services>, socket: TcpStream, peer: SocketAddr, arrival: Arrival, stop: Stop) {
+    let login_deadline = Instant::now() + services.login_timeout;
+    let admitted = stop.drain.run_until_cancelled(admit(&services, socket, peer, arrival)).await;
+    if let Some(admitted) = admitted.flatten() {
+        serve(services, admitted, login_deadline, stop).await;
+    }
 }

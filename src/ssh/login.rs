@@ -217,9 +217,10 @@ impl Login {
             tenant: tenant.name.clone(),
             user: user.name.clone(),
             source: self.connection.source,
+            vpc_endpoint: self.connection.client.vpc_endpoint.clone(),
             method,
             fingerprint,
-            client: self.connection.client(),
+            client: self.connection.program(),
         });
         self.state = State::In { user, tenant, _place: place };
         Ok(())
@@ -230,10 +231,11 @@ impl Login {
             connection: Arc::clone(&self.connection.id),
             user,
             source: self.connection.source,
+            vpc_endpoint: self.connection.client.vpc_endpoint.clone(),
             method,
             reason,
             fingerprint,
-            client: self.connection.client(),
+            client: self.connection.program(),
         });
     }
 }

@@ -7,6 +7,7 @@ use super::{
     handler::login_methods,
     host_key_signer::RsaSigner,
     listener::listen,
+    refusals::Refusals,
 };
 use crate::{events::Events, identity::Provider, policy::Connections, session::Sessions};
 use russh::{
@@ -56,9 +57,12 @@ impl Server {
         let services = Services {
             provider,
             sessions,
+            refusals: Refusals::new(events.clone()),
             events,
             configs: configs(&settings, host_keys),
             arithmetic: Arc::new(Semaphore::new(thread::available_parallelism().map_or(1, usize::from))),
+            proxy: settings.proxy_protocol,
+            shared_sources: settings.shared_sources,
             login_timeout: settings.login_timeout,
             idle_timeout: settings.idle_timeout,
             max_login_tries: settings.max_login_tries,

@@ -1,7 +1,8 @@
 //! What an operator may set about the SSH side.
 
-use super::{Algorithms, HostKeyKind};
+use super::{Algorithms, HostKeyKind, ProxyProtocol};
 use crate::policy::ConnectionLimits;
+use ipnet::IpNet;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -13,6 +14,10 @@ use std::{
 pub struct Settings {
     /// The addresses to listen on; at least one. Port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
+    /// Whether connections begin with a PROXY header.
+    pub proxy_protocol: ProxyProtocol,
+    /// The NATs and load balancers whose addresses stand for many clients: no limit per source holds for them.
+    pub shared_sources: Vec<IpNet>,
     /// The directory of the host keys; made, with the keys that are missing, at the first start.
     pub host_key_directory: PathBuf,
     /// The kinds of host key that are made where they are missing, each in its own file.
@@ -41,6 +46,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: vec![(Ipv4Addr::UNSPECIFIED, 2222).into()],
+            proxy_protocol: ProxyProtocol::Off,
+            shared_sources: Vec::new(),
             host_key_directory: "keys".into(),
             host_key_kinds: vec![HostKeyKind::Ed25519, HostKeyKind::Rsa],
             algorithms: Algorithms::default(),
@@ -49,7 +56,7 @@ impl Default for Settings {
             idle_timeout: Duration::from_mins(30),
             keepalive_interval: Duration::from_mins(1),
             keepalive_max: 3,
-            connections: ConnectionLimits { logged_in: 1_000, unauthenticated: 200, unauthenticated_per_source: 20 },
+            connections: ConnectionLimits::default(),
             max_login_tries: 6,
         }
     }

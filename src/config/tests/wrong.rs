@@ -56,6 +56,28 @@ fn the_server_file() {
             "[ssh]\nlisten = '0.0.0.0:22'",
             "2: ssh.listen: is a string; it takes a list, each an address and a port, such as \"0.0.0.0:2222\" or \"[::]:2222\"",
         ),
+        (
+            "[ssh]\nproxy_protocol = 'require'",
+            "1: ssh.proxy_from: is empty; where `proxy_protocol` is \"require\" it takes one or more, each a network such as \"10.0.0.0/16\", or an address",
+        ),
+        (
+            "[ssh]\nproxy_protocol = 'require'\nproxy_from = []",
+            "3: ssh.proxy_from: is empty; where `proxy_protocol` is \"require\" it takes one or more, each a network such as \"10.0.0.0/16\", or an address",
+        ),
+        (
+            "[ssh]\nproxy_protocol = 'require'\nproxy_from = ['10.0.0.0/33']",
+            "3: ssh.proxy_from: `10.0.0.0/33` is no network; it takes a network such as \"10.0.0.0/16\", or an address",
+        ),
+        (
+            "[ssh]\nproxy_from = ['10.0.0.0/8']",
+            "2: ssh.proxy_from: means nothing where `proxy_protocol` is \"off\"; say \"require\", or leave it out",
+        ),
+        ("[ssh]\nproxy_protocol = 'v2'", "2: ssh.proxy_protocol: `v2` is not known; it takes one of `off`, `require`"),
+        (
+            "[ssh]\nshared_sources = ['10.1.0.0/8']",
+            "2: ssh.shared_sources: `10.1.0.0/8` has bits set behind its prefix; the network is \"10.0.0.0/8\"",
+        ),
+        ("[ssh]\nlogin_burst = 0", "2: ssh.login_burst: is 0; it takes a whole number from 1 on"),
         ("[ssh]\nmax_login_tries = 0", "2: ssh.max_login_tries: is 0; it takes a whole number from 1 on"),
         (
             "[ssh.algorithms]\nmacs = ['hmac-md5']",

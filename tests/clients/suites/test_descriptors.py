@@ -23,7 +23,7 @@ class Descriptors(ServerCase):
         s3 = FakeS3()
         cls.addClassCleanup(s3.close)
         # Only descriptors may run out, and nobody is sent away while they are short.
-        limits = 'max_unauthenticated = 10000\nmax_unauthenticated_per_source = 10000\nlogin_timeout = "10m"'
+        limits = 'max_unauthenticated = 10000\nmax_unauthenticated_per_source = 10000\nlogin_burst = 10000'
         return Serve(s3.store(), ssh_settings=limits)
 
     def test_accepting_goes_on_when_descriptors_are_free_again(self):

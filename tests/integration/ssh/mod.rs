@@ -1,7 +1,10 @@
 //! The SSH edge against russh's client: who gets in, what is served, and what strangers can't do.
 
+mod key_exchanges;
 mod lifetime;
+mod log;
 mod login;
+mod proxy;
 mod services;
 mod strangers;
 
@@ -9,6 +12,7 @@ use async_trait::async_trait;
 use russh::{client, keys::PublicKeyOrCertificate};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpSocket, TcpStream},
     task::JoinHandle,
 };
@@ -24,15 +28,15 @@ use wharfinger::{
 };
 
 /// A server with the user `alice`, who has the password `right`.
-struct Edge {
-    address: SocketAddr,
-    drain: CancellationToken,
-    running: JoinHandle<()>,
+pub(crate) struct Edge {
+    pub(crate) address: SocketAddr,
+    pub(crate) drain: CancellationToken,
+    pub(crate) running: JoinHandle<()>,
     _cut: DropGuard,
 }
 
 impl Edge {
-    fn start(settings: Settings) -> Self {
+    pub(crate) fn start(settings: Settings) -> Self {
         Self::start_with(settings, [alice()])
     }
 
@@ -47,11 +51,21 @@ impl Edge {
 
     /// A client that isn't logged in, from the loopback address `127.0.0.{host}`.
     async fn connect_from(&self, host: u8) -> Result<client::Handle<Client>, russh::Error> {
-        let socket = TcpSocket::new_v4()?;
-        socket.bind(([127, 0, 0, host], 0).into())?;
-        let stream = socket.connect(self.address).await?;
-        let config = client::Config { inactivity_timeout: Some(Duration::from_secs(30)), ..client::Config::default() };
-        client::connect_stream(Arc::new(config), stream, Client).await
+        greet(self.socket_from(host).await).await
+    }
+
+    /// A client that isn't logged in, behind a load balancer that sends `header` first.
+    pub(crate) async fn connect_behind(&self, header: &[u8]) -> Result<client::Handle<Client>, russh::Error> {
+        let mut stream = self.silent().await;
+        stream.write_all(header).await?;
+        greet(stream).await
+    }
+
+    /// A connection that says nothing, from the loopback address `127.0.0.{host}`.
+    pub(crate) async fn socket_from(&self, host: u8) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, host], 0).into()).unwrap();
+        socket.connect(self.address).await.unwrap()
     }
 
     async fn connect(&self) -> client::Handle<Client> {
@@ -65,9 +79,14 @@ impl Edge {
     }
 
     /// A connection that says nothing.
-    async fn silent(&self) -> TcpStream {
+    pub(crate) async fn silent(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
+}
+
+async fn greet(stream: TcpStream) -> Result<client::Handle<Client>, russh::Error> {
+    let config = client::Config { inactivity_timeout: Some(Duration::from_secs(30)), ..client::Config::default() };
+    client::connect_stream(Arc::new(config), stream, Client).await
 }
 
 fn server(settings: Settings, users: impl IntoIterator<Item = User>) -> Server {
@@ -107,7 +126,7 @@ fn alice() -> User {
 
 /// A client that trusts any server.
 #[derive(Debug)]
-struct Client;
+pub(crate) struct Client;
 
 impl client::Handler for Client {
     type Error = russh::Error;

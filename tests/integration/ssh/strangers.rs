@@ -48,7 +48,7 @@ async fn what_is_no_ssh_is_hung_up_on() {
 
 #[tokio::test]
 async fn a_full_server_says_so_and_takes_the_next_when_one_leaves() {
-    let connections = ConnectionLimits { logged_in: 1, unauthenticated: 10, unauthenticated_per_source: 10 };
+    let connections = ConnectionLimits { logged_in: 1, ..ConnectionLimits::default() };
     let edge = Edge::start(Settings { connections, ..Settings::default() });
     let first = edge.log_in().await;
     let mut second = edge.connect().await;

@@ -142,6 +142,7 @@ fn peer(max_object_bytes: u64) -> Peer {
             partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
         }),
         source: SocketAddr::from(([192, 0, 2, 7], 4711)),
+        vpc_endpoint: None,
         connection: "test".into(),
         activity: Activity::new(),
     }

@@ -1,0 +1,233 @@
+use super::*;
+use futures_util::FutureExt as _;
+use tokio::time::advance;
+
+fn connections(unauthenticated: usize, per_source: usize, logged_in: usize) -> Arc<Connections> {
+    Connections::new(ConnectionLimits {
+        logged_in,
+        unauthenticated,
+        unauthenticated_per_source: per_source,
+        unfinished_logins: LoginRate { burst: 1_000, per_second: 1_000 },
+    })
+}
+
+/// No limit that matters, but 20 unfinished logins at once and 5 more a second.
+fn strict() -> Arc<Connections> {
+    Connections::new(ConnectionLimits {
+        unauthenticated: 1_000,
+        unauthenticated_per_source: 1_000,
+        ..ConnectionLimits::default()
+    })
+}
+
+fn source(text: &str) -> Source {
+    Source::new(text.parse().unwrap(), None)
+}
+
+impl Connections {
+    /// Admits a connection at once, or not at all.
+    fn admit(self: &Arc<Self>, address: &str) -> Result<Unauthenticated, Refusal> {
+        let admitted = self.arrive()?.admit(&source(address), Parties::One).now_or_never();
+        admitted.unwrap_or(Err(Refusal::UnfinishedLogins))
+    }
+
+    fn is_empty(&self) -> bool {
+        let open = self.open();
+        open.places.is_empty() && open.by_source.is_empty() && open.logged_in == 0
+    }
+}
+
+fn is_dropped(place: &Unauthenticated) -> bool {
+    place.key_exchange.dropped.is_cancelled()
+}
+
+#[tokio::test]
+async fn one_source_cannot_take_the_places_of_others() {
+    let connections = connections(10, 2, 10);
+    let held = [connections.admit("192.0.2.1"), connections.admit("::ffff:192.0.2.1")];
+    assert!(held.iter().all(Result::is_ok));
+    assert_eq!(connections.admit("192.0.2.1").unwrap_err(), Refusal::UnauthenticatedFromSource);
+    assert!(connections.admit("192.0.2.2").is_ok());
+    drop(held);
+    assert!(connections.admit("192.0.2.1").is_ok());
+    assert!(connections.is_empty(), "nothing is kept of those who left");
+}
+
+#[tokio::test]
+async fn the_limit_in_all_holds_whatever_the_source() {
+    let connections = connections(2, 2, 10);
+    let held = [connections.admit("192.0.2.1").unwrap(), connections.admit("192.0.2.2").unwrap()];
+    for place in &held {
+        place.key_exchange().finish();
+    }
+    assert_eq!(connections.admit("192.0.2.3").unwrap_err(), Refusal::Unauthenticated);
+}
+
+#[tokio::test]
+async fn issue_12_4_a_connection_counts_in_all_until_its_source_is_known() {
+    let connections = connections(3, 1, 10);
+    let mut arrivals: Vec<_> = (0..3).map(|_| connections.arrive().unwrap()).collect();
+    assert_eq!(connections.arrive().unwrap_err(), Refusal::Unauthenticated);
+    assert!(connections.open().by_source.is_empty());
+    let first = arrivals.remove(0).admit(&source("192.0.2.1"), Parties::One).await.unwrap();
+    let second = arrivals.remove(0).admit(&source("192.0.2.1"), Parties::One).await;
+    assert_eq!(second.unwrap_err(), Refusal::UnauthenticatedFromSource);
+    drop((first, arrivals));
+    assert!(connections.is_empty());
+}
+
+#[tokio::test]
+async fn issue_12_4_a_shared_source_counts_in_all_only() {
+    let connections = Connections::new(ConnectionLimits { unauthenticated: 60, ..ConnectionLimits::default() });
+    let shared = source("192.0.2.1");
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        held.push(connections.arrive().unwrap().admit(&shared, Parties::Many).now_or_never().unwrap().unwrap());
+    }
+    for place in &held {
+        place.key_exchange().finish();
+    }
+    assert_eq!(connections.arrive().unwrap_err(), Refusal::Unauthenticated);
+    drop(held);
+    assert!(connections.is_empty());
+}
+
+#[tokio::test]
+async fn a_login_moves_from_one_count_to_the_other() {
+    let connections = connections(1, 1, 1);
+    let first = connections.admit("192.0.2.1").unwrap();
+    let logged_in = first.log_in().unwrap();
+    assert_eq!(first.log_in().unwrap_err(), Refusal::LoggedIn);
+    drop(first);
+    let second = connections.admit("192.0.2.1").unwrap();
+    assert_eq!(second.log_in().unwrap_err(), Refusal::LoggedIn);
+    drop(logged_in);
+    assert!(second.log_in().is_ok());
+}
+
+#[test]
+fn check_and_take_are_one_step() {
+    let connections = connections(50, 50, 50);
+    let admitted: Vec<_> = std::thread::scope(|scope| {
+        let racers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let admitted = (0..50).filter_map(|_| connections.admit("192.0.2.1").ok());
+                    admitted.inspect(|place| place.key_exchange().finish()).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        racers.into_iter().flat_map(|racer| racer.join().unwrap()).collect()
+    });
+    assert!(admitted.iter().filter(|place| !is_dropped(place)).count() <= 50);
+    assert_eq!(connections.open().places.len(), 50);
+    drop(admitted);
+    assert!(connections.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn issue_12_7_unfinished_logins_use_tokens_up_and_the_rest_wait_two_seconds() {
+    let connections = strict();
+    let admitted = (0..25).filter(|_| connections.admit("192.0.2.1").is_ok()).count();
+    assert_eq!(admitted, 20, "all of them left without a login");
+    assert!(connections.admit("192.0.2.2").is_ok());
+
+    let began = Instant::now();
+    let waiting = (0..30)
+        .map(|_| connections.arrive().unwrap())
+        .map(|arrival| tokio::spawn(async move { arrival.admit(&source("192.0.2.1"), Parties::One).await.map(drop) }));
+    let mut outcomes = Vec::new();
+    for waiting in waiting.collect::<Vec<_>>() {
+        outcomes.push(waiting.await.unwrap());
+    }
+    assert_eq!(began.elapsed().as_secs(), 2);
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 10, "5 a second");
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(()) | Err(Refusal::UnfinishedLogins))));
+    assert!(connections.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn issue_12_7_a_login_that_succeeds_lets_the_next_in() {
+    let connections = strict();
+    for _ in 0..1_000 {
+        let place = connections.admit("192.0.2.1").expect("logins that succeed cost nothing");
+        drop(place.log_in().unwrap());
+    }
+    let held: Vec<_> = (0..20).map(|_| connections.admit("192.0.2.1").unwrap()).collect();
+    let began = Instant::now();
+    let waiting = connections.arrive().unwrap();
+    let waiting = tokio::spawn(async move { waiting.admit(&source("192.0.2.1"), Parties::One).await.map(drop) });
+    tokio::task::yield_now().await;
+    let logged_in = held[7].log_in().unwrap();
+    assert_eq!(waiting.await.unwrap(), Ok(()));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    drop((held, logged_in));
+    assert!(connections.is_empty());
+}
+
+#[tokio::test]
+async fn issue_12_7_a_full_house_drops_the_oldest_key_exchange_of_the_source_that_has_most() {
+    let connections = connections(6, 10, 10);
+    let admit = |address| connections.admit(address).unwrap();
+    let old = admit("192.0.2.1");
+    let done = admit("192.0.2.2");
+    done.key_exchange().finish();
+    let many = [admit("192.0.2.2"), admit("192.0.2.2"), admit("192.0.2.2")];
+    let arrival = connections.arrive().unwrap();
+
+    let newcomer = admit("192.0.2.3");
+    assert_eq!(many.each_ref().map(is_dropped), [true, false, false], "the source with most, and its oldest");
+    assert!(!is_dropped(&old) && !is_dropped(&done) && !is_dropped(&newcomer));
+    assert_eq!(connections.open().places.len(), 6);
+
+    // Its own source may be the one that has most.
+    let own = admit("192.0.2.2");
+    assert_eq!(many.each_ref().map(is_dropped), [true, true, false]);
+    assert!(!is_dropped(&own));
+
+    drop((old, done, many, newcomer, own, arrival));
+    assert!(connections.is_empty(), "no place is given back twice");
+}
+
+#[tokio::test]
+async fn a_shared_source_does_not_lose_for_all_who_are_behind_it() {
+    let connections = connections(10, 4, 10);
+    let stranger: Vec<_> = (0..4).map(|_| connections.admit("192.0.2.1").unwrap()).collect();
+    let shared: Vec<_> = (0..6)
+        .map(|_| connections.arrive().unwrap().admit(&source("192.0.2.2"), Parties::Many).now_or_never())
+        .map(|admitted| admitted.unwrap().unwrap())
+        .collect();
+    drop(connections.arrive().unwrap());
+    assert!(is_dropped(&stranger[0]) && !shared.iter().any(is_dropped));
+}
+
+#[tokio::test]
+async fn issue_12_7_who_has_done_the_key_exchange_is_never_dropped() {
+    let connections = connections(2, 2, 10);
+    let (first, second) = (connections.admit("192.0.2.1").unwrap(), connections.admit("192.0.2.2").unwrap());
+    first.key_exchange().finish();
+    drop(connections.admit("192.0.2.3").unwrap());
+    assert!(!is_dropped(&first) && is_dropped(&second));
+    let arrival = connections.arrive().unwrap();
+    assert_eq!(connections.arrive().unwrap_err(), Refusal::Unauthenticated, "there is nobody to drop");
+    assert!(!is_dropped(&first));
+    drop((first, second, arrival));
+    assert!(connections.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_token_makes_room_too() {
+    let limits = ConnectionLimits { unauthenticated: 1, ..ConnectionLimits::default() };
+    let connections = Connections::new(limits);
+    for _ in 0..20 {
+        drop(connections.admit("192.0.2.1").unwrap());
+    }
+    let waiting = connections.arrive().unwrap();
+    let waiting = tokio::spawn(async move { waiting.admit(&source("192.0.2.1"), Parties::One).await.map(drop) });
+    advance(Duration::from_millis(1)).await;
+    let newcomer = connections.admit("192.0.2.2").unwrap();
+    assert_eq!(waiting.await.unwrap(), Err(Refusal::MadeRoom));
+    assert_eq!(connections.open().places.len(), 1);
+    drop(newcomer);
+    assert!(connections.is_empty());
+}

@@ -1,0 +1,54 @@
+//! The address of a client: its own, or the one that the load balancer in front of it says.
+
+use crate::policy::{Parties, Source};
+use ipnet::IpNet;
+use std::{net::SocketAddr, sync::Arc};
+
+/// Where a connection comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAddress {
+    /// The address and port. An IPv4-mapped IPv6 address is the IPv4 address.
+    pub socket: SocketAddr,
+    /// The VPC endpoint that it came through, `vpce-…`. It tells apart the networks of customers, which overlap.
+    pub vpc_endpoint: Option<Arc<str>>,
+    /// How many parties it stands for. Where that is many, no limit per source holds.
+    pub parties: Parties,
+}
+
+impl ClientAddress {
+    /// The address `socket` behind `vpc_endpoint`, `shared` being the NATs and load balancers of this server's network.
+    /// Addresses behind a VPC endpoint are of another network.
+    pub fn new(socket: SocketAddr, vpc_endpoint: Option<Arc<str>>, shared: &[IpNet]) -> Self {
+        let ip = socket.ip().to_canonical();
+        let is_shared = vpc_endpoint.is_none() && shared.iter().any(|net| net.contains(&ip));
+        let parties = if is_shared { Parties::Many } else { Parties::One };
+        Self { socket: SocketAddr::new(ip, socket.port()), vpc_endpoint, parties }
+    }
+
+    /// The source that limits count the connection by.
+    pub fn source(&self) -> Source {
+        Source::new(self.socket.ip(), self.vpc_endpoint.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parties(address: &str, vpc_endpoint: Option<&str>) -> Parties {
+        let shared = ["10.0.0.0/8", "2001:db8::/32"].map(|net| net.parse().unwrap());
+        let socket = SocketAddr::new(address.parse().unwrap(), 22);
+        ClientAddress::new(socket, vpc_endpoint.map(Arc::from), &shared).parties
+    }
+
+    #[test]
+    fn issue_12_4_shared_sources_stand_for_many() {
+        for address in ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8:7::1"] {
+            assert_eq!(parties(address, None), Parties::Many, "{address}");
+        }
+        for address in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db9::1"] {
+            assert_eq!(parties(address, None), Parties::One, "{address}");
+        }
+        assert_eq!(parties("10.1.2.3", Some("vpce-1")), Parties::One, "it is another network's 10.1.2.3");
+    }
+}

@@ -1,0 +1,203 @@
+//! The PROXY protocol, versions 1 and 2: the header by which a load balancer says for which client it speaks.
+//!
+//! <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>. The crate `proxy-header` reads the addresses; read from
+//! the network, bounded and checked is the header here. Nothing behind it is read.
+
+#[cfg(test)]
+mod tests;
+mod tlv;
+
+use ipnet::IpNet;
+use proxy_header::{ParseConfig, Protocol, ProxiedAddress};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    time::timeout,
+};
+
+/// The longest header that is read, in bytes. The protocol allows 64 KiB; load balancers send a few hundred.
+const MAX_HEADER_BYTES: usize = 4 * 1024;
+
+/// The longest header of version 1 (its §2.1).
+const MAX_V1_BYTES: usize = 107;
+
+/// How long a load balancer may take to send the header.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+const V1_SIGNATURE: &[u8] = b"PROXY ";
+const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// The signature, the command, the family, and the length of the rest.
+const V2_FIXED_BYTES: usize = 16;
+
+/// Whether connections begin with a PROXY header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// None does: clients connect themselves, or through something that doesn't say for whom.
+    Off,
+    /// Each does, and comes from one of these networks.
+    Require(Vec<IpNet>),
+}
+
+impl ProxyProtocol {
+    /// Whether a connection from `address` may say for whom it speaks, or needn't say it.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+        match self {
+            Self::Off => true,
+            Self::Require(from) => from.iter().any(|net| net.contains(&address.to_canonical())),
+        }
+    }
+}
+
+/// A PROXY header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// The load balancer speaks for itself, or doesn't say for whom.
+    Local,
+    /// It speaks for a client.
+    Client {
+        /// The client's address.
+        address: SocketAddr,
+        /// The id of the VPC endpoint that the client came through, as AWS says it.
+        vpc_endpoint: Option<Arc<str>>,
+    },
+}
+
+/// Why there is no header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.as_str())]
+pub enum ProxyHeaderError {
+    /// Something else came first.
+    Missing,
+    /// It didn't come in time.
+    Late,
+    /// The connection ended in the middle of it.
+    BrokenOff,
+    /// It is larger than any header needs to be.
+    TooLarge,
+    /// It is not as the protocol says.
+    Malformed,
+    /// It was changed on its way.
+    Checksum,
+}
+
+impl ProxyHeaderError {
+    /// The words for the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "it began without a PROXY header",
+            Self::Late => "no PROXY header came within 5 s",
+            Self::BrokenOff => "its PROXY header broke off",
+            Self::TooLarge => "its PROXY header is too large",
+            Self::Malformed => "its PROXY header is malformed",
+            Self::Checksum => "the checksum of its PROXY header is wrong",
+        }
+    }
+}
+
+impl ProxyHeader {
+    /// Reads the header that `stream` begins with, and nothing behind it. `None` where the stream ends before its first
+    /// byte.
+    ///
+    /// # Errors
+    /// There is no whole header, not in time, or not one that is right.
+    pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Self>, ProxyHeaderError> {
+        timeout(HEADER_TIMEOUT, Self::read_for_ever(stream)).await.unwrap_or(Err(ProxyHeaderError::Late))
+    }
+
+    async fn read_for_ever(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Self>, ProxyHeaderError> {
+        let mut bytes = Vec::new();
+        // One at a time, from a buffered stream: only the bytes themselves tell where the header ends.
+        while !is_whole(&bytes)? {
+            match stream.read_u8().await {
+                Ok(byte) => bytes.push(byte),
+                Err(_) if bytes.is_empty() => return Ok(None),
+                Err(_) => return Err(ProxyHeaderError::BrokenOff),
+            }
+        }
+        Self::parse(&bytes).map(Some)
+    }
+
+    /// Reads a header, `bytes` being all of it.
+    ///
+    /// # Errors
+    /// It is not one, or not one that is right.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ProxyHeaderError> {
+        if !is_whole(bytes)? {
+            return Err(ProxyHeaderError::BrokenOff);
+        }
+        if bytes.starts_with(V1_SIGNATURE) { Self::parse_v1(bytes) } else { Self::parse_v2(bytes) }
+    }
+
+    fn parse_v1(bytes: &[u8]) -> Result<Self, ProxyHeaderError> {
+        Ok(proxied(bytes)?.map_or(Self::Local, |proxied| client(&proxied, None)))
+    }
+
+    fn parse_v2(bytes: &[u8]) -> Result<Self, ProxyHeaderError> {
+        let Some(([.., command, family, _, _], rest)) = bytes.split_first_chunk::<V2_FIXED_BYTES>() else {
+            return Err(ProxyHeaderError::BrokenOff);
+        };
+        let is_local = match command {
+            0x20 => true,
+            0x21 => false,
+            _ => return Err(ProxyHeaderError::Malformed),
+        };
+        let tlvs_at = address_bytes(*family).filter(|length| *length <= rest.len());
+        let Some(tlvs_at) = tlvs_at.map(|length| V2_FIXED_BYTES + length) else {
+            // §2.2: the family and all that follows mean nothing where the load balancer speaks for itself.
+            return if is_local { Ok(Self::Local) } else { Err(ProxyHeaderError::Malformed) };
+        };
+        let vpc_endpoint = tlv::check(bytes, tlvs_at)?;
+        if is_local {
+            return Ok(Self::Local);
+        }
+        match proxied(bytes)? {
+            None => Ok(Self::Local),
+            Some(ProxiedAddress { protocol: Protocol::Datagram, .. }) => Err(ProxyHeaderError::Malformed),
+            Some(proxied) => Ok(client(&proxied, vpc_endpoint)),
+        }
+    }
+}
+
+/// Whether `bytes`, the first of a connection, are a whole header; `false` where they may become one.
+fn is_whole(bytes: &[u8]) -> Result<bool, ProxyHeaderError> {
+    let begins = |signature: &[u8]| bytes.starts_with(signature) || signature.starts_with(bytes);
+    if begins(V1_SIGNATURE) {
+        let ended = bytes.len() > V1_SIGNATURE.len() && bytes.ends_with(b"\n");
+        return if ended || bytes.len() < MAX_V1_BYTES { Ok(ended) } else { Err(ProxyHeaderError::TooLarge) };
+    }
+    if !begins(V2_SIGNATURE) {
+        return Err(ProxyHeaderError::Missing);
+    }
+    let Some(([.., high, low], _)) = bytes.split_first_chunk::<V2_FIXED_BYTES>() else { return Ok(false) };
+    let length = V2_FIXED_BYTES + usize::from(u16::from_be_bytes([*high, *low]));
+    if length > MAX_HEADER_BYTES { Err(ProxyHeaderError::TooLarge) } else { Ok(bytes.len() >= length) }
+}
+
+/// The length of the addresses of a family and protocol of version 2; `None` where TCP connections don't have it.
+const fn address_bytes(family: u8) -> Option<usize> {
+    match family {
+        0x00 => Some(0),
+        0x11 => Some(12),
+        0x21 => Some(36),
+        0x31 => Some(216),
+        _ => None,
+    }
+}
+
+/// The addresses of a header; `None` where it has none that are known here.
+fn proxied(bytes: &[u8]) -> Result<Option<ProxiedAddress>, ProxyHeaderError> {
+    let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
+    match proxy_header::ProxyHeader::parse(bytes, config) {
+        Ok((header, length)) if length == bytes.len() => Ok(header.proxied_address().cloned()),
+        _ => Err(ProxyHeaderError::Malformed),
+    }
+}
+
+fn client(proxied: &ProxiedAddress, vpc_endpoint: Option<Arc<str>>) -> ProxyHeader {
+    ProxyHeader::Client { address: proxied.source, vpc_endpoint }
+}

@@ -1,0 +1,100 @@
+//! Key exchanges cost a stranger little and the server much: how many may be unfinished, and for how long.
+
+use super::{Client, Edge, is_closed_within, log::Log};
+use futures_util::future::join_all;
+use russh::client;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::Instant,
+};
+use wharfinger::{
+    policy::{ConnectionLimits, LoginRate},
+    ssh::Settings,
+};
+
+/// Longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Whether the server greets a new connection from `127.0.0.{host}`, which then leaves.
+async fn is_greeted(edge: &Edge, host: u8) -> bool {
+    edge.socket_from(host).await.read_u8().await.is_ok()
+}
+
+#[tokio::test]
+async fn issue_12_7_unfinished_logins_of_one_source_are_limited_and_finished_ones_are_not() {
+    let log = Log::start();
+    let unfinished_logins = LoginRate { burst: 3, per_second: 1 };
+    let connections = ConnectionLimits { unfinished_logins, ..ConnectionLimits::default() };
+    let edge = Edge::start(Settings { connections, ..Settings::default() });
+    for _ in 0..10 {
+        edge.log_in().await;
+    }
+    // The clock stands still, but while nothing else is to be done: it is the wait for a token that moves it.
+    tokio::time::pause();
+    let began = Instant::now();
+    for _ in 0..3 {
+        assert!(is_greeted(&edge, 2).await);
+    }
+    let waiting: Vec<_> = join_all((0..10).map(|_| is_greeted(&edge, 2))).await;
+    assert_eq!(waiting.iter().filter(|is_greeted| **is_greeted).count(), 2, "one a second");
+    assert_eq!(began.elapsed().as_secs(), 2);
+    let reason = &log.line("connection refused").await["reason"];
+    assert_eq!(reason, "too many logins from this address that were not finished");
+    assert!(is_greeted(&edge, 3).await, "another address");
+}
+
+#[tokio::test(start_paused = true)]
+async fn issue_12_7_a_key_exchange_has_ten_seconds() {
+    for said in [&b""[..], b"SSH-2.0-slow\r\n"] {
+        let log = Log::start();
+        let edge = Edge::start(Settings::default());
+        let mut slow = edge.silent().await;
+        slow.write_all(said).await.unwrap();
+        let began = Instant::now();
+        assert!(is_closed_within(slow, LIMIT).await);
+        let seconds = began.elapsed().as_secs();
+        assert!((10..15).contains(&seconds), "{seconds}");
+        assert_eq!(log.line("connection ended").await["reason"], "key exchange took too long");
+    }
+}
+
+#[tokio::test]
+async fn issue_12_7_who_has_exchanged_keys_has_the_login_timeout() {
+    let log = Log::start();
+    let edge = Edge::start(Settings::default());
+    // Without a clock of its own.
+    let mut client = client::connect_stream(Arc::default(), edge.silent().await, Client).await.unwrap();
+    assert!(!client.authenticate_none("alice").await.unwrap().success());
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(!client.is_closed());
+    assert!(log.lines("connection ended").is_empty());
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    tokio::time::resume();
+    assert_eq!(log.line("connection ended").await["reason"], "login took too long");
+}
+
+#[tokio::test]
+async fn issue_12_7_a_full_house_drops_an_unfinished_key_exchange_and_not_the_newcomer() {
+    let log = Log::start();
+    let connections = ConnectionLimits { unauthenticated: 10, ..ConnectionLimits::default() };
+    let edge = Edge::start(Settings { connections, ..Settings::default() });
+    let mut asking = edge.connect_from(3).await.unwrap();
+    assert!(!asking.authenticate_none("alice").await.unwrap().success());
+    let mut silent = Vec::new();
+    for _ in 0..9 {
+        let mut connection = edge.socket_from(2).await;
+        connection.read_u8().await.unwrap();
+        silent.push(connection);
+    }
+    let mut newcomer = edge.connect().await;
+    assert!(is_closed_within(silent.remove(0), LIMIT).await, "the oldest");
+    assert!(newcomer.authenticate_password("alice", "right").await.unwrap().success());
+    assert!(asking.authenticate_password("alice", "right").await.unwrap().success());
+    let dropped = log.line("connection refused").await;
+    assert_eq!(dropped["source_ip"], "127.0.0.2");
+    let reason = "too many connections that are not logged in: an unfinished key exchange made room";
+    assert_eq!(dropped["reason"], reason);
+    assert!(log.lines("connection ended").is_empty(), "one counted line says it");
+}
