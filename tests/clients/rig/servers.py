@@ -29,6 +29,8 @@ class Server:
 
     # The user whom tests log in as when it doesn't matter.
     user = "alice"
+    # Sent before the server speaks.
+    header = b""
     # Whether its own promises hold too, or only those of any SFTP server.
     is_wharfinger = True
 
@@ -41,6 +43,7 @@ class Server:
     def _greets(self):
         try:
             with socket.create_connection((self.host, self.port), timeout=10) as connection:
+                connection.sendall(self.header)
                 return connection.recv(4) == b"SSH-"
         except OSError:
             return False
