@@ -311,7 +311,7 @@ fn worth_knowing(connection: &Connection, result: Result<(), Error>) -> Option<S
     let reason = match result {
         Err(Error::Ssh(Ssh::NoCommonAlgo { kind, ours, theirs })) => no_common_algorithm(&kind, &ours, &theirs),
         Err(Error::Ssh(Ssh::NotAuthenticated)) => "the client began another key exchange before its login".to_owned(),
-        Ok(()) | Err(Error::Cut | Error::Ssh(Ssh::Disconnect | Ssh::HUP | Ssh::IO(_))) if has_greeted_alone => {
+        Ok(()) | Err(Error::Ssh(Ssh::Disconnect | Ssh::HUP | Ssh::IO(_))) if has_greeted_alone => {
             "the client left before it asked to log in".to_owned()
         }
         Ok(()) | Err(Error::Cut | Error::Ssh(Ssh::Disconnect | Ssh::HUP | Ssh::IO(_))) => return None,

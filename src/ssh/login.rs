@@ -127,26 +127,29 @@ impl Login {
     /// russh has refused a login without asking.
     pub fn refused_by_protocol(&mut self, user: &str, refusal: AuthRefusal<'_>) {
         self.connection.asked_to_log_in();
-        let (method, reason) = match refusal {
+        let (method, reason, is_try) = match refusal {
             AuthRefusal::UndecodableKey { algorithm } => {
                 let reason = format!("a key of the algorithm {algorithm} is unknown here, damaged or too large");
                 return self.offer_refused(user, None, reason.into());
             }
-            AuthRefusal::TooManyAttempts => ("publickey", "too many keys were offered".into()),
-            AuthRefusal::UnknownMethod(method) => ("none", format!("the method {method} is not served").into()),
-            AuthRefusal::PasswordChange => ("password", "passwords can't be changed by SSH".into()),
-            AuthRefusal::UndecodablePassword => ("password", "the password is not UTF-8".into()),
-            AuthRefusal::WrongSignature { algorithm } => ("publickey", format!("wrong {algorithm} signature").into()),
+            AuthRefusal::TooManyAttempts => ("publickey", "too many keys were offered".into(), false),
+            AuthRefusal::UnknownMethod(method) => ("none", format!("the method {method} is not served").into(), false),
+            AuthRefusal::PasswordChange => ("password", "passwords can't be changed by SSH".into(), false),
+            AuthRefusal::UndecodablePassword => ("password", "the password is not UTF-8".into(), true),
+            AuthRefusal::WrongSignature { algorithm } => {
+                ("publickey", format!("wrong {algorithm} signature").into(), true)
+            }
             AuthRefusal::UndecodableSignature { algorithm } => {
-                ("publickey", format!("the {algorithm} signature can't be decoded").into())
+                ("publickey", format!("the {algorithm} signature can't be decoded").into(), true)
             }
             AuthRefusal::OtherSignatureAlgorithm { algorithm } => {
-                ("publickey", format!("the signature is of the algorithm {algorithm}, the request of another").into())
+                let reason = format!("the signature is of the algorithm {algorithm}, the request of another");
+                ("publickey", reason.into(), true)
             }
-            other => ("publickey", format!("{other:?}").into()),
+            other => ("publickey", format!("{other:?}").into(), true),
         };
-        if self.tries.take() {
-            self.asked = Asked::Nothing;
+        self.asked = Asked::Nothing;
+        if !is_try || self.tries.take() {
             self.refused(user.to_owned(), method, reason, None);
         }
         self.end_if_exhausted();

@@ -65,7 +65,6 @@ class Client:
     def _options(self, server, port=True):
         options = {
             "BatchMode": "yes",
-            "Ciphers": server.cipher,
             "IdentitiesOnly": "yes",
             "IdentityFile": self.key,
             "KexAlgorithms": KEY_EXCHANGE,
@@ -73,6 +72,8 @@ class Client:
             "StrictHostKeyChecking": "no",
             "UserKnownHostsFile": "/dev/null",
         }
+        if server.cipher:
+            options["Ciphers"] = server.cipher
         if port:
             options["Port"] = server.port
         return ["-F", "none", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
