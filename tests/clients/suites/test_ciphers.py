@@ -7,6 +7,7 @@ import time
 
 from rig.case import ServerCase
 from rig.fake_s3 import FakeS3
+from rig.files import MIB, make, sha256
 from rig.servers import Serve
 
 GCM = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
@@ -48,10 +49,13 @@ class ByDefault(Ciphers):
         self.assertEqual("aes256-ctr", self.cipher("-F", str(config)))
 
     def test_keys_are_exchanged_strictly_and_anew(self):
+        make(self.local / "file", MIB)
         client = self.openssh
         client.options[client.options.index("LogLevel=ERROR")] = "LogLevel=DEBUG3"
-        said = client.ssh("-o", "RekeyLimit=16K", "-s", client.place, "sftp", stdin="\0" * 40_000, check=False).stderr
-        self.assertIn("will use strict KEX ordering", said)
+        done = client.sftp(f"put {self.local}/file", f"get file {self.local}/back", options=["-o", "RekeyLimit=256K"])
+        self.assertEqual(sha256(self.local / "file"), sha256(self.local / "back"))
+        self.assertIn("will use strict KEX ordering", done.stderr)
+        self.assertGreaterEqual(done.stderr.count("set_newkeys: rekeying"), 4)
 
     def test_a_client_that_is_a_quarter_of_a_second_away_gets_gcm(self):
         with Far(self.server.port, 0.125) as far:

@@ -45,6 +45,9 @@ class BehindHaproxy(ServerCase):
                 for message in ("login", "session started", "file closed"):
                     addresses = [line["source_ip"] for line in self.lines(message, since)]
                     self.assertEqual({CLIENT}, set(addresses), message)
+                # Issue 12.5: the stock client gets AES-GCM behind a PROXY header too.
+                for login in self.lines("login", since):
+                    self.assertIn("-gcm@openssh.com", login["algorithms"])
 
     def test_a_full_source_is_one_client_and_not_the_balancer(self):
         balancer = self.balancer("send-proxy-v2")
