@@ -16,8 +16,8 @@ const NETWORKS: [(u32, u32); 2] = [(56, 2), (48, 4)];
 /// more than a machine can accept. Beyond them new sources have no bucket; the limit on all connections still holds.
 const MAX_BUCKETS: usize = 65_536;
 
-/// Full buckets are forgotten when there are this many, then when there are twice as many as were left.
-const MIN_BUCKETS_TO_SWEEP: usize = 1_024;
+/// Full buckets are forgotten no more often than this: it takes a look at each.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The unfinished logins that a source may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(super) struct UnfinishedLogins {
     /// When each bucket is full again. A token is a step of `interval` into the future; `window` holds them all. A full
     /// bucket needs no entry.
     full_at: HashMap<Bucket, Instant>,
-    sweep_at: usize,
+    swept: Instant,
 }
 
 /// A source, or the network of so many bits around it.
@@ -49,7 +49,7 @@ impl UnfinishedLogins {
             interval,
             window: interval.saturating_mul(rate.burst.max(1)),
             full_at: HashMap::new(),
-            sweep_at: MIN_BUCKETS_TO_SWEEP,
+            swept: Instant::now(),
         }
     }
 
@@ -92,9 +92,9 @@ impl UnfinishedLogins {
 
     /// Forgets the buckets that are full, once in a while.
     fn sweep(&mut self, now: Instant) {
-        if self.full_at.len() >= self.sweep_at {
+        if now.saturating_duration_since(self.swept) >= SWEEP_INTERVAL {
             self.full_at.retain(|_, full_at| *full_at > now);
-            self.sweep_at = self.full_at.len().saturating_mul(2).clamp(MIN_BUCKETS_TO_SWEEP, MAX_BUCKETS);
+            self.swept = now;
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 /// A connection that was admitted.
 pub struct Admitted {
-    /// What comes behind the PROXY header.
+    /// The bytes behind the PROXY header.
     pub stream: Buffered<TcpStream>,
     pub client: ClientAddress,
     pub place: Unauthenticated,
@@ -34,7 +34,7 @@ pub async fn admit(services: &Services, socket: TcpStream, peer: SocketAddr, arr
     }
 }
 
-/// Whose connection it is: the peer's own, or that of the client for which the peer, a load balancer, speaks.
+/// Finds the client's address: the peer's own, or the one that the peer, a load balancer, says.
 async fn identify(services: &Services, stream: &mut Buffered<TcpStream>, peer: SocketAddr) -> Option<ClientAddress> {
     let peer = services.client_address(peer, None);
     if services.proxy == ProxyProtocol::Off {

@@ -4,7 +4,7 @@ use crate::policy::{Parties, Source};
 use ipnet::IpNet;
 use std::{net::SocketAddr, sync::Arc};
 
-/// Where a connection comes from.
+/// The address that a connection comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientAddress {
     /// The address and port. An IPv4-mapped IPv6 address is the IPv4 address.

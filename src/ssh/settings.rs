@@ -14,7 +14,7 @@ use std::{
 pub struct Settings {
     /// The addresses to listen on; at least one. Port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
-    /// Whether connections begin with a PROXY header.
+    /// The use of the PROXY protocol.
     pub proxy_protocol: ProxyProtocol,
     /// The NATs and load balancers whose addresses stand for many clients: no limit per source holds for them.
     pub shared_sources: Vec<IpNet>,

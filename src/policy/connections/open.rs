@@ -1,4 +1,4 @@
-//! What [`Connections`](super::Connections) counts, behind its lock.
+//! The counts of [`Connections`](super::Connections), behind its lock.
 
 use super::{
     super::{Source, unfinished::UnfinishedLogins},
@@ -33,7 +33,7 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 pub(super) struct OfSource {
     places: usize,
-    /// Those whose key exchange isn't done, from the oldest on.
+    /// The ones in their key exchange, from the oldest on.
     exchanging: BTreeSet<u64>,
 }
 

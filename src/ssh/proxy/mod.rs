@@ -33,17 +33,17 @@ const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The signature, the command, the family, and the length of the rest.
 const V2_FIXED_BYTES: usize = 16;
 
-/// Whether connections begin with a PROXY header.
+/// The use that a listener makes of the PROXY protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxyProtocol {
-    /// None does: clients connect themselves, or through something that doesn't say for whom.
+    /// Connections have no header: clients connect themselves, or through something that doesn't say for whom.
     Off,
-    /// Each does, and comes from one of these networks.
+    /// Each connection begins with a header, and comes from one of these networks.
     Require(Vec<IpNet>),
 }
 
 impl ProxyProtocol {
-    /// Whether a connection from `address` may say for whom it speaks, or needn't say it.
+    /// Returns `false` for a connection from an `address` that may not say for whom it speaks.
     pub(super) fn trusts(&self, address: IpAddr) -> bool {
         match self {
             Self::Off => true,
@@ -163,7 +163,7 @@ impl ProxyHeader {
     }
 }
 
-/// Whether `bytes`, the first of a connection, are a whole header; `false` where they may become one.
+/// Returns `true` if `bytes`, the first of a connection, are a whole header, and `false` if they may become one.
 fn is_whole(bytes: &[u8]) -> Result<bool, ProxyHeaderError> {
     let begins = |signature: &[u8]| bytes.starts_with(signature) || signature.starts_with(bytes);
     if begins(V1_SIGNATURE) {

@@ -137,7 +137,7 @@ fn issue_12_4_the_checksum_is_checked_where_it_is_sent() {
     assert_eq!(ProxyHeader::parse(&local), Err(ProxyHeaderError::Checksum));
 }
 
-/// What is read, and what is left behind it, when `sent` comes in pieces of `piece` bytes and then the end.
+/// Reads a header from `sent`, which comes in pieces of `piece` bytes and then ends. The answer has the bytes behind it too.
 async fn read(sent: &[u8], piece: usize) -> (Result<Option<ProxyHeader>, ProxyHeaderError>, Vec<u8>) {
     let (mut near, mut far) = tokio::io::duplex(piece);
     let sent = sent.to_vec();

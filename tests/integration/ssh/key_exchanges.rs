@@ -16,7 +16,7 @@ use wharfinger::{
 /// Longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Whether the server greets a new connection from `127.0.0.{host}`, which then leaves.
+/// Connects from `127.0.0.{host}` and leaves; `true` if the server greeted.
 async fn is_greeted(edge: &Edge, host: u8) -> bool {
     edge.socket_from(host).await.read_u8().await.is_ok()
 }

@@ -51,7 +51,7 @@ impl Log {
         tokio::time::timeout(Duration::from_secs(30), found).await.unwrap_or_else(|_| panic!("no line {message:?}"))
     }
 
-    /// Whether anything was written at all.
+    /// Returns `true` if nothing was written at all.
     pub fn is_empty(&self) -> bool {
         self.0.0.lock().unwrap().is_empty()
     }

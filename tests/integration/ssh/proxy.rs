@@ -36,7 +36,7 @@ async fn logs_in(edge: &Edge, header: &[u8]) -> bool {
     client.authenticate_password("alice", "right").await.unwrap().success()
 }
 
-/// What the server says before it closes a connection.
+/// Reads what the server says before it closes a connection.
 async fn said(mut connection: TcpStream) -> Vec<u8> {
     let mut said = Vec::new();
     // It fails where the server closed with bytes of ours unread.
@@ -122,7 +122,6 @@ async fn issue_12_4_a_missing_or_broken_header_ends_the_connection_with_a_line()
 async fn issue_12_4_health_checks_are_silent() {
     let log = Log::start();
     let edge = behind_a_load_balancer(Settings::default());
-    let start = log.lines("connection refused").len();
     for header in [&b""[..], b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", b"PROXY UNKNOWN\r\n"] {
         for _ in 0..5 {
             let mut check = edge.silent().await;
@@ -133,7 +132,6 @@ async fn issue_12_4_health_checks_are_silent() {
     }
     edge.drain.cancel();
     edge.running.await.unwrap();
-    assert_eq!(start, 0);
     assert!(log.is_empty(), "{:?}", log.lines("connection refused"));
 }
 
