@@ -18,6 +18,7 @@ mod s3;
 mod s3_wire;
 mod semantics;
 mod session;
+mod soak;
 mod ssh;
 #[path = "../support/mod.rs"]
 mod support;
