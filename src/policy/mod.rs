@@ -5,6 +5,7 @@
 
 mod complaints;
 mod connections;
+mod rates;
 mod source;
 mod tries;
 mod unfinished;
@@ -13,6 +14,7 @@ pub use complaints::Complaints;
 pub use connections::{
     Arrival, ConnectionLimits, Connections, KeyExchange, LoggedIn, Parties, Refusal, Unauthenticated,
 };
+pub use rates::{Rate, Rates, Refused};
 pub use source::Source;
 pub use tries::LoginTries;
 pub use unfinished::LoginRate;
