@@ -1,6 +1,6 @@
 //! `wharfinger demo`: everything in one process.
 
-use super::start_log;
+use super::log::logged;
 use crate::{
     config::Log,
     demo::{self, Demo},
@@ -26,14 +26,15 @@ pub(super) struct DemoArgs {
 
 impl DemoArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        start_log(Log::default());
-        let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(async {
-            let (stop, hurry) = crate::app::signals()?;
-            let demo = Demo::start(self.port, self.data, &self.keys).await?;
-            println!("{}", demo.tour());
-            demo.run(stop, hurry).await;
-            Ok(ExitCode::SUCCESS)
+        logged(Log::default(), || {
+            let runtime = tokio::runtime::Runtime::new()?;
+            runtime.block_on(async {
+                let (stop, hurry) = crate::app::signals()?;
+                let demo = Demo::start(self.port, self.data, &self.keys).await?;
+                println!("{}", demo.tour());
+                demo.run(stop, hurry).await;
+                Ok(ExitCode::SUCCESS)
+            })
         })
     }
 }

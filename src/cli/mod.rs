@@ -1,12 +1,11 @@
-//! The `wharfinger` command: one file a subcommand. What they print is for operators; errors are printed once, by `run`.
+//! The `wharfinger` command: one file a subcommand. What they print is for operators; errors are printed once, by
+//! `run` or by the log.
 
 mod check;
 mod demo;
 mod hash_password;
 mod log;
 mod serve;
-
-pub use log::start_log;
 
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
@@ -36,7 +35,8 @@ struct ConfigFile {
 }
 
 impl Cli {
-    /// Runs the command that was asked for. An error is printed to stderr, and is the exit code 1.
+    /// Runs the command that was asked for. An error is printed to stderr, by the log once that has started, and is the
+    /// exit code 1.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let done = match self.command {

@@ -1,12 +1,15 @@
 //! `wharfinger serve`: the server.
 
-use super::{ConfigFile, check::print_problems, start_log};
+use super::{ConfigFile, check::print_problems, log::logged};
 use crate::{
     app::{App, signals},
-    config,
+    config::{self, Problem},
 };
 use std::process::ExitCode;
 use tracing::warn;
+
+/// Warnings about the config that have a line each.
+const MAX_WARNINGS: usize = 10;
 
 /// Run the server
 ///
@@ -27,15 +30,25 @@ impl Serve {
                 return Ok(ExitCode::FAILURE);
             }
         };
-        start_log(loaded.config.server.log);
-        for warning in &loaded.warnings {
-            warn!("{warning}");
-        }
-        let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(async {
-            let (stop, hurry) = signals()?;
-            App::build(&loaded.config).await?.run(stop, hurry).await;
-            Ok(ExitCode::SUCCESS)
+        logged(loaded.config.server.log, || {
+            warn_of(&loaded.warnings);
+            let runtime = tokio::runtime::Runtime::new()?;
+            runtime.block_on(async {
+                let (stop, hurry) = signals()?;
+                App::build(&loaded.config).await?.run(stop, hurry).await;
+                Ok(ExitCode::SUCCESS)
+            })
         })
+    }
+}
+
+/// Says the first warnings, and how many more there are: a thousand tenants may have the same.
+fn warn_of(warnings: &[Problem]) {
+    let (said, more) = warnings.split_at(warnings.len().min(MAX_WARNINGS));
+    for warning in said {
+        warn!("{warning}");
+    }
+    if !more.is_empty() {
+        warn!(warnings = more.len(), "more of the config is to be warned of: `wharfinger check` says all of it");
     }
 }

@@ -38,14 +38,14 @@ def free_port():
 
 
 class Process:
-    """A child process whose stdout and stderr go to a log file."""
+    """A child process whose stdout and stderr go to a log file, unless `stderr` is another."""
 
-    def __init__(self, arguments, **options):
+    def __init__(self, arguments, stderr=subprocess.STDOUT, **options):
         self.arguments = [str(argument) for argument in arguments]
         with tempfile.NamedTemporaryFile(prefix="wharfinger-log-", delete=False) as log:
             self.log = Path(log.name)
             self.child = subprocess.Popen(
-                self.arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **options
+                self.arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=stderr, **options
             )
         atexit.register(self.close)
 

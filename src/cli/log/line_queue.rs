@@ -1,0 +1,304 @@
+//! Lines on their way to stderr: a queue of bounded size, and the one thread that writes.
+//!
+//! tracing-appender has such a writer. It isn't used because it bounds lines and not bytes, says nothing of what it
+//! drops, and at the end prints to stdout when its thread is stuck, which waits for the same reader.
+
+use super::{Line, Repeats, harmless::harmless};
+use crate::config::LogFormat;
+use std::{
+    collections::VecDeque,
+    io::{self, ErrorKind, Write},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+use tracing::Level;
+
+/// The memory of lines that wait, in bytes.
+const MAX_BYTES: usize = 4 << 20;
+/// What a line takes beside its text.
+const LINE_BYTES: usize = 64;
+/// How often warnings that came too often are counted in a line.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a stderr that takes nothing and doesn't wait (`O_NONBLOCK`) is left alone.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Takes lines without ever waiting, and drops and counts those that don't fit.
+#[derive(Debug)]
+pub(super) struct LineQueue {
+    format: LogFormat,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// Lines that were lost and that no line counts yet.
+    dropped: u64,
+    /// A line was taken and isn't written yet.
+    writing: bool,
+}
+
+impl State {
+    fn push(&mut self, line: Vec<u8>) {
+        self.bytes += line.len() + LINE_BYTES;
+        self.lines.push_back(line);
+    }
+
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let line = self.lines.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(line.len() + LINE_BYTES);
+        Some(line)
+    }
+
+    fn is_done(&self) -> bool {
+        self.lines.is_empty() && self.dropped == 0 && !self.writing
+    }
+}
+
+impl LineQueue {
+    /// Starts the thread that writes to `stderr`, and that reports what `repeats` suppressed.
+    ///
+    /// # Errors
+    /// The system has no thread.
+    pub(super) fn start(
+        stderr: impl Write + Send + 'static,
+        format: LogFormat,
+        repeats: Repeats,
+    ) -> io::Result<Arc<Self>> {
+        let queue = Arc::new(Self::new(format));
+        let writer = Writer { queue: Arc::clone(&queue), stderr, repeats, lost: 0 };
+        thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
+        Ok(queue)
+    }
+
+    fn new(format: LogFormat) -> Self {
+        Self { format, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Queues a line with its line break, or drops it.
+    pub(super) fn push(&self, line: &str) {
+        let line = harmless(line, self.format).into_owned().into_bytes();
+        let mut state = self.state();
+        // After a loss all are lost until half of the queue is free: one count for many lines, at the place of the gap.
+        if state.dropped > 0 || state.bytes + line.len() + LINE_BYTES > MAX_BYTES {
+            state.dropped = state.dropped.saturating_add(1);
+        } else {
+            state.push(line);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until all lines are written, but no longer than `patience`.
+    pub(super) fn flush(&self, patience: Duration) {
+        let waited = self.changed.wait_timeout_while(self.state(), patience, |state| !state.is_done());
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Waits for the next line until `until`. The thread is done with the line before it.
+    fn next(&self, until: Instant) -> Option<Vec<u8>> {
+        let mut state = self.state();
+        state.writing = false;
+        self.changed.notify_all();
+        let idle = |state: &mut State| state.lines.is_empty() && state.dropped == 0;
+        let patience = until.saturating_duration_since(Instant::now());
+        let waited = self.changed.wait_timeout_while(state, patience, idle);
+        (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.dropped > 0 && state.bytes <= MAX_BYTES / 2 {
+            let dropped = std::mem::take(&mut state.dropped);
+            let count = Line::new(Level::WARN, "log lines dropped").with("lines", dropped);
+            state.push(count.write(self.format).into_bytes());
+        }
+        let line = state.pop()?;
+        state.writing = true;
+        Some(line)
+    }
+
+    /// Has lines counted that were taken from the queue and could not be written.
+    fn count_lost(&self, lost: u64) {
+        let mut state = self.state();
+        state.dropped = state.dropped.saturating_add(lost);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread.
+struct Writer<W> {
+    queue: Arc<LineQueue>,
+    stderr: W,
+    repeats: Repeats,
+    /// Lines that could not be written, since the last that could.
+    lost: u64,
+}
+
+impl<W: Write> Writer<W> {
+    fn run(mut self) {
+        let mut report = Instant::now() + REPORT_INTERVAL;
+        loop {
+            if let Some(line) = self.queue.next(report) {
+                self.write(&line);
+            }
+            if Instant::now() >= report {
+                self.report();
+                report = Instant::now() + REPORT_INTERVAL;
+            }
+        }
+    }
+
+    /// Writes a line, or counts it: a full disk and a reader that is gone are no reason to end.
+    fn write(&mut self, line: &[u8]) {
+        match write_all(&mut self.stderr, line) {
+            Ok(()) => self.queue.count_lost(std::mem::take(&mut self.lost)),
+            Err(_) => self.lost += 1,
+        }
+    }
+
+    fn report(&self) {
+        for ((target, _), lines) in self.repeats.take_suppressed() {
+            let line = Line::new(Level::WARN, "log lines suppressed").with("lines", lines).with("target", target);
+            self.queue.push(&line.write(self.queue.format));
+        }
+    }
+}
+
+/// As `Write::write_all`, and waits where stderr doesn't.
+fn write_all(stderr: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
+    while !line.is_empty() {
+        match stderr.write(line) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => line = line.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The formatter writes a line whole, in one call.
+impl Write for &LineQueue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.push(&String::from_utf8_lossy(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl LineQueue {
+    /// A queue that nothing is written from.
+    pub(super) fn without_thread(format: LogFormat) -> Arc<Self> {
+        Arc::new(Self::new(format))
+    }
+
+    /// Takes out the lines, without their line breaks.
+    pub(super) fn take_lines(&self) -> Vec<String> {
+        let lines = std::mem::take(&mut *self.state()).lines;
+        lines.into_iter().map(|line| String::from_utf8(line).unwrap().trim_end_matches('\n').to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    const LINE: &str = "a line of the log, which has its line break\n";
+
+    /// A stderr that takes a line when the test does, as a pipe that is full.
+    struct Pipe(mpsc::SyncSender<String>);
+
+    impl Write for Pipe {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            let sent = self.0.send(String::from_utf8(line.to_vec()).unwrap());
+            sent.map(|()| line.len()).map_err(|_| ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn queue() -> (Arc<LineQueue>, mpsc::Receiver<String>) {
+        let (sender, receiver) = mpsc::sync_channel(0);
+        (LineQueue::start(Pipe(sender), LogFormat::Human, Repeats::default()).unwrap(), receiver)
+    }
+
+    /// How many lines `line` says were dropped.
+    fn dropped(line: &str) -> Option<usize> {
+        line.trim_end().split_once(" WARN log lines dropped lines=").map(|(_, lines)| lines.parse().unwrap())
+    }
+
+    // Issue 12.8: a stopped reader of stderr freezes nothing, and what is dropped is counted.
+    #[test]
+    fn a_reader_that_has_stopped_costs_lines_which_one_line_counts() {
+        let (queue, reader) = queue();
+        let (fit, pushed) = (MAX_BYTES / (LINE.len() + LINE_BYTES), 200_000);
+        for _ in 0..pushed {
+            queue.push(LINE);
+        }
+        assert!(queue.state().bytes <= MAX_BYTES);
+        let mut read = 0;
+        let dropped = loop {
+            let line = reader.recv().unwrap();
+            if let Some(dropped) = dropped(&line) {
+                break dropped;
+            }
+            assert_eq!(line, LINE);
+            read += 1;
+        };
+        assert_eq!(read + dropped, pushed, "each line is there or counted");
+        assert!((fit..fit + 2).contains(&read), "the count stands where the gap is: {read} of {fit}");
+        queue.push(LINE);
+        assert_eq!(reader.recv().unwrap(), LINE, "lines are written again");
+    }
+
+    // Issue 12.8: shutdown doesn't hang on a stopped reader.
+    #[test]
+    fn a_flush_ends_without_a_reader_and_waits_for_one_that_reads() {
+        let (queue, reader) = queue();
+        queue.push(LINE);
+        queue.push(LINE);
+        queue.flush(Duration::ZERO);
+        let reading = thread::spawn(move || reader.iter().take(2).count());
+        queue.flush(Duration::MAX);
+        assert!(queue.state().is_done());
+        assert_eq!(reading.join().unwrap(), 2);
+    }
+
+    #[test]
+    fn lines_that_could_not_be_written_are_counted_when_lines_can_be_again() {
+        struct FullDisk(u32, mpsc::Sender<String>);
+        impl Write for FullDisk {
+            fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+                let Some(left) = self.0.checked_sub(1) else {
+                    self.1.send(String::from_utf8(line.to_vec()).unwrap()).unwrap();
+                    return Ok(line.len());
+                };
+                self.0 = left;
+                Err(ErrorKind::StorageFull.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (sender, reader) = mpsc::channel();
+        let queue = LineQueue::start(FullDisk(3, sender), LogFormat::Human, Repeats::default()).unwrap();
+        for _ in 0..3 {
+            queue.push("lost\n");
+            queue.flush(Duration::MAX);
+        }
+        queue.push(LINE);
+        assert_eq!(reader.recv().unwrap(), LINE);
+        assert_eq!(dropped(&reader.recv().unwrap()), Some(3));
+    }
+}

@@ -1,0 +1,43 @@
+//! The limit of warnings that come from one place in the source: 2,000 uploads that can't be aborted are a few lines and
+//! a count. It holds for warnings and errors of ours and of libraries; events have limits of their own, by user and
+//! source.
+
+use crate::policy::{Rate, Rates};
+use std::sync::Arc;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::{Layer, layer::Context};
+
+/// Lines of one place at once, then a second.
+const RATE: Rate = Rate::new(20, 1);
+
+/// The module whose lines are limited already.
+const EVENTS: &str = "wharfinger::events::log";
+
+/// The module and the line of a warning in the source.
+pub(super) type Place = (&'static str, Option<u32>);
+
+/// The buckets of all places. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Repeats(Arc<Rates<Place>>);
+
+impl Default for Repeats {
+    fn default() -> Self {
+        Self(Arc::new(Rates::new(RATE)))
+    }
+}
+
+impl Repeats {
+    /// The places whose warnings were suppressed since the last call, and how often.
+    pub(super) fn take_suppressed(&self) -> Vec<(Place, u64)> {
+        self.0.take_refused().by_key
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Repeats {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        let metadata = event.metadata();
+        *metadata.level() > Level::WARN
+            || metadata.target() == EVENTS
+            || self.0.take(&(metadata.target(), metadata.line()))
+    }
+}
