@@ -21,7 +21,10 @@ use janitor::Janitor;
 use repairs::Repairs;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use sweep::Sweep;
-use tokio::time::timeout;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -125,12 +128,15 @@ impl App {
     }
 }
 
-/// Two tokens that the process's signals cancel: SIGTERM or Ctrl-C asks it to stop, a second one to hurry.
+/// Two tokens that the process's signals cancel: SIGTERM or Ctrl-C asks it to stop, a second one to hurry. Signals that
+/// other servers reload or reopen their log by, and that would end the process, are ignored.
 ///
 /// # Errors
 /// When the signals can't be listened for. Call it in a tokio runtime.
 pub fn signals() -> std::io::Result<(CancellationToken, CancellationToken)> {
-    use tokio::signal::unix::{SignalKind, signal};
+    ignore(SignalKind::hangup(), "SIGHUP")?;
+    ignore(SignalKind::user_defined1(), "SIGUSR1")?;
+    ignore(SignalKind::user_defined2(), "SIGUSR2")?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
@@ -145,4 +151,16 @@ pub fn signals() -> std::io::Result<(CancellationToken, CancellationToken)> {
         }
     });
     Ok((stop, hurry))
+}
+
+/// Has `kind` do nothing, and says so when it comes for the first time.
+fn ignore(kind: SignalKind, name: &'static str) -> std::io::Result<()> {
+    let mut signals = signal(kind)?;
+    // The system's own action doesn't come back when the listener is gone.
+    tokio::spawn(async move {
+        if signals.recv().await.is_some() {
+            info!(signal = name, "signal ignored");
+        }
+    });
+    Ok(())
 }

@@ -3,7 +3,7 @@
 import signal
 import socket
 
-from rig import frames
+from rig import frames, paramiko_client
 from rig.case import ServerCase
 from rig.fake_s3 import FakeS3
 from rig.frames import Frames
@@ -65,6 +65,26 @@ class Stop(ServerCase):
                 demo.process.child.send_signal(number)
                 self.assertEqual(0, demo.process.child.wait(60), demo.process.log_tail())
                 demo.close()
+
+    # Issue 12.9: SIGHUP, USR1, USR2 don't kill the server.
+    def test_signals_that_mean_something_to_others_are_ignored(self):
+        for server in (self.server, Demo()):
+            with self.subTest(server=type(server).__name__):
+                transport = paramiko_client.connect(server)
+                self.addCleanup(transport.close)
+                sftp = paramiko_client.sftp(transport)
+                for name in ("SIGHUP", "SIGUSR1", "SIGUSR2"):
+                    for _ in range(3):
+                        server.process.child.send_signal(signal.Signals[name])
+                        self.assertEqual("/", sftp.normalize("/"))
+                    server.process.until(
+                        lambda name=name: f'signal ignored signal="{name}"' in server.process.log_text(), name
+                    )
+                self.assertEqual(3, server.process.log_text().count("signal ignored"), "each is said once")
+                transport.close()
+                self.assertEqual(0, server.process.stop())
+                self.assertTrue(server.process.log_tail(1).rstrip().endswith("stopped"), server.process.log_tail())
+                server.close()
 
     def listens(self):
         try:
