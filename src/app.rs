@@ -35,6 +35,7 @@ const CLEAN_UP: Duration = Duration::from_secs(30);
 pub struct App {
     listening: Listening,
     sessions: Arc<Sessions>,
+    events: Events,
     ledger: Ledger,
     repairs: Repairs,
     janitor: Janitor,
@@ -81,9 +82,10 @@ impl App {
         for fingerprint in host_keys.fingerprints() {
             info!(fingerprint, "host key");
         }
-        let ssh = ssh::Server::new(server.ssh.clone(), host_keys, Arc::new(provider), Arc::clone(&sessions), events);
+        let ssh =
+            ssh::Server::new(server.ssh.clone(), host_keys, Arc::new(provider), Arc::clone(&sessions), events.clone());
         let (listening, drain_timeout) = (ssh.bind()?, server.drain_timeout);
-        Ok(Self { listening, sessions, ledger, repairs, janitor, sweep, drain_timeout })
+        Ok(Self { listening, sessions, events, ledger, repairs, janitor, sweep, drain_timeout })
     }
 
     /// The addresses listened on, with the ports that the system chose.
@@ -101,6 +103,7 @@ impl App {
         let repairing = tokio::spawn(stop.clone().run_until_cancelled_owned(self.repairs.run()));
         let clearing = tokio::spawn(stop.clone().run_until_cancelled_owned(self.janitor.run()));
         let sweeping = tokio::spawn(stop.clone().run_until_cancelled_owned(self.sweep.run()));
+        let reporting = tokio::spawn(self.events.clone().report());
         let (drain, cut) = (stop.clone(), CancellationToken::new());
         let serving = self.listening.run(drain, cut.clone());
         let drain_timeout = self.drain_timeout;
@@ -124,6 +127,8 @@ impl App {
         // They were told to stop long ago.
         drop((repairing.await, clearing.await, sweeping.await));
         self.ledger.close().await;
+        reporting.abort();
+        self.events.report_now();
         info!("stopped");
     }
 }

@@ -1,11 +1,19 @@
 //! The one line of the log that an event is.
 
 use super::{Client, Event, Outcome, Who};
+use crate::{
+    account::{TenantName, UserName},
+    policy::Source,
+};
 use std::time::Duration;
 use tracing::{info, warn};
 
 /// The longest piece of a name that a client chose freely and that goes to the log, in characters.
 const MAX_LOGGED_NAME: usize = 256;
+/// The same of a path, and of an error, which may quote one. No path is longer.
+const MAX_LOGGED_PATH: usize = 1_024;
+
+const QUOTES: [char; 2] = ['"', '\''];
 
 /// Writes the line. What clients chose is escaped (see `visible`), so that no name can forge a line.
 pub fn write(event: &Event) {
@@ -31,57 +39,86 @@ pub fn write(event: &Event) {
         Event::ConnectionEnded { connection, source, vpc_endpoint, reason, client } => {
             let (vpc_endpoint, (version, algorithms)) = (vpc_endpoint.as_deref(), program(client));
             info!(
-                source_ip = %source.ip(), vpc_endpoint, %connection, reason, client = version, algorithms,
+                source_ip = %source.ip(), vpc_endpoint, %connection, reason = long(reason), client = version, algorithms,
                 "connection ended"
             );
         }
-        Event::ServiceRefused { connection, source, vpc_endpoint, service } => {
-            let (vpc_endpoint, service) = (vpc_endpoint.as_deref(), visible(service));
-            warn!(source_ip = %source.ip(), vpc_endpoint, %connection, service, "service refused: only sftp is served");
+        Event::ServiceRefused { connection, source, vpc_endpoint, service, is_probe } => {
+            let (source, vpc_endpoint, service) = (source.ip(), vpc_endpoint.as_deref(), visible(service));
+            if *is_probe {
+                info!(source_ip = %source, vpc_endpoint, %connection, service, "service refused: only sftp is served");
+            } else {
+                warn!(source_ip = %source, vpc_endpoint, %connection, service, "service refused: only sftp is served");
+            }
         }
         Event::SessionStarted(who) => session!(info, who, "session started"),
-        Event::SessionEnded { who, duration, received_bytes, sent_bytes, unsaid, reason } => {
+        Event::SessionEnded { who, duration, received_bytes, sent_bytes, suppressed, reason } => {
             let duration_ms = millis(*duration);
-            let unsaid = Some(unsaid).filter(|unsaid| **unsaid > 0);
+            let suppressed = Some(suppressed).filter(|suppressed| **suppressed > 0);
             match reason {
-                None => session!(info, who, "session ended", duration_ms, received_bytes, sent_bytes, unsaid),
+                None => session!(info, who, "session ended", duration_ms, received_bytes, sent_bytes, suppressed),
                 Some(reason) => {
-                    session!(warn, who, "session ended", duration_ms, received_bytes, sent_bytes, unsaid, reason = %reason);
+                    let reason = long(reason);
+                    session!(warn, who, "session ended", duration_ms, received_bytes, sent_bytes, suppressed, reason);
                 }
             }
         }
         Event::FileOpened { who, path, transfer } => {
-            session!(info, who, "file opened", path = %path, transfer = %transfer);
+            session!(info, who, "file opened", path = long(path), transfer = %transfer);
         }
         Event::FileClosed { who, path, transfer, bytes, duration, outcome } => {
-            let duration_ms = millis(*duration);
+            let (path, duration_ms) = (long(path), millis(*duration));
             match outcome {
                 Outcome::Done => {
-                    session!(info, who, "file closed", path = %path, transfer = %transfer, bytes, duration_ms);
+                    session!(info, who, "file closed", path, transfer = %transfer, bytes, duration_ms);
                 }
                 Outcome::Abandoned => {
-                    session!(warn, who, "file abandoned", path = %path, transfer = %transfer, bytes, duration_ms);
+                    session!(warn, who, "file abandoned", path, transfer = %transfer, bytes, duration_ms);
                 }
-                Outcome::Failed(error) => {
-                    session!(warn, who, "file failed", path = %path, transfer = %transfer, bytes, duration_ms, error = %error);
+                Outcome::Refused(error) | Outcome::Failed(error) => {
+                    let error = long(error);
+                    session!(warn, who, "file failed", path, transfer = %transfer, bytes, duration_ms, error);
                 }
             }
         }
         Event::Changed { who, change, path, target, duration, outcome } => {
-            let duration_ms = millis(*duration);
-            let target = target.as_deref();
+            let (path, target, duration_ms) = (long(path), target.as_deref().map(long), millis(*duration));
             match outcome {
-                Outcome::Done => session!(info, who, "changed", change = %change, path = %path, target, duration_ms),
+                Outcome::Done => session!(info, who, "changed", change = %change, path, target, duration_ms),
+                Outcome::Refused(_) => {
+                    let error = outcome.error();
+                    session!(info, who, "change failed", change = %change, path, target, duration_ms, error);
+                }
                 Outcome::Abandoned | Outcome::Failed(_) => {
-                    let error = if let Outcome::Failed(error) = outcome { error } else { "abandoned" };
-                    session!(warn, who, "change failed", change = %change, path = %path, target, duration_ms, error);
+                    let error = outcome.error();
+                    session!(warn, who, "change failed", change = %change, path, target, duration_ms, error);
                 }
             }
         }
-        Event::RequestFailed { who, request, path, error } => {
-            session!(warn, who, "request failed", request, path = visible(path), error = %error);
+        Event::RequestFailed { who, request, path, outcome } => {
+            let (path, error) = (visible(path), outcome.error());
+            if matches!(outcome, Outcome::Refused(_)) {
+                session!(info, who, "request failed", request, path, error);
+            } else {
+                session!(warn, who, "request failed", request, path, error);
+            }
         }
     }
+}
+
+/// Writes how many lines of a user were suppressed.
+pub fn suppressed_of_user(tenant: &TenantName, user: &UserName, lines: u64) {
+    warn!(%tenant, %user, lines, "log lines suppressed");
+}
+
+/// Writes how many lines of a source were suppressed.
+pub fn suppressed_of_source(source: &Source, lines: u64) {
+    warn!(%source, lines, "log lines suppressed");
+}
+
+/// Writes how many lines of all other users and sources were suppressed.
+pub fn suppressed_of_others(lines: u64) {
+    warn!(lines, "log lines suppressed of other users and sources");
 }
 
 /// A line of a session: its identity first, then the event's own fields.
@@ -98,13 +135,43 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The client's program and the algorithms in use, as they are logged.
 fn program(client: &Client) -> (Option<String>, Option<&str>) {
     (client.version.as_deref().map(visible), client.algorithms.as_deref())
 }
 
-/// `name`, cut and with everything escaped that isn't plainly visible.
+impl Outcome {
+    /// Why it wasn't done, as it is logged.
+    fn error(&self) -> String {
+        match self {
+            Self::Done => String::new(),
+            Self::Abandoned => "abandoned".to_owned(),
+            Self::Refused(error) | Self::Failed(error) => long(error),
+        }
+    }
+}
+
+/// A name or another short text of a client's choice.
 fn visible(name: &str) -> String {
-    name.chars().take(MAX_LOGGED_NAME).flat_map(char::escape_debug).collect()
+    escaped(name, MAX_LOGGED_NAME)
+}
+
+/// A path, or a text that may quote one.
+fn long(text: &str) -> String {
+    escaped(text, MAX_LOGGED_PATH)
+}
+
+/// The first `max` characters of `text`, with everything escaped that isn't plainly visible, and the backslash with it.
+/// Quotes stay: both formats of the log put values between quotes of their own.
+fn escaped(text: &str, max: usize) -> String {
+    let end = text.char_indices().nth(max).map_or(text.len(), |(end, _)| end);
+    let mut shown = String::with_capacity(end);
+    for piece in text.get(..end).unwrap_or_default().split_inclusive(QUOTES) {
+        let body = piece.strip_suffix(QUOTES).unwrap_or(piece);
+        shown.extend(body.escape_debug());
+        shown.push_str(piece.get(body.len()..).unwrap_or_default());
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -115,5 +182,20 @@ mod tests {
     fn names_cannot_forge_lines_or_flood_the_log() {
         assert_eq!(visible("a\nINFO login\u{202e}\x1b[0m"), "a\\nINFO login\\u{202e}\\u{1b}[0m");
         assert_eq!(visible(&"x".repeat(5_000)).len(), MAX_LOGGED_NAME);
+    }
+
+    // Issue 12.8: U+2028 and U+202E are escaped.
+    #[test]
+    fn what_breaks_or_turns_a_line_is_escaped_and_what_is_plain_is_not() {
+        for character in
+            ["\u{2028}", "\u{2029}", "\u{202e}", "\u{2066}", "\u{200b}", "\u{feff}", "\u{7f}", "\u{85}", "\u{e0001}"]
+        {
+            let shown = long(&format!("/a{character}b"));
+            assert!(shown.is_ascii() && shown.starts_with("/a\\u{"), "{character:?}: {shown}");
+        }
+        let plain = "/a \"file\" of Zoë's, Zoe\u{308}'s and 東京's";
+        assert_eq!(long(plain), plain);
+        assert_eq!(long("\\u{202e}"), "\\\\u{202e}", "no escape can be feigned");
+        assert_eq!(long(&"ä".repeat(5_000)).chars().count(), MAX_LOGGED_PATH);
     }
 }

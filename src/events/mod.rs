@@ -1,11 +1,13 @@
 //! What happens, said once. Every part that notices something at the edge records an [`Event`]; here it becomes exactly
-//! one line of the log, with the same field names everywhere.
+//! one line of the log, with the same field names everywhere. Clients can't flood the log: see [`limits`].
 //!
 //! Not here: the ledger and notifications, which will take the same events from a bounded channel.
 
+mod limits;
 mod log;
 
 use crate::account::{TenantName, UserName};
+use limits::Limits;
 use std::{
     borrow::Cow,
     fmt,
@@ -13,21 +15,40 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::time::sleep;
 
-/// Where events go. Cheap to clone.
+/// The counts of lines that were not written are written once in this time.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Where events go. Cheap to clone; clones share their limits.
 #[derive(Clone, Debug, Default)]
-pub struct Events(());
+pub struct Events(Arc<Limits>);
 
 impl Events {
     /// Events that go to the log.
     #[must_use]
     pub fn new() -> Self {
-        Self(())
+        Self::default()
     }
 
-    /// Records `event`. Never waits, never fails.
+    /// Records `event`, unless its source or user has had too many lines. Never waits, never fails.
     pub fn record(&self, event: &Event) {
-        log::write(event);
+        if self.0.take(event) {
+            log::write(event);
+        }
+    }
+
+    /// Reports every ten seconds how many lines were suppressed.
+    pub async fn report(self) {
+        loop {
+            sleep(REPORT_INTERVAL).await;
+            self.report_now();
+        }
+    }
+
+    /// Reports how many lines were suppressed since the last report: one line for each user and source, not for each line.
+    pub fn report_now(&self) {
+        self.0.report();
     }
 }
 
@@ -128,6 +149,8 @@ pub enum Event {
         vpc_endpoint: Option<Arc<str>>,
         /// What was asked for.
         service: String,
+        /// Whether ordinary clients ask for it to find out what the server can do, as WinSCP does with a shell.
+        is_probe: bool,
     },
     /// An SFTP session began.
     SessionStarted(Who),
@@ -141,8 +164,8 @@ pub enum Event {
         received_bytes: u64,
         /// Protocol bytes to the client.
         sent_bytes: u64,
-        /// Failed requests that have no line of their own, because there were too many.
-        unsaid: u64,
+        /// Failed requests that have no line of their own, because the session had too many.
+        suppressed: u64,
         /// Why, where it wasn't the client's orderly end.
         reason: Option<String>,
     },
@@ -193,8 +216,8 @@ pub enum Event {
         request: &'static str,
         /// The client's path.
         path: String,
-        /// Why, for the operator.
-        error: String,
+        /// What became of it: refused or failed.
+        outcome: Outcome,
     },
 }
 
@@ -253,6 +276,8 @@ pub enum Outcome {
     Done,
     /// The client went away before it was done; nothing was published.
     Abandoned,
+    /// It can't be done as things are, such as MKDIR of what exists. Nothing is wrong on the server's side.
+    Refused(String),
     /// It failed; the text is for the operator and holds S3's request id where there is one.
     Failed(String),
 }

@@ -3,14 +3,12 @@
 //! Check and take are one step under one lock, and what was taken is given back on drop, so that nothing is counted
 //! twice or forgotten.
 
-mod complaints;
 mod connections;
 mod rates;
 mod source;
 mod tries;
 mod unfinished;
 
-pub use complaints::Complaints;
 pub use connections::{
     Arrival, ConnectionLimits, Connections, KeyExchange, LoggedIn, Parties, Refusal, Unauthenticated,
 };

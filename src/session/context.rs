@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     events::{Change, Event, Events, Outcome, Who},
-    policy::Complaints,
+    policy::{Rate, Rates},
     vfs::{Budget, Error, Vfs, VirtualPath},
 };
 use std::{future::Future, sync::Arc, time::Duration};
@@ -22,6 +22,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const MAX_RUNNING: usize = 64;
 /// Copies of one channel that run or wait for their turn: each keeps a file open that its client may have closed.
 const MAX_COPIES: usize = 64;
+/// Failed requests that have a line of their own. A client can make thousands of them in a second, and they cost it
+/// nothing.
+const FAILURES: Rate = Rate::new(100, 1);
 
 /// One session's identity, tree, tables and ways out.
 #[derive(Debug)]
@@ -41,8 +44,8 @@ pub struct Context {
     pub running: Semaphore,
     /// The room for copies.
     pub copies: Arc<Semaphore>,
-    /// How many failures may still be noted.
-    pub complaints: Complaints,
+    /// The failures that are recorded.
+    failures: Rates<()>,
     tasks: TaskTracker,
 }
 
@@ -70,7 +73,7 @@ impl Context {
             ended: CancellationToken::new(),
             running: Semaphore::new(MAX_RUNNING),
             copies: Arc::new(Semaphore::new(MAX_COPIES)),
-            complaints: Complaints::new(),
+            failures: Rates::new(FAILURES),
             tasks,
         }
     }
@@ -106,14 +109,14 @@ impl Context {
         duration: Duration,
         error: Option<&Error>,
     ) {
-        if error.is_none() || self.complaints.take() {
+        if error.is_none() || self.failures.take(&()) {
             self.events.record(&Event::Changed {
                 who: self.who.clone(),
                 change,
                 path: path.as_str().to_owned(),
                 target: target.map(|target| target.as_str().to_owned()),
                 duration,
-                outcome: error.map_or(Outcome::Done, |error| Outcome::Failed(status::detail(error))),
+                outcome: error.map_or(Outcome::Done, status::outcome),
             });
         }
     }
@@ -132,10 +135,15 @@ impl Context {
     }
 
     fn record_failure(&self, request: &'static str, path: &str, error: &Error) {
-        if !self.complaints.take() {
+        if !self.failures.take(&()) {
             return;
         }
-        let (who, path, error) = (self.who.clone(), path.to_owned(), status::detail(error));
-        self.events.record(&Event::RequestFailed { who, request, path, error });
+        let (who, path, outcome) = (self.who.clone(), path.to_owned(), status::outcome(error));
+        self.events.record(&Event::RequestFailed { who, request, path, outcome });
+    }
+
+    /// How many failures have no line of their own.
+    pub fn suppressed_failures(&self) -> u64 {
+        self.failures.refused(&())
     }
 }

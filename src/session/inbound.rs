@@ -115,7 +115,7 @@ impl Drop for Inbound {
             duration: self.since.elapsed(),
             received_bytes: self.received_bytes,
             sent_bytes: self.context.replies.sent_bytes(),
-            unsaid: self.context.complaints.unsaid(),
+            suppressed: self.context.suppressed_failures(),
             reason: self.ended.as_ref().map(ToString::to_string),
         });
     }

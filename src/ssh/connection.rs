@@ -317,7 +317,7 @@ fn worth_knowing(connection: &Connection, result: Result<(), Error>) -> Option<S
         Ok(()) | Err(Error::Cut | Error::Ssh(Ssh::Disconnect | Ssh::HUP | Ssh::IO(_))) => return None,
         Err(error) => error.to_string(),
     };
-    Some(visible(&reason, MAX_REASON))
+    Some(reason.chars().take(MAX_REASON).collect())
 }
 
 /// The sentence for a client with which the server shares no algorithm of one kind: what it offers, and which setting
@@ -331,9 +331,4 @@ fn no_common_algorithm(kind: &AlgorithmKind, ours: &[String], theirs: &[String])
         AlgorithmKind::Compression => ("compression", "the server compresses nothing"),
     };
     format!("no {noun} in common: the client offers {}; the server {}; {setting}", theirs.join(", "), ours.join(", "))
-}
-
-/// `text`, cut to `limit` characters, with everything escaped that isn't plainly visible: russh's errors quote the client.
-fn visible(text: &str, limit: usize) -> String {
-    text.chars().take(limit).flat_map(char::escape_debug).collect()
 }

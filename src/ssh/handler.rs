@@ -63,7 +63,7 @@ impl Handler {
         }
     }
 
-    fn refuse(&mut self, service: &str) {
+    fn refuse(&mut self, service: &str, is_probe: bool) {
         self.refusals = self.refusals.saturating_add(1);
         if self.refusals > MAX_REFUSALS {
             return self.connection.ending.ask(EndReason::Refusals);
@@ -73,16 +73,17 @@ impl Handler {
             source: self.connection.source,
             vpc_endpoint: self.connection.client.vpc_endpoint.clone(),
             service: service.to_owned(),
+            is_probe,
         });
     }
 
     async fn refuse_open(&mut self, service: &str, reply: ChannelOpenHandle) {
-        self.refuse(service);
+        self.refuse(service, false);
         reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
     }
 
     fn refuse_request(&mut self, service: &str, channel: ChannelId, session: &mut Session) -> Result<(), Error> {
-        self.refuse(service);
+        self.refuse(service, true);
         Ok(session.channel_failure(channel)?)
     }
 }
@@ -180,7 +181,7 @@ impl russh::server::Handler for Handler {
         if self.channels.open(write_half) {
             reply.accept().await;
         } else {
-            self.refuse("more channels than one connection may have");
+            self.refuse("more channels than one connection may have", false);
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
         }
         Ok(())
@@ -259,7 +260,7 @@ impl russh::server::Handler for Handler {
     }
 
     async fn agent_request(&mut self, _channel: ChannelId, _session: &mut Session) -> Result<bool, Error> {
-        self.refuse("agent forwarding");
+        self.refuse("agent forwarding", true);
         Ok(false)
     }
 
@@ -327,12 +328,12 @@ impl russh::server::Handler for Handler {
     }
 
     async fn tcpip_forward(&mut self, address: &str, port: &mut u32, _session: &mut Session) -> Result<bool, Error> {
-        self.refuse(&format!("forwarding from {address}:{port}"));
+        self.refuse(&format!("forwarding from {address}:{port}"), false);
         Ok(false)
     }
 
     async fn streamlocal_forward(&mut self, path: &str, _session: &mut Session) -> Result<bool, Error> {
-        self.refuse(&format!("forwarding from {path}"));
+        self.refuse(&format!("forwarding from {path}"), false);
         Ok(false)
     }
 }

@@ -194,7 +194,7 @@ mod tests {
             }
             warn!("something else");
             let (source, reason) = ([192, 0, 2, 1].into(), "none".to_owned());
-            let refused = Event::ConnectionRefused { source, reason };
+            let refused = Event::ConnectionRefused { source, vpc_endpoint: None, reason };
             (0..100).for_each(|_| Events::new().record(&refused));
         });
         assert_eq!(lines.iter().filter(|line| line.contains("bucket is gone")).count(), 20);

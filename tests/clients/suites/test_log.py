@@ -1,13 +1,15 @@
 """The log in JSON: one object a line, the same names for the same things, and no line that a client wrote."""
 
 import json
+import subprocess
 
 import paramiko
 
 from rig import paramiko_client
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3
+from rig.fake_s3 import FakeS3, FakeS3Case
 from rig.files import make
+from rig.postgres import Postgres
 from rig.process import until
 from rig.servers import Serve
 
@@ -24,9 +26,13 @@ class JsonLog(ServerCase):
 
     @classmethod
     def start(cls):
-        s3 = FakeS3()
-        cls.addClassCleanup(s3.close)
-        return Serve(s3.store(), settings='[log]\nformat = "json"')
+        cls.s3 = FakeS3()
+        cls.addClassCleanup(cls.s3.close)
+        return Serve(cls.s3.store(), settings='[log]\nformat = "json"')
+
+    def tearDown(self):
+        self.s3.fault = lambda method, key, query: None
+        super().tearDown()
 
     def test_what_happens_has_its_fields(self):
         transport = self.connect()
@@ -76,6 +82,58 @@ class JsonLog(ServerCase):
             self.assertIn(line.get("tenant"), (None, "acme"))
             self.assertNotEqual("root", line.get("user"))
 
+    # Issue 12.8: expected refusals are no WARN; storage that fails and access that is denied are.
+    def test_what_clients_try_is_no_warning(self):
+        sftp = self.sftp()
+        sftp.mkdir("there")
+        sftp.mkdir("there/in")
+        for attempt, change in (
+            (lambda: sftp.mkdir("there"), "mkdir"),
+            (lambda: sftp.remove("there"), "remove"),
+            (lambda: sftp.rmdir("there"), "rmdir"),
+            (lambda: sftp.rename("there", "there/in/it"), "rename"),
+        ):
+            with self.assertRaises(OSError):
+                attempt()
+            self.assertEqual("INFO", self.wait_for("change failed", change=change)["level"], change)
+        for command in ("uname", "md5sum /there"):
+            self.openssh.ssh(self.openssh.place, command, check=False)
+            refused = self.wait_for("service refused: only sftp is served", service=f"exec {command}")
+            self.assertEqual("INFO", refused["level"])
+        self.openssh.ssh("-W", "127.0.0.1:1", self.openssh.place, check=False)
+        refused = self.wait_for("service refused: only sftp is served", service="forwarding to 127.0.0.1:1")
+        self.assertEqual("WARN", refused["level"])
+        self.s3.fault = lambda method, key, query: (403, "AccessDenied") if "denied" in key else None
+        with self.assertRaises(OSError):
+            sftp.mkdir("denied")
+        self.assertEqual("WARN", self.wait_for("change failed", path="/denied")["level"])
+
+    # Issue 12.8: U+2028 and U+202E are escaped, in everything that a client chooses.
+    def test_no_name_turns_or_breaks_a_line(self):
+        name = "invoice\u202egpj.exe\u2028\u2029"
+        sftp = self.sftp()
+        sftp.mkdir(name)
+        with sftp.open(name + "/file", "wb"):
+            pass
+        sftp.rename(name + "/file", name + "/another")
+        self.openssh.ssh(self.openssh.place, "echo \u202e", check=False)
+        self.wait_for("service refused: only sftp is served", service="exec echo \\u{202e}")
+        shown = "/invoice\\u{202e}gpj.exe\\u{2028}\\u{2029}"
+        self.wait_for("changed", change="mkdir", path=shown)
+        self.wait_for("file closed", path=shown + "/file")
+        self.wait_for("changed", change="rename", path=shown + "/file", target=shown + "/another")
+        text = self.server.process.log_text()
+        self.assertFalse([character for character in text if character != "\n" and not character.isprintable()])
+
+    # Issue 12.8: fatal errors are JSON where the format is.
+    def test_the_error_that_ends_the_server_is_a_line_like_others(self):
+        another = subprocess.run(self.server.process.arguments, capture_output=True, text=True, timeout=60)
+        self.assertEqual(1, another.returncode)
+        *_, last = (json.loads(line) for line in another.stderr.splitlines())
+        self.assertEqual(COMMON | {"error"}, set(last))
+        self.assertEqual(("ERROR", "server failed"), (last["level"], last["message"]))
+        self.assertRegex(last["error"], r"^cannot listen on 127\.0\.0\.1:\d+: Address already in use")
+
     def wait_for(self, message, **fields):
         """The newest line that says this and has these fields."""
         wanted = {"message": message} | fields
@@ -97,3 +155,25 @@ class JsonLog(ServerCase):
     @staticmethod
     def values(line, last):
         return line["tenant"], line["user"], line["source_ip"], line[last]
+
+
+class HumanLog(FakeS3Case):
+    # Issue 12.8: `path` is quoted in the human format.
+    def test_a_name_with_a_space_can_be_told_from_another_field(self):
+        self.sftp().open('a bytes=1 "b"', "wb").close()
+        self.server.process.until(
+            lambda: r'path="/a bytes=1 \"b\"" transfer=upload bytes=0' in self.server.process.log_text(), "its line"
+        )
+
+
+class LogAfterNotice(FakeS3Case):
+    # Issue 12.8: no line is lost after a NOTICE of PostgreSQL, such as that the tables are there already.
+    def test_the_line_after_a_notice_is_written(self):
+        postgres = Postgres()
+        self.addCleanup(postgres.close)
+        for start in ("the first", "the second"):
+            server = Serve(self.s3.store(), settings=f'[ledger]\nurl = "{postgres.url}"')
+            self.addCleanup(server.close)
+            server.process.stop()
+            lines = [line for line in server.process.log_text().splitlines() if "INFO ledger url=" in line]
+            self.assertEqual(1, len(lines), f"{start} start:\n{server.process.log_text()}")

@@ -1,0 +1,254 @@
+//! How many lines a client can have written: each takes a token, of its source before login, of its user after it.
+//!
+//! The rates of one user and one source add up to 100 lines a second. Lines that say how something ended have more of
+//! them than lines that say that something began: a batch of thousands of small files leaves each transfer on record,
+//! by its end, when its beginnings are too many.
+
+use super::{Event, Outcome, Who, log};
+use crate::{
+    account::{TenantName, UserName},
+    policy::{Rate, Rates, Source},
+};
+use std::collections::HashMap;
+
+/// What a source did before login, and what it asked for beside SFTP.
+const SOURCE: Rate = Rate::new(100, 10);
+/// The same of all sources together: an attacker can have many.
+const ALL_SOURCES: Rate = Rate::new(1_000, 200);
+/// Logins, transfers that ended, changes that were made.
+const RECORDS: Rate = Rate::new(1_000, 60);
+/// Sessions that began or ended in good order, files that were opened.
+const PROGRESS: Rate = Rate::new(100, 20);
+/// Requests that failed, sessions that the server ended.
+const FAILURES: Rate = Rate::new(100, 10);
+
+/// Users, or sources, that one report names. The others are counted together.
+const MAX_NAMED: usize = 20;
+
+type User = (TenantName, UserName);
+
+/// The buckets.
+#[derive(Debug)]
+pub struct Limits {
+    sources: Rates<Source>,
+    all_sources: Rates<()>,
+    records: Rates<User>,
+    progress: Rates<User>,
+    failures: Rates<User>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sources: Rates::new(SOURCE),
+            all_sources: Rates::new(ALL_SOURCES),
+            records: Rates::new(RECORDS),
+            progress: Rates::new(PROGRESS),
+            failures: Rates::new(FAILURES),
+        }
+    }
+}
+
+impl Limits {
+    /// Takes the token of the event's line; `false`, and counted, if there is none.
+    pub fn take(&self, event: &Event) -> bool {
+        match event {
+            // The listener records one a second, with the count of the others.
+            Event::ConnectionRefused { .. } => true,
+            Event::LoginRefused { source, vpc_endpoint, .. }
+            | Event::ConnectionEnded { source, vpc_endpoint, .. }
+            | Event::ServiceRefused { source, vpc_endpoint, .. } => {
+                self.sources.take(&Source::new(source.ip(), vpc_endpoint.clone())) && self.all_sources.take(&())
+            }
+            Event::LoginAccepted { tenant, user, .. } => self.records.take(&(tenant.clone(), user.clone())),
+            Event::SessionStarted(who)
+            | Event::FileOpened { who, .. }
+            | Event::SessionEnded { who, reason: None, .. } => self.progress.take(&user(who)),
+            Event::FileClosed { who, .. } | Event::Changed { who, outcome: Outcome::Done, .. } => {
+                self.records.take(&user(who))
+            }
+            Event::Changed { who, .. } | Event::RequestFailed { who, .. } | Event::SessionEnded { who, .. } => {
+                self.failures.take(&user(who))
+            }
+        }
+    }
+
+    /// Writes one line with a count in place of all that had no token since the last call.
+    pub fn report(&self) {
+        let mut users: HashMap<User, u64> = HashMap::new();
+        let sources = self.sources.take_refused();
+        let mut others =
+            sources.by_others + self.all_sources.take_refused().by_key.iter().map(|((), lines)| lines).sum::<u64>();
+        for rates in [&self.records, &self.progress, &self.failures] {
+            let refused = rates.take_refused();
+            others += refused.by_others;
+            for (user, lines) in refused.by_key {
+                *users.entry(user).or_default() += lines;
+            }
+        }
+        others += report_most(users.into_iter().collect(), |(tenant, user), lines| {
+            log::suppressed_of_user(tenant, user, lines);
+        });
+        others += report_most(sources.by_key, log::suppressed_of_source);
+        if others > 0 {
+            log::suppressed_of_others(others);
+        }
+    }
+}
+
+/// Reports those with the highest counts. Returns how many lines the others have together.
+fn report_most<K>(mut counts: Vec<(K, u64)>, report: impl Fn(&K, u64)) -> u64 {
+    counts.sort_by_key(|(_, lines)| std::cmp::Reverse(*lines));
+    let others = counts.split_off(counts.len().min(MAX_NAMED));
+    for (key, lines) in &counts {
+        report(key, *lines);
+    }
+    others.iter().map(|(_, lines)| lines).sum()
+}
+
+fn user(who: &Who) -> User {
+    (who.tenant.clone(), who.user.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::{Change, Client, Transfer};
+    use std::{
+        io,
+        net::SocketAddr,
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+
+    fn who(name: &str) -> Who {
+        let source = SocketAddr::from(([192, 0, 2, 1], 22));
+        Who {
+            session: "5f0c-1".into(),
+            tenant: "acme".parse().unwrap(),
+            user: name.parse().unwrap(),
+            source,
+            vpc_endpoint: None,
+        }
+    }
+
+    fn refused(host: [u8; 4]) -> Event {
+        let source = SocketAddr::from((host, 22));
+        Event::LoginRefused {
+            connection: "5f0c".into(),
+            user: "root".into(),
+            source,
+            vpc_endpoint: None,
+            method: "password",
+            reason: "".into(),
+            fingerprint: None,
+            client: Client::default(),
+        }
+    }
+
+    fn opened(name: &str) -> Event {
+        Event::FileOpened { who: who(name), path: "/file".into(), transfer: Transfer::Download }
+    }
+
+    fn closed(name: &str) -> Event {
+        let (path, duration, outcome) = ("/file".into(), Duration::ZERO, Outcome::Done);
+        Event::FileClosed { who: who(name), path, transfer: Transfer::Download, bytes: 0, duration, outcome }
+    }
+
+    fn failed(name: &str) -> Event {
+        let (change, duration, outcome) = (Change::Mkdir, Duration::ZERO, Outcome::Refused("it exists".into()));
+        Event::Changed { who: who(name), change, path: "/d".into(), target: None, duration, outcome }
+    }
+
+    /// How many of `count` lines of `event` are written.
+    fn written(limits: &Limits, event: &Event, count: usize) -> usize {
+        (0..count).filter(|_| limits.take(event)).count()
+    }
+
+    /// The lines of a report.
+    fn report(limits: &Limits) -> Vec<String> {
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+        impl io::Write for Lines {
+            fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().extend(line);
+                Ok(line.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let format = tracing_subscriber::fmt().without_time().with_target(false).with_ansi(false);
+        let subscriber = format.with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || limits.report());
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| line.trim_start().to_owned()).collect()
+    }
+
+    // Issue 12.8: at most 100 lines a second, of a source and of a user.
+    #[tokio::test(start_paused = true)]
+    async fn lines_are_no_more_than_the_burst_and_the_rate_times_the_seconds() {
+        let limits = Limits::default();
+        let flood = |count| {
+            let events = [refused([192, 0, 2, 9]), opened("alice"), closed("alice"), failed("alice")];
+            events.map(|event| written(&limits, &event, count))
+        };
+        assert_eq!(flood(5_000), [100, 100, 1_000, 100]);
+        for _ in 0..10 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            let lines = flood(5_000);
+            assert_eq!(lines, [10, 20, 60, 10]);
+            assert_eq!(lines.iter().sum::<usize>(), 100);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_one_user_or_source_takes_no_line_from_another() {
+        let limits = Limits::default();
+        written(&limits, &refused([192, 0, 2, 9]), 5_000);
+        written(&limits, &closed("alice"), 5_000);
+        assert!(limits.take(&refused([192, 0, 2, 10])));
+        assert!(limits.take(&closed("bob")));
+        written(&limits, &failed("bob"), 5_000);
+        assert!(limits.take(&closed("bob")), "failures don't hide what was done");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_of_a_thousand_small_files_has_all_transfers_on_record() {
+        let limits = Limits::default();
+        let ends = (0..1_000).filter(|_| {
+            let _ = limits.take(&opened("alice"));
+            limits.take(&closed("alice"))
+        });
+        assert_eq!(ends.count(), 1_000);
+        assert_eq!(report(&limits), ["WARN log lines suppressed tenant=acme user=alice lines=900"]);
+    }
+
+    // Issue 12.8: one warning with a count in place of 2,000.
+    #[tokio::test(start_paused = true)]
+    async fn each_line_that_was_not_written_is_counted_in_one_that_is() {
+        let limits = Limits::default();
+        assert_eq!(report(&limits), [] as [&str; 0]);
+        let flood = 2_000;
+        let lost = flood - written(&limits, &refused([192, 0, 2, 9]), flood);
+        assert_eq!(report(&limits), [format!("WARN log lines suppressed source=192.0.2.9 lines={lost}")]);
+        assert_eq!(report(&limits), [] as [&str; 0], "and once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_of_many_sources_is_short_and_complete() {
+        let limits = Limits::default();
+        let asked: usize = (0..200u8).map(|host| 300 + usize::from(host)).sum();
+        let said: usize =
+            (0..200u8).map(|host| written(&limits, &refused([198, 51, 100, host]), 300 + usize::from(host))).sum();
+        assert_eq!(said, 1_000, "the sources together have a bucket too");
+        let lines = report(&limits);
+        assert_eq!(lines.len(), MAX_NAMED + 1);
+        assert!(lines[0].contains("source=198.51.100.199 lines=399"), "{}", lines[0]);
+        let counts = lines.iter().map(|line| line.rsplit_once("lines=").unwrap().1.parse::<usize>().unwrap());
+        assert_eq!(counts.sum::<usize>(), asked - said);
+    }
+}
