@@ -113,13 +113,14 @@ fn user(who: &Who) -> User {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::{Change, Client, Transfer};
+    use crate::events::{Change, Client, Events, Transfer};
     use std::{
         io,
         net::SocketAddr,
         sync::{Arc, Mutex},
         time::Duration,
     };
+    use tracing::Level;
 
     fn who(name: &str) -> Who {
         let source = SocketAddr::from(([192, 0, 2, 1], 22));
@@ -167,6 +168,11 @@ mod tests {
 
     /// The lines of a report.
     fn report(limits: &Limits) -> Vec<String> {
+        lines_of(Level::INFO, || limits.report())
+    }
+
+    /// The lines that `record` leaves at this level.
+    fn lines_of(level: Level, record: impl FnOnce()) -> Vec<String> {
         #[derive(Clone, Default)]
         struct Lines(Arc<Mutex<Vec<u8>>>);
         impl io::Write for Lines {
@@ -182,8 +188,8 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let format = tracing_subscriber::fmt().without_time().with_target(false).with_ansi(false);
-        let subscriber = format.with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || limits.report());
+        let subscriber = format.with_max_level(level).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, record);
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         text.lines().map(|line| line.trim_start().to_owned()).collect()
     }
@@ -236,6 +242,22 @@ mod tests {
         let lost = flood - written(&limits, &refused([192, 0, 2, 9]), flood);
         assert_eq!(report(&limits), [format!("WARN log lines suppressed source=192.0.2.9 lines={lost}")]);
         assert_eq!(report(&limits), [] as [&str; 0], "and once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_that_nobody_wants_are_not_missed() {
+        let lines = lines_of(Level::WARN, || {
+            let events = Events::new();
+            for _ in 0..2_000 {
+                for event in [opened("alice"), closed("alice"), failed("alice")] {
+                    events.record(&event);
+                }
+            }
+            events.record(&refused([192, 0, 2, 9]));
+            events.report_now();
+        });
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("login refused"));
     }
 
     #[tokio::test(start_paused = true)]

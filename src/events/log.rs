@@ -6,7 +6,7 @@ use crate::{
     policy::Source,
 };
 use std::time::Duration;
-use tracing::{info, warn};
+use tracing::{Level, enabled, info, warn};
 
 /// The longest piece of a name that a client chose freely and that goes to the log, in characters.
 const MAX_LOGGED_NAME: usize = 256;
@@ -104,6 +104,24 @@ pub fn write(event: &Event) {
             }
         }
     }
+}
+
+/// Whether the level of the log lets the event's line through. A line that isn't wanted takes no token and isn't counted.
+pub fn is_wanted(event: &Event) -> bool {
+    let is_warning = match event {
+        Event::ConnectionRefused { .. } | Event::LoginRefused { .. } => true,
+        Event::ServiceRefused { is_probe, .. } => !is_probe,
+        Event::LoginAccepted { .. }
+        | Event::ConnectionEnded { .. }
+        | Event::SessionStarted(_)
+        | Event::FileOpened { .. } => false,
+        Event::SessionEnded { reason, .. } => reason.is_some(),
+        Event::FileClosed { outcome, .. } => *outcome != Outcome::Done,
+        Event::Changed { outcome, .. } | Event::RequestFailed { outcome, .. } => {
+            !matches!(outcome, Outcome::Done | Outcome::Refused(_))
+        }
+    };
+    if is_warning { enabled!(Level::WARN) } else { enabled!(Level::INFO) }
 }
 
 /// Writes how many lines of a user were suppressed.

@@ -1,5 +1,5 @@
 //! What happens, said once. Every part that notices something at the edge records an [`Event`]; here it becomes exactly
-//! one line of the log, with the same field names everywhere. Clients can't flood the log: see [`limits`].
+//! one line of the log, with the same field names everywhere. Clients can't flood the log: see `limits`.
 //!
 //! Not here: the ledger and notifications, which will take the same events from a bounded channel.
 
@@ -33,7 +33,7 @@ impl Events {
 
     /// Records `event`, unless its source or user has had too many lines. Never waits, never fails.
     pub fn record(&self, event: &Event) {
-        if self.0.take(event) {
+        if log::is_wanted(event) && self.0.take(event) {
             log::write(event);
         }
     }
