@@ -5,36 +5,29 @@
 
 use super::{
     admission::Admitted,
-    algorithms::needs_mac,
     client_address::ClientAddress,
+    configs::Configs,
     cut::CutStream,
+    end_reason::end_reason,
     ending::{EndReason, Ending},
     greeting::greet,
     handler::{Error, Handler},
+    program::Program,
     proxy::ProxyProtocol,
     refusals::Refusals,
 };
 use crate::{
-    events::{Client, Event, Events},
+    events::{Event, Events},
     identity::Provider,
     policy::{KeyExchange, Refusal},
     session::{Activity, Sessions},
 };
 use ipnet::IpNet;
 use russh::{
-    AlgorithmKind, Names,
+    Names,
     server::{self, RunningSession},
 };
-use std::{
-    future::pending,
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{Semaphore, oneshot},
@@ -50,9 +43,6 @@ const KEY_EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// While the server drains, a connection that moves nothing for this long has nothing to finish.
 const DRAIN_IDLE: Duration = Duration::from_secs(5);
-
-/// The longest reason for an end that goes to the log, in characters. It may hold a client's lists of algorithms.
-const MAX_REASON: usize = 1_500;
 
 /// What all connections use.
 pub struct Services {
@@ -74,25 +64,6 @@ impl Services {
     /// The address `socket` behind `vpc_endpoint`, as limits count it.
     pub fn client_address(&self, socket: SocketAddr, vpc_endpoint: Option<Arc<str>>) -> ClientAddress {
         ClientAddress::new(socket, vpc_endpoint, &self.shared_sources)
-    }
-}
-
-/// What russh is told to offer.
-pub struct Configs {
-    /// All algorithms of the settings.
-    pub all: Arc<server::Config>,
-    /// AES-GCM alone, for clients that know it; `None` if the settings don't prefer it, or don't have it.
-    pub gcm: Option<Arc<server::Config>>,
-}
-
-impl Configs {
-    /// The config for a client that knows `ciphers`, as far as the server knows.
-    fn offering(&self, ciphers: Option<&[String]>) -> &Arc<server::Config> {
-        let ciphers = ciphers.unwrap_or_default();
-        let knows_any = |config: &&Arc<server::Config>| {
-            config.preferred.cipher.iter().any(|ours| ciphers.iter().any(|theirs| theirs == ours.as_ref()))
-        };
-        self.gcm.as_ref().filter(knows_any).unwrap_or(&self.all)
     }
 }
 
@@ -130,9 +101,7 @@ pub struct Connection {
     pub client: ClientAddress,
     pub activity: Arc<Activity>,
     pub ending: Ending,
-    version: OnceLock<Arc<str>>,
-    algorithms: OnceLock<Arc<str>>,
-    asked_to_log_in: AtomicBool,
+    pub program: Program,
     key_exchange: KeyExchange,
     cut: CancellationToken,
 }
@@ -146,33 +115,17 @@ impl Connection {
             client,
             activity: Activity::new(),
             ending: Ending::default(),
-            version: OnceLock::new(),
-            algorithms: OnceLock::new(),
-            asked_to_log_in: AtomicBool::new(false),
+            program: Program::default(),
             // A connection that makes room for another one is cut: it must not count on.
             cut: key_exchange.dropped().child_token(),
             key_exchange,
         })
     }
 
-    /// The client's program, as far as it is known.
-    pub fn program(&self) -> Client {
-        Client { version: self.version.get().cloned(), algorithms: self.algorithms.get().cloned() }
-    }
-
-    /// Keys were exchanged. A later exchange is not noted: the algorithms of the first are those of the login.
+    /// Keys were exchanged, at first or anew.
     pub fn keys_exchanged(&self, names: &Names) {
         self.key_exchange.finish();
-        self.algorithms.get_or_init(|| {
-            let mac = Some(names.client_mac.as_ref()).filter(|_| needs_mac(&names.cipher));
-            let words = [names.kex.as_ref(), names.key.as_str(), names.cipher.as_ref()].into_iter().chain(mac);
-            words.collect::<Vec<_>>().join(" ").into()
-        });
-    }
-
-    /// The client has asked to log in, whatever came of it.
-    pub fn asked_to_log_in(&self) {
-        self.asked_to_log_in.store(true, Ordering::Relaxed);
+        self.program.keys_exchanged(names);
     }
 
     /// What `work` gives, unless the connection is cut before: then nobody waits for it any more.
@@ -193,13 +146,13 @@ pub async fn serve(services: Arc<Services>, admitted: Admitted, login_deadline: 
     let result = converse(&services, &connection, admitted, login_deadline, &stop).await;
     if connection.key_exchange.dropped().is_cancelled() {
         services.refusals.record(&connection.client, Refusal::MadeRoom.as_str());
-    } else if let Some(reason) = worth_knowing(&connection, result) {
+    } else if let Some(reason) = end_reason(&connection, result) {
         services.events.record(&Event::ConnectionEnded {
             connection: Arc::clone(&connection.id),
             source: connection.source,
             vpc_endpoint: connection.client.vpc_endpoint.clone(),
             reason,
-            client: connection.program(),
+            client: connection.program.client(),
         });
     }
 }
@@ -237,7 +190,7 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     handler: Handler,
 ) -> Result<RunningSession<Handler>, Error> {
     let greeting = greet(stream, services.configs.gcm.is_some()).await.map_err(russh::Error::from)?;
-    connection.version.get_or_init(|| greeting.version);
+    connection.program.greeted(greeting.version);
     let config = services.configs.offering(greeting.ciphers.as_deref());
     server::run_stream(Arc::clone(config), greeting.stream, handler).await
 }
@@ -299,36 +252,4 @@ async fn end(mut session: RunningSession<Handler>, connection: &Connection) -> R
     }
     connection.cut.cancel();
     session.await
-}
-
-/// Why the connection ended, unless it is that the client of a user simply went.
-fn worth_knowing(connection: &Connection, result: Result<(), Error>) -> Option<String> {
-    use russh::Error as Ssh;
-    if let Some(reason) = connection.ending.reason() {
-        return Some(reason.as_str().to_owned());
-    }
-    let has_greeted_alone = connection.version.get().is_some() && !connection.asked_to_log_in.load(Ordering::Relaxed);
-    let reason = match result {
-        Err(Error::Ssh(Ssh::NoCommonAlgo { kind, ours, theirs })) => no_common_algorithm(&kind, &ours, &theirs),
-        Err(Error::Ssh(Ssh::NotAuthenticated)) => "the client began another key exchange before its login".to_owned(),
-        Ok(()) | Err(Error::Ssh(Ssh::Disconnect | Ssh::HUP | Ssh::IO(_))) if has_greeted_alone => {
-            "the client left before it asked to log in".to_owned()
-        }
-        Ok(()) | Err(Error::Cut | Error::Ssh(Ssh::Disconnect | Ssh::HUP | Ssh::IO(_))) => return None,
-        Err(error) => error.to_string(),
-    };
-    Some(reason.chars().take(MAX_REASON).collect())
-}
-
-/// The sentence for a client with which the server shares no algorithm of one kind: what it offers, and which setting
-/// decides.
-fn no_common_algorithm(kind: &AlgorithmKind, ours: &[String], theirs: &[String]) -> String {
-    let (noun, setting) = match kind {
-        AlgorithmKind::Kex => ("key exchange", "`key_exchanges` of [ssh.algorithms] decides"),
-        AlgorithmKind::Key => ("host key algorithm", "`kinds` of [ssh.host_keys] decides"),
-        AlgorithmKind::Cipher => ("cipher", "`ciphers` of [ssh.algorithms] decides"),
-        AlgorithmKind::Mac => ("MAC", "`macs` of [ssh.algorithms] decides"),
-        AlgorithmKind::Compression => ("compression", "the server compresses nothing"),
-    };
-    format!("no {noun} in common: the client offers {}; the server {}; {setting}", theirs.join(", "), ours.join(", "))
 }

@@ -83,7 +83,7 @@ impl Login {
 
     /// The client asks for the methods.
     pub fn methods(&mut self, user: &str) {
-        self.connection.asked_to_log_in();
+        self.connection.program.asked_to_log_in();
         if let Asked::Nothing = self.asked {
             self.asked = Asked::Methods { user: user.to_owned() };
         }
@@ -126,7 +126,7 @@ impl Login {
 
     /// russh has refused a login without asking.
     pub fn refused_by_protocol(&mut self, user: &str, refusal: AuthRefusal<'_>) {
-        self.connection.asked_to_log_in();
+        self.connection.program.asked_to_log_in();
         let (method, reason, is_try) = match refusal {
             AuthRefusal::UndecodableKey { algorithm } => {
                 let reason = format!("a key of the algorithm {algorithm} is unknown here, damaged or too large");
@@ -162,7 +162,7 @@ impl Login {
         method: &'static str,
         fingerprint: Option<String>,
     ) -> Result<bool, Error> {
-        self.connection.asked_to_log_in();
+        self.connection.program.asked_to_log_in();
         if !self.tries.take() {
             return Ok(false);
         }
@@ -186,7 +186,7 @@ impl Login {
     }
 
     fn offer_refused(&mut self, user: &str, fingerprint: Option<String>, reason: Cow<'static, str>) {
-        self.connection.asked_to_log_in();
+        self.connection.program.asked_to_log_in();
         match &mut self.asked {
             Asked::Keys(offered) => offered.others = offered.others.saturating_add(1),
             Asked::Nothing | Asked::Methods { .. } => {
@@ -223,7 +223,7 @@ impl Login {
             vpc_endpoint: self.connection.client.vpc_endpoint.clone(),
             method,
             fingerprint,
-            client: self.connection.program(),
+            client: self.connection.program.client(),
         });
         self.state = State::In { user, tenant, _place: place };
         Ok(())
@@ -238,7 +238,7 @@ impl Login {
             method,
             reason,
             fingerprint,
-            client: self.connection.program(),
+            client: self.connection.program.client(),
         });
     }
 }

@@ -1,41 +1,20 @@
 //! The SSH server: its listeners, from bind to the end of the last connection.
 
 use super::{
-    Algorithms, HostKeys, Settings,
-    connection::{Configs, Services, Stop},
-    greeting::IDENTIFICATION,
-    handler::login_methods,
-    host_key_signer::RsaSigner,
+    HostKeys, Settings,
+    configs::Configs,
+    connection::{Services, Stop},
     listener::listen,
     refusals::Refusals,
 };
 use crate::{events::Events, identity::Provider, policy::Connections, session::Sessions};
-use russh::{
-    Limits, SshId,
-    keys::PrivateKey,
-    server::{self, HostKeySigner},
-};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, thread};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Connections that the kernel may keep waiting for us.
 const BACKLOG: i32 = 1_024;
-
-/// Measured: larger windows and packets gain nothing. It bounds no memory, since russh opens the window on receipt.
-const WINDOW_BYTES: u32 = 8 << 20;
-const MAX_PACKET_BYTES: u32 = 64 << 10;
-
-/// Refused keys, and everything else that russh refuses by itself, within one login.
-const MAX_KEY_OFFERS: usize = 20;
-
-/// Refusals of keys take this long, whatever the reason.
-const REFUSAL_TIME: Duration = Duration::from_millis(250);
-
-/// A client that takes nothing of what was sent for this long is gone, even if we can't ask it for a sign of life
-/// meanwhile. Well above the minute that a session may hold its connection up.
-const MIN_WRITE_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// An SSH server that isn't listening yet.
 pub struct Server {
@@ -59,7 +38,7 @@ impl Server {
             sessions,
             refusals: Refusals::new(events.clone()),
             events,
-            configs: configs(&settings, host_keys),
+            configs: Configs::new(&settings, host_keys),
             arithmetic: Arc::new(Semaphore::new(thread::available_parallelism().map_or(1, usize::from))),
             proxy: settings.proxy_protocol,
             shared_sources: settings.shared_sources,
@@ -143,46 +122,4 @@ fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<(SocketAddr, TcpL
     socket.listen(BACKLOG)?;
     let listener = TcpListener::from_std(socket.into())?;
     Ok((listener.local_addr()?, listener))
-}
-
-fn configs(settings: &Settings, host_keys: HostKeys) -> Configs {
-    let keys = host_keys.into_keys();
-    let signer: Arc<dyn HostKeySigner> = Arc::new(RsaSigner::new(&keys));
-    let config =
-        |algorithms: &Algorithms| Arc::new(russh_config(settings, algorithms, keys.clone(), Arc::clone(&signer)));
-    let gcm = settings.algorithms.with_gcm_alone().filter(|_| settings.prefer_gcm);
-    Configs { all: config(&settings.algorithms), gcm: gcm.as_ref().map(config) }
-}
-
-fn russh_config(
-    settings: &Settings,
-    algorithms: &Algorithms,
-    keys: Vec<PrivateKey>,
-    signer: Arc<dyn HostKeySigner>,
-) -> server::Config {
-    // russh would ask for signs of life during a login too, which some clients (PuTTY) take for an attack.
-    let keepalive_interval = settings.keepalive_interval.max(settings.login_timeout);
-    let max_unanswered = u32::try_from(settings.keepalive_max).unwrap_or(u32::MAX);
-    let until_dead = keepalive_interval.saturating_mul(max_unanswered.saturating_add(2));
-    server::Config {
-        server_id: SshId::Standard(IDENTIFICATION.into()),
-        methods: login_methods(),
-        auth_rejection_time: REFUSAL_TIME,
-        // OpenSSH begins with `none`, to ask for the methods.
-        auth_rejection_time_initial: Some(Duration::ZERO),
-        keys,
-        host_key_signer: Some(signer),
-        limits: Limits::default(),
-        window_size: WINDOW_BYTES,
-        maximum_packet_size: MAX_PACKET_BYTES,
-        // Unused: nobody reads from russh's channels, the bytes are taken as they come.
-        channel_buffer_size: 1,
-        event_buffer_size: 64,
-        preferred: algorithms.preferred(),
-        max_auth_attempts: MAX_KEY_OFFERS.saturating_add(usize::try_from(settings.max_login_tries).unwrap_or(0)),
-        inactivity_timeout: Some(until_dead.max(MIN_WRITE_TIMEOUT)),
-        keepalive_interval: Some(keepalive_interval),
-        keepalive_max: settings.keepalive_max,
-        ..server::Config::default()
-    }
 }
