@@ -1,9 +1,13 @@
 //! `wharfinger serve`: the server.
 
-use super::{ConfigFile, check::print_problems, log::logged};
+use super::{
+    ConfigFile,
+    check::print_problems,
+    log::{logged, write_problems},
+};
 use crate::{
     app::{App, signals},
-    config::{self, Problem},
+    config::{self, LogFormat, Problem},
 };
 use std::process::ExitCode;
 use tracing::warn;
@@ -26,7 +30,10 @@ impl Serve {
         let loaded = match config::load(&self.config.path) {
             Ok(loaded) => loaded,
             Err(problems) => {
-                print_problems(&problems);
+                match config::log_format(&self.config.path) {
+                    LogFormat::Human => print_problems(&problems),
+                    LogFormat::Json => write_problems(&problems),
+                }
                 return Ok(ExitCode::FAILURE);
             }
         };

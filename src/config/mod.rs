@@ -67,6 +67,16 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
     }
 }
 
+/// The format of the log that `file` asks for, whatever else is wrong with it.
+#[must_use]
+pub fn log_format(file: &Path) -> LogFormat {
+    let root: toml::Table = fs::read_to_string(file).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
+    match root.get("log").and_then(|log| log.get("format")).and_then(toml::Value::as_str) {
+        Some("json") => LogFormat::Json,
+        _ => LogFormat::Human,
+    }
+}
+
 fn read(file: &Path, report: &Report) -> Option<Config> {
     let (server, tenant_files) = read_file(file, report, |root| Some((Server::read(root), tenant_files(root))))?;
     let mut shared = Shared::default();

@@ -11,7 +11,7 @@ use crate::{
 };
 use std::collections::HashMap;
 
-/// What a source did before login, and what it asked for beside SFTP.
+/// Lines about a source before its login, and about its requests beside SFTP.
 const SOURCE: Rate = Rate::new(100, 10);
 /// The same of all sources together: an attacker can have many.
 const ALL_SOURCES: Rate = Rate::new(1_000, 200);

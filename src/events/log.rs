@@ -106,7 +106,7 @@ pub fn write(event: &Event) {
     }
 }
 
-/// Whether the level of the log lets the event's line through. A line that isn't wanted takes no token and isn't counted.
+/// True if the level of the log lets the event's line through. A line that isn't wanted takes no token and isn't counted.
 pub fn is_wanted(event: &Event) -> bool {
     let is_warning = match event {
         Event::ConnectionRefused { .. } | Event::LoginRefused { .. } => true,

@@ -20,7 +20,7 @@ use tokio::time::sleep;
 /// The counts of lines that were not written are written once in this time.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Where events go. Cheap to clone; clones share their limits.
+/// The way of events to the log. Cheap to clone; clones share their limits.
 #[derive(Clone, Debug, Default)]
 pub struct Events(Arc<Limits>);
 
@@ -149,7 +149,7 @@ pub enum Event {
         vpc_endpoint: Option<Arc<str>>,
         /// What was asked for.
         service: String,
-        /// Whether ordinary clients ask for it to find out what the server can do, as WinSCP does with a shell.
+        /// True if ordinary clients ask for it to find out what the server can do, as WinSCP does with a shell.
         is_probe: bool,
     },
     /// An SFTP session began.
@@ -216,7 +216,7 @@ pub enum Event {
         request: &'static str,
         /// The client's path.
         path: String,
-        /// What became of it: refused or failed.
+        /// Its outcome: refused or failed.
         outcome: Outcome,
     },
 }

@@ -141,7 +141,7 @@ impl Algorithms {
     }
 }
 
-/// Whether `cipher` takes a MAC: the others authenticate by themselves.
+/// True if `cipher` takes a MAC: the others authenticate by themselves.
 pub(super) fn needs_mac(cipher: &cipher::Name) -> bool {
     ![cipher::AES_256_GCM, cipher::AES_128_GCM, cipher::CHACHA20_POLY1305].contains(cipher)
 }

@@ -114,7 +114,7 @@ impl Channels {
 }
 
 impl Channel {
-    /// Whether our side is closed.
+    /// True if the server's side is closed.
     fn is_ended(&self) -> bool {
         matches!(self, Self::Sftp { writer, .. } if writer.0.is_finished())
     }

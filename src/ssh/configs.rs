@@ -24,7 +24,7 @@ const REFUSAL_TIME: Duration = Duration::from_millis(250);
 /// meanwhile. Well above the minute that a session may hold its connection up.
 const MIN_WRITE_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// What russh is told to offer.
+/// The configs of russh: one for each list of algorithms that is offered.
 pub struct Configs {
     /// All algorithms of the settings.
     pub all: Arc<server::Config>,
@@ -83,5 +83,44 @@ fn russh_config(
         keepalive_interval: Some(keepalive_interval),
         keepalive_max: settings.keepalive_max,
         ..server::Config::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ssh::HostKeyKind;
+    use russh::keys::HashAlg;
+
+    /// Issue 12.1: RSA host keys sign by aws-lc, whatever is offered.
+    #[test]
+    fn each_config_signs_with_its_rsa_keys_by_aws_lc() {
+        let kinds = [HostKeyKind::Ed25519, HostKeyKind::Rsa];
+        let configs = Configs::new(&Settings::default(), HostKeys::ephemeral(&kinds).unwrap());
+        for config in [&configs.all, configs.gcm.as_ref().unwrap()] {
+            let signer = config.host_key_signer.as_ref().unwrap();
+            for key in &config.keys {
+                let signature = signer.sign(key, Some(HashAlg::Sha512), b"hash");
+                assert_eq!(signature.is_some(), key.algorithm().is_rsa());
+                assert!(signature.is_none_or(|signature| signature.is_ok()));
+            }
+        }
+    }
+
+    /// Issue 12.5.
+    #[test]
+    fn gcm_alone_is_offered_to_those_who_know_one_that_is_allowed() {
+        let configs = |settings| Configs::new(&settings, HostKeys::ephemeral(&[HostKeyKind::Ed25519]).unwrap());
+        let offered = |configs: &Configs, ciphers: Option<&[&str]>| {
+            let ciphers = ciphers.map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>());
+            configs.offering(ciphers.as_deref()).preferred.cipher.len()
+        };
+        let default = configs(Settings::default());
+        assert_eq!(offered(&default, Some(&["aes128-ctr", "aes128-gcm@openssh.com"])), 2);
+        for others in [None, Some(&["aes128-ctr", "aes512-gcm@openssh.com"][..])] {
+            assert_eq!(offered(&default, others), 4);
+        }
+        let off = configs(Settings { prefer_gcm: false, ..Settings::default() });
+        assert_eq!(offered(&off, Some(&["aes128-gcm@openssh.com"])), 4);
     }
 }

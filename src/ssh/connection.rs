@@ -5,6 +5,7 @@
 
 use super::{
     admission::Admitted,
+    arithmetic::Arithmetic,
     client_address::ClientAddress,
     configs::Configs,
     cut::CutStream,
@@ -30,7 +31,7 @@ use russh::{
 use std::{future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Semaphore, oneshot},
+    sync::oneshot,
     time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -51,8 +52,7 @@ pub struct Services {
     pub events: Events,
     pub refusals: Refusals,
     pub configs: Configs,
-    /// Permits for the arithmetic of key exchanges and of signatures with host keys: one a core.
-    pub arithmetic: Arc<Semaphore>,
+    pub arithmetic: Arithmetic,
     pub proxy: ProxyProtocol,
     pub shared_sources: Vec<IpNet>,
     pub login_timeout: Duration,

@@ -2,30 +2,41 @@
 
 use super::{connection::Connection, handler::Error};
 use russh::AlgorithmKind;
+use std::io;
 
-/// The longest one, in characters. It may hold a client's lists of algorithms.
-const MAX_REASON: usize = 1_500;
-
-/// Why the connection ended, unless it is that the client of a user simply went.
+/// Why the connection ended; `None` if the client of a user simply went.
 pub fn end_reason(connection: &Connection, result: Result<(), Error>) -> Option<String> {
     use russh::Error as Ssh;
     if let Some(reason) = connection.ending.reason() {
         return Some(reason.as_str().to_owned());
     }
-    let reason = match result {
-        Err(Error::Ssh(Ssh::NoCommonAlgo { kind, ours, theirs })) => no_common_algorithm(&kind, &ours, &theirs),
-        Err(Error::Ssh(Ssh::NotAuthenticated)) => "the client began another key exchange before its login".to_owned(),
-        Ok(()) | Err(Error::Ssh(Ssh::Disconnect | Ssh::HUP | Ssh::IO(_))) if connection.program.has_only_greeted() => {
-            "the client left before it asked to log in".to_owned()
-        }
-        Ok(()) | Err(Error::Cut | Error::Ssh(Ssh::Disconnect | Ssh::HUP | Ssh::IO(_))) => return None,
-        Err(error) => error.to_string(),
+    let has_left = match &result {
+        Ok(()) | Err(Error::Ssh(Ssh::Disconnect | Ssh::HUP)) => true,
+        Err(Error::Ssh(Ssh::IO(error))) => is_gone(error),
+        Err(_) => false,
     };
-    Some(reason.chars().take(MAX_REASON).collect())
+    match result {
+        _ if has_left => {
+            let has_only_greeted = connection.program.has_only_greeted();
+            has_only_greeted.then(|| "the client left before it asked to log in".to_owned())
+        }
+        Ok(()) | Err(Error::Cut) => None,
+        Err(Error::Ssh(Ssh::NoCommonAlgo { kind, ours, theirs })) => Some(no_common_algorithm(&kind, &ours, &theirs)),
+        Err(Error::Ssh(Ssh::NotAuthenticated)) => {
+            Some("the client began another key exchange before its login".to_owned())
+        }
+        Err(error) => Some(error.to_string()),
+    }
 }
 
-/// The sentence for a client with which the server shares no algorithm of one kind: what it offers, and which setting
-/// decides.
+/// Says whether the client, or the network in between, has closed the connection.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof)
+}
+
+/// The sentence for a client with which the server shares no algorithm of one kind. The setting that decides comes first,
+/// and the client's list last: the log cuts it, however long it is.
 fn no_common_algorithm(kind: &AlgorithmKind, ours: &[String], theirs: &[String]) -> String {
     let (noun, setting) = match kind {
         AlgorithmKind::Kex => ("key exchange", "`key_exchanges` of [ssh.algorithms] decides"),
@@ -34,5 +45,20 @@ fn no_common_algorithm(kind: &AlgorithmKind, ours: &[String], theirs: &[String])
         AlgorithmKind::Mac => ("MAC", "`macs` of [ssh.algorithms] decides"),
         AlgorithmKind::Compression => ("compression", "the server compresses nothing"),
     };
-    format!("no {noun} in common: the client offers {}; the server {}; {setting}", theirs.join(", "), ours.join(", "))
+    let (ours, theirs) = (ours.join(", "), theirs.join(", "));
+    format!("no {noun} in common ({setting}): the server offers {ours}; the client offers {theirs}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_comes_before_the_lists() {
+        let sentence = no_common_algorithm(&AlgorithmKind::Mac, &["a".into()], &["b".into(), "c".into()]);
+        assert_eq!(
+            sentence,
+            "no MAC in common (`macs` of [ssh.algorithms] decides): the server offers a; the client offers b, c"
+        );
+    }
 }

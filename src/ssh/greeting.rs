@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-/// The server's identification (RFC 4253 §4.2). It has no version: that would help nobody but attackers.
+/// The server's identification (RFC 4253 §4.2). It has no version: that would help attackers alone.
 pub const IDENTIFICATION: &str = "SSH-2.0-Wharfinger";
 
 /// The client's lines up to the end of its identification.
@@ -59,7 +59,7 @@ pub async fn greet<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, await_kexin
     let line_bytes = read_identification(&mut stream, &mut received).await?;
     let mut ciphers = None;
     if await_kexinit && received.starts_with(b"SSH-") {
-        // What has come when the time is over stays in `received`.
+        // `received` keeps the bytes that have come when the time is over.
         let kexinit = timeout(KEXINIT_WAIT, read_kexinit(&mut stream, &mut received, line_bytes)).await;
         kexinit.unwrap_or(Ok(()))?;
         ciphers = received.get(line_bytes..).and_then(common_ciphers);
@@ -90,7 +90,7 @@ async fn read_kexinit<S: AsyncRead + Unpin>(stream: &mut S, received: &mut Bytes
     Ok(())
 }
 
-/// Whether `bytes` are the beginning of a packet that may be a KEXINIT and isn't whole yet.
+/// Says if `bytes` are the beginning of a packet that may be a KEXINIT and isn't whole yet.
 fn is_beginning(bytes: &[u8]) -> bool {
     match packet_bytes(bytes) {
         None => true,
@@ -190,7 +190,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Greeted<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{DuplexStream, duplex};
+    use tokio::{
+        io::{DuplexStream, duplex},
+        time::Instant,
+    };
 
     const CLIENT: &[u8] = b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n";
 
@@ -229,11 +232,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_waits_for_our_kexinit_is_not_kept_waiting() {
+    async fn a_client_that_waits_for_our_kexinit_waits_for_half_a_second() {
+        let began = Instant::now();
         assert_eq!(learned(CLIENT).await, None);
-        // Part of a KEXINIT is read again by russh all the same.
+        assert_eq!(began.elapsed(), Duration::from_millis(500));
+        // russh reads a part of a KEXINIT again.
         let whole = [CLIENT, &kexinit("a", "a")].concat();
         assert_eq!(learned(&whole[..whole.len() - 1]).await, None);
+    }
+
+    /// Issue 12.5: no more than 35,000 bytes are kept, and what is longer isn't waited for.
+    #[tokio::test(start_paused = true)]
+    async fn a_kexinit_that_is_too_long_is_left_to_russh() {
+        let names = "a,".repeat(MAX_KEXINIT_BYTES / 4);
+        let long = kexinit(&names, &names);
+        assert!(long.len() > MAX_KEXINIT_BYTES);
+        let began = Instant::now();
+        assert_eq!(learned(&[CLIENT, &long[..100]].concat()).await, None);
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

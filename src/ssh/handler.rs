@@ -9,13 +9,11 @@ use super::{
 use crate::{events::Event, policy::Unauthenticated};
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Names, Pty,
+    keys::Certificate,
     server::{Auth, AuthRefusal, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey},
 };
 use std::sync::Arc;
-use tokio::{
-    sync::oneshot,
-    task::{JoinError, spawn_blocking},
-};
+use tokio::{sync::oneshot, task::JoinError};
 
 /// The one subsystem.
 const SFTP: &str = "sftp";
@@ -93,7 +91,7 @@ pub fn login_methods() -> MethodSet {
     MethodSet::from([MethodKind::PublicKey, MethodKind::Password, MethodKind::KeyboardInteractive].as_slice())
 }
 
-/// Asks for the password the other way (RFC 4256 §3.2), for clients that know only that one.
+/// The prompt of keyboard-interactive (RFC 4256 §3.2) for the password: some clients know only this method.
 fn password_prompt() -> Auth {
     Auth::Partial { name: "".into(), instructions: "".into(), prompts: vec![("Password: ".into(), false)].into() }
 }
@@ -115,18 +113,12 @@ fn answer(accepted: bool) -> Auth {
 impl russh::server::Handler for Handler {
     type Error = Error;
 
-    /// Waits for a core, and for those who asked before, so that key exchanges can't take the workers that move bytes.
+    /// Waits for a thread, so that key exchanges can't take the workers that move bytes.
     async fn run_arithmetic<T: Send + 'static>(
         &mut self,
         arithmetic: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = Arc::clone(&self.services.arithmetic).acquire_owned();
-        let permit = self.connection.unless_cut(permit).await?;
-        let work = spawn_blocking(move || {
-            let result = arithmetic();
-            drop(permit);
-            result
-        });
+        let work = self.services.arithmetic.run(arithmetic);
         Ok(self.connection.unless_cut(work).await??)
     }
 
@@ -157,8 +149,14 @@ impl russh::server::Handler for Handler {
         _submethods: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, Error> {
-        let Some(response) = response else { return Ok(password_prompt()) };
-        let Some(password) = prompted_password(response) else { return Ok(answer(false)) };
+        let Some(response) = response else {
+            self.login.prompted(user);
+            return Ok(password_prompt());
+        };
+        let Some(password) = prompted_password(response) else {
+            self.login.malformed_answer(user);
+            return Ok(answer(false));
+        };
         Ok(answer(self.login.password(user, &password, "keyboard-interactive").await?))
     }
 
@@ -168,6 +166,12 @@ impl russh::server::Handler for Handler {
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
         Ok(answer(self.login.key(user, key.public_key, key.algorithm).await?))
+    }
+
+    /// The offer was judged by the key in the certificate, as russh gives no sign of it.
+    async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, Error> {
+        self.login.certificate(user, certificate);
+        Ok(answer(false))
     }
 
     async fn channel_open_session(

@@ -4,6 +4,7 @@
 
 use super::{
     algorithms::accepts_signature,
+    asked::{Asked, Refused},
     connection::{Connection, Services},
     ending::EndReason,
     handler::Error,
@@ -36,25 +37,6 @@ pub struct Login {
     asked: Asked,
 }
 
-/// What the client has asked for so far, for the line that says how it left.
-enum Asked {
-    /// Nothing, or something that has a line of its own.
-    Nothing,
-    /// The methods: a request `none`, with this user name.
-    Methods { user: String },
-    /// Keys that were refused before they signed.
-    Keys(OfferedKeys),
-}
-
-/// Refused offers of keys. They are no tries: agents offer each of their keys.
-struct OfferedKeys {
-    user: String,
-    /// Of the first one, where it could be decoded.
-    fingerprint: Option<String>,
-    reason: Cow<'static, str>,
-    others: u32,
-}
-
 enum State {
     Out { place: Unauthenticated, logged_in: Option<oneshot::Sender<()>> },
     In { user: Arc<User>, tenant: Arc<Tenant>, _place: LoggedIn },
@@ -70,7 +52,7 @@ impl Login {
     ) -> Self {
         let tries = LoginTries::new(services.max_login_tries);
         let state = State::Out { place, logged_in: Some(logged_in) };
-        Self { services, connection, tries, state, asked: Asked::Nothing }
+        Self { services, connection, tries, state, asked: Asked::default() }
     }
 
     /// Who is logged in.
@@ -84,9 +66,14 @@ impl Login {
     /// The client asks for the methods.
     pub fn methods(&mut self, user: &str) {
         self.connection.program.asked_to_log_in();
-        if let Asked::Nothing = self.asked {
-            self.asked = Asked::Methods { user: user.to_owned() };
-        }
+        self.asked.methods(user);
+    }
+
+    /// The client is asked for the password by keyboard-interactive.
+    pub fn prompted(&mut self, user: &str) {
+        self.connection.program.asked_to_log_in();
+        let line = self.asked.prompted(user);
+        self.record(line);
     }
 
     /// Tries a password that came by the method `method`.
@@ -99,16 +86,23 @@ impl Login {
         Ok(accepted)
     }
 
-    /// Whether it is worth to sign with `key`. No try: agents ask for each of their keys.
+    /// Decides if it is worth to sign with `key`. No try: agents ask for each of their keys.
     pub async fn offer(&mut self, user: &str, key: &keys::PublicKey, algorithm: &Algorithm) -> Result<bool, Error> {
+        self.connection.program.asked_to_log_in();
+        let fingerprint = fingerprint(key);
         let refusal = match acceptable(key, algorithm) {
             Ok(acceptable) => match self.verdict(user, Credential::PublicKey(&acceptable)).await? {
-                Verdict::Accepted { .. } => return Ok(true),
+                Verdict::Accepted { .. } => {
+                    let line = self.asked.accepted(user, fingerprint);
+                    self.record(line);
+                    return Ok(true);
+                }
                 Verdict::Refused { reason } => reason.as_str().into(),
             },
             Err(reason) => reason,
         };
-        self.offer_refused(user, Some(fingerprint(key)), refusal);
+        let line = self.asked.refused(user, Some(fingerprint), &refusal);
+        self.record(line);
         Ok(false)
     }
 
@@ -118,41 +112,63 @@ impl Login {
         match acceptable(key, algorithm) {
             Ok(key) => self.attempt(user, Credential::PublicKey(&key), "publickey", Some(fingerprint)).await,
             Err(reason) => {
-                self.refused(user.to_owned(), "publickey", reason, Some(fingerprint));
+                self.refused_try(user, "publickey", reason, Some(fingerprint));
                 Ok(false)
             }
         }
     }
 
+    /// Refuses a certificate whose possession was proved.
+    pub fn certificate(&mut self, user: &str, certificate: &keys::Certificate) {
+        let key = keys::PublicKey::new(certificate.public_key().clone(), "");
+        self.refused_try(user, "publickey", "certificates are not accepted".into(), Some(fingerprint(&key)));
+    }
+
+    /// Refuses an answer to the prompt that is no password.
+    pub fn malformed_answer(&mut self, user: &str) {
+        let reason = "the answer to the prompt is not one password in UTF-8";
+        self.refused_try(user, "keyboard-interactive", reason.into(), None);
+    }
+
     /// russh has refused a login without asking.
     pub fn refused_by_protocol(&mut self, user: &str, refusal: AuthRefusal<'_>) {
         self.connection.program.asked_to_log_in();
-        let (method, reason, is_try) = match refusal {
+        let (method, reason) = match refusal {
             AuthRefusal::UndecodableKey { algorithm } => {
                 let reason = format!("a key of the algorithm {algorithm} is unknown here, damaged or too large");
-                return self.offer_refused(user, None, reason.into());
+                let line = self.asked.refused(user, None, &reason);
+                return self.record(line);
             }
-            AuthRefusal::TooManyAttempts => ("publickey", "too many keys were offered".into(), false),
-            AuthRefusal::UnknownMethod(method) => ("none", format!("the method {method} is not served").into(), false),
-            AuthRefusal::PasswordChange => ("password", "passwords can't be changed by SSH".into(), false),
-            AuthRefusal::UndecodablePassword => ("password", "the password is not UTF-8".into(), true),
-            AuthRefusal::WrongSignature { algorithm } => {
-                ("publickey", format!("wrong {algorithm} signature").into(), true)
+            AuthRefusal::TooManyAttempts => return self.too_many_requests(user),
+            AuthRefusal::UnknownMethod(method) => {
+                return self.refused(user, "none", format!("the method {method} is not served").into(), None);
             }
+            AuthRefusal::PasswordChange => {
+                return self.refused(user, "password", "passwords can't be changed by SSH".into(), None);
+            }
+            AuthRefusal::UndecodablePassword => ("password", "the password is not UTF-8".to_owned()),
+            AuthRefusal::WrongSignature { algorithm } => ("publickey", format!("wrong {algorithm} signature")),
             AuthRefusal::UndecodableSignature { algorithm } => {
-                ("publickey", format!("the {algorithm} signature can't be decoded").into(), true)
+                ("publickey", format!("the {algorithm} signature can't be decoded"))
             }
             AuthRefusal::OtherSignatureAlgorithm { algorithm } => {
-                let reason = format!("the signature is of the algorithm {algorithm}, the request of another");
-                ("publickey", reason.into(), true)
+                ("publickey", format!("the signature is of the algorithm {algorithm}, the request of another"))
             }
-            other => ("publickey", format!("{other:?}").into(), true),
+            other => ("publickey", format!("{other:?}")),
         };
-        self.asked = Asked::Nothing;
-        if !is_try || self.tries.take() {
-            self.refused(user.to_owned(), method, reason, None);
+        self.refused_try(user, method, reason.into(), None);
+    }
+
+    /// russh ends the connection: more was refused than its limit.
+    fn too_many_requests(&mut self, user: &str) {
+        match self.asked.take() {
+            // Its user name is forgotten by then.
+            Some(line) => {
+                let reason = format!("{}: too many for one connection", line.reason);
+                self.record(Some(Refused { reason: reason.into(), ..line }));
+            }
+            None => self.refused(user, "none", "too many requests to log in were refused".into(), None),
         }
-        self.end_if_exhausted();
     }
 
     async fn attempt(
@@ -162,11 +178,9 @@ impl Login {
         method: &'static str,
         fingerprint: Option<String>,
     ) -> Result<bool, Error> {
-        self.connection.program.asked_to_log_in();
-        if !self.tries.take() {
+        if !self.take_try(user) {
             return Ok(false);
         }
-        self.asked = Asked::Nothing;
         let refused = match self.verdict(user, credential).await? {
             Verdict::Accepted { user, tenant } => match self.enter(user, tenant, method, fingerprint.clone()) {
                 Ok(()) => return Ok(true),
@@ -174,24 +188,36 @@ impl Login {
             },
             Verdict::Refused { reason } => reason.as_str(),
         };
-        self.refused(user.to_owned(), method, refused.into(), fingerprint);
+        self.refused(user, method, refused.into(), fingerprint);
         self.end_if_exhausted();
         Ok(false)
+    }
+
+    /// Takes a try that is refused without asking the provider.
+    fn refused_try(
+        &mut self,
+        user: &str,
+        method: &'static str,
+        reason: Cow<'static, str>,
+        fingerprint: Option<String>,
+    ) {
+        if self.take_try(user) {
+            self.refused(user, method, reason, fingerprint);
+            self.end_if_exhausted();
+        }
+    }
+
+    /// Takes one of the connection's tries; `false` if none is left.
+    fn take_try(&mut self, user: &str) -> bool {
+        self.connection.program.asked_to_log_in();
+        let line = self.asked.tried(user);
+        self.record(line);
+        self.tries.take()
     }
 
     fn end_if_exhausted(&self) {
         if self.tries.exhausted() {
             self.connection.ending.ask(EndReason::LoginTries);
-        }
-    }
-
-    fn offer_refused(&mut self, user: &str, fingerprint: Option<String>, reason: Cow<'static, str>) {
-        self.connection.program.asked_to_log_in();
-        match &mut self.asked {
-            Asked::Keys(offered) => offered.others = offered.others.saturating_add(1),
-            Asked::Nothing | Asked::Methods { .. } => {
-                self.asked = Asked::Keys(OfferedKeys { user: user.to_owned(), fingerprint, reason, others: 0 });
-            }
         }
     }
 
@@ -229,7 +255,12 @@ impl Login {
         Ok(())
     }
 
-    fn refused(&self, user: String, method: &'static str, reason: Cow<'static, str>, fingerprint: Option<String>) {
+    fn refused(&self, user: &str, method: &'static str, reason: Cow<'static, str>, fingerprint: Option<String>) {
+        self.record(Some(Refused { user: user.to_owned(), method, reason, fingerprint }));
+    }
+
+    fn record(&self, refused: Option<Refused>) {
+        let Some(Refused { user, method, reason, fingerprint }) = refused else { return };
         self.services.events.record(&Event::LoginRefused {
             connection: Arc::clone(&self.connection.id),
             user,
@@ -246,26 +277,11 @@ impl Login {
 /// A client that leaves without a try has a line too: its keys are all unknown, or it has none that it may use here.
 impl Drop for Login {
     fn drop(&mut self) {
-        if self.user().is_some() {
-            return;
-        }
-        match std::mem::replace(&mut self.asked, Asked::Nothing) {
-            Asked::Nothing => {}
-            Asked::Methods { user } => {
-                self.refused(
-                    user,
-                    "none",
-                    "the client left after none: it offered no key and no password".into(),
-                    None,
-                );
-            }
-            Asked::Keys(OfferedKeys { user, fingerprint, reason, others: 0 }) => {
-                self.refused(user, "publickey", reason, fingerprint);
-            }
-            Asked::Keys(OfferedKeys { user, fingerprint, reason, others }) => {
-                let reason = format!("{reason}; so were {others} more that it offered");
-                self.refused(user, "publickey", reason.into(), fingerprint);
-            }
+        // The server's reason to end the connection has a line of its own.
+        let is_told = self.connection.ending.reason().is_some() && self.asked.is_silent();
+        if self.user().is_none() && !is_told {
+            let line = self.asked.take();
+            self.record(line);
         }
     }
 }

@@ -11,6 +11,8 @@
 
 mod admission;
 mod algorithms;
+mod arithmetic;
+mod asked;
 mod buffered;
 mod channel;
 mod client_address;

@@ -36,7 +36,7 @@ impl Program {
         self.asked_to_log_in.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the client has sent its identification and has not asked to log in.
+    /// True if the client has sent its identification and has not asked to log in.
     pub fn has_only_greeted(&self) -> bool {
         self.version.get().is_some() && !self.asked_to_log_in.load(Ordering::Relaxed)
     }

@@ -2,6 +2,7 @@
 
 use super::{
     HostKeys, Settings,
+    arithmetic::Arithmetic,
     configs::Configs,
     connection::{Services, Stop},
     listener::listen,
@@ -9,8 +10,8 @@ use super::{
 };
 use crate::{events::Events, identity::Provider, policy::Connections, session::Sessions};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::{io, net::SocketAddr, sync::Arc, thread};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use std::{io, net::SocketAddr, sync::Arc};
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Connections that the kernel may keep waiting for us.
@@ -39,7 +40,7 @@ impl Server {
             refusals: Refusals::new(events.clone()),
             events,
             configs: Configs::new(&settings, host_keys),
-            arithmetic: Arc::new(Semaphore::new(thread::available_parallelism().map_or(1, usize::from))),
+            arithmetic: Arithmetic::new(),
             proxy: settings.proxy_protocol,
             shared_sources: settings.shared_sources,
             login_timeout: settings.login_timeout,

@@ -24,7 +24,7 @@ pub struct Settings {
     pub host_key_kinds: Vec<HostKeyKind>,
     /// Key exchanges, ciphers and MACs.
     pub algorithms: Algorithms,
-    /// Whether clients that know AES-GCM are offered nothing else. OpenSSH before 10 would pick AES-CTR with a MAC, at twice
+    /// Offers clients that know AES-GCM nothing else. OpenSSH before 10 would pick AES-CTR with a MAC, at twice
     /// the CPU time for each byte.
     pub prefer_gcm: bool,
     /// How long a connection may take to log in, from its first byte.

@@ -1,5 +1,5 @@
 //! Issue 12.1: the russh that this build has is the one that the files in `patches/` make, and it does what each patch says.
-//! What a real client shows is in the suites of clients.
+//! The suites of clients show the rest.
 
 use russh::{
     Names,

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Sends what no client should before and after its login: identifications, KEXINITs, requests for services, logins and
-global requests, each changed at random places. The server must go on to let good clients in, let nobody else in, end no
+global requests, each changed at random places. The server must go on to let good clients in, let no other client in, end no
 thread with a panic, and keep no memory of it. `tests/soak/run login-packets` runs it."""
 
 import os
@@ -172,7 +172,7 @@ class Fuzz:
             self.encrypted(is_logged_in=shape == 1)
 
     def check(self):
-        """A good client gets in, and nobody else has."""
+        """A good client gets in, and no other has."""
         assert paramiko_client.sftp(transport := paramiko_client.connect(self.server)).normalize(".") == "/"
         transport.close()
         self.good += 1

@@ -35,7 +35,7 @@ fn human(body: &str) -> String {
     shown
 }
 
-/// Whether `text` begins with a terminal's sequence that sets colours: ESC, `[`, numbers, `m`.
+/// True if `text` begins with a terminal's sequence that sets colours: ESC, `[`, numbers, `m`.
 fn begins_with_colour(text: &str) -> bool {
     let numbers = |c: char| c.is_ascii_digit() || c == ';';
     text.strip_prefix("\x1b[").is_some_and(|rest| rest.trim_start_matches(numbers).starts_with('m'))

@@ -16,7 +16,7 @@ use tracing::Level;
 
 /// The memory of lines that wait, in bytes.
 const MAX_BYTES: usize = 4 << 20;
-/// What a line takes beside its text.
+/// The bytes that a line takes beside its text.
 const LINE_BYTES: usize = 64;
 /// How often warnings that came too often are counted in a line.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);

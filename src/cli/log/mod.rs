@@ -1,4 +1,4 @@
-//! Where the log goes: stderr, in the format of the config.
+//! The log of the process: stderr, in the format of the config.
 //!
 //! ```text
 //! event → level → repeats (warnings of one place) → format → harmless → LineQueue → its thread → stderr
@@ -11,11 +11,12 @@ mod line;
 mod line_queue;
 mod repeats;
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, Problem};
 use line::Line;
 use line_queue::LineQueue;
 use repeats::Repeats;
 use std::{
+    backtrace::{Backtrace, BacktraceStatus},
     io::{self, IsTerminal as _},
     panic,
     process::ExitCode,
@@ -54,6 +55,16 @@ pub(super) fn logged(log: Log, work: impl FnOnce() -> anyhow::Result<ExitCode>) 
     }))
 }
 
+/// Writes why the server doesn't start, where the log has not begun: its config is wrong.
+pub(super) fn write_problems(problems: &[Problem]) {
+    for problem in problems {
+        let line = Line::new(Level::ERROR, "config problem").with("error", problem.to_string());
+        eprint!("{}", line.write(LogFormat::Json));
+    }
+    let error = format!("the config has {} problems", problems.len());
+    eprint!("{}", Line::new(Level::ERROR, "server failed").with("error", error).write(LogFormat::Json));
+}
+
 /// Gives the lines that are left to whoever reads them, also when the process ends by a panic.
 struct FlushOnDrop(Arc<LineQueue>);
 
@@ -69,7 +80,13 @@ fn record_panics(queue: &Arc<LineQueue>, format: LogFormat) {
     panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let error = panic.payload_as_str().unwrap_or("a panic without words").to_owned();
-        queue.push(&Line::new(Level::ERROR, "task panicked").with("error", error).with("place", place).write(format));
+        let mut line = Line::new(Level::ERROR, "task panicked").with("error", error).with("place", place);
+        // RUST_BACKTRACE asks for it.
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            line = line.with("backtrace", backtrace.to_string());
+        }
+        queue.push(&line.write(format));
     }));
 }
 
@@ -141,7 +158,7 @@ mod tests {
         assert!(!levels(Level::INFO).would_enable("wharfinger::session", &Level::DEBUG));
     }
 
-    /// What the crate `log` asks for the crates that use it, such as sqlx at a NOTICE of PostgreSQL.
+    /// The question that the crate `log` asks for the crates that use it, such as sqlx at a NOTICE of PostgreSQL.
     struct Notice;
     static NOTICE: Notice = Notice;
     static ASKED: Metadata<'static> = Metadata::new(

@@ -134,6 +134,19 @@ class JsonLog(ServerCase):
         self.assertEqual(("ERROR", "server failed"), (last["level"], last["message"]))
         self.assertRegex(last["error"], r"^cannot listen on 127\.0\.0\.1:\d+: Address already in use")
 
+    def test_a_config_that_is_wrong_is_said_in_lines_like_others(self):
+        config = self.local / "wharfinger.toml"
+        config.write_text('max_buffer_bytes = "much"\nunknown = 1\n[log]\nformat = "json"\n')
+        arguments = [self.server.process.arguments[0], "serve", "--config", str(config)]
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+        self.assertEqual(1, done.returncode)
+        *problems, last = (json.loads(line) for line in done.stderr.splitlines())
+        self.assertGreaterEqual(len(problems), 2)
+        for problem in problems:
+            self.assertEqual(COMMON | {"error"}, set(problem))
+            self.assertEqual(("ERROR", "config problem"), (problem["level"], problem["message"]))
+        self.assertEqual(("ERROR", "server failed"), (last["level"], last["message"]))
+
     def wait_for(self, message, **fields):
         """The newest line that says this and has these fields."""
         wanted = {"message": message} | fields

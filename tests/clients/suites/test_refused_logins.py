@@ -1,6 +1,9 @@
 """Issue 12.2: every refusal leaves a line that says what the client was, and what it would take."""
 
+import contextlib
 import json
+import socket
+import time
 
 import paramiko
 
@@ -68,6 +71,28 @@ class RefusedLogins(ServerCase):
                 for words in said:
                     self.assertIn(words, line["reason"])
 
+    def test_a_long_list_of_algorithms_does_not_hide_the_setting(self):
+        words = ",".join(["ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521"])
+        transport = paramiko.Transport((self.server.host, self.server.port))
+        self.addCleanup(transport.close)
+        transport._preferred_kex = tuple(words.split(",")) + tuple(f"kex-{number:04}@example.com" for number in range(200))
+        with self.assertRaises((paramiko.SSHException, EOFError)):
+            transport.start_client(timeout=TIMEOUT)
+        self.assertIn("`key_exchanges` of [ssh.algorithms] decides", self.line("connection ended")["reason"])
+
+    def test_an_endless_identification(self):
+        with socket.create_connection((self.server.host, self.server.port), timeout=60) as client:
+            client.sendall(b"x" * 9000)
+            while client.recv(4096):
+                pass
+        self.assertIn("identification is too long", self.line("connection ended")["reason"])
+
+    def test_a_health_check_that_says_nothing_has_no_line(self):
+        socket.create_connection((self.server.host, self.server.port), timeout=60).close()
+        self.openssh.sftp("pwd")
+        self.line("session ended")
+        self.assertEqual([], [line for line in self.lines()[self.before :] if line["message"] == "connection ended"])
+
     # R10: what a key that signs with SHA-1 alone looks like.
     def test_a_key_limited_to_ssh_rsa(self):
         self.refused("-o", "PubkeyAcceptedAlgorithms=ssh-rsa", key=keys.key("rsa"))
@@ -121,6 +146,79 @@ class RefusedLogins(ServerCase):
         with self.assertRaises(paramiko.AuthenticationException):
             transport.auth_publickey("alice", known)
         self.assertEqual("wrong ssh-ed25519 signature", self.line("login refused")["reason"])
+
+    def test_an_accepted_key_that_does_not_sign(self):
+        transport, known = self.begin(), paramiko.Ed25519Key.from_private_key_file(str(keys.key()))
+        self.ask(transport, "publickey", b"\0" + text("ssh-ed25519") + text(known.asbytes()))
+        transport.close()
+        line = self.line("login refused")
+        fingerprint = self.run_program("ssh-keygen", "-lf", keys.key()).stdout.split()[1]
+        self.assertEqual(("alice", fingerprint), (line["user"], line["fingerprint"]))
+        self.assertEqual("the key was accepted, and the client did not sign with it", line["reason"])
+
+    def ask(self, transport, method, rest=b"", user="alice"):
+        """A request to log in, whose answer isn't waited for: the next request comes behind it."""
+        service = paramiko.Message()
+        service.add_byte(b"\x05")
+        service.add_string("ssh-userauth")
+        request = b"\x32" + text(user) + text("ssh-connection") + text(method) + rest
+        transport.packetizer.send_message(service)
+        transport.packetizer.send_message(paramiko.Message(request))
+        # The server has answered what came before when it answers this.
+        time.sleep(0.5)
+
+    def test_each_name_for_which_a_key_was_offered(self):
+        stranger = paramiko.Ed25519Key.from_private_key_file(str(keys.strange_key()))
+        transport = self.begin()
+        for user in ("root", "admin", "admin", "oracle"):
+            self.ask(transport, "publickey", b"\0" + text("ssh-ed25519") + text(stranger.asbytes()), user=user)
+        transport.close()
+        self.line("login refused", user="oracle")
+        lines = [(line["user"], line["reason"]) for line in self.lines()[self.before :] if "refused" in line["message"]]
+        again = "unknown user; so were 1 more that it offered"
+        self.assertEqual([("root", "unknown user"), ("admin", again), ("oracle", "unknown user")], lines)
+
+    def test_an_agent_with_too_many_keys(self):
+        transport = self.begin()
+        with self.assertRaises((paramiko.SSHException, EOFError, OSError)):
+            for _ in range(40):
+                stranger = paramiko.ECDSAKey.generate()
+                with contextlib.suppress(paramiko.AuthenticationException):
+                    transport.auth_publickey("alice", stranger)
+        line = self.line("login refused")
+        self.assertEqual("alice", line["user"])
+        self.assertRegex(line["reason"], r"^unknown key; so were \d+ more that it offered: too many for one connection$")
+        self.assertTrue(line["fingerprint"].startswith("SHA256:"))
+
+    def test_a_certificate(self):
+        key = self.local / "key"
+        self.run_program("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.local / "authority")
+        key.write_text(keys.key().read_text())
+        key.chmod(0o600)
+        public = self.local / "key.pub"
+        public.write_text(keys.key().with_suffix(".pub").read_text())
+        self.run_program("ssh-keygen", "-q", "-s", self.local / "authority", "-I", "id", "-n", "alice", public)
+        certificate = ["-o", f"CertificateFile={self.local}/key-cert.pub", "-o", "PubkeyAcceptedAlgorithms=*-cert-v01@openssh.com"]
+        self.refused(*certificate, key=key)
+        line = self.line("login refused", reason="certificates are not accepted")
+        fingerprint = self.run_program("ssh-keygen", "-lf", keys.key()).stdout.split()[1]
+        self.assertEqual((fingerprint, "publickey"), (line["fingerprint"], line["method"]))
+
+    def test_answers_that_are_no_password(self):
+        for answers in ([], ["one", "two"]):
+            with self.subTest(answers=answers):
+                self.before, transport = len(self.lines()), self.begin()
+                with self.assertRaises(paramiko.AuthenticationException):
+                    transport.auth_interactive("alice", lambda *_, answers=answers: answers)
+                line = self.line("login refused")
+                self.assertEqual("keyboard-interactive", line["method"])
+                self.assertEqual("the answer to the prompt is not one password in UTF-8", line["reason"])
+
+    def test_another_service_than_the_login(self):
+        transport = self.begin()
+        transport.packetizer.send_message(paramiko.Message(b"\x05" + text("ssh-connection")))
+        until(lambda: not transport.is_active(), "the end of the connection")
+        self.line("connection ended", reason="the client left before it asked to log in")
 
     # R10: the flags of OPEN.
     def test_refused_flags_of_open(self):

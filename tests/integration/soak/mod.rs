@@ -13,7 +13,7 @@ use std::{
 const SECONDS: &str = "WHARFINGER_SOAK_SECONDS";
 const SEED: &str = "WHARFINGER_SOAK_SEED";
 
-/// How long a proof runs where nobody says it.
+/// How long a proof runs by default.
 const DEFAULT_SECONDS: u64 = 2;
 
 /// One run of a proof.

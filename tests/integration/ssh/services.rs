@@ -135,13 +135,11 @@ async fn the_end_of_input_ends_the_channel_in_good_order() {
 async fn any_number_of_channels_may_come_one_after_the_other() {
     let edge = Edge::start(Settings::default());
     let client = edge.log_in().await;
-    let began = std::time::Instant::now();
+    // More than a connection may leave open on its side.
     for _ in 0..150 {
         let mut channel = client.channel_open_session().await.unwrap();
         start_sftp(&mut channel).await;
         channel.eof().await.unwrap();
         while channel.wait().await.is_some() {}
     }
-    // Half a second for each would be more than a minute.
-    assert!(began.elapsed().as_secs() < 60);
 }

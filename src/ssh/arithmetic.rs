@@ -1,0 +1,75 @@
+//! The threads for the arithmetic of key exchanges and of signatures with host keys.
+//!
+//! A stranger may ask for it, so it never runs on a worker that moves bytes, and no more of it at a time than there are cores.
+
+use std::{sync::Arc, thread};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, spawn_blocking},
+};
+
+/// The permits: one a core. Those who wait are served in their order.
+pub struct Arithmetic(Arc<Semaphore>);
+
+impl Arithmetic {
+    /// One permit for each core.
+    pub fn new() -> Self {
+        Self::with_permits(thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    fn with_permits(permits: usize) -> Self {
+        Self(Arc::new(Semaphore::new(permits)))
+    }
+
+    /// Runs `work` on a thread of its own when it is its turn. A caller that goes away before gives up its turn; work that
+    /// has begun goes on and keeps its permit to its end.
+    ///
+    /// # Errors
+    /// The work panicked.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+        let permit = Arc::clone(&self.0).acquire_owned().await;
+        spawn_blocking(move || {
+            let result = work();
+            drop(permit);
+            result
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::join_all;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Issue 12.1 and 12.7.
+    #[tokio::test]
+    async fn no_more_runs_at_a_time_than_there_are_permits_and_none_on_the_worker() {
+        let worker = thread::current().id();
+        for permits in [1, 3] {
+            let (arithmetic, running) = (Arithmetic::with_permits(permits), Arc::new(AtomicUsize::new(0)));
+            let most = Arc::new(AtomicUsize::new(0));
+            let runs = join_all((0..50).map(|_| {
+                let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+                arithmetic.run(move || {
+                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    thread::yield_now();
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    thread::current().id()
+                })
+            }));
+            for thread in runs.await {
+                assert_ne!(thread.unwrap(), worker);
+            }
+            assert!(most.load(Ordering::SeqCst) <= permits, "{permits}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_gives_its_permit_back() {
+        let arithmetic = Arithmetic::with_permits(1);
+        assert!(arithmetic.run(|| panic!("of the work")).await.is_err());
+        assert_eq!(arithmetic.run(|| 7).await.unwrap(), 7);
+    }
+}
