@@ -4,6 +4,7 @@
 //! twice or forgotten.
 
 mod connections;
+mod password_checks;
 mod rates;
 mod source;
 mod tries;
@@ -12,6 +13,7 @@ mod unfinished;
 pub use connections::{
     Arrival, ConnectionLimits, Connections, KeyExchange, LoggedIn, Parties, Refusal, Unauthenticated,
 };
+pub use password_checks::{Busy, PasswordCheck, PasswordChecks};
 pub use rates::{Rate, Rates, Refused};
 pub use source::Source;
 pub use tries::LoginTries;
