@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use beginners::Beginners;
 use janitor::Janitor;
 use repairs::Repairs;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, thread, time::Duration};
 use sweep::Sweep;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -68,7 +68,8 @@ impl App {
             .tenants
             .iter()
             .flat_map(|tenant| tenant.users.iter().map(|user| (Arc::clone(user), Arc::clone(&tenant.account))));
-        let provider = StaticProvider::new(users).context("the users' logins can't be checked")?;
+        let ssh = ssh::Settings { password_checks: affordable(server.ssh.password_checks), ..server.ssh.clone() };
+        let provider = StaticProvider::new(users, ssh.password_checks).context("the users' logins can't be checked")?;
         let budget = Budget::new(server.max_buffer_bytes);
         let events = Events::new();
         let settings = session::Settings { upload_wait: server.upload_wait, ..session::Settings::default() };
@@ -82,8 +83,7 @@ impl App {
         for fingerprint in host_keys.fingerprints() {
             info!(fingerprint, "host key");
         }
-        let ssh =
-            ssh::Server::new(server.ssh.clone(), host_keys, Arc::new(provider), Arc::clone(&sessions), events.clone());
+        let ssh = ssh::Server::new(ssh, host_keys, Arc::new(provider), Arc::clone(&sessions), events.clone());
         let (listening, drain_timeout) = (ssh.bind()?, server.drain_timeout);
         Ok(Self { listening, sessions, events, ledger, repairs, janitor, sweep, drain_timeout })
     }
@@ -131,6 +131,12 @@ impl App {
         self.events.report_now();
         info!("stopped");
     }
+}
+
+/// `password_checks`, on half of the cores at most: a flood of passwords leaves the other half to those who are logged in.
+fn affordable(password_checks: NonZeroUsize) -> NonZeroUsize {
+    let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    password_checks.min(cores.div_ceil(NonZeroUsize::MIN.saturating_add(1)))
 }
 
 /// Two tokens that the process's signals cancel: SIGTERM or Ctrl-C asks it to stop, a second one to hurry. Signals that

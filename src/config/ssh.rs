@@ -48,6 +48,7 @@ pub(super) fn read(ssh: &mut Table<'_>) -> Option<Settings> {
         keepalive_max: ssh.optional("keepalive_max").map_or(default.keepalive_max, NonZeroUsize::get),
         connections: read_connections(ssh, &default.connections),
         max_login_tries: ssh.optional("max_login_tries").map_or(default.max_login_tries, NonZeroU32::get),
+        password_checks: ssh.or("password_checks", default.password_checks),
     })
 }
 

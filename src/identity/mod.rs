@@ -3,6 +3,7 @@
 //! Knows nothing of SSH: keys come as parsed [`PublicKey`]s, whose possession the caller has proved. A refusal never
 //! tells the client why: unknown, wrong and disabled cost the same work and look the same.
 
+mod check_memory;
 mod password;
 mod public_key;
 mod static_provider;

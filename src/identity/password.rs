@@ -1,17 +1,20 @@
 //! Passwords: made and checked as argon2id hashes in the PHC string format.
 //!
-//! A check takes memory and CPU on purpose, before anybody has proved anything. So it runs on a bounded number of
-//! threads, and takes the same work whether there is a hash to check against or not.
+//! A check takes memory and CPU on purpose, before anybody has proved anything. So a bounded number runs at a time, each in
+//! a buffer that the next check takes over, and a check takes the same work whether there is a hash to check against or
+//! not.
 
+use super::check_memory::CheckMemory;
 use argon2::{
-    Argon2, Params,
+    Algorithm, Argon2, Block, Params, Version,
     password_hash::{
-        self, PasswordHasher as _, PasswordVerifier as _,
-        phc::{Output, ParamsString, Salt},
+        self, PasswordHasher as _,
+        phc::{Output, Salt},
     },
 };
-use std::{collections::BTreeMap, str::FromStr, sync::Arc, thread};
+use std::{collections::BTreeMap, num::NonZeroUsize, str::FromStr, sync::Arc};
 use tokio::sync::Semaphore;
+use tracing::warn;
 use zeroize::Zeroizing;
 
 /// The longest password, in bytes. Longer ones can't be set, so a login with one is refused without any work.
@@ -23,6 +26,9 @@ const MAX_PASSES: u32 = 16;
 const MAX_LANES: u32 = 16;
 
 const ALGORITHM: &str = "argon2id";
+
+/// The length of the decoy's salt.
+const SALT_BYTES: usize = 16;
 
 /// A password, or a hash of one, that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,45 +73,74 @@ pub fn hash_password(password: &str) -> Result<String, InvalidPassword> {
 
 /// A hash that a password can be checked against: argon2id, complete, and of bounded cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PasswordHash(Arc<argon2::PasswordHash>);
+pub struct PasswordHash(Arc<Parsed>);
+
+/// The parts of a PHC string of argon2id.
+#[derive(Debug, PartialEq, Eq)]
+struct Parsed {
+    version: Version,
+    params: Params,
+    salt: Salt,
+    output: Output,
+}
 
 impl FromStr for PasswordHash {
     type Err = InvalidPassword;
 
     fn from_str(text: &str) -> Result<Self, InvalidPassword> {
         let hash = argon2::PasswordHash::new(text).map_err(|_| InvalidPassword::NotArgon2id)?;
-        if hash.algorithm.as_str() != ALGORITHM || hash.salt.is_none() || hash.hash.is_none() {
+        let (ALGORITHM, Some(salt), Some(output)) = (hash.algorithm.as_str(), hash.salt, hash.hash) else {
             return Err(InvalidPassword::NotArgon2id);
-        }
-        let cost = Params::try_from(&hash).map_err(|_| InvalidPassword::NotArgon2id)?;
-        if cost.m_cost() > MAX_MEMORY_KIB || cost.t_cost() > MAX_PASSES || cost.p_cost() > MAX_LANES {
+        };
+        let params = Params::try_from(&hash).map_err(|_| InvalidPassword::NotArgon2id)?;
+        if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_PASSES || params.p_cost() > MAX_LANES {
             return Err(InvalidPassword::TooCostly);
         }
-        Ok(Self(Arc::new(hash)))
+        let version = hash.version.map(Version::try_from).transpose().map_err(|_| InvalidPassword::NotArgon2id)?;
+        Ok(Self(Arc::new(Parsed { version: version.unwrap_or_default(), params, salt, output })))
     }
 }
 
 impl PasswordHash {
-    fn matches(&self, password: &str) -> bool {
-        Argon2::default().verify_password(password.as_bytes(), self.0.as_ref()).is_ok()
+    /// The memory that a check takes, in blocks of 1 KiB. All lanes share it.
+    fn blocks(&self) -> usize {
+        self.0.params.block_count()
+    }
+
+    /// Whether `password` is the one of this hash. `memory` has at least [`Self::blocks`] blocks; what they hold doesn't
+    /// matter.
+    fn matches(&self, password: &str, memory: &mut [Block]) -> bool {
+        let Parsed { version, params, salt, output } = &*self.0;
+        let argon2 = Argon2::new(Algorithm::Argon2id, *version, params.clone());
+        let mut computed = [0; Output::MAX_LENGTH];
+        let Some(computed) = computed.get_mut(..output.len()) else { return false };
+        if argon2.hash_password_into_with_memory(password.as_bytes(), salt, computed, memory).is_err() {
+            return false;
+        }
+        // `Output` compares in constant time.
+        Output::new(computed).is_ok_and(|computed| computed == *output)
     }
 }
 
 /// Checks passwords, a few at a time.
 pub struct Checker {
     permits: Arc<Semaphore>,
+    memory: Arc<CheckMemory>,
     decoy: PasswordHash,
 }
 
 impl Checker {
-    /// A checker for users with `hashes`: where there is none, it does the work that most of these take.
+    /// A checker for users with `hashes`, of `concurrent` passwords at a time: where there is no hash, it does the work
+    /// that most of these take.
     ///
     /// # Errors
     /// The system gave no randomness.
-    pub fn new<'a>(hashes: impl Iterator<Item = &'a PasswordHash>) -> Result<Self, InvalidPassword> {
-        // Half of the cores, so that a flood of logins leaves the other half to those who are in.
-        let threads = thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
-        Ok(Self { permits: Arc::new(Semaphore::new(threads)), decoy: decoy(hashes)? })
+    pub fn new<'a>(
+        hashes: impl Iterator<Item = &'a PasswordHash>,
+        concurrent: NonZeroUsize,
+    ) -> Result<Self, InvalidPassword> {
+        let permits = concurrent.get().min(Semaphore::MAX_PERMITS);
+        Ok(Self { permits: Arc::new(Semaphore::new(permits)), memory: Arc::default(), decoy: decoy(hashes)? })
     }
 
     /// Whether `password` is the one of `hash`. Without a hash it never is, after the same work.
@@ -113,11 +148,15 @@ impl Checker {
         let known = hash.is_some();
         let hash = hash.unwrap_or(&self.decoy).clone();
         let password = Zeroizing::new(password.to_owned());
+        let memory = Arc::clone(&self.memory);
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return false };
         let check = move || {
             // Held by the work itself: the caller may be gone long before it ends.
             let _permit = permit;
-            hash.matches(&password)
+            memory.lend(hash.blocks(), |blocks| hash.matches(&password, blocks)).unwrap_or_else(|error| {
+                warn!(%error, "no memory to check a password");
+                false
+            })
         };
         tokio::task::spawn_blocking(check).await.is_ok_and(|matches| matches) && known
     }
@@ -125,28 +164,25 @@ impl Checker {
 
 /// A hash that no password has, as costly as the most usual of `hashes`.
 fn decoy<'a>(hashes: impl Iterator<Item = &'a PasswordHash>) -> Result<PasswordHash, InvalidPassword> {
-    let mut counts = BTreeMap::<_, (u32, ParamsString)>::new();
+    let mut counts = BTreeMap::<_, (u32, Params)>::new();
     for PasswordHash(hash) in hashes {
-        counts.entry(hash.params.as_str()).or_insert_with(|| (0, hash.params.clone())).0 += 1;
+        let params = &hash.params;
+        let cost = (params.m_cost(), params.t_cost(), params.p_cost());
+        counts.entry(cost).or_insert_with(|| (0, params.clone())).0 += 1;
     }
     let usual = counts.into_values().max_by_key(|(count, _)| *count).map(|(_, params)| params);
-    let params = match usual {
-        Some(params) => params,
-        None => ParamsString::try_from(&Params::DEFAULT).map_err(InvalidPassword::Unhashed)?,
-    };
-    let mut random = [0; 48];
+    let params = usual.unwrap_or_default();
+    let mut random = [0; SALT_BYTES + Output::MAX_LENGTH];
     let unhashed = |_| InvalidPassword::Unhashed(password_hash::Error::Crypto);
     getrandom::fill(&mut random).map_err(unhashed)?;
-    let (salt, output) = random.split_at(16);
-    let algorithm = ALGORITHM.parse().map_err(|_| InvalidPassword::NotArgon2id)?;
-    let hash = argon2::PasswordHash {
-        algorithm,
-        version: Some(argon2::Version::V0x13.into()),
+    let (salt, output) = random.split_at(SALT_BYTES);
+    let output = output.get(..params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN)).unwrap_or(output);
+    Ok(PasswordHash(Arc::new(Parsed {
+        version: Version::default(),
         params,
-        salt: Some(Salt::new(salt).map_err(|_| InvalidPassword::NotArgon2id)?),
-        hash: Some(Output::new(output).map_err(|_| InvalidPassword::NotArgon2id)?),
-    };
-    Ok(PasswordHash(Arc::new(hash)))
+        salt: Salt::new(salt).map_err(|_| InvalidPassword::NotArgon2id)?,
+        output: Output::new(output).map_err(|_| InvalidPassword::NotArgon2id)?,
+    })))
 }
 
 #[cfg(test)]
@@ -158,8 +194,10 @@ mod tests {
     #[test]
     fn a_hash_is_of_its_password_only() {
         let hash: PasswordHash = hash_password("alice-demo").unwrap().parse().unwrap();
-        assert!(hash.matches("alice-demo"));
-        assert!(!hash.matches("alice-demo "));
+        let mut memory = vec![Block::new(); hash.blocks()];
+        // The second check finds what the first one left in the memory.
+        assert!(hash.matches("alice-demo", &mut memory) && hash.matches("alice-demo", &mut memory));
+        assert!(!hash.matches("alice-demo ", &mut memory));
         assert_ne!(hash_password("alice-demo").unwrap(), hash_password("alice-demo").unwrap(), "salted");
     }
 
@@ -178,6 +216,7 @@ mod tests {
             ("$2b$12$abcdefghijklmnopqrstuv", InvalidPassword::NotArgon2id),
             ("$argon2i$v=19$m=64,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBA", InvalidPassword::NotArgon2id),
             ("$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ", InvalidPassword::NotArgon2id),
+            ("$argon2id$v=20$m=64,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBA", InvalidPassword::NotArgon2id),
             ("$argon2id$v=19$m=4000000,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBA", InvalidPassword::TooCostly),
             ("$argon2id$v=19$m=64,t=1000,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBA", InvalidPassword::TooCostly),
         ] {
@@ -189,17 +228,55 @@ mod tests {
     fn the_decoy_costs_what_most_users_cost() {
         let cheap: PasswordHash = CHEAP.parse().unwrap();
         let usual: PasswordHash = hash_password("x").unwrap().parse().unwrap();
-        let params = |hash: &PasswordHash| Params::try_from(&*hash.0).unwrap();
+        let params = |hash: &PasswordHash| hash.0.params.clone();
         assert_eq!(params(&decoy([&cheap, &cheap, &usual].into_iter()).unwrap()), params(&cheap));
-        assert_eq!(params(&decoy(std::iter::empty()).unwrap()), params(&usual));
+        let none = params(&decoy(std::iter::empty()).unwrap());
+        assert_eq!((none.block_count(), none.t_cost()), (usual.blocks(), params(&usual).t_cost()));
+    }
+
+    fn checker(concurrent: usize) -> Checker {
+        Checker::new(std::iter::empty(), NonZeroUsize::new(concurrent).unwrap()).unwrap()
     }
 
     #[tokio::test]
     async fn without_a_hash_nothing_matches() {
-        let checker = Checker::new(std::iter::empty()).unwrap();
+        let checker = checker(1);
         assert!(!checker.matches("x", None).await);
         let hash = hash_password("x").unwrap().parse().unwrap();
         assert!(checker.matches("x", Some(&hash)).await);
         assert!(!checker.matches("y", Some(&hash)).await);
+    }
+
+    /// Issue 12.6: one buffer a permit, whatever the number of tries; today's allocator kept 19 MiB for each thread.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn the_memory_of_checks_is_that_of_as_many_as_run_at_a_time() {
+        let checker = Arc::new(checker(2));
+        let tries: Vec<_> = (0..40)
+            .map(|_| {
+                let checker = Arc::clone(&checker);
+                tokio::spawn(async move { checker.matches("x", None).await })
+            })
+            .collect();
+        for tried in tries {
+            assert!(!tried.await.unwrap());
+        }
+        let kept = checker.memory.idle_blocks();
+        assert!((1..=2).contains(&kept.len()), "{kept:?}");
+        assert!(kept.iter().all(|blocks| *blocks == checker.decoy.blocks()), "{kept:?}");
+    }
+
+    /// Issue 12.6: the largest hashes that are taken, and those of many lanes, work in the same buffers.
+    #[tokio::test]
+    async fn costly_hashes_and_those_of_many_lanes_share_the_buffers() {
+        let checker = checker(1);
+        for (memory_kib, lanes) in [(MAX_MEMORY_KIB, 1), (8 * MAX_LANES, MAX_LANES), (19 * 1024, 4)] {
+            let params = Params::new(memory_kib, 1, lanes, None).unwrap();
+            let made = Argon2::from(params).hash_password(b"right").unwrap();
+            let hash: PasswordHash = made.to_string().parse().unwrap();
+            assert!(checker.matches("right", Some(&hash)).await, "m={memory_kib}, p={lanes}");
+            assert!(!checker.matches("wrong", Some(&hash)).await, "m={memory_kib}, p={lanes}");
+        }
+        let largest = usize::try_from(MAX_MEMORY_KIB).unwrap();
+        assert_eq!(checker.memory.idle_blocks(), [largest]);
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::account::{Tenant, User, UserName};
 use async_trait::async_trait;
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, num::NonZeroUsize, sync::Arc};
 
 /// Users whose passwords and keys are known beforehand.
 pub struct StaticProvider {
@@ -37,17 +37,21 @@ pub enum InvalidLogin {
 }
 
 impl StaticProvider {
-    /// A provider for `users`, each with its tenant. Of equal names the last one counts.
+    /// A provider for `users`, each with its tenant, which checks `password_checks` passwords at a time. Of equal names
+    /// the last one counts.
     ///
     /// # Errors
     /// A hash or a key that doesn't parse.
-    pub fn new(users: impl IntoIterator<Item = (Arc<User>, Arc<Tenant>)>) -> Result<Self, InvalidLogin> {
+    pub fn new(
+        users: impl IntoIterator<Item = (Arc<User>, Arc<Tenant>)>,
+        password_checks: NonZeroUsize,
+    ) -> Result<Self, InvalidLogin> {
         let logins = users
             .into_iter()
             .map(|(user, tenant)| Ok((user.name.clone(), Login::new(user, tenant)?)))
             .collect::<Result<HashMap<_, _>, InvalidLogin>>()?;
         let hashes = logins.values().filter_map(|login| login.password.as_ref());
-        let passwords = Checker::new(hashes).map_err(InvalidLogin::Checker)?;
+        let passwords = Checker::new(hashes, password_checks).map_err(InvalidLogin::Checker)?;
         Ok(Self { logins, passwords })
     }
 
@@ -138,13 +142,13 @@ mod tests {
     }
 
     fn provider() -> StaticProvider {
-        StaticProvider::new([
+        let users = [
             (Arc::new(user("alice", Some("right"))), tenant(true)),
             (Arc::new(user("keys-only", None)), tenant(true)),
             (Arc::new(User { enabled: false, ..user("disabled", Some("right")) }), tenant(true)),
             (Arc::new(user("suspended", Some("right"))), tenant(false)),
-        ])
-        .unwrap()
+        ];
+        StaticProvider::new(users, NonZeroUsize::MIN).unwrap()
     }
 
     async fn login(user: &str, credential: Credential<'_>) -> Result<UserName, Reason> {
@@ -190,7 +194,7 @@ mod tests {
     #[test]
     fn a_user_that_does_not_parse_is_named() {
         let broken = User { public_keys: vec!["nonsense".into()], ..user("alice", None) };
-        let error = StaticProvider::new([(Arc::new(broken), tenant(true))]).err().unwrap();
+        let error = StaticProvider::new([(Arc::new(broken), tenant(true))], NonZeroUsize::MIN).err().unwrap();
         assert_eq!(error.to_string(), "public key of user `alice`");
     }
 }

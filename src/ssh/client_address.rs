@@ -29,6 +29,14 @@ impl ClientAddress {
     pub fn source(&self) -> Source {
         Source::new(self.socket.ip(), self.vpc_endpoint.clone())
     }
+
+    /// The source whose password checks take turns. Each connection of an address that stands for many is one of its own.
+    pub fn checks_source(&self, connection: &Arc<str>) -> Source {
+        match self.parties {
+            Parties::One => self.source(),
+            Parties::Many => Source::new(self.socket.ip(), Some(Arc::clone(connection))),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     events::{Event, Events},
     identity::Provider,
-    policy::{KeyExchange, Refusal},
+    policy::{KeyExchange, PasswordChecks, Refusal},
     session::{Activity, Sessions},
 };
 use ipnet::IpNet;
@@ -48,6 +48,7 @@ const DRAIN_IDLE: Duration = Duration::from_secs(5);
 /// What all connections use.
 pub struct Services {
     pub provider: Arc<dyn Provider>,
+    pub password_checks: Arc<PasswordChecks>,
     pub sessions: Arc<Sessions>,
     pub events: Events,
     pub refusals: Refusals,

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     account::{Tenant, User},
     events::Event,
-    identity::{Credential, PublicKey, Verdict},
-    policy::{LoggedIn, LoginTries, Unauthenticated},
+    identity::{Credential, MAX_PASSWORD_BYTES, PublicKey, Verdict},
+    policy::{Busy, LoggedIn, LoginTries, Unauthenticated},
 };
 use russh::{
     keys::{self, Algorithm, HashAlg},
@@ -24,6 +24,7 @@ use tokio::{
     sync::oneshot,
     time::{Instant, sleep_until},
 };
+use zeroize::Zeroizing;
 
 /// A refused password takes this long, so that guessing is slow and the time says nothing about the name.
 const PASSWORD_REFUSAL_TIME: Duration = Duration::from_secs(1);
@@ -181,12 +182,13 @@ impl Login {
         if !self.take_try(user) {
             return Ok(false);
         }
-        let refused = match self.verdict(user, credential).await? {
-            Verdict::Accepted { user, tenant } => match self.enter(user, tenant, method, fingerprint.clone()) {
+        let refused = match self.verdict_in_turn(user, credential).await? {
+            Ok(Verdict::Accepted { user, tenant }) => match self.enter(user, tenant, method, fingerprint.clone()) {
                 Ok(()) => return Ok(true),
                 Err(reason) => reason,
             },
-            Verdict::Refused { reason } => reason.as_str(),
+            Ok(Verdict::Refused { reason }) => reason.as_str(),
+            Err(busy) => busy.as_str(),
         };
         self.refused(user, method, refused.into(), fingerprint);
         self.end_if_exhausted();
@@ -224,6 +226,28 @@ impl Login {
     async fn verdict(&self, user: &str, credential: Credential<'_>) -> Result<Verdict, Error> {
         let source = self.connection.source.ip();
         self.connection.unless_cut(self.services.provider.authenticate(user, credential, source)).await
+    }
+
+    /// As [`Self::verdict`], when it is a password's turn to be checked. An overlong one takes no turn: it costs no check.
+    async fn verdict_in_turn(&self, user: &str, credential: Credential<'_>) -> Result<Result<Verdict, Busy>, Error> {
+        let password = match credential {
+            Credential::Password(password) if password.len() <= MAX_PASSWORD_BYTES => password,
+            Credential::Password(_) | Credential::PublicKey(_) => return self.verdict(user, credential).await.map(Ok),
+        };
+        let source = self.connection.client.checks_source(&self.connection.id);
+        let turn = match self.connection.unless_cut(self.services.password_checks.admit(source, user)).await? {
+            Ok(turn) => turn,
+            Err(busy) => return Ok(Err(busy)),
+        };
+        // A task of its own: the check can't be stopped, so it keeps its turn to its end, also when the client leaves.
+        let (provider, ip) = (Arc::clone(&self.services.provider), self.connection.source.ip());
+        let (user, password) = (user.to_owned(), Zeroizing::new(password.to_owned()));
+        let check = tokio::spawn(async move {
+            let _turn = turn;
+            provider.authenticate(&user, Credential::Password(&password), ip).await
+        });
+        // It fails only where the provider panicked.
+        self.connection.unless_cut(check).await?.map(Ok).map_err(|_| Error::Cut)
     }
 
     fn enter(

@@ -8,7 +8,12 @@ use super::{
     listener::listen,
     refusals::Refusals,
 };
-use crate::{events::Events, identity::Provider, policy::Connections, session::Sessions};
+use crate::{
+    events::Events,
+    identity::Provider,
+    policy::{Connections, PasswordChecks},
+    session::Sessions,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, task::JoinSet};
@@ -36,6 +41,7 @@ impl Server {
     ) -> Self {
         let services = Services {
             provider,
+            password_checks: PasswordChecks::new(settings.password_checks),
             sessions,
             refusals: Refusals::new(events.clone()),
             events,

@@ -5,6 +5,7 @@ use crate::policy::ConnectionLimits;
 use ipnet::IpNet;
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
     path::PathBuf,
     time::Duration,
 };
@@ -40,7 +41,12 @@ pub struct Settings {
     pub connections: ConnectionLimits,
     /// Passwords and signatures that a connection may try before it is ended.
     pub max_login_tries: u32,
+    /// Passwords that are checked at a time, in all.
+    pub password_checks: NonZeroUsize,
 }
+
+/// As many password checks as take 76 MiB with the hashes of `hash-password`.
+const PASSWORD_CHECKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -58,6 +64,7 @@ impl Default for Settings {
             keepalive_max: 3,
             connections: ConnectionLimits::default(),
             max_login_tries: 6,
+            password_checks: PASSWORD_CHECKS,
         }
     }
 }

@@ -6,6 +6,7 @@ and what the allocator keeps after a peak (about 70 MiB were seen). Each test as
 """
 
 import asyncio
+import os
 import threading
 
 import asyncssh
@@ -16,6 +17,7 @@ from rig.case import ServerCase
 from rig.fake_s3 import FakeS3, Zeros
 from rig.files import KIB, LEAST_PART, MIB, content, sha256_of
 from rig.frames import Frames, number
+from rig.process import connections, until
 from rig.servers import Serve
 
 GIB = 1 << 30
@@ -158,6 +160,61 @@ class LittleUploadMemory(Memory):
         for index, sent in enumerate(files):
             self.assertEqual(sha256_of(sent), sha256_of(self.s3.objects[f"tenants/acme/upload-{index}"]))
         self.assertFalse(self.s3.uploads)
+
+
+class WrongPasswords(ServerCase):
+    """Issue 12.6: tries of passwords take the memory of those that are checked at a time, whatever their number."""
+
+    SHARED = None
+
+    @classmethod
+    def start(cls):
+        s3 = FakeS3()
+        cls.addClassCleanup(s3.close)
+        return Serve(s3.store())
+
+    def guess(self, passwords):
+        """100 clients from 20 addresses, 40 at a time, each of which tries so many passwords; gives how many were refused."""
+        refused = []
+        places = asyncio.Semaphore(40)
+
+        class Guesser(asyncssh.SSHClient):
+            def __init__(self):
+                self.asked = 0
+
+            def password_auth_requested(self):
+                self.asked += 1
+                refused.append(self.asked > 1)
+                return "wrong" if self.asked <= passwords else None
+
+        async def client(index):
+            async with places:
+                with self.assertRaises(asyncssh.PermissionDenied):
+                    await asyncssh.connect(
+                        self.server.host, self.server.port, local_addr=(f"127.0.2.{1 + index % 20}", 0),
+                        username="alice" if index % 5 == 0 else f"nobody-{index}", client_factory=Guesser,
+                        known_hosts=None, config=None, agent_path=None, client_keys=None,
+                        preferred_auth="password", login_timeout=TIMEOUT,
+                    )
+
+        async def work():
+            async with asyncio.timeout(TIMEOUT):
+                await asyncio.gather(*(client(index) for index in range(100)))
+
+        asyncio.run(work())
+        until(lambda: connections(self.server.port) == 0, "the end of all connections")
+        return sum(refused)
+
+    def test_500_wrong_passwords_from_20_addresses(self):
+        # What 100 connections cost is not what is measured.
+        self.assertEqual(0, self.guess(passwords=0))
+        before = self.server.process.memory_mib()
+        self.assertEqual(500, self.guess(passwords=5))
+        log = self.server.process.log_text()
+        self.assertEqual(500, log.count("unknown user") + log.count("wrong password"))
+        # As many as `password_checks` says, on half of the cores at most.
+        checks = min(4, (len(os.sched_getaffinity(0)) + 1) // 2)
+        self.assertLessEqual(self.server.process.memory_mib() - before, 21 * checks, "the server's growth in MiB")
 
 
 class UploadsThatWait(ServerCase):

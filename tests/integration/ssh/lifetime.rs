@@ -29,7 +29,8 @@ async fn draining_takes_nobody_new_and_ends_when_nothing_is_left_to_do() {
 async fn a_taken_port_is_said_clearly() {
     let edge = Edge::start(Settings::default());
     let other = Settings { listen: vec![edge.address], ..Settings::default() };
-    let error = super::server(other, [super::alice()]).bind().err().unwrap();
+    let provider = super::static_provider(&other, []);
+    let error = super::server(other, provider).bind().err().unwrap();
     assert!(error.is_taken());
     assert_eq!(error.to_string(), format!("cannot listen on {}", edge.address));
     assert_eq!(error.error.kind(), std::io::ErrorKind::AddrInUse);

@@ -4,6 +4,7 @@ mod key_exchanges;
 mod lifetime;
 mod log;
 mod login;
+mod passwords;
 mod proxy;
 mod services;
 mod strangers;
@@ -20,7 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use wharfinger::{
     account::{Mount, Permissions, Tenant, User},
     events::Events,
-    identity::{StaticProvider, hash_password},
+    identity::{Provider, StaticProvider, hash_password},
     session::{self, Sessions},
     ssh::{HostKeyKind, HostKeys, Server, Settings},
     store::{self, Bucket, Budget, MemoryBucket, MemoryJournal},
@@ -41,8 +42,13 @@ impl Edge {
     }
 
     fn start_with(settings: Settings, users: impl IntoIterator<Item = User>) -> Self {
+        let provider = static_provider(&settings, users);
+        Self::start_with_provider(settings, provider)
+    }
+
+    fn start_with_provider(settings: Settings, provider: Arc<dyn Provider>) -> Self {
         let settings = Settings { listen: vec![([127, 0, 0, 1], 0).into()], ..settings };
-        let listening = server(settings, users).bind().unwrap();
+        let listening = server(settings, provider).bind().unwrap();
         let address = listening.addresses()[0];
         let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
         let running = tokio::spawn(listening.run(drain.clone(), cut.clone()));
@@ -89,7 +95,7 @@ async fn greet(stream: TcpStream) -> Result<client::Handle<Client>, russh::Error
     client::connect_stream(Arc::new(config), stream, Client).await
 }
 
-fn server(settings: Settings, users: impl IntoIterator<Item = User>) -> Server {
+fn static_provider(settings: &Settings, users: impl IntoIterator<Item = User>) -> Arc<dyn Provider> {
     let tenant = Arc::new(Tenant {
         name: "acme".parse().unwrap(),
         enabled: true,
@@ -99,7 +105,10 @@ fn server(settings: Settings, users: impl IntoIterator<Item = User>) -> Server {
         partial_uploads_kept_for: None,
     });
     let users = users.into_iter().map(|user| (Arc::new(user), Arc::clone(&tenant)));
-    let provider = Arc::new(StaticProvider::new(users).unwrap());
+    Arc::new(StaticProvider::new(users, settings.password_checks).unwrap())
+}
+
+fn server(settings: Settings, provider: Arc<dyn Provider>) -> Server {
     let buckets = Arc::new(OneBucket(Arc::new(MemoryBucket::new())));
     let sessions = Sessions::new(
         buckets,

@@ -1,0 +1,145 @@
+//! Checks of strangers' passwords: how many run at a time, for whom, and how long one waits.
+
+use super::{Client, Edge};
+use async_trait::async_trait;
+use russh::{
+    MethodKind,
+    client::{AuthResult, Handle},
+};
+use std::{net::IpAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinHandle, time};
+use wharfinger::{
+    identity::{Credential, MAX_PASSWORD_BYTES, Provider, Reason, Verdict},
+    ssh::Settings,
+};
+
+/// A provider whose checks last until the gate is opened, and then refuse.
+struct Gate {
+    open: watch::Sender<bool>,
+    seen: watch::Sender<Seen>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Seen {
+    begun: usize,
+    running: usize,
+    most: usize,
+}
+
+impl Gate {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { open: watch::Sender::new(false), seen: watch::Sender::new(Seen::default()) })
+    }
+
+    async fn until_begun(&self, checks: usize) {
+        self.seen.subscribe().wait_for(|seen| seen.begun == checks).await.unwrap();
+    }
+
+    fn seen(&self) -> Seen {
+        *self.seen.borrow()
+    }
+}
+
+#[async_trait]
+impl Provider for Gate {
+    async fn authenticate(&self, _: &str, _: Credential<'_>, _: IpAddr) -> Verdict {
+        self.seen.send_modify(|seen| {
+            seen.begun += 1;
+            seen.running += 1;
+            seen.most = seen.most.max(seen.running);
+        });
+        self.open.subscribe().wait_for(|open| *open).await.unwrap();
+        self.seen.send_modify(|seen| seen.running -= 1);
+        Verdict::Refused { reason: Reason::WrongPassword }
+    }
+}
+
+fn checks(concurrent: usize) -> Settings {
+    Settings { password_checks: NonZeroUsize::new(concurrent).unwrap(), ..Settings::default() }
+}
+
+/// A client that has sent a password from `127.0.0.{host}`.
+async fn try_password(edge: &Edge, host: u8, user: &str, password: &str) -> JoinHandle<Option<AuthResult>> {
+    let mut client: Handle<Client> = edge.connect_from(host).await.unwrap();
+    let (user, password) = (user.to_owned(), password.to_owned());
+    tokio::spawn(async move { client.authenticate_password(user, password).await.ok() })
+}
+
+fn assert_refused(answer: Option<AuthResult>) {
+    let Some(AuthResult::Failure { remaining_methods, partial_success }) = answer else { panic!("{answer:?}") };
+    assert_eq!(*remaining_methods, [MethodKind::PublicKey, MethodKind::Password]);
+    assert!(!partial_success);
+}
+
+/// Issue 12.6: as many as may, half of them for one source, and one for a user name of that source.
+#[tokio::test]
+async fn passwords_of_many_connections_are_checked_a_few_at_a_time() {
+    let gate = Gate::new();
+    let edge = Edge::start_with_provider(checks(4), Arc::clone(&gate) as Arc<dyn Provider>);
+    let mut tries = Vec::new();
+    for index in 0..6 {
+        tries.push(try_password(&edge, 1, &format!("user{index}"), "x").await);
+        tries.push(try_password(&edge, 2, "alice", "x").await);
+    }
+    // Two of the first source, one of the second.
+    gate.until_begun(3).await;
+    tries.push(try_password(&edge, 3, "alice", "x").await);
+    gate.until_begun(4).await;
+    assert_eq!(gate.seen(), Seen { begun: 4, running: 4, most: 4 });
+    gate.open.send_replace(true);
+    for tried in tries {
+        assert_refused(tried.await.unwrap());
+    }
+    assert_eq!(gate.seen(), Seen { begun: 13, running: 0, most: 4 });
+}
+
+/// Issue 12.6: a password that waits for longer than 10 s is refused as any other.
+#[tokio::test]
+async fn a_password_that_waits_for_too_long_is_refused_as_a_wrong_one() {
+    let gate = Gate::new();
+    let settings = Settings { login_timeout: Duration::from_hours(1), ..checks(1) };
+    let edge = Edge::start_with_provider(settings, Arc::clone(&gate) as Arc<dyn Provider>);
+    let first = try_password(&edge, 1, "alice", "x").await;
+    gate.until_begun(1).await;
+    let waiting = try_password(&edge, 2, "alice", "x").await;
+    while !waiting.is_finished() {
+        time::pause();
+        time::advance(Duration::from_secs(1)).await;
+        time::resume();
+        time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_refused(waiting.await.unwrap());
+    assert_eq!(gate.seen(), Seen { begun: 1, running: 1, most: 1 });
+    gate.open.send_replace(true);
+    assert_refused(first.await.unwrap());
+}
+
+#[tokio::test]
+async fn an_overlong_password_waits_for_no_turn() {
+    let gate = Gate::new();
+    let edge = Edge::start_with_provider(checks(1), Arc::clone(&gate) as Arc<dyn Provider>);
+    let first = try_password(&edge, 1, "alice", "x").await;
+    gate.until_begun(1).await;
+    let overlong = try_password(&edge, 1, "alice", &"x".repeat(MAX_PASSWORD_BYTES + 1)).await;
+    gate.until_begun(2).await;
+    gate.open.send_replace(true);
+    assert_refused(first.await.unwrap());
+    assert_refused(overlong.await.unwrap());
+}
+
+/// A check can't be stopped: if the place of one whose client is gone were free, clients that leave would make more run
+/// than may.
+#[tokio::test]
+async fn a_check_keeps_its_place_when_its_client_is_cut_off_and_no_wait_outlasts_the_login_timeout() {
+    let gate = Gate::new();
+    let settings = Settings { login_timeout: Duration::from_secs(2), ..checks(1) };
+    let edge = Edge::start_with_provider(settings, Arc::clone(&gate) as Arc<dyn Provider>);
+    let first = try_password(&edge, 1, "alice", "x").await;
+    gate.until_begun(1).await;
+    // Both are cut off: the gate is closed, and nothing else would let them go.
+    first.await.unwrap();
+    let waiting = try_password(&edge, 2, "alice", "x").await;
+    waiting.await.unwrap();
+    assert_eq!(gate.seen(), Seen { begun: 1, running: 1, most: 1 });
+    gate.open.send_replace(true);
+}
