@@ -59,4 +59,18 @@ mod tests {
         }
         assert_eq!(parties("10.1.2.3", Some("vpce-1")), Parties::One, "it is another network's 10.1.2.3");
     }
+
+    #[test]
+    fn issue_12_6_the_checks_of_a_shared_address_take_turns_by_connection() {
+        let socket = SocketAddr::from(([10, 1, 2, 3], 22));
+        let connections = [Arc::from("1"), Arc::from("2")];
+        let sources = |shared: &[IpNet]| {
+            let address = ClientAddress::new(socket, None, shared);
+            connections.each_ref().map(|connection| address.checks_source(connection))
+        };
+        let [one, other] = sources(&["10.0.0.0/8".parse().unwrap()]);
+        assert_ne!(one, other);
+        let [one, other] = sources(&[]);
+        assert_eq!(one, other);
+    }
 }

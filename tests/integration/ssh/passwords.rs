@@ -67,7 +67,7 @@ async fn try_password(edge: &Edge, host: u8, user: &str, password: &str) -> Join
 
 fn assert_refused(answer: Option<AuthResult>) {
     let Some(AuthResult::Failure { remaining_methods, partial_success }) = answer else { panic!("{answer:?}") };
-    assert_eq!(*remaining_methods, [MethodKind::PublicKey, MethodKind::Password]);
+    assert_eq!(*remaining_methods, [MethodKind::PublicKey, MethodKind::Password, MethodKind::KeyboardInteractive]);
     assert!(!partial_success);
 }
 
