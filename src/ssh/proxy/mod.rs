@@ -141,20 +141,15 @@ impl ProxyHeader {
         let Some(([.., command, family, _, _], rest)) = bytes.split_first_chunk::<V2_FIXED_BYTES>() else {
             return Err(ProxyHeaderError::BrokenOff);
         };
-        let is_local = match command {
-            0x20 => true,
-            0x21 => false,
+        match command {
+            // §2.2: the load balancer speaks for itself, and all that follows is discarded.
+            0x20 => return Ok(Self::Local),
+            0x21 => {}
             _ => return Err(ProxyHeaderError::Malformed),
-        };
-        let tlvs_at = address_bytes(*family).filter(|length| *length <= rest.len());
-        let Some(tlvs_at) = tlvs_at.map(|length| V2_FIXED_BYTES + length) else {
-            // §2.2: the family and all that follows mean nothing where the load balancer speaks for itself.
-            return if is_local { Ok(Self::Local) } else { Err(ProxyHeaderError::Malformed) };
-        };
-        let vpc_endpoint = tlv::check(bytes, tlvs_at)?;
-        if is_local {
-            return Ok(Self::Local);
         }
+        let tlvs_at = address_bytes(*family).filter(|length| *length <= rest.len());
+        let tlvs_at = tlvs_at.ok_or(ProxyHeaderError::Malformed)? + V2_FIXED_BYTES;
+        let vpc_endpoint = tlv::check(bytes, tlvs_at)?;
         match proxied(bytes)? {
             None => Ok(Self::Local),
             Some(ProxiedAddress { protocol: Protocol::Datagram, .. }) => Err(ProxyHeaderError::Malformed),

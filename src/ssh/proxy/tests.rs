@@ -74,6 +74,9 @@ fn issue_12_4_version_2() {
         ("LOCAL", v2(0x20, 0x00, &[]), Ok(ProxyHeader::Local)),
         ("LOCAL with addresses", v2(0x20, 0x11, &IPV4), Ok(ProxyHeader::Local)),
         ("LOCAL of a strange family", v2(0x20, 0x77, &[1, 2, 3]), Ok(ProxyHeader::Local)),
+        ("LOCAL and half a field", v2(0x20, 0x11, &[&IPV4[..], &[4, 0]].concat()), Ok(ProxyHeader::Local)),
+        ("LOCAL too short for its family", v2(0x20, 0x21, &IPV4), Ok(ProxyHeader::Local)),
+        ("LOCAL and a field twice", v2(0x20, 0x00, &vpc_endpoint_field().repeat(2)), Ok(ProxyHeader::Local)),
         ("UNSPEC", v2(0x21, 0x00, &[]), Ok(ProxyHeader::Local)),
         ("UNSPEC with fields", v2(0x21, 0x00, &tlv(0x04, b"..")), Ok(ProxyHeader::Local)),
         ("a UNIX socket", v2(0x21, 0x31, &[0; 216]), Ok(ProxyHeader::Local)),
@@ -132,9 +135,18 @@ fn issue_12_4_the_checksum_is_checked_where_it_is_sent() {
     assert_eq!(ProxyHeader::parse(&header(&[1, 2, 3])), Err(ProxyHeaderError::Malformed));
     let two = [&right[28..], &tlv(0x03, &[0; 4])].concat();
     assert!(ProxyHeader::parse(&v2(0x21, 0x11, &[&IPV4[..], &two].concat())).is_err());
-    let mut local = checked(&[]);
-    local[12] = 0x20;
-    assert_eq!(ProxyHeader::parse(&local), Err(ProxyHeaderError::Checksum));
+}
+
+// §2.2 of the protocol: the receiver discards the block of LOCAL, "including the family which is ignored".
+#[test]
+fn issue_12_4_nothing_behind_local_is_looked_at() {
+    let mut wrong = checked(&vpc_endpoint_field());
+    wrong[12] = 0x20;
+    assert_eq!(ProxyHeader::parse(&wrong), Ok(ProxyHeader::Local), "the checksum is that of another header");
+    for family in 0..=u8::MAX {
+        assert_eq!(ProxyHeader::parse(&v2(0x20, family, &[0xff; 300])), Ok(ProxyHeader::Local), "{family:#x}");
+    }
+    assert_eq!(ProxyHeader::parse(&v2(0x20, 0x11, &IPV4)[..20]), Err(ProxyHeaderError::BrokenOff));
 }
 
 /// Reads a header from `sent`, which comes in pieces of `piece` bytes and then ends. The answer has the bytes behind it too.
