@@ -9,9 +9,9 @@ use crate::{
     account::{TenantName, UserName},
     policy::{Rate, Rates, Source},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
-/// Lines about a source before its login, and about its requests beside SFTP.
+/// The lines of a source: before login, and for requests of other services than SFTP.
 const SOURCE: Rate = Rate::new(100, 10);
 /// The same of all sources together: an attacker can have many.
 const ALL_SOURCES: Rate = Rate::new(1_000, 200);
@@ -53,12 +53,13 @@ impl Limits {
     /// Takes the token of the event's line; `false`, and counted, if there is none.
     pub fn take(&self, event: &Event) -> bool {
         match event {
-            // The listener records one a second, with the count of the others.
-            Event::ConnectionRefused { .. } => true,
+            Event::ConnectionRefused { source, vpc_endpoint, .. } => {
+                self.take_of_source(*source, vpc_endpoint.as_ref())
+            }
             Event::LoginRefused { source, vpc_endpoint, .. }
             | Event::ConnectionEnded { source, vpc_endpoint, .. }
             | Event::ServiceRefused { source, vpc_endpoint, .. } => {
-                self.sources.take(&Source::new(source.ip(), vpc_endpoint.clone())) && self.all_sources.take(&())
+                self.take_of_source(source.ip(), vpc_endpoint.as_ref())
             }
             Event::LoginAccepted { tenant, user, .. } => self.records.take(&(tenant.clone(), user.clone())),
             Event::SessionStarted(who)
@@ -71,6 +72,10 @@ impl Limits {
                 self.failures.take(&user(who))
             }
         }
+    }
+
+    fn take_of_source(&self, address: IpAddr, vpc_endpoint: Option<&Arc<str>>) -> bool {
+        self.sources.take(&Source::new(address, vpc_endpoint.cloned())) && self.all_sources.take(&())
     }
 
     /// Writes one line with a count in place of all that had no token since the last call.
@@ -114,12 +119,7 @@ fn user(who: &Who) -> User {
 mod tests {
     use super::*;
     use crate::events::{Change, Client, Events, Transfer};
-    use std::{
-        io,
-        net::SocketAddr,
-        sync::{Arc, Mutex},
-        time::Duration,
-    };
+    use std::{io, net::SocketAddr, sync::Mutex, time::Duration};
     use tracing::Level;
 
     fn who(name: &str) -> Who {
@@ -244,8 +244,26 @@ mod tests {
         assert_eq!(report(&limits), [] as [&str; 0], "and once");
     }
 
+    // Issue 12.8: a flood of connections is few lines, and counted; it hides no refusal of another source.
     #[tokio::test(start_paused = true)]
-    async fn lines_that_nobody_wants_are_not_missed() {
+    async fn refused_connections_take_tokens_of_their_source() {
+        let limits = Limits::default();
+        let connection = |host, vpc_endpoint: Option<&str>| Event::ConnectionRefused {
+            source: [192, 0, 2, host].into(),
+            vpc_endpoint: vpc_endpoint.map(Arc::from),
+            reason: "too many",
+        };
+        assert_eq!(written(&limits, &connection(9, None), 1_000), 100);
+        assert_eq!(written(&limits, &refused([192, 0, 2, 9]), 1), 0, "lines before login share a bucket");
+        assert!(limits.take(&connection(10, None)));
+        assert!(limits.take(&connection(9, Some("vpce-1"))), "another network's 192.0.2.9");
+        assert_eq!(report(&limits), ["WARN log lines suppressed source=192.0.2.9 lines=901"]);
+        let of_many = (0..200).map(|host| written(&limits, &connection(host, None), 100)).sum::<usize>();
+        assert_eq!(of_many, 1_000 - 102, "the sources together have a bucket too");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_below_the_level_are_not_missed() {
         let lines = lines_of(Level::WARN, || {
             let events = Events::new();
             for _ in 0..2_000 {

@@ -86,7 +86,7 @@ pub enum Event {
         /// The VPC endpoint that they came through, if through any.
         vpc_endpoint: Option<Arc<str>>,
         /// Why, as a sentence without a full stop.
-        reason: String,
+        reason: &'static str,
     },
     /// A user logged in.
     LoginAccepted {

@@ -19,7 +19,7 @@ pub struct Admitted {
     pub place: Unauthenticated,
 }
 
-/// Admits the connection from `peer`, which has arrived. One that isn't admitted is counted, and closed.
+/// Admits the connection from `peer`, which has arrived. One that isn't admitted is recorded, and closed.
 pub async fn admit(services: &Services, socket: TcpStream, peer: SocketAddr, arrival: Arrival) -> Option<Admitted> {
     // Without it each small reply waits for the client's delayed ACK. Fails only on a socket that is gone already.
     let _ = socket.set_nodelay(true);
@@ -28,7 +28,7 @@ pub async fn admit(services: &Services, socket: TcpStream, peer: SocketAddr, arr
     match arrival.admit(&client.source(), client.parties).await {
         Ok(place) => Some(Admitted { stream, client, place }),
         Err(refusal) => {
-            services.refusals.record(&client, refusal.as_str());
+            services.refused(&client, refusal.as_str());
             None
         }
     }
@@ -43,10 +43,10 @@ async fn identify(services: &Services, stream: &mut Buffered<TcpStream>, peer: S
     match ProxyHeader::read(stream).await {
         Ok(Some(ProxyHeader::Local)) => Some(peer),
         Ok(Some(ProxyHeader::Client { address, vpc_endpoint })) => Some(services.client_address(address, vpc_endpoint)),
-        // The load balancer looked whether anybody listens.
+        // A health check: the load balancer looked whether the port is open.
         Ok(None) => None,
         Err(error) => {
-            services.refusals.record(&peer, error.as_str());
+            services.refused(&peer, error.as_str());
             None
         }
     }

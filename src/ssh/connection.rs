@@ -15,7 +15,6 @@ use super::{
     handler::{Error, Handler},
     program::Program,
     proxy::ProxyProtocol,
-    refusals::Refusals,
 };
 use crate::{
     events::{Event, Events},
@@ -51,7 +50,6 @@ pub struct Services {
     pub password_checks: Arc<PasswordChecks>,
     pub sessions: Arc<Sessions>,
     pub events: Events,
-    pub refusals: Refusals,
     pub configs: Configs,
     pub arithmetic: Arithmetic,
     pub proxy: ProxyProtocol,
@@ -65,6 +63,12 @@ impl Services {
     /// The address `socket` behind `vpc_endpoint`, as limits count it.
     pub fn client_address(&self, socket: SocketAddr, vpc_endpoint: Option<Arc<str>>) -> ClientAddress {
         ClientAddress::new(socket, vpc_endpoint, &self.shared_sources)
+    }
+
+    /// Records that a connection of `client` was refused.
+    pub fn refused(&self, client: &ClientAddress, reason: &'static str) {
+        let (source, vpc_endpoint) = (client.socket.ip(), client.vpc_endpoint.clone());
+        self.events.record(&Event::ConnectionRefused { source, vpc_endpoint, reason });
     }
 }
 
@@ -146,7 +150,7 @@ pub async fn serve(services: Arc<Services>, admitted: Admitted, login_deadline: 
 
     let result = converse(&services, &connection, admitted, login_deadline, &stop).await;
     if connection.key_exchange.dropped().is_cancelled() {
-        services.refusals.record(&connection.client, Refusal::MadeRoom.as_str());
+        services.refused(&connection.client, Refusal::MadeRoom.as_str());
     } else if let Some(reason) = end_reason(&connection, result) {
         services.events.record(&Event::ConnectionEnded {
             connection: Arc::clone(&connection.id),

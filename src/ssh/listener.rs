@@ -47,14 +47,14 @@ pub async fn listen(listener: TcpListener, services: Arc<Services>, connections:
     while open.join_next().await.is_some() {}
 }
 
-/// Takes a place for a new connection. One that gets none is counted, and closed before anything is said on it.
+/// Takes a place for a new connection. One that gets none is recorded, and closed before anything is sent on it.
 fn arrive(services: &Services, connections: &Arc<Connections>, peer: SocketAddr) -> Option<Arrival> {
     let arrival = if services.proxy.trusts(peer.ip()) {
         connections.arrive().map_err(Refusal::as_str)
     } else {
         Err("it isn't from a load balancer in `proxy_from`")
     };
-    arrival.map_err(|reason| services.refusals.record(&services.client_address(peer, None), reason)).ok()
+    arrival.map_err(|reason| services.refused(&services.client_address(peer, None), reason)).ok()
 }
 
 /// Admits a connection and serves it to its end.

@@ -29,7 +29,6 @@ mod listener;
 mod login;
 mod program;
 mod proxy;
-mod refusals;
 mod server;
 mod settings;
 

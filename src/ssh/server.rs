@@ -6,7 +6,6 @@ use super::{
     configs::Configs,
     connection::{Services, Stop},
     listener::listen,
-    refusals::Refusals,
 };
 use crate::{
     events::Events,
@@ -43,7 +42,6 @@ impl Server {
             provider,
             password_checks: PasswordChecks::new(settings.password_checks),
             sessions,
-            refusals: Refusals::new(events.clone()),
             events,
             configs: Configs::new(&settings, host_keys),
             arithmetic: Arithmetic::new(),

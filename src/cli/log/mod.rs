@@ -210,7 +210,7 @@ mod tests {
                 info!(number, "a line that isn't a warning");
             }
             warn!("something else");
-            let (source, reason) = ([192, 0, 2, 1].into(), "none".to_owned());
+            let (source, reason) = ([192, 0, 2, 1].into(), "none");
             let refused = Event::ConnectionRefused { source, vpc_endpoint: None, reason };
             (0..100).for_each(|_| Events::new().record(&refused));
         });
