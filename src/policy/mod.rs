@@ -1,4 +1,4 @@
-//! How much may you? Limits that are counted across connections. Decides, does no IO.
+//! Limits that are counted across connections. Decides, does no IO.
 //!
 //! Check and take are one step under one lock, and what was taken is given back on drop, so that nothing is counted
 //! twice or forgotten.
@@ -11,7 +11,7 @@ mod tries;
 mod unfinished;
 
 pub use connections::{
-    Arrival, ConnectionLimits, Connections, KeyExchange, LoggedIn, Parties, Refusal, Unauthenticated,
+    Arrival, ConnectionLimits, Connections, LoggedIn, LoginProgress, Parties, Refusal, Unauthenticated,
 };
 pub use password_checks::{Busy, PasswordCheck, PasswordChecks};
 pub use rates::{Rate, Rates, Refused};

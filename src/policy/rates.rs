@@ -185,7 +185,7 @@ impl<K: Hash + Eq + Clone> StateStore for Table<K> {
 }
 
 impl<K: Hash + Eq + Clone> ShrinkableKeyedStateStore<K> for Table<K> {
-    /// Counts that were not asked for yet stay.
+    /// Counts that no report has taken yet stay.
     fn retain_recent(&self, drop_below: Nanos) {
         self.buckets().own.retain(|_, bucket| bucket.refused > 0 || bucket.full_at > Some(drop_below));
     }

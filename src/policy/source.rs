@@ -6,6 +6,10 @@ use std::{
     sync::Arc,
 };
 
+/// The wider networks of an IPv6 source, each with how many times the limits of one source it has. A host usually has a
+/// /64, a site a /56 or a /48.
+const WIDER_NETWORKS: [(u32, u32); 2] = [(56, 2), (48, 4)];
+
 /// One peer, as far as limits can tell peers apart: an IPv4 address, or the /64 that an IPv6 host chooses its addresses
 /// from.
 ///
@@ -29,13 +33,29 @@ impl Source {
         Self { endpoint, network }
     }
 
-    /// The network of `prefix_bits` bits around an IPv6 source; an IPv4 address has none.
-    pub(super) fn network(&self, prefix_bits: u32) -> Option<Self> {
+    /// The networks that limits count the source in, from the narrowest on, each with how many times the limits of one
+    /// source it has. Of an IPv4 address that is the address alone.
+    pub(super) fn networks(&self) -> impl Iterator<Item = (Network, u32)> {
+        let wider = WIDER_NETWORKS.into_iter().filter_map(|(prefix_bits, factor)| {
+            Some((Network { around: self.wider(prefix_bits)?, prefix_bits: Some(prefix_bits) }, factor))
+        });
+        std::iter::once((Network { around: self.clone(), prefix_bits: None }, 1)).chain(wider)
+    }
+
+    /// The source with all but the first `prefix_bits` of its IPv6 address zeroed; `None` for an IPv4 address.
+    fn wider(&self, prefix_bits: u32) -> Option<Self> {
         let IpAddr::V6(v6) = self.network else { return None };
         let host_bits = u128::MAX.checked_shr(prefix_bits).unwrap_or(0);
         let network = Ipv6Addr::from_bits(v6.to_bits() & !host_bits).into();
         Some(Self { endpoint: self.endpoint.clone(), network })
     }
+}
+
+/// A source, or a wider network around it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Network {
+    around: Source,
+    prefix_bits: Option<u32>,
 }
 
 impl fmt::Display for Source {
@@ -69,9 +89,9 @@ mod tests {
     #[test]
     fn an_ipv6_source_lies_in_wider_networks() {
         let v6 = source("2001:db8:1:234:3:4:5:6", Some("vpce-1"));
-        assert_eq!(v6.network(56), Some(source("2001:db8:1:200::", Some("vpce-1"))));
-        assert_eq!(v6.network(48), Some(source("2001:db8:1::", Some("vpce-1"))));
-        assert_eq!(source("192.0.2.1", None).network(48), None);
+        assert_eq!(v6.wider(56), Some(source("2001:db8:1:200::", Some("vpce-1"))));
+        assert_eq!(v6.wider(48), Some(source("2001:db8:1::", Some("vpce-1"))));
+        assert_eq!(source("192.0.2.1", None).wider(48), None);
     }
 
     #[test]

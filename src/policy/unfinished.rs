@@ -4,13 +4,9 @@
 //! A key exchange costs the server far more than the client. A login that succeeds gives its token back, so that the
 //! bucket limits strangers and not those who are busy.
 
-use super::Source;
+use super::source::{Network, Source};
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
-
-/// The wider networks of an IPv6 source, each with how many times a source's tokens it has. A host usually has a /64, a
-/// site a /56 or a /48.
-const NETWORKS: [(u32, u32); 2] = [(56, 2), (48, 4)];
 
 /// Buckets that are kept at once. Every one that isn't full has cost its source a connection within the last seconds:
 /// more than a machine can accept. Beyond them new sources have no bucket; the limit on all connections still holds.
@@ -35,12 +31,9 @@ pub(super) struct UnfinishedLogins {
     window: Duration,
     /// When each bucket is full again. A token is a step of `interval` into the future; `window` holds them all. A full
     /// bucket needs no entry.
-    full_at: HashMap<Bucket, Instant>,
+    full_at: HashMap<Network, Instant>,
     swept: Instant,
 }
-
-/// A source, or the network of so many bits around it.
-type Bucket = (Source, Option<u32>);
 
 impl UnfinishedLogins {
     pub(super) fn new(rate: LoginRate) -> Self {
@@ -59,7 +52,8 @@ impl UnfinishedLogins {
     /// One of them is empty; the time is when it has a token again.
     pub(super) fn take(&mut self, source: &Source) -> Result<(), Instant> {
         let now = Instant::now();
-        let taken: Vec<_> = buckets(source)
+        let taken: Vec<_> = source
+            .networks()
             .map(|(bucket, factor)| {
                 let full_at = self.full_at.get(&bucket).map_or(now, |full_at| now.max(*full_at));
                 (bucket, full_at + self.interval / factor)
@@ -81,7 +75,7 @@ impl UnfinishedLogins {
     /// Gives back a token that [`Self::take`] took.
     pub(super) fn give_back(&mut self, source: &Source) {
         let now = Instant::now();
-        for (bucket, factor) in buckets(source) {
+        for (bucket, factor) in source.networks() {
             let left = self.full_at.get(&bucket).map(|full_at| full_at.saturating_duration_since(now));
             match left.unwrap_or_default().checked_sub(self.interval / factor) {
                 Some(left) if !left.is_zero() => drop(self.full_at.insert(bucket, now + left)),
@@ -97,13 +91,6 @@ impl UnfinishedLogins {
             self.swept = now;
         }
     }
-}
-
-/// The buckets of `source`, each with how many times the tokens of one source it has.
-fn buckets(source: &Source) -> impl Iterator<Item = (Bucket, u32)> {
-    let networks =
-        NETWORKS.into_iter().filter_map(|(bits, factor)| Some(((source.network(bits)?, Some(bits)), factor)));
-    std::iter::once(((source.clone(), None), 1)).chain(networks)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     events::{Event, Events},
     identity::Provider,
-    policy::{KeyExchange, PasswordChecks, Refusal},
+    policy::{LoginProgress, PasswordChecks, Refusal},
     session::{Activity, Sessions},
 };
 use ipnet::IpNet;
@@ -107,12 +107,12 @@ pub struct Connection {
     pub activity: Arc<Activity>,
     pub ending: Ending,
     pub program: Program,
-    key_exchange: KeyExchange,
+    progress: LoginProgress,
     cut: CancellationToken,
 }
 
 impl Connection {
-    fn new(client: ClientAddress, key_exchange: KeyExchange) -> io::Result<Self> {
+    fn new(client: ClientAddress, progress: LoginProgress) -> io::Result<Self> {
         let number = getrandom::u64()?;
         Ok(Self {
             id: format!("{number:016x}").into(),
@@ -122,18 +122,23 @@ impl Connection {
             ending: Ending::default(),
             program: Program::default(),
             // A connection that makes room for another one is cut: it must not count on.
-            cut: key_exchange.dropped().child_token(),
-            key_exchange,
+            cut: progress.dropped().child_token(),
+            progress,
         })
     }
 
     /// Keys were exchanged, at first or anew.
     pub fn keys_exchanged(&self, names: &Names) {
-        self.key_exchange.finish();
+        self.progress.finish_key_exchange();
         self.program.keys_exchanged(names);
     }
 
-    /// What `work` gives, unless the connection is cut before: then nobody waits for it any more.
+    /// The client tries a credential. From now on the connection makes no room for another one.
+    pub fn credential_tried(&self) {
+        self.progress.try_credential();
+    }
+
+    /// What `work` gives, unless the connection is cut before: then nothing waits for it any more.
     pub async fn unless_cut<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         tokio::select! {
             output = work => Ok(output),
@@ -144,12 +149,12 @@ impl Connection {
 
 /// Serves one connection to its end.
 pub async fn serve(services: Arc<Services>, admitted: Admitted, login_deadline: Instant, stop: Stop) {
-    let connection = Connection::new(admitted.client.clone(), admitted.place.key_exchange());
+    let connection = Connection::new(admitted.client.clone(), admitted.place.progress());
     let Ok(connection) = connection.map(Arc::new) else { return };
     let _cut_when_dropped = connection.cut.clone().drop_guard();
 
     let result = converse(&services, &connection, admitted, login_deadline, &stop).await;
-    if connection.key_exchange.dropped().is_cancelled() {
+    if connection.progress.dropped().is_cancelled() {
         services.refused(&connection.client, Refusal::MadeRoom.as_str());
     } else if let Some(reason) = end_reason(&connection, result) {
         services.events.record(&Event::ConnectionEnded {
@@ -226,7 +231,7 @@ async fn clocks(
 
 /// Waits until the key exchange has taken too long: for ever, where it is done before.
 async fn key_exchange_overdue(connection: &Connection, deadlines: Deadlines) {
-    if timeout_at(deadlines.key_exchange, connection.key_exchange.finished()).await.is_ok() {
+    if timeout_at(deadlines.key_exchange, connection.progress.keys_exchanged()).await.is_ok() {
         pending::<()>().await;
     }
 }

@@ -212,6 +212,7 @@ impl Login {
     /// Takes one of the connection's tries; `false` if none is left.
     fn take_try(&mut self, user: &str) -> bool {
         self.connection.program.asked_to_log_in();
+        self.connection.credential_tried();
         let line = self.asked.tried(user);
         self.record(line);
         self.tries.take()

@@ -1,16 +1,16 @@
 //! How many connections may be open: before login in all and per source, after login in all.
 //!
-//! A connection is admitted in two steps, because behind a load balancer nobody knows at first whose it is: it *arrives*
-//! and counts in all; once its source is known it counts per source too, and takes a token for its login. Then it is in
-//! its key exchange, the part of a login that a stranger gets the most work for the least from: where there is no place
-//! left, an unfinished one makes room for the newcomer.
+//! A connection is admitted in two steps, because behind a load balancer its source isn't known at first: it *arrives* and
+//! counts in all; once its source is known it waits for a place of that source and a token for its login. Then it is in
+//! its key exchange, the part of a login that a stranger gets the most work for the least from. A connection that has
+//! tried no credential makes room for a newcomer when there is no place left.
 
 mod open;
 #[cfg(test)]
 mod tests;
 
 use super::{LoginRate, Source};
-use open::Open;
+use open::{Open, Place};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -21,8 +21,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a connection waits for a token of its source.
-const MAX_TOKEN_WAIT: Duration = Duration::from_secs(2);
+/// How long a connection waits for a place and a token of its source.
+const MAX_ADMISSION_WAIT: Duration = Duration::from_secs(2);
 
 /// The limits that [`Connections`] keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct ConnectionLimits {
     pub logged_in: usize,
     /// Connections that are not yet logged in, in all.
     pub unauthenticated: usize,
-    /// Connections that are not yet logged in, from one [`Source`].
+    /// Connections that are not yet logged in, from one [`Source`]; twice as many from a /56, four times from a /48.
     pub unauthenticated_per_source: usize,
     /// Logins that one [`Source`] may begin and not finish.
     pub unfinished_logins: LoginRate,
@@ -49,7 +49,7 @@ impl Default for ConnectionLimits {
 }
 
 /// How many parties an address stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Parties {
     /// One: the limits per source hold.
     One,
@@ -62,7 +62,7 @@ pub enum Parties {
 pub struct Connections {
     limits: ConnectionLimits,
     open: Mutex<Open>,
-    /// Wakes those who wait for a token when one was given back.
+    /// Wakes the connections that wait to be admitted when a place or a token was given back.
     given_back: Notify,
 }
 
@@ -75,7 +75,7 @@ pub enum Refusal {
     UnauthenticatedFromSource,
     /// Too many logins from this source were begun and not finished.
     UnfinishedLogins,
-    /// Its key exchange was not done when another connection needed the place.
+    /// It had tried no credential when another connection needed the place.
     MadeRoom,
     /// Too many connections are logged in.
     LoggedIn,
@@ -89,7 +89,7 @@ impl Refusal {
             Self::Unauthenticated => "too many connections that are not logged in",
             Self::UnauthenticatedFromSource => "too many connections from this address that are not logged in",
             Self::UnfinishedLogins => "too many logins from this address that were not finished",
-            Self::MadeRoom => "too many connections that are not logged in: an unfinished key exchange made room",
+            Self::MadeRoom => "too many connections that are not logged in: one that had tried no credential made room",
             Self::LoggedIn => "too many connections are logged in",
         }
     }
@@ -102,22 +102,29 @@ impl Connections {
         Arc::new(Self { limits, open: Mutex::new(Open::new(&limits)), given_back: Notify::new() })
     }
 
-    /// Takes a place in all for a new connection. Where there is none, the source that has the most unfinished key
-    /// exchanges loses its oldest.
+    /// Takes a place in all for a new connection. If there is none, the source that has the most connections without a
+    /// credential tried loses one: its oldest unfinished key exchange, or else the oldest of them.
     ///
     /// # Errors
-    /// The limit is reached, and no key exchange is unfinished.
+    /// The limit is reached, and all have tried a credential.
     pub fn arrive(self: &Arc<Self>) -> Result<Arrival, Refusal> {
         let mut open = self.open();
         let full = open.places.len() >= self.limits.unauthenticated;
-        let dropped =
-            if full { Some(open.drop_key_exchange(&self.limits).ok_or(Refusal::Unauthenticated)?) } else { None };
+        let dropped = if full { Some(open.drop_oldest().ok_or(Refusal::Unauthenticated)?) } else { None };
         let number = open.arrive();
         drop(open);
         if let Some(dropped) = dropped {
-            dropped.cancel();
+            dropped.dropped.cancel();
+            self.left(&dropped);
         }
         Ok(Arrival(Ticket { connections: Arc::clone(self), number }))
+    }
+
+    /// A connection left `place`. One that only waited gives nothing to others: a flood must not wake all who wait.
+    fn left(&self, place: &Place) {
+        if place.is_admitted {
+            self.given_back.notify_waiters();
+        }
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -134,7 +141,10 @@ struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.connections.open().leave(self.number);
+        let place = self.connections.open().leave(self.number);
+        if let Some(place) = place {
+            self.connections.left(&place);
+        }
     }
 }
 
@@ -143,36 +153,35 @@ impl Drop for Ticket {
 pub struct Arrival(Ticket);
 
 impl Arrival {
-    /// Takes a place among those of `source`, and a token for its login, for which it waits up to 2 s.
+    /// Takes a place among those of `source`, and a token for its login. Waits up to 2 s for them.
     ///
     /// # Errors
     /// A limit is reached, or another connection needed the place.
     pub async fn admit(self, source: &Source, parties: Parties) -> Result<Unauthenticated, Refusal> {
         let Self(ticket) = self;
-        let limits = ticket.connections.limits;
-        let dropped = ticket.connections.open().identify(ticket.number, source, parties, &limits)?;
-        if parties == Parties::One {
-            ticket.token(source, &dropped).await?;
-        }
+        let dropped = ticket.connections.open().identify(ticket.number, source, parties)?;
+        ticket.wait(&dropped).await?;
         let connections = Arc::clone(&ticket.connections);
-        let key_exchange = KeyExchange { connections, number: ticket.number, done: CancellationToken::new(), dropped };
-        Ok(Unauthenticated { ticket, key_exchange })
+        let keys_exchanged = CancellationToken::new();
+        let progress = LoginProgress { connections, number: ticket.number, keys_exchanged, dropped };
+        Ok(Unauthenticated { ticket, progress })
     }
 }
 
 impl Ticket {
-    async fn token(&self, source: &Source, dropped: &CancellationToken) -> Result<(), Refusal> {
-        let deadline = Instant::now() + MAX_TOKEN_WAIT;
+    /// Waits until it is admitted.
+    async fn wait(&self, dropped: &CancellationToken) -> Result<(), Refusal> {
+        let deadline = Instant::now() + MAX_ADMISSION_WAIT;
         loop {
-            // Before the look at the bucket, so that no token is given back unseen.
+            // Before the look at the counts, so that nothing is given back unseen.
             let given_back = self.connections.given_back.notified();
-            let taken = self.connections.open().take_token(self.number, source);
-            let Err(next_token) = taken else { return Ok(()) };
+            let admitted = self.connections.open().admit(self.number);
+            let Err(wait) = admitted else { return Ok(()) };
             if Instant::now() >= deadline {
-                return Err(Refusal::UnfinishedLogins);
+                return Err(wait.refusal);
             }
             tokio::select! {
-                () = sleep_until(next_token.min(deadline)) => {}
+                () = sleep_until(wait.until.unwrap_or(deadline).min(deadline)) => {}
                 () = given_back => {}
                 () = dropped.cancelled() => return Err(Refusal::MadeRoom),
             }
@@ -184,14 +193,14 @@ impl Ticket {
 #[derive(Debug)]
 pub struct Unauthenticated {
     ticket: Ticket,
-    key_exchange: KeyExchange,
+    progress: LoginProgress,
 }
 
 impl Unauthenticated {
-    /// The connection's key exchange, which begins now.
+    /// The progress of the connection's login, which begins now.
     #[must_use]
-    pub fn key_exchange(&self) -> KeyExchange {
-        self.key_exchange.clone()
+    pub fn progress(&self) -> LoginProgress {
+        self.progress.clone()
     }
 
     /// Takes a place among the logged-in connections, and gives the token back. This place is given back when `self` is
@@ -206,7 +215,7 @@ impl Unauthenticated {
             return Err(Refusal::LoggedIn);
         }
         open.logged_in += 1;
-        open.end_key_exchange(*number);
+        open.try_credential(*number);
         if open.give_token_back(*number) {
             connections.given_back.notify_waiters();
         }
@@ -214,25 +223,30 @@ impl Unauthenticated {
     }
 }
 
-/// The key exchange of a connection that isn't logged in. Clones are the same one.
+/// How far the login of a connection has come. Clones are the same one.
 #[derive(Clone, Debug)]
-pub struct KeyExchange {
+pub struct LoginProgress {
     connections: Arc<Connections>,
     number: u64,
-    done: CancellationToken,
+    keys_exchanged: CancellationToken,
     dropped: CancellationToken,
 }
 
-impl KeyExchange {
-    /// Ends it: the connection can't be dropped for another any more.
-    pub fn finish(&self) {
+impl LoginProgress {
+    /// The key exchange is done.
+    pub fn finish_key_exchange(&self) {
         self.connections.open().end_key_exchange(self.number);
-        self.done.cancel();
+        self.keys_exchanged.cancel();
     }
 
-    /// Waits until it is done.
-    pub async fn finished(&self) {
-        self.done.cancelled().await;
+    /// Waits until the key exchange is done.
+    pub async fn keys_exchanged(&self) {
+        self.keys_exchanged.cancelled().await;
+    }
+
+    /// The client tries a credential: the connection can't be dropped for another any more.
+    pub fn try_credential(&self) {
+        self.connections.open().try_credential(self.number);
     }
 
     /// Cancelled when the connection must end, because another one needed its place.

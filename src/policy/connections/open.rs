@@ -1,7 +1,10 @@
 //! The counts of [`Connections`](super::Connections), behind its lock.
 
 use super::{
-    super::{Source, unfinished::UnfinishedLogins},
+    super::{
+        source::{Network, Source},
+        unfinished::UnfinishedLogins,
+    },
     ConnectionLimits, Parties, Refusal,
 };
 use std::{
@@ -17,24 +20,53 @@ pub(super) struct Open {
     /// The connections that aren't logged in, by number; numbers grow.
     pub(super) places: HashMap<u64, Place>,
     next_number: u64,
-    pub(super) by_source: HashMap<Source, OfSource>,
+    pub(super) by_party: HashMap<Party, OfParty>,
+    pub(super) by_network: HashMap<Network, OfNetwork>,
     unfinished: UnfinishedLogins,
+    per_source: usize,
 }
+
+/// A source, and how many parties it stands for.
+type Party = (Source, Parties);
 
 /// One connection that isn't logged in.
 #[derive(Debug)]
 pub(super) struct Place {
-    source: Option<Source>,
+    party: Option<Party>,
+    /// It counts among the places of its networks.
+    pub(super) is_admitted: bool,
     has_token: bool,
+    /// Cancelled when it is dropped for another one.
     pub(super) dropped: CancellationToken,
 }
 
-/// The connections of one source that aren't logged in.
+/// The connections of one party that have tried no credential.
 #[derive(Debug, Default)]
-pub(super) struct OfSource {
-    places: usize,
-    /// The ones in their key exchange, from the oldest on.
+pub(super) struct OfParty {
+    /// The ones whose key exchange is unfinished, from the oldest on.
     exchanging: BTreeSet<u64>,
+    /// The others, from the oldest on.
+    silent: BTreeSet<u64>,
+}
+
+/// The connections from one network that aren't logged in. Those that stand for many parties don't count.
+#[derive(Debug, Default)]
+pub(super) struct OfNetwork {
+    /// All of them, admitted or waiting.
+    connections: usize,
+    /// The ones that were admitted.
+    places: usize,
+    /// The ones that have tried no credential, admitted or waiting.
+    untried: usize,
+}
+
+/// Why a connection can't begin its login yet.
+#[derive(Debug)]
+pub(super) struct Wait {
+    /// The refusal, if it lasts.
+    pub(super) refusal: Refusal,
+    /// When it ends, where that is known.
+    pub(super) until: Option<Instant>,
 }
 
 impl Open {
@@ -43,8 +75,10 @@ impl Open {
             logged_in: 0,
             places: HashMap::new(),
             next_number: 0,
-            by_source: HashMap::new(),
+            by_party: HashMap::new(),
+            by_network: HashMap::new(),
             unfinished: UnfinishedLogins::new(limits.unfinished_logins),
+            per_source: limits.unauthenticated_per_source,
         }
     }
 
@@ -52,66 +86,121 @@ impl Open {
     pub(super) fn arrive(&mut self) -> u64 {
         let number = self.next_number;
         self.next_number = number.wrapping_add(1);
-        self.places.insert(number, Place { source: None, has_token: false, dropped: CancellationToken::new() });
+        let dropped = CancellationToken::new();
+        self.places.insert(number, Place { party: None, is_admitted: false, has_token: false, dropped });
         number
     }
 
-    /// Counts the connection `number` as one of `source`, in its key exchange.
+    /// Counts the connection `number` as one of `source` that waits to begin its login. The token is cancelled when it is
+    /// dropped.
     pub(super) fn identify(
         &mut self,
         number: u64,
         source: &Source,
         parties: Parties,
-        limits: &ConnectionLimits,
     ) -> Result<CancellationToken, Refusal> {
-        // Another connection may have taken the place meanwhile.
-        let place = self.places.get_mut(&number).ok_or(Refusal::MadeRoom)?;
-        let of_source = self.by_source.entry(source.clone()).or_default();
-        if parties == Parties::One && of_source.places >= limits.unauthenticated_per_source {
+        let party = (source.clone(), parties);
+        // As many may wait as may have a place: one source must not fill the house with connections that wait.
+        if self.is_full(&party, 2, |of_network| of_network.connections) {
             return Err(Refusal::UnauthenticatedFromSource);
         }
-        place.source = Some(source.clone());
-        of_source.places += 1;
-        of_source.exchanging.insert(number);
+        let place = self.places.get_mut(&number).ok_or(Refusal::MadeRoom)?;
+        recount(&mut self.by_network, &party, |of_network| {
+            of_network.connections += 1;
+            of_network.untried += 1;
+        });
+        self.by_party.entry(party.clone()).or_default().exchanging.insert(number);
+        place.party = Some(party);
         Ok(place.dropped.clone())
     }
 
-    pub(super) fn take_token(&mut self, number: u64, source: &Source) -> Result<(), Instant> {
-        self.unfinished.take(source)?;
+    /// Takes a place among those of each network of the connection `number`, and a token for its login; or nothing.
+    pub(super) fn admit(&mut self, number: u64) -> Result<(), Wait> {
+        let party = self.places.get(&number).and_then(|place| place.party.clone());
+        let party = party.ok_or(Wait { refusal: Refusal::MadeRoom, until: None })?;
+        if self.is_full(&party, 1, |of_network| of_network.places) {
+            return Err(Wait { refusal: Refusal::UnauthenticatedFromSource, until: None });
+        }
+        let needs_token = party.1 == Parties::One;
+        if needs_token {
+            let no_token = |until| Wait { refusal: Refusal::UnfinishedLogins, until: Some(until) };
+            self.unfinished.take(&party.0).map_err(no_token)?;
+        }
+        recount(&mut self.by_network, &party, |of_network| of_network.places += 1);
         if let Some(place) = self.places.get_mut(&number) {
-            place.has_token = true;
+            place.is_admitted = true;
+            place.has_token = needs_token;
         }
         Ok(())
     }
 
-    /// Gives the place free of the oldest unfinished key exchange of the source that has the most of them. One that stands
-    /// for many parties has no more than others may have: it must not lose for all of them.
-    pub(super) fn drop_key_exchange(&mut self, limits: &ConnectionLimits) -> Option<CancellationToken> {
-        let most = limits.unauthenticated_per_source;
-        let oldest = |of_source: &OfSource| {
-            Some((of_source.exchanging.len().min(most), Reverse(*of_source.exchanging.first()?)))
+    /// Gives a place free: the party that has most connections without a credential tried loses its oldest unfinished key
+    /// exchange, or if it has none, the oldest of them. `None` if all have tried one.
+    ///
+    /// The party is chosen first: one of a few connections must not lose its key exchange to one that finishes many and
+    /// is silent. An IPv6 source has as many as the largest network around it.
+    pub(super) fn drop_oldest(&mut self) -> Option<Place> {
+        let rank = |(party, of_party): (&Party, &OfParty)| {
+            let oldest = of_party.exchanging.first().or_else(|| of_party.silent.first())?;
+            let own = of_party.exchanging.len() + of_party.silent.len();
+            let widest = match party.1 {
+                Parties::One => networks(party).map(|network| self.untried(&network)).max().unwrap_or(own),
+                // No more than others may have: it must not lose for all who are behind it.
+                Parties::Many => own.min(self.per_source),
+            };
+            Some((widest, own.min(widest), !of_party.exchanging.is_empty(), Reverse(*oldest)))
         };
-        let (_, Reverse(number)) = self.by_source.values().filter_map(oldest).max()?;
-        self.leave(number).map(|place| place.dropped)
+        let (.., Reverse(number)) = self.by_party.iter().filter_map(rank).max()?;
+        self.leave(number)
+    }
+
+    /// Returns `true` if a network of `party` has `times` the connections that it may have, as `count` counts them.
+    fn is_full(&self, party: &Party, times: usize, count: impl Fn(&OfNetwork) -> usize) -> bool {
+        let (source, parties) = party;
+        *parties == Parties::One
+            && source.networks().any(|(network, factor)| {
+                let most = self.per_source.saturating_mul(times).saturating_mul(usize::try_from(factor).unwrap_or(1));
+                self.by_network.get(&network).map_or(0, &count) >= most
+            })
+    }
+
+    fn untried(&self, network: &Network) -> usize {
+        self.by_network.get(network).map_or(0, |of_network| of_network.untried)
     }
 
     pub(super) fn end_key_exchange(&mut self, number: u64) {
-        let source = self.places.get(&number).and_then(|place| place.source.as_ref());
-        if let Some(of_source) = source.and_then(|source| self.by_source.get_mut(source)) {
-            of_source.exchanging.remove(&number);
+        let party = self.places.get(&number).and_then(|place| place.party.as_ref());
+        if let Some(of_party) = party.and_then(|party| self.by_party.get_mut(party))
+            && of_party.exchanging.remove(&number)
+        {
+            of_party.silent.insert(number);
         }
     }
 
-    pub(super) fn leave(&mut self, number: u64) -> Option<Place> {
-        let place = self.places.remove(&number)?;
-        if let Some(source) = &place.source
-            && let Some(of_source) = self.by_source.get_mut(source)
-        {
-            of_source.exchanging.remove(&number);
-            of_source.places = of_source.places.saturating_sub(1);
-            if of_source.places == 0 {
-                self.by_source.remove(source);
+    /// The connection `number` has tried a credential: it can't be dropped any more.
+    pub(super) fn try_credential(&mut self, number: u64) {
+        let Some(party) = self.places.get(&number).and_then(|place| place.party.as_ref()) else { return };
+        let Some(of_party) = self.by_party.get_mut(party) else { return };
+        if of_party.exchanging.remove(&number) || of_party.silent.remove(&number) {
+            if of_party.exchanging.is_empty() && of_party.silent.is_empty() {
+                self.by_party.remove(party);
             }
+            recount(&mut self.by_network, party, |of_network| {
+                of_network.untried = of_network.untried.saturating_sub(1);
+            });
+        }
+    }
+
+    /// Removes the connection `number`.
+    pub(super) fn leave(&mut self, number: u64) -> Option<Place> {
+        self.try_credential(number);
+        let place = self.places.remove(&number)?;
+        if let Some(party) = &place.party {
+            let places = usize::from(place.is_admitted);
+            recount(&mut self.by_network, party, |of_network| {
+                of_network.connections = of_network.connections.saturating_sub(1);
+                of_network.places = of_network.places.saturating_sub(places);
+            });
         }
         Some(place)
     }
@@ -119,9 +208,26 @@ impl Open {
     pub(super) fn give_token_back(&mut self, number: u64) -> bool {
         let Some(place) = self.places.get_mut(&number) else { return false };
         let had_token = std::mem::take(&mut place.has_token);
-        if had_token && let Some(source) = &place.source {
+        if had_token && let Some((source, _)) = &place.party {
             self.unfinished.give_back(source);
         }
         had_token
+    }
+}
+
+/// The networks that the connections of `party` count in.
+fn networks((source, parties): &Party) -> impl Iterator<Item = Network> {
+    let networks = (*parties == Parties::One).then(|| source.networks());
+    networks.into_iter().flatten().map(|(network, _)| network)
+}
+
+/// Changes the counts of each network of `party`, and forgets those that have none any more.
+fn recount(by_network: &mut HashMap<Network, OfNetwork>, party: &Party, change: impl Fn(&mut OfNetwork)) {
+    for network in networks(party) {
+        let of_network = by_network.entry(network.clone()).or_default();
+        change(of_network);
+        if of_network.connections == 0 {
+            by_network.remove(&network);
+        }
     }
 }

@@ -1,6 +1,9 @@
 use super::*;
 use futures_util::FutureExt as _;
-use tokio::time::advance;
+use tokio::{
+    task::{JoinHandle, yield_now},
+    time::advance,
+};
 
 fn connections(unauthenticated: usize, per_source: usize, logged_in: usize) -> Arc<Connections> {
     Connections::new(ConnectionLimits {
@@ -25,7 +28,7 @@ fn source(text: &str) -> Source {
 }
 
 impl Connections {
-    /// Admits a connection at once, or not at all.
+    /// Admits a connection at once, or not at all. A source without a place left is one without a token here.
     fn admit(self: &Arc<Self>, address: &str) -> Result<Unauthenticated, Refusal> {
         let admitted = self.arrive()?.admit(&source(address), Parties::One).now_or_never();
         admitted.unwrap_or(Err(Refusal::UnfinishedLogins))
@@ -33,21 +36,28 @@ impl Connections {
 
     fn is_empty(&self) -> bool {
         let open = self.open();
-        open.places.is_empty() && open.by_source.is_empty() && open.logged_in == 0
+        open.places.is_empty() && open.by_party.is_empty() && open.by_network.is_empty() && open.logged_in == 0
+    }
+
+    /// Admits a connection, for which it waits.
+    fn admit_later(self: &Arc<Self>, address: &str) -> JoinHandle<Result<Unauthenticated, Refusal>> {
+        let (arrival, source) = (self.arrive(), source(address));
+        tokio::spawn(async move { arrival?.admit(&source, Parties::One).await })
     }
 }
 
 fn is_dropped(place: &Unauthenticated) -> bool {
-    place.key_exchange.dropped.is_cancelled()
+    place.progress.dropped.is_cancelled()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_source_cannot_take_the_places_of_others() {
     let connections = connections(10, 2, 10);
     let held = [connections.admit("192.0.2.1"), connections.admit("::ffff:192.0.2.1")];
     assert!(held.iter().all(Result::is_ok));
-    assert_eq!(connections.admit("192.0.2.1").unwrap_err(), Refusal::UnauthenticatedFromSource);
     assert!(connections.admit("192.0.2.2").is_ok());
+    let one_more = connections.admit_later("192.0.2.1").await.unwrap();
+    assert_eq!(one_more.unwrap_err(), Refusal::UnauthenticatedFromSource);
     drop(held);
     assert!(connections.admit("192.0.2.1").is_ok());
     assert!(connections.is_empty(), "nothing is kept of those who left");
@@ -58,17 +68,17 @@ async fn the_limit_in_all_holds_whatever_the_source() {
     let connections = connections(2, 2, 10);
     let held = [connections.admit("192.0.2.1").unwrap(), connections.admit("192.0.2.2").unwrap()];
     for place in &held {
-        place.key_exchange().finish();
+        place.progress().try_credential();
     }
     assert_eq!(connections.admit("192.0.2.3").unwrap_err(), Refusal::Unauthenticated);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn issue_12_4_a_connection_counts_in_all_until_its_source_is_known() {
     let connections = connections(3, 1, 10);
     let mut arrivals: Vec<_> = (0..3).map(|_| connections.arrive().unwrap()).collect();
     assert_eq!(connections.arrive().unwrap_err(), Refusal::Unauthenticated);
-    assert!(connections.open().by_source.is_empty());
+    assert!(connections.open().by_party.is_empty());
     let first = arrivals.remove(0).admit(&source("192.0.2.1"), Parties::One).await.unwrap();
     let second = arrivals.remove(0).admit(&source("192.0.2.1"), Parties::One).await;
     assert_eq!(second.unwrap_err(), Refusal::UnauthenticatedFromSource);
@@ -85,7 +95,7 @@ async fn issue_12_4_a_shared_source_counts_in_all_only() {
         held.push(connections.arrive().unwrap().admit(&shared, Parties::Many).now_or_never().unwrap().unwrap());
     }
     for place in &held {
-        place.key_exchange().finish();
+        place.progress().try_credential();
     }
     assert_eq!(connections.arrive().unwrap_err(), Refusal::Unauthenticated);
     drop(held);
@@ -113,7 +123,7 @@ fn check_and_take_are_one_step() {
             .map(|_| {
                 scope.spawn(|| {
                     let admitted = (0..50).filter_map(|_| connections.admit("192.0.2.1").ok());
-                    admitted.inspect(|place| place.key_exchange().finish()).collect::<Vec<_>>()
+                    admitted.inspect(|place| place.progress().try_credential()).collect::<Vec<_>>()
                 })
             })
             .collect();
@@ -171,7 +181,7 @@ async fn issue_12_7_a_full_house_drops_the_oldest_key_exchange_of_the_source_tha
     let admit = |address| connections.admit(address).unwrap();
     let old = admit("192.0.2.1");
     let done = admit("192.0.2.2");
-    done.key_exchange().finish();
+    done.progress().finish_key_exchange();
     let many = [admit("192.0.2.2"), admit("192.0.2.2"), admit("192.0.2.2")];
     let arrival = connections.arrive().unwrap();
 
@@ -202,21 +212,22 @@ async fn a_shared_source_does_not_lose_for_all_who_are_behind_it() {
 }
 
 #[tokio::test]
-async fn issue_12_7_who_has_done_the_key_exchange_is_never_dropped() {
+async fn issue_12_7_a_connection_that_has_tried_a_credential_is_never_dropped() {
     let connections = connections(2, 2, 10);
     let (first, second) = (connections.admit("192.0.2.1").unwrap(), connections.admit("192.0.2.2").unwrap());
-    first.key_exchange().finish();
+    first.progress().finish_key_exchange();
+    first.progress().try_credential();
     drop(connections.admit("192.0.2.3").unwrap());
     assert!(!is_dropped(&first) && is_dropped(&second));
     let arrival = connections.arrive().unwrap();
-    assert_eq!(connections.arrive().unwrap_err(), Refusal::Unauthenticated, "there is nobody to drop");
+    assert_eq!(connections.arrive().unwrap_err(), Refusal::Unauthenticated, "there is none to drop");
     assert!(!is_dropped(&first));
     drop((first, second, arrival));
     assert!(connections.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_token_makes_room_too() {
+async fn a_connection_that_waits_for_a_token_makes_room_too() {
     let limits = ConnectionLimits { unauthenticated: 1, ..ConnectionLimits::default() };
     let connections = Connections::new(limits);
     for _ in 0..20 {
@@ -229,5 +240,122 @@ async fn who_waits_for_a_token_makes_room_too() {
     assert_eq!(waiting.await.unwrap(), Err(Refusal::MadeRoom));
     assert_eq!(connections.open().places.len(), 1);
     drop(newcomer);
+    assert!(connections.is_empty());
+}
+
+/// As many connections as get in from these addresses, with their key exchanges done and silent.
+fn silent(connections: &Arc<Connections>, addresses: impl IntoIterator<Item = String>) -> Vec<Unauthenticated> {
+    let admitted = addresses.into_iter().filter_map(|address| connections.admit(&address).ok());
+    admitted.inspect(|place| place.progress().finish_key_exchange()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn issue_12_7_networks_of_ipv6_have_places_of_their_own() {
+    let limits = ConnectionLimits { unauthenticated: 1_000, ..ConnectionLimits::default() };
+    for (addresses, most) in [
+        ((0..100).map(|n| format!("2001:db8:1:234::{n:x}")).collect::<Vec<_>>(), 20),
+        ((0..100).map(|n| format!("2001:db8:1:2{n:02x}::1")).collect(), 40),
+        ((0..200).map(|n| format!("2001:db8:1:{n:x}00::1")).collect(), 80),
+        ((0..200).map(|n| format!("2001:db8:{n:x}::1")).collect(), 200),
+    ] {
+        let connections = Connections::new(limits);
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.append(&mut silent(&connections, addresses.clone()));
+            // All buckets are full again: what holds is the limit of places.
+            advance(Duration::from_hours(1)).await;
+        }
+        assert_eq!(held.len(), if most == 200 { 600 } else { most }, "{}", addresses[1]);
+        drop(held);
+        assert!(connections.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn issue_12_7_silent_connections_lock_no_newcomer_out() {
+    let one_48 = |n: u32| format!("2001:db8:1:{n:x}::1");
+    let ten_addresses = |n: u32| format!("192.0.2.{}", n % 10);
+    for address in [&one_48 as &dyn Fn(u32) -> String, &ten_addresses] {
+        let connections = Connections::new(ConnectionLimits::default());
+        let mut held = Vec::new();
+        for _ in 0..60 {
+            held.append(&mut silent(&connections, (0..200).map(address)));
+            let newcomer = connections.admit("198.51.100.1").expect("a newcomer is let in");
+            let flood = silent(&connections, (0..50).map(address));
+            assert!(!is_dropped(&newcomer), "no flood takes the place of one who is alone");
+            held.extend(flood);
+            held.retain(|place| !is_dropped(place));
+            advance(Duration::from_secs(1)).await;
+        }
+        assert!(connections.open().places.len() <= 200);
+    }
+}
+
+#[tokio::test]
+async fn a_full_house_drops_a_silent_connection_where_no_key_exchange_is_unfinished() {
+    let connections = connections(5, 10, 10);
+    let alone = silent(&connections, ["192.0.2.1".to_owned()]);
+    let many = silent(&connections, std::iter::repeat_n("192.0.2.2".to_owned(), 4));
+    many[0].progress().try_credential();
+    let first = connections.admit("192.0.2.3").unwrap();
+    let second = connections.admit("192.0.2.3").unwrap();
+    assert_eq!(many.iter().map(is_dropped).collect::<Vec<_>>(), [false, true, true, false]);
+    assert!(!is_dropped(&alone[0]) && !is_dropped(&first) && !is_dropped(&second));
+}
+
+#[tokio::test]
+async fn the_largest_network_of_a_source_counts_and_in_it_the_source_that_has_most() {
+    let connections = connections(7, 10, 10);
+    let neighbour = connections.admit("2001:db8:1:1::1").unwrap();
+    let many = silent(&connections, std::iter::repeat_n("2001:db8:1:2::1".to_owned(), 3));
+    let other = silent(&connections, std::iter::repeat_n("192.0.2.1".to_owned(), 3));
+    let newcomer = connections.admit("192.0.2.2").unwrap();
+    assert!(is_dropped(&many[0]), "4 of the /48 are more than 3");
+    assert!(![&neighbour, &newcomer].into_iter().chain(&other).any(is_dropped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn issue_12_7_with_the_defaults_32_connections_at_once_all_get_in() {
+    let connections = Connections::new(ConnectionLimits::default());
+    let began = Instant::now();
+    let logins = (0..32).map(|_| connections.admit_later("192.0.2.1")).map(|waiting| {
+        tokio::spawn(async move {
+            let place = waiting.await.unwrap()?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            place.log_in()
+        })
+    });
+    let logins = futures_util::future::join_all(logins.collect::<Vec<_>>()).await;
+    let refused: Vec<_> = logins.iter().filter_map(|login| login.as_ref().unwrap().as_ref().err()).collect();
+    assert_eq!(refused, [] as [&Refusal; 0]);
+    assert_eq!(began.elapsed(), Duration::from_millis(200), "the last 12 waited for the first 20");
+    drop(logins);
+    assert!(connections.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn issue_12_7_a_connection_waits_for_a_place_and_is_closed_after_two_seconds() {
+    let limits = ConnectionLimits { unauthenticated: 41, ..ConnectionLimits::default() };
+    let connections = Connections::new(limits);
+    let mut held = silent(&connections, std::iter::repeat_n("192.0.2.1".to_owned(), 20));
+    assert_eq!(held.len(), 20);
+    advance(Duration::from_hours(1)).await;
+    let waiting: Vec<_> = (0..20).map(|_| connections.admit_later("192.0.2.1")).collect();
+    yield_now().await;
+    assert_eq!(connections.open().places.len(), 40, "those who wait count in all");
+    assert_eq!(connections.admit("192.0.2.1").unwrap_err(), Refusal::UnauthenticatedFromSource, "no more may wait");
+    let newcomers = ["192.0.2.2", "192.0.2.3"].map(|address| connections.admit(address).expect("they make room"));
+    drop(held.pop());
+    let began = Instant::now();
+    let mut outcomes = Vec::new();
+    for waiting in waiting {
+        outcomes.push(waiting.await.unwrap());
+    }
+    assert_eq!(began.elapsed().as_secs(), 2);
+    let count = |refusal| outcomes.iter().filter(|outcome| outcome.as_ref().err() == refusal).count();
+    assert_eq!(count(None), 1, "one place was given back");
+    assert_eq!(count(Some(&Refusal::MadeRoom)), 1);
+    assert_eq!(count(Some(&Refusal::UnauthenticatedFromSource)), 18);
+    drop((outcomes, newcomers, held));
     assert!(connections.is_empty());
 }

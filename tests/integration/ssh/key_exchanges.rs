@@ -94,7 +94,38 @@ async fn issue_12_7_a_full_house_drops_an_unfinished_key_exchange_and_not_the_ne
     assert!(asking.authenticate_password("alice", "right").await.unwrap().success());
     let dropped = log.line("connection refused").await;
     assert_eq!(dropped["source_ip"], "127.0.0.2");
-    let reason = "too many connections that are not logged in: an unfinished key exchange made room";
+    let reason = "too many connections that are not logged in: one that had tried no credential made room";
     assert_eq!(dropped["reason"], reason);
     assert!(log.lines("connection ended").is_empty(), "one counted line says it");
+}
+
+#[tokio::test]
+async fn issue_12_7_connections_that_are_silent_after_the_key_exchange_make_room_too() {
+    let log = Log::start();
+    let connections = ConnectionLimits { unauthenticated: 10, ..ConnectionLimits::default() };
+    let edge = Edge::start(Settings { connections, ..Settings::default() });
+    let mut silent = Vec::new();
+    for number in 0..10 {
+        silent.push(edge.connect_from(2 + number % 2).await.unwrap());
+    }
+    for _ in 0..3 {
+        edge.log_in().await;
+    }
+    let dropped = log.line("connection refused").await;
+    assert_eq!(dropped["source_ip"], "127.0.0.2");
+    assert_eq!(silent.iter().position(client::Handle::is_closed), Some(0), "the oldest");
+}
+
+#[tokio::test]
+async fn issue_12_7_with_the_defaults_the_21st_connection_of_a_source_waits_for_a_login() {
+    let edge = Edge::start(Settings::default());
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(edge.connect_from(2).await.unwrap());
+    }
+    let login = async { held[7].authenticate_password("alice", "right").await.unwrap().success() };
+    // Its connection is there before the login begins: `join!` polls in this order.
+    let (waiting, logged_in) = tokio::join!(edge.connect_from(2), login);
+    assert!(logged_in);
+    assert!(waiting.unwrap().authenticate_password("alice", "right").await.unwrap().success());
 }
