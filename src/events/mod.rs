@@ -1,4 +1,4 @@
-//! What happens, said once. Every part that notices something at the edge records an [`Event`]; here it becomes exactly
+//! The record of events. Every part that notices something at the edge records an [`Event`]; here it becomes exactly
 //! one line of the log, with the same field names everywhere. Clients can't flood the log: see `limits`.
 //!
 //! Not here: the ledger and notifications, which will take the same events from a bounded channel.
@@ -20,7 +20,7 @@ use tokio::time::sleep;
 /// The counts of lines that were not written are written once in this time.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The way of events to the log. Cheap to clone; clones share their limits.
+/// The recorder of events. Cheap to clone; clones share their limits.
 #[derive(Clone, Debug, Default)]
 pub struct Events(Arc<Limits>);
 
@@ -52,7 +52,7 @@ impl Events {
     }
 }
 
-/// Whose session it is. Shared by all events of the session.
+/// The user of a session. Shared by all events of the session.
 #[derive(Clone, Debug)]
 pub struct Who {
     /// The connection's id and, behind a `-`, the number of the channel: `5f0c9a1be2d34c77-1`.
@@ -147,7 +147,7 @@ pub enum Event {
         source: SocketAddr,
         /// The VPC endpoint that they came through, if through any.
         vpc_endpoint: Option<Arc<str>>,
-        /// What was asked for.
+        /// The service, as the client named it.
         service: String,
         /// True if ordinary clients ask for it to find out what the server can do, as WinSCP does with a shell.
         is_probe: bool,
@@ -156,7 +156,7 @@ pub enum Event {
     SessionStarted(Who),
     /// An SFTP session ended.
     SessionEnded {
-        /// Whose.
+        /// The session and its user.
         who: Who,
         /// How long it lasted.
         duration: Duration,
@@ -171,7 +171,7 @@ pub enum Event {
     },
     /// A file was opened.
     FileOpened {
-        /// Whose.
+        /// The session and its user.
         who: Who,
         /// The client's path.
         path: String,
@@ -180,7 +180,7 @@ pub enum Event {
     },
     /// An open file was closed, or given up.
     FileClosed {
-        /// Whose.
+        /// The session and its user.
         who: Who,
         /// The client's path.
         path: String,
@@ -190,14 +190,14 @@ pub enum Event {
         bytes: u64,
         /// From OPEN to the end.
         duration: Duration,
-        /// What became of it.
+        /// The outcome.
         outcome: Outcome,
     },
     /// The tree was changed, or a change failed.
     Changed {
-        /// Whose.
+        /// The session and its user.
         who: Who,
-        /// What was asked for.
+        /// The request.
         change: Change,
         /// The client's path.
         path: String,
@@ -205,12 +205,12 @@ pub enum Event {
         target: Option<String>,
         /// How long it took.
         duration: Duration,
-        /// What became of it.
+        /// The outcome.
         outcome: Outcome,
     },
     /// Another request was refused or failed: an OPEN, a STAT, a listing.
     RequestFailed {
-        /// Whose.
+        /// The session and its user.
         who: Who,
         /// The SFTP request.
         request: &'static str,
@@ -269,7 +269,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// What became of an operation.
+/// The outcome of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was done.

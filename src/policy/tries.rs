@@ -24,7 +24,7 @@ impl LoginTries {
         any
     }
 
-    /// Whether no try is left.
+    /// Returns `true` if no try is left.
     #[must_use]
     pub const fn exhausted(&self) -> bool {
         self.left == 0

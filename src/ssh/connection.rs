@@ -44,7 +44,7 @@ const KEY_EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// While the server drains, a connection that moves nothing for this long has nothing to finish.
 const DRAIN_IDLE: Duration = Duration::from_secs(5);
 
-/// What all connections use.
+/// The services that all connections use.
 pub struct Services {
     pub provider: Arc<dyn Provider>,
     pub password_checks: Arc<PasswordChecks>,
@@ -72,7 +72,7 @@ impl Services {
     }
 }
 
-/// How the server stops: first it takes nobody new and lets transfers finish, then it cuts what is left.
+/// How the server stops: first it takes no new connection and lets transfers finish, then it cuts those that are left.
 #[derive(Clone, Debug)]
 pub struct Stop {
     pub drain: CancellationToken,
@@ -97,7 +97,7 @@ impl Deadlines {
     }
 }
 
-/// What the parts of one connection share.
+/// The state that the parts of one connection share.
 pub struct Connection {
     /// Unique, for the log.
     pub id: Arc<str>,
@@ -138,7 +138,7 @@ impl Connection {
         self.progress.try_credential();
     }
 
-    /// What `work` gives, unless the connection is cut before: then nothing waits for it any more.
+    /// Returns the output of `work`, or [`Error::Cut`] if the connection is cut before.
     pub async fn unless_cut<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         tokio::select! {
             output = work => Ok(output),
