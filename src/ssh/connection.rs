@@ -133,9 +133,14 @@ impl Connection {
         self.program.keys_exchanged(names);
     }
 
-    /// The client tries a credential. From now on the connection makes no room for another one.
+    /// The client tries a credential: the connection makes no room for another one until that is refused.
     pub fn credential_tried(&self) {
         self.progress.try_credential();
+    }
+
+    /// The credential was refused.
+    pub fn credential_refused(&self) {
+        self.progress.refuse_credential();
     }
 
     /// Returns the output of `work`, or [`Error::Cut`] if the connection is cut before.

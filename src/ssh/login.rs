@@ -191,7 +191,7 @@ impl Login {
             Err(busy) => busy.as_str(),
         };
         self.refused(user, method, refused.into(), fingerprint);
-        self.end_if_exhausted();
+        self.end_try();
         Ok(false)
     }
 
@@ -205,7 +205,7 @@ impl Login {
     ) {
         if self.take_try(user) {
             self.refused(user, method, reason, fingerprint);
-            self.end_if_exhausted();
+            self.end_try();
         }
     }
 
@@ -218,7 +218,9 @@ impl Login {
         self.tries.take()
     }
 
-    fn end_if_exhausted(&self) {
+    /// Notes that the try was refused. The last one ends the connection.
+    fn end_try(&self) {
+        self.connection.credential_refused();
         if self.tries.exhausted() {
             self.connection.ending.ask(EndReason::LoginTries);
         }

@@ -3,7 +3,7 @@
 //! A connection is admitted in two steps, because behind a load balancer its source isn't known at first: it *arrives* and
 //! counts in all; once its source is known it waits for a place of that source and a token for its login. Then it is in
 //! its key exchange, the part of a login that a stranger gets the most work for the least from. A connection that has
-//! tried no credential makes room for a newcomer when there is no place left.
+//! no credential to check makes room for a newcomer when there is no place left.
 
 mod open;
 #[cfg(test)]
@@ -75,7 +75,7 @@ pub enum Refusal {
     UnauthenticatedFromSource,
     /// Too many logins from this source were begun and not finished.
     UnfinishedLogins,
-    /// It had tried no credential when another connection needed the place.
+    /// It was trying no credential when another connection needed the place.
     MadeRoom,
     /// Too many connections are logged in.
     LoggedIn,
@@ -89,7 +89,9 @@ impl Refusal {
             Self::Unauthenticated => "too many connections that are not logged in",
             Self::UnauthenticatedFromSource => "too many connections from this address that are not logged in",
             Self::UnfinishedLogins => "too many logins from this address that were not finished",
-            Self::MadeRoom => "too many connections that are not logged in: one that had tried no credential made room",
+            Self::MadeRoom => {
+                "too many connections that are not logged in: one that was trying no credential made room"
+            }
             Self::LoggedIn => "too many connections are logged in",
         }
     }
@@ -244,9 +246,14 @@ impl LoginProgress {
         self.keys_exchanged.cancelled().await;
     }
 
-    /// The client tries a credential: the connection can't be dropped for another any more.
+    /// The client tries a credential: the connection can't be dropped for another one until that is refused.
     pub fn try_credential(&self) {
         self.connections.open().try_credential(self.number);
+    }
+
+    /// The credential was refused.
+    pub fn refuse_credential(&self) {
+        self.connections.open().refuse_credential(self.number);
     }
 
     /// Cancelled when the connection must end, because another one needed its place.

@@ -40,7 +40,7 @@ pub(super) struct Place {
     pub(super) dropped: CancellationToken,
 }
 
-/// The connections of one party that have tried no credential.
+/// The connections of one party that are trying no credential.
 #[derive(Debug, Default)]
 pub(super) struct OfParty {
     /// The ones whose key exchange is unfinished, from the oldest on.
@@ -56,7 +56,7 @@ pub(super) struct OfNetwork {
     connections: usize,
     /// The ones that were admitted.
     places: usize,
-    /// The ones that have tried no credential, admitted or waiting.
+    /// The ones that are trying no credential, admitted or waiting.
     untried: usize,
 }
 
@@ -177,7 +177,7 @@ impl Open {
         }
     }
 
-    /// The connection `number` has tried a credential: it can't be dropped any more.
+    /// The connection `number` tries a credential: it can't be dropped until that is refused.
     pub(super) fn try_credential(&mut self, number: u64) {
         let Some(party) = self.places.get(&number).and_then(|place| place.party.as_ref()) else { return };
         let Some(of_party) = self.by_party.get_mut(party) else { return };
@@ -188,6 +188,14 @@ impl Open {
             recount(&mut self.by_network, party, |of_network| {
                 of_network.untried = of_network.untried.saturating_sub(1);
             });
+        }
+    }
+
+    /// The credential of the connection `number` was refused: it can be dropped again.
+    pub(super) fn refuse_credential(&mut self, number: u64) {
+        let Some(party) = self.places.get(&number).and_then(|place| place.party.clone()) else { return };
+        if self.by_party.entry(party.clone()).or_default().silent.insert(number) {
+            recount(&mut self.by_network, &party, |of_network| of_network.untried += 1);
         }
     }
 

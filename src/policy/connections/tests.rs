@@ -227,6 +227,22 @@ async fn issue_12_7_a_connection_that_has_tried_a_credential_is_never_dropped() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn issue_12_7_a_connection_whose_credential_was_refused_makes_room_again() {
+    let connections = connections(1, 2, 10);
+    let first = connections.admit("192.0.2.1").unwrap();
+    first.progress().finish_key_exchange();
+    for _ in 0..2 {
+        first.progress().try_credential();
+        assert_eq!(connections.arrive().unwrap_err(), Refusal::Unauthenticated);
+        first.progress().refuse_credential();
+    }
+    let newcomer = connections.admit("192.0.2.2").unwrap();
+    assert!(is_dropped(&first));
+    drop((first, newcomer));
+    assert!(connections.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_waits_for_a_token_makes_room_too() {
     let limits = ConnectionLimits { unauthenticated: 1, ..ConnectionLimits::default() };
     let connections = Connections::new(limits);

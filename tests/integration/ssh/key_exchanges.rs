@@ -94,7 +94,7 @@ async fn issue_12_7_a_full_house_drops_an_unfinished_key_exchange_and_not_the_ne
     assert!(asking.authenticate_password("alice", "right").await.unwrap().success());
     let dropped = log.line("connection refused").await;
     assert_eq!(dropped["source_ip"], "127.0.0.2");
-    let reason = "too many connections that are not logged in: one that had tried no credential made room";
+    let reason = "too many connections that are not logged in: one that was trying no credential made room";
     assert_eq!(dropped["reason"], reason);
     assert!(log.lines("connection ended").is_empty(), "one counted line says it");
 }
