@@ -46,7 +46,7 @@ const fn at_least_one(number: u32) -> NonZeroU32 {
     }
 }
 
-/// A token bucket for each key. Beyond [`MAX_KEYS`] keys, new ones share one bucket.
+/// A token bucket for each key. Beyond 16,384 keys, new ones share one bucket.
 #[derive(Debug)]
 pub struct Rates<K: Hash + Eq + Clone> {
     table: Table<K>,

@@ -12,6 +12,7 @@ from pathlib import Path
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 60.0
 POLL_INTERVAL = 0.02
+LOG_MOMENT = 0.05
 
 
 def until(probe, what, timeout=START_TIMEOUT, interval=POLL_INTERVAL):
@@ -58,6 +59,14 @@ class Process:
         return self.child.poll() is None
 
     def log_text(self):
+        """The log so far. The server writes it from a thread of its own, so what a client has just done may come a moment
+        later: the text is read when nothing was added for that long."""
+        size = -1
+        for _ in range(20):
+            before, size = size, self.log.stat().st_size
+            if size == before:
+                break
+            time.sleep(LOG_MOMENT)
         return self.log.read_text(errors="replace")
 
     def log_tail(self, lines=60):

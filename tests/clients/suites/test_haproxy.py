@@ -8,6 +8,7 @@ from rig.fake_s3 import FakeS3
 from rig.files import make, sha256
 from rig.haproxy import Haproxy, ServeBehindHaproxy
 from rig.openssh import OpenSsh
+from rig.process import until
 
 VERSIONS = ("send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id")
 CLIENT = "127.0.0.7"
@@ -65,7 +66,7 @@ class BehindHaproxy(ServerCase):
             balancer.process.until(lambda process=balancer.process: looked in process.log_text(), "a health check")
             OpenSsh(balancer).sftp("pwd", options=FROM_CLIENT)
             balancer.close()
-        self.assertEqual(2, len(self.lines("login", since)))
+        until(lambda: len(self.lines("login", since)) == 2, "both logins")
         self.assertEqual([], self.lines("connection refused", since) + self.lines("connection ended", since))
 
     def test_who_goes_around_the_balancer_hears_nothing(self):
