@@ -8,8 +8,8 @@
 # url = "sqlite:/var/lib/wharfinger/ledger/ledger.db" in [ledger].
 
 FROM rust:1.95-slim-trixie AS build
-# russh is patched while it is built.
-RUN apt-get update && apt-get install -y --no-install-recommends patch && rm -rf /var/lib/apt/lists/*
+# russh is patched while it is built, and jemalloc is built with make.
+RUN apt-get update && apt-get install -y --no-install-recommends make patch && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo

@@ -45,6 +45,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("s3s", &["demo/"]),
     ("axum", &[]),
     ("sqlx", &["ledger/"]),
+    ("tikv_", &["main.rs"]),
 ];
 
 #[test]
