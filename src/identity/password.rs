@@ -107,7 +107,7 @@ impl PasswordHash {
         self.0.params.block_count()
     }
 
-    /// Whether `password` is the one of this hash. `memory` has at least [`Self::blocks`] blocks; what they hold doesn't
+    /// True if `password` is the one of this hash. `memory` has at least [`Self::blocks`] blocks; what they hold doesn't
     /// matter.
     fn matches(&self, password: &str, memory: &mut [Block]) -> bool {
         let Parsed { version, params, salt, output } = &*self.0;
