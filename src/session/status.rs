@@ -58,8 +58,8 @@ pub fn is_ordinary(error: &Error) -> bool {
     matches!(error, Error::NotFound | Error::AlreadyExists | Error::NotDirectory | Error::IsDirectory | Error::NotEmpty)
 }
 
-/// The outcome that the operator is told of an error: that the request was refused, where it couldn't be done as things are, or that
-/// it failed, where a permission, a limit or the storage stood against it.
+/// The outcome that the operator is told of an error: that the request was refused, where it couldn't be done as things
+/// are, or that it failed, where a permission, a limit or the storage stood against it.
 #[must_use]
 pub fn outcome(error: &Error) -> Outcome {
     let detail = detail(error);

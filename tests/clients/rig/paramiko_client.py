@@ -7,11 +7,17 @@ from . import keys
 TIMEOUT = 120.0
 
 
-def connect(server, user=None, password=None, key=None):
-    """A transport that is logged in, by key unless there is a password."""
+def begin(server):
+    """A transport that has exchanged keys and isn't logged in."""
     transport = paramiko.Transport((server.host, server.port))
     transport.auth_timeout = transport.banner_timeout = TIMEOUT
     transport.start_client(timeout=TIMEOUT)
+    return transport
+
+
+def connect(server, user=None, password=None, key=None):
+    """A transport that is logged in, by key unless there is a password."""
+    transport = begin(server)
     if password is None:
         transport.auth_publickey(user or server.user, paramiko.PKey.from_path(key or keys.key()))
     else:

@@ -4,7 +4,7 @@ import struct
 
 import paramiko
 
-from rig import keys
+from rig import keys, paramiko_client
 from rig.case import ServerCase
 from rig.openssh import OpenSsh
 from rig.paramiko_client import TIMEOUT
@@ -62,10 +62,8 @@ class UnacceptableKey(paramiko.PKey):
 
 class Credentials(ServerCase):
     def begin(self):
-        transport = paramiko.Transport((self.server.host, self.server.port))
+        transport = paramiko_client.begin(self.server)
         self.addCleanup(transport.close)
-        transport.auth_timeout = transport.banner_timeout = TIMEOUT
-        transport.start_client(timeout=TIMEOUT)
         return transport
 
     def assert_gets_in(self, transport):

@@ -7,7 +7,7 @@ import time
 
 import paramiko
 
-from rig import keys
+from rig import keys, paramiko_client
 from rig.case import ServerCase
 from rig.fake_s3 import FakeS3
 from rig.frames import NO_ATTRIBUTES, OPEN, APPEND, CREATE, READ_FLAG, Frames, number, text
@@ -118,10 +118,8 @@ class RefusedLogins(ServerCase):
         self.assertRegex(line["algorithms"], r"^\S+ ssh-ed25519 aes\d+-gcm@openssh\.com$")
 
     def begin(self):
-        transport = paramiko.Transport((self.server.host, self.server.port))
+        transport = paramiko_client.begin(self.server)
         self.addCleanup(transport.close)
-        transport.auth_timeout = transport.banner_timeout = TIMEOUT
-        transport.start_client(timeout=TIMEOUT)
         return transport
 
     def test_a_client_that_leaves_before_it_asks(self):
