@@ -43,7 +43,7 @@ use crate::{
     account::{Tenant, User},
     events::{Event, Events, Who},
     sftp::FramePool,
-    vfs::{self, Buckets, Budget, Journal, Vfs},
+    vfs::{self, Buckets, Budget, Journal, Node, Vfs},
 };
 use context::Context;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -67,9 +67,8 @@ impl Default for Settings {
 /// What all sessions of the process share, and where new ones come from.
 #[derive(Debug)]
 pub struct Sessions {
-    buckets: Arc<dyn Buckets>,
+    node: Arc<Node>,
     budget: Arc<Budget>,
-    journal: Arc<dyn Journal>,
     events: Events,
     settings: Settings,
     frames: Arc<FramePool>,
@@ -103,7 +102,8 @@ impl Sessions {
         events: Events,
         settings: Settings,
     ) -> Self {
-        Self { buckets, budget, journal, events, settings, frames: Arc::default(), tasks: TaskTracker::new() }
+        let node = Node::new(buckets, Arc::clone(&budget), journal);
+        Self { node, budget, events, settings, frames: Arc::default(), tasks: TaskTracker::new() }
     }
 
     /// Begins the session of a channel, `channel` being its number in the connection. No request to storage is made.
@@ -111,13 +111,7 @@ impl Sessions {
     /// # Errors
     /// When the user's mounts make no tree.
     pub fn open(&self, peer: &Peer, channel: u32) -> Result<(Inbound, Outbound), vfs::Error> {
-        let vfs = Vfs::new(
-            &peer.user,
-            &peer.tenant,
-            Arc::clone(&self.buckets),
-            Arc::clone(&self.budget),
-            Arc::clone(&self.journal),
-        )?;
+        let vfs = Vfs::new(&peer.user, &peer.tenant, &self.node)?;
         let who = Who {
             session: format!("{}-{channel}", peer.connection).into(),
             tenant: peer.tenant.name.clone(),

@@ -16,6 +16,7 @@ mod late;
 mod metadata;
 mod mkdir;
 mod mounts;
+mod node;
 mod notes;
 mod partial;
 mod patch;
@@ -37,6 +38,7 @@ pub use directory::{DirectoryHandle, Entry};
 pub use error::{Error, Unsupported};
 pub use metadata::{Kind, Metadata, NewAttributes, SetAttributes, Times};
 pub use mounts::{InvalidMounts, Mount, Mounts, Place};
+pub use node::Node;
 pub use path::{InvalidPath, VirtualPath};
 pub use read::ReadHandle;
 pub use rename::Replace;
@@ -61,29 +63,20 @@ pub struct Vfs {
     tenant: Arc<Tenant>,
     user: Arc<User>,
     mounts: Mounts,
-    buckets: Arc<dyn Buckets>,
-    budget: Arc<Budget>,
-    journal: Arc<dyn Journal>,
+    node: Arc<Node>,
     notes: Arc<Notes>,
 }
 
 impl Vfs {
-    /// The tree of `user`. No IO. Upload memory is taken from `budget`, in the name of the tenant; what S3 has no place
-    /// for is kept in `journal`.
+    /// The tree of `user`, as one session of `node` sees it. No IO.
     ///
     /// # Errors
     /// [`Error::Misconfigured`] when the user's mounts make no tree.
-    pub fn new(
-        user: &Arc<User>,
-        tenant: &Arc<Tenant>,
-        buckets: Arc<dyn Buckets>,
-        budget: Arc<Budget>,
-        journal: Arc<dyn Journal>,
-    ) -> Result<Self> {
+    pub fn new(user: &Arc<User>, tenant: &Arc<Tenant>, node: &Arc<Node>) -> Result<Self> {
         let mounts = Mounts::new(&user.mounts, &user.landing)?;
         let (tenant, user) = (Arc::clone(tenant), Arc::clone(user));
-        let notes = Arc::new(Notes::new(Arc::clone(&journal), tenant.fetch_ahead));
-        Ok(Self { tenant, user, mounts, buckets, budget, journal, notes })
+        let notes = Arc::new(Notes::new(Arc::clone(&node.journal), tenant.fetch_ahead));
+        Ok(Self { tenant, user, mounts, node: Arc::clone(node), notes })
     }
 
     /// The directory in which the session starts.
@@ -110,6 +103,6 @@ impl Vfs {
     async fn bucket(&self, mount: &Mount) -> Result<Arc<dyn Bucket>> {
         let (tenant, user) = (&self.tenant.name, &self.user.name);
         let scope = Scope { tenant, user, prefix: &mount.prefix, permissions: mount.permissions };
-        Ok(self.buckets.bucket(scope).await?)
+        Ok(self.node.buckets.bucket(scope).await?)
     }
 }

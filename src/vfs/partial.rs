@@ -112,7 +112,7 @@ impl Vfs {
         let (tenant, user) = (self.tenant.name.to_string(), self.user.name.to_string());
         let (bucket, mount) = (bucket.id().clone(), mount.prefix.clone());
         let file = PartialFile { bucket, owner: Owner { tenant, user }, mount, name };
-        Some(Keeping { journal: Arc::clone(&self.journal), file, kept_for })
+        Some(Keeping { journal: Arc::clone(&self.node.journal), file, kept_for })
     }
 
     /// The upload of a file that was cut off, if there is something to go on with. One question to the journal.

@@ -66,7 +66,7 @@ impl Vfs {
                 return Ok(reader);
             }
         }
-        Reader::open(Arc::clone(bucket), key.clone(), known_bytes, Arc::clone(&self.budget)).await
+        Reader::open(Arc::clone(bucket), key.clone(), known_bytes, Arc::clone(&self.node.budget)).await
     }
 }
 

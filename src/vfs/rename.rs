@@ -91,7 +91,7 @@ impl Vfs {
             source_name: &source_name,
             target_name: &target_name,
         };
-        let renamed = store::rename_tree(bucket, &*self.journal, tree, self.tenant.max_rename_objects).await;
+        let renamed = store::rename_tree(bucket, &*self.node.journal, tree, self.tenant.max_rename_objects).await;
         let moved = renamed.map_err(|error| {
             // Parts of both may be there; what the session set is still that of the old names.
             self.notes.seen.doubt_below(source);

@@ -86,7 +86,7 @@ impl Vfs {
         };
         Ok(PendingWrite {
             bucket,
-            budget: Arc::clone(&self.budget),
+            budget: Arc::clone(&self.node.budget),
             tenant: Arc::clone(&self.tenant),
             notes: Arc::clone(&self.notes),
             mount: mount.clone(),

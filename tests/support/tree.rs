@@ -5,10 +5,10 @@ use std::sync::Arc;
 use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Permissions, Tenant, TenantName, User},
     store::{self, Bucket, Budget, Journal},
-    vfs::{Buckets, Scope, Vfs},
+    vfs::{Buckets, Node, Scope, Vfs},
 };
 
-/// The tree of a user of acme, who may do in `acme/` what `permissions` say.
+/// The tree of a user of acme, who may do in `acme/` what `permissions` say. Each is on a node of its own.
 pub fn tree(
     user: &str,
     permissions: Permissions,
@@ -35,7 +35,8 @@ pub fn tree(
         partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
     };
     let (buckets, journal) = (Arc::new(OneBucket(bucket)), Arc::clone(journal) as Arc<_>);
-    Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Arc::clone(budget), journal).unwrap()
+    let node = Node::new(buckets, Arc::clone(budget), journal);
+    Vfs::new(&Arc::new(user), &Arc::new(tenant), &node).unwrap()
 }
 
 #[derive(Debug)]

@@ -116,7 +116,7 @@ impl Vfs {
                 Ok(Place::Object { mount: found, key }) if found.entry == mount.entry => key,
                 _ => continue,
             };
-            let early = EarlyReader::start(Arc::clone(bucket), key, listed.size, listed.etag, &self.budget);
+            let early = EarlyReader::start(Arc::clone(bucket), key, listed.size, listed.etag, &self.node.budget);
             let Some(early) = early else { return };
             state.fetched.push(Fetched { path, early });
         }

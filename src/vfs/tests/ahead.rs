@@ -179,7 +179,7 @@ async fn it_needs_memory_to_spare_and_the_tenants_consent() {
     let session = with_files();
     assert_eq!(gets(&session, [0]).await, 2);
     let session = with_files();
-    let _held = session.vfs.budget.try_take(60 * MIB as u64).unwrap();
+    let _held = session.node.budget.try_take(60 * MIB as u64).unwrap();
     assert_eq!(gets(&session, [0]).await, 1);
 }
 
@@ -187,7 +187,7 @@ async fn it_needs_memory_to_spare_and_the_tenants_consent() {
 async fn what_is_fetched_and_never_opened_gives_its_memory_back() {
     let session = with_files();
     gets(&session, 0..20).await;
-    assert!(session.vfs.budget.used() > 0);
+    assert!(session.node.budget.used() > 0);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(session.vfs.budget.used(), 0);
+    assert_eq!(session.node.budget.used(), 0);
 }

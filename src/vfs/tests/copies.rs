@@ -46,7 +46,7 @@ async fn from_one_mount_to_another_bytes_come_through_the_server() {
 #[tokio::test]
 async fn where_versions_are_kept_what_comes_through_the_server_is_the_one_that_was_opened() {
     let bucket = Arc::new(MemoryBucket::versioned());
-    let session = Session::with_tree(&[("/", "acme/", Permissions::ALL)], "/", bucket, Arc::default());
+    let session = Session::on(bucket, BUDGET_BYTES);
     session.bucket.insert("acme/a", vec![1; 20 * MIB]);
     let source = session.open_read(&path("/a")).await.unwrap();
     session.bucket.insert("acme/a", vec![2; 20 * MIB]);

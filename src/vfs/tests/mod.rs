@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// One user's tree on a bucket that others use too. It derefs to the [`Vfs`].
 struct Session {
     vfs: Vfs,
+    node: Arc<Node>,
     bucket: Arc<MemoryBucket>,
     journal: Arc<MemoryJournal>,
 }
@@ -47,7 +48,7 @@ impl Buckets for OneBucket {
 impl Session {
     /// alice of acme, who may do everything in `acme/`.
     fn start() -> Self {
-        Self::with_mounts(&[("/", "acme/", Permissions::ALL)])
+        Self::with_mounts(ALL)
     }
 
     fn with_permissions(permissions: Permissions) -> Self {
@@ -56,36 +57,41 @@ impl Session {
 
     /// alice, whose sessions start in `landing`.
     fn landing_at(landing: &str) -> Self {
-        Self::with_tree(&[("/", "acme/", Permissions::ALL)], landing, Arc::default(), Arc::default())
+        let alice = User { landing: landing.to_owned(), ..user("alice", ALL) };
+        Self::on_a_node(alice, Arc::default(), Arc::default(), BUDGET_BYTES)
     }
 
     fn with_mounts(mounts: &[(&str, &str, Permissions)]) -> Self {
-        Self::with_tree(mounts, "/", Arc::default(), Arc::default())
+        Self::on_a_node(user("alice", mounts), Arc::default(), Arc::default(), BUDGET_BYTES)
     }
 
-    /// Another session of the same user.
+    /// alice, on storage that is there already.
+    fn on(bucket: Arc<MemoryBucket>, budget_bytes: u64) -> Self {
+        Self::on_a_node(user("alice", ALL), bucket, Arc::default(), budget_bytes)
+    }
+
+    /// The first session of a node.
+    fn on_a_node(user: User, bucket: Arc<MemoryBucket>, journal: Arc<MemoryJournal>, budget_bytes: u64) -> Self {
+        let buckets = Arc::new(OneBucket(Arc::clone(&bucket)));
+        let node = Node::new(buckets, Budget::new(budget_bytes), Arc::clone(&journal) as Arc<dyn Journal>);
+        Self { vfs: Vfs::new(&Arc::new(user), &Arc::new(acme()), &node).unwrap(), node, bucket, journal }
+    }
+
+    /// Another session of the same user, on the same node.
     fn another(&self) -> Self {
-        self.beside(&[("/", "acme/", Permissions::ALL)])
+        self.beside(ALL)
     }
 
-    /// A session with other mounts, on the same storage.
+    /// A session with other mounts, on the same node.
     fn beside(&self, mounts: &[(&str, &str, Permissions)]) -> Self {
-        Self::with_tree(mounts, "/", Arc::clone(&self.bucket), Arc::clone(&self.journal))
+        self.of(user("alice", mounts), acme())
     }
 
-    fn with_tree(
-        mounts: &[(&str, &str, Permissions)],
-        landing: &str,
-        bucket: Arc<MemoryBucket>,
-        journal: Arc<MemoryJournal>,
-    ) -> Self {
-        Self { vfs: tree(mounts, landing, &bucket, &journal, BUDGET_BYTES), bucket, journal }
-    }
-
-    /// A session of somebody else, or of another tenant's rules, on the same storage.
+    /// A session of another user, or of another tenant's rules, on the same node.
     fn of(&self, user: User, tenant: Tenant) -> Self {
-        let vfs = tree_of(user, tenant, &self.bucket, &self.journal, BUDGET_BYTES);
-        Self { vfs, bucket: Arc::clone(&self.bucket), journal: Arc::clone(&self.journal) }
+        let vfs = Vfs::new(&Arc::new(user), &Arc::new(tenant), &self.node).unwrap();
+        let (node, bucket, journal) = (Arc::clone(&self.node), Arc::clone(&self.bucket), Arc::clone(&self.journal));
+        Self { vfs, node, bucket, journal }
     }
 
     async fn create(&self, at: &str) -> WriteHandle {
@@ -139,27 +145,8 @@ const CREATE: WriteOptions =
 /// The same without TRUNC.
 const KEEP: WriteOptions = WriteOptions { truncate: false, ..CREATE };
 
-fn tree(
-    mounts: &[(&str, &str, Permissions)],
-    landing: &str,
-    bucket: &Arc<MemoryBucket>,
-    journal: &Arc<MemoryJournal>,
-    budget_bytes: u64,
-) -> Vfs {
-    tree_of(User { landing: landing.to_owned(), ..user("alice", mounts) }, acme(), bucket, journal, budget_bytes)
-}
-
-fn tree_of(
-    user: User,
-    tenant: Tenant,
-    bucket: &Arc<MemoryBucket>,
-    journal: &Arc<MemoryJournal>,
-    budget_bytes: u64,
-) -> Vfs {
-    let buckets = Arc::new(OneBucket(Arc::clone(bucket)));
-    let journal = Arc::clone(journal) as Arc<dyn Journal>;
-    Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, Budget::new(budget_bytes), journal).unwrap()
-}
+/// All of acme's prefix, with all permissions.
+const ALL: &[(&str, &str, Permissions)] = &[("/", "acme/", Permissions::ALL)];
 
 fn user(name: &str, mounts: &[(&str, &str, Permissions)]) -> User {
     let mount = |(entry, prefix, permissions): &(&str, &str, _)| account::Mount {

@@ -190,8 +190,7 @@ async fn bytes_that_have_left_cannot_be_written_again() {
 #[tokio::test(start_paused = true)]
 async fn without_memory_an_upload_waits_its_time_and_is_told() {
     let bucket = Arc::new(MemoryBucket::new());
-    let vfs = tree(&[("/", "acme/", Permissions::ALL)], "/", &bucket, &Arc::default(), store::MIN_PART_BYTES);
-    let session = Session { vfs, bucket, journal: Arc::default() };
+    let session = Session::on(bucket, store::MIN_PART_BYTES);
     let first = session.create("/a").await;
     assert!(matches!(session.open("/b", CREATE).await, Err(Error::Busy)));
     drop(first);

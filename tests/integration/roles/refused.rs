@@ -7,7 +7,7 @@ use wharfinger::{
     cloud::{Place, Secret},
     demo::s3::Failure,
     store::{Budget, MemoryJournal},
-    vfs::{Vfs, VirtualPath},
+    vfs::{Node, Vfs, VirtualPath},
 };
 
 /// What the operator reads in the log.
@@ -105,7 +105,7 @@ async fn the_user_hears_no_arn_and_no_account() {
     };
     let buckets = Arc::new(buckets(place));
     let (budget, journal) = (Budget::new(32 << 20), Arc::new(MemoryJournal::default()));
-    let vfs = Vfs::new(&Arc::new(user), &Arc::new(tenant), buckets, budget, journal).unwrap();
+    let vfs = Vfs::new(&Arc::new(user), &Arc::new(tenant), &Node::new(buckets, budget, journal)).unwrap();
     let error = vfs.stat(&VirtualPath::parse(b"/x").unwrap()).await.unwrap_err();
     assert_eq!(error.to_string(), "the server has no access to the storage of your account");
 }

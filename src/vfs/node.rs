@@ -1,0 +1,23 @@
+//! What the sessions of one process share, whatever user they are of: the way to the buckets, the budget of memory and the
+//! journal.
+
+use super::Buckets;
+use crate::store::{Budget, Journal};
+use std::sync::Arc;
+
+/// One node: a process of the server. Share it as `Arc<Node>`.
+#[derive(Debug)]
+pub struct Node {
+    pub(super) buckets: Arc<dyn Buckets>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) journal: Arc<dyn Journal>,
+}
+
+impl Node {
+    /// A node on which no session has begun. Transfers take their memory from `budget`; facts that S3 has no place for are
+    /// kept in `journal`, which other nodes may share.
+    #[must_use]
+    pub fn new(buckets: Arc<dyn Buckets>, budget: Arc<Budget>, journal: Arc<dyn Journal>) -> Arc<Self> {
+        Arc::new(Self { buckets, budget, journal })
+    }
+}
