@@ -6,7 +6,6 @@ use super::{
     order::{Claim, Order},
     replies::Replies,
     status,
-    unstored::Unstored,
     writes::Writes,
 };
 use crate::{
@@ -38,7 +37,6 @@ pub struct Context {
     pub activity: Arc<Activity>,
     pub handles: Handles,
     pub order: Arc<Order>,
-    pub unstored: Unstored,
     /// Set when the client is gone: nobody waits for answers any more.
     pub ended: CancellationToken,
     pub running: Semaphore,
@@ -69,7 +67,6 @@ impl Context {
             budget,
             handles: Handles::default(),
             order: Arc::default(),
-            unstored: Unstored::default(),
             ended: CancellationToken::new(),
             running: Semaphore::new(MAX_RUNNING),
             copies: Arc::new(Semaphore::new(MAX_COPIES)),

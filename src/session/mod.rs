@@ -32,7 +32,6 @@ mod runs;
 mod slot;
 mod status;
 mod tree;
-mod unstored;
 mod writes;
 
 pub use activity::{Activity, Serving};

@@ -83,7 +83,7 @@ pub fn stat_path(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
         let _turn = turn(&mine, ticket).await;
         let result = mine.vfs.stat(&path).await;
         match &result {
-            Ok(found) if mine.unstored.looks_like(&path, found.size) => {
+            Ok(found) if mine.vfs.looks_like_failed_upload(&path, found.size).await => {
                 return slot.status(StatusCode::Failure, ANOTHER_FILE);
             }
             Ok(_) => {}
@@ -187,11 +187,6 @@ fn change(context: &Arc<Context>, slot: Slot, path: VirtualPath, work: Work) {
         {
             let _turn = behind_a_close(&mine, Claim::Change, paths).await;
             result = work.apply(&mine, &path).await;
-        }
-        if result.is_ok() && !matches!(work, Work::SetAttributes(_)) {
-            for path in std::iter::once(&path).chain(work.target()) {
-                mine.unstored.forget(path);
-            }
         }
         mine.record_change(work.change(), &path, work.target(), since.elapsed(), result.as_ref().err());
         slot.done(result);

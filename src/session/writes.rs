@@ -72,7 +72,6 @@ impl Writes {
     pub fn start(context: &Arc<Context>, handle: WriteHandle) -> Self {
         let (inbox, commands) = mpsc::unbounded_channel();
         let path = handle.path().clone();
-        context.unstored.forget(&path.current());
         let closing = Arc::new(AtomicBool::new(false));
         let upload = Upload { context: Arc::clone(context), closing: Arc::clone(&closing), commands };
         context.run(upload.serve(handle));
@@ -112,6 +111,7 @@ enum Next {
 impl Upload {
     async fn serve(mut self, mut handle: WriteHandle) {
         let (who, events) = (self.context.who.clone(), self.context.events.clone());
+        self.context.vfs.forget_failed_upload(&handle.path().current()).await;
         let file = OpenFile::new(who, events, handle.path().current().as_str().to_owned(), Transfer::Upload);
         loop {
             match self.next().await {
@@ -142,7 +142,8 @@ impl Upload {
                 Next::Command(Command::SetAttributes(slot, attributes)) => slot.done(handle.set_attributes(attributes)),
                 Next::Abandoned => return handle.leave().await,
                 Next::Silent => {
-                    self.context.unstored.note(handle.path().current(), handle.metadata().size);
+                    let (path, bytes) = (handle.path().current(), handle.metadata().size);
+                    self.context.vfs.note_failed_upload(&path, bytes).await;
                     handle.leave().await;
                     file.close(Outcome::Failed("it was silent while others waited for upload memory".to_owned()));
                     return self.refuse().await;
@@ -183,7 +184,7 @@ impl Upload {
         match &result {
             Ok(_) => file.close(Outcome::Done),
             Err(error) => {
-                self.context.unstored.note(path, bytes);
+                self.context.vfs.note_failed_upload(&path, bytes).await;
                 file.close(Outcome::Failed(status::detail(error)));
             }
         }

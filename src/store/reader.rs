@@ -47,24 +47,32 @@ struct Shared {
 }
 
 impl Reader {
-    /// Opens `key` with 1 request: a GET of the first 8 MiB, or a HEAD where the session has `known` the object to be
-    /// larger (its size in bytes), because then the client may begin anywhere.
+    /// Opens `key` with 1 request: a GET of the first 8 MiB, or a HEAD where the object was `seen` to be larger, because
+    /// then the client may begin anywhere. What was seen is confirmed by `If-Match`; where it is another object by now, one
+    /// request more asks without.
     ///
-    /// Of an empty object only its emptiness is known: S3 answers it with an error that says no more.
+    /// Of an empty object that was not seen only its emptiness is known: S3 answers it with an error that says no more.
     ///
     /// # Errors
     /// - [`Error::NotFound`]: no object, also where S3 says 403 and a listing (1 further request) shows nothing.
     /// - [`Error::Archived`]: it must be restored first.
-    pub async fn open(bucket: Arc<dyn Bucket>, key: Key, known: Option<u64>, budget: Arc<Budget>) -> Result<Self> {
-        if known.is_some_and(|size| size > RANGE_BYTES) {
+    pub async fn open(bucket: Arc<dyn Bucket>, key: Key, seen: Option<&Object>, budget: Arc<Budget>) -> Result<Self> {
+        if seen.is_some_and(|seen| seen.size > RANGE_BYTES) {
             return Self::open_by_head(bucket, key, budget).await;
         }
         let reservation = budget.try_take(RANGE_BYTES);
         let first_bytes = if reservation.is_some() { RANGE_BYTES } else { GUARANTEED_BYTES };
-        let read = match bucket.read(&key, 0..first_bytes, None).await {
+        // Not with the version: an older one is not what is there.
+        let pin = seen.map(|seen| Pin { etag: seen.pin.etag.clone(), version: None });
+        let (answer, seen) = match bucket.read(&key, 0..first_bytes, pin.as_ref()).await {
+            Err(Error::Conflict { .. }) if seen.is_some() => (bucket.read(&key, 0..first_bytes, None).await, None),
+            answer => (answer, seen),
+        };
+        let read = match answer {
             Ok(read) => read,
             Err(Error::RangeNotSatisfiable { size: Some(0) }) => {
-                return Ok(Self::new(bucket, key, empty(), budget, None));
+                let object = seen.filter(|seen| seen.size == 0).cloned().unwrap_or_else(empty);
+                return Ok(Self::new(bucket, key, object, budget, None));
             }
             Err(Error::RangeNotSatisfiable { .. }) => return Self::open_by_head(bucket, key, budget).await,
             Err(error @ Error::Forbidden { .. }) => return Err(missing_or_forbidden(&*bucket, &key, error).await),

@@ -2,7 +2,12 @@
 //!
 //! Names that could not be opened are left out; mounts hide what storage has of the same name.
 
-use super::{Error, Metadata, Mount, Place, Result, Vfs, VirtualPath, late::KeptInPage, notes::Notes};
+use super::{
+    Error, Metadata, Mount, Node, Place, Result, Vfs, VirtualPath,
+    cache::{Asked, CredentialScope},
+    late::{KeptInPage, Named},
+    notes::Notes,
+};
 use crate::{
     account::Permission,
     store::{self, Bucket, EntryKind, Key, Listing, Prefix},
@@ -42,20 +47,22 @@ impl Vfs {
             mounted,
             listing,
             entries,
+            node: Arc::clone(&self.node),
             notes: Arc::clone(&self.notes),
         })
     }
 
     /// Asks for the first page, which also tells whether the directory that is `sought` exists.
     async fn begin(&self, mount: &Mount, prefix: Prefix, sought: Option<Key>) -> Result<Stored> {
-        let bucket = self.bucket(mount).await?;
+        let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
+        let asked = self.node.cache.stat.ask((bucket.id(), prefix.as_str()));
         let mut listing = Listing::new(Arc::clone(&bucket), prefix.clone());
         match sought {
             Some(key) if !listing.exists().await? => {
                 let is_file = bucket.head(&key).await.is_ok();
                 Err(if is_file { Error::NotDirectory } else { Error::NotFound })
             }
-            _ => Ok(Stored { listing, bucket, prefix }),
+            _ => Ok(Stored { listing, bucket, prefix, scope, asked }),
         }
     }
 
@@ -107,6 +114,7 @@ pub struct DirectoryHandle {
     listing: Option<Stored>,
     /// What has come and was not asked for yet: at most a page.
     entries: VecDeque<Entry>,
+    node: Arc<Node>,
     notes: Arc<Notes>,
 }
 
@@ -116,6 +124,9 @@ struct Stored {
     listing: Listing,
     bucket: Arc<dyn Bucket>,
     prefix: Prefix,
+    scope: Arc<CredentialScope>,
+    /// Before its first page was.
+    asked: Asked,
 }
 
 impl DirectoryHandle {
@@ -148,7 +159,8 @@ impl DirectoryHandle {
         match stored.listing.next_page().await? {
             Some(page) => {
                 let mut late = self.notes.late.of_page(stored.bucket.id(), &stored.prefix, &page).await;
-                self.entries = page.into_iter().filter_map(|entry| self.entry(entry, &mut late)).collect();
+                let Some(stored) = &self.listing else { return Ok(()) };
+                self.entries = page.into_iter().filter_map(|entry| self.entry(stored, entry, &mut late)).collect();
             }
             None => self.listing = None,
         }
@@ -161,7 +173,7 @@ impl DirectoryHandle {
         &self.path
     }
 
-    fn entry(&self, entry: store::Entry, late: &mut KeptInPage) -> Option<Entry> {
+    fn entry(&self, stored: &Stored, entry: store::Entry, late: &mut KeptInPage) -> Option<Entry> {
         let mount = self.mount.as_ref()?;
         let path = self.path.child(&entry.name).filter(|_| !self.mounted.contains(&entry.name))?;
         let metadata = match entry.kind {
@@ -169,11 +181,15 @@ impl DirectoryHandle {
                 if mount.allows(Permission::Read) {
                     self.notes.ahead.list(&self.path, &entry.name, size, &etag);
                 }
-                let late = self.notes.late.in_page(late, &path, &entry.name);
+                let late = self.notes.late.in_page(late, stored.bucket.id(), &stored.prefix, &entry.name);
                 Metadata::of_file(size, modified, late.of(&etag), mount)
             }
             EntryKind::Directory => {
-                self.notes.seen.note_listed(&path);
+                if let Ok(key) = stored.prefix.key(&entry.name) {
+                    let named = Named { path: &path, scope: &stored.scope, bucket: &*stored.bucket, key: &key };
+                    let directory = (stored.bucket.id(), stored.prefix.as_str());
+                    self.node.cache.stat.note_listed(named.at(), directory, stored.asked);
+                }
                 Metadata::of_directory(self.notes.late.of_directory(&path), Some(mount))
             }
         };

@@ -1,44 +1,69 @@
 //! Times and modes that came when the object's metadata was already fixed.
 //!
 //! S3 can't change the metadata of an object but by a copy onto itself, which would change its ETag. So they are kept
-//! beside it, in the journal, with the ETag of the version that they were set on. What this session set it also notes
-//! for itself: that is what is left of them while the journal is down, which fails nothing here.
+//! beside it, in the journal, with the ETag of the version that they were set on. What this node's sessions set it also
+//! remembers itself: that is what is left of them while the journal is down, which fails nothing here.
 
 use super::{
-    NewAttributes, Times, VirtualPath,
-    notes::{Noted, NotedAttributes},
+    NewAttributes, Node, Times, VirtualPath,
+    cache::{At, AttributeOverlay, CredentialScope, Noted},
+    notes::DirectoryAttributes,
 };
-use crate::store::{self, Bucket, BucketId, ETag, Journal, JournalDown, Key, Prefix};
+use crate::{
+    account::TenantName,
+    store::{self, Bucket, BucketId, ETag, Journal, JournalDown, Key, Prefix},
+};
 use std::{collections::HashMap, sync::Arc};
 use tokio::join;
 
-/// An object, by the names that the session and the journal have for it.
+/// An object, by the names that the session, the cache and the journal have for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Named<'a> {
     pub(super) path: &'a VirtualPath,
+    pub(super) scope: &'a Arc<CredentialScope>,
     pub(super) bucket: &'a dyn Bucket,
     pub(super) key: &'a Key,
+}
+
+impl<'a> Named<'a> {
+    /// The object, as the cache knows it.
+    pub(super) fn at(&self) -> At<'a> {
+        At { scope: self.scope, bucket: self.bucket.id(), key: self.key }
+    }
+
+    fn name(&self) -> (&'a BucketId, &'a str) {
+        (self.bucket.id(), self.key.as_str())
+    }
 }
 
 /// The late attributes of a session's tree.
 #[derive(Debug)]
 pub(super) struct Late {
-    journal: Arc<dyn Journal>,
-    noted: NotedAttributes,
+    node: Arc<Node>,
+    tenant: TenantName,
+    directories: DirectoryAttributes,
 }
 
 impl Late {
-    pub(super) fn new(journal: Arc<dyn Journal>) -> Self {
-        Self { journal, noted: NotedAttributes::default() }
+    pub(super) fn new(node: Arc<Node>, tenant: TenantName) -> Self {
+        Self { node, tenant, directories: DirectoryAttributes::default() }
+    }
+
+    fn journal(&self) -> &dyn Journal {
+        &*self.node.journal
+    }
+
+    fn overlay(&self) -> &AttributeOverlay {
+        &self.node.cache.attributes
     }
 
     /// What is kept for a file, of whatever version. At most one question to the journal.
     pub(super) async fn of_file(&self, file: Named<'_>) -> Kept {
-        let noted = self.noted.find(file.path);
+        let noted = self.overlay().find(file.name());
         let kept = if noted.as_ref().is_some_and(Noted::is_fresh) {
             Ok(None)
         } else {
-            self.journal.late(file.bucket.id(), file.key).await
+            self.journal().late(file.bucket.id(), file.key).await
         };
         Kept { noted, kept }
     }
@@ -50,18 +75,18 @@ impl Late {
         if files.is_empty() {
             return KeptInPage(Ok(HashMap::new()));
         }
-        KeptInPage(self.journal.late_in(bucket, directory, &files).await)
+        KeptInPage(self.journal().late_in(bucket, directory, &files).await)
     }
 
     /// What this session set on a directory. S3's directories have no version that the journal could name.
     pub(super) fn of_directory(&self, path: &VirtualPath) -> NewAttributes {
-        self.noted.find(path).and_then(|noted| noted.of(None)).unwrap_or_default()
+        self.directories.find(path)
     }
 
-    /// Of a listing's page: what is kept for the file `name`, which is at `path`.
-    pub(super) fn in_page(&self, page: &mut KeptInPage, path: &VirtualPath, name: &str) -> Kept {
+    /// Of a page of a listing of `directory`: what is kept for the file `name`.
+    pub(super) fn in_page(&self, page: &mut KeptInPage, bucket: &BucketId, directory: &Prefix, name: &str) -> Kept {
         let kept = page.0.as_mut().map(|kept| kept.remove(name)).map_err(|down| *down);
-        Kept { noted: self.noted.find(path), kept }
+        Kept { noted: self.overlay().find((bucket, &format!("{}{name}", directory.as_str()))), kept }
     }
 
     /// Adds to what is kept for a version of a file.
@@ -69,37 +94,36 @@ impl Late {
         if attributes.is_empty() {
             return;
         }
-        let noted = self.noted.add(file.path, Some(version.clone()), attributes);
-        let late = noted.to_late(version);
-        if let Ok(kept) = self.journal.add_late(file.bucket.id(), file.key, &late).await {
-            self.noted.keep(file.path, version.clone(), NewAttributes::from_late(&kept));
+        let told = self.overlay().add(&self.tenant, file.name(), version.clone(), attributes);
+        let late = told.to_late(version);
+        if let Ok(kept) = self.journal().add_late(file.bucket.id(), file.key, &late).await {
+            let kept = NewAttributes::from_late(&kept);
+            self.overlay().keep(&self.tenant, file.name(), version.clone(), told, kept);
         }
     }
 
     /// Adds to what this session set on a directory.
     pub(super) fn add_to_directory(&self, path: &VirtualPath, attributes: NewAttributes) {
-        if !attributes.is_empty() {
-            self.noted.add(path, None, attributes);
-        }
+        self.directories.add(path, attributes);
     }
 
     /// Puts what belongs to a new version in the place of all that was kept for the name. The same bytes have the same
     /// ETag: what was set on the file that they replace is not theirs.
     pub(super) async fn replace(&self, file: Named<'_>, version: &ETag, attributes: NewAttributes) {
-        self.noted.forget(file.path);
+        self.forget_note(file);
         if attributes.is_empty() {
             return self.forget(file).await;
         }
-        self.noted.add(file.path, Some(version.clone()), attributes);
+        let told = self.overlay().add(&self.tenant, file.name(), version.clone(), attributes);
         let late = attributes.to_late(version);
-        if self.journal.replace_late(file.bucket.id(), file.key, Some(&late)).await.is_ok() {
-            self.noted.keep(file.path, version.clone(), attributes);
+        if self.journal().replace_late(file.bucket.id(), file.key, Some(&late)).await.is_ok() {
+            self.overlay().keep(&self.tenant, file.name(), version.clone(), told, attributes);
         }
     }
 
     /// Whether the journal keeps something for a file, of whatever version, or may do so.
     pub(super) async fn is_kept(&self, file: Named<'_>) -> bool {
-        !matches!(self.journal.late(file.bucket.id(), file.key).await, Ok(None))
+        !matches!(self.journal().late(file.bucket.id(), file.key).await, Ok(None))
     }
 
     /// Takes what is kept for a file along to its new name, where it has another version.
@@ -110,24 +134,30 @@ impl Late {
 
     /// Forgets a file that is gone.
     pub(super) async fn forget(&self, file: Named<'_>) {
-        self.noted.forget(file.path);
+        self.forget_note(file);
         // While the journal is down the row stays. It counts for a version that nobody has any more.
-        let _ = self.journal.replace_late(file.bucket.id(), file.key, None).await;
+        let _ = self.journal().replace_late(file.bucket.id(), file.key, None).await;
     }
 
-    /// Takes out what this session noted of a directory and of what is in it.
-    pub(super) fn take_below(&self, directory: &VirtualPath) -> Vec<(VirtualPath, Noted)> {
-        self.noted.take_below(directory)
+    /// Takes out what this node noted of the files below a directory, each with its key.
+    pub(super) fn take_below(&self, bucket: &BucketId, directory: &Prefix) -> Vec<(Arc<str>, Noted)> {
+        self.overlay().take_below(bucket, directory)
     }
 
-    /// Notes under a new name what this session had noted of a file under the old one, and the journal knew since.
-    pub(super) fn carry(&self, path: &VirtualPath, version: &ETag, noted: &Noted) {
-        self.noted.carry(path, version.clone(), noted);
+    /// Takes out what this session set on a directory, and on those in it.
+    pub(super) fn take_directories(&self, directory: &VirtualPath) -> Vec<(VirtualPath, NewAttributes)> {
+        self.directories.take_below(directory)
     }
 
-    /// Forgets what this session noted of a name.
-    pub(super) fn forget_note(&self, path: &VirtualPath) {
-        self.noted.forget(path);
+    /// Notes under a new name what this node had noted of a file under the old one, and the journal knew since.
+    pub(super) fn carry(&self, bucket: &BucketId, key: &Key, version: &ETag, noted: &Noted) {
+        self.overlay().carry(&self.tenant, (bucket, key.as_str()), version.clone(), noted);
+    }
+
+    /// Forgets what was noted of a name, as a file and as a directory.
+    pub(super) fn forget_note(&self, file: Named<'_>) {
+        self.overlay().forget(file.name());
+        self.directories.forget(file.path);
     }
 }
 
@@ -142,7 +172,7 @@ impl Kept {
     /// The attributes that were set on this version.
     pub(super) fn of(&self, version: &ETag) -> NewAttributes {
         let noted = self.noted.as_ref().filter(|noted| self.kept.is_err() || noted.is_newest());
-        let noted = noted.and_then(|noted| noted.of(Some(version))).unwrap_or_default();
+        let noted = noted.and_then(|noted| noted.of(version)).unwrap_or_default();
         match &self.kept {
             Ok(Some(late)) if late.etag == *version => NewAttributes::from_late(late).updated(noted),
             Ok(_) | Err(JournalDown) => noted,

@@ -1,10 +1,15 @@
 //! MKDIR: a zero-byte object that marks the directory, so that it exists while it is empty.
 
-use super::{Error, Kind, NewAttributes, Place, Result, Vfs, VirtualPath, notes::Sight};
+use super::{
+    Error, Kind, NewAttributes, Place, Result, Vfs, VirtualPath,
+    cache::{Change, Sight},
+    late::Named,
+};
 use crate::{
     account::Permission,
     store::{self, NewObject},
 };
+use std::sync::Arc;
 
 impl Vfs {
     /// Makes a directory. Parents that are missing come to be with it, as they do with a file. Needs `mkdir`.
@@ -23,20 +28,22 @@ impl Vfs {
         }
         let mut object = NewObject::default();
         attributes.write_to(&mut object, Kind::Directory);
-        let made = store::make_directory(self.bucket(mount).await?, &key, object).await;
-        if matches!(made, Ok(()) | Err(store::Error::IsDirectory)) {
-            self.notes.seen.note(path, Sight::Directory);
-        }
-        if made.is_err() {
-            // There may be a file of this name beside it, which STAT, OPEN and SETSTAT reach.
-            self.notes.seen.doubt(path);
+        let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
+        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
+        let asked = self.node.cache.stat.ask((bucket.id(), key.as_str()));
+        let made = store::make_directory(Arc::clone(&bucket), &key, object).await;
+        match &made {
+            Ok(()) => self.node.cache.replaced(named.at(), asked, Change::Made, Sight::Directory),
+            // Nothing was done.
+            Err(store::Error::IsDirectory | store::Error::AlreadyExists) => {}
+            Err(_) => self.changed(named, Change::Made),
         }
         made.map_err(|error| match error {
             store::Error::IsDirectory | store::Error::Conflict { .. } => Error::AlreadyExists,
             error => error.into(),
         })?;
         // STAT of a directory doesn't read its marker: one request more, for each.
-        self.notes.late.forget_note(path);
+        self.notes.late.forget_note(named);
         self.notes.late.add_to_directory(path, attributes);
         Ok(())
     }

@@ -10,6 +10,7 @@
 mod ahead;
 mod append;
 mod buckets;
+mod cache;
 mod directory;
 mod error;
 mod late;
@@ -49,6 +50,8 @@ use crate::{
     account::{Tenant, User},
     store::Bucket,
 };
+use cache::{Change, CredentialScope, SessionId};
+use late::Named;
 use notes::Notes;
 pub use notes::UploadPath;
 use std::sync::Arc;
@@ -65,6 +68,7 @@ pub struct Vfs {
     mounts: Mounts,
     node: Arc<Node>,
     notes: Arc<Notes>,
+    session: SessionId,
 }
 
 impl Vfs {
@@ -75,8 +79,8 @@ impl Vfs {
     pub fn new(user: &Arc<User>, tenant: &Arc<Tenant>, node: &Arc<Node>) -> Result<Self> {
         let mounts = Mounts::new(&user.mounts, &user.landing)?;
         let (tenant, user) = (Arc::clone(tenant), Arc::clone(user));
-        let notes = Arc::new(Notes::new(Arc::clone(&node.journal), tenant.fetch_ahead));
-        Ok(Self { tenant, user, mounts, node: Arc::clone(node), notes })
+        let notes = Arc::new(Notes::new(Arc::clone(node), &tenant));
+        Ok(Self { tenant, user, mounts, node: Arc::clone(node), notes, session: SessionId::new() })
     }
 
     /// The directory in which the session starts.
@@ -97,6 +101,41 @@ impl Vfs {
     #[must_use]
     pub fn is_uploading(&self, path: &VirtualPath) -> bool {
         self.notes.live.newest(path).is_some()
+    }
+
+    /// Remembers that a file of so many bytes could not be stored, for the STATs of this session.
+    pub async fn note_failed_upload(&self, path: &VirtualPath, bytes: u64) {
+        self.with_failed_uploads(path, |vfs, file| vfs.node.cache.failed.note(file.at(), vfs.session, bytes)).await;
+    }
+
+    /// Forgets that an upload of this session failed: it begins to upload the file again.
+    pub async fn forget_failed_upload(&self, path: &VirtualPath) {
+        self.with_failed_uploads(path, |vfs, file| vfs.node.cache.failed.begin(file.at(), vfs.session)).await;
+    }
+
+    /// Whether a file of this size would be taken for one that this session could not store, a minute ago at most. No longer
+    /// once any session of the node has stored or removed the file.
+    pub async fn looks_like_failed_upload(&self, path: &VirtualPath, bytes: u64) -> bool {
+        let looks = |vfs: &Self, file: Named<'_>| vfs.node.cache.failed.looks_like(file.at(), vfs.session, bytes);
+        self.with_failed_uploads(path, looks).await.unwrap_or_default()
+    }
+
+    async fn with_failed_uploads<T>(&self, path: &VirtualPath, act: impl FnOnce(&Self, Named<'_>) -> T) -> Option<T> {
+        let Ok(Place::Object { mount, key }) = self.mounts.resolve(path) else { return None };
+        let bucket = self.bucket(mount).await.ok()?;
+        let scope = self.scope(mount);
+        Some(act(self, Named { path, scope: &scope, bucket: &*bucket, key: &key }))
+    }
+
+    /// All that the credentials for `mount` depend on.
+    fn scope(&self, mount: &Mount) -> Arc<CredentialScope> {
+        let (tenant, user) = (self.tenant.name.clone(), self.user.name.clone());
+        Arc::new(CredentialScope { tenant, user, prefix: mount.prefix.clone(), permissions: mount.permissions })
+    }
+
+    /// Takes note of a change, before the request is answered.
+    fn changed(&self, file: Named<'_>, change: Change) {
+        self.node.cache.changed(file.bucket.id(), file.key, change);
     }
 
     /// The storage behind `mount`, reached with credentials that are for it.

@@ -1,7 +1,7 @@
-//! What the sessions of one process share, whatever user they are of: the way to the buckets, the budget of memory and the
-//! journal.
+//! What the sessions of one process share, whatever user they are of: the way to the buckets, the budget of memory, the
+//! journal, and what they learned a moment ago.
 
-use super::Buckets;
+use super::{Buckets, cache::Cache};
 use crate::store::{Budget, Journal};
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ pub struct Node {
     pub(super) buckets: Arc<dyn Buckets>,
     pub(super) budget: Arc<Budget>,
     pub(super) journal: Arc<dyn Journal>,
+    pub(super) cache: Cache,
 }
 
 impl Node {
@@ -18,6 +19,6 @@ impl Node {
     /// kept in `journal`, which other nodes may share.
     #[must_use]
     pub fn new(buckets: Arc<dyn Buckets>, budget: Arc<Budget>, journal: Arc<dyn Journal>) -> Arc<Self> {
-        Arc::new(Self { buckets, budget, journal })
+        Arc::new(Self { buckets, budget, journal, cache: Cache::default() })
     }
 }

@@ -6,7 +6,7 @@
 use super::{
     Metadata, Mount, NewAttributes, Result, SetAttributes, Vfs, VirtualPath, WriteOptions, late::Named, notes::Live,
 };
-use crate::store::{NewObject, Object};
+use crate::store::{Found, NewObject, Object};
 use std::time::Duration;
 
 /// How long SETSTAT of a size waits for upload memory.
@@ -42,12 +42,14 @@ impl Vfs {
         Patched { file, mode, modified }
     }
 
-    /// Gives a stored file another size, and what else is wanted with it. Needs `overwrite`.
+    /// Gives a stored file, which was asked for just now, another size, and what else is wanted with it. Needs
+    /// `overwrite`.
     ///
     /// # Errors
     /// Those of [`open_write`](Self::open_write) and of the handle's close.
-    pub(super) async fn resize(&self, path: &VirtualPath, wanted: SetAttributes) -> Result<()> {
-        let pending = self.open_write(path, WriteOptions::default(), NewAttributes::default()).await?;
+    pub(super) async fn resize(&self, path: &VirtualPath, file: Object, wanted: SetAttributes) -> Result<()> {
+        let (options, found) = (WriteOptions::default(), Found { file: Some(file), directory: false });
+        let pending = self.open_found(path, options, NewAttributes::default(), Some(found)).await?;
         let mut handle = pending.admit(PATIENCE).await?;
         match handle.set_attributes(wanted) {
             Ok(()) => handle.close().await.map(drop),

@@ -1,9 +1,9 @@
 //! Downloads: OPEN for reading, and the handle that it makes.
 
-use super::{Error, Metadata, Mount, Place, Result, Vfs, VirtualPath, late::Named, notes::Sight};
+use super::{Error, Metadata, Mount, Place, Result, Vfs, VirtualPath, cache::Sight, late::Named};
 use crate::{
     account::Permission,
-    store::{self, Bucket, EarlyReader, Key, Pin, Reader},
+    store::{self, Bucket, EarlyReader, Key, Object, Pin, Reader},
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -21,32 +21,22 @@ impl Vfs {
             Place::Nowhere => return Err(Error::NotFound),
         };
         mount.demand(Permission::Read)?;
-        let seen = match self.notes.seen.fresh(path) {
-            Some(Sight::File(file)) => Some(*file),
-            Some(Sight::Directory) | None => None,
-        };
-        let known_bytes = seen.as_ref().map(|file| file.size);
-        let bucket = self.bucket(mount).await?;
+        let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
+        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
+        let seen = self.node.cache.stat.find(named.at()).and_then(Sight::file);
         let early = self.notes.ahead.open(path);
         if let Some(directory) = path.parent() {
             self.fetch_ahead(&directory, mount, &bucket);
         }
-        let (opened, late) = join!(
-            self.open_reader(&bucket, &key, known_bytes, early),
-            self.notes.late.of_file(Named { path, bucket: &*bucket, key: &key }),
-        );
+        let (opened, late) =
+            join!(self.open_reader(&bucket, &key, seen.as_deref(), early), self.notes.late.of_file(named),);
         let reader = match opened {
             Err(store::Error::NotFound) if store::directory_exists(&*bucket, &key.as_directory()).await? => {
                 return Err(Error::IsDirectory);
             }
             opened => opened?,
         };
-        let opened = reader.object();
-        let file = match &seen {
-            // S3 tells of an empty object no more than that, when it is asked for bytes.
-            Some(seen) if seen.size == 0 && opened.size == 0 => seen,
-            _ => opened,
-        };
+        let file = reader.object();
         let metadata = Metadata::of_object(file, late.of(&file.pin.etag), mount);
         Ok(ReadHandle { reader, mount: mount.clone(), key, path: path.clone(), metadata })
     }
@@ -56,7 +46,7 @@ impl Vfs {
         &self,
         bucket: &Arc<dyn Bucket>,
         key: &Key,
-        known_bytes: Option<u64>,
+        seen: Option<&Object>,
         early: Option<EarlyReader>,
     ) -> store::Result<Reader> {
         if let Some(early) = early {
@@ -66,7 +56,7 @@ impl Vfs {
                 return Ok(reader);
             }
         }
-        Reader::open(Arc::clone(bucket), key.clone(), known_bytes, Arc::clone(&self.node.budget)).await
+        Reader::open(Arc::clone(bucket), key.clone(), seen, Arc::clone(&self.node.budget)).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! REMOVE: deletes a file.
 
-use super::{Error, Place, Result, Vfs, VirtualPath, late::Named};
+use super::{Error, Place, Result, Vfs, VirtualPath, cache::Change, late::Named};
 use crate::account::Permission;
 
 impl Vfs {
@@ -18,8 +18,9 @@ impl Vfs {
         };
         mount.demand(Permission::Delete)?;
         // S3 says 204 to the deletion of what is not there, so it has to be asked before.
-        let found = self.look(path, mount, &key).await?;
-        let bucket = self.bucket(mount).await?;
+        let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
+        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
+        let found = self.look(named).await?;
         let keeping = self.keeping(mount, &*bucket, &key);
         match found.file {
             Some(_) => {}
@@ -31,11 +32,12 @@ impl Vfs {
                 return if was_cut_off || was_uploaded { Ok(()) } else { Err(Error::NotFound) };
             }
         }
-        bucket.remove(&key, None).await?;
+        let removed = bucket.remove(&key, None).await;
+        self.changed(named, Change::Removed);
+        removed?;
         // Where the journal is down what was cut off before stays, and is seen now.
         let _ = self.give_up_partial(path, keeping.as_ref()).await;
-        self.notes.late.forget(Named { path, bucket: &*bucket, key: &key }).await;
-        self.notes.forget(path);
+        self.notes.late.forget(named).await;
         Ok(())
     }
 }

@@ -1,11 +1,15 @@
 //! RENAME of a file or a directory within a mount.
 
-use super::{Error, Mount, Place, Result, Vfs, VirtualPath, late::Named, notes::Noted};
+use super::{
+    Error, InvalidPath, Mount, Place, Result, Vfs, VirtualPath,
+    cache::{Change, Noted},
+    late::Named,
+};
 use crate::{
     account::Permission,
     store::{self, Bucket, Key, Moved, Owner, Renamed, Tree},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// What a rename does with a file that is at its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +44,8 @@ impl Vfs {
             return Err(Error::AlreadyExists);
         }
         let may_replace = replace == Replace::Yes && mount.allows(Permission::Overwrite);
-        let bucket = self.bucket(mount).await?;
+        let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
+        let named = |path, key| Named { path, scope: &scope, bucket: &*bucket, key };
         let refusal = |error| match error {
             store::Error::IsDirectory if replace == Replace::No => Error::AlreadyExists,
             store::Error::AlreadyExists if replace == Replace::Yes && !may_replace => {
@@ -59,19 +64,26 @@ impl Vfs {
             }
             answered => answered,
         };
+        if source != target {
+            // After an error there may be a copy, too.
+            self.changed(named(target, &target_key), Change::Stored);
+            self.changed(named(source, &source_key), Change::Removed);
+        }
         let versions = renamed.map_err(refusal)?;
         if source == target {
             return Ok(());
         }
-        self.notes.forget(target);
         match versions {
             Some(Renamed { source: old, target: new }) => {
-                let named = |path, key| Named { path, bucket: &*bucket, key };
                 self.notes.late.rename(named(source, &source_key), &old, named(target, &target_key), &new).await;
             }
-            None => self.notes.late.add_to_directory(target, self.notes.late.of_directory(source)),
+            None => {
+                let attributes = self.notes.late.of_directory(source);
+                self.notes.late.forget_note(named(target, &target_key));
+                self.notes.late.forget_note(named(source, &source_key));
+                self.notes.late.add_to_directory(target, attributes);
+            }
         }
-        self.notes.forget(source);
         Ok(())
     }
 
@@ -85,6 +97,8 @@ impl Vfs {
     ) -> Result<()> {
         let name = |path: &VirtualPath| path.relative_to(&mount.entry).map(str::to_owned).ok_or(Error::Mounted);
         let (source_name, target_name) = (name(source)?, name(target)?);
+        let key = |name: &str| mount.prefix.key(name).map_err(|_| InvalidPath::TooLong);
+        let (source_key, target_key) = (key(&source_name)?, key(&target_name)?);
         let tree = Tree {
             owner: Owner { tenant: self.tenant.name.to_string(), user: self.user.name.to_string() },
             mount: &mount.prefix,
@@ -92,53 +106,44 @@ impl Vfs {
             target_name: &target_name,
         };
         let renamed = store::rename_tree(bucket, &*self.node.journal, tree, self.tenant.max_rename_objects).await;
-        let moved = renamed.map_err(|error| {
-            // Parts of both may be there; what the session set is still that of the old names.
-            self.notes.seen.doubt_below(source);
-            self.notes.seen.doubt_below(target);
-            match error {
-                // Whatever RENAME it is, a directory replaces nothing.
-                store::Error::IsDirectory => Error::AlreadyExists,
-                error => error.into(),
-            }
+        for directory in [&source_key, &target_key] {
+            self.node.cache.changed_below(bucket.id(), directory);
+        }
+        let moved = renamed.map_err(|error| match error {
+            // Whatever RENAME it is, a directory replaces nothing.
+            store::Error::IsDirectory => Error::AlreadyExists,
+            error => error.into(),
         })?;
-        self.notes.forget_below(target);
-        let noted = self.notes.forget_below(source);
-        self.take_along(noted, &moved, bucket, (source, target)).await;
+        self.notes.late.take_directories(target);
+        self.notes.late.take_below(bucket.id(), &target_key.as_directory());
+        for (old, attributes) in self.notes.late.take_directories(source) {
+            let name = old.relative_to(source).unwrap_or_default();
+            let new =
+                name.split('/').filter(|name| !name.is_empty()).try_fold(target.clone(), |path, name| path.child(name));
+            if let Some(new) = new {
+                self.notes.late.add_to_directory(&new, attributes);
+            }
+        }
+        let noted = self.notes.late.take_below(bucket.id(), &source_key.as_directory());
+        self.take_along(noted, &moved, mount, bucket).await;
         Ok(())
     }
 
-    /// Notes under the new names what this session had noted under the old ones. What the journal knows has moved already.
-    async fn take_along(
-        &self,
-        noted: Vec<(VirtualPath, Noted)>,
-        moved: &[Moved],
-        bucket: &dyn Bucket,
-        (source, target): (&VirtualPath, &VirtualPath),
-    ) {
+    /// Notes under the new names what this node had noted under the old ones. What the journal knows has moved already.
+    async fn take_along(&self, noted: Vec<(Arc<str>, Noted)>, moved: &[Moved], mount: &Mount, bucket: &dyn Bucket) {
         if noted.is_empty() {
             return;
         }
-        let moved: HashMap<&Key, &Moved> = moved.iter().map(|moved| (&moved.source, moved)).collect();
+        let (scope, nowhere) = (self.scope(mount), VirtualPath::root());
+        let moved: HashMap<&str, &Moved> = moved.iter().map(|moved| (moved.source.as_str(), moved)).collect();
         for (old, noted) in noted {
-            let new = match old.relative_to(source) {
-                None => Some(target.clone()),
-                Some(name) => name.split('/').try_fold(target.clone(), |path, name| path.child(name)),
-            };
-            let Some(new) = new else { continue };
-            if let Some(attributes) = noted.of(None) {
-                self.notes.late.add_to_directory(&new, attributes);
-            }
-            let Ok(Place::Object { key, .. }) = self.mounts.resolve(&old) else { continue };
-            if let Some(Moved { target: key, versions, .. }) = moved.get(&key)
-                && let Some(attributes) = noted.of(Some(&versions.source))
-            {
-                if noted.is_newest() {
-                    let file = Named { path: &new, bucket, key };
-                    self.notes.late.add(file, &versions.target, attributes).await;
-                } else {
-                    self.notes.late.carry(&new, &versions.target, &noted);
-                }
+            let Some(Moved { target: key, versions, .. }) = moved.get(&*old) else { continue };
+            let Some(attributes) = noted.of(&versions.source) else { continue };
+            if noted.is_newest() {
+                let file = Named { path: &nowhere, scope: &scope, bucket, key };
+                self.notes.late.add(file, &versions.target, attributes).await;
+            } else {
+                self.notes.late.carry(bucket.id(), key, &versions.target, &noted);
             }
         }
     }

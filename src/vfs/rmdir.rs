@@ -1,6 +1,6 @@
 //! RMDIR: takes an empty directory's marker away.
 
-use super::{Error, Place, Result, Vfs, VirtualPath};
+use super::{Error, Place, Result, Vfs, VirtualPath, cache::Change, late::Named};
 use crate::{
     account::Permission,
     store::{self, DirectoryState},
@@ -27,10 +27,15 @@ impl Vfs {
             DirectoryState::Absent => return Err(Error::NotFound),
             DirectoryState::Empty { .. } => {}
         }
-        if let Some(marker) = directory.marker() {
-            bucket.remove(&marker, None).await?;
-        }
-        self.notes.forget(path);
+        let scope = self.scope(mount);
+        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
+        let removed = match directory.marker() {
+            Some(marker) => bucket.remove(&marker, None).await,
+            None => Ok(()),
+        };
+        self.changed(named, Change::Removed);
+        removed?;
+        self.notes.late.forget_note(named);
         Ok(())
     }
 }

@@ -4,15 +4,16 @@
 //! (see `patch.rs`).
 
 use super::{
-    Error, Place, Result, SetAttributes, Unsupported, Vfs, VirtualPath,
-    late::Named,
-    notes::{Live, Sight},
+    Error, Place, Result, SetAttributes, Unsupported, Vfs, VirtualPath, cache::Sight, late::Named, notes::Live,
 };
-use crate::{account::Permission, store::MAX_HOLE_BYTES};
+use crate::{
+    account::Permission,
+    store::{Found, MAX_HOLE_BYTES},
+};
 
 impl Vfs {
     /// Sets size, times and mode of a file, or times and mode of a directory. Needs `write`, for another size
-    /// `overwrite` too. No request to S3 for what this session has just seen or stored, unless the size changes.
+    /// `overwrite` too. No request to S3 for times and modes of a file that this node stored a moment ago.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Denied`], [`Error::OnlyLists`], [`Error::Unsupported`] for another owner than the
@@ -31,21 +32,34 @@ impl Vfs {
             self.notes.live.update(path, |live| live.take_on(wanted));
             return Ok(());
         }
-        let sight = match &key {
-            Some(key) => self.sight(path, mount, key).await?.ok_or(Error::NotFound)?,
-            None => Sight::Directory,
+        let Some(key) = key else {
+            return self.set_directory_attributes(path, wanted);
         };
-        match (sight, &key) {
-            (Sight::File(file), Some(_)) if wanted.size.is_some_and(|size| size != file.size) => {
-                self.resize(path, wanted).await?;
-            }
-            (Sight::File(file), Some(key)) => {
-                let bucket = self.bucket(mount).await?;
-                self.notes.late.add(Named { path, bucket: &*bucket, key }, &file.pin.etag, wanted.kept()).await;
-            }
-            _ if wanted.size.is_some() => return Err(Error::IsDirectory),
-            _ => self.notes.late.add_to_directory(path, wanted.kept()),
+        let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
+        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
+        let file = match self.node.cache.stat.find(named.at()) {
+            // A CLOSE of this node stored it a moment ago. No other sight is good enough: times that are set on a version
+            // that is gone would be lost.
+            Some(Sight::Stored(file)) if wanted.size.is_none() => *file,
+            _ => match self.look(named).await? {
+                Found { file: Some(file), .. } => file,
+                Found { directory: true, .. } => return self.set_directory_attributes(path, wanted),
+                Found { .. } => return Err(Error::NotFound),
+            },
+        };
+        if wanted.size.is_some_and(|size| size != file.size) {
+            self.resize(path, file, wanted).await
+        } else {
+            self.notes.late.add(named, &file.pin.etag, wanted.kept()).await;
+            Ok(())
         }
+    }
+
+    fn set_directory_attributes(&self, path: &VirtualPath, wanted: SetAttributes) -> Result<()> {
+        if wanted.size.is_some() {
+            return Err(Error::IsDirectory);
+        }
+        self.notes.late.add_to_directory(path, wanted.kept());
         Ok(())
     }
 }

@@ -1,14 +1,14 @@
 //! STAT and LSTAT: what lies under a path. There are no links, so the two are one.
 
-use super::{Error, Metadata, Mount, Place, Result, Vfs, VirtualPath, late::Named, notes::Sight};
-use crate::store::{self, Found, Key};
+use super::{Error, Metadata, Mount, Place, Result, Vfs, VirtualPath, cache::Sight, late::Named};
+use crate::store::{self, Found};
 
 impl Vfs {
     /// What lies under `path`. Needs no permission: whoever can name a thing may know that it is there.
     ///
     /// A file that this session is uploading shows its size so far, and one whose upload was cut off what is stored of
-    /// it, to its own user. At most 3 requests to S3; none for mounts and what leads to them, and for a directory that this
-    /// session's listing showed within the last two seconds.
+    /// it, to its own user. At most 3 requests to S3; none for mounts and what leads to them, and for a directory that a
+    /// listing of the node showed within the last two seconds.
     ///
     /// # Errors
     /// [`Error::NotFound`], or what the storage says.
@@ -22,44 +22,34 @@ impl Vfs {
         if let Some(live) = self.notes.live.newest(path) {
             return Ok(Metadata::of_upload(live, mount));
         }
+        let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
+        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
         // A listing knows no metadata of files, and times and modes are in them. Of a directory it knows all there is.
-        if self.notes.seen.is_listed(path) {
+        if let Some(Sight::Listed) = self.node.cache.stat.find(named.at()) {
             return Ok(self.directory_metadata(path, Some(mount)));
         }
-        let found = self.look(path, mount, &key).await?;
+        let found = self.look(named).await?;
         match found.file {
             Some(file) => {
-                let bucket = self.bucket(mount).await?;
-                let late = self.notes.late.of_file(Named { path, bucket: &*bucket, key: &key }).await;
+                let late = self.notes.late.of_file(named).await;
                 Ok(Metadata::of_object(&file, late.of(&file.pin.etag), mount))
             }
             None if found.directory => Ok(self.directory_metadata(path, Some(mount))),
-            None => {
-                let bucket = self.bucket(mount).await?;
-                self.stat_partial(path, mount, &*bucket, &key).await.ok_or(Error::NotFound)
-            }
+            None => self.stat_partial(path, mount, &*bucket, &key).await.ok_or(Error::NotFound),
         }
     }
 
     /// Asks the storage what lies under a key, and notes the answer.
-    pub(super) async fn look(&self, path: &VirtualPath, mount: &Mount, key: &Key) -> Result<Found> {
-        let bucket = self.bucket(mount).await?;
-        let found = store::find(&*bucket, key).await?;
-        match &found.file {
-            Some(file) => self.notes.seen.note(path, Sight::File(Box::new(file.clone()))),
-            None if found.directory => self.notes.seen.note(path, Sight::Directory),
-            None => self.notes.seen.forget(path),
-        }
+    pub(super) async fn look(&self, named: Named<'_>) -> Result<Found> {
+        let (at, stat) = (named.at(), &self.node.cache.stat);
+        let asked = stat.ask((at.bucket, at.key.as_str()));
+        let found = store::find(named.bucket, named.key).await?;
+        let sight = match &found.file {
+            Some(file) => Some(Sight::File(Box::new(file.clone()))),
+            None => found.directory.then_some(Sight::Directory),
+        };
+        stat.note(at, asked, sight);
         Ok(found)
-    }
-
-    /// What was just seen under a key, or else what the storage says.
-    pub(super) async fn sight(&self, path: &VirtualPath, mount: &Mount, key: &Key) -> Result<Option<Sight>> {
-        if let Some(sight) = self.notes.seen.fresh(path) {
-            return Ok(Some(sight));
-        }
-        self.look(path, mount, key).await?;
-        Ok(self.notes.seen.fresh(path))
     }
 
     /// A directory that is known to exist.

@@ -8,10 +8,11 @@ mod resumed;
 pub use copy::CopyRange;
 
 use super::{
-    Error, Kind, Metadata, Mount, NewAttributes, PendingWrite, Replace, Result, SetAttributes, UploadPath,
+    Error, Kind, Metadata, Mount, NewAttributes, Node, PendingWrite, Replace, Result, SetAttributes, UploadPath,
     append::Appending,
+    cache::{Change, CredentialScope, Sight},
     late::Named,
-    notes::{Live, LiveEntry, Notes, Resized, Sight},
+    notes::{Live, LiveEntry, Notes, Resized},
     partial::{CutOff, GivingUp},
     patch::Patched,
 };
@@ -46,6 +47,8 @@ pub struct WriteHandle {
     mount: Mount,
     bucket: Arc<dyn Bucket>,
     key: Key,
+    node: Arc<Node>,
+    scope: Arc<CredentialScope>,
     notes: Arc<Notes>,
     conflicting: Conflicting,
     readable: bool,
@@ -64,14 +67,15 @@ pub struct WriteHandle {
 
 impl WriteHandle {
     pub(super) fn new(pending: PendingWrite, reservation: Reservation, taken: Option<(Keeping, Taken)>) -> Self {
-        let PendingWrite { bucket, budget, tenant, notes, mount, key, live, patched, keeping, cut_off, .. } = pending;
+        let PendingWrite { bucket, node, scope, tenant, notes, mount, key, live, patched, keeping, cut_off, .. } =
+            pending;
         let Live { size, attributes, .. } = live.shown();
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         let begins_with = if taken.is_some() { pending.attributes } else { attributes };
         begins_with.write_to(&mut object, Kind::File);
         let (max_object_bytes, condition) = (tenant.max_object_bytes, pending.condition);
         let options = UploadOptions { max_object_bytes, condition, object, keeping };
-        let upload = Upload::new(Arc::clone(&bucket), key.clone(), reservation, budget, options);
+        let upload = Upload::new(Arc::clone(&bucket), key.clone(), reservation, Arc::clone(&node.budget), options);
         let resumed = taken.is_some().then(|| Resumed::new(pending.attributes, pending.conflicting));
         let (upload, conflicting) = match (&patched, taken) {
             (Some(patched), _) => (upload.over(&patched.file), pending.conflicting),
@@ -87,6 +91,8 @@ impl WriteHandle {
             mount,
             bucket,
             key,
+            node,
+            scope,
             notes,
             conflicting,
             readable: pending.readable,
@@ -183,7 +189,7 @@ impl WriteHandle {
         }
         self.store_attributes();
         let shown = self.live.shown();
-        let Self { upload, live, bucket, key, notes, conflicting, patched, stored, owed, .. } = self;
+        let Self { upload, live, bucket, key, node, scope, notes, conflicting, patched, stored, owed, .. } = self;
         let path = &live.path().current();
         let size = upload.size();
         if upload.is_only_resumed() {
@@ -192,7 +198,7 @@ impl WriteHandle {
             return Ok(size);
         }
         let unchanged = patched.as_ref().filter(|_| upload.is_unchanged());
-        let named = Named { path, bucket: &*bucket, key: &key };
+        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
         // A listing doesn't show an object's metadata, so times are kept for READDIR even where STAT could do without.
         let late = if shown.attributes != stored || shown.attributes.times.is_some() {
             shown.attributes
@@ -202,7 +208,12 @@ impl WriteHandle {
         // Asked meanwhile, so that there is mostly nothing to forget. What is set while this CLOSE is under way may count as
         // set after it.
         let asks = unchanged.is_none() && late.is_empty();
+        let asked_at = node.cache.stat.ask((bucket.id(), key.as_str()));
         let (published, is_kept) = join!(upload.finish(), async { asks && notes.late.is_kept(named).await });
+        if published.is_err() && unchanged.is_none() {
+            // It may have been stored all the same.
+            node.cache.changed(bucket.id(), &key, Change::Stored);
+        }
         let published = published.map_err(|error| match error {
             store::Error::Conflict { .. } => conflicting.error(error),
             error => error.into(),
@@ -214,27 +225,23 @@ impl WriteHandle {
             notes.late.add(named, &published.pin.etag, shown.attributes.beside(patched.live().attributes)).await;
             return Ok(size);
         }
-        notes.ahead.forget(path);
         if is_kept || !late.is_empty() {
             notes.late.replace(named, &published.pin.etag, late).await;
         } else {
-            notes.late.forget_note(path);
+            notes.late.forget_note(named);
         }
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
         let NewObject { metadata, headers } = object;
         let pin = published.pin.clone();
         let file = Object { size, pin: published.pin, modified: now(), metadata, headers, archived: false };
-        notes.seen.note(path, Sight::File(Box::new(file)));
-        if let Some(parent) = path.parent() {
-            notes.seen.note(&parent, Sight::Directory);
-            // There may be a file of this name beside it, which STAT, OPEN and SETSTAT reach.
-            notes.seen.doubt(&parent);
-        }
+        node.cache.replaced(named.at(), asked_at, Change::Stored, Sight::Stored(Box::new(file)));
         if live.shown().removed {
             // While it was being stored.
-            match bucket.remove(&key, Some(&pin)).await {
-                Ok(()) | Err(store::Error::NotFound | store::Error::Conflict { .. }) => notes.forget(path),
+            let removed = bucket.remove(&key, Some(&pin)).await;
+            node.cache.changed(bucket.id(), &key, Change::Removed);
+            match removed {
+                Ok(()) | Err(store::Error::NotFound | store::Error::Conflict { .. }) => notes.late.forget_note(named),
                 Err(error) => return Err(error.into()),
             }
         }

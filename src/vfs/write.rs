@@ -1,7 +1,8 @@
 //! OPEN for writing: may this upload begin? The upload itself is `upload.rs`.
 
 use super::{
-    Error, Mount, NewAttributes, Place, Result, Unsupported, UploadPath, Vfs, VirtualPath, WriteHandle,
+    Error, Mount, NewAttributes, Node, Place, Result, Unsupported, UploadPath, Vfs, VirtualPath, WriteHandle,
+    cache::{CredentialScope, Sight},
     late::Named,
     notes::{Live, LiveEntry, Notes},
     partial::CutOff,
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     account::{Permission, Tenant},
-    store::{Bucket, Budget, Condition, JournalDown, Keeping, Key, MIN_PART_BYTES, Object},
+    store::{Bucket, Condition, Found, JournalDown, Keeping, Key, MIN_PART_BYTES, Object},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -47,6 +48,17 @@ impl Vfs {
         options: WriteOptions,
         attributes: NewAttributes,
     ) -> Result<PendingWrite> {
+        self.open_found(path, options, attributes, None).await
+    }
+
+    /// [`open_write`](Self::open_write), where the caller may have asked just now what is there.
+    pub(super) async fn open_found(
+        &self,
+        path: &VirtualPath,
+        options: WriteOptions,
+        attributes: NewAttributes,
+        found: Option<Found>,
+    ) -> Result<PendingWrite> {
         let (mount, key) = match self.mounts.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::IsDirectory),
@@ -57,13 +69,15 @@ impl Vfs {
             return Err(Error::InvalidFlags("EXCL means nothing without CREAT"));
         }
         options.check_beside(self.notes.live.newest(path))?;
-        let bucket = self.bucket(mount).await?;
+        let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
+        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
         let replaces_whatever_is_there = options.create && options.truncate && !options.exclusive;
-        let stored = if !replaces_whatever_is_there || self.notes.seen.was_directory(path) {
-            self.check_stored(path, mount, &key, options).await?
-        } else {
-            None
-        };
+        let stored =
+            if !replaces_whatever_is_there || self.node.cache.stat.find(named.at()).is_some_and(Sight::is_directory) {
+                self.check_stored(named, mount, options, found).await?
+            } else {
+                None
+            };
         let keeping = self.keeping(mount, &*bucket, &key);
         let cut_off = match stored {
             // What is there is changed; what was to be there stays behind it.
@@ -76,7 +90,7 @@ impl Vfs {
             _ => (Condition::Always, Conflicting::Changed),
         };
         let patched = match stored.filter(|_| !options.truncate) {
-            Some(file) => Some(self.patched(Named { path, bucket: &*bucket, key: &key }, file, mount).await),
+            Some(file) => Some(self.patched(named, file, mount).await),
             None => None,
         };
         let live = match (&patched, &cut_off) {
@@ -85,8 +99,9 @@ impl Vfs {
             (None, _) => Live::new(attributes, now()),
         };
         Ok(PendingWrite {
-            bucket,
-            budget: Arc::clone(&self.node.budget),
+            bucket: Arc::clone(&bucket),
+            node: Arc::clone(&self.node),
+            scope,
             tenant: Arc::clone(&self.tenant),
             notes: Arc::clone(&self.notes),
             mount: mount.clone(),
@@ -107,12 +122,15 @@ impl Vfs {
     /// The file that is there already.
     async fn check_stored(
         &self,
-        path: &VirtualPath,
+        named: Named<'_>,
         mount: &Mount,
-        key: &Key,
         options: WriteOptions,
+        found: Option<Found>,
     ) -> Result<Option<Object>> {
-        let found = self.look(path, mount, key).await?;
+        let found = match found {
+            Some(found) => found,
+            None => self.look(named).await?,
+        };
         match found.file {
             Some(_) if options.exclusive => Err(Error::AlreadyExists),
             Some(_) if !mount.allows(Permission::Overwrite) => Err(Error::Denied(Permission::Overwrite)),
@@ -177,7 +195,8 @@ impl WriteOptions {
 #[derive(Debug)]
 pub struct PendingWrite {
     pub(super) bucket: Arc<dyn Bucket>,
-    pub(super) budget: Arc<Budget>,
+    pub(super) node: Arc<Node>,
+    pub(super) scope: Arc<CredentialScope>,
     pub(super) tenant: Arc<Tenant>,
     pub(super) notes: Arc<Notes>,
     pub(super) mount: Mount,
@@ -201,7 +220,7 @@ impl PendingWrite {
     /// # Errors
     /// [`Error::Busy`] when none was free before `deadline`; [`Error::BeingUploaded`], [`Error::PartialLost`].
     pub async fn admit(mut self, deadline: Duration) -> Result<WriteHandle> {
-        let reservation = self.budget.reserve(self.tenant.name.as_str(), MIN_PART_BYTES, deadline).await?;
+        let reservation = self.node.budget.reserve(self.tenant.name.as_str(), MIN_PART_BYTES, deadline).await?;
         let taken = match self.cut_off {
             CutOff::GoesOn(partial) => {
                 self.cut_off = CutOff::Nothing;

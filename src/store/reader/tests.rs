@@ -45,9 +45,13 @@ impl Fixture {
         Self { bucket: Arc::new(bucket), budget: Budget::new(256 * MIB), content }
     }
 
-    async fn try_open(&self, known: Option<u64>) -> Result<Reader> {
+    /// Opens the object, which was seen with so many bytes.
+    async fn try_open(&self, seen: Option<u64>) -> Result<Reader> {
         let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
-        Reader::open(self.bucket.clone(), key, known, self.budget.clone()).await
+        let there = if seen == Some(0) { self.bucket.head(&key).await.unwrap() } else { empty() };
+        self.bucket.forget_requests();
+        let seen = seen.map(|size| Object { size, ..there });
+        Reader::open(self.bucket.clone(), key, seen.as_ref(), self.budget.clone()).await
     }
 
     async fn open(&self) -> Reader {
@@ -115,6 +119,25 @@ async fn an_empty_file_is_one_request() {
         assert!(reader.read(0, 10).await.unwrap().is_empty());
         assert_eq!(fixture.bucket.verbs(), [Verb::Read]);
     }
+}
+
+#[tokio::test]
+async fn an_object_that_was_seen_is_confirmed_and_another_one_asked_for_anew() {
+    let fixture = Fixture::new(10);
+    let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
+    let seen = fixture.bucket.head(&key).await.unwrap();
+    let open = || Reader::open(fixture.bucket.clone(), key.clone(), Some(&seen), fixture.budget.clone());
+    fixture.bucket.forget_requests();
+    assert_eq!(open().await.unwrap().object().pin, seen.pin);
+    assert_eq!(fixture.bucket.verbs(), [Verb::Read]);
+    for other in ["another one", ""] {
+        fixture.bucket.insert("acme/x", other);
+        fixture.bucket.forget_requests();
+        assert_eq!(open().await.unwrap().object().size, other.len() as u64);
+        assert_eq!(fixture.bucket.verbs(), [Verb::Read, Verb::Read]);
+    }
+    fixture.bucket.delete("acme/x");
+    assert!(matches!(open().await, Err(Error::NotFound)));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ const WORTH_A_REQUEST_BYTES: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Base {
     pub(super) pin: Pin,
-    size: u64,
+    object: Object,
     /// Whether the file is no longer the same.
     pub(super) changed: bool,
     /// What the file's reader is served from, once there is one.
@@ -24,7 +24,7 @@ pub(super) struct Base {
 
 impl Base {
     pub(super) fn new(object: &Object) -> Self {
-        Self { pin: object.pin.clone(), size: object.size, changed: false, reader: None }
+        Self { pin: object.pin.clone(), object: object.clone(), changed: false, reader: None }
     }
 }
 
@@ -63,7 +63,7 @@ impl Upload {
 
     /// Whether S3 copies ranges of the object that the file began as.
     pub(super) fn is_copyable(&self) -> bool {
-        self.base.as_ref().is_some_and(|base| base.size > MIN_PART_BYTES)
+        self.base.as_ref().is_some_and(|base| base.object.size > MIN_PART_BYTES)
     }
 
     /// Reads back what still shows of the object in `range`, so that it is shipped with the bytes around it.
@@ -124,7 +124,7 @@ impl Upload {
             reader
         } else {
             let (bucket, budget) = (Arc::clone(&self.target.bucket), Arc::clone(&self.budget));
-            Reader::open(bucket, self.target.key.clone(), Some(base.size), budget).await.map_err(replaced)?
+            Reader::open(bucket, self.target.key.clone(), Some(&base.object), budget).await.map_err(replaced)?
         };
         if reader.object().pin.etag != base.pin.etag {
             return Err(Error::Conflict { request: "the object was replaced".into() });

@@ -3,13 +3,13 @@
 //!
 //! What was listed is remembered until it is opened (`order.rs`); how far ahead it pays to be, the client's own OPENs
 //! tell (`pace.rs`). Invariant: only what a listing showed is fetched, at most once, pinned to the version that was
-//! listed; it is used within a second, and not after this session has changed anything under its name.
+//! listed; it is used within a second, and not after this node has changed anything under its name.
 
 mod order;
 mod pace;
 
-use super::{Mount, Place, Vfs, VirtualPath};
-use crate::store::{Bucket, ETag, EarlyReader};
+use super::{Mount, Node, Place, Vfs, VirtualPath, cache::Asked};
+use crate::store::{Bucket, BucketId, ETag, EarlyReader, Key};
 use order::{Listed, Order, Passed};
 use pace::Pace;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What one session's client may open next, and what was fetched of that.
 #[derive(Debug)]
 pub(super) struct Ahead {
+    node: Arc<Node>,
     /// `None` where the tenant doesn't want it.
     state: Option<Mutex<State>>,
 }
@@ -32,12 +33,22 @@ struct State {
 #[derive(Debug)]
 struct Fetched {
     path: VirtualPath,
+    bucket: BucketId,
+    key: Key,
+    /// Before its GET was sent.
+    asked: Asked,
     early: EarlyReader,
 }
 
+impl Fetched {
+    fn is_unchanged(&self, node: &Node) -> bool {
+        node.cache.stat.is_unchanged((&self.bucket, self.key.as_str()), self.asked)
+    }
+}
+
 impl Ahead {
-    pub(super) fn new(enabled: bool) -> Self {
-        Self { state: enabled.then(Mutex::default) }
+    pub(super) fn new(node: Arc<Node>, enabled: bool) -> Self {
+        Self { node, state: enabled.then(Mutex::default) }
     }
 
     /// A listing of `directory` begins.
@@ -56,16 +67,9 @@ impl Ahead {
         }
     }
 
-    /// The session has changed what is under `path`, or below it.
-    pub(super) fn forget(&self, path: &VirtualPath) {
-        if let Some(mut state) = self.state() {
-            state.fetched.retain(|fetched| fetched.path != *path && !fetched.path.is_below(path));
-        }
-    }
-
     /// Takes note of an OPEN, and hands out what was fetched for it.
     pub(super) fn open(&self, path: &VirtualPath) -> Option<EarlyReader> {
-        self.state()?.open(path)
+        self.state()?.open(path, &self.node)
     }
 
     /// Whether what [`open`](Self::open) handed out was of use.
@@ -83,8 +87,10 @@ impl Ahead {
 }
 
 impl State {
-    fn open(&mut self, path: &VirtualPath) -> Option<EarlyReader> {
+    fn open(&mut self, path: &VirtualPath, node: &Node) -> Option<EarlyReader> {
         self.pace.opened();
+        // What the node has changed since counts as no wrong guess.
+        self.fetched.retain(|fetched| fetched.is_unchanged(node));
         let found = self.fetched.iter().position(|fetched| fetched.path == *path).map(|at| self.fetched.remove(at));
         let before = self.fetched.len();
         self.fetched.retain(|fetched| fetched.early.is_fresh());
@@ -116,9 +122,11 @@ impl Vfs {
                 Ok(Place::Object { mount: found, key }) if found.entry == mount.entry => key,
                 _ => continue,
             };
+            let asked = self.node.cache.stat.ask((bucket.id(), key.as_str()));
+            let name = (bucket.id().clone(), key.clone());
             let early = EarlyReader::start(Arc::clone(bucket), key, listed.size, listed.etag, &self.node.budget);
             let Some(early) = early else { return };
-            state.fetched.push(Fetched { path, early });
+            state.fetched.push(Fetched { path, bucket: name.0, key: name.1, asked, early });
         }
     }
 }

@@ -126,7 +126,7 @@ async fn files_that_cannot_be_read_are_soon_left_alone() {
     assert!(session.requested().len() <= 100 + 5);
 }
 
-// S58: Of files that are fetched before they are opened, what others change is seen a second later at most, what the …
+// S58: Of files that are fetched before they are opened, what a session of the node changes is seen at once, what …
 #[tokio::test(start_paused = true)]
 async fn what_the_session_changes_is_never_shown_as_it_was() {
     let session = with_files();
@@ -156,7 +156,7 @@ async fn what_was_changed_before_it_was_fetched_ahead_is_asked_for_anew() {
     assert_eq!(handle.read(0, 100).await.unwrap().concat(), b"changed");
 }
 
-// S58: Of files that are fetched before they are opened, what others change is seen a second later at most, what the …
+// S58: Of files that are fetched before they are opened, what a session of the node changes is seen at once, what …
 #[tokio::test(start_paused = true)]
 async fn what_others_change_is_seen_after_a_second_at_most() {
     let session = with_files();
@@ -173,8 +173,8 @@ async fn what_others_change_is_seen_after_a_second_at_most() {
 
 #[tokio::test(start_paused = true)]
 async fn it_needs_memory_to_spare_and_the_tenants_consent() {
-    let mut session = with_files();
-    session.vfs.notes = Arc::new(Notes::new(Arc::clone(&session.journal) as Arc<dyn Journal>, false));
+    let session = with_files();
+    let session = session.of(user("alice", ALL), Tenant { fetch_ahead: false, ..acme() });
     assert_eq!(gets(&session, [0]).await, 1);
     let session = with_files();
     assert_eq!(gets(&session, [0]).await, 2);

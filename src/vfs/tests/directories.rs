@@ -240,7 +240,7 @@ async fn what_the_session_alone_knows_of_files_comes_along_with_their_directory(
     }
 }
 
-// S44: STAT of a directory that a listing of the session showed within two seconds is answered from it, unless the …
+// S44: STAT of a directory that a listing of the node showed within two seconds is answered from it, unless a session …
 // S45: STAT of a file always asks S3, because a listing knows nothing of the times and modes in an object's metadata.
 #[tokio::test(start_paused = true)]
 async fn a_listed_directory_is_known_for_two_seconds_and_a_listed_file_is_asked_for() {

@@ -12,6 +12,7 @@ mod partials;
 mod patches;
 mod permissions;
 mod requests;
+mod sessions;
 mod uploads;
 
 use super::*;
@@ -80,6 +81,12 @@ impl Session {
     /// Another session of the same user, on the same node.
     fn another(&self) -> Self {
         self.beside(ALL)
+    }
+
+    /// Another session of the same user, on another node with the same storage and journal.
+    fn elsewhere(&self) -> Self {
+        let (bucket, journal) = (Arc::clone(&self.bucket), Arc::clone(&self.journal));
+        Self::on_a_node(user("alice", ALL), bucket, journal, BUDGET_BYTES)
     }
 
     /// A session with other mounts, on the same node.

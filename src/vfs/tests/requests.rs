@@ -163,15 +163,25 @@ async fn rename_of_a_file_with_times_is_four_too() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn attributes_of_what_was_just_stored_cost_nothing() {
     let session = Session::start();
     session.upload("/a", "x").await;
     session.requested();
-    let wanted = SetAttributes { mode: Some(0o600), size: Some(1), ..SetAttributes::default() };
-    session.set_attributes(&path("/a"), wanted).await.unwrap();
-    session.set_attributes(&path("/a"), wanted).await.unwrap();
+    let wanted = SetAttributes { mode: Some(0o600), times: Some(Times::UNKNOWN), ..SetAttributes::default() };
+    for of in [&session, &session.another()] {
+        of.set_attributes(&path("/a"), wanted).await.unwrap();
+        of.set_attributes(&path("/a"), wanted).await.unwrap();
+    }
     assert_eq!(session.requested(), []);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    session.set_attributes(&path("/a"), wanted).await.unwrap();
+    assert_eq!(session.requested(), [Head]);
+    // What was only seen may be another version by now.
+    session.set_attributes(&path("/a"), wanted).await.unwrap();
+    session.elsewhere().set_attributes(&path("/a"), wanted).await.unwrap();
+    session.set_attributes(&path("/a"), SetAttributes { size: Some(1), ..wanted }).await.unwrap();
+    assert_eq!(session.requested(), [Head, Head, Head]);
 }
 
 // S10: The root and the parents of mounts exist even where no mount covers them; there they only list.

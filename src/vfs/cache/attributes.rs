@@ -1,0 +1,159 @@
+//! Times and modes that sessions of this node set on files after the object's metadata was fixed, as long as the journal
+//! may not say them.
+//!
+//! They belong to the version that they were set on: a file that is replaced loses them.
+
+use super::{Name, lock, object_map::ObjectMap};
+use crate::{
+    account::TenantName,
+    store::{BucketId, ETag, Prefix},
+    vfs::NewAttributes,
+};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// So many files of a tenant can have attributes here: about a mebibyte and a half of memory.
+const MAX_ENTRIES: usize = 4096;
+
+/// For so long what this node set is answered without asking whether another one has set something since.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// What was set on a file.
+#[derive(Clone, Debug)]
+pub(in crate::vfs) struct Noted {
+    version: ETag,
+    attributes: NewAttributes,
+    /// Until when it counts, whatever the journal says; `None` while it is here alone.
+    fresh_until: Option<Instant>,
+}
+
+impl Noted {
+    /// The attributes, if they were set on this version.
+    pub(in crate::vfs) fn of(&self, version: &ETag) -> Option<NewAttributes> {
+        (self.version == *version).then_some(self.attributes)
+    }
+
+    /// Whether it counts more than what the journal says.
+    pub(in crate::vfs) fn is_newest(&self) -> bool {
+        self.fresh_until.is_none_or(|until| Instant::now() < until)
+    }
+
+    /// Whether the journal knew it a moment ago, so that there is nothing to ask.
+    pub(in crate::vfs) fn is_fresh(&self) -> bool {
+        self.fresh_until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+/// What the node's sessions set, by object.
+#[derive(Debug)]
+pub(in crate::vfs) struct AttributeOverlay(Mutex<ObjectMap<(), Noted>>);
+
+impl Default for AttributeOverlay {
+    fn default() -> Self {
+        Self(Mutex::new(ObjectMap::new(MAX_ENTRIES)))
+    }
+}
+
+impl AttributeOverlay {
+    /// Adds `attributes` to those of this version, as something that is here alone. Answers with all of them.
+    pub(in crate::vfs) fn add(
+        &self,
+        tenant: &TenantName,
+        name: Name<'_>,
+        version: ETag,
+        attributes: NewAttributes,
+    ) -> NewAttributes {
+        let mut map = lock(&self.0);
+        let older = map.find(name, &()).and_then(|noted| noted.of(&version)).unwrap_or_default();
+        let attributes = older.updated(attributes);
+        map.insert(tenant, name, (), Noted { version, attributes, fresh_until: None });
+        attributes
+    }
+
+    /// The journal has what was set on this version, or more than that: `attributes`. What another session has set since it
+    /// was told so stays on top.
+    pub(in crate::vfs) fn keep(
+        &self,
+        tenant: &TenantName,
+        name: Name<'_>,
+        version: ETag,
+        told: NewAttributes,
+        attributes: NewAttributes,
+    ) {
+        let mut map = lock(&self.0);
+        let newer = map.find(name, &()).and_then(|noted| noted.of(&version)).filter(|noted| *noted != told);
+        // Of a version that was replaced meanwhile nothing is to be kept.
+        if map.find(name, &()).is_some_and(|noted| noted.version != version) {
+            return;
+        }
+        let fresh_until = if newer.is_none() { Some(Instant::now() + FRESH) } else { None };
+        let attributes = attributes.updated(newer.unwrap_or_default());
+        map.insert(tenant, name, (), Noted { version, attributes, fresh_until });
+    }
+
+    /// Notes what was noted of another name and version. Beside what the journal says it counts as much as it did.
+    pub(in crate::vfs) fn carry(&self, tenant: &TenantName, name: Name<'_>, version: ETag, noted: &Noted) {
+        let Noted { attributes, fresh_until, .. } = *noted;
+        lock(&self.0).insert(tenant, name, (), Noted { version, attributes, fresh_until });
+    }
+
+    /// What is noted of the object.
+    pub(in crate::vfs) fn find(&self, name: Name<'_>) -> Option<Noted> {
+        lock(&self.0).find(name, &()).cloned()
+    }
+
+    /// Takes out what is noted of the objects below a directory, each with its key.
+    pub(in crate::vfs) fn take_below(&self, bucket: &BucketId, directory: &Prefix) -> Vec<(Arc<str>, Noted)> {
+        let taken = lock(&self.0).take_below(bucket, directory.as_str());
+        taken.into_iter().map(|(key, (), noted)| (key, noted)).collect()
+    }
+
+    pub(in crate::vfs) fn forget(&self, name: Name<'_>) {
+        lock(&self.0).remove(name, &());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODE: NewAttributes = NewAttributes { times: None, mode: Some(0o600) };
+    const OTHER: NewAttributes = NewAttributes { times: None, mode: Some(0o640) };
+
+    fn tag(tag: &str) -> ETag {
+        ETag(tag.to_owned())
+    }
+
+    // S100: What was set while the journal was down is that node's own, for the last 4,096 files of a tenant, unless it …
+    #[test]
+    fn what_is_here_alone_is_bounded() {
+        let (overlay, bucket, tenant) = (AttributeOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());
+        for number in 0..=MAX_ENTRIES {
+            overlay.add(&tenant, (&bucket, &number.to_string()), tag("1"), MODE);
+        }
+        assert!(overlay.find((&bucket, "0")).is_none());
+        for number in 1..=MAX_ENTRIES {
+            assert!(overlay.find((&bucket, &number.to_string())).is_some());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_of_the_journal_takes_nothing_back_that_was_set_since() {
+        let (overlay, bucket, tenant) = (AttributeOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());
+        let name = (&bucket, "a");
+        let told = overlay.add(&tenant, name, tag("1"), MODE);
+        overlay.add(&tenant, name, tag("1"), OTHER);
+        overlay.keep(&tenant, name, tag("1"), told, told);
+        assert_eq!(overlay.find(name).unwrap().of(&tag("1")), Some(OTHER));
+        overlay.add(&tenant, name, tag("2"), OTHER);
+        overlay.keep(&tenant, name, tag("1"), told, told);
+        assert_eq!(overlay.find(name).unwrap().of(&tag("1")), None);
+        overlay.keep(&tenant, name, tag("2"), OTHER, OTHER);
+        assert!(overlay.find(name).unwrap().is_fresh());
+        tokio::time::advance(FRESH).await;
+        assert!(!overlay.find(name).unwrap().is_newest());
+    }
+}

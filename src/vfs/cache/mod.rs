@@ -1,0 +1,94 @@
+//! The one cache of a node: what its sessions learned of objects a moment ago, and what they set on them.
+//!
+//! It is never the truth about storage: losing an entry loses a shortcut, or attributes that the journal doesn't have yet,
+//! never a byte. Entries belong to the scope of the credentials that learned them, so that no session is answered from
+//! what other credentials saw. A change that passes through the node reaches the object in every scope before its request
+//! is answered: what begins after that sees it.
+
+mod attributes;
+mod failed;
+mod object_map;
+mod stat;
+
+pub(super) use attributes::{AttributeOverlay, Noted};
+pub(super) use failed::{FailedUploads, SessionId};
+pub(super) use stat::{Asked, Sight, StatCache};
+
+use crate::{
+    account::{Permissions, TenantName, UserName},
+    store::{BucketId, Key, Prefix},
+};
+use object_map::Name;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// All that credentials depend on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CredentialScope {
+    pub(super) tenant: TenantName,
+    pub(super) user: UserName,
+    pub(super) prefix: Prefix,
+    pub(super) permissions: Permissions,
+}
+
+/// An object, and the scope of the credentials that reach it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At<'a> {
+    pub(super) scope: &'a Arc<CredentialScope>,
+    pub(super) bucket: &'a BucketId,
+    pub(super) key: &'a Key,
+}
+
+impl<'a> At<'a> {
+    fn name(&self) -> Name<'a> {
+        (self.bucket, self.key.as_str())
+    }
+
+    fn tenant(&self) -> &'a TenantName {
+        &self.scope.tenant
+    }
+}
+
+/// A change of an object that passed through the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// A file was stored, or may have been.
+    Stored,
+    /// A directory was made.
+    Made,
+    /// The file or directory is gone, or may be.
+    Removed,
+}
+
+/// The cache.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    pub(super) stat: StatCache,
+    pub(super) attributes: AttributeOverlay,
+    pub(super) failed: FailedUploads,
+}
+
+impl Cache {
+    /// Takes note of a change: call it when storage has made it, and before the request is answered.
+    pub(super) fn changed(&self, bucket: &BucketId, key: &Key, change: Change) {
+        self.stat.changed((bucket, key.as_str()), change);
+        self.failed.forget((bucket, key.as_str()));
+    }
+
+    /// The same, of a change that leaves `sight` under the name; it was asked for at `asked`.
+    pub(super) fn replaced(&self, at: At<'_>, asked: Asked, change: Change, sight: Sight) {
+        self.stat.replaced(at, asked, change, sight);
+        self.failed.forget(at.name());
+    }
+
+    /// Takes note that a directory, and all that lies below it, has changed or is gone.
+    pub(super) fn changed_below(&self, bucket: &BucketId, directory: &Key) {
+        self.stat.changed_below((bucket, directory.as_str()));
+        self.failed.forget_below(bucket, &directory.as_directory());
+        self.failed.forget((bucket, directory.as_str()));
+    }
+}
+
+/// No entry is ever left half written, so a panic elsewhere doesn't spoil them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,206 @@
+//! What is remembered of objects, by bucket and key, on behalf of tenants: each has room for so many entries, and the one
+//! that was written longest ago makes room for the tenant's next.
+//!
+//! An object has one entry for each scope `S` that something was learned in. A change of the object reaches all of them,
+//! whatever tenant they are of.
+
+use crate::{account::TenantName, store::BucketId};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+    sync::Arc,
+};
+
+/// An object, or a directory: then the name ends in `/`.
+pub(super) type Name<'a> = (&'a BucketId, &'a str);
+
+/// A map with a limit for each tenant. Reading an entry doesn't keep it.
+#[derive(Debug)]
+pub(super) struct ObjectMap<S, V> {
+    /// The most entries of a tenant.
+    limit: usize,
+    buckets: HashMap<Arc<BucketId>, BTreeMap<Arc<str>, Vec<Entry<S, V>>>>,
+    /// The names of each tenant's entries, by the turn in which they were written.
+    turns: HashMap<Arc<TenantName>, BTreeMap<u64, (Arc<BucketId>, Arc<str>)>>,
+    /// The tenants of all entries, by the same turns.
+    ages: BTreeMap<u64, Arc<TenantName>>,
+    next_turn: u64,
+}
+
+#[derive(Debug)]
+struct Entry<S, V> {
+    scope: S,
+    tenant: Arc<TenantName>,
+    turn: u64,
+    value: V,
+}
+
+impl<S: Eq, V> ObjectMap<S, V> {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, buckets: HashMap::new(), turns: HashMap::new(), ages: BTreeMap::new(), next_turn: 0 }
+    }
+
+    /// Writes an entry, in the place of the one that the scope had.
+    pub(super) fn insert(&mut self, tenant: &TenantName, name: Name<'_>, scope: S, value: V) {
+        self.remove(name, &scope);
+        let turn = self.next_turn;
+        self.next_turn += 1;
+        // Each name is in memory once.
+        let tenant =
+            self.turns.get_key_value(tenant).map_or_else(|| Arc::new(tenant.clone()), |(known, _)| known.clone());
+        let bucket =
+            self.buckets.get_key_value(name.0).map_or_else(|| Arc::new(name.0.clone()), |(known, _)| known.clone());
+        let names = self.buckets.entry(Arc::clone(&bucket)).or_default();
+        let key = names.get_key_value(name.1).map_or_else(|| Arc::from(name.1), |(known, _)| Arc::clone(known));
+        let entry = Entry { scope, tenant: Arc::clone(&tenant), turn, value };
+        names.entry(Arc::clone(&key)).or_insert_with(|| Vec::with_capacity(1)).push(entry);
+        self.ages.insert(turn, Arc::clone(&tenant));
+        let turns = self.turns.entry(Arc::clone(&tenant)).or_default();
+        turns.insert(turn, (bucket, key));
+        let oldest = turns.first_key_value().filter(|_| turns.len() > self.limit).map(|(turn, _)| *turn);
+        if let Some(turn) = oldest {
+            self.take_turn(&tenant, turn);
+        }
+    }
+
+    /// Takes out the entries that were written first, whatever tenant they are of, up to the first that is not `stale`.
+    pub(super) fn drop_oldest(&mut self, stale: impl Fn(&V) -> bool) {
+        while let Some((turn, tenant)) = self.ages.first_key_value().map(|(turn, tenant)| (*turn, tenant.clone())) {
+            let name = self.turns.get(&tenant).and_then(|turns| turns.get(&turn));
+            let entries = name.and_then(|(bucket, key)| self.buckets.get(bucket)?.get(key));
+            let entry = entries.and_then(|entries| entries.iter().find(|entry| entry.turn == turn));
+            if entry.is_some_and(|entry| !stale(&entry.value)) {
+                return;
+            }
+            self.take_turn(&tenant, turn);
+        }
+    }
+
+    /// What the scope has of the name.
+    pub(super) fn find(&self, name: Name<'_>, scope: &S) -> Option<&V> {
+        let entries = self.buckets.get(name.0)?.get(name.1)?;
+        entries.iter().find(|entry| entry.scope == *scope).map(|entry| &entry.value)
+    }
+
+    /// Changes what all scopes have of the name. Entries don't become younger.
+    pub(super) fn change(&mut self, name: Name<'_>, change: impl FnMut(&mut V)) {
+        let entries = self.buckets.get_mut(name.0).and_then(|names| names.get_mut(name.1));
+        entries.into_iter().flatten().map(|entry| &mut entry.value).for_each(change);
+    }
+
+    /// Takes out what the scope has of the name.
+    pub(super) fn remove(&mut self, name: Name<'_>, scope: &S) -> Option<V> {
+        self.take(name, |entry| entry.scope == *scope).pop()
+    }
+
+    /// Takes out what all scopes have of the name.
+    pub(super) fn remove_all(&mut self, name: Name<'_>) {
+        self.take(name, |_| true);
+    }
+
+    /// Takes out what all scopes have of names that begin with `prefix`, each with its name.
+    pub(super) fn take_below(&mut self, bucket: &BucketId, prefix: &str) -> Vec<(Arc<str>, S, V)> {
+        let Some(names) = self.buckets.get(bucket) else { return Vec::new() };
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let below = names.range::<str, _>(from).map(|(name, _)| name).take_while(|name| name.starts_with(prefix));
+        let below: Vec<Arc<str>> = below.cloned().collect();
+        let take = |name: Arc<str>| {
+            let entries = self.take_entries((bucket, &name), |_| true);
+            entries.into_iter().map(move |entry| (Arc::clone(&name), entry.scope, entry.value))
+        };
+        below.into_iter().flat_map(take).collect()
+    }
+
+    fn take_turn(&mut self, tenant: &TenantName, turn: u64) {
+        let name = self.turns.get(tenant).and_then(|turns| turns.get(&turn)).cloned();
+        if let Some((bucket, key)) = name {
+            self.take((&bucket, &key), |entry| entry.turn == turn);
+        }
+        self.ages.remove(&turn);
+    }
+
+    fn take(&mut self, name: Name<'_>, meant: impl Fn(&Entry<S, V>) -> bool) -> Vec<V> {
+        self.take_entries(name, meant).into_iter().map(|entry| entry.value).collect()
+    }
+
+    fn take_entries(&mut self, name: Name<'_>, meant: impl Fn(&Entry<S, V>) -> bool) -> Vec<Entry<S, V>> {
+        let Some(names) = self.buckets.get_mut(name.0) else { return Vec::new() };
+        let Some(entries) = names.get_mut(name.1) else { return Vec::new() };
+        let taken: Vec<_> = entries.extract_if(.., |entry| meant(entry)).collect();
+        if entries.is_empty() {
+            names.remove(name.1);
+        }
+        if names.is_empty() {
+            self.buckets.remove(name.0);
+        }
+        for entry in &taken {
+            self.ages.remove(&entry.turn);
+            let Some(turns) = self.turns.get_mut(&entry.tenant) else { continue };
+            turns.remove(&entry.turn);
+            if turns.is_empty() {
+                self.turns.remove(&entry.tenant);
+            }
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(name: &str) -> TenantName {
+        name.parse().unwrap()
+    }
+
+    fn bucket() -> BucketId {
+        BucketId::recorded("files")
+    }
+
+    #[test]
+    fn a_tenant_pushes_out_its_own_oldest_entries_and_no_others() {
+        let (mut map, bucket) = (ObjectMap::new(2), bucket());
+        map.insert(&tenant("acme"), (&bucket, "a"), 1, "kept");
+        for name in ["a", "b", "c"] {
+            map.insert(&tenant("globex"), (&bucket, name), 2, name);
+        }
+        assert_eq!((map.find((&bucket, "a"), &1), map.find((&bucket, "a"), &2)), (Some(&"kept"), None));
+        assert_eq!((map.find((&bucket, "b"), &2), map.find((&bucket, "c"), &2)), (Some(&"b"), Some(&"c")));
+        map.insert(&tenant("globex"), (&bucket, "b"), 2, "younger");
+        map.insert(&tenant("globex"), (&bucket, "d"), 2, "d");
+        assert_eq!((map.find((&bucket, "b"), &2), map.find((&bucket, "c"), &2)), (Some(&"younger"), None));
+    }
+
+    #[test]
+    fn a_change_reaches_the_object_in_every_scope() {
+        let (mut map, bucket, other) = (ObjectMap::new(99), bucket(), BucketId::recorded("other"));
+        for (scope, of) in [(1, "acme"), (2, "acme"), (3, "globex")] {
+            for name in ["d", "d/", "d/x", "d-1", "e"] {
+                map.insert(&tenant(of), (&bucket, name), scope, scope);
+                map.insert(&tenant(of), (&other, name), scope, scope);
+            }
+        }
+        map.change((&bucket, "e"), |value| *value += 10);
+        assert_eq!([1, 2, 3].map(|scope| map.find((&bucket, "e"), &scope).copied()), [Some(11), Some(12), Some(13)]);
+        map.remove_all((&bucket, "e"));
+        assert_eq!(map.take_below(&bucket, "d/").len(), 6);
+        for (name, there) in [("d", true), ("d/", false), ("d/x", false), ("d-1", true), ("e", false)] {
+            assert_eq!(map.find((&bucket, name), &3).is_some(), there, "{name}");
+            assert!(map.find((&other, name), &3).is_some());
+        }
+        assert_eq!(map.take_below(&bucket, "").len() + map.take_below(&other, "").len(), 6 + 15);
+        assert!(map.buckets.is_empty() && map.turns.is_empty() && map.ages.is_empty(), "nothing is left behind");
+    }
+
+    #[test]
+    fn stale_entries_make_room_whatever_tenant_they_are_of() {
+        let (mut map, bucket) = (ObjectMap::new(9), bucket());
+        for (number, of) in [(1, "acme"), (2, "globex"), (7, "acme"), (3, "acme")] {
+            map.insert(&tenant(of), (&bucket, &number.to_string()), (), number);
+        }
+        map.remove((&bucket, "2"), &());
+        map.drop_oldest(|number| *number < 5);
+        assert_eq!(map.take_below(&bucket, "").into_iter().map(|(.., number)| number).collect::<Vec<_>>(), [3, 7]);
+        assert!(map.ages.is_empty());
+    }
+}

@@ -1,0 +1,191 @@
+//! What lay under a name a moment ago: OpenSSH asks for the size of a file and then opens it; rclone closes a file and then
+//! sets its time. A fresh sight saves the second question.
+//!
+//! Invariant: a sight that was asked for before a change of the node is never taken in after it. Each change counts up the
+//! stamps of the object and of the directories that it lies in; an answer that comes with an older stamp is dropped.
+
+use super::{At, Change, CredentialScope, Name, lock, object_map::ObjectMap};
+use crate::store::Object;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// So many names are remembered for a tenant.
+const MAX_ENTRIES: usize = 4096;
+/// A sight older than this says nothing about the present.
+const FRESH: Duration = Duration::from_secs(2);
+/// Names share a stamp with one of four thousand others, which costs a request now and then.
+const STAMPS: usize = 4096;
+
+/// What was seen under a name.
+#[derive(Clone, Debug)]
+pub(in crate::vfs) enum Sight {
+    /// A file that S3 described.
+    File(Box<Object>),
+    /// A file that this node stored.
+    Stored(Box<Object>),
+    /// A directory.
+    Directory,
+    /// A directory that a listing showed, which shows all that can be said of it.
+    Listed,
+}
+
+impl Sight {
+    /// Whether it is a directory.
+    pub(in crate::vfs) fn is_directory(self) -> bool {
+        matches!(self, Self::Directory | Self::Listed)
+    }
+
+    /// The file.
+    pub(in crate::vfs) fn file(self) -> Option<Box<Object>> {
+        match self {
+            Self::File(file) | Self::Stored(file) => Some(file),
+            Self::Directory | Self::Listed => None,
+        }
+    }
+}
+
+/// When a question about a name was sent, as the count of the changes before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::vfs) struct Asked(u64);
+
+/// The sights of a node.
+#[derive(Debug)]
+pub(in crate::vfs) struct StatCache {
+    hasher: RandomState,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    sights: ObjectMap<Arc<CredentialScope>, Seen>,
+    stamps: Box<[u64]>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    sight: Sight,
+    stale_at: Instant,
+}
+
+impl Default for StatCache {
+    fn default() -> Self {
+        let state = State { sights: ObjectMap::new(MAX_ENTRIES), stamps: vec![0; STAMPS].into() };
+        Self { hasher: RandomState::new(), state: Mutex::new(state) }
+    }
+}
+
+impl StatCache {
+    /// Call it before a question about the name is sent.
+    pub(in crate::vfs) fn ask(&self, name: Name<'_>) -> Asked {
+        Asked(lock(&self.state).stamp(self.place(name)))
+    }
+
+    /// Whether the node has changed nothing under the name, nor below it, since then.
+    pub(in crate::vfs) fn is_unchanged(&self, name: Name<'_>, asked: Asked) -> bool {
+        self.ask(name) == asked
+    }
+
+    /// Takes in the answer to a question: `None` if there is nothing.
+    pub(in crate::vfs) fn note(&self, at: At<'_>, asked: Asked, sight: Option<Sight>) {
+        let place = self.place(at.name());
+        let mut state = lock(&self.state);
+        if state.stamp(place) == asked.0 {
+            state.note(at, sight);
+        }
+    }
+
+    /// Takes in that a listing of `directory`, which was asked for at `asked`, shows a directory.
+    pub(in crate::vfs) fn note_listed(&self, at: At<'_>, directory: Name<'_>, asked: Asked) {
+        let place = self.place(directory);
+        let mut state = lock(&self.state);
+        if state.stamp(place) == asked.0 {
+            state.note(at, Some(Sight::Listed));
+        }
+    }
+
+    /// The sight of the last two seconds.
+    pub(in crate::vfs) fn find(&self, at: At<'_>) -> Option<Sight> {
+        let state = lock(&self.state);
+        let seen = state.sights.find(at.name(), at.scope)?;
+        (Instant::now() < seen.stale_at).then(|| seen.sight.clone())
+    }
+
+    pub(super) fn changed(&self, name: Name<'_>, change: Change) {
+        self.change(&mut lock(&self.state), name, change);
+    }
+
+    pub(super) fn replaced(&self, at: At<'_>, asked: Asked, change: Change, sight: Sight) {
+        let place = self.place(at.name());
+        let mut state = lock(&self.state);
+        // Another change came between: which of the two S3 made last can't be told.
+        let is_last = state.stamp(place) == asked.0;
+        self.change(&mut state, at.name(), change);
+        if is_last {
+            state.note(at, Some(sight));
+        }
+    }
+
+    /// The stamps of the names below can't be told apart from others: all are counted up.
+    pub(super) fn changed_below(&self, name: Name<'_>) {
+        let mut state = lock(&self.state);
+        state.stamps.iter_mut().for_each(|stamp| *stamp += 1);
+        state.sights.take_below(name.0, &format!("{}/", name.1));
+        self.change(&mut state, name, Change::Removed);
+    }
+
+    fn change(&self, state: &mut State, name: Name<'_>, change: Change) {
+        state.sights.remove_all(name);
+        state.count_up(self.place(name));
+        for directory in ancestors(name.1) {
+            let directory = (name.0, directory);
+            state.count_up(self.place(directory));
+            if change == Change::Removed {
+                // It may have gone with what was in it.
+                state.sights.remove_all(directory);
+            }
+        }
+    }
+
+    fn place(&self, (bucket, key): Name<'_>) -> usize {
+        #[allow(clippy::cast_possible_truncation, reason = "any bits will do")]
+        let hash = self.hasher.hash_one((bucket, key.trim_end_matches('/'))) as usize;
+        hash % STAMPS
+    }
+}
+
+impl State {
+    fn stamp(&self, place: usize) -> u64 {
+        self.stamps.get(place).copied().unwrap_or_default()
+    }
+
+    fn count_up(&mut self, place: usize) {
+        if let Some(stamp) = self.stamps.get_mut(place) {
+            *stamp += 1;
+        }
+    }
+
+    fn note(&mut self, at: At<'_>, sight: Option<Sight>) {
+        let now = Instant::now();
+        self.sights.drop_oldest(|seen| seen.stale_at <= now);
+        match sight {
+            Some(sight) => {
+                let seen = Seen { sight, stale_at: now + FRESH };
+                self.sights.insert(at.tenant(), at.name(), Arc::clone(at.scope), seen);
+            }
+            None => drop(self.sights.remove(at.name(), at.scope)),
+        }
+    }
+}
+
+/// The directories that a key lies in, the innermost first, without a slash at their ends. The marker of a directory lies
+/// where the directory does.
+fn ancestors(key: &str) -> impl Iterator<Item = &str> {
+    let inner = key.trim_end_matches('/');
+    let outer = std::iter::successors(Some(inner), |key| key.rsplit_once('/').map(|(parent, _)| parent)).skip(1);
+    // The bucket itself, which is a directory too where a mount has all of it.
+    outer.chain([""])
+}
