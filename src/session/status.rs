@@ -16,7 +16,7 @@ pub fn reply(id: u32, error: &Error) -> Reply {
 /// Version 3 has few codes: where none fits, FAILURE and the sentence must do.
 fn code(error: &Error) -> StatusCode {
     match error {
-        Error::NotFound => StatusCode::NoSuchFile,
+        Error::NotFound | Error::BelowFile => StatusCode::NoSuchFile,
         Error::Denied(_) | Error::OnlyLists | Error::Mounted | Error::Forbidden(_) | Error::NotOpenForReading => {
             StatusCode::PermissionDenied
         }
@@ -55,7 +55,15 @@ fn code(error: &Error) -> StatusCode {
 /// Whether an error is the ordinary answer to a question: clients ask for what isn't there all the time.
 #[must_use]
 pub fn is_ordinary(error: &Error) -> bool {
-    matches!(error, Error::NotFound | Error::AlreadyExists | Error::NotDirectory | Error::IsDirectory | Error::NotEmpty)
+    matches!(
+        error,
+        Error::NotFound
+            | Error::BelowFile
+            | Error::AlreadyExists
+            | Error::NotDirectory
+            | Error::IsDirectory
+            | Error::NotEmpty
+    )
 }
 
 /// The outcome that the operator is told of an error: that the request was refused, where it couldn't be done as things
@@ -73,6 +81,7 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::InvalidFlags(_)
         | Error::Unsupported(_)
         | Error::AcrossMounts
+        | Error::BelowFile
         | Error::BelowItself
         | Error::NoSource
         | Error::NotOpenForReading

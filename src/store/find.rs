@@ -58,7 +58,10 @@ pub async fn find(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
 }
 
 /// [`find`] without HEAD: what listings say of `key`, in 1 or 2 requests.
-async fn find_in_listing(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
+///
+/// # Errors
+/// Those of the listings.
+pub async fn find_in_listing(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
     let directory = key.as_directory();
     let page = bucket.list(ListScope::StartingWith(key), None, NEIGHBOURS).await?;
     let decided =

@@ -92,6 +92,12 @@ impl Prefix {
         (!self.0.is_empty()).then(|| Key(self.0.clone()))
     }
 
+    /// The name of this directory, as a file there would have it; `None` for a whole bucket.
+    #[must_use]
+    pub fn without_slash(&self) -> Option<Key> {
+        self.0.strip_suffix('/').filter(|name| !name.is_empty()).map(|name| Key(name.to_owned()))
+    }
+
     /// Whether everything below `other` lies below this prefix.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {

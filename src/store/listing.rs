@@ -77,6 +77,13 @@ impl Listing {
         Ok(exists)
     }
 
+    /// Whether the first page, after [`exists`](Self::exists), shows the directory's marker.
+    #[must_use]
+    pub fn has_marker(&self) -> bool {
+        let is_marker = |first: &Listed| first.raw_key == self.prefix.as_str();
+        matches!(&self.next, Next::Here(page) if page.objects.first().is_some_and(is_marker))
+    }
+
     /// The next entries, at least one and at most 1,000; `None` at the end. In all ⌈names / 1,000⌉ requests.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod bounded;
 mod bucket;
 mod bucket_id;
 mod budget;
+mod children;
 mod early;
 mod error;
 pub mod faulty;
@@ -31,10 +32,11 @@ pub use bucket::{
 };
 pub use bucket_id::BucketId;
 pub use budget::{Budget, Reservation};
+pub use children::{DirectoryPage, directory_page, missing_directories};
 pub use early::EarlyReader;
 pub use error::Error;
 pub use faulty::FaultyBucket;
-pub use find::{DirectoryState, Found, directory_exists, directory_state, find};
+pub use find::{DirectoryState, Found, directory_exists, directory_state, find, find_in_listing};
 pub use journal::{
     Journal, JournalDown, Late, Lease, MemoryJournal, Owner, PartialFile, PartialJournal, PartialUpload, RenameJournal,
     RenamePhase, Standing, TreeRename, Whole,

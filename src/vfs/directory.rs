@@ -59,10 +59,18 @@ impl Vfs {
         let mut listing = Listing::new(Arc::clone(&bucket), prefix.clone());
         match sought {
             Some(key) if !listing.exists().await? => {
+                if self.node.cache.markers.is_emptied(&scope, (bucket.id(), prefix.as_str())) {
+                    return Ok(Stored { listing, bucket, prefix, scope, asked });
+                }
                 let is_file = bucket.head(&key).await.is_ok();
                 Err(if is_file { Error::NotDirectory } else { Error::NotFound })
             }
-            _ => Ok(Stored { listing, bucket, prefix, scope, asked }),
+            _ => {
+                if listing.has_marker() {
+                    self.node.cache.markers.note(&self.tenant.name, (bucket.id(), prefix.as_str()));
+                }
+                Ok(Stored { listing, bucket, prefix, scope, asked })
+            }
         }
     }
 

@@ -38,6 +38,9 @@ pub enum Error {
     /// A rename from one mount to another.
     #[error("source and target of a rename must lie below the same top directory: copy the file instead")]
     AcrossMounts,
+    /// A file lies where a directory is meant.
+    #[error("a file has the name of the directory that this is to lie in")]
+    BelowFile,
     /// A rename of something to a place below itself.
     #[error("nothing can be moved to a place below itself")]
     BelowItself,

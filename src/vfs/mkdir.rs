@@ -4,6 +4,7 @@ use super::{
     Error, Kind, NewAttributes, Place, Result, Vfs, VirtualPath,
     cache::{Change, Sight},
     late::Named,
+    room::Room,
 };
 use crate::{
     account::Permission,
@@ -12,7 +13,7 @@ use crate::{
 use std::sync::Arc;
 
 impl Vfs {
-    /// Makes a directory. Parents that are missing come to be with it, as they do with a file. Needs `mkdir`.
+    /// Makes a directory. Parents that are missing are made too. Needs `mkdir`.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] for a file or directory of this name, [`Error::Denied`], [`Error::OnlyLists`].
@@ -30,6 +31,14 @@ impl Vfs {
         attributes.write_to(&mut object, Kind::Directory);
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
+        let missing = Room::ask(&self.node, named, &bucket, mount, true).confirm().await?;
+        // The outer ones first, for stores that have real directories.
+        for directory in missing.iter().rev() {
+            if let Some(marker) = directory.as_directory().marker() {
+                self.mark(&*bucket, &marker, NewObject::default()).await?;
+                self.node.cache.changed(bucket.id(), directory, Change::Made);
+            }
+        }
         let asked = self.node.cache.stat.ask((bucket.id(), key.as_str()));
         let made = store::make_directory(Arc::clone(&bucket), &key, object).await;
         match &made {

@@ -14,6 +14,7 @@ mod cache;
 mod directory;
 mod error;
 mod late;
+mod markers;
 mod metadata;
 mod mkdir;
 mod mounts;
@@ -26,6 +27,7 @@ mod read;
 mod remove;
 mod rename;
 mod rmdir;
+mod room;
 mod set_attributes;
 mod stat;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{Error, Place, Result, Vfs, VirtualPath, cache::Change, late::Named};
 use crate::account::Permission;
+use tokio::join;
 
 impl Vfs {
     /// Removes a file, and what is stored of an upload of it that was cut off. Where there is none it is one that this
@@ -32,7 +33,7 @@ impl Vfs {
                 return if was_cut_off || was_uploaded { Ok(()) } else { Err(Error::NotFound) };
             }
         }
-        let removed = bucket.remove(&key, None).await;
+        let (removed, ()) = join!(bucket.remove(&key, None), self.keep_directory(named, mount));
         self.changed(named, Change::Removed);
         removed?;
         // Where the journal is down what was cut off before stays, and is seen now.

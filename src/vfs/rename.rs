@@ -4,6 +4,7 @@ use super::{
     Error, InvalidPath, Mount, Place, Result, Vfs, VirtualPath,
     cache::{Change, Noted},
     late::Named,
+    room::Room,
 };
 use crate::{
     account::Permission,
@@ -53,6 +54,11 @@ impl Vfs {
             }
             error => error.into(),
         };
+        // Beside the source there is a directory.
+        if source_key.directory() != target_key.directory() {
+            Room::ask(&self.node, named(target, &target_key), &bucket, mount, true).confirm().await?;
+            self.keep_directory(named(source, &source_key), mount).await;
+        }
         let renamed = match store::rename(&*bucket, &source_key, &target_key, may_replace).await {
             Err(store::Error::NotEmpty) => {
                 return self.rename_tree(mount, &*bucket, source, target).await;

@@ -5,6 +5,7 @@ use crate::{
     account::Permission,
     store::{self, DirectoryState},
 };
+use tokio::join;
 
 impl Vfs {
     /// Removes an empty directory. Names that can't be shown count. Needs `delete`.
@@ -21,18 +22,25 @@ impl Vfs {
         mount.demand(Permission::Delete)?;
         let bucket = self.bucket(mount).await?;
         let directory = key.as_directory();
+        let scope = self.scope(mount);
+        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
         match store::directory_state(&*bucket, &directory).await? {
             DirectoryState::Occupied => return Err(Error::NotEmpty),
+            DirectoryState::Absent if self.is_emptied(named) => {
+                self.changed(named, Change::Removed);
+                return Ok(());
+            }
             DirectoryState::Absent if bucket.head(&key).await.is_ok() => return Err(Error::NotDirectory),
             DirectoryState::Absent => return Err(Error::NotFound),
             DirectoryState::Empty { .. } => {}
         }
-        let scope = self.scope(mount);
-        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
-        let removed = match directory.marker() {
-            Some(marker) => bucket.remove(&marker, None).await,
-            None => Ok(()),
+        let remove = async {
+            match directory.marker() {
+                Some(marker) => bucket.remove(&marker, None).await,
+                None => Ok(()),
+            }
         };
+        let (removed, ()) = join!(remove, self.keep_directory(named, mount));
         self.changed(named, Change::Removed);
         removed?;
         self.notes.late.forget_note(named);

@@ -35,6 +35,7 @@ impl Vfs {
                 Ok(Metadata::of_object(&file, late.of(&file.pin.etag), mount))
             }
             None if found.directory => Ok(self.directory_metadata(path, Some(mount))),
+            None if self.is_emptied(named) => Ok(self.directory_metadata(path, Some(mount))),
             None => self.stat_partial(path, mount, &*bucket, &key).await.ok_or(Error::NotFound),
         }
     }
@@ -50,6 +51,12 @@ impl Vfs {
         };
         stat.note(at, asked, sight);
         Ok(found)
+    }
+
+    /// Whether it is a directory of which S3 has nothing any more, but that this user saw and emptied.
+    pub(super) fn is_emptied(&self, named: Named<'_>) -> bool {
+        let directory = named.key.as_directory();
+        self.node.cache.markers.is_emptied(named.scope, (named.bucket.id(), directory.as_str()))
     }
 
     /// A directory that is known to exist.

@@ -15,6 +15,7 @@ use super::{
     notes::{Live, LiveEntry, Notes, Resized},
     partial::{CutOff, GivingUp},
     patch::Patched,
+    room::Room,
 };
 use crate::{
     account::Permission,
@@ -55,6 +56,8 @@ pub struct WriteHandle {
     appending: Option<Appending>,
     /// The version that the file began as.
     patched: Option<Patched>,
+    /// Whether the name is free.
+    room: Room,
     /// As long as the file may still begin anew.
     resumed: Option<Resumed>,
     /// What was cut off before, until that is given up.
@@ -67,8 +70,9 @@ pub struct WriteHandle {
 
 impl WriteHandle {
     pub(super) fn new(pending: PendingWrite, reservation: Reservation, taken: Option<(Keeping, Taken)>) -> Self {
-        let PendingWrite { bucket, node, scope, tenant, notes, mount, key, live, patched, keeping, cut_off, .. } =
-            pending;
+        let PendingWrite {
+            bucket, node, scope, tenant, notes, mount, key, live, patched, room, keeping, cut_off, ..
+        } = pending;
         let Live { size, attributes, .. } = live.shown();
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         let begins_with = if taken.is_some() { pending.attributes } else { attributes };
@@ -98,6 +102,7 @@ impl WriteHandle {
             readable: pending.readable,
             appending: pending.append.then(|| Appending::to(size)),
             patched,
+            room,
             resumed,
             giving_up,
             owed: None,
@@ -111,6 +116,12 @@ impl WriteHandle {
     /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], or what an earlier part met in the storage.
     /// From then on nothing is published: further writes and the close fail too.
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
+        if self.room.is_answered()
+            && let Err(error) = self.room.confirm().await
+        {
+            self.upload.spoil(&error);
+            return Err(error);
+        }
         let offset = self.place(offset).await?;
         Ok(self.write_at(offset, data).await?)
     }
@@ -175,7 +186,7 @@ impl WriteHandle {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] with EXCL and [`Error::Denied`] without `overwrite` when a file of this name came to be
-    /// meanwhile, [`Error::Changed`] when the file that was to be changed was, [`Error::Poisoned`] after a failed write, or
+    /// meanwhile, [`Error::IsDirectory`] or [`Error::BelowFile`] where the name isn't free, [`Error::Changed`] when the file that was to be changed was, [`Error::Poisoned`] after a failed write, or
     /// what the storage says. Nothing is published then.
     pub async fn close(mut self) -> Result<u64> {
         self.decide_at_close().await;
@@ -189,13 +200,26 @@ impl WriteHandle {
         }
         self.store_attributes();
         let shown = self.live.shown();
-        let Self { upload, live, bucket, key, node, scope, notes, conflicting, patched, stored, owed, .. } = self;
+        let Self {
+            upload, live, bucket, key, node, scope, notes, conflicting, patched, mut room, stored, owed, ..
+        } = self;
         let path = &live.path().current();
         let size = upload.size();
         if upload.is_only_resumed() {
             // Nothing was written, so nothing is promised: it can still go on.
             Box::pin(upload.leave()).await;
             return Ok(size);
+        }
+        match room.confirm().await {
+            Ok(_) => {}
+            Err(error @ (Error::BelowFile | Error::IsDirectory)) => {
+                upload.abort().await;
+                return Err(error);
+            }
+            Err(error) => {
+                Box::pin(upload.leave()).await;
+                return Err(error);
+            }
         }
         let unchanged = patched.as_ref().filter(|_| upload.is_unchanged());
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
@@ -312,6 +336,8 @@ impl WriteHandle {
             self.upload.spoil(&error);
         }
         (self.key, self.conflicting) = (key, conflicting);
+        // RENAME has looked.
+        self.room.be_free();
     }
 
     /// Takes on a size that was set by path. That was answered with OK, so what can't be done now fails the close.

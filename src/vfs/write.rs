@@ -7,6 +7,7 @@ use super::{
     notes::{Live, LiveEntry, Notes},
     partial::CutOff,
     patch::Patched,
+    room::Room,
     upload::{Conflicting, now},
 };
 use crate::{
@@ -78,6 +79,13 @@ impl Vfs {
             } else {
                 None
             };
+        let mut room = match &stored {
+            Some(_) => Room::known(&self.node, named, &bucket, mount),
+            None => Room::ask(&self.node, named, &bucket, mount, !replaces_whatever_is_there),
+        };
+        if room.is_answered() {
+            room.confirm().await?;
+        }
         let keeping = self.keeping(mount, &*bucket, &key);
         let cut_off = match stored {
             // What is there is changed; what was to be there stays behind it.
@@ -109,6 +117,7 @@ impl Vfs {
             // Once more, because another OPEN may have come this far while storage was asked.
             live: self.notes.live.enter(path, live, |newest| options.check_beside(newest))?,
             patched,
+            room,
             cut_off,
             keeping,
             attributes,
@@ -203,6 +212,7 @@ pub struct PendingWrite {
     pub(super) key: Key,
     pub(super) live: LiveEntry,
     pub(super) patched: Option<Patched>,
+    pub(super) room: Room,
     pub(super) cut_off: CutOff,
     pub(super) keeping: Option<Keeping>,
     /// Those of OPEN.

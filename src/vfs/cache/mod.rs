@@ -6,12 +6,16 @@
 //! is answered: what begins after that sees it.
 
 mod attributes;
+mod children;
 mod failed;
+mod markers;
 mod object_map;
 mod stat;
 
 pub(super) use attributes::{AttributeOverlay, Noted};
+pub(super) use children::{Answer, Children, ChildrenCache, Looked, Verdict};
 pub(super) use failed::{FailedUploads, SessionId};
+pub(super) use markers::MarkerCache;
 pub(super) use stat::{Asked, Sight, StatCache};
 
 use crate::{
@@ -63,6 +67,8 @@ pub(super) enum Change {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     pub(super) stat: StatCache,
+    pub(super) children: ChildrenCache,
+    pub(super) markers: MarkerCache,
     pub(super) attributes: AttributeOverlay,
     pub(super) failed: FailedUploads,
 }
@@ -71,18 +77,30 @@ impl Cache {
     /// Takes note of a change: call it when storage has made it, and before the request is answered.
     pub(super) fn changed(&self, bucket: &BucketId, key: &Key, change: Change) {
         self.stat.changed((bucket, key.as_str()), change);
+        self.children.changed((bucket, key.as_str()), change);
+        self.markers.changed((bucket, key.as_str()), change);
         self.failed.forget((bucket, key.as_str()));
     }
 
     /// The same, of a change that leaves `sight` under the name; it was asked for at `asked`.
     pub(super) fn replaced(&self, at: At<'_>, asked: Asked, change: Change, sight: Sight) {
-        self.stat.replaced(at, asked, change, sight);
+        self.children.changed(at.name(), change);
+        self.markers.changed(at.name(), change);
+        let is_last = self.stat.replaced(at, asked, change, sight);
+        if is_last && change == Change::Made {
+            let directory = at.key.as_directory();
+            self.children.made((at.scope, (at.bucket, directory.as_str())));
+            self.markers.note(at.tenant(), (at.bucket, directory.as_str()));
+        }
         self.failed.forget(at.name());
     }
 
     /// Takes note that a directory, and all that lies below it, has changed or is gone.
     pub(super) fn changed_below(&self, bucket: &BucketId, directory: &Key) {
         self.stat.changed_below((bucket, directory.as_str()));
+        self.children.changed_below((bucket, directory.as_str()));
+        self.markers.changed_below(bucket, directory.as_str());
+        self.children.changed((bucket, directory.as_str()), Change::Made);
         self.failed.forget_below(bucket, &directory.as_directory());
         self.failed.forget((bucket, directory.as_str()));
     }

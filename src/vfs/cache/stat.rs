@@ -118,7 +118,8 @@ impl StatCache {
         self.change(&mut lock(&self.state), name, change);
     }
 
-    pub(super) fn replaced(&self, at: At<'_>, asked: Asked, change: Change, sight: Sight) {
+    /// Says whether no other change came between.
+    pub(super) fn replaced(&self, at: At<'_>, asked: Asked, change: Change, sight: Sight) -> bool {
         let place = self.place(at.name());
         let mut state = lock(&self.state);
         // Another change came between: which of the two S3 made last can't be told.
@@ -127,6 +128,7 @@ impl StatCache {
         if is_last {
             state.note(at, Some(sight));
         }
+        is_last
     }
 
     /// The stamps of the names below can't be told apart from others: all are counted up.
@@ -183,7 +185,7 @@ impl State {
 
 /// The directories that a key lies in, the innermost first, without a slash at their ends. The marker of a directory lies
 /// where the directory does.
-fn ancestors(key: &str) -> impl Iterator<Item = &str> {
+pub(super) fn ancestors(key: &str) -> impl Iterator<Item = &str> {
     let inner = key.trim_end_matches('/');
     let outer = std::iter::successors(Some(inner), |key| key.rsplit_once('/').map(|(parent, _)| parent)).skip(1);
     // The bucket itself, which is a directory too where a mount has all of it.

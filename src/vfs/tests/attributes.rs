@@ -31,7 +31,7 @@ fn metadata(list: &[(&str, &str)]) -> BTreeMap<String, String> {
 async fn where_both_are_setstat_reaches_the_file() {
     let session = Session::start();
     session.upload("/both", "a file").await;
-    session.upload("/both/below", "that lies below a file").await;
+    session.bucket.insert("acme/both/below", "that lies below a file");
     let another = session.another();
     assert!(another.mkdir(&path("/both"), NewAttributes::default()).await.is_err());
     another
@@ -219,14 +219,15 @@ async fn the_only_owner_that_can_be_set_is_the_present_one() {
 }
 
 #[tokio::test]
-async fn a_directory_that_went_with_its_last_file_has_no_attributes_to_set() {
+async fn a_directory_that_is_gone_has_no_attributes_to_set() {
     for by_rename in [false, true] {
         let session = Session::start();
         session.upload("/made/x", "x").await;
         if by_rename {
-            session.rename(&path("/made/x"), &path("/x"), Replace::No).await.unwrap();
+            session.rename(&path("/made"), &path("/x"), Replace::No).await.unwrap();
         } else {
             session.remove(&path("/made/x")).await.unwrap();
+            session.rmdir(&path("/made")).await.unwrap();
         }
         let set = session.set_attributes(&path("/made"), times_and_mode()).await;
         assert!(matches!(set, Err(Error::NotFound)), "{set:?}");

@@ -27,17 +27,218 @@ async fn the_root_exists_before_anything_is_in_it() {
     assert_eq!(session.entries("/").await.len(), 2, "just . and ..");
 }
 
-// S23: An upload makes missing parents; a directory without a marker ends with its last file.
-#[tokio::test]
-async fn a_directory_without_a_marker_ends_with_its_last_file() {
-    let session = Session::start();
-    session.upload("/made/by/upload", "x").await;
-    assert_eq!(session.names("/made").await, ["by"]);
-    session.remove(&path("/made/by/upload")).await.unwrap();
-    assert!(matches!(session.stat(&path("/made")).await, Err(Error::NotFound)));
+/// Removes a directory with all that a client sees in it, from the inside out.
+async fn remove_tree(session: &Session, at: &str) {
+    for Entry { name, metadata } in session.entries(at).await {
+        let below = format!("{at}/{name}");
+        match metadata.kind {
+            _ if matches!(name.as_str(), "." | "..") => {}
+            Kind::Directory => Box::pin(remove_tree(session, &below)).await,
+            Kind::File => session.remove(&path(&below)).await.unwrap(),
+        }
+    }
+    session.rmdir(&path(at)).await.unwrap();
 }
 
-// S22: MKDIR makes missing parents, and refuses a name that is there.
+// S23: An upload makes missing parents. A directory without a marker gets one when a session takes something from it, …
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_s3_only_implies_does_not_end_with_its_last_file() {
+    let session = Session::start();
+    session.upload("/made/by/upload", "x").await;
+    session.bucket.insert("acme/out/2026/a.csv", "x");
+    session.bucket.insert("acme/moved/from/x", "x");
+    assert_eq!(session.names("/made").await, ["by"]);
+    session.remove(&path("/made/by/upload")).await.unwrap();
+    session.remove(&path("/out/2026/a.csv")).await.unwrap();
+    session.rename(&path("/moved/from/x"), &path("/x"), Replace::No).await.unwrap();
+    for seen_by in [&session, &session.elsewhere()] {
+        for empty in ["/made/by", "/out/2026", "/moved/from"] {
+            assert!(seen_by.names(empty).await.is_empty(), "{empty}");
+            assert_eq!(seen_by.stat(&path(empty)).await.unwrap().kind, Kind::Directory);
+        }
+    }
+    session.rmdir(&path("/out/2026")).await.unwrap();
+    assert!(session.names("/out").await.is_empty(), "RMDIR takes something from it, too");
+    session.rename(&path("/moved/from"), &path("/to"), Replace::No).await.unwrap();
+    assert!(session.names("/moved").await.is_empty());
+    for tree in ["/made", "/out", "/moved"] {
+        remove_tree(&session, tree).await;
+    }
+    assert_eq!(session.bucket.keys(), ["acme/to/", "acme/x"]);
+}
+
+// S23: An upload makes missing parents. A directory without a marker gets one when a session takes something from it, …
+#[tokio::test(start_paused = true)]
+async fn a_tree_that_s3_only_implies_can_be_removed_by_several_sessions() {
+    let session = Session::start();
+    for key in ["a", "y/b", "y/z/c"] {
+        session.bucket.insert(&format!("acme/t/x/{key}"), "1");
+    }
+    let others = [session.another(), session.elsewhere()];
+    session.remove(&path("/t/x/y/z/c")).await.unwrap();
+    others[0].remove(&path("/t/x/y/b")).await.unwrap();
+    others[1].remove(&path("/t/x/a")).await.unwrap();
+    for (by, at) in [(1, "/t/x/y/z"), (0, "/t/x/y"), (1, "/t/x"), (0, "/t")] {
+        others[by].rmdir(&path(at)).await.unwrap();
+    }
+    assert!(session.bucket.keys().is_empty());
+}
+
+// S23: An upload makes missing parents. A directory without a marker gets one when a session takes something from it, …
+#[tokio::test(start_paused = true)]
+async fn a_marker_costs_one_request_a_directory_and_none_where_it_was_seen() {
+    let session = Session::start();
+    for n in 0..4 {
+        session.bucket.insert(&format!("acme/d/{n}"), "x");
+    }
+    session.remove(&path("/d/0")).await.unwrap();
+    assert_eq!(session.bucket.count(Verb::Put), 1);
+    session.requested();
+    session.another().remove(&path("/d/1")).await.unwrap();
+    assert_eq!(session.requested(), [Verb::Head, Verb::Remove]);
+    let elsewhere = session.elsewhere();
+    elsewhere.names("/d").await;
+    session.requested();
+    elsewhere.remove(&path("/d/2")).await.unwrap();
+    assert_eq!(session.requested(), [Verb::Head, Verb::Remove], "a listing shows it");
+    session.mkdir(&path("/e"), NewAttributes::default()).await.unwrap();
+    session.upload("/e/x", "x").await;
+    session.requested();
+    session.rename(&path("/e/x"), &path("/e/y"), Replace::No).await.unwrap();
+    session.remove(&path("/e/y")).await.unwrap();
+    assert_eq!(session.bucket.count(Verb::Put), 0);
+}
+
+// S132: Of a user who may store nothing, the node remembers for an hour which directories without a marker its users …
+#[tokio::test(start_paused = true)]
+async fn a_poller_that_may_only_read_and_delete_lists_its_empty_directory_again() {
+    let permissions = [Permission::Read, Permission::List, Permission::Delete].into_iter().collect();
+    let session = Session::with_permissions(permissions);
+    for key in ["acme/out/2026/a.csv", "acme/out/2026/b.csv", "acme/box/x"] {
+        session.bucket.insert(key, "x");
+    }
+    for file in ["/out/2026/a.csv", "/out/2026/b.csv", "/box/x"] {
+        session.remove(&path(file)).await.unwrap();
+    }
+    assert!(session.bucket.keys().is_empty(), "it may store nothing");
+    let again = session.beside(&[("/", "acme/", permissions)]);
+    for empty in ["/out/2026", "/out", "/box"] {
+        assert!(again.names(empty).await.is_empty());
+        assert_eq!(again.stat(&path(empty)).await.unwrap().kind, Kind::Directory);
+    }
+    again.rmdir(&path("/out/2026")).await.unwrap();
+    again.rmdir(&path("/out")).await.unwrap();
+    for gone in ["/out/2026", "/out"] {
+        assert!(matches!(again.stat(&path(gone)).await, Err(Error::NotFound)), "{gone}");
+        assert!(matches!(again.rmdir(&path(gone)).await, Err(Error::NotFound)), "{gone}");
+    }
+    assert!(matches!(session.another().stat(&path("/box")).await, Err(Error::NotFound)), "other credentials");
+    tokio::time::advance(Duration::from_hours(1)).await;
+    assert!(matches!(again.stat(&path("/box")).await, Err(Error::NotFound)));
+}
+
+async fn put(session: &Session, at: &str) -> Result<u64> {
+    let mut handle = session.open(at, CREATE).await?;
+    handle.write(0, Bytes::from_static(b"x")).await?;
+    handle.close().await
+}
+
+// S131: Nothing is stored below a name that is a file: OPEN, WRITE or CLOSE, MKDIR and RENAME answer that there is no …
+#[tokio::test(start_paused = true)]
+async fn nothing_is_stored_below_a_file() {
+    let session = Session::start();
+    session.bucket.insert("acme/d/report.csv", "a file");
+    session.upload("/y", "y").await;
+    session.mkdir(&path("/e"), NewAttributes::default()).await.unwrap();
+    for by in [&session, &session.another(), &session.elsewhere()] {
+        for below in ["/d/report.csv/x", "/d/report.csv/a/b/x"] {
+            let stored = put(by, below).await;
+            assert!(matches!(stored, Err(Error::BelowFile)), "{below}: {stored:?}");
+            let made = by.mkdir(&path(below), NewAttributes::default()).await;
+            assert!(matches!(made, Err(Error::BelowFile)), "{below}: {made:?}");
+            for source in ["/y", "/e"] {
+                let renamed = by.rename(&path(source), &path(below), Replace::No).await;
+                assert!(matches!(renamed, Err(Error::BelowFile)), "{below}: {renamed:?}");
+            }
+        }
+    }
+    assert_eq!(session.bucket.keys(), ["acme/d/report.csv", "acme/e/", "acme/y"]);
+    session.bucket.insert("acme/d/report.csv/x", "S3 holds both");
+    put(&session.elsewhere(), "/d/report.csv/y").await.unwrap();
+}
+
+// S27: An upload onto a name that is a directory is refused, also by a session that hasn't seen it: at OPEN where the …
+#[tokio::test(start_paused = true)]
+async fn an_upload_onto_a_directory_is_refused_by_every_session() {
+    let session = Session::start();
+    session.bucket.insert("acme/d/2026/report", "x");
+    session.mkdir(&path("/d/made"), NewAttributes::default()).await.unwrap();
+    for number in 0..1500 {
+        session.bucket.insert(&format!("acme/many/{number:04}"), "");
+    }
+    session.bucket.insert("acme/many/z/x", "x");
+    let keys = session.bucket.keys();
+    for by in [&session, &session.another(), &session.elsewhere()] {
+        for at in ["/d", "/d/2026", "/d/made", "/many/z", "/many/z"] {
+            let stored = put(by, at).await;
+            assert!(matches!(stored, Err(Error::IsDirectory)), "{at}: {stored:?}");
+        }
+    }
+    assert_eq!(session.bucket.keys(), keys);
+    session.bucket.insert("acme/d/2026", "a file beside it");
+    put(&session.elsewhere(), "/d/2026").await.unwrap();
+}
+
+// S133: A new file costs one LIST of the directory that it lies in, which others that follow within two seconds share, …
+#[tokio::test(start_paused = true)]
+async fn siblings_share_one_question_and_a_directory_that_was_made_needs_none() {
+    let session = Session::start();
+    session.bucket.insert("acme/d/x", "x");
+    let lists = |session: &Session| {
+        let lists = session.bucket.count(Verb::List);
+        session.bucket.forget_requests();
+        lists
+    };
+    let mut handles = Vec::new();
+    for number in 0..8 {
+        handles.push(session.create(&format!("/d/{number}")).await);
+    }
+    for handle in handles {
+        handle.close().await.unwrap();
+    }
+    assert_eq!(lists(&session), 1);
+    put(&session.another(), "/d/9").await.unwrap();
+    assert_eq!(lists(&session), 0);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    put(&session, "/d/10").await.unwrap();
+    assert_eq!(lists(&session), 1);
+    session.mkdir(&path("/d/new"), NewAttributes::default()).await.unwrap();
+    session.mkdir(&path("/d/new/er"), NewAttributes::default()).await.unwrap();
+    lists(&session);
+    for number in 0..8 {
+        put(&session, &format!("/d/new/er/{number}")).await.unwrap();
+    }
+    assert_eq!(lists(&session), 0, "put -r makes its directories");
+    session.bucket.insert("acme/d/new/er/late/x", "x");
+    assert!(matches!(put(&session, "/d/new/er").await, Err(Error::IsDirectory)));
+    session.mkdir(&path("/d/new/er/dir"), NewAttributes::default()).await.unwrap();
+    assert!(matches!(put(&session, "/d/new/er/dir").await, Err(Error::IsDirectory)), "made since");
+    put(&session, "/d/new/er/implied/x").await.unwrap();
+    assert!(matches!(put(&session, "/d/new/er/implied").await, Err(Error::IsDirectory)), "implied since");
+}
+
+// S133: A new file costs one LIST of the directory that it lies in, which others that follow within two seconds share, …
+#[tokio::test(start_paused = true)]
+async fn a_file_that_took_the_directorys_name_meanwhile_is_noticed() {
+    let session = Session::start();
+    let handle = session.create("/d/x").await;
+    tokio::task::yield_now().await;
+    session.upload("/d", "a file").await;
+    assert!(matches!(handle.close().await, Err(Error::BelowFile)));
+    assert_eq!(session.bucket.keys(), ["acme/d"]);
+}
+
+// S22: MKDIR makes missing parents, each with a marker, and refuses a name that is there.
 #[tokio::test]
 async fn mkdir_refuses_what_is_there() {
     let session = Session::start();
@@ -50,6 +251,11 @@ async fn mkdir_refuses_what_is_there() {
     }
     session.mkdir(&path("/a/b/c"), NewAttributes::default()).await.unwrap();
     assert_eq!(session.names("/a").await, ["b"]);
+    assert!(["acme/a/", "acme/a/b/", "acme/a/b/c/"].into_iter().all(|marker| session.bucket.bytes(marker).is_some()));
+    for inner_first in ["/a/b/c", "/a/b", "/a"] {
+        session.rmdir(&path(inner_first)).await.unwrap();
+    }
+    assert_eq!(session.bucket.keys(), ["acme/dir/x", "acme/file"]);
 }
 
 // S26: Names that could not be opened are not listed, but count for RMDIR and RENAME.
@@ -260,8 +466,9 @@ async fn a_listed_directory_is_known_for_two_seconds_and_a_listed_file_is_asked_
     assert_eq!((file.times.modified, file.mode), (7, 0o100_600), "a listing doesn't know that");
     assert_eq!(session.requested(), [Verb::Head]);
     session.remove(&path("/dir/x")).await.unwrap();
+    session.rmdir(&dir).await.unwrap();
     session.requested();
-    assert!(matches!(session.stat(&dir).await, Err(Error::NotFound)), "it went with its last file");
+    assert!(matches!(session.stat(&dir).await, Err(Error::NotFound)));
     session.rename(&other, &path("/new"), Replace::No).await.unwrap();
     assert!(matches!(session.stat(&other).await, Err(Error::NotFound)));
     session.entries("/").await;

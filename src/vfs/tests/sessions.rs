@@ -130,7 +130,9 @@ async fn no_session_is_answered_from_what_other_credentials_saw() {
         assert_eq!(other.requested(), [Verb::Head, Verb::List]);
     }
     // A change by one of them reaches what all have seen.
-    alice.of(user("bob", ALL), acme()).remove(&path("/dir/x")).await.unwrap();
+    let bob = alice.of(user("bob", ALL), acme());
+    bob.remove(&path("/dir/x")).await.unwrap();
+    bob.rmdir(&path("/dir")).await.unwrap();
     assert!(matches!(alice.stat(&path("/dir")).await, Err(Error::NotFound)));
 }
 

@@ -1,0 +1,183 @@
+//! Which directories lie in a directory, and that it is none whose name a file has: all that an upload has to know before
+//! it appears in it. One page of a listing tells it for all files that are stored there within two seconds.
+//!
+//! Invariant: a directory that a session of the node made since the question was sent is among the answer, and a file that
+//! took the directory's name drops it.
+
+use super::{Change, CredentialScope, Name, lock, object_map::ObjectMap};
+use crate::store::{self, Key};
+use futures_util::future::{BoxFuture, Shared};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Directories that are remembered for a tenant.
+const MAX_DIRECTORIES: usize = 1024;
+/// An answer that was asked for longer ago says nothing about the present.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// What a page of a directory's listing says of it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::vfs) struct Children {
+    /// The directories in it; all of them, if the page `is_complete`.
+    pub(in crate::vfs) directories: HashSet<Box<str>>,
+    pub(in crate::vfs) is_complete: bool,
+    /// Nothing is in it and a file has its name, or that of a directory which it would lie in.
+    pub(in crate::vfs) is_below_file: bool,
+    /// The directories that would come to be with it, itself first: S3 has nothing of them.
+    pub(in crate::vfs) missing: Vec<Key>,
+}
+
+/// An answer that is on its way, and may be waited for by several.
+pub(in crate::vfs) type Answer = Shared<BoxFuture<'static, store::Result<Arc<Children>>>>;
+
+/// Whether a name in a directory is free for a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::vfs) enum Verdict {
+    /// It is.
+    Free,
+    /// The directory has more names than fit on a page, so that one which isn't known may be of this name.
+    Unknown,
+    /// A directory had it a moment ago.
+    Directory,
+    /// The directory is a file.
+    BelowFile,
+}
+
+/// A directory, and the scope of the credentials that see it. Its name ends in `/`, or is empty.
+pub(in crate::vfs) type Directory<'a> = (&'a Arc<CredentialScope>, Name<'a>);
+
+/// What is known of a directory, or on its way.
+#[derive(Clone, Debug)]
+pub(in crate::vfs) enum Looked {
+    /// It was asked for within two seconds.
+    Known(Verdict),
+    /// The question is out; see [`ChildrenCache::settle`].
+    Asking(Answer),
+}
+
+/// The views of a node.
+#[derive(Debug)]
+pub(in crate::vfs) struct ChildrenCache(Mutex<ObjectMap<Arc<CredentialScope>, View>>);
+
+#[derive(Debug)]
+struct View {
+    children: Children,
+    until: Instant,
+    /// While the question is out: then `children` has what was made since.
+    asking: Option<Answer>,
+}
+
+impl Default for ChildrenCache {
+    fn default() -> Self {
+        Self(Mutex::new(ObjectMap::new(MAX_DIRECTORIES)))
+    }
+}
+
+impl ChildrenCache {
+    /// What is known of `name` in the directory; `ask` sends the question where nothing is.
+    pub(in crate::vfs) fn look(&self, at: Directory<'_>, name: &str, ask: impl FnOnce() -> Answer) -> Looked {
+        let (scope, directory) = at;
+        let (mut views, now) = (lock(&self.0), Instant::now());
+        let is_settled = |view: &View| view.asking.as_ref().is_none_or(|answer| answer.peek().is_some());
+        views.drop_oldest(|view| view.until <= now && is_settled(view));
+        match views.find(directory, scope) {
+            Some(view) if now < view.until => {
+                let known = || Looked::Known(view.children.judge(name));
+                return view.asking.clone().map_or_else(known, Looked::Asking);
+            }
+            _ => {}
+        }
+        let answer = ask();
+        let view = View { children: Children::default(), until: now + FRESH, asking: Some(answer.clone()) };
+        views.insert(&scope.tenant, directory, Arc::clone(scope), view);
+        Looked::Asking(answer)
+    }
+
+    /// Takes in what `answer` came to. `None` if the directory was dropped meanwhile: it has to be asked for anew.
+    pub(in crate::vfs) fn settle(
+        &self,
+        at: Directory<'_>,
+        name: &str,
+        answer: &Answer,
+        came: &store::Result<Arc<Children>>,
+    ) -> Option<Verdict> {
+        let (scope, directory) = at;
+        let mut views = lock(&self.0);
+        let mut view = views.remove(directory, scope)?;
+        match (came, &view.asking) {
+            (Ok(children), Some(asking)) if asking.ptr_eq(answer) => {
+                let made = std::mem::take(&mut view.children.directories);
+                view.children = Children::clone(children);
+                if !made.is_empty() {
+                    view.children.missing.clear();
+                }
+                view.children.directories.extend(made);
+                view.asking = None;
+            }
+            (Err(_), Some(asking)) if asking.ptr_eq(answer) => return None,
+            _ => {}
+        }
+        // A later question is out: what came is as good for who waited for it.
+        let verdict = match (&view.asking, came) {
+            (Some(_), Ok(children)) => Some(children.judge(name)),
+            (None, _) => Some(view.children.judge(name)),
+            (Some(_), Err(_)) => None,
+        };
+        views.insert(&scope.tenant, directory, Arc::clone(scope), view);
+        verdict
+    }
+
+    /// The directory was made just now, and is empty.
+    pub(super) fn made(&self, at: Directory<'_>) {
+        let (scope, directory) = at;
+        let children = Children { is_complete: true, ..Children::default() };
+        let view = View { children, until: Instant::now() + FRESH, asking: None };
+        lock(&self.0).insert(&scope.tenant, directory, Arc::clone(scope), view);
+    }
+
+    pub(super) fn changed(&self, (bucket, key): Name<'_>, change: Change) {
+        let mut views = lock(&self.0);
+        let inner = key.trim_end_matches('/');
+        views.remove_all((bucket, &format!("{inner}/")));
+        let mut name = inner;
+        while !name.is_empty() {
+            let at = name.rfind('/').map_or(0, |slash| slash + 1);
+            let (directory, child) = name.split_at(at);
+            // All but a file's own name are names of directories.
+            let is_directory = change == Change::Made || name != inner;
+            views.change((bucket, directory), |view| match change {
+                // It may have gone with what was in it.
+                Change::Removed => view.until = view.until.min(Instant::now()),
+                Change::Stored | Change::Made => {
+                    view.children.missing.clear();
+                    if is_directory {
+                        view.children.directories.insert(child.into());
+                    }
+                }
+            });
+            name = directory.trim_end_matches('/');
+        }
+    }
+
+    pub(super) fn changed_below(&self, (bucket, key): Name<'_>) {
+        lock(&self.0).take_below(bucket, &format!("{key}/"));
+    }
+}
+
+impl Children {
+    fn judge(&self, name: &str) -> Verdict {
+        if self.is_below_file {
+            Verdict::BelowFile
+        } else if self.directories.contains(name) {
+            Verdict::Directory
+        } else if self.is_complete {
+            Verdict::Free
+        } else {
+            Verdict::Unknown
+        }
+    }
+}

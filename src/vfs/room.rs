@@ -1,0 +1,196 @@
+//! Whether a name is free for a file: no file is stored below the name of a file, nor under the name of a directory.
+//!
+//! S3 would take both, and no listing would lead to what lies there. One LIST tells it for a whole directory; it is sent
+//! when an upload is opened and awaited before the upload is published, so that it costs a request and hardly ever time.
+//! Uploads of sessions on two nodes that begin at the same moment may still make both: then the file is shown.
+
+use super::{
+    Error, Mount, Node, Result,
+    cache::{Answer, Children, CredentialScope, Looked, Verdict},
+    late::Named,
+};
+use crate::store::{self, Bucket, DirectoryPage, Key, Prefix, directory_page, find_in_listing, missing_directories};
+use futures_util::FutureExt;
+use std::sync::Arc;
+use tokio::task::{JoinError, JoinHandle};
+
+/// How often an answer is asked for again that changes of the node overtook.
+const TRIES: usize = 3;
+
+/// The place that a new file, or directory, is to have.
+#[derive(Debug)]
+pub(super) struct Room {
+    place: Place,
+    question: Question,
+    /// Whether it is known that no directory has the name.
+    is_no_directory: bool,
+}
+
+#[derive(Debug)]
+enum Question {
+    /// The name is free.
+    Answered,
+    /// The directory that it lies in was looked at.
+    Directory(Looked),
+    /// The directory has too many names to know them all: the name itself is asked for.
+    Name(JoinHandle<Result<()>>),
+}
+
+#[derive(Clone, Debug)]
+struct Place {
+    node: Arc<Node>,
+    scope: Arc<CredentialScope>,
+    bucket: Arc<dyn Bucket>,
+    root: Prefix,
+    key: Key,
+}
+
+impl Room {
+    /// Of a file that is there already, or whose place was looked at.
+    pub(super) fn known(node: &Arc<Node>, named: Named<'_>, bucket: &Arc<dyn Bucket>, mount: &Mount) -> Self {
+        let place = Place::new(node, named, bucket, mount);
+        Self { place, question: Question::Answered, is_no_directory: true }
+    }
+
+    /// Asks whether the name is free, unless the node has just seen the directory that it lies in.
+    pub(super) fn ask(
+        node: &Arc<Node>,
+        named: Named<'_>,
+        bucket: &Arc<dyn Bucket>,
+        mount: &Mount,
+        is_no_directory: bool,
+    ) -> Self {
+        let place = Place::new(node, named, bucket, mount);
+        let question = match place.look_unless_needless(is_no_directory) {
+            None => Question::Answered,
+            Some(Looked::Known(Verdict::Unknown)) => {
+                let place = place.clone();
+                Question::Name(tokio::spawn(async move { place.check_name().await }))
+            }
+            Some(looked) => Question::Directory(looked),
+        };
+        Self { place, question, is_no_directory }
+    }
+
+    /// Whether confirming it takes no time, but for a name that a directory had a moment ago.
+    pub(super) fn is_answered(&self) -> bool {
+        match &self.question {
+            Question::Answered | Question::Directory(Looked::Known(_)) => true,
+            Question::Directory(Looked::Asking(answer)) => answer.peek().is_some(),
+            Question::Name(answer) => answer.is_finished(),
+        }
+    }
+
+    /// The name is another one now, which is known to be free.
+    pub(super) fn be_free(&mut self) {
+        self.question = Question::Answered;
+    }
+
+    /// Waits for the answer. At most one request more, where the directory has many names or a directory of this name.
+    /// Answers with the directories that would come to be with the file, the innermost first.
+    ///
+    /// # Errors
+    /// [`Error::BelowFile`], [`Error::IsDirectory`], or those of the listings.
+    pub(super) async fn confirm(&mut self) -> Result<Vec<Key>> {
+        let missing = match std::mem::replace(&mut self.question, Question::Answered) {
+            Question::Answered => Vec::new(),
+            Question::Name(answer) => {
+                answer.await.unwrap_or_else(|stopped| Err(broken(&stopped).into())).map(|()| Vec::new())?
+            }
+            Question::Directory(looked) => {
+                let (verdict, missing) = self.place.wait(looked).await?;
+                match verdict {
+                    Verdict::BelowFile => return Err(Error::BelowFile),
+                    Verdict::Directory | Verdict::Unknown if !self.is_no_directory => self.place.check_name().await?,
+                    Verdict::Directory | Verdict::Unknown | Verdict::Free => {}
+                }
+                missing
+            }
+        };
+        Ok(missing)
+    }
+}
+
+impl Place {
+    fn new(node: &Arc<Node>, named: Named<'_>, bucket: &Arc<dyn Bucket>, mount: &Mount) -> Self {
+        Self {
+            node: Arc::clone(node),
+            scope: Arc::clone(named.scope),
+            bucket: Arc::clone(bucket),
+            root: mount.prefix.clone(),
+            key: named.key.clone(),
+        }
+    }
+
+    fn look_unless_needless(&self, is_no_directory: bool) -> Option<Looked> {
+        // A mount's root is no file.
+        let is_free = is_no_directory && self.key.directory() == self.root;
+        (!is_free).then(|| self.look())
+    }
+
+    fn look(&self) -> Looked {
+        let (directory, name) = self.key.directory_and_name();
+        let at = (&self.scope, (self.bucket.id(), directory));
+        self.node.cache.children.look(at, name, || self.send())
+    }
+
+    /// Sends the question: it is answered whether or not the upload that asks is still there.
+    fn send(&self) -> Answer {
+        let (bucket, root, directory) = (Arc::clone(&self.bucket), self.root.clone(), self.key.directory());
+        let (node, tenant) = (Arc::clone(&self.node), self.scope.tenant.clone());
+        let asking = tokio::spawn(async move {
+            let page = directory_page(&*bucket, &directory).await?;
+            if page.has_marker {
+                node.cache.markers.note(&tenant, (bucket.id(), directory.as_str()));
+            }
+            children(page, &*bucket, &root, &directory).await.map(Arc::new)
+        });
+        asking.map(|answer| answer.unwrap_or_else(|stopped| Err(broken(&stopped)))).boxed().shared()
+    }
+
+    async fn wait(&self, mut looked: Looked) -> Result<(Verdict, Vec<Key>)> {
+        let (directory, name) = self.key.directory_and_name();
+        let at = (&self.scope, (self.bucket.id(), directory));
+        for _ in 0..TRIES {
+            let answer = match looked {
+                Looked::Known(verdict) => return Ok((verdict, Vec::new())),
+                Looked::Asking(answer) => answer,
+            };
+            let came = answer.clone().await;
+            let settled = self.node.cache.children.settle(at, name, &answer, &came);
+            match (came, settled) {
+                // Where no listing is allowed the store can't be asked; its own users see to it.
+                (Err(store::Error::Forbidden { .. }), _) => return Ok((Verdict::Free, Vec::new())),
+                (Err(error), _) => return Err(error.into()),
+                (Ok(children), Some(verdict)) => return Ok((verdict, children.missing.clone())),
+                (Ok(_), None) => looked = self.look(),
+            }
+        }
+        Ok((Verdict::Unknown, Vec::new()))
+    }
+
+    /// Refuses the name of a directory, unless a file has it too.
+    async fn check_name(&self) -> Result<()> {
+        let found = find_in_listing(&*self.bucket, &self.key).await?;
+        if found.directory && found.file.is_none() { Err(Error::IsDirectory) } else { Ok(()) }
+    }
+}
+
+fn broken(stopped: &JoinError) -> store::Error {
+    store::Error::Broken(stopped.to_string())
+}
+
+async fn children(
+    page: DirectoryPage,
+    bucket: &dyn Bucket,
+    root: &Prefix,
+    directory: &Prefix,
+) -> store::Result<Children> {
+    let missing = if page.exists { Some(Vec::new()) } else { missing_directories(bucket, root, directory).await? };
+    Ok(Children {
+        directories: page.directories.into_iter().map(Into::into).collect(),
+        is_complete: page.is_complete,
+        is_below_file: missing.is_none(),
+        missing: missing.unwrap_or_default(),
+    })
+}
