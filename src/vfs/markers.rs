@@ -2,7 +2,7 @@
 //! directory that no MKDIR made. They would end with their last file in the middle of what a client does: `rm -r` removes
 //! the files, then the directory; a poller takes the last file and lists the directory again.
 //!
-//! So a directory gets its marker when a session takes something from it, before it is gone. Other nodes see it there, and
+//! So a directory gets its marker when a session takes something from it. Other nodes see it there, and
 //! S3's own users an empty object `dir/`, as after MKDIR. Where the user's permissions allow no PutObject, this node
 //! remembers for an hour that its users saw the directory and emptied it.
 
@@ -13,8 +13,7 @@ use crate::{
 };
 
 impl Vfs {
-    /// Gives the directory that `named` lies in a marker, unless it is known to have one: something is about to be taken
-    /// from it. At most 1 request, and none for a mount's root.
+    /// Gives the directory that `named` lies in a marker, unless it is known to have one: something is taken from it. At most 1 request, and none for a mount's root.
     pub(super) async fn keep_directory(&self, named: Named<'_>, mount: &Mount) {
         let directory = named.key.directory();
         let (markers, name) = (&self.node.cache.markers, (named.bucket.id(), directory.as_str()));

@@ -54,14 +54,18 @@ impl Vfs {
             }
             error => error.into(),
         };
-        // Beside the source there is a directory.
-        if source_key.directory() != target_key.directory() {
+        let is_elsewhere = source_key.directory() != target_key.directory();
+        // Beside a file that is stored there is a directory.
+        if is_elsewhere || self.is_uploading(source) {
             Room::ask(&self.node, named(target, &target_key), &bucket, mount, true).confirm().await?;
-            self.keep_directory(named(source, &source_key), mount).await;
         }
         let renamed = match store::rename(&*bucket, &source_key, &target_key, may_replace).await {
             Err(store::Error::NotEmpty) => {
-                return self.rename_tree(mount, &*bucket, source, target).await;
+                self.rename_tree(mount, &*bucket, source, target).await?;
+                if is_elsewhere {
+                    self.keep_directory(named(source, &source_key), mount).await;
+                }
+                return Ok(());
             }
             Err(store::Error::NotFound) if self.is_uploading(source) => {
                 store::check_target(&*bucket, &target_key, may_replace).await.map_err(refusal)?;
@@ -76,6 +80,9 @@ impl Vfs {
             self.changed(named(source, &source_key), Change::Removed);
         }
         let versions = renamed.map_err(refusal)?;
+        if is_elsewhere {
+            self.keep_directory(named(source, &source_key), mount).await;
+        }
         if source == target {
             return Ok(());
         }

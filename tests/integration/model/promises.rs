@@ -6,10 +6,7 @@ use super::{
     answer::Answer,
     stored::{File, Modified, Stored, is_below},
 };
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 use wharfinger::vfs::WriteOptions;
 
 /// Whether stored files can be opened without TRUNC and changed, and their sizes set. The model can.
@@ -35,6 +32,8 @@ pub struct Draft {
     options: WriteOptions,
     /// What it began with, where that is to be changed.
     base: Option<File>,
+    /// What stood against its name when it was opened.
+    blocked: Option<Answer>,
     /// Whether anything was written or cut.
     changed: bool,
     /// Of what it began with, so many bytes are still there.
@@ -58,8 +57,6 @@ pub struct Promises {
     /// The open uploads, the oldest first.
     pub drafts: Vec<Draft>,
     pub downloads: Vec<Download>,
-    /// What sessions surely know as directories.
-    known: HashSet<(usize, &'static str)>,
     /// How many names uploads were given.
     names: usize,
 }
@@ -86,13 +83,25 @@ impl Promises {
             Some(_) if !may_replace(by) => Answer::Denied,
             Some(file) if !truncate && !file.bytes.is_empty() && !CHANGES_STORED_FILES => Answer::Unsupported,
             Some(_) => Answer::Ok,
-            None if directory && create && truncate && !exclusive && !self.known.contains(&(by, at)) => {
-                return vec![Answer::Ok, Answer::IsDirectory];
-            }
+            // Found out at OPEN, or later.
+            None if directory && create && truncate && !exclusive => return vec![Answer::Ok, Answer::IsDirectory],
             None if directory => Answer::IsDirectory,
+            None if self.stored.is_below_file(at) => {
+                return vec![if create { Answer::Ok } else { Answer::NotFound }, Answer::BelowFile];
+            }
             None if create => Answer::Ok,
             None => Answer::NotFound,
         }]
+    }
+
+    /// What stands against a new file of this name.
+    fn blocked(&self, at: &str) -> Option<Answer> {
+        match () {
+            () if self.stored.files.contains_key(at) => None,
+            () if self.stored.is_directory(at) => Some(Answer::IsDirectory),
+            () if self.stored.is_below_file(at) => Some(Answer::BelowFile),
+            () => None,
+        }
     }
 
     pub fn opened(&mut self, by: usize, path: &'static str, options: WriteOptions, modified: Option<u32>) {
@@ -105,6 +114,7 @@ impl Promises {
             _ => modified.map_or(Modified::Upload, Modified::Set),
         };
         self.names += 1;
+        let blocked = self.blocked(path);
         self.drafts.push(Draft {
             by,
             path,
@@ -114,6 +124,7 @@ impl Promises {
             named: Some(self.names),
             options,
             base,
+            blocked,
             changed: false,
             there,
             origin: 0,
@@ -130,6 +141,26 @@ impl Promises {
     }
 
     pub fn close(&self, handle: usize) -> Vec<Answer> {
+        let Draft { path, poisoned, base, named, blocked, .. } = &self.drafts[handle];
+        let right = self.close_in_room(handle);
+        if named.is_none() || base.is_some() {
+            return right;
+        }
+        match (blocked.clone(), self.blocked(path)) {
+            (None, None) => right,
+            // It stood against the name all the time.
+            (Some(before), Some(now)) if !poisoned => vec![before, now],
+            (before, now) => right.into_iter().chain(before).chain(now).collect(),
+        }
+    }
+
+    /// What a WRITE may be answered because the name isn't free.
+    pub fn blocked_write(&self, handle: usize) -> Option<Answer> {
+        let draft = &self.drafts[handle];
+        draft.blocked.clone().filter(|_| draft.base.is_none() && !draft.poisoned && draft.named.is_some())
+    }
+
+    fn close_in_room(&self, handle: usize) -> Vec<Answer> {
         let Draft { by, path, options, poisoned, base, changed, named, .. } = &self.drafts[handle];
         let present = self.stored.files.get(*path);
         vec![match (present, base) {
@@ -299,23 +330,6 @@ impl Promises {
             None => Err(Answer::NotFound),
         }
     }
-
-    /// The session has seen, or not seen, a directory there.
-    pub fn saw(&mut self, by: usize, at: &'static str, directory: bool) {
-        if directory {
-            self.known.insert((by, at));
-        } else {
-            self.known.remove(&(by, at));
-        }
-    }
-}
-
-/// Crashes.
-impl Promises {
-    /// A new session knows nothing.
-    pub fn forget(&mut self, by: usize) {
-        self.known.retain(|(session, _)| *session != by);
-    }
 }
 
 /// Changing the tree.
@@ -333,7 +347,11 @@ impl Promises {
 
     fn mkdir(&self, by: usize, at: &str) -> Answer {
         let taken = self.newest(by, at).is_some() || self.stored.files.contains_key(at) || self.stored.is_directory(at);
-        if taken { Answer::AlreadyExists } else { Answer::Ok }
+        match () {
+            () if taken => Answer::AlreadyExists,
+            () if self.stored.is_below_file(at) => Answer::BelowFile,
+            () => Answer::Ok,
+        }
     }
 
     fn rmdir(&self, at: &str) -> Answer {
@@ -372,6 +390,9 @@ impl Promises {
             () if target == "/" => Answer::AlreadyExists,
             () if is_below(target, source) => Answer::BelowItself,
             () if !replace && self.newest(by, target).is_some() => Answer::AlreadyExists,
+            () if self.stored.is_below_file(target) && (draft.is_some() || !are_siblings(source, target)) => {
+                Answer::BelowFile
+            }
             () if !is_file && !is_stored => Answer::NotFound,
             () if source == target && is_stored => Answer::Ok,
             () if is_full_directory && !RENAMES_FULL_DIRECTORIES => Answer::Unsupported,
@@ -445,12 +466,15 @@ impl Promises {
         let named = Some(self.names);
         if is_stored {
             self.stored.rename(source, target);
-            // What the session knew of names that are gone, or new, it knows no more.
-            self.known.retain(|(session, at)| *session != by || !is_below(at, source) && !is_below(at, target));
         } else if let Some(draft) = self.newest_mut(by, source) {
             (draft.path, draft.named, draft.options.exclusive) = (target, named, !replace);
+            draft.blocked = None;
         }
     }
+}
+
+fn are_siblings(one: &str, other: &str) -> bool {
+    one.rsplit_once('/').map(|(outer, _)| outer) == other.rsplit_once('/').map(|(outer, _)| outer)
 }
 
 impl Deed {

@@ -57,6 +57,20 @@ impl Stored {
         self.files.keys().chain(&self.markers).any(|other| is_below(other, path))
     }
 
+    /// Whether nothing can come to be under the name, because a file has the name of a directory that it would lie in.
+    pub fn is_below_file(&self, path: &str) -> bool {
+        let outer = ancestors(path).find(|outer| self.is_directory(outer) || self.files.contains_key(*outer));
+        outer.is_some_and(|outer| !self.is_directory(outer))
+    }
+
+    /// Takes on the markers that the bucket has of directories around these paths: a session that takes something from a
+    /// directory gives it one, unless it has reason to believe that there is one.
+    pub fn adopt(&mut self, bucket: &MemoryBucket, paths: &[&str]) {
+        let outer = paths.iter().flat_map(|path| ancestors(path));
+        let marked = outer.filter(|outer| bucket.bytes(&format!("acme{outer}/")).is_some());
+        self.markers.extend(marked.map(str::to_owned));
+    }
+
     /// The names in a directory; `None` is a directory. Where there are both, the file is shown.
     pub fn entries(&self, directory: &str) -> BTreeMap<String, Option<&File>> {
         let mut entries = BTreeMap::new();
@@ -128,6 +142,12 @@ impl Stored {
             }
         }
     }
+}
+
+/// The directories that a path lies in, the innermost first, but for the root.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    let outer = std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(outer, _)| outer));
+    outer.skip(1).filter(|outer| !outer.is_empty())
 }
 
 pub fn is_below(path: &str, directory: &str) -> bool {

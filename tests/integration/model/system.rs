@@ -18,7 +18,7 @@ use tokio::time::{advance, sleep};
 use wharfinger::{
     account::{Permission, Permissions},
     store::{Bucket, Budget, FaultyBucket, MemoryBucket, MemoryJournal},
-    vfs::{Kind, ReadHandle, Vfs, WriteHandle},
+    vfs::{ReadHandle, Vfs, WriteHandle},
 };
 
 const SESSIONS: usize = 3;
@@ -138,13 +138,11 @@ impl System {
         self.turn(by).await;
         let right = self.promises.deed(by, deed);
         let done = perform(&self.sessions[by], deed).await;
-        deed.paths().into_iter().for_each(|path| self.promises.saw(by, path, false));
-        if right_answer(&done, &right)? {
+        let answered = right_answer(&done, &right)?;
+        if answered {
             self.promises.done(by, deed);
-            if let Deed::Mkdir(at) = deed {
-                self.promises.saw(by, at, true);
-            }
         }
+        self.promises.stored.adopt(&self.memory, &deed.paths());
         Ok(())
     }
 
@@ -157,8 +155,6 @@ impl System {
         if let (Ok(metadata), Ok(right), false) = (&metadata, right, poisoned) {
             same_metadata(*metadata, right)?;
         }
-        let directory = metadata.is_ok_and(|metadata| metadata.kind == Kind::Directory);
-        self.promises.saw(by, at, directory);
         Ok(())
     }
 

@@ -29,7 +29,6 @@ impl System {
             drop(self.reading.remove(handle));
         }
         self.sessions[by] = self.session(by);
-        self.promises.forget(by);
     }
 
     pub async fn crash_in(&mut self, by: usize, deed: Deed, request: usize, done: bool) -> Kept {
@@ -100,7 +99,11 @@ impl System {
 
     /// What is stored after a crash must be one of these.
     fn settle_for(&mut self, choices: [Stored; 3], touched: &[&str]) -> Kept {
-        let found = choices.into_iter().find(|choice| choice.is_in(&self.memory));
+        let adopted = choices.into_iter().map(|mut choice| {
+            choice.adopt(&self.memory, touched);
+            choice
+        });
+        let found = adopted.into_iter().find(|choice| choice.is_in(&self.memory));
         self.promises.stored = found.ok_or_else(|| format!("the crash left {:?}", self.memory.keys()))?;
         self.promises.stored.doubt(touched);
         Ok(())

@@ -19,7 +19,6 @@ impl System {
         let times = modified.map(|modified| Times { accessed: modified, modified });
         let right = self.promises.open(by, at, options);
         let opened = calls::open(&self.sessions[by], at, options, NewAttributes { times, mode: None }).await;
-        self.promises.saw(by, at, false);
         if right_answer(&opened, &right)? {
             self.promises.opened(by, at, options, modified);
             self.writing.extend(opened.ok());
@@ -70,9 +69,11 @@ impl System {
     }
 
     async fn write(&mut self, handle: usize, offset: u64, len: usize, fill: u8) -> Kept {
+        let blocked = self.promises.blocked_write(handle);
         let draft = &mut self.promises.drafts[handle];
         let written = self.writing[handle].write(offset, Bytes::from(vec![fill; len])).await;
-        right_answer(&written, &draft.write(offset, len))?;
+        let right: Vec<_> = draft.write(offset, len).into_iter().chain(blocked).collect();
+        right_answer(&written, &right)?;
         if written.is_ok() {
             draft.written(offset, len, fill);
         } else {
@@ -94,7 +95,6 @@ impl System {
     async fn close(&mut self, handle: usize) -> Kept {
         let right = self.promises.close(handle);
         let (real, draft) = self.take_upload(handle);
-        self.promises.saw(draft.by, draft.path, false);
         let closed = real.close().await;
         if right_answer(&closed, &right)? {
             let size = closed.unwrap_or_default();
