@@ -4,7 +4,7 @@
     python tests/clients -k WORD     only the tests whose names hold WORD; may be given more than once
     python tests/clients --sshd      the suite of transfers against OpenSSH's own server, to prove the suite itself
 
-It needs the packages of requirements.txt and a debug build of the server: `scripts/test` provides both.
+It needs the packages of requirements.txt, the Java clients and a debug build of the server: `scripts/test` provides them.
 """
 
 import argparse

@@ -5,7 +5,7 @@ import io
 
 import asyncssh
 
-from rig import command_lines, jsch, keys
+from rig import command_lines, java, jsch, keys
 from rig.case import ServerCase
 from rig.fake_s3 import FakeS3
 from rig.files import make
@@ -77,6 +77,18 @@ class ClientsThatTell(FailedClose):
             self.failed_before = -1
             self.skipTest(str(reason))
         self.assertRegex(refused, "^failed: ")
+
+    def test_mina(self):
+        self.assertRegex(self.java("MinaClient"), "^failed: .*PERMISSION_DENIED")
+
+    def test_sshj(self):
+        # It doesn't look at the CLOSE, and then sets the times of what isn't there.
+        self.assertRegex(self.java("SshjClient"), "^failed: ")
+
+    def java(self, program):
+        (self.local / "file").rename(self.local / "file.0")
+        (said,) = java.run(program, self.server, self.server.user, ["puts file file 1"], self.local)
+        return said
 
     def test_asyncssh(self):
         async def put():
