@@ -2,11 +2,18 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 from rig import command_lines
 from rig.case import ServerCase
 from rig.files import MIB, make, make_tree, sha256, tree
-from rig.programs import as_bytes
+from rig.process import Process, free_port
+from rig.programs import TIMEOUT, as_bytes
+
+
+HALVES = ("left", "right")
 
 
 class Rclone:
@@ -104,6 +111,108 @@ class Rclone:
 
     def listed_files(self):
         return sorted(name for name, fingerprint in tree(self.here).items() if fingerprint is not None)
+
+
+class RcloneAtOnce(ServerCase):
+    """Two syncs to one tree at the same time, by one rclone that stays. Its connections are a pool, so what each request
+    builds on was done over another connection, a moment ago."""
+
+    SHARED = "demo"
+    USER = "alice"
+    FILES = 48
+
+    def connect(self):
+        return super().connect(user=self.USER)
+
+    def setUp(self):
+        super().setUp()
+        port = free_port()
+        arguments = ["rclone", "rcd", "--rc-no-auth", f"--rc-addr=127.0.0.1:{port}", "--transfers=8", "--checkers=16"]
+        environment = dict(os.environ, RCLONE_CONFIG=str(self.local / "rclone.conf"))
+        self.rclone = Process(arguments, env=environment)
+        self.addCleanup(self.rclone.close)
+        self.calls = f"http://127.0.0.1:{port}"
+        self.rclone.until(self.is_up, "rclone's listener")
+        self.there, self.here = self.remote_directory(), self.local / "tree"
+        for number in range(self.FILES):
+            self.make(number, size=number * 1000, time=1_000_000_000)
+        (self.here / "left" / "empty").mkdir()
+
+    def file(self, number):
+        return self.here / HALVES[number % 2] / f"{number % 6}" / f"{number}"
+
+    def make(self, number, size, time):
+        file = self.file(number)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        make(file, size, seed=number)
+        os.utime(file, (time + number, time + number))
+
+    def remote(self):
+        return command_lines.rclone_remote(self.server, self.there, user=self.USER)
+
+    def is_up(self):
+        try:
+            return self.call("core/pid")
+        except URLError:
+            return False
+
+    def call(self, command, **parameters):
+        request = Request(f"{self.calls}/{command}", json.dumps(parameters).encode(), method="POST")
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urlopen(request, timeout=TIMEOUT) as answer:
+                return json.load(answer)
+        except HTTPError as failed:
+            self.fail(f"{command} {parameters}: {failed.read().decode()}\n{self.rclone.log_tail()}")
+
+    def sync_at_once(self, *syncs):
+        """Each is two places, and a pattern of what is synced between them."""
+
+        def sync(source, target, pattern):
+            rules = {"IncludeRule": [pattern]}
+            self.call("sync/sync", srcFs=str(source), dstFs=str(target), createEmptySrcDirs=True, _filter=rules)
+
+        with ThreadPoolExecutor(len(syncs)) as pool:
+            list(pool.map(sync, *zip(*syncs)))
+
+    def sync_halves_at_once(self):
+        self.sync_at_once(*((self.here, self.remote(), f"/{half}/**") for half in HALVES))
+
+    def assert_all_comes_back(self):
+        copies = [self.local / "a", self.local / "b"]
+        self.sync_at_once(*((self.remote(), copy, "**") for copy in copies))
+        for copy in copies:
+            self.assertEqual(tree(self.here), tree(copy))
+            self.assertEqual(self.times(self.here), self.times(copy))
+
+    def times(self, root):
+        files = (path for path in root.rglob("*") if path.is_file())
+        return {str(path.relative_to(root)): int(path.stat().st_mtime) for path in files}
+
+    def test_two_syncs_to_one_tree_and_back(self):
+        self.sync_halves_at_once()
+        self.assert_all_comes_back()
+        # Some are replaced, with times that are no upload's, and some are moved, which empties directories.
+        for number in range(self.FILES):
+            if number % 6 == 5:
+                (self.here / "left" / "moved").mkdir(exist_ok=True)
+                self.file(number).rename(self.here / "left" / "moved" / f"{number}")
+            elif number % 2:
+                self.make(number, size=number * 1000 + 1, time=1_100_000_000)
+        (self.here / "right" / "5").rmdir()
+        self.sync_halves_at_once()
+        self.assert_all_comes_back()
+
+
+class RcloneAtOnceInABucket(RcloneAtOnce):
+    USER = "bob"
+
+
+class RcloneAtOnceOnSshd(RcloneAtOnce):
+    """Runs with `--sshd` only."""
+
+    SHARED = "sshd"
+    USER = "root"
 
 
 class RcloneOnDemo(Rclone, ServerCase):
