@@ -39,6 +39,12 @@ class FailedClose(ServerCase):
         """How many uploads failed, as the server's log says: there it stands whatever a client does."""
         return self.server.process.log_text().count("file failed")
 
+    def java(self, program):
+        """What one of the Java clients says to its upload."""
+        (self.local / "file").rename(self.local / "file.0")
+        (said,) = java.run(program, self.server, self.server.user, ["puts file file 1"], self.local)
+        return said
+
     @property
     def host_key(self):
         return self.connect().get_remote_server_key().fingerprint
@@ -84,11 +90,6 @@ class ClientsThatTell(FailedClose):
     def test_sshj(self):
         # It doesn't look at the CLOSE, and then sets the times of what isn't there.
         self.assertRegex(self.java("SshjClient"), "^failed: ")
-
-    def java(self, program):
-        (self.local / "file").rename(self.local / "file.0")
-        (said,) = java.run(program, self.server, self.server.user, ["puts file file 1"], self.local)
-        return said
 
     def test_asyncssh(self):
         async def put():
@@ -155,3 +156,9 @@ class ClientsThatDoNotTell(FailedClose):
 
     def test_paramiko_without_confirmation(self):
         self.sftp().putfo(io.BytesIO(b"x"), "file", confirm=False)
+
+    def test_sshj_over_an_older_file(self):
+        # The times that it sets behind its CLOSE are the older file's.
+        self.s3.objects["tenants/acme/file.0"] = b"older"
+        self.assertEqual("ok", self.java("SshjClient"))
+        self.assertEqual(b"older", self.s3.objects.pop("tenants/acme/file.0"))
