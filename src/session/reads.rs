@@ -172,6 +172,10 @@ impl Download {
     }
 
     async fn fetch(&self, read: Read) -> Reply {
+        // Java's streams ask for nothing when their buffer is full, and take EOF for the end of the file.
+        if read.length == 0 {
+            return Reply::Data { id: read.id, pieces: Vec::new() };
+        }
         match self.handle.read(read.offset, read.length).await {
             Ok(pieces) if pieces.is_empty() => Reply::status(read.id, StatusCode::Eof, "end of file"),
             Ok(pieces) => {

@@ -193,6 +193,9 @@ impl Upload {
     }
 
     async fn read(&self, handle: &mut WriteHandle, slot: Slot, offset: u64, length: u32) {
+        if length == 0 {
+            return slot.answer(|id| Reply::Data { id, pieces: Vec::new() });
+        }
         let length = length.min(MAX_READ_BYTES);
         // It must not wait for the client to read: uploads wait behind it, and the connection behind those.
         let Some(permit) = self.context.replies.try_reserve(length) else { return slot.fail(&Error::Busy) };

@@ -4,7 +4,7 @@
 //! Invariant: only a listing says that something is missing. HEAD carries no `s3:prefix`, so under credentials that
 //! are limited to a prefix a missing key is a 403, as a forbidden one is.
 
-use super::{Bucket, ETag, Error, Headers, Key, ListScope, Listed, Object, Pin, Prefix, Result};
+use super::{Bucket, ETag, Error, Headers, Key, ListScope, Listed, Object, Page, Pin, Prefix, Result};
 use std::collections::BTreeMap;
 
 /// How many names the listing for one key asks for: enough to look past most neighbours (`key-1` and `key.txt` come
@@ -63,7 +63,7 @@ pub async fn find(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
 /// Those of the listings.
 pub async fn find_in_listing(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
     let directory = key.as_directory();
-    let page = bucket.list(ListScope::StartingWith(key), None, NEIGHBOURS).await?;
+    let page = first_names(bucket, ListScope::StartingWith(key), NEIGHBOURS).await?;
     let decided =
         page.next.is_none() || page.objects.iter().any(|listed| listed.raw_key.as_str() >= directory.as_str());
     let below = page.objects.iter().any(|listed| listed.raw_key.starts_with(directory.as_str()));
@@ -77,7 +77,7 @@ pub async fn find_in_listing(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
 /// # Errors
 /// Those of the listing.
 pub async fn directory_exists(bucket: &dyn Bucket, prefix: &Prefix) -> Result<bool> {
-    let page = bucket.list(ListScope::Below(prefix), None, 1).await?;
+    let page = first_names(bucket, ListScope::Below(prefix), 1).await?;
     Ok(!page.objects.is_empty())
 }
 
@@ -98,7 +98,7 @@ pub(super) async fn refuse_existing(bucket: &dyn Bucket, key: &Key) -> Result<()
 /// # Errors
 /// Those of the listing.
 pub async fn directory_state(bucket: &dyn Bucket, prefix: &Prefix) -> Result<DirectoryState> {
-    let page = bucket.list(ListScope::Below(prefix), None, 2).await?;
+    let page = first_names(bucket, ListScope::Below(prefix), 2).await?;
     let mut objects = page.objects.into_iter();
     Ok(match (objects.next(), objects.next()) {
         (None, _) => DirectoryState::Absent,
@@ -111,11 +111,26 @@ pub async fn directory_state(bucket: &dyn Bucket, prefix: &Prefix) -> Result<Dir
 
 /// What a refused GET of `key` means: [`Error::NotFound`] if a listing shows that nothing is there. 1 request.
 pub(super) async fn missing_or_forbidden(bucket: &dyn Bucket, key: &Key, refusal: Error) -> Error {
-    match bucket.list(ListScope::StartingWith(key), None, 1).await {
+    match first_names(bucket, ListScope::StartingWith(key), 1).await {
         // The key itself would come first.
         Ok(page) if page.objects.first().is_none_or(|first| first.raw_key != key.as_str()) => Error::NotFound,
         Ok(_) | Err(_) => refusal,
     }
+}
+
+/// The first `count` names in `scope`, without common prefixes; fewer only where there are no more. 1 request, as long as
+/// S3 fills its pages: it may answer with fewer names than it has, or with none, and a token for the rest.
+async fn first_names(bucket: &dyn Bucket, scope: ListScope<'_>, count: u16) -> Result<Page> {
+    let mut all = bucket.list(scope, None, count).await?;
+    while let Some(token) = &all.next
+        && let Some(missing) = count.checked_sub(u16::try_from(all.objects.len()).unwrap_or(count))
+        && missing > 0
+    {
+        let more = bucket.list(scope, Some(token), missing).await?;
+        all.objects.extend(more.objects);
+        all.next = more.next;
+    }
+    Ok(all)
 }
 
 fn object(listed: Listed) -> Object {
@@ -177,6 +192,26 @@ mod tests {
                 }
                 assert_eq!(found(&bucket).await, expected, "{raw_keys:?}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_empty_page_with_a_token_is_not_taken_for_nothing() {
+        for (raw_keys, expected) in [
+            (&["acme/x"][..], (true, false)),
+            (&["acme/x/"], (false, true)),
+            (&["acme/x/y"], (false, true)),
+            (&[], (false, false)),
+        ] {
+            let bucket = bucket(raw_keys);
+            bucket.begin_listings_empty();
+            bucket.fail(Verb::Head, Moment::Request, denied());
+            let (file, directory, _) = found(&bucket).await;
+            assert_eq!((file, directory), expected, "{raw_keys:?}");
+            let directory = Prefix::parse("acme/x/").unwrap();
+            assert_eq!(directory_exists(&bucket, &directory).await.unwrap(), expected.1, "{raw_keys:?}");
+            let is_there = directory_state(&bucket, &directory).await.unwrap() != DirectoryState::Absent;
+            assert_eq!(is_there, expected.1, "{raw_keys:?}");
         }
     }
 

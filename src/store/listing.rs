@@ -66,15 +66,21 @@ impl Listing {
     }
 
     /// Whether the directory exists: its marker or anything below, names that are no entries included. Costs nothing
-    /// beyond the first page. Only of use before the first [`next_page`](Self::next_page).
+    /// beyond the first page that isn't empty. Only of use before the first [`next_page`](Self::next_page).
     ///
     /// # Errors
-    /// Those of the first page.
+    /// Those of the pages.
     pub async fn exists(&mut self) -> Result<bool> {
-        let page = self.fetch().await?;
-        let exists = page.as_ref().is_some_and(|page| !page.objects.is_empty() || !page.directories.is_empty());
-        self.next = page.map_or(Next::End, Next::Here);
-        Ok(exists)
+        while let Some(page) = self.fetch().await? {
+            let exists = !page.objects.is_empty() || !page.directories.is_empty();
+            if exists || page.next.is_none() {
+                self.next = Next::Here(page);
+                return Ok(exists);
+            }
+            // S3 may have nothing to show yet, and more to look through.
+            self.next = Next::Wanted(page.next);
+        }
+        Ok(false)
     }
 
     /// Whether the first page, after [`exists`](Self::exists), shows the directory's marker.
@@ -250,6 +256,19 @@ mod tests {
         assert!(!absent.exists().await.unwrap());
         assert_eq!(absent.next_page().await.unwrap(), None);
         assert_eq!(bucket.count(Verb::List), 2);
+    }
+
+    #[tokio::test]
+    async fn an_empty_page_with_a_token_is_not_the_end() {
+        for raw_key in ["acme/", "acme/a", "acme/a/b"] {
+            let bucket = bucket([raw_key]);
+            bucket.begin_listings_empty();
+            assert!(listing(&bucket).exists().await.unwrap(), "{raw_key}");
+            let mut asked = listing(&bucket);
+            asked.exists().await.unwrap();
+            assert_eq!(names(asked).await, names(listing(&bucket)).await, "{raw_key}");
+            assert_eq!(names(listing(&bucket)).await.is_empty(), raw_key == "acme/");
+        }
     }
 
     // S47: A listing keeps two pages of 1,000 names in memory, the one that is being read and the next.

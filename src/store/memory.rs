@@ -68,6 +68,11 @@ impl MemoryBucket {
         self.contents().missing_is_forbidden = true;
     }
 
+    /// From now on the first page of each listing is empty and has a token, as S3's may be.
+    pub fn begin_listings_empty(&self) {
+        self.contents().listings_begin_empty = true;
+    }
+
     /// From now on uploads are begun by `arn`, as a list of them shows it. Until then it doesn't say who began one.
     pub fn initiate_as(&self, arn: &str) {
         self.contents().initiator = Some(arn.to_owned());

@@ -116,6 +116,10 @@ impl WriteHandle {
     /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], or what an earlier part met in the storage.
     /// From then on nothing is published: further writes and the close fail too.
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
+        if data.is_empty() {
+            // It says nothing of the file that the client means.
+            return Ok(self.upload.write(offset, data).await?);
+        }
         if self.room.is_answered()
             && let Err(error) = self.room.confirm().await
         {

@@ -26,6 +26,7 @@ pub(super) struct Contents {
     pub(super) uploads: BTreeMap<String, OpenUpload>,
     pub(super) versioned: bool,
     pub(super) missing_is_forbidden: bool,
+    pub(super) listings_begin_empty: bool,
     /// Who begins uploads.
     pub(super) initiator: Option<String>,
     /// Overwritten and deleted objects of a versioned bucket.

@@ -9,6 +9,9 @@ const MAX_KEYS: u16 = 1000;
 
 /// One page of `scope`. A token is the last name of the page before, a key or a common prefix.
 pub(super) fn page(contents: &Contents, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Page {
+    if contents.listings_begin_empty && after.is_none() {
+        return Page { next: Some(PageToken(String::new())), ..Page::default() };
+    }
     let prefix = scope.prefix();
     let delimited = matches!(scope, ListScope::Directory(_));
     let max_keys = usize::from(max_keys.min(MAX_KEYS));

@@ -625,3 +625,18 @@ async fn the_landing_directory_exists_before_anything_is_in_it_and_stays() {
         assert!(matches!(session.open(at, CREATE).await, Err(Error::IsDirectory)), "{at}");
     }
 }
+
+// S142: A page of a listing that shows no name is not the end of it.
+#[tokio::test]
+async fn a_page_of_which_nothing_is_shown_is_not_the_end() {
+    let session = Session::with_mounts(&[("/", "acme/", Permissions::ALL), ("/a", "other/", Permissions::ALL)]);
+    session.bucket.insert("acme/a", "hidden by a mount");
+    session.bucket.begin_listings_empty();
+    assert_eq!(session.names("/").await, ["a"]);
+    for number in 0..1000 {
+        session.bucket.insert(&format!("acme/\u{1}{number}"), "no name");
+    }
+    session.bucket.insert("acme/z", "x");
+    assert_eq!(session.names("/").await, ["a", "z"]);
+    assert!(matches!(session.open_directory(&path("/none")).await, Err(Error::NotFound)));
+}

@@ -40,6 +40,10 @@ impl WriteHandle {
         let size = source.metadata().size;
         let start = range.source_offset.min(size);
         let end = range.length.map_or(size, |length| start.saturating_add(length).min(size));
+        if start == end {
+            self.write(range.target_offset, Bytes::new()).await?;
+            return Ok(0);
+        }
         let target_offset = self.place(range.target_offset).await?;
         if self.mount == *source.mount() && self.upload.can_copy(target_offset, end - start) {
             let was_unchanged = self.upload.is_unchanged();

@@ -59,6 +59,22 @@ async fn a_first_write_at_the_beginning_begins_anew() {
     assert_stored(&session, &content(2 * LENGTH));
 }
 
+// S141: A WRITE of 0 bytes, and a copy of 0 bytes, change nothing.
+#[tokio::test]
+async fn a_write_of_no_bytes_begins_nothing_anew() {
+    let session = cut_off().await;
+    session.bucket.insert("acme/empty", "");
+    let mut handle = session.open("/a", KEEP).await.unwrap();
+    handle.write(0, Bytes::new()).await.unwrap();
+    let empty = session.open_read(&path("/empty")).await.unwrap();
+    let all = CopyRange { source_offset: 0, length: None, target_offset: 0 };
+    assert_eq!(handle.copy(&empty, all).await.unwrap(), 0);
+    assert_eq!(handle.metadata().size, STORED as u64);
+    write(&mut handle, &content(LENGTH), STORED).await.unwrap();
+    handle.close().await.unwrap();
+    assert_stored(&session, &content(LENGTH));
+}
+
 /// As scp copies an empty file: it opens it without TRUNC, and cuts it at its end.
 #[tokio::test]
 async fn the_size_0_begins_anew() {
