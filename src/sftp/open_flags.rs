@@ -11,7 +11,7 @@ impl OpenFlags {
     pub const READ: Self = Self(0x01);
     /// For writing.
     pub const WRITE: Self = Self(0x02);
-    /// Writes go to the end of the file. OpenSSH's `reput` sets it and yet sends the offsets that it means.
+    /// Writes go to the end of the file.
     pub const APPEND: Self = Self(0x04);
     /// The file is made if it isn't there.
     pub const CREATE: Self = Self(0x08);

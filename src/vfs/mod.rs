@@ -8,7 +8,6 @@
 //! Invariant: no key is made here but by a mount's prefix, and no error holds one.
 
 mod ahead;
-mod append;
 mod buckets;
 mod cache;
 mod directory;

@@ -9,7 +9,6 @@ pub use copy::CopyRange;
 
 use super::{
     Error, Kind, Metadata, Mount, NewAttributes, Node, PendingWrite, Replace, Result, SetAttributes, UploadPath,
-    append::Appending,
     cache::{Change, CredentialScope, Sight},
     late::Named,
     notes::{Live, LiveEntry, Notes, Resized},
@@ -53,7 +52,8 @@ pub struct WriteHandle {
     notes: Arc<Notes>,
     conflicting: Conflicting,
     readable: bool,
-    appending: Option<Appending>,
+    /// APPEND: each WRITE goes to the end.
+    append: bool,
     /// The version that the file began as.
     patched: Option<Patched>,
     /// Whether the name is free.
@@ -73,7 +73,7 @@ impl WriteHandle {
         let PendingWrite {
             bucket, node, scope, tenant, notes, mount, key, live, patched, room, keeping, cut_off, ..
         } = pending;
-        let Live { size, attributes, .. } = live.shown();
+        let Live { attributes, .. } = live.shown();
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         let begins_with = if taken.is_some() { pending.attributes } else { attributes };
         begins_with.write_to(&mut object, Kind::File);
@@ -100,7 +100,7 @@ impl WriteHandle {
             notes,
             conflicting,
             readable: pending.readable,
-            appending: pending.append.then(|| Appending::to(size)),
+            append: pending.append,
             patched,
             room,
             resumed,
@@ -110,10 +110,10 @@ impl WriteHandle {
         }
     }
 
-    /// Takes in bytes at `offset`. Whole parts leave in the background.
+    /// Takes in bytes at `offset`, with APPEND at the end. Whole parts leave in the background.
     ///
     /// # Errors
-    /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], or what an earlier part met in the storage.
+    /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], [`Error::PartialGrown`], or what an earlier part met in the storage.
     /// From then on nothing is published: further writes and the close fail too.
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         if data.is_empty() {
@@ -172,7 +172,7 @@ impl WriteHandle {
         let is_done = self.note_set(wanted);
         if let Some(size) = wanted.size.filter(|_| !is_done) {
             let was_unchanged = self.upload.is_unchanged();
-            self.set_size(size)?;
+            self.upload.set_size(size)?;
             self.show(was_unchanged);
         }
         self.live.update(|live| live.attributes = live.attributes.updated(wanted.kept()));
@@ -316,8 +316,12 @@ impl WriteHandle {
         self.take_on_name();
         self.take_on_size();
         self.store_attributes();
-        let size = self.upload.size();
-        Ok(self.appending.as_mut().map_or(offset, |appending| appending.place(offset, size)))
+        Ok(if self.append && !self.lacks_its_beginning() { self.upload.size() } else { offset })
+    }
+
+    /// Whether nothing is in a file of which the client may have sent a part before: its first WRITE tells by its offset.
+    fn lacks_its_beginning(&self) -> bool {
+        self.upload.is_gapless() && self.upload.size() == 0
     }
 
     async fn write_at(&mut self, offset: u64, data: Bytes) -> store::Result<()> {
@@ -349,20 +353,12 @@ impl WriteHandle {
         let Some(Resized { smallest, last }) = self.live.shown().resized else { return };
         let was_unchanged = self.upload.is_unchanged();
         for size in [smallest, last] {
-            if let Err(error) = self.set_size(size) {
+            if let Err(error) = self.upload.set_size(size) {
                 self.upload.spoil(&error);
             }
         }
         self.live.update(|live| live.resized = None);
         self.show(was_unchanged);
-    }
-
-    fn set_size(&mut self, size: u64) -> store::Result<()> {
-        self.upload.set_size(size)?;
-        if let Some(appending) = &mut self.appending {
-            appending.resize(size);
-        }
-        Ok(())
     }
 
     /// Shows how far the upload is, and from its first change on a new time.

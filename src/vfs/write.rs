@@ -29,7 +29,7 @@ pub struct WriteOptions {
     pub truncate: bool,
     /// EXCL: fail if the file exists.
     pub exclusive: bool,
-    /// APPEND: what was there is not overwritten. Offsets behind it count, as OpenSSH sends them; others begin at the end.
+    /// APPEND: each WRITE goes to the end, whatever its offset.
     pub append: bool,
 }
 

@@ -102,6 +102,12 @@ impl Upload {
         self
     }
 
+    /// Whether nothing is published that leaves a hole, or lacks its beginning.
+    #[must_use]
+    pub fn is_gapless(&self) -> bool {
+        self.gapless
+    }
+
     /// Gives up what an upload that was taken on has stored, and begins with an empty file. Does nothing once there is
     /// more of it.
     pub async fn begin_anew(&mut self) {

@@ -31,18 +31,47 @@ async fn a_file_opened_without_trunc_begins_as_it_is() {
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "new bytes!");
 }
 
-// S68: With APPEND nothing that was there is overwritten: offsets behind it count, as OpenSSH sends them, many in …
+// S68: With APPEND each WRITE, and each copy, goes to the end of the file in the order of arrival, whatever its offset: …
 #[tokio::test]
-async fn appending_overwrites_nothing_whatever_the_offsets_say() {
+async fn appending_overwrites_nothing_and_leaves_no_hole_whatever_the_offsets_say() {
+    const APPEND: WriteOptions = WriteOptions { read: true, append: true, ..KEEP };
     let session = Session::start();
-    for offsets in [[9, 10], [0, 1], [0, 0]] {
-        session.bucket.insert("acme/a", "old bytes");
-        let mut handle = session.open("/a", WriteOptions { append: true, ..KEEP }).await.unwrap();
-        handle.write(offsets[0], Bytes::from_static(b"!")).await.unwrap();
-        handle.write(offsets[1], Bytes::from_static(b"?")).await.unwrap();
-        handle.close().await.unwrap();
-        assert_eq!(session.bucket.bytes("acme/a").unwrap(), "old bytes!?", "{offsets:?}");
+    for old in [None, Some(""), Some("old bytes")] {
+        for offsets in [[9, 10, 11], [0, 1, 2], [0, 0, 0], [10, 9, 9], [3, 3, 100], [1 << 40, 0, u64::MAX]] {
+            session.bucket.delete("acme/a");
+            if let Some(old) = old {
+                session.bucket.insert("acme/a", old);
+            }
+            let old = old.unwrap_or_default();
+            let mut handle = session.open("/a", APPEND).await.unwrap();
+            for (offset, bytes) in offsets.into_iter().zip(["!", "?", "."]) {
+                handle.write(offset, bytes.into()).await.unwrap();
+            }
+            assert_eq!(handle.read(0, 100).await.unwrap().concat(), format!("{old}!?.").as_bytes(), "{offsets:?}");
+            handle.close().await.unwrap();
+            assert_eq!(session.bucket.bytes("acme/a").unwrap(), format!("{old}!?."), "{offsets:?}");
+        }
     }
+}
+
+// S68: With APPEND each WRITE, and each copy, goes to the end of the file in the order of arrival, whatever its offset: …
+#[tokio::test]
+async fn the_end_is_where_a_size_or_a_copy_has_put_it() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", "old bytes");
+    session.bucket.insert("acme/b", "copied");
+    let mut handle = session.open("/a", WriteOptions { append: true, ..KEEP }).await.unwrap();
+    handle.write(0, Bytes::from_static(b"!")).await.unwrap();
+    handle.set_attributes(size(3)).unwrap();
+    let source = session.open_read(&path("/b")).await.unwrap();
+    for target_offset in [0, 100] {
+        let range = CopyRange { source_offset: 0, length: None, target_offset };
+        assert_eq!(handle.copy(&source, range).await.unwrap(), 6);
+    }
+    handle.set_attributes(size(17)).unwrap();
+    handle.write(0, Bytes::from_static(b"?")).await.unwrap();
+    handle.close().await.unwrap();
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "oldcopiedcopied\0\0?");
 }
 
 // S80: A file that was opened and not changed stays the same version.

@@ -28,7 +28,9 @@ impl WriteHandle {
     }
 
     /// Decides with the first WRITE whether the file goes on. A client that begins at the first byte begins anew; one that
-    /// goes on before the end of what is stored has been told another size, and nothing of it may be taken in.
+    /// goes on before the end of what is stored has been told another size, and nothing of it may be taken in. With APPEND
+    /// the offset decides nothing else, so it must be the end itself: a client that counts from elsewhere means another
+    /// file.
     ///
     /// # Errors
     /// [`Error::PartialGrown`].
@@ -36,10 +38,10 @@ impl WriteHandle {
         if !self.is_only_resumed() {
             return Ok(());
         }
-        let is_emptied = self.resumed.is_some_and(|resumed| resumed.is_emptied);
-        if is_emptied || offset == 0 && self.appending.is_none() {
+        let (is_emptied, size) = (self.resumed.is_some_and(|resumed| resumed.is_emptied), self.upload.size());
+        if is_emptied || offset == 0 && !self.append {
             Box::pin(self.begin_anew()).await;
-        } else if offset != 0 && offset < self.upload.size() {
+        } else if offset < size || offset > size && self.append {
             self.upload.refuse(&Error::PartialGrown);
             return Err(Error::PartialGrown);
         }

@@ -152,7 +152,7 @@ class WireFrames(ServerCase):
         self.assertNotEqual(frames.OK, channel.close_handle(handle)[0])
         self.assertEqual([], self.sftp().listdir(there))
 
-    # S62: WRITEs may come in any order, as many as a client has in flight; the offsets say what the file is.
+    # S62: WRITEs may come in any order, as many as a client has in flight; without APPEND the offsets say what the …
     def test_writes_out_of_order_and_over_each_other(self):
         channel, there = self.open_channel(), self.remote_directory()
         handle, whole = channel.create(f"{there}/file"), bytearray(content(1 << 20))

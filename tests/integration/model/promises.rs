@@ -36,11 +36,6 @@ pub struct Draft {
     blocked: Option<Answer>,
     /// Whether anything was written or cut.
     changed: bool,
-    /// Of what it began with, so many bytes are still there.
-    there: u64,
-    /// With APPEND: where the client's offset 0 lies, and whether there was one.
-    origin: u64,
-    began: bool,
 }
 
 /// One open download.
@@ -107,7 +102,6 @@ impl Promises {
     pub fn opened(&mut self, by: usize, path: &'static str, options: WriteOptions, modified: Option<u32>) {
         let base = self.stored.files.get(path).filter(|_| !options.truncate).cloned();
         let bytes = base.as_ref().map(|file| file.bytes.to_vec()).unwrap_or_default();
-        let there = bytes.len() as u64;
         // Attributes of OPEN are for new files. One that is to be changed may show its own, until it is.
         let modified = match base {
             Some(_) if CHANGES_STORED_FILES => Modified::Unknown,
@@ -126,9 +120,6 @@ impl Promises {
             base,
             blocked,
             changed: false,
-            there,
-            origin: 0,
-            began: false,
         });
     }
 
@@ -210,11 +201,9 @@ impl Draft {
         self.by == by && self.path == path && self.named.is_some()
     }
 
-    /// With APPEND an offset before the end of what was there, or 0 once more, goes to the end.
+    /// With APPEND every offset is the end.
     fn place(&self, offset: u64) -> u64 {
-        let place = self.origin.saturating_add(offset);
-        let begins_anew = offset == 0 && self.began;
-        if self.options.append && (begins_anew || place < self.there) { self.bytes.len() as u64 } else { place }
+        if self.options.append { self.bytes.len() as u64 } else { offset }
     }
 
     pub fn write(&self, offset: u64, len: usize) -> Vec<Answer> {
@@ -233,12 +222,7 @@ impl Draft {
     }
 
     pub fn written(&mut self, offset: u64, len: usize, fill: u8) {
-        let place = self.place(offset);
-        if self.options.append {
-            self.origin = place.saturating_sub(offset);
-            self.began |= offset == 0;
-        }
-        let start = usize::try_from(place).unwrap_or(usize::MAX);
+        let start = usize::try_from(self.place(offset)).unwrap_or(usize::MAX);
         if len > 0 {
             self.bytes.resize(self.bytes.len().max(start + len), 0);
             self.bytes[start..start + len].fill(fill);
@@ -268,7 +252,6 @@ impl Draft {
             self.bytes.resize(usize::try_from(size).unwrap(), 0);
             self.change();
         }
-        self.there = self.there.min(size);
     }
 
     fn change(&mut self) {

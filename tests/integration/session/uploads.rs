@@ -168,14 +168,13 @@ async fn an_older_file_is_not_taken_for_the_upload_that_failed() {
     }
 }
 
-// S62: WRITEs may come in any order, as many as a client has in flight; the offsets say what the file is.
+// S62: WRITEs may come in any order, as many as a client has in flight; without APPEND the offsets say what the …
 #[tokio::test(start_paused = true)]
 async fn writes_in_any_order_make_the_file_that_their_offsets_say() {
     let wharf = Wharf::start();
     let mut client = wharf.connect().await;
     let content = content(1, 20 * MIB + 17);
-    // OpenSSH's reput says APPEND, and has its WRITEs in flight in any order.
-    let handle = client.open("/a", OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::APPEND).await.unwrap();
+    let handle = client.open("/a", OpenFlags::WRITE | OpenFlags::CREATE).await.unwrap();
     let mut ids = Vec::new();
     let piece = MAX_READ_BYTES as usize;
     let mut starts: Vec<_> = (0..content.len()).step_by(piece).collect();
@@ -191,6 +190,34 @@ async fn writes_in_any_order_make_the_file_that_their_offsets_say() {
     }
     client.close(&handle).await.unwrap();
     wharf.assert_stored("/a", &content);
+}
+
+// S68: With APPEND each WRITE, and each copy, goes to the end of the file in the order of arrival, whatever its offset: …
+#[tokio::test(start_paused = true)]
+async fn what_is_appended_stands_in_the_order_in_which_it_came() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    let (old, new) = (content(1, 9 * MIB), content(2, 20 * MIB));
+    for there in [None, Some(old)] {
+        if let Some(old) = &there {
+            wharf.bucket.insert("acme/a", old.clone());
+        }
+        let start = there.as_ref().map_or(0, Bytes::len) as u64;
+        let handle = client.open("/a", OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::APPEND).await.unwrap();
+        let mut ids = Vec::new();
+        for (number, piece) in new.chunks(MAX_READ_BYTES as usize).enumerate() {
+            // As OpenSSH's `reput` counts, as curl does, and as no client should.
+            let at = (number * MAX_READ_BYTES as usize) as u64;
+            let offset = [start + at, at, 7, u64::MAX][number % 4];
+            ids.push(client.send(request::write(&handle, offset, new.slice_ref(piece))).await);
+        }
+        for id in ids {
+            client.status(id).await.unwrap();
+        }
+        client.close(&handle).await.unwrap();
+        wharf.assert_stored("/a", &[&there.unwrap_or_default()[..], &new].concat());
+        wharf.bucket.delete("acme/a");
+    }
 }
 
 // S64: Until its CLOSE a new file is seen by its own session alone, from its OPEN on: STAT shows its size so far. …

@@ -24,7 +24,7 @@ async fn holes_read_as_zeros_up_to_a_limit() {
     fixture.assert_nothing_left();
 }
 
-// S62: WRITEs may come in any order, as many as a client has in flight; the offsets say what the file is.
+// S62: WRITEs may come in any order, as many as a client has in flight; without APPEND the offsets say what the …
 #[tokio::test]
 async fn a_gap_is_waited_for_as_long_as_its_bytes_may_be_in_flight() {
     let fixture = Fixture::new();

@@ -107,27 +107,60 @@ async fn no_hole_is_left_behind_what_is_stored() {
     assert_eq!((session.bucket.open_uploads(), size(&session).await), (0, None), "it leads to nothing");
 }
 
+const APPEND: WriteOptions = WriteOptions { append: true, ..KEEP };
+
 // S123: With APPEND only a session that was shown it goes on with it; another begins a new file.
 #[tokio::test]
 async fn who_appends_goes_on_at_the_end_that_it_was_shown() {
-    const APPEND: WriteOptions = WriteOptions { append: true, ..KEEP };
-    for from_zero in [false, true] {
+    let session = cut_off().await;
+    assert_eq!(size(&session).await, Some(STORED as u64));
+    let mut handle = session.open("/a", APPEND).await.unwrap();
+    let content = content(LENGTH);
+    for start in (STORED..LENGTH).step_by(MIB) {
+        // The first offset says what the client means to go on with, and the others nothing.
+        let offset = if start == STORED { start } else { 0 };
+        handle.write(offset as u64, content.slice(start..start + MIB)).await.unwrap();
+    }
+    handle.close().await.unwrap();
+    assert_stored(&session, &content);
+
+    for offset in [0, 7] {
+        let session = cut_off().await;
+        let mut handle = session.open("/a", APPEND).await.unwrap();
+        handle.write(offset, Bytes::from_static(b"a line")).await.unwrap();
+        handle.close().await.unwrap();
+        assert_eq!(session.bucket.bytes("acme/a").unwrap(), "a line");
+    }
+}
+
+// S143: With APPEND a first WRITE that goes on with an upload is refused unless its offset is the size that STAT showed: …
+#[tokio::test]
+async fn who_appends_to_another_size_than_it_was_shown_is_refused() {
+    for offset in [0, 1, STORED as u64 - 1, STORED as u64 + 1, u64::MAX] {
         let session = cut_off().await;
         assert_eq!(size(&session).await, Some(STORED as u64));
         let mut handle = session.open("/a", APPEND).await.unwrap();
-        let content = content(LENGTH);
-        for start in (STORED..LENGTH).step_by(MIB) {
-            let offset = if from_zero { start - STORED } else { start };
-            handle.write(offset as u64, content.slice(start..start + MIB)).await.unwrap();
-        }
-        handle.close().await.unwrap();
-        assert_stored(&session, &content);
+        let written = handle.write(offset, Bytes::from_static(b"a line")).await;
+        assert!(matches!(written, Err(Error::PartialGrown)), "{offset}: {written:?}");
+        assert!(handle.close().await.is_err());
+        assert!(session.bucket.keys().is_empty());
+        assert_eq!(size(&session).await, Some(STORED as u64), "it can still go on");
     }
-    let session = cut_off().await;
-    let mut handle = session.open("/a", APPEND).await.unwrap();
-    handle.write(0, Bytes::from_static(b"a line")).await.unwrap();
-    handle.close().await.unwrap();
-    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "a line");
+}
+
+// S122: A session that was shown it can't open it without TRUNC when it is gone, until STAT has told it so: no file of …
+#[tokio::test]
+async fn while_the_journal_is_down_a_new_file_that_is_appended_to_has_its_beginning() {
+    for (offset, is_whole) in [(0, true), (STORED as u64, false)] {
+        let session = cut_off().await;
+        session.journal.set_down(true);
+        let mut handle = session.open("/a", APPEND).await.unwrap();
+        handle.write(offset, Bytes::from_static(b"a line")).await.unwrap();
+        handle.write(0, Bytes::from_static(b"and another")).await.unwrap();
+        let closed = handle.close().await;
+        assert_eq!(closed.is_ok(), is_whole, "{closed:?}");
+        assert_eq!(session.bucket.bytes("acme/a").is_some(), is_whole);
+    }
 }
 
 /// A session that is about to go on with the upload of another, which stores more of it meanwhile.
