@@ -59,7 +59,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { upload_wait: Duration::from_mins(1), upload_silence: Duration::from_secs(30) }
+        Self { upload_wait: Duration::from_secs(40), upload_silence: Duration::from_secs(30) }
     }
 }
 

@@ -39,7 +39,7 @@ const HEADER_BYTES: u32 = 13;
 /// Refusals that are sent as one.
 const REFUSALS: u32 = 512;
 /// The bytes of [`REFUSALS`] replies, roughly.
-const REFUSALS_BYTES: u32 = REFUSALS * 64;
+const REFUSALS_BYTES: u32 = REFUSALS * 80;
 
 /// The way to the task of an open file. The last clone's end is the task's end.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ use super::{
     Ended, Outbound,
     activity::{Activity, Serving},
     slot::{Counted, Mark, Slot, Unread},
+    status,
 };
 use crate::{
     sftp::{Reply, StatusCode},
@@ -140,7 +141,7 @@ impl Replies {
     pub fn send_refusals(&self, first: u32, count: u32, sentence: &'static str, permit: DataPermit) {
         let mut bytes = BytesMut::new();
         for id in (0..count).map(|number| first.wrapping_add(number)) {
-            Reply::status(id, StatusCode::Failure, sentence).encode(&mut bytes);
+            status::status(id, StatusCode::Failure, sentence).encode(&mut bytes);
         }
         self.queue(bytes.freeze(), Hold::Data { _permit: permit });
     }

@@ -41,7 +41,7 @@ impl Slot {
 
     /// Another status.
     pub fn status(self, code: StatusCode, sentence: &'static str) {
-        self.answer(|id| Reply::status(id, code, sentence));
+        self.answer(|id| status::status(id, code, sentence));
     }
 
     /// Attributes, or why there are none.

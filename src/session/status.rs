@@ -10,7 +10,29 @@ use std::error::Error as _;
 /// The reply to a request that failed: a status, and the sentence that the error is.
 #[must_use]
 pub fn reply(id: u32, error: &Error) -> Reply {
-    Reply::status(id, code(error), error.to_string())
+    status(id, code(error), &error.to_string())
+}
+
+/// A status and a sentence, behind the words that libraries and scripts look for where no code tells them enough: those of
+/// OpenSSH.
+#[must_use]
+pub fn status(id: u32, code: StatusCode, sentence: &str) -> Reply {
+    let words = match code {
+        StatusCode::NoSuchFile => "No such file",
+        StatusCode::PermissionDenied => "Permission denied",
+        StatusCode::Failure => "Failure",
+        StatusCode::Ok
+        | StatusCode::Eof
+        | StatusCode::BadMessage
+        | StatusCode::NoConnection
+        | StatusCode::ConnectionLost
+        | StatusCode::OpUnsupported => return Reply::status(id, code, sentence.to_owned()),
+    };
+    let is_said = sentence.get(..words.len()).is_some_and(|start| start.eq_ignore_ascii_case(words));
+    match sentence.get(words.len()..).filter(|_| is_said) {
+        Some(rest) => Reply::status(id, code, format!("{words}{rest}")),
+        None => Reply::status(id, code, format!("{words}: {sentence}")),
+    }
 }
 
 /// Version 3 has few codes: where none fits, FAILURE and the sentence must do.
@@ -131,6 +153,22 @@ mod tests {
 
     // Issue 12.8: expected refusals are no warnings, storage that fails and access that is denied are.
     #[test]
+    // S149: A status text begins with "No such file", "Permission denied" or "Failure", whichever its code is, and the …
+    #[test]
+    fn a_text_begins_with_the_words_that_clients_look_for() {
+        for (error, text) in [
+            (Error::NotFound, "No such file or directory"),
+            (Error::NotDirectory, "Failure: this is not a directory"),
+            (Error::NotOpenForReading, "Permission denied: the file was not opened for reading"),
+            (Error::NotEmpty, "Failure: the directory is not empty"),
+            (Error::Unsupported(crate::vfs::Unsupported::Owner), "files have no owner that could be changed"),
+        ] {
+            assert!(matches!(reply(1, &error), Reply::Status { message, .. } if message == text), "{error}");
+        }
+        let end = status(1, StatusCode::Eof, "end of file");
+        assert!(matches!(end, Reply::Status { message, .. } if message == "end of file"));
+    }
+
     fn what_a_client_could_know_is_refused_and_the_rest_failed() {
         for expected in [Error::AlreadyExists, Error::IsDirectory, Error::NotEmpty, Error::NotFound, Error::BelowItself]
         {

@@ -79,7 +79,7 @@ async fn a_prefetch_of_10_gib_that_is_never_read_holds_a_bounded_amount() {
                 served += 1;
             }
             Reply::Status { code: StatusCode::Failure, message, .. } => {
-                assert_eq!(message, "the file was closed");
+                assert_eq!(message, "Failure: the file was closed");
                 refused += 1;
             }
             other => panic!("{other:?}"),

@@ -249,9 +249,21 @@ impl Client {
     }
 }
 
+/// The reason that a status gives, behind the words that every text of its code begins with.
+fn sentence(code: StatusCode, message: &str) -> &str {
+    let words = match code {
+        StatusCode::NoSuchFile if message == "No such file or directory" => return "no such file or directory",
+        StatusCode::NoSuchFile => "No such file: ",
+        StatusCode::PermissionDenied => "Permission denied: ",
+        StatusCode::Failure => "Failure: ",
+        _ => "",
+    };
+    message.strip_prefix(words).unwrap_or_else(|| panic!("{message:?} does not begin with {words:?}"))
+}
+
 fn refusal(reply: Reply) -> Refusal {
     match reply {
-        Reply::Status { code, message, .. } => Refusal { code, sentence: message.into_owned() },
+        Reply::Status { code, message, .. } => Refusal { code, sentence: sentence(code, &message).to_owned() },
         other => panic!("not what was asked for: {other:?}"),
     }
 }
