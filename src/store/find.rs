@@ -5,7 +5,7 @@
 //! are limited to a prefix a missing key is a 403, as a forbidden one is.
 
 use super::{Bucket, ETag, Error, Headers, Key, ListScope, Listed, Object, Page, Pin, Prefix, Result};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, future::Future};
 
 /// How many names the listing for one key asks for: enough to look past most neighbours (`key-1` and `key.txt` come
 /// before `key/`).
@@ -45,14 +45,25 @@ pub enum DirectoryState {
 
 /// Finds out what lies under `key`, in 1 request for a file, and 2 or 3 for anything else.
 ///
-/// A file that may be listed but not read is found, with what the listing knows of it.
+/// A file that may be listed but not read is found, with what the listing knows of it, in 3 requests: it may have come to be
+/// after the first one, so HEAD is asked again.
 ///
 /// # Errors
 /// [`Error::Forbidden`] when neither HEAD nor LIST is allowed.
 pub async fn find(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
     match bucket.head(key).await {
         Ok(object) => Ok(Found { file: Some(object), directory: false }),
-        Err(Error::NotFound | Error::Forbidden { .. }) => find_in_listing(bucket, key).await,
+        Err(Error::NotFound | Error::Forbidden { .. }) => {
+            let listed = find_in_listing(bucket, key).await?;
+            if listed.file.is_none() {
+                return Ok(listed);
+            }
+            Ok(match bucket.head(key).await {
+                Ok(object) => Found { file: Some(object), directory: false },
+                Err(Error::NotFound) => Found { file: None, ..listed },
+                Err(_) => listed,
+            })
+        }
         Err(error) => Err(error),
     }
 }
@@ -84,6 +95,16 @@ pub async fn directory_exists(bucket: &dyn Bucket, prefix: &Prefix) -> Result<bo
 /// Goes on where nothing lies under `key`. 1 or 2 requests.
 ///
 /// # Errors
+/// Whether there is a file `key`, as a listing shows it. 1 request.
+///
+/// # Errors
+/// Those of the listing.
+async fn file_exists(bucket: &dyn Bucket, key: &Key) -> Result<bool> {
+    let page = first_names(bucket, ListScope::StartingWith(key), 1).await?;
+    // The key itself would come first.
+    Ok(page.objects.first().is_some_and(|first| first.raw_key == key.as_str()))
+}
+
 /// [`Error::IsDirectory`], [`Error::AlreadyExists`] for a file, or those of the listing.
 pub(super) async fn refuse_existing(bucket: &dyn Bucket, key: &Key) -> Result<()> {
     match find_in_listing(bucket, key).await? {
@@ -111,10 +132,26 @@ pub async fn directory_state(bucket: &dyn Bucket, prefix: &Prefix) -> Result<Dir
 
 /// What a refused GET of `key` means: [`Error::NotFound`] if a listing shows that nothing is there. 1 request.
 pub(super) async fn missing_or_forbidden(bucket: &dyn Bucket, key: &Key, refusal: Error) -> Error {
-    match first_names(bucket, ListScope::StartingWith(key), 1).await {
-        // The key itself would come first.
-        Ok(page) if page.objects.first().is_none_or(|first| first.raw_key != key.as_str()) => Error::NotFound,
-        Ok(_) | Err(_) => refusal,
+    match file_exists(bucket, key).await {
+        Ok(false) => Error::NotFound,
+        Ok(true) | Err(_) => refusal,
+    }
+}
+
+/// What S3 answers when it is asked for `key`: [`Error::NotFound`] where it refuses and a listing shows that nothing is
+/// there (1 further request). Where a listing shows the key it may have come to be in between, so S3 is asked once more.
+pub(super) async fn ask<T, F>(bucket: &dyn Bucket, key: &Key, request: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let refusal = match request().await {
+        Err(refusal @ Error::Forbidden { .. }) => refusal,
+        answered => return answered,
+    };
+    match file_exists(bucket, key).await {
+        Ok(false) => Err(Error::NotFound),
+        Ok(true) => request().await,
+        Err(_) => Err(refusal),
     }
 }
 
@@ -229,8 +266,10 @@ mod tests {
     #[tokio::test]
     async fn what_may_be_listed_but_not_read_is_still_found() {
         let bucket = bucket(&["acme/x"]);
-        bucket.fail(Verb::Head, Moment::Request, denied());
-        assert_eq!(found(&bucket).await, (true, false, 2));
+        for _ in 0..2 {
+            bucket.fail(Verb::Head, Moment::Request, denied());
+        }
+        assert_eq!(found(&bucket).await, (true, false, 3));
     }
 
     #[tokio::test]

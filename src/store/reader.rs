@@ -19,7 +19,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-use super::{Bucket, Budget, ETag, Error, Headers, Key, Object, Pin, Result, find::missing_or_forbidden};
+use super::{Bucket, Budget, ETag, Error, Headers, Key, Object, Pin, Result, find};
 use buffer::Memory;
 use bytes::Bytes;
 use plan::{GUARANTEED_BYTES, State};
@@ -64,8 +64,11 @@ impl Reader {
         let first_bytes = if reservation.is_some() { RANGE_BYTES } else { GUARANTEED_BYTES };
         // Not with the version: an older one is not what is there.
         let pin = seen.map(|seen| Pin { etag: seen.pin.etag.clone(), version: None });
-        let (answer, seen) = match bucket.read(&key, 0..first_bytes, pin.as_ref()).await {
-            Err(Error::Conflict { .. }) if seen.is_some() => (bucket.read(&key, 0..first_bytes, None).await, None),
+        let read = async |pin: Option<&Pin>| {
+            find::ask(&*bucket, &key, || bucket.read(&key, 0..first_bytes, pin)).await
+        };
+        let (answer, seen) = match read(pin.as_ref()).await {
+            Err(Error::Conflict { .. }) if seen.is_some() => (read(None).await, None),
             answer => (answer, seen),
         };
         let read = match answer {
@@ -75,7 +78,6 @@ impl Reader {
                 return Ok(Self::new(bucket, key, object, budget, None));
             }
             Err(Error::RangeNotSatisfiable { .. }) => return Self::open_by_head(bucket, key, budget).await,
-            Err(error @ Error::Forbidden { .. }) => return Err(missing_or_forbidden(&*bucket, &key, error).await),
             Err(error) => return Err(error),
         };
         let range = 0..first_bytes.min(read.object.size);
@@ -121,12 +123,10 @@ impl Reader {
     }
 
     async fn open_by_head(bucket: Arc<dyn Bucket>, key: Key, budget: Arc<Budget>) -> Result<Self> {
-        let object = match bucket.head(&key).await {
-            Ok(object) if object.archived => return Err(Error::Archived),
-            Ok(object) => object,
-            Err(error @ Error::Forbidden { .. }) => return Err(missing_or_forbidden(&*bucket, &key, error).await),
-            Err(error) => return Err(error),
-        };
+        let object = find::ask(&*bucket, &key, || bucket.head(&key)).await?;
+        if object.archived {
+            return Err(Error::Archived);
+        }
         Ok(Self::new(bucket, key, object, budget, None))
     }
 

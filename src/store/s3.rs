@@ -202,7 +202,8 @@ impl Bucket for S3Bucket {
 
     async fn read(&self, key: &Key, range: Range<u64>, pin: Option<&Pin>) -> Result<Read> {
         let gone = match self.get(key, &range, pin, None).await {
-            Err(gone @ (Error::Conflict { .. } | Error::NotFound)) => gone,
+            // A role whose listing is limited to a prefix hears 403 of a key that is missing.
+            Err(gone @ (Error::Conflict { .. } | Error::NotFound | Error::Forbidden { .. })) => gone,
             answered => return answered,
         };
         // Not at once with the version: that needs `s3:GetObjectVersion`, which few roles have. `If-Match` stays, for

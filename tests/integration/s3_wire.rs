@@ -214,12 +214,17 @@ async fn a_pinned_read_goes_on_with_the_version_of_its_pin() {
 #[tokio::test]
 async fn a_pinned_read_outlives_the_removal_of_its_object_where_versions_are_kept() {
     let removed = || answer(404, &[("x-amz-delete-marker", "true")], "<Error><Code>NoSuchKey</Code></Error>");
-    let wire = Wire::answering([removed(), got("bytes 0-4/5", "goods"), removed()]).await;
-    let bucket = bucket(place(&wire)).await;
-    let read = bucket.read(&key(), 0..5, Some(&pin(Some("v1")))).await.unwrap();
-    assert_eq!(read.body.try_collect::<Vec<_>>().await.unwrap().concat(), b"goods");
-    assert!(matches!(bucket.read(&key(), 0..5, Some(&pin(None))).await, Err(Error::NotFound)));
-    assert_eq!(wire.asked().len(), 3);
+    // So a role is told whose listings are limited to a prefix.
+    let denied = || answer(403, &[], "<Error><Code>AccessDenied</Code></Error>");
+    for missing in [removed(), denied()] {
+        let wire = Wire::answering([missing.clone(), got("bytes 0-4/5", "goods"), missing.clone()]).await;
+        let bucket = bucket(place(&wire)).await;
+        let read = bucket.read(&key(), 0..5, Some(&pin(Some("v1")))).await.unwrap();
+        assert_eq!(read.body.try_collect::<Vec<_>>().await.unwrap().concat(), b"goods");
+        let gone = bucket.read(&key(), 0..5, Some(&pin(None))).await;
+        assert!(matches!(gone, Err(Error::NotFound | Error::Forbidden { .. })), "{gone:?}");
+        assert_eq!(wire.asked().len(), 3);
+    }
 }
 
 #[tokio::test]

@@ -125,7 +125,7 @@ impl Contents {
         pin: &Pin,
         object: &NewObject,
     ) -> Result<UploadId> {
-        let found = self.objects.get(source).ok_or(Error::NotFound)?;
+        let found = self.objects.get(source).ok_or_else(|| self.missing())?;
         if found.pin.etag != pin.etag {
             return Err(conflict());
         }
@@ -153,7 +153,7 @@ impl Contents {
         pin: &Pin,
         range: Range<u64>,
     ) -> Result<Part> {
-        let found = self.objects.get(source).ok_or(Error::NotFound)?;
+        let found = self.objects.get(source).ok_or_else(|| self.missing())?;
         if found.pin.etag != pin.etag {
             return Err(conflict());
         }

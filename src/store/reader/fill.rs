@@ -4,7 +4,7 @@
 //! Invariant: every request names the version that the OPEN saw, and the answer is checked to be of it.
 
 use super::Shared;
-use crate::store::{Body, Error, Result};
+use crate::store::{Body, Error, Result, find};
 use futures_util::StreamExt;
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -88,8 +88,9 @@ impl Filling<'_> {
     }
 
     async fn request(&self, range: Range<u64>) -> Result<Body> {
-        let pin = &self.shared.object.pin;
-        let read = self.shared.bucket.read(&self.shared.key, range.clone(), Some(pin)).await?;
+        let Shared { bucket, key, object, .. } = self.shared;
+        let pin = &object.pin;
+        let read = find::ask(&**bucket, key, || bucket.read(key, range.clone(), Some(pin))).await?;
         // Not every store knows `If-Match`.
         if read.object.pin.etag != pin.etag {
             return Err(Error::Conflict { request: "GET answered with another version".into() });

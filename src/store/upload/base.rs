@@ -2,8 +2,8 @@
 //!
 //! Invariant: every byte of it is of the one version that the upload replaces, or the upload fails.
 
-use super::{PATIENCE, Upload, parts::replaced, plan::MIN_PART_BYTES};
-use crate::store::{Error, Object, Pin, Reader, Result};
+use super::{PATIENCE, Target, Upload, parts::replaced, plan::MIN_PART_BYTES};
+use crate::store::{Error, Object, Pin, Reader, Result, find};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::{ops::Range, sync::Arc};
@@ -98,7 +98,9 @@ impl Upload {
         let mut at = range.start;
         while at < range.end {
             let asked_at = at;
-            let read = self.target.bucket.read(&self.target.key, at..range.end, Some(&pin)).await.map_err(replaced)?;
+            let Target { bucket, key } = &self.target;
+            let read = find::ask(&**bucket, key, || bucket.read(key, at..range.end, Some(&pin))).await;
+            let read = read.map_err(replaced)?;
             let mut body = read.body;
             while let Some(piece) = body.next().await {
                 match piece {

@@ -13,7 +13,10 @@ use super::{
     target::{Target, is_open},
     whole::Contiguous,
 };
-use crate::store::{Condition, Error, Key, NewObject, Part, Payload, Pin, Result, Standing, Stored, UploadId};
+use crate::store::{
+    Condition, Error, Key, NewObject, Part, Payload, Pin, Result, Standing, Stored, UploadId,
+    find::missing_or_forbidden,
+};
 use bytes::Bytes;
 use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::{
@@ -139,7 +142,12 @@ impl Parts {
             let upload = id(created).await?;
             let _turn = copies.acquire().await;
             let Target { bucket, key } = &target;
-            bucket.copy_part(key, &upload, number, &source, &pin, range).await.map_err(replaced)
+            let copied = bucket.copy_part(key, &upload, number, &source, &pin, range).await;
+            match copied {
+                Err(refusal @ Error::Forbidden { .. }) => Err(missing_or_forbidden(&**bucket, &source, refusal).await),
+                copied => copied,
+            }
+            .map_err(replaced)
         });
     }
 
@@ -199,7 +207,10 @@ impl Parts {
         // Where a version is to be replaced, it is more likely that one which is missing than the upload.
         let missing = if matches!(condition, Condition::Matches(_)) { replaced } else { gone };
         self.demand_ours()?;
-        let stored = match self.target.complete(&upload, &self.stored, condition).await {
+        let stored = match self.target.complete(&upload, &self.stored, condition.clone()).await {
+            Err(refusal @ Error::Forbidden { .. }) if matches!(condition, Condition::Matches(_)) => {
+                Err(missing_or_forbidden(&*self.target.bucket, &self.target.key, refusal).await)
+            }
             Err(error) if is_open(&error) && self.is_ours().await => self.target.believe(error, &self.object).await,
             settled => settled,
         };

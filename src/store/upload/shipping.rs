@@ -5,7 +5,7 @@ use super::{
     cut::{Cut, Cutting},
     parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT, Parts, replaced},
 };
-use crate::store::{Error, NewObject, Payload, Pin, Result, Stored};
+use crate::store::{Error, NewObject, Payload, Pin, Result, Stored, find::missing_or_forbidden};
 use std::mem;
 
 impl Upload {
@@ -34,7 +34,13 @@ impl Upload {
         let object = self.born()?;
         let stored = self.target.put(Payload::new(pieces), &object, self.condition.clone()).await;
         // What S3 says to `If-Match` where there is nothing any more.
-        if self.base.is_some() { stored.map_err(replaced) } else { stored }
+        match stored {
+            Err(refusal @ Error::Forbidden { .. }) if self.base.is_some() => {
+                Err(missing_or_forbidden(&*self.target.bucket, &self.target.key, refusal).await).map_err(replaced)
+            }
+            stored if self.base.is_some() => stored.map_err(replaced),
+            stored => stored,
+        }
     }
 
     async fn complete(&mut self) -> Result<Stored> {

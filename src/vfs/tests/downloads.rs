@@ -1,6 +1,7 @@
 //! What OPEN for reading finds.
 
 use super::*;
+use crate::store::memory::Moment;
 
 #[tokio::test]
 async fn a_download_is_the_file() {
@@ -54,4 +55,55 @@ async fn a_size_seen_long_ago_is_not_believed() {
     tokio::time::advance(Duration::from_secs(3)).await;
     session.open_read(&path("/a")).await.unwrap();
     assert_eq!(session.requested(), [Verb::Head, Verb::Read]);
+}
+
+// S148: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
+#[tokio::test]
+async fn what_is_removed_while_it_is_read_is_gone_whatever_s3_calls_it() {
+    for scoped in [false, true] {
+        let session = Session::start();
+        if scoped {
+            session.bucket.forbid_missing();
+        }
+        session.bucket.insert("acme/a", vec![7; 40 * MIB]);
+        let handle = session.open_read(&path("/a")).await.unwrap();
+        handle.read(0, 10).await.unwrap();
+        session.bucket.delete("acme/a");
+        let read = handle.read(39 * MIB as u64, 10).await;
+        assert!(matches!(read, Err(Error::NotFound)), "{scoped}: {read:?}");
+        session.bucket.insert("acme/b", vec![7; 40 * MIB]);
+        let handle = session.open_read(&path("/b")).await.unwrap();
+        session.bucket.insert("acme/b", "another");
+        let read = handle.read(39 * MIB as u64, 10).await;
+        assert!(matches!(read, Err(Error::Changed(_))), "{scoped}: {read:?}");
+    }
+}
+
+// S148: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
+#[tokio::test]
+async fn a_file_that_appears_between_two_questions_is_found() {
+    for scoped in [false, true] {
+        for stat in [false, true] {
+            let session = Session::start();
+            if scoped {
+                session.bucket.forbid_missing();
+            }
+            let hold = session.bucket.hold(Verb::List, Moment::Request);
+            let at = path("/a");
+            let look =
+                async { if stat { session.stat(&at).await.map(drop) } else { session.open_read(&at).await.map(drop) } };
+            let (looked, ()) = tokio::join!(look, async {
+                session.bucket.arrived(Verb::List, 1).await;
+                session.bucket.insert_with("acme/a", "new", [("mtime".to_owned(), "7".to_owned())].into());
+                drop(hold);
+            });
+            match looked {
+                Ok(()) => {}
+                // S3 said that it wasn't there.
+                Err(Error::NotFound) => assert!(!scoped && !stat),
+                Err(error) => panic!("{scoped} {stat}: {error}"),
+            }
+            assert_eq!(session.stat(&at).await.unwrap().times.modified, 7, "of its metadata, not of a listing");
+        }
+    }
 }

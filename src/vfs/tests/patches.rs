@@ -268,3 +268,27 @@ async fn a_change_costs_what_it_changes() {
     session.set_attributes(&path("/a"), size(0)).await.unwrap();
     assert_eq!(session.requested(), [head, Verb::Put]);
 }
+
+// S148: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
+#[tokio::test]
+async fn a_change_of_what_is_gone_fails_as_such_whatever_s3_calls_it() {
+    for scoped in [false, true] {
+        for bytes in [9, 9 * MIB] {
+            for written in [3, 9 * MIB] {
+                let session = Session::start();
+                if scoped {
+                    session.bucket.forbid_missing();
+                }
+                session.bucket.insert("acme/a", vec![7; bytes]);
+                let mut handle = session.open("/a", UPDATE).await.unwrap();
+                handle.write(bytes as u64 - 1, vec![8; written].into()).await.unwrap();
+                session.bucket.delete("acme/a");
+                let read = handle.read(0, 5).await;
+                assert!(matches!(read, Err(Error::Changed(_))), "{scoped} {bytes} {written}: {read:?}");
+                let closed = handle.close().await;
+                assert!(matches!(closed, Err(Error::Changed(_))), "{scoped} {bytes} {written}: {closed:?}");
+                assert!(session.bucket.keys().is_empty());
+            }
+        }
+    }
+}
