@@ -99,7 +99,7 @@ pub async fn directory_exists(bucket: &dyn Bucket, prefix: &Prefix) -> Result<bo
 ///
 /// # Errors
 /// Those of the listing.
-async fn file_exists(bucket: &dyn Bucket, key: &Key) -> Result<bool> {
+pub async fn file_exists(bucket: &dyn Bucket, key: &Key) -> Result<bool> {
     let page = first_names(bucket, ListScope::StartingWith(key), 1).await?;
     // The key itself would come first.
     Ok(page.objects.first().is_some_and(|first| first.raw_key == key.as_str()))

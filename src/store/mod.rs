@@ -36,7 +36,7 @@ pub use children::{DirectoryPage, directory_page, missing_directories};
 pub use early::EarlyReader;
 pub use error::Error;
 pub use faulty::FaultyBucket;
-pub use find::{DirectoryState, Found, directory_exists, directory_state, find, find_in_listing};
+pub use find::{DirectoryState, Found, directory_exists, directory_state, file_exists, find, find_in_listing};
 pub use journal::{
     Journal, JournalDown, Late, Lease, MemoryJournal, Owner, PartialFile, PartialJournal, PartialUpload, RenameJournal,
     RenamePhase, Standing, TreeRename, Whole,

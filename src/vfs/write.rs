@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     account::{Permission, Tenant},
-    store::{Bucket, Condition, Found, JournalDown, Keeping, Key, MIN_PART_BYTES, Object},
+    store::{self, Bucket, Condition, Found, JournalDown, Keeping, Key, MIN_PART_BYTES, Object},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -37,7 +37,8 @@ impl Vfs {
     /// Checks that an upload to `path` may begin. Nothing is seen of it in storage before it is closed.
     ///
     /// Asks S3 only where the flags need an answer: never for CREAT with TRUNC, unless the session knows the name as a
-    /// directory. Needs `write`, and `overwrite` to replace a file.
+    /// directory, or the user may not replace files: then a LIST for the name. Needs `write`, and `overwrite` to replace a
+    /// file.
     ///
     /// # Errors
     /// [`Error::IsDirectory`], [`Error::Denied`], [`Error::NotFound`] without CREAT, [`Error::AlreadyExists`] with
@@ -73,12 +74,15 @@ impl Vfs {
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
         let replaces_whatever_is_there = options.create && options.truncate && !options.exclusive;
-        let stored =
-            if !replaces_whatever_is_there || self.node.cache.stat.find(named.at()).is_some_and(Sight::is_directory) {
-                self.check_stored(named, mount, options, found).await?
-            } else {
-                None
-            };
+        let is_directory = || self.node.cache.stat.find(named.at()).is_some_and(Sight::is_directory);
+        let stored = if !replaces_whatever_is_there || is_directory() {
+            self.check_stored(named, mount, options, found).await?
+        } else if !mount.allows(Permission::Overwrite) && store::file_exists(&*bucket, &key).await? {
+            // At CLOSE it would be too late: curl, and `with` in paramiko, don't look at that answer.
+            return Err(Error::Denied(Permission::Overwrite));
+        } else {
+            None
+        };
         let mut room = match &stored {
             Some(_) => Room::known(&self.node, named, &bucket, mount),
             None => Room::ask(&self.node, named, &bucket, mount, !replaces_whatever_is_there),

@@ -98,16 +98,22 @@ async fn stat_needs_no_permission() {
     assert_eq!(session.stat(&path("/dir")).await.unwrap().kind, Kind::Directory);
 }
 
-// S17: Without `overwrite` an upload replaces nothing: it goes with `If-None-Match: *`.
+// S17: Without `overwrite` an upload replaces nothing: where a file is OPEN is refused, and the upload goes with …
 #[tokio::test]
 async fn a_drop_box_takes_new_files_and_replaces_none() {
     let session = session([Permission::Write].into_iter().collect());
+    session.bucket.insert("acme/new-1", "a neighbour");
     session.upload("/new", "mine").await;
-    let mut handle = session.create("/file").await;
+    assert_eq!(session.requested(), [Verb::List, Verb::Put]);
+    for options in [CREATE, KEEP, WriteOptions { create: false, ..CREATE }] {
+        let opened = session.open("/file", options).await;
+        assert!(matches!(opened, Err(Error::Denied(Permission::Overwrite))), "{options:?}");
+    }
+    let mut handle = session.create("/late").await;
     handle.write(0, Bytes::from_static(b"mine")).await.unwrap();
+    session.bucket.insert("acme/late", "another's");
     assert!(matches!(handle.close().await, Err(Error::Denied(Permission::Overwrite))));
-    assert_eq!(session.bucket.bytes("acme/file").unwrap(), Bytes::new());
-    assert!(matches!(session.open("/file", KEEP).await, Err(Error::Denied(Permission::Overwrite))));
+    assert_eq!(session.bucket.bytes("acme/late").unwrap(), "another's");
 }
 
 // S18: READ on a handle that is open for both needs no `read` for what was written through it, and needs it for what …

@@ -73,8 +73,6 @@ impl Promises {
             _ if self.newest(by, at).is_some() && exclusive => Answer::AlreadyExists,
             _ if self.newest(by, at).is_some() && !truncate => Answer::Unsupported,
             Some(_) if exclusive => Answer::AlreadyExists,
-            // Found out at the end, or sooner, where the session has reason to ask.
-            Some(_) if !may_replace(by) && create && truncate => return vec![Answer::Ok, Answer::Denied],
             Some(_) if !may_replace(by) => Answer::Denied,
             Some(file) if !truncate && !file.bytes.is_empty() && !CHANGES_STORED_FILES => Answer::Unsupported,
             Some(_) => Answer::Ok,
