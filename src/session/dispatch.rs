@@ -9,6 +9,7 @@ use super::{
     directories,
     handles::{MAX_HANDLES, Open},
     open,
+    order::Claim,
     reads::Reads,
     runs::{self, Read},
     slot::Slot,
@@ -137,23 +138,30 @@ impl Inbound {
 
     fn fstat(&self, slot: Slot, handle: &Handle) {
         match self.context.handles.find(handle.number()) {
-            Some(Open::Read(reads)) => reads.command(runs::Command::Stat(slot)),
+            Some(Open::Read(reads)) => match reads.file() {
+                Some(file) if !self.context.order.is_free(Claim::Look, file.path()) => {
+                    tree::stat_open(&self.context, slot, file);
+                }
+                _ => reads.command(runs::Command::Stat(slot)),
+            },
             Some(Open::Write(writes)) => writes.command(writes::Command::Stat(slot)),
-            Some(Open::Directory(directory)) => tree::stat_path(&self.context, slot, directory.path().clone()),
+            Some(Open::Directory(directory)) => tree::stat_directory(&self.context, slot, directory.path().clone()),
             None => slot.status(StatusCode::Failure, NOT_OPEN),
         }
     }
 
     fn fsetstat(&self, slot: Slot, handle: &Handle, attrs: &Attrs) {
-        let path = match self.context.handles.find(handle.number()) {
-            Some(Open::Write(writes)) => {
-                return writes.command(writes::Command::SetAttributes(slot, attrs::set(attrs)));
+        match self.context.handles.find(handle.number()) {
+            Some(Open::Write(writes)) => writes.command(writes::Command::SetAttributes(slot, attrs::set(attrs))),
+            Some(Open::Read(reads)) => match reads.file() {
+                Some(file) => tree::set_attributes_of_open(&self.context, slot, file, attrs),
+                None => slot.status(StatusCode::Failure, NOT_OPEN),
+            },
+            Some(Open::Directory(directory)) => {
+                tree::set_attributes_of_directory(&self.context, slot, directory.path().clone(), attrs);
             }
-            Some(Open::Read(reads)) => reads.path().clone(),
-            Some(Open::Directory(directory)) => directory.path().clone(),
-            None => return slot.status(StatusCode::Failure, NOT_OPEN),
-        };
-        tree::set_attributes_of(&self.context, slot, path, attrs);
+            None => slot.status(StatusCode::Failure, NOT_OPEN),
+        }
     }
 
     fn readdir(&self, slot: Slot, handle: &Handle) {

@@ -8,12 +8,12 @@ use super::{
     order::Claim,
     reads::Reads,
     slot::Slot,
-    tree::{behind_a_close, parse, turn},
+    tree::{self, behind_a_close, parse, turn},
     writes::Writes,
 };
 use crate::{
     sftp::{Attrs, Handle, OpenFlags, Reply, StatusCode},
-    vfs::{Error, NewAttributes, PendingWrite, Result, Unsupported, VirtualPath, WriteOptions},
+    vfs::{Error, NewAttributes, PendingWrite, Result, Unsupported, VirtualPath, WriteOptions, names_a_directory},
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -30,10 +30,6 @@ pub fn open(context: &Arc<Context>, slot: Slot, raw: &Bytes, flags: OpenFlags, a
         append: has(OpenFlags::APPEND),
     };
     let what = if has(OpenFlags::WRITE) {
-        // Not the file of that name: `scp file host:new/` would make a file `new`, with OK.
-        if names_a_directory(raw) {
-            return slot.fail(&Error::IsDirectory);
-        }
         What::Write(options, attrs::new(attrs))
     } else if flags == OpenFlags::READ {
         What::Read
@@ -42,12 +38,14 @@ pub fn open(context: &Arc<Context>, slot: Slot, raw: &Bytes, flags: OpenFlags, a
         context.note("OPEN", &path, &error);
         return slot.fail(&error);
     };
+    if names_a_directory(raw) {
+        return match what {
+            What::Read => tree::refuse_directory(context, slot, path),
+            // Not the file of that name: `scp file host:new/` would make a file `new`, with OK.
+            What::Write(..) | What::Directory => slot.fail(&Error::IsDirectory),
+        };
+    }
     begin(context, slot, path, what);
-}
-
-/// Whether a path, as the client wrote it, can only be a directory's.
-fn names_a_directory(raw: &[u8]) -> bool {
-    matches!(raw.rsplit(|byte| *byte == b'/').next(), Some(b"" | b"." | b".."))
 }
 
 /// OPENDIR.

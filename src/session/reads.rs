@@ -20,7 +20,7 @@ use super::{
 use crate::{
     events::{Outcome, Transfer},
     sftp::{MAX_READ_BYTES, Reply, StatusCode},
-    vfs::{ReadHandle, VirtualPath},
+    vfs::ReadHandle,
 };
 use futures_util::{
     Stream, StreamExt,
@@ -45,7 +45,6 @@ const REFUSALS_BYTES: u32 = REFUSALS * 80;
 #[derive(Clone, Debug)]
 pub struct Reads {
     inbox: Arc<Inbox>,
-    path: VirtualPath,
     file: Weak<ReadHandle>,
 }
 
@@ -62,9 +61,8 @@ impl Reads {
     /// Starts the task of an open file.
     pub fn start(context: &Arc<Context>, handle: ReadHandle) -> Self {
         let runs = Arc::new(Runs::new(context.replies.runs()));
-        let (path, handle) = (handle.path().clone(), Arc::new(handle));
-        let file =
-            OpenFile::new(context.who.clone(), context.events.clone(), path.as_str().to_owned(), Transfer::Download);
+        let (path, handle) = (handle.path().as_str().to_owned(), Arc::new(handle));
+        let file = OpenFile::new(context.who.clone(), context.events.clone(), path, Transfer::Download);
         let open = Arc::downgrade(&handle);
         let download = Download {
             context: Arc::clone(context),
@@ -75,7 +73,7 @@ impl Reads {
             failure: OnceLock::new(),
         };
         context.run_while_wanted(download.serve());
-        Self { inbox: Arc::new(Inbox(runs)), path, file: open }
+        Self { inbox: Arc::new(Inbox(runs)), file: open }
     }
 
     /// Starts the task that refuses READs of handles that aren't open, however many there are.
@@ -89,12 +87,7 @@ impl Reads {
                 refuse(&replies, &lane, first, count, "this handle is not open").await;
             }
         });
-        Self { inbox, path: VirtualPath::root(), file: Weak::new() }
-    }
-
-    /// The path that was opened.
-    pub fn path(&self) -> &VirtualPath {
-        &self.path
+        Self { inbox, file: Weak::new() }
     }
 
     /// The file, to be copied, as long as its task lives; `None` where READs are only refused.

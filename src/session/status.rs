@@ -38,15 +38,18 @@ pub fn status(id: u32, code: StatusCode, sentence: &str) -> Reply {
 /// Version 3 has few codes: where none fits, FAILURE and the sentence must do.
 fn code(error: &Error) -> StatusCode {
     match error {
-        Error::NotFound | Error::BelowFile => StatusCode::NoSuchFile,
-        Error::Denied(_) | Error::OnlyLists | Error::Mounted | Error::Forbidden(_) | Error::NotOpenForReading => {
-            StatusCode::PermissionDenied
-        }
+        // As ENOTDIR is answered by OpenSSH: there is no directory of this name.
+        Error::NotFound | Error::NotDirectory | Error::BelowFile => StatusCode::NoSuchFile,
+        Error::Denied(_)
+        | Error::OnlyLists
+        | Error::Mounted
+        | Error::Forbidden(_)
+        | Error::NotOpenForReading
+        | Error::NotOpenForWriting => StatusCode::PermissionDenied,
         Error::Unsupported(_) => StatusCode::OpUnsupported,
         Error::InvalidPath(_)
         | Error::AlreadyExists
         | Error::IsDirectory
-        | Error::NotDirectory
         | Error::NotEmpty
         | Error::AcrossMounts
         | Error::BelowItself
@@ -107,6 +110,7 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::BelowItself
         | Error::NoSource
         | Error::NotOpenForReading
+        | Error::NotOpenForWriting
         | Error::NotReadableYet => Outcome::Refused(detail),
         Error::Denied(_)
         | Error::OnlyLists
@@ -151,14 +155,12 @@ mod tests {
     use super::*;
     use crate::account::Permission;
 
-    // Issue 12.8: expected refusals are no warnings, storage that fails and access that is denied are.
-    #[test]
     // S149: A status text begins with "No such file", "Permission denied" or "Failure", whichever its code is, and the …
     #[test]
     fn a_text_begins_with_the_words_that_clients_look_for() {
         for (error, text) in [
             (Error::NotFound, "No such file or directory"),
-            (Error::NotDirectory, "Failure: this is not a directory"),
+            (Error::NotDirectory, "No such file: this is not a directory"),
             (Error::NotOpenForReading, "Permission denied: the file was not opened for reading"),
             (Error::NotEmpty, "Failure: the directory is not empty"),
             (Error::Unsupported(crate::vfs::Unsupported::Owner), "files have no owner that could be changed"),
@@ -169,6 +171,8 @@ mod tests {
         assert!(matches!(end, Reply::Status { message, .. } if message == "end of file"));
     }
 
+    // Issue 12.8: expected refusals are no warnings, storage that fails and access that is denied are.
+    #[test]
     fn what_a_client_could_know_is_refused_and_the_rest_failed() {
         for expected in [Error::AlreadyExists, Error::IsDirectory, Error::NotEmpty, Error::NotFound, Error::BelowItself]
         {

@@ -10,7 +10,9 @@ use super::{
 use crate::{
     events::Change,
     sftp::{Attrs, Name, Reply, StatusCode},
-    vfs::{Error, NewAttributes, Replace, Result, SetAttributes, VirtualPath},
+    vfs::{
+        Error, NewAttributes, ReadHandle, Replace, Result, SetAttributes, VirtualPath, ends_in_dots, names_a_directory,
+    },
 };
 use bytes::Bytes;
 use std::{
@@ -25,31 +27,49 @@ const BESIDE: Duration = Duration::from_millis(200);
 
 const ANOTHER_FILE: &str = "the last upload of this file failed, and what is there is another one: upload it anew";
 
+const NOT_BY_DOTS: &str = "nothing is removed or renamed under the name `.` or `..`";
+
 /// A change to the tree, and what it needs beside its path.
 #[derive(Debug)]
 enum Work {
     SetAttributes(SetAttributes),
+    /// Of a path that is written as a directory's.
+    SetDirectoryAttributes(SetAttributes),
+    /// Of a file that is open for reading.
+    SetOpenAttributes(Arc<ReadHandle>, SetAttributes),
     Remove,
+    /// The same of a path that is written as a directory's.
+    RemoveDirectory,
     Mkdir(NewAttributes),
     Rmdir,
     Rename(VirtualPath, Replace),
+    /// The same where one of the paths is written as a directory's.
+    RenameDirectory(VirtualPath, Replace),
 }
 
 impl Work {
     fn change(&self) -> Change {
         match self {
-            Self::SetAttributes(_) => Change::SetAttributes,
-            Self::Remove => Change::Remove,
+            Self::SetAttributes(_) | Self::SetDirectoryAttributes(_) | Self::SetOpenAttributes(..) => {
+                Change::SetAttributes
+            }
+            Self::Remove | Self::RemoveDirectory => Change::Remove,
             Self::Mkdir(_) => Change::Mkdir,
             Self::Rmdir => Change::Rmdir,
-            Self::Rename(..) => Change::Rename,
+            Self::Rename(..) | Self::RenameDirectory(..) => Change::Rename,
         }
     }
 
     fn target(&self) -> Option<&VirtualPath> {
         match self {
-            Self::Rename(target, _) => Some(target),
-            Self::SetAttributes(_) | Self::Remove | Self::Mkdir(_) | Self::Rmdir => None,
+            Self::Rename(target, _) | Self::RenameDirectory(target, _) => Some(target),
+            Self::SetAttributes(_)
+            | Self::SetDirectoryAttributes(_)
+            | Self::SetOpenAttributes(..)
+            | Self::Remove
+            | Self::RemoveDirectory
+            | Self::Mkdir(_)
+            | Self::Rmdir => None,
         }
     }
 
@@ -57,19 +77,61 @@ impl Work {
         let vfs = &context.vfs;
         match self {
             Self::SetAttributes(attributes) => vfs.set_attributes(path, *attributes).await,
+            Self::SetDirectoryAttributes(attributes) => vfs.set_attributes_of_directory(path, *attributes).await,
+            Self::SetOpenAttributes(file, attributes) => vfs.set_attributes_of_open(file, *attributes).await,
             Self::Remove => vfs.remove(path).await,
+            Self::RemoveDirectory => Err(vfs.refuse_directory(path).await),
             Self::Mkdir(attributes) => vfs.mkdir(path, *attributes).await,
             Self::Rmdir => vfs.rmdir(path).await,
             Self::Rename(target, replace) => vfs.rename(path, target, *replace).await,
+            Self::RenameDirectory(target, replace) => vfs.rename_directory(path, target, *replace).await,
         }
     }
 }
 
 /// STAT and LSTAT.
 pub fn stat(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
-    if let Some((slot, path)) = parse(context, slot, "STAT", raw) {
-        stat_path(context, slot, path);
+    match parse(context, slot, "STAT", raw) {
+        Some((slot, path)) if names_a_directory(raw) => stat_directory(context, slot, path),
+        Some((slot, path)) => stat_path(context, slot, path),
+        None => {}
     }
+}
+
+/// STAT of a directory, whatever file has its name too.
+pub fn stat_directory(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
+    let ticket = context.order.enter(Claim::Look, vec![path.clone()]);
+    let mine = Arc::clone(context);
+    context.run_while_wanted(async move {
+        let _turn = turn(&mine, ticket).await;
+        let result = mine.vfs.stat_directory(&path).await;
+        if let Err(error) = &result {
+            mine.note("STAT", &path, error);
+        }
+        slot.metadata(result);
+    });
+}
+
+/// FSTAT of a file that is open for reading, behind what is being set on it.
+pub fn stat_open(context: &Arc<Context>, slot: Slot, file: Arc<ReadHandle>) {
+    let ticket = context.order.enter(Claim::Look, vec![file.path().clone()]);
+    let mine = Arc::clone(context);
+    context.run_while_wanted(async move {
+        let _turn = turn(&mine, ticket).await;
+        slot.metadata(Ok(file.metadata()));
+    });
+}
+
+/// OPEN for reading of a path that is written as a directory's.
+pub fn refuse_directory(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
+    let ticket = context.order.enter(Claim::Look, vec![path.clone()]);
+    let mine = Arc::clone(context);
+    context.run_while_wanted(async move {
+        let _turn = turn(&mine, ticket).await;
+        let error = mine.vfs.refuse_directory(&path).await;
+        mine.note("OPEN", &path, &error);
+        slot.fail(&error);
+    });
 }
 
 /// STAT of a path that is known already.
@@ -95,9 +157,21 @@ pub fn stat_path(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
 
 /// SETSTAT and lsetstat.
 pub fn set_attributes(context: &Arc<Context>, slot: Slot, raw: &Bytes, attrs: &Attrs) {
-    if let Some((slot, path)) = parse(context, slot, "SETSTAT", raw) {
-        set_attributes_of(context, slot, path, attrs);
+    match parse(context, slot, "SETSTAT", raw) {
+        Some((slot, path)) if names_a_directory(raw) => set_attributes_of_directory(context, slot, path, attrs),
+        Some((slot, path)) => set_attributes_of(context, slot, path, attrs),
+        None => {}
     }
+}
+
+/// SETSTAT of a directory, whatever file has its name too.
+pub fn set_attributes_of_directory(context: &Arc<Context>, slot: Slot, path: VirtualPath, attrs: &Attrs) {
+    change(context, slot, path, Work::SetDirectoryAttributes(attrs::set(attrs)));
+}
+
+/// FSETSTAT of a file that is open for reading.
+pub fn set_attributes_of_open(context: &Arc<Context>, slot: Slot, file: Arc<ReadHandle>, attrs: &Attrs) {
+    change(context, slot, file.path().clone(), Work::SetOpenAttributes(file, attrs::set(attrs)));
 }
 
 /// SETSTAT of a path that is known already.
@@ -111,7 +185,8 @@ pub fn set_attributes_of(context: &Arc<Context>, slot: Slot, path: VirtualPath, 
 /// REMOVE.
 pub fn remove(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
     if let Some((slot, path)) = parse(context, slot, "REMOVE", raw) {
-        change(context, slot, path, Work::Remove);
+        let work = if names_a_directory(raw) { Work::RemoveDirectory } else { Work::Remove };
+        change(context, slot, path, work);
     }
 }
 
@@ -124,6 +199,9 @@ pub fn mkdir(context: &Arc<Context>, slot: Slot, raw: &Bytes, attrs: &Attrs) {
 
 /// RMDIR.
 pub fn rmdir(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
+    if ends_in_dots(raw) {
+        return slot.status(StatusCode::Failure, NOT_BY_DOTS);
+    }
     if let Some((slot, path)) = parse(context, slot, "RMDIR", raw) {
         change(context, slot, path, Work::Rmdir);
     }
@@ -131,10 +209,15 @@ pub fn rmdir(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
 
 /// RENAME and posix-rename.
 pub fn rename(context: &Arc<Context>, slot: Slot, source: &Bytes, target: &Bytes, replace: Replace) {
+    if ends_in_dots(source) || ends_in_dots(target) {
+        return slot.status(StatusCode::Failure, NOT_BY_DOTS);
+    }
+    let of_directory = names_a_directory(source) || names_a_directory(target);
     if let Some((slot, source)) = parse(context, slot, "RENAME", source)
         && let Some((slot, target)) = parse(context, slot, "RENAME", target)
     {
-        change(context, slot, source, Work::Rename(target, replace));
+        let work = if of_directory { Work::RenameDirectory } else { Work::Rename };
+        change(context, slot, source, work(target, replace));
     }
 }
 

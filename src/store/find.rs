@@ -92,9 +92,6 @@ pub async fn directory_exists(bucket: &dyn Bucket, prefix: &Prefix) -> Result<bo
     Ok(!page.objects.is_empty())
 }
 
-/// Goes on where nothing lies under `key`. 1 or 2 requests.
-///
-/// # Errors
 /// Whether there is a file `key`, as a listing shows it. 1 request.
 ///
 /// # Errors
@@ -105,6 +102,9 @@ pub async fn file_exists(bucket: &dyn Bucket, key: &Key) -> Result<bool> {
     Ok(page.objects.first().is_some_and(|first| first.raw_key == key.as_str()))
 }
 
+/// Goes on where nothing lies under `key`. 1 or 2 requests.
+///
+/// # Errors
 /// [`Error::IsDirectory`], [`Error::AlreadyExists`] for a file, or those of the listing.
 pub(super) async fn refuse_existing(bucket: &dyn Bucket, key: &Key) -> Result<()> {
     match find_in_listing(bucket, key).await? {
@@ -130,7 +130,7 @@ pub async fn directory_state(bucket: &dyn Bucket, prefix: &Prefix) -> Result<Dir
     })
 }
 
-/// What a refused GET of `key` means: [`Error::NotFound`] if a listing shows that nothing is there. 1 request.
+/// What a refused request for `key` means: [`Error::NotFound`] if a listing shows that nothing is there. 1 request.
 pub(super) async fn missing_or_forbidden(bucket: &dyn Bucket, key: &Key, refusal: Error) -> Error {
     match file_exists(bucket, key).await {
         Ok(false) => Error::NotFound,

@@ -64,9 +64,7 @@ impl Reader {
         let first_bytes = if reservation.is_some() { RANGE_BYTES } else { GUARANTEED_BYTES };
         // Not with the version: an older one is not what is there.
         let pin = seen.map(|seen| Pin { etag: seen.pin.etag.clone(), version: None });
-        let read = async |pin: Option<&Pin>| {
-            find::ask(&*bucket, &key, || bucket.read(&key, 0..first_bytes, pin)).await
-        };
+        let read = async |pin: Option<&Pin>| find::ask(&*bucket, &key, || bucket.read(&key, 0..first_bytes, pin)).await;
         let (answer, seen) = match read(pin.as_ref()).await {
             Err(Error::Conflict { .. }) if seen.is_some() => (read(None).await, None),
             answer => (answer, seen),

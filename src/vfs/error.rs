@@ -112,6 +112,9 @@ pub enum Error {
     /// An earlier write of the handle failed, so that nothing is published.
     #[error("an earlier write failed, so nothing was stored: upload the file anew")]
     Poisoned(#[source] store::Error),
+    /// WRITE, or another size, on a handle that was opened for reading.
+    #[error("the file was not opened for writing")]
+    NotOpenForWriting,
     /// READ on a handle that was opened for writing alone.
     #[error("the file was not opened for reading")]
     NotOpenForReading,

@@ -162,6 +162,12 @@ impl Metadata {
         }
     }
 
+    /// The same file with other times or another mode.
+    pub(super) fn updated(self, attributes: NewAttributes, mount: &Mount) -> Self {
+        let (mode, times) = (attributes.mode.or(Some(self.mode)), attributes.times.or(Some(self.times)));
+        Self::of_file(self.size, 0, NewAttributes { times, mode }, mount)
+    }
+
     /// A file that this session is uploading.
     pub(super) fn of_upload(live: Live, mount: &Mount) -> Self {
         Self::of_file(live.size, live.since, live.attributes, mount)

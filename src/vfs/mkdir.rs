@@ -13,7 +13,8 @@ use crate::{
 use std::sync::Arc;
 
 impl Vfs {
-    /// Makes a directory. Parents that are missing are made too. Needs `mkdir`.
+    /// Makes a directory. Parents that are missing are made too. Needs `mkdir`, and says of what is there that it is there
+    /// to those who don't have it too.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] for a file or directory of this name, [`Error::Denied`], [`Error::OnlyLists`].
@@ -23,14 +24,18 @@ impl Vfs {
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::AlreadyExists),
             Place::Nowhere => return Err(Error::OnlyLists),
         };
-        mount.demand(Permission::Mkdir)?;
         if self.notes.live.newest(path).is_some() {
             return Err(Error::AlreadyExists);
         }
-        let mut object = NewObject::default();
-        attributes.write_to(&mut object, Kind::Directory);
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
+        if let Err(denied) = mount.demand(Permission::Mkdir) {
+            // Clients that make each parent before an upload go on where it is there. STAT would tell as much.
+            let found = self.look(named).await?;
+            return Err(if found.is_nothing() { denied } else { Error::AlreadyExists });
+        }
+        let mut object = NewObject::default();
+        attributes.write_to(&mut object, Kind::Directory);
         let missing = Room::ask(&self.node, named, &bucket, mount, true).confirm().await?;
         // The outer ones first, for stores that have real directories.
         for directory in missing.iter().rev() {

@@ -28,6 +28,7 @@ mod rename;
 mod rmdir;
 mod room;
 mod set_attributes;
+mod slash;
 mod stat;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub use node::Node;
 pub use path::{InvalidPath, VirtualPath};
 pub use read::ReadHandle;
 pub use rename::Replace;
+pub use slash::{ends_in_dots, names_a_directory};
 pub use upload::{CopyRange, WriteHandle};
 pub use write::{PendingWrite, WriteOptions};
 

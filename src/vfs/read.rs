@@ -1,12 +1,12 @@
 //! Downloads: OPEN for reading, and the handle that it makes.
 
-use super::{Error, Metadata, Mount, Place, Result, Vfs, VirtualPath, cache::Sight, late::Named};
+use super::{Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, VirtualPath, cache::Sight, late::Named};
 use crate::{
     account::Permission,
     store::{self, Bucket, EarlyReader, Key, Object, Pin, Reader},
 };
 use bytes::Bytes;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::join;
 
 impl Vfs {
@@ -38,7 +38,7 @@ impl Vfs {
         };
         let file = reader.object();
         let metadata = Metadata::of_object(file, late.of(&file.pin.etag), mount);
-        Ok(ReadHandle { reader, mount: mount.clone(), key, path: path.clone(), metadata })
+        Ok(ReadHandle::new(reader, mount.clone(), key, path.clone(), metadata))
     }
 
     /// What was fetched ahead, if that is of use, or else what a request brings.
@@ -67,10 +67,14 @@ pub struct ReadHandle {
     mount: Mount,
     key: Key,
     path: VirtualPath,
-    metadata: Metadata,
+    metadata: Mutex<Metadata>,
 }
 
 impl ReadHandle {
+    fn new(reader: Reader, mount: Mount, key: Key, path: VirtualPath, metadata: Metadata) -> Self {
+        Self { reader, mount, key, path, metadata: Mutex::new(metadata) }
+    }
+
     /// Up to `len` bytes from `offset`, in pieces; fewer only at the end of the file, none behind it.
     ///
     /// # Errors
@@ -94,10 +98,16 @@ impl ReadHandle {
         (&self.key, &self.reader.object().pin)
     }
 
-    /// The file as it was when it was opened.
+    /// The file as it was when it was opened, with what was set through this handle since.
     #[must_use]
     pub fn metadata(&self) -> Metadata {
-        self.metadata
+        *self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows what was set through this handle.
+    pub(super) fn show(&self, set: NewAttributes) {
+        let mut metadata = self.metadata.lock().unwrap_or_else(PoisonError::into_inner);
+        *metadata = metadata.updated(set, &self.mount);
     }
 
     /// The path that it was opened under.

@@ -4,11 +4,12 @@
 //! (see `patch.rs`).
 
 use super::{
-    Error, Place, Result, SetAttributes, Unsupported, Vfs, VirtualPath, cache::Sight, late::Named, notes::Live,
+    Error, Place, ReadHandle, Result, SetAttributes, Unsupported, Vfs, VirtualPath, cache::Sight, late::Named,
+    notes::Live,
 };
 use crate::{
     account::Permission,
-    store::{Found, MAX_HOLE_BYTES},
+    store::{Found, MAX_HOLE_BYTES, Object},
 };
 
 impl Vfs {
@@ -60,6 +61,36 @@ impl Vfs {
             return Err(Error::IsDirectory);
         }
         self.notes.late.add_to_directory(path, wanted.kept());
+        Ok(())
+    }
+}
+
+impl Vfs {
+    /// Sets times and mode of a file that is open for reading, on the version that is open: a file that has the name by now
+    /// is another one. Needs `write`. 1 request to S3.
+    ///
+    /// # Errors
+    /// [`Error::Denied`], [`Error::NotOpenForWriting`] for a size, [`Error::Unsupported`] for another owner than the present
+    /// one; then nothing is set.
+    pub async fn set_attributes_of_open(&self, file: &ReadHandle, wanted: SetAttributes) -> Result<()> {
+        let (mount, path, (key, pin)) = (file.mount(), file.path(), file.version());
+        mount.demand(Permission::Write)?;
+        wanted.check_owner()?;
+        if wanted.size.is_some() {
+            return Err(Error::NotOpenForWriting);
+        }
+        let is_same = |there: &Object| match file.metadata().size {
+            // S3 tells no version of an empty object when it is asked for bytes, and its bytes are always the same.
+            0 => there.size == 0,
+            _ => there.pin.etag == pin.etag,
+        };
+        let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
+        let named = Named { path, scope: &scope, bucket: &*bucket, key };
+        // Late attributes of a version that is gone would push out those of the version that is there.
+        if let Some(there) = self.look(named).await?.file.filter(is_same) {
+            self.notes.late.add(named, &there.pin.etag, wanted.kept()).await;
+        }
+        file.show(wanted.kept());
         Ok(())
     }
 }

@@ -83,7 +83,8 @@ async fn an_operation_fails_without_any_of_its_permissions() {
                 other => panic!("{operation:?} without {missing}: {other:?}"),
             }
             assert_eq!(session.bucket.keys(), before, "{operation:?} without {missing}");
-            if *missing != Permission::Overwrite {
+            // These are asked for once it is known what is there.
+            if !matches!(missing, Permission::Overwrite | Permission::Mkdir) {
                 assert_eq!(session.requested(), [], "{operation:?} without {missing}");
             }
         }
@@ -114,6 +115,18 @@ async fn a_drop_box_takes_new_files_and_replaces_none() {
     session.bucket.insert("acme/late", "another's");
     assert!(matches!(handle.close().await, Err(Error::Denied(Permission::Overwrite))));
     assert_eq!(session.bucket.bytes("acme/late").unwrap(), "another's");
+}
+
+// S15: An operation needs the permissions that this table says, and no other.
+#[tokio::test]
+async fn who_may_not_make_directories_is_told_which_are_there() {
+    let session = session(Permissions::ALL.without(Permission::Mkdir));
+    for at in ["/file", "/dir"] {
+        let made = session.mkdir(&path(at), NewAttributes::default()).await;
+        assert!(matches!(made, Err(Error::AlreadyExists)), "{at}: {made:?}");
+    }
+    let made = session.mkdir(&path("/new"), NewAttributes::default()).await;
+    assert!(matches!(made, Err(Error::Denied(Permission::Mkdir))), "{made:?}");
 }
 
 // S18: READ on a handle that is open for both needs no `read` for what was written through it, and needs it for what …

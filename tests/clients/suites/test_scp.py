@@ -63,7 +63,7 @@ class Scp:
                     if options:
                         self.assertEqual(1_000_000_000 + size, int((self.local / "back").stat().st_mtime))
 
-    # S4: A path that ends in `/`, `.` or `..` is a directory's: no file is opened for writing under it.
+    # S4: A path that ends in `/`, `.` or `..` is a directory's: no file that has the name is shown, opened, changed, …
     def test_a_directory_that_is_not_there_becomes_no_file(self):
         there = self.remote_directory()
         make(self.local / "file", 10)

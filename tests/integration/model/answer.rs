@@ -21,6 +21,7 @@ pub enum Answer {
     HoleTooLarge,
     Poisoned,
     NotReadableYet,
+    NotOpenForWriting,
     NotOpenForReading,
     /// The protocol has it, and the tree has it not, or not yet.
     Unsupported,
@@ -47,6 +48,7 @@ impl<T> From<&Result<T, Error>> for Answer {
             Error::TooLarge { .. } => Self::TooLarge,
             Error::HoleTooLarge { .. } => Self::HoleTooLarge,
             Error::Poisoned(_) => Self::Poisoned,
+            Error::NotOpenForWriting => Self::NotOpenForWriting,
             Error::NotReadableYet => Self::NotReadableYet,
             Error::NotOpenForReading => Self::NotOpenForReading,
             Error::Unsupported(_) => Self::Unsupported,

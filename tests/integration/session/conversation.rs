@@ -4,7 +4,8 @@ use super::*;
 use bytes::Bytes;
 use wharfinger::{
     session::Ended,
-    sftp::{Attrs, Extended, Handle, Limits, OpenFlags, Reply, Request, StatusCode},
+    sftp::{Attrs, Extended, Handle, Limits, OpenFlags, Reply, Request, StatusCode, Times},
+    store::memory::Verb,
 };
 
 const UNKNOWN: u8 = 99;
@@ -162,17 +163,134 @@ async fn open_takes_only_flags_that_mean_something() {
     assert_eq!(client.open("/a", OpenFlags::WRITE).await.unwrap_err().code, StatusCode::NoSuchFile);
 }
 
-// S4: A path that ends in `/`, `.` or `..` is a directory's: no file is opened for writing under it.
+// S4: A path that ends in `/`, `.` or `..` is a directory's: no file that has the name is shown, opened, changed, …
 #[tokio::test(start_paused = true)]
 async fn a_file_is_not_made_under_the_name_of_a_directory() {
     let wharf = Wharf::start();
     let mut client = wharf.connect().await;
     let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
     for path in ["/new/", "/new/.", "/new/a/..", ""] {
-        let refused = client.open(path, flags).await.unwrap_err();
-        assert_eq!((refused.code, &*refused.sentence), (StatusCode::Failure, "this is a directory"), "{path:?}");
+        for flags in [flags, OpenFlags::WRITE] {
+            let refused = client.open(path, flags).await.unwrap_err();
+            assert_eq!((refused.code, &*refused.sentence), (StatusCode::Failure, "this is a directory"), "{path:?}");
+        }
     }
     client.open("/new/..a", flags).await.unwrap();
+}
+
+// S4: A path that ends in `/`, `.` or `..` is a directory's: no file that has the name is shown, opened, changed, …
+#[tokio::test(start_paused = true)]
+async fn a_file_is_not_reached_under_the_name_of_a_directory() {
+    let times = Attrs { times: Some(Times { accessed: 1, modified: 1 }), ..Attrs::default() };
+    for end in ["/", "//", "/.", "/./", "/x/.."] {
+        let wharf = Wharf::start();
+        wharf.bucket.insert("acme/file", "abc");
+        let mut client = wharf.connect().await;
+        let path = format!("/file{end}");
+        let read = client.open(&path, OpenFlags::READ).await.map(drop);
+        let stat = client.stat(&path).await.map(drop);
+        let lstat = client.send(request::lstat(&path)).await;
+        let lstat = client.attrs(lstat).await.map(drop);
+        let set = client.order(request::set_stat(&path, times)).await;
+        let removed = client.order(request::remove(&path)).await;
+        let list = client.send(request::open_dir(&path)).await;
+        let list = client.handle(list).await.map(drop);
+        for outcome in [read, stat, lstat, set, removed, list] {
+            assert_eq!(outcome.unwrap_err().code, StatusCode::NoSuchFile, "{end}");
+        }
+        for (source, target) in [(&*path, "/new"), ("/file", "/new/"), (&path, "/new/"), ("/file", "/new/.")] {
+            let dots = end.ends_with(['.']) || end == "/./" || target.ends_with('.');
+            let code = if dots && !(source == "/file" && target == "/new/") {
+                StatusCode::Failure
+            } else {
+                StatusCode::NoSuchFile
+            };
+            let renamed = client.order(request::rename(source, target)).await;
+            let replaced = client.order(request::posix_rename(source, target)).await;
+            for outcome in [renamed, replaced] {
+                assert_eq!(outcome.unwrap_err().code, code, "{source} {target}");
+            }
+        }
+        assert_eq!(wharf.bucket.keys(), ["acme/file"]);
+        assert_ne!(client.stat("/file").await.unwrap().times, times.times);
+    }
+}
+
+// S4: A path that ends in `/`, `.` or `..` is a directory's: no file that has the name is shown, opened, changed, …
+#[tokio::test(start_paused = true)]
+async fn a_directory_is_reached_under_its_name_with_a_slash_whatever_file_has_the_name_too() {
+    let times = Attrs { times: Some(Times { accessed: 1, modified: 1 }), ..Attrs::default() };
+    for both in [false, true] {
+        let wharf = Wharf::start();
+        wharf.bucket.insert("acme/d/", "");
+        if both {
+            wharf.bucket.insert("acme/d", "abc");
+        }
+        let mut client = wharf.connect().await;
+        wharf.requested();
+        assert_eq!(client.stat("/d/").await.unwrap().permissions, Some(0o40_755));
+        assert_eq!(wharf.requested(), [Verb::List]);
+        client.order(request::set_stat("/d/", times)).await.unwrap();
+        assert_eq!(client.stat("/d/").await.unwrap().times, times.times);
+        let id = client.send(request::open_dir("/d")).await;
+        let handle = client.handle(id).await.unwrap();
+        assert_eq!(client.fstat(&handle).await.unwrap().permissions, Some(0o40_755));
+        client.order(request::fset_stat(&handle, times)).await.unwrap();
+        for outcome in [client.order(request::remove("/d/")).await, client.open("/d/", OpenFlags::READ).await.map(drop)]
+        {
+            assert_eq!(outcome.unwrap_err().sentence, "this is a directory");
+        }
+        let renamed = client.order(request::rename("/d/", "/e/")).await;
+        if both {
+            assert_eq!(renamed.unwrap_err().code, StatusCode::NoSuchFile);
+            assert_ne!(client.stat("/d").await.unwrap().times, times.times);
+            client.order(request::rmdir("/d/")).await.unwrap();
+            assert_eq!(wharf.bucket.keys(), ["acme/d"]);
+        } else {
+            renamed.unwrap();
+            client.order(request::mkdir("/f/")).await.unwrap();
+            let onto = client.order(request::rename("/f", "/e/")).await.unwrap_err();
+            assert_eq!(onto.sentence, "a file or directory of this name exists already");
+            client.order(request::rename("/f/", "/g")).await.unwrap();
+            client.order(request::rename("/g", "/h/")).await.unwrap();
+            client.put("/a", &content(1, 3)).await.unwrap();
+            let onto = client.order(request::rename("/a", "/h/")).await.unwrap_err();
+            assert_eq!(onto.sentence, "a file or directory of this name exists already");
+            client.order(request::rmdir("/h/")).await.unwrap();
+            assert_eq!(wharf.bucket.keys(), ["acme/a", "acme/e/"]);
+        }
+    }
+}
+
+// S147: RMDIR and RENAME of a path that ends in `.` or `..` are refused.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_removed_or_renamed_under_a_name_of_dots() {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/d/", "");
+    let mut client = wharf.connect().await;
+    for path in ["/d/.", "/d/./", "/d/x/..", "/d/x/../", "d/."] {
+        for outcome in [
+            client.order(request::rmdir(path)).await,
+            client.order(request::rename(path, "/e")).await,
+            client.order(request::rename("/d", path)).await,
+            client.order(request::posix_rename(path, "/e")).await,
+        ] {
+            assert_eq!(outcome.unwrap_err().code, StatusCode::Failure, "{path}");
+        }
+    }
+    assert_eq!(wharf.bucket.keys(), ["acme/d/"]);
+}
+
+// S24: RMDIR takes an empty directory, REMOVE a file, and neither anything else.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_taken_for_a_directory_is_none() {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/file", "abc");
+    let mut client = wharf.connect().await;
+    let list = client.send(request::open_dir("/file")).await;
+    let none = Refusal { code: StatusCode::NoSuchFile, sentence: "this is not a directory".into() };
+    assert_eq!(client.handle(list).await.unwrap_err(), none);
+    assert_eq!(client.order(request::rmdir("/file")).await.unwrap_err(), none);
 }
 
 // S107: A session has at most 256 open handles.

@@ -305,12 +305,49 @@ async fn what_can_t_be_set_is_refused_and_then_nothing_is_set() {
         (Attrs { owner: owner(1), ..times(9) }, Err(StatusCode::OpUnsupported)),
         (Attrs { size: Some(3), owner: owner(0), ..Attrs::default() }, Ok(())),
     ] {
-        let handle = client.open("/a", OpenFlags::READ).await.unwrap();
-        for outcome in
-            [client.order(request::set_stat("/a", attrs)).await, client.order(request::fset_stat(&handle, attrs)).await]
-        {
+        let handle = client.open("/a", OpenFlags::READ | OpenFlags::WRITE).await.unwrap();
+        let by_handle = client.order(request::fset_stat(&handle, attrs)).await;
+        // After a size that can't be, nothing is stored.
+        assert_eq!(client.close(&handle).await.is_ok(), attrs.size != Some(u64::MAX) || by_handle.is_err());
+        for outcome in [by_handle, client.order(request::set_stat("/a", attrs)).await] {
             assert_eq!(outcome.map_err(|refused| refused.code), code);
         }
         assert_eq!(client.stat("/a").await.unwrap(), before);
+    }
+}
+
+// S146: FSETSTAT through a handle for reading sets times and mode of the version that is open, and FSTAT of the handle …
+#[tokio::test(start_paused = true)]
+async fn what_is_set_through_a_handle_for_reading_is_set_on_what_it_has_open() {
+    for content in ["", "abc"] {
+        let wharf = Wharf::start();
+        wharf.bucket.insert("acme/a", content);
+        let mut client = wharf.connect().await;
+        let handle = client.open("/a", OpenFlags::READ).await.unwrap();
+        let wanted = Attrs { permissions: Some(0o640), ..times(7) };
+        // Without waiting for the answer of the one before.
+        let set = client.send(request::fset_stat(&handle, wanted)).await;
+        let (fstat, stat) = (client.send(request::fstat(&handle)).await, client.send(request::stat("/a")).await);
+        client.status(set).await.unwrap();
+        for shown in [client.attrs(fstat).await.unwrap(), client.attrs(stat).await.unwrap()] {
+            assert_eq!((shown.times, shown.permissions), (times(7).times, Some(0o100_640)), "{content:?}");
+        }
+        for size in [0, 3] {
+            let refused = client.order(request::fset_stat(&handle, Attrs { size: Some(size), ..times(9) })).await;
+            assert_eq!(refused.unwrap_err().sentence, "the file was not opened for writing");
+        }
+        assert_eq!(client.fstat(&handle).await.unwrap().times, times(7).times);
+        wharf.assert_stored("/a", content.as_bytes());
+
+        // What has the name by now is another file.
+        client.put("/a", &"newer".into()).await.unwrap();
+        client.order(request::set_stat("/a", times(8))).await.unwrap();
+        client.order(request::fset_stat(&handle, times(9))).await.unwrap();
+        assert_eq!(client.fstat(&handle).await.unwrap().times, times(9).times);
+        assert_eq!(client.stat("/a").await.unwrap().times, times(8).times);
+        client.order(request::remove("/a")).await.unwrap();
+        client.order(request::fset_stat(&handle, times(10))).await.unwrap();
+        assert_eq!(client.fstat(&handle).await.unwrap().times, times(10).times);
+        client.close(&handle).await.unwrap();
     }
 }

@@ -1,0 +1,109 @@
+//! Paths that end in `/`, `.` or `..`: they are a directory's, and never mean a file that has the name.
+//!
+//! Each question costs a LIST, which is no more than what a directory costs under its plain name.
+
+use super::{Error, Metadata, Mount, Place, Replace, Result, SetAttributes, Vfs, VirtualPath};
+use crate::{account::Permission, store};
+
+/// Whether a path, as the client wrote it, can only be a directory's.
+#[must_use]
+pub fn names_a_directory(raw: &[u8]) -> bool {
+    matches!(last_name(raw), b"" | b"." | b"..")
+}
+
+/// Whether a path, as the client wrote it, ends in `.` or `..`: under such a name nothing is removed or renamed.
+#[must_use]
+pub fn ends_in_dots(raw: &[u8]) -> bool {
+    let end = raw.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last.saturating_add(1));
+    matches!(last_name(raw.get(..end).unwrap_or_default()), b"." | b"..")
+}
+
+fn last_name(raw: &[u8]) -> &[u8] {
+    raw.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
+impl Vfs {
+    /// STAT of a directory. Needs no permission.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], also for a file, or what the storage says.
+    pub async fn stat_directory(&self, path: &VirtualPath) -> Result<Metadata> {
+        let mount = self.find_directory(path).await?;
+        Ok(self.directory_metadata(path, mount))
+    }
+
+    /// SETSTAT of a directory. Needs `write`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], also for a file, [`Error::IsDirectory`] for a size, and those of
+    /// [`set_attributes`](Self::set_attributes).
+    pub async fn set_attributes_of_directory(&self, path: &VirtualPath, wanted: SetAttributes) -> Result<()> {
+        let Place::Object { mount, .. } = self.mounts.resolve(path)? else {
+            return self.set_attributes(path, wanted).await;
+        };
+        mount.demand(Permission::Write)?;
+        wanted.check_owner()?;
+        self.find_directory(path).await?;
+        if wanted.size.is_some() {
+            return Err(Error::IsDirectory);
+        }
+        self.notes.late.add_to_directory(path, wanted.kept());
+        Ok(())
+    }
+
+    /// Why a directory is not opened as a file, or removed as one.
+    pub async fn refuse_directory(&self, path: &VirtualPath) -> Error {
+        self.find_directory(path).await.map_or_else(|error| error, |_| Error::IsDirectory)
+    }
+
+    /// RENAME where source or target is written as a directory: the source must be one, and no file may have its name too.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a file, and those of [`rename`](Self::rename).
+    pub async fn rename_directory(&self, source: &VirtualPath, target: &VirtualPath, replace: Replace) -> Result<()> {
+        if let Place::Object { mount, key } = self.mounts.resolve(source)? {
+            mount.demand(Permission::Rename)?;
+            let found = store::find_in_listing(&*self.bucket(mount).await?, &key).await?;
+            if found.file.is_some() || !found.directory {
+                let target = self.find_directory(target).await;
+                return Err(if target.is_ok() { Error::AlreadyExists } else { Error::NotFound });
+            }
+        }
+        self.rename(source, target, replace).await
+    }
+
+    /// The mount that a directory lies in, if in any.
+    async fn find_directory(&self, path: &VirtualPath) -> Result<Option<&Mount>> {
+        match self.mounts.resolve(path)? {
+            Place::Virtual => Ok(None),
+            Place::Root(mount) | Place::Parent { mount, .. } => Ok(Some(mount)),
+            Place::Nowhere => Err(Error::NotFound),
+            Place::Object { mount, key } => {
+                let bucket = self.bucket(mount).await?;
+                let exists = store::directory_exists(&*bucket, &key.as_directory()).await?;
+                if exists { Ok(Some(mount)) } else { Err(Error::NotFound) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slash_or_dots_at_the_end_make_a_directory() {
+        for raw in ["", "/", "a/", "a//", "a/.", "a/..", ".", "..", "a/./"] {
+            assert!(names_a_directory(raw.as_bytes()), "{raw:?}");
+        }
+        for raw in ["a", "/a", "a/b", "a/.b", "a/..b", "a.", "..."] {
+            assert!(!names_a_directory(raw.as_bytes()), "{raw:?}");
+        }
+        for raw in [".", "..", "a/.", "a/..", "a/./", "a/..//", "./"] {
+            assert!(ends_in_dots(raw.as_bytes()), "{raw:?}");
+        }
+        for raw in ["", "/", "a", "a/", "a//", "a/.b", "..a/", "../a"] {
+            assert!(!ends_in_dots(raw.as_bytes()), "{raw:?}");
+        }
+    }
+}
