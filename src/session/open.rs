@@ -4,16 +4,22 @@ use super::{
     attrs,
     context::Context,
     directories::Directory,
+    files::OpenFile,
     handles::Open,
     order::Claim,
     reads::Reads,
     slot::Slot,
-    tree::{self, behind_a_close, parse, turn},
+    status,
+    tree::{self, Turn, behind_a_close, parse, turn},
     writes::Writes,
 };
 use crate::{
+    events::{Outcome, Transfer},
     sftp::{Attrs, Handle, OpenFlags, Reply, StatusCode},
-    vfs::{Error, NewAttributes, PendingWrite, Result, Unsupported, VirtualPath, WriteOptions, names_a_directory},
+    vfs::{
+        Created, Error, NewAttributes, PendingWrite, ReadHandle, Result, Unsupported, VirtualPath, WriteOptions,
+        names_a_directory,
+    },
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -21,28 +27,12 @@ use std::sync::Arc;
 /// OPEN, for reading or writing.
 pub fn open(context: &Arc<Context>, slot: Slot, raw: &Bytes, flags: OpenFlags, attrs: &Attrs) {
     let Some((slot, path)) = parse(context, slot, "OPEN", raw) else { return };
-    let has = |flag| flags.contains(flag);
-    let options = WriteOptions {
-        read: has(OpenFlags::READ),
-        create: has(OpenFlags::CREATE),
-        truncate: has(OpenFlags::TRUNCATE),
-        exclusive: has(OpenFlags::EXCLUSIVE),
-        append: has(OpenFlags::APPEND),
-    };
-    let what = if has(OpenFlags::WRITE) {
-        What::Write(options, attrs::new(attrs))
-    } else if flags == OpenFlags::READ {
-        What::Read
-    } else {
-        let error = Error::InvalidFlags("a file is opened for reading alone, or for writing");
-        context.note("OPEN", &path, &error);
-        return slot.fail(&error);
-    };
+    let what = What::of(flags, attrs);
     if names_a_directory(raw) {
         return match what {
             What::Read => tree::refuse_directory(context, slot, path),
             // Not the file of that name: `scp file host:new/` would make a file `new`, with OK.
-            What::Write(..) | What::Directory => slot.fail(&Error::IsDirectory),
+            What::Create { .. } | What::Write(..) | What::Directory => slot.fail(&Error::IsDirectory),
         };
     }
     begin(context, slot, path, what);
@@ -57,14 +47,40 @@ pub fn open_directory(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
 
 enum What {
     Read,
+    /// A file is read if it is there, and is else made, empty.
+    Create {
+        exclusive: bool,
+        attributes: NewAttributes,
+    },
     Write(WriteOptions, NewAttributes),
     Directory,
 }
 
 impl What {
+    /// The meaning of flags, as in open(2). EXCL without CREAT and bits that version 3 doesn't know mean nothing.
+    fn of(flags: OpenFlags, attrs: &Attrs) -> Self {
+        let has = |flag| flags.contains(flag);
+        let options = WriteOptions {
+            // What is opened neither for reading nor for writing is opened for reading.
+            read: has(OpenFlags::READ) || !has(OpenFlags::WRITE) && !has(OpenFlags::APPEND),
+            write: has(OpenFlags::WRITE) || has(OpenFlags::APPEND),
+            create: has(OpenFlags::CREATE),
+            truncate: has(OpenFlags::TRUNCATE),
+            exclusive: has(OpenFlags::EXCLUSIVE),
+            append: has(OpenFlags::APPEND),
+        };
+        match options {
+            WriteOptions { write: true, .. } | WriteOptions { truncate: true, .. } => {
+                Self::Write(options, attrs::new(attrs))
+            }
+            WriteOptions { create: true, exclusive, .. } => Self::Create { exclusive, attributes: attrs::new(attrs) },
+            _ => Self::Read,
+        }
+    }
+
     fn request(&self) -> &'static str {
         match self {
-            Self::Read | Self::Write(..) => "OPEN",
+            Self::Read | Self::Create { .. } | Self::Write(..) => "OPEN",
             Self::Directory => "OPENDIR",
         }
     }
@@ -73,7 +89,7 @@ impl What {
     fn claim(&self) -> Claim {
         match self {
             Self::Read | Self::Directory => Claim::Look,
-            Self::Write(..) => Claim::Change,
+            Self::Create { .. } | Self::Write(..) => Claim::Change,
         }
     }
 }
@@ -87,7 +103,7 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
     context.run_while_wanted(async move {
         let mut turn = turn(&mine, ticket).await;
         // What is read is what was written.
-        if let What::Read = what
+        if let What::Read | What::Create { .. } = what
             && mine.vfs.is_uploading(&path)
         {
             drop(turn);
@@ -95,6 +111,10 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
         }
         let opened = match &what {
             What::Read => mine.vfs.open_read(&path).await.map(|handle| Open::Read(Reads::start(&mine, handle))),
+            What::Create { exclusive, attributes } => {
+                let handle = create(&mine, &path, (*exclusive, *attributes), turn).await;
+                handle.map(|handle| Open::Read(Reads::start(&mine, handle)))
+            }
             What::Directory => {
                 let handle = mine.vfs.open_directory(&path).await;
                 handle.map(|handle| Open::Directory(Directory::start(&mine, handle)))
@@ -118,6 +138,33 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
             }
         }
     });
+}
+
+async fn create(
+    context: &Arc<Context>,
+    path: &VirtualPath,
+    (exclusive, attributes): (bool, NewAttributes),
+    turn: Turn<'_>,
+) -> Result<ReadHandle> {
+    let pending = match context.vfs.open_create(path, exclusive, attributes).await? {
+        Created::Found(handle) => return Ok(handle),
+        Created::Missing(pending) => pending,
+    };
+    // As with an upload.
+    drop(turn);
+    context.vfs.forget_failed_upload(path).await;
+    let (who, events) = (context.who.clone(), context.events.clone());
+    let file = OpenFile::new(who, events, path.as_str().to_owned(), Transfer::Upload);
+    match pending.make_empty(context.settings.upload_wait).await {
+        Err(Error::AlreadyExists) if !exclusive => {
+            file.close(Outcome::Refused(Error::AlreadyExists.to_string()));
+            context.vfs.open_read(path).await
+        }
+        made => {
+            file.close(made.as_ref().err().map_or(Outcome::Done, status::outcome));
+            made
+        }
+    }
 }
 
 async fn admit(context: &Arc<Context>, pending: Result<PendingWrite>) -> Result<Open> {

@@ -56,7 +56,6 @@ fn code(error: &Error) -> StatusCode {
         | Error::TooManyToRename { .. }
         | Error::RenameUnderWay
         | Error::NoJournal(_)
-        | Error::InvalidFlags(_)
         | Error::Changed(_)
         | Error::SourceChanged(_)
         | Error::NoSource
@@ -103,7 +102,6 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::NotDirectory
         | Error::NotEmpty
         | Error::InvalidPath(_)
-        | Error::InvalidFlags(_)
         | Error::Unsupported(_)
         | Error::AcrossMounts
         | Error::BelowFile

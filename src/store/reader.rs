@@ -96,6 +96,12 @@ impl Reader {
         Ok(reader)
     }
 
+    /// An object that is known to be empty. No request.
+    #[must_use]
+    pub fn of_empty(bucket: Arc<dyn Bucket>, key: Key, budget: Arc<Budget>) -> Self {
+        Self::new(bucket, key, empty(), budget, None)
+    }
+
     /// The largest object that [`open_whole`](Self::open_whole) takes, in bytes: it needs nothing of the budget.
     pub(super) const MAX_WHOLE_BYTES: u64 = GUARANTEED_BYTES;
 

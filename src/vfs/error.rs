@@ -61,9 +61,6 @@ pub enum Error {
     /// The protocol has it and the storage can't do it.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
-    /// A combination of flags of OPEN that means nothing.
-    #[error("{0}")]
-    InvalidFlags(&'static str),
     /// The object is no longer the one that the operation began with.
     #[error("the file was changed by someone else in the meantime")]
     Changed(#[source] store::Error),
@@ -112,12 +109,12 @@ pub enum Error {
     /// An earlier write of the handle failed, so that nothing is published.
     #[error("an earlier write failed, so nothing was stored: upload the file anew")]
     Poisoned(#[source] store::Error),
-    /// WRITE, or another size, on a handle that was opened for reading.
-    #[error("the file was not opened for writing")]
-    NotOpenForWriting,
     /// READ on a handle that was opened for writing alone.
     #[error("the file was not opened for reading")]
     NotOpenForReading,
+    /// WRITE, or another size, on a handle that was opened for reading, or to empty the file.
+    #[error("the file was not opened for writing")]
+    NotOpenForWriting,
     /// READ, on a handle that writes, of bytes that have left the server's memory.
     #[error("this part of the file is on its way to the storage and can be read after the upload has ended")]
     NotReadableYet,

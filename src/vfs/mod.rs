@@ -10,6 +10,7 @@
 mod ahead;
 mod buckets;
 mod cache;
+mod create;
 mod directory;
 mod error;
 mod late;
@@ -37,6 +38,7 @@ mod write;
 
 pub use crate::store::{Budget, Journal, Reservation};
 pub use buckets::{Buckets, Scope};
+pub use create::Created;
 pub use directory::{DirectoryHandle, Entry};
 pub use error::{Error, Unsupported};
 pub use metadata::{Kind, Metadata, NewAttributes, SetAttributes, Times};

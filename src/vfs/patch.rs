@@ -48,7 +48,8 @@ impl Vfs {
     /// # Errors
     /// Those of [`open_write`](Self::open_write) and of the handle's close.
     pub(super) async fn resize(&self, path: &VirtualPath, file: Object, wanted: SetAttributes) -> Result<()> {
-        let (options, found) = (WriteOptions::default(), Found { file: Some(file), directory: false });
+        let options = WriteOptions { write: true, ..WriteOptions::default() };
+        let found = Found { file: Some(file), directory: false };
         let pending = self.open_found(path, options, NewAttributes::default(), Some(found)).await?;
         let mut handle = pending.admit(PATIENCE).await?;
         match handle.set_attributes(wanted) {

@@ -1,6 +1,8 @@
 //! Downloads: OPEN for reading, and the handle that it makes.
 
-use super::{Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, VirtualPath, cache::Sight, late::Named};
+use super::{
+    Budget, Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, VirtualPath, cache::Sight, late::Named,
+};
 use crate::{
     account::Permission,
     store::{self, Bucket, EarlyReader, Key, Object, Pin, Reader},
@@ -73,6 +75,18 @@ pub struct ReadHandle {
 impl ReadHandle {
     fn new(reader: Reader, mount: Mount, key: Key, path: VirtualPath, metadata: Metadata) -> Self {
         Self { reader, mount, key, path, metadata: Mutex::new(metadata) }
+    }
+
+    /// A file that is known to be empty. No request.
+    pub(super) fn of_empty(
+        bucket: Arc<dyn Bucket>,
+        budget: Arc<Budget>,
+        mount: Mount,
+        key: Key,
+        path: VirtualPath,
+        metadata: Metadata,
+    ) -> Self {
+        Self::new(Reader::of_empty(bucket, key.clone(), budget), mount, key, path, metadata)
     }
 
     /// Up to `len` bytes from `offset`, in pieces; fewer only at the end of the file, none behind it.

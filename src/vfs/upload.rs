@@ -52,6 +52,7 @@ pub struct WriteHandle {
     notes: Arc<Notes>,
     conflicting: Conflicting,
     readable: bool,
+    writable: bool,
     /// APPEND: each WRITE goes to the end.
     append: bool,
     /// The version that the file began as.
@@ -100,6 +101,7 @@ impl WriteHandle {
             notes,
             conflicting,
             readable: pending.readable,
+            writable: pending.writable,
             append: pending.append,
             patched,
             room,
@@ -113,9 +115,12 @@ impl WriteHandle {
     /// Takes in bytes at `offset`, with APPEND at the end. Whole parts leave in the background.
     ///
     /// # Errors
+    /// [`Error::NotOpenForWriting`], which changes nothing.
+    ///
     /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], [`Error::PartialGrown`], or what an earlier part met in the storage.
     /// From then on nothing is published: further writes and the close fail too.
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
+        self.demand_writable()?;
         if data.is_empty() {
             // It says nothing of the file that the client means.
             return Ok(self.upload.write(offset, data).await?);
@@ -164,10 +169,13 @@ impl WriteHandle {
     /// Sets size, times and mode; the latter two in the object, while its metadata has not been sent, else beside it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for another owner than the present one, and for a size [`Error::Shipped`],
-    /// [`Error::HoleTooLarge`], [`Error::TooLarge`]; then nothing is set.
+    /// [`Error::Unsupported`] for another owner than the present one, and for a size [`Error::NotOpenForWriting`],
+    /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`]; then nothing is set.
     pub fn set_attributes(&mut self, wanted: SetAttributes) -> Result<()> {
         wanted.check_owner()?;
+        if wanted.size.is_some() {
+            self.demand_writable()?;
+        }
         self.take_on_size();
         let is_done = self.note_set(wanted);
         if let Some(size) = wanted.size.filter(|_| !is_done) {
@@ -317,6 +325,10 @@ impl WriteHandle {
         self.take_on_size();
         self.store_attributes();
         Ok(if self.append && !self.lacks_its_beginning() { self.upload.size() } else { offset })
+    }
+
+    fn demand_writable(&self) -> Result<()> {
+        if self.writable { Ok(()) } else { Err(Error::NotOpenForWriting) }
     }
 
     /// Whether nothing is in a file of which the client may have sent a part before: its first WRITE tells by its offset.

@@ -16,18 +16,20 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// The flags of an OPEN that has WRITE.
+/// The flags of an OPEN that has WRITE, APPEND or TRUNC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the flags of one word on the wire, in any combination")]
 pub struct WriteOptions {
     /// READ: what was written can be read back while it is in memory. Needs no permission `read`, but for what was in
     /// the file before.
     pub read: bool,
+    /// WRITE or APPEND: without them nothing can be written, and TRUNC empties the file.
+    pub write: bool,
     /// CREAT: make the file if it is missing.
     pub create: bool,
     /// TRUNC: begin with an empty file. Without it the file begins as it is.
     pub truncate: bool,
-    /// EXCL: fail if the file exists.
+    /// EXCL: fail if the file exists. Means nothing without CREAT.
     pub exclusive: bool,
     /// APPEND: each WRITE goes to the end, whatever its offset.
     pub append: bool,
@@ -43,7 +45,7 @@ impl Vfs {
     /// # Errors
     /// [`Error::IsDirectory`], [`Error::Denied`], [`Error::NotFound`] without CREAT, [`Error::AlreadyExists`] with
     /// EXCL, [`Error::Unsupported`] without TRUNC for a file that this session is uploading, [`Error::BeingUploaded`] or
-    /// [`Error::PartialLost`] where an upload that was cut off can't go on, [`Error::Archived`], [`Error::InvalidFlags`].
+    /// [`Error::PartialLost`] where an upload that was cut off can't go on, [`Error::Archived`].
     pub async fn open_write(
         &self,
         path: &VirtualPath,
@@ -57,19 +59,17 @@ impl Vfs {
     pub(super) async fn open_found(
         &self,
         path: &VirtualPath,
-        options: WriteOptions,
+        mut options: WriteOptions,
         attributes: NewAttributes,
         found: Option<Found>,
     ) -> Result<PendingWrite> {
+        options.exclusive &= options.create;
         let (mount, key) = match self.mounts.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::IsDirectory),
             Place::Nowhere => return Err(Error::OnlyLists),
         };
         mount.demand(Permission::Write)?;
-        if options.exclusive && !options.create {
-            return Err(Error::InvalidFlags("EXCL means nothing without CREAT"));
-        }
         options.check_beside(self.notes.live.newest(path))?;
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
@@ -128,6 +128,7 @@ impl Vfs {
             condition,
             conflicting,
             readable: options.read,
+            writable: options.write,
             append: options.append,
         })
     }
@@ -224,6 +225,7 @@ pub struct PendingWrite {
     pub(super) condition: Condition,
     pub(super) conflicting: Conflicting,
     pub(super) readable: bool,
+    pub(super) writable: bool,
     pub(super) append: bool,
 }
 

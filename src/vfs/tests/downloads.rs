@@ -57,6 +57,29 @@ async fn a_size_seen_long_ago_is_not_believed() {
     assert_eq!(session.requested(), [Verb::Head, Verb::Read]);
 }
 
+// S145: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
+#[tokio::test]
+async fn who_creates_opens_what_another_makes_meanwhile() {
+    for exclusive in [false, true] {
+        let session = Session::start();
+        let opened = session.open_create(&path("/a"), exclusive, NewAttributes::default()).await.unwrap();
+        let Created::Missing(pending) = opened else { panic!("there is nothing") };
+        let asked = if exclusive { vec![] } else { vec![Verb::Read, Verb::List] };
+        assert_eq!(session.requested(), [asked, vec![Verb::Head, Verb::List]].concat());
+        assert_eq!(session.stat(&path("/a")).await.unwrap().size, 0, "this session sees it");
+        session.bucket.insert("acme/a", "another's");
+        assert!(matches!(pending.make_empty(PATIENCE).await, Err(Error::AlreadyExists)));
+        assert_eq!(session.bucket.bytes("acme/a").unwrap(), "another's");
+        assert_eq!(session.requested(), [Verb::Put, Verb::Head], "whose it is, where the answer was lost");
+        let again = session.open_create(&path("/a"), exclusive, NewAttributes::default()).await;
+        match again {
+            Ok(Created::Found(handle)) if !exclusive => assert_eq!(handle.metadata().size, 9),
+            Err(Error::AlreadyExists) if exclusive => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 // S148: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
 #[tokio::test]
 async fn what_is_removed_while_it_is_read_is_gone_whatever_s3_calls_it() {

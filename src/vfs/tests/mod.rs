@@ -148,7 +148,7 @@ impl Deref for Session {
 
 /// What OpenSSH opens an upload with.
 const CREATE: WriteOptions =
-    WriteOptions { read: false, create: true, truncate: true, exclusive: false, append: false };
+    WriteOptions { read: false, write: true, create: true, truncate: true, exclusive: false, append: false };
 /// The same without TRUNC.
 const KEEP: WriteOptions = WriteOptions { truncate: false, ..CREATE };
 

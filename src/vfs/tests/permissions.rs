@@ -6,6 +6,9 @@ use super::*;
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Download,
+    CreateThere,
+    CreateNew,
+    Empty,
     UploadNew,
     UploadOver,
     SetAttributes,
@@ -25,6 +28,14 @@ impl Operation {
         let (file, dir, new) = (path("/file"), path("/dir"), path("/new"));
         match self {
             Download => session.open_read(&file).await.map(drop),
+            CreateThere => create(session, "/other").await,
+            CreateNew => create(session, "/new").await,
+            Empty => session
+                .open("/file", WriteOptions { write: false, create: false, ..CREATE })
+                .await?
+                .close()
+                .await
+                .map(drop),
             UploadNew => session.open("/new", CREATE).await?.close().await.map(drop),
             UploadOver => session.open("/file", CREATE).await?.close().await.map(drop),
             SetAttributes => session.set_attributes(&file, super::SetAttributes::default()).await,
@@ -42,6 +53,9 @@ impl Operation {
 /// What each operation needs.
 const NEEDS: &[(Operation, &[Permission])] = &[
     (Download, &[Permission::Read]),
+    (CreateThere, &[Permission::Read]),
+    (CreateNew, &[Permission::Write]),
+    (Empty, &[Permission::Write, Permission::Overwrite]),
     (UploadNew, &[Permission::Write]),
     (UploadOver, &[Permission::Write, Permission::Overwrite]),
     (SetAttributes, &[Permission::Write]),
@@ -53,6 +67,14 @@ const NEEDS: &[(Operation, &[Permission])] = &[
     (RenameDirectory, &[Permission::Rename]),
     (RenameOver, &[Permission::Rename, Permission::Overwrite]),
 ];
+
+/// OPEN with CREAT alone.
+async fn create(session: &Session, at: &str) -> Result<()> {
+    match session.open_create(&path(at), false, NewAttributes::default()).await? {
+        Created::Found(_) => Ok(()),
+        Created::Missing(pending) => pending.make_empty(PATIENCE).await.map(drop),
+    }
+}
 
 fn session(permissions: Permissions) -> Session {
     let session = Session::with_permissions(permissions);
@@ -84,7 +106,10 @@ async fn an_operation_fails_without_any_of_its_permissions() {
             }
             assert_eq!(session.bucket.keys(), before, "{operation:?} without {missing}");
             // These are asked for once it is known what is there.
-            if !matches!(missing, Permission::Overwrite | Permission::Mkdir) {
+            if !matches!(
+                (operation, missing),
+                (_, Permission::Overwrite | Permission::Mkdir) | (CreateThere | CreateNew, _)
+            ) {
                 assert_eq!(session.requested(), [], "{operation:?} without {missing}");
             }
         }
@@ -106,7 +131,7 @@ async fn a_drop_box_takes_new_files_and_replaces_none() {
     session.bucket.insert("acme/new-1", "a neighbour");
     session.upload("/new", "mine").await;
     assert_eq!(session.requested(), [Verb::List, Verb::Put]);
-    for options in [CREATE, KEEP, WriteOptions { create: false, ..CREATE }] {
+    for options in [CREATE, KEEP, WriteOptions { create: false, ..CREATE }, WriteOptions { write: false, ..CREATE }] {
         let opened = session.open("/file", options).await;
         assert!(matches!(opened, Err(Error::Denied(Permission::Overwrite))), "{options:?}");
     }

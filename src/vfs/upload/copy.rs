@@ -37,6 +37,7 @@ impl WriteHandle {
     /// [`Error::SourceChanged`], and those of [`write`](Self::write). From then on nothing is published: the close fails
     /// too.
     pub async fn copy(&mut self, source: &ReadHandle, range: CopyRange) -> Result<u64> {
+        self.demand_writable()?;
         let size = source.metadata().size;
         let start = range.source_offset.min(size);
         let end = range.length.map_or(size, |length| start.saturating_add(length).min(size));

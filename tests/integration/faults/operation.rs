@@ -10,7 +10,8 @@ use wharfinger::vfs::{
 
 const MIB: usize = 1 << 20;
 static NEW_CONTENT: [u8; 9 * MIB] = [b'n'; 9 * MIB];
-const ANEW: WriteOptions = WriteOptions { create: true, truncate: true, read: false, exclusive: false, append: false };
+const ANEW: WriteOptions =
+    WriteOptions { write: true, create: true, truncate: true, read: false, exclusive: false, append: false };
 /// As much as OpenSSH asks for.
 const READ_BYTES: u32 = 255 << 10;
 
@@ -248,7 +249,8 @@ async fn send(vfs: &Vfs, to: &str, options: WriteOptions, start: usize) -> Resul
 
 async fn patch(vfs: &Vfs, at: &str) -> Result<()> {
     let size = if at == BIG { BIG_BYTES } else { 13 };
-    let pending = vfs.open_write(&path(at), WriteOptions::default(), NewAttributes::default()).await?;
+    let options = WriteOptions { create: false, truncate: false, ..ANEW };
+    let pending = vfs.open_write(&path(at), options, NewAttributes::default()).await?;
     let mut handle = pending.admit(Duration::from_secs(1)).await?;
     if let Err(error) = handle.write(size / 2, Bytes::from_static(b"new")).await {
         let closed = handle.close().await;

@@ -161,14 +161,9 @@ fn path() -> impl Strategy<Value = &'static str> {
 }
 
 fn options() -> impl Strategy<Value = WriteOptions> {
-    let usual = WriteOptions { create: true, truncate: true, ..WriteOptions::default() };
-    let any = any::<[bool; 5]>();
-    let any = any.prop_map(|[read, create, truncate, exclusive, append]| WriteOptions {
-        read,
-        create,
-        truncate,
-        exclusive,
-        append,
+    let usual = WriteOptions { write: true, create: true, truncate: true, ..WriteOptions::default() };
+    let any = (any::<[bool; 5]>(), 0..10_u8).prop_map(|([read, create, truncate, exclusive, append], write)| {
+        WriteOptions { read, write: write > 0, create, truncate, exclusive, append }
     });
     prop_oneof![
         3 => Just(usual),

@@ -61,15 +61,20 @@ fn may_replace(by: usize) -> bool {
     by != 2
 }
 
+/// EXCL means nothing without CREAT.
+fn is_exclusive(options: WriteOptions) -> bool {
+    options.exclusive && options.create
+}
+
 /// Uploads.
 impl Promises {
     pub fn open(&self, by: usize, at: &'static str, options: WriteOptions) -> Vec<Answer> {
-        let WriteOptions { create, truncate, exclusive, .. } = options;
+        let WriteOptions { create, truncate, .. } = options;
+        let exclusive = is_exclusive(options);
         let file = self.stored.files.get(at);
         let directory = self.stored.is_directory(at);
         vec![match file {
             _ if at == "/" => Answer::IsDirectory,
-            _ if exclusive && !create => Answer::Flags,
             _ if self.newest(by, at).is_some() && exclusive => Answer::AlreadyExists,
             _ if self.newest(by, at).is_some() && !truncate => Answer::Unsupported,
             Some(_) if exclusive => Answer::AlreadyExists,
@@ -155,7 +160,7 @@ impl Promises {
         vec![match (present, base) {
             _ if named.is_none() => Answer::Ok,
             _ if *poisoned => Answer::Poisoned,
-            (Some(_), _) if options.exclusive => Answer::AlreadyExists,
+            (Some(_), _) if is_exclusive(*options) => Answer::AlreadyExists,
             (Some(_), _) if !may_replace(*by) => Answer::Denied,
             (_, None) => Answer::Ok,
             (Some(present), Some(base)) if present.version == base.version => Answer::Ok,
@@ -199,6 +204,10 @@ impl Draft {
         self.by == by && self.path == path && self.named.is_some()
     }
 
+    pub fn is_writable(&self) -> bool {
+        self.options.write
+    }
+
     /// With APPEND every offset is the end.
     fn place(&self, offset: u64) -> u64 {
         if self.options.append { self.bytes.len() as u64 } else { offset }
@@ -208,6 +217,7 @@ impl Draft {
         let offset = self.place(offset);
         let (size, end) = (self.bytes.len() as u64, offset.checked_add(len as u64));
         vec![match end {
+            _ if !self.is_writable() => Answer::NotOpenForWriting,
             _ if self.poisoned => Answer::Poisoned,
             // Nothing, wherever.
             _ if len == 0 => return vec![Answer::Ok, Answer::TooLarge],
@@ -238,6 +248,7 @@ impl Draft {
 
     pub fn resize(&self, size: u64) -> Vec<Answer> {
         match self.bytes.len() as u64 {
+            _ if !self.is_writable() => vec![Answer::NotOpenForWriting],
             _ if self.poisoned => vec![Answer::Ok, Answer::Poisoned, Answer::Unsupported],
             present if present != size && !CHANGES_STORED_FILES => vec![Answer::Unsupported],
             present if present > IN_MEMORY_BYTES && size < present => vec![Answer::Ok, Answer::Shipped],

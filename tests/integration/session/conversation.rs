@@ -147,20 +147,122 @@ async fn paths_that_no_storage_could_carry_are_refused() {
     assert_eq!(wharf.requested(), []);
 }
 
+// S144: OPEN follows open(2): WRITE or APPEND opens for writing; TRUNC empties the file at CLOSE, whatever else is set; all …
 #[tokio::test(start_paused = true)]
-async fn open_takes_only_flags_that_mean_something() {
+async fn open_means_what_open_of_posix_means() {
+    const THERE: &str = "0123456789";
+    let (read, write) = (OpenFlags::READ, OpenFlags::WRITE);
+    let (append, create) = (OpenFlags::APPEND, OpenFlags::CREATE);
+    let (truncate, exclusive) = (OpenFlags::TRUNCATE, OpenFlags::EXCLUSIVE);
+    let text = OpenFlags::from_bits(0x40);
+    let missing = Err(StatusCode::NoSuchFile);
+    let exists = Err(StatusCode::Failure);
+    // Sizes after the CLOSE: of a file that was there, and where nothing was.
+    for (flags, there, nothing) in [
+        (OpenFlags::default(), Ok(10), missing),
+        (read, Ok(10), missing),
+        (read | text, Ok(10), missing),
+        (read | exclusive, Ok(10), missing),
+        // flock(1) over sshfs.
+        (read | create, Ok(10), Ok(0)),
+        (create, Ok(10), Ok(0)),
+        (read | create | exclusive, exists, Ok(0)),
+        (create | exclusive, exists, Ok(0)),
+        // Cyberduck's "New File".
+        (create | truncate, Ok(0), Ok(0)),
+        (create | truncate | exclusive, exists, Ok(0)),
+        (truncate, Ok(0), missing),
+        (read | truncate, Ok(0), missing),
+        (write, Ok(10), missing),
+        (write | exclusive, Ok(10), missing),
+        (append, Ok(10), missing),
+        (append | create, Ok(10), Ok(0)),
+        (read | append | create, Ok(10), Ok(0)),
+        (append | truncate, Ok(0), missing),
+        (read | write | create | text, Ok(10), Ok(0)),
+        (write | create | truncate, Ok(0), Ok(0)),
+        (OpenFlags::from_bits(0x8000_0000) | write | create, Ok(10), Ok(0)),
+    ] {
+        let is_writable = flags.contains(write) || flags.contains(append);
+        let is_readable = flags.contains(read) || !is_writable;
+        for (is_there, result) in [(true, there), (false, nothing)] {
+            let what = format!("{flags:?}, a file is there: {is_there}");
+            let wharf = Wharf::start();
+            if is_there {
+                wharf.bucket.insert("acme/a", THERE);
+            }
+            let mut client = wharf.connect().await;
+            let handle = match client.open("/a", flags).await {
+                Ok(handle) => handle,
+                Err(refusal) => {
+                    assert_eq!(result, Err(refusal.code), "{what}");
+                    assert_eq!(wharf.bucket.keys().len(), usize::from(is_there), "{what}");
+                    continue;
+                }
+            };
+            let read = client.read(&handle, 0, 1).await.map_err(|refusal| refusal.code);
+            match is_readable {
+                true if client.fstat(&handle).await.unwrap().size == Some(0) => {
+                    assert_eq!(read, Err(StatusCode::Eof), "{what}");
+                }
+                true => assert_eq!(read.as_deref(), Ok(&b"0"[..]), "{what}"),
+                false => assert_eq!(read, Err(StatusCode::PermissionDenied), "{what}"),
+            }
+            client.close(&handle).await.unwrap();
+            assert_eq!(client.stat("/a").await.map(|attrs| attrs.size).ok(), Some(result.ok()), "{what}");
+            assert_eq!(client.read(&handle, 0, 1).await.unwrap_err().code, StatusCode::Failure);
+
+            let handle = client.open("/a", flags).await;
+            let Ok(handle) = handle else { continue };
+            let written = client.write(&handle, 0, "x").await;
+            assert_eq!(written.is_ok(), is_writable, "{what}");
+            let resized = client.order(request::fset_stat(&handle, Attrs { size: Some(1), ..Attrs::default() })).await;
+            assert_eq!(resized.is_ok(), is_writable, "{what}");
+            for refused in [written, resized].into_iter().filter_map(Result::err) {
+                assert_eq!(refused.sentence, "the file was not opened for writing", "{what}");
+            }
+            client.close(&handle).await.unwrap();
+            assert_eq!(wharf.bucket.open_uploads(), 0, "{what}");
+        }
+    }
+}
+
+// S145: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
+#[tokio::test(start_paused = true)]
+async fn a_lock_file_is_there_when_it_is_open_and_stays_the_same() {
+    let wharf = Wharf::start();
+    let (mut client, mut other) = (wharf.connect().await, wharf.connect().await);
+    let flags = OpenFlags::READ | OpenFlags::CREATE;
+    let mode = Attrs { permissions: Some(0o600), ..Attrs::default() };
+    let open = client.send(request::open_with("/lock", flags, mode)).await;
+    let stat = client.send(request::stat("/lock")).await;
+    let first = client.handle(open).await.unwrap();
+    assert_eq!(client.attrs(stat).await.unwrap().size, Some(0));
+    assert_eq!(client.fstat(&first).await.unwrap().permissions, Some(0o100_600));
+    assert_eq!(other.stat("/lock").await.unwrap().permissions, Some(0o100_600));
+    assert_eq!(client.read(&first, 0, 10).await.unwrap_err().code, StatusCode::Eof);
+    wharf.requested();
+    let second = other.open("/lock", flags).await.unwrap();
+    for (client, handle) in [(&mut client, &first), (&mut other, &second)] {
+        assert_eq!(client.write(handle, 0, "x").await.unwrap_err().code, StatusCode::PermissionDenied);
+        client.close(handle).await.unwrap();
+    }
+    assert_eq!(wharf.requested(), [Verb::Read]);
+}
+
+/// sshfs sends them from two threads.
+#[tokio::test(start_paused = true)]
+async fn a_lock_file_is_made_behind_the_close_of_an_upload_and_not_instead() {
     let wharf = Wharf::start();
     let mut client = wharf.connect().await;
-    for flags in [
-        OpenFlags::default(),
-        OpenFlags::CREATE,
-        OpenFlags::READ | OpenFlags::CREATE,
-        OpenFlags::READ | OpenFlags::TRUNCATE,
-        OpenFlags::WRITE | OpenFlags::EXCLUSIVE,
-    ] {
-        assert_eq!(client.open("/a", flags).await.unwrap_err().code, StatusCode::Failure, "{flags:?}");
-    }
-    assert_eq!(client.open("/a", OpenFlags::WRITE).await.unwrap_err().code, StatusCode::NoSuchFile);
+    let upload = client.create("/a").await;
+    client.write(&upload, 0, "abc").await.unwrap();
+    let flags = OpenFlags::READ | OpenFlags::CREATE;
+    assert_eq!(client.open("/a", flags).await.unwrap_err().code, StatusCode::OpUnsupported, "its CLOSE doesn't come");
+    let open = client.send(request::open("/a", flags)).await;
+    client.close(&upload).await.unwrap();
+    let handle = client.handle(open).await.unwrap();
+    assert_eq!(client.read(&handle, 0, 10).await.unwrap(), "abc");
 }
 
 // S4: A path that ends in `/`, `.` or `..` is a directory's: no file that has the name is shown, opened, changed, …
@@ -170,7 +272,7 @@ async fn a_file_is_not_made_under_the_name_of_a_directory() {
     let mut client = wharf.connect().await;
     let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
     for path in ["/new/", "/new/.", "/new/a/..", ""] {
-        for flags in [flags, OpenFlags::WRITE] {
+        for flags in [flags, OpenFlags::WRITE, OpenFlags::READ | OpenFlags::CREATE, OpenFlags::TRUNCATE] {
             let refused = client.open(path, flags).await.unwrap_err();
             assert_eq!((refused.code, &*refused.sentence), (StatusCode::Failure, "this is a directory"), "{path:?}");
         }

@@ -148,6 +148,18 @@ async fn who_appends_to_another_size_than_it_was_shown_is_refused() {
     }
 }
 
+// S145: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
+#[tokio::test]
+async fn who_only_creates_gives_nothing_up() {
+    let session = cut_off().await;
+    let opened = session.open_create(&path("/a"), false, NewAttributes::default()).await;
+    assert!(matches!(opened, Err(Error::NotReadableYet)), "{opened:?}");
+    let mut handle = session.open("/a", KEEP).await.unwrap();
+    write(&mut handle, &content(LENGTH), STORED).await.unwrap();
+    handle.close().await.unwrap();
+    assert_stored(&session, &content(LENGTH));
+}
+
 // S122: A session that was shown it can't open it without TRUNC when it is gone, until STAT has told it so: no file of …
 #[tokio::test]
 async fn while_the_journal_is_down_a_new_file_that_is_appended_to_has_its_beginning() {

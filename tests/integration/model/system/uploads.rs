@@ -76,7 +76,7 @@ impl System {
         right_answer(&written, &right)?;
         if written.is_ok() {
             draft.written(offset, len, fill);
-        } else {
+        } else if draft.is_writable() {
             draft.poisoned = true;
         }
         Ok(())
