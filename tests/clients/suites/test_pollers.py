@@ -1,5 +1,5 @@
-"""Competing pollers: two sessions claim the same files and directories at the same moments. Each is claimed by one of them,
-and the other is told that it is gone."""
+"""Competing pollers: two sessions claim the same files and directories at the same moments. Each is claimed by one of
+them, and the other is told that it is gone."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +48,7 @@ class Pollers:
             self.assertEqual(OK, client.status(MKDIR, text(path), NO_ATTRIBUTES)[0])
 
     def race(self, paths, *claims):
-        """Exactly one claim of each path is answered OK, and the other that nothing is there. Gives the winners' numbers."""
+        """Exactly one claim of each path is answered OK, the other that nothing is there. Gives the winners' numbers."""
         answers = self.answers(paths, *claims)
         codes = Counter(tuple(sorted(code for code, _ in each)) for each in answers)
         self.assertEqual({(OK, NO_SUCH_FILE): RACES}, dict(codes), set(answers))

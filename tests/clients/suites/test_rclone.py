@@ -114,8 +114,8 @@ class Rclone:
 
 
 class RcloneAtOnce(ServerCase):
-    """Two syncs to one tree at the same time, by one rclone that stays. Its connections are a pool, so what each request
-    builds on was done over another connection, a moment ago."""
+    """Two syncs to one tree at the same time, by one rclone that stays. Its connections are a pool, so what each
+    request builds on was done over another connection, a moment ago."""
 
     SHARED = "demo"
     USER = "alice"

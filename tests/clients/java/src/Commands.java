@@ -8,8 +8,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 
 /**
- * The commands of a client, all on one connection. A command is one argument, its words parted by spaces. A line is printed
- * for each: its result, or its error. Local paths are those of the process's directory.
+ * The commands of a client, all on one connection. A command is one argument, its words parted by spaces. A line is
+ * printed for each: its result, or its error. Local paths are those of the process's directory.
  */
 interface Commands {
     void makeDirectories(String directory) throws IOException;

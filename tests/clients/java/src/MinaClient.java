@@ -74,7 +74,8 @@ final class MinaClient implements Commands {
     public List<String> walk(String directory) throws IOException {
         Path root = files.getPath(directory);
         try (Stream<Path> found = Files.walk(root)) {
-            return found.filter(path -> !path.equals(root)).map(path -> root.relativize(path).toString()).sorted().toList();
+            return found.filter(path -> !path.equals(root))
+                    .map(path -> root.relativize(path).toString()).sorted().toList();
         }
     }
 
@@ -118,7 +119,9 @@ final class MinaClient implements Commands {
         };
     }
 
-    /** READs one by one on a channel that may write, while the same client downloads other files; gives how many failed. */
+    /**
+     * READs one by one on a channel that may write, while the same client downloads other files. Gives how many failed.
+     */
     private String readBesideDownloads(String changed, List<String> downloaded) throws Exception {
         AtomicBoolean done = new AtomicBoolean();
         List<Callable<Void>> downloads = new ArrayList<>();
@@ -134,7 +137,8 @@ final class MinaClient implements Commands {
         }
         int[] failed = {0};
         downloads.add(() -> {
-            try (FileChannel channel = client.openRemoteFileChannel(changed, SftpClient.OpenMode.Read, SftpClient.OpenMode.Write)) {
+            try (FileChannel channel = client.openRemoteFileChannel(
+                    changed, SftpClient.OpenMode.Read, SftpClient.OpenMode.Write)) {
                 for (int at = 0; at < 60; at++) {
                     ByteBuffer one = ByteBuffer.allocate(1);
                     try {
@@ -155,8 +159,8 @@ final class MinaClient implements Commands {
     }
 
     /**
-     * Two channels that may write, and readers that come and go beside them: nothing is an upload before its first WRITE.
-     * Gives the milliseconds that the readers took.
+     * Two channels that may write, and readers that come and go beside them: nothing is an upload before its first
+     * WRITE. Gives the milliseconds that the readers took.
      */
     private String openChannelsBesideReaders(String name) throws IOException {
         Path path = files.getPath(name);
