@@ -93,11 +93,26 @@ pub trait Bucket: Send + Sync + fmt::Debug {
     /// `AbortMultipartUpload`. An upload that is gone already is no error.
     async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()>;
 
-    /// `CopyObject` within the bucket, of at most 5 GiB, if the source still is `pin`. Metadata, type and tags are kept.
-    async fn copy(&self, source: &Key, pin: &Pin, target: &Key, condition: Condition) -> Result<Stored>;
+    /// `CopyObject` within the bucket, of at most 5 GiB, if the source still is `pin`. Tags are kept; metadata and headers
+    /// too, or they are `object`'s, where one is given.
+    async fn copy(
+        &self,
+        source: &Key,
+        pin: &Pin,
+        target: &Key,
+        object: Option<&NewObject>,
+        condition: Condition,
+    ) -> Result<Stored>;
 
-    /// `DeleteObject`, with `If-Match` where `pin` is given. What is not there is no error, as in S3.
-    async fn remove(&self, key: &Key, pin: Option<&Pin>) -> Result<()>;
+    /// `DeleteObject`. A try of it that got no answer is sent again; what is gone by then counts as removed by it.
+    ///
+    /// # Errors
+    /// On a condition, three that mean that this request removed nothing:
+    /// [`Error::NotFound`](super::Error::NotFound) when nothing is there,
+    /// [`Error::Forbidden`](super::Error::Forbidden) where that may be so, as for [`head`](Self::head), and
+    /// [`Error::Conflict`](super::Error::Conflict) when another version is there, or on some stores nothing. Without a
+    /// condition, what is not there is no error, as in S3.
+    async fn remove(&self, key: &Key, condition: RemovalCondition) -> Result<()>;
 
     /// `DeleteObjects`, of 1 to 1,000 objects, each only if it still is this version. Answers for each of them, in their
     /// order. What is not there is no error. Names that XML can't carry ([`Key::fits_xml`]) get all of them refused.
@@ -305,6 +320,17 @@ pub enum Condition {
     /// `If-None-Match: *`: only where nothing is.
     Absent,
     /// `If-Match`: only what is still this version.
+    Matches(ETag),
+}
+
+/// What must hold for a removal to happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemovalCondition {
+    /// Remove what is there, if anything is.
+    Always,
+    /// `If-Match: *`: something is there. Takes no `s3:GetObject`.
+    Present,
+    /// `If-Match`: it is still this version. Takes `s3:GetObject` too.
     Matches(ETag),
 }
 

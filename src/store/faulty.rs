@@ -11,7 +11,7 @@ pub use plan::{Aim, Fault, Step};
 
 use super::{
     Bucket, BucketId, Condition, Key, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload, Pin,
-    Prefix, Read, Result, Stored, UploadId, UploadsPage, UploadsToken, memory::Verb,
+    Prefix, Read, RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken, memory::Verb,
 };
 use async_trait::async_trait;
 use plan::Plan;
@@ -164,12 +164,19 @@ impl Bucket for FaultyBucket {
         self.serve(Verb::AbortUpload, self.inner.abort_upload(key, upload)).await
     }
 
-    async fn copy(&self, source: &Key, pin: &Pin, target: &Key, condition: Condition) -> Result<Stored> {
-        self.serve(Verb::Copy, self.inner.copy(source, pin, target, condition)).await
+    async fn copy(
+        &self,
+        source: &Key,
+        pin: &Pin,
+        target: &Key,
+        object: Option<&NewObject>,
+        condition: Condition,
+    ) -> Result<Stored> {
+        self.serve(Verb::Copy, self.inner.copy(source, pin, target, object, condition)).await
     }
 
-    async fn remove(&self, key: &Key, pin: Option<&Pin>) -> Result<()> {
-        self.serve(Verb::Remove, self.inner.remove(key, pin)).await
+    async fn remove(&self, key: &Key, condition: RemovalCondition) -> Result<()> {
+        self.serve(Verb::Remove, self.inner.remove(key, condition)).await
     }
 
     async fn remove_many(&self, objects: &[(Key, Pin)]) -> Result<Vec<Result<()>>> {

@@ -15,7 +15,7 @@ pub use script::{BodyFault, Hold, Moment, Request, Verb};
 
 use super::{
     Bucket, BucketId, Condition, ETag, Error, Headers, Key, ListScope, NewObject, Object, Page, PageToken, Part,
-    PartsPage, Payload, Pin, Prefix, Read, Result, Stored, UploadId, UploadsPage, UploadsToken,
+    PartsPage, Payload, Pin, Prefix, Read, RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -303,13 +303,21 @@ impl Bucket for MemoryBucket {
         .await
     }
 
-    async fn copy(&self, source: &Key, pin: &Pin, target: &Key, condition: Condition) -> Result<Stored> {
+    async fn copy(
+        &self,
+        source: &Key,
+        pin: &Pin,
+        target: &Key,
+        object: Option<&NewObject>,
+        condition: Condition,
+    ) -> Result<Stored> {
         let request = Request { source: Some(source.as_str().to_owned()), ..Request::new(Verb::Copy, target.as_str()) };
-        self.serve(request, |contents| contents.copy(source.as_str(), pin, target.as_str(), &condition)).await
+        let copy = |contents: &mut Contents| contents.copy(source.as_str(), pin, target.as_str(), object, &condition);
+        self.serve(request, copy).await
     }
 
-    async fn remove(&self, key: &Key, pin: Option<&Pin>) -> Result<()> {
-        self.serve(Request::new(Verb::Remove, key.as_str()), |contents| contents.remove(key.as_str(), pin)).await
+    async fn remove(&self, key: &Key, condition: RemovalCondition) -> Result<()> {
+        self.serve(Request::new(Verb::Remove, key.as_str()), |contents| contents.remove(key.as_str(), &condition)).await
     }
 
     async fn remove_many(&self, objects: &[(Key, Pin)]) -> Result<Vec<Result<()>>> {

@@ -20,6 +20,7 @@ mod listing;
 mod make_directory;
 pub mod memory;
 mod reader;
+mod remove;
 mod rename;
 mod s3;
 mod task;
@@ -28,7 +29,7 @@ mod upload;
 pub use bounded::BoundedMap;
 pub use bucket::{
     Body, Bucket, Condition, ETag, Headers, ListScope, Listed, NewObject, Object, OpenUpload, Page, PageToken, Part,
-    PartsPage, Payload, Pin, Read, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
+    PartsPage, Payload, Pin, Read, RemovalCondition, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
 };
 pub use bucket_id::BucketId;
 pub use budget::{Budget, Reservation};
@@ -46,6 +47,7 @@ pub use listing::{Entry, EntryKind, Listing};
 pub use make_directory::make_directory;
 pub use memory::MemoryBucket;
 pub use reader::Reader;
+pub use remove::remove;
 pub use rename::{Moved, Renamed, Tree, check_target, rename, rename_tree, repair_rename};
 pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};

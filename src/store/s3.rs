@@ -16,12 +16,13 @@ pub(crate) use error::{is_credentials, reasons};
 
 use super::{
     Bucket, BucketId, Condition, Error, Key, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload,
-    Pin, Prefix, Read, Result, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
+    Pin, Prefix, Read, RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
 };
 use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,
     config::{self, RequestChecksumCalculation, ResponseChecksumValidation},
+    error::SdkError,
     operation::get_object::GetObjectOutput,
     primitives::ByteStream,
     types::{
@@ -31,8 +32,8 @@ use aws_sdk_s3::{
 };
 use std::ops::Range;
 
-/// `If-None-Match: *`.
-const NOTHING: &str = "*";
+/// In `If-None-Match`, that nothing is there; in `If-Match`, that something is.
+const ANYTHING: &str = "*";
 /// No object ends behind it, and stores that count in signed integers refuse what lies there.
 const MAX_OFFSET: u64 = i64::MAX as u64;
 
@@ -85,7 +86,7 @@ pub struct S3Bucket {
     options: S3Options,
 }
 
-/// A request that brings an object into being, with all that is said of the object: `PutObject` and
+/// A request that brings an object into being, with all that is said of the object: `PutObject`, `CopyObject` and
 /// `CreateMultipartUpload` take it alike.
 macro_rules! born {
     ($bucket:ident, $request:expr, $key:expr, $object:expr) => {{
@@ -364,22 +365,22 @@ impl Bucket for S3Bucket {
         absent_is_done(answer.map(drop).map_err(Error::from))
     }
 
-    async fn copy(&self, source: &Key, pin: &Pin, target: &Key, condition: Condition) -> Result<Stored> {
-        let answer = self
-            .client
-            .copy_object()
-            .bucket(&self.options.bucket)
-            .key(target.as_str())
+    async fn copy(
+        &self,
+        source: &Key,
+        pin: &Pin,
+        target: &Key,
+        object: Option<&NewObject>,
+        condition: Condition,
+    ) -> Result<Stored> {
+        let directive = if object.is_some() { MetadataDirective::Replace } else { MetadataDirective::Copy };
+        let answer = born!(self, self.client.copy_object(), target, object.cloned().unwrap_or_default())
             .copy_source(encoding::copy_source(&self.options.bucket, source))
             .copy_source_if_match(&pin.etag.0)
             .set_if_none_match(if_none_match(&condition))
             .set_if_match(if_match(&condition))
-            .metadata_directive(MetadataDirective::Copy)
+            .metadata_directive(directive)
             .tagging_directive(TaggingDirective::Copy)
-            .set_storage_class(self.storage_class())
-            .set_server_side_encryption(self.encryption())
-            .set_ssekms_key_id(self.options.kms_key.clone())
-            .set_expected_bucket_owner(self.owner())
             .set_expected_source_bucket_owner(self.owner())
             .customize()
             .config_override(retry::unhurried())
@@ -388,17 +389,34 @@ impl Bucket for S3Bucket {
         answer::stored(answer.copy_object_result.and_then(|copy| copy.e_tag), answer.version_id)
     }
 
-    async fn remove(&self, key: &Key, pin: Option<&Pin>) -> Result<()> {
+    async fn remove(&self, key: &Key, condition: RemovalCondition) -> Result<()> {
+        let lost = retry::LostAnswers::default();
         let answer = self
             .client
             .delete_object()
             .bucket(&self.options.bucket)
             .key(key.as_str())
-            .set_if_match(pin.map(|pin| pin.etag.0.clone()))
+            .set_if_match(must_match(&condition))
             .set_expected_bucket_owner(self.owner())
+            .customize()
+            .interceptor(lost.clone())
             .send()
             .await;
-        absent_is_done(answer.map(drop).map_err(Error::from))
+        let fails =
+            answer.as_ref().err().and_then(SdkError::raw_response).is_some_and(|raw| raw.status().as_u16() == 412);
+        let removed = match answer.map(drop).map_err(Error::from) {
+            // SeaweedFS says so where S3 says 404.
+            Err(Error::Conflict { .. }) if fails && condition == RemovalCondition::Present => Err(Error::NotFound),
+            answered => answered,
+        };
+        match removed {
+            Err(Error::NotFound) if condition == RemovalCondition::Always || lost.any() => Ok(()),
+            // This may mean, too, that nothing is there any more: the first by a scoped policy, the other on SeaweedFS.
+            Err(Error::Forbidden { request } | Error::Conflict { request }) if lost.any() => {
+                Err(Error::Unreachable(request))
+            }
+            removed => removed,
+        }
     }
 
     async fn remove_many(&self, objects: &[(Key, Pin)]) -> Result<Vec<Result<()>>> {
@@ -435,13 +453,21 @@ impl Bucket for S3Bucket {
 }
 
 fn if_none_match(condition: &Condition) -> Option<String> {
-    (*condition == Condition::Absent).then(|| NOTHING.to_owned())
+    (*condition == Condition::Absent).then(|| ANYTHING.to_owned())
 }
 
 fn if_match(condition: &Condition) -> Option<String> {
     match condition {
         Condition::Matches(etag) => Some(etag.0.clone()),
         Condition::Always | Condition::Absent => None,
+    }
+}
+
+fn must_match(condition: &RemovalCondition) -> Option<String> {
+    match condition {
+        RemovalCondition::Always => None,
+        RemovalCondition::Present => Some(ANYTHING.to_owned()),
+        RemovalCondition::Matches(etag) => Some(etag.0.clone()),
     }
 }
 

@@ -1,7 +1,10 @@
 //! REMOVE: deletes a file.
 
 use super::{Error, Place, Result, Vfs, VirtualPath, cache::Change, late::Named};
-use crate::account::Permission;
+use crate::{
+    account::Permission,
+    store::{self, RemovalCondition},
+};
 use tokio::join;
 
 impl Vfs {
@@ -33,7 +36,8 @@ impl Vfs {
                 return if was_cut_off || was_uploaded { Ok(()) } else { Err(Error::NotFound) };
             }
         }
-        let (removed, ()) = join!(bucket.remove(&key, None), self.keep_directory(named, mount));
+        let (removed, ()) =
+            join!(store::remove(&*bucket, &key, RemovalCondition::Present), self.keep_directory(named, mount));
         self.changed(named, Change::Removed);
         removed?;
         // Where the journal is down what was cut off before stays, and is seen now.

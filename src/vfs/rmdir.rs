@@ -3,7 +3,7 @@
 use super::{Error, Place, Result, Vfs, VirtualPath, cache::Change, late::Named};
 use crate::{
     account::Permission,
-    store::{self, DirectoryState},
+    store::{self, DirectoryState, RemovalCondition},
 };
 use tokio::join;
 
@@ -36,7 +36,7 @@ impl Vfs {
         }
         let remove = async {
             match directory.marker() {
-                Some(marker) => bucket.remove(&marker, None).await,
+                Some(marker) => store::remove(&*bucket, &marker, RemovalCondition::Present).await,
                 None => Ok(()),
             }
         };

@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, Condition, Keeping, Key, NewObject, Object, Reservation, Taken, Upload, UploadOptions},
+    store::{
+        self, Bucket, Condition, Keeping, Key, NewObject, Object, RemovalCondition, Reservation, Taken, Upload,
+        UploadOptions,
+    },
 };
 use bytes::Bytes;
 use resumed::Resumed;
@@ -269,12 +272,12 @@ impl WriteHandle {
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
         let NewObject { metadata, headers } = object;
-        let pin = published.pin.clone();
+        let etag = published.pin.etag.clone();
         let file = Object { size, pin: published.pin, modified: now(), metadata, headers, archived: false };
         node.cache.replaced(named.at(), asked_at, Change::Stored, Sight::Stored(Box::new(file)));
         if live.shown().removed {
             // While it was being stored.
-            let removed = bucket.remove(&key, Some(&pin)).await;
+            let removed = bucket.remove(&key, RemovalCondition::Matches(etag)).await;
             node.cache.changed(bucket.id(), &key, Change::Removed);
             match removed {
                 Ok(()) | Err(store::Error::NotFound | store::Error::Conflict { .. }) => notes.late.forget_note(named),

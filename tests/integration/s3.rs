@@ -10,7 +10,7 @@ use wharfinger::{
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
     store::{
         self, Bucket, Condition, DirectoryState, ETag, Error, Headers, Key, ListScope, Listed, MemoryBucket,
-        MemoryJournal, NewObject, Owner, Part, Payload, Pin, Prefix, Result, Stored, Tree, UploadId,
+        MemoryJournal, NewObject, Owner, Part, Payload, Pin, Prefix, RemovalCondition, Result, Stored, Tree, UploadId,
     },
 };
 
@@ -61,6 +61,8 @@ promises![
     a_read_is_pinned,
     absent_means_absent,
     a_removal_is_pinned,
+    a_removal_of_what_must_be_there_says_whether_it_was,
+    a_copy_takes_the_metadata_that_it_is_given,
     a_copy_is_pinned_and_keeps_metadata,
     parts_become_an_object_at_once,
     an_upload_is_completed_from_what_is_listed_of_it,
@@ -98,23 +100,23 @@ async fn what_was_removed_is_not(shelf: Shelf) {
     assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
     assert!(matches!(shelf.bytes(&key, 0..1).await, Err(Error::NotFound)));
     shelf.put("a", b"x").await;
-    shelf.bucket.remove(&key, None).await.unwrap();
+    shelf.bucket.remove(&key, RemovalCondition::Always).await.unwrap();
     assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
-    shelf.bucket.remove(&key, None).await.unwrap();
+    shelf.bucket.remove(&key, RemovalCondition::Always).await.unwrap();
 }
 
 async fn odd_names_are_kept_by_every_verb(shelf: Shelf) {
     for name in ODD_NAMES {
         let (source, target) = (shelf.key(&format!("from/{name}")), shelf.key(&format!("to {name}/{name}")));
         let stored = shelf.put(&format!("from/{name}"), name.as_bytes()).await;
-        let copied = shelf.bucket.copy(&source, &stored.pin, &target, Condition::Always).await;
+        let copied = shelf.bucket.copy(&source, &stored.pin, &target, None, Condition::Always).await;
         copied.unwrap_or_else(|error| panic!("{name:?}: {error}"));
         assert_eq!(shelf.bytes(&target, 0..100).await.unwrap(), name.as_bytes());
         if !(shelf.is_seaweedfs && name.contains('\\')) {
             let listed = shelf.list(ListScope::StartingWith(&target)).await;
             assert_eq!(listed.0, [target.as_str()], "{name:?}");
         }
-        shelf.bucket.remove(&target, None).await.unwrap();
+        shelf.bucket.remove(&target, RemovalCondition::Always).await.unwrap();
         assert!(matches!(shelf.bucket.head(&target).await, Err(Error::NotFound)), "{name:?}");
         shelf.bucket.head(&source).await.unwrap();
     }
@@ -174,11 +176,37 @@ async fn a_removal_is_pinned(shelf: Shelf) {
     let first = shelf.put("a", b"first").await;
     let second = shelf.put("a", b"second").await;
     let key = shelf.key("a");
-    let removed = shelf.bucket.remove(&key, Some(&first.pin)).await;
+    let removed = shelf.bucket.remove(&key, RemovalCondition::Matches(first.pin.etag)).await;
     assert!(matches!(removed, Err(Error::Conflict { .. })), "{removed:?}");
     assert_eq!(shelf.bytes(&key, 0..9).await.unwrap(), b"second");
-    shelf.bucket.remove(&key, Some(&second.pin)).await.unwrap();
+    shelf.bucket.remove(&key, RemovalCondition::Matches(second.pin.etag)).await.unwrap();
     assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
+}
+
+async fn a_removal_of_what_must_be_there_says_whether_it_was(shelf: Shelf) {
+    let (key, pin) = (shelf.key("a"), shelf.put("a", b"x").await.pin);
+    shelf.bucket.remove(&key, RemovalCondition::Present).await.unwrap();
+    assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
+    for condition in [RemovalCondition::Present, RemovalCondition::Matches(pin.etag)] {
+        let removed = shelf.bucket.remove(&key, condition.clone()).await;
+        // SeaweedFS says of nothing that it is another version.
+        let is_unclear = shelf.is_seaweedfs && matches!(removed, Err(Error::Conflict { .. }));
+        assert!(is_unclear || matches!(removed, Err(Error::NotFound)), "{removed:?}");
+        let removed = store::remove(&*shelf.bucket, &key, condition).await;
+        assert!(matches!(removed, Err(Error::NotFound)), "{removed:?}");
+    }
+}
+
+async fn a_copy_takes_the_metadata_that_it_is_given(shelf: Shelf) {
+    let (source, target) = (shelf.key("a"), shelf.key("b"));
+    let pin = shelf.put("a", b"goods").await.pin;
+    let metadata = [("mode".to_owned(), "33188".to_owned())].into();
+    let headers = Headers { content_type: Some("text/csv".to_owned()), ..Headers::default() };
+    let object = NewObject { metadata, headers };
+    shelf.bucket.copy(&source, &pin, &target, Some(&object), Condition::Absent).await.unwrap();
+    let head = shelf.bucket.head(&target).await.unwrap();
+    assert_eq!((head.metadata, head.headers.content_type), (object.metadata, object.headers.content_type));
+    assert_eq!(shelf.bytes(&target, 0..100).await.unwrap(), b"goods");
 }
 
 async fn a_copy_is_pinned_and_keeps_metadata(shelf: Shelf) {
@@ -186,12 +214,12 @@ async fn a_copy_is_pinned_and_keeps_metadata(shelf: Shelf) {
     let object = NewObject { metadata: [("mode".to_owned(), "33188".to_owned())].into(), ..NewObject::default() };
     let stored = shelf.bucket.put(&source, payload(&[b"goods"]), &object, Condition::Always).await.unwrap();
     let other = Pin { etag: ETag("\"00000000000000000000000000000000\"".to_owned()), version: None };
-    let copied = shelf.bucket.copy(&source, &other, &target, Condition::Always).await;
+    let copied = shelf.bucket.copy(&source, &other, &target, None, Condition::Always).await;
     assert!(matches!(copied, Err(Error::Conflict { .. })), "{copied:?}");
-    let copy = shelf.bucket.copy(&source, &stored.pin, &target, Condition::Always).await.unwrap();
+    let copy = shelf.bucket.copy(&source, &stored.pin, &target, None, Condition::Always).await.unwrap();
     let head = shelf.bucket.head(&target).await.unwrap();
     assert_eq!((head.size, head.pin.etag, head.metadata), (5, copy.pin.etag, object.metadata));
-    let missing = shelf.bucket.copy(&shelf.key("c"), &stored.pin, &target, Condition::Always).await;
+    let missing = shelf.bucket.copy(&shelf.key("c"), &stored.pin, &target, None, Condition::Always).await;
     assert!(matches!(missing, Err(Error::NotFound)), "{missing:?}");
 }
 
@@ -216,7 +244,7 @@ async fn many_are_removed_at_once_each_pinned(shelf: Shelf) {
         objects.push((shelf.key(name), shelf.put(name, name.as_bytes()).await.pin));
     }
     shelf.put("a", b"another").await;
-    shelf.bucket.remove(&shelf.key("b"), None).await.unwrap();
+    shelf.bucket.remove(&shelf.key("b"), RemovalCondition::Always).await.unwrap();
     let answers = shelf.bucket.remove_many(&objects).await.unwrap();
     assert_eq!(answers.len(), objects.len());
     assert!(matches!(answers[0], Err(Error::Conflict { .. })), "{answers:?}");

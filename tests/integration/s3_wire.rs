@@ -12,8 +12,8 @@ use std::sync::Arc;
 use wharfinger::{
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
     store::{
-        Bucket, BucketId, Condition, ETag, Error, Key, ListScope, NewObject, OpenUpload, Payload, Pin, Prefix,
-        UploadId, VersionId,
+        Bucket, BucketId, Condition, ETag, Error, Headers, Key, ListScope, NewObject, OpenUpload, Payload, Pin, Prefix,
+        RemovalCondition, UploadId, VersionId,
     },
 };
 
@@ -132,7 +132,7 @@ async fn a_copy_names_both_ends_exactly() {
     let wire = Wire::answering([answer(200, &[], copied)]).await;
     let bucket = bucket(place(&wire)).await;
     let source = below().key("a+b?c#d%2e é").unwrap();
-    bucket.copy(&source, &pin(None), &key(), Condition::Absent).await.unwrap();
+    bucket.copy(&source, &pin(None), &key(), None, Condition::Absent).await.unwrap();
     let asked = &wire.asked()[0];
     assert_eq!(asked.line, "PUT /vendor/acme/a%20b?x-id=CopyObject");
     let expected = [
@@ -159,7 +159,7 @@ async fn every_request_names_the_owner_of_the_bucket() {
     assert!(bucket.head(&key()).await.is_err());
     assert!(bucket.read(&key(), 0..1, None).await.is_err());
     assert!(bucket.abort_upload(&key(), &upload).await.is_err());
-    assert!(bucket.remove(&key(), Some(&pin(None))).await.is_err());
+    assert!(bucket.remove(&key(), RemovalCondition::Matches(pin(None).etag)).await.is_err());
     assert!(bucket.list(ListScope::Below(&below()), None, 1).await.is_err());
     assert!(bucket.list_parts(&key(), &upload, 0).await.is_err());
     assert!(bucket.list_uploads(&below(), None).await.is_err());
@@ -177,7 +177,7 @@ async fn an_error_under_status_200_is_an_error() {
     let error = "<Error><Code>InvalidRequest</Code><Message>no</Message><RequestId>R1</RequestId></Error>";
     let wire = Wire::answering([answer(200, &[], error), answer(200, &[], error)]).await;
     let bucket = bucket(place(&wire)).await;
-    let copied = bucket.copy(&key(), &pin(None), &key(), Condition::Always).await;
+    let copied = bucket.copy(&key(), &pin(None), &key(), None, Condition::Always).await;
     assert!(matches!(&copied, Err(Error::Refused { code, .. }) if code == "InvalidRequest"), "{copied:?}");
     let upload = UploadId("u".to_owned());
     let completed = bucket.complete_upload(&key(), &upload, &[], Condition::Always).await;
@@ -192,6 +192,86 @@ async fn a_body_is_sent_again_after_an_error_and_after_a_race() {
     bucket.put(&key(), payload(), &NewObject::default(), Condition::Absent).await.unwrap();
     let bodies: Vec<_> = wire.asked().into_iter().map(|asked| asked.body).collect();
     assert_eq!(bodies, [b"goods"; 3]);
+}
+
+// S131: A deletion whose answer from S3 was lost counts as done by who asked for it, when the file is gone.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_tells_its_own_success_from_anothers() {
+    let (gone, raced) = (|| answer(404, &[], "<Error><Code>NoSuchKey</Code></Error>"), "ConditionalRequestConflict");
+    let raced = || answer(409, &[], &format!("<Error><Code>{raced}</Code></Error>"));
+    let (forbidden, changed) = (|| answer(403, &[], ""), || answer(412, &[], ""));
+    let (failed, done) = (|| answer(500, &[], ""), || answer(204, &[], ""));
+    // An answer that never comes: the connection is closed.
+    let silence = String::new;
+    let (present, pinned) = (RemovalCondition::Present, RemovalCondition::Matches(pin(None).etag));
+    let is_unknown = |removed: &Result<(), Error>| matches!(removed, Err(Error::Unreachable(_)));
+    for condition in [present, pinned] {
+        let for_both = [
+            (vec![done()], "done"),
+            (vec![gone()], "another's"),
+            (vec![raced(), gone()], "another's"),
+            (vec![failed(), gone()], "done"),
+            (vec![silence(), gone()], "done"),
+            (vec![silence(), raced(), gone()], "done"),
+            (vec![forbidden()], "forbidden"),
+            (vec![silence(), forbidden()], "unknown"),
+            (vec![raced(), done()], "done"),
+        ];
+        // SeaweedFS says that nothing is there as if another version were.
+        let by_condition = match condition {
+            RemovalCondition::Present => [(vec![changed()], "another's"), (vec![silence(), changed()], "done")],
+            _ => [(vec![changed()], "changed"), (vec![silence(), changed()], "unknown")],
+        };
+        for (answers, expected) in for_both.into_iter().chain(by_condition) {
+            let (count, said) = (answers.len(), format!("{condition:?} {answers:?}"));
+            let wire = Wire::answering(answers).await;
+            let removed = bucket(place(&wire)).await.remove(&key(), condition.clone()).await;
+            let found = match &removed {
+                Ok(()) => "done",
+                Err(Error::NotFound) => "another's",
+                Err(Error::Forbidden { .. }) => "forbidden",
+                Err(Error::Conflict { .. }) => "changed",
+                unknown if is_unknown(unknown) => "unknown",
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(found, expected, "{said}");
+            let value = if condition == RemovalCondition::Present { "*" } else { "\"e\"" };
+            let asked = wire.asked();
+            assert_eq!(asked.len(), count, "{said}");
+            assert!(asked.iter().all(|asked| asked.header("if-match") == Some(value)), "{said}");
+        }
+    }
+    let wire = Wire::answering([gone()]).await;
+    bucket(place(&wire)).await.remove(&key(), RemovalCondition::Always).await.unwrap();
+    assert_eq!(wire.asked()[0].header("if-match"), None);
+}
+
+#[tokio::test]
+async fn a_copy_says_what_it_is_given_and_keeps_the_tags() {
+    let copied = "<CopyObjectResult><ETag>\"e\"</ETag></CopyObjectResult>";
+    let wire = Wire::answering([answer(200, &[], copied)]).await;
+    let headers = Headers {
+        cache_control: Some("no-store".to_owned()),
+        content_type: Some("text/csv".to_owned()),
+        expires: Some("Wed, 21 Oct 2026 07:28:00 GMT".to_owned()),
+        ..Headers::default()
+    };
+    let object = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into(), headers };
+    let source = below().key("a").unwrap();
+    let bucket = bucket(place(&wire)).await;
+    bucket.copy(&source, &pin(None), &key(), Some(&object), Condition::Always).await.unwrap();
+    let asked = &wire.asked()[0];
+    for (name, value) in [
+        ("x-amz-metadata-directive", "REPLACE"),
+        ("x-amz-tagging-directive", "COPY"),
+        ("x-amz-copy-source-if-match", "\"e\""),
+        ("x-amz-meta-mtime", "17"),
+        ("content-type", "text/csv"),
+        ("cache-control", "no-store"),
+        ("expires", "Wed, 21 Oct 2026 07:28:00 GMT"),
+    ] {
+        assert_eq!(asked.header(name), Some(value), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -93,8 +93,9 @@ impl S3 for Service {
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
-        let DeleteObjectInput { bucket, key, if_match, .. } = request.input;
-        self.remove(bucket, key, if_match).await?;
+        let S3Request { input: DeleteObjectInput { bucket, key, if_match, .. }, extensions, .. } = request;
+        let removed = self.remove(bucket.clone(), key, if_match).await;
+        removed.map_err(|error| told(&extensions, &bucket, error))?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 

@@ -5,7 +5,8 @@ use super::{
     uploads::{MIN_PART_BYTES, OpenUpload},
 };
 use crate::store::{
-    Condition, Error, Headers, Key, NewObject, Object, Part, Payload, Pin, Result, Stored, UploadId, VersionId,
+    Condition, Error, Headers, Key, NewObject, Object, Part, Payload, Pin, RemovalCondition, Result, Stored, UploadId,
+    VersionId,
 };
 use bytes::{Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest};
@@ -200,30 +201,38 @@ impl Contents {
         Ok(self.store(raw_key, bytes, born, crc64, Some(parts.len())))
     }
 
-    pub(super) fn copy(&mut self, source: &str, pin: &Pin, target: &str, condition: &Condition) -> Result<Stored> {
-        let found = self.objects.get(source).ok_or(Error::NotFound)?;
+    pub(super) fn copy(
+        &mut self,
+        source: &str,
+        pin: &Pin,
+        target: &str,
+        object: Option<&NewObject>,
+        condition: &Condition,
+    ) -> Result<Stored> {
+        let found = self.objects.get(source).ok_or_else(|| self.missing())?;
         if found.pin.etag != pin.etag {
             return Err(conflict());
         }
         if found.archived {
             return Err(Error::Archived);
         }
-        if source == target {
+        if source == target && object.is_none() {
             return Err(refused("InvalidRequest", "a copy onto itself that changes nothing"));
         }
         if found.bytes.len() as u64 > MAX_BODY_BYTES {
             return Err(refused("InvalidRequest", "the copy source is larger than 5 GiB"));
         }
-        let (bytes, born) = (found.bytes.clone(), found.born.clone());
+        let (bytes, born) = (found.bytes.clone(), object.unwrap_or(&found.born).clone());
         self.check(target, condition)?;
         let crc64 = crc_fast::checksum(Crc64Nvme, &bytes);
         Ok(self.store(target, bytes, born, crc64, None))
     }
 
-    pub(super) fn remove(&mut self, raw_key: &str, pin: Option<&Pin>) -> Result<()> {
-        let changed = self.objects.get(raw_key).zip(pin).is_some_and(|(object, pin)| object.pin.etag != pin.etag);
-        if changed {
-            return Err(conflict());
+    pub(super) fn remove(&mut self, raw_key: &str, condition: &RemovalCondition) -> Result<()> {
+        match (condition, self.objects.get(raw_key)) {
+            (RemovalCondition::Present | RemovalCondition::Matches(_), None) => return Err(self.missing()),
+            (RemovalCondition::Matches(etag), Some(there)) if there.pin.etag != *etag => return Err(conflict()),
+            _ => {}
         }
         self.delete(raw_key);
         Ok(())
@@ -233,7 +242,14 @@ impl Contents {
         if !(1..=MAX_REMOVED).contains(&objects.len()) || !objects.iter().all(|(key, _)| key.fits_xml()) {
             return Err(refused("MalformedXML", "the XML you provided was not well-formed"));
         }
-        Ok(objects.iter().map(|(key, pin)| self.remove(key.as_str(), Some(pin))).collect())
+        let remove = |(key, pin): &(Key, Pin)| {
+            match self.remove(key.as_str(), &RemovalCondition::Matches(pin.etag.clone())) {
+                // What is gone is as it should be.
+                Err(Error::NotFound | Error::Forbidden { .. }) => Ok(()),
+                answered => answered,
+            }
+        };
+        Ok(objects.iter().map(remove).collect())
     }
 
     /// The object that a pin means: the current one, or the version it names where versions are kept.

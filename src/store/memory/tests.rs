@@ -44,10 +44,16 @@ async fn conditions_and_pins_conflict() {
     let put = bucket.put(&key("x"), payload(b"y".to_vec()), &new, Condition::Absent).await;
     assert!(matches!(put, Err(Error::Conflict { .. })));
     assert!(matches!(bucket.read(&key("x"), 0..1, Some(&old)).await, Err(Error::Conflict { .. })));
-    assert!(matches!(bucket.remove(&key("x"), Some(&old)).await, Err(Error::Conflict { .. })));
-    let copy = bucket.copy(&key("x"), &old, &key("z"), Condition::Always).await;
+    assert!(matches!(
+        bucket.remove(&key("x"), RemovalCondition::Matches(old.etag.clone())).await,
+        Err(Error::Conflict { .. })
+    ));
+    let copy = bucket.copy(&key("x"), &old, &key("z"), None, Condition::Always).await;
     assert!(matches!(copy, Err(Error::Conflict { .. })));
-    assert!(bucket.remove(&key("nothing"), None).await.is_ok());
+    assert!(bucket.remove(&key("nothing"), RemovalCondition::Always).await.is_ok());
+    for condition in [RemovalCondition::Present, RemovalCondition::Matches(old.etag)] {
+        assert!(matches!(bucket.remove(&key("nothing"), condition).await, Err(Error::NotFound)));
+    }
 }
 
 #[tokio::test]
@@ -155,7 +161,7 @@ async fn the_script_fails_loses_and_holds() {
     let hold = bucket.hold(Verb::Remove, Moment::Request);
     let task = tokio::spawn({
         let bucket = Arc::clone(&bucket);
-        async move { bucket.remove(&key("x"), None).await }
+        async move { bucket.remove(&key("x"), RemovalCondition::Always).await }
     });
     bucket.arrived(Verb::Remove, 1).await;
     assert!(bucket.bytes("x").is_some());

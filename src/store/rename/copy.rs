@@ -3,8 +3,10 @@
 //! Invariant: an answer that was lost is told from a copy that wasn't made, and what somebody else has put at the target
 //! is never taken for ours.
 
+use super::mark::Mark;
 use crate::store::{
     Bucket, Condition, ETag, Error, Key, Listed, NewObject, Object, Part, Payload, Pin, Result, UploadId,
+    find::missing_or_forbidden,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::{collections::BTreeMap, ops::Range};
@@ -24,25 +26,14 @@ const MIB: u64 = 1024 * 1024;
 /// directory of thousands doesn't keep a single file waiting for longer than a copy takes.
 static COPIES: Semaphore = Semaphore::const_new(256);
 
-/// Copies an object that HEAD described.
-pub(super) async fn copy(
-    bucket: &dyn Bucket,
-    source: &Key,
-    file: &Object,
-    target: &Key,
-    condition: Condition,
-) -> Result<Pin> {
-    if file.size > MAX_AT_ONCE_BYTES {
-        return copy_in_parts(bucket, source, file, target, condition, part_bytes(file.size)).await;
-    }
-    // Where nothing lay at the target a moment ago, a conflict may be our own success.
-    let may_be_ours = condition == Condition::Absent;
-    match at_once(bucket, source, &file.pin, target, condition).await {
-        Ok(pin) => Ok(pin),
-        Err(error @ Error::Unreachable(_)) => settle(bucket, file, target, error).await,
-        Err(error @ Error::Conflict { .. }) if may_be_ours => settle(bucket, file, target, error).await,
-        Err(error) => Err(error),
-    }
+/// The copy of an object that HEAD described.
+#[derive(Clone, Copy)]
+pub(super) struct Copying<'a> {
+    pub(super) bucket: &'a dyn Bucket,
+    pub(super) source: &'a Key,
+    pub(super) file: &'a Object,
+    pub(super) target: &'a Key,
+    pub(super) mark: &'a Mark,
 }
 
 /// Copies an object that a listing showed to where nothing is. One request, but for what is large, or met a failure.
@@ -50,18 +41,22 @@ pub(super) async fn copy_listed(bucket: &dyn Bucket, source: &Key, listed: &List
     let pin = Pin { etag: listed.etag.clone(), version: None };
     if listed.size > MAX_AT_ONCE_BYTES {
         let file = described(bucket, source, &pin).await?;
-        return copy(bucket, source, &file, target, Condition::Absent).await;
+        return Copying { bucket, source, file: &file, target, mark: &Mark::None }.run(Condition::Absent).await;
     }
-    match at_once(bucket, source, &pin, target, Condition::Absent).await {
+    match at_once(bucket, source, &pin, target, None, Condition::Absent).await {
         // SeaweedFS says that there is no object of a name which ends in a slash.
         Err(Error::NotFound) if listed.size == 0 && source.as_str().ends_with('/') => {
             let file = described(bucket, source, &pin).await?;
-            copy_marker(bucket, &file, target).await
+            copy_marker(bucket, &file, target, &Mark::None).await
         }
         Err(Error::NotFound) => Err(gone()),
+        Err(refusal @ Error::Forbidden { .. }) => match missing_or_forbidden(bucket, source, refusal).await {
+            Error::NotFound => Err(gone()),
+            refusal => Err(refusal),
+        },
         Err(error @ (Error::Conflict { .. } | Error::Unreachable(_))) => {
             let file = described(bucket, source, &pin).await?;
-            settle(bucket, &file, target, error).await
+            Copying { bucket, source, file: &file, target, mark: &Mark::None }.settle(error).await
         }
         answered => answered,
     }
@@ -76,9 +71,16 @@ pub(super) fn is_copy(there: &Object, file: &Object) -> bool {
             || (there.metadata == file.metadata && (there.pin.etag == file.pin.etag || file.size == 0)))
 }
 
-async fn at_once(bucket: &dyn Bucket, source: &Key, pin: &Pin, target: &Key, condition: Condition) -> Result<Pin> {
+async fn at_once(
+    bucket: &dyn Bucket,
+    source: &Key,
+    pin: &Pin,
+    target: &Key,
+    object: Option<&NewObject>,
+    condition: Condition,
+) -> Result<Pin> {
     let _turn = COPIES.acquire().await;
-    Ok(bucket.copy(source, pin, target, condition).await?.pin)
+    Ok(bucket.copy(source, pin, target, object, condition).await?.pin)
 }
 
 /// The source, if it still is what was listed.
@@ -94,89 +96,107 @@ fn gone() -> Error {
     Error::Conflict { request: "what was listed isn't there any more".to_owned() }
 }
 
-/// Looks whether the copy was stored all the same: its answer may have been lost, and a retry of a conditional copy meets
-/// its own success as a conflict.
-async fn settle(bucket: &dyn Bucket, file: &Object, target: &Key, error: Error) -> Result<Pin> {
-    match bucket.head(target).await {
-        Ok(there) if is_copy(&there, file) => Ok(there.pin),
-        Ok(_) if matches!(error, Error::Conflict { .. }) => Err(Error::AlreadyExists),
-        Ok(_) | Err(_) => Err(error),
-    }
-}
-
 /// Makes a marker like another one.
-pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key) -> Result<Pin> {
-    let object = NewObject { metadata: file.metadata.clone(), headers: file.headers.clone() };
-    match bucket.put(target, Payload::default(), &object, Condition::Absent).await {
+///
+/// # Errors
+/// [`Error::IsDirectory`]: another one has made one there.
+pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key, mark: &Mark) -> Result<Pin> {
+    let like = NewObject { metadata: file.metadata.clone(), headers: file.headers.clone() };
+    let object = mark.object().unwrap_or(&like);
+    match bucket.put(target, Payload::default(), object, Condition::Absent).await {
         Ok(stored) => Ok(stored.pin),
-        // Nothing was there a moment ago, so it is our marker, or an empty directory as good as that.
         Err(error @ (Error::Conflict { .. } | Error::Unreachable(_))) => match bucket.head(target).await {
-            Ok(there) if there.size == 0 => Ok(there.pin),
-            _ => Err(error),
+            Ok(there) if mark.is_of(&there) => Ok(there.pin),
+            // Nothing was there a moment ago, so it is our marker, or an empty directory as good as that.
+            Ok(there) if mark.object().is_none() && there.size == 0 => Ok(there.pin),
+            Ok(_) if matches!(error, Error::Conflict { .. }) => Err(Error::IsDirectory),
+            Ok(_) | Err(_) => Err(error),
         },
         Err(error) => Err(error),
     }
 }
 
-async fn copy_in_parts(
-    bucket: &dyn Bucket,
-    source: &Key,
-    file: &Object,
-    target: &Key,
-    condition: Condition,
-    part_bytes: u64,
-) -> Result<Pin> {
-    let object = NewObject { metadata: marked(file), ..NewObject::default() };
-    let upload = bucket.create_copy(target, source, &file.pin, &object).await?;
-    let published = match copy_parts(bucket, source, file, target, &upload, part_bytes).await {
-        Ok(parts) => publish(bucket, file, target, &upload, &parts, condition).await,
-        Err(error) => Err(error),
-    };
-    if published.is_err()
-        && let Err(error) = bucket.abort_upload(target, &upload).await
-    {
-        tracing::warn!(key = target.as_str(), %error, "a copy in parts could not be aborted and takes up space");
+impl Copying<'_> {
+    /// Makes the copy.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`]: something is at the target that another one has put there.
+    pub(super) async fn run(&self, condition: Condition) -> Result<Pin> {
+        let Self { bucket, source, file, target, mark } = *self;
+        if file.size > MAX_AT_ONCE_BYTES {
+            return self.in_parts(condition, part_bytes(file.size)).await;
+        }
+        // Where nothing lay at the target a moment ago, a conflict may be our own success.
+        let may_be_ours = condition == Condition::Absent;
+        match at_once(bucket, source, &file.pin, target, mark.object(), condition).await {
+            Ok(pin) => Ok(pin),
+            Err(error @ Error::Unreachable(_)) => self.settle(error).await,
+            Err(error @ Error::Conflict { .. }) if may_be_ours => self.settle(error).await,
+            Err(error) => Err(error),
+        }
     }
-    published
-}
 
-async fn copy_parts(
-    bucket: &dyn Bucket,
-    source: &Key,
-    file: &Object,
-    target: &Key,
-    upload: &UploadId,
-    part_bytes: u64,
-) -> Result<Vec<Part>> {
-    let copies = (1..).zip(ranges(file.size, part_bytes)).map(|(number, range)| async move {
-        let _turn = COPIES.acquire().await;
-        bucket.copy_part(target, upload, number, source, &file.pin, range).await
-    });
-    stream::iter(copies).buffered(PARTS_AT_ONCE).try_collect().await
-}
+    /// Looks whether the copy was stored all the same: its answer may have been lost, and a retry of a conditional copy
+    /// meets its own success as a conflict.
+    async fn settle(&self, error: Error) -> Result<Pin> {
+        match self.bucket.head(self.target).await {
+            Ok(there) if self.made(&there) => Ok(there.pin),
+            Ok(_) if matches!(error, Error::Conflict { .. }) => Err(Error::AlreadyExists),
+            Ok(_) | Err(_) => Err(error),
+        }
+    }
 
-async fn publish(
-    bucket: &dyn Bucket,
-    file: &Object,
-    target: &Key,
-    upload: &UploadId,
-    parts: &[Part],
-    condition: Condition,
-) -> Result<Pin> {
-    match bucket.complete_upload(target, upload, parts, condition).await {
-        Ok(stored) => Ok(stored.pin),
-        Err(
-            error @ (Error::Conflict { .. }
-            | Error::Unreachable(_)
-            | Error::NotFound
-            | Error::Throttled { .. }
-            | Error::Broken(_)),
-        ) => match settle(bucket, file, target, error).await {
-            // It is the upload that is missing, not the file.
-            Err(Error::NotFound) => Err(Error::UploadGone),
-            settled => settled,
-        },
-        Err(error) => Err(error),
+    fn made(&self, there: &Object) -> bool {
+        match self.mark {
+            Mark::Own(_) => self.mark.is_of(there),
+            Mark::None => is_copy(there, self.file),
+        }
+    }
+
+    async fn in_parts(&self, condition: Condition, part_bytes: u64) -> Result<Pin> {
+        let Self { bucket, source, file, target, mark } = *self;
+        let like = || NewObject { metadata: marked(file), ..NewObject::default() };
+        let object = mark.object().cloned().unwrap_or_else(like);
+        let upload = bucket.create_copy(target, source, &file.pin, &object).await?;
+        let published = match self.parts(&upload, part_bytes).await {
+            Ok(parts) => self.publish(&upload, &parts, condition).await,
+            // The source is missing, or the upload.
+            Err(Error::NotFound) => Err(missing_or_forbidden(bucket, source, Error::UploadGone).await),
+            Err(error) => Err(error),
+        };
+        if published.is_err()
+            && let Err(error) = bucket.abort_upload(target, &upload).await
+        {
+            tracing::warn!(key = target.as_str(), %error, "a copy in parts could not be aborted and takes up space");
+        }
+        published
+    }
+
+    async fn parts(&self, upload: &UploadId, part_bytes: u64) -> Result<Vec<Part>> {
+        let Self { bucket, source, file, target, .. } = *self;
+        let copies = (1..).zip(ranges(file.size, part_bytes)).map(|(number, range)| async move {
+            let _turn = COPIES.acquire().await;
+            bucket.copy_part(target, upload, number, source, &file.pin, range).await
+        });
+        stream::iter(copies).buffered(PARTS_AT_ONCE).try_collect().await
+    }
+
+    async fn publish(&self, upload: &UploadId, parts: &[Part], condition: Condition) -> Result<Pin> {
+        match self.bucket.complete_upload(self.target, upload, parts, condition).await {
+            Ok(stored) => Ok(stored.pin),
+            Err(
+                error @ (Error::Conflict { .. }
+                | Error::Unreachable(_)
+                | Error::NotFound
+                | Error::Throttled { .. }
+                | Error::Broken(_)),
+            ) => match self.settle(error).await {
+                // It is the upload that is missing, not the file.
+                Err(Error::NotFound) => Err(Error::UploadGone),
+                settled => settled,
+            },
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -215,7 +235,8 @@ mod tests {
     async fn in_parts(bucket: &MemoryBucket) -> Result<Pin> {
         let file = bucket.head(&key("a")).await.unwrap();
         bucket.forget_requests();
-        copy_in_parts(bucket, &key("a"), &file, &key("b"), Condition::Absent, PART as u64).await
+        let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file).unwrap());
+        Copying { bucket, source, file: &file, target, mark }.in_parts(Condition::Absent, PART as u64).await
     }
 
     /// A bucket whose `acme/a` has two parts and a tail, each different.
@@ -285,7 +306,8 @@ mod tests {
         bucket.insert("acme/a", vec![7; size]);
         let file = bucket.head(&key("a")).await.unwrap();
         bucket.forget_requests();
-        copy(&bucket, &key("a"), &file, &key("b"), Condition::Always).await.unwrap();
+        let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file).unwrap());
+        Copying { bucket: &bucket, source, file: &file, target, mark }.run(Condition::Always).await.unwrap();
         assert_eq!((bucket.count(Verb::CopyPart), bucket.requests().len()), (5, 7));
         assert_eq!(bucket.bytes("acme/b").unwrap().len(), size);
     }

@@ -1,6 +1,6 @@
 //! Deleting many objects, each only while it is the version that is meant.
 
-use crate::store::{Bucket, Error, Key, Pin, Result};
+use crate::store::{Bucket, Error, Key, Pin, RemovalCondition, Result, remove};
 use futures_util::{StreamExt as _, stream};
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ async fn remove_some(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>, at_once: usi
     });
     let mut answers: Vec<_> = stream::iter(portions).buffer_unordered(at_once).collect::<Vec<_>>().await.concat();
     for (key, pin) in alone {
-        answers.push(bucket.remove(&key, Some(&pin)).await);
+        answers.push(remove(bucket, &key, RemovalCondition::Matches(pin.etag)).await);
     }
     answers
 }

@@ -2,8 +2,8 @@
 
 use aws_sdk_s3::{
     config::{
-        self,
-        interceptors::InterceptorContext,
+        self, ConfigBag, Intercept, RuntimeComponents,
+        interceptors::{FinalizerInterceptorContextRef, InterceptorContext},
         retry::{ClassifyRetry, RetryAction},
         timeout::TimeoutConfig,
     },
@@ -13,8 +13,15 @@ use aws_sdk_s3::{
         delete_object::DeleteObjectError, put_object::PutObjectError,
     },
 };
-use aws_smithy_runtime_api::client::interceptors::context::Error as Refusal;
-use std::{error::Error as StdError, time::Duration};
+use aws_smithy_runtime_api::{box_error::BoxError, client::interceptors::context::Error as Refusal};
+use std::{
+    error::Error as StdError,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// One try of a request that S3 answers at once.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,6 +55,37 @@ impl ClassifyRetry for RetryRaces {
 
     fn name(&self) -> &'static str {
         "conditional writes that raced"
+    }
+}
+
+/// Notes the tries of one request that S3 may have carried out although no answer said so. What a later try finds done was
+/// done by one of them, or by another client at the same moment: nothing in S3 tells these apart.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LostAnswers(Arc<AtomicBool>);
+
+impl LostAnswers {
+    /// Whether there was such a try.
+    pub(super) fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Intercept for LostAnswers {
+    fn name(&self) -> &'static str {
+        "lost answers"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let is_answered = context.response().is_some_and(|answer| !answer.status().is_server_error());
+        if !is_answered {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 

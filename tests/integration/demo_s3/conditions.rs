@@ -40,6 +40,13 @@ in_memory_and_in_a_directory! {
         assert_eq!(refusal(delete().if_match(&old).send().await), is("PreconditionFailed", 412));
         assert_eq!(demo.read("a").await, "new");
         delete().if_match(&new).send().await.unwrap();
+        delete().send().await.unwrap();
+        for condition in ["*", &new] {
+            assert_eq!(refusal(delete().if_match(condition).send().await), is("NoSuchKey", 404));
+        }
+        demo.put("a", "newest").await;
+        delete().if_match("*").send().await.unwrap();
+        assert_eq!(refusal(demo.client.head_object().bucket(BUCKET).key("a").send().await).1, 404);
     }
 
     async fn a_body_that_is_not_what_its_checksum_says_is_refused(demo: &Demo) {

@@ -71,8 +71,9 @@ pub fn faults_of(verb: Verb) -> Vec<(&'static str, Fault)> {
         faults.push(("200 with one that stays", Fault::FirstRefused(error)));
     }
     match verb {
-        // The SDK tries again after a lost answer, and the condition fails because of our own success.
-        Verb::Put | Verb::CompleteUpload | Verb::Copy | Verb::Remove => {
+        // The SDK tries again after a lost answer, and the condition fails because of our own success. A removal knows
+        // its own.
+        Verb::Put | Verb::CompleteUpload | Verb::Copy => {
             let conflict = Error::Conflict { request: request("PreconditionFailed, HTTP 412") };
             faults.push(("done, a retry that conflicts", Fault::AnswerLost(conflict)));
         }

@@ -15,8 +15,8 @@ use std::{
 };
 use wharfinger::store::{
     Body, Bucket, BucketId, Condition, ETag, Error, Headers, Key, ListScope, Listed, MIN_PART_BYTES, MemoryBucket,
-    NewObject, Object, Page, PageToken, Part, PartsPage, Payload, Pin, Prefix, Read, Result, Stored, UploadId,
-    UploadsPage, UploadsToken,
+    NewObject, Object, Page, PageToken, Part, PartsPage, Payload, Pin, Prefix, Read, RemovalCondition, Result, Stored,
+    UploadId, UploadsPage, UploadsToken,
 };
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -217,12 +217,19 @@ impl Bucket for Sparse {
         self.inner.abort_upload(key, upload).await
     }
 
-    async fn copy(&self, source: &Key, pin: &Pin, target: &Key, condition: Condition) -> Result<Stored> {
-        self.inner.copy(source, pin, target, condition).await
+    async fn copy(
+        &self,
+        source: &Key,
+        pin: &Pin,
+        target: &Key,
+        object: Option<&NewObject>,
+        condition: Condition,
+    ) -> Result<Stored> {
+        self.inner.copy(source, pin, target, object, condition).await
     }
 
-    async fn remove(&self, key: &Key, pin: Option<&Pin>) -> Result<()> {
-        self.inner.remove(key, pin).await
+    async fn remove(&self, key: &Key, condition: RemovalCondition) -> Result<()> {
+        self.inner.remove(key, condition).await
     }
 
     async fn remove_many(&self, objects: &[(Key, Pin)]) -> Result<Vec<Result<()>>> {

@@ -1,0 +1,86 @@
+//! Removing one object, and learning whether this request removed it: of several clients that remove one object at the same
+//! moment S3 tells exactly one that it did.
+//!
+//! Invariant: [`Error::NotFound`] means that another client removed the object. Where S3's answer was lost, what is gone
+//! counts as removed by this request: the worse mistake would be to tell every client that another one has the file.
+
+use super::{Bucket, Error, Key, RemovalCondition, Result, find::missing_or_forbidden};
+
+/// Removes `key` on a condition, with 1 request more where the answer doesn't say what became of it.
+///
+/// # Errors
+/// - [`Error::NotFound`]: nothing was there, so another client was faster.
+/// - [`Error::Conflict`]: another version is there.
+/// - Others: the object is still there, or it isn't known.
+pub async fn remove(bucket: &dyn Bucket, key: &Key, condition: RemovalCondition) -> Result<()> {
+    match bucket.remove(key, condition).await {
+        // Nothing may be there any more. Then it was not this request that removed it.
+        Err(refusal @ (Error::Forbidden { .. } | Error::Conflict { .. })) => {
+            Err(missing_or_forbidden(bucket, key, refusal).await)
+        }
+        Err(error @ (Error::Unreachable(_) | Error::Throttled { .. } | Error::Broken(_))) => {
+            match missing_or_forbidden(bucket, key, error).await {
+                Error::NotFound => Ok(()),
+                error => Err(error),
+            }
+        }
+        answered => answered,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        MemoryBucket, Prefix,
+        memory::{Moment, Verb},
+    };
+
+    fn key() -> Key {
+        Prefix::parse("acme/").unwrap().key("x").unwrap()
+    }
+
+    fn bucket(is_scoped: bool) -> MemoryBucket {
+        let bucket = MemoryBucket::new();
+        if is_scoped {
+            bucket.forbid_missing();
+        }
+        bucket
+    }
+
+    async fn removed(bucket: &MemoryBucket) -> Result<()> {
+        remove(bucket, &key(), RemovalCondition::Present).await
+    }
+
+    #[tokio::test]
+    async fn what_another_removed_is_not_found_under_a_scoped_policy_too() {
+        for (is_scoped, verbs) in [(false, &[Verb::Remove][..]), (true, &[Verb::Remove, Verb::List])] {
+            let bucket = bucket(is_scoped);
+            assert!(matches!(removed(&bucket).await, Err(Error::NotFound)));
+            assert_eq!(bucket.verbs(), verbs);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_may_not_be_removed_is_forbidden_and_stays() {
+        let bucket = bucket(true);
+        bucket.insert("acme/x", "x");
+        bucket.fail(Verb::Remove, Moment::Request, Error::Forbidden { request: "AccessDenied".into() });
+        assert!(matches!(removed(&bucket).await, Err(Error::Forbidden { .. })));
+        assert_eq!(bucket.keys(), ["acme/x"]);
+    }
+
+    // S131: A deletion whose answer from S3 was lost counts as done by who asked for it, when the file is gone.
+    #[tokio::test]
+    async fn a_lost_answer_is_told_from_a_lost_request() {
+        let lost = || Error::Unreachable("timed out".into());
+        let bucket = bucket(false);
+        bucket.insert("acme/x", "x");
+        bucket.fail(Verb::Remove, Moment::Request, lost());
+        assert!(matches!(removed(&bucket).await, Err(Error::Unreachable(_))));
+        assert_eq!(bucket.keys(), ["acme/x"]);
+        bucket.fail(Verb::Remove, Moment::Answer, lost());
+        removed(&bucket).await.unwrap();
+        assert!(bucket.keys().is_empty());
+    }
+}
