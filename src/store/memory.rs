@@ -73,6 +73,11 @@ impl MemoryBucket {
         self.contents().listings_begin_empty = true;
     }
 
+    /// From now on a DELETE pays no heed to its condition, as in some stores that speak S3's protocol.
+    pub fn ignore_removal_conditions(&self) {
+        self.contents().removes_always = true;
+    }
+
     /// From now on uploads are begun by `arn`, as a list of them shows it. Until then it doesn't say who began one.
     pub fn initiate_as(&self, arn: &str) {
         self.contents().initiator = Some(arn.to_owned());

@@ -22,7 +22,6 @@ use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,
     config::{self, RequestChecksumCalculation, ResponseChecksumValidation},
-    error::SdkError,
     operation::get_object::GetObjectOutput,
     primitives::ByteStream,
     types::{
@@ -402,14 +401,7 @@ impl Bucket for S3Bucket {
             .interceptor(lost.clone())
             .send()
             .await;
-        let fails =
-            answer.as_ref().err().and_then(SdkError::raw_response).is_some_and(|raw| raw.status().as_u16() == 412);
-        let removed = match answer.map(drop).map_err(Error::from) {
-            // SeaweedFS says so where S3 says 404.
-            Err(Error::Conflict { .. }) if fails && condition == RemovalCondition::Present => Err(Error::NotFound),
-            answered => answered,
-        };
-        match removed {
+        match answer.map(drop).map_err(Error::from) {
             Err(Error::NotFound) if condition == RemovalCondition::Always || lost.any() => Ok(()),
             // This may mean, too, that nothing is there any more: the first by a scoped policy, the other on SeaweedFS.
             Err(Error::Forbidden { request } | Error::Conflict { request }) if lost.any() => {

@@ -50,8 +50,8 @@ pub enum Error {
         /// `max_rename_objects`.
         limit: u64,
     },
-    /// Another rename has to do with the same names.
-    #[error("this directory is being renamed, or a rename that was cut off is being put right: try again in a minute")]
+    /// Another session renames or removes the same names.
+    #[error("this is being renamed or removed, or a rename that was cut off is being put right: try again in a minute")]
     RenameUnderWay,
     /// The journal is needed and doesn't answer.
     #[error(

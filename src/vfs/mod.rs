@@ -10,6 +10,7 @@
 mod ahead;
 mod buckets;
 mod cache;
+mod claims;
 mod create;
 mod directory;
 mod error;

@@ -1,7 +1,7 @@
 //! What the sessions of one process share, whatever user they are of: the way to the buckets, the budget of memory, the
-//! journal, and what they learned a moment ago.
+//! journal, what they learned a moment ago, and their claims on names.
 
-use super::{Buckets, cache::Cache};
+use super::{Buckets, cache::Cache, claims::Claims};
 use crate::store::{Budget, Journal};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ pub struct Node {
     pub(super) budget: Arc<Budget>,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) cache: Cache,
+    pub(super) claims: Claims,
 }
 
 impl Node {
@@ -19,6 +20,6 @@ impl Node {
     /// kept in `journal`, which other nodes may share.
     #[must_use]
     pub fn new(buckets: Arc<dyn Buckets>, budget: Arc<Budget>, journal: Arc<dyn Journal>) -> Arc<Self> {
-        Arc::new(Self { buckets, budget, journal, cache: Cache::default() })
+        Arc::new(Self { buckets, budget, journal, cache: Cache::default(), claims: Claims::default() })
     }
 }

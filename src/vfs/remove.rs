@@ -12,8 +12,8 @@ impl Vfs {
     /// session is uploading, which then doesn't appear. Needs `delete`.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::IsDirectory`], [`Error::Denied`], and [`Error::Mounted`] for a mount or what leads
-    /// to one.
+    /// [`Error::NotFound`], [`Error::IsDirectory`], [`Error::Denied`], [`Error::Mounted`] for a mount or what leads to
+    /// one, and [`Error::RenameUnderWay`].
     pub async fn remove(&self, path: &VirtualPath) -> Result<()> {
         let (mount, key) = match self.mounts.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
@@ -24,6 +24,7 @@ impl Vfs {
         // S3 says 204 to the deletion of what is not there, so it has to be asked before.
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
+        let _claim = self.claim(&*bucket, &key, None).await?;
         let found = self.look(named).await?;
         let keeping = self.keeping(mount, &*bucket, &key);
         match found.file {

@@ -28,8 +28,9 @@ impl Vfs {
     /// # Errors
     /// [`Error::NotFound`], [`Error::AlreadyExists`], [`Error::IsDirectory`], [`Error::Denied`],
     /// [`Error::AcrossMounts`], [`Error::Mounted`] for a mount or what leads to one, [`Error::BelowItself`].
-    /// [`Error::Changed`] when the source was replaced meanwhile: then both names exist. For directories that hold
-    /// something, [`Error::TooManyToRename`], [`Error::RenameUnderWay`] and [`Error::NoJournal`] too.
+    /// [`Error::Changed`] when the source was replaced meanwhile: then both names exist.
+    /// [`Error::RenameUnderWay`] when another session is still at it after half a minute. For directories that hold
+    /// something, [`Error::TooManyToRename`] and [`Error::NoJournal`] too.
     pub async fn rename(&self, source: &VirtualPath, target: &VirtualPath, replace: Replace) -> Result<()> {
         let (mount, source_key) = match self.mounts.resolve(source)? {
             Place::Object { mount, key } => (mount, key),
@@ -54,6 +55,7 @@ impl Vfs {
             }
             error => error.into(),
         };
+        let _claim = self.claim(&*bucket, &source_key, Some(&target_key)).await?;
         let is_elsewhere = source_key.directory() != target_key.directory();
         // Beside a file that is stored there is a directory.
         if is_elsewhere || self.is_uploading(source) {

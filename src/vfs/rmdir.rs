@@ -11,8 +11,8 @@ impl Vfs {
     /// Removes an empty directory. Names that can't be shown count. Needs `delete`.
     ///
     /// # Errors
-    /// [`Error::NotEmpty`], [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Denied`], and [`Error::Mounted`] for
-    /// a mount or what leads to one.
+    /// [`Error::NotEmpty`], [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Denied`], [`Error::Mounted`] for a
+    /// mount or what leads to one, and [`Error::RenameUnderWay`].
     pub async fn rmdir(&self, path: &VirtualPath) -> Result<()> {
         let (mount, key) = match self.mounts.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
@@ -21,6 +21,7 @@ impl Vfs {
         };
         mount.demand(Permission::Delete)?;
         let bucket = self.bucket(mount).await?;
+        let _claim = self.claim(&*bucket, &key, None).await?;
         let directory = key.as_directory();
         let scope = self.scope(mount);
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };

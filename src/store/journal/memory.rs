@@ -1,5 +1,6 @@
 //! A journal in memory: it ends with the process, counts what it is asked, and is down when it is told to be.
 
+mod claims;
 mod partials;
 
 use super::{
@@ -8,6 +9,7 @@ use super::{
 };
 use crate::store::BoundedMap;
 use async_trait::async_trait;
+use claims::Claims;
 use partials::Partials;
 use std::{
     collections::HashMap,
@@ -28,6 +30,8 @@ struct State {
     /// In the order in which they were entered. There are no more than sessions.
     renames: Vec<Held>,
     partials: Partials,
+    claims: Claims,
+    is_shared: bool,
     asked: Vec<&'static str>,
     down: bool,
 }
@@ -42,12 +46,32 @@ struct Held {
 
 impl Default for MemoryJournal {
     fn default() -> Self {
-        let (entries, partials) = (BoundedMap::new(MAX_ENTRIES), Partials::default());
-        Self(Mutex::new(State { entries, renames: Vec::new(), partials, asked: Vec::new(), down: false }))
+        Self(Mutex::new(State {
+            entries: BoundedMap::new(MAX_ENTRIES),
+            renames: Vec::new(),
+            partials: Partials::default(),
+            claims: Claims::default(),
+            is_shared: false,
+            asked: Vec::new(),
+            down: false,
+        }))
     }
 }
 
 impl MemoryJournal {
+    /// One that several nodes of a test ask, so that they write their claims down.
+    #[must_use]
+    pub fn shared() -> Self {
+        let journal = Self::default();
+        journal.state().is_shared = true;
+        journal
+    }
+
+    /// How many claims there are, ended ones not included.
+    pub fn claims(&self) -> usize {
+        self.state().claims.len()
+    }
+
     /// From now on nothing is answered, or everything is again.
     pub fn set_down(&self, down: bool) {
         self.state().down = down;

@@ -28,6 +28,7 @@ pub(super) struct Contents {
     pub(super) versioned: bool,
     pub(super) missing_is_forbidden: bool,
     pub(super) listings_begin_empty: bool,
+    pub(super) removes_always: bool,
     /// Who begins uploads.
     pub(super) initiator: Option<String>,
     /// Overwritten and deleted objects of a versioned bucket.
@@ -230,6 +231,7 @@ impl Contents {
 
     pub(super) fn remove(&mut self, raw_key: &str, condition: &RemovalCondition) -> Result<()> {
         match (condition, self.objects.get(raw_key)) {
+            _ if self.removes_always => {}
             (RemovalCondition::Present | RemovalCondition::Matches(_), None) => return Err(self.missing()),
             (RemovalCondition::Matches(etag), Some(there)) if there.pin.etag != *etag => return Err(conflict()),
             _ => {}

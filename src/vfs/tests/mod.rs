@@ -3,6 +3,7 @@
 
 mod ahead;
 mod attributes;
+mod claims;
 mod copies;
 mod directories;
 mod downloads;

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 use wharfinger::store::{
-    BucketId, Journal, JournalDown, Key, Late, Lease, MemoryJournal, PartialFile, PartialJournal, PartialUpload,
-    Prefix, RenameJournal, Standing, TreeRename, UploadId, Whole,
+    BucketId, ClaimJournal, Journal, JournalDown, Key, Late, Lease, MemoryJournal, PartialFile, PartialJournal,
+    PartialUpload, Prefix, RenameJournal, Standing, TreeRename, UploadId, Whole,
 };
 
 /// How SQL can fail.
@@ -138,6 +138,25 @@ impl RenameJournal for FaultyJournal {
 
     async fn end_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<(), JournalDown> {
         self.serve(self.inner.end_rename(rename, lease)).await
+    }
+}
+
+#[async_trait]
+impl ClaimJournal for FaultyJournal {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
+        self.serve(self.inner.claim(bucket, name, lease)).await
+    }
+
+    async fn hold_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
+        self.serve(self.inner.hold_claim(bucket, name, lease)).await
+    }
+
+    async fn end_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<(), JournalDown> {
+        self.serve(self.inner.end_claim(bucket, name, lease)).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{bucket, etag, find, key, late, lease, open, partials};
 use crate::support::postgres::Postgres;
+use futures_util::future::join_all;
 use std::sync::Arc;
 use tempfile::TempDir;
 use wharfinger::{
@@ -37,6 +38,7 @@ async fn hold(journal: &Arc<dyn Journal>) {
     a_page_is_of_one_directory_of_one_bucket(journal).await;
     a_rename_is_held_by_one_until_its_lease_ends(journal).await;
     renames_that_could_meet_are_not_entered(journal).await;
+    a_name_is_claimed_by_one_until_its_lease_ends(journal).await;
     partials::hold(journal).await;
 }
 
@@ -99,6 +101,34 @@ async fn renames_that_could_meet_are_not_entered(journal: &Arc<dyn Journal>) {
         journal.end_rename(rename, &held).await.unwrap();
     }
     assert!(journal.enter_rename(&rename("5", "dir/new", "dir/old"), &held).await.unwrap());
+}
+
+// S138: What another node claims it claims until its operation ends, or for at most 30 seconds after it was killed.
+async fn a_name_is_claimed_by_one_until_its_lease_ends(journal: &Arc<dyn Journal>) {
+    let (bucket, name) = (bucket(), key("claimed/a%_ü\\'"));
+    let (mine, over, theirs) = (lease("me", 60), lease("me", 0), lease("they", 60));
+    assert!(journal.claim(&bucket, &name, &mine).await.unwrap());
+    assert!(!journal.claim(&bucket, &name, &theirs).await.unwrap());
+    assert!(!journal.hold_claim(&bucket, &name, &theirs).await.unwrap());
+    let other = BucketId::new("files", Some("http://127.0.0.1:8333"));
+    for (bucket, name) in [(&bucket, key("claimed/A")), (&bucket, key("claimed")), (&other, name.clone())] {
+        assert!(journal.claim(bucket, &name, &theirs).await.unwrap(), "{name:?}");
+        journal.end_claim(bucket, &name, &theirs).await.unwrap();
+    }
+    assert!(journal.hold_claim(&bucket, &name, &over).await.unwrap());
+    assert!(journal.claim(&bucket, &name, &theirs).await.unwrap(), "the lease has ended");
+    assert!(!journal.hold_claim(&bucket, &name, &mine).await.unwrap());
+    journal.end_claim(&bucket, &name, &mine).await.unwrap();
+    assert!(!journal.claim(&bucket, &name, &mine).await.unwrap(), "it is theirs");
+    journal.end_claim(&bucket, &name, &theirs).await.unwrap();
+    let leases: Vec<_> = (0..8).map(|number| lease(&number.to_string(), 60)).collect();
+    let claimed = join_all(leases.iter().map(|lease| journal.claim(&bucket, &name, lease))).await;
+    assert_eq!(claimed.into_iter().filter(|claimed| *claimed == Ok(true)).count(), 1);
+    for lease in &leases {
+        journal.end_claim(&bucket, &name, lease).await.unwrap();
+    }
+    assert!(journal.claim(&bucket, &name, &mine).await.unwrap(), "it has ended");
+    journal.end_claim(&bucket, &name, &mine).await.unwrap();
 }
 
 async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {

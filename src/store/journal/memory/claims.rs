@@ -1,0 +1,45 @@
+//! Claims on names, in memory.
+
+use super::MemoryJournal;
+use crate::store::{
+    BucketId, Key,
+    journal::{ClaimJournal, JournalDown, Lease},
+};
+use async_trait::async_trait;
+use std::collections::HashMap;
+use tokio::time::Instant;
+
+/// Who has a name until when. There are no more than operations under way.
+pub(super) type Claims = HashMap<(BucketId, Key), (String, Instant)>;
+
+#[async_trait]
+impl ClaimJournal for MemoryJournal {
+    fn is_shared(&self) -> bool {
+        self.state().is_shared
+    }
+
+    async fn claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
+        let (mut state, now) = (self.ask("claim")?, Instant::now());
+        let name = (bucket.clone(), name.clone());
+        if state.claims.get(&name).is_some_and(|(_, until)| now < *until) {
+            return Ok(false);
+        }
+        state.claims.insert(name, (lease.holder.clone(), now + lease.term));
+        Ok(true)
+    }
+
+    async fn hold_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
+        let mut state = self.ask("hold_claim")?;
+        let claim = state.claims.get_mut(&(bucket.clone(), name.clone())).filter(|(holder, _)| *holder == lease.holder);
+        Ok(claim.map(|(_, until)| *until = Instant::now() + lease.term).is_some())
+    }
+
+    async fn end_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<(), JournalDown> {
+        let mut state = self.ask("end_claim")?;
+        let name = (bucket.clone(), name.clone());
+        if state.claims.get(&name).is_some_and(|(holder, _)| *holder == lease.holder) {
+            state.claims.remove(&name);
+        }
+        Ok(())
+    }
+}

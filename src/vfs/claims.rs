@@ -1,0 +1,163 @@
+//! Claims: of several sessions that rename or remove one name at the same moment, one acts, and the others wait for it
+//! before they ask S3. Without them each would find the source, touch its target, and learn too late from S3 that another
+//! one was faster.
+//!
+//! There are three layers, each for what the one above can't see:
+//! 1. Within a node, one semaphore a name. A rename takes its source and its target.
+//! 2. Between nodes that share a journal, one row a source, with a lease. It is renewed by a task of its own, and deleted
+//!    by it when the operation ends, whatever ends it. The semaphore is let go of when the row is gone, so that this node's
+//!    next operation doesn't wait for its own row.
+//! 3. S3's conditional deletion, which alone decides while the journal is away, and against other users of the bucket.
+//!
+//! Targets have no rows: copies are conditional, and S3 refuses the second.
+//!
+//! Invariants:
+//! - An operation that was told of its claim is the only one of its node with that name until the claim is dropped.
+//! - No mutex is held across an `await`, and semaphores are taken in the order of their names, so that no two operations
+//!   wait for each other.
+//! - There are no more semaphores than operations under way: the last that leaves one takes it away.
+
+use super::{Result, Vfs};
+use crate::store::{self, Bucket, BucketId, Journal, Key, Lease};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::timeout,
+};
+
+/// An operation waits so long for another one of the same name.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A row outlives its node by this time at most. It is renewed every third of it.
+const TERM: Duration = Duration::from_secs(30);
+/// Another node's row is asked for again after this time, and after twice as long each further time, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The names that operations of this node have, or wait for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Claims(Arc<Mutex<HashMap<Name, Arc<Semaphore>>>>);
+
+type Name = (BucketId, Key);
+
+/// An operation's claim on the names that it is about. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Claim {
+    _seats: Vec<Seat>,
+    /// Dropped, it tells the task that keeps the row.
+    _row: Option<oneshot::Sender<()>>,
+}
+
+impl Vfs {
+    /// Waits until no other session renames or removes `source`, nor, on this node, makes or takes away `target`.
+    ///
+    /// # Errors
+    /// [`Error::RenameUnderWay`](super::Error::RenameUnderWay) after half a minute.
+    pub(super) async fn claim(&self, bucket: &dyn Bucket, source: &Key, target: Option<&Key>) -> Result<Claim> {
+        let claiming = self.node.claims.claim(&self.node.journal, bucket.id(), source, target);
+        Ok(timeout(PATIENCE, claiming).await.unwrap_or(Err(store::Error::RenameUnderWay))?)
+    }
+}
+
+impl Claims {
+    async fn claim(
+        &self,
+        journal: &Arc<dyn Journal>,
+        bucket: &BucketId,
+        source: &Key,
+        target: Option<&Key>,
+    ) -> store::Result<Claim> {
+        let mut names: Vec<&Key> = target.into_iter().chain([source]).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut seats = Vec::new();
+        for name in names {
+            seats.push(self.seat((bucket.clone(), name.clone())).await);
+        }
+        if !journal.is_shared() {
+            return Ok(Claim { _seats: seats, _row: None });
+        }
+        let row = Row {
+            journal: Arc::clone(journal),
+            bucket: bucket.clone(),
+            name: source.clone(),
+            lease: Lease { term: TERM, ..Lease::new()? },
+        };
+        let (claimed, is_claimed) = oneshot::channel();
+        let (row_end, ended) = oneshot::channel();
+        tokio::spawn(row.keep(seats, claimed, ended));
+        // The task ends without a word only with the process.
+        let _ = is_claimed.await;
+        Ok(Claim { _seats: Vec::new(), _row: Some(row_end) })
+    }
+
+    async fn seat(&self, name: Name) -> Seat {
+        let semaphore = Arc::clone(self.names().entry(name.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))));
+        // Made before it waits, so that one that stops waiting tidies up too.
+        let mut seat = Seat { claims: self.clone(), name, semaphore: Some(Arc::clone(&semaphore)), permit: None };
+        seat.permit = semaphore.acquire_owned().await.ok();
+        seat
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.names().is_empty()
+    }
+
+    fn names(&self) -> MutexGuard<'_, HashMap<Name, Arc<Semaphore>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the line for a name, at its head once there is a permit.
+#[derive(Debug)]
+struct Seat {
+    claims: Claims,
+    name: Name,
+    semaphore: Option<Arc<Semaphore>>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut names = self.claims.names();
+        drop((self.permit.take(), self.semaphore.take()));
+        // The map's own reference is the last one: nobody has the name, and nobody waits for it.
+        if names.get(&self.name).is_some_and(|semaphore| Arc::strong_count(semaphore) == 1) {
+            names.remove(&self.name);
+        }
+    }
+}
+
+/// A claim in the journal.
+struct Row {
+    journal: Arc<dyn Journal>,
+    bucket: BucketId,
+    name: Key,
+    lease: Lease,
+}
+
+impl Row {
+    /// Claims the name, says so, and keeps the claim until `ended` is. The row is deleted also where the operation stopped
+    /// waiting, or the journal failed to answer: it may be there.
+    async fn keep(self, seats: Vec<Seat>, claimed: oneshot::Sender<()>, mut ended: oneshot::Receiver<()>) {
+        let Self { journal, bucket, name, lease } = &self;
+        let mut pause = FIRST_PAUSE;
+        // Without a journal the operation goes on, and S3 decides.
+        while let Ok(false) = journal.claim(bucket, name, lease).await {
+            if timeout(pause, &mut ended).await.is_ok() {
+                return;
+            }
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+        let _ = claimed.send(());
+        while timeout(lease.term / 3, &mut ended).await.is_err() {
+            let _ = journal.hold_claim(bucket, name, lease).await;
+        }
+        let _ = journal.end_claim(bucket, name, lease).await;
+        drop(seats);
+    }
+}
