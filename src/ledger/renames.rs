@@ -4,21 +4,23 @@
 //! the phase, which only a holder can change, keeps both from deleting what the other needs.
 
 use super::{
-    database::with,
+    database::{Pool, with},
     late::{SqlJournal, now, until},
 };
 use crate::store::{BucketId, JournalDown, Lease, Owner, Prefix, RenameJournal, RenamePhase, TreeRename};
 use async_trait::async_trait;
 
+/// Enters a rename, unless another one does something to the same names.
 const ENTER: &str = "INSERT INTO tree_renames \
                      (id, bucket, tenant, user_name, mount, source, target, phase, holder, held_until) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-/// How many others do something to the same names. Two that enter at once see each other here, and both withdraw.
-const OVERLAPPING: &str = "SELECT COUNT(*) FROM tree_renames WHERE bucket = $1 AND id <> $2 AND (\
-                           substr(source, 1, length($3)) = $3 OR substr($3, 1, length(source)) = source OR \
-                           substr(target, 1, length($3)) = $3 OR substr($3, 1, length(target)) = target OR \
-                           substr(source, 1, length($4)) = $4 OR substr($4, 1, length(source)) = source OR \
-                           substr(target, 1, length($4)) = $4 OR substr($4, 1, length(target)) = target)";
+                     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 WHERE NOT EXISTS (\
+                     SELECT 1 FROM tree_renames WHERE bucket = $2 AND (\
+                     substr(source, 1, length($6)) = $6 OR substr($6, 1, length(source)) = source OR \
+                     substr(target, 1, length($6)) = $6 OR substr($6, 1, length(target)) = target OR \
+                     substr(source, 1, length($7)) = $7 OR substr($7, 1, length(source)) = source OR \
+                     substr(target, 1, length($7)) = $7 OR substr($7, 1, length(target)) = target))";
+/// Of two nodes that enter at once, the second looks when the first has entered. SQLite has one writer at a time anyway.
+const ONE_AT_A_TIME: &str = "LOCK TABLE tree_renames IN SHARE ROW EXCLUSIVE MODE";
 const HOLD: &str = "UPDATE tree_renames SET phase = $1, held_until = $2 WHERE id = $3 AND holder = $4";
 const TAKE: &str = "UPDATE tree_renames SET holder = $1, held_until = $2 WHERE held_until <= $3 AND id = \
                     (SELECT id FROM tree_renames WHERE held_until <= $3 ORDER BY held_until LIMIT 1) \
@@ -32,8 +34,8 @@ type Row = (String, String, String, String, String, String, String, i64);
 impl RenameJournal for SqlJournal {
     async fn enter_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown> {
         let [source, target] = places(rename);
-        self.ask(&self.writes, async {
-            with!(&self.database.writes, pool => {
+        macro_rules! entering {
+            () => {
                 sqlx::query(ENTER)
                     .bind(rename.id.as_str())
                     .bind(rename.bucket.as_str())
@@ -45,20 +47,20 @@ impl RenameJournal for SqlJournal {
                     .bind(rename.phase.number())
                     .bind(lease.holder.as_str())
                     .bind(until(lease.term))
-                    .execute(pool)
-                    .await?;
-                let others: i64 = sqlx::query_scalar(OVERLAPPING)
-                    .bind(rename.bucket.as_str())
-                    .bind(rename.id.as_str())
-                    .bind(source.as_str())
-                    .bind(target.as_str())
-                    .fetch_one(pool)
-                    .await?;
-                if others > 0 {
-                    sqlx::query(END).bind(rename.id.as_str()).bind(lease.holder.as_str()).execute(pool).await?;
+            };
+        }
+        self.ask(&self.writes, async {
+            let entered = match &self.database.writes {
+                Pool::Sqlite(pool) => entering!().execute(pool).await?.rows_affected(),
+                Pool::Postgres(pool) => {
+                    let mut transaction = pool.begin().await?;
+                    sqlx::query(ONE_AT_A_TIME).execute(&mut *transaction).await?;
+                    let entered = entering!().execute(&mut *transaction).await?.rows_affected();
+                    transaction.commit().await?;
+                    entered
                 }
-                Ok(others == 0)
-            })
+            };
+            Ok(entered == 1)
         })
         .await
     }

@@ -112,7 +112,7 @@ impl RenamePhase {
 #[async_trait]
 pub trait RenameJournal: Send + Sync + fmt::Debug {
     /// Enters a rename. `false`, and nothing is entered, while another one is under way whose source or target is, holds
-    /// or lies below one of its own: undoing the one could undo the other.
+    /// or lies below one of its own: undoing the one could undo the other. Of several that enter at once one does.
     ///
     /// # Errors
     /// [`JournalDown`]: it may have happened all the same.

@@ -12,13 +12,24 @@ use super::{
     removal::{by_depth, remove_all},
 };
 use crate::store::{
-    Bucket, Error, Journal, Lease, Owner, Pin, Prefix, RenamePhase, Result, TreeRename, find::refuse_existing,
+    Bucket, Error, Journal, Key, Lease, Owner, Pin, Prefix, RenamePhase, Result, TreeRename, find::refuse_existing,
 };
 use futures_util::{StreamExt as _, stream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+use tokio::time::{sleep, timeout};
 
 /// Objects of one directory that are copied at once.
 const AT_ONCE: usize = 64;
+
+/// So long a rename waits for others that could meet it: those of neighbours above and below too, which have claims on
+/// other names.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The journal is asked again after this time, and after twice as long each further time, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A directory, and the name that it shall get.
 #[derive(Clone, Debug)]
@@ -41,7 +52,8 @@ pub struct Tree<'a> {
 /// - [`Error::NotFound`]: nothing lies below the source.
 /// - [`Error::IsDirectory`], [`Error::AlreadyExists`]: something is at the target, or came to be there meanwhile.
 /// - [`Error::TooManyObjects`], [`Error::NameTooLong`]: nothing was copied.
-/// - [`Error::RenameUnderWay`], [`Error::Journal`]: it can't be told, or written down, who does what.
+/// - [`Error::RenameUnderWay`]: another rename that could meet it is still at it after half a minute.
+/// - [`Error::Journal`]: it can't be written down who does what.
 /// - [`Error::Conflict`]: an object changed meanwhile. Before the deletions all is undone; then it stays under its old name
 ///   as it is, and under the new one as it was.
 /// - Others: all is undone; or, where that fails too, undone or finished by who repairs it.
@@ -61,20 +73,27 @@ pub async fn rename_tree(
         target_name: tree.target_name.to_owned(),
         phase: RenamePhase::Entered,
     };
-    let objects = list(bucket, &rename, max_objects).await?;
-    if objects.is_empty() {
-        return Err(Error::NotFound);
-    }
     let target = tree.mount.key(tree.target_name).map_err(|_| Error::NameTooLong)?;
-    if !journal.enter_rename(&rename, &lease).await? {
-        return Err(Error::RenameUnderWay);
-    }
+    timeout(PATIENCE, enter(journal, &rename, &lease)).await.unwrap_or(Err(Error::RenameUnderWay))?;
     let mut work = Work { bucket, journal, rename, lease };
-    if let Err(taken) = refuse_existing(bucket, &target).await {
-        work.end().await;
-        return Err(taken);
+    // Not before it is entered: a rename that was waited for may have moved all of it.
+    match while_held(journal, &work.rename, &work.lease, work.plan(&target, max_objects)).await {
+        Ok(objects) => work.run(objects).await,
+        Err(refusal) => {
+            work.end().await;
+            Err(refusal)
+        }
     }
-    work.run(objects).await
+}
+
+/// Enters a rename, as soon as no other one could meet it.
+async fn enter(journal: &dyn Journal, rename: &TreeRename, lease: &Lease) -> Result<()> {
+    let mut pause = FIRST_PAUSE;
+    while !journal.enter_rename(rename, lease).await? {
+        sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+    Ok(())
 }
 
 /// What copying came to.
@@ -94,6 +113,16 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// What shall be moved to where nothing is.
+    async fn plan(&self, target: &Key, max_objects: u64) -> Result<Vec<Planned>> {
+        let objects = list(self.bucket, &self.rename, max_objects).await?;
+        if objects.is_empty() {
+            return Err(Error::NotFound);
+        }
+        refuse_existing(self.bucket, target).await?;
+        Ok(objects)
+    }
+
     async fn run(&mut self, planned: Vec<Planned>) -> Result<Vec<Moved>> {
         if !self.enter(RenamePhase::Copying).await? {
             return Err(Error::RenameUnderWay);

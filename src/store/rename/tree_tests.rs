@@ -7,6 +7,7 @@ use crate::store::{
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// A bucket and a journal with a mount `acme/`.
 #[derive(Clone, Default)]
@@ -139,7 +140,7 @@ async fn more_than_the_limit_is_refused_before_anything_is_copied() {
     let place = Place::with_a_tree();
     assert!(matches!(place.rename_from("old", "new", 8).await, Err(Error::TooManyObjects { limit: 8 })));
     assert_eq!(place.bucket.verbs(), [Verb::List]);
-    assert!(place.journal.asked().is_empty());
+    assert!(place.journal.renames().is_empty());
     place.rename_from("old", "new", 9).await.unwrap();
     let long = "x".repeat(1000);
     place.bucket.insert(&format!("acme/d/{long}"), "x");
@@ -152,26 +153,38 @@ async fn without_a_journal_nothing_is_touched() {
     let place = Place::with_a_tree();
     place.journal.set_down(true);
     assert!(matches!(place.rename().await, Err(Error::Journal(_))));
-    assert_eq!(place.bucket.verbs(), [Verb::List]);
+    assert_eq!(place.bucket.verbs(), []);
 }
 
-// S37: The rename of a directory is refused while another one that could meet it is under way, or waits to be put …
-#[tokio::test]
+// S37: The rename of a directory waits for another one that could meet it, or was cut off and waits to be put right, …
+#[tokio::test(start_paused = true)]
 async fn renames_that_could_meet_wait_for_each_other() {
     let place = Place::with_a_tree();
     let hold = place.bucket.hold(Verb::Copy, Moment::Request);
-    let first = tokio::spawn({
+    let start = |source: &'static str, target: &'static str| {
         let place = place.clone();
-        async move { place.rename().await }
-    });
+        tokio::spawn(async move { place.rename_from(source, target, 100).await })
+    };
+    let first = start("old", "new");
     place.bucket.arrived(Verb::Copy, 1).await;
-    for (source, target) in [("old", "other"), ("old/sub", "other"), ("new-1", "new"), ("new-1", "old/sub/new")] {
-        let refused = place.rename_from(source, target, 100).await;
-        assert!(matches!(refused, Err(Error::RenameUnderWay)), "{source} to {target}: {refused:?}");
+    place.bucket.forget_requests();
+    let pairs = [("old", "other"), ("old/sub", "other"), ("new-1", "new"), ("new-1", "old/sub/new")];
+    let asked = Instant::now();
+    for running in pairs.map(|(source, target)| start(source, target)) {
+        let refused = running.await.unwrap();
+        assert!(matches!(refused, Err(Error::RenameUnderWay)), "{refused:?}");
     }
+    assert_eq!(asked.elapsed().as_secs(), 30);
+    assert_eq!(place.bucket.count(Verb::List), 0, "they touch nothing");
+    let (again, below) = (start("old", "other"), start("new/sub", "sub"));
+    tokio::time::sleep(Duration::from_secs(20)).await;
     drop(hold);
     first.await.unwrap().unwrap();
-    place.rename_from("new", "old", 100).await.unwrap();
+    let again = again.await.unwrap();
+    assert!(matches!(again, Err(Error::NotFound)), "it looks anew: {again:?}");
+    below.await.unwrap().unwrap();
+    assert!(place.bucket.keys().contains(&"acme/sub/c".to_owned()));
+    assert!(place.journal.renames().is_empty());
 }
 
 // S41: A rename of a directory that fails before its first deletion is undone.

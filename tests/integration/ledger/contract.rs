@@ -82,7 +82,7 @@ async fn a_rename_is_held_by_one_until_its_lease_ends(journal: &Arc<dyn Journal>
     assert_eq!(journal.take_rename(&theirs).await.unwrap(), None);
 }
 
-// S37: The rename of a directory is refused while another one that could meet it is under way, or waits to be put …
+// S37: The rename of a directory waits for another one that could meet it, or was cut off and waits to be put right, …
 async fn renames_that_could_meet_are_not_entered(journal: &Arc<dyn Journal>) {
     let held = lease("me", 60);
     let there = rename("2", "dir/old", "dir/new");
@@ -100,7 +100,18 @@ async fn renames_that_could_meet_are_not_entered(journal: &Arc<dyn Journal>) {
     for rename in [&there, &neighbours, &elsewhere] {
         journal.end_rename(rename, &held).await.unwrap();
     }
-    assert!(journal.enter_rename(&rename("5", "dir/new", "dir/old"), &held).await.unwrap());
+    let back = rename("5", "dir/new", "dir/old");
+    assert!(journal.enter_rename(&back, &held).await.unwrap());
+    journal.end_rename(&back, &held).await.unwrap();
+    // Of several at once one is entered, and they don't all withdraw.
+    for round in 0..20 {
+        let at_once: Vec<_> = (0..4).map(|number| rename(&format!("{round}-{number}"), "dir/old", "dir/new")).collect();
+        let entered = join_all(at_once.iter().map(|rename| journal.enter_rename(rename, &held))).await;
+        assert_eq!(entered.into_iter().filter(|entered| *entered == Ok(true)).count(), 1);
+        for rename in &at_once {
+            journal.end_rename(rename, &held).await.unwrap();
+        }
+    }
 }
 
 // S138: What another node claims it claims until its operation ends, or for at most 30 seconds after it was killed.
