@@ -16,6 +16,16 @@ pub fn tree(
     budget: &Arc<Budget>,
     journal: &Arc<impl Journal + 'static>,
 ) -> Vfs {
+    session(user, permissions, &node(bucket, budget, Arc::clone(journal) as Arc<_>))
+}
+
+/// A node that has one bucket.
+pub fn node(bucket: Arc<dyn Bucket>, budget: &Arc<Budget>, journal: Arc<dyn Journal>) -> Arc<Node> {
+    Node::new(Arc::new(OneBucket(bucket)), Arc::clone(budget), journal)
+}
+
+/// The tree of a user of acme, as a session of `node` sees it.
+pub fn session(user: &str, permissions: Permissions, node: &Arc<Node>) -> Vfs {
     let tenant: TenantName = "acme".parse().unwrap();
     let user = User {
         name: user.parse().unwrap(),
@@ -34,9 +44,7 @@ pub fn tree(
         max_rename_objects: 100,
         partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
     };
-    let (buckets, journal) = (Arc::new(OneBucket(bucket)), Arc::clone(journal) as Arc<_>);
-    let node = Node::new(buckets, Arc::clone(budget), journal);
-    Vfs::new(&Arc::new(user), &Arc::new(tenant), &node).unwrap()
+    Vfs::new(&Arc::new(user), &Arc::new(tenant), node).unwrap()
 }
 
 #[derive(Debug)]

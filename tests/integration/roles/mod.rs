@@ -29,12 +29,12 @@ const EXTERNAL_ID: &str = "wh-5d0a1c77";
 const ROLE: &str = "arn:aws:iam::444455556666:role/wharfinger";
 
 /// A customer's account with a bucket and a role, which lets the vendor's server in.
-struct Account {
-    s3: s3::Running,
+pub struct Account {
+    pub s3: s3::Running,
 }
 
 impl Account {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         Self::trusting("arn:aws:iam::111122223333:user/server", r#""sts:AssumeRole""#).await
     }
 
@@ -80,7 +80,7 @@ impl Account {
     }
 
     /// What a tenant's file says of it.
-    fn place(&self) -> Place {
+    pub fn place(&self) -> Place {
         let endpoint = format!("http://{}", self.s3.address);
         let mut place = crate::support::scope::place("exchange", &endpoint, "server", "secret");
         place.credentials.role = Some(Role {
