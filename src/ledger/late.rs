@@ -6,7 +6,7 @@
 use super::{
     Error, Location,
     breaker::Breaker,
-    database::{Database, with},
+    database::{Database, Pool, with},
 };
 use crate::store::{BucketId, ETag, Journal, JournalDown, Key, Late, Prefix};
 use async_trait::async_trait;
@@ -25,6 +25,9 @@ const REPLACE: &str = "INSERT INTO late_attributes (bucket, directory, name, eta
                        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bucket, directory, name) DO UPDATE SET \
                        etag = excluded.etag, accessed = excluded.accessed, modified = excluded.modified, \
                        mode = excluded.mode, set_at = excluded.set_at";
+const IN_PLACE: &str = " ON CONFLICT (bucket, directory, name) DO UPDATE SET etag = excluded.etag, \
+                        accessed = excluded.accessed, modified = excluded.modified, mode = excluded.mode, \
+                        set_at = excluded.set_at";
 const ADD: &str = "INSERT INTO late_attributes AS old (bucket, directory, name, etag, accessed, modified, mode, set_at) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bucket, directory, name) DO UPDATE SET \
                    etag = excluded.etag, set_at = excluded.set_at, \
@@ -52,6 +55,27 @@ macro_rules! writing {
             .bind($late.modified.map(i64::from))
             .bind($late.mode.map(i64::from))
             .bind(now())
+    }};
+}
+
+/// Writes the rows of several objects at once.
+macro_rules! replace_rows {
+    ($database:ty, $pool:expr, $lates:expr) => {{
+        let columns = "INSERT INTO late_attributes (bucket, directory, name, etag, accessed, modified, mode, set_at) ";
+        let mut query = sqlx::QueryBuilder::<$database>::new(columns);
+        query.push_values($lates, |mut row, (bucket, key, late)| {
+            let (directory, name) = key.directory_and_name();
+            row.push_bind(bucket.as_str())
+                .push_bind(directory)
+                .push_bind(name)
+                .push_bind(late.etag.0.as_str())
+                .push_bind(late.accessed.map(i64::from))
+                .push_bind(late.modified.map(i64::from))
+                .push_bind(late.mode.map(i64::from))
+                .push_bind(now());
+        });
+        query.push(IN_PLACE);
+        query.build().execute($pool).await.map(drop)
     }};
 }
 
@@ -186,6 +210,19 @@ impl Journal for SqlJournal {
                 Some(late) => with!(&self.database.writes, pool => {
                     writing!(sqlx::query, REPLACE, bucket, key, late).execute(pool).await.map(drop)
                 }),
+            }
+        })
+        .await
+    }
+
+    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
+        if lates.is_empty() {
+            return Ok(());
+        }
+        self.ask(&self.writes, async {
+            match &self.database.writes {
+                Pool::Sqlite(pool) => replace_rows!(sqlx::Sqlite, pool, lates),
+                Pool::Postgres(pool) => replace_rows!(sqlx::Postgres, pool, lates),
             }
         })
         .await

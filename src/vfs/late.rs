@@ -7,6 +7,7 @@
 use super::{
     NewAttributes, Node, Times, VirtualPath,
     cache::{At, AttributeOverlay, CredentialScope, Noted},
+    mode_writer::ModeWriter,
     notes::DirectoryAttributes,
 };
 use crate::{
@@ -121,6 +122,14 @@ impl Late {
         }
     }
 
+    /// Sets a mode that the object has, for listings: the journal hears of it in a moment. Nothing else is kept of the name.
+    pub(super) fn show_mode(&self, file: Named<'_>, version: &ETag, mode: u32) {
+        self.forget_note(file);
+        let attributes = NewAttributes { times: None, mode: Some(mode) };
+        self.overlay().add(&self.tenant, file.name(), version.clone(), attributes);
+        ModeWriter::write(&self.node, &self.tenant, file.bucket.id(), file.key, version);
+    }
+
     /// Whether the journal keeps something for a file, of whatever version, or may do so.
     pub(super) async fn is_kept(&self, file: Named<'_>) -> bool {
         !matches!(self.journal().late(file.bucket.id(), file.key).await, Ok(None))
@@ -185,7 +194,7 @@ impl Kept {
 pub(super) struct KeptInPage(Result<HashMap<String, store::Late>, JournalDown>);
 
 impl NewAttributes {
-    fn to_late(self, version: &ETag) -> store::Late {
+    pub(super) fn to_late(self, version: &ETag) -> store::Late {
         store::Late {
             etag: version.clone(),
             accessed: self.times.map(|times| times.accessed),

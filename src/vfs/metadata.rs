@@ -168,6 +168,11 @@ impl Metadata {
         Self::of_file(self.size, 0, NewAttributes { times, mode }, mount)
     }
 
+    /// Whether a listing, which knows no metadata of objects, shows this mode of a file anyway.
+    pub(super) fn is_listed_mode(mode: u32) -> bool {
+        mode & PERMISSION_BITS == DEFAULT_FILE_MODE
+    }
+
     /// A file that this session is uploading.
     pub(super) fn of_upload(live: Live, mount: &Mount) -> Self {
         Self::of_file(live.size, live.since, live.attributes, mount)

@@ -18,6 +18,7 @@ mod late;
 mod markers;
 mod metadata;
 mod mkdir;
+mod mode_writer;
 mod mounts;
 mod node;
 mod notes;

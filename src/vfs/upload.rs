@@ -264,10 +264,16 @@ impl WriteHandle {
             notes.late.add(named, &published.pin.etag, shown.attributes.beside(patched.live().attributes)).await;
             return Ok(size);
         }
-        if is_kept || !late.is_empty() {
-            notes.late.replace(named, &published.pin.etag, late).await;
-        } else {
-            notes.late.forget_note(named);
+        let unlisted = shown.attributes.mode.filter(|mode| !Metadata::is_listed_mode(*mode));
+        match unlisted {
+            _ if !late.is_empty() => notes.late.replace(named, &published.pin.etag, late).await,
+            Some(_) if is_kept => {
+                let mode = NewAttributes { times: None, mode: unlisted };
+                notes.late.replace(named, &published.pin.etag, mode).await;
+            }
+            Some(mode) => notes.late.show_mode(named, &published.pin.etag, mode),
+            None if is_kept => notes.late.replace(named, &published.pin.etag, late).await,
+            None => notes.late.forget_note(named),
         }
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);

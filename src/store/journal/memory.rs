@@ -143,6 +143,14 @@ impl Journal for MemoryJournal {
         }
         Ok(())
     }
+
+    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
+        let mut state = self.ask("replace_lates")?;
+        for (bucket, key, late) in lates {
+            state.entries.insert(entry(bucket, key.as_str()), late.clone());
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]

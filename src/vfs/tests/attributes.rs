@@ -45,7 +45,7 @@ async fn where_both_are_setstat_reaches_the_file() {
 }
 
 // S87: Times and modes that come before an object's metadata is sent are stored with it: `mtime` and `atime` in …
-// S96: Times that came early enough to be stored are in the journal too, so that listings show them; a mode that …
+// S96: Times that came early enough to be stored are in the journal too, so that listings show them; so is, within a …
 #[tokio::test]
 async fn attributes_of_open_are_stored_with_the_object() {
     let session = Session::start();
@@ -73,15 +73,53 @@ async fn attributes_of_open_are_not_for_a_file_that_is_there() {
     assert!(times != TIMES && mode == 0o100_644, "{times:?} {mode:o}");
 }
 
-// S96: Times that came early enough to be stored are in the journal too, so that listings show them; a mode that …
-#[tokio::test]
-async fn a_mode_that_is_stored_without_times_is_shown_by_stat_alone() {
+// S96: Times that came early enough to be stored are in the journal too, so that listings show them; so is, within a …
+#[tokio::test(start_paused = true)]
+async fn a_mode_that_is_stored_without_times_is_shown_by_listings_too() {
+    let session = Session::start();
+    for (name, mode) in [("/a", 0o640), ("/b", 0o600), ("/plain", 0o644)] {
+        let mode = NewAttributes { times: None, mode: Some(mode) };
+        let pending = session.open_write(&path(name), CREATE, mode).await.unwrap();
+        pending.admit(PATIENCE).await.unwrap().close().await.unwrap();
+    }
+    let asked = session.journal.asked();
+    assert!(!asked.iter().any(|asked| asked.starts_with("replace")), "CLOSE doesn't wait for it: {asked:?}");
+    let (another, elsewhere) = (session.another(), session.elsewhere());
+    assert_eq!((shown(&another, "/a").await.1, listed(&another, "/a").await.1), (0o100_640, 0o100_640));
+    assert_eq!((shown(&elsewhere, "/a").await.1, listed(&elsewhere, "/a").await.1), (0o100_640, 0o100_644));
+    session.journal.asked();
+    tokio::time::sleep(Duration::from_millis(101)).await;
+    assert_eq!(session.journal.asked(), ["replace_lates"], "one statement for both, none for the third");
+    for (name, mode) in [("/a", 0o100_640), ("/b", 0o100_600), ("/plain", 0o100_644)] {
+        assert_eq!((shown(&elsewhere, name).await.1, listed(&elsewhere, name).await.1), (mode, mode));
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!((shown(&session, "/b").await.1, listed(&session, "/b").await.1), (0o100_600, 0o100_600));
+}
+
+// S96: Times that came early enough to be stored are in the journal too, so that listings show them; so is, within a …
+#[tokio::test(start_paused = true)]
+async fn a_mode_that_waits_for_the_journal_is_not_written_over_what_came_since() {
     let session = Session::start();
     let mode = NewAttributes { times: None, mode: Some(0o640) };
-    let pending = session.open_write(&path("/a"), CREATE, mode).await.unwrap();
-    pending.admit(PATIENCE).await.unwrap().close().await.unwrap();
-    let another = session.another();
-    assert_eq!((shown(&another, "/a").await.1, listed(&another, "/a").await.1), (0o100_640, 0o100_644));
+    let create = async |name: &str| {
+        let pending = session.open_write(&path(name), CREATE, mode).await.unwrap();
+        pending.admit(PATIENCE).await.unwrap().close().await.unwrap();
+    };
+    for name in ["/replaced", "/removed", "/renamed", "/set"] {
+        create(name).await;
+    }
+    session.create("/replaced").await.close().await.unwrap();
+    session.remove(&path("/removed")).await.unwrap();
+    session.rename(&path("/renamed"), &path("/to"), Replace::No).await.unwrap();
+    session.set_attributes(&path("/set"), SetAttributes { times: Some(TIMES), ..Default::default() }).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(101)).await;
+    session.bucket.insert("acme/removed", "");
+    let elsewhere = session.elsewhere();
+    assert_eq!(listed(&elsewhere, "/replaced").await.1, 0o100_644, "the same bytes have the same ETag");
+    assert_eq!(listed(&elsewhere, "/removed").await.1, 0o100_644);
+    assert_eq!(listed(&elsewhere, "/to").await.1, 0o100_640);
+    assert_eq!(listed(&elsewhere, "/set").await, (TIMES, 0o100_640));
 }
 
 // S87: Times and modes that come before an object's metadata is sent are stored with it: `mtime` and `atime` in …

@@ -120,6 +120,10 @@ impl Journal for FaultyJournal {
     async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown> {
         self.serve(self.inner.replace_late(bucket, key, late)).await
     }
+
+    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
+        self.serve(self.inner.replace_lates(lates)).await
+    }
 }
 
 #[async_trait]

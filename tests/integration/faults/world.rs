@@ -50,9 +50,14 @@ pub struct World {
     pub faulty: Arc<FaultyBucket>,
     pub journal: Arc<FaultyJournal>,
     memory: Arc<MemoryBucket>,
+    /// Whether `/dir` has a marker from the beginning. Else it may get one, when something is taken from it.
+    is_marked: bool,
     budget: Arc<Budget>,
     pub vfs: Vfs,
 }
+
+/// The marker of `/dir`.
+const MARKER: &str = "acme/dir/";
 
 impl World {
     /// What `operation` needs, and more.
@@ -75,13 +80,14 @@ impl World {
 
     fn holding(stored: Stored) -> Self {
         let memory = Arc::new(MemoryBucket::new());
+        let is_marked = stored.contains_key(MARKER);
         for (key, bytes) in stored {
             memory.insert(&key, bytes);
         }
         let faulty = Arc::new(FaultyBucket::over(Arc::clone(&memory) as Arc<dyn Bucket>));
         let (budget, journal) = (Budget::new(256 << 20), Arc::default());
         let vfs = session(&faulty, &budget, &journal);
-        Self { faulty, journal, memory, budget, vfs }
+        Self { faulty, journal, memory, is_marked, budget, vfs }
     }
 
     /// What comes of `operation` where nothing fails. It is not done in this world.
@@ -222,7 +228,8 @@ impl World {
 
     fn stored(&self) -> Stored {
         let bytes = |key: String| self.memory.bytes(&key).map(|bytes| (key, bytes));
-        self.memory.keys().into_iter().filter_map(bytes).collect()
+        let counts = |key: &String| self.is_marked || key != MARKER;
+        self.memory.keys().into_iter().filter(counts).filter_map(bytes).collect()
     }
 }
 

@@ -148,9 +148,18 @@ async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
         journal.replace_late(&bucket(), &key("one"), Some(&kept)).await.unwrap();
         assert_eq!(find(journal, "one").await, Some(kept));
     }
-    for _ in 0..2 {
-        journal.replace_late(&bucket(), &key("one"), None).await.unwrap();
-        assert_eq!(find(journal, "one").await, None);
+    for version in ["3", "4"] {
+        let many = ["one", "two", "three/three"].map(|name| (bucket(), key(name), late(version, 7)));
+        journal.replace_lates(&many).await.unwrap();
+        for (_, _, kept) in many {
+            assert_eq!(find(journal, "one").await, Some(kept.clone()));
+            assert_eq!(find(journal, "three/three").await, Some(kept));
+        }
+    }
+    journal.replace_lates(&[]).await.unwrap();
+    for name in ["one", "one", "two", "three/three"] {
+        journal.replace_late(&bucket(), &key(name), None).await.unwrap();
+        assert_eq!(find(journal, name).await, None);
     }
 }
 
