@@ -3,6 +3,7 @@
 use super::{
     Activity, Settings,
     handles::Handles,
+    intake::Intake,
     order::{Claim, Order},
     replies::Replies,
     status,
@@ -32,6 +33,7 @@ pub struct Context {
     pub vfs: Vfs,
     pub events: Events,
     pub replies: Replies,
+    pub intake: Intake,
     pub settings: Settings,
     pub budget: Arc<Budget>,
     pub activity: Arc<Activity>,
@@ -62,6 +64,7 @@ impl Context {
             vfs,
             events,
             activity: Arc::clone(replies.activity()),
+            intake: Intake::new(Arc::clone(&budget), Arc::clone(replies.activity())),
             replies,
             settings,
             budget,

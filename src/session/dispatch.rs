@@ -107,7 +107,7 @@ impl Inbound {
         let slot = self.context.replies.accept_write(id)?;
         match self.context.handles.find(handle.number()) {
             Some(Open::Write(writes)) => {
-                let load = self.intake.admit(data.len()).await?;
+                let load = self.context.intake.admit(data.len(), writes.waiting()).await?;
                 writes.command(writes::Command::Write { slot, offset, data, load });
             }
             Some(Open::Read(_)) => slot.status(StatusCode::PermissionDenied, NOT_FOR_WRITING),

@@ -1,6 +1,6 @@
 //! The bytes of one channel, on their way in: frames, then requests, then [`dispatch`](super::dispatch).
 
-use super::{Ended, context::Context, intake::Intake, reads::Reads};
+use super::{Ended, context::Context, reads::Reads};
 use crate::{
     events::Event,
     sftp::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION},
@@ -23,7 +23,6 @@ const EXTENSIONS: [Extension; 6] = [
 #[derive(Debug)]
 pub struct Inbound {
     pub(super) context: Arc<Context>,
-    pub(super) intake: Intake,
     pub(super) refusing: Option<Reads>,
     frames: FrameReader,
     since: Instant,
@@ -36,7 +35,6 @@ pub struct Inbound {
 impl Inbound {
     pub(super) fn new(context: Arc<Context>, frames: Arc<FramePool>) -> Self {
         Self {
-            intake: Intake::new(Arc::clone(&context.budget), Arc::clone(&context.activity)),
             context,
             refusing: None,
             frames: FrameReader::new(frames),

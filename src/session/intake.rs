@@ -3,13 +3,14 @@
 //! The first brake on an upload is that its WRITEs are answered later; clients keep a bounded number of them in flight
 //! (OpenSSH 64 of 255 KiB). For a client that doesn't stop, or while the process has no memory left, [`Intake::admit`]
 //! waits, and with it the whole connection. It waits for nothing but uploads to take their bytes, which storage alone
-//! frees: never for a reply to be read, nor for a queue that this channel drains.
+//! frees: never for a reply to be read, nor for a queue that this channel drains. A READ that stands before WRITEs learns
+//! from [`Intake::held_up_by`] that the connection would wait for it.
 
 use super::{Activity, Ended};
 use crate::vfs::{Budget, Reservation};
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
 
@@ -29,6 +30,8 @@ pub struct Intake {
     activity: Arc<Activity>,
     waiting: Arc<Semaphore>,
     allowance: Arc<Semaphore>,
+    /// Whether the connection is held up.
+    holds_up: watch::Sender<bool>,
 }
 
 impl Intake {
@@ -39,26 +42,81 @@ impl Intake {
             activity,
             waiting: Arc::new(Semaphore::new(MAX_WAITING_BYTES as usize)),
             allowance: Arc::new(Semaphore::new(ALLOWANCE_BYTES as usize)),
+            holds_up: watch::Sender::default(),
         }
     }
 
-    /// Waits until a WRITE of `bytes` may wait for its upload.
+    /// Waits until a WRITE of `bytes` may wait for its upload, behind the others of its handle.
     ///
     /// # Errors
     /// When uploads took nothing for a minute.
-    pub async fn admit(&self, bytes: usize) -> Result<Load, Ended> {
+    pub async fn admit(&self, bytes: usize, handle: &WaitingWrites) -> Result<Load, Ended> {
         let charge = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(OVERHEAD_BYTES).min(ALLOWANCE_BYTES);
         if let Ok(permit) = Arc::clone(&self.waiting).try_acquire_many_owned(charge)
             && let Some(reservation) = self.budget.try_take(u64::from(charge))
         {
-            return Ok(Load { _permit: permit, _budget: Some(reservation) });
+            return Ok(Load { _permit: permit, _budget: Some(reservation), _waiting: handle.add() });
         }
-        let _held = self.activity.hold();
+        if let Ok(permit) = Arc::clone(&self.allowance).try_acquire_many_owned(charge) {
+            return Ok(Load { _permit: permit, _budget: None, _waiting: handle.add() });
+        }
+        let _held = (self.activity.hold(), HoldUp::begin(&self.holds_up));
         let permit = timeout(STALL, Arc::clone(&self.allowance).acquire_many_owned(charge))
             .await
             .map_err(|_| Ended::UploadStalled)?
             .map_err(|_| Ended::ClientGone)?;
-        Ok(Load { _permit: permit, _budget: None })
+        Ok(Load { _permit: permit, _budget: None, _waiting: handle.add() })
+    }
+
+    /// Waits until the connection is held up while WRITEs of this handle wait. None are added meanwhile, so it is enough to
+    /// look when the hold-up begins.
+    pub async fn held_up_by(&self, handle: &WaitingWrites) {
+        let mut holds_up = self.holds_up.subscribe();
+        while !(*holds_up.borrow_and_update() && handle.any()) {
+            if holds_up.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A connection that is held up until this is dropped.
+struct HoldUp<'a>(&'a watch::Sender<bool>);
+
+impl<'a> HoldUp<'a> {
+    fn begin(holds_up: &'a watch::Sender<bool>) -> Self {
+        holds_up.send_replace(true);
+        Self(holds_up)
+    }
+}
+
+impl Drop for HoldUp<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
+
+/// The WRITEs of one handle that have arrived and are not taken in yet.
+#[derive(Clone, Debug, Default)]
+pub struct WaitingWrites(watch::Sender<usize>);
+
+impl WaitingWrites {
+    fn any(&self) -> bool {
+        *self.0.borrow() > 0
+    }
+
+    fn add(&self) -> WaitingWrite {
+        self.0.send_modify(|writes| *writes += 1);
+        WaitingWrite(self.clone())
+    }
+}
+
+#[derive(Debug)]
+struct WaitingWrite(WaitingWrites);
+
+impl Drop for WaitingWrite {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|writes| *writes = writes.saturating_sub(1));
     }
 }
 
@@ -67,6 +125,7 @@ impl Intake {
 pub struct Load {
     _permit: OwnedSemaphorePermit,
     _budget: Option<Reservation>,
+    _waiting: WaitingWrite,
 }
 
 #[cfg(test)]
@@ -77,21 +136,21 @@ mod tests {
     async fn without_memory_a_channel_has_its_allowance_and_then_waits() {
         let budget = Budget::new(1 << 20);
         let all = budget.try_take(1 << 20).unwrap();
-        let intake = Intake::new(budget, Activity::new());
-        let first = intake.admit(261_120).await.unwrap();
-        let _second = intake.admit(261_120).await.unwrap();
-        assert!(matches!(intake.admit(261_120).await, Err(Ended::UploadStalled)));
+        let (intake, writes) = (Intake::new(budget, Activity::new()), WaitingWrites::default());
+        let first = intake.admit(261_120, &writes).await.unwrap();
+        let _second = intake.admit(261_120, &writes).await.unwrap();
+        assert!(matches!(intake.admit(261_120, &writes).await, Err(Ended::UploadStalled)));
         drop(first);
-        let _third = intake.admit(261_120).await.unwrap();
+        let _third = intake.admit(261_120, &writes).await.unwrap();
         drop(all);
-        let _fourth = intake.admit(261_120).await.unwrap();
+        let _fourth = intake.admit(261_120, &writes).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn writes_of_one_byte_are_bounded_too() {
-        let intake = Intake::new(Budget::new(1 << 30), Activity::new());
+        let (intake, writes) = (Intake::new(Budget::new(1 << 30), Activity::new()), WaitingWrites::default());
         let mut loads = Vec::new();
-        while let Ok(Ok(load)) = timeout(Duration::from_secs(1), intake.admit(1)).await {
+        while let Ok(Ok(load)) = timeout(Duration::from_secs(1), intake.admit(1, &writes)).await {
             loads.push(load);
         }
         assert!(loads.len() <= ((MAX_WAITING_BYTES + ALLOWANCE_BYTES) / OVERHEAD_BYTES) as usize);

@@ -9,8 +9,9 @@
 //! Why it can't deadlock: [`Inbound::feed`] is the only place that makes a connection wait, and it waits for upload
 //! memory alone (`intake`), which storage frees; replies go into a queue that nobody waits for; what is large takes a
 //! permit before it is fetched (`replies`), and then waits for storage and for earlier ones of its handle (`reads`); a
+//! READ that would hold up WRITEs, and so the connection, until its client reads is refused before (`patience`); a
 //! request that waits for its turn (`order`) holds no upload memory.
-//! Why it can't grow: see the limits in those three files, in `runs` and in `handles`.
+//! Why it can't grow: see the limits in those files, in `runs` and in `handles`.
 
 mod activity;
 mod attrs;
@@ -26,6 +27,7 @@ mod longname;
 mod open;
 mod order;
 mod outbound;
+mod patience;
 mod reads;
 mod replies;
 mod runs;

@@ -5,7 +5,7 @@
 //! - other replies are small, and belong to a request: [`MAX_OUTSTANDING`] of those, and [`MAX_SMALL_BYTES`] unwritten,
 //!   beyond which `Inbound` ends the channel.
 //!
-//! Nobody waits here but the servers of READs, and never in the task that takes the client's bytes in.
+//! Nothing waits here but the servers of READs, and never in the task that takes the client's bytes in.
 
 use super::{
     Ended, Outbound,
@@ -122,14 +122,6 @@ impl Replies {
             None => Process::Lane { _held: Arc::clone(&lane.0).acquire_owned().await.map_err(|_| Ended::ClientGone)? },
         };
         Ok(DataPermit { _channel: channel, _process: process, _serving: self.shared.activity.serve() })
-    }
-
-    /// As [`Replies::reserve`], for one who may not wait: `None` when it would have to.
-    pub fn try_reserve(&self, bytes: u32) -> Option<DataPermit> {
-        let bytes = bytes.min(MAX_DATA_BYTES);
-        let channel = Arc::clone(&self.shared.data).try_acquire_many_owned(bytes).ok()?;
-        let process = Process::Budget { _held: self.shared.budget.try_take(u64::from(bytes))? };
-        Some(DataPermit { _channel: channel, _process: process, _serving: self.shared.activity.serve() })
     }
 
     /// Queues the reply to a READ, which holds `permit` until it is written.

@@ -9,8 +9,9 @@ use super::{
     context::Context,
     copies::{self, Copy},
     files::OpenFile,
-    intake::Load,
+    intake::{Load, WaitingWrites},
     order::Ticket,
+    patience::Patience,
     slot::Slot,
     status,
 };
@@ -31,6 +32,7 @@ use tokio::sync::mpsc;
 pub struct Writes {
     inbox: mpsc::UnboundedSender<Command>,
     path: UploadPath,
+    waiting: WaitingWrites,
     closing: Arc<AtomicBool>,
 }
 
@@ -72,15 +74,25 @@ impl Writes {
     pub fn start(context: &Arc<Context>, handle: WriteHandle) -> Self {
         let (inbox, commands) = mpsc::unbounded_channel();
         let path = handle.path().clone();
-        let closing = Arc::new(AtomicBool::new(false));
-        let upload = Upload { context: Arc::clone(context), closing: Arc::clone(&closing), commands };
+        let (waiting, closing) = (WaitingWrites::default(), Arc::new(AtomicBool::new(false)));
+        let upload = Upload {
+            context: Arc::clone(context),
+            closing: Arc::clone(&closing),
+            commands,
+            patience: Patience::new(waiting.clone()),
+        };
         context.run(upload.serve(handle));
-        Self { inbox, path, closing }
+        Self { inbox, path, waiting, closing }
     }
 
     /// The path that the file will appear under.
     pub fn path(&self) -> &UploadPath {
         &self.path
+    }
+
+    /// The WRITEs that wait for the task.
+    pub fn waiting(&self) -> &WaitingWrites {
+        &self.waiting
     }
 
     /// Adds a request.
@@ -97,6 +109,7 @@ struct Upload {
     context: Arc<Context>,
     closing: Arc<AtomicBool>,
     commands: mpsc::UnboundedReceiver<Command>,
+    patience: Patience,
 }
 
 /// What is to be done next.
@@ -197,8 +210,9 @@ impl Upload {
             return slot.answer(|id| Reply::Data { id, pieces: Vec::new() });
         }
         let length = length.min(MAX_READ_BYTES);
-        // It must not wait for the client to read: uploads wait behind it, and the connection behind those.
-        let Some(permit) = self.context.replies.try_reserve(length) else { return slot.fail(&Error::Busy) };
+        let Ok(Some(permit)) = self.patience.permit(&self.context, length).await else {
+            return slot.fail(&Error::Busy);
+        };
         match handle.read(offset, length).await {
             Ok(pieces) if pieces.is_empty() => slot.status(StatusCode::Eof, "end of file"),
             Ok(pieces) => slot.answer_with(permit, |id| Reply::Data { id, pieces }),

@@ -131,32 +131,3 @@ async fn listings_that_nobody_reads_are_bounded() {
     client.vanish();
     wharf.assert_nothing_left().await;
 }
-
-#[tokio::test(start_paused = true)]
-async fn reading_back_what_nobody_takes_stops_no_write() {
-    let wharf = Wharf::start();
-    let mut client = wharf.connect().await;
-    let handle = client.open("/a", harness::CREATE | OpenFlags::READ).await.unwrap();
-    let content = content(1, 7 * MIB);
-    client.write_all(&handle, 0, &content).await.unwrap();
-    let mut reads = Vec::new();
-    for _ in 0..4000 {
-        reads.push(client.send(request::read(&handle, 0, 200_000)).await);
-    }
-    settle().await;
-    assert!(wharf.budget.used() <= 20 << 20, "{}", wharf.budget.used());
-    client.write(&handle, 0, content.slice(..10)).await.unwrap();
-    client.close(&handle).await.unwrap();
-    let mut served = 0;
-    for id in reads {
-        match client.data(id).await {
-            Ok(data) => {
-                assert!(data == content[..200_000]);
-                served += 1;
-            }
-            Err(refusal) => assert_eq!(refusal.sentence, "the server is busy, try again later"),
-        }
-    }
-    assert!((1..=21).contains(&served), "{served}");
-    wharf.assert_stored("/a", &content);
-}

@@ -12,6 +12,7 @@ mod listings;
 mod memory;
 mod order;
 mod patches;
+mod reading_back;
 mod requests;
 mod uploads;
 mod vanished;
