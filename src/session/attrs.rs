@@ -30,6 +30,11 @@ pub fn set(attrs: &Attrs) -> SetAttributes {
     }
 }
 
+/// Whether FSETSTAT asks for more than the owner that is shown anyway.
+pub fn are_kept(attrs: &Attrs) -> bool {
+    attrs.size.is_some() || attrs.times.is_some() || attrs.permissions.is_some()
+}
+
 fn times(times: Times) -> vfs::Times {
     vfs::Times { accessed: times.accessed, modified: times.modified }
 }

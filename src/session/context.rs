@@ -7,6 +7,7 @@ use super::{
     order::{Claim, Order},
     replies::Replies,
     status,
+    updates::Updates,
     writes::Writes,
 };
 use crate::{
@@ -82,6 +83,23 @@ impl Context {
     /// those have no place in the order.
     pub fn written(&self, claim: Claim, path: &VirtualPath) -> Option<Writes> {
         self.handles.written(path).filter(|_| self.order.is_free(claim, path))
+    }
+
+    /// Makes the file of a handle, which was only read until now, an upload.
+    pub fn begin_update(self: &Arc<Self>, number: u32, updates: &Updates) -> Writes {
+        let writes = updates.begin(self);
+        self.handles.replace(number, writes.clone());
+        writes
+    }
+
+    /// The same where a size is set by path: the upload is to have it, or its CLOSE would find that another has changed
+    /// the file.
+    pub fn begin_update_of(self: &Arc<Self>, path: &VirtualPath) {
+        if !self.vfs.is_uploading(path)
+            && let Some((number, updates)) = self.handles.unchanged(path)
+        {
+            self.begin_update(number, &updates);
+        }
     }
 
     /// Runs `work` to its end, also when the client goes away: half a rename helps nobody.

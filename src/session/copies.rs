@@ -25,7 +25,7 @@ impl Copy {
     pub fn new(context: &Context, request: &CopyData) -> Result<Self> {
         let source = match context.handles.find(request.source.number()) {
             Some(Open::Read(reads)) => reads.file(),
-            Some(Open::Write(_) | Open::Directory(_)) | None => None,
+            Some(Open::Update(_) | Open::Write(_) | Open::Directory(_)) | None => None,
         };
         let source = source.ok_or(Error::NoSource)?;
         let room = Arc::clone(&context.copies).try_acquire_owned().map_err(|_| Error::Busy)?;

@@ -13,7 +13,8 @@ use super::{
     reads::Reads,
     runs::{self, Read},
     slot::Slot,
-    tree, writes,
+    tree,
+    writes::{self, Writes},
 };
 use crate::{
     sftp::{Attrs, CopyData, Extended, Handle, Limits, Reply, Request, StatusCode},
@@ -91,6 +92,7 @@ impl Inbound {
     fn read(&mut self, id: u32, handle: &Handle, offset: u64, length: u32) -> Result<(), Ended> {
         match self.context.handles.find(handle.number()) {
             Some(Open::Read(reads)) => reads.read(Read { id, offset, length }),
+            Some(Open::Update(updates)) => updates.reads().read(Read { id, offset, length }),
             Some(Open::Write(writes)) => {
                 writes.command(writes::Command::Read { slot: self.accept(id)?, offset, length });
                 Ok(())
@@ -104,29 +106,39 @@ impl Inbound {
     }
 
     async fn write(&mut self, id: u32, handle: &Handle, offset: u64, data: Bytes) -> Result<(), Ended> {
-        let slot = self.context.replies.accept_write(id)?;
-        match self.context.handles.find(handle.number()) {
-            Some(Open::Write(writes)) => {
+        let slot = self.context.replies.accept_uncounted(id)?;
+        match self.upload(handle) {
+            Ok(writes) => {
                 let load = self.context.intake.admit(data.len(), writes.waiting()).await?;
                 writes.command(writes::Command::Write { slot, offset, data, load });
             }
-            Some(Open::Read(_)) => slot.status(StatusCode::PermissionDenied, NOT_FOR_WRITING),
-            Some(Open::Directory(_)) | None => slot.status(StatusCode::Failure, NOT_OPEN),
+            Err((code, sentence)) => slot.status(code, sentence),
         }
         Ok(())
     }
 
     fn copy(&self, slot: Slot, copy: &CopyData) {
-        match self.context.handles.find(copy.target.number()) {
-            Some(Open::Write(writes)) => writes.command(writes::Command::Copy(slot, Copy::new(&self.context, copy))),
-            Some(Open::Read(_)) => slot.status(StatusCode::PermissionDenied, NOT_FOR_WRITING),
-            Some(Open::Directory(_)) | None => slot.status(StatusCode::Failure, NOT_OPEN),
+        match self.upload(&copy.target) {
+            Ok(writes) => writes.command(writes::Command::Copy(slot, Copy::new(&self.context, copy))),
+            Err((code, sentence)) => slot.status(code, sentence),
+        }
+    }
+
+    /// The task of the upload that a request changes, which begins with it where the file was only read until now.
+    fn upload(&self, handle: &Handle) -> Result<Writes, (StatusCode, &'static str)> {
+        let Some(number) = handle.number() else { return Err((StatusCode::Failure, NOT_OPEN)) };
+        match self.context.handles.find(Some(number)) {
+            Some(Open::Write(writes)) => Ok(writes),
+            Some(Open::Update(updates)) => Ok(self.context.begin_update(number, &updates)),
+            Some(Open::Read(_)) => Err((StatusCode::PermissionDenied, NOT_FOR_WRITING)),
+            Some(Open::Directory(_)) | None => Err((StatusCode::Failure, NOT_OPEN)),
         }
     }
 
     fn close(&self, slot: Slot, handle: &Handle) {
         match self.context.handles.take(handle.number()) {
             Some(Open::Read(reads)) => reads.command(runs::Command::Close(slot)),
+            Some(Open::Update(updates)) => updates.reads().command(runs::Command::Close(slot)),
             Some(Open::Write(writes)) => {
                 let ticket = self.context.order.enter_close(writes.path().current());
                 writes.command(writes::Command::Close(slot, ticket));
@@ -144,6 +156,7 @@ impl Inbound {
                 }
                 _ => reads.command(runs::Command::Stat(slot)),
             },
+            Some(Open::Update(updates)) => updates.reads().command(runs::Command::Stat(slot)),
             Some(Open::Write(writes)) => writes.command(writes::Command::Stat(slot)),
             Some(Open::Directory(directory)) => tree::stat_directory(&self.context, slot, directory.path().clone()),
             None => slot.status(StatusCode::Failure, NOT_OPEN),
@@ -160,6 +173,12 @@ impl Inbound {
             Some(Open::Directory(directory)) => {
                 tree::set_attributes_of_directory(&self.context, slot, directory.path().clone(), attrs);
             }
+            Some(Open::Update(_)) if attrs::are_kept(attrs) => match self.upload(handle) {
+                Ok(writes) => writes.command(writes::Command::SetAttributes(slot, attrs::set(attrs))),
+                Err((code, sentence)) => slot.status(code, sentence),
+            },
+            // Nothing that would change the file.
+            Some(Open::Update(_)) => slot.done(attrs::set(attrs).check_owner()),
             None => slot.status(StatusCode::Failure, NOT_OPEN),
         }
     }
@@ -167,7 +186,9 @@ impl Inbound {
     fn readdir(&self, slot: Slot, handle: &Handle) {
         match self.context.handles.find(handle.number()) {
             Some(Open::Directory(directory)) => directory.command(directories::Command::Read(slot)),
-            Some(Open::Read(_) | Open::Write(_)) => slot.status(StatusCode::Failure, "this handle is no directory"),
+            Some(Open::Read(_) | Open::Update(_) | Open::Write(_)) => {
+                slot.status(StatusCode::Failure, "this handle is no directory");
+            }
             None => slot.status(StatusCode::Failure, NOT_OPEN),
         }
     }

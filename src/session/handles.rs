@@ -1,6 +1,6 @@
 //! The open handles of one session: what the client's handle strings mean. A number is never used twice.
 
-use super::{directories::Directory, reads::Reads, writes::Writes};
+use super::{directories::Directory, reads::Reads, updates::Updates, writes::Writes};
 use crate::vfs::VirtualPath;
 use std::{
     collections::HashMap,
@@ -28,6 +28,8 @@ struct Table {
 pub enum Open {
     /// A file that is read.
     Read(Reads),
+    /// A file that is read and may be changed.
+    Update(Updates),
     /// A file that is written.
     Write(Writes),
     /// A directory that is listed.
@@ -72,9 +74,26 @@ impl Handles {
         let table = self.table();
         let newest = table.open.iter().filter_map(|(number, open)| match open {
             Open::Write(writes) if writes.path().is(path) => Some((number, writes)),
-            Open::Write(_) | Open::Read(_) | Open::Directory(_) => None,
+            Open::Write(_) | Open::Read(_) | Open::Update(_) | Open::Directory(_) => None,
         });
         newest.max_by_key(|(number, _)| **number).map(|(_, writes)| writes.clone())
+    }
+
+    /// The file that was opened under `path` to be changed, and was not yet; of several the one that was opened last.
+    pub fn unchanged(&self, path: &VirtualPath) -> Option<(u32, Updates)> {
+        let table = self.table();
+        let newest = table.open.iter().filter_map(|(number, open)| match open {
+            Open::Update(updates) if updates.path() == path => Some((*number, updates)),
+            Open::Update(_) | Open::Read(_) | Open::Write(_) | Open::Directory(_) => None,
+        });
+        newest.max_by_key(|(number, _)| *number).map(|(number, updates)| (number, updates.clone()))
+    }
+
+    /// Puts an upload in the place of the file that it was until now.
+    pub fn replace(&self, number: u32, writes: Writes) {
+        if let Some(open) = self.table().open.get_mut(&number) {
+            *open = Open::Write(writes);
+        }
     }
 
     /// Takes the handle of that number out, for CLOSE.

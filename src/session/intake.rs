@@ -101,6 +101,12 @@ impl Drop for HoldUp<'_> {
 pub struct WaitingWrites(watch::Sender<usize>);
 
 impl WaitingWrites {
+    /// Waits until there is one.
+    pub async fn arrival(&self) {
+        // An error would mean that there are no handles left to send one.
+        let _ = self.0.subscribe().wait_for(|writes| *writes > 0).await;
+    }
+
     fn any(&self) -> bool {
         *self.0.borrow() > 0
     }

@@ -1,7 +1,8 @@
 //! One SFTP channel: requests in, replies out, the vfs in between. It knows neither russh nor S3.
 //!
 //! ```text
-//! Handler::data → Inbound::feed → dispatch ─┬→ one task per open handle (reads · writes · directories)
+//! Handler::data → Inbound::feed → dispatch ─┬→ one task per open handle (reads · writes · directories; updates: first
+//!                                           │  reads, then writes)
 //!                                           └→ one task per other request, in `order`
 //! data_bytes  ←  Outbound::next  ←  replies ←── all of them
 //! ```
@@ -10,7 +11,8 @@
 //! memory alone (`intake`), which storage frees; replies go into a queue that nobody waits for; what is large takes a
 //! permit before it is fetched (`replies`), and then waits for storage and for earlier ones of its handle (`reads`); a
 //! READ that would hold up WRITEs, and so the connection, until its client reads is refused before (`patience`); a
-//! request that waits for its turn (`order`) holds no upload memory.
+//! request that waits for its turn (`order`) holds no upload memory, nor does an upload that waits for the READs before it
+//! (`updates`).
 //! Why it can't grow: see the limits in those files, in `runs` and in `handles`.
 
 mod activity;
@@ -34,6 +36,7 @@ mod runs;
 mod slot;
 mod status;
 mod tree;
+mod updates;
 mod writes;
 
 pub use activity::{Activity, Serving};

@@ -11,13 +11,14 @@ use super::{
     slot::Slot,
     status,
     tree::{self, Turn, behind_a_close, parse, turn},
+    updates::Updates,
     writes::Writes,
 };
 use crate::{
     events::{Outcome, Transfer},
     sftp::{Attrs, Handle, OpenFlags, Reply, StatusCode},
     vfs::{
-        Created, Error, NewAttributes, PendingWrite, ReadHandle, Result, Unsupported, VirtualPath, WriteOptions,
+        Created, Error, NewAttributes, OpenedUpdate, ReadHandle, Result, Unsupported, VirtualPath, WriteOptions,
         names_a_directory,
     },
 };
@@ -120,14 +121,14 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
                 handle.map(|handle| Open::Directory(Directory::start(&mine, handle)))
             }
             What::Write(options, attributes) => {
-                let mut pending = mine.vfs.open_write(&path, *options, *attributes).await;
+                let mut opened = mine.vfs.open_update(&path, *options, *attributes).await;
                 // The CLOSE that frees the memory which this one waits for may come behind it in the order.
                 drop(turn);
-                if let Err(Error::Unsupported(Unsupported::SecondWriter)) = pending {
+                if let Err(Error::Unsupported(Unsupported::SecondWriter)) = opened {
                     let _turn = behind_a_close(&mine, what.claim(), vec![path.clone()]).await;
-                    pending = mine.vfs.open_write(&path, *options, *attributes).await;
+                    opened = mine.vfs.open_update(&path, *options, *attributes).await;
                 }
-                admit(&mine, pending).await
+                admit(&mine, opened).await
             }
         };
         match opened {
@@ -167,9 +168,14 @@ async fn create(
     }
 }
 
-async fn admit(context: &Arc<Context>, pending: Result<PendingWrite>) -> Result<Open> {
-    let handle = pending?.admit(context.settings.upload_wait).await?;
-    Ok(Open::Write(Writes::start(context, handle)))
+async fn admit(context: &Arc<Context>, opened: Result<OpenedUpdate>) -> Result<Open> {
+    match opened? {
+        OpenedUpdate::Unchanged(handle, update) => Ok(Open::Update(Updates::start(context, handle, update))),
+        OpenedUpdate::Upload(pending) => {
+            let handle = pending.admit(context.settings.upload_wait).await?;
+            Ok(Open::Write(Writes::start(context, handle)))
+        }
+    }
 }
 
 /// A place in the table of handles, given back unless it is filled.

@@ -29,19 +29,37 @@ impl Patience {
         Self { lane: Lane::new(), writes, is_over: AtomicBool::new(false) }
     }
 
+    /// The right of the handle to have a reply under way.
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
     /// Waits for a permit of `bytes` on a handle that is an upload: as long as an OPEN waits for upload memory, and not
     /// once its WRITEs hold up the connection. `None` in vain.
     ///
     /// # Errors
     /// When the channel has ended.
     pub async fn permit(&self, context: &Context, bytes: u32) -> Result<Option<DataPermit>, Ended> {
+        self.permit_before(context, bytes, self.end(context)).await
+    }
+
+    /// The same on a handle that is only read so far: while no WRITE waits it waits as long as it takes.
+    ///
+    /// # Errors
+    /// When the channel has ended.
+    pub async fn permit_of_reader(&self, context: &Context, bytes: u32) -> Result<Option<DataPermit>, Ended> {
         let end = async {
-            tokio::select! {
-                () = sleep(context.settings.upload_wait) => {}
-                () = context.intake.held_up_by(&self.writes) => {}
-            }
+            self.writes.arrival().await;
+            self.end(context).await;
         };
         self.permit_before(context, bytes, end).await
+    }
+
+    async fn end(&self, context: &Context) {
+        tokio::select! {
+            () = sleep(context.settings.upload_wait) => {}
+            () = context.intake.held_up_by(&self.writes) => {}
+        }
     }
 
     async fn permit_before(

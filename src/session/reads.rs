@@ -12,6 +12,8 @@ use super::{
     Ended,
     context::Context,
     files::OpenFile,
+    intake::WaitingWrites,
+    patience::Patience,
     replies::{DataPermit, Lane, Replies},
     runs::{Command, Next, Read, Runs},
     slot::Slot,
@@ -20,7 +22,7 @@ use super::{
 use crate::{
     events::{Outcome, Transfer},
     sftp::{MAX_READ_BYTES, Reply, StatusCode},
-    vfs::ReadHandle,
+    vfs::{Error, ReadHandle, VirtualPath},
 };
 use futures_util::{
     Stream, StreamExt,
@@ -31,6 +33,7 @@ use std::{
     pin::pin,
     sync::{Arc, OnceLock, Weak},
 };
+use tokio::sync::oneshot;
 
 /// Requests of one handle that are taken up and not answered yet. OpenSSH keeps 64 READs in flight.
 const MAX_TAKEN_UP: usize = 64;
@@ -60,15 +63,25 @@ impl Drop for Inbox {
 impl Reads {
     /// Starts the task of an open file.
     pub fn start(context: &Arc<Context>, handle: ReadHandle) -> Self {
+        let file = opened(context, handle.path());
+        Self::start_with(context, handle, WaitingWrites::default(), OnceLock::from(file))
+    }
+
+    /// Starts the task of a file that may be changed: WRITEs wait for its READs then. It is recorded as a download when it
+    /// is read.
+    pub fn start_update(context: &Arc<Context>, handle: ReadHandle, writes: WaitingWrites) -> Self {
+        Self::start_with(context, handle, writes, OnceLock::new())
+    }
+
+    fn start_with(context: &Arc<Context>, handle: ReadHandle, writes: WaitingWrites, file: OnceLock<OpenFile>) -> Self {
         let runs = Arc::new(Runs::new(context.replies.runs()));
-        let (path, handle) = (handle.path().as_str().to_owned(), Arc::new(handle));
-        let file = OpenFile::new(context.who.clone(), context.events.clone(), path, Transfer::Download);
+        let handle = Arc::new(handle);
         let open = Arc::downgrade(&handle);
         let download = Download {
             context: Arc::clone(context),
             handle,
             runs: Arc::clone(&runs),
-            lane: Lane::new(),
+            patience: Patience::new(writes),
             file,
             failure: OnceLock::new(),
         };
@@ -110,8 +123,8 @@ struct Download {
     context: Arc<Context>,
     handle: Arc<ReadHandle>,
     runs: Arc<Runs>,
-    lane: Lane,
-    file: OpenFile,
+    patience: Patience,
+    file: OnceLock<OpenFile>,
     /// The first.
     failure: OnceLock<String>,
 }
@@ -119,19 +132,46 @@ struct Download {
 /// What is answered as soon as all before it is.
 enum Due {
     Data(Reply, DataPermit),
-    Unwanted { first: u32, count: u64 },
+    /// A READ that must not hold up the WRITEs behind it.
+    Busy(u32),
+    Unwanted {
+        first: u32,
+        count: u64,
+    },
     Command(Command),
+}
+
+/// The last request of a file that is read.
+enum Last {
+    Close(Slot),
+    /// The file is changed from here on.
+    Change(oneshot::Sender<()>),
 }
 
 impl Download {
     async fn serve(self) {
-        let Some(close) = self.answer().await else { return };
-        close.done(Ok(()));
-        self.file.close(self.failure.into_inner().map_or(Outcome::Done, Outcome::Failed));
+        let change = match self.answer().await {
+            None => return,
+            Some(Last::Close(slot)) => {
+                self.file();
+                slot.done(Ok(()));
+                None
+            }
+            Some(Last::Change(answered)) => Some(answered),
+        };
+        let Self { handle, file, failure, .. } = self;
+        // What it fetched ahead is in the way of the upload's memory.
+        drop(handle);
+        if let Some(file) = file.into_inner() {
+            file.close(failure.into_inner().map_or(Outcome::Done, Outcome::Failed));
+        }
+        if let Some(answered) = change {
+            let _ = answered.send(());
+        }
     }
 
-    /// Answers everything up to the CLOSE; `None` when there is none.
-    async fn answer(&self) -> Option<Slot> {
+    /// Answers everything up to the CLOSE or the first change; `None` when there is none.
+    async fn answer(&self) -> Option<Last> {
         let replies = &self.context.replies;
         let mut due = pin!(self.admitted().buffered(MAX_TAKEN_UP));
         loop {
@@ -139,12 +179,18 @@ impl Download {
                 Due::Data(reply, permit) => replies.send_data(reply, permit),
                 // Nothing behind it has a permit: what comes after READs that nobody wants isn't wanted either.
                 Due::Unwanted { first, count } => {
-                    refuse(replies, &self.lane, first, count, "the file was closed").await;
+                    refuse(replies, self.patience.lane(), first, count, "the file was closed").await;
                 }
+                Due::Busy(id) => replies.accept_uncounted(id).ok()?.fail(&Error::Busy),
                 Due::Command(Command::Stat(slot)) => slot.metadata(Ok(self.handle.metadata())),
-                Due::Command(Command::Close(slot)) => return Some(slot),
+                Due::Command(Command::Close(slot)) => return Some(Last::Close(slot)),
+                Due::Command(Command::Change(answered)) => return Some(Last::Change(answered)),
             }
         }
+    }
+
+    fn file(&self) -> &OpenFile {
+        self.file.get_or_init(|| opened(&self.context, self.handle.path()))
     }
 
     fn admitted(&self) -> impl Stream<Item = impl Future<Output = Due> + Send> + Send {
@@ -156,8 +202,10 @@ impl Download {
         Some(match self.runs.next().await? {
             Next::Read(read) => {
                 let bytes = read.length.saturating_add(HEADER_BYTES);
-                let permit = self.context.replies.reserve(bytes, &self.lane).await.ok()?;
-                Either::Left(async move { Due::Data(self.fetch(read).await, permit) })
+                match self.patience.permit_of_reader(&self.context, bytes).await.ok()? {
+                    Some(permit) => Either::Left(async move { Due::Data(self.fetch(read).await, permit) }),
+                    None => Either::Right(ready(Due::Busy(read.id))),
+                }
             }
             Next::Unwanted { first, count } => Either::Right(ready(Due::Unwanted { first, count })),
             Next::Command(command) => Either::Right(ready(Due::Command(command))),
@@ -169,10 +217,11 @@ impl Download {
         if read.length == 0 {
             return Reply::Data { id: read.id, pieces: Vec::new() };
         }
+        let file = self.file();
         match self.handle.read(read.offset, read.length).await {
             Ok(pieces) if pieces.is_empty() => Reply::status(read.id, StatusCode::Eof, "end of file"),
             Ok(pieces) => {
-                self.file.count(pieces.iter().map(|piece| piece.len() as u64).sum());
+                file.count(pieces.iter().map(|piece| piece.len() as u64).sum());
                 Reply::Data { id: read.id, pieces }
             }
             Err(error) => {
@@ -181,6 +230,10 @@ impl Download {
             }
         }
     }
+}
+
+fn opened(context: &Context, path: &VirtualPath) -> OpenFile {
+    OpenFile::new(context.who.clone(), context.events.clone(), path.as_str().to_owned(), Transfer::Download)
 }
 
 /// Answers READs that nobody wants. It ends early when the channel has ended.

@@ -20,7 +20,7 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -38,6 +38,7 @@ pub fn channel(activity: Arc<Activity>, budget: Arc<Budget>) -> (Replies, Outbou
     let shared = Arc::new(Shared {
         outstanding: AtomicUsize::new(0),
         small_bytes: AtomicUsize::new(0),
+        is_overrun: AtomicBool::new(false),
         sent_bytes: AtomicU64::new(0),
         data: Arc::new(Semaphore::new(MAX_DATA_BYTES as usize)),
         runs: Arc::default(),
@@ -54,6 +55,8 @@ pub struct Shared {
     pub outstanding: AtomicUsize,
     /// Bytes of small replies that wait to be written.
     pub small_bytes: AtomicUsize,
+    /// Whether they were too many.
+    is_overrun: AtomicBool,
     /// Bytes handed to the writer.
     pub sent_bytes: AtomicU64,
     /// The permits of READ replies.
@@ -86,25 +89,26 @@ impl Replies {
         Ok(self.slot(id, Counted::Request))
     }
 
-    /// Takes in a WRITE, whose number is bounded by the memory of its bytes.
+    /// Takes in a WRITE, whose number is bounded by the memory of its bytes, or a READ that is to be refused.
     ///
     /// # Errors
     /// When the client doesn't read its replies.
-    pub fn accept_write(&self, id: u32) -> Result<Slot, Ended> {
+    pub fn accept_uncounted(&self, id: u32) -> Result<Slot, Ended> {
         self.check_unread()?;
-        Ok(self.slot(id, Counted::Write))
+        Ok(self.slot(id, Counted::Elsewhere))
     }
 
     fn slot(&self, id: u32, counted: Counted) -> Slot {
         Slot::new(id, self.clone(), Mark::new(counted, Arc::clone(&self.shared)))
     }
 
+    /// Once it has failed it fails for ever: a request was left without its reply.
     fn check_unread(&self) -> Result<(), Ended> {
-        if self.shared.small_bytes.load(Ordering::Relaxed) > MAX_SMALL_BYTES {
-            Err(Ended::RepliesUnread)
-        } else {
-            Ok(())
+        let Shared { small_bytes, is_overrun, .. } = &*self.shared;
+        if small_bytes.load(Ordering::Relaxed) > MAX_SMALL_BYTES {
+            is_overrun.store(true, Ordering::Relaxed);
         }
+        if is_overrun.load(Ordering::Relaxed) { Err(Ended::RepliesUnread) } else { Ok(()) }
     }
 
     /// Waits until `bytes` more may be on their way to the client.

@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// Runs that a channel may have waiting.
 pub const MAX_RUNS: usize = 4096;
@@ -51,6 +51,8 @@ pub enum Command {
     Stat(Slot),
     /// CLOSE.
     Close(Slot),
+    /// A request that changes the file: an upload goes on with the handle, once this is told that all before is answered.
+    Change(oneshot::Sender<()>),
 }
 
 /// `count` READs with consecutive ids, each beginning where the one before it ends.

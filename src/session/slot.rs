@@ -70,8 +70,8 @@ impl Slot {
 pub enum Counted {
     /// One of the channel's outstanding requests.
     Request,
-    /// A WRITE, which its memory bounds.
-    Write,
+    /// A WRITE, which its memory bounds, or a READ, which its run was counted for.
+    Elsewhere,
 }
 
 /// Counts an outstanding request for as long as it lives.

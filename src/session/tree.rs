@@ -176,6 +176,9 @@ pub fn set_attributes_of_open(context: &Arc<Context>, slot: Slot, file: Arc<Read
 
 /// SETSTAT of a path that is known already.
 pub fn set_attributes_of(context: &Arc<Context>, slot: Slot, path: VirtualPath, attrs: &Attrs) {
+    if attrs.size.is_some() {
+        context.begin_update_of(&path);
+    }
     if let Some(written) = context.written(Claim::Change, &path) {
         return written.command(writes::Command::SetAttributes(slot, attrs::set(attrs)));
     }

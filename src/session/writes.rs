@@ -18,14 +18,16 @@ use super::{
 use crate::{
     events::{Outcome, Transfer},
     sftp::{MAX_READ_BYTES, Reply, StatusCode},
-    vfs::{Error, Result, SetAttributes, UploadPath, WriteHandle},
+    vfs::{Error, PendingWrite, Result, SetAttributes, UploadPath, WriteHandle},
 };
 use bytes::Bytes;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+
+const GIVEN_UP: &str = "the upload was given up: it was silent while others waited for memory";
 
 /// The way to the task of a file that is written. The last clone's end is the task's end.
 #[derive(Clone, Debug)]
@@ -72,17 +74,44 @@ pub enum Command {
 impl Writes {
     /// Starts the task of a file that is written.
     pub fn start(context: &Arc<Context>, handle: WriteHandle) -> Self {
-        let (inbox, commands) = mpsc::unbounded_channel();
         let path = handle.path().clone();
-        let (waiting, closing) = (WaitingWrites::default(), Arc::new(AtomicBool::new(false)));
+        let (writes, upload) = Self::new(context, path, WaitingWrites::default());
+        context.run(upload.serve(handle));
+        writes
+    }
+
+    /// Starts the task of a file that was only read until now. The upload begins when its `reads` are answered and there is
+    /// memory for it.
+    pub fn start_update(
+        context: &Arc<Context>,
+        pending: PendingWrite,
+        waiting: WaitingWrites,
+        reads: oneshot::Receiver<()>,
+    ) -> Self {
+        let path = pending.path().clone();
+        let (writes, upload) = Self::new(context, path, waiting);
+        context.run(upload.begin(pending, reads));
+        writes
+    }
+
+    /// Starts the task of a file whose upload can't begin: whatever is asked of it is refused.
+    pub fn start_refusing(context: &Arc<Context>, path: UploadPath, error: Error) -> Self {
+        context.note("WRITE", &path.current(), &error);
+        let (writes, upload) = Self::new(context, path, WaitingWrites::default());
+        context.run(upload.refuse(move |slot| slot.fail(&error)));
+        writes
+    }
+
+    fn new(context: &Arc<Context>, path: UploadPath, waiting: WaitingWrites) -> (Self, Upload) {
+        let (inbox, commands) = mpsc::unbounded_channel();
+        let closing = Arc::new(AtomicBool::new(false));
         let upload = Upload {
             context: Arc::clone(context),
             closing: Arc::clone(&closing),
             commands,
             patience: Patience::new(waiting.clone()),
         };
-        context.run(upload.serve(handle));
-        Self { inbox, path, waiting, closing }
+        (Self { inbox, path, waiting, closing }, upload)
     }
 
     /// The path that the file will appear under.
@@ -122,6 +151,25 @@ enum Next {
 }
 
 impl Upload {
+    async fn begin(self, pending: PendingWrite, reads: oneshot::Receiver<()>) {
+        let (path, bytes) = (pending.path().clone(), pending.size());
+        let admitted = self.unless_abandoned(async {
+            // An error means that the client is gone: its READs need no answer.
+            let _ = reads.await;
+            pending.admit_update(self.context.settings.upload_wait).await
+        });
+        match admitted.await {
+            None => {}
+            Some(Ok(handle)) => self.serve(handle).await,
+            Some(Err(error)) => {
+                let path = path.current();
+                self.context.vfs.note_failed_upload(&path, bytes).await;
+                self.context.note("WRITE", &path, &error);
+                self.refuse(move |slot| slot.fail(&error)).await;
+            }
+        }
+    }
+
     async fn serve(mut self, mut handle: WriteHandle) {
         let (who, events) = (self.context.who.clone(), self.context.events.clone());
         self.context.vfs.forget_failed_upload(&handle.path().current()).await;
@@ -159,7 +207,7 @@ impl Upload {
                     self.context.vfs.note_failed_upload(&path, bytes).await;
                     handle.leave().await;
                     file.close(Outcome::Failed("it was silent while others waited for upload memory".to_owned()));
-                    return self.refuse().await;
+                    return self.refuse(|slot| slot.status(StatusCode::Failure, GIVEN_UP)).await;
                 }
             }
         }
@@ -220,9 +268,8 @@ impl Upload {
         }
     }
 
-    /// Refuses what still comes for a handle whose upload was given up.
-    async fn refuse(mut self) {
-        const SENTENCE: &str = "the upload was given up: it was silent while others waited for memory";
+    /// Refuses what still comes for a handle whose upload was abandoned, or could not begin.
+    async fn refuse(mut self, refuse: impl Fn(Slot)) {
         loop {
             let slot = match self.next().await {
                 Next::Command(
@@ -232,11 +279,11 @@ impl Upload {
                     | Command::Stat(slot)
                     | Command::SetAttributes(slot, _),
                 ) => slot,
-                Next::Command(Command::Close(slot, _)) => return slot.status(StatusCode::Failure, SENTENCE),
+                Next::Command(Command::Close(slot, _)) => return refuse(slot),
                 Next::Silent => continue,
                 Next::Abandoned => return,
             };
-            slot.status(StatusCode::Failure, SENTENCE);
+            refuse(slot);
         }
     }
 }

@@ -131,7 +131,13 @@ impl Reader {
         if object.archived {
             return Err(Error::Archived);
         }
-        Ok(Self::new(bucket, key, object, budget, None))
+        Ok(Self::of(bucket, key, object, budget))
+    }
+
+    /// Reads `object`, which the bucket was asked for already. No request is made before the first READ.
+    #[must_use]
+    pub fn of(bucket: Arc<dyn Bucket>, key: Key, object: Object, budget: Arc<Budget>) -> Self {
+        Self::new(bucket, key, object, budget, None)
     }
 
     fn new(bucket: Arc<dyn Bucket>, key: Key, object: Object, budget: Arc<Budget>, head: Option<u64>) -> Self {

@@ -4,7 +4,8 @@
 //! Invariant: nothing that is there is replaced, or becomes another version.
 
 use super::{
-    Error, NewAttributes, PendingWrite, Place, ReadHandle, Result, Unsupported, Vfs, VirtualPath, WriteOptions,
+    Error, NewAttributes, PendingWrite, Place, ReadHandle, Result, Unsupported, Vfs, VirtualPath, Writable,
+    WriteOptions,
 };
 use crate::account::Permission;
 use std::{sync::Arc, time::Duration};
@@ -63,8 +64,9 @@ impl PendingWrite {
     /// # Errors
     /// Those of [`admit`](Self::admit) and of the handle's close; [`Error::AlreadyExists`] when a file came to be meanwhile.
     pub async fn make_empty(self, deadline: Duration) -> Result<ReadHandle> {
-        let (bucket, budget) = (Arc::clone(&self.bucket), Arc::clone(&self.node.budget));
-        let (mount, key, path) = (self.mount.clone(), self.key.clone(), self.path().current());
+        let Writable { bucket, node, mount, key, .. } = &self.file;
+        let (bucket, budget) = (Arc::clone(bucket), Arc::clone(&node.budget));
+        let (mount, key, path) = (mount.clone(), key.clone(), self.path().current());
         let handle = self.admit(deadline).await?;
         let metadata = handle.metadata();
         handle.close().await?;

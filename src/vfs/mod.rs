@@ -35,6 +35,7 @@ mod slash;
 mod stat;
 #[cfg(test)]
 mod tests;
+mod update;
 mod upload;
 mod write;
 
@@ -50,7 +51,9 @@ pub use path::{InvalidPath, VirtualPath};
 pub use read::ReadHandle;
 pub use rename::Replace;
 pub use slash::{ends_in_dots, names_a_directory};
+pub use update::{OpenedUpdate, Update};
 pub use upload::{CopyRange, WriteHandle};
+use write::Writable;
 pub use write::{PendingWrite, WriteOptions};
 
 use crate::{

@@ -4,7 +4,9 @@
 //! are those of the change.
 
 use super::{
-    Metadata, Mount, NewAttributes, Result, SetAttributes, Vfs, VirtualPath, WriteOptions, late::Named, notes::Live,
+    Metadata, Mount, NewAttributes, Result, SetAttributes, Vfs, VirtualPath, WriteOptions,
+    late::Named,
+    notes::{Live, Notes},
 };
 use crate::store::{Found, NewObject, Object};
 use std::time::Duration;
@@ -16,15 +18,25 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(super) struct Patched {
     pub(super) file: Object,
+    /// As STAT shows it.
+    pub(super) metadata: Metadata,
     mode: Option<u32>,
-    modified: i64,
 }
 
 impl Patched {
+    /// `file`, and what is kept beside it.
+    pub(super) async fn find(notes: &Notes, named: Named<'_>, file: Object, mount: &Mount) -> Self {
+        let late = notes.late.of_file(named).await.of(&file.pin.etag);
+        let metadata = Metadata::of_object(&file, late, mount);
+        let mode = NewAttributes::read_from(&file.metadata).updated(late).mode;
+        Self { file, metadata, mode }
+    }
+
     /// The file as it is shown before anything is written.
     pub(super) fn live(&self) -> Live {
         let attributes = NewAttributes { times: None, mode: self.mode };
-        Live { size: self.file.size, is_change: true, ..Live::new(attributes, self.modified) }
+        let modified = self.metadata.times.modified.into();
+        Live { size: self.file.size, is_change: true, ..Live::new(attributes, modified) }
     }
 
     /// What its next version is born with, if nothing else is asked for.
@@ -34,14 +46,6 @@ impl Patched {
 }
 
 impl Vfs {
-    /// What is kept of a file while it is changed.
-    pub(super) async fn patched(&self, named: Named<'_>, file: Object, mount: &Mount) -> Patched {
-        let late = self.notes.late.of_file(named).await.of(&file.pin.etag);
-        let modified = Metadata::of_object(&file, late, mount).times.modified.into();
-        let mode = NewAttributes::read_from(&file.metadata).updated(late).mode;
-        Patched { file, mode, modified }
-    }
-
     /// Gives a stored file, which was asked for just now, another size, and what else is wanted with it. Needs
     /// `overwrite`.
     ///
@@ -50,8 +54,8 @@ impl Vfs {
     pub(super) async fn resize(&self, path: &VirtualPath, file: Object, wanted: SetAttributes) -> Result<()> {
         let options = WriteOptions { write: true, ..WriteOptions::default() };
         let found = Found { file: Some(file), directory: false };
-        let pending = self.open_found(path, options, NewAttributes::default(), Some(found)).await?;
-        let mut handle = pending.admit(PATIENCE).await?;
+        let (file, room, cut_off) = self.find_writable(path, options, NewAttributes::default(), Some(found)).await?;
+        let mut handle = file.begin(room, cut_off)?.admit(PATIENCE).await?;
         match handle.set_attributes(wanted) {
             Ok(()) => handle.close().await.map(drop),
             Err(error) => {

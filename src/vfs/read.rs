@@ -1,7 +1,8 @@
 //! Downloads: OPEN for reading, and the handle that it makes.
 
 use super::{
-    Budget, Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, VirtualPath, cache::Sight, late::Named,
+    Budget, Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, VirtualPath, Writable, cache::Sight,
+    late::Named, patch::Patched,
 };
 use crate::{
     account::Permission,
@@ -89,11 +90,21 @@ impl ReadHandle {
         Self::new(Reader::of_empty(bucket, key.clone(), budget), mount, key, path, metadata)
     }
 
+    /// A file that is open for changing too. No request is made before the first READ.
+    pub(super) fn of(file: &Writable, patched: &Patched) -> Self {
+        let Writable { bucket, node, mount, key, path, .. } = file;
+        let object = patched.file.clone();
+        let reader = Reader::of(Arc::clone(bucket), key.clone(), object, Arc::clone(&node.budget));
+        Self::new(reader, mount.clone(), key.clone(), path.clone(), patched.metadata)
+    }
+
     /// Up to `len` bytes from `offset`, in pieces; fewer only at the end of the file, none behind it.
     ///
     /// # Errors
-    /// [`Error::Changed`] when the file was replaced and the storage keeps no old versions, or what the storage says.
+    /// [`Error::Denied`] where the file was opened for changing by a user who may not read, [`Error::Changed`] when the file
+    /// was replaced and the storage keeps no old versions, or what the storage says.
     pub async fn read(&self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
+        self.mount.demand(Permission::Read)?;
         Ok(self.fetch(offset, len).await?)
     }
 

@@ -97,7 +97,10 @@ impl Vfs {
 
 impl SetAttributes {
     /// Everything is shown as owned by 0, so only that can be set.
-    pub(super) fn check_owner(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`].
+    pub fn check_owner(&self) -> Result<()> {
         match self.owner {
             None | Some((0, 0)) => Ok(()),
             Some(_) => Err(Unsupported::Owner.into()),

@@ -9,6 +9,7 @@ pub use copy::CopyRange;
 
 use super::{
     Error, Kind, Metadata, Mount, NewAttributes, Node, PendingWrite, Replace, Result, SetAttributes, UploadPath,
+    Writable,
     cache::{Change, CredentialScope, Sight},
     late::Named,
     notes::{Live, LiveEntry, Notes, Resized},
@@ -74,23 +75,22 @@ pub struct WriteHandle {
 
 impl WriteHandle {
     pub(super) fn new(pending: PendingWrite, reservation: Reservation, taken: Option<(Keeping, Taken)>) -> Self {
-        let PendingWrite {
-            bucket, node, scope, tenant, notes, mount, key, live, patched, room, keeping, cut_off, ..
-        } = pending;
+        let PendingWrite { file, live, room, cut_off } = pending;
+        let Writable { bucket, node, scope, tenant, notes, mount, key, patched, keeping, .. } = file;
         let Live { attributes, .. } = live.shown();
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
-        let begins_with = if taken.is_some() { pending.attributes } else { attributes };
+        let begins_with = if taken.is_some() { file.attributes } else { attributes };
         begins_with.write_to(&mut object, Kind::File);
-        let (max_object_bytes, condition) = (tenant.max_object_bytes, pending.condition);
+        let (max_object_bytes, condition) = (tenant.max_object_bytes, file.condition);
         let options = UploadOptions { max_object_bytes, condition, object, keeping };
         let upload = Upload::new(Arc::clone(&bucket), key.clone(), reservation, Arc::clone(&node.budget), options);
-        let resumed = taken.is_some().then(|| Resumed::new(pending.attributes, pending.conflicting));
+        let resumed = taken.is_some().then(|| Resumed::new(file.attributes, file.conflicting));
         let (upload, conflicting) = match (&patched, taken) {
-            (Some(patched), _) => (upload.over(&patched.file), pending.conflicting),
+            (Some(patched), _) => (upload.over(&patched.file), file.conflicting),
             // It appears only where nothing is.
             (None, Some((keeping, taken))) => (upload.resuming(keeping, taken), Conflicting::Exists),
-            (None, None) if matches!(cut_off, CutOff::Unknown) => (upload.without_gaps(), pending.conflicting),
-            (None, None) => (upload, pending.conflicting),
+            (None, None) if matches!(cut_off, CutOff::Unknown) => (upload.without_gaps(), file.conflicting),
+            (None, None) => (upload, file.conflicting),
         };
         let giving_up = if let CutOff::GivingUp(giving_up) = cut_off { Some(giving_up) } else { None };
         Self {
@@ -103,9 +103,9 @@ impl WriteHandle {
             scope,
             notes,
             conflicting,
-            readable: pending.readable,
-            writable: pending.writable,
-            append: pending.append,
+            readable: file.options.read,
+            writable: file.options.write,
+            append: file.options.append,
             patched,
             room,
             resumed,

@@ -36,7 +36,7 @@ pub struct WriteOptions {
 }
 
 impl Vfs {
-    /// Checks that an upload to `path` may begin. Nothing is seen of it in storage before it is closed.
+    /// Begins an upload to `path`, if that may be. Nothing is seen of it in storage before it is closed.
     ///
     /// Asks S3 only where the flags need an answer: never for CREAT with TRUNC, unless the session knows the name as a
     /// directory, or the user may not replace files: then a LIST for the name. Needs `write`, and `overwrite` to replace a
@@ -52,17 +52,19 @@ impl Vfs {
         options: WriteOptions,
         attributes: NewAttributes,
     ) -> Result<PendingWrite> {
-        self.open_found(path, options, attributes, None).await
+        let (file, room, cut_off) = self.find_writable(path, options, attributes, None).await?;
+        file.begin(room, cut_off)
     }
 
-    /// [`open_write`](Self::open_write), where the caller may have asked just now what is there.
-    pub(super) async fn open_found(
+    /// The file that an OPEN for writing means, where the caller may have asked just now what is there; its place, and what
+    /// was cut off of it.
+    pub(super) async fn find_writable(
         &self,
         path: &VirtualPath,
         mut options: WriteOptions,
         attributes: NewAttributes,
         found: Option<Found>,
-    ) -> Result<PendingWrite> {
+    ) -> Result<(Writable, Room, CutOff)> {
         options.exclusive &= options.create;
         let (mount, key) = match self.mounts.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
@@ -102,35 +104,26 @@ impl Vfs {
             _ => (Condition::Always, Conflicting::Changed),
         };
         let patched = match stored.filter(|_| !options.truncate) {
-            Some(file) => Some(self.patched(named, file, mount).await),
+            Some(file) => Some(Patched::find(&self.notes, named, file, mount).await),
             None => None,
         };
-        let live = match (&patched, &cut_off) {
-            (Some(patched), _) => patched.live(),
-            (None, CutOff::GoesOn(partial)) => partial.live(),
-            (None, _) => Live::new(attributes, now()),
-        };
-        Ok(PendingWrite {
+        let file = Writable {
             bucket: Arc::clone(&bucket),
             node: Arc::clone(&self.node),
-            scope,
+            scope: Arc::clone(&scope),
             tenant: Arc::clone(&self.tenant),
             notes: Arc::clone(&self.notes),
             mount: mount.clone(),
             key,
-            // Once more, because another OPEN may have come this far while storage was asked.
-            live: self.notes.live.enter(path, live, |newest| options.check_beside(newest))?,
+            path: path.clone(),
             patched,
-            room,
-            cut_off,
             keeping,
+            options,
             attributes,
             condition,
             conflicting,
-            readable: options.read,
-            writable: options.write,
-            append: options.append,
-        })
+        };
+        Ok((file, room, cut_off))
     }
 
     /// The file that is there already.
@@ -205,9 +198,9 @@ impl WriteOptions {
     }
 }
 
-/// An upload that may begin as soon as there is memory for it.
-#[derive(Debug)]
-pub struct PendingWrite {
+/// A file that may be written, as OPEN found it.
+#[derive(Clone, Debug)]
+pub(super) struct Writable {
     pub(super) bucket: Arc<dyn Bucket>,
     pub(super) node: Arc<Node>,
     pub(super) scope: Arc<CredentialScope>,
@@ -215,18 +208,44 @@ pub struct PendingWrite {
     pub(super) notes: Arc<Notes>,
     pub(super) mount: Mount,
     pub(super) key: Key,
-    pub(super) live: LiveEntry,
+    pub(super) path: VirtualPath,
     pub(super) patched: Option<Patched>,
-    pub(super) room: Room,
-    pub(super) cut_off: CutOff,
     pub(super) keeping: Option<Keeping>,
+    pub(super) options: WriteOptions,
     /// Those of OPEN.
     pub(super) attributes: NewAttributes,
     pub(super) condition: Condition,
     pub(super) conflicting: Conflicting,
-    pub(super) readable: bool,
-    pub(super) writable: bool,
-    pub(super) append: bool,
+}
+
+impl Writable {
+    /// Enters the upload among those of the session.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] beside another upload of the file. OPEN has asked for that already, but another may have come
+    /// this far since.
+    pub(super) fn begin(self, room: Room, cut_off: CutOff) -> Result<PendingWrite> {
+        let shown = match (&self.patched, &cut_off) {
+            (Some(patched), _) => patched.live(),
+            (None, CutOff::GoesOn(partial)) => partial.live(),
+            (None, _) => Live::new(self.attributes, now()),
+        };
+        let live = self.notes.live.enter(&self.path, shown, |newest| self.options.check_beside(newest))?;
+        Ok(PendingWrite { file: self, live, room, cut_off })
+    }
+
+    pub(super) fn named(&self) -> Named<'_> {
+        Named { path: &self.path, scope: &self.scope, bucket: &*self.bucket, key: &self.key }
+    }
+}
+
+/// An upload that may begin as soon as there is memory for it.
+#[derive(Debug)]
+pub struct PendingWrite {
+    pub(super) file: Writable,
+    pub(super) live: LiveEntry,
+    pub(super) room: Room,
+    pub(super) cut_off: CutOff,
 }
 
 impl PendingWrite {
@@ -236,11 +255,12 @@ impl PendingWrite {
     /// # Errors
     /// [`Error::Busy`] when none was free before `deadline`; [`Error::BeingUploaded`], [`Error::PartialLost`].
     pub async fn admit(mut self, deadline: Duration) -> Result<WriteHandle> {
-        let reservation = self.node.budget.reserve(self.tenant.name.as_str(), MIN_PART_BYTES, deadline).await?;
+        let Writable { bucket, node, tenant, .. } = &self.file;
+        let reservation = node.budget.reserve(tenant.name.as_str(), MIN_PART_BYTES, deadline).await?;
         let taken = match self.cut_off {
             CutOff::GoesOn(partial) => {
                 self.cut_off = CutOff::Nothing;
-                Some(Box::pin(partial.take(&*self.bucket)).await?)
+                Some(Box::pin(partial.take(&**bucket)).await?)
             }
             _ => None,
         };

@@ -40,6 +40,9 @@ impl State {
 
     /// Sees to it that all of `want` is there or on its way, and fetches ahead. Returns what is given up.
     pub(super) fn plan(&mut self, shared: &Arc<Shared>, want: &Range<u64>) -> Result<Vec<RangeBuffer>> {
+        if self.next_id == 0 && shared.object.size <= RANGE_BYTES {
+            self.fetch_whole(shared);
+        }
         let covered = self.ranges.frontier(want.start) >= want.end;
         if let Some(lost) = self.lost.as_ref().filter(|_| !covered) {
             return Err(lost.clone());
@@ -73,6 +76,15 @@ impl State {
         let (end, memory) = self.memory(shared, at, asked_end, end);
         self.start(shared, at..end, memory, None);
         end
+    }
+
+    /// Starts the one GET that brings all of a small object, wherever its first READ asks, if there is memory.
+    fn fetch_whole(&mut self, shared: &Arc<Shared>) {
+        let size = shared.object.size;
+        let memory = if size <= GUARANTEED_BYTES { Some(Memory::Guaranteed) } else { self.budgeted(shared, size) };
+        if let Some(memory) = memory {
+            self.start(shared, 0..size, memory, None);
+        }
     }
 
     /// Memory for a range from `at` to `end`, or to less, but not less than `asked_end`.

@@ -14,7 +14,6 @@ const WORTH_A_REQUEST_BYTES: u64 = 256 * 1024;
 /// The object.
 #[derive(Debug)]
 pub(super) struct Base {
-    pub(super) pin: Pin,
     object: Object,
     /// Whether the file is no longer the same.
     pub(super) changed: bool,
@@ -24,7 +23,11 @@ pub(super) struct Base {
 
 impl Base {
     pub(super) fn new(object: &Object) -> Self {
-        Self { pin: object.pin.clone(), object: object.clone(), changed: false, reader: None }
+        Self { object: object.clone(), changed: false, reader: None }
+    }
+
+    pub(super) fn pin(&self) -> &Pin {
+        &self.object.pin
     }
 }
 
@@ -45,7 +48,7 @@ impl Upload {
             let mut at = old.start;
             while at < old.end {
                 let wanted = u32::try_from(old.end - at).unwrap_or(u32::MAX);
-                let pieces = self.reader().await?.read(at, wanted).await.map_err(replaced)?;
+                let pieces = self.reader()?.read(at, wanted).await.map_err(replaced)?;
                 if pieces.is_empty() {
                     return Err(Error::Broken("an object ended before its size".into()));
                 }
@@ -94,7 +97,7 @@ impl Upload {
     }
 
     async fn read_back(&mut self, range: Range<u64>) -> Result<()> {
-        let Some(pin) = self.base.as_ref().map(|base| base.pin.clone()) else { return Ok(()) };
+        let Some(pin) = self.base.as_ref().map(|base| base.pin().clone()) else { return Ok(()) };
         let mut at = range.start;
         while at < range.end {
             let asked_at = at;
@@ -120,18 +123,12 @@ impl Upload {
         Ok(())
     }
 
-    async fn reader(&mut self) -> Result<&Reader> {
-        let Some(base) = self.base.as_mut() else { return Err(Error::NotFound) };
-        let reader = if let Some(reader) = base.reader.take() {
-            reader
-        } else {
-            let (bucket, budget) = (Arc::clone(&self.target.bucket), Arc::clone(&self.budget));
-            Reader::open(bucket, self.target.key.clone(), Some(&base.object), budget).await.map_err(replaced)?
-        };
-        if reader.object().pin.etag != base.pin.etag {
-            return Err(Error::Conflict { request: "the object was replaced".into() });
-        }
-        Ok(base.reader.insert(reader))
+    fn reader(&mut self) -> Result<&Reader> {
+        let Self { base, target, budget, .. } = self;
+        let Some(Base { object, reader, .. }) = base else { return Err(Error::NotFound) };
+        Ok(reader.get_or_insert_with(|| {
+            Reader::of(Arc::clone(&target.bucket), target.key.clone(), object.clone(), Arc::clone(budget))
+        }))
     }
 }
 

@@ -14,7 +14,7 @@ impl Upload {
         if let Some(base) = self.base.as_mut() {
             base.reader = None;
             if !base.changed {
-                return Ok(Stored { pin: base.pin.clone() });
+                return Ok(Stored { pin: base.pin().clone() });
             }
         }
         if self.parts.is_none() && self.size() <= self.next_part_bytes() {
@@ -100,7 +100,7 @@ impl Upload {
     pub(super) async fn ship(&mut self, cut: Cut) -> Result<()> {
         match cut {
             Cut::Copy(range) => {
-                if let Some(pin) = self.base.as_ref().map(|base| base.pin.clone()) {
+                if let Some(pin) = self.base.as_ref().map(|base| base.pin().clone()) {
                     self.copy_part(range.end, pin)?;
                 }
                 Ok(())

@@ -185,6 +185,13 @@ impl Drop for LiveEntry {
 pub struct UploadPath(Arc<Mutex<Shared>>);
 
 impl UploadPath {
+    /// That of an upload which could not begin.
+    #[must_use]
+    pub fn ended(path: VirtualPath) -> Self {
+        let live = Live { removed: true, ..Live::new(NewAttributes::default(), 0) };
+        Self(Arc::new(Mutex::new(Shared { live, path, renamed: None })))
+    }
+
     /// The path as it is now.
     #[must_use]
     pub fn current(&self) -> VirtualPath {

@@ -240,6 +240,49 @@ async fn changing_a_file_needs_overwrite_and_reading_what_was_there_needs_read()
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "new bytes");
 }
 
+// S18: READ on a handle that is open for both needs no `read` for what was written through it, and needs it for what …
+// S151: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
+#[tokio::test]
+async fn permissions_are_asked_at_open_and_reading_what_was_there_needs_read_before_the_change_too() {
+    let opened = async |session: &Session| session.open_update(&path("/a"), UPDATE, NewAttributes::default()).await;
+    for missing in [Permission::Write, Permission::Overwrite] {
+        let session = Session::with_permissions(Permissions::ALL.without(missing));
+        session.bucket.insert("acme/a", "old bytes");
+        assert!(matches!(opened(&session).await, Err(Error::Denied(denied)) if denied == missing));
+    }
+    let session = Session::with_permissions(Permissions::ALL.without(Permission::Read));
+    session.bucket.insert("acme/a", "old bytes");
+    let Ok(OpenedUpdate::Unchanged(reader, update)) = opened(&session).await else { panic!("it is an upload") };
+    assert!(matches!(reader.read(0, 4).await, Err(Error::Denied(Permission::Read))));
+    assert_eq!(session.requested(), [Verb::Head]);
+    let mut handle = update.begin().unwrap().admit_update(PATIENCE).await.unwrap();
+    handle.write(0, Bytes::from_static(b"new")).await.unwrap();
+    assert_eq!(handle.read(0, 3).await.unwrap().concat(), b"new");
+    assert!(matches!(handle.read(0, 4).await, Err(Error::Denied(Permission::Read))));
+    handle.close().await.unwrap();
+    assert_eq!(session.bucket.bytes("acme/a").unwrap(), "new bytes");
+}
+
+// S152: Where its file is an upload of the session already, by another handle, that first change is refused, and all that …
+#[tokio::test]
+async fn of_two_files_open_for_both_one_is_changed() {
+    let session = Session::start();
+    session.bucket.insert("acme/a", "old bytes");
+    let open = async || match session.open_update(&path("/a"), UPDATE, NewAttributes::default()).await.unwrap() {
+        OpenedUpdate::Unchanged(reader, update) => (reader, update),
+        OpenedUpdate::Upload(_) => panic!("it is an upload"),
+    };
+    let ((_, one), (other_reader, other)) = (open().await, open().await);
+    assert!(!session.is_uploading(&path("/a")));
+    let pending = one.begin().unwrap();
+    assert!(session.is_uploading(&path("/a")));
+    assert!(matches!(other.begin(), Err(Error::Unsupported(Unsupported::SecondWriter))));
+    assert!(!UploadPath::ended(other.path().clone()).is(&path("/a")));
+    assert_eq!(other_reader.read(0, 3).await.unwrap().concat(), b"old");
+    drop(pending);
+    assert!(other.begin().is_ok(), "the first never began");
+}
+
 // S86: A file in an archive can be replaced, not changed.
 #[tokio::test]
 async fn what_lies_in_an_archive_can_be_replaced_but_not_changed() {

@@ -163,6 +163,18 @@ class ParamikoCalls:
                     file.truncate(size + 1)
                 self.assertEqual(model[: size - 1] + b"\0\0", self.stored(sftp, f"{there}/file"))
 
+    def test_a_file_that_is_open_for_both_twice_is_read_and_then_changed(self):
+        there, sftp = self.remote_directory(), self.sftp()
+        model = content(2 * PART + 7)
+        sftp.putfo(io.BytesIO(model), f"{there}/file")
+        with sftp.open(f"{there}/file", "r+b") as changed, sftp.open(f"{there}/file", "r+b") as read:
+            changed.prefetch()
+            self.assertEqual(model, changed.read())
+            self.assertEqual(model[:100], read.read(100))
+            changed.seek(5)
+            changed.write(b"new")
+        self.assertEqual(model[:5] + b"new" + model[8:], self.stored(sftp, f"{there}/file"))
+
     def test_a_missing_directory_and_a_file_where_one_should_be(self):
         there, sftp = self.remote_directory(), self.sftp()
         sftp.open(f"{there}/file", "wb").close()

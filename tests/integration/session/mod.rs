@@ -14,6 +14,7 @@ mod order;
 mod patches;
 mod reading_back;
 mod requests;
+mod updates;
 mod uploads;
 mod vanished;
 

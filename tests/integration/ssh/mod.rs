@@ -2,7 +2,7 @@
 
 mod key_exchanges;
 mod lifetime;
-mod log;
+pub mod log;
 mod login;
 mod passwords;
 mod proxy;

@@ -1,0 +1,91 @@
+//! OPEN for reading and writing of a file that is there: it is read as by any other reader until it is changed.
+//!
+//! Invariant: the upload that it becomes replaces the version that was opened, or nothing.
+
+use super::{
+    NewAttributes, PendingWrite, ReadHandle, Result, Vfs, VirtualPath, Writable, WriteHandle, WriteOptions,
+    partial::CutOff, patch::Patched, room::Room,
+};
+use std::time::Duration;
+
+/// What OPEN for reading and writing came to.
+#[derive(Debug)]
+pub enum OpenedUpdate {
+    /// A file that is there, to be read until it is changed.
+    Unchanged(ReadHandle, Update),
+    /// A new file, or one that begins anew or goes on where it was cut off.
+    Upload(PendingWrite),
+}
+
+impl Vfs {
+    /// Opens a file for reading and writing. One that is there is no upload until it is changed. Needs `write`, and
+    /// `overwrite` for a file that is there; READ of what was in it needs `read`.
+    ///
+    /// # Errors
+    /// Those of [`open_write`](Self::open_write).
+    pub async fn open_update(
+        &self,
+        path: &VirtualPath,
+        options: WriteOptions,
+        attributes: NewAttributes,
+    ) -> Result<OpenedUpdate> {
+        let (file, room, cut_off) = self.find_writable(path, options, attributes, None).await?;
+        match &file.patched {
+            Some(patched) if options.read => {
+                Ok(OpenedUpdate::Unchanged(ReadHandle::of(&file, patched), Update { file }))
+            }
+            _ => Ok(OpenedUpdate::Upload(file.begin(room, cut_off)?)),
+        }
+    }
+}
+
+/// The change of a stored file that has not begun.
+#[derive(Debug)]
+pub struct Update {
+    file: Writable,
+}
+
+impl Update {
+    /// Enters the file among the uploads of the session. No IO.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`](super::Error::Unsupported) beside another upload of the file.
+    pub fn begin(&self) -> Result<PendingWrite> {
+        let file = self.file.clone();
+        let room = Room::known(&file.node, file.named(), &file.bucket, &file.mount);
+        file.begin(room, CutOff::Nothing)
+    }
+
+    /// The path that was opened.
+    #[must_use]
+    pub fn path(&self) -> &VirtualPath {
+        &self.file.path
+    }
+}
+
+impl PendingWrite {
+    /// [`admit`](Self::admit), for a file that was opened before: others may have set its mode since.
+    ///
+    /// # Errors
+    /// Those of `admit`.
+    pub async fn admit_update(mut self, deadline: Duration) -> Result<WriteHandle> {
+        if let Some(patched) = &self.file.patched {
+            let Writable { notes, mount, .. } = &self.file;
+            let again = Patched::find(notes, self.file.named(), patched.file.clone(), mount).await;
+            let (before, now) = (patched.live(), again.live());
+            self.live.update(|live| {
+                if live.attributes.mode == before.attributes.mode {
+                    live.attributes.mode = now.attributes.mode;
+                }
+            });
+            self.file.patched = Some(again);
+        }
+        self.admit(deadline).await
+    }
+
+    /// The size of the file so far, in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.live.shown().size
+    }
+}
