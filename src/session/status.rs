@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::account::Permission;
 
-    // S149: A status text begins with "No such file", "Permission denied" or "Failure", whichever its code is, and the …
+    // S158: A status text begins with "No such file", "Permission denied" or "Failure", whichever its code is, and the …
     #[test]
     fn a_text_begins_with_the_words_that_clients_look_for() {
         for (error, text) in [

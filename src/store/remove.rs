@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(bucket.keys(), ["acme/x"]);
     }
 
-    // S131: A deletion whose answer from S3 was lost counts as done by who asked for it, when the file is gone.
+    // S135: A deletion whose answer from S3 was lost counts as done by who asked for it, when the file is gone.
     #[tokio::test]
     async fn a_lost_answer_is_told_from_a_lost_request() {
         let lost = || Error::Unreachable("timed out".into());

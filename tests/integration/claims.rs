@@ -203,7 +203,7 @@ async fn targets(arena: &Arena, is_late: bool) {
     stream::iter(races).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 
-// S136: Of several sessions that RENAME, REMOVE or RMDIR one file or directory at the same moment, on whatever node, …
+// S140: Of several sessions that RENAME, REMOVE or RMDIR one file or directory at the same moment, on whatever node, …
 #[tokio::test(flavor = "multi_thread")]
 async fn on_one_node_exactly_one_has_the_source() {
     let arena = Arena::one_node().await;
@@ -217,7 +217,7 @@ async fn on_one_node_exactly_one_has_the_source() {
     arena.end().await;
 }
 
-// S136: Of several sessions that RENAME, REMOVE or RMDIR one file or directory at the same moment, on whatever node, …
+// S140: Of several sessions that RENAME, REMOVE or RMDIR one file or directory at the same moment, on whatever node, …
 #[tokio::test(flavor = "multi_thread")]
 async fn on_two_nodes_with_one_postgresql_exactly_one_has_the_source() {
     let arena = Arena::two_nodes().await;
@@ -231,8 +231,8 @@ async fn on_two_nodes_with_one_postgresql_exactly_one_has_the_source() {
     arena.end().await;
 }
 
-// S133: Of two RENAMEs of one source to one target exactly one is told OK, and the target holds the source's bytes.
-// S134: Of two sources that are renamed to one target without replacing, exactly one gets the name and the other stays; …
+// S137: Of two RENAMEs of one source to one target exactly one is told OK, and the target holds the source's bytes.
+// S138: Of two sources that are renamed to one target without replacing, exactly one gets the name and the other stays; …
 #[tokio::test(flavor = "multi_thread")]
 async fn where_s3_alone_decides_exactly_one_has_the_source() {
     let arena = Arena::strangers().await;

@@ -206,7 +206,7 @@ fn holding(raw_keys: &[&str], is_scoped: bool) -> MemoryBucket {
     bucket
 }
 
-// S132: A RENAME that learns at its deletion that another client has taken the source takes its copy away, if the new …
+// S136: A RENAME that learns at its deletion that another client has taken the source takes its copy away, if the new …
 #[tokio::test]
 async fn of_two_renames_one_has_the_source_and_the_other_takes_its_copy_away() {
     for is_scoped in [false, true] {
@@ -223,7 +223,7 @@ async fn of_two_renames_one_has_the_source_and_the_other_takes_its_copy_away() {
     }
 }
 
-// S132: A RENAME that learns at its deletion that another client has taken the source takes its copy away, if the new …
+// S136: A RENAME that learns at its deletion that another client has taken the source takes its copy away, if the new …
 #[tokio::test]
 async fn what_a_rename_costs_that_comes_too_late() {
     let bucket = Arc::new(holding(&["acme/a"], false));
@@ -265,7 +265,7 @@ async fn a_rename_that_comes_too_late_for_its_copy_finds_no_source() {
     }
 }
 
-// S133: Of two RENAMEs of one source to one target exactly one is told OK, and the target holds the source's bytes.
+// S137: Of two RENAMEs of one source to one target exactly one is told OK, and the target holds the source's bytes.
 #[tokio::test]
 async fn one_source_to_one_target_stays_under_the_target() {
     for replace in [false, true] {
@@ -290,7 +290,7 @@ async fn one_source_to_one_target_stays_under_the_target() {
     }
 }
 
-// S134: Of two sources that are renamed to one target without replacing, exactly one gets the name and the other …
+// S138: Of two sources that are renamed to one target without replacing, exactly one gets the name and the other …
 #[tokio::test]
 async fn two_sources_to_one_target_lose_neither() {
     for (one, other, slash) in [("acme/a", "acme/b", ""), ("acme/a/", "acme/b/", "/")] {
@@ -314,7 +314,7 @@ async fn two_sources_to_one_target_lose_neither() {
     assert!([&b"acme/a"[..], b"acme/b"].contains(&&*bucket.bytes("acme/c").unwrap()));
 }
 
-// S135: While the ledger is away, and against other users of the bucket, a RENAME that comes too late has shown its …
+// S139: While the ledger is away, and against other users of the bucket, a RENAME that comes too late has shown its …
 #[tokio::test]
 async fn what_a_rename_replaced_that_came_too_late_stays_replaced() {
     let there = holding(&["acme/a", "acme/other"], false);
@@ -325,7 +325,7 @@ async fn what_a_rename_replaced_that_came_too_late_stays_replaced() {
     assert_eq!(bucket.bytes("acme/other").unwrap(), "acme/a");
 }
 
-// S132: A RENAME that learns at its deletion that another client has taken the source takes its copy away, if the new …
+// S136: A RENAME that learns at its deletion that another client has taken the source takes its copy away, if the new …
 #[tokio::test]
 async fn what_another_has_put_in_the_place_of_the_copy_stays() {
     let bucket = Arc::new(holding(&["acme/a"], false));
@@ -343,7 +343,7 @@ async fn what_another_has_put_in_the_place_of_the_copy_stays() {
     assert_eq!(bucket.keys(), ["acme/b"]);
 }
 
-// S131: A deletion whose answer from S3 was lost counts as done by who asked for it, when the file is gone.
+// S135: A deletion whose answer from S3 was lost counts as done by who asked for it, when the file is gone.
 #[tokio::test]
 async fn a_rename_whose_deletion_got_no_answer_keeps_its_copy() {
     for is_scoped in [false, true] {

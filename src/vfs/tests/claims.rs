@@ -69,7 +69,7 @@ fn assert_exclusive(sessions: &[Session; 2], source: &[&str], acts: [Act; 2], an
     assert_eq!(sessions[0].bucket.keys(), expected, "{what}");
 }
 
-// S136: Of several sessions that RENAME, REMOVE or RMDIR one file or directory at the same moment, on whatever node, …
+// S140: Of several sessions that RENAME, REMOVE or RMDIR one file or directory at the same moment, on whatever node, …
 #[tokio::test(start_paused = true)]
 async fn one_of_two_has_the_source_and_the_other_is_told_that_there_is_none() {
     let file: (&[&str], &[Act]) = (&["acme/a"], &[TO_ONE, TO_OTHER, Remove]);
@@ -107,7 +107,7 @@ async fn one_of_two_has_the_source_and_the_other_is_told_that_there_is_none() {
     }
 }
 
-// S137: They wait for each other before they touch anything, on one node and on nodes that share a ledger in PostgreSQL. …
+// S141: They wait for each other before they touch anything, on one node and on nodes that share a ledger in PostgreSQL. …
 #[tokio::test(start_paused = true)]
 async fn the_second_waits_and_asks_anew_and_is_refused_after_half_a_minute() {
     for place in [Place::Node, Place::Nodes] {
@@ -157,7 +157,7 @@ fn lease(seconds: u64) -> Lease {
     Lease { holder: "a node that was killed".to_owned(), term: Duration::from_secs(seconds) }
 }
 
-// S138: What another node claims it claims until its operation ends, or for at most 30 seconds after it was killed.
+// S142: What another node claims it claims until its operation ends, or for at most 30 seconds after it was killed.
 #[tokio::test(start_paused = true)]
 async fn a_claim_ends_with_its_lease_and_a_working_node_renews_its_own() {
     let [one, other] = two(Place::Nodes, &["acme/a"]);
@@ -218,7 +218,7 @@ async fn a_claim_takes_two_questions_to_a_shared_journal_and_none_to_another() {
     assert!(alone.journal.asked().iter().all(|question| !question.contains("claim")));
 }
 
-// S139: On a store that deletes whatever the condition says, sessions of one node still exclude each other, and so do …
+// S143: On a store that deletes whatever the condition says, sessions of one node still exclude each other, and so do …
 #[tokio::test(start_paused = true)]
 async fn a_store_without_conditions_is_made_up_for() {
     for place in [Place::Node, Place::Nodes] {

@@ -626,7 +626,7 @@ async fn the_landing_directory_exists_before_anything_is_in_it_and_stays() {
     }
 }
 
-// S142: A page of a listing that shows no name is not the end of it.
+// S151: A page of a listing that shows no name is not the end of it.
 #[tokio::test]
 async fn a_page_of_which_nothing_is_shown_is_not_the_end() {
     let session = Session::with_mounts(&[("/", "acme/", Permissions::ALL), ("/a", "other/", Permissions::ALL)]);

@@ -57,7 +57,7 @@ async fn a_size_seen_long_ago_is_not_believed() {
     assert_eq!(session.requested(), [Verb::Head, Verb::Read]);
 }
 
-// S145: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
+// S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
 #[tokio::test]
 async fn who_creates_opens_what_another_makes_meanwhile() {
     for exclusive in [false, true] {
@@ -80,7 +80,7 @@ async fn who_creates_opens_what_another_makes_meanwhile() {
     }
 }
 
-// S148: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
+// S157: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
 #[tokio::test]
 async fn what_is_removed_while_it_is_read_is_gone_whatever_s3_calls_it() {
     for scoped in [false, true] {
@@ -102,7 +102,7 @@ async fn what_is_removed_while_it_is_read_is_gone_whatever_s3_calls_it() {
     }
 }
 
-// S148: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
+// S157: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
 #[tokio::test]
 async fn a_file_that_appears_between_two_questions_is_found() {
     for scoped in [false, true] {

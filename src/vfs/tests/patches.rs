@@ -241,7 +241,7 @@ async fn changing_a_file_needs_overwrite_and_reading_what_was_there_needs_read()
 }
 
 // S18: READ on a handle that is open for both needs no `read` for what was written through it, and needs it for what …
-// S151: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
+// S144: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
 #[tokio::test]
 async fn permissions_are_asked_at_open_and_reading_what_was_there_needs_read_before_the_change_too() {
     let opened = async |session: &Session| session.open_update(&path("/a"), UPDATE, NewAttributes::default()).await;
@@ -263,7 +263,7 @@ async fn permissions_are_asked_at_open_and_reading_what_was_there_needs_read_bef
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "new bytes");
 }
 
-// S152: Where its file is an upload of the session already, by another handle, that first change is refused, and all that …
+// S145: Where its file is an upload of the session already, by another handle, that first change is refused, and all that …
 #[tokio::test]
 async fn of_two_files_open_for_both_one_is_changed() {
     let session = Session::start();
@@ -312,7 +312,7 @@ async fn a_change_costs_what_it_changes() {
     assert_eq!(session.requested(), [head, Verb::Put]);
 }
 
-// S148: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
+// S157: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
 #[tokio::test]
 async fn a_change_of_what_is_gone_fails_as_such_whatever_s3_calls_it() {
     for scoped in [false, true] {

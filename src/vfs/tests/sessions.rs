@@ -29,7 +29,7 @@ async fn overtaken(new: &'static str) -> (Session, Session) {
     (first, second)
 }
 
-// S156: A request that begins after another session of the node was told OK sees what that did, of everything but …
+// S147: A request that begins after another session of the node was told OK sees what that did, of everything but …
 #[tokio::test(start_paused = true)]
 async fn what_another_session_replaced_is_read_renamed_changed_and_removed_as_it_is_now() {
     let (first, _) = overtaken("newer").await;
@@ -49,7 +49,7 @@ async fn what_another_session_replaced_is_read_renamed_changed_and_removed_as_it
     assert_eq!(first.stat(&path("/a")).await.unwrap().size, 5);
 }
 
-// S157: A request that acts uses a version that was seen before only where S3 confirms it in the same request, or …
+// S148: A request that acts uses a version that was seen before only where S3 confirms it in the same request, or …
 #[tokio::test(start_paused = true)]
 async fn times_and_sizes_are_set_on_the_file_that_is_there() {
     let (first, second) = overtaken("newer").await;
@@ -67,7 +67,7 @@ async fn times_and_sizes_are_set_on_the_file_that_is_there() {
     }
 }
 
-// S157: A request that acts uses a version that was seen before only where S3 confirms it in the same request, or …
+// S148: A request that acts uses a version that was seen before only where S3 confirms it in the same request, or …
 #[tokio::test(start_paused = true)]
 async fn what_another_node_or_program_replaced_is_acted_on_as_it_is_now() {
     let session = Session::start();
@@ -149,7 +149,7 @@ async fn times_that_another_session_sets_on_a_new_version_are_shown_at_once() {
     assert_eq!((shown(&first, "/a").await.0, listed(&first, "/a").await.0), (times, times));
 }
 
-// S156: A request that begins after another session of the node was told OK sees what that did, of everything but …
+// S147: A request that begins after another session of the node was told OK sees what that did, of everything but …
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_another_sessions_change_overtook_is_not_remembered() {
     let first = Session::start();

@@ -114,7 +114,7 @@ async fn renames_that_could_meet_are_not_entered(journal: &Arc<dyn Journal>) {
     }
 }
 
-// S138: What another node claims it claims until its operation ends, or for at most 30 seconds after it was killed.
+// S142: What another node claims it claims until its operation ends, or for at most 30 seconds after it was killed.
 async fn a_name_is_claimed_by_one_until_its_lease_ends(journal: &Arc<dyn Journal>) {
     let (bucket, name) = (bucket(), key("claimed/a%_ü\\'"));
     let (mine, over, theirs) = (lease("me", 60), lease("me", 0), lease("they", 60));

@@ -147,7 +147,7 @@ async fn paths_that_no_storage_could_carry_are_refused() {
     assert_eq!(wharf.requested(), []);
 }
 
-// S144: OPEN follows open(2): WRITE or APPEND opens for writing; TRUNC empties the file at CLOSE, whatever else is set; all …
+// S153: OPEN follows open(2): WRITE or APPEND opens for writing; TRUNC empties the file at CLOSE, whatever else is set; all …
 #[tokio::test(start_paused = true)]
 async fn open_means_what_open_of_posix_means() {
     const THERE: &str = "0123456789";
@@ -227,7 +227,7 @@ async fn open_means_what_open_of_posix_means() {
     }
 }
 
-// S145: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
+// S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
 #[tokio::test(start_paused = true)]
 async fn a_lock_file_is_there_when_it_is_open_and_stays_the_same() {
     let wharf = Wharf::start();
@@ -364,7 +364,7 @@ async fn a_directory_is_reached_under_its_name_with_a_slash_whatever_file_has_th
     }
 }
 
-// S147: RMDIR and RENAME of a path that ends in `.` or `..` are refused.
+// S156: RMDIR and RENAME of a path that ends in `.` or `..` are refused.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_removed_or_renamed_under_a_name_of_dots() {
     let wharf = Wharf::start();

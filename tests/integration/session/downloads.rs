@@ -310,7 +310,7 @@ async fn a_download_that_goes_on_at_the_last_hundredth_fetches_nothing_before_it
     assert_eq!(gets.iter().map(|range| range.end - range.start).sum::<u64>(), 10 * GIB - start);
 }
 
-// S140: READ of length 0 brings 0 bytes on every handle of a file that is open, before its end, at it and behind it, and …
+// S149: READ of length 0 brings 0 bytes on every handle of a file that is open, before its end, at it and behind it, and …
 #[tokio::test(start_paused = true)]
 async fn a_read_of_no_bytes_is_answered_with_none_and_not_with_the_end() {
     let content = content(1, 20 * MIB);

@@ -46,7 +46,7 @@ fn assert_order(incoming: &Incoming, earlier: usize, ids: &[u32]) {
     assert_eq!(order, ids);
 }
 
-// S151: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
+// S144: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
 // S80: A file that was opened and not changed stays the same version.
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_not_changed_is_a_reader_and_its_close_costs_nothing() {
@@ -76,7 +76,7 @@ async fn a_file_that_is_not_changed_is_a_reader_and_its_close_costs_nothing() {
     }
 }
 
-// S151: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
+// S144: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
 // S127: READs of a handle are answered in the order in which they came, whatever S3 answers first.
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_not_changed_is_fetched_ahead_and_read_in_order() {
@@ -105,7 +105,7 @@ async fn a_file_that_is_not_changed_is_fetched_ahead_and_read_in_order() {
 }
 
 // S74: A file opened for writing without TRUNC begins as it is, and READ shows what was written over what was there.
-// S151: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
+// S144: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
 #[tokio::test(start_paused = true)]
 async fn what_is_sent_without_waiting_is_done_in_its_order() {
     let (wharf, mut client, handle) = opened().await;
@@ -139,7 +139,7 @@ async fn what_is_sent_without_waiting_is_done_in_its_order() {
     wharf.assert_nothing_left().await;
 }
 
-// S151: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
+// S144: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
 #[tokio::test(start_paused = true)]
 async fn each_change_makes_it_an_upload() {
     let times = Attrs { times: Some(Times { accessed: 5, modified: 7 }), ..Attrs::default() };
@@ -199,7 +199,7 @@ async fn the_version_that_was_opened_is_read_and_replaced_and_no_other() {
 }
 
 // S66: A second handle can't add to an upload: without TRUNC it is refused, unless the CLOSE of that upload comes …
-// S152: Where its file is an upload of the session already, by another handle, that first change is refused, and all that …
+// S145: Where its file is an upload of the session already, by another handle, that first change is refused, and all that …
 #[tokio::test(start_paused = true)]
 async fn the_first_change_beside_another_upload_is_refused_and_so_is_the_close() {
     let (wharf, mut client, first) = opened().await;
@@ -231,7 +231,7 @@ async fn the_first_change_beside_another_upload_is_refused_and_so_is_the_close()
     assert_eq!(wharf.bucket.count(Put), 1);
 }
 
-// S153: The first change waits for upload memory as an OPEN does. The handle's later requests wait behind it, the connection …
+// S146: The first change waits for upload memory as an OPEN does. The handle's later requests wait behind it, the connection …
 #[tokio::test(start_paused = true)]
 async fn the_first_change_waits_for_memory_and_the_connection_does_not() {
     let wharf = Wharf::with(Setup { budget_bytes: 6 << 20, ..Setup::default() });
@@ -307,7 +307,7 @@ async fn a_size_that_is_set_by_path_is_that_of_the_handle_too() {
     wharf.assert_stored("/a", b"the!");
 }
 
-// S150: READ on a handle that writes waits for the memory of its reply, as long as an OPEN waits for upload memory, and …
+// S134: READ on a handle that writes waits for the memory of its reply, as long as an OPEN waits for upload memory, and …
 #[tokio::test(start_paused = true)]
 async fn reads_that_nobody_takes_hold_up_no_change() {
     let wharf = Wharf::with(Setup { sparse_bytes: 1 << 30, ..Setup::default() });
@@ -335,7 +335,7 @@ async fn reads_that_nobody_takes_hold_up_no_change() {
     client.close(&handle).await.unwrap();
 }
 
-// S150: READ on a handle that writes waits for the memory of its reply, as long as an OPEN waits for upload memory, and …
+// S134: READ on a handle that writes waits for the memory of its reply, as long as an OPEN waits for upload memory, and …
 #[tokio::test(start_paused = true)]
 async fn a_change_waits_once_for_a_client_that_does_not_read() {
     let wharf = Wharf::with(Setup { sparse_bytes: 1 << 30, ..Setup::default() });

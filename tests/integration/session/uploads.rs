@@ -316,7 +316,7 @@ async fn what_can_t_be_set_is_refused_and_then_nothing_is_set() {
     }
 }
 
-// S146: FSETSTAT through a handle for reading sets times and mode of the version that is open, and FSTAT of the handle …
+// S155: FSETSTAT through a handle for reading sets times and mode of the version that is open, and FSTAT of the handle …
 #[tokio::test(start_paused = true)]
 async fn what_is_set_through_a_handle_for_reading_is_set_on_what_it_has_open() {
     for content in ["", "abc"] {

@@ -59,7 +59,7 @@ async fn a_first_write_at_the_beginning_begins_anew() {
     assert_stored(&session, &content(2 * LENGTH));
 }
 
-// S141: A WRITE of 0 bytes, and a copy of 0 bytes, change nothing.
+// S150: A WRITE of 0 bytes, and a copy of 0 bytes, change nothing.
 #[tokio::test]
 async fn a_write_of_no_bytes_begins_nothing_anew() {
     let session = cut_off().await;
@@ -133,7 +133,7 @@ async fn who_appends_goes_on_at_the_end_that_it_was_shown() {
     }
 }
 
-// S143: With APPEND a first WRITE that goes on with an upload is refused unless its offset is the size that STAT showed: …
+// S152: With APPEND a first WRITE that goes on with an upload is refused unless its offset is the size that STAT showed: …
 #[tokio::test]
 async fn who_appends_to_another_size_than_it_was_shown_is_refused() {
     for offset in [0, 1, STORED as u64 - 1, STORED as u64 + 1, u64::MAX] {
@@ -148,7 +148,7 @@ async fn who_appends_to_another_size_than_it_was_shown_is_refused() {
     }
 }
 
-// S145: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
+// S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
 #[tokio::test]
 async fn who_only_creates_gives_nothing_up() {
     let session = cut_off().await;
