@@ -6,7 +6,7 @@
 
 use super::{
     Error, Mount, Node, Result,
-    cache::{Answer, Children, CredentialScope, Looked, Verdict},
+    cache::{Answer, At, Children, CredentialScope, Looked, Sight, Verdict},
     late::Named,
 };
 use crate::store::{self, Bucket, DirectoryPage, Key, Prefix, directory_page, find_in_listing, missing_directories};
@@ -70,6 +70,22 @@ impl Room {
             Some(looked) => Question::Directory(looked),
         };
         Self { place, question, is_no_directory }
+    }
+
+    /// Whether the node saw a file a moment ago where a directory is meant: reason enough to wait for the answer at once,
+    /// because some clients don't look at that to CLOSE.
+    pub(super) fn is_suspect(&self) -> bool {
+        let Place { node, scope, bucket, root, key } = &self.place;
+        let mut directory = key.directory();
+        while directory != *root {
+            let Some(name) = directory.without_slash() else { break };
+            let sight = node.cache.stat.find(At { scope, bucket: bucket.id(), key: &name });
+            if sight.and_then(Sight::file).is_some() {
+                return true;
+            }
+            directory = name.directory();
+        }
+        false
     }
 
     /// Whether confirming it takes no time, but for a name that a directory had a moment ago.

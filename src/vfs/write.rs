@@ -89,7 +89,7 @@ impl Vfs {
             Some(_) => Room::known(&self.node, named, &bucket, mount),
             None => Room::ask(&self.node, named, &bucket, mount, !replaces_whatever_is_there),
         };
-        if room.is_answered() {
+        if room.is_answered() || room.is_suspect() {
             room.confirm().await?;
         }
         let keeping = self.keeping(mount, &*bucket, &key);

@@ -163,6 +163,12 @@ async fn nothing_is_stored_below_a_file() {
         }
     }
     assert_eq!(session.bucket.keys(), ["acme/d/report.csv", "acme/e/", "acme/y"]);
+    session.upload("/d/out", "a file that was just stored").await;
+    for below in ["/d/out/x", "/d/out/a/b/x"] {
+        let opened = session.another().open(below, CREATE).await;
+        assert!(matches!(opened, Err(Error::BelowFile)), "at OPEN, for clients that don't look at CLOSE");
+    }
+    session.remove(&path("/d/out")).await.unwrap();
     session.bucket.insert("acme/d/report.csv/x", "S3 holds both");
     put(&session.elsewhere(), "/d/report.csv/y").await.unwrap();
 }
