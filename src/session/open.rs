@@ -113,7 +113,7 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
         let opened = match &what {
             What::Read => mine.vfs.open_read(&path).await.map(|handle| Open::Read(Reads::start(&mine, handle))),
             What::Create { exclusive, attributes } => {
-                let handle = create(&mine, &path, (*exclusive, *attributes), turn).await;
+                let handle = Box::pin(create(&mine, &path, (*exclusive, *attributes), turn)).await;
                 handle.map(|handle| Open::Read(Reads::start(&mine, handle)))
             }
             What::Directory => {

@@ -132,7 +132,7 @@ pub async fn directory_state(bucket: &dyn Bucket, prefix: &Prefix) -> Result<Dir
 
 /// What a refused request for `key` means: [`Error::NotFound`] if a listing shows that nothing is there. 1 request.
 pub(super) async fn missing_or_forbidden(bucket: &dyn Bucket, key: &Key, refusal: Error) -> Error {
-    match file_exists(bucket, key).await {
+    match Box::pin(file_exists(bucket, key)).await {
         Ok(false) => Error::NotFound,
         Ok(true) | Err(_) => refusal,
     }
@@ -148,7 +148,7 @@ where
         Err(refusal @ Error::Forbidden { .. }) => refusal,
         answered => return answered,
     };
-    match file_exists(bucket, key).await {
+    match Box::pin(file_exists(bucket, key)).await {
         Ok(false) => Err(Error::NotFound),
         Ok(true) => request().await,
         Err(_) => Err(refusal),

@@ -142,10 +142,9 @@ impl Parts {
             let upload = id(created).await?;
             let _turn = copies.acquire().await;
             let Target { bucket, key } = &target;
-            let copied = bucket.copy_part(key, &upload, number, &source, &pin, range).await;
-            match copied {
+            match bucket.copy_part(key, &upload, number, &source, &pin, range).await {
                 Err(refusal @ Error::Forbidden { .. }) => Err(missing_or_forbidden(&**bucket, &source, refusal).await),
-                copied => copied,
+                answered => answered,
             }
             .map_err(replaced)
         });

@@ -36,7 +36,7 @@ impl Upload {
         // What S3 says to `If-Match` where there is nothing any more.
         match stored {
             Err(refusal @ Error::Forbidden { .. }) if self.base.is_some() => {
-                Err(missing_or_forbidden(&*self.target.bucket, &self.target.key, refusal).await).map_err(replaced)
+                Err(replaced(missing_or_forbidden(&*self.target.bucket, &self.target.key, refusal).await))
             }
             stored if self.base.is_some() => stored.map_err(replaced),
             stored => stored,

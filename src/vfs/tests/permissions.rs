@@ -28,8 +28,8 @@ impl Operation {
         let (file, dir, new) = (path("/file"), path("/dir"), path("/new"));
         match self {
             Download => session.open_read(&file).await.map(drop),
-            CreateThere => create(session, "/other").await,
-            CreateNew => create(session, "/new").await,
+            CreateThere => Box::pin(create(session, "/other")).await,
+            CreateNew => Box::pin(create(session, "/new")).await,
             Empty => session
                 .open("/file", WriteOptions { write: false, create: false, ..CREATE })
                 .await?

@@ -80,20 +80,23 @@ class Store:
 class Serve(Server):
     """`wharfinger serve` on a config of its own, with the tenants `acme` and `globex` in one bucket."""
 
-    def __init__(self, store, prefix="tenants", settings="", ssh_settings="", tenant_settings="", **options):
+    def __init__(
+        self, store, prefix="tenants", settings="", ssh_settings="", tenant_settings="", user_settings="", **options
+    ):
         self.directory = tempfile.TemporaryDirectory(prefix="wharfinger-config-")
         port = free_port()
         here = Path(self.directory.name)
-        config = self._write(here, store, prefix, port, settings, ssh_settings, tenant_settings)
+        config = self._write(here, store, prefix, port, settings, ssh_settings, tenant_settings, user_settings)
         super().__init__([wharfinger(), "serve", "--config", config], port, **options)
 
-    def _write(self, here, store, prefix, port, settings, ssh_settings, tenant_settings):
+    def _write(self, here, store, prefix, port, settings, ssh_settings, tenant_settings, user_settings):
         (here / "tenants").mkdir()
         (here / "keys").mkdir()
         _write_secret(here / "tenants" / "s3.secret", store.secret_access_key)
         (here / "tenants" / "users.pub").write_text("".join(key.read_text() for key in keys.public_keys()))
         for tenant, user in TENANTS.items():
-            (here / "tenants" / f"{tenant}.toml").write_text(_tenant(tenant, user, store, prefix, tenant_settings))
+            config = _tenant(tenant, user, store, prefix, tenant_settings) + user_settings
+            (here / "tenants" / f"{tenant}.toml").write_text(config)
         config = here / "wharfinger.toml"
         config.write_text(
             f'{settings}\n[ssh]\nlisten = ["127.0.0.1:{port}"]\nhost_keys.directory = "keys"\n{ssh_settings}\n'

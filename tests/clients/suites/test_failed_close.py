@@ -162,3 +162,31 @@ class ClientsThatDoNotTell(FailedClose):
         self.s3.objects["tenants/acme/file.0"] = b"older"
         self.assertEqual("ok", self.java("SshjClient"))
         self.assertEqual(b"older", self.s3.objects.pop("tenants/acme/file.0"))
+
+
+class NameThatIsTaken(ServerCase):
+    """A drop box, where no file may be replaced: OPEN tells, also those who don't look at the CLOSE."""
+
+    SHARED = None
+
+    @classmethod
+    def start(cls):
+        cls.s3 = FakeS3()
+        cls.addClassCleanup(cls.s3.close)
+        return Serve(cls.s3.store(), ssh_settings=old_clients(), user_settings='permissions = ["write", "list"]')
+
+    # S17: Without `overwrite` an upload replaces nothing: where a file is OPEN is refused, and the upload goes with …
+    def test_clients_that_do_not_look_at_the_close(self):
+        make(self.local / "file", 1000)
+        curl = command_lines.curl(self.server, "-T", "file", path="/file")
+        self.run_program(*curl)
+        (first,) = [body for key, body in self.s3.objects.items() if key.endswith("/file")]
+        self.assertEqual(1000, len(first))
+        make(self.local / "file", 2000)
+        # "Access denied to remote resource".
+        self.run_program(*curl, status=9)
+        with self.assertRaisesRegex(PermissionError, "Permission denied: a file of this name exists"):
+            self.sftp().putfo(io.BytesIO(b"x"), "file", confirm=False)
+        refused = self.openssh.sftp(f"put {self.local}/file file", check=False)
+        self.assertEqual(1, refused.returncode)
+        self.assertEqual(first, self.s3.objects["tenants/acme/file"])

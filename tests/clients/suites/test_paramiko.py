@@ -132,12 +132,16 @@ class ParamikoCalls:
             sftp.open(f"{there}/new", "wx")
         with sftp.open(f"{there}/appended", "a") as file:
             file.write(b"begun")
+        with sftp.open(f"{there}/appended", "a+") as file:
+            file.write(b"at the end")
+            file.seek(2)
+            file.write(b", whatever was sought")
         with sftp.open(f"{there}/both", "w+b") as file:
             file.write(b"written and read")
             file.flush()
             file.seek(0)
             self.assertEqual(b"written and read", file.read())
-        for name, size in (("new", 3), ("appended", 5), ("both", 16)):
+        for name, size in (("new", 3), ("appended", 36), ("both", 16)):
             self.assertEqual(size, sftp.stat(f"{there}/{name}").st_size)
 
     def test_a_file_is_changed_in_place(self):

@@ -97,6 +97,12 @@ class Sshfs:
             self.assertEqual([(2000,)], database.execute("select count(*) from t").fetchall())
             self.assertEqual([("ok",)], database.execute("pragma integrity_check").fetchall())
 
+    # S145: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
+    def test_a_lock_file(self):
+        self.assertEqual("held\n", self.shell("flock lock echo held").stdout)
+        self.assertEqual({"lock": 0}, sizes(self.sftp(), self.there))
+        self.shell("echo kept > lock && flock -s lock true && test \"$(cat lock)\" = kept")
+
     def test_times(self):
         self.shell("echo x > file && touch -d @1000000001 file && test \"$(stat -c %Y file)\" = 1000000001")
 
