@@ -130,7 +130,7 @@ async fn a_drop_box_takes_new_files_and_replaces_none() {
     let session = session([Permission::Write].into_iter().collect());
     session.bucket.insert("acme/new-1", "a neighbour");
     session.upload("/new", "mine").await;
-    assert_eq!(session.requested(), [Verb::List, Verb::Put]);
+    assert_eq!(session.requested(), [Verb::List, Verb::List, Verb::Put], "of the name and of the directory");
     for options in [CREATE, KEEP, WriteOptions { create: false, ..CREATE }, WriteOptions { write: false, ..CREATE }] {
         let opened = session.open("/file", options).await;
         assert!(matches!(opened, Err(Error::Denied(Permission::Overwrite))), "{options:?}");

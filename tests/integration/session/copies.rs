@@ -22,6 +22,9 @@ async fn with_source(content: impl Into<Bytes>) -> (Wharf, Client, Handle) {
     let wharf = Wharf::start();
     wharf.bucket.insert("acme/a", content);
     let mut client = wharf.connect().await;
+    // From here on the node knows the directory.
+    client.put("/first", &Bytes::new()).await.unwrap();
+    wharf.requested();
     client.stat("/a").await.unwrap();
     let source = client.open("/a", OpenFlags::READ).await.unwrap();
     (wharf, client, source)

@@ -1,7 +1,7 @@
 //! The design's table "SFTP in, S3 out", asked for by SFTP clients: each row's requests to S3, exactly.
 
 use super::{
-    harness::{CREATE, Wharf},
+    harness::{CREATE, Client, Wharf},
     *,
 };
 use wharfinger::{
@@ -13,10 +13,17 @@ fn code<T: std::fmt::Debug>(outcome: Outcome<T>) -> StatusCode {
     outcome.unwrap_err().code
 }
 
+/// Stores a first file, whose directory has to be asked for. Those that follow within two seconds need no more than is theirs.
+async fn know_the_directory(wharf: &Wharf, client: &mut Client) {
+    client.put("/first", &Bytes::new()).await.unwrap();
+    assert_eq!(wharf.requested(), [List, Put]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_file_of_one_part_is_one_put() {
     let wharf = Wharf::start();
     let mut client = wharf.connect().await;
+    know_the_directory(&wharf, &mut client).await;
     for size in [0, 1, 8 * MIB] {
         let content = content(1, size);
         let handle = client.create("/a").await;
@@ -32,6 +39,7 @@ async fn a_file_of_one_part_is_one_put() {
 async fn a_larger_file_is_its_parts_and_two() {
     let wharf = Wharf::start();
     let mut client = wharf.connect().await;
+    know_the_directory(&wharf, &mut client).await;
     for (size, parts) in [(8 * MIB + 1, vec![8 * MIB, 1]), (20 * MIB, vec![8 * MIB, 8 * MIB, 4 * MIB])] {
         let content = content(1, size);
         client.put("/a", &content).await.unwrap();
@@ -49,6 +57,7 @@ async fn a_larger_file_is_its_parts_and_two() {
 async fn opening_an_upload_asks_only_where_the_flags_need_an_answer() {
     let wharf = Wharf::start();
     let mut client = wharf.connect().await;
+    know_the_directory(&wharf, &mut client).await;
     let keep = OpenFlags::WRITE | OpenFlags::CREATE;
     for (flags, asked) in [
         (CREATE, &[][..]),
