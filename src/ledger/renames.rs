@@ -49,7 +49,8 @@ impl RenameJournal for SqlJournal {
                     .bind(until(lease.term))
             };
         }
-        self.ask(&self.writes, async {
+        // In a box: a transaction is large.
+        let entering = Box::pin(async {
             let entered = match &self.database.writes {
                 Pool::Sqlite(pool) => entering!().execute(pool).await?.rows_affected(),
                 Pool::Postgres(pool) => {
@@ -61,8 +62,8 @@ impl RenameJournal for SqlJournal {
                 }
             };
             Ok(entered == 1)
-        })
-        .await
+        });
+        self.ask(&self.writes, entering).await
     }
 
     async fn hold_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown> {

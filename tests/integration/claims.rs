@@ -203,7 +203,29 @@ async fn targets(arena: &Arena, is_late: bool) {
     stream::iter(races).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 
+/// Races of two renames of one source, each over a file of its own: the one that comes too late has replaced nothing.
+async fn replacements(arena: &Arena) {
+    let races = (0..RACES).map(|number| async move {
+        let source = format!("over-{number}.");
+        let targets = [0, 1].map(|session| format!("{source}.{session}"));
+        arena.put(&[source.clone(), targets[0].clone(), targets[1].clone()]).await;
+        let acts = [0, 1].map(|session| Act::Rename(source.clone(), targets[session].clone(), Replace::Yes));
+        let winner = match arena.race(acts).await {
+            [Ok(()), Err(Error::NotFound)] => 0,
+            [Err(Error::NotFound), Ok(())] => 1,
+            answers => panic!("{source}: {answers:?}"),
+        };
+        for (session, target) in targets.iter().enumerate() {
+            let size = arena.bucket.head(&acme().key(target).unwrap()).await.unwrap().size;
+            let content = if session == winner { &source } else { target };
+            assert_eq!(size, content.len() as u64, "{target} has another's bytes, and {winner} won");
+        }
+    });
+    stream::iter(races).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
 // S140: Of several sessions that RENAME, REMOVE or RMDIR one file or directory at the same moment, on whatever node, …
+// S141: They wait for each other before they touch anything, on one node and on nodes that share a ledger in PostgreSQL. …
 #[tokio::test(flavor = "multi_thread")]
 async fn on_one_node_exactly_one_has_the_source() {
     let arena = Arena::one_node().await;
@@ -214,10 +236,12 @@ async fn on_one_node_exactly_one_has_the_source() {
         removals(&arena, kind).await;
     }
     targets(&arena, false).await;
+    replacements(&arena).await;
     arena.end().await;
 }
 
 // S140: Of several sessions that RENAME, REMOVE or RMDIR one file or directory at the same moment, on whatever node, …
+// S141: They wait for each other before they touch anything, on one node and on nodes that share a ledger in PostgreSQL. …
 #[tokio::test(flavor = "multi_thread")]
 async fn on_two_nodes_with_one_postgresql_exactly_one_has_the_source() {
     let arena = Arena::two_nodes().await;
@@ -228,6 +252,7 @@ async fn on_two_nodes_with_one_postgresql_exactly_one_has_the_source() {
         removals(&arena, kind).await;
     }
     targets(&arena, false).await;
+    replacements(&arena).await;
     arena.end().await;
 }
 

@@ -22,6 +22,10 @@ const MAX_PARTS: u32 = 10_000;
 const EPOCH: i64 = 1_750_000_000;
 
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a way of a store that a test can ask for, alone or with others"
+)]
 pub(super) struct Contents {
     pub(super) objects: BTreeMap<String, StoredObject>,
     pub(super) uploads: BTreeMap<String, OpenUpload>,

@@ -54,9 +54,8 @@ fn two(place: Place, raw_keys: &[&str]) -> [Session; 2] {
 }
 
 /// Checks that one was told OK, and that only that one's act was done to `source`.
-fn assert_exclusive(sessions: &[Session; 2], source: &[&str], acts: [Act; 2], answers: [Result<()>; 2], what: &str) {
-    let winners: Vec<Act> =
-        acts.into_iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|it| it.0).collect();
+fn assert_exclusive(sessions: &[Session; 2], source: &[&str], acts: [Act; 2], answers: &[Result<()>; 2], what: &str) {
+    let winners: Vec<Act> = acts.into_iter().zip(answers).filter(|(_, answer)| answer.is_ok()).map(|it| it.0).collect();
     let [winner] = winners[..] else { panic!("{what}: {answers:?}") };
     let lost = answers.iter().find(|answer| answer.is_err()).unwrap();
     // Without a journal REMOVE of nothing doesn't know whether there is an upload that was cut off.
@@ -99,7 +98,7 @@ async fn one_of_two_has_the_source_and_the_other_is_told_that_there_is_none() {
                             assert_eq!(won, 1, "{what}: {answers:?}");
                             continue;
                         }
-                        assert_exclusive(&sessions, source, [*one, *other], answers, &what);
+                        assert_exclusive(&sessions, source, [*one, *other], &answers, &what);
                     }
                 }
             }
@@ -228,7 +227,7 @@ async fn a_store_without_conditions_is_made_up_for() {
                 let sessions = two(place, source);
                 sessions[0].bucket.ignore_removal_conditions();
                 let answers = join!(acts[0].run(&sessions[0]), acts[1].run(&sessions[1])).into();
-                assert_exclusive(&sessions, source, acts, answers, &format!("{place:?} {source:?} {acts:?}"));
+                assert_exclusive(&sessions, source, acts, &answers, &format!("{place:?} {source:?} {acts:?}"));
             }
         }
     }
