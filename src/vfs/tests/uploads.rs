@@ -49,9 +49,9 @@ async fn every_combination_of_flags_means_something() {
     }
 }
 
-// S27: An upload onto a name that the session knows as a directory fails at OPEN. It knows what it has made, listed …
+// S27: An upload onto a name that is a directory is refused, also by a session that hasn't seen it: at OPEN where the …
 #[tokio::test]
-async fn an_upload_onto_a_name_known_as_a_directory_fails_at_open() {
+async fn an_upload_onto_a_name_that_the_node_knows_as_a_directory_fails_at_open() {
     let session = Session::start();
     for key in ["acme/listed/x", "acme/seen/x"] {
         session.bucket.insert(key, "");

@@ -89,7 +89,7 @@ class ScpOnWharfinger(Scp):
                 self.scp(self.remote(f"{tilde}/{there}/{number}"), self.local / "back")
                 self.assertEqual(sent, sha256(self.local / "back"))
 
-    # S23: An upload makes missing parents; a directory without a marker ends with its last file.
+    # S23: An upload makes missing parents. A directory without a marker gets one when a session takes something from it, …
     def test_a_file_makes_the_directories_above_it(self):
         there, sent = self.remote_directory(), make(self.local / "file", 1000)
         self.scp(self.local / "file", self.remote(f"{there}/a/b/file"))
