@@ -160,7 +160,8 @@ impl Upload {
         });
         match admitted.await {
             None => {}
-            Some(Ok(handle)) => self.serve(handle).await,
+            // Boxed, because all that waits for an upload would be as large.
+            Some(Ok(handle)) => Box::pin(self.serve(handle)).await,
             Some(Err(error)) => {
                 let path = path.current();
                 self.context.vfs.note_failed_upload(&path, bytes).await;
@@ -176,7 +177,9 @@ impl Upload {
         let file = OpenFile::new(who, events, handle.path().current().as_str().to_owned(), Transfer::Upload);
         loop {
             match self.next().await {
-                Next::Command(Command::Close(slot, ticket)) => return self.close(handle, file, slot, ticket).await,
+                Next::Command(Command::Close(slot, ticket)) => {
+                    return Box::pin(self.close(handle, file, slot, ticket)).await;
+                }
                 Next::Command(Command::Write { slot, offset, data, load }) => {
                     let bytes = data.len() as u64;
                     let Some(result) = self.unless_abandoned(handle.write(offset, data)).await else {

@@ -88,16 +88,13 @@ impl Vfs {
         if source == target {
             return Ok(());
         }
-        match versions {
-            Some(Renamed { source: old, target: new }) => {
-                self.notes.late.rename(named(source, &source_key), &old, named(target, &target_key), &new).await;
-            }
-            None => {
-                let attributes = self.notes.late.of_directory(source);
-                self.notes.late.forget_note(named(target, &target_key));
-                self.notes.late.forget_note(named(source, &source_key));
-                self.notes.late.add_to_directory(target, attributes);
-            }
+        if let Some(Renamed { source: old, target: new }) = versions {
+            self.notes.late.rename(named(source, &source_key), &old, named(target, &target_key), &new).await;
+        } else {
+            let attributes = self.notes.late.of_directory(source);
+            self.notes.late.forget_note(named(target, &target_key));
+            self.notes.late.forget_note(named(source, &source_key));
+            self.notes.late.add_to_directory(target, attributes);
         }
         Ok(())
     }

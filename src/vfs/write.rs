@@ -2,7 +2,7 @@
 
 use super::{
     Error, Mount, NewAttributes, Node, Place, Result, Unsupported, UploadPath, Vfs, VirtualPath, WriteHandle,
-    cache::{CredentialScope, Sight},
+    cache::CredentialScope,
     late::Named,
     notes::{Live, LiveEntry, Notes},
     partial::CutOff,
@@ -76,7 +76,7 @@ impl Vfs {
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
         let replaces_whatever_is_there = options.create && options.truncate && !options.exclusive;
-        let is_directory = || self.node.cache.stat.find(named.at()).is_some_and(Sight::is_directory);
+        let is_directory = || self.node.cache.stat.find(named.at()).is_some_and(|sight| sight.is_directory());
         let stored = if !replaces_whatever_is_there || is_directory() {
             self.check_stored(named, mount, options, found).await?
         } else if !mount.allows(Permission::Overwrite) && store::file_exists(&*bucket, &key).await? {

@@ -19,13 +19,16 @@ pub(super) type Name<'a> = (&'a BucketId, &'a str);
 pub(super) struct ObjectMap<S, V> {
     /// The most entries of a tenant.
     limit: usize,
-    buckets: HashMap<Arc<BucketId>, BTreeMap<Arc<str>, Vec<Entry<S, V>>>>,
+    buckets: HashMap<Arc<BucketId>, Names<S, V>>,
     /// The names of each tenant's entries, by the turn in which they were written.
-    turns: HashMap<Arc<TenantName>, BTreeMap<u64, (Arc<BucketId>, Arc<str>)>>,
+    turns: HashMap<Arc<TenantName>, Turns>,
     /// The tenants of all entries, by the same turns.
     ages: BTreeMap<u64, Arc<TenantName>>,
     next_turn: u64,
 }
+
+type Names<S, V> = BTreeMap<Arc<str>, Vec<Entry<S, V>>>;
+type Turns = BTreeMap<u64, (Arc<BucketId>, Arc<str>)>;
 
 #[derive(Debug)]
 struct Entry<S, V> {

@@ -35,7 +35,7 @@ pub(in crate::vfs) enum Sight {
 
 impl Sight {
     /// Whether it is a directory.
-    pub(in crate::vfs) fn is_directory(self) -> bool {
+    pub(in crate::vfs) fn is_directory(&self) -> bool {
         matches!(self, Self::Directory | Self::Listed)
     }
 
