@@ -323,7 +323,7 @@ pub enum Condition {
     Matches(ETag),
 }
 
-/// What must hold for a removal to happen.
+/// The condition of a removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemovalCondition {
     /// Remove what is there, if anything is.

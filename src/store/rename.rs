@@ -95,7 +95,7 @@ async fn replaces(bucket: &dyn Bucket, target: &Key, replace: bool) -> Result<bo
     }
 }
 
-/// What HEAD tells of a file: its copy gets all of it. `None` for a directory.
+/// All that HEAD tells of a file, which its copy gets. `None` for a directory.
 async fn describe(bucket: &dyn Bucket, source: &Key) -> Result<Option<Object>> {
     match bucket.head(source).await {
         Ok(file) => return Ok(Some(file)),

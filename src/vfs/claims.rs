@@ -125,7 +125,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut names = self.claims.names();
         drop((self.permit.take(), self.semaphore.take()));
-        // The map's own reference is the last one: nobody has the name, and nobody waits for it.
+        // The map's own reference is the last one: no operation has the name or waits for it.
         if names.get(&self.name).is_some_and(|semaphore| Arc::strong_count(semaphore) == 1) {
             names.remove(&self.name);
         }

@@ -73,7 +73,7 @@ impl Arena {
         }
     }
 
-    /// What lies under names that begin so, without the tenant's prefix.
+    /// All that lies under names that begin so, without the tenant's prefix.
     async fn names(&self, start: &str) -> Vec<String> {
         let page = self.bucket.list(ListScope::StartingWith(&acme().key(start).unwrap()), None, 100).await.unwrap();
         page.objects.into_iter().map(|listed| listed.raw_key.trim_start_matches("acme/").to_owned()).collect()
@@ -118,7 +118,7 @@ fn path(name: &str) -> VirtualPath {
     VirtualPath::parse(format!("/{name}").as_bytes()).unwrap()
 }
 
-/// What lies below a source.
+/// The objects of a source.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     File,

@@ -9,7 +9,7 @@ use std::fmt;
 /// The part of a [`Journal`](super::Journal) that claims need. Every method is one round trip.
 #[async_trait]
 pub trait ClaimJournal: Send + Sync + fmt::Debug {
-    /// Whether other nodes can ask this journal. If not, no claim need be written down.
+    /// Tells whether other nodes can ask this journal. If not, no claim need be written down.
     fn is_shared(&self) -> bool;
 
     /// Claims a name for the lease's term. `false`, and nothing is written, while another holder's term lasts.

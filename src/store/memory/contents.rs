@@ -250,7 +250,7 @@ impl Contents {
         }
         let remove = |(key, pin): &(Key, Pin)| {
             match self.remove(key.as_str(), &RemovalCondition::Matches(pin.etag.clone())) {
-                // What is gone is as it should be.
+                // An object that is gone is as it should be.
                 Err(Error::NotFound | Error::Forbidden { .. }) => Ok(()),
                 answered => answered,
             }

@@ -126,7 +126,7 @@ impl Copying<'_> {
         if file.size > MAX_AT_ONCE_BYTES {
             return self.in_parts(condition, part_bytes(file.size)).await;
         }
-        // Where nothing lay at the target a moment ago, a conflict may be our own success.
+        // A conflict may be our own success, if nothing lay at the target a moment ago.
         let may_be_ours = condition == Condition::Absent;
         match at_once(bucket, source, &file.pin, target, mark.object(), condition).await {
             Ok(pin) => Ok(pin),

@@ -6,7 +6,7 @@ use crate::store::{NewObject, Object, Result};
 /// S3's limit on user metadata, in bytes.
 const MAX_METADATA_BYTES: usize = 2 << 10;
 
-/// What the copy of one rename is born with.
+/// The metadata and headers that the copy of one rename is born with.
 #[derive(Debug)]
 pub(super) enum Mark {
     /// All that HEAD told of the source, with an upload token of its own.
@@ -27,7 +27,7 @@ impl Mark {
         Ok(if can_be_said(&object) { Self::Own(object) } else { Self::None })
     }
 
-    /// What the copy is born with, where S3 doesn't copy that too.
+    /// The metadata and headers, unless S3 copies them.
     pub(super) fn object(&self) -> Option<&NewObject> {
         match self {
             Self::Own(object) => Some(object),
@@ -35,14 +35,14 @@ impl Mark {
         }
     }
 
-    /// Whether an object is the copy that bears it.
+    /// Tells whether an object is the copy that bears it.
     pub(super) fn is_of(&self, there: &Object) -> bool {
         let token = self.object().and_then(NewObject::token);
         token.is_some() && there.metadata.get(NewObject::TOKEN).map(String::as_str) == token
     }
 }
 
-/// Whether headers can carry it. Stores other than S3 may show metadata that no request can say.
+/// Tells whether headers can carry it. Stores other than S3 may show metadata that no request can say.
 fn can_be_said(NewObject { metadata, headers }: &NewObject) -> bool {
     let headers = [
         &headers.cache_control,

@@ -113,7 +113,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// What shall be moved to where nothing is.
+    /// Lists all that shall be moved, to a name that nothing has.
     async fn plan(&self, target: &Key, max_objects: u64) -> Result<Vec<Planned>> {
         let objects = list(self.bucket, &self.rename, max_objects).await?;
         if objects.is_empty() {

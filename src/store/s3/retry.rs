@@ -64,7 +64,7 @@ impl ClassifyRetry for RetryRaces {
 pub(super) struct LostAnswers(Arc<AtomicBool>);
 
 impl LostAnswers {
-    /// Whether there was such a try.
+    /// Tells whether there was such a try.
     pub(super) fn any(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::store::{BucketId, ClaimJournal as _, Key, Lease, Prefix, memory::Moment};
 use tokio::{join, time::Instant};
 
-/// What a session does to `/a`.
+/// An operation of a session on `/a`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Act {
     Rename(&'static str, Replace),
@@ -24,7 +24,7 @@ impl Act {
     }
 }
 
-/// Where two sessions meet.
+/// The place at which two sessions meet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     /// On one node.
