@@ -6,9 +6,9 @@
 //! WRITEs have no place here: what is asked of a path that is being written goes behind them, through the handle's task,
 //! unless it has others to wait for.
 //!
-//! Invariant: a ticket waits for earlier tickets only, and nothing waits for upload memory while it holds a ticket, so
-//! tickets can't wait in a circle. A ticket knows how many it waits for, not which: thousands of requests on one path
-//! would remember millions of one another.
+//! Invariant: a ticket waits for earlier tickets only, and nothing that holds a ticket waits for memory but a CLOSE behind
+//! requests of its handle that do so for a limited time. So tickets can't wait in a circle for ever. A ticket knows how many
+//! it waits for, not which: thousands of requests on one path would remember millions of one another.
 
 use crate::vfs::VirtualPath;
 use std::{

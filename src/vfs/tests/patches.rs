@@ -263,7 +263,7 @@ async fn permissions_are_asked_at_open_and_reading_what_was_there_needs_read_bef
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "new bytes");
 }
 
-// S145: Where its file is an upload of the session already, by another handle, that first change is refused, and all that …
+// S145: The first change is refused where another handle of the session uploads the file already, and so is all that …
 #[tokio::test]
 async fn of_two_files_open_for_both_one_is_changed() {
     let session = Session::start();

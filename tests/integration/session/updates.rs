@@ -199,7 +199,7 @@ async fn the_version_that_was_opened_is_read_and_replaced_and_no_other() {
 }
 
 // S66: A second handle can't add to an upload: without TRUNC it is refused, unless the CLOSE of that upload comes …
-// S145: Where its file is an upload of the session already, by another handle, that first change is refused, and all that …
+// S145: The first change is refused where another handle of the session uploads the file already, and so is all that …
 #[tokio::test(start_paused = true)]
 async fn the_first_change_beside_another_upload_is_refused_and_so_is_the_close() {
     let (wharf, mut client, first) = opened().await;
@@ -309,7 +309,7 @@ async fn a_size_that_is_set_by_path_is_that_of_the_handle_too() {
 
 // S134: READ on a handle that writes waits for the memory of its reply, as long as an OPEN waits for upload memory, and …
 #[tokio::test(start_paused = true)]
-async fn reads_that_nobody_takes_hold_up_no_change() {
+async fn reads_whose_replies_are_not_taken_hold_up_no_change() {
     let wharf = Wharf::with(Setup { sparse_bytes: 1 << 30, ..Setup::default() });
     let mut client = wharf.connect().await;
     let handle = client.open("/sparse", BOTH).await.unwrap();
