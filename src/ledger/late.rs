@@ -25,9 +25,11 @@ const REPLACE: &str = "INSERT INTO late_attributes (bucket, directory, name, eta
                        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bucket, directory, name) DO UPDATE SET \
                        etag = excluded.etag, accessed = excluded.accessed, modified = excluded.modified, \
                        mode = excluded.mode, set_at = excluded.set_at";
-const IN_PLACE: &str = " ON CONFLICT (bucket, directory, name) DO UPDATE SET etag = excluded.etag, \
-                        accessed = excluded.accessed, modified = excluded.modified, mode = excluded.mode, \
-                        set_at = excluded.set_at";
+const ADDED: &str = " ON CONFLICT (bucket, directory, name) DO UPDATE SET etag = excluded.etag, set_at = excluded.set_at, \
+                     accessed = COALESCE(excluded.accessed, CASE WHEN old.etag = excluded.etag THEN old.accessed END), \
+                     modified = COALESCE(excluded.modified, CASE WHEN old.etag = excluded.etag THEN old.modified END), \
+                     mode = COALESCE(excluded.mode, CASE WHEN old.etag = excluded.etag THEN old.mode END) \
+                     WHERE old.etag = excluded.etag OR old.set_at < excluded.set_at";
 const ADD: &str = "INSERT INTO late_attributes AS old (bucket, directory, name, etag, accessed, modified, mode, set_at) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bucket, directory, name) DO UPDATE SET \
                    etag = excluded.etag, set_at = excluded.set_at, \
@@ -58,10 +60,11 @@ macro_rules! writing {
     }};
 }
 
-/// Writes the rows of several objects at once.
-macro_rules! replace_rows {
+/// Adds to the rows of several objects at once.
+macro_rules! add_rows {
     ($database:ty, $pool:expr, $lates:expr) => {{
-        let columns = "INSERT INTO late_attributes (bucket, directory, name, etag, accessed, modified, mode, set_at) ";
+        let columns = "INSERT INTO late_attributes AS old \
+                       (bucket, directory, name, etag, accessed, modified, mode, set_at) ";
         let mut query = sqlx::QueryBuilder::<$database>::new(columns);
         query.push_values($lates, |mut row, (bucket, key, late)| {
             let (directory, name) = key.directory_and_name();
@@ -74,7 +77,7 @@ macro_rules! replace_rows {
                 .push_bind(late.mode.map(i64::from))
                 .push_bind(now());
         });
-        query.push(IN_PLACE);
+        query.push(ADDED);
         query.build().execute($pool).await.map(drop)
     }};
 }
@@ -215,14 +218,14 @@ impl Journal for SqlJournal {
         .await
     }
 
-    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
+    async fn add_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
         if lates.is_empty() {
             return Ok(());
         }
         self.ask(&self.writes, async {
             match &self.database.writes {
-                Pool::Sqlite(pool) => replace_rows!(sqlx::Sqlite, pool, lates),
-                Pool::Postgres(pool) => replace_rows!(sqlx::Postgres, pool, lates),
+                Pool::Sqlite(pool) => add_rows!(sqlx::Sqlite, pool, lates),
+                Pool::Postgres(pool) => add_rows!(sqlx::Postgres, pool, lates),
             }
         })
         .await

@@ -2,6 +2,7 @@
 //! entries in order (see `listing.rs`).
 
 use super::{Bucket, Key, ListScope, Prefix, Result, find::find_in_listing};
+use std::iter;
 
 /// S3's most names in a page.
 const PAGE_ENTRIES: u16 = 1000;
@@ -34,26 +35,75 @@ pub async fn directory_page(bucket: &dyn Bucket, prefix: &Prefix) -> Result<Dire
     })
 }
 
-/// The directories that a listing doesn't show although `directory`, of which nothing is there, would lie in them: itself
-/// first. `None` if a file has the name of one of them. One request for each, and one for the first that is there.
+/// The directories that would come to be with a file in `directory`, of which nothing is there: itself first. `None` if a
+/// file has the name of one of them.
+///
+/// Nothing is asked but of directories above it, below `root`. A directory that is there shows those above it, and one that
+/// is missing those below it: so it takes 2 requests where one is missing, and some 10 for the longest path.
 ///
 /// # Errors
 /// Those of the listings.
 pub async fn missing_directories(bucket: &dyn Bucket, root: &Prefix, directory: &Prefix) -> Result<Option<Vec<Key>>> {
-    let mut missing = Vec::new();
-    let mut at = directory.clone();
-    while at != *root {
-        let Some(key) = at.without_slash() else { break };
-        let found = find_in_listing(bucket, &key).await?;
+    let inner = directory.without_slash();
+    let outer = |key: &Key| key.directory().without_slash();
+    let names = iter::successors(inner, outer)
+        .take_while(|key| root.contains(&key.as_directory()) && key.as_directory() != *root);
+    let names: Vec<Key> = names.collect();
+    // Those before `missing` are missing, the one at `there` isn't.
+    let (mut missing, mut there, mut step) = (0, names.len(), 1);
+    while missing < there {
+        let at = if there == names.len() { missing + step - 1 } else { missing + (there - missing) / 2 };
+        let at = at.min(there - 1);
+        let Some(name) = names.get(at) else { break };
+        let found = find_in_listing(bucket, name).await?;
         // Where S3 holds both a file and what lies below its name, it is a directory already.
         if found.directory {
-            break;
-        }
-        if found.file.is_some() {
+            there = at;
+        } else if found.file.is_some() {
             return Ok(None);
+        } else {
+            missing = at + 1;
         }
-        at = key.directory();
-        missing.push(key);
+        if missing > 1 {
+            step *= 2;
+        }
     }
-    Ok(Some(missing))
+    Ok(Some(names.into_iter().take(missing).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryBucket;
+
+    /// What is missing for a file in a directory this deep, of which so many outer ones are there.
+    async fn missing(bucket: &MemoryBucket, deep: usize, there: usize) -> (Option<usize>, usize) {
+        let root = Prefix::parse("acme/").unwrap();
+        if there > 0 {
+            bucket.insert(&format!("acme/{}x", "a/".repeat(there)), "");
+        }
+        bucket.forget_requests();
+        let directory = root.key(&vec!["a"; deep].join("/")).unwrap().as_directory();
+        let missing = missing_directories(bucket, &root, &directory).await.unwrap();
+        (missing.map(|missing| missing.len()), bucket.verbs().len())
+    }
+
+    #[tokio::test]
+    async fn few_requests_tell_how_many_levels_are_missing() {
+        for (deep, there, most) in [(1, 0, 1), (2, 1, 2), (3, 2, 2), (3, 0, 3), (9, 3, 7), (400, 0, 20), (400, 200, 20)]
+        {
+            let (missing, requests) = missing(&MemoryBucket::new(), deep, there).await;
+            assert_eq!(missing, Some(deep - there), "{deep} {there}");
+            assert!(requests <= most, "{deep} {there}: {requests}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_on_the_way_is_found_wherever_it_is() {
+        for (deep, at) in [(1, 1), (2, 1), (2, 2), (9, 1), (9, 4), (9, 9), (400, 250)] {
+            let bucket = MemoryBucket::new();
+            bucket.insert(&format!("acme/{}", vec!["a"; at].join("/")), "a file");
+            assert_eq!(missing(&bucket, deep, at - 1).await.0, None, "{deep} {at}");
+        }
+    }
 }

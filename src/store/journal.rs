@@ -92,9 +92,10 @@ pub trait Journal: RenameJournal + PartialJournal + ClaimJournal + Send + Sync +
     /// [`JournalDown`]: it may have happened all the same.
     async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown>;
 
-    /// Puts each `late` in the place of all that was kept for its object. At most 1,000, each of another object.
+    /// Adds to what is kept for several objects, as [`add_late`](Self::add_late) does for one, but for those for which
+    /// something was kept of another version just now. At most 1,000, each of another object.
     ///
     /// # Errors
     /// [`JournalDown`]: it may have happened all the same.
-    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown>;
+    async fn add_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown>;
 }

@@ -15,10 +15,10 @@ use super::{Bucket, Error, Key, RemovalCondition, Result, find::missing_or_forbi
 pub async fn remove(bucket: &dyn Bucket, key: &Key, condition: RemovalCondition) -> Result<()> {
     match bucket.remove(key, condition).await {
         // Nothing may be there any more. Then it was not this request that removed it.
-        Err(refusal @ (Error::Forbidden { .. } | Error::Conflict { .. })) => {
+        Err(refusal @ (Error::Forbidden { .. } | Error::Conflict { .. } | Error::Throttled { .. })) => {
             Err(missing_or_forbidden(bucket, key, refusal).await)
         }
-        Err(error @ (Error::Unreachable(_) | Error::Throttled { .. } | Error::Broken(_))) => {
+        Err(error @ (Error::Unreachable(_) | Error::Broken(_))) => {
             match missing_or_forbidden(bucket, key, error).await {
                 Error::NotFound => Ok(()),
                 error => Err(error),

@@ -26,7 +26,7 @@ use std::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 /// An operation waits so long for another one of the same name.
@@ -35,6 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TERM: Duration = Duration::from_secs(30);
 /// Another node's row is asked for again after this time, and after twice as long each further time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// After this time a row that could not be deleted is tried again.
+const END_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The names that operations of this node have, or wait for.
@@ -157,7 +159,11 @@ impl Row {
         while timeout(lease.term / 3, &mut ended).await.is_err() {
             let _ = journal.hold_claim(bucket, name, lease).await;
         }
-        let _ = journal.end_claim(bucket, name, lease).await;
+        // Until then the row keeps others from the name.
+        let until = Instant::now() + lease.term;
+        while journal.end_claim(bucket, name, lease).await.is_err() && Instant::now() < until {
+            sleep(END_PAUSE).await;
+        }
         drop(seats);
     }
 }

@@ -66,7 +66,8 @@ impl Vfs {
                 Err(if is_file { Error::NotDirectory } else { Error::NotFound })
             }
             _ => {
-                if listing.has_marker() {
+                let name = (bucket.id(), prefix.as_str());
+                if listing.has_marker() && self.node.cache.stat.is_unchanged(name, asked) {
                     self.node.cache.markers.note(&self.tenant.name, (bucket.id(), prefix.as_str()));
                 }
                 Ok(Stored { listing, bucket, prefix, scope, asked })

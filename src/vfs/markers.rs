@@ -40,9 +40,13 @@ impl Vfs {
     /// What the storage says, but for a marker that is there.
     pub(super) async fn mark(&self, bucket: &dyn Bucket, marker: &Key, mut object: NewObject) -> Result<()> {
         object.mark()?;
+        let name = (bucket.id(), marker.as_str());
+        let asked = self.node.cache.stat.ask(name);
         match bucket.put(marker, Payload::default(), &object, Condition::Absent).await {
             Ok(_) | Err(store::Error::Conflict { .. }) => {
-                self.node.cache.markers.note(&self.tenant.name, (bucket.id(), marker.as_str()));
+                if self.node.cache.stat.is_unchanged(name, asked) {
+                    self.node.cache.markers.note(&self.tenant.name, name);
+                }
                 Ok(())
             }
             Err(error) => Err(error.into()),

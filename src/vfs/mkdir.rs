@@ -32,7 +32,8 @@ impl Vfs {
         if let Err(denied) = mount.demand(Permission::Mkdir) {
             // Clients that make each parent before an upload go on where it is there. STAT would tell as much.
             let found = self.look(named).await?;
-            return Err(if found.is_nothing() { denied } else { Error::AlreadyExists });
+            let is_nothing = found.is_nothing() && !self.is_emptied(named);
+            return Err(if is_nothing { denied } else { Error::AlreadyExists });
         }
         let mut object = NewObject::default();
         attributes.write_to(&mut object, Kind::Directory);

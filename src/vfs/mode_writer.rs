@@ -83,7 +83,7 @@ async fn write(node: &Node, files: Vec<((BucketId, Key), (TenantName, ETag))>) {
         .iter()
         .map(|(_, version, attributes, (bucket, key))| (bucket.clone(), key.clone(), attributes.to_late(version)));
     let lates: Vec<_> = lates.collect();
-    if lates.is_empty() || node.journal.replace_lates(&lates).await.is_err() {
+    if lates.is_empty() || node.journal.add_lates(&lates).await.is_err() {
         return;
     }
     for (tenant, version, attributes, (bucket, key)) in told {

@@ -41,6 +41,7 @@ impl Vfs {
             join!(store::remove(&*bucket, &key, RemovalCondition::Present), self.keep_directory(named, mount));
         self.changed(named, Change::Removed);
         removed?;
+        self.node.cache.done(bucket.id(), &key);
         // Where the journal is down what was cut off before stays, and is seen now.
         let _ = self.give_up_partial(path, keeping.as_ref()).await;
         self.notes.late.forget(named).await;

@@ -61,7 +61,13 @@ impl Vfs {
         if is_elsewhere || self.is_uploading(source) {
             Room::ask(&self.node, named(target, &target_key), &bucket, mount, true).confirm().await?;
         }
-        let renamed = match store::rename(&*bucket, &source_key, &target_key, may_replace).await {
+        let renamed = store::rename(&*bucket, &source_key, &target_key, may_replace).await;
+        if source != target {
+            // After an error there may be a copy, too.
+            self.changed(named(target, &target_key), Change::Stored);
+            self.changed(named(source, &source_key), Change::Removed);
+        }
+        let renamed = match renamed {
             Err(store::Error::NotEmpty) => {
                 self.rename_tree(mount, &*bucket, source, target).await?;
                 if is_elsewhere {
@@ -76,12 +82,10 @@ impl Vfs {
             }
             answered => answered,
         };
-        if source != target {
-            // After an error there may be a copy, too.
-            self.changed(named(target, &target_key), Change::Stored);
-            self.changed(named(source, &source_key), Change::Removed);
-        }
         let versions = renamed.map_err(refusal)?;
+        for key in [&source_key, &target_key] {
+            self.node.cache.done(bucket.id(), key);
+        }
         if is_elsewhere {
             self.keep_directory(named(source, &source_key), mount).await;
         }

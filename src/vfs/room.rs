@@ -6,10 +6,13 @@
 
 use super::{
     Error, Mount, Node, Result,
-    cache::{Answer, At, Children, CredentialScope, Looked, Sight, Verdict},
+    cache::{Answer, Asked, At, Children, CredentialScope, Looked, Sight, Verdict},
     late::Named,
 };
-use crate::store::{self, Bucket, DirectoryPage, Key, Prefix, directory_page, find_in_listing, missing_directories};
+use crate::{
+    account::TenantName,
+    store::{self, Bucket, Key, Prefix, directory_page, find_in_listing, missing_directories},
+};
 use futures_util::FutureExt;
 use std::sync::Arc;
 use tokio::task::{JoinError, JoinHandle};
@@ -24,6 +27,8 @@ pub(super) struct Room {
     question: Question,
     /// Whether it is known that no directory has the name.
     is_no_directory: bool,
+    /// When that was asked; `None` for a file that is there, of which the upload's condition takes care.
+    asked: Option<(Asked, u64)>,
 }
 
 #[derive(Debug)]
@@ -49,7 +54,7 @@ impl Room {
     /// Of a file that is there already, or whose place was looked at.
     pub(super) fn known(node: &Arc<Node>, named: Named<'_>, bucket: &Arc<dyn Bucket>, mount: &Mount) -> Self {
         let place = Place::new(node, named, bucket, mount);
-        Self { place, question: Question::Answered, is_no_directory: true }
+        Self { place, question: Question::Answered, is_no_directory: true, asked: None }
     }
 
     /// Asks whether the name is free, unless the node has just seen the directory that it lies in.
@@ -61,6 +66,7 @@ impl Room {
         is_no_directory: bool,
     ) -> Self {
         let place = Place::new(node, named, bucket, mount);
+        let asked = Some(place.asked());
         let question = match place.look_unless_needless(is_no_directory) {
             None => Question::Answered,
             Some(Looked::Known(Verdict::Unknown)) => {
@@ -69,7 +75,7 @@ impl Room {
             }
             Some(looked) => Question::Directory(looked),
         };
-        Self { place, question, is_no_directory }
+        Self { place, question, is_no_directory, asked }
     }
 
     /// Whether the node saw a file a moment ago where a directory is meant: reason enough to wait for the answer at once,
@@ -97,9 +103,39 @@ impl Room {
         }
     }
 
-    /// The name is another one now, which is known to be free.
-    pub(super) fn be_free(&mut self) {
+    /// The name is another one now, which RENAME has looked at.
+    pub(super) fn rename(&mut self, key: &Key) {
+        self.place.key = key.clone();
         self.question = Question::Answered;
+        self.is_no_directory = true;
+        self.asked = Some(self.place.asked());
+    }
+
+    /// [`confirm`](Self::confirm) before the file is published: asks anew where sessions of this node have changed something
+    /// since that the answer depends on.
+    ///
+    /// # Errors
+    /// As [`confirm`](Self::confirm).
+    pub(super) async fn confirm_at_close(&mut self) -> Result<()> {
+        self.confirm().await?;
+        for _ in 0..TRIES {
+            let Some((name, above)) = self.asked else { return Ok(()) };
+            let (now, above_now) = self.place.asked();
+            if (name, above) == (now, above_now) {
+                return Ok(());
+            }
+            self.asked = Some((now, above_now));
+            if name != now {
+                self.place.check_name().await?;
+            }
+            if above != above_now {
+                let (verdict, _) = self.place.ask_anew().await?;
+                if verdict == Verdict::BelowFile {
+                    return Err(Error::BelowFile);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the answer. At most one request more, where the directory has many names or a directory of this name.
@@ -144,6 +180,11 @@ impl Place {
         (!is_free).then(|| self.look())
     }
 
+    fn asked(&self) -> (Asked, u64) {
+        let (stat, name) = (&self.node.cache.stat, (self.bucket.id(), self.key.as_str()));
+        (stat.ask(name), stat.files_above(name))
+    }
+
     fn look(&self) -> Looked {
         let (directory, name) = self.key.directory_and_name();
         let at = (&self.scope, (self.bucket.id(), directory));
@@ -154,14 +195,22 @@ impl Place {
     fn send(&self) -> Answer {
         let (bucket, root, directory) = (Arc::clone(&self.bucket), self.root.clone(), self.key.directory());
         let (node, tenant) = (Arc::clone(&self.node), self.scope.tenant.clone());
-        let asking = tokio::spawn(async move {
-            let page = directory_page(&*bucket, &directory).await?;
-            if page.has_marker {
-                node.cache.markers.note(&tenant, (bucket.id(), directory.as_str()));
+        let answer = async move { ask(&node, &tenant, &*bucket, &root, &directory).await.map(Arc::new) };
+        let answer = answer.boxed().shared();
+        tokio::spawn(answer.clone());
+        answer
+    }
+
+    /// Asks whatever the node knows.
+    async fn ask_anew(&self) -> Result<(Verdict, Vec<Key>)> {
+        let directory = self.key.directory();
+        match ask(&self.node, &self.scope.tenant, &*self.bucket, &self.root, &directory).await {
+            Err(store::Error::Forbidden { .. }) => Ok((Verdict::Free, Vec::new())),
+            asked => {
+                let children = asked?;
+                Ok((children.judge(self.key.directory_and_name().1), children.missing))
             }
-            children(page, &*bucket, &root, &directory).await.map(Arc::new)
-        });
-        asking.map(|answer| answer.unwrap_or_else(|stopped| Err(broken(&stopped)))).boxed().shared()
+        }
     }
 
     async fn wait(&self, mut looked: Looked) -> Result<(Verdict, Vec<Key>)> {
@@ -182,7 +231,7 @@ impl Place {
                 (Ok(_), None) => looked = self.look(),
             }
         }
-        Ok((Verdict::Unknown, Vec::new()))
+        self.ask_anew().await
     }
 
     /// Refuses the name of a directory, unless a file has it too.
@@ -196,12 +245,19 @@ fn broken(stopped: &JoinError) -> store::Error {
     store::Error::Broken(stopped.to_string())
 }
 
-async fn children(
-    page: DirectoryPage,
+async fn ask(
+    node: &Node,
+    tenant: &TenantName,
     bucket: &dyn Bucket,
     root: &Prefix,
     directory: &Prefix,
 ) -> store::Result<Children> {
+    let name = (bucket.id(), directory.as_str());
+    let asked = node.cache.stat.ask(name);
+    let page = directory_page(bucket, directory).await?;
+    if page.has_marker && node.cache.stat.is_unchanged(name, asked) {
+        node.cache.markers.note(tenant, name);
+    }
     let missing = if page.exists { Some(Vec::new()) } else { missing_directories(bucket, root, directory).await? };
     Ok(Children {
         directories: page.directories.into_iter().map(Into::into).collect(),

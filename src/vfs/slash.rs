@@ -2,7 +2,7 @@
 //!
 //! Each question costs a LIST, which is no more than what a directory costs under its plain name.
 
-use super::{Error, Metadata, Mount, Place, Replace, Result, SetAttributes, Vfs, VirtualPath};
+use super::{Error, Metadata, Mount, Place, Replace, Result, SetAttributes, Vfs, VirtualPath, late::Named};
 use crate::{account::Permission, store};
 
 /// Whether a path, as the client wrote it, can only be a directory's.
@@ -80,8 +80,10 @@ impl Vfs {
             Place::Nowhere => Err(Error::NotFound),
             Place::Object { mount, key } => {
                 let bucket = self.bucket(mount).await?;
+                let scope = self.scope(mount);
+                let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
                 let exists = store::directory_exists(&*bucket, &key.as_directory()).await?;
-                if exists { Ok(Some(mount)) } else { Err(Error::NotFound) }
+                if exists || self.is_emptied(named) { Ok(Some(mount)) } else { Err(Error::NotFound) }
             }
         }
     }

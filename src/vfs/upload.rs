@@ -225,7 +225,7 @@ impl WriteHandle {
             Box::pin(upload.leave()).await;
             return Ok(size);
         }
-        match room.confirm().await {
+        match room.confirm_at_close().await {
             Ok(_) => {}
             Err(error @ (Error::BelowFile | Error::IsDirectory)) => {
                 upload.abort().await;
@@ -283,7 +283,7 @@ impl WriteHandle {
         node.cache.replaced(named.at(), asked_at, Change::Stored, Sight::Stored(Box::new(file)));
         if live.shown().removed {
             // While it was being stored.
-            let removed = bucket.remove(&key, RemovalCondition::Matches(etag)).await;
+            let removed = store::remove(&*bucket, &key, RemovalCondition::Matches(etag)).await;
             node.cache.changed(bucket.id(), &key, Change::Removed);
             match removed {
                 Ok(()) | Err(store::Error::NotFound | store::Error::Conflict { .. }) => notes.late.forget_note(named),
@@ -365,8 +365,7 @@ impl WriteHandle {
             self.upload.spoil(&error);
         }
         (self.key, self.conflicting) = (key, conflicting);
-        // RENAME has looked.
-        self.room.be_free();
+        self.room.rename(&self.key);
     }
 
     /// Takes on a size that was set by path. That was answered with OK, so what can't be done now fails the close.

@@ -144,10 +144,16 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
-        let mut state = self.ask("replace_lates")?;
+    async fn add_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
+        let mut state = self.ask("add_lates")?;
         for (bucket, key, late) in lates {
-            state.entries.insert(entry(bucket, key.as_str()), late.clone());
+            let entry = entry(bucket, key.as_str());
+            let older = state.entries.find(&entry).cloned();
+            match older {
+                Some(older) if older.etag != late.etag => {}
+                Some(older) => state.entries.insert(entry, late.clone().on_top_of(&older)),
+                None => state.entries.insert(entry, late.clone()),
+            }
         }
         Ok(())
     }

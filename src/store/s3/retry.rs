@@ -81,7 +81,9 @@ impl Intercept for LostAnswers {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let is_answered = context.response().is_some_and(|answer| !answer.status().is_server_error());
+        // 503 asks to slow down: nothing was done.
+        let is_answer = |status: u16| status == 503 || !(500..600).contains(&status);
+        let is_answered = context.response().is_some_and(|answer| is_answer(answer.status().as_u16()));
         if !is_answered {
             self.0.store(true, Ordering::Relaxed);
         }

@@ -67,7 +67,9 @@ impl AttributeOverlay {
         attributes: NewAttributes,
     ) -> NewAttributes {
         let mut map = lock(&self.0);
-        let older = map.find(name, &()).and_then(|noted| noted.of(&version)).unwrap_or_default();
+        // What the journal has heard of more than two seconds ago another node may have changed since.
+        let newest = map.find(name, &()).filter(|noted| noted.is_newest());
+        let older = newest.and_then(|noted| noted.of(&version)).unwrap_or_default();
         let attributes = older.updated(attributes);
         map.insert(tenant, name, (), Noted { version, attributes, fresh_until: None });
         attributes

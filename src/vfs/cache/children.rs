@@ -15,7 +15,9 @@ use std::{
 use tokio::time::Instant;
 
 /// Directories that are remembered for a tenant.
-const MAX_DIRECTORIES: usize = 1024;
+const MAX_DIRECTORIES: usize = 512;
+/// Directories in one of them. Of those that hold more each name is asked for: so a tenant's views take some 10 MiB at most.
+const MAX_NAMES: usize = 256;
 /// An answer that was asked for longer ago says nothing about the present.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -92,7 +94,8 @@ impl ChildrenCache {
             _ => {}
         }
         let answer = ask();
-        let view = View { children: Children::default(), until: now + FRESH, asking: Some(answer.clone()) };
+        let children = Children { is_complete: true, ..Children::default() };
+        let view = View { children, until: now + FRESH, asking: Some(answer.clone()) };
         views.insert(&scope.tenant, directory, Arc::clone(scope), view);
         Looked::Asking(answer)
     }
@@ -111,22 +114,21 @@ impl ChildrenCache {
         match (came, &view.asking) {
             (Ok(children), Some(asking)) if asking.ptr_eq(answer) => {
                 let made = std::mem::take(&mut view.children.directories);
+                let has_all_made = view.children.is_complete;
                 view.children = Children::clone(children);
+                view.children.is_complete &= has_all_made;
                 if !made.is_empty() {
                     view.children.missing.clear();
                 }
                 view.children.directories.extend(made);
+                view.children.limit();
                 view.asking = None;
             }
             (Err(_), Some(asking)) if asking.ptr_eq(answer) => return None,
             _ => {}
         }
-        // A later question is out: what came is as good for who waited for it.
-        let verdict = match (&view.asking, came) {
-            (Some(_), Ok(children)) => Some(children.judge(name)),
-            (None, _) => Some(view.children.judge(name)),
-            (Some(_), Err(_)) => None,
-        };
+        // A later question is out: this answer may lack what was made since.
+        let verdict = view.asking.is_none().then(|| view.children.judge(name));
         views.insert(&scope.tenant, directory, Arc::clone(scope), view);
         verdict
     }
@@ -142,7 +144,8 @@ impl ChildrenCache {
     pub(super) fn changed(&self, (bucket, key): Name<'_>, change: Change) {
         let mut views = lock(&self.0);
         let inner = key.trim_end_matches('/');
-        views.remove_all((bucket, &format!("{inner}/")));
+        // What was known of directories in it depends on its name, too.
+        views.take_below(bucket, &format!("{inner}/"));
         let mut name = inner;
         while !name.is_empty() {
             let at = name.rfind('/').map_or(0, |slash| slash + 1);
@@ -156,6 +159,7 @@ impl ChildrenCache {
                     view.children.missing.clear();
                     if is_directory {
                         view.children.directories.insert(child.into());
+                        view.children.limit();
                     }
                 }
             });
@@ -169,7 +173,16 @@ impl ChildrenCache {
 }
 
 impl Children {
-    fn judge(&self, name: &str) -> Verdict {
+    /// Forgets names that are too many to be remembered.
+    fn limit(&mut self) {
+        if self.directories.len() > MAX_NAMES {
+            self.directories.clear();
+            self.is_complete = false;
+        }
+    }
+
+    /// Whether a name in the directory is free.
+    pub(in crate::vfs) fn judge(&self, name: &str) -> Verdict {
         if self.is_below_file {
             Verdict::BelowFile
         } else if self.directories.contains(name) {

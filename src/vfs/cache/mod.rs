@@ -74,11 +74,16 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Takes note of a change: call it when storage has made it, and before the request is answered.
+    /// Takes note of a change, or of one that may have been made: call it when storage has answered, and before the request
+    /// is.
     pub(super) fn changed(&self, bucket: &BucketId, key: &Key, change: Change) {
         self.stat.changed((bucket, key.as_str()), change);
         self.children.changed((bucket, key.as_str()), change);
         self.markers.changed((bucket, key.as_str()), change);
+    }
+
+    /// A file was stored or removed, surely.
+    pub(super) fn done(&self, bucket: &BucketId, key: &Key) {
         self.failed.forget((bucket, key.as_str()));
     }
 

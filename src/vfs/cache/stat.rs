@@ -63,6 +63,8 @@ pub(in crate::vfs) struct StatCache {
 struct State {
     sights: ObjectMap<Arc<CredentialScope>, Seen>,
     stamps: Box<[u64]>,
+    /// The files that were stored, each counted under its own name alone.
+    stored: Box<[u64]>,
 }
 
 #[derive(Debug)]
@@ -73,7 +75,11 @@ struct Seen {
 
 impl Default for StatCache {
     fn default() -> Self {
-        let state = State { sights: ObjectMap::new(MAX_ENTRIES), stamps: vec![0; STAMPS].into() };
+        let state = State {
+            sights: ObjectMap::new(MAX_ENTRIES),
+            stamps: vec![0; STAMPS].into(),
+            stored: vec![0; STAMPS].into(),
+        };
         Self { hasher: RandomState::new(), state: Mutex::new(state) }
     }
 }
@@ -87,6 +93,14 @@ impl StatCache {
     /// Whether the node has changed nothing under the name, nor below it, since then.
     pub(in crate::vfs) fn is_unchanged(&self, name: Name<'_>, asked: Asked) -> bool {
         self.ask(name) == asked
+    }
+
+    /// How many files the node has stored under the names of the directories that the object lies in. Where that changes, a
+    /// file may have taken one of them.
+    pub(in crate::vfs) fn files_above(&self, (bucket, key): Name<'_>) -> u64 {
+        let state = lock(&self.state);
+        let count = |name: &str| state.stored.get(self.place((bucket, name))).copied().unwrap_or_default();
+        ancestors(key).map(count).fold(0, u64::wrapping_add)
     }
 
     /// Takes in the answer to a question: `None` if there is nothing.
@@ -135,6 +149,8 @@ impl StatCache {
     pub(super) fn changed_below(&self, name: Name<'_>) {
         let mut state = lock(&self.state);
         state.stamps.iter_mut().for_each(|stamp| *stamp += 1);
+        // A directory below it may be a file's name now.
+        state.stored.iter_mut().for_each(|stored| *stored = stored.wrapping_add(1));
         state.sights.take_below(name.0, &format!("{}/", name.1));
         self.change(&mut state, name, Change::Removed);
     }
@@ -142,6 +158,11 @@ impl StatCache {
     fn change(&self, state: &mut State, name: Name<'_>, change: Change) {
         state.sights.remove_all(name);
         state.count_up(self.place(name));
+        if change == Change::Stored
+            && let Some(stored) = state.stored.get_mut(self.place(name))
+        {
+            *stored = stored.wrapping_add(1);
+        }
         for directory in ancestors(name.1) {
             let directory = (name.0, directory);
             state.count_up(self.place(directory));

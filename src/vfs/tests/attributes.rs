@@ -89,7 +89,7 @@ async fn a_mode_that_is_stored_without_times_is_shown_by_listings_too() {
     assert_eq!((shown(&elsewhere, "/a").await.1, listed(&elsewhere, "/a").await.1), (0o100_640, 0o100_644));
     session.journal.asked();
     tokio::time::sleep(Duration::from_millis(101)).await;
-    assert_eq!(session.journal.asked(), ["replace_lates"], "one statement for both, none for the third");
+    assert_eq!(session.journal.asked(), ["add_lates"], "one statement for both, none for the third");
     for (name, mode) in [("/a", 0o100_640), ("/b", 0o100_600), ("/plain", 0o100_644)] {
         assert_eq!((shown(&elsewhere, name).await.1, listed(&elsewhere, name).await.1), (mode, mode));
     }

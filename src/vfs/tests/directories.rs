@@ -125,6 +125,9 @@ async fn a_poller_that_may_only_read_and_delete_lists_its_empty_directory_again(
     for empty in ["/out/2026", "/out", "/box"] {
         assert!(again.names(empty).await.is_empty());
         assert_eq!(again.stat(&path(empty)).await.unwrap().kind, Kind::Directory);
+        assert_eq!(again.stat_directory(&path(empty)).await.unwrap().kind, Kind::Directory);
+        let made = again.mkdir(&path(empty), NewAttributes::default()).await;
+        assert!(matches!(made, Err(Error::AlreadyExists)), "{made:?}");
     }
     again.rmdir(&path("/out/2026")).await.unwrap();
     again.rmdir(&path("/out")).await.unwrap();
@@ -231,6 +234,60 @@ async fn siblings_share_one_question_and_a_directory_that_was_made_needs_none() 
     assert!(matches!(put(&session, "/d/new/er/dir").await, Err(Error::IsDirectory)), "made since");
     put(&session, "/d/new/er/implied/x").await.unwrap();
     assert!(matches!(put(&session, "/d/new/er/implied").await, Err(Error::IsDirectory)), "implied since");
+}
+
+// S27: An upload onto a name that is a directory is refused, also by a session that hasn't seen it: at OPEN where the …
+#[tokio::test(start_paused = true)]
+async fn what_another_session_makes_while_an_upload_is_open_is_not_hidden_by_its_close() {
+    let session = Session::start();
+    let another = session.another();
+    for wait in [Duration::ZERO, Duration::from_secs(5)] {
+        session.upload("/known", "x").await;
+        let mut handle = session.create("/d").await;
+        handle.write(0, Bytes::from_static(b"x")).await.unwrap();
+        tokio::time::sleep(wait).await;
+        another.mkdir(&path("/d"), NewAttributes::default()).await.unwrap();
+        another.upload("/d/f", "x").await;
+        assert!(matches!(handle.close().await, Err(Error::IsDirectory)), "{wait:?}");
+        assert_eq!(session.bucket.keys(), ["acme/d/", "acme/d/f", "acme/known"]);
+
+        let mut handle = session.create("/d/new/big").await;
+        handle.write(0, Bytes::from_static(b"x")).await.unwrap();
+        tokio::time::sleep(wait).await;
+        another.remove(&path("/d/f")).await.unwrap();
+        another.rmdir(&path("/d")).await.unwrap();
+        another.upload("/d", "a file").await;
+        assert!(matches!(handle.close().await, Err(Error::BelowFile)), "{wait:?}");
+        assert_eq!(session.bucket.keys(), ["acme/d", "acme/known"]);
+        session.remove(&path("/d")).await.unwrap();
+    }
+}
+
+// S131: Nothing is stored below a name that is a file: OPEN, WRITE or CLOSE, MKDIR and RENAME answer that there is no …
+#[tokio::test(start_paused = true)]
+async fn what_was_known_below_a_name_ends_with_what_the_name_is() {
+    let session = Session::start();
+    session.upload("/x", "a file").await;
+    assert!(matches!(put(&session, "/x/y/z").await, Err(Error::BelowFile)));
+    session.remove(&path("/x")).await.unwrap();
+    put(&session, "/x/y/z").await.unwrap();
+    session.remove(&path("/x/y/z")).await.unwrap();
+    for directory in ["/x/y", "/x"] {
+        session.rmdir(&path(directory)).await.unwrap();
+    }
+    session.upload("/x", "a file again").await;
+    assert!(matches!(put(&session.another(), "/x/y/z").await, Err(Error::BelowFile)));
+}
+
+// S27: An upload onto a name that is a directory is refused, also by a session that hasn't seen it: at OPEN where the …
+#[tokio::test(start_paused = true)]
+async fn a_write_is_refused_once_the_answer_is_there() {
+    let session = Session::start();
+    session.bucket.insert("acme/d/2026/report", "x");
+    let mut handle = session.create("/d/2026").await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(matches!(handle.write(0, Bytes::from_static(b"x")).await, Err(Error::IsDirectory)));
+    assert!(matches!(handle.close().await, Err(Error::Poisoned(_))));
 }
 
 // S133: A new file costs one LIST of the directory that it lies in, which others that follow within two seconds share, …

@@ -109,6 +109,9 @@ async fn a_session_hears_of_what_another_sets() {
     tokio::time::advance(Duration::from_secs(2)).await;
     assert_eq!(shown(&session, "/a").await.0, times);
     assert_eq!(listed(&session, "/a").await.0, times);
+    // What the node set long ago is not written over it again.
+    session.set_attributes(&path("/a"), SetAttributes { mode: Some(0o600), ..Default::default() }).await.unwrap();
+    assert_eq!(shown(&session.elsewhere(), "/a").await, (times, 0o100_600));
 }
 
 // S101: Times and modes of directories are kept for the session alone, because S3's directories have no version.

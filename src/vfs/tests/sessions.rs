@@ -188,7 +188,12 @@ async fn a_failed_upload_is_forgotten_when_any_session_stores_or_removes_the_fil
     second.upload("/b", "new").await;
     second.rename(&path("/b"), &a, Replace::No).await.unwrap();
     assert!(!first.looks_like_failed_upload(&a, 3).await);
+    second.upload("/c", "new").await;
     fail().await;
+    first.bucket.fail(Verb::Put, store::memory::Moment::Request, store::Error::Forbidden { request: "no".into() });
+    assert!(second.create("/a").await.close().await.is_err());
+    assert!(second.rename(&path("/c"), &a, Replace::No).await.is_err());
+    assert!(first.looks_like_failed_upload(&a, 3).await, "nothing was stored");
     first.forget_failed_upload(&a).await;
     assert!(!first.looks_like_failed_upload(&a, 3).await, "it is uploaded again");
     fail().await;

@@ -121,8 +121,8 @@ impl Journal for FaultyJournal {
         self.serve(self.inner.replace_late(bucket, key, late)).await
     }
 
-    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
-        self.serve(self.inner.replace_lates(lates)).await
+    async fn add_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
+        self.serve(self.inner.add_lates(lates)).await
     }
 }
 

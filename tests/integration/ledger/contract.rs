@@ -148,15 +148,18 @@ async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
         journal.replace_late(&bucket(), &key("one"), Some(&kept)).await.unwrap();
         assert_eq!(find(journal, "one").await, Some(kept));
     }
-    for version in ["3", "4"] {
-        let many = ["one", "two", "three/three"].map(|name| (bucket(), key(name), late(version, 7)));
-        journal.replace_lates(&many).await.unwrap();
-        for (_, _, kept) in many {
-            assert_eq!(find(journal, "one").await, Some(kept.clone()));
-            assert_eq!(find(journal, "three/three").await, Some(kept));
-        }
+    let many = ["one", "two", "three/three"].map(|name| (bucket(), key(name), late("4", 7)));
+    journal.add_lates(&many).await.unwrap();
+    for (_, key, kept) in many {
+        assert_eq!(journal.late(&bucket(), &key).await.unwrap(), Some(kept));
     }
-    journal.replace_lates(&[]).await.unwrap();
+    journal.add_lates(&[]).await.unwrap();
+    let mode = Late { etag: etag("4"), accessed: None, modified: None, mode: Some(0o600) };
+    journal.add_lates(&[(bucket(), key("two"), mode)]).await.unwrap();
+    assert_eq!(find(journal, "two").await, Some(Late { mode: Some(0o600), ..late("4", 7) }), "nothing set is lost");
+    let stale = Late { etag: etag("3"), accessed: None, modified: None, mode: Some(0o600) };
+    journal.add_lates(&[(bucket(), key("one"), stale)]).await.unwrap();
+    assert_eq!(find(journal, "one").await, Some(late("4", 7)), "another version was stored since");
     for name in ["one", "one", "two", "three/three"] {
         journal.replace_late(&bucket(), &key(name), None).await.unwrap();
         assert_eq!(find(journal, name).await, None);

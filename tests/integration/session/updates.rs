@@ -347,7 +347,7 @@ async fn a_change_waits_once_for_a_client_that_does_not_read() {
     client.send(request::write(&handle, 0, "T")).await;
     client.send(request::close(&handle)).await;
     let upload_wait = Settings::default().upload_wait;
-    tokio::time::sleep(upload_wait - Duration::from_millis(1)).await;
+    tokio::time::sleep(upload_wait.saturating_sub(Duration::from_millis(1))).await;
     assert_eq!(wharf.sparse.completed().len(), 0);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(wharf.sparse.completed().iter().sum::<u64>(), 1 << 30);
