@@ -30,7 +30,7 @@ pub fn set(attrs: &Attrs) -> SetAttributes {
     }
 }
 
-/// Whether FSETSTAT asks for more than the owner that is shown anyway.
+/// True if FSETSTAT asks for more than the owner that is shown anyway.
 pub fn are_kept(attrs: &Attrs) -> bool {
     attrs.size.is_some() || attrs.times.is_some() || attrs.permissions.is_some()
 }

@@ -30,7 +30,7 @@ pub struct Intake {
     activity: Arc<Activity>,
     waiting: Arc<Semaphore>,
     allowance: Arc<Semaphore>,
-    /// Whether the connection is held up.
+    /// True while the connection is held up.
     holds_up: watch::Sender<bool>,
 }
 

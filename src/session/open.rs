@@ -62,7 +62,7 @@ impl What {
     fn of(flags: OpenFlags, attrs: &Attrs) -> Self {
         let has = |flag| flags.contains(flag);
         let options = WriteOptions {
-            // What is opened neither for reading nor for writing is opened for reading.
+            // Neither for reading nor for writing means for reading.
             read: has(OpenFlags::READ) || !has(OpenFlags::WRITE) && !has(OpenFlags::APPEND),
             write: has(OpenFlags::WRITE) || has(OpenFlags::APPEND),
             create: has(OpenFlags::CREATE),

@@ -1,5 +1,5 @@
-//! What a page of a directory's listing says of the directory: whether it is there, and which directories are in it. Not its
-//! entries in order (see `listing.rs`).
+//! Directories around a name: those in a directory, and those above it that are missing. Not a directory's entries in order
+//! (see `listing.rs`).
 
 use super::{Bucket, Key, ListScope, Prefix, Result, find::find_in_listing};
 use std::iter;

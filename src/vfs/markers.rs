@@ -13,7 +13,8 @@ use crate::{
 };
 
 impl Vfs {
-    /// Gives the directory that `named` lies in a marker, unless it is known to have one: something is taken from it. At most 1 request, and none for a mount's root.
+    /// Gives the directory that `named` lies in a marker, unless it is known to have one: something is taken from it. At most
+    /// 1 request, and none for a mount's root.
     pub(super) async fn keep_directory(&self, named: Named<'_>, mount: &Mount) {
         let directory = named.key.directory();
         let (markers, name) = (&self.node.cache.markers, (named.bucket.id(), directory.as_str()));

@@ -1,4 +1,4 @@
-//! What the sessions of one process share, whatever user they are of: the way to the buckets, the budget of memory, the
+//! All that the sessions of one process share, whatever user they are of: the way to the buckets, the budget of memory, the
 //! journal, what they learned a moment ago, and their claims on names.
 
 use super::{Buckets, cache::Cache, claims::Claims, mode_writer::ModeWriter};

@@ -1,4 +1,4 @@
-//! Whether a name is free for a file: no file is stored below the name of a file, nor under the name of a directory.
+//! Room for a new file: no file is stored below the name of a file, nor under the name of a directory.
 //!
 //! S3 would take both, and no listing would lead to what lies there. One LIST tells it for a whole directory; it is sent
 //! when an upload is opened and awaited before the upload is published, so that it costs a request and hardly ever time.
@@ -25,7 +25,7 @@ const TRIES: usize = 3;
 pub(super) struct Room {
     place: Place,
     question: Question,
-    /// Whether it is known that no directory has the name.
+    /// It is known that no directory has the name.
     is_no_directory: bool,
     /// When that was asked; `None` for a file that is there, of which the upload's condition takes care.
     asked: Option<(Asked, u64)>,
@@ -57,7 +57,7 @@ impl Room {
         Self { place, question: Question::Answered, is_no_directory: true, asked: None }
     }
 
-    /// Asks whether the name is free, unless the node has just seen the directory that it lies in.
+    /// Asks if the name is free, unless the node has just seen the directory that it lies in.
     pub(super) fn ask(
         node: &Arc<Node>,
         named: Named<'_>,
@@ -78,7 +78,7 @@ impl Room {
         Self { place, question, is_no_directory, asked }
     }
 
-    /// Whether the node saw a file a moment ago where a directory is meant: reason enough to wait for the answer at once,
+    /// True if the node saw a file a moment ago where a directory is meant: reason enough to wait for the answer at once,
     /// because some clients don't look at that to CLOSE.
     pub(super) fn is_suspect(&self) -> bool {
         let Place { node, scope, bucket, root, key } = &self.place;
@@ -94,7 +94,7 @@ impl Room {
         false
     }
 
-    /// Whether confirming it takes no time, but for a name that a directory had a moment ago.
+    /// True if confirming it takes no time, but for a name that a directory had a moment ago.
     pub(super) fn is_answered(&self) -> bool {
         match &self.question {
             Question::Answered | Question::Directory(Looked::Known(_)) => true,

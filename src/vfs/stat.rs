@@ -53,7 +53,7 @@ impl Vfs {
         Ok(found)
     }
 
-    /// Whether it is a directory of which S3 has nothing any more, but that this user saw and emptied.
+    /// True for a directory of which S3 has nothing any more, but that this user saw and emptied.
     pub(super) fn is_emptied(&self, named: Named<'_>) -> bool {
         let directory = named.key.as_directory();
         self.node.cache.markers.is_emptied(named.scope, (named.bucket.id(), directory.as_str()))

@@ -120,8 +120,9 @@ impl WriteHandle {
     /// # Errors
     /// [`Error::NotOpenForWriting`], which changes nothing.
     ///
-    /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], [`Error::PartialGrown`], or what an earlier part met in the storage.
-    /// From then on nothing is published: further writes and the close fail too.
+    /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], [`Error::PartialGrown`], [`Error::IsDirectory`] or
+    /// [`Error::BelowFile`] where the name isn't free, or what an earlier part met in the storage. From then on nothing is
+    /// published: further writes and the close fail too.
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         self.demand_writable()?;
         if data.is_empty() {
@@ -201,8 +202,9 @@ impl WriteHandle {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] with EXCL and [`Error::Denied`] without `overwrite` when a file of this name came to be
-    /// meanwhile, [`Error::IsDirectory`] or [`Error::BelowFile`] where the name isn't free, [`Error::Changed`] when the file that was to be changed was, [`Error::Poisoned`] after a failed write, or
-    /// what the storage says. Nothing is published then.
+    /// meanwhile, [`Error::IsDirectory`] or [`Error::BelowFile`] where the name isn't free, [`Error::Changed`] when the file
+    /// that was to be changed was, [`Error::Poisoned`] after a failed write, or what the storage says. Nothing is published
+    /// then.
     pub async fn close(mut self) -> Result<u64> {
         self.decide_at_close().await;
         self.pay().await;

@@ -109,7 +109,7 @@ impl Caller {
     }
 }
 
-/// What a request is told of a key that isn't there: nothing, unless its caller may list the bucket whole. HEAD, GET,
+/// The answer to a request for a key that isn't there: nothing, unless its caller may list the bucket whole. HEAD, GET,
 /// a DELETE on a condition and a copy's source have no prefix, so a permission to list some prefix is none.
 pub fn told(extensions: &Extensions, bucket: &str, error: Error) -> Error {
     let may_list = |caller: &Caller| caller.may("s3:ListBucket", bucket, &Context::default()).is_ok();

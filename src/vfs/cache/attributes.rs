@@ -15,13 +15,13 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// So many files of a tenant can have attributes here: about a mebibyte and a half of memory.
+/// Files of a tenant that can have attributes here: about a mebibyte and a half of memory.
 const MAX_ENTRIES: usize = 4096;
 
 /// For so long what this node set is answered without asking whether another one has set something since.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// What was set on a file.
+/// Attributes that were set on a file.
 #[derive(Clone, Debug)]
 pub(in crate::vfs) struct Noted {
     version: ETag,
@@ -47,7 +47,7 @@ impl Noted {
     }
 }
 
-/// What the node's sessions set, by object.
+/// Attributes that the node's sessions set, by object.
 #[derive(Debug)]
 pub(in crate::vfs) struct AttributeOverlay(Mutex<ObjectMap<(), Noted>>);
 

@@ -1,4 +1,4 @@
-//! Which directories lie in a directory, and that it is none whose name a file has: all that an upload has to know before
+//! The directories that lie in a directory, and that no file has its own name: all that an upload has to know before
 //! it appears in it. One page of a listing tells it for all files that are stored there within two seconds.
 //!
 //! Invariant: a directory that a session of the node made since the question was sent is among the answer, and a file that
@@ -21,7 +21,7 @@ const MAX_NAMES: usize = 256;
 /// An answer that was asked for longer ago says nothing about the present.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// What a page of a directory's listing says of it.
+/// A page of a directory's listing, as far as it tells of directories.
 #[derive(Clone, Debug, Default)]
 pub(in crate::vfs) struct Children {
     /// The directories in it; all of them, if the page `is_complete`.
@@ -36,7 +36,7 @@ pub(in crate::vfs) struct Children {
 /// An answer that is on its way, and may be waited for by several.
 pub(in crate::vfs) type Answer = Shared<BoxFuture<'static, store::Result<Arc<Children>>>>;
 
-/// Whether a name in a directory is free for a file.
+/// An answer to the question if a name in a directory is free for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::vfs) enum Verdict {
     /// It is.
@@ -52,7 +52,7 @@ pub(in crate::vfs) enum Verdict {
 /// A directory, and the scope of the credentials that see it. Its name ends in `/`, or is empty.
 pub(in crate::vfs) type Directory<'a> = (&'a Arc<CredentialScope>, Name<'a>);
 
-/// What is known of a directory, or on its way.
+/// The answer that is known of a directory, or on its way.
 #[derive(Clone, Debug)]
 pub(in crate::vfs) enum Looked {
     /// It was asked for within two seconds.
@@ -80,7 +80,7 @@ impl Default for ChildrenCache {
 }
 
 impl ChildrenCache {
-    /// What is known of `name` in the directory; `ask` sends the question where nothing is.
+    /// Looks for what is known of `name` in the directory; `ask` sends the question where nothing is.
     pub(in crate::vfs) fn look(&self, at: Directory<'_>, name: &str, ask: impl FnOnce() -> Answer) -> Looked {
         let (scope, directory) = at;
         let (mut views, now) = (lock(&self.0), Instant::now());
@@ -181,7 +181,7 @@ impl Children {
         }
     }
 
-    /// Whether a name in the directory is free.
+    /// Says if a name in the directory is free.
     pub(in crate::vfs) fn judge(&self, name: &str) -> Verdict {
         if self.is_below_file {
             Verdict::BelowFile

@@ -45,7 +45,7 @@ impl MarkerCache {
         known.marked.insert(tenant, directory, (), Instant::now() + MARKED);
     }
 
-    /// Whether the directory has a marker.
+    /// True for a directory that has a marker.
     pub(in crate::vfs) fn is_marked(&self, directory: Name<'_>) -> bool {
         lock(&self.0).marked.find(directory, &()).is_some_and(|until| Instant::now() < *until)
     }
@@ -57,7 +57,7 @@ impl MarkerCache {
         known.emptied.insert(&scope.tenant, directory, Arc::clone(scope), Instant::now() + EMPTIED);
     }
 
-    /// Whether the directory is there for users of the scope although S3 has nothing of it.
+    /// True for a directory that is there for users of the scope although S3 has nothing of it.
     pub(in crate::vfs) fn is_emptied(&self, scope: &Arc<CredentialScope>, directory: Name<'_>) -> bool {
         lock(&self.0).emptied.find(directory, scope).is_some_and(|until| Instant::now() < *until)
     }

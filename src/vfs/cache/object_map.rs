@@ -1,4 +1,4 @@
-//! What is remembered of objects, by bucket and key, on behalf of tenants: each has room for so many entries, and the one
+//! Facts about objects, remembered by bucket and key, on behalf of tenants: each has room for so many entries, and the one
 //! that was written longest ago makes room for the tenant's next.
 //!
 //! An object has one entry for each scope `S` that something was learned in. A change of the object reaches all of them,

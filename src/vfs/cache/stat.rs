@@ -1,4 +1,4 @@
-//! What lay under a name a moment ago: OpenSSH asks for the size of a file and then opens it; rclone closes a file and then
+//! Sights: a file or directory that lay under a name a moment ago. OpenSSH asks for the size of a file and then opens it; rclone closes a file and then
 //! sets its time. A fresh sight saves the second question.
 //!
 //! Invariant: a sight that was asked for before a change of the node is never taken in after it. Each change counts up the
@@ -13,14 +13,14 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// So many names are remembered for a tenant.
+/// Names that are remembered for a tenant.
 const MAX_ENTRIES: usize = 4096;
 /// A sight older than this says nothing about the present.
 const FRESH: Duration = Duration::from_secs(2);
 /// Names share a stamp with one of four thousand others, which costs a request now and then.
 const STAMPS: usize = 4096;
 
-/// What was seen under a name.
+/// A file or directory that was seen under a name.
 #[derive(Clone, Debug)]
 pub(in crate::vfs) enum Sight {
     /// A file that S3 described.
@@ -34,7 +34,7 @@ pub(in crate::vfs) enum Sight {
 }
 
 impl Sight {
-    /// Whether it is a directory.
+    /// True for a directory.
     pub(in crate::vfs) fn is_directory(&self) -> bool {
         matches!(self, Self::Directory | Self::Listed)
     }
@@ -90,7 +90,7 @@ impl StatCache {
         Asked(lock(&self.state).stamp(self.place(name)))
     }
 
-    /// Whether the node has changed nothing under the name, nor below it, since then.
+    /// True if the node has changed nothing under the name, nor below it, since then.
     pub(in crate::vfs) fn is_unchanged(&self, name: Name<'_>, asked: Asked) -> bool {
         self.ask(name) == asked
     }

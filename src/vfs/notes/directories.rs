@@ -7,10 +7,10 @@ use crate::{
 };
 use std::sync::Mutex;
 
-/// So many directories can have attributes in a session.
+/// Directories that can have attributes in a session.
 const MAX_ENTRIES: usize = 4096;
 
-/// What the session set, by path.
+/// Attributes that the session set, by path.
 #[derive(Debug)]
 pub(in crate::vfs) struct DirectoryAttributes(Mutex<BoundedMap<VirtualPath, NewAttributes>>);
 
@@ -31,7 +31,7 @@ impl DirectoryAttributes {
         map.insert(path.clone(), older.updated(attributes));
     }
 
-    /// What is set on the directory.
+    /// The attributes of the directory.
     pub(in crate::vfs) fn find(&self, path: &VirtualPath) -> NewAttributes {
         lock(&self.0).find(path).copied().unwrap_or_default()
     }

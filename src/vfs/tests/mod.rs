@@ -7,6 +7,7 @@ mod claims;
 mod copies;
 mod directories;
 mod downloads;
+mod emptied_directories;
 mod isolation;
 mod late;
 mod partials;
@@ -14,6 +15,7 @@ mod patches;
 mod permissions;
 mod requests;
 mod sessions;
+mod taken_names;
 mod uploads;
 
 use super::*;
