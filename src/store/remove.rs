@@ -15,10 +15,10 @@ use super::{Bucket, Error, Key, RemovalCondition, Result, find::missing_or_forbi
 pub async fn remove(bucket: &dyn Bucket, key: &Key, condition: RemovalCondition) -> Result<()> {
     match bucket.remove(key, condition).await {
         // Nothing may be there any more. Then it was not this request that removed it.
-        Err(refusal @ (Error::Forbidden { .. } | Error::Conflict { .. } | Error::Throttled { .. })) => {
+        Err(refusal @ (Error::Forbidden { .. } | Error::Conflict { .. })) => {
             Err(missing_or_forbidden(bucket, key, refusal).await)
         }
-        Err(error @ (Error::Unreachable(_) | Error::Broken(_))) => {
+        Err(error @ (Error::Unreachable(_) | Error::Throttled { .. } | Error::Broken(_))) => {
             match missing_or_forbidden(bucket, key, error).await {
                 Error::NotFound => Ok(()),
                 error => Err(error),
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(bucket.keys(), ["acme/x"]);
     }
 
-    // S135: A deletion whose answer from S3 was lost counts as done by who asked for it, when the file is gone.
+    // S135: A deletion whose answer from S3 was lost, or was 503, counts as done by who asked for it, when the file …
     #[tokio::test]
     async fn a_lost_answer_is_told_from_a_lost_request() {
         let lost = || Error::Unreachable("timed out".into());

@@ -343,7 +343,7 @@ async fn what_another_has_put_in_the_place_of_the_copy_stays() {
     assert_eq!(bucket.keys(), ["acme/b"]);
 }
 
-// S135: A deletion whose answer from S3 was lost counts as done by who asked for it, when the file is gone.
+// S135: A deletion whose answer from S3 was lost, or was 503, counts as done by who asked for it, when the file …
 #[tokio::test]
 async fn a_rename_whose_deletion_got_no_answer_keeps_its_copy() {
     for is_scoped in [false, true] {

@@ -81,9 +81,8 @@ impl Intercept for LostAnswers {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // 503 asks to slow down: nothing was done.
-        let is_answer = |status: u16| status == 503 || !(500..600).contains(&status);
-        let is_answered = context.response().is_some_and(|answer| is_answer(answer.status().as_u16()));
+        // 503 may come when the deletion was done, too. To take it for not done would cost the file that was renamed.
+        let is_answered = context.response().is_some_and(|answer| !answer.status().is_server_error());
         if !is_answered {
             self.0.store(true, Ordering::Relaxed);
         }

@@ -152,17 +152,16 @@ impl ChildrenCache {
             let (directory, child) = name.split_at(at);
             // All but a file's own name are names of directories.
             let is_directory = change == Change::Made || name != inner;
-            views.change((bucket, directory), |view| match change {
-                // It may have gone with what was in it.
-                Change::Removed => view.until = view.until.min(Instant::now()),
-                Change::Stored | Change::Made => {
+            // A name that is gone stays among them: it is asked for again before it stands against a file.
+            if change != Change::Removed {
+                views.change((bucket, directory), |view| {
                     view.children.missing.clear();
                     if is_directory {
                         view.children.directories.insert(child.into());
                         view.children.limit();
                     }
-                }
-            });
+                });
+            }
             name = directory.trim_end_matches('/');
         }
     }

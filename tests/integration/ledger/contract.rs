@@ -148,6 +148,7 @@ async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
         journal.replace_late(&bucket(), &key("one"), Some(&kept)).await.unwrap();
         assert_eq!(find(journal, "one").await, Some(kept));
     }
+    journal.replace_late(&bucket(), &key("one"), None).await.unwrap();
     let many = ["one", "two", "three/three"].map(|name| (bucket(), key(name), late("4", 7)));
     journal.add_lates(&many).await.unwrap();
     for (_, key, kept) in many {

@@ -149,9 +149,11 @@ impl Promises {
     }
 
     /// What a WRITE may be answered because the name isn't free.
-    pub fn blocked_write(&self, handle: usize) -> Option<Answer> {
+    pub fn blocked_write(&self, handle: usize) -> Vec<Answer> {
         let draft = &self.drafts[handle];
-        draft.blocked.clone().filter(|_| draft.base.is_none() && !draft.poisoned && draft.named.is_some())
+        // The question may be answered as late as now.
+        let blocked = draft.blocked.clone().into_iter().chain(self.blocked(draft.path));
+        blocked.filter(|_| draft.base.is_none() && !draft.poisoned && draft.named.is_some()).collect()
     }
 
     fn close_in_room(&self, handle: usize) -> Vec<Answer> {
