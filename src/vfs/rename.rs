@@ -63,9 +63,15 @@ impl Vfs {
         }
         let renamed = store::rename(&*bucket, &source_key, &target_key, may_replace).await;
         if source != target {
-            // After an error there may be a copy, too.
-            self.changed(named(target, &target_key), Change::Stored);
-            self.changed(named(source, &source_key), Change::Removed);
+            let (source, target) = (named(source, &source_key), named(target, &target_key));
+            // After an error there may be a copy, too, of a file or of a directory's marker.
+            if !matches!(renamed, Ok(None)) {
+                self.changed(target, Change::Stored);
+            }
+            if !matches!(renamed, Ok(Some(_))) {
+                self.changed(target, Change::Made);
+            }
+            self.changed(source, Change::Removed);
         }
         let renamed = match renamed {
             Err(store::Error::NotEmpty) => {

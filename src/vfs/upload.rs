@@ -129,7 +129,10 @@ impl WriteHandle {
             // It says nothing of the file that the client means.
             return Ok(self.upload.write(offset, data).await?);
         }
-        if self.room.is_answered()
+        // The answer is about the name that the file is to have now.
+        self.take_on_name();
+        if !self.live.shown().removed
+            && self.room.is_answered()
             && let Err(error) = self.room.confirm().await
         {
             self.upload.spoil(&error);

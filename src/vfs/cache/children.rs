@@ -111,6 +111,7 @@ impl ChildrenCache {
         let (scope, directory) = at;
         let mut views = lock(&self.0);
         let mut view = views.remove(directory, scope)?;
+        let is_ours = view.asking.as_ref().is_some_and(|asking| asking.ptr_eq(answer));
         match (came, &view.asking) {
             (Ok(children), Some(asking)) if asking.ptr_eq(answer) => {
                 let made = std::mem::take(&mut view.children.directories);
@@ -127,8 +128,9 @@ impl ChildrenCache {
             (Err(_), Some(asking)) if asking.ptr_eq(answer) => return None,
             _ => {}
         }
-        // A later question is out: this answer may lack what was made since.
-        let verdict = view.asking.is_none().then(|| view.children.judge(name));
+        // Of a later question this answer may lack what was made since, and what another one told may be old.
+        let is_told = is_ours || view.asking.is_none() && Instant::now() < view.until;
+        let verdict = is_told.then(|| view.children.judge(name));
         views.insert(&scope.tenant, directory, Arc::clone(scope), view);
         verdict
     }

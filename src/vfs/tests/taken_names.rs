@@ -56,6 +56,9 @@ async fn an_upload_onto_a_directory_is_refused_by_every_session() {
         }
     }
     assert_eq!(session.bucket.keys(), keys);
+    session.mkdir(&path("/b"), NewAttributes::default()).await.unwrap();
+    session.rename(&path("/b"), &path("/d/moved/here"), Replace::No).await.unwrap();
+    assert!(matches!(put(&session, "/d/moved/here").await, Err(Error::IsDirectory)));
     session.bucket.insert("acme/d/2026", "a file beside it");
     put(&session.elsewhere(), "/d/2026").await.unwrap();
 }

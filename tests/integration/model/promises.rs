@@ -153,7 +153,7 @@ impl Promises {
         let draft = &self.drafts[handle];
         // The question may be answered as late as now.
         let blocked = draft.blocked.clone().into_iter().chain(self.blocked(draft.path));
-        blocked.filter(|_| draft.base.is_none() && !draft.poisoned && draft.named.is_some()).collect()
+        blocked.filter(|_| draft.base.is_none() && draft.named.is_some()).collect()
     }
 
     fn close_in_room(&self, handle: usize) -> Vec<Answer> {
@@ -249,8 +249,12 @@ impl Draft {
     }
 
     pub fn resize(&self, size: u64) -> Vec<Answer> {
+        if self.is_writable() { self.resize_by_path(size) } else { vec![Answer::NotOpenForWriting] }
+    }
+
+    /// Of a path it is asked whatever the handle was opened for.
+    fn resize_by_path(&self, size: u64) -> Vec<Answer> {
         match self.bytes.len() as u64 {
-            _ if !self.is_writable() => vec![Answer::NotOpenForWriting],
             _ if self.poisoned => vec![Answer::Ok, Answer::Poisoned, Answer::Unsupported],
             present if present != size && !CHANGES_STORED_FILES => vec![Answer::Unsupported],
             present if present > IN_MEMORY_BYTES && size < present => vec![Answer::Ok, Answer::Shipped],
@@ -406,7 +410,7 @@ impl Promises {
 
     fn resize(&self, by: usize, at: &str, size: u64) -> Vec<Answer> {
         match (self.newest(by, at), self.stored.files.get(at)) {
-            (Some(draft), _) => draft.resize(size),
+            (Some(draft), _) => draft.resize_by_path(size),
             (None, Some(file)) if file.bytes.len() as u64 != size && !CHANGES_STORED_FILES => {
                 vec![Answer::Unsupported]
             }
@@ -439,7 +443,10 @@ impl Promises {
             }
             Deed::Resize { at, size } => {
                 if let Some(draft) = self.newest_mut(by, at) {
-                    draft.resized(size);
+                    // Nothing comes of one that failed.
+                    if !draft.poisoned {
+                        draft.resized(size);
+                    }
                 } else if let Some(file) = self.stored.files.get(at).filter(|file| file.bytes.len() as u64 != size) {
                     let mut bytes = file.bytes.to_vec();
                     bytes.resize(usize::try_from(size).unwrap(), 0);
