@@ -231,7 +231,7 @@ impl WriteHandle {
             return Ok(size);
         }
         match room.confirm_at_close().await {
-            Ok(_) => {}
+            Ok(()) => {}
             Err(error @ (Error::BelowFile | Error::IsDirectory)) => {
                 upload.abort().await;
                 return Err(error);
