@@ -159,11 +159,14 @@ impl Row {
         while timeout(lease.term / 3, &mut ended).await.is_err() {
             let _ = journal.hold_claim(bucket, name, lease).await;
         }
-        // Until then the row keeps others from the name.
-        let until = Instant::now() + lease.term;
-        while journal.end_claim(bucket, name, lease).await.is_err() && Instant::now() < until {
-            sleep(END_PAUSE).await;
-        }
+        let mut ended = journal.end_claim(bucket, name, lease).await;
+        // While the journal is away the next operation of this node goes on without a row.
         drop(seats);
+        // A row that stays keeps others from the name until its lease is over.
+        let until = Instant::now() + lease.term;
+        while ended.is_err() && Instant::now() < until {
+            sleep(END_PAUSE).await;
+            ended = journal.end_claim(bucket, name, lease).await;
+        }
     }
 }

@@ -203,6 +203,29 @@ async fn an_operation_that_is_dropped_or_stops_waiting_leaves_no_claim() {
     }
 }
 
+// S142: What another node claims it claims until its operation ends, or for at most 30 seconds after it was killed.
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_goes_away_during_an_operation_holds_up_none_and_loses_its_row_later() {
+    let [one, other] = two(Place::Nodes, &["acme/a"]);
+    let hold = one.bucket.hold(Verb::Copy, Moment::Request);
+    let session = one.another();
+    let renaming = tokio::spawn(async move { TO_ONE.run(&session).await });
+    one.bucket.arrived(Verb::Copy, 1).await;
+    one.journal.set_down(true);
+    drop(hold);
+    renaming.await.unwrap().unwrap();
+    let asked = Instant::now();
+    for session in [&one, &other] {
+        session.bucket.insert("acme/a", "a later file of this name");
+        Remove.run(session).await.unwrap();
+    }
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    one.journal.set_down(false);
+    assert_eq!(one.journal.claims(), 1, "that of the rename");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(one.journal.claims(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_claim_takes_two_questions_to_a_shared_journal_and_none_to_another() {
     let [one, _] = two(Place::Nodes, &["acme/a"]);
