@@ -29,7 +29,7 @@ const ADDED: &str = " ON CONFLICT (bucket, directory, name) DO UPDATE SET etag =
                      accessed = COALESCE(excluded.accessed, CASE WHEN old.etag = excluded.etag THEN old.accessed END), \
                      modified = COALESCE(excluded.modified, CASE WHEN old.etag = excluded.etag THEN old.modified END), \
                      mode = COALESCE(excluded.mode, CASE WHEN old.etag = excluded.etag THEN old.mode END) \
-                     WHERE old.etag = excluded.etag OR old.set_at < excluded.set_at";
+                     WHERE old.etag = excluded.etag";
 const ADD: &str = "INSERT INTO late_attributes AS old (bucket, directory, name, etag, accessed, modified, mode, set_at) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bucket, directory, name) DO UPDATE SET \
                    etag = excluded.etag, set_at = excluded.set_at, \

@@ -93,7 +93,7 @@ pub trait Journal: RenameJournal + PartialJournal + ClaimJournal + Send + Sync +
     async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown>;
 
     /// Adds to what is kept for several objects, as [`add_late`](Self::add_late) does for one, but for those for which
-    /// something was kept of another version just now. At most 1,000, each of another object.
+    /// something is kept of another version. At most 1,000, each of another object.
     ///
     /// # Errors
     /// [`JournalDown`]: it may have happened all the same.

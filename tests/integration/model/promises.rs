@@ -34,6 +34,8 @@ pub struct Draft {
     base: Option<File>,
     /// What stood against its name when it was opened.
     blocked: Option<Answer>,
+    /// Whether the name was free at a time since.
+    was_free: bool,
     /// Whether anything was written or cut.
     changed: bool,
 }
@@ -122,6 +124,7 @@ impl Promises {
             options,
             base,
             blocked,
+            was_free: false,
             changed: false,
         });
     }
@@ -135,7 +138,7 @@ impl Promises {
     }
 
     pub fn close(&self, handle: usize) -> Vec<Answer> {
-        let Draft { path, poisoned, base, named, blocked, .. } = &self.drafts[handle];
+        let Draft { path, poisoned, base, named, blocked, was_free, .. } = &self.drafts[handle];
         let right = self.close_in_room(handle);
         if named.is_none() || base.is_some() {
             return right;
@@ -143,8 +146,16 @@ impl Promises {
         match (blocked.clone(), self.blocked(path)) {
             (None, None) => right,
             // It stood against the name all the time.
-            (Some(before), Some(now)) if !poisoned => vec![before, now],
+            (Some(before), Some(now)) if !poisoned && !was_free => vec![before, now],
             (before, now) => right.into_iter().chain(before).chain(now).collect(),
+        }
+    }
+
+    /// Notes which uploads' names are free now: then what stood against them at OPEN may have been asked for too late.
+    pub fn note_free_names(&mut self) {
+        let free: Vec<bool> = self.drafts.iter().map(|draft| self.blocked(draft.path).is_none()).collect();
+        for (draft, is_free) in self.drafts.iter_mut().zip(free) {
+            draft.was_free |= is_free;
         }
     }
 

@@ -47,6 +47,7 @@ impl System {
         let mut system = Self::new();
         for (index, action) in actions.iter().enumerate() {
             let kept = system.act(action).await.and_then(|()| system.compare());
+            system.promises.note_free_names();
             kept.map_err(|complaint| format!("action {index}, {action:?}: {complaint}"))?;
         }
         system.end().await
