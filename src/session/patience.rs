@@ -18,7 +18,7 @@ use tokio::time::sleep;
 pub struct Patience {
     lane: Lane,
     writes: WaitingWrites,
-    /// Whether the last READ waited in vain: the next ones get what is free at once. A client that doesn't read is waited
+    /// True if the last READ waited in vain: the next ones get what is free at once. A client that doesn't read is waited
     /// for once, however many READs it has sent.
     is_over: AtomicBool,
 }

@@ -160,7 +160,7 @@ impl Download {
             Some(Last::Change(answered)) => Some(answered),
         };
         let Self { handle, file, failure, .. } = self;
-        // What it fetched ahead is in the way of the upload's memory.
+        // Bytes that it fetched ahead are in the way of the upload's memory.
         drop(handle);
         if let Some(file) = file.into_inner() {
             file.close(failure.into_inner().map_or(Outcome::Done, Outcome::Failed));

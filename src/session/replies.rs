@@ -55,7 +55,7 @@ pub struct Shared {
     pub outstanding: AtomicUsize,
     /// Bytes of small replies that wait to be written.
     pub small_bytes: AtomicUsize,
-    /// Whether they were too many.
+    /// True if they were too many.
     is_overrun: AtomicBool,
     /// Bytes handed to the writer.
     pub sent_bytes: AtomicU64,

@@ -10,13 +10,13 @@ const PAGE_ENTRIES: u16 = 1000;
 /// The directories in a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DirectoryPage {
-    /// Whether the directory is there: by its marker, or anything below.
+    /// True if the directory is there: by its marker, or anything below.
     pub exists: bool,
-    /// Whether it has a marker.
+    /// True if it has a marker.
     pub has_marker: bool,
     /// The names of the directories in it, as far as they are on the page.
     pub directories: Vec<String>,
-    /// Whether the page has all names.
+    /// True if the page has all names.
     pub is_complete: bool,
 }
 
@@ -56,7 +56,7 @@ pub async fn missing_directories(bucket: &dyn Bucket, root: &Prefix, directory: 
         let at = at.min(there - 1);
         let Some(name) = names.get(at) else { break };
         let found = find_in_listing(bucket, name).await?;
-        // Where S3 holds both a file and what lies below its name, it is a directory already.
+        // If S3 holds both a file and what lies below its name, it is a directory already.
         if found.directory {
             there = at;
         } else if found.file.is_some() {
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use crate::store::MemoryBucket;
 
-    /// What is missing for a file in a directory this deep, of which so many outer ones are there.
+    /// Counts what is missing for a file in a directory this deep, of which so many outer ones are there.
     async fn missing(bucket: &MemoryBucket, deep: usize, there: usize) -> (Option<usize>, usize) {
         let root = Prefix::parse("acme/").unwrap();
         if there > 0 {

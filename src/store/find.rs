@@ -92,7 +92,7 @@ pub async fn directory_exists(bucket: &dyn Bucket, prefix: &Prefix) -> Result<bo
     Ok(!page.objects.is_empty())
 }
 
-/// Whether there is a file `key`, as a listing shows it. 1 request.
+/// True if there is a file `key`, as a listing shows it. 1 request.
 ///
 /// # Errors
 /// Those of the listing.
@@ -130,7 +130,7 @@ pub async fn directory_state(bucket: &dyn Bucket, prefix: &Prefix) -> Result<Dir
     })
 }
 
-/// What a refused request for `key` means: [`Error::NotFound`] if a listing shows that nothing is there. 1 request.
+/// Tells what a refused request for `key` means: [`Error::NotFound`] if a listing shows that nothing is there. 1 request.
 pub(super) async fn missing_or_forbidden(bucket: &dyn Bucket, key: &Key, refusal: Error) -> Error {
     match Box::pin(file_exists(bucket, key)).await {
         Ok(false) => Error::NotFound,
@@ -138,7 +138,7 @@ pub(super) async fn missing_or_forbidden(bucket: &dyn Bucket, key: &Key, refusal
     }
 }
 
-/// What S3 answers when it is asked for `key`: [`Error::NotFound`] where it refuses and a listing shows that nothing is
+/// The answer of S3 when it is asked for `key`: [`Error::NotFound`] where it refuses and a listing shows that nothing is
 /// there (1 further request). Where a listing shows the key it may have come to be in between, so S3 is asked once more.
 pub(super) async fn ask<T, F>(bucket: &dyn Bucket, key: &Key, request: impl Fn() -> F) -> Result<T>
 where

@@ -83,7 +83,7 @@ impl Listing {
         Ok(false)
     }
 
-    /// Whether the first page, after [`exists`](Self::exists), shows the directory's marker.
+    /// True if the first page, after [`exists`](Self::exists), shows the directory's marker.
     #[must_use]
     pub fn has_marker(&self) -> bool {
         let is_marker = |first: &Listed| first.raw_key == self.prefix.as_str();

@@ -10,7 +10,7 @@ use super::{
 use crate::account::Permission;
 use std::{sync::Arc, time::Duration};
 
-/// What OPEN with CREAT comes to.
+/// The outcome of OPEN with CREAT.
 #[derive(Debug)]
 pub enum Created {
     /// The file that was there.

@@ -38,7 +38,7 @@ impl Vfs {
     /// Makes a directory's marker, if there is none. 1 request.
     ///
     /// # Errors
-    /// What the storage says, but for a marker that is there.
+    /// Those of the storage, but for a marker that is there.
     pub(super) async fn mark(&self, bucket: &dyn Bucket, marker: &Key, mut object: NewObject) -> Result<()> {
         object.mark()?;
         let name = (bucket.id(), marker.as_str());

@@ -168,7 +168,7 @@ impl Metadata {
         Self::of_file(self.size, 0, NewAttributes { times, mode }, mount)
     }
 
-    /// Whether a listing, which knows no metadata of objects, shows this mode of a file anyway.
+    /// True if a listing, which knows no metadata of objects, shows this mode of a file anyway.
     pub(super) fn is_listed_mode(mode: u32) -> bool {
         mode & PERMISSION_BITS == DEFAULT_FILE_MODE
     }

@@ -123,7 +123,7 @@ impl Vfs {
         self.with_failed_uploads(path, |vfs, file| vfs.node.cache.failed.begin(file.at(), vfs.session)).await;
     }
 
-    /// Whether a file of this size would be taken for one that this session could not store, a minute ago at most. No longer
+    /// True if a file of this size would be taken for one that this session could not store, a minute ago at most. No longer
     /// once any session of the node has stored or removed the file.
     pub async fn looks_like_failed_upload(&self, path: &VirtualPath, bytes: u64) -> bool {
         let looks = |vfs: &Self, file: Named<'_>| vfs.node.cache.failed.looks_like(file.at(), vfs.session, bytes);

@@ -224,7 +224,7 @@ impl Place {
             let came = answer.clone().await;
             let settled = self.node.cache.children.settle(at, name, &answer, &came);
             match (came, settled) {
-                // Where no listing is allowed the store can't be asked; its own users see to it.
+                // If no listing is allowed the store can't be asked; its own users see to it.
                 (Err(store::Error::Forbidden { .. }), _) => return Ok((Verdict::Free, Vec::new())),
                 (Err(error), _) => return Err(error.into()),
                 (Ok(children), Some(verdict)) => return Ok((verdict, children.missing.clone())),

@@ -5,13 +5,13 @@
 use super::{Error, Metadata, Mount, Place, Replace, Result, SetAttributes, Vfs, VirtualPath, late::Named};
 use crate::{account::Permission, store};
 
-/// Whether a path, as the client wrote it, can only be a directory's.
+/// True if a path, as the client wrote it, can only be a directory's.
 #[must_use]
 pub fn names_a_directory(raw: &[u8]) -> bool {
     matches!(last_name(raw), b"" | b"." | b"..")
 }
 
-/// Whether a path, as the client wrote it, ends in `.` or `..`: under such a name nothing is removed or renamed.
+/// True if a path, as the client wrote it, ends in `.` or `..`: under such a name nothing is removed or renamed.
 #[must_use]
 pub fn ends_in_dots(raw: &[u8]) -> bool {
     let end = raw.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last.saturating_add(1));

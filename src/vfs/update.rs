@@ -8,7 +8,7 @@ use super::{
 };
 use std::time::Duration;
 
-/// What OPEN for reading and writing came to.
+/// The outcome of OPEN for reading and writing.
 #[derive(Debug)]
 pub enum OpenedUpdate {
     /// A file that is there, to be read until it is changed.

@@ -61,7 +61,7 @@ pub struct WriteHandle {
     append: bool,
     /// The version that the file began as.
     patched: Option<Patched>,
-    /// Whether the name is free.
+    /// True if the name is free.
     room: Room,
     /// As long as the file may still begin anew.
     resumed: Option<Resumed>,
@@ -345,7 +345,7 @@ impl WriteHandle {
         if self.writable { Ok(()) } else { Err(Error::NotOpenForWriting) }
     }
 
-    /// Whether nothing is in a file of which the client may have sent a part before: its first WRITE tells by its offset.
+    /// True if nothing is in a file of which the client may have sent a part before: its first WRITE tells by its offset.
     fn lacks_its_beginning(&self) -> bool {
         self.upload.is_gapless() && self.upload.size() == 0
     }

@@ -102,7 +102,7 @@ impl Upload {
         self
     }
 
-    /// Whether nothing is published that leaves a hole, or lacks its beginning.
+    /// True if nothing is published that leaves a hole, or lacks its beginning.
     #[must_use]
     pub fn is_gapless(&self) -> bool {
         self.gapless

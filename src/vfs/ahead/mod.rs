@@ -89,7 +89,7 @@ impl Ahead {
 impl State {
     fn open(&mut self, path: &VirtualPath, node: &Node) -> Option<EarlyReader> {
         self.pace.opened();
-        // What the node has changed since counts as no wrong guess.
+        // A file that the node has changed since counts as no wrong guess.
         self.fetched.retain(|fetched| fetched.is_unchanged(node));
         let found = self.fetched.iter().position(|fetched| fetched.path == *path).map(|at| self.fetched.remove(at));
         let before = self.fetched.len();

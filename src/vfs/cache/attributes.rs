@@ -36,12 +36,12 @@ impl Noted {
         (self.version == *version).then_some(self.attributes)
     }
 
-    /// Whether it counts more than what the journal says.
+    /// True if it counts more than what the journal says.
     pub(in crate::vfs) fn is_newest(&self) -> bool {
         self.fresh_until.is_none_or(|until| Instant::now() < until)
     }
 
-    /// Whether the journal knew it a moment ago, so that there is nothing to ask.
+    /// True if the journal knew it a moment ago, so that there is nothing to ask.
     pub(in crate::vfs) fn is_fresh(&self) -> bool {
         self.fresh_until.is_some_and(|until| Instant::now() < until)
     }
@@ -67,7 +67,7 @@ impl AttributeOverlay {
         attributes: NewAttributes,
     ) -> NewAttributes {
         let mut map = lock(&self.0);
-        // What the journal has heard of more than two seconds ago another node may have changed since.
+        // Attributes that the journal has heard of more than two seconds ago another node may have changed since.
         let newest = map.find(name, &()).filter(|noted| noted.is_newest());
         let older = newest.and_then(|noted| noted.of(&version)).unwrap_or_default();
         let attributes = older.updated(attributes);
@@ -102,7 +102,7 @@ impl AttributeOverlay {
         lock(&self.0).insert(tenant, name, (), Noted { version, attributes, fresh_until });
     }
 
-    /// What is noted of the object.
+    /// Finds what is noted of the object.
     pub(in crate::vfs) fn find(&self, name: Name<'_>) -> Option<Noted> {
         lock(&self.0).find(name, &()).cloned()
     }

@@ -146,7 +146,7 @@ impl ChildrenCache {
     pub(super) fn changed(&self, (bucket, key): Name<'_>, change: Change) {
         let mut views = lock(&self.0);
         let inner = key.trim_end_matches('/');
-        // What was known of directories in it depends on its name, too.
+        // All that was known of directories in it depends on its name, too.
         views.take_below(bucket, &format!("{inner}/"));
         let mut name = inner;
         while !name.is_empty() {

@@ -55,7 +55,7 @@ impl FailedUploads {
         lock(&self.0).insert(at.tenant(), at.name(), session, Failed { bytes, at: Instant::now() });
     }
 
-    /// Whether a file of this size would be taken for the one that the session could not store.
+    /// True if a file of this size would be taken for the one that the session could not store.
     pub(in crate::vfs) fn looks_like(&self, at: At<'_>, session: SessionId, bytes: u64) -> bool {
         let failed = lock(&self.0).find(at.name(), &session).copied();
         failed.is_some_and(|failed| failed.bytes == bytes && failed.at.elapsed() < MEMORY)

@@ -70,7 +70,7 @@ impl MarkerCache {
         if change == Change::Removed {
             return;
         }
-        // What it lies in is there again.
+        // The directories that it lies in are there again.
         for directory in super::stat::ancestors(key) {
             known.emptied.remove_all((bucket, &format!("{directory}/")));
         }

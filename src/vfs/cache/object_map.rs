@@ -79,7 +79,7 @@ impl<S: Eq, V> ObjectMap<S, V> {
         }
     }
 
-    /// What the scope has of the name.
+    /// Finds what the scope has of the name.
     pub(super) fn find(&self, name: Name<'_>, scope: &S) -> Option<&V> {
         let entries = self.buckets.get(name.0)?.get(name.1)?;
         entries.iter().find(|entry| entry.scope == *scope).map(|entry| &entry.value)

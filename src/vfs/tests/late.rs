@@ -109,7 +109,7 @@ async fn a_session_hears_of_what_another_sets() {
     tokio::time::advance(Duration::from_secs(2)).await;
     assert_eq!(shown(&session, "/a").await.0, times);
     assert_eq!(listed(&session, "/a").await.0, times);
-    // What the node set long ago is not written over it again.
+    // Attributes that the node set long ago are not written over it again.
     session.set_attributes(&path("/a"), SetAttributes { mode: Some(0o600), ..Default::default() }).await.unwrap();
     assert_eq!(shown(&session.elsewhere(), "/a").await, (times, 0o100_600));
 }

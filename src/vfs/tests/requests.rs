@@ -179,7 +179,7 @@ async fn attributes_of_what_was_just_stored_cost_nothing() {
     tokio::time::advance(Duration::from_secs(2)).await;
     session.set_attributes(&path("/a"), wanted).await.unwrap();
     assert_eq!(session.requested(), [Head]);
-    // What was only seen may be another version by now.
+    // A version that was only seen may be another version by now.
     session.set_attributes(&path("/a"), wanted).await.unwrap();
     session.elsewhere().set_attributes(&path("/a"), wanted).await.unwrap();
     session.set_attributes(&path("/a"), SetAttributes { size: Some(1), ..wanted }).await.unwrap();

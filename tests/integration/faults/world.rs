@@ -50,7 +50,7 @@ pub struct World {
     pub faulty: Arc<FaultyBucket>,
     pub journal: Arc<FaultyJournal>,
     memory: Arc<MemoryBucket>,
-    /// Whether `/dir` has a marker from the beginning. Else it may get one, when something is taken from it.
+    /// True if `/dir` has a marker from the beginning. Else it may get one, when something is taken from it.
     is_marked: bool,
     budget: Arc<Budget>,
     pub vfs: Vfs,

@@ -32,9 +32,9 @@ pub struct Draft {
     options: WriteOptions,
     /// What it began with, where that is to be changed.
     base: Option<File>,
-    /// What stood against its name when it was opened.
+    /// The answer that stood against its name when it was opened.
     blocked: Option<Answer>,
-    /// Whether the name was free at a time since.
+    /// True if the name was free at a time since.
     was_free: bool,
     /// Whether anything was written or cut.
     changed: bool,
@@ -94,7 +94,7 @@ impl Promises {
         }]
     }
 
-    /// What stands against a new file of this name.
+    /// The answer that stands against a new file of this name.
     fn blocked(&self, at: &str) -> Option<Answer> {
         match () {
             () if self.stored.files.contains_key(at) => None,
@@ -159,7 +159,7 @@ impl Promises {
         }
     }
 
-    /// What a WRITE may be answered because the name isn't free.
+    /// The answers that a WRITE may get because the name isn't free.
     pub fn blocked_write(&self, handle: usize) -> Vec<Answer> {
         let draft = &self.drafts[handle];
         // The question may be answered as late as now.

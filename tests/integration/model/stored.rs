@@ -57,7 +57,7 @@ impl Stored {
         self.files.keys().chain(&self.markers).any(|other| is_below(other, path))
     }
 
-    /// Whether nothing can come to be under the name, because a file has the name of a directory that it would lie in.
+    /// True if nothing can come to be under the name, because a file has the name of a directory that it would lie in.
     pub fn is_below_file(&self, path: &str) -> bool {
         let outer = ancestors(path).find(|outer| self.is_directory(outer) || self.files.contains_key(*outer));
         outer.is_some_and(|outer| !self.is_directory(outer))

@@ -294,7 +294,7 @@ async fn a_mode_that_is_set_by_path_before_the_first_change_stays() {
 #[tokio::test(start_paused = true)]
 async fn a_size_that_is_set_by_path_is_that_of_the_handle_too() {
     let (wharf, mut client, handle) = opened().await;
-    // What is in the way keeps the SETSTAT from the handle's own queue.
+    // A request in the way keeps the SETSTAT from the handle's own queue.
     let hold = wharf.bucket.hold(Head, Request);
     let before = client.send(request::stat("/a")).await;
     let set = client.send(request::set_stat("/a", size(3))).await;
@@ -370,7 +370,7 @@ async fn refusals_of_any_number_of_reads_are_bounded() {
         assert!(sent < 1000);
     };
     assert_eq!(ended, Ended::RepliesUnread);
-    // What was left without a reply is not forgotten when the client reads the others.
+    // A request that was left without a reply is not forgotten when the client reads the others.
     while client.incoming.is_answered(0).await {}
     assert_eq!(client.try_send(request::stat("/")).await, Err(Ended::RepliesUnread));
 }

@@ -339,7 +339,7 @@ async fn what_is_set_through_a_handle_for_reading_is_set_on_what_it_has_open() {
         assert_eq!(client.fstat(&handle).await.unwrap().times, times(7).times);
         wharf.assert_stored("/a", content.as_bytes());
 
-        // What has the name by now is another file.
+        // Another file has the name by now.
         client.put("/a", &"newer".into()).await.unwrap();
         client.order(request::set_stat("/a", times(8))).await.unwrap();
         client.order(request::fset_stat(&handle, times(9))).await.unwrap();
