@@ -20,6 +20,7 @@
 //! Invariant: the bytes of a write that answered OK are in the object if [`Upload::finish`] answers OK.
 
 mod allowance;
+mod answer;
 mod base;
 mod block;
 mod copy;

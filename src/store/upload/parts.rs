@@ -7,6 +7,7 @@
 
 use super::{
     allowance::Flying,
+    answer::in_time,
     entry::{Entry, Keeping, Progress},
     plan::MAX_PARTS,
     resumed::Taken,
@@ -170,18 +171,25 @@ impl Parts {
 
     /// Waits until one part in flight has arrived, and its memory is free.
     pub(super) async fn one_arrived(&mut self) -> Result<()> {
-        match self.in_flight.join_next().await {
-            Some(joined) => self.note(joined),
-            None => Ok(()),
-        }
+        let joined = in_time(async { Ok(self.in_flight.join_next().await) }).await?;
+        joined.map_or(Ok(()), |joined| self.note(joined))
     }
 
     /// Waits until S3 has made all copies.
     pub(super) async fn all_copied(&mut self) -> Result<()> {
-        while let Some(joined) = self.copying.join_next().await {
+        while let Some(joined) = in_time(async { Ok(self.copying.join_next().await) }).await? {
             self.note(joined)?;
         }
         Ok(())
+    }
+
+    /// Waits for the next part, sent or copied; `None` when all are there.
+    async fn next_arrived(&mut self) -> Option<Result<Result<Part>, JoinError>> {
+        tokio::select! {
+            Some(joined) = self.in_flight.join_next() => Some(joined),
+            Some(joined) = self.copying.join_next() => Some(joined),
+            else => None,
+        }
     }
 
     /// Whether nobody else can have completed it.
@@ -194,15 +202,11 @@ impl Parts {
 
     /// Waits for all parts, and publishes the object.
     pub(super) async fn complete(&mut self, condition: Condition) -> Result<Stored> {
-        while let Some(joined) = tokio::select! {
-            Some(joined) = self.in_flight.join_next() => Some(joined),
-            Some(joined) = self.copying.join_next() => Some(joined),
-            else => None,
-        } {
+        while let Some(joined) = in_time(async { Ok(self.next_arrived().await) }).await? {
             self.note(joined)?;
         }
         self.stored.sort_unstable_by_key(|part| part.number);
-        let upload = id(self.created.clone()).await?;
+        let upload = in_time(id(self.created.clone())).await?;
         // Where a version is to be replaced, it is more likely that one which is missing than the upload.
         let missing = if matches!(condition, Condition::Matches(_)) { replaced } else { gone };
         self.demand_ours()?;

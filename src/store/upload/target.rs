@@ -1,5 +1,6 @@
 //! Where an upload goes, and the two requests that publish it.
 
+use super::answer::in_time;
 use crate::store::{Bucket, Condition, Error, Key, NewObject, Part, Payload, Result, Stored, UploadId};
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ impl Target {
         object: &NewObject,
         condition: Condition,
     ) -> Result<Stored> {
-        match self.bucket.put(&self.key, payload, object, condition).await {
+        match in_time(self.bucket.put(&self.key, payload, object, condition)).await {
             Err(error) if is_open(&error) => self.believe(error, object).await,
             settled => settled,
         }
@@ -27,7 +28,7 @@ impl Target {
     /// Publishes the object that was uploaded in parts. Whether a refusal may be due to our own success is the caller's to
     /// say.
     pub(super) async fn complete(&self, upload: &UploadId, parts: &[Part], condition: Condition) -> Result<Stored> {
-        self.bucket.complete_upload(&self.key, upload, parts, condition).await
+        in_time(self.bucket.complete_upload(&self.key, upload, parts, condition)).await
     }
 
     /// A refusal after a lost answer may be due to our own success. One HEAD tells: the object that is there then
