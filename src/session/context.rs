@@ -1,13 +1,15 @@
 //! What all tasks of one session share.
 
 use super::{
-    Activity, Settings,
+    Activity, Resources, Settings,
     handles::Handles,
     intake::Intake,
     order::{Claim, Order},
+    pending_closes::{Barrier, PendingClose, PendingCloses},
     replies::Replies,
     status,
     updates::Updates,
+    waiting_uploads::WaitingUploads,
     writes::Writes,
 };
 use crate::{
@@ -37,9 +39,11 @@ pub struct Context {
     pub intake: Intake,
     pub settings: Settings,
     pub budget: Arc<Budget>,
+    pub waiting_uploads: Arc<WaitingUploads>,
     pub activity: Arc<Activity>,
     pub handles: Handles,
     pub order: Arc<Order>,
+    pub closes: Arc<PendingCloses>,
     /// Set when the client is gone: nobody waits for answers any more.
     pub ended: CancellationToken,
     pub running: Semaphore,
@@ -51,15 +55,8 @@ pub struct Context {
 }
 
 impl Context {
-    pub fn new(
-        who: Who,
-        vfs: Vfs,
-        events: Events,
-        replies: Replies,
-        settings: Settings,
-        budget: Arc<Budget>,
-        tasks: TaskTracker,
-    ) -> Self {
+    pub fn new(who: Who, vfs: Vfs, replies: Replies, resources: Resources) -> Self {
+        let Resources { budget, waiting_uploads, events, settings, tasks } = resources;
         Self {
             who,
             vfs,
@@ -69,8 +66,10 @@ impl Context {
             replies,
             settings,
             budget,
+            waiting_uploads,
             handles: Handles::default(),
             order: Arc::default(),
+            closes: Arc::default(),
             ended: CancellationToken::new(),
             running: Semaphore::new(MAX_RUNNING),
             copies: Arc::new(Semaphore::new(MAX_COPIES)),
@@ -83,6 +82,16 @@ impl Context {
     /// those have no place in the order.
     pub fn written(&self, claim: Claim, path: &VirtualPath) -> Option<Writes> {
         self.handles.written(path).filter(|_| self.order.is_free(claim, path))
+    }
+
+    /// The place of a request that makes `path` appear or go, behind the CLOSEs that came before it.
+    pub fn barrier(&self, path: &VirtualPath) -> Barrier {
+        self.closes.barrier(self.vfs.mount_number(path))
+    }
+
+    /// Enters the CLOSE of an upload that is to appear under `path`.
+    pub fn pending_close(&self, path: &VirtualPath) -> PendingClose {
+        self.closes.enter(self.vfs.mount_number(path))
     }
 
     /// Makes the file of a handle, which was only read until now, an upload.

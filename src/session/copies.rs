@@ -38,15 +38,16 @@ impl Copy {
     }
 }
 
-/// Copies into `target`, and answers. Clients close their target whatever they hear, so after a refusal nothing may come
-/// of that.
-pub async fn serve(context: &Context, target: &mut WriteHandle, slot: Slot, copy: Result<Copy>) {
+/// Copies into `target`, answers, and tells whether it was done. Clients close their target whatever they hear, so after a
+/// refusal nothing may come of that.
+pub async fn serve(context: &Context, target: &mut WriteHandle, slot: Slot, copy: Result<Copy>) -> bool {
     let Copy { source, range, _room } = match copy {
         Ok(copy) => copy,
         Err(error) => {
             target.spoil(&error);
             context.note("COPY-DATA", &target.path().current(), &error);
-            return slot.fail(&error);
+            slot.fail(&error);
+            return false;
         }
     };
     let since = Instant::now();
@@ -58,8 +59,10 @@ pub async fn serve(context: &Context, target: &mut WriteHandle, slot: Slot, copy
         since.elapsed(),
         copied.as_ref().err(),
     );
+    let is_done = copied.is_ok();
     match copied {
         Ok(bytes) if range.length.is_some_and(|length| bytes < length) => slot.status(StatusCode::Eof, "end of file"),
         copied => slot.done(copied.map(|_| ())),
     }
+    is_done
 }

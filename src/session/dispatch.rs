@@ -140,8 +140,10 @@ impl Inbound {
             Some(Open::Read(reads)) => reads.command(runs::Command::Close(slot)),
             Some(Open::Update(updates)) => updates.reads().command(runs::Command::Close(slot)),
             Some(Open::Write(writes)) => {
-                let ticket = self.context.order.enter_close(writes.path().current());
-                writes.command(writes::Command::Close(slot, ticket));
+                let path = writes.path().current();
+                let pending = self.context.pending_close(&path);
+                let ticket = self.context.order.enter_close(path);
+                writes.command(writes::Command::Close(writes::Close { slot, ticket, pending }));
             }
             Some(Open::Directory(directory)) => directory.command(directories::Command::Close(slot)),
             None => slot.status(StatusCode::Failure, NOT_OPEN),

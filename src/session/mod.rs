@@ -30,6 +30,7 @@ mod open;
 mod order;
 mod outbound;
 mod patience;
+mod pending_closes;
 mod reads;
 mod replies;
 mod runs;
@@ -37,6 +38,7 @@ mod slot;
 mod status;
 mod tree;
 mod updates;
+mod waiting_uploads;
 mod writes;
 
 pub use activity::{Activity, Serving};
@@ -52,6 +54,7 @@ use crate::{
 use context::Context;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio_util::task::TaskTracker;
+use waiting_uploads::WaitingUploads;
 
 /// How long sessions wait for what they share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +75,17 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Sessions {
     node: Arc<Node>,
+    resources: Resources,
+    frames: Arc<FramePool>,
+}
+
+/// What each session takes its share of.
+#[derive(Clone, Debug)]
+struct Resources {
     budget: Arc<Budget>,
+    waiting_uploads: Arc<WaitingUploads>,
     events: Events,
     settings: Settings,
-    frames: Arc<FramePool>,
     tasks: TaskTracker,
 }
 
@@ -107,7 +117,9 @@ impl Sessions {
         settings: Settings,
     ) -> Self {
         let node = Node::new(buckets, Arc::clone(&budget), journal);
-        Self { node, budget, events, settings, frames: Arc::default(), tasks: TaskTracker::new() }
+        let (waiting_uploads, tasks) = (Arc::default(), TaskTracker::new());
+        let resources = Resources { budget, waiting_uploads, events, settings, tasks };
+        Self { node, resources, frames: Arc::default() }
     }
 
     /// Begins the session of a channel, `channel` being its number in the connection. No request to storage is made.
@@ -123,25 +135,18 @@ impl Sessions {
             source: peer.source,
             vpc_endpoint: peer.vpc_endpoint.clone(),
         };
-        self.events.record(&Event::SessionStarted(who.clone()));
-        let (replies, outbound) = replies::channel(Arc::clone(&peer.activity), Arc::clone(&self.budget));
-        let context = Context::new(
-            who,
-            vfs,
-            self.events.clone(),
-            replies,
-            self.settings,
-            Arc::clone(&self.budget),
-            self.tasks.clone(),
-        );
+        let resources = self.resources.clone();
+        resources.events.record(&Event::SessionStarted(who.clone()));
+        let (replies, outbound) = replies::channel(Arc::clone(&peer.activity), Arc::clone(&resources.budget));
+        let context = Context::new(who, vfs, replies, resources);
         Ok((Inbound::new(Arc::new(context), Arc::clone(&self.frames)), outbound))
     }
 
     /// Waits until nothing is left of any session: every upload is published or given up. Call it when no new session
     /// can begin.
     pub async fn drained(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.resources.tasks.close();
+        self.resources.tasks.wait().await;
     }
 }
 

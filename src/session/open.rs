@@ -7,6 +7,7 @@ use super::{
     files::OpenFile,
     handles::Open,
     order::Claim,
+    pending_closes::Barrier,
     reads::Reads,
     slot::Slot,
     status,
@@ -79,6 +80,14 @@ impl What {
         }
     }
 
+    /// Whether a name may appear by it, now or at the CLOSE.
+    fn may_make_name(&self) -> bool {
+        match self {
+            Self::Create { .. } | Self::Write(..) => true,
+            Self::Read | Self::Directory => false,
+        }
+    }
+
     fn request(&self) -> &'static str {
         match self {
             Self::Read | Self::Create { .. } | Self::Write(..) => "OPEN",
@@ -100,6 +109,7 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
         return slot.status(StatusCode::Failure, "too many open handles: close some first");
     };
     let ticket = context.order.enter(what.claim(), vec![path.clone()]);
+    let barrier = if what.may_make_name() { context.barrier(&path) } else { Barrier::default() };
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
         let mut turn = turn(&mine, ticket).await;
@@ -113,7 +123,7 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
         let opened = match &what {
             What::Read => mine.vfs.open_read(&path).await.map(|handle| Open::Read(Reads::start(&mine, handle))),
             What::Create { exclusive, attributes } => {
-                let handle = Box::pin(create(&mine, &path, (*exclusive, *attributes), turn)).await;
+                let handle = Box::pin(create(&mine, &path, (*exclusive, *attributes), turn, barrier)).await;
                 handle.map(|handle| Open::Read(Reads::start(&mine, handle)))
             }
             What::Directory => {
@@ -128,7 +138,7 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
                     let _turn = behind_a_close(&mine, what.claim(), vec![path.clone()]).await;
                     opened = mine.vfs.open_update(&path, *options, *attributes).await;
                 }
-                admit(&mine, opened).await
+                admit(&mine, opened, barrier).await
             }
         };
         match opened {
@@ -146,6 +156,7 @@ async fn create(
     path: &VirtualPath,
     (exclusive, attributes): (bool, NewAttributes),
     turn: Turn<'_>,
+    barrier: Barrier,
 ) -> Result<ReadHandle> {
     let pending = match context.vfs.open_create(path, exclusive, attributes).await? {
         Created::Found(handle) => return Ok(handle),
@@ -153,6 +164,8 @@ async fn create(
     };
     // As with an upload.
     drop(turn);
+    // This OPEN is the CLOSE too.
+    barrier.passed().await?;
     context.vfs.forget_failed_upload(path).await;
     let (who, events) = (context.who.clone(), context.events.clone());
     let file = OpenFile::new(who, events, path.as_str().to_owned(), Transfer::Upload);
@@ -168,12 +181,12 @@ async fn create(
     }
 }
 
-async fn admit(context: &Arc<Context>, opened: Result<OpenedUpdate>) -> Result<Open> {
+async fn admit(context: &Arc<Context>, opened: Result<OpenedUpdate>, barrier: Barrier) -> Result<Open> {
     match opened? {
-        OpenedUpdate::Unchanged(handle, update) => Ok(Open::Update(Updates::start(context, handle, update))),
+        OpenedUpdate::Unchanged(handle, update) => Ok(Open::Update(Updates::start(context, handle, update, barrier))),
         OpenedUpdate::Upload(pending) => {
             let handle = pending.admit(context.settings.upload_wait).await?;
-            Ok(Open::Write(Writes::start(context, handle)))
+            Ok(Open::Write(Writes::start(context, handle, barrier)))
         }
     }
 }

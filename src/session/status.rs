@@ -47,6 +47,7 @@ fn code(error: &Error) -> StatusCode {
         | Error::NotOpenForReading
         | Error::NotOpenForWriting => StatusCode::PermissionDenied,
         Error::Unsupported(_) => StatusCode::OpUnsupported,
+        Error::EarlierUpload(cause) if code(cause) == StatusCode::PermissionDenied => StatusCode::PermissionDenied,
         Error::InvalidPath(_)
         | Error::AlreadyExists
         | Error::IsDirectory
@@ -70,6 +71,9 @@ fn code(error: &Error) -> StatusCode {
         | Error::PartialNotFound(_)
         | Error::Gap
         | Error::Poisoned(_)
+        | Error::EarlierUpload(_)
+        | Error::WaitedTooLong
+        | Error::Silent
         | Error::NotReadableYet
         | Error::Misconfigured(_)
         | Error::Storage(_) => StatusCode::Failure,
@@ -130,6 +134,9 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::PartialNotFound(_)
         | Error::Gap
         | Error::Poisoned(_)
+        | Error::EarlierUpload(_)
+        | Error::WaitedTooLong
+        | Error::Silent
         | Error::Misconfigured(_)
         | Error::Storage(_) => Outcome::Failed(detail),
     }

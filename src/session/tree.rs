@@ -4,6 +4,7 @@ use super::{
     attrs,
     context::Context,
     order::{Claim, Ticket},
+    pending_closes::Barrier,
     slot::Slot,
     writes,
 };
@@ -58,6 +59,11 @@ impl Work {
             Self::Rmdir => Change::Rmdir,
             Self::Rename(..) | Self::RenameDirectory(..) => Change::Rename,
         }
+    }
+
+    /// Whether a name appears or goes by it.
+    fn changes_names(&self) -> bool {
+        self.change() != Change::SetAttributes
     }
 
     fn target(&self) -> Option<&VirtualPath> {
@@ -262,12 +268,15 @@ fn answer_path(slot: Slot, path: &VirtualPath) {
 fn change(context: &Arc<Context>, slot: Slot, path: VirtualPath, work: Work) {
     let paths: Vec<_> = std::iter::once(&path).chain(work.target()).cloned().collect();
     let ticket = context.order.enter(Claim::Change, paths.clone());
+    let barrier = if work.changes_names() { context.barrier(&path) } else { Barrier::default() };
     let mine = Arc::clone(context);
     context.run(async move {
-        let turn = turn(&mine, ticket).await;
+        let turn = turn_behind(&mine, ticket, barrier).await;
         let since = Instant::now();
-        let mut result = work.apply(&mine, &path).await;
-        drop(turn);
+        let mut result = match turn {
+            Ok(_turn) => work.apply(&mine, &path).await,
+            Err(error) => Err(error),
+        };
         if let Err(Error::NotFound) = result
             && mine.vfs.is_uploading(&path)
         {
@@ -289,6 +298,13 @@ pub struct Turn<'a> {
 pub async fn turn(context: &Context, mut ticket: Ticket) -> Turn<'_> {
     ticket.turn().await;
     Turn { _running: context.running.acquire().await.ok(), _ticket: ticket }
+}
+
+/// Waits for the turn of a request that makes a name appear or go. It has no place to run while it waits for earlier CLOSEs.
+async fn turn_behind(context: &Context, mut ticket: Ticket, barrier: Barrier) -> Result<Turn<'_>> {
+    ticket.turn().await;
+    barrier.passed().await?;
+    Ok(turn(context, ticket).await)
 }
 
 /// A later turn, for a request on a file that the session is uploading: its CLOSE may have been sent beside it.

@@ -4,7 +4,9 @@
 //! The table of handles has the one or the other. Requests are sent on in the order in which they come, so all that comes
 //! before the change is the reader's and all that comes behind it the upload's, which waits for the reader's end.
 
-use super::{context::Context, intake::WaitingWrites, reads::Reads, runs::Command, writes::Writes};
+use super::{
+    context::Context, intake::WaitingWrites, pending_closes::Barrier, reads::Reads, runs::Command, writes::Writes,
+};
 use crate::vfs::{ReadHandle, Update, UploadPath, VirtualPath};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -15,13 +17,16 @@ pub struct Updates {
     reads: Reads,
     update: Arc<Update>,
     waiting: WaitingWrites,
+    /// That of the OPEN.
+    barrier: Arc<Barrier>,
 }
 
 impl Updates {
     /// Starts the task of a file that was opened.
-    pub fn start(context: &Arc<Context>, handle: ReadHandle, update: Update) -> Self {
+    pub fn start(context: &Arc<Context>, handle: ReadHandle, update: Update, barrier: Barrier) -> Self {
         let waiting = WaitingWrites::default();
-        Self { reads: Reads::start_update(context, handle, waiting.clone()), update: Arc::new(update), waiting }
+        let reads = Reads::start_update(context, handle, waiting.clone());
+        Self { reads, update: Arc::new(update), waiting, barrier: Arc::new(barrier) }
     }
 
     /// The path that was opened.
@@ -39,7 +44,9 @@ impl Updates {
         let (answered, reads) = oneshot::channel();
         self.reads.command(Command::Change(answered));
         match self.update.begin() {
-            Ok(pending) => Writes::start_update(context, pending, self.waiting.clone(), reads),
+            Ok(pending) => {
+                Writes::start_update(context, pending, self.waiting.clone(), reads, Arc::clone(&self.barrier))
+            }
             Err(error) => Writes::start_refusing(context, UploadPath::ended(self.path().clone()), error),
         }
     }

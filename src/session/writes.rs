@@ -12,6 +12,7 @@ use super::{
     intake::{Load, WaitingWrites},
     order::Ticket,
     patience::Patience,
+    pending_closes::{Barrier, PendingClose},
     slot::Slot,
     status,
 };
@@ -26,8 +27,6 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 use tokio::sync::{mpsc, oneshot};
-
-const GIVEN_UP: &str = "the upload was given up: it was silent while others waited for memory";
 
 /// The way to the task of a file that is written. The last clone's end is the task's end.
 #[derive(Clone, Debug)]
@@ -67,15 +66,26 @@ pub enum Command {
     Stat(Slot),
     /// FSETSTAT.
     SetAttributes(Slot, SetAttributes),
-    /// CLOSE, in its place among the requests that touch the path.
-    Close(Slot, Ticket),
+    /// CLOSE.
+    Close(Close),
+}
+
+/// The CLOSE of an upload, in its place among the requests that touch the path and among the CLOSEs of the mount.
+#[derive(Debug)]
+pub struct Close {
+    /// To be answered.
+    pub slot: Slot,
+    /// Its place among the requests that touch the path.
+    pub ticket: Ticket,
+    /// What waits for it in the mount.
+    pub pending: PendingClose,
 }
 
 impl Writes {
     /// Starts the task of a file that is written.
-    pub fn start(context: &Arc<Context>, handle: WriteHandle) -> Self {
+    pub fn start(context: &Arc<Context>, handle: WriteHandle, barrier: Barrier) -> Self {
         let path = handle.path().clone();
-        let (writes, upload) = Self::new(context, path, WaitingWrites::default());
+        let (writes, upload) = Self::new(context, path, WaitingWrites::default(), Arc::new(barrier));
         context.run(upload.serve(handle));
         writes
     }
@@ -87,9 +97,10 @@ impl Writes {
         pending: PendingWrite,
         waiting: WaitingWrites,
         reads: oneshot::Receiver<()>,
+        barrier: Arc<Barrier>,
     ) -> Self {
         let path = pending.path().clone();
-        let (writes, upload) = Self::new(context, path, waiting);
+        let (writes, upload) = Self::new(context, path, waiting, barrier);
         context.run(upload.begin(pending, reads));
         writes
     }
@@ -97,12 +108,12 @@ impl Writes {
     /// Starts the task of a file whose upload can't begin: whatever is asked of it is refused.
     pub fn start_refusing(context: &Arc<Context>, path: UploadPath, error: Error) -> Self {
         context.note("WRITE", &path.current(), &error);
-        let (writes, upload) = Self::new(context, path, WaitingWrites::default());
-        context.run(upload.refuse(move |slot| slot.fail(&error)));
+        let (writes, upload) = Self::new(context, path, WaitingWrites::default(), Arc::default());
+        context.run(upload.refuse(error));
         writes
     }
 
-    fn new(context: &Arc<Context>, path: UploadPath, waiting: WaitingWrites) -> (Self, Upload) {
+    fn new(context: &Arc<Context>, path: UploadPath, waiting: WaitingWrites, barrier: Arc<Barrier>) -> (Self, Upload) {
         let (inbox, commands) = mpsc::unbounded_channel();
         let closing = Arc::new(AtomicBool::new(false));
         let upload = Upload {
@@ -110,6 +121,8 @@ impl Writes {
             closing: Arc::clone(&closing),
             commands,
             patience: Patience::new(waiting.clone()),
+            barrier,
+            has_told_failure: false,
         };
         (Self { inbox, path, waiting, closing }, upload)
     }
@@ -126,7 +139,7 @@ impl Writes {
 
     /// Adds a request.
     pub fn command(&self, command: Command) {
-        if matches!(command, Command::Close(..)) {
+        if matches!(command, Command::Close(_)) {
             self.closing.store(true, Ordering::Release);
         }
         // The task lives as long as this end does, or the client is gone.
@@ -139,6 +152,10 @@ struct Upload {
     closing: Arc<AtomicBool>,
     commands: mpsc::UnboundedReceiver<Command>,
     patience: Patience,
+    /// The CLOSEs that came before the OPEN.
+    barrier: Arc<Barrier>,
+    /// Whether a reply told the client that nothing will be stored.
+    has_told_failure: bool,
 }
 
 /// What is to be done next.
@@ -166,7 +183,7 @@ impl Upload {
                 let path = path.current();
                 self.context.vfs.note_failed_upload(&path, bytes).await;
                 self.context.note("WRITE", &path, &error);
-                self.refuse(move |slot| slot.fail(&error)).await;
+                self.refuse(error).await;
             }
         }
     }
@@ -177,17 +194,16 @@ impl Upload {
         let file = OpenFile::new(who, events, handle.path().current().as_str().to_owned(), Transfer::Upload);
         loop {
             match self.next().await {
-                Next::Command(Command::Close(slot, ticket)) => {
-                    return Box::pin(self.close(handle, file, slot, ticket)).await;
-                }
+                Next::Command(Command::Close(close)) => return Box::pin(self.close(handle, file, close)).await,
                 Next::Command(Command::Write { slot, offset, data, load }) => {
                     let bytes = data.len() as u64;
                     let Some(result) = self.unless_abandoned(handle.write(offset, data)).await else {
                         return handle.leave().await;
                     };
                     drop(load);
-                    if result.is_ok() {
-                        file.count(bytes);
+                    match &result {
+                        Ok(()) => file.count(bytes),
+                        Err(_) => self.has_told_failure = true,
                     }
                     slot.done(result);
                 }
@@ -198,9 +214,10 @@ impl Upload {
                 }
                 Next::Command(Command::Copy(slot, copy)) => {
                     let copying = copies::serve(&self.context, &mut handle, slot, copy);
-                    if self.unless_abandoned(copying).await.is_none() {
+                    let Some(is_done) = self.unless_abandoned(copying).await else {
                         return handle.discard().await;
-                    }
+                    };
+                    self.has_told_failure |= !is_done;
                 }
                 Next::Command(Command::Stat(slot)) => slot.metadata(Ok(handle.metadata())),
                 Next::Command(Command::SetAttributes(slot, attributes)) => slot.done(handle.set_attributes(attributes)),
@@ -210,7 +227,7 @@ impl Upload {
                     self.context.vfs.note_failed_upload(&path, bytes).await;
                     handle.leave().await;
                     file.close(Outcome::Failed("it was silent while others waited for upload memory".to_owned()));
-                    return self.refuse(|slot| slot.status(StatusCode::Failure, GIVEN_UP)).await;
+                    return self.refuse(Error::Silent).await;
                 }
             }
         }
@@ -240,20 +257,67 @@ impl Upload {
         }
     }
 
-    async fn close(self, handle: WriteHandle, mut file: OpenFile, slot: Slot, mut ticket: Ticket) {
+    async fn close(self, mut handle: WriteHandle, mut file: OpenFile, close: Close) {
+        let Close { slot, mut ticket, pending } = close;
         ticket.turn().await;
         let (path, bytes) = (handle.path().current(), handle.metadata().size);
         file.rename(path.as_str());
-        let result = handle.close().await;
-        match &result {
-            Ok(_) => file.close(Outcome::Done),
+        let result = match self.behind_earlier_closes(&mut handle).await {
+            Ok(()) => handle.close().await,
+            Err(error) => {
+                handle.leave().await;
+                Err(error)
+            }
+        };
+        match result.map_err(Arc::new) {
+            Ok(_) => {
+                file.close(Outcome::Done);
+                drop((ticket, pending));
+                slot.done(Ok(()));
+            }
             Err(error) => {
                 self.context.vfs.note_failed_upload(&path, bytes).await;
-                file.close(Outcome::Failed(status::detail(error)));
+                file.close(Outcome::Failed(status::detail(&error)));
+                drop(ticket);
+                self.fail(slot, pending, &error);
             }
         }
-        drop(ticket);
-        slot.done(result.map(|_| ()));
+    }
+
+    /// Waits for the CLOSEs that came before the OPEN. Parts leave meanwhile, so that they need no memory for long.
+    ///
+    /// # Errors
+    /// [`Error::EarlierUpload`], [`Error::WaitedTooLong`], or what a part met in the storage.
+    async fn behind_earlier_closes(&self, handle: &mut WriteHandle) -> Result<()> {
+        if self.barrier.is_waiting() {
+            let shipping = handle.ship_rest();
+            tokio::pin!(shipping);
+            tokio::select! {
+                biased;
+                passed = self.barrier.passed() => {
+                    passed?;
+                    return shipping.await;
+                }
+                shipped = &mut shipping => shipped?,
+            }
+        }
+        let Context { budget, waiting_uploads, settings, .. } = &*self.context;
+        let waiting = waiting_uploads.enter(handle.held_bytes(), settings.upload_silence);
+        tokio::select! {
+            biased;
+            passed = self.barrier.passed() => passed,
+            () = waiting.must_yield(budget) => Err(Error::WaitedTooLong),
+        }
+    }
+
+    /// Answers a CLOSE by which nothing was stored.
+    fn fail(&self, slot: Slot, pending: PendingClose, error: &Arc<Error>) {
+        if self.has_told_failure {
+            drop(pending);
+        } else {
+            pending.fail(error);
+        }
+        slot.fail(error);
     }
 
     async fn read(&self, handle: &mut WriteHandle, slot: Slot, offset: u64, length: u32) {
@@ -272,21 +336,21 @@ impl Upload {
     }
 
     /// Refuses what still comes for a handle whose upload was abandoned, or could not begin.
-    async fn refuse(mut self, refuse: impl Fn(Slot)) {
+    async fn refuse(mut self, error: Error) {
+        let error = Arc::new(error);
         loop {
-            let slot = match self.next().await {
-                Next::Command(
-                    Command::Write { slot, .. }
-                    | Command::Read { slot, .. }
-                    | Command::Copy(slot, _)
-                    | Command::Stat(slot)
-                    | Command::SetAttributes(slot, _),
-                ) => slot,
-                Next::Command(Command::Close(slot, _)) => return refuse(slot),
-                Next::Silent => continue,
+            match self.next().await {
+                Next::Command(Command::Write { slot, .. } | Command::Copy(slot, _)) => {
+                    self.has_told_failure = true;
+                    slot.fail(&error);
+                }
+                Next::Command(Command::Read { slot, .. } | Command::Stat(slot) | Command::SetAttributes(slot, _)) => {
+                    slot.fail(&error)
+                }
+                Next::Command(Command::Close(Close { slot, pending, .. })) => return self.fail(slot, pending, &error),
+                Next::Silent => {}
                 Next::Abandoned => return,
-            };
-            refuse(slot);
+            }
         }
     }
 }

@@ -16,6 +16,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 /// What one upload at a time may hold beside the budget, in bytes: see [`Budget::overflow`].
 pub(super) const OVERFLOW_BYTES: u64 = 18 * 1024 * 1024;
 
+/// The line of uploads that are admitted and need more, whoever they belong to. It comes first: CLOSEs, and what waits for
+/// them, may wait for such an upload, and hold what others wait for. No tenant has this name.
+pub(super) const GROWING: &str = "";
+
 /// The process's budget of upload memory.
 #[derive(Debug)]
 pub struct Budget {
@@ -140,7 +144,7 @@ impl Budget {
         let line = state.lines.entry(owner.to_owned()).or_default();
         line.push_back(Waiter { ticket, bytes, grant });
         if line.len() == 1 {
-            state.turns.push_back(owner.to_owned());
+            state.take_turn(owner.to_owned());
         }
         Some((Place { budget: self, owner: owner.to_owned(), ticket }, granted))
     }
@@ -196,12 +200,17 @@ impl State {
             if line.is_empty() {
                 self.lines.remove(&owner);
             } else {
-                self.turns.push_back(owner);
+                self.take_turn(owner);
             }
             self.used_bytes += waiter.bytes;
             grants.push((waiter.grant, waiter.bytes));
         }
         grants
+    }
+
+    /// Lets an owner's line be served after the others, or before them.
+    fn take_turn(&mut self, owner: String) {
+        if owner == GROWING { self.turns.push_front(owner) } else { self.turns.push_back(owner) }
     }
 
     fn leave(&mut self, owner: &str, ticket: u64) {
@@ -317,6 +326,24 @@ mod tests {
             }
         }
         assert_eq!(order, [0, 3, 1, 2]);
+    }
+
+    // S162: While others need memory, uploads whose CLOSE has waited for 30 seconds give theirs up and fail, the largest …
+    #[tokio::test(start_paused = true)]
+    async fn uploads_that_need_more_come_before_those_that_would_begin() {
+        let budget = Budget::new(2);
+        let held = budget.try_take(2);
+        let mut beginning = Box::pin(budget.reserve("acme", 2, SECOND));
+        let mut growing = [(); 2].map(|()| Box::pin(budget.reserve(GROWING, 1, SECOND)));
+        assert!(beginning.as_mut().now_or_never().is_none());
+        for waiting in &mut growing {
+            assert!(waiting.as_mut().now_or_never().is_none());
+        }
+        drop(held);
+        for waiting in growing {
+            assert!(waiting.now_or_never().is_some_and(|grown| grown.is_ok()));
+        }
+        assert!(beginning.await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -94,6 +94,17 @@ impl MemoryBucket {
         self.script.hold(verb, moment)
     }
 
+    /// Requests of `verb` about this key wait before S3 acts on them.
+    #[must_use]
+    pub fn hold_key(&self, verb: Verb, raw_key: &str) -> Hold {
+        self.script.hold_key(verb, raw_key)
+    }
+
+    /// The next request of `verb` about this key fails before S3 acts on it. Several calls queue up.
+    pub fn fail_key(&self, verb: Verb, raw_key: &str, error: Error) {
+        self.script.fail_key(verb, raw_key, error);
+    }
+
     /// The body of the next GET breaks after so many bytes.
     pub fn break_body(&self, after_bytes: usize) {
         self.spoil_body(BodyFault::Break(after_bytes));
@@ -208,8 +219,9 @@ impl MemoryBucket {
 
     /// Records a request, lets the script have its way before and after, and acts in between.
     async fn serve<T: Send>(&self, request: Request, act: impl FnOnce(&mut Contents) -> Result<T> + Send) -> Result<T> {
-        let verb = request.verb;
+        let (verb, key) = (request.verb, request.name.clone());
         self.script.record(request);
+        self.script.pass_key(verb, &key).await?;
         self.script.pass(verb, Moment::Request).await?;
         let answer = act(&mut self.contents())?;
         self.script.pass(verb, Moment::Answer).await?;

@@ -4,6 +4,7 @@
 
 use super::{InvalidMounts, InvalidPath};
 use crate::{account::Permission, store};
+use std::sync::Arc;
 
 /// Why an operation on the tree failed. `Display` is a sentence for the client.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +110,15 @@ pub enum Error {
     /// An earlier write of the handle failed, so that nothing is published.
     #[error("an earlier write failed, so nothing was stored: upload the file anew")]
     Poisoned(#[source] store::Error),
+    /// A CLOSE that came earlier failed, and this one waited for it.
+    #[error("a file that was closed before this could not be stored: {0}")]
+    EarlierUpload(#[source] Arc<Self>),
+    /// The memory of an upload whose CLOSE waited for earlier ones was needed by others.
+    #[error("the upload was abandoned: it waited for earlier files while others waited for memory")]
+    WaitedTooLong,
+    /// An upload that held memory which others waited for.
+    #[error("the upload was given up: it was silent while others waited for memory")]
+    Silent,
     /// READ on a handle that was opened for writing alone.
     #[error("the file was not opened for reading")]
     NotOpenForReading,

@@ -45,7 +45,7 @@ pub use create::Created;
 pub use directory::{DirectoryHandle, Entry};
 pub use error::{Error, Unsupported};
 pub use metadata::{Kind, Metadata, NewAttributes, SetAttributes, Times};
-pub use mounts::{InvalidMounts, Mount, Mounts, Place};
+pub use mounts::{InvalidMounts, Mount, MountNumber, Mounts, Place};
 pub use node::Node;
 pub use path::{InvalidPath, VirtualPath};
 pub use read::ReadHandle;
@@ -105,6 +105,12 @@ impl Vfs {
     /// [`Error::InvalidPath`].
     pub fn path(&self, raw: &[u8]) -> Result<VirtualPath> {
         Ok(self.landing().join(raw)?)
+    }
+
+    /// The mount that `path` lies in, if it lies in any.
+    #[must_use]
+    pub fn mount_number(&self, path: &VirtualPath) -> Option<MountNumber> {
+        self.mounts.number(path)
     }
 
     /// Whether this session is uploading a file that is to appear under `path`.

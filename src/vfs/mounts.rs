@@ -75,6 +75,10 @@ impl Mount {
     }
 }
 
+/// A mount of one user, by its place among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MountNumber(pub(crate) usize);
+
 /// What a path means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place<'a> {
@@ -160,6 +164,13 @@ impl Mounts {
         } else {
             Place::Object { mount, key }
         })
+    }
+
+    /// The mount that covers `path`.
+    #[must_use]
+    pub fn number(&self, path: &VirtualPath) -> Option<MountNumber> {
+        let covers = |mount: &Mount| mount.entry == *path || path.is_below(&mount.entry);
+        self.mounts.iter().position(covers).map(MountNumber)
     }
 
     /// The names in `directory` that exist whatever storage has, in order: mounts, the landing directory, and what leads

@@ -195,6 +195,25 @@ impl WriteHandle {
         Ok(())
     }
 
+    /// Sends the parts of the file that are still here on their way, because its CLOSE has come and has to wait. Of a file
+    /// that fits one part nothing is sent. It is published by [`close`](Self::close). After an error it can only be left.
+    ///
+    /// # Errors
+    /// Those of `close` that come before the file is published.
+    pub async fn ship_rest(&mut self) -> Result<()> {
+        self.settle_at_close().await;
+        if !self.live.shown().removed && !self.upload.is_only_resumed() {
+            self.upload.ship_rest().await?;
+        }
+        Ok(())
+    }
+
+    /// What the upload holds of the budget, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.upload.held_bytes()
+    }
+
     /// Lets nothing be published, because what was asked for was not done: the close fails.
     pub fn spoil(&mut self, cause: &Error) {
         self.upload.spoil(cause);
@@ -209,16 +228,12 @@ impl WriteHandle {
     /// that was to be changed was, [`Error::Poisoned`] after a failed write, or what the storage says. Nothing is published
     /// then.
     pub async fn close(mut self) -> Result<u64> {
-        self.decide_at_close().await;
-        self.pay().await;
-        self.take_on_name();
-        self.take_on_size();
+        self.settle_at_close().await;
         if self.live.shown().removed {
             let size = self.upload.size();
             self.upload.abort().await;
             return Ok(size);
         }
-        self.store_attributes();
         let shown = self.live.shown();
         let Self {
             upload, live, bucket, key, node, scope, notes, conflicting, patched, mut room, stored, owed, ..
@@ -311,6 +326,15 @@ impl WriteHandle {
             return self.upload.abort().await;
         }
         self.upload.leave().await;
+    }
+
+    /// Takes on all that was asked for before the CLOSE.
+    async fn settle_at_close(&mut self) {
+        self.decide_at_close().await;
+        self.pay().await;
+        self.take_on_name();
+        self.take_on_size();
+        self.store_attributes();
     }
 
     /// Waits until what was cut off before is given up: this upload must have no entry of its own until then, which would

@@ -125,6 +125,9 @@ struct State {
     requests: Vec<Request>,
     faults: HashMap<(Verb, Moment), VecDeque<Error>>,
     holds: HashMap<(Verb, Moment), Arc<Semaphore>>,
+    /// Requests about one key, before S3 acts on them.
+    holds_of_keys: HashMap<(Verb, String), Arc<Semaphore>>,
+    faults_of_keys: HashMap<(Verb, String), VecDeque<Error>>,
     body_faults: VecDeque<BodyFault>,
     latency: Duration,
     bytes_per_second: Option<u64>,
@@ -139,6 +142,16 @@ impl Script {
         let gate = Arc::new(Semaphore::new(0));
         self.state().holds.insert((verb, moment), Arc::clone(&gate));
         Hold { gate }
+    }
+
+    pub(super) fn hold_key(&self, verb: Verb, key: &str) -> Hold {
+        let gate = Arc::new(Semaphore::new(0));
+        self.state().holds_of_keys.insert((verb, key.to_owned()), Arc::clone(&gate));
+        Hold { gate }
+    }
+
+    pub(super) fn fail_key(&self, verb: Verb, key: &str, error: Error) {
+        self.state().faults_of_keys.entry((verb, key.to_owned())).or_default().push_back(error);
     }
 
     pub(super) fn answer_after(&self, latency: Duration) {
@@ -184,6 +197,19 @@ impl Script {
             }
             recorded.await;
         }
+    }
+
+    /// Waits as long as a hold of the key says, then fails if a fault of it says so.
+    pub(super) async fn pass_key(&self, verb: Verb, key: &str) -> Result<()> {
+        let name = (verb, key.to_owned());
+        let gate = self.state().holds_of_keys.get(&name).cloned();
+        if let Some(gate) = gate
+            && let Ok(permit) = gate.acquire().await
+        {
+            permit.forget();
+        }
+        let fault = self.state().faults_of_keys.get_mut(&name).and_then(VecDeque::pop_front);
+        fault.map_or(Ok(()), Err)
     }
 
     /// Waits as long as a hold says, then fails if a fault says so.

@@ -1,33 +1,30 @@
 //! The memory that one upload may use: its reservation, which grows while memory is free and shrinks back as soon as it
 //! may, and in need the process's overflow.
 //!
-//! Invariant: the reservation never falls below what the upload was admitted with, so that it can always fill and ship
-//! one part; and bytes are used from the moment they are taken until S3 confirmed them, or the upload is gone.
+//! Invariant: until the upload takes nothing more in, the reservation never falls below what it was admitted with, so that it
+//! can always fill and ship one part; and bytes are used from the moment they are taken until S3 confirmed them, or the upload is gone.
 
 use super::block::{BLOCK_BYTES, Block};
 use crate::store::{
     Budget, Reservation, Result,
-    budget::{OVERFLOW_BYTES, Overflow},
+    budget::{GROWING, OVERFLOW_BYTES, Overflow},
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-/// The line of the budget in which uploads wait that are admitted and need more, whoever they belong to. No tenant has
-/// this name.
-const GROWING: &str = "";
-
 /// The memory of one upload, shared with its parts in flight.
 #[derive(Debug)]
 pub(super) struct Allowance {
     budget: Arc<Budget>,
-    admitted_bytes: u64,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
+    /// What the upload keeps in any case, so that it can always fill and ship one part.
+    admitted_bytes: u64,
     reservation: Reservation,
     /// In blocks of the buffer and of parts in flight.
     used_bytes: u64,
@@ -38,8 +35,8 @@ impl Allowance {
     /// What an upload is admitted with.
     pub(super) fn new(budget: Arc<Budget>, reservation: Reservation) -> Arc<Self> {
         let admitted_bytes = reservation.bytes();
-        let state = Mutex::new(State { reservation, used_bytes: 0, overflow: None });
-        Arc::new(Self { budget, admitted_bytes, state })
+        let state = Mutex::new(State { admitted_bytes, reservation, used_bytes: 0, overflow: None });
+        Arc::new(Self { budget, state })
     }
 
     /// A block, if there is memory for it at once.
@@ -56,6 +53,17 @@ impl Allowance {
     pub(super) fn has_plenty(&self, bytes: u64) -> bool {
         let used_bytes = self.state().used_bytes;
         self.budget.has_spare(bytes, used_bytes)
+    }
+
+    /// Gives back what is not used, now and from now on: nothing more will be taken in.
+    pub(super) fn trim(&self) {
+        self.state().admitted_bytes = 0;
+        self.free(0);
+    }
+
+    /// What others can't have, in bytes.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.state().reservation.bytes()
     }
 
     /// Waits for memory that no part of this upload will free: a block's worth of the budget or the process's overflow,
@@ -80,7 +88,7 @@ impl Allowance {
     fn free(&self, bytes: u64) {
         let mut state = self.state();
         state.used_bytes = state.used_bytes.saturating_sub(bytes);
-        let kept_bytes = state.used_bytes.max(self.admitted_bytes);
+        let kept_bytes = state.used_bytes.max(state.admitted_bytes);
         let spare_bytes = state.reservation.bytes().saturating_sub(kept_bytes);
         let given_back = state.reservation.split(spare_bytes);
         let overflow = if state.used_bytes <= state.reservation.bytes() { state.overflow.take() } else { None };

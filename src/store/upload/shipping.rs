@@ -17,11 +17,7 @@ impl Upload {
                 return Ok(Stored { pin: base.pin().clone() });
             }
         }
-        if self.parts.is_none() && self.size() <= self.next_part_bytes() {
-            self.put().await
-        } else {
-            self.complete().await
-        }
+        if self.fits_one_part() { self.put().await } else { self.complete().await }
     }
 
     async fn put(&mut self) -> Result<Stored> {
@@ -43,7 +39,34 @@ impl Upload {
         }
     }
 
-    async fn complete(&mut self) -> Result<Stored> {
+    /// Sends what was written, of a file that doesn't fit one part, on its way: nothing more comes. It appears with
+    /// [`finish`](Self::finish). Memory that isn't used is given back. After an error it can only be left.
+    ///
+    /// # Errors
+    /// Those of `finish`, but for what the last request meets.
+    pub async fn ship_rest(&mut self) -> Result<()> {
+        self.check_poison()?;
+        if !self.is_unchanged() && !self.fits_one_part() {
+            self.ship_all().await?;
+        }
+        // What is read back of the object under the file takes memory.
+        if self.base.is_none() {
+            self.allowance.trim();
+        }
+        Ok(())
+    }
+
+    /// What the upload holds of the budget, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.allowance.held_bytes()
+    }
+
+    fn fits_one_part(&self) -> bool {
+        self.parts.is_none() && self.size() <= self.next_part_bytes()
+    }
+
+    async fn ship_all(&mut self) -> Result<()> {
         // What was never written is a hole now; the last part is the one behind which nothing comes.
         if self.gapless && !self.buffer.is_whole_to(self.size()) {
             return Err(Error::Gap);
@@ -57,6 +80,11 @@ impl Upload {
             let cut = self.cutting(self.size(), true).next(&self.buffer);
             self.ship(cut).await?;
         }
+        Ok(())
+    }
+
+    async fn complete(&mut self) -> Result<Stored> {
+        self.ship_all().await?;
         match &mut self.parts {
             Some(parts) => parts.complete(self.condition.clone()).await,
             None => Err(Error::Broken("a file of several parts without a part".into())),

@@ -254,11 +254,11 @@ async fn what_does_not_touch_the_target_passes_a_copy() {
     let target = client.create("/b").await;
     let hold = wharf.bucket.hold(CopyPart, Request);
     let copy = client.send(request::copy((&source, 0), 0, (&target, 0))).await;
+    client.put("/c", &Bytes::from_static(b"abc")).await.unwrap();
     let close = client.send(request::close(&target)).await;
     let stat = client.send(request::stat("/b")).await;
     assert_eq!(client.read(&source, 0, 100).await.unwrap(), content[..100]);
     client.close(&source).await.unwrap();
-    client.put("/c", &Bytes::from_static(b"abc")).await.unwrap();
     assert_eq!(client.stat("/a").await.unwrap().size, Some(LARGE as u64));
     for id in [copy, close, stat] {
         assert!(!client.incoming.is_answered(id).await, "{id}");

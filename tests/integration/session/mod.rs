@@ -9,6 +9,7 @@ mod floods;
 mod harness;
 mod held_up;
 mod listings;
+mod markers;
 mod memory;
 mod order;
 mod patches;

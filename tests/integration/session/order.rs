@@ -58,6 +58,7 @@ async fn requests_on_one_file_are_as_if_done_one_after_the_other() {
 async fn nothing_passes_a_close_on_its_path_and_anything_passes_elsewhere() {
     let wharf = Wharf::start();
     wharf.bucket.insert("acme/other", "x");
+    wharf.bucket.insert("acme/third", "x");
     let hold = wharf.bucket.hold(Verb::Put, Request);
     let mut client = wharf.connect().await;
     let handle = client.create("/dir/a").await;
@@ -70,19 +71,19 @@ async fn nothing_passes_a_close_on_its_path_and_anything_passes_elsewhere() {
     behind.push(client.send(request::rename("/other", "/dir/a")).await);
     let passing = [
         client.send(request::stat("/dir/ab")).await,
-        client.send(request::mkdir("/dir2")).await,
         client.send(request::open("/new", OpenFlags::WRITE | OpenFlags::CREATE)).await,
+        client.send(request::set_stat("/third", Attrs { size: Some(0), ..Attrs::default() })).await,
     ];
     for id in behind.iter().chain([&close]) {
         assert!(!client.incoming.is_answered(*id).await, "{id}");
     }
-    // MKDIR is a PUT, and held itself.
+    // A new size is a PUT, and held itself.
     assert_eq!(wharf.bucket.count(Verb::Put), 2);
     assert!(client.incoming.is_answered(passing[0]).await);
-    assert!(client.incoming.is_answered(passing[2]).await);
+    assert!(client.incoming.is_answered(passing[1]).await);
     drop(hold);
     client.status(close).await.unwrap();
-    client.status(passing[1]).await.unwrap();
+    client.status(passing[2]).await.unwrap();
     assert_eq!(client.attrs(behind[0]).await.unwrap().size, Some(0));
     assert_eq!(client.attrs(behind[1]).await.unwrap().permissions, Some(0o40_755));
     client.handle(behind[3]).await.unwrap();

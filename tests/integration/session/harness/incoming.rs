@@ -8,7 +8,7 @@ use wharfinger::{
 };
 
 /// Longer than anything in the server waits. Time is paused, so this costs none.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_mins(20);
 
 /// Replies that have come and those that will.
 pub struct Incoming {

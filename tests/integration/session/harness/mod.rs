@@ -30,13 +30,15 @@ pub struct Setup {
     pub max_object_bytes: u64,
     /// The size of `/sparse`, a file of zeros that takes no memory.
     pub sparse_bytes: u64,
+    /// Mounts beside `/`: entries and prefixes.
+    pub mounts: &'static [(&'static str, &'static str)],
     /// So many names are in `/many`, a directory that takes no memory.
     pub many_names: usize,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { budget_bytes: 256 << 20, max_object_bytes: 512 << 30, sparse_bytes: 0, many_names: 0 }
+        Self { budget_bytes: 256 << 20, max_object_bytes: 512 << 30, sparse_bytes: 0, mounts: &[], many_names: 0 }
     }
 }
 
@@ -67,7 +69,7 @@ impl Wharf {
         let journal = Arc::new(MemoryJournal::default());
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
         let sessions = Sessions::new(buckets, Arc::clone(&budget), shared, Events::new(), Settings::default());
-        Self { bucket, sparse, faulty, budget, journal, sessions, peer: peer(setup.max_object_bytes) }
+        Self { bucket, sparse, faulty, budget, journal, sessions, peer: peer(&setup) }
     }
 
     /// A channel on which nothing was said.
@@ -120,7 +122,13 @@ pub fn content(seed: u8, len: usize) -> Bytes {
     bytes.into()
 }
 
-fn peer(max_object_bytes: u64) -> Peer {
+fn peer(setup: &Setup) -> Peer {
+    let max_object_bytes = setup.max_object_bytes;
+    let mount = |(entry, prefix): &(&str, &str)| Mount {
+        entry: (*entry).into(),
+        prefix: (*prefix).into(),
+        permissions: Permissions::ALL,
+    };
     let tenant: TenantName = "acme".parse().unwrap();
     let user = User {
         name: "alice".parse().unwrap(),
@@ -129,7 +137,7 @@ fn peer(max_object_bytes: u64) -> Peer {
         password_hash: None,
         public_keys: Vec::new(),
         landing: "/".into(),
-        mounts: vec![Mount { entry: "/".into(), prefix: "acme/".into(), permissions: Permissions::ALL }],
+        mounts: [("/", "acme/")].iter().chain(setup.mounts).map(mount).collect(),
     };
     Peer {
         user: Arc::new(user),

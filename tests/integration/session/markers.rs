@@ -1,0 +1,304 @@
+//! A marker never appears before its data, whatever S3 takes its time for, and never without it.
+
+use super::{
+    harness::{CREATE, Client, Setup, Wharf, content},
+    *,
+};
+use std::{collections::HashMap, time::Duration};
+use tokio::time::Instant;
+use wharfinger::{
+    sftp::{Handle, OpenFlags, Reply, StatusCode},
+    store::{
+        Error,
+        memory::{Moment::Request, Verb},
+    },
+};
+
+const DATA: &str = "acme/data";
+
+/// OPEN and WRITE are answered, CLOSE is sent.
+async fn closing(client: &mut Client, path: &str) -> u32 {
+    let handle = open_with(client, path, 3).await;
+    client.send(request::close(&handle)).await
+}
+
+async fn open_with(client: &mut Client, path: &str, bytes: usize) -> Handle {
+    let handle = client.create(path).await;
+    client.write_all(&handle, 0, &content(1, bytes)).await.unwrap();
+    handle
+}
+
+/// All that makes a name appear or go, sent in one breath.
+async fn changes(client: &mut Client) -> [u32; 5] {
+    [
+        closing(client, "/data.done").await,
+        client.send(request::mkdir("/made")).await,
+        client.send(request::rename("/old", "/new")).await,
+        client.send(request::remove("/gone")).await,
+        client.send(request::rmdir("/empty")).await,
+    ]
+}
+
+fn wharf() -> Wharf {
+    let wharf = Wharf::with(Setup { budget_bytes: 1 << 30, mounts: &[("/other", "other/")], ..Setup::default() });
+    for key in ["acme/old", "acme/gone", "acme/empty/", "acme/there"] {
+        wharf.bucket.insert(key, "");
+    }
+    wharf
+}
+
+// S159: CLOSE of an upload, RENAME, REMOVE, MKDIR and RMDIR wait for the CLOSEs that came before them on the same channel …
+#[tokio::test(start_paused = true)]
+async fn what_makes_a_name_appear_or_go_waits_for_the_closes_before_it() {
+    let wharf = wharf();
+    let hold = wharf.bucket.hold_key(Verb::Put, DATA);
+    let mut client = wharf.connect().await;
+    let data = closing(&mut client, "/data").await;
+    let changes = changes(&mut client).await;
+    for id in [data].iter().chain(&changes) {
+        assert!(!client.incoming.is_answered(*id).await, "{id}");
+    }
+    assert_eq!(wharf.bucket.keys(), ["acme/empty/", "acme/gone", "acme/old", "acme/there"]);
+    let elsewhere = closing(&mut client, "/other/data").await;
+    client.status(elsewhere).await.unwrap();
+    let mut neighbour = wharf.connect().await;
+    let other_channel = closing(&mut neighbour, "/neighbour").await;
+    neighbour.status(other_channel).await.unwrap();
+    drop(hold);
+    for id in [data].iter().chain(&changes) {
+        client.status(*id).await.unwrap();
+    }
+    let puts: Vec<_> = wharf.bucket.requests().into_iter().filter(|request| request.verb == Verb::Put).collect();
+    let behind: Vec<_> = puts.iter().map(|put| put.name.as_str()).filter(|name| !name.contains("er/")).collect();
+    assert_eq!(behind[..3], [DATA, "acme/neighbour", "acme/data.done"]);
+}
+
+// S159: CLOSE of an upload, RENAME, REMOVE, MKDIR and RMDIR wait for the CLOSEs that came before them on the same channel …
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_never_answers_a_close_holds_up_neither_reads_nor_opens_nor_writes() {
+    let wharf = wharf();
+    wharf.bucket.insert("acme/download", content(3, 1 << 20));
+    let _hold = wharf.bucket.hold_key(Verb::Put, DATA);
+    let mut client = wharf.connect().await;
+    let data = closing(&mut client, "/data").await;
+    let _waiting = changes(&mut client).await;
+    assert_eq!(client.fetch("/download").await.unwrap(), content(3, 1 << 20));
+    let upload = open_with(&mut client, "/upload", 20 << 20).await;
+    client.stat("/there").await.unwrap();
+    client.fstat(&upload).await.unwrap();
+    client.open("/elsewhere", OpenFlags::READ).await.unwrap_err();
+    assert!(!client.incoming.is_answered(data).await);
+}
+
+// S159: CLOSE of an upload, RENAME, REMOVE, MKDIR and RMDIR wait for the CLOSEs that came before them on the same channel …
+#[tokio::test(start_paused = true)]
+async fn uploads_that_are_open_side_by_side_are_published_side_by_side() {
+    let wharf = wharf();
+    let hold = wharf.bucket.hold(Verb::Put, Request);
+    let mut client = wharf.connect().await;
+    let mut handles = Vec::new();
+    for number in 0..64 {
+        handles.push(open_with(&mut client, &format!("/{number}"), 3).await);
+    }
+    let mut closes = Vec::new();
+    for handle in &handles {
+        closes.push(client.send(request::close(handle)).await);
+    }
+    tokio::time::timeout(Duration::from_secs(1), wharf.bucket.arrived(Verb::Put, 64)).await.unwrap();
+    drop(hold);
+    for close in closes {
+        client.status(close).await.unwrap();
+    }
+}
+
+// S159: CLOSE of an upload, RENAME, REMOVE, MKDIR and RMDIR wait for the CLOSEs that came before them on the same channel …
+#[tokio::test(start_paused = true)]
+async fn an_empty_file_that_open_makes_waits_too() {
+    let wharf = wharf();
+    let hold = wharf.bucket.hold_key(Verb::Put, DATA);
+    let mut client = wharf.connect().await;
+    let data = closing(&mut client, "/data").await;
+    let open = client.send(request::open("/data.done", OpenFlags::READ | OpenFlags::CREATE)).await;
+    assert!(!client.incoming.is_answered(open).await);
+    drop(hold);
+    client.status(data).await.unwrap();
+    client.handle(open).await.unwrap();
+}
+
+// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, whoever still listens.
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_done_in_its_order_when_the_client_is_gone() {
+    let wharf = wharf();
+    let hold = wharf.bucket.hold_key(Verb::Put, DATA);
+    let mut client = wharf.connect().await;
+    closing(&mut client, "/data").await;
+    changes(&mut client).await;
+    settle().await;
+    client.vanish();
+    settle().await;
+    assert!(wharf.bucket.bytes("acme/data.done").is_none());
+    drop(hold);
+    wharf.assert_nothing_left().await;
+    assert_eq!(wharf.bucket.keys(), ["acme/data", "acme/data.done", "acme/made/", "acme/new", "acme/there"]);
+}
+
+// S160: When such an earlier CLOSE fails, and no reply told the client so before, all that waited for it fails too, with …
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_no_reply_told_fails_what_waited_for_it() {
+    let told = "a file that was closed before this could not be stored: ";
+    for (error, code, reason) in [
+        (Error::Unreachable("x".into()), StatusCode::Failure, "the storage did not answer, try again later"),
+        (
+            Error::Forbidden { request: "x".into() },
+            StatusCode::PermissionDenied,
+            "the storage denied the server access to this",
+        ),
+    ] {
+        let wharf = wharf();
+        let before = wharf.bucket.keys();
+        let hold = wharf.bucket.hold_key(Verb::Put, DATA);
+        wharf.bucket.fail_key(Verb::Put, DATA, error);
+        let mut client = wharf.connect().await;
+        let data = closing(&mut client, "/data").await;
+        let changes = changes(&mut client).await;
+        let behind_the_marker = closing(&mut client, "/data.done.done").await;
+        settle().await;
+        drop(hold);
+        assert_eq!(client.status(data).await.unwrap_err().sentence, reason);
+        for id in changes.iter().chain([&behind_the_marker]) {
+            let refusal = client.status(*id).await.unwrap_err();
+            assert_eq!((refusal.code, refusal.sentence), (code, format!("{told}{reason}")));
+        }
+        assert_eq!(wharf.bucket.keys(), before);
+        client.order(request::mkdir("/made")).await.unwrap();
+        drop(client);
+        wharf.assert_nothing_left().await;
+    }
+}
+
+// S160: When such an earlier CLOSE fails, and no reply told the client so before, all that waited for it fails too, with …
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_a_write_told_fails_nothing_else() {
+    let wharf = wharf();
+    let hold = wharf.bucket.hold_key(Verb::Put, DATA);
+    let mut client = wharf.connect().await;
+    let front = closing(&mut client, "/data").await;
+    let spoilt = open_with(&mut client, "/spoilt", 3).await;
+    client.write(&spoilt, 1 << 40, "a hole").await.unwrap_err();
+    let spoilt = client.send(request::close(&spoilt)).await;
+    let marker = closing(&mut client, "/data.done").await;
+    settle().await;
+    drop(hold);
+    client.status(front).await.unwrap();
+    client.status(spoilt).await.unwrap_err();
+    client.status(marker).await.unwrap();
+}
+
+// S161: A CLOSE that S3 leaves without any answer fails within 15 minutes, and so does what waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_close_ends_within_15_minutes() {
+    for (verb, bytes) in [(Verb::Put, 3), (Verb::UploadPart, 9 << 20), (Verb::CompleteUpload, 9 << 20)] {
+        let wharf = wharf();
+        let _hold = wharf.bucket.hold_key(verb, DATA);
+        let mut client = wharf.connect().await;
+        let data = open_with(&mut client, "/data", bytes).await;
+        let since = Instant::now();
+        let data = client.send(request::close(&data)).await;
+        let marker = closing(&mut client, "/data.done").await;
+        let refusal = client.status(data).await.unwrap_err();
+        assert_eq!(refusal.sentence, "the storage did not answer, try again later", "{verb:?}");
+        client.status(marker).await.unwrap_err();
+        let minutes = since.elapsed().as_secs() / 60;
+        assert!((11..15).contains(&minutes), "{verb:?}: {minutes} minutes");
+        assert!(wharf.bucket.bytes("acme/data.done").is_none());
+    }
+}
+
+// S161: A CLOSE that S3 leaves without any answer fails within 15 minutes, and so does what waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_close_that_goes_on_slowly_takes_as_long_as_it_takes() {
+    let wharf = wharf();
+    let hold = wharf.bucket.hold_key(Verb::UploadPart, DATA);
+    let mut client = wharf.connect().await;
+    let data = open_with(&mut client, "/data", 40 << 20).await;
+    let data = client.send(request::close(&data)).await;
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_mins(10)).await;
+        hold.release(1);
+    }
+    client.status(data).await.unwrap();
+}
+
+// S162: While others need memory, uploads whose CLOSE has waited for 30 seconds give theirs up and fail, the largest …
+#[tokio::test(start_paused = true)]
+async fn uploads_that_wait_give_their_memory_to_others_the_largest_first() {
+    let wharf = Wharf::with(Setup { budget_bytes: 20 << 20, ..Setup::default() });
+    let hold = wharf.bucket.hold_key(Verb::Put, DATA);
+    let mut client = wharf.connect().await;
+    let data = closing(&mut client, "/data").await;
+    let small = open_with(&mut client, "/small", 1 << 20).await;
+    let large = open_with(&mut client, "/large", 5 << 20).await;
+    let [small, large] = [client.send(request::close(&small)).await, client.send(request::close(&large)).await];
+    assert!(!client.incoming.is_answered(large).await);
+    let since = Instant::now();
+    let mut neighbour = wharf.connect().await;
+    for path in ["/one", "/two", "/three"] {
+        let handle = neighbour.create(path).await;
+        neighbour.write(&handle, 0, "bytes").await.unwrap();
+    }
+    assert_eq!(since.elapsed().as_secs(), 30);
+    let told = "the upload was abandoned: it waited for earlier files while others waited for memory";
+    assert_eq!(client.status(large).await.unwrap_err().sentence, told);
+    assert!(!client.incoming.is_answered(small).await);
+    drop(hold);
+    client.status(data).await.unwrap();
+    client.status(small).await.unwrap();
+}
+
+#[derive(Debug)]
+enum Stage {
+    Opening,
+    Closing,
+}
+
+/// How long 64 workers of one client take for so many files, each worker one after the other. The client goes on with its
+/// workers in the order in which it hears of them.
+async fn pace(wharf: &Wharf, files: usize) -> Duration {
+    let mut client = wharf.connect().await;
+    let (mut begun, mut stages, mut heard) = (0, HashMap::new(), client.incoming.order.len());
+    let since = Instant::now();
+    while begun < 64 {
+        stages.insert(client.send(request::open(&format!("/{begun}"), CREATE)).await, Stage::Opening);
+        begun += 1;
+    }
+    while !stages.is_empty() {
+        while client.incoming.order.len() == heard {
+            assert!(client.incoming.receive().await);
+        }
+        let id = client.incoming.order[heard];
+        heard += 1;
+        let reply = client.reply(id).await;
+        match (stages.remove(&id), reply) {
+            (Some(Stage::Opening), Reply::Handle { handle, .. }) => {
+                client.send(request::write(&handle, 0, "bytes")).await;
+                stages.insert(client.send(request::close(&handle)).await, Stage::Closing);
+            }
+            (Some(Stage::Closing), _) if begun < files => {
+                let open = client.send(request::open(&format!("/{begun}"), CREATE)).await;
+                stages.insert(open, Stage::Opening);
+                begun += 1;
+            }
+            _ => {}
+        }
+    }
+    since.elapsed()
+}
+
+// S159: CLOSE of an upload, RENAME, REMOVE, MKDIR and RMDIR wait for the CLOSEs that came before them on the same channel …
+#[tokio::test(start_paused = true)]
+async fn workers_that_open_a_file_whenever_they_have_stored_one_keep_their_pace() {
+    let wharf = wharf();
+    wharf.bucket.answer_after(Duration::from_millis(30));
+    let elapsed = pace(&wharf, 64 * 20).await;
+    assert!(elapsed.as_millis() <= 20 * 30 * 10 / 9, "{elapsed:?}");
+}
