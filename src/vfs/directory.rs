@@ -1,12 +1,14 @@
 //! OPENDIR and READDIR: what lies in a directory, a page at a time.
 //!
-//! Names that could not be opened are left out; mounts hide what storage has of the same name.
+//! Names that could not be opened are left out; mounts hide what storage has of the same name. The session's own uploads
+//! are shown as STAT shows them.
 
 use super::{
     Error, Metadata, Mount, Node, Place, Result, Vfs, VirtualPath,
     cache::{Asked, CredentialScope},
     late::{KeptInPage, Named},
-    notes::Notes,
+    listed_uploads::{ListedUploads, Merged},
+    notes::{Live, Notes},
 };
 use crate::{
     account::Permission,
@@ -32,6 +34,8 @@ impl Vfs {
             Place::Object { mount, key } => (Some(mount), Some(key.as_directory()), Some(key)),
             Place::Nowhere => return Err(Error::NotFound),
         };
+        // Before S3 is asked: an upload that ends between the two is shown by S3.
+        let uploads = ListedUploads::new(self.notes.live.in_directory(path));
         let listing = match (mount, prefix) {
             (Some(mount), Some(prefix)) if mount.allows(Permission::List) => {
                 Some(self.begin(mount, prefix, sought).await?)
@@ -46,6 +50,7 @@ impl Vfs {
             mount: mount.cloned(),
             mounted,
             listing,
+            uploads,
             entries,
             node: Arc::clone(&self.node),
             notes: Arc::clone(&self.notes),
@@ -121,6 +126,7 @@ pub struct DirectoryHandle {
     mounted: BTreeSet<String>,
     /// What storage has, until all of it has come.
     listing: Option<Stored>,
+    uploads: ListedUploads,
     /// What has come and was not asked for yet: at most a page.
     entries: VecDeque<Entry>,
     node: Arc<Node>,
@@ -165,14 +171,19 @@ impl DirectoryHandle {
     /// Takes the next page in, or notes the end.
     async fn turn(&mut self) -> Result<()> {
         let Some(stored) = &mut self.listing else { return Ok(()) };
-        match stored.listing.next_page().await? {
-            Some(page) => {
-                let mut late = self.notes.late.of_page(stored.bucket.id(), &stored.prefix, &page).await;
-                let Some(stored) = &self.listing else { return Ok(()) };
-                self.entries = page.into_iter().filter_map(|entry| self.entry(stored, entry, &mut late)).collect();
-            }
-            None => self.listing = None,
-        }
+        let Some(page) = stored.listing.next_page().await? else {
+            self.listing = None;
+            self.entries = self.uploads.rest().into_iter().filter_map(|(name, live)| self.upload(name, live)).collect();
+            return Ok(());
+        };
+        let mut late = self.notes.late.of_page(stored.bucket.id(), &stored.prefix, &page).await;
+        let Some(stored) = &self.listing else { return Ok(()) };
+        let page = self.uploads.merge(page).into_iter();
+        let entry = |merged| match merged {
+            Merged::Stored(entry) => self.entry(stored, entry, &mut late),
+            Merged::Upload(name, live) => self.upload(name, live),
+        };
+        self.entries = page.filter_map(entry).collect();
         Ok(())
     }
 
@@ -182,9 +193,19 @@ impl DirectoryHandle {
         &self.path
     }
 
+    /// A file that S3 didn't have. Without a newer state of its upload, which has ended since, it shows the one it had.
+    fn upload(&self, name: String, live: Live) -> Option<Entry> {
+        let (mount, path) = (self.mount.as_ref()?, self.path.child(&name)?);
+        let live = self.notes.live.newest(&path).unwrap_or(live);
+        Some(Entry { name, metadata: Metadata::of_upload(live, mount) })
+    }
+
     fn entry(&self, stored: &Stored, entry: store::Entry, late: &mut KeptInPage) -> Option<Entry> {
         let mount = self.mount.as_ref()?;
         let path = self.path.child(&entry.name).filter(|_| !self.mounted.contains(&entry.name))?;
+        if let Some(live) = self.notes.live.newest(&path) {
+            return Some(Entry { name: entry.name, metadata: Metadata::of_upload(live, mount) });
+        }
         let metadata = match entry.kind {
             EntryKind::File { size, modified, etag } => {
                 if mount.allows(Permission::Read) {

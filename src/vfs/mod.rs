@@ -15,6 +15,7 @@ mod create;
 mod directory;
 mod error;
 mod late;
+mod listed_uploads;
 mod markers;
 mod metadata;
 mod mkdir;

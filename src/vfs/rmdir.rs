@@ -8,7 +8,7 @@ use crate::{
 use tokio::join;
 
 impl Vfs {
-    /// Removes an empty directory. Names that can't be shown count. Needs `delete`.
+    /// Removes an empty directory. Names that can't be shown count, and so do this session's uploads. Needs `delete`.
     ///
     /// # Errors
     /// [`Error::NotEmpty`], [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Denied`], [`Error::Mounted`] for a
@@ -25,7 +25,13 @@ impl Vfs {
         let directory = key.as_directory();
         let scope = self.scope(mount);
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
-        match store::directory_state(&*bucket, &directory).await? {
+        let state = store::directory_state(&*bucket, &directory).await?;
+        let is_empty = matches!(state, DirectoryState::Empty { .. }) || self.is_emptied(named);
+        // An upload makes the directories that it lies in: its CLOSE would bring this one back.
+        if is_empty && self.notes.live.is_any_below(path) {
+            return Err(Error::NotEmpty);
+        }
+        match state {
             DirectoryState::Occupied => return Err(Error::NotEmpty),
             DirectoryState::Absent if self.is_emptied(named) => {
                 self.changed(named, Change::Removed);

@@ -6,7 +6,7 @@ use crate::{
     vfs::{NewAttributes, Replace, VirtualPath},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -87,6 +87,19 @@ impl LiveUploads {
     /// The newest upload of `path`.
     pub(in crate::vfs) fn newest(&self, path: &VirtualPath) -> Option<Live> {
         lock(&self.0).get(path).and_then(|uploads| uploads.last()).map(|shared| lock(shared).live)
+    }
+
+    /// True if an upload is to appear in `directory`, or anywhere below it.
+    pub(in crate::vfs) fn is_any_below(&self, directory: &VirtualPath) -> bool {
+        lock(&self.0).keys().any(|path| path.is_below(directory))
+    }
+
+    /// The newest upload of each name in `directory`.
+    pub(in crate::vfs) fn in_directory(&self, directory: &VirtualPath) -> BTreeMap<String, Live> {
+        let table = lock(&self.0);
+        let inside = table.iter().filter(|(path, _)| path.parent().as_ref() == Some(directory));
+        let newest = inside.filter_map(|(path, uploads)| Some((path.name().to_owned(), lock(uploads.last()?).live)));
+        newest.collect()
     }
 
     /// Changes what the newest upload of `path`, if there is one, shows and is asked to take on.
@@ -253,6 +266,10 @@ mod tests {
         uploads.update(&path, |live| live.resize(2));
         assert_eq!(second.shown().resized, Some(Resized { smallest: 2, last: 2 }));
         assert_eq!(uploads.newest(&path).unwrap().size, 2);
+        assert_eq!(
+            uploads.in_directory(&VirtualPath::root()).into_values().map(|live| live.size).collect::<Vec<_>>(),
+            [2]
+        );
         drop(second);
         assert_eq!(uploads.newest(&path).unwrap().size, 10);
         drop(first);

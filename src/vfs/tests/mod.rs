@@ -10,6 +10,7 @@ mod downloads;
 mod emptied_directories;
 mod isolation;
 mod late;
+mod own_uploads;
 mod partials;
 mod patches;
 mod permissions;

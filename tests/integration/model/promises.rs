@@ -217,6 +217,10 @@ impl Draft {
         self.by == by && self.path == path && self.named.is_some()
     }
 
+    fn shown(&self) -> Shown {
+        if self.poisoned { Shown::Poisoned } else { Shown::File(self.bytes.len() as u64, self.modified) }
+    }
+
     pub fn is_writable(&self) -> bool {
         self.options.write
     }
@@ -332,13 +336,39 @@ impl Promises {
         }
     }
 
-    pub fn list(&self, at: &str) -> Result<BTreeMap<String, Option<&File>>, Answer> {
+    /// The names in a directory, each with what STAT shows of it.
+    pub fn list(&self, by: usize, at: &str) -> Result<BTreeMap<String, Shown>, Answer> {
         match self.stored.files.get(at) {
-            _ if self.stored.is_directory(at) => Ok(self.stored.entries(at)),
+            _ if self.stored.is_directory(at) => Ok(self.entries(by, at)),
             Some(_) => Err(Answer::NotDirectory),
             None => Err(Answer::NotFound),
         }
     }
+
+    fn entries(&self, by: usize, at: &str) -> BTreeMap<String, Shown> {
+        let shown = |file: &File| Shown::File(file.bytes.len() as u64, file.modified);
+        let stored = self.stored.entries(at).into_iter();
+        let mut entries: BTreeMap<_, _> =
+            stored.map(|(name, file)| (name, file.map_or(Shown::Directory, shown))).collect();
+        let drafts = self.drafts.iter().filter_map(|draft| self.newest(by, draft.path));
+        for draft in drafts.filter(|draft| is_below(draft.path, at)) {
+            let name = &draft.path[at.trim_end_matches('/').len() + 1..];
+            if !name.contains('/') {
+                entries.insert(name.to_owned(), draft.shown());
+            }
+        }
+        entries
+    }
+}
+
+/// A name as a listing has it.
+#[derive(Clone, Copy, Debug)]
+pub enum Shown {
+    Directory,
+    /// Its size and time.
+    File(u64, Modified),
+    /// A file whose upload failed shows any size.
+    Poisoned,
 }
 
 /// Changing the tree.
@@ -346,7 +376,7 @@ impl Promises {
     pub fn deed(&self, by: usize, deed: Deed) -> Vec<Answer> {
         match deed {
             Deed::Mkdir(at) => vec![self.mkdir(by, at)],
-            Deed::Rmdir(at) => vec![self.rmdir(at)],
+            Deed::Rmdir(at) => vec![self.rmdir(by, at)],
             Deed::Remove(at) => vec![self.remove(by, at)],
             Deed::Rename { source, target, replace } => self.rename(by, source, target, replace),
             Deed::SetTimes { at, .. } => vec![self.stat(by, at).err().unwrap_or(Answer::Ok)],
@@ -363,10 +393,12 @@ impl Promises {
         }
     }
 
-    fn rmdir(&self, at: &str) -> Answer {
+    fn rmdir(&self, by: usize, at: &str) -> Answer {
+        let is_uploading = || self.drafts.iter().any(|draft| draft.is(by, draft.path) && is_below(draft.path, at));
         match () {
             () if at == "/" => Answer::Mounted,
             () if self.stored.holds_something(at) => Answer::NotEmpty,
+            () if self.stored.markers.contains(at) && is_uploading() => Answer::NotEmpty,
             () if self.stored.markers.contains(at) => Answer::Ok,
             () if self.stored.files.contains_key(at) => Answer::NotDirectory,
             () => Answer::NotFound,

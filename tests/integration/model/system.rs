@@ -9,7 +9,7 @@ use super::{
     action::{Action, Deed},
     answer::Answer,
     check::{Kept, ensure, right_answer, same_metadata},
-    promises::{Draft, Promises},
+    promises::{Draft, Promises, Shown},
 };
 use crate::support::{partials::clear_away, tree::tree};
 use calls::{listing, path, perform};
@@ -162,13 +162,17 @@ impl System {
     async fn list(&mut self, by: usize, at: &'static str) -> Kept {
         self.turn(by).await;
         let listed = listing(&self.sessions[by], at).await;
-        let right = self.promises.list(at);
+        let right = self.promises.list(by, at);
         right_answer(&listed, &[right.as_ref().err().cloned().unwrap_or(Answer::Ok)])?;
         let (Ok(listed), Ok(right)) = (listed, right) else { return Ok(()) };
         let names = || format!("listed are {:?}, and there are {:?}", listed.keys(), right.keys());
         ensure(listed.keys().eq(right.keys()), names)?;
-        for (metadata, file) in listed.values().zip(right.values()) {
-            same_metadata(*metadata, file.map(|file| (file.bytes.len() as u64, file.modified)))?;
+        for (metadata, right) in listed.values().zip(right.values()) {
+            match *right {
+                Shown::Directory => same_metadata(*metadata, None)?,
+                Shown::File(size, modified) => same_metadata(*metadata, Some((size, modified)))?,
+                Shown::Poisoned => {}
+            }
         }
         Ok(())
     }

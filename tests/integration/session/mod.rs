@@ -12,6 +12,7 @@ mod listings;
 mod markers;
 mod memory;
 mod order;
+mod own_uploads;
 mod patches;
 mod reading_back;
 mod requests;
