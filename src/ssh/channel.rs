@@ -13,6 +13,7 @@ use crate::{
     account::{Tenant, User},
     session::{Inbound, Outbound, Peer},
 };
+use bytes::Bytes;
 use russh::{ChannelId, ChannelWriteHalf, server::Msg};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
@@ -27,6 +28,11 @@ const MAX_LEFT_OPEN: usize = 100;
 const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 const PIECE_BYTES: usize = 64 * 1024;
 
+/// The sentence for a shell or a command: OpenSSH's, where it serves `internal-sftp` alone.
+const ONLY_SFTP: &str = "This service allows sftp connections only.";
+/// The status that a shell or a command ends with.
+const REFUSED: u32 = 1;
+
 type WriteHalf = ChannelWriteHalf<Msg>;
 
 /// The open channels of one connection.
@@ -38,10 +44,16 @@ pub struct Channels {
 }
 
 enum Channel {
-    /// Nothing was asked for on it yet.
-    Unused(WriteHalf),
+    /// Nothing was started on it yet.
+    Unused {
+        write_half: WriteHalf,
+        /// Lines for a terminal end in CR LF.
+        has_terminal: bool,
+    },
     /// It speaks SFTP. Without `inbound` the client has ended its side, or broke the protocol.
     Sftp { inbound: Option<Inbound>, writer: Writer },
+    /// A shell or a command was asked for. The client is told that there is none.
+    Refused(Writer),
 }
 
 impl Channels {
@@ -56,7 +68,23 @@ impl Channels {
         if self.open.len().saturating_sub(left_open) >= MAX_CHANNELS || left_open >= MAX_LEFT_OPEN {
             return false;
         }
-        self.open.insert(write_half.id(), Channel::Unused(write_half));
+        self.open.insert(write_half.id(), Channel::Unused { write_half, has_terminal: false });
+        true
+    }
+
+    /// Notes that the client has a terminal; `false` if something was started on the channel already.
+    pub fn attach_terminal(&mut self, id: ChannelId) -> bool {
+        let Some(Channel::Unused { has_terminal, .. }) = self.open.get_mut(&id) else { return false };
+        *has_terminal = true;
+        true
+    }
+
+    /// Answers a shell or a command by a sentence and an error status, and closes the channel. `false` if something was
+    /// started on the channel already.
+    pub fn refuse_program(&mut self, id: ChannelId) -> bool {
+        let Some((write_half, has_terminal)) = self.take_unused(id) else { return false };
+        let writer = Writer(tokio::spawn(refuse(write_half, has_terminal, Arc::clone(&self.connection))));
+        self.open.insert(id, Channel::Refused(writer));
         true
     }
 
@@ -65,12 +93,8 @@ impl Channels {
     /// # Errors
     /// In words for the log: the channel isn't open, was used already, or the user's tree can't be made.
     pub fn start_sftp(&mut self, id: ChannelId, user: &Arc<User>, tenant: &Arc<Tenant>) -> Result<(), String> {
-        let write_half = match self.open.remove(&id) {
-            Some(Channel::Unused(write_half)) => write_half,
-            other => {
-                self.open.extend(other.map(|channel| (id, channel)));
-                return Err("sftp for a second time on one channel".into());
-            }
+        let Some((write_half, _)) = self.take_unused(id) else {
+            return Err("sftp on a channel that was used already".into());
         };
         self.opened += 1;
         let peer = Peer {
@@ -86,6 +110,17 @@ impl Channels {
         let writer = Writer::spawn(outbound, write_half, Arc::clone(&self.connection));
         self.open.insert(id, Channel::Sftp { inbound: Some(inbound), writer });
         Ok(())
+    }
+
+    /// The writing half of a channel on which nothing was started, and whether the client has a terminal.
+    fn take_unused(&mut self, id: ChannelId) -> Option<(WriteHalf, bool)> {
+        match self.open.remove(&id)? {
+            Channel::Unused { write_half, has_terminal } => Some((write_half, has_terminal)),
+            used => {
+                self.open.insert(id, used);
+                None
+            }
+        }
     }
 
     /// Hands on bytes from the client. What comes on a channel without SFTP, or behind its end, is ignored.
@@ -116,7 +151,7 @@ impl Channels {
 impl Channel {
     /// True if the server's side is closed.
     fn is_ended(&self) -> bool {
-        matches!(self, Self::Sftp { writer, .. } if writer.0.is_finished())
+        matches!(self, Self::Sftp { writer, .. } | Self::Refused(writer) if writer.0.is_finished())
     }
 }
 
@@ -140,15 +175,35 @@ async fn write(mut outbound: Outbound, write_half: WriteHalf, connection: Arc<Co
         for mut bytes in outgoing.pieces() {
             while !bytes.is_empty() {
                 let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
-                match connection.activity.within(STALL_TIMEOUT, write_half.data_bytes(piece)).await {
-                    Some(Ok(())) => connection.activity.touch(),
-                    Some(Err(_)) => return,
-                    None => return connection.ending.ask(EndReason::Stalled),
+                if !send(&write_half, piece, &connection).await {
+                    return;
                 }
+                connection.activity.touch();
             }
         }
     }
-    if write_half.exit_status(0).await.is_err() || write_half.eof().await.is_err() {
+    end(&write_half, 0).await;
+}
+
+async fn refuse(write_half: WriteHalf, has_terminal: bool, connection: Arc<Connection>) {
+    let line = format!("{ONLY_SFTP}{}", if has_terminal { "\r\n" } else { "\n" });
+    if send(&write_half, line.into(), &connection).await {
+        end(&write_half, REFUSED).await;
+    }
+}
+
+/// Sends bytes, waiting for the channel's window; `false` if the channel is gone, or the client has stopped reading.
+async fn send(write_half: &WriteHalf, bytes: Bytes, connection: &Connection) -> bool {
+    let Some(sent) = connection.activity.within(STALL_TIMEOUT, write_half.data_bytes(bytes)).await else {
+        connection.ending.ask(EndReason::Stalled);
+        return false;
+    };
+    sent.is_ok()
+}
+
+/// Ends the server's side of a channel in good order.
+async fn end(write_half: &WriteHalf, status: u32) {
+    if write_half.exit_status(status).await.is_err() || write_half.eof().await.is_err() {
         return;
     }
     // It fails only when the connection is gone, and the channel with it.

@@ -1,4 +1,7 @@
 //! What russh asks, handed on to [`Login`] and [`Channels`]. Decides only what isn't served: everything but `sftp`.
+//!
+//! A shell and a command are answered as OpenSSH's `internal-sftp` answers them: the request is granted, and the program
+//! says that there is only SFTP and fails. Clients show what a program says, and hide why a request was refused.
 
 use super::{
     channel::Channels,
@@ -83,6 +86,15 @@ impl Handler {
     fn refuse_request(&mut self, service: &str, channel: ChannelId, session: &mut Session) -> Result<(), Error> {
         self.refuse(service, true);
         Ok(session.channel_failure(channel)?)
+    }
+
+    /// Refuses a shell or a command in words that its client shows.
+    fn refuse_program(&mut self, program: &str, channel: ChannelId, session: &mut Session) -> Result<(), Error> {
+        if !self.channels.refuse_program(channel) {
+            return self.refuse_request(program, channel, session);
+        }
+        self.refuse(program, true);
+        Ok(session.channel_success(channel)?)
     }
 }
 
@@ -219,13 +231,14 @@ impl russh::server::Handler for Handler {
     // Everything below isn't served.
 
     async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Error> {
-        self.refuse_request("shell", channel, session)
+        self.refuse_program("shell", channel, session)
     }
 
     async fn exec_request(&mut self, channel: ChannelId, command: &[u8], session: &mut Session) -> Result<(), Error> {
-        self.refuse_request(&format!("exec {}", String::from_utf8_lossy(command)), channel, session)
+        self.refuse_program(&format!("exec {}", String::from_utf8_lossy(command)), channel, session)
     }
 
+    /// Granted as OpenSSH grants it, so that an interactive client goes on to ask for a shell. There is no terminal here.
     async fn pty_request(
         &mut self,
         channel: ChannelId,
@@ -237,6 +250,9 @@ impl russh::server::Handler for Handler {
         _modes: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Error> {
+        if self.channels.attach_terminal(channel) {
+            return Ok(session.channel_success(channel)?);
+        }
         self.refuse_request("terminal", channel, session)
     }
 

@@ -17,7 +17,7 @@ def lftp(server, *commands):
 
 
 def rclone_remote(server, path, **settings):
-    """A remote for rclone's command line, with more `settings` than it needs."""
+    """A remote for rclone's command line, with more `settings` than it needs, or fewer: those that are None."""
     settings = {
         "host": server.host,
         "port": server.port,
@@ -27,7 +27,7 @@ def rclone_remote(server, path, **settings):
         "disable_hashcheck": "true",
         **settings,
     }
-    joined = ",".join(f"{name}={value}" for name, value in settings.items())
+    joined = ",".join(f"{name}={value}" for name, value in settings.items() if value is not None)
     return f":sftp,{joined}:{path}"
 
 

@@ -109,6 +109,13 @@ class Rclone:
         said = self.rclone("cat", "--offset", 7 * MIB, "--count", 1000, large).stdout
         self.assertEqual((self.here / "below" / "large").read_bytes()[7 * MIB : 7 * MIB + 1000], as_bytes(said))
 
+    def test_without_shell_type_and_disable_hashcheck(self):
+        # rclone asks for a shell and for half a dozen commands, and goes on without those that fail.
+        remote = self.remote(shell_type=None, disable_hashcheck=None)
+        self.assertEqual(len(self.listed_files()), self.transfers("sync", self.here, remote))
+        self.assertEqual(0, self.transfers("sync", self.here, remote))
+        self.rclone("check", "--download", self.here, remote)
+
     def listed_files(self):
         return sorted(name for name, fingerprint in tree(self.here).items() if fingerprint is not None)
 

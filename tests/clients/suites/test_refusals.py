@@ -1,13 +1,18 @@
 """What SSH knows beside SFTP is refused politely, and the connection lives on."""
 
+import asyncio
 import socket
 import subprocess
 
+import asyncssh
 import paramiko
 
+from rig import keys
 from rig.case import ServerCase
 from rig.frames import VERSION, Frames
 from rig.process import free_port, until
+
+ONLY_SFTP = "This service allows sftp connections only."
 
 
 class Refusals(ServerCase):
@@ -25,24 +30,52 @@ class Refusals(ServerCase):
         self.assertIn("/", self.openssh.sftp("pwd").stdout)
         super().tearDown()
 
+    # Issue 14.7: a shell and a command are answered as OpenSSH's internal-sftp answers them, so that clients say why.
     def test_exec(self):
         refused = self.openssh.ssh(self.openssh.place, "ls", check=False)
-        self.assertEqual(255, refused.returncode)
-        self.assertIn("exec request failed", refused.stderr)
+        self.assertEqual((1, f"{ONLY_SFTP}\n"), (refused.returncode, refused.stdout))
 
     def test_old_scp(self):
-        refused = self.openssh.scp("/etc/hostname", self.openssh.remote("x"), options=["-O"], check=False)
-        self.assertNotEqual(0, refused.returncode)
+        there = self.remote_directory()
+        refused = self.openssh.scp("/etc/hostname", self.openssh.remote(f"{there}/x"), options=["-O"], check=False)
+        self.assertEqual(1, refused.returncode)
+        # scp takes the first byte for its protocol's, and shows the line.
+        self.assertIn(ONLY_SFTP[1:], refused.stderr)
+        self.assertEqual([], self.sftp().listdir(there))
 
     def test_shell(self):
         refused = self.openssh.ssh("-T", self.openssh.place, check=False)
-        self.assertEqual(255, refused.returncode)
-        self.assertIn("shell request failed", refused.stderr)
+        self.assertEqual((1, f"{ONLY_SFTP}\n"), (refused.returncode, refused.stdout))
 
-    def test_pty(self):
+    def test_shell_on_a_terminal(self):
         refused = self.openssh.ssh("-tt", self.openssh.place, check=False)
+        self.assertEqual((1, f"{ONLY_SFTP}\r\n"), (refused.returncode, refused.stdout))
+
+    def test_sftp_by_a_command(self):
+        refused = self.openssh.sftp("pwd", options=["-s", "/usr/lib/openssh/sftp-server"], check=False)
         self.assertEqual(255, refused.returncode)
-        self.assertIn("PTY allocation request failed", refused.stderr)
+
+    def test_asyncssh_says_why(self):
+        async def run():
+            options = {"username": self.server.user, "client_keys": [str(keys.key())], "known_hosts": None}
+            async with asyncssh.connect(
+                self.server.host, self.server.port, config=None, agent_path=None, **options
+            ) as connection:
+                for command in ("ls", None):
+                    done = await connection.run(command, stdin=asyncssh.DEVNULL, timeout=60)
+                    self.assertEqual((1, f"{ONLY_SFTP}\n", ""), (done.exit_status, done.stdout, done.stderr))
+
+        asyncio.run(run())
+
+    def test_paramiko_says_why(self):
+        transport = self.connect()
+        for ask in (lambda channel: channel.exec_command("ls"), lambda channel: channel.invoke_shell()):
+            channel = transport.open_session(timeout=60)
+            channel.settimeout(60)
+            ask(channel)
+            said = channel.makefile().read(), channel.makefile_stderr().read(), channel.recv_exit_status()
+            self.assertEqual((f"{ONLY_SFTP}\n".encode(), b"", 1), said)
+        self.assertEqual(VERSION, Frames(transport).start().kind)
 
     def test_another_subsystem(self):
         refused = self.openssh.ssh("-s", self.openssh.place, "netconf", check=False)
@@ -96,9 +129,6 @@ class Refusals(ServerCase):
     def test_a_refusal_leaves_the_connection_as_it_was(self):
         transport = self.connect()
         for ask in (
-            lambda channel: channel.exec_command("ls"),
-            lambda channel: channel.invoke_shell(),
-            lambda channel: channel.get_pty(),
             lambda channel: channel.invoke_subsystem("x" * 1000),
             lambda channel: channel.invoke_subsystem(""),
         ):

@@ -1,6 +1,7 @@
-//! Only the subsystem `sftp` is served; everything else is refused without harm.
+//! Only the subsystem `sftp` is served; everything else is refused without harm. A shell or a command says so itself, as
+//! behind OpenSSH's `internal-sftp`.
 
-use super::Edge;
+use super::{Edge, log::Log};
 use russh::{Channel, ChannelMsg, ChannelOpenFailure, Error, client::Msg};
 use wharfinger::ssh::Settings;
 
@@ -37,12 +38,8 @@ async fn only_sftp_is_served_and_a_refusal_harms_nothing() {
     let client = edge.log_in().await;
     let mut channel = client.channel_open_session().await.unwrap();
 
-    channel.exec(true, "ls").await.unwrap();
-    assert!(!is_granted(&mut channel).await, "exec");
-    channel.request_shell(true).await.unwrap();
-    assert!(!is_granted(&mut channel).await, "shell");
     channel.request_pty(true, "xterm", 80, 25, 0, 0, &[]).await.unwrap();
-    assert!(!is_granted(&mut channel).await, "terminal");
+    assert!(is_granted(&mut channel).await, "terminal");
     channel.set_env(true, "LANG", "C").await.unwrap();
     assert!(!is_granted(&mut channel).await, "environment");
     channel.agent_forward(true).await.unwrap();
@@ -55,6 +52,96 @@ async fn only_sftp_is_served_and_a_refusal_harms_nothing() {
     start_sftp(&mut channel).await;
     channel.request_subsystem(true, "sftp").await.unwrap();
     assert!(!is_granted(&mut channel).await, "sftp again");
+    channel.exec(true, "ls").await.unwrap();
+    assert!(!is_granted(&mut channel).await, "exec beside sftp");
+    channel.request_shell(true).await.unwrap();
+    assert!(!is_granted(&mut channel).await, "shell beside sftp");
+    channel.request_pty(true, "xterm", 80, 25, 0, 0, &[]).await.unwrap();
+    assert!(!is_granted(&mut channel).await, "terminal beside sftp");
+}
+
+/// All that a channel says up to its end.
+async fn said(channel: &mut Channel<Msg>) -> Vec<String> {
+    let mut said = Vec::new();
+    while let Some(message) = channel.wait().await {
+        said.push(match message {
+            ChannelMsg::Success => "granted".into(),
+            ChannelMsg::Failure => "refused".into(),
+            ChannelMsg::Data { data } => String::from_utf8(data.to_vec()).unwrap(),
+            ChannelMsg::ExitStatus { exit_status } => format!("exit {exit_status}"),
+            ChannelMsg::Eof => "eof".into(),
+            ChannelMsg::Close => "close".into(),
+            ChannelMsg::WindowAdjusted { .. } => continue,
+            message => format!("{message:?}"),
+        });
+    }
+    said
+}
+
+/// Issue 14.7. The bytes are those of OpenSSH's `internal-sftp`.
+#[tokio::test]
+async fn a_shell_and_a_command_say_that_there_is_only_sftp() {
+    let log = Log::start();
+    let edge = Edge::start(Settings::default());
+    let client = edge.log_in().await;
+    let answer = |end| {
+        let line = format!("This service allows sftp connections only.{end}");
+        ["granted".to_owned(), line, "exit 1".to_owned(), "eof".to_owned(), "close".to_owned()]
+    };
+
+    let mut channel = client.channel_open_session().await.unwrap();
+    channel.exec(true, "scp -t x").await.unwrap();
+    assert_eq!(said(&mut channel).await, answer("\n"));
+    assert_eq!(log.line("service refused: only sftp is served").await["service"], "exec scp -t x");
+
+    let mut channel = client.channel_open_session().await.unwrap();
+    channel.request_shell(true).await.unwrap();
+    assert_eq!(said(&mut channel).await, answer("\n"));
+
+    let mut channel = client.channel_open_session().await.unwrap();
+    channel.request_pty(true, "xterm", 80, 25, 0, 0, &[]).await.unwrap();
+    assert!(is_granted(&mut channel).await);
+    channel.request_shell(true).await.unwrap();
+    assert_eq!(said(&mut channel).await, answer("\r\n"), "on a terminal");
+    assert_eq!(log.lines("service refused: only sftp is served").len(), 3, "each is on record, a terminal isn't");
+
+    start_sftp(&mut client.channel_open_session().await.unwrap()).await;
+}
+
+/// A client that talks on, such as an old scp or rsync, is not in anyone's way.
+#[tokio::test]
+async fn what_a_refused_command_is_sent_is_ignored() {
+    let edge = Edge::start(Settings::default());
+    let client = edge.log_in().await;
+    let mut channel = client.channel_open_session().await.unwrap();
+    channel.exec(false, "rsync --server").await.unwrap();
+    for _ in 0..500 {
+        // The server may have closed it by now.
+        if channel.data_bytes(vec![0; 1_000]).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(said(&mut channel).await.last().unwrap(), "close");
+    start_sftp(&mut client.channel_open_session().await.unwrap()).await;
+}
+
+/// Many commands leave nothing behind: neither of the channels that a connection may have, nor of those that it may leave
+/// open. Their number is that of all refusals.
+#[tokio::test]
+async fn a_hundred_commands_take_no_channel_for_good_and_then_the_client_is_sent_away() {
+    let edge = Edge::start(Settings::default());
+    let client = edge.log_in().await;
+    for number in 0..100 {
+        let mut channel = client.channel_open_session().await.unwrap();
+        channel.exec(true, "true").await.unwrap();
+        assert_eq!(said(&mut channel).await.len(), 5, "{number}");
+    }
+    start_sftp(&mut client.channel_open_session().await.unwrap()).await;
+    let one_more = client.channel_open_session().await.unwrap();
+    one_more.exec(true, "true").await.unwrap();
+    while !client.is_closed() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
