@@ -61,7 +61,8 @@ impl Demo {
         let s3 = s3::S3::start(accounts::settings(storage)?).await?;
         let ssh = ssh::Settings {
             listen: vec![(Ipv4Addr::LOCALHOST, port).into()],
-            host_key_kinds: vec![HostKeyKind::Ed25519],
+            // ECDSA for clients of Java that know no Ed25519. Both are made in no time, which RSA isn't.
+            host_key_kinds: vec![HostKeyKind::Ed25519, HostKeyKind::Ecdsa],
             ..ssh::Settings::default()
         };
         let host_keys = match &data {

@@ -6,9 +6,11 @@ from .servers import ROOT
 BUILT = ROOT / "target" / "java-clients"
 
 
-def run(program, server, user, commands, home):
+def run(program, server, user, commands, home, key="ed25519", bouncy_castle=True, status=0):
     """Runs `commands` on one connection; gives a line for each."""
     if not (BUILT / "sources").exists():
         raise FileNotFoundError("the Java clients aren't built: run ./scripts/test, which does it")
-    arguments = ["java", "-cp", f"{BUILT}/jars/*:{BUILT}/classes", program, server.host, server.port, user, keys.key()]
-    return programs.run([*arguments, *commands], home).stdout.splitlines()
+    jars = [jar for jar in (BUILT / "jars").glob("*.jar") if bouncy_castle or not jar.name.startswith("bc")]
+    path = ":".join(map(str, [*jars, BUILT / "classes"]))
+    arguments = ["java", "-cp", path, program, server.host, server.port, user, keys.key(key)]
+    return programs.run([*arguments, *commands], home, status=status).stdout.splitlines()

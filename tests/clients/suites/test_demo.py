@@ -21,6 +21,11 @@ class DemoKeys(ServerCase):
                 refused = OpenSsh(self.server, user, key=keys.strange_key()).sftp("pwd", check=False)
                 self.assertEqual(255, refused.returncode)
 
+    # Issue 14.8: clients of Java without BouncyCastle know no Ed25519.
+    def test_a_client_that_knows_only_ecdsa_host_keys_connects(self):
+        options = ["-o", "HostKeyAlgorithms=ecdsa-sha2-nistp256"]
+        self.assertIn("/", self.openssh.sftp("pwd", options=options).stdout)
+
 
 class DemoRefusals(unittest.TestCase):
     def test_a_taken_port_is_named_with_the_way_out(self):

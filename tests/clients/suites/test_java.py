@@ -3,7 +3,9 @@ their ways to read and write, by a tenant in a prefix and by one in a bucket of 
 
 from rig import java
 from rig.case import ServerCase
+from rig.fake_s3 import FakeS3
 from rig.files import KIB, MIB, content, make, make_tree, sha256, sha256_of, tree
+from rig.servers import Serve
 
 AT_ONCE = 6
 
@@ -72,6 +74,27 @@ class MinaInAPrefix(JavaClient, ServerCase):
         self.assertRegex(millis, r"^\d+$")
         self.assertLess(int(millis), 3000)
         self.assertEqual(b"AS it was", self.get(f"{there}/file"))
+
+
+class MinaWithoutBouncyCastle(ServerCase):
+    """Issue 14.8: without it MINA knows no Ed25519, neither of users nor of hosts. Spring Integration brings none."""
+
+    SHARED = "demo"
+
+    def walk(self, server, **options):
+        return java.run("MinaClient", server, server.user, ["walk /"], self.local, "ecdsa", bouncy_castle=False, **options)
+
+    def test_the_demo_has_a_host_key_for_it(self):
+        self.assertEqual(1, len(self.walk(self.server)))
+
+    def test_ed25519_alone_is_none(self):
+        s3 = FakeS3()
+        self.addCleanup(s3.close)
+        for kinds, status in (('["ed25519", "rsa"]', 0), ('["ed25519"]', 1)):
+            with self.subTest(kinds=kinds):
+                server = Serve(s3.store(), ssh_settings=f"host_keys.kinds = {kinds}")
+                self.addCleanup(server.close)
+                self.walk(server, status=status)
 
 
 class SshjInAPrefix(JavaClient, ServerCase):
