@@ -345,7 +345,7 @@ impl Upload {
                     slot.fail(&error);
                 }
                 Next::Command(Command::Read { slot, .. } | Command::Stat(slot) | Command::SetAttributes(slot, _)) => {
-                    slot.fail(&error)
+                    slot.fail(&error);
                 }
                 Next::Command(Command::Close(Close { slot, pending, .. })) => return self.fail(slot, pending, &error),
                 Next::Silent => {}
