@@ -83,6 +83,11 @@ impl MemoryBucket {
         self.contents().initiator = Some(arn.to_owned());
     }
 
+    /// From now on it is this time, in seconds since 1970, until a test says another.
+    pub fn set_time(&self, seconds: i64) {
+        self.contents().clock = Some(seconds);
+    }
+
     /// The next request of `verb` gets `error`: before S3 acted on it, or in place of the answer to its success. Several calls queue up.
     pub fn fail(&self, verb: Verb, moment: Moment, error: Error) {
         self.script.fail(verb, moment, error);

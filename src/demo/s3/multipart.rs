@@ -129,6 +129,8 @@ impl Upload {
         self.judge_whole(completion, size, crc64)?;
         let mut object = Object::new(size, crc64, self.attributes.clone(), data);
         object.etag = format!("{}-{}", object.etag, named.len());
+        // S3 says when the upload began, not when the object appeared.
+        object.modified = self.initiated;
         Ok(object)
     }
 
@@ -253,6 +255,7 @@ pub struct Listed {
 mod tests {
     use super::*;
     use crate::demo::s3::memory::Quota;
+    use std::time::{Duration, UNIX_EPOCH};
 
     const INITIATOR: &str = "arn:aws:iam::111122223333:user/alice";
 
@@ -283,6 +286,15 @@ mod tests {
         assert!(matches!(failed, Err(Error::PreconditionFailed)));
         assert_eq!(uploads.complete(&name, &completion, |object| Ok(object.size)).unwrap(), 1);
         assert!(matches!(uploads.complete(&name, &completion, Ok), Err(Error::NoSuchUpload)));
+    }
+
+    #[test]
+    fn an_object_in_parts_has_the_time_at_which_its_upload_began() {
+        let (uploads, name) = uploads(None);
+        let part = put(&uploads, &name, 1, 1);
+        let began = UNIX_EPOCH + Duration::from_hours(1);
+        locked(&uploads.open).get_mut(&name).unwrap().initiated = began;
+        assert_eq!(complete(&uploads, &name, &[part]).unwrap().modified, began);
     }
 
     #[test]

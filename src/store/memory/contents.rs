@@ -5,8 +5,8 @@ use super::{
     uploads::{MIN_PART_BYTES, OpenUpload},
 };
 use crate::store::{
-    Condition, Error, Headers, Key, NewObject, Object, Part, Payload, Pin, RemovalCondition, Result, Stored, UploadId,
-    VersionId,
+    Condition, ETag, Error, Headers, Key, NewObject, Object, Part, Payload, Pin, RemovalCondition, Result, Stored,
+    UploadId, VersionId,
 };
 use bytes::{Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest};
@@ -18,7 +18,8 @@ const MAX_BODY_BYTES: u64 = 5 * 1024 * 1024 * 1024;
 const MAX_REMOVED: usize = 1000;
 /// The highest part number.
 const MAX_PARTS: u32 = 10_000;
-/// When the first object is stored: seconds since 1970. Each further one, and each upload, comes a second later.
+/// When the first object is stored, unless a test says so: seconds since 1970. Each further one, and each upload, comes a
+/// second later.
 const EPOCH: i64 = 1_750_000_000;
 
 #[derive(Debug, Default)]
@@ -33,11 +34,16 @@ pub(super) struct Contents {
     pub(super) missing_is_forbidden: bool,
     pub(super) listings_begin_empty: bool,
     pub(super) removes_always: bool,
+    /// The time, in seconds since 1970, where it stands still.
+    pub(super) clock: Option<i64>,
     /// Who begins uploads.
     pub(super) initiator: Option<String>,
     /// Overwritten and deleted objects of a versioned bucket.
     older: Vec<(String, StoredObject)>,
+    /// Objects and uploads so far, but for objects in parts.
     serial: u32,
+    /// Objects so far.
+    versions: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +62,7 @@ impl Contents {
 
     pub(super) fn insert(&mut self, raw_key: &str, bytes: Bytes, metadata: BTreeMap<String, String>) -> Stored {
         let crc64 = crc_fast::checksum(Crc64Nvme, &bytes);
-        self.store(raw_key, bytes, NewObject { metadata, ..NewObject::default() }, crc64, None)
+        self.store(raw_key, bytes, NewObject { metadata, ..NewObject::default() }, crc64)
     }
 
     pub(super) fn delete(&mut self, raw_key: &str) -> bool {
@@ -107,7 +113,7 @@ impl Contents {
     ) -> Result<Stored> {
         let bytes = received(payload)?;
         self.check(raw_key, condition)?;
-        Ok(self.store(raw_key, bytes, object.clone(), payload.crc64, None))
+        Ok(self.store(raw_key, bytes, object.clone(), payload.crc64))
     }
 
     pub(super) fn create_upload(&mut self, raw_key: &str, object: &NewObject) -> UploadId {
@@ -202,8 +208,12 @@ impl Contents {
         let (bytes, crc64) = open.assembled(parts)?;
         // As in S3, an upload whose condition fails stays open.
         self.check(raw_key, condition)?;
-        let born = self.uploads.remove(&upload.0).map(|open| open.born).unwrap_or_default();
-        Ok(self.store(raw_key, bytes, born, crc64, Some(parts.len())))
+        let Some(OpenUpload { born, initiated, .. }) = self.uploads.remove(&upload.0) else {
+            return Err(Error::NotFound);
+        };
+        let etag = etag_of(crc64, Some(parts.len()));
+        // S3 says when the upload began, not when the object appeared.
+        Ok(self.store_at(raw_key, bytes, born, etag, initiated))
     }
 
     pub(super) fn copy(
@@ -230,7 +240,7 @@ impl Contents {
         let (bytes, born) = (found.bytes.clone(), object.unwrap_or(&found.born).clone());
         self.check(target, condition)?;
         let crc64 = crc_fast::checksum(Crc64Nvme, &bytes);
-        Ok(self.store(target, bytes, born, crc64, None))
+        Ok(self.store(target, bytes, born, crc64))
     }
 
     pub(super) fn remove(&mut self, raw_key: &str, condition: &RemovalCondition) -> Result<()> {
@@ -293,18 +303,24 @@ impl Contents {
         }
     }
 
-    fn store(&mut self, raw_key: &str, bytes: Bytes, born: NewObject, crc64: u64, parts: Option<usize>) -> Stored {
-        self.delete(raw_key);
+    fn store(&mut self, raw_key: &str, bytes: Bytes, born: NewObject, crc64: u64) -> Stored {
         self.serial += 1;
-        let version = self.versioned.then(|| VersionId(format!("version-{}", self.serial)));
-        let pin = Pin { etag: etag_of(crc64, parts), version };
-        let object = StoredObject { bytes, pin: pin.clone(), modified: self.time(), born, archived: false };
+        let modified = self.time();
+        self.store_at(raw_key, bytes, born, etag_of(crc64, None), modified)
+    }
+
+    fn store_at(&mut self, raw_key: &str, bytes: Bytes, born: NewObject, etag: ETag, modified: i64) -> Stored {
+        self.delete(raw_key);
+        self.versions += 1;
+        let version = self.versioned.then(|| VersionId(format!("version-{}", self.versions)));
+        let pin = Pin { etag, version };
+        let object = StoredObject { bytes, pin: pin.clone(), modified, born, archived: false };
         self.objects.insert(raw_key.to_owned(), object);
         Stored { pin }
     }
 
     fn time(&self) -> i64 {
-        EPOCH + i64::from(self.serial)
+        self.clock.unwrap_or_else(|| EPOCH + i64::from(self.serial))
     }
 }
 

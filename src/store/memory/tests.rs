@@ -91,6 +91,23 @@ async fn parts_must_be_as_s3_wants_them() {
 }
 
 #[tokio::test]
+async fn an_object_in_parts_has_the_time_at_which_its_upload_began() {
+    let bucket = MemoryBucket::new();
+    bucket.set_time(7);
+    let upload = bucket.create_upload(&key("x"), &NewObject::default()).await.unwrap();
+    bucket.set_time(9);
+    let part = bucket.upload_part(&key("x"), &upload, 1, payload(vec![1])).await.unwrap();
+    bucket.complete_upload(&key("x"), &upload, &[part], Condition::Always).await.unwrap();
+    let plain = bucket.put(&key("y"), payload(vec![1]), &NewObject::default(), Condition::Always).await.unwrap().pin;
+    bucket.set_time(11);
+    bucket.copy(&key("y"), &plain, &key("z"), None, Condition::Always).await.unwrap();
+    let times = ["x", "y", "z"].map(|name| bucket.head(&key(name)));
+    let times: Vec<_> =
+        futures_util::future::join_all(times).await.into_iter().map(|file| file.unwrap().modified).collect();
+    assert_eq!(times, [7, 9, 11]);
+}
+
+#[tokio::test]
 async fn parts_and_uploads_are_listed_a_thousand_at_a_time() {
     let bucket = MemoryBucket::new();
     let (x, new) = (key("x"), NewObject::default());
