@@ -6,8 +6,8 @@
 
 use super::{
     NewAttributes, Node, Times, VirtualPath,
+    attribute_writer::AttributeWriter,
     cache::{At, AttributeOverlay, CredentialScope, Noted},
-    mode_writer::ModeWriter,
     notes::DirectoryAttributes,
 };
 use crate::{
@@ -127,7 +127,7 @@ impl Late {
         self.forget_note(file);
         let attributes = NewAttributes { times: None, mode: Some(mode) };
         self.overlay().add(&self.tenant, file.name(), version.clone(), attributes);
-        ModeWriter::write(&self.node, &self.tenant, file.bucket.id(), file.key, version);
+        AttributeWriter::write(&self.node, &self.tenant, file.bucket.id(), file.key, version);
     }
 
     /// Whether the journal keeps something for a file, of whatever version, or may do so.

@@ -8,6 +8,7 @@
 //! Invariant: no key is made here but by a mount's prefix, and no error holds one.
 
 mod ahead;
+mod attribute_writer;
 mod buckets;
 mod cache;
 mod claims;
@@ -19,7 +20,6 @@ mod listed_uploads;
 mod markers;
 mod metadata;
 mod mkdir;
-mod mode_writer;
 mod mounts;
 mod node;
 mod notes;

@@ -1,7 +1,7 @@
 //! All that the sessions of one process share, whatever user they are of: the way to the buckets, the budget of memory, the
 //! journal, what they learned a moment ago, and their claims on names.
 
-use super::{Buckets, cache::Cache, claims::Claims, mode_writer::ModeWriter};
+use super::{Buckets, attribute_writer::AttributeWriter, cache::Cache, claims::Claims};
 use crate::store::{Budget, Journal};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub struct Node {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) cache: Cache,
     pub(super) claims: Claims,
-    pub(super) mode_writer: ModeWriter,
+    pub(super) attribute_writer: AttributeWriter,
 }
 
 impl Node {
@@ -21,7 +21,7 @@ impl Node {
     /// kept in `journal`, which other nodes may share.
     #[must_use]
     pub fn new(buckets: Arc<dyn Buckets>, budget: Arc<Budget>, journal: Arc<dyn Journal>) -> Arc<Self> {
-        let (cache, claims, mode_writer) = (Cache::default(), Claims::default(), ModeWriter::default());
-        Arc::new(Self { buckets, budget, journal, cache, claims, mode_writer })
+        let (cache, claims, attribute_writer) = (Cache::default(), Claims::default(), AttributeWriter::default());
+        Arc::new(Self { buckets, budget, journal, cache, claims, attribute_writer })
     }
 }

@@ -1,7 +1,8 @@
-//! Modes that files were stored with, on their way into the journal: an object's metadata has them, but listings show none.
+//! Attributes that the server itself notes of files, on their way into the journal: modes that files were stored with, which
+//! an object's metadata has, and listings don't show.
 //!
-//! They are written a moment after the CLOSE was answered, all that have come by then in one statement: an upload doesn't
-//! wait for SQL. Until then this node shows them from its overlay, where they stay while the journal is down.
+//! They are written a moment after the client was answered, all that have come by then in one statement: no request waits
+//! for SQL because of them. Until then this node shows them from its overlay, where they stay while the journal is down.
 //!
 //! Invariant: what is written is what the overlay says when it is written. A file that was replaced, removed or given other
 //! attributes since is left out.
@@ -17,16 +18,16 @@ use std::{
     time::Duration,
 };
 
-/// How long modes are gathered.
+/// How long files are gathered.
 const PERIOD: Duration = Duration::from_millis(100);
-/// Modes in one statement.
+/// Files in one statement.
 const BATCH: usize = 1000;
-/// Modes that may wait. What is beyond is shown by STAT, and by this node's listings.
+/// Files that may wait. What is beyond is shown by this node alone.
 const MAX_WAITING: usize = 16_384;
 
-/// The files whose modes are to be written.
+/// The files whose attributes are to be written.
 #[derive(Debug, Default)]
-pub(super) struct ModeWriter(Mutex<Waiting>);
+pub(super) struct AttributeWriter(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -34,10 +35,10 @@ struct Waiting {
     is_running: bool,
 }
 
-impl ModeWriter {
+impl AttributeWriter {
     /// Has what the overlay says of a version of a file written into the journal. Call it in a tokio runtime.
     pub(super) fn write(node: &Arc<Node>, tenant: &TenantName, bucket: &BucketId, key: &Key, version: &ETag) {
-        let mut waiting = node.mode_writer.waiting();
+        let mut waiting = node.attribute_writer.waiting();
         if waiting.files.len() < MAX_WAITING {
             waiting.files.insert((bucket.clone(), key.clone()), (tenant.clone(), version.clone()));
         }
@@ -62,7 +63,7 @@ impl ModeWriter {
 async fn run(node: Arc<Node>) {
     loop {
         tokio::time::sleep(PERIOD).await;
-        let files = node.mode_writer.take();
+        let files = node.attribute_writer.take();
         if files.is_empty() {
             return;
         }
