@@ -45,7 +45,7 @@ pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
 pub use resumed::Taken;
 pub(super) use target::Target;
 
-use super::{Bucket, Budget, Condition, Error, Key, NewObject, Object, Reservation, Result, Stored};
+use super::{Bucket, Budget, Condition, Error, Key, NewObject, Object, Pin, Reservation, Result, Stored};
 use allowance::Allowance;
 use base::Base;
 use bytes::Bytes;
@@ -75,6 +75,16 @@ pub struct UploadOptions {
     pub object: NewObject,
     /// Where it is entered; `None` enters nothing, and nothing is kept if it is cut off.
     pub keeping: Option<Keeping>,
+}
+
+/// What S3 says after it published a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The object's tag and version.
+    pub pin: Pin,
+    /// How long ago its upload in parts began, whose beginning is S3's time of the object. [`Duration::MAX`] where another
+    /// handle began it, `None` for what was not uploaded in parts.
+    pub in_parts_for: Option<Duration>,
 }
 
 /// One file on its way up. End it with [`finish`](Self::finish) or [`abort`](Self::abort); dropped, it publishes
@@ -237,14 +247,15 @@ impl Upload {
     /// # Errors
     /// [`Error::Poisoned`] after a failed write, [`Error::Gap`], else what S3 said. Nothing is published then. A multipart
     /// upload is aborted, unless it is kept and S3 alone is to blame.
-    pub async fn finish(mut self) -> Result<Stored> {
+    pub async fn finish(mut self) -> Result<Published> {
         let outcome = self.publish().await;
+        let in_parts_for = self.parts.as_ref().map(Parts::age);
         if let Err(error) = &outcome {
             self.is_misled |= leads_nowhere(error);
             // Boxed, because it is rare, and all that ends an upload would be as large.
             Box::pin(self.leave()).await;
         }
-        outcome
+        outcome.map(|Stored { pin }| Published { pin, in_parts_for })
     }
 
     /// Gives the file up: stops the parts in flight, and aborts the multipart upload if one was created.

@@ -23,7 +23,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, watch},
     task::{JoinError, JoinSet},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 /// How many parts of one upload may always be on their way at once.
@@ -52,6 +52,8 @@ pub(super) struct Parts {
     copies: Arc<Semaphore>,
     stored: Vec<Part>,
     started: u32,
+    /// When S3 was asked to open it, unless another handle did.
+    created_at: Option<Instant>,
     /// Each part notes there itself that it is stored, whether or not somebody waits for it.
     progress: watch::Sender<Progress>,
     /// What makes it possible to go on later.
@@ -70,6 +72,7 @@ impl Parts {
             sender.send_replace(Some(answer));
         });
         let mut parts = Self::of(target, object, created);
+        parts.created_at = Some(Instant::now());
         parts.entry = keeping.and_then(|keeping| {
             Entry::enter(keeping, parts.object.clone(), parts.created.clone(), parts.progress.clone()).ok()
         });
@@ -97,10 +100,16 @@ impl Parts {
             copies: Arc::new(Semaphore::new(MAX_COPYING)),
             stored: Vec::new(),
             started: 0,
+            created_at: None,
             progress: watch::Sender::default(),
             entry: None,
             ended: false,
         }
+    }
+
+    /// How long ago S3 opened it; the longest time where another handle asked for that.
+    pub(super) fn age(&self) -> Duration {
+        self.created_at.map_or(Duration::MAX, |created_at| created_at.elapsed())
     }
 
     /// The number that the next part gets.
