@@ -8,7 +8,7 @@ use super::{
     breaker::Breaker,
     database::{Database, Pool, with},
 };
-use crate::store::{BucketId, ETag, Journal, JournalDown, Key, Late, Prefix};
+use crate::store::{BucketId, ETag, Journal, JournalDown, Key, Late, LateAttributes, LateTimes, Prefix};
 use async_trait::async_trait;
 use std::{
     collections::HashMap,
@@ -17,26 +17,55 @@ use std::{
 };
 use tokio::sync::{OnceCell, Semaphore};
 
+macro_rules! insert {
+    () => {
+        "INSERT INTO late_attributes AS old (bucket, directory, name, etag, accessed, modified, mode, set_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+    };
+}
+
+macro_rules! replaced {
+    () => {
+        " ON CONFLICT (bucket, directory, name) DO UPDATE SET etag = excluded.etag, accessed = excluded.accessed, \
+         modified = excluded.modified, mode = excluded.mode, set_at = excluded.set_at"
+    };
+}
+
+macro_rules! counts {
+    ($since:literal) => {
+        concat!("old.etag = excluded.etag AND old.set_at >= ", $since)
+    };
+}
+
+/// What [`Late::on_top_of`] says. A row that was set before `$since` is of an older version, which had the same bytes.
+macro_rules! added {
+    ($since:literal) => {
+        concat!(
+            " ON CONFLICT (bucket, directory, name) DO UPDATE SET etag = excluded.etag, set_at = excluded.set_at, \
+             accessed = COALESCE(excluded.accessed, CASE WHEN ",
+            counts!($since),
+            " THEN old.accessed END), \
+             modified = CASE WHEN excluded.accessed IS NOT NULL THEN excluded.modified \
+             ELSE COALESCE(CASE WHEN ",
+            counts!($since),
+            " THEN old.modified END, excluded.modified) END, \
+             mode = COALESCE(excluded.mode, CASE WHEN ",
+            counts!($since),
+            " THEN old.mode END)"
+        )
+    };
+}
+
 const FIND: &str = "SELECT name, etag, accessed, modified, mode, set_at FROM late_attributes \
                     WHERE bucket = $1 AND directory = $2 AND name = $3";
 const FIND_PAGE: &str = "SELECT name, etag, accessed, modified, mode, set_at FROM late_attributes \
                          WHERE bucket = $1 AND directory = $2 AND name BETWEEN $3 AND $4 ORDER BY name LIMIT $5";
-const REPLACE: &str = "INSERT INTO late_attributes (bucket, directory, name, etag, accessed, modified, mode, set_at) \
-                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bucket, directory, name) DO UPDATE SET \
-                       etag = excluded.etag, accessed = excluded.accessed, modified = excluded.modified, \
-                       mode = excluded.mode, set_at = excluded.set_at";
-const ADDED: &str = " ON CONFLICT (bucket, directory, name) DO UPDATE SET etag = excluded.etag, set_at = excluded.set_at, \
-                     accessed = COALESCE(excluded.accessed, CASE WHEN old.etag = excluded.etag THEN old.accessed END), \
-                     modified = COALESCE(excluded.modified, CASE WHEN old.etag = excluded.etag THEN old.modified END), \
-                     mode = COALESCE(excluded.mode, CASE WHEN old.etag = excluded.etag THEN old.mode END) \
-                     WHERE old.etag = excluded.etag";
-const ADD: &str = "INSERT INTO late_attributes AS old (bucket, directory, name, etag, accessed, modified, mode, set_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bucket, directory, name) DO UPDATE SET \
-                   etag = excluded.etag, set_at = excluded.set_at, \
-                   accessed = COALESCE(excluded.accessed, CASE WHEN old.etag = excluded.etag THEN old.accessed END), \
-                   modified = COALESCE(excluded.modified, CASE WHEN old.etag = excluded.etag THEN old.modified END), \
-                   mode = COALESCE(excluded.mode, CASE WHEN old.etag = excluded.etag THEN old.mode END) \
-                   RETURNING name, etag, accessed, modified, mode, set_at";
+const REPLACE: &str = concat!(insert!(), replaced!());
+const ADD: &str = concat!(insert!(), added!("$9"), " RETURNING name, etag, accessed, modified, mode, set_at");
+/// What becomes of the rows that are there when several are written.
+const ALL_REPLACED: &str = replaced!();
+/// The same when several are added to, each of a version that came to be when its attributes were set.
+const ALL_ADDED: &str = concat!(added!("excluded.set_at - 60"), " WHERE old.etag = excluded.etag");
 const FORGET: &str = "DELETE FROM late_attributes WHERE bucket = $1 AND directory = $2 AND name = $3 AND set_at <= $4";
 
 /// Rows that a page reads at most. Twice a page, so that half of them may be of objects that are gone.
@@ -53,16 +82,16 @@ macro_rules! writing {
             .bind(directory)
             .bind(name)
             .bind($late.etag.0.as_str())
-            .bind($late.accessed.map(i64::from))
-            .bind($late.modified.map(i64::from))
-            .bind($late.mode.map(i64::from))
-            .bind(now())
+            .bind(accessed(&$late))
+            .bind(modified(&$late))
+            .bind($late.attributes.mode.map(i64::from))
+            .bind($late.set_at)
     }};
 }
 
-/// Adds to the rows of several objects at once.
-macro_rules! add_rows {
-    ($database:ty, $pool:expr, $lates:expr) => {{
+/// Writes the rows of several objects at once. `$written` says what becomes of those that are there.
+macro_rules! write_rows {
+    ($database:ty, $pool:expr, $lates:expr, $written:expr) => {{
         let columns = "INSERT INTO late_attributes AS old \
                        (bucket, directory, name, etag, accessed, modified, mode, set_at) ";
         let mut query = sqlx::QueryBuilder::<$database>::new(columns);
@@ -72,12 +101,26 @@ macro_rules! add_rows {
                 .push_bind(directory)
                 .push_bind(name)
                 .push_bind(late.etag.0.as_str())
-                .push_bind(late.accessed.map(i64::from))
-                .push_bind(late.modified.map(i64::from))
-                .push_bind(late.mode.map(i64::from))
-                .push_bind(now());
+                .push_bind(accessed(late))
+                .push_bind(modified(late))
+                .push_bind(late.attributes.mode.map(i64::from))
+                .push_bind(late.set_at);
         });
-        query.push(ADDED);
+        query.push($written);
+        query.build().execute($pool).await.map(drop)
+    }};
+}
+
+/// Deletes the rows of several objects at once.
+macro_rules! forget_rows {
+    ($database:ty, $pool:expr, $bucket:expr, $keys:expr) => {{
+        let mut query = sqlx::QueryBuilder::<$database>::new("DELETE FROM late_attributes WHERE bucket = ");
+        query.push_bind($bucket.as_str()).push(" AND (directory, name) IN (");
+        query.push_values($keys, |mut row, key| {
+            let (directory, name) = key.directory_and_name();
+            row.push_bind(directory).push_bind(name);
+        });
+        query.push(")");
         query.build().execute($pool).await.map(drop)
     }};
 }
@@ -130,6 +173,20 @@ impl SqlJournal {
             Ok(question.await?)
         };
         breaker.ask(prepared).await
+    }
+
+    /// Writes several rows at once. `written` says what becomes of those that are there.
+    async fn write_all(&self, lates: &[(BucketId, Key, Late)], written: &'static str) -> Result<(), JournalDown> {
+        if lates.is_empty() {
+            return Ok(());
+        }
+        self.ask(&self.writes, async {
+            match &self.database.writes {
+                Pool::Sqlite(pool) => write_rows!(sqlx::Sqlite, pool, lates, written),
+                Pool::Postgres(pool) => write_rows!(sqlx::Postgres, pool, lates, written),
+            }
+        })
+        .await
     }
 
     /// Drops rows of a page that are of no object in it, in the background. A store that lists in another order than that
@@ -196,10 +253,13 @@ impl Journal for SqlJournal {
         Ok(rows.into_iter().map(|row| (row.0.clone(), late(row))).collect())
     }
 
-    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late) -> Result<Late, JournalDown> {
+    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late, modified: i64) -> Result<Late, JournalDown> {
         let rows: Vec<Row> = self
             .ask(&self.writes, async {
-                with!(&self.database.writes, pool => writing!(sqlx::query_as, ADD, bucket, key, late).fetch_all(pool).await)
+                with!(&self.database.writes, pool => {
+                    let adding = writing!(sqlx::query_as, ADD, bucket, key, late);
+                    adding.bind(Late::earliest(modified)).fetch_all(pool).await
+                })
             })
             .await?;
         Ok(rows.into_iter().next().map_or_else(|| late.clone(), self::late))
@@ -219,13 +279,21 @@ impl Journal for SqlJournal {
     }
 
     async fn add_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
-        if lates.is_empty() {
+        self.write_all(lates, ALL_ADDED).await
+    }
+
+    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
+        self.write_all(lates, ALL_REPLACED).await
+    }
+
+    async fn forget_lates(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown> {
+        if keys.is_empty() {
             return Ok(());
         }
         self.ask(&self.writes, async {
             match &self.database.writes {
-                Pool::Sqlite(pool) => add_rows!(sqlx::Sqlite, pool, lates),
-                Pool::Postgres(pool) => add_rows!(sqlx::Postgres, pool, lates),
+                Pool::Sqlite(pool) => forget_rows!(sqlx::Sqlite, pool, bucket, keys),
+                Pool::Postgres(pool) => forget_rows!(sqlx::Postgres, pool, bucket, keys),
             }
         })
         .await
@@ -240,9 +308,29 @@ async fn forget(database: &Database, row: (&str, &str, &str), before: i64) -> sq
     })
 }
 
-fn late((_, etag, accessed, modified, mode, _): Row) -> Late {
+fn late((_, etag, accessed, modified, mode, set_at): Row) -> Late {
     let number = |column: Option<i64>| column.and_then(|value| u32::try_from(value).ok());
-    Late { etag: ETag(etag), accessed: number(accessed), modified: number(modified), mode: number(mode) }
+    let times = number(modified).map(|modified| match number(accessed) {
+        Some(accessed) => LateTimes::Set { accessed, modified },
+        None => LateTimes::Appeared(modified),
+    });
+    Late { etag: ETag(etag), attributes: LateAttributes { times, mode: number(mode) }, set_at }
+}
+
+/// The column `accessed`, which is empty where no client set the times.
+fn accessed(late: &Late) -> Option<i64> {
+    match late.attributes.times {
+        Some(LateTimes::Set { accessed, .. }) => Some(accessed.into()),
+        Some(LateTimes::Appeared(_)) | None => None,
+    }
+}
+
+/// The column `modified`.
+fn modified(late: &Late) -> Option<i64> {
+    match late.attributes.times {
+        Some(LateTimes::Set { modified, .. } | LateTimes::Appeared(modified)) => Some(modified.into()),
+        None => None,
+    }
 }
 
 /// Seconds since 1970.

@@ -1,53 +1,26 @@
 //! The seam beside S3: what must be known of files, on every node and after a restart, and what S3 has no place for.
-//! Today those are times and modes that came when an object's metadata was already sent, renames of directories that
-//! are under way (`journal/renames.rs`), uploads that can go on (`journal/partials.rs`), and the claims of nodes on names
+//! Today those are times and modes that came when an object's metadata was already sent or that S3 doesn't say
+//! (`journal/late.rs`), renames of directories that are under way (`journal/renames.rs`), uploads that can go on (`journal/partials.rs`), and the claims of nodes on names
 //! (`journal/claims.rs`).
 //!
 //! Implementations: `journal/memory.rs` (one process, for tests and for a demo without a directory), and SQL in
 //! `ledger`. S3 stays the only truth about files: who loses the journal loses what is in it, and no byte.
 
 mod claims;
+mod late;
 mod memory;
 mod partials;
 mod renames;
 
 pub use claims::ClaimJournal;
+pub use late::{Late, LateAttributes, LateTimes, Version};
 pub use memory::MemoryJournal;
 pub use partials::{PartialFile, PartialJournal, PartialUpload, Standing, Whole};
 pub use renames::{Lease, Owner, RenameJournal, RenamePhase, TreeRename};
 
-use super::{BucketId, ETag, Key, Prefix};
+use super::{BucketId, Key, Prefix};
 use async_trait::async_trait;
 use std::{collections::HashMap, fmt};
-
-/// Times and mode that were set on one version of an object. Where a field is `None`, what S3 says holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Late {
-    /// The version. What was set on another one says nothing of this one.
-    pub etag: ETag,
-    /// Last access, in seconds since 1970.
-    pub accessed: Option<u32>,
-    /// Last modification, in seconds since 1970.
-    pub modified: Option<u32>,
-    /// Permission bits.
-    pub mode: Option<u32>,
-}
-
-impl Late {
-    /// What is kept when this is set on top of `older`: nothing of it, if that is another version's.
-    #[must_use]
-    pub fn on_top_of(self, older: &Self) -> Self {
-        if self.etag != older.etag {
-            return self;
-        }
-        Self {
-            etag: self.etag,
-            accessed: self.accessed.or(older.accessed),
-            modified: self.modified.or(older.modified),
-            mode: self.mode.or(older.mode),
-        }
-    }
-}
 
 /// The journal can't be reached, or took too long. It says why in the log, once; a caller goes on without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,11 +53,12 @@ pub trait Journal: RenameJournal + PartialJournal + ClaimJournal + Send + Sync +
         page: &[&str],
     ) -> Result<HashMap<String, Late>, JournalDown>;
 
-    /// Adds to what is kept for an object, and answers with what is kept then: see [`Late::on_top_of`].
+    /// Adds to what is kept for the version of an object that came to be at `modified` (in seconds since 1970), and answers
+    /// with what is kept then: see [`Late::on_top_of`].
     ///
     /// # Errors
     /// [`JournalDown`]: it may have happened all the same.
-    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late) -> Result<Late, JournalDown>;
+    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late, modified: i64) -> Result<Late, JournalDown>;
 
     /// Puts `late` in the place of all that was kept for an object; `None` forgets it.
     ///
@@ -93,9 +67,22 @@ pub trait Journal: RenameJournal + PartialJournal + ClaimJournal + Send + Sync +
     async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown>;
 
     /// Adds to what is kept for several objects, as [`add_late`](Self::add_late) does for one, but for those for which
-    /// something is kept of another version. At most 1,000, each of another object.
+    /// something is kept of another version. At most 1,000, each of another object, whose version came to be when the
+    /// attributes were set.
     ///
     /// # Errors
     /// [`JournalDown`]: it may have happened all the same.
     async fn add_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown>;
+
+    /// Puts these in the place of all that was kept for their objects. At most 1,000, each of another object.
+    ///
+    /// # Errors
+    /// [`JournalDown`]: it may have happened all the same.
+    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown>;
+
+    /// Forgets what is kept for these objects, of whatever version. At most 1,000.
+    ///
+    /// # Errors
+    /// [`JournalDown`]: it may have happened all the same.
+    async fn forget_lates(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown>;
 }

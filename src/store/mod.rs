@@ -39,8 +39,8 @@ pub use error::Error;
 pub use faulty::FaultyBucket;
 pub use find::{DirectoryState, Found, directory_exists, directory_state, file_exists, find, find_in_listing};
 pub use journal::{
-    ClaimJournal, Journal, JournalDown, Late, Lease, MemoryJournal, Owner, PartialFile, PartialJournal, PartialUpload,
-    RenameJournal, RenamePhase, Standing, TreeRename, Whole,
+    ClaimJournal, Journal, JournalDown, Late, LateAttributes, LateTimes, Lease, MemoryJournal, Owner, PartialFile,
+    PartialJournal, PartialUpload, RenameJournal, RenamePhase, Standing, TreeRename, Version, Whole,
 };
 pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
 pub use listing::{Entry, EntryKind, Listing};
@@ -48,7 +48,7 @@ pub use make_directory::make_directory;
 pub use memory::MemoryBucket;
 pub use reader::Reader;
 pub use remove::remove;
-pub use rename::{Moved, Renamed, Tree, check_target, rename, rename_tree, repair_rename};
+pub use rename::{Moved, Renamed, RenamedTree, TimesWritten, Tree, check_target, rename, rename_tree, repair_rename};
 pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
 pub use upload::{Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload, UploadOptions};

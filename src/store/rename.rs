@@ -21,15 +21,17 @@ mod repair;
 mod repair_tests;
 #[cfg(test)]
 mod tests;
+mod times;
 mod tree;
 #[cfg(test)]
 mod tree_tests;
 
 pub use repair::repair_rename;
-pub use tree::{Tree, rename_tree};
+pub use times::TimesWritten;
+pub use tree::{RenamedTree, Tree, rename_tree};
 
 use super::{
-    Bucket, Condition, ETag, Error, Key, Object, Pin, Prefix, RemovalCondition, Result,
+    Bucket, Condition, Error, Key, LateTimes, Object, Pin, Prefix, RemovalCondition, Result, Version,
     find::{DirectoryState, directory_state, find_in_listing, missing_or_forbidden, refuse_existing},
     remove,
 };
@@ -41,9 +43,17 @@ use mark::Mark;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renamed {
     /// What the file was.
-    pub source: ETag,
+    pub source: Version,
     /// What it is.
-    pub target: ETag,
+    pub target: Version,
+}
+
+impl Renamed {
+    /// The time that S3 said under the old name, if it says another one under the new.
+    #[must_use]
+    pub fn shown_before(&self) -> Option<LateTimes> {
+        times::shown_before(&self.source, &self.target)
+    }
 }
 
 /// An object that was moved with its directory.
@@ -131,6 +141,7 @@ async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &
         }
         Err(error) => return Err(error),
     };
+    let renamed = Renamed { source: Version::of(file), target: Version::stored_now(copied.etag) };
     match remove_copied(bucket, source, &file.pin).await {
         Err(Error::NotFound) => {
             if !replaced {
@@ -138,7 +149,7 @@ async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &
             }
             Err(Error::NotFound)
         }
-        removed => removed.map(|()| Renamed { source: file.pin.etag.clone(), target: copied.etag }),
+        removed => removed.map(|()| renamed),
     }
 }
 

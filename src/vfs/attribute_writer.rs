@@ -1,5 +1,5 @@
 //! Attributes that the server itself notes of files, on their way into the journal: modes that files were stored with, which
-//! an object's metadata has, and listings don't show.
+//! an object's metadata has, and listings don't show, and the times at which files appeared, where S3 says others.
 //!
 //! They are written a moment after the client was answered, all that have come by then in one statement: no request waits
 //! for SQL because of them. Until then this node shows them from its overlay, where they stay while the journal is down.
@@ -10,13 +10,14 @@
 use super::{Node, cache::Noted};
 use crate::{
     account::TenantName,
-    store::{BucketId, ETag, Key},
+    store::{BucketId, ETag, Key, Late, Prefix},
 };
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use tokio::sync::Semaphore;
 
 /// How long files are gathered.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -26,13 +27,26 @@ const BATCH: usize = 1000;
 const MAX_WAITING: usize = 16_384;
 
 /// The files whose attributes are to be written.
-#[derive(Debug, Default)]
-pub(super) struct AttributeWriter(Mutex<Waiting>);
+#[derive(Debug)]
+pub(super) struct AttributeWriter {
+    waiting: Mutex<Waiting>,
+    /// Held while a batch is written.
+    turn: Semaphore,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
-    files: HashMap<(BucketId, Key), (TenantName, ETag)>,
+    files: HashMap<Name, Version>,
     is_running: bool,
+}
+
+type Name = (BucketId, Key);
+type Version = (TenantName, ETag);
+
+impl Default for AttributeWriter {
+    fn default() -> Self {
+        Self { waiting: Mutex::default(), turn: Semaphore::new(1) }
+    }
 }
 
 impl AttributeWriter {
@@ -47,8 +61,18 @@ impl AttributeWriter {
         }
     }
 
+    /// Writes now what waits of files below a directory, and waits for what is being written.
+    pub(super) async fn flush(node: &Node, bucket: &BucketId, directory: &Prefix) {
+        let _turn = node.attribute_writer.turn.acquire().await;
+        let is_below = |(of, key): &Name| of == bucket && key.as_str().starts_with(directory.as_str());
+        let files: Vec<_> = node.attribute_writer.waiting().files.extract_if(|name, _| is_below(name)).collect();
+        for batch in files.chunks(BATCH) {
+            write(node, batch.to_vec()).await;
+        }
+    }
+
     /// The next files; none where nothing waits any more, and then the task ends.
-    fn take(&self) -> Vec<((BucketId, Key), (TenantName, ETag))> {
+    fn take(&self) -> Vec<(Name, Version)> {
         let mut waiting = self.waiting();
         let names: Vec<_> = waiting.files.keys().take(BATCH).cloned().collect();
         waiting.is_running = !names.is_empty();
@@ -56,13 +80,14 @@ impl AttributeWriter {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 async fn run(node: Arc<Node>) {
     loop {
         tokio::time::sleep(PERIOD).await;
+        let _turn = node.attribute_writer.turn.acquire().await;
         let files = node.attribute_writer.take();
         if files.is_empty() {
             return;
@@ -71,23 +96,20 @@ async fn run(node: Arc<Node>) {
     }
 }
 
-async fn write(node: &Node, files: Vec<((BucketId, Key), (TenantName, ETag))>) {
+async fn write(node: &Node, files: Vec<(Name, Version)>) {
     let overlay = &node.cache.attributes;
     let alone = |noted: &Noted| noted.is_newest() && !noted.is_fresh();
     let told = files.into_iter().filter_map(|((bucket, key), (tenant, version))| {
         let noted = overlay.find((&bucket, key.as_str())).filter(alone)?;
-        let attributes = noted.of(&version)?;
-        Some((tenant, version, attributes, (bucket, key)))
+        let late = noted.late().clone();
+        (late.etag == version).then_some((tenant, (bucket, key, late)))
     });
-    let told: Vec<_> = told.collect();
-    let lates = told
-        .iter()
-        .map(|(_, version, attributes, (bucket, key))| (bucket.clone(), key.clone(), attributes.to_late(version)));
-    let lates: Vec<_> = lates.collect();
+    let (tenants, lates): (Vec<TenantName>, Vec<(BucketId, Key, Late)>) = told.unzip();
     if lates.is_empty() || node.journal.add_lates(&lates).await.is_err() {
         return;
     }
-    for (tenant, version, attributes, (bucket, key)) in told {
-        overlay.keep(&tenant, (&bucket, key.as_str()), version, attributes, attributes);
+    for (tenant, (bucket, key, late)) in tenants.iter().zip(lates) {
+        let attributes = late.attributes;
+        overlay.keep(tenant, (&bucket, key.as_str()), &late, attributes);
     }
 }

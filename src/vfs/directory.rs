@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, EntryKind, Key, Listing, Prefix},
+    store::{self, Bucket, EntryKind, Key, Listing, Prefix, Version},
 };
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -211,8 +211,9 @@ impl DirectoryHandle {
                 if mount.allows(Permission::Read) {
                     self.notes.ahead.list(&self.path, &entry.name, size, &etag);
                 }
-                let late = self.notes.late.in_page(late, stored.bucket.id(), &stored.prefix, &entry.name);
-                Metadata::of_file(size, modified, late.of(&etag), mount)
+                let kept = self.notes.late.in_page(late, stored.bucket.id(), &stored.prefix, &entry.name);
+                let late = kept.of(&Version { etag, modified });
+                Metadata::of_file(size, late.modified(modified), late.set(), mount)
             }
             EntryKind::Directory => {
                 if let Ok(key) = stored.prefix.key(&entry.name) {

@@ -1,7 +1,8 @@
-//! Times and modes that came when the object's metadata was already fixed.
+//! Times and modes that came when the object's metadata was already fixed, and times that S3 doesn't say.
 //!
 //! S3 can't change the metadata of an object but by a copy onto itself, which would change its ETag. So they are kept
-//! beside it, in the journal, with the ETag of the version that they were set on. What this node's sessions set it also
+//! beside it, in the journal, with the ETag of the version that they were set on, and the time: the same bytes that are put
+//! there later have the same ETag. What this node's sessions set it also
 //! remembers itself: that is what is left of them while the journal is down, which fails nothing here.
 
 use super::{
@@ -12,7 +13,10 @@ use super::{
 };
 use crate::{
     account::TenantName,
-    store::{self, Bucket, BucketId, ETag, Journal, JournalDown, Key, Prefix},
+    store::{
+        self, Bucket, BucketId, Journal, JournalDown, Key, LateAttributes, LateTimes, Prefix, Renamed, TimesWritten,
+        Version,
+    },
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::join;
@@ -64,6 +68,7 @@ impl Late {
         let kept = if noted.as_ref().is_some_and(Noted::is_fresh) {
             Ok(None)
         } else {
+            self.node.renamed_times.known(file.bucket.id(), file.key.as_str()).await;
             self.journal().late(file.bucket.id(), file.key).await
         };
         Kept { noted, kept }
@@ -76,6 +81,7 @@ impl Late {
         if files.is_empty() {
             return KeptInPage(Ok(HashMap::new()));
         }
+        self.node.renamed_times.known(bucket, directory.as_str()).await;
         KeptInPage(self.journal().late_in(bucket, directory, &files).await)
     }
 
@@ -91,15 +97,13 @@ impl Late {
     }
 
     /// Adds to what is kept for a version of a file.
-    pub(super) async fn add(&self, file: Named<'_>, version: &ETag, attributes: NewAttributes) {
+    pub(super) async fn add(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
         if attributes.is_empty() {
             return;
         }
-        let told = self.overlay().add(&self.tenant, file.name(), version.clone(), attributes);
-        let late = told.to_late(version);
-        if let Ok(kept) = self.journal().add_late(file.bucket.id(), file.key, &late).await {
-            let kept = NewAttributes::from_late(&kept);
-            self.overlay().keep(&self.tenant, file.name(), version.clone(), told, kept);
+        let told = self.overlay().add(&self.tenant, file.name(), version, attributes);
+        if let Ok(kept) = self.journal().add_late(file.bucket.id(), file.key, &told, version.modified).await {
+            self.overlay().keep(&self.tenant, file.name(), &told, kept.attributes);
         }
     }
 
@@ -110,24 +114,35 @@ impl Late {
 
     /// Puts what belongs to a new version in the place of all that was kept for the name. The same bytes have the same
     /// ETag: what was set on the file that they replace is not theirs.
-    pub(super) async fn replace(&self, file: Named<'_>, version: &ETag, attributes: NewAttributes) {
+    pub(super) async fn replace(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
         self.forget_note(file);
         if attributes.is_empty() {
             return self.forget(file).await;
         }
-        let told = self.overlay().add(&self.tenant, file.name(), version.clone(), attributes);
-        let late = attributes.to_late(version);
-        if self.journal().replace_late(file.bucket.id(), file.key, Some(&late)).await.is_ok() {
-            self.overlay().keep(&self.tenant, file.name(), version.clone(), told, attributes);
+        let told = self.overlay().add(&self.tenant, file.name(), version, attributes);
+        if self.journal().replace_late(file.bucket.id(), file.key, Some(&told)).await.is_ok() {
+            self.overlay().keep(&self.tenant, file.name(), &told, attributes);
         }
     }
 
-    /// Sets a mode that the object has, for listings: the journal hears of it in a moment. Nothing else is kept of the name.
-    pub(super) fn show_mode(&self, file: Named<'_>, version: &ETag, mode: u32) {
+    /// Shows what the server itself knows of a new version: the journal hears of it in a moment, and keeps nothing else of the
+    /// name.
+    pub(super) fn show(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
+        self.note(file, version, attributes);
+        self.write_later(file, version, attributes);
+    }
+
+    fn note(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
         self.forget_note(file);
-        let attributes = NewAttributes { times: None, mode: Some(mode) };
-        self.overlay().add(&self.tenant, file.name(), version.clone(), attributes);
-        AttributeWriter::write(&self.node, &self.tenant, file.bucket.id(), file.key, version);
+        if !attributes.is_empty() {
+            self.overlay().add(&self.tenant, file.name(), version, attributes);
+        }
+    }
+
+    fn write_later(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
+        if !attributes.is_empty() {
+            AttributeWriter::write(&self.node, &self.tenant, file.bucket.id(), file.key, &version.etag);
+        }
     }
 
     /// Whether the journal keeps something for a file, of whatever version, or may do so.
@@ -135,17 +150,41 @@ impl Late {
         !matches!(self.journal().late(file.bucket.id(), file.key).await, Ok(None))
     }
 
-    /// Takes what is kept for a file along to its new name, where it has another version.
-    pub(super) async fn rename(&self, source: Named<'_>, old: &ETag, target: Named<'_>, new: &ETag) {
-        let attributes = self.of_file(source).await.of(old);
-        join!(self.forget(source), self.replace(target, new, attributes));
+    /// Takes what is kept for a file along to its new name, where it has another version, and with it the time that it showed.
+    pub(super) async fn rename(&self, source: Named<'_>, target: Named<'_>, renamed: &Renamed) {
+        let (old, new) = (&renamed.source, &renamed.target);
+        let kept = self.of_file(source).await.of(old);
+        let shown = LateAttributes { times: renamed.shown_before(), mode: None }.updated(kept);
+        if !kept.is_empty() {
+            join!(self.forget(source), self.replace(target, new, shown));
+            return;
+        }
+        self.note(target, new, shown);
+        join!(self.forget(source), self.forget_row(target));
+        // What comes before would be forgotten too.
+        self.write_later(target, new, shown);
     }
 
     /// Forgets a file that is gone.
     pub(super) async fn forget(&self, file: Named<'_>) {
         self.forget_note(file);
+        self.forget_row(file).await;
+    }
+
+    async fn forget_row(&self, file: Named<'_>) {
         // While the journal is down the row stays. It counts for a version that nobody has any more.
         let _ = self.journal().replace_late(file.bucket.id(), file.key, None).await;
+    }
+
+    /// Has the journal hear of all that this node has yet to tell it of files below a directory, which is to be renamed.
+    pub(super) async fn settle_below(&self, bucket: &BucketId, directory: &Prefix) {
+        self.node.renamed_times.known(bucket, directory.as_str()).await;
+        AttributeWriter::flush(&self.node, bucket, directory).await;
+    }
+
+    /// Takes note of a renamed directory, whose files' times are on their way to the journal.
+    pub(super) fn enter_renamed(&self, bucket: &BucketId, directory: Prefix, times: TimesWritten) {
+        self.node.renamed_times.enter(bucket, directory, times);
     }
 
     /// Takes out what this node noted of the files below a directory, each with its key.
@@ -159,8 +198,8 @@ impl Late {
     }
 
     /// Notes under a new name what this node had noted of a file under the old one, and the journal knew since.
-    pub(super) fn carry(&self, bucket: &BucketId, key: &Key, version: &ETag, noted: &Noted) {
-        self.overlay().carry(&self.tenant, (bucket, key.as_str()), version.clone(), noted);
+    pub(super) fn carry(&self, bucket: &BucketId, key: &Key, version: &Version, noted: &Noted) {
+        self.overlay().carry(&self.tenant, (bucket, key.as_str()), version, noted);
     }
 
     /// Forgets what was noted of a name, as a file and as a directory.
@@ -179,11 +218,11 @@ pub(super) struct Kept {
 
 impl Kept {
     /// The attributes that were set on this version.
-    pub(super) fn of(&self, version: &ETag) -> NewAttributes {
+    pub(super) fn of(&self, version: &Version) -> LateAttributes {
         let noted = self.noted.as_ref().filter(|noted| self.kept.is_err() || noted.is_newest());
         let noted = noted.and_then(|noted| noted.of(version)).unwrap_or_default();
         match &self.kept {
-            Ok(Some(late)) if late.etag == *version => NewAttributes::from_late(late).updated(noted),
+            Ok(Some(late)) if late.is_of(version) => late.attributes.updated(noted),
             Ok(_) | Err(JournalDown) => noted,
         }
     }
@@ -193,18 +232,28 @@ impl Kept {
 #[derive(Debug)]
 pub(super) struct KeptInPage(Result<HashMap<String, store::Late>, JournalDown>);
 
-impl NewAttributes {
-    pub(super) fn to_late(self, version: &ETag) -> store::Late {
-        store::Late {
-            etag: version.clone(),
-            accessed: self.times.map(|times| times.accessed),
-            modified: self.times.map(|times| times.modified),
-            mode: self.mode,
-        }
+impl From<NewAttributes> for LateAttributes {
+    fn from(NewAttributes { times, mode }: NewAttributes) -> Self {
+        let times = times.map(|Times { accessed, modified }| LateTimes::Set { accessed, modified });
+        Self { times, mode }
+    }
+}
+
+impl LateAttributes {
+    /// Those that clients set.
+    pub(super) fn set(self) -> NewAttributes {
+        let times = match self.times {
+            Some(LateTimes::Set { accessed, modified }) => Some(Times { accessed, modified }),
+            Some(LateTimes::Appeared(_)) | None => None,
+        };
+        NewAttributes { times, mode: self.mode }
     }
 
-    fn from_late(late: &store::Late) -> Self {
-        let times = late.modified.map(|modified| Times { accessed: late.accessed.unwrap_or(modified), modified });
-        Self { times, mode: late.mode }
+    /// The time of a file that S3 says was modified at `modified`, in seconds since 1970, as far as no client set one.
+    pub(super) fn modified(self, modified: i64) -> i64 {
+        match self.times {
+            Some(LateTimes::Appeared(appeared)) => appeared.into(),
+            Some(LateTimes::Set { .. }) | None => modified,
+        }
     }
 }

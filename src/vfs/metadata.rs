@@ -7,7 +7,7 @@
 use super::{mounts::Mount, notes::Live};
 use crate::{
     account::Permission,
-    store::{NewObject, Object},
+    store::{LateAttributes, NewObject, Object},
 };
 use std::collections::BTreeMap;
 
@@ -143,10 +143,10 @@ impl Kind {
 }
 
 impl Metadata {
-    /// A file that HEAD or GET described. `late` are attributes set after the upload; they win.
-    pub(super) fn of_object(object: &Object, late: NewAttributes, mount: &Mount) -> Self {
-        let attributes = NewAttributes::read_from(&object.metadata).updated(late);
-        Self::of_file(object.size, object.modified, attributes, mount)
+    /// A file that HEAD or GET described. `late` are attributes that are kept beside it; those that were set win.
+    pub(super) fn of_object(object: &Object, late: LateAttributes, mount: &Mount) -> Self {
+        let attributes = NewAttributes::read_from(&object.metadata).updated(late.set());
+        Self::of_file(object.size, late.modified(object.modified), attributes, mount)
     }
 
     /// A file of `size` bytes, last modified at `modified` unless the attributes know better.

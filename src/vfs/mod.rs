@@ -29,6 +29,7 @@ mod path;
 mod read;
 mod remove;
 mod rename;
+mod renamed_times;
 mod rmdir;
 mod room;
 mod set_attributes;

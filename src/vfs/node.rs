@@ -1,7 +1,7 @@
 //! All that the sessions of one process share, whatever user they are of: the way to the buckets, the budget of memory, the
 //! journal, what they learned a moment ago, and their claims on names.
 
-use super::{Buckets, attribute_writer::AttributeWriter, cache::Cache, claims::Claims};
+use super::{Buckets, attribute_writer::AttributeWriter, cache::Cache, claims::Claims, renamed_times::RenamedTimes};
 use crate::store::{Budget, Journal};
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ pub struct Node {
     pub(super) cache: Cache,
     pub(super) claims: Claims,
     pub(super) attribute_writer: AttributeWriter,
+    pub(super) renamed_times: RenamedTimes,
 }
 
 impl Node {
@@ -21,7 +22,8 @@ impl Node {
     /// kept in `journal`, which other nodes may share.
     #[must_use]
     pub fn new(buckets: Arc<dyn Buckets>, budget: Arc<Budget>, journal: Arc<dyn Journal>) -> Arc<Self> {
-        let (cache, claims, attribute_writer) = (Cache::default(), Claims::default(), AttributeWriter::default());
-        Arc::new(Self { buckets, budget, journal, cache, claims, attribute_writer })
+        let (cache, claims) = (Cache::default(), Claims::default());
+        let (attribute_writer, renamed_times) = (AttributeWriter::default(), RenamedTimes::default());
+        Arc::new(Self { buckets, budget, journal, cache, claims, attribute_writer, renamed_times })
     }
 }

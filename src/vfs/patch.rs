@@ -8,7 +8,7 @@ use super::{
     late::Named,
     notes::{Live, Notes},
 };
-use crate::store::{Found, NewObject, Object};
+use crate::store::{Found, NewObject, Object, Version};
 use std::time::Duration;
 
 /// How long SETSTAT of a size waits for upload memory.
@@ -26,9 +26,9 @@ pub(super) struct Patched {
 impl Patched {
     /// `file`, and what is kept beside it.
     pub(super) async fn find(notes: &Notes, named: Named<'_>, file: Object, mount: &Mount) -> Self {
-        let late = notes.late.of_file(named).await.of(&file.pin.etag);
+        let late = notes.late.of_file(named).await.of(&Version::of(&file));
         let metadata = Metadata::of_object(&file, late, mount);
-        let mode = NewAttributes::read_from(&file.metadata).updated(late).mode;
+        let mode = NewAttributes::read_from(&file.metadata).updated(late.set()).mode;
         Self { file, metadata, mode }
     }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, EarlyReader, Key, Object, Pin, Reader},
+    store::{self, Bucket, EarlyReader, Key, Object, Pin, Reader, Version},
 };
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +40,7 @@ impl Vfs {
             opened => opened?,
         };
         let file = reader.object();
-        let metadata = Metadata::of_object(file, late.of(&file.pin.etag), mount);
+        let metadata = Metadata::of_object(file, late.of(&Version::of(file)), mount);
         Ok(ReadHandle::new(reader, mount.clone(), key, path.clone(), metadata))
     }
 

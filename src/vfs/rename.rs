@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, Key, Moved, Owner, Renamed, Tree},
+    store::{self, Bucket, Key, Moved, Owner, RenamedTree, Tree},
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -98,8 +98,8 @@ impl Vfs {
         if source == target {
             return Ok(());
         }
-        if let Some(Renamed { source: old, target: new }) = versions {
-            self.notes.late.rename(named(source, &source_key), &old, named(target, &target_key), &new).await;
+        if let Some(renamed) = versions {
+            self.notes.late.rename(named(source, &source_key), named(target, &target_key), &renamed).await;
         } else {
             let attributes = self.notes.late.of_directory(source);
             self.notes.late.forget_note(named(target, &target_key));
@@ -127,15 +127,17 @@ impl Vfs {
             source_name: &source_name,
             target_name: &target_name,
         };
-        let renamed = store::rename_tree(bucket, &*self.node.journal, tree, self.tenant.max_rename_objects).await;
+        self.notes.late.settle_below(bucket.id(), &source_key.as_directory()).await;
+        let renamed = store::rename_tree(bucket, &self.node.journal, tree, self.tenant.max_rename_objects).await;
         for directory in [&source_key, &target_key] {
             self.node.cache.changed_below(bucket.id(), directory);
         }
-        let moved = renamed.map_err(|error| match error {
+        let RenamedTree { moved, times } = renamed.map_err(|error| match error {
             // Whatever RENAME it is, a directory replaces nothing.
             store::Error::IsDirectory => Error::AlreadyExists,
             error => error.into(),
         })?;
+        self.notes.late.enter_renamed(bucket.id(), target_key.as_directory(), times);
         self.notes.late.take_directories(target);
         self.notes.late.take_below(bucket.id(), &target_key.as_directory());
         for (old, attributes) in self.notes.late.take_directories(source) {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{Found, MAX_HOLE_BYTES, Object},
+    store::{Found, MAX_HOLE_BYTES, Object, Version},
 };
 
 impl Vfs {
@@ -51,7 +51,7 @@ impl Vfs {
         if wanted.size.is_some_and(|size| size != file.size) {
             self.resize(path, file, wanted).await
         } else {
-            self.notes.late.add(named, &file.pin.etag, wanted.kept()).await;
+            self.notes.late.add(named, &Version::of(&file), wanted.kept().into()).await;
             Ok(())
         }
     }
@@ -88,7 +88,7 @@ impl Vfs {
         let named = Named { path, scope: &scope, bucket: &*bucket, key };
         // Late attributes of a version that is gone would push out those of the version that is there.
         if let Some(there) = self.look(named).await?.file.filter(is_same) {
-            self.notes.late.add(named, &there.pin.etag, wanted.kept()).await;
+            self.notes.late.add(named, &Version::of(&there), wanted.kept().into()).await;
         }
         file.show(wanted.kept());
         Ok(())

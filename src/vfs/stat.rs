@@ -1,7 +1,7 @@
 //! STAT and LSTAT: what lies under a path. There are no links, so the two are one.
 
 use super::{Error, Metadata, Mount, Place, Result, Vfs, VirtualPath, cache::Sight, late::Named};
-use crate::store::{self, Found};
+use crate::store::{self, Found, Version};
 
 impl Vfs {
     /// What lies under `path`. Needs no permission: whoever can name a thing may know that it is there.
@@ -32,7 +32,7 @@ impl Vfs {
         match found.file {
             Some(file) => {
                 let late = self.notes.late.of_file(named).await;
-                Ok(Metadata::of_object(&file, late.of(&file.pin.etag), mount))
+                Ok(Metadata::of_object(&file, late.of(&Version::of(&file)), mount))
             }
             None if found.directory => Ok(self.directory_metadata(path, Some(mount))),
             None if self.is_emptied(named) => Ok(self.directory_metadata(path, Some(mount))),

@@ -20,17 +20,20 @@ use super::{
 use crate::{
     account::Permission,
     store::{
-        self, Bucket, Condition, Keeping, Key, NewObject, Object, RemovalCondition, Reservation, Taken, Upload,
-        UploadOptions,
+        self, Bucket, Condition, Keeping, Key, LateAttributes, LateTimes, NewObject, Object, RemovalCondition,
+        Reservation, Taken, Upload, UploadOptions, Version,
     },
 };
 use bytes::Bytes;
 use resumed::Resumed;
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::join;
+
+/// A file in parts shows S3's time if its upload took no longer than this.
+const S3_TIME_IS_NEAR: Duration = Duration::from_secs(2);
 
 /// What it means when S3 says, at the end, that the condition of the upload doesn't hold.
 #[derive(Clone, Copy, Debug)]
@@ -281,25 +284,22 @@ impl WriteHandle {
             let _ = journal.give_up_partials(&file).await;
         }
         if let Some(patched) = unchanged {
-            notes.late.add(named, &published.pin.etag, shown.attributes.beside(patched.live().attributes)).await;
+            let attributes = shown.attributes.beside(patched.live().attributes);
+            notes.late.add(named, &Version::of(&patched.file), attributes.into()).await;
             return Ok(size);
         }
-        let unlisted = shown.attributes.mode.filter(|mode| !Metadata::is_listed_mode(*mode));
-        match unlisted {
-            _ if !late.is_empty() => notes.late.replace(named, &published.pin.etag, late).await,
-            Some(_) if is_kept => {
-                let mode = NewAttributes { times: None, mode: unlisted };
-                notes.late.replace(named, &published.pin.etag, mode).await;
-            }
-            Some(mode) => notes.late.show_mode(named, &published.pin.etag, mode),
-            None if is_kept => notes.late.replace(named, &published.pin.etag, late).await,
-            None => notes.late.forget_note(named),
+        let version = Version::stored_now(published.pin.etag.clone());
+        let attributes = known_to_server(shown, published.in_parts_for, &version).updated(late.into());
+        if is_kept || !late.is_empty() {
+            notes.late.replace(named, &version, attributes).await;
+        } else {
+            notes.late.show(named, &version, attributes);
         }
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
         let NewObject { metadata, headers } = object;
-        let etag = published.pin.etag.clone();
-        let file = Object { size, pin: published.pin, modified: now(), metadata, headers, archived: false };
+        let Version { etag, modified } = version;
+        let file = Object { size, pin: published.pin, modified, metadata, headers, archived: false };
         node.cache.replaced(named.at(), asked_at, Change::Stored, Sight::Stored(Box::new(file)));
         if live.shown().removed {
             // While it was being stored.
@@ -432,6 +432,14 @@ impl WriteHandle {
             self.stored = wanted;
         }
     }
+}
+
+/// What the server itself has to say of a file that has just appeared: a mode that no listing shows, and the time, where S3
+/// says that it began to appear long before.
+fn known_to_server(live: Live, in_parts_for: Option<Duration>, version: &Version) -> LateAttributes {
+    let mode = live.attributes.mode.filter(|mode| !Metadata::is_listed_mode(*mode));
+    let is_older_in_s3 = in_parts_for.is_some_and(|age| age > S3_TIME_IS_NEAR);
+    LateAttributes { times: is_older_in_s3.then(|| LateTimes::appeared(version.modified)), mode }
 }
 
 impl Conflicting {

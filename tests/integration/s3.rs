@@ -9,7 +9,7 @@ use std::{ops::Range, sync::Arc};
 use wharfinger::{
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
     store::{
-        self, Bucket, Condition, DirectoryState, ETag, Error, Headers, Key, ListScope, Listed, MemoryBucket,
+        self, Bucket, Condition, DirectoryState, ETag, Error, Headers, Journal, Key, ListScope, Listed, MemoryBucket,
         MemoryJournal, NewObject, Owner, Part, Payload, Pin, Prefix, RemovalCondition, Result, Stored, Tree, UploadId,
     },
 };
@@ -265,8 +265,9 @@ async fn a_directory_is_renamed_with_all_that_is_in_it(shelf: Shelf) {
     assert!(matches!(refused, Err(Error::NotEmpty)), "{refused:?}");
     let owner = Owner { tenant: "acme".to_owned(), user: "alice".to_owned() };
     let tree = Tree { owner, mount: &shelf.prefix, source_name: "old", target_name: "new" };
-    let moved = store::rename_tree(&*shelf.bucket, &MemoryJournal::default(), tree, 10).await.unwrap();
-    assert_eq!(moved.len(), 5);
+    let journal = Arc::new(MemoryJournal::default()) as Arc<dyn Journal>;
+    let renamed = store::rename_tree(&*shelf.bucket, &journal, tree, 10).await.unwrap();
+    assert_eq!(renamed.moved.len(), 5);
     let mut names = ["new/", "new/a", "new/empty/", "new/sub/Füße", "new/sub/b c"].map(|name| shelf.raw(name));
     names.sort_unstable();
     assert_eq!(shelf.list(ListScope::Below(&new.as_directory())).await.0, names);

@@ -13,9 +13,9 @@ use claims::Claims;
 use partials::Partials;
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 /// So many objects can have an entry: with names of 100 bytes about 40 MB. The one written longest ago makes room.
 const MAX_ENTRIES: usize = 100_000;
@@ -34,6 +34,18 @@ struct State {
     is_shared: bool,
     asked: Vec<&'static str>,
     down: bool,
+    /// Closed by who lets `add_lates` go.
+    held: Option<Arc<Semaphore>>,
+}
+
+/// As long as it is there `add_lates` doesn't answer.
+#[derive(Debug)]
+pub struct HeldLates(Arc<Semaphore>);
+
+impl Drop for HeldLates {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// A rename, and who holds it until when.
@@ -54,6 +66,7 @@ impl Default for MemoryJournal {
             is_shared: false,
             asked: Vec::new(),
             down: false,
+            held: None,
         }))
     }
 }
@@ -75,6 +88,14 @@ impl MemoryJournal {
     /// From now on nothing is answered, or everything is again.
     pub fn set_down(&self, down: bool) {
         self.state().down = down;
+    }
+
+    /// From now on `add_lates` waits, until what this answers is dropped.
+    #[must_use]
+    pub fn hold_add_lates(&self) -> HeldLates {
+        let held = Arc::new(Semaphore::new(0));
+        self.state().held = Some(Arc::clone(&held));
+        HeldLates(held)
     }
 
     /// The methods that were called since the last call of this one, the last 100 of them.
@@ -126,10 +147,11 @@ impl Journal for MemoryJournal {
         Ok(page.iter().filter_map(|name| kept(name)).collect())
     }
 
-    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late) -> Result<Late, JournalDown> {
+    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late, modified: i64) -> Result<Late, JournalDown> {
         let mut state = self.ask("add_late")?;
         let entry = entry(bucket, key.as_str());
-        let late = state.entries.find(&entry).map_or_else(|| late.clone(), |older| late.clone().on_top_of(older));
+        let older = state.entries.find(&entry);
+        let late = older.map_or_else(|| late.clone(), |older| late.clone().on_top_of(older, modified));
         state.entries.insert(entry, late.clone());
         Ok(late)
     }
@@ -145,15 +167,36 @@ impl Journal for MemoryJournal {
     }
 
     async fn add_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
+        let held = self.state().held.clone();
+        if let Some(held) = held {
+            // An error says that it is closed.
+            let _ = held.acquire().await;
+        }
         let mut state = self.ask("add_lates")?;
         for (bucket, key, late) in lates {
             let entry = entry(bucket, key.as_str());
             let older = state.entries.find(&entry).cloned();
             match older {
                 Some(older) if older.etag != late.etag => {}
-                Some(older) => state.entries.insert(entry, late.clone().on_top_of(&older)),
+                Some(older) => state.entries.insert(entry, late.clone().on_top_of(&older, late.set_at)),
                 None => state.entries.insert(entry, late.clone()),
             }
+        }
+        Ok(())
+    }
+
+    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
+        let mut state = self.ask("replace_lates")?;
+        for (bucket, key, late) in lates {
+            state.entries.insert(entry(bucket, key.as_str()), late.clone());
+        }
+        Ok(())
+    }
+
+    async fn forget_lates(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown> {
+        let mut state = self.ask("forget_lates")?;
+        for key in keys {
+            drop(state.entries.remove(&entry(bucket, key.as_str())));
         }
         Ok(())
     }

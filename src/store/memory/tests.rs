@@ -101,10 +101,9 @@ async fn an_object_in_parts_has_the_time_at_which_its_upload_began() {
     let plain = bucket.put(&key("y"), payload(vec![1]), &NewObject::default(), Condition::Always).await.unwrap().pin;
     bucket.set_time(11);
     bucket.copy(&key("y"), &plain, &key("z"), None, Condition::Always).await.unwrap();
-    let times = ["x", "y", "z"].map(|name| bucket.head(&key(name)));
-    let times: Vec<_> =
-        futures_util::future::join_all(times).await.into_iter().map(|file| file.unwrap().modified).collect();
-    assert_eq!(times, [7, 9, 11]);
+    for (name, modified) in [("x", 7), ("y", 9), ("z", 11)] {
+        assert_eq!(bucket.head(&key(name)).await.unwrap().modified, modified, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -2,36 +2,59 @@
 
 use super::{Moved, Renamed};
 use crate::store::{BucketId, Journal, JournalDown, Key, Late};
-use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// What a question to the journal may name at most.
+/// What a question to the journal may name at most, and what it may be told at once.
 const PAGE_NAMES: usize = 1000;
-/// Writes to the journal at once.
-const AT_ONCE: usize = 16;
 
 /// Gives the new names what is kept of the old ones, and takes from them what is kept of others that had these names.
-/// Done twice, it does nothing new: what was set under a new name since stays.
-pub(super) async fn carry(journal: &dyn Journal, bucket: &BucketId, moved: &[Moved]) -> Result<(), JournalDown> {
+/// Done twice, it does nothing new: what was set under a new name since stays. Answers with the new names of which times
+/// are kept.
+pub(super) async fn carry<'a>(
+    journal: &dyn Journal,
+    bucket: &BucketId,
+    moved: &'a [Moved],
+) -> Result<HashSet<&'a Key>, JournalDown> {
     let sources = kept(journal, bucket, sources_of(moved)).await?;
     let targets = kept(journal, bucket, moved.iter().map(|moved| &moved.target).collect()).await?;
-    let writes = moved.iter().filter_map(|Moved { source, target, versions: Renamed { source: old, target: new } }| {
-        let late = sources.get(source).filter(|late| late.etag == *old);
-        match (late, targets.get(target)) {
-            (Some(_), Some(newer)) if newer.etag == *new => None,
-            (Some(late), _) => Some((target, Some(Late { etag: new.clone(), ..late.clone() }))),
-            (None, Some(_)) => Some((target, None)),
-            (None, None) => None,
+    let (mut carried, mut outdated, mut timed) = (Vec::new(), Vec::new(), HashSet::new());
+    for Moved { source, target, versions: Renamed { source: old, target: new } } in moved {
+        let late = sources.get(source).filter(|late| late.is_of(old));
+        let attributes = match (late, targets.get(target)) {
+            (Some(_), Some(newer)) if newer.is_of(new) => newer.attributes,
+            (Some(late), _) => {
+                let (etag, set_at, attributes) = (new.etag.clone(), new.modified, late.attributes);
+                carried.push((bucket.clone(), target.clone(), Late { etag, attributes, set_at }));
+                attributes
+            }
+            (None, there) => {
+                outdated.extend(there.map(|_| target));
+                continue;
+            }
+        };
+        if attributes.times.is_some() {
+            timed.insert(target);
         }
-    });
-    write(journal, bucket, writes.collect()).await
+    }
+    for page in carried.chunks(PAGE_NAMES) {
+        journal.replace_lates(page).await?;
+    }
+    forget_all(journal, bucket, &outdated).await?;
+    Ok(timed)
 }
 
 /// Forgets what is kept of the old names, when nothing is there any more.
 pub(super) async fn forget(journal: &dyn Journal, bucket: &BucketId, moved: &[Moved]) -> Result<(), JournalDown> {
     let sources = kept(journal, bucket, sources_of(moved)).await?;
-    let gone = moved.iter().filter(|moved| sources.contains_key(&moved.source)).map(|moved| (&moved.source, None));
-    write(journal, bucket, gone.collect()).await
+    let gone: Vec<&Key> = moved.iter().map(|moved| &moved.source).filter(|key| sources.contains_key(key)).collect();
+    forget_all(journal, bucket, &gone).await
+}
+
+async fn forget_all(journal: &dyn Journal, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown> {
+    for page in keys.chunks(PAGE_NAMES) {
+        journal.forget_lates(bucket, page).await?;
+    }
+    Ok(())
 }
 
 /// All that is kept of these objects: one question for each thousand of a directory.
@@ -57,16 +80,6 @@ async fn kept<'a>(
         }
     }
     Ok(kept)
-}
-
-async fn write(journal: &dyn Journal, bucket: &BucketId, writes: Vec<(&Key, Option<Late>)>) -> Result<(), JournalDown> {
-    let writes = writes.into_iter().map(|(key, late)| write_one(journal, bucket, key, late).boxed());
-    let writes: Vec<BoxFuture<'_, _>> = writes.collect();
-    stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
-}
-
-async fn write_one(journal: &dyn Journal, bucket: &BucketId, key: &Key, late: Option<Late>) -> Result<(), JournalDown> {
-    journal.replace_late(bucket, key, late.as_ref()).await
 }
 
 fn sources_of(moved: &[Moved]) -> Vec<&Key> {

@@ -5,9 +5,9 @@
 //! metadata, and the copy not older than the original. All else stays where it is. Done twice, or by two at once, it does
 //! no harm.
 
-use super::{Moved, Renamed, carry, copy::is_copy, held::while_held, removal::remove_all};
+use super::{Moved, Renamed, carry, copy::is_copy, held::while_held, removal::remove_all, times::Rows};
 use crate::store::{
-    Bucket, Error, Journal, Key, Lease, ListScope, Object, Pin, RenamePhase, Result, TreeRename,
+    Bucket, Error, Journal, Key, Lease, ListScope, Object, Pin, RenamePhase, Result, TreeRename, Version,
     find::missing_or_forbidden,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -90,7 +90,7 @@ impl Repair<'_> {
         };
         let is_twin = is_copy(&copy, &original) && original.modified <= copy.modified;
         Ok(is_twin.then(|| {
-            let versions = Renamed { source: original.pin.etag, target: copy.pin.etag };
+            let versions = Renamed { source: Version::of(&original), target: Version::of(&copy) };
             Pair { moved: Moved { source, target, versions }, doomed: (doomed, pin) }
         }))
     }
@@ -111,7 +111,9 @@ impl Repair<'_> {
         let (moved, doomed): (Vec<_>, Vec<_>) = pairs.into_iter().map(|pair| (pair.moved, pair.doomed)).unzip();
         let finishes = self.rename.phase == RenamePhase::Deleting;
         if finishes {
-            carry::carry(self.journal, self.bucket.id(), &moved).await?;
+            let timed = carry::carry(self.journal, self.bucket.id(), &moved).await?;
+            // Before the old names go: nothing else says what time they had.
+            Rows::new(self.bucket.id(), &moved, &timed).write(self.journal).await?;
         }
         let removed = remove_all(self.bucket, doomed).await?;
         if finishes {

@@ -195,12 +195,13 @@ async fn repair_takes_away_only_what_has_its_twin() {
 
 #[tokio::test(start_paused = true)]
 async fn late_attributes_are_carried_by_a_repair_too() {
-    use crate::store::{Bucket as _, Journal as _, Late};
+    use crate::store::{Bucket as _, Journal as _, Late, LateAttributes, LateTimes};
     let place = Place::with_a_tree();
     let key = |name: &str| Prefix::parse("acme/").unwrap().key(name).unwrap();
-    let etag = place.bucket.head(&key("old/a")).await.unwrap().pin.etag;
-    let late = Late { etag, accessed: None, modified: Some(5), mode: Some(0o600) };
-    place.journal.add_late(place.bucket.id(), &key("old/a"), &late).await.unwrap();
+    let version = Version::of(&place.bucket.head(&key("old/a")).await.unwrap());
+    let times = Some(LateTimes::Set { accessed: 4, modified: 5 });
+    let late = Late::new(&version, LateAttributes { times, mode: Some(0o600) });
+    place.journal.add_late(place.bucket.id(), &key("old/a"), &late, version.modified).await.unwrap();
     let hold = place.bucket.hold(Verb::Copy, Moment::Answer);
     let running = tokio::spawn({
         let place = place.clone();
@@ -211,6 +212,26 @@ async fn late_attributes_are_carried_by_a_repair_too() {
     place.bucket.fail(Verb::RemoveMany, Moment::Request, Error::Unreachable("lost".into()));
     assert!(running.await.unwrap().is_err());
     repaired(&place).await.unwrap().1.unwrap();
-    assert_eq!(place.journal.late(place.bucket.id(), &key("new/a")).await.unwrap(), Some(late));
+    let carried = place.journal.late(place.bucket.id(), &key("new/a")).await.unwrap().unwrap();
+    assert_eq!((carried.etag, carried.attributes), (late.etag, late.attributes));
     assert_eq!(place.journal.late(place.bucket.id(), &key("old/a")).await.unwrap(), None);
+}
+
+// S169: The rename of a directory that was cut off, and is finished by another node, keeps the times of the files …
+#[tokio::test(start_paused = true)]
+async fn the_times_of_files_are_carried_by_a_repair_too() {
+    use crate::store::{Bucket as _, Journal as _, LateTimes};
+    let place = Place::with_a_tree();
+    let key = |name: &str| Prefix::parse("acme/").unwrap().key(name).unwrap();
+    let modified = place.bucket.head(&key("old/a")).await.unwrap().modified;
+    place.bucket.set_time(modified + 1_000);
+    place.bucket.fail(Verb::RemoveMany, Moment::Request, Error::Unreachable("lost".into()));
+    assert!(place.rename().await.is_err());
+    // It may have been cut off before it told them.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    place.journal.replace_late(place.bucket.id(), &key("new/a"), None).await.unwrap();
+    repaired(&place).await.unwrap().1.unwrap();
+    let kept = async |name: &str| place.journal.late(place.bucket.id(), &key(name)).await.unwrap();
+    let times = kept("new/a").await.unwrap().attributes.times;
+    assert_eq!((times, kept("old/a").await), (Some(LateTimes::appeared(modified)), None));
 }

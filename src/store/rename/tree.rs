@@ -10,13 +10,18 @@ use super::{
     held::while_held,
     plan::{Planned, list},
     removal::{by_depth, remove_all},
+    times::{Rows, TimesWritten},
 };
 use crate::store::{
-    Bucket, Error, Journal, Key, Lease, Owner, Pin, Prefix, RenamePhase, Result, TreeRename, find::refuse_existing,
+    Bucket, Error, Journal, Key, Lease, Owner, Pin, Prefix, RenamePhase, Result, TreeRename, Version,
+    find::refuse_existing,
 };
 use futures_util::{StreamExt as _, stream};
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::time::{sleep, timeout};
@@ -44,7 +49,16 @@ pub struct Tree<'a> {
     pub target_name: &'a str,
 }
 
-/// Renames a directory with all that lies below it, names that nobody can open included. Answers with what was moved.
+/// A directory that was renamed.
+#[derive(Debug)]
+pub struct RenamedTree {
+    /// All that was in it.
+    pub moved: Vec<Moved>,
+    /// The times that its files had, on their way to the journal.
+    pub times: TimesWritten,
+}
+
+/// Renames a directory with all that lies below it, names that nobody can open included.
 ///
 /// n objects take n copies, and as many requests as there are thousands of them twice: to list and to delete them.
 ///
@@ -59,10 +73,10 @@ pub struct Tree<'a> {
 /// - Others: all is undone; or, where that fails too, undone or finished by who repairs it.
 pub async fn rename_tree(
     bucket: &dyn Bucket,
-    journal: &dyn Journal,
+    journal: &Arc<dyn Journal>,
     tree: Tree<'_>,
     max_objects: u64,
-) -> Result<Vec<Moved>> {
+) -> Result<RenamedTree> {
     let lease = Lease::new()?;
     let rename = TreeRename {
         id: lease.holder.clone(),
@@ -74,10 +88,10 @@ pub async fn rename_tree(
         phase: RenamePhase::Entered,
     };
     let target = tree.mount.key(tree.target_name).map_err(|_| Error::NameTooLong)?;
-    timeout(PATIENCE, enter(journal, &rename, &lease)).await.unwrap_or(Err(Error::RenameUnderWay))?;
+    timeout(PATIENCE, enter(&**journal, &rename, &lease)).await.unwrap_or(Err(Error::RenameUnderWay))?;
     let mut work = Work { bucket, journal, rename, lease };
     // Not before it is entered: a rename that was waited for may have moved all of it.
-    match while_held(journal, &work.rename, &work.lease, work.plan(&target, max_objects)).await {
+    match while_held(&**journal, &work.rename, &work.lease, work.plan(&target, max_objects)).await {
         Ok(objects) => work.run(objects).await,
         Err(refusal) => {
             work.end().await;
@@ -107,7 +121,7 @@ struct Copied {
 
 struct Work<'a> {
     bucket: &'a dyn Bucket,
-    journal: &'a dyn Journal,
+    journal: &'a Arc<dyn Journal>,
     rename: TreeRename,
     lease: Lease,
 }
@@ -123,11 +137,11 @@ impl Work<'_> {
         Ok(objects)
     }
 
-    async fn run(&mut self, planned: Vec<Planned>) -> Result<Vec<Moved>> {
+    async fn run(&mut self, planned: Vec<Planned>) -> Result<RenamedTree> {
         if !self.enter(RenamePhase::Copying).await? {
             return Err(Error::RenameUnderWay);
         }
-        let copied = while_held(self.journal, &self.rename, &self.lease, self.copy_all(planned)).await;
+        let copied = while_held(&**self.journal, &self.rename, &self.lease, self.copy_all(planned)).await;
         if let Some(error) = copied.failed {
             return Err(self.undo(copied.moved, copied.unsure, error).await);
         }
@@ -136,8 +150,8 @@ impl Work<'_> {
             return Err(self.undo(copied.moved, false, Error::RenameUnderWay).await);
         }
         let moved: Vec<Moved> = copied.moved.into_iter().map(|(moved, _)| moved).collect();
-        while_held(self.journal, &self.rename, &self.lease, self.finish(&moved)).await?;
-        Ok(moved)
+        let times = while_held(&**self.journal, &self.rename, &self.lease, self.finish(&moved)).await?;
+        Ok(RenamedTree { moved, times })
     }
 
     async fn enter(&mut self, phase: RenamePhase) -> Result<bool> {
@@ -179,7 +193,8 @@ impl Work<'_> {
         let Planned { source, listed, target } = planned;
         let copied = copy_listed(self.bucket, &source, &listed, &target).await;
         Some(copied.map(|pin| {
-            let versions = Renamed { source: listed.etag, target: pin.etag.clone() };
+            let source_version = Version { etag: listed.etag, modified: listed.modified };
+            let versions = Renamed { source: source_version, target: Version::stored_now(pin.etag.clone()) };
             (Moved { source, target, versions }, pin)
         }))
     }
@@ -187,7 +202,7 @@ impl Work<'_> {
     /// Deletes the copies that were made, and answers with why. What can't be undone now is left to who repairs it.
     async fn undo(&self, copies: Vec<(Moved, Pin)>, unsure: bool, error: Error) -> Error {
         let copies = copies.into_iter().map(|(moved, pin)| (moved.target, pin)).collect();
-        match while_held(self.journal, &self.rename, &self.lease, remove_all(self.bucket, copies)).await {
+        match while_held(&**self.journal, &self.rename, &self.lease, remove_all(self.bucket, copies)).await {
             Ok(_) if !unsure => self.end().await,
             Ok(_) => {}
             Err(failed) => {
@@ -197,18 +212,21 @@ impl Work<'_> {
         error
     }
 
-    async fn finish(&self, moved: &[Moved]) -> Result<()> {
-        carry::carry(self.journal, self.bucket.id(), moved).await?;
-        let pin = |moved: &Moved| Pin { etag: moved.versions.source.clone(), version: None };
+    async fn finish(&self, moved: &[Moved]) -> Result<TimesWritten> {
+        let journal = &**self.journal;
+        let timed = carry::carry(journal, self.bucket.id(), moved).await?;
+        // Meanwhile, so that the old names are not gone for long before their times are known, and nobody waits for it.
+        let times = Rows::new(self.bucket.id(), moved, &timed).write_meanwhile(self.journal).await;
+        let pin = |moved: &Moved| Pin { etag: moved.versions.source.etag.clone(), version: None };
         let sources = moved.iter().map(|moved| (moved.source.clone(), pin(moved))).collect();
         let removed = remove_all(self.bucket, sources).await?;
-        carry::forget(self.journal, self.bucket.id(), moved).await?;
+        carry::forget(journal, self.bucket.id(), moved).await?;
         self.end().await;
         if removed.changed > 0 {
             let request = format!("{} of the objects changed while they were renamed", removed.changed);
             return Err(Error::Conflict { request });
         }
-        Ok(())
+        Ok(times)
     }
 
     /// Strikes the entry out. Where that fails, who repairs it finds nothing to do.

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::store::{
-    BucketId, Journal as _, Late, Lease, MemoryBucket, MemoryJournal, NewObject, Owner, Payload, RenameJournal as _,
+    BucketId, ETag, Journal, Late, LateAttributes, LateTimes, Lease, MemoryBucket, MemoryJournal, NewObject, Owner,
+    Payload, RenameJournal as _,
     memory::{Moment, Verb},
 };
 use bytes::Bytes;
@@ -38,7 +39,10 @@ impl Place {
         let mount = prefix();
         let owner = Owner { tenant: "acme".to_owned(), user: "alice".to_owned() };
         let tree = Tree { owner, mount: &mount, source_name: source, target_name: target };
-        rename_tree(&*self.bucket, &*self.journal, tree, max_objects).await
+        let journal = Arc::clone(&self.journal) as Arc<dyn Journal>;
+        let RenamedTree { moved, times } = rename_tree(&*self.bucket, &journal, tree, max_objects).await?;
+        times.done().await;
+        Ok(moved)
     }
 
     /// What lies there: names and bytes.
@@ -101,20 +105,25 @@ async fn late_attributes_move_with_their_objects_and_others_end() {
     let parts = [bucket.upload_part(&large, &upload, 1, part).await.unwrap()];
     let in_parts = bucket.complete_upload(&large, &upload, &parts, Condition::Always).await.unwrap().pin.etag;
     bucket.insert("acme/old/plain", "plain");
-    let late =
-        |etag: &ETag, modified| Late { etag: etag.clone(), accessed: None, modified: Some(modified), mode: None };
+    let plain = bucket.head(&key("old/plain")).await.unwrap().modified;
+    let set = |modified| LateAttributes { times: Some(LateTimes::Set { accessed: 0, modified }), mode: None };
+    let late = |etag: &ETag, modified| Late::new(&Version { etag: etag.clone(), modified: 0 }, set(modified));
     let (journal, id) = (&place.journal, bucket.id().clone());
-    journal.add_late(&id, &key("old/file"), &late(&file, 1)).await.unwrap();
-    journal.add_late(&id, &large, &late(&in_parts, 2)).await.unwrap();
-    journal.add_late(&id, &key("old/plain"), &late(&file, 3)).await.unwrap();
-    journal.add_late(&id, &key("new/plain"), &late(&file, 4)).await.unwrap();
+    journal.add_late(&id, &key("old/file"), &late(&file, 1), 0).await.unwrap();
+    journal.add_late(&id, &large, &late(&in_parts, 2), 0).await.unwrap();
+    journal.add_late(&id, &key("old/plain"), &late(&file, 3), 0).await.unwrap();
+    journal.add_late(&id, &key("new/plain"), &late(&file, 4), 0).await.unwrap();
     let moved = place.rename().await.unwrap();
     let versions = &moved.iter().find(|moved| moved.source == large).unwrap().versions;
-    assert_ne!(versions.source, versions.target);
-    let kept = async |name: &str| journal.late(&id, &key(name)).await.unwrap();
-    assert_eq!(kept("new/file").await, Some(late(&file, 1)));
-    assert_eq!(kept("new/sub/parts").await, Some(late(&versions.target, 2)));
-    assert_eq!(kept("new/plain").await, None, "what another file of that name had");
+    assert_ne!(versions.source.etag, versions.target.etag);
+    let kept = async |name: &str| {
+        let late = journal.late(&id, &key(name)).await.unwrap();
+        late.map(|late| (late.etag, late.attributes))
+    };
+    assert_eq!(kept("new/file").await, Some((file, set(1))));
+    assert_eq!(kept("new/sub/parts").await, Some((versions.target.etag.clone(), set(2))));
+    let (_, attributes) = kept("new/plain").await.unwrap();
+    assert_eq!(attributes.times, Some(LateTimes::appeared(plain)), "not what another file of that name had");
     for gone in ["old/file", "old/sub/parts", "old/plain"] {
         assert_eq!(kept(gone).await, None, "{gone}");
     }

@@ -1,13 +1,12 @@
-//! Times and modes that sessions of this node set on files after the object's metadata was fixed, as long as the journal
-//! may not say them.
+//! Times and modes that sessions of this node set on files after the object's metadata was fixed, and times at which files
+//! appeared, as long as the journal may not say them.
 //!
 //! They belong to the version that they were set on: a file that is replaced loses them.
 
 use super::{Name, lock, object_map::ObjectMap};
 use crate::{
     account::TenantName,
-    store::{BucketId, ETag, Prefix},
-    vfs::NewAttributes,
+    store::{BucketId, Late, LateAttributes, Prefix, Version},
 };
 use std::{
     sync::{Arc, Mutex},
@@ -24,16 +23,20 @@ const FRESH: Duration = Duration::from_secs(2);
 /// Attributes that were set on a file.
 #[derive(Clone, Debug)]
 pub(in crate::vfs) struct Noted {
-    version: ETag,
-    attributes: NewAttributes,
+    late: Late,
     /// Until when it counts, whatever the journal says; `None` while it is here alone.
     fresh_until: Option<Instant>,
 }
 
 impl Noted {
     /// The attributes, if they were set on this version.
-    pub(in crate::vfs) fn of(&self, version: &ETag) -> Option<NewAttributes> {
-        (self.version == *version).then_some(self.attributes)
+    pub(in crate::vfs) fn of(&self, version: &Version) -> Option<LateAttributes> {
+        self.late.is_of(version).then_some(self.late.attributes)
+    }
+
+    /// What the journal is to be told.
+    pub(in crate::vfs) fn late(&self) -> &Late {
+        &self.late
     }
 
     /// True if it counts more than what the journal says.
@@ -63,43 +66,40 @@ impl AttributeOverlay {
         &self,
         tenant: &TenantName,
         name: Name<'_>,
-        version: ETag,
-        attributes: NewAttributes,
-    ) -> NewAttributes {
+        version: &Version,
+        attributes: LateAttributes,
+    ) -> Late {
         let mut map = lock(&self.0);
         // Attributes that the journal has heard of more than two seconds ago another node may have changed since.
         let newest = map.find(name, &()).filter(|noted| noted.is_newest());
-        let older = newest.and_then(|noted| noted.of(&version)).unwrap_or_default();
-        let attributes = older.updated(attributes);
-        map.insert(tenant, name, (), Noted { version, attributes, fresh_until: None });
-        attributes
+        let older = newest.and_then(|noted| noted.of(version)).unwrap_or_default();
+        let late = Late::new(version, older.updated(attributes));
+        map.insert(tenant, name, (), Noted { late: late.clone(), fresh_until: None });
+        late
     }
 
-    /// The journal has what was set on this version, or more than that: `attributes`. What another session has set since it
-    /// was told so stays on top.
-    pub(in crate::vfs) fn keep(
-        &self,
-        tenant: &TenantName,
-        name: Name<'_>,
-        version: ETag,
-        told: NewAttributes,
-        attributes: NewAttributes,
-    ) {
+    /// The journal has what was set on a version, which it was `told`, or more than that: `attributes`. What another session
+    /// has set since it was told so stays on top.
+    pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, told: &Late, attributes: LateAttributes) {
         let mut map = lock(&self.0);
-        let newer = map.find(name, &()).and_then(|noted| noted.of(&version)).filter(|noted| *noted != told);
+        let noted = map.find(name, &()).map(|noted| &noted.late);
         // Of a version that was replaced meanwhile nothing is to be kept.
-        if map.find(name, &()).is_some_and(|noted| noted.version != version) {
+        if noted.is_some_and(|noted| noted.etag != told.etag) {
             return;
         }
+        let newer = noted.filter(|noted| noted.attributes != told.attributes).cloned();
         let fresh_until = if newer.is_none() { Some(Instant::now() + FRESH) } else { None };
-        let attributes = attributes.updated(newer.unwrap_or_default());
-        map.insert(tenant, name, (), Noted { version, attributes, fresh_until });
+        let late = match newer {
+            Some(newer) => Late { attributes: attributes.updated(newer.attributes), ..newer },
+            None => Late { attributes, ..told.clone() },
+        };
+        map.insert(tenant, name, (), Noted { late, fresh_until });
     }
 
     /// Notes what was noted of another name and version. Beside what the journal says it counts as much as it did.
-    pub(in crate::vfs) fn carry(&self, tenant: &TenantName, name: Name<'_>, version: ETag, noted: &Noted) {
-        let Noted { attributes, fresh_until, .. } = *noted;
-        lock(&self.0).insert(tenant, name, (), Noted { version, attributes, fresh_until });
+    pub(in crate::vfs) fn carry(&self, tenant: &TenantName, name: Name<'_>, version: &Version, noted: &Noted) {
+        let late = Late::new(version, noted.late.attributes);
+        lock(&self.0).insert(tenant, name, (), Noted { late, fresh_until: noted.fresh_until });
     }
 
     /// Finds what is noted of the object.
@@ -121,12 +121,13 @@ impl AttributeOverlay {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ETag;
 
-    const MODE: NewAttributes = NewAttributes { times: None, mode: Some(0o600) };
-    const OTHER: NewAttributes = NewAttributes { times: None, mode: Some(0o640) };
+    const MODE: LateAttributes = LateAttributes { times: None, mode: Some(0o600) };
+    const OTHER: LateAttributes = LateAttributes { times: None, mode: Some(0o640) };
 
-    fn tag(tag: &str) -> ETag {
-        ETag(tag.to_owned())
+    fn tag(tag: &str) -> Version {
+        Version { etag: ETag(tag.to_owned()), modified: 7 }
     }
 
     // S100: What was set while the journal was down is that node's own, for the last 4,096 files of a tenant, unless it …
@@ -134,7 +135,7 @@ mod tests {
     fn what_is_here_alone_is_bounded() {
         let (overlay, bucket, tenant) = (AttributeOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());
         for number in 0..=MAX_ENTRIES {
-            overlay.add(&tenant, (&bucket, &number.to_string()), tag("1"), MODE);
+            overlay.add(&tenant, (&bucket, &number.to_string()), &tag("1"), MODE);
         }
         assert!(overlay.find((&bucket, "0")).is_none());
         for number in 1..=MAX_ENTRIES {
@@ -146,14 +147,14 @@ mod tests {
     async fn an_answer_of_the_journal_takes_nothing_back_that_was_set_since() {
         let (overlay, bucket, tenant) = (AttributeOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());
         let name = (&bucket, "a");
-        let told = overlay.add(&tenant, name, tag("1"), MODE);
-        overlay.add(&tenant, name, tag("1"), OTHER);
-        overlay.keep(&tenant, name, tag("1"), told, told);
+        let told = overlay.add(&tenant, name, &tag("1"), MODE);
+        overlay.add(&tenant, name, &tag("1"), OTHER);
+        overlay.keep(&tenant, name, &told, told.attributes);
         assert_eq!(overlay.find(name).unwrap().of(&tag("1")), Some(OTHER));
-        overlay.add(&tenant, name, tag("2"), OTHER);
-        overlay.keep(&tenant, name, tag("1"), told, told);
+        let other = overlay.add(&tenant, name, &tag("2"), OTHER);
+        overlay.keep(&tenant, name, &told, told.attributes);
         assert_eq!(overlay.find(name).unwrap().of(&tag("1")), None);
-        overlay.keep(&tenant, name, tag("2"), OTHER, OTHER);
+        overlay.keep(&tenant, name, &other, OTHER);
         assert!(overlay.find(name).unwrap().is_fresh());
         tokio::time::advance(FRESH).await;
         assert!(!overlay.find(name).unwrap().is_newest());

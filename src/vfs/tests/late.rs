@@ -42,7 +42,7 @@ async fn equal_bytes_uploaded_by_another_session_inherit_nothing() {
     assert_ne!(listed(&session.another(), "/a").await, SET);
 }
 
-// S92: The same bytes put there by another program have the same ETag and keep late times and modes.
+// S92: The same bytes that another program puts there have the same ETag and may keep late times and modes for up …
 #[tokio::test]
 async fn the_same_bytes_put_there_by_another_program_keep_them() {
     let (session, _) = two_sessions().await;

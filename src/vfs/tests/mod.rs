@@ -17,6 +17,7 @@ mod permissions;
 mod requests;
 mod sessions;
 mod taken_names;
+mod times;
 mod uploads;
 
 use super::*;

@@ -113,8 +113,8 @@ impl Journal for FaultyJournal {
         self.serve(self.inner.late_in(bucket, directory, page)).await
     }
 
-    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late) -> Result<Late, JournalDown> {
-        self.serve(self.inner.add_late(bucket, key, late)).await
+    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late, modified: i64) -> Result<Late, JournalDown> {
+        self.serve(self.inner.add_late(bucket, key, late, modified)).await
     }
 
     async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown> {
@@ -123,6 +123,14 @@ impl Journal for FaultyJournal {
 
     async fn add_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
         self.serve(self.inner.add_lates(lates)).await
+    }
+
+    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
+        self.serve(self.inner.replace_lates(lates)).await
+    }
+
+    async fn forget_lates(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown> {
+        self.serve(self.inner.forget_lates(bucket, keys)).await
     }
 }
 

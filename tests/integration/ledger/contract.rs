@@ -1,13 +1,13 @@
 //! What a journal promises, whatever it is made of.
 
-use super::{bucket, etag, find, key, late, lease, open, partials};
+use super::{NOW, bucket, etag, find, key, late, lease, of, open, partials, with_mode};
 use crate::support::postgres::Postgres;
 use futures_util::future::join_all;
 use std::sync::Arc;
 use tempfile::TempDir;
 use wharfinger::{
     ledger::{Ledger, Location},
-    store::{BucketId, Journal, Late, Owner, Prefix, RenamePhase, TreeRename},
+    store::{BucketId, Journal, Late, LateTimes, Owner, Prefix, RenamePhase, TreeRename},
 };
 
 #[tokio::test]
@@ -33,7 +33,10 @@ async fn in_postgresql() {
 
 async fn hold(journal: &Arc<dyn Journal>) {
     an_object_has_one_entry(journal).await;
+    several_objects_are_replaced_and_forgotten_at_once(journal).await;
     what_is_added_joins_what_was_kept_for_the_same_version(journal).await;
+    the_time_at_which_a_file_appeared_takes_the_place_of_no_other(journal).await;
+    what_was_set_before_a_version_came_to_be_joins_nothing(journal).await;
     names_are_told_apart_by_their_bytes(journal).await;
     a_page_is_of_one_directory_of_one_bucket(journal).await;
     a_rename_is_held_by_one_until_its_lease_ends(journal).await;
@@ -144,7 +147,7 @@ async fn a_name_is_claimed_by_one_until_its_lease_ends(journal: &Arc<dyn Journal
 
 async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
     assert_eq!(find(journal, "one").await, None);
-    for kept in [late("1", 5), late("2", 6), Late { mode: Some(0o644), ..late("2", u32::MAX - 1) }] {
+    for kept in [late("1", 5), late("2", 6), with_mode(late("2", u32::MAX - 1))] {
         journal.replace_late(&bucket(), &key("one"), Some(&kept)).await.unwrap();
         assert_eq!(find(journal, "one").await, Some(kept));
     }
@@ -155,10 +158,9 @@ async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
         assert_eq!(journal.late(&bucket(), &key).await.unwrap(), Some(kept));
     }
     journal.add_lates(&[]).await.unwrap();
-    let mode = Late { etag: etag("4"), accessed: None, modified: None, mode: Some(0o600) };
-    journal.add_lates(&[(bucket(), key("two"), mode)]).await.unwrap();
-    assert_eq!(find(journal, "two").await, Some(Late { mode: Some(0o600), ..late("4", 7) }), "nothing set is lost");
-    let stale = Late { etag: etag("3"), accessed: None, modified: None, mode: Some(0o600) };
+    journal.add_lates(&[(bucket(), key("two"), of("4", None, Some(0o600)))]).await.unwrap();
+    assert_eq!(find(journal, "two").await, Some(with_mode(late("4", 7))), "nothing set is lost");
+    let stale = of("3", None, Some(0o600));
     journal.add_lates(&[(bucket(), key("one"), stale)]).await.unwrap();
     assert_eq!(find(journal, "one").await, Some(late("4", 7)), "another version was stored since");
     for name in ["one", "one", "two", "three/three"] {
@@ -167,17 +169,76 @@ async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
     }
 }
 
+async fn several_objects_are_replaced_and_forgotten_at_once(journal: &Arc<dyn Journal>) {
+    let names: Vec<String> = (0..1000).map(|number| format!("many/{}/a%_ü\\'{number}", number % 7)).collect();
+    let rows = |kept: &Late| names.iter().map(|name| (bucket(), key(name), kept.clone())).collect::<Vec<_>>();
+    journal.add_lates(&rows(&with_mode(late("1", 5)))).await.unwrap();
+    journal.replace_lates(&rows(&late("2", 6))).await.unwrap();
+    for name in [&names[0], &names[999]] {
+        assert_eq!(find(journal, name).await, Some(late("2", 6)));
+    }
+    let other = BucketId::new("files", Some("http://127.0.0.1:8333"));
+    journal.replace_lates(&[(other.clone(), key(&names[0]), late("3", 7))]).await.unwrap();
+    let keys: Vec<_> = names.iter().map(|name| key(name)).collect();
+    journal.forget_lates(&bucket(), &keys.iter().skip(1).collect::<Vec<_>>()).await.unwrap();
+    assert_eq!((find(journal, &names[0]).await, find(journal, &names[1]).await), (Some(late("2", 6)), None));
+    journal.forget_lates(&bucket(), &[&keys[0], &key("nothing")]).await.unwrap();
+    assert_eq!(find(journal, &names[0]).await, None);
+    assert_eq!(journal.late(&other, &keys[0]).await.unwrap(), Some(late("3", 7)));
+    journal.replace_lates(&[]).await.unwrap();
+    journal.forget_lates(&bucket(), &[]).await.unwrap();
+}
+
 async fn what_is_added_joins_what_was_kept_for_the_same_version(journal: &Arc<dyn Journal>) {
-    let mode = |version: &str| Late { etag: etag(version), accessed: None, modified: None, mode: Some(0o600) };
+    let mode = |version: &str| of(version, None, Some(0o600));
     for (added, kept) in [
         (late("1", 5), late("1", 5)),
-        (mode("1"), Late { mode: Some(0o600), ..late("1", 5) }),
-        (late("1", 7), Late { mode: Some(0o600), ..late("1", 7) }),
+        (mode("1"), with_mode(late("1", 5))),
+        (late("1", 7), with_mode(late("1", 7))),
         (mode("2"), mode("2")),
         (late("1", 9), late("1", 9)),
     ] {
-        assert_eq!(journal.add_late(&bucket(), &key("dir/two"), &added).await.unwrap(), kept);
+        assert_eq!(journal.add_late(&bucket(), &key("dir/two"), &added, *NOW).await.unwrap(), kept);
         assert_eq!(find(journal, "dir/two").await, Some(kept));
+    }
+}
+
+// S167: Such a time counts less than one that a client sets, before or since, and less than one in an object's …
+async fn the_time_at_which_a_file_appeared_takes_the_place_of_no_other(journal: &Arc<dyn Journal>) {
+    let appeared = |seconds| of("1", Some(LateTimes::Appeared(seconds)), None);
+    for (number, (older, newer, kept)) in [
+        (appeared(5), with_mode(appeared(6)), with_mode(appeared(5))),
+        (appeared(5), late("1", 6), late("1", 6)),
+        (with_mode(late("1", 6)), appeared(5), with_mode(late("1", 6))),
+        (of("1", None, Some(0o600)), appeared(5), with_mode(appeared(5))),
+        (appeared(5), of("1", None, Some(0o600)), with_mode(appeared(5))),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (alone, together) = (format!("appeared/{number}"), format!("appeared/{number}/many"));
+        for name in [&alone, &together] {
+            journal.replace_late(&bucket(), &key(name), Some(&older)).await.unwrap();
+        }
+        assert_eq!(journal.add_late(&bucket(), &key(&alone), &newer, *NOW).await.unwrap(), kept);
+        journal.add_lates(&[(bucket(), key(&together), newer)]).await.unwrap();
+        assert_eq!(find(journal, &alone).await, Some(kept.clone()));
+        assert_eq!(find(journal, &together).await, Some(kept));
+    }
+}
+
+// S92: The same bytes that another program puts there have the same ETag and may keep late times and modes for up …
+async fn what_was_set_before_a_version_came_to_be_joins_nothing(journal: &Arc<dyn Journal>) {
+    let (older, mode) = (Late { set_at: *NOW - 100, ..late("1", 5) }, of("1", None, Some(0o600)));
+    for (modified, kept) in [(*NOW - 40, with_mode(late("1", 5))), (*NOW - 39, mode.clone())] {
+        journal.replace_late(&bucket(), &key("again"), Some(&older)).await.unwrap();
+        assert_eq!(journal.add_late(&bucket(), &key("again"), &mode, modified).await.unwrap(), kept);
+        assert_eq!(find(journal, "again").await, Some(kept));
+    }
+    for (set_at, kept) in [(*NOW - 40, with_mode(late("1", 5))), (*NOW - 39, mode.clone())] {
+        journal.replace_late(&bucket(), &key("again"), Some(&older)).await.unwrap();
+        journal.add_lates(&[(bucket(), key("again"), Late { set_at, ..mode.clone() })]).await.unwrap();
+        assert_eq!(find(journal, "again").await, Some(Late { set_at, ..kept }));
     }
 }
 
@@ -185,7 +246,7 @@ async fn names_are_told_apart_by_their_bytes(journal: &Arc<dyn Journal>) {
     let names = ["A", "a", "a ", "a%", "a_", "a'\"\\", "aa", "z", "Ä", "ä", "a\u{308}", "日本", "\u{1f600}"];
     for (number, name) in names.iter().enumerate() {
         let kept = late(&number.to_string(), 1);
-        journal.add_late(&bucket(), &key(&format!("names/{name}")), &kept).await.unwrap();
+        journal.add_late(&bucket(), &key(&format!("names/{name}")), &kept, *NOW).await.unwrap();
     }
     let version = |name: &str| etag(&names.iter().position(|other| *other == name).unwrap().to_string());
     let mut page = names;
@@ -203,9 +264,9 @@ async fn names_are_told_apart_by_their_bytes(journal: &Arc<dyn Journal>) {
 // S90: A bucket that is reached under two names has two ids, and what is set under one isn't seen under the other.
 async fn a_page_is_of_one_directory_of_one_bucket(journal: &Arc<dyn Journal>) {
     let other = BucketId::new("files", Some("http://127.0.0.1:8333"));
-    journal.add_late(&other, &key("page/a"), &late("other bucket", 1)).await.unwrap();
+    journal.add_late(&other, &key("page/a"), &late("other bucket", 1), *NOW).await.unwrap();
     for raw in ["page/a", "page/b", "page/b/below", "page0", "b"] {
-        journal.add_late(&bucket(), &key(raw), &late(raw, 1)).await.unwrap();
+        journal.add_late(&bucket(), &key(raw), &late(raw, 1), *NOW).await.unwrap();
     }
     let (a, b) = (etag("page/a"), etag("page/b"));
     let directory = Prefix::parse("page/").unwrap();

@@ -6,11 +6,17 @@ mod postgres;
 mod sqlite;
 
 use futures_util::future::join_all;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::{Duration, UNIX_EPOCH},
+};
 use wharfinger::{
     ledger::{Ledger, Location},
-    store::{BucketId, ETag, Journal, Key, Late, Lease, Prefix},
+    store::{BucketId, ETag, Journal, Key, Late, LateAttributes, LateTimes, Lease, Prefix},
 };
+
+/// When attributes are set, and the versions that they are of came to be.
+static NOW: LazyLock<i64> = LazyLock::new(|| UNIX_EPOCH.elapsed().unwrap().as_secs().try_into().unwrap());
 
 /// An object's name in the bucket of most tests.
 fn key(raw: &str) -> Key {
@@ -27,7 +33,17 @@ fn etag(text: &str) -> ETag {
 
 /// Times of version `version`.
 fn late(version: &str, modified: u32) -> Late {
-    Late { etag: etag(version), accessed: Some(modified + 1), modified: Some(modified), mode: None }
+    of(version, Some(LateTimes::Set { accessed: modified + 1, modified }), None)
+}
+
+/// Attributes of version `version`.
+fn of(version: &str, times: Option<LateTimes>, mode: Option<u32>) -> Late {
+    Late { etag: etag(version), attributes: LateAttributes { times, mode }, set_at: *NOW }
+}
+
+/// The same with the mode 600.
+fn with_mode(late: Late) -> Late {
+    Late { attributes: LateAttributes { mode: Some(0o600), ..late.attributes }, ..late }
 }
 
 fn lease(holder: &str, seconds: u64) -> Lease {
@@ -43,7 +59,7 @@ async fn open_at_once(location: &Location) {
     let nodes = join_all((0..8).map(|_| open(location))).await;
     for (number, node) in nodes.iter().enumerate() {
         let kept = late("1", u32::try_from(number).unwrap());
-        node.journal().add_late(&bucket(), &key("a"), &kept).await.unwrap();
+        node.journal().add_late(&bucket(), &key("a"), &kept, *NOW).await.unwrap();
         for other in &nodes {
             assert_eq!(find(&other.journal(), "a").await, Some(kept.clone()));
         }

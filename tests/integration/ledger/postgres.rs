@@ -1,6 +1,6 @@
 //! A ledger in PostgreSQL: nodes share it, TLS is checked, and a server that is away stops nobody.
 
-use super::{bucket, find, key, late, open, open_at_once};
+use super::{NOW, bucket, find, key, late, open, open_at_once};
 use crate::support::postgres::Postgres;
 use sqlx::{Connection as _, PgConnection};
 use wharfinger::{
@@ -30,10 +30,10 @@ async fn nodes_that_start_at_once_share_it() {
 async fn a_server_that_stops_ends_no_question_late_and_one_that_comes_back_is_found() {
     let mut postgres = Postgres::start();
     let before = open(&location(&postgres.url())).await;
-    before.journal().add_late(&bucket(), &key("a"), &late("1", 5)).await.unwrap();
+    before.journal().add_late(&bucket(), &key("a"), &late("1", 5), *NOW).await.unwrap();
     postgres.stop();
     assert_eq!(before.journal().late(&bucket(), &key("a")).await, Err(JournalDown));
-    assert_eq!(before.journal().add_late(&bucket(), &key("a"), &late("1", 6)).await, Err(JournalDown));
+    assert_eq!(before.journal().add_late(&bucket(), &key("a"), &late("1", 6), *NOW).await, Err(JournalDown));
     // A node that starts meanwhile serves, and makes itself ready later.
     let meanwhile = open(&location(&postgres.url())).await;
     postgres.resume();
@@ -67,7 +67,7 @@ async fn tls_is_checked_against_what_the_url_believes() {
         format!("{}?sslmode=require", postgres.url()),
     ] {
         let ledger = open(&location(&believing)).await;
-        ledger.journal().add_late(&bucket(), &key("a"), &late("1", 5)).await.unwrap();
+        ledger.journal().add_late(&bucket(), &key("a"), &late("1", 5), *NOW).await.unwrap();
         ledger.close().await;
     }
 }

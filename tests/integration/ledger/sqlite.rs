@@ -1,6 +1,6 @@
 //! A ledger in a file: its mode, its lasting, its locks, and what is said of a file that can't be one.
 
-use super::{bucket, find, key, late, open, open_at_once};
+use super::{NOW, bucket, find, key, late, open, open_at_once};
 use sqlx::{Connection as _, SqliteConnection};
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ async fn refusal(file: &Path) -> String {
 async fn it_lasts_and_only_its_owner_can_read_it() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&location(&directory)).await;
-    ledger.journal().add_late(&bucket(), &key("a"), &late("1", 5)).await.unwrap();
+    ledger.journal().add_late(&bucket(), &key("a"), &late("1", 5), *NOW).await.unwrap();
     for entry in fs::read_dir(directory.path()).unwrap() {
         let entry = entry.unwrap();
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
@@ -54,7 +54,7 @@ async fn while_another_program_has_it_locked_reads_go_on_and_writes_end() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&location(&directory)).await;
     let journal = ledger.journal();
-    journal.add_late(&bucket(), &key("a"), &late("1", 5)).await.unwrap();
+    journal.add_late(&bucket(), &key("a"), &late("1", 5), *NOW).await.unwrap();
     let mut stranger = stranger(&directory).await;
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut stranger).await.unwrap();
     for _ in 0..3 {
@@ -70,7 +70,7 @@ async fn while_another_program_has_it_locked_reads_go_on_and_writes_end() {
     another.close().await;
     sqlx::query("ROLLBACK").execute(&mut stranger).await.unwrap();
     let another = open(&location(&directory)).await;
-    another.journal().add_late(&bucket(), &key("a"), &late("1", 6)).await.unwrap();
+    another.journal().add_late(&bucket(), &key("a"), &late("1", 6), *NOW).await.unwrap();
     assert_eq!(find(&journal, "a").await, Some(late("1", 6)));
 }
 
@@ -80,11 +80,11 @@ async fn a_listing_drops_what_is_kept_of_objects_that_are_long_gone() {
     let ledger = open(&location(&directory)).await;
     let journal = ledger.journal();
     for name in ["a", "dir/a", "dir/b", "dir/c", "dir/d", "dir/e"] {
-        journal.add_late(&bucket(), &key(name), &late(name, 1)).await.unwrap();
+        journal.add_late(&bucket(), &key(name), &late(name, 1), *NOW).await.unwrap();
     }
     let mut stranger = stranger(&directory).await;
     sqlx::query(LONG_AGO).execute(&mut stranger).await.unwrap();
-    journal.add_late(&bucket(), &key("dir/new"), &late("new", 1)).await.unwrap();
+    journal.add_late(&bucket(), &key("dir/new"), &late("new", 1), *NOW).await.unwrap();
     // The page ends at `z`: `b` and `e` are gone, `new` is too young to be known as gone.
     let prefix = Prefix::parse("dir/").unwrap();
     let page = ["a", "c", "d", "z"];

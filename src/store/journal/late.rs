@@ -1,0 +1,173 @@
+//! Times and a mode that are kept beside one version of an object.
+//!
+//! Invariant: they count for that version alone. Its ETag doesn't tell it from the same bytes that were put there again; S3's
+//! time of it does, because what is kept was set after the version came to be.
+
+use crate::store::{ETag, Object};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How far the clocks of S3 and of the nodes may be apart.
+const CLOCKS_APART_SECONDS: i64 = 60;
+
+/// A version of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Its ETag, which the same bytes have that are put there again.
+    pub etag: ETag,
+    /// `Last-Modified`, in seconds since 1970: that of S3, or when this node had S3's answer that it is stored.
+    pub modified: i64,
+}
+
+impl Version {
+    /// The version that HEAD or GET described.
+    #[must_use]
+    pub fn of(object: &Object) -> Self {
+        Self { etag: object.pin.etag.clone(), modified: object.modified }
+    }
+
+    /// The version that S3 has just stored.
+    #[must_use]
+    pub fn stored_now(etag: ETag) -> Self {
+        Self { etag, modified: now() }
+    }
+}
+
+/// The times that are shown of a version, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LateTimes {
+    /// A client set them.
+    Set {
+        /// Last access.
+        accessed: u32,
+        /// Last modification.
+        modified: u32,
+    },
+    /// When the file appeared, which S3 doesn't say. It counts where no client set a time, and the object's metadata has none.
+    Appeared(u32),
+}
+
+impl LateTimes {
+    /// The time at which a file appeared, within the bounds of SFTP's 32 bits.
+    #[must_use]
+    pub fn appeared(seconds: i64) -> Self {
+        Self::Appeared(u32::try_from(seconds.max(0)).unwrap_or(u32::MAX))
+    }
+}
+
+/// Times and a mode. Where a field is `None`, what S3 says holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LateAttributes {
+    /// The times.
+    pub times: Option<LateTimes>,
+    /// Permission bits.
+    pub mode: Option<u32>,
+}
+
+impl LateAttributes {
+    /// Tells whether nothing is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// These attributes, and what `newer` says where it says anything. The time at which a file appeared takes the place of
+    /// no other.
+    #[must_use]
+    pub fn updated(self, newer: Self) -> Self {
+        let times = match newer.times {
+            Some(LateTimes::Set { .. }) => newer.times,
+            Some(LateTimes::Appeared(_)) | None => self.times.or(newer.times),
+        };
+        Self { times, mode: newer.mode.or(self.mode) }
+    }
+}
+
+/// Attributes that were set on one version of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// The version's ETag.
+    pub etag: ETag,
+    /// The attributes.
+    pub attributes: LateAttributes,
+    /// When they were set, in seconds since 1970: no earlier than the version came to be.
+    pub set_at: i64,
+}
+
+impl Late {
+    /// Attributes that are set now.
+    #[must_use]
+    pub fn new(version: &Version, attributes: LateAttributes) -> Self {
+        // A node whose clock is slow sets them no earlier for that.
+        Self { etag: version.etag.clone(), attributes, set_at: now().max(version.modified) }
+    }
+
+    /// Tells whether they were set on this version.
+    #[must_use]
+    pub fn is_of(&self, version: &Version) -> bool {
+        self.etag == version.etag && version.modified <= self.set_at.saturating_add(CLOCKS_APART_SECONDS)
+    }
+
+    /// The earliest time at which attributes of a version can have been set that came to be at `modified`.
+    #[must_use]
+    pub fn earliest(modified: i64) -> i64 {
+        modified.saturating_sub(CLOCKS_APART_SECONDS)
+    }
+
+    /// What is kept when these are set on top of `older` ones: nothing of them, if they are of a version other than that
+    /// which came to be at `modified`.
+    #[must_use]
+    pub fn on_top_of(self, older: &Self, modified: i64) -> Self {
+        let version = Version { etag: self.etag.clone(), modified };
+        if older.is_of(&version) {
+            Self { attributes: older.attributes.updated(self.attributes), ..self }
+        } else {
+            self
+        }
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SET: LateTimes = LateTimes::Set { accessed: 5, modified: 6 };
+    const APPEARED: LateTimes = LateTimes::Appeared(7);
+
+    fn version(etag: &str, modified: i64) -> Version {
+        Version { etag: ETag(etag.to_owned()), modified }
+    }
+
+    // S92: The same bytes that another program puts there have the same ETag and may keep late times and modes for up …
+    #[test]
+    fn what_was_set_before_a_version_came_to_be_is_not_of_it() {
+        let late = Late { etag: ETag("a".to_owned()), attributes: LateAttributes::default(), set_at: 1_000 };
+        for (etag, modified, is_of) in [("a", 10, true), ("a", 1_060, true), ("a", 1_061, false), ("b", 1_000, false)] {
+            assert_eq!(late.is_of(&version(etag, modified)), is_of, "{etag} of {modified}");
+        }
+        let ahead = version("a", now() + 1_000);
+        assert!(Late::new(&ahead, LateAttributes::default()).is_of(&ahead), "the node's clock is slow");
+    }
+
+    // S167: Such a time counts less than one that a client sets, before or since, and less than one in an object's …
+    #[test]
+    fn the_time_at_which_a_file_appeared_takes_the_place_of_no_other() {
+        let (none, mode) = (LateAttributes::default(), LateAttributes { times: None, mode: Some(0o600) });
+        let of = |times| LateAttributes { times: Some(times), mode: None };
+        for (older, newer, times) in [
+            (none, of(APPEARED), Some(APPEARED)),
+            (of(APPEARED), of(SET), Some(SET)),
+            (of(SET), of(APPEARED), Some(SET)),
+            (of(APPEARED), of(LateTimes::Appeared(9)), Some(APPEARED)),
+            (of(APPEARED), mode, Some(APPEARED)),
+            (mode, of(APPEARED), Some(APPEARED)),
+        ] {
+            assert_eq!(older.updated(newer).times, times, "{older:?}, {newer:?}");
+            assert_eq!(older.updated(newer).mode, newer.mode.or(older.mode));
+        }
+    }
+}
