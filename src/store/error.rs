@@ -43,6 +43,12 @@ pub enum Error {
     /// write may have happened all the same.
     #[error("no answer from S3: {0}")]
     Unreachable(String),
+    /// The bucket, or its owner's quota, is full: 507, or one of the codes that stores other than AWS have for it.
+    #[error("the bucket is full ({request})")]
+    Full {
+        /// S3's code and request id.
+        request: String,
+    },
     /// No credentials could be had for the mount.
     #[error("no credentials: {0}")]
     Credentials(String),

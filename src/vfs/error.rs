@@ -174,6 +174,7 @@ impl From<store::Error> for Error {
             store::Error::RangeNotSatisfiable { .. }
             | store::Error::Throttled { .. }
             | store::Error::Unreachable(_)
+            | store::Error::Full { .. }
             | store::Error::Credentials(_)
             | store::Error::UploadGone
             | store::Error::Refused { .. }
@@ -198,6 +199,7 @@ fn sentence(error: &store::Error) -> &'static str {
     match error {
         store::Error::Throttled { .. } => "the storage is overloaded, try again later",
         store::Error::Unreachable(_) => "the storage did not answer, try again later",
+        store::Error::Full { .. } => "the storage is full",
         store::Error::Credentials(_) => "the server has no access to the storage of your account",
         _ => "the storage could not do this",
     }
@@ -216,6 +218,7 @@ mod tests {
             store::Error::Conflict { request: secret() },
             store::Error::Throttled { request: secret() },
             store::Error::Unreachable(secret()),
+            store::Error::Full { request: secret() },
             store::Error::Credentials(secret()),
             store::Error::Refused { code: secret(), message: secret(), request: secret() },
             store::Error::Broken(secret()),

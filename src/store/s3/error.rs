@@ -89,7 +89,11 @@ fn refused(refusal: Refusal<'_>) -> Error {
         ) => Error::Credentials(request),
         ("SlowDown" | "ServiceUnavailable" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded", _)
         | (_, 429 | 503) => Error::Throttled { request },
-        ("RequestTimeout" | "InternalError", _) | (_, 500 | 502 | 504) => Error::Unreachable(request),
+        // Ceph says it with 403, MinIO with 400 or 507.
+        ("InsufficientStorage" | "QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded", _)
+        | (_, 507) => Error::Full { request },
+        // 501 is what the store can't do, however well it is.
+        ("RequestTimeout" | "InternalError", _) | (_, 500 | 502 | 504..=599) => Error::Unreachable(request),
         ("PreconditionFailed" | "ConditionalRequestConflict" | "OperationAborted", _) | (_, 409 | 412) => {
             Error::Conflict { request }
         }
@@ -157,6 +161,11 @@ mod tests {
         assert!(matches!(said(429, ""), E::Throttled { .. }));
         assert!(matches!(said(400, "RequestTimeout"), E::Unreachable(_)));
         assert!(matches!(said(502, ""), E::Unreachable(_)));
+        assert!(matches!(said(522, ""), E::Unreachable(_)));
+        assert!(matches!(said(507, ""), E::Full { .. }));
+        assert!(matches!(said(403, "QuotaExceeded"), E::Full { .. }));
+        assert!(matches!(said(400, "XMinioAdminBucketQuotaExceeded"), E::Full { .. }));
+        assert!(matches!(said(501, "NotImplemented"), E::Refused { .. }));
     }
 
     #[test]
