@@ -44,6 +44,7 @@ fn code(error: &Error) -> StatusCode {
         | Error::OnlyLists
         | Error::Mounted
         | Error::Forbidden(_)
+        | Error::UploadsDenied(_)
         | Error::NotOpenForReading
         | Error::NotOpenForWriting => StatusCode::PermissionDenied,
         Error::Unsupported(_) => StatusCode::OpUnsupported,
@@ -76,6 +77,7 @@ fn code(error: &Error) -> StatusCode {
         | Error::Silent
         | Error::NotReadableYet
         | Error::Misconfigured(_)
+        | Error::StorageFails(_)
         | Error::Storage(_) => StatusCode::Failure,
     }
 }
@@ -118,6 +120,8 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::OnlyLists
         | Error::Mounted
         | Error::Forbidden(_)
+        | Error::StorageFails(_)
+        | Error::UploadsDenied(_)
         | Error::TooManyToRename { .. }
         | Error::TooLarge { .. }
         | Error::HoleTooLarge { .. }

@@ -12,6 +12,6 @@ pub async fn make_directory(bucket: Arc<dyn Bucket>, key: &Key, mut object: NewO
     refuse_existing(&*bucket, key).await?;
     let marker = key.as_directory().marker().ok_or(Error::IsDirectory)?;
     object.mark()?;
-    Target { bucket, key: marker }.put(Payload::default(), &object, Condition::Absent).await?;
+    Target { bucket, key: marker, observer: None }.put(Payload::default(), &object, Condition::Absent).await?;
     Ok(())
 }

@@ -51,7 +51,9 @@ pub use remove::remove;
 pub use rename::{Moved, Renamed, RenamedTree, TimesWritten, Tree, check_target, rename, rename_tree, repair_rename};
 pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
-pub use upload::{Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload, UploadOptions};
+pub use upload::{
+    Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload, UploadObserver, UploadOptions,
+};
 
 /// What storage operations answer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -29,6 +29,7 @@ mod entry;
 mod extents;
 mod held;
 mod intake;
+mod observer;
 mod part_buffer;
 mod parts;
 mod plan;
@@ -41,6 +42,7 @@ mod whole;
 
 pub(super) use block::Pool;
 pub use entry::Keeping;
+pub use observer::UploadObserver;
 pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
 pub use resumed::Taken;
 pub(super) use target::Target;
@@ -75,6 +77,8 @@ pub struct UploadOptions {
     pub object: NewObject,
     /// Where it is entered; `None` enters nothing, and nothing is kept if it is cut off.
     pub keeping: Option<Keeping>,
+    /// Hears what S3 says to it.
+    pub observer: Option<Arc<dyn UploadObserver>>,
 }
 
 /// What S3 says after it published a file.
@@ -124,7 +128,7 @@ impl Upload {
         options: UploadOptions,
     ) -> Self {
         Self {
-            target: Target { bucket, key },
+            target: Target { bucket, key, observer: options.observer },
             plan: Plan::new(options.max_object_bytes),
             condition: options.condition,
             object: options.object,
@@ -191,6 +195,9 @@ impl Upload {
         self.check_poison()?;
         self.poison = Some("it was cut off".to_owned());
         let outcome = self.take_in(offset, data).await;
+        if outcome.is_err() {
+            self.target.observe(&outcome);
+        }
         self.poison = outcome.as_ref().err().map(ToString::to_string);
         self.is_misled |= outcome.as_ref().is_err_and(leads_nowhere);
         outcome
@@ -248,7 +255,11 @@ impl Upload {
     /// [`Error::Poisoned`] after a failed write, [`Error::Gap`], else what S3 said. Nothing is published then. A multipart
     /// upload is aborted, unless it is kept and S3 alone is to blame.
     pub async fn finish(mut self) -> Result<Published> {
+        let is_unchanged = self.is_unchanged();
         let outcome = self.publish().await;
+        if outcome.is_err() || !is_unchanged {
+            self.target.observe(&outcome);
+        }
         let in_parts_for = self.parts.as_ref().map(Parts::age);
         if let Err(error) = &outcome {
             self.is_misled |= leads_nowhere(error);

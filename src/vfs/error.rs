@@ -134,6 +134,12 @@ pub enum Error {
     /// The storage's own rules don't let the server do this.
     #[error("the storage denied the server access to this")]
     Forbidden(#[source] store::Error),
+    /// OPEN for writing, after an upload failed for its bucket's sake.
+    #[error("the storage did not take the last upload: {}", sentence(.0))]
+    StorageFails(#[source] store::Error),
+    /// OPEN for writing, after the storage denied this session two uploads in a row.
+    #[error("the storage did not take the last uploads: it denied the server access to them")]
+    UploadsDenied(#[source] store::Error),
     /// Anything else that went wrong below.
     #[error("{}", sentence(.0))]
     Storage(#[source] store::Error),

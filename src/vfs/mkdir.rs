@@ -48,7 +48,10 @@ impl Vfs {
         let asked = self.node.cache.stat.ask((bucket.id(), key.as_str()));
         let made = store::make_directory(Arc::clone(&bucket), &key, object).await;
         match &made {
-            Ok(()) => self.node.cache.replaced(named.at(), asked, Change::Made, Sight::Directory),
+            Ok(()) => {
+                self.node.cache.replaced(named.at(), asked, Change::Made, Sight::Directory);
+                self.note_stored(named);
+            }
             // Nothing was done.
             Err(store::Error::IsDirectory | store::Error::AlreadyExists) => {}
             Err(_) => self.changed(named, Change::Made),

@@ -76,6 +76,7 @@ impl Vfs {
         let renamed = match renamed {
             Err(store::Error::NotEmpty) => {
                 self.rename_tree(mount, &*bucket, source, target).await?;
+                self.note_stored(named(target, &target_key));
                 if is_elsewhere {
                     self.keep_directory(named(source, &source_key), mount).await;
                 }
@@ -89,6 +90,9 @@ impl Vfs {
             answered => answered,
         };
         let versions = renamed.map_err(refusal)?;
+        if source != target {
+            self.note_stored(named(target, &target_key));
+        }
         for key in [&source_key, &target_key] {
             self.node.cache.done(bucket.id(), key);
         }

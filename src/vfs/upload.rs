@@ -11,6 +11,7 @@ use super::{
     Error, Kind, Metadata, Mount, NewAttributes, Node, PendingWrite, Replace, Result, SetAttributes, UploadPath,
     Writable,
     cache::{Change, CredentialScope, Sight},
+    failure_observer::FailureObserver,
     late::Named,
     notes::{Live, LiveEntry, Notes, Resized},
     partial::{CutOff, GivingUp},
@@ -21,7 +22,7 @@ use crate::{
     account::Permission,
     store::{
         self, Bucket, Condition, Keeping, Key, LateAttributes, LateTimes, NewObject, Object, RemovalCondition,
-        Reservation, Taken, Upload, UploadOptions, Version,
+        Reservation, Taken, Upload, UploadObserver, UploadOptions, Version,
     },
 };
 use bytes::Bytes;
@@ -66,6 +67,7 @@ pub struct WriteHandle {
     patched: Option<Patched>,
     /// True if the name is free.
     room: Room,
+    observer: Arc<FailureObserver>,
     /// As long as the file may still begin anew.
     resumed: Option<Resumed>,
     /// What was cut off before, until that is given up.
@@ -85,7 +87,9 @@ impl WriteHandle {
         let begins_with = if taken.is_some() { file.attributes } else { attributes };
         begins_with.write_to(&mut object, Kind::File);
         let (max_object_bytes, condition) = (tenant.max_object_bytes, file.condition);
-        let options = UploadOptions { max_object_bytes, condition, object, keeping };
+        let observer = Arc::new(FailureObserver::new(&node, &notes, bucket.id(), &scope));
+        let heard_by = Some(Arc::clone(&observer) as Arc<dyn UploadObserver>);
+        let options = UploadOptions { max_object_bytes, condition, object, keeping, observer: heard_by };
         let upload = Upload::new(Arc::clone(&bucket), key.clone(), reservation, Arc::clone(&node.budget), options);
         let resumed = taken.is_some().then(|| Resumed::new(file.attributes, file.conflicting));
         let (upload, conflicting) = match (&patched, taken) {
@@ -111,6 +115,7 @@ impl WriteHandle {
             append: file.options.append,
             patched,
             room,
+            observer,
             resumed,
             giving_up,
             owed: None,
@@ -138,6 +143,7 @@ impl WriteHandle {
             && self.room.is_answered()
             && let Err(error) = self.room.confirm().await
         {
+            self.observer.refused(&self.key, &error);
             self.upload.spoil(&error);
             return Err(error);
         }
@@ -239,7 +245,20 @@ impl WriteHandle {
         }
         let shown = self.live.shown();
         let Self {
-            upload, live, bucket, key, node, scope, notes, conflicting, patched, mut room, stored, owed, ..
+            upload,
+            live,
+            bucket,
+            key,
+            node,
+            scope,
+            notes,
+            conflicting,
+            patched,
+            mut room,
+            observer,
+            stored,
+            owed,
+            ..
         } = self;
         let path = &live.path().current();
         let size = upload.size();
@@ -255,6 +274,7 @@ impl WriteHandle {
                 return Err(error);
             }
             Err(error) => {
+                observer.refused(&key, &error);
                 Box::pin(upload.leave()).await;
                 return Err(error);
             }

@@ -45,7 +45,8 @@ impl Vfs {
     /// # Errors
     /// [`Error::IsDirectory`], [`Error::Denied`], [`Error::NotFound`] without CREAT, [`Error::AlreadyExists`] with
     /// EXCL, [`Error::Unsupported`] without TRUNC for a file that this session is uploading, [`Error::BeingUploaded`] or
-    /// [`Error::PartialLost`] where an upload that was cut off can't go on, [`Error::Archived`].
+    /// [`Error::PartialLost`] where an upload that was cut off can't go on, [`Error::Archived`], [`Error::StorageFails`] or
+    /// [`Error::UploadsDenied`] where uploads failed just now.
     pub async fn open_write(
         &self,
         path: &VirtualPath,
@@ -56,8 +57,8 @@ impl Vfs {
         file.begin(room, cut_off)
     }
 
-    /// The file that an OPEN for writing means, where the caller may have asked just now what is there; its place, and what
-    /// was cut off of it.
+    /// The file that an OPEN for writing means; its place, and what was cut off of it. SETSTAT of a size brings what it `found`
+    /// there just now, and isn't refused where uploads fail: its client hears of its own failure.
     pub(super) async fn find_writable(
         &self,
         path: &VirtualPath,
@@ -74,6 +75,9 @@ impl Vfs {
         mount.demand(Permission::Write)?;
         options.check_beside(self.notes.live.newest(path))?;
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
+        if found.is_none() {
+            self.demand_storage(bucket.id(), &scope)?;
+        }
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
         let replaces_whatever_is_there = options.create && options.truncate && !options.exclusive;
         let is_directory = || self.node.cache.stat.find(named.at()).is_some_and(|sight| sight.is_directory());

@@ -101,7 +101,7 @@ impl Upload {
         let mut at = range.start;
         while at < range.end {
             let asked_at = at;
-            let Target { bucket, key } = &self.target;
+            let Target { bucket, key, .. } = &self.target;
             let read = find::ask(&**bucket, key, || bucket.read(key, at..range.end, Some(&pin))).await;
             let read = read.map_err(replaced)?;
             let mut body = read.body;

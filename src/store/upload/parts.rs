@@ -132,13 +132,17 @@ impl Parts {
         let (number, target, created) = (self.started, self.target.clone(), self.created.clone());
         let progress = self.progress.clone();
         self.in_flight.spawn(async move {
-            let upload = id(created).await?;
-            let part = target.bucket.upload_part(&target.key, &upload, number, Payload::new(pieces)).await;
+            let sending = async {
+                let upload = id(created).await?;
+                target.bucket.upload_part(&target.key, &upload, number, Payload::new(pieces)).await.map_err(gone)
+            };
+            let part = sending.await;
             drop(memory);
             if let Ok(part) = &part {
                 progress.send_if_modified(|progress| progress.stored.add(part));
             }
-            part.map_err(gone)
+            target.observe(&part);
+            part
         });
     }
 
@@ -149,14 +153,21 @@ impl Parts {
         let (number, target, created) = (self.started, self.target.clone(), self.created.clone());
         let copies = Arc::clone(&self.copies);
         self.copying.spawn(async move {
-            let upload = id(created).await?;
-            let _turn = copies.acquire().await;
-            let Target { bucket, key } = &target;
-            match bucket.copy_part(key, &upload, number, &source, &pin, range).await {
-                Err(refusal @ Error::Forbidden { .. }) => Err(missing_or_forbidden(&**bucket, &source, refusal).await),
-                answered => answered,
-            }
-            .map_err(replaced)
+            let copying = async {
+                let upload = id(created).await?;
+                let _turn = copies.acquire().await;
+                let Target { bucket, key, .. } = &target;
+                match bucket.copy_part(key, &upload, number, &source, &pin, range).await {
+                    Err(refusal @ Error::Forbidden { .. }) => {
+                        Err(missing_or_forbidden(&**bucket, &source, refusal).await)
+                    }
+                    answered => answered,
+                }
+                .map_err(replaced)
+            };
+            let part = copying.await;
+            target.observe(&part);
+            part
         });
     }
 

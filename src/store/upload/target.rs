@@ -1,14 +1,15 @@
 //! Where an upload goes, and the two requests that publish it.
 
-use super::answer::in_time;
+use super::{answer::in_time, observer::UploadObserver};
 use crate::store::{Bucket, Condition, Error, Key, NewObject, Part, Payload, Result, Stored, UploadId};
 use std::sync::Arc;
 
-/// The bucket and the name of a new object.
+/// The bucket and the name of a new object, and the observer of its upload.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Target {
     pub(in crate::store) bucket: Arc<dyn Bucket>,
     pub(in crate::store) key: Key,
+    pub(in crate::store) observer: Option<Arc<dyn UploadObserver>>,
 }
 
 impl Target {
@@ -39,6 +40,15 @@ impl Target {
                 Ok(Stored { pin: there.pin })
             }
             _ => Err(error),
+        }
+    }
+
+    /// Tells the observer of the answer to a request that stores something.
+    pub(super) fn observe<T>(&self, answer: &Result<T>) {
+        match (&self.observer, answer) {
+            (Some(observer), Ok(_)) => observer.stored(),
+            (Some(observer), Err(error)) => observer.failed(&self.key, error),
+            (None, _) => {}
         }
     }
 }

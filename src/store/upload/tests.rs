@@ -44,7 +44,7 @@ impl Fixture {
 
     fn options() -> UploadOptions {
         let (condition, object) = (Condition::Always, NewObject::default());
-        UploadOptions { max_object_bytes: 1 << 39, condition, object, keeping: None }
+        UploadOptions { max_object_bytes: 1 << 39, condition, object, keeping: None, observer: None }
     }
 
     async fn upload(&self, name: &str, options: UploadOptions) -> Upload {

@@ -10,12 +10,14 @@ mod children;
 mod failed;
 mod markers;
 mod object_map;
+mod outages;
 mod stat;
 
 pub(super) use attributes::{AttributeOverlay, Noted};
 pub(super) use children::{Answer, Children, ChildrenCache, Looked, Verdict};
 pub(super) use failed::{FailedUploads, SessionId};
 pub(super) use markers::MarkerCache;
+pub(super) use outages::Outages;
 pub(super) use stat::{Asked, Sight, StatCache};
 
 use crate::{
@@ -71,6 +73,7 @@ pub(super) struct Cache {
     pub(super) markers: MarkerCache,
     pub(super) attributes: AttributeOverlay,
     pub(super) failed: FailedUploads,
+    pub(super) outages: Outages,
 }
 
 impl Cache {

@@ -79,10 +79,25 @@ impl<S: Eq, V> ObjectMap<S, V> {
         }
     }
 
+    /// Takes out the entries that were written first, whatever tenant they are of, until there are so many.
+    pub(super) fn truncate(&mut self, limit: usize) {
+        while self.ages.len() > limit
+            && let Some((turn, tenant)) = self.ages.first_key_value().map(|(turn, tenant)| (*turn, tenant.clone()))
+        {
+            self.take_turn(&tenant, turn);
+        }
+    }
+
     /// Finds what the scope has of the name.
     pub(super) fn find(&self, name: Name<'_>, scope: &S) -> Option<&V> {
         let entries = self.buckets.get(name.0)?.get(name.1)?;
         entries.iter().find(|entry| entry.scope == *scope).map(|entry| &entry.value)
+    }
+
+    /// Finds what the scope has of the name, to change it. It doesn't become younger.
+    pub(super) fn find_mut(&mut self, name: Name<'_>, scope: &S) -> Option<&mut V> {
+        let entries = self.buckets.get_mut(name.0)?.get_mut(name.1)?;
+        entries.iter_mut().find(|entry| entry.scope == *scope).map(|entry| &mut entry.value)
     }
 
     /// Changes what all scopes have of the name. Entries don't become younger.
@@ -202,6 +217,8 @@ mod tests {
             map.insert(&tenant(of), (&bucket, &number.to_string()), (), number);
         }
         map.remove((&bucket, "2"), &());
+        map.truncate(3);
+        assert_eq!(map.ages.len(), 3);
         map.drop_oldest(|number| *number < 5);
         assert_eq!(map.take_below(&bucket, "").into_iter().map(|(.., number)| number).collect::<Vec<_>>(), [3, 7]);
         assert!(map.ages.is_empty());

@@ -1,10 +1,12 @@
 //! What one session remembers of its own doing. It is never the truth about storage: losing a note loses a shortcut,
 //! or attributes of directories, never a byte. What is true for all sessions of the node is in its cache.
 
+mod denials;
 mod directories;
 mod live;
 mod partials;
 
+pub(super) use denials::Denials;
 pub(super) use directories::DirectoryAttributes;
 pub use live::UploadPath;
 pub(super) use live::{Live, LiveEntry, LiveUploads, Resized};
@@ -25,6 +27,8 @@ pub(super) struct Notes {
     pub(super) partials: ShownPartials,
     /// Files that were listed and may be opened next.
     pub(super) ahead: Ahead,
+    /// Uploads that S3 denied.
+    pub(super) denials: Denials,
 }
 
 impl Notes {
@@ -32,7 +36,8 @@ impl Notes {
     pub(super) fn new(node: Arc<Node>, tenant: &Tenant) -> Self {
         let late = Late::new(Arc::clone(&node), tenant.name.clone());
         let ahead = Ahead::new(node, tenant.fetch_ahead);
-        Self { late, live: Arc::default(), partials: ShownPartials::default(), ahead }
+        let (live, partials, denials) = (Arc::default(), ShownPartials::default(), Denials::default());
+        Self { late, live, partials, ahead, denials }
     }
 }
 

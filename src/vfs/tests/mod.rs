@@ -8,6 +8,7 @@ mod copies;
 mod directories;
 mod downloads;
 mod emptied_directories;
+mod failed_uploads;
 mod isolation;
 mod late;
 mod own_uploads;

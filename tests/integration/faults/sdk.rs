@@ -70,7 +70,11 @@ async fn what_fails_for_good_is_told_and_leaves_nothing_half_done() {
         8 * MIB as u64,
         "the other can go on"
     );
+    let refused = Operation::Upload { size: 3, exclusive: false }.run(&vfs).await.unwrap_err();
+    assert!(matches!(refused, Error::StorageFails(_)), "{refused:?}");
+    // A marker that is stored tells that the storage is well again.
+    Operation::Mkdir.run(&vfs).await.unwrap();
     Operation::Upload { size: 9 * MIB, exclusive: true }.run(&vfs).await.unwrap();
-    assert_eq!(names(&vfs).await, ["new"]);
+    assert_eq!(names(&vfs).await, ["made", "new"]);
     s3.stop().await;
 }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use wharfinger::{
     account::Permissions,
     store::{
-        Bucket, Budget, FaultyBucket, Lease, MemoryBucket, RenameJournal as _,
+        self, Bucket, Budget, FaultyBucket, Lease, MemoryBucket, RenameJournal as _,
         faulty::{Fault, Step},
         memory::Verb,
         repair_rename,
@@ -164,8 +164,26 @@ impl World {
         let needs_journal = matches!(ideal.operation, Operation::RenameDirectory | Operation::GoOn);
         let of_journal = matches!(error, Error::NoJournal(_) | Error::PartialNotFound(_));
         ensure(needs_journal || !of_journal, || format!("it needed the journal: {error:?}"))?;
+        self.check_refusal(error)?;
         let by_itself = needs_journal || ideal.answer.is_err();
         ensure(by_itself || !self.faulty.met().is_empty(), || format!("only the journal failed, and then {error:?}"))
+    }
+
+    /// An OPEN is refused only after an upload of this operation met that very fault. A denial alone refuses nothing, because
+    /// no operation uploads two names.
+    fn check_refusal(&self, error: &Error) -> Kept {
+        let cause = match error {
+            Error::StorageFails(cause) => cause.to_string(),
+            Error::UploadsDenied(_) => return Err(format!("refused after one denial: {error:?}")),
+            _ => return Ok(()),
+        };
+        let met = self.faulty.met();
+        let is_met = met.iter().any(|(_, fault)| {
+            matches!(fault, Fault::Refused(error) | Fault::AnswerLost(error)
+                if matches!(error, store::Error::Throttled { .. } | store::Error::Unreachable(_))
+                    && error.to_string() == cause)
+        });
+        ensure(is_met, || format!("refused for no failure: {error:?}"))
     }
 
     /// What the next server does about renames that were cut off: all is under the old names then, or under the new ones.

@@ -4,6 +4,7 @@ mod arbitrary;
 mod conversation;
 mod copies;
 mod downloads;
+mod failed_uploads;
 mod faults;
 mod floods;
 mod harness;

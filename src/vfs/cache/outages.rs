@@ -1,0 +1,107 @@
+//! Buckets that take no uploads, as the sessions of the node have just learned: no answer, an error of S3's own, or full.
+//!
+//! An outage belongs to a bucket and a scope of credentials, so that no user is refused for what another one met. Losing
+//! one loses a refusal, never a byte.
+
+use super::{CredentialScope, Name, lock, object_map::ObjectMap};
+use crate::{
+    store::{self, BucketId},
+    vfs::outage::Outage,
+};
+use std::sync::{Arc, Mutex};
+
+/// Outages that are remembered for a tenant.
+const MAX_OF_TENANT: usize = 1024;
+/// Outages that are remembered for all of them. They are half a minute old at most.
+const MAX_OUTAGES: usize = 65_536;
+
+/// The outages of all buckets. Their names are the mounts' prefixes.
+#[derive(Debug)]
+pub(in crate::vfs) struct Outages(Mutex<ObjectMap<Arc<CredentialScope>, Outage>>);
+
+impl Default for Outages {
+    fn default() -> Self {
+        Self(Mutex::new(ObjectMap::new(MAX_OF_TENANT)))
+    }
+}
+
+impl Outages {
+    /// Takes note of an upload that failed for its bucket's sake.
+    pub(in crate::vfs) fn note(&self, bucket: &BucketId, scope: &Arc<CredentialScope>, cause: store::Error) {
+        let mut outages = lock(&self.0);
+        outages.drop_oldest(Outage::is_over);
+        let outage = match outages.remove(name(bucket, scope), scope) {
+            Some(mut outage) => {
+                outage.go_on(cause);
+                outage
+            }
+            None => Outage::begin(cause),
+        };
+        outages.insert(&scope.tenant, name(bucket, scope), Arc::clone(scope), outage);
+        outages.truncate(MAX_OUTAGES);
+    }
+
+    /// A part or an object is stored.
+    pub(in crate::vfs) fn end(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) {
+        lock(&self.0).remove(name(bucket, scope), scope);
+    }
+
+    /// Admits an OPEN for writing, or refuses it.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub(in crate::vfs) fn admit(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) -> store::Result<()> {
+        lock(&self.0).find_mut(name(bucket, scope), scope).map_or(Ok(()), Outage::admit)
+    }
+}
+
+fn name<'a>(bucket: &'a BucketId, scope: &'a CredentialScope) -> Name<'a> {
+    (bucket, scope.prefix.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{account::Permissions, store::Prefix};
+
+    fn scope(tenant: &str, user: &str) -> Arc<CredentialScope> {
+        Arc::new(CredentialScope {
+            tenant: tenant.parse().unwrap(),
+            user: user.parse().unwrap(),
+            prefix: Prefix::parse("acme/").unwrap(),
+            permissions: Permissions::ALL,
+        })
+    }
+
+    fn full() -> store::Error {
+        store::Error::Full { request: "HTTP 507".into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_its_buckets_and_its_scopes() {
+        let (outages, bucket, other) = (Outages::default(), BucketId::recorded("one"), BucketId::recorded("other"));
+        let alice = scope("acme", "alice");
+        outages.note(&bucket, &alice, full());
+        assert!(outages.admit(&bucket, &scope("acme", "alice")).is_err());
+        assert!(outages.admit(&other, &alice).is_ok());
+        for scope in [scope("acme", "bob"), scope("globex", "alice")] {
+            assert!(outages.admit(&bucket, &scope).is_ok());
+            outages.end(&bucket, &scope);
+        }
+        outages.end(&other, &alice);
+        assert!(outages.admit(&bucket, &alice).is_err(), "it is not ended for what others store");
+        outages.end(&bucket, &alice);
+        assert!(outages.admit(&bucket, &alice).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_pushes_out_its_own_oldest() {
+        let (outages, bucket, globex) = (Outages::default(), BucketId::recorded("one"), scope("globex", "alice"));
+        outages.note(&bucket, &globex, full());
+        for number in 0..=MAX_OF_TENANT {
+            outages.note(&bucket, &scope("acme", &format!("u{number}")), full());
+        }
+        let is_known = |scope: &Arc<CredentialScope>| outages.admit(&bucket, scope).is_err();
+        assert!(is_known(&globex) && is_known(&scope("acme", "u1")) && !is_known(&scope("acme", "u0")));
+    }
+}

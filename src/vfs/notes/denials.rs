@@ -1,0 +1,65 @@
+//! Uploads of this session that S3 denied (403). One alone may be about its key. After two of different keys in a row OPEN
+//! for writing is refused, for this session and this mount: what others may do is not known from it.
+
+use super::lock;
+use crate::{
+    store::{self, BucketId, Key},
+    vfs::{cache::CredentialScope, outage::Outage},
+};
+use std::sync::{Arc, Mutex};
+
+/// The denials of a session, at most one for each of its mounts.
+#[derive(Debug, Default)]
+pub(in crate::vfs) struct Denials(Mutex<Vec<Denial>>);
+
+/// The last denial, with nothing stored since.
+#[derive(Debug)]
+struct Denial {
+    bucket: BucketId,
+    scope: Arc<CredentialScope>,
+    key: Key,
+    /// From the second key on.
+    outage: Option<Outage>,
+}
+
+impl Denials {
+    /// Takes note of an upload to `key` that was denied.
+    pub(in crate::vfs) fn note(
+        &self,
+        (bucket, scope): (&BucketId, &Arc<CredentialScope>),
+        key: &Key,
+        cause: store::Error,
+    ) {
+        let mut denials = lock(&self.0);
+        let Some(denial) = denials.iter_mut().find(|denial| denial.is_of(bucket, scope)) else {
+            let (bucket, scope, key) = (bucket.clone(), Arc::clone(scope), key.clone());
+            return denials.push(Denial { bucket, scope, key, outage: None });
+        };
+        match &mut denial.outage {
+            Some(outage) if !outage.is_over() => outage.go_on(cause),
+            outage => *outage = (denial.key != *key).then(|| Outage::begin(cause)),
+        }
+        denial.key = key.clone();
+    }
+
+    /// This session has stored a part or an object.
+    pub(in crate::vfs) fn end(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) {
+        lock(&self.0).retain(|denial| !denial.is_of(bucket, scope));
+    }
+
+    /// Admits an OPEN for writing, or refuses it.
+    ///
+    /// # Errors
+    /// The last denial.
+    pub(in crate::vfs) fn admit(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) -> store::Result<()> {
+        let mut denials = lock(&self.0);
+        let denial = denials.iter_mut().find(|denial| denial.is_of(bucket, scope));
+        denial.and_then(|denial| denial.outage.as_mut()).map_or(Ok(()), Outage::admit)
+    }
+}
+
+impl Denial {
+    fn is_of(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) -> bool {
+        self.bucket == *bucket && self.scope == *scope
+    }
+}
