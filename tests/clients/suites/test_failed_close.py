@@ -2,8 +2,10 @@
 
 import asyncio
 import io
+import time
 
 import asyncssh
+import fsspec
 
 from rig import command_lines, java, jsch, keys
 from rig.case import ServerCase
@@ -162,6 +164,85 @@ class ClientsThatDoNotTell(FailedClose):
         self.s3.objects["tenants/acme/file.0"] = b"older"
         self.assertEqual("ok", self.java("SshjClient"))
         self.assertEqual(b"older", self.s3.objects.pop("tenants/acme/file.0"))
+
+
+class NextFile(ServerCase):
+    """They don't look at the CLOSE, and hear of a failed upload when they open the next file."""
+
+    SHARED = None
+    FULL = (507, "InsufficientStorage")
+    DENIED = (403, "AccessDenied")
+
+    @classmethod
+    def start(cls):
+        cls.s3 = FakeS3()
+        cls.addClassCleanup(cls.s3.close)
+        return Serve(cls.s3.store(), ssh_settings=old_clients())
+
+    def setUp(self):
+        super().setUp()
+        self.fail_with(self.FULL)
+        for name in ("one", "two", "three"):
+            make(self.local / name, 1000)
+
+    def tearDown(self):
+        self.assertEqual([], [key for key in self.s3.objects if key[-1] != "/"])
+        self.fail_with(None)
+        # A client that tries again is let in within two seconds, and ends it for all.
+        started = time.monotonic()
+        until(self.stores, "an upload after the outage")
+        self.assertLess(time.monotonic() - started, 5)
+        self.s3.objects.clear()
+        super().tearDown()
+
+    def fail_with(self, fault):
+        self.s3.fault = lambda method, key, _: fault if method == "PUT" and key[-1] != "/" else None
+
+    def stores(self):
+        try:
+            self.sftp().putfo(io.BytesIO(b"x"), "stored", confirm=False)
+        except OSError:
+            return False
+        return True
+
+    # S183: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
+    def test_curl_hears_of_it_at_the_second_file(self):
+        self.run_program(*command_lines.curl(self.server, "-T", "one", path="/one"))
+        # "Operation failed".
+        self.run_program(*command_lines.curl(self.server, "-T", "two", path="/two"), status=79)
+
+    # S184: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
+    def test_curl_hears_of_a_denial_at_the_third_file(self):
+        self.fail_with(self.DENIED)
+        self.run_program(*command_lines.curl(self.server, "-T", "{one,two}", path="/"))
+        # "Access denied to remote resource".
+        self.run_program(*command_lines.curl(self.server, "-T", "{one,two,three}", path="/"), status=9)
+
+    # S183: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
+    def test_paramiko_and_fsspec_hear_of_it_at_the_second_file(self):
+        sftp = self.sftp()
+        with sftp.open("one", "wb") as file:
+            file.write(b"x")
+        with self.assertRaisesRegex(OSError, "Failure: the storage did not take the last upload: the storage is full"):
+            sftp.open("two", "wb")
+        host = {"host": self.server.host, "port": self.server.port, "username": self.server.user}
+        alone = {"look_for_keys": False, "allow_agent": False, "skip_instance_cache": True}
+        files = fsspec.filesystem("sftp", key_filename=str(keys.key()), **host, **alone)
+        self.addCleanup(files.client.close)
+        with self.assertRaisesRegex(OSError, "the storage did not take the last upload"):
+            files.pipe_file("/three", b"x")
+
+    # S183: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
+    def test_sshfs_hears_of_it_at_the_second_file(self):
+        try:
+            mount = Mount(self.openssh, ".", self.local / "mount")
+        except Unavailable as reason:
+            self.skipTest(str(reason))
+        self.addCleanup(mount.close)
+        self.run_program("cp", "one", mount.point / "one")
+        # It waits for no answer.
+        until(lambda: "file failed" in self.server.process.log_text(), "the failure in the server's log")
+        self.run_program("cp", "two", mount.point / "two", status=1)
 
 
 class NameThatIsTaken(ServerCase):

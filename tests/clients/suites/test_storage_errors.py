@@ -20,7 +20,7 @@ class StorageErrors(FakeS3Case):
 
     def tearDown(self):
         # The session lives on, and so does its store.
-        self.s3.fault = lambda *_: None
+        self.recover()
         self.assertEqual(frames.ATTRS, self.client.ask(frames.STAT, text("file")).kind)
         super().tearDown()
 
@@ -53,8 +53,9 @@ class StorageErrors(FakeS3Case):
         def full(method, key, query):
             return (507, "InsufficientStorage") if method == "PUT" else None
 
-        self.s3.fault = full
         for size in (10, 3 * LEAST_PART):
+            self.recover()
+            self.s3.fault = full
             with self.subTest(size=size):
                 self.assert_sentence(self.upload("new", size), frames.FAILURE)
                 self.assertNotIn("tenants/acme/new", self.s3.objects)
@@ -103,6 +104,12 @@ class StorageErrors(FakeS3Case):
                 self.assertNotIn("tenants/acme/new", self.s3.objects)
                 # Not assertEqual of the uploads: nobody reads megabytes of difference.
                 self.assertEqual(kept, len(self.s3.uploads))
+
+    def recover(self):
+        """The store is well again, and an object that is stored tells the server so."""
+        self.s3.fault = lambda *_: None
+        self.assertEqual(frames.OK, self.client.status(frames.MKDIR, text("recovered"), frames.NO_ATTRIBUTES)[0])
+        self.assertEqual(frames.OK, self.client.status(frames.RMDIR, text("recovered"))[0])
 
     def upload(self, path, size):
         """Uploads so many bytes; the status of the CLOSE, which must fail if a WRITE did."""
