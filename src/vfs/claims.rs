@@ -17,7 +17,10 @@
 //!   wait for each other.
 //! - There are no more semaphores than operations under way: the last that leaves one takes it away.
 
-use super::{Result, Vfs};
+use super::{
+    Result, Vfs,
+    lease::{self, FIRST_PAUSE, LONGEST_PAUSE},
+};
 use crate::store::{self, Bucket, BucketId, Journal, Key, Lease};
 use std::{
     collections::HashMap,
@@ -26,18 +29,11 @@ use std::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    time::{Instant, sleep, timeout},
+    time::timeout,
 };
 
 /// An operation waits so long for another one of the same name.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A row outlives its node by this time at most. It is renewed every third of it.
-const TERM: Duration = Duration::from_secs(30);
-/// Another node's row is asked for again after this time, and after twice as long each further time, up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// After this time a row that could not be deleted is tried again.
-const END_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The names that operations of this node have, or wait for.
 #[derive(Clone, Debug, Default)]
@@ -82,12 +78,8 @@ impl Claims {
         if !journal.is_shared() {
             return Ok(Claim { _seats: seats, _row: None });
         }
-        let row = Row {
-            journal: Arc::clone(journal),
-            bucket: bucket.clone(),
-            name: source.clone(),
-            lease: Lease { term: TERM, ..Lease::new()? },
-        };
+        let row =
+            Row { journal: Arc::clone(journal), bucket: bucket.clone(), name: source.clone(), lease: lease::new()? };
         let (claimed, is_claimed) = oneshot::channel();
         let (row_end, ended) = oneshot::channel();
         tokio::spawn(row.keep(seats, claimed, ended));
@@ -159,14 +151,11 @@ impl Row {
         while timeout(lease.term / 3, &mut ended).await.is_err() {
             let _ = journal.hold_claim(bucket, name, lease).await;
         }
-        let mut ended = journal.end_claim(bucket, name, lease).await;
+        let ended = journal.end_claim(bucket, name, lease).await;
         // While the journal is away the next operation of this node goes on without a row.
         drop(seats);
-        // A row that stays keeps others from the name until its lease is over.
-        let until = Instant::now() + lease.term;
-        while ended.is_err() && Instant::now() < until {
-            sleep(END_PAUSE).await;
-            ended = journal.end_claim(bucket, name, lease).await;
+        if ended.is_err() {
+            lease::end_later(lease, || journal.end_claim(bucket, name, lease)).await;
         }
     }
 }

@@ -17,6 +17,7 @@ mod directory;
 mod error;
 mod failure_observer;
 mod late;
+mod lease;
 mod listed_uploads;
 mod markers;
 mod metadata;
