@@ -1,10 +1,10 @@
 //! What happened, and what every node must know, in SQL: SQLite by default, PostgreSQL for more than one node. Today it
-//! is the journal of late attributes, of renames under way, of uploads that can go on and of claims on names.
+//! is the journal of late attributes, of renames under way, of uploads that can go on, and of claims and locks on names.
 //!
 //! Invariant: nobody waits long for it. Every question has an end within seconds, a database that failed is left alone
 //! for a moment, and nothing but the start of the server can fail because of it.
 //!
-//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late`, `renames`, `partials`, `claims`; `breaker` is what a
+//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late`, `renames`, `partials`, `claims`, `locks`; `breaker` is what a
 //! question goes through.
 
 mod breaker;
@@ -13,6 +13,7 @@ mod database;
 mod error;
 mod late;
 mod location;
+mod locks;
 mod partials;
 mod postgres;
 mod renames;

@@ -1,6 +1,7 @@
 //! A journal in memory: it ends with the process, counts what it is asked, and is down when it is told to be.
 
 mod claims;
+mod locks;
 mod partials;
 
 use super::{
@@ -10,6 +11,7 @@ use super::{
 use crate::store::BoundedMap;
 use async_trait::async_trait;
 use claims::Claims;
+use locks::Locks;
 use partials::Partials;
 use std::{
     collections::HashMap,
@@ -31,6 +33,7 @@ struct State {
     renames: Vec<Held>,
     partials: Partials,
     claims: Claims,
+    locks: Locks,
     is_shared: bool,
     asked: Vec<&'static str>,
     down: bool,
@@ -63,6 +66,7 @@ impl Default for MemoryJournal {
             renames: Vec::new(),
             partials: Partials::default(),
             claims: Claims::default(),
+            locks: Locks::default(),
             is_shared: false,
             asked: Vec::new(),
             down: false,
@@ -72,7 +76,7 @@ impl Default for MemoryJournal {
 }
 
 impl MemoryJournal {
-    /// One that several nodes of a test ask, so that they write their claims down.
+    /// One that several nodes of a test ask, so that they write their claims and locks down.
     #[must_use]
     pub fn shared() -> Self {
         let journal = Self::default();
@@ -83,6 +87,11 @@ impl MemoryJournal {
     /// How many claims there are, ended ones not included.
     pub fn claims(&self) -> usize {
         self.state().claims.len()
+    }
+
+    /// How many locks there are, ended ones not included.
+    pub fn locks(&self) -> usize {
+        self.state().locks.len()
     }
 
     /// From now on nothing is answered, or everything is again.

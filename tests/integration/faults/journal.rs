@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 use wharfinger::store::{
-    BucketId, ClaimJournal, Journal, JournalDown, Key, Late, Lease, MemoryJournal, PartialFile, PartialJournal,
-    PartialUpload, Prefix, RenameJournal, Standing, TreeRename, UploadId, Whole,
+    BucketId, ClaimJournal, Journal, JournalDown, Key, Late, Lease, LockJournal, Locked, MemoryJournal, PartialFile,
+    PartialJournal, PartialUpload, Prefix, RenameJournal, Standing, TreeRename, UploadId, Whole,
 };
 
 /// How SQL can fail.
@@ -169,6 +169,25 @@ impl ClaimJournal for FaultyJournal {
 
     async fn end_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<(), JournalDown> {
         self.serve(self.inner.end_claim(bucket, name, lease)).await
+    }
+}
+
+#[async_trait]
+impl LockJournal for FaultyJournal {
+    async fn lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<Locked, JournalDown> {
+        self.serve(self.inner.lock(bucket, name, lease)).await
+    }
+
+    async fn hold_lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
+        self.serve(self.inner.hold_lock(bucket, name, lease)).await
+    }
+
+    async fn end_lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
+        self.serve(self.inner.end_lock(bucket, name, lease)).await
+    }
+
+    async fn break_lock(&self, bucket: &BucketId, name: &Key) -> Result<bool, JournalDown> {
+        self.serve(self.inner.break_lock(bucket, name)).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use wharfinger::{
     ledger::{Ledger, Location},
-    store::{BucketId, Journal, Late, LateTimes, Owner, Prefix, RenamePhase, TreeRename},
+    store::{BucketId, Journal, Late, LateTimes, Locked, Owner, Prefix, RenamePhase, TreeRename},
 };
 
 #[tokio::test]
@@ -42,6 +42,7 @@ async fn hold(journal: &Arc<dyn Journal>) {
     a_rename_is_held_by_one_until_its_lease_ends(journal).await;
     renames_that_could_meet_are_not_entered(journal).await;
     a_name_is_claimed_by_one_until_its_lease_ends(journal).await;
+    a_name_is_locked_by_one_until_that_ends_or_is_ended(journal).await;
     partials::hold(journal).await;
 }
 
@@ -143,6 +144,38 @@ async fn a_name_is_claimed_by_one_until_its_lease_ends(journal: &Arc<dyn Journal
     }
     assert!(journal.claim(&bucket, &name, &mine).await.unwrap(), "it has ended");
     journal.end_claim(&bucket, &name, &mine).await.unwrap();
+}
+
+// S67: OPEN with EXCL is refused at once where a file is, or a session of any node is creating one of that name with …
+// S176: A lock ends with the CLOSE of its handle, also with one that fails, and with its connection; between nodes it …
+async fn a_name_is_locked_by_one_until_that_ends_or_is_ended(journal: &Arc<dyn Journal>) {
+    let (bucket, name) = (bucket(), key("locked/a%_ü\\'"));
+    let (mine, over, theirs) = (lease("me", 60), lease("me", 0), lease("they", 60));
+    let lock = async |lease| journal.lock(&bucket, &name, lease).await.unwrap();
+    let hold = async |lease| journal.hold_lock(&bucket, &name, lease).await.unwrap();
+    let end = async |lease| journal.end_lock(&bucket, &name, lease).await.unwrap();
+    let break_lock = async || journal.break_lock(&bucket, &name).await.unwrap();
+    assert!(!break_lock().await && !end(&mine).await && !hold(&mine).await);
+    assert_eq!([lock(&mine).await, lock(&theirs).await], [Locked::Ours, Locked::Opening]);
+    assert!(!break_lock().await, "its OPEN isn't answered");
+    assert!(!hold(&theirs).await && hold(&mine).await);
+    assert_eq!(lock(&theirs).await, Locked::Theirs);
+    assert_eq!(lock(&mine).await, Locked::Ours, "it is mine already");
+    let other = BucketId::new("files", Some("http://127.0.0.1:8333"));
+    for (bucket, name) in [(&bucket, key("locked/A")), (&bucket, key("locked")), (&other, name.clone())] {
+        assert_eq!(journal.lock(bucket, &name, &theirs).await, Ok(Locked::Ours), "{name:?}");
+        assert_eq!(journal.end_lock(bucket, &name, &theirs).await, Ok(true));
+    }
+    assert!(hold(&over).await && !break_lock().await, "its lease is over");
+    assert_eq!(lock(&theirs).await, Locked::Ours);
+    assert!(!hold(&mine).await && !end(&mine).await, "it is theirs");
+    assert!(hold(&theirs).await && break_lock().await);
+    assert!(!hold(&theirs).await && !end(&theirs).await, "it was ended");
+    let leases: Vec<_> = (0..8).map(|number| lease(&number.to_string(), 60)).collect();
+    let locked = join_all(leases.iter().map(|lease| journal.lock(&bucket, &name, lease))).await;
+    assert_eq!(locked.into_iter().filter(|locked| *locked == Ok(Locked::Ours)).count(), 1);
+    let ended = join_all(leases.iter().map(|lease| journal.end_lock(&bucket, &name, lease))).await;
+    assert_eq!(ended.into_iter().filter(|ended| *ended == Ok(true)).count(), 1);
 }
 
 async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
