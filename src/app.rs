@@ -72,7 +72,11 @@ impl App {
         let provider = StaticProvider::new(users, ssh.password_checks).context("the users' logins can't be checked")?;
         let budget = Budget::new(server.max_buffer_bytes);
         let events = Events::new();
-        let settings = session::Settings { upload_wait: server.upload_wait, ..session::Settings::default() };
+        let settings = session::Settings {
+            upload_wait: server.upload_wait,
+            idle_timeout: server.ssh.idle_timeout,
+            ..session::Settings::default()
+        };
         let buckets = Arc::new(Buckets::new(places.collect()));
         let everybody = config.tenants.iter().flat_map(|tenant| tenant.users.iter().cloned());
         let beginners = Arc::new(Beginners::new(Arc::clone(&buckets) as Arc<dyn vfs::Buckets>, everybody));

@@ -63,11 +63,17 @@ pub struct Settings {
     pub upload_wait: Duration,
     /// How long an upload may hold memory that others wait for without sending anything.
     pub upload_silence: Duration,
+    /// How long an upload with a lock of which nothing is stored may send nothing before others may have the name.
+    pub idle_timeout: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { upload_wait: Duration::from_secs(40), upload_silence: Duration::from_secs(30) }
+        Self {
+            upload_wait: Duration::from_secs(40),
+            upload_silence: Duration::from_secs(30),
+            idle_timeout: Duration::from_mins(30),
+        }
     }
 }
 

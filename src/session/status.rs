@@ -59,6 +59,7 @@ fn code(error: &Error) -> StatusCode {
         | Error::RenameUnderWay
         | Error::NoJournal(_)
         | Error::Changed(_)
+        | Error::LockLost
         | Error::SourceChanged(_)
         | Error::NoSource
         | Error::Archived
@@ -128,6 +129,7 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::RenameUnderWay
         | Error::NoJournal(_)
         | Error::Changed(_)
+        | Error::LockLost
         | Error::SourceChanged(_)
         | Error::Archived
         | Error::Busy

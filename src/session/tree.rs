@@ -143,7 +143,7 @@ pub fn refuse_directory(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
 /// STAT of a path that is known already.
 pub fn stat_path(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
     if let Some(written) = context.written(Claim::Look, &path) {
-        return written.command(writes::Command::Stat(slot));
+        return written.command(writes::Command::StatPath(slot));
     }
     let ticket = context.order.enter(Claim::Look, vec![path.clone()]);
     let mine = Arc::clone(context);
@@ -186,7 +186,7 @@ pub fn set_attributes_of(context: &Arc<Context>, slot: Slot, path: VirtualPath, 
         context.begin_update_of(&path);
     }
     if let Some(written) = context.written(Claim::Change, &path) {
-        return written.command(writes::Command::SetAttributes(slot, attrs::set(attrs)));
+        return written.command(writes::Command::SetPathAttributes(slot, attrs::set(attrs)));
     }
     change(context, slot, path, Work::SetAttributes(attrs::set(attrs)));
 }

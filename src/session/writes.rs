@@ -26,7 +26,10 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
 
 /// The way to the task of a file that is written. The last clone's end is the task's end.
 #[derive(Clone, Debug)]
@@ -64,8 +67,12 @@ pub enum Command {
     Copy(Slot, Result<Copy>),
     /// FSTAT.
     Stat(Slot),
+    /// STAT.
+    StatPath(Slot),
     /// FSETSTAT.
     SetAttributes(Slot, SetAttributes),
+    /// SETSTAT.
+    SetPathAttributes(Slot, SetAttributes),
     /// CLOSE.
     Close(Close),
 }
@@ -192,8 +199,13 @@ impl Upload {
         let (who, events) = (self.context.who.clone(), self.context.events.clone());
         self.context.vfs.forget_failed_upload(&handle.path().current()).await;
         let file = OpenFile::new(who, events, handle.path().current().as_str().to_owned(), Transfer::Upload);
+        let mut quiet_since = Instant::now();
         loop {
-            match self.next().await {
+            let next = self.next_of(&handle, quiet_since).await;
+            if !matches!(next, Next::Command(Command::StatPath(_) | Command::SetPathAttributes(..))) {
+                quiet_since = Instant::now();
+            }
+            match next {
                 Next::Command(Command::Close(close)) => return Box::pin(self.close(handle, file, close)).await,
                 Next::Command(Command::Write { slot, offset, data, load }) => {
                     let bytes = data.len() as u64;
@@ -219,8 +231,10 @@ impl Upload {
                     };
                     self.has_told_failure |= !is_done;
                 }
-                Next::Command(Command::Stat(slot)) => slot.metadata(Ok(handle.metadata())),
-                Next::Command(Command::SetAttributes(slot, attributes)) => slot.done(handle.set_attributes(attributes)),
+                Next::Command(Command::Stat(slot) | Command::StatPath(slot)) => slot.metadata(Ok(handle.metadata())),
+                Next::Command(
+                    Command::SetAttributes(slot, attributes) | Command::SetPathAttributes(slot, attributes),
+                ) => slot.done(handle.set_attributes(attributes)),
                 Next::Abandoned => return handle.leave().await,
                 Next::Silent => {
                     let (path, bytes) = (handle.path().current(), handle.metadata().size);
@@ -231,6 +245,18 @@ impl Upload {
                 }
             }
         }
+    }
+
+    /// What is next on a handle. Its lock ends when its client has sent nothing on it for long.
+    async fn next_of(&mut self, handle: &WriteHandle, quiet_since: Instant) -> Next {
+        if handle.has_idle_lock() {
+            let until = quiet_since + self.context.settings.idle_timeout;
+            if let Ok(next) = timeout_at(until, self.next()).await {
+                return next;
+            }
+            handle.let_lock_lapse();
+        }
+        self.next().await
     }
 
     async fn next(&mut self) -> Next {
@@ -344,9 +370,13 @@ impl Upload {
                     self.has_told_failure = true;
                     slot.fail(&error);
                 }
-                Next::Command(Command::Read { slot, .. } | Command::Stat(slot) | Command::SetAttributes(slot, _)) => {
-                    slot.fail(&error);
-                }
+                Next::Command(
+                    Command::Read { slot, .. }
+                    | Command::Stat(slot)
+                    | Command::StatPath(slot)
+                    | Command::SetAttributes(slot, _)
+                    | Command::SetPathAttributes(slot, _),
+                ) => slot.fail(&error),
                 Next::Command(Command::Close(Close { slot, pending, .. })) => return self.fail(slot, pending, &error),
                 Next::Silent => {}
                 Next::Abandoned => return,

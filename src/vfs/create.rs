@@ -51,9 +51,13 @@ impl Vfs {
         if let Ok(Some(_)) = self.partial(self.keeping(mount, &*bucket, &key)).await {
             return Err(Error::NotReadableYet);
         }
-        match self.open_write(path, options, attributes).await {
+        // Without EXCL a lock is in nobody's way.
+        match self.find_writable(path, options, attributes, None).await {
             Err(Error::AlreadyExists) => Ok(Created::Found(self.open_read(path).await?)),
-            opened => Ok(Created::Missing(Box::new(opened?))),
+            found => {
+                let (file, room, cut_off) = found?;
+                Ok(Created::Missing(Box::new(file.begin(room, cut_off)?)))
+            }
         }
     }
 }

@@ -62,6 +62,9 @@ pub enum Error {
     /// The protocol has it and the storage can't do it.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
+    /// The lock on a file that was created with EXCL.
+    #[error("another session removed this file before it was stored, or is creating it too: nothing was stored")]
+    LockLost,
     /// The object is no longer the one that the operation began with.
     #[error("the file was changed by someone else in the meantime")]
     Changed(#[source] store::Error),

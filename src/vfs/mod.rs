@@ -19,6 +19,7 @@ mod failure_observer;
 mod late;
 mod lease;
 mod listed_uploads;
+mod locks;
 mod markers;
 mod metadata;
 mod mkdir;

@@ -1,7 +1,9 @@
 //! All that the sessions of one process share, whatever user they are of: the way to the buckets, the budget of memory, the
-//! journal, what they learned a moment ago, and their claims on names.
+//! journal, what they learned a moment ago, and their claims and locks on names.
 
-use super::{Buckets, attribute_writer::AttributeWriter, cache::Cache, claims::Claims, renamed_times::RenamedTimes};
+use super::{
+    Buckets, attribute_writer::AttributeWriter, cache::Cache, claims::Claims, locks::Locks, renamed_times::RenamedTimes,
+};
 use crate::store::{Budget, Journal};
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ pub struct Node {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) cache: Cache,
     pub(super) claims: Claims,
+    pub(super) locks: Locks,
     pub(super) attribute_writer: AttributeWriter,
     pub(super) renamed_times: RenamedTimes,
 }
@@ -22,8 +25,8 @@ impl Node {
     /// kept in `journal`, which other nodes may share.
     #[must_use]
     pub fn new(buckets: Arc<dyn Buckets>, budget: Arc<Budget>, journal: Arc<dyn Journal>) -> Arc<Self> {
-        let (cache, claims) = (Cache::default(), Claims::default());
+        let (cache, claims, locks) = (Cache::default(), Claims::default(), Locks::default());
         let (attribute_writer, renamed_times) = (AttributeWriter::default(), RenamedTimes::default());
-        Arc::new(Self { buckets, budget, journal, cache, claims, attribute_writer, renamed_times })
+        Arc::new(Self { buckets, budget, journal, cache, claims, locks, attribute_writer, renamed_times })
     }
 }

@@ -3,13 +3,13 @@
 use super::{Error, Place, Result, Vfs, VirtualPath, cache::Change, late::Named};
 use crate::{
     account::Permission,
-    store::{self, RemovalCondition},
+    store::{self, Bucket, Key, RemovalCondition},
 };
 use tokio::join;
 
 impl Vfs {
     /// Removes a file, and what is stored of an upload of it that was cut off. Where there is none it is one that this
-    /// session is uploading, which then doesn't appear. Needs `delete`.
+    /// session is uploading, or another one is creating with EXCL, which then doesn't appear. Needs `delete`.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::IsDirectory`], [`Error::Denied`], [`Error::Mounted`] for a mount or what leads to
@@ -33,7 +33,7 @@ impl Vfs {
             None => {
                 let given_up = self.give_up_partial(path, keeping.as_ref()).await;
                 let was_cut_off = given_up.map_err(|down| Error::PartialNotFound(down.into()))?;
-                let was_uploaded = self.notes.live.remove(path);
+                let was_uploaded = self.remove_upload(path, &*bucket, &key).await;
                 return if was_cut_off || was_uploaded { Ok(()) } else { Err(Error::NotFound) };
             }
         }
@@ -46,5 +46,17 @@ impl Vfs {
         let _ = self.give_up_partial(path, keeping.as_ref()).await;
         self.notes.late.forget(named).await;
         Ok(())
+    }
+
+    /// Has this session's own upload never appear, or else the one that another session has a lock for. `false` if there is
+    /// none.
+    async fn remove_upload(&self, path: &VirtualPath, bucket: &dyn Bucket, key: &Key) -> bool {
+        if !self.notes.live.remove(path) {
+            return self.break_lock(bucket.id(), key).await;
+        }
+        if !self.is_uploading(path) {
+            self.release_lock(bucket.id(), key).await;
+        }
+        true
     }
 }

@@ -85,6 +85,10 @@ impl Vfs {
             Err(store::Error::NotFound) if self.is_uploading(source) => {
                 store::check_target(&*bucket, &target_key, may_replace).await.map_err(refusal)?;
                 let is_done = source == target || self.notes.live.rename(source, target, target_key, replace);
+                if is_done && !self.is_uploading(source) {
+                    // The other name is free until the CLOSE.
+                    self.release_lock(bucket.id(), &source_key).await;
+                }
                 return if is_done { Ok(()) } else { Err(Error::NotFound) };
             }
             answered => answered,

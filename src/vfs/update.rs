@@ -29,12 +29,13 @@ impl Vfs {
         options: WriteOptions,
         attributes: NewAttributes,
     ) -> Result<OpenedUpdate> {
+        let lock = self.lock(path, options).await?;
         let (file, room, cut_off) = self.find_writable(path, options, attributes, None).await?;
         match &file.patched {
             Some(patched) if options.read => {
                 Ok(OpenedUpdate::Unchanged(ReadHandle::of(&file, patched), Update { file }))
             }
-            _ => Ok(OpenedUpdate::Upload(file.begin(room, cut_off)?)),
+            _ => Ok(OpenedUpdate::Upload(file.begin(room, cut_off)?.under(lock))),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
     cache::{Change, CredentialScope, Sight},
     failure_observer::FailureObserver,
     late::Named,
+    locks::Lock,
     notes::{Live, LiveEntry, Notes, Resized},
     partial::{CutOff, GivingUp},
     patch::Patched,
@@ -68,6 +69,8 @@ pub struct WriteHandle {
     /// True if the name is free.
     room: Room,
     observer: Arc<FailureObserver>,
+    /// With EXCL.
+    lock: Option<Lock>,
     /// As long as the file may still begin anew.
     resumed: Option<Resumed>,
     /// What was cut off before, until that is given up.
@@ -80,7 +83,7 @@ pub struct WriteHandle {
 
 impl WriteHandle {
     pub(super) fn new(pending: PendingWrite, reservation: Reservation, taken: Option<(Keeping, Taken)>) -> Self {
-        let PendingWrite { file, live, room, cut_off } = pending;
+        let PendingWrite { file, live, room, cut_off, lock } = pending;
         let Writable { bucket, node, scope, tenant, notes, mount, key, patched, keeping, .. } = file;
         let Live { attributes, .. } = live.shown();
         let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
@@ -116,6 +119,7 @@ impl WriteHandle {
             patched,
             room,
             observer,
+            lock,
             resumed,
             giving_up,
             owed: None,
@@ -234,9 +238,19 @@ impl WriteHandle {
     /// # Errors
     /// [`Error::AlreadyExists`] with EXCL and [`Error::Denied`] without `overwrite` when a file of this name came to be
     /// meanwhile, [`Error::IsDirectory`] or [`Error::BelowFile`] where the name isn't free, [`Error::Changed`] when the file
-    /// that was to be changed was, [`Error::Poisoned`] after a failed write, or what the storage says. Nothing is published
+    /// that was to be changed was, [`Error::LockLost`], [`Error::Poisoned`] after a failed write, or what the storage says. Nothing is published
     /// then.
     pub async fn close(mut self) -> Result<u64> {
+        let mut lock = self.lock.take();
+        let closed = Box::pin(self.close_under(lock.as_mut())).await;
+        if let Some(lock) = &lock {
+            // After S3 has the file, so that another session finds the one or the other. If it was lost, that was told.
+            let _ = lock.end().await;
+        }
+        closed
+    }
+
+    async fn close_under(mut self, mut lock: Option<&mut Lock>) -> Result<u64> {
         self.settle_at_close().await;
         if self.live.shown().removed {
             let size = self.upload.size();
@@ -278,6 +292,12 @@ impl WriteHandle {
                 Box::pin(upload.leave()).await;
                 return Err(error);
             }
+        }
+        if let Some(lock) = &mut lock
+            && let Err(error) = lock.confirm().await
+        {
+            upload.abort().await;
+            return Err(error);
         }
         let unchanged = patched.as_ref().filter(|_| upload.is_unchanged());
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
@@ -321,7 +341,11 @@ impl WriteHandle {
         let Version { etag, modified } = version;
         let file = Object { size, pin: published.pin, modified, metadata, headers, archived: false };
         node.cache.replaced(named.at(), asked_at, Change::Stored, Sight::Stored(Box::new(file)));
-        if live.shown().removed {
+        let locked = match &lock {
+            Some(lock) => lock.end().await,
+            None => Ok(()),
+        };
+        if live.shown().removed || locked.is_err() {
             // While it was being stored.
             let removed = store::remove(&*bucket, &key, RemovalCondition::Matches(etag)).await;
             node.cache.changed(bucket.id(), &key, Change::Removed);
@@ -330,17 +354,38 @@ impl WriteHandle {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(size)
+        locked.map(|()| size)
+    }
+
+    /// Whether others can't create the file, and nothing of it was stored that they would have to wait for.
+    #[must_use]
+    pub fn has_idle_lock(&self) -> bool {
+        self.lock.is_some() && self.upload.shipped() == 0
+    }
+
+    /// Lets others create the file, because its client is silent.
+    pub fn let_lock_lapse(&self) {
+        if let Some(lock) = self.lock.as_ref().filter(|_| self.has_idle_lock()) {
+            lock.lapse();
+        }
+    }
+
+    async fn unlock(&mut self) {
+        if let Some(lock) = self.lock.take() {
+            let _ = lock.end().await;
+        }
     }
 
     /// Gives the upload up. Nothing is published, and the storage keeps nothing of it.
     pub async fn discard(mut self) {
+        self.unlock().await;
         self.pay().await;
         self.upload.abort().await;
     }
 
     /// Ends without a CLOSE. Nothing is published; what is stored can go on later, if the tenant wants that.
     pub async fn leave(mut self) {
+        self.unlock().await;
         self.pay().await;
         if self.live.shown().removed {
             return self.upload.abort().await;

@@ -4,6 +4,7 @@ use super::{
     Error, Mount, NewAttributes, Node, Place, Result, Unsupported, UploadPath, Vfs, VirtualPath, WriteHandle,
     cache::CredentialScope,
     late::Named,
+    locks::Lock,
     notes::{Live, LiveEntry, Notes},
     partial::CutOff,
     patch::Patched,
@@ -44,17 +45,18 @@ impl Vfs {
     ///
     /// # Errors
     /// [`Error::IsDirectory`], [`Error::Denied`], [`Error::NotFound`] without CREAT, [`Error::AlreadyExists`] with
-    /// EXCL, [`Error::Unsupported`] without TRUNC for a file that this session is uploading, [`Error::BeingUploaded`] or
-    /// [`Error::PartialLost`] where an upload that was cut off can't go on, [`Error::Archived`], [`Error::StorageFails`] or
-    /// [`Error::UploadsDenied`] where uploads failed just now.
+    /// EXCL, also where another session is creating it with EXCL, [`Error::Unsupported`] without TRUNC for a file that this
+    /// session is uploading, [`Error::BeingUploaded`] or [`Error::PartialLost`] where an upload that was cut off can't go on,
+    /// [`Error::Archived`], [`Error::StorageFails`] or [`Error::UploadsDenied`] where uploads failed just now.
     pub async fn open_write(
         &self,
         path: &VirtualPath,
         options: WriteOptions,
         attributes: NewAttributes,
     ) -> Result<PendingWrite> {
+        let lock = self.lock(path, options).await?;
         let (file, room, cut_off) = self.find_writable(path, options, attributes, None).await?;
-        file.begin(room, cut_off)
+        Ok(file.begin(room, cut_off)?.under(lock))
     }
 
     /// The file that an OPEN for writing means; its place, and what was cut off of it. SETSTAT of a size brings what it `found`
@@ -235,7 +237,7 @@ impl Writable {
             (None, _) => Live::new(self.attributes, now()),
         };
         let live = self.notes.live.enter(&self.path, shown, |newest| self.options.check_beside(newest))?;
-        Ok(PendingWrite { file: self, live, room, cut_off })
+        Ok(PendingWrite { file: self, live, room, cut_off, lock: None })
     }
 
     pub(super) fn named(&self) -> Named<'_> {
@@ -250,9 +252,19 @@ pub struct PendingWrite {
     pub(super) live: LiveEntry,
     pub(super) room: Room,
     pub(super) cut_off: CutOff,
+    /// With EXCL.
+    pub(super) lock: Option<Lock>,
 }
 
 impl PendingWrite {
+    /// Has the upload hold a lock on its name.
+    pub(super) fn under(self, lock: Option<Lock>) -> Self {
+        if let Some(lock) = &lock {
+            lock.open();
+        }
+        Self { lock, ..self }
+    }
+
     /// Waits its tenant's turn for the memory of one part, so that the upload can always ship what it took in. Then takes
     /// on what was stored of one that was cut off.
     ///

@@ -28,12 +28,12 @@ const AT_ONCE: usize = 6;
 const LATENCY: Duration = Duration::from_millis(3);
 
 /// Two sessions, and what they stand on.
-struct Arena {
-    sessions: [Arc<Vfs>; 2],
+pub struct Arena {
+    pub sessions: [Arc<Vfs>; 2],
     bucket: Arc<dyn Bucket>,
     account: Account,
-    /// Held for its `Drop`.
-    _postgres: Option<Postgres>,
+    /// The nodes' ledger, where they share one.
+    pub postgres: Option<Postgres>,
 }
 
 impl Arena {
@@ -42,7 +42,7 @@ impl Arena {
         Self::of([journal], None).await
     }
 
-    async fn two_nodes() -> Self {
+    pub async fn two_nodes() -> Self {
         let postgres = Postgres::start();
         let location = Location::parse(&postgres.url()).unwrap();
         let [one, other] = [Ledger::open(&location).await.unwrap(), Ledger::open(&location).await.unwrap()];
@@ -62,7 +62,7 @@ impl Arena {
         let budget = Budget::new(64 << 20);
         let nodes = journals.map(|journal| node(Arc::clone(&bucket), &budget, journal));
         let session = |number: usize| Arc::new(session("alice", Permissions::ALL, &nodes[number % N]));
-        Self { sessions: [session(0), session(1)], bucket, account, _postgres: postgres }
+        Self { sessions: [session(0), session(1)], bucket, account, postgres }
     }
 
     async fn put(&self, names: &[String]) {
@@ -88,7 +88,7 @@ impl Arena {
         [one.await.unwrap(), other.await.unwrap()]
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.account.s3.stop().await;
     }
 }
@@ -114,7 +114,7 @@ fn acme() -> Prefix {
     Prefix::parse("acme/").unwrap()
 }
 
-fn path(name: &str) -> VirtualPath {
+pub fn path(name: &str) -> VirtualPath {
     VirtualPath::parse(format!("/{name}").as_bytes()).unwrap()
 }
 

@@ -11,6 +11,7 @@ mod faults;
 mod isolation;
 mod layering;
 mod ledger;
+mod locks;
 mod model;
 mod patches;
 mod readme;

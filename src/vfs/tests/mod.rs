@@ -11,6 +11,7 @@ mod emptied_directories;
 mod failed_uploads;
 mod isolation;
 mod late;
+mod locks;
 mod own_uploads;
 mod partials;
 mod patches;

@@ -17,7 +17,7 @@ async fn opened(session: &Session, at: &str, options: WriteOptions) -> &'static 
     }
 }
 
-// S67: EXCL is checked at OPEN and once more by S3 at CLOSE.
+// S67: OPEN with EXCL is refused at once where a file is, or a session of any node is creating one of that name with …
 #[tokio::test]
 async fn every_combination_of_flags_means_something() {
     let session = Session::start();
@@ -151,7 +151,7 @@ async fn a_second_handle_on_an_upload_can_begin_anew_but_not_add_to_it() {
     assert_eq!(opened(&session, "/a", CREATE).await, "open");
 }
 
-// S67: EXCL is checked at OPEN and once more by S3 at CLOSE.
+// S67: OPEN with EXCL is refused at once where a file is, or a session of any node is creating one of that name with …
 #[tokio::test]
 async fn exclusive_holds_until_the_close() {
     let session = Session::start();

@@ -38,6 +38,16 @@ pub struct Draft {
     was_free: bool,
     /// Whether anything was written or cut.
     changed: bool,
+    lock: Lock,
+}
+
+/// What keeps others from creating the file with EXCL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lock {
+    None,
+    Held,
+    /// Another session removed the file.
+    Lost,
 }
 
 /// One open download.
@@ -79,6 +89,7 @@ impl Promises {
             _ if at == "/" => Answer::IsDirectory,
             _ if self.newest(by, at).is_some() && exclusive => Answer::AlreadyExists,
             _ if self.newest(by, at).is_some() && !truncate => Answer::Unsupported,
+            _ if exclusive && self.is_locked(at) => Answer::AlreadyExists,
             Some(_) if exclusive => Answer::AlreadyExists,
             Some(_) if !may_replace(by) => Answer::Denied,
             Some(file) if !truncate && !file.bytes.is_empty() && !CHANGES_STORED_FILES => Answer::Unsupported,
@@ -92,6 +103,18 @@ impl Promises {
             None if create => Answer::Ok,
             None => Answer::NotFound,
         }]
+    }
+
+    /// Whether a session is creating the file with EXCL.
+    fn is_locked(&self, at: &str) -> bool {
+        self.drafts.iter().any(|draft| draft.path == at && draft.lock == Lock::Held)
+    }
+
+    /// What a REMOVE does to the uploads of other sessions where nothing is stored.
+    pub fn lose_locks(&mut self, at: &str) {
+        for draft in self.drafts.iter_mut().filter(|draft| draft.path == at && draft.lock == Lock::Held) {
+            draft.lock = Lock::Lost;
+        }
     }
 
     /// The answer that stands against a new file of this name.
@@ -126,6 +149,7 @@ impl Promises {
             blocked,
             was_free: false,
             changed: false,
+            lock: if is_exclusive(options) { Lock::Held } else { Lock::None },
         });
     }
 
@@ -168,10 +192,11 @@ impl Promises {
     }
 
     fn close_in_room(&self, handle: usize) -> Vec<Answer> {
-        let Draft { by, path, options, poisoned, base, changed, named, .. } = &self.drafts[handle];
+        let Draft { by, path, options, poisoned, base, changed, named, lock, .. } = &self.drafts[handle];
         let present = self.stored.files.get(*path);
         vec![match (present, base) {
             _ if named.is_none() => Answer::Ok,
+            _ if *lock == Lock::Lost => Answer::LockLost,
             _ if *poisoned => Answer::Poisoned,
             (Some(_), _) if is_exclusive(*options) => Answer::AlreadyExists,
             (Some(_), _) if !may_replace(*by) => Answer::Denied,
@@ -281,6 +306,13 @@ impl Draft {
         if self.bytes.len() as u64 != size {
             self.bytes.resize(usize::try_from(size).unwrap(), 0);
             self.change();
+        }
+    }
+
+    /// Its own session removed or renamed it.
+    fn release(&mut self) {
+        if self.lock == Lock::Held {
+            self.lock = Lock::None;
         }
     }
 
@@ -410,7 +442,7 @@ impl Promises {
             () if at == "/" => Answer::Mounted,
             () if self.stored.files.contains_key(at) => Answer::Ok,
             () if self.stored.is_directory(at) => Answer::IsDirectory,
-            () if self.newest(by, at).is_some() => Answer::Ok,
+            () if self.newest(by, at).is_some() || self.is_locked(at) => Answer::Ok,
             () => Answer::NotFound,
         }
     }
@@ -470,10 +502,14 @@ impl Promises {
             Deed::Mkdir(at) => drop(self.stored.markers.insert(at.to_owned())),
             Deed::Rmdir(at) => drop(self.stored.markers.remove(at)),
             Deed::Remove(at) => {
-                if self.stored.files.remove(at).is_none()
-                    && let Some(draft) = self.newest_mut(by, at)
-                {
-                    draft.named = None;
+                let is_stored = self.stored.files.remove(at).is_some();
+                match self.newest_mut(by, at) {
+                    _ if is_stored => {}
+                    Some(draft) => {
+                        draft.named = None;
+                        draft.release();
+                    }
+                    None => self.lose_locks(at),
                 }
             }
             Deed::Rename { source, target, replace } => self.renamed(by, source, target, replace),
@@ -513,6 +549,7 @@ impl Promises {
         } else if let Some(draft) = self.newest_mut(by, source) {
             (draft.path, draft.named, draft.options.exclusive) = (target, named, !replace);
             draft.blocked = None;
+            draft.release();
         }
     }
 }

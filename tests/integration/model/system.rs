@@ -14,7 +14,7 @@ use super::{
 use crate::support::{partials::clear_away, tree::tree};
 use calls::{listing, path, perform};
 use std::{sync::Arc, time::Duration};
-use tokio::time::{advance, sleep};
+use tokio::time::sleep;
 use wharfinger::{
     account::{Permission, Permissions},
     store::{Bucket, Budget, FaultyBucket, MemoryBucket, MemoryJournal},
@@ -60,7 +60,7 @@ impl System {
             memory,
             faulty,
             budget: Budget::new(1 << 30),
-            journal: Arc::default(),
+            journal: Arc::new(MemoryJournal::shared()),
             sessions: Vec::new(),
             writing: Vec::new(),
             reading: Vec::new(),
@@ -72,7 +72,7 @@ impl System {
         system
     }
 
-    /// Two sessions of alice, who may do everything, and one of bob, who may not replace files.
+    /// Two sessions of alice, who may do everything, and one of bob, who may not replace files. Each is on a node of its own.
     fn session(&self, by: usize) -> Vfs {
         let (user, permissions) =
             if by < 2 { ("alice", Permissions::ALL) } else { ("bob", Permissions::ALL.without(Permission::Overwrite)) };
@@ -82,7 +82,7 @@ impl System {
     /// Makes it `by`'s turn. What a session saw before others acted is too old to go by.
     async fn turn(&mut self, by: usize) {
         if by != self.acting {
-            advance(SIGHT + Duration::from_millis(1)).await;
+            sleep(SIGHT + Duration::from_millis(1)).await;
             self.acting = by;
         }
     }
@@ -118,7 +118,7 @@ impl System {
             Action::List { by, at } => self.list(by % SESSIONS, at).await,
             Action::Do { by, deed } => self.change(by % SESSIONS, deed).await,
             Action::Crash { by } => {
-                self.crash(by % SESSIONS);
+                self.crash(by % SESSIONS).await;
                 Ok(())
             }
             Action::CrashIn { by, deed, request, done } => {

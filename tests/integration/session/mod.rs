@@ -10,6 +10,7 @@ mod floods;
 mod harness;
 mod held_up;
 mod listings;
+mod locks;
 mod markers;
 mod memory;
 mod order;

@@ -114,7 +114,7 @@ async fn a_lost_answer_is_told_from_a_lost_upload() {
     }
 }
 
-// S67: EXCL is checked at OPEN and once more by S3 at CLOSE.
+// S67: OPEN with EXCL is refused at once where a file is, or a session of any node is creating one of that name with …
 #[tokio::test(start_paused = true)]
 async fn excl_holds_to_the_end() {
     let wharf = Wharf::start();

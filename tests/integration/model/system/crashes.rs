@@ -8,7 +8,7 @@ use crate::model::{
     stored::Stored,
 };
 use std::time::Duration;
-use tokio::time::{advance, timeout};
+use tokio::time::{advance, sleep, timeout};
 use wharfinger::store::{
     Lease, RenameJournal as _,
     faulty::{Aim, Fault},
@@ -20,7 +20,7 @@ use wharfinger::store::{
 const LEASE: Duration = Duration::from_mins(2);
 
 impl System {
-    pub fn crash(&mut self, by: usize) {
+    pub async fn crash(&mut self, by: usize) {
         while let Some(handle) = self.promises.drafts.iter().position(|draft| draft.by == by) {
             drop(self.take_upload(handle));
         }
@@ -29,6 +29,8 @@ impl System {
             drop(self.reading.remove(handle));
         }
         self.sessions[by] = self.session(by);
+        // Rows of its claims and locks end a moment later.
+        sleep(Duration::from_millis(1)).await;
     }
 
     pub async fn crash_in(&mut self, by: usize, deed: Deed, request: usize, done: bool) -> Kept {
@@ -39,9 +41,15 @@ impl System {
             after.done(by, deed);
         }
         self.fall_silent(request, done);
-        let _ = timeout(PATIENCE, perform(&self.sessions[by], deed)).await;
+        let done = timeout(PATIENCE, perform(&self.sessions[by], deed)).await;
+        if let (Ok(Ok(())), Deed::Remove(_)) = (done, deed) {
+            // What REMOVE does to others' locks it does at its end.
+            let mut promises = self.promises.clone();
+            promises.done(by, deed);
+            self.promises.drafts = promises.drafts;
+        }
         self.come_back();
-        self.crash(by);
+        self.crash(by).await;
         if let Deed::Rename { source, target, .. } = deed
             && self.promises.renames_much(deed)
         {
@@ -67,7 +75,7 @@ impl System {
         self.fall_silent(request, done);
         let _ = timeout(PATIENCE, real.close()).await;
         self.come_back();
-        self.crash(by);
+        self.crash(by).await;
         self.settle_for([before.clone(), after.stored, before], &[path])
     }
 

@@ -1,0 +1,107 @@
+"""Files that programs take for locks: they are created with EXCL, and held open or closed at once. Others are refused, on
+another node too, until the file is closed and removed, or its holder is gone."""
+
+import os
+import sys
+import time
+
+from rig.case import ServerCase
+from rig.files import content
+from rig.frames import CREATE, EXCLUSIVE, FAILURE, HANDLE, NO_ATTRIBUTES, NO_SUCH_FILE, OK, OPEN, REMOVE, STAT
+from rig.frames import TRUNCATE, WRITE_FLAG, Frames, number, status_of, text
+from rig.postgres import Postgres
+from rig.process import until
+from rig.programs import run
+from rig.seaweedfs import SeaweedFs
+from rig.servers import Serve
+
+# How long nobody else may have the lock of a server that was killed, in seconds.
+LEASE = 30.0
+# Takes the lock, says so, and holds it until its input ends; or says that it found it taken.
+SOFT_FILE_LOCK = """
+import sys
+from filelock import SoftFileLock, Timeout
+
+try:
+    with SoftFileLock("lock", timeout=float(sys.argv[1])):
+        print("held", flush=True)
+        sys.stdin.read()
+except Timeout:
+    print("taken", flush=True)
+"""
+
+
+class Locks(ServerCase):
+    SHARED = None
+
+    @classmethod
+    def start(cls):
+        cls.postgres = Postgres()
+        cls.addClassCleanup(cls.postgres.close)
+        return cls.node()
+
+    @classmethod
+    def node(cls):
+        settings = f'[ledger]\nurl = "{cls.postgres.url}"\n'
+        return Serve(SeaweedFs.shared().store(), prefix="locks", settings=settings)
+
+    def frames(self):
+        client = Frames(self.connect())
+        client.start()
+        return client
+
+    def lock(self, client, path):
+        """The handle; `None` where the OPEN is refused."""
+        flags = number(WRITE_FLAG | CREATE | TRUNCATE | EXCLUSIVE)
+        reply = client.ask(OPEN, text(path), flags, NO_ATTRIBUTES)
+        if reply.kind == HANDLE:
+            return reply.body
+        self.assertEqual((FAILURE, "Failure: a file or directory of this name exists already"), status_of(reply))
+        return None
+
+    # S176: A lock ends with the CLOSE of its handle, also with one that fails, and with its connection; between nodes it …
+    def test_a_lock_of_a_server_that_is_killed_ends_with_its_lease(self):
+        path = f"{self.remote_directory()}/killed"
+        holder = self.frames()
+        handle = self.lock(holder, path)
+        self.assertEqual(OK, holder.write(handle, 0, content(100))[0])
+        first, type(self).server = self.server, self.node()
+        other = self.frames()
+        for _ in range(20):
+            self.assertIsNone(self.lock(other, path))
+        self.assertEqual(NO_SUCH_FILE, other.status(STAT, text(path))[0], "it isn't seen before its CLOSE")
+        first.process.kill()
+        killed = time.monotonic()
+        self.assertIsNone(self.lock(other, path))
+        handle = until(lambda: self.lock(other, path), "the end of the lease", LEASE + 10)
+        self.assertLess(time.monotonic() - killed, LEASE + 5)
+        self.assertEqual(OK, other.close_handle(handle)[0])
+        first.close()
+
+    # S178: REMOVE of that name by another session, of whatever node, ends the lock and answers OK: the holder's CLOSE then …
+    def test_a_lock_that_is_removed_on_another_node_is_lost(self):
+        path = f"{self.remote_directory()}/removed"
+        another = self.node()
+        self.addCleanup(another.close)
+        holder = self.frames()
+        handle = self.lock(holder, path)
+        first, type(self).server = self.server, another
+        other = self.frames()
+        type(self).server = first
+        self.assertIsNone(self.lock(other, path))
+        self.assertEqual(OK, other.status(REMOVE, text(path))[0])
+        self.assertEqual(NO_SUCH_FILE, other.status(REMOVE, text(path))[0])
+        theirs = self.lock(other, path)
+        code, sentence = holder.close_handle(handle)
+        self.assertEqual(FAILURE, code)
+        self.assertIn("another session removed this file", sentence)
+        self.assertEqual(OK, other.close_handle(theirs)[0])
+
+    def test_a_lock_that_is_closed_at_once(self):
+        path = f"{self.remote_directory()}/closed"
+        one, other = self.frames(), self.frames()
+        for _ in range(5):
+            self.assertEqual(OK, one.close_handle(self.lock(one, path))[0])
+            self.assertIsNone(self.lock(other, path))
+            self.assertEqual(OK, one.status(REMOVE, text(path))[0])
+            one, other = other, one

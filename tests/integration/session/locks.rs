@@ -1,0 +1,110 @@
+//! Two channels that create one file with EXCL, as programs do that take a file for a lock.
+
+use super::{
+    harness::{CREATE, Client, Outcome, Refusal, Wharf},
+    *,
+};
+use std::time::Duration;
+use tokio::time::sleep;
+use wharfinger::{
+    session::Settings,
+    sftp::{Attrs, Handle, OpenFlags, StatusCode},
+};
+
+async fn lock(client: &mut Client) -> Outcome<Handle> {
+    client.open("/lock", CREATE | OpenFlags::EXCLUSIVE).await
+}
+
+fn failure(sentence: &str) -> Refusal {
+    Refusal { code: StatusCode::Failure, sentence: sentence.into() }
+}
+
+async fn assert_refused(client: &mut Client) {
+    let refused = lock(client).await.unwrap_err();
+    assert_eq!(refused, failure("a file or directory of this name exists already"));
+}
+
+// S67: OPEN with EXCL is refused at once where a file is, or a session of any node is creating one of that name with …
+// S175: Until its CLOSE others don't see a file that is created with EXCL: STAT and listings don't show it, and OPEN …
+#[tokio::test(start_paused = true)]
+async fn another_channel_is_refused_until_the_close() {
+    let wharf = Wharf::start();
+    let (mut one, mut other) = (wharf.connect().await, wharf.connect().await);
+    let handle = lock(&mut one).await.unwrap();
+    wharf.requested();
+    assert_refused(&mut other).await;
+    assert_eq!(wharf.requested(), []);
+    assert_eq!(other.stat("/lock").await.unwrap_err().code, StatusCode::NoSuchFile);
+    one.close(&handle).await.unwrap();
+    assert_refused(&mut other).await;
+    other.order(request::remove("/lock")).await.unwrap();
+    let handle = lock(&mut other).await.unwrap();
+    other.close(&handle).await.unwrap();
+}
+
+// S176: A lock ends with the CLOSE of its handle, also with one that fails, and with its connection; between nodes it …
+#[tokio::test(start_paused = true)]
+async fn a_lock_ends_with_its_connection() {
+    for size in [0, 3, 20 * MIB] {
+        let wharf = Wharf::start();
+        let (mut one, mut other) = (wharf.connect().await, wharf.connect().await);
+        let handle = lock(&mut one).await.unwrap();
+        one.write_all(&handle, 0, &content(1, size)).await.unwrap();
+        assert_refused(&mut other).await;
+        one.vanish();
+        settle().await;
+        lock(&mut other).await.unwrap();
+    }
+}
+
+// S178: REMOVE of that name by another session, of whatever node, ends the lock and answers OK: the holder's CLOSE then …
+#[tokio::test(start_paused = true)]
+async fn who_removes_a_lock_takes_it_from_its_holder_who_hears_of_it_at_its_close() {
+    let wharf = Wharf::start();
+    let (mut one, mut other) = (wharf.connect().await, wharf.connect().await);
+    let handle = lock(&mut one).await.unwrap();
+    one.write(&handle, 0, "mine").await.unwrap();
+    other.order(request::remove("/lock")).await.unwrap();
+    assert_eq!(other.order(request::remove("/lock")).await.unwrap_err().code, StatusCode::NoSuchFile);
+    let theirs = lock(&mut other).await.unwrap();
+    let sentence = "another session removed this file before it was stored, or is creating it too: nothing was stored";
+    assert_eq!(one.close(&handle).await.unwrap_err(), failure(sentence));
+    assert!(wharf.bucket.keys().is_empty());
+    other.close(&theirs).await.unwrap();
+    wharf.assert_stored("/lock", b"");
+}
+
+// S181: A holder that stored nothing, and sent nothing on the handle for `idle_timeout`, loses the lock. Its CLOSE takes …
+#[tokio::test(start_paused = true)]
+async fn a_handle_on_which_nothing_is_sent_loses_its_lock() {
+    let limit = Settings::default().idle_timeout;
+    let wharf = Wharf::start();
+    let (mut one, mut other) = (wharf.connect().await, wharf.connect().await);
+    let handle = lock(&mut one).await.unwrap();
+    for _ in 0..3 {
+        sleep(limit - Duration::from_secs(1)).await;
+        assert_refused(&mut other).await;
+        one.fstat(&handle).await.unwrap();
+    }
+    // Requests of the path name no handle.
+    for _ in 0..2 {
+        sleep(limit / 2 - Duration::from_secs(1)).await;
+        assert_refused(&mut other).await;
+        one.stat("/lock").await.unwrap();
+        let attrs = Attrs { permissions: Some(0o600), ..Attrs::default() };
+        one.order(request::set_stat("/lock", attrs)).await.unwrap();
+    }
+    sleep(Duration::from_secs(3)).await;
+    let theirs = lock(&mut other).await.unwrap();
+    assert!(one.close(&handle).await.is_err());
+    other.close(&theirs).await.unwrap();
+    wharf.assert_stored("/lock", b"");
+    // One of which a part is stored stays.
+    other.order(request::remove("/lock")).await.unwrap();
+    let handle = lock(&mut one).await.unwrap();
+    one.write_all(&handle, 0, &content(1, 20 * MIB)).await.unwrap();
+    sleep(limit * 2).await;
+    assert_refused(&mut other).await;
+    one.close(&handle).await.unwrap();
+    wharf.assert_stored("/lock", &content(1, 20 * MIB));
+}
