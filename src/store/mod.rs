@@ -39,8 +39,9 @@ pub use error::Error;
 pub use faulty::FaultyBucket;
 pub use find::{DirectoryState, Found, directory_exists, directory_state, file_exists, find, find_in_listing};
 pub use journal::{
-    ClaimJournal, Journal, JournalDown, Late, LateAttributes, LateTimes, Lease, LockJournal, Locked, MemoryJournal, Owner,
-    PartialFile, PartialJournal, PartialUpload, RenameJournal, RenamePhase, Standing, TreeRename, Version, Whole,
+    ClaimJournal, Journal, JournalDown, Late, LateAttributes, LateTimes, Lease, LockJournal, Locked, MemoryJournal,
+    Owner, PartialFile, PartialJournal, PartialUpload, RenameJournal, RenamePhase, Standing, TreeRename, Version,
+    Whole,
 };
 pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
 pub use listing::{Entry, EntryKind, Listing};
