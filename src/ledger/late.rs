@@ -37,7 +37,7 @@ macro_rules! counts {
     };
 }
 
-/// What [`Late::on_top_of`] says. A row that was set before `$since` is of an older version, which had the same bytes.
+/// Adds as [`Late::on_top_of`] does. A row that was set before `$since` is of an older version, which had the same bytes.
 macro_rules! added {
     ($since:literal) => {
         concat!(
@@ -62,9 +62,9 @@ const FIND_PAGE: &str = "SELECT name, etag, accessed, modified, mode, set_at FRO
                          WHERE bucket = $1 AND directory = $2 AND name BETWEEN $3 AND $4 ORDER BY name LIMIT $5";
 const REPLACE: &str = concat!(insert!(), replaced!());
 const ADD: &str = concat!(insert!(), added!("$9"), " RETURNING name, etag, accessed, modified, mode, set_at");
-/// What becomes of the rows that are there when several are written.
+/// Replaces the rows that are there when several are written.
 const ALL_REPLACED: &str = replaced!();
-/// The same when several are added to, each of a version that came to be when its attributes were set.
+/// Adds to them, each of a version that came to be when its attributes were set.
 const ALL_ADDED: &str = concat!(added!("excluded.set_at - 60"), " WHERE old.etag = excluded.etag");
 const FORGET: &str = "DELETE FROM late_attributes WHERE bucket = $1 AND directory = $2 AND name = $3 AND set_at <= $4";
 

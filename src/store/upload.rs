@@ -81,7 +81,7 @@ pub struct UploadOptions {
     pub observer: Option<Arc<dyn UploadObserver>>,
 }
 
-/// What S3 says after it published a file.
+/// A file that S3 has published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
     /// The object's tag and version.

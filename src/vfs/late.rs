@@ -161,7 +161,7 @@ impl Late {
         }
         self.note(target, new, shown);
         join!(self.forget(source), self.forget_row(target));
-        // What comes before would be forgotten too.
+        // A row that is written before would be forgotten too.
         self.write_later(target, new, shown);
     }
 
@@ -240,7 +240,7 @@ impl From<NewAttributes> for LateAttributes {
 }
 
 impl LateAttributes {
-    /// Those that clients set.
+    /// The attributes that clients set.
     pub(super) fn set(self) -> NewAttributes {
         let times = match self.times {
             Some(LateTimes::Set { accessed, modified }) => Some(Times { accessed, modified }),

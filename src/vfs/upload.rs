@@ -499,8 +499,8 @@ impl WriteHandle {
     }
 }
 
-/// What the server itself has to say of a file that has just appeared: a mode that no listing shows, and the time, where S3
-/// says that it began to appear long before.
+/// The server itself knows of a file that has just appeared: its mode, which no listing shows, and the time, where S3 says
+/// when the upload began, long before.
 fn known_to_server(live: Live, in_parts_for: Option<Duration>, version: &Version) -> LateAttributes {
     let mode = live.attributes.mode.filter(|mode| !Metadata::is_listed_mode(*mode));
     let is_older_in_s3 = in_parts_for.is_some_and(|age| age > S3_TIME_IS_NEAR);

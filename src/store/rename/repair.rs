@@ -111,9 +111,9 @@ impl Repair<'_> {
         let (moved, doomed): (Vec<_>, Vec<_>) = pairs.into_iter().map(|pair| (pair.moved, pair.doomed)).unzip();
         let finishes = self.rename.phase == RenamePhase::Deleting;
         if finishes {
-            let timed = carry::carry(self.journal, self.bucket.id(), &moved).await?;
+            let known = carry::carry(self.journal, self.bucket.id(), &moved).await?;
             // Before the old names go: nothing else says what time they had.
-            Rows::new(self.bucket.id(), &moved, &timed).write(self.journal).await?;
+            Rows::new(self.bucket.id(), &moved, &known).write(self.journal).await?;
         }
         let removed = remove_all(self.bucket, doomed).await?;
         if finishes {

@@ -39,7 +39,7 @@ impl TimesWritten {
     }
 }
 
-/// What the journal is told of renamed objects.
+/// The rows that the journal gets of renamed objects.
 #[derive(Debug)]
 pub(super) struct Rows {
     bucket: BucketId,
@@ -47,7 +47,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Those of all objects but `known` ones, of which times are kept.
+    /// The rows of all objects but `known` ones, of which times are kept.
     pub(super) fn new(bucket: &BucketId, moved: &[Moved], known: &HashSet<&Key>) -> Self {
         // A marker's time is never shown.
         let unknown =

@@ -214,9 +214,9 @@ impl Work<'_> {
 
     async fn finish(&self, moved: &[Moved]) -> Result<TimesWritten> {
         let journal = &**self.journal;
-        let timed = carry::carry(journal, self.bucket.id(), moved).await?;
+        let known = carry::carry(journal, self.bucket.id(), moved).await?;
         // Meanwhile, so that the old names are not gone for long before their times are known, and nobody waits for it.
-        let times = Rows::new(self.bucket.id(), moved, &timed).write_meanwhile(self.journal).await;
+        let times = Rows::new(self.bucket.id(), moved, &known).write_meanwhile(self.journal).await;
         let pin = |moved: &Moved| Pin { etag: moved.versions.source.etag.clone(), version: None };
         let sources = moved.iter().map(|moved| (moved.source.clone(), pin(moved))).collect();
         let removed = remove_all(self.bucket, sources).await?;

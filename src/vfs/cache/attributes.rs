@@ -34,7 +34,7 @@ impl Noted {
         self.late.is_of(version).then_some(self.late.attributes)
     }
 
-    /// What the journal is to be told.
+    /// The row that the journal is to have.
     pub(in crate::vfs) fn late(&self) -> &Late {
         &self.late
     }
