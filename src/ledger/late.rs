@@ -137,7 +137,7 @@ pub(super) struct SqlJournal {
     pub(super) reads: Breaker,
     pub(super) writes: Arc<Breaker>,
     /// Held while garbage is dropped: one page's at a time.
-    sweeping: Arc<Semaphore>,
+    pub(super) sweeping: Arc<Semaphore>,
 }
 
 impl SqlJournal {

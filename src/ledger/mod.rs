@@ -1,15 +1,18 @@
 //! What happened, and what every node must know, in SQL: SQLite by default, PostgreSQL for more than one node. Today it
-//! is the journal of late attributes, of renames under way, of uploads that can go on, and of claims and locks on names.
+//! is the journal of late attributes, of renames under way, of uploads that can go on, of claims and locks on names, and
+//! of times of directories.
 //!
 //! Invariant: nobody waits long for it. Every question has an end within seconds, a database that failed is left alone
 //! for a moment, and nothing but the start of the server can fail because of it.
 //!
-//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late`, `renames`, `partials`, `claims`, `locks`; `breaker` is what a
+//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late`, `renames`, `partials`, `claims`, `locks`,
+//! `directories`; `breaker` is what a
 //! question goes through.
 
 mod breaker;
 mod claims;
 mod database;
+mod directories;
 mod error;
 mod late;
 mod location;

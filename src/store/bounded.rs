@@ -44,6 +44,11 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         self.entries.get(key).map(|(_, value)| value)
     }
 
+    /// The keys, in the order in which they were written.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.turns.values()
+    }
+
     /// Takes out all entries whose keys are `meant`, in the order in which they were written.
     pub fn take_where(&mut self, mut meant: impl FnMut(&K) -> bool) -> Vec<(K, V)> {
         let keys: Vec<K> = self.turns.values().filter(|key| meant(key)).cloned().collect();

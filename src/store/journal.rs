@@ -1,12 +1,14 @@
 //! The seam beside S3: what must be known of files, on every node and after a restart, and what S3 has no place for.
 //! Today those are times and modes that came when an object's metadata was already sent or that S3 doesn't say
-//! (`journal/late.rs`), renames of directories that are under way (`journal/renames.rs`), uploads that can go on
-//! (`journal/partials.rs`), and the claims and locks of nodes on names (`journal/claims.rs`, `journal/locks.rs`).
+//! (`journal/late.rs`), times of directories (`journal/directories.rs`), renames of directories that are under way
+//! (`journal/renames.rs`), uploads that can go on (`journal/partials.rs`), and the claims and locks of nodes on names
+//! (`journal/claims.rs`, `journal/locks.rs`).
 //!
 //! Implementations: `journal/memory.rs` (one process, for tests and for a demo without a directory), and SQL in
 //! `ledger`. S3 stays the only truth about files: who loses the journal loses what is in it, and no byte.
 
 mod claims;
+mod directories;
 mod late;
 mod locks;
 mod memory;
@@ -14,6 +16,8 @@ mod partials;
 mod renames;
 
 pub use claims::ClaimJournal;
+pub(crate) use directories::CLOCK_MARGIN;
+pub use directories::{DirectoryJournal, DirectoryTimes, ListedDirectories};
 pub use late::{Late, LateAttributes, LateTimes, Version};
 pub use locks::{LockJournal, Locked};
 pub use memory::MemoryJournal;
@@ -34,7 +38,9 @@ pub struct JournalDown;
 /// An object has one entry, of the version that was written last. Every method is at most one round trip to the journal,
 /// answers within a few seconds, whatever state the journal is in, and never needs S3.
 #[async_trait]
-pub trait Journal: RenameJournal + PartialJournal + ClaimJournal + LockJournal + Send + Sync + fmt::Debug {
+pub trait Journal:
+    RenameJournal + PartialJournal + ClaimJournal + LockJournal + DirectoryJournal + Send + Sync + fmt::Debug
+{
     /// What is kept for an object, of whatever version.
     ///
     /// # Errors

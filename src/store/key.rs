@@ -98,6 +98,14 @@ impl Prefix {
         self.0.strip_suffix('/').filter(|name| !name.is_empty()).map(|name| Key(name.to_owned()))
     }
 
+    /// The directory that this one lies in, which ends in `/` or is empty, and its name there. Both are empty for a whole
+    /// bucket.
+    #[must_use]
+    pub fn parent_and_name(&self) -> (&str, &str) {
+        let path = self.0.strip_suffix('/').unwrap_or_default();
+        path.split_at(path.rfind('/').map_or(0, |slash| slash + 1))
+    }
+
     /// Whether everything below `other` lies below this prefix.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
@@ -215,6 +223,13 @@ mod tests {
             [("", "a", ("", "a")), ("bob/", "a", ("bob/", "a")), ("bob/", "a/b", ("bob/a/", "b"))]
         {
             assert_eq!(Prefix::parse(prefix).unwrap().key(name).unwrap().directory_and_name(), parts);
+        }
+    }
+
+    #[test]
+    fn a_directory_is_a_parent_and_a_name() {
+        for (prefix, parts) in [("", ("", "")), ("bob/", ("", "bob")), ("bob/a/", ("bob/", "a"))] {
+            assert_eq!(Prefix::parse(prefix).unwrap().parent_and_name(), parts);
         }
     }
 

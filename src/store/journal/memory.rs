@@ -1,6 +1,7 @@
 //! A journal in memory: it ends with the process, counts what it is asked, and is down when it is told to be.
 
 mod claims;
+mod directories;
 mod locks;
 mod partials;
 
@@ -11,6 +12,7 @@ use super::{
 use crate::store::BoundedMap;
 use async_trait::async_trait;
 use claims::Claims;
+use directories::Directories;
 use locks::Locks;
 use partials::Partials;
 use std::{
@@ -34,6 +36,7 @@ struct State {
     partials: Partials,
     claims: Claims,
     locks: Locks,
+    directories: Directories,
     is_shared: bool,
     asked: Vec<&'static str>,
     down: bool,
@@ -67,6 +70,7 @@ impl Default for MemoryJournal {
             partials: Partials::default(),
             claims: Claims::default(),
             locks: Locks::default(),
+            directories: Directories::default(),
             is_shared: false,
             asked: Vec::new(),
             down: false,

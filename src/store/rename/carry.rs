@@ -1,7 +1,7 @@
 //! What the journal keeps of objects goes with them to their new names, where they have other versions.
 
 use super::{Moved, Renamed};
-use crate::store::{BucketId, Journal, JournalDown, Key, Late};
+use crate::store::{BucketId, Error, Journal, JournalDown, Key, Late, TreeRename};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a question to the journal may name at most, and what it may be told at once.
@@ -55,6 +55,14 @@ async fn forget_all(journal: &dyn Journal, bucket: &BucketId, keys: &[&Key]) -> 
         journal.forget_lates(bucket, page).await?;
     }
     Ok(())
+}
+
+/// Gives the times of the directories to their new names. Done twice, it does nothing new: what was set
+/// under a new name since stays.
+pub(super) async fn carry_directories(journal: &dyn Journal, rename: &TreeRename) -> Result<(), Error> {
+    let name = |_| Error::Broken("the journal names a directory that can't be".to_owned());
+    let (source, target) = (rename.source().map_err(name)?, rename.target().map_err(name)?);
+    Ok(journal.move_directory_times(&rename.bucket, &source, &target).await?)
 }
 
 /// All that is kept of these objects: one question for each thousand of a directory.

@@ -59,6 +59,9 @@ impl Repair<'_> {
             RenamePhase::Copying => (&target, &source),
             RenamePhase::Deleting => (&source, &target),
         };
+        if self.rename.phase == RenamePhase::Deleting {
+            carry::carry_directories(self.journal, self.rename).await?;
+        }
         let (mut removed, mut after, mut markers) = (0, None, Vec::new());
         loop {
             let page = self.bucket.list(ListScope::Below(doomed), after.as_ref(), PAGE_OBJECTS).await?;

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use crate::store::{
-    Lease, RenameJournal as _, RenamePhase, TreeRename,
+    DirectoryJournal as _, DirectoryTimes, Lease, RenameJournal as _, RenamePhase, TreeRename,
     memory::{Moment, Verb},
 };
 use std::time::Duration;
@@ -37,6 +37,22 @@ async fn assert_whole(place: &Place, before: &std::collections::BTreeMap<String,
     assert!(place.journal.renames().is_empty(), "{at}");
 }
 
+/// Begins the rename, and ends it at the request that comes behind `done` ones of its kind.
+async fn kill(place: &Place, verb: Verb, moment: Moment, done: usize) {
+    let hold = place.bucket.hold(verb, moment);
+    hold.release(done);
+    let running = tokio::spawn({
+        let place = place.clone();
+        async move { place.rename().await }
+    });
+    place.bucket.arrived(verb, done + 1).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled(), "{verb:?} {done} {moment:?}");
+}
+
 // S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
 // S40: Until a rename that was cut off is put right both names may show files, and no byte is missing from both.
 #[tokio::test(start_paused = true)]
@@ -51,24 +67,41 @@ async fn a_kill_at_any_request_is_undone_or_finished() {
         let at = format!("{verb:?} {done} {moment:?}");
         let place = Place::with_a_tree();
         let before = place.contents();
-        let hold = place.bucket.hold(verb, moment);
-        hold.release(done);
-        let running = tokio::spawn({
-            let place = place.clone();
-            async move { place.rename().await }
-        });
-        place.bucket.arrived(verb, done + 1).await;
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        running.abort();
-        assert!(running.await.unwrap_err().is_cancelled(), "{at}");
-        drop(hold);
+        kill(&place, verb, moment, done).await;
         let meanwhile = place.contents();
         for (old, new) in before.iter().zip(before.keys().map(|key| key.replacen("acme/old/", "acme/new/", 1))) {
             assert!([old.0, &new].iter().any(|key| meanwhile.get(*key) == Some(old.1)), "{at}: {}", old.0);
         }
         assert_whole(&place, &before, &at).await;
+    }
+}
+
+// S171: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
+#[tokio::test(start_paused = true)]
+async fn times_of_directories_end_up_where_the_directories_do() {
+    let times = |modified| DirectoryTimes { accessed: modified, modified };
+    let directory = |name: &str| Prefix::parse(&format!("acme/{name}/")).unwrap();
+    for (verb, done) in [(Verb::Copy, 3), (Verb::RemoveMany, 0), (Verb::RemoveMany, 1), (Verb::Remove, 0)] {
+        for moment in [Moment::Request, Moment::Answer] {
+            let at = format!("{verb:?} {done} {moment:?}");
+            let place = Place::with_a_tree();
+            let (journal, bucket) = (&place.journal, place.bucket.id());
+            for (name, modified) in [("old", 1), ("old/sub", 2), ("older", 3), ("new/sub", 4)] {
+                journal.set_directory_times(bucket, &directory(name), times(modified)).await.unwrap();
+            }
+            kill(&place, verb, moment, done).await;
+            let is_finished = repaired(&place).await.is_some_and(|(taken, _)| taken.phase == RenamePhase::Deleting);
+            assert_eq!(is_finished, verb != Verb::Copy, "{at}");
+            let [there, gone] = if is_finished { ["new", "old"] } else { ["old", "new"] };
+            for (name, modified) in [(there, Some(1)), (gone, None), ("older", Some(3))] {
+                let kept = journal.directory_times(bucket, &directory(name)).await.unwrap();
+                assert_eq!(kept, modified.map(times), "{at}: {name}");
+            }
+            for (name, modified) in [(there, Some(2)), (gone, None)] {
+                let kept = journal.directory_times(bucket, &directory(&format!("{name}/sub"))).await.unwrap();
+                assert_eq!(kept, modified.map(times), "{at}: {name}/sub");
+            }
+        }
     }
 }
 

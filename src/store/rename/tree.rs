@@ -134,6 +134,8 @@ impl Work<'_> {
             return Err(Error::NotFound);
         }
         refuse_existing(self.bucket, target).await?;
+        // They are of a directory that is gone. Now, because what is set on the new one while it is copied counts.
+        self.journal.forget_directory_times(self.bucket.id(), &target.as_directory(), None).await?;
         Ok(objects)
     }
 
@@ -215,6 +217,7 @@ impl Work<'_> {
     async fn finish(&self, moved: &[Moved]) -> Result<TimesWritten> {
         let journal = &**self.journal;
         let known = carry::carry(journal, self.bucket.id(), moved).await?;
+        carry::carry_directories(journal, &self.rename).await?;
         // Meanwhile, so that the old names are not gone for long before their times are known, and nobody waits for it.
         let times = Rows::new(self.bucket.id(), moved, &known).write_meanwhile(self.journal).await;
         let pin = |moved: &Moved| Pin { etag: moved.versions.source.etag.clone(), version: None };

@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 use wharfinger::store::{
-    BucketId, ClaimJournal, Journal, JournalDown, Key, Late, Lease, LockJournal, Locked, MemoryJournal, PartialFile,
-    PartialJournal, PartialUpload, Prefix, RenameJournal, Standing, TreeRename, UploadId, Whole,
+    BucketId, ClaimJournal, DirectoryJournal, DirectoryTimes, Journal, JournalDown, Key, Late, Lease,
+    ListedDirectories, LockJournal, Locked, MemoryJournal, PartialFile, PartialJournal, PartialUpload, Prefix,
+    RenameJournal, Standing, TreeRename, UploadId, Whole,
 };
 
 /// How SQL can fail.
@@ -233,5 +234,51 @@ impl PartialJournal for FaultyJournal {
 
     async fn knows_upload(&self, bucket: &BucketId, upload: &UploadId) -> Result<bool, JournalDown> {
         self.serve(self.inner.knows_upload(bucket, upload)).await
+    }
+}
+
+#[async_trait]
+impl DirectoryJournal for FaultyJournal {
+    async fn directory_times(
+        &self,
+        bucket: &BucketId,
+        directory: &Prefix,
+    ) -> Result<Option<DirectoryTimes>, JournalDown> {
+        self.serve(self.inner.directory_times(bucket, directory)).await
+    }
+
+    async fn directory_times_in(
+        &self,
+        bucket: &BucketId,
+        page: ListedDirectories<'_>,
+    ) -> Result<HashMap<String, DirectoryTimes>, JournalDown> {
+        self.serve(self.inner.directory_times_in(bucket, page)).await
+    }
+
+    async fn set_directory_times(
+        &self,
+        bucket: &BucketId,
+        directory: &Prefix,
+        times: DirectoryTimes,
+    ) -> Result<(), JournalDown> {
+        self.serve(self.inner.set_directory_times(bucket, directory, times)).await
+    }
+
+    async fn forget_directory_times(
+        &self,
+        bucket: &BucketId,
+        directory: &Prefix,
+        asked_ago: Option<Duration>,
+    ) -> Result<(), JournalDown> {
+        self.serve(self.inner.forget_directory_times(bucket, directory, asked_ago)).await
+    }
+
+    async fn move_directory_times(
+        &self,
+        bucket: &BucketId,
+        source: &Prefix,
+        target: &Prefix,
+    ) -> Result<(), JournalDown> {
+        self.serve(self.inner.move_directory_times(bucket, source, target)).await
     }
 }

@@ -1,6 +1,6 @@
 //! What a journal promises, whatever it is made of.
 
-use super::{NOW, bucket, etag, find, key, late, lease, of, open, partials, with_mode};
+use super::{NOW, bucket, directories, etag, find, key, late, lease, of, open, partials, with_mode};
 use crate::support::postgres::Postgres;
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -44,6 +44,7 @@ async fn hold(journal: &Arc<dyn Journal>) {
     a_name_is_claimed_by_one_until_its_lease_ends(journal).await;
     a_name_is_locked_by_one_until_that_ends_or_is_ended(journal).await;
     partials::hold(journal).await;
+    directories::hold(journal).await;
 }
 
 fn rename(id: &str, source: &str, target: &str) -> TreeRename {

@@ -1,6 +1,7 @@
 //! What is kept beside S3, in SQLite and in PostgreSQL: both do what the journal in memory does, now and after a restart.
 
 mod contract;
+mod directories;
 mod partials;
 mod postgres;
 mod sqlite;

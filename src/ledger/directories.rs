@@ -1,0 +1,193 @@
+//! Times of directories in SQL: one row a directory, found by its primary key.
+//!
+//! The directories below another one have a `parent` that begins with its prefix, which is one range of the key: from the
+//! prefix, which ends in `/`, up to the same with the next character in its place. A directory's own row and that range are
+//! two parts of a statement, because SQLite would look through the whole bucket for an `OR` of them.
+
+use super::{
+    database::{Database, with},
+    late::{SqlJournal, ago, now},
+};
+use crate::store::{BucketId, CLOCK_MARGIN, DirectoryJournal, DirectoryTimes, JournalDown, ListedDirectories, Prefix};
+use async_trait::async_trait;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+const FIND: &str = "SELECT name, accessed, modified FROM directory_times \
+                    WHERE bucket = $1 AND parent = $2 AND name = $3";
+const FIND_PAGE: &str = "SELECT name, accessed, modified FROM directory_times \
+                         WHERE bucket = $1 AND parent = $2 AND name BETWEEN $3 AND $4 ORDER BY name LIMIT $5";
+const SET: &str = "INSERT INTO directory_times (bucket, parent, name, accessed, modified, set_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (bucket, parent, name) DO UPDATE SET \
+                   accessed = excluded.accessed, modified = excluded.modified, set_at = excluded.set_at";
+const FORGET: &str = "DELETE FROM directory_times WHERE bucket = $1 AND parent = $2 AND name = $3 AND set_at <= $4";
+const FORGET_BELOW: &str =
+    "DELETE FROM directory_times WHERE bucket = $1 AND parent >= $2 AND parent < $3 AND set_at <= $4";
+const COPY: &str = "INSERT INTO directory_times (bucket, parent, name, accessed, modified, set_at) \
+                    SELECT bucket, $7, $8, accessed, modified, $6 FROM directory_times \
+                    WHERE bucket = $1 AND parent = $2 AND name = $3 \
+                    UNION ALL \
+                    SELECT bucket, $9 || substr(parent, length($4) + 1), name, accessed, modified, $6 \
+                    FROM directory_times WHERE bucket = $1 AND parent >= $4 AND parent < $5 \
+                    ON CONFLICT (bucket, parent, name) DO NOTHING";
+
+/// Rows that a page reads at most. Twice a page, so that half of them may be of directories that are gone.
+const PAGE_ROWS: i64 = 2_000;
+
+/// The columns of a row, in the order in which the statements name them.
+type Row = (String, i64, i64);
+
+impl SqlJournal {
+    /// Drops rows whose directories a page lacks, in the background: one page's at a time.
+    fn sweep_directories(&self, bucket: &BucketId, page: ListedDirectories<'_>, rows: &[Row]) {
+        let before = ago(page.asked_ago.saturating_add(CLOCK_MARGIN));
+        let lacking = page.lacking(rows.iter().map(|(name, ..)| name.as_str()));
+        let gone: Vec<Prefix> =
+            lacking.into_iter().filter_map(|name| Some(page.parent.key(name).ok()?.as_directory())).collect();
+        if gone.is_empty() {
+            return;
+        }
+        let Ok(turn) = Arc::clone(&self.sweeping).try_acquire_owned() else { return };
+        let (database, writes, bucket) = (Arc::clone(&self.database), Arc::clone(&self.writes), bucket.clone());
+        tokio::spawn(async move {
+            for directory in gone {
+                let forgotten = writes.ask(async { Ok(forget(&database, &bucket, &directory, before).await?) }).await;
+                if forgotten.is_err() {
+                    break;
+                }
+            }
+            drop(turn);
+        });
+    }
+}
+
+#[async_trait]
+impl DirectoryJournal for SqlJournal {
+    async fn directory_times(
+        &self,
+        bucket: &BucketId,
+        directory: &Prefix,
+    ) -> Result<Option<DirectoryTimes>, JournalDown> {
+        let (parent, name) = directory.parent_and_name();
+        let row: Option<Row> = self
+            .ask(&self.reads, async {
+                with!(&self.database.reads, pool => {
+                    sqlx::query_as(FIND).bind(bucket.as_str()).bind(parent).bind(name).fetch_optional(pool).await
+                })
+            })
+            .await?;
+        Ok(row.map(times))
+    }
+
+    async fn directory_times_in(
+        &self,
+        bucket: &BucketId,
+        page: ListedDirectories<'_>,
+    ) -> Result<HashMap<String, DirectoryTimes>, JournalDown> {
+        let (Some(first), Some(last)) = (page.names.iter().min(), page.names.iter().max()) else {
+            return Ok(HashMap::new());
+        };
+        let rows: Vec<Row> = self
+            .ask(&self.reads, async {
+                with!(&self.database.reads, pool => {
+                    sqlx::query_as(FIND_PAGE)
+                        .bind(bucket.as_str())
+                        .bind(page.parent.as_str())
+                        .bind(*first)
+                        .bind(*last)
+                        .bind(PAGE_ROWS)
+                        .fetch_all(pool)
+                        .await
+                })
+            })
+            .await?;
+        self.sweep_directories(bucket, page, &rows);
+        Ok(rows.into_iter().map(|row| (row.0.clone(), times(row))).collect())
+    }
+
+    async fn set_directory_times(
+        &self,
+        bucket: &BucketId,
+        directory: &Prefix,
+        times: DirectoryTimes,
+    ) -> Result<(), JournalDown> {
+        let (parent, name) = directory.parent_and_name();
+        self.ask(&self.writes, async {
+            with!(&self.database.writes, pool => {
+                sqlx::query(SET)
+                    .bind(bucket.as_str())
+                    .bind(parent)
+                    .bind(name)
+                    .bind(i64::from(times.accessed))
+                    .bind(i64::from(times.modified))
+                    .bind(now())
+                    .execute(pool)
+                    .await
+                    .map(drop)
+            })
+        })
+        .await
+    }
+
+    async fn forget_directory_times(
+        &self,
+        bucket: &BucketId,
+        directory: &Prefix,
+        asked_ago: Option<Duration>,
+    ) -> Result<(), JournalDown> {
+        let before = asked_ago.map_or(i64::MAX, |asked_ago| ago(asked_ago.saturating_add(CLOCK_MARGIN)));
+        self.ask(&self.writes, forget(&self.database, bucket, directory, before)).await
+    }
+
+    async fn move_directory_times(
+        &self,
+        bucket: &BucketId,
+        source: &Prefix,
+        target: &Prefix,
+    ) -> Result<(), JournalDown> {
+        let ((parent, name), (new_parent, new_name)) = (source.parent_and_name(), target.parent_and_name());
+        self.ask(&self.writes, async {
+            with!(&self.database.writes, pool => {
+                sqlx::query(COPY)
+                    .bind(bucket.as_str())
+                    .bind(parent)
+                    .bind(name)
+                    .bind(source.as_str())
+                    .bind(end_of(source))
+                    .bind(now())
+                    .bind(new_parent)
+                    .bind(new_name)
+                    .bind(target.as_str())
+                    .execute(pool)
+                    .await?;
+            });
+            // Where this fails rows stay of a directory that is gone.
+            forget(&self.database, bucket, source, i64::MAX).await
+        })
+        .await
+    }
+}
+
+/// Deletes the rows of a directory and of those below it, unless they were written after `before`.
+async fn forget(database: &Database, bucket: &BucketId, directory: &Prefix, before: i64) -> sqlx::Result<()> {
+    let (parent, name) = directory.parent_and_name();
+    with!(&database.writes, pool => {
+        let own = sqlx::query(FORGET).bind(bucket.as_str()).bind(parent).bind(name).bind(before);
+        own.execute(pool).await?;
+        let below = sqlx::query(FORGET_BELOW)
+            .bind(bucket.as_str())
+            .bind(directory.as_str())
+            .bind(end_of(directory))
+            .bind(before);
+        below.execute(pool).await.map(drop)
+    })
+}
+
+/// The first string behind all that begin with the prefix. `0` comes behind `/`.
+fn end_of(directory: &Prefix) -> String {
+    directory.as_str().strip_suffix('/').map_or_else(|| char::MAX.to_string(), |name| format!("{name}0"))
+}
+
+fn times((_, accessed, modified): Row) -> DirectoryTimes {
+    let seconds = |column: i64| u32::try_from(column.max(0)).unwrap_or(u32::MAX);
+    DirectoryTimes { accessed: seconds(accessed), modified: seconds(modified) }
+}

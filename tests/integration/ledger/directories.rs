@@ -1,0 +1,173 @@
+//! Times of directories, in whatever a journal is made of.
+
+use super::{bucket, open};
+use crate::support::postgres::Postgres;
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
+use std::{sync::Arc, time::Duration};
+use tempfile::TempDir;
+use wharfinger::{
+    ledger::{Ledger, Location},
+    store::{BucketId, DirectoryTimes, Journal, ListedDirectories, Prefix},
+};
+
+/// Names that a pattern, a case or a collation could take for others, in the order of S3.
+const NAMES: [&str; 11] = ["%", "A", "_", "a'\"\\", "a", "aa", "b", "z", "Ä", "日本", "\u{1f600}"];
+
+fn directory(raw: &str) -> Prefix {
+    Prefix::parse(raw).unwrap()
+}
+
+fn times(modified: u32) -> DirectoryTimes {
+    DirectoryTimes { accessed: modified + 1, modified }
+}
+
+async fn set(journal: &Arc<dyn Journal>, raw: &str, modified: u32) {
+    journal.set_directory_times(&bucket(), &directory(raw), times(modified)).await.unwrap();
+}
+
+async fn find(journal: &Arc<dyn Journal>, raw: &str) -> Option<u32> {
+    let found = journal.directory_times(&bucket(), &directory(raw)).await.unwrap();
+    found.map(|found| {
+        assert_eq!(found, times(found.modified));
+        found.modified
+    })
+}
+
+/// What is kept for the directories of a page, in the order of the page.
+async fn listed(journal: &Arc<dyn Journal>, parent: &str, names: &[&str]) -> Vec<Option<u32>> {
+    let page = ListedDirectories { parent: &directory(parent), names, asked_ago: Duration::ZERO };
+    let kept = journal.directory_times_in(&bucket(), page).await.unwrap();
+    names.iter().map(|name| kept.get(*name).map(|times| times.modified)).collect()
+}
+
+pub async fn hold(journal: &Arc<dyn Journal>) {
+    a_directory_has_one_entry(journal).await;
+    a_page_is_of_one_directory(journal).await;
+    a_directory_is_forgotten_with_those_below_it(journal).await;
+    a_directory_moves_with_those_below_it(journal).await;
+}
+
+// S101: A time that was set on a directory is kept in the journal, by bucket and key: every session sees it, on every node …
+async fn a_directory_has_one_entry(journal: &Arc<dyn Journal>) {
+    let other = BucketId::new("files", Some("http://127.0.0.1:8333"));
+    for raw in ["", "one/", "one/two/", "one/ä%_'\\/"] {
+        assert_eq!(find(journal, raw).await, None);
+        for modified in [5, 0, u32::MAX - 1] {
+            set(journal, raw, modified).await;
+            assert_eq!(find(journal, raw).await, Some(modified), "{raw:?}");
+        }
+        assert_eq!(journal.directory_times(&other, &directory(raw)).await.unwrap(), None);
+        journal.forget_directory_times(&bucket(), &directory(raw), None).await.unwrap();
+        assert_eq!(find(journal, raw).await, None);
+    }
+}
+
+async fn a_page_is_of_one_directory(journal: &Arc<dyn Journal>) {
+    for (modified, name) in (1..).zip(NAMES) {
+        set(journal, &format!("page/{name}/"), modified).await;
+        set(journal, &format!("page/{name}/below/"), 100).await;
+        set(journal, &format!("{name}/"), 200).await;
+    }
+    let all: Vec<_> = (1..=11).map(Some).collect();
+    assert_eq!(listed(journal, "page/", &NAMES).await, all);
+    assert_eq!(listed(journal, "page/", &NAMES[2..7]).await, all[2..7]);
+    assert_eq!(listed(journal, "page/", &["A"]).await, [Some(2)]);
+    assert_eq!(listed(journal, "", &["A"]).await, [Some(200)]);
+    assert_eq!(listed(journal, "page/", &["B"]).await, [None]);
+    assert_eq!(listed(journal, "page/", &[]).await, []);
+}
+
+async fn a_directory_is_forgotten_with_those_below_it(journal: &Arc<dyn Journal>) {
+    let all = ["gone/", "gone/a/", "gone/a/b/", "gone/\u{1f600}/"];
+    let neighbours = ["gon/", "gone-1/", "gone0/", "gone0/a/", "GONE/a/", "x/gone/a/"];
+    for raw in all.into_iter().chain(neighbours) {
+        set(journal, raw, 7).await;
+    }
+    // They may have been made since the question.
+    for asked_ago in [Duration::ZERO, Duration::from_hours(1)] {
+        journal.forget_directory_times(&bucket(), &directory("gone/"), Some(asked_ago)).await.unwrap();
+        assert_eq!(find(journal, "gone/a/").await, Some(7));
+    }
+    journal.forget_directory_times(&bucket(), &directory("gone/"), None).await.unwrap();
+    for raw in all {
+        assert_eq!(find(journal, raw).await, None, "{raw}");
+    }
+    for raw in neighbours {
+        assert_eq!(find(journal, raw).await, Some(7), "{raw}");
+    }
+}
+
+// S171: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
+async fn a_directory_moves_with_those_below_it(journal: &Arc<dyn Journal>) {
+    let below = ["", "sub/", "sub/ä%/deep/", "from/dü_/"];
+    let neighbours = ["from/", "from/düx/", "from/dü_0/", "to/"];
+    let (source, target) = ("from/dü_/", "to/dir/");
+    for (modified, name) in (1..).zip(below) {
+        set(journal, &format!("{source}{name}"), modified).await;
+    }
+    for neighbour in neighbours {
+        set(journal, neighbour, 9).await;
+    }
+    set(journal, "to/dir/sub/", 8).await;
+    for _ in 0..2 {
+        journal.move_directory_times(&bucket(), &directory(source), &directory(target)).await.unwrap();
+        for (modified, name) in (1..).zip(below) {
+            assert_eq!(find(journal, &format!("{source}{name}")).await, None, "{name}");
+            let expected = if name == "sub/" { 8 } else { modified };
+            assert_eq!(find(journal, &format!("{target}{name}")).await, Some(expected), "{name}");
+        }
+    }
+    for neighbour in neighbours {
+        assert_eq!(find(journal, neighbour).await, Some(9), "{neighbour}");
+    }
+}
+
+const BEFORE: &str = "UPDATE directory_times SET set_at = set_at - 20";
+const LEFT: &str = "SELECT parent || name FROM directory_times ORDER BY 1";
+
+macro_rules! a_listing_drops_what_it_lacks {
+    ($location:expr, $stranger:expr) => {{
+        let ledger: Ledger = open(&$location).await;
+        let journal = ledger.journal();
+        for raw in ["b/", "dir/a/", "dir/b/", "dir/b/below/", "dir/c/", "dir/z/"] {
+            set(&journal, raw, 1).await;
+        }
+        let mut stranger = $stranger;
+        sqlx::query(BEFORE).execute(&mut stranger).await.unwrap();
+        set(&journal, "dir/new/", 1).await;
+        assert_eq!(listed(&journal, "dir/", &["a", "c", "d", "x"]).await, [Some(1), Some(1), None, None]);
+        // `b` is gone, `new` is too young to be known as gone, and `z` lies behind the page.
+        let dropped = async {
+            while sqlx::query_scalar::<_, String>(LEFT).fetch_all(&mut stranger).await.unwrap()
+                != ["b", "dir/a", "dir/c", "dir/new", "dir/z"]
+            {}
+        };
+        tokio::time::timeout(Duration::from_mins(1), dropped).await.expect("it is dropped, and nothing else");
+        for (raw, kept) in [("dir/a/", None), ("dir/new/", Some(1))] {
+            let asked_ago = Some(Duration::from_secs(5));
+            journal.forget_directory_times(&bucket(), &directory(raw), asked_ago).await.unwrap();
+            assert_eq!(find(&journal, raw).await, kept, "{raw}");
+        }
+        ledger.close().await;
+    }};
+}
+
+// S172: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
+#[tokio::test]
+async fn a_listing_drops_directories_that_are_gone_in_sqlite() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("ledger.db");
+    let location = Location::Sqlite(file.clone());
+    open(&location).await.close().await;
+    let url = format!("sqlite:{}", file.display());
+    a_listing_drops_what_it_lacks!(location, SqliteConnection::connect(&url).await.unwrap());
+}
+
+// S172: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
+#[tokio::test]
+async fn a_listing_drops_directories_that_are_gone_in_postgresql() {
+    let postgres = Postgres::start();
+    let location = Location::parse(&postgres.url()).unwrap();
+    open(&location).await.close().await;
+    a_listing_drops_what_it_lacks!(location, PgConnection::connect(&postgres.url()).await.unwrap());
+}
