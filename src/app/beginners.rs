@@ -73,7 +73,10 @@ fn with(needed: Permission, permissions: Permissions) -> Permissions {
 #[cfg(test)]
 pub(super) mod fixture {
     use super::*;
-    use crate::{account::Mount, store::MemoryBucket};
+    use crate::{
+        account::{Mount, TenantName},
+        store::MemoryBucket,
+    };
 
     #[derive(Debug)]
     struct OneBucket {
@@ -87,6 +90,10 @@ pub(super) mod fixture {
             assert_eq!((scope.user.as_str(), scope.prefix.as_str()), ("alice", "acme/"));
             assert!(scope.permissions.contains(self.needs));
             Ok(Arc::clone(&self.bucket) as Arc<dyn Bucket>)
+        }
+
+        fn id(&self, _: &TenantName) -> store::Result<BucketId> {
+            Ok(self.bucket.id().clone())
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     account::{Permissions, TenantName, UserName},
-    store::{Bucket, Error, Prefix, Result, S3Bucket},
+    store::{Bucket, BucketId, Error, Prefix, Result, S3Bucket},
     vfs::{self, Scope},
 };
 use async_trait::async_trait;
@@ -114,6 +114,10 @@ impl Buckets {
         role.is_some_and(|role| SessionName::is_of_a_user(initiator, &role.arn, tenant))
     }
 
+    fn tenant(&self, name: &TenantName) -> Result<&Tenant> {
+        self.tenants.get(name).ok_or_else(|| Error::Credentials(format!("tenant {name} has no bucket")))
+    }
+
     async fn sts<'a>(&self, name: &TenantName, tenant: &'a Tenant, role: &Role) -> &'a aws_sdk_sts::Client {
         let Place { credentials, region, .. } = &tenant.place;
         let connect = async || {
@@ -172,9 +176,7 @@ impl Buckets {
 #[async_trait]
 impl vfs::Buckets for Buckets {
     async fn bucket(&self, scope: Scope<'_>) -> Result<Arc<dyn Bucket>> {
-        let Some(tenant) = self.tenants.get(scope.tenant) else {
-            return Err(Error::Credentials(format!("tenant {} has no bucket", scope.tenant)));
-        };
+        let tenant = self.tenant(scope.tenant)?;
         let Some(role) = tenant.role() else {
             return Ok(self.whole(scope.tenant, tenant).await);
         };
@@ -182,5 +184,9 @@ impl vfs::Buckets for Buckets {
         // Here, where what is wrong can be said plainly; later the SDK asks by itself, for each try of each request.
         scoped.session.credentials().await?;
         Ok(Arc::clone(&scoped.bucket) as Arc<dyn Bucket>)
+    }
+
+    fn id(&self, tenant: &TenantName) -> Result<BucketId> {
+        Ok(self.tenant(tenant)?.place.id.clone())
     }
 }

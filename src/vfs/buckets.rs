@@ -3,7 +3,7 @@
 
 use crate::{
     account::{Permissions, TenantName, UserName},
-    store::{self, Prefix},
+    store::{self, BucketId, Prefix},
 };
 use async_trait::async_trait;
 use std::{fmt, sync::Arc};
@@ -29,4 +29,10 @@ pub trait Buckets: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`store::Error::Credentials`] when the tenant has no storage or no credentials can be had for it.
     async fn bucket(&self, scope: Scope<'_>) -> store::Result<Arc<dyn store::Bucket>>;
+
+    /// The id of a tenant's bucket. Needs no credentials and makes no request.
+    ///
+    /// # Errors
+    /// [`store::Error::Credentials`] when the tenant has no storage.
+    fn id(&self, tenant: &TenantName) -> store::Result<BucketId>;
 }

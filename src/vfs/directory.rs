@@ -6,18 +6,21 @@
 use super::{
     Error, Metadata, Mount, Node, Place, Result, Vfs, VirtualPath,
     cache::{Asked, CredentialScope},
+    directories::{DirectoryName, TimesInPage},
     late::{KeptInPage, Named},
     listed_uploads::{ListedUploads, Merged},
     notes::{Live, Notes},
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, EntryKind, Key, Listing, Prefix, Version},
+    store::{self, Bucket, BucketId, EntryKind, Key, Listing, Prefix, Version},
 };
+use futures_util::future::join_all;
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
 };
+use tokio::{join, time::Instant};
 
 impl Vfs {
     /// Opens a directory and asks for its first page. Needs `list`, but for the names of mounts.
@@ -43,7 +46,7 @@ impl Vfs {
             (Some(_), _) if mounted.is_empty() => return Err(Error::Denied(Permission::List)),
             _ => None,
         };
-        let entries = self.first_entries(path, mount, &mounted)?;
+        let entries = self.first_entries(path, &mounted).await?;
         self.notes.ahead.begin_listing(path);
         Ok(DirectoryHandle {
             path: path.clone(),
@@ -60,14 +63,16 @@ impl Vfs {
     /// Asks for the first page, which also tells whether the directory that is `sought` exists.
     async fn begin(&self, mount: &Mount, prefix: Prefix, sought: Option<Key>) -> Result<Stored> {
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
-        let asked = self.node.cache.stat.ask((bucket.id(), prefix.as_str()));
+        let (asked, asked_at) = (self.node.cache.stat.ask((bucket.id(), prefix.as_str())), Instant::now());
         let mut listing = Listing::new(Arc::clone(&bucket), prefix.clone());
         match sought {
             Some(key) if !listing.exists().await? => {
                 if self.node.cache.markers.is_emptied(&scope, (bucket.id(), prefix.as_str())) {
-                    return Ok(Stored { listing, bucket, prefix, scope, asked });
+                    return Ok(Stored { listing, bucket, prefix, scope, asked, asked_at });
                 }
-                let is_file = bucket.head(&key).await.is_ok();
+                let directory = DirectoryName { bucket: bucket.id(), prefix: &prefix };
+                let dropped = self.notes.directories.drop_gone(directory, asked_at);
+                let is_file = join!(bucket.head(&key), dropped).0.is_ok();
                 Err(if is_file { Error::NotDirectory } else { Error::NotFound })
             }
             _ => {
@@ -75,36 +80,41 @@ impl Vfs {
                 if listing.has_marker() && self.node.cache.stat.is_unchanged(name, asked) {
                     self.node.cache.markers.note(&self.tenant.name, (bucket.id(), prefix.as_str()));
                 }
-                Ok(Stored { listing, bucket, prefix, scope, asked })
+                Ok(Stored { listing, bucket, prefix, scope, asked, asked_at })
             }
         }
     }
 
-    /// `.`, `..` and the mounts: what needs no request.
-    fn first_entries(
-        &self,
-        path: &VirtualPath,
-        mount: Option<&Mount>,
-        mounted: &BTreeSet<String>,
-    ) -> Result<VecDeque<Entry>> {
+    /// `.`, `..` and the mounts: what needs no request to S3. The journal is asked of the mounts alone, because clients show
+    /// no times of the other two.
+    async fn first_entries(&self, path: &VirtualPath, mounted: &BTreeSet<String>) -> Result<VecDeque<Entry>> {
         let parent = path.parent().unwrap_or_else(VirtualPath::root);
-        let mut entries = VecDeque::from([
-            Entry { name: ".".to_owned(), metadata: self.directory_metadata(path, mount) },
-            Entry { name: "..".to_owned(), metadata: self.directory_metadata(&parent, self.mount_of(&parent)?) },
-        ]);
+        let mut entries = VecDeque::new();
+        for (name, path) in [(".", path), ("..", &parent)] {
+            let metadata = self.known_metadata(path, &self.mounts.resolve(path)?);
+            entries.push_back(Entry { name: name.to_owned(), metadata });
+        }
+        let mut places = Vec::new();
         for name in mounted {
             let Some(child) = path.child(name) else { continue };
-            let metadata = self.directory_metadata(&child, self.mount_of(&child)?);
-            entries.push_back(Entry { name: name.clone(), metadata });
+            let place = self.mounts.resolve(&child)?;
+            places.push((name, child, place));
         }
+        let shown = places.iter().map(|(_, path, place)| self.directory_metadata(path, place));
+        let shown = join_all(shown).await;
+        let names = places.iter().map(|(name, ..)| (*name).clone());
+        entries.extend(names.zip(shown).map(|(name, metadata)| Entry { name, metadata }));
         Ok(entries)
     }
 
-    fn mount_of(&self, path: &VirtualPath) -> Result<Option<&Mount>> {
-        Ok(match self.mounts.resolve(path)? {
-            Place::Root(mount) | Place::Parent { mount, .. } | Place::Object { mount, .. } => Some(mount),
-            Place::Virtual | Place::Nowhere => None,
-        })
+    /// A directory, with the times that a session of this node has just set.
+    fn known_metadata(&self, path: &VirtualPath, place: &Place<'_>) -> Metadata {
+        let Some((mount, prefix)) = place.directory() else { return self.notes.directories.metadata(path, None, None) };
+        let newest = |bucket: BucketId| {
+            self.notes.directories.newest_times(DirectoryName { bucket: &bucket, prefix: &prefix }, None)
+        };
+        let times = self.node.buckets.id(&self.tenant.name).ok().and_then(newest);
+        self.notes.directories.metadata(path, times, Some(mount))
     }
 }
 
@@ -142,6 +152,7 @@ struct Stored {
     scope: Arc<CredentialScope>,
     /// Before its first page was.
     asked: Asked,
+    asked_at: Instant,
 }
 
 impl DirectoryHandle {
@@ -176,11 +187,15 @@ impl DirectoryHandle {
             self.entries = self.uploads.rest().into_iter().filter_map(|(name, live)| self.upload(name, live)).collect();
             return Ok(());
         };
-        let mut late = self.notes.late.of_page(stored.bucket.id(), &stored.prefix, &page).await;
+        let (bucket, prefix) = (stored.bucket.id(), &stored.prefix);
+        let (mut late, mut times) = join!(
+            self.notes.late.of_page(bucket, prefix, &page),
+            self.notes.directories.of_page(bucket, prefix, &page, stored.asked_at),
+        );
         let Some(stored) = &self.listing else { return Ok(()) };
         let page = self.uploads.merge(page).into_iter();
         let entry = |merged| match merged {
-            Merged::Stored(entry) => self.entry(stored, entry, &mut late),
+            Merged::Stored(entry) => self.entry(stored, entry, &mut late, &mut times),
             Merged::Upload(name, live) => self.upload(name, live),
         };
         self.entries = page.filter_map(entry).collect();
@@ -200,7 +215,13 @@ impl DirectoryHandle {
         Some(Entry { name, metadata: Metadata::of_upload(live, mount) })
     }
 
-    fn entry(&self, stored: &Stored, entry: store::Entry, late: &mut KeptInPage) -> Option<Entry> {
+    fn entry(
+        &self,
+        stored: &Stored,
+        entry: store::Entry,
+        late: &mut KeptInPage,
+        times: &mut TimesInPage,
+    ) -> Option<Entry> {
         let mount = self.mount.as_ref()?;
         let path = self.path.child(&entry.name).filter(|_| !self.mounted.contains(&entry.name))?;
         if let Some(live) = self.notes.live.newest(&path) {
@@ -216,12 +237,13 @@ impl DirectoryHandle {
                 Metadata::of_file(size, late.modified(modified), late.set(), mount)
             }
             EntryKind::Directory => {
-                if let Ok(key) = stored.prefix.key(&entry.name) {
-                    let named = Named { path: &path, scope: &stored.scope, bucket: &*stored.bucket, key: &key };
-                    let directory = (stored.bucket.id(), stored.prefix.as_str());
-                    self.node.cache.stat.note_listed(named.at(), directory, stored.asked);
-                }
-                Metadata::of_directory(self.notes.late.of_directory(&path), Some(mount))
+                let key = stored.prefix.key(&entry.name).ok()?;
+                let directory = DirectoryName { bucket: stored.bucket.id(), prefix: &key.as_directory() };
+                let times = self.notes.directories.in_page(times, directory, &entry.name);
+                let named = Named { path: &path, scope: &stored.scope, bucket: &*stored.bucket, key: &key };
+                let listed = (stored.bucket.id(), stored.prefix.as_str());
+                self.node.cache.stat.note_listed(named.at(), listed, stored.asked, times);
+                self.notes.directories.metadata(&path, times, Some(mount))
             }
         };
         Some(Entry { name: entry.name, metadata })

@@ -9,7 +9,6 @@ use super::{
     NewAttributes, Node, Times, VirtualPath,
     attribute_writer::AttributeWriter,
     cache::{At, AttributeOverlay, CredentialScope, Noted},
-    notes::DirectoryAttributes,
 };
 use crate::{
     account::TenantName,
@@ -46,12 +45,11 @@ impl<'a> Named<'a> {
 pub(super) struct Late {
     node: Arc<Node>,
     tenant: TenantName,
-    directories: DirectoryAttributes,
 }
 
 impl Late {
     pub(super) fn new(node: Arc<Node>, tenant: TenantName) -> Self {
-        Self { node, tenant, directories: DirectoryAttributes::default() }
+        Self { node, tenant }
     }
 
     fn journal(&self) -> &dyn Journal {
@@ -85,11 +83,6 @@ impl Late {
         KeptInPage(self.journal().late_in(bucket, directory, &files).await)
     }
 
-    /// What this session set on a directory. S3's directories have no version that the journal could name.
-    pub(super) fn of_directory(&self, path: &VirtualPath) -> NewAttributes {
-        self.directories.find(path)
-    }
-
     /// Of a page of a listing of `directory`: what is kept for the file `name`.
     pub(super) fn in_page(&self, page: &mut KeptInPage, bucket: &BucketId, directory: &Prefix, name: &str) -> Kept {
         let kept = page.0.as_mut().map(|kept| kept.remove(name)).map_err(|down| *down);
@@ -105,11 +98,6 @@ impl Late {
         if let Ok(kept) = self.journal().add_late(file.bucket.id(), file.key, &told, version.modified).await {
             self.overlay().keep(&self.tenant, file.name(), &told, kept.attributes);
         }
-    }
-
-    /// Adds to what this session set on a directory.
-    pub(super) fn add_to_directory(&self, path: &VirtualPath, attributes: NewAttributes) {
-        self.directories.add(path, attributes);
     }
 
     /// Puts what belongs to a new version in the place of all that was kept for the name. The same bytes have the same
@@ -192,20 +180,14 @@ impl Late {
         self.overlay().take_below(bucket, directory)
     }
 
-    /// Takes out what this session set on a directory, and on those in it.
-    pub(super) fn take_directories(&self, directory: &VirtualPath) -> Vec<(VirtualPath, NewAttributes)> {
-        self.directories.take_below(directory)
-    }
-
     /// Notes under a new name what this node had noted of a file under the old one, and the journal knew since.
     pub(super) fn carry(&self, bucket: &BucketId, key: &Key, version: &Version, noted: &Noted) {
         self.overlay().carry(&self.tenant, (bucket, key.as_str()), version, noted);
     }
 
-    /// Forgets what was noted of a name, as a file and as a directory.
+    /// Forgets what was noted of a file.
     pub(super) fn forget_note(&self, file: Named<'_>) {
         self.overlay().forget(file.name());
-        self.directories.forget(file.path);
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a client is told of a file or directory, and what it may ask to have set.
 //!
 //! Times and modes live in the object's metadata, as rclone and s3fs write them: `mtime` and `atime` in seconds since
-//! 1970 (rclone: with a fraction), `mode` as a decimal `st_mode`. Directories have no time of their own in S3: they
-//! always show [`Times::UNKNOWN`], so that two listings of one tree never differ.
+//! 1970 (rclone: with a fraction), `mode` as a decimal `st_mode`. Directories have no time of their own in S3; what was set
+//! on them is kept elsewhere (`directories.rs`).
 
 use super::{mounts::Mount, notes::Live};
 use crate::{
@@ -38,11 +38,6 @@ pub struct Times {
     pub accessed: u32,
     /// Last modification.
     pub modified: u32,
-}
-
-impl Times {
-    /// The time of what has none: 1970.
-    pub const UNKNOWN: Self = Self { accessed: 0, modified: 0 };
 }
 
 /// What STAT and READDIR say. Owner and group shown are always 0.
@@ -179,16 +174,11 @@ impl Metadata {
     }
 
     /// A directory in `mount`, or a virtual one.
-    pub(super) fn of_directory(attributes: NewAttributes, mount: Option<&Mount>) -> Self {
+    pub(super) fn of_directory(times: Times, mode: Option<u32>, mount: Option<&Mount>) -> Self {
         let changes = [Permission::Write, Permission::Mkdir, Permission::Delete, Permission::Rename];
         let writable = mount.is_some_and(|mount| changes.into_iter().any(|change| mount.allows(change)));
-        let mode = attributes.mode.unwrap_or(DEFAULT_DIRECTORY_MODE);
-        Self {
-            kind: Kind::Directory,
-            size: 0,
-            mode: shown(Kind::Directory, mode, writable),
-            times: attributes.times.unwrap_or(Times::UNKNOWN),
-        }
+        let mode = shown(Kind::Directory, mode.unwrap_or(DEFAULT_DIRECTORY_MODE), writable);
+        Self { kind: Kind::Directory, size: 0, mode, times }
     }
 }
 
@@ -251,7 +241,8 @@ mod tests {
         let reader = mount([Permission::Read, Permission::List].into_iter().collect());
         let file = |mount| Metadata::of_file(1, 2, NewAttributes::default(), mount).mode;
         assert_eq!([file(&all), file(&drop_box), file(&reader)], [0o100_644, 0o100_444, 0o100_444]);
-        let directory = |mount| Metadata::of_directory(NewAttributes::default(), mount).mode;
+        let times = Times { accessed: 1, modified: 2 };
+        let directory = |mount| Metadata::of_directory(times, None, mount).mode;
         assert_eq!(
             [directory(Some(&all)), directory(Some(&drop_box)), directory(Some(&reader)), directory(None)],
             [0o40_755, 0o40_755, 0o40_555, 0o40_555]

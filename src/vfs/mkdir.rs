@@ -3,14 +3,16 @@
 use super::{
     Error, Kind, NewAttributes, Place, Result, Vfs, VirtualPath,
     cache::{Change, Sight},
+    directories::DirectoryName,
     late::Named,
     room::Room,
 };
 use crate::{
     account::Permission,
-    store::{self, NewObject},
+    store::{self, Key, NewObject},
 };
 use std::sync::Arc;
+use tokio::join;
 
 impl Vfs {
     /// Makes a directory. Parents that are missing are made too. Needs `mkdir`, and says of what is there that it is there
@@ -46,7 +48,10 @@ impl Vfs {
             }
         }
         let asked = self.node.cache.stat.ask((bucket.id(), key.as_str()));
-        let made = store::make_directory(Arc::clone(&bucket), &key, object).await;
+        let prefix = key.as_directory();
+        let directory = DirectoryName { bucket: bucket.id(), prefix: &prefix };
+        let making = store::make_directory(Arc::clone(&bucket), &key, object);
+        let (made, is_kept) = join!(making, self.notes.directories.is_kept(directory));
         match &made {
             Ok(()) => {
                 self.node.cache.replaced(named.at(), asked, Change::Made, Sight::Directory);
@@ -60,9 +65,17 @@ impl Vfs {
             store::Error::IsDirectory | store::Error::Conflict { .. } => Error::AlreadyExists,
             error => error.into(),
         })?;
-        // STAT of a directory doesn't read its marker: one request more, for each.
         self.notes.late.forget_note(named);
-        self.notes.late.add_to_directory(path, attributes);
+        // What is kept for a directory that has just come to be is of an older one. With its parents all goes that is kept
+        // below the outermost.
+        if let Some(outermost) = missing.last().map(Key::as_directory) {
+            let outermost = DirectoryName { prefix: &outermost, ..directory };
+            self.notes.directories.made(named.path, outermost, true).await;
+        } else {
+            self.notes.directories.made(named.path, directory, is_kept).await;
+        }
+        // STAT of a directory doesn't read its marker, which would be one request more for each.
+        self.notes.directories.set(named.path, directory, attributes).await;
         Ok(())
     }
 }

@@ -105,6 +105,17 @@ pub enum Place<'a> {
     Nowhere,
 }
 
+impl<'a> Place<'a> {
+    /// The mount and the prefix of a directory that the path names; `None` where no mount is.
+    pub(super) fn directory(&self) -> Option<(&'a Mount, Prefix)> {
+        match self {
+            Self::Root(mount) => Some((mount, mount.prefix.clone())),
+            Self::Parent { mount, key } | Self::Object { mount, key } => Some((mount, key.as_directory())),
+            Self::Virtual | Self::Nowhere => None,
+        }
+    }
+}
+
 /// The mounts of one user.
 #[derive(Debug, Clone)]
 pub struct Mounts {

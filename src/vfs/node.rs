@@ -1,8 +1,9 @@
 //! All that the sessions of one process share, whatever user they are of: the way to the buckets, the budget of memory, the
-//! journal, what they learned a moment ago, and their claims and locks on names.
+//! journal, the clock, what they learned a moment ago, and their claims and locks on names.
 
 use super::{
-    Buckets, attribute_writer::AttributeWriter, cache::Cache, claims::Claims, locks::Locks, renamed_times::RenamedTimes,
+    Buckets, Clock, SystemClock, attribute_writer::AttributeWriter, cache::Cache, claims::Claims, locks::Locks,
+    renamed_times::RenamedTimes,
 };
 use crate::store::{Budget, Journal};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ pub struct Node {
     pub(super) buckets: Arc<dyn Buckets>,
     pub(super) budget: Arc<Budget>,
     pub(super) journal: Arc<dyn Journal>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) cache: Cache,
     pub(super) claims: Claims,
     pub(super) locks: Locks,
@@ -25,8 +27,19 @@ impl Node {
     /// kept in `journal`, which other nodes may share.
     #[must_use]
     pub fn new(buckets: Arc<dyn Buckets>, budget: Arc<Budget>, journal: Arc<dyn Journal>) -> Arc<Self> {
+        Self::with_clock(buckets, budget, journal, Arc::new(SystemClock))
+    }
+
+    /// The same with another clock than the system's.
+    #[must_use]
+    pub fn with_clock(
+        buckets: Arc<dyn Buckets>,
+        budget: Arc<Budget>,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         let (cache, claims, locks) = (Cache::default(), Claims::default(), Locks::default());
         let (attribute_writer, renamed_times) = (AttributeWriter::default(), RenamedTimes::default());
-        Arc::new(Self { buckets, budget, journal, cache, claims, locks, attribute_writer, renamed_times })
+        Arc::new(Self { buckets, budget, journal, clock, cache, claims, locks, attribute_writer, renamed_times })
     }
 }

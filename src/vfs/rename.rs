@@ -3,6 +3,7 @@
 use super::{
     Error, InvalidPath, Mount, Place, Result, Vfs, VirtualPath,
     cache::{Change, Noted},
+    directories::DirectoryName,
     late::Named,
     room::Room,
 };
@@ -109,10 +110,12 @@ impl Vfs {
         if let Some(renamed) = versions {
             self.notes.late.rename(named(source, &source_key), named(target, &target_key), &renamed).await;
         } else {
-            let attributes = self.notes.late.of_directory(source);
             self.notes.late.forget_note(named(target, &target_key));
             self.notes.late.forget_note(named(source, &source_key));
-            self.notes.late.add_to_directory(target, attributes);
+            self.notes.directories.carry_modes(source, target);
+            let [old, new] = [&source_key, &target_key].map(Key::as_directory);
+            let directory = |prefix| DirectoryName { bucket: bucket.id(), prefix };
+            self.notes.directories.renamed(directory(&old), directory(&new)).await;
         }
         Ok(())
     }
@@ -146,17 +149,12 @@ impl Vfs {
             error => error.into(),
         })?;
         self.notes.late.enter_renamed(bucket.id(), target_key.as_directory(), times);
-        self.notes.late.take_directories(target);
-        self.notes.late.take_below(bucket.id(), &target_key.as_directory());
-        for (old, attributes) in self.notes.late.take_directories(source) {
-            let name = old.relative_to(source).unwrap_or_default();
-            let new =
-                name.split('/').filter(|name| !name.is_empty()).try_fold(target.clone(), |path, name| path.child(name));
-            if let Some(new) = new {
-                self.notes.late.add_to_directory(&new, attributes);
-            }
-        }
-        let noted = self.notes.late.take_below(bucket.id(), &source_key.as_directory());
+        let [old, new] = [&source_key, &target_key].map(Key::as_directory);
+        self.notes.late.take_below(bucket.id(), &new);
+        let noted = self.notes.late.take_below(bucket.id(), &old);
+        self.notes.directories.carry_modes(source, target);
+        let directory = |prefix| DirectoryName { bucket: bucket.id(), prefix };
+        self.notes.directories.carry(directory(&old), directory(&new), true).await;
         self.take_along(noted, &moved, mount, bucket).await;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! RMDIR: takes an empty directory's marker away.
 
-use super::{Error, Place, Result, Vfs, VirtualPath, cache::Change, late::Named};
+use super::{Error, Place, Result, Vfs, VirtualPath, cache::Change, directories::DirectoryName, late::Named};
 use crate::{
     account::Permission,
     store::{self, DirectoryState, RemovalCondition},
@@ -31,10 +31,12 @@ impl Vfs {
         if is_empty && self.notes.live.is_any_below(path) {
             return Err(Error::NotEmpty);
         }
+        let kept = DirectoryName { bucket: bucket.id(), prefix: &directory };
         match state {
             DirectoryState::Occupied => return Err(Error::NotEmpty),
             DirectoryState::Absent if self.is_emptied(named) => {
                 self.changed(named, Change::Removed);
+                self.notes.directories.removed(named.path, kept, true).await;
                 return Ok(());
             }
             DirectoryState::Absent if bucket.head(&key).await.is_ok() => return Err(Error::NotDirectory),
@@ -47,10 +49,12 @@ impl Vfs {
                 None => Ok(()),
             }
         };
-        let (removed, ()) = join!(remove, self.keep_directory(named, mount));
+        let (removed, (), is_kept) =
+            join!(remove, self.keep_directory(named, mount), self.notes.directories.is_kept(kept));
         self.changed(named, Change::Removed);
         removed?;
         self.notes.late.forget_note(named);
+        self.notes.directories.removed(named.path, kept, is_kept).await;
         Ok(())
     }
 }

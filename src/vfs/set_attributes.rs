@@ -4,8 +4,8 @@
 //! (see `patch.rs`).
 
 use super::{
-    Error, Place, ReadHandle, Result, SetAttributes, Unsupported, Vfs, VirtualPath, cache::Sight, late::Named,
-    notes::Live,
+    Error, Place, ReadHandle, Result, SetAttributes, Unsupported, Vfs, VirtualPath, cache::Sight,
+    directories::DirectoryName, late::Named, notes::Live,
 };
 use crate::{
     account::Permission,
@@ -20,9 +20,10 @@ impl Vfs {
     /// [`Error::NotFound`], [`Error::Denied`], [`Error::OnlyLists`], [`Error::Unsupported`] for another owner than the
     /// present one, and for another size those of writing a file; then nothing is set.
     pub async fn set_attributes(&self, path: &VirtualPath, wanted: SetAttributes) -> Result<()> {
-        let (mount, key) = match self.mounts.resolve(path)? {
-            Place::Object { mount, key } => (mount, Some(key)),
-            Place::Root(mount) | Place::Parent { mount, .. } => (mount, None),
+        let place = self.mounts.resolve(path)?;
+        let (mount, key) = match &place {
+            Place::Object { mount, key } => (*mount, Some(key)),
+            Place::Root(mount) | Place::Parent { mount, .. } => (*mount, None),
             Place::Virtual => return Err(Error::OnlyLists),
             Place::Nowhere => return Err(Error::NotFound),
         };
@@ -34,17 +35,17 @@ impl Vfs {
             return Ok(());
         }
         let Some(key) = key else {
-            return self.set_directory_attributes(path, wanted);
+            return self.set_attributes_in(path, &place, wanted).await;
         };
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
-        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
+        let named = Named { path, scope: &scope, bucket: &*bucket, key };
         let file = match self.node.cache.stat.find(named.at()) {
             // A CLOSE of this node stored it a moment ago. No other sight is good enough: times that are set on a version
             // that is gone would be lost.
             Some(Sight::Stored(file)) if wanted.size.is_none() => *file,
             _ => match self.look(named).await? {
                 Found { file: Some(file), .. } => file,
-                Found { directory: true, .. } => return self.set_directory_attributes(path, wanted),
+                Found { directory: true, .. } => return self.set_attributes_in(path, &place, wanted).await,
                 Found { .. } => return Err(Error::NotFound),
             },
         };
@@ -56,11 +57,19 @@ impl Vfs {
         }
     }
 
-    fn set_directory_attributes(&self, path: &VirtualPath, wanted: SetAttributes) -> Result<()> {
+    /// Sets times and mode of a directory that is known to exist.
+    pub(super) async fn set_attributes_in(
+        &self,
+        path: &VirtualPath,
+        place: &Place<'_>,
+        wanted: SetAttributes,
+    ) -> Result<()> {
+        let (_, prefix) = place.directory().ok_or(Error::OnlyLists)?;
         if wanted.size.is_some() {
             return Err(Error::IsDirectory);
         }
-        self.notes.late.add_to_directory(path, wanted.kept());
+        let bucket = self.node.buckets.id(&self.tenant.name)?;
+        self.notes.directories.set(path, DirectoryName { bucket: &bucket, prefix: &prefix }, wanted.kept()).await;
         Ok(())
     }
 }

@@ -2,8 +2,11 @@
 //!
 //! Each question costs a LIST, which is no more than what a directory costs under its plain name.
 
-use super::{Error, Metadata, Mount, Place, Replace, Result, SetAttributes, Vfs, VirtualPath, late::Named};
+use super::{
+    Error, Metadata, Place, Replace, Result, SetAttributes, Vfs, VirtualPath, directories::DirectoryName, late::Named,
+};
 use crate::{account::Permission, store};
+use tokio::time::Instant;
 
 /// True if a path, as the client wrote it, can only be a directory's.
 #[must_use]
@@ -28,8 +31,8 @@ impl Vfs {
     /// # Errors
     /// [`Error::NotFound`], also for a file, or what the storage says.
     pub async fn stat_directory(&self, path: &VirtualPath) -> Result<Metadata> {
-        let mount = self.find_directory(path).await?;
-        Ok(self.directory_metadata(path, mount))
+        let place = self.find_directory(path).await?;
+        Ok(self.directory_metadata(path, &place).await)
     }
 
     /// SETSTAT of a directory. Needs `write`.
@@ -43,12 +46,8 @@ impl Vfs {
         };
         mount.demand(Permission::Write)?;
         wanted.check_owner()?;
-        self.find_directory(path).await?;
-        if wanted.size.is_some() {
-            return Err(Error::IsDirectory);
-        }
-        self.notes.late.add_to_directory(path, wanted.kept());
-        Ok(())
+        let place = self.find_directory(path).await?;
+        self.set_attributes_in(path, &place, wanted).await
     }
 
     /// Why a directory is not opened as a file, or removed as one.
@@ -72,20 +71,22 @@ impl Vfs {
         self.rename(source, target, replace).await
     }
 
-    /// The mount that a directory lies in, if in any.
-    async fn find_directory(&self, path: &VirtualPath) -> Result<Option<&Mount>> {
-        match self.mounts.resolve(path)? {
-            Place::Virtual => Ok(None),
-            Place::Root(mount) | Place::Parent { mount, .. } => Ok(Some(mount)),
-            Place::Nowhere => Err(Error::NotFound),
-            Place::Object { mount, key } => {
-                let bucket = self.bucket(mount).await?;
-                let scope = self.scope(mount);
-                let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
-                let exists = store::directory_exists(&*bucket, &key.as_directory()).await?;
-                if exists || self.is_emptied(named) { Ok(Some(mount)) } else { Err(Error::NotFound) }
-            }
+    /// The place of a directory that exists.
+    async fn find_directory(&self, path: &VirtualPath) -> Result<Place<'_>> {
+        let place = self.mounts.resolve(path)?;
+        let (mount, key) = match &place {
+            Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Ok(place),
+            Place::Nowhere => return Err(Error::NotFound),
+            Place::Object { mount, key } => (mount, key),
+        };
+        let (bucket, scope, prefix) = (self.bucket(mount).await?, self.scope(mount), key.as_directory());
+        let named = Named { path, scope: &scope, bucket: &*bucket, key };
+        let asked = Instant::now();
+        if store::directory_exists(&*bucket, &prefix).await? || self.is_emptied(named) {
+            return Ok(place);
         }
+        self.notes.directories.drop_gone(DirectoryName { bucket: bucket.id(), prefix: &prefix }, asked).await;
+        Err(Error::NotFound)
     }
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Permissions, Tenant, TenantName, User},
-    store::{self, Bucket, Budget, Journal},
+    store::{self, Bucket, BucketId, Budget, Journal},
     vfs::{Buckets, Node, Scope, Vfs},
 };
 
@@ -54,5 +54,9 @@ struct OneBucket(Arc<dyn Bucket>);
 impl Buckets for OneBucket {
     async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
         Ok(Arc::clone(&self.0))
+    }
+
+    fn id(&self, _: &TenantName) -> store::Result<BucketId> {
+        Ok(self.0.id().clone())
     }
 }

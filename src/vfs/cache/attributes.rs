@@ -130,7 +130,7 @@ mod tests {
         Version { etag: ETag(tag.to_owned()), modified: 7 }
     }
 
-    // S100: What was set while the journal was down is that node's own, for the last 4,096 files of a tenant, unless it …
+    // S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
     #[test]
     fn what_is_here_alone_is_bounded() {
         let (overlay, bucket, tenant) = (AttributeOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());

@@ -7,6 +7,7 @@
 
 mod attributes;
 mod children;
+mod directories;
 mod failed;
 mod markers;
 mod object_map;
@@ -15,6 +16,7 @@ mod stat;
 
 pub(super) use attributes::{AttributeOverlay, Noted};
 pub(super) use children::{Answer, Children, ChildrenCache, Looked, Verdict};
+pub(super) use directories::{DirectoryOverlay, KnownTimes};
 pub(super) use failed::{FailedUploads, SessionId};
 pub(super) use markers::MarkerCache;
 pub(super) use outages::Outages;
@@ -72,6 +74,7 @@ pub(super) struct Cache {
     pub(super) children: ChildrenCache,
     pub(super) markers: MarkerCache,
     pub(super) attributes: AttributeOverlay,
+    pub(super) directories: DirectoryOverlay,
     pub(super) failed: FailedUploads,
     pub(super) outages: Outages,
 }

@@ -5,7 +5,7 @@
 //! stamps of the object and of the directories that it lies in; an answer that comes with an older stamp is dropped.
 
 use super::{At, Change, CredentialScope, Name, lock, object_map::ObjectMap};
-use crate::store::Object;
+use crate::{store::Object, vfs::Times};
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex},
@@ -29,21 +29,21 @@ pub(in crate::vfs) enum Sight {
     Stored(Box<Object>),
     /// A directory.
     Directory,
-    /// A directory that a listing showed, which shows all that can be said of it.
-    Listed,
+    /// A directory that a listing showed, which shows all that can be said of it: with these times, if any are set.
+    Listed(Option<Times>),
 }
 
 impl Sight {
     /// True for a directory.
     pub(in crate::vfs) fn is_directory(&self) -> bool {
-        matches!(self, Self::Directory | Self::Listed)
+        matches!(self, Self::Directory | Self::Listed(_))
     }
 
     /// The file.
     pub(in crate::vfs) fn file(self) -> Option<Box<Object>> {
         match self {
             Self::File(file) | Self::Stored(file) => Some(file),
-            Self::Directory | Self::Listed => None,
+            Self::Directory | Self::Listed(_) => None,
         }
     }
 }
@@ -112,12 +112,12 @@ impl StatCache {
         }
     }
 
-    /// Takes in that a listing of `directory`, which was asked for at `asked`, shows a directory.
-    pub(in crate::vfs) fn note_listed(&self, at: At<'_>, directory: Name<'_>, asked: Asked) {
+    /// Takes in that a listing of `directory`, which was asked for at `asked`, shows a directory with these times.
+    pub(in crate::vfs) fn note_listed(&self, at: At<'_>, directory: Name<'_>, asked: Asked, times: Option<Times>) {
         let place = self.place(directory);
         let mut state = lock(&self.state);
         if state.stamp(place) == asked.0 {
-            state.note(at, Some(Sight::Listed));
+            state.note(at, Some(Sight::Listed(times)));
         }
     }
 

@@ -1,18 +1,18 @@
 //! What one session remembers of its own doing. It is never the truth about storage: losing a note loses a shortcut,
-//! or attributes of directories, never a byte. What is true for all sessions of the node is in its cache.
+//! or modes of directories, never a byte. What is true for all sessions of the node is in its cache.
 
 mod denials;
-mod directories;
+mod directory_modes;
 mod live;
 mod partials;
 
 pub(super) use denials::Denials;
-pub(super) use directories::DirectoryAttributes;
+pub(super) use directory_modes::DirectoryModes;
 pub use live::UploadPath;
 pub(super) use live::{Live, LiveEntry, LiveUploads, Resized};
 pub(super) use partials::{Shown, ShownPartials};
 
-use super::{Node, ahead::Ahead, late::Late};
+use super::{Node, ahead::Ahead, directories::Directories, late::Late};
 use crate::account::Tenant;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) struct Notes {
     /// Attributes set after the object was stored.
     pub(super) late: Late,
+    /// Attributes set on directories.
+    pub(super) directories: Directories,
     /// Files that are being uploaded.
     pub(super) live: Arc<LiveUploads>,
     /// Uploads that were cut off, as far as they were shown.
@@ -35,9 +37,10 @@ impl Notes {
     /// No note yet.
     pub(super) fn new(node: Arc<Node>, tenant: &Tenant) -> Self {
         let late = Late::new(Arc::clone(&node), tenant.name.clone());
+        let directories = Directories::new(Arc::clone(&node), tenant.name.clone());
         let ahead = Ahead::new(node, tenant.fetch_ahead);
         let (live, partials, denials) = (Arc::default(), ShownPartials::default(), Denials::default());
-        Self { late, live, partials, ahead, denials }
+        Self { late, directories, live, partials, ahead, denials }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The jail: whatever path any operation is given, no request names anything outside the user's mounts.
 
-use super::*;
+use super::{attributes::TIMES, *};
 use proptest::prelude::*;
 
 /// Paths that try to leave `acme/`, beside which lie `acme-archive/` and `globex/`.
@@ -41,7 +41,7 @@ const ESCAPES: &[&[u8]] = &[
 /// Does everything that there is to do with a path, errors or not.
 async fn everything(session: &Session, raw: &[u8]) {
     let Ok(target) = session.path(raw) else { return };
-    let new = NewAttributes { times: Some(Times::UNKNOWN), mode: Some(0o600) };
+    let new = NewAttributes { times: Some(TIMES), mode: Some(0o600) };
     let kept = path("/in/kept");
     let _ = session.stat(&target).await;
     if let Ok(handle) = session.open_read(&target).await {

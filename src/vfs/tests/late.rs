@@ -114,19 +114,8 @@ async fn a_session_hears_of_what_another_sets() {
     assert_eq!(shown(&session.elsewhere(), "/a").await, (times, 0o100_600));
 }
 
-// S101: Times and modes of directories are kept for the session alone, because S3's directories have no version.
-#[tokio::test]
-async fn directories_keep_them_for_the_session_alone() {
-    let (session, another) = two_sessions().await;
-    session.mkdir(&path("/dir"), NewAttributes::default()).await.unwrap();
-    session.set_attributes(&path("/dir"), times_and_mode()).await.unwrap();
-    assert_eq!(shown(&session, "/dir").await.0, TIMES);
-    assert_eq!(shown(&another, "/dir").await.0, Times::UNKNOWN);
-    assert_eq!(session.journal.asked(), [""; 0]);
-}
-
 // S99: While the journal is down nothing fails but the rename of a directory that holds something: SETSTAT answers …
-// S100: What was set while the journal was down is that node's own, for the last 4,096 files of a tenant, unless it …
+// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
 #[tokio::test(start_paused = true)]
 async fn while_the_journal_is_down_nothing_fails_and_a_node_has_its_own() {
     let (session, _) = two_sessions().await;
@@ -161,9 +150,9 @@ async fn a_verb_asks_the_journal_once() {
     another.stat(&path("/a")).await.unwrap();
     assert_eq!(session.journal.asked(), ["late"], "STAT of a file");
     another.stat(&path("/dir")).await.unwrap();
-    assert_eq!(session.journal.asked(), [""; 0], "STAT of a directory");
+    assert_eq!(session.journal.asked(), ["directory_times"], "STAT of a directory");
     assert!(another.stat(&path("/nothing")).await.is_err());
-    assert_eq!(session.journal.asked(), ["find_partial"], "STAT of nothing");
+    assert_eq!(session.journal.asked(), ["find_partial", "directory_times"], "STAT of nothing, both at once");
     another.open_read(&path("/a")).await.unwrap();
     assert_eq!(session.journal.asked(), ["late"], "OPEN for reading");
     another.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
@@ -195,5 +184,5 @@ async fn a_listing_asks_the_journal_once_a_page() {
     assert_eq!(listed(&session.another(), "/many/2400").await, SET);
     assert_eq!(session.journal.asked(), ["late_in"; 3]);
     assert_eq!(session.names("/").await, ["many"]);
-    assert_eq!(session.journal.asked(), [""; 0], "no file, no question");
+    assert_eq!(session.journal.asked(), ["directory_times_in"], "no file, no question about files");
 }

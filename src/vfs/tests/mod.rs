@@ -6,6 +6,7 @@ mod attributes;
 mod claims;
 mod copies;
 mod directories;
+mod directory_times;
 mod downloads;
 mod emptied_directories;
 mod failed_uploads;
@@ -24,8 +25,8 @@ mod uploads;
 
 use super::*;
 use crate::{
-    account::{self, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Permission, Permissions},
-    store::{self, MemoryBucket, MemoryJournal, memory::Verb},
+    account::{self, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Permission, Permissions, TenantName},
+    store::{self, BucketId, MemoryBucket, MemoryJournal, memory::Verb},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -50,6 +51,10 @@ struct OneBucket(Arc<MemoryBucket>);
 impl Buckets for OneBucket {
     async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
         Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
+    }
+
+    fn id(&self, _: &TenantName) -> store::Result<BucketId> {
+        Ok(self.0.id().clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The design's table "SFTP in, S3 out": each row's requests to S3, exactly.
 
-use super::*;
+use super::{attributes::TIMES, *};
 use Verb::{CompleteUpload, Copy, CreateUpload, Head, List, Put, Read, Remove, UploadPart};
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn rename_of_a_file_is_four() {
 #[tokio::test(start_paused = true)]
 async fn rename_of_a_file_with_times_is_four_too() {
     let session = Session::start();
-    let times = SetAttributes { times: Some(Times::UNKNOWN), ..SetAttributes::default() };
+    let times = SetAttributes { times: Some(TIMES), ..SetAttributes::default() };
     for (source, target) in [("/a.filepart", "/a"), ("/b.filepart", "/b")] {
         session.upload(source, vec![7; 20 * MIB]).await;
         session.set_attributes(&path(source), times).await.unwrap();
@@ -161,7 +161,7 @@ async fn rename_of_a_file_with_times_is_four_too() {
         session.requested();
         session.rename(&path(source), &path(target), Replace::No).await.unwrap();
         assert_eq!(session.requested(), [Head, List, Copy, Remove]);
-        assert_eq!(session.stat(&path(target)).await.unwrap().times, Times::UNKNOWN);
+        assert_eq!(session.stat(&path(target)).await.unwrap().times, TIMES);
     }
 }
 
@@ -170,7 +170,7 @@ async fn attributes_of_what_was_just_stored_cost_nothing() {
     let session = Session::start();
     session.upload("/a", "x").await;
     session.requested();
-    let wanted = SetAttributes { mode: Some(0o600), times: Some(Times::UNKNOWN), ..SetAttributes::default() };
+    let wanted = SetAttributes { mode: Some(0o600), times: Some(TIMES), ..SetAttributes::default() };
     for of in [&session, &session.another()] {
         of.set_attributes(&path("/a"), wanted).await.unwrap();
         of.set_attributes(&path("/a"), wanted).await.unwrap();

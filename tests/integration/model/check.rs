@@ -1,6 +1,6 @@
 //! Whether what a client is given is right.
 
-use super::{answer::Answer, stored::Modified};
+use super::{answer::Answer, promises::Shown};
 use bytes::Bytes;
 use wharfinger::vfs::{Kind, Metadata, Result};
 
@@ -22,12 +22,12 @@ pub fn same_bytes(pieces: &[Bytes], whole: &[u8], offset: u64, len: u32) -> Kept
     ensure(read == right, || format!("read {read:?}, and right is {right:?}"))
 }
 
-pub fn same_metadata(metadata: Metadata, right: Option<(u64, Modified)>) -> Kept {
+pub fn same_metadata(metadata: Metadata, right: Shown) -> Kept {
+    let seconds = metadata.times.modified;
     let same = match right {
-        Some((size, modified)) => {
-            metadata.kind == Kind::File && metadata.size == size && modified.shows(metadata.times.modified)
-        }
-        None => metadata.kind == Kind::Directory,
+        Shown::File(size, modified) => metadata.kind == Kind::File && metadata.size == size && modified.shows(seconds),
+        Shown::Poisoned => true,
+        Shown::Directory(time) => metadata.kind == Kind::Directory && time.shows(seconds),
     };
     ensure(same, || format!("shown is {metadata:?}, and right is {right:?}"))
 }

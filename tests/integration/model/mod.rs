@@ -15,6 +15,7 @@
 mod action;
 mod answer;
 mod check;
+mod directories;
 mod promises;
 mod stored;
 mod system;

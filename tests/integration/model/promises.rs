@@ -4,6 +4,7 @@
 use super::{
     action::Deed,
     answer::Answer,
+    directories::DirectoryTime,
     stored::{File, Modified, Stored, is_below},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -356,14 +357,14 @@ impl Download {
 
 /// Looking.
 impl Promises {
-    /// Kind, size and time: a directory is `None`.
-    pub fn stat(&self, by: usize, at: &str) -> Result<Option<(u64, Modified)>, Answer> {
+    /// Size and time of a file, or the time of a directory.
+    pub fn stat(&self, by: usize, at: &str) -> Result<Shown, Answer> {
         if let Some(draft) = self.newest(by, at) {
-            return Ok(Some((draft.bytes.len() as u64, draft.modified)));
+            return Ok(Shown::File(draft.bytes.len() as u64, draft.modified));
         }
         match self.stored.files.get(at) {
-            Some(file) => Ok(Some((file.bytes.len() as u64, file.modified))),
-            None if self.stored.is_directory(at) => Ok(None),
+            Some(file) => Ok(Shown::File(file.bytes.len() as u64, file.modified)),
+            None if self.stored.is_directory(at) => Ok(Shown::Directory(self.stored.directories.find(at))),
             None => Err(Answer::NotFound),
         }
     }
@@ -378,10 +379,15 @@ impl Promises {
     }
 
     fn entries(&self, by: usize, at: &str) -> BTreeMap<String, Shown> {
-        let shown = |file: &File| Shown::File(file.bytes.len() as u64, file.modified);
-        let stored = self.stored.entries(at).into_iter();
-        let mut entries: BTreeMap<_, _> =
-            stored.map(|(name, file)| (name, file.map_or(Shown::Directory, shown))).collect();
+        let shown = |(name, file): (String, Option<&File>)| {
+            let directory = || self.stored.directories.find(&format!("{}/{name}", at.trim_end_matches('/')));
+            let shown = match file {
+                Some(file) => Shown::File(file.bytes.len() as u64, file.modified),
+                None => Shown::Directory(directory()),
+            };
+            (name, shown)
+        };
+        let mut entries: BTreeMap<_, _> = self.stored.entries(at).into_iter().map(shown).collect();
         let drafts = self.drafts.iter().filter_map(|draft| self.newest(by, draft.path));
         for draft in drafts.filter(|draft| is_below(draft.path, at)) {
             let name = &draft.path[at.trim_end_matches('/').len() + 1..];
@@ -393,10 +399,10 @@ impl Promises {
     }
 }
 
-/// A name as a listing has it.
+/// A name as STAT and a listing show it.
 #[derive(Clone, Copy, Debug)]
 pub enum Shown {
-    Directory,
+    Directory(DirectoryTime),
     /// Its size and time.
     File(u64, Modified),
     /// A file whose upload failed shows any size.
@@ -499,8 +505,14 @@ impl Promises {
     /// What is so after an OK.
     pub fn done(&mut self, by: usize, deed: Deed) {
         match deed {
-            Deed::Mkdir(at) => drop(self.stored.markers.insert(at.to_owned())),
-            Deed::Rmdir(at) => drop(self.stored.markers.remove(at)),
+            Deed::Mkdir(at) => {
+                self.stored.markers.insert(at.to_owned());
+                self.stored.directories.clear(at);
+            }
+            Deed::Rmdir(at) => {
+                self.stored.markers.remove(at);
+                self.stored.directories.clear(at);
+            }
             Deed::Remove(at) => {
                 let is_stored = self.stored.files.remove(at).is_some();
                 match self.newest_mut(by, at) {
@@ -518,6 +530,8 @@ impl Promises {
                     draft.modified = Modified::Set(modified);
                 } else if let Some(file) = self.stored.files.get_mut(at) {
                     file.modified = Modified::Set(modified);
+                } else {
+                    self.stored.directories.set(at, modified);
                 }
             }
             Deed::Resize { at, size } => {

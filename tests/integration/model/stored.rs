@@ -1,5 +1,6 @@
 //! What is stored: files and markers, as S3 knows them. Directories follow from both.
 
+use super::directories::DirectoryTimes;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -10,6 +11,7 @@ use wharfinger::store::MemoryBucket;
 pub struct Stored {
     pub files: BTreeMap<String, File>,
     pub markers: BTreeSet<String>,
+    pub directories: DirectoryTimes,
     versions: u64,
 }
 
@@ -91,6 +93,7 @@ impl Stored {
         }
         let renamed = |path: &str| format!("{target}{}", &path[source.len()..]);
         let moves = |path: &str| path == source || is_below(path, source);
+        self.directories.rename(source, target);
         let files: Vec<_> = self.files.keys().filter(|path| moves(path)).cloned().collect();
         for path in files {
             let file = self.files.remove(&path).unwrap();
@@ -134,12 +137,24 @@ impl Stored {
 
     /// What is known after a crash that touched these paths.
     pub fn doubt(&mut self, paths: &[&str]) {
+        for path in paths {
+            self.directories.doubt(path);
+        }
         for (path, file) in &mut self.files {
             if paths.iter().any(|touched| path == touched || is_below(path, touched)) {
                 self.versions += 1;
                 file.version = self.versions;
                 file.modified = Modified::Unknown;
             }
+        }
+    }
+
+    /// Directories that are gone without RMDIR may have left their times behind.
+    pub fn forget_gone_directories(&mut self) {
+        let is_gone = |path: &&str| !self.is_directory(path);
+        let gone: Vec<_> = self.directories.paths().filter(is_gone).map(str::to_owned).collect();
+        for path in &gone {
+            self.directories.doubt(path);
         }
     }
 }

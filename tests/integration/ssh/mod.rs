@@ -19,12 +19,12 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wharfinger::{
-    account::{Mount, Permissions, Tenant, User},
+    account::{Mount, Permissions, Tenant, TenantName, User},
     events::Events,
     identity::{Provider, StaticProvider, hash_password},
     session::{self, Sessions},
     ssh::{HostKeyKind, HostKeys, Server, Settings},
-    store::{self, Bucket, Budget, MemoryBucket, MemoryJournal},
+    store::{self, Bucket, BucketId, Budget, MemoryBucket, MemoryJournal},
     vfs::{Buckets, Scope},
 };
 
@@ -152,6 +152,10 @@ struct OneBucket(Arc<MemoryBucket>);
 impl Buckets for OneBucket {
     async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
         Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
+    }
+
+    fn id(&self, _: &TenantName) -> store::Result<BucketId> {
+        Ok(self.0.id().clone())
     }
 }
 

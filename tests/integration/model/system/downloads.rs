@@ -4,6 +4,7 @@ use super::{System, calls::path};
 use crate::model::{
     action::Action,
     check::{Kept, right_answer, same_bytes, same_metadata},
+    promises::Shown,
     stored::Modified,
 };
 
@@ -16,7 +17,7 @@ impl System {
         let file = &self.promises.stored.files[at];
         // Of an empty file S3 tells nothing but that, when it is asked for bytes.
         let modified = if file.bytes.is_empty() { Modified::Unknown } else { file.modified };
-        same_metadata(handle.metadata(), Some((file.bytes.len() as u64, modified)))?;
+        same_metadata(handle.metadata(), Shown::File(file.bytes.len() as u64, modified))?;
         self.promises.opened_read(by, at);
         self.reading.push(handle);
         Ok(())

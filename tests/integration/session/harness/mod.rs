@@ -17,7 +17,7 @@ use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Permissions, Tenant, TenantName, User},
     events::Events,
     session::{Activity, Peer, Sessions, Settings},
-    store::{self, Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
+    store::{self, Bucket, BucketId, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
     vfs::{Buckets, Scope},
 };
 
@@ -163,5 +163,9 @@ struct OneBucket(Arc<FaultyBucket>);
 impl Buckets for OneBucket {
     async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
         Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
+    }
+
+    fn id(&self, _: &TenantName) -> store::Result<BucketId> {
+        Ok(self.0.id().clone())
     }
 }

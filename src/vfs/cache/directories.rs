@@ -1,0 +1,119 @@
+//! Times of directories that sessions of this node set, or know to be unset, as long as the journal may not say so.
+
+use super::{Name, lock, object_map::ObjectMap};
+use crate::{
+    account::TenantName,
+    store::{BucketId, Prefix},
+    vfs::Times,
+};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Directories of a tenant that can have an entry: about a mebibyte of memory.
+const MAX_ENTRIES: usize = 4096;
+
+/// The time for which this node answers from an entry that the journal has heard of.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Times that this node knows of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::vfs) struct KnownTimes {
+    /// `None` where none are set.
+    pub(in crate::vfs) times: Option<Times>,
+    /// Until when it counts, whatever the journal says; `None` while it is here alone.
+    fresh_until: Option<Instant>,
+}
+
+impl KnownTimes {
+    /// True if it counts more than what the journal says.
+    pub(in crate::vfs) fn is_newest(&self) -> bool {
+        self.fresh_until.is_none_or(|until| Instant::now() < until)
+    }
+
+    /// True if the journal hasn't heard of it.
+    pub(in crate::vfs) fn is_here_alone(&self) -> bool {
+        self.fresh_until.is_none()
+    }
+}
+
+/// Times that the node's sessions set, by directory. Names end in `/`, or are empty.
+#[derive(Debug)]
+pub(in crate::vfs) struct DirectoryOverlay(Mutex<ObjectMap<(), KnownTimes>>);
+
+impl Default for DirectoryOverlay {
+    fn default() -> Self {
+        Self(Mutex::new(ObjectMap::new(MAX_ENTRIES)))
+    }
+}
+
+impl DirectoryOverlay {
+    /// Notes the times of a directory, as something that is here alone.
+    pub(in crate::vfs) fn note(&self, tenant: &TenantName, name: Name<'_>, times: Option<Times>) {
+        self.carry(tenant, name, KnownTimes { times, fresh_until: None });
+    }
+
+    /// Takes in that the journal has heard of these times, unless a session has noted others since.
+    pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, times: Option<Times>) {
+        let mut map = lock(&self.0);
+        let is_told = map.find(name, &()).is_some_and(|known| known.is_here_alone() && known.times == times);
+        if is_told {
+            map.insert(tenant, name, (), KnownTimes { times, fresh_until: Some(Instant::now() + FRESH) });
+        }
+    }
+
+    /// Notes what was noted of another directory. Beside what the journal says it counts as much as it did.
+    pub(in crate::vfs) fn carry(&self, tenant: &TenantName, name: Name<'_>, known: KnownTimes) {
+        lock(&self.0).insert(tenant, name, (), known);
+    }
+
+    /// Finds what is noted of the directory.
+    pub(in crate::vfs) fn find(&self, name: Name<'_>) -> Option<KnownTimes> {
+        lock(&self.0).find(name, &()).copied()
+    }
+
+    /// Takes out what is noted of a directory and of those below it, each with its name.
+    pub(in crate::vfs) fn take(&self, bucket: &BucketId, directory: &Prefix) -> Vec<(Arc<str>, KnownTimes)> {
+        let taken = lock(&self.0).take_below(bucket, directory.as_str());
+        taken.into_iter().map(|(name, (), known)| (name, known)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Option<Times> = Some(Times { accessed: 1, modified: 1 });
+    const TWO: Option<Times> = Some(Times { accessed: 2, modified: 2 });
+
+    // S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+    #[test]
+    fn what_is_here_alone_is_bounded() {
+        let (overlay, bucket, tenant) = (DirectoryOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());
+        for number in 0..=MAX_ENTRIES {
+            overlay.note(&tenant, (&bucket, &format!("{number}/")), ONE);
+        }
+        assert!(overlay.find((&bucket, "0/")).is_none());
+        for number in 1..=MAX_ENTRIES {
+            assert!(overlay.find((&bucket, &format!("{number}/"))).is_some());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_of_the_journal_takes_nothing_back_that_was_set_since() {
+        let (overlay, bucket, tenant) = (DirectoryOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());
+        let name = (&bucket, "a/");
+        overlay.note(&tenant, name, ONE);
+        overlay.note(&tenant, name, TWO);
+        overlay.keep(&tenant, name, ONE);
+        assert!(overlay.find(name).is_some_and(|known| known.is_here_alone() && known.times == TWO));
+        overlay.keep(&tenant, name, TWO);
+        assert!(overlay.find(name).is_some_and(|known| !known.is_here_alone() && known.is_newest()));
+        tokio::time::advance(FRESH).await;
+        assert!(overlay.find(name).is_some_and(|known| !known.is_newest()));
+        overlay.keep(&tenant, (&bucket, "b/"), ONE);
+        assert_eq!(overlay.find((&bucket, "b/")), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! Times and modes that clients set on directories. S3 can't carry them: most directories have no object of their own.
+//!
+//! Times are kept in the journal, by bucket and key, and shown to every session; a directory without any shows the start of
+//! the current day (`clock.rs`). Modes are kept for the session. What this node's sessions set is also in its overlay:
+//! it is answered from there at once, and that is what is left of it while the journal is down, which fails nothing here.
+//!
+//! Invariant: STAT and each page of a listing ask the journal once at most, and not of what this node set within two seconds.
+
+use super::{
+    Metadata, Mount, NewAttributes, Node, Times, VirtualPath,
+    cache::{DirectoryOverlay, KnownTimes},
+    clock::start_of_day,
+    notes::DirectoryModes,
+};
+use crate::{
+    account::TenantName,
+    store::{self, BucketId, DirectoryTimes, Journal, JournalDown, ListedDirectories, Prefix},
+};
+use std::{collections::HashMap, sync::Arc};
+use tokio::time::Instant;
+
+/// A directory, by the name that the cache and the journal have for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DirectoryName<'a> {
+    pub(super) bucket: &'a BucketId,
+    pub(super) prefix: &'a Prefix,
+}
+
+impl<'a> DirectoryName<'a> {
+    fn of_cache(self) -> (&'a BucketId, &'a str) {
+        (self.bucket, self.prefix.as_str())
+    }
+}
+
+/// What a session sees of directories beside their names.
+#[derive(Debug)]
+pub(super) struct Directories {
+    node: Arc<Node>,
+    tenant: TenantName,
+    modes: DirectoryModes,
+}
+
+impl Directories {
+    pub(super) fn new(node: Arc<Node>, tenant: TenantName) -> Self {
+        Self { node, tenant, modes: DirectoryModes::default() }
+    }
+
+    fn journal(&self) -> &dyn Journal {
+        &*self.node.journal
+    }
+
+    fn overlay(&self) -> &DirectoryOverlay {
+        &self.node.cache.directories
+    }
+
+    /// A directory in `mount`, or a virtual one. It shows the start of the day unless `times` are set.
+    pub(super) fn metadata(&self, path: &VirtualPath, times: Option<Times>, mount: Option<&Mount>) -> Metadata {
+        let times = times.unwrap_or_else(|| start_of_day(&*self.node.clock));
+        Metadata::of_directory(times, self.modes.find(path), mount)
+    }
+
+    /// The times that are set on a directory. At most one question to the journal.
+    pub(super) async fn times(&self, directory: DirectoryName<'_>) -> Option<Times> {
+        let known = self.overlay().find(directory.of_cache());
+        if let Some(newest) = known.filter(KnownTimes::is_newest) {
+            return newest.times;
+        }
+        match self.journal().directory_times(directory.bucket, directory.prefix).await {
+            Ok(times) => times.map(Times::from),
+            Err(JournalDown) => known.and_then(|known| known.times),
+        }
+    }
+
+    /// The times that a session of this node has just set; else those that were seen before.
+    pub(super) fn newest_times(&self, directory: DirectoryName<'_>, seen: Option<Times>) -> Option<Times> {
+        let known = self.overlay().find(directory.of_cache()).filter(KnownTimes::is_newest);
+        known.map_or(seen, |known| known.times)
+    }
+
+    /// The times that are set on the directories of a listing's page. One question to the journal, none for a page without
+    /// directories. The listing was asked for at `asked`.
+    pub(super) async fn of_page(
+        &self,
+        bucket: &BucketId,
+        parent: &Prefix,
+        page: &[store::Entry],
+        asked: Instant,
+    ) -> TimesInPage {
+        let is_directory = |entry: &&store::Entry| matches!(entry.kind, store::EntryKind::Directory);
+        let names: Vec<&str> = page.iter().filter(is_directory).map(|entry| entry.name.as_str()).collect();
+        if names.is_empty() {
+            return TimesInPage(Ok(HashMap::new()));
+        }
+        let page = ListedDirectories { parent, names: &names, asked_ago: asked.elapsed() };
+        TimesInPage(self.journal().directory_times_in(bucket, page).await)
+    }
+
+    /// Of a page of a listing: the times of the directory `name`.
+    pub(super) fn in_page(&self, page: &mut TimesInPage, directory: DirectoryName<'_>, name: &str) -> Option<Times> {
+        let known = self.overlay().find(directory.of_cache());
+        if let Some(newest) = known.filter(KnownTimes::is_newest) {
+            return newest.times;
+        }
+        match &mut page.0 {
+            Ok(kept) => kept.remove(name).map(Times::from),
+            Err(JournalDown) => known.and_then(|known| known.times),
+        }
+    }
+
+    /// Sets times for every session, and a mode for this one.
+    pub(super) async fn set(&self, path: &VirtualPath, directory: DirectoryName<'_>, attributes: NewAttributes) {
+        if let Some(mode) = attributes.mode {
+            self.modes.set(path, mode);
+        }
+        if let Some(times) = attributes.times {
+            self.set_times(directory, times).await;
+        }
+    }
+
+    async fn set_times(&self, directory: DirectoryName<'_>, times: Times) {
+        self.overlay().note(&self.tenant, directory.of_cache(), Some(times));
+        let set = self.journal().set_directory_times(directory.bucket, directory.prefix, times.into()).await;
+        if set.is_ok() {
+            self.overlay().keep(&self.tenant, directory.of_cache(), Some(times));
+        }
+    }
+
+    /// Whether the journal keeps something for a directory, or may do so. Asked beside what S3 is asked, it costs no time.
+    pub(super) async fn is_kept(&self, directory: DirectoryName<'_>) -> bool {
+        !matches!(self.journal().directory_times(directory.bucket, directory.prefix).await, Ok(None))
+    }
+
+    /// A directory was made. All that was set on an older one of the name, or below it, is forgotten, if something `is_kept`.
+    pub(super) async fn made(&self, path: &VirtualPath, directory: DirectoryName<'_>, is_kept: bool) {
+        self.modes.forget(path);
+        self.overlay().take(directory.bucket, directory.prefix);
+        if is_kept {
+            // While the journal is down the row stays, and this node knows better.
+            self.overlay().note(&self.tenant, directory.of_cache(), None);
+            if self.forget(directory).await.is_ok() {
+                self.overlay().keep(&self.tenant, directory.of_cache(), None);
+            }
+        }
+    }
+
+    /// A directory was removed, of which something may be kept. While the journal is down the row stays: a later question that
+    /// finds no directory drops it.
+    pub(super) async fn removed(&self, path: &VirtualPath, directory: DirectoryName<'_>, is_kept: bool) {
+        self.modes.forget(path);
+        self.overlay().take(directory.bucket, directory.prefix);
+        if is_kept {
+            let _ = self.forget(directory).await;
+        }
+    }
+
+    async fn forget(&self, directory: DirectoryName<'_>) -> Result<(), JournalDown> {
+        self.journal().forget_directory_times(directory.bucket, directory.prefix, None).await
+    }
+
+    /// S3 was asked at `asked`, and has no such directory: what is kept for it is dropped, unless it may have been made since.
+    pub(super) async fn drop_gone(&self, directory: DirectoryName<'_>, asked: Instant) {
+        let DirectoryName { bucket, prefix } = directory;
+        if matches!(self.journal().directory_times(bucket, prefix).await, Ok(Some(_))) {
+            let _ = self.journal().forget_directory_times(bucket, prefix, Some(asked.elapsed())).await;
+        }
+    }
+
+    /// An empty directory was renamed.
+    pub(super) async fn renamed(&self, source: DirectoryName<'_>, target: DirectoryName<'_>) {
+        let moved = async {
+            self.forget(target).await?;
+            self.journal().move_directory_times(source.bucket, source.prefix, target.prefix).await
+        };
+        let is_moved = moved.await.is_ok();
+        self.carry(source, target, is_moved).await;
+    }
+
+    /// Notes under the new names what this node had noted of a directory that was renamed, and of those below it. The journal
+    /// hears of what it may not know there.
+    pub(super) async fn carry(&self, source: DirectoryName<'_>, target: DirectoryName<'_>, is_moved: bool) {
+        self.overlay().take(target.bucket, target.prefix);
+        for (old, known) in self.overlay().take(source.bucket, source.prefix) {
+            let Some(new) = target.prefix.twin(source.prefix, &old).map(|key| key.as_directory()) else { continue };
+            let new = DirectoryName { bucket: target.bucket, prefix: &new };
+            match known.times {
+                Some(times) if known.is_here_alone() || !is_moved => self.set_times(new, times).await,
+                _ => self.overlay().carry(&self.tenant, new.of_cache(), known),
+            }
+        }
+    }
+
+    /// Takes along the modes of a directory that was renamed, and of those below it.
+    pub(super) fn carry_modes(&self, source: &VirtualPath, target: &VirtualPath) {
+        self.modes.rename(source, target);
+    }
+}
+
+/// The times that are set on the directories of a listing's page.
+#[derive(Debug)]
+pub(super) struct TimesInPage(Result<HashMap<String, DirectoryTimes>, JournalDown>);
+
+impl From<DirectoryTimes> for Times {
+    fn from(DirectoryTimes { accessed, modified }: DirectoryTimes) -> Self {
+        Self { accessed, modified }
+    }
+}
+
+impl From<Times> for DirectoryTimes {
+    fn from(Times { accessed, modified }: Times) -> Self {
+        Self { accessed, modified }
+    }
+}

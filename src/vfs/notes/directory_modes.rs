@@ -1,0 +1,46 @@
+//! Modes that this session set on directories. They are kept nowhere else: a mode is what one client wants to see.
+
+use super::lock;
+use crate::{store::BoundedMap, vfs::VirtualPath};
+use std::sync::Mutex;
+
+/// Directories that can have a mode in a session.
+const MAX_ENTRIES: usize = 4096;
+
+/// Modes that the session set, by path.
+#[derive(Debug)]
+pub(in crate::vfs) struct DirectoryModes(Mutex<BoundedMap<VirtualPath, u32>>);
+
+impl Default for DirectoryModes {
+    fn default() -> Self {
+        Self(Mutex::new(BoundedMap::new(MAX_ENTRIES)))
+    }
+}
+
+impl DirectoryModes {
+    pub(in crate::vfs) fn set(&self, path: &VirtualPath, mode: u32) {
+        lock(&self.0).insert(path.clone(), mode);
+    }
+
+    pub(in crate::vfs) fn find(&self, path: &VirtualPath) -> Option<u32> {
+        lock(&self.0).find(path).copied()
+    }
+
+    /// Takes along what is set on a directory and on those in it to its new name. What was set there is forgotten.
+    pub(in crate::vfs) fn rename(&self, source: &VirtualPath, target: &VirtualPath) {
+        let mut modes = lock(&self.0);
+        modes.take_where(|path| path == target || path.is_below(target));
+        for (old, mode) in modes.take_where(|path| path == source || path.is_below(source)) {
+            let name = old.relative_to(source).unwrap_or_default();
+            let names = name.split('/').filter(|name| !name.is_empty());
+            if let Some(new) = names.into_iter().try_fold(target.clone(), |path, name| path.child(name)) {
+                modes.insert(new, mode);
+            }
+        }
+    }
+
+    /// Takes in that the directory is gone.
+    pub(in crate::vfs) fn forget(&self, path: &VirtualPath) {
+        lock(&self.0).remove(path);
+    }
+}
