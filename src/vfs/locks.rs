@@ -48,7 +48,10 @@ pub(super) struct Locks(Arc<Mutex<HashMap<Name, Arc<Holder>>>>);
 /// The holder of a lock, as all that meet it see it.
 #[derive(Debug)]
 struct Holder {
+    locks: Locks,
+    journal: Arc<dyn Journal>,
     session: SessionId,
+    name: Name,
     phase: watch::Sender<Phase>,
     /// The row, where other nodes can see it.
     row: Option<Row>,
@@ -85,35 +88,31 @@ enum Entered {
 
 /// The lock of one upload. It ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Lock {
-    locks: Locks,
-    name: Name,
-    journal: Arc<dyn Journal>,
-    holder: Arc<Holder>,
-}
+pub(super) struct Lock(Arc<Holder>);
 
 impl Vfs {
     /// Takes the lock that an OPEN with EXCL needs, and none where the OPEN will be refused anyway. One question to a shared
     /// journal.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`] where another session has the lock.
+    /// [`Error::AlreadyExists`] where another session has the lock, or this one uploads the file.
     pub(super) async fn lock(&self, path: &VirtualPath, options: WriteOptions) -> Result<Option<Lock>> {
         let Ok(Place::Object { mount, key }) = self.mounts.resolve(path) else { return Ok(None) };
-        if !(options.exclusive && options.create && mount.allows(Permission::Write)) || self.is_uploading(path) {
+        if !(options.exclusive && options.create && mount.allows(Permission::Write)) {
             return Ok(None);
         }
+        if self.is_uploading(path) {
+            return Err(Error::AlreadyExists);
+        }
         let name = (self.bucket(mount).await?.id().clone(), key);
-        let taking = self.node.locks.take(&self.node.journal, self.session, name);
-        timeout(PATIENCE, taking).await.unwrap_or(Err(Error::AlreadyExists)).map(Some)
+        self.node.locks.take(&self.node.journal, self.session, name).await.map(Some)
     }
 
     /// Ends the lock on a name where no file is, because the file is removed. `false` if there is none. One question to a
     /// shared journal.
     pub(super) async fn break_lock(&self, bucket: &BucketId, key: &Key) -> bool {
-        let name = (bucket.clone(), key.clone());
-        if let Some(holder) = self.node.locks.find(&name).filter(|holder| *holder.phase.borrow() == Phase::Open) {
-            return self.node.locks.end(&name, &holder, End::Lost).await == End::Lost;
+        if let Some(holder) = self.node.locks.find(bucket, key).filter(|holder| holder.phase() == Phase::Open) {
+            return holder.end(End::Lost).await == End::Lost;
         }
         let journal = &self.node.journal;
         journal.is_shared() && journal.break_lock(bucket, key).await.unwrap_or(false)
@@ -121,9 +120,8 @@ impl Vfs {
 
     /// Ends this session's own lock on a name, because its upload is removed or gets another name.
     pub(super) async fn release_lock(&self, bucket: &BucketId, key: &Key) {
-        let name = (bucket.clone(), key.clone());
-        if let Some(holder) = self.node.locks.find(&name).filter(|holder| holder.session == self.session) {
-            self.node.locks.end(&name, &holder, End::Released).await;
+        if let Some(holder) = self.node.locks.find(bucket, key).filter(|holder| holder.session == self.session) {
+            holder.end(End::Released).await;
         }
     }
 }
@@ -131,7 +129,7 @@ impl Vfs {
 impl Lock {
     /// OPEN is about to be answered: other sessions need not wait any longer.
     pub(super) fn open(&self) {
-        self.holder.phase.send_if_modified(|phase| {
+        self.0.phase.send_if_modified(|phase| {
             let is_opening = *phase == Phase::Opening;
             if is_opening {
                 *phase = Phase::Open;
@@ -142,26 +140,29 @@ impl Lock {
 
     /// Lets others have the name, because the client is silent.
     pub(super) fn lapse(&self) {
-        self.begin_end(End::Lapsed);
+        self.0.begin_end(End::Lapsed);
     }
 
-    /// Asks, before the file is published, if the lock is still ours. One that lapsed is taken again. At most one question to
-    /// a shared journal, but for that.
+    /// Asks, before the file is published under `key`, if the lock is still ours. One that lapsed is taken again, unless the
+    /// file has another name now. At most one question to a shared journal, but for that.
     ///
     /// # Errors
     /// [`Error::LockLost`].
-    pub(super) async fn confirm(&mut self) -> Result<()> {
-        let phase = *self.holder.phase.borrow();
-        match phase {
-            Phase::Opening | Phase::Open => match &self.holder.row {
-                Some(row) if row.hold(&self.journal, &self.name).await == Ok(false) => Err(Error::LockLost),
-                _ => Ok(()),
-            },
-            Phase::Ending(End::Released) | Phase::Ended(End::Released) => Ok(()),
-            Phase::Ending(End::Lost) | Phase::Ended(End::Lost) => Err(Error::LockLost),
-            Phase::Ending(End::Lapsed) | Phase::Ended(End::Lapsed) => {
-                let taking = self.locks.take(&self.journal, self.holder.session, self.name.clone());
-                *self = timeout(PATIENCE, taking).await.ok().and_then(Result::ok).ok_or(Error::LockLost)?;
+    pub(super) async fn confirm(&mut self, key: &Key) -> Result<()> {
+        let end = match self.0.phase() {
+            Phase::Opening | Phase::Open => {
+                return if self.0.is_lost().await { Err(Error::LockLost) } else { Ok(()) };
+            }
+            Phase::Ending(end) | Phase::Ended(end) => end,
+        };
+        match end {
+            End::Released => Ok(()),
+            End::Lost => Err(Error::LockLost),
+            End::Lapsed if self.0.name.1 != *key => Ok(()),
+            End::Lapsed => {
+                let Holder { locks, journal, session, name, .. } = &*self.0;
+                let taken = locks.take(journal, *session, name.clone()).await;
+                *self = taken.map_err(|_| Error::LockLost)?;
                 self.open();
                 Ok(())
             }
@@ -173,56 +174,39 @@ impl Lock {
     /// # Errors
     /// [`Error::LockLost`] if another session removed the file meanwhile.
     pub(super) async fn end(&self) -> Result<()> {
-        match self.locks.end(&self.name, &self.holder, End::Released).await {
+        match self.0.end(End::Released).await {
             End::Released | End::Lapsed => Ok(()),
             End::Lost => Err(Error::LockLost),
         }
-    }
-
-    fn begin_end(&self, end: End) {
-        self.locks.begin_end(&self.name, &self.holder, end);
-    }
-
-    /// Starts the task that keeps the row, if there is to be one, and waits until it has it.
-    async fn keep(&self, phase: watch::Receiver<Phase>) -> Result<()> {
-        if self.holder.row.is_none() {
-            return Ok(());
-        }
-        let keeper = Keeper {
-            locks: self.locks.clone(),
-            name: self.name.clone(),
-            journal: Arc::clone(&self.journal),
-            holder: Arc::clone(&self.holder),
-            phase,
-        };
-        let (taken, is_taken) = oneshot::channel();
-        tokio::spawn(keeper.run(taken));
-        // The task ends without a word only with the process.
-        if is_taken.await.unwrap_or(true) { Ok(()) } else { Err(Error::AlreadyExists) }
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        self.begin_end(End::Released);
+        self.0.begin_end(End::Released);
     }
 }
 
 impl Locks {
     /// Takes the lock on a name, when it is known how other OPENs of the name end.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`].
     async fn take(&self, journal: &Arc<dyn Journal>, session: SessionId, name: Name) -> Result<Lock> {
-        loop {
-            let (holder, phase) = match self.enter(journal, session, &name)? {
-                Entered::Ours(holder, phase) => (holder, phase),
-                Entered::Theirs(other) => {
-                    self.demand_free(journal, &name, &other).await?;
-                    continue;
+        let taking = async {
+            loop {
+                match self.enter(journal, session, &name)? {
+                    Entered::Ours(holder, phase) => {
+                        let lock = Lock(holder);
+                        let is_ours = lock.0.row.is_none() || Keeper::start(Arc::clone(&lock.0), phase).await;
+                        return if is_ours { Ok(lock) } else { Err(Error::AlreadyExists) };
+                    }
+                    Entered::Theirs(other) if other.has_name().await => return Err(Error::AlreadyExists),
+                    Entered::Theirs(_) => {}
                 }
-            };
-            let lock = Lock { locks: self.clone(), name, journal: Arc::clone(journal), holder };
-            lock.keep(phase).await?;
-            return Ok(lock);
-        }
+            }
+        };
+        timeout(PATIENCE, taking).await.unwrap_or(Err(Error::AlreadyExists))
     }
 
     /// Enters a holder, unless the name has one.
@@ -233,57 +217,14 @@ impl Locks {
             return Ok(Entered::Theirs(Arc::clone(other)));
         }
         let (sender, phase) = watch::channel(Phase::Opening);
-        let holder = Arc::new(Holder { session, phase: sender, row });
-        names.insert(name.clone(), Arc::clone(&holder));
+        let (locks, journal, name) = (self.clone(), Arc::clone(journal), name.clone());
+        let holder = Arc::new(Holder { locks, journal, session, name: name.clone(), phase: sender, row });
+        names.insert(name, Arc::clone(&holder));
         Ok(Entered::Ours(holder, phase))
     }
 
-    /// Waits while it isn't known if another holder's OPEN succeeds, or while its row is being deleted.
-    async fn demand_free(&self, journal: &Arc<dyn Journal>, name: &Name, other: &Holder) -> Result<()> {
-        let mut phase = other.phase.subscribe();
-        // An error can't be: the sender lives as long as the holder.
-        let _ = phase.wait_for(|phase| matches!(phase, Phase::Open | Phase::Ended(_))).await;
-        if *phase.borrow() != Phase::Open {
-            return Ok(());
-        }
-        match &other.row {
-            // A session of another node has removed the file.
-            Some(row) if row.hold(journal, name).await == Ok(false) => {
-                self.end(name, other, End::Lost).await;
-                Ok(())
-            }
-            _ => Err(Error::AlreadyExists),
-        }
-    }
-
-    fn find(&self, name: &Name) -> Option<Arc<Holder>> {
-        self.names().get(name).cloned()
-    }
-
-    /// Ends a lock that has not ended, and waits until the name is free. Answers why it ended.
-    async fn end(&self, name: &Name, holder: &Holder, end: End) -> End {
-        self.begin_end(name, holder, end);
-        holder.ended().await
-    }
-
-    fn begin_end(&self, name: &Name, holder: &Holder, end: End) {
-        let is_new = holder.phase.send_if_modified(|phase| {
-            let is_new = matches!(phase, Phase::Opening | Phase::Open);
-            if is_new {
-                *phase = Phase::Ending(end);
-            }
-            is_new
-        });
-        // The task that keeps a row does the rest.
-        if is_new && holder.row.is_none() {
-            self.leave(name, holder, end);
-        }
-    }
-
-    /// Frees the name.
-    fn leave(&self, name: &Name, holder: &Holder, end: End) {
-        self.names().remove(name);
-        holder.phase.send_replace(Phase::Ended(end));
+    fn find(&self, bucket: &BucketId, key: &Key) -> Option<Arc<Holder>> {
+        self.names().get(&(bucket.clone(), key.clone())).cloned()
     }
 
     #[cfg(test)]
@@ -297,11 +238,60 @@ impl Locks {
 }
 
 impl Holder {
-    /// The reason for which the lock ended, when the name is free.
-    async fn ended(&self) -> End {
+    fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Waits while it isn't known if the OPEN succeeds, or while the row is being deleted. `false` if the name is free then.
+    async fn has_name(&self) -> bool {
+        let mut phase = self.phase.subscribe();
+        // An error can't be: the sender is the holder's own.
+        let _ = phase.wait_for(|phase| matches!(phase, Phase::Open | Phase::Ended(_))).await;
+        if self.phase() != Phase::Open {
+            return false;
+        }
+        // A session of another node may have removed the file.
+        let is_lost = self.is_lost().await;
+        if is_lost {
+            self.end(End::Lost).await;
+        }
+        !is_lost
+    }
+
+    /// Asks a shared journal if another session has ended the lock, or has it.
+    async fn is_lost(&self) -> bool {
+        match &self.row {
+            Some(row) => row.hold(&*self.journal, &self.name).await == Ok(false),
+            None => false,
+        }
+    }
+
+    /// Ends the lock, if it has not ended, and waits until the name is free. Answers why it ended.
+    async fn end(&self, end: End) -> End {
+        self.begin_end(end);
         let mut phase = self.phase.subscribe();
         let ended = phase.wait_for(|phase| matches!(phase, Phase::Ended(_))).await.map(|phase| *phase);
-        if let Ok(Phase::Ended(end)) = ended { end } else { End::Released }
+        if let Ok(Phase::Ended(end)) = ended { end } else { end }
+    }
+
+    fn begin_end(&self, end: End) {
+        let is_new = self.phase.send_if_modified(|phase| {
+            let is_new = matches!(phase, Phase::Opening | Phase::Open);
+            if is_new {
+                *phase = Phase::Ending(end);
+            }
+            is_new
+        });
+        // The task that keeps a row does the rest.
+        if is_new && self.row.is_none() {
+            self.leave(end);
+        }
+    }
+
+    /// Frees the name.
+    fn leave(&self, end: End) {
+        self.locks.names().remove(&self.name);
+        self.phase.send_replace(Phase::Ended(end));
     }
 }
 
@@ -319,7 +309,7 @@ impl Row {
         Ok(Self { lease: lease::new()?, certain_until: Mutex::default() })
     }
 
-    async fn take(&self, journal: &Arc<dyn Journal>, (bucket, key): &Name) -> Result<Locked, JournalDown> {
+    async fn take(&self, journal: &dyn Journal, (bucket, key): &Name) -> Result<Locked, JournalDown> {
         let until = Instant::now() + self.lease.term;
         let locked = journal.lock(bucket, key, &self.lease).await?;
         if locked == Locked::Ours {
@@ -330,7 +320,7 @@ impl Row {
 
     /// Begins the term anew. `false` when another session has ended the lock, or has it. A row that wasn't written because the
     /// journal was away, or whose lease ended meanwhile, is taken again.
-    async fn hold(&self, journal: &Arc<dyn Journal>, name: &Name) -> Result<bool, JournalDown> {
+    async fn hold(&self, journal: &dyn Journal, name: &Name) -> Result<bool, JournalDown> {
         let (bucket, key) = name;
         let (is_certain, until) = (self.is_certain(), Instant::now() + self.lease.term);
         let mut is_held = journal.hold_lock(bucket, key, &self.lease).await?;
@@ -358,21 +348,26 @@ impl Row {
 
 /// The task that keeps a row, from its beginning to its end.
 struct Keeper {
-    locks: Locks,
-    name: Name,
-    journal: Arc<dyn Journal>,
     holder: Arc<Holder>,
     phase: watch::Receiver<Phase>,
 }
 
 impl Keeper {
+    /// Starts the task, and waits until it has the row. `false` if another holder has it.
+    async fn start(holder: Arc<Holder>, phase: watch::Receiver<Phase>) -> bool {
+        let (taken, is_taken) = oneshot::channel();
+        tokio::spawn(Self { holder, phase }.run(taken));
+        // The task ends without a word only with the process.
+        is_taken.await.unwrap_or(true)
+    }
+
     /// Takes the row, says so, and renews it until the lock ends. The row is deleted also where its OPEN stopped waiting, or
     /// the journal failed to answer: it may be there.
     async fn run(mut self, taken: oneshot::Sender<bool>) {
         let holder = Arc::clone(&self.holder);
         let Some(row) = &holder.row else { return };
         if !self.take(row).await {
-            self.locks.leave(&self.name, &holder, End::Released);
+            holder.leave(End::Released);
             let _ = taken.send(false);
             return;
         }
@@ -383,13 +378,15 @@ impl Keeper {
 
     /// Waits while another holder's OPEN isn't answered. Without a journal the upload goes on, and S3 decides.
     async fn take(&mut self, row: &Row) -> bool {
+        let Holder { journal, name, .. } = &*self.holder;
         let mut pause = FIRST_PAUSE;
         loop {
-            match row.take(&self.journal, &self.name).await {
+            match row.take(&**journal, name).await {
                 Ok(Locked::Ours) | Err(JournalDown) => return true,
                 Ok(Locked::Theirs) => return false,
                 Ok(Locked::Opening) => {}
             }
+            // Before its OPEN is answered a lock changes only by its end.
             if timeout(pause, self.phase.changed()).await.is_ok() {
                 return false;
             }
@@ -403,24 +400,28 @@ impl Keeper {
             let _ = timeout(row.lease.term / 3, self.phase.changed()).await;
             let phase = *self.phase.borrow_and_update();
             let is_lost = match phase {
-                Phase::Opening => row.take(&self.journal, &self.name).await.is_ok_and(|locked| locked != Locked::Ours),
-                Phase::Open => row.hold(&self.journal, &self.name).await == Ok(false),
+                Phase::Opening => self.is_taken_over(row).await,
+                Phase::Open => self.holder.is_lost().await,
                 Phase::Ending(end) | Phase::Ended(end) => return end,
             };
             if is_lost {
-                self.locks.begin_end(&self.name, &self.holder, End::Lost);
+                self.holder.begin_end(End::Lost);
             }
         }
     }
 
+    async fn is_taken_over(&self, row: &Row) -> bool {
+        let Holder { journal, name, .. } = &*self.holder;
+        row.take(&**journal, name).await.is_ok_and(|locked| locked != Locked::Ours)
+    }
+
     async fn end(&self, row: &Row, end: End) {
-        let Self { locks, name, journal, holder, .. } = self;
-        let (bucket, key) = name;
+        let Holder { journal, name: (bucket, key), .. } = &*self.holder;
         let is_certain = row.is_certain();
         let ended = journal.end_lock(bucket, key, &row.lease).await;
         let is_lost = end == End::Released && is_certain && ended == Ok(false);
         // While the journal is away the next OPEN of this node goes on without a row.
-        locks.leave(name, holder, if is_lost { End::Lost } else { end });
+        self.holder.leave(if is_lost { End::Lost } else { end });
         if ended.is_err() {
             lease::end_later(&row.lease, || journal.end_lock(bucket, key, &row.lease)).await;
         }

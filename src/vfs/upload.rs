@@ -294,7 +294,7 @@ impl WriteHandle {
             }
         }
         if let Some(lock) = &mut lock
-            && let Err(error) = lock.confirm().await
+            && let Err(error) = lock.confirm(&key).await
         {
             upload.abort().await;
             return Err(error);

@@ -82,19 +82,19 @@ async fn a_handle_on_which_nothing_is_sent_loses_its_lock() {
     let (mut one, mut other) = (wharf.connect().await, wharf.connect().await);
     let handle = lock(&mut one).await.unwrap();
     for _ in 0..3 {
-        sleep(limit - Duration::from_secs(1)).await;
+        sleep(limit * 9 / 10).await;
         assert_refused(&mut other).await;
         one.fstat(&handle).await.unwrap();
     }
     // Requests of the path name no handle.
     for _ in 0..2 {
-        sleep(limit / 2 - Duration::from_secs(1)).await;
+        sleep(limit * 9 / 20).await;
         assert_refused(&mut other).await;
         one.stat("/lock").await.unwrap();
         let attrs = Attrs { permissions: Some(0o600), ..Attrs::default() };
         one.order(request::set_stat("/lock", attrs)).await.unwrap();
     }
-    sleep(Duration::from_secs(3)).await;
+    sleep(limit / 10 + Duration::from_secs(1)).await;
     let theirs = lock(&mut other).await.unwrap();
     assert!(one.close(&handle).await.is_err());
     other.close(&theirs).await.unwrap();
