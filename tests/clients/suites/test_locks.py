@@ -1,7 +1,7 @@
 """Files that programs take for locks: they are created with EXCL, and held open or closed at once. Others are refused, on
 another node too, until the file is closed and removed, or its holder is gone."""
 
-import os
+import subprocess
 import sys
 import time
 
@@ -11,23 +11,23 @@ from rig.frames import CREATE, EXCLUSIVE, FAILURE, HANDLE, NO_ATTRIBUTES, NO_SUC
 from rig.frames import TRUNCATE, WRITE_FLAG, Frames, number, status_of, text
 from rig.postgres import Postgres
 from rig.process import until
-from rig.programs import run
 from rig.seaweedfs import SeaweedFs
 from rig.servers import Serve
+from rig.sshfs import Mount, Unavailable
 
 # How long nobody else may have the lock of a server that was killed, in seconds.
 LEASE = 30.0
-# Takes the lock, says so, and holds it until its input ends; or says that it found it taken.
+# Takes the lock within a second, says so, and holds it until its input ends; or says why it has it not.
 SOFT_FILE_LOCK = """
 import sys
-from filelock import SoftFileLock, Timeout
+from filelock import SoftFileLock
 
 try:
-    with SoftFileLock("lock", timeout=float(sys.argv[1])):
+    with SoftFileLock("lock", timeout=1):
         print("held", flush=True)
         sys.stdin.read()
-except Timeout:
-    print("taken", flush=True)
+except OSError as error:
+    print(type(error).__name__, flush=True)
 """
 
 
@@ -105,3 +105,39 @@ class Locks(ServerCase):
             self.assertIsNone(self.lock(other, path))
             self.assertEqual(OK, one.status(REMOVE, text(path))[0])
             one, other = other, one
+
+
+class SoftFileLocks(ServerCase):
+    """Python's `SoftFileLock` over sshfs: on one mount, and on two, as two machines have them."""
+
+    def setUp(self):
+        super().setUp()
+        self.there = self.remote_directory()
+
+    def mounted(self, name):
+        try:
+            mount = Mount(self.openssh, self.there, self.local / name)
+        except Unavailable as reason:
+            self.skipTest(str(reason))
+        self.addCleanup(mount.close)
+        return mount.point
+
+    def lock(self, mount):
+        """A process that has the lock or hasn't, and what it says."""
+        pipe = subprocess.PIPE
+        process = subprocess.Popen([sys.executable, "-c", SOFT_FILE_LOCK], cwd=mount, stdin=pipe, stdout=pipe, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait, 60)
+        self.addCleanup(process.stdin.close)
+        return process, process.stdout.readline().strip()
+
+    def test_two_soft_file_locks(self):
+        one, other = self.mounted("one"), self.mounted("other")
+        process, said = self.lock(one)
+        self.assertEqual("held", said)
+        # sshfs shows its own file. Of another mount's it hears FAILURE, which it calls EPERM.
+        self.assertEqual("Timeout", self.lock(one)[1])
+        self.assertEqual("PermissionError", self.lock(other)[1])
+        process.stdin.close()
+        self.assertEqual(0, process.wait(60))
+        self.assertEqual("held", self.lock(other)[1])
