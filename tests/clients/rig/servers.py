@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import socket
 import subprocess
 import tempfile
@@ -63,6 +64,11 @@ class Demo(Server):
         if data:
             arguments += ["--data", data]
         super().__init__(arguments, port)
+
+    def store(self):
+        """Its S3, for `Serve` or whoever looks at it: the vendor's bucket, with an account that may do everything."""
+        endpoint = re.search(r"\(endpoint (http://[^ ,]+)", self.process.log_text())[1]
+        return Store(endpoint, "wharfinger-demo", "demo", "demo-secret")
 
 
 @dataclass(frozen=True)
