@@ -2,8 +2,13 @@
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 TIMEOUT = 300.0
+# Debian's, and the newest, which is a Python package. Either may come first in PATH.
+RCLONE = Path("/usr/bin/rclone")
+NEWEST_RCLONE = Path(sys.executable).parent / "rclone"
 
 
 def run(arguments, home, status=0, stdin="", **environment):

@@ -12,6 +12,7 @@ from rig.case import ServerCase
 from rig.fake_s3 import FakeS3
 from rig.files import make
 from rig.process import until
+from rig.programs import RCLONE
 from rig.servers import Serve, old_clients
 from rig.sshfs import Mount, Unavailable
 
@@ -71,7 +72,7 @@ class ClientsThatTell(FailedClose):
 
     def test_rclone(self):
         remote = command_lines.rclone_remote(self.server, "")
-        refused = self.run_program("rclone", "--retries=1", "copy", "file", remote, status=1)
+        refused = self.run_program(RCLONE, "--retries=1", "copy", "file", remote, status=1)
         self.assertIn("permission denied", refused.stderr)
 
     def test_restic(self):
@@ -131,7 +132,7 @@ class ClientsThatRemove(FailedClose):
     def test_rclone_removes_what_is_there(self):
         self.s3.objects["tenants/acme/file"] = b"older"
         remote = command_lines.rclone_remote(self.server, "")
-        self.run_program("rclone", "--retries=1", "copy", "file", remote, status=1)
+        self.run_program(RCLONE, "--retries=1", "copy", "file", remote, status=1)
 
 
 class ClientsThatDoNotTell(FailedClose):

@@ -10,13 +10,15 @@ from rig import command_lines
 from rig.case import ServerCase
 from rig.files import MIB, make, make_tree, sha256, tree
 from rig.process import Process, free_port
-from rig.programs import TIMEOUT, as_bytes
+from rig.programs import NEWEST_RCLONE, RCLONE, TIMEOUT, as_bytes
 
 
 HALVES = ("left", "right")
 
 
 class Rclone:
+    PROGRAM = RCLONE
+
     def setUp(self):
         super().setUp()
         self.there = self.remote_directory()
@@ -27,7 +29,7 @@ class Rclone:
         return command_lines.rclone_remote(self.server, path or self.there, **settings)
 
     def rclone(self, *arguments, status=0):
-        return self.run_program("rclone", *arguments, status=status, RCLONE_CONFIG=str(self.local / "rclone.conf"))
+        return self.run_program(self.PROGRAM, *arguments, status=status, RCLONE_CONFIG=str(self.local / "rclone.conf"))
 
     def transfers(self, *arguments):
         """How many files a command transferred, as its statistics say."""
@@ -73,6 +75,16 @@ class Rclone:
         self.transfers("sync", self.here, self.remote())
         self.rclone("copy", self.remote(), self.local / "back")
         self.assertEqual(1_000_000_000, int((self.local / "back" / "small").stat().st_mtime))
+
+    def test_syncs_come_to_rest(self):
+        (self.here / "nothing in it").mkdir()
+        for number, path in enumerate(self.here.rglob("*")):
+            os.utime(path, (1_000_000_000 + number, 1_000_000_000 + number))
+        sync = ["sync", "--verbose", "--create-empty-src-dirs", self.here, self.remote()]
+        self.assertIn("Copied", self.rclone(*sync).stderr)
+        for _ in range(2):
+            # Of times: "Updated modification time in destination", "Set directory modification time".
+            self.assertNotRegex(self.rclone(*sync).stderr, "Copied|Updated|Set directory|Made directory")
 
     def test_sync_removes_what_is_gone(self):
         self.rclone("sync", "--create-empty-src-dirs", self.here, self.remote())
@@ -134,7 +146,7 @@ class RcloneAtOnce(ServerCase):
     def setUp(self):
         super().setUp()
         port = free_port()
-        arguments = ["rclone", "rcd", "--rc-no-auth", f"--rc-addr=127.0.0.1:{port}", "--transfers=8", "--checkers=16"]
+        arguments = [RCLONE, "rcd", "--rc-no-auth", f"--rc-addr=127.0.0.1:{port}", "--transfers=8", "--checkers=16"]
         environment = dict(os.environ, RCLONE_CONFIG=str(self.local / "rclone.conf"))
         self.rclone = Process(arguments, env=environment)
         self.addCleanup(self.rclone.close)
@@ -226,6 +238,13 @@ class RcloneOnDemo(Rclone, ServerCase):
     SHARED = "demo"
 
 
+class NewestRcloneOnDemo(Rclone, ServerCase):
+    """It sets the times of directories too, and uploads under a temporary name."""
+
+    SHARED = "demo"
+    PROGRAM = NEWEST_RCLONE
+
+
 class RcloneOnSeaweedFs(Rclone, ServerCase):
     SHARED = "seaweedfs"
 
@@ -234,3 +253,7 @@ class RcloneOnSshd(Rclone, ServerCase):
     """Runs with `--sshd` only."""
 
     SHARED = "sshd"
+
+
+class NewestRcloneOnSshd(RcloneOnSshd):
+    PROGRAM = NEWEST_RCLONE

@@ -11,6 +11,7 @@ from rig.case import ServerCase
 from rig.files import PART, content, make
 from rig.postgres import Postgres
 from rig.process import until
+from rig.programs import RCLONE
 from rig.seaweedfs import SeaweedFs
 from rig.servers import Serve
 
@@ -142,7 +143,7 @@ class TimesInSqlite(LateTimes):
     def run_rclone(self, *arguments):
         environment = dict(os.environ, HOME=str(self.local), RCLONE_CONFIG=str(self.local / "rclone.conf"), TZ="UTC")
         done = subprocess.run(
-            ["rclone", *map(str, arguments)],
+            [RCLONE, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
