@@ -2,8 +2,13 @@
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import subprocess
+import time
+import zipfile
+
+from filelock import SoftFileLock, Timeout
 
 from rig.case import ServerCase
 from rig.files import MIB, content, make, make_tree, sha256, tree
@@ -102,6 +107,43 @@ class Sshfs:
         self.assertEqual("held\n", self.shell("flock lock echo held").stdout)
         self.assertEqual({"lock": 0}, sizes(self.sftp(), self.there))
         self.shell("echo kept > lock && flock -s lock true && test \"$(cat lock)\" = kept")
+
+    def test_a_directory_is_zipped(self):
+        sent = make_tree(self.local / "tree")
+        self.shell("cp -r $L/tree .")
+        # A time before 1980 is refused by the format.
+        shutil.make_archive(self.mount / "archive", "zip", self.mount / "tree")
+        with zipfile.ZipFile(self.mount / "written.zip", "w") as archive:
+            for path in [self.mount / "tree", *(self.mount / "tree").rglob("*")]:
+                archive.write(path, path.relative_to(self.mount / "tree"))
+        for name in ("archive", "written"):
+            with zipfile.ZipFile(self.mount / f"{name}.zip") as archive:
+                archive.extractall(self.local / name)
+            self.assertEqual(sent, tree(self.local / name))
+
+    def test_a_directory_of_today_is_not_old(self):
+        self.shell("mkdir today")
+        self.assertEqual("", self.shell("find . -mtime +1").stdout)
+        self.assertLess(abs(os.stat(self.mount / "today").st_mtime - time.time()), 25 * 3600)
+
+    def test_rsync_with_times_comes_to_rest(self):
+        make_tree(self.local / "tree")
+        for number, path in enumerate((self.local / "tree").rglob("*")):
+            os.utime(path, (1_000_000_000 + number, 1_000_000_000 + number))
+        rsync = "rsync -rt --itemize-changes $L/tree/ tree/"
+        self.assertIn("small", self.shell(rsync).stdout)
+        for mount in ("second", "third"):
+            # A mount of its own knows nothing of what the last one set.
+            self.mount = self.mounted(mount)
+            self.assertEqual("", self.shell(rsync).stdout)
+
+    def test_two_soft_file_locks(self):
+        first, second = (SoftFileLock(mount / "lock") for mount in (self.mount, self.mounted("other")))
+        for holder, other in ((first, second), (second, first)):
+            with holder.acquire(timeout=30):
+                with self.assertRaises(Timeout):
+                    other.acquire(timeout=1)
+        self.assertEqual([], self.sftp().listdir(self.there))
 
     def test_times(self):
         self.shell("echo x > file && touch -d @1000000001 file && test \"$(stat -c %Y file)\" = 1000000001")
