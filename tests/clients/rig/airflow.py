@@ -1,0 +1,32 @@
+"""Airflow's SFTPSensor, in a virtual environment of its own: it brings dozens of packages."""
+
+import json
+
+from . import keys, programs
+from .servers import ROOT
+
+PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
+SENSOR = ROOT / "tests" / "clients" / "airflow" / "sensor.py"
+
+
+def sense(server, directory, name, moment, future, home):
+    """Whether the file is there and newer than `moment`, as each of the sensor's ways to look says. What it says of the
+    `future` are "future path" and "future pattern"."""
+    if not PYTHON.exists():
+        raise FileNotFoundError("Airflow isn't installed: run ./scripts/test, which does it")
+    connection = {
+        "conn_type": "sftp",
+        "host": server.host,
+        "port": server.port,
+        "login": server.user,
+        "extra": {"key_file": str(keys.key()), "look_for_keys": False, "no_host_key_check": True},
+    }
+    environment = {
+        "AIRFLOW_HOME": str(home / "airflow"),
+        "AIRFLOW_CONN_SFTP_DEFAULT": json.dumps(connection),
+        # It takes the times of files for local ones.
+        "TZ": "UTC",
+    }
+    moments = (moment.isoformat(), future.isoformat())
+    said = programs.run([PYTHON, SENSOR, directory, name, *moments], home, **environment).stdout
+    return json.loads(said.splitlines()[-1])
