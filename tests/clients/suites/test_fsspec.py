@@ -4,24 +4,29 @@ import fsspec
 
 from rig import keys
 from rig.case import ServerCase
+from rig.fake_s3 import FakeS3Case
 from rig.files import MIB, content, make, make_tree, sha256, tree
+from rig.process import until
+
+
+def settings(server):
+    return {
+        "host": server.host,
+        "port": server.port,
+        "username": server.user,
+        "key_filename": str(keys.key()),
+        # After a refused key paramiko gets no second try.
+        "look_for_keys": False,
+        "allow_agent": False,
+        "skip_instance_cache": True,
+    }
 
 
 class Fsspec:
     def setUp(self):
         super().setUp()
         self.there = f"{self.sftp().normalize('.').rstrip('/')}/{self.remote_directory()}"
-        self.files = fsspec.filesystem(
-            "sftp",
-            host=self.server.host,
-            port=self.server.port,
-            username=self.server.user,
-            key_filename=str(keys.key()),
-            # After a refused key paramiko gets no second try.
-            look_for_keys=False,
-            allow_agent=False,
-            skip_instance_cache=True,
-        )
+        self.files = fsspec.filesystem("sftp", **settings(self.server))
         self.addCleanup(self.files.client.close)
 
     def test_files_and_directories(self):
@@ -68,9 +73,54 @@ class Fsspec:
         self.assertEqual(b"AS it was and is", self.files.cat(f"{self.there}/file"))
 
 
-
 class FsspecOnDemo(Fsspec, ServerCase):
     SHARED = "demo"
+
+
+class FsspecOnAFailingBucket(FakeS3Case):
+    """It doesn't look at the CLOSE, and hears of a failed upload when it opens the next file."""
+
+    def setUp(self):
+        super().setUp()
+        self.s3.objects.clear()
+        self.files = fsspec.filesystem("sftp", **settings(self.server))
+        self.addCleanup(self.files.client.close)
+
+    def fail_with(self, *fault):
+        self.s3.fault = lambda method, key, _: fault if method == "PUT" and key.endswith(".csv") else None
+
+    def open_and_write(self, path):
+        with fsspec.open(f"sftp://{self.server.host}{path}", "wb", **settings(self.server)) as file:
+            file.write(b"x")
+
+    def test_a_bucket_that_is_slow_down_for_ever_is_heard_of_at_the_second_file(self):
+        self.fail_with(503, "SlowDown")
+        self.open_and_write("/first.csv")
+        # Sessions of one user hear of each other's failures.
+        with self.assertRaisesRegex(OSError, "^Failure: "):
+            self.files.pipe_file("/second.csv", b"x")
+        self.assertEqual({}, self.s3.objects)
+        self.s3.fault = lambda *_: None
+        until(self.writes_again, "a file that is stored", timeout=10)
+        self.assertEqual(["tenants/acme/again.csv"], list(self.s3.objects))
+
+    def test_a_bucket_that_denies_is_heard_of_at_the_third_file(self):
+        self.fail_with(403, "AccessDenied")
+        for path in ("/first.csv", "/second.csv"):
+            self.files.pipe_file(path, b"x")
+        with self.assertRaisesRegex(PermissionError, "Permission denied: "):
+            self.files.pipe_file("/third.csv", b"x")
+        # It may be this session's own doing, so others are let in.
+        self.s3.fault = lambda *_: None
+        self.open_and_write("/other.csv")
+        self.assertEqual(["tenants/acme/other.csv"], list(self.s3.objects))
+
+    def writes_again(self):
+        try:
+            self.files.pipe_file("/again.csv", b"x")
+        except OSError:
+            return False
+        return True
 
 
 class FsspecOnSshd(Fsspec, ServerCase):
