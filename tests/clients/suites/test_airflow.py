@@ -1,5 +1,5 @@
-"""Airflow's SFTPSensor with `newer_than`, on an S3 that takes its time: a file is as new as its CLOSE, however long its upload
-took. Of a file in parts S3 itself says when the upload began."""
+"""Airflow's SFTPSensor with `newer_than`, on an S3 that takes its time: a file is as new as its CLOSE, however long its
+upload took. Of a file in parts S3 itself says when the upload began."""
 
 import time
 from datetime import datetime, timedelta, timezone

@@ -239,10 +239,15 @@ class RcloneOnDemo(Rclone, ServerCase):
 
 
 class NewestRcloneOnDemo(Rclone, ServerCase):
-    """It sets the times of directories too, and uploads under a temporary name."""
+    """It sets the times of directories too, and uploads under temporary names unless it is told not to."""
 
     SHARED = "demo"
     PROGRAM = NEWEST_RCLONE
+
+    def test_inplace_renames_nothing(self):
+        for options, renames in (((), True), (("--inplace",), False)):
+            said = self.rclone("copy", "--ignore-times", "-vv", *options, self.here, self.remote()).stderr
+            self.assertEqual(renames, "renamed to" in said)
 
 
 class RcloneOnSeaweedFs(Rclone, ServerCase):
