@@ -67,7 +67,7 @@ pub use write::{PendingWrite, WriteOptions};
 
 use crate::{
     account::{Tenant, User},
-    store::Bucket,
+    store::{Bucket, Owner},
 };
 use cache::{Change, CredentialScope, SessionId};
 use late::Named;
@@ -150,6 +150,11 @@ impl Vfs {
         let bucket = self.bucket(mount).await.ok()?;
         let scope = self.scope(mount);
         Some(act(self, Named { path, scope: &scope, bucket: &*bucket, key: &key }))
+    }
+
+    /// The tenant and the user, as the journal names them.
+    fn owner(&self) -> Owner {
+        Owner { tenant: self.tenant.name.to_string(), user: self.user.name.to_string() }
     }
 
     /// All that the credentials for `mount` depend on.

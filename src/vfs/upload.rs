@@ -478,6 +478,9 @@ impl WriteHandle {
     /// Shows how far the upload is, and from its first change on a new time.
     fn show(&mut self, was_unchanged: bool) {
         let (size, shipped) = (self.upload.size(), self.upload.shipped());
+        if let Some(lock) = self.lock.as_ref().filter(|_| size > 0) {
+            lock.note_content();
+        }
         let changes = was_unchanged && !self.upload.is_unchanged();
         self.live.update(|live| {
             (live.size, live.shipped, live.is_busy) = (size, shipped, false);

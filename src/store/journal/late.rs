@@ -153,7 +153,7 @@ mod tests {
         assert!(Late::new(&ahead, LateAttributes::default()).is_of(&ahead), "the node's clock is slow");
     }
 
-    // S167: Such a time counts less than one that a client sets, before or since, and less than one in an object's …
+    // S165: Such a time counts less than one that a client sets, before or since, and less than one in an object's …
     #[test]
     fn the_time_at_which_a_file_appeared_takes_the_place_of_no_other() {
         let (none, mode) = (LateAttributes::default(), LateAttributes { times: None, mode: Some(0o600) });

@@ -76,7 +76,7 @@ async fn a_kill_at_any_request_is_undone_or_finished() {
     }
 }
 
-// S171: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
+// S169: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
 #[tokio::test(start_paused = true)]
 async fn times_of_directories_end_up_where_the_directories_do() {
     let times = |modified| DirectoryTimes { accessed: modified, modified };
@@ -250,7 +250,7 @@ async fn late_attributes_are_carried_by_a_repair_too() {
     assert_eq!(place.journal.late(place.bucket.id(), &key("old/a")).await.unwrap(), None);
 }
 
-// S169: The rename of a directory that was cut off, and is finished by another node, keeps the times of the files …
+// S167: The rename of a directory that was cut off, and is finished by another node, keeps the times of the files …
 #[tokio::test(start_paused = true)]
 async fn the_times_of_files_are_carried_by_a_repair_too() {
     use crate::store::{Bucket as _, Journal as _, LateTimes};

@@ -130,7 +130,7 @@ async fn mounts_and_what_leads_to_them_have_times_too() {
 }
 
 // S44: STAT of a directory that a listing of the node showed within two seconds is answered from it, unless a session …
-// S173: A time that a session of the node set on a directory is answered at once; one that another node set may take two …
+// S171: A time that a session of the node set on a directory is answered at once; one that another node set may take two …
 #[tokio::test(start_paused = true)]
 async fn stat_shows_the_time_that_the_listing_showed() {
     let session = with_a_time().await;
@@ -147,7 +147,7 @@ async fn stat_shows_the_time_that_the_listing_showed() {
     assert_eq!(shown(&here, "/dir").await.0, TIMES, "what the node itself set is newer than what it listed");
 }
 
-// S170: A directory's time ends with RMDIR; one that MKDIR makes has no time but what its attributes say, whatever an older …
+// S168: A directory's time ends with RMDIR; one that MKDIR makes has no time but what its attributes say, whatever an older …
 #[tokio::test(start_paused = true)]
 async fn a_new_directory_is_not_the_old_one() {
     let session = with_a_time().await;
@@ -178,7 +178,7 @@ async fn a_new_directory_is_not_the_old_one() {
     assert_eq!(both(&session.elsewhere(), "/dir/sub").await, [OTHER, OTHER]);
 }
 
-// S170: A directory's time ends with RMDIR; one that MKDIR makes has no time but what its attributes say, whatever an older …
+// S168: A directory's time ends with RMDIR; one that MKDIR makes has no time but what its attributes say, whatever an older …
 #[tokio::test(start_paused = true)]
 async fn parents_that_mkdir_makes_are_new_too() {
     let session = with_a_time().await;
@@ -195,7 +195,7 @@ async fn parents_that_mkdir_makes_are_new_too() {
     assert_eq!(both(&session.elsewhere(), "/dir").await, [TIMES, TIMES]);
 }
 
-// S171: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
+// S169: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
 #[tokio::test(start_paused = true)]
 async fn a_rename_takes_times_along() {
     let session = Session::start();
@@ -226,7 +226,7 @@ async fn a_rename_takes_times_along() {
     }
 }
 
-// S172: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
+// S170: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
 #[tokio::test(start_paused = true)]
 async fn a_time_goes_when_its_directory_is_not_found() {
     let session = Session::start();
@@ -256,7 +256,7 @@ async fn a_time_goes_when_its_directory_is_not_found() {
     }
 }
 
-// S172: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
+// S170: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
 #[tokio::test(start_paused = true)]
 async fn a_time_that_may_be_newer_than_the_question_stays() {
     let session = with_a_time().await;
@@ -296,7 +296,7 @@ async fn while_the_journal_is_down_a_node_has_its_own() {
     assert_eq!(both(&session, "/new").await, [TIMES, TIMES]);
 }
 
-// S173: A time that a session of the node set on a directory is answered at once; one that another node set may take two …
+// S171: A time that a session of the node set on a directory is answered at once; one that another node set may take two …
 #[tokio::test(start_paused = true)]
 async fn each_verb_asks_the_journal_once_of_directories() {
     let session = with_a_time().await;
@@ -326,7 +326,7 @@ async fn each_verb_asks_the_journal_once_of_directories() {
     assert_eq!(asked(), ["directory_times", "forget_directory_times"], "RMDIR where there is something to forget");
 }
 
-// S174: In a listing `.` and `..` show a time that a session of the node set within two seconds, else the day.
+// S172: In a listing `.` and `..` show a time that a session of the node set within two seconds, else the day.
 #[tokio::test(start_paused = true)]
 async fn the_dots_of_a_listing_show_what_the_node_has_just_set() {
     let session = with_a_time().await;

@@ -39,8 +39,8 @@ async fn refuses(session: &Session) -> bool {
     is_refused(&session.open("/next", CREATE).await)
 }
 
-// S183: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
-// S189: A refused OPEN asks nothing of S3. Each node goes by the uploads of its own sessions.
+// S181: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
+// S187: A refused OPEN asks nothing of S3. Each node goes by the uploads of its own sessions.
 #[tokio::test(start_paused = true)]
 async fn after_an_upload_failed_for_its_buckets_sake_every_open_for_writing_is_refused_with_the_reason() {
     for (cause, sentence) in [
@@ -72,7 +72,7 @@ async fn after_an_upload_failed_for_its_buckets_sake_every_open_for_writing_is_r
     }
 }
 
-// S183: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
+// S181: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
 #[tokio::test(start_paused = true)]
 async fn a_failure_counts_wherever_the_upload_meets_it() {
     for verb in [Verb::CreateUpload, Verb::UploadPart, Verb::CompleteUpload] {
@@ -111,7 +111,7 @@ async fn a_failure_counts_wherever_the_upload_meets_it() {
     assert!(refuses(&session).await);
 }
 
-// S183: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
+// S181: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
 #[tokio::test(start_paused = true)]
 async fn other_users_and_mounts_are_not_refused() {
     let session = Session::with_mounts(&[("/", "acme/", Permissions::ALL), ("/other", "other/", Permissions::ALL)]);
@@ -125,7 +125,7 @@ async fn other_users_and_mounts_are_not_refused() {
     assert!(!refuses(&session.of(user("alice", ALL), globex)).await, "another tenant");
 }
 
-// S184: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
+// S182: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
 #[tokio::test(start_paused = true)]
 async fn two_denied_names_in_a_row_are_heard_by_their_session_alone() {
     let session = Session::start();
@@ -146,7 +146,7 @@ async fn two_denied_names_in_a_row_are_heard_by_their_session_alone() {
     }
 }
 
-// S184: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
+// S182: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_denied_in_a_loop_hurts_none_of_the_others() {
     let session = Session::with_mounts(&[("/", "acme/", Permissions::ALL), ("/other", "other/", Permissions::ALL)]);
@@ -169,7 +169,7 @@ async fn a_session_that_is_denied_in_a_loop_hurts_none_of_the_others() {
     assert!(denied >= 9 && refused > 150, "{denied} were denied, and {refused} refused");
 }
 
-// S185: No other failure counts: what else S3 refuses (4xx), a condition that doesn't hold, and what the client did wrong.
+// S183: No other failure counts: what else S3 refuses (4xx), a condition that doesn't hold, and what the client did wrong.
 #[tokio::test(start_paused = true)]
 async fn no_other_failure_counts() {
     let conflict = store::Error::Conflict { request: "PreconditionFailed, HTTP 412".into() };
@@ -205,7 +205,7 @@ async fn no_other_failure_counts() {
     }
 }
 
-// S183: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
+// S181: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_was_lost_is_no_failure() {
     let session = Session::start();
@@ -214,7 +214,7 @@ async fn an_answer_that_was_lost_is_no_failure() {
     assert!(!refuses(&session).await);
 }
 
-// S186: One OPEN goes through every two seconds, whatever becomes of it, so that the first that comes two seconds after …
+// S184: One OPEN goes through every two seconds, whatever becomes of it, so that the first that comes two seconds after …
 #[tokio::test(start_paused = true)]
 async fn a_silent_open_keeps_nobody_waiting() {
     let session = Session::start();
@@ -232,7 +232,7 @@ async fn a_silent_open_keeps_nobody_waiting() {
     assert!(!refuses(&session).await);
 }
 
-// S186: One OPEN goes through every two seconds, whatever becomes of it, so that the first that comes two seconds after …
+// S184: One OPEN goes through every two seconds, whatever becomes of it, so that the first that comes two seconds after …
 #[tokio::test(start_paused = true)]
 async fn after_an_outage_a_client_that_tries_again_is_admitted_within_two_seconds() {
     for outage in [0, 700, 5_000, 29_000] {
@@ -261,7 +261,7 @@ async fn after_an_outage_a_client_that_tries_again_is_admitted_within_two_second
     }
 }
 
-// S187: It ends when a part or an object is stored: for S183 by any session of the node with that user's credentials for …
+// S185: It ends when a part or an object is stored: for S181 by any session of the node with that user's credentials for …
 #[tokio::test(start_paused = true)]
 async fn whatever_is_stored_ends_it() {
     for denied in [false, true] {
@@ -310,7 +310,7 @@ async fn whatever_is_stored_ends_it() {
     assert!(refuses(&session).await);
 }
 
-// S187: It ends when a part or an object is stored: for S183 by any session of the node with that user's credentials for …
+// S185: It ends when a part or an object is stored: for S181 by any session of the node with that user's credentials for …
 #[tokio::test(start_paused = true)]
 async fn it_ends_by_itself_half_a_minute_after_the_last_failure() {
     for error in [unreachable(), forbidden()] {
@@ -330,7 +330,7 @@ async fn it_ends_by_itself_half_a_minute_after_the_last_failure() {
     }
 }
 
-// S188: Nothing else is refused: neither OPEN for reading, STAT, listings, SETSTAT, REMOVE, RENAME, MKDIR and RMDIR, nor …
+// S186: Nothing else is refused: neither OPEN for reading, STAT, listings, SETSTAT, REMOVE, RENAME, MKDIR and RMDIR, nor …
 #[tokio::test(start_paused = true)]
 async fn nothing_but_open_for_writing_is_refused() {
     let session = Session::start();

@@ -60,16 +60,19 @@ fn name() -> Key {
 }
 
 // S67: OPEN with EXCL is refused at once where a file is, or a session of any node is creating one of that name with …
-// S175: Until its CLOSE others don't see a file that is created with EXCL: STAT and listings don't show it, and OPEN …
+// S173: Until its CLOSE others don't see a file that is created with EXCL: listings don't show it, and OPEN without EXCL …
 #[tokio::test(start_paused = true)]
 async fn a_second_exclusive_open_is_refused_at_once_until_the_close() {
     for place in PLACES {
         let [one, other] = two(place);
-        let handle = lock(&one).await.unwrap();
+        let mut handle = lock(&one).await.unwrap();
         settle().await;
         assert_refused(&other).await;
-        assert!(matches!(other.stat(&path("/a")).await, Err(Error::NotFound)));
+        let seen = other.stat(&path("/a")).await.ok().map(|seen| (seen.kind, seen.size));
+        assert_eq!(seen, (place == Place::Node).then_some((Kind::File, 0)));
         assert_eq!(other.names("/").await, [""; 0]);
+        handle.write(0, "not empty".into()).await.unwrap();
+        assert!(matches!(other.stat(&path("/a")).await, Err(Error::NotFound)));
         for options in [CREATE, KEEP] {
             other.open("/a", options).await.unwrap().discard().await;
         }
@@ -82,7 +85,7 @@ async fn a_second_exclusive_open_is_refused_at_once_until_the_close() {
     }
 }
 
-// S176: A lock ends with the CLOSE of its handle, also with one that fails, and with its connection; between nodes it …
+// S174: A lock ends with the CLOSE of its handle, also with one that fails, and with its connection; between nodes it …
 #[tokio::test(start_paused = true)]
 async fn a_lock_ends_with_its_upload_however_that_ends() {
     for place in PLACES {
@@ -149,7 +152,7 @@ async fn of_sessions_that_lock_in_a_loop_one_has_the_lock_at_a_time() {
     }
 }
 
-// S177: An OPEN with EXCL that meets another one waits until that is answered: if it finds a file, it has no lock.
+// S175: An OPEN with EXCL that meets another one waits until that is answered: if it finds a file, it has no lock.
 #[tokio::test(start_paused = true)]
 async fn an_open_that_finds_a_file_is_in_nobodys_way() {
     for place in PLACES {
@@ -183,7 +186,7 @@ async fn an_open_that_finds_a_file_is_in_nobodys_way() {
     }
 }
 
-// S178: REMOVE of that name by another session, of whatever node, ends the lock and answers OK: the holder's CLOSE then …
+// S176: REMOVE of that name by another session, of whatever node, ends the lock and answers OK: the holder's CLOSE then …
 #[tokio::test(start_paused = true)]
 async fn a_session_that_removes_the_file_ends_the_lock_of_another() {
     for place in PLACES {
@@ -212,7 +215,7 @@ async fn a_session_that_removes_the_file_ends_the_lock_of_another() {
     }
 }
 
-// S178: REMOVE of that name by another session, of whatever node, ends the lock and answers OK: the holder's CLOSE then …
+// S176: REMOVE of that name by another session, of whatever node, ends the lock and answers OK: the holder's CLOSE then …
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_removed_while_it_is_stored_is_gone_after_the_close() {
     for place in PLACES {
@@ -242,7 +245,7 @@ async fn a_file_that_is_stored_is_removed_and_a_lock_on_its_name_stays() {
 }
 
 // S130: Where no file is but the one that the session is uploading, REMOVE and RENAME are about that: it doesn't appear …
-// S179: The session's own REMOVE or RENAME of the file ends its lock, and the upload goes on as without one.
+// S177: The session's own REMOVE or RENAME of the file ends its lock, and the upload goes on as without one.
 #[tokio::test(start_paused = true)]
 async fn its_own_remove_and_rename_free_the_name() {
     for place in PLACES {
@@ -269,7 +272,7 @@ async fn its_own_remove_and_rename_free_the_name() {
     }
 }
 
-// S176: A lock ends with the CLOSE of its handle, also with one that fails, and with its connection; between nodes it …
+// S174: A lock ends with the CLOSE of its handle, also with one that fails, and with its connection; between nodes it …
 #[tokio::test(start_paused = true)]
 async fn a_lock_ends_with_its_lease_and_a_working_node_renews_its_own() {
     let [one, other] = two(Place::Nodes);
@@ -289,7 +292,7 @@ async fn a_lock_ends_with_its_lease_and_a_working_node_renews_its_own() {
     assert_no_lock_left(&[one, other]).await;
 }
 
-// S180: Without a ledger in PostgreSQL, or while it is away, the sessions of one node exclude each other and those of …
+// S178: Without a ledger in PostgreSQL, or while it is away, the sessions of one node exclude each other and those of …
 #[tokio::test(start_paused = true)]
 async fn without_a_journal_the_locks_of_a_node_hold_and_nothing_fails() {
     let [one, other] = two(Place::Nodes);
@@ -327,7 +330,7 @@ async fn without_a_journal_the_locks_of_a_node_hold_and_nothing_fails() {
     assert_no_lock_left(&[one, other]).await;
 }
 
-// S181: A holder that stored nothing, and sent nothing on the handle for `idle_timeout`, loses the lock. Its CLOSE takes …
+// S179: A holder that stored nothing, and sent nothing on the handle for `idle_timeout`, loses the lock. Its CLOSE takes …
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_lapsed_is_taken_again_at_the_close_unless_another_has_it() {
     for place in PLACES {
@@ -368,7 +371,7 @@ async fn a_lock_that_lapsed_is_taken_again_at_the_close_unless_another_has_it() 
     }
 }
 
-// S182: CREAT with EXCL and without WRITE is refused as well while another session creates the file with EXCL.
+// S180: CREAT with EXCL and without WRITE is refused as well while another session creates the file with EXCL.
 #[tokio::test(start_paused = true)]
 async fn making_an_empty_file_respects_a_lock_if_it_is_exclusive() {
     let [one, other] = two(Place::Nodes);

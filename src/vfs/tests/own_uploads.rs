@@ -8,7 +8,7 @@ fn shown(entries: &[Entry]) -> Vec<(&str, Kind, u64)> {
     entries.map(|entry| (entry.name.as_str(), entry.metadata.kind, entry.metadata.size)).collect()
 }
 
-// S190: RMDIR of a directory in which, or deeper below which, the session is uploading a file is refused: the …
+// S188: RMDIR of a directory in which, or deeper below which, the session is uploading a file is refused: the …
 #[tokio::test]
 async fn a_directory_that_a_session_uploads_into_is_not_empty_for_it() {
     for at in ["/d/x", "/d/e/f/x"] {
@@ -81,7 +81,7 @@ async fn a_directory_that_was_emptied_counts_uploads_too() {
     session.rmdir(&path("/d")).await.unwrap();
 }
 
-// S191: A session's listings show the files that it was uploading when they began as its STAT shows them, each once …
+// S189: A session's listings show the files that it was uploading when they began as its STAT shows them, each once …
 #[tokio::test]
 async fn a_listing_shows_its_sessions_uploads_as_stat_does() {
     let session = Session::start();

@@ -42,7 +42,7 @@ async fn upload_for(session: &Session, at: &str, took: Duration) {
     handle.close().await.unwrap();
 }
 
-// S165: A file shows the time at which it appeared, which is that of its CLOSE, where no client set another. S3's own …
+// S163: A file shows the time at which it appeared, which is that of its CLOSE, where no client set another. S3's own …
 #[tokio::test(start_paused = true)]
 async fn a_file_in_parts_is_as_old_as_its_close() {
     let (session, elsewhere, then) = hours_ago();
@@ -66,7 +66,7 @@ async fn a_file_in_parts_is_as_old_as_its_close() {
     assert!(is_of_now(&session, "/a").await);
 }
 
-// S165: A file shows the time at which it appeared, which is that of its CLOSE, where no client set another. S3's own …
+// S163: A file shows the time at which it appeared, which is that of its CLOSE, where no client set another. S3's own …
 #[tokio::test(start_paused = true)]
 async fn nothing_is_kept_of_a_file_whose_upload_began_a_moment_ago() {
     let (session, _, then) = hours_ago();
@@ -78,7 +78,7 @@ async fn nothing_is_kept_of_a_file_whose_upload_began_a_moment_ago() {
     assert_eq!((modified(&session, "/a").await, modified(&session, "/small").await), (then, then), "S3's clock");
 }
 
-// S165: A file shows the time at which it appeared, which is that of its CLOSE, where no client set another. S3's own …
+// S163: A file shows the time at which it appeared, which is that of its CLOSE, where no client set another. S3's own …
 #[tokio::test(start_paused = true)]
 async fn an_upload_that_went_on_and_a_change_are_as_old_as_their_close() {
     let (session, elsewhere, _) = hours_ago();
@@ -106,7 +106,7 @@ async fn an_upload_that_went_on_and_a_change_are_as_old_as_their_close() {
     assert!(is_of_now(&elsewhere, "/b").await);
 }
 
-// S167: Such a time counts less than one that a client sets, before or since, and less than one in an object's …
+// S165: Such a time counts less than one that a client sets, before or since, and less than one in an object's …
 #[tokio::test(start_paused = true)]
 async fn a_time_that_a_client_sets_counts_more() {
     let (session, elsewhere, _) = hours_ago();
@@ -135,7 +135,7 @@ async fn a_time_that_a_client_sets_counts_more() {
 }
 
 // S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
-// S165: A file shows the time at which it appeared, which is that of its CLOSE, where no client set another. S3's own …
+// S163: A file shows the time at which it appeared, which is that of its CLOSE, where no client set another. S3's own …
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_replaced_at_once_has_its_own_time() {
     let (session, elsewhere, then) = hours_ago();
@@ -156,7 +156,7 @@ async fn a_file_that_is_replaced_at_once_has_its_own_time() {
     assert_eq!(session.journal.late(id, &key).await.unwrap(), None);
 }
 
-// S166: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
+// S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
 #[tokio::test(start_paused = true)]
 async fn a_renamed_file_keeps_the_time_that_it_showed() {
     let (session, elsewhere, then) = hours_ago();
@@ -181,7 +181,7 @@ async fn a_renamed_file_keeps_the_time_that_it_showed() {
     }
 }
 
-// S166: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
+// S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
 #[tokio::test(start_paused = true)]
 async fn renames_that_follow_one_another_at_once_keep_it() {
     let (session, elsewhere, then) = hours_ago();
@@ -204,7 +204,7 @@ async fn renames_that_follow_one_another_at_once_keep_it() {
     assert!(is_of_now(&elsewhere, "/fresh-2").await);
 }
 
-// S166: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
+// S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
 #[tokio::test(start_paused = true)]
 async fn a_time_of_a_moment_ago_becomes_that_of_the_rename() {
     let session = Session::start();
@@ -231,8 +231,8 @@ fn directory(files: usize) -> (Session, Session, i64) {
     (session, elsewhere, then)
 }
 
-// S166: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
-// S167: Such a time counts less than one that a client sets, before or since, and less than one in an object's …
+// S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
+// S165: Such a time counts less than one that a client sets, before or since, and less than one in an object's …
 #[tokio::test(start_paused = true)]
 async fn every_file_of_a_renamed_directory_keeps_the_time_that_it_showed() {
     let (session, elsewhere, then) = directory(2_300);
@@ -260,8 +260,8 @@ async fn every_file_of_a_renamed_directory_keeps_the_time_that_it_showed() {
     }
 }
 
-// S165: A file shows the time at which it appeared, which is that of its CLOSE, where no client set another. S3's own …
-// S166: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
+// S163: A file shows the time at which it appeared, which is that of its CLOSE, where no client set another. S3's own …
+// S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
 #[tokio::test(start_paused = true)]
 async fn a_directory_that_is_renamed_right_after_a_close_takes_its_time_along() {
     let (session, elsewhere, then) = hours_ago();
@@ -303,7 +303,7 @@ async fn the_same_bytes_that_come_a_minute_later_have_their_own_time() {
     assert!(modified(&session.elsewhere(), "/set").await > now() + 50);
 }
 
-// S168: While the journal is down nothing fails: the node on which it was closed or renamed shows a file's time, for …
+// S166: While the journal is down nothing fails: the node on which it was closed or renamed shows a file's time, for …
 #[tokio::test(start_paused = true)]
 async fn while_the_journal_is_down_a_node_shows_the_times_of_what_it_did_itself() {
     let (session, elsewhere, then) = hours_ago();
@@ -320,7 +320,7 @@ async fn while_the_journal_is_down_a_node_shows_the_times_of_what_it_did_itself(
     assert_eq!(modified(&session, "/b").await, then);
 }
 
-// S166: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
+// S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
 #[tokio::test(start_paused = true)]
 async fn a_renames_answer_waits_for_no_time_and_what_is_asked_of_it_does() {
     let (session, _, then) = directory(10);
@@ -335,7 +335,7 @@ async fn a_renames_answer_waits_for_no_time_and_what_is_asked_of_it_does() {
     assert_eq!(asking.await.unwrap(), then);
 }
 
-// S166: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
+// S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
 #[tokio::test(start_paused = true)]
 async fn the_times_of_a_renamed_directory_are_kept_before_its_old_names_are_gone() {
     let (session, _, then) = directory(10);

@@ -206,20 +206,20 @@ class NextFile(ServerCase):
             return False
         return True
 
-    # S183: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
+    # S181: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
     def test_curl_hears_of_it_at_the_second_file(self):
         self.run_program(*command_lines.curl(self.server, "-T", "one", path="/one"))
         # "Operation failed".
         self.run_program(*command_lines.curl(self.server, "-T", "two", path="/two"), status=79)
 
-    # S184: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
+    # S182: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
     def test_curl_hears_of_a_denial_at_the_third_file(self):
         self.fail_with(self.DENIED)
         self.run_program(*command_lines.curl(self.server, "-T", "{one,two}", path="/"))
         # "Access denied to remote resource".
         self.run_program(*command_lines.curl(self.server, "-T", "{one,two,three}", path="/"), status=9)
 
-    # S183: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
+    # S181: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
     def test_paramiko_and_fsspec_hear_of_it_at_the_second_file(self):
         sftp = self.sftp()
         with sftp.open("one", "wb") as file:
@@ -233,7 +233,7 @@ class NextFile(ServerCase):
         with self.assertRaisesRegex(OSError, "the storage did not take the last upload"):
             files.pipe_file("/three", b"x")
 
-    # S183: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
+    # S181: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
     def test_sshfs_hears_of_it_at_the_second_file(self):
         try:
             mount = Mount(self.openssh, ".", self.local / "mount")

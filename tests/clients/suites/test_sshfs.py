@@ -8,8 +8,6 @@ import subprocess
 import time
 import zipfile
 
-from filelock import SoftFileLock, Timeout
-
 from rig.case import ServerCase
 from rig.files import MIB, content, make, make_tree, sha256, tree
 from rig.sshfs import Mount, Unavailable
@@ -136,14 +134,6 @@ class Sshfs:
             # A mount of its own knows nothing of what the last one set.
             self.mount = self.mounted(mount)
             self.assertEqual("", self.shell(rsync).stdout)
-
-    def test_two_soft_file_locks(self):
-        first, second = (SoftFileLock(mount / "lock") for mount in (self.mount, self.mounted("other")))
-        for holder, other in ((first, second), (second, first)):
-            with holder.acquire(timeout=30):
-                with self.assertRaises(Timeout):
-                    other.acquire(timeout=1)
-        self.assertEqual([], self.sftp().listdir(self.there))
 
     def test_times(self):
         self.shell("echo x > file && touch -d @1000000001 file && test \"$(stat -c %Y file)\" = 1000000001")

@@ -148,7 +148,7 @@ async fn a_name_is_claimed_by_one_until_its_lease_ends(journal: &Arc<dyn Journal
 }
 
 // S67: OPEN with EXCL is refused at once where a file is, or a session of any node is creating one of that name with …
-// S176: A lock ends with the CLOSE of its handle, also with one that fails, and with its connection; between nodes it …
+// S174: A lock ends with the CLOSE of its handle, also with one that fails, and with its connection; between nodes it …
 async fn a_name_is_locked_by_one_until_that_ends_or_is_ended(journal: &Arc<dyn Journal>) {
     let (bucket, name) = (bucket(), key("locked/a%_ü\\'"));
     let (mine, over, theirs) = (lease("me", 60), lease("me", 0), lease("they", 60));
@@ -237,7 +237,7 @@ async fn what_is_added_joins_what_was_kept_for_the_same_version(journal: &Arc<dy
     }
 }
 
-// S167: Such a time counts less than one that a client sets, before or since, and less than one in an object's …
+// S165: Such a time counts less than one that a client sets, before or since, and less than one in an object's …
 async fn the_time_at_which_a_file_appeared_takes_the_place_of_no_other(journal: &Arc<dyn Journal>) {
     let appeared = |seconds| of("1", Some(LateTimes::Appeared(seconds)), None);
     for (number, (older, newer, kept)) in [

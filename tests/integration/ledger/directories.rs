@@ -97,7 +97,7 @@ async fn a_directory_is_forgotten_with_those_below_it(journal: &Arc<dyn Journal>
     }
 }
 
-// S171: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
+// S169: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
 async fn a_directory_moves_with_those_below_it(journal: &Arc<dyn Journal>) {
     let below = ["", "sub/", "sub/ä%/deep/", "from/dü_/"];
     let neighbours = ["from/", "from/düx/", "from/dü_0/", "to/"];
@@ -152,7 +152,7 @@ macro_rules! a_listing_drops_what_it_lacks {
     }};
 }
 
-// S172: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
+// S170: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
 #[tokio::test]
 async fn a_listing_drops_directories_that_are_gone_in_sqlite() {
     let directory = TempDir::new().unwrap();
@@ -163,7 +163,7 @@ async fn a_listing_drops_directories_that_are_gone_in_sqlite() {
     a_listing_drops_what_it_lacks!(location, SqliteConnection::connect(&url).await.unwrap());
 }
 
-// S172: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
+// S170: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
 #[tokio::test]
 async fn a_listing_drops_directories_that_are_gone_in_postgresql() {
     let postgres = Postgres::start();

@@ -33,7 +33,7 @@ async fn put_and_forget(client: &mut Client, path: &str) -> Outcome<()> {
     Ok(())
 }
 
-// S183: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
+// S181: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_look_at_close_hears_of_it_at_its_second_file() {
     let wharf = Wharf::start();
@@ -53,7 +53,7 @@ async fn a_client_that_does_not_look_at_close_hears_of_it_at_its_second_file() {
     wharf.assert_nothing_left().await;
 }
 
-// S184: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
+// S182: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_denied_in_a_loop_hears_of_it_and_the_others_go_on() {
     let wharf = Wharf::start();
@@ -83,7 +83,7 @@ async fn a_client_that_is_denied_in_a_loop_hears_of_it_and_the_others_go_on() {
     );
 }
 
-// S186: One OPEN goes through every two seconds, whatever becomes of it, so that the first that comes two seconds after …
+// S184: One OPEN goes through every two seconds, whatever becomes of it, so that the first that comes two seconds after …
 #[tokio::test(start_paused = true)]
 async fn the_first_open_after_an_outage_succeeds_within_two_seconds_also_beside_silent_ones() {
     let wharf = Wharf::start();
