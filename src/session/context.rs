@@ -89,6 +89,11 @@ impl Context {
         self.closes.barrier(self.vfs.mount_number(path))
     }
 
+    /// The place of the upload that an OPEN of `path` begins.
+    pub fn barrier_of_open(&self, path: &VirtualPath) -> Barrier {
+        self.closes.barrier_of_open(self.vfs.mount_number(path))
+    }
+
     /// Enters the CLOSE of an upload that is to appear under `path`.
     pub fn pending_close(&self, path: &VirtualPath) -> PendingClose {
         self.closes.enter(self.vfs.mount_number(path))

@@ -80,11 +80,12 @@ impl What {
         }
     }
 
-    /// Whether a name may appear by it, now or at the CLOSE.
-    fn may_make_name(&self) -> bool {
+    /// The CLOSEs that come before the name that may appear by it, now or at its own CLOSE.
+    fn barrier(&self, context: &Context, path: &VirtualPath) -> Barrier {
         match self {
-            Self::Create { .. } | Self::Write(..) => true,
-            Self::Read | Self::Directory => false,
+            Self::Create { .. } => context.barrier(path),
+            Self::Write(..) => context.barrier_of_open(path),
+            Self::Read | Self::Directory => Barrier::default(),
         }
     }
 
@@ -109,7 +110,7 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
         return slot.status(StatusCode::Failure, "too many open handles: close some first");
     };
     let ticket = context.order.enter(what.claim(), vec![path.clone()]);
-    let barrier = if what.may_make_name() { context.barrier(&path) } else { Barrier::default() };
+    let barrier = what.barrier(context, &path);
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
         let mut turn = turn(&mine, ticket).await;

@@ -3,13 +3,16 @@
 //! sshfs and others send the next request without waiting for a CLOSE: `cp data /mnt/ && touch /mnt/data.done`. S3 may need
 //! a minute for the data and a moment for the marker. So each request that makes a name appear or go waits behind a
 //! [`Barrier`] for the CLOSEs that came before it in the same mount. For a CLOSE those count that came before its *OPEN*:
-//! uploads that are open side by side are published side by side. A request that waited fails when one of these CLOSEs did,
+//! uploads that are open side by side are published side by side. A request that has come fails when one of these CLOSEs does,
 //! and no earlier reply told the client so.
 //!
 //! Invariant: a barrier waits for CLOSEs that came before it, and for nothing that came later. So barriers can't wait in a
 //! circle, neither with each other nor with tickets of the [`order`](super::order). Who waits holds no permit to run.
 
-use crate::vfs::{Error, MountNumber};
+use crate::{
+    store,
+    vfs::{Error, MountNumber},
+};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -32,6 +35,8 @@ struct State {
 #[derive(Debug)]
 struct Waiting {
     mount: MountNumber,
+    /// Whether the request that waits has come: that of an upload is its CLOSE.
+    has_come: bool,
     /// CLOSEs before it that are pending.
     pending: usize,
     /// Why the first of them failed that did.
@@ -55,16 +60,25 @@ impl PendingCloses {
         if let Some(mount) = mount {
             state.closes.insert(number, mount);
         }
-        PendingClose { pending: Arc::clone(self), number, failure: None }
+        PendingClose { pending: Arc::clone(self), number, failure: None, is_settled: false }
     }
 
     /// The barrier of a request that arrives now. No mount, no barrier.
     pub fn barrier(self: &Arc<Self>, mount: Option<MountNumber>) -> Barrier {
+        let barrier = self.barrier_of_open(mount);
+        barrier.come();
+        barrier
+    }
+
+    /// The barrier of an upload whose OPEN arrives now: see [`Barrier::come`].
+    pub fn barrier_of_open(self: &Arc<Self>, mount: Option<MountNumber>) -> Barrier {
         let mut state = self.state();
         let pending = state.closes.values().filter(|of| Some(**of) == mount).count();
         let Some(mount) = mount.filter(|_| pending > 0) else { return Barrier(None) };
         let (number, passed) = (state.number(), Arc::new(Notify::new()));
-        state.barriers.insert(number, Waiting { mount, pending, failure: None, passed: Arc::clone(&passed) });
+        state
+            .barriers
+            .insert(number, Waiting { mount, has_come: false, pending, failure: None, passed: Arc::clone(&passed) });
         Barrier(Some(Place { pending: Arc::clone(self), number, passed }))
     }
 
@@ -73,17 +87,24 @@ impl PendingCloses {
     }
 }
 
-/// A CLOSE that is pending until this is dropped.
+/// A CLOSE that is pending until this is dropped. Dropped without a word it failed: its upload was lost.
 #[derive(Debug)]
 pub struct PendingClose {
     pending: Arc<PendingCloses>,
     number: u64,
     failure: Option<Arc<Error>>,
+    is_settled: bool,
 }
 
 impl PendingClose {
+    /// Ends it with success, or with a failure that a reply told the client before.
+    pub fn settle(mut self) {
+        self.is_settled = true;
+    }
+
     /// Ends it without success: what waits for it fails too.
     pub fn fail(mut self, error: &Arc<Error>) {
+        self.is_settled = true;
         self.failure = Some(match &**error {
             Error::EarlierUpload(first) => Arc::clone(first),
             _ => Arc::clone(error),
@@ -93,11 +114,15 @@ impl PendingClose {
 
 impl Drop for PendingClose {
     fn drop(&mut self) {
+        if !self.is_settled {
+            let lost = store::Error::Broken("the task of the upload ended without an answer".to_owned());
+            self.failure = Some(Arc::new(lost.into()));
+        }
         let mut state = self.pending.state();
         let Some(mount) = state.closes.remove(&self.number) else { return };
         for (_, waiting) in state.barriers.range_mut(self.number..).filter(|(_, waiting)| waiting.mount == mount) {
             waiting.pending -= 1;
-            if waiting.failure.is_none() {
+            if waiting.has_come && waiting.failure.is_none() {
                 waiting.failure.clone_from(&self.failure);
             }
             if waiting.pending == 0 || waiting.failure.is_some() {
@@ -130,6 +155,15 @@ impl Barrier {
                 return outcome;
             }
             place.passed.notified().await;
+        }
+    }
+
+    /// The request that waits has come: failures from now on are its own too. One that was answered before then was told.
+    pub fn come(&self) {
+        if let Some(place) = &self.0
+            && let Some(waiting) = place.pending.state().barriers.get_mut(&place.number)
+        {
+            waiting.has_come = true;
         }
     }
 
@@ -178,9 +212,9 @@ mod tests {
         let (late, elsewhere) = (closes.barrier(MOUNT), closes.barrier(OTHER));
         assert_eq!([&early, &elsewhere].map(passed), [Some(Ok(())), Some(Ok(()))]);
         assert_eq!([&between, &late].map(passed), [None, None]);
-        drop(second);
+        second.settle();
         assert_eq!([&between, &late].map(passed), [None, None]);
-        drop(first);
+        first.settle();
         assert_eq!([&between, &late].map(passed), [Some(Ok(())), Some(Ok(()))]);
         drop((between, late));
         let state = closes.state();
@@ -194,6 +228,7 @@ mod tests {
         let marker = closes.barrier(MOUNT);
         let marking = closes.enter(MOUNT);
         let behind = closes.barrier(MOUNT);
+        let open = closes.barrier_of_open(MOUNT);
         data.fail(&Arc::new(Error::Busy));
         let told = "a file that was closed before this could not be stored: the server is busy, try again later";
         assert_eq!(passed(&marker), Some(Err(told.to_owned())));
@@ -201,5 +236,16 @@ mod tests {
         let Some(Err(error)) = marker.passed().now_or_never() else { panic!("it has passed") };
         marking.fail(&Arc::new(error));
         assert_eq!(passed(&behind), Some(Err(told.to_owned())));
+        open.come();
+        assert_eq!(passed(&open), None, "it came when the failures were told");
+    }
+
+    #[test]
+    fn a_close_that_is_lost_has_failed() {
+        let closes = Arc::new(PendingCloses::default());
+        let lost = closes.enter(MOUNT);
+        let marker = closes.barrier(MOUNT);
+        drop(lost);
+        assert!(matches!(passed(&marker), Some(Err(_))));
     }
 }

@@ -63,6 +63,13 @@ pub struct WaitingUpload {
 }
 
 impl WaitingUpload {
+    /// Takes note of what the upload holds now, in bytes.
+    pub fn note_held(&self, bytes: u64) {
+        if let Some(waiting) = self.uploads.table().waiting.get_mut(&self.number) {
+            waiting.held_bytes = bytes;
+        }
+    }
+
     /// Waits until others need the upload's memory, and it is the next to give it up.
     pub async fn must_yield(&self, budget: &Budget) {
         sleep_until(self.until).await;

@@ -15,6 +15,7 @@ use super::{
     pending_closes::{Barrier, PendingClose},
     slot::Slot,
     status,
+    waiting_uploads::WaitingUpload,
 };
 use crate::{
     events::{Outcome, Transfer},
@@ -38,6 +39,7 @@ pub struct Writes {
     path: UploadPath,
     waiting: WaitingWrites,
     closing: Arc<AtomicBool>,
+    barrier: Arc<Barrier>,
 }
 
 /// The requests of a handle that is written. WRITEs are bounded by their loads, others by their slots.
@@ -128,10 +130,10 @@ impl Writes {
             closing: Arc::clone(&closing),
             commands,
             patience: Patience::new(waiting.clone()),
-            barrier,
+            barrier: Arc::clone(&barrier),
             has_told_failure: false,
         };
-        (Self { inbox, path, waiting, closing }, upload)
+        (Self { inbox, path, waiting, closing, barrier }, upload)
     }
 
     /// The path that the file will appear under.
@@ -147,6 +149,7 @@ impl Writes {
     /// Adds a request.
     pub fn command(&self, command: Command) {
         if matches!(command, Command::Close(_)) {
+            self.barrier.come();
             self.closing.store(true, Ordering::Release);
         }
         // The task lives as long as this end does, or the client is gone.
@@ -285,10 +288,10 @@ impl Upload {
 
     async fn close(self, mut handle: WriteHandle, mut file: OpenFile, close: Close) {
         let Close { slot, mut ticket, pending } = close;
-        ticket.turn().await;
+        let in_turn = self.in_turn(&mut handle, &mut ticket).await;
         let (path, bytes) = (handle.path().current(), handle.metadata().size);
         file.rename(path.as_str());
-        let result = match self.behind_earlier_closes(&mut handle).await {
+        let result = match in_turn {
             Ok(()) => handle.close().await,
             Err(error) => {
                 handle.leave().await;
@@ -298,7 +301,8 @@ impl Upload {
         match result.map_err(Arc::new) {
             Ok(_) => {
                 file.close(Outcome::Done);
-                drop((ticket, pending));
+                drop(ticket);
+                pending.settle();
                 slot.done(Ok(()));
             }
             Err(error) => {
@@ -310,12 +314,33 @@ impl Upload {
         }
     }
 
+    /// Waits for the turn of a CLOSE, as long as others don't need the upload's memory.
+    ///
+    /// # Errors
+    /// [`Error::WaitedTooLong`], and those of [`behind_earlier_closes`](Self::behind_earlier_closes).
+    async fn in_turn(&self, handle: &mut WriteHandle, ticket: &mut Ticket) -> Result<()> {
+        let Context { budget, waiting_uploads, settings, .. } = &*self.context;
+        let waiting = waiting_uploads.enter(handle.held_bytes(), settings.upload_silence);
+        let in_turn = async {
+            ticket.turn().await;
+            self.behind_earlier_closes(handle, &waiting).await
+        };
+        tokio::select! {
+            biased;
+            in_turn = in_turn => in_turn,
+            () = waiting.must_yield(budget) => Err(Error::WaitedTooLong),
+        }
+    }
+
     /// Waits for the CLOSEs that came before the OPEN. Parts leave meanwhile, so that they need no memory for long.
     ///
     /// # Errors
-    /// [`Error::EarlierUpload`], [`Error::WaitedTooLong`], or what a part met in the storage.
-    async fn behind_earlier_closes(&self, handle: &mut WriteHandle) -> Result<()> {
-        if self.barrier.is_waiting() {
+    /// [`Error::EarlierUpload`], or what a part met in the storage.
+    async fn behind_earlier_closes(&self, handle: &mut WriteHandle, waiting: &WaitingUpload) -> Result<()> {
+        if !self.barrier.is_waiting() {
+            return self.barrier.passed().await;
+        }
+        {
             let shipping = handle.ship_rest();
             tokio::pin!(shipping);
             tokio::select! {
@@ -327,19 +352,14 @@ impl Upload {
                 shipped = &mut shipping => shipped?,
             }
         }
-        let Context { budget, waiting_uploads, settings, .. } = &*self.context;
-        let waiting = waiting_uploads.enter(handle.held_bytes(), settings.upload_silence);
-        tokio::select! {
-            biased;
-            passed = self.barrier.passed() => passed,
-            () = waiting.must_yield(budget) => Err(Error::WaitedTooLong),
-        }
+        waiting.note_held(handle.held_bytes());
+        self.barrier.passed().await
     }
 
     /// Answers a CLOSE by which nothing was stored.
     fn fail(&self, slot: Slot, pending: PendingClose, error: &Arc<Error>) {
         if self.has_told_failure {
-            drop(pending);
+            pending.settle();
         } else {
             pending.fail(error);
         }

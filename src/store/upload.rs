@@ -195,11 +195,7 @@ impl Upload {
         self.check_poison()?;
         self.poison = Some("it was cut off".to_owned());
         let outcome = self.take_in(offset, data).await;
-        if outcome.is_err() {
-            self.target.observe(&outcome);
-        }
-        self.poison = outcome.as_ref().err().map(ToString::to_string);
-        self.is_misled |= outcome.as_ref().is_err_and(leads_nowhere);
+        self.note_outcome(&outcome);
         outcome
     }
 
@@ -281,6 +277,15 @@ impl Upload {
 
     fn check_poison(&self) -> Result<()> {
         self.poison.clone().map_or(Ok(()), |cause| Err(Error::Poisoned(cause)))
+    }
+
+    /// Takes note of the outcome of a step before the end. An error poisons the upload, whatever did before.
+    fn note_outcome(&mut self, outcome: &Result<()>) {
+        if outcome.is_err() {
+            self.target.observe(outcome);
+        }
+        self.poison = outcome.as_ref().err().map(ToString::to_string);
+        self.is_misled |= outcome.as_ref().is_err_and(leads_nowhere);
     }
 
     fn note_change(&mut self) {

@@ -63,9 +63,18 @@ impl AttributeWriter {
 
     /// Writes now what waits of files below a directory, and waits for what is being written.
     pub(super) async fn flush(node: &Node, bucket: &BucketId, directory: &Prefix) {
-        let _turn = node.attribute_writer.turn.acquire().await;
         let is_below = |(of, key): &Name| of == bucket && key.as_str().starts_with(directory.as_str());
-        let files: Vec<_> = node.attribute_writer.waiting().files.extract_if(|name, _| is_below(name)).collect();
+        Self::flush_where(node, is_below).await;
+    }
+
+    /// Writes now all that waits, and waits for what is being written.
+    pub(super) async fn flush_all(node: &Node) {
+        Self::flush_where(node, |_| true).await;
+    }
+
+    async fn flush_where(node: &Node, is_meant: impl Fn(&Name) -> bool) {
+        let _turn = node.attribute_writer.turn.acquire().await;
+        let files: Vec<_> = node.attribute_writer.waiting().files.extract_if(|name, _| is_meant(name)).collect();
         for batch in files.chunks(BATCH) {
             write(node, batch.to_vec()).await;
         }

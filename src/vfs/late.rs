@@ -142,7 +142,8 @@ impl Late {
     pub(super) async fn rename(&self, source: Named<'_>, target: Named<'_>, renamed: &Renamed) {
         let (old, new) = (&renamed.source, &renamed.target);
         let kept = self.of_file(source).await.of(old);
-        let shown = LateAttributes { times: renamed.shown_before(), mode: None }.updated(kept);
+        // A time that is kept is the one that was shown, not S3's.
+        let shown = kept.updated(LateAttributes { times: renamed.shown_before(), mode: None });
         if !kept.is_empty() {
             join!(self.forget(source), self.replace(target, new, shown));
             return;
@@ -166,7 +167,7 @@ impl Late {
 
     /// Has the journal hear of all that this node has yet to tell it of files below a directory, which is to be renamed.
     pub(super) async fn settle_below(&self, bucket: &BucketId, directory: &Prefix) {
-        self.node.renamed_times.known(bucket, directory.as_str()).await;
+        self.node.renamed_times.known_below(bucket, directory).await;
         AttributeWriter::flush(&self.node, bucket, directory).await;
     }
 

@@ -21,18 +21,14 @@ use super::{
     Error, Place, Result, Vfs, VirtualPath, WriteOptions,
     cache::SessionId,
     lease::{self, FIRST_PAUSE, LONGEST_PAUSE},
-    upload::now,
 };
 use crate::{
     account::Permission,
-    store::{self, BucketId, Journal, JournalDown, Key, Lease, Locked, Owner},
+    store::{self, BucketId, Journal, JournalDown, Key, Lease, Locked},
 };
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -54,22 +50,11 @@ pub(super) struct Locks(Arc<Mutex<HashMap<Name, Arc<Holder>>>>);
 struct Holder {
     locks: Locks,
     journal: Arc<dyn Journal>,
-    creator: Creator,
+    session: SessionId,
     name: Name,
-    /// In seconds since 1970.
-    since: i64,
-    /// Whether something was written to the file.
-    has_content: AtomicBool,
     phase: watch::Sender<Phase>,
     /// The row, where other nodes can see it.
     row: Option<Row>,
-}
-
-/// The session that creates a file, and its user.
-#[derive(Clone, Debug)]
-struct Creator {
-    session: SessionId,
-    owner: Owner,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,16 +105,7 @@ impl Vfs {
             return Err(Error::AlreadyExists);
         }
         let name = (self.bucket(mount).await?.id().clone(), key);
-        let creator = Creator { session: self.session, owner: self.owner() };
-        self.node.locks.take(&self.node.journal, creator, name).await.map(Some)
-    }
-
-    /// The time since which another session of this user, on this node, creates the file with EXCL, in seconds since 1970, as
-    /// long as it is empty: a lock file, of which clients ask if it is there before they try to create it.
-    pub(super) fn locked_since(&self, bucket: &BucketId, key: &Key) -> Option<i64> {
-        let holder = self.node.locks.find(bucket, key).filter(|holder| holder.phase() == Phase::Open)?;
-        let is_shown = holder.creator.owner == self.owner() && !holder.has_content.load(Ordering::Relaxed);
-        is_shown.then_some(holder.since)
+        self.node.locks.take(&self.node.journal, self.session, name).await.map(Some)
     }
 
     /// Ends the lock on a name where no file is, because the file is removed. `false` if there is none. One question to a
@@ -144,8 +120,7 @@ impl Vfs {
 
     /// Ends this session's own lock on a name, because its upload is removed or gets another name.
     pub(super) async fn release_lock(&self, bucket: &BucketId, key: &Key) {
-        if let Some(holder) = self.node.locks.find(bucket, key).filter(|holder| holder.creator.session == self.session)
-        {
+        if let Some(holder) = self.node.locks.find(bucket, key).filter(|holder| holder.session == self.session) {
             holder.end(End::Released).await;
         }
     }
@@ -161,11 +136,6 @@ impl Lock {
             }
             is_opening
         });
-    }
-
-    /// Takes note that the file is not empty: others are to see it whole, or not at all.
-    pub(super) fn note_content(&self) {
-        self.0.has_content.store(true, Ordering::Relaxed);
     }
 
     /// Lets others have the name, because the client is silent.
@@ -190,11 +160,9 @@ impl Lock {
             End::Lost => Err(Error::LockLost),
             End::Lapsed if self.0.name.1 != *key => Ok(()),
             End::Lapsed => {
-                let Holder { locks, journal, creator, name, .. } = &*self.0;
-                let taken = locks.take(journal, creator.clone(), name.clone()).await;
+                let Holder { locks, journal, session, name, .. } = &*self.0;
+                let taken = locks.take(journal, *session, name.clone()).await;
                 *self = taken.map_err(|_| Error::LockLost)?;
-                // It is about to be published.
-                self.note_content();
                 self.open();
                 Ok(())
             }
@@ -224,10 +192,10 @@ impl Locks {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`].
-    async fn take(&self, journal: &Arc<dyn Journal>, creator: Creator, name: Name) -> Result<Lock> {
+    async fn take(&self, journal: &Arc<dyn Journal>, session: SessionId, name: Name) -> Result<Lock> {
         let taking = async {
             loop {
-                match self.enter(journal, &creator, &name)? {
+                match self.enter(journal, session, &name)? {
                     Entered::Ours(holder, phase) => {
                         let lock = Lock(holder);
                         let is_ours = lock.0.row.is_none() || Keeper::start(Arc::clone(&lock.0), phase).await;
@@ -242,24 +210,16 @@ impl Locks {
     }
 
     /// Enters a holder, unless the name has one.
-    fn enter(&self, journal: &Arc<dyn Journal>, creator: &Creator, name: &Name) -> Result<Entered> {
+    fn enter(&self, journal: &Arc<dyn Journal>, session: SessionId, name: &Name) -> Result<Entered> {
         let row = if journal.is_shared() { Some(Row::new()?) } else { None };
         let mut names = self.names();
         if let Some(other) = names.get(name) {
             return Ok(Entered::Theirs(Arc::clone(other)));
         }
         let (sender, phase) = watch::channel(Phase::Opening);
-        let holder = Arc::new(Holder {
-            locks: self.clone(),
-            journal: Arc::clone(journal),
-            creator: creator.clone(),
-            name: name.clone(),
-            since: now(),
-            has_content: AtomicBool::new(false),
-            phase: sender,
-            row,
-        });
-        names.insert(name.clone(), Arc::clone(&holder));
+        let (locks, journal, name) = (self.clone(), Arc::clone(journal), name.clone());
+        let holder = Arc::new(Holder { locks, journal, session, name: name.clone(), phase: sender, row });
+        names.insert(name, Arc::clone(&holder));
         Ok(Entered::Ours(holder, phase))
     }
 

@@ -42,4 +42,10 @@ impl Node {
         let (attribute_writer, renamed_times) = (AttributeWriter::default(), RenamedTimes::default());
         Arc::new(Self { buckets, budget, journal, clock, cache, claims, locks, attribute_writer, renamed_times })
     }
+
+    /// Has the journal hear of all that it is to hear of in a moment. Call it when nothing more is asked of the node.
+    pub async fn settle(&self) {
+        AttributeWriter::flush_all(self).await;
+        self.renamed_times.all_known().await;
+    }
 }

@@ -1,10 +1,17 @@
 //! The times of files in directories that were renamed a moment ago, as long as they are on their way to the journal.
 //!
 //! Invariant: a question about such a file waits for them, so that it is answered with the time that the file had before. It
-//! waits no longer than for the journal itself, which is done with them within seconds, or doesn't answer.
+//! waits for as long as an answer of the journal may take, and no longer once the journal doesn't answer.
 
 use crate::store::{BucketId, Prefix, TimesWritten};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::timeout;
+
+/// A question waits so long. In a large directory of a slow journal S3's time may be shown then, for a moment.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The directories. The writers of their times are bounded, and so are they.
 #[derive(Debug, Default)]
@@ -27,24 +34,40 @@ impl RenamedTimes {
         }
     }
 
-    /// Waits for the time of the object `name`, or, where that ends in `/`, for those of all files below it.
+    /// Waits for the times of what lies in the directory of an object, or in a directory, whose name ends in `/`.
     pub(super) async fn known(&self, bucket: &BucketId, name: &str) {
-        let meets = |pending: &&Pending| {
-            let directory = pending.directory.as_str();
-            let is_around = name.ends_with('/') && directory.starts_with(name);
-            pending.bucket == *bucket && (is_around || name.starts_with(directory))
+        let awaited = self.awaited(|pending| pending.bucket == *bucket && name.starts_with(pending.directory.as_str()));
+        let _ = timeout(PATIENCE, all_done(awaited)).await;
+    }
+
+    /// Waits for the times of all files below a directory, which is to be renamed.
+    pub(super) async fn known_below(&self, bucket: &BucketId, directory: &Prefix) {
+        let name = directory.as_str();
+        let meets = |pending: &Pending| {
+            let other = pending.directory.as_str();
+            pending.bucket == *bucket && (name.starts_with(other) || other.starts_with(name))
         };
-        let awaited: Vec<TimesWritten> = {
-            let mut pending = self.pending();
-            pending.retain(|pending| !pending.written.is_done());
-            pending.iter().filter(meets).map(|pending| pending.written.clone()).collect()
-        };
-        for written in awaited {
-            written.done().await;
-        }
+        all_done(self.awaited(meets)).await;
+    }
+
+    /// Waits for all of them.
+    pub(super) async fn all_known(&self) {
+        all_done(self.awaited(|_| true)).await;
+    }
+
+    fn awaited(&self, meets: impl Fn(&Pending) -> bool) -> Vec<TimesWritten> {
+        let mut pending = self.pending();
+        pending.retain(|pending| !pending.written.is_done());
+        pending.iter().filter(|pending| meets(pending)).map(|pending| pending.written.clone()).collect()
     }
 
     fn pending(&self) -> MutexGuard<'_, Vec<Pending>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn all_done(awaited: Vec<TimesWritten>) {
+    for written in awaited {
+        written.done().await;
     }
 }

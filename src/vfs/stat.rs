@@ -1,9 +1,6 @@
 //! STAT and LSTAT: what lies under a path. There are no links, so the two are one.
 
-use super::{
-    Error, Metadata, NewAttributes, Place, Result, Vfs, VirtualPath, cache::Sight, directories::DirectoryName,
-    late::Named,
-};
+use super::{Error, Metadata, Place, Result, Vfs, VirtualPath, cache::Sight, directories::DirectoryName, late::Named};
 use crate::store::{self, Found, Version};
 use tokio::{join, time::Instant};
 
@@ -11,7 +8,7 @@ impl Vfs {
     /// What lies under `path`. Needs no permission: whoever can name a thing may know that it is there.
     ///
     /// A file that this session is uploading shows its size so far, and one whose upload was cut off what is stored of
-    /// it, to its own user; so is an empty file that another of the user's sessions is creating with EXCL. At most 3 requests to S3; none for mounts and what leads to them, and for a directory that a
+    /// it, to its own user. At most 3 requests to S3; none for mounts and what leads to them, and for a directory that a
     /// listing of the node showed within the last two seconds.
     ///
     /// # Errors
@@ -48,9 +45,7 @@ impl Vfs {
             None => {
                 let dropped = self.notes.directories.drop_gone(directory, asked);
                 let (partial, ()) = join!(self.stat_partial(path, mount, &*bucket, key), dropped);
-                let locked = || self.locked_since(bucket.id(), key);
-                let empty = |since| Metadata::of_file(0, since, NewAttributes::default(), mount);
-                partial.or_else(|| locked().map(empty)).ok_or(Error::NotFound)
+                partial.ok_or(Error::NotFound)
             }
         }
     }

@@ -238,8 +238,8 @@ impl WriteHandle {
     /// # Errors
     /// [`Error::AlreadyExists`] with EXCL and [`Error::Denied`] without `overwrite` when a file of this name came to be
     /// meanwhile, [`Error::IsDirectory`] or [`Error::BelowFile`] where the name isn't free, [`Error::Changed`] when the file
-    /// that was to be changed was, [`Error::LockLost`], [`Error::Poisoned`] after a failed write, or what the storage says. Nothing is published
-    /// then.
+    /// that was to be changed was, [`Error::LockLost`], [`Error::Poisoned`] after a failed write, or what the storage says.
+    /// Nothing is published then.
     pub async fn close(mut self) -> Result<u64> {
         let mut lock = self.lock.take();
         let closed = Box::pin(self.close_under(lock.as_mut())).await;
@@ -350,7 +350,7 @@ impl WriteHandle {
             let removed = store::remove(&*bucket, &key, RemovalCondition::Matches(etag)).await;
             node.cache.changed(bucket.id(), &key, Change::Removed);
             match removed {
-                Ok(()) | Err(store::Error::NotFound | store::Error::Conflict { .. }) => notes.late.forget_note(named),
+                Ok(()) | Err(store::Error::NotFound | store::Error::Conflict { .. }) => notes.late.forget(named).await,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -478,9 +478,6 @@ impl WriteHandle {
     /// Shows how far the upload is, and from its first change on a new time.
     fn show(&mut self, was_unchanged: bool) {
         let (size, shipped) = (self.upload.size(), self.upload.shipped());
-        if let Some(lock) = self.lock.as_ref().filter(|_| size > 0) {
-            lock.note_content();
-        }
         let changes = was_unchanged && !self.upload.is_unchanged();
         self.live.update(|live| {
             (live.size, live.shipped, live.is_busy) = (size, shipped, false);

@@ -27,6 +27,7 @@ pub(super) async fn carry<'a>(
                 carried.push((bucket.clone(), target.clone(), Late { etag, attributes, set_at }));
                 attributes
             }
+            (None, Some(newer)) if newer.is_of(new) => newer.attributes,
             (None, there) => {
                 outdated.extend(there.map(|_| target));
                 continue;
@@ -92,4 +93,24 @@ async fn kept<'a>(
 
 fn sources_of(moved: &[Moved]) -> Vec<&Key> {
     moved.iter().map(|moved| &moved.source).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{ETag, LateAttributes, MemoryJournal, Prefix, Version};
+
+    #[tokio::test]
+    async fn what_a_client_set_under_the_new_name_stays() {
+        let (journal, bucket) = (MemoryJournal::default(), BucketId::recorded("b"));
+        let [source, target] = ["old", "new"].map(|name| Prefix::parse("acme/").unwrap().key(name).unwrap());
+        let version = |etag: &str| Version { etag: ETag(etag.to_owned()), modified: 100 };
+        let versions = Renamed { source: version("1"), target: version("2") };
+        let attributes = LateAttributes { times: None, mode: Some(0o600) };
+        let set = Late { etag: ETag("2".to_owned()), attributes, set_at: 100 };
+        journal.replace_late(&bucket, &target, Some(&set)).await.unwrap();
+        let moved = [Moved { source, target: target.clone(), versions }];
+        assert!(carry(&journal, &bucket, &moved).await.unwrap().is_empty());
+        assert_eq!(journal.late(&bucket, &target).await, Ok(Some(set)));
+    }
 }

@@ -4,13 +4,21 @@
 
 use super::Moved;
 use crate::store::{BucketId, Journal, JournalDown, Key, Late, LateAttributes, LateTimes, Version};
-use std::{collections::HashSet, sync::Arc};
-use tokio::sync::{Semaphore, watch};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::sleep,
+};
 
 /// Rows in one statement.
 const BATCH: usize = 1000;
 /// Times that are closer to each other than this are the same to a client.
 const NEAR_SECONDS: u64 = 2;
+
+/// A journal that didn't answer is asked again after so long: it is left alone for 5 s.
+const PAUSE: Duration = Duration::from_secs(6);
+/// Within a minute it is back, or the times are lost.
+const TRIES: usize = 10;
 
 /// The directories whose times are on their way at once. They are in memory meanwhile.
 static WRITERS: Semaphore = Semaphore::const_new(16);
@@ -60,24 +68,32 @@ impl Rows {
         Self { bucket: bucket.clone(), lates: lates.collect() }
     }
 
-    /// Writes them, up to the first that the journal doesn't answer for.
-    pub(super) async fn write(self, journal: &dyn Journal) -> Result<(), JournalDown> {
-        let Self { bucket, lates } = self;
-        for batch in lates.chunks(BATCH) {
-            let rows = batch.iter().map(|(key, late)| (bucket.clone(), key.clone(), late.clone()));
-            journal.add_lates(&rows.collect::<Vec<_>>()).await?;
+    /// Writes them, up to the first that the journal doesn't answer for. Called again, it goes on there.
+    pub(super) async fn write(&mut self, journal: &dyn Journal) -> Result<(), JournalDown> {
+        while !self.lates.is_empty() {
+            let batch = self.lates.iter().take(BATCH);
+            let rows: Vec<_> = batch.map(|(key, late)| (self.bucket.clone(), key.clone(), late.clone())).collect();
+            journal.add_lates(&rows).await?;
+            self.lates.drain(..rows.len());
         }
         Ok(())
     }
 
-    /// Writes them in the background. Waits only where those of many directories are on their way.
-    pub(super) async fn write_meanwhile(self, journal: &Arc<dyn Journal>) -> TimesWritten {
+    /// Writes them in the background, and tries again for a while where the journal doesn't answer. Waits only where those of
+    /// many directories are on their way.
+    pub(super) async fn write_meanwhile(mut self, journal: &Arc<dyn Journal>) -> TimesWritten {
         let (sender, receiver) = watch::channel(());
         let (turn, journal) = (WRITERS.acquire().await, Arc::clone(journal));
         tokio::spawn(async move {
-            let _ends = (turn, sender);
-            // While the journal is down S3's times are shown.
-            let _ = self.write(&*journal).await;
+            let (_turn, mut awaited) = (turn, Some(sender));
+            for _ in 0..TRIES {
+                if self.write(&*journal).await.is_ok() {
+                    return;
+                }
+                // No question waits for a journal that is down: S3's times are shown.
+                drop(awaited.take());
+                sleep(PAUSE).await;
+            }
         });
         TimesWritten(receiver)
     }

@@ -24,7 +24,7 @@ impl Upload {
         self.check_poison()?;
         self.poison = Some("it was cut off".to_owned());
         let outcome = self.append(source, pin, range).await;
-        self.poison = outcome.as_ref().err().map(ToString::to_string);
+        self.note_outcome(&outcome);
         outcome
     }
 

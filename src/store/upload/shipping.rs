@@ -47,7 +47,9 @@ impl Upload {
     pub async fn ship_rest(&mut self) -> Result<()> {
         self.check_poison()?;
         if !self.is_unchanged() && !self.fits_one_part() {
-            self.ship_all().await?;
+            let outcome = self.ship_all().await;
+            self.note_outcome(&outcome);
+            outcome?;
         }
         // What is read back of the object under the file takes memory.
         if self.base.is_none() {

@@ -82,12 +82,17 @@ impl AttributeOverlay {
     /// has set since it was told so stays on top.
     pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, told: &Late, attributes: LateAttributes) {
         let mut map = lock(&self.0);
-        let noted = map.find(name, &()).map(|noted| &noted.late);
+        let noted = map.find(name, &());
         // Of a version that was replaced meanwhile nothing is to be kept.
-        if noted.is_some_and(|noted| noted.etag != told.etag) {
+        if noted.is_some_and(|noted| noted.late.etag != told.etag) {
             return;
         }
-        let newer = noted.filter(|noted| noted.attributes != told.attributes).cloned();
+        let newer = noted.filter(|noted| noted.late.attributes != told.attributes);
+        // The journal has that too.
+        if newer.is_some_and(|newer| newer.fresh_until.is_some()) {
+            return;
+        }
+        let newer = newer.map(|newer| newer.late.clone());
         let fresh_until = if newer.is_none() { Some(Instant::now() + FRESH) } else { None };
         let late = match newer {
             Some(newer) => Late { attributes: attributes.updated(newer.attributes), ..newer },
@@ -158,5 +163,16 @@ mod tests {
         assert!(overlay.find(name).unwrap().is_fresh());
         tokio::time::advance(FRESH).await;
         assert!(!overlay.find(name).unwrap().is_newest());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_come_in_another_order_leave_nothing_above_the_journal() {
+        let (overlay, bucket, tenant) = (AttributeOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());
+        let name = (&bucket, "a");
+        let [first, second] = [MODE, OTHER].map(|attributes| overlay.add(&tenant, name, &tag("1"), attributes));
+        overlay.keep(&tenant, name, &second, second.attributes);
+        overlay.keep(&tenant, name, &first, first.attributes);
+        assert_eq!(overlay.find(name).unwrap().of(&tag("1")), Some(OTHER));
+        assert!(overlay.find(name).unwrap().is_fresh());
     }
 }

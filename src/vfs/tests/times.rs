@@ -206,6 +206,27 @@ async fn renames_that_follow_one_another_at_once_keep_it() {
 
 // S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
 #[tokio::test(start_paused = true)]
+async fn renames_of_other_days_keep_it_too() {
+    let (session, elsewhere, then) = hours_ago();
+    session.bucket.insert("acme/small-0", "x");
+    upload_for(&session, "/large-0", Duration::from_secs(3)).await;
+    tokio::time::sleep(IN_A_MOMENT).await;
+    let closed = modified(&elsewhere, "/large-0").await;
+    for number in 0..3 {
+        session.bucket.set_time(then + 1_000 * (number + 1));
+        for name in ["small", "large"] {
+            let (source, target) = (format!("/{name}-{number}"), format!("/{name}-{}", number + 1));
+            session.rename(&path(&source), &path(&target), Replace::No).await.unwrap();
+        }
+        tokio::time::sleep(IN_A_MOMENT).await;
+    }
+    for by in [&session, &elsewhere] {
+        assert_eq!([modified(by, "/small-3").await, modified(by, "/large-3").await], [then, closed]);
+    }
+}
+
+// S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
+#[tokio::test(start_paused = true)]
 async fn a_time_of_a_moment_ago_becomes_that_of_the_rename() {
     let session = Session::start();
     for (name, age, is_kept) in [("1", 0, false), ("2", 1_000, true)] {

@@ -81,11 +81,12 @@ class MinaWithoutBouncyCastle(ServerCase):
 
     SHARED = "demo"
 
-    def walk(self, server, **options):
-        return java.run("MinaClient", server, server.user, ["walk /"], self.local, "ecdsa", bouncy_castle=False, **options)
+    def walk(self, server, directory="/", **options):
+        commands = [f"walk {directory}"]
+        return java.run("MinaClient", server, server.user, commands, self.local, "ecdsa", bouncy_castle=False, **options)
 
     def test_the_demo_has_a_host_key_for_it(self):
-        self.assertEqual(1, len(self.walk(self.server)))
+        self.assertEqual(1, len(self.walk(self.server, self.remote_directory())))
 
     def test_ed25519_alone_is_none(self):
         s3 = FakeS3()

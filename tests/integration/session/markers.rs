@@ -194,6 +194,21 @@ async fn a_failure_that_a_write_told_fails_nothing_else() {
     client.status(marker).await.unwrap();
 }
 
+// S160: When such an earlier CLOSE fails, and no reply told the client so before, all that waited for it fails too, with …
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_was_answered_before_the_close_came_fails_nothing() {
+    let wharf = wharf();
+    let hold = wharf.bucket.hold_key(Verb::Put, DATA);
+    wharf.bucket.fail_key(Verb::Put, DATA, Error::Forbidden { request: "x".into() });
+    let mut client = wharf.connect().await;
+    let data = closing(&mut client, "/data").await;
+    let long = open_with(&mut client, "/long", 3).await;
+    drop(hold);
+    client.status(data).await.unwrap_err();
+    client.close(&long).await.unwrap();
+    wharf.assert_stored("/long", &content(1, 3));
+}
+
 // S161: A CLOSE that S3 leaves without any answer fails within 15 minutes, and so does what waits for it.
 #[tokio::test(start_paused = true)]
 async fn a_close_ends_within_15_minutes() {
@@ -253,6 +268,27 @@ async fn uploads_that_wait_give_their_memory_to_others_the_largest_first() {
     drop(hold);
     client.status(data).await.unwrap();
     client.status(small).await.unwrap();
+}
+
+// S162: While others need memory, uploads whose CLOSE has waited for 30 seconds give theirs up and fail, the largest …
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_waits_behind_a_rename_gives_its_memory_up_too() {
+    let wharf = Wharf::with(Setup { budget_bytes: 10 << 20, ..Setup::default() });
+    let hold = wharf.bucket.hold_key(Verb::Put, DATA);
+    let mut client = wharf.connect().await;
+    let data = open_with(&mut client, "/data", 3).await;
+    let temporary = open_with(&mut client, "/temporary", 3).await;
+    let data = client.send(request::close(&data)).await;
+    let rename = client.send(request::rename("/temporary", "/final")).await;
+    let temporary = client.send(request::close(&temporary)).await;
+    assert!(!client.incoming.is_answered(rename).await);
+    let since = Instant::now();
+    let mut neighbour = wharf.connect().await;
+    neighbour.create("/one").await;
+    assert!((30..=31).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+    client.status(temporary).await.unwrap_err();
+    drop(hold);
+    client.status(data).await.unwrap();
 }
 
 #[derive(Debug)]
