@@ -21,13 +21,12 @@ pub(super) async fn carry<'a>(
     for Moved { source, target, versions: Renamed { source: old, target: new } } in moved {
         let late = sources.get(source).filter(|late| late.is_of(old));
         let attributes = match (late, targets.get(target)) {
-            (Some(_), Some(newer)) if newer.is_of(new) => newer.attributes,
+            (_, Some(newer)) if newer.is_of(new) => newer.attributes,
             (Some(late), _) => {
                 let (etag, set_at, attributes) = (new.etag.clone(), new.modified, late.attributes);
                 carried.push((bucket.clone(), target.clone(), Late { etag, attributes, set_at }));
                 attributes
             }
-            (None, Some(newer)) if newer.is_of(new) => newer.attributes,
             (None, there) => {
                 outdated.extend(there.map(|_| target));
                 continue;
