@@ -9,10 +9,7 @@
 //! Invariant: a barrier waits for CLOSEs that came before it, and for nothing that came later. So barriers can't wait in a
 //! circle, neither with each other nor with tickets of the [`order`](super::order). Who waits holds no permit to run.
 
-use crate::{
-    store,
-    vfs::{Error, MountNumber},
-};
+use crate::vfs::{Error, MountNumber};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -115,8 +112,7 @@ impl PendingClose {
 impl Drop for PendingClose {
     fn drop(&mut self) {
         if !self.is_settled {
-            let lost = store::Error::Broken("the task of the upload ended without an answer".to_owned());
-            self.failure = Some(Arc::new(lost.into()));
+            self.failure = Some(Arc::new(Error::Lost));
         }
         let mut state = self.pending.state();
         let Some(mount) = state.closes.remove(&self.number) else { return };

@@ -75,6 +75,7 @@ fn code(error: &Error) -> StatusCode {
         | Error::Poisoned(_)
         | Error::EarlierUpload(_)
         | Error::WaitedTooLong
+        | Error::Lost
         | Error::Silent
         | Error::NotReadableYet
         | Error::Misconfigured(_)
@@ -142,6 +143,7 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::Poisoned(_)
         | Error::EarlierUpload(_)
         | Error::WaitedTooLong
+        | Error::Lost
         | Error::Silent
         | Error::Misconfigured(_)
         | Error::Storage(_) => Outcome::Failed(detail),

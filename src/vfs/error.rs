@@ -119,6 +119,9 @@ pub enum Error {
     /// The memory of an upload whose CLOSE waited for earlier ones was needed by others.
     #[error("the upload was abandoned: it waited for earlier files while others waited for memory")]
     WaitedTooLong,
+    /// An upload that ended without an answer to its CLOSE.
+    #[error("the upload was lost: upload the file anew")]
+    Lost,
     /// An upload that held memory which others waited for.
     #[error("the upload was given up: it was silent while others waited for memory")]
     Silent,
