@@ -32,9 +32,14 @@ impl Vfs {
             None if found.directory => return Err(Error::IsDirectory),
             None => {
                 let given_up = self.give_up_partial(path, keeping.as_ref()).await;
-                let was_cut_off = given_up.map_err(|down| Error::PartialNotFound(down.into()))?;
+                // A lock of this node ends also while the journal is down.
                 let was_uploaded = self.remove_upload(path, &*bucket, &key).await;
-                return if was_cut_off || was_uploaded { Ok(()) } else { Err(Error::NotFound) };
+                return match given_up {
+                    Ok(was_cut_off) if was_cut_off || was_uploaded => Ok(()),
+                    Ok(_) => Err(Error::NotFound),
+                    Err(_) if was_uploaded => Ok(()),
+                    Err(down) => Err(Error::PartialNotFound(down.into())),
+                };
             }
         }
         let (removed, ()) =

@@ -8,7 +8,7 @@ use crate::model::{
     stored::Stored,
 };
 use std::time::Duration;
-use tokio::time::{advance, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use wharfinger::store::{
     Lease, RenameJournal as _,
     faulty::{Aim, Fault},
@@ -81,7 +81,8 @@ impl System {
 
     /// What the next server does about renames of directories that were cut off.
     async fn put_right(&self) -> Kept {
-        advance(LEASE).await;
+        // Step by step: those who live renew their leases meanwhile.
+        sleep(LEASE).await;
         let lease = Lease::new().map_err(|error| error.to_string())?;
         while let Some(rename) = self.journal.take_rename(&lease).await.map_err(|error| error.to_string())? {
             let repaired = repair_rename(&*self.faulty, &*self.journal, &rename, &lease).await;
