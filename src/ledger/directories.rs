@@ -160,7 +160,7 @@ impl DirectoryJournal for SqlJournal {
                     .execute(pool)
                     .await?;
             });
-            // Where this fails rows stay of a directory that is gone.
+            // Rows of a directory that is gone stay where this fails.
             forget(&self.database, bucket, source, i64::MAX).await
         })
         .await

@@ -85,7 +85,7 @@ pub struct Sessions {
     frames: Arc<FramePool>,
 }
 
-/// What each session takes its share of.
+/// The resources that the sessions of the process share.
 #[derive(Clone, Debug)]
 struct Resources {
     budget: Arc<Budget>,

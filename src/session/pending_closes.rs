@@ -32,7 +32,7 @@ struct State {
 #[derive(Debug)]
 struct Waiting {
     mount: MountNumber,
-    /// Whether the request that waits has come: that of an upload is its CLOSE.
+    /// True once the request that waits has come: that of an upload is its CLOSE.
     has_come: bool,
     /// CLOSEs before it that are pending.
     pending: usize,
@@ -163,7 +163,7 @@ impl Barrier {
         }
     }
 
-    /// Whether [`passed`](Self::passed) would wait.
+    /// Tells whether [`passed`](Self::passed) would wait.
     pub fn is_waiting(&self) -> bool {
         self.0.as_ref().is_some_and(|place| place.outcome().is_none())
     }

@@ -164,7 +164,7 @@ struct Upload {
     patience: Patience,
     /// The CLOSEs that came before the OPEN.
     barrier: Arc<Barrier>,
-    /// Whether a reply told the client that nothing will be stored.
+    /// True once a reply told the client that nothing will be stored.
     has_told_failure: bool,
 }
 
