@@ -61,7 +61,7 @@ impl Work {
         }
     }
 
-    /// Whether a name appears or goes by it.
+    /// True for a change by which a name appears or goes.
     fn changes_names(&self) -> bool {
         self.change() != Change::SetAttributes
     }

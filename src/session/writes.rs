@@ -86,7 +86,7 @@ pub struct Close {
     pub slot: Slot,
     /// Its place among the requests that touch the path.
     pub ticket: Ticket,
-    /// What waits for it in the mount.
+    /// The entry that later requests in the mount wait for.
     pub pending: PendingClose,
 }
 
@@ -250,7 +250,7 @@ impl Upload {
         }
     }
 
-    /// What is next on a handle. Its lock ends when its client has sent nothing on it for long.
+    /// The next thing to do on a handle. Its lock ends when its client has sent nothing on it for long.
     async fn next_of(&mut self, handle: &WriteHandle, quiet_since: Instant) -> Next {
         if handle.has_idle_lock() {
             let until = quiet_since + self.context.settings.idle_timeout;

@@ -32,7 +32,7 @@ impl<'a> DirectoryName<'a> {
     }
 }
 
-/// What a session sees of directories beside their names.
+/// A session's view of directories beside their names.
 #[derive(Debug)]
 pub(super) struct Directories {
     node: Arc<Node>,
@@ -125,7 +125,7 @@ impl Directories {
         }
     }
 
-    /// Whether the journal keeps something for a directory, or may do so. Asked beside what S3 is asked, it costs no time.
+    /// Tells whether the journal keeps something for a directory, or may do so. Asked beside S3 it costs no time.
     pub(super) async fn is_kept(&self, directory: DirectoryName<'_>) -> bool {
         !matches!(self.journal().directory_times(directory.bucket, directory.prefix).await, Ok(None))
     }

@@ -1,4 +1,4 @@
-//! What uploads meet decides on the next OPEN for writing: `outage.rs` says why.
+//! The outcome of uploads decides on the next OPEN for writing: `outage.rs` says why.
 //!
 //! Invariants:
 //! - An upload fails once, however many of its parts do, and nothing that is stored of it later ends the outage.

@@ -66,7 +66,7 @@ impl Vfs {
             error => error.into(),
         })?;
         self.notes.late.forget_note(named);
-        // What is kept for a directory that has just come to be is of an older one. With its parents all goes that is kept
+        // A row of a directory that has just come to be is of an older one. With its parents all goes that is kept
         // below the outermost.
         if let Some(outermost) = missing.last().map(Key::as_directory) {
             let outermost = DirectoryName { prefix: &outermost, ..directory };

@@ -35,7 +35,7 @@ impl Outage {
         (self.cause, self.failed_at) = (cause, Instant::now());
     }
 
-    /// Whether the last failure is too old to refuse anything.
+    /// True once the last failure is too old to refuse anything.
     pub(super) fn is_over(&self) -> bool {
         self.failed_at.elapsed() >= LASTING
     }

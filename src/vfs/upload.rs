@@ -212,7 +212,7 @@ impl WriteHandle {
     /// that fits one part nothing is sent. It is published by [`close`](Self::close). After an error it can only be left.
     ///
     /// # Errors
-    /// Those of `close` that come before the file is published.
+    /// The errors of `close` that come before the file is published.
     pub async fn ship_rest(&mut self) -> Result<()> {
         self.settle_at_close().await;
         if !self.live.shown().removed && !self.upload.is_only_resumed() {
@@ -221,7 +221,7 @@ impl WriteHandle {
         Ok(())
     }
 
-    /// What the upload holds of the budget, in bytes.
+    /// The bytes of the budget that the upload holds.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
         self.upload.held_bytes()
@@ -357,7 +357,7 @@ impl WriteHandle {
         locked.map(|()| size)
     }
 
-    /// Whether others can't create the file, and nothing of it was stored that they would have to wait for.
+    /// True if others can't create the file, and nothing of it was stored that they would have to wait for.
     #[must_use]
     pub fn has_idle_lock(&self) -> bool {
         self.lock.is_some() && self.upload.shipped() == 0

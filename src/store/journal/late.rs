@@ -113,7 +113,7 @@ impl Late {
         modified.saturating_sub(CLOCKS_APART_SECONDS)
     }
 
-    /// What is kept when these are set on top of `older` ones: nothing of them, if they are of a version other than that
+    /// The attributes kept when these are set on top of `older` ones: nothing of those, if they are of a version other than that
     /// which came to be at `modified`.
     #[must_use]
     pub fn on_top_of(self, older: &Self, modified: i64) -> Self {

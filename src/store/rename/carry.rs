@@ -4,7 +4,7 @@ use super::{Moved, Renamed};
 use crate::store::{BucketId, Error, Journal, JournalDown, Key, Late, TreeRename};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// What a question to the journal may name at most, and what it may be told at once.
+/// The most names of a question to the journal, and the most rows of a statement.
 const PAGE_NAMES: usize = 1000;
 
 /// Gives the new names what is kept of the old ones, and takes from them what is kept of others that had these names.

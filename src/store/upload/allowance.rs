@@ -23,7 +23,7 @@ pub(super) struct Allowance {
 
 #[derive(Debug)]
 struct State {
-    /// What the upload keeps in any case, so that it can always fill and ship one part.
+    /// The upload keeps this in any case, so that it can always fill and ship one part.
     admitted_bytes: u64,
     reservation: Reservation,
     /// In blocks of the buffer and of parts in flight.
@@ -61,7 +61,7 @@ impl Allowance {
         self.free(0);
     }
 
-    /// What others can't have, in bytes.
+    /// The bytes that others can't have.
     pub(super) fn held_bytes(&self) -> u64 {
         self.state().reservation.bytes()
     }

@@ -43,7 +43,7 @@ impl Upload {
     /// [`finish`](Self::finish). Memory that isn't used is given back. After an error it can only be left.
     ///
     /// # Errors
-    /// Those of `finish`, but for what the last request meets.
+    /// The errors of `finish`, but for those of the last request.
     pub async fn ship_rest(&mut self) -> Result<()> {
         self.check_poison()?;
         if !self.is_unchanged() && !self.fits_one_part() {
@@ -51,14 +51,14 @@ impl Upload {
             self.note_outcome(&outcome);
             outcome?;
         }
-        // What is read back of the object under the file takes memory.
+        // Bytes that are read back of the object under the file take memory.
         if self.base.is_none() {
             self.allowance.trim();
         }
         Ok(())
     }
 
-    /// What the upload holds of the budget, in bytes.
+    /// The bytes of the budget that the upload holds.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
         self.allowance.held_bytes()

@@ -31,7 +31,7 @@ fn at(seconds: u64) -> Times {
     Times { accessed: seconds, modified: seconds }
 }
 
-/// Whether no time is set: a directory shows 00:00 UTC of a day of this century.
+/// True if no time is set: a directory shows 00:00 UTC of a day of this century.
 fn is_a_day(times: Times) -> bool {
     times.modified > 1_700_000_000 && u64::from(times.modified).is_multiple_of(DAY) && times.accessed == times.modified
 }

@@ -1,4 +1,4 @@
-//! What a session's directories say of its own uploads.
+//! A session's own uploads, as its directories show them.
 
 use super::*;
 

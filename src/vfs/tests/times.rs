@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 const AGE_SECONDS: i64 = 10_000;
 const IN_A_MOMENT: Duration = Duration::from_millis(150);
 
-/// What STAT and READDIR show of the time of modification, if it is the same.
+/// The time of modification that STAT and READDIR both show.
 async fn modified(session: &Session, at: &str) -> i64 {
     let (times, in_listing) = (shown(session, at).await.0, listed(session, at).await.0);
     assert_eq!(times, in_listing, "{at}");
@@ -317,7 +317,7 @@ async fn the_same_bytes_that_come_a_minute_later_have_their_own_time() {
         }
         assert_eq!((shown(by, "/set").await.1, listed(by, "/set").await.1), (0o100_644, 0o100_644));
     }
-    // What is set now doesn't bring back what was set before.
+    // A new attribute doesn't bring back those that were set before.
     let mode = SetAttributes { mode: Some(0o600), ..SetAttributes::default() };
     session.elsewhere().set_attributes(&path("/set"), mode).await.unwrap();
     assert_eq!(shown(&session.elsewhere(), "/set").await.1, 0o100_600);

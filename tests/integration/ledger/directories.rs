@@ -33,7 +33,7 @@ async fn find(journal: &Arc<dyn Journal>, raw: &str) -> Option<u32> {
     })
 }
 
-/// What is kept for the directories of a page, in the order of the page.
+/// The rows of a page's directories, in the order of the page.
 async fn listed(journal: &Arc<dyn Journal>, parent: &str, names: &[&str]) -> Vec<Option<u32>> {
     let page = ListedDirectories { parent: &directory(parent), names, asked_ago: Duration::ZERO };
     let kept = journal.directory_times_in(&bucket(), page).await.unwrap();

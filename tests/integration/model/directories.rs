@@ -26,7 +26,7 @@ impl DirectoryTime {
     }
 }
 
-/// What is known of directories' times. A path that isn't here shows the day, unless it is in doubt.
+/// The times of directories, as far as they are known. A path that isn't here shows the day, unless it is in doubt.
 #[derive(Clone, Debug, Default)]
 pub struct DirectoryTimes {
     known: BTreeMap<String, DirectoryTime>,

@@ -42,7 +42,7 @@ pub struct Draft {
     lock: Lock,
 }
 
-/// What keeps others from creating the file with EXCL.
+/// The lock that keeps others from creating the file with EXCL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lock {
     None,
@@ -106,12 +106,12 @@ impl Promises {
         }]
     }
 
-    /// Whether a session is creating the file with EXCL.
+    /// True while a session is creating the file with EXCL.
     fn is_locked(&self, at: &str) -> bool {
         self.drafts.iter().any(|draft| draft.path == at && draft.lock == Lock::Held)
     }
 
-    /// What a REMOVE does to the uploads of other sessions where nothing is stored.
+    /// The effect of a REMOVE on the uploads of other sessions where nothing is stored.
     pub fn lose_locks(&mut self, at: &str) {
         for draft in self.drafts.iter_mut().filter(|draft| draft.path == at && draft.lock == Lock::Held) {
             draft.lock = Lock::Lost;

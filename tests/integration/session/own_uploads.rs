@@ -1,4 +1,4 @@
-//! What a session's directories say of the files that it is uploading into them.
+//! The files that a session is uploading, as its directories show them.
 
 use super::*;
 use wharfinger::{

@@ -43,7 +43,7 @@ impl System {
         self.fall_silent(request, done);
         let done = timeout(PATIENCE, perform(&self.sessions[by], deed)).await;
         if let (Ok(Ok(())), Deed::Remove(_)) = (done, deed) {
-            // What REMOVE does to others' locks it does at its end.
+            // REMOVE ends the locks of others at its own end.
             let mut promises = self.promises.clone();
             promises.done(by, deed);
             self.promises.drafts = promises.drafts;
