@@ -19,6 +19,16 @@ def check():
         raise Unavailable(f"/dev/fuse can't be opened: {error.strerror}") from None
 
 
+def mounted(case, directory, name="mount"):
+    """`directory` of the case's server, mounted in its local directory until its end. Where that can't be, it is skipped."""
+    try:
+        mount = Mount(case.openssh, directory, case.local / name)
+    except Unavailable as reason:
+        case.skipTest(str(reason))
+    case.addCleanup(mount.close)
+    return mount.point
+
+
 class Mount:
     """`directory` of the server at `point`, until `close`."""
 

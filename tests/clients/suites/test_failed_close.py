@@ -14,7 +14,7 @@ from rig.files import make
 from rig.process import until
 from rig.programs import RCLONE
 from rig.servers import Serve, old_clients
-from rig.sshfs import Mount, Unavailable
+from rig.sshfs import Mount, Unavailable, mounted
 
 
 class FailedClose(ServerCase):
@@ -235,15 +235,11 @@ class NextFile(ServerCase):
 
     # S181: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
     def test_sshfs_hears_of_it_at_the_second_file(self):
-        try:
-            mount = Mount(self.openssh, ".", self.local / "mount")
-        except Unavailable as reason:
-            self.skipTest(str(reason))
-        self.addCleanup(mount.close)
-        self.run_program("cp", "one", mount.point / "one")
+        mount = mounted(self, ".")
+        self.run_program("cp", "one", mount / "one")
         # It waits for no answer.
         until(lambda: "file failed" in self.server.process.log_text(), "the failure in the server's log")
-        self.run_program("cp", "two", mount.point / "two", status=1)
+        self.run_program("cp", "two", mount / "two", status=1)
 
 
 class NameThatIsTaken(ServerCase):

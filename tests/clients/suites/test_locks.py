@@ -13,7 +13,7 @@ from rig.postgres import Postgres
 from rig.process import until
 from rig.seaweedfs import SeaweedFs
 from rig.servers import Serve
-from rig.sshfs import Mount, Unavailable
+from rig.sshfs import mounted
 
 # How long nobody else may have the lock of a server that was killed, in seconds.
 LEASE = 30.0
@@ -115,12 +115,7 @@ class SoftFileLocks(ServerCase):
         self.there = self.remote_directory()
 
     def mounted(self, name):
-        try:
-            mount = Mount(self.openssh, self.there, self.local / name)
-        except Unavailable as reason:
-            self.skipTest(str(reason))
-        self.addCleanup(mount.close)
-        return mount.point
+        return mounted(self, self.there, name)
 
     def lock(self, mount):
         """A process that has the lock or hasn't, and what it says."""

@@ -12,7 +12,7 @@ from rig.files import MIB, PART, content, make
 from rig.frames import CLOSE, OPEN, STAT, Frames, number, status_of, text
 from rig.process import until
 from rig.slow_s3 import SlowS3Case
-from rig.sshfs import Mount, Unavailable
+from rig.sshfs import mounted
 
 # How long S3 takes for what makes the data appear, in seconds. A marker is stored in a few milliseconds.
 SLOW = 0.7
@@ -22,12 +22,7 @@ class OnSshfs:
     """The root, mounted, in which a batch job runs."""
 
     def mounted(self):
-        try:
-            mount = Mount(self.openssh, ".", self.local / "mount")
-        except Unavailable as reason:
-            self.skipTest(str(reason))
-        self.addCleanup(mount.close)
-        self.mount = mount.point
+        self.mount = mounted(self, ".")
 
     def shell(self, command, says=""):
         """Runs a command that writes this to its standard error."""

@@ -10,7 +10,7 @@ import zipfile
 
 from rig.case import ServerCase
 from rig.files import MIB, content, make, make_tree, sha256, tree
-from rig.sshfs import Mount, Unavailable
+from rig.sshfs import mounted
 
 
 class Sshfs:
@@ -20,12 +20,7 @@ class Sshfs:
         self.mount = self.mounted("mount")
 
     def mounted(self, name):
-        try:
-            mount = Mount(self.openssh, self.there, self.local / name)
-        except Unavailable as reason:
-            self.skipTest(str(reason))
-        self.addCleanup(mount.close)
-        return mount.point
+        return mounted(self, self.there, name)
 
     def shell(self, command, status=0):
         """A command of the shell in the mounted directory; `$L` is the local one."""
