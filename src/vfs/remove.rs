@@ -31,13 +31,12 @@ impl Vfs {
             Some(_) => {}
             None if found.directory => return Err(Error::IsDirectory),
             None => {
-                let given_up = self.give_up_partial(path, keeping.as_ref()).await;
-                // A lock of this node ends also while the journal is down.
-                let was_uploaded = self.remove_upload(path, &*bucket, &key).await;
-                return match given_up {
-                    Ok(was_cut_off) if was_cut_off || was_uploaded => Ok(()),
+                return match self.give_up_partial(path, keeping.as_ref()).await {
+                    Ok(was_cut_off) if self.remove_upload(path, &*bucket, &key).await || was_cut_off => Ok(()),
                     Ok(_) => Err(Error::NotFound),
-                    Err(_) if was_uploaded => Ok(()),
+                    // Another session's lock on this node ends also while the journal is down: its OPEN gave up what was cut
+                    // off. This session's own upload goes on, because its older ones would come back.
+                    Err(_) if !self.is_uploading(path) && self.break_lock(bucket.id(), &key).await => Ok(()),
                     Err(down) => Err(Error::PartialNotFound(down.into())),
                 };
             }

@@ -300,6 +300,11 @@ async fn without_a_journal_the_locks_of_a_node_hold_and_nothing_fails() {
     theirs.close().await.unwrap();
     assert!(matches!(handle.close().await, Err(Error::AlreadyExists)), "S3 decides");
     one.bucket.delete("acme/a");
+    // Another session of the node removes the file.
+    let handle = lock(&one).await.unwrap();
+    one.another().remove(&path("/a")).await.unwrap();
+    assert!(matches!(handle.close().await, Err(Error::LockLost)));
+    assert!(one.bucket.keys().is_empty());
     // A row that could not be written is written when the journal answers.
     let handle = lock(&one).await.unwrap();
     settle().await;
