@@ -69,6 +69,8 @@ impl Vfs {
     /// # Errors
     /// [`Error::StorageFails`], [`Error::UploadsDenied`].
     pub(super) fn demand_storage(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) -> Result<()> {
+        // An OPEN that the outage refuses takes the turn of no OPEN that tells if uploads are denied still.
+        self.node.cache.outages.check(bucket, scope).map_err(Error::StorageFails)?;
         self.notes.denials.admit(bucket, scope).map_err(Error::UploadsDenied)?;
         self.node.cache.outages.admit(bucket, scope).map_err(Error::StorageFails)
     }

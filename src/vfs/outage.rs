@@ -40,18 +40,24 @@ impl Outage {
         self.failed_at.elapsed() >= LASTING
     }
 
+    /// The answer that [`admit`](Self::admit) would give now. It lets no OPEN through.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub(super) fn check(&self) -> store::Result<()> {
+        let admits = self.is_over() || self.probed_at.elapsed() >= PROBE_INTERVAL;
+        if admits { Ok(()) } else { Err(self.cause.clone()) }
+    }
+
     /// Admits an OPEN, or refuses it.
     ///
     /// # Errors
     /// The last failure.
     pub(super) fn admit(&mut self) -> store::Result<()> {
-        if self.is_over() {
-            return Ok(());
+        self.check()?;
+        if !self.is_over() {
+            self.probed_at = Instant::now();
         }
-        if self.probed_at.elapsed() < PROBE_INTERVAL {
-            return Err(self.cause.clone());
-        }
-        self.probed_at = Instant::now();
         Ok(())
     }
 }

@@ -46,6 +46,14 @@ impl Outages {
         lock(&self.0).remove(name(bucket, scope), scope);
     }
 
+    /// The answer that [`admit`](Self::admit) would give now. It lets no OPEN through.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub(in crate::vfs) fn check(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) -> store::Result<()> {
+        lock(&self.0).find(name(bucket, scope), scope).map_or(Ok(()), Outage::check)
+    }
+
     /// Admits an OPEN for writing, or refuses it.
     ///
     /// # Errors

@@ -234,6 +234,25 @@ async fn a_silent_open_keeps_nobody_waiting() {
 
 // S184: One OPEN goes through every two seconds, whatever becomes of it, so that the first that comes two seconds after …
 #[tokio::test(start_paused = true)]
+async fn an_open_that_an_outage_refuses_uses_up_no_turn_of_a_session_that_was_denied() {
+    let session = Session::start();
+    let another = session.another();
+    let theirs = another.create("/theirs").await;
+    for at in ["/a", "/b"] {
+        fail(&session, at, forbidden()).await;
+    }
+    advance(Duration::from_secs(1)).await;
+    session.bucket.fail(Verb::Put, Request, unreachable());
+    theirs.close().await.unwrap_err();
+    advance(Duration::from_millis(1500)).await;
+    assert!(matches!(session.open("/c", CREATE).await, Err(Error::StorageFails(_))));
+    advance(Duration::from_millis(500)).await;
+    session.upload("/c", "x").await;
+    assert!(!refuses(&session).await);
+}
+
+// S184: One OPEN goes through every two seconds, whatever becomes of it, so that the first that comes two seconds after …
+#[tokio::test(start_paused = true)]
 async fn after_an_outage_a_client_that_tries_again_is_admitted_within_two_seconds() {
     for outage in [0, 700, 5_000, 29_000] {
         let session = Session::start();
