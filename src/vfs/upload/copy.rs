@@ -46,10 +46,10 @@ impl WriteHandle {
             return Ok(0);
         }
         let target_offset = self.place(range.target_offset).await?;
-        if self.mount == *source.mount() && self.upload.can_copy(target_offset, end - start) {
+        if self.file.mount == *source.mount() && self.upload.can_copy(target_offset, end - start) {
             let was_unchanged = self.upload.is_unchanged();
             let (key, pin) = source.version();
-            self.live.update(|live| live.is_busy = true);
+            self.file.live.update(|live| live.is_busy = true);
             let copied = self.upload.copy(key, pin, start..end).await;
             self.show(was_unchanged);
             copied.map_err(source_error)?;

@@ -65,7 +65,7 @@ impl WriteHandle {
         resumed.is_emptied |= wanted.size == Some(0);
         let is_emptied = resumed.is_emptied && wanted.size.is_none_or(|size| size == 0);
         if is_emptied {
-            self.live.update(|live| live.size = 0);
+            self.file.live.update(|live| live.size = 0);
         }
         is_emptied
     }
@@ -73,8 +73,8 @@ impl WriteHandle {
     async fn begin_anew(&mut self) {
         let Some(resumed) = self.resumed.take() else { return };
         self.upload.begin_anew().await;
-        (self.stored, self.conflicting) = (resumed.born, resumed.conflicting);
-        self.live.update(|live| *live = Live { removed: live.removed, ..Live::new(resumed.attributes, now()) });
+        (self.file.stored, self.file.conflicting) = (resumed.born, resumed.conflicting);
+        self.file.live.update(|live| *live = Live { removed: live.removed, ..Live::new(resumed.attributes, now()) });
         self.store_attributes();
     }
 }

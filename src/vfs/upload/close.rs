@@ -1,0 +1,176 @@
+//! CLOSE of an upload: S3 publishes the file, and the node notes what it knows of it.
+//!
+//! Invariant: a lock on the name ends after S3 has the file, so that another session finds the one or the other.
+
+use super::{Conflicting, UploadedFile, WriteHandle};
+use crate::{
+    account::Permission,
+    store::{
+        self, ETag, Keeping, LateAttributes, LateTimes, NewObject, Object, Published, RemovalCondition, Upload, Version,
+    },
+    vfs::{
+        Error, Kind, Metadata, NewAttributes, Result, VirtualPath,
+        cache::{Change, Sight},
+        late::Named,
+        locks::Lock,
+        notes::Live,
+        patch::Patched,
+    },
+};
+use std::time::Duration;
+use tokio::join;
+
+/// A file in parts shows S3's time if its upload took no longer than this.
+const S3_TIME_IS_NEAR: Duration = Duration::from_secs(2);
+
+impl WriteHandle {
+    /// Publishes the file, and says how many bytes it has: they are stored when this answers. A file that was there and
+    /// was not changed stays as it is; one that was removed meanwhile doesn't appear.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] with EXCL and [`Error::Denied`] without `overwrite` when a file of this name came to be
+    /// meanwhile, [`Error::IsDirectory`] or [`Error::BelowFile`] where the name isn't free, [`Error::Changed`] when the file
+    /// that was to be changed was, [`Error::LockLost`], [`Error::Poisoned`] after a failed write, or what the storage says.
+    /// Nothing is published then.
+    pub async fn close(mut self) -> Result<u64> {
+        let mut lock = self.lock.take();
+        let closed = Box::pin(self.close_under(lock.as_mut())).await;
+        if let Some(lock) = &lock {
+            // If it was lost, that was told.
+            let _ = lock.end().await;
+        }
+        closed
+    }
+
+    async fn close_under(mut self, mut lock: Option<&mut Lock>) -> Result<u64> {
+        self.settle_at_close().await;
+        let (shown, size) = (self.file.live.shown(), self.upload.size());
+        if shown.removed {
+            self.upload.abort().await;
+            return Ok(size);
+        }
+        if self.upload.is_only_resumed() {
+            // Nothing was written, so nothing is promised: it can still go on.
+            Box::pin(self.upload.leave()).await;
+            return Ok(size);
+        }
+        if let Err(error) = self.confirm_name(lock.as_deref_mut()).await {
+            if matches!(error, Error::BelowFile | Error::IsDirectory | Error::LockLost) {
+                self.upload.abort().await;
+            } else {
+                self.observer.refused(&self.file.key, &error);
+                Box::pin(self.upload.leave()).await;
+            }
+            return Err(error);
+        }
+        let Self { upload, file, owed, .. } = self;
+        let Some(etag) = file.publish(upload, shown, owed).await? else { return Ok(size) };
+        let locked = match lock {
+            Some(lock) => lock.end().await,
+            None => Ok(()),
+        };
+        if file.live.shown().removed || locked.is_err() {
+            // While it was being stored.
+            file.take_back(etag).await?;
+        }
+        locked.map(|()| size)
+    }
+
+    /// Asks, before the file is published, if it may have its name.
+    ///
+    /// # Errors
+    /// [`Error::BelowFile`], [`Error::IsDirectory`], [`Error::LockLost`], and those of the storage.
+    async fn confirm_name(&mut self, lock: Option<&mut Lock>) -> Result<()> {
+        self.room.confirm_at_close().await?;
+        match lock {
+            Some(lock) => lock.confirm(&self.file.key).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl UploadedFile {
+    /// Has S3 publish the file, and notes its attributes. Answers with its ETag, and with `None` where the file that was
+    /// there is unchanged and stays.
+    async fn publish(&self, upload: Upload, shown: Live, owed: Option<Keeping>) -> Result<Option<ETag>> {
+        let (path, size) = (self.live.path().current(), upload.size());
+        let (named, late) = (self.named(&path), self.attributes_beside(shown));
+        let unchanged = self.patched.as_ref().filter(|_| upload.is_unchanged());
+        // Asked meanwhile, so that there is mostly nothing to forget. What is set while this CLOSE is under way may count as
+        // set after it.
+        let asks = unchanged.is_none() && late.is_empty();
+        let asked_at = self.node.cache.stat.ask((self.bucket.id(), self.key.as_str()));
+        let (published, is_kept) = join!(upload.finish(), async { asks && self.notes.late.is_kept(named).await });
+        if published.is_err() && unchanged.is_none() {
+            // It may be stored nevertheless.
+            self.node.cache.changed(self.bucket.id(), &self.key, Change::Stored);
+        }
+        let published = published.map_err(|error| self.refusal(error))?;
+        if let Some(Keeping { journal, file, .. }) = owed {
+            let _ = journal.give_up_partials(&file).await;
+        }
+        if let Some(patched) = unchanged {
+            let attributes = shown.attributes.beside(patched.live().attributes);
+            self.notes.late.add(named, &Version::of(&patched.file), attributes.into()).await;
+            return Ok(None);
+        }
+        let version = Version::stored_now(published.pin.etag.clone());
+        let attributes = known_to_server(shown, published.in_parts_for, &version).updated(late.into());
+        if is_kept || !late.is_empty() {
+            self.notes.late.replace(named, &version, attributes).await;
+        } else {
+            self.notes.late.show(named, &version, attributes);
+        }
+        let sight = Sight::Stored(Box::new(self.object(size, published, version.modified)));
+        self.node.cache.replaced(named.at(), asked_at, Change::Stored, sight);
+        Ok(Some(version.etag))
+    }
+
+    /// Removes the file that was published, unless it was replaced since.
+    async fn take_back(&self, etag: ETag) -> Result<()> {
+        let removed = store::remove(&*self.bucket, &self.key, RemovalCondition::Matches(etag)).await;
+        self.node.cache.changed(self.bucket.id(), &self.key, Change::Removed);
+        match removed {
+            Ok(()) | Err(store::Error::NotFound | store::Error::Conflict { .. }) => {
+                self.notes.late.forget(self.named(&self.live.path().current())).await;
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The attributes that are to be kept beside the object. A listing doesn't show an object's metadata, so times are kept
+    /// for READDIR even if STAT could do without.
+    fn attributes_beside(&self, Live { attributes, .. }: Live) -> NewAttributes {
+        if attributes != self.stored || attributes.times.is_some() { attributes } else { NewAttributes::default() }
+    }
+
+    /// The object as S3 has it now.
+    fn object(&self, size: u64, published: Published, modified: i64) -> Object {
+        let mut born = self.patched.as_ref().map(Patched::heir).unwrap_or_default();
+        self.stored.write_to(&mut born, Kind::File);
+        let NewObject { metadata, headers } = born;
+        Object { size, pin: published.pin, modified, metadata, headers, archived: false }
+    }
+
+    fn refusal(&self, error: store::Error) -> Error {
+        match (error, self.conflicting) {
+            (store::Error::Conflict { .. }, Conflicting::Exists) => Error::AlreadyExists,
+            (store::Error::Conflict { .. }, Conflicting::MayNotReplace) => Error::Denied(Permission::Overwrite),
+            (conflict @ store::Error::Conflict { .. }, Conflicting::Changed) => Error::Changed(conflict),
+            (error, _) => error.into(),
+        }
+    }
+
+    fn named<'a>(&'a self, path: &'a VirtualPath) -> Named<'a> {
+        Named { path, scope: &self.scope, bucket: &*self.bucket, key: &self.key }
+    }
+}
+
+/// The server itself knows of a file that has just appeared: its mode, which no listing shows, and the time, where S3 says
+/// when the upload began, long before.
+fn known_to_server(live: Live, in_parts_for: Option<Duration>, version: &Version) -> LateAttributes {
+    let mode = live.attributes.mode.filter(|mode| !Metadata::is_listed_mode(*mode));
+    let is_older_in_s3 = in_parts_for.is_some_and(|age| age > S3_TIME_IS_NEAR);
+    LateAttributes { times: is_older_in_s3.then(|| LateTimes::appeared(version.modified)), mode }
+}
