@@ -148,8 +148,8 @@ impl Sessions {
         Ok((Inbound::new(Arc::new(context), Arc::clone(&self.frames)), outbound))
     }
 
-    /// Waits until nothing is left of any session: every upload is published or given up, and the journal knows of it. Call it when no new session
-    /// can begin.
+    /// Waits until nothing is left of any session: every upload is published or given up, and the journal knows of it. Call
+    /// it when no new session can begin.
     pub async fn drained(&self) {
         self.resources.tasks.close();
         self.resources.tasks.wait().await;

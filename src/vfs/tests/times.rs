@@ -369,3 +369,36 @@ async fn the_times_of_a_renamed_directory_are_kept_before_its_old_names_are_gone
     drop(hold);
     renaming.await.unwrap().unwrap();
 }
+
+// S163: A file shows the time at which it appeared, which is that of its CLOSE, where no client set another. S3's own …
+// S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_stopped_tells_the_journal_first() {
+    let (session, elsewhere, then) = directory(2_300);
+    upload_for(&session, "/a", Duration::from_secs(3)).await;
+    session.rename(&path("/old"), &path("/new"), Replace::No).await.unwrap();
+    let stopping = tokio::time::Instant::now();
+    session.node.settle().await;
+    assert!(stopping.elapsed() < IN_A_MOMENT);
+    session.journal.set_down(true);
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    session.journal.set_down(false);
+    assert!(is_of_now(&elsewhere, "/a").await);
+    assert_eq!(modified(&elsewhere, "/new/02299").await, then);
+}
+
+// S166: While the journal is down nothing fails: the node on which it was closed or renamed shows a file's time, for …
+#[tokio::test(start_paused = true)]
+async fn the_times_of_a_renamed_directory_are_told_again_when_the_journal_is_back() {
+    for (away, is_told) in [(Duration::from_secs(50), true), (Duration::from_mins(2), false)] {
+        let (session, elsewhere, then) = directory(10);
+        let hold = session.journal.hold_add_lates();
+        session.rename(&path("/old"), &path("/new"), Replace::No).await.unwrap();
+        session.journal.set_down(true);
+        drop(hold);
+        tokio::time::sleep(away).await;
+        session.journal.set_down(false);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(modified(&elsewhere, "/new/00001").await == then, is_told, "{away:?}");
+    }
+}
