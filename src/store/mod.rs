@@ -53,6 +53,7 @@ pub use remove::remove;
 pub use rename::{Moved, Renamed, RenamedTree, TimesWritten, Tree, check_target, rename, rename_tree, repair_rename};
 pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
+pub(crate) use upload::in_time;
 pub use upload::{
     Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload, UploadObserver, UploadOptions,
 };

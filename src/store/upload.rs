@@ -47,6 +47,8 @@ pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
 pub use resumed::Taken;
 pub(super) use target::Target;
 
+pub(crate) use answer::in_time;
+
 use super::{Bucket, Budget, Condition, Error, Key, NewObject, Object, Pin, Reservation, Result, Stored};
 use allowance::Allowance;
 use base::Base;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every byte of it is of the one version that the upload replaces, or the upload fails.
 
-use super::{PATIENCE, Target, Upload, parts::replaced, plan::MIN_PART_BYTES};
+use super::{PATIENCE, Target, Upload, answer::in_time, parts::replaced, plan::MIN_PART_BYTES};
 use crate::store::{Error, Object, Pin, Reader, Result, find};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -102,10 +102,10 @@ impl Upload {
         while at < range.end {
             let asked_at = at;
             let Target { bucket, key, .. } = &self.target;
-            let read = find::ask(&**bucket, key, || bucket.read(key, at..range.end, Some(&pin))).await;
+            let read = in_time(find::ask(&**bucket, key, || bucket.read(key, at..range.end, Some(&pin)))).await;
             let read = read.map_err(replaced)?;
             let mut body = read.body;
-            while let Some(piece) = body.next().await {
+            while let Some(piece) = in_time(async { Ok(body.next().await) }).await? {
                 match piece {
                     Ok(piece) => {
                         self.buffer.fill(at, &piece);

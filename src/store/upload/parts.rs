@@ -7,7 +7,7 @@
 
 use super::{
     allowance::Flying,
-    answer::in_time,
+    answer::{in_clean_up, in_time},
     entry::{Entry, Keeping, Progress},
     plan::MAX_PARTS,
     resumed::Taken,
@@ -232,7 +232,9 @@ impl Parts {
         self.demand_ours()?;
         let stored = match self.target.complete(&upload, &self.stored, condition.clone()).await {
             Err(refusal @ Error::Forbidden { .. }) if matches!(condition, Condition::Matches(_)) => {
-                Err(missing_or_forbidden(&*self.target.bucket, &self.target.key, refusal).await)
+                let Target { bucket, key, .. } = &self.target;
+                let told = in_clean_up(missing_or_forbidden(&**bucket, key, refusal.clone())).await;
+                Err(told.unwrap_or(refusal))
             }
             Err(error) if is_open(&error) && self.is_ours().await => self.target.believe(error, &self.object).await,
             settled => settled,
@@ -245,13 +247,13 @@ impl Parts {
         Ok(stored)
     }
 
-    /// Stops the parts in flight, then aborts the upload.
+    /// Stops the parts in flight, then aborts the upload. Where S3 is silent, that goes on in the background.
     pub(super) async fn abort(mut self) {
         self.in_flight.shutdown().await;
         self.copying.shutdown().await;
         let (target, created, entry) = (self.target.clone(), self.created.clone(), self.entry.take());
-        abort(target, created, entry).await;
         self.ended = true;
+        let _ = in_clean_up(tokio::spawn(abort(target, created, entry))).await;
     }
 
     /// Waits for the parts on their way, and lets who comes next go on behind those that are stored; aborts the upload

@@ -1,6 +1,9 @@
 //! Where an upload goes, and the two requests that publish it.
 
-use super::{answer::in_time, observer::UploadObserver};
+use super::{
+    answer::{in_clean_up, in_time},
+    observer::UploadObserver,
+};
 use crate::store::{Bucket, Condition, Error, Key, NewObject, Part, Payload, Result, Stored, UploadId};
 use std::sync::Arc;
 
@@ -35,8 +38,8 @@ impl Target {
     /// A refusal after a lost answer may be due to our own success. One HEAD tells: the object that is there then
     /// carries the upload's token.
     pub(super) async fn believe(&self, error: Error, object: &NewObject) -> Result<Stored> {
-        match self.bucket.head(&self.key).await {
-            Ok(there) if there.metadata.get(NewObject::TOKEN).map(String::as_str) == object.token() => {
+        match in_clean_up(self.bucket.head(&self.key)).await {
+            Some(Ok(there)) if there.metadata.get(NewObject::TOKEN).map(String::as_str) == object.token() => {
                 Ok(Stored { pin: there.pin })
             }
             _ => Err(error),

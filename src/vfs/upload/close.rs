@@ -81,7 +81,7 @@ impl WriteHandle {
     /// # Errors
     /// [`Error::BelowFile`], [`Error::IsDirectory`], [`Error::LockLost`], and those of the storage.
     async fn confirm_name(&mut self, lock: Option<&mut Lock>) -> Result<()> {
-        self.room.confirm_at_close().await?;
+        store::in_time(async { Ok(self.room.confirm_at_close().await) }).await??;
         match lock {
             Some(lock) => lock.confirm(&self.file.key).await,
             None => Ok(()),
@@ -128,7 +128,8 @@ impl UploadedFile {
 
     /// Removes the file that was published, unless it was replaced since.
     async fn take_back(&self, etag: ETag) -> Result<()> {
-        let removed = store::remove(&*self.bucket, &self.key, RemovalCondition::Matches(etag)).await;
+        let removing = store::remove(&*self.bucket, &self.key, RemovalCondition::Matches(etag));
+        let removed = store::in_time(removing).await;
         self.node.cache.changed(self.bucket.id(), &self.key, Change::Removed);
         match removed {
             Ok(()) | Err(store::Error::NotFound | store::Error::Conflict { .. }) => {
