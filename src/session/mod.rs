@@ -11,8 +11,8 @@
 //! memory alone (`intake`), which storage frees; replies go into a queue that nobody waits for; what is large takes a
 //! permit before it is fetched (`replies`), and then waits for storage and for earlier ones of its handle (`reads`); a
 //! READ that would hold up WRITEs, and so the connection, until its client reads is refused before (`patience`); a
-//! request that waits for its turn (`order`) holds no upload memory, nor does an upload that waits for the READs before it
-//! (`updates`).
+//! request that waits for its turn (`order`) holds no upload memory, but for a CLOSE, which gives it up when others need it
+//! (`waiting_uploads`); nor does an upload that waits for the READs before it (`updates`).
 //! Why it can't grow: see the limits in those files, in `runs` and in `handles`.
 
 mod activity;

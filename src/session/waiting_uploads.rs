@@ -1,10 +1,11 @@
 //! The uploads of a node whose CLOSE waits for earlier ones. They hold memory, which others may need more: an upload that
 //! could go on, or one that could begin.
 
-use crate::vfs::Budget;
+use crate::{account::TenantName, vfs::Budget};
 use std::{
     cmp::Reverse,
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// Memory that one upload gave up reaches others before the next one is looked for.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The table. Its size is that of what is outstanding on all channels.
+/// The table. An upload without memory is in it for its `patience` alone, so that all others are bounded by the budget.
 #[derive(Debug, Default)]
 pub struct WaitingUploads(Mutex<Table>);
 
@@ -23,30 +24,59 @@ struct Table {
     waiting: BTreeMap<u64, Waiting>,
 }
 
-#[derive(Clone, Copy, Debug)]
 struct Waiting {
-    held_bytes: u64,
+    tenant: TenantName,
+    held_bytes: Box<dyn Fn() -> u64 + Send>,
     /// When others come first.
     until: Instant,
 }
 
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("tenant", &self.tenant).field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
 impl WaitingUploads {
-    /// Enters an upload that holds so much memory, and may keep it for `patience` whoever needs it.
-    pub fn enter(self: &Arc<Self>, held_bytes: u64, patience: Duration) -> WaitingUpload {
+    /// Enters an upload that holds so much memory at any time, and may keep it for `patience` whoever needs it.
+    pub fn enter(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+        held_bytes: impl Fn() -> u64 + Send + 'static,
+        patience: Duration,
+    ) -> WaitingUpload {
         let until = Instant::now() + patience;
         let mut table = self.table();
         let number = table.next;
         table.next += 1;
-        table.waiting.insert(number, Waiting { held_bytes, until });
+        table.waiting.insert(number, Waiting { tenant: tenant.clone(), held_bytes: Box::new(held_bytes), until });
         WaitingUpload { uploads: Arc::clone(self), number, until }
     }
 
-    /// The upload that gives its memory up first: the largest, and of several the oldest.
+    /// The upload that gives its memory up first: of the tenant whose uploads here hold most, the largest, and of several the
+    /// oldest.
     fn first(&self) -> Option<u64> {
         let now = Instant::now();
         let table = self.table();
-        let overdue = table.waiting.iter().filter(|(_, waiting)| waiting.until <= now && waiting.held_bytes > 0);
-        overdue.max_by_key(|(number, waiting)| (waiting.held_bytes, Reverse(**number))).map(|(number, _)| *number)
+        let mut tenants: HashMap<&TenantName, (u64, (u64, Reverse<u64>))> = HashMap::new();
+        for (number, waiting) in table.waiting.iter().filter(|(_, waiting)| waiting.until <= now) {
+            let bytes = (waiting.held_bytes)();
+            let (sum, largest) = tenants.entry(&waiting.tenant).or_insert((0, (0, Reverse(*number))));
+            *sum += bytes;
+            *largest = (*largest).max((bytes, Reverse(*number)));
+        }
+        let most = tenants.into_values().max().filter(|(sum, _)| *sum > 0);
+        most.map(|(_, (_, Reverse(number)))| number)
+    }
+
+    /// True as long as the upload holds something. One that holds nothing leaves the table, because nothing more is taken in.
+    fn keep(&self, number: u64) -> bool {
+        let mut table = self.table();
+        let holds = table.waiting.get(&number).is_some_and(|waiting| (waiting.held_bytes)() > 0);
+        if !holds {
+            table.waiting.remove(&number);
+        }
+        holds
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -63,25 +93,28 @@ pub struct WaitingUpload {
 }
 
 impl WaitingUpload {
-    /// Takes note of what the upload holds now, in bytes.
-    pub fn note_held(&self, bytes: u64) {
-        if let Some(waiting) = self.uploads.table().waiting.get_mut(&self.number) {
-            waiting.held_bytes = bytes;
-        }
+    /// The upload waits no longer, and keeps its memory.
+    pub fn leave(&self) {
+        self.uploads.table().waiting.remove(&self.number);
     }
 
-    /// Waits until others need the upload's memory, and it is the next to give it up.
+    /// Waits until others need the upload's memory, and it is the next to give it up. It stays the next until this is
+    /// dropped, which is to be when its memory is free.
     pub async fn must_yield(&self, budget: &Budget) {
         sleep_until(self.until).await;
-        while !budget.pressed() || self.uploads.first() != Some(self.number) {
+        while self.uploads.keep(self.number) {
+            if budget.pressed() && self.uploads.first() == Some(self.number) {
+                return;
+            }
             sleep(PAUSE).await;
         }
+        std::future::pending().await
     }
 }
 
 impl Drop for WaitingUpload {
     fn drop(&mut self) {
-        self.uploads.table().waiting.remove(&self.number);
+        self.leave();
     }
 }
 
@@ -92,24 +125,47 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
+    fn tenant(name: &str) -> TenantName {
+        name.parse().unwrap()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_largest_yields_first_once_it_waited_and_only_to_those_who_need_memory() {
-        let (uploads, budget) = (Arc::new(WaitingUploads::default()), Budget::new(10));
-        let [small, large, none] = [2, 6, 0].map(|bytes| uploads.enter(bytes, PATIENCE));
+        let (uploads, budget, acme) = (Arc::new(WaitingUploads::default()), Budget::new(10), tenant("acme"));
+        let [small, large, none] = [2, 6, 0].map(|bytes| uploads.enter(&acme, move || bytes, PATIENCE));
         sleep(PATIENCE * 2).await;
-        let young = uploads.enter(9, PATIENCE);
+        let young = uploads.enter(&acme, || 9, PATIENCE);
         assert!(large.must_yield(&budget).now_or_never().is_none(), "there is memory");
         let all = budget.try_take(10).unwrap();
         assert!(small.must_yield(&budget).now_or_never().is_none());
         assert!(young.must_yield(&budget).now_or_never().is_none());
         large.must_yield(&budget).await;
+        assert!(small.must_yield(&budget).now_or_never().is_none(), "the large one is on its way out");
         drop(large);
         small.must_yield(&budget).await;
         drop((small, young));
         let waited = Instant::now();
         assert!(tokio::time::timeout(PATIENCE * 9, none.must_yield(&budget)).await.is_err(), "it has nothing to give");
         assert_eq!(waited.elapsed(), PATIENCE * 9);
+        assert!(uploads.table().waiting.is_empty(), "nor a place in the table");
         drop((all, none));
-        assert!(uploads.table().waiting.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_tenant_that_holds_most_yields_first() {
+        let (uploads, budget) = (Arc::new(WaitingUploads::default()), Budget::new(10));
+        let many = [3, 4, 4].map(|bytes| uploads.enter(&tenant("acme"), move || bytes, PATIENCE));
+        let one = uploads.enter(&tenant("globex"), || 8, PATIENCE);
+        let _all = budget.try_take(10).unwrap();
+        sleep(PATIENCE).await;
+        assert!(one.must_yield(&budget).now_or_never().is_none());
+        let [third, first, second] = many;
+        first.must_yield(&budget).await;
+        drop(first);
+        one.must_yield(&budget).await;
+        drop(one);
+        second.must_yield(&budget).await;
+        drop(second);
+        third.must_yield(&budget).await;
     }
 }

@@ -218,7 +218,9 @@ impl Upload {
                     drop(load);
                     match &result {
                         Ok(()) => file.count(bytes),
-                        Err(_) => self.has_told_failure = true,
+                        // The upload goes on.
+                        Err(Error::NotOpenForWriting) => {}
+                        Err(_) => self.note_told_failure(),
                     }
                     slot.done(result);
                 }
@@ -232,7 +234,9 @@ impl Upload {
                     let Some(is_done) = self.unless_abandoned(copying).await else {
                         return handle.discard().await;
                     };
-                    self.has_told_failure |= !is_done;
+                    if !is_done {
+                        self.note_told_failure();
+                    }
                 }
                 Next::Command(Command::Stat(slot) | Command::StatPath(slot)) => slot.metadata(Ok(handle.metadata())),
                 Next::Command(
@@ -286,15 +290,28 @@ impl Upload {
         }
     }
 
+    /// A reply tells the client that nothing will be stored. It comes too late for what was sent behind a CLOSE that is here.
+    fn note_told_failure(&mut self) {
+        self.has_told_failure |= !self.closing.load(Ordering::Acquire);
+    }
+
     async fn close(self, mut handle: WriteHandle, mut file: OpenFile, close: Close) {
         let Close { slot, mut ticket, pending } = close;
-        let in_turn = self.in_turn(&mut handle, &mut ticket).await;
+        let held = handle.held_memory();
+        let Context { who, waiting_uploads, settings, .. } = &*self.context;
+        let waiting = waiting_uploads.enter(&who.tenant, move || held.bytes(), settings.upload_silence);
+        let in_turn = self.in_turn(&mut handle, &mut ticket, &waiting).await;
         let (path, bytes) = (handle.path().current(), handle.metadata().size);
         file.rename(path.as_str());
         let result = match in_turn {
-            Ok(()) => handle.close().await,
+            Ok(()) => {
+                drop(waiting);
+                handle.close().await
+            }
             Err(error) => {
+                // As long as this takes, no other one has to give its memory up.
                 handle.leave().await;
+                drop(waiting);
                 Err(error)
             }
         };
@@ -318,17 +335,15 @@ impl Upload {
     ///
     /// # Errors
     /// [`Error::WaitedTooLong`], and those of [`behind_earlier_closes`](Self::behind_earlier_closes).
-    async fn in_turn(&self, handle: &mut WriteHandle, ticket: &mut Ticket) -> Result<()> {
-        let Context { budget, waiting_uploads, settings, .. } = &*self.context;
-        let waiting = waiting_uploads.enter(handle.held_bytes(), settings.upload_silence);
+    async fn in_turn(&self, handle: &mut WriteHandle, ticket: &mut Ticket, waiting: &WaitingUpload) -> Result<()> {
         let in_turn = async {
             ticket.turn().await;
-            self.behind_earlier_closes(handle, &waiting).await
+            self.behind_earlier_closes(handle, waiting).await
         };
         tokio::select! {
             biased;
             in_turn = in_turn => in_turn,
-            () = waiting.must_yield(budget) => Err(Error::WaitedTooLong),
+            () = waiting.must_yield(&self.context.budget) => Err(Error::WaitedTooLong),
         }
     }
 
@@ -337,22 +352,20 @@ impl Upload {
     /// # Errors
     /// [`Error::EarlierUpload`], or what a part met in the storage.
     async fn behind_earlier_closes(&self, handle: &mut WriteHandle, waiting: &WaitingUpload) -> Result<()> {
-        if !self.barrier.is_waiting() {
-            return self.barrier.passed().await;
-        }
-        {
+        if self.barrier.is_waiting() {
             let shipping = handle.ship_rest();
             tokio::pin!(shipping);
             tokio::select! {
                 biased;
                 passed = self.barrier.passed() => {
                     passed?;
+                    // It waits for nothing but S3 now.
+                    waiting.leave();
                     return shipping.await;
                 }
                 shipped = &mut shipping => shipped?,
             }
         }
-        waiting.note_held(handle.held_bytes());
         self.barrier.passed().await
     }
 
@@ -387,7 +400,7 @@ impl Upload {
         loop {
             match self.next().await {
                 Next::Command(Command::Write { slot, .. } | Command::Copy(slot, _)) => {
-                    self.has_told_failure = true;
+                    self.note_told_failure();
                     slot.fail(&error);
                 }
                 Next::Command(

@@ -16,9 +16,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 /// What one upload at a time may hold beside the budget, in bytes: see [`Budget::overflow`].
 pub(super) const OVERFLOW_BYTES: u64 = 18 * 1024 * 1024;
 
-/// The line of uploads that are admitted and need more, whoever they belong to. It comes first: CLOSEs, and what waits for
-/// them, may wait for such an upload, and hold what others wait for. No tenant has this name.
-pub(super) const GROWING: &str = "";
+/// The line of uploads whose CLOSE has come and which need more, whoever they belong to. It comes first: other CLOSEs may wait
+/// for such an upload, and hold what the others in line wait for. No tenant has this name.
+pub(super) const CLOSING: &str = "";
+/// The line of all other uploads that are admitted and need more. It takes its turn. No tenant has this name.
+pub(super) const GROWING: &str = " ";
 
 /// The process's budget of upload memory.
 #[derive(Debug)]
@@ -210,7 +212,7 @@ impl State {
 
     /// Lets an owner's line be served after the others, or before them.
     fn take_turn(&mut self, owner: String) {
-        if owner == GROWING { self.turns.push_front(owner) } else { self.turns.push_back(owner) }
+        if owner == CLOSING { self.turns.push_front(owner) } else { self.turns.push_back(owner) }
     }
 
     fn leave(&mut self, owner: &str, ticket: u64) {
@@ -330,20 +332,25 @@ mod tests {
 
     // S162: While others need memory, uploads whose CLOSE has waited for 30 seconds give theirs up and fail, the largest …
     #[tokio::test(start_paused = true)]
-    async fn uploads_that_need_more_come_before_those_that_would_begin() {
+    async fn uploads_whose_close_has_come_are_served_before_all_others() {
         let budget = Budget::new(2);
         let held = budget.try_take(2);
         let mut beginning = Box::pin(budget.reserve("acme", 2, SECOND));
-        let mut growing = [(); 2].map(|()| Box::pin(budget.reserve(GROWING, 1, SECOND)));
+        let mut growing = [(); 2].map(|()| Box::pin(budget.reserve(GROWING, 2, SECOND)));
+        let mut closing = [(); 2].map(|()| Box::pin(budget.reserve(CLOSING, 1, SECOND)));
         assert!(beginning.as_mut().now_or_never().is_none());
-        for waiting in &mut growing {
+        for waiting in growing.iter_mut().chain(&mut closing) {
             assert!(waiting.as_mut().now_or_never().is_none());
         }
         drop(held);
-        for waiting in growing {
+        for waiting in closing {
             assert!(waiting.now_or_never().is_some_and(|grown| grown.is_ok()));
         }
+        assert!(growing[0].as_mut().now_or_never().is_none(), "it takes its turn");
         assert!(beginning.await.is_ok());
+        for waiting in growing {
+            assert!(waiting.await.is_ok());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -55,7 +55,8 @@ pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
 pub(crate) use upload::in_time;
 pub use upload::{
-    Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload, UploadObserver, UploadOptions,
+    HeldMemory, Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload, UploadObserver,
+    UploadOptions,
 };
 
 /// What storage operations answer.

@@ -40,6 +40,7 @@ mod target;
 mod tests;
 mod whole;
 
+pub use allowance::HeldMemory;
 pub(super) use block::Pool;
 pub use entry::Keeping;
 pub use observer::UploadObserver;

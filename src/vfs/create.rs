@@ -73,6 +73,7 @@ impl PendingWrite {
         let (mount, key, path) = (mount.clone(), key.clone(), self.path().current());
         let handle = self.admit(deadline).await?;
         let metadata = handle.metadata();
+        handle.keep_name();
         // Boxed, because all that makes an empty file would be as large.
         Box::pin(handle.close()).await?;
         Ok(ReadHandle::of_empty(bucket, budget, mount, key, path, metadata))

@@ -7,10 +7,10 @@
 use super::block::{BLOCK_BYTES, Block};
 use crate::store::{
     Budget, Reservation, Result,
-    budget::{GROWING, OVERFLOW_BYTES, Overflow},
+    budget::{CLOSING, GROWING, OVERFLOW_BYTES, Overflow},
 };
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -29,13 +29,28 @@ struct State {
     /// In blocks of the buffer and of parts in flight.
     used_bytes: u64,
     overflow: Option<Overflow>,
+    /// True once the CLOSE has come, for which others may wait.
+    comes_first: bool,
+}
+
+/// A look at the memory that an upload holds, which this doesn't keep.
+#[derive(Clone, Debug)]
+pub struct HeldMemory(pub(super) Weak<Allowance>);
+
+impl HeldMemory {
+    /// The bytes of the budget that others can't have; none once the upload is gone.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.upgrade().map_or(0, |allowance| allowance.state().reservation.bytes())
+    }
 }
 
 impl Allowance {
     /// What an upload is admitted with.
     pub(super) fn new(budget: Arc<Budget>, reservation: Reservation) -> Arc<Self> {
         let admitted_bytes = reservation.bytes();
-        let state = Mutex::new(State { admitted_bytes, reservation, used_bytes: 0, overflow: None });
+        let state =
+            Mutex::new(State { admitted_bytes, reservation, used_bytes: 0, overflow: None, comes_first: false });
         Arc::new(Self { budget, state })
     }
 
@@ -61,9 +76,9 @@ impl Allowance {
         self.free(0);
     }
 
-    /// The bytes that others can't have.
-    pub(super) fn held_bytes(&self) -> u64 {
-        self.state().reservation.bytes()
+    /// From now on the upload waits for memory in front of all others.
+    pub(super) fn come_first(&self) {
+        self.state().comes_first = true;
     }
 
     /// Waits for memory that no part of this upload will free: a block's worth of the budget or the process's overflow,
@@ -72,9 +87,10 @@ impl Allowance {
     /// # Errors
     /// [`Error::Busy`] when neither came in time.
     pub(super) async fn more(&self, patience: Duration) -> Result<()> {
+        let line = if self.state().comes_first { CLOSING } else { GROWING };
         tokio::select! {
             biased;
-            more = self.budget.reserve(GROWING, BLOCK_BYTES as u64, patience) => self.state().reservation.merge(more?),
+            more = self.budget.reserve(line, BLOCK_BYTES as u64, patience) => self.state().reservation.merge(more?),
             overflow = self.budget.overflow() => self.state().overflow = overflow,
         }
         Ok(())

@@ -1,16 +1,17 @@
 //! Shipping parts, and publishing the object.
 
 use super::{
-    MIN_PART_BYTES, Upload,
+    HeldMemory, MIN_PART_BYTES, Upload,
     cut::{Cut, Cutting},
     parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT, Parts, replaced},
 };
 use crate::store::{Error, NewObject, Payload, Pin, Result, Stored, find::missing_or_forbidden};
-use std::mem;
+use std::{mem, sync::Arc};
 
 impl Upload {
     pub(super) async fn publish(&mut self) -> Result<Stored> {
         self.check_poison()?;
+        self.allowance.come_first();
         if let Some(base) = self.base.as_mut() {
             base.reader = None;
             if !base.changed {
@@ -46,6 +47,7 @@ impl Upload {
     /// The errors of `finish`, but for those of the last request.
     pub async fn ship_rest(&mut self) -> Result<()> {
         self.check_poison()?;
+        self.allowance.come_first();
         if !self.is_unchanged() && !self.fits_one_part() {
             let outcome = self.ship_all().await;
             self.note_outcome(&outcome);
@@ -58,10 +60,10 @@ impl Upload {
         Ok(())
     }
 
-    /// The bytes of the budget that the upload holds.
+    /// The memory that the upload holds, now and as it goes on.
     #[must_use]
-    pub fn held_bytes(&self) -> u64 {
-        self.allowance.held_bytes()
+    pub fn held_memory(&self) -> HeldMemory {
+        HeldMemory(Arc::downgrade(&self.allowance))
     }
 
     fn fits_one_part(&self) -> bool {

@@ -80,6 +80,22 @@ async fn who_creates_opens_what_another_makes_meanwhile() {
     }
 }
 
+// S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
+#[tokio::test]
+async fn an_empty_file_that_is_being_made_keeps_its_name() {
+    let session = Session::start();
+    let opened = session.open_create(&path("/a"), false, NewAttributes::default()).await.unwrap();
+    let Created::Missing(pending) = opened else { panic!("there is nothing") };
+    let hold = session.bucket.hold(Verb::Put, Moment::Request);
+    let making = tokio::spawn(async move { pending.make_empty(PATIENCE).await });
+    session.bucket.arrived(Verb::Put, 1).await;
+    let renamed = session.rename(&path("/a"), &path("/b"), Replace::No).await;
+    assert!(matches!(renamed, Err(Error::NotFound)), "{renamed:?}");
+    drop(hold);
+    making.await.unwrap().unwrap();
+    assert_eq!(session.bucket.keys(), ["acme/a"]);
+}
+
 // S157: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
 #[tokio::test]
 async fn what_is_removed_while_it_is_read_is_gone_whatever_s3_calls_it() {

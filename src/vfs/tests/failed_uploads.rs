@@ -40,7 +40,7 @@ async fn refuses(session: &Session) -> bool {
 }
 
 // S181: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
-// S187: A refused OPEN asks nothing of S3. Each node goes by the uploads of its own sessions.
+// S187: A refused OPEN asks nothing of S3, but for one with CREAT alone, which opens a file that is there. Each node …
 #[tokio::test(start_paused = true)]
 async fn after_an_upload_failed_for_its_buckets_sake_every_open_for_writing_is_refused_with_the_reason() {
     for (cause, sentence) in [
@@ -66,6 +66,8 @@ async fn after_an_upload_failed_for_its_buckets_sake_every_open_for_writing_is_r
         assert!(is_refused(&session.open_create(&path("/b"), true, NewAttributes::default()).await));
         assert_eq!(session.requested(), []);
         assert!(is_refused(&session.open_create(&path("/b"), false, NewAttributes::default()).await));
+        let requested = session.requested();
+        assert!(requested.iter().all(|verb| matches!(verb, Verb::Read | Verb::Head | Verb::List)), "{requested:?}");
         assert!(is_refused(&session.another().open("/b", CREATE).await), "another session of the user");
         assert!(!refuses(&session.elsewhere()).await, "another node");
         assert_eq!(session.bucket.keys(), ["acme/there"]);

@@ -21,7 +21,9 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, Condition, Keeping, Key, Reservation, Taken, Upload, UploadObserver, UploadOptions},
+    store::{
+        self, Bucket, Condition, HeldMemory, Keeping, Key, Reservation, Taken, Upload, UploadObserver, UploadOptions,
+    },
 };
 use bytes::Bytes;
 use resumed::Resumed;
@@ -203,10 +205,15 @@ impl WriteHandle {
         Ok(())
     }
 
-    /// The bytes of the budget that the upload holds.
+    /// A look at the memory that the upload holds, now and as it goes on.
     #[must_use]
-    pub fn held_bytes(&self) -> u64 {
-        self.upload.held_bytes()
+    pub fn held_memory(&self) -> HeldMemory {
+        self.upload.held_memory()
+    }
+
+    /// Has the file appear under the name that it has now: a RENAME of it is refused from now on.
+    pub(super) fn keep_name(&self) {
+        self.file.live.update(|live| live.is_busy = true);
     }
 
     /// Lets nothing be published, because what was asked for was not done: the close fails.

@@ -30,8 +30,13 @@ async fn open_with(client: &mut Client, path: &str, bytes: usize) -> Handle {
 
 /// All that makes a name appear or go, sent in one breath.
 async fn changes(client: &mut Client) -> [u32; 5] {
+    let marker = closing(client, "/data.done").await;
+    let [made, renamed, gone, removed] = changes_of_names(client).await;
+    [marker, made, renamed, gone, removed]
+}
+
+async fn changes_of_names(client: &mut Client) -> [u32; 4] {
     [
-        closing(client, "/data.done").await,
         client.send(request::mkdir("/made")).await,
         client.send(request::rename("/old", "/new")).await,
         client.send(request::remove("/gone")).await,
@@ -142,7 +147,7 @@ async fn what_waits_is_done_in_its_order_when_the_client_is_gone() {
     assert_eq!(wharf.bucket.keys(), ["acme/data", "acme/data.done", "acme/made/", "acme/new", "acme/there"]);
 }
 
-// S160: When such an earlier CLOSE fails, and no reply told the client so before, all that waited for it fails too, with …
+// S160: When such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE came, …
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_no_reply_told_fails_what_waited_for_it() {
     let told = "a file that was closed before this could not be stored: ";
@@ -176,7 +181,7 @@ async fn a_failure_that_no_reply_told_fails_what_waited_for_it() {
     }
 }
 
-// S160: When such an earlier CLOSE fails, and no reply told the client so before, all that waited for it fails too, with …
+// S160: When such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE came, …
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_a_write_told_fails_nothing_else() {
     let wharf = wharf();
@@ -194,7 +199,41 @@ async fn a_failure_that_a_write_told_fails_nothing_else() {
     client.status(marker).await.unwrap();
 }
 
-// S160: When such an earlier CLOSE fails, and no reply told the client so before, all that waited for it fails too, with …
+// S160: When such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE came, …
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_a_write_told_after_the_close_came_fails_what_waited_for_it() {
+    let wharf = wharf();
+    let before = wharf.bucket.keys();
+    let mut client = wharf.connect().await;
+    let data = client.create("/data").await;
+    let write = client.send(request::write(&data, 1 << 40, "a hole")).await;
+    let data = client.send(request::close(&data)).await;
+    let changes = changes_of_names(&mut client).await;
+    for id in [write, data].iter().chain(&changes) {
+        client.status(*id).await.unwrap_err();
+    }
+    assert_eq!(wharf.bucket.keys(), before);
+}
+
+// S160: When such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE came, …
+#[tokio::test(start_paused = true)]
+async fn a_write_that_its_handle_does_not_allow_tells_of_no_failure() {
+    let wharf = wharf();
+    let hold = wharf.bucket.hold_key(Verb::Put, DATA);
+    wharf.bucket.fail_key(Verb::Put, DATA, Error::Unreachable("x".into()));
+    let mut client = wharf.connect().await;
+    let truncated = OpenFlags::from_bits(0x08 | 0x10);
+    let data = client.open("/data", truncated).await.unwrap();
+    client.write(&data, 0, "x").await.unwrap_err();
+    let data = client.send(request::close(&data)).await;
+    let marker = client.send(request::mkdir("/made")).await;
+    settle().await;
+    drop(hold);
+    client.status(data).await.unwrap_err();
+    client.status(marker).await.unwrap_err();
+}
+
+// S160: When such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE came, …
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_was_answered_before_the_close_came_fails_nothing() {
     let wharf = wharf();
@@ -274,6 +313,56 @@ async fn a_close_that_goes_on_slowly_takes_as_long_as_it_takes() {
         hold.release(1);
     }
     client.status(data).await.unwrap();
+}
+
+// S162: While others need memory, uploads whose CLOSE has waited for 30 seconds give theirs up and fail, the largest …
+#[tokio::test(start_paused = true)]
+async fn an_upload_whose_turn_has_come_keeps_its_memory() {
+    let wharf = Wharf::with(Setup { budget_bytes: 20 << 20, ..Setup::default() });
+    let front = wharf.bucket.hold_key(Verb::Put, DATA);
+    let parts = wharf.bucket.hold(Verb::UploadPart, Request);
+    let mut client = wharf.connect().await;
+    let data = closing(&mut client, "/data").await;
+    let large = open_with(&mut client, "/large", 9 << 20).await;
+    let large = client.send(request::close(&large)).await;
+    let mut neighbour = wharf.connect().await;
+    for number in 0..9 {
+        neighbour.send(request::open(&format!("/{number}"), CREATE)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    drop(front);
+    client.status(data).await.unwrap();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(!client.incoming.is_answered(large).await);
+    drop(parts);
+    client.status(large).await.unwrap();
+}
+
+// S162: While others need memory, uploads whose CLOSE has waited for 30 seconds give theirs up and fail, the largest …
+#[tokio::test(start_paused = true)]
+async fn one_upload_gives_its_memory_up_at_a_time_however_long_that_takes() {
+    let wharf = Wharf::with(Setup { budget_bytes: 40 << 20, ..Setup::default() });
+    let front = wharf.bucket.hold_key(Verb::Put, DATA);
+    let parts = wharf.bucket.hold(Verb::UploadPart, Request);
+    let mut client = wharf.connect().await;
+    let data = closing(&mut client, "/data").await;
+    let mut large = Vec::new();
+    for path in ["/one", "/other"] {
+        let handle = open_with(&mut client, path, 9 << 20).await;
+        large.push(client.send(request::close(&handle)).await);
+    }
+    let mut neighbour = wharf.connect().await;
+    for number in 0..4 {
+        neighbour.create(&format!("/{number}")).await;
+    }
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    neighbour.create("/needed").await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    client.status(large[0]).await.unwrap_err();
+    assert!(!client.incoming.is_answered(large[1]).await);
+    drop((front, parts));
+    client.status(data).await.unwrap();
+    client.status(large[1]).await.unwrap();
 }
 
 // S162: While others need memory, uploads whose CLOSE has waited for 30 seconds give theirs up and fail, the largest …
