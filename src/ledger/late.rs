@@ -31,28 +31,44 @@ macro_rules! replaced {
     };
 }
 
+/// Adds as [`Late::on_top_of`] does: a row that was set before `$since` is of an older version, which had the same bytes.
+/// Where `$stays` is true of a row of the same version, what it has stays. No row's time goes back while it is of the same
+/// version.
+macro_rules! added {
+    ($since:literal, $stays:literal) => {
+        concat!(
+            " ON CONFLICT (bucket, directory, name) DO UPDATE SET etag = excluded.etag, \
+             set_at = CASE WHEN old.etag = excluded.etag AND old.set_at > excluded.set_at \
+             THEN old.set_at ELSE excluded.set_at END, \
+             accessed = COALESCE(CASE WHEN ",
+            stays!($stays),
+            " THEN old.accessed END, excluded.accessed, CASE WHEN ",
+            counts!($since),
+            " THEN old.accessed END), \
+             modified = CASE WHEN old.accessed IS NOT NULL AND ",
+            stays!($stays),
+            " THEN old.modified WHEN excluded.accessed IS NOT NULL THEN excluded.modified \
+             ELSE COALESCE(CASE WHEN ",
+            counts!($since),
+            " THEN old.modified END, excluded.modified) END, \
+             mode = COALESCE(CASE WHEN ",
+            stays!($stays),
+            " THEN old.mode END, excluded.mode, CASE WHEN ",
+            counts!($since),
+            " THEN old.mode END)"
+        )
+    };
+}
+
 macro_rules! counts {
     ($since:literal) => {
         concat!("old.etag = excluded.etag AND old.set_at >= ", $since)
     };
 }
 
-/// Adds as [`Late::on_top_of`] does. A row that was set before `$since` is of an older version, which had the same bytes.
-macro_rules! added {
-    ($since:literal) => {
-        concat!(
-            " ON CONFLICT (bucket, directory, name) DO UPDATE SET etag = excluded.etag, set_at = excluded.set_at, \
-             accessed = COALESCE(excluded.accessed, CASE WHEN ",
-            counts!($since),
-            " THEN old.accessed END), \
-             modified = CASE WHEN excluded.accessed IS NOT NULL THEN excluded.modified \
-             ELSE COALESCE(CASE WHEN ",
-            counts!($since),
-            " THEN old.modified END, excluded.modified) END, \
-             mode = COALESCE(excluded.mode, CASE WHEN ",
-            counts!($since),
-            " THEN old.mode END)"
-        )
+macro_rules! stays {
+    ($stays:literal) => {
+        concat!("old.etag = excluded.etag AND ", $stays)
     };
 }
 
@@ -61,11 +77,24 @@ const FIND: &str = "SELECT name, etag, accessed, modified, mode, set_at FROM lat
 const FIND_PAGE: &str = "SELECT name, etag, accessed, modified, mode, set_at FROM late_attributes \
                          WHERE bucket = $1 AND directory = $2 AND name BETWEEN $3 AND $4 ORDER BY name LIMIT $5";
 const REPLACE: &str = concat!(insert!(), replaced!());
-const ADD: &str = concat!(insert!(), added!("$9"), " RETURNING name, etag, accessed, modified, mode, set_at");
-/// Replaces the rows that are there when several are written.
-const ALL_REPLACED: &str = replaced!();
-/// Adds to them, each of a version that came to be when its attributes were set.
-const ALL_ADDED: &str = concat!(added!("excluded.set_at - 60"), " WHERE old.etag = excluded.etag");
+/// Adds to a row of the same version, and takes the place of any other but one that was set as late and is of a version
+/// younger than `$10`.
+const ADD: &str = concat!(
+    insert!(),
+    added!("$9", "FALSE"),
+    " WHERE old.etag = excluded.etag OR old.set_at < excluded.set_at OR old.set_at <= $10 \
+     RETURNING name, etag, accessed, modified, mode, set_at"
+);
+/// Replaces the rows that are there when several are written, but those that are of younger versions, however far the clocks
+/// are apart.
+const ALL_REPLACED: &str =
+    concat!(replaced!(), " WHERE old.etag = excluded.etag OR old.set_at <= excluded.set_at + 60");
+/// Adds to them, each of a version that came to be when its attributes were set, as [`Late::born_beside`] does. Of two
+/// versions of one second the one that is written last is the younger.
+const ALL_ADDED: &str = concat!(
+    added!("excluded.set_at - 60", "old.set_at >= excluded.set_at"),
+    " WHERE old.etag = excluded.etag OR old.set_at <= excluded.set_at"
+);
 const FORGET: &str = "DELETE FROM late_attributes WHERE bucket = $1 AND directory = $2 AND name = $3 AND set_at <= $4";
 
 /// Rows that a page reads at most. Twice a page, so that half of them may be of objects that are gone.
@@ -258,7 +287,7 @@ impl Journal for SqlJournal {
             .ask(&self.writes, async {
                 with!(&self.database.writes, pool => {
                     let adding = writing!(sqlx::query_as, ADD, bucket, key, late);
-                    adding.bind(Late::earliest(modified)).fetch_all(pool).await
+                    adding.bind(Late::earliest(modified)).bind(Late::latest(modified)).fetch_all(pool).await
                 })
             })
             .await?;

@@ -62,7 +62,8 @@ pub trait Journal:
     ) -> Result<HashMap<String, Late>, JournalDown>;
 
     /// Adds to what is kept for the version of an object that came to be at `modified` (in seconds since 1970), and answers
-    /// with what is kept then: see [`Late::on_top_of`].
+    /// with what is kept of it then: see [`Late::on_top_of`]. Nothing is kept, and the answer is `late`, while something is
+    /// kept of a version that took its place meanwhile: see [`Late::is_of_younger`].
     ///
     /// # Errors
     /// [`JournalDown`]: it may have happened all the same.
@@ -74,15 +75,15 @@ pub trait Journal:
     /// [`JournalDown`]: it may have happened all the same.
     async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown>;
 
-    /// Adds to what is kept for several objects, as [`add_late`](Self::add_late) does for one, but for those for which
-    /// something is kept of another version. At most 1,000, each of another object, whose version came to be when the
-    /// attributes were set.
+    /// Adds to what is kept for several objects what the server itself noted of them: see [`Late::born_beside`]. At most
+    /// 1,000, each of another object, whose version came to be when the attributes were set.
     ///
     /// # Errors
     /// [`JournalDown`]: it may have happened all the same.
     async fn add_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown>;
 
-    /// Puts these in the place of all that was kept for their objects. At most 1,000, each of another object.
+    /// Puts these in the place of all that was kept for their objects, but of younger versions: see [`Late::is_of_younger`].
+    /// At most 1,000, each of another object, whose version came to be when the attributes were set.
     ///
     /// # Errors
     /// [`JournalDown`]: it may have happened all the same.

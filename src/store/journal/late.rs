@@ -80,6 +80,16 @@ impl LateAttributes {
         };
         Self { times, mode: newer.mode.or(self.mode) }
     }
+
+    /// These attributes, and what `other` says where they say nothing. A time that a client set is more than the time at
+    /// which a file appeared.
+    fn or(self, other: Self) -> Self {
+        let times = match (self.times, other.times) {
+            (Some(LateTimes::Appeared(_)), Some(LateTimes::Set { .. })) => other.times,
+            (times, other) => times.or(other),
+        };
+        Self { times, mode: self.mode.or(other.mode) }
+    }
 }
 
 /// Attributes that were set on one version of an object.
@@ -113,16 +123,43 @@ impl Late {
         modified.saturating_sub(CLOCKS_APART_SECONDS)
     }
 
+    /// The latest time at which attributes can have been set on the version that one of the time `modified` replaced.
+    #[must_use]
+    pub fn latest(modified: i64) -> i64 {
+        modified.saturating_add(CLOCKS_APART_SECONDS)
+    }
+
+    /// Tells whether these attributes are of a version that replaced the one with this ETag, which came to be at `modified`.
+    #[must_use]
+    pub fn is_of_younger(&self, etag: &ETag, modified: i64) -> bool {
+        self.etag != *etag && self.set_at > Self::latest(modified)
+    }
+
     /// The attributes kept when these are set on top of `older` ones: nothing of those, if they are of a version other than that
     /// which came to be at `modified`.
     #[must_use]
     pub fn on_top_of(self, older: &Self, modified: i64) -> Self {
         let version = Version { etag: self.etag.clone(), modified };
         if older.is_of(&version) {
-            Self { attributes: older.attributes.updated(self.attributes), ..self }
+            let set_at = self.set_at.max(older.set_at);
+            Self { attributes: older.attributes.updated(self.attributes), set_at, ..self }
         } else {
             self
         }
+    }
+
+    /// The attributes kept when these, which the server noted when their version came to be, are written beside others that
+    /// are `there`. What was set since stays, also in the same second; attributes of a younger version stay as they are.
+    #[must_use]
+    pub fn born_beside(self, there: &Self) -> Self {
+        if self.etag != there.etag {
+            return if there.set_at > self.set_at { there.clone() } else { self };
+        }
+        if there.set_at < self.set_at {
+            let born = self.set_at;
+            return self.on_top_of(there, born);
+        }
+        Self { attributes: there.attributes.or(self.attributes), set_at: there.set_at, ..self }
     }
 }
 
@@ -151,6 +188,15 @@ mod tests {
         }
         let ahead = version("a", now() + 1_000);
         assert!(Late::new(&ahead, LateAttributes::default()).is_of(&ahead), "the node's clock is slow");
+    }
+
+    // S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
+    #[test]
+    fn a_version_is_younger_if_its_attributes_were_set_after_the_other_can_have_been_replaced() {
+        let late = Late { etag: ETag("a".to_owned()), attributes: LateAttributes::default(), set_at: 1_000 };
+        for (etag, modified, is_younger) in [("b", 939, true), ("b", 940, false), ("a", 939, false)] {
+            assert_eq!(late.is_of_younger(&ETag(etag.to_owned()), modified), is_younger, "{etag} of {modified}");
+        }
     }
 
     // S165: Such a time counts less than one that a client sets, before or since, and less than one in an object's …

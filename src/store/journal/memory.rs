@@ -163,8 +163,11 @@ impl Journal for MemoryJournal {
     async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late, modified: i64) -> Result<Late, JournalDown> {
         let mut state = self.ask("add_late")?;
         let entry = entry(bucket, key.as_str());
-        let older = state.entries.find(&entry);
-        let late = older.map_or_else(|| late.clone(), |older| late.clone().on_top_of(older, modified));
+        let there = state.entries.find(&entry);
+        if there.is_some_and(|there| there.is_of_younger(&late.etag, modified) && there.set_at >= late.set_at) {
+            return Ok(late.clone());
+        }
+        let late = there.map_or_else(|| late.clone(), |older| late.clone().on_top_of(older, modified));
         state.entries.insert(entry, late.clone());
         Ok(late)
     }
@@ -188,12 +191,9 @@ impl Journal for MemoryJournal {
         let mut state = self.ask("add_lates")?;
         for (bucket, key, late) in lates {
             let entry = entry(bucket, key.as_str());
-            let older = state.entries.find(&entry).cloned();
-            match older {
-                Some(older) if older.etag != late.etag => {}
-                Some(older) => state.entries.insert(entry, late.clone().on_top_of(&older, late.set_at)),
-                None => state.entries.insert(entry, late.clone()),
-            }
+            let there = state.entries.find(&entry);
+            let late = there.map_or_else(|| late.clone(), |there| late.clone().born_beside(there));
+            state.entries.insert(entry, late);
         }
         Ok(())
     }
@@ -201,7 +201,11 @@ impl Journal for MemoryJournal {
     async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
         let mut state = self.ask("replace_lates")?;
         for (bucket, key, late) in lates {
-            state.entries.insert(entry(bucket, key.as_str()), late.clone());
+            let entry = entry(bucket, key.as_str());
+            let there = state.entries.find(&entry);
+            if there.is_none_or(|there| !there.is_of_younger(&late.etag, late.set_at)) {
+                state.entries.insert(entry, late.clone());
+            }
         }
         Ok(())
     }

@@ -28,7 +28,8 @@ pub(super) async fn carry<'a>(
                 attributes
             }
             (None, there) => {
-                outdated.extend(there.map(|_| target));
+                let older = there.filter(|there| !there.is_of_younger(&new.etag, new.modified));
+                outdated.extend(older.map(|_| target));
                 continue;
             }
         };
@@ -43,10 +44,15 @@ pub(super) async fn carry<'a>(
     Ok(timed)
 }
 
-/// Forgets what is kept of the old names, when nothing is there any more.
+/// Forgets what is kept of the old names, when nothing is there any more. What is kept of files that have these names since
+/// stays.
 pub(super) async fn forget(journal: &dyn Journal, bucket: &BucketId, moved: &[Moved]) -> Result<(), JournalDown> {
     let sources = kept(journal, bucket, sources_of(moved)).await?;
-    let gone: Vec<&Key> = moved.iter().map(|moved| &moved.source).filter(|key| sources.contains_key(key)).collect();
+    // A file that came before the copy would have failed it.
+    let is_gone = |Moved { source, versions: Renamed { source: old, target: copy }, .. }: &&Moved| {
+        sources.get(source).is_some_and(|late| !late.is_of_younger(&old.etag, copy.modified))
+    };
+    let gone: Vec<&Key> = moved.iter().filter(is_gone).map(|moved| &moved.source).collect();
     forget_all(journal, bucket, &gone).await
 }
 
@@ -99,17 +105,47 @@ mod tests {
     use super::*;
     use crate::store::{ETag, LateAttributes, MemoryJournal, Prefix, Version};
 
+    fn version(etag: &str) -> Version {
+        Version { etag: ETag(etag.to_owned()), modified: 100 }
+    }
+
+    fn late(etag: &str, set_at: i64) -> Late {
+        Late { etag: ETag(etag.to_owned()), attributes: LateAttributes { times: None, mode: Some(0o600) }, set_at }
+    }
+
+    /// A file of version 1 that was renamed, and has version 2 since.
+    fn moved() -> Moved {
+        let [source, target] = ["old", "new"].map(|name| Prefix::parse("acme/").unwrap().key(name).unwrap());
+        Moved { source, target, versions: Renamed { source: version("1"), target: version("2") } }
+    }
+
     #[tokio::test]
     async fn what_a_client_set_under_the_new_name_stays() {
-        let (journal, bucket) = (MemoryJournal::default(), BucketId::recorded("b"));
-        let [source, target] = ["old", "new"].map(|name| Prefix::parse("acme/").unwrap().key(name).unwrap());
-        let version = |etag: &str| Version { etag: ETag(etag.to_owned()), modified: 100 };
-        let versions = Renamed { source: version("1"), target: version("2") };
-        let attributes = LateAttributes { times: None, mode: Some(0o600) };
-        let set = Late { etag: ETag("2".to_owned()), attributes, set_at: 100 };
-        journal.replace_late(&bucket, &target, Some(&set)).await.unwrap();
-        let moved = [Moved { source, target: target.clone(), versions }];
-        assert!(carry(&journal, &bucket, &moved).await.unwrap().is_empty());
-        assert_eq!(journal.late(&bucket, &target).await, Ok(Some(set)));
+        let (journal, bucket, moved) = (MemoryJournal::default(), BucketId::recorded("b"), moved());
+        let set = late("2", 100);
+        journal.replace_late(&bucket, &moved.target, Some(&set)).await.unwrap();
+        assert!(carry(&journal, &bucket, std::slice::from_ref(&moved)).await.unwrap().is_empty());
+        assert_eq!(journal.late(&bucket, &moved.target).await, Ok(Some(set)));
+    }
+
+    // S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
+    #[tokio::test]
+    async fn what_is_kept_of_files_that_took_the_names_meanwhile_stays() {
+        let (journal, bucket, moved) = (MemoryJournal::default(), BucketId::recorded("b"), moved());
+        for (set_at, is_left) in [(161, true), (160, false)] {
+            for has_source in [true, false] {
+                let there = late("3", set_at);
+                let source = has_source.then(|| late("1", 100));
+                journal.replace_late(&bucket, &moved.source, source.as_ref()).await.unwrap();
+                journal.replace_late(&bucket, &moved.target, Some(&there)).await.unwrap();
+                carry(&journal, &bucket, std::slice::from_ref(&moved)).await.unwrap();
+                let carried = has_source.then(|| late("2", 100));
+                let kept = if is_left { Some(there.clone()) } else { carried };
+                assert_eq!(journal.late(&bucket, &moved.target).await, Ok(kept), "set at {set_at}");
+                journal.replace_late(&bucket, &moved.source, Some(&there)).await.unwrap();
+                forget(&journal, &bucket, std::slice::from_ref(&moved)).await.unwrap();
+                assert_eq!(journal.late(&bucket, &moved.source).await, Ok(is_left.then_some(there)), "set at {set_at}");
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Times, modes, sizes and owners: what is answered with OK is shown afterwards.
 
 use super::*;
+use crate::store::{ETag, Journal as _, Late, LateAttributes, Prefix, Version};
 use std::collections::BTreeMap;
 
 pub(super) const TIMES: Times = Times { accessed: 1_600_000_001, modified: 1_600_000_000 };
@@ -120,6 +121,28 @@ async fn a_mode_that_waits_for_the_journal_is_not_written_over_what_came_since()
     assert_eq!(listed(&elsewhere, "/removed").await.1, 0o100_644);
     assert_eq!(listed(&elsewhere, "/to").await.1, 0o100_640);
     assert_eq!(listed(&elsewhere, "/set").await, (TIMES, 0o100_640));
+}
+
+// S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
+#[tokio::test(start_paused = true)]
+async fn a_mode_that_waits_for_the_journal_is_written_over_what_an_older_version_had_and_no_younger_one() {
+    for (name, apart, shown) in [("a", -1, 0o100_640), ("b", 0, 0o100_640), ("c", 9, 0o100_600)] {
+        let (session, file) = (Session::start(), format!("/{name}"));
+        let mode = NewAttributes { times: None, mode: Some(0o640) };
+        let pending = session.open_write(&path(&file), CREATE, mode).await.unwrap();
+        pending.admit(PATIENCE).await.unwrap().close().await.unwrap();
+        // The row of another version lands meanwhile, and its file if that is the younger.
+        let mut version = Version::stored_now(ETag("older".to_owned()));
+        if apart > 0 {
+            version.etag = session.bucket.insert(&format!("acme{file}"), "younger").pin.etag;
+        }
+        let theirs = Late::new(&version, LateAttributes { times: None, mode: Some(0o600) });
+        let theirs = Late { set_at: version.modified + apart, ..theirs };
+        let key = Prefix::parse("acme/").unwrap().key(name).unwrap();
+        session.journal.replace_late(session.bucket.id(), &key, Some(&theirs)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(101)).await;
+        assert_eq!(listed(&session.elsewhere(), &file).await.1, shown, "{apart}");
+    }
 }
 
 // S87: Times and modes that come before an object's metadata is sent are stored with it: `mtime` and `atime` in …

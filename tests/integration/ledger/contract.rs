@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use wharfinger::{
     ledger::{Ledger, Location},
-    store::{BucketId, Journal, Late, LateTimes, Locked, Owner, Prefix, RenamePhase, TreeRename},
+    store::{BucketId, Journal, Late, LateAttributes, LateTimes, Locked, Owner, Prefix, RenamePhase, TreeRename},
 };
 
 #[tokio::test]
@@ -37,6 +37,8 @@ async fn hold(journal: &Arc<dyn Journal>) {
     what_is_added_joins_what_was_kept_for_the_same_version(journal).await;
     the_time_at_which_a_file_appeared_takes_the_place_of_no_other(journal).await;
     what_was_set_before_a_version_came_to_be_joins_nothing(journal).await;
+    what_is_written_late_takes_the_place_of_no_younger_version(journal).await;
+    what_was_set_since_a_version_came_to_be_stays(journal).await;
     names_are_told_apart_by_their_bytes(journal).await;
     a_page_is_of_one_directory_of_one_bucket(journal).await;
     a_rename_is_held_by_one_until_its_lease_ends(journal).await;
@@ -194,7 +196,7 @@ async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
     journal.add_lates(&[]).await.unwrap();
     journal.add_lates(&[(bucket(), key("two"), of("4", None, Some(0o600)))]).await.unwrap();
     assert_eq!(find(journal, "two").await, Some(with_mode(late("4", 7))), "nothing set is lost");
-    let stale = of("3", None, Some(0o600));
+    let stale = Late { set_at: *NOW - 1, ..of("3", None, Some(0o600)) };
     journal.add_lates(&[(bucket(), key("one"), stale)]).await.unwrap();
     assert_eq!(find(journal, "one").await, Some(late("4", 7)), "another version was stored since");
     for name in ["one", "one", "two", "three/three"] {
@@ -274,6 +276,71 @@ async fn what_was_set_before_a_version_came_to_be_joins_nothing(journal: &Arc<dy
         journal.add_lates(&[(bucket(), key("again"), Late { set_at, ..mode.clone() })]).await.unwrap();
         assert_eq!(find(journal, "again").await, Some(Late { set_at, ..kept }));
     }
+}
+
+/// The row that is left when `written` comes to `there`.
+async fn left(journal: &Arc<dyn Journal>, there: &Late, written: &Late, how: &str) -> Late {
+    journal.replace_late(&bucket(), &key("race"), Some(there)).await.unwrap();
+    let one = [(bucket(), key("race"), written.clone())];
+    match how {
+        "add_lates" => journal.add_lates(&one).await.unwrap(),
+        "replace_lates" => journal.replace_lates(&one).await.unwrap(),
+        modified_ago => {
+            let modified = *NOW - modified_ago.parse::<i64>().unwrap();
+            let answer = journal.add_late(&bucket(), &key("race"), written, modified).await.unwrap();
+            assert_eq!(answer, *written, "nothing of another version is answered");
+        }
+    }
+    find(journal, "race").await.unwrap()
+}
+
+// S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
+async fn what_is_written_late_takes_the_place_of_no_younger_version(journal: &Arc<dyn Journal>) {
+    let (theirs, mine) = (late("1", 5), of("2", None, Some(0o600)));
+    for (how, there_ago, mine_ago, is_left) in [
+        ("add_lates", 1, 0, false),
+        ("add_lates", 1000, 0, false),
+        // The writer goes by what its node knows when it writes: of two versions of a second it is the younger one.
+        ("add_lates", 0, 0, false),
+        ("add_lates", 0, 1, true),
+        // The version to which something is added came to be so long ago.
+        ("100", 1, 0, false),
+        ("100", 0, 0, true),
+        ("61", 0, 0, true),
+        // The clocks may be apart.
+        ("60", 0, 0, false),
+        ("0", 0, 0, false),
+        ("0", -30, 0, false),
+        ("replace_lates", 0, 0, false),
+        ("replace_lates", 0, 60, false),
+        ("replace_lates", 0, 61, true),
+    ] {
+        let there = Late { set_at: *NOW - there_ago, ..theirs.clone() };
+        let written = Late { set_at: *NOW - mine_ago, ..mine.clone() };
+        let expected = if is_left { &there } else { &written };
+        assert_eq!(left(journal, &there, &written, how).await, *expected, "{how}, {there_ago}, {mine_ago}");
+    }
+}
+
+// S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
+async fn what_was_set_since_a_version_came_to_be_stays(journal: &Arc<dyn Journal>) {
+    let other_mode = |late: Late| Late { attributes: LateAttributes { mode: Some(0o640), ..late.attributes }, ..late };
+    let (born, mode) = (of("1", Some(LateTimes::Appeared(7)), Some(0o600)), other_mode(of("1", None, None)));
+    let (set, appeared) = (other_mode(late("1", 5)), other_mode(of("1", Some(LateTimes::Appeared(7)), None)));
+    for (there, ago, kept) in [(&mode, 0, &appeared), (&mode, 100, &appeared), (&set, 0, &set), (&set, 100, &set)] {
+        let written = Late { set_at: *NOW - ago, ..born.clone() };
+        assert_eq!(left(journal, there, &written, "add_lates").await, *kept, "{ago}");
+    }
+    let (written, there) = (late("1", 9), Late { set_at: *NOW - 1, ..set.clone() });
+    assert_eq!(left(journal, &there, &written, "add_lates").await, other_mode(written.clone()), "it was set before");
+    let written = Late { set_at: *NOW - 100, ..written };
+    assert_eq!(left(journal, &set, &written, "add_lates").await, set);
+    assert_eq!(left(journal, &set, &other_mode(written), "replace_lates").await.set_at, *NOW - 100);
+    // A client's are the last that were asked for, and the row is no older for that.
+    let asked = Late { set_at: *NOW - 5, ..with_mode(late("1", 9)) };
+    journal.replace_late(&bucket(), &key("race"), Some(&set)).await.unwrap();
+    let kept = Late { set_at: *NOW, ..asked.clone() };
+    assert_eq!(journal.add_late(&bucket(), &key("race"), &asked, *NOW - 5).await.unwrap(), kept);
 }
 
 async fn names_are_told_apart_by_their_bytes(journal: &Arc<dyn Journal>) {
