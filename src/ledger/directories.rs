@@ -7,15 +7,19 @@
 use super::{
     database::{Database, with},
     late::{SqlJournal, ago, now},
+    page::{self, Listed},
 };
 use crate::store::{BucketId, CLOCK_MARGIN, DirectoryJournal, DirectoryTimes, JournalDown, ListedDirectories, Prefix};
 use async_trait::async_trait;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-const FIND: &str = "SELECT name, accessed, modified FROM directory_times \
-                    WHERE bucket = $1 AND parent = $2 AND name = $3";
-const FIND_PAGE: &str = "SELECT name, accessed, modified FROM directory_times \
-                         WHERE bucket = $1 AND parent = $2 AND name BETWEEN $3 AND $4 ORDER BY name LIMIT $5";
+macro_rules! rows_of_a_parent {
+    () => {
+        "SELECT name, accessed, modified FROM directory_times WHERE bucket = $1 AND parent = $2"
+    };
+}
+
+const FIND: &str = concat!(rows_of_a_parent!(), " AND name = $3");
 const SET: &str = "INSERT INTO directory_times (bucket, parent, name, accessed, modified, set_at) \
                    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (bucket, parent, name) DO UPDATE SET \
                    accessed = excluded.accessed, modified = excluded.modified, set_at = excluded.set_at";
@@ -30,11 +34,17 @@ const COPY: &str = "INSERT INTO directory_times (bucket, parent, name, accessed,
                     FROM directory_times WHERE bucket = $1 AND parent >= $4 AND parent < $5 \
                     ON CONFLICT (bucket, parent, name) DO NOTHING";
 
-/// Rows that a page reads at most. Twice a page, so that half of them may be of directories that are gone.
-const PAGE_ROWS: i64 = 2_000;
-
 /// The columns of a row, in the order in which the statements name them.
 type Row = (String, i64, i64);
+
+impl Listed for Row {
+    const IN_RANGE: &'static str = concat!(rows_of_a_parent!(), " AND name BETWEEN $3 AND $4 ORDER BY name LIMIT $5");
+    const OF_NAMES: &'static str = concat!(rows_of_a_parent!(), " AND name IN ");
+
+    fn name(&self) -> &str {
+        &self.0
+    }
+}
 
 impl SqlJournal {
     /// Drops rows whose directories a page lacks, in the background: one page's at a time.
@@ -83,23 +93,11 @@ impl DirectoryJournal for SqlJournal {
         bucket: &BucketId,
         page: ListedDirectories<'_>,
     ) -> Result<HashMap<String, DirectoryTimes>, JournalDown> {
-        let (Some(first), Some(last)) = (page.names.iter().min(), page.names.iter().max()) else {
+        if page.names.is_empty() {
             return Ok(HashMap::new());
-        };
-        let rows: Vec<Row> = self
-            .ask(&self.reads, async {
-                with!(&self.database.reads, pool => {
-                    sqlx::query_as(FIND_PAGE)
-                        .bind(bucket.as_str())
-                        .bind(page.parent.as_str())
-                        .bind(*first)
-                        .bind(*last)
-                        .bind(PAGE_ROWS)
-                        .fetch_all(pool)
-                        .await
-                })
-            })
-            .await?;
+        }
+        let found = page::find(&self.database.reads, bucket, page.parent.as_str(), page.names);
+        let rows: Vec<Row> = self.ask(&self.reads, found).await?;
         self.sweep_directories(bucket, page, &rows);
         Ok(rows.into_iter().map(|row| (row.0.clone(), times(row))).collect())
     }

@@ -7,6 +7,7 @@ use super::{
     Error, Location,
     breaker::Breaker,
     database::{Database, Pool, with},
+    page::{self, Listed},
 };
 use crate::store::{BucketId, ETag, Journal, JournalDown, Key, Late, LateAttributes, LateTimes, Prefix};
 use async_trait::async_trait;
@@ -72,10 +73,13 @@ macro_rules! stays {
     };
 }
 
-const FIND: &str = "SELECT name, etag, accessed, modified, mode, set_at FROM late_attributes \
-                    WHERE bucket = $1 AND directory = $2 AND name = $3";
-const FIND_PAGE: &str = "SELECT name, etag, accessed, modified, mode, set_at FROM late_attributes \
-                         WHERE bucket = $1 AND directory = $2 AND name BETWEEN $3 AND $4 ORDER BY name LIMIT $5";
+macro_rules! rows_of_a_directory {
+    () => {
+        "SELECT name, etag, accessed, modified, mode, set_at FROM late_attributes WHERE bucket = $1 AND directory = $2"
+    };
+}
+
+const FIND: &str = concat!(rows_of_a_directory!(), " AND name = $3");
 const REPLACE: &str = concat!(insert!(), replaced!());
 /// Adds to a row of the same version, and takes the place of any other but one that was set as late and is of a version
 /// younger than `$10`.
@@ -97,8 +101,6 @@ const ALL_ADDED: &str = concat!(
 );
 const FORGET: &str = "DELETE FROM late_attributes WHERE bucket = $1 AND directory = $2 AND name = $3 AND set_at <= $4";
 
-/// Rows that a page reads at most. Twice a page, so that half of them may be of objects that are gone.
-const PAGE_ROWS: i64 = 2_000;
 /// A younger row may be of an object that came after the listing was asked for.
 const GARBAGE_AGE_SECONDS: i64 = 3_600;
 
@@ -156,6 +158,16 @@ macro_rules! forget_rows {
 
 /// The columns of a row, in the order in which the statements name them.
 type Row = (String, String, Option<i64>, Option<i64>, Option<i64>, i64);
+
+impl Listed for Row {
+    const IN_RANGE: &'static str =
+        concat!(rows_of_a_directory!(), " AND name BETWEEN $3 AND $4 ORDER BY name LIMIT $5");
+    const OF_NAMES: &'static str = concat!(rows_of_a_directory!(), " AND name IN ");
+
+    fn name(&self) -> &str {
+        &self.0
+    }
+}
 
 /// The journal in a database.
 #[derive(Debug)]
@@ -263,21 +275,11 @@ impl Journal for SqlJournal {
         directory: &Prefix,
         page: &[&str],
     ) -> Result<HashMap<String, Late>, JournalDown> {
-        let (Some(first), Some(last)) = (page.iter().min(), page.iter().max()) else { return Ok(HashMap::new()) };
-        let rows: Vec<Row> = self
-            .ask(&self.reads, async {
-                with!(&self.database.reads, pool => {
-                    sqlx::query_as(FIND_PAGE)
-                        .bind(bucket.as_str())
-                        .bind(directory.as_str())
-                        .bind(*first)
-                        .bind(*last)
-                        .bind(PAGE_ROWS)
-                        .fetch_all(pool)
-                        .await
-                })
-            })
-            .await?;
+        if page.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = page::find(&self.database.reads, bucket, directory.as_str(), page);
+        let rows: Vec<Row> = self.ask(&self.reads, found).await?;
         self.sweep(bucket, directory, &rows, page);
         Ok(rows.into_iter().map(|row| (row.0.clone(), late(row))).collect())
     }

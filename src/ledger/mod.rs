@@ -5,9 +5,8 @@
 //! Invariant: nobody waits long for it. Every question has an end within seconds, a database that failed is left alone
 //! for a moment, and nothing but the start of the server can fail because of it.
 //!
-//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late`, `renames`, `partials`, `claims`, `locks`,
-//! `directories`; `breaker` is what a
-//! question goes through.
+//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late` with `page`, `renames`, `partials`, `claims`,
+//! `locks`, `directories`; `breaker` is what a question goes through.
 
 mod breaker;
 mod claims;
@@ -17,6 +16,7 @@ mod error;
 mod late;
 mod location;
 mod locks;
+mod page;
 mod partials;
 mod postgres;
 mod renames;

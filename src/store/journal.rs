@@ -35,8 +35,8 @@ pub struct JournalDown;
 
 /// What is kept beside the objects. Object-safe: `Arc<dyn Journal>`.
 ///
-/// An object has one entry, of the version that was written last. Every method is at most one round trip to the journal,
-/// answers within a few seconds, whatever state the journal is in, and never needs S3.
+/// An object has one entry, of the version that was written last. Every method is at most one round trip to the journal, or
+/// two where it says so, answers within a few seconds, whatever state the journal is in, and never needs S3.
 #[async_trait]
 pub trait Journal:
     RenameJournal + PartialJournal + ClaimJournal + LockJournal + DirectoryJournal + Send + Sync + fmt::Debug
@@ -50,7 +50,8 @@ pub trait Journal:
     /// What is kept for the objects of a listing's page, by name, of whatever version. At most 1,000 names.
     ///
     /// `page` has the names of all objects of `directory` from the first to the last of them, in the order of their bytes:
-    /// what is kept for others between them is of objects that are gone, and may be dropped.
+    /// what is kept for others between them is of objects that are gone, and may be dropped. However many those are, all
+    /// that is kept for the page is found, in a second round trip if they are thousands.
     ///
     /// # Errors
     /// [`JournalDown`].

@@ -41,6 +41,7 @@ async fn hold(journal: &Arc<dyn Journal>) {
     what_was_set_since_a_version_came_to_be_stays(journal).await;
     names_are_told_apart_by_their_bytes(journal).await;
     a_page_is_of_one_directory_of_one_bucket(journal).await;
+    what_is_kept_of_objects_that_are_gone_hides_nothing_of_a_page(journal).await;
     a_rename_is_held_by_one_until_its_lease_ends(journal).await;
     renames_that_could_meet_are_not_entered(journal).await;
     a_name_is_claimed_by_one_until_its_lease_ends(journal).await;
@@ -378,4 +379,23 @@ async fn a_page_is_of_one_directory_of_one_bucket(journal: &Arc<dyn Journal>) {
     let found = journal.late_in(&bucket(), &Prefix::parse("").unwrap(), &["b"]).await.unwrap();
     assert_eq!(found["b"].etag, etag("b"));
     assert!(journal.late_in(&bucket(), &directory, &[]).await.unwrap().is_empty());
+}
+
+// S89: Times and modes that come later are kept in the journal, which is SQL, by bucket, key and ETag: every session …
+async fn what_is_kept_of_objects_that_are_gone_hides_nothing_of_a_page(journal: &Arc<dyn Journal>) {
+    let gone: Vec<String> = (0..2_100).map(|number| format!("m{number:04}")).collect();
+    let row = |name: &str| (bucket(), key(&format!("crowd/{name}")), late(name, 1));
+    for portion in gone.chunks(700) {
+        journal.add_lates(&portion.iter().map(|name| row(name)).collect::<Vec<_>>()).await.unwrap();
+    }
+    journal.add_lates(&["a", "m2050'", "\u{1f600}"].map(row)).await.unwrap();
+    let page = ["a", "m1000", "m2050", "m2050'", "n", "\u{1f600}"];
+    let found = journal.late_in(&bucket(), &Prefix::parse("crowd/").unwrap(), &page).await.unwrap();
+    for name in page {
+        let expected = (name != "n").then(|| etag(name));
+        assert_eq!(found.get(name).map(|late| late.etag.clone()), expected, "{name}");
+    }
+    // A page that ends within them.
+    let found = journal.late_in(&bucket(), &Prefix::parse("crowd/").unwrap(), &["a", "m1998"]).await.unwrap();
+    assert_eq!(found["m1998"].etag, etag("m1998"));
 }

@@ -123,6 +123,11 @@ async fn a_directory_moves_with_those_below_it(journal: &Arc<dyn Journal>) {
 }
 
 const BEFORE: &str = "UPDATE directory_times SET set_at = set_at - 20";
+/// Times of 2,100 directories that are gone, in the bucket of another row.
+const CROWD: &str = "WITH RECURSIVE numbers (number) AS \
+     (SELECT 1000 UNION ALL SELECT number + 1 FROM numbers WHERE number < 3099) \
+     INSERT INTO directory_times SELECT bucket, 'crowd/', 'm' || CAST(number AS TEXT), 3, 2, set_at \
+     FROM directory_times, numbers WHERE parent = 'dir/' AND name = 'new'";
 const LEFT: &str = "SELECT parent || name FROM directory_times ORDER BY 1";
 
 macro_rules! a_listing_drops_what_it_lacks {
@@ -148,6 +153,13 @@ macro_rules! a_listing_drops_what_it_lacks {
             journal.forget_directory_times(&bucket(), &directory(raw), asked_ago).await.unwrap();
             assert_eq!(find(&journal, raw).await, kept, "{raw}");
         }
+        for raw in ["crowd/a/", "crowd/m3050'/", "crowd/z/"] {
+            set(&journal, raw, 1).await;
+        }
+        sqlx::query(CROWD).execute(&mut stranger).await.unwrap();
+        let names = ["a", "m2000", "m3050'", "m3050", "n", "z"];
+        let found = [Some(1), Some(2), Some(1), Some(2), None, Some(1)];
+        assert_eq!(listed(&journal, "crowd/", &names).await, found, "others hide nothing of a page");
         ledger.close().await;
     }};
 }

@@ -1,0 +1,64 @@
+//! The rows of a listing's page: one range of the key, which takes one statement.
+//!
+//! The range may also hold rows of names that are gone, any number of them, until a sweep drops them. They hide no row of
+//! the page: where they are too many, a second statement asks for the names behind the last row that was read.
+
+use super::database::{Pool, with};
+use crate::store::BucketId;
+use sqlx::{AssertSqlSafe, FromRow, postgres::PgRow, sqlite::SqliteRow};
+use std::fmt::Write as _;
+
+/// Rows of a range that are read at most. Twice a page, so that half of them may be of names that are gone.
+const RANGE_ROWS: usize = 2_000;
+
+/// A row of a table that has names by bucket and directory.
+pub(super) trait Listed: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {
+    /// Finds the rows of a bucket `$1` and a directory `$2` with names from `$3` to `$4`, the first `$5` in their order.
+    const IN_RANGE: &'static str;
+    /// Finds those with the names that are listed behind it, from `$3` on.
+    const OF_NAMES: &'static str;
+
+    /// The name of which the row is.
+    fn name(&self) -> &str;
+}
+
+/// Finds the rows of the names of a page, at most 1,000, and some of others between them. Two statements at most.
+pub(super) async fn find<R: Listed>(
+    pool: &Pool,
+    bucket: &BucketId,
+    directory: &str,
+    names: &[&str],
+) -> sqlx::Result<Vec<R>> {
+    let (Some(first), Some(last)) = (names.iter().min(), names.iter().max()) else { return Ok(Vec::new()) };
+    let limit = i64::try_from(RANGE_ROWS).unwrap_or(i64::MAX);
+    let mut rows: Vec<R> = with!(pool, pool => {
+        let query = sqlx::query_as(R::IN_RANGE).bind(bucket.as_str()).bind(directory).bind(*first).bind(*last);
+        query.bind(limit).fetch_all(pool).await?
+    });
+    let Some(end) = rows.last().filter(|_| rows.len() == RANGE_ROWS) else { return Ok(rows) };
+    let behind: Vec<&str> = names.iter().copied().filter(|name| *name > end.name()).collect();
+    if !behind.is_empty() {
+        rows.extend(find_named(pool, bucket, directory, &behind).await?);
+    }
+    Ok(rows)
+}
+
+async fn find_named<R: Listed>(
+    pool: &Pool,
+    bucket: &BucketId,
+    directory: &str,
+    names: &[&str],
+) -> sqlx::Result<Vec<R>> {
+    let mut statement = R::OF_NAMES.to_owned();
+    for (number, _) in (3..).zip(names) {
+        let separator = if number == 3 { "(" } else { ", " };
+        // Writing to a string can't fail.
+        let _ = write!(statement, "{separator}${number}");
+    }
+    statement.push(')');
+    // It is made of nothing but numbers, and is rarely asked again.
+    with!(pool, pool => {
+        let query = sqlx::query_as(AssertSqlSafe(statement)).persistent(false).bind(bucket.as_str()).bind(directory);
+        names.iter().fold(query, |query, name| query.bind(*name)).fetch_all(pool).await
+    })
+}
