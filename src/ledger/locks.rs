@@ -16,6 +16,7 @@ const LOCK: &str = "INSERT INTO locks (bucket, name, holder, held_until, is_open
                     held_until = excluded.held_until, is_open = 0 \
                     WHERE locks.held_until <= $5 OR locks.holder = excluded.holder";
 const FIND: &str = "SELECT is_open FROM locks WHERE bucket = $1 AND name = $2";
+const HAS: &str = "SELECT 1 FROM locks WHERE bucket = $1 AND name = $2 AND holder = $3";
 const HOLD: &str = "UPDATE locks SET held_until = $1, is_open = 1 WHERE bucket = $2 AND name = $3 AND holder = $4";
 const END: &str = "DELETE FROM locks WHERE bucket = $1 AND name = $2 AND holder = $3";
 const BREAK: &str = "DELETE FROM locks WHERE bucket = $1 AND name = $2 AND held_until > $3 AND is_open = 1";
@@ -56,6 +57,16 @@ impl LockJournal for SqlJournal {
                     .execute(pool)
                     .await?;
                 Ok(held.rows_affected() == 1)
+            })
+        })
+        .await
+    }
+
+    async fn has_lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
+        self.ask(&self.reads, async {
+            with!(&self.database.reads, pool => {
+                let found = sqlx::query(HAS).bind(bucket.as_str()).bind(name.as_str()).bind(lease.holder.as_str());
+                Ok(found.fetch_optional(pool).await?.is_some())
             })
         })
         .await

@@ -14,6 +14,7 @@
 //! Invariants:
 //! - A lock is taken before S3 is asked if there is a file, and ends after S3 has the file. So another session finds the one
 //!   or the other.
+//! - An OPEN that is refused writes nothing: only the task that keeps a row, and the CLOSE of its upload, take or renew it.
 //! - An OPEN that finds a lock whose own OPEN is still asking S3 waits for that: if a file is there, nobody has the lock.
 //! - No mutex is held across an `await`. There are no more locks than open handles.
 
@@ -251,14 +252,17 @@ impl Holder {
             return false;
         }
         // A session of another node may have removed the file.
-        let is_lost = self.is_lost().await;
-        if is_lost {
+        let is_gone = match &self.row {
+            Some(row) => row.is_gone(&*self.journal, &self.name).await == Ok(true),
+            None => false,
+        };
+        if is_gone {
             self.end(End::Lost).await;
         }
-        !is_lost
+        !is_gone
     }
 
-    /// Asks a shared journal if another session has ended the lock, or has it.
+    /// Begins the term anew in a shared journal. True if another session has ended the lock, or has it.
     async fn is_lost(&self) -> bool {
         match &self.row {
             Some(row) => row.hold(&*self.journal, &self.name).await == Ok(false),
@@ -318,8 +322,8 @@ impl Row {
         Ok(locked)
     }
 
-    /// Begins the term anew. `false` when another session has ended the lock, or has it. A row that wasn't written because the
-    /// journal was away, or whose lease ended meanwhile, is taken again.
+    /// Begins the term anew. `false` when another session has ended the lock, or has it. A row that wasn't written because
+    /// the journal was away, or whose lease ended meanwhile, is taken again.
     async fn hold(&self, journal: &dyn Journal, name: &Name) -> Result<bool, JournalDown> {
         let (bucket, key) = name;
         let (is_certain, until) = (self.is_certain(), Instant::now() + self.lease.term);
@@ -331,6 +335,12 @@ impl Row {
             self.note_certain(until);
         }
         Ok(is_held)
+    }
+
+    /// Asks, and writes nothing, if another session has ended the lock. While it isn't certain that no other holder can have
+    /// the row, only the task that keeps it can tell.
+    async fn is_gone(&self, journal: &dyn Journal, (bucket, key): &Name) -> Result<bool, JournalDown> {
+        Ok(self.is_certain() && !journal.has_lock(bucket, key, &self.lease).await?)
     }
 
     fn is_certain(&self) -> bool {

@@ -34,6 +34,12 @@ pub trait LockJournal: Send + Sync + fmt::Debug {
     /// [`JournalDown`]: it may have happened nevertheless.
     async fn hold_lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown>;
 
+    /// Tells whether the lease's holder still has the lock, or its row, where no other holder took that over. Only reads.
+    ///
+    /// # Errors
+    /// [`JournalDown`].
+    async fn has_lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown>;
+
     /// Ends a lock. `false` when the lease's holder had it no more.
     ///
     /// # Errors

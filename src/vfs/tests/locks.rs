@@ -405,6 +405,10 @@ async fn a_lock_takes_one_question_at_open_and_two_at_close_of_a_shared_journal_
     assert_eq!(locks(&one), ["lock"]);
     settle().await;
     assert_eq!(locks(&one), ["hold_lock"], "the file is open, as other nodes see behind the answer");
+    for refused in [&one.another(), &other] {
+        assert_refused(refused).await;
+    }
+    assert_eq!(locks(&one), ["has_lock", "lock"], "who is refused writes nothing");
     handle.close().await.unwrap();
     assert_eq!(locks(&one), ["hold_lock", "end_lock"]);
     other.remove(&path("/a")).await.unwrap();
@@ -413,6 +417,16 @@ async fn a_lock_takes_one_question_at_open_and_two_at_close_of_a_shared_journal_
     assert_eq!(locks(&one), ["break_lock"]);
     one.upload("/a", "x").await;
     assert_eq!(locks(&one), [""; 0]);
+    one.remove(&path("/a")).await.unwrap();
+    one.journal.set_down(true);
+    let handle = lock(&one).await.unwrap();
+    settle().await;
+    assert_eq!(locks(&one), ["lock", "hold_lock"]);
+    one.journal.set_down(false);
+    assert_refused(&one.another()).await;
+    assert_eq!(locks(&one), [""; 0], "nor does it take a row that isn't known to be there");
+    handle.discard().await;
+    assert_eq!(locks(&one), ["end_lock"]);
     let alone = Session::start();
     lock(&alone).await.unwrap().close().await.unwrap();
     alone.remove(&path("/a")).await.unwrap();

@@ -183,6 +183,10 @@ impl LockJournal for FaultyJournal {
         self.serve(self.inner.hold_lock(bucket, name, lease)).await
     }
 
+    async fn has_lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
+        self.serve(self.inner.has_lock(bucket, name, lease)).await
+    }
+
     async fn end_lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
         self.serve(self.inner.end_lock(bucket, name, lease)).await
     }

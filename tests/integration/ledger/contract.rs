@@ -158,9 +158,12 @@ async fn a_name_is_locked_by_one_until_that_ends_or_is_ended(journal: &Arc<dyn J
     let lock = async |lease| journal.lock(&bucket, &name, lease).await.unwrap();
     let hold = async |lease| journal.hold_lock(&bucket, &name, lease).await.unwrap();
     let end = async |lease| journal.end_lock(&bucket, &name, lease).await.unwrap();
+    let has = async |lease| journal.has_lock(&bucket, &name, lease).await.unwrap();
     let break_lock = async || journal.break_lock(&bucket, &name).await.unwrap();
-    assert!(!break_lock().await && !end(&mine).await && !hold(&mine).await);
+    assert!(!break_lock().await && !end(&mine).await && !hold(&mine).await && !has(&mine).await);
     assert_eq!([lock(&mine).await, lock(&theirs).await], [Locked::Ours, Locked::Opening]);
+    assert!(has(&mine).await && !has(&theirs).await);
+    assert_eq!(lock(&theirs).await, Locked::Opening, "to ask changes nothing");
     assert!(!break_lock().await, "its OPEN isn't answered");
     assert!(!hold(&theirs).await && hold(&mine).await);
     assert_eq!(lock(&theirs).await, Locked::Theirs);
@@ -171,10 +174,11 @@ async fn a_name_is_locked_by_one_until_that_ends_or_is_ended(journal: &Arc<dyn J
         assert_eq!(journal.end_lock(bucket, &name, &theirs).await, Ok(true));
     }
     assert!(hold(&over).await && !break_lock().await, "its lease is over");
+    assert!(has(&mine).await, "and no other holder has it");
     assert_eq!(lock(&theirs).await, Locked::Ours);
-    assert!(!hold(&mine).await && !end(&mine).await, "it is theirs");
+    assert!(!hold(&mine).await && !has(&mine).await && !end(&mine).await, "it is theirs");
     assert!(hold(&theirs).await && break_lock().await);
-    assert!(!hold(&theirs).await && !end(&theirs).await, "it was ended");
+    assert!(!hold(&theirs).await && !has(&theirs).await && !end(&theirs).await, "it was ended");
     let leases: Vec<_> = (0..8).map(|number| lease(&number.to_string(), 60)).collect();
     let locked = join_all(leases.iter().map(|lease| journal.lock(&bucket, &name, lease))).await;
     assert_eq!(locked.into_iter().filter(|locked| *locked == Ok(Locked::Ours)).count(), 1);

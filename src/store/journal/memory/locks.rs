@@ -48,6 +48,11 @@ impl LockJournal for MemoryJournal {
         Ok(lock.map(|lock| (lock.until, lock.is_open) = (Instant::now() + lease.term, true)).is_some())
     }
 
+    async fn has_lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
+        let state = self.ask("has_lock")?;
+        Ok(state.locks.get(&(bucket.clone(), name.clone())).is_some_and(|lock| lock.holder == lease.holder))
+    }
+
     async fn end_lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
         let mut state = self.ask("end_lock")?;
         let name = (bucket.clone(), name.clone());
