@@ -1,5 +1,6 @@
-//! Gives up, at S3, the uploads that were cut off and that nobody goes on with: S3 bills their parts until then. Every
-//! node looks, and a lease sees to it that one of them does it.
+//! Gives up, at S3, the uploads that were cut off and that nobody goes on with: S3 bills their parts until then. Every node
+//! looks, and a lease sees to it that one of them does it. It also deletes the rows of claims and locks that nodes left in a
+//! shared journal when they were killed.
 
 use super::beginners::{Beginners, Begun, NoBucket};
 use crate::{
@@ -16,6 +17,9 @@ const INTERVAL: Duration = Duration::from_mins(1);
 /// can't be given up is tried again then.
 const FREE_FOR: Duration = Duration::from_hours(1);
 
+/// A row of a claim or a lock stays for this time after its lease ended: the clocks of two nodes are not that far apart.
+const LEASE_ENDED_FOR: Duration = Duration::from_hours(1);
+
 /// Who clears away.
 pub(super) struct Janitor {
     journal: Arc<dyn Journal>,
@@ -31,7 +35,20 @@ impl Janitor {
     pub(super) async fn run(self) {
         loop {
             self.clear().await;
+            self.drop_ended_leases().await;
             sleep(INTERVAL).await;
+        }
+    }
+
+    /// Deletes rows of nodes that were killed, up to 1,000 a pass. What fails is done by the next pass, or by another node.
+    async fn drop_ended_leases(&self) {
+        if !self.journal.is_shared() {
+            return;
+        }
+        let claims = self.journal.drop_ended_claims(LEASE_ENDED_FOR).await.unwrap_or_default();
+        let locks = self.journal.drop_ended_locks(LEASE_ENDED_FOR).await.unwrap_or_default();
+        if claims + locks > 0 {
+            info!(claims, locks, "rows of killed nodes deleted");
         }
     }
 
@@ -72,7 +89,8 @@ mod tests {
     use crate::{
         app::beginners::fixture::alice,
         store::{
-            Bucket as _, Error, MemoryBucket, MemoryJournal, NewObject, Owner, PartialJournal as _, Prefix, Whole,
+            Bucket as _, ClaimJournal as _, Error, LockJournal as _, Locked, MemoryBucket, MemoryJournal, NewObject,
+            Owner, PartialJournal as _, Prefix, Whole,
             memory::{Moment, Verb},
         },
     };
@@ -114,6 +132,30 @@ mod tests {
         one.clear().await;
         assert_eq!(bucket.open_uploads(), 0);
         assert!(journal.partials().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rows_that_killed_nodes_left_are_deleted_an_hour_after_their_leases_ended() {
+        for (journal, is_shared) in [(MemoryJournal::shared(), true), (MemoryJournal::default(), false)] {
+            let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(journal));
+            let key = |name: &str| Prefix::parse("acme/").unwrap().key(name).unwrap();
+            let mut lease = Lease::new().unwrap();
+            let term = lease.term;
+            for name in ["killed", "alive"] {
+                assert!(journal.claim(bucket.id(), &key(name), &lease).await.unwrap());
+                assert_eq!(journal.lock(bucket.id(), &key(name), &lease).await, Ok(Locked::Ours));
+                lease.term += Duration::from_secs(1);
+            }
+            let janitor = tokio::spawn(janitor(&bucket, &journal).run());
+            tokio::time::sleep(term + Duration::from_secs(3_599)).await;
+            assert_eq!((journal.claims(), journal.locks()), (2, 2));
+            journal.asked();
+            tokio::time::sleep(Duration::from_millis(1_001)).await;
+            let left = if is_shared { 1 } else { 2 };
+            assert_eq!((journal.claims(), journal.locks()), (left, left));
+            assert_eq!(journal.asked().contains(&"drop_ended_locks"), is_shared);
+            janitor.abort();
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,10 +6,11 @@
 
 use super::{
     database::{Pool, with},
-    late::{SqlJournal, now, until},
+    late::{SqlJournal, ago, now, until},
 };
 use crate::store::{BucketId, ClaimJournal, JournalDown, Key, Lease};
 use async_trait::async_trait;
+use std::time::Duration;
 
 /// A row of a holder whose lease has ended is taken over.
 const CLAIM: &str = "INSERT INTO claims (bucket, name, holder, held_until) VALUES ($1, $2, $3, $4) \
@@ -17,6 +18,10 @@ const CLAIM: &str = "INSERT INTO claims (bucket, name, holder, held_until) VALUE
                      WHERE claims.held_until <= $5";
 const HOLD: &str = "UPDATE claims SET held_until = $1 WHERE bucket = $2 AND name = $3 AND holder = $4";
 const END: &str = "DELETE FROM claims WHERE bucket = $1 AND name = $2 AND holder = $3";
+
+/// A row that was taken meanwhile stays.
+const DROP_ENDED: &str = "DELETE FROM claims WHERE held_until <= $1 AND (bucket, name) IN \
+                          (SELECT bucket, name FROM claims WHERE held_until <= $1 ORDER BY held_until LIMIT 1000)";
 
 #[async_trait]
 impl ClaimJournal for SqlJournal {
@@ -62,6 +67,15 @@ impl ClaimJournal for SqlJournal {
             with!(&self.database.writes, pool => {
                 let ended = sqlx::query(END).bind(bucket.as_str()).bind(name.as_str()).bind(lease.holder.as_str());
                 ended.execute(pool).await.map(drop)
+            })
+        })
+        .await
+    }
+
+    async fn drop_ended_claims(&self, ended_for: Duration) -> Result<u64, JournalDown> {
+        self.ask(&self.writes, async {
+            with!(&self.database.writes, pool => {
+                Ok(sqlx::query(DROP_ENDED).bind(ago(ended_for)).execute(pool).await?.rows_affected())
             })
         })
         .await

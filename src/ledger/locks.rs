@@ -5,10 +5,11 @@
 
 use super::{
     database::with,
-    late::{SqlJournal, now, until},
+    late::{SqlJournal, ago, now, until},
 };
 use crate::store::{BucketId, JournalDown, Key, Lease, LockJournal, Locked};
 use async_trait::async_trait;
+use std::time::Duration;
 
 /// A row of a holder whose lease has ended is taken over.
 const LOCK: &str = "INSERT INTO locks (bucket, name, holder, held_until, is_open) VALUES ($1, $2, $3, $4, 0) \
@@ -20,6 +21,10 @@ const HAS: &str = "SELECT 1 FROM locks WHERE bucket = $1 AND name = $2 AND holde
 const HOLD: &str = "UPDATE locks SET held_until = $1, is_open = 1 WHERE bucket = $2 AND name = $3 AND holder = $4";
 const END: &str = "DELETE FROM locks WHERE bucket = $1 AND name = $2 AND holder = $3";
 const BREAK: &str = "DELETE FROM locks WHERE bucket = $1 AND name = $2 AND held_until > $3 AND is_open = 1";
+
+/// A row that was taken meanwhile stays.
+const DROP_ENDED: &str = "DELETE FROM locks WHERE held_until <= $1 AND (bucket, name) IN \
+                          (SELECT bucket, name FROM locks WHERE held_until <= $1 ORDER BY held_until LIMIT 1000)";
 
 #[async_trait]
 impl LockJournal for SqlJournal {
@@ -87,6 +92,15 @@ impl LockJournal for SqlJournal {
             with!(&self.database.writes, pool => {
                 let broken = sqlx::query(BREAK).bind(bucket.as_str()).bind(name.as_str()).bind(now());
                 Ok(broken.execute(pool).await?.rows_affected() == 1)
+            })
+        })
+        .await
+    }
+
+    async fn drop_ended_locks(&self, ended_for: Duration) -> Result<u64, JournalDown> {
+        self.ask(&self.writes, async {
+            with!(&self.database.writes, pool => {
+                Ok(sqlx::query(DROP_ENDED).bind(ago(ended_for)).execute(pool).await?.rows_affected())
             })
         })
         .await

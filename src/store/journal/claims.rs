@@ -4,7 +4,7 @@
 use super::{JournalDown, Lease};
 use crate::store::{BucketId, Key};
 use async_trait::async_trait;
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// The part of a [`Journal`](super::Journal) that claims need. Every method is one round trip.
 #[async_trait]
@@ -29,4 +29,11 @@ pub trait ClaimJournal: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`JournalDown`]: it may have happened nevertheless.
     async fn end_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<(), JournalDown>;
+
+    /// Deletes claims, 1,000 at most, whose leases ended at least `ended_for` ago: their nodes were killed, and no operation
+    /// has claimed these names since. Answers with how many.
+    ///
+    /// # Errors
+    /// [`JournalDown`]: it may have happened nevertheless.
+    async fn drop_ended_claims(&self, ended_for: Duration) -> Result<u64, JournalDown>;
 }

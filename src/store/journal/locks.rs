@@ -5,7 +5,7 @@
 use super::{JournalDown, Lease};
 use crate::store::{BucketId, Key};
 use async_trait::async_trait;
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// The answer to who asks for a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,4 +51,12 @@ pub trait LockJournal: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`JournalDown`]: it may have happened nevertheless.
     async fn break_lock(&self, bucket: &BucketId, name: &Key) -> Result<bool, JournalDown>;
+
+    /// Deletes locks, 1,000 at most, whose leases ended at least `ended_for` ago: their nodes were killed, and no session
+    /// has locked these names since. A holder that has only been without the journal takes its lock again. Answers with how
+    /// many.
+    ///
+    /// # Errors
+    /// [`JournalDown`]: it may have happened nevertheless.
+    async fn drop_ended_locks(&self, ended_for: Duration) -> Result<u64, JournalDown>;
 }

@@ -24,6 +24,9 @@ use tokio::{sync::Semaphore, time::Instant};
 /// So many objects can have an entry: with names of 100 bytes about 40 MB. The one written longest ago makes room.
 const MAX_ENTRIES: usize = 100_000;
 
+/// So many rows are dropped at once.
+const MAX_DROPPED: usize = 1_000;
+
 /// A journal in memory. Share it as `Arc<MemoryJournal>`.
 #[derive(Debug)]
 pub struct MemoryJournal(Mutex<State>);

@@ -171,6 +171,10 @@ impl ClaimJournal for FaultyJournal {
     async fn end_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<(), JournalDown> {
         self.serve(self.inner.end_claim(bucket, name, lease)).await
     }
+
+    async fn drop_ended_claims(&self, ended_for: Duration) -> Result<u64, JournalDown> {
+        self.serve(self.inner.drop_ended_claims(ended_for)).await
+    }
 }
 
 #[async_trait]
@@ -193,6 +197,10 @@ impl LockJournal for FaultyJournal {
 
     async fn break_lock(&self, bucket: &BucketId, name: &Key) -> Result<bool, JournalDown> {
         self.serve(self.inner.break_lock(bucket, name)).await
+    }
+
+    async fn drop_ended_locks(&self, ended_for: Duration) -> Result<u64, JournalDown> {
+        self.serve(self.inner.drop_ended_locks(ended_for)).await
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{NOW, bucket, directories, etag, find, key, late, lease, of, open, partials, with_mode};
 use crate::support::postgres::Postgres;
 use futures_util::future::join_all;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
     ledger::{Ledger, Location},
@@ -46,6 +46,7 @@ async fn hold(journal: &Arc<dyn Journal>) {
     renames_that_could_meet_are_not_entered(journal).await;
     a_name_is_claimed_by_one_until_its_lease_ends(journal).await;
     a_name_is_locked_by_one_until_that_ends_or_is_ended(journal).await;
+    rows_whose_leases_ended_long_ago_are_dropped(journal).await;
     partials::hold(journal).await;
     directories::hold(journal).await;
 }
@@ -184,6 +185,33 @@ async fn a_name_is_locked_by_one_until_that_ends_or_is_ended(journal: &Arc<dyn J
     assert_eq!(locked.into_iter().filter(|locked| *locked == Ok(Locked::Ours)).count(), 1);
     let ended = join_all(leases.iter().map(|lease| journal.end_lock(&bucket, &name, lease))).await;
     assert_eq!(ended.into_iter().filter(|ended| *ended == Ok(true)).count(), 1);
+}
+
+async fn rows_whose_leases_ended_long_ago_are_dropped(journal: &Arc<dyn Journal>) {
+    let (bucket, names) = (bucket(), ["ended", "held", "ended/taken"].map(key));
+    let (mine, over) = (lease("me", 60), lease("me", 0));
+    for (name, lease) in names.iter().zip([&over, &mine, &over]) {
+        assert!(journal.claim(&bucket, name, lease).await.unwrap());
+        assert_eq!(journal.lock(&bucket, name, lease).await, Ok(Locked::Ours));
+    }
+    assert!(journal.claim(&bucket, &names[2], &mine).await.unwrap());
+    assert_eq!(journal.lock(&bucket, &names[2], &mine).await, Ok(Locked::Ours));
+    let hour = Duration::from_hours(1);
+    assert_eq!((journal.drop_ended_claims(hour).await, journal.drop_ended_locks(hour).await), (Ok(0), Ok(0)));
+    let now = Duration::ZERO;
+    assert_eq!((journal.drop_ended_claims(now).await, journal.drop_ended_locks(now).await), (Ok(1), Ok(1)));
+    for (name, is_left) in names.iter().zip([false, true, true]) {
+        assert_eq!(journal.hold_claim(&bucket, name, &mine).await, Ok(is_left), "{name:?}");
+        assert_eq!(journal.has_lock(&bucket, name, &mine).await, Ok(is_left), "{name:?}");
+        journal.end_claim(&bucket, name, &mine).await.unwrap();
+        assert_eq!(journal.end_lock(&bucket, name, &mine).await, Ok(is_left));
+    }
+    // A thousand at once.
+    let many: Vec<_> = (0..1_001).map(|number| key(&format!("many/{number}"))).collect();
+    for name in &many {
+        assert!(journal.claim(&bucket, name, &over).await.unwrap());
+    }
+    assert_eq!([journal.drop_ended_claims(now).await, journal.drop_ended_claims(now).await], [Ok(1_000), Ok(1)]);
 }
 
 async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {

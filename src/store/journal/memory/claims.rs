@@ -6,7 +6,7 @@ use crate::store::{
     journal::{ClaimJournal, JournalDown, Lease},
 };
 use async_trait::async_trait;
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
 /// The holder of each name, and the end of its lease. There are no more than operations under way.
@@ -41,5 +41,10 @@ impl ClaimJournal for MemoryJournal {
             state.claims.remove(&name);
         }
         Ok(())
+    }
+
+    async fn drop_ended_claims(&self, ended_for: Duration) -> Result<u64, JournalDown> {
+        let (mut state, now) = (self.ask("drop_ended_claims")?, Instant::now());
+        Ok(state.claims.extract_if(|_, (_, until)| *until + ended_for <= now).take(super::MAX_DROPPED).count() as u64)
     }
 }

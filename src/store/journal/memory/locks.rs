@@ -6,7 +6,7 @@ use crate::store::{
     journal::{JournalDown, Lease, LockJournal, Locked},
 };
 use async_trait::async_trait;
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
 /// The locks by name. There are no more than files that are being created with EXCL.
@@ -65,5 +65,10 @@ impl LockJournal for MemoryJournal {
         let name = (bucket.clone(), name.clone());
         let is_open = state.locks.get(&name).is_some_and(|lock| lock.is_open && lock.is_live());
         Ok(is_open && state.locks.remove(&name).is_some())
+    }
+
+    async fn drop_ended_locks(&self, ended_for: Duration) -> Result<u64, JournalDown> {
+        let (mut state, now) = (self.ask("drop_ended_locks")?, Instant::now());
+        Ok(state.locks.extract_if(|_, lock| lock.until + ended_for <= now).take(super::MAX_DROPPED).count() as u64)
     }
 }
