@@ -5,8 +5,8 @@
 //! Invariant: nobody waits long for it. Every question has an end within seconds, a database that failed is left alone
 //! for a moment, and nothing but the start of the server can fail because of it.
 //!
-//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late` with `page`, `renames`, `partials`, `claims`,
-//! `locks`, `directories`; `breaker` is what a question goes through.
+//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late` with `page`, `renames`, `partials`, `leases`
+//! with `claims` and `locks`, `directories`; `breaker` is what a question goes through.
 
 mod breaker;
 mod claims;
@@ -14,6 +14,7 @@ mod database;
 mod directories;
 mod error;
 mod late;
+mod leases;
 mod location;
 mod locks;
 mod page;
