@@ -20,6 +20,8 @@ macro_rules! rows_of_a_parent {
 }
 
 const FIND: &str = concat!(rows_of_a_parent!(), " AND name = $3");
+const KEEPS: &str = "SELECT EXISTS (SELECT 1 FROM directory_times WHERE bucket = $1 AND parent = $2 AND name = $3) \
+                     OR EXISTS (SELECT 1 FROM directory_times WHERE bucket = $1 AND parent >= $4 AND parent < $5)";
 const SET: &str = "INSERT INTO directory_times (bucket, parent, name, accessed, modified, set_at) \
                    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (bucket, parent, name) DO UPDATE SET \
                    accessed = excluded.accessed, modified = excluded.modified, set_at = excluded.set_at";
@@ -86,6 +88,23 @@ impl DirectoryJournal for SqlJournal {
             })
             .await?;
         Ok(row.map(times))
+    }
+
+    async fn keeps_directory_times(&self, bucket: &BucketId, directory: &Prefix) -> Result<bool, JournalDown> {
+        let (parent, name) = directory.parent_and_name();
+        self.ask(&self.reads, async {
+            with!(&self.database.reads, pool => {
+                sqlx::query_scalar(KEEPS)
+                    .bind(bucket.as_str())
+                    .bind(parent)
+                    .bind(name)
+                    .bind(directory.as_str())
+                    .bind(end_of(directory))
+                    .fetch_one(pool)
+                    .await
+            })
+        })
+        .await
     }
 
     async fn directory_times_in(

@@ -125,9 +125,10 @@ impl Directories {
         }
     }
 
-    /// Tells whether the journal keeps something for a directory, or may do so. Asked beside S3 it costs no time.
+    /// Tells whether the journal keeps something for a directory, or for one below it, or may do so. Asked beside S3 it
+    /// costs no time.
     pub(super) async fn is_kept(&self, directory: DirectoryName<'_>) -> bool {
-        !matches!(self.journal().directory_times(directory.bucket, directory.prefix).await, Ok(None))
+        !matches!(self.journal().keeps_directory_times(directory.bucket, directory.prefix).await, Ok(false))
     }
 
     /// A directory was made. All that was set on an older one of the name, or below it, is forgotten, if something `is_kept`.
@@ -157,10 +158,12 @@ impl Directories {
         self.journal().forget_directory_times(directory.bucket, directory.prefix, None).await
     }
 
-    /// S3 was asked at `asked`, and has no such directory: what is kept for it is dropped, unless it may have been made since.
+    /// S3 was asked at `asked`, and has no such directory: all that is kept for it, and for those below it, is dropped,
+    /// unless it may have been made since.
     pub(super) async fn drop_gone(&self, directory: DirectoryName<'_>, asked: Instant) {
         let DirectoryName { bucket, prefix } = directory;
-        if matches!(self.journal().directory_times(bucket, prefix).await, Ok(Some(_))) {
+        self.overlay().drop_older(bucket, prefix, asked);
+        if matches!(self.journal().keeps_directory_times(bucket, prefix).await, Ok(true)) {
             let _ = self.journal().forget_directory_times(bucket, prefix, Some(asked.elapsed())).await;
         }
     }

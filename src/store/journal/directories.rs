@@ -72,6 +72,12 @@ pub trait DirectoryJournal: Send + Sync + fmt::Debug {
         directory: &Prefix,
     ) -> Result<Option<DirectoryTimes>, JournalDown>;
 
+    /// Tells whether anything is kept for a directory or for one below it.
+    ///
+    /// # Errors
+    /// [`JournalDown`].
+    async fn keeps_directory_times(&self, bucket: &BucketId, directory: &Prefix) -> Result<bool, JournalDown>;
+
     /// The times that were set on the directories of a listing's page, by name. Entries that belong on the page and whose
     /// names it lacks may be dropped, unless they were made after the listing was asked for.
     ///

@@ -23,6 +23,8 @@ const FRESH: Duration = Duration::from_secs(2);
 pub(in crate::vfs) struct KnownTimes {
     /// `None` where none are set.
     pub(in crate::vfs) times: Option<Times>,
+    /// When they were set, or known to be unset.
+    noted_at: Instant,
     /// Until when it counts, whatever the journal says; `None` while it is here alone.
     fresh_until: Option<Instant>,
 }
@@ -52,15 +54,15 @@ impl Default for DirectoryOverlay {
 impl DirectoryOverlay {
     /// Notes the times of a directory, as something that is here alone.
     pub(in crate::vfs) fn note(&self, tenant: &TenantName, name: Name<'_>, times: Option<Times>) {
-        self.carry(tenant, name, KnownTimes { times, fresh_until: None });
+        self.carry(tenant, name, KnownTimes { times, noted_at: Instant::now(), fresh_until: None });
     }
 
     /// Takes in that the journal has heard of these times, unless a session has noted others since.
     pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, times: Option<Times>) {
         let mut map = lock(&self.0);
-        let is_told = map.find(name, &()).is_some_and(|known| known.is_here_alone() && known.times == times);
-        if is_told {
-            map.insert(tenant, name, (), KnownTimes { times, fresh_until: Some(Instant::now() + FRESH) });
+        let told = map.find(name, &()).filter(|known| known.is_here_alone() && known.times == times).copied();
+        if let Some(told) = told {
+            map.insert(tenant, name, (), KnownTimes { fresh_until: Some(Instant::now() + FRESH), ..told });
         }
     }
 
@@ -76,7 +78,21 @@ impl DirectoryOverlay {
 
     /// Takes out what is noted of a directory and of those below it, each with its name.
     pub(in crate::vfs) fn take(&self, bucket: &BucketId, directory: &Prefix) -> Vec<(Arc<str>, KnownTimes)> {
-        let taken = lock(&self.0).take_below(bucket, directory.as_str());
+        self.take_where(bucket, directory, |_| true)
+    }
+
+    /// Drops what was noted before `gone_at` of a directory and of those below it: there was none by then.
+    pub(in crate::vfs) fn drop_older(&self, bucket: &BucketId, directory: &Prefix, gone_at: Instant) {
+        self.take_where(bucket, directory, |known| known.noted_at < gone_at);
+    }
+
+    fn take_where(
+        &self,
+        bucket: &BucketId,
+        directory: &Prefix,
+        meant: impl Fn(&KnownTimes) -> bool,
+    ) -> Vec<(Arc<str>, KnownTimes)> {
+        let taken = lock(&self.0).take_below_where(bucket, directory.as_str(), meant);
         taken.into_iter().map(|(name, (), known)| (name, known)).collect()
     }
 }

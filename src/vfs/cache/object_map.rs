@@ -118,12 +118,22 @@ impl<S: Eq, V> ObjectMap<S, V> {
 
     /// Takes out what all scopes have of names that begin with `prefix`, each with its name.
     pub(super) fn take_below(&mut self, bucket: &BucketId, prefix: &str) -> Vec<(Arc<str>, S, V)> {
+        self.take_below_where(bucket, prefix, |_| true)
+    }
+
+    /// [`take_below`](Self::take_below) of the values that are `meant`.
+    pub(super) fn take_below_where(
+        &mut self,
+        bucket: &BucketId,
+        prefix: &str,
+        meant: impl Fn(&V) -> bool,
+    ) -> Vec<(Arc<str>, S, V)> {
         let Some(names) = self.buckets.get(bucket) else { return Vec::new() };
         let from = (Bound::Included(prefix), Bound::Unbounded);
         let below = names.range::<str, _>(from).map(|(name, _)| name).take_while(|name| name.starts_with(prefix));
         let below: Vec<Arc<str>> = below.cloned().collect();
         let take = |name: Arc<str>| {
-            let entries = self.take_entries((bucket, &name), |_| true);
+            let entries = self.take_entries((bucket, &name), |entry| meant(&entry.value));
             entries.into_iter().map(move |entry| (Arc::clone(&name), entry.scope, entry.value))
         };
         below.into_iter().flat_map(take).collect()
@@ -208,6 +218,17 @@ mod tests {
         }
         assert_eq!(map.take_below(&bucket, "").len() + map.take_below(&other, "").len(), 6 + 15);
         assert!(map.buckets.is_empty() && map.turns.is_empty() && map.ages.is_empty(), "nothing is left behind");
+    }
+
+    #[test]
+    fn of_the_names_below_one_those_that_are_meant_are_taken() {
+        let (mut map, bucket) = (ObjectMap::new(99), bucket());
+        for (name, value) in [("d", 1), ("d/", 1), ("d/x", 2), ("d/y", 1), ("e", 1)] {
+            map.insert(&tenant("acme"), (&bucket, name), (), value);
+        }
+        let taken = map.take_below_where(&bucket, "d/", |value| *value == 1);
+        assert_eq!(taken.iter().map(|(name, ..)| &**name).collect::<Vec<_>>(), ["d/", "d/y"]);
+        assert_eq!(map.take_below(&bucket, "").len(), 3);
     }
 
     #[test]

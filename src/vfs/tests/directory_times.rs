@@ -256,6 +256,58 @@ async fn a_time_goes_when_its_directory_is_not_found() {
     }
 }
 
+// S168: A directory's time ends with RMDIR; one that MKDIR makes has no time but what its attributes say, whatever an older …
+// S170: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
+#[tokio::test(start_paused = true)]
+async fn times_below_a_directory_that_has_none_go_with_it() {
+    for dropped_by in ["STAT", "OPENDIR", "MKDIR", "RMDIR", "RENAME"] {
+        let session = Session::start();
+        let elsewhere = session.elsewhere();
+        session.bucket.insert("acme/dir/sub/x", "x");
+        session.set_attributes(&path("/dir/sub"), SET_TIMES).await.unwrap();
+        session.bucket.delete("acme/dir/sub/x");
+        advance(LATER).await;
+        let dir = path("/dir");
+        match dropped_by {
+            "STAT" => assert!(matches!(elsewhere.stat(&dir).await, Err(Error::NotFound))),
+            "OPENDIR" => assert!(matches!(elsewhere.open_directory(&dir).await, Err(Error::NotFound))),
+            "MKDIR" => mkdir(&elsewhere, "/dir").await,
+            "RMDIR" => {
+                session.bucket.insert("acme/dir/", "");
+                elsewhere.rmdir(&dir).await.unwrap();
+            }
+            _ => {
+                mkdir(&elsewhere, "/new").await;
+                elsewhere.rename(&path("/new"), &dir, Replace::No).await.unwrap();
+            }
+        }
+        session.bucket.insert("acme/dir/sub/x", "x");
+        for session in [&session, &elsewhere] {
+            assert!(both(session, "/dir/sub").await.into_iter().all(is_a_day), "{dropped_by}");
+        }
+    }
+}
+
+// S170: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
+#[tokio::test(start_paused = true)]
+async fn the_node_that_set_a_time_forgets_it_too_when_its_directory_is_not_found() {
+    let session = Session::start();
+    session.bucket.insert("acme/dir/sub/x", "x");
+    session.journal.set_down(true);
+    for name in ["/dir", "/dir/sub", "/dir-1"] {
+        session.bucket.insert("acme/dir-1/x", "x");
+        session.set_attributes(&path(name), SET_TIMES).await.unwrap();
+    }
+    session.bucket.delete("acme/dir/sub/x");
+    advance(Duration::from_secs(1)).await;
+    assert!(matches!(session.stat(&path("/dir")).await, Err(Error::NotFound)));
+    session.bucket.insert("acme/dir/sub/x", "x");
+    for name in ["/dir", "/dir/sub"] {
+        assert!(both(&session, name).await.into_iter().all(is_a_day), "{name}");
+    }
+    assert_eq!(both(&session, "/dir-1").await, [TIMES, TIMES]);
+}
+
 // S170: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
 #[tokio::test(start_paused = true)]
 async fn a_time_that_may_be_newer_than_the_question_stays() {
@@ -319,11 +371,15 @@ async fn each_verb_asks_the_journal_once_of_directories() {
     elsewhere.names("/dir").await;
     assert_eq!(asked(), [""; 0], "a page of none");
     mkdir(&elsewhere, "/new").await;
-    assert_eq!(asked(), ["directory_times"], "MKDIR");
+    assert_eq!(asked(), ["keeps_directory_times"], "MKDIR");
     elsewhere.rmdir(&path("/new")).await.unwrap();
-    assert_eq!(asked(), ["directory_times"], "RMDIR");
+    assert_eq!(asked(), ["keeps_directory_times"], "RMDIR");
     elsewhere.rmdir(&path("/dir")).await.unwrap();
-    assert_eq!(asked(), ["directory_times", "forget_directory_times"], "RMDIR where there is something to forget");
+    assert_eq!(
+        asked(),
+        ["keeps_directory_times", "forget_directory_times"],
+        "RMDIR where there is something to forget"
+    );
 }
 
 // S172: In a listing `.` and `..` show a time that a session of the node set within two seconds, else the day.

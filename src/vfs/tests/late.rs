@@ -152,7 +152,7 @@ async fn a_verb_asks_the_journal_once() {
     another.stat(&path("/dir")).await.unwrap();
     assert_eq!(session.journal.asked(), ["directory_times"], "STAT of a directory");
     assert!(another.stat(&path("/nothing")).await.is_err());
-    assert_eq!(session.journal.asked(), ["find_partial", "directory_times"], "STAT of nothing, both at once");
+    assert_eq!(session.journal.asked(), ["find_partial", "keeps_directory_times"], "STAT of nothing, both at once");
     another.open_read(&path("/a")).await.unwrap();
     assert_eq!(session.journal.asked(), ["late"], "OPEN for reading");
     another.set_attributes(&path("/a"), times_and_mode()).await.unwrap();

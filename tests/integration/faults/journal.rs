@@ -259,6 +259,10 @@ impl DirectoryJournal for FaultyJournal {
         self.serve(self.inner.directory_times(bucket, directory)).await
     }
 
+    async fn keeps_directory_times(&self, bucket: &BucketId, directory: &Prefix) -> Result<bool, JournalDown> {
+        self.serve(self.inner.keeps_directory_times(bucket, directory)).await
+    }
+
     async fn directory_times_in(
         &self,
         bucket: &BucketId,

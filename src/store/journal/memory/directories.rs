@@ -31,6 +31,10 @@ impl Directories {
         self.0.insert((bucket.clone(), prefix.to_owned()), (times, Instant::now()));
     }
 
+    fn keeps(&self, bucket: &BucketId, directory: &str) -> bool {
+        self.0.keys().any(|(of, prefix)| of == bucket && prefix.starts_with(directory))
+    }
+
     /// Takes out a directory and those below it, each with its prefix.
     fn take(&mut self, bucket: &BucketId, directory: &str) -> Vec<(String, (DirectoryTimes, Instant))> {
         let is_meant = |(of, prefix): &(BucketId, String)| of == bucket && prefix.starts_with(directory);
@@ -66,6 +70,10 @@ impl DirectoryJournal for MemoryJournal {
         directory: &Prefix,
     ) -> Result<Option<DirectoryTimes>, JournalDown> {
         Ok(self.ask("directory_times")?.directories.find(bucket, directory.as_str()))
+    }
+
+    async fn keeps_directory_times(&self, bucket: &BucketId, directory: &Prefix) -> Result<bool, JournalDown> {
+        Ok(self.ask("keeps_directory_times")?.directories.keeps(bucket, directory.as_str()))
     }
 
     async fn directory_times_in(
