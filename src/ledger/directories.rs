@@ -5,7 +5,7 @@
 //! two parts of a statement, because SQLite would look through the whole bucket for an `OR` of them.
 
 use super::{
-    database::{Database, with},
+    database::{Database, Pool, with},
     late::{SqlJournal, ago, now},
     page::{self, Listed},
 };
@@ -35,6 +35,21 @@ const COPY: &str = "INSERT INTO directory_times (bucket, parent, name, accessed,
                     SELECT bucket, $9 || substr(parent, length($4) + 1), name, accessed, modified, $6 \
                     FROM directory_times WHERE bucket = $1 AND parent >= $4 AND parent < $5 \
                     ON CONFLICT (bucket, parent, name) DO NOTHING";
+
+/// Finds the rows of several directories at once.
+macro_rules! find_rows {
+    ($database:ty, $pool:expr, $bucket:expr, $directories:expr) => {{
+        let columns = "SELECT parent, name, accessed, modified FROM directory_times WHERE bucket = ";
+        let mut query = sqlx::QueryBuilder::<$database>::new(columns);
+        query.push_bind($bucket.as_str()).push(" AND (parent, name) IN (");
+        query.push_values($directories, |mut row, directory| {
+            let (parent, name) = directory.parent_and_name();
+            row.push_bind(parent).push_bind(name);
+        });
+        query.push(")");
+        query.build_query_as().fetch_all($pool).await
+    }};
+}
 
 /// The columns of a row, in the order in which the statements name them.
 type Row = (String, i64, i64);
@@ -88,6 +103,31 @@ impl DirectoryJournal for SqlJournal {
             })
             .await?;
         Ok(row.map(times))
+    }
+
+    async fn directory_times_of(
+        &self,
+        bucket: &BucketId,
+        directories: &[&Prefix],
+    ) -> Result<Vec<Option<DirectoryTimes>>, JournalDown> {
+        if directories.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<(String, String, i64, i64)> = self
+            .ask(&self.reads, async {
+                match &self.database.reads {
+                    Pool::Sqlite(pool) => find_rows!(sqlx::Sqlite, pool, bucket, directories),
+                    Pool::Postgres(pool) => find_rows!(sqlx::Postgres, pool, bucket, directories),
+                }
+            })
+            .await?;
+        let kept = rows.into_iter().map(|(parent, name, accessed, modified)| {
+            let path = format!("{parent}{name}");
+            (path, times((name, accessed, modified)))
+        });
+        let kept: HashMap<String, DirectoryTimes> = kept.collect();
+        let path = |directory: &&Prefix| directory.as_str().strip_suffix('/').unwrap_or_default().to_owned();
+        Ok(directories.iter().map(|directory| kept.get(&path(directory)).copied()).collect())
     }
 
     async fn keeps_directory_times(&self, bucket: &BucketId, directory: &Prefix) -> Result<bool, JournalDown> {

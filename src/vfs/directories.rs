@@ -4,7 +4,8 @@
 //! the current day (`clock.rs`). Modes are kept for the session. What this node's sessions set is also in its overlay:
 //! it is answered from there at once, and that is what is left of it while the journal is down, which fails nothing here.
 //!
-//! Invariant: STAT and each page of a listing ask the journal once at most, and not of what this node set within two seconds.
+//! Invariant: STAT, OPENDIR and each page of a listing ask the journal once at most, and not of what this node set within
+//! two seconds. OPENDIR of a directory with thousands of mounts asks once for each thousand.
 
 use super::{
     Metadata, Mount, NewAttributes, Node, Times, VirtualPath,
@@ -18,6 +19,9 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::time::Instant;
+
+/// The most directories of a question to the journal.
+const PAGE_DIRECTORIES: usize = 1000;
 
 /// A directory, by the name that the cache and the journal have for it.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +73,27 @@ impl Directories {
             Ok(times) => times.map(Times::from),
             Err(JournalDown) => known.and_then(|known| known.times),
         }
+    }
+
+    /// The times that are set on several directories. One question to the journal for each thousand of them.
+    pub(super) async fn times_of<'a>(&self, bucket: &BucketId, prefixes: &[&'a Prefix]) -> HashMap<&'a Prefix, Times> {
+        let known = prefixes.iter().map(|prefix| (*prefix, self.overlay().find((bucket, prefix.as_str()))));
+        let is_newest = |known: &Option<KnownTimes>| known.as_ref().is_some_and(KnownTimes::is_newest);
+        let (newest, asked): (Vec<_>, Vec<_>) = known.partition(|(_, known)| is_newest(known));
+        let noted = |(prefix, known): (&'a Prefix, Option<KnownTimes>)| Some((prefix, known?.times?));
+        let mut times: HashMap<&Prefix, Times> = newest.into_iter().filter_map(noted).collect();
+        for page in asked.chunks(PAGE_DIRECTORIES) {
+            let prefixes: Vec<&Prefix> = page.iter().map(|(prefix, _)| *prefix).collect();
+            match self.journal().directory_times_of(bucket, &prefixes).await {
+                Ok(kept) => {
+                    times.extend(
+                        prefixes.into_iter().zip(kept).filter_map(|(prefix, kept)| Some((prefix, kept?.into()))),
+                    );
+                }
+                Err(JournalDown) => times.extend(page.iter().copied().filter_map(noted)),
+            }
+        }
+        times
     }
 
     /// The times that a session of this node has just set; else those that were seen before.

@@ -15,9 +15,8 @@ use crate::{
     account::Permission,
     store::{self, Bucket, BucketId, EntryKind, Key, Listing, Prefix, Version},
 };
-use futures_util::future::join_all;
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 use tokio::{join, time::Instant};
@@ -94,16 +93,23 @@ impl Vfs {
             let metadata = self.known_metadata(path, &self.mounts.resolve(path)?);
             entries.push_back(Entry { name: name.to_owned(), metadata });
         }
-        let mut places = Vec::new();
+        let mut mounts = Vec::new();
         for name in mounted {
             let Some(child) = path.child(name) else { continue };
-            let place = self.mounts.resolve(&child)?;
-            places.push((name, child, place));
+            let directory = self.mounts.resolve(&child)?.directory();
+            mounts.push((name, child, directory));
         }
-        let shown = places.iter().map(|(_, path, place)| self.directory_metadata(path, place));
-        let shown = join_all(shown).await;
-        let names = places.iter().map(|(name, ..)| (*name).clone());
-        entries.extend(names.zip(shown).map(|(name, metadata)| Entry { name, metadata }));
+        let prefixes: Vec<&Prefix> =
+            mounts.iter().filter_map(|(.., directory)| directory.as_ref().map(|(_, prefix)| prefix)).collect();
+        let times = match self.node.buckets.id(&self.tenant.name) {
+            Ok(bucket) => self.notes.directories.times_of(&bucket, &prefixes).await,
+            Err(_) => HashMap::new(),
+        };
+        entries.extend(mounts.iter().map(|(name, path, directory)| {
+            let (mount, times) = directory.as_ref().map(|(mount, prefix)| (*mount, times.get(prefix).copied())).unzip();
+            let metadata = self.notes.directories.metadata(path, times.flatten(), mount);
+            Entry { name: (*name).clone(), metadata }
+        }));
         Ok(entries)
     }
 

@@ -72,6 +72,16 @@ pub trait DirectoryJournal: Send + Sync + fmt::Debug {
         directory: &Prefix,
     ) -> Result<Option<DirectoryTimes>, JournalDown>;
 
+    /// The times that were set on several directories, in their order. At most 1,000.
+    ///
+    /// # Errors
+    /// [`JournalDown`].
+    async fn directory_times_of(
+        &self,
+        bucket: &BucketId,
+        directories: &[&Prefix],
+    ) -> Result<Vec<Option<DirectoryTimes>>, JournalDown>;
+
     /// Tells whether anything is kept for a directory or for one below it.
     ///
     /// # Errors

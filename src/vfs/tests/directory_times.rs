@@ -382,6 +382,28 @@ async fn each_verb_asks_the_journal_once_of_directories() {
     );
 }
 
+// S101: A time that was set on a directory is kept in the journal, by bucket and key: every session sees it, on every node …
+#[tokio::test(start_paused = true)]
+async fn a_listing_of_mounts_asks_the_journal_once() {
+    let names: Vec<_> = (0..50).map(|number| (format!("/in/{number:02}"), format!("vendor-{number}/"))).collect();
+    let mounts: Vec<_> = names.iter().map(|(at, prefix)| (at.as_str(), prefix.as_str(), Permissions::ALL)).collect();
+    let session = Session::with_mounts(&mounts);
+    for (number, set) in [(7, SET_TIMES), (8, SET_OTHER)] {
+        session.set_attributes(&path(&names[number].0), set).await.unwrap();
+    }
+    advance(LATER).await;
+    session.set_attributes(&path(&names[9].0), SET_TIMES).await.unwrap();
+    session.journal.asked();
+    let shown = session.entries("/in").await;
+    assert_eq!(session.journal.asked(), ["directory_times_of"]);
+    let time = |number: usize| shown[number + 2].metadata.times;
+    assert_eq!([time(7), time(8), time(9)], [TIMES, OTHER, TIMES]);
+    assert!((10..50).chain(0..7).map(time).all(is_a_day));
+    session.journal.set_down(true);
+    let shown = session.entries("/in").await;
+    assert_eq!([7, 8, 9].map(|number: usize| shown[number + 2].metadata.times), [TIMES, OTHER, TIMES]);
+}
+
 // S172: In a listing `.` and `..` show a time that a session of the node set within two seconds, else the day.
 #[tokio::test(start_paused = true)]
 async fn the_dots_of_a_listing_show_what_the_node_has_just_set() {

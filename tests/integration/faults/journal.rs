@@ -259,6 +259,14 @@ impl DirectoryJournal for FaultyJournal {
         self.serve(self.inner.directory_times(bucket, directory)).await
     }
 
+    async fn directory_times_of(
+        &self,
+        bucket: &BucketId,
+        directories: &[&Prefix],
+    ) -> Result<Vec<Option<DirectoryTimes>>, JournalDown> {
+        self.serve(self.inner.directory_times_of(bucket, directories)).await
+    }
+
     async fn keeps_directory_times(&self, bucket: &BucketId, directory: &Prefix) -> Result<bool, JournalDown> {
         self.serve(self.inner.keeps_directory_times(bucket, directory)).await
     }

@@ -57,9 +57,14 @@ async fn a_directory_has_one_entry(journal: &Arc<dyn Journal>) {
             assert_eq!(find(journal, raw).await, Some(modified), "{raw:?}");
         }
         assert_eq!(journal.directory_times(&other, &directory(raw)).await.unwrap(), None);
+        let several = ["nothing/", raw, "one/", raw].map(directory);
+        let found = journal.directory_times_of(&bucket(), &several.each_ref()).await.unwrap();
+        let own = Some(times(u32::MAX - 1));
+        assert_eq!(found, [None, own, own.filter(|_| raw == "one/"), own], "{raw:?}");
         journal.forget_directory_times(&bucket(), &directory(raw), None).await.unwrap();
         assert_eq!(find(journal, raw).await, None);
     }
+    assert_eq!(journal.directory_times_of(&bucket(), &[]).await, Ok(Vec::new()));
 }
 
 async fn a_page_is_of_one_directory(journal: &Arc<dyn Journal>) {

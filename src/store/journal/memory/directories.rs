@@ -72,6 +72,15 @@ impl DirectoryJournal for MemoryJournal {
         Ok(self.ask("directory_times")?.directories.find(bucket, directory.as_str()))
     }
 
+    async fn directory_times_of(
+        &self,
+        bucket: &BucketId,
+        directories: &[&Prefix],
+    ) -> Result<Vec<Option<DirectoryTimes>>, JournalDown> {
+        let state = self.ask("directory_times_of")?;
+        Ok(directories.iter().map(|directory| state.directories.find(bucket, directory.as_str())).collect())
+    }
+
     async fn keeps_directory_times(&self, bucket: &BucketId, directory: &Prefix) -> Result<bool, JournalDown> {
         Ok(self.ask("keeps_directory_times")?.directories.keeps(bucket, directory.as_str()))
     }
