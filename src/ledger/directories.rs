@@ -9,7 +9,9 @@ use super::{
     late::{SqlJournal, ago, now},
     page::{self, Listed},
 };
-use crate::store::{BucketId, CLOCK_MARGIN, DirectoryJournal, DirectoryTimes, JournalDown, ListedDirectories, Prefix};
+use crate::store::{
+    BucketId, CLOCK_MARGIN, DirectoryJournal, DirectoryNote, DirectoryTimes, JournalDown, ListedDirectories, Prefix,
+};
 use async_trait::async_trait;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -35,6 +37,58 @@ const COPY: &str = "INSERT INTO directory_times (bucket, parent, name, accessed,
                     SELECT bucket, $9 || substr(parent, length($4) + 1), name, accessed, modified, $6 \
                     FROM directory_times WHERE bucket = $1 AND parent >= $4 AND parent < $5 \
                     ON CONFLICT (bucket, parent, name) DO NOTHING";
+
+const SET_BEFORE: &str = " ON CONFLICT (bucket, parent, name) DO UPDATE SET accessed = excluded.accessed, \
+                          modified = excluded.modified, set_at = excluded.set_at \
+                          WHERE directory_times.set_at <= excluded.set_at";
+/// Ends a statement that begins with directories, each with the time at which it was made.
+const FORGET_OLDER: &str = ") AS made JOIN directory_times AS old ON old.bucket = made.column1 \
+                            AND old.parent = made.column2 AND old.name = made.column3 AND old.set_at < made.column4)";
+const FORGET_OLDER_BELOW: &str = ") AS made JOIN directory_times AS old ON old.bucket = made.column1 \
+     AND old.parent >= made.column2 AND old.parent < made.column3 AND old.set_at < made.column4)";
+
+/// Sets the times of several directories at once, where none were set since.
+macro_rules! set_rows {
+    ($database:ty, $pool:expr, $set:expr) => {{
+        let columns = "INSERT INTO directory_times (bucket, parent, name, accessed, modified, set_at) ";
+        let mut query = sqlx::QueryBuilder::<$database>::new(columns);
+        query.push_values($set, |mut row, (note, times)| {
+            let (parent, name) = note.directory.parent_and_name();
+            row.push_bind(note.bucket.as_str())
+                .push_bind(parent)
+                .push_bind(name)
+                .push_bind(i64::from(times.accessed))
+                .push_bind(i64::from(times.modified))
+                .push_bind(ago(note.set_ago));
+        });
+        query.push(SET_BEFORE);
+        query.build().execute($pool).await?;
+    }};
+}
+
+/// Deletes the rows of several directories that were made, and of those below them, which were set before.
+macro_rules! forget_older_rows {
+    ($database:ty, $pool:expr, $made:expr) => {{
+        let older = "DELETE FROM directory_times WHERE (bucket, parent, name) IN \
+                     (SELECT old.bucket, old.parent, old.name FROM (";
+        let mut own = sqlx::QueryBuilder::<$database>::new(older);
+        own.push_values($made, |mut row, note| {
+            let (parent, name) = note.directory.parent_and_name();
+            row.push_bind(note.bucket.as_str()).push_bind(parent).push_bind(name).push_bind(ago(note.set_ago));
+        });
+        own.push(FORGET_OLDER);
+        own.build().execute($pool).await?;
+        let mut below = sqlx::QueryBuilder::<$database>::new(older);
+        below.push_values($made, |mut row, note| {
+            row.push_bind(note.bucket.as_str())
+                .push_bind(note.directory.as_str())
+                .push_bind(end_of(&note.directory))
+                .push_bind(ago(note.set_ago));
+        });
+        below.push(FORGET_OLDER_BELOW);
+        below.build().execute($pool).await?;
+    }};
+}
 
 /// Finds the rows of several directories at once.
 macro_rules! find_rows {
@@ -181,6 +235,27 @@ impl DirectoryJournal for SqlJournal {
                     .await
                     .map(drop)
             })
+        })
+        .await
+    }
+
+    async fn tell_directory_times(&self, notes: &[DirectoryNote]) -> Result<(), JournalDown> {
+        let set: Vec<_> = notes.iter().filter_map(|note| Some((note, note.times?))).collect();
+        let made: Vec<_> = notes.iter().filter(|note| note.times.is_none()).collect();
+        self.ask(&self.writes, async {
+            if !made.is_empty() {
+                match &self.database.writes {
+                    Pool::Sqlite(pool) => forget_older_rows!(sqlx::Sqlite, pool, made.iter()),
+                    Pool::Postgres(pool) => forget_older_rows!(sqlx::Postgres, pool, made.iter()),
+                }
+            }
+            if !set.is_empty() {
+                match &self.database.writes {
+                    Pool::Sqlite(pool) => set_rows!(sqlx::Sqlite, pool, set.iter()),
+                    Pool::Postgres(pool) => set_rows!(sqlx::Postgres, pool, set.iter()),
+                }
+            }
+            Ok(())
         })
         .await
     }

@@ -9,7 +9,7 @@ use super::{
     database::{Database, Pool, with},
     page::{self, Listed},
 };
-use crate::store::{BucketId, ETag, Journal, JournalDown, Key, Late, LateAttributes, LateTimes, Prefix};
+use crate::store::{BucketId, ETag, Journal, JournalDown, Key, Late, LateAttributes, LateNote, LateTimes, Prefix};
 use async_trait::async_trait;
 use std::{
     collections::HashMap,
@@ -32,44 +32,17 @@ macro_rules! replaced {
     };
 }
 
-/// Adds as [`Late::on_top_of`] does: a row that was set before `$since` is of an older version, which had the same bytes.
-/// Where `$stays` is true of a row of the same version, what it has stays. No row's time goes back while it is of the same
-/// version.
-macro_rules! added {
-    ($since:literal, $stays:literal) => {
-        concat!(
-            " ON CONFLICT (bucket, directory, name) DO UPDATE SET etag = excluded.etag, \
-             set_at = CASE WHEN old.etag = excluded.etag AND old.set_at > excluded.set_at \
-             THEN old.set_at ELSE excluded.set_at END, \
-             accessed = COALESCE(CASE WHEN ",
-            stays!($stays),
-            " THEN old.accessed END, excluded.accessed, CASE WHEN ",
-            counts!($since),
-            " THEN old.accessed END), \
-             modified = CASE WHEN old.accessed IS NOT NULL AND ",
-            stays!($stays),
-            " THEN old.modified WHEN excluded.accessed IS NOT NULL THEN excluded.modified \
-             ELSE COALESCE(CASE WHEN ",
-            counts!($since),
-            " THEN old.modified END, excluded.modified) END, \
-             mode = COALESCE(CASE WHEN ",
-            stays!($stays),
-            " THEN old.mode END, excluded.mode, CASE WHEN ",
-            counts!($since),
-            " THEN old.mode END)"
-        )
-    };
-}
-
+/// True of a row of the same version. One that was set before `$9` is of an older version, which had the same bytes.
 macro_rules! counts {
-    ($since:literal) => {
-        concat!("old.etag = excluded.etag AND old.set_at >= ", $since)
+    () => {
+        "old.etag = excluded.etag AND old.set_at >= $9"
     };
 }
 
-macro_rules! stays {
-    ($stays:literal) => {
-        concat!("old.etag = excluded.etag AND ", $stays)
+/// True of a row that has the ETag of what is told.
+macro_rules! same {
+    () => {
+        "old.etag = told.column4"
     };
 }
 
@@ -81,24 +54,62 @@ macro_rules! rows_of_a_directory {
 
 const FIND: &str = concat!(rows_of_a_directory!(), " AND name = $3");
 const REPLACE: &str = concat!(insert!(), replaced!());
-/// Adds to a row of the same version, and takes the place of any other but one that was set as late and is of a version
-/// younger than `$10`.
+/// Adds to a row of the same version as [`Late::on_top_of`] does, and takes the place of any other but one that was set as
+/// late and is of a version younger than `$10`. No row's time goes back while it is of the same version.
 const ADD: &str = concat!(
     insert!(),
-    added!("$9", "FALSE"),
-    " WHERE old.etag = excluded.etag OR old.set_at < excluded.set_at OR old.set_at <= $10 \
+    " ON CONFLICT (bucket, directory, name) DO UPDATE SET etag = excluded.etag, \
+     set_at = CASE WHEN old.etag = excluded.etag AND old.set_at > excluded.set_at \
+     THEN old.set_at ELSE excluded.set_at END, \
+     accessed = COALESCE(excluded.accessed, CASE WHEN ",
+    counts!(),
+    " THEN old.accessed END), \
+     modified = CASE WHEN excluded.accessed IS NOT NULL THEN excluded.modified \
+     ELSE COALESCE(CASE WHEN ",
+    counts!(),
+    " THEN old.modified END, excluded.modified) END, \
+     mode = COALESCE(excluded.mode, CASE WHEN ",
+    counts!(),
+    " THEN old.mode END) \
+     WHERE old.etag = excluded.etag OR old.set_at < excluded.set_at OR old.set_at <= $10 \
      RETURNING name, etag, accessed, modified, mode, set_at"
 );
 /// Replaces the rows that are there when several are written, but those that are of younger versions, however far the clocks
 /// are apart.
 const ALL_REPLACED: &str =
     concat!(replaced!(), " WHERE old.etag = excluded.etag OR old.set_at <= excluded.set_at + 60");
-/// Adds to them, each of a version that came to be when its attributes were set, as [`Late::born_beside`] does. Of two
-/// versions of one second the one that is written last is the younger.
-const ALL_ADDED: &str = concat!(
-    added!("excluded.set_at - 60", "old.set_at >= excluded.set_at"),
-    " WHERE old.etag = excluded.etag OR old.set_at <= excluded.set_at"
+/// Begins a statement that adds to the rows that are there as [`LateNote::beside`] does. What is told has the columns of a
+/// row, the time from which on attributes of the version count, and the time from which on what was set stays.
+const ADD_TOLD: &str = concat!(
+    "UPDATE late_attributes AS old SET etag = told.column4, \
+     set_at = CASE WHEN ",
+    same!(),
+    " AND old.set_at > told.column8 THEN old.set_at ELSE told.column8 END, \
+     accessed = CASE WHEN ",
+    same!(),
+    " AND old.set_at >= told.column10 THEN COALESCE(old.accessed, told.column5) WHEN ",
+    same!(),
+    " AND old.set_at >= told.column9 THEN COALESCE(told.column5, old.accessed) ELSE told.column5 END, \
+     modified = CASE WHEN ",
+    same!(),
+    " AND old.set_at >= told.column10 AND old.accessed IS NOT NULL THEN old.modified \
+     WHEN told.column5 IS NOT NULL THEN told.column6 WHEN ",
+    same!(),
+    " AND old.set_at >= told.column9 THEN COALESCE(old.modified, told.column6) ELSE told.column6 END, \
+     mode = CASE WHEN ",
+    same!(),
+    " AND old.set_at >= told.column10 THEN COALESCE(old.mode, told.column7) WHEN ",
+    same!(),
+    " AND old.set_at >= told.column9 THEN COALESCE(told.column7, old.mode) ELSE told.column7 END FROM ("
 );
+/// Ends it. Of two versions of one second the one that is written last is the younger.
+const TOLD: &str = concat!(
+    ") AS told WHERE old.bucket = told.column1 AND old.directory = told.column2 AND old.name = told.column3 AND (",
+    same!(),
+    " OR old.set_at <= told.column8)"
+);
+/// Leaves the rows that are there as they are when several are written.
+const NONE_REPLACED: &str = " ON CONFLICT (bucket, directory, name) DO NOTHING";
 const FORGET: &str = "DELETE FROM late_attributes WHERE bucket = $1 AND directory = $2 AND name = $3 AND set_at <= $4";
 
 /// A younger row may be of an object that came after the listing was asked for.
@@ -139,6 +150,30 @@ macro_rules! write_rows {
         });
         query.push($written);
         query.build().execute($pool).await.map(drop)
+    }};
+}
+
+/// Adds to the rows of several objects at once, and writes those that aren't there.
+macro_rules! add_rows {
+    ($database:ty, $pool:expr, $notes:expr) => {{
+        let mut query = sqlx::QueryBuilder::<$database>::new(ADD_TOLD);
+        query.push_values($notes, |mut row, note| {
+            let (directory, name) = note.key.directory_and_name();
+            row.push_bind(note.bucket.as_str())
+                .push_bind(directory)
+                .push_bind(name)
+                .push_bind(note.late.etag.0.as_str())
+                .push_bind(accessed(&note.late))
+                .push_bind(modified(&note.late))
+                .push_bind(note.late.attributes.mode.map(i64::from))
+                .push_bind(note.late.set_at)
+                .push_bind(Late::earliest(note.modified))
+                .push_bind(note.stays_from());
+        });
+        query.push(TOLD);
+        query.build().execute($pool).await?;
+        let rows = $notes.iter().map(|note| (&note.bucket, &note.key, &note.late));
+        write_rows!($database, $pool, rows, NONE_REPLACED)
     }};
 }
 
@@ -214,20 +249,6 @@ impl SqlJournal {
             Ok(question.await?)
         };
         breaker.ask(prepared).await
-    }
-
-    /// Writes several rows at once. `written` says what becomes of those that are there.
-    async fn write_all(&self, lates: &[(BucketId, Key, Late)], written: &'static str) -> Result<(), JournalDown> {
-        if lates.is_empty() {
-            return Ok(());
-        }
-        self.ask(&self.writes, async {
-            match &self.database.writes {
-                Pool::Sqlite(pool) => write_rows!(sqlx::Sqlite, pool, lates, written),
-                Pool::Postgres(pool) => write_rows!(sqlx::Postgres, pool, lates, written),
-            }
-        })
-        .await
     }
 
     /// Drops rows of a page that are of no object in it, in the background. A store that lists in another order than that
@@ -309,12 +330,30 @@ impl Journal for SqlJournal {
         .await
     }
 
-    async fn add_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
-        self.write_all(lates, ALL_ADDED).await
+    async fn add_lates(&self, notes: &[LateNote]) -> Result<(), JournalDown> {
+        if notes.is_empty() {
+            return Ok(());
+        }
+        self.ask(&self.writes, async {
+            match &self.database.writes {
+                Pool::Sqlite(pool) => add_rows!(sqlx::Sqlite, pool, notes),
+                Pool::Postgres(pool) => add_rows!(sqlx::Postgres, pool, notes),
+            }
+        })
+        .await
     }
 
     async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
-        self.write_all(lates, ALL_REPLACED).await
+        if lates.is_empty() {
+            return Ok(());
+        }
+        self.ask(&self.writes, async {
+            match &self.database.writes {
+                Pool::Sqlite(pool) => write_rows!(sqlx::Sqlite, pool, lates, ALL_REPLACED),
+                Pool::Postgres(pool) => write_rows!(sqlx::Postgres, pool, lates, ALL_REPLACED),
+            }
+        })
+        .await
     }
 
     async fn forget_lates(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown> {

@@ -17,8 +17,8 @@ mod renames;
 
 pub use claims::ClaimJournal;
 pub(crate) use directories::CLOCK_MARGIN;
-pub use directories::{DirectoryJournal, DirectoryTimes, ListedDirectories};
-pub use late::{Late, LateAttributes, LateTimes, Version};
+pub use directories::{DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDirectories};
+pub use late::{Late, LateAttributes, LateNote, LateTimes, Version};
 pub use locks::{LockJournal, Locked};
 pub use memory::MemoryJournal;
 pub use partials::{PartialFile, PartialJournal, PartialUpload, Standing, Whole};
@@ -76,12 +76,12 @@ pub trait Journal:
     /// [`JournalDown`]: it may have happened all the same.
     async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown>;
 
-    /// Adds to what is kept for several objects what the server itself noted of them: see [`Late::born_beside`]. At most
-    /// 1,000, each of another object, whose version came to be when the attributes were set.
+    /// Adds to what is kept for several objects what was noted of them some time ago: see [`LateNote::beside`]. At most
+    /// 1,000, each of another object.
     ///
     /// # Errors
     /// [`JournalDown`]: it may have happened all the same.
-    async fn add_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown>;
+    async fn add_lates(&self, notes: &[LateNote]) -> Result<(), JournalDown>;
 
     /// Puts these in the place of all that was kept for their objects, but of younger versions: see [`Late::is_of_younger`].
     /// At most 1,000, each of another object, whose version came to be when the attributes were set.

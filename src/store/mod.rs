@@ -40,9 +40,9 @@ pub use faulty::FaultyBucket;
 pub use find::{DirectoryState, Found, directory_exists, directory_state, file_exists, find, find_in_listing};
 pub(crate) use journal::CLOCK_MARGIN;
 pub use journal::{
-    ClaimJournal, DirectoryJournal, DirectoryTimes, Journal, JournalDown, Late, LateAttributes, LateTimes, Lease,
-    ListedDirectories, LockJournal, Locked, MemoryJournal, Owner, PartialFile, PartialJournal, PartialUpload,
-    RenameJournal, RenamePhase, Standing, TreeRename, Version, Whole,
+    ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Late, LateAttributes,
+    LateNote, LateTimes, Lease, ListedDirectories, LockJournal, Locked, MemoryJournal, Owner, PartialFile,
+    PartialJournal, PartialUpload, RenameJournal, RenamePhase, Standing, TreeRename, Version, Whole,
 };
 pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
 pub use listing::{Entry, EntryKind, Listing};

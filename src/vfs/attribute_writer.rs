@@ -1,32 +1,44 @@
-//! Attributes that the server itself notes of files, on their way into the journal: modes that files were stored with, which
-//! an object's metadata has, and listings don't show, and the times at which files appeared, where S3 says others.
+//! Attributes on their way into the journal: modes that files were stored with, which an object's metadata has, and listings
+//! don't show; the times at which files appeared, where S3 says others; and times and modes of files and directories that
+//! clients set while the journal didn't answer.
 //!
 //! They are written a moment after the client was answered, all that have come by then in one statement: no request waits
-//! for SQL because of them. Until then this node shows them from its overlay, where they stay while the journal is down.
+//! for SQL because of them. A journal that doesn't answer is asked again every few seconds. Until it has them this node
+//! shows them from its overlays.
 //!
-//! Invariant: what is written is what the overlay says when it is written. A file that was replaced, removed or given other
-//! attributes since is left out.
+//! Invariants:
+//! - What is written is what the overlay says when it is written. A file or directory that was replaced, removed or given
+//!   other attributes since is left out.
+//! - The journal hears when attributes were set: what another node set later stays.
+//! - While something waits, the task runs.
 
-use super::{Node, cache::Noted};
+use super::{
+    Node,
+    cache::{KnownTimes, Noted},
+};
 use crate::{
     account::TenantName,
-    store::{BucketId, ETag, Key, Late, Prefix},
+    store::{BucketId, DirectoryNote, ETag, JournalDown, Key, LateNote, Prefix},
 };
 use std::{
     collections::HashMap,
+    hash::Hash,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::sync::Semaphore;
 
-/// How long files are gathered.
+/// How long attributes are gathered.
 const PERIOD: Duration = Duration::from_millis(100);
-/// Files in one statement.
+/// A journal that didn't answer is asked again after so long: it is left alone for 5 s.
+const PAUSE: Duration = Duration::from_secs(6);
+/// Files in one statement, and directories.
 const BATCH: usize = 1000;
-/// Files that may wait. What is beyond is shown by this node alone.
+/// Files that may wait, and directories. One that is beyond is entered again by the next question about it.
 const MAX_WAITING: usize = 16_384;
 
-/// The files whose attributes are to be written.
+/// The files and directories whose attributes are to be written.
 #[derive(Debug)]
 pub(super) struct AttributeWriter {
     waiting: Mutex<Waiting>,
@@ -36,11 +48,20 @@ pub(super) struct AttributeWriter {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    files: HashMap<Name, Version>,
+    files: HashMap<FileName, Version>,
+    directories: HashMap<DirectoryName, TenantName>,
     is_running: bool,
 }
 
-type Name = (BucketId, Key);
+/// At most [`BATCH`] of each.
+#[derive(Debug)]
+struct Batch {
+    files: Vec<(FileName, Version)>,
+    directories: Vec<(DirectoryName, TenantName)>,
+}
+
+type FileName = (BucketId, Key);
+type DirectoryName = (BucketId, Prefix);
 type Version = (TenantName, ETag);
 
 impl Default for AttributeWriter {
@@ -52,40 +73,50 @@ impl Default for AttributeWriter {
 impl AttributeWriter {
     /// Has what the overlay says of a version of a file written into the journal. Call it in a tokio runtime.
     pub(super) fn write(node: &Arc<Node>, tenant: &TenantName, bucket: &BucketId, key: &Key, version: &ETag) {
+        let (name, version) = ((bucket.clone(), key.clone()), (tenant.clone(), version.clone()));
+        Self::enter(node, |waiting| insert(&mut waiting.files, name, version));
+    }
+
+    /// Has what the overlay says of a directory written into the journal. Call it in a tokio runtime.
+    pub(super) fn write_directory(node: &Arc<Node>, tenant: &TenantName, bucket: &BucketId, directory: &Prefix) {
+        let name = (bucket.clone(), directory.clone());
+        Self::enter(node, |waiting| insert(&mut waiting.directories, name, tenant.clone()));
+    }
+
+    fn enter(node: &Arc<Node>, enter: impl FnOnce(&mut Waiting)) {
         let mut waiting = node.attribute_writer.waiting();
-        if waiting.files.len() < MAX_WAITING {
-            waiting.files.insert((bucket.clone(), key.clone()), (tenant.clone(), version.clone()));
-        }
-        if !std::mem::replace(&mut waiting.is_running, true) {
+        enter(&mut waiting);
+        if !mem::replace(&mut waiting.is_running, true) {
             tokio::spawn(run(Arc::clone(node)));
         }
     }
 
-    /// Writes now what waits of files below a directory, and waits for what is being written.
+    /// Writes now what waits of a directory and of what lies below it, and waits for what is being written.
     pub(super) async fn flush(node: &Node, bucket: &BucketId, directory: &Prefix) {
-        let is_below = |(of, key): &Name| of == bucket && key.as_str().starts_with(directory.as_str());
-        Self::flush_where(node, is_below).await;
+        Self::flush_where(node, |of, name| of == bucket && name.starts_with(directory.as_str())).await;
     }
 
     /// Writes now all that waits, and waits for what is being written.
     pub(super) async fn flush_all(node: &Node) {
-        Self::flush_where(node, |_| true).await;
+        Self::flush_where(node, |_, _| true).await;
     }
 
-    async fn flush_where(node: &Node, is_meant: impl Fn(&Name) -> bool) {
+    async fn flush_where(node: &Node, is_meant: impl Fn(&BucketId, &str) -> bool) {
         let _turn = node.attribute_writer.turn.acquire().await;
-        let files: Vec<_> = node.attribute_writer.waiting().files.extract_if(|name, _| is_meant(name)).collect();
-        for batch in files.chunks(BATCH) {
-            write(node, batch.to_vec()).await;
+        loop {
+            let batch = node.attribute_writer.waiting().take(&is_meant);
+            if batch.is_empty() || write(node, batch).await.is_err() {
+                return;
+            }
         }
     }
 
-    /// The next files; none where nothing waits any more, and then the task ends.
-    fn take(&self) -> Vec<(Name, Version)> {
+    /// The next files and directories; none where nothing waits any more, and then the task ends.
+    fn take(&self) -> Batch {
         let mut waiting = self.waiting();
-        let names: Vec<_> = waiting.files.keys().take(BATCH).cloned().collect();
-        waiting.is_running = !names.is_empty();
-        names.into_iter().filter_map(|name| waiting.files.remove_entry(&name)).collect()
+        let batch = waiting.take(|_, _| true);
+        waiting.is_running = !batch.is_empty();
+        batch
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -93,32 +124,118 @@ impl AttributeWriter {
     }
 }
 
-async fn run(node: Arc<Node>) {
-    loop {
-        tokio::time::sleep(PERIOD).await;
-        let _turn = node.attribute_writer.turn.acquire().await;
-        let files = node.attribute_writer.take();
-        if files.is_empty() {
-            return;
+impl Waiting {
+    fn take(&mut self, is_meant: impl Fn(&BucketId, &str) -> bool) -> Batch {
+        let files = self.files.extract_if(|(bucket, key), _| is_meant(bucket, key.as_str())).take(BATCH).collect();
+        let is_meant = |(bucket, prefix): &DirectoryName| is_meant(bucket, prefix.as_str());
+        let directories = self.directories.extract_if(|name, _| is_meant(name)).take(BATCH).collect();
+        Batch { files, directories }
+    }
+
+    /// Takes back a batch that the journal doesn't have, but for names that were entered again since.
+    fn put_back(&mut self, Batch { files, directories }: Batch) {
+        for (name, version) in files {
+            if !self.files.contains_key(&name) {
+                insert(&mut self.files, name, version);
+            }
         }
-        write(&node, files).await;
+        for (name, tenant) in directories {
+            insert(&mut self.directories, name, tenant);
+        }
     }
 }
 
-async fn write(node: &Node, files: Vec<(Name, Version)>) {
-    let overlay = &node.cache.attributes;
-    let alone = |noted: &Noted| noted.is_newest() && !noted.is_fresh();
-    let told = files.into_iter().filter_map(|((bucket, key), (tenant, version))| {
-        let noted = overlay.find((&bucket, key.as_str())).filter(alone)?;
-        let late = noted.late().clone();
-        (late.etag == version).then_some((tenant, (bucket, key, late)))
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.directories.is_empty()
+    }
+
+    /// Leaves out what the overlays don't have any more, or the journal has too.
+    fn prune(&mut self, node: &Node) {
+        self.files.retain(|(name, (_, version))| unwritten_file(node, name, version).is_some());
+        self.directories.retain(|(name, _)| unwritten_directory(node, name).is_some());
+    }
+}
+
+fn insert<K: Eq + Hash, V>(waiting: &mut HashMap<K, V>, name: K, value: V) {
+    if waiting.len() < MAX_WAITING || waiting.contains_key(&name) {
+        waiting.insert(name, value);
+    }
+}
+
+async fn run(node: Arc<Node>) {
+    let mut pause = PERIOD;
+    loop {
+        tokio::time::sleep(pause).await;
+        let _turn = node.attribute_writer.turn.acquire().await;
+        let batch = node.attribute_writer.take();
+        if batch.is_empty() {
+            return;
+        }
+        pause = if write(&node, batch).await.is_ok() { PERIOD } else { PAUSE };
+    }
+}
+
+/// Writes a batch. Where the journal doesn't answer, it waits again.
+async fn write(node: &Node, mut batch: Batch) -> Result<(), JournalDown> {
+    let written = async {
+        write_files(node, &batch.files).await?;
+        write_directories(node, &batch.directories).await
+    };
+    let written = written.await;
+    if written.is_err() {
+        batch.prune(node);
+        node.attribute_writer.waiting().put_back(batch);
+    }
+    written
+}
+
+async fn write_files(node: &Node, files: &[(FileName, Version)]) -> Result<(), JournalDown> {
+    let noted = files.iter().filter_map(|(name, (tenant, version))| {
+        let note = unwritten_file(node, name, version)?.note(name.0.clone(), name.1.clone());
+        Some((tenant, note))
     });
-    let (tenants, lates): (Vec<TenantName>, Vec<(BucketId, Key, Late)>) = told.unzip();
-    if lates.is_empty() || node.journal.add_lates(&lates).await.is_err() {
-        return;
+    let (tenants, notes): (Vec<&TenantName>, Vec<LateNote>) = noted.unzip();
+    if notes.is_empty() {
+        return Ok(());
     }
-    for (tenant, (bucket, key, late)) in tenants.iter().zip(lates) {
+    node.journal.add_lates(&notes).await?;
+    for (tenant, LateNote { bucket, key, late, .. }) in tenants.into_iter().zip(notes) {
         let attributes = late.attributes;
-        overlay.keep(tenant, (&bucket, key.as_str()), &late, attributes);
+        node.cache.attributes.keep(tenant, (&bucket, key.as_str()), &late, attributes);
     }
+    Ok(())
+}
+
+async fn write_directories(node: &Node, directories: &[(DirectoryName, TenantName)]) -> Result<(), JournalDown> {
+    let known: Vec<_> = directories
+        .iter()
+        .filter_map(|(name, tenant)| Some((name, tenant, unwritten_directory(node, name)?)))
+        .collect();
+    if known.is_empty() {
+        return Ok(());
+    }
+    let note = |((bucket, directory), _, known): &(&DirectoryName, &TenantName, KnownTimes)| DirectoryNote {
+        bucket: bucket.clone(),
+        directory: directory.clone(),
+        times: known.times.map(Into::into),
+        set_ago: known.age(),
+    };
+    let notes: Vec<_> = known.iter().map(note).collect();
+    node.journal.tell_directory_times(&notes).await?;
+    for ((bucket, directory), tenant, known) in known {
+        node.cache.directories.keep(tenant, (bucket, directory.as_str()), known);
+    }
+    Ok(())
+}
+
+/// Finds what this node alone knows of a version of a file.
+fn unwritten_file(node: &Node, (bucket, key): &FileName, version: &ETag) -> Option<Noted> {
+    let noted = node.cache.attributes.find((bucket, key.as_str()))?;
+    (noted.is_here_alone() && noted.late().etag == *version).then_some(noted)
+}
+
+/// Finds what this node alone knows of a directory.
+fn unwritten_directory(node: &Node, (bucket, directory): &DirectoryName) -> Option<KnownTimes> {
+    node.cache.directories.find((bucket, directory.as_str())).filter(KnownTimes::is_here_alone)
 }

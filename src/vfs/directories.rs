@@ -3,12 +3,14 @@
 //! Times are kept in the journal, by bucket and key, and shown to every session; a directory without any shows the start of
 //! the current day (`clock.rs`). Modes are kept for the session. What this node's sessions set is also in its overlay:
 //! it is answered from there at once, and that is what is left of it while the journal is down, which fails nothing here.
+//! `attribute_writer.rs` tells the journal of it later.
 //!
 //! Invariant: STAT, OPENDIR and each page of a listing ask the journal once at most, and not of what this node set within
 //! two seconds. OPENDIR of a directory with thousands of mounts asks once for each thousand.
 
 use super::{
     Metadata, Mount, NewAttributes, Node, Times, VirtualPath,
+    attribute_writer::AttributeWriter,
     cache::{DirectoryOverlay, KnownTimes},
     clock::start_of_day,
     notes::DirectoryModes,
@@ -65,7 +67,7 @@ impl Directories {
 
     /// The times that are set on a directory. At most one question to the journal.
     pub(super) async fn times(&self, directory: DirectoryName<'_>) -> Option<Times> {
-        let known = self.overlay().find(directory.of_cache());
+        let known = self.known(directory);
         if let Some(newest) = known.filter(KnownTimes::is_newest) {
             return newest.times;
         }
@@ -77,7 +79,7 @@ impl Directories {
 
     /// The times that are set on several directories. One question to the journal for each thousand of them.
     pub(super) async fn times_of<'a>(&self, bucket: &BucketId, prefixes: &[&'a Prefix]) -> HashMap<&'a Prefix, Times> {
-        let known = prefixes.iter().map(|prefix| (*prefix, self.overlay().find((bucket, prefix.as_str()))));
+        let known = prefixes.iter().map(|prefix| (*prefix, self.known(DirectoryName { bucket, prefix })));
         let is_newest = |known: &Option<KnownTimes>| known.as_ref().is_some_and(KnownTimes::is_newest);
         let (newest, asked): (Vec<_>, Vec<_>) = known.partition(|(_, known)| is_newest(known));
         let noted = |(prefix, known): (&'a Prefix, Option<KnownTimes>)| Some((prefix, known?.times?));
@@ -98,7 +100,7 @@ impl Directories {
 
     /// The times that a session of this node has just set; else those that were seen before.
     pub(super) fn newest_times(&self, directory: DirectoryName<'_>, seen: Option<Times>) -> Option<Times> {
-        let known = self.overlay().find(directory.of_cache()).filter(KnownTimes::is_newest);
+        let known = self.known(directory).filter(KnownTimes::is_newest);
         known.map_or(seen, |known| known.times)
     }
 
@@ -122,7 +124,7 @@ impl Directories {
 
     /// Of a page of a listing: the times of the directory `name`.
     pub(super) fn in_page(&self, page: &mut TimesInPage, directory: DirectoryName<'_>, name: &str) -> Option<Times> {
-        let known = self.overlay().find(directory.of_cache());
+        let known = self.known(directory);
         if let Some(newest) = known.filter(KnownTimes::is_newest) {
             return newest.times;
         }
@@ -143,11 +145,31 @@ impl Directories {
     }
 
     async fn set_times(&self, directory: DirectoryName<'_>, times: Times) {
-        self.overlay().note(&self.tenant, directory.of_cache(), Some(times));
+        let known = self.overlay().note(&self.tenant, directory.of_cache(), Some(times));
         let set = self.journal().set_directory_times(directory.bucket, directory.prefix, times.into()).await;
-        if set.is_ok() {
-            self.overlay().keep(&self.tenant, directory.of_cache(), Some(times));
+        self.told(directory, known, set);
+    }
+
+    /// Takes in whether the journal has heard of what was noted. If it hasn't, it is told again in a while.
+    fn told(&self, directory: DirectoryName<'_>, known: KnownTimes, told: Result<(), JournalDown>) {
+        match told {
+            Ok(()) => self.overlay().keep(&self.tenant, directory.of_cache(), known),
+            Err(JournalDown) => self.tell_later(directory),
         }
+    }
+
+    fn tell_later(&self, directory: DirectoryName<'_>) {
+        AttributeWriter::write_directory(&self.node, &self.tenant, directory.bucket, directory.prefix);
+    }
+
+    /// Finds what this node knows of a directory.
+    fn known(&self, directory: DirectoryName<'_>) -> Option<KnownTimes> {
+        let known = self.overlay().find(directory.of_cache());
+        if known.as_ref().is_some_and(KnownTimes::is_here_alone) {
+            // It waits already, but for one that found too many others.
+            self.tell_later(directory);
+        }
+        known
     }
 
     /// Tells whether the journal keeps something for a directory, or for one below it, or may do so. Asked beside S3 it
@@ -162,10 +184,9 @@ impl Directories {
         self.overlay().take(directory.bucket, directory.prefix);
         if is_kept {
             // While the journal is down the row stays, and this node knows better.
-            self.overlay().note(&self.tenant, directory.of_cache(), None);
-            if self.forget(directory).await.is_ok() {
-                self.overlay().keep(&self.tenant, directory.of_cache(), None);
-            }
+            let known = self.overlay().note(&self.tenant, directory.of_cache(), None);
+            let forgotten = self.forget(directory).await;
+            self.told(directory, known, forgotten);
         }
     }
 
@@ -195,24 +216,27 @@ impl Directories {
 
     /// An empty directory was renamed.
     pub(super) async fn renamed(&self, source: DirectoryName<'_>, target: DirectoryName<'_>) {
+        AttributeWriter::flush(&self.node, source.bucket, source.prefix).await;
         let moved = async {
             self.forget(target).await?;
             self.journal().move_directory_times(source.bucket, source.prefix, target.prefix).await
         };
         let is_moved = moved.await.is_ok();
-        self.carry(source, target, is_moved).await;
+        self.carry(source, target, is_moved);
     }
 
     /// Notes under the new names what this node had noted of a directory that was renamed, and of those below it. The journal
-    /// hears of what it may not know there.
-    pub(super) async fn carry(&self, source: DirectoryName<'_>, target: DirectoryName<'_>, is_moved: bool) {
+    /// hears in a moment of what it may not know there.
+    pub(super) fn carry(&self, source: DirectoryName<'_>, target: DirectoryName<'_>, is_moved: bool) {
         self.overlay().take(target.bucket, target.prefix);
         for (old, known) in self.overlay().take(source.bucket, source.prefix) {
             let Some(new) = target.prefix.twin(source.prefix, &old).map(|key| key.as_directory()) else { continue };
             let new = DirectoryName { bucket: target.bucket, prefix: &new };
-            match known.times {
-                Some(times) if known.is_here_alone() || !is_moved => self.set_times(new, times).await,
-                _ => self.overlay().carry(&self.tenant, new.of_cache(), known),
+            if known.is_here_alone() || (!is_moved && known.times.is_some()) {
+                self.overlay().note(&self.tenant, new.of_cache(), known.times);
+                self.tell_later(new);
+            } else {
+                self.overlay().carry(&self.tenant, new.of_cache(), known);
             }
         }
     }

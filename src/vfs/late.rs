@@ -4,6 +4,7 @@
 //! beside it, in the journal, with the ETag of the version that they were set on, and the time: the same bytes that are put
 //! there later have the same ETag. What this node's sessions set it also
 //! remembers itself: that is what is left of them while the journal is down, which fails nothing here.
+//! `attribute_writer.rs` tells the journal of it later.
 
 use super::{
     NewAttributes, Node, Times, VirtualPath,
@@ -63,6 +64,7 @@ impl Late {
     /// What is kept for a file, of whatever version. At most one question to the journal.
     pub(super) async fn of_file(&self, file: Named<'_>) -> Kept {
         let noted = self.overlay().find(file.name());
+        self.tell_again(file.bucket.id(), file.key, noted.as_ref());
         let kept = if noted.as_ref().is_some_and(Noted::is_fresh) {
             Ok(None)
         } else {
@@ -86,17 +88,31 @@ impl Late {
     /// Of a page of a listing of `directory`: what is kept for the file `name`.
     pub(super) fn in_page(&self, page: &mut KeptInPage, bucket: &BucketId, directory: &Prefix, name: &str) -> Kept {
         let kept = page.0.as_mut().map(|kept| kept.remove(name)).map_err(|down| *down);
-        Kept { noted: self.overlay().find((bucket, &format!("{}{name}", directory.as_str()))), kept }
+        let noted = self.overlay().find((bucket, &format!("{}{name}", directory.as_str())));
+        if noted.as_ref().is_some_and(Noted::is_here_alone)
+            && let Ok(key) = directory.key(name)
+        {
+            self.tell_again(bucket, &key, noted.as_ref());
+        }
+        Kept { noted, kept }
     }
 
-    /// Adds to what is kept for a version of a file.
+    /// Enters what this node alone knows. It waits already, but for a file that found too many others.
+    fn tell_again(&self, bucket: &BucketId, key: &Key, noted: Option<&Noted>) {
+        if let Some(noted) = noted.filter(|noted| noted.is_here_alone()) {
+            AttributeWriter::write(&self.node, &self.tenant, bucket, key, &noted.late().etag);
+        }
+    }
+
+    /// Adds to what is kept for a version of a file. A journal that doesn't answer hears of it later.
     pub(super) async fn add(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
         if attributes.is_empty() {
             return;
         }
         let told = self.overlay().add(&self.tenant, file.name(), version, attributes);
-        if let Ok(kept) = self.journal().add_late(file.bucket.id(), file.key, &told, version.modified).await {
-            self.overlay().keep(&self.tenant, file.name(), &told, kept.attributes);
+        match self.journal().add_late(file.bucket.id(), file.key, &told, version.modified).await {
+            Ok(kept) => self.overlay().keep(&self.tenant, file.name(), &told, kept.attributes),
+            Err(JournalDown) => self.write_later(file, version, attributes),
         }
     }
 
@@ -108,8 +124,9 @@ impl Late {
             return self.forget(file).await;
         }
         let told = self.overlay().add(&self.tenant, file.name(), version, attributes);
-        if self.journal().replace_late(file.bucket.id(), file.key, Some(&told)).await.is_ok() {
-            self.overlay().keep(&self.tenant, file.name(), &told, attributes);
+        match self.journal().replace_late(file.bucket.id(), file.key, Some(&told)).await {
+            Ok(()) => self.overlay().keep(&self.tenant, file.name(), &told, attributes),
+            Err(JournalDown) => self.write_later(file, version, attributes),
         }
     }
 
@@ -121,9 +138,10 @@ impl Late {
     }
 
     fn note(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
-        self.forget_note(file);
-        if !attributes.is_empty() {
-            self.overlay().add(&self.tenant, file.name(), version, attributes);
+        if attributes.is_empty() {
+            self.forget_note(file);
+        } else {
+            self.overlay().note(&self.tenant, file.name(), version, attributes);
         }
     }
 

@@ -150,7 +150,7 @@ impl Vfs {
         let noted = self.notes.late.take_below(bucket.id(), &old);
         self.notes.directories.carry_modes(source, target);
         let directory = |prefix| DirectoryName { bucket: bucket.id(), prefix };
-        self.notes.directories.carry(directory(&old), directory(&new), true).await;
+        self.notes.directories.carry(directory(&old), directory(&new), true);
         self.take_along(noted, &moved, mount, bucket).await;
         Ok(())
     }

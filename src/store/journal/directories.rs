@@ -22,6 +22,20 @@ pub struct DirectoryTimes {
     pub modified: u32,
 }
 
+/// What a node noted of a directory, and the journal hears of later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryNote {
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The directory.
+    pub directory: Prefix,
+    /// The times that were set; `None` where the directory was made: what was set before, on it or below it, is of an older
+    /// one.
+    pub times: Option<DirectoryTimes>,
+    /// How long ago that was.
+    pub set_ago: Duration,
+}
+
 /// The directories that a page of a listing shows.
 #[derive(Clone, Copy, Debug)]
 pub struct ListedDirectories<'a> {
@@ -109,6 +123,13 @@ pub trait DirectoryJournal: Send + Sync + fmt::Debug {
         directory: &Prefix,
         times: DirectoryTimes,
     ) -> Result<(), JournalDown>;
+
+    /// Takes in what nodes noted while the journal didn't answer. What was set since stays. At most 1,000, each of another
+    /// directory.
+    ///
+    /// # Errors
+    /// [`JournalDown`]: it may have happened nevertheless.
+    async fn tell_directory_times(&self, notes: &[DirectoryNote]) -> Result<(), JournalDown>;
 
     /// Forgets a directory and all that lie below it. With `asked_ago` entries stay that may have been made since then.
     ///

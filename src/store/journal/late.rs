@@ -3,7 +3,7 @@
 //! Invariant: they count for that version alone. Its ETag doesn't tell it from the same bytes that were put there again; S3's
 //! time of it does, because what is kept was set after the version came to be.
 
-use crate::store::{ETag, Object};
+use crate::store::{BucketId, ETag, Key, Object};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How far the clocks of S3 and of the nodes may be apart.
@@ -147,19 +147,49 @@ impl Late {
             self
         }
     }
+}
 
-    /// The attributes kept when these, which the server noted when their version came to be, are written beside others that
-    /// are `there`. What was set since stays, also in the same second; attributes of a younger version stay as they are.
+/// Attributes of a version that the journal hears of after they were set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LateNote {
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The object.
+    pub key: Key,
+    /// The attributes.
+    pub late: Late,
+    /// When the version came to be, in seconds since 1970.
+    pub modified: i64,
+    /// True for attributes that a client set: they count more than others of the same second.
+    pub by_client: bool,
+}
+
+impl LateNote {
+    /// Attributes that the server noted when their version came to be.
     #[must_use]
-    pub fn born_beside(self, there: &Self) -> Self {
-        if self.etag != there.etag {
-            return if there.set_at > self.set_at { there.clone() } else { self };
+    pub fn born(bucket: BucketId, key: Key, late: Late) -> Self {
+        let modified = late.set_at;
+        Self { bucket, key, late, modified, by_client: false }
+    }
+
+    /// The time, in seconds since 1970, from which on what was set on the same version stays.
+    #[must_use]
+    pub fn stays_from(&self) -> i64 {
+        self.late.set_at.saturating_add(self.by_client.into())
+    }
+
+    /// The attributes kept when these are written beside others that are `there`. What was set on the same version since
+    /// stays; attributes of a younger version stay as they are.
+    #[must_use]
+    pub fn beside(&self, there: &Late) -> Late {
+        let late = self.late.clone();
+        if late.etag != there.etag {
+            return if there.set_at > late.set_at { there.clone() } else { late };
         }
-        if there.set_at < self.set_at {
-            let born = self.set_at;
-            return self.on_top_of(there, born);
+        if there.set_at < self.stays_from() {
+            return late.on_top_of(there, self.modified);
         }
-        Self { attributes: there.attributes.or(self.attributes), set_at: there.set_at, ..self }
+        Late { attributes: there.attributes.or(late.attributes), set_at: there.set_at, ..late }
     }
 }
 

@@ -6,7 +6,7 @@ mod locks;
 mod partials;
 
 use super::{
-    BucketId, Journal, JournalDown, Key, Late, PartialUpload, Prefix,
+    BucketId, Journal, JournalDown, Key, Late, LateNote, PartialUpload, Prefix,
     renames::{Lease, RenameJournal, TreeRename, overlap},
 };
 use crate::store::BoundedMap;
@@ -185,17 +185,17 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    async fn add_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
+    async fn add_lates(&self, notes: &[LateNote]) -> Result<(), JournalDown> {
         let held = self.state().held.clone();
         if let Some(held) = held {
             // An error says that it is closed.
             let _ = held.acquire().await;
         }
         let mut state = self.ask("add_lates")?;
-        for (bucket, key, late) in lates {
-            let entry = entry(bucket, key.as_str());
+        for note in notes {
+            let entry = entry(&note.bucket, note.key.as_str());
             let there = state.entries.find(&entry);
-            let late = there.map_or_else(|| late.clone(), |there| late.clone().born_beside(there));
+            let late = there.map_or_else(|| note.late.clone(), |there| note.beside(there));
             state.entries.insert(entry, late);
         }
         Ok(())

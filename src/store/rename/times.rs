@@ -3,7 +3,7 @@
 //! Invariant: they are written once the copies are there to stay, and take the place of nothing that is kept of them.
 
 use super::Moved;
-use crate::store::{BucketId, Journal, JournalDown, Key, Late, LateAttributes, LateTimes, Version};
+use crate::store::{BucketId, Journal, JournalDown, Key, Late, LateAttributes, LateNote, LateTimes, Version};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, watch},
@@ -72,7 +72,8 @@ impl Rows {
     pub(super) async fn write(&mut self, journal: &dyn Journal) -> Result<(), JournalDown> {
         while !self.lates.is_empty() {
             let batch = self.lates.iter().take(BATCH);
-            let rows: Vec<_> = batch.map(|(key, late)| (self.bucket.clone(), key.clone(), late.clone())).collect();
+            let born = |(key, late): &(Key, Late)| LateNote::born(self.bucket.clone(), key.clone(), late.clone());
+            let rows: Vec<_> = batch.map(born).collect();
             journal.add_lates(&rows).await?;
             self.lates.drain(..rows.len());
         }

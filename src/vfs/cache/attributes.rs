@@ -6,7 +6,7 @@
 use super::{Name, lock, object_map::ObjectMap};
 use crate::{
     account::TenantName,
-    store::{BucketId, Late, LateAttributes, Prefix, Version},
+    store::{BucketId, Key, Late, LateAttributes, LateNote, Prefix, Version},
 };
 use std::{
     sync::{Arc, Mutex},
@@ -24,6 +24,9 @@ const FRESH: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(in crate::vfs) struct Noted {
     late: Late,
+    /// When the version came to be, in seconds since 1970.
+    modified: i64,
+    by_client: bool,
     /// Until when it counts, whatever the journal says; `None` while it is here alone.
     fresh_until: Option<Instant>,
 }
@@ -34,9 +37,19 @@ impl Noted {
         self.late.is_of(version).then_some(self.late.attributes)
     }
 
-    /// The row that the journal is to have.
     pub(in crate::vfs) fn late(&self) -> &Late {
         &self.late
+    }
+
+    /// What the journal is to hear of it.
+    pub(in crate::vfs) fn note(self, bucket: BucketId, key: Key) -> LateNote {
+        let Self { late, modified, by_client, .. } = self;
+        LateNote { bucket, key, late, modified, by_client }
+    }
+
+    /// True if the journal hasn't heard of it.
+    pub(in crate::vfs) fn is_here_alone(&self) -> bool {
+        self.fresh_until.is_none()
     }
 
     /// True if it counts more than what the journal says.
@@ -61,7 +74,8 @@ impl Default for AttributeOverlay {
 }
 
 impl AttributeOverlay {
-    /// Adds `attributes` to those of this version, as something that is here alone. Answers with all of them.
+    /// Adds `attributes` that a client set to those of this version, as something that is here alone. Answers with all of
+    /// them.
     pub(in crate::vfs) fn add(
         &self,
         tenant: &TenantName,
@@ -74,8 +88,22 @@ impl AttributeOverlay {
         let newest = map.find(name, &()).filter(|noted| noted.is_newest());
         let older = newest.and_then(|noted| noted.of(version)).unwrap_or_default();
         let late = Late::new(version, older.updated(attributes));
-        map.insert(tenant, name, (), Noted { late: late.clone(), fresh_until: None });
+        let noted = Noted { late: late.clone(), modified: version.modified, by_client: true, fresh_until: None };
+        map.insert(tenant, name, (), noted);
         late
+    }
+
+    /// Notes what the server itself knows of this version, as something that is here alone, in the place of all else.
+    pub(in crate::vfs) fn note(
+        &self,
+        tenant: &TenantName,
+        name: Name<'_>,
+        version: &Version,
+        attributes: LateAttributes,
+    ) {
+        let late = Late::new(version, attributes);
+        let noted = Noted { late, modified: version.modified, by_client: false, fresh_until: None };
+        lock(&self.0).insert(tenant, name, (), noted);
     }
 
     /// The journal has what was set on a version, which it was `told`, or more than that: `attributes`. What another session
@@ -92,19 +120,25 @@ impl AttributeOverlay {
         if newer.is_some_and(|newer| newer.fresh_until.is_some()) {
             return;
         }
-        let newer = newer.map(|newer| newer.late.clone());
-        let fresh_until = if newer.is_none() { Some(Instant::now() + FRESH) } else { None };
-        let late = match newer {
-            Some(newer) => Late { attributes: attributes.updated(newer.attributes), ..newer },
-            None => Late { attributes, ..told.clone() },
+        let noted = match newer.cloned() {
+            Some(mut newer) => {
+                newer.late.attributes = attributes.updated(newer.late.attributes);
+                newer
+            }
+            None => {
+                let (late, fresh_until) = (Late { attributes, ..told.clone() }, Some(Instant::now() + FRESH));
+                let modified = noted.map_or(told.set_at, |noted| noted.modified);
+                Noted { late, modified, by_client: true, fresh_until }
+            }
         };
-        map.insert(tenant, name, (), Noted { late, fresh_until });
+        map.insert(tenant, name, (), noted);
     }
 
     /// Notes what was noted of another name and version. Beside what the journal says it counts as much as it did.
     pub(in crate::vfs) fn carry(&self, tenant: &TenantName, name: Name<'_>, version: &Version, noted: &Noted) {
         let late = Late::new(version, noted.late.attributes);
-        lock(&self.0).insert(tenant, name, (), Noted { late, fresh_until: noted.fresh_until });
+        let noted = Noted { late, modified: version.modified, ..noted.clone() };
+        lock(&self.0).insert(tenant, name, (), noted);
     }
 
     /// Finds what is noted of the object.

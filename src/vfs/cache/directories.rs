@@ -35,6 +35,11 @@ impl KnownTimes {
         self.fresh_until.is_none_or(|until| Instant::now() < until)
     }
 
+    /// How long ago they were set, or known to be unset.
+    pub(in crate::vfs) fn age(&self) -> Duration {
+        self.noted_at.elapsed()
+    }
+
     /// True if the journal hasn't heard of it.
     pub(in crate::vfs) fn is_here_alone(&self) -> bool {
         self.fresh_until.is_none()
@@ -53,15 +58,16 @@ impl Default for DirectoryOverlay {
 
 impl DirectoryOverlay {
     /// Notes the times of a directory, as something that is here alone.
-    pub(in crate::vfs) fn note(&self, tenant: &TenantName, name: Name<'_>, times: Option<Times>) {
-        self.carry(tenant, name, KnownTimes { times, noted_at: Instant::now(), fresh_until: None });
+    pub(in crate::vfs) fn note(&self, tenant: &TenantName, name: Name<'_>, times: Option<Times>) -> KnownTimes {
+        let known = KnownTimes { times, noted_at: Instant::now(), fresh_until: None };
+        self.carry(tenant, name, known);
+        known
     }
 
-    /// Takes in that the journal has heard of these times, unless a session has noted others since.
-    pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, times: Option<Times>) {
+    /// Takes in that the journal has heard of what was `told`, unless a session has noted other times since.
+    pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, told: KnownTimes) {
         let mut map = lock(&self.0);
-        let told = map.find(name, &()).filter(|known| known.is_here_alone() && known.times == times).copied();
-        if let Some(told) = told {
+        if map.find(name, &()) == Some(&told) {
             map.insert(tenant, name, (), KnownTimes { fresh_until: Some(Instant::now() + FRESH), ..told });
         }
     }
@@ -121,15 +127,14 @@ mod tests {
     async fn an_answer_of_the_journal_takes_nothing_back_that_was_set_since() {
         let (overlay, bucket, tenant) = (DirectoryOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());
         let name = (&bucket, "a/");
-        overlay.note(&tenant, name, ONE);
-        overlay.note(&tenant, name, TWO);
-        overlay.keep(&tenant, name, ONE);
+        let [one, two] = [ONE, TWO].map(|times| overlay.note(&tenant, name, times));
+        overlay.keep(&tenant, name, one);
         assert!(overlay.find(name).is_some_and(|known| known.is_here_alone() && known.times == TWO));
-        overlay.keep(&tenant, name, TWO);
+        overlay.keep(&tenant, name, two);
         assert!(overlay.find(name).is_some_and(|known| !known.is_here_alone() && known.is_newest()));
         tokio::time::advance(FRESH).await;
         assert!(overlay.find(name).is_some_and(|known| !known.is_newest()));
-        overlay.keep(&tenant, (&bucket, "b/"), ONE);
+        overlay.keep(&tenant, (&bucket, "b/"), one);
         assert_eq!(overlay.find((&bucket, "b/")), None);
     }
 }

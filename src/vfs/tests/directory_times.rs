@@ -340,12 +340,99 @@ async fn while_the_journal_is_down_a_node_has_its_own() {
     assert_eq!(both(&elsewhere, "/new").await, [OTHER, OTHER]);
     assert!(both(&elsewhere, "/dir").await.into_iter().all(is_a_day), "made anew");
     session.journal.set_down(false);
-    advance(Duration::from_mins(1)).await;
-    assert_eq!(both(&elsewhere, "/new").await, [OTHER, OTHER], "the node's own");
-    assert!(both(&session, "/new").await.into_iter().all(is_a_day));
-    elsewhere.set_attributes(&path("/new"), SET_TIMES).await.unwrap();
+    tokio::time::sleep(LATER).await;
+    for node in [&elsewhere, &session, &session.elsewhere()] {
+        assert_eq!(both(node, "/new").await, [OTHER, OTHER], "the journal was told");
+        assert!(both(node, "/dir").await.into_iter().all(is_a_day), "made anew");
+    }
+    session.set_attributes(&path("/new"), SET_TIMES).await.unwrap();
     advance(LATER).await;
-    assert_eq!(both(&session, "/new").await, [TIMES, TIMES]);
+    assert_eq!(both(&elsewhere, "/new").await, [TIMES, TIMES]);
+}
+
+// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+#[tokio::test(start_paused = true)]
+async fn what_another_node_set_later_stays_when_the_journal_is_told() {
+    let session = Session::start();
+    let elsewhere = session.elsewhere();
+    for name in ["/a", "/b", "/b/sub"] {
+        mkdir(&session, name).await;
+        session.set_attributes(&path(name), SET_TIMES).await.unwrap();
+    }
+    session.bucket.delete("acme/b/");
+    session.bucket.delete("acme/b/sub/");
+    advance(LATER).await;
+    session.journal.set_down(true);
+    elsewhere.set_attributes(&path("/a"), SET_OTHER).await.unwrap();
+    mkdir(&elsewhere, "/b").await;
+    advance(Duration::from_secs(3)).await;
+    session.journal.set_down(false);
+    // Before the node tells it.
+    session.set_attributes(&path("/a"), SET_TIMES).await.unwrap();
+    mkdir(&session, "/b/new").await;
+    session.set_attributes(&path("/b/new"), SET_TIMES).await.unwrap();
+    assert_eq!(shown(&elsewhere, "/a").await.0, OTHER, "until then the node shows its own");
+    tokio::time::sleep(LATER).await;
+    session.bucket.insert("acme/b/sub/x", "x");
+    for node in [&elsewhere, &session, &session.elsewhere()] {
+        assert_eq!(both(node, "/a").await, [TIMES, TIMES]);
+        assert!(both(node, "/b").await.into_iter().all(is_a_day));
+        assert!(both(node, "/b/sub").await.into_iter().all(is_a_day));
+        assert_eq!(both(node, "/b/new").await, [TIMES, TIMES]);
+    }
+}
+
+// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_is_down_is_asked_now_and_then_and_then_hears_of_all_at_once() {
+    let session = Session::start();
+    let names: Vec<String> = (0..2_500).map(|number| format!("/dir/{number:04}")).collect();
+    for name in &names {
+        session.bucket.insert(&format!("acme{name}/x"), "x");
+    }
+    session.journal.set_down(true);
+    for name in &names {
+        session.set_attributes_of_directory(&path(name), SET_TIMES).await.unwrap();
+    }
+    session.journal.asked();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!((9..=11).contains(&session.journal.asked().len()), "every six seconds");
+    session.journal.set_down(false);
+    tokio::time::sleep(LATER).await;
+    assert_eq!(session.journal.asked(), ["tell_directory_times"; 3]);
+    tokio::time::sleep(LATER).await;
+    assert_eq!(session.journal.asked(), [""; 0], "nothing is left to tell");
+    let shown = session.elsewhere().entries("/dir").await;
+    assert!(shown.iter().skip(2).all(|entry| entry.metadata.times == TIMES));
+}
+
+// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+// S169: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
+#[tokio::test(start_paused = true)]
+async fn a_rename_takes_along_what_the_journal_has_yet_to_hear() {
+    let session = with_a_time().await;
+    session.upload("/full/sub/file", "x").await;
+    session.bucket.insert("acme/new/sub/x", "x");
+    session.set_attributes(&path("/new/sub"), SET_TIMES).await.unwrap();
+    advance(Duration::from_secs(1)).await;
+    session.journal.set_down(true);
+    session.set_attributes(&path("/dir"), SET_OTHER).await.unwrap();
+    session.set_attributes(&path("/full/sub"), SET_OTHER).await.unwrap();
+    session.bucket.delete("acme/new/sub/x");
+    mkdir(&session, "/new").await;
+    session.journal.set_down(false);
+    session.rename(&path("/dir"), &path("/dir-2"), Replace::No).await.unwrap();
+    session.rename(&path("/full"), &path("/full-2"), Replace::No).await.unwrap();
+    session.rename(&path("/new"), &path("/new-2"), Replace::No).await.unwrap();
+    session.bucket.insert("acme/new-2/sub/x", "x");
+    let elsewhere = session.elsewhere();
+    for (name, times) in [("/dir-2", Some(OTHER)), ("/full-2/sub", Some(OTHER)), ("/new-2", None), ("/new-2/sub", None)]
+    {
+        for node in [&session, &elsewhere] {
+            let is_right = |shown: Times| times.map_or_else(|| is_a_day(shown), |times| shown == times);
+            assert!(both(node, name).await.into_iter().all(is_right), "{name}");
+        }
+    }
 }
 
 // S171: A time that a session of the node set on a directory is answered at once; one that another node set may take two …

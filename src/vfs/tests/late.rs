@@ -4,7 +4,13 @@ use super::{
     attributes::{TIMES, listed, shown, times_and_mode},
     *,
 };
+use crate::{
+    store::{Journal as _, LateAttributes, Prefix, Version},
+    vfs::upload::now,
+};
 
+/// Within this time the journal hears of what was set while it was down.
+const TOLD: Duration = Duration::from_secs(15);
 const SET: (Times, u32) = (TIMES, 0o100_640);
 
 /// A session that stored `/a` and then set its times, and another one.
@@ -135,11 +141,107 @@ async fn while_the_journal_is_down_nothing_fails_and_a_node_has_its_own() {
     session.remove(&path("/a")).await.unwrap();
 
     session.journal.set_down(false);
-    tokio::time::advance(Duration::from_mins(1)).await;
-    assert_eq!(shown(&another.another(), "/c").await, SET, "the other node doesn't have it");
-    assert_ne!(shown(&session.another(), "/c").await, SET);
-    another.set_attributes(&path("/c"), times_and_mode()).await.unwrap();
-    assert_eq!(shown(&session.another(), "/c").await, SET);
+    tokio::time::sleep(TOLD).await;
+    for node in [&another, &session, &session.elsewhere()] {
+        assert_eq!((shown(node, "/c").await, listed(node, "/c").await), (SET, SET), "the journal was told");
+    }
+    let times = Times { accessed: 7, modified: 8 };
+    session.set_attributes(&path("/c"), SetAttributes { times: Some(times), ..Default::default() }).await.unwrap();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!((shown(&another, "/c").await.0, listed(&another, "/c").await.0), (times, times));
+}
+
+// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+#[tokio::test(start_paused = true)]
+async fn what_another_node_set_later_stays_when_the_journal_is_told() {
+    let (session, elsewhere) = two_nodes_of_which_one_set_mode_and_time_alone().await;
+    let key = Prefix::parse("acme/").unwrap().key("a").unwrap();
+    let id = session.bucket.id();
+    let there = session.journal.late(id, &key).await.unwrap();
+    assert_eq!(there, None);
+    // On a third node, some seconds later.
+    let version = Version::of(&session.bucket.head(&key).await.unwrap());
+    let mode = LateAttributes { times: None, mode: Some(0o600) };
+    let later = store::Late { set_at: now() + 5, ..store::Late::new(&version, mode) };
+    session.journal.add_late(id, &key, &later, version.modified).await.unwrap();
+    assert_eq!(shown(&session, "/a").await, SET, "until then the node shows its own");
+    tokio::time::sleep(TOLD).await;
+    for node in [&session, &elsewhere] {
+        assert_eq!((shown(node, "/a").await, listed(node, "/a").await), ((TIMES, 0o100_600), (TIMES, 0o100_600)));
+    }
+}
+
+// S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
+// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+#[tokio::test(start_paused = true)]
+async fn of_a_file_that_another_node_replaced_the_journal_is_told_nothing() {
+    let (session, elsewhere) = two_nodes_of_which_one_set_mode_and_time_alone().await;
+    elsewhere.upload("/a", "other").await;
+    let mode = SetAttributes { mode: Some(0o600), ..SetAttributes::default() };
+    elsewhere.set_attributes(&path("/a"), mode).await.unwrap();
+    let key = Prefix::parse("acme/").unwrap().key("a").unwrap();
+    let there = session.journal.late(session.bucket.id(), &key).await.unwrap().unwrap();
+    // Some seconds have gone by.
+    let later = store::Late { set_at: there.set_at + 5, ..there };
+    session.journal.replace_late(session.bucket.id(), &key, Some(&later)).await.unwrap();
+    tokio::time::sleep(TOLD).await;
+    for node in [&session, &elsewhere] {
+        assert_eq!((shown(node, "/a").await.1, listed(node, "/a").await.1), (0o100_600, 0o100_600));
+    }
+    session.remove(&path("/a")).await.unwrap();
+    tokio::time::sleep(TOLD).await;
+    assert_eq!(session.journal.late(session.bucket.id(), &key).await.unwrap(), None);
+}
+
+// S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
+// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+#[tokio::test(start_paused = true)]
+async fn the_row_of_an_older_version_gives_way_when_the_journal_is_told() {
+    let (session, _) = two_sessions().await;
+    session.journal.set_down(true);
+    session.upload("/a", "other").await;
+    let mode = SetAttributes { mode: Some(0o600), ..SetAttributes::default() };
+    session.set_attributes(&path("/a"), mode).await.unwrap();
+    session.journal.set_down(false);
+    tokio::time::sleep(TOLD).await;
+    assert_eq!(shown(&session.elsewhere(), "/a").await.1, 0o100_600);
+    assert_ne!(shown(&session.elsewhere(), "/a").await.0, TIMES);
+}
+
+// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+#[tokio::test(start_paused = true)]
+async fn what_was_set_before_the_journal_was_down_joins_what_it_is_told() {
+    let session = Session::start();
+    session.bucket.set_time(now() - 100_000);
+    session.upload("/a", "x").await;
+    let key = Prefix::parse("acme/").unwrap().key("a").unwrap();
+    let version = Version::of(&session.bucket.head(&key).await.unwrap());
+    // Some hours ago, and longer after it came to be than clocks may be apart.
+    let mode = LateAttributes { times: None, mode: Some(0o640) };
+    let before = store::Late { set_at: now() - 10_000, ..store::Late::new(&version, mode) };
+    session.journal.replace_late(session.bucket.id(), &key, Some(&before)).await.unwrap();
+    session.journal.set_down(true);
+    let elsewhere = session.elsewhere();
+    elsewhere.set_attributes(&path("/a"), SetAttributes { times: Some(TIMES), ..Default::default() }).await.unwrap();
+    session.journal.set_down(false);
+    tokio::time::sleep(TOLD).await;
+    for node in [&session, &elsewhere] {
+        assert_eq!((shown(node, "/a").await, listed(node, "/a").await), (SET, SET));
+    }
+}
+
+/// A file that a node gave a time and a mode while the journal was down, and another node. It is there again, and hasn't
+/// been told.
+async fn two_nodes_of_which_one_set_mode_and_time_alone() -> (Session, Session) {
+    let session = Session::start();
+    session.upload("/a", "x").await;
+    session.journal.set_down(true);
+    session.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    session.journal.set_down(false);
+    let elsewhere = session.elsewhere();
+    assert_ne!(shown(&elsewhere, "/a").await, SET);
+    (session, elsewhere)
 }
 
 #[tokio::test(start_paused = true)]

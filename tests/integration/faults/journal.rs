@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 use wharfinger::store::{
-    BucketId, ClaimJournal, DirectoryJournal, DirectoryTimes, Journal, JournalDown, Key, Late, Lease,
-    ListedDirectories, LockJournal, Locked, MemoryJournal, PartialFile, PartialJournal, PartialUpload, Prefix,
+    BucketId, ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Key, Late, LateNote,
+    Lease, ListedDirectories, LockJournal, Locked, MemoryJournal, PartialFile, PartialJournal, PartialUpload, Prefix,
     RenameJournal, Standing, TreeRename, UploadId, Whole,
 };
 
@@ -122,8 +122,8 @@ impl Journal for FaultyJournal {
         self.serve(self.inner.replace_late(bucket, key, late)).await
     }
 
-    async fn add_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
-        self.serve(self.inner.add_lates(lates)).await
+    async fn add_lates(&self, notes: &[LateNote]) -> Result<(), JournalDown> {
+        self.serve(self.inner.add_lates(notes)).await
     }
 
     async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
@@ -286,6 +286,10 @@ impl DirectoryJournal for FaultyJournal {
         times: DirectoryTimes,
     ) -> Result<(), JournalDown> {
         self.serve(self.inner.set_directory_times(bucket, directory, times)).await
+    }
+
+    async fn tell_directory_times(&self, notes: &[DirectoryNote]) -> Result<(), JournalDown> {
+        self.serve(self.inner.tell_directory_times(notes)).await
     }
 
     async fn forget_directory_times(

@@ -7,7 +7,10 @@ use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
     ledger::{Ledger, Location},
-    store::{BucketId, Journal, Late, LateAttributes, LateTimes, Locked, Owner, Prefix, RenamePhase, TreeRename},
+    store::{
+        BucketId, Journal, JournalDown, Key, Late, LateAttributes, LateNote, LateTimes, Locked, Owner, Prefix,
+        RenamePhase, TreeRename,
+    },
 };
 
 #[tokio::test]
@@ -39,6 +42,7 @@ async fn hold(journal: &Arc<dyn Journal>) {
     what_was_set_before_a_version_came_to_be_joins_nothing(journal).await;
     what_is_written_late_takes_the_place_of_no_younger_version(journal).await;
     what_was_set_since_a_version_came_to_be_stays(journal).await;
+    what_a_client_set_a_while_ago_joins_what_was_set_before_and_leaves_what_was_set_since(journal).await;
     names_are_told_apart_by_their_bytes(journal).await;
     a_page_is_of_one_directory_of_one_bucket(journal).await;
     what_is_kept_of_objects_that_are_gone_hides_nothing_of_a_page(journal).await;
@@ -214,6 +218,12 @@ async fn rows_whose_leases_ended_long_ago_are_dropped(journal: &Arc<dyn Journal>
     assert_eq!([journal.drop_ended_claims(now).await, journal.drop_ended_claims(now).await], [Ok(1_000), Ok(1)]);
 }
 
+/// Writes what the server noted of versions when they came to be.
+async fn add_lates(journal: &Arc<dyn Journal>, rows: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
+    let born = |(bucket, key, late): &(BucketId, Key, Late)| LateNote::born(bucket.clone(), key.clone(), late.clone());
+    journal.add_lates(&rows.iter().map(born).collect::<Vec<_>>()).await
+}
+
 async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
     assert_eq!(find(journal, "one").await, None);
     for kept in [late("1", 5), late("2", 6), with_mode(late("2", u32::MAX - 1))] {
@@ -222,15 +232,15 @@ async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
     }
     journal.replace_late(&bucket(), &key("one"), None).await.unwrap();
     let many = ["one", "two", "three/three"].map(|name| (bucket(), key(name), late("4", 7)));
-    journal.add_lates(&many).await.unwrap();
+    add_lates(journal, &many).await.unwrap();
     for (_, key, kept) in many {
         assert_eq!(journal.late(&bucket(), &key).await.unwrap(), Some(kept));
     }
-    journal.add_lates(&[]).await.unwrap();
-    journal.add_lates(&[(bucket(), key("two"), of("4", None, Some(0o600)))]).await.unwrap();
+    add_lates(journal, &[]).await.unwrap();
+    add_lates(journal, &[(bucket(), key("two"), of("4", None, Some(0o600)))]).await.unwrap();
     assert_eq!(find(journal, "two").await, Some(with_mode(late("4", 7))), "nothing set is lost");
     let stale = Late { set_at: *NOW - 1, ..of("3", None, Some(0o600)) };
-    journal.add_lates(&[(bucket(), key("one"), stale)]).await.unwrap();
+    add_lates(journal, &[(bucket(), key("one"), stale)]).await.unwrap();
     assert_eq!(find(journal, "one").await, Some(late("4", 7)), "another version was stored since");
     for name in ["one", "one", "two", "three/three"] {
         journal.replace_late(&bucket(), &key(name), None).await.unwrap();
@@ -241,7 +251,7 @@ async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
 async fn several_objects_are_replaced_and_forgotten_at_once(journal: &Arc<dyn Journal>) {
     let names: Vec<String> = (0..1000).map(|number| format!("many/{}/a%_ü\\'{number}", number % 7)).collect();
     let rows = |kept: &Late| names.iter().map(|name| (bucket(), key(name), kept.clone())).collect::<Vec<_>>();
-    journal.add_lates(&rows(&with_mode(late("1", 5)))).await.unwrap();
+    add_lates(journal, &rows(&with_mode(late("1", 5)))).await.unwrap();
     journal.replace_lates(&rows(&late("2", 6))).await.unwrap();
     for name in [&names[0], &names[999]] {
         assert_eq!(find(journal, name).await, Some(late("2", 6)));
@@ -290,7 +300,7 @@ async fn the_time_at_which_a_file_appeared_takes_the_place_of_no_other(journal: 
             journal.replace_late(&bucket(), &key(name), Some(&older)).await.unwrap();
         }
         assert_eq!(journal.add_late(&bucket(), &key(&alone), &newer, *NOW).await.unwrap(), kept);
-        journal.add_lates(&[(bucket(), key(&together), newer)]).await.unwrap();
+        add_lates(journal, &[(bucket(), key(&together), newer)]).await.unwrap();
         assert_eq!(find(journal, &alone).await, Some(kept.clone()));
         assert_eq!(find(journal, &together).await, Some(kept));
     }
@@ -306,7 +316,7 @@ async fn what_was_set_before_a_version_came_to_be_joins_nothing(journal: &Arc<dy
     }
     for (set_at, kept) in [(*NOW - 40, with_mode(late("1", 5))), (*NOW - 39, mode.clone())] {
         journal.replace_late(&bucket(), &key("again"), Some(&older)).await.unwrap();
-        journal.add_lates(&[(bucket(), key("again"), Late { set_at, ..mode.clone() })]).await.unwrap();
+        add_lates(journal, &[(bucket(), key("again"), Late { set_at, ..mode.clone() })]).await.unwrap();
         assert_eq!(find(journal, "again").await, Some(Late { set_at, ..kept }));
     }
 }
@@ -316,7 +326,7 @@ async fn left(journal: &Arc<dyn Journal>, there: &Late, written: &Late, how: &st
     journal.replace_late(&bucket(), &key("race"), Some(there)).await.unwrap();
     let one = [(bucket(), key("race"), written.clone())];
     match how {
-        "add_lates" => journal.add_lates(&one).await.unwrap(),
+        "add_lates" => add_lates(journal, &one).await.unwrap(),
         "replace_lates" => journal.replace_lates(&one).await.unwrap(),
         modified_ago => {
             let modified = *NOW - modified_ago.parse::<i64>().unwrap();
@@ -376,6 +386,54 @@ async fn what_was_set_since_a_version_came_to_be_stays(journal: &Arc<dyn Journal
     assert_eq!(journal.add_late(&bucket(), &key("race"), &asked, *NOW - 5).await.unwrap(), kept);
 }
 
+// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+async fn what_a_client_set_a_while_ago_joins_what_was_set_before_and_leaves_what_was_set_since(
+    journal: &Arc<dyn Journal>,
+) {
+    let at = |ago: i64, late: Late| Late { set_at: *NOW - ago, ..late };
+    let mode = |version: &str| of(version, None, Some(0o600));
+    let told = at(10, late("1", 5));
+    let cases = [
+        (None, told.clone()),
+        (Some(at(1_000, mode("1"))), with_mode(told.clone())),
+        (Some(at(1_000, with_mode(late("1", 9)))), with_mode(told.clone())),
+        (Some(at(10, with_mode(late("1", 9)))), with_mode(told.clone())),
+        (Some(at(9, with_mode(late("1", 9)))), at(9, with_mode(late("1", 9)))),
+        (Some(at(9, mode("1"))), at(9, with_mode(late("1", 5)))),
+        // The version came to be an hour ago, and clocks may be a minute apart.
+        (Some(at(3_660, mode("1"))), with_mode(told.clone())),
+        (Some(at(3_661, mode("1"))), told.clone()),
+        (Some(at(11, mode("2"))), told.clone()),
+        (Some(at(9, mode("2"))), at(9, mode("2"))),
+    ];
+    let keys: Vec<_> = (0..1_000).map(|number| key(&format!("told/{number}"))).collect();
+    for (key, (there, _)) in keys.iter().zip(&cases) {
+        journal.replace_late(&bucket(), key, there.as_ref()).await.unwrap();
+    }
+    let note = |key: &Key| LateNote {
+        bucket: bucket(),
+        key: key.clone(),
+        late: told.clone(),
+        modified: *NOW - 3_600,
+        by_client: true,
+    };
+    let notes: Vec<_> = keys.iter().map(note).collect();
+    for _ in 0..2 {
+        journal.add_lates(&notes).await.unwrap();
+        for (number, (there, kept)) in cases.iter().enumerate() {
+            let expected = Some(kept.clone());
+            assert_eq!(journal.late(&bucket(), &keys[number]).await.unwrap(), expected, "{there:?}");
+        }
+        assert_eq!(journal.late(&bucket(), &keys[999]).await.unwrap(), Some(told.clone()));
+    }
+    for there in cases.into_iter().filter_map(|(there, _)| there) {
+        let note = LateNote { by_client: false, ..note(&keys[0]) };
+        journal.replace_late(&bucket(), &keys[0], Some(&there)).await.unwrap();
+        journal.add_lates(std::slice::from_ref(&note)).await.unwrap();
+        assert_eq!(find(journal, "told/0").await, Some(note.beside(&there)), "{there:?}");
+    }
+}
+
 async fn names_are_told_apart_by_their_bytes(journal: &Arc<dyn Journal>) {
     let names = ["A", "a", "a ", "a%", "a_", "a'\"\\", "aa", "z", "Ä", "ä", "a\u{308}", "日本", "\u{1f600}"];
     for (number, name) in names.iter().enumerate() {
@@ -418,9 +476,9 @@ async fn what_is_kept_of_objects_that_are_gone_hides_nothing_of_a_page(journal: 
     let gone: Vec<String> = (0..2_100).map(|number| format!("m{number:04}")).collect();
     let row = |name: &str| (bucket(), key(&format!("crowd/{name}")), late(name, 1));
     for portion in gone.chunks(700) {
-        journal.add_lates(&portion.iter().map(|name| row(name)).collect::<Vec<_>>()).await.unwrap();
+        add_lates(journal, &portion.iter().map(|name| row(name)).collect::<Vec<_>>()).await.unwrap();
     }
-    journal.add_lates(&["a", "m2050'", "\u{1f600}"].map(row)).await.unwrap();
+    add_lates(journal, &["a", "m2050'", "\u{1f600}"].map(row)).await.unwrap();
     let page = ["a", "m1000", "m2050", "m2050'", "n", "\u{1f600}"];
     let found = journal.late_in(&bucket(), &Prefix::parse("crowd/").unwrap(), &page).await.unwrap();
     for name in page {

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
     ledger::{Ledger, Location},
-    store::{BucketId, DirectoryTimes, Journal, ListedDirectories, Prefix},
+    store::{BucketId, DirectoryNote, DirectoryTimes, Journal, ListedDirectories, Prefix},
 };
 
 /// Names that a pattern, a case or a collation could take for others, in the order of S3.
@@ -45,6 +45,7 @@ pub async fn hold(journal: &Arc<dyn Journal>) {
     a_page_is_of_one_directory(journal).await;
     a_directory_is_forgotten_with_those_below_it(journal).await;
     a_directory_moves_with_those_below_it(journal).await;
+    what_is_told_late_leaves_what_was_set_since(journal).await;
 }
 
 // S101: A time that was set on a directory is kept in the journal, by bucket and key: every session sees it, on every node …
@@ -135,6 +136,44 @@ async fn a_directory_moves_with_those_below_it(journal: &Arc<dyn Journal>) {
     for neighbour in neighbours {
         assert_eq!(find(journal, neighbour).await, Some(9), "{neighbour}");
     }
+}
+
+fn note(raw: &str, modified: Option<u32>, seconds_ago: u64) -> DirectoryNote {
+    let set_ago = Duration::from_secs(seconds_ago);
+    DirectoryNote { bucket: bucket(), directory: directory(raw), times: modified.map(times), set_ago }
+}
+
+// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+async fn what_is_told_late_leaves_what_was_set_since(journal: &Arc<dyn Journal>) {
+    let tell = async |notes: &[DirectoryNote]| journal.tell_directory_times(notes).await.unwrap();
+    let all = ["told/", "told/a/", "told/a/ä%/", "told0/", "tol/", "x/told/"];
+    for seconds_ago in [30, 60] {
+        tell(&all.map(|raw| note(raw, Some(7), seconds_ago))).await;
+        tell(&all.map(|raw| note(raw, Some(8), seconds_ago + 10))).await;
+    }
+    for raw in all {
+        assert_eq!(find(journal, raw).await, Some(7), "{raw}");
+    }
+    set(journal, "told/a/", 9).await;
+    tell(&[note("told/a/", Some(8), 5), note("tol/", Some(8), 5)]).await;
+    // Made before anything was set there, and since.
+    tell(&[note("told/", None, 40), note("x/told/", None, 10), note("told/b/", None, 0)]).await;
+    let left = [("told/", 7), ("told/a/", 9), ("told/a/ä%/", 7), ("told0/", 7), ("tol/", 8)];
+    for (raw, modified) in left {
+        assert_eq!(find(journal, raw).await, Some(modified), "{raw}");
+    }
+    assert_eq!(find(journal, "x/told/").await, None);
+    tell(&[note("told/", None, 20)]).await;
+    let left = [("told/", None), ("told/a/", Some(9)), ("told/a/ä%/", None), ("told0/", Some(7))];
+    for (raw, modified) in left {
+        assert_eq!(find(journal, raw).await, modified, "{raw}");
+    }
+    let many: Vec<_> = (0..1_000).map(|number| format!("told/many/{number}/")).collect();
+    tell(&many.iter().map(|raw| note(raw, Some(7), 20)).collect::<Vec<_>>()).await;
+    assert_eq!(find(journal, &many[999]).await, Some(7));
+    tell(&many.iter().map(|raw| note(raw, None, 10)).collect::<Vec<_>>()).await;
+    assert!(!journal.keeps_directory_times(&bucket(), &directory("told/many/")).await.unwrap());
+    tell(&[]).await;
 }
 
 const BEFORE: &str = "UPDATE directory_times SET set_at = set_at - 20";

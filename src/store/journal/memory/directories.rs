@@ -5,7 +5,7 @@ use crate::store::{
     BoundedMap, BucketId, Prefix,
     journal::{
         JournalDown,
-        directories::{CLOCK_MARGIN, DirectoryJournal, DirectoryTimes, ListedDirectories},
+        directories::{CLOCK_MARGIN, DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDirectories},
     },
 };
 use async_trait::async_trait;
@@ -29,6 +29,26 @@ impl Directories {
 
     fn set(&mut self, bucket: &BucketId, prefix: &str, times: DirectoryTimes) {
         self.0.insert((bucket.clone(), prefix.to_owned()), (times, Instant::now()));
+    }
+
+    /// Takes in what was noted some time ago, but for what was set since.
+    fn tell(&mut self, DirectoryNote { bucket, directory, times, set_ago }: &DirectoryNote) {
+        let name = (bucket.clone(), directory.as_str().to_owned());
+        let is_newer = |set_at: &Instant| set_at.elapsed() < *set_ago;
+        match times {
+            Some(_) if self.0.find(&name).is_some_and(|(_, set_at)| is_newer(set_at)) => {}
+            Some(times) => {
+                let now = Instant::now();
+                self.0.insert(name, (*times, now.checked_sub(*set_ago).unwrap_or(now)));
+            }
+            None => {
+                for (prefix, entry) in self.take(bucket, directory.as_str()) {
+                    if entry.1.elapsed() <= *set_ago {
+                        self.0.insert((bucket.clone(), prefix), entry);
+                    }
+                }
+            }
+        }
     }
 
     fn keeps(&self, bucket: &BucketId, directory: &str) -> bool {
@@ -106,6 +126,14 @@ impl DirectoryJournal for MemoryJournal {
         times: DirectoryTimes,
     ) -> Result<(), JournalDown> {
         self.ask("set_directory_times")?.directories.set(bucket, directory.as_str(), times);
+        Ok(())
+    }
+
+    async fn tell_directory_times(&self, notes: &[DirectoryNote]) -> Result<(), JournalDown> {
+        let mut state = self.ask("tell_directory_times")?;
+        for note in notes {
+            state.directories.tell(note);
+        }
         Ok(())
     }
 
