@@ -232,11 +232,15 @@ impl Directories {
         for (old, known) in self.overlay().take(source.bucket, source.prefix) {
             let Some(new) = target.prefix.twin(source.prefix, &old).map(|key| key.as_directory()) else { continue };
             let new = DirectoryName { bucket: target.bucket, prefix: &new };
-            if known.is_here_alone() || (!is_moved && known.times.is_some()) {
+            if known.times.is_some() && (known.is_newest() || !is_moved) {
+                // Set again, because the journal has what it moved from now on.
                 self.overlay().note(&self.tenant, new.of_cache(), known.times);
                 self.tell_later(new);
-            } else {
-                self.overlay().carry(&self.tenant, new.of_cache(), known);
+                continue;
+            }
+            self.overlay().carry(&self.tenant, new.of_cache(), known);
+            if known.is_here_alone() {
+                self.tell_later(new);
             }
         }
     }

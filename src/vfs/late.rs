@@ -183,9 +183,15 @@ impl Late {
         let _ = self.journal().replace_late(file.bucket.id(), file.key, None).await;
     }
 
-    /// Has the journal hear of all that this node has yet to tell it of files below a directory, which is to be renamed.
+    /// Has the journal hear of all that this node has yet to tell it of a directory, which is to be renamed, and of what
+    /// lies below it.
     pub(super) async fn settle_below(&self, bucket: &BucketId, directory: &Prefix) {
         self.node.renamed_times.known_below(bucket, directory).await;
+        self.tell_below(bucket, directory).await;
+    }
+
+    /// Tells the journal now what waits of a directory and of what lies below it: a thousand files in one statement.
+    pub(super) async fn tell_below(&self, bucket: &BucketId, directory: &Prefix) {
         AttributeWriter::flush(&self.node, bucket, directory).await;
     }
 
@@ -199,9 +205,12 @@ impl Late {
         self.overlay().take_below(bucket, directory)
     }
 
-    /// Notes under a new name what this node had noted of a file under the old one, and the journal knew since.
+    /// Notes under a new name what this node had noted of a file under the old one. The journal hears in a moment of what it
+    /// may not know there.
     pub(super) fn carry(&self, bucket: &BucketId, key: &Key, version: &Version, noted: &Noted) {
-        self.overlay().carry(&self.tenant, (bucket, key.as_str()), version, noted);
+        if self.overlay().carry(&self.tenant, (bucket, key.as_str()), version, noted) {
+            AttributeWriter::write(&self.node, &self.tenant, bucket, key, &version.etag);
+        }
     }
 
     /// Forgets what was noted of a file.

@@ -151,24 +151,20 @@ impl Vfs {
         self.notes.directories.carry_modes(source, target);
         let directory = |prefix| DirectoryName { bucket: bucket.id(), prefix };
         self.notes.directories.carry(directory(&old), directory(&new), true);
-        self.take_along(noted, &moved, mount, bucket).await;
+        self.take_along(noted, &moved, bucket);
+        self.notes.late.tell_below(bucket.id(), &new).await;
         Ok(())
     }
 
-    /// Notes under the new names what this node had noted under the old ones. What the journal knows has moved already.
-    async fn take_along(&self, noted: Vec<(Arc<str>, Noted)>, moved: &[Moved], mount: &Mount, bucket: &dyn Bucket) {
+    /// Notes under the new names what this node had noted under the old ones.
+    fn take_along(&self, noted: Vec<(Arc<str>, Noted)>, moved: &[Moved], bucket: &dyn Bucket) {
         if noted.is_empty() {
             return;
         }
-        let (scope, nowhere) = (self.scope(mount), VirtualPath::root());
         let moved: HashMap<&str, &Moved> = moved.iter().map(|moved| (moved.source.as_str(), moved)).collect();
         for (old, noted) in noted {
             let Some(Moved { target: key, versions, .. }) = moved.get(&*old) else { continue };
-            let Some(attributes) = noted.of(&versions.source) else { continue };
-            if noted.is_newest() {
-                let file = Named { path: &nowhere, scope: &scope, bucket, key };
-                self.notes.late.add(file, &versions.target, attributes).await;
-            } else {
+            if noted.of(&versions.source).is_some() {
                 self.notes.late.carry(bucket.id(), key, &versions.target, &noted);
             }
         }

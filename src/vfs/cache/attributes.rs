@@ -134,11 +134,15 @@ impl AttributeOverlay {
         map.insert(tenant, name, (), noted);
     }
 
-    /// Notes what was noted of another name and version. Beside what the journal says it counts as much as it did.
-    pub(in crate::vfs) fn carry(&self, tenant: &TenantName, name: Name<'_>, version: &Version, noted: &Noted) {
+    /// Notes what was noted of another name and version. True if it counts more than what the journal says: then it is here
+    /// alone, because the journal may not have it under this name.
+    pub(in crate::vfs) fn carry(&self, tenant: &TenantName, name: Name<'_>, version: &Version, noted: &Noted) -> bool {
         let late = Late::new(version, noted.late.attributes);
-        let noted = Noted { late, modified: version.modified, ..noted.clone() };
+        let is_newest = noted.is_newest();
+        let fresh_until = if is_newest { None } else { noted.fresh_until };
+        let noted = Noted { late, modified: version.modified, by_client: noted.by_client, fresh_until };
         lock(&self.0).insert(tenant, name, (), noted);
+        is_newest
     }
 
     /// Finds what is noted of the object.

@@ -341,6 +341,39 @@ async fn while_the_journal_is_down_a_node_shows_the_times_of_what_it_did_itself(
     assert_eq!(modified(&session, "/b").await, then);
 }
 
+// S93: Late times and modes follow a RENAME, and end with REMOVE.
+// S169: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
+#[tokio::test(start_paused = true)]
+async fn the_rename_of_a_directory_asks_the_journal_once_for_a_thousand_times_that_were_just_set() {
+    const DIRECTORIES: usize = 1_200;
+    let session = Session::start();
+    let names: Vec<String> = (0..DIRECTORIES).map(|number| format!("{number:04}")).collect();
+    for name in &names {
+        session.bucket.insert(&format!("acme/old/{name}/file"), "x");
+    }
+    let set = SetAttributes { times: Some(TIMES), ..SetAttributes::default() };
+    // The one half the journal knows, and the other one it has yet to hear of.
+    for (number, name) in names.iter().enumerate() {
+        session.journal.set_down(number % 2 == 0);
+        session.set_attributes(&path(&format!("/old/{name}/file")), set).await.unwrap();
+        session.set_attributes_of_directory(&path(&format!("/old/{name}")), set).await.unwrap();
+    }
+    session.journal.set_down(false);
+    session.journal.asked();
+    session.rename(&path("/old"), &path("/new"), Replace::No).await.unwrap();
+    let asked = session.journal.asked();
+    let count = |method: &str| asked.iter().filter(|asked| **asked == method).count();
+    assert_eq!([count("add_late"), count("replace_late"), count("set_directory_times")], [0; 3], "{asked:?}");
+    assert!(count("add_lates") <= 3 && count("tell_directory_times") <= 3, "before and after: {asked:?}");
+    let elsewhere = session.elsewhere();
+    for name in [&names[0], &names[1], &names[DIRECTORIES - 1]] {
+        for by in [&session, &elsewhere] {
+            assert_eq!(listed(by, &format!("/new/{name}")).await.0, TIMES);
+            assert_eq!(listed(by, &format!("/new/{name}/file")).await.0, TIMES);
+        }
+    }
+}
+
 // S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
 #[tokio::test(start_paused = true)]
 async fn a_renames_answer_waits_for_no_time_and_what_is_asked_of_it_does() {
