@@ -398,4 +398,13 @@ pub struct UploadsToken {
 pub struct Stored {
     /// The new object's tag and version.
     pub pin: Pin,
+    /// `LastModified`, in seconds since 1970, where S3 says it: of what it copied at once.
+    pub modified: Option<i64>,
+}
+
+impl Stored {
+    /// What HEAD says of an object whose own answer was lost.
+    pub(super) fn described(object: Object) -> Self {
+        Self { pin: object.pin, modified: Some(object.modified) }
+    }
 }

@@ -31,7 +31,7 @@ pub use times::TimesWritten;
 pub use tree::{RenamedTree, Tree, rename_tree};
 
 use super::{
-    Bucket, Condition, Error, Key, LateTimes, Object, Pin, Prefix, RemovalCondition, Result, Version,
+    Bucket, Condition, Error, Key, LateTimes, Object, Pin, Prefix, RemovalCondition, Result, Stored, Version,
     find::{DirectoryState, directory_state, find_in_listing, missing_or_forbidden, refuse_existing},
     remove,
 };
@@ -44,15 +44,25 @@ use mark::Mark;
 pub struct Renamed {
     /// What the file was.
     pub source: Version,
-    /// What it is.
+    /// What it is, since now or S3's time, whichever is later: what is set from now on was set on it.
     pub target: Version,
+    /// When the copy came to be, in seconds since 1970. S3's clock says it, but for a copy in parts.
+    pub copied_at: i64,
 }
 
 impl Renamed {
+    /// A file that S3 has just copied.
+    fn new(source: Version, Stored { pin, modified }: &Stored) -> Self {
+        let mut target = Version::stored_now(pin.etag.clone());
+        let copied_at = modified.unwrap_or(target.modified);
+        target.modified = target.modified.max(copied_at);
+        Self { source, target, copied_at }
+    }
+
     /// The time that S3 said under the old name, if it says another one under the new.
     #[must_use]
     pub fn shown_before(&self) -> Option<LateTimes> {
-        times::shown_before(&self.source, &self.target)
+        times::shown_before(&self.source, self.copied_at)
     }
 }
 
@@ -134,14 +144,14 @@ async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &
         copied = copying.run(Condition::Always).await;
     }
     let copied = match copied {
-        Ok(pin) => pin,
+        Ok(stored) => stored,
         // Another rename of the source may have made the file, or another client have taken the source.
         Err(error @ (Error::AlreadyExists | Error::Forbidden { .. })) => {
             return Err(missing_or_forbidden(bucket, source, error).await);
         }
         Err(error) => return Err(error),
     };
-    let renamed = Renamed { source: Version::of(file), target: Version::stored_now(copied.etag) };
+    let renamed = Renamed::new(Version::of(file), &copied);
     match remove_copied(bucket, source, &file.pin).await {
         Err(Error::NotFound) => {
             if !replaced {

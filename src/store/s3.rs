@@ -385,7 +385,7 @@ impl Bucket for S3Bucket {
             .config_override(retry::unhurried())
             .send()
             .await?;
-        answer::stored(answer.copy_object_result.and_then(|copy| copy.e_tag), answer.version_id)
+        answer::copied(answer)
     }
 
     async fn remove(&self, key: &Key, condition: RemovalCondition) -> Result<()> {

@@ -265,7 +265,7 @@ impl Upload {
             // Boxed, because it is rare, and all that ends an upload would be as large.
             Box::pin(self.leave()).await;
         }
-        outcome.map(|Stored { pin }| Published { pin, in_parts_for })
+        outcome.map(|Stored { pin, .. }| Published { pin, in_parts_for })
     }
 
     /// Gives the file up: stops the parts in flight, and aborts the multipart upload if one was created.

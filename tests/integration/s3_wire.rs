@@ -128,11 +128,13 @@ async fn a_multipart_upload_is_checked_part_by_part_and_as_a_whole() {
 
 #[tokio::test]
 async fn a_copy_names_both_ends_exactly() {
-    let copied = "<CopyObjectResult><ETag>\"e\"</ETag></CopyObjectResult>";
+    let copied =
+        "<CopyObjectResult><ETag>\"e\"</ETag><LastModified>2026-11-23T22:21:51.000Z</LastModified></CopyObjectResult>";
     let wire = Wire::answering([answer(200, &[], copied)]).await;
     let bucket = bucket(place(&wire)).await;
     let source = below().key("a+b?c#d%2e é").unwrap();
-    bucket.copy(&source, &pin(None), &key(), None, Condition::Absent).await.unwrap();
+    let copy = bucket.copy(&source, &pin(None), &key(), None, Condition::Absent).await.unwrap();
+    assert_eq!((copy.pin.etag, copy.modified), (ETag("\"e\"".into()), Some(1_795_472_511)));
     let asked = &wire.asked()[0];
     assert_eq!(asked.line, "PUT /vendor/acme/a%20b?x-id=CopyObject");
     let expected = [
@@ -255,7 +257,8 @@ async fn a_copy_says_what_it_is_given_and_keeps_the_tags() {
     let object = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into(), headers };
     let source = below().key("a").unwrap();
     let bucket = bucket(place(&wire)).await;
-    bucket.copy(&source, &pin(None), &key(), Some(&object), Condition::Always).await.unwrap();
+    let copy = bucket.copy(&source, &pin(None), &key(), Some(&object), Condition::Always).await.unwrap();
+    assert_eq!(copy.modified, None, "not every store says it");
     let asked = &wire.asked()[0];
     for (name, value) in [
         ("x-amz-metadata-directive", "REPLACE"),

@@ -240,7 +240,9 @@ impl Contents {
         let (bytes, born) = (found.bytes.clone(), object.unwrap_or(&found.born).clone());
         self.check(target, condition)?;
         let crc64 = crc_fast::checksum(Crc64Nvme, &bytes);
-        Ok(self.store(target, bytes, born, crc64))
+        let stored = self.store(target, bytes, born, crc64);
+        let modified = self.objects.get(target).map(|object| object.modified);
+        Ok(Stored { modified, ..stored })
     }
 
     pub(super) fn remove(&mut self, raw_key: &str, condition: &RemovalCondition) -> Result<()> {
@@ -316,7 +318,7 @@ impl Contents {
         let pin = Pin { etag, version };
         let object = StoredObject { bytes, pin: pin.clone(), modified, born, archived: false };
         self.objects.insert(raw_key.to_owned(), object);
-        Stored { pin }
+        Stored { pin, modified: None }
     }
 
     fn time(&self) -> i64 {

@@ -18,7 +18,7 @@ pub(super) async fn carry<'a>(
     let sources = kept(journal, bucket, sources_of(moved)).await?;
     let targets = kept(journal, bucket, moved.iter().map(|moved| &moved.target).collect()).await?;
     let (mut carried, mut outdated, mut timed) = (Vec::new(), Vec::new(), HashSet::new());
-    for Moved { source, target, versions: Renamed { source: old, target: new } } in moved {
+    for Moved { source, target, versions: Renamed { source: old, target: new, .. } } in moved {
         let late = sources.get(source).filter(|late| late.is_of(old));
         let attributes = match (late, targets.get(target)) {
             (_, Some(newer)) if newer.is_of(new) => newer.attributes,
@@ -49,7 +49,7 @@ pub(super) async fn carry<'a>(
 pub(super) async fn forget(journal: &dyn Journal, bucket: &BucketId, moved: &[Moved]) -> Result<(), JournalDown> {
     let sources = kept(journal, bucket, sources_of(moved)).await?;
     // A file that came before the copy would have failed it.
-    let is_gone = |Moved { source, versions: Renamed { source: old, target: copy }, .. }: &&Moved| {
+    let is_gone = |Moved { source, versions: Renamed { source: old, target: copy, .. }, .. }: &&Moved| {
         sources.get(source).is_some_and(|late| !late.is_of_younger(&old.etag, copy.modified))
     };
     let gone: Vec<&Key> = moved.iter().filter(is_gone).map(|moved| &moved.source).collect();
@@ -116,7 +116,7 @@ mod tests {
     /// A file of version 1 that was renamed, and has version 2 since.
     fn moved() -> Moved {
         let [source, target] = ["old", "new"].map(|name| Prefix::parse("acme/").unwrap().key(name).unwrap());
-        Moved { source, target, versions: Renamed { source: version("1"), target: version("2") } }
+        Moved { source, target, versions: Renamed { source: version("1"), target: version("2"), copied_at: 100 } }
     }
 
     #[tokio::test]

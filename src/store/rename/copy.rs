@@ -5,7 +5,7 @@
 
 use super::mark::Mark;
 use crate::store::{
-    Bucket, Condition, ETag, Error, Key, Listed, NewObject, Object, Part, Payload, Pin, Result, UploadId,
+    Bucket, Condition, ETag, Error, Key, Listed, NewObject, Object, Part, Payload, Pin, Result, Stored, UploadId,
     find::missing_or_forbidden,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -37,7 +37,7 @@ pub(super) struct Copying<'a> {
 }
 
 /// Copies an object that a listing showed to where nothing is. One request, but for what is large, or met a failure.
-pub(super) async fn copy_listed(bucket: &dyn Bucket, source: &Key, listed: &Listed, target: &Key) -> Result<Pin> {
+pub(super) async fn copy_listed(bucket: &dyn Bucket, source: &Key, listed: &Listed, target: &Key) -> Result<Stored> {
     let pin = Pin { etag: listed.etag.clone(), version: None };
     if listed.size > MAX_AT_ONCE_BYTES {
         let file = described(bucket, source, &pin).await?;
@@ -78,9 +78,9 @@ async fn at_once(
     target: &Key,
     object: Option<&NewObject>,
     condition: Condition,
-) -> Result<Pin> {
+) -> Result<Stored> {
     let _turn = COPIES.acquire().await;
-    Ok(bucket.copy(source, pin, target, object, condition).await?.pin)
+    bucket.copy(source, pin, target, object, condition).await
 }
 
 /// The source, if it still is what was listed.
@@ -100,15 +100,15 @@ fn gone() -> Error {
 ///
 /// # Errors
 /// [`Error::IsDirectory`]: another one has made one there.
-pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key, mark: &Mark) -> Result<Pin> {
+pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key, mark: &Mark) -> Result<Stored> {
     let like = NewObject { metadata: file.metadata.clone(), headers: file.headers.clone() };
     let object = mark.object().unwrap_or(&like);
     match bucket.put(target, Payload::default(), object, Condition::Absent).await {
-        Ok(stored) => Ok(stored.pin),
+        Ok(stored) => Ok(stored),
         Err(error @ (Error::Conflict { .. } | Error::Unreachable(_))) => match bucket.head(target).await {
-            Ok(there) if mark.is_of(&there) => Ok(there.pin),
+            Ok(there) if mark.is_of(&there) => Ok(Stored::described(there)),
             // Nothing was there a moment ago, so it is our marker, or an empty directory as good as that.
-            Ok(there) if mark.object().is_none() && there.size == 0 => Ok(there.pin),
+            Ok(there) if mark.object().is_none() && there.size == 0 => Ok(Stored::described(there)),
             Ok(_) if matches!(error, Error::Conflict { .. }) => Err(Error::IsDirectory),
             Ok(_) | Err(_) => Err(error),
         },
@@ -121,7 +121,7 @@ impl Copying<'_> {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`]: something is at the target that another one has put there.
-    pub(super) async fn run(&self, condition: Condition) -> Result<Pin> {
+    pub(super) async fn run(&self, condition: Condition) -> Result<Stored> {
         let Self { bucket, source, file, target, mark } = *self;
         if file.size > MAX_AT_ONCE_BYTES {
             return self.in_parts(condition, part_bytes(file.size)).await;
@@ -129,7 +129,7 @@ impl Copying<'_> {
         // A conflict may be our own success, if nothing lay at the target a moment ago.
         let may_be_ours = condition == Condition::Absent;
         match at_once(bucket, source, &file.pin, target, mark.object(), condition).await {
-            Ok(pin) => Ok(pin),
+            Ok(stored) => Ok(stored),
             Err(error @ Error::Unreachable(_)) => self.settle(error).await,
             Err(error @ Error::Conflict { .. }) if may_be_ours => self.settle(error).await,
             Err(error) => Err(error),
@@ -138,9 +138,9 @@ impl Copying<'_> {
 
     /// Looks whether the copy was stored all the same: its answer may have been lost, and a retry of a conditional copy
     /// meets its own success as a conflict.
-    async fn settle(&self, error: Error) -> Result<Pin> {
+    async fn settle(&self, error: Error) -> Result<Stored> {
         match self.bucket.head(self.target).await {
-            Ok(there) if self.made(&there) => Ok(there.pin),
+            Ok(there) if self.made(&there) => Ok(Stored::described(there)),
             Ok(_) if matches!(error, Error::Conflict { .. }) => Err(Error::AlreadyExists),
             Ok(_) | Err(_) => Err(error),
         }
@@ -153,7 +153,7 @@ impl Copying<'_> {
         }
     }
 
-    async fn in_parts(&self, condition: Condition, part_bytes: u64) -> Result<Pin> {
+    async fn in_parts(&self, condition: Condition, part_bytes: u64) -> Result<Stored> {
         let Self { bucket, source, file, target, mark } = *self;
         let like = || NewObject { metadata: marked(file), ..NewObject::default() };
         let object = mark.object().cloned().unwrap_or_else(like);
@@ -181,9 +181,9 @@ impl Copying<'_> {
         stream::iter(copies).buffered(PARTS_AT_ONCE).try_collect().await
     }
 
-    async fn publish(&self, upload: &UploadId, parts: &[Part], condition: Condition) -> Result<Pin> {
+    async fn publish(&self, upload: &UploadId, parts: &[Part], condition: Condition) -> Result<Stored> {
         match self.bucket.complete_upload(self.target, upload, parts, condition).await {
-            Ok(stored) => Ok(stored.pin),
+            Ok(stored) => Ok(stored),
             Err(
                 error @ (Error::Conflict { .. }
                 | Error::Unreachable(_)
@@ -232,7 +232,7 @@ mod tests {
         Prefix::parse("acme/").unwrap().key(name).unwrap()
     }
 
-    async fn in_parts(bucket: &MemoryBucket) -> Result<Pin> {
+    async fn in_parts(bucket: &MemoryBucket) -> Result<Stored> {
         let file = bucket.head(&key("a")).await.unwrap();
         bucket.forget_requests();
         let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file).unwrap());

@@ -93,7 +93,8 @@ impl Repair<'_> {
         };
         let is_twin = is_copy(&copy, &original) && original.modified <= copy.modified;
         Ok(is_twin.then(|| {
-            let versions = Renamed { source: Version::of(&original), target: Version::of(&copy) };
+            let versions =
+                Renamed { source: Version::of(&original), target: Version::of(&copy), copied_at: copy.modified };
             Pair { moved: Moved { source, target, versions }, doomed: (doomed, pin) }
         }))
     }

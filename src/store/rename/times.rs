@@ -23,9 +23,10 @@ const TRIES: usize = 10;
 /// The directories whose times are on their way at once. They are in memory meanwhile.
 static WRITERS: Semaphore = Semaphore::const_new(16);
 
-/// The time that an object showed under its old name, if it isn't that of its copy.
-pub(super) fn shown_before(source: &Version, target: &Version) -> Option<LateTimes> {
-    let is_near = source.modified.abs_diff(target.modified) < NEAR_SECONDS;
+/// The time that an object showed under its old name, if it isn't that of its copy, which came to be at `copied_at`, in
+/// seconds since 1970.
+pub(super) fn shown_before(source: &Version, copied_at: i64) -> Option<LateTimes> {
+    let is_near = source.modified.abs_diff(copied_at) < NEAR_SECONDS;
     (!is_near).then(|| LateTimes::appeared(source.modified))
 }
 
@@ -61,7 +62,7 @@ impl Rows {
         let unknown =
             moved.iter().filter(|Moved { target, .. }| !target.as_str().ends_with('/') && !known.contains(target));
         let lates = unknown.filter_map(|Moved { target, versions, .. }| {
-            let times = Some(shown_before(&versions.source, &versions.target)?);
+            let times = Some(versions.shown_before()?);
             let (etag, set_at) = (versions.target.etag.clone(), versions.target.modified);
             Some((target.clone(), Late { etag, attributes: LateAttributes { times, mode: None }, set_at }))
         });
@@ -109,7 +110,7 @@ mod tests {
     fn times_that_are_close_to_each_other_are_the_same() {
         let version = |modified| Version { etag: ETag(String::new()), modified };
         for (source, shown) in [(98, Some(98)), (99, None), (100, None), (101, None), (102, Some(102)), (-7, Some(0))] {
-            let times = shown_before(&version(source), &version(100));
+            let times = shown_before(&version(source), 100);
             assert_eq!(times, shown.map(LateTimes::Appeared), "{source}");
         }
     }

@@ -194,10 +194,10 @@ impl Work<'_> {
         }
         let Planned { source, listed, target } = planned;
         let copied = copy_listed(self.bucket, &source, &listed, &target).await;
-        Some(copied.map(|pin| {
+        Some(copied.map(|stored| {
             let source_version = Version { etag: listed.etag, modified: listed.modified };
-            let versions = Renamed { source: source_version, target: Version::stored_now(pin.etag.clone()) };
-            (Moved { source, target, versions }, pin)
+            let versions = Renamed::new(source_version, &stored);
+            (Moved { source, target, versions }, stored.pin)
         }))
     }
 

@@ -7,8 +7,9 @@ use crate::store::{
 };
 use aws_sdk_s3::{
     operation::{
-        get_object::GetObjectOutput, head_object::HeadObjectOutput, list_multipart_uploads::ListMultipartUploadsOutput,
-        list_objects_v2::ListObjectsV2Output, list_parts::ListPartsOutput,
+        copy_object::CopyObjectOutput, get_object::GetObjectOutput, head_object::HeadObjectOutput,
+        list_multipart_uploads::ListMultipartUploadsOutput, list_objects_v2::ListObjectsV2Output,
+        list_parts::ListPartsOutput,
     },
     primitives::DateTime,
     types::{ArchiveStatus, EncodingType, StorageClass},
@@ -16,7 +17,12 @@ use aws_sdk_s3::{
 use std::{collections::HashMap, ops::Range};
 
 pub(super) fn stored(etag: Option<String>, version: Option<String>) -> Result<Stored> {
-    Ok(Stored { pin: pin(etag, version)? })
+    Ok(Stored { pin: pin(etag, version)?, modified: None })
+}
+
+pub(super) fn copied(answer: CopyObjectOutput) -> Result<Stored> {
+    let (etag, modified) = answer.copy_object_result.map(|copy| (copy.e_tag, copy.last_modified)).unwrap_or_default();
+    Ok(Stored { modified: modified.map(|time| time.secs()), ..stored(etag, answer.version_id)? })
 }
 
 /// With its quotes, which some stores leave out of some answers: tags are compared and sent back.

@@ -15,7 +15,7 @@ impl Upload {
         if let Some(base) = self.base.as_mut() {
             base.reader = None;
             if !base.changed {
-                return Ok(Stored { pin: base.pin().clone() });
+                return Ok(Stored { pin: base.pin().clone(), modified: None });
             }
         }
         if self.fits_one_part() { self.put().await } else { self.complete().await }

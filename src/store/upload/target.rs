@@ -40,7 +40,7 @@ impl Target {
     pub(super) async fn believe(&self, error: Error, object: &NewObject) -> Result<Stored> {
         match in_clean_up(self.bucket.head(&self.key)).await {
             Some(Ok(there)) if there.metadata.get(NewObject::TOKEN).map(String::as_str) == object.token() => {
-                Ok(Stored { pin: there.pin })
+                Ok(Stored::described(there))
             }
             _ => Err(error),
         }

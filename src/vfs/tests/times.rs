@@ -232,10 +232,36 @@ async fn a_time_of_a_moment_ago_becomes_that_of_the_rename() {
     for (name, age, is_kept) in [("1", 0, false), ("2", 1_000, true)] {
         session.bucket.set_time(now() - age);
         session.bucket.insert(&format!("acme/{name}"), name);
+        session.bucket.set_time(now());
         session.rename(&path(&format!("/{name}")), &path(&format!("/{name}-renamed")), Replace::No).await.unwrap();
         session.journal.asked();
         tokio::time::sleep(IN_A_MOMENT).await;
         assert_eq!(session.journal.asked().contains(&"add_lates"), is_kept, "{age}");
+    }
+}
+
+// S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
+#[tokio::test(start_paused = true)]
+async fn a_time_and_that_of_the_rename_are_both_of_the_buckets_clock() {
+    for (clock, source_age, is_kept) in [(-600, 0, false), (600, 0, false), (-600, 600, true), (600, 600, true)] {
+        let session = Session::start();
+        let copied_at = now() + clock;
+        session.bucket.set_time(copied_at - source_age);
+        session.bucket.insert("acme/file", "x");
+        session.bucket.insert("acme/old/file", "x");
+        session.bucket.set_time(copied_at);
+        session.rename(&path("/file"), &path("/file-2"), Replace::No).await.unwrap();
+        session.rename(&path("/old"), &path("/new"), Replace::No).await.unwrap();
+        session.journal.asked();
+        tokio::time::sleep(IN_A_MOMENT).await;
+        for name in ["file-2", "new/file"] {
+            let key = Prefix::parse("acme/").unwrap().key(name).unwrap();
+            let late = session.journal.late(session.bucket.id(), &key).await.unwrap();
+            assert_eq!(late.is_some(), is_kept, "{name}, {clock}, {source_age}");
+            for by in [&session, &session.elsewhere()] {
+                assert_eq!(modified(by, &format!("/{name}")).await, copied_at - source_age);
+            }
+        }
     }
 }
 
