@@ -11,6 +11,7 @@ mod script;
 mod tests;
 mod uploads;
 
+pub use contents::Change;
 pub use script::{BodyFault, Hold, Moment, Request, Verb};
 
 use super::{
@@ -91,6 +92,11 @@ impl MemoryBucket {
     /// The next request of `verb` gets `error`: before S3 acted on it, or in place of the answer to its success. Several calls queue up.
     pub fn fail(&self, verb: Verb, moment: Moment, error: Error) {
         self.script.fail(verb, moment, error);
+    }
+
+    /// From now on changes of objects are recorded, for [`changes`](Self::changes).
+    pub fn record_changes(&self) {
+        self.contents().changes = Some(Vec::new());
     }
 
     /// From now on requests of `verb` wait at `moment`, until the hold lets them go.
@@ -174,6 +180,12 @@ impl MemoryBucket {
     #[must_use]
     pub fn count(&self, verb: Verb) -> usize {
         self.requests().iter().filter(|request| request.verb == verb).count()
+    }
+
+    /// The changes of objects since [`record_changes`](Self::record_changes), whoever made them, in their order.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Change> {
+        self.contents().changes.clone().unwrap_or_default()
     }
 
     /// Forgets the requests so far.

@@ -11,6 +11,7 @@ use crate::store::{
 use bytes::{Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest};
 use std::{collections::BTreeMap, ops::Range};
+use tokio::time::Instant;
 
 /// S3's largest part, PutObject and CopyObject, in bytes.
 const MAX_BODY_BYTES: u64 = 5 * 1024 * 1024 * 1024;
@@ -44,6 +45,19 @@ pub(super) struct Contents {
     serial: u32,
     /// Objects so far.
     versions: u32,
+    /// The changes so far, if they are recorded.
+    pub(super) changes: Option<Vec<Change>>,
+}
+
+/// A change of what a key holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When it happened, on the clock of the runtime.
+    pub at: Instant,
+    /// The key.
+    pub raw_key: String,
+    /// The bytes of the new object; `None` where the object was deleted.
+    pub bytes: Option<Bytes>,
 }
 
 #[derive(Clone, Debug)]
@@ -66,11 +80,25 @@ impl Contents {
     }
 
     pub(super) fn delete(&mut self, raw_key: &str) -> bool {
+        let was_there = self.withdraw(raw_key);
+        if was_there {
+            self.record_change(raw_key, None);
+        }
+        was_there
+    }
+
+    fn withdraw(&mut self, raw_key: &str) -> bool {
         let Some(object) = self.objects.remove(raw_key) else { return false };
         if self.versioned {
             self.older.push((raw_key.to_owned(), object));
         }
         true
+    }
+
+    fn record_change(&mut self, raw_key: &str, bytes: Option<&Bytes>) {
+        if let Some(changes) = &mut self.changes {
+            changes.push(Change { at: Instant::now(), raw_key: raw_key.to_owned(), bytes: bytes.cloned() });
+        }
     }
 
     pub(super) fn set_headers(&mut self, raw_key: &str, headers: Headers) -> bool {
@@ -312,7 +340,8 @@ impl Contents {
     }
 
     fn store_at(&mut self, raw_key: &str, bytes: Bytes, born: NewObject, etag: ETag, modified: i64) -> Stored {
-        self.delete(raw_key);
+        self.withdraw(raw_key);
+        self.record_change(raw_key, Some(&bytes));
         self.versions += 1;
         let version = self.versioned.then(|| VersionId(format!("version-{}", self.versions)));
         let pin = Pin { etag, version };

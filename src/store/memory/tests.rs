@@ -162,6 +162,25 @@ async fn listings_sort_by_bytes_and_count_common_prefixes() {
 }
 
 #[tokio::test]
+async fn changes_are_recorded_in_their_order_an_overwrite_as_one() {
+    let bucket = MemoryBucket::new();
+    bucket.insert("before", "x");
+    bucket.record_changes();
+    bucket.insert("x", "old");
+    let put = bucket.put(&key("x"), payload(b"new".to_vec()), &NewObject::default(), Condition::Always).await;
+    let copied = bucket.copy(&key("x"), &put.unwrap().pin, &key("y"), None, Condition::Always).await;
+    copied.unwrap();
+    bucket.remove(&key("x"), RemovalCondition::Always).await.unwrap();
+    bucket.remove(&key("nothing"), RemovalCondition::Always).await.unwrap();
+    let changes: Vec<_> = bucket.changes().into_iter().map(|change| (change.raw_key, change.bytes)).collect();
+    let recorded = |name: &str, bytes: Option<&'static str>| (name.to_owned(), bytes.map(Bytes::from));
+    assert_eq!(
+        changes,
+        [recorded("x", Some("old")), recorded("x", Some("new")), recorded("y", Some("new")), recorded("x", None)]
+    );
+}
+
+#[tokio::test]
 async fn the_script_fails_loses_and_holds() {
     let bucket = Arc::new(MemoryBucket::new());
     bucket.forbid_missing();
