@@ -80,6 +80,10 @@ impl FaultyBucket {
 async fn suffer<T>(fault: Option<&Fault>, request: impl Future<Output = Result<T>> + Send) -> Result<T> {
     match fault {
         Some(Fault::Refused(error)) => Err(error.clone()),
+        Some(Fault::RefusedLate(delay, error)) => {
+            tokio::time::sleep(*delay).await;
+            Err(error.clone())
+        }
         Some(Fault::AnswerLost(error)) => {
             request.await?;
             Err(error.clone())
@@ -246,6 +250,16 @@ mod tests {
         faulty.meet(Aim::Every(Verb::Head), Fault::Slow(Duration::from_mins(10)));
         assert!(faulty.head(&key).now_or_never().is_none());
         faulty.head(&key).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_refused_late_is_not_done() {
+        let (memory, faulty, key) = buckets();
+        faulty.meet(Aim::Every(Verb::Put), Fault::RefusedLate(Duration::from_mins(1), lost()));
+        let since = tokio::time::Instant::now();
+        assert!(put(&faulty, &key).await.is_err());
+        assert_eq!(since.elapsed().as_secs(), 60);
+        assert!(memory.keys().is_empty());
     }
 
     #[tokio::test]

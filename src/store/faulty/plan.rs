@@ -8,6 +8,8 @@ use std::time::Duration;
 pub enum Fault {
     /// It is not done, and this is told.
     Refused(Error),
+    /// It is not done, and this is told so much later.
+    RefusedLate(Duration, Error),
     /// It is done, and this is told all the same. Where it fails by itself, that is told.
     AnswerLost(Error),
     /// It is done so much later.
