@@ -8,7 +8,7 @@ mod downloads;
 mod failed_uploads;
 mod faults;
 mod floods;
-mod harness;
+pub mod harness;
 mod held_up;
 mod listings;
 mod locks;

@@ -3,6 +3,7 @@
 //!
 //! A proof is a test of this module, named as `tests/soak/run` shall know it.
 
+mod markers;
 mod proxy_header;
 
 use std::{

@@ -1,0 +1,296 @@
+//! The requests and answers of one channel, and the rules that the changes of the bucket are held to.
+
+use crate::session::harness::content;
+use bytes::Bytes;
+use std::{collections::HashMap, fmt};
+use tokio::time::Instant;
+use wharfinger::store::{MemoryBucket, memory::Change};
+
+/// Begins the status of an operation that failed because an earlier CLOSE did.
+const BEHIND: &str = "a file that was closed before this could not be stored";
+
+/// The number of something that was sent or heard on a channel, in the order of all that was.
+pub type Place = u64;
+
+/// The kind of an operation. The key that it is about is beside it; keys of directories end with `/`.
+pub enum Work {
+    /// From OPEN to CLOSE, by which these bytes appear.
+    Upload(Bytes),
+    /// OPEN with CREAT alone, which makes an empty file.
+    Create,
+    Mkdir,
+    Rmdir,
+    Remove,
+    /// To this key.
+    Rename(String),
+    /// Of a directory and all that is in it.
+    RenameTree(String),
+}
+
+pub struct Operation {
+    pub work: Work,
+    pub mount: usize,
+    pub key: String,
+    /// The place of its first request: CLOSEs before that come before it.
+    pub begun: Place,
+    /// The place of the request by which names appear or go: the CLOSE of an upload. `None` if that was never sent.
+    pub came: Option<Place>,
+    /// True once the answer to a WRITE told that nothing will be stored.
+    pub was_told: bool,
+    pub unanswered_writes: usize,
+    pub answer: Option<Answer>,
+}
+
+pub struct Answer {
+    pub place: Place,
+    pub at: Instant,
+    /// The text of a failure.
+    pub outcome: Result<(), String>,
+}
+
+impl Operation {
+    pub fn new(work: Work, mount: usize, key: String) -> Self {
+        Self { work, mount, key, begun: 0, came: None, was_told: false, unanswered_writes: 0, answer: None }
+    }
+
+    fn is_upload(&self) -> bool {
+        matches!(self.work, Work::Upload(_))
+    }
+
+    fn succeeded(&self) -> bool {
+        self.answer.as_ref().is_some_and(|answer| answer.outcome.is_ok())
+    }
+
+    /// The answer, if it is a failure.
+    fn failure(&self) -> Option<(&Answer, &str)> {
+        self.answer.as_ref().and_then(|answer| answer.outcome.as_ref().err().map(|text| (answer, text.as_str())))
+    }
+
+    /// True if a CLOSE that came before `other` is this operation's.
+    fn is_before(&self, other: &Self) -> bool {
+        self.is_upload() && self.mount == other.mount && self.came.is_some_and(|came| came < other.begun)
+    }
+
+    /// True if this is an upload whose failure fails `other`, which had come when its client heard of it.
+    fn fails(&self, other: &Self) -> bool {
+        let heard_later = |answer: &Answer| other.came.is_some_and(|came| came < answer.place);
+        self.is_before(other) && !self.was_told && self.failure().is_some_and(|(answer, _)| heard_later(answer))
+    }
+
+    /// True for a copy that a RENAME removes again.
+    fn may_take_back(&self, Change { raw_key, bytes, .. }: &Change) -> bool {
+        match &self.work {
+            Work::Rename(target) => bytes.is_none() && raw_key == target,
+            Work::RenameTree(target) => bytes.is_none() && raw_key.starts_with(target.as_str()),
+            _ => false,
+        }
+    }
+
+    fn failed_behind_another(&self) -> bool {
+        self.failure().is_some_and(|(_, text)| text.contains(BEHIND))
+    }
+}
+
+/// Counts over all rounds.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub operations: usize,
+    pub changes: usize,
+    /// Changes by an operation that came when an earlier CLOSE was unanswered.
+    pub behind_pending_closes: usize,
+    /// Operations that failed because an earlier CLOSE did.
+    pub failed_behind_others: usize,
+    pub failed: usize,
+    pub vanished: usize,
+}
+
+/// The operations of one channel and their answers.
+#[derive(Default)]
+pub struct Record {
+    /// The objects that were there before.
+    pub seeds: HashMap<String, Bytes>,
+    pub operations: Vec<Operation>,
+    /// True once the connection is gone: answers that are missing don't come.
+    pub is_gone: bool,
+}
+
+impl Record {
+    /// The bytes of a new file of this length. From 16 bytes on no other file has the same.
+    pub fn unique(number: usize, len: usize) -> Bytes {
+        let mut bytes = content(1, len).to_vec();
+        if let Some(head) = bytes.get_mut(..16) {
+            head.copy_from_slice(format!("{number:016}").as_bytes());
+        }
+        bytes.into()
+    }
+
+    /// Adds an operation, and says which number it has.
+    pub fn add(&mut self, operation: Operation) -> usize {
+        self.operations.push(operation);
+        self.operations.len() - 1
+    }
+
+    /// True if an operation of this channel may have made the change.
+    pub fn explains(&self, change: &Change) -> bool {
+        self.operations.iter().any(|operation| self.may_make(operation, change) || operation.may_take_back(change))
+    }
+
+    fn may_make(&self, operation: &Operation, Change { raw_key, bytes, .. }: &Change) -> bool {
+        let key = &operation.key;
+        match (&operation.work, bytes) {
+            (Work::Upload(own), Some(bytes)) => {
+                own == bytes && (key == raw_key || self.renames_of(key).any(|target| target == raw_key))
+            }
+            (Work::Create | Work::Mkdir, Some(bytes)) => key == raw_key && bytes.is_empty(),
+            (Work::Rmdir | Work::Remove | Work::Rename(_), None) => key == raw_key,
+            (Work::Rename(target), Some(bytes)) => target == raw_key && self.may_hold(key, bytes),
+            (Work::RenameTree(target), Some(bytes)) => raw_key
+                .strip_prefix(target.as_str())
+                .is_some_and(|name| self.seeds.get(&format!("{key}{name}")) == Some(bytes)),
+            (Work::RenameTree(_), None) => raw_key.starts_with(key.as_str()),
+            (Work::Upload(_) | Work::Create | Work::Mkdir, None) | (Work::Rmdir | Work::Remove, Some(_)) => false,
+        }
+    }
+
+    /// The keys to which the file of `key` was renamed.
+    pub fn renames_of(&self, key: &str) -> impl Iterator<Item = &String> {
+        self.operations.iter().filter_map(move |operation| match &operation.work {
+            Work::Rename(target) if operation.key == key => Some(target),
+            _ => None,
+        })
+    }
+
+    fn may_hold(&self, key: &str, bytes: &Bytes) -> bool {
+        let made = |operation: &Operation| match &operation.work {
+            Work::Upload(own) => operation.key == key && own == bytes,
+            Work::Create => operation.key == key && bytes.is_empty(),
+            Work::Rename(target) => target == key && self.may_hold(&operation.key, bytes),
+            _ => false,
+        };
+        self.seeds.get(key) == Some(bytes) || self.operations.iter().any(made)
+    }
+
+    /// Holds the channel to the rules.
+    pub fn check(&self, changes: &[Change], bucket: &MemoryBucket, tally: &mut Tally) {
+        let appeared: Vec<_> = self
+            .operations
+            .iter()
+            .map(|operation| changes.iter().position(|change| self.may_make(operation, change)))
+            .collect();
+        for (number, change) in changes.iter().enumerate() {
+            self.check_change((number, change), &appeared, tally);
+        }
+        for (operation, appeared) in self.operations.iter().zip(&appeared) {
+            self.check_answer(operation, appeared.map(|number| &changes[number]), tally);
+        }
+        self.check_end(bucket);
+        tally.operations += self.operations.len();
+        tally.vanished += usize::from(self.is_gone);
+    }
+
+    /// At a change all uploads are there, or told as failed, whose CLOSE came before the operation that makes it (S159).
+    fn check_change(&self, (number, change): (usize, &Change), appeared: &[Option<usize>], tally: &mut Tally) {
+        for operation in self.operations.iter().filter(|operation| self.may_make(operation, change)) {
+            let Some(came) = operation.came else { self.broken(operation, "appeared without a CLOSE", change) };
+            let mut was_pending = false;
+            for (earlier, appeared) in self.operations.iter().zip(appeared) {
+                if !earlier.is_before(operation) {
+                    continue;
+                }
+                was_pending |= earlier.answer.as_ref().is_none_or(|answer| came < answer.place);
+                let is_there = appeared.is_some_and(|appeared| appeared < number);
+                let has_failed = earlier.failure().is_some_and(|(answer, _)| answer.at <= change.at);
+                let was_told = self.is_gone && (earlier.was_told || earlier.unanswered_writes > 0);
+                if !is_there && !has_failed && !was_told {
+                    self.broken(operation, &format!("came before {earlier:?}"), change);
+                }
+                if earlier.fails(operation) {
+                    self.broken(operation, &format!("was not failed by {earlier:?}"), change);
+                }
+            }
+            tally.behind_pending_closes += usize::from(was_pending);
+        }
+    }
+
+    /// An operation fails if an earlier upload did and no answer told it before (S160), and says so only then.
+    fn check_answer(&self, operation: &Operation, appeared: Option<&Change>, tally: &mut Tally) {
+        let Some(answer) = &operation.answer else {
+            assert!(self.is_gone || operation.came.is_none(), "{operation:?} was not answered\n{self:?}");
+            return;
+        };
+        let culprit = self.operations.iter().find(|earlier| earlier.fails(operation));
+        let failed_behind = operation.failed_behind_another();
+        assert!(!operation.succeeded() || culprit.is_none(), "{operation:?} was not failed by {culprit:?}\n{self:?}");
+        assert!(culprit.is_some() || !failed_behind, "{operation:?} failed behind nothing\n{self:?}");
+        let is_stored = appeared.is_some_and(|change| change.at <= answer.at);
+        let owes = operation.is_upload() && operation.succeeded();
+        assert!(!owes || is_stored, "{operation:?} was not stored\n{self:?}");
+        tally.failed += usize::from(!operation.succeeded());
+        tally.failed_behind_others += usize::from(failed_behind);
+    }
+
+    /// The last operation on a name has the result that it would have after the others (S105).
+    fn check_end(&self, bucket: &MemoryBucket) {
+        let mut last: HashMap<&str, (Place, &Operation)> = HashMap::new();
+        for operation in &self.operations {
+            let Some(came) = operation.came else { continue };
+            let target = match &operation.work {
+                Work::Rename(target) => Some(target),
+                _ => None,
+            };
+            for key in [Some(&operation.key), target].into_iter().flatten() {
+                if last.get(key.as_str()).is_none_or(|(place, _)| *place < came) {
+                    last.insert(key, (came, operation));
+                }
+            }
+        }
+        for (key, (_, operation)) in last.into_iter().filter(|(_, (_, operation))| operation.succeeded()) {
+            let stored = bucket.bytes(key);
+            let is_right = match &operation.work {
+                // It may have been renamed while it was open.
+                Work::Upload(_) if self.renames_of(key).next().is_some() => true,
+                Work::Upload(own) => stored.as_ref() == Some(own),
+                Work::Create => stored.is_some(),
+                Work::Mkdir => stored.is_some_and(|bytes| bytes.is_empty()),
+                Work::Rename(target) if target == key => {
+                    stored.is_none_or(|bytes| self.may_hold(&operation.key, &bytes))
+                }
+                Work::Rmdir | Work::Remove | Work::Rename(_) => stored.is_none(),
+                Work::RenameTree(_) => true,
+            };
+            assert!(is_right, "{operation:?} left something else under {key}\n{self:?}");
+        }
+    }
+
+    fn broken(&self, operation: &Operation, what: &str, change: &Change) -> ! {
+        let bytes = change.bytes.as_ref().map(Bytes::len);
+        panic!("{operation:?} {what}\nat {:?}: {} has {bytes:?} bytes\n{self:?}", change.at, change.raw_key)
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "The channel, gone: {}", self.is_gone)?;
+        self.operations.iter().try_for_each(|operation| writeln!(f, "  {operation:?}"))
+    }
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { begun, came, was_told, unanswered_writes, key, .. } = self;
+        match &self.work {
+            Work::Upload(bytes) => write!(f, "Upload of {key}, {} bytes", bytes.len())?,
+            Work::Create => write!(f, "Create {key}")?,
+            Work::Mkdir => write!(f, "Mkdir {key}")?,
+            Work::Rmdir => write!(f, "Rmdir {key}")?,
+            Work::Remove => write!(f, "Remove {key}")?,
+            Work::Rename(target) => write!(f, "Rename {key} to {target}")?,
+            Work::RenameTree(target) => write!(f, "Rename of the tree {key} to {target}")?,
+        }
+        write!(f, " [begun {begun}, came {came:?}, told {was_told}, WRITEs unanswered {unanswered_writes}")?;
+        match &self.answer {
+            Some(Answer { place, at, outcome }) => write!(f, ", answered {place} at {at:?}: {outcome:?}]"),
+            None => write!(f, "]"),
+        }
+    }
+}
