@@ -346,11 +346,8 @@ async fn one_upload_gives_its_memory_up_at_a_time_however_long_that_takes() {
     let parts = wharf.bucket.hold(Verb::UploadPart, Request);
     let mut client = wharf.connect().await;
     let data = closing(&mut client, "/data").await;
-    let mut large = Vec::new();
-    for path in ["/one", "/other"] {
-        let handle = open_with(&mut client, path, 9 << 20).await;
-        large.push(client.send(request::close(&handle)).await);
-    }
+    let [one, other] = [open_with(&mut client, "/one", 9 << 20).await, open_with(&mut client, "/other", 9 << 20).await];
+    let large = [client.send(request::close(&one)).await, client.send(request::close(&other)).await];
     let mut neighbour = wharf.connect().await;
     for number in 0..4 {
         neighbour.create(&format!("/{number}")).await;

@@ -525,7 +525,11 @@ impl Ear {
                 self.in_flight_bytes -= len;
                 let operation = &mut self.record.operations[operation];
                 operation.unanswered_writes -= 1;
-                operation.was_told |= outcome.is_err();
+                if operation.came.is_none() {
+                    operation.was_told |= outcome.is_err();
+                } else {
+                    operation.was_told_late |= outcome.is_err();
+                }
             }
             Asked::Close(operation) | Asked::Change(operation) => {
                 self.readers.extend(handle);

@@ -35,8 +35,10 @@ pub struct Operation {
     pub begun: Place,
     /// The place of the request by which names appear or go: the CLOSE of an upload. `None` if that was never sent.
     pub came: Option<Place>,
-    /// True once the answer to a WRITE told that nothing will be stored.
+    /// True once the answer to a WRITE told, before the CLOSE was sent, that nothing will be stored.
     pub was_told: bool,
+    /// True if such an answer was read after the CLOSE was sent: the server may have given it before.
+    pub was_told_late: bool,
     pub unanswered_writes: usize,
     pub answer: Option<Answer>,
 }
@@ -50,7 +52,17 @@ pub struct Answer {
 
 impl Operation {
     pub fn new(work: Work, mount: usize, key: String) -> Self {
-        Self { work, mount, key, begun: 0, came: None, was_told: false, unanswered_writes: 0, answer: None }
+        Self {
+            work,
+            mount,
+            key,
+            begun: 0,
+            came: None,
+            was_told: false,
+            was_told_late: false,
+            unanswered_writes: 0,
+            answer: None,
+        }
     }
 
     fn is_upload(&self) -> bool {
@@ -73,6 +85,10 @@ impl Operation {
 
     /// True if this is an upload whose failure fails `other`, which had come when its client heard of it.
     fn fails(&self, other: &Self) -> bool {
+        self.may_fail(other) && !self.was_told_late
+    }
+
+    fn may_fail(&self, other: &Self) -> bool {
         let heard_later = |answer: &Answer| other.came.is_some_and(|came| came < answer.place);
         self.is_before(other) && !self.was_told && self.failure().is_some_and(|(answer, _)| heard_later(answer))
     }
@@ -200,7 +216,8 @@ impl Record {
                 was_pending |= earlier.answer.as_ref().is_none_or(|answer| came < answer.place);
                 let is_there = appeared.is_some_and(|appeared| appeared < number);
                 let has_failed = earlier.failure().is_some_and(|(answer, _)| answer.at <= change.at);
-                let was_told = self.is_gone && (earlier.was_told || earlier.unanswered_writes > 0);
+                let is_told = earlier.was_told || earlier.was_told_late || earlier.unanswered_writes > 0;
+                let was_told = self.is_gone && is_told;
                 if !is_there && !has_failed && !was_told {
                     self.broken(operation, &format!("came before {earlier:?}"), change);
                 }
@@ -221,7 +238,8 @@ impl Record {
         let culprit = self.operations.iter().find(|earlier| earlier.fails(operation));
         let failed_behind = operation.failed_behind_another();
         assert!(!operation.succeeded() || culprit.is_none(), "{operation:?} was not failed by {culprit:?}\n{self:?}");
-        assert!(culprit.is_some() || !failed_behind, "{operation:?} failed behind nothing\n{self:?}");
+        let may_have_failed = || self.operations.iter().any(|earlier| earlier.may_fail(operation));
+        assert!(!failed_behind || may_have_failed(), "{operation:?} failed behind nothing\n{self:?}");
         let is_stored = appeared.is_some_and(|change| change.at <= answer.at);
         let owes = operation.is_upload() && operation.succeeded();
         assert!(!owes || is_stored, "{operation:?} was not stored\n{self:?}");
