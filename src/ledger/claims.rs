@@ -1,7 +1,7 @@
 //! Claims on names in SQL: one row for each operation that is under way, in PostgreSQL alone. A file of SQLite is one
 //! node's, and within a node no row is needed.
 //!
-//! Where two nodes take one name nevertheless, because their clocks differ, S3's conditional deletion tells them apart.
+//! If two nodes take one name nevertheless, because their clocks differ, S3's conditional deletion tells them apart.
 
 use super::{
     database::Pool,

@@ -1,6 +1,6 @@
 //! Locks on names in SQL: one row for each file that is being created with EXCL, in PostgreSQL alone, as with claims.
 //!
-//! Where two sessions have one name nevertheless, because the clocks of their nodes differ, S3's `If-None-Match: *` lets the
+//! If two sessions have one name nevertheless, because the clocks of their nodes differ, S3's `If-None-Match: *` lets the
 //! first of them publish.
 
 use super::{

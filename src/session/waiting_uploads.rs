@@ -108,7 +108,7 @@ impl WaitingUpload {
             }
             sleep(PAUSE).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -403,7 +403,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// What HEAD says of an object whose own answer was lost.
+    /// The object as HEAD says that it is stored, whose own answer was lost.
     pub(super) fn described(object: Object) -> Self {
         Self { pin: object.pin, modified: Some(object.modified) }
     }

@@ -191,16 +191,16 @@ async fn write(node: &Node, mut batch: Batch) -> Result<(), JournalDown> {
 }
 
 async fn write_files(node: &Node, files: &[(FileName, Version)]) -> Result<(), JournalDown> {
-    let noted = files.iter().filter_map(|(name, (tenant, version))| {
-        let note = unwritten_file(node, name, version)?.note(name.0.clone(), name.1.clone());
-        Some((tenant, note))
+    let unwritten = files.iter().filter_map(|(name, (tenant, version))| {
+        let (bucket, key) = name.clone();
+        Some((tenant, unwritten_file(node, name, version)?.note(bucket, key)))
     });
-    let (tenants, notes): (Vec<&TenantName>, Vec<LateNote>) = noted.unzip();
-    if notes.is_empty() {
+    let (tenants, rows): (Vec<&TenantName>, Vec<LateNote>) = unwritten.unzip();
+    if rows.is_empty() {
         return Ok(());
     }
-    node.journal.add_lates(&notes).await?;
-    for (tenant, LateNote { bucket, key, late, .. }) in tenants.into_iter().zip(notes) {
+    node.journal.add_lates(&rows).await?;
+    for (tenant, LateNote { bucket, key, late, .. }) in tenants.into_iter().zip(rows) {
         let attributes = late.attributes;
         node.cache.attributes.keep(tenant, (&bucket, key.as_str()), &late, attributes);
     }
@@ -215,14 +215,14 @@ async fn write_directories(node: &Node, directories: &[(DirectoryName, TenantNam
     if known.is_empty() {
         return Ok(());
     }
-    let note = |((bucket, directory), _, known): &(&DirectoryName, &TenantName, KnownTimes)| DirectoryNote {
+    let row = |((bucket, directory), _, known): &(&DirectoryName, &TenantName, KnownTimes)| DirectoryNote {
         bucket: bucket.clone(),
         directory: directory.clone(),
         times: known.times.map(Into::into),
         set_ago: known.age(),
     };
-    let notes: Vec<_> = known.iter().map(note).collect();
-    node.journal.tell_directory_times(&notes).await?;
+    let rows: Vec<_> = known.iter().map(row).collect();
+    node.journal.tell_directory_times(&rows).await?;
     for ((bucket, directory), tenant, known) in known {
         node.cache.directories.keep(tenant, (bucket, directory.as_str()), known);
     }

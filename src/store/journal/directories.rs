@@ -22,7 +22,7 @@ pub struct DirectoryTimes {
     pub modified: u32,
 }
 
-/// What a node noted of a directory, and the journal hears of later.
+/// The times that a node noted of a directory, of which the journal hears later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryNote {
     /// The bucket.

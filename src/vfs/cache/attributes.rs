@@ -120,16 +120,13 @@ impl AttributeOverlay {
         if newer.is_some_and(|newer| newer.fresh_until.is_some()) {
             return;
         }
-        let noted = match newer.cloned() {
-            Some(mut newer) => {
-                newer.late.attributes = attributes.updated(newer.late.attributes);
-                newer
-            }
-            None => {
-                let (late, fresh_until) = (Late { attributes, ..told.clone() }, Some(Instant::now() + FRESH));
-                let modified = noted.map_or(told.set_at, |noted| noted.modified);
-                Noted { late, modified, by_client: true, fresh_until }
-            }
+        let noted = if let Some(mut newer) = newer.cloned() {
+            newer.late.attributes = attributes.updated(newer.late.attributes);
+            newer
+        } else {
+            let (late, fresh_until) = (Late { attributes, ..told.clone() }, Some(Instant::now() + FRESH));
+            let modified = noted.map_or(told.set_at, |noted| noted.modified);
+            Noted { late, modified, by_client: true, fresh_until }
         };
         map.insert(tenant, name, (), noted);
     }

@@ -120,16 +120,16 @@ impl<'a> Channel<'a> {
 
     fn furnish(&mut self) {
         for mount in 0..MOUNTS.len() {
-            self.seed(mount, format!("c{}d/", self.number), 0);
+            self.seed(mount, &format!("c{}d/", self.number), 0);
             for kind in 0..SEEDS {
                 let name = |what: &str| format!("c{}{what}{kind}", self.number);
                 let [live, old, directory, tree] = ["live", "old", "empty", "tree"].map(name);
-                self.seed(mount, live.clone(), 100);
-                self.seed(mount, old.clone(), 50);
-                self.seed(mount, format!("{directory}/"), 0);
-                self.seed(mount, format!("{tree}/"), 0);
-                self.seed(mount, format!("{tree}/one"), 100);
-                self.seed(mount, format!("{tree}/two"), 0);
+                self.seed(mount, &live, 100);
+                self.seed(mount, &old, 50);
+                self.seed(mount, &format!("{directory}/"), 0);
+                self.seed(mount, &format!("{tree}/"), 0);
+                self.seed(mount, &format!("{tree}/one"), 100);
+                self.seed(mount, &format!("{tree}/two"), 0);
                 self.live.push((mount, live));
                 self.old.push((mount, old));
                 self.empty_directories.push((mount, directory));
@@ -138,10 +138,10 @@ impl<'a> Channel<'a> {
         }
     }
 
-    fn seed(&mut self, mount: usize, name: String, len: usize) {
+    fn seed(&mut self, mount: usize, name: &str, len: usize) {
         let bytes = self.unique(len);
-        self.wharf.bucket.insert(&key(mount, &name), bytes.clone());
-        self.ear.record.seeds.insert(key(mount, &name), bytes);
+        self.wharf.bucket.insert(&key(mount, name), bytes.clone());
+        self.ear.record.seeds.insert(key(mount, name), bytes);
     }
 
     fn unique(&mut self, len: usize) -> Bytes {
@@ -413,18 +413,18 @@ impl<'a> Channel<'a> {
         let id = self.ear.note_sent(asked);
         let mut bytes = BytesMut::new();
         request(id).encode(&mut bytes);
-        let fed = {
-            let feed = mouth.feed(&bytes);
-            tokio::pin!(feed);
+        let taken_in = {
+            let feeding = mouth.feed(&bytes);
+            tokio::pin!(feeding);
             loop {
                 tokio::select! {
                     biased;
-                    fed = &mut feed => break fed,
+                    taken_in = &mut feeding => break taken_in,
                     () = self.ear.more() => {}
                 }
             }
         };
-        if fed.is_err() {
+        if taken_in.is_err() {
             self.vanish();
             return Err(Gone);
         }
@@ -496,9 +496,8 @@ impl Ear {
     /// Listens until the condition holds.
     async fn until(&mut self, is_so: impl Fn(&Self) -> bool) {
         while !is_so(self) {
-            if timeout(PATIENCE, self.more()).await.is_err() {
-                panic!("there are {} requests without an answer\n{:?}", self.asked.len(), self.record);
-            }
+            let heard = timeout(PATIENCE, self.more()).await;
+            assert!(heard.is_ok(), "there are {} requests without an answer\n{:?}", self.asked.len(), self.record);
         }
     }
 
