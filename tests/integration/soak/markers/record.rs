@@ -206,7 +206,13 @@ impl Record {
 
     /// At a change all uploads are there, or told as failed, whose CLOSE came before the operation that makes it (S159).
     fn check_change(&self, (number, change): (usize, &Change), appeared: &[Option<usize>], tally: &mut Tally) {
+        // A RENAME that finds its source gone takes its copy away again. The change is not that of a REMOVE that failed.
+        let is_taken_back =
+            self.operations.iter().any(|other| other.may_take_back(change) && other.failure().is_some());
         for operation in self.operations.iter().filter(|operation| self.may_make(operation, change)) {
+            if is_taken_back && operation.failure().is_some() {
+                continue;
+            }
             let Some(came) = operation.came else { self.broken(operation, "appeared without a CLOSE", change) };
             let mut was_pending = false;
             for (earlier, appeared) in self.operations.iter().zip(appeared) {
