@@ -44,7 +44,7 @@ use mark::Mark;
 pub struct Renamed {
     /// What the file was.
     pub source: Version,
-    /// What it is, since now or S3's time, whichever is later: what is set from now on was set on it.
+    /// The new version. Its time is now or S3's, whichever is later, so that attributes that are set from now on are of it.
     pub target: Version,
     /// When the copy came to be, in seconds since 1970. S3's clock says it, but for a copy in parts.
     pub copied_at: i64,

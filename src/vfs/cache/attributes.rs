@@ -41,7 +41,7 @@ impl Noted {
         &self.late
     }
 
-    /// What the journal is to hear of it.
+    /// The row that the journal is to hear of.
     pub(in crate::vfs) fn note(self, bucket: BucketId, key: Key) -> LateNote {
         let Self { late, modified, by_client, .. } = self;
         LateNote { bucket, key, late, modified, by_client }
