@@ -6,6 +6,11 @@
 //! uploads that are open side by side are published side by side. A request that has come fails when one of these CLOSEs does,
 //! and no earlier reply told the client so.
 //!
+//! A client with many workers opens the next file when a CLOSE is answered. That OPEN comes behind the CLOSEs of the other
+//! workers that are pending, so if each CLOSE were answered at once, the files would soon be stored one after the other. So
+//! CLOSEs that are pending together are answered together: the next files are opened together too, and stored side by side.
+//! The answers alone wait, for [`ANSWERED_TOGETHER`] at most; requests that come later don't wait for a file that is stored.
+//!
 //! Invariant: a barrier waits for CLOSEs that came before it, and for nothing that came later. So barriers can't wait in a
 //! circle, neither with each other nor with tickets of the [`order`](super::order). Who waits holds no permit to run.
 
@@ -14,7 +19,14 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Duration, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long the answer of a CLOSE whose file is stored waits for others, at most.
+const ANSWERED_TOGETHER: Duration = Duration::from_secs(1);
 
 /// The pending CLOSEs of one channel, and the requests that wait for them. There are as many as outstanding requests and
 /// open handles, which are bounded.
@@ -27,6 +39,8 @@ struct State {
     closes: BTreeMap<u64, MountNumber>,
     /// A barrier's number is larger than those of the CLOSEs that it waits for.
     barriers: BTreeMap<u64, Waiting>,
+    /// For each mount the CLOSEs that are stored and wait for the others of their mount, to be answered with them.
+    stored: BTreeMap<MountNumber, CancellationToken>,
 }
 
 #[derive(Debug)]
@@ -46,6 +60,17 @@ impl State {
         let number = self.next;
         self.next += 1;
         number
+    }
+
+    fn join_stored(&mut self, number: u64) -> Option<(MountNumber, CancellationToken)> {
+        let mount = *self.closes.get(&number)?;
+        Some((mount, self.stored.entry(mount).or_default().clone()))
+    }
+
+    fn answer_stored(&mut self, mount: MountNumber) {
+        if let Some(stored) = self.stored.remove(&mount) {
+            stored.cancel();
+        }
     }
 }
 
@@ -99,6 +124,19 @@ impl PendingClose {
         self.is_settled = true;
     }
 
+    /// Ends it with success. Answer it after [`Stored::wait_for_others`].
+    pub fn stored(self) -> Stored {
+        let closes = Arc::clone(&self.pending);
+        let joined = closes.state().join_stored(self.number);
+        self.settle();
+        Stored(joined.map(|(mount, answered)| Together {
+            others: closes.barrier_of_open(Some(mount)),
+            closes,
+            mount,
+            answered,
+        }))
+    }
+
     /// Ends it without success: what waits for it fails too.
     pub fn fail(mut self, error: &Arc<Error>) {
         self.is_settled = true;
@@ -124,6 +162,33 @@ impl Drop for PendingClose {
             if waiting.pending == 0 || waiting.failure.is_some() {
                 waiting.passed.notify_one();
             }
+        }
+    }
+}
+
+/// A CLOSE whose file is stored, and which is to be answered together with others.
+#[derive(Debug)]
+pub struct Stored(Option<Together>);
+
+#[derive(Debug)]
+struct Together {
+    closes: Arc<PendingCloses>,
+    mount: MountNumber,
+    /// The CLOSEs of the mount that were pending when the file was stored.
+    others: Barrier,
+    /// Cancelled when one of those that wait together is to be answered.
+    answered: CancellationToken,
+}
+
+impl Stored {
+    /// Waits until the CLOSEs that were pending when the file was stored have ended, or until another that waits here is
+    /// answered, or for [`ANSWERED_TOGETHER`].
+    pub async fn wait_for_others(self) {
+        let Some(Together { closes, mount, others, answered }) = self.0 else { return };
+        tokio::select! {
+            // That one of them failed makes no difference to this one.
+            _ = timeout(ANSWERED_TOGETHER, others.passed()) => closes.state().answer_stored(mount),
+            () = answered.cancelled() => {}
         }
     }
 }

@@ -319,7 +319,11 @@ impl Upload {
             Ok(_) => {
                 file.close(Outcome::Done);
                 drop(ticket);
-                pending.settle();
+                let stored = pending.stored();
+                tokio::select! {
+                    () = stored.wait_for_others() => {}
+                    () = self.context.ended.cancelled() => {}
+                }
                 slot.done(Ok(()));
             }
             Err(error) => {

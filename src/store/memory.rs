@@ -128,7 +128,12 @@ impl MemoryBucket {
 
     /// From now on every answer takes so long, on the clock of the runtime, which a test pauses.
     pub fn answer_after(&self, latency: Duration) {
-        self.script.answer_after(latency);
+        self.answer_within(latency..latency);
+    }
+
+    /// From now on answers take between so long and so long, on the same clock: one after the other another time.
+    pub fn answer_within(&self, latency: Range<Duration>) {
+        self.script.answer_within(latency);
     }
 
     /// From now on each body comes at this speed, on the same clock.

@@ -76,7 +76,7 @@ impl Mount {
 }
 
 /// A mount of one user, by its place among them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MountNumber(pub(crate) usize);
 
 /// What a path means.

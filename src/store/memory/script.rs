@@ -129,7 +129,8 @@ struct State {
     holds_of_keys: HashMap<(Verb, String), Arc<Semaphore>>,
     faults_of_keys: HashMap<(Verb, String), VecDeque<Error>>,
     body_faults: VecDeque<BodyFault>,
-    latency: Duration,
+    latency: Range<Duration>,
+    answers: u32,
     bytes_per_second: Option<u64>,
 }
 
@@ -154,8 +155,17 @@ impl Script {
         self.state().faults_of_keys.entry((verb, key.to_owned())).or_default().push_back(error);
     }
 
-    pub(super) fn answer_after(&self, latency: Duration) {
+    pub(super) fn answer_within(&self, latency: Range<Duration>) {
         self.state().latency = latency;
+    }
+
+    /// How long the next answer takes: spread evenly over the range, and the same in every run.
+    fn latency(&self) -> Duration {
+        let mut state = self.state();
+        state.answers = state.answers.wrapping_add(1);
+        // Multiples of the golden ratio, without their whole part, fill the range evenly.
+        let share = f64::from(state.answers) * 0.618_033_988_75;
+        state.latency.start + state.latency.end.saturating_sub(state.latency.start).mul_f64(share.fract())
     }
 
     pub(super) fn send_at(&self, bytes_per_second: u64) {
@@ -214,9 +224,11 @@ impl Script {
 
     /// Waits as long as a hold says, then fails if a fault says so.
     pub(super) async fn pass(&self, verb: Verb, moment: Moment) -> Result<()> {
-        let latency = self.state().latency;
-        if moment == Moment::Answer && !latency.is_zero() {
-            tokio::time::sleep(latency).await;
+        if moment == Moment::Answer {
+            let latency = self.latency();
+            if !latency.is_zero() {
+                tokio::time::sleep(latency).await;
+            }
         }
         let gate = self.state().holds.get(&(verb, moment)).cloned();
         if let Some(gate) = gate

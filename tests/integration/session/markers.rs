@@ -415,13 +415,13 @@ enum Stage {
     Closing,
 }
 
-/// How long 64 workers of one client take for so many files, each worker one after the other. The client goes on with its
+/// How long the workers of one client take for so many files, each worker one after the other. The client goes on with its
 /// workers in the order in which it hears of them.
-async fn pace(wharf: &Wharf, files: usize) -> Duration {
+async fn pace(wharf: &Wharf, workers: usize, files: usize) -> Duration {
     let mut client = wharf.connect().await;
     let (mut begun, mut stages, mut heard) = (0, HashMap::new(), client.incoming.order.len());
     let since = Instant::now();
-    while begun < 64 {
+    while begun < workers {
         stages.insert(client.send(request::open(&format!("/{begun}"), CREATE)).await, Stage::Opening);
         begun += 1;
     }
@@ -453,6 +453,36 @@ async fn pace(wharf: &Wharf, files: usize) -> Duration {
 async fn workers_that_open_a_file_whenever_they_have_stored_one_keep_their_pace() {
     let wharf = wharf();
     wharf.bucket.answer_after(Duration::from_millis(30));
-    let elapsed = pace(&wharf, 64 * 20).await;
+    let elapsed = pace(&wharf, 64, 64 * 20).await;
     assert!(elapsed.as_millis() <= 20 * 30 * 10 / 9, "{elapsed:?}");
+}
+
+// S159: CLOSE of an upload, RENAME, REMOVE, MKDIR and RMDIR wait for the CLOSEs that came before them on the same channel …
+#[tokio::test(start_paused = true)]
+async fn workers_that_hear_of_their_files_one_by_one_keep_their_pace() {
+    for (workers, slowest_ms) in [(4, 40), (4, 330), (16, 50), (16, 330), (64, 31), (64, 70), (64, 130)] {
+        let wharf = wharf();
+        wharf.bucket.answer_within(Duration::from_millis(30)..Duration::from_millis(slowest_ms));
+        let elapsed = pace(&wharf, workers, workers * 20).await;
+        // All wait for the slowest of them. For the first files the directory is asked for too.
+        assert!(elapsed <= Duration::from_millis(22 * slowest_ms), "{workers} workers, {slowest_ms} ms: {elapsed:?}");
+    }
+}
+
+// S159: CLOSE of an upload, RENAME, REMOVE, MKDIR and RMDIR wait for the CLOSEs that came before them on the same channel …
+#[tokio::test(start_paused = true)]
+async fn the_answer_of_a_stored_file_waits_for_others_a_second_at_most() {
+    let wharf = wharf();
+    let _hold = wharf.bucket.hold_key(Verb::Put, DATA);
+    let mut client = wharf.connect().await;
+    let [one, two] = [open_with(&mut client, "/one", 3).await, open_with(&mut client, "/two", 3).await];
+    let _data = closing(&mut client, "/data").await;
+    let since = Instant::now();
+    let one = client.send(request::close(&one)).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(wharf.bucket.bytes("acme/one").is_some());
+    let two = client.send(request::close(&two)).await;
+    client.status(one).await.unwrap();
+    client.status(two).await.unwrap();
+    assert_eq!(since.elapsed().as_millis(), 1_000);
 }
