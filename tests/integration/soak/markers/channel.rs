@@ -462,10 +462,11 @@ impl Ear {
         let place = self.clock;
         match asked {
             Asked::Open(operation) => self.record.operations[operation].begun = place,
-            Asked::Close(operation) => self.record.operations[operation].came = Some(place),
+            Asked::Close(operation) => self.record.operations[operation].come(place),
             Asked::Change(operation) => {
                 let operation = &mut self.record.operations[operation];
-                (operation.begun, operation.came) = (place, Some(place));
+                operation.begun = place;
+                operation.come(place);
             }
             Asked::Write(operation, len) => {
                 self.record.operations[operation].unanswered_writes += 1;

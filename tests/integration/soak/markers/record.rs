@@ -35,6 +35,8 @@ pub struct Operation {
     pub begun: Place,
     /// The place of the request by which names appear or go: the CLOSE of an upload. `None` if that was never sent.
     pub came: Option<Place>,
+    /// When that was.
+    pub came_at: Option<Instant>,
     /// True once the answer to a WRITE told, before the CLOSE was sent, that nothing will be stored.
     pub was_told: bool,
     /// True if such an answer was read after the CLOSE was sent: the server may have given it before.
@@ -58,11 +60,17 @@ impl Operation {
             key,
             begun: 0,
             came: None,
+            came_at: None,
             was_told: false,
             was_told_late: false,
             unanswered_writes: 0,
             answer: None,
         }
+    }
+
+    /// The request is sent by which names appear or go.
+    pub fn come(&mut self, place: Place) {
+        (self.came, self.came_at) = (Some(place), Some(Instant::now()));
     }
 
     fn is_upload(&self) -> bool {
@@ -151,7 +159,10 @@ impl Record {
         self.operations.iter().any(|operation| self.may_make(operation, change) || operation.may_take_back(change))
     }
 
-    fn may_make(&self, operation: &Operation, Change { raw_key, bytes, .. }: &Change) -> bool {
+    fn may_make(&self, operation: &Operation, Change { raw_key, bytes, at }: &Change) -> bool {
+        if operation.came_at.is_some_and(|came_at| came_at > *at) {
+            return false;
+        }
         let key = &operation.key;
         match (&operation.work, bytes) {
             (Work::Upload(own), Some(bytes)) => {
