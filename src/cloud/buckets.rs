@@ -5,6 +5,7 @@ use super::{
     assume_role::{AssumedRole, Assumption},
     clients::{Clients, Identity},
     place::Role,
+    retries::Allowances,
 };
 use crate::{
     account::{Permissions, TenantName, UserName},
@@ -31,6 +32,8 @@ pub struct Buckets {
 #[derive(Debug)]
 struct Tenant {
     place: Place,
+    /// One tenant's outage can't use up another's further tries.
+    allowances: Allowances,
     /// Where there is no role.
     whole: OnceCell<Arc<S3Bucket>>,
     sts: OnceCell<aws_sdk_sts::Client>,
@@ -61,6 +64,7 @@ impl Buckets {
     pub fn new(places: HashMap<TenantName, Place>) -> Self {
         let tenant = |place| Tenant {
             place,
+            allowances: Allowances::default(),
             whole: OnceCell::new(),
             sts: OnceCell::new(),
             scoped: Mutex::default(),
@@ -93,7 +97,7 @@ impl Buckets {
         };
         let policy =
             SessionPolicy::for_janitor(&tenant.place, prefix).map_err(|error| Error::Credentials(error.to_string()))?;
-        let sts = self.sts(name, tenant, role).await;
+        let sts = self.sts(tenant, role).await;
         let (session, bucket) = {
             let mut known = tenant.janitor.lock().unwrap_or_else(PoisonError::into_inner);
             let assume = || {
@@ -118,26 +122,26 @@ impl Buckets {
         self.tenants.get(name).ok_or_else(|| Error::Credentials(format!("tenant {name} has no bucket")))
     }
 
-    async fn sts<'a>(&self, name: &TenantName, tenant: &'a Tenant, role: &Role) -> &'a aws_sdk_sts::Client {
+    async fn sts<'a>(&self, tenant: &'a Tenant, role: &Role) -> &'a aws_sdk_sts::Client {
         let Place { credentials, region, .. } = &tenant.place;
         let connect = async || {
             let identity = self.clients.base(&credentials.base, region).await;
-            self.clients.sts(name.as_str(), role, region, identity)
+            self.clients.sts(&tenant.allowances, role, region, identity)
         };
         tenant.sts.get_or_init(connect).await
     }
 
-    async fn whole(&self, name: &TenantName, tenant: &Tenant) -> Arc<S3Bucket> {
+    async fn whole(&self, tenant: &Tenant) -> Arc<S3Bucket> {
         let Place { credentials, region, .. } = &tenant.place;
         let open = async || {
             let identity = self.clients.base(&credentials.base, region).await;
-            Arc::new(self.clients.bucket(name.as_str(), &tenant.place, identity))
+            Arc::new(self.clients.bucket(&tenant.allowances, &tenant.place, identity))
         };
         Arc::clone(tenant.whole.get_or_init(open).await)
     }
 
     async fn scoped(&self, scope: Scope<'_>, tenant: &Tenant, role: &Role) -> Result<Arc<Scoped>> {
-        let sts = self.sts(scope.tenant, tenant, role).await;
+        let sts = self.sts(tenant, role).await;
         let mut scoped = tenant.scoped.lock().unwrap_or_else(PoisonError::into_inner);
         let known = scoped.get(scope.user).map(Vec::as_slice).unwrap_or_default();
         let same = |known: &&Arc<Scoped>| known.prefix == *scope.prefix && known.permissions == scope.permissions;
@@ -165,10 +169,9 @@ impl Buckets {
         tenant: &Tenant,
         sts: &aws_sdk_sts::Client,
     ) -> (AssumedRole, Arc<S3Bucket>) {
-        let name = assumption.tenant.clone();
         let session = AssumedRole::new(sts.clone(), assumption);
         let identity = Identity::session(session.clone());
-        let bucket = self.clients.bucket(name.as_str(), &tenant.place, identity);
+        let bucket = self.clients.bucket(&tenant.allowances, &tenant.place, identity);
         (session, Arc::new(bucket))
     }
 }
@@ -178,7 +181,7 @@ impl vfs::Buckets for Buckets {
     async fn bucket(&self, scope: Scope<'_>) -> Result<Arc<dyn Bucket>> {
         let tenant = self.tenant(scope.tenant)?;
         let Some(role) = tenant.role() else {
-            return Ok(self.whole(scope.tenant, tenant).await);
+            return Ok(self.whole(tenant).await);
         };
         let scoped = self.scoped(scope, tenant, role).await?;
         // Here, where what is wrong can be said plainly; later the SDK asks by itself, for each try of each request.

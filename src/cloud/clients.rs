@@ -4,6 +4,7 @@ use super::{
     Base, Place, Secret,
     assume_role::{AssumedRole, ForgetExpired, RetryExpired},
     place::Role,
+    retries::{self, Allowances},
 };
 use crate::store::S3Bucket;
 use aws_config::{
@@ -13,9 +14,7 @@ use aws_config::{
 use aws_credential_types::{Credentials as AccessKey, provider::SharedCredentialsProvider};
 use aws_sdk_s3::config::{
     BehaviorVersion, IdentityCache, Region, SharedAsyncSleep, SharedHttpClient, SharedIdentityCache,
-    StalledStreamProtectionConfig,
-    retry::{RetryConfig, RetryPartition},
-    timeout::TimeoutConfig,
+    StalledStreamProtectionConfig, timeout::TimeoutConfig,
 };
 use aws_sdk_sts::config as sts;
 use aws_smithy_async::rt::sleep::TokioSleep;
@@ -35,11 +34,6 @@ const READ_TIMEOUT: Duration = Duration::from_mins(10);
 const STALL_GRACE: Duration = Duration::from_secs(20);
 /// S3 closes connections that were idle for about as long; one that it closed costs a retry.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The first try counts.
-const MAX_ATTEMPTS: u32 = 7;
-/// Doubled for each further try and cut at random. SlowDown has 12.6 s to pass at most, and a broken connection, for
-/// which the SDK would wait up to a second, costs little.
-const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 /// One try of STS, which answers at once or not at all, and all tries together.
 const STS_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const STS_TIMEOUT: Duration = Duration::from_secs(40);
@@ -92,9 +86,8 @@ impl Clients {
         }
     }
 
-    /// The bucket of `place`, as `identity`. `owner` names the retry allowance: one tenant's outage can't use up
-    /// another's.
-    pub(super) fn bucket(&self, owner: &str, place: &Place, identity: Identity) -> S3Bucket {
+    /// The bucket of `place`, as `identity`.
+    pub(super) fn bucket(&self, allowances: &Allowances, place: &Place, identity: Identity) -> S3Bucket {
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.clone())
@@ -103,8 +96,8 @@ impl Clients {
             .identity_cache(identity.cache)
             .region(Region::new(place.region.clone()))
             .force_path_style(place.path_style)
-            .retry_config(retries())
-            .retry_partition(RetryPartition::new(owner.to_owned()))
+            .retry_config(retries::of_a_request())
+            .retry_partition(allowances.s3.clone())
             .timeout_config(
                 TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build(),
             )
@@ -119,7 +112,13 @@ impl Clients {
     }
 
     /// The STS that gives out `role`, asked as `identity` in the region of the bucket.
-    pub(super) fn sts(&self, owner: &str, role: &Role, region: &str, identity: Identity) -> aws_sdk_sts::Client {
+    pub(super) fn sts(
+        &self,
+        allowances: &Allowances,
+        role: &Role,
+        region: &str,
+        identity: Identity,
+    ) -> aws_sdk_sts::Client {
         let mut config = sts::Builder::new()
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.clone())
@@ -127,8 +126,8 @@ impl Clients {
             .credentials_provider(identity.provider)
             .identity_cache(identity.cache)
             .region(Region::new(region.to_owned()))
-            .retry_config(retries())
-            .retry_partition(RetryPartition::new(format!("{owner}, STS")))
+            .retry_config(retries::of_a_request())
+            .retry_partition(allowances.sts.clone())
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT_TIMEOUT)
@@ -166,8 +165,4 @@ impl Clients {
 fn fixed(access_key_id: &str, secret_access_key: &Secret) -> Identity {
     let key = AccessKey::new(access_key_id, secret_access_key.expose(), None, None, "config");
     Identity { provider: SharedCredentialsProvider::new(key), cache: IdentityCache::no_cache(), session: None }
-}
-
-fn retries() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_initial_backoff(FIRST_BACKOFF)
 }

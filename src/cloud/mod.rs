@@ -11,6 +11,7 @@ mod assume_role;
 mod buckets;
 mod clients;
 mod place;
+mod retries;
 mod role;
 mod secret;
 mod session_policy;

@@ -94,6 +94,11 @@ impl MemoryBucket {
         self.script.fail(verb, moment, error);
     }
 
+    /// Takes back what [`fail`](Self::fail) said and has not come about.
+    pub fn forget_faults(&self) {
+        self.script.forget_faults();
+    }
+
     /// From now on changes of objects are recorded, for [`changes`](Self::changes).
     pub fn record_changes(&self) {
         self.contents().changes = Some(Vec::new());

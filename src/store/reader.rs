@@ -218,9 +218,7 @@ impl Shared {
 
     /// Takes in the next bytes of a range.
     fn deliver(&self, id: u64, chunk: Bytes) {
-        if let Some(range) = self.state().ranges.find(id) {
-            range.push(chunk);
-        }
+        self.state().deliver(id, chunk);
     }
 
     /// Gives up on a range, unless it is complete.

@@ -139,6 +139,10 @@ impl Script {
         self.state().faults.entry((verb, moment)).or_default().push_back(error);
     }
 
+    pub(super) fn forget_faults(&self) {
+        self.state().faults.clear();
+    }
+
     pub(super) fn hold(&self, verb: Verb, moment: Moment) -> Hold {
         let gate = Arc::new(Semaphore::new(0));
         self.state().holds.insert((verb, moment), Arc::clone(&gate));

@@ -12,6 +12,7 @@ use super::{
     run::MAX_WINDOW,
 };
 use crate::store::{Body, Error, Result, task::OwnedTask};
+use bytes::Bytes;
 use std::{ops::Range, sync::Arc};
 
 /// What the ranges of one reader may take of the budget: a full window, and one that is not read to its end yet.
@@ -28,6 +29,9 @@ pub(super) struct State {
     pub(super) prefetch: Prefetch,
     /// The version is gone: no further GET can succeed.
     lost: Option<Error>,
+    /// The last GET failed. Until one brings bytes, nothing is fetched ahead: an outage would be met with a window of GETs for
+    /// each READ that a client sends.
+    failing: bool,
     /// Ids tell a range from an earlier one at the same place, whose task may not have noticed yet.
     next_id: u64,
 }
@@ -35,7 +39,7 @@ pub(super) struct State {
 impl State {
     /// No range yet. The run begins at `head`, or wherever the first READ asks.
     pub(super) fn new(head: Option<u64>) -> Self {
-        Self { ranges: Ranges::default(), prefetch: Prefetch::new(head), lost: None, next_id: 0 }
+        Self { ranges: Ranges::default(), prefetch: Prefetch::new(head), lost: None, failing: false, next_id: 0 }
     }
 
     /// Sees to it that all of `want` is there or on its way, and fetches ahead. Returns what is given up.
@@ -55,7 +59,7 @@ impl State {
             let covered_to = self.ranges.frontier(at);
             at = if covered_to > at { covered_to } else { self.fetch(shared, at, want.end, observed.run_from) };
         }
-        if observed.run_from.is_some() && self.lost.is_none() {
+        if observed.run_from.is_some() && self.lost.is_none() && !self.failing {
             self.fetch_ahead(shared);
         }
         Ok(forsaken)
@@ -133,12 +137,21 @@ impl State {
         self.ranges.insert(RangeBuffer::new(id, range, memory, task));
     }
 
+    /// Takes in the next bytes of a range.
+    pub(super) fn deliver(&mut self, id: u64, chunk: Bytes) {
+        self.failing = false;
+        if let Some(range) = self.ranges.find(id) {
+            range.push(chunk);
+        }
+    }
+
     /// Gives up on a range, unless it is complete; READs that need it get `error`. Returns it when none does.
     pub(super) fn fail(&mut self, id: u64, error: &Error) -> Vec<RangeBuffer> {
         let Some(range) = self.ranges.find(id) else { return Vec::new() };
         if !range.fail(error) {
             return Vec::new();
         }
+        self.failing = true;
         if matches!(error, Error::Conflict { .. } | Error::NotFound | Error::Archived) {
             self.lost = Some(error.clone());
         }

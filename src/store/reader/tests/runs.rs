@@ -102,3 +102,36 @@ async fn at_s3_s_distance_a_long_run_is_as_fast_as_sixteen_connections() {
     assert!(first <= Duration::from_millis(400), "{first:?} until the run is long");
     assert!(rest <= Duration::from_millis(170), "{rest:?} from then on");
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_fetched_ahead_while_gets_fail() {
+    let fixture = Fixture::new(512 * MIB);
+    let reader = fixture.try_open(Some(512 * MIB)).await.unwrap();
+    for offset in (0..64 * MIB).step_by(READ_BYTES as usize) {
+        fixture.check(&reader, offset, READ_BYTES).await;
+    }
+    // What the run has fetched ahead is there, so that the next READs need a GET each.
+    let ahead = 64 * MIB + 16 * 8 * MIB;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..100 {
+        fixture.bucket.fail(Verb::Read, Moment::Request, Error::Unreachable("connection refused".into()));
+    }
+    let mut offset = 64 * MIB;
+    while reader.read(offset, READ_BYTES).await.is_ok() {
+        offset += u64::from(READ_BYTES);
+    }
+    assert!(offset > ahead - 32 * MIB, "{offset} of {ahead}");
+    fixture.bucket.forget_requests();
+    for number in 1..=20 {
+        offset += u64::from(READ_BYTES);
+        reader.read(offset, READ_BYTES).await.unwrap_err();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(fixture.bucket.requests().len(), number, "one GET a READ");
+    }
+    fixture.bucket.forget_faults();
+    fixture.bucket.forget_requests();
+    for offset in (offset..offset + 64 * MIB).step_by(READ_BYTES as usize) {
+        fixture.check(&reader, offset, READ_BYTES).await;
+    }
+    assert!(fixture.asked_bytes() > 112 * MIB, "{} bytes: it fetches ahead again", fixture.asked_bytes());
+}

@@ -1,0 +1,130 @@
+//! How often requests are tried again: each by itself, and all of a tenant's together.
+//!
+//! Each further try takes tokens of its tenant's allowance, and gives them back when it succeeds. An outage uses them up, and
+//! then every request is tried once: a store that comes back isn't met by all that was refused. The SDK's own allowance comes
+//! back with successful requests alone, one token for each, so that a tenant had no further tries for minutes after an
+//! outage. This one comes back with time too.
+
+use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition, TokenBucket};
+use std::time::Duration;
+
+/// The first try counts.
+const MAX_ATTEMPTS: u32 = 7;
+/// Doubled for each further try and cut at random. SlowDown has 12.6 s to pass at most, and a broken connection, for
+/// which the SDK would wait up to a second, costs little.
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+/// The SDK's. A further try takes 10 behind an answer of 500 or 503 or none, and 5 behind SlowDown.
+const ALLOWANCE_TOKENS: usize = 500;
+/// All of it within 20 s. While an outage lasts, 2.5 further tries a second.
+const TOKENS_PER_SECOND: f32 = 25.0;
+
+/// How often one request is tried.
+pub(super) fn of_a_request() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_initial_backoff(FIRST_BACKOFF)
+}
+
+/// The allowances of one tenant. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Allowances {
+    /// Of its requests to S3.
+    pub(super) s3: RetryPartition,
+    /// Of its requests to STS: S3's outage leaves them alone.
+    pub(super) sts: RetryPartition,
+}
+
+impl Default for Allowances {
+    fn default() -> Self {
+        Self { s3: allowance("S3"), sts: allowance("STS") }
+    }
+}
+
+/// An allowance that no other one shares, whatever its name.
+fn allowance(service: &'static str) -> RetryPartition {
+    let tokens = TokenBucket::builder().capacity(ALLOWANCE_TOKENS).refill_rate(TOKENS_PER_SECOND).build();
+    RetryPartition::custom(service).token_bucket(tokens).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_s3::{
+        Client,
+        config::{BehaviorVersion, Credentials, Region, SharedAsyncSleep},
+    };
+    use aws_smithy_async::{rt::sleep::TokioSleep, time::TimeSource};
+    use aws_smithy_runtime_api::{
+        client::{
+            http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+            orchestrator::{HttpRequest, HttpResponse},
+        },
+        http::StatusCode,
+    };
+    use aws_smithy_types::body::SdkBody;
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicU32, Ordering},
+        },
+        time::SystemTime,
+    };
+    use tokio::time::{Instant, advance};
+
+    /// An S3 that fails, and how often it was asked.
+    #[derive(Clone, Debug, Default)]
+    struct Outage(Arc<AtomicU32>);
+
+    impl HttpConnector for Outage {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(StatusCode::try_from(503).unwrap(), SdkBody::empty())))
+        }
+    }
+
+    /// The clock that tests pause.
+    #[derive(Debug)]
+    struct Clock(Instant);
+
+    impl TimeSource for Clock {
+        fn now(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH + Duration::from_hours(500_000) + self.0.elapsed()
+        }
+    }
+
+    impl Outage {
+        fn client(&self, allowances: &Allowances) -> Client {
+            let connector = SharedHttpConnector::new(self.clone());
+            let config = aws_sdk_s3::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::from_static("us-east-1"))
+                .credentials_provider(Credentials::for_tests())
+                .http_client(http_client_fn(move |_, _| connector.clone()))
+                .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+                .time_source(Clock(Instant::now()))
+                .retry_config(of_a_request())
+                .retry_partition(allowances.s3.clone());
+            Client::from_conf(config.build())
+        }
+
+        /// How often one request is tried.
+        async fn tries(&self, client: &Client) -> u32 {
+            let before = self.0.load(Ordering::Relaxed);
+            client.head_object().bucket("vendor").key("x").send().await.unwrap_err();
+            self.0.load(Ordering::Relaxed) - before
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_uses_the_allowance_up_and_time_brings_it_back() {
+        let (outage, allowances) = (Outage::default(), Allowances::default());
+        let client = outage.client(&allowances);
+        // All at once, so that little time passes.
+        let tries = futures_util::future::join_all((0..200).map(|_| outage.tries(&client))).await;
+        assert_eq!(tries.len(), 200);
+        let further = outage.0.load(Ordering::Relaxed) - 200;
+        assert!((50..80).contains(&further), "{further} further tries");
+        assert!(outage.tries(&outage.client(&allowances)).await <= 2, "the clients of a tenant share the allowance");
+        assert_eq!(outage.tries(&outage.client(&Allowances::default())).await, MAX_ATTEMPTS, "a neighbour has its own");
+        advance(Duration::from_secs(20)).await;
+        assert_eq!(outage.tries(&client).await, MAX_ATTEMPTS);
+    }
+}
