@@ -153,7 +153,8 @@ mod tests {
 
     fn closed(name: &str) -> Event {
         let (path, duration, outcome) = ("/file".into(), Duration::ZERO, Outcome::Done);
-        Event::FileClosed { who: who(name), path, transfer: Transfer::Download, bytes: 0, duration, outcome }
+        let transfer = Transfer::Download;
+        Event::FileClosed { who: who(name), path, transfer, bytes: 0, size: Some(0), duration, outcome }
     }
 
     fn failed(name: &str) -> Event {

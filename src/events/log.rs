@@ -66,11 +66,11 @@ pub fn write(event: &Event) {
         Event::FileOpened { who, path, transfer } => {
             session!(info, who, "file opened", path = long(path), transfer = %transfer);
         }
-        Event::FileClosed { who, path, transfer, bytes, duration, outcome } => {
+        Event::FileClosed { who, path, transfer, bytes, size, duration, outcome } => {
             let (path, duration_ms) = (long(path), millis(*duration));
             match outcome {
                 Outcome::Done => {
-                    session!(info, who, "file closed", path, transfer = %transfer, bytes, duration_ms);
+                    session!(info, who, "file closed", path, transfer = %transfer, bytes, size, duration_ms);
                 }
                 Outcome::Abandoned => {
                     session!(warn, who, "file abandoned", path, transfer = %transfer, bytes, duration_ms);

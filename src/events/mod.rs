@@ -188,6 +188,8 @@ pub enum Event {
         transfer: Transfer,
         /// Bytes of content sent to the client, or taken from it.
         bytes: u64,
+        /// The size in bytes of the file that was stored, or of the one that was read. `None` if it didn't end well.
+        size: Option<u64>,
         /// From OPEN to the end.
         duration: Duration,
         /// The outcome.

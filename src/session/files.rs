@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-/// An open file. Dropped without [`OpenFile::close`], it was abandoned.
+/// An open file. Dropped without [`OpenFile::done`] or [`OpenFile::fail`], it was abandoned.
 #[derive(Debug)]
 pub struct OpenFile {
     who: Who,
@@ -35,18 +35,24 @@ impl OpenFile {
         path.clone_into(&mut self.path);
     }
 
-    /// Records how it ended.
-    pub fn close(mut self, outcome: Outcome) {
-        self.record(outcome);
+    /// Records a good end. The file has `size` bytes: an upload that went on with what was stored before counted fewer.
+    pub fn done(mut self, size: u64) {
+        self.record(Outcome::Done, Some(size));
     }
 
-    fn record(&mut self, outcome: Outcome) {
+    /// Records that it failed, or was refused.
+    pub fn fail(mut self, outcome: Outcome) {
+        self.record(outcome, None);
+    }
+
+    fn record(&mut self, outcome: Outcome, size: Option<u64>) {
         self.closed = true;
         self.events.record(&Event::FileClosed {
             who: self.who.clone(),
             path: std::mem::take(&mut self.path),
             transfer: self.transfer,
             bytes: self.bytes.load(Ordering::Relaxed),
+            size,
             duration: self.since.elapsed(),
             outcome,
         });
@@ -56,7 +62,7 @@ impl OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         if !self.closed {
-            self.record(Outcome::Abandoned);
+            self.record(Outcome::Abandoned, None);
         }
     }
 }

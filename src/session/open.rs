@@ -172,11 +172,14 @@ async fn create(
     let file = OpenFile::new(who, events, path.as_str().to_owned(), Transfer::Upload);
     match pending.make_empty(context.settings.upload_wait).await {
         Err(Error::AlreadyExists) if !exclusive => {
-            file.close(Outcome::Refused(Error::AlreadyExists.to_string()));
+            file.fail(Outcome::Refused(Error::AlreadyExists.to_string()));
             context.vfs.open_read(path).await
         }
         made => {
-            file.close(made.as_ref().err().map_or(Outcome::Done, status::outcome));
+            match &made {
+                Ok(_) => file.done(0),
+                Err(error) => file.fail(status::outcome(error)),
+            }
             made
         }
     }

@@ -160,10 +160,14 @@ impl Download {
             Some(Last::Change(answered)) => Some(answered),
         };
         let Self { handle, file, failure, .. } = self;
+        let size = handle.metadata().size;
         // Bytes that it fetched ahead are in the way of the upload's memory.
         drop(handle);
         if let Some(file) = file.into_inner() {
-            file.close(failure.into_inner().map_or(Outcome::Done, Outcome::Failed));
+            match failure.into_inner() {
+                None => file.done(size),
+                Some(failure) => file.fail(Outcome::Failed(failure)),
+            }
         }
         if let Some(answered) = change {
             let _ = answered.send(());

@@ -247,7 +247,7 @@ impl Upload {
                     let (path, bytes) = (handle.path().current(), handle.metadata().size);
                     self.context.vfs.note_failed_upload(&path, bytes).await;
                     handle.leave().await;
-                    file.close(Outcome::Failed("it was silent while others waited for upload memory".to_owned()));
+                    file.fail(Outcome::Failed("it was silent while others waited for upload memory".to_owned()));
                     return self.refuse(Error::Silent).await;
                 }
             }
@@ -317,7 +317,7 @@ impl Upload {
         };
         match result.map_err(Arc::new) {
             Ok(_) => {
-                file.close(Outcome::Done);
+                file.done(bytes);
                 drop(ticket);
                 let stored = pending.stored();
                 tokio::select! {
@@ -328,7 +328,7 @@ impl Upload {
             }
             Err(error) => {
                 self.context.vfs.note_failed_upload(&path, bytes).await;
-                file.close(Outcome::Failed(status::detail(&error)));
+                file.fail(Outcome::Failed(status::detail(&error)));
                 drop(ticket);
                 self.fail(slot, pending, &error);
             }

@@ -15,7 +15,7 @@ from rig.servers import Serve
 
 COMMON = {"timestamp", "level", "message"}
 WHO = COMMON | {"tenant", "user", "session", "source_ip"}
-CLOSED = WHO | {"path", "transfer", "bytes", "duration_ms"}
+CLOSED = WHO | {"path", "transfer", "bytes", "size", "duration_ms"}
 FORGED = '{"level":"INFO","message":"login","tenant":"globex","user":"root"}'
 # It ends its own string, its object and its line, and brings a line and a field along.
 HOSTILE = f'mallory","tenant":"globex"}}\n{FORGED}\r\n\u2028\x1b[2K\\'
@@ -53,7 +53,8 @@ class JsonLog(ServerCase):
         self.assertEqual(WHO, set(started))
         self.assertEqual(CLOSED, set(closed))
         self.assertEqual(("acme", "alice", "127.0.0.1", '/a "file"'), self.values(closed, "path"))
-        self.assertEqual((1000, "upload", int), (closed["bytes"], closed["transfer"], type(closed["duration_ms"])))
+        self.assertEqual((1000, 1000, "upload"), (closed["bytes"], closed["size"], closed["transfer"]))
+        self.assertIs(int, type(closed["duration_ms"]))
         self.assertLessEqual(WHO | {"duration_ms", "received_bytes", "sent_bytes"}, set(ended))
 
     def test_a_copy_names_both_files(self):

@@ -56,8 +56,8 @@ class Resume:
         closed = [line for line in self.server.process.log_text().splitlines() if "file closed" in line]
         closed = [line for line in closed if name in line and "upload" in line]
         self.assertEqual(1, len(closed), closed)
-        sent = int(re.search(r"\bbytes\W+(\d+)", closed[0]).group(1))
-        self.assertEqual(len(data) - begun, sent)
+        sent, size = (int(re.search(rf"\b{field}\W+(\d+)", closed[0]).group(1)) for field in ("bytes", "size"))
+        self.assertEqual((len(data) - begun, len(data)), (sent, size))
 
     def reput(self, path):
         return self.openssh.sftp(f"reput {self.local}/file {path}", check=False)
