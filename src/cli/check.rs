@@ -17,12 +17,13 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(&self) -> ExitCode {
-        match config::load(&self.config.path) {
+        let path = self.config.path();
+        match config::load(path) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     eprintln!("warning: {warning}");
                 }
-                println!("{}: {}", self.config.path.display(), summary(&loaded.config, loaded.warnings.len()));
+                println!("{}: {}", path.display(), summary(&loaded.config, loaded.warnings.len()));
                 ExitCode::SUCCESS
             }
             Err(problems) => {

@@ -8,11 +8,14 @@ mod log;
 mod serve;
 
 use clap::{Args, Parser, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// A managed, multi-tenant SFTP server whose storage is Amazon S3.
 #[derive(Debug, Parser)]
-#[command(name = "wharfinger", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(name = "wharfinger", version, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -29,9 +32,34 @@ enum Command {
 /// Where the config is.
 #[derive(Debug, Args)]
 struct ConfigFile {
-    /// The server's config file. The tenants' files are found through it
-    #[arg(long = "config", value_name = "FILE", default_value = "config/wharfinger.toml")]
-    path: PathBuf,
+    /// The server's config file [default: /etc/wharfinger/wharfinger.toml]. The tenants' files are found through it
+    #[arg(long = "config", value_name = "FILE")]
+    path: Option<PathBuf>,
+}
+
+/// The config file, if none was said.
+const DEFAULT_CONFIG: &str = "/etc/wharfinger/wharfinger.toml";
+/// The one that earlier versions read then.
+const EARLIER_DEFAULT_CONFIG: &str = "config/wharfinger.toml";
+
+impl ConfigFile {
+    /// The file that was said, or the default. Where that is missing, the earlier default still counts, and a line on
+    /// stderr says so.
+    fn path(&self) -> &Path {
+        match &self.path {
+            Some(path) => path,
+            None => default_config(Path::new(DEFAULT_CONFIG), Path::new(EARLIER_DEFAULT_CONFIG)),
+        }
+    }
+}
+
+fn default_config<'a>(default: &'a Path, earlier: &'a Path) -> &'a Path {
+    if default.exists() || !earlier.exists() {
+        return default;
+    }
+    let (missing, read) = (default.display(), earlier.display());
+    eprintln!("warning: {missing} is missing, {read} is read as in earlier versions: say --config {read}");
+    earlier
 }
 
 impl Cli {
@@ -61,15 +89,20 @@ mod tests {
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
     }
+    #[test]
+    fn the_earlier_default_counts_where_the_default_is_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let [default, earlier] = ["default.toml", "earlier.toml"].map(|name| directory.path().join(name));
+        assert_eq!(default_config(&default, &earlier), default);
+        std::fs::write(&earlier, "").unwrap();
+        assert_eq!(default_config(&default, &earlier), earlier);
+        std::fs::write(&default, "").unwrap();
+        assert_eq!(default_config(&default, &earlier), default);
+    }
 
     #[test]
-    fn the_config_has_a_place_unless_it_is_said() {
-        let config = |line: &[&str]| match Cli::try_parse_from(line).unwrap().command {
-            Command::Check(check::Check { config }) | Command::Serve(serve::Serve { config }) => config.path,
-            Command::HashPassword(_) | Command::Demo(_) => panic!("{line:?}"),
-        };
-        assert_eq!(config(&["wharfinger", "check"]), PathBuf::from("config/wharfinger.toml"));
-        assert_eq!(config(&["wharfinger", "serve"]), PathBuf::from("config/wharfinger.toml"));
-        assert_eq!(config(&["wharfinger", "check", "--config", "x.toml"]), PathBuf::from("x.toml"));
+    fn help_is_a_command_too() {
+        let help = Cli::try_parse_from(["wharfinger", "help", "serve"]).unwrap_err();
+        assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp);
     }
 }

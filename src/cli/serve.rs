@@ -27,10 +27,11 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let loaded = match config::load(&self.config.path) {
+        let path = self.config.path();
+        let loaded = match config::load(path) {
             Ok(loaded) => loaded,
             Err(problems) => {
-                match config::log_format(&self.config.path) {
+                match config::log_format(path) {
                     LogFormat::Human => print_problems(&problems),
                     LogFormat::Json => write_problems(&problems),
                 }
