@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import signal
 import subprocess
 import tempfile
@@ -50,6 +51,26 @@ class Postgres:
         self.process.child.send_signal(signal.SIGQUIT)
         self.process.child.wait(STOP_TIMEOUT)
         self.process.close()
+
+    def sql(self, text):
+        """Runs statements, and gives their rows as lists of texts."""
+        options = ["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--field-separator=\t", "--set=ON_ERROR_STOP=1"]
+        output = self._client("psql", *options, input=text)
+        return [line.split("\t") for line in output.splitlines()]
+
+    def dump(self):
+        """All tables and rows, as statements that a server of any version takes."""
+        output = self._client("pg_dump", "--inserts", "--no-owner", "--no-privileges")
+        # Settings and commands for psql depend on the version.
+        output = re.sub(r"^(SET |SELECT pg_catalog\.set_config|\\|--).*\n", "", output, flags=re.M)
+        return re.sub(r"\n{2,}", "\n\n", output).strip() + "\n"
+
+    def _client(self, program, *options, input=None):
+        arguments = [_program(program), f"--host={self.here}", "--username=wharfinger", *options, "--dbname=postgres"]
+        done = subprocess.run(arguments, input=input, capture_output=True, text=True, timeout=STOP_TIMEOUT)
+        if done.returncode != 0:
+            raise RuntimeError(f"{program}: {done.stderr}")
+        return done.stdout
 
     @property
     def url(self):

@@ -1,0 +1,145 @@
+"""The server on what commit 6943937 left: its config, and its ledger with an upload that was cut off by its client, one that
+was cut off by `kill -9` of the server, and two renames of directories that the same kill cut off."""
+
+import re
+import subprocess
+
+from rig.case import ServerCase
+from rig.files import PART, content, make, sha256, sha256_of, tree
+from rig.process import until
+from rig.seaweedfs import BUCKET, SeaweedFs
+from rig.servers import ROOT, wharfinger
+from rig.upgrade import BASE, LARGE, REST, STREAM, THEN, Postgresql, Site, Snapshot, Sqlite
+
+# A server looks for renames that were cut off when it starts, and their leases are over.
+REPAIR_TIMEOUT = 15.0
+STEPS = "SELECT version FROM _sqlx_migrations ORDER BY version"
+KEY = re.compile(r"^#?\s*([a-z_]+) = ", re.MULTILINE)
+
+
+class Upgrade:
+    """The tests of an upgrade, for a ledger of either kind."""
+
+    SHARED = None
+
+    @classmethod
+    def start(cls):
+        here, endpoint = cls.lasting_directory(), SeaweedFs.shared().endpoint
+        cls.s3 = SeaweedFs.shared().client("s3")
+        cls.ledger = cls.LEDGER(here)
+        cls.addClassCleanup(cls.ledger.close)
+        Snapshot(BASE / cls.LEDGER.kind).restore(cls.s3, cls.ledger, endpoint)
+        cls.columns_before, cls.steps_before = cls.ledger.columns(), cls.ledger.rows(STEPS)
+        return Site(wharfinger(), BASE, here, endpoint, cls.ledger)
+
+    def test_check_takes_the_config_and_names_what_has_another_name_now(self):
+        arguments = [wharfinger(), "check", "--config", self.server.config]
+        checked = subprocess.run(
+            arguments, capture_output=True, text=True, timeout=60, env=self.server.environment, stdin=subprocess.DEVNULL
+        )
+        said = checked.stdout + checked.stderr
+        self.assertEqual(0, checked.returncode, said)
+        for key in keys_of(self.server.here) - keys_of(ROOT / "config"):
+            self.assertIn(key, said)
+
+    def test_users_find_their_files_behind_the_host_key_that_they_know(self):
+        alice = self.knowing_the_host_key(self.server.alice)
+        alice.sftp(f"get -pr reports {self.local}/reports")
+        reports = self.local / "reports"
+        texts = {"small": "sent with its own time\n", "late": "given another time and mode\n"}
+        for name, mode, data in (
+            ("small", 0o600, texts["small"].encode()),
+            ("late", 0o640, texts["late"].encode()),
+            ("large", 0o604, content(*LARGE)),
+        ):
+            with self.subTest(name=name):
+                found = (reports / name).stat()
+                self.assertEqual((THEN, mode), (int(found.st_mtime), found.st_mode & 0o7777))
+                self.assertEqual(sha256_of(data), sha256(reports / name))
+        bob = self.knowing_the_host_key(self.server.bob)
+        self.assertIn("batch.new", bob.sftp("ls -1").stdout)
+
+    # S118: OPEN without TRUNC goes on with it, on whatever node, and the whole file appears at its CLOSE, if nothing else …
+    def test_uploads_that_were_cut_off_go_on(self):
+        for user, name, arguments in (("alice", "partial", REST), ("bob", "stream", STREAM)):
+            with self.subTest(user=user):
+                sftp, file = getattr(self.server, user), self.local / name
+                sent = make(file, *arguments)
+                self.assertNotIn(name, sftp.sftp("ls -1").stdout, "it is no file yet")
+                sftp.sftp(f"reput {file} {name}")
+                sftp.sftp(f"get {name} {self.local}/back")
+                self.assertEqual(sent, sha256(self.local / "back"))
+                self.assertEqual(arguments[0] - 2 * PART, self.bytes_sent(name))
+        self.assertEqual([], self.ledger.rows("SELECT name FROM partial_uploads"))
+
+    # S35: Metadata, times and modes move along with a directory.
+    # S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
+    def test_renames_that_were_cut_off_are_put_right(self):
+        until(lambda: not self.ledger.rows("SELECT id FROM tree_renames"), "renames put right", REPAIR_TIMEOUT)
+        self.assertEqual(set(), self.keys("acme/tree.new/"))
+        self.assertEqual(set(), self.keys("globex/out/batch/"))
+        self.server.alice.sftp(f"get -pr tree {self.local}/tree")
+        self.assertEqual(tree_of("tree"), tree(self.local / "tree"))
+        self.assertEqual(THEN, int((self.local / "tree" / "04").stat().st_mtime))
+        self.server.bob.sftp(f"get -pr batch.new {self.local}/batch")
+        self.assertEqual(tree_of("batch"), tree(self.local / "batch"))
+        for name, mode in (("01", 0o640), ("below/09", 0o640), ("02", 0o644)):
+            self.assertEqual(mode, (self.local / "batch" / name).stat().st_mode & 0o7777, name)
+
+    def test_nodes_of_the_version_before_can_go_on_with_the_tables(self):
+        columns = self.ledger.columns()
+        for place, facts in self.columns_before.items():
+            self.assertEqual(facts, columns.get(place), place)
+        # They write rows that leave out what they don't know.
+        tables = {table for table, _ in self.columns_before}
+        for (table, name), (_, may_be_null, default) in columns.items():
+            if table in tables and (table, name) not in self.columns_before:
+                self.assertTrue(may_be_null in ("1", "YES") or default not in ("", "None"), f"{table}.{name}")
+
+    def test_the_way_back_in_the_documentation_ends_with_the_tables_of_the_version_before(self):
+        _, _, upgrade = (ROOT / "docs" / "operations.md").read_text().partition("\n## Upgrade\n")
+        _, _, back = upgrade.partition("\n## ")[0].partition("\n### Going back\n")
+        statements = "".join(re.findall(r"^    ((?:DROP|DELETE|ALTER) .*;)$", back, re.MULTILINE))
+        self.assertEqual(self.columns_before, self.ledger.columns(after=statements))
+        self.assertEqual(self.steps_before, self.ledger.rows(STEPS, after=statements))
+
+    def knowing_the_host_key(self, client):
+        """The client, which connects to nothing but a server with the key that the fixture has."""
+        private = self.server.here / "keys" / "ssh_host_ed25519_key"
+        public = subprocess.run(["ssh-keygen", "-y", "-f", private], capture_output=True, text=True, check=True).stdout
+        known = self.local / "known_hosts"
+        known.write_text(f"[{self.server.host}]:{self.server.port} {public}")
+        # Of two settings ssh takes the first.
+        client.options = ["-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={known}", *client.options]
+        return client
+
+    def bytes_sent(self, name):
+        """The bytes that the session sent which closed an upload."""
+        lines = self.server.process.log_text().splitlines()
+        closed = [line for line in lines if "file closed" in line and "upload" in line and name in line]
+        self.assertEqual(1, len(closed), closed)
+        return int(re.search(r"\bbytes\W+(\d+)", closed[0])[1])
+
+    def keys(self, below):
+        prefix = f"upgrade-{self.LEDGER.kind}/{below}"
+        found = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+        return {entry["Key"] for entry in found}
+
+
+class UpgradeOnSqlite(Upgrade, ServerCase):
+    LEDGER = Sqlite
+
+
+class UpgradeOnPostgresql(Upgrade, ServerCase):
+    LEDGER = Postgresql
+
+
+def keys_of(directory):
+    """The keys of all config files in a directory, written or shown."""
+    return {key for file in directory.rglob("*.toml") for key in KEY.findall(file.read_text())}
+
+
+def tree_of(name):
+    """The answer of `tree` for a directory that was renamed."""
+    files = {("below/" if number % 3 == 0 else "") + f"{number:02}": f"{name} {number}\n" for number in range(12)}
+    return {"below": None} | {path: sha256_of(text.encode()) for path, text in files.items()}
