@@ -1,18 +1,21 @@
 """Runs real SFTP clients against the server.
 
-    python tests/clients             all suites
+    python tests/clients             all suites, two test classes at a time
     python tests/clients -k WORD     only the tests whose names hold WORD; may be given more than once
     python tests/clients --sshd      the suite of transfers against OpenSSH's own server, to prove the suite itself
+    python tests/clients --jobs N    N test classes at a time; what fails beside others may be tried with 1
 
 It needs the packages of requirements.txt, the Java clients and a debug build of the server: `scripts/test` provides them.
 """
 
 import argparse
 import faulthandler
+import os
 import signal
 import sys
 import time
 import unittest
+import unittest.util
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -70,29 +73,51 @@ def tests(suite):
         yield from tests(part) if isinstance(part, unittest.TestSuite) else [part]
 
 
+def classes(options):
+    """The suites that were asked for, by the names of their test classes."""
+    loader = unittest.TestLoader()
+    loader.testNamePatterns = [f"*{word}*" for word in options.k] if options.k else None
+    found = {}
+    for test in tests(loader.discover(str(HERE / "suites"), top_level_dir=str(HERE))):
+        if (getattr(test, "SHARED", None) == "sshd") == options.sshd:
+            name = unittest.util.strclass(type(test))
+            found.setdefault(name, unittest.TestSuite()).addTest(test)
+    return found
+
+
+def run(suite):
+    result = Result()
+    suite.run(result)
+    return {"run": result.testsRun, "skipped": len(result.skipped), "failed": result.failed()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-k", metavar="WORD", action="append")
     parser.add_argument("--sshd", action="store_true")
+    parser.add_argument("--jobs", metavar="N", type=int, default=min(2, os.cpu_count()))
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     # A signal to end is the one exception that unittest doesn't take for a test's, so that what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    faulthandler.dump_traceback_later(RUN_TIMEOUT, exit=False)
-    loader = unittest.TestLoader()
-    loader.testNamePatterns = [f"*{word}*" for word in options.k] if options.k else None
     sys.path.insert(0, str(HERE))
-    found = tests(loader.discover(str(HERE / "suites"), top_level_dir=str(HERE)))
-    suite = unittest.TestSuite(test for test in found if (getattr(test, "SHARED", None) == "sshd") == options.sshd)
-    result, started = Result(), time.monotonic()
+    from rig import side_by_side
+
+    suites, started = classes(options), time.monotonic()
     try:
-        suite.run(result)
+        if options.worker:
+            faulthandler.dump_traceback_later(RUN_TIMEOUT, exit=False)
+            side_by_side.serve(lambda name: run(suites[name]))
+            faulthandler.cancel_dump_traceback_later()
+            return 0
+        worker = [sys.executable, str(HERE), *sys.argv[1:], "--worker"]
+        counts = side_by_side.Workers(worker, min(options.jobs, len(suites)), suites).run()
     except KeyboardInterrupt:
         return 143
-    faulthandler.cancel_dump_traceback_later()
-    failed = result.failed()
-    passed = result.testsRun - len(result.skipped) - failed
+    ran, skipped, failed = (sum(count[field] for count in counts) for field in ("run", "skipped", "failed"))
+    passed = ran - skipped - failed
     print(f"-- SFTP clients: {time.monotonic() - started:.0f} s\n\n{passed} passed, {failed} failed")
-    return 0 if result.wasSuccessful() and passed else 1
+    return 0 if passed and not failed and len(counts) == len(suites) else 1
 
 
 if __name__ == "__main__":

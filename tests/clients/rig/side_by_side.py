@@ -1,0 +1,78 @@
+"""Test classes side by side: each worker is a process of its own, with servers of its own, and takes the next class when it
+has ended one."""
+
+import collections
+import json
+import subprocess
+import sys
+import threading
+
+# Begins the line by which a worker tells that a class has ended; the JSON of its counts follows.
+ENDED = "\x1e"
+
+
+def serve(run_class):
+    """A worker: runs the classes that standard input names, with `run_class`, which returns their counts."""
+    for name in sys.stdin:
+        counts = run_class(name.strip())
+        print(ENDED + json.dumps(counts), flush=True)
+
+
+class Workers:
+    """Workers that `command` starts, and the classes that none has taken yet."""
+
+    def __init__(self, command, count, names):
+        self.names, self.counts, self.lock = collections.deque(names), [], threading.Lock()
+        self.processes = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(count)
+        ]
+
+    def run(self):
+        """The counts of all classes. What a worker prints of a class comes in one piece."""
+        threads = [threading.Thread(target=self._feed, args=[process]) for process in self.processes]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:
+            # Each stops what it has started.
+            for process in self.processes:
+                process.terminate()
+            for process in self.processes:
+                process.wait()
+            raise
+        return self.counts
+
+    def _feed(self, process):
+        while self.names:
+            try:
+                name = self.names.popleft()
+            except IndexError:
+                break
+            counts = self._run_class(process, name)
+            with self.lock:
+                self.counts.append(counts)
+            if process.poll() is not None:
+                return
+        process.stdin.close()
+        process.wait()
+
+    def _run_class(self, process, name):
+        said = []
+        try:
+            process.stdin.write(name + "\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        for line in process.stdout:
+            if line.startswith(ENDED):
+                self._print(said)
+                return json.loads(line.removeprefix(ENDED))
+            said.append(line)
+        self._print([*said, f"{name} ... FAILED: its worker ended with {process.wait()}\n"])
+        return {"run": 1, "skipped": 0, "failed": 1}
+
+    def _print(self, lines):
+        with self.lock:
+            print("".join(lines), end="", flush=True)
