@@ -326,3 +326,25 @@ fn acceptable(key: &keys::PublicKey, algorithm: &Algorithm) -> Result<PublicKey,
     let blob = key.to_bytes().map_err(|error| error.to_string())?;
     PublicKey::from_blob(&blob).map_err(|error| error.to_string().into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use russh::keys::ssh_key::{Mpint, public::RsaPublicKey};
+
+    /// A key of so many bits, of which nobody has the private half.
+    fn rsa(bits: usize) -> RsaPublicKey {
+        let modulus = Mpint::from_positive_bytes(&vec![0xff; bits / 8]);
+        RsaPublicKey::new(Mpint::from_positive_bytes(&[1, 0, 1]), modulus).unwrap()
+    }
+
+    /// Issue 15.4: a key that the config takes is one that a user can log in with.
+    #[test]
+    fn signatures_of_every_rsa_key_that_is_accepted_can_be_verified() {
+        for bits in [2_048, 4_096, 8_192, 8_200, 16_384] {
+            let key = rsa(bits);
+            let accepted = PublicKey::from_blob(&keys::PublicKey::from(key.clone()).to_bytes().unwrap());
+            assert_eq!(accepted.is_ok(), ::rsa::RsaPublicKey::try_from(&key).is_ok(), "{bits}: {accepted:?}");
+        }
+    }
+}
