@@ -17,7 +17,7 @@ mod secret;
 mod session_policy;
 
 pub use buckets::Buckets;
-pub use place::{Base, Credentials, Place, Role};
+pub use place::{Base, Credentials, InvalidBucket, Place, Role};
 pub use role::{ExternalId, InvalidRole, RoleArn, SessionName};
 pub use secret::Secret;
 pub use session_policy::{MAX_CHARACTERS as MAX_POLICY_CHARACTERS, NoPolicy, SessionPolicy};

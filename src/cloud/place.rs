@@ -2,6 +2,9 @@
 
 use super::{ExternalId, RoleArn, Secret};
 use crate::store::{BucketId, Checksums, PayloadSigning, S3Options};
+use aws_sdk_s3::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
+use futures_util::FutureExt as _;
+use std::net::Ipv4Addr;
 
 /// One bucket, and all that is needed to speak to it.
 #[derive(Clone, Debug)]
@@ -71,7 +74,43 @@ pub struct Role {
     pub source_identity: bool,
 }
 
+/// A bucket that no request can reach, and why. It never repeats a bucket's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBucket {
+    /// S3 makes no bucket of this name.
+    #[error(
+        "is no name that S3 gives to a bucket; it takes 3 to 63 lower-case letters, digits, `-` and `.`, which begins and \
+         ends with a letter or a digit, has no two dots in a row and is no IP address"
+    )]
+    Name,
+    /// The SDK finds no endpoint for it.
+    #[error("no request can be sent to it: {0}")]
+    Unreachable(String),
+}
+
 impl Place {
+    /// Checks that requests can be sent to the bucket, without sending one.
+    ///
+    /// # Errors
+    /// A name that no bucket has in AWS, or that the SDK would fail on with every request.
+    pub fn check_bucket(&self) -> Result<(), InvalidBucket> {
+        if self.id.is_in_aws() && !self.bucket.starts_with("arn:") && !is_aws_name(&self.bucket, &self.region) {
+            return Err(InvalidBucket::Name);
+        }
+        let unreachable = |error: &dyn std::error::Error| InvalidBucket::Unreachable(error.to_string());
+        // As the client says it, which is made at the first request.
+        let params = Params::builder()
+            .bucket(&self.bucket)
+            .region(&self.region)
+            .set_endpoint(self.endpoint.clone())
+            .force_path_style(self.path_style)
+            .build()
+            .map_err(|error| unreachable(&error))?;
+        let resolver = DefaultResolver::new();
+        let endpoint = resolver.resolve_endpoint(&params).now_or_never();
+        endpoint.transpose().map(drop).map_err(|error| unreachable(&*error))
+    }
+
     pub(super) fn s3_options(&self) -> S3Options {
         S3Options {
             id: self.id.clone(),
@@ -97,6 +136,22 @@ impl Place {
             _ => "aws",
         }
     }
+}
+
+/// Whether a bucket in AWS can have this name. Prefixes and suffixes that S3 has reserved since are not looked at: a bucket
+/// may be older than they are.
+fn is_aws_name(name: &str, region: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    // Until 2018 S3 took more in us-east-1, and those buckets are still there.
+    if region == "us-east-1" {
+        return (3..=255).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    }
+    (3..=63).contains(&name.len())
+        && name.bytes().all(|byte| is_word(byte) || b"-.".contains(&byte))
+        && [name.bytes().next(), name.bytes().last()].iter().flatten().all(|byte| is_word(*byte))
+        && !name.contains("..")
+        && name.parse::<Ipv4Addr>().is_err()
 }
 
 #[cfg(test)]

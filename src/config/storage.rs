@@ -65,6 +65,9 @@ impl Storage {
             checksums,
             credentials: Credentials { base: base?, role: role.map_or(Some(None), |role| role.map(Some))? },
         };
+        if let Err(error) = place.check_bucket() {
+            storage.problem("bucket", error.to_string());
+        }
         Some(Self { place, prefix: prefix?, allow_shared_prefix, spot: storage.spot("prefix"), external_id_spot })
     }
 }

@@ -1,6 +1,7 @@
 //! Bad inputs, one at a time, each with its exact message.
 
 use super::{Files, KEY, STORAGE};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 #[test]
 fn the_server_file() {
@@ -113,6 +114,13 @@ fn a_file_that_is_not_there() {
     assert_eq!(files.printed(&missing), ["other.toml: can't be read: No such file or directory (os error 2)"]);
 }
 
+/// The line of an RSA key of so many bits.
+fn rsa_line(bits: usize) -> String {
+    let modulus = [vec![0], vec![0xff; bits / 8]].concat();
+    let field = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
+    format!("ssh-rsa {}", STANDARD.encode([field(b"ssh-rsa"), field(&[1, 0, 1]), field(&modulus)].concat()))
+}
+
 /// Tenant files that are wrong in their own tables; `{STORAGE}` takes lines 2 to 7.
 #[test]
 fn a_tenant() {
@@ -158,6 +166,10 @@ fn a_tenant() {
         (
             format!("name = 'acme'\n{STORAGE}{user}mounts = []"),
             "11: users.mounts: the user has no mount: add at least one, such as an entry `/`",
+        ),
+        (
+            format!("name = 'acme'\n{STORAGE}[[users]]\nname = 'alice'\npublic_keys = ['{}']", rsa_line(16_384)),
+            "10: users.public_keys: an RSA key of 16384 bits is not accepted; 2,048 to 8,192 bits are",
         ),
         (format!("name = 'acme'\nusers = 7\n{STORAGE}"), "2: users: is an integer; it takes tables, each `[[users]]`"),
         (
@@ -210,6 +222,50 @@ fn a_storage() {
     ] {
         let text = format!("name = 'acme'\n[storage]\n{storage}{line}");
         assert_eq!(Files::new("").with_acme(&text).problems(), [format!("tenants/acme.toml:{message}")], "{text}");
+    }
+}
+
+/// Issue 15.4: a bucket that no request could reach.
+#[test]
+fn a_bucket() {
+    let problems = |bucket: &str, region: &str, rest: &str| {
+        let text = format!(
+            "name = 'acme'\n[storage]\nbucket = '{bucket}'\nprefix = ''\nregion = '{region}'\n\
+             credentials.default_chain = true\n{rest}"
+        );
+        Files::new("").with_acme(&text).load().map_or_else(|problems| problems, |_| Vec::new())
+    };
+    let name = "is no name that S3 gives to a bucket; it takes 3 to 63 lower-case letters, digits, `-` and `.`, which \
+                begins and ends with a letter or a digit, has no two dots in a row and is no IP address";
+    let long = "a".repeat(64);
+    for bucket in ["Files", "my_files", "files-", "-files", ".files", "my..files", "192.0.2.1", &long] {
+        let [problem] = &problems(bucket, "eu-central-1", "")[..] else { panic!("{bucket}") };
+        assert_eq!((problem.line, problem.key.as_str(), problem.message.as_str()), (Some(3), "storage.bucket", name));
+    }
+    for (arn, message) in [
+        (
+            "arn:aws:s3:eu-central-1:111122223333:bucket/files",
+            "no request can be sent to it: Invalid ARN: Unrecognized format: \
+             arn:aws:s3:eu-central-1:111122223333:bucket/files (type: bucket)",
+        ),
+        (
+            "arn:aws:s3:eu-central-1:111122223333:accesspoint",
+            "no request can be sent to it: Invalid ARN: Expected a resource of the format \
+             `accesspoint:<accesspoint name>` but no name was provided",
+        ),
+    ] {
+        let problems = problems(arn, "eu-central-1", "");
+        assert_eq!(problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>(), [message], "{arn}");
+    }
+    for (bucket, region, rest) in [
+        ("files.2024-eu", "eu-central-1", ""),
+        ("acme-metadata-s3alias", "eu-central-1", ""),
+        ("arn:aws:s3:eu-central-1:111122223333:accesspoint/acme", "eu-central-1", ""),
+        ("Old_Files.of-2009", "us-east-1", ""),
+        ("My_Files", "RegionOne", "endpoint = 'https://s3.example.com'"),
+        ("My_Files", "RegionOne", "endpoint = 'https://s3.example.com'\npath_style = true"),
+    ] {
+        assert_eq!(problems(bucket, region, rest), [], "{bucket}");
     }
 }
 
