@@ -7,7 +7,7 @@
 //! socket ← ssh (russh) ← session ← sftp::Reply   ← status  ← vfs::Error ← store::Error ← SdkError
 //! ```
 //!
-//! `sftp`, `store` and `account` know nothing of the rest. `vfs` joins accounts and storage into the tree that a user
+//! `sftp`, `store`, `account` and `files` know nothing of the rest. `vfs` joins accounts and storage into the tree that a user
 //! sees; `session` speaks SFTP over it; `ssh` is the edge that knows russh, `cloud` the one that knows credentials,
 //! `ledger` the one that knows SQL.
 //! `app` puts it all together. `tests/integration/layering.rs` keeps it so.
@@ -19,6 +19,7 @@ pub mod cloud;
 pub mod config;
 pub mod demo;
 pub mod events;
+pub mod files;
 pub mod identity;
 pub mod ledger;
 pub mod policy;

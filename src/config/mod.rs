@@ -9,6 +9,7 @@
 mod assume_role;
 mod credentials;
 mod document;
+mod exposure;
 mod ledger;
 mod login;
 mod mounts;
@@ -27,6 +28,7 @@ pub use server::{Log, LogFormat, Server};
 pub use tenant::Tenant;
 pub use value::ByteSize;
 
+use crate::files;
 use document::{Document, Table};
 use problem::{Report, Spot};
 use shared::Shared;
@@ -70,7 +72,8 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
 /// The format of the log that `file` asks for, whatever else is wrong with it.
 #[must_use]
 pub fn log_format(file: &Path) -> LogFormat {
-    let root: toml::Table = fs::read_to_string(file).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
+    let root: toml::Table =
+        files::open(file).and_then(io::read_to_string).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
     match root.get("log").and_then(|log| log.get("format")).and_then(toml::Value::as_str) {
         Some("json") => LogFormat::Json,
         _ => LogFormat::Human,
@@ -87,8 +90,11 @@ fn read(file: &Path, report: &Report) -> Option<Config> {
 }
 
 fn read_file<T>(file: &Path, report: &Report, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Option<T> {
-    match fs::read_to_string(file) {
-        Ok(text) => Document::read(file, &text, report, read),
+    match files::open(file).and_then(io::read_to_string) {
+        Ok(text) => {
+            exposure::check_file(file, report);
+            Document::read(file, &text, report, read)
+        }
         Err(error) => {
             report.problem(&Spot::of(file), format!("can't be read: {error}"));
             None
@@ -101,6 +107,7 @@ fn tenant_files(root: &mut Table<'_>) -> Vec<PathBuf> {
     const KEY: &str = "tenants_directory";
     let directory = root.or(KEY, PathBuf::from("tenants"));
     let directory = root.resolve(&directory);
+    exposure::check_tenants_directory(&directory, root.report());
     let entries = fs::read_dir(&directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut files: Vec<PathBuf> = match entries {
         Ok(entries) => entries.into_iter().map(|entry| entry.path()).filter(|file| is_tenant_file(file)).collect(),

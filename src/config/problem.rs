@@ -5,6 +5,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     fmt::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -69,9 +70,11 @@ impl fmt::Display for Spot {
 pub(super) struct Report {
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
+    /// Directories that were reported because others may write them.
+    exposed: RefCell<BTreeSet<PathBuf>>,
     /// Every key that was asked for, for the test of the reference files.
     #[cfg(test)]
-    pub(super) asked: RefCell<std::collections::BTreeSet<String>>,
+    pub(super) asked: RefCell<BTreeSet<String>>,
 }
 
 impl Report {
@@ -83,6 +86,11 @@ impl Report {
     /// Records what an operator should know of a usable config.
     pub(super) fn warning(&self, spot: &Spot, message: impl Into<String>) {
         self.warnings.borrow_mut().push(spot.problem(message));
+    }
+
+    /// Whether it is the first time that the exposed directory `path` is met.
+    pub(super) fn is_first_exposure(&self, path: &Path) -> bool {
+        self.exposed.borrow_mut().insert(path.to_owned())
     }
 
     /// How many problems there are so far. Where reading adds none, what it found is all there is.

@@ -5,7 +5,8 @@
 //!
 //! A file that others can read is warned about, not refused: container platforms mount secrets with mode 0444.
 
-use super::{document::Table, problem::Spot};
+use super::{document::Table, exposure, problem::Spot};
+use crate::files;
 use std::{
     io::{self, Read},
     path::{Path, PathBuf},
@@ -35,7 +36,10 @@ pub(super) fn file(table: &mut Table<'_>, key: &'static str) -> Option<NamedFile
     let named: PathBuf = table.optional(key)?;
     let path = table.resolve(&named);
     match read(&path) {
-        Ok(text) => Some(NamedFile { path, text }),
+        Ok(text) => {
+            exposure::check_named_file(&path, &table.spot(key), table.report());
+            Some(NamedFile { path, text })
+        }
         Err(error) => {
             let takes = "it takes the name of a text file, relative to the directory of this one";
             table.problem(key, format!("the file can't be read ({error}); {takes}"));
@@ -70,7 +74,7 @@ pub(super) fn variable(table: &mut Table<'_>, key: &'static str) -> Option<Strin
 
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let bytes = std::fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+    let bytes = files::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
     if bytes as u64 > MAX_FILE_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
     }

@@ -1,6 +1,7 @@
 //! Whole configs on disk: what is wrong with them, and what comes out of right ones.
 
 mod crossing;
+mod exposure;
 mod loading;
 mod reference;
 mod roles;
@@ -8,7 +9,7 @@ mod secrets;
 mod wrong;
 
 use super::{Loaded, Problem, load};
-use std::{fs, path::PathBuf};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 use tempfile::TempDir;
 
 /// A tenant's storage that is right.
@@ -25,16 +26,19 @@ impl Files {
     fn new(server: &str) -> Self {
         let files = Self(tempfile::tempdir().unwrap());
         fs::create_dir(files.path("tenants")).unwrap();
+        files.chmod("tenants", 0o755);
         files.with("wharfinger.toml", server)
     }
 
     /// The file `name` too.
     fn with(self, name: &str, text: &str) -> Self {
-        use std::os::unix::fs::PermissionsExt as _;
-        let path = self.path(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(self.path(name), text).unwrap();
+        self.chmod(name, 0o600);
         self
+    }
+
+    fn chmod(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
 
     /// The file of the tenant `acme` too.

@@ -1,0 +1,241 @@
+//! The operator's files on disk: config, secrets, host keys and the ledger. Whoever may write one of them decides who gets in
+//! or who the server is.
+//!
+//! Invariant: nothing here waits for another program. A FIFO is refused before it is opened.
+
+use rustix::{
+    fs::{Access, AtFlags, CWD, OFlags, StatVfsMountFlags, accessat, statvfs},
+    io::Errno,
+};
+use std::{
+    fmt,
+    fs::{self, File, FileType, OpenOptions},
+    io,
+    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// What the system says, or that it is something else than a file, which could keep its reader waiting.
+pub fn open(path: &Path) -> io::Result<File> {
+    require_file(fs::metadata(path)?.file_type())?;
+    // It may have been replaced meanwhile.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    require_file(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
+fn require_file(kind: FileType) -> io::Result<()> {
+    let other = match kind {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_dir() => return Err(Errno::ISDIR.into()),
+        kind if kind.is_fifo() => "FIFO",
+        kind if kind.is_socket() => "socket",
+        _ => "device",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is a {other}, not a file")))
+}
+
+/// Asks whether this process may write to the file at `path`.
+///
+/// # Errors
+/// Why it may not.
+pub fn require_writable_file(path: &Path) -> io::Result<()> {
+    require_file(fs::metadata(path)?.file_type())?;
+    require_access(path, Access::WRITE_OK)
+}
+
+/// Asks whether this process may make files in the directory `path`.
+///
+/// # Errors
+/// Why it may not.
+pub fn require_writable_directory(path: &Path) -> io::Result<()> {
+    if !fs::metadata(here_if_empty(path))?.is_dir() {
+        return Err(Errno::NOTDIR.into());
+    }
+    require_access(path, Access::WRITE_OK | Access::EXEC_OK)
+}
+
+fn require_access(path: &Path, access: Access) -> io::Result<()> {
+    Ok(accessat(CWD, here_if_empty(path), access, AtFlags::EACCESS)?)
+}
+
+/// The directory of a path without one is the current one.
+fn here_if_empty(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
+}
+
+/// A file or directory that others than its owner may write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposure {
+    path: PathBuf,
+    mode: u32,
+    is_directory: bool,
+}
+
+impl Exposure {
+    /// The exposure of a file; `None` where its owner alone may write it, or where it can't be looked at.
+    #[must_use]
+    pub fn of_file(path: &Path) -> Option<Self> {
+        Self::of(path, 0)
+    }
+
+    /// The exposure of the directories that the file at `path` lies in, by its name and, if that is a link, by the link's
+    /// target. With the sticky bit others can't replace the file, so such a directory isn't exposed.
+    #[must_use]
+    pub fn of_its_directories(path: &Path) -> Vec<Self> {
+        const STICKY: u32 = 0o1000;
+        let named = here_if_empty(path.parent().unwrap_or(path)).to_owned();
+        let mut directories = vec![named.clone()];
+        if let (Ok(target), Ok(named)) = (fs::canonicalize(path), fs::canonicalize(&named))
+            && let Some(directory) = target.parent()
+            && directory != named
+        {
+            directories.push(directory.to_owned());
+        }
+        directories.iter().filter_map(|directory| Self::of(directory, STICKY)).collect()
+    }
+
+    /// The exposure of a directory in which every file counts, so that others must not add one either.
+    #[must_use]
+    pub fn of_directory(path: &Path) -> Option<Self> {
+        Self::of(path, 0)
+    }
+
+    fn of(path: &Path, protected_by: u32) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        let is_exposed = mode & 0o022 != 0 && mode & protected_by == 0;
+        // Kubernetes mounts ConfigMaps and Secrets read-only, in directories of mode 0777.
+        let is_exposed = is_exposed && !statvfs(path).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY));
+        is_exposed.then(|| Self { path: path.to_owned(), mode, is_directory: metadata.is_dir() })
+    }
+
+    /// Whether every user of the machine may write it, and not only a group. A group may be the owner's own, as Debian's
+    /// are: its umask is 002 then, and every file that is edited there is exposed to a group of one.
+    #[must_use]
+    pub fn is_to_everyone(&self) -> bool {
+        self.mode & 0o002 != 0
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The same without the path: for a file that a key named, whose value isn't repeated.
+    #[must_use]
+    pub fn without_path(&self) -> String {
+        let (writers, class) = self.writers();
+        format!("can be written by {writers} (mode {:04o}): run `chmod {class}-w`, or mount it read-only", self.mode)
+    }
+
+    fn writers(&self) -> (&'static str, &'static str) {
+        if self.is_to_everyone() { ("others", "go") } else { ("its group", "g") }
+    }
+}
+
+/// A sentence that follows the name of the file or directory.
+impl fmt::Display for Exposure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ((writers, class), path) = (self.writers(), self.path.display());
+        let files = if self.is_directory { ", so that files can be put there" } else { "" };
+        let mode = self.mode;
+        write!(
+            f,
+            "can be written by {writers} (mode {mode:04o}){files}: run `chmod {class}-w {path}`, or mount it read-only"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{FileType as Kind, Mode, mknodat};
+    use std::os::unix::{fs::symlink, net::UnixListener};
+    use tempfile::TempDir;
+
+    fn chmod(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// A file in a directory, each with a mode.
+    fn file(directory_mode: u32, mode: u32) -> (TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "x").unwrap();
+        chmod(&file, mode);
+        chmod(directory.path(), directory_mode);
+        (directory, file)
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_and_waits_for_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        mknodat(CWD, path("fifo"), Kind::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        symlink("fifo", path("link")).unwrap();
+        let _listener = UnixListener::bind(path("socket")).unwrap();
+        let refusal = |path: &Path| open(path).unwrap_err().to_string();
+        assert_eq!(refusal(&path("fifo")), "it is a FIFO, not a file");
+        assert_eq!(refusal(&path("link")), "it is a FIFO, not a file");
+        assert_eq!(refusal(&path("socket")), "it is a socket, not a file");
+        assert_eq!(refusal(Path::new("/dev/zero")), "it is a device, not a file");
+        assert_eq!(refusal(directory.path()), "Is a directory (os error 21)");
+        assert_eq!(open(&path("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_file_is_exposed_to_its_group_or_to_everyone() {
+        for (mode, sentence) in [
+            (0o664, Some("can be written by its group (mode 0664): run `chmod g-w FILE`, or mount it read-only")),
+            (0o620, Some("can be written by its group (mode 0620): run `chmod g-w FILE`, or mount it read-only")),
+            (0o666, Some("can be written by others (mode 0666): run `chmod go-w FILE`, or mount it read-only")),
+            (0o602, Some("can be written by others (mode 0602): run `chmod go-w FILE`, or mount it read-only")),
+            (0o644, None),
+            (0o755, None),
+        ] {
+            let (_directory, file) = file(0o700, mode);
+            let said = Exposure::of_file(&file).map(|exposure| exposure.to_string());
+            let wanted = sentence.map(|sentence| sentence.replace("FILE", &file.display().to_string()));
+            assert_eq!(said, wanted, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_exposed_unless_others_can_only_add_to_it() {
+        for (mode, is_exposed) in [(0o755, false), (0o775, true), (0o777, true), (0o1777, false)] {
+            let (directory, file) = file(mode, 0o600);
+            assert_eq!(!Exposure::of_its_directories(&file).is_empty(), is_exposed, "{mode:o}");
+            let may_add = mode & 0o022 != 0;
+            assert_eq!(Exposure::of_directory(directory.path()).is_some(), may_add, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_exposed_in_its_own_directory_and_in_its_targets() {
+        let (target, _file) = file(0o777, 0o600);
+        let links = tempfile::tempdir().unwrap();
+        symlink(target.path().join("file"), links.path().join("link")).unwrap();
+        let [exposure] = &Exposure::of_its_directories(&links.path().join("link"))[..] else { panic!() };
+        assert_eq!(exposure.path(), target.path().canonicalize().unwrap());
+    }
+
+    /// `/sys` is read-only in containers; where it is not, there is nothing to see.
+    #[test]
+    fn what_a_read_only_mount_protects_is_not_exposed() {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let read_only = mounts.lines().filter_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let (path, options) = (words.next()?, words.nth(1)?);
+            options.split(',').any(|option| option == "ro").then(|| PathBuf::from(path))
+        });
+        for path in read_only {
+            assert_eq!(Exposure::of_file(&path), None, "{}", path.display());
+        }
+    }
+}
