@@ -46,11 +46,11 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Makes the pools. A file is made if it is missing; nothing else is touched yet.
-    pub(super) fn new(location: &Location) -> Result<Self, Error> {
+    /// Makes the pools. Nothing is opened yet.
+    pub(super) fn new(location: &Location) -> Self {
         let (source, reads, writes) = match location {
             Location::Sqlite(file) => {
-                let options = sqlite::options(file)?;
+                let options = sqlite::options(file);
                 let pool = |connections| Pool::Sqlite(sqlite::pool(&options, connections));
                 let (reads, writes) = (pool(sqlite::READERS), pool(1));
                 (Source::Sqlite(Box::new(options)), reads, writes)
@@ -60,11 +60,11 @@ impl Database {
                 (Source::Postgres(server.clone()), Pool::Postgres(pool.clone()), Pool::Postgres(pool))
             }
         };
-        Ok(Self { location: location.clone(), source, reads, writes })
+        Self { location: location.clone(), source, reads, writes }
     }
 
-    /// Brings the tables up to date. Nodes that do so at once wait for each other.
-    pub(super) async fn migrate(&self) -> Result<(), Error> {
+    /// Brings the tables up to date, and answers whether there were any before. Nodes that do so at once wait for each other.
+    pub(super) async fn migrate(&self) -> Result<bool, Error> {
         let migrated = async {
             match &self.source {
                 Source::Sqlite(options) => sqlite::migrate(options, &self.location).await,

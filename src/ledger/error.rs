@@ -1,6 +1,7 @@
 //! Why the ledger can't be used, in words for the operator: they are printed at the start, or stand in the log.
 
 use super::Location;
+use crate::files::Exposure;
 use sqlx::{error::DatabaseError, migrate::MigrateError};
 use std::{error::Error as _, io, path::PathBuf};
 
@@ -26,6 +27,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Every user of the machine may write the file, and with it what the server does next in the buckets.
+    #[error("the ledger {} {}", .0.path().display(), .0)]
+    Exposed(Exposure),
     /// The tables are those of a later version, which has reasons that this one doesn't know.
     #[error(
         "the ledger {location} was used by a newer version of the server, which brought its tables to step {step}: \
@@ -96,11 +100,25 @@ impl Error {
             Self::Unusable { error, .. }
             | Self::Database(error)
             | Self::Tables { source: MigrateError::ExecuteMigration(error, _), .. } => may_pass(error),
+            Self::File { source, .. } => is_full(source),
             Self::NoDirectory(_)
-            | Self::File { .. }
+            | Self::Exposed(_)
             | Self::Newer { .. }
             | Self::Encoding { .. }
             | Self::Tables { .. } => false,
+        }
+    }
+
+    /// Whether the disk that the ledger is on takes nothing.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::File { source, .. } => is_full(source),
+            Self::Unusable { error: sqlx::Error::Database(error), .. }
+            | Self::Database(sqlx::Error::Database(error))
+            | Self::Tables { source: MigrateError::ExecuteMigration(sqlx::Error::Database(error), _), .. } => {
+                matches!(sqlite_code(&**error), Some(SQLITE_FULL | SQLITE_IOERR))
+            }
+            _ => false,
         }
     }
 
@@ -129,14 +147,55 @@ fn may_pass(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the file is locked, or the server is busy, starting or stopping.
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_LOCKED: u32 = 6;
+/// A write that failed: SQLite tells a full disk as FULL, and a quota, or no room for its shared memory, as IOERR.
+const SQLITE_IOERR: u32 = 10;
+const SQLITE_FULL: u32 = 13;
+const SQLITE_NOTADB: u32 = 26;
+
+/// Whether the file is locked, its disk takes nothing, or the server is busy, starting or stopping.
 pub(super) fn is_passing(error: &dyn DatabaseError) -> bool {
-    // SQLite numbers what went wrong and, in the bytes above the lowest, how; PostgreSQL has five letters and digits.
-    const SQLITE_BUSY: u32 = 5;
-    const SQLITE_LOCKED: u32 = 6;
+    if let Some(code) = sqlite_code(error) {
+        return matches!(code, SQLITE_BUSY | SQLITE_LOCKED | SQLITE_IOERR | SQLITE_FULL);
+    }
     let code = error.code().unwrap_or_default();
-    match code.parse::<u32>() {
-        Ok(number) if code.len() < 5 => matches!(number & 0xff, SQLITE_BUSY | SQLITE_LOCKED),
-        _ => ["08", "53", "57P"].iter().any(|class| code.starts_with(class)),
+    ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
+}
+
+/// Whether the file is none of SQLite's.
+pub(super) fn is_no_database(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if sqlite_code(&**error) == Some(SQLITE_NOTADB))
+}
+
+/// SQLite numbers what went wrong and, in the bytes above the lowest, how; PostgreSQL has five letters and digits.
+fn sqlite_code(error: &dyn DatabaseError) -> Option<u32> {
+    let code = error.code().filter(|code| code.len() < 5)?;
+    code.parse::<u32>().ok().map(|number| number & 0xff)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::{Connection as _, SqliteConnection};
+
+    /// Issue 15.3: a disk that is full at the start doesn't keep the server down.
+    #[tokio::test]
+    async fn a_full_disk_passes_and_a_broken_file_does_not() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 1").execute(&mut connection).await.unwrap();
+        let full = sqlx::query("CREATE TABLE a (b)").execute(&mut connection).await.unwrap_err();
+        let full = Error::unusable(&Location::Sqlite("l.db".into()), full);
+        assert!(full.detail().contains("disk is full"), "{}", full.detail());
+        assert!(full.may_pass() && full.is_of_the_disk());
+        let file = |kind: io::ErrorKind| Error::File { file: "l.db".into(), source: kind.into() };
+        assert!(file(io::ErrorKind::StorageFull).may_pass() && file(io::ErrorKind::QuotaExceeded).is_of_the_disk());
+        assert!(!file(io::ErrorKind::PermissionDenied).may_pass());
+        let wrong = sqlx::query("SELECT b FROM c").execute(&mut connection).await.unwrap_err();
+        assert!(!Error::unusable(&Location::Sqlite("l.db".into()), wrong).may_pass());
     }
 }

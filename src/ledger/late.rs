@@ -208,8 +208,8 @@ impl Listed for Row {
 #[derive(Debug)]
 pub(super) struct SqlJournal {
     pub(super) database: Arc<Database>,
-    /// Set when the tables are up to date.
-    ready: OnceCell<()>,
+    /// Set when the tables are up to date: whether there were any before.
+    ready: OnceCell<bool>,
     pub(super) reads: Breaker,
     pub(super) writes: Arc<Breaker>,
     /// Held while garbage is dropped: one page's at a time.
@@ -217,19 +217,19 @@ pub(super) struct SqlJournal {
 }
 
 impl SqlJournal {
-    pub(super) fn new(location: &Location) -> Result<Self, Error> {
+    pub(super) fn new(location: &Location) -> Self {
         let ledger = location.to_string();
-        Ok(Self {
-            database: Arc::new(Database::new(location)?),
+        Self {
+            database: Arc::new(Database::new(location)),
             ready: OnceCell::new(),
             reads: Breaker::new("reads", ledger.clone()),
             writes: Arc::new(Breaker::new("writes", ledger)),
             sweeping: Arc::new(Semaphore::new(1)),
-        })
+        }
     }
 
-    /// Brings the tables up to date, unless they are.
-    pub(super) async fn make_ready(&self) -> Result<(), Error> {
+    /// Brings the tables up to date, unless they are. Answers whether there were any before the first time.
+    pub(super) async fn make_ready(&self) -> Result<bool, Error> {
         self.ready.get_or_try_init(|| self.database.migrate()).await.copied()
     }
 

@@ -26,41 +26,81 @@ mod sqlite;
 pub use error::Error;
 pub use location::{InvalidUrl, Location};
 
-use crate::store::{Journal, MemoryJournal};
+use crate::{
+    files::Exposure,
+    store::{Journal, MemoryJournal},
+};
 use late::SqlJournal;
 use std::sync::Arc;
-use tracing::warn;
+use tracing::{error, warn};
 
 /// An open ledger.
 #[derive(Debug)]
 pub struct Ledger {
     journal: Arc<dyn Journal>,
     sql: Option<Arc<SqlJournal>>,
+    was_used: bool,
 }
 
 impl Ledger {
     /// A ledger that ends with the process.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { journal: Arc::new(MemoryJournal::default()), sql: None }
+        Self { journal: Arc::new(MemoryJournal::default()), sql: None, was_used: false }
     }
 
     /// Opens the database at `location`, and brings its tables up to date. Call it in a tokio runtime.
     ///
-    /// A server of PostgreSQL that can't be reached now, or a file that is locked, is no error: the ledger works from
-    /// when it can be, and until then says so in the log.
+    /// A server of PostgreSQL that can't be reached now, a file that is locked, or a disk that is full, is no error: the
+    /// ledger works from when it can be used, and until then says so in the log.
     ///
     /// # Errors
     /// A file that can't be opened or made, a server that refuses us, or tables of a newer version.
     pub async fn open(location: &Location) -> Result<Self, Error> {
-        let sql = Arc::new(SqlJournal::new(location)?);
-        match sql.make_ready().await {
+        Self::examine(location)?;
+        let sql = Arc::new(SqlJournal::new(location));
+        let was_used = match sql.make_ready().await {
+            Err(error) if error.is_of_the_disk() => {
+                error!(ledger = %location, error = %error.detail(), "the ledger's disk takes nothing: sessions go on without it");
+                false
+            }
             Err(error) if error.may_pass() => {
                 warn!(ledger = %location, error = %error.detail(), "the ledger can't be reached yet");
+                false
             }
             ready => ready?,
+        };
+        Ok(Self { journal: Arc::clone(&sql) as Arc<dyn Journal>, sql: Some(sql), was_used })
+    }
+
+    /// Finds what [`Self::open`] would refuse before it opens anything, and answers with what a group may write. Changes
+    /// nothing and connects to nothing.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`] that concern a file and its directory.
+    pub fn examine(location: &Location) -> Result<Vec<Exposure>, Error> {
+        match location {
+            Location::Sqlite(file) => sqlite::examine(file),
+            Location::Postgres(_) => Ok(Vec::new()),
         }
-        Ok(Self { journal: Arc::clone(&sql) as Arc<dyn Journal>, sql: Some(sql) })
+    }
+
+    /// Looks into a file without changing it, and answers whether a server has used it; of PostgreSQL that isn't known.
+    /// Call it in a tokio runtime of a process that has not opened the ledger.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`] that concern what is in a file.
+    pub async fn inspect(location: &Location) -> Result<bool, Error> {
+        match location {
+            Location::Sqlite(file) => sqlite::inspect(file, location).await,
+            Location::Postgres(_) => Ok(false),
+        }
+    }
+
+    /// Whether it had tables before it was opened: a server has run on it. `false` where that isn't known yet.
+    #[must_use]
+    pub fn was_used(&self) -> bool {
+        self.was_used
     }
 
     /// What sessions keep beside S3.

@@ -10,6 +10,9 @@ const CONNECTIONS: u32 = 8;
 /// A connection that nobody used for so long is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 
+/// Whether a server has brought tables up to date before.
+const IS_USED: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+
 static MIGRATOR: Migrator = sqlx::migrate!("src/ledger/migrations/postgres");
 
 /// Connections, made when they are needed.
@@ -30,7 +33,8 @@ pub(super) fn pool(server: &Server) -> PgPool {
 /// Brings the tables up to date, on a connection that may wait for another node to do so: sqlx takes a lock for it.
 ///
 /// A database that isn't in UTF8 is refused: one name that it can't hold would look like an outage.
-pub(super) async fn migrate(server: &Server, location: &Location) -> Result<(), Error> {
+/// Answers whether there were tables before.
+pub(super) async fn migrate(server: &Server, location: &Location) -> Result<bool, Error> {
     let unusable = |error| Error::unusable(location, error);
     let options = (*server.options).clone().disable_statement_logging();
     let mut connection = PgConnection::connect_with(&options).await.map_err(unusable)?;
@@ -39,10 +43,11 @@ pub(super) async fn migrate(server: &Server, location: &Location) -> Result<(), 
     if encoding != "UTF8" {
         return Err(Error::Encoding { location: location.clone(), encoding });
     }
+    let was_used = sqlx::query_scalar(IS_USED).fetch_one(&mut connection).await.map_err(unusable)?;
     // `run` would say the same, but no future that holds it can be sent to another thread.
     let migrated = MIGRATOR.run_direct(None, &mut connection, false).await;
     migrated.map_err(|error| Error::of_migration(location, error))?;
     // What had to be done is done.
     drop(connection.close().await);
-    Ok(())
+    Ok(was_used)
 }

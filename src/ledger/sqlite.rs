@@ -1,6 +1,8 @@
-//! How a file of SQLite is opened: a write-ahead log, so that readers never wait for a writer, and a mode of 0600.
+//! How a file of SQLite is looked at and opened: a write-ahead log, so that readers never wait for a writer, and a mode of
+//! 0600.
 
-use super::{Error, Location, breaker::PATIENCE};
+use super::{Error, Location, breaker::PATIENCE, error::is_no_database};
+use crate::files::{self, Exposure};
 use sqlx::{
     ConnectOptions as _, Connection as _, SqlitePool,
     migrate::Migrator,
@@ -10,7 +12,7 @@ use std::{
     fs::OpenOptions,
     io::{self, ErrorKind},
     os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -19,33 +21,98 @@ pub(super) const READERS: u32 = 4;
 /// How long a statement waits for another process's lock: less than a question may take, so that SQLite says why.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
+/// Whether a server has brought tables up to date before, and which steps it took.
+const IS_USED: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations')";
+const STEPS: &str = "SELECT version FROM _sqlx_migrations ORDER BY version";
+
 static MIGRATOR: Migrator = sqlx::migrate!("src/ledger/migrations/sqlite");
 
-/// How to open `file`, which is made if it is missing.
-pub(super) fn options(file: &Path) -> Result<SqliteConnectOptions, Error> {
-    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
-    if directory.is_some_and(|directory| !directory.is_dir()) {
+/// Looks whether a ledger can be in `file`, without opening or making it. Answers with what a group may write.
+///
+/// The directory is never refused for its mode: an `emptyDir` of Kubernetes has the mode 0777, which its users can't change.
+///
+/// # Errors
+/// No directory, a file or directory that this process can't write, or a file that everyone may write.
+pub(super) fn examine(file: &Path) -> Result<Vec<Exposure>, Error> {
+    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !directory.is_dir() {
         return Err(Error::NoDirectory(file.to_owned()));
     }
-    make(file).map_err(|source| Error::File { file: file.to_owned(), source })?;
-    Ok(SqliteConnectOptions::new()
+    let unusable = |source| Error::File { file: file.to_owned(), source };
+    match file.metadata() {
+        Ok(there) if there.is_file() && there.permissions().readonly() => {
+            return Err(unusable(io::Error::new(ErrorKind::PermissionDenied, "it is no file that can be written")));
+        }
+        Ok(_) => files::require_writable_file(file).map_err(unusable)?,
+        // A link that leads nowhere is there, and can't be made.
+        Err(error) if error.kind() == ErrorKind::NotFound && !file.is_symlink() => {}
+        Err(error) => return Err(unusable(error)),
+    }
+    files::require_writable_directory(directory).map_err(unusable)?;
+    let mut exposures: Vec<Exposure> = files_of(file).iter().filter_map(|file| Exposure::of_file(file)).collect();
+    if let Some(at) = exposures.iter().position(Exposure::is_to_everyone) {
+        return Err(Error::Exposed(exposures.swap_remove(at)));
+    }
+    exposures.extend(Exposure::of_its_directories(file));
+    Ok(exposures)
+}
+
+/// The file, and those that SQLite keeps beside it.
+fn files_of(file: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|end| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(end);
+        name.into()
+    })
+}
+
+/// Looks into `file` without a lock and without the files that SQLite keeps beside it, so that nothing changes. Answers
+/// whether a server has used it. Call it in no process that has the file open: SQLite's locks would end.
+///
+/// # Errors
+/// A file that is none of SQLite's, or tables of a newer version.
+pub(super) async fn inspect(file: &Path, location: &Location) -> Result<bool, Error> {
+    let length = file.metadata().map_or(0, |there| there.len());
+    if length == 0 {
+        return Ok(false);
+    }
+    let options =
+        SqliteConnectOptions::new().filename(file).read_only(true).immutable(true).disable_statement_logging();
+    let steps = async {
+        let mut connection = options.connect().await?;
+        let steps = sqlx::query_scalar(STEPS).fetch_all(&mut connection).await;
+        connection.close().await?;
+        steps
+    };
+    let steps: Vec<i64> = match steps.await {
+        Ok(steps) => steps,
+        Err(error) if is_no_database(&error) => return Err(Error::unusable(location, error)),
+        // Its tables are in the write-ahead log alone, or a server is just moving pages from there.
+        Err(_) => return Ok(true),
+    };
+    match steps.iter().find(|step| !MIGRATOR.version_exists(**step)) {
+        Some(step) => Err(Error::Newer { location: location.clone(), step: *step }),
+        None => Ok(!steps.is_empty()),
+    }
+}
+
+/// How to open `file`.
+pub(super) fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
         .filename(file)
         .journal_mode(SqliteJournalMode::Wal)
         // A crash of the machine may cost the last moments, never the file.
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(true)
-        .disable_statement_logging())
+        .disable_statement_logging()
 }
 
 /// Makes the file for its owner alone; SQLite gives the files beside it the same mode. A file that is there is opened
 /// by SQLite only: closing it here would drop the locks that SQLite holds in this process.
 fn make(file: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => match file.metadata()? {
-            there if there.is_file() && !there.permissions().readonly() => Ok(()),
-            _ => Err(io::Error::new(ErrorKind::PermissionDenied, "it is no file that can be written")),
-        },
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),
     }
 }
@@ -63,14 +130,19 @@ pub(super) fn pool(options: &SqliteConnectOptions, connections: u32) -> SqlitePo
         .connect_lazy_with(options.clone())
 }
 
-/// Brings the tables up to date in one transaction, which other processes wait for.
-pub(super) async fn migrate(options: &SqliteConnectOptions, location: &Location) -> Result<(), Error> {
+/// Makes the file if it is missing, and brings its tables up to date in one transaction, which other processes wait for.
+/// Answers whether there were tables before.
+pub(super) async fn migrate(options: &SqliteConnectOptions, location: &Location) -> Result<bool, Error> {
     let unusable = |error| Error::unusable(location, error);
+    let file = options.get_filename();
+    make(file).map_err(|source| Error::File { file: file.to_owned(), source })?;
     let mut connection = options.connect().await.map_err(unusable)?;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(unusable)?;
+    let was_used = sqlx::query_scalar(IS_USED).fetch_one(&mut *transaction).await.map_err(unusable)?;
     // `run` would say the same, but no future that holds it can be sent to another thread.
     let migrated = MIGRATOR.run_direct(None, &mut *transaction, false).await;
     migrated.map_err(|error| Error::of_migration(location, error))?;
     transaction.commit().await.map_err(unusable)?;
-    connection.close().await.map_err(unusable)
+    connection.close().await.map_err(unusable)?;
+    Ok(was_used)
 }

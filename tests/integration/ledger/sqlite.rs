@@ -110,6 +110,66 @@ async fn tables_of_a_newer_version_are_refused() {
     assert!(error.to_string().contains("was used by a newer version of the server"), "{error}");
 }
 
+/// Issue 15.4: `check` says of a ledger what the server would, and changes nothing.
+#[tokio::test]
+async fn it_can_be_looked_at_without_being_opened() {
+    let directory = TempDir::new().unwrap();
+    let location = location(&directory);
+    let names = || fs::read_dir(directory.path()).unwrap().count();
+    assert!(!Ledger::inspect(&location).await.unwrap());
+    assert_eq!((Ledger::examine(&location).unwrap(), names()), (Vec::new(), 0));
+    let ledger = open(&location).await;
+    assert!(!ledger.was_used());
+    ledger.close().await;
+    assert!(Ledger::inspect(&location).await.unwrap());
+    assert_eq!((Ledger::examine(&location).unwrap(), names()), (Vec::new(), 1));
+    let ledger = open(&location).await;
+    assert!(ledger.was_used());
+    ledger.close().await;
+
+    let step = "INSERT INTO _sqlx_migrations SELECT 9000, 'later', installed_on, success, checksum, 0 FROM _sqlx_migrations \
+         WHERE version = 1";
+    let mut stranger = stranger(&directory).await;
+    sqlx::query(step).execute(&mut stranger).await.unwrap();
+    stranger.close().await.unwrap();
+    let error = Ledger::inspect(&location).await.unwrap_err();
+    assert_eq!(error.to_string(), Ledger::open(&location).await.unwrap_err().to_string());
+    let text = directory.path().join("text");
+    fs::write(&text, "This is no database, and long enough to be seen as none.\n".repeat(40)).unwrap();
+    let error = Ledger::inspect(&Location::Sqlite(text.clone())).await.unwrap_err();
+    assert_eq!(error.to_string(), refusal(&text).await);
+}
+
+/// Issue 15.4: whoever may write the ledger has the server rename and delete in the buckets.
+#[tokio::test]
+async fn a_file_that_everyone_may_write_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let location = location(&directory);
+    open(&location).await.close().await;
+    let file = directory.path().join("ledger.db");
+    let chmod = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let said = || Ledger::examine(&location).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
+    chmod(&file, 0o666);
+    let refused = refusal(&file).await;
+    assert_eq!(refused, Ledger::examine(&location).unwrap_err().to_string());
+    let file = file.display();
+    assert!(
+        refused.contains(&format!("{file} can be written by others (mode 0666): run `chmod go-w {file}`")),
+        "{refused}"
+    );
+    chmod(&directory.path().join("ledger.db"), 0o664);
+    assert!(said()[0].starts_with("can be written by its group (mode 0664): run `chmod g-w"), "{:?}", said());
+    open(&location).await.close().await;
+    chmod(&directory.path().join("ledger.db"), 0o600);
+    chmod(directory.path(), 0o777);
+    assert!(
+        said()[0].starts_with("can be written by others (mode 0777), so that files can be put there"),
+        "{:?}",
+        said()
+    );
+    open(&location).await.close().await;
+}
+
 #[tokio::test]
 async fn a_file_that_cannot_be_one_is_refused_with_a_way_out() {
     let directory = TempDir::new().unwrap();
