@@ -2,8 +2,11 @@
 
 mod beginners;
 mod janitor;
+mod preflight;
 mod repairs;
 mod sweep;
+
+pub use preflight::Preflight;
 
 use crate::{
     cloud::Buckets,
@@ -84,6 +87,13 @@ impl App {
         let janitor = Janitor::new(ledger.journal(), beginners);
         let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, &config.tenants);
         let sessions = Arc::new(Sessions::new(buckets, budget, ledger.journal(), events.clone(), settings));
+        if host_keys.are_new() && ledger.was_used() {
+            warn!(
+                "the host keys are new, and the ledger is one that a server ran on: clients that know the old keys refuse \
+                 to connect; stop the server, put the files of the old keys back into the directory of [ssh.host_keys], \
+                 and start it again"
+            );
+        }
         for fingerprint in host_keys.fingerprints() {
             info!(fingerprint, "host key");
         }

@@ -7,8 +7,8 @@
 //! socket ← ssh (russh) ← session ← sftp::Reply   ← status  ← vfs::Error ← store::Error ← SdkError
 //! ```
 //!
-//! `sftp`, `store`, `account` and `files` know nothing of the rest. `vfs` joins accounts and storage into the tree that a user
-//! sees; `session` speaks SFTP over it; `ssh` is the edge that knows russh, `cloud` the one that knows credentials,
+//! `sftp`, `store`, `account` and `files` know nothing of the rest. `vfs` joins accounts and storage into the tree that a
+//! user sees; `session` speaks SFTP over it; `ssh` is the edge that knows russh, `cloud` the one that knows credentials,
 //! `ledger` the one that knows SQL.
 //! `app` puts it all together. `tests/integration/layering.rs` keeps it so.
 

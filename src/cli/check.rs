@@ -1,37 +1,59 @@
-//! `wharfinger check`: is the config right, and if not, everything that is wrong.
+//! `wharfinger check`: is the config right, can the server start with it here, and if not, everything that is wrong.
 
 use super::ConfigFile;
-use crate::config::{self, Config, Problem};
+use crate::{
+    app::Preflight,
+    config::{self, Config, Loaded, Problem},
+};
 use std::process::ExitCode;
+use tokio::runtime;
 
 /// Check the config, and say everything that is wrong with it
 ///
-/// Reads the server's file, the tenants' files, and the key and secret files that they name; connects to nothing and
-/// changes nothing. Each error is one line on stderr: file, line, key, what is wrong and what would be right.
-/// Exits with 0 if the server would start with this config (warnings or not), and with 1 otherwise.
+/// Reads the server's file, the tenants' files, and the key and secret files that they name; then the host keys and the
+/// ledger's file, and listens on the addresses for a moment. Connects to nothing and changes nothing. Each error is one
+/// line on stderr: file, line, key, what is wrong and what would be right. Exits with 0 if the server would start with this
+/// config (warnings or not), and with 1 otherwise. It answers for the user that runs it: run it as the server is run.
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
     #[command(flatten)]
     pub(super) config: ConfigFile,
+    /// Check the files of the config alone, and not whether the server can start on this machine: host keys, the ledger and
+    /// addresses are left out. For a config that is meant for another machine
+    #[arg(long)]
+    pub(super) config_only: bool,
 }
 
 impl Check {
-    pub(super) fn run(&self) -> ExitCode {
+    /// # Errors
+    /// The process has no runtime.
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let path = self.config.path();
-        match config::load(path) {
-            Ok(loaded) => {
-                for warning in &loaded.warnings {
-                    eprintln!("warning: {warning}");
-                }
-                println!("{}: {}", path.display(), summary(&loaded.config, loaded.warnings.len()));
-                ExitCode::SUCCESS
-            }
-            Err(problems) => {
-                print_problems(&problems);
-                ExitCode::FAILURE
-            }
+        let Loaded { config, mut warnings } = match config::load(path) {
+            Ok(loaded) => loaded,
+            Err(problems) => return Ok(failed(&problems)),
+        };
+        let mut problems = Vec::new();
+        if !self.config_only {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+            let preflight = runtime.block_on(Preflight::of_machine(&config, path));
+            warnings.extend(preflight.warnings);
+            problems = preflight.problems;
         }
+        for warning in &warnings {
+            eprintln!("warning: {warning}");
+        }
+        if !problems.is_empty() {
+            return Ok(failed(&problems));
+        }
+        println!("{}: {}", path.display(), summary(&config, warnings.len()));
+        Ok(ExitCode::SUCCESS)
     }
+}
+
+fn failed(problems: &[Problem]) -> ExitCode {
+    print_problems(problems);
+    ExitCode::FAILURE
 }
 
 /// Prints each problem, and how many there are.

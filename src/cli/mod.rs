@@ -70,7 +70,7 @@ impl Cli {
         let done = match self.command {
             Command::Demo(demo) => demo.run(),
             Command::Serve(serve) => serve.run(),
-            Command::Check(check) => Ok(check.run()),
+            Command::Check(check) => check.run(),
             Command::HashPassword(_) => hash_password::run(),
         };
         done.unwrap_or_else(|error| {

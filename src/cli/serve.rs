@@ -6,7 +6,7 @@ use super::{
     log::{logged, write_problems},
 };
 use crate::{
-    app::{App, signals},
+    app::{App, Preflight, signals},
     config::{self, LogFormat, Problem},
 };
 use std::process::ExitCode;
@@ -28,7 +28,12 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let path = self.config.path();
-        let loaded = match config::load(path) {
+        let loaded = config::load(path).and_then(|mut loaded| {
+            let preflight = Preflight::of_files(&loaded.config, path);
+            loaded.warnings.extend(preflight.warnings);
+            if preflight.problems.is_empty() { Ok(loaded) } else { Err(preflight.problems) }
+        });
+        let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(problems) => {
                 match config::log_format(path) {

@@ -138,8 +138,8 @@ impl Place {
     }
 }
 
-/// Whether a bucket in AWS can have this name. Prefixes and suffixes that S3 has reserved since are not looked at: a bucket
-/// may be older than they are.
+/// True of a name that a bucket in AWS can have. Prefixes and suffixes that S3 has reserved since are not looked at: a
+/// bucket may be older than they are.
 fn is_aws_name(name: &str, region: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     // Until 2018 S3 took more in us-east-1, and those buckets are still there.

@@ -88,7 +88,7 @@ impl Report {
         self.warnings.borrow_mut().push(spot.problem(message));
     }
 
-    /// Whether it is the first time that the exposed directory `path` is met.
+    /// True the first time that the exposed directory `path` is met.
     pub(super) fn is_first_exposure(&self, path: &Path) -> bool {
         self.exposed.borrow_mut().insert(path.to_owned())
     }

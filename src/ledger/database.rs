@@ -63,7 +63,8 @@ impl Database {
         Self { location: location.clone(), source, reads, writes }
     }
 
-    /// Brings the tables up to date, and answers whether there were any before. Nodes that do so at once wait for each other.
+    /// Brings the tables up to date, and answers whether there were any before. Nodes that do so at once wait for each
+    /// other.
     pub(super) async fn migrate(&self) -> Result<bool, Error> {
         let migrated = async {
             match &self.source {

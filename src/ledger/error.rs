@@ -109,7 +109,7 @@ impl Error {
         }
     }
 
-    /// Whether the disk that the ledger is on takes nothing.
+    /// True if the disk that the ledger is on takes nothing.
     pub(super) fn is_of_the_disk(&self) -> bool {
         match self {
             Self::File { source, .. } => is_full(source),
@@ -154,7 +154,7 @@ const SQLITE_IOERR: u32 = 10;
 const SQLITE_FULL: u32 = 13;
 const SQLITE_NOTADB: u32 = 26;
 
-/// Whether the file is locked, its disk takes nothing, or the server is busy, starting or stopping.
+/// True if the file is locked, its disk takes nothing, or the server is busy, starting or stopping.
 pub(super) fn is_passing(error: &dyn DatabaseError) -> bool {
     if let Some(code) = sqlite_code(error) {
         return matches!(code, SQLITE_BUSY | SQLITE_LOCKED | SQLITE_IOERR | SQLITE_FULL);
@@ -163,7 +163,7 @@ pub(super) fn is_passing(error: &dyn DatabaseError) -> bool {
     ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
 }
 
-/// Whether the file is none of SQLite's.
+/// True if the file is none of SQLite's.
 pub(super) fn is_no_database(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if sqlite_code(&**error) == Some(SQLITE_NOTADB))
 }

@@ -61,7 +61,8 @@ impl Ledger {
         let sql = Arc::new(SqlJournal::new(location));
         let was_used = match sql.make_ready().await {
             Err(error) if error.is_of_the_disk() => {
-                error!(ledger = %location, error = %error.detail(), "the ledger's disk takes nothing: sessions go on without it");
+                let error = error.detail();
+                error!(ledger = %location, error, "the ledger's disk takes nothing: sessions go on without it");
                 false
             }
             Err(error) if error.may_pass() => {
@@ -77,7 +78,7 @@ impl Ledger {
     /// nothing and connects to nothing.
     ///
     /// # Errors
-    /// Those of [`Self::open`] that concern a file and its directory.
+    /// The errors of [`Self::open`] that concern a file and its directory.
     pub fn examine(location: &Location) -> Result<Vec<Exposure>, Error> {
         match location {
             Location::Sqlite(file) => sqlite::examine(file),
@@ -89,7 +90,7 @@ impl Ledger {
     /// Call it in a tokio runtime of a process that has not opened the ledger.
     ///
     /// # Errors
-    /// Those of [`Self::open`] that concern what is in a file.
+    /// The errors of [`Self::open`] that concern what is in a file.
     pub async fn inspect(location: &Location) -> Result<bool, Error> {
         match location {
             Location::Sqlite(file) => sqlite::inspect(file, location).await,
@@ -97,7 +98,7 @@ impl Ledger {
         }
     }
 
-    /// Whether it had tables before it was opened: a server has run on it. `false` where that isn't known yet.
+    /// True if it had tables before it was opened: a server has run on it. `false` where that isn't known yet.
     #[must_use]
     pub fn was_used(&self) -> bool {
         self.was_used

@@ -10,7 +10,7 @@ const CONNECTIONS: u32 = 8;
 /// A connection that nobody used for so long is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// Whether a server has brought tables up to date before.
+/// True if a server has brought tables up to date before.
 const IS_USED: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
 
 static MIGRATOR: Migrator = sqlx::migrate!("src/ledger/migrations/postgres");

@@ -21,7 +21,7 @@ pub(super) const READERS: u32 = 4;
 /// How long a statement waits for another process's lock: less than a question may take, so that SQLite says why.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// Whether a server has brought tables up to date before, and which steps it took.
+/// True if a server has brought tables up to date before; and the steps that it took.
 const IS_USED: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations')";
 const STEPS: &str = "SELECT version FROM _sqlx_migrations ORDER BY version";
 
@@ -48,8 +48,12 @@ pub(super) fn examine(file: &Path) -> Result<Vec<Exposure>, Error> {
         Err(error) if error.kind() == ErrorKind::NotFound && !file.is_symlink() => {}
         Err(error) => return Err(unusable(error)),
     }
-    files::require_writable_directory(directory).map_err(unusable)?;
-    let mut exposures: Vec<Exposure> = files_of(file).iter().filter_map(|file| Exposure::of_file(file)).collect();
+    let files = files_of(file);
+    // SQLite makes the others beside it, unless they are there.
+    if !files.iter().all(|file| file.exists()) {
+        files::require_writable_directory(directory).map_err(unusable)?;
+    }
+    let mut exposures: Vec<Exposure> = files.iter().filter_map(|file| Exposure::of_file(file)).collect();
     if let Some(at) = exposures.iter().position(Exposure::is_to_everyone) {
         return Err(Error::Exposed(exposures.swap_remove(at)));
     }

@@ -3,6 +3,7 @@
 //! Made at the first start, private to the process's user from the first moment, and never replaced: a client that
 //! has seen one warns of an attack when it changes.
 
+use crate::files::{self, Exposure};
 use russh::keys::{
     Algorithm, EcdsaCurve, HashAlg, PrivateKey,
     key::safe_rng,
@@ -113,6 +114,9 @@ pub enum HostKeyError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Every user of the machine may write the directory, and put a key of theirs there.
+    #[error("the directory of the host keys, {}, {}", .0.path().display(), .0)]
+    ExposedDirectory(Exposure),
     /// The content is no private key.
     #[error("host key {} is no unencrypted private key in OpenSSH's format: {error}", path.display())]
     Unreadable {
@@ -141,9 +145,23 @@ pub enum HostKeyError {
     },
 }
 
+/// A look at the host keys in a directory, which makes none.
+#[derive(Debug, Default)]
+pub struct HostKeysExamined {
+    /// They keep the server from starting.
+    pub errors: Vec<HostKeyError>,
+    /// Directories that a group may write.
+    pub exposures: Vec<Exposure>,
+    /// True if there is none, so that all will be made.
+    pub are_missing: bool,
+}
+
 /// The loaded host keys.
 #[derive(Clone)]
-pub struct HostKeys(Vec<PrivateKey>);
+pub struct HostKeys {
+    keys: Vec<PrivateKey>,
+    are_new: bool,
+}
 
 impl HostKeys {
     /// Reads the keys in `directory`, and makes those of `kinds` that aren't there yet. A key that lies there is used
@@ -154,6 +172,8 @@ impl HostKeys {
     /// # Errors
     /// A key that others can read, that doesn't parse, that is weak or of another kind; a directory that can't be written.
     pub fn load_or_make(directory: &Path, kinds: &[HostKeyKind]) -> Result<Self, HostKeyError> {
+        exposures(directory)?;
+        let are_new = !HostKeyKind::ALL.iter().any(|kind| directory.join(kind.file_name()).exists());
         let mut keys = Vec::new();
         for kind in HostKeyKind::ALL {
             if kinds.contains(&kind) {
@@ -162,7 +182,41 @@ impl HostKeys {
                 keys.extend(load_if_there(directory, kind)?);
             }
         }
-        Ok(Self(keys))
+        Ok(Self { keys, are_new })
+    }
+
+    /// Finds all that [`Self::load_or_make`] would refuse, and makes nothing.
+    #[must_use]
+    pub fn examine(directory: &Path, kinds: &[HostKeyKind]) -> HostKeysExamined {
+        let mut examined = HostKeysExamined { are_missing: true, ..HostKeysExamined::default() };
+        match exposures(directory) {
+            Ok(exposures) => examined.exposures = exposures,
+            Err(error) => examined.errors.push(error),
+        }
+        let mut first_missing = None;
+        for kind in HostKeyKind::ALL {
+            match load_if_there(directory, kind) {
+                Ok(None) if kinds.contains(&kind) => _ = first_missing.get_or_insert(kind),
+                Ok(None) => {}
+                Ok(Some(_)) => examined.are_missing = false,
+                Err(error) => {
+                    examined.are_missing = false;
+                    examined.errors.push(error);
+                }
+            }
+        }
+        if let Some(kind) = first_missing
+            && let Err(error) = files::require_makeable_directory(directory)
+        {
+            examined.errors.push(HostKeyError::Io { path: directory.join(kind.file_name()), error });
+        }
+        examined
+    }
+
+    /// True if there was none before, so that all of them were made.
+    #[must_use]
+    pub fn are_new(&self) -> bool {
+        self.are_new
     }
 
     /// Keys that live in memory only, such as for a trial or a test.
@@ -170,17 +224,18 @@ impl HostKeys {
     /// # Errors
     /// The system could not make one.
     pub fn ephemeral(kinds: &[HostKeyKind]) -> Result<Self, HostKeyError> {
-        kinds.iter().map(|kind| make(*kind)).collect::<Result<_, _>>().map(Self)
+        let keys = kinds.iter().map(|kind| make(*kind)).collect::<Result<_, _>>()?;
+        Ok(Self { keys, are_new: true })
     }
 
     /// The keys' algorithms and SHA-256 fingerprints, for an operator to compare.
     #[must_use]
     pub fn fingerprints(&self) -> Vec<String> {
-        self.0.iter().map(|key| format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256))).collect()
+        self.keys.iter().map(|key| format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256))).collect()
     }
 
     pub(super) fn into_keys(self) -> Vec<PrivateKey> {
-        self.0
+        self.keys
     }
 }
 
@@ -190,11 +245,23 @@ impl fmt::Debug for HostKeys {
     }
 }
 
+/// The directories that a group may write and in which a key lies, or will.
+fn exposures(directory: &Path) -> Result<Vec<Exposure>, HostKeyError> {
+    let keys = HostKeyKind::ALL.map(|kind| directory.join(kind.file_name()));
+    let mut exposures: Vec<Exposure> = keys.iter().flat_map(|key| Exposure::of_its_directories(key)).collect();
+    exposures.dedup();
+    match exposures.iter().position(Exposure::is_to_everyone) {
+        Some(at) => Err(HostKeyError::ExposedDirectory(exposures.swap_remove(at))),
+        None => Ok(exposures),
+    }
+}
+
 fn load_if_there(directory: &Path, kind: HostKeyKind) -> Result<Option<PrivateKey>, HostKeyError> {
     let path = directory.join(kind.file_name());
-    match fs::File::open(&path) {
+    match files::open(&path) {
         Ok(file) => load(&path, file, kind).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // A link that leads nowhere is there: no key can be made in its place.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => Ok(None),
         Err(error) => Err(HostKeyError::Io { path, error }),
     }
 }
@@ -209,7 +276,7 @@ fn load_or_make(directory: &Path, kind: HostKeyKind) -> Result<PrivateKey, HostK
         Ok(()) => Ok(key),
         // Another process of the same deployment made it in the meantime: all must show the same key.
         Err(HostKeyError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let file = fs::File::open(&path).map_err(|error| HostKeyError::Io { path: path.clone(), error })?;
+            let file = files::open(&path).map_err(|error| HostKeyError::Io { path: path.clone(), error })?;
             load(&path, file, kind)
         }
         Err(error) => Err(error),
@@ -301,8 +368,8 @@ mod tests {
     #[test]
     fn an_rsa_key_is_of_3072_bits() {
         let keys = HostKeys::ephemeral(&[HostKeyKind::Rsa]).unwrap();
-        assert!(HostKeyKind::Rsa.fits(&keys.0[0]));
-        assert!(!HostKeyKind::Ed25519.fits(&keys.0[0]));
+        assert!(HostKeyKind::Rsa.fits(&keys.keys[0]));
+        assert!(!HostKeyKind::Ed25519.fits(&keys.keys[0]));
     }
 
     #[test]
@@ -334,5 +401,65 @@ mod tests {
         let error = HostKeys::load_or_make(root.path(), &[HostKeyKind::Rsa]).unwrap_err();
         assert!(matches!(error, HostKeyError::Unreadable { .. }), "{error}");
         assert_eq!(fs::read(&rsa).unwrap(), b"-----BEGIN GARBAGE-----\n", "never replaced");
+    }
+
+    /// The refusals of `examine`, of which the first must be that of `load_or_make`.
+    fn refusals(directory: &Path, kinds: &[HostKeyKind]) -> Vec<String> {
+        let refusals: Vec<String> =
+            HostKeys::examine(directory, kinds).errors.iter().map(ToString::to_string).collect();
+        let refused = HostKeys::load_or_make(directory, kinds).err().map(|error| error.to_string());
+        assert_eq!(refusals.first(), refused.as_ref());
+        refusals
+    }
+
+    /// Issue 15.4: `check` says of host keys what the server would, and makes none.
+    #[test]
+    fn keys_can_be_looked_at_without_being_made() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("deep/keys");
+        let kinds = [HostKeyKind::Ed25519];
+        let examined = HostKeys::examine(&directory, &kinds);
+        assert!(examined.errors.is_empty() && examined.are_missing, "{examined:?}");
+        assert!(!root.path().join("deep").exists());
+        assert!(HostKeys::load_or_make(&directory, &kinds).unwrap().are_new());
+        assert!(!HostKeys::load_or_make(&directory, &kinds).unwrap().are_new());
+        assert!(!HostKeys::examine(&directory, &kinds).are_missing);
+
+        let ed25519 = directory.join(HostKeyKind::Ed25519.file_name());
+        fs::set_permissions(&ed25519, fs::Permissions::from_mode(0o644)).unwrap();
+        symlink("nowhere", directory.join(HostKeyKind::Rsa.file_name())).unwrap();
+        fs::create_dir(directory.join(HostKeyKind::Ecdsa.file_name())).unwrap();
+        let refusals = refusals(&directory, &HostKeyKind::ALL);
+        let [exposed, link, no_file] = &refusals[..] else { panic!("{refusals:?}") };
+        assert!(exposed.contains("can be read by others (mode 0644)"), "{exposed}");
+        assert!(link.ends_with("ssh_host_rsa_key: No such file or directory (os error 2)"), "{link}");
+        assert!(no_file.ends_with("ssh_host_ecdsa_key: Is a directory (os error 21)"), "{no_file}");
+    }
+
+    #[test]
+    fn a_directory_that_is_none_takes_no_keys() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        let [refusal, ..] = &refusals(&root.path().join("file"), &HostKeyKind::ALL)[..] else { panic!() };
+        assert!(refusal.ends_with("file/ssh_host_ed25519_key: Not a directory (os error 20)"), "{refusal}");
+    }
+
+    /// Issue 15.4: a user that may write the directory decides who the server is.
+    #[test]
+    fn a_directory_that_everyone_may_write_is_refused_and_a_groups_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let kinds = [HostKeyKind::Ed25519];
+        let chmod = |mode| fs::set_permissions(root.path(), fs::Permissions::from_mode(mode)).unwrap();
+        chmod(0o777);
+        let [refusal] = &refusals(root.path(), &kinds)[..] else { panic!() };
+        let directory = root.path().display();
+        assert!(
+            refusal.starts_with(&format!("the directory of the host keys, {directory}, can be written by others"))
+                && refusal.contains(&format!("run `chmod go-w {directory}`")),
+            "{refusal}"
+        );
+        chmod(0o775);
+        assert_eq!(refusals(root.path(), &kinds), [""; 0]);
+        assert_eq!(HostKeys::examine(root.path(), &kinds).exposures.len(), 1);
     }
 }

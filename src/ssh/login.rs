@@ -332,7 +332,7 @@ mod tests {
     use super::*;
     use russh::keys::ssh_key::{Mpint, public::RsaPublicKey};
 
-    /// A key of so many bits, of which nobody has the private half.
+    /// A key of so many bits, without a private half.
     fn rsa(bits: usize) -> RsaPublicKey {
         let modulus = Mpint::from_positive_bytes(&vec![0xff; bits / 8]);
         RsaPublicKey::new(Mpint::from_positive_bytes(&[1, 0, 1]), modulus).unwrap()

@@ -23,6 +23,7 @@ mod end_reason;
 mod ending;
 mod greeting;
 mod handler;
+mod holder;
 mod host_key_signer;
 mod host_keys;
 mod listener;
@@ -33,9 +34,9 @@ mod server;
 mod settings;
 
 pub use algorithms::{Algorithms, Cipher, KeyExchange, Mac, UnknownAlgorithm};
-pub use host_keys::{HostKeyError, HostKeyKind, HostKeys, UnknownHostKeyKind};
+pub use host_keys::{HostKeyError, HostKeyKind, HostKeys, HostKeysExamined, UnknownHostKeyKind};
 pub use proxy::{ProxyHeader, ProxyHeaderError, ProxyProtocol};
-pub use server::{BindError, Listening, Server};
+pub use server::{BindError, Listening, Server, find_bind_errors};
 pub use settings::Settings;
 
 // build.rs stops a build that doesn't patch russh. This stops one with other patches, or with a russh that was built before

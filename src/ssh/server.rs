@@ -5,6 +5,7 @@ use super::{
     arithmetic::Arithmetic,
     configs::Configs,
     connection::{Services, Stop},
+    holder::Holder,
     listener::listen,
 };
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     session::Sessions,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -63,24 +64,69 @@ impl Server {
     /// # Errors
     /// One of them can't be had. Must be called within a tokio runtime.
     pub fn bind(self) -> Result<Listening, BindError> {
-        let bind = |address| bind(address, &self.listen).map_err(|error| BindError { address, error });
+        let listener = |socket: Socket| {
+            let listener = TcpListener::from_std(socket.into())?;
+            Ok((listener.local_addr()?, listener))
+        };
+        let bind =
+            |address| bind(address, &self.listen).and_then(listener).map_err(|error| BindError::new(address, error));
         let listeners = self.listen.iter().copied().map(bind).collect::<Result<Vec<_>, _>>()?;
         Ok(Listening { services: self.services, connections: self.connections, listeners })
     }
 }
 
+/// Listens on all addresses for a moment, and tells which of them can't be had. Connections that come meanwhile are reset.
+#[must_use]
+pub fn find_bind_errors(listen: &[SocketAddr]) -> Vec<BindError> {
+    // All are held until the last is tried, because two of them may exclude each other.
+    let tried: Vec<_> = listen.iter().map(|address| (*address, bind(*address, listen))).collect();
+    let error = |(address, tried): &(SocketAddr, io::Result<Socket>)| {
+        let error = tried.as_ref().err()?;
+        let error = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+        Some(BindError::new(*address, error))
+    };
+    tried.iter().filter_map(error).collect()
+}
+
 /// An address that can't be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}")]
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
     /// What the system said.
-    #[source]
     pub error: io::Error,
+    holder: Option<Holder>,
+}
+
+/// The address, what the system said, and the process that has it or what else to look at.
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, error, holder } = self;
+        write!(f, "cannot listen on {address}: {error}")?;
+        match (holder, error.kind()) {
+            (Some(holder), _) => write!(f, ": {holder}"),
+            (None, io::ErrorKind::AddrInUse) => f.write_str(": `ss -ltnp` shows who has it"),
+            (None, io::ErrorKind::AddrNotAvailable) => f.write_str(": this machine has no such address"),
+            (None, io::ErrorKind::PermissionDenied) => {
+                f.write_str(": ports below 1024 take CAP_NET_BIND_SERVICE, which this process doesn't have")
+            }
+            (None, _) => Ok(()),
+        }
+    }
 }
 
 impl BindError {
+    fn new(address: SocketAddr, error: io::Error) -> Self {
+        let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+        Self { address, error, holder: is_taken.then(|| Holder::of(address)).flatten() }
+    }
+
+    /// True if another server like this one has the address, such as the one that runs already.
+    #[must_use]
+    pub fn is_held_by_another_server(&self) -> bool {
+        self.holder.as_ref().is_some_and(Holder::is_another_server)
+    }
+
     /// Whether another process, or another listener, has the address.
     #[must_use]
     pub fn is_taken(&self) -> bool {
@@ -115,7 +161,7 @@ impl Listening {
     }
 }
 
-fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<(SocketAddr, TcpListener)> {
+fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -125,6 +171,5 @@ fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<(SocketAddr, TcpL
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    let listener = TcpListener::from_std(socket.into())?;
-    Ok((listener.local_addr()?, listener))
+    Ok(socket)
 }

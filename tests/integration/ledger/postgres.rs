@@ -18,6 +18,7 @@ async fn nodes_that_start_at_once_share_it() {
     open_at_once(&location(&postgres.url())).await;
     let again = open(&location(&postgres.url())).await;
     assert_eq!(find(&again.journal(), "a").await, Some(late("1", 7)), "it lasts");
+    assert!(again.was_used());
     let mut stranger = PgConnection::connect(&postgres.url()).await.unwrap();
     let step = "INSERT INTO _sqlx_migrations SELECT 9000, 'later', installed_on, success, checksum, 0 FROM _sqlx_migrations \
          WHERE version = 1";
@@ -30,12 +31,14 @@ async fn nodes_that_start_at_once_share_it() {
 async fn a_server_that_stops_ends_no_question_late_and_one_that_comes_back_is_found() {
     let mut postgres = Postgres::start();
     let before = open(&location(&postgres.url())).await;
+    assert!(!before.was_used());
     before.journal().add_late(&bucket(), &key("a"), &late("1", 5), *NOW).await.unwrap();
     postgres.stop();
     assert_eq!(before.journal().late(&bucket(), &key("a")).await, Err(JournalDown));
     assert_eq!(before.journal().add_late(&bucket(), &key("a"), &late("1", 6), *NOW).await, Err(JournalDown));
     // A node that starts meanwhile serves, and makes itself ready later.
     let meanwhile = open(&location(&postgres.url())).await;
+    assert!(!meanwhile.was_used(), "it isn't known yet");
     postgres.resume();
     assert_eq!(find(&meanwhile.journal(), "a").await, Some(late("1", 5)));
     meanwhile.close().await;

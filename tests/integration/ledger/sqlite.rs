@@ -140,7 +140,7 @@ async fn it_can_be_looked_at_without_being_opened() {
     assert_eq!(error.to_string(), refusal(&text).await);
 }
 
-/// Issue 15.4: whoever may write the ledger has the server rename and delete in the buckets.
+/// Issue 15.4: a user that may write the ledger has the server rename and delete in the buckets.
 #[tokio::test]
 async fn a_file_that_everyone_may_write_is_refused() {
     let directory = TempDir::new().unwrap();

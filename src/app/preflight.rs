@@ -1,0 +1,92 @@
+//! Looks at this machine before the server starts with a config: host keys, the ledger's file and addresses. `serve` refuses
+//! to start for the problems of the files. `check` prints them too, and those that `serve` would meet later.
+//!
+//! Invariant: it changes nothing. The answers hold for the user and the rights of this process.
+
+use crate::{
+    config::{Config, Problem},
+    files::Exposure,
+    ledger::Ledger,
+    ssh::{self, HostKeys},
+};
+use std::{io, path::Path};
+
+const HOST_KEYS: &str = "ssh.host_keys.directory";
+const LEDGER: &str = "ledger.url";
+const LISTEN: &str = "ssh.listen";
+
+/// Problems and warnings, in the form of those of the config.
+#[derive(Debug, Default)]
+pub struct Preflight {
+    /// They keep the server from starting.
+    pub problems: Vec<Problem>,
+    /// An operator should know of them.
+    pub warnings: Vec<Problem>,
+    has_no_host_keys: bool,
+}
+
+impl Preflight {
+    /// Looks at the host keys, the ledger's file and their directories. `file` is the server's config file, which the
+    /// problems name.
+    #[must_use]
+    pub fn of_files(config: &Config, file: &Path) -> Self {
+        let mut preflight = Self::default();
+        let ssh = &config.server.ssh;
+        let host_keys = HostKeys::examine(&ssh.host_key_directory, &ssh.host_key_kinds);
+        preflight.has_no_host_keys = host_keys.are_missing;
+        let errors = host_keys.errors.into_iter().map(|error| problem(file, HOST_KEYS, error.to_string()));
+        preflight.problems.extend(errors);
+        preflight.warn_of(file, HOST_KEYS, &host_keys.exposures);
+        match Ledger::examine(&config.server.ledger) {
+            Ok(exposures) => preflight.warn_of(file, LEDGER, &exposures),
+            Err(error) => preflight.problems.push(problem(file, LEDGER, sentence(error))),
+        }
+        preflight
+    }
+
+    /// As [`Self::of_files`], and looks into the ledger's file and whether the addresses can be listened on. An address that
+    /// a running server has is no problem: `check` runs beside it before a restart. Call it in a tokio runtime.
+    pub async fn of_machine(config: &Config, file: &Path) -> Self {
+        let mut preflight = Self::of_files(config, file);
+        if Ledger::examine(&config.server.ledger).is_ok() {
+            match Ledger::inspect(&config.server.ledger).await {
+                Ok(true) if preflight.has_no_host_keys => {
+                    let message = format!(
+                        "`{}` holds no host key, and the ledger is one that a server ran on: new keys will be made, and \
+                         clients that know the old ones refuse to connect; put the files of the old keys back",
+                        config.server.ssh.host_key_directory.display()
+                    );
+                    preflight.warnings.push(problem(file, HOST_KEYS, message));
+                }
+                Ok(_) => {}
+                Err(error) => preflight.problems.push(problem(file, LEDGER, sentence(error))),
+            }
+        }
+        for error in ssh::find_bind_errors(&config.server.ssh.listen) {
+            if error.is_held_by_another_server() {
+                let message = format!("{error}; another server can start when that one has stopped");
+                preflight.warnings.push(problem(file, LISTEN, message));
+            } else if error.error.kind() == io::ErrorKind::PermissionDenied {
+                let message = format!("{error}; if the server has it, run `check` as the server is run");
+                preflight.problems.push(problem(file, LISTEN, message));
+            } else {
+                preflight.problems.push(problem(file, LISTEN, error.to_string()));
+            }
+        }
+        preflight
+    }
+
+    fn warn_of(&mut self, file: &Path, key: &str, exposures: &[Exposure]) {
+        let warning = |exposure: &Exposure| problem(file, key, exposure.with_path());
+        self.warnings.extend(exposures.iter().map(warning));
+    }
+}
+
+fn problem(file: &Path, key: &str, message: String) -> Problem {
+    Problem { file: file.to_owned(), line: None, key: key.to_owned(), message }
+}
+
+/// An error with its causes.
+fn sentence(error: impl std::error::Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::from(error))
+}

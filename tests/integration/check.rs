@@ -1,0 +1,320 @@
+//! Issue 15.4: `check` and `serve` agree. What keeps the server from starting is said by both, in the same words.
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_wharfinger");
+
+/// A directory with a config that is right, and whose host key and ledger a server has made.
+struct Site {
+    directory: TempDir,
+    /// The line that begins each problem of the server's file.
+    file: String,
+}
+
+impl Site {
+    /// A config that listens on `listen`, before a server has run.
+    fn empty(listen: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = format!("{}: ", directory.path().join("wharfinger.toml").display());
+        let site = Self { directory, file };
+        for name in ["tenants", "ledger", "keys"] {
+            fs::create_dir(site.path(name)).unwrap();
+            site.chmod(name, 0o755);
+        }
+        let tenant = "name = 'acme'\n[storage]\nbucket = 'files'\nprefix = ''\nregion = 'eu-central-1'\n\
+                      expected_bucket_owner = '111122223333'\n[storage.assume_role]\n\
+                      role_arn = 'arn:aws:iam::111122223333:role/wharfinger'\nexternal_id = 'wh-4b6f'\n";
+        site.write("tenants/acme.toml", tenant);
+        site.listen(listen);
+        site
+    }
+
+    fn used() -> Self {
+        let site = Self::empty("'127.0.0.1:0'");
+        let (mut server, _) = site.start();
+        end(&mut server);
+        site
+    }
+
+    fn listen(&self, listen: &str) {
+        let server = format!(
+            "[ledger]\nurl = 'sqlite:ledger/ledger.db'\n[ssh]\nlisten = [{listen}]\n\
+             host_keys = {{ directory = 'keys', kinds = ['ed25519'] }}\n"
+        );
+        self.write("wharfinger.toml", &server);
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+        self.chmod(name, 0o600);
+    }
+
+    fn chmod(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(BINARY);
+        command.args([subcommand, "--config"]).arg(self.path("wharfinger.toml")).env_remove("RUST_LOG");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// The answer of `check`, true if the server can start, and its lines on stderr.
+    fn check(&self) -> (bool, Vec<String>) {
+        let output = self.command("check").output().unwrap();
+        (output.status.success(), lines(&output.stderr))
+    }
+
+    /// A server that listens, and the lines of its log until then.
+    fn start(&self) -> (Child, Vec<String>) {
+        let (server, said) = start(self.command("serve"));
+        (server.unwrap_or_else(|| panic!("{said:?}")), said)
+    }
+
+    /// The lines of a server that doesn't start.
+    fn refusal(&self) -> Vec<String> {
+        let (server, said) = start(self.command("serve"));
+        assert!(server.is_none(), "it started: {said:?}");
+        said
+    }
+
+    /// The problems that both refuse for, without the server's file in front.
+    fn refused(&self) -> Vec<String> {
+        let ((may_start, checked), served) = (self.check(), self.refusal());
+        assert!(!may_start, "{checked:?}");
+        assert_eq!(checked, served);
+        let [problems @ .., count] = &checked[..] else { panic!("nothing said") };
+        assert!(count.ends_with("error") || count.ends_with("errors"), "{count}");
+        problems.iter().map(|problem| problem.replace(&self.file, "")).collect()
+    }
+}
+
+/// Runs a server until it listens; `None` where it ends before.
+fn start(mut command: Command) -> (Option<Child>, Vec<String>) {
+    let mut server = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = Vec::new();
+    for line in BufReader::new(server.stderr.take().unwrap()).lines() {
+        said.push(line.unwrap());
+        if said.last().is_some_and(|line| line.contains("listening address=")) {
+            return (Some(server), said);
+        }
+    }
+    assert!(!server.wait().unwrap().success());
+    (None, said)
+}
+
+fn end(server: &mut Child) {
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
+fn lines(bytes: &[u8]) -> Vec<String> {
+    str::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// The problems of a site that was right before `spoil`.
+fn spoiled(spoil: impl FnOnce(&Site)) -> Vec<String> {
+    let site = Site::used();
+    assert_eq!(site.check(), (true, Vec::new()));
+    spoil(&site);
+    site.refused()
+}
+
+#[test]
+fn host_keys() {
+    let [problem] = &spoiled(|site| site.chmod("keys/ssh_host_ed25519_key", 0o644))[..] else { panic!() };
+    assert!(problem.starts_with("ssh.host_keys.directory: host key "), "{problem}");
+    assert!(problem.contains("can be read by others (mode 0644): run `chmod 600"), "{problem}");
+    let [problem] = &spoiled(|site| site.chmod("keys", 0o777))[..] else { panic!() };
+    assert!(problem.contains("can be written by others (mode 0777)"), "{problem}");
+}
+
+#[test]
+fn the_ledger() {
+    let [problem] = &spoiled(|site| fs::rename(site.path("ledger"), site.path("moved")).unwrap())[..] else { panic!() };
+    assert!(problem.starts_with("ledger.url: the directory of the ledger "), "{problem}");
+    assert!(problem.contains("doesn't exist: make it"), "{problem}");
+    let [problem] = &spoiled(|site| {
+        fs::rename(site.path("ledger/ledger.db"), site.path("moved")).unwrap();
+        fs::create_dir(site.path("ledger/ledger.db")).unwrap();
+    })[..] else {
+        panic!()
+    };
+    assert!(problem.contains("can't be opened") && problem.ends_with("Is a directory (os error 21)"), "{problem}");
+    let [problem] = &spoiled(|site| site.chmod("ledger/ledger.db", 0o666))[..] else { panic!() };
+    assert!(problem.contains("can be written by others (mode 0666): run `chmod go-w"), "{problem}");
+}
+
+#[test]
+fn a_ledger_that_is_none_is_found_without_opening_it() {
+    let site = Site::used();
+    site.write("ledger/ledger.db", &"This is no database, and long enough to be seen as none.\n".repeat(40));
+    let ((may_start, checked), served) = (site.check(), site.refusal());
+    let sentence = "can't be used: error returned from database: (code: 26) file is not a database";
+    assert!(!may_start && checked[0].ends_with(sentence), "{checked:?}");
+    assert!(served.last().unwrap().ends_with(sentence), "{served:?}");
+}
+
+#[test]
+fn files() {
+    let exposed = spoiled(|site| {
+        site.chmod("tenants/acme.toml", 0o666);
+        site.chmod("wharfinger.toml", 0o622);
+    });
+    assert_eq!(exposed.len(), 2);
+    assert!(exposed.iter().all(|problem| problem.contains("can be written by others (mode 06")), "{exposed:?}");
+    let fifo = |site: &Site| {
+        mknodat(CWD, site.path("tenants/pipe.toml"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    };
+    let [problem] = &spoiled(fifo)[..] else { panic!() };
+    assert!(problem.ends_with("tenants/pipe.toml: can't be read: it is a FIFO, not a file"), "{problem}");
+}
+
+/// A server of a release before started with these: it goes on to.
+#[test]
+fn what_a_group_may_write_is_told_by_both_and_stops_neither() {
+    let site = Site::used();
+    for (name, mode) in [("tenants/acme.toml", 0o664), ("keys", 0o775), ("ledger/ledger.db", 0o660), ("ledger", 0o777)]
+    {
+        site.chmod(name, mode);
+    }
+    let (may_start, warnings) = site.check();
+    assert!(may_start && warnings.len() == 4, "{warnings:?}");
+    let (mut server, said) = site.start();
+    end(&mut server);
+    for warning in warnings {
+        let warning = warning.strip_prefix("warning: ").unwrap();
+        assert!(said.iter().any(|line| line.contains("WARN") && line.contains(warning)), "{warning}: {said:?}");
+    }
+}
+
+/// The sentence about an address, which both say.
+fn about_addresses(site: &Site) -> String {
+    let ((may_start, checked), served) = (site.check(), site.refusal());
+    let [problem, _count] = &checked[..] else { panic!("{checked:?}") };
+    let sentence = problem.strip_prefix(&format!("{}ssh.listen: ", site.file)).unwrap();
+    assert!(!may_start && served.last().unwrap() == &format!("wharfinger: {sentence}"), "{checked:?} {served:?}");
+    sentence.to_owned()
+}
+
+#[test]
+fn addresses() {
+    let site = Site::used();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let process = std::process::id();
+    site.listen(&format!("'{address}'"));
+    let sentence = about_addresses(&site);
+    assert!(
+        sentence.starts_with(&format!("cannot listen on {address}: Address already in use (os error ")),
+        "{sentence}"
+    );
+    assert!(!cfg!(target_os = "linux") || sentence.ends_with(&format!("has it (process {process})")), "{sentence}");
+    drop(taken);
+    let port = address.port();
+    site.listen(&format!("'127.0.0.1:{port}', '0.0.0.0:{port}'"));
+    let sentence = about_addresses(&site);
+    assert!(sentence.starts_with(&format!("cannot listen on 0.0.0.0:{port}: ")), "{sentence}");
+    site.listen("'192.0.2.1:2222'");
+    let sentence = about_addresses(&site);
+    assert!(sentence.ends_with(": this machine has no such address"), "{sentence}");
+}
+
+/// An operator checks a new config beside the server that it is for.
+#[test]
+fn the_address_of_the_running_server_is_a_warning() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let site = Site::empty(&format!("'127.0.0.1:{port}'"));
+    let (mut server, _) = site.start();
+    let (process, (may_start, warnings)) = (server.id(), site.check());
+    let second = site.refusal();
+    end(&mut server);
+    let holder = format!("`wharfinger` has it (process {process})");
+    assert!(may_start && warnings.len() == 1 && warnings[0].contains(&holder), "{warnings:?}");
+    assert!(second.last().unwrap().ends_with(&holder), "{second:?}");
+}
+
+/// Issue 15.3.
+#[test]
+fn new_host_keys_beside_an_old_ledger_are_loud() {
+    let site = Site::empty("'127.0.0.1:0'");
+    assert_eq!(site.check(), (true, Vec::new()), "a first start");
+    for directory in ["keys", "ledger"] {
+        assert_eq!(fs::read_dir(site.path(directory)).unwrap().count(), 0, "check makes nothing");
+    }
+    let (mut server, said) = site.start();
+    end(&mut server);
+    assert!(!said.iter().any(|line| line.contains("WARN")), "{said:?}");
+    fs::remove_file(site.path("keys/ssh_host_ed25519_key")).unwrap();
+    let (may_start, warnings) = site.check();
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(may_start && warning.contains("clients that know the old ones refuse to connect"), "{warning}");
+    let (mut server, said) = site.start();
+    end(&mut server);
+    let is_loud =
+        |line: &String| line.contains("WARN") && line.contains("clients that know the old keys refuse to connect");
+    assert!(said.iter().any(is_loud), "{said:?}");
+    let (mut server, said) = site.start();
+    end(&mut server);
+    assert!(!said.iter().any(is_loud), "they are known now: {said:?}");
+}
+
+/// Issue 15.3. No file may grow, as on a full disk, and the ledger isn't there yet.
+#[test]
+fn a_full_disk_under_the_ledger_does_not_keep_the_server_down() {
+    let site = Site::used();
+    fs::remove_dir_all(site.path("ledger")).unwrap();
+    fs::create_dir(site.path("ledger")).unwrap();
+    let mut shell = Command::new("sh");
+    let serve = format!("trap '' XFSZ; ulimit -f 0; exec {BINARY} serve --config \"$0\"");
+    shell.args(["-c", &serve]).arg(site.path("wharfinger.toml")).stdin(Stdio::null()).env_remove("RUST_LOG");
+    let (server, said) = start(shell);
+    end(&mut server.unwrap_or_else(|| panic!("{said:?}")));
+    let is_loud = |line: &String| line.contains("ERROR") && line.contains("the ledger's disk takes nothing");
+    assert!(said.iter().any(is_loud), "{said:?}");
+}
+
+/// In a namespace of its own, where the system allows one.
+#[test]
+fn what_a_read_only_mount_protects_counts_as_protected() {
+    let site = Site::used();
+    for (name, mode) in [("", 0o777), ("tenants", 0o777), ("tenants/acme.toml", 0o666), ("wharfinger.toml", 0o666)] {
+        site.chmod(name, mode);
+    }
+    let mounted = |then: &str| {
+        let script = format!("mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" && {then}");
+        let mut shell = Command::new("unshare");
+        shell.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).arg(site.directory.path()).output()
+    };
+    if !mounted("true").is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    let check = |file: &Path| format!("{BINARY} check --config-only --config {}", file.display());
+    let output = mounted(&check(&site.path("wharfinger.toml"))).unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{:?}", lines(&output.stderr));
+    let (may_start, problems) = site.check();
+    assert!(!may_start && problems.len() == 5, "without the mount: {problems:?}");
+}
+
+#[test]
+fn a_config_for_another_machine_can_be_checked_alone() {
+    let site = Site::empty("'192.0.2.1:22'");
+    fs::remove_dir(site.path("ledger")).unwrap();
+    assert!(!site.check().0);
+    let output = site.command("check").arg("--config-only").output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{:?}", lines(&output.stderr));
+}
