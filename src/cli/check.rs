@@ -11,7 +11,7 @@ use tokio::runtime;
 /// Check the config, and say everything that is wrong with it
 ///
 /// Reads the server's file, the tenants' files, and the key and secret files that they name; then the host keys and the
-/// ledger's file, and listens on the addresses for a moment. Connects to nothing and changes nothing. Each error is one
+/// ledger's file, and asks for the addresses without listening. Connects to nothing and changes nothing. Each error is one
 /// line on stderr: file, line, key, what is wrong and what would be right. Exits with 0 if the server would start with this
 /// config (warnings or not), and with 1 otherwise. It answers for the user that runs it: run it as the server is run.
 #[derive(Debug, clap::Args)]

@@ -9,6 +9,7 @@ mod serve;
 
 use clap::{Args, Parser, Subcommand};
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -54,7 +55,9 @@ impl ConfigFile {
 }
 
 fn default_config<'a>(default: &'a Path, earlier: &'a Path) -> &'a Path {
-    if default.exists() || !earlier.exists() {
+    // One that this user may not look at is there, for all that is known.
+    let is_missing = default.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if !is_missing || !earlier.exists() {
         return default;
     }
     let (missing, read) = (default.display(), earlier.display());

@@ -74,7 +74,7 @@ pub struct Role {
     pub source_identity: bool,
 }
 
-/// A bucket that no request can reach, and why. It never repeats a bucket's name.
+/// A bucket that no request can reach, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBucket {
     /// S3 makes no bucket of this name.

@@ -15,8 +15,11 @@ pub(super) struct Login {
 pub(super) fn read(user: &mut Table<'_>) -> Login {
     let before = user.report().count();
     user.refuse("password", "a password doesn't belong here; `wharfinger hash-password` makes a `password_hash` of it");
-    let login = Login { password_hash: read_password_hash(user), public_keys: read_public_keys(user) };
-    if login.password_hash.is_none() && login.public_keys.is_empty() && user.report().count() == before {
+    let password_hash = read_password_hash(user);
+    let (public_keys, are_left_out) = read_public_keys(user);
+    let login = Login { password_hash, public_keys };
+    let has_none = login.password_hash.is_none() && login.public_keys.is_empty() && !are_left_out;
+    if has_none && user.report().count() == before {
         let ways = "`public_keys`, `public_keys_file`, `password_hash` or `password_hash_file`";
         user.problem_here::<()>(format!("this user can't log in; it takes one or more of {ways}"));
     }
@@ -39,15 +42,26 @@ fn read_password_hash(user: &mut Table<'_>) -> Option<String> {
     Some(hash)
 }
 
-fn read_public_keys(user: &mut Table<'_>) -> Vec<String> {
-    let mut keys = user.spotted_list::<String>("public_keys").unwrap_or_default();
+/// The keys, and whether some were left out.
+///
+/// A key that no login can use is no error: earlier versions took it, and the tenant's other users have done no wrong.
+fn read_public_keys(user: &mut Table<'_>) -> (Vec<String>, bool) {
+    let mut lines = user.spotted_list::<String>("public_keys").unwrap_or_default();
     if let Some(file) = secret::file(user, "public_keys_file") {
-        keys.extend(file.lines());
+        lines.extend(file.lines());
     }
-    for (spot, key) in &keys {
-        if let Err(error) = key.parse::<PublicKey>() {
-            user.report().problem(spot, error.to_string());
+    let mut are_left_out = false;
+    lines.retain(|(spot, key)| match key.parse::<PublicKey>() {
+        Ok(_) => true,
+        Err(error) if error.is_of_a_key_too_long() => {
+            user.report().warning(spot, format!("{error}; the key is left out"));
+            are_left_out = true;
+            false
         }
-    }
-    keys.into_iter().map(|(_, key)| key).collect()
+        Err(error) => {
+            user.report().problem(spot, error.to_string());
+            true
+        }
+    });
+    (lines.into_iter().map(|(_, key)| key).collect(), are_left_out)
 }

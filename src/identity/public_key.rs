@@ -37,6 +37,14 @@ pub enum InvalidPublicKey {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PublicKey(Arc<[u8]>);
 
+impl InvalidPublicKey {
+    /// True for an RSA key that no login can use, though earlier versions took it from the config.
+    #[must_use]
+    pub fn is_of_a_key_too_long(&self) -> bool {
+        matches!(self, Self::RsaBits(bits) if bits > RSA_BITS.end())
+    }
+}
+
 impl PublicKey {
     /// Takes a wire blob, as SSH's authentication request carries it.
     ///

@@ -1,63 +1,107 @@
 //! The process that listens on an address, as Linux tells it in `/proc`. A process of another user shows its sockets to root
 //! alone, and other systems show none.
 
+use rustix::process::geteuid;
 use std::{
-    fmt,
-    fs::{self, DirEntry},
+    fmt, fs,
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     process,
 };
 
 /// The state of a socket that listens.
 const LISTEN: &str = "0A";
 
-/// A process that listens on an address.
+/// The processes that listen on an address.
 #[derive(Debug)]
-pub(super) struct Holder {
-    process: u32,
+pub(super) struct Holder(Vec<Socket>);
+
+/// A socket that listens, and the process that has it, if this one may look into it.
+#[derive(Debug)]
+struct Socket {
+    inode: String,
+    user: u32,
+    process: Option<Process>,
+}
+
+#[derive(Debug, Clone)]
+struct Process {
+    id: u32,
     program: String,
 }
 
 impl Holder {
-    /// The process that keeps others from listening on `address`, if it can be seen.
+    /// The processes that keep others from listening on `address`, if any can be seen.
     pub(super) fn of(address: SocketAddr) -> Option<Self> {
-        let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
-        let inodes = tables.iter().flat_map(|table| table.lines()).filter_map(|line| inode(line, address));
-        let sockets: Vec<String> = inodes.map(|inode| format!("socket:[{inode}]")).collect();
+        let mut sockets = Vec::new();
+        for (table, is_v6) in [("/proc/net/tcp", false), ("/proc/net/tcp6", true)] {
+            let table = fs::read_to_string(table).unwrap_or_default();
+            sockets.extend(table.lines().filter_map(|line| socket(line, is_v6, address)));
+        }
         let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
-        let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let process = ids.find(|process| has_one_of(*process, &sockets))?;
-        Some(Self { process, program: program(process)? })
+        for id in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+            let Some(program) = program(id) else { continue };
+            for target in targets(id) {
+                let is_it = |socket: &&mut Socket| target == Path::new(&format!("socket:[{}]", socket.inode));
+                if let Some(socket) = sockets.iter_mut().find(is_it) {
+                    socket.process = Some(Process { id, program: program.clone() });
+                }
+            }
+        }
+        let holder = Self(sockets);
+        (holder.process().is_some() || holder.is_of_this_user()).then_some(holder)
     }
 
-    /// True if another process has it that runs the same program.
+    /// True if another server like this one has the address, and nothing else has: the same program, or a process of this
+    /// user that shows nothing of itself, as a program with capabilities does.
     pub(super) fn is_another_server(&self) -> bool {
-        !self.is_this_process() && program(process::id()).is_some_and(|program| program == self.program)
+        let own = program(process::id());
+        let is_server = |process: &Process| process.id != process::id() && own.as_ref() == Some(&process.program);
+        self.is_of_this_user() || self.0.iter().all(|socket| socket.process.as_ref().is_some_and(is_server))
     }
 
-    fn is_this_process(&self) -> bool {
-        self.process == process::id()
+    /// True if this process has it itself.
+    pub(super) fn is_this_process(&self) -> bool {
+        self.process().is_some_and(|holder| holder.id == process::id())
+    }
+
+    fn process(&self) -> Option<&Process> {
+        self.0.iter().find_map(|socket| socket.process.as_ref())
+    }
+
+    /// True if all sockets are of processes of this user that can't be looked into. root has others as well.
+    fn is_of_this_user(&self) -> bool {
+        let user = geteuid();
+        let is_ours = |socket: &Socket| socket.process.is_none() && socket.user == user.as_raw();
+        !user.is_root() && !self.0.is_empty() && self.0.iter().all(is_ours)
     }
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_this_process() {
-            return f.write_str("another address in `listen` has it already");
+        match self.process() {
+            None => f.write_str("a process of this user has it, which can't be looked into"),
+            Some(Process { id, program }) => write!(f, "`{program}` has it (process {id})"),
         }
-        write!(f, "`{}` has it (process {})", self.program, self.process)
     }
 }
 
-/// The inode of the socket in a line of `/proc/net/tcp`, if it listens on `address` or excludes it.
-fn inode(line: &str, address: SocketAddr) -> Option<&str> {
+/// The socket in a line of the table of IPv4 or of IPv6, if it listens on `address` or excludes it.
+fn socket(line: &str, is_v6: bool, address: SocketAddr) -> Option<Socket> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-    let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
+    let (local, state, user, inode) = (fields.get(1)?, fields.get(3)?, fields.get(7)?, fields.get(9)?);
     let (ip, port) = local.split_once(':')?;
-    let excludes =
-        ip == hexadecimal(address.ip()) || ip.bytes().all(|digit| digit == b'0') || address.ip().is_unspecified();
-    (*state == LISTEN && u16::from_str_radix(port, 16) == Ok(address.port()) && excludes).then_some(*inode)
+    if *state != LISTEN || u16::from_str_radix(port, 16) != Ok(address.port()) {
+        return None;
+    }
+    let is_any = ip.bytes().all(|digit| digit == b'0');
+    let excludes = if is_v6 == address.is_ipv6() {
+        is_any || address.ip().is_unspecified() || ip == hexadecimal(address.ip())
+    } else {
+        // `[::]` takes IPv4 too.
+        (is_v6 && is_any) || (address.is_ipv6() && address.ip().is_unspecified())
+    };
+    excludes.then_some(Socket { inode: (*inode).to_owned(), user: user.parse().ok()?, process: None })
 }
 
 /// An address as the tables of Linux have it: words of 32 bits in the order of this machine.
@@ -70,9 +114,10 @@ fn hexadecimal(ip: IpAddr) -> String {
     hex::encode_upper(words.iter().flat_map(|word| u32::from_ne_bytes(*word).to_be_bytes()).collect::<Vec<u8>>())
 }
 
-fn has_one_of(process: u32, sockets: &[String]) -> bool {
-    let is_one = |file: DirEntry| fs::read_link(file.path()).is_ok_and(|to| sockets.iter().any(|s| to == Path::new(s)));
-    fs::read_dir(format!("/proc/{process}/fd")).is_ok_and(|files| files.filter_map(Result::ok).any(is_one))
+/// The targets of what the process has open, as far as it may be looked into.
+fn targets(process: u32) -> impl Iterator<Item = PathBuf> {
+    let files = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten();
+    files.filter_map(|file| fs::read_link(file.ok()?.path()).ok())
 }
 
 fn program(process: u32) -> Option<String> {
@@ -83,6 +128,34 @@ fn program(process: u32) -> Option<String> {
 mod tests {
     use super::*;
     use std::net::TcpListener;
+
+    /// The lines of a table for a socket that listens, of user 1000.
+    fn listed(ip: &str) -> String {
+        format!("0: {ip}:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0")
+    }
+
+    #[test]
+    fn only_sockets_that_exclude_an_address_count() {
+        const ANY: &str = "00000000000000000000000000000000";
+        const LOOPBACK: &str = "00000000000000000000000001000000";
+        let excludes = |ip: &str, is_v6, address: &str| socket(&listed(ip), is_v6, address.parse().unwrap()).is_some();
+        for (ip, is_v6, address, expected) in [
+            ("00000000", false, "127.0.0.1:22", true),
+            ("0100007F", false, "127.0.0.1:22", true),
+            ("0100007F", false, "127.0.0.2:22", false),
+            ("0100007F", false, "0.0.0.0:22", true),
+            ("0100007F", false, "[::]:22", true),
+            ("0100007F", false, "[::1]:22", false),
+            ("0100007F", false, "127.0.0.1:2222", false),
+            (ANY, true, "127.0.0.1:22", true),
+            (ANY, true, "[::1]:22", true),
+            (LOOPBACK, true, "0.0.0.0:22", false),
+            (LOOPBACK, true, "[::]:22", true),
+            (LOOPBACK, true, "[::1]:22", true),
+        ] {
+            assert_eq!(excludes(ip, is_v6, address), expected, "{ip} {address}");
+        }
+    }
 
     #[test]
     fn a_listener_is_found_by_each_address_that_it_excludes() {

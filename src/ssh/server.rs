@@ -14,6 +14,7 @@ use crate::{
     policy::{Connections, PasswordChecks},
     session::Sessions,
 };
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, task::JoinSet};
@@ -75,17 +76,25 @@ impl Server {
     }
 }
 
-/// Listens on all addresses for a moment, and tells which of them can't be had. Connections that come meanwhile are reset.
+/// Finds which of the addresses can't be listened on, without listening: another server that starts meanwhile isn't kept
+/// from its address, and no client connects to this process.
 #[must_use]
 pub fn find_bind_errors(listen: &[SocketAddr]) -> Vec<BindError> {
-    // All are held until the last is tried, because two of them may exclude each other.
-    let tried: Vec<_> = listen.iter().map(|address| (*address, bind(*address, listen))).collect();
-    let error = |(address, tried): &(SocketAddr, io::Result<Socket>)| {
-        let error = tried.as_ref().err()?;
-        let error = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
-        Some(BindError::new(*address, error))
+    let error = |(at, address): (usize, &SocketAddr)| {
+        // Sockets that don't listen don't exclude each other.
+        if listen.iter().take(at).any(|other| excludes(*other, *address)) {
+            return Some(BindError { address: *address, error: Errno::ADDRINUSE.into(), holder: None, is_ours: true });
+        }
+        socket(*address, listen).err().map(|error| BindError::new(*address, error))
     };
-    tried.iter().filter_map(error).collect()
+    listen.iter().enumerate().filter_map(error).collect()
+}
+
+/// Whether a listener on `one` address keeps this process from listening on `other`.
+fn excludes(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_same_ip = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    // The listener of `[::]` leaves IPv4 to a listener of its own.
+    one.port() == other.port() && one.port() != 0 && one.is_ipv4() == other.is_ipv4() && is_same_ip
 }
 
 /// An address that can't be listened on.
@@ -96,14 +105,17 @@ pub struct BindError {
     /// What the system said.
     pub error: io::Error,
     holder: Option<Holder>,
+    /// Another address in the same list has it.
+    is_ours: bool,
 }
 
 /// The address, what the system said, and the process that has it or what else to look at.
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, error, holder } = self;
+        let Self { address, error, holder, is_ours } = self;
         write!(f, "cannot listen on {address}: {error}")?;
         match (holder, error.kind()) {
+            _ if *is_ours => f.write_str(": another address in `listen` has it already"),
             (Some(holder), _) => write!(f, ": {holder}"),
             (None, io::ErrorKind::AddrInUse) => f.write_str(": `ss -ltnp` shows who has it"),
             (None, io::ErrorKind::AddrNotAvailable) => f.write_str(": this machine has no such address"),
@@ -118,7 +130,8 @@ impl fmt::Display for BindError {
 impl BindError {
     fn new(address: SocketAddr, error: io::Error) -> Self {
         let is_taken = error.kind() == io::ErrorKind::AddrInUse;
-        Self { address, error, holder: is_taken.then(|| Holder::of(address)).flatten() }
+        let holder = is_taken.then(|| Holder::of(address)).flatten();
+        Self { address, error, is_ours: holder.as_ref().is_some_and(Holder::is_this_process), holder }
     }
 
     /// True if another server like this one has the address, such as the one that runs already.
@@ -162,6 +175,13 @@ impl Listening {
 }
 
 fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<Socket> {
+    let socket = socket(address, all)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// A socket with the address that doesn't listen yet.
+fn socket(address: SocketAddr, all: &[SocketAddr]) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -170,6 +190,5 @@ fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<Socket> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
     Ok(socket)
 }

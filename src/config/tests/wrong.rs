@@ -168,8 +168,8 @@ fn a_tenant() {
             "11: users.mounts: the user has no mount: add at least one, such as an entry `/`",
         ),
         (
-            format!("name = 'acme'\n{STORAGE}[[users]]\nname = 'alice'\npublic_keys = ['{}']", rsa_line(16_384)),
-            "10: users.public_keys: an RSA key of 16384 bits is not accepted; 2,048 to 8,192 bits are",
+            format!("name = 'acme'\n{STORAGE}[[users]]\nname = 'alice'\npublic_keys = ['{}']", rsa_line(1_024)),
+            "10: users.public_keys: an RSA key of 1024 bits is not accepted; 2,048 to 8,192 bits are",
         ),
         (format!("name = 'acme'\nusers = 7\n{STORAGE}"), "2: users: is an integer; it takes tables, each `[[users]]`"),
         (
@@ -225,6 +225,25 @@ fn a_storage() {
     }
 }
 
+/// Issue 15.4: a key that the config took, and that no login could use.
+#[test]
+fn a_key_that_is_too_long_is_left_out() {
+    let long = format!("'{}'", rsa_line(16_384));
+    let warning = |line| {
+        format!(
+            "tenants/acme.toml:{line}: users.public_keys: an RSA key of 16384 bits is not accepted; 2,048 to 8,192 bits are; the \
+             key is left out"
+        )
+    };
+    for (keys, accepted) in [(long.clone(), 0), (format!("'{KEY}', {long}"), 1)] {
+        let files = Files::new("")
+            .with_acme(&format!("name = 'acme'\n{STORAGE}[[users]]\nname = 'alice'\npublic_keys = [{keys}]"));
+        let warnings = files.warnings();
+        assert!(warnings.contains(&warning(10)), "{warnings:?}");
+        assert_eq!(files.load().unwrap().config.tenants[0].users[0].public_keys.len(), accepted);
+    }
+}
+
 /// Issue 15.4: a bucket that no request could reach.
 #[test]
 fn a_bucket() {
@@ -233,7 +252,8 @@ fn a_bucket() {
             "name = 'acme'\n[storage]\nbucket = '{bucket}'\nprefix = ''\nregion = '{region}'\n\
              credentials.default_chain = true\n{rest}"
         );
-        Files::new("").with_acme(&text).load().map_or_else(|problems| problems, |_| Vec::new())
+        let warnings = Files::new("").with_acme(&text).load().unwrap().warnings;
+        warnings.into_iter().filter(|warning| warning.key == "storage.bucket").collect::<Vec<_>>()
     };
     let name = "is no name that S3 gives to a bucket; it takes 3 to 63 lower-case letters, digits, `-` and `.`, which \
                 begins and ends with a letter or a digit, has no two dots in a row and is no IP address";

@@ -43,7 +43,7 @@ const CRATES: &[(&str, &[&str])] = &[
     // aws_lc_rs is no client of AWS but its library of cryptography.
     ("aws_", &["cloud/", "store/s3.rs", "store/s3/", "ssh/host_key_signer.rs"]),
     ("russh", &["ssh/"]),
-    ("rustix", &["config/tests/exposure.rs", "files.rs"]),
+    ("rustix", &["config/tests/exposure.rs", "files.rs", "ssh/holder.rs", "ssh/server.rs"]),
     ("s3s", &["demo/"]),
     ("axum", &[]),
     ("sqlx", &["ledger/"]),

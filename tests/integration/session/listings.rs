@@ -93,7 +93,8 @@ fn a_million_names_are_listed_in_constant_memory() {
         assert_eq!(given, 2 + NAMES, "with `.` and `..`");
         let verbs: Vec<Verb> = wharf.faulty.steps().iter().map(|step| step.verb).collect();
         assert_eq!(verbs, vec![Verb::List; NAMES / PAGE_NAMES]);
-        let grown_bytes = peak_bytes() - warm_bytes;
+        // The kernel counts a process's memory by CPU, and may find a peak a little lower later.
+        let grown_bytes = peak_bytes().saturating_sub(warm_bytes);
         assert!(grown_bytes <= MOST_GROWTH_BYTES, "{grown_bytes} bytes more than at first");
     });
 }

@@ -32,6 +32,8 @@ async fn a_taken_port_is_said_clearly() {
     let provider = super::static_provider(&other, []);
     let error = super::server(other, provider).bind().err().unwrap();
     assert!(error.is_taken());
-    assert_eq!(error.to_string(), format!("cannot listen on {}", edge.address));
+    let sentence =
+        format!("cannot listen on {}: {}: another address in `listen` has it already", edge.address, error.error);
+    assert_eq!(error.to_string(), sentence);
     assert_eq!(error.error.kind(), std::io::ErrorKind::AddrInUse);
 }
