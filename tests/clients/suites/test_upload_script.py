@@ -33,39 +33,76 @@ class UploadScript(ServerCase):
         (self.local / "upload").write_text(script())
         self.file = self.local / "a file"
         self.sum = make(self.file, SIZE)
+        checksum, size, _ = subprocess.check_output(["cksum", self.file], text=True).split(maxsplit=2)
+        self.part = f"a file.{checksum}-{size}.part"
+        (self.local / "bin").mkdir()
 
     def test_it_goes_on_after_the_server_was_killed(self):
+        self.put_older(PART)
         job = self.run_script()
         self.stored(4 * PART)
         # On the same config, ledger and port.
         self.server.process.kill()
         self.server.process = Process(self.server.process.arguments)
         self.assertEqual(0, job.wait(120), (self.local / "log").read_text())
-        with self.sftp().open("a file", "rb") as stored:
-            stored.prefetch()
-            self.assertEqual(self.sum, sha256_of(stored.read()))
+        self.assert_stored()
         self.assertLess(self.sent(), SIZE - 3 * PART)
 
+    def test_it_replaces_an_older_file_of_the_name(self):
+        for size in (PART, SIZE, SIZE + MIB):
+            with self.subTest(size=size):
+                self.put_older(size)
+                self.assertEqual(0, self.run_script().wait(60), (self.local / "log").read_text())
+                self.assert_stored()
+
     def test_it_sends_nothing_of_what_is_stored(self):
-        self.sftp().put(str(self.file), "a file")
+        self.sftp().put(str(self.file), self.part)
         closed = self.closed()
         self.assertEqual(0, self.run_script().wait(60), (self.local / "log").read_text())
         self.assertEqual(closed, self.closed())
+        self.assert_stored()
+
+    def test_it_sends_nothing_again_if_only_the_answer_to_the_rename_was_lost(self):
+        (self.local / "bin" / "sleep").write_text("#!/bin/sh\n")
+        (self.local / "bin" / "sleep").chmod(0o700)
+        before = len(self.closed())
+        job = self.run_script('case $commands in rename*) [ -e lost ] || { : >lost; status=255; } ;; esac')
+        self.assertEqual(0, job.wait(60), (self.local / "log").read_text())
+        self.assertTrue((self.local / "lost").exists())
+        self.assertEqual(before + 1, len(self.closed()))
+        self.assert_stored()
 
     def tearDown(self):
         super().tearDown()
         self.sftp().remove("a file")
 
-    def run_script(self):
-        """Runs it with the settings of the tests, at 100 Mbit/s, so that there is time to kill the server."""
+    def put_older(self, size):
+        """Stores another file under the name."""
+        make(self.local / "older", size, 7)
+        self.sftp().put(str(self.local / "older"), "a file")
+
+    def assert_stored(self):
+        """That the file is there whole, and nothing else."""
+        sftp = self.sftp()
+        self.assertEqual(["a file"], sftp.listdir())
+        with sftp.open("a file", "rb") as stored:
+            stored.prefetch()
+            self.assertEqual(self.sum, sha256_of(stored.read()))
+
+    def run_script(self, afterwards=":"):
+        """Runs it with the settings of the tests, at 100 Mbit/s, so that there is time to kill the server. After each sftp
+        the shell does `afterwards`."""
         settings = self.local / "ssh_config"
         settings.write_text(
             f"Host wharf\nHostName 127.0.0.1\nPort {self.server.port}\nIdentityFile {keys.key()}\nIdentitiesOnly yes\n"
             "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n"
         )
-        (self.local / "bin").mkdir()
         sftp = self.local / "bin" / "sftp"
-        sftp.write_text(f'#!/bin/sh\nPATH=${{PATH#*:}} exec sftp -F "{settings}" -l 100000 "$@"\n')
+        sftp.write_text(
+            "#!/bin/sh\ncommands=$(cat)\n"
+            f"""printf '%s\\n' "$commands" | PATH=${{PATH#*:}} sftp -F "{settings}" -l 100000 "$@"\nstatus=$?\n"""
+            f"{afterwards}\nexit $status\n"
+        )
         sftp.chmod(0o700)
         with (self.local / "log").open("w") as log:
             job = subprocess.Popen(
@@ -82,7 +119,7 @@ class UploadScript(ServerCase):
     def stored(self, least):
         def size():
             try:
-                return self.sftp().stat("a file").st_size
+                return self.sftp().stat(self.part).st_size
             except FileNotFoundError:
                 return 0
 
