@@ -66,7 +66,7 @@ class UploadScript(ServerCase):
         (self.local / "bin" / "sleep").write_text("#!/bin/sh\n")
         (self.local / "bin" / "sleep").chmod(0o700)
         before = len(self.closed())
-        job = self.run_script('case $commands in rename*) [ -e lost ] || { : >lost; status=255; } ;; esac')
+        job = self.run_script("case $commands in rename*) [ -e lost ] || { : >lost; status=255; } ;; esac")
         self.assertEqual(0, job.wait(60), (self.local / "log").read_text())
         self.assertTrue((self.local / "lost").exists())
         self.assertEqual(before + 1, len(self.closed()))
