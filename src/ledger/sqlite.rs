@@ -9,7 +9,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{self, ErrorKind},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -27,38 +27,52 @@ const STEPS: &str = "SELECT version FROM _sqlx_migrations ORDER BY version";
 
 static MIGRATOR: Migrator = sqlx::migrate!("src/ledger/migrations/sqlite");
 
-/// Looks whether a ledger can be in `file`, without opening or making it. Answers with what a group may write.
+/// Looks whether a ledger can be in `named`, without opening or making it. Answers with what a group may write.
+///
+/// SQLite follows links, and makes its other files beside the target: the directory of a link needn't be writable.
 ///
 /// The directory is never refused for its mode: an `emptyDir` of Kubernetes has the mode 0777, which its users can't change.
 ///
 /// # Errors
 /// No directory, a file or directory that this process can't write, or a file that everyone may write.
-pub(super) fn examine(file: &Path) -> Result<Vec<Exposure>, Error> {
-    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !directory.is_dir() {
-        return Err(Error::NoDirectory(file.to_owned()));
+pub(super) fn examine(named: &Path) -> Result<Vec<Exposure>, Error> {
+    if !directory_of(named).is_dir() {
+        return Err(Error::NoDirectory(named.to_owned()));
     }
-    let unusable = |source| Error::File { file: file.to_owned(), source };
+    let file = target_of(named).map_err(|source| Error::File { file: named.to_owned(), source })?;
+    let unusable = |source| Error::File { file: file.clone(), source };
     match file.metadata() {
         Ok(there) if there.is_file() && there.permissions().readonly() => {
             return Err(unusable(io::Error::new(ErrorKind::PermissionDenied, "it is no file that can be written")));
         }
-        Ok(_) => files::require_writable_file(file).map_err(unusable)?,
-        // A link that leads nowhere is there, and can't be made.
-        Err(error) if error.kind() == ErrorKind::NotFound && !file.is_symlink() => {}
+        Ok(_) => files::require_writable_file(&file).map_err(unusable)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(unusable(error)),
     }
-    let files = files_of(file);
+    let files = files_of(&file);
     // SQLite makes the others beside it, unless they are there.
     if !files.iter().all(|file| file.exists()) {
-        files::require_writable_directory(directory).map_err(unusable)?;
+        files::require_writable_directory(directory_of(&file)).map_err(unusable)?;
     }
     let mut exposures: Vec<Exposure> = files.iter().filter_map(|file| Exposure::of_file(file)).collect();
     if let Some(at) = exposures.iter().position(Exposure::is_to_everyone) {
         return Err(Error::Exposed(exposures.swap_remove(at)));
     }
-    exposures.extend(Exposure::of_its_directories(file));
+    exposures.extend(Exposure::of_its_directories(named));
     Ok(exposures)
+}
+
+fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The file that SQLite opens for `named`, or makes.
+fn target_of(named: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(named) {
+        // A link that leads nowhere is there, and can't be made.
+        Err(error) if error.kind() == ErrorKind::NotFound && !named.is_symlink() => Ok(named.to_owned()),
+        answer => answer,
+    }
 }
 
 /// The file, and those that SQLite keeps beside it.

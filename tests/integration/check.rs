@@ -5,7 +5,10 @@ use std::{
     fs,
     io::{self, BufRead as _, BufReader, Write as _},
     net::TcpListener,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::{
+        fs::{PermissionsExt as _, chown, symlink},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -310,6 +313,49 @@ fn what_a_read_only_mount_protects_counts_as_protected() {
     assert!(output.status.success() && output.stderr.is_empty(), "{:?}", lines(&output.stderr));
     let (may_start, problems) = site.check();
     assert!(!may_start && problems.len() == 5, "without the mount: {problems:?}");
+}
+
+/// A user that root can run the server as.
+const ANOTHER_USER: u32 = 12_345;
+
+/// A used site that belongs to root, but for its keys and ledger, which are another user's; `None` where this isn't root.
+fn site_of_another_user() -> Option<Site> {
+    let site = Site::used();
+    for name in ["keys", "keys/ssh_host_ed25519_key", "ledger", "ledger/ledger.db"] {
+        if chown(site.path(name), Some(ANOTHER_USER), Some(ANOTHER_USER)).is_err() {
+            // Not captured, as `eprintln!` would be.
+            writeln!(io::stderr(), "not tested: what another user may do, because only root can ask").unwrap();
+            return None;
+        }
+    }
+    for (name, mode) in [("", 0o755), ("wharfinger.toml", 0o644), ("tenants/acme.toml", 0o644)] {
+        site.chmod(name, mode);
+    }
+    Some(site)
+}
+
+/// The warnings that `check` and `serve` have when `user` runs them.
+fn warnings_for(user: u32, site: &Site) -> Vec<String> {
+    let output = site.command("check").uid(user).gid(user).output().unwrap();
+    assert!(output.status.success(), "{:?}", lines(&output.stderr));
+    let mut serve = site.command("serve");
+    serve.uid(user).gid(user);
+    let (server, said) = start(serve);
+    end(&mut server.unwrap_or_else(|| panic!("{said:?}")));
+    let warnings = lines(&output.stderr);
+    let warnings = warnings.iter().map(|warning| warning.strip_prefix("warning: ").unwrap().replace(&site.file, ""));
+    warnings.collect()
+}
+
+/// A server of the release before started with it: SQLite keeps its files beside the target.
+#[test]
+fn the_directory_of_a_link_to_the_ledger_need_not_be_writable() {
+    let Some(site) = site_of_another_user() else { return };
+    fs::rename(site.path("ledger"), site.path("target")).unwrap();
+    fs::create_dir(site.path("ledger")).unwrap();
+    site.chmod("ledger", 0o755);
+    symlink("../target/ledger.db", site.path("ledger/ledger.db")).unwrap();
+    assert_eq!(warnings_for(ANOTHER_USER, &site), [""; 0]);
 }
 
 #[test]

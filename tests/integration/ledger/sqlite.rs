@@ -2,7 +2,12 @@
 
 use super::{NOW, bucket, find, key, late, open, open_at_once};
 use sqlx::{Connection as _, SqliteConnection};
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::Path,
+    time::Duration,
+};
 use tempfile::TempDir;
 use wharfinger::{
     ledger::{Error, Ledger, Location},
@@ -168,6 +173,29 @@ async fn a_file_that_everyone_may_write_is_refused() {
         said()
     );
     open(&location).await.close().await;
+}
+
+/// SQLite follows the link, and keeps its other files beside the target.
+#[tokio::test]
+async fn a_link_leads_to_the_file_and_to_those_beside_it() {
+    let (links, directory) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    open(&location(&directory)).await.close().await;
+    let link = links.path().join("link.db");
+    symlink(directory.path().join("ledger.db"), &link).unwrap();
+    let linked = open(&Location::Sqlite(link.clone())).await;
+    linked.journal().add_late(&bucket(), &key("a"), &late("1", 5), *NOW).await.unwrap();
+    assert_eq!(fs::read_dir(links.path()).unwrap().count(), 1, "nothing is made beside the link");
+    let log = directory.path().join("ledger.db-wal");
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
+    let refused = refusal(&link).await;
+    assert!(refused.contains(&format!("{} can be written by others (mode 0666)", log.display())), "{refused}");
+    linked.close().await;
+
+    let dangling = links.path().join("dangling.db");
+    symlink("nowhere.db", &dangling).unwrap();
+    let refused = refusal(&dangling).await;
+    assert!(refused.contains("dangling.db can't be opened") && refused.contains("No such file"), "{refused}");
+    assert!(!links.path().join("nowhere.db").exists());
 }
 
 #[tokio::test]
