@@ -179,7 +179,7 @@ impl HostKeys {
             if kinds.contains(&kind) {
                 keys.push(load_or_make(directory, kind)?);
             } else {
-                keys.extend(load_if_there(directory, kind)?);
+                keys.extend(load_if_there(directory, kind, false)?);
             }
         }
         Ok(Self { keys, are_new })
@@ -195,7 +195,7 @@ impl HostKeys {
         }
         let mut first_missing = None;
         for kind in HostKeyKind::ALL {
-            match load_if_there(directory, kind) {
+            match load_if_there(directory, kind, kinds.contains(&kind)) {
                 Ok(None) if kinds.contains(&kind) => _ = first_missing.get_or_insert(kind),
                 Ok(None) => {}
                 Ok(Some(_)) => examined.are_missing = false,
@@ -256,18 +256,19 @@ fn exposures(directory: &Path) -> Result<Vec<Exposure>, HostKeyError> {
     }
 }
 
-fn load_if_there(directory: &Path, kind: HostKeyKind) -> Result<Option<PrivateKey>, HostKeyError> {
+/// `is_wanted` says that the key will be made if there is none.
+fn load_if_there(directory: &Path, kind: HostKeyKind, is_wanted: bool) -> Result<Option<PrivateKey>, HostKeyError> {
     let path = directory.join(kind.file_name());
     match files::open(&path) {
         Ok(file) => load(&path, file, kind).map(Some),
         // A link that leads nowhere is there: no key can be made in its place.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !(is_wanted && path.is_symlink()) => Ok(None),
         Err(error) => Err(HostKeyError::Io { path, error }),
     }
 }
 
 fn load_or_make(directory: &Path, kind: HostKeyKind) -> Result<PrivateKey, HostKeyError> {
-    if let Some(key) = load_if_there(directory, kind)? {
+    if let Some(key) = load_if_there(directory, kind, true)? {
         return Ok(key);
     }
     let path = directory.join(kind.file_name());
@@ -434,6 +435,18 @@ mod tests {
         assert!(exposed.contains("can be read by others (mode 0644)"), "{exposed}");
         assert!(link.ends_with("ssh_host_rsa_key: No such file or directory (os error 2)"), "{link}");
         assert!(no_file.ends_with("ssh_host_ecdsa_key: Is a directory (os error 21)"), "{no_file}");
+    }
+
+    /// No key is made in its place, so it may stay.
+    #[test]
+    fn a_link_that_leads_nowhere_is_no_key_of_a_kind_that_is_not_wanted() {
+        let root = tempfile::tempdir().unwrap();
+        symlink("nowhere", root.path().join(HostKeyKind::Ecdsa.file_name())).unwrap();
+        let kinds = [HostKeyKind::Ed25519];
+        let examined = HostKeys::examine(root.path(), &kinds);
+        assert!(examined.errors.is_empty() && examined.are_missing, "{examined:?}");
+        let made = HostKeys::load_or_make(root.path(), &kinds).unwrap();
+        assert!(made.are_new() && made.fingerprints().len() == 1, "{made:?}");
     }
 
     #[test]
