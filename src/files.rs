@@ -6,13 +6,15 @@
 use rustix::{
     fs::{Access, AtFlags, CWD, OFlags, StatVfsMountFlags, accessat, statvfs},
     io::Errno,
+    process::geteuid,
 };
 use std::{
     fmt,
     fs::{self, File, FileType, OpenOptions},
     io,
-    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 /// Opens a file for reading.
@@ -86,23 +88,37 @@ fn here_if_empty(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
-/// A file or directory that others than its owner may write.
+/// A file or directory that another user of the machine may write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposure {
     path: PathBuf,
     mode: u32,
     is_directory: bool,
+    owner: u32,
+    writers: Writers,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writers {
+    Everyone,
+    /// Its owner, who is neither root nor the user of this process.
+    Owner,
+    /// A group may be the owner's own, as Debian's are: its umask is 002 then, and every file that is edited there is
+    /// exposed to a group of one.
+    Group,
 }
 
 impl Exposure {
-    /// The exposure of a file; `None` where its owner alone may write it, or where it can't be looked at.
+    /// The exposure of a file; `None` where root and the user of this process alone may write it, or where it can't be
+    /// looked at.
     #[must_use]
     pub fn of_file(path: &Path) -> Option<Self> {
         Self::of(path, 0)
     }
 
     /// The exposure of the directories that the file at `path` lies in, by its name and, if that is a link, by the link's
-    /// target. With the sticky bit others can't replace the file, so such a directory isn't exposed.
+    /// target. With the sticky bit others can't replace the file, so such a directory isn't exposed to them. Directories
+    /// above these aren't looked at.
     #[must_use]
     pub fn of_its_directories(path: &Path) -> Vec<Self> {
         const STICKY: u32 = 0o1000;
@@ -120,23 +136,35 @@ impl Exposure {
     /// The exposure of a directory in which every file counts, so that others must not add one either.
     #[must_use]
     pub fn of_directory(path: &Path) -> Option<Self> {
-        Self::of(path, 0)
+        Self::of(here_if_empty(path), 0)
     }
 
     fn of(path: &Path, protected_by: u32) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
-        let mode = metadata.permissions().mode() & 0o7777;
-        let is_exposed = mode & 0o022 != 0 && mode & protected_by == 0;
+        let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
+        let others = if mode & protected_by == 0 { mode } else { 0 };
+        let writers = match others {
+            others if others & 0o002 != 0 => Writers::Everyone,
+            _ if ![ROOT, user(), unknown_user()].contains(&owner) => Writers::Owner,
+            others if others & 0o020 != 0 => Writers::Group,
+            _ => return None,
+        };
         // Kubernetes mounts ConfigMaps and Secrets read-only, in directories of mode 0777.
-        let is_exposed = is_exposed && !statvfs(path).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY));
-        is_exposed.then(|| Self { path: path.to_owned(), mode, is_directory: metadata.is_dir() })
+        let is_protected = statvfs(path).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY));
+        let exposure = || Self { path: path.to_owned(), mode, is_directory: metadata.is_dir(), owner, writers };
+        (!is_protected).then(exposure)
     }
 
-    /// True if every user of the machine may write it, and not only a group. A group may be the owner's own, as Debian's
-    /// are: its umask is 002 then, and every file that is edited there is exposed to a group of one.
+    /// True if every user of the machine may write it: the server doesn't start.
     #[must_use]
-    pub fn is_to_everyone(&self) -> bool {
-        self.mode & 0o002 != 0
+    pub fn is_refused(&self) -> bool {
+        self.writers == Writers::Everyone
+    }
+
+    /// True if its owner may write it, who is another user, and its mode is right.
+    #[must_use]
+    pub fn is_of_its_owner(&self) -> bool {
+        self.writers == Writers::Owner
     }
 
     /// Its path.
@@ -155,33 +183,62 @@ impl Exposure {
     /// The same without the path: for a file that a key named, whose value isn't repeated.
     #[must_use]
     pub fn without_path(&self) -> String {
-        let (writers, class) = self.writers();
-        format!("can be written by {writers} (mode {:04o}): run `chmod {class}-w`, or mount it read-only", self.mode)
+        self.sentence("")
     }
 
-    fn writers(&self) -> (&'static str, &'static str) {
-        if self.is_to_everyone() { ("others", "go") } else { ("its group", "g") }
+    /// `path` follows the command that mends it.
+    fn sentence(&self, path: &str) -> String {
+        let (mode, owner) = (self.mode, self.owner);
+        let (writers, class) = match self.writers {
+            Writers::Everyone => ("others", "go"),
+            Writers::Group => ("its group", "g"),
+            Writers::Owner => {
+                let can = if self.is_directory { "put files there" } else { "write it" };
+                let command = format!("chown {}{path}", user());
+                return format!(
+                    "belongs to another user (uid {owner}), who can {can}: run `{command}`, unless the server runs as \
+                     that user"
+                );
+            }
+        };
+        let files = if self.is_directory { ", so that files can be put there" } else { "" };
+        format!(
+            "can be written by {writers} (mode {mode:04o}){files}: run `chmod {class}-w{path}`, or mount it read-only"
+        )
     }
 }
 
 /// A sentence that follows the name of the file or directory.
 impl fmt::Display for Exposure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ((writers, class), path) = (self.writers(), self.path.display());
-        let files = if self.is_directory { ", so that files can be put there" } else { "" };
-        let mode = self.mode;
-        write!(
-            f,
-            "can be written by {writers} (mode {mode:04o}){files}: run `chmod {class}-w {path}`, or mount it read-only"
-        )
+        f.write_str(&self.sentence(&format!(" {}", self.path.display())))
     }
+}
+
+const ROOT: u32 = 0;
+
+/// The user by whose rights this process reads and writes.
+fn user() -> u32 {
+    geteuid().as_raw()
+}
+
+/// The owner that the system shows for users that have no number in this user namespace, as in a container without root.
+fn unknown_user() -> u32 {
+    static UNKNOWN: LazyLock<u32> = LazyLock::new(|| {
+        let number = fs::read_to_string("/proc/sys/kernel/overflowuid").ok();
+        number.and_then(|number| number.trim().parse().ok()).unwrap_or(65_534)
+    });
+    *UNKNOWN
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use rustix::fs::{FileType as Kind, Mode, mknodat};
-    use std::os::unix::{fs::symlink, net::UnixListener};
+    use std::os::unix::{
+        fs::{PermissionsExt as _, chown, symlink},
+        net::UnixListener,
+    };
     use tempfile::TempDir;
 
     fn chmod(path: &Path, mode: u32) {
@@ -248,5 +305,34 @@ mod tests {
         symlink(target.path().join("file"), links.path().join("link")).unwrap();
         let [exposure] = &Exposure::of_its_directories(&links.path().join("link"))[..] else { panic!() };
         assert_eq!(exposure.path(), target.path().canonicalize().unwrap());
+    }
+
+    /// Users of other user namespaces have no number here, and may be those that are meant to own the file.
+    #[test]
+    fn a_file_of_another_user_is_exposed_to_its_owner() {
+        const ANOTHER: u32 = 12_345;
+        let (directory, file) = file(0o755, 0o600);
+        let may_chown = |path: &Path, owner| chown(path, Some(owner), None).is_ok();
+        if !may_chown(&file, ANOTHER) {
+            return; // Only root can give files away.
+        }
+        let said = |path: &Path| Exposure::of_file(path).map(|exposure| exposure.to_string());
+        let belongs = |can: &str, path: &Path| {
+            let (user, path) = (user(), path.display());
+            format!(
+                "belongs to another user (uid {ANOTHER}), who can {can}: run `chown {user} {path}`, unless the server \
+                 runs as that user"
+            )
+        };
+        assert_eq!(said(&file).unwrap(), belongs("write it", &file));
+        assert!(!Exposure::of_file(&file).unwrap().is_refused());
+        chmod(directory.path(), 0o1777);
+        assert!(may_chown(directory.path(), ANOTHER));
+        let [exposure] = &Exposure::of_its_directories(&file)[..] else { panic!("its owner can replace the file") };
+        assert_eq!(exposure.to_string(), belongs("put files there", directory.path()));
+        for owner in [user(), ROOT, unknown_user()] {
+            assert!(may_chown(&file, owner));
+            assert_eq!(said(&file), None, "{owner}");
+        }
     }
 }

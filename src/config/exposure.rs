@@ -2,7 +2,7 @@
 //! keys decide who the server is.
 //!
 //! Files that every user of the machine may write are refused. A group's are warned about: a group may be the owner's alone,
-//! and the server looked at no mode before, so that an upgrade must not keep it from starting.
+//! and the server looked at no mode before, so that an upgrade must not keep it from starting. So are another user's.
 
 use super::problem::{Report, Spot};
 use crate::files::Exposure;
@@ -45,5 +45,5 @@ fn add_directory(report: &Report, exposure: &Exposure) {
 }
 
 fn add(report: &Report, spot: &Spot, exposure: &Exposure, message: String) {
-    if exposure.is_to_everyone() { report.problem(spot, message) } else { report.warning(spot, message) }
+    if exposure.is_refused() { report.problem(spot, message) } else { report.warning(spot, message) }
 }

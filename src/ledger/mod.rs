@@ -74,8 +74,8 @@ impl Ledger {
         Ok(Self { journal: Arc::clone(&sql) as Arc<dyn Journal>, sql: Some(sql), was_used })
     }
 
-    /// Finds what [`Self::open`] would refuse before it opens anything, and answers with what a group may write. Changes
-    /// nothing and connects to nothing.
+    /// Finds what [`Self::open`] would refuse before it opens anything, and answers with what a group may write, or
+    /// another user that owns it. Changes nothing and connects to nothing.
     ///
     /// # Errors
     /// The errors of [`Self::open`] that concern a file and its directory.

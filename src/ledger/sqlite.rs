@@ -27,7 +27,8 @@ const STEPS: &str = "SELECT version FROM _sqlx_migrations ORDER BY version";
 
 static MIGRATOR: Migrator = sqlx::migrate!("src/ledger/migrations/sqlite");
 
-/// Looks whether a ledger can be in `named`, without opening or making it. Answers with what a group may write.
+/// Looks whether a ledger can be in `named`, without opening or making it. Answers with what a group may write, or another
+/// user that owns it.
 ///
 /// SQLite follows links, and makes its other files beside the target: the directory of a link needn't be writable.
 ///
@@ -55,7 +56,7 @@ pub(super) fn examine(named: &Path) -> Result<Vec<Exposure>, Error> {
         files::require_writable_directory(directory_of(&file)).map_err(unusable)?;
     }
     let mut exposures: Vec<Exposure> = files.iter().filter_map(|file| Exposure::of_file(file)).collect();
-    if let Some(at) = exposures.iter().position(Exposure::is_to_everyone) {
+    if let Some(at) = exposures.iter().position(Exposure::is_refused) {
         return Err(Error::Exposed(exposures.swap_remove(at)));
     }
     exposures.extend(Exposure::of_its_directories(named));

@@ -150,7 +150,7 @@ pub enum HostKeyError {
 pub struct HostKeysExamined {
     /// They keep the server from starting.
     pub errors: Vec<HostKeyError>,
-    /// Directories that a group may write.
+    /// Directories that a group may write; keys and directories of another user.
     pub exposures: Vec<Exposure>,
     /// True if there is none, so that all will be made.
     pub are_missing: bool,
@@ -245,12 +245,19 @@ impl fmt::Debug for HostKeys {
     }
 }
 
-/// The directories that a group may write and in which a key lies, or will.
+/// What other users may write without being refused: keys, and directories in which a key lies, or will.
 fn exposures(directory: &Path) -> Result<Vec<Exposure>, HostKeyError> {
     let keys = HostKeyKind::ALL.map(|kind| directory.join(kind.file_name()));
-    let mut exposures: Vec<Exposure> = keys.iter().flat_map(|key| Exposure::of_its_directories(key)).collect();
+    // A key that is added there is served.
+    let mut exposures: Vec<Exposure> = Exposure::of_directory(directory).into_iter().collect();
+    for key in &keys {
+        // The mode of a key is looked at where it is loaded.
+        let file = Exposure::of_file(key).filter(Exposure::is_of_its_owner);
+        let directories = Exposure::of_its_directories(key).into_iter().filter(|found| found.path() != directory);
+        exposures.extend(directories.chain(file));
+    }
     exposures.dedup();
-    match exposures.iter().position(Exposure::is_to_everyone) {
+    match exposures.iter().position(Exposure::is_refused) {
         Some(at) => Err(HostKeyError::ExposedDirectory(exposures.swap_remove(at))),
         None => Ok(exposures),
     }
@@ -471,6 +478,9 @@ mod tests {
                 && refusal.contains(&format!("run `chmod go-w {directory}`")),
             "{refusal}"
         );
+        chmod(0o1777);
+        let [refusal] = &refusals(root.path(), &kinds)[..] else { panic!("a key can be added") };
+        assert!(refusal.contains("can be written by others (mode 1777)"), "{refusal}");
         chmod(0o775);
         assert_eq!(refusals(root.path(), &kinds), [""; 0]);
         assert_eq!(HostKeys::examine(root.path(), &kinds).exposures.len(), 1);

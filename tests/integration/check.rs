@@ -321,11 +321,14 @@ const ANOTHER_USER: u32 = 12_345;
 /// A used site that belongs to root, but for its keys and ledger, which are another user's; `None` where this isn't root.
 fn site_of_another_user() -> Option<Site> {
     let site = Site::used();
-    for name in ["keys", "keys/ssh_host_ed25519_key", "ledger", "ledger/ledger.db"] {
-        if chown(site.path(name), Some(ANOTHER_USER), Some(ANOTHER_USER)).is_err() {
-            // Not captured, as `eprintln!` would be.
-            writeln!(io::stderr(), "not tested: what another user may do, because only root can ask").unwrap();
-            return None;
+    for directory in ["keys", "ledger"].map(|name| site.path(name)) {
+        let files = fs::read_dir(&directory).unwrap().map(|file| file.unwrap().path());
+        for path in files.chain([directory.clone()]) {
+            if chown(path, Some(ANOTHER_USER), Some(ANOTHER_USER)).is_err() {
+                // Not captured, as `eprintln!` would be.
+                writeln!(io::stderr(), "not tested: what another user may do, because only root can ask").unwrap();
+                return None;
+            }
         }
     }
     for (name, mode) in [("", 0o755), ("wharfinger.toml", 0o644), ("tenants/acme.toml", 0o644)] {
@@ -345,6 +348,37 @@ fn warnings_for(user: u32, site: &Site) -> Vec<String> {
     let warnings = lines(&output.stderr);
     let warnings = warnings.iter().map(|warning| warning.strip_prefix("warning: ").unwrap().replace(&site.file, ""));
     warnings.collect()
+}
+
+/// The users that own them may be meant to: the server starts, and says so.
+#[test]
+fn files_of_another_user_are_told_by_both() {
+    let Some(site) = site_of_another_user() else { return };
+    assert_eq!(warnings_for(ANOTHER_USER, &site), [""; 0], "root's files, and its own");
+    for name in ["keys", "ledger"] {
+        chown(site.path(name), Some(0), None).unwrap();
+    }
+    chown(site.path("tenants/acme.toml"), Some(ANOTHER_USER), None).unwrap();
+    let warnings = warnings_for(0, &site);
+    let root = format!("{}/", site.directory.path().display());
+    let mut warnings: Vec<String> = warnings.iter().map(|warning| warning.replace(&root, "")).collect();
+    // A server that was killed leaves the log beside the ledger.
+    warnings.retain(|warning| !warning.contains("ledger.db-"));
+    let belongs = |name: &str| {
+        format!(
+            "belongs to another user (uid {ANOTHER_USER}), who can write it: run `chown 0 {name}`, unless the server runs \
+             as that user"
+        )
+    };
+    let of_key = |key: &str, name: &str| format!("{key}: the file {name} {}", belongs(name));
+    assert_eq!(
+        warnings,
+        [
+            format!("tenants/acme.toml: {}", belongs("tenants/acme.toml")),
+            of_key("ssh.host_keys.directory", "keys/ssh_host_ed25519_key"),
+            of_key("ledger.url", "ledger/ledger.db"),
+        ]
+    );
 }
 
 /// A server of the release before started with it: SQLite keeps its files beside the target.
