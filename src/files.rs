@@ -95,6 +95,8 @@ pub struct Exposure {
     mode: u32,
     is_directory: bool,
     owner: u32,
+    /// The user of this process.
+    user: u32,
     writers: Writers,
 }
 
@@ -141,24 +143,35 @@ impl Exposure {
 
     fn of(path: &Path, protected_by: u32) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
-        let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
+        let (mode, owner, user) = (metadata.mode() & 0o7777, metadata.uid(), user());
         let others = if mode & protected_by == 0 { mode } else { 0 };
         let writers = match others {
             others if others & 0o002 != 0 => Writers::Everyone,
-            _ if ![ROOT, user(), unknown_user()].contains(&owner) => Writers::Owner,
+            _ if ![ROOT, user, unknown_user()].contains(&owner) => Writers::Owner,
             others if others & 0o020 != 0 => Writers::Group,
             _ => return None,
         };
         // Kubernetes mounts ConfigMaps and Secrets read-only, in directories of mode 0777.
         let is_protected = statvfs(path).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY));
-        let exposure = || Self { path: path.to_owned(), mode, is_directory: metadata.is_dir(), owner, writers };
+        let exposure = || Self { path: path.to_owned(), mode, is_directory: metadata.is_dir(), owner, user, writers };
         (!is_protected).then(exposure)
     }
 
-    /// True if every user of the machine may write it: the server doesn't start.
+    /// True if the server doesn't start: every user of the machine may write it. A directory is not refused for a mode that
+    /// this process can't change, as that of an `emptyDir` of Kubernetes, which is root's and has the mode 0777.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        self.writers == Writers::Everyone
+        self.writers == Writers::Everyone && (!self.is_directory || self.has_mode_of_this_user())
+    }
+
+    /// True of a directory that every user of the machine may write, and that isn't refused.
+    #[must_use]
+    pub fn is_of_everyone_and_stays(&self) -> bool {
+        self.writers == Writers::Everyone && !self.is_refused()
+    }
+
+    fn has_mode_of_this_user(&self) -> bool {
+        [ROOT, self.owner].contains(&self.user)
     }
 
     /// True if its owner may write it, who is another user, and its mode is right.
@@ -194,7 +207,7 @@ impl Exposure {
             Writers::Group => ("its group", "g"),
             Writers::Owner => {
                 let can = if self.is_directory { "put files there" } else { "write it" };
-                let command = format!("chown {}{path}", user());
+                let command = format!("chown {}{path}", self.user);
                 return format!(
                     "belongs to another user (uid {owner}), who can {can}: run `{command}`, unless the server runs as \
                      that user"
@@ -202,8 +215,10 @@ impl Exposure {
             }
         };
         let files = if self.is_directory { ", so that files can be put there" } else { "" };
+        let owner = if self.has_mode_of_this_user() { String::new() } else { format!("have its owner (uid {owner}) ") };
         format!(
-            "can be written by {writers} (mode {mode:04o}){files}: run `chmod {class}-w{path}`, or mount it read-only"
+            "can be written by {writers} (mode {mode:04o}){files}: {owner}run `chmod {class}-w{path}`, or mount it \
+             read-only"
         )
     }
 }
@@ -305,6 +320,20 @@ mod tests {
         symlink(target.path().join("file"), links.path().join("link")).unwrap();
         let [exposure] = &Exposure::of_its_directories(&links.path().join("link"))[..] else { panic!() };
         assert_eq!(exposure.path(), target.path().canonicalize().unwrap());
+    }
+
+    #[test]
+    fn a_directory_is_not_refused_for_a_mode_that_this_user_cannot_change() {
+        const ANOTHER: u32 = 12_345;
+        let (directory, file) = file(0o777, 0o666);
+        let seen_by = |user, exposure: Option<Exposure>| Exposure { user, owner: 0, ..exposure.unwrap() };
+        for (user, is_refused) in [(ROOT, true), (ANOTHER, false)] {
+            let directory = seen_by(user, Exposure::of_directory(directory.path()));
+            assert_eq!((directory.is_refused(), directory.is_of_everyone_and_stays()), (is_refused, !is_refused));
+            let must_ask = directory.to_string().contains(": have its owner (uid 0) run `chmod go-w ");
+            assert_eq!(must_ask, !is_refused, "{directory}");
+            assert!(seen_by(user, Exposure::of_file(&file)).is_refused());
+        }
     }
 
     /// Users of other user namespaces have no number here, and may be those that are meant to own the file.

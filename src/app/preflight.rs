@@ -36,9 +36,13 @@ impl Preflight {
         preflight.has_no_host_keys = host_keys.are_missing;
         let errors = host_keys.errors.into_iter().map(|error| problem(file, HOST_KEYS, error.to_string()));
         preflight.problems.extend(errors);
-        preflight.warn_of(file, HOST_KEYS, &host_keys.exposures);
+        for exposure in &host_keys.exposures {
+            let way_out = exposure.is_of_everyone_and_stays() && exposure.path() == ssh.host_key_directory;
+            let way_out = if way_out { ", or name a subdirectory, which the server makes" } else { "" };
+            preflight.warn_of(file, HOST_KEYS, exposure, way_out);
+        }
         match Ledger::examine(&config.server.ledger) {
-            Ok(exposures) => preflight.warn_of(file, LEDGER, &exposures),
+            Ok(exposures) => exposures.iter().for_each(|exposure| preflight.warn_of(file, LEDGER, exposure, "")),
             Err(error) => preflight.problems.push(problem(file, LEDGER, sentence(error))),
         }
         preflight
@@ -76,9 +80,8 @@ impl Preflight {
         preflight
     }
 
-    fn warn_of(&mut self, file: &Path, key: &str, exposures: &[Exposure]) {
-        let warning = |exposure: &Exposure| problem(file, key, exposure.with_path());
-        self.warnings.extend(exposures.iter().map(warning));
+    fn warn_of(&mut self, file: &Path, key: &str, exposure: &Exposure, way_out: &str) {
+        self.warnings.push(problem(file, key, exposure.with_path() + way_out));
     }
 }
 

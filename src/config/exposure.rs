@@ -2,7 +2,8 @@
 //! keys decide who the server is.
 //!
 //! Files that every user of the machine may write are refused. A group's are warned about: a group may be the owner's alone,
-//! and the server looked at no mode before, so that an upgrade must not keep it from starting. So are another user's.
+//! and the server looked at no mode before, so that an upgrade must not keep it from starting. So are another user's, and
+//! directories that everyone may write and whose mode this process can't change.
 
 use super::problem::{Report, Spot};
 use crate::files::Exposure;

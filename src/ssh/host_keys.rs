@@ -150,7 +150,8 @@ pub enum HostKeyError {
 pub struct HostKeysExamined {
     /// They keep the server from starting.
     pub errors: Vec<HostKeyError>,
-    /// Directories that a group may write; keys and directories of another user.
+    /// Directories that a group may write, or everyone by a mode that this process can't change; keys and directories of
+    /// another user.
     pub exposures: Vec<Exposure>,
     /// True if there is none, so that all will be made.
     pub are_missing: bool,

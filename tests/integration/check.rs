@@ -381,6 +381,27 @@ fn files_of_another_user_are_told_by_both() {
     );
 }
 
+/// An `emptyDir` of Kubernetes is root's and has the mode 0777.
+#[test]
+fn directories_whose_mode_the_user_cannot_change_are_told_and_stop_neither() {
+    let Some(site) = site_of_another_user() else { return };
+    chown(site.path("keys"), Some(0), Some(0)).unwrap();
+    for name in ["", "tenants", "keys"] {
+        site.chmod(name, 0o777);
+    }
+    let warnings = warnings_for(ANOTHER_USER, &site);
+    let [root, tenants, keys] = &warnings[..] else { panic!("{warnings:?}") };
+    for (warning, directory) in [(root, ""), (tenants, "tenants"), (keys, "keys")] {
+        let told = "can be written by others (mode 0777), so that files can be put there: have its owner (uid 0) run";
+        let command = format!("`chmod go-w {}`", site.directory.path().join(directory).display()).replace("/`", "`");
+        assert!(warning.contains(told) && warning.contains(&command), "{warning}");
+    }
+    assert!(keys.ends_with("or mount it read-only, or name a subdirectory, which the server makes"), "{keys}");
+    site.chmod("tenants/acme.toml", 0o666);
+    let refused = site.command("check").uid(ANOTHER_USER).gid(ANOTHER_USER).output().unwrap();
+    assert!(!refused.status.success(), "files are refused: {:?}", lines(&refused.stderr));
+}
+
 /// A server of the release before started with it: SQLite keeps its files beside the target.
 #[test]
 fn the_directory_of_a_link_to_the_ledger_need_not_be_writable() {
