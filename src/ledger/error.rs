@@ -116,7 +116,7 @@ impl Error {
             Self::Unusable { error: sqlx::Error::Database(error), .. }
             | Self::Database(sqlx::Error::Database(error))
             | Self::Tables { source: MigrateError::ExecuteMigration(sqlx::Error::Database(error), _), .. } => {
-                matches!(sqlite_code(&**error), Some(SQLITE_FULL | SQLITE_IOERR))
+                sqlite_code(&**error).is_some_and(|code| OF_THE_DISK.contains(&code))
             }
             _ => false,
         }
@@ -149,15 +149,22 @@ fn may_pass(error: &sqlx::Error) -> bool {
 
 const SQLITE_BUSY: u32 = 5;
 const SQLITE_LOCKED: u32 = 6;
-/// A write that failed: SQLite tells a full disk as FULL, and a quota, or no room for its shared memory, as IOERR.
-const SQLITE_IOERR: u32 = 10;
-const SQLITE_FULL: u32 = 13;
 const SQLITE_NOTADB: u32 = 26;
+/// Extended codes of a write that failed. SQLite tells a full disk as FULL; a quota, a limit, or no room for its shared
+/// memory, as a kind of IOERR. Its other kinds, such as a read that fails, don't pass with the room that is made.
+const OF_THE_DISK: [u32; 6] = [
+    13,    // SQLITE_FULL
+    778,   // SQLITE_IOERR_WRITE
+    1_034, // SQLITE_IOERR_FSYNC
+    1_290, // SQLITE_IOERR_DIR_FSYNC
+    1_546, // SQLITE_IOERR_TRUNCATE
+    4_874, // SQLITE_IOERR_SHMSIZE
+];
 
 /// True if the file is locked, its disk takes nothing, or the server is busy, starting or stopping.
 pub(super) fn is_passing(error: &dyn DatabaseError) -> bool {
     if let Some(code) = sqlite_code(error) {
-        return matches!(code, SQLITE_BUSY | SQLITE_LOCKED | SQLITE_IOERR | SQLITE_FULL);
+        return matches!(primary(code), SQLITE_BUSY | SQLITE_LOCKED) || OF_THE_DISK.contains(&code);
     }
     let code = error.code().unwrap_or_default();
     ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
@@ -165,13 +172,17 @@ pub(super) fn is_passing(error: &dyn DatabaseError) -> bool {
 
 /// True if the file is none of SQLite's.
 pub(super) fn is_no_database(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(error) if sqlite_code(&**error) == Some(SQLITE_NOTADB))
+    matches!(error, sqlx::Error::Database(error) if sqlite_code(&**error).map(primary) == Some(SQLITE_NOTADB))
 }
 
-/// SQLite numbers what went wrong and, in the bytes above the lowest, how; PostgreSQL has five letters and digits.
+/// The extended code. PostgreSQL has five letters and digits.
 fn sqlite_code(error: &dyn DatabaseError) -> Option<u32> {
-    let code = error.code().filter(|code| code.len() < 5)?;
-    code.parse::<u32>().ok().map(|number| number & 0xff)
+    error.code().filter(|code| code.len() < 5)?.parse().ok()
+}
+
+/// SQLite numbers what went wrong and, in the bytes above the lowest, how.
+const fn primary(extended: u32) -> u32 {
+    extended & 0xff
 }
 
 fn is_full(error: &io::Error) -> bool {
@@ -181,7 +192,63 @@ fn is_full(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sqlx::{Connection as _, SqliteConnection};
+    use sqlx::{Connection as _, SqliteConnection, error::ErrorKind};
+    use std::{borrow::Cow, error::Error as StdError, fmt};
+
+    /// An error of SQLite with this extended code.
+    #[derive(Debug)]
+    struct Coded(u32);
+
+    impl fmt::Display for Coded {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "(code: {})", self.0)
+        }
+    }
+
+    impl StdError for Coded {}
+
+    impl DatabaseError for Coded {
+        fn message(&self) -> &str {
+            "disk I/O error"
+        }
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.to_string().into())
+        }
+        fn as_error(&self) -> &(dyn StdError + Send + Sync + 'static) {
+            self
+        }
+        fn as_error_mut(&mut self) -> &mut (dyn StdError + Send + Sync + 'static) {
+            self
+        }
+        fn into_error(self: Box<Self>) -> Box<dyn StdError + Send + Sync + 'static> {
+            self
+        }
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    /// <https://www.sqlite.org/rescode.html>: a disk that can't be read is broken, not full.
+    #[test]
+    fn of_the_errors_of_a_disk_those_of_writing_pass() {
+        let (read, corrupt_file_system, busy_snapshot) = (266, 8_458, 517);
+        for (code, passes, is_of_the_disk) in [
+            (13, true, true),
+            (778, true, true),
+            (1_034, true, true),
+            (1_290, true, true),
+            (1_546, true, true),
+            (4_874, true, true),
+            (10, false, false),
+            (read, false, false),
+            (corrupt_file_system, false, false),
+            (busy_snapshot, true, false),
+        ] {
+            let location = Location::Sqlite("l.db".into());
+            let error = Error::unusable(&location, sqlx::Error::Database(Box::new(Coded(code))));
+            assert_eq!((error.may_pass(), error.is_of_the_disk()), (passes, is_of_the_disk), "{code}");
+        }
+    }
 
     /// Issue 15.3: a disk that is full at the start doesn't keep the server down.
     #[tokio::test]
