@@ -6,7 +6,7 @@
 use crate::{
     config::{Config, Problem},
     files::Exposure,
-    ledger::Ledger,
+    ledger::{History, Ledger},
     ssh::{self, HostKeys},
 };
 use std::{io, path::Path};
@@ -54,7 +54,7 @@ impl Preflight {
         let mut preflight = Self::of_files(config, file);
         if Ledger::examine(&config.server.ledger).is_ok() {
             match Ledger::inspect(&config.server.ledger).await {
-                Ok(true) if preflight.has_no_host_keys => {
+                Ok(History::Used) if preflight.has_no_host_keys => {
                     let message = format!(
                         "`{}` holds no host key, and the ledger is one that a server ran on: new keys will be made, and \
                          clients that know the old ones refuse to connect; put the files of the old keys back",

@@ -34,6 +34,17 @@ use late::SqlJournal;
 use std::sync::Arc;
 use tracing::{error, warn};
 
+/// How much is known of a ledger that isn't open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// A server has run on it.
+    Used,
+    /// It has yet to be made.
+    New,
+    /// It is in PostgreSQL, or a file that doesn't tell.
+    Unknown,
+}
+
 /// An open ledger.
 #[derive(Debug)]
 pub struct Ledger {
@@ -86,15 +97,14 @@ impl Ledger {
         }
     }
 
-    /// Looks into a file without changing it, and answers whether a server has used it; of PostgreSQL that isn't known.
-    /// Call it in a tokio runtime of a process that has not opened the ledger.
+    /// Looks into a file without changing it. Call it in a tokio runtime of a process that has not opened the ledger.
     ///
     /// # Errors
     /// The errors of [`Self::open`] that concern what is in a file.
-    pub async fn inspect(location: &Location) -> Result<bool, Error> {
+    pub async fn inspect(location: &Location) -> Result<History, Error> {
         match location {
             Location::Sqlite(file) => sqlite::inspect(file, location).await,
-            Location::Postgres(_) => Ok(false),
+            Location::Postgres(_) => Ok(History::Unknown),
         }
     }
 

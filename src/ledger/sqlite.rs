@@ -1,7 +1,7 @@
 //! How a file of SQLite is looked at and opened: a write-ahead log, so that readers never wait for a writer, and a mode of
 //! 0600.
 
-use super::{Error, Location, breaker::PATIENCE, error::is_no_database};
+use super::{Error, History, Location, breaker::PATIENCE, error::is_no_database};
 use crate::files::{self, Exposure};
 use sqlx::{
     ConnectOptions as _, Connection as _, SqlitePool,
@@ -85,15 +85,18 @@ fn files_of(file: &Path) -> [PathBuf; 3] {
     })
 }
 
-/// Looks into `file` without a lock and without the files that SQLite keeps beside it, so that nothing changes. Answers
-/// whether a server has used it. Call it in no process that has the file open: SQLite's locks would end.
+/// Looks into `file` without a lock and without the files that SQLite keeps beside it, so that nothing changes. Call it in
+/// no process that has the file open: SQLite's locks would end.
+///
+/// Steps that are in the write-ahead log alone aren't seen, so that tables of a newer version may be found by
+/// [`migrate`] only.
 ///
 /// # Errors
 /// A file that is none of SQLite's, or tables of a newer version.
-pub(super) async fn inspect(file: &Path, location: &Location) -> Result<bool, Error> {
+pub(super) async fn inspect(file: &Path, location: &Location) -> Result<History, Error> {
     let length = file.metadata().map_or(0, |there| there.len());
     if length == 0 {
-        return Ok(false);
+        return Ok(History::New);
     }
     let options =
         SqliteConnectOptions::new().filename(file).read_only(true).immutable(true).disable_statement_logging();
@@ -107,12 +110,20 @@ pub(super) async fn inspect(file: &Path, location: &Location) -> Result<bool, Er
         Ok(steps) => steps,
         Err(error) if is_no_database(&error) => return Err(Error::unusable(location, error)),
         // Its tables are in the write-ahead log alone, or a server is just moving pages from there.
-        Err(_) => return Ok(true),
+        Err(_) if has_log(file) => return Ok(History::Used),
+        // It is damaged, or another program's.
+        Err(_) => return Ok(History::Unknown),
     };
     match steps.iter().find(|step| !MIGRATOR.version_exists(**step)) {
         Some(step) => Err(Error::Newer { location: location.clone(), step: *step }),
-        None => Ok(!steps.is_empty()),
+        None => Ok(History::Used),
     }
+}
+
+/// True if steps lie in the write-ahead log: a server runs, or was killed.
+fn has_log(file: &Path) -> bool {
+    let [_, log, _] = files_of(&target_of(file).unwrap_or_else(|_| file.to_owned()));
+    log.metadata().is_ok_and(|log| log.len() > 0)
 }
 
 /// How to open `file`.

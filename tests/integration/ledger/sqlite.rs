@@ -10,7 +10,7 @@ use std::{
 };
 use tempfile::TempDir;
 use wharfinger::{
-    ledger::{Error, Ledger, Location},
+    ledger::{Error, History, Ledger, Location},
     store::{JournalDown, Prefix},
 };
 
@@ -121,12 +121,12 @@ async fn it_can_be_looked_at_without_being_opened() {
     let directory = TempDir::new().unwrap();
     let location = location(&directory);
     let names = || fs::read_dir(directory.path()).unwrap().count();
-    assert!(!Ledger::inspect(&location).await.unwrap());
+    assert_eq!(Ledger::inspect(&location).await.unwrap(), History::New);
     assert_eq!((Ledger::examine(&location).unwrap(), names()), (Vec::new(), 0));
     let ledger = open(&location).await;
     assert!(!ledger.was_used());
     ledger.close().await;
-    assert!(Ledger::inspect(&location).await.unwrap());
+    assert_eq!(Ledger::inspect(&location).await.unwrap(), History::Used);
     assert_eq!((Ledger::examine(&location).unwrap(), names()), (Vec::new(), 1));
     let ledger = open(&location).await;
     assert!(ledger.was_used());
@@ -143,6 +143,30 @@ async fn it_can_be_looked_at_without_being_opened() {
     fs::write(&text, "This is no database, and long enough to be seen as none.\n".repeat(40)).unwrap();
     let error = Ledger::inspect(&Location::Sqlite(text.clone())).await.unwrap_err();
     assert_eq!(error.to_string(), refusal(&text).await);
+}
+
+/// A file that doesn't tell is not one that a server ran on.
+#[tokio::test]
+async fn a_damaged_or_foreign_file_has_no_known_history() {
+    let directory = TempDir::new().unwrap();
+    let of = async |name: &str| Ledger::inspect(&Location::Sqlite(directory.path().join(name))).await.unwrap();
+    let path = directory.path().join("foreign.db");
+    let mut foreign = SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", path.display())).await.unwrap();
+    sqlx::query("CREATE TABLE another (programs INTEGER)").execute(&mut foreign).await.unwrap();
+    foreign.close().await.unwrap();
+    assert_eq!(of("foreign.db").await, History::Unknown);
+
+    open(&location(&directory)).await.close().await;
+    assert_eq!(of("ledger.db").await, History::Used);
+    let mut bytes = fs::read(directory.path().join("ledger.db")).unwrap();
+    bytes[100..].fill(0xff);
+    fs::write(directory.path().join("damaged.db"), bytes).unwrap();
+    assert_eq!(of("damaged.db").await, History::Unknown);
+    // A server that was killed left its tables in the log.
+    fs::write(directory.path().join("damaged.db-wal"), "x").unwrap();
+    assert_eq!(of("damaged.db").await, History::Used);
+    symlink("damaged.db", directory.path().join("link.db")).unwrap();
+    assert_eq!(of("link.db").await, History::Used);
 }
 
 /// Issue 15.4: a user that may write the ledger has the server rename and delete in the buckets.
