@@ -4,12 +4,16 @@
 //! Invariant: it changes nothing. The answers hold for the user and the rights of this process.
 
 use crate::{
-    config::{Config, Problem},
+    config::{Loaded, Problem},
     files::Exposure,
     ledger::{History, Ledger},
     ssh::{self, HostKeys},
 };
-use std::{io, path::Path};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+};
 
 const HOST_KEYS: &str = "ssh.host_keys.directory";
 const LEDGER: &str = "ledger.url";
@@ -23,14 +27,18 @@ pub struct Preflight {
     /// An operator should know of them.
     pub warnings: Vec<Problem>,
     has_no_host_keys: bool,
+    /// What was warned of as a whole. The config, the ledger and host keys may lie in one directory.
+    told: BTreeSet<PathBuf>,
 }
 
 impl Preflight {
     /// Looks at the host keys, the ledger's file and their directories. `file` is the server's config file, which the
-    /// problems name.
+    /// problems name. A directory that the config's warnings name isn't warned of again.
     #[must_use]
-    pub fn of_files(config: &Config, file: &Path) -> Self {
-        let mut preflight = Self::default();
+    pub fn of_files(Loaded { config, warnings }: &Loaded, file: &Path) -> Self {
+        let of_files = warnings.iter().filter(|warning| warning.key.is_empty() && warning.line.is_none());
+        let told = of_files.map(|warning| canonical(&warning.file)).collect();
+        let mut preflight = Self { told, ..Self::default() };
         let ssh = &config.server.ssh;
         let host_keys = HostKeys::examine(&ssh.host_key_directory, &ssh.host_key_kinds);
         preflight.has_no_host_keys = host_keys.are_missing;
@@ -50,8 +58,9 @@ impl Preflight {
 
     /// As [`Self::of_files`], and looks into the ledger's file and whether the addresses can be listened on. An address that
     /// a running server has is no problem: `check` runs beside it before a restart. Call it in a tokio runtime.
-    pub async fn of_machine(config: &Config, file: &Path) -> Self {
-        let mut preflight = Self::of_files(config, file);
+    pub async fn of_machine(loaded: &Loaded, file: &Path) -> Self {
+        let mut preflight = Self::of_files(loaded, file);
+        let config = &loaded.config;
         if Ledger::examine(&config.server.ledger).is_ok() {
             match Ledger::inspect(&config.server.ledger).await {
                 Ok(History::Used) if preflight.has_no_host_keys => {
@@ -81,8 +90,14 @@ impl Preflight {
     }
 
     fn warn_of(&mut self, file: &Path, key: &str, exposure: &Exposure, way_out: &str) {
-        self.warnings.push(problem(file, key, exposure.with_path() + way_out));
+        if self.told.insert(canonical(exposure.path())) {
+            self.warnings.push(problem(file, key, exposure.with_path() + way_out));
+        }
     }
+}
+
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 fn problem(file: &Path, key: &str, message: String) -> Problem {

@@ -29,17 +29,18 @@ impl Check {
     /// The process has no runtime.
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let path = self.config.path();
-        let Loaded { config, mut warnings } = match config::load(path) {
+        let loaded = match config::load(path) {
             Ok(loaded) => loaded,
             Err(problems) => return Ok(failed(&problems)),
         };
-        let mut problems = Vec::new();
+        let mut preflight = Preflight::default();
         if !self.config_only {
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            let preflight = runtime.block_on(Preflight::of_machine(&config, path));
-            warnings.extend(preflight.warnings);
-            problems = preflight.problems;
+            preflight = runtime.block_on(Preflight::of_machine(&loaded, path));
         }
+        let Loaded { config, mut warnings } = loaded;
+        let problems = preflight.problems;
+        warnings.extend(preflight.warnings);
         for warning in &warnings {
             eprintln!("warning: {warning}");
         }

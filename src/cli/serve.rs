@@ -29,7 +29,7 @@ impl Serve {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let path = self.config.path();
         let loaded = config::load(path).and_then(|mut loaded| {
-            let preflight = Preflight::of_files(&loaded.config, path);
+            let preflight = Preflight::of_files(&loaded, path);
             loaded.warnings.extend(preflight.warnings);
             if preflight.problems.is_empty() { Ok(loaded) } else { Err(preflight.problems) }
         });

@@ -90,7 +90,7 @@ impl Report {
 
     /// True the first time that the exposed directory `path` is met.
     pub(super) fn is_first_exposure(&self, path: &Path) -> bool {
-        self.exposed.borrow_mut().insert(path.to_owned())
+        self.exposed.borrow_mut().insert(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
     }
 
     /// How many problems there are so far. Where reading adds none, what it found is all there is.

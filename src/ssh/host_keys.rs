@@ -13,6 +13,7 @@ use russh::keys::{
     },
 };
 use std::{
+    collections::BTreeSet,
     fmt, fs,
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
@@ -257,7 +258,9 @@ fn exposures(directory: &Path) -> Result<Vec<Exposure>, HostKeyError> {
         let directories = Exposure::of_its_directories(key).into_iter().filter(|found| found.path() != directory);
         exposures.extend(directories.chain(file));
     }
-    exposures.dedup();
+    // A directory holds several keys, or the targets of several links.
+    let mut paths = BTreeSet::new();
+    exposures.retain(|exposure| paths.insert(exposure.path().to_owned()));
     match exposures.iter().position(Exposure::is_refused) {
         Some(at) => Err(HostKeyError::ExposedDirectory(exposures.swap_remove(at))),
         None => Ok(exposures),
@@ -455,6 +458,24 @@ mod tests {
         assert!(examined.errors.is_empty() && examined.are_missing, "{examined:?}");
         let made = HostKeys::load_or_make(root.path(), &kinds).unwrap();
         assert!(made.are_new() && made.fingerprints().len() == 1, "{made:?}");
+    }
+
+    #[test]
+    fn a_directory_of_several_links_is_told_once() {
+        let (root, one, other) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        HostKeys::load_or_make(one.path(), &[HostKeyKind::Ed25519, HostKeyKind::Ecdsa]).unwrap();
+        HostKeys::load_or_make(other.path(), &[HostKeyKind::Rsa]).unwrap();
+        for kind in HostKeyKind::ALL {
+            let directory = if kind == HostKeyKind::Rsa { &other } else { &one };
+            symlink(directory.path().join(kind.file_name()), root.path().join(kind.file_name())).unwrap();
+        }
+        for directory in [&root, &one, &other] {
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o770)).unwrap();
+        }
+        let exposures = HostKeys::examine(root.path(), &HostKeyKind::ALL).exposures;
+        let told: Vec<&Path> = exposures.iter().map(Exposure::path).collect();
+        assert_eq!(told, [root.path(), one.path(), other.path()]);
     }
 
     #[test]

@@ -205,6 +205,25 @@ fn what_a_group_may_write_is_told_by_both_and_stops_neither() {
     }
 }
 
+/// Without `[ledger]` and `directory`, the ledger and host keys lie beside the config.
+#[test]
+fn a_directory_that_the_config_shares_with_the_ledger_and_host_keys_is_told_once() {
+    let site = Site::empty("'127.0.0.1:0'");
+    site.write(
+        "wharfinger.toml",
+        "[ssh]\nlisten = ['127.0.0.1:0']\nhost_keys = { directory = '.', kinds = ['ed25519'] }\n",
+    );
+    site.chmod("", 0o775);
+    let (may_start, warnings) = site.check();
+    assert!(may_start, "{warnings:?}");
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    let directory = site.directory.path().display();
+    assert!(
+        warning.starts_with(&format!("warning: {directory}: can be written by its group (mode 0775)")),
+        "{warning}"
+    );
+}
+
 /// The sentence about an address, which both say.
 fn about_addresses(site: &Site) -> String {
     let ((may_start, checked), served) = (site.check(), site.refusal());
