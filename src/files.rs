@@ -161,16 +161,16 @@ impl Exposure {
     /// this process can't change, as that of an `emptyDir` of Kubernetes, which is root's and has the mode 0777.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        self.writers == Writers::Everyone && (!self.is_directory || self.has_mode_of_this_user())
+        self.writers == Writers::Everyone && (!self.is_directory || self.can_be_changed())
     }
 
     /// True of a directory that every user of the machine may write, and that isn't refused.
     #[must_use]
-    pub fn is_of_everyone_and_stays(&self) -> bool {
+    pub fn is_tolerated(&self) -> bool {
         self.writers == Writers::Everyone && !self.is_refused()
     }
 
-    fn has_mode_of_this_user(&self) -> bool {
+    fn can_be_changed(&self) -> bool {
         [ROOT, self.owner].contains(&self.user)
     }
 
@@ -215,7 +215,7 @@ impl Exposure {
             }
         };
         let files = if self.is_directory { ", so that files can be put there" } else { "" };
-        let owner = if self.has_mode_of_this_user() { String::new() } else { format!("have its owner (uid {owner}) ") };
+        let owner = if self.can_be_changed() { String::new() } else { format!("have its owner (uid {owner}) ") };
         format!(
             "can be written by {writers} (mode {mode:04o}){files}: {owner}run `chmod {class}-w{path}`, or mount it \
              read-only"
@@ -329,7 +329,7 @@ mod tests {
         let seen_by = |user, exposure: Option<Exposure>| Exposure { user, owner: 0, ..exposure.unwrap() };
         for (user, is_refused) in [(ROOT, true), (ANOTHER, false)] {
             let directory = seen_by(user, Exposure::of_directory(directory.path()));
-            assert_eq!((directory.is_refused(), directory.is_of_everyone_and_stays()), (is_refused, !is_refused));
+            assert_eq!((directory.is_refused(), directory.is_tolerated()), (is_refused, !is_refused));
             let must_ask = directory.to_string().contains(": have its owner (uid 0) run `chmod go-w ");
             assert_eq!(must_ask, !is_refused, "{directory}");
             assert!(seen_by(user, Exposure::of_file(&file)).is_refused());

@@ -27,7 +27,7 @@ pub struct Preflight {
     /// An operator should know of them.
     pub warnings: Vec<Problem>,
     has_no_host_keys: bool,
-    /// What was warned of as a whole. The config, the ledger and host keys may lie in one directory.
+    /// Files and directories that were warned of as a whole. The config, the ledger and host keys may lie in one directory.
     told: BTreeSet<PathBuf>,
 }
 
@@ -45,7 +45,7 @@ impl Preflight {
         let errors = host_keys.errors.into_iter().map(|error| problem(file, HOST_KEYS, error.to_string()));
         preflight.problems.extend(errors);
         for exposure in &host_keys.exposures {
-            let way_out = exposure.is_of_everyone_and_stays() && exposure.path() == ssh.host_key_directory;
+            let way_out = exposure.is_tolerated() && exposure.path() == ssh.host_key_directory;
             let way_out = if way_out { ", or name a subdirectory, which the server makes" } else { "" };
             preflight.warn_of(file, HOST_KEYS, exposure, way_out);
         }

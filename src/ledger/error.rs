@@ -208,7 +208,7 @@ mod tests {
     impl StdError for Coded {}
 
     impl DatabaseError for Coded {
-        fn message(&self) -> &str {
+        fn message(&self) -> &'static str {
             "disk I/O error"
         }
         fn code(&self) -> Option<Cow<'_, str>> {
