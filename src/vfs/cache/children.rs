@@ -158,6 +158,10 @@ impl ChildrenCache {
             if change != Change::Removed {
                 views.change((bucket, directory), |view| {
                     view.children.missing.clear();
+                    if view.children.is_below_file {
+                        // Something may be in the directory now, after a change that failed too: it is asked for anew.
+                        view.until = Instant::now();
+                    }
                     if is_directory {
                         view.children.directories.insert(child.into());
                         view.children.limit();

@@ -38,6 +38,22 @@ async fn nothing_is_stored_below_a_file() {
     put(&session.elsewhere(), "/d/report.csv/y").await.unwrap();
 }
 
+// S131: Nothing is stored below a name that is a file: OPEN, WRITE or CLOSE, MKDIR and RENAME answer that there is no …
+#[tokio::test(start_paused = true)]
+async fn where_two_nodes_stored_both_the_node_that_stored_below_the_file_goes_on_there() {
+    let session = Session::start();
+    let mut below = session.open("/d/b", CREATE).await.unwrap();
+    // The answer has come: there is nothing at `/d`.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    below.write(0, Bytes::from_static(b"x")).await.unwrap();
+    put(&session.elsewhere(), "/d").await.unwrap();
+    let made = session.mkdir(&path("/d/a"), NewAttributes::default()).await;
+    assert!(matches!(made, Err(Error::BelowFile)), "{made:?}");
+    below.close().await.unwrap();
+    assert_eq!(session.bucket.keys(), ["acme/d", "acme/d/b"], "as two nodes at the same moment may");
+    put(&session, "/d/a").await.unwrap();
+}
+
 // S27: An upload onto a name that is a directory is refused, also by a session that hasn't seen it: at OPEN where the …
 #[tokio::test(start_paused = true)]
 async fn an_upload_onto_a_directory_is_refused_by_every_session() {
