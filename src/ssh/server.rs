@@ -90,7 +90,7 @@ pub fn find_bind_errors(listen: &[SocketAddr]) -> Vec<BindError> {
     listen.iter().enumerate().filter_map(error).collect()
 }
 
-/// Whether a listener on `one` address keeps this process from listening on `other`.
+/// True if a listener on `one` address keeps this process from listening on `other`.
 fn excludes(one: SocketAddr, other: SocketAddr) -> bool {
     let is_same_ip = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
     // The listener of `[::]` leaves IPv4 to a listener of its own.

@@ -110,7 +110,7 @@ async fn nothing_is_fetched_ahead_while_gets_fail() {
     for offset in (0..64 * MIB).step_by(READ_BYTES as usize) {
         fixture.check(&reader, offset, READ_BYTES).await;
     }
-    // What the run has fetched ahead is there, so that the next READs need a GET each.
+    // The ranges that the run has fetched ahead are there. READs behind them need a GET each.
     let ahead = 64 * MIB + 16 * 8 * MIB;
     tokio::time::sleep(Duration::from_secs(1)).await;
     for _ in 0..100 {
