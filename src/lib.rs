@@ -23,7 +23,6 @@ pub mod files;
 pub mod identity;
 pub mod ledger;
 pub mod policy;
-pub mod session;
 pub mod sftp;
 pub mod ssh;
 pub mod store;

@@ -14,7 +14,7 @@ use crate::{
     events::Events,
     identity::StaticProvider,
     ledger::Ledger,
-    session::{self, Sessions},
+    sftp::channel::{self, Sessions},
     ssh::{self, HostKeys, Listening},
     vfs::{self, Budget},
 };
@@ -75,10 +75,10 @@ impl App {
         let provider = StaticProvider::new(users, ssh.password_checks).context("the users' logins can't be checked")?;
         let budget = Budget::new(server.max_buffer_bytes);
         let events = Events::new();
-        let settings = session::Settings {
+        let settings = channel::Settings {
             upload_wait: server.upload_wait,
             idle_timeout: server.ssh.idle_timeout,
-            ..session::Settings::default()
+            ..channel::Settings::default()
         };
         let buckets = Arc::new(Buckets::new(places.collect()));
         let everybody = config.tenants.iter().flat_map(|tenant| tenant.users.iter().cloned());

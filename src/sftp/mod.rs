@@ -1,39 +1,4 @@
-//! The SFTP version 3 wire codec, sans IO: bytes in, [`Request`]s out; [`Reply`]s in, bytes out.
-//!
-//! ```text
-//! bytes → FrameReader → frame body → Request::decode → session → Reply::encode → bytes
-//! ```
-//!
-//! It speaks draft-ietf-secsh-filexfer-02 and those of OpenSSH's extensions (its file `PROTOCOL`) that the server
-//! offers. It knows nothing of paths, permissions or storage, and decides nothing.
-//!
-//! Invariants: no input makes it panic; no length is believed before it is checked; names, handles and data are slices
-//! of the frame that they came in, so a 255 KiB WRITE is copied once, from the SSH packets into its frame.
+//! SFTP version 3: the [codec](wire), and one [channel] that speaks it over a session's tree. No russh here.
 
-#[cfg(test)]
-mod arbitrary;
-mod attrs;
-mod copy_data;
-mod extension;
-mod frame;
-mod handle;
-mod kind;
-mod open_flags;
-mod reply;
-mod request;
-mod status;
-mod wire;
-
-pub use attrs::{Attrs, Owner, Times};
-pub use copy_data::CopyData;
-pub use extension::{Extended, Extension, Limits, MAX_READ_BYTES};
-pub use frame::{FrameError, FramePool, FrameReader, MAX_FRAME_BYTES};
-pub use handle::{Handle, MAX_HANDLE_BYTES};
-pub use open_flags::OpenFlags;
-pub use reply::{Name, Reply};
-pub use request::{DecodeError, Request};
-pub use status::StatusCode;
-pub use wire::Malformed;
-
-/// The protocol version that is spoken, whatever higher one a client asks for (draft, section 4).
-pub const VERSION: u32 = 3;
+pub mod channel;
+pub mod wire;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     account::{Tenant, User},
-    session::{Inbound, Outbound, Peer},
+    sftp::channel::{Inbound, Outbound, Peer},
 };
 use bytes::Bytes;
 use russh::{ChannelId, ChannelWriteHalf, server::Msg};

@@ -20,7 +20,7 @@ use crate::{
     events::{Event, Events},
     identity::Provider,
     policy::{LoginProgress, PasswordChecks, Refusal},
-    session::{Activity, Sessions},
+    sftp::channel::{Activity, Sessions},
 };
 use ipnet::IpNet;
 use russh::{

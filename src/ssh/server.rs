@@ -12,7 +12,7 @@ use crate::{
     events::Events,
     identity::Provider,
     policy::{Connections, PasswordChecks},
-    session::Sessions,
+    sftp::channel::Sessions,
 };
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};

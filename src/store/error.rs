@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Why a storage operation failed.
 ///
 /// Messages are for the operator's log. They may name request ids, never credentials; what a client is told is
-/// decided in `session/status.rs`.
+/// decided in `sftp/channel/status.rs`.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// No object of that name (404), or no such upload: who has an [`Upload`](super::Upload) hears

@@ -10,10 +10,13 @@ pub struct File {
     names: Vec<(usize, Named)>,
 }
 
+/// The module at the root whose children have rules of their own.
+const DIVIDED: &str = "sftp";
+
 /// What a place in a file names.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Named {
-    /// A path that leads through this module at the root of the crate.
+    /// A path that leads through this module, which has a rule of its own.
     Module(String),
     /// The root of the crate itself, through which every module can be reached.
     Root,
@@ -40,9 +43,10 @@ impl File {
         &self.path
     }
 
-    /// The module at the root of the crate that the file belongs to.
-    pub fn layer(&self) -> &str {
-        &self.module[0]
+    /// The module with a rule of its own that the file belongs to, such as `store` or `sftp::wire`.
+    pub fn layer(&self) -> String {
+        let steps = if self.module[0] == DIVIDED { 2 } else { 1 };
+        self.module[..self.module.len().min(steps)].join("::")
     }
 
     /// What is named, with the line.
@@ -105,9 +109,12 @@ impl Reading {
                 Some(word) if is(word, "crate") => base.clear(),
                 Some(word) if is(word, "super") => drop(base.pop()),
                 Some(word) if is(word, "self") => {}
+                Some(TokenTree::Ident(name)) if base.is_empty() && name == DIVIDED && goes_on(tokens, at + 1) => {
+                    base.push(name.to_string());
+                }
                 Some(TokenTree::Ident(name)) => {
-                    if base.is_empty() {
-                        self.names.push((line, Named::Module(name.to_string())));
+                    if base.is_empty() || base == [DIVIDED] {
+                        self.names.push((line, Named::Module([&base[..], &[name.to_string()]].concat().join("::"))));
                     }
                     return at + 1;
                 }
@@ -127,8 +134,7 @@ impl Reading {
                 }
             }
             at += 1;
-            let goes_on = matches!(&tokens[at..], [one, two, ..] if is(one, ":") && is(two, ":"));
-            if !goes_on {
+            if !goes_on(tokens, at) {
                 if base.is_empty() {
                     self.names.push((line, Named::Root));
                 }
@@ -137,6 +143,11 @@ impl Reading {
             at += 2;
         }
     }
+}
+
+/// Whether a path goes on behind its first `at` tokens.
+fn goes_on(tokens: &[TokenTree], at: usize) -> bool {
+    matches!(&tokens[at..], [one, two, ..] if is(one, ":") && is(two, ":"))
 }
 
 fn is(token: &TokenTree, text: &str) -> bool {
@@ -196,6 +207,15 @@ mod tests {
         assert_eq!(ways_out("x/mod.rs", "fn f() -> super::z::T { self::y() }"), ["z"]);
         assert_eq!(ways_out("x/y.rs", "mod tests { use super::super::{w, super::z}; }"), ["z"]);
         assert_eq!(ways_out("lib.rs", "pub use self::z::T;"), ["z"]);
+    }
+
+    #[test]
+    fn the_children_of_a_divided_module_are_told_apart() {
+        let text = "use crate::{sftp::{channel::Inbound, wire}, a::T}; fn f(_: crate::sftp::wire::Reply) {}";
+        assert_eq!(ways_out("x/y.rs", text), ["sftp::channel", "sftp::wire", "a", "sftp::wire"]);
+        assert_eq!(ways_out("sftp/wire/y.rs", "use super::super::channel::T;"), ["sftp::channel"]);
+        assert_eq!(ways_out("sftp/wire/y.rs", "use super::T;"), [] as [&str; 0]);
+        assert_eq!(ways_out("x/y.rs", "use crate::sftp as other;"), ["sftp"]);
     }
 
     #[test]

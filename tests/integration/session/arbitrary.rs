@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::future::Future;
 use wharfinger::{
-    sftp::{Attrs, Extended, Handle, OpenFlags, Owner, Request, Times},
+    sftp::wire::{Attrs, Extended, Handle, OpenFlags, Owner, Request, Times},
     store::MemoryBucket,
 };
 

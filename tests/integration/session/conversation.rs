@@ -3,8 +3,10 @@
 use super::*;
 use bytes::Bytes;
 use wharfinger::{
-    session::Ended,
-    sftp::{Attrs, Extended, Handle, Limits, OpenFlags, Reply, Request, StatusCode, Times},
+    sftp::{
+        channel::Ended,
+        wire::{Attrs, Extended, Handle, Limits, OpenFlags, Reply, Request, StatusCode, Times},
+    },
     store::memory::Verb,
 };
 

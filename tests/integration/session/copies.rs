@@ -6,7 +6,7 @@ use super::{
 };
 use bytes::Bytes;
 use wharfinger::{
-    sftp::{Handle, OpenFlags, StatusCode},
+    sftp::wire::{Handle, OpenFlags, StatusCode},
     store::memory::{
         Moment::Request,
         Verb::{self, CompleteUpload, CopyPart, CreateUpload, Head, Put, Read},

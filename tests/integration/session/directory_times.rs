@@ -2,7 +2,7 @@
 //! in the next one.
 
 use super::harness::{Wharf, request};
-use wharfinger::sftp::{Attrs, Times};
+use wharfinger::sftp::wire::{Attrs, Times};
 
 const SET: Attrs = Attrs {
     size: None,

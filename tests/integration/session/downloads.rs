@@ -7,7 +7,7 @@ use super::{
 use bytes::Bytes;
 use std::time::Duration;
 use wharfinger::{
-    sftp::{Handle, MAX_READ_BYTES, OpenFlags, Reply, StatusCode},
+    sftp::wire::{Handle, MAX_READ_BYTES, OpenFlags, Reply, StatusCode},
     store::{
         self,
         memory::{

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use wharfinger::{
-    sftp::{OpenFlags, StatusCode},
+    sftp::wire::{OpenFlags, StatusCode},
     store::{
         Error,
         faulty::{Aim, Fault},

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::timeout;
 use wharfinger::{
-    sftp::OpenFlags,
+    sftp::wire::OpenFlags,
     store::{
         faulty::{Aim, Fault, Step},
         memory::Verb,

@@ -2,9 +2,9 @@
 
 use super::{harness::Wharf, *};
 use bytes::Bytes;
-use wharfinger::{
-    session::Ended,
-    sftp::{Handle, OpenFlags, Reply, StatusCode},
+use wharfinger::sftp::{
+    channel::Ended,
+    wire::{Handle, OpenFlags, Reply, StatusCode},
 };
 
 const MAX_OUTSTANDING: usize = 4096;

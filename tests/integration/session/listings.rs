@@ -3,7 +3,7 @@
 use super::*;
 use std::{env, fs, process::Command};
 use wharfinger::{
-    sftp::{Name, StatusCode},
+    sftp::wire::{Name, StatusCode},
     store::memory::Verb,
 };
 

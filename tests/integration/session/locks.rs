@@ -6,9 +6,9 @@ use super::{
 };
 use std::time::Duration;
 use tokio::time::sleep;
-use wharfinger::{
-    session::Settings,
-    sftp::{Attrs, Handle, OpenFlags, StatusCode},
+use wharfinger::sftp::{
+    channel::Settings,
+    wire::{Attrs, Handle, OpenFlags, StatusCode},
 };
 
 async fn lock(client: &mut Client) -> Outcome<Handle> {

@@ -7,7 +7,7 @@ use super::{
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 use wharfinger::{
-    sftp::{Handle, OpenFlags, Reply, StatusCode},
+    sftp::wire::{Handle, OpenFlags, Reply, StatusCode},
     store::{
         Error,
         memory::{Moment::Request, Verb},

@@ -10,8 +10,10 @@ use futures_util::future::join_all;
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 use wharfinger::{
-    session::Ended,
-    sftp::{Handle, MAX_READ_BYTES, OpenFlags, Reply, StatusCode},
+    sftp::{
+        channel::Ended,
+        wire::{Handle, MAX_READ_BYTES, OpenFlags, Reply, StatusCode},
+    },
     store::memory::{Moment::Request, Verb},
 };
 

@@ -6,7 +6,7 @@ use super::{
     *,
 };
 use wharfinger::{
-    sftp::{Attrs, OpenFlags, StatusCode},
+    sftp::wire::{Attrs, OpenFlags, StatusCode},
     store::memory::{
         Moment::{Answer, Request},
         Verb,

@@ -2,7 +2,7 @@
 
 use super::*;
 use wharfinger::{
-    sftp::{Attrs, StatusCode, Times},
+    sftp::wire::{Attrs, StatusCode, Times},
     store::memory::{Moment::Request, Verb},
 };
 

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use wharfinger::{
-    sftp::{Attrs, Handle, OpenFlags},
+    sftp::wire::{Attrs, Handle, OpenFlags},
     store::memory::Verb,
 };
 

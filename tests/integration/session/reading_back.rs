@@ -9,8 +9,10 @@ use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::Instant;
 use wharfinger::{
-    session::Settings,
-    sftp::{Handle, OpenFlags, StatusCode},
+    sftp::{
+        channel::Settings,
+        wire::{Handle, OpenFlags, StatusCode},
+    },
     store::memory::{Moment::Request, Verb},
 };
 

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use wharfinger::{
-    sftp::{Attrs, Extended, OpenFlags, Reply, Request, StatusCode, Times},
+    sftp::wire::{Attrs, Extended, OpenFlags, Reply, Request, StatusCode, Times},
     store::memory::Verb::{self, CompleteUpload, Copy, CreateUpload, Head, List, Put, Read, Remove, UploadPart},
 };
 

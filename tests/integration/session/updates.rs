@@ -10,8 +10,10 @@ use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::Instant;
 use wharfinger::{
-    session::{Ended, Settings},
-    sftp::{Attrs, Handle, MAX_READ_BYTES, OpenFlags, Owner, StatusCode, Times},
+    sftp::{
+        channel::{Ended, Settings},
+        wire::{Attrs, Handle, MAX_READ_BYTES, OpenFlags, Owner, StatusCode, Times},
+    },
     store::memory::{
         Moment::Request,
         Verb::{Head, Put, Read},

@@ -7,7 +7,7 @@ use super::{
 use bytes::Bytes;
 use std::time::Duration;
 use wharfinger::{
-    sftp::{Attrs, MAX_READ_BYTES, OpenFlags, StatusCode, Times},
+    sftp::wire::{Attrs, MAX_READ_BYTES, OpenFlags, StatusCode, Times},
     store::{
         Error,
         memory::{
@@ -28,7 +28,7 @@ fn times(modified: u32) -> Attrs {
 }
 
 /// After a WRITE of `/a` failed: so do the next one and the CLOSE, nothing is published, and the session lives on.
-async fn assert_poisoned(wharf: &Wharf, client: &mut Client, handle: &wharfinger::sftp::Handle) {
+async fn assert_poisoned(wharf: &Wharf, client: &mut Client, handle: &wharfinger::sftp::wire::Handle) {
     let poisoned = "an earlier write failed, so nothing was stored: upload the file anew";
     let size = client.fstat(handle).await.unwrap().size.unwrap();
     assert_eq!(client.write(handle, size, "more").await.unwrap_err().sentence, poisoned);
@@ -298,7 +298,7 @@ async fn what_can_t_be_set_is_refused_and_then_nothing_is_set() {
     let mut client = wharf.connect().await;
     client.put("/a", &content(1, 3)).await.unwrap();
     let before = client.stat("/a").await.unwrap();
-    let owner = |uid| Some(wharfinger::sftp::Owner { uid, gid: 0 });
+    let owner = |uid| Some(wharfinger::sftp::wire::Owner { uid, gid: 0 });
     assert_eq!(before.owner, owner(0));
     for (attrs, code) in [
         (Attrs { size: Some(u64::MAX), ..times(9) }, Err(StatusCode::Failure)),

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use wharfinger::{
-    sftp::{OpenFlags, Reply},
+    sftp::wire::{OpenFlags, Reply},
     store::memory::{
         Moment::{Answer, Request},
         Verb,
@@ -130,7 +130,7 @@ async fn a_client_that_only_stops_sending_is_answered_to_the_end() {
     let stat = client.send(request::stat("/a")).await;
     let opening = client.send(request::open("/d", CREATE)).await;
     let rest = client.finish().rest().await;
-    let done = |id| matches!(rest[&id], Reply::Status { code: wharfinger::sftp::StatusCode::Ok, .. });
+    let done = |id| matches!(rest[&id], Reply::Status { code: wharfinger::sftp::wire::StatusCode::Ok, .. });
     assert!(done(close) && rest.contains_key(&write), "{rest:?}");
     assert!(reads.iter().all(|id| matches!(rest[id], Reply::Data { .. })), "{rest:?}");
     assert!(matches!(rest[&stat], Reply::Attrs { .. }));

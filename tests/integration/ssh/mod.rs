@@ -22,7 +22,7 @@ use wharfinger::{
     account::{Mount, Permissions, Tenant, TenantName, User},
     events::Events,
     identity::{Provider, StaticProvider, hash_password},
-    session::{self, Sessions},
+    sftp::channel::{self, Sessions},
     ssh::{HostKeyKind, HostKeys, Server, Settings},
     store::{self, Bucket, BucketId, Budget, MemoryBucket, MemoryJournal},
     vfs::{Buckets, Scope},
@@ -115,7 +115,7 @@ fn server(settings: Settings, provider: Arc<dyn Provider>) -> Server {
         Budget::new(64 << 20),
         Arc::new(MemoryJournal::default()),
         Events::new(),
-        session::Settings::default(),
+        channel::Settings::default(),
     );
     let host_keys = HostKeys::ephemeral(&[HostKeyKind::Ed25519]).unwrap();
     Server::new(settings, host_keys, provider, Arc::new(sessions), Events::new())

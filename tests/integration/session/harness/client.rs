@@ -4,9 +4,9 @@
 use super::{Incoming, request};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
-use wharfinger::{
-    session::{Ended, Inbound, Outbound},
-    sftp::{Attrs, Handle, MAX_READ_BYTES, Name, OpenFlags, Reply, Request, StatusCode},
+use wharfinger::sftp::{
+    channel::{Ended, Inbound, Outbound},
+    wire::{Attrs, Handle, MAX_READ_BYTES, Name, OpenFlags, Reply, Request, StatusCode},
 };
 
 /// What OpenSSH opens an upload with.

@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, time::Duration};
 use tokio::time::timeout;
-use wharfinger::{
-    session::Outbound,
-    sftp::{FrameReader, Reply},
+use wharfinger::sftp::{
+    channel::Outbound,
+    wire::{FrameReader, Reply},
 };
 
 /// Longer than anything in the server waits. Time is paused, so this costs none.

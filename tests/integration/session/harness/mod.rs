@@ -16,7 +16,7 @@ use std::{net::SocketAddr, sync::Arc};
 use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Permissions, Tenant, TenantName, User},
     events::Events,
-    session::{Activity, Peer, Sessions, Settings},
+    sftp::channel::{Activity, Peer, Sessions, Settings},
     store::{self, Bucket, BucketId, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
     vfs::{Buckets, Scope},
 };

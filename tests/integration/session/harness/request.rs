@@ -1,7 +1,7 @@
 //! Requests that wait for their id: `client.ask(request::stat("/a"))`.
 
 use bytes::Bytes;
-use wharfinger::sftp::{Attrs, CopyData, Extended, Handle, OpenFlags, Request};
+use wharfinger::sftp::wire::{Attrs, CopyData, Extended, Handle, OpenFlags, Request};
 
 fn raw(path: &str) -> Bytes {
     Bytes::copy_from_slice(path.as_bytes())

@@ -14,8 +14,10 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 use wharfinger::{
-    session::Inbound,
-    sftp::{Handle, OpenFlags, Reply, Request, StatusCode},
+    sftp::{
+        channel::Inbound,
+        wire::{Handle, OpenFlags, Reply, Request, StatusCode},
+    },
     store::memory::{Hold, Verb},
 };
 

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use super::{Name, Reply};
-use crate::sftp::{Attrs, Extension, Handle, Malformed, StatusCode, kind, wire::Reader};
+use crate::sftp::wire::{Attrs, Extension, Handle, Malformed, StatusCode, fields::Reader, kind};
 
 impl Reply {
-    /// Reads a frame's body, as [`FrameReader`](crate::sftp::FrameReader) gives it.
+    /// Reads a frame's body, as [`FrameReader`](crate::sftp::wire::FrameReader) gives it.
     ///
     /// # Errors
     /// When it is malformed, or no reply.

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     Attrs, CopyData,
-    wire::{Malformed, Reader, Sink},
+    fields::{Malformed, Reader, Sink},
 };
 
 const POSIX_RENAME: &str = "posix-rename@openssh.com";

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     events::{Outcome, Transfer},
-    sftp::{MAX_READ_BYTES, Reply, StatusCode},
+    sftp::wire::{MAX_READ_BYTES, Reply, StatusCode},
     vfs::{Error, ReadHandle, VirtualPath},
 };
 use futures_util::{

@@ -74,7 +74,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{encode::LONG_PIECE_BYTES, *};
-    use crate::sftp::{FrameReader, Malformed, arbitrary};
+    use crate::sftp::wire::{FrameReader, Malformed, arbitrary};
 
     fn encoded(reply: &Reply) -> BytesMut {
         let mut out = BytesMut::new();

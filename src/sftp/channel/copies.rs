@@ -3,7 +3,7 @@
 use super::{context::Context, handles::Open, slot::Slot};
 use crate::{
     events::Change,
-    sftp::{CopyData, StatusCode},
+    sftp::wire::{CopyData, StatusCode},
     vfs::{CopyRange, Error, ReadHandle, Result, WriteHandle},
 };
 use std::{sync::Arc, time::Instant};

@@ -33,7 +33,7 @@ pub enum FrameError {
 /// Collects the frames of one channel from pieces of any size.
 ///
 /// ```
-/// # use wharfinger::sftp::{FrameError, FrameReader};
+/// # use wharfinger::sftp::wire::{FrameError, FrameReader};
 /// # fn main() -> Result<(), FrameError> {
 /// let mut frames = FrameReader::default();
 /// let mut input: &[u8] = &[0, 0, 0, 5, 1, 0, 0, 0, 3, 0, 0];

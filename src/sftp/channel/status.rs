@@ -2,7 +2,7 @@
 
 use crate::{
     events::Outcome,
-    sftp::{Reply, StatusCode},
+    sftp::wire::{Reply, StatusCode},
     vfs::Error,
 };
 use std::error::Error as _;

@@ -1,7 +1,7 @@
 //! Attributes, from the wire's form to the tree's and back.
 
 use crate::{
-    sftp::{Attrs, Owner, Times},
+    sftp::wire::{Attrs, Owner, Times},
     vfs::{self, Metadata, NewAttributes, SetAttributes},
 };
 

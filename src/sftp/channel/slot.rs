@@ -7,7 +7,7 @@ use super::{
     status,
 };
 use crate::{
-    sftp::{Reply, StatusCode},
+    sftp::wire::{Reply, StatusCode},
     vfs::{Error, Metadata},
 };
 use std::sync::{Arc, atomic::Ordering};

@@ -48,7 +48,7 @@ pub use outbound::{Outbound, Outgoing};
 use crate::{
     account::{Tenant, User},
     events::{Event, Events, Who},
-    sftp::FramePool,
+    sftp::wire::FramePool,
     vfs::{self, Buckets, Budget, Journal, Node, Vfs},
 };
 use context::Context;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Request;
-use crate::sftp::{Attrs, Extended, Handle, Malformed, OpenFlags, kind, wire::Reader};
+use crate::sftp::wire::{Attrs, Extended, Handle, Malformed, OpenFlags, fields::Reader, kind};
 
 /// Why a frame is no request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum DecodeError {
 }
 
 impl Request {
-    /// Reads a frame's body, as [`FrameReader`](crate::sftp::FrameReader) gives it.
+    /// Reads a frame's body, as [`FrameReader`](crate::sftp::wire::FrameReader) gives it.
     ///
     /// # Errors
     /// When it is malformed, or of an unknown type.
@@ -67,7 +67,7 @@ mod tests {
     use bytes::BytesMut;
 
     use super::*;
-    use crate::sftp::{CopyData, FrameReader, Owner, Times};
+    use crate::sftp::wire::{CopyData, FrameReader, Owner, Times};
 
     const ID: u32 = 0x0102_0304;
 

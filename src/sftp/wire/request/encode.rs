@@ -3,9 +3,9 @@
 use bytes::BytesMut;
 
 use super::Request;
-use crate::sftp::{
+use crate::sftp::wire::{
+    fields::{Sink, put_frame},
     kind,
-    wire::{Sink, put_frame},
 };
 
 impl Request {

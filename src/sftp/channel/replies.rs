@@ -14,7 +14,7 @@ use super::{
     status,
 };
 use crate::{
-    sftp::{Reply, StatusCode},
+    sftp::wire::{Reply, StatusCode},
     vfs::{Budget, Reservation},
 };
 use bytes::{Bytes, BytesMut};

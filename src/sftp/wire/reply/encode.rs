@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{Name, Reply};
-use crate::sftp::{
+use crate::sftp::wire::{
+    fields::{Sink, frame_len, put_frame},
     kind,
-    wire::{Sink, frame_len, put_frame},
 };
 
 /// A piece of DATA from this length on is sent as it is. Shorter ones are copied, so that none keeps a buffer alive that
@@ -114,7 +114,7 @@ fn begin(out: &mut dyn Sink, kind: u8, id_or_version: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sftp::{Attrs, Extension, Handle, Limits, Owner, StatusCode, Times, VERSION};
+    use crate::sftp::wire::{Attrs, Extension, Handle, Limits, Owner, StatusCode, Times, VERSION};
 
     /// By the draft, and but for the language tag as OpenSSH 9.2's `sftp-server` answers.
     #[test]

@@ -3,7 +3,7 @@
 use super::{Ended, context::Context, reads::Reads};
 use crate::{
     events::Event,
-    sftp::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION},
+    sftp::wire::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION},
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Instant};

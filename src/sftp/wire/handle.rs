@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::wire::{Malformed, Reader};
+use super::fields::{Malformed, Reader};
 
 /// The longest handle, in bytes (draft, section 6.2).
 pub const MAX_HANDLE_BYTES: usize = 256;

@@ -95,7 +95,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::sftp::{FrameReader, Malformed, arbitrary};
+    use crate::sftp::wire::{FrameReader, Malformed, arbitrary};
 
     fn body(request: &Request) -> Bytes {
         let mut out = BytesMut::new();

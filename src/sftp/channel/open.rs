@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     events::{Outcome, Transfer},
-    sftp::{Attrs, Handle, OpenFlags, Reply, StatusCode},
+    sftp::wire::{Attrs, Handle, OpenFlags, Reply, StatusCode},
     vfs::{
         Created, Error, NewAttributes, OpenedUpdate, ReadHandle, Result, Unsupported, VirtualPath, WriteOptions,
         names_a_directory,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     events::{Outcome, Transfer},
-    sftp::{MAX_READ_BYTES, Reply, StatusCode},
+    sftp::wire::{MAX_READ_BYTES, Reply, StatusCode},
     vfs::{Error, PendingWrite, Result, SetAttributes, UploadPath, WriteHandle},
 };
 use bytes::Bytes;

@@ -3,7 +3,7 @@
 use super::{attrs, context::Context, longname::longname, replies::Lane, slot::Slot};
 use crate::{
     events::Who,
-    sftp::{Name, Reply, StatusCode},
+    sftp::wire::{Name, Reply, StatusCode},
     vfs::{DirectoryHandle, Entry, Result, VirtualPath},
 };
 use bytes::Bytes;

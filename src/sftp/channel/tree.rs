@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     events::Change,
-    sftp::{Attrs, Name, Reply, StatusCode},
+    sftp::wire::{Attrs, Name, Reply, StatusCode},
     vfs::{
         Error, NewAttributes, ReadHandle, Replace, Result, SetAttributes, VirtualPath, ends_in_dots, names_a_directory,
     },

@@ -2,7 +2,7 @@
 //!
 //! Extended pairs are skipped: version 3 defines none, and no client sends any.
 
-use super::wire::{Malformed, Reader, Sink};
+use super::fields::{Malformed, Reader, Sink};
 
 const SIZE: u32 = 0x01;
 const OWNER: u32 = 0x02;

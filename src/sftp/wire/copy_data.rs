@@ -3,7 +3,7 @@
 
 use super::{
     Handle,
-    wire::{Malformed, Reader, Sink},
+    fields::{Malformed, Reader, Sink},
 };
 
 /// The request.

@@ -17,7 +17,7 @@ use super::{
     writes::{self, Writes},
 };
 use crate::{
-    sftp::{Attrs, CopyData, Extended, Handle, Limits, Reply, Request, StatusCode},
+    sftp::wire::{Attrs, CopyData, Extended, Handle, Limits, Reply, Request, StatusCode},
     vfs::Replace,
 };
 use bytes::Bytes;
