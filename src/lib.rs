@@ -3,14 +3,14 @@
 //! The way of the bytes, which is also the order to read the code in:
 //!
 //! ```text
-//! socket → ssh (russh) → session → sftp::Request → dispatch → vfs → store → aws_sdk_s3 → S3
-//! socket ← ssh (russh) ← session ← sftp::Reply   ← status  ← vfs::Error ← store::Error ← SdkError
+//! socket → ssh (russh) → sftp::wire::Request → sftp::channel → vfs → store → aws_sdk_s3 → S3
+//! socket ← ssh (russh) ← sftp::wire::Reply   ← vfs::Error ← store::Error ← SdkError
 //! ```
 //!
-//! `sftp`, `store`, `account` and `files` know nothing of the rest. `vfs` joins accounts and storage into the tree that a
-//! user sees; `session` speaks SFTP over it; `ssh` is the edge that knows russh, `cloud` the one that knows credentials,
-//! `ledger` the one that knows SQL.
-//! `app` puts it all together. `tests/integration/layering.rs` keeps it so.
+//! `name` and `account` are the ground: names that are parsed once, and plain data about tenants and users. `vfs` joins
+//! accounts and storage into the tree that a user sees; `sftp` speaks SFTP over it; `ssh` is the edge that knows russh,
+//! `cloud` the module that knows credentials, `ledger` the one that knows SQL.
+//! `app` puts it all together. `tests/integration/layering` keeps it so.
 
 pub mod account;
 pub mod app;
@@ -22,6 +22,7 @@ pub mod events;
 pub mod files;
 pub mod identity;
 pub mod ledger;
+pub mod name;
 pub mod policy;
 pub mod sftp;
 pub mod ssh;

@@ -1,15 +1,14 @@
-//! Plain data: who may come in, and where they land. No IO, no other module of ours.
+//! Plain data: tenants, their users, and the mounts that users see. No IO; of ours it knows names alone.
 //!
 //! A [`Tenant`] is a customer of the vendor, a [`User`] a login of a tenant, a [`Mount`] an entry of the user's tree
 //! together with the place in the tenant's bucket that it shows. Everything here was validated by `config`; names are
 //! types, so that a tenant's name can't be taken for a user's.
 
-mod name;
 mod permission;
 
-pub use name::{InvalidName, TenantName, UserName};
 pub use permission::{Permission, Permissions, UnknownPermission};
 
+use crate::name::{TenantName, UserName};
 use std::{fmt, time::Duration};
 
 /// The largest file that may be uploaded, in bytes, where a tenant has no limit of its own. It leaves an upload room to

@@ -2,8 +2,9 @@
 //! credentials of that user's mount, which reach nothing else.
 
 use crate::{
-    account::{Permission, Permissions, User, UserName},
-    store::{self, Bucket, BucketId, Owner, Prefix},
+    account::{Permission, Permissions, User},
+    name::{BucketId, Prefix, UserName},
+    store::{self, Bucket, Owner},
     vfs::{Buckets, Scope},
 };
 use std::{collections::HashMap, sync::Arc};
@@ -73,10 +74,7 @@ fn with(needed: Permission, permissions: Permissions) -> Permissions {
 #[cfg(test)]
 pub(super) mod fixture {
     use super::*;
-    use crate::{
-        account::{Mount, TenantName},
-        store::MemoryBucket,
-    };
+    use crate::{account::Mount, name::TenantName, store::MemoryBucket};
 
     #[derive(Debug)]
     struct OneBucket {

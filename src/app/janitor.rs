@@ -88,9 +88,10 @@ mod tests {
     use super::*;
     use crate::{
         app::beginners::fixture::alice,
+        name::Prefix,
         store::{
             Bucket as _, ClaimJournal as _, Error, LockJournal as _, Locked, MemoryBucket, MemoryJournal, NewObject,
-            Owner, PartialJournal as _, Prefix, Whole,
+            Owner, PartialJournal as _, Whole,
             memory::{Moment, Verb},
         },
     };

@@ -74,7 +74,8 @@ mod tests {
     use super::*;
     use crate::{
         app::beginners::fixture::alice,
-        store::{Bucket as _, MemoryBucket, MemoryJournal, Owner, Prefix, RenameJournal as _, RenamePhase},
+        name::Prefix,
+        store::{Bucket as _, MemoryBucket, MemoryJournal, Owner, RenameJournal as _, RenamePhase},
     };
 
     /// A rename of `user` whose copies were made and whose source is half deleted, and nobody at work on it.

@@ -6,10 +6,11 @@
 //! any upload lasts, and if the ledger says that it doesn't know it.
 
 use crate::{
-    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, TenantName},
+    account::DEFAULT_PARTIAL_UPLOADS_KEPT_FOR,
     cloud::Buckets,
     config,
-    store::{self, Bucket, Journal, OpenUpload, Prefix},
+    name::{Prefix, TenantName},
+    store::{self, Bucket, Journal, OpenUpload},
 };
 use async_trait::async_trait;
 use std::{

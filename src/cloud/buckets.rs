@@ -8,8 +8,9 @@ use super::{
     retries::Allowances,
 };
 use crate::{
-    account::{Permissions, TenantName, UserName},
-    store::{Bucket, BucketId, Error, Prefix, Result, S3Bucket},
+    account::Permissions,
+    name::{BucketId, Prefix, TenantName, UserName},
+    store::{Bucket, Error, Result, S3Bucket},
     vfs::{self, Scope},
 };
 use async_trait::async_trait;

@@ -1,7 +1,10 @@
 //! Where a tenant's files lie and how to get there, as config says it. Plain data.
 
 use super::{ExternalId, RoleArn, Secret};
-use crate::store::{BucketId, Checksums, PayloadSigning, S3Options};
+use crate::{
+    name::BucketId,
+    store::{Checksums, PayloadSigning, S3Options},
+};
 use aws_sdk_s3::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
 use futures_util::FutureExt as _;
 use std::net::Ipv4Addr;

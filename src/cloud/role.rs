@@ -1,6 +1,6 @@
 //! The words by which roles are asked for: ARN, external ID, session name. Each is of a form that STS takes.
 
-use crate::account::{TenantName, UserName};
+use crate::name::{TenantName, UserName};
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     account::{Mount, Permissions},
     cloud::SessionPolicy,
-    store::Prefix,
-    vfs::{InvalidMounts, Mounts, VirtualPath},
+    name::{Prefix, VirtualPath},
+    vfs::{InvalidMounts, Mounts},
 };
 use toml::de::DeValue;
 

@@ -7,9 +7,8 @@ use super::{
     storage::Storage,
 };
 use crate::{
-    account::{TenantName, UserName},
     cloud::{ExternalId, RoleArn},
-    store::{BucketId, Prefix},
+    name::{BucketId, Prefix, TenantName, UserName},
 };
 use std::collections::{BTreeMap, btree_map::Entry};
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     cloud::{Checksums, Credentials, PayloadSigning, Place},
-    store::{BucketId, Prefix},
+    name::{BucketId, Prefix},
 };
 use toml::de::DeValue;
 

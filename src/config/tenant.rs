@@ -8,11 +8,10 @@ use super::{
     value::{ByteSize, words},
 };
 use crate::{
-    account::{
-        self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, TenantName,
-    },
+    account::{self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR},
     cloud::Place,
-    store::{MAX_OBJECT_BYTES, Prefix},
+    name::{Prefix, TenantName},
+    store::MAX_OBJECT_BYTES,
 };
 use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 

@@ -7,7 +7,10 @@ use super::{
     shared::Shared,
     storage::Storage,
 };
-use crate::account::{Permission, Permissions, TenantName, User, UserName};
+use crate::{
+    account::{Permission, Permissions, User},
+    name::{TenantName, UserName},
+};
 
 /// Reads a user of `tenant`. The tenant's name and storage are `None` where they are wrong themselves.
 pub(super) fn read(

@@ -195,8 +195,8 @@ macro_rules! parsed {
 pub(super) use parsed;
 
 parsed! {
-    crate::account::TenantName: "a name",
-    crate::account::UserName: "a name",
+    crate::name::TenantName: "a name",
+    crate::name::UserName: "a name",
     crate::account::Permission: "a permission",
 }
 

@@ -8,12 +8,12 @@ use super::{
 use crate::{
     account::{
         self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount,
-        Permissions, TenantName, User,
+        Permissions, User,
     },
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Role},
     config::Tenant,
     identity::hash_password,
-    store::{BucketId, Prefix},
+    name::{BucketId, Prefix, TenantName},
 };
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@
 
 use super::{Event, Outcome, Who, log};
 use crate::{
-    account::{TenantName, UserName},
+    name::{TenantName, UserName},
     policy::{Rate, Rates, Source},
 };
 use std::{collections::HashMap, net::IpAddr, sync::Arc};

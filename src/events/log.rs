@@ -2,7 +2,7 @@
 
 use super::{Client, Event, Outcome, Who};
 use crate::{
-    account::{TenantName, UserName},
+    name::{TenantName, UserName},
     policy::Source,
 };
 use std::time::Duration;

@@ -6,7 +6,7 @@
 mod limits;
 mod log;
 
-use crate::account::{TenantName, UserName};
+use crate::name::{TenantName, UserName};
 use limits::Limits;
 use std::{
     borrow::Cow,

@@ -4,7 +4,10 @@ use super::{
     Credential, InvalidPassword, InvalidPublicKey, MAX_PASSWORD_BYTES, PasswordHash, Provider, PublicKey, Reason,
     Verdict, password::Checker,
 };
-use crate::account::{Tenant, User, UserName};
+use crate::{
+    account::{Tenant, User},
+    name::UserName,
+};
 use async_trait::async_trait;
 use std::{collections::HashMap, net::IpAddr, num::NonZeroUsize, sync::Arc};
 

@@ -8,7 +8,10 @@ use super::{
     late::{SqlJournal, now, until},
     leases::{drop_ended, end},
 };
-use crate::store::{BucketId, ClaimJournal, JournalDown, Key, Lease};
+use crate::{
+    name::{BucketId, Key},
+    store::{ClaimJournal, JournalDown, Lease},
+};
 use async_trait::async_trait;
 use std::time::Duration;
 

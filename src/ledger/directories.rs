@@ -9,8 +9,9 @@ use super::{
     late::{SqlJournal, ago, now},
     page::{self, Listed},
 };
-use crate::store::{
-    BucketId, CLOCK_MARGIN, DirectoryJournal, DirectoryNote, DirectoryTimes, JournalDown, ListedDirectories, Prefix,
+use crate::{
+    name::{BucketId, Prefix},
+    store::{CLOCK_MARGIN, DirectoryJournal, DirectoryNote, DirectoryTimes, JournalDown, ListedDirectories},
 };
 use async_trait::async_trait;
 use std::{collections::HashMap, sync::Arc, time::Duration};

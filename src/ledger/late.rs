@@ -9,7 +9,10 @@ use super::{
     database::{Database, Pool, with},
     page::{self, Listed},
 };
-use crate::store::{BucketId, ETag, Journal, JournalDown, Key, Late, LateAttributes, LateNote, LateTimes, Prefix};
+use crate::{
+    name::{BucketId, Key, Prefix},
+    store::{ETag, Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes},
+};
 use async_trait::async_trait;
 use std::{
     collections::HashMap,

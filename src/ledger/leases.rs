@@ -7,7 +7,10 @@ use super::{
     database::with,
     late::{SqlJournal, ago},
 };
-use crate::store::{BucketId, JournalDown, Key, Lease};
+use crate::{
+    name::{BucketId, Key},
+    store::{JournalDown, Lease},
+};
 use std::time::Duration;
 
 /// Deletes the row of the name `$2` in the bucket `$1`, if `$3` is its holder.

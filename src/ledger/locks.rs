@@ -8,7 +8,10 @@ use super::{
     late::{SqlJournal, now, until},
     leases::{drop_ended, end},
 };
-use crate::store::{BucketId, JournalDown, Key, Lease, LockJournal, Locked};
+use crate::{
+    name::{BucketId, Key},
+    store::{JournalDown, Lease, LockJournal, Locked},
+};
 use async_trait::async_trait;
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 //! the page: where they are too many, a second statement asks for the names behind the last row that was read.
 
 use super::database::{Pool, with};
-use crate::store::BucketId;
+use crate::name::BucketId;
 use sqlx::{AssertSqlSafe, FromRow, postgres::PgRow, sqlite::SqliteRow};
 use std::fmt::Write as _;
 

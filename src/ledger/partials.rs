@@ -9,9 +9,11 @@ use super::{
     database::with,
     late::{SqlJournal, ago, now, until},
 };
-use crate::store::{
-    BucketId, JournalDown, Lease, NewObject, Owner, PartialFile, PartialJournal, PartialUpload, Prefix, Standing,
-    UploadId, Whole,
+use crate::{
+    name::{BucketId, Prefix},
+    store::{
+        JournalDown, Lease, NewObject, Owner, PartialFile, PartialJournal, PartialUpload, Standing, UploadId, Whole,
+    },
 };
 use async_trait::async_trait;
 use std::time::Duration;

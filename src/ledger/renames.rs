@@ -7,7 +7,10 @@ use super::{
     database::{Pool, with},
     late::{SqlJournal, now, until},
 };
-use crate::store::{BucketId, JournalDown, Lease, Owner, Prefix, RenameJournal, RenamePhase, TreeRename};
+use crate::{
+    name::{BucketId, Prefix},
+    store::{JournalDown, Lease, Owner, RenameJournal, RenamePhase, TreeRename},
+};
 use async_trait::async_trait;
 
 /// Enters a rename, unless another one does something to the same names.

@@ -4,7 +4,7 @@
 //! Not here: the check itself, and the limits on connections, of which each waits for one check at a time.
 
 use super::Source;
-use crate::account::UserName;
+use crate::name::UserName;
 use std::{
     collections::{HashMap, VecDeque},
     num::NonZeroUsize,

@@ -3,7 +3,8 @@
 //! Implementations: `s3.rs` (the SDK), and for tests `memory.rs`, and `faulty.rs` over any other. They retry what is safe to
 //! retry; a caller never retries a verb.
 
-use super::{BucketId, Key, Prefix, Result};
+use super::Result;
+use crate::name::{BucketId, Key, Prefix};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;

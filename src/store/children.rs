@@ -1,7 +1,8 @@
 //! Directories around a name: those in a directory, and those above it that are missing. Not a directory's entries in order
 //! (see `listing.rs`).
 
-use super::{Bucket, Key, ListScope, Prefix, Result, find::find_in_listing};
+use super::{Bucket, ListScope, Result, find::find_in_listing};
+use crate::name::{Key, Prefix};
 use std::iter;
 
 /// S3's most names in a page.

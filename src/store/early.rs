@@ -3,7 +3,8 @@
 //! Invariant: it is of the version that was listed, holds its memory from what the budget has to spare, and gives it back
 //! after a second, or sooner when memory is tight. Nobody waits for it but who asked for it.
 
-use super::{Bucket, Budget, ETag, Key, Pin, Reader, Reservation, Result, task::OwnedTask};
+use super::{Bucket, Budget, ETag, Pin, Reader, Reservation, Result, task::OwnedTask};
+use crate::name::Key;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::oneshot,
@@ -94,9 +95,12 @@ async fn offer(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{
-        MemoryBucket, Prefix,
-        memory::{Moment, Verb},
+    use crate::{
+        name::Prefix,
+        store::{
+            MemoryBucket,
+            memory::{Moment, Verb},
+        },
     };
 
     struct Fixture {

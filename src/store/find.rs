@@ -4,7 +4,8 @@
 //! Invariant: only a listing says that something is missing. HEAD carries no `s3:prefix`, so under credentials that
 //! are limited to a prefix a missing key is a 403, as a forbidden one is.
 
-use super::{Bucket, ETag, Error, Headers, Key, ListScope, Listed, Object, Page, Pin, Prefix, Result};
+use super::{Bucket, ETag, Error, Headers, ListScope, Listed, Object, Page, Pin, Result};
+use crate::name::{Key, Prefix};
 use std::{collections::BTreeMap, future::Future};
 
 /// How many names the listing for one key asks for: enough to look past most neighbours (`key-1` and `key.txt` come

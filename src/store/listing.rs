@@ -5,7 +5,8 @@
 //! written by others). Where S3 holds both `x` and `x/…`, one entry `x` shows the file that STAT and OPEN reach;
 //! listing `x` itself still shows what is below.
 
-use super::{Bucket, ETag, ListScope, Listed, Page, PageToken, Prefix, Result, task::OwnedTask};
+use super::{Bucket, ETag, ListScope, Listed, Page, PageToken, Result, task::OwnedTask};
+use crate::name::Prefix;
 use std::sync::Arc;
 
 /// S3's most names in a page.

@@ -1,6 +1,7 @@
 //! Making a directory: its marker, a zero-byte object, so that it exists while nothing is in it.
 
-use super::{Bucket, Condition, Error, Key, NewObject, Payload, Result, find::refuse_existing, upload::Target};
+use super::{Bucket, Condition, Error, NewObject, Payload, Result, find::refuse_existing, upload::Target};
+use crate::name::Key;
 use std::sync::Arc;
 
 /// Makes the directory `key`, whose marker is born with `object`. 2 requests, or 3 among many neighbours.

@@ -7,7 +7,6 @@
 
 mod bounded;
 mod bucket;
-mod bucket_id;
 mod budget;
 mod children;
 mod early;
@@ -15,7 +14,6 @@ mod error;
 pub mod faulty;
 mod find;
 mod journal;
-mod key;
 mod listing;
 mod make_directory;
 pub mod memory;
@@ -31,7 +29,6 @@ pub use bucket::{
     Body, Bucket, Condition, ETag, Headers, ListScope, Listed, NewObject, Object, OpenUpload, Page, PageToken, Part,
     PartsPage, Payload, Pin, Read, RemovalCondition, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
 };
-pub use bucket_id::BucketId;
 pub use budget::{Budget, Reservation};
 pub use children::{DirectoryPage, directory_page, missing_directories};
 pub use early::EarlyReader;
@@ -44,7 +41,6 @@ pub use journal::{
     LateNote, LateTimes, Lease, ListedDirectories, LockJournal, Locked, MemoryJournal, Owner, PartialFile,
     PartialJournal, PartialUpload, RenameJournal, RenamePhase, Standing, TreeRename, Version, Whole,
 };
-pub use key::{InvalidKey, InvalidPrefix, Key, Prefix};
 pub use listing::{Entry, EntryKind, Listing};
 pub use make_directory::make_directory;
 pub use memory::MemoryBucket;

@@ -4,7 +4,8 @@
 //! Invariant: [`Error::NotFound`] means that another client removed the object. Where S3's answer was lost, what is gone
 //! counts as removed by this request: the worse mistake would be to tell every client that another one has the file.
 
-use super::{Bucket, Error, Key, RemovalCondition, Result, find::missing_or_forbidden};
+use super::{Bucket, Error, RemovalCondition, Result, find::missing_or_forbidden};
+use crate::name::Key;
 
 /// Removes `key` on a condition, with 1 request more where the answer doesn't say what became of it.
 ///
@@ -31,9 +32,12 @@ pub async fn remove(bucket: &dyn Bucket, key: &Key, condition: RemovalCondition)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{
-        MemoryBucket, Prefix,
-        memory::{Moment, Verb},
+    use crate::{
+        name::Prefix,
+        store::{
+            MemoryBucket,
+            memory::{Moment, Verb},
+        },
     };
 
     fn key() -> Key {

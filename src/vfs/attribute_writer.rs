@@ -17,8 +17,8 @@ use super::{
     cache::{KnownTimes, Noted},
 };
 use crate::{
-    account::TenantName,
-    store::{BucketId, DirectoryNote, ETag, JournalDown, Key, LateNote, Prefix},
+    name::{BucketId, Key, Prefix, TenantName},
+    store::{DirectoryNote, ETag, JournalDown, LateNote},
 };
 use std::{
     collections::HashMap,

@@ -2,8 +2,9 @@
 //! clients.
 
 use crate::{
-    account::{Permissions, TenantName, UserName},
-    store::{self, BucketId, Prefix},
+    account::Permissions,
+    name::{BucketId, Prefix, TenantName, UserName},
+    store,
 };
 use async_trait::async_trait;
 use std::{fmt, sync::Arc};

@@ -21,7 +21,10 @@ use super::{
     Result, Vfs,
     lease::{self, FIRST_PAUSE, LONGEST_PAUSE},
 };
-use crate::store::{self, Bucket, BucketId, Journal, Key, Lease};
+use crate::{
+    name::{BucketId, Key},
+    store::{self, Bucket, Journal, Lease},
+};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -3,11 +3,8 @@
 //!
 //! Invariant: nothing that is there is replaced, or becomes another version.
 
-use super::{
-    Error, NewAttributes, PendingWrite, Place, ReadHandle, Result, Unsupported, Vfs, VirtualPath, Writable,
-    WriteOptions,
-};
-use crate::account::Permission;
+use super::{Error, NewAttributes, PendingWrite, Place, ReadHandle, Result, Unsupported, Vfs, Writable, WriteOptions};
+use crate::{account::Permission, name::VirtualPath};
 use std::{sync::Arc, time::Duration};
 
 /// The outcome of OPEN with CREAT.

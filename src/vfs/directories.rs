@@ -9,15 +9,15 @@
 //! two seconds. OPENDIR of a directory with thousands of mounts asks once for each thousand.
 
 use super::{
-    Metadata, Mount, NewAttributes, Node, Times, VirtualPath,
+    Metadata, Mount, NewAttributes, Node, Times,
     attribute_writer::AttributeWriter,
     cache::{DirectoryOverlay, KnownTimes},
     clock::start_of_day,
     notes::DirectoryModes,
 };
 use crate::{
-    account::TenantName,
-    store::{self, BucketId, DirectoryTimes, Journal, JournalDown, ListedDirectories, Prefix},
+    name::{BucketId, Prefix, TenantName, VirtualPath},
+    store::{self, DirectoryTimes, Journal, JournalDown, ListedDirectories},
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::time::Instant;

@@ -4,7 +4,7 @@
 //! are shown as STAT shows them.
 
 use super::{
-    Error, Metadata, Mount, Node, Place, Result, Vfs, VirtualPath,
+    Error, Metadata, Mount, Node, Place, Result, Vfs,
     cache::{Asked, CredentialScope},
     directories::{DirectoryName, TimesInPage},
     late::{KeptInPage, Named},
@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, BucketId, EntryKind, Key, Listing, Prefix, Version},
+    name::{BucketId, Key, Prefix, VirtualPath},
+    store::{self, Bucket, EntryKind, Listing, Version},
 };
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},

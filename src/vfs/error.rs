@@ -2,8 +2,8 @@
 //!
 //! What the operator needs on top is the `source`: the storage's error, which goes into the log at the edge.
 
-use super::{InvalidMounts, InvalidPath};
-use crate::{account::Permission, store};
+use super::InvalidMounts;
+use crate::{account::Permission, name::InvalidPath, store};
 use std::sync::Arc;
 
 /// Why an operation on the tree failed. `Display` is a sentence for the client.

@@ -6,7 +6,10 @@
 //!   session alone.
 
 use super::{Error, Node, Result, Vfs, cache::CredentialScope, late::Named, notes::Notes};
-use crate::store::{self, BucketId, Key, UploadObserver};
+use crate::{
+    name::{BucketId, Key},
+    store::{self, UploadObserver},
+};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},

@@ -7,16 +7,13 @@
 //! `attribute_writer.rs` tells the journal of it later.
 
 use super::{
-    NewAttributes, Node, Times, VirtualPath,
+    NewAttributes, Node, Times,
     attribute_writer::AttributeWriter,
     cache::{At, AttributeOverlay, CredentialScope, Noted},
 };
 use crate::{
-    account::TenantName,
-    store::{
-        self, Bucket, BucketId, Journal, JournalDown, Key, LateAttributes, LateTimes, Prefix, Renamed, TimesWritten,
-        Version,
-    },
+    name::{BucketId, Key, Prefix, TenantName, VirtualPath},
+    store::{self, Bucket, Journal, JournalDown, LateAttributes, LateTimes, Renamed, TimesWritten, Version},
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::join;

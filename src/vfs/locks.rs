@@ -19,13 +19,14 @@
 //! - No mutex is held across an `await`. There are no more locks than open handles.
 
 use super::{
-    Error, Place, Result, Vfs, VirtualPath, WriteOptions,
+    Error, Place, Result, Vfs, WriteOptions,
     cache::SessionId,
     lease::{self, FIRST_PAUSE, LONGEST_PAUSE},
 };
 use crate::{
     account::Permission,
-    store::{self, BucketId, Journal, JournalDown, Key, Lease, Locked},
+    name::{BucketId, Key, VirtualPath},
+    store::{self, Journal, JournalDown, Lease, Locked},
 };
 use std::{
     collections::HashMap,

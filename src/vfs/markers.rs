@@ -9,7 +9,8 @@
 use super::{Mount, Result, Vfs, late::Named};
 use crate::{
     account::Permission,
-    store::{self, Bucket, Condition, Key, NewObject, Payload},
+    name::Key,
+    store::{self, Bucket, Condition, NewObject, Payload},
 };
 
 impl Vfs {

@@ -202,7 +202,10 @@ fn clamp(seconds: i64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{account::Permissions, store::Prefix, vfs::VirtualPath};
+    use crate::{
+        account::Permissions,
+        name::{Prefix, VirtualPath},
+    };
 
     fn mount(permissions: Permissions) -> Mount {
         Mount { entry: VirtualPath::root(), prefix: Prefix::parse("acme/").unwrap(), permissions }

@@ -1,7 +1,7 @@
 //! MKDIR: a zero-byte object that marks the directory, so that it exists while it is empty.
 
 use super::{
-    Error, Kind, NewAttributes, Place, Result, Vfs, VirtualPath,
+    Error, Kind, NewAttributes, Place, Result, Vfs,
     cache::{Change, Sight},
     directories::DirectoryName,
     late::Named,
@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{self, Key, NewObject},
+    name::{Key, VirtualPath},
+    store::{self, NewObject},
 };
 use std::sync::Arc;
 use tokio::join;

@@ -31,7 +31,6 @@ mod notes;
 mod outage;
 mod partial;
 mod patch;
-mod path;
 mod read;
 mod remove;
 mod rename;
@@ -56,7 +55,6 @@ pub use error::{Error, Unsupported};
 pub use metadata::{Kind, Metadata, NewAttributes, SetAttributes, Times};
 pub use mounts::{InvalidMounts, Mount, MountNumber, Mounts, Place};
 pub use node::Node;
-pub use path::{InvalidPath, VirtualPath};
 pub use read::ReadHandle;
 pub use rename::Replace;
 pub use slash::{ends_in_dots, names_a_directory};
@@ -67,6 +65,7 @@ pub use write::{PendingWrite, WriteOptions};
 
 use crate::{
     account::{Tenant, User},
+    name::VirtualPath,
     store::{Bucket, Owner},
 };
 use cache::{Change, CredentialScope, SessionId};

@@ -3,10 +3,10 @@
 //! The longest entry that matches wins and hides what storage has of the same name. The root and the parents of entries
 //! exist even where no mount covers them; they only list. The landing directory exists whatever storage has, too.
 
-use super::{Error, InvalidPath, VirtualPath};
+use super::Error;
 use crate::{
     account::{self, Permission, Permissions},
-    store::{InvalidPrefix, Key, Prefix},
+    name::{InvalidPath, InvalidPrefix, Key, Prefix, VirtualPath},
 };
 use std::{cmp::Reverse, collections::BTreeSet};
 

@@ -5,11 +5,14 @@
 //! Invariant: nobody goes on with an upload but its tenant's user, through the same mount and under the same path.
 
 use super::{
-    Error, Metadata, Mount, NewAttributes, Result, Vfs, VirtualPath,
+    Error, Metadata, Mount, NewAttributes, Result, Vfs,
     notes::{Live, Shown},
     upload::now,
 };
-use crate::store::{self, Bucket, JournalDown, Keeping, Key, Owner, PartialFile, PartialUpload};
+use crate::{
+    name::{Key, VirtualPath},
+    store::{self, Bucket, JournalDown, Keeping, Owner, PartialFile, PartialUpload},
+};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 

@@ -4,11 +4,14 @@
 //! are those of the change.
 
 use super::{
-    Metadata, Mount, NewAttributes, Result, SetAttributes, Vfs, VirtualPath, WriteOptions,
+    Metadata, Mount, NewAttributes, Result, SetAttributes, Vfs, WriteOptions,
     late::Named,
     notes::{Live, Notes},
 };
-use crate::store::{Found, NewObject, Object, Version};
+use crate::{
+    name::VirtualPath,
+    store::{Found, NewObject, Object, Version},
+};
 use std::time::Duration;
 
 /// How long SETSTAT of a size waits for upload memory.

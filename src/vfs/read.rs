@@ -1,12 +1,13 @@
 //! Downloads: OPEN for reading, and the handle that it makes.
 
 use super::{
-    Budget, Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, VirtualPath, Writable, cache::Sight,
-    late::Named, patch::Patched,
+    Budget, Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, Writable, cache::Sight, late::Named,
+    patch::Patched,
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, EarlyReader, Key, Object, Pin, Reader, Version},
+    name::{Key, VirtualPath},
+    store::{self, Bucket, EarlyReader, Object, Pin, Reader, Version},
 };
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,9 +1,10 @@
 //! REMOVE: deletes a file.
 
-use super::{Error, Place, Result, Vfs, VirtualPath, cache::Change, late::Named};
+use super::{Error, Place, Result, Vfs, cache::Change, late::Named};
 use crate::{
     account::Permission,
-    store::{self, Bucket, Key, RemovalCondition},
+    name::{Key, VirtualPath},
+    store::{self, Bucket, RemovalCondition},
 };
 use tokio::join;
 

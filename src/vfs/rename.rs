@@ -1,7 +1,7 @@
 //! RENAME of a file or a directory within a mount.
 
 use super::{
-    Error, InvalidPath, Mount, Place, Result, Vfs, VirtualPath,
+    Error, Mount, Place, Result, Vfs,
     cache::{Change, Noted},
     directories::DirectoryName,
     late::Named,
@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{self, Bucket, Key, Moved, RenamedTree, Tree},
+    name::{InvalidPath, Key, VirtualPath},
+    store::{self, Bucket, Moved, RenamedTree, Tree},
 };
 use std::{collections::HashMap, sync::Arc};
 

@@ -3,7 +3,10 @@
 //! Invariant: a question about such a file waits for them, so that it is answered with the time that the file had before. It
 //! waits for as long as an answer of the journal may take, and no longer once the journal doesn't answer.
 
-use crate::store::{BucketId, Prefix, TimesWritten};
+use crate::{
+    name::{BucketId, Prefix},
+    store::TimesWritten,
+};
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,

@@ -1,8 +1,9 @@
 //! RMDIR: takes an empty directory's marker away.
 
-use super::{Error, Place, Result, Vfs, VirtualPath, cache::Change, directories::DirectoryName, late::Named};
+use super::{Error, Place, Result, Vfs, cache::Change, directories::DirectoryName, late::Named};
 use crate::{
     account::Permission,
+    name::VirtualPath,
     store::{self, DirectoryState, RemovalCondition},
 };
 use tokio::join;

@@ -10,8 +10,8 @@ use super::{
     late::Named,
 };
 use crate::{
-    account::TenantName,
-    store::{self, Bucket, Key, Prefix, directory_page, find_in_listing, missing_directories},
+    name::{Key, Prefix, TenantName},
+    store::{self, Bucket, directory_page, find_in_listing, missing_directories},
 };
 use futures_util::FutureExt;
 use std::sync::Arc;

@@ -4,11 +4,12 @@
 //! (see `patch.rs`).
 
 use super::{
-    Error, Place, ReadHandle, Result, SetAttributes, Unsupported, Vfs, VirtualPath, cache::Sight,
-    directories::DirectoryName, late::Named, notes::Live,
+    Error, Place, ReadHandle, Result, SetAttributes, Unsupported, Vfs, cache::Sight, directories::DirectoryName,
+    late::Named, notes::Live,
 };
 use crate::{
     account::Permission,
+    name::VirtualPath,
     store::{Found, MAX_HOLE_BYTES, Object, Version},
 };
 

@@ -2,10 +2,8 @@
 //!
 //! Each question costs a LIST, which is no more than what a directory costs under its plain name.
 
-use super::{
-    Error, Metadata, Place, Replace, Result, SetAttributes, Vfs, VirtualPath, directories::DirectoryName, late::Named,
-};
-use crate::{account::Permission, store};
+use super::{Error, Metadata, Place, Replace, Result, SetAttributes, Vfs, directories::DirectoryName, late::Named};
+use crate::{account::Permission, name::VirtualPath, store};
 use tokio::time::Instant;
 
 /// True if a path, as the client wrote it, can only be a directory's.

@@ -1,7 +1,10 @@
 //! STAT and LSTAT: what lies under a path. There are no links, so the two are one.
 
-use super::{Error, Metadata, Place, Result, Vfs, VirtualPath, cache::Sight, directories::DirectoryName, late::Named};
-use crate::store::{self, Found, Version};
+use super::{Error, Metadata, Place, Result, Vfs, cache::Sight, directories::DirectoryName, late::Named};
+use crate::{
+    name::VirtualPath,
+    store::{self, Found, Version},
+};
 use tokio::{join, time::Instant};
 
 impl Vfs {

@@ -3,9 +3,10 @@
 //! Invariant: the upload that it becomes replaces the version that was opened, or nothing.
 
 use super::{
-    NewAttributes, PendingWrite, ReadHandle, Result, Vfs, VirtualPath, Writable, WriteHandle, WriteOptions,
-    partial::CutOff, patch::Patched, room::Room,
+    NewAttributes, PendingWrite, ReadHandle, Result, Vfs, Writable, WriteHandle, WriteOptions, partial::CutOff,
+    patch::Patched, room::Room,
 };
+use crate::name::VirtualPath;
 use std::time::Duration;
 
 /// The outcome of OPEN for reading and writing.

@@ -1,7 +1,7 @@
 //! OPEN for writing: may this upload begin? The upload itself is `upload.rs`.
 
 use super::{
-    Error, Mount, NewAttributes, Node, Place, Result, Unsupported, UploadPath, Vfs, VirtualPath, WriteHandle,
+    Error, Mount, NewAttributes, Node, Place, Result, Unsupported, UploadPath, Vfs, WriteHandle,
     cache::CredentialScope,
     late::Named,
     locks::Lock,
@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     account::{Permission, Tenant},
-    store::{self, Bucket, Condition, Found, JournalDown, Keeping, Key, MIN_PART_BYTES, Object},
+    name::{Key, VirtualPath},
+    store::{self, Bucket, Condition, Found, JournalDown, Keeping, MIN_PART_BYTES, Object},
 };
 use std::{sync::Arc, time::Duration};
 

@@ -17,8 +17,9 @@ use std::{sync::Arc, time::Duration};
 use wharfinger::{
     account::Permissions,
     ledger::{Ledger, Location},
-    store::{Bucket, Budget, Condition, Journal, ListScope, MemoryJournal, NewObject, Payload, Prefix},
-    vfs::{Error, Replace, Result, Vfs, VirtualPath},
+    name::{Prefix, VirtualPath},
+    store::{Bucket, Budget, Condition, Journal, ListScope, MemoryJournal, NewObject, Payload},
+    vfs::{Error, Replace, Result, Vfs},
 };
 
 const RACES: usize = 60;

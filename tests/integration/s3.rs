@@ -8,9 +8,10 @@ use futures_util::TryStreamExt;
 use std::{ops::Range, sync::Arc};
 use wharfinger::{
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
+    name::{Key, Prefix},
     store::{
-        self, Bucket, Condition, DirectoryState, ETag, Error, Headers, Journal, Key, ListScope, Listed, MemoryBucket,
-        MemoryJournal, NewObject, Owner, Part, Payload, Pin, Prefix, RemovalCondition, Result, Stored, Tree, UploadId,
+        self, Bucket, Condition, DirectoryState, ETag, Error, Headers, Journal, ListScope, Listed, MemoryBucket,
+        MemoryJournal, NewObject, Owner, Part, Payload, Pin, RemovalCondition, Result, Stored, Tree, UploadId,
     },
 };
 

@@ -11,9 +11,10 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use wharfinger::{
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
+    name::{BucketId, Key, Prefix},
     store::{
-        Bucket, BucketId, Condition, ETag, Error, Headers, Key, ListScope, NewObject, OpenUpload, Payload, Pin, Prefix,
-        RemovalCondition, UploadId, VersionId,
+        Bucket, Condition, ETag, Error, Headers, ListScope, NewObject, OpenUpload, Payload, Pin, RemovalCondition,
+        UploadId, VersionId,
     },
 };
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use wharfinger::{
     account::Permissions,
     cloud::{Base, Buckets, Checksums, Credentials, PayloadSigning, Place, Secret},
-    store::{Bucket, BucketId, Prefix},
+    name::{BucketId, Prefix},
+    store::Bucket,
     vfs::{Buckets as _, Scope},
 };
 

@@ -11,7 +11,8 @@ use std::{
 use tempfile::TempDir;
 use wharfinger::{
     cloud::Place,
-    store::{Bucket, ListScope, Prefix},
+    name::Prefix,
+    store::{Bucket, ListScope},
 };
 
 /// The one identity that it knows, an administrator.

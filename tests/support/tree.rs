@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use std::sync::Arc;
 use wharfinger::{
-    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Permissions, Tenant, TenantName, User},
-    store::{self, Bucket, BucketId, Budget, Journal},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Permissions, Tenant, User},
+    name::{BucketId, TenantName},
+    store::{self, Bucket, Budget, Journal},
     vfs::{Buckets, Node, Scope, Vfs},
 };
 

@@ -15,7 +15,7 @@ pub(super) use error::Error;
 pub(super) use expired::{ForgetExpired, RetryExpired};
 
 use super::{SessionName, SessionPolicy, place::Role};
-use crate::account::{TenantName, UserName};
+use crate::name::{TenantName, UserName};
 use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, error::CredentialsError, future},

@@ -12,7 +12,7 @@ mod actions;
 mod document;
 
 use super::Place;
-use crate::{account::Permissions, store::Prefix};
+use crate::{account::Permissions, name::Prefix};
 use actions::{ABORT_UPLOADS, Actions, FIND_UPLOADS, KMS};
 use document::{Document, Statement, literal};
 

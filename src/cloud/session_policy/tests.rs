@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     account::Permission,
     cloud::{Base, Checksums, Credentials, PayloadSigning},
-    store::BucketId,
+    name::BucketId,
 };
 
 fn place(bucket: &str) -> Place {

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     events::{Change, Event, Events, Outcome, Who},
+    name::VirtualPath,
     policy::{Rate, Rates},
-    vfs::{Budget, Error, Vfs, VirtualPath},
+    vfs::{Budget, Error, Vfs},
 };
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;

@@ -3,8 +3,9 @@
 use super::{attrs, context::Context, longname::longname, replies::Lane, slot::Slot};
 use crate::{
     events::Who,
+    name::VirtualPath,
     sftp::wire::{Name, Reply, StatusCode},
-    vfs::{DirectoryHandle, Entry, Result, VirtualPath},
+    vfs::{DirectoryHandle, Entry, Result},
 };
 use bytes::Bytes;
 use std::sync::Arc;

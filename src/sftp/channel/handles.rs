@@ -1,7 +1,7 @@
 //! The open handles of one session: what the client's handle strings mean. A number is never used twice.
 
 use super::{directories::Directory, reads::Reads, updates::Updates, writes::Writes};
-use crate::vfs::VirtualPath;
+use crate::name::VirtualPath;
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},

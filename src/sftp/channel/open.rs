@@ -17,10 +17,10 @@ use super::{
 };
 use crate::{
     events::{Outcome, Transfer},
+    name::VirtualPath,
     sftp::wire::{Attrs, Handle, OpenFlags, Reply, StatusCode},
     vfs::{
-        Created, Error, NewAttributes, OpenedUpdate, ReadHandle, Result, Unsupported, VirtualPath, WriteOptions,
-        names_a_directory,
+        Created, Error, NewAttributes, OpenedUpdate, ReadHandle, Result, Unsupported, WriteOptions, names_a_directory,
     },
 };
 use bytes::Bytes;

@@ -10,7 +10,7 @@
 //! requests of its handle that do so for a limited time. So tickets can't wait in a circle for ever. A ticket knows how many
 //! it waits for, not which: thousands of requests on one path would remember millions of one another.
 
-use crate::vfs::VirtualPath;
+use crate::name::VirtualPath;
 use std::{
     collections::BTreeMap,
     ops::Bound,

@@ -21,8 +21,9 @@ use super::{
 };
 use crate::{
     events::{Outcome, Transfer},
+    name::VirtualPath,
     sftp::wire::{MAX_READ_BYTES, Reply, StatusCode},
-    vfs::{Error, ReadHandle, VirtualPath},
+    vfs::{Error, ReadHandle},
 };
 use futures_util::{
     Stream, StreamExt,

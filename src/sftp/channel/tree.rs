@@ -10,10 +10,9 @@ use super::{
 };
 use crate::{
     events::Change,
+    name::VirtualPath,
     sftp::wire::{Attrs, Name, Reply, StatusCode},
-    vfs::{
-        Error, NewAttributes, ReadHandle, Replace, Result, SetAttributes, VirtualPath, ends_in_dots, names_a_directory,
-    },
+    vfs::{Error, NewAttributes, ReadHandle, Replace, Result, SetAttributes, ends_in_dots, names_a_directory},
 };
 use bytes::Bytes;
 use std::{

@@ -7,7 +7,10 @@
 use super::{
     context::Context, intake::WaitingWrites, pending_closes::Barrier, reads::Reads, runs::Command, writes::Writes,
 };
-use crate::vfs::{ReadHandle, Update, UploadPath, VirtualPath};
+use crate::{
+    name::VirtualPath,
+    vfs::{ReadHandle, Update, UploadPath},
+};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 

@@ -1,7 +1,7 @@
 //! The uploads of a node whose CLOSE waits for earlier ones. They hold memory, which others may need more: an upload that
 //! could go on, or one that could begin.
 
-use crate::{account::TenantName, vfs::Budget};
+use crate::{name::TenantName, vfs::Budget};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},

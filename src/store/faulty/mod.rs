@@ -10,9 +10,10 @@ mod plan;
 pub use plan::{Aim, Fault, Step};
 
 use super::{
-    Bucket, BucketId, Condition, Key, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload, Pin,
-    Prefix, Read, RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken, memory::Verb,
+    Bucket, Condition, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload, Pin, Read,
+    RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken, memory::Verb,
 };
+use crate::name::{BucketId, Key, Prefix};
 use async_trait::async_trait;
 use plan::Plan;
 use std::{

@@ -2,7 +2,7 @@
 //! that it ends with its node.
 
 use super::{JournalDown, Lease};
-use crate::store::{BucketId, Key};
+use crate::name::{BucketId, Key};
 use async_trait::async_trait;
 use std::{fmt, time::Duration};
 

@@ -5,7 +5,7 @@
 //! and a question that finds no directory of the name may drop it.
 
 use super::JournalDown;
-use crate::store::{BucketId, Prefix};
+use crate::name::{BucketId, Prefix};
 use async_trait::async_trait;
 use std::{
     collections::{HashMap, HashSet},

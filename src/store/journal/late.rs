@@ -3,7 +3,10 @@
 //! Invariant: they count for that version alone. Its ETag doesn't tell it from the same bytes that were put there again; S3's
 //! time of it does, because what is kept was set after the version came to be.
 
-use crate::store::{BucketId, ETag, Key, Object};
+use crate::{
+    name::{BucketId, Key},
+    store::{ETag, Object},
+};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How far the clocks of S3 and of the nodes may be apart.

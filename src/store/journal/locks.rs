@@ -3,7 +3,7 @@
 //! something, and the table is kept when the database crashes.
 
 use super::{JournalDown, Lease};
-use crate::store::{BucketId, Key};
+use crate::name::{BucketId, Key};
 use async_trait::async_trait;
 use std::{fmt, time::Duration};
 

@@ -24,7 +24,7 @@ pub use memory::MemoryJournal;
 pub use partials::{PartialFile, PartialJournal, PartialUpload, Standing, Whole};
 pub use renames::{Lease, Owner, RenameJournal, RenamePhase, TreeRename};
 
-use super::{BucketId, Key, Prefix};
+use crate::name::{BucketId, Key, Prefix};
 use async_trait::async_trait;
 use std::{collections::HashMap, fmt};
 

@@ -5,7 +5,10 @@
 //! whatever the entry says.
 
 use super::{JournalDown, Lease, Owner};
-use crate::store::{BucketId, InvalidKey, Key, NewObject, Prefix, UploadId};
+use crate::{
+    name::{BucketId, InvalidKey, Key, Prefix},
+    store::{NewObject, UploadId},
+};
 use async_trait::async_trait;
 use std::{fmt, time::Duration};
 

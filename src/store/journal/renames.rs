@@ -5,7 +5,10 @@
 //! [`TreeRename::target`] can't lie outside it, whatever the entry says.
 
 use super::JournalDown;
-use crate::store::{BucketId, Error, InvalidKey, Prefix};
+use crate::{
+    name::{BucketId, InvalidKey, Prefix},
+    store::Error,
+};
 use async_trait::async_trait;
 use std::{fmt, time::Duration};
 

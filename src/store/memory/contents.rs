@@ -4,9 +4,12 @@ use super::{
     describe, etag_of,
     uploads::{MIN_PART_BYTES, OpenUpload},
 };
-use crate::store::{
-    Condition, ETag, Error, Headers, Key, NewObject, Object, Part, Payload, Pin, RemovalCondition, Result, Stored,
-    UploadId, VersionId,
+use crate::{
+    name::Key,
+    store::{
+        Condition, ETag, Error, Headers, NewObject, Object, Part, Payload, Pin, RemovalCondition, Result, Stored,
+        UploadId, VersionId,
+    },
 };
 use bytes::{Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest};

@@ -15,9 +15,10 @@ pub use contents::Change;
 pub use script::{BodyFault, Hold, Moment, Request, Verb};
 
 use super::{
-    Bucket, BucketId, Condition, ETag, Error, Headers, Key, ListScope, NewObject, Object, Page, PageToken, Part,
-    PartsPage, Payload, Pin, Prefix, Read, RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken,
+    Bucket, Condition, ETag, Error, Headers, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload,
+    Pin, Read, RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken,
 };
+use crate::name::{BucketId, Key, Prefix};
 use async_trait::async_trait;
 use bytes::Bytes;
 use contents::Contents;

@@ -1,7 +1,7 @@
 //! The stand-in is held to what S3 was seen to do.
 
 use super::*;
-use crate::store::Prefix;
+use crate::name::Prefix;
 use futures_util::TryStreamExt;
 use std::sync::Arc;
 

@@ -19,7 +19,8 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-use super::{Bucket, Budget, ETag, Error, Headers, Key, Object, Pin, Result, find};
+use super::{Bucket, Budget, ETag, Error, Headers, Object, Pin, Result, find};
+use crate::name::Key;
 use buffer::Memory;
 use bytes::Bytes;
 use plan::{GUARANTEED_BYTES, State};

@@ -1,7 +1,10 @@
 //! What the journal keeps of objects goes with them to their new names, where they have other versions.
 
 use super::{Moved, Renamed};
-use crate::store::{BucketId, Error, Journal, JournalDown, Key, Late, TreeRename};
+use crate::{
+    name::{BucketId, Key},
+    store::{Error, Journal, JournalDown, Late, TreeRename},
+};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The most names of a question to the journal, and the most rows of a statement.
@@ -103,7 +106,10 @@ fn sources_of(moved: &[Moved]) -> Vec<&Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{ETag, LateAttributes, MemoryJournal, Prefix, Version};
+    use crate::{
+        name::Prefix,
+        store::{ETag, LateAttributes, MemoryJournal, Version},
+    };
 
     fn version(etag: &str) -> Version {
         Version { etag: ETag(etag.to_owned()), modified: 100 }

@@ -4,9 +4,12 @@
 //! is never taken for ours.
 
 use super::mark::Mark;
-use crate::store::{
-    Bucket, Condition, ETag, Error, Key, Listed, NewObject, Object, Part, Payload, Pin, Result, Stored, UploadId,
-    find::missing_or_forbidden,
+use crate::{
+    name::Key,
+    store::{
+        Bucket, Condition, ETag, Error, Listed, NewObject, Object, Part, Payload, Pin, Result, Stored, UploadId,
+        find::missing_or_forbidden,
+    },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::{collections::BTreeMap, ops::Range};
@@ -221,9 +224,12 @@ fn ranges(size: u64, part_bytes: u64) -> impl Iterator<Item = Range<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{
-        MemoryBucket, Prefix,
-        memory::{Moment, Verb},
+    use crate::{
+        name::Prefix,
+        store::{
+            MemoryBucket,
+            memory::{Moment, Verb},
+        },
     };
 
     const PART: usize = 5 * 1024 * 1024;

@@ -61,7 +61,7 @@ fn can_be_said(NewObject { metadata, headers }: &NewObject) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{MemoryBucket, Prefix};
+    use crate::{name::Prefix, store::MemoryBucket};
     use std::collections::BTreeMap;
 
     async fn mark_of(name: &str, value: &str) -> (Mark, Object) {

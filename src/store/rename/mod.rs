@@ -31,10 +31,11 @@ pub use times::TimesWritten;
 pub use tree::{RenamedTree, Tree, rename_tree};
 
 use super::{
-    Bucket, Condition, Error, Key, LateTimes, Object, Pin, Prefix, RemovalCondition, Result, Stored, Version,
+    Bucket, Condition, Error, LateTimes, Object, Pin, RemovalCondition, Result, Stored, Version,
     find::{DirectoryState, directory_state, find_in_listing, missing_or_forbidden, refuse_existing},
     remove,
 };
+use crate::name::{Key, Prefix};
 use copy::{Copying, copy_marker};
 use mark::Mark;
 

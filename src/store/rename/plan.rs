@@ -1,6 +1,9 @@
 //! What a rename of a directory will move, known before anything is copied.
 
-use crate::store::{Bucket, Error, Key, ListScope, Listed, Prefix, Result, TreeRename, key::MAX_KEY_BYTES};
+use crate::{
+    name::{Key, MAX_KEY_BYTES, Prefix},
+    store::{Bucket, Error, ListScope, Listed, Result, TreeRename},
+};
 
 const PAGE_OBJECTS: u16 = 1000;
 

@@ -1,6 +1,9 @@
 //! Deleting many objects, each only while it is the version that is meant.
 
-use crate::store::{Bucket, Error, Key, Pin, RemovalCondition, Result, remove};
+use crate::{
+    name::Key,
+    store::{Bucket, Error, Pin, RemovalCondition, Result, remove},
+};
 use futures_util::{StreamExt as _, stream};
 use std::collections::BTreeMap;
 
@@ -78,9 +81,12 @@ fn undecided(error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{
-        MemoryBucket, Prefix,
-        memory::{Moment, Verb},
+    use crate::{
+        name::Prefix,
+        store::{
+            MemoryBucket,
+            memory::{Moment, Verb},
+        },
     };
 
     fn objects(bucket: &MemoryBucket, raw_keys: &[String]) -> Vec<(Key, Pin)> {

@@ -6,9 +6,12 @@
 //! no harm.
 
 use super::{Moved, Renamed, carry, copy::is_copy, held::while_held, removal::remove_all, times::Rows};
-use crate::store::{
-    Bucket, Error, Journal, Key, Lease, ListScope, Object, Pin, RenamePhase, Result, TreeRename, Version,
-    find::missing_or_forbidden,
+use crate::{
+    name::Key,
+    store::{
+        Bucket, Error, Journal, Lease, ListScope, Object, Pin, RenamePhase, Result, TreeRename, Version,
+        find::missing_or_forbidden,
+    },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 

@@ -3,7 +3,10 @@
 //! Invariant: they are written once the copies are there to stay, and take the place of nothing that is kept of them.
 
 use super::Moved;
-use crate::store::{BucketId, Journal, JournalDown, Key, Late, LateAttributes, LateNote, LateTimes, Version};
+use crate::{
+    name::{BucketId, Key},
+    store::{Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes, Version},
+};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, watch},

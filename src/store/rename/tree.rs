@@ -12,9 +12,11 @@ use super::{
     removal::{by_depth, remove_all},
     times::{Rows, TimesWritten},
 };
-use crate::store::{
-    Bucket, Error, Journal, Key, Lease, Owner, Pin, Prefix, RenamePhase, Result, TreeRename, Version,
-    find::refuse_existing,
+use crate::{
+    name::{Key, Prefix},
+    store::{
+        Bucket, Error, Journal, Lease, Owner, Pin, RenamePhase, Result, TreeRename, Version, find::refuse_existing,
+    },
 };
 use futures_util::{StreamExt as _, stream};
 use std::{

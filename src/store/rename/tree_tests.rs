@@ -1,10 +1,13 @@
 //! Renames of directories on a bucket in memory: what they cost, what they keep, and what they refuse.
 
 use super::*;
-use crate::store::{
-    BucketId, ETag, Journal, Late, LateAttributes, LateTimes, Lease, MemoryBucket, MemoryJournal, NewObject, Owner,
-    Payload, RenameJournal as _,
-    memory::{Moment, Verb},
+use crate::{
+    name::BucketId,
+    store::{
+        ETag, Journal, Late, LateAttributes, LateTimes, Lease, MemoryBucket, MemoryJournal, NewObject, Owner, Payload,
+        RenameJournal as _,
+        memory::{Moment, Verb},
+    },
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -1,6 +1,6 @@
 //! Names and checksums as S3's headers and listings write them.
 
-use crate::store::{Key, Part};
+use crate::{name::Key, store::Part};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -74,7 +74,7 @@ const ONE: u64 = 1 << (u64::BITS - 1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{ETag, Prefix};
+    use crate::{name::Prefix, store::ETag};
     use crc_fast::CrcAlgorithm;
     use proptest::prelude::*;
 

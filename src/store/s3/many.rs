@@ -1,7 +1,10 @@
 //! DeleteObjects: one request for up to a thousand keys, one answer, and in it a refusal for each key that stays.
 
 use super::error;
-use crate::store::{Error, Key, Pin, Result};
+use crate::{
+    name::Key,
+    store::{Error, Pin, Result},
+};
 use aws_sdk_s3::{
     operation::{RequestId, delete_objects::DeleteObjectsOutput},
     types::{Delete, Error as Refusal, ObjectIdentifier},
@@ -42,7 +45,7 @@ pub(super) fn answers(objects: &[(Key, Pin)], refusals: Vec<Refusal>, request_id
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{ETag, Prefix};
+    use crate::{name::Prefix, store::ETag};
 
     #[test]
     fn each_object_gets_its_answer_in_its_place() {

@@ -15,9 +15,10 @@ mod twin;
 pub(crate) use error::{is_credentials, reasons};
 
 use super::{
-    Bucket, BucketId, Condition, Error, Key, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload,
-    Pin, Prefix, Read, RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
+    Bucket, Condition, Error, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload, Pin, Read,
+    RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
 };
+use crate::name::{BucketId, Key, Prefix};
 use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,

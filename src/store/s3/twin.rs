@@ -2,7 +2,10 @@
 //! again, because it is fixed when the upload is created.
 
 use super::{S3Bucket, answer};
-use crate::store::{Key, NewObject, Pin, Result, UploadId};
+use crate::{
+    name::Key,
+    store::{NewObject, Pin, Result, UploadId},
+};
 use aws_sdk_s3::types::Tag;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 

@@ -3,7 +3,10 @@
 //! Invariant: all of it is of the one version that is named, or the upload fails.
 
 use super::{Upload, cut::share_bytes};
-use crate::store::{Key, Pin, Result};
+use crate::{
+    name::Key,
+    store::{Pin, Result},
+};
 use std::ops::Range;
 
 impl Upload {

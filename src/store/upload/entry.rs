@@ -9,7 +9,10 @@ use super::{
     parts::{Created, id},
     whole::Contiguous,
 };
-use crate::store::{Journal, JournalDown, Key, Lease, NewObject, PartialFile, PartialUpload, Result, Standing, Whole};
+use crate::{
+    name::Key,
+    store::{Journal, JournalDown, Lease, NewObject, PartialFile, PartialUpload, Result, Standing, Whole},
+};
 use std::{mem, sync::Arc, time::Duration};
 use tokio::{
     sync::watch::{self, error::RecvError},

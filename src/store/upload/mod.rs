@@ -50,7 +50,8 @@ pub(super) use target::Target;
 
 pub(crate) use answer::in_time;
 
-use super::{Bucket, Budget, Condition, Error, Key, NewObject, Object, Pin, Reservation, Result, Stored};
+use super::{Bucket, Budget, Condition, Error, NewObject, Object, Pin, Reservation, Result, Stored};
+use crate::name::Key;
 use allowance::Allowance;
 use base::Base;
 use bytes::Bytes;

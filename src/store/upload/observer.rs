@@ -1,7 +1,7 @@
 //! The seam by which the owner of an upload hears at once what S3 says to it, also of parts that are stored in the
 //! background.
 
-use crate::store::{Error, Key};
+use crate::{name::Key, store::Error};
 use std::fmt::Debug;
 
 /// Hears the answers to one upload's requests. It is called from the upload's tasks, and must not wait.

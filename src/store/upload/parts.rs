@@ -14,9 +14,11 @@ use super::{
     target::{Target, is_open},
     whole::Contiguous,
 };
-use crate::store::{
-    Condition, Error, Key, NewObject, Part, Payload, Pin, Result, Standing, Stored, UploadId,
-    find::missing_or_forbidden,
+use crate::{
+    name::Key,
+    store::{
+        Condition, Error, NewObject, Part, Payload, Pin, Result, Standing, Stored, UploadId, find::missing_or_forbidden,
+    },
 };
 use bytes::Bytes;
 use std::{ops::Range, sync::Arc, time::Duration};

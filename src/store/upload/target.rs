@@ -4,7 +4,10 @@ use super::{
     answer::{in_clean_up, in_time},
     observer::UploadObserver,
 };
-use crate::store::{Bucket, Condition, Error, Key, NewObject, Part, Payload, Result, Stored, UploadId};
+use crate::{
+    name::Key,
+    store::{Bucket, Condition, Error, NewObject, Part, Payload, Result, Stored, UploadId},
+};
 use std::sync::Arc;
 
 /// The bucket and the name of a new object, and the observer of its upload.

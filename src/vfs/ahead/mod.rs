@@ -8,8 +8,11 @@
 mod order;
 mod pace;
 
-use super::{Mount, Node, Place, Vfs, VirtualPath, cache::Asked};
-use crate::store::{Bucket, BucketId, ETag, EarlyReader, Key};
+use super::{Mount, Node, Place, Vfs, cache::Asked};
+use crate::{
+    name::{BucketId, Key, VirtualPath},
+    store::{Bucket, ETag, EarlyReader},
+};
 use order::{Listed, Order, Passed};
 use pace::Pace;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

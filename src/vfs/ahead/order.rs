@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is remembered of a directory has no gap among its small files: what doesn't fit is missing at the end.
 
-use crate::{store::ETag, vfs::VirtualPath};
+use crate::{name::VirtualPath, store::ETag};
 use std::collections::VecDeque;
 
 /// So many files are remembered in a session: about half a mebibyte.

@@ -5,8 +5,8 @@
 
 use super::{Name, lock, object_map::ObjectMap};
 use crate::{
-    account::TenantName,
-    store::{BucketId, Key, Late, LateAttributes, LateNote, Prefix, Version},
+    name::{BucketId, Key, Prefix, TenantName},
+    store::{Late, LateAttributes, LateNote, Version},
 };
 use std::{
     sync::{Arc, Mutex},

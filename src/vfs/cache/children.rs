@@ -5,7 +5,7 @@
 //! took the directory's name drops it.
 
 use super::{Change, CredentialScope, Name, lock, object_map::ObjectMap};
-use crate::store::{self, Key};
+use crate::{name::Key, store};
 use futures_util::future::{BoxFuture, Shared};
 use std::{
     collections::HashSet,

@@ -2,8 +2,7 @@
 
 use super::{Name, lock, object_map::ObjectMap};
 use crate::{
-    account::TenantName,
-    store::{BucketId, Prefix},
+    name::{BucketId, Prefix, TenantName},
     vfs::Times,
 };
 use std::{

@@ -5,7 +5,7 @@
 //! session of the node has stored or removed the file.
 
 use super::{At, Name, lock, object_map::ObjectMap};
-use crate::store::{BucketId, Prefix};
+use crate::name::{BucketId, Prefix};
 use std::{
     sync::{
         Mutex,

@@ -4,7 +4,7 @@
 //! S3 only implies does.
 
 use super::{Change, CredentialScope, Name, lock, object_map::ObjectMap};
-use crate::{account::TenantName, store::BucketId};
+use crate::name::{BucketId, TenantName};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,

@@ -23,8 +23,8 @@ pub(super) use outages::Outages;
 pub(super) use stat::{Asked, Sight, StatCache};
 
 use crate::{
-    account::{Permissions, TenantName, UserName},
-    store::{BucketId, Key, Prefix},
+    account::Permissions,
+    name::{BucketId, Key, Prefix, TenantName, UserName},
 };
 use object_map::Name;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -4,7 +4,7 @@
 //! An object has one entry for each scope `S` that something was learned in. A change of the object reaches all of them,
 //! whatever tenant they are of.
 
-use crate::{account::TenantName, store::BucketId};
+use crate::name::{BucketId, TenantName};
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,

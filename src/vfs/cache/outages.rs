@@ -4,10 +4,7 @@
 //! one loses a refusal, never a byte.
 
 use super::{CredentialScope, Name, lock, object_map::ObjectMap};
-use crate::{
-    store::{self, BucketId},
-    vfs::outage::Outage,
-};
+use crate::{name::BucketId, store, vfs::outage::Outage};
 use std::sync::{Arc, Mutex};
 
 /// Outages that are remembered for a tenant.
@@ -70,7 +67,7 @@ fn name<'a>(bucket: &'a BucketId, scope: &'a CredentialScope) -> Name<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{account::Permissions, store::Prefix};
+    use crate::{account::Permissions, name::Prefix};
 
     fn scope(tenant: &str, user: &str) -> Arc<CredentialScope> {
         Arc::new(CredentialScope {

@@ -3,7 +3,8 @@
 
 use super::lock;
 use crate::{
-    store::{self, BucketId, Key},
+    name::{BucketId, Key},
+    store,
     vfs::{cache::CredentialScope, outage::Outage},
 };
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,7 @@
 //! Modes that this session set on directories. They are kept nowhere else: a mode is what one client wants to see.
 
 use super::lock;
-use crate::{store::BoundedMap, vfs::VirtualPath};
+use crate::{name::VirtualPath, store::BoundedMap};
 use std::sync::Mutex;
 
 /// Directories that can have a mode in a session.

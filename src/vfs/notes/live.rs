@@ -2,8 +2,8 @@
 
 use super::lock;
 use crate::{
-    store::Key,
-    vfs::{NewAttributes, Replace, VirtualPath},
+    name::{Key, VirtualPath},
+    vfs::{NewAttributes, Replace},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -226,7 +226,7 @@ impl UploadPath {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Prefix;
+    use crate::name::Prefix;
 
     #[test]
     fn what_is_renamed_or_has_ended_is_no_longer_found_under_its_name() {

@@ -2,7 +2,7 @@
 //! where it is gone by then, or its first bytes would be zeros.
 
 use super::lock;
-use crate::{store::BoundedMap, vfs::VirtualPath};
+use crate::{name::VirtualPath, store::BoundedMap};
 use std::sync::Mutex;
 
 /// So many are remembered. A client asks just before it goes on.

@@ -1,7 +1,10 @@
 //! Times, modes, sizes and owners: what is answered with OK is shown afterwards.
 
 use super::*;
-use crate::store::{ETag, Journal as _, Late, LateAttributes, Prefix, Version};
+use crate::{
+    name::Prefix,
+    store::{ETag, Journal as _, Late, LateAttributes, Version},
+};
 use std::collections::BTreeMap;
 
 pub(super) const TIMES: Times = Times { accessed: 1_600_000_001, modified: 1_600_000_000 };

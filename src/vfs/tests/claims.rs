@@ -1,7 +1,10 @@
 //! Sessions that rename or remove one name at the same moment.
 
 use super::*;
-use crate::store::{BucketId, ClaimJournal as _, Key, Lease, Prefix, memory::Moment};
+use crate::{
+    name::{BucketId, Key, Prefix},
+    store::{ClaimJournal as _, Lease, memory::Moment},
+};
 use tokio::{join, time::Instant};
 
 /// An operation of a session on `/a`.

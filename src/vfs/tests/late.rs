@@ -5,7 +5,8 @@ use super::{
     *,
 };
 use crate::{
-    store::{Journal as _, LateAttributes, Prefix, Version},
+    name::Prefix,
+    store::{Journal as _, LateAttributes, Version},
     vfs::upload::now,
 };
 

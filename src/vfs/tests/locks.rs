@@ -1,9 +1,12 @@
 //! Sessions that create one file with EXCL.
 
 use super::*;
-use crate::store::{
-    BucketId, Key, Lease, LockJournal as _, Locked, Prefix,
-    memory::Moment::{Answer, Request},
+use crate::{
+    name::{BucketId, Key, Prefix},
+    store::{
+        Lease, LockJournal as _, Locked,
+        memory::Moment::{Answer, Request},
+    },
 };
 use tokio::{
     join,

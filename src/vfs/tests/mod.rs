@@ -25,8 +25,9 @@ mod uploads;
 
 use super::*;
 use crate::{
-    account::{self, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Permission, Permissions, TenantName},
-    store::{self, BucketId, MemoryBucket, MemoryJournal, memory::Verb},
+    account::{self, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Permission, Permissions},
+    name::{BucketId, InvalidPath, TenantName},
+    store::{self, MemoryBucket, MemoryJournal, memory::Verb},
 };
 use async_trait::async_trait;
 use bytes::Bytes;

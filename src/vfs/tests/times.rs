@@ -5,7 +5,8 @@ use super::{
     *,
 };
 use crate::{
-    store::{Journal as _, Prefix, memory::Moment},
+    name::Prefix,
+    store::{Journal as _, memory::Moment},
     vfs::upload::now,
 };
 use std::collections::BTreeMap;

@@ -5,11 +5,12 @@
 use super::{Conflicting, UploadedFile, WriteHandle};
 use crate::{
     account::Permission,
+    name::VirtualPath,
     store::{
         self, ETag, Keeping, LateAttributes, LateTimes, NewObject, Object, Published, RemovalCondition, Upload, Version,
     },
     vfs::{
-        Error, Kind, Metadata, NewAttributes, Result, VirtualPath,
+        Error, Kind, Metadata, NewAttributes, Result,
         cache::{Change, Sight},
         late::Named,
         locks::Lock,

@@ -21,9 +21,8 @@ use super::{
 };
 use crate::{
     account::Permission,
-    store::{
-        self, Bucket, Condition, HeldMemory, Keeping, Key, Reservation, Taken, Upload, UploadObserver, UploadOptions,
-    },
+    name::Key,
+    store::{self, Bucket, Condition, HeldMemory, Keeping, Reservation, Taken, Upload, UploadObserver, UploadOptions},
 };
 use bytes::Bytes;
 use resumed::Resumed;

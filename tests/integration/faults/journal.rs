@@ -6,10 +6,13 @@ use std::{
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
-use wharfinger::store::{
-    BucketId, ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Key, Late, LateNote,
-    Lease, ListedDirectories, LockJournal, Locked, MemoryJournal, PartialFile, PartialJournal, PartialUpload, Prefix,
-    RenameJournal, Standing, TreeRename, UploadId, Whole,
+use wharfinger::{
+    name::{BucketId, Key, Prefix},
+    store::{
+        ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Late, LateNote, Lease,
+        ListedDirectories, LockJournal, Locked, MemoryJournal, PartialFile, PartialJournal, PartialUpload,
+        RenameJournal, Standing, TreeRename, UploadId, Whole,
+    },
 };
 
 /// How SQL can fail.

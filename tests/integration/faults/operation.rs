@@ -3,9 +3,12 @@
 use super::world::{BIG, BIG_BYTES, OLD};
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
-use wharfinger::vfs::{
-    CopyRange, Entry, Error, Kind, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, VirtualPath, WriteHandle,
-    WriteOptions,
+use wharfinger::{
+    name::VirtualPath,
+    vfs::{
+        CopyRange, Entry, Error, Kind, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, WriteHandle,
+        WriteOptions,
+    },
 };
 
 const MIB: usize = 1 << 20;

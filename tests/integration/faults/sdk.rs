@@ -6,8 +6,9 @@ use std::sync::Arc;
 use wharfinger::{
     account::Permissions,
     demo::s3::{Failure, Running, S3, Settings, Storage},
+    name::VirtualPath,
     store::{Budget, MemoryJournal},
-    vfs::{Error, Vfs, VirtualPath},
+    vfs::{Error, Vfs},
 };
 
 const MIB: usize = 1 << 20;

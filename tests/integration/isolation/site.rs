@@ -15,7 +15,7 @@ use wharfinger::{
         iam::{self, AccountId, Policy, User},
         s3,
     },
-    store::Prefix,
+    name::Prefix,
     vfs::Scope,
 };
 

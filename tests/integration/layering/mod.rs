@@ -16,19 +16,20 @@ use May::{Import, ImportEverything};
 
 /// Each module's rule, from the bottom to the top. A module without a row fails the test.
 const LAYERS: &[(&str, May)] = &[
-    ("account", Import(&[])),
+    ("name", Import(&[])),
     ("files", Import(&[])),
+    ("account", Import(&["name"])),
     ("sftp", Import(&["sftp::channel", "sftp::wire"])),
     ("sftp::wire", Import(&[])),
-    ("store", Import(&[])),
-    ("policy", Import(&["account"])),
-    ("events", Import(&["account", "policy"])),
-    ("identity", Import(&["account"])),
-    ("ledger", Import(&["account", "events", "files", "store"])),
-    ("vfs", Import(&["account", "store"])),
-    ("cloud", Import(&["account", "store", "vfs"])),
-    ("sftp::channel", Import(&["account", "events", "policy", "sftp::wire", "vfs"])),
-    ("ssh", Import(&["account", "events", "files", "identity", "policy", "sftp::channel"])),
+    ("store", Import(&["name"])),
+    ("policy", Import(&["account", "name"])),
+    ("events", Import(&["account", "name", "policy"])),
+    ("identity", Import(&["account", "name"])),
+    ("ledger", Import(&["account", "events", "files", "name", "store"])),
+    ("vfs", Import(&["account", "name", "store"])),
+    ("cloud", Import(&["account", "name", "store", "vfs"])),
+    ("sftp::channel", Import(&["account", "events", "name", "policy", "sftp::wire", "vfs"])),
+    ("ssh", Import(&["account", "events", "files", "identity", "name", "policy", "sftp::channel"])),
     ("config", ImportEverything),
     ("demo", ImportEverything),
     ("app", ImportEverything),
@@ -101,20 +102,20 @@ mod tests {
 
     #[test]
     fn a_module_may_name_itself_and_what_its_row_says() {
-        let text = "use crate::{account::{Tenant, User}, store, vfs::path}; fn f(_: crate::store::Key) {}";
+        let text = "use crate::{account::{Tenant, User}, store, vfs::path}; fn f(_: crate::store::Bucket) {}";
         assert_eq!(faults("vfs/stat.rs", text), [] as [&str; 0]);
         assert_eq!(faults("app/mod.rs", "use crate::{ssh, store::S3Bucket};"), [] as [&str; 0]);
     }
 
     #[test]
     fn other_modules_are_faults_with_their_lines() {
-        let text = "use crate::{\n    sftp::wire::Reply,\n    store::{self, Key},\n};\nuse crate::policy as p;";
+        let text = "use crate::{\n    sftp::wire::Reply,\n    store::{self, Reader},\n};\nuse crate::policy as p;";
         assert_eq!(
             faults("vfs/stat.rs", text),
             ["2: vfs may not name crate::sftp::wire", "5: vfs may not name crate::policy"]
         );
         assert_eq!(
-            faults("sftp/channel/reads.rs", "fn f(_: crate::store::Key) {}"),
+            faults("sftp/channel/reads.rs", "fn f(_: crate::store::Bucket) {}"),
             ["1: sftp::channel may not name crate::store"]
         );
     }

@@ -7,10 +7,8 @@ use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
     ledger::{Ledger, Location},
-    store::{
-        BucketId, Journal, JournalDown, Key, Late, LateAttributes, LateNote, LateTimes, Locked, Owner, Prefix,
-        RenamePhase, TreeRename,
-    },
+    name::{BucketId, Key, Prefix},
+    store::{Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes, Locked, Owner, RenamePhase, TreeRename},
 };
 
 #[tokio::test]

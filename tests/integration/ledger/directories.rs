@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
     ledger::{Ledger, Location},
-    store::{BucketId, DirectoryNote, DirectoryTimes, Journal, ListedDirectories, Prefix},
+    name::{BucketId, Prefix},
+    store::{DirectoryNote, DirectoryTimes, Journal, ListedDirectories},
 };
 
 /// Names that a pattern, a case or a collation could take for others, in the order of S3.

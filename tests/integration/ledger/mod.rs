@@ -13,7 +13,8 @@ use std::{
 };
 use wharfinger::{
     ledger::{Ledger, Location},
-    store::{BucketId, ETag, Journal, Key, Late, LateAttributes, LateTimes, Lease, Prefix},
+    name::{BucketId, Key, Prefix},
+    store::{ETag, Journal, Late, LateAttributes, LateTimes, Lease},
 };
 
 /// When attributes are set, and the versions that they are of came to be.

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
     ledger::Location,
-    store::{BucketId, Journal, NewObject, Owner, PartialFile, PartialUpload, Prefix, Standing, UploadId, Whole},
+    name::{BucketId, Prefix},
+    store::{Journal, NewObject, Owner, PartialFile, PartialUpload, Standing, UploadId, Whole},
 };
 
 const DAY: Duration = Duration::from_hours(24);

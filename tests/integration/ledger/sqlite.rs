@@ -11,7 +11,8 @@ use std::{
 use tempfile::TempDir;
 use wharfinger::{
     ledger::{Error, History, Ledger, Location},
-    store::{JournalDown, Prefix},
+    name::Prefix,
+    store::JournalDown,
 };
 
 /// An hour and more ago.

@@ -2,7 +2,8 @@
 
 use super::{Account, Way, buckets};
 use wharfinger::{
-    store::{NewObject, Prefix},
+    name::Prefix,
+    store::NewObject,
     vfs::{Buckets as _, Scope},
 };
 

@@ -14,14 +14,15 @@ use std::net::SocketAddr;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wharfinger::{
-    account::{Permissions, TenantName, UserName},
+    account::Permissions,
     cloud::{Base, Buckets, Place, Role},
     demo::{
         Demo,
         iam::{self, AccountId, Policy, User},
         s3,
     },
-    store::{self, Prefix},
+    name::{Prefix, TenantName, UserName},
+    store,
     vfs::{Buckets as _, Scope},
 };
 

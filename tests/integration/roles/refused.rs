@@ -6,8 +6,9 @@ use wharfinger::{
     account::{Mount, Permissions, Tenant, User},
     cloud::{Place, Secret},
     demo::s3::Failure,
+    name::VirtualPath,
     store::{Budget, MemoryJournal},
-    vfs::{Node, Vfs, VirtualPath},
+    vfs::{Node, Vfs},
 };
 
 /// What the operator reads in the log.

@@ -19,12 +19,13 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wharfinger::{
-    account::{Mount, Permissions, Tenant, TenantName, User},
+    account::{Mount, Permissions, Tenant, User},
     events::Events,
     identity::{Provider, StaticProvider, hash_password},
+    name::{BucketId, TenantName},
     sftp::channel::{self, Sessions},
     ssh::{HostKeyKind, HostKeys, Server, Settings},
-    store::{self, Bucket, BucketId, Budget, MemoryBucket, MemoryJournal},
+    store::{self, Bucket, Budget, MemoryBucket, MemoryJournal},
     vfs::{Buckets, Scope},
 };
 

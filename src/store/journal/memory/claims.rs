@@ -1,9 +1,9 @@
 //! Claims on names, in memory.
 
 use super::MemoryJournal;
-use crate::store::{
-    BucketId, Key,
-    journal::{ClaimJournal, JournalDown, Lease},
+use crate::{
+    name::{BucketId, Key},
+    store::journal::{ClaimJournal, JournalDown, Lease},
 };
 use async_trait::async_trait;
 use std::{collections::HashMap, time::Duration};

@@ -1,11 +1,14 @@
 //! Times of directories, in memory.
 
 use super::{MAX_ENTRIES, MemoryJournal};
-use crate::store::{
-    BoundedMap, BucketId, Prefix,
-    journal::{
-        JournalDown,
-        directories::{CLOCK_MARGIN, DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDirectories},
+use crate::{
+    name::{BucketId, Prefix},
+    store::{
+        BoundedMap,
+        journal::{
+            JournalDown,
+            directories::{CLOCK_MARGIN, DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDirectories},
+        },
     },
 };
 use async_trait::async_trait;

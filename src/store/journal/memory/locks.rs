@@ -1,9 +1,9 @@
 //! Locks on names, in memory.
 
 use super::MemoryJournal;
-use crate::store::{
-    BucketId, Key,
-    journal::{JournalDown, Lease, LockJournal, Locked},
+use crate::{
+    name::{BucketId, Key},
+    store::journal::{JournalDown, Lease, LockJournal, Locked},
 };
 use async_trait::async_trait;
 use std::{collections::HashMap, time::Duration};

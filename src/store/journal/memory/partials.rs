@@ -1,9 +1,12 @@
 //! Uploads that can go on, in memory.
 
 use super::MemoryJournal;
-use crate::store::{
-    BucketId, UploadId,
-    journal::{JournalDown, Lease, PartialFile, PartialJournal, PartialUpload, Standing, Whole},
+use crate::{
+    name::BucketId,
+    store::{
+        UploadId,
+        journal::{JournalDown, Lease, PartialFile, PartialJournal, PartialUpload, Standing, Whole},
+    },
 };
 use async_trait::async_trait;
 use std::time::Duration;
@@ -137,7 +140,10 @@ impl PartialJournal for MemoryJournal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{NewObject, Owner, Prefix};
+    use crate::{
+        name::Prefix,
+        store::{NewObject, Owner},
+    };
 
     fn entry(number: usize, held_until: Instant) -> Entry {
         let file = PartialFile {

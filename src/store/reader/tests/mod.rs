@@ -5,9 +5,12 @@ mod memory;
 mod runs;
 
 use super::*;
-use crate::store::{
-    MemoryBucket, Prefix,
-    memory::{Moment, Verb},
+use crate::{
+    name::Prefix,
+    store::{
+        MemoryBucket,
+        memory::{Moment, Verb},
+    },
 };
 use futures_util::{StreamExt, future::join_all, stream};
 use proptest::prelude::*;

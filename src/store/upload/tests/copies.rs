@@ -1,7 +1,7 @@
 //! Parts that S3 takes from other objects.
 
 use super::*;
-use crate::store::{Key, Pin};
+use crate::{name::Key, store::Pin};
 
 impl Fixture {
     /// An object of this content.

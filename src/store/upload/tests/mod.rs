@@ -12,11 +12,14 @@ use super::{
     parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT},
     *,
 };
-use crate::store::{
-    MemoryBucket, Prefix,
-    memory::{
-        Moment::{Answer, Request},
-        Verb,
+use crate::{
+    name::Prefix,
+    store::{
+        MemoryBucket,
+        memory::{
+            Moment::{Answer, Request},
+            Verb,
+        },
     },
 };
 use futures_util::{FutureExt, future::join_all};

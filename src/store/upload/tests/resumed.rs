@@ -1,9 +1,12 @@
 //! Going on with what S3 has of an upload.
 
 use super::*;
-use crate::store::{
-    BucketId, Lease, MemoryJournal, Owner, PartialFile, PartialJournal as _, PartialUpload, Payload, Whole,
-    upload::whole::Contiguous,
+use crate::{
+    name::BucketId,
+    store::{
+        Lease, MemoryJournal, Owner, PartialFile, PartialJournal as _, PartialUpload, Payload, Whole,
+        upload::whole::Contiguous,
+    },
 };
 
 /// Takes on an upload of which S3 has the parts `stored`, and the journal says that the first `noted` of them are whole.

@@ -3,8 +3,9 @@
 use super::PATIENCE;
 use crate::model::action::Deed;
 use std::collections::BTreeMap;
-use wharfinger::vfs::{
-    Entry, Metadata, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, VirtualPath, WriteHandle, WriteOptions,
+use wharfinger::{
+    name::VirtualPath,
+    vfs::{Entry, Metadata, NewAttributes, Replace, Result, SetAttributes, Times, Vfs, WriteHandle, WriteOptions},
 };
 
 pub async fn open(vfs: &Vfs, at: &str, options: WriteOptions, attributes: NewAttributes) -> Result<WriteHandle> {

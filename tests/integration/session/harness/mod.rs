@@ -14,10 +14,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc};
 use wharfinger::{
-    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Permissions, Tenant, TenantName, User},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Permissions, Tenant, User},
     events::Events,
+    name::{BucketId, TenantName},
     sftp::channel::{Activity, Peer, Sessions, Settings},
-    store::{self, Bucket, BucketId, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
+    store::{self, Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
     vfs::{Buckets, Scope},
 };
 

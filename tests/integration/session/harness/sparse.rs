@@ -13,10 +13,13 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
-use wharfinger::store::{
-    Body, Bucket, BucketId, Condition, ETag, Error, Headers, Key, ListScope, Listed, MIN_PART_BYTES, MemoryBucket,
-    NewObject, Object, Page, PageToken, Part, PartsPage, Payload, Pin, Prefix, Read, RemovalCondition, Result, Stored,
-    UploadId, UploadsPage, UploadsToken,
+use wharfinger::{
+    name::{BucketId, Key, Prefix},
+    store::{
+        Body, Bucket, Condition, ETag, Error, Headers, ListScope, Listed, MIN_PART_BYTES, MemoryBucket, NewObject,
+        Object, Page, PageToken, Part, PartsPage, Payload, Pin, Read, RemovalCondition, Result, Stored, UploadId,
+        UploadsPage, UploadsToken,
+    },
 };
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];

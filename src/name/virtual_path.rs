@@ -3,10 +3,11 @@
 //!
 //! `\` and `%2e` are ordinary characters: there is one way to split a path, and it is this one.
 
+use super::MAX_KEY_BYTES;
 use std::{fmt, sync::Arc};
 
 /// S3's limit on a key, and so the longest path, in bytes.
-const MAX_PATH_BYTES: usize = 1024;
+const MAX_PATH_BYTES: usize = MAX_KEY_BYTES;
 
 /// The longest name between two slashes, in bytes: what file systems take, so that what goes in comes out again.
 const MAX_SEGMENT_BYTES: usize = 255;
