@@ -1,4 +1,4 @@
-//! A map that holds a limited number of entries: the one that was written longest ago makes room.
+//! A map that holds a limited number of entries. A new entry replaces the one that was written longest ago.
 
 use std::{
     borrow::Borrow,
@@ -6,7 +6,7 @@ use std::{
     hash::Hash,
 };
 
-/// A map with a limit. Reading an entry doesn't keep it.
+/// A map with a limit. Reading an entry doesn't keep it longer.
 #[derive(Debug)]
 pub struct BoundedMap<K, V> {
     limit: usize,
@@ -55,7 +55,7 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         keys.into_iter().filter_map(|key| self.remove(&key).map(|value| (key, value))).collect()
     }
 
-    /// Changes the values of all entries whose keys are `meant`. They don't become younger.
+    /// Changes the values of all entries whose keys are `meant`. Their ages stay as they are.
     pub fn change_where(&mut self, meant: impl Fn(&K) -> bool, change: impl Fn(&mut V)) {
         for (key, (_, value)) in &mut self.entries {
             if meant(key) {

@@ -1,7 +1,7 @@
-//! The seam below which S3 lies: one bucket, as few verbs as the file server needs.
+//! The trait for one bucket. It has the few verbs that the file server needs.
 //!
-//! Implementations: `s3.rs` (the SDK), and for tests `memory.rs`, and `faulty.rs` over any other. They retry what is safe to
-//! retry; a caller never retries a verb.
+//! Implementations: `s3/` (the SDK), and for tests `memory/`, and `faulty/` over any other. They retry every request
+//! that is safe to retry. A caller never retries a verb.
 
 use super::Result;
 use crate::name::{BucketId, Key, Prefix};
@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, fmt, ops::Range};
 /// Every method but [`id`](Self::id) is one S3 request, so that counts of calls are counts of requests.
 #[async_trait]
 pub trait Bucket: Send + Sync + fmt::Debug {
-    /// Which bucket it is, whatever the credentials.
+    /// The bucket's identity, independent of the credentials.
     fn id(&self) -> &BucketId;
 
     /// `HeadObject`.
@@ -24,16 +24,16 @@ pub trait Bucket: Send + Sync + fmt::Debug {
     /// [`Error::NotFound`](super::Error::NotFound) for 404, [`Error::Forbidden`](super::Error::Forbidden) for 403.
     async fn head(&self, key: &Key) -> Result<Object>;
 
-    /// `GetObject` of `range` (in bytes, end exclusive; S3 cuts it at the object's end), pinned to `pin`
-    /// by `If-Match`. Answers when the headers are there; the body streams.
+    /// `GetObject` of `range` (in bytes, end exclusive; S3 cuts it at the object's end), pinned to `pin` by `If-Match`.
+    /// Returns when the headers are there; the body streams.
     ///
-    /// Where the object was overwritten or removed and the pin has a version, one request more asks for that version:
-    /// not sooner, because that needs a permission of its own (`s3:GetObjectVersion`).
+    /// If the object was overwritten or removed and the pin has a version, one more request asks for that version. It
+    /// isn't sent first, because it needs a permission of its own (`s3:GetObjectVersion`).
     ///
     /// # Errors
-    /// [`Error::Conflict`](super::Error::Conflict) when the object is no longer the pinned one,
-    /// [`Error::RangeNotSatisfiable`](super::Error::RangeNotSatisfiable) for a range behind the end, so for
-    /// every range of an empty object.
+    /// [`Error::Conflict`](super::Error::Conflict) if the object is no longer the pinned one,
+    /// [`Error::RangeNotSatisfiable`](super::Error::RangeNotSatisfiable) for a range behind the end, and so for every
+    /// range of an empty object.
     async fn read(&self, key: &Key, range: Range<u64>, pin: Option<&Pin>) -> Result<Read>;
 
     /// `PutObject`.
@@ -42,22 +42,22 @@ pub trait Bucket: Send + Sync + fmt::Debug {
     /// `CreateMultipartUpload`. Metadata, type and checksum kind are fixed here.
     async fn create_upload(&self, key: &Key, object: &NewObject) -> Result<UploadId>;
 
-    /// [`create_upload`](Self::create_upload) of a copy in parts: type, tags and headers are those of `source`, if it still
-    /// is `pin`; the metadata are `object`'s. Before it one request for the headers, and one for the tags where there are
-    /// any.
+    /// [`create_upload`](Self::create_upload) of a copy in parts. Type, tags and headers are those of `source`, if it
+    /// still is `pin`; the metadata are `object`'s. Before it, one request reads the headers, and one more the tags if
+    /// there are any.
     ///
     /// # Errors
-    /// [`Error::Conflict`](super::Error::Conflict) when the source is no longer the pinned one.
+    /// [`Error::Conflict`](super::Error::Conflict) if the source is no longer the pinned one.
     async fn create_copy(&self, key: &Key, source: &Key, pin: &Pin, object: &NewObject) -> Result<UploadId>;
 
     /// `UploadPart`. Parts are numbered from 1 without gaps; all but the last have at least 5 MiB.
     async fn upload_part(&self, key: &Key, upload: &UploadId, number: u32, payload: Payload) -> Result<Part>;
 
-    /// `UploadPartCopy`: a part that S3 takes from `range` (in bytes, end exclusive, not empty, at most 5 GiB) of `source`,
-    /// which lies in the bucket, if it still is `pin`. S3 wants a source of more than 5 MiB.
+    /// `UploadPartCopy`: S3 copies a part from `range` (in bytes, end exclusive, not empty, at most 5 GiB) of `source`,
+    /// an object of this bucket, if it still is `pin`. S3 requires a source of more than 5 MiB.
     ///
     /// # Errors
-    /// [`Error::Conflict`](super::Error::Conflict) when the source is no longer the pinned one.
+    /// [`Error::Conflict`](super::Error::Conflict) if the source is no longer the pinned one.
     async fn copy_part(
         &self,
         key: &Key,
@@ -71,8 +71,8 @@ pub trait Bucket: Send + Sync + fmt::Debug {
     /// `CompleteMultipartUpload`; `parts` in the order of their numbers.
     ///
     /// # Errors
-    /// [`Error::NotFound`](super::Error::NotFound) when there is no such upload, also where an answer was lost and a
-    /// retry met its own success.
+    /// [`Error::NotFound`](super::Error::NotFound) if there is no such upload. S3 also answers so if an answer was lost
+    /// and the retry of a completed upload arrives.
     async fn complete_upload(
         &self,
         key: &Key,
@@ -81,21 +81,21 @@ pub trait Bucket: Send + Sync + fmt::Debug {
         condition: Condition,
     ) -> Result<Stored>;
 
-    /// One page of `ListParts`, of at most 1,000: the parts that are stored, from behind number `after` on.
+    /// One page of `ListParts`, at most 1,000 stored parts, that begins after the part number `after`.
     ///
     /// # Errors
-    /// [`Error::NotFound`](super::Error::NotFound) when there is no such upload.
+    /// [`Error::NotFound`](super::Error::NotFound) if there is no such upload.
     async fn list_parts(&self, key: &Key, upload: &UploadId, after: u32) -> Result<PartsPage>;
 
-    /// One page of `ListMultipartUploads` below `prefix`, of at most 1,000. Needs a permission that shows the names of the
-    /// whole bucket: no session has it.
+    /// One page of `ListMultipartUploads` below `prefix`, at most 1,000 uploads. It needs a permission that shows the
+    /// names of the whole bucket. No session has that permission.
     async fn list_uploads(&self, prefix: &Prefix, after: Option<&UploadsToken>) -> Result<UploadsPage>;
 
-    /// `AbortMultipartUpload`. An upload that is gone already is no error.
+    /// `AbortMultipartUpload`. Succeeds if the upload is already gone.
     async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()>;
 
-    /// `CopyObject` within the bucket, of at most 5 GiB, if the source still is `pin`. Tags are kept; metadata and headers
-    /// too, or they are `object`'s, where one is given.
+    /// `CopyObject` within the bucket, of at most 5 GiB, if the source still is `pin`. Tags are kept. Metadata and
+    /// headers are kept too, unless `object` replaces them.
     async fn copy(
         &self,
         source: &Key,
@@ -105,25 +105,26 @@ pub trait Bucket: Send + Sync + fmt::Debug {
         condition: Condition,
     ) -> Result<Stored>;
 
-    /// `DeleteObject`. A try of it that got no answer is sent again; what is gone by then counts as removed by it.
+    /// `DeleteObject`. A try that got no answer is sent again. If the object is gone by then, this request counts as
+    /// the one that removed it.
     ///
     /// # Errors
-    /// On a condition, three that mean that this request removed nothing:
-    /// [`Error::NotFound`](super::Error::NotFound) when nothing is there,
-    /// [`Error::Forbidden`](super::Error::Forbidden) where that may be so, as for [`head`](Self::head), and
-    /// [`Error::Conflict`](super::Error::Conflict) when another version is there, or on some stores nothing. Without a
-    /// condition, what is not there is no error, as in S3.
+    /// With a condition, three errors mean that this request removed nothing:
+    /// [`Error::NotFound`](super::Error::NotFound) if there is no object, [`Error::Forbidden`](super::Error::Forbidden)
+    /// if there may be none, as for [`head`](Self::head), and [`Error::Conflict`](super::Error::Conflict) if another
+    /// version is there, or, on some stores, no object. Without a condition, a missing object is no error, as in S3.
     async fn remove(&self, key: &Key, condition: RemovalCondition) -> Result<()>;
 
-    /// `DeleteObjects`, of 1 to 1,000 objects, each only if it still is this version. Answers for each of them, in their
-    /// order. What is not there is no error. Names that XML can't carry ([`Key::fits_xml`]) get all of them refused.
+    /// `DeleteObjects`, of 1 to 1,000 objects, each only if it still is this version. Returns a result for each of
+    /// them, in their order. A missing object is no error. If XML can't carry one of the names ([`Key::fits_xml`]), S3
+    /// refuses them all.
     async fn remove_many(&self, objects: &[(Key, Pin)]) -> Result<Vec<Result<()>>>;
 
     /// One page of `ListObjectsV2`, of at most `max_keys` (≤ 1,000) names.
     async fn list(&self, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Result<Page>;
 }
 
-/// What a listing covers.
+/// The keys that a listing covers.
 #[derive(Clone, Copy, Debug)]
 pub enum ListScope<'a> {
     /// The entries of a directory: `delimiter=/` below the prefix.
@@ -145,7 +146,7 @@ impl ListScope<'_> {
     }
 }
 
-/// Where the next page of a listing begins; opaque.
+/// The start of a listing's next page; opaque.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageToken(pub String);
 
@@ -181,19 +182,19 @@ pub struct ETag(pub String);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VersionId(pub String);
 
-/// The one version of an object that an operation means.
+/// The one version of an object on which an operation works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
     /// Sent as `If-Match`.
     pub etag: ETag,
-    /// Where the bucket keeps versions, the one to go on with when the object is overwritten.
+    /// In a bucket that keeps versions, the version to read when the object is overwritten.
     pub version: Option<VersionId>,
 }
 
-/// What HEAD and GET say of an object.
+/// An object as HEAD and GET describe it.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// The whole object's size in bytes, also where only a range was read.
+    /// The whole object's size in bytes, even if only a range was read.
     pub size: u64,
     /// Its tag and version.
     pub pin: Pin,
@@ -201,9 +202,9 @@ pub struct Object {
     pub modified: i64,
     /// User metadata (`x-amz-meta-…`) without the prefix, keys in lower case.
     pub metadata: BTreeMap<String, String>,
-    /// What others said of its bytes; only a HEAD tells.
+    /// The HTTP headers of the object. Only a HEAD returns them.
     pub headers: Headers,
-    /// It lies in an archive and can't be read before it is restored.
+    /// True if the object is archived and can't be read before it is restored.
     pub archived: bool,
 }
 
@@ -214,7 +215,7 @@ pub type Body = BoxStream<'static, Result<Bytes>>;
 pub struct Read {
     /// The object that the bytes belong to.
     pub object: Object,
-    /// The bytes that will come: the asked-for range, cut at the object's end.
+    /// The range of the bytes that follow: the requested one, cut at the object's end.
     pub range: Range<u64>,
     /// The bytes. A body that ends early yields an error, never just an end.
     pub body: Body,
@@ -254,14 +255,14 @@ impl Payload {
         self.pieces.iter().map(|piece| piece.len() as u64).sum()
     }
 
-    /// Whether there is no byte.
+    /// True if there are no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pieces.iter().all(Bytes::is_empty)
     }
 }
 
-/// What those who read an object by HTTP are told of its bytes. It is others who set it, and nothing here goes by it.
+/// The headers that HTTP readers of an object get. Other programs set them; this server only keeps them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
     /// `Cache-Control`.
@@ -280,14 +281,14 @@ pub struct Headers {
     pub website_redirect_location: Option<String>,
 }
 
-/// What a new object is born with.
+/// The attributes that a new object gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewObject {
-    /// User metadata (`x-amz-meta-…`) without the prefix. `mtime` (seconds, as rclone and s3fs write it), `mode`
-    /// (decimal, as s3fs writes it) and `wharfinger-upload`, a random token that tells our own success from another's
-    /// when an answer is lost.
+    /// User metadata (`x-amz-meta-…`) without the prefix: `mtime` (seconds, as rclone and s3fs write it), `mode`
+    /// (decimal, as s3fs writes it) and `wharfinger-upload`. The last is a random token that tells our own success from
+    /// another client's after an answer was lost.
     pub metadata: BTreeMap<String, String>,
-    /// What is told of its bytes.
+    /// The HTTP headers of the object.
     pub headers: Headers,
 }
 
@@ -298,7 +299,7 @@ impl NewObject {
     /// Gives it a new token.
     ///
     /// # Errors
-    /// [`Error::Broken`](super::Error::Broken) when the system has no random bytes.
+    /// [`Error::Broken`](super::Error::Broken) if the system has no random bytes.
     pub fn mark(&mut self) -> Result<()> {
         let mut token = [0; 16];
         getrandom::fill(&mut token).map_err(|error| super::Error::Broken(format!("no random token: {error}")))?;
@@ -313,25 +314,25 @@ impl NewObject {
     }
 }
 
-/// What must hold for a write to happen.
+/// The condition of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Replace what is there.
+    /// Replace the current object, if any.
     Always,
-    /// `If-None-Match: *`: only where nothing is.
+    /// `If-None-Match: *`: write only if there is no object.
     Absent,
-    /// `If-Match`: only what is still this version.
+    /// `If-Match`: write only if the object still is this version.
     Matches(ETag),
 }
 
 /// The condition of a removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemovalCondition {
-    /// Remove what is there, if anything is.
+    /// Remove the current object, if any.
     Always,
-    /// `If-Match: *`: something is there. Takes no `s3:GetObject`.
+    /// `If-Match: *`: remove only if there is an object. Doesn't need `s3:GetObject`.
     Present,
-    /// `If-Match`: it is still this version. Takes `s3:GetObject` too.
+    /// `If-Match`: remove only if the object still is this version. Needs `s3:GetObject` too.
     Matches(ETag),
 }
 
@@ -342,14 +343,14 @@ pub struct UploadId(pub String);
 /// A part that S3 has stored.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// From 1, without gaps.
+    /// 1 or more, without gaps.
     pub number: u32,
-    /// What `CompleteMultipartUpload` must name.
+    /// The ETag that `CompleteMultipartUpload` must name.
     pub etag: ETag,
     /// In bytes.
     pub size: u64,
-    /// CRC-64/NVME of the part; combined over all parts it is the object's. `None` for a copied part where the store
-    /// doesn't say.
+    /// CRC-64/NVME of the part. The values of all parts combine to the object's. `None` for a copied part if the store
+    /// doesn't report it.
     pub crc64: Option<u64>,
 }
 
@@ -358,7 +359,7 @@ pub struct Part {
 pub struct PartsPage {
     /// In the order of their numbers, which may have gaps here.
     pub parts: Vec<Part>,
-    /// Whether there are more behind the last one.
+    /// True if more parts follow the last one.
     pub more: bool,
 }
 
@@ -376,16 +377,16 @@ pub struct UploadsPage {
 pub struct OpenUpload {
     /// The whole key, as S3 has it.
     pub raw_key: String,
-    /// S3's name for it.
+    /// S3's id of the upload.
     pub upload: UploadId,
     /// In seconds since 1970.
     pub initiated: i64,
-    /// Who began it: of a role's session `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`. `None` where the store
-    /// doesn't say.
+    /// The initiator of the upload: of a role's session `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`. `None` if the
+    /// store doesn't report it.
     pub initiator: Option<String>,
 }
 
-/// Where the next page of open uploads begins; opaque.
+/// The start of the next page of open uploads; opaque.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadsToken {
     /// `key-marker`.
@@ -394,17 +395,17 @@ pub struct UploadsToken {
     pub upload: String,
 }
 
-/// What S3 says after it stored an object.
+/// S3's answer after it stored an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// The new object's tag and version.
     pub pin: Pin,
-    /// `LastModified`, in seconds since 1970, where S3 says it: of what it copied at once.
+    /// `LastModified`, in seconds since 1970. S3 reports it only for a `CopyObject`.
     pub modified: Option<i64>,
 }
 
 impl Stored {
-    /// The object as HEAD says that it is stored, whose own answer was lost.
+    /// The stored object as a HEAD describes it, after the answer to the write was lost.
     pub(super) fn described(object: Object) -> Self {
         Self { pin: object.pin, modified: Some(object.modified) }
     }

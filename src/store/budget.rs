@@ -1,7 +1,7 @@
-//! The memory that all uploads of the process share. Who asks waits in line, fairly between owners; who takes more than
-//! asked for at first does so only when nobody waits.
+//! The memory that all uploads of the process share. A waiter gets its bytes in line, fairly between owners. An upload
+//! gets more than its first reservation only while no other waits.
 //!
-//! Invariant: the sum of all living [`Reservation`]s never exceeds the total. A reservation gives its bytes back when it
+//! Invariant: the sum of all living [`Reservation`]s never exceeds the total. A reservation returns its bytes when it
 //! is dropped, wherever that happens, so that a cancelled future leaks nothing.
 
 use super::{Error, Result, upload::Pool};
@@ -13,13 +13,13 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// What one upload at a time may hold beside the budget, in bytes: see [`Budget::overflow`].
+/// The memory that one upload at a time may hold outside the budget, in bytes: see [`Budget::overflow`].
 pub(super) const OVERFLOW_BYTES: u64 = 18 * 1024 * 1024;
 
-/// The line of uploads whose CLOSE has come and which need more, whoever they belong to. It comes first: other CLOSEs may wait
-/// for such an upload, and hold what the others in line wait for. No tenant has this name.
+/// The line of uploads of all owners that need more memory after their CLOSE arrived. It is served first: other CLOSEs
+/// may wait for such an upload, and hold the memory that the rest of the line waits for. No tenant has this name.
 pub(super) const CLOSING: &str = "";
-/// The line of all other uploads that are admitted and need more. It takes its turn. No tenant has this name.
+/// The line of all other admitted uploads that need more. It takes its turn. No tenant has this name.
 pub(super) const GROWING: &str = " ";
 
 /// The process's budget of upload memory.
@@ -36,7 +36,7 @@ struct State {
     used_bytes: u64,
     /// Each owner's line, first come first served; no empty lines.
     lines: HashMap<String, VecDeque<Waiter>>,
-    /// The owners that have a line, the next to be served in front.
+    /// The owners that have a line; the front one is served next.
     turns: VecDeque<String>,
     next_ticket: u64,
 }
@@ -48,11 +48,11 @@ struct Waiter {
     grant: oneshot::Sender<Reservation>,
 }
 
-/// A waiter with its bytes accounted for, to be told so outside the lock.
+/// A waiter whose bytes are accounted for. It is notified outside the lock.
 type Grant = (oneshot::Sender<Reservation>, u64);
 
 impl Budget {
-    /// A budget of so many bytes.
+    /// A budget of `total_bytes`.
     #[must_use]
     pub fn new(total_bytes: u64) -> Arc<Self> {
         Arc::new(Self {
@@ -63,11 +63,11 @@ impl Budget {
         })
     }
 
-    /// Waits for `bytes`, at most until `deadline` has passed. Owners (tenants) are served in turn, the requests of one
-    /// owner in their order. Dropping the future leaves the line.
+    /// Waits for `bytes`, at most for `deadline`. Owners (tenants) are served in turn, the requests of one owner in
+    /// their order. Dropping the future leaves the line.
     ///
     /// # Errors
-    /// [`Error::Busy`] after the deadline, or at once for more bytes than there are in all.
+    /// [`Error::Busy`] after the deadline, or at once if `bytes` exceeds the total.
     pub async fn reserve(self: &Arc<Self>, owner: &str, bytes: u64, deadline: Duration) -> Result<Reservation> {
         if bytes > self.total_bytes {
             return Err(Error::Busy(Duration::ZERO));
@@ -80,14 +80,14 @@ impl Budget {
         answer.ok().and_then(std::result::Result::ok).ok_or(Error::Busy(deadline))
     }
 
-    /// Takes `bytes` if they are free and nobody waits.
+    /// Takes `bytes` if they are free and no request waits.
     #[must_use]
     pub fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         self.state().take(bytes, self.total_bytes).then(|| self.reservation(bytes))
     }
 
-    /// Takes `bytes` for one who holds `held_bytes` already and can do without more, if there is plenty: a quarter of all
-    /// stays free, and at least as much as this one holds then. So all who ask like this have about the same.
+    /// Takes optional `bytes` for a holder of `held_bytes`, if memory is plentiful. A quarter of the total stays free,
+    /// and at least as much as this holder has then. So all optional holders get about the same share.
     #[must_use]
     pub fn try_take_spare(self: &Arc<Self>, bytes: u64, held_bytes: u64) -> Option<Reservation> {
         let mut state = self.state();
@@ -95,21 +95,21 @@ impl Budget {
         (spare && state.take(bytes, self.total_bytes)).then(|| self.reservation(bytes))
     }
 
-    /// Whether [`try_take_spare`](Self::try_take_spare) would take them.
+    /// True if [`try_take_spare`](Self::try_take_spare) would succeed.
     #[must_use]
     pub fn has_spare(&self, bytes: u64, held_bytes: u64) -> bool {
         let state = self.state();
         state.turns.is_empty() && state.spares(bytes, held_bytes, self.total_bytes)
     }
 
-    /// Whether those who can do without should give memory back: somebody waits, or less than an eighth is free.
+    /// True if optional holders should return their memory: a request waits, or less than an eighth is free.
     #[must_use]
     pub fn is_tight(&self) -> bool {
         let state = self.state();
         !state.turns.is_empty() || self.total_bytes.saturating_sub(state.used_bytes) < self.total_bytes / 8
     }
 
-    /// Whether memory is short: somebody waits, or nothing is free.
+    /// True if memory is short: a request waits, or no byte is free.
     #[must_use]
     pub fn pressed(&self) -> bool {
         let state = self.state();
@@ -122,14 +122,14 @@ impl Budget {
         self.state().used_bytes
     }
 
-    /// Waits for the one overflow of the process: [`OVERFLOW_BYTES`] beside the budget, for an upload whose writes came
-    /// so far out of order that its reservation is full before a part is whole. The budget alone can't help there: all
-    /// that is reserved may belong to uploads that wait so for one another.
+    /// Waits for the one overflow of the process: [`OVERFLOW_BYTES`] outside the budget. It is for an upload whose
+    /// writes came so far out of order that its reservation is full before a part is whole. The budget alone can't help
+    /// there: uploads that wait for one another may hold all of it.
     pub(super) async fn overflow(&self) -> Option<Overflow> {
         Arc::clone(&self.overflow).acquire_owned().await.ok().map(|permit| Overflow { _permit: permit })
     }
 
-    /// Where the memory itself comes from.
+    /// The pool that hands out the memory itself.
     pub(super) fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
@@ -151,7 +151,7 @@ impl Budget {
         Some((Place { budget: self, owner: owner.to_owned(), ticket }, granted))
     }
 
-    /// Changes the state, then tells those who are served by it.
+    /// Changes the state, then notifies the waiters that the change serves.
     fn update(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
         let grants = {
             let mut state = self.state();
@@ -159,7 +159,7 @@ impl Budget {
             state.serve(self.total_bytes)
         };
         for (grant, bytes) in grants {
-            // A waiter that has just gone hands its reservation back, and dropping it serves the next one.
+            // A waiter that has just left returns its reservation. Dropping that serves the next waiter.
             drop(grant.send(self.reservation(bytes)));
         }
     }
@@ -174,7 +174,7 @@ impl Budget {
 }
 
 impl State {
-    /// Takes free bytes, never ahead of those who wait.
+    /// Takes free bytes, never ahead of a waiter.
     fn take(&mut self, bytes: u64, total_bytes: u64) -> bool {
         let fits = self.turns.is_empty() && bytes <= total_bytes.saturating_sub(self.used_bytes);
         if fits {
@@ -183,13 +183,13 @@ impl State {
         fits
     }
 
-    /// Whether a quarter stays free behind `bytes` more, and at least as much as who holds `held_bytes` has then.
+    /// True if a quarter stays free after `bytes` more, and at least as much as the holder of `held_bytes` has then.
     fn spares(&self, bytes: u64, held_bytes: u64, total_bytes: u64) -> bool {
         let left_bytes = (total_bytes / 4).max(held_bytes.saturating_add(bytes));
         self.used_bytes.saturating_add(bytes).saturating_add(left_bytes) <= total_bytes
     }
 
-    /// Serves the lines in turn as long as the next waiter fits. A large one is not overtaken, or it would starve.
+    /// Serves the lines in turn as long as the next waiter fits. A large waiter is not overtaken, or it would starve.
     fn serve(&mut self, total_bytes: u64) -> Vec<Grant> {
         let mut grants = Vec::new();
         while let Some(owner) = self.turns.pop_front() {
@@ -210,7 +210,7 @@ impl State {
         grants
     }
 
-    /// Lets an owner's line be served after the others, or before them.
+    /// Schedules an owner's line after the others, or before them if it is [`CLOSING`].
     fn take_turn(&mut self, owner: String) {
         if owner == CLOSING { self.turns.push_front(owner) } else { self.turns.push_back(owner) }
     }
@@ -225,7 +225,7 @@ impl State {
     }
 }
 
-/// A place in an owner's line, left on drop. Whoever stood behind may be served by that.
+/// A place in an owner's line, left on drop. Leaving may serve the waiters behind it.
 struct Place<'a> {
     budget: &'a Arc<Budget>,
     owner: String,
@@ -238,7 +238,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Bytes of the budget, given back on drop.
+/// Bytes of the budget, returned on drop.
 #[derive(Debug)]
 pub struct Reservation {
     budget: Arc<Budget>,
@@ -246,7 +246,7 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// How many bytes it holds.
+    /// The number of bytes that it holds.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -259,7 +259,7 @@ impl Reservation {
         Some(self.budget.reservation(bytes))
     }
 
-    /// Takes in another reservation of the same budget. One of another budget is given back to that one instead.
+    /// Takes in another reservation of the same budget. A reservation of another budget returns to its own instead.
     pub fn merge(&mut self, mut other: Self) {
         if Arc::ptr_eq(&self.budget, &other.budget) {
             self.bytes += mem::take(&mut other.bytes);
@@ -276,7 +276,7 @@ impl Drop for Reservation {
     }
 }
 
-/// The process's one overflow, given back on drop.
+/// The process's one overflow, returned on drop.
 #[derive(Debug)]
 pub(super) struct Overflow {
     _permit: OwnedSemaphorePermit,

@@ -1,30 +1,30 @@
-//! Directories around a name: those in a directory, and those above it that are missing. Not a directory's entries in order
-//! (see `listing.rs`).
+//! The directories in a directory, and the missing directories above a name. A directory's entries in order are in
+//! `listing.rs`.
 
 use super::{Bucket, ListScope, Result, find::find_in_listing};
 use crate::name::{Key, Prefix};
 use std::iter;
 
-/// S3's most names in a page.
+/// The most names that S3 puts in a page.
 const PAGE_ENTRIES: u16 = 1000;
 
 /// The directories in a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DirectoryPage {
-    /// True if the directory is there: by its marker, or anything below.
+    /// True if the directory exists: it has a marker, or any object below it.
     pub exists: bool,
     /// True if it has a marker.
     pub has_marker: bool,
-    /// The names of the directories in it, as far as they are on the page.
+    /// The names of its subdirectories that the page shows.
     pub directories: Vec<String>,
-    /// True if the page has all names.
+    /// True if the page shows all names.
     pub is_complete: bool,
 }
 
 /// Asks for the first page of the directory at `prefix`. 1 request.
 ///
 /// # Errors
-/// Those of the listing.
+/// The listing's errors.
 pub async fn directory_page(bucket: &dyn Bucket, prefix: &Prefix) -> Result<DirectoryPage> {
     let page = bucket.list(ListScope::Directory(prefix), None, PAGE_ENTRIES).await?;
     let name = |raw: &String| raw.strip_prefix(prefix.as_str())?.strip_suffix('/').map(str::to_owned);
@@ -36,28 +36,29 @@ pub async fn directory_page(bucket: &dyn Bucket, prefix: &Prefix) -> Result<Dire
     })
 }
 
-/// The directories that would come to be with a file in `directory`, of which nothing is there: itself first. `None` if a
-/// file has the name of one of them.
+/// The directories that a new file in `directory` would bring into being, the innermost first. `None` if a file has the
+/// name of one of them.
 ///
-/// Nothing is asked but of directories above it, below `root`. A directory that is there shows those above it, and one that
-/// is missing those below it: so it takes 2 requests where one is missing, and some 10 for the longest path.
+/// Looks up only `directory` and the directories above it, below `root`. If a directory exists, those above it exist
+/// too. If one is missing, so are those below it. So it takes 2 requests if one directory is missing, and about 10 for
+/// the longest path.
 ///
 /// # Errors
-/// Those of the listings.
+/// The listing's errors.
 pub async fn missing_directories(bucket: &dyn Bucket, root: &Prefix, directory: &Prefix) -> Result<Option<Vec<Key>>> {
     let inner = directory.without_slash();
     let outer = |key: &Key| key.directory().without_slash();
     let names = iter::successors(inner, outer)
         .take_while(|key| root.contains(&key.as_directory()) && key.as_directory() != *root);
     let names: Vec<Key> = names.collect();
-    // Those before `missing` are missing, the one at `there` isn't.
+    // All names before index `missing` are missing. The name at index `there` exists.
     let (mut missing, mut there, mut step) = (0, names.len(), 1);
     while missing < there {
         let at = if there == names.len() { missing + step - 1 } else { missing + (there - missing) / 2 };
         let at = at.min(there - 1);
         let Some(name) = names.get(at) else { break };
         let found = find_in_listing(bucket, name).await?;
-        // If S3 holds both a file and what lies below its name, it is a directory already.
+        // If S3 holds both a file and objects below its name, the name already is a directory.
         if found.directory {
             there = at;
         } else if found.file.is_some() {
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
     use crate::store::MemoryBucket;
 
-    /// Counts what is missing for a file in a directory this deep, of which so many outer ones are there.
+    /// Counts the missing directories for a file that is `deep` levels down, if the outer `there` levels exist.
     async fn missing(bucket: &MemoryBucket, deep: usize, there: usize) -> (Option<usize>, usize) {
         let root = Prefix::parse("acme/").unwrap();
         if there > 0 {

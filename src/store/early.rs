@@ -1,7 +1,7 @@
-//! A small object that is opened before anybody asks for it.
+//! A small object that the server opens before a client asks for it.
 //!
-//! Invariant: it is of the version that was listed, holds its memory from what the budget has to spare, and gives it back
-//! after a second, or sooner when memory is tight. Nobody waits for it but who asked for it.
+//! Invariant: it is of the version that was listed. It takes its memory from the budget's spare bytes, and returns it
+//! after a second, or sooner when memory is tight. Only the OPEN of this file waits for it.
 
 use super::{Bucket, Budget, ETag, Pin, Reader, Reservation, Result, task::OwnedTask};
 use crate::name::Key;
@@ -11,15 +11,15 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// What was asked for longer ago than this says nothing about the present.
+/// The age from which an answer no longer describes the present.
 const MAX_AGE: Duration = Duration::from_secs(1);
-/// How often one that nobody asks for looks whether it has to go.
+/// The interval at which an unclaimed object checks if it must be dropped.
 const PERIOD: Duration = Duration::from_millis(250);
 
-/// Whoever has opened the object after all, and waits for it.
+/// The OPEN that claimed the object and waits for it.
 type Claim = oneshot::Sender<Result<Reader>>;
 
-/// A GET that was sent for a file before its OPEN. Dropping it gives it up.
+/// A GET that was sent for a file before its OPEN. Dropping it abandons the GET.
 #[derive(Debug)]
 pub struct EarlyReader {
     since: Instant,
@@ -34,8 +34,8 @@ impl EarlyReader {
     /// The longest time that it may be kept.
     pub const MAX_AGE: Duration = MAX_AGE;
 
-    /// Sends the GET for an object of `size` bytes and this tag, at most [`MAX_BYTES`](Self::MAX_BYTES) and not empty.
-    /// `None` where the budget has nothing to spare.
+    /// Sends the GET for an object of `size` bytes and this tag. The size is at most [`MAX_BYTES`](Self::MAX_BYTES) and
+    /// not 0. Returns `None` if the budget has no spare bytes.
     #[must_use]
     pub fn start(bucket: Arc<dyn Bucket>, key: Key, size: u64, etag: ETag, budget: &Arc<Budget>) -> Option<Self> {
         let memory = budget.try_take_spare(size, 0)?;
@@ -50,13 +50,14 @@ impl EarlyReader {
         Some(Self { since, claims, task })
     }
 
-    /// Whether it still says something about the present.
+    /// True while the answer still describes the present.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.since.elapsed() <= MAX_AGE
     }
 
-    /// The open object; `None` if it could not be opened as it was listed, or had to go.
+    /// The open object. `None` if it could not be opened as it was listed, or was dropped because of its age or of
+    /// tight memory.
     pub async fn take(self) -> Option<Reader> {
         let Self { claims, task, .. } = self;
         let (claim, answer) = oneshot::channel();
@@ -67,7 +68,7 @@ impl EarlyReader {
     }
 }
 
-/// Keeps what was opened until it is asked for, or has to go.
+/// Keeps the opened object until an OPEN claims it, or it has to go.
 async fn offer(
     opened: Result<Reader>,
     claimed: oneshot::Receiver<Claim>,
@@ -85,7 +86,7 @@ async fn offer(
         claim = claimed => claim,
         () = expired => return,
     };
-    // From here on it is a reader as any other, which may have so little without the budget.
+    // From here on it is a reader like any other, which may hold this little outside the budget.
     drop(memory);
     if let Ok(claim) = claim {
         let _gone = claim.send(opened);

@@ -1,33 +1,33 @@
-//! Why a storage operation failed, in storage's words. `vfs` turns it into what a user may know.
+//! The reason why a storage operation failed, in storage's words. `vfs` turns it into a reason that a user may see.
 
 use std::time::Duration;
 
-/// Why a storage operation failed.
+/// The reason why a storage operation failed.
 ///
-/// Messages are for the operator's log. They may name request ids, never credentials; what a client is told is
-/// decided in `sftp/channel/status.rs`.
+/// Messages are for the operator's log. They may name request ids, never credentials. `sftp/channel/status.rs` decides
+/// which sentence a client gets.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// No object of that name (404), or no such upload: who has an [`Upload`](super::Upload) hears
-    /// [`UploadGone`](Self::UploadGone) instead.
+    /// No object of that name (404), or no such upload. An [`Upload`](super::Upload) reports
+    /// [`UploadGone`](Self::UploadGone) for the second.
     #[error("no such object")]
     NotFound,
-    /// 403. Under a scoped policy a HEAD of a missing key says this too: only a listing decides.
+    /// 403. Under a scoped policy S3 also answers a HEAD of a missing key with it: only a listing tells the two apart.
     #[error("S3 denied access ({request})")]
     Forbidden {
         /// S3's code and request id.
         request: String,
     },
-    /// 412 or 409: the object is not, or no longer, the one that was meant.
+    /// 412 or 409: the object is not, or no longer, the expected one.
     #[error("the object changed or exists already ({request})")]
     Conflict {
         /// S3's code and request id.
         request: String,
     },
-    /// 416. An empty object says so to every range.
+    /// 416. S3 answers every range of an empty object with it.
     #[error("the range lies behind the end of an object of {size:?} bytes")]
     RangeNotSatisfiable {
-        /// The object's size in bytes, where S3 said it.
+        /// The object's size in bytes, if S3 reported it.
         size: Option<u64>,
     },
     /// The object is archived (Glacier) and must be restored before it can be read.
@@ -39,20 +39,20 @@ pub enum Error {
         /// S3's code and request id.
         request: String,
     },
-    /// No answer in time, the connection broke, or S3 or a proxy before it failed (500, 502, 504), after retries: a
-    /// write may have happened all the same.
+    /// No answer in time, a broken connection, or a failure of S3 or of a proxy before it (500, 502, 504), after
+    /// retries. S3 may have done the write nevertheless.
     #[error("no answer from S3: {0}")]
     Unreachable(String),
-    /// The bucket, or its owner's quota, is full: 507, or one of the codes that stores other than AWS have for it.
+    /// The bucket, or its owner's quota, is full: 507, or a code that a store other than AWS has for it.
     #[error("the bucket is full ({request})")]
     Full {
         /// S3's code and request id.
         request: String,
     },
-    /// No credentials could be had for the mount.
+    /// The server could get no credentials for the mount.
     #[error("no credentials: {0}")]
     Credentials(String),
-    /// Anything else that S3 said.
+    /// Any other error that S3 reported.
     #[error("S3 refused: {code}: {message} ({request})")]
     Refused {
         /// S3's error code, such as `InvalidPart`.
@@ -68,13 +68,13 @@ pub enum Error {
     /// Upload memory was not free before the deadline.
     #[error("no upload memory was free within {0:?}")]
     Busy(Duration),
-    /// A write to bytes that are already on their way to S3.
+    /// A write to bytes that were already sent to S3.
     #[error("bytes before offset {shipped} are already stored and can't be written again")]
     AlreadyShipped {
         /// The first offset that can still be written.
         shipped: u64,
     },
-    /// A write so far behind the end that the hole would be larger than the limit.
+    /// A write so far behind the end that the hole would exceed the limit.
     #[error("a hole of more than {limit} bytes")]
     HoleTooLarge {
         /// The largest hole, in bytes.
@@ -86,7 +86,7 @@ pub enum Error {
         /// `max_object_bytes`.
         limit: u64,
     },
-    /// The directory holds more than may be renamed with it.
+    /// The directory holds more objects than one rename may move.
     #[error("more than {limit} objects")]
     TooManyObjects {
         /// `max_rename_objects`.
@@ -95,10 +95,10 @@ pub enum Error {
     /// A name in the directory would be longer than S3 allows.
     #[error("a name would be longer than S3 allows")]
     NameTooLong,
-    /// Another rename has to do with the same names, or one that was cut off waits to be finished or undone.
+    /// Another rename of the same names is running, or was interrupted and waits for its repair.
     #[error("another rename of the same names is under way, or was cut off")]
     RenameUnderWay,
-    /// What needs the journal can't be done without.
+    /// The operation needs the journal, and the journal is down.
     #[error(transparent)]
     Journal(#[from] super::JournalDown),
     /// A file has the name already.
@@ -110,10 +110,10 @@ pub enum Error {
     /// The directory holds more than its own marker.
     #[error("the directory is not empty")]
     NotEmpty,
-    /// Somebody, perhaps a lifecycle rule of the bucket, aborted the multipart upload, and its parts are gone.
+    /// The multipart upload was aborted, perhaps by a lifecycle rule of the bucket, and its parts are gone.
     #[error("the multipart upload is gone: it was aborted in S3")]
     UploadGone,
-    /// Somebody else goes on with the upload, or did so a moment ago.
+    /// Another session holds the upload, or held it a moment ago.
     #[error("the upload that was cut off is held by another session")]
     UploadHeld,
     /// Bytes are missing behind those that were stored before the upload was cut off.

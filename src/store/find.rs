@@ -1,36 +1,36 @@
-//! What lies under a name: a file, a directory, both or nothing. Not the order of a directory's entries (see
-//! `listing.rs`).
+//! The kind of thing at a name: a file, a directory, both or nothing. The order of a directory's entries is in
+//! `listing.rs`.
 //!
-//! Invariant: only a listing says that something is missing. HEAD carries no `s3:prefix`, so under credentials that
-//! are limited to a prefix a missing key is a 403, as a forbidden one is.
+//! Invariant: only a listing proves that an object is missing. HEAD carries no `s3:prefix`, so with credentials that
+//! are limited to a prefix S3 answers 403 for a missing key, as for a forbidden one.
 
 use super::{Bucket, ETag, Error, Headers, ListScope, Listed, Object, Page, Pin, Result};
 use crate::name::{Key, Prefix};
 use std::{collections::BTreeMap, future::Future};
 
-/// How many names the listing for one key asks for: enough to look past most neighbours (`key-1` and `key.txt` come
-/// before `key/`).
+/// The number of names that a listing for one key asks for. It is enough to look past most neighbours: `key-1` and
+/// `key.txt` come before `key/`.
 const NEIGHBOURS: u16 = 32;
 
-/// What lies under a name. Neither a file nor a directory: nothing does.
+/// The file and the directory at a name. With neither, the name is free.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// The file. Where it was seen only in a listing, its metadata and version are not known.
+    /// The file. If only a listing showed it, its metadata and version are unknown.
     pub file: Option<Object>,
-    /// Whether there is a directory: a marker, or anything below. Not asked where HEAD found the file, because STAT
-    /// and OPEN reach the file where S3 holds both.
+    /// True if there is a directory: a marker, or any object below. Not looked up if HEAD found the file, because STAT
+    /// and OPEN reach the file if S3 holds both.
     pub directory: bool,
 }
 
 impl Found {
-    /// Whether nothing lies under the name.
+    /// True if the name is free.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         self.file.is_none() && !self.directory
     }
 }
 
-/// What a directory holds, as far as two names of a listing tell.
+/// The content of a directory, as far as two names of a listing tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DirectoryState {
     /// There is no such directory.
@@ -40,14 +40,14 @@ pub enum DirectoryState {
         /// The marker's version.
         marker: Pin,
     },
-    /// More than its marker: names that no user could open, and bytes in the marker's place, included.
+    /// More than its marker. Names that no user could open count, and so does a marker that has bytes.
     Occupied,
 }
 
-/// Finds out what lies under `key`, in 1 request for a file, and 2 or 3 for anything else.
+/// Looks up `key`, in 1 request for a file, and 2 or 3 for anything else.
 ///
-/// A file that may be listed but not read is found, with what the listing knows of it, in 3 requests: it may have come to be
-/// after the first one, so HEAD is asked again.
+/// A file that the credentials may list but not read is found in 3 requests, with the facts that the listing shows.
+/// HEAD is sent again after the listing, because the file may have appeared after the first one.
 ///
 /// # Errors
 /// [`Error::Forbidden`] when neither HEAD nor LIST is allowed.
@@ -69,10 +69,10 @@ pub async fn find(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
     }
 }
 
-/// [`find`] without HEAD: what listings say of `key`, in 1 or 2 requests.
+/// [`find`] without HEAD: looks up `key` by listings, in 1 or 2 requests.
 ///
 /// # Errors
-/// Those of the listings.
+/// The listing's errors.
 pub async fn find_in_listing(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
     let directory = key.as_directory();
     let page = first_names(bucket, ListScope::StartingWith(key), NEIGHBOURS).await?;
@@ -84,10 +84,10 @@ pub async fn find_in_listing(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
     Ok(Found { file, directory })
 }
 
-/// Whether there is a directory at `prefix`: its marker, or anything below. 1 request.
+/// True if there is a directory at `prefix`: its marker, or any object below. 1 request.
 ///
 /// # Errors
-/// Those of the listing.
+/// The listing's errors.
 pub async fn directory_exists(bucket: &dyn Bucket, prefix: &Prefix) -> Result<bool> {
     let page = first_names(bucket, ListScope::Below(prefix), 1).await?;
     Ok(!page.objects.is_empty())
@@ -96,14 +96,14 @@ pub async fn directory_exists(bucket: &dyn Bucket, prefix: &Prefix) -> Result<bo
 /// True if there is a file `key`, as a listing shows it. 1 request.
 ///
 /// # Errors
-/// Those of the listing.
+/// The listing's errors.
 pub async fn file_exists(bucket: &dyn Bucket, key: &Key) -> Result<bool> {
     let page = first_names(bucket, ListScope::StartingWith(key), 1).await?;
     // The key itself would come first.
     Ok(page.objects.first().is_some_and(|first| first.raw_key == key.as_str()))
 }
 
-/// Goes on where nothing lies under `key`. 1 or 2 requests.
+/// Fails if the name `key` is taken. 1 or 2 requests.
 ///
 /// # Errors
 /// [`Error::IsDirectory`], [`Error::AlreadyExists`] for a file, or those of the listing.
@@ -115,10 +115,10 @@ pub(super) async fn refuse_existing(bucket: &dyn Bucket, key: &Key) -> Result<()
     }
 }
 
-/// What the directory at `prefix` holds. 1 request.
+/// The content of the directory at `prefix`. 1 request.
 ///
 /// # Errors
-/// Those of the listing.
+/// The listing's errors.
 pub async fn directory_state(bucket: &dyn Bucket, prefix: &Prefix) -> Result<DirectoryState> {
     let page = first_names(bucket, ListScope::Below(prefix), 2).await?;
     let mut objects = page.objects.into_iter();
@@ -131,7 +131,8 @@ pub async fn directory_state(bucket: &dyn Bucket, prefix: &Prefix) -> Result<Dir
     })
 }
 
-/// Tells what a refused request for `key` means: [`Error::NotFound`] if a listing shows that nothing is there. 1 request.
+/// The meaning of a refused request for `key`: [`Error::NotFound`] if a listing shows no such object, else `refusal`. 1
+/// request.
 pub(super) async fn missing_or_forbidden(bucket: &dyn Bucket, key: &Key, refusal: Error) -> Error {
     match Box::pin(file_exists(bucket, key)).await {
         Ok(false) => Error::NotFound,
@@ -139,8 +140,8 @@ pub(super) async fn missing_or_forbidden(bucket: &dyn Bucket, key: &Key, refusal
     }
 }
 
-/// The answer of S3 when it is asked for `key`: [`Error::NotFound`] where it refuses and a listing shows that nothing is
-/// there (1 further request). Where a listing shows the key it may have come to be in between, so S3 is asked once more.
+/// Sends `request` for `key`. If S3 denies it, one listing decides. If the listing lacks the key, returns
+/// [`Error::NotFound`]. If it shows the key, the object may have appeared in between, so the request is sent once more.
 pub(super) async fn ask<T, F>(bucket: &dyn Bucket, key: &Key, request: impl Fn() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
@@ -156,8 +157,8 @@ where
     }
 }
 
-/// The first `count` names in `scope`, without common prefixes; fewer only where there are no more. 1 request, as long as
-/// S3 fills its pages: it may answer with fewer names than it has, or with none, and a token for the rest.
+/// The first `count` names in `scope`, without common prefixes; fewer only if the scope has fewer. 1 request, as long
+/// as S3 fills its pages. S3 may answer with fewer names than it has, or with none, and a token for the rest.
 async fn first_names(bucket: &dyn Bucket, scope: ListScope<'_>, count: u16) -> Result<Page> {
     let mut all = bucket.list(scope, None, count).await?;
     while let Some(token) = &all.next

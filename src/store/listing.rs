@@ -1,15 +1,15 @@
-//! A directory's entries, a page at a time: the next page is on its way while the current one is used, and never more
-//! than two are in memory.
+//! A directory's entries, a page at a time. The next page is requested while the client uses the current one. At most
+//! two pages are in memory.
 //!
-//! What is no entry: the directory's own marker, and names that no user could open (`//`, `..`, control characters,
-//! written by others). Where S3 holds both `x` and `x/…`, one entry `x` shows the file that STAT and OPEN reach;
-//! listing `x` itself still shows what is below.
+//! The directory's own marker is no entry. Neither are names that no user could open (`//`, `..`, control characters),
+//! which other programs wrote. If S3 holds both `x` and `x/…`, one entry `x` shows the file that STAT and OPEN reach; a
+//! listing of `x` itself still shows the objects below.
 
 use super::{Bucket, ETag, ListScope, Listed, Page, PageToken, Result, task::OwnedTask};
 use crate::name::Prefix;
 use std::sync::Arc;
 
-/// S3's most names in a page.
+/// The most names that S3 puts in a page.
 const PAGE_ENTRIES: u16 = 1000;
 
 /// One name in a directory.
@@ -21,7 +21,7 @@ pub struct Entry {
     pub kind: EntryKind,
 }
 
-/// What a listing tells of an entry.
+/// The facts about an entry that a listing shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryKind {
     /// An object.
@@ -37,40 +37,40 @@ pub enum EntryKind {
     Directory,
 }
 
-/// A running listing of one directory, in the order of the names' UTF-8 bytes with a directory's `/` counted.
+/// A running listing of one directory. Names come in the order of their UTF-8 bytes, and a directory's `/` counts.
 #[derive(Debug)]
 pub struct Listing {
     bucket: Arc<dyn Bucket>,
     prefix: Prefix,
     next: Next,
-    /// The files whose namesake directories may still come. `x/` comes after `x` and all of `x!…`, `x-…`, `x.…`, so
-    /// each of these begins with the one before it: there are fewer than a key has bytes.
+    /// The files whose namesake directories may still follow. `x/` comes after `x` and all of `x!…`, `x-…`, `x.…`, so
+    /// each of these names begins with the one before it: there are fewer than a key has bytes.
     open_files: Vec<String>,
 }
 
 #[derive(Debug)]
 enum Next {
-    /// Ask for the page at this token; the first without.
+    /// The page at this token is to be requested; the first page has none.
     Wanted(Option<PageToken>),
-    /// On its way; with the token, to ask again after an error.
+    /// The page is requested. The token serves to request it again after an error.
     Coming(Option<PageToken>, OwnedTask<Result<Page>>),
-    /// There, and not used yet.
+    /// The page is here, and not used yet.
     Here(Page),
     End,
 }
 
 impl Listing {
-    /// A listing of the directory at `prefix`. Asks nothing yet.
+    /// A listing of the directory at `prefix`. Sends no request yet.
     #[must_use]
     pub fn new(bucket: Arc<dyn Bucket>, prefix: Prefix) -> Self {
         Self { bucket, prefix, next: Next::Wanted(None), open_files: Vec::new() }
     }
 
-    /// Whether the directory exists: its marker or anything below, names that are no entries included. Costs nothing
-    /// beyond the first page that isn't empty. Only of use before the first [`next_page`](Self::next_page).
+    /// True if the directory exists: it has a marker, or any object below, even one whose name is no entry. Takes no
+    /// request beyond the first page that isn't empty. Only valid before the first [`next_page`](Self::next_page).
     ///
     /// # Errors
-    /// Those of the pages.
+    /// The errors of the pages.
     pub async fn exists(&mut self) -> Result<bool> {
         while let Some(page) = self.fetch().await? {
             let exists = !page.objects.is_empty() || !page.directories.is_empty();
@@ -78,7 +78,7 @@ impl Listing {
                 self.next = Next::Here(page);
                 return Ok(exists);
             }
-            // S3 may have nothing to show yet, and more to look through.
+            // S3 may return an empty page and a token while it has more to look through.
             self.next = Next::Wanted(page.next);
         }
         Ok(false)
@@ -94,7 +94,7 @@ impl Listing {
     /// The next entries, at least one and at most 1,000; `None` at the end. In all ⌈names / 1,000⌉ requests.
     ///
     /// # Errors
-    /// Those of the listing. The same page is asked for again by the next call.
+    /// The listing's errors. The next call requests the same page again.
     pub async fn next_page(&mut self) -> Result<Option<Vec<Entry>>> {
         while let Some(page) = self.fetch().await? {
             self.next = match page.next.clone() {
@@ -109,7 +109,7 @@ impl Listing {
         Ok(None)
     }
 
-    /// Takes the page that is due, waiting for it. Dropping this future loses nothing.
+    /// Waits for the next page and takes it. Dropping this future loses nothing.
     async fn fetch(&mut self) -> Result<Option<Page>> {
         if let Next::Wanted(token) = &mut self.next {
             let token = token.take();
@@ -136,8 +136,8 @@ impl Listing {
         Next::Coming(token, task)
     }
 
-    /// Merges a page's objects and directories into the order in which S3 cut the pages, and leaves out what is no
-    /// entry.
+    /// Merges a page's objects and directories into the order in which S3 cut the pages. Leaves out the names that are
+    /// no entries.
     fn entries(&mut self, page: Page) -> Vec<Entry> {
         let mut entries = Vec::with_capacity(page.objects.len() + page.directories.len());
         let mut directories = page.directories.into_iter().peekable();
@@ -170,7 +170,7 @@ impl Listing {
         while self.open_files.pop_if(|open| !name.starts_with(open.as_str())).is_some() {}
     }
 
-    /// The name of a raw key below this directory, if a user could open it.
+    /// The name of a raw key below this directory. `None` if no user could open it.
     fn segment(&self, raw: &str) -> Option<String> {
         let name = raw.strip_prefix(self.prefix.as_str())?;
         (!name.contains('/') && self.prefix.key(name).is_ok()).then(|| name.to_owned())
@@ -295,7 +295,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever lies where, each name comes once, and pages of any size don't change that.
+        /// Each name comes once, for any set of keys and pages of any size.
         #[test]
         fn each_name_comes_once(keys in proptest::collection::btree_set("[ab][-/ab.]{0,4}", 0..40), cut in 1u16..5) {
             let bucket = bucket(keys.iter().map(|key| format!("acme/{key}")));

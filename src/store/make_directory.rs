@@ -1,14 +1,14 @@
-//! Making a directory: its marker, a zero-byte object, so that it exists while nothing is in it.
+//! MKDIR: writes the directory's marker, a zero-byte object, so that the directory exists while it is empty.
 
 use super::{Bucket, Condition, Error, NewObject, Payload, Result, find::refuse_existing, upload::Target};
 use crate::name::Key;
 use std::sync::Arc;
 
-/// Makes the directory `key`, whose marker is born with `object`. 2 requests, or 3 among many neighbours.
+/// Makes the directory `key`, and gives its marker the metadata of `object`. 2 requests, or 3 among many neighbours.
 ///
 /// # Errors
 /// - [`Error::IsDirectory`], [`Error::AlreadyExists`]: there is a directory or a file of this name.
-/// - [`Error::Conflict`]: somebody else made it meanwhile.
+/// - [`Error::Conflict`]: another client made it meanwhile.
 pub async fn make_directory(bucket: Arc<dyn Bucket>, key: &Key, mut object: NewObject) -> Result<()> {
     refuse_existing(&*bucket, key).await?;
     let marker = key.as_directory().marker().ok_or(Error::IsDirectory)?;

@@ -1,9 +1,9 @@
-//! Objects as files. A [`Bucket`] is S3 or stands in for it; everything clever lies above it and is tested without a
+//! Objects as files, on a [`Bucket`]: S3, or a double of it. All logic lies above that trait and is tested without a
 //! network: uploads in parts ([`Upload`]), pinned and prefetched reads ([`Reader`]), streamed listings ([`Listing`]),
-//! stat and rename. What S3 has no place for is beside it, in a [`Journal`].
+//! stat and rename. A [`Journal`] beside the bucket keeps the facts that S3 can't store.
 //!
-//! Invariant: no function here takes a raw string for a name. A [`Key`] or [`Prefix`] is made from a mount's prefix
-//! alone (see `key.rs`), which is the first of the two jails.
+//! Invariant: no function here takes a raw string for a name. Only a mount's prefix makes a [`Key`] or [`Prefix`] (see
+//! `key.rs`). That is the first of the two jails.
 
 mod bounded;
 mod bucket;
@@ -55,5 +55,5 @@ pub use upload::{
     UploadOptions,
 };
 
-/// What storage operations answer.
+/// The result of a storage operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,21 +1,22 @@
-//! Removing one object, and learning whether this request removed it: of several clients that remove one object at the same
-//! moment S3 tells exactly one that it did.
+//! Removes one object, and tells whether this request removed it. If several clients remove one object at the same
+//! moment, S3 tells exactly one of them that it did.
 //!
-//! Invariant: [`Error::NotFound`] means that another client removed the object. Where S3's answer was lost, what is gone
-//! counts as removed by this request: the worse mistake would be to tell every client that another one has the file.
+//! Invariant: [`Error::NotFound`] means that another client removed the object. If S3's answer was lost and the object
+//! is gone, this request counts as the one that removed it. The worse mistake would be to tell every client that
+//! another one has the file.
 
 use super::{Bucket, Error, RemovalCondition, Result, find::missing_or_forbidden};
 use crate::name::Key;
 
-/// Removes `key` on a condition, with 1 request more where the answer doesn't say what became of it.
+/// Removes `key` on a condition. Takes 1 request more if S3's answer leaves open what happened.
 ///
 /// # Errors
-/// - [`Error::NotFound`]: nothing was there, so another client was faster.
+/// - [`Error::NotFound`]: the object was already gone, so another client was faster.
 /// - [`Error::Conflict`]: another version is there.
-/// - Others: the object is still there, or it isn't known.
+/// - Others: the object is still there, or its state is unknown.
 pub async fn remove(bucket: &dyn Bucket, key: &Key, condition: RemovalCondition) -> Result<()> {
     match bucket.remove(key, condition).await {
-        // Nothing may be there any more. Then it was not this request that removed it.
+        // The object may be gone. If it is, another request removed it.
         Err(refusal @ (Error::Forbidden { .. } | Error::Conflict { .. })) => {
             Err(missing_or_forbidden(bucket, key, refusal).await)
         }

@@ -3,7 +3,7 @@
 use super::{Error, Result};
 use tokio::task::JoinHandle;
 
-/// A spawned task; dropping this aborts it, so that nothing runs on for a client that has gone.
+/// A spawned task. Dropping this aborts it, so that no task outlives the client that it works for.
 #[derive(Debug)]
 pub(super) struct OwnedTask<T>(JoinHandle<T>);
 
@@ -15,9 +15,9 @@ impl<T: Send + 'static> OwnedTask<T> {
 }
 
 impl<T> OwnedTask<Result<T>> {
-    /// What the task answers. Dropping this future leaves the task running, to be waited for again.
+    /// Waits for the task's result. Dropping this future leaves the task running, and a later call waits again.
     pub(super) async fn answer(&mut self) -> Result<T> {
-        // Only its owner can abort it, so this is a panic in the task, or a runtime that shuts down.
+        // Only the owner can abort the task, so this is a panic in it, or a runtime that shuts down.
         (&mut self.0).await.unwrap_or_else(|stopped| Err(Error::Broken(stopped.to_string())))
     }
 }

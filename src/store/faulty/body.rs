@@ -1,4 +1,4 @@
-//! Bodies of GETs that don't come to their end.
+//! Bodies of GETs that don't reach their end.
 
 use super::Fault;
 use crate::store::{Body, Error};
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use std::future::ready;
 
-/// `body`, as far as `fault` lets it come.
+/// `body`, cut or broken as `fault` says.
 pub(super) fn suffering(fault: Option<&Fault>, body: Body) -> Body {
     match fault {
         Some(Fault::BodyBreaks { after_bytes }) => {

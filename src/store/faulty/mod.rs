@@ -1,8 +1,8 @@
-//! A bucket that fails on purpose, over any other: what S3, or the way to it, does to one request in a million, done to
-//! the request that a test means. For tests; it is no part of a server.
+//! A bucket that fails on purpose, over any other. It does to the request that a test picks what S3, or the network,
+//! does to one request in a million. For tests; it is no part of a server.
 //!
-//! Invariant: a request that meets no fault is the other bucket's, untouched, so that what holds with faults is compared
-//! with what holds without.
+//! Invariant: a request that meets no fault goes to the other bucket unchanged. So a test can compare the results with
+//! faults to those without.
 
 mod body;
 mod plan;
@@ -30,14 +30,14 @@ pub struct FaultyBucket {
 }
 
 impl FaultyBucket {
-    /// All of `inner`'s requests, and no fault yet.
+    /// Forwards all requests to `inner`, without a fault yet.
     #[must_use]
     pub fn over(inner: Arc<dyn Bucket>) -> Self {
         Self { inner, plan: Mutex::default() }
     }
 
-    /// Requests that `aim` means, counted from the last [`restart`](Self::restart) on, meet `fault`. Of several aims the
-    /// first that fits counts.
+    /// Requests that match `aim`, counted from the last [`restart`](Self::restart) on, meet `fault`. If several aims
+    /// match, the first counts.
     pub fn meet(&self, aim: Aim, fault: Fault) {
         self.plan().meet(aim, fault);
     }
@@ -47,7 +47,7 @@ impl FaultyBucket {
         self.plan().meet_at_random(seed, one_in, faults);
     }
 
-    /// Ends all faults, and begins to count anew.
+    /// Ends all faults, and restarts the counting.
     pub fn restart(&self) {
         *self.plan() = Plan::default();
     }
@@ -58,7 +58,7 @@ impl FaultyBucket {
         self.plan().steps().to_vec()
     }
 
-    /// Those of them that met a fault, each with its fault.
+    /// The requests since the last restart that met a fault, each with its fault.
     #[must_use]
     pub fn met(&self) -> Vec<(Step, Fault)> {
         self.plan().met().to_vec()
@@ -77,7 +77,7 @@ impl FaultyBucket {
     }
 }
 
-/// What becomes of a request that meets `fault`. Faults of bodies come later, and those of one object of many elsewhere.
+/// The result of a request that meets `fault`. Faults of bodies, and of one object of many, are applied elsewhere.
 async fn suffer<T>(fault: Option<&Fault>, request: impl Future<Output = Result<T>> + Send) -> Result<T> {
     match fault {
         Some(Fault::Refused(error)) => Err(error.clone()),

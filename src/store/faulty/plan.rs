@@ -1,43 +1,43 @@
-//! Which request meets which fault. No waiting.
+//! Decides which request meets which fault. Never waits.
 
 use crate::store::{Error, memory::Verb};
 use std::time::Duration;
 
-/// What happens to a request.
+/// The fault of one request.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// It is not done, and this is told.
+    /// The request isn't done, and fails with this error.
     Refused(Error),
-    /// It is not done, and this is told so much later.
+    /// The request isn't done, and fails with this error after this delay.
     RefusedLate(Duration, Error),
-    /// It is done, and this is told all the same. Where it fails by itself, that is told.
+    /// The request is done, and fails with this error nevertheless. If it fails by itself, its own error is returned.
     AnswerLost(Error),
-    /// It is done so much later.
+    /// The request is done after this delay.
     Slow(Duration),
-    /// It is not done, and nothing is told: the answer never comes.
+    /// The request isn't done, and the answer never comes.
     Silent,
-    /// It is done, and the answer never comes.
+    /// The request is done, and the answer never comes.
     SilentWhenDone,
-    /// Of a `DeleteObjects` the first object stays, for this reason, and the others go.
+    /// A `DeleteObjects` keeps its first object, for this reason, and deletes the others.
     FirstRefused(Error),
     /// The body of a GET breaks.
     BodyBreaks {
-        /// So many bytes come before.
+        /// The number of bytes that come before.
         after_bytes: usize,
     },
     /// The body of a GET ends too early, without an error: a short read.
     BodyEnds {
-        /// So many bytes come before.
+        /// The number of bytes that come before.
         after_bytes: usize,
     },
-    /// The body of a GET stands still for ever.
+    /// The body of a GET stalls for ever.
     BodyStalls {
-        /// So many bytes come before.
+        /// The number of bytes that come before.
         after_bytes: usize,
     },
 }
 
-/// A request by its verb, and which one of that verb it is, from 1.
+/// A request by its verb, and its number among the requests of that verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Its kind.
@@ -46,18 +46,18 @@ pub struct Step {
     pub nth: usize,
 }
 
-/// Which requests are meant.
+/// The requests that a fault hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
     /// This one.
     At(Step),
     /// All of a verb.
     Every(Verb),
-    /// An outage: all, from the one of this number on. The first is 1.
+    /// An outage: all requests from this number on. The first is 1.
     From(usize),
 }
 
-/// The faults that are planned, and what came so far.
+/// The planned faults, and the requests so far.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     aimed: Vec<(Aim, Fault)>,
@@ -83,7 +83,7 @@ impl Plan {
         &self.met
     }
 
-    /// Counts a request, and says what it meets.
+    /// Counts a request, and returns the fault that it meets.
     pub(super) fn arrive(&mut self, verb: Verb) -> Option<Fault> {
         let nth = self.steps.iter().filter(|step| step.verb == verb).count() + 1;
         let step = Step { verb, nth };
@@ -124,7 +124,7 @@ impl Chance {
         self.faults.get(index).cloned()
     }
 
-    /// SplitMix64: every seed is a good one.
+    /// SplitMix64: any seed will do.
     fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

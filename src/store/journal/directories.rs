@@ -1,8 +1,8 @@
-//! Times that clients set on directories. S3 has no place for them: most directories have no object of their own, and a
+//! Times that clients set on directories. S3 can't store them: most directories have no object of their own, and a
 //! listing shows no marker's time.
 //!
-//! An entry belongs to a name, because a directory has no version. So it ends with the directory: RMDIR and MKDIR delete it,
-//! and a question that finds no directory of the name may drop it.
+//! An entry belongs to a name, because a directory has no version. So it ends with the directory: RMDIR and MKDIR
+//! delete it, and a lookup that finds no directory of this name may drop it.
 
 use super::JournalDown;
 use crate::name::{BucketId, Prefix};
@@ -22,17 +22,17 @@ pub struct DirectoryTimes {
     pub modified: u32,
 }
 
-/// The times that a node noted of a directory, of which the journal hears later.
+/// The times that a node noted for a directory while the journal was down. The node writes them to the journal later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryNote {
     /// The bucket.
     pub bucket: BucketId,
     /// The directory.
     pub directory: Prefix,
-    /// The times that were set; `None` where the directory was made: what was set before, on it or below it, is of an older
-    /// one.
+    /// The times that were set. `None` if the directory was made: times set before on it or below it belong to an older
+    /// directory.
     pub times: Option<DirectoryTimes>,
-    /// How long ago that was.
+    /// The time since they were set, or since the directory was made.
     pub set_ago: Duration,
 }
 
@@ -41,16 +41,16 @@ pub struct DirectoryNote {
 pub struct ListedDirectories<'a> {
     /// The directory that was listed.
     pub parent: &'a Prefix,
-    /// The names of all directories in it from the first to the last of them, without a slash, in the order in which S3
-    /// lists them: that of their bytes with the slash counted. At most 1,000.
+    /// The names of all its subdirectories from the first to the last of them, without a slash. They are in S3's order:
+    /// that of their bytes with the slash counted. At most 1,000.
     pub names: &'a [&'a str],
-    /// How long ago the listing was asked for.
+    /// The time since the listing was requested.
     pub asked_ago: Duration,
 }
 
 impl ListedDirectories<'_> {
-    /// Picks the names that belong on the page and aren't there: they are no directories'. None for a store that lists in
-    /// another order, because its other pages may show them.
+    /// Picks the names that belong on the page and are missing there: no directory has them. Empty for a store that
+    /// lists in another order, because its other pages may show them.
     pub(crate) fn lacking<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
         let (Some(first), Some(last)) = (self.names.first(), self.names.last()) else { return Vec::new() };
         if !self.names.is_sorted_by(|one, other| is_before(one, other)) {
@@ -62,13 +62,13 @@ impl ListedDirectories<'_> {
     }
 }
 
-/// Tells whether S3 lists the directory `one` before the directory `other`.
+/// True if S3 lists the directory `one` before the directory `other`.
 fn is_before(one: &str, other: &str) -> bool {
     one.bytes().chain([b'/']).lt(other.bytes().chain([b'/']))
 }
 
-/// The difference between the clocks of two nodes, at most: an entry that is not older than a question by this much may be
-/// of a directory that was made after it.
+/// The largest difference between the clocks of two nodes. An entry that isn't older than a lookup by this much may
+/// belong to a directory that was made after the lookup.
 pub(crate) const CLOCK_MARGIN: Duration = Duration::from_secs(10);
 
 /// The part of a [`Journal`](super::Journal) that times of directories need. Every method is a few round trips at most.
@@ -96,14 +96,14 @@ pub trait DirectoryJournal: Send + Sync + fmt::Debug {
         directories: &[&Prefix],
     ) -> Result<Vec<Option<DirectoryTimes>>, JournalDown>;
 
-    /// Tells whether anything is kept for a directory or for one below it.
+    /// True if the journal keeps times for a directory or for one below it.
     ///
     /// # Errors
     /// [`JournalDown`].
     async fn keeps_directory_times(&self, bucket: &BucketId, directory: &Prefix) -> Result<bool, JournalDown>;
 
-    /// The times that were set on the directories of a listing's page, by name. Entries that belong on the page and whose
-    /// names it lacks may be dropped, unless they were made after the listing was asked for.
+    /// The times that were set on the directories of a listing's page, by name. The journal may drop entries that
+    /// belong on the page and whose names are missing there, unless they were written after the listing was requested.
     ///
     /// # Errors
     /// [`JournalDown`].
@@ -116,7 +116,7 @@ pub trait DirectoryJournal: Send + Sync + fmt::Debug {
     /// Sets the times of a directory.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened nevertheless.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn set_directory_times(
         &self,
         bucket: &BucketId,
@@ -124,17 +124,18 @@ pub trait DirectoryJournal: Send + Sync + fmt::Debug {
         times: DirectoryTimes,
     ) -> Result<(), JournalDown>;
 
-    /// Takes in what nodes noted while the journal didn't answer. What was set since stays. At most 1,000, each of another
-    /// directory.
+    /// Writes the notes that nodes took while the journal was down. Times that were set since stay. At most 1,000, each
+    /// of another directory.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened nevertheless.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn tell_directory_times(&self, notes: &[DirectoryNote]) -> Result<(), JournalDown>;
 
-    /// Forgets a directory and all that lie below it. With `asked_ago` entries stay that may have been made since then.
+    /// Forgets the times of a directory and of all directories below it. With `asked_ago`, entries that may have been
+    /// written since then stay.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened nevertheless.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn forget_directory_times(
         &self,
         bucket: &BucketId,
@@ -142,11 +143,11 @@ pub trait DirectoryJournal: Send + Sync + fmt::Debug {
         asked_ago: Option<Duration>,
     ) -> Result<(), JournalDown>;
 
-    /// Gives what is kept for a directory, and for all that lie below it, to the directory `target` and those below that.
-    /// Times that were set there stay. Done twice, it does nothing new.
+    /// Moves the times kept for a directory, and for all directories below it, to the directory `target` and those
+    /// below that. Times that were set there stay. Idempotent.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened nevertheless.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn move_directory_times(
         &self,
         bucket: &BucketId,

@@ -1,7 +1,7 @@
 //! Times and a mode that are kept beside one version of an object.
 //!
-//! Invariant: they count for that version alone. Its ETag doesn't tell it from the same bytes that were put there again; S3's
-//! time of it does, because what is kept was set after the version came to be.
+//! Invariant: they count for that version alone. Its ETag doesn't distinguish it from a later upload of the same bytes.
+//! S3's time of the version does, because the attributes were set after the version came to be.
 
 use crate::{
     name::{BucketId, Key},
@@ -9,15 +9,16 @@ use crate::{
 };
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// How far the clocks of S3 and of the nodes may be apart.
+/// The largest difference between the clocks of S3 and of the nodes.
 const CLOCKS_APART_SECONDS: i64 = 60;
 
 /// A version of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// Its ETag, which the same bytes have that are put there again.
+    /// Its ETag. A later upload of the same bytes has the same one.
     pub etag: ETag,
-    /// `Last-Modified`, in seconds since 1970: that of S3, or when this node had S3's answer that it is stored.
+    /// `Last-Modified`, in seconds since 1970: S3's, or the time at which this node got S3's answer that the version is
+    /// stored.
     pub modified: i64,
 }
 
@@ -35,7 +36,7 @@ impl Version {
     }
 }
 
-/// The times that are shown of a version, in seconds since 1970.
+/// The times that clients see for a version, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LateTimes {
     /// A client set them.
@@ -45,7 +46,8 @@ pub enum LateTimes {
         /// Last modification.
         modified: u32,
     },
-    /// When the file appeared, which S3 doesn't say. It counts where no client set a time, and the object's metadata has none.
+    /// The time at which the file appeared, which S3 doesn't report. It counts only if no client set a time and the
+    /// object's metadata has none.
     Appeared(u32),
 }
 
@@ -57,7 +59,7 @@ impl LateTimes {
     }
 }
 
-/// Times and a mode. Where a field is `None`, what S3 says holds.
+/// Times and a mode. A field that is `None` leaves S3's value in place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LateAttributes {
     /// The times.
@@ -67,14 +69,14 @@ pub struct LateAttributes {
 }
 
 impl LateAttributes {
-    /// Tells whether nothing is kept.
+    /// True if no attribute is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// These attributes, and what `newer` says where it says anything. The time at which a file appeared takes the place of
-    /// no other.
+    /// These attributes, overwritten by those that `newer` has. The time at which a file appeared replaces no other
+    /// time.
     #[must_use]
     pub fn updated(self, newer: Self) -> Self {
         let times = match newer.times {
@@ -84,7 +86,7 @@ impl LateAttributes {
         Self { times, mode: newer.mode.or(self.mode) }
     }
 
-    /// These attributes, and what `other` says where they say nothing. A time that a client set is more than the time at
+    /// These attributes, completed by those of `other`. A time that a client set takes precedence over the time at
     /// which a file appeared.
     fn or(self, other: Self) -> Self {
         let times = match (self.times, other.times) {
@@ -102,7 +104,7 @@ pub struct Late {
     pub etag: ETag,
     /// The attributes.
     pub attributes: LateAttributes,
-    /// When they were set, in seconds since 1970: no earlier than the version came to be.
+    /// The time at which they were set, in seconds since 1970: not before the version came to be.
     pub set_at: i64,
 }
 
@@ -110,36 +112,37 @@ impl Late {
     /// Attributes that are set now.
     #[must_use]
     pub fn new(version: &Version, attributes: LateAttributes) -> Self {
-        // A node whose clock is slow sets them no earlier for that.
+        // A slow clock of the node must not set them before the version came to be.
         Self { etag: version.etag.clone(), attributes, set_at: now().max(version.modified) }
     }
 
-    /// Tells whether they were set on this version.
+    /// True if they were set on this version.
     #[must_use]
     pub fn is_of(&self, version: &Version) -> bool {
         self.etag == version.etag && version.modified <= self.set_at.saturating_add(CLOCKS_APART_SECONDS)
     }
 
-    /// The earliest time at which attributes of a version can have been set that came to be at `modified`.
+    /// The earliest time at which attributes can have been set on a version that came to be at `modified`.
     #[must_use]
     pub fn earliest(modified: i64) -> i64 {
         modified.saturating_sub(CLOCKS_APART_SECONDS)
     }
 
-    /// The latest time at which attributes can have been set on the version that one of the time `modified` replaced.
+    /// The latest time at which attributes can have been set on a version that was replaced by one of the time
+    /// `modified`.
     #[must_use]
     pub fn latest(modified: i64) -> i64 {
         modified.saturating_add(CLOCKS_APART_SECONDS)
     }
 
-    /// Tells whether these attributes are of a version that replaced the one with this ETag, which came to be at `modified`.
+    /// True if these attributes are of a version that replaced the one with this ETag, which came to be at `modified`.
     #[must_use]
     pub fn is_of_younger(&self, etag: &ETag, modified: i64) -> bool {
         self.etag != *etag && self.set_at > Self::latest(modified)
     }
 
-    /// The attributes kept when these are set on top of `older` ones: nothing of those, if they are of a version other than that
-    /// which came to be at `modified`.
+    /// The attributes kept after these are set on top of `older` ones. The older ones don't count if they are of
+    /// another version than the one that came to be at `modified`.
     #[must_use]
     pub fn on_top_of(self, older: &Self, modified: i64) -> Self {
         let version = Version { etag: self.etag.clone(), modified };
@@ -152,7 +155,7 @@ impl Late {
     }
 }
 
-/// Attributes of a version that the journal hears of after they were set.
+/// Attributes that the journal gets some time after they were set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LateNote {
     /// The bucket.
@@ -163,7 +166,7 @@ pub struct LateNote {
     pub late: Late,
     /// When the version came to be, in seconds since 1970.
     pub modified: i64,
-    /// True for attributes that a client set: they count more than others of the same second.
+    /// True for attributes that a client set: they take precedence over others of the same second.
     pub by_client: bool,
 }
 
@@ -175,14 +178,15 @@ impl LateNote {
         Self { bucket, key, late, modified, by_client: false }
     }
 
-    /// The time, in seconds since 1970, from which on what was set on the same version stays.
+    /// The earliest time, in seconds since 1970, at which attributes set on the same version take precedence over
+    /// these.
     #[must_use]
     pub fn stays_from(&self) -> i64 {
         self.late.set_at.saturating_add(self.by_client.into())
     }
 
-    /// The attributes kept when these are written beside others that are `there`. What was set on the same version since
-    /// stays; attributes of a younger version stay as they are.
+    /// The attributes kept when these are written beside those that are `there`. Attributes set on the same version
+    /// since stay, and so do attributes of a younger version.
     #[must_use]
     pub fn beside(&self, there: &Late) -> Late {
         let late = self.late.clone();

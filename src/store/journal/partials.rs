@@ -1,8 +1,8 @@
-//! Uploads in parts that can go on after their connection, or the server, was lost. S3 keeps the parts; which upload they
-//! belong to, and how much of it is as the client sent it, S3 can't say.
+//! Uploads in parts that can be resumed after their connection, or the server, was lost. S3 keeps the parts. The
+//! journal keeps which upload they belong to, and how much of it is as the client sent it.
 //!
 //! Invariant: names in an entry are relative to the mount's prefix, so that [`PartialFile::key`] can't lie outside it,
-//! whatever the entry says.
+//! whatever the entry contains.
 
 use super::{JournalDown, Lease, Owner};
 use crate::{
@@ -12,12 +12,12 @@ use crate::{
 use async_trait::async_trait;
 use std::{fmt, time::Duration};
 
-/// The file that an upload is to become, and whose: nobody else finds it.
+/// The file that an upload is to become, and its owner. Only this owner can find the upload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PartialFile {
-    /// Where it lies.
+    /// The bucket of the file.
     pub bucket: BucketId,
-    /// Who uploads it.
+    /// The user who uploads it.
     pub owner: Owner,
     /// The prefix of the mount that it is uploaded through.
     pub mount: Prefix,
@@ -26,23 +26,23 @@ pub struct PartialFile {
 }
 
 impl PartialFile {
-    /// The object that it is to become.
+    /// The key of the object that it is to become.
     ///
     /// # Errors
-    /// When the entry was changed into something that is no name.
+    /// [`InvalidKey`] if the entry was changed into a text that is no name.
     pub fn key(&self) -> Result<Key, InvalidKey> {
         self.mount.key(&self.name)
     }
 }
 
-/// How much of an upload is stored from its first byte on without a gap, and as the client sent it.
+/// The part of an upload that is stored from its first byte on without a gap, and as the client sent it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Whole {
-    /// The first so many parts.
+    /// The number of these parts, counted from the first.
     pub parts: u32,
-    /// What they hold, in bytes.
+    /// The size of these parts, in bytes.
     pub bytes: u64,
-    /// A checksum of their ETags, so that a part which is stored again later is noticed.
+    /// A checksum of their ETags. It detects a part that is stored again later.
     pub etags: u64,
 }
 
@@ -51,45 +51,46 @@ pub struct Whole {
 pub struct PartialUpload {
     /// Unique for ever.
     pub id: String,
-    /// What it is to become.
+    /// The file that it is to become.
     pub file: PartialFile,
-    /// S3's name for it.
+    /// S3's id of the upload.
     pub upload: UploadId,
-    /// What the object will be born with, its token included: S3 was told at the beginning.
+    /// The attributes that the object will get, its token included. S3 got them when the upload was created.
     pub object: NewObject,
-    /// How far it has come, when that was last noted.
+    /// The stored beginning of it, when that was last noted.
     pub whole: Whole,
 }
 
-/// How an entry stands for who held it last.
+/// The state of an entry, as its last holder sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It is held, and can go on when it is let go of.
+    /// This holder has it, and the upload can be resumed after the holder lets go of it.
     Kept,
-    /// It is held, and nobody finds it any more.
+    /// This holder has it, and the upload is abandoned: no session finds it.
     GivenUp,
-    /// Somebody else holds it, or it was struck out.
+    /// Another holder has it, or its row was deleted.
     Lost,
 }
 
 /// The part of a [`Journal`](super::Journal) that uploads need. Every method is a few round trips at most.
 ///
-/// An entry is *held* until its lease ends, *kept* until its time is over or it is given up, and stays until
-/// [`end_partial`](Self::end_partial), so that whatever is open in S3 can be found and aborted.
+/// An entry is *held* until its lease ends. It is *kept* until its time is over or it is abandoned. Its row stays until
+/// [`end_partial`](Self::end_partial), so that every upload that is open in S3 can be found and aborted.
 #[async_trait]
 pub trait PartialJournal: Send + Sync + fmt::Debug {
-    /// Enters an upload that has begun, held under `lease`, kept for `keep` from now. Older ones of the file are given up.
-    /// One that is entered already stays as it is.
+    /// Enters an upload that has begun, held under `lease` and kept for `keep` from now. Abandons older uploads of the
+    /// file. An upload that is already entered stays as it is.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened all the same.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn enter_partial(&self, partial: &PartialUpload, lease: &Lease, keep: Duration) -> Result<(), JournalDown>;
 
-    /// Notes how far the upload `id` has come, and begins the lease's term and the time that it is kept anew; a term of
-    /// zero lets go of it. What is given up stays so. Where the lease's holder holds it no more nothing is noted.
+    /// Notes the progress of the upload `id`, and restarts the lease's term and the time for which it is kept. A term
+    /// of zero lets go of it. An abandoned upload stays abandoned. If the lease's holder no longer holds it, nothing is
+    /// noted.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened all the same.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn hold_partial(
         &self,
         id: &str,
@@ -98,39 +99,39 @@ pub trait PartialJournal: Send + Sync + fmt::Debug {
         keep: Duration,
     ) -> Result<Standing, JournalDown>;
 
-    /// The upload of a file that is kept, and whether somebody holds it.
+    /// The kept upload of a file, and true if a session holds it.
     ///
     /// # Errors
     /// [`JournalDown`].
     async fn find_partial(&self, file: &PartialFile) -> Result<Option<(PartialUpload, bool)>, JournalDown>;
 
-    /// Takes on the upload `id`, if it is kept and nobody holds it. `false` if not.
+    /// Takes over the upload `id`. Returns `false` if it isn't kept or another session holds it.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened all the same.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn take_partial(&self, id: &str, lease: &Lease) -> Result<bool, JournalDown>;
 
-    /// Gives up the uploads of a file: nobody finds them any more. Who holds one may finish it.
+    /// Abandons the uploads of a file: no session finds them. A session that holds one may still finish it.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened all the same.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn give_up_partials(&self, file: &PartialFile) -> Result<(), JournalDown>;
 
-    /// Takes on an upload that is not kept any more and that nobody has held for the time `free_for`, to abort it: the one
-    /// whose lease ended first.
+    /// Takes over an upload to abort it. It must be kept no longer, and have been held by no session for the time
+    /// `free_for`. Of several, takes the one whose lease ended first.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened all the same.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn take_stale_partial(&self, lease: &Lease, free_for: Duration)
     -> Result<Option<PartialUpload>, JournalDown>;
 
-    /// Strikes out an upload that is no longer open in S3.
+    /// Deletes the row of an upload that is no longer open in S3.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened all the same.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn end_partial(&self, id: &str) -> Result<(), JournalDown>;
 
-    /// Whether an upload that is open in S3 has an entry, given up or not.
+    /// True if an upload that is open in S3 has an entry, abandoned or not.
     ///
     /// # Errors
     /// [`JournalDown`].

@@ -1,8 +1,9 @@
-//! Renames of directories that are under way. S3 renames nothing: a directory is copied, then deleted, and whoever finds
-//! half of that must know which half. So each has an entry before its first copy, and until its last deletion.
+//! Running renames of directories. S3 renames nothing: the server copies a directory, then deletes the source. A node
+//! that finds an interrupted rename must know which half is whole. So each rename has an entry from before its first
+//! copy until after its last deletion.
 //!
 //! Invariant: names in an entry are relative to the mount's prefix, so that [`TreeRename::source`] and
-//! [`TreeRename::target`] can't lie outside it, whatever the entry says.
+//! [`TreeRename::target`] can't lie outside it, whatever the entry contains.
 
 use super::JournalDown;
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 use async_trait::async_trait;
 use std::{fmt, time::Duration};
 
-/// Whose rename it is: what is needed to get at the bucket again.
+/// The user who owns a task. A node needs both names to reach the bucket again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owner {
     /// The tenant's name.
@@ -21,14 +22,14 @@ pub struct Owner {
     pub user: String,
 }
 
-/// How far a rename has come.
+/// The progress of a rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RenamePhase {
-    /// Nothing has been done yet.
+    /// The rename is entered, and no object was copied.
     Entered,
-    /// Copies may lie at the target; the source is whole. What is found so is undone.
+    /// Copies may lie at the target, and the source is whole. A node that finds this phase undoes the rename.
     Copying,
-    /// The target is whole; the source may be gone in part. What is found so is finished.
+    /// The target is whole, and parts of the source may be gone. A node that finds this phase finishes the rename.
     Deleting,
 }
 
@@ -37,30 +38,30 @@ pub enum RenamePhase {
 pub struct TreeRename {
     /// Unique for ever.
     pub id: String,
-    /// Where it is done.
+    /// The bucket of the directory.
     pub bucket: BucketId,
-    /// By whom.
+    /// The user who renames it.
     pub owner: Owner,
-    /// The prefix of the mount that it is done in.
+    /// The prefix of the mount in which it is done.
     pub mount: Prefix,
     /// The directory's name below the mount, without a slash at its end.
     pub source_name: String,
-    /// The name that it gets.
+    /// The directory's new name.
     pub target_name: String,
-    /// How far it has come.
+    /// The progress of the rename.
     pub phase: RenamePhase,
 }
 
 impl TreeRename {
-    /// What lies below the old name.
+    /// The prefix of the old name.
     ///
     /// # Errors
-    /// When the entry was changed into something that is no name.
+    /// [`InvalidKey`] if the entry was changed into a text that is no name.
     pub fn source(&self) -> Result<Prefix, InvalidKey> {
         Ok(self.mount.key(&self.source_name)?.as_directory())
     }
 
-    /// What shall lie below the new name.
+    /// The prefix of the new name.
     ///
     /// # Errors
     /// As [`source`](Self::source).
@@ -69,23 +70,23 @@ impl TreeRename {
     }
 }
 
-/// Who works on a rename, and for how long nobody else does.
+/// The exclusive right to a task or a name, for a limited time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Another one for everybody who takes a rename on.
+    /// A random id, another one for each holder.
     pub holder: String,
-    /// From now on.
+    /// The duration of the lease, from now on.
     pub term: Duration,
 }
 
 impl Lease {
-    /// Renewed every 20 seconds, so that a hiccup of the database ends none.
+    /// Renewed every 20 seconds, so that one slow answer of the database doesn't end a lease.
     const TERM: Duration = Duration::from_mins(1);
 
-    /// A lease for somebody new.
+    /// A lease for a new holder.
     ///
     /// # Errors
-    /// [`Error::Broken`] when the system has no random bytes.
+    /// [`Error::Broken`] if the system has no random bytes.
     pub fn new() -> Result<Self, Error> {
         let mut holder = [0; 16];
         getrandom::fill(&mut holder).map_err(|error| Error::Broken(format!("no random name: {error}")))?;
@@ -94,7 +95,7 @@ impl Lease {
 }
 
 impl RenamePhase {
-    /// The phase as it is written down.
+    /// The number that is written to the journal for this phase.
     #[must_use]
     pub fn number(self) -> i64 {
         match self {
@@ -104,7 +105,7 @@ impl RenamePhase {
         }
     }
 
-    /// The phase that was written down.
+    /// The phase for a number from the journal. `None` for an unknown one.
     #[must_use]
     pub fn of_number(number: i64) -> Option<Self> {
         [Self::Entered, Self::Copying, Self::Deleting].into_iter().find(|phase| phase.number() == number)
@@ -114,34 +115,35 @@ impl RenamePhase {
 /// The part of a [`Journal`](super::Journal) that renames need. Every method is a few round trips at most.
 #[async_trait]
 pub trait RenameJournal: Send + Sync + fmt::Debug {
-    /// Enters a rename. `false`, and nothing is entered, while another one is under way whose source or target is, holds
-    /// or lies below one of its own: undoing the one could undo the other. Of several that enter at once one does.
+    /// Enters a rename. Returns `false`, and enters nothing, while another entered rename overlaps it: a source or
+    /// target of one is, contains or lies below a source or target of the other. Undoing the one could undo the other.
+    /// If several renames that overlap are entered at once, one succeeds.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened all the same.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn enter_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown>;
 
-    /// Notes the phase of a rename, and begins the lease's term anew. `false`, and nothing is noted, when the lease's
-    /// holder holds it no more.
+    /// Notes the phase of a rename, and restarts the lease's term. Returns `false`, and notes nothing, if the lease's
+    /// holder no longer holds it.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened all the same.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn hold_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown>;
 
-    /// Takes on a rename that nobody holds any more: the one that has waited longest.
+    /// Takes over the rename that has waited longest since its lease ended.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened all the same.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn take_rename(&self, lease: &Lease) -> Result<Option<TreeRename>, JournalDown>;
 
-    /// Strikes out a rename that is finished or undone, if the lease's holder still holds it.
+    /// Deletes the row of a rename that is finished or undone, if the lease's holder still holds it.
     ///
     /// # Errors
-    /// [`JournalDown`]: it may have happened all the same.
+    /// [`JournalDown`]: the change may have happened nevertheless.
     async fn end_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<(), JournalDown>;
 }
 
-/// Whether what is done to two directories could meet: the keys of one lie below the other.
+/// True if two renames could touch the same keys: the keys of one lie below the other's.
 pub(super) fn overlap(one: &TreeRename, other: &TreeRename) -> bool {
     let places = |rename: &TreeRename| {
         [&rename.source_name, &rename.target_name].map(|name| format!("{}{name}/", rename.mount.as_str()))

@@ -1,4 +1,4 @@
-//! The bucket's objects and open uploads, and what each verb does to them. No waiting, no recording.
+//! The bucket's objects and open uploads, and the effect of each verb on them. Never waits, and records no requests.
 
 use super::{
     describe, etag_of,
@@ -16,14 +16,14 @@ use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest};
 use std::{collections::BTreeMap, ops::Range};
 use tokio::time::Instant;
 
-/// S3's largest part, PutObject and CopyObject, in bytes.
+/// S3's limit on a part, PutObject and CopyObject, in bytes.
 const MAX_BODY_BYTES: u64 = 5 * 1024 * 1024 * 1024;
-/// S3's most keys in one DeleteObjects.
+/// S3's limit on the keys of one DeleteObjects.
 const MAX_REMOVED: usize = 1000;
 /// The highest part number.
 const MAX_PARTS: u32 = 10_000;
-/// When the first object is stored, unless a test says so: seconds since 1970. Each further one, and each upload, comes a
-/// second later.
+/// The time of the first object, unless a test sets the clock: seconds since 1970. Each further object or upload comes
+/// a second later.
 const EPOCH: i64 = 1_750_000_000;
 
 #[derive(Debug, Default)]
@@ -38,28 +38,28 @@ pub(super) struct Contents {
     pub(super) missing_is_forbidden: bool,
     pub(super) listings_begin_empty: bool,
     pub(super) removes_always: bool,
-    /// The time, in seconds since 1970, where it stands still.
+    /// The time, in seconds since 1970, at which a test stopped the clock.
     pub(super) clock: Option<i64>,
-    /// Who begins uploads.
+    /// The initiator of new uploads.
     pub(super) initiator: Option<String>,
     /// Overwritten and deleted objects of a versioned bucket.
     older: Vec<(String, StoredObject)>,
-    /// Objects and uploads so far, but for objects in parts.
+    /// The number of objects and uploads so far, without objects in parts.
     serial: u32,
-    /// Objects so far.
+    /// The number of objects so far.
     versions: u32,
     /// The changes so far, if they are recorded.
     pub(super) changes: Option<Vec<Change>>,
 }
 
-/// A change of what a key holds.
+/// A change of a key's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// When it happened, on the clock of the runtime.
+    /// The time at which it happened, on the clock of the runtime.
     pub at: Instant,
     /// The key.
     pub raw_key: String,
-    /// The bytes of the new object; `None` where the object was deleted.
+    /// The bytes of the new object; `None` if the object was deleted.
     pub bytes: Option<Bytes>,
 }
 
@@ -243,7 +243,7 @@ impl Contents {
             return Err(Error::NotFound);
         };
         let etag = etag_of(crc64, Some(parts.len()));
-        // S3 says when the upload began, not when the object appeared.
+        // S3 reports the time at which the upload began, not the one at which the object appeared.
         Ok(self.store_at(raw_key, bytes, born, etag, initiated))
     }
 
@@ -293,7 +293,7 @@ impl Contents {
         }
         let remove = |(key, pin): &(Key, Pin)| {
             match self.remove(key.as_str(), &RemovalCondition::Matches(pin.etag.clone())) {
-                // An object that is gone is as it should be.
+                // An object that is already gone counts as removed.
                 Err(Error::NotFound | Error::Forbidden { .. }) => Ok(()),
                 answered => answered,
             }
@@ -301,7 +301,7 @@ impl Contents {
         Ok(objects.iter().map(remove).collect())
     }
 
-    /// The object that a pin means: the current one, or the version it names where versions are kept.
+    /// The object that a pin means: the current one, or, in a versioned bucket, the version that the pin names.
     fn pinned(&self, raw_key: &str, pin: Option<&Pin>) -> Result<&StoredObject> {
         let current = self.objects.get(raw_key);
         let Some(pin) = pin else { return current.ok_or_else(|| self.missing()) };
@@ -358,7 +358,7 @@ impl Contents {
     }
 }
 
-/// The payload's bytes, if they are what its checksum says. Copied: a server doesn't hold its clients' buffers.
+/// The payload's bytes, if they match its checksum. Copied, because a server doesn't hold its clients' buffers.
 fn received(payload: &Payload) -> Result<Bytes> {
     if payload.len() > MAX_BODY_BYTES {
         return Err(refused("EntityTooLarge", "more than 5 GiB at once"));

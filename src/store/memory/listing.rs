@@ -28,7 +28,7 @@ pub(super) fn page(contents: &Contents, scope: ListScope<'_>, after: Option<&Pag
         if directory.is_some_and(|directory| page.directories.last().is_some_and(|seen| seen == directory)) {
             continue;
         }
-        // A common prefix that ended the page before: all that lies in it is behind us.
+        // A common prefix that ended the page before: all keys in it were listed.
         if directory.is_some_and(|directory| after.is_some_and(|token| token.0 == directory)) {
             continue;
         }

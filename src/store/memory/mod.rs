@@ -1,8 +1,8 @@
-//! A bucket in memory, for tests: it behaves as S3 does where we rely on it, remembers every request, and fails or
-//! waits where it is told to. It is no cache and no storage for a server.
+//! A bucket in memory, for tests. It behaves as S3 does in all that the server relies on, records every request, and
+//! fails or waits when a test says so. It is no cache and no storage for a server.
 //!
-//! Invariant: it refuses whatever S3 refuses, with the same error, checksums and part rules included, so that what
-//! passes here passes there.
+//! Invariant: it refuses every request that S3 refuses, with the same error, checksums and part rules included. So code
+//! that passes here passes on S3.
 
 mod contents;
 mod listing;
@@ -32,7 +32,7 @@ use std::{
 };
 use tokio::time::{Instant, sleep_until};
 
-/// How much of a body comes at once, in bytes: small enough that readers see several pieces.
+/// The size of the pieces of a body, in bytes: small enough that readers see several of them.
 const BODY_PIECE_BYTES: usize = 64 * 1024;
 
 /// A bucket in memory. Share it as `Arc<MemoryBucket>`, and give clones of the `Arc` to the code under test.
@@ -49,7 +49,7 @@ impl Default for MemoryBucket {
     }
 }
 
-/// Making and telling.
+/// Setting up and scripting.
 impl MemoryBucket {
     /// An empty bucket without versions.
     #[must_use]
@@ -57,7 +57,7 @@ impl MemoryBucket {
         Self::default()
     }
 
-    /// An empty bucket that keeps versions: a read whose pin names one goes on with it after an overwrite.
+    /// An empty bucket that keeps versions: a read whose pin names a version continues with it after an overwrite.
     #[must_use]
     pub fn versioned() -> Self {
         let bucket = Self::default();
@@ -65,7 +65,7 @@ impl MemoryBucket {
         bucket
     }
 
-    /// From now on HEAD and GET of a missing key say 403, as S3 does to a session whose policy limits `s3:prefix`.
+    /// From now on HEAD and GET of a missing key return 403, as S3 does to a session whose policy limits `s3:prefix`.
     pub fn forbid_missing(&self) {
         self.contents().missing_is_forbidden = true;
     }
@@ -75,27 +75,28 @@ impl MemoryBucket {
         self.contents().listings_begin_empty = true;
     }
 
-    /// From now on a DELETE pays no heed to its condition, as in some stores that speak S3's protocol.
+    /// From now on a DELETE ignores its condition, as some stores with S3's protocol do.
     pub fn ignore_removal_conditions(&self) {
         self.contents().removes_always = true;
     }
 
-    /// From now on uploads are begun by `arn`, as a list of them shows it. Until then it doesn't say who began one.
+    /// From now on uploads are begun by `arn`, as a list of them shows it. Before that the list shows no initiator.
     pub fn initiate_as(&self, arn: &str) {
         self.contents().initiator = Some(arn.to_owned());
     }
 
-    /// From now on it is this time, in seconds since 1970, until a test says another.
+    /// Stops the clock at this time, in seconds since 1970, until a test sets another.
     pub fn set_time(&self, seconds: i64) {
         self.contents().clock = Some(seconds);
     }
 
-    /// The next request of `verb` gets `error`: before S3 acted on it, or in place of the answer to its success. Several calls queue up.
+    /// The next request of `verb` gets `error`: before S3 acted on it, or instead of the answer to its success. Several
+    /// calls queue up.
     pub fn fail(&self, verb: Verb, moment: Moment, error: Error) {
         self.script.fail(verb, moment, error);
     }
 
-    /// Takes back what [`fail`](Self::fail) said and has not come about.
+    /// Drops the faults of [`fail`](Self::fail) that no request has met yet.
     pub fn forget_faults(&self) {
         self.script.forget_faults();
     }
@@ -105,7 +106,7 @@ impl MemoryBucket {
         self.contents().changes = Some(Vec::new());
     }
 
-    /// From now on requests of `verb` wait at `moment`, until the hold lets them go.
+    /// From now on requests of `verb` wait at `moment`, until the hold releases them.
     #[must_use]
     pub fn hold(&self, verb: Verb, moment: Moment) -> Hold {
         self.script.hold(verb, moment)
@@ -122,22 +123,22 @@ impl MemoryBucket {
         self.script.fail_key(verb, raw_key, error);
     }
 
-    /// The body of the next GET breaks after so many bytes.
+    /// The body of the next GET breaks after `after_bytes`.
     pub fn break_body(&self, after_bytes: usize) {
         self.spoil_body(BodyFault::Break(after_bytes));
     }
 
-    /// The body of the next GET does not come as it should. Several calls queue up.
+    /// The body of the next GET has this fault. Several calls queue up.
     pub fn spoil_body(&self, fault: BodyFault) {
         self.script.spoil_body(fault);
     }
 
-    /// From now on every answer takes so long, on the clock of the runtime, which a test pauses.
+    /// From now on every answer takes this long, on the clock of the runtime, which a test pauses.
     pub fn answer_after(&self, latency: Duration) {
         self.answer_within(latency..latency);
     }
 
-    /// From now on answers take between so long and so long, on the same clock: one after the other another time.
+    /// From now on each answer takes a different time within this range, on the same clock.
     pub fn answer_within(&self, latency: Range<Duration>) {
         self.script.answer_within(latency);
     }
@@ -147,7 +148,7 @@ impl MemoryBucket {
         self.script.send_at(bytes_per_second);
     }
 
-    /// Puts an object there as somebody else would: any name, no request recorded.
+    /// Puts an object there as another program would: any name, no request recorded.
     pub fn insert(&self, raw_key: &str, bytes: impl Into<Bytes>) -> Stored {
         self.insert_with(raw_key, bytes, BTreeMap::new())
     }
@@ -157,23 +158,23 @@ impl MemoryBucket {
         self.contents().insert(raw_key, bytes.into(), metadata)
     }
 
-    /// Takes an object away as somebody else would. Says whether there was one.
+    /// Deletes an object as another program would. Returns `true` if there was one.
     pub fn delete(&self, raw_key: &str) -> bool {
         self.contents().delete(raw_key)
     }
 
-    /// Tells others something else of an object's bytes. Says whether there was one.
+    /// Replaces an object's headers as another program would. Returns `true` if there is such an object.
     pub fn set_headers(&self, raw_key: &str, headers: Headers) -> bool {
         self.contents().set_headers(raw_key, headers)
     }
 
-    /// Moves an object to an archive, where it can't be read. Says whether there was one.
+    /// Moves an object to an archive, so that it can't be read. Returns `true` if there is such an object.
     pub fn archive(&self, raw_key: &str) -> bool {
         self.contents().archive(raw_key)
     }
 }
 
-/// Looking.
+/// Observing.
 impl MemoryBucket {
     /// Every request so far, in the order of arrival.
     #[must_use]
@@ -187,13 +188,13 @@ impl MemoryBucket {
         self.requests().iter().map(|request| request.verb).collect()
     }
 
-    /// How many requests of `verb` came so far.
+    /// The number of requests of `verb` so far.
     #[must_use]
     pub fn count(&self, verb: Verb) -> usize {
         self.requests().iter().filter(|request| request.verb == verb).count()
     }
 
-    /// The changes of objects since [`record_changes`](Self::record_changes), whoever made them, in their order.
+    /// The changes of objects since [`record_changes`](Self::record_changes), by any client, in their order.
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {
         self.contents().changes.clone().unwrap_or_default()
@@ -204,7 +205,7 @@ impl MemoryBucket {
         self.script.forget();
     }
 
-    /// Waits until `count` requests of `verb` came, held ones included.
+    /// Waits until `count` requests of `verb` arrived, held ones included.
     pub async fn arrived(&self, verb: Verb, count: usize) {
         self.script.arrived(verb, count).await;
     }
@@ -221,7 +222,7 @@ impl MemoryBucket {
         self.contents().current(raw_key).map(|object| object.born.metadata.clone())
     }
 
-    /// What is told of an object's bytes.
+    /// An object's headers.
     #[must_use]
     pub fn headers(&self, raw_key: &str) -> Option<Headers> {
         self.contents().current(raw_key).map(|object| object.born.headers.clone())
@@ -233,7 +234,7 @@ impl MemoryBucket {
         self.contents().objects.keys().cloned().collect()
     }
 
-    /// How many multipart uploads are open: what a leak would cost.
+    /// The number of open multipart uploads: the cost of a leak.
     #[must_use]
     pub fn open_uploads(&self) -> usize {
         self.contents().uploads.len()
@@ -245,7 +246,7 @@ impl MemoryBucket {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a request, lets the script have its way before and after, and acts in between.
+    /// Records a request, and acts on it. The script can delay or fail it before and after.
     async fn serve<T: Send>(&self, request: Request, act: impl FnOnce(&mut Contents) -> Result<T> + Send) -> Result<T> {
         let (verb, key) = (request.verb, request.name.clone());
         self.script.record(request);
@@ -376,7 +377,7 @@ impl Bucket for MemoryBucket {
     }
 }
 
-/// The stream of `bytes`, in pieces; it goes wrong where it was told to.
+/// The stream of `bytes`, in pieces, with the fault if there is one.
 fn body(bytes: &Bytes, fault: Option<BodyFault>) -> super::Body {
     let end = match fault {
         Some(BodyFault::Break(at) | BodyFault::End(at) | BodyFault::Stall(at)) => at.min(bytes.len()),
@@ -395,7 +396,7 @@ fn body(bytes: &Bytes, fault: Option<BodyFault>) -> super::Body {
     stream::iter(pieces).boxed()
 }
 
-/// The body, as fast as it was told to come.
+/// The body, at this speed.
 fn paced(body: super::Body, bytes_per_second: Option<u64>) -> super::Body {
     let Some(bytes_per_second) = bytes_per_second else { return body };
     let (since, mut bytes) = (Instant::now(), 0);
@@ -410,7 +411,7 @@ fn paced(body: super::Body, bytes_per_second: Option<u64>) -> super::Body {
     .boxed()
 }
 
-/// What a GET or HEAD says of a stored object.
+/// A stored object as GET and HEAD describe it.
 fn describe(object: &contents::StoredObject) -> Object {
     Object {
         size: object.bytes.len() as u64,

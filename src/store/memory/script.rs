@@ -1,4 +1,4 @@
-//! What a test tells the bucket to do, and what it asks it afterwards: faults, holds, and the record of requests.
+//! The faults and holds that a test sets, and the record of requests that it reads.
 
 use crate::store::{Error, Result};
 use std::{
@@ -75,7 +75,7 @@ impl Request {
     }
 }
 
-/// Where in a request's life something is done to it.
+/// The moment in a request's life at which a fault or a hold applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Moment {
     /// Before S3 acted on it.
@@ -84,7 +84,7 @@ pub enum Moment {
     Answer,
 }
 
-/// What happens to a body after so many bytes.
+/// The fault of a body, after this number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyFault {
     /// It ends with an error.
@@ -95,14 +95,14 @@ pub enum BodyFault {
     Stall(usize),
 }
 
-/// Requests wait while this lives; dropping it lets all of them go.
+/// Requests wait while this lives. Dropping it releases all of them.
 #[derive(Debug)]
 pub struct Hold {
     gate: Arc<Semaphore>,
 }
 
 impl Hold {
-    /// Lets `count` requests go, now or when they come.
+    /// Releases `count` requests, now or when they arrive.
     pub fn release(&self, count: usize) {
         self.gate.add_permits(count);
     }
@@ -163,7 +163,7 @@ impl Script {
         self.state().latency = latency;
     }
 
-    /// How long the next answer takes: spread evenly over the range, and the same in every run.
+    /// The duration of the next answer: spread evenly over the range, and the same in every run.
     fn latency(&self) -> Duration {
         let mut state = self.state();
         state.answers = state.answers.wrapping_add(1);
@@ -203,7 +203,7 @@ impl Script {
 
     pub(super) async fn arrived(&self, verb: Verb, count: usize) {
         loop {
-            // Made before counting, so that a request in between wakes it.
+            // Created before counting, so that a request in between wakes it.
             let recorded = self.recorded.notified();
             let arrived = self.state().requests.iter().filter(|request| request.verb == verb).count();
             if arrived >= count {
@@ -213,7 +213,7 @@ impl Script {
         }
     }
 
-    /// Waits as long as a hold of the key says, then fails if a fault of it says so.
+    /// Waits for a hold of the key, then fails if there is a fault of the key.
     pub(super) async fn pass_key(&self, verb: Verb, key: &str) -> Result<()> {
         let name = (verb, key.to_owned());
         let gate = self.state().holds_of_keys.get(&name).cloned();
@@ -226,7 +226,7 @@ impl Script {
         fault.map_or(Ok(()), Err)
     }
 
-    /// Waits as long as a hold says, then fails if a fault says so.
+    /// Waits for a hold, then fails if there is a fault.
     pub(super) async fn pass(&self, verb: Verb, moment: Moment) -> Result<()> {
         if moment == Moment::Answer {
             let latency = self.latency();

@@ -1,4 +1,4 @@
-//! The stand-in is held to what S3 was seen to do.
+//! The double is held to the observed behaviour of S3.
 
 use super::*;
 use crate::name::Prefix;

@@ -1,4 +1,4 @@
-//! Uploads that are open, and what is told of them: `ListParts`, `ListMultipartUploads`.
+//! Open uploads, and the two listings of them: `ListParts`, `ListMultipartUploads`.
 
 use super::contents::refused;
 use crate::store::{self, Error, NewObject, Part, PartsPage, Result, UploadId, UploadsPage, UploadsToken};
@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm::Crc64Nvme, checksum_combine};
 use std::collections::BTreeMap;
 
-/// S3's smallest part but the last, in bytes.
+/// S3's minimum size of a part, except the last, in bytes.
 pub(super) const MIN_PART_BYTES: u64 = 5 * 1024 * 1024;
-/// Entries of a page.
+/// The most entries of a page.
 const PAGE: usize = 1000;
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct OpenUpload {
 }
 
 impl OpenUpload {
-    /// The whole object and its checksum, if `parts` are what S3 would take.
+    /// The whole object and its checksum, if S3 would accept `parts`.
     pub(super) fn assembled(&self, parts: &[Part]) -> Result<(Bytes, u64)> {
         if parts.is_empty() {
             return Err(refused("MalformedXML", "no parts"));

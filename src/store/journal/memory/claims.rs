@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
-/// The holder of each name, and the end of its lease. There are no more than operations under way.
+/// The holder of each name, and the end of its lease. There are at most as many as running operations.
 pub(super) type Claims = HashMap<(BucketId, Key), (String, Instant)>;
 
 #[async_trait]

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
-/// The times of directories, by prefix, and when they were set.
+/// The times of directories by prefix, each with the time at which it was set.
 #[derive(Debug)]
 pub(super) struct Directories(BoundedMap<(BucketId, String), (DirectoryTimes, Instant)>);
 
@@ -34,7 +34,7 @@ impl Directories {
         self.0.insert((bucket.clone(), prefix.to_owned()), (times, Instant::now()));
     }
 
-    /// Takes in what was noted some time ago, but for what was set since.
+    /// Takes in a note of some time ago. Times that were set since stay.
     fn tell(&mut self, DirectoryNote { bucket, directory, times, set_ago }: &DirectoryNote) {
         let name = (bucket.clone(), directory.as_str().to_owned());
         let is_newer = |set_at: &Instant| set_at.elapsed() < *set_ago;

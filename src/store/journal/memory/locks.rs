@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
-/// The locks by name. There are no more than files that are being created with EXCL.
+/// The locks by name. There are at most as many as files that are being created with EXCL.
 pub(super) type Locks = HashMap<(BucketId, Key), Lock>;
 
 #[derive(Debug)]

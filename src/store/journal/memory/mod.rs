@@ -1,4 +1,4 @@
-//! A journal in memory: it ends with the process, counts what it is asked, and is down when it is told to be.
+//! A journal in memory: it ends with the process, records the calls to it, and is down when a test says so.
 
 mod claims;
 mod directories;
@@ -21,10 +21,11 @@ use std::{
 };
 use tokio::{sync::Semaphore, time::Instant};
 
-/// So many objects can have an entry: with names of 100 bytes about 40 MB. The one written longest ago makes room.
+/// The most objects that can have an entry: with names of 100 bytes about 40 MB. A new entry replaces the one that was
+/// written longest ago.
 const MAX_ENTRIES: usize = 100_000;
 
-/// So many rows are dropped at once.
+/// The most rows that are dropped at once.
 const MAX_DROPPED: usize = 1_000;
 
 /// A journal in memory. Share it as `Arc<MemoryJournal>`.
@@ -34,7 +35,7 @@ pub struct MemoryJournal(Mutex<State>);
 #[derive(Debug)]
 struct State {
     entries: BoundedMap<(BucketId, String), Late>,
-    /// In the order in which they were entered. There are no more than sessions.
+    /// In the order in which they were entered. There are at most as many as sessions.
     renames: Vec<Held>,
     partials: Partials,
     claims: Claims,
@@ -43,11 +44,11 @@ struct State {
     is_shared: bool,
     asked: Vec<&'static str>,
     down: bool,
-    /// Closed by who lets `add_lates` go.
+    /// Dropping [`HeldLates`] closes it.
     held: Option<Arc<Semaphore>>,
 }
 
-/// As long as it is there `add_lates` doesn't answer.
+/// While this lives, `add_lates` doesn't return.
 #[derive(Debug)]
 pub struct HeldLates(Arc<Semaphore>);
 
@@ -57,7 +58,7 @@ impl Drop for HeldLates {
     }
 }
 
-/// A rename, and who holds it until when.
+/// A rename, its holder, and the end of its lease.
 #[derive(Debug)]
 struct Held {
     rename: TreeRename,
@@ -83,7 +84,7 @@ impl Default for MemoryJournal {
 }
 
 impl MemoryJournal {
-    /// One that several nodes of a test ask, so that they write their claims and locks down.
+    /// A journal that several nodes of a test share, so that they write their claims and locks to it.
     #[must_use]
     pub fn shared() -> Self {
         let journal = Self::default();
@@ -91,22 +92,22 @@ impl MemoryJournal {
         journal
     }
 
-    /// How many claims there are, ended ones not included.
+    /// The number of claims, without those that were ended.
     pub fn claims(&self) -> usize {
         self.state().claims.len()
     }
 
-    /// How many locks there are, ended ones not included.
+    /// The number of locks, without those that were ended.
     pub fn locks(&self) -> usize {
         self.state().locks.len()
     }
 
-    /// From now on nothing is answered, or everything is again.
+    /// From now on every method fails, or, with `false`, succeeds again.
     pub fn set_down(&self, down: bool) {
         self.state().down = down;
     }
 
-    /// From now on `add_lates` waits, until what this answers is dropped.
+    /// From now on `add_lates` waits until the returned guard is dropped.
     #[must_use]
     pub fn hold_add_lates(&self) -> HeldLates {
         let held = Arc::new(Semaphore::new(0));
@@ -114,17 +115,17 @@ impl MemoryJournal {
         HeldLates(held)
     }
 
-    /// The methods that were called since the last call of this one, the last 100 of them.
+    /// The methods called since the last call of this one, at most the first 100 of them.
     pub fn asked(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.state().asked)
     }
 
-    /// The renames that are under way, or were cut off.
+    /// The renames that are running or were interrupted.
     pub fn renames(&self) -> Vec<TreeRename> {
         self.state().renames.iter().map(|held| held.rename.clone()).collect()
     }
 
-    /// The uploads that have an entry, given up or not, in the order in which they were entered.
+    /// The uploads that have an entry, abandoned or not, in the order in which they were entered.
     pub fn partials(&self) -> Vec<PartialUpload> {
         self.state().partials.list()
     }
@@ -188,7 +189,7 @@ impl Journal for MemoryJournal {
     async fn add_lates(&self, notes: &[LateNote]) -> Result<(), JournalDown> {
         let held = self.state().held.clone();
         if let Some(held) = held {
-            // An error says that it is closed.
+            // An error means that the semaphore is closed.
             let _ = held.acquire().await;
         }
         let mut state = self.ask("add_lates")?;

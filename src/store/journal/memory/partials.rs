@@ -1,4 +1,4 @@
-//! Uploads that can go on, in memory.
+//! Uploads that can be resumed, in memory.
 
 use super::MemoryJournal;
 use crate::{
@@ -12,14 +12,15 @@ use async_trait::async_trait;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// So many uploads can have an entry: about 5 MB. The oldest that nobody holds makes room.
+/// The most uploads that can have an entry: about 5 MB. A new entry replaces the oldest one that no session holds.
 const MAX_ENTRIES: usize = 10_000;
 
 /// The entries, in the order in which they were entered.
 #[derive(Debug, Default)]
 pub(super) struct Partials(Vec<Entry>);
 
-/// An upload, who holds it until when, and until when it is kept: `None` when it is given up.
+/// An upload, its holder, the end of its lease, and the end of the time for which it is kept. That is `None` once it is
+/// abandoned.
 #[derive(Debug)]
 struct Entry {
     partial: PartialUpload,
