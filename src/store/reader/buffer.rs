@@ -1,21 +1,22 @@
 //! The bytes of one ranged GET as they stream in, and the READs that wait for them. Passive: `fill.rs` brings the
 //! bytes, `ranges.rs` decides how long they are kept.
 //!
-//! Invariant: chunks lie in order without gaps from `start`, and are handed out as slices, never joined or copied.
+//! Invariant: the chunks follow each other without gaps from `start`. They are handed out as slices, never joined or
+//! copied.
 
 use crate::store::{Error, Reservation, Result, task::OwnedTask};
 use bytes::Bytes;
 use std::ops::Range;
 use tokio::sync::oneshot;
 
-/// Who answers for a buffer's memory.
+/// The owner of a buffer's memory.
 #[derive(Debug)]
 pub(super) enum Memory {
-    /// The process's budget: may be taken away while no READ needs it.
+    /// The process's budget: the range can be evicted while no READ needs it.
     Budget(Reservation),
-    /// The one small range beyond the budget that each reader may have.
+    /// The one small range outside the budget that each reader may have.
     Guaranteed,
-    /// The READ that asked for exactly these bytes: they go when it goes.
+    /// The READ that asked for exactly these bytes: the range ends with it.
     Demanded,
 }
 
@@ -25,17 +26,17 @@ pub(super) struct RangeBuffer {
     pub(super) id: u64,
     range: Range<u64>,
     pub(super) memory: Memory,
-    /// Each with the offset of its first byte in the object.
+    /// Each chunk with the offset of its first byte in the object.
     chunks: Vec<(u64, Bytes)>,
-    /// The offset up to which the bytes are there.
+    /// The end of the received bytes, an offset in the object.
     received: u64,
-    /// How many bytes were handed out; those handed out twice count twice.
+    /// The number of bytes handed out. A byte handed out twice counts twice.
     taken_bytes: u64,
-    /// How many READs need bytes of it now.
+    /// The number of READs that need bytes of it now.
     pub(super) readers: usize,
-    /// Whether a READ needed it since this was last cleared.
+    /// True if a READ needed it since this was last cleared.
     pub(super) touched: bool,
-    /// READs that wait for the bytes before an offset.
+    /// READs that wait for all bytes before an offset.
     waiting: Vec<(u64, oneshot::Sender<()>)>,
     failure: Option<Error>,
     _task: OwnedTask<()>,
@@ -71,17 +72,17 @@ impl RangeBuffer {
         &self.range
     }
 
-    /// Whether it can't be filled.
+    /// True if its GET has failed.
     pub(super) fn has_failed(&self) -> bool {
         self.failure.is_some()
     }
 
-    /// Whether as many bytes were handed out as it has.
+    /// True if as many bytes were handed out as it has.
     pub(super) fn is_taken(&self) -> bool {
         self.taken_bytes >= self.range.end - self.range.start
     }
 
-    /// Takes in the next bytes and wakes those who waited for them.
+    /// Appends the next bytes, and wakes the READs that wait for them.
     pub(super) fn push(&mut self, chunk: Bytes) {
         let start = self.received;
         self.received += chunk.len() as u64;
@@ -90,7 +91,8 @@ impl RangeBuffer {
         self.wake(|wanted| wanted <= received);
     }
 
-    /// Gives up, unless all bytes are there or it has failed already. Whoever waits gets `error`.
+    /// Fails, unless all bytes are here or it has failed before. Waiting READs get `error`. Returns `true` if it failed
+    /// now.
     pub(super) fn fail(&mut self, error: &Error) -> bool {
         let fails = self.received < self.range.end && self.failure.is_none();
         if fails {
@@ -100,7 +102,7 @@ impl RangeBuffer {
         fails
     }
 
-    /// What to wait for before this buffer's share of `want` can be taken; `None`: it is there.
+    /// The signal to await before this buffer's share of `want` can be taken. `None` if the share is here.
     pub(super) fn wait_for(&mut self, want: &Range<u64>) -> Result<Option<oneshot::Receiver<()>>> {
         let end = want.end.min(self.range.end);
         if end <= self.received {
@@ -127,7 +129,7 @@ impl RangeBuffer {
 
     fn wake(&mut self, due: impl Fn(u64) -> bool) {
         for (_, sender) in self.waiting.extract_if(.., |(wanted, sender)| due(*wanted) || sender.is_closed()) {
-            // A READ that was dropped no longer listens.
+            // The READ was dropped and no longer listens.
             let _gone = sender.send(());
         }
     }

@@ -1,32 +1,33 @@
-//! One GET: its bytes go into a range as they come, a body that breaks or dries up is taken up where it did, and memory
-//! that others need is given back.
+//! One GET: it puts the bytes into a range as they come, resumes a body that breaks or stalls, and returns memory that
+//! others need.
 //!
-//! Invariant: every request names the version that the OPEN saw, and the answer is checked to be of it.
+//! Invariant: every request names the version that the OPEN saw, and each answer is checked to be of that version.
 
 use super::Shared;
 use crate::store::{Body, Error, Result, find};
 use futures_util::StreamExt;
 use std::{ops::Range, sync::Arc, time::Duration};
 
-/// How often the body of one range may break.
+/// The number of times that the body of one range may break.
 const MAX_BREAKS: u32 = 4;
-/// The pause after the first break; it doubles with each further one.
+/// The pause after the first break. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// How long a body may take, whatever its length; and the speed that it must have beyond that, in bytes a millisecond.
+/// The time that a body may take regardless of its length, and the speed that it needs beyond that, in bytes a
+/// millisecond.
 const BODY_PATIENCE: Duration = Duration::from_secs(20);
 const FLOOR_BYTES_PER_MS: u64 = 100;
-/// A prefetched range that no READ needed for as long as this is given up when others need its memory.
+/// The time after which an unused prefetched range is evicted, if others need its memory.
 const PRESSURE_PERIOD: Duration = Duration::from_millis(500);
 
-/// Why a body ended before its range did.
+/// The reason why a body ended before its range did.
 enum Interrupted {
-    /// It broke or came too slowly, and may be taken up again.
+    /// The body broke or came too slowly, and can be resumed.
     Body(Error),
-    /// The request itself failed, which the bucket has retried as often as makes sense.
+    /// The request itself failed. The bucket has already retried it as often as makes sense.
     Request(Error),
 }
 
-/// Fills the range, from `body` if its GET has been answered already. Runs until the range is dropped.
+/// Fills the range, from `body` if its GET was already answered. Runs until the range is dropped.
 pub(super) async fn fill(shared: Arc<Shared>, id: u64, range: Range<u64>, body: Option<Body>, evictable: bool) {
     let filling = Filling { shared: &shared, id };
     tokio::select! {
@@ -61,7 +62,7 @@ impl Filling<'_> {
         }
     }
 
-    /// Streams the bytes from `at` to `end`, leaving `at` where they ended.
+    /// Streams the bytes from `at` to `end`. Leaves `at` at the end of the received bytes.
     async fn stream(&self, at: &mut u64, end: u64, body: Option<Body>) -> Result<(), Interrupted> {
         let body = match body {
             Some(body) => body,
@@ -79,7 +80,7 @@ impl Filling<'_> {
                 Some(chunk) => chunk?,
                 None => return Err(Error::Broken("a body shorter than its range".into())),
             };
-            // A body longer than its range is cut: what follows is another range's.
+            // A body longer than its range is cut: the rest belongs to another range.
             chunk.truncate(usize::try_from(end - *at).unwrap_or(usize::MAX));
             *at += chunk.len() as u64;
             self.shared.deliver(self.id, chunk);
@@ -91,7 +92,7 @@ impl Filling<'_> {
         let Shared { bucket, key, object, .. } = self.shared;
         let pin = &object.pin;
         let read = find::ask(&**bucket, key, || bucket.read(key, range.clone(), Some(pin))).await?;
-        // Not every store knows `If-Match`.
+        // Some stores ignore `If-Match`.
         if read.object.pin.etag != pin.etag {
             return Err(Error::Conflict { request: "GET answered with another version".into() });
         }
@@ -101,7 +102,7 @@ impl Filling<'_> {
         Ok(read.body)
     }
 
-    /// Ends when memory is short, and no READ has needed the range for a while: the range is gone then.
+    /// Returns once memory is short and no READ has needed the range for a while. The range is evicted then.
     async fn give_way(&self) {
         loop {
             tokio::time::sleep(PRESSURE_PERIOD).await;
@@ -112,7 +113,7 @@ impl Filling<'_> {
     }
 }
 
-/// A task that ends in any other way must not leave READs waiting. Where all bytes came this changes nothing.
+/// A task that ends in any other way must not leave READs waiting. No effect if all bytes have come.
 impl Drop for Filling<'_> {
     fn drop(&mut self) {
         self.shared.fail(self.id, &Error::Broken("the GET was abandoned".into()));

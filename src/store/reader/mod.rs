@@ -1,14 +1,15 @@
-//! Reading one object: one version of it, any pattern of READs, several GETs at once where it pays.
+//! Reads one object: one version of it, in any pattern of READs, with several GETs at once if that pays.
 //!
-//! The first 8 MiB come with the OPEN. From then on a READ is answered from ranges that are there or on their way; up to
-//! four runs of READs are fetched ahead, a READ elsewhere costs what it asks for. Bytes are handed out as they stream in.
+//! The OPEN fetches the first 8 MiB. After it, a READ is answered from ranges that are here or requested. Up to four
+//! runs of READs are prefetched. A READ elsewhere fetches only the bytes that it asks for. Bytes are handed out as they
+//! stream in.
 //!
-//! Invariant: every byte is of the version that the OPEN saw. What is held beyond the bytes that READs ask for comes from
-//! the process's budget, at most 136 MiB, and makes way for those who need it more; but for one range of 256 KiB, so
-//! that a reader always gets on. Nothing runs on when the reader is dropped.
+//! Invariant: every byte is of the version that the OPEN saw. Memory beyond the bytes that READs ask for comes from the
+//! process's budget. It is at most 136 MiB, and is returned if others need it more. The one exception is a range of 256
+//! KiB outside the budget, so that a reader always makes progress. Dropping the reader ends all its tasks.
 //!
-//! The parts: `prefetch.rs` knows the client's ways, and `run.rs` one run; `plan.rs` decides what to fetch, `fill.rs`
-//! fetches it, `buffer.rs` holds one range and `ranges.rs` all of them.
+//! The parts: `prefetch.rs` follows the client's READs, and `run.rs` one run of them. `plan.rs` decides what to fetch,
+//! `fill.rs` fetches it, `buffer.rs` holds one range and `ranges.rs` all of them.
 
 mod buffer;
 mod fill;
@@ -48,22 +49,23 @@ struct Shared {
 }
 
 impl Reader {
-    /// Opens `key` with 1 request: a GET of the first 8 MiB, or a HEAD where the object was `seen` to be larger, because
-    /// then the client may begin anywhere. What was seen is confirmed by `If-Match`; where it is another object by now, one
-    /// request more asks without.
+    /// Opens `key` with 1 request: a GET of the first 8 MiB, or a HEAD if the object was `seen` to be larger, because
+    /// then the client may begin anywhere. `If-Match` confirms the seen version. If the object was replaced, one more
+    /// request asks without it.
     ///
-    /// Of an empty object that was not seen only its emptiness is known: S3 answers it with an error that says no more.
+    /// Of an empty object that was not seen, only its emptiness is known: S3 answers with an error that has no
+    /// attributes.
     ///
     /// # Errors
-    /// - [`Error::NotFound`]: no object, also where S3 says 403 and a listing (1 further request) shows nothing.
-    /// - [`Error::Archived`]: it must be restored first.
+    /// - [`Error::NotFound`]: no object, or S3 says 403 and a listing (1 more request) shows none.
+    /// - [`Error::Archived`]: the object must be restored first.
     pub async fn open(bucket: Arc<dyn Bucket>, key: Key, seen: Option<&Object>, budget: Arc<Budget>) -> Result<Self> {
         if seen.is_some_and(|seen| seen.size > RANGE_BYTES) {
             return Self::open_by_head(bucket, key, budget).await;
         }
         let reservation = budget.try_take(RANGE_BYTES);
         let first_bytes = if reservation.is_some() { RANGE_BYTES } else { GUARANTEED_BYTES };
-        // Not with the version: an older one is not what is there.
+        // Without the pin's version: an older version is not the current object.
         let pin = seen.map(|seen| Pin { etag: seen.pin.etag.clone(), version: None });
         let read = async |pin: Option<&Pin>| find::ask(&*bucket, &key, || bucket.read(&key, 0..first_bytes, pin)).await;
         let (answer, seen) = match read(pin.as_ref()).await {
@@ -83,7 +85,7 @@ impl Reader {
         if read.range != range {
             return Err(Error::Broken(format!("asked for bytes {range:?}, got {:?}", read.range)));
         }
-        // A small file gives back what it doesn't need.
+        // A small file returns the memory that it doesn't need.
         let memory = match reservation {
             Some(mut taken) if range.end > GUARANTEED_BYTES => {
                 taken.split(range.end).map_or(Memory::Guaranteed, Memory::Budget)
@@ -97,16 +99,16 @@ impl Reader {
         Ok(reader)
     }
 
-    /// An object that is known to be empty. No request.
+    /// Opens an object that is known to be empty. No request.
     #[must_use]
     pub fn of_empty(bucket: Arc<dyn Bucket>, key: Key, budget: Arc<Budget>) -> Self {
         Self::new(bucket, key, empty(), budget, None)
     }
 
-    /// The largest object that [`open_whole`](Self::open_whole) takes, in bytes: it needs nothing of the budget.
+    /// The largest object that [`open_whole`](Self::open_whole) takes, in bytes: it needs no memory of the budget.
     pub(super) const MAX_WHOLE_BYTES: u64 = GUARANTEED_BYTES;
 
-    /// Opens `key` if it still is `pin`, whose `size` in bytes is known: 1 request, for all of it.
+    /// Opens `key` if it still is `pin`, an object of `size` bytes. 1 request, for all of it.
     pub(super) async fn open_whole(
         bucket: Arc<dyn Bucket>,
         key: Key,
@@ -115,7 +117,7 @@ impl Reader {
         budget: Arc<Budget>,
     ) -> Result<Self> {
         let read = bucket.read(&key, 0..size, Some(pin)).await?;
-        // Not every store knows `If-Match`.
+        // Some stores ignore `If-Match`.
         if read.object.pin.etag != pin.etag {
             return Err(Error::Conflict { request: "GET answered with another version".into() });
         }
@@ -135,7 +137,7 @@ impl Reader {
         Ok(Self::of(bucket, key, object, budget))
     }
 
-    /// Reads `object`, which the bucket was asked for already. No request is made before the first READ.
+    /// Reads `object`, which an earlier request described. Sends no request before the first READ.
     #[must_use]
     pub fn of(bucket: Arc<dyn Bucket>, key: Key, object: Object, budget: Arc<Budget>) -> Self {
         Self::new(bucket, key, object, budget, None)
@@ -152,13 +154,14 @@ impl Reader {
         &self.shared.object
     }
 
-    /// The bytes at `offset`, as slices of what S3 sent, in order: `len` bytes in all, fewer only at the end of the
-    /// object, none behind it. The caller bounds `len`: it is held in memory.
+    /// The bytes at `offset`, as slices of S3's chunks, in order: `len` bytes in all, fewer only at the end of the
+    /// object, none behind it. They are held in memory, so the caller bounds `len`.
     ///
-    /// READs of a run should be polled first in their order; slightly out of order they are still seen as one.
+    /// Poll the READs of a run first in their order. If they come slightly out of order, the reader still recognizes
+    /// the run.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the object was overwritten and the bucket keeps no versions, else those of the GET.
+    /// [`Error::Conflict`] if the object was overwritten and the bucket keeps no versions, else those of the GET.
     pub async fn read(&self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
         let want = offset..offset.saturating_add(len.into()).min(self.shared.object.size);
         if want.is_empty() {
@@ -166,12 +169,12 @@ impl Reader {
         }
         let demand = Demand::new(&self.shared, want)?;
         loop {
-            // Made anew each time, because a READ can need several ranges.
+            // Looked up anew each time, because a READ can need several ranges.
             let arrival = match self.shared.state().ranges.look(&demand.want)? {
                 Looked::Complete(pieces) => return Ok(pieces),
                 Looked::Wait(arrival) => arrival,
             };
-            // An error means that the range ended without its bytes, which the next look reports.
+            // An error means that the range ended without its bytes. The next look reports why.
             let _woken = arrival.await;
         }
     }
@@ -179,13 +182,13 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // The tasks and the state hold one another.
+        // Breaks the cycle: the tasks and the state hold each other.
         let ranges = self.shared.state().ranges.clear();
         drop(ranges);
     }
 }
 
-/// A READ that needs ranges: they stay until it has ended.
+/// A READ and the ranges that it needs. They stay until it has ended.
 struct Demand<'a> {
     shared: &'a Shared,
     want: Range<u64>,
@@ -217,18 +220,18 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in the next bytes of a range.
+    /// Appends the next bytes of a range.
     fn deliver(&self, id: u64, chunk: Bytes) {
         self.state().deliver(id, chunk);
     }
 
-    /// Gives up on a range, unless it is complete.
+    /// Fails a range, unless it is complete.
     fn fail(&self, id: u64, error: &Error) {
         let unneeded = self.state().fail(id, error);
         drop(unneeded);
     }
 
-    /// Takes a range away, unless a READ needed it lately. Whether it is gone.
+    /// Drops a range, unless a READ needed it lately. Returns `true` if the range is gone.
     fn evict(&self, id: u64) -> bool {
         let evicted = self.state().ranges.evict(id);
         !evicted.is_empty()

@@ -1,7 +1,7 @@
-//! What to fetch for a READ, and with whose memory. Decides under the reader's lock and never waits.
+//! Decides what to fetch for a READ, and whose memory it takes. Runs under the reader's lock and never waits.
 //!
-//! Invariant: after planning, every byte that the READ asks for is there or on its way, and no byte is fetched twice at a
-//! time.
+//! Invariant: after planning, every byte that the READ asks for is here or requested, and no byte is requested twice at
+//! the same time.
 
 use super::{
     Shared,
@@ -15,34 +15,35 @@ use crate::store::{Body, Error, Result, task::OwnedTask};
 use bytes::Bytes;
 use std::{ops::Range, sync::Arc};
 
-/// What the ranges of one reader may take of the budget: a full window, and one that is not read to its end yet.
+/// The most budget bytes that one reader's ranges may hold: a full window, and one range that is not read to its end
+/// yet.
 const MAX_BUDGET_BYTES: u64 = (MAX_WINDOW + 1) * RANGE_BYTES;
-/// What to ask of the budget when a whole range is not free.
+/// The bytes to ask of the budget if a whole range isn't free.
 const MODEST_BYTES: u64 = 1 << 20;
-/// The range that a reader may have when the budget gives nothing; small files never ask the budget.
+/// The range that a reader may have if the budget has no free memory. Small files never ask the budget.
 pub(super) const GUARANTEED_BYTES: u64 = 256 << 10;
 
-/// What changes while an object is read.
+/// The state of a reader that changes while it reads.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) ranges: Ranges,
     pub(super) prefetch: Prefetch,
     /// The version is gone: no further GET can succeed.
     lost: Option<Error>,
-    /// The last GET failed. Until one brings bytes, nothing is fetched ahead: an outage would be met with a window of GETs for
-    /// each READ that a client sends.
+    /// The last GET failed. Until one brings bytes, nothing is prefetched. Else, in an outage, each READ of a client
+    /// would start a window of GETs.
     failing: bool,
-    /// Ids tell a range from an earlier one at the same place, whose task may not have noticed yet.
+    /// The id of the next range. It tells a range from an earlier one at the same place, whose task may still run.
     next_id: u64,
 }
 
 impl State {
-    /// No range yet. The run begins at `head`, or wherever the first READ asks.
+    /// A state without ranges. The run begins at `head`, or at the first READ's offset.
     pub(super) fn new(head: Option<u64>) -> Self {
         Self { ranges: Ranges::default(), prefetch: Prefetch::new(head), lost: None, failing: false, next_id: 0 }
     }
 
-    /// Sees to it that all of `want` is there or on its way, and fetches ahead. Returns what is given up.
+    /// Ensures that all of `want` is here or requested, and prefetches. Returns the ranges that it dropped.
     pub(super) fn plan(&mut self, shared: &Arc<Shared>, want: &Range<u64>) -> Result<Vec<RangeBuffer>> {
         if self.next_id == 0 && shared.object.size <= RANGE_BYTES {
             self.fetch_whole(shared);
@@ -65,8 +66,8 @@ impl State {
         Ok(forsaken)
     }
 
-    /// Starts the GET for the uncovered bytes from `at` on, of which a READ asks for those before `asked_end`.
-    /// Returns its end.
+    /// Starts the GET for the uncovered bytes from `at` on. A READ asks for those before `asked_end`. Returns the GET's
+    /// end.
     fn fetch(&mut self, shared: &Arc<Shared>, at: u64, asked_end: u64, run_from: Option<u64>) -> u64 {
         let limit =
             self.ranges.next_start(at).unwrap_or(u64::MAX).min(shared.object.size).min(at.saturating_add(RANGE_BYTES));
@@ -82,7 +83,7 @@ impl State {
         end
     }
 
-    /// Starts the one GET that brings all of a small object, wherever its first READ asks, if there is memory.
+    /// Starts one GET for all of a small object, regardless of the first READ's offset, if there is memory.
     fn fetch_whole(&mut self, shared: &Arc<Shared>) {
         let size = shared.object.size;
         let memory = if size <= GUARANTEED_BYTES { Some(Memory::Guaranteed) } else { self.budgeted(shared, size) };
@@ -91,7 +92,7 @@ impl State {
         }
     }
 
-    /// Memory for a range from `at` to `end`, or to less, but not less than `asked_end`.
+    /// Memory for a range from `at` to `end`, or to an earlier end, but not before `asked_end`.
     fn memory(&self, shared: &Shared, at: u64, asked_end: u64, end: u64) -> (u64, Memory) {
         for end in [end, at.saturating_add(MODEST_BYTES).clamp(asked_end, end)] {
             if let Some(memory) = self.budgeted(shared, end - at) {
@@ -105,7 +106,7 @@ impl State {
         }
     }
 
-    /// Starts the GETs that the window has room for, as far as there is memory to spare.
+    /// Starts the GETs that fit the window, as far as there is spare memory.
     fn fetch_ahead(&mut self, shared: &Arc<Shared>) {
         let head = self.prefetch.head();
         while self.ranges.ahead_of(head) < self.prefetch.window() {
@@ -127,8 +128,8 @@ impl State {
         shared.budget.try_take(bytes).map(Memory::Budget)
     }
 
-    /// Starts a GET, or goes on with the `body` of one that was answered. Without a READ that holds it, the range must
-    /// not be [`Memory::Demanded`].
+    /// Starts a GET, or continues with the `body` of an answered one. A range that no READ holds must not be
+    /// [`Memory::Demanded`].
     pub(super) fn start(&mut self, shared: &Arc<Shared>, range: Range<u64>, memory: Memory, body: Option<Body>) {
         let evictable = matches!(memory, Memory::Budget(_));
         let id = self.next_id;
@@ -137,7 +138,7 @@ impl State {
         self.ranges.insert(RangeBuffer::new(id, range, memory, task));
     }
 
-    /// Takes in the next bytes of a range.
+    /// Appends the next bytes of a range.
     pub(super) fn deliver(&mut self, id: u64, chunk: Bytes) {
         self.failing = false;
         if let Some(range) = self.ranges.find(id) {
@@ -145,7 +146,7 @@ impl State {
         }
     }
 
-    /// Gives up on a range, unless it is complete; READs that need it get `error`. Returns it when none does.
+    /// Fails a range, unless it is complete. READs that need it get `error`. Returns the range if no READ needs it.
     pub(super) fn fail(&mut self, id: u64, error: &Error) -> Vec<RangeBuffer> {
         let Some(range) = self.ranges.find(id) else { return Vec::new() };
         if !range.fail(error) {

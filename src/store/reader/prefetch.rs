@@ -1,8 +1,8 @@
-//! Which READs follow one another, and how much to fetch ahead of them. No IO, no memory: numbers only.
+//! Finds the READs that follow one another, and how much to prefetch for them. No IO, no memory: numbers only.
 //!
-//! A client reads ahead itself: dozens of READs are in flight and arrive slightly out of order, so that a READ near a
-//! run, or of bytes that are there already, is no seek; nor is one that goes astray. Some clients follow several runs
-//! side by side over one handle. A seek is a READ elsewhere whose successor follows it, or several READs in a row that
+//! A client reads ahead itself: dozens of READs are in flight and arrive slightly out of order. So a READ near a run,
+//! or of bytes that are already here, is no seek. Neither is a single stray READ. Some clients follow several runs side
+//! by side over one handle. A seek is a READ elsewhere whose successor follows it, or several READs in a row that
 //! follow nothing.
 
 use super::run::Run;
@@ -10,43 +10,43 @@ use std::{collections::VecDeque, ops::Range};
 
 /// The longest GET, in bytes.
 pub(super) const RANGE_BYTES: u64 = 8 << 20;
-/// So many runs are followed side by side.
+/// The most runs that are followed side by side.
 const MAX_RUNS: usize = 4;
-/// So many READs in a row that follow nothing end all runs. The first READs of as many runs as may be don't.
+/// The number of stray READs in a row that end all runs. The first READs of [`MAX_RUNS`] runs stay below it.
 const MAX_STRAYS: usize = MAX_RUNS;
-/// A run ends when others have asked for so many bytes since its last READ: its client is elsewhere.
+/// A run ends when READs of other runs have asked for this many bytes since its last READ: its client is elsewhere.
 const PATIENCE_BYTES: u64 = RANGE_BYTES;
 
-/// What the reader knows of its client's ways.
+/// The reader's knowledge of its client's access pattern.
 #[derive(Debug)]
 pub(super) struct Prefetch {
-    /// The run of the last READ first. None before the first READ, which begins a run wherever it is.
+    /// The runs, that of the last READ first. Empty before the first READ, which begins a run at any offset.
     runs: Vec<Run>,
-    /// The last READs that followed nothing, the latest behind: each may have been the first of a run.
+    /// The last READs that followed nothing, the latest at the back. Each may have been the first of a run.
     strays: VecDeque<Range<u64>>,
-    /// How many READs in a row followed nothing.
+    /// The number of READs in a row that followed nothing.
     astray: usize,
-    /// The time of runs: bytes that were asked for, by whatever READs.
+    /// The clock of the runs: the bytes that all READs have asked for.
     asked_bytes: u64,
 }
 
-/// What a READ means for the ranges to fetch.
+/// The meaning of a READ for the ranges to fetch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Observed {
-    /// The READ belongs to a run, which is being fetched from here on; `None`: fetch just what it asks for.
+    /// The offset from which its run is being fetched. `None` if the READ belongs to no run: fetch only its own bytes.
     pub(super) run_from: Option<u64>,
-    /// A run has ended: what was fetched ahead of it is in vain.
+    /// True if a run has ended, so that the ranges prefetched for it are of no use.
     pub(super) moved: bool,
 }
 
 impl Prefetch {
-    /// A run that begins at `head`, or wherever the first READ asks.
+    /// Begins with a run at `head`, or at the first READ's offset.
     pub(super) fn new(head: Option<u64>) -> Self {
         let runs = head.map(Run::first).into_iter().collect();
         Self { runs, strays: VecDeque::new(), astray: 0, asked_bytes: 0 }
     }
 
-    /// Takes note of a READ. `covered`: its bytes are there or on their way.
+    /// Takes note of a READ. `covered`: its bytes are here or requested.
     pub(super) fn observe(&mut self, want: &Range<u64>, covered: bool) -> Observed {
         let len = want.end - want.start;
         self.asked_bytes += len;
@@ -70,7 +70,7 @@ impl Prefetch {
         }
     }
 
-    /// Makes `run` the one that was followed last. Says whether another has ended by that.
+    /// Makes `run` the latest one. Returns `true` if another run has ended because of that.
     fn follow(&mut self, run: Run) -> bool {
         self.astray = 0;
         self.runs.insert(0, run);
@@ -80,8 +80,8 @@ impl Prefetch {
         self.runs.len() < before
     }
 
-    /// The READ that `want` follows, if that followed nothing itself. Only behind the latest there may be a gap: among
-    /// READs all over the file some are neighbours by chance.
+    /// The READ that `want` follows, if that READ followed nothing itself. Only after the latest READ may there be a
+    /// gap: among READs all over the file, some are neighbours by chance.
     fn first_of_run(&mut self, want: &Range<u64>) -> Option<Range<u64>> {
         let gap_bytes = 2 * (want.end - want.start);
         let latest = self.strays.len().saturating_sub(1);
@@ -92,7 +92,7 @@ impl Prefetch {
         self.strays.remove(at)
     }
 
-    /// Takes note of a READ that follows nothing. Says whether that ends all runs.
+    /// Takes note of a READ that follows nothing. Returns `true` if that ends all runs.
     fn stray(&mut self, want: &Range<u64>, covered: bool) -> bool {
         if self.strays.len() == MAX_RUNS {
             self.strays.pop_front();
@@ -108,28 +108,28 @@ impl Prefetch {
         moved
     }
 
-    /// The end of the furthest READ of the run that was followed last.
+    /// The end of the furthest READ of the latest run.
     pub(super) fn head(&self) -> u64 {
         self.runs.first().map_or(0, |run| run.head)
     }
 
-    /// The length of that run's next GET, in bytes.
+    /// The length of the latest run's next GET, in bytes.
     pub(super) fn step_bytes(&self) -> u64 {
         self.runs.first().map_or(0, Run::step_bytes)
     }
 
-    /// How many GETs that run may have in flight or unread: the runs share the most that a reader has.
+    /// The number of GETs that the latest run may have in flight or unread. The runs share the reader's maximum.
     pub(super) fn window(&self) -> u64 {
         let share = super::run::MAX_WINDOW / (self.runs.len() as u64).max(1);
         self.runs.first().map_or(0, Run::window).min(share)
     }
 
-    /// Whether some run may come to bytes of `range`.
+    /// True if a run may come to bytes of `range`.
     pub(super) fn may_reach(&self, range: &Range<u64>) -> bool {
         self.runs.iter().any(|run| run.may_reach(range))
     }
 
-    /// Whether some run is at `range` or may come there, late READs included.
+    /// True if a run is at `range` or may come there, late READs included.
     pub(super) fn is_near(&self, range: &Range<u64>) -> bool {
         self.runs.iter().any(|run| run.is_near(range))
     }
@@ -141,7 +141,7 @@ mod tests {
 
     const READ_BYTES: u64 = 32 << 10;
 
-    /// Observes one READ of bytes that are not there.
+    /// Observes one READ of bytes that are not here.
     fn seen(prefetch: &mut Prefetch, offset: u64) -> Observed {
         prefetch.observe(&(offset..offset + READ_BYTES), false)
     }

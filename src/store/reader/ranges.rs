@@ -1,7 +1,7 @@
 //! The ranges that a reader has or is fetching: disjoint, in order, few.
 //!
-//! Invariant: a range that a READ needs stays until that READ has ended. What is taken out is returned, to be dropped
-//! outside the reader's lock.
+//! Invariant: a range that a READ needs stays until that READ has ended. Removed ranges are returned, so that the
+//! caller drops them outside the reader's lock.
 
 use super::{
     buffer::{Memory, RangeBuffer},
@@ -12,26 +12,26 @@ use bytes::Bytes;
 use std::ops::Range;
 use tokio::sync::oneshot;
 
-/// The ranges of one reader, by their start.
+/// The ranges of one reader, sorted by their start.
 #[derive(Debug, Default)]
 pub(super) struct Ranges(Vec<RangeBuffer>);
 
-/// What a READ gets when it looks for its bytes.
+/// The result of a READ's look for its bytes.
 pub(super) enum Looked {
-    /// All of them, in order.
+    /// All its bytes, in order.
     Complete(Vec<Bytes>),
-    /// Some are still on their way; look again when this comes.
+    /// Some bytes are still missing. Look again after this signal.
     Wait(oneshot::Receiver<()>),
 }
 
 impl Ranges {
-    /// Adds a range that overlaps with none.
+    /// Adds a range that overlaps no other.
     pub(super) fn insert(&mut self, range: RangeBuffer) {
         let at = self.0.partition_point(|other| other.start() < range.start());
         self.0.insert(at, range);
     }
 
-    /// The range of this id, if it is still needed.
+    /// The range of this id, if it is still held.
     pub(super) fn find(&mut self, id: u64) -> Option<&mut RangeBuffer> {
         self.0.iter_mut().find(|range| range.id == id)
     }
@@ -41,12 +41,12 @@ impl Ranges {
         self.0.iter().fold(from, |at, range| if (range.start()..range.end()).contains(&at) { range.end() } else { at })
     }
 
-    /// Where the first range behind `at` begins.
+    /// The start of the first range behind `at`.
     pub(super) fn next_start(&self, at: u64) -> Option<u64> {
         self.0.iter().map(RangeBuffer::start).find(|start| *start > at)
     }
 
-    /// How many ranges, but for those of single READs, cover the bytes from `head` on without a gap.
+    /// The number of ranges that cover the bytes from `head` on without a gap, not counting those of single READs.
     pub(super) fn ahead_of(&self, head: u64) -> u64 {
         let mut at = head;
         let mut count = 0;
@@ -60,7 +60,7 @@ impl Ranges {
         count
     }
 
-    /// How many bytes of the budget the ranges hold.
+    /// The budget bytes that the ranges hold.
     pub(super) fn budget_bytes(&self) -> u64 {
         let bytes = |range: &RangeBuffer| match &range.memory {
             Memory::Budget(reservation) => reservation.bytes(),
@@ -69,12 +69,12 @@ impl Ranges {
         self.0.iter().map(bytes).sum()
     }
 
-    /// Whether the one range beyond the budget is in use.
+    /// True if the one range outside the budget is in use.
     pub(super) fn guarantee_is_used(&self) -> bool {
         self.0.iter().any(|range| matches!(range.memory, Memory::Guaranteed))
     }
 
-    /// Keeps the ranges of `want` until [`release`](Self::release).
+    /// Holds the ranges of `want` until [`release`](Self::release).
     pub(super) fn hold(&mut self, want: &Range<u64>) {
         for range in self.within(want) {
             range.readers += 1;
@@ -96,7 +96,7 @@ impl Ranges {
         Ok(Looked::Complete(pieces))
     }
 
-    /// Ends what [`hold`](Self::hold) began; returns what nobody will need any more.
+    /// Ends the [`hold`](Self::hold) of `want`. Removes and returns the ranges that no READ will need.
     pub(super) fn release(&mut self, want: &Range<u64>, prefetch: &Prefetch) -> Vec<RangeBuffer> {
         for range in self.within(want) {
             range.readers = range.readers.saturating_sub(1);
@@ -104,7 +104,7 @@ impl Ranges {
         self.take_unneeded(prefetch)
     }
 
-    /// Takes out what nobody will need any more, as far as the client's ways are known.
+    /// Removes the ranges that no READ will need, as far as the client's access pattern tells.
     pub(super) fn take_unneeded(&mut self, prefetch: &Prefetch) -> Vec<RangeBuffer> {
         self.take_idle(|range| {
             range.has_failed()
@@ -114,7 +114,7 @@ impl Ranges {
         })
     }
 
-    /// Takes out the range of this id, if no READ needed it since the last time.
+    /// Removes the range of this id, if no READ needed it since the last call.
     pub(super) fn evict(&mut self, id: u64) -> Vec<RangeBuffer> {
         let evicted = self.take_idle(|range| range.id == id && !range.touched);
         if let Some(range) = self.find(id) {
@@ -123,7 +123,7 @@ impl Ranges {
         evicted
     }
 
-    /// Takes out everything.
+    /// Removes all ranges.
     pub(super) fn clear(&mut self) -> Vec<RangeBuffer> {
         std::mem::take(&mut self.0)
     }

@@ -1,13 +1,14 @@
-//! READs that follow one another. Numbers only.
+//! A run: READs that follow one another. Numbers only.
 
 use super::prefetch::RANGE_BYTES;
 use std::ops::Range;
 
-/// How many GETs a long run has in flight or unread at most: at S3's 80 MB/s a connection as many as one client can take.
+/// The most GETs that a long run has in flight or unread. At S3's 80 MB/s a connection, they bring as much as one
+/// client can take.
 pub(super) const MAX_WINDOW: u64 = 16;
-/// How far out of order a READ of a run may come at most, in bytes. Half the depth of OpenSSH's 64 READs of 32 KiB.
+/// The furthest that a READ of a run may be out of order, in bytes. Half the depth of OpenSSH's 64 READs of 32 KiB.
 const MAX_SLACK_BYTES: u64 = 1 << 20;
-/// From here on a run is worth a second GET, in bytes.
+/// The length from which a run gets a second GET, in bytes.
 const PROVEN_BYTES: u64 = 1 << 20;
 
 /// One run of READs.
@@ -15,11 +16,11 @@ const PROVEN_BYTES: u64 = 1 << 20;
 pub(super) struct Run {
     /// The end of the furthest READ.
     pub(super) head: u64,
-    /// How many bytes were asked for.
+    /// The number of bytes that its READs asked for.
     asked_bytes: u64,
-    /// Whether it began with the OPEN, and is believed in from the start.
+    /// True if it began with the OPEN. Such a run is trusted from the start.
     first: bool,
-    /// When the last READ of it came, in bytes that all READs had asked for.
+    /// The time of its last READ, in bytes that all READs had asked for.
     pub(super) last_at: u64,
 }
 
@@ -29,17 +30,17 @@ impl Run {
         Self { head, asked_bytes: 0, first: true, last_at: 0 }
     }
 
-    /// A run that goes on from `head` after a seek, with so many bytes asked for.
+    /// A run that continues from `head` after a seek, with `asked_bytes` asked for so far.
     pub(super) fn after_seek(head: u64, asked_bytes: u64, now: u64) -> Self {
         Self { head, asked_bytes, first: false, last_at: now }
     }
 
-    /// Whether `want` brings the run on, even if slightly out of order.
+    /// True if `want` extends the run, even if slightly out of order.
     pub(super) fn leads_to(&self, want: &Range<u64>) -> bool {
         want.end > self.head && want.start.abs_diff(self.head) <= self.slack(want)
     }
 
-    /// Whether `want`, whose bytes are there or on their way, is a late part of the run.
+    /// True if `want`, whose bytes are here or requested, is a late READ of the run.
     pub(super) fn left_out(&self, want: &Range<u64>) -> bool {
         want.start < self.head && self.head - want.start <= MAX_SLACK_BYTES.max(self.slack(want))
     }
@@ -56,13 +57,13 @@ impl Run {
         self.last_at = now;
     }
 
-    /// The length of its next GET, in bytes: a run after a seek proves itself with a few small ones.
+    /// The length of its next GET, in bytes. A run after a seek proves itself with a few small ones.
     pub(super) fn step_bytes(&self) -> u64 {
         if self.first { RANGE_BYTES } else { RANGE_BYTES.min(2 * self.asked_bytes) }
     }
 
-    /// How many GETs may be in flight or unread. It doubles fast: at S3's speed a window of 4 brings less than half of
-    /// what a client can take.
+    /// The number of GETs that may be in flight or unread. It doubles fast: at S3's speed, a window of 4 brings less
+    /// than half of what a client can take.
     pub(super) fn window(&self) -> u64 {
         const DOUBLE_BYTES: u64 = 2 * PROVEN_BYTES;
         const LONG_BYTES: u64 = 2 * RANGE_BYTES;
@@ -75,12 +76,12 @@ impl Run {
         }
     }
 
-    /// Whether the run may come to bytes of `range`.
+    /// True if the run may come to bytes of `range`.
     pub(super) fn may_reach(&self, range: &Range<u64>) -> bool {
         self.head < range.end && range.start <= self.reach()
     }
 
-    /// Whether `range` lies ahead of the run, or so little behind it that a READ may lag there.
+    /// True if `range` lies ahead of the run, or so little behind it that a late READ may fall there.
     pub(super) fn is_near(&self, range: &Range<u64>) -> bool {
         self.head < range.end.saturating_add(RANGE_BYTES) && range.start <= self.reach()
     }

@@ -1,4 +1,4 @@
-//! What the journal keeps of objects goes with them to their new names, where they have other versions.
+//! Moves the attributes in the journal to the objects' new names, where they have other versions.
 
 use super::{Moved, Renamed};
 use crate::{
@@ -7,12 +7,11 @@ use crate::{
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// The most names of a question to the journal, and the most rows of a statement.
+/// The most names in a query to the journal, and the most rows in a statement.
 const PAGE_NAMES: usize = 1000;
 
-/// Gives the new names what is kept of the old ones, and takes from them what is kept of others that had these names.
-/// Done twice, it does nothing new: what was set under a new name since stays. Answers with the new names of which times
-/// are kept.
+/// Copies the attributes of the old names to the new names, and forgets those of other files that had the new names.
+/// Idempotent: attributes set under a new name since stay. Returns the new names for which the journal keeps times.
 pub(super) async fn carry<'a>(
     journal: &dyn Journal,
     bucket: &BucketId,
@@ -47,11 +46,11 @@ pub(super) async fn carry<'a>(
     Ok(timed)
 }
 
-/// Forgets what is kept of the old names, when nothing is there any more. What is kept of files that have these names since
-/// stays.
+/// Forgets the attributes of the old names, whose objects are gone. Attributes of files that took these names since
+/// stay.
 pub(super) async fn forget(journal: &dyn Journal, bucket: &BucketId, moved: &[Moved]) -> Result<(), JournalDown> {
     let sources = kept(journal, bucket, sources_of(moved)).await?;
-    // A file that came before the copy would have failed it.
+    // A file that came before the copy would have made the copy fail.
     let is_gone = |Moved { source, versions: Renamed { source: old, target: copy, .. }, .. }: &&Moved| {
         sources.get(source).is_some_and(|late| !late.is_of_younger(&old.etag, copy.modified))
     };
@@ -66,22 +65,21 @@ async fn forget_all(journal: &dyn Journal, bucket: &BucketId, keys: &[&Key]) -> 
     Ok(())
 }
 
-/// Gives the times of the directories to their new names. Done twice, it does nothing new: what was set
-/// under a new name since stays.
+/// Moves the times of the directories to their new names. Idempotent: times set under a new name since stay.
 pub(super) async fn carry_directories(journal: &dyn Journal, rename: &TreeRename) -> Result<(), Error> {
     let name = |_| Error::Broken("the journal names a directory that can't be".to_owned());
     let (source, target) = (rename.source().map_err(name)?, rename.target().map_err(name)?);
     Ok(journal.move_directory_times(&rename.bucket, &source, &target).await?)
 }
 
-/// All that is kept of these objects: one question for each thousand of a directory.
+/// The attributes kept for these objects: one query for each thousand objects of a directory.
 async fn kept<'a>(
     journal: &dyn Journal,
     bucket: &BucketId,
     keys: Vec<&'a Key>,
 ) -> Result<HashMap<&'a Key, Late>, JournalDown> {
     let mut directories: BTreeMap<&str, Vec<(&str, &Key)>> = BTreeMap::new();
-    // A marker has no name in its directory, and nothing is kept of it.
+    // A marker has no name in its directory, and the journal keeps nothing for it.
     for key in keys.into_iter().filter(|key| !key.as_str().ends_with('/')) {
         let (directory, name) = key.directory_and_name();
         directories.entry(directory).or_default().push((name, key));
@@ -119,7 +117,7 @@ mod tests {
         Late { etag: ETag(etag.to_owned()), attributes: LateAttributes { times: None, mode: Some(0o600) }, set_at }
     }
 
-    /// A file of version 1 that was renamed, and has version 2 since.
+    /// A file that had version 1, was renamed, and has version 2 since.
     fn moved() -> Moved {
         let [source, target] = ["old", "new"].map(|name| Prefix::parse("acme/").unwrap().key(name).unwrap());
         Moved { source, target, versions: Renamed { source: version("1"), target: version("2"), copied_at: 100 } }

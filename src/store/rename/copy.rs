@@ -1,7 +1,7 @@
-//! Copying one object within a bucket: at once, or in parts where that would take longer than clients wait.
+//! Copies one object within a bucket: at once, or in parts if one copy would take longer than clients wait.
 //!
-//! Invariant: an answer that was lost is told from a copy that wasn't made, and what somebody else has put at the target
-//! is never taken for ours.
+//! Invariant: a lost answer is distinguished from a copy that wasn't made, and another client's object at the target is
+//! never taken for our copy.
 
 use super::mark::Mark;
 use crate::{
@@ -15,18 +15,18 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::{collections::BTreeMap, ops::Range};
 use tokio::sync::Semaphore;
 
-/// S3 copies some 50 to 100 MB of one object in a second, and clients give up after a minute.
+/// S3 copies some 50 to 100 MB of one object in a second, and clients time out after a minute.
 pub(super) const MAX_AT_ONCE_BYTES: u64 = 256 * MIB;
 
-/// A part has at least this size; more where there would be too many.
+/// The minimum size of a part; larger if the object would have too many parts.
 const PART_BYTES: u64 = 64 * MIB;
-/// Parts of one object that S3 copies at the same time.
+/// The number of parts of one object that S3 copies at the same time.
 const PARTS_AT_ONCE: usize = 16;
 const MAX_PARTS: u64 = 10_000;
 const MIB: u64 = 1024 * 1024;
 
-/// All copies of the process that are on their way, whoever asked for them. Who waits is served in turn, so that a
-/// directory of thousands doesn't keep a single file waiting for longer than a copy takes.
+/// Limits the running copies of the process, for all sessions together. Waiters are served in turn, so that a directory
+/// of thousands doesn't keep a single file waiting for longer than a copy takes.
 static COPIES: Semaphore = Semaphore::const_new(256);
 
 /// The copy of an object that HEAD described.
@@ -39,7 +39,7 @@ pub(super) struct Copying<'a> {
     pub(super) mark: &'a Mark,
 }
 
-/// Copies an object that a listing showed to where nothing is. One request, but for what is large, or met a failure.
+/// Copies a listed object to a name that is free. One request, unless the object is large or the copy failed.
 pub(super) async fn copy_listed(bucket: &dyn Bucket, source: &Key, listed: &Listed, target: &Key) -> Result<Stored> {
     let pin = Pin { etag: listed.etag.clone(), version: None };
     if listed.size > MAX_AT_ONCE_BYTES {
@@ -47,7 +47,7 @@ pub(super) async fn copy_listed(bucket: &dyn Bucket, source: &Key, listed: &List
         return Copying { bucket, source, file: &file, target, mark: &Mark::None }.run(Condition::Absent).await;
     }
     match at_once(bucket, source, &pin, target, None, Condition::Absent).await {
-        // SeaweedFS says that there is no object of a name which ends in a slash.
+        // SeaweedFS answers that there is no object if the name ends in a slash.
         Err(Error::NotFound) if listed.size == 0 && source.as_str().ends_with('/') => {
             let file = described(bucket, source, &pin).await?;
             copy_marker(bucket, &file, target, &Mark::None).await
@@ -65,9 +65,9 @@ pub(super) async fn copy_listed(bucket: &dyn Bucket, source: &Key, listed: &List
     }
 }
 
-/// Whether `there` is a copy of `file`: a copy keeps the metadata, and with them an upload's token. Without a token the
-/// ETag must do; with one it need not, as the copy of an object that was uploaded in parts has another. Where there is no
-/// byte, there is none to be mistaken about.
+/// True if `there` is a copy of `file`. A copy keeps the metadata, and with them an upload's token. Without a token,
+/// the ETag decides. With a token, the ETag may differ, because the copy of an object that was uploaded in parts has
+/// another one. Empty objects have no bytes that could differ.
 pub(super) fn is_copy(there: &Object, file: &Object) -> bool {
     there.size == file.size
         && (there.metadata == marked(file)
@@ -86,7 +86,7 @@ async fn at_once(
     bucket.copy(source, pin, target, object, condition).await
 }
 
-/// The source, if it still is what was listed.
+/// The source, if it still is the listed version.
 async fn described(bucket: &dyn Bucket, source: &Key, pin: &Pin) -> Result<Object> {
     match bucket.head(source).await {
         Ok(file) if file.pin.etag == pin.etag => Ok(file),
@@ -99,10 +99,10 @@ fn gone() -> Error {
     Error::Conflict { request: "what was listed isn't there any more".to_owned() }
 }
 
-/// Makes a marker like another one.
+/// Creates a marker like another one.
 ///
 /// # Errors
-/// [`Error::IsDirectory`]: another one has made one there.
+/// [`Error::IsDirectory`]: another client has created a marker there.
 pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key, mark: &Mark) -> Result<Stored> {
     let like = NewObject { metadata: file.metadata.clone(), headers: file.headers.clone() };
     let object = mark.object().unwrap_or(&like);
@@ -110,7 +110,7 @@ pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key
         Ok(stored) => Ok(stored),
         Err(error @ (Error::Conflict { .. } | Error::Unreachable(_))) => match bucket.head(target).await {
             Ok(there) if mark.is_of(&there) => Ok(Stored::described(there)),
-            // Nothing was there a moment ago, so it is our marker, or an empty directory as good as that.
+            // The name was free a moment ago, so it is our marker, or an empty directory that is as good.
             Ok(there) if mark.object().is_none() && there.size == 0 => Ok(Stored::described(there)),
             Ok(_) if matches!(error, Error::Conflict { .. }) => Err(Error::IsDirectory),
             Ok(_) | Err(_) => Err(error),
@@ -123,13 +123,13 @@ impl Copying<'_> {
     /// Makes the copy.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`]: something is at the target that another one has put there.
+    /// [`Error::AlreadyExists`]: there is an object at the target that another client put there.
     pub(super) async fn run(&self, condition: Condition) -> Result<Stored> {
         let Self { bucket, source, file, target, mark } = *self;
         if file.size > MAX_AT_ONCE_BYTES {
             return self.in_parts(condition, part_bytes(file.size)).await;
         }
-        // A conflict may be our own success, if nothing lay at the target a moment ago.
+        // A conflict may be our own success, if the target was free a moment ago.
         let may_be_ours = condition == Condition::Absent;
         match at_once(bucket, source, &file.pin, target, mark.object(), condition).await {
             Ok(stored) => Ok(stored),
@@ -139,7 +139,7 @@ impl Copying<'_> {
         }
     }
 
-    /// Looks whether the copy was stored all the same: its answer may have been lost, and a retry of a conditional copy
+    /// Checks if the copy was stored nevertheless: its answer may have been lost, and a retry of a conditional copy
     /// meets its own success as a conflict.
     async fn settle(&self, error: Error) -> Result<Stored> {
         match self.bucket.head(self.target).await {
@@ -194,7 +194,7 @@ impl Copying<'_> {
                 | Error::Throttled { .. }
                 | Error::Broken(_)),
             ) => match self.settle(error).await {
-                // It is the upload that is missing, not the file.
+                // The upload is missing, not the file.
                 Err(Error::NotFound) => Err(Error::UploadGone),
                 settled => settled,
             },
@@ -203,7 +203,7 @@ impl Copying<'_> {
     }
 }
 
-/// The metadata of a copy in parts: the file's, with a token that nothing else has where the file has none.
+/// The metadata of a copy in parts: the file's. If the file has no token, the copy gets one that no other object has.
 fn marked(file: &Object) -> BTreeMap<String, String> {
     let ETag(etag) = &file.pin.etag;
     let mut metadata = file.metadata.clone();
@@ -245,7 +245,7 @@ mod tests {
         Copying { bucket, source, file: &file, target, mark }.in_parts(Condition::Absent, PART as u64).await
     }
 
-    /// A bucket whose `acme/a` has two parts and a tail, each different.
+    /// A bucket whose `acme/a` has two parts and a tail, all with different bytes.
     fn bucket(metadata: BTreeMap<String, String>) -> (MemoryBucket, Vec<u8>) {
         let bytes = [vec![1; PART], vec![2; PART], vec![3; 7]].concat();
         let bucket = MemoryBucket::new();

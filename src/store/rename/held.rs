@@ -1,12 +1,12 @@
-//! Working on a rename while nobody else does.
+//! Keeps the lease of a rename while this node works on it.
 
 use crate::store::{Journal, Lease, TreeRename};
 use futures_util::future::{Either, select};
 use std::{convert::Infallible, pin::pin};
 
-/// Does `work`, and renews the lease as long as that takes.
+/// Does `work`, and renews the lease meanwhile.
 ///
-/// A lease that was lost meanwhile is noticed at the next change of the phase, which is where it matters.
+/// A lease that was lost meanwhile is detected at the next change of the phase, which is the moment that matters.
 pub(super) async fn while_held<T>(
     journal: &dyn Journal,
     rename: &TreeRename,
@@ -22,7 +22,7 @@ pub(super) async fn while_held<T>(
 async fn renew(journal: &dyn Journal, rename: &TreeRename, lease: &Lease) -> Infallible {
     loop {
         tokio::time::sleep(lease.term / 3).await;
-        // Whatever comes of it, the work goes on.
+        // The work continues whatever the result is.
         let _ = journal.hold_rename(rename, lease).await;
     }
 }

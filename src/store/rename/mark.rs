@@ -1,26 +1,26 @@
-//! The id by which the copy that one rename makes is told from every other copy of the same source: from one that another
-//! rename makes at the same moment, and from one that was made before and whose answer was lost.
+//! The id by which one rename recognizes its copy among all copies of the same source. Another rename may make one at
+//! the same moment, and an earlier one may have made one whose answer was lost.
 
 use crate::store::{NewObject, Object, Result};
 
 /// S3's limit on user metadata, in bytes.
 const MAX_METADATA_BYTES: usize = 2 << 10;
 
-/// The metadata and headers that the copy of one rename is born with.
+/// The metadata and headers that the copy of one rename gets.
 #[derive(Debug)]
 pub(super) enum Mark {
-    /// All that HEAD told of the source, with an upload token of its own.
+    /// All attributes that HEAD showed of the source, with an upload token of its own.
     Own(NewObject),
-    /// The source has metadata that can't be said again, or none could be added to: S3 copies them, and the copy can't be
-    /// told from another.
+    /// The source has metadata that no request can carry, or too much to add a token. S3 copies the metadata, and the
+    /// copy can't be told from another.
     None,
 }
 
 impl Mark {
-    /// A new one, for a copy of `file`.
+    /// A new mark, for a copy of `file`.
     ///
     /// # Errors
-    /// [`Error::Broken`](crate::store::Error::Broken) when the system has no random bytes.
+    /// [`Error::Broken`](crate::store::Error::Broken) if the system has no random bytes.
     pub(super) fn new(file: &Object) -> Result<Self> {
         let mut object = NewObject { metadata: file.metadata.clone(), headers: file.headers.clone() };
         object.mark()?;
@@ -35,14 +35,14 @@ impl Mark {
         }
     }
 
-    /// Tells whether an object is the copy that bears it.
+    /// True if an object is the copy that has this mark.
     pub(super) fn is_of(&self, there: &Object) -> bool {
         let token = self.object().and_then(NewObject::token);
         token.is_some() && there.metadata.get(NewObject::TOKEN).map(String::as_str) == token
     }
 }
 
-/// Tells whether headers can carry it. Stores other than S3 may show metadata that no request can say.
+/// True if headers can carry the object's attributes. Stores other than S3 may show metadata that no request can carry.
 fn can_be_said(NewObject { metadata, headers }: &NewObject) -> bool {
     let headers = [
         &headers.cache_control,

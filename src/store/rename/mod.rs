@@ -1,14 +1,14 @@
-//! Renaming within a bucket, by copy and delete, so that nothing is lost whatever fails in between. A directory with all
-//! that is in it is renamed in `rename/tree.rs`, and what that leaves when it is cut off is put right in `rename/repair.rs`.
+//! Renames within a bucket, by copy and delete, so that no failure in between loses a file. `rename/tree.rs` renames a
+//! directory with its content, and `rename/repair.rs` repairs a rename that was interrupted.
 //!
 //! Invariants:
-//! - The source is deleted only when the copy is known to be stored, and only if it still is what was copied. After an
-//!   error a file may exist under both names, never under none.
-//! - The deletion decides who has the source: of several renames and removals S3 tells one that it deleted it. A rename that
-//!   was too late takes its copy away, which has an id that no other copy has (`rename/mark.rs`). The ETag can't tell: two
-//!   copies of one source have the same.
-//! - A rename that replaced a file, or may have, leaves its copy: another rename of the same source may have made what it
-//!   replaced, and have deleted the source for it.
+//! - The source is deleted only after the copy is known to be stored, and only if it still is the copied version. After
+//!   an error a file may exist under both names, never under none.
+//! - The deletion decides which client gets the source: of several renames and removals, S3 tells one that it deleted
+//!   the source. A rename that was too late deletes its copy, whose id no other copy has (`rename/mark.rs`). The ETag
+//!   can't tell, because two copies of one source have the same.
+//! - A rename that replaced a file, or may have, leaves its copy. Another rename of the same source may have created
+//!   the replaced file, and have deleted the source for it.
 
 mod carry;
 mod copy;
@@ -39,15 +39,15 @@ use crate::name::{Key, Prefix};
 use copy::{Copying, copy_marker};
 use mark::Mark;
 
-/// A file's version under its old name, and under its new one: the copy of an object that was uploaded in parts has
-/// another ETag.
+/// The versions of a file under its old and its new name. The copy of an object that was uploaded in parts has another
+/// ETag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renamed {
-    /// What the file was.
+    /// The version under the old name.
     pub source: Version,
-    /// The new version. Its time is now or S3's, whichever is later, so that attributes that are set from now on are of it.
+    /// The new version. Its time is now or S3's, whichever is later, so that attributes set from now on belong to it.
     pub target: Version,
-    /// When the copy came to be, in seconds since 1970. S3's clock says it, but for a copy in parts.
+    /// The time at which the copy was made, in seconds since 1970: by S3's clock, except for a copy in parts.
     pub copied_at: i64,
 }
 
@@ -60,7 +60,7 @@ impl Renamed {
         Self { source, target, copied_at }
     }
 
-    /// The time that S3 said under the old name, if it says another one under the new.
+    /// The time that S3 reported under the old name, if it reports another one under the new name.
     #[must_use]
     pub fn shown_before(&self) -> Option<LateTimes> {
         times::shown_before(&self.source, self.copied_at)
@@ -70,19 +70,18 @@ impl Renamed {
 /// An object that was moved with its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// The name that it had.
+    /// The old name.
     pub source: Key,
-    /// The name that it has.
+    /// The new name.
     pub target: Key,
-    /// Its versions.
+    /// The versions under both names.
     pub versions: Renamed,
 }
 
 /// Renames the file `source`, or the empty directory of that name, to `target` in the same bucket. 4 requests for a
-/// file, and its parts beside them above 256 MiB. What is renamed onto itself stays. Answers with the versions of a file
-/// that was renamed.
+/// file; above 256 MiB, its parts too. A rename onto itself changes nothing. Returns the versions of a renamed file.
 ///
-/// A file that `target` names is replaced only where `replace` says so, a directory never.
+/// Replaces a file at `target` only if `replace` is set, and never a directory.
 ///
 /// # Errors
 /// - [`Error::NotFound`]: there is no source, or another client renamed or removed it at the same moment.
@@ -99,7 +98,7 @@ pub async fn rename(bucket: &dyn Bucket, source: &Key, target: &Key, replace: bo
     }
 }
 
-/// Whether a file may get the name `target`. 1 or 2 requests.
+/// Fails if a file may not get the name `target`. 1 or 2 requests.
 ///
 /// # Errors
 /// - [`Error::AlreadyExists`]: `target` is a file and may not be replaced.
@@ -108,7 +107,7 @@ pub async fn check_target(bucket: &dyn Bucket, target: &Key, replace: bool) -> R
     replaces(bucket, target, replace).await.map(drop)
 }
 
-/// [`check_target`], which answers whether a file would be replaced.
+/// [`check_target`] that returns `true` if a file would be replaced.
 async fn replaces(bucket: &dyn Bucket, target: &Key, replace: bool) -> Result<bool> {
     match refuse_existing(bucket, target).await {
         Err(Error::AlreadyExists) if replace => Ok(true),
@@ -116,7 +115,7 @@ async fn replaces(bucket: &dyn Bucket, target: &Key, replace: bool) -> Result<bo
     }
 }
 
-/// All that HEAD tells of a file, which its copy gets. `None` for a directory.
+/// The file as HEAD describes it; its copy gets the same attributes. `None` for a directory.
 async fn describe(bucket: &dyn Bucket, source: &Key) -> Result<Option<Object>> {
     match bucket.head(source).await {
         Ok(file) => return Ok(Some(file)),
@@ -124,7 +123,7 @@ async fn describe(bucket: &dyn Bucket, source: &Key) -> Result<Option<Object>> {
         Err(error) => return Err(error),
     }
     match find_in_listing(bucket, source).await? {
-        // It has come since, or may be listed and not read, and then not be copied either.
+        // The file has appeared since, or it may be listed but not read. In the second case it can't be copied either.
         found if found.file.is_some() => bucket.head(source).await.map(Some),
         found if found.directory => Ok(None),
         _ => Err(Error::NotFound),
@@ -140,13 +139,13 @@ async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &
     let copying = Copying { bucket, source, file, target, mark: &mark };
     let mut copied = copying.run(if replaced { Condition::Always } else { Condition::Absent }).await;
     if replace && !replaced && matches!(copied, Err(Error::AlreadyExists)) {
-        // A file came meanwhile, which may be replaced as well.
+        // Another client created the file meanwhile. It may be replaced as well.
         replaced = true;
         copied = copying.run(Condition::Always).await;
     }
     let copied = match copied {
         Ok(stored) => stored,
-        // Another rename of the source may have made the file, or another client have taken the source.
+        // Another rename of the source may have created the file, or another client may have taken the source.
         Err(error @ (Error::AlreadyExists | Error::Forbidden { .. })) => {
             return Err(missing_or_forbidden(bucket, source, error).await);
         }
@@ -191,12 +190,12 @@ async fn rename_directory(bucket: &dyn Bucket, source: &Prefix, target: &Key) ->
     removed
 }
 
-/// Deletes what was copied. [`Error::NotFound`]: another client did.
+/// Deletes the copied source. [`Error::NotFound`]: another client deleted it first.
 async fn remove_copied(bucket: &dyn Bucket, source: &Key, pin: &Pin) -> Result<()> {
     remove(bucket, source, RemovalCondition::Matches(pin.etag.clone())).await
 }
 
-/// Takes the copy of a rename away that came too late for its source, if it still is this rename's own.
+/// Deletes the copy of a rename that was too late for its source, if it still is this rename's own.
 async fn withdraw(bucket: &dyn Bucket, target: &Key, mark: &Mark) {
     let withdrawn = match bucket.head(target).await {
         Ok(there) if mark.is_of(&there) => remove_copied(bucket, target, &there.pin).await,

@@ -1,4 +1,4 @@
-//! What a rename of a directory will move, known before anything is copied.
+//! Plans the objects that a rename of a directory will move, before the first copy.
 
 use crate::{
     name::{Key, MAX_KEY_BYTES, Prefix},
@@ -14,10 +14,10 @@ pub(super) struct Planned {
     pub(super) target: Key,
 }
 
-/// Lists what lies below the source: at most a page beyond the limit is asked for.
+/// Lists the objects below the source. Requests at most one page beyond the limit.
 ///
 /// # Errors
-/// [`Error::TooManyObjects`], [`Error::NameTooLong`], or those of the listing.
+/// [`Error::TooManyObjects`], [`Error::NameTooLong`], or the listing's errors.
 pub(super) async fn list(bucket: &dyn Bucket, rename: &TreeRename, max_objects: u64) -> Result<Vec<Planned>> {
     let (source, target) = (rename.source(), rename.target());
     let (source, target) = (source.map_err(|_| Error::NameTooLong)?, target.map_err(|_| Error::NameTooLong)?);

@@ -1,4 +1,4 @@
-//! Deleting many objects, each only while it is the version that is meant.
+//! Deletes many objects, each only while it is the expected version.
 
 use crate::{
     name::Key,
@@ -7,26 +7,26 @@ use crate::{
 use futures_util::{StreamExt as _, stream};
 use std::collections::BTreeMap;
 
-/// S3's most keys in one request.
+/// S3's limit on the keys of one request.
 const MAX_KEYS: usize = 1000;
-/// Requests at once.
+/// The number of requests in flight.
 const AT_ONCE: usize = 4;
 
-/// What became of objects that should go.
+/// The result of deleting objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Removed {
-    /// How many are gone.
+    /// The number of objects that are gone.
     pub(super) gone: usize,
-    /// How many are other versions by now, and stay.
+    /// The number of objects that have another version by now, and stay.
     pub(super) changed: usize,
 }
 
-/// Deletes objects: ⌈n / 1,000⌉ requests, and one for each name that XML can't carry. Markers go last, and from the
-/// inside out with a request for each depth: a store with real directories keeps one that isn't empty yet, whatever it
-/// answers.
+/// Deletes objects: ⌈n / 1,000⌉ requests, and one for each name that XML can't carry. Markers go last, the innermost
+/// first, with a request for each depth. The reason is a store with real directories: it keeps one that isn't empty
+/// yet, whatever it answers.
 ///
 /// # Errors
-/// The first that is no [`Error::Conflict`]. The others were tried all the same.
+/// The first error that is no [`Error::Conflict`]. The other objects were tried nevertheless.
 pub(super) async fn remove_all(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>) -> Result<Removed> {
     let (markers, files): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(key, _)| key.as_str().ends_with('/'));
     let mut answers = remove_some(bucket, files, AT_ONCE).await;
@@ -45,7 +45,7 @@ pub(super) async fn remove_all(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>) ->
     failed.map_or(Ok(removed), Err)
 }
 
-/// Groups what belongs to keys by how deep these lie, the outermost first.
+/// Groups items by the depth of their keys, the outermost first.
 pub(super) fn by_depth<T>(all: Vec<T>, key: impl Fn(&T) -> &Key) -> BTreeMap<usize, Vec<T>> {
     let mut groups: BTreeMap<usize, Vec<T>> = BTreeMap::new();
     for one in all {
@@ -70,7 +70,7 @@ async fn remove_some(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>, at_once: usi
     answers
 }
 
-/// Why a whole request failed. That tells of none of its objects that it is gone, or another version.
+/// The error of a whole request. It doesn't tell of any object that it is gone, or another version.
 fn undecided(error: Error) -> Error {
     match error {
         Error::NotFound | Error::Conflict { .. } => Error::Broken(format!("a deletion of many objects: {error}")),

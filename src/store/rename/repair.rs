@@ -1,9 +1,9 @@
-//! Putting right what a rename left that was cut off: one of its two halves is whole (see `tree.rs`), and what the other
-//! one holds beside it goes.
+//! Repairs an interrupted rename: one of its two halves is whole (see `tree.rs`), and the twins of its objects in the
+//! other half are deleted.
 //!
-//! Invariant: an object is deleted only where the other half has its twin: the same bytes by ETag or token, the same
-//! metadata, and the copy not older than the original. All else stays where it is. Done twice, or by two at once, it does
-//! no harm.
+//! Invariant: an object is deleted only if the other half has its twin: the same bytes by ETag or token, the same
+//! metadata, and the copy not older than the original. Every other object stays. Running it twice, or on two nodes at
+//! once, does no harm.
 
 use super::{Moved, Renamed, carry, copy::is_copy, held::while_held, removal::remove_all, times::Rows};
 use crate::{
@@ -15,14 +15,14 @@ use crate::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-/// Objects that are looked at at once.
+/// The number of objects that are looked up at the same time.
 const AT_ONCE: usize = 32;
 const PAGE_OBJECTS: u16 = 1000;
 
-/// Undoes or finishes a rename that was taken on with `lease`. Answers with how many objects that took away.
+/// Undoes or finishes a rename that this node took over with `lease`. Returns the number of deleted objects.
 ///
 /// # Errors
-/// Those of the bucket and the journal. The rename stays in the journal, for another try.
+/// The errors of the bucket and the journal. The rename stays in the journal, for another try.
 pub async fn repair_rename(
     bucket: &dyn Bucket,
     journal: &dyn Journal,
@@ -75,7 +75,7 @@ impl Repair<'_> {
             let pairs: Vec<Option<Pair>> = stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await?;
             let (bared, files): (Vec<_>, Vec<_>) = pairs.into_iter().flatten().partition(Pair::is_marker);
             removed += self.remove(files).await?;
-            // After the last page: a store with real directories keeps one that isn't empty yet.
+            // Markers go after the last page: a store with real directories keeps one that isn't empty yet.
             markers.extend(bared);
             match page.next {
                 Some(next) => after = Some(next),
@@ -84,7 +84,7 @@ impl Repair<'_> {
         }
     }
 
-    /// The object `doomed`, if `kept` is its twin.
+    /// The pair of `doomed` and `kept`, if they are twins.
     async fn pair(&self, doomed: Key, kept: Key) -> Result<Option<Pair>> {
         let (Some(there), Some(stays)) = (self.look(&doomed).await?, self.look(&kept).await?) else {
             return Ok(None);
@@ -119,7 +119,7 @@ impl Repair<'_> {
         let finishes = self.rename.phase == RenamePhase::Deleting;
         if finishes {
             let known = carry::carry(self.journal, self.bucket.id(), &moved).await?;
-            // Before the old names go: nothing else says what time they had.
+            // Written before the old names are deleted: no other record has their times.
             Rows::new(self.bucket.id(), &moved, &known).write(self.journal).await?;
         }
         let removed = remove_all(self.bucket, doomed).await?;

@@ -1,4 +1,5 @@
-//! Renames that were cut off: wherever that was, all old names or all new ones are there in the end, and no byte is lost.
+//! Renames that were interrupted at any request: in the end all old names or all new ones are there, and no byte is
+//! lost.
 
 use super::{
     tree_tests::{Place, renamed},
@@ -10,7 +11,7 @@ use crate::store::{
 };
 use std::time::Duration;
 
-/// What the next server does, when nobody holds the rename any more. Answers with what it found, and whether it did it.
+/// Repairs as the next server does, after the lease has ended. Returns the rename that it found, and its result.
 async fn repaired(place: &Place) -> Option<(TreeRename, Result<usize>)> {
     tokio::time::advance(Duration::from_mins(2)).await;
     let lease = Lease::new().unwrap();
@@ -19,14 +20,14 @@ async fn repaired(place: &Place) -> Option<(TreeRename, Result<usize>)> {
     Some((taken, repaired))
 }
 
-/// Proves that the rename is whole or undone, after it was put right.
+/// Asserts that the rename is whole or undone after the repair.
 async fn assert_whole(place: &Place, before: &std::collections::BTreeMap<String, bytes::Bytes>, at: &str) {
     let found = repaired(place).await;
     if let Some((taken, repaired)) = &found {
         repaired.as_ref().unwrap_or_else(|error| panic!("{at}: {error}"));
         let expected = if taken.phase == RenamePhase::Deleting { renamed(before) } else { before.clone() };
         assert_eq!(place.contents(), expected, "{at}");
-        // Once more, as two nodes would whose clocks differ.
+        // Repairs once more, as two nodes would whose clocks differ.
         let lease = Lease::new().unwrap();
         assert_eq!(repair_rename(&*place.bucket, &*place.journal, taken, &lease).await.unwrap(), 0, "{at}");
         assert_eq!(place.contents(), expected, "{at}");
@@ -37,7 +38,7 @@ async fn assert_whole(place: &Place, before: &std::collections::BTreeMap<String,
     assert!(place.journal.renames().is_empty(), "{at}");
 }
 
-/// Begins the rename, and ends it at the request that comes behind `done` ones of its kind.
+/// Starts the rename, and aborts it at the request that follows `done` requests of its kind.
 async fn kill(place: &Place, verb: Verb, moment: Moment, done: usize) {
     let hold = place.bucket.hold(verb, moment);
     hold.release(done);
@@ -112,7 +113,7 @@ async fn a_fault_at_any_step_leaves_the_old_names_or_what_repair_needs() {
     let slow = || Error::Throttled { request: "503".into() };
     for verb in [Verb::List, Verb::Copy, Verb::RemoveMany, Verb::Remove] {
         for moment in [Moment::Request, Moment::Answer] {
-            // What S3 denies it has not done.
+            // S3 hasn't done a request that it denies.
             let denied = (moment == Moment::Request).then(denied);
             for error in [lost(), slow()].into_iter().chain(denied) {
                 let at = format!("{verb:?} {moment:?} {error}");
@@ -214,7 +215,7 @@ async fn repair_takes_away_only_what_has_its_twin() {
         running.abort();
         drop(running.await);
         drop(hold);
-        // Meanwhile somebody works in the half that is to go.
+        // Meanwhile another client works in the half that is to be deleted.
         let doomed = if phase == RenamePhase::Copying { "new" } else { "old" };
         place.bucket.insert(&format!("acme/{doomed}/a"), "another version");
         place.bucket.insert(&format!("acme/{doomed}/fresh"), "a new file");
@@ -260,7 +261,7 @@ async fn the_times_of_files_are_carried_by_a_repair_too() {
     place.bucket.set_time(modified + 1_000);
     place.bucket.fail(Verb::RemoveMany, Moment::Request, Error::Unreachable("lost".into()));
     assert!(place.rename().await.is_err());
-    // It may have been cut off before it told them.
+    // The rename may have been interrupted before it wrote the times.
     tokio::time::sleep(Duration::from_secs(1)).await;
     place.journal.replace_late(place.bucket.id(), &key("new/a"), None).await.unwrap();
     repaired(&place).await.unwrap().1.unwrap();

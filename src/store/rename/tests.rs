@@ -1,4 +1,4 @@
-//! Renames of files and empty directories on a bucket in memory: what they cost, and which of two that compete wins.
+//! Renames of files and empty directories on a bucket in memory: their requests, and the winner of two that compete.
 
 use super::*;
 use crate::store::{
@@ -107,7 +107,7 @@ async fn a_source_that_changes_in_between_is_reported_and_kept() {
     assert_eq!(bucket.bytes("acme/b").unwrap(), "first");
 }
 
-/// Renames `acme/a` to `acme/b`, which must not exist, while somebody else acts between the look and the copy.
+/// Renames `acme/a` to `acme/b`, which must not exist, while another client acts between the lookup and the copy.
 async fn overtaken(bucket: MemoryBucket, act: impl FnOnce(&MemoryBucket)) -> (Vec<String>, Result<Option<Renamed>>) {
     let bucket = Arc::new(bucket);
     let hold = bucket.hold(Verb::Copy, Moment::Request);
@@ -174,7 +174,7 @@ async fn a_source_that_cannot_be_deleted_stays_under_both_names() {
     assert_eq!(bucket.keys(), ["acme/a", "acme/b"]);
 }
 
-/// Holds requests of `verb` until both renames have sent theirs, and answers with what these come to.
+/// Holds requests of `verb` until both renames have sent one, and returns the results of both.
 async fn race(
     bucket: MemoryBucket,
     verb: Verb,
@@ -249,7 +249,7 @@ async fn a_rename_that_comes_too_late_for_its_copy_finds_no_source() {
     for is_scoped in [false, true] {
         let (_, [first, second]) =
             race(holding(&["acme/a"], is_scoped), Verb::Copy, [("a", "one", false), ("a", "other", false)]).await;
-        // The second copies before the first deletes, or after.
+        // The second rename copies before the first one deletes, or after.
         assert!(matches!((first, second), (Ok(_), Err(Error::NotFound)) | (Err(Error::NotFound), Ok(_))));
         let bucket = Arc::new(holding(&["acme/a"], is_scoped));
         let hold = bucket.hold(Verb::Copy, Moment::Request);
@@ -276,7 +276,7 @@ async fn one_source_to_one_target_stays_under_the_target() {
                 }
                 let renames = [("a", "b", replace), ("a", "b", replace)];
                 let (bucket, answers) = if verb == Verb::Remove && !replace {
-                    // Without a replacement the second never comes to its deletion.
+                    // Without a replacement, the second rename never reaches its deletion.
                     race(holding(there, true), Verb::Copy, renames).await
                 } else {
                     race(holding(there, true), verb, renames).await
@@ -336,7 +336,7 @@ async fn what_another_has_put_in_the_place_of_the_copy_stays() {
     });
     bucket.arrived(Verb::Remove, 1).await;
     bucket.delete("acme/a");
-    // The same bytes, and so the same ETag.
+    // The same bytes, and therefore the same ETag.
     bucket.insert("acme/b", "acme/a");
     drop(hold);
     assert!(matches!(running.await.unwrap(), Err(Error::NotFound)));

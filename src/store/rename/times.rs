@@ -1,6 +1,7 @@
-//! A renamed object is a new one, which S3 says is as old as its copy. The times that the old names showed go to the journal.
+//! Keeps the times of renamed objects. S3 reports a renamed object as old as its copy, so the times that the old names
+//! showed go to the journal.
 //!
-//! Invariant: they are written once the copies are there to stay, and take the place of nothing that is kept of them.
+//! Invariant: they are written only when the copies are there to stay, and they replace no entry that the journal has.
 
 use super::Moved;
 use crate::{
@@ -13,45 +14,45 @@ use tokio::{
     time::sleep,
 };
 
-/// Rows in one statement.
+/// The most rows in one statement.
 const BATCH: usize = 1000;
-/// Times that are closer to each other than this are the same to a client.
+/// The difference below which two times are the same to a client.
 const NEAR_SECONDS: u64 = 2;
 
-/// A journal that didn't answer is asked again after so long: it is left alone for 5 s.
+/// The pause before a journal that didn't answer is tried again. The journal itself refuses calls for 5 s.
 const PAUSE: Duration = Duration::from_secs(6);
-/// Within a minute it is back, or the times are lost.
+/// The number of tries: if the journal doesn't return within a minute, the times are lost.
 const TRIES: usize = 10;
 
-/// The directories whose times are on their way at once. They are in memory meanwhile.
+/// Limits the directories whose times are being written. They are in memory meanwhile.
 static WRITERS: Semaphore = Semaphore::const_new(16);
 
-/// The time that an object showed under its old name, if it isn't that of its copy, which came to be at `copied_at`, in
-/// seconds since 1970.
+/// The time that an object showed under its old name. `None` if it is that of its copy, which came to be at
+/// `copied_at`, in seconds since 1970.
 pub(super) fn shown_before(source: &Version, copied_at: i64) -> Option<LateTimes> {
     let is_near = source.modified.abs_diff(copied_at) < NEAR_SECONDS;
     (!is_near).then(|| LateTimes::appeared(source.modified))
 }
 
-/// Times on their way to the journal.
+/// A handle on times that are being written to the journal.
 #[derive(Clone, Debug)]
 pub struct TimesWritten(watch::Receiver<()>);
 
 impl TimesWritten {
-    /// Tells whether the journal has them, or doesn't answer.
+    /// True if the journal has them, or is down.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.0.has_changed().is_err()
     }
 
-    /// Waits until the journal has them, or doesn't answer.
+    /// Waits until the journal has them, or is down.
     pub async fn done(mut self) {
-        // Nothing is sent: the other end is dropped.
+        // No value is sent: the sender is dropped.
         let _ = self.0.changed().await;
     }
 }
 
-/// The rows that the journal gets of renamed objects.
+/// The journal's rows for renamed objects.
 #[derive(Debug)]
 pub(super) struct Rows {
     bucket: BucketId,
@@ -59,9 +60,9 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// The rows of all objects but `known` ones, of which times are kept.
+    /// The rows of all objects, except the `known` ones, for which the journal keeps times.
     pub(super) fn new(bucket: &BucketId, moved: &[Moved], known: &HashSet<&Key>) -> Self {
-        // A marker's time is never shown.
+        // Clients never see a marker's time.
         let unknown =
             moved.iter().filter(|Moved { target, .. }| !target.as_str().ends_with('/') && !known.contains(target));
         let lates = unknown.filter_map(|Moved { target, versions, .. }| {
@@ -72,7 +73,7 @@ impl Rows {
         Self { bucket: bucket.clone(), lates: lates.collect() }
     }
 
-    /// Writes them, up to the first that the journal doesn't answer for. Called again, it goes on there.
+    /// Writes the rows, up to the first batch for which the journal doesn't answer. The next call continues there.
     pub(super) async fn write(&mut self, journal: &dyn Journal) -> Result<(), JournalDown> {
         while !self.lates.is_empty() {
             let batch = self.lates.iter().take(BATCH);
@@ -84,8 +85,8 @@ impl Rows {
         Ok(())
     }
 
-    /// Writes them in the background, and tries again for a while where the journal doesn't answer. Waits only where those of
-    /// many directories are on their way.
+    /// Writes the rows in the background, and retries for a while if the journal is down. Waits only if the times of
+    /// many directories are being written.
     pub(super) async fn write_meanwhile(mut self, journal: &Arc<dyn Journal>) -> TimesWritten {
         let (sender, receiver) = watch::channel(());
         let (turn, journal) = (WRITERS.acquire().await, Arc::clone(journal));
@@ -95,7 +96,7 @@ impl Rows {
                 if self.write(&*journal).await.is_ok() {
                     return;
                 }
-                // No question waits for a journal that is down: S3's times are shown.
+                // No lookup waits for a journal that is down: clients see S3's times.
                 drop(awaited.take());
                 sleep(PAUSE).await;
             }

@@ -1,8 +1,9 @@
-//! Renaming a directory with all that is in it: copy everything, note that, delete the old names.
+//! Renames a directory with its content: copies everything, notes that in the journal, deletes the old names.
 //!
-//! Invariant: while the journal says [`RenamePhase::Copying`] no object of the source is deleted, and from
-//! [`RenamePhase::Deleting`] on no copy is. So whoever finds it cut off knows which half is whole (`repair.rs`). A phase
-//! counts when the journal has confirmed it; where it doesn't answer, neither half is touched any more.
+//! Invariant: while the journal says [`RenamePhase::Copying`], no object of the source is deleted. From
+//! [`RenamePhase::Deleting`] on, no copy is deleted. So a node that finds the rename interrupted knows which half is
+//! whole (`repair.rs`). A phase counts once the journal has confirmed it. If the journal doesn't answer, neither half
+//! is touched any more.
 
 use super::{
     Moved, Renamed, carry,
@@ -28,51 +29,51 @@ use std::{
 };
 use tokio::time::{sleep, timeout};
 
-/// Objects of one directory that are copied at once.
+/// The number of objects of one directory that are copied at once.
 const AT_ONCE: usize = 64;
 
-/// So long a rename waits for others that could meet it: those of neighbours above and below too, which have claims on
-/// other names.
+/// The time that a rename waits for others that could meet it. These include renames of neighbours above and below,
+/// which have claims on other names.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The journal is asked again after this time, and after twice as long each further time, up to the longest.
+/// The pause before the journal is asked again. It doubles each time, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A directory, and the name that it shall get.
+/// A directory, and its new name.
 #[derive(Clone, Debug)]
 pub struct Tree<'a> {
-    /// Who asks for it.
+    /// The user who renames it.
     pub owner: Owner,
-    /// The prefix of the mount that it lies in.
+    /// The prefix of the mount in which it lies.
     pub mount: &'a Prefix,
-    /// Its name below the mount, normal and without a slash at its end.
+    /// Its name below the mount, normalized and without a slash at its end.
     pub source_name: &'a str,
-    /// The name that it shall get.
+    /// Its new name.
     pub target_name: &'a str,
 }
 
 /// A directory that was renamed.
 #[derive(Debug)]
 pub struct RenamedTree {
-    /// All that was in it.
+    /// The objects that were in it.
     pub moved: Vec<Moved>,
-    /// The times that its files had, on their way to the journal.
+    /// The write of its files' former times to the journal.
     pub times: TimesWritten,
 }
 
-/// Renames a directory with all that lies below it, names that nobody can open included.
+/// Renames a directory with all objects below it, including names that no user can open.
 ///
-/// n objects take n copies, and as many requests as there are thousands of them twice: to list and to delete them.
+/// n objects take n copies, and ⌈n / 1,000⌉ requests each to list and to delete them.
 ///
 /// # Errors
-/// - [`Error::NotFound`]: nothing lies below the source.
-/// - [`Error::IsDirectory`], [`Error::AlreadyExists`]: something is at the target, or came to be there meanwhile.
+/// - [`Error::NotFound`]: there are no objects below the source.
+/// - [`Error::IsDirectory`], [`Error::AlreadyExists`]: there is an object at the target, or it appeared meanwhile.
 /// - [`Error::TooManyObjects`], [`Error::NameTooLong`]: nothing was copied.
-/// - [`Error::RenameUnderWay`]: another rename that could meet it is still at it after half a minute.
-/// - [`Error::Journal`]: it can't be written down who does what.
-/// - [`Error::Conflict`]: an object changed meanwhile. Before the deletions all is undone; then it stays under its old name
-///   as it is, and under the new one as it was.
-/// - Others: all is undone; or, where that fails too, undone or finished by who repairs it.
+/// - [`Error::RenameUnderWay`]: another rename that could meet it still runs after half a minute.
+/// - [`Error::Journal`]: the rename can't be entered in the journal.
+/// - [`Error::Conflict`]: an object changed meanwhile. Before the deletions, everything is undone. After them, the
+///   object has its new version under the old name, and its former one under the new name.
+/// - Others: everything is undone. If that fails too, a repair undoes or finishes the rename.
 pub async fn rename_tree(
     bucket: &dyn Bucket,
     journal: &Arc<dyn Journal>,
@@ -92,7 +93,7 @@ pub async fn rename_tree(
     let target = tree.mount.key(tree.target_name).map_err(|_| Error::NameTooLong)?;
     timeout(PATIENCE, enter(&**journal, &rename, &lease)).await.unwrap_or(Err(Error::RenameUnderWay))?;
     let mut work = Work { bucket, journal, rename, lease };
-    // Not before it is entered: a rename that was waited for may have moved all of it.
+    // Planned only after it is entered: a rename that it waited for may have moved all objects.
     match while_held(&**journal, &work.rename, &work.lease, work.plan(&target, max_objects)).await {
         Ok(objects) => work.run(objects).await,
         Err(refusal) => {
@@ -112,12 +113,12 @@ async fn enter(journal: &dyn Journal, rename: &TreeRename, lease: &Lease) -> Res
     Ok(())
 }
 
-/// What copying came to.
+/// The result of copying.
 #[derive(Default)]
 struct Copied {
     moved: Vec<(Moved, Pin)>,
     failed: Option<Error>,
-    /// Whether a copy may lie at the target, or come to lie there, of which nothing is known.
+    /// True if an unknown copy may lie at the target, or may still appear there.
     unsure: bool,
 }
 
@@ -129,14 +130,15 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Lists all that shall be moved, to a name that nothing has.
+    /// Lists the objects to move, and checks that the target's name is free.
     async fn plan(&self, target: &Key, max_objects: u64) -> Result<Vec<Planned>> {
         let objects = list(self.bucket, &self.rename, max_objects).await?;
         if objects.is_empty() {
             return Err(Error::NotFound);
         }
         refuse_existing(self.bucket, target).await?;
-        // They are of a directory that is gone. Now, because what is set on the new one while it is copied counts.
+        // They belong to a directory that is gone. Forgotten now, because times set on the new one while it is copied
+        // count.
         self.journal.forget_directory_times(self.bucket.id(), &target.as_directory(), None).await?;
         Ok(objects)
     }
@@ -150,7 +152,8 @@ impl Work<'_> {
             return Err(self.undo(copied.moved, copied.unsure, error).await);
         }
         if !self.enter(RenamePhase::Deleting).await? {
-            // Somebody took it on, who can only have undone it: the phase was never another one.
+            // Another node took the rename over. It can only have undone it, because the journal never had another
+            // phase.
             return Err(self.undo(copied.moved, false, Error::RenameUnderWay).await);
         }
         let moved: Vec<Moved> = copied.moved.into_iter().map(|(moved, _)| moved).collect();
@@ -163,8 +166,8 @@ impl Work<'_> {
         Ok(self.journal.hold_rename(&self.rename, &self.lease).await?)
     }
 
-    /// Copies all, or until one fails. Those on their way are waited for: what they leave must be known. Markers go first,
-    /// the outer ones before the inner, for stores that have real directories.
+    /// Copies all objects, or until one copy fails. Waits for the copies in flight, because an undo must know what they
+    /// leave. Markers go first, the outermost before the inner ones, for stores that have real directories.
     async fn copy_all(&self, planned: Vec<Planned>) -> Copied {
         let is_marker = |planned: &Planned| planned.source.as_str().ends_with('/');
         let (markers, files): (Vec<_>, Vec<_>) = planned.into_iter().partition(is_marker);
@@ -189,7 +192,7 @@ impl Work<'_> {
         copied
     }
 
-    /// One copy; none if another one failed before.
+    /// Makes one copy. `None` if another one failed before.
     async fn copy_one(&self, planned: Planned, failed: &AtomicBool) -> Option<Result<(Moved, Pin)>> {
         if failed.load(Ordering::Relaxed) {
             return None;
@@ -203,7 +206,7 @@ impl Work<'_> {
         }))
     }
 
-    /// Deletes the copies that were made, and answers with why. What can't be undone now is left to who repairs it.
+    /// Deletes the copies that were made, and returns `error`. Leaves to a repair what can't be undone now.
     async fn undo(&self, copies: Vec<(Moved, Pin)>, unsure: bool, error: Error) -> Error {
         let copies = copies.into_iter().map(|(moved, pin)| (moved.target, pin)).collect();
         match while_held(&**self.journal, &self.rename, &self.lease, remove_all(self.bucket, copies)).await {
@@ -220,7 +223,8 @@ impl Work<'_> {
         let journal = &**self.journal;
         let known = carry::carry(journal, self.bucket.id(), moved).await?;
         carry::carry_directories(journal, &self.rename).await?;
-        // Meanwhile, so that the old names are not gone for long before their times are known, and nobody waits for it.
+        // Written in the background while the sources are deleted, so that times are missing only briefly and no client
+        // waits.
         let times = Rows::new(self.bucket.id(), moved, &known).write_meanwhile(self.journal).await;
         let pin = |moved: &Moved| Pin { etag: moved.versions.source.etag.clone(), version: None };
         let sources = moved.iter().map(|moved| (moved.source.clone(), pin(moved))).collect();
@@ -234,13 +238,13 @@ impl Work<'_> {
         Ok(times)
     }
 
-    /// Strikes the entry out. Where that fails, who repairs it finds nothing to do.
+    /// Deletes the rename's row. If that fails, a later repair finds nothing to do.
     async fn end(&self) {
         let _ = self.journal.end_rename(&self.rename, &self.lease).await;
     }
 }
 
-/// Whether S3 may still store what it failed to answer for.
+/// True if S3 may still do the request that it failed to answer.
 fn is_unsure(error: &Error) -> bool {
     matches!(error, Error::Unreachable(_) | Error::Throttled { .. } | Error::Broken(_) | Error::Credentials(_))
 }

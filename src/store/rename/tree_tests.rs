@@ -1,4 +1,5 @@
-//! Renames of directories on a bucket in memory: what they cost, what they keep, and what they refuse.
+//! Renames of directories on a bucket in memory: their requests, the attributes that they keep, and the cases that they
+//! refuse.
 
 use super::*;
 use crate::{
@@ -21,7 +22,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// `acme/old/` with files, a directory, markers and names that nobody can open.
+    /// `acme/old/` with files, a directory, markers and names that no user can open.
     pub(super) fn with_a_tree() -> Self {
         let place = Self::default();
         for name in ["", "a", "b", "sub/", "sub/c", "/odd", "x\ny", "..", "sub/../up"] {
@@ -48,13 +49,13 @@ impl Place {
         Ok(moved)
     }
 
-    /// What lies there: names and bytes.
+    /// The bucket's content: names and bytes.
     pub(super) fn contents(&self) -> BTreeMap<String, Bytes> {
         self.bucket.keys().into_iter().map(|key| (key.clone(), self.bucket.bytes(&key).unwrap())).collect()
     }
 }
 
-/// What is there after the rename of what was there before.
+/// The content after the rename of the content `before`.
 pub(super) fn renamed(before: &BTreeMap<String, Bytes>) -> BTreeMap<String, Bytes> {
     let new =
         |key: &String| key.strip_prefix("acme/old/").map_or_else(|| key.clone(), |name| format!("acme/new/{name}"));

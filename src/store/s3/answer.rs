@@ -1,4 +1,5 @@
-//! S3's answers as the seam's types. What S3 always sends and an answer lacks makes it [`Error::Broken`].
+//! Translates S3's answers into the types of [`crate::store`]. If an answer lacks a field that S3 always sends, it
+//! becomes [`Error::Broken`].
 
 use super::{body, encoding};
 use crate::store::{
@@ -25,7 +26,7 @@ pub(super) fn copied(answer: CopyObjectOutput) -> Result<Stored> {
     Ok(Stored { modified: modified.map(|time| time.secs()), ..stored(etag, answer.version_id)? })
 }
 
-/// With its quotes, which some stores leave out of some answers: tags are compared and sent back.
+/// The tag with its quotes. Some stores omit the quotes in some answers, but tags are compared and sent back.
 pub(super) fn etag(etag: Option<String>) -> Result<ETag> {
     let etag = etag.ok_or_else(|| missing("ETag"))?;
     Ok(ETag(if etag.ends_with('"') { etag } else { format!("\"{etag}\"") }))
@@ -34,7 +35,7 @@ pub(super) fn etag(etag: Option<String>) -> Result<ETag> {
 pub(super) fn head(answer: HeadObjectOutput) -> Result<Object> {
     let in_archive = matches!(answer.storage_class, Some(StorageClass::Glacier | StorageClass::DeepArchive))
         || matches!(answer.archive_status, Some(ArchiveStatus::ArchiveAccess | ArchiveStatus::DeepArchiveAccess));
-    // `ongoing-request="true"` while it is being restored, "false" with an expiry date when it is there.
+    // `ongoing-request="true"` while it is being restored, "false" with an expiry date after that.
     let restored = answer.restore.as_deref().is_some_and(|restore| restore.contains("ongoing-request=\"false\""));
     Ok(Object {
         size: length(answer.content_length)?,
@@ -54,12 +55,12 @@ pub(super) fn head(answer: HeadObjectOutput) -> Result<Object> {
     })
 }
 
-/// The answer to a GET of `asked`, which is not empty.
+/// Translates the answer to a GET of `asked`, which is not empty.
 pub(super) fn read(answer: GetObjectOutput, asked: &Range<u64>) -> Result<Read> {
     let length = length(answer.content_length)?;
     let (range, size) = match answer.content_range.as_deref() {
         Some(said) => content_range(said).ok_or_else(|| Error::Broken(format!("Content-Range `{said}`")))?,
-        // A whole object where a range was asked for: fine only if the range covers it.
+        // The whole object although a range was requested: acceptable only if the range covers it.
         None => (0..length, length),
     };
     if range != (asked.start..asked.end.min(size)) || range.end - range.start != length {
@@ -71,7 +72,7 @@ pub(super) fn read(answer: GetObjectOutput, asked: &Range<u64>) -> Result<Read> 
         modified: seconds(answer.last_modified)?,
         metadata: metadata(answer.metadata),
         headers: Headers::default(),
-        // S3 refuses to read what is archived.
+        // S3 refuses to read an archived object.
         archived: false,
     };
     Ok(Read { object, range, body: body::received(answer.body, length) })
@@ -129,8 +130,8 @@ pub(super) fn uploads(answer: ListMultipartUploadsOutput) -> Result<UploadsPage>
     Ok(UploadsPage { uploads, next })
 }
 
-/// Reads the names of a listing. Stores that don't know `encoding-type` send them as they are, and don't say that they
-/// encoded them.
+/// A function that decodes the names of a listing. Stores that ignore `encoding-type` send names as they are, and don't
+/// claim to have encoded them.
 fn names(encoding: Option<&EncodingType>) -> impl Fn(String) -> String + use<> {
     let encoded = encoding == Some(&EncodingType::Url);
     move |raw| if encoded { encoding::decoded(&raw) } else { raw }

@@ -1,4 +1,4 @@
-//! Bytes on their way: pieces out without joining them, frames in without copying them.
+//! Bodies of requests and answers: pieces are sent without being joined, and frames received without being copied.
 
 use super::error::reasons;
 use crate::store::{self, Error, Payload};
@@ -12,8 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The body of an upload, which the SDK can send again. Its length is known, so that it goes out under
-/// `Content-Length`.
+/// The body of an upload. The SDK can send it again. Its length is known, so that it is sent with `Content-Length`.
 pub(super) fn streamed(payload: Payload) -> ByteStream {
     ByteStream::new(SdkBody::retryable(move || SdkBody::from_body_1_x(Pieces::of(&payload))))
 }

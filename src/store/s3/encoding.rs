@@ -19,7 +19,7 @@ pub(super) fn decoded(listed: &str) -> String {
     percent_decode_str(&listed.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
-/// A date as the header `Expires` has it; `None` where others wrote none.
+/// A date as the header `Expires` has it; `None` if another program wrote a text that is no date.
 pub(super) fn date(said: &str) -> Option<DateTime> {
     DateTime::from_str(said, DateTimeFormat::HttpDate).ok()
 }
@@ -29,17 +29,17 @@ pub(super) fn checksum(crc64: u64) -> String {
     BASE64_STANDARD.encode(crc64.to_be_bytes())
 }
 
-/// What such a header says.
+/// The checksum in such a header.
 pub(super) fn read_checksum(said: &str) -> Option<u64> {
     Some(u64::from_be_bytes(BASE64_STANDARD.decode(said).ok()?.try_into().ok()?))
 }
 
-/// The CRC-64/NVME of the parts in their order, as if they were one; `None` where that of any part isn't known.
+/// The CRC-64/NVME of the parts in their order, as if they were one. `None` if that of a part is unknown.
 pub(super) fn combined_crc64(parts: &[Part]) -> Option<u64> {
     parts.iter().try_fold(0, |crc64, part| Some(times(crc64, behind(part.size)) ^ part.crc64?))
 }
 
-/// What a CRC is multiplied by when so many bytes come behind it: x to the power of their bits.
+/// The factor by which a CRC is multiplied when `bytes` more bytes follow: x to the power of their bits.
 ///
 /// crc_fast combines too, by squaring matrices: a third of a millisecond a part, and an object may have 10,000.
 fn behind(mut bytes: u64) -> u64 {

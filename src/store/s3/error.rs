@@ -1,4 +1,4 @@
-//! The one place where what the SDK and S3 say becomes an [`Error`].
+//! The one place that turns the errors of the SDK and S3 into an [`Error`].
 
 use crate::store::Error;
 use aws_credential_types::provider::error::CredentialsError;
@@ -8,14 +8,14 @@ use aws_sdk_s3::{
 };
 use std::error::Error as StdError;
 
-/// What S3 answered, as far as it tells why.
+/// The facts in S3's answer that tell why it refused.
 #[derive(Clone, Copy, Debug, Default)]
 struct Refusal<'a> {
     status: u16,
     /// Empty for answers without a body, such as those to HEAD.
     code: &'a str,
     message: &'a str,
-    /// Empty where no server gave one.
+    /// Empty if no server gave one.
     request_id: &'a str,
     content_range: Option<&'a str>,
 }
@@ -34,11 +34,12 @@ where
                     ..Refusal::of(answer)
                 })
             }
-            // An answer that isn't S3's XML: a proxy's, or one that was cut off.
+            // An answer that isn't S3's XML: it came from a proxy, or was truncated.
             SdkError::ResponseError(response) if response.raw().status().is_success() => Self::Broken(reasons(&error)),
             SdkError::ResponseError(response) => refused(Refusal::of(response.raw())),
             _ if is_credentials(&error) => Self::Credentials(reasons(&error)),
-            // Time-outs, broken connections, and requests that could not be built, for which no retry helps either.
+            // Time-outs, broken connections, and requests that the SDK could not build. No retry helps with the last
+            // either.
             _ => Self::Unreachable(reasons(&error)),
         }
     }
@@ -68,8 +69,8 @@ impl<'a> Refusal<'a> {
     }
 }
 
-/// The table. Codes go before statuses: CopyObject and CompleteMultipartUpload refuse with status 200 too, and a 404
-/// may mean the bucket (a mistake of the set-up) as well as the object.
+/// The table. Codes take precedence over statuses: CopyObject and CompleteMultipartUpload also refuse with status 200,
+/// and a 404 may mean the bucket (a mistake of the set-up) as well as the object.
 fn refused(refusal: Refusal<'_>) -> Error {
     let request = refusal.request();
     match (refusal.code, refusal.status) {
@@ -89,10 +90,10 @@ fn refused(refusal: Refusal<'_>) -> Error {
         ) => Error::Credentials(request),
         ("SlowDown" | "ServiceUnavailable" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded", _)
         | (_, 429 | 503) => Error::Throttled { request },
-        // Ceph says it with 403, MinIO with 400 or 507.
+        // Ceph sends this with 403, MinIO with 400 or 507.
         ("InsufficientStorage" | "QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded", _)
         | (_, 507) => Error::Full { request },
-        // 501 is what the store can't do, however well it is.
+        // 501 is not here: it means that the store lacks a function, however healthy it is.
         ("RequestTimeout" | "InternalError", _) | (_, 500 | 502 | 504..=599) => Error::Unreachable(request),
         ("PreconditionFailed" | "ConditionalRequestConflict" | "OperationAborted", _) | (_, 409 | 412) => {
             Error::Conflict { request }
@@ -106,9 +107,9 @@ fn refused(refusal: Refusal<'_>) -> Error {
     }
 }
 
-/// What S3 says of one object among many, in the body of an answer.
+/// The error for one object among many, in the body of an answer.
 pub(super) fn of_one(code: &str, message: &str, request_id: &str) -> Error {
-    // The status of the whole, 200, says nothing of it.
+    // The status of the whole answer is 200 and says nothing about one object.
     refused(Refusal { status: 200, code, message, request_id, content_range: None })
 }
 
@@ -117,8 +118,8 @@ fn whole_size(content_range: &str) -> Option<u64> {
     content_range.strip_prefix("bytes */")?.parse().ok()
 }
 
-/// What happened, then why. Not the SDK's `DisplayErrorContext`: it prints whole answers, such as one with credentials
-/// that could not be parsed.
+/// The error and its causes. Not the SDK's `DisplayErrorContext`, because it prints whole answers, such as one with
+/// credentials that could not be parsed.
 pub(crate) fn reasons(error: &(dyn StdError + 'static)) -> String {
     let mut said = error.to_string();
     let mut cause = error.source();
@@ -129,7 +130,7 @@ pub(crate) fn reasons(error: &(dyn StdError + 'static)) -> String {
     said
 }
 
-/// Whether the request was never sent for want of credentials.
+/// True if the request was never sent because there were no credentials.
 pub(crate) fn is_credentials(error: &(dyn StdError + 'static)) -> bool {
     error.is::<CredentialsError>() || error.source().is_some_and(is_credentials)
 }

@@ -11,7 +11,7 @@ use aws_sdk_s3::{
 };
 use std::collections::HashMap;
 
-/// The objects that shall go, each with its ETag. S3 answers with those alone that it kept.
+/// The objects to delete, each with its ETag. S3 answers only with those that it kept.
 pub(super) fn request(objects: &[(Key, Pin)]) -> Result<Delete> {
     let mut delete = Delete::builder().quiet(true);
     for (key, pin) in objects {
@@ -25,7 +25,7 @@ pub(super) fn request_id(answer: &DeleteObjectsOutput) -> String {
     answer.request_id().unwrap_or_default().to_owned()
 }
 
-/// The answer for each object. What was not there is gone, as it should be.
+/// The answer for each object. An object that wasn't there counts as deleted.
 pub(super) fn answers(objects: &[(Key, Pin)], refusals: Vec<Refusal>, request_id: &str) -> Vec<Result<()>> {
     let keyed = refusals.into_iter().filter_map(|refusal| Some((refusal.key.clone()?, refusal)));
     let mut kept: HashMap<String, Refusal> = keyed.collect();

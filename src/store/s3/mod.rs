@@ -1,8 +1,8 @@
 //! [`Bucket`] in S3, through the AWS SDK: one call a method, nothing remembered between them.
 //!
-//! What this file decides is what goes over the wire: conditions, checksums, signatures, encryption. Names and answers
-//! are translated in the files below it, and `s3/error.rs` is the table of refusals. Credentials, connections and
-//! how often to retry are the maker's (`cloud`).
+//! This file decides what is sent: conditions, checksums, signatures, encryption. The files below it translate names
+//! and answers, and `s3/error.rs` is the table of refusals. The caller that builds the client (`cloud`) decides on
+//! credentials, connections and the number of retries.
 
 mod answer;
 mod body;
@@ -32,50 +32,50 @@ use aws_sdk_s3::{
 };
 use std::ops::Range;
 
-/// In `If-None-Match`, that nothing is there; in `If-Match`, that something is.
+/// In `If-None-Match`: there must be no object. In `If-Match`: there must be one.
 const ANYTHING: &str = "*";
-/// No object ends behind it, and stores that count in signed integers refuse what lies there.
+/// No object ends behind this offset, and stores that count in signed integers refuse larger ones.
 const MAX_OFFSET: u64 = i64::MAX as u64;
 
 /// The most parts, or uploads, of a page.
 const PAGE: i32 = 1000;
 
-/// Whether uploaded bytes are hashed into the signature.
+/// The choice to hash uploaded bytes into the signature.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PayloadSigning {
-    /// Not: the checksum and TLS guard them, at a quarter of the CPU.
+    /// No hash: the checksum and TLS protect the bytes, at a quarter of the CPU.
     #[default]
     Unsigned,
     /// SHA-256 of every body, for bucket policies that demand it by `s3:x-amz-content-sha256`.
     Signed,
 }
 
-/// How the store checks that bytes arrived as they were sent.
+/// The check that bytes arrived as they were sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checksums {
     /// CRC-64/NVME with every PutObject and part, and over the whole object at Complete.
     #[default]
     Crc64Nvme,
-    /// None but where the protocol demands one, for stores that refuse CRC-64/NVME.
+    /// No checksum unless the protocol requires one, for stores that refuse CRC-64/NVME.
     WhenRequired,
 }
 
-/// Which bucket, and what every request to it says.
+/// The bucket, and the settings that every request to it carries.
 #[derive(Clone, Debug)]
 pub struct S3Options {
-    /// Which bucket it is to the rest of the server.
+    /// The bucket's identity for the rest of the server.
     pub id: BucketId,
     /// A bucket's name, an access point's ARN or its alias.
     pub bucket: String,
-    /// Sent with every request, so that a bucket that changed hands is refused.
+    /// Sent with every request, so that S3 refuses it if the bucket changed hands.
     pub expected_bucket_owner: Option<String>,
-    /// Of new objects; `None` is S3's own default.
+    /// The storage class of new objects; `None` is S3's own default.
     pub storage_class: Option<String>,
-    /// SSE-KMS key of new objects; `None` leaves it to the bucket.
+    /// The SSE-KMS key of new objects; `None` leaves it to the bucket.
     pub kms_key: Option<String>,
-    /// Whether uploaded bytes are hashed into the signature.
+    /// The choice to hash uploaded bytes into the signature.
     pub payload_signing: PayloadSigning,
-    /// How the store checks uploaded bytes.
+    /// The check of uploaded bytes.
     pub checksums: Checksums,
 }
 
@@ -86,8 +86,8 @@ pub struct S3Bucket {
     options: S3Options,
 }
 
-/// A request that brings an object into being, with all that is said of the object: `PutObject`, `CopyObject` and
-/// `CreateMultipartUpload` take it alike.
+/// A request that creates an object, with all its attributes. `PutObject`, `CopyObject` and `CreateMultipartUpload`
+/// take them in the same way.
 macro_rules! born {
     ($bucket:ident, $request:expr, $key:expr, $object:expr) => {{
         let NewObject { metadata, headers } = $object;
@@ -110,12 +110,12 @@ macro_rules! born {
 }
 
 impl S3Bucket {
-    /// A bucket behind the client that `config` describes: region, endpoint, credentials, HTTP client, connect and read
-    /// time-outs, number of tries. What the requests themselves rely on is set here.
+    /// A bucket reached through the client that `config` describes: region, endpoint, credentials, HTTP client, connect
+    /// and read time-outs, number of tries. This function sets the options on which the requests themselves rely.
     #[must_use]
     pub fn new(config: config::Builder, options: S3Options) -> Self {
         let config = config
-            // We send the checksum that we have; a range can't be checked against the whole object's.
+            // The requests send their own checksums. A range can't be checked against the whole object's checksum.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .timeout_config(retry::prompt())
@@ -124,7 +124,7 @@ impl S3Bucket {
     }
 
     async fn get(&self, key: &Key, range: &Range<u64>, pin: Option<&Pin>, version: Option<&VersionId>) -> Result<Read> {
-        // An empty range can't be said in HTTP; S3 would send the whole object.
+        // HTTP can't express an empty range: S3 would send the whole object.
         let last = range.end.checked_sub(1).filter(|last| range.start <= *last);
         let last = last.ok_or(Error::RangeNotSatisfiable { size: None })?;
         let answer: GetObjectOutput = self
@@ -203,12 +203,12 @@ impl Bucket for S3Bucket {
 
     async fn read(&self, key: &Key, range: Range<u64>, pin: Option<&Pin>) -> Result<Read> {
         let gone = match self.get(key, &range, pin, None).await {
-            // A role whose listing is limited to a prefix hears 403 of a key that is missing.
+            // If a role's listing is limited to a prefix, S3 answers 403 for a missing key.
             Err(gone @ (Error::Conflict { .. } | Error::NotFound | Error::Forbidden { .. })) => gone,
             answered => return answered,
         };
-        // Not at once with the version: that needs `s3:GetObjectVersion`, which few roles have. `If-Match` stays, for
-        // the version `null` is overwritten like any object.
+        // The first GET doesn't name the version, because that needs `s3:GetObjectVersion`, which few roles have. This
+        // one keeps `If-Match`, because the version `null` can be overwritten like any object.
         match pin.and_then(|pin| pin.version.as_ref()) {
             None => Err(gone),
             version @ Some(_) => match self.get(key, &range, pin, version).await {
@@ -404,7 +404,7 @@ impl Bucket for S3Bucket {
             .await;
         match answer.map(drop).map_err(Error::from) {
             Err(Error::NotFound) if condition == RemovalCondition::Always || lost.any() => Ok(()),
-            // This may mean, too, that nothing is there any more: the first by a scoped policy, the other on SeaweedFS.
+            // Both may also mean that the object is gone: 403 under a scoped policy, a conflict on SeaweedFS.
             Err(Error::Forbidden { request } | Error::Conflict { request }) if lost.any() => {
                 Err(Error::Unreachable(request))
             }
@@ -436,7 +436,7 @@ impl Bucket for S3Bucket {
             .set_delimiter(delimiter)
             .set_continuation_token(after.map(|token| token.0.clone()))
             .max_keys(i32::from(max_keys))
-            // XML can't carry every name, and one such key of others must not hide the rest.
+            // XML can't carry every name. One such key of another program must not hide the rest.
             .encoding_type(EncodingType::Url)
             .set_expected_bucket_owner(self.owner())
             .send()
@@ -464,7 +464,7 @@ fn must_match(condition: &RemovalCondition) -> Option<String> {
     }
 }
 
-/// S3 knows 1 to 10,000, and says what it thinks of others.
+/// S3 accepts 1 to 10,000, and refuses other numbers itself.
 fn part_number(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }

@@ -1,4 +1,4 @@
-//! When the SDK tries again and how long one try may take, where its own defaults don't fit.
+//! The SDK's retries and time-outs for requests that its defaults don't fit.
 
 use aws_sdk_s3::{
     config::{
@@ -23,9 +23,9 @@ use std::{
     time::Duration,
 };
 
-/// One try of a request that S3 answers at once.
+/// The limit on one try of a request that S3 answers at once.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// All tries together: clients give up after a minute or two.
+/// The limit on all tries together: clients time out after a minute or two.
 const OPERATION_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// For requests that S3 answers at once.
@@ -33,14 +33,14 @@ pub(super) fn prompt() -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).operation_timeout(OPERATION_TIMEOUT).build()
 }
 
-/// For requests that carry a part: the stalled-stream protection and the client's read time-out watch over them. For
+/// For requests that carry a part: the stalled-stream protection and the client's read time-out limit them. Also for
 /// Complete and Copy: S3 takes minutes for many GiB.
 pub(super) fn unhurried() -> config::Builder {
     let patient = TimeoutConfig::builder().disable_operation_attempt_timeout().disable_operation_timeout();
     config::Builder::new().timeout_config(patient.build())
 }
 
-/// Tries again when two conditional writes raced (409 `ConditionalRequestConflict`): the next answer says who won.
+/// Retries when two conditional writes raced (409 `ConditionalRequestConflict`): the next answer tells which one won.
 #[derive(Debug)]
 pub(super) struct RetryRaces;
 
@@ -58,13 +58,13 @@ impl ClassifyRetry for RetryRaces {
     }
 }
 
-/// Notes the tries of one request that S3 may have carried out although no answer said so. What a later try finds done was
-/// done by one of them, or by another client at the same moment: nothing in S3 tells these apart.
+/// Notes the tries of one request that S3 may have done although no answer said so. If a later try finds the work done,
+/// one of these tries did it, or another client at the same moment: S3 offers no way to tell.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LostAnswers(Arc<AtomicBool>);
 
 impl LostAnswers {
-    /// Tells whether there was such a try.
+    /// True if there was such a try.
     pub(super) fn any(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -81,7 +81,8 @@ impl Intercept for LostAnswers {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // 503 may come when the deletion was done, too. To take it for not done would cost the file that was renamed.
+        // A 503 may also come after a deletion that was done. To take it for not done would lose the file that was
+        // renamed.
         let is_answered = context.response().is_some_and(|answer| !answer.status().is_server_error());
         if !is_answered {
             self.0.store(true, Ordering::Relaxed);

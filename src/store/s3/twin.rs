@@ -1,5 +1,5 @@
-//! The beginning of a copy in parts. CopyObject keeps what an object is beside its bytes; here it has to be read and said
-//! again, because it is fixed when the upload is created.
+//! The first step of a copy in parts. CopyObject keeps an object's headers and tags by itself. A copy in parts has to
+//! read them and send them again when it creates the upload, because they are fixed there.
 
 use super::{S3Bucket, answer};
 use crate::{

@@ -1,4 +1,4 @@
-//! Bodies that don't come as they should.
+//! Bodies that break, stall or end early.
 
 use super::*;
 use crate::store::memory::BodyFault;

@@ -1,4 +1,4 @@
-//! What readers hold, and when they give it back.
+//! The memory that readers hold, and the moments at which they return it.
 
 use super::*;
 
@@ -64,14 +64,14 @@ async fn sixty_four_readers_keep_to_the_budget() {
     assert_eq!(fixture.budget.used(), 0);
 }
 
-/// How many requests 20 readers make for 48 MiB each beside some that have stopped.
+/// Counts the requests of 20 readers that read 48 MiB each, beside `stalled` readers that have stopped.
 async fn requests_of_busy_readers(stalled: usize) -> usize {
     let fixture = Fixture::new(96 * MIB);
     let open = async |count| join_all((0..count).map(|_| fixture.try_open(Some(96 * MIB)))).await;
     let read = async |readers: &[Result<Reader>], bytes: Range<u64>| {
         for offset in bytes.step_by(READ_BYTES as usize) {
             join_all(readers.iter().map(|reader| fixture.check(reader.as_ref().unwrap(), offset, READ_BYTES))).await;
-            // The pace of a network, in the clock of the test.
+            // The pace of a network, on the test's clock.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -79,7 +79,7 @@ async fn requests_of_busy_readers(stalled: usize) -> usize {
     read(&stalled, 0..48 * MIB).await;
     assert!(stalled.is_empty() || fixture.budget.used() >= 100 * MIB, "they have fetched ahead");
     let busy = open(20).await;
-    // It takes a second until the others are seen to have stopped.
+    // It takes a second until the stalled readers count as stopped.
     read(&busy, 0..16 * MIB).await;
     fixture.bucket.forget_requests();
     read(&busy, 16 * MIB..64 * MIB).await;

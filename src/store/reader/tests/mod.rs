@@ -1,4 +1,4 @@
-//! A reader on a bucket in memory: which bytes come, and which requests they take.
+//! A reader on a bucket in memory: the bytes that it returns, and the requests that it sends.
 
 mod bodies;
 mod memory;
@@ -48,7 +48,7 @@ impl Fixture {
         Self { bucket: Arc::new(bucket), budget: Budget::new(256 * MIB), content }
     }
 
-    /// Opens the object, which was seen with so many bytes.
+    /// Opens the object, which was seen with `seen` bytes.
     async fn try_open(&self, seen: Option<u64>) -> Result<Reader> {
         let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
         let there = if seen == Some(0) { self.bucket.head(&key).await.unwrap() } else { empty() };
@@ -68,14 +68,14 @@ impl Fixture {
         assert!(bytes == self.content[start..end], "{len} bytes at {offset} are wrong");
     }
 
-    /// Reads all as a pipelining client does, `depth` READs in flight.
+    /// Reads everything as a pipelining client does, with `depth` READs in flight.
     async fn check_all(&self, reader: &Reader, depth: usize) {
         let offsets = (0..self.content.len() as u64).step_by(READ_BYTES as usize);
         stream::iter(offsets).map(|offset| self.check(reader, offset, READ_BYTES)).buffered(depth).count().await;
         assert!(reader.read(self.content.len() as u64, 1).await.unwrap().is_empty());
     }
 
-    /// How many bytes the GETs so far asked for.
+    /// The number of bytes that the GETs so far asked for.
     fn asked_bytes(&self) -> u64 {
         self.bucket
             .requests()
@@ -157,7 +157,7 @@ async fn what_cannot_be_opened_says_why() {
 
         let denied = || Error::Forbidden { request: "AccessDenied".into() };
         fixture.bucket.insert("acme/x", "there");
-        // S3 is asked once more, for it may have come to be in between.
+        // The reader asks S3 once more, because the object may have appeared in between.
         for _ in 0..2 {
             fixture.bucket.fail(Verb::Read, Moment::Request, denied());
             fixture.bucket.fail(Verb::Head, Moment::Request, denied());
@@ -265,7 +265,7 @@ proptest! {
         known in any::<bool>(),
     ) {
         let fixture = Fixture { budget: Budget::new(budget_mib * MIB), ..Fixture::new(20 * MIB + 123) };
-        // Each is a short run.
+        // Each tuple is a short run.
         let reads = reads.into_iter().flat_map(|(offset, len, count)| {
             (0..count).map(move |number| (offset + number * u64::from(len), len))
         });

@@ -1,4 +1,4 @@
-//! What is fetched for the patterns that clients have.
+//! The ranges that are fetched for typical access patterns of clients.
 
 use super::*;
 use tokio::{join, time::Instant};
@@ -23,7 +23,7 @@ async fn a_run_after_a_seek_proves_itself_with_a_few_small_requests() {
         fixture.check(&reader, offset, 32768).await;
     }
     assert!((8..=16).contains(&fixture.bucket.requests().len()), "{:?}", fixture.bucket.requests());
-    // The first range, the run, and what was fetched ahead of it to the end of the object.
+    // The first range, the run, and the bytes prefetched for it up to the end of the object.
     assert_eq!(fixture.asked_bytes(), (8 + 50) * MIB);
 }
 
@@ -49,7 +49,7 @@ async fn runs_side_by_side_over_one_handle_hardly_fetch_a_byte_twice() {
     for offset in (0..16 * MIB).step_by(32768) {
         join_all(starts.map(|start| fixture.check(&reader, start + offset, 32768))).await;
     }
-    // Where a run comes to the next one's beginning, it would have gone on.
+    // Allows some bytes twice: a run that reaches the start of the next one has prefetched beyond it.
     assert!(fixture.asked_bytes() <= 66 * MIB, "{} bytes", fixture.asked_bytes());
     assert!(fixture.bucket.requests().len() <= 40, "{:?}", fixture.bucket.requests());
 }
@@ -63,7 +63,7 @@ async fn two_handles_of_one_file_each_fetch_their_part() {
         join!(fixture.check(&first, offset, READ_BYTES), fixture.check(&second, 32 * MIB + offset, READ_BYTES));
     }
     drop((first, second));
-    // The first one has fetched ahead into the second's part, as far as its window went.
+    // The first reader has prefetched into the second's part, as far as its window went.
     assert!(fixture.asked_bytes() <= (64 + 8 * 8) * MIB, "{} bytes", fixture.asked_bytes());
 }
 
@@ -97,7 +97,7 @@ async fn at_s3_s_distance_a_long_run_is_as_fast_as_sixteen_connections() {
         reads.buffered(64).count().await;
         since.elapsed()
     };
-    // What one connection would take 1.5 s for, and 120 MiB that it would take 1.9 s for.
+    // One connection would take 1.5 s for the first part and 1.9 s for the 120 MiB of the rest.
     let (first, rest) = (read(0..72 * MIB).await, read(72 * MIB..192 * MIB).await);
     assert!(first <= Duration::from_millis(400), "{first:?} until the run is long");
     assert!(rest <= Duration::from_millis(170), "{rest:?} from then on");
@@ -110,7 +110,7 @@ async fn nothing_is_fetched_ahead_while_gets_fail() {
     for offset in (0..64 * MIB).step_by(READ_BYTES as usize) {
         fixture.check(&reader, offset, READ_BYTES).await;
     }
-    // The ranges that the run has fetched ahead are there. READs behind them need a GET each.
+    // The ranges that were prefetched for the run are here. READs behind them need a GET each.
     let ahead = 64 * MIB + 16 * 8 * MIB;
     tokio::time::sleep(Duration::from_secs(1)).await;
     for _ in 0..100 {
