@@ -1,8 +1,9 @@
-//! The memory that one upload may use: its reservation, which grows while memory is free and shrinks back as soon as it
-//! may, and in need the process's overflow.
+//! The memory that one upload may use: its reservation. It grows while memory is free and shrinks back as soon as it
+//! may. As a last resort, the process's overflow joins it.
 //!
-//! Invariant: until the upload takes nothing more in, the reservation never falls below what it was admitted with, so that it
-//! can always fill and ship one part; and bytes are used from the moment they are taken until S3 confirmed them, or the upload is gone.
+//! Invariant: until the upload takes in no more bytes, the reservation never falls below its initial size. So the
+//! upload can always fill and ship one part. Bytes count as used from the moment they are taken until S3 has confirmed
+//! them, or the upload is gone.
 
 use super::block::{BLOCK_BYTES, Block};
 use crate::store::{
@@ -23,22 +24,22 @@ pub(super) struct Allowance {
 
 #[derive(Debug)]
 struct State {
-    /// The upload keeps this in any case, so that it can always fill and ship one part.
+    /// The initial reservation. The upload always keeps it, so that it can fill and ship one part.
     admitted_bytes: u64,
     reservation: Reservation,
-    /// In blocks of the buffer and of parts in flight.
+    /// The memory of the buffer's blocks and of parts in flight.
     used_bytes: u64,
     overflow: Option<Overflow>,
-    /// True once the CLOSE has come, for which others may wait.
+    /// True once the CLOSE has come: other requests may wait for it.
     comes_first: bool,
 }
 
-/// A look at the memory that an upload holds, which this doesn't keep.
+/// A view of the memory that an upload holds. It doesn't keep the memory.
 #[derive(Clone, Debug)]
 pub struct HeldMemory(pub(super) Weak<Allowance>);
 
 impl HeldMemory {
-    /// The bytes of the budget that others can't have; none once the upload is gone.
+    /// The budget bytes that the upload withholds from others. 0 once the upload is gone.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.upgrade().map_or(0, |allowance| allowance.state().reservation.bytes())
@@ -46,7 +47,7 @@ impl HeldMemory {
 }
 
 impl Allowance {
-    /// What an upload is admitted with.
+    /// The memory of an upload that was admitted with `reservation`.
     pub(super) fn new(budget: Arc<Budget>, reservation: Reservation) -> Arc<Self> {
         let admitted_bytes = reservation.bytes();
         let state =
@@ -59,33 +60,33 @@ impl Allowance {
         self.state().take(BLOCK_BYTES as u64, &self.budget).then(|| self.budget.pool().block())
     }
 
-    /// Whether memory is short, so that parts should ship as soon as S3 takes them.
+    /// True if memory is short, so that parts should ship as soon as S3 accepts their size.
     pub(super) fn is_pressed(&self) -> bool {
         self.budget.pressed()
     }
 
-    /// Whether there is plenty of memory: `bytes` beside what this upload has are to spare.
+    /// True if memory is plentiful: the budget has `bytes` to spare beside the memory of this upload.
     pub(super) fn has_plenty(&self, bytes: u64) -> bool {
         let used_bytes = self.state().used_bytes;
         self.budget.has_spare(bytes, used_bytes)
     }
 
-    /// Gives back what is not used, now and from now on: nothing more will be taken in.
+    /// Returns unused memory, now and from now on: the upload takes in no more bytes.
     pub(super) fn trim(&self) {
         self.state().admitted_bytes = 0;
         self.free(0);
     }
 
-    /// From now on the upload waits for memory in front of all others.
+    /// From now on the upload waits for memory ahead of all others.
     pub(super) fn come_first(&self) {
         self.state().comes_first = true;
     }
 
-    /// Waits for memory that no part of this upload will free: a block's worth of the budget or the process's overflow,
-    /// whichever comes first.
+    /// Waits for memory that no part of this upload will free: a block's worth of the budget, or the process's
+    /// overflow, whichever comes first.
     ///
     /// # Errors
-    /// [`Error::Busy`] when neither came in time.
+    /// [`Error::Busy`] if neither came in time.
     pub(super) async fn more(&self, patience: Duration) -> Result<()> {
         let line = if self.state().comes_first { CLOSING } else { GROWING };
         tokio::select! {
@@ -96,7 +97,7 @@ impl Allowance {
         Ok(())
     }
 
-    /// The share of a part that goes its own way: `bytes` of what is used.
+    /// Assigns `bytes` of the used memory to a part in flight.
     pub(super) fn flying(self: &Arc<Self>, bytes: u64) -> Flying {
         Flying { allowance: Arc::clone(self), bytes }
     }
@@ -109,7 +110,7 @@ impl Allowance {
         let given_back = state.reservation.split(spare_bytes);
         let overflow = if state.used_bytes <= state.reservation.bytes() { state.overflow.take() } else { None };
         drop(state);
-        // Outside the lock: others are served by this.
+        // Dropped outside the lock, because this serves other waiters.
         drop((given_back, overflow));
     }
 
@@ -136,7 +137,7 @@ impl State {
     }
 }
 
-/// The memory of a part in flight; given back on drop.
+/// The memory of a part in flight; returned on drop.
 #[derive(Debug)]
 pub(super) struct Flying {
     allowance: Arc<Allowance>,

@@ -1,4 +1,4 @@
-//! The object that a file began as, of which only a part is written anew: reading back what still shows of it.
+//! The older object of a file of which only a part is written anew. Reads back the bytes that still show.
 //!
 //! Invariant: every byte of it is of the one version that the upload replaces, or the upload fails.
 
@@ -8,16 +8,16 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use std::{ops::Range, sync::Arc};
 
-/// Less than this between two stretches that are read back costs more as a second request, in bytes.
+/// The distance, in bytes, below which two stretches are read back together: a second request would cost more.
 const WORTH_A_REQUEST_BYTES: u64 = 256 * 1024;
 
-/// The object.
+/// The older object.
 #[derive(Debug)]
 pub(super) struct Base {
     object: Object,
-    /// Whether the file is no longer the same.
+    /// True if the file no longer equals it.
     pub(super) changed: bool,
-    /// What the file's reader is served from, once there is one.
+    /// The reader that serves READs of the file, once there is one.
     pub(super) reader: Option<Reader>,
 }
 
@@ -32,7 +32,7 @@ impl Base {
 }
 
 impl Upload {
-    /// Whether a byte of the object that the file began as shows in the `len` bytes from `offset`.
+    /// True if a byte of the older object shows in the `len` bytes from `offset`.
     #[must_use]
     pub fn shows_base(&self, offset: u64, len: usize) -> bool {
         !self.buffer.old(offset..offset.saturating_add(len as u64)).is_empty()
@@ -41,7 +41,7 @@ impl Upload {
     /// Up to `len` bytes from `offset`: fewer at the file's end, none behind it. `None` if some of them are shipped.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the object that the file began as was replaced, or what S3 said.
+    /// [`Error::Conflict`] if the older object was replaced, or S3's error.
     pub async fn read(&mut self, offset: u64, len: usize) -> Result<Option<Bytes>> {
         let Some(mut bytes) = self.buffer.read(offset, len) else { return Ok(None) };
         for old in self.buffer.old(offset..offset + bytes.len() as u64) {
@@ -64,12 +64,13 @@ impl Upload {
         Ok(Some(bytes.freeze()))
     }
 
-    /// Whether S3 copies ranges of the object that the file began as.
+    /// True if S3 can copy ranges of the older object.
     pub(super) fn is_copyable(&self) -> bool {
         self.base.as_ref().is_some_and(|base| base.object.size > MIN_PART_BYTES)
     }
 
-    /// Reads back what still shows of the object in `range`, so that it is shipped with the bytes around it.
+    /// Reads back the bytes of the older object that still show in `range`, so that they ship with the bytes around
+    /// them.
     pub(super) async fn fill(&mut self, range: Range<u64>) -> Result<()> {
         for stretch in stretches(self.buffer.old(range)) {
             let mut at = stretch.start;
@@ -82,7 +83,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes room for bytes that are read back.
+    /// Makes room for bytes that will be read back.
     async fn hold(&mut self, offset: u64) -> Result<()> {
         while !self.buffer.has_room_at(offset) {
             if let Some(block) = self.allowance.block() {
@@ -111,7 +112,7 @@ impl Upload {
                         self.buffer.fill(at, &piece);
                         at += piece.len() as u64;
                     }
-                    // It goes on where it broke, as long as it gets on.
+                    // A new request continues where the body broke, as long as each one brings bytes.
                     Err(_) if at > asked_at => break,
                     Err(error) => return Err(error),
                 }
@@ -132,7 +133,7 @@ impl Upload {
     }
 }
 
-/// Joins those that lie close together.
+/// Joins gaps that lie close together.
 fn stretches(gaps: Vec<Range<u64>>) -> Vec<Range<u64>> {
     let mut stretches: Vec<Range<u64>> = Vec::new();
     for gap in gaps {

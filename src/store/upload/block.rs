@@ -1,8 +1,8 @@
-//! Blocks: the memory of part buffers, in pieces of one size that go round, so that their pages stay warm and nothing
-//! fragments.
+//! Blocks: the memory of part buffers, in pieces of one size that are reused. So their pages stay warm and memory
+//! doesn't fragment.
 //!
-//! Invariant: a block never shows a byte that its upload didn't write: what lies behind its high-water mark, perhaps
-//! another tenant's, is overwritten with data or zeros before it can be read.
+//! Invariant: a block never shows a byte that its upload didn't write. Bytes behind its high-water mark, perhaps
+//! another tenant's, are overwritten with data or zeros before they can be read.
 
 use bytes::Bytes;
 use std::{
@@ -13,12 +13,12 @@ use std::{
 
 /// The size of a block in bytes. Part sizes are multiples of it, so that no two parts share one.
 pub(super) const BLOCK_BYTES: usize = 256 * 1024;
-/// How many idle blocks are kept: 64 MiB. More go back to the system.
+/// The most idle blocks that are kept: 64 MiB. Further ones go back to the system.
 const MAX_IDLE_BLOCKS: usize = 256;
 
 static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
 
-/// Zeros that cost no memory; at most a block's length of them.
+/// Zeros that take no memory; at most a block's length of them.
 pub(super) fn zeros(bytes: usize) -> Bytes {
     Bytes::from_static(ZEROS.get(..bytes).unwrap_or(&ZEROS))
 }
@@ -51,16 +51,16 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Up to [`BLOCK_BYTES`] of a file; goes back to its pool on drop.
+/// Up to [`BLOCK_BYTES`] of a file; returns to its pool on drop.
 pub(super) struct Block {
     bytes: Box<[u8]>,
-    /// The high-water mark: what lies before it is data or zeros of this upload.
+    /// The high-water mark: the bytes before it are data or zeros of this upload.
     filled: usize,
     pool: Arc<Pool>,
 }
 
 impl Block {
-    /// Writes as much of `data` as fits at `at`, and says how much that is.
+    /// Writes as much of `data` as fits at `at`, and returns the number of bytes written.
     pub(super) fn write(&mut self, at: usize, data: &[u8]) -> usize {
         self.fill_to(at);
         let Some(room) = self.bytes.get_mut(at..) else { return 0 };
@@ -72,24 +72,24 @@ impl Block {
         written
     }
 
-    /// The bytes so far; what was never written between them is zero.
+    /// The bytes so far. Gaps between writes are zero.
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.filled).unwrap_or_default()
     }
 
-    /// Forgets what was written from `end` on: it is zero again.
+    /// Forgets the bytes from `end` on: they are zero again.
     pub(super) fn cut(&mut self, end: usize) {
         self.filled = self.filled.min(end);
     }
 
-    /// The bytes of `range`, to be sent. The block goes back to its pool when the last reference is gone.
+    /// The bytes of `range`, to be sent. The block returns to its pool when the last reference is gone.
     pub(super) fn freeze(mut self, range: Range<usize>) -> Bytes {
         let end = range.end.min(BLOCK_BYTES);
         self.fill_to(end);
         Bytes::from_owner(self).slice(range.start.min(end)..end)
     }
 
-    /// Zeros up to `end`, where nothing was written yet.
+    /// Writes zeros behind the high-water mark, up to `end`.
     fn fill_to(&mut self, end: usize) {
         let end = end.min(BLOCK_BYTES);
         if let Some(gap) = self.bytes.get_mut(self.filled..end) {

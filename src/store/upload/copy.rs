@@ -1,6 +1,6 @@
-//! A stretch of another object becomes a part of the file: S3 copies it, and no byte of it comes here.
+//! Makes a range of another object a part of the file. S3 copies it, and none of its bytes passes through this server.
 //!
-//! Invariant: all of it is of the one version that is named, or the upload fails.
+//! Invariant: all of it is of the one version that the pin names, or the upload fails.
 
 use super::{Upload, cut::share_bytes};
 use crate::{
@@ -10,19 +10,20 @@ use crate::{
 use std::ops::Range;
 
 impl Upload {
-    /// Whether S3 can copy so many bytes to `offset` by itself: to the file's end, nothing of which is left in the buffer,
-    /// and more than a part, so that copies use up no more of S3's numbers than parts would.
+    /// True if S3 can copy `bytes` to `offset` by itself. The offset must be the file's end, with no bytes left in the
+    /// buffer. The range must be longer than a part, so that copies use up no more of S3's part numbers than parts
+    /// would.
     #[must_use]
     pub fn can_copy(&self, offset: u64, bytes: u64) -> bool {
         offset == self.size() && offset == self.shipped() && bytes > self.next_part_bytes()
     }
 
-    /// Appends `range` of the bucket's object `source`, if that still is `pin`, where S3 [can](Self::can_copy) do that.
-    /// Answers when S3 has copied all of it. Dropping this future poisons the upload.
+    /// Appends `range` of the bucket's object `source`, if that still is `pin`. Requires [`can_copy`](Self::can_copy).
+    /// Returns when S3 has copied all of it. Dropping this future poisons the upload.
     ///
     /// # Errors
-    /// Every error poisons the upload: [`Error::TooLarge`](crate::store::Error::TooLarge), or what S3 said, which is
-    /// [`Error::Conflict`](crate::store::Error::Conflict) when the source is not, or no longer, what it was.
+    /// Every error poisons the upload: [`Error::TooLarge`](crate::store::Error::TooLarge), or S3's error. That is
+    /// [`Error::Conflict`](crate::store::Error::Conflict) if the source is not, or no longer, the pinned version.
     pub async fn copy(&mut self, source: &Key, pin: &Pin, range: Range<u64>) -> Result<()> {
         self.check_poison()?;
         self.poison = Some("it was cut off".to_owned());

@@ -1,16 +1,16 @@
-//! Where the next part ends, and whether it is sent or copied by S3 itself.
+//! Decides the end of the next part, and if the server sends it or S3 copies it.
 //!
-//! Invariant: every part but the last has at least 5 MiB, which S3 demands; so a small stretch of the older object beside
-//! new bytes is sent with them, and all else of it is copied.
+//! Invariant: every part but the last has at least 5 MiB, because S3 requires it. So a small stretch of the older
+//! object beside new bytes is sent with them, and all else of that object is copied.
 
 use super::{part_buffer::PartBuffer, plan::MIN_PART_BYTES};
 use std::ops::Range;
 
-/// How much S3 copies with one request, in bytes: enough that it takes seconds, little enough that several at once
-/// bring something.
+/// The bytes that S3 copies with one request. The size is large enough to take seconds, and small enough that several
+/// requests in parallel are faster.
 const COPY_BYTES: u64 = 256 * 1024 * 1024;
-/// Of an object that others made larger than this server makes one, more is copied at once, so that its 5 TiB leave
-/// numbers of parts for what is new.
+/// The most copies of one object. Another program may have made an object of up to 5 TiB. Each copy is larger than
+/// [`COPY_BYTES`] then, so that part numbers are left for the new bytes.
 const MAX_COPIES: u64 = 2048;
 
 /// The next part.
@@ -18,25 +18,25 @@ const MAX_COPIES: u64 = 2048;
 pub(super) enum Cut {
     /// A range of the older object.
     Copy(Range<u64>),
-    /// What lies in the buffer.
+    /// The bytes in the buffer.
     Send {
         /// The part's end.
         end: u64,
-        /// Whether waiting would not make it longer.
+        /// True if waiting would not make the part longer.
         whole: bool,
     },
 }
 
-/// What decides on the next part.
+/// The inputs of the decision on the next part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cutting {
-    /// The end of what may be shipped.
+    /// The end of the bytes that may ship.
     pub(super) end: u64,
-    /// The length that a part is to have, in bytes.
+    /// The planned length of a part, in bytes.
     pub(super) planned_bytes: u64,
-    /// Whether the older object is large enough for S3 to copy ranges of it.
+    /// True if the older object is large enough for S3 to copy ranges of it.
     pub(super) copyable: bool,
-    /// Whether nothing comes behind `end`, so that a part of any length may end there.
+    /// True if no bytes follow `end`, so that a part of any length may end there.
     pub(super) last: bool,
 }
 
@@ -85,12 +85,12 @@ impl Cutting {
     }
 }
 
-/// The end of the range that S3 copies of `run` at once. In equal shares, so that none is too small.
+/// The end of the range of `run` that S3 copies with one request. All shares are equal, so that none is too small.
 fn copy_end(buffer: &PartBuffer, run: &Range<u64>) -> u64 {
     buffer.boundary_behind(run.start + share_bytes(run.end - run.start)).min(run.end)
 }
 
-/// How much of so many bytes S3 copies at once.
+/// The share of `bytes` that S3 copies with one request.
 pub(super) fn share_bytes(bytes: u64) -> u64 {
     bytes.div_ceil(bytes.div_ceil(COPY_BYTES.max(bytes / MAX_COPIES)).max(1))
 }
@@ -102,7 +102,7 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
-    /// The parts of an object of `size` MiB of which `written` MiB were written anew.
+    /// The parts of an object of `size` MiB in which the MiB `written` were written anew.
     fn parts(size: u64, written: &[u64]) -> Vec<Cut> {
         let (mut buffer, pool): (_, Arc<Pool>) = (PartBuffer::over(size * MIB), Arc::default());
         for at in written.iter().flat_map(|at| (at * 4..at * 4 + 4).map(|quarter| quarter * MIB / 4)) {

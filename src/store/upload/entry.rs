@@ -1,8 +1,9 @@
-//! The entry in the journal by which an upload is found again when its connection, or the server, is lost.
+//! The journal entry of an upload. It lets another session or node find the upload after its connection, or the server,
+//! is lost.
 //!
-//! A task of its own writes it, so that no part waits for the journal: when S3 has opened the upload, then as it grows,
-//! at most every two seconds, and now and then so that the lease doesn't end. While the journal is down the upload goes
-//! on; how far it has come is noted when the journal answers again.
+//! A background task writes it, so that no part waits for the journal. It writes when S3 has opened the upload, then as
+//! the upload grows, at most every two seconds, and regularly so that the lease doesn't end. While the journal is down
+//! the upload continues. The task notes its progress when the journal answers again.
 
 use super::{
     held::Held,
@@ -20,33 +21,35 @@ use tokio::{
     time::timeout,
 };
 
-/// What is stored is noted so often at most: a server that is killed loses what came since.
+/// The shortest interval between two notes of the progress. A server that is killed loses the progress since the last
+/// one.
 const NOTED_EVERY: Duration = Duration::from_secs(2);
-/// How long nobody else takes on the upload of a server that was killed.
+/// The time for which no other node takes over the upload of a server that was killed.
 pub(super) const TERM: Duration = Duration::from_secs(30);
-/// Then the lease is renewed after so long, whatever came, so that a hiccup of the journal ends none.
+/// The time after which the lease is renewed in any case, so that one slow answer of the journal doesn't end it.
 const RENEWED_AFTER: Duration = Duration::from_secs(8);
 
-/// Where an upload in parts is entered, so that it can go on, or be aborted, when those who began it are gone.
+/// The journal, file and time for which an upload in parts is kept. With them, another session can resume it, or
+/// another node abort it, after its own session and node are gone.
 #[derive(Clone, Debug)]
 pub struct Keeping {
-    /// Where.
+    /// The journal that has the entry.
     pub journal: Arc<dyn Journal>,
-    /// What the upload is to become, and whose it is.
+    /// The file that the upload is to become, and its owner.
     pub file: PartialFile,
-    /// How long it can go on, from the moment on at which it was cut off. Nothing: it is only to be aborted.
+    /// The time for which it can be resumed after an interruption. Zero: it can only be aborted.
     pub kept_for: Duration,
 }
 
 impl Keeping {
-    /// The same for another file of the mount.
+    /// The same settings for another file of the mount.
     pub(super) fn renamed(self, key: &Key) -> Option<Self> {
         let name = key.as_str().strip_prefix(self.file.mount.as_str())?.to_owned();
         Some(Self { file: PartialFile { name, ..self.file }, ..self })
     }
 }
 
-/// How far an upload is, and what is to become of its entry.
+/// The progress of an upload, and the requested end of its entry.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     pub(super) stored: Contiguous,
@@ -55,15 +58,16 @@ pub(super) struct Progress {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// It can be taken on by who comes next.
+    /// The next session may resume it.
     LetGo,
-    /// It is aborted, by whoever looks for such uploads if not from here.
+    /// It is to be aborted: by this node, or else by the janitor.
     GivenUp,
     /// It is no longer open in S3.
     Struck,
 }
 
-/// One upload's entry, held until its end. Dropped, it stays as it was last noted, and its lease ends by itself.
+/// One upload's entry, held until its end. If this is dropped, the entry stays as it was last noted, and its lease ends
+/// by itself.
 #[derive(Debug)]
 pub(super) struct Entry {
     progress: watch::Sender<Progress>,
@@ -75,7 +79,7 @@ impl Entry {
     /// Enters an upload as soon as S3 has opened it.
     ///
     /// # Errors
-    /// When the system has no random bytes.
+    /// [`Error::Broken`](crate::store::Error::Broken) if the system has no random bytes.
     pub(super) fn enter(
         keeping: Keeping,
         object: NewObject,
@@ -93,7 +97,7 @@ impl Entry {
         Ok(Self { progress, held, task })
     }
 
-    /// The entry of an upload that was taken on under `lease`.
+    /// The entry of an upload that was taken over under `lease`.
     pub(super) fn taken(
         keeping: Keeping,
         partial: PartialUpload,
@@ -106,64 +110,65 @@ impl Entry {
         Self { progress, held, task }
     }
 
-    /// Whether the upload may go on when it is cut off.
+    /// True if the upload may be resumed after an interruption.
     pub(super) fn is_kept(&self) -> bool {
         self.held.is_kept()
     }
 
-    /// Whether somebody else goes on with the upload, as far as is known.
+    /// True if another session resumed the upload, as far as this node knows.
     pub(super) fn is_lost(&self) -> bool {
         self.held.is_lost()
     }
 
-    /// Whether nobody else can have gone on with the upload. At most one question to the journal.
+    /// True if no other session can have resumed the upload. At most one call to the journal.
     pub(super) async fn is_ours(&self) -> bool {
         let whole = self.progress.borrow().stored.so_far();
         self.held.confirm(whole).await
     }
 
-    /// Lets who comes next take the upload on, if that is how it stands.
+    /// Lets go of the upload, so that the next session can resume it if it is still kept.
     pub(super) async fn let_go(self) -> Standing {
         self.end(End::LetGo).await
     }
 
-    /// Gives the upload up. `None` when somebody else goes on with it; else it can be aborted, and struck out then.
+    /// Abandons the upload. Returns `None` if another session resumed it. Else the caller can abort it, and then delete
+    /// its row.
     pub(super) async fn give_up(self) -> Option<Arc<Held>> {
         let held = Arc::clone(&self.held);
         (self.end(End::GivenUp).await != Standing::Lost).then_some(held)
     }
 
-    /// Strikes the upload out.
+    /// Deletes the upload's row.
     pub(super) async fn strike(self) {
         self.end(End::Struck).await;
     }
 
     async fn end(self, end: End) -> Standing {
         self.progress.send_modify(|progress| progress.end = Some(end));
-        // It ends within two questions to the journal.
+        // The task ends within two calls to the journal.
         self.task.await.unwrap_or(Standing::Lost)
     }
 }
 
-/// A lease that ends sooner than a rename's: somebody waits to go on.
+/// A lease that ends sooner than a rename's, because a client waits to resume the upload.
 pub(super) fn lease() -> Result<Lease> {
     Ok(Lease { term: TERM, ..Lease::new()? })
 }
 
-/// An entry, and what is known of it.
+/// An entry, and this node's knowledge of it.
 struct Tending {
     held: Arc<Held>,
     partial: PartialUpload,
     state: State,
-    /// Whether the journal knows of a part.
+    /// True if the journal has noted a part.
     is_noted: bool,
 }
 
-/// Whether the journal has the entry.
+/// The journal's knowledge of the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     New,
-    /// It didn't answer when it was told, and may have it.
+    /// The journal didn't answer the call that enters it, and may have it.
     Doubtful,
     Entered,
 }
@@ -197,7 +202,7 @@ impl Tending {
         if self.state != State::Entered {
             let before = mem::replace(&mut self.state, State::Doubtful);
             if self.held.enter(&self.partial, term, keep).await.is_err() {
-                // Nobody can count on finding it.
+                // No session can rely on finding the entry.
                 return Standing::GivenUp;
             }
             self.state = State::Entered;
@@ -215,7 +220,7 @@ impl Tending {
                 standing
             }
             Err(JournalDown) if !self.held.is_certain() => Standing::Lost,
-            // What it noted before can be found.
+            // A session can find the progress that was noted before.
             Err(JournalDown) if self.is_noted => Standing::Kept,
             Err(JournalDown) => Standing::GivenUp,
         }
@@ -226,8 +231,8 @@ fn state(progress: &Progress) -> (Whole, Option<End>) {
     (progress.stored.so_far(), progress.end)
 }
 
-/// Waits until there is something else to write than was `written`: an end at once, progress now and then. An error
-/// when nobody is there any more.
+/// Waits until there is more to write than was `written`: an end at once, progress at intervals. Fails if the sender
+/// was dropped.
 async fn next(seen: &mut watch::Receiver<Progress>, written: Whole) -> Result<(), RecvError> {
     if let Ok(ended) = timeout(NOTED_EVERY, seen.wait_for(|progress| progress.end.is_some())).await {
         return ended.map(drop);

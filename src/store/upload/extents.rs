@@ -1,30 +1,31 @@
-//! Which bytes of a file were written: so that a gap is waited for as long as its bytes may still come, and is filled
-//! with what lies under it afterwards.
+//! The written bytes of a file. The upload waits for a gap as long as its bytes may still come. After that the gap
+//! shows the bytes under it.
 
 use std::{
     collections::BTreeMap,
     ops::{Bound::Excluded, Bound::Unbounded, Range},
 };
 
-/// How many separate extents are kept apart before the writer has to fill gaps.
+/// The most separate extents that are kept before the writer has to fill gaps.
 const MAX_EXTENTS: usize = 1024;
 
 /// The written bytes, as extents that neither touch nor overlap.
 #[derive(Debug, Default)]
 pub(super) struct Extents {
-    /// Before it every byte was written, or lies in a gap that isn't waited for any more.
+    /// The end of the settled bytes: every byte before it was written, or lies in a gap that the upload no longer waits
+    /// for.
     settled: u64,
-    /// The ends of the extents by their starts. None contains `settled` but at its end.
+    /// The ends of the extents by their starts. None contains `settled`, except at its end.
     written: BTreeMap<u64, u64>,
 }
 
 impl Extents {
-    /// The end of what is settled: written without a gap, but for gaps that were closed.
+    /// The end of the settled bytes: written without a gap, except for gaps that were closed.
     pub(super) fn settled(&self) -> u64 {
         self.settled
     }
 
-    /// Whether there are too many extents to go on like that.
+    /// True if there are too many extents.
     pub(super) fn is_scattered(&self) -> bool {
         self.written.len() > MAX_EXTENTS
     }
@@ -51,7 +52,7 @@ impl Extents {
         }
     }
 
-    /// What of `range` was never written.
+    /// The gaps in `range`: bytes that were never written.
     pub(super) fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let mut gaps = Vec::new();
         let mut at = range.start;
@@ -70,7 +71,7 @@ impl Extents {
         gaps
     }
 
-    /// Forgets extents that end before `offset`, where nothing can be written any more.
+    /// Forgets extents that end before `offset`, where no write is possible any more.
     pub(super) fn forget_before(&mut self, offset: u64) {
         self.settled = self.settled.max(offset);
         while let Some(first) = self.written.first_entry()
@@ -80,7 +81,7 @@ impl Extents {
         }
     }
 
-    /// Nothing was written from `size` on.
+    /// Forgets all bytes from `size` on.
     pub(super) fn cut(&mut self, size: u64) {
         self.settled = self.settled.min(size);
         self.written.split_off(&size);

@@ -1,7 +1,8 @@
-//! Whose an upload is that can go on. Its lease may end while this server was suspended, or couldn't reach the journal;
-//! somebody else may have gone on with it then.
+//! The ownership of an upload that can be resumed. Its lease may end while this server is suspended, or can't reach the
+//! journal. Another session may have resumed it then.
 //!
-//! Invariant: what isn't certainly ours is neither aborted, nor taken for our own success.
+//! Invariant: this node aborts only an upload that is certainly its own, and takes only such an upload's object for its
+//! own success.
 
 use super::entry::{Keeping, TERM};
 use crate::store::{JournalDown, Lease, PartialUpload, Standing, Whole};
@@ -14,7 +15,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The end of a lease by both clocks: one stands still while the machine is suspended, the other may be set back.
+/// The end of a lease by two clocks: one stops while the machine is suspended, the other may be set back.
 #[derive(Clone, Copy, Debug)]
 struct Until(Instant, SystemTime);
 
@@ -29,25 +30,25 @@ impl Until {
     }
 }
 
-/// An entry in the journal that is ours, or was.
+/// A journal entry that this node holds, or held.
 #[derive(Debug)]
 pub(super) struct Held {
     keeping: Keeping,
     id: String,
     lease: Lease,
-    /// Nobody else can have taken it on before; `None` as long as the journal wasn't told of it.
+    /// No other session can have taken it over before this time. `None` until the journal was told of it.
     certain_until: Mutex<Option<Until>>,
     lost: AtomicBool,
 }
 
 impl Held {
-    /// One that is not entered yet.
+    /// An upload that is not entered yet.
     pub(super) fn new(keeping: Keeping, lease: Lease) -> Self {
         let id = lease.holder.clone();
         Self { keeping, id, lease, certain_until: Mutex::default(), lost: AtomicBool::new(false) }
     }
 
-    /// One that was taken on a moment ago.
+    /// An upload that was taken over a moment ago.
     pub(super) fn taken(keeping: Keeping, id: String, lease: Lease) -> Self {
         let held = Self { id, ..Self::new(keeping, lease) };
         held.note_told(Until::after(TERM));
@@ -62,7 +63,7 @@ impl Held {
         self.keeping.kept_for
     }
 
-    /// Whether anybody may go on with it; else only who clears away can take it.
+    /// True if a session may resume it. If not, only the janitor can take it.
     pub(super) fn is_kept(&self) -> bool {
         !self.keeping.kept_for.is_zero()
     }
@@ -71,17 +72,17 @@ impl Held {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Somebody else has it.
+    /// Notes that another session has it.
     pub(super) fn lose(&self) {
         self.lost.store(true, Ordering::Relaxed);
     }
 
-    /// Whether nobody else can have it, as far as can be said without the journal.
+    /// True if no other session can have it, judged without the journal.
     pub(super) fn is_certain(&self) -> bool {
         !self.is_lost() && self.certain_until().is_none_or(Until::is_ahead)
     }
 
-    /// Whether nobody else can have it. At most one question to the journal.
+    /// True if no other session can have it. At most one call to the journal.
     pub(super) async fn confirm(&self, whole: Whole) -> bool {
         if !self.is_kept() || self.certain_until().is_none() {
             return !self.is_lost();
@@ -98,7 +99,7 @@ impl Held {
         term: Duration,
         keep: Duration,
     ) -> Result<(), JournalDown> {
-        // It may be entered although no answer comes.
+        // The journal may have entered it even if no answer comes.
         self.note_told(Until::after(TERM));
         self.keeping.journal.enter_partial(partial, &self.lease(term), keep).await
     }
@@ -112,7 +113,7 @@ impl Held {
         Ok(standing)
     }
 
-    /// Strikes it out. Where the journal is down the entry stays, until who clears away finds no such upload in S3.
+    /// Deletes the row. If the journal is down, the row stays until the janitor finds no such upload in S3.
     pub(super) async fn strike(&self) {
         let _ = self.keeping.journal.end_partial(&self.id).await;
     }
@@ -125,7 +126,7 @@ impl Held {
         *self.certain_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The journal was told that it is held until then, at least.
+    /// Notes that the journal was told of a lease until then, at least.
     fn note_told(&self, until: Until) {
         *self.certain_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }

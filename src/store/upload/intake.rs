@@ -1,4 +1,4 @@
-//! Taking bytes in, and making room for them.
+//! Takes in bytes, and makes room for them.
 
 use super::{MAX_HOLE_BYTES, MIN_PART_BYTES, PATIENCE, REORDERED_BYTES, Upload};
 use crate::store::{Error, Result};
@@ -12,7 +12,8 @@ impl Upload {
         self.check_bounds(offset, data.len() as u64)?;
         self.anew = None;
         self.note_change();
-        // A copy ends anywhere, if it comes first and is large enough.
+        // The copied range before the first write may have any length from 5 MiB on, so the grid can begin at this
+        // write.
         if self.is_copyable() && (MIN_PART_BYTES..=self.buffer.kept()).contains(&offset) {
             self.buffer.begin_block_at(offset);
         }
@@ -34,7 +35,7 @@ impl Upload {
         self.send_whole_parts().await
     }
 
-    /// Whether `len` bytes at `offset` lie within what a file may be.
+    /// Fails if `len` bytes at `offset` exceed the limits of a file.
     pub(super) fn check_bounds(&self, offset: u64, len: u64) -> Result<()> {
         let limit = self.plan.max_object_bytes();
         if offset.checked_add(len).is_none_or(|end| end > limit) {
@@ -67,7 +68,7 @@ impl Upload {
         }
     }
 
-    /// Does the one thing that gets nearer to free memory.
+    /// Takes the one step that comes closest to free memory.
     async fn free_memory(&mut self) -> Result<()> {
         if self.may_send()
             && let Some(cut) = self.settled_cut(MIN_PART_BYTES)
@@ -104,7 +105,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Whether what is whole should stay: who changes a stored file goes back and forth in it.
+    /// True if whole parts should stay in memory: a client that changes a stored file goes back and forth in it.
     fn may_wait(&self) -> bool {
         self.base.is_some() && self.buffer.held_bytes() < REORDERED_BYTES && !self.allowance.is_pressed()
     }

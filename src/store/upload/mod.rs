@@ -1,23 +1,24 @@
-//! One file on its way up. Writes go into a buffer; parts go to S3 in the background; the object appears at the end,
+//! Uploads one file. Writes go into a buffer, and parts go to S3 in the background. At the end the object appears
 //! whole, or not at all.
 //!
-//! **When a part ships.** When every byte of it was written and more bytes come after it, so that the last part, and
-//! the file that fits one `PutObject`, are known only at the end. Clients keep up to 64 × 255 KiB in flight, in any
-//! order, so a gap is at first just a write that is still on its way. It is a hole, which reads as zeros, at the end of
-//! the file, or when 17 MiB of blocks lie behind it. Lack of memory makes no holes: it ships smaller parts.
+//! **Shipping parts.** A part ships when all its bytes were written and more bytes follow it. So the last part, and a
+//! file that fits one `PutObject`, are known only at the end. Clients keep up to 64 × 255 KiB in flight, in any order,
+//! so a gap is at first a write that is still in flight. It becomes a hole, which reads as zeros, at the end of the
+//! file, or when 17 MiB of blocks lie behind it. Lack of memory makes no holes: the upload ships smaller parts.
 //!
-//! **Over an object that is there** ([`Upload::over`]) only what changes goes up. The rest S3 copies from range to range,
-//! and small pieces beside new bytes are read back. A gap is then a piece of that object, and all else is as above. The
-//! end has the condition that nobody else has replaced the object meanwhile.
+//! **Changing an existing object** ([`Upload::over`]) sends only the changes. S3 copies the rest from range to range,
+//! and small pieces beside new bytes are read back. A gap is then a piece of that object. Everything else is as above.
+//! The last request has the condition that no other client has replaced the object meanwhile.
 //!
-//! **Memory.** A write that finds no memory ships what is whole, from 5 MiB on, then waits for parts in flight; that
-//! wait withholds its reply, which is what slows the client down. Where the reservation is full of writes that came out
-//! of order, so that there is nothing to ship, it waits for more memory (see [`Budget::overflow`]), but not for ever.
+//! **Memory.** A write that finds no memory ships the whole parts, from 5 MiB on, then waits for parts in flight. That
+//! wait withholds its reply, which slows the client down. If the reservation is full of writes out of order, so that no
+//! part can ship, the write waits for more memory (see [`Budget::overflow`]), but not for ever.
 //!
-//! **Going on later** ([`Upload::leave`], [`Upload::resuming`]). Where it is to be kept, an upload in parts has an entry in
-//! the journal. What is stored of it when its connection or the server is lost stays, and the file goes on behind it.
+//! **Resuming later** ([`Upload::leave`], [`Upload::resuming`]). An upload in parts that is to be kept has an entry in
+//! the journal. If its connection or the server is lost, its stored parts stay, and a later session continues the file
+//! behind them.
 //!
-//! Invariant: the bytes of a write that answered OK are in the object if [`Upload::finish`] answers OK.
+//! Invariant: the bytes of a write that succeeded are in the object if [`Upload::finish`] succeeds.
 
 mod allowance;
 mod answer;
@@ -63,25 +64,26 @@ use std::{sync::Arc, time::Duration};
 
 /// The largest hole, in bytes.
 pub const MAX_HOLE_BYTES: u64 = 64 * 1024 * 1024;
-/// How much a client has in flight at most, in bytes of blocks, some of them partly filled: with this much behind it, a
-/// gap is a hole. The overflow holds it and a part's rest.
+/// The most bytes that a client has in flight, counted in blocks, some of them partly filled. With this much behind it,
+/// a gap is a hole. The overflow holds these bytes and the rest of a part.
 const REORDERED_BYTES: u64 = 17 * 1024 * 1024;
-/// How long an upload that has nothing to ship waits for memory: whoever has the overflow waits for its own client,
-/// which may have fallen silent. Longer than such a client is put up with, shorter than a connection stands still.
+/// The time that an upload with nothing to ship waits for memory. The holder of the overflow waits for its own client,
+/// which may have fallen silent. The time is longer than the server tolerates such a client, and shorter than a
+/// connection may stall.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-/// What an upload is to become.
+/// The settings of an upload.
 #[derive(Clone, Debug)]
 pub struct UploadOptions {
     /// The largest size in bytes, at most [`MAX_OBJECT_BYTES`].
     pub max_object_bytes: u64,
-    /// What must hold when the object appears.
+    /// The condition under which the object appears.
     pub condition: Condition,
-    /// What the object is born with. The token is added here.
+    /// The attributes that the object gets. The upload adds the token.
     pub object: NewObject,
-    /// Where it is entered; `None` enters nothing, and nothing is kept if it is cut off.
+    /// The journal to enter it in. `None`: the upload is not entered, and nothing is kept if it is interrupted.
     pub keeping: Option<Keeping>,
-    /// Hears what S3 says to it.
+    /// The observer of S3's answers.
     pub observer: Option<Arc<dyn UploadObserver>>,
 }
 
@@ -90,13 +92,13 @@ pub struct UploadOptions {
 pub struct Published {
     /// The object's tag and version.
     pub pin: Pin,
-    /// How long ago its upload in parts began, whose beginning is S3's time of the object. [`Duration::MAX`] where another
-    /// handle began it, `None` for what was not uploaded in parts.
+    /// The age of its upload in parts, whose beginning is S3's time of the object. [`Duration::MAX`] if another handle
+    /// began it, `None` if the file was not uploaded in parts.
     pub in_parts_for: Option<Duration>,
 }
 
-/// One file on its way up. End it with [`finish`](Self::finish) or [`abort`](Self::abort); dropped, it publishes
-/// nothing, and its multipart upload is aborted in the background, as well as can be.
+/// One file that is being uploaded. End it with [`finish`](Self::finish) or [`abort`](Self::abort). If it is dropped,
+/// it publishes nothing, and a background task tries to abort its multipart upload.
 #[derive(Debug)]
 pub struct Upload {
     target: Target,
@@ -109,20 +111,21 @@ pub struct Upload {
     budget: Arc<Budget>,
     allowance: Arc<Allowance>,
     keeping: Option<Keeping>,
-    /// From the first part on.
+    /// `None` until the first part ships.
     parts: Option<Parts>,
-    /// What the file is if the client doesn't go on with what was stored, as long as it may choose.
+    /// The settings of the file if the client doesn't resume the stored parts. `None` once it can no longer choose.
     anew: Option<Anew>,
-    /// Whether a gap is an error: the client may have taken more for stored than was.
+    /// True if a gap is an error, because the client may have taken more for stored than was.
     gapless: bool,
-    /// Why nothing will be published, if that is so.
+    /// The reason why nothing will be published, if there is one.
     poison: Option<String>,
-    /// Whether what is stored is no use to who goes on later: the client meant to change it, or it leads to nothing.
+    /// True if a later session must not resume the stored parts: the client meant to change them, or they can't be
+    /// completed.
     is_misled: bool,
 }
 
 impl Upload {
-    /// An empty file; sends nothing. `reservation` holds at least [`MIN_PART_BYTES`] of `budget`.
+    /// An empty file; sends no request. `reservation` holds at least [`MIN_PART_BYTES`] of `budget`.
     #[must_use]
     pub fn new(
         bucket: Arc<dyn Bucket>,
@@ -149,12 +152,12 @@ impl Upload {
         }
     }
 
-    /// Lets the file begin as `object`, which is what lies under its name, and replace that version alone. Its metadata
-    /// is not taken over.
+    /// Makes the file begin as `object`, the current object of its name, and replace only that version. Its metadata is
+    /// not taken over.
     #[must_use]
     pub fn over(mut self, object: &Object) -> Self {
         self.condition = Condition::Matches(object.pin.etag.clone());
-        // Nobody finds what is stored of it, because the older object is there.
+        // No session could resume its stored parts, because the older object is there.
         if let Some(keeping) = &mut self.keeping {
             keeping.kept_for = Duration::ZERO;
         }
@@ -169,32 +172,32 @@ impl Upload {
         self.buffer.size()
     }
 
-    /// The first byte that can still be changed: what lies before it is shipped.
+    /// The first byte that can still be changed. All bytes before it are shipped.
     #[must_use]
     pub fn shipped(&self) -> u64 {
         self.buffer.start()
     }
 
-    /// Whether the file still is, byte for byte, the object that it began as.
+    /// True if the file still is, byte for byte, the object that it began as.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         self.base.as_ref().is_some_and(|base| !base.changed)
     }
 
-    /// What the object will be born with, as long as it can be changed: S3 is told with the first part, or at the end.
+    /// The attributes that the object will get. `None` once they can't be changed: S3 gets them with the first part, or
+    /// at the end.
     pub fn object_mut(&mut self) -> Option<&mut NewObject> {
         self.parts.is_none().then_some(&mut self.object)
     }
 
-    /// Writes `data` at `offset` (in bytes), in any order and over what was written before. Waits while the buffer is
-    /// full. Dropping this future poisons the upload: some of the bytes may be in it.
+    /// Writes `data` at `offset` (in bytes), in any order, also over bytes that were written before. Waits while the
+    /// buffer is full. Dropping this future poisons the upload, because some of the bytes may be in it.
     ///
     /// # Errors
-    /// Every error poisons the upload: [`Error::AlreadyShipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], what S3
-    /// said of a part that failed, [`Error::Conflict`] when the object under the file is no longer what it was,
-    /// [`Error::Gap`] behind what was stored before it was cut off,
-    /// [`Error::Busy`] where writes out of order need memory that nobody gives back, and from then on
-    /// [`Error::Poisoned`].
+    /// Every error poisons the upload: [`Error::AlreadyShipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], S3's
+    /// error for a part that failed, [`Error::Conflict`] if the object under the file was replaced, [`Error::Gap`]
+    /// behind the bytes that were stored before an interruption, [`Error::Busy`] if writes out of order need memory
+    /// that no other upload returns, and from then on [`Error::Poisoned`].
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         self.check_poison()?;
         self.poison = Some("it was cut off".to_owned());
@@ -203,10 +206,10 @@ impl Upload {
         outcome
     }
 
-    /// Sets the file's size, in bytes: what lies behind it is gone, what comes to be is zero.
+    /// Sets the file's size, in bytes. Bytes behind the new end are gone; added bytes are zero.
     ///
     /// # Errors
-    /// [`Error::AlreadyShipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`]; nothing is changed then.
+    /// [`Error::AlreadyShipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`]: nothing is changed then.
     /// [`Error::Poisoned`].
     pub fn set_size(&mut self, size: u64) -> Result<()> {
         self.check_poison()?;
@@ -224,10 +227,10 @@ impl Upload {
         Ok(())
     }
 
-    /// Gives the file another name, under which it appears if `condition` holds.
+    /// Gives the file another name. It appears there if `condition` holds.
     ///
     /// # Errors
-    /// [`Error::AlreadyShipped`] when S3 knows it by the old one.
+    /// [`Error::AlreadyShipped`] if S3 already knows it by its old name.
     pub fn rename(&mut self, key: Key, condition: Condition) -> Result<()> {
         if self.parts.is_some() || self.base.is_some() {
             return Err(Error::AlreadyShipped { shipped: self.shipped() });
@@ -237,23 +240,23 @@ impl Upload {
         Ok(())
     }
 
-    /// Lets nothing be published, because of what was promised and can't be kept.
+    /// Lets nothing be published, because the server can't keep a promise that it made about the file.
     pub fn spoil(&mut self, cause: &impl ToString) {
         self.is_misled = true;
         self.poison.get_or_insert_with(|| cause.to_string());
     }
 
-    /// Lets nothing be published through this handle. What is stored can still go on through another.
+    /// Lets nothing be published through this handle. Another handle can still resume the stored parts.
     pub fn refuse(&mut self, cause: &impl ToString) {
         self.poison.get_or_insert_with(|| cause.to_string());
     }
 
-    /// Publishes the file: one `PutObject` if it fits one part, else the last part and `CompleteMultipartUpload`;
-    /// nothing at all if it [is unchanged](Self::is_unchanged).
+    /// Publishes the file: one `PutObject` if it fits one part, else the last part and `CompleteMultipartUpload`. Sends
+    /// nothing if the file [is unchanged](Self::is_unchanged).
     ///
     /// # Errors
-    /// [`Error::Poisoned`] after a failed write, [`Error::Gap`], else what S3 said. Nothing is published then. A multipart
-    /// upload is aborted, unless it is kept and S3 alone is to blame.
+    /// [`Error::Poisoned`] after a failed write, [`Error::Gap`], else S3's error. Nothing is published then. A
+    /// multipart upload is aborted, unless it is kept and S3 alone caused the failure.
     pub async fn finish(mut self) -> Result<Published> {
         let is_unchanged = self.is_unchanged();
         let outcome = self.publish().await;
@@ -263,16 +266,16 @@ impl Upload {
         let in_parts_for = self.parts.as_ref().map(Parts::age);
         if let Err(error) = &outcome {
             self.is_misled |= leads_nowhere(error);
-            // Boxed, because it is rare, and all that ends an upload would be as large.
+            // Boxed, because this is rare, and else every future that ends an upload would be as large.
             Box::pin(self.leave()).await;
         }
         outcome.map(|Stored { pin, .. }| Published { pin, in_parts_for })
     }
 
-    /// Gives the file up: stops the parts in flight, and aborts the multipart upload if one was created.
+    /// Abandons the file: stops the parts in flight, and aborts the multipart upload if one was created.
     pub async fn abort(self) {
         let Self { parts, buffer, base, allowance, .. } = self;
-        // Others may wait for this memory, and S3 may be long in answering.
+        // Other uploads may wait for this memory, and S3 may take long to answer.
         drop((buffer, base, allowance));
         if let Some(parts) = parts {
             parts.abort().await;
@@ -283,7 +286,7 @@ impl Upload {
         self.poison.clone().map_or(Ok(()), |cause| Err(Error::Poisoned(cause)))
     }
 
-    /// Takes note of the outcome of a step before the end. An error poisons the upload, whatever did before.
+    /// Takes note of the outcome of a step before the end. It replaces an earlier poison. An error poisons the upload.
     fn note_outcome(&mut self, outcome: &Result<()>) {
         if outcome.is_err() {
             self.target.observe(outcome);
@@ -299,7 +302,8 @@ impl Upload {
     }
 }
 
-/// Whether an upload that failed so is no use to who goes on later: it isn't what the client means, or can't be completed.
+/// True if a later session can't resume an upload that failed with this error: it isn't the client's file, or can't be
+/// completed.
 fn leads_nowhere(error: &Error) -> bool {
     matches!(
         error,

@@ -1,8 +1,8 @@
-//! The bytes of an upload that were not shipped yet: a window that begins where the next part begins, made of blocks
-//! that exist only where something was written. Under it may lie an older object, which shows where nothing was written.
+//! The bytes of an upload that are not shipped yet: a window that begins where the next part begins. It consists of
+//! blocks, which exist only where bytes were written. Under it may lie an older object, which shows in the gaps.
 //!
-//! The blocks lie on a grid, which begins so that the first write begins a block: what is appended to an object then
-//! shares no block with the bytes that are there.
+//! The blocks lie on a grid that is aligned with the first write. So bytes that are appended to an object share no
+//! block with the existing ones.
 
 use super::{
     block::{self, BLOCK_BYTES, Block},
@@ -18,36 +18,37 @@ const BLOCK: u64 = BLOCK_BYTES as u64;
 pub(super) struct PartBuffer {
     start: u64,
     size: u64,
-    /// So many bytes of the older object, from its first on, are still part of the file.
+    /// The number of bytes of the older object, from its first on, that are still part of the file.
     kept: u64,
-    /// What is added to an offset to find its place on the grid.
+    /// The number that is added to an offset to find its place on the grid.
     shift: u64,
     blocks: BTreeMap<u64, Block>,
     written: Extents,
-    /// Where the first of the zeros lies that were taken for written.
+    /// The first of the zeros that count as written.
     zeros_from: Option<u64>,
 }
 
 impl PartBuffer {
-    /// The window over an older object of so many bytes.
+    /// The window over an older object of this size.
     pub(super) fn over(bytes: u64) -> Self {
         Self { size: bytes, kept: bytes, ..Self::default() }
     }
 
-    /// The window behind so many bytes that are shipped.
+    /// The window behind `bytes` that are shipped.
     pub(super) fn behind(bytes: u64) -> Self {
         let mut behind = Self { size: bytes, ..Self::default() };
         behind.skip_to(bytes);
         behind
     }
 
-    /// Whether every byte of the window before `end` was written, and none before it taken for a zero.
+    /// True if every byte of the window before `end` was written, and none before it is a zero that only counts as
+    /// written.
     pub(super) fn is_whole_to(&self, end: u64) -> bool {
         let no_zeros = self.zeros_from.is_none_or(|from| from >= end);
         self.start >= end || no_zeros && self.written.gaps(self.start..end).is_empty()
     }
 
-    /// The first byte that can still be written; all before it is shipped.
+    /// The first byte that can still be written. All bytes before it are shipped.
     pub(super) fn start(&self) -> u64 {
         self.start
     }
@@ -62,7 +63,7 @@ impl PartBuffer {
         self.kept
     }
 
-    /// The end of what is there without a gap, and of the gaps that were closed.
+    /// The end of the settled bytes: written without a gap, except for gaps that were closed.
     pub(super) fn settled(&self) -> u64 {
         self.written.settled()
     }
@@ -83,19 +84,19 @@ impl PartBuffer {
         self.written.close_first_gap();
     }
 
-    /// Whether what was written lies so scattered that [`around`](Self::around) the last write gaps must be filled.
+    /// True if the writes are so scattered that the gaps [`around`](Self::around) the last one must be filled.
     pub(super) fn is_scattered(&self) -> bool {
         self.written.is_scattered()
     }
 
-    /// Lets a block begin at `offset`, as long as there is none.
+    /// Aligns the grid so that a block begins at `offset`. No effect once there is a block.
     pub(super) fn begin_block_at(&mut self, offset: u64) {
         if self.start == 0 && self.blocks.is_empty() {
             self.shift = (BLOCK - offset % BLOCK) % BLOCK;
         }
     }
 
-    /// Whether `offset` lies in a block that is there.
+    /// True if `offset` lies in an existing block.
     pub(super) fn has_room_at(&self, offset: u64) -> bool {
         self.blocks.contains_key(&self.place(offset).0)
     }
@@ -105,7 +106,8 @@ impl PartBuffer {
         self.blocks.insert(self.place(offset).0, block);
     }
 
-    /// Writes as much of `data` as the block at `offset` takes, and says how much that is: nothing where there is no room.
+    /// Writes as much of `data` as the block at `offset` takes, and returns the number of bytes written. 0 if there is
+    /// no block.
     pub(super) fn write(&mut self, offset: u64, data: &[u8]) -> usize {
         let (number, at) = self.place(offset);
         let Some(block) = self.blocks.get_mut(&number) else { return 0 };
@@ -116,7 +118,7 @@ impl PartBuffer {
         written
     }
 
-    /// Writes those of `data`'s bytes at `offset` that lie in gaps.
+    /// Writes the bytes of `data` at `offset` that lie in gaps.
     pub(super) fn fill(&mut self, offset: u64, data: &[u8]) {
         for gap in self.written.gaps(offset..offset + data.len() as u64) {
             let mut at = gap.start;
@@ -129,7 +131,7 @@ impl PartBuffer {
         }
     }
 
-    /// Takes the bytes that lie behind the older object in `range`, and were never written, for zeros that were.
+    /// Counts the gaps of `range` behind the older object as written zeros.
     pub(super) fn fill_with_zeros(&mut self, range: Range<u64>) {
         let (start, end) = (range.start.max(self.kept), range.end.min(self.size));
         if let Some(gap) = self.written.gaps(start..end.max(start)).first() {
@@ -138,7 +140,7 @@ impl PartBuffer {
         }
     }
 
-    /// What of the older object shows in `range`.
+    /// The stretches of `range` in which the older object shows.
     pub(super) fn old(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let range = range.start..range.end.min(self.kept);
         if range.is_empty() { Vec::new() } else { self.written.gaps(range) }
@@ -150,7 +152,7 @@ impl PartBuffer {
         self.block_start(number).max(self.start)..self.block_start(number + 1)
     }
 
-    /// The first stretch of the older object from `from` on that no block shares, up to `end`.
+    /// The first stretch of the older object from `from` on, up to `end`, that no block overlaps.
     pub(super) fn untouched(&self, from: u64, end: u64) -> Option<Range<u64>> {
         let end = end.min(self.kept);
         let mut start = from;
@@ -162,19 +164,18 @@ impl PartBuffer {
         (start < end).then_some(start..end)
     }
 
-    /// The last boundary of blocks up to `offset`, or the window's start if that lies behind it.
+    /// The last block boundary up to `offset`, or the window's start if that lies behind it.
     pub(super) fn boundary_before(&self, offset: u64) -> u64 {
         self.block_start(self.place(offset).0).max(self.start)
     }
 
-    /// The first boundary of blocks from `offset` on.
+    /// The first block boundary from `offset` on.
     pub(super) fn boundary_behind(&self, offset: u64) -> u64 {
         let (number, within) = self.place(offset);
         if within == 0 { offset } else { self.block_start(number + 1) }
     }
 
-    /// Up to `len` bytes from `offset`, fewer at the file's end; `None` if some are shipped. What was never written is
-    /// zero here.
+    /// Up to `len` bytes from `offset`, fewer at the file's end. `None` if some are shipped. Gaps are zero here.
     pub(super) fn read(&self, offset: u64, len: usize) -> Option<BytesMut> {
         if offset < self.start {
             return None;
@@ -196,7 +197,8 @@ impl PartBuffer {
         Some(bytes)
     }
 
-    /// Sets the file's size: what lies behind it is gone, what comes to be is zero. Says how much memory is free then.
+    /// Sets the file's size. Bytes behind the new end are gone; added bytes are zero. Returns the memory that this
+    /// frees.
     pub(super) fn resize(&mut self, size: u64) -> u64 {
         let held_before = self.held_bytes();
         if size < self.size {
@@ -212,8 +214,8 @@ impl PartBuffer {
         held_before - self.held_bytes()
     }
 
-    /// Takes all before `end` out to be shipped: up to a boundary of blocks, or all there is. What was never written is
-    /// zero. Says too how much memory goes with the bytes.
+    /// Removes all bytes before `end` to be shipped: up to a block boundary, or to the end of the file. Gaps are zero.
+    /// Also returns the memory that goes with the bytes.
     pub(super) fn take_part(&mut self, end: u64) -> (Vec<Bytes>, u64) {
         let (end, held_before, mut pieces) = (end.min(self.size), self.held_bytes(), Vec::new());
         while self.start < end {
@@ -229,19 +231,19 @@ impl PartBuffer {
         (pieces, held_before - self.held_bytes())
     }
 
-    /// Moves the window to `start`, over bytes that no block shares.
+    /// Moves the window to `start`, over bytes that no block overlaps.
     pub(super) fn skip_to(&mut self, start: u64) {
         self.start = start;
         self.written.forget_before(start);
     }
 
-    /// Lets the file go on with so many bytes that never come here. All before them is shipped.
+    /// Extends the file by `bytes` that never pass through this server. All bytes before them are shipped.
     pub(super) fn pass_over(&mut self, bytes: u64) {
         self.size += bytes;
         self.skip_to(self.size);
     }
 
-    /// The number of the block that a byte lies in, and the byte's place in it.
+    /// The number of a byte's block, and the byte's place in it.
     fn place(&self, offset: u64) -> (u64, usize) {
         let on_grid = offset + self.shift;
         (on_grid / BLOCK, usize::try_from(on_grid % BLOCK).unwrap_or_default())
@@ -308,7 +310,7 @@ mod tests {
         ) {
             let (mut buffer, pool, mut model) = (PartBuffer::default(), Arc::default(), Vec::new());
             buffer.begin_block_at(anchor);
-            // A block with another upload's bytes, which must not shine through.
+            // A block with another upload's bytes. They must not show.
             let mut old = Pool::block(&pool);
             old.write(0, &vec![99; BLOCK_BYTES]);
             drop(old);

@@ -1,9 +1,9 @@
 //! A multipart upload: its creation, the parts in flight, and its end. All of it runs in the background between writes.
 //!
-//! Invariant: whatever becomes of it, it ends in a `CompleteMultipartUpload` that S3 confirmed, or in one
-//! `AbortMultipartUpload`, also where the answer to its creation was still pending, or it has an entry in the journal by
-//! which others complete or abort it. The exception is an answer that never came: S3 may have opened an upload whose id
-//! nobody knows, and only a sweep of the bucket, or its lifecycle rule, finds it.
+//! Invariant: every multipart upload ends in one of three ways. S3 confirmed its `CompleteMultipartUpload`. Or it gets
+//! one `AbortMultipartUpload`, even if the answer to its creation was still pending. Or it has a journal entry, by
+//! which another node completes or aborts it. The exception is an answer that never came: S3 may have opened an upload
+//! whose id the server doesn't know, and only a sweep of the bucket, or its lifecycle rule, finds it.
 
 use super::{
     allowance::Flying,
@@ -28,22 +28,22 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// How many parts of one upload may always be on their way at once.
+/// The number of parts of one upload that may always be in flight.
 pub(super) const MIN_IN_FLIGHT: usize = 4;
-/// How many there are at most, where memory is to spare: S3 is some tens of milliseconds away, and takes some 80 MB/s
-/// on a connection.
+/// The most parts of one upload in flight, if memory is to spare. S3 is some tens of milliseconds away, and takes some
+/// 80 MB/s on a connection.
 pub(super) const MAX_IN_FLIGHT: usize = 16;
-/// How many copies of one upload S3 makes at once. They cost no memory here, and S3 copies a range no faster than it
-/// sends one.
+/// The most copies that S3 makes for one upload at once. They take no memory here, and S3 copies a range no faster than
+/// it sends one.
 const MAX_COPYING: usize = 16;
-/// How long the parts on their way of an upload that is left may take. A server that stops waits no longer either.
+/// The time that an upload which is left waits for its parts in flight. A server that stops waits no longer either.
 const LEAVING: Duration = Duration::from_secs(20);
 
 /// The answer to `CreateMultipartUpload`; `None` while it is pending.
 pub(super) type Created = Option<Result<UploadId>>;
 
-/// The parts of one upload. Dropping it before its end aborts the tasks and, where a runtime is there to do it, the
-/// upload in S3 in the background, as well as can be.
+/// The parts of one upload. Dropping it before its end aborts the tasks. If there is a runtime, a background task also
+/// tries to abort the upload in S3.
 #[derive(Debug)]
 pub(super) struct Parts {
     target: Target,
@@ -54,18 +54,19 @@ pub(super) struct Parts {
     copies: Arc<Semaphore>,
     stored: Vec<Part>,
     started: u32,
-    /// When S3 was asked to open it, unless another handle did.
+    /// The time at which this handle asked S3 to open it. `None` if another handle did.
     created_at: Option<Instant>,
-    /// Each part notes there itself that it is stored, whether or not somebody waits for it.
+    /// Each part notes there itself that it is stored, even if no caller waits for it.
     progress: watch::Sender<Progress>,
-    /// What makes it possible to go on later.
+    /// The journal entry, with which the upload can be resumed later.
     entry: Option<Entry>,
     ended: bool,
 }
 
 impl Parts {
-    /// Sends `CreateMultipartUpload`, and enters the upload where it is to be kept. The task isn't owned: cut off, it could
-    /// leave an upload that nobody knows. Every end waits for it instead.
+    /// Sends `CreateMultipartUpload`, and enters the upload if it is to be kept. The task isn't owned, because an
+    /// interrupted one could leave an upload whose id the server doesn't know. Every end of the upload waits for it
+    /// instead.
     pub(super) fn create(target: Target, object: NewObject, keeping: Option<Keeping>) -> Self {
         let (sender, created) = watch::channel(None);
         let (creating, born) = (target.clone(), object.clone());
@@ -81,7 +82,7 @@ impl Parts {
         parts
     }
 
-    /// Goes on with an upload that was taken on.
+    /// Continues an upload that was taken over.
     pub(super) fn resume(target: Target, keeping: Keeping, taken: Taken) -> Self {
         let Taken { partial, lease, parts } = taken;
         let (_, created) = watch::channel(Some(Ok(partial.upload.clone())));
@@ -109,23 +110,23 @@ impl Parts {
         }
     }
 
-    /// How long ago S3 opened it; the longest time where another handle asked for that.
+    /// The time since S3 opened it. [`Duration::MAX`] if another handle asked for that.
     pub(super) fn age(&self) -> Duration {
         self.created_at.map_or(Duration::MAX, |created_at| created_at.elapsed())
     }
 
-    /// The number that the next part gets.
+    /// The number of the next part.
     pub(super) fn next_number(&self) -> u32 {
         self.started + 1
     }
 
-    /// How many parts are on their way from here, and hold memory.
+    /// The number of parts that this server is sending. They hold memory.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// Sends a part. Its memory is free when S3 has confirmed it. `lasting` says whether it is as the client sent it, and
-    /// not the last: who goes on later begins behind it.
+    /// Sends a part. Its memory is free when S3 has confirmed it. `lasting`: the part is as the client sent it, and not
+    /// the last, so that a later session can continue behind it.
     pub(super) fn send(&mut self, pieces: Vec<Bytes>, memory: Flying, lasting: bool) {
         self.started += 1;
         if !lasting {
@@ -148,7 +149,7 @@ impl Parts {
         });
     }
 
-    /// Has S3 take a part from `range` of the object `source`, if that still is `pin`.
+    /// Asks S3 to copy a part from `range` of the object `source`, if that still is `pin`.
     pub(super) fn copy(&mut self, source: Key, range: Range<u64>, pin: Pin) {
         self.started += 1;
         self.end_whole();
@@ -173,17 +174,17 @@ impl Parts {
         });
     }
 
-    /// What is whole ends before the part that was started last.
+    /// Ends the resumable beginning before the part that was started last.
     fn end_whole(&self) {
         self.progress.send_modify(|progress| progress.stored.end_before(self.started));
     }
 
-    /// Whether S3's numbers are used up.
+    /// True if S3's part numbers are used up.
     pub(super) fn is_full(&self) -> bool {
         self.started == MAX_PARTS
     }
 
-    /// Notes the parts that have arrived meanwhile.
+    /// Notes the parts that have arrived since.
     pub(super) fn note_arrived(&mut self) -> Result<()> {
         while let Some(joined) = self.in_flight.try_join_next().or_else(|| self.copying.try_join_next()) {
             self.note(joined)?;
@@ -205,7 +206,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Waits for the next part, sent or copied; `None` when all are there.
+    /// Waits for the next part, sent or copied. `None` if all are here.
     async fn next_arrived(&mut self) -> Option<Result<Result<Part>, JoinError>> {
         tokio::select! {
             Some(joined) = self.in_flight.join_next() => Some(joined),
@@ -214,7 +215,7 @@ impl Parts {
         }
     }
 
-    /// Whether nobody else can have completed it.
+    /// True if no other session can have completed it.
     async fn is_ours(&self) -> bool {
         match &self.entry {
             Some(entry) => entry.is_ours().await,
@@ -229,7 +230,7 @@ impl Parts {
         }
         self.stored.sort_unstable_by_key(|part| part.number);
         let upload = in_time(id(self.created.clone())).await?;
-        // Where a version is to be replaced, it is more likely that one which is missing than the upload.
+        // If a version is to be replaced, NotFound more likely means that version than the upload.
         let missing = if matches!(condition, Condition::Matches(_)) { replaced } else { gone };
         self.demand_ours()?;
         let stored = match self.target.complete(&upload, &self.stored, condition.clone()).await {
@@ -249,7 +250,7 @@ impl Parts {
         Ok(stored)
     }
 
-    /// Stops the parts in flight, then aborts the upload. Where S3 is silent, that goes on in the background.
+    /// Stops the parts in flight, then aborts the upload. If S3 doesn't answer, the abort continues in the background.
     pub(super) async fn abort(mut self) {
         self.in_flight.shutdown().await;
         self.copying.shutdown().await;
@@ -258,16 +259,16 @@ impl Parts {
         let _ = in_clean_up(tokio::spawn(abort(target, created, entry))).await;
     }
 
-    /// Waits for the parts on their way, and lets who comes next go on behind those that are stored; aborts the upload
-    /// where there is nothing to go on with, or it isn't kept.
+    /// Waits for the parts in flight, and lets the next session continue behind the stored ones. Aborts the upload if
+    /// no part is stored, or it isn't kept.
     pub(super) async fn leave(mut self) {
-        // One that failed takes nothing from what lies before it.
+        // A part that failed takes nothing from the parts before it.
         let arriving = async { while self.in_flight.join_next().await.is_some() {} };
         let _ = timeout(LEAVING, arriving).await;
         self.in_flight.shutdown().await;
         let is_begun = self.progress.borrow().stored.so_far().parts > 0;
         if let Some(entry) = self.entry.take_if(|_| is_begun) {
-            // One that somebody else goes on with is none of our business any more.
+            // If another session resumed it, this one leaves it alone.
             self.ended = entry.let_go().await != Standing::GivenUp;
         }
         if !self.ended {
@@ -276,18 +277,18 @@ impl Parts {
     }
 
     /// # Errors
-    /// [`Error::UploadHeld`] when somebody else goes on with it.
+    /// [`Error::UploadHeld`] if another session resumed it.
     pub(super) fn demand_ours(&self) -> Result<()> {
         if self.entry.as_ref().is_some_and(Entry::is_lost) { Err(Error::UploadHeld) } else { Ok(()) }
     }
 
-    /// Whether it may go on when it is cut off.
+    /// True if it may be resumed after an interruption.
     pub(super) fn is_kept(&self) -> bool {
         self.entry.as_ref().is_some_and(Entry::is_kept)
     }
 
     fn note(&mut self, joined: Result<Result<Part>, JoinError>) -> Result<()> {
-        // Nobody aborts a task of an upload that goes on: this is a panic, or a runtime that shuts down.
+        // No task of a living upload is aborted, so this is a panic, or a runtime that shuts down.
         let part = joined.unwrap_or_else(|stopped| Err(Error::Broken(stopped.to_string())))?;
         self.stored.push(part);
         Ok(())
@@ -302,13 +303,13 @@ impl Drop for Parts {
     }
 }
 
-/// The upload's id, when S3 has given it.
+/// Waits for S3's answer and returns the upload's id.
 pub(super) async fn id(mut created: watch::Receiver<Created>) -> Result<UploadId> {
     let answer = created.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
     answer.unwrap_or_else(|| Err(Error::Broken("the task that creates the upload ended without an answer".into())))
 }
 
-/// It is the upload that is missing then, not a file that somebody asked for.
+/// Here NotFound means the upload, not a file that a client asked for.
 pub(super) fn gone(error: Error) -> Error {
     match error {
         Error::NotFound => Error::UploadGone,
@@ -316,7 +317,7 @@ pub(super) fn gone(error: Error) -> Error {
     }
 }
 
-/// The object that is to be replaced or copied is gone: that is a change like any other.
+/// Here NotFound means the object to replace or copy. Its removal counts as a change.
 pub(super) fn replaced(error: Error) -> Error {
     match error {
         Error::NotFound => Error::Conflict { request: "the object is gone".into() },
@@ -324,8 +325,8 @@ pub(super) fn replaced(error: Error) -> Error {
     }
 }
 
-/// One request, if there is something to abort and it is ours. What could not be aborted is left to who looks for such
-/// uploads.
+/// Sends one request, if the upload was opened and belongs to this session. If the request fails, the janitor or the
+/// sweep aborts the upload.
 async fn abort(target: Target, created: watch::Receiver<Created>, entry: Option<Entry>) {
     let Ok(upload) = id(created).await else { return };
     let held = match entry {

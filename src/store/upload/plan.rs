@@ -1,8 +1,8 @@
-//! How large each part is: small at first, so that small uploads cost little memory and start early, larger as the
-//! object grows, so that the largest fits S3's 10,000 parts.
+//! Plans the size of each part. Parts are small at first, so that small uploads take little memory and start early.
+//! They grow with the object, so that the largest fits S3's 10,000 parts.
 
-/// The smallest part that S3 takes, but for the last, in bytes. Parts under memory pressure have this size, and
-/// every upload holds a reservation of at least this.
+/// S3's minimum size of a part, except the last, in bytes. Parts under memory pressure have this size, and every upload
+/// holds a reservation of at least this.
 pub const MIN_PART_BYTES: u64 = 5 * MIB;
 /// The largest object that 10,000 parts of the largest planned size hold: 625 GiB, in bytes.
 pub const MAX_OBJECT_BYTES: u64 = MAX_PARTS as u64 * LARGEST_PART_BYTES;
@@ -12,9 +12,9 @@ pub(super) const MAX_PARTS: u32 = 10_000;
 const MIB: u64 = 1024 * 1024;
 const FIRST_PART_BYTES: u64 = 8 * MIB;
 const LARGEST_PART_BYTES: u64 = 64 * MIB;
-/// A part is this fraction of what lies before it: 8 MiB up to 4 GiB, 64 MiB from 32 GiB on. That takes 512 parts to
-/// 4 GiB, about 512 × ln 8 = 1,065 to 32 GiB and 7,680 to 512 GiB: 9,257 in all. The rest is for parts that were shipped
-/// smaller under pressure.
+/// A part is this fraction of the bytes before it: 8 MiB up to 4 GiB, 64 MiB from 32 GiB on. That takes 512 parts to 4
+/// GiB, about 512 × ln 8 = 1,065 to 32 GiB and 7,680 to 512 GiB: 9,257 in all. The remaining numbers are for parts that
+/// ship smaller under pressure.
 const PARTS_BEFORE: u64 = 512;
 
 /// The sizes of the parts of an upload.
@@ -35,8 +35,8 @@ impl Plan {
 
     /// The size in bytes of part `number` (from 1) behind `shipped` bytes; a whole number of MiB.
     ///
-    /// Where parts before were smaller than planned, or the maximum leaves no room to begin small, it is as large as
-    /// it must be for the rest to fit the numbers that are left. An upload that never gets more memory than its
+    /// Earlier parts may have been smaller than planned, or the maximum may leave no room to begin small. The part is
+    /// then large enough that the rest fits the remaining numbers. An upload that never gets more memory than its
     /// reservation has 5 MiB parts throughout, and ends at 48.8 GiB.
     pub(super) fn part_bytes(self, number: u32, shipped: u64) -> u64 {
         let grown = (shipped / PARTS_BEFORE).next_multiple_of(MIB);
@@ -53,7 +53,7 @@ mod tests {
 
     const GIB: u64 = 1024 * MIB;
 
-    /// How many parts an object takes, if the first `pressed` are of the smallest size.
+    /// The number of parts of an object, if the first `pressed` are of the smallest size.
     fn parts(max_object_bytes: u64, size: u64, pressed: u32) -> u32 {
         let plan = Plan::new(max_object_bytes);
         let (mut number, mut shipped) = (0, 0);

@@ -1,7 +1,7 @@
-//! Going on with an upload that was cut off, on whatever node.
+//! Resumes an upload that was interrupted, on any node.
 //!
-//! Invariant: the bytes before the place where it goes on are those that the client sent, each of them stored, or it
-//! doesn't go on. What others wrote into the journal is compared with what S3 has.
+//! Invariant: the upload resumes only behind bytes that the client sent and S3 stored, all of them. The journal's
+//! entry, which another process wrote, is compared with S3's parts.
 
 use super::{
     Upload,
@@ -13,7 +13,7 @@ use super::{
 use crate::store::{Bucket, Condition, Error, Lease, NewObject, Part, PartialUpload, Result};
 use std::{mem, time::Duration};
 
-/// An upload that was cut off, and is ours now.
+/// An upload that was interrupted, and that this session has taken over.
 #[derive(Debug)]
 pub struct Taken {
     pub(super) partial: PartialUpload,
@@ -21,7 +21,7 @@ pub struct Taken {
     pub(super) parts: Vec<Part>,
 }
 
-/// What the file is if the client begins anew.
+/// The settings of the file if the client begins anew.
 #[derive(Debug)]
 pub(super) struct Anew {
     object: NewObject,
@@ -29,11 +29,11 @@ pub(super) struct Anew {
 }
 
 impl Taken {
-    /// Takes on an upload that was found in the journal. One question to it, and one request to S3 for 1,000 parts.
+    /// Takes over an upload that was found in the journal. One call to it, and one request to S3 for 1,000 parts.
     ///
     /// # Errors
-    /// [`Error::UploadHeld`] when somebody else uploads it, [`Error::UploadGone`] when S3 hasn't what it should have; it
-    /// is given up then. [`Error::Journal`], or what S3 said.
+    /// [`Error::UploadHeld`] if another session uploads it. [`Error::UploadGone`] if S3 lacks a part that the entry
+    /// claims; the upload is abandoned then. [`Error::Journal`], or S3's error.
     pub async fn take(bucket: &dyn Bucket, keeping: &Keeping, partial: PartialUpload) -> Result<Self> {
         let lease = entry::lease()?;
         if !keeping.journal.take_partial(&partial.id, &lease).await? {
@@ -42,7 +42,7 @@ impl Taken {
         match whole_parts(bucket, &partial).await {
             Ok(parts) => Ok(Self { partial, lease, parts }),
             Err(error) => {
-                // What is gone is in nobody's way any more; all else can be tried again at once.
+                // A lost upload is abandoned at once. After any other error a session can try again at once.
                 let kept_for = if matches!(error, Error::UploadGone) { Duration::ZERO } else { keeping.kept_for };
                 let let_go = Lease { term: Duration::ZERO, ..lease };
                 let _ = keeping.journal.hold_partial(&partial.id, partial.whole, &let_go, kept_for).await;
@@ -52,7 +52,7 @@ impl Taken {
     }
 }
 
-/// The parts that the journal calls whole, as S3 has them.
+/// S3's parts for the beginning that the journal calls whole.
 async fn whole_parts(bucket: &dyn Bucket, partial: &PartialUpload) -> Result<Vec<Part>> {
     let PartialUpload { file, upload, whole, .. } = partial;
     let key = file.key().map_err(|error| Error::Broken(error.to_string()))?;
@@ -63,7 +63,7 @@ async fn whole_parts(bucket: &dyn Bucket, partial: &PartialUpload) -> Result<Vec
         let behind = page.parts.into_iter().zip(next.clone()).take_while(|(part, number)| part.number == *number);
         let before = parts.len();
         parts.extend(behind.map(|(part, _)| part));
-        // What is behind a part that is missing is no use.
+        // Parts behind a missing one are of no use.
         if parts.len() == before || !page.more {
             break;
         }
@@ -77,7 +77,8 @@ async fn whole_parts(bucket: &dyn Bucket, partial: &PartialUpload) -> Result<Vec
 }
 
 impl Upload {
-    /// Lets the file begin with what an upload has stored that was taken on, and appear only where nothing is.
+    /// Makes the file begin with the stored parts of an upload that was taken over. It appears only if the name is
+    /// free.
     #[must_use]
     pub fn resuming(mut self, keeping: Keeping, taken: Taken) -> Self {
         let condition = mem::replace(&mut self.condition, Condition::Absent);
@@ -89,27 +90,27 @@ impl Upload {
         self
     }
 
-    /// Whether the file still is what was stored before it was cut off, and no more.
+    /// True if the file still is the stored beginning, and no more.
     #[must_use]
     pub fn is_only_resumed(&self) -> bool {
         self.anew.is_some() && self.poison.is_none()
     }
 
-    /// Lets nothing be published that leaves a hole, or lacks its beginning.
+    /// Fails instead of publishing a file that has a hole, or lacks its beginning.
     #[must_use]
     pub fn without_gaps(mut self) -> Self {
         self.gapless = true;
         self
     }
 
-    /// True if nothing is published that leaves a hole, or lacks its beginning.
+    /// True if a hole or a missing beginning is an error.
     #[must_use]
     pub fn is_gapless(&self) -> bool {
         self.gapless
     }
 
-    /// Gives up what an upload that was taken on has stored, and begins with an empty file. Does nothing once there is
-    /// more of it.
+    /// Abandons the stored parts of an upload that was taken over, and begins with an empty file. No effect once the
+    /// client has written more.
     pub async fn begin_anew(&mut self) {
         let Some(Anew { object, condition }) = self.anew.take() else { return };
         (self.object, self.condition, self.gapless) = (object, condition, false);
@@ -119,24 +120,24 @@ impl Upload {
         }
     }
 
-    /// Lets who comes next go on with what is stored, where that is kept; else gives the file up.
+    /// Lets the next session resume the stored parts, if they are kept. Else abandons the file.
     pub async fn leave(mut self) {
         if !self.can_go_on() {
             return self.abort().await;
         }
-        // One request, for what would be sent again otherwise.
+        // One request, for bytes that the client would otherwise send again.
         if let Some(cut) = self.leaving_cut() {
             let _ = self.ship(cut).await;
         }
         let Self { parts, buffer, allowance, .. } = self;
-        // Others may wait for this memory, and S3 may be long in answering.
+        // Other uploads may wait for this memory, and S3 may take long to answer.
         drop((buffer, allowance));
         if let Some(parts) = parts {
             parts.leave().await;
         }
     }
 
-    /// Whether what is stored is the beginning of what the client means, and can be found again.
+    /// True if the stored parts are the beginning of the client's file, and a later session can find them.
     pub(super) fn can_go_on(&self) -> bool {
         !self.is_misled && self.parts.as_ref().is_some_and(Parts::is_kept)
     }

@@ -1,4 +1,4 @@
-//! Shipping parts, and publishing the object.
+//! Ships parts, and publishes the object.
 
 use super::{
     HeldMemory, MIN_PART_BYTES, Upload,
@@ -30,7 +30,7 @@ impl Upload {
         let _memory = self.allowance.flying(held_bytes);
         let object = self.born()?;
         let stored = self.target.put(Payload::new(pieces), &object, self.condition.clone()).await;
-        // What S3 says to `If-Match` where there is nothing any more.
+        // S3 answers so to `If-Match` if there is no object any more.
         match stored {
             Err(refusal @ Error::Forbidden { .. }) if self.base.is_some() => {
                 Err(replaced(missing_or_forbidden(&*self.target.bucket, &self.target.key, refusal).await))
@@ -40,11 +40,12 @@ impl Upload {
         }
     }
 
-    /// Sends what was written, of a file that doesn't fit one part, on its way: nothing more comes. It appears with
-    /// [`finish`](Self::finish). Memory that isn't used is given back. After an error it can only be left.
+    /// Sends the remaining bytes of a file that doesn't fit one part: the client writes no more.
+    /// [`finish`](Self::finish) publishes the file. Unused memory is returned. After an error the upload can only be
+    /// left.
     ///
     /// # Errors
-    /// The errors of `finish`, but for those of the last request.
+    /// The errors of `finish`, except those of the last request.
     pub async fn ship_rest(&mut self) -> Result<()> {
         self.check_poison()?;
         self.allowance.come_first();
@@ -53,14 +54,14 @@ impl Upload {
             self.note_outcome(&outcome);
             outcome?;
         }
-        // Bytes that are read back of the object under the file take memory.
+        // Bytes that are read back from the older object take memory.
         if self.base.is_none() {
             self.allowance.trim();
         }
         Ok(())
     }
 
-    /// The memory that the upload holds, now and as it goes on.
+    /// A view of the memory that the upload holds, now and later.
     #[must_use]
     pub fn held_memory(&self) -> HeldMemory {
         HeldMemory(Arc::downgrade(&self.allowance))
@@ -71,7 +72,7 @@ impl Upload {
     }
 
     async fn ship_all(&mut self) -> Result<()> {
-        // What was never written is a hole now; the last part is the one behind which nothing comes.
+        // Gaps are holes now. The last part is known: no bytes follow it.
         if self.gapless && !self.buffer.is_whole_to(self.size()) {
             return Err(Error::Gap);
         }
@@ -95,7 +96,7 @@ impl Upload {
         }
     }
 
-    /// The next part of what is settled, if it has its length, or `least_bytes` at least.
+    /// The next part of the settled bytes, if it has its full length, or at least `least_bytes`.
     pub(super) fn settled_cut(&self, least_bytes: u64) -> Option<Cut> {
         let start = self.buffer.start();
         let end = self.buffer.boundary_before(self.buffer.settled());
@@ -109,8 +110,8 @@ impl Upload {
         }
     }
 
-    /// A part of what is settled when nothing more comes. Never all of it: whoever goes on later must have something to
-    /// send, or clients take the file for complete.
+    /// The last part to ship before a session leaves the upload. It never takes all bytes: the next session must have
+    /// something to send, or clients take the file for complete.
     pub(super) fn leaving_cut(&self) -> Option<Cut> {
         let start = self.buffer.start();
         let end = self.buffer.boundary_before(self.buffer.settled().min(self.size().saturating_sub(1)));
@@ -119,7 +120,7 @@ impl Upload {
         is_enough.then_some(cut)
     }
 
-    /// Whether the part is not the last: that one is known only at the end.
+    /// True if bytes follow the part. The last part is known only at the end.
     pub(super) fn more_comes_behind(&self, cut: &Cut) -> bool {
         let end = match cut {
             Cut::Copy(range) => range.end,
@@ -128,7 +129,7 @@ impl Upload {
         end < self.size()
     }
 
-    /// Sends a part on its way.
+    /// Starts to send or copy a part.
     pub(super) async fn ship(&mut self, cut: Cut) -> Result<()> {
         match cut {
             Cut::Copy(range) => {
@@ -161,7 +162,7 @@ impl Upload {
         Ok(())
     }
 
-    /// The multipart upload, which has a number left.
+    /// The multipart upload. Fails if it has no part number left.
     pub(super) fn parts(&mut self) -> Result<&mut Parts> {
         let parts = match self.parts.take() {
             Some(parts) => parts,
@@ -173,7 +174,7 @@ impl Upload {
     }
 
     fn cutting(&self, end: u64, last: bool) -> Cutting {
-        // What is read back takes memory of its own.
+        // Bytes that are read back take memory of their own.
         let frugal = self.base.is_some() && self.allowance.is_pressed();
         let planned_bytes = if frugal { MIN_PART_BYTES } else { self.next_part_bytes() };
         Cutting { end, planned_bytes, copyable: self.is_copyable(), last }
@@ -185,7 +186,7 @@ impl Upload {
         self.plan.part_bytes(number, self.buffer.start())
     }
 
-    /// Whether one more part may be on its way.
+    /// True if one more part may be in flight.
     pub(super) fn may_send(&self) -> bool {
         let in_flight = self.parts.as_ref().map_or(0, Parts::in_flight);
         let is_spared = || self.allowance.has_plenty(self.next_part_bytes());
@@ -196,7 +197,7 @@ impl Upload {
         self.parts.as_mut().map_or(Ok(()), Parts::note_arrived)
     }
 
-    /// What the object is born with, marked as this upload's.
+    /// The attributes of the new object, with this upload's token.
     fn born(&mut self) -> Result<NewObject> {
         let mut object = mem::take(&mut self.object);
         object.mark()?;

@@ -1,4 +1,4 @@
-//! Where an upload goes, and the two requests that publish it.
+//! The destination of an upload, and the two requests that publish it.
 
 use super::{
     answer::{in_clean_up, in_time},
@@ -32,14 +32,13 @@ impl Target {
         }
     }
 
-    /// Publishes the object that was uploaded in parts. Whether a refusal may be due to our own success is the caller's to
-    /// say.
+    /// Publishes the object that was uploaded in parts. The caller decides if a refusal may be due to its own success.
     pub(super) async fn complete(&self, upload: &UploadId, parts: &[Part], condition: Condition) -> Result<Stored> {
         in_time(self.bucket.complete_upload(&self.key, upload, parts, condition)).await
     }
 
-    /// A refusal after a lost answer may be due to our own success. One HEAD tells: the object that is there then
-    /// carries the upload's token.
+    /// A refusal after a lost answer may be due to our own success. One HEAD tells: if so, the object has the upload's
+    /// token.
     pub(super) async fn believe(&self, error: Error, object: &NewObject) -> Result<Stored> {
         match in_clean_up(self.bucket.head(&self.key)).await {
             Some(Ok(there)) if there.metadata.get(NewObject::TOKEN).map(String::as_str) == object.token() => {
@@ -49,7 +48,7 @@ impl Target {
         }
     }
 
-    /// Tells the observer of the answer to a request that stores something.
+    /// Reports the result of a storing request to the observer.
     pub(super) fn observe<T>(&self, answer: &Result<T>) {
         match (&self.observer, answer) {
             (Some(observer), Ok(_)) => observer.stored(),
@@ -59,7 +58,7 @@ impl Target {
     }
 }
 
-/// Whether the object may have been stored all the same.
+/// True if the object may have been stored nevertheless.
 pub(super) fn is_open(error: &Error) -> bool {
     matches!(
         error,

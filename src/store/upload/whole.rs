@@ -1,21 +1,21 @@
-//! How much of an upload is stored without a gap: parts arrive in any order.
+//! The stored beginning of an upload: the parts without a gap, although parts arrive in any order.
 
 use crate::store::{Part, Whole};
 use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest};
 use std::collections::BTreeMap;
 
-/// The parts from the first one on that are stored, and those that wait for one before them.
+/// The stored parts without a gap, and the parts that wait for one before them.
 #[derive(Debug, Default)]
 pub(super) struct Contiguous {
     whole: Whole,
     /// Parts that arrived before others.
     waiting: BTreeMap<u32, Part>,
-    /// The first part that counts no more.
+    /// The first part that doesn't count, if there is one.
     end: Option<u32>,
 }
 
 impl Contiguous {
-    /// What is stored already.
+    /// Begins with parts that are stored already.
     pub(super) fn of(whole: Whole) -> Self {
         Self { whole, ..Self::default() }
     }
@@ -24,12 +24,12 @@ impl Contiguous {
         self.whole
     }
 
-    /// Neither part `number` nor any behind it counts.
+    /// Excludes part `number` and all behind it.
     pub(super) fn end_before(&mut self, number: u32) {
         self.end.get_or_insert(number);
     }
 
-    /// Counts a part that is stored. Says whether that made a difference.
+    /// Counts a stored part. Returns `true` if the beginning grew.
     pub(super) fn add(&mut self, part: &Part) -> bool {
         let before = self.whole;
         if self.end.is_none_or(|end| part.number < end) {
@@ -42,11 +42,11 @@ impl Contiguous {
     }
 }
 
-/// What is whole with one more part.
+/// The stored beginning with one more part.
 fn behind(Whole { parts, bytes, etags }: Whole, part: &Part) -> Whole {
     let mut digest = Digest::new(Crc64Nvme);
     digest.update(&etags.to_le_bytes());
-    // Stores differ in whether a listing shows its quotes.
+    // Stores differ in whether a listing shows the ETag's quotes.
     digest.update(part.etag.0.trim_matches('"').as_bytes());
     Whole { parts: parts + 1, bytes: bytes + part.size, etags: digest.finalize() }
 }

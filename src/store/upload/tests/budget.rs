@@ -1,4 +1,4 @@
-//! What uploads hold of the budget, and that each gets to its end whatever others hold.
+//! The budget that uploads hold. Each upload ends, whatever memory others hold.
 
 use super::*;
 
@@ -31,7 +31,7 @@ async fn what_uploads_have_beyond_four_parts_is_shared_and_leaves_a_quarter() {
     let (mut one, mut two) = (Box::pin(write_all(&mut first, &whole)), Box::pin(write_all(&mut second, &whole)));
     assert!(one.as_mut().now_or_never().is_none());
     let alone = fixture.budget.used();
-    // As much again was free when the last part went, and the next one fills.
+    // This much again was free when the last part shipped, and the next part fills.
     assert!((120 << 20..=152 << 20).contains(&alone), "{alone}");
     assert!(two.as_mut().now_or_never().is_none());
     let both = fixture.budget.used();
@@ -120,7 +120,7 @@ async fn the_overflow_serves_one_upload_after_the_other() {
     assert!(fixture.bucket.bytes("first").unwrap() == whole);
     fixture.assert_stored("second", &whole);
 
-    // The first one's client falls silent: the second one is refused in the end, but not kept waiting for ever.
+    // The first client falls silent: the second upload is refused in the end, but doesn't wait for ever.
     let mut first = fixture.upload("silent", Fixture::options()).await;
     let mut second = fixture.upload("refused", Fixture::options()).await;
     backwards(&mut first, 1..64).await.unwrap();
@@ -161,7 +161,7 @@ async fn memory_that_others_give_back_serves_what_waits_for_the_overflow() {
         drop(other);
         assert!(matches!(ahead.now_or_never(), Some(Ok(()))));
     }
-    // What came late is no hole.
+    // Bytes that come late are no hole.
     let late = content(6 * MIB).split_off(5 * MIB - 1);
     upload.write(5 * MIB as u64 - 1, Bytes::from(late)).await.unwrap();
     upload.finish().await.unwrap();

@@ -1,4 +1,4 @@
-//! Parts that S3 takes from other objects.
+//! Parts that S3 copies from other objects.
 
 use super::*;
 use crate::{name::Key, store::Pin};

@@ -39,7 +39,7 @@ async fn an_upload_that_somebody_aborted_is_no_missing_file() {
 
 #[tokio::test]
 async fn abort_leaves_nothing_at_any_step() {
-    // Nothing sent yet.
+    // No request was sent yet.
     let fixture = Fixture::new();
     let mut upload = fixture.start().await;
     write_all(&mut upload, &content(PART)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Uploads against the bucket in memory: what they send, what appears, and that nothing is left behind.
+//! Uploads to the bucket in memory: their requests, the objects that appear, and that nothing is left behind.
 
 mod budget;
 mod copies;
@@ -27,7 +27,7 @@ use proptest::{prelude::*, sample::select};
 
 const MIB: usize = 1024 * 1024;
 const PART: usize = 8 * MIB;
-/// What OpenSSH sends at most.
+/// The largest WRITE of OpenSSH.
 const WRITE: usize = 255 * 1024;
 const DEADLINE: Duration = Duration::from_mins(10);
 
@@ -61,7 +61,7 @@ impl Fixture {
     }
 
     fn assert_stored(&self, name: &str, content: &[u8]) {
-        // Not assert_eq: nobody reads megabytes of difference.
+        // Not assert_eq, because its output would be megabytes.
         assert!(self.bucket.bytes(name).unwrap() == content, "{name} differs");
         self.assert_nothing_left();
     }

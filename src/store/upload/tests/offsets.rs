@@ -1,4 +1,4 @@
-//! Where WRITEs may lie, and in which order they may come.
+//! The offsets and the order of WRITEs.
 
 use super::*;
 
@@ -31,7 +31,7 @@ async fn a_gap_is_waited_for_as_long_as_its_bytes_may_be_in_flight() {
     let whole = content(40 * MIB);
     let piece = |at: usize| Bytes::copy_from_slice(&whole[at..whole.len().min(at + WRITE)]);
     let mut upload = fixture.start().await;
-    // All that a client may have in flight, the first write last.
+    // The most WRITEs that a client may have in flight, the first one last.
     for at in (0..64 * WRITE).step_by(WRITE).rev() {
         assert_eq!(fixture.bucket.verbs(), []);
         upload.write(at as u64, piece(at)).await.unwrap();
@@ -82,7 +82,7 @@ async fn too_large_poisons() {
     upload.finish().await.unwrap();
 }
 
-/// The writes of a file, shuffled within so many at a time, as a client with as many in flight may send them.
+/// The writes of a file, shuffled within batches of `in_flight`, as a client may send them.
 fn shuffled(writes: usize, in_flight: usize) -> impl Strategy<Value = Vec<usize>> {
     let batches = (0..writes).collect::<Vec<_>>();
     let batches: Vec<_> = batches.chunks(in_flight).map(|batch| Just(batch.to_vec()).prop_shuffle()).collect();

@@ -1,4 +1,5 @@
-//! Changing what is stored: what of it is sent, copied and read back, and that nobody else's change is overwritten.
+//! Changes of a stored object: the bytes that are sent, copied and read back, and that no other client's change is
+//! overwritten.
 
 use super::*;
 use crate::store::memory;

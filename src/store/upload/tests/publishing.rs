@@ -1,4 +1,4 @@
-//! What makes a file appear: which requests, with what, and whose object it is when an answer is lost.
+//! Publishing a file: its requests, and the owner of the object after a lost answer.
 
 use super::*;
 

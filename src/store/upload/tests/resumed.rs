@@ -1,4 +1,4 @@
-//! Going on with what S3 has of an upload.
+//! Resuming an upload from its stored parts.
 
 use super::*;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// Takes on an upload of which S3 has the parts `stored`, and the journal says that the first `noted` of them are whole.
+/// Takes over an upload. S3 has its parts `stored`, and the journal says that the first `noted` of them are whole.
 async fn take(bucket: &MemoryBucket, stored: impl Iterator<Item = u32>, noted: u32) -> Result<Taken> {
     let mount = Prefix::parse("").unwrap();
     let key = mount.key("x").unwrap();
