@@ -31,7 +31,7 @@ impl EarlyReader {
     /// The largest object that is opened early, in bytes.
     pub const MAX_BYTES: u64 = Reader::MAX_WHOLE_BYTES;
 
-    /// The longest time that it may be kept.
+    /// The longest time for which it is kept.
     pub const MAX_AGE: Duration = MAX_AGE;
 
     /// Sends the GET for an object of `size` bytes and this tag. The size is at most [`MAX_BYTES`](Self::MAX_BYTES) and

@@ -116,7 +116,7 @@ pub enum Error {
     /// Another session holds the upload, or held it a moment ago.
     #[error("the upload that was cut off is held by another session")]
     UploadHeld,
-    /// Bytes are missing behind those that were stored before the upload was cut off.
+    /// Bytes are missing behind those that were stored before the upload was interrupted.
     #[error("bytes are missing behind those that were stored before the upload was cut off")]
     Gap,
     /// An earlier write failed, so nothing of this upload will be published.

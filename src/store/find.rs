@@ -50,7 +50,7 @@ pub enum DirectoryState {
 /// HEAD is sent again after the listing, because the file may have appeared after the first one.
 ///
 /// # Errors
-/// [`Error::Forbidden`] when neither HEAD nor LIST is allowed.
+/// [`Error::Forbidden`] if neither HEAD nor LIST is allowed.
 pub async fn find(bucket: &dyn Bucket, key: &Key) -> Result<Found> {
     match bucket.head(key).await {
         Ok(object) => Ok(Found { file: Some(object), directory: false }),
@@ -106,7 +106,7 @@ pub async fn file_exists(bucket: &dyn Bucket, key: &Key) -> Result<bool> {
 /// Fails if the name `key` is taken. 1 or 2 requests.
 ///
 /// # Errors
-/// [`Error::IsDirectory`], [`Error::AlreadyExists`] for a file, or those of the listing.
+/// [`Error::IsDirectory`], [`Error::AlreadyExists`] for a file, or the listing's errors.
 pub(super) async fn refuse_existing(bucket: &dyn Bucket, key: &Key) -> Result<()> {
     match find_in_listing(bucket, key).await? {
         found if found.directory => Err(Error::IsDirectory),

@@ -164,7 +164,7 @@ pub struct LateNote {
     pub key: Key,
     /// The attributes.
     pub late: Late,
-    /// When the version came to be, in seconds since 1970.
+    /// The time at which the version came to be, in seconds since 1970.
     pub modified: i64,
     /// True for attributes that a client set: they take precedence over others of the same second.
     pub by_client: bool,

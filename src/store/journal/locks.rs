@@ -12,7 +12,7 @@ use std::{fmt, time::Duration};
 pub enum Locked {
     /// The lease's holder has it.
     Ours,
-    /// Another holder has it, and is still asking S3 whether a file has the name.
+    /// Another holder has it, and is still asking S3 if there is a file of this name.
     Opening,
     /// Another holder has it, and its file is open.
     Theirs,

@@ -71,7 +71,7 @@ impl Extents {
         gaps
     }
 
-    /// Forgets extents that end before `offset`, where no write is possible any more.
+    /// Forgets extents that end before `offset`, where writes are no longer possible.
     pub(super) fn forget_before(&mut self, offset: u64) {
         self.settled = self.settled.max(offset);
         while let Some(first) = self.written.first_entry()

@@ -30,7 +30,7 @@ impl Upload {
         let _memory = self.allowance.flying(held_bytes);
         let object = self.born()?;
         let stored = self.target.put(Payload::new(pieces), &object, self.condition.clone()).await;
-        // S3 answers so to `If-Match` if there is no object any more.
+        // S3 answers 403 or 404 to `If-Match` if the object is gone.
         match stored {
             Err(refusal @ Error::Forbidden { .. }) if self.base.is_some() => {
                 Err(replaced(missing_or_forbidden(&*self.target.bucket, &self.target.key, refusal).await))
