@@ -1,8 +1,9 @@
-//! The outcome of uploads decides on the next OPEN for writing: `outage.rs` says why.
+//! Observes uploads, and tells the node's outages and the session's denials of the results. `outage.rs` says why.
 //!
 //! Invariants:
-//! - An upload fails once, however many of its parts do, and nothing that is stored of it later ends the outage.
-//! - What the client itself did wrong, and S3's other refusals, decide on nothing. A denial (403) decides on its own
+//! - An upload counts as one failure, even if several of its parts fail. After it failed, its later successes don't end
+//!   the outage.
+//! - Errors of the client, and S3's other refusals, change nothing. A denial (403) counts only for its own session.
 //!   session alone.
 
 use super::{Error, Node, Result, Vfs, cache::CredentialScope, late::Named, notes::Notes};
@@ -15,7 +16,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Hears what becomes of one upload.
+/// The observer of one upload.
 #[derive(Debug)]
 pub(super) struct FailureObserver {
     node: Arc<Node>,
@@ -31,7 +32,8 @@ impl FailureObserver {
         Self { node, notes, bucket: bucket.clone(), scope: Arc::clone(scope), has_failed: AtomicBool::new(false) }
     }
 
-    /// The upload to `key` fails because of `error`, which a question about its name met.
+    /// Takes note that the upload to `key` fails because of `error`, an answer to the question whether its name is
+    /// free.
     pub(super) fn refused(&self, key: &Key, error: &Error) {
         if let Error::Storage(cause) | Error::Forbidden(cause) = error {
             self.failed(key, cause);
@@ -67,18 +69,18 @@ impl UploadObserver for FailureObserver {
 }
 
 impl Vfs {
-    /// Refuses an OPEN for writing where uploads fail. No IO.
+    /// Refuses an OPEN for writing while uploads fail. No IO.
     ///
     /// # Errors
     /// [`Error::StorageFails`], [`Error::UploadsDenied`].
     pub(super) fn demand_storage(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) -> Result<()> {
-        // An OPEN that the outage refuses takes the turn of no OPEN that tells if uploads are denied still.
+        // `check` comes first: an OPEN that the outage refuses must not use up the probe of `denials`.
         self.node.cache.outages.check(bucket, scope).map_err(Error::StorageFails)?;
         self.notes.denials.admit(bucket, scope).map_err(Error::UploadsDenied)?;
         self.node.cache.outages.admit(bucket, scope).map_err(Error::StorageFails)
     }
 
-    /// This session has stored an object other than by an upload.
+    /// Takes note that this session stored an object other than by an upload, which ends outage and denials.
     pub(super) fn note_stored(&self, named: Named<'_>) {
         self.node.cache.outages.end(named.bucket.id(), named.scope);
         self.notes.denials.end(named.bucket.id(), named.scope);

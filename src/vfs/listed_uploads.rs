@@ -1,36 +1,36 @@
-//! The uploads of a session in a listing of its own: S3 has none of them yet, or has the file as it was before.
+//! Merges the session's own uploads into its listings. S3 doesn't have these files yet, or has their former version.
 //!
-//! Invariant: an upload that was there when the listing began is given once, whether its file comes to be meanwhile or not.
+//! Invariant: an upload that was open when the listing began is listed exactly once, even if S3 publishes it meanwhile.
 
 use super::notes::Live;
 use crate::store::{self, EntryKind};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The uploads into a directory, merged into the pages of its listing. As many as the session has open handles.
+/// The uploads into one directory. The session's limit of open handles bounds their number.
 #[derive(Debug)]
 pub(super) struct ListedUploads {
-    /// The uploads that are still to be given, by name.
+    /// The uploads that are still to be listed, by name.
     pending: BTreeMap<String, Live>,
-    /// The names that were given before S3 showed them.
+    /// The names of uploads that were listed before S3's pages reached them.
     given: BTreeSet<String>,
 }
 
 /// A name of the merged listing.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Merged {
-    /// S3 has it.
+    /// S3 has the entry.
     Stored(store::Entry),
-    /// S3 didn't have it. With the state of the upload when the listing began.
+    /// S3's pages don't have the name. Carries the state of the upload when the listing began.
     Upload(String, Live),
 }
 
 impl ListedUploads {
-    /// `uploads` are those when the listing begins, before S3 is asked for it.
+    /// Takes the uploads that are open when the listing begins, before the first request to S3.
     pub(super) fn new(uploads: BTreeMap<String, Live>) -> Self {
         Self { pending: uploads, given: BTreeSet::new() }
     }
 
-    /// A page with the uploads whose names lie before its last one, each in its place.
+    /// Merges into a page the uploads whose names sort before its last entry.
     pub(super) fn merge(&mut self, page: Vec<store::Entry>) -> Vec<Merged> {
         let mut merged = Vec::with_capacity(page.len());
         for entry in page {
@@ -44,7 +44,7 @@ impl ListedUploads {
         merged
     }
 
-    /// The uploads that no page came to.
+    /// Takes the uploads that sort behind the last page.
     pub(super) fn rest(&mut self) -> BTreeMap<String, Live> {
         std::mem::take(&mut self.pending)
     }
@@ -53,7 +53,7 @@ impl ListedUploads {
         if self.pending.is_empty() {
             return BTreeMap::new();
         }
-        // A listing has a directory at the place of its name with the `/`.
+        // S3 sorts a directory by its name with the `/`.
         let later = match entry.kind {
             EntryKind::File { .. } => self.pending.split_off(&entry.name),
             EntryKind::Directory => self.pending.split_off(&format!("{}/", entry.name)),
@@ -74,7 +74,7 @@ mod tests {
         ListedUploads::new(names.iter().map(|name| ((*name).to_owned(), live)).collect())
     }
 
-    /// A page; directories have a slash.
+    /// Makes a page. Names that end in `/` are directories.
     fn page(names: &[&str]) -> Vec<store::Entry> {
         let entry = |name: &&str| {
             let file = || EntryKind::File { size: 1, modified: 2, etag: ETag("x".into()) };
@@ -84,7 +84,7 @@ mod tests {
         names.iter().map(entry).collect()
     }
 
-    /// Uploads have a star.
+    /// Formats the merged names, with a `*` behind uploads.
     fn names(merged: Vec<Merged>) -> Vec<String> {
         let name = |merged| match merged {
             Merged::Stored(entry) if entry.kind == EntryKind::Directory => entry.name + "/",

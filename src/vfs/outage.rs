@@ -1,16 +1,18 @@
-//! A stretch of time in which uploads fail one after the other, and OPEN for writing is refused: many clients don't look at
-//! the answer to CLOSE, which is the only one that tells of a small file's failure, but all of them look at OPEN's.
+//! An outage: uploads to a bucket fail one after the other, and the vfs refuses OPEN for writing. Many clients ignore
+//! the answer to CLOSE, which is the only one that reports the failure of a small file. All clients look at the answer
+//! to OPEN.
 //!
-//! Nobody asks storage whether it is well again. One OPEN goes through now and then, and what becomes of it tells. It is
-//! counted by time and not by its end, so that a client which opens a file and sends nothing keeps nobody waiting.
+//! The server sends no probes of its own. It admits one OPEN per interval, and the upload's result ends or prolongs the
+//! outage. The interval is counted in time, not from the end of the last probe. So a client that opens a file and sends
+//! nothing delays no other client.
 
 use crate::store;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// OPEN is refused for so long after the last failure, if nothing is stored.
+/// An outage ends this long after its last failure, even if nothing is stored.
 const LASTING: Duration = Duration::from_secs(30);
-/// One OPEN goes through each time that this has passed.
+/// The outage admits one OPEN per interval.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// An outage, from its first failure on.
@@ -19,28 +21,28 @@ pub(super) struct Outage {
     /// The last failure.
     cause: store::Error,
     failed_at: Instant,
-    /// When the last OPEN went through, or the outage began.
+    /// The time of the last admitted OPEN, or of the outage's begin.
     probed_at: Instant,
 }
 
 impl Outage {
-    /// An upload has failed.
+    /// Begins with the first failed upload.
     pub(super) fn begin(cause: store::Error) -> Self {
         let now = Instant::now();
         Self { cause, failed_at: now, probed_at: now }
     }
 
-    /// Another upload has failed.
+    /// Takes note of a further failed upload.
     pub(super) fn go_on(&mut self, cause: store::Error) {
         (self.cause, self.failed_at) = (cause, Instant::now());
     }
 
-    /// True once the last failure is too old to refuse anything.
+    /// True if the last failure is older than `LASTING`.
     pub(super) fn is_over(&self) -> bool {
         self.failed_at.elapsed() >= LASTING
     }
 
-    /// The answer that [`admit`](Self::admit) would give now. It lets no OPEN through.
+    /// Returns what [`admit`](Self::admit) would return now. It uses up no probe.
     ///
     /// # Errors
     /// The last failure.

@@ -1,7 +1,7 @@
-//! Changing a file that is stored: the version that a handle begins with, and sizes set by path.
+//! Changes of a stored file: the version that the handle begins with, and sizes that SETSTAT sets by path.
 //!
-//! Invariant: the file that comes of it replaces that version, or nothing. It keeps mode, metadata and headers; its times
-//! are those of the change.
+//! Invariant: CLOSE replaces exactly that version, or fails. The new version keeps the mode, metadata and headers, and
+//! has the times of the change.
 
 use super::{
     Metadata, Mount, NewAttributes, Result, SetAttributes, Vfs, WriteOptions,
@@ -14,20 +14,20 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long SETSTAT of a size waits for upload memory.
+/// SETSTAT of a size waits this long for upload memory.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The version of a file that a handle begins with.
 #[derive(Clone, Debug)]
 pub(super) struct Patched {
     pub(super) file: Object,
-    /// As STAT shows it.
+    /// The metadata that STAT shows.
     pub(super) metadata: Metadata,
     mode: Option<u32>,
 }
 
 impl Patched {
-    /// `file`, and what is kept beside it.
+    /// Combines `file` with the attributes that are kept beside it.
     pub(super) async fn find(notes: &Notes, named: Named<'_>, file: Object, mount: &Mount) -> Self {
         let late = notes.late.of_file(named).await.of(&Version::of(&file));
         let metadata = Metadata::of_object(&file, late, mount);
@@ -35,21 +35,21 @@ impl Patched {
         Self { file, metadata, mode }
     }
 
-    /// The file as it is shown before anything is written.
+    /// The file as STAT shows it before the first WRITE.
     pub(super) fn live(&self) -> Live {
         let attributes = NewAttributes { times: None, mode: self.mode };
         let modified = self.metadata.times.modified.into();
         Live { size: self.file.size, is_change: true, ..Live::new(attributes, modified) }
     }
 
-    /// What its next version is born with, if nothing else is asked for.
+    /// The metadata and headers of the next version, unless the client sets others.
     pub(super) fn heir(&self) -> NewObject {
         NewAttributes::born_after(&self.file)
     }
 }
 
 impl Vfs {
-    /// Gives a stored file, which was asked for just now, another size, and what else is wanted with it. Needs
+    /// Sets another size, and the other `wanted` attributes, of a stored file that was looked up just now. Needs
     /// `overwrite`.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
-//! Times and modes that sessions of this node set on files after the object's metadata was fixed, and times at which files
-//! appeared, as long as the journal may not say them.
+//! Attributes of files that the journal may not have yet. Sessions of this node set these times and modes after the
+//! object's metadata was fixed, or the server knows the time at which a file appeared.
 //!
-//! They belong to the version that they were set on: a file that is replaced loses them.
+//! Each entry belongs to the version on which it was set: replacing the file drops it.
 
 use super::{Name, lock, object_map::ObjectMap};
 use crate::{
@@ -14,20 +14,20 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Files of a tenant that can have attributes here: about a mebibyte and a half of memory.
+/// The most files of a tenant that have an entry: about 1.5 MiB of memory.
 const MAX_ENTRIES: usize = 4096;
 
-/// For so long what this node set is answered without asking whether another one has set something since.
+/// For this long the node answers from an entry without asking the journal if another node has set something since.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// Attributes that were set on a file.
+/// The attributes of one file.
 #[derive(Clone, Debug)]
 pub(in crate::vfs) struct Noted {
     late: Late,
-    /// When the version came to be, in seconds since 1970.
+    /// The time at which the version appeared, in seconds since 1970.
     modified: i64,
     by_client: bool,
-    /// Until when it counts, whatever the journal says; `None` while it is here alone.
+    /// Until then the entry overrides the journal. `None` while the journal doesn't have it.
     fresh_until: Option<Instant>,
 }
 
@@ -41,29 +41,29 @@ impl Noted {
         &self.late
     }
 
-    /// The row that the journal is to hear of.
+    /// The row to write into the journal.
     pub(in crate::vfs) fn note(self, bucket: BucketId, key: Key) -> LateNote {
         let Self { late, modified, by_client, .. } = self;
         LateNote { bucket, key, late, modified, by_client }
     }
 
-    /// True if the journal hasn't heard of it.
+    /// True if the journal doesn't have the entry yet.
     pub(in crate::vfs) fn is_here_alone(&self) -> bool {
         self.fresh_until.is_none()
     }
 
-    /// True if it counts more than what the journal says.
+    /// True if the entry overrides the journal.
     pub(in crate::vfs) fn is_newest(&self) -> bool {
         self.fresh_until.is_none_or(|until| Instant::now() < until)
     }
 
-    /// True if the journal knew it a moment ago, so that there is nothing to ask.
+    /// True if the journal had the entry a moment ago, so that it need not be asked.
     pub(in crate::vfs) fn is_fresh(&self) -> bool {
         self.fresh_until.is_some_and(|until| Instant::now() < until)
     }
 }
 
-/// Attributes that the node's sessions set, by object.
+/// The attributes that the node's sessions set, by object.
 #[derive(Debug)]
 pub(in crate::vfs) struct AttributeOverlay(Mutex<ObjectMap<(), Noted>>);
 
@@ -74,8 +74,8 @@ impl Default for AttributeOverlay {
 }
 
 impl AttributeOverlay {
-    /// Adds `attributes` that a client set to those of this version, as something that is here alone. Answers with all of
-    /// them.
+    /// Adds `attributes`, which a client set, to those of this version. The entry is marked as not in the journal.
+    /// Returns all attributes of the version.
     pub(in crate::vfs) fn add(
         &self,
         tenant: &TenantName,
@@ -84,7 +84,7 @@ impl AttributeOverlay {
         attributes: LateAttributes,
     ) -> Late {
         let mut map = lock(&self.0);
-        // Attributes that the journal has heard of more than two seconds ago another node may have changed since.
+        // An entry that the journal has had for more than two seconds may be stale: another node may have changed it.
         let newest = map.find(name, &()).filter(|noted| noted.is_newest());
         let older = newest.and_then(|noted| noted.of(version)).unwrap_or_default();
         let late = Late::new(version, older.updated(attributes));
@@ -93,7 +93,7 @@ impl AttributeOverlay {
         late
     }
 
-    /// Notes what the server itself knows of this version, as something that is here alone, in the place of all else.
+    /// Replaces the entry by what the server itself knows of this version. The entry is marked as not in the journal.
     pub(in crate::vfs) fn note(
         &self,
         tenant: &TenantName,
@@ -106,17 +106,17 @@ impl AttributeOverlay {
         lock(&self.0).insert(tenant, name, (), noted);
     }
 
-    /// The journal has what was set on a version, which it was `told`, or more than that: `attributes`. What another session
-    /// has set since it was told so stays on top.
+    /// Takes note that the journal has `attributes`, which include those that it was `told`. Attributes that another
+    /// session set since then stay on top.
     pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, told: &Late, attributes: LateAttributes) {
         let mut map = lock(&self.0);
         let noted = map.find(name, &());
-        // Of a version that was replaced meanwhile nothing is to be kept.
+        // The file was replaced meanwhile: attributes of the old version are dropped.
         if noted.is_some_and(|noted| noted.late.etag != told.etag) {
             return;
         }
         let newer = noted.filter(|noted| noted.late.attributes != told.attributes);
-        // The journal has that too.
+        // The journal has the newer entry too.
         if newer.is_some_and(|newer| newer.fresh_until.is_some()) {
             return;
         }
@@ -131,8 +131,8 @@ impl AttributeOverlay {
         map.insert(tenant, name, (), noted);
     }
 
-    /// Notes what was noted of another name and version. True if it counts more than what the journal says: then it is here
-    /// alone, because the journal may not have it under this name.
+    /// Copies an entry to another name and version. Returns true if the entry overrides the journal. It is marked as
+    /// not in the journal then, because the journal may not have it under this name.
     pub(in crate::vfs) fn carry(&self, tenant: &TenantName, name: Name<'_>, version: &Version, noted: &Noted) -> bool {
         let late = Late::new(version, noted.late.attributes);
         let is_newest = noted.is_newest();
@@ -142,12 +142,12 @@ impl AttributeOverlay {
         is_newest
     }
 
-    /// Finds what is noted of the object.
+    /// Returns the entry of the object.
     pub(in crate::vfs) fn find(&self, name: Name<'_>) -> Option<Noted> {
         lock(&self.0).find(name, &()).cloned()
     }
 
-    /// Takes out what is noted of the objects below a directory, each with its key.
+    /// Removes and returns the entries of the objects below a directory, each with its key.
     pub(in crate::vfs) fn take_below(&self, bucket: &BucketId, directory: &Prefix) -> Vec<(Arc<str>, Noted)> {
         let taken = lock(&self.0).take_below(bucket, directory.as_str());
         taken.into_iter().map(|(key, (), noted)| (key, noted)).collect()

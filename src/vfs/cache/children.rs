@@ -1,8 +1,8 @@
-//! The directories that lie in a directory, and that no file has its own name: all that an upload has to know before
-//! it appears in it. One page of a listing tells it for all files that are stored there within two seconds.
+//! The subdirectories of a directory. An upload must know them, and that no file has the directory's own name, before
+//! it publishes. One page of a listing answers this for all files that are stored in the directory within two seconds.
 //!
-//! Invariant: a directory that a session of the node made since the question was sent is among the answer, and a file that
-//! took the directory's name drops it.
+//! Invariant: an answer includes each directory that a session of the node made after the question was sent. A file
+//! that takes the directory's name drops the answer.
 
 use super::{Change, CredentialScope, Name, lock, object_map::ObjectMap};
 use crate::{name::Key, store};
@@ -14,54 +14,55 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Directories that are remembered for a tenant.
+/// The most directories that are remembered for a tenant.
 const MAX_DIRECTORIES: usize = 512;
-/// Directories in one of them. Of those that hold more each name is asked for: so a tenant's views take some 10 MiB at most.
+/// The most subdirectories of one. Above it each name is asked for by itself. So a tenant's views take about 10 MiB at
+/// most.
 const MAX_NAMES: usize = 256;
-/// An answer that was asked for longer ago says nothing about the present.
+/// An answer that was requested longer ago is stale.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// A page of a directory's listing, as far as it tells of directories.
+/// One page of a directory's listing, reduced to its subdirectories.
 #[derive(Clone, Debug, Default)]
 pub(in crate::vfs) struct Children {
-    /// The directories in it; all of them, if the page `is_complete`.
+    /// The subdirectories on the page. If the page `is_complete`, these are all.
     pub(in crate::vfs) directories: HashSet<Box<str>>,
     pub(in crate::vfs) is_complete: bool,
-    /// Nothing is in it and a file has its name, or that of a directory which it would lie in.
+    /// True if the directory is empty, and a file has its name or the name of one of its parents.
     pub(in crate::vfs) is_below_file: bool,
-    /// The directories that would come to be with it, itself first: S3 has nothing of them.
+    /// The directories that an upload would create implicitly, the innermost first. S3 has nothing below them.
     pub(in crate::vfs) missing: Vec<Key>,
 }
 
-/// An answer that is on its way, and may be waited for by several.
+/// An answer that is in flight. Several uploads may wait for it.
 pub(in crate::vfs) type Answer = Shared<BoxFuture<'static, store::Result<Arc<Children>>>>;
 
-/// An answer to the question if a name in a directory is free for a file.
+/// The answer whether a name in a directory is free for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::vfs) enum Verdict {
-    /// It is.
+    /// The name is free.
     Free,
-    /// The directory has more names than fit on a page, so that one which isn't known may be of this name.
+    /// The directory has more names than fit on a page, and this name may be one of the others.
     Unknown,
-    /// A directory had it a moment ago.
+    /// A directory had the name a moment ago.
     Directory,
-    /// The directory is a file.
+    /// The directory's own name, or a parent's, is a file's.
     BelowFile,
 }
 
-/// A directory, and the scope of the credentials that see it. Its name ends in `/`, or is empty.
+/// A directory, and the scope of the credentials that see it. The directory's name ends in `/`, or is empty.
 pub(in crate::vfs) type Directory<'a> = (&'a Arc<CredentialScope>, Name<'a>);
 
-/// The answer that is known of a directory, or on its way.
+/// The state of a directory's answer.
 #[derive(Clone, Debug)]
 pub(in crate::vfs) enum Looked {
-    /// It was asked for within two seconds.
+    /// The answer was requested within the last two seconds.
     Known(Verdict),
-    /// The question is out; see [`ChildrenCache::settle`].
+    /// The question is in flight; see [`ChildrenCache::settle`].
     Asking(Answer),
 }
 
-/// The views of a node.
+/// The answers that a node remembers.
 #[derive(Debug)]
 pub(in crate::vfs) struct ChildrenCache(Mutex<ObjectMap<Arc<CredentialScope>, View>>);
 
@@ -69,7 +70,7 @@ pub(in crate::vfs) struct ChildrenCache(Mutex<ObjectMap<Arc<CredentialScope>, Vi
 struct View {
     children: Children,
     until: Instant,
-    /// While the question is out: then `children` has what was made since.
+    /// The question in flight. Meanwhile `children` has what the node's sessions made since it was sent.
     asking: Option<Answer>,
 }
 
@@ -80,7 +81,7 @@ impl Default for ChildrenCache {
 }
 
 impl ChildrenCache {
-    /// Looks for what is known of `name` in the directory; `ask` sends the question where nothing is.
+    /// Looks `name` up in the directory. `ask` sends the question if no fresh answer is known.
     pub(in crate::vfs) fn look(&self, at: Directory<'_>, name: &str, ask: impl FnOnce() -> Answer) -> Looked {
         let (scope, directory) = at;
         let (mut views, now) = (lock(&self.0), Instant::now());
@@ -100,7 +101,8 @@ impl ChildrenCache {
         Looked::Asking(answer)
     }
 
-    /// Takes in what `answer` came to. `None` if the directory was dropped meanwhile: it has to be asked for anew.
+    /// Takes in the result of `answer`. Returns `None` if the directory was dropped meanwhile and must be asked for
+    /// again.
     pub(in crate::vfs) fn settle(
         &self,
         at: Directory<'_>,
@@ -128,14 +130,14 @@ impl ChildrenCache {
             (Err(_), Some(asking)) if asking.ptr_eq(answer) => return None,
             _ => {}
         }
-        // Of a later question this answer may lack what was made since, and what another one told may be old.
+        // This answer belongs to an older question, so it may lack what was made since. Another answer may be stale.
         let is_told = is_ours || view.asking.is_none() && Instant::now() < view.until;
         let verdict = is_told.then(|| view.children.judge(name));
         views.insert(&scope.tenant, directory, Arc::clone(scope), view);
         verdict
     }
 
-    /// The directory was made just now, and is empty.
+    /// Takes note that the directory was made just now, and is empty.
     pub(super) fn made(&self, at: Directory<'_>) {
         let (scope, directory) = at;
         let children = Children { is_complete: true, ..Children::default() };
@@ -146,20 +148,20 @@ impl ChildrenCache {
     pub(super) fn changed(&self, (bucket, key): Name<'_>, change: Change) {
         let mut views = lock(&self.0);
         let inner = key.trim_end_matches('/');
-        // All that was known of directories in it depends on its name, too.
+        // Whatever is known of directories below this name depends on the name, too.
         views.take_below(bucket, &format!("{inner}/"));
         let mut name = inner;
         while !name.is_empty() {
             let at = name.rfind('/').map_or(0, |slash| slash + 1);
             let (directory, child) = name.split_at(at);
-            // All but a file's own name are names of directories.
+            // Only the last name is a file's. The names above it are directories.
             let is_directory = change == Change::Made || name != inner;
-            // A name that is gone stays among them: it is asked for again before it stands against a file.
+            // A removed name stays in the set. Before it refuses a file, it is asked for again.
             if change != Change::Removed {
                 views.change((bucket, directory), |view| {
                     view.children.missing.clear();
                     if view.children.is_below_file {
-                        // Something may be in the directory now, after a change that failed too: it is asked for anew.
+                        // The directory may have content now, even after a change that failed: ask again.
                         view.until = Instant::now();
                     }
                     if is_directory {
@@ -178,7 +180,7 @@ impl ChildrenCache {
 }
 
 impl Children {
-    /// Forgets names that are too many to be remembered.
+    /// Forgets the names if there are too many.
     fn limit(&mut self) {
         if self.directories.len() > MAX_NAMES {
             self.directories.clear();
@@ -186,7 +188,7 @@ impl Children {
         }
     }
 
-    /// Says if a name in the directory is free.
+    /// Returns the verdict on one name in the directory.
     pub(in crate::vfs) fn judge(&self, name: &str) -> Verdict {
         if self.is_below_file {
             Verdict::BelowFile

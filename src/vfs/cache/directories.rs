@@ -1,4 +1,4 @@
-//! Times of directories that sessions of this node set, or know to be unset, as long as the journal may not say so.
+//! Times of directories that the journal may not have yet. Sessions of this node set them, or know them to be unset.
 
 use super::{Name, lock, object_map::ObjectMap};
 use crate::{
@@ -11,41 +11,41 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Directories of a tenant that can have an entry: about a mebibyte of memory.
+/// The most directories of a tenant that have an entry: about 1 MiB of memory.
 const MAX_ENTRIES: usize = 4096;
 
-/// The time for which this node answers from an entry that the journal has heard of.
+/// For this long the node answers from an entry that the journal has.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// Times that this node knows of a directory.
+/// The times of a directory, as far as this node knows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::vfs) struct KnownTimes {
-    /// `None` where none are set.
+    /// `None` if no times are set.
     pub(in crate::vfs) times: Option<Times>,
-    /// When they were set, or known to be unset.
+    /// The time at which they were set, or were known to be unset.
     noted_at: Instant,
-    /// Until when it counts, whatever the journal says; `None` while it is here alone.
+    /// Until then the entry overrides the journal. `None` while the journal doesn't have it.
     fresh_until: Option<Instant>,
 }
 
 impl KnownTimes {
-    /// True if it counts more than what the journal says.
+    /// True if the entry overrides the journal.
     pub(in crate::vfs) fn is_newest(&self) -> bool {
         self.fresh_until.is_none_or(|until| Instant::now() < until)
     }
 
-    /// How long ago they were set, or known to be unset.
+    /// The time since they were set, or were known to be unset.
     pub(in crate::vfs) fn age(&self) -> Duration {
         self.noted_at.elapsed()
     }
 
-    /// True if the journal hasn't heard of it.
+    /// True if the journal doesn't have the entry yet.
     pub(in crate::vfs) fn is_here_alone(&self) -> bool {
         self.fresh_until.is_none()
     }
 }
 
-/// Times that the node's sessions set, by directory. Names end in `/`, or are empty.
+/// The times that the node's sessions set, by directory. Names end in `/`, or are empty.
 #[derive(Debug)]
 pub(in crate::vfs) struct DirectoryOverlay(Mutex<ObjectMap<(), KnownTimes>>);
 
@@ -56,14 +56,14 @@ impl Default for DirectoryOverlay {
 }
 
 impl DirectoryOverlay {
-    /// Notes the times of a directory, as something that is here alone.
+    /// Notes the times of a directory. The entry is marked as not in the journal.
     pub(in crate::vfs) fn note(&self, tenant: &TenantName, name: Name<'_>, times: Option<Times>) -> KnownTimes {
         let known = KnownTimes { times, noted_at: Instant::now(), fresh_until: None };
         self.carry(tenant, name, known);
         known
     }
 
-    /// Takes in that the journal has heard of what was `told`, unless a session has noted other times since.
+    /// Takes note that the journal has the entry it was `told`, unless a session has set other times since.
     pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, told: KnownTimes) {
         let mut map = lock(&self.0);
         if map.find(name, &()) == Some(&told) {
@@ -71,22 +71,23 @@ impl DirectoryOverlay {
         }
     }
 
-    /// Notes what was noted of another directory. Beside what the journal says it counts as much as it did.
+    /// Copies an entry from another directory. It overrides the journal only if it did so before.
     pub(in crate::vfs) fn carry(&self, tenant: &TenantName, name: Name<'_>, known: KnownTimes) {
         lock(&self.0).insert(tenant, name, (), known);
     }
 
-    /// Finds what is noted of the directory.
+    /// Returns the entry of the directory.
     pub(in crate::vfs) fn find(&self, name: Name<'_>) -> Option<KnownTimes> {
         lock(&self.0).find(name, &()).copied()
     }
 
-    /// Takes out what is noted of a directory and of those below it, each with its name.
+    /// Removes and returns the entries of a directory and of those below it, each with its name.
     pub(in crate::vfs) fn take(&self, bucket: &BucketId, directory: &Prefix) -> Vec<(Arc<str>, KnownTimes)> {
         self.take_where(bucket, directory, |_| true)
     }
 
-    /// Drops what was noted before `gone_at` of a directory and of those below it: there was none by then.
+    /// Drops entries of a directory and of those below it that are older than `gone_at`: the directory didn't exist
+    /// then.
     pub(in crate::vfs) fn drop_older(&self, bucket: &BucketId, directory: &Prefix, gone_at: Instant) {
         self.take_where(bucket, directory, |known| known.noted_at < gone_at);
     }

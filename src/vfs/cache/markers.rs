@@ -1,7 +1,7 @@
-//! Directories that don't end with their last file: those of which a marker was seen, and those that could be given none.
+//! Directories that outlive their last file: those with a marker, and those that users emptied but may not mark.
 //!
-//! A marker that was seen may have been removed since by others; then the directory ends with its last file, as one that
-//! S3 only implies does.
+//! Other users of the bucket may have removed a marker since the node saw it. Such a directory ends with its last file,
+//! like one that S3 only implies.
 
 use super::{Change, CredentialScope, Name, lock, object_map::ObjectMap};
 use crate::name::{BucketId, TenantName};
@@ -11,13 +11,13 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Directories of a tenant whose markers are remembered.
+/// The most directories of a tenant whose markers are remembered.
 const MAX_MARKED: usize = 4096;
-/// How long a marker counts as being there.
+/// A marker counts as present for this long.
 const MARKED: Duration = Duration::from_mins(10);
-/// Directories of a tenant that are remembered without one.
+/// The most directories of a tenant that are remembered as emptied.
 const MAX_EMPTIED: usize = 1024;
-/// How long they count as being there.
+/// An emptied directory counts as present for this long.
 const EMPTIED: Duration = Duration::from_hours(1);
 
 /// The directories of a node. Their names end in `/`.
@@ -26,7 +26,7 @@ pub(in crate::vfs) struct MarkerCache(Mutex<Known>);
 
 #[derive(Debug)]
 struct Known {
-    /// Until when.
+    /// Directories with a marker, and until when it counts as present.
     marked: ObjectMap<(), Instant>,
     emptied: ObjectMap<Arc<CredentialScope>, Instant>,
 }
@@ -38,26 +38,26 @@ impl Default for MarkerCache {
 }
 
 impl MarkerCache {
-    /// The directory has a marker.
+    /// Takes note that the directory has a marker.
     pub(in crate::vfs) fn note(&self, tenant: &TenantName, directory: Name<'_>) {
         let mut known = lock(&self.0);
         known.marked.drop_oldest(|until| *until <= Instant::now());
         known.marked.insert(tenant, directory, (), Instant::now() + MARKED);
     }
 
-    /// True for a directory that has a marker.
+    /// True if the directory has a marker.
     pub(in crate::vfs) fn is_marked(&self, directory: Name<'_>) -> bool {
         lock(&self.0).marked.find(directory, &()).is_some_and(|until| Instant::now() < *until)
     }
 
-    /// Users of the scope saw the directory, and took from it what was in it; it can't be given a marker.
+    /// Takes note that users of the scope saw the directory and emptied it, and that it can't get a marker.
     pub(in crate::vfs) fn note_emptied(&self, scope: &Arc<CredentialScope>, directory: Name<'_>) {
         let mut known = lock(&self.0);
         known.emptied.drop_oldest(|until| *until <= Instant::now());
         known.emptied.insert(&scope.tenant, directory, Arc::clone(scope), Instant::now() + EMPTIED);
     }
 
-    /// True for a directory that is there for users of the scope although S3 has nothing of it.
+    /// True if users of the scope still see the directory although S3 has nothing below it.
     pub(in crate::vfs) fn is_emptied(&self, scope: &Arc<CredentialScope>, directory: Name<'_>) -> bool {
         lock(&self.0).emptied.find(directory, scope).is_some_and(|until| Instant::now() < *until)
     }
@@ -70,7 +70,7 @@ impl MarkerCache {
         if change == Change::Removed {
             return;
         }
-        // The directories that it lies in are there again.
+        // The directories above the object exist in S3 again.
         for directory in super::stat::ancestors(key) {
             known.emptied.remove_all((bucket, &format!("{directory}/")));
         }

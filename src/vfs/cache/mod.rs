@@ -1,9 +1,9 @@
-//! The one cache of a node: what its sessions learned of objects a moment ago, and what they set on them.
+//! The one cache of a node: what its sessions learned of objects a moment ago, and the attributes that they set.
 //!
-//! It is never the truth about storage: losing an entry loses a shortcut, or attributes that the journal doesn't have yet,
-//! never a byte. Entries belong to the scope of the credentials that learned them, so that no session is answered from
-//! what other credentials saw. A change that passes through the node reaches the object in every scope before its request
-//! is answered: what begins after that sees it.
+//! The cache is never the truth about storage. Losing an entry costs a request, or attributes that the journal doesn't
+//! have yet, but never a byte. Entries belong to the scope of the credentials that learned them, so no session is
+//! answered from what other credentials saw. A change that passes through the node updates the object in every scope
+//! before its request is answered. So each request that begins later sees it.
 
 mod attributes;
 mod children;
@@ -29,7 +29,7 @@ use crate::{
 use object_map::Name;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// All that credentials depend on.
+/// Everything that credentials depend on.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CredentialScope {
     pub(super) tenant: TenantName,
@@ -61,9 +61,9 @@ impl<'a> At<'a> {
 pub(super) enum Change {
     /// A file was stored, or may have been.
     Stored,
-    /// A directory was made.
+    /// A directory was made, or may have been.
     Made,
-    /// The file or directory is gone, or may be.
+    /// The file or directory was removed, or may have been.
     Removed,
 }
 
@@ -80,20 +80,20 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Takes note of a change, or of one that may have been made: call it when storage has answered, and before the request
-    /// is.
+    /// Takes note of a change that was made, or may have been. Call it after storage has answered, and before the
+    /// client is answered.
     pub(super) fn changed(&self, bucket: &BucketId, key: &Key, change: Change) {
         self.stat.changed((bucket, key.as_str()), change);
         self.children.changed((bucket, key.as_str()), change);
         self.markers.changed((bucket, key.as_str()), change);
     }
 
-    /// A file was stored or removed, surely.
+    /// Takes note that a file was certainly stored or removed.
     pub(super) fn done(&self, bucket: &BucketId, key: &Key) {
         self.failed.forget((bucket, key.as_str()));
     }
 
-    /// The same, of a change that leaves `sight` under the name; it was asked for at `asked`.
+    /// [`changed`](Self::changed) for a change that leaves `sight` under the name. The change was sent at `asked`.
     pub(super) fn replaced(&self, at: At<'_>, asked: Asked, change: Change, sight: Sight) {
         self.children.changed(at.name(), change);
         self.markers.changed(at.name(), change);
@@ -106,7 +106,7 @@ impl Cache {
         self.failed.forget(at.name());
     }
 
-    /// Takes note that a directory, and all that lies below it, has changed or is gone.
+    /// Takes note that a directory, and everything below it, was changed or removed.
     pub(super) fn changed_below(&self, bucket: &BucketId, directory: &Key) {
         self.stat.changed_below((bucket, directory.as_str()));
         self.children.changed_below((bucket, directory.as_str()));
@@ -117,7 +117,7 @@ impl Cache {
     }
 }
 
-/// No entry is ever left half written, so a panic elsewhere doesn't spoil them.
+/// Entries are never left half written, so a panic elsewhere doesn't spoil them.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
-//! Facts about objects, remembered by bucket and key, on behalf of tenants: each has room for so many entries, and the one
-//! that was written longest ago makes room for the tenant's next.
+//! Facts about objects, by bucket and key. Each tenant has room for a fixed number of entries. A new entry replaces the
+//! one that the tenant wrote longest ago.
 //!
-//! An object has one entry for each scope `S` that something was learned in. A change of the object reaches all of them,
-//! whatever tenant they are of.
+//! An object has one entry for each scope `S` in which a session learned something. A change of the object reaches the
+//! entries of all scopes and all tenants.
 
 use crate::name::{BucketId, TenantName};
 use std::{
@@ -11,18 +11,18 @@ use std::{
     sync::Arc,
 };
 
-/// An object, or a directory: then the name ends in `/`.
+/// The name of an object, or of a directory: then it ends in `/`.
 pub(super) type Name<'a> = (&'a BucketId, &'a str);
 
-/// A map with a limit for each tenant. Reading an entry doesn't keep it.
+/// A map with a limit for each tenant. Reading an entry doesn't make it younger.
 #[derive(Debug)]
 pub(super) struct ObjectMap<S, V> {
     /// The most entries of a tenant.
     limit: usize,
     buckets: HashMap<Arc<BucketId>, Names<S, V>>,
-    /// The names of each tenant's entries, by the turn in which they were written.
+    /// The names of each tenant's entries, in the order of writing.
     turns: HashMap<Arc<TenantName>, Turns>,
-    /// The tenants of all entries, by the same turns.
+    /// The tenants of all entries, in the same order.
     ages: BTreeMap<u64, Arc<TenantName>>,
     next_turn: u64,
 }
@@ -43,12 +43,12 @@ impl<S: Eq, V> ObjectMap<S, V> {
         Self { limit, buckets: HashMap::new(), turns: HashMap::new(), ages: BTreeMap::new(), next_turn: 0 }
     }
 
-    /// Writes an entry, in the place of the one that the scope had.
+    /// Inserts an entry, and replaces the former one of the scope.
     pub(super) fn insert(&mut self, tenant: &TenantName, name: Name<'_>, scope: S, value: V) {
         self.remove(name, &scope);
         let turn = self.next_turn;
         self.next_turn += 1;
-        // Each name is in memory once.
+        // Each name is in memory only once.
         let tenant =
             self.turns.get_key_value(tenant).map_or_else(|| Arc::new(tenant.clone()), |(known, _)| known.clone());
         let bucket =
@@ -66,7 +66,7 @@ impl<S: Eq, V> ObjectMap<S, V> {
         }
     }
 
-    /// Takes out the entries that were written first, whatever tenant they are of, up to the first that is not `stale`.
+    /// Removes the oldest entries of all tenants, up to the first that is not `stale`.
     pub(super) fn drop_oldest(&mut self, stale: impl Fn(&V) -> bool) {
         while let Some((turn, tenant)) = self.ages.first_key_value().map(|(turn, tenant)| (*turn, tenant.clone())) {
             let name = self.turns.get(&tenant).and_then(|turns| turns.get(&turn));
@@ -79,7 +79,7 @@ impl<S: Eq, V> ObjectMap<S, V> {
         }
     }
 
-    /// Takes out the entries that were written first, whatever tenant they are of, until there are so many.
+    /// Removes the oldest entries of all tenants until at most `limit` are left.
     pub(super) fn truncate(&mut self, limit: usize) {
         while self.ages.len() > limit
             && let Some((turn, tenant)) = self.ages.first_key_value().map(|(turn, tenant)| (*turn, tenant.clone()))
@@ -88,40 +88,40 @@ impl<S: Eq, V> ObjectMap<S, V> {
         }
     }
 
-    /// Finds what the scope has of the name.
+    /// Returns the scope's entry for the name.
     pub(super) fn find(&self, name: Name<'_>, scope: &S) -> Option<&V> {
         let entries = self.buckets.get(name.0)?.get(name.1)?;
         entries.iter().find(|entry| entry.scope == *scope).map(|entry| &entry.value)
     }
 
-    /// Finds what the scope has of the name, to change it. It doesn't become younger.
+    /// Returns the scope's entry for the name, to change it. This doesn't make it younger.
     pub(super) fn find_mut(&mut self, name: Name<'_>, scope: &S) -> Option<&mut V> {
         let entries = self.buckets.get_mut(name.0)?.get_mut(name.1)?;
         entries.iter_mut().find(|entry| entry.scope == *scope).map(|entry| &mut entry.value)
     }
 
-    /// Changes what all scopes have of the name. Entries don't become younger.
+    /// Changes the entries of all scopes for the name. This doesn't make them younger.
     pub(super) fn change(&mut self, name: Name<'_>, change: impl FnMut(&mut V)) {
         let entries = self.buckets.get_mut(name.0).and_then(|names| names.get_mut(name.1));
         entries.into_iter().flatten().map(|entry| &mut entry.value).for_each(change);
     }
 
-    /// Takes out what the scope has of the name.
+    /// Removes and returns the scope's entry for the name.
     pub(super) fn remove(&mut self, name: Name<'_>, scope: &S) -> Option<V> {
         self.take(name, |entry| entry.scope == *scope).pop()
     }
 
-    /// Takes out what all scopes have of the name.
+    /// Removes the entries of all scopes for the name.
     pub(super) fn remove_all(&mut self, name: Name<'_>) {
         self.take(name, |_| true);
     }
 
-    /// Takes out what all scopes have of names that begin with `prefix`, each with its name.
+    /// Removes and returns the entries of all scopes for names that begin with `prefix`, each with its name.
     pub(super) fn take_below(&mut self, bucket: &BucketId, prefix: &str) -> Vec<(Arc<str>, S, V)> {
         self.take_below_where(bucket, prefix, |_| true)
     }
 
-    /// [`take_below`](Self::take_below) of the values that are `meant`.
+    /// [`take_below`](Self::take_below), restricted to the values for which `meant` is true.
     pub(super) fn take_below_where(
         &mut self,
         bucket: &BucketId,

@@ -1,18 +1,20 @@
-//! Buckets that take no uploads, as the sessions of the node have just learned: no answer, an error of S3's own, or full.
+//! Buckets that take no uploads, as sessions of the node learned a moment ago: no answer, an error of S3's own, or no
+//! space.
 //!
-//! An outage belongs to a bucket and a scope of credentials, so that no user is refused for what another one met. Losing
+//! An outage belongs to a bucket and a scope of credentials, so no user is refused because of another user's failure.
+//! Losing an entry loses a refusal, never a byte.
 //! one loses a refusal, never a byte.
 
 use super::{CredentialScope, Name, lock, object_map::ObjectMap};
 use crate::{name::BucketId, store, vfs::outage::Outage};
 use std::sync::{Arc, Mutex};
 
-/// Outages that are remembered for a tenant.
+/// The most outages that are remembered for a tenant.
 const MAX_OF_TENANT: usize = 1024;
-/// Outages that are remembered for all of them. They are half a minute old at most.
+/// The most outages that are remembered for all tenants. Each is at most half a minute old.
 const MAX_OUTAGES: usize = 65_536;
 
-/// The outages of all buckets. Their names are the mounts' prefixes.
+/// The outages of all buckets. An outage is filed under the mount's prefix.
 #[derive(Debug)]
 pub(in crate::vfs) struct Outages(Mutex<ObjectMap<Arc<CredentialScope>, Outage>>);
 
@@ -23,7 +25,7 @@ impl Default for Outages {
 }
 
 impl Outages {
-    /// Takes note of an upload that failed for its bucket's sake.
+    /// Takes note of an upload that failed because of its bucket.
     pub(in crate::vfs) fn note(&self, bucket: &BucketId, scope: &Arc<CredentialScope>, cause: store::Error) {
         let mut outages = lock(&self.0);
         outages.drop_oldest(Outage::is_over);
@@ -38,12 +40,12 @@ impl Outages {
         outages.truncate(MAX_OUTAGES);
     }
 
-    /// A part or an object is stored.
+    /// Takes note that a part or an object was stored.
     pub(in crate::vfs) fn end(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) {
         lock(&self.0).remove(name(bucket, scope), scope);
     }
 
-    /// The answer that [`admit`](Self::admit) would give now. It lets no OPEN through.
+    /// Returns what [`admit`](Self::admit) would return now. It uses up no probe.
     ///
     /// # Errors
     /// The last failure.

@@ -1,8 +1,8 @@
-//! Sights: a file or directory that lay under a name a moment ago. OpenSSH asks for the size of a file and then opens it; rclone closes a file and then
-//! sets its time. A fresh sight saves the second question.
+//! Sights: a sight is the file or directory that lay under a name a moment ago. OpenSSH asks for the size of a file
+//! before it opens it; rclone sets a file's time after it closed it. A fresh sight saves the second request to S3.
 //!
-//! Invariant: a sight that was asked for before a change of the node is never taken in after it. Each change counts up the
-//! stamps of the object and of the directories that it lies in; an answer that comes with an older stamp is dropped.
+//! Invariant: a sight that was requested before a change of the node is never taken in after it. Each change increments
+//! the stamps of the object and of the directories above it. An answer with an older stamp is dropped.
 
 use super::{At, Change, CredentialScope, Name, lock, object_map::ObjectMap};
 use crate::{store::Object, vfs::Times};
@@ -13,11 +13,11 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Names that are remembered for a tenant.
+/// The most names that are remembered for a tenant.
 const MAX_ENTRIES: usize = 4096;
-/// A sight older than this says nothing about the present.
+/// A sight older than this is stale.
 const FRESH: Duration = Duration::from_secs(2);
-/// Names share a stamp with one of four thousand others, which costs a request now and then.
+/// The number of stamps. Names that share a stamp invalidate each other, which costs a request now and then.
 const STAMPS: usize = 4096;
 
 /// A file or directory that was seen under a name.
@@ -29,7 +29,8 @@ pub(in crate::vfs) enum Sight {
     Stored(Box<Object>),
     /// A directory.
     Directory,
-    /// A directory that a listing showed, which shows all that can be said of it: with these times, if any are set.
+    /// A directory from a listing, with the times that are set on it. A listing tells everything there is to know of
+    /// it.
     Listed(Option<Times>),
 }
 
@@ -48,7 +49,7 @@ impl Sight {
     }
 }
 
-/// When a question about a name was sent, as the count of the changes before it.
+/// The stamp of a name when a question about it was sent: the count of the changes before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::vfs) struct Asked(u64);
 
@@ -63,7 +64,7 @@ pub(in crate::vfs) struct StatCache {
 struct State {
     sights: ObjectMap<Arc<CredentialScope>, Seen>,
     stamps: Box<[u64]>,
-    /// The files that were stored, each counted under its own name alone.
+    /// The number of files that were stored, each counted under its own name alone.
     stored: Box<[u64]>,
 }
 
@@ -85,25 +86,25 @@ impl Default for StatCache {
 }
 
 impl StatCache {
-    /// Call it before a question about the name is sent.
+    /// Returns the stamp of the name. Call it before a question about the name is sent.
     pub(in crate::vfs) fn ask(&self, name: Name<'_>) -> Asked {
         Asked(lock(&self.state).stamp(self.place(name)))
     }
 
-    /// True if the node has changed nothing under the name, nor below it, since then.
+    /// True if the node has changed nothing under the name, nor below it, since `asked`.
     pub(in crate::vfs) fn is_unchanged(&self, name: Name<'_>, asked: Asked) -> bool {
         self.ask(name) == asked
     }
 
-    /// How many files the node has stored under the names of the directories that the object lies in. Where that changes, a
-    /// file may have taken one of them.
+    /// The number of files that the node has stored under the names of the directories above the object. If it changes,
+    /// a file may have taken the name of one of them.
     pub(in crate::vfs) fn files_above(&self, (bucket, key): Name<'_>) -> u64 {
         let state = lock(&self.state);
         let count = |name: &str| state.stored.get(self.place((bucket, name))).copied().unwrap_or_default();
         ancestors(key).map(count).fold(0, u64::wrapping_add)
     }
 
-    /// Takes in the answer to a question: `None` if there is nothing.
+    /// Takes in the answer to a question: `None` if S3 has nothing under the name.
     pub(in crate::vfs) fn note(&self, at: At<'_>, asked: Asked, sight: Option<Sight>) {
         let place = self.place(at.name());
         let mut state = lock(&self.state);
@@ -112,7 +113,7 @@ impl StatCache {
         }
     }
 
-    /// Takes in that a listing of `directory`, which was asked for at `asked`, shows a directory with these times.
+    /// Takes in a subdirectory with its times from a listing of `directory` that was requested at `asked`.
     pub(in crate::vfs) fn note_listed(&self, at: At<'_>, directory: Name<'_>, asked: Asked, times: Option<Times>) {
         let place = self.place(directory);
         let mut state = lock(&self.state);
@@ -121,7 +122,7 @@ impl StatCache {
         }
     }
 
-    /// The sight of the last two seconds.
+    /// Returns the sight, if it is at most two seconds old.
     pub(in crate::vfs) fn find(&self, at: At<'_>) -> Option<Sight> {
         let state = lock(&self.state);
         let seen = state.sights.find(at.name(), at.scope)?;
@@ -132,11 +133,11 @@ impl StatCache {
         self.change(&mut lock(&self.state), name, change);
     }
 
-    /// Says whether no other change came between.
+    /// Returns true if no other change came between.
     pub(super) fn replaced(&self, at: At<'_>, asked: Asked, change: Change, sight: Sight) -> bool {
         let place = self.place(at.name());
         let mut state = lock(&self.state);
-        // Another change came between: which of the two S3 made last can't be told.
+        // If another change came between, it can't be told which of the two S3 made last.
         let is_last = state.stamp(place) == asked.0;
         self.change(&mut state, at.name(), change);
         if is_last {
@@ -145,7 +146,7 @@ impl StatCache {
         is_last
     }
 
-    /// The stamps of the names below can't be told apart from others: all are counted up.
+    /// The stamps of the names below can't be told apart from others, so all are incremented.
     pub(super) fn changed_below(&self, name: Name<'_>) {
         let mut state = lock(&self.state);
         state.stamps.iter_mut().for_each(|stamp| *stamp += 1);
@@ -167,7 +168,7 @@ impl StatCache {
             let directory = (name.0, directory);
             state.count_up(self.place(directory));
             if change == Change::Removed {
-                // It may have gone with what was in it.
+                // The directory may have vanished with its last object.
                 state.sights.remove_all(directory);
             }
         }
@@ -204,11 +205,11 @@ impl State {
     }
 }
 
-/// The directories that a key lies in, the innermost first, without a slash at their ends. The marker of a directory lies
-/// where the directory does.
+/// The directories above a key, the innermost first, without a slash at their ends. The marker of a directory counts as
+/// the directory itself.
 pub(super) fn ancestors(key: &str) -> impl Iterator<Item = &str> {
     let inner = key.trim_end_matches('/');
     let outer = std::iter::successors(Some(inner), |key| key.rsplit_once('/').map(|(parent, _)| parent)).skip(1);
-    // The bucket itself, which is a directory too where a mount has all of it.
+    // The last one is the bucket itself, which is a directory too if a mount covers all of it.
     outer.chain([""])
 }
