@@ -1,15 +1,15 @@
-//! Attributes on their way into the journal: modes that files were stored with, which an object's metadata has, and listings
-//! don't show; the times at which files appeared, where S3 says others; and times and modes of files and directories that
-//! clients set while the journal didn't answer.
+//! Writes attributes into the journal in the background. There are three kinds: modes of new files, which an object's
+//! metadata has but listings don't show; times at which files appeared, if S3 reports other times; and times and modes
+//! that clients set while the journal didn't answer.
 //!
-//! They are written a moment after the client was answered, all that have come by then in one statement: no request waits
-//! for SQL because of them. A journal that doesn't answer is asked again every few seconds. Until it has them this node
-//! shows them from its overlays.
+//! The task gathers them for a moment after their clients were answered, and writes them in one statement. So no
+//! request waits for SQL because of them. If the journal doesn't answer, the task asks it again every few seconds.
+//! Until then this node shows the attributes from its overlays.
 //!
 //! Invariants:
-//! - What is written is what the overlay says when it is written. A file or directory that was replaced, removed or given
-//!   other attributes since is left out.
-//! - The journal hears when attributes were set: what another node set later stays.
+//! - The task writes what the overlay says at the time of writing. Files and directories that were replaced, removed or
+//!   given other attributes meanwhile are left out.
+//! - The journal learns when the attributes were set, so a later change of another node stays.
 //! - While something waits, the task runs.
 
 use super::{
@@ -29,20 +29,22 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// How long attributes are gathered.
+/// Attributes are gathered this long.
 const PERIOD: Duration = Duration::from_millis(100);
-/// A journal that didn't answer is asked again after so long: it is left alone for 5 s.
+/// The pause before a journal that didn't answer is asked again. It is longer than the 5 s for which the breaker
+/// refuses.
 const PAUSE: Duration = Duration::from_secs(6);
-/// Files in one statement, and directories.
+/// The most files in one statement, and the most directories.
 const BATCH: usize = 1000;
-/// Files that may wait, and directories. One that is beyond is entered again by the next question about it.
+/// The most files that may wait, and the most directories. Beyond it, an entry is queued again by the next question
+/// about it.
 const MAX_WAITING: usize = 16_384;
 
-/// The files and directories whose attributes are to be written.
+/// The queue of files and directories whose attributes must be written.
 #[derive(Debug)]
 pub(super) struct AttributeWriter {
     waiting: Mutex<Waiting>,
-    /// Held while a batch is written.
+    /// Held while a batch is being written.
     turn: Semaphore,
 }
 
@@ -71,13 +73,13 @@ impl Default for AttributeWriter {
 }
 
 impl AttributeWriter {
-    /// Has what the overlay says of a version of a file written into the journal. Call it in a tokio runtime.
+    /// Queues the overlay's attributes of one version of a file for the journal. Call it in a tokio runtime.
     pub(super) fn write(node: &Arc<Node>, tenant: &TenantName, bucket: &BucketId, key: &Key, version: &ETag) {
         let (name, version) = ((bucket.clone(), key.clone()), (tenant.clone(), version.clone()));
         Self::enter(node, |waiting| insert(&mut waiting.files, name, version));
     }
 
-    /// Has what the overlay says of a directory written into the journal. Call it in a tokio runtime.
+    /// Queues the overlay's times of a directory for the journal. Call it in a tokio runtime.
     pub(super) fn write_directory(node: &Arc<Node>, tenant: &TenantName, bucket: &BucketId, directory: &Prefix) {
         let name = (bucket.clone(), directory.clone());
         Self::enter(node, |waiting| insert(&mut waiting.directories, name, tenant.clone()));
@@ -91,12 +93,12 @@ impl AttributeWriter {
         }
     }
 
-    /// Writes now what waits of a directory and of what lies below it, and waits for what is being written.
+    /// Writes everything queued for a directory and the names below it now. Waits for a batch that is being written.
     pub(super) async fn flush(node: &Node, bucket: &BucketId, directory: &Prefix) {
         Self::flush_where(node, |of, name| of == bucket && name.starts_with(directory.as_str())).await;
     }
 
-    /// Writes now all that waits, and waits for what is being written.
+    /// Writes everything queued now. Waits for a batch that is being written.
     pub(super) async fn flush_all(node: &Node) {
         Self::flush_where(node, |_, _| true).await;
     }
@@ -111,7 +113,7 @@ impl AttributeWriter {
         }
     }
 
-    /// The next files and directories; none where nothing waits any more, and then the task ends.
+    /// Takes the next batch. The task ends if it is empty.
     fn take(&self) -> Batch {
         let mut waiting = self.waiting();
         let batch = waiting.take(|_, _| true);
@@ -132,7 +134,7 @@ impl Waiting {
         Batch { files, directories }
     }
 
-    /// Takes back a batch that the journal doesn't have, but for names that were entered again since.
+    /// Queues a batch again that the journal didn't take, except for names that were queued again meanwhile.
     fn put_back(&mut self, Batch { files, directories }: Batch) {
         for (name, version) in files {
             if !self.files.contains_key(&name) {
@@ -150,7 +152,7 @@ impl Batch {
         self.files.is_empty() && self.directories.is_empty()
     }
 
-    /// Leaves out what the overlays don't have any more, or the journal has too.
+    /// Drops what the overlays no longer have, or what the journal has too.
     fn prune(&mut self, node: &Node) {
         self.files.retain(|(name, (_, version))| unwritten_file(node, name, version).is_some());
         self.directories.retain(|(name, _)| unwritten_directory(node, name).is_some());
@@ -176,7 +178,7 @@ async fn run(node: Arc<Node>) {
     }
 }
 
-/// Writes a batch. Where the journal doesn't answer, it waits again.
+/// Writes a batch. Queues it again if the journal doesn't answer.
 async fn write(node: &Node, mut batch: Batch) -> Result<(), JournalDown> {
     let written = async {
         write_files(node, &batch.files).await?;
@@ -229,13 +231,13 @@ async fn write_directories(node: &Node, directories: &[(DirectoryName, TenantNam
     Ok(())
 }
 
-/// Finds what this node alone knows of a version of a file.
+/// Returns what only this node knows of a version of a file.
 fn unwritten_file(node: &Node, (bucket, key): &FileName, version: &ETag) -> Option<Noted> {
     let noted = node.cache.attributes.find((bucket, key.as_str()))?;
     (noted.is_here_alone() && noted.late().etag == *version).then_some(noted)
 }
 
-/// Finds what this node alone knows of a directory.
+/// Returns what only this node knows of a directory.
 fn unwritten_directory(node: &Node, (bucket, directory): &DirectoryName) -> Option<KnownTimes> {
     node.cache.directories.find((bucket, directory.as_str())).filter(KnownTimes::is_here_alone)
 }

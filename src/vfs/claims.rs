@@ -1,21 +1,21 @@
-//! Claims: of several sessions that rename or remove one name at the same moment, one acts, and the others wait for it
-//! before they ask S3. Without them each would find the source, touch its target, and learn too late from S3 that another
-//! one was faster.
+//! Claims: if several sessions rename or remove one name at the same moment, one acts, and the others wait before they
+//! ask S3. Without claims each session would find the source and touch its target, and learn from S3 too late that
+//! another one was faster.
 //!
-//! There are three layers, each for what the one above can't see:
-//! 1. Within a node, one semaphore a name. A rename takes its source and its target.
-//! 2. Between nodes that share a journal, one row a source, with a lease. It is renewed by a task of its own, and deleted
-//!    by it when the operation ends, whatever ends it. The semaphore is let go of when the row is gone, so that this node's
-//!    next operation doesn't wait for its own row.
-//! 3. S3's conditional deletion, which alone decides while the journal is away, and against other users of the bucket.
+//! There are three layers; each covers what the one above it can't see:
+//! 1. Within a node: one semaphore per name. A rename takes its source and its target.
+//! 2. Between nodes that share a journal: one row per source, with a lease. A task of its own renews the row, and
+//!    deletes it when the operation ends for any reason. The semaphore is released after the row is deleted, so this
+//!    node's next operation doesn't wait for its own row.
+//! 3. S3's conditional deletion. It alone decides while the journal is down, and against other users of the bucket.
 //!
 //! Targets have no rows: copies are conditional, and S3 refuses the second.
 //!
 //! Invariants:
-//! - An operation that was told of its claim is the only one of its node with that name until the claim is dropped.
-//! - No mutex is held across an `await`, and semaphores are taken in the order of their names, so that no two operations
+//! - An operation that holds a claim is the only one of its node with that name until the claim is dropped.
+//! - No mutex is held across an `await`. Semaphores are taken in the order of their names, so that no two operations
 //!   wait for each other.
-//! - There are no more semaphores than operations under way: the last that leaves one takes it away.
+//! - There are no more semaphores than operations in progress: the last one that leaves a semaphore removes it.
 
 use super::{
     Result, Vfs,
@@ -35,25 +35,25 @@ use tokio::{
     time::timeout,
 };
 
-/// An operation waits so long for another one of the same name.
+/// An operation waits this long for another one with the same name.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The names that operations of this node have, or wait for.
+/// The names that operations of this node hold or wait for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claims(Arc<Mutex<HashMap<Name, Arc<Semaphore>>>>);
 
 type Name = (BucketId, Key);
 
-/// An operation's claim on the names that it is about. It ends when this is dropped.
+/// An operation's claim on its names. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Claim {
     _seats: Vec<Seat>,
-    /// Dropped, it tells the task that keeps the row.
+    /// Dropping it tells the task to delete the row.
     _row: Option<oneshot::Sender<()>>,
 }
 
 impl Vfs {
-    /// Waits until no other session renames or removes `source`, nor, on this node, makes or takes away `target`.
+    /// Waits until no other session renames or removes `source`, and none on this node creates or removes `target`.
     ///
     /// # Errors
     /// [`Error::RenameUnderWay`](super::Error::RenameUnderWay) after half a minute.
@@ -86,14 +86,14 @@ impl Claims {
         let (claimed, is_claimed) = oneshot::channel();
         let (row_end, ended) = oneshot::channel();
         tokio::spawn(row.keep(seats, claimed, ended));
-        // The task ends without a word only with the process.
+        // The channel closes without a message only when the process ends.
         let _ = is_claimed.await;
         Ok(Claim { _seats: Vec::new(), _row: Some(row_end) })
     }
 
     async fn seat(&self, name: Name) -> Seat {
         let semaphore = Arc::clone(self.names().entry(name.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))));
-        // Made before it waits, so that one that stops waiting tidies up too.
+        // Made before the wait, so that dropping a waiting future tidies up too.
         let mut seat = Seat { claims: self.clone(), name, semaphore: Some(Arc::clone(&semaphore)), permit: None };
         seat.permit = semaphore.acquire_owned().await.ok();
         seat
@@ -109,7 +109,7 @@ impl Claims {
     }
 }
 
-/// A place in the line for a name, at its head once there is a permit.
+/// A place in the queue for a name. The head of the queue has a permit.
 #[derive(Debug)]
 struct Seat {
     claims: Claims,
@@ -122,7 +122,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut names = self.claims.names();
         drop((self.permit.take(), self.semaphore.take()));
-        // The map's own reference is the last one: no operation has the name or waits for it.
+        // Only the map has a reference left: no operation holds the name or waits for it.
         if names.get(&self.name).is_some_and(|semaphore| Arc::strong_count(semaphore) == 1) {
             names.remove(&self.name);
         }
@@ -138,12 +138,12 @@ struct Row {
 }
 
 impl Row {
-    /// Claims the name, says so, and keeps the claim until `ended` is. The row is deleted also where the operation stopped
-    /// waiting, or the journal failed to answer: it may be there.
+    /// Claims the name, reports it, and keeps the claim until `ended` resolves. The row is deleted even if the
+    /// operation stopped waiting, or the journal failed to answer: the row may exist.
     async fn keep(self, seats: Vec<Seat>, claimed: oneshot::Sender<()>, mut ended: oneshot::Receiver<()>) {
         let Self { journal, bucket, name, lease } = &self;
         let mut pause = FIRST_PAUSE;
-        // Without a journal the operation goes on, and S3 decides.
+        // Without a journal the operation continues, and S3 decides.
         while let Ok(false) = journal.claim(bucket, name, lease).await {
             if timeout(pause, &mut ended).await.is_ok() {
                 return;
@@ -155,7 +155,7 @@ impl Row {
             let _ = journal.hold_claim(bucket, name, lease).await;
         }
         let ended = journal.end_claim(bucket, name, lease).await;
-        // While the journal is away the next operation of this node goes on without a row.
+        // While the journal is down, the next operation of this node continues without a row.
         drop(seats);
         if ended.is_err() {
             lease::end_later(lease, || journal.end_claim(bucket, name, lease)).await;

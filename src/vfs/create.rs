@@ -1,7 +1,7 @@
-//! OPEN with CREAT, and without WRITE, APPEND and TRUNC: what is there is opened for reading; where nothing is an empty file
-//! comes to be, as flock(1) makes its lock file.
+//! OPEN with CREAT but without WRITE, APPEND and TRUNC. An existing file is opened for reading; a missing one is
+//! created empty. flock(1) makes its lock file this way.
 //!
-//! Invariant: nothing that is there is replaced, or becomes another version.
+//! Invariant: an existing file is neither replaced nor given another version.
 
 use super::{Error, NewAttributes, PendingWrite, Place, ReadHandle, Result, Unsupported, Vfs, Writable, WriteOptions};
 use crate::{account::Permission, name::VirtualPath};
@@ -10,20 +10,20 @@ use std::{sync::Arc, time::Duration};
 /// The outcome of OPEN with CREAT.
 #[derive(Debug)]
 pub enum Created {
-    /// The file that was there.
+    /// The file existed.
     Found(ReadHandle),
-    /// An empty file that may come to be: see [`PendingWrite::make_empty`].
+    /// The file doesn't exist. [`PendingWrite::make_empty`] creates it.
     Missing(Box<PendingWrite>),
 }
 
 impl Vfs {
-    /// Opens a file for reading, or prepares to make an empty one. Needs `read` for a file that is there, and `write` where
-    /// nothing is.
+    /// Opens a file for reading, or prepares to create an empty one. Needs `read` for an existing file, and `write` for
+    /// a missing one.
     ///
     /// # Errors
-    /// Those of [`open_read`](Self::open_read) and [`open_write`](Self::open_write) but [`Error::NotFound`],
-    /// [`Error::AlreadyExists`] where it is `exclusive`, and [`Error::NotReadableYet`] for an upload that was cut off and
-    /// can go on.
+    /// Those of [`open_read`](Self::open_read) and [`open_write`](Self::open_write) except [`Error::NotFound`];
+    /// [`Error::AlreadyExists`] if it is `exclusive`; [`Error::NotReadableYet`] for an interrupted upload that can be
+    /// resumed.
     pub async fn open_create(&self, path: &VirtualPath, exclusive: bool, attributes: NewAttributes) -> Result<Created> {
         let (mount, key) = match self.mounts.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
@@ -44,11 +44,11 @@ impl Vfs {
             return Err(Unsupported::SecondWriter.into());
         }
         let bucket = self.bucket(mount).await?;
-        // EXCL would give it up. While the journal is down there is none.
+        // EXCL below would abandon an interrupted upload. While the journal is down none can be found.
         if let Ok(Some(_)) = self.partial(self.keeping(mount, &*bucket, &key)).await {
             return Err(Error::NotReadableYet);
         }
-        // Without EXCL a lock is in nobody's way.
+        // Without EXCL the OPEN takes no lock.
         match self.find_writable(path, options, attributes, None).await {
             Err(Error::AlreadyExists) => Ok(Created::Found(self.open_read(path).await?)),
             found => {
@@ -60,10 +60,11 @@ impl Vfs {
 }
 
 impl PendingWrite {
-    /// Publishes the file as it is, empty, and opens it for reading: 1 request. It needs no `read`, because no byte is there.
+    /// Publishes the empty file, and opens it for reading: 1 request. Needs no `read`, because the file has no bytes.
     ///
     /// # Errors
-    /// Those of [`admit`](Self::admit) and of the handle's close; [`Error::AlreadyExists`] when a file came to be meanwhile.
+    /// Those of [`admit`](Self::admit) and of the handle's close; [`Error::AlreadyExists`] if the file was created
+    /// meanwhile.
     pub async fn make_empty(self, deadline: Duration) -> Result<ReadHandle> {
         let Writable { bucket, node, mount, key, .. } = &self.file;
         let (bucket, budget) = (Arc::clone(bucket), Arc::clone(&node.budget));
@@ -71,7 +72,7 @@ impl PendingWrite {
         let handle = self.admit(deadline).await?;
         let metadata = handle.metadata();
         handle.keep_name();
-        // Boxed, because all that makes an empty file would be as large.
+        // Boxed, because otherwise every future that creates an empty file would be as large as CLOSE's.
         Box::pin(handle.close()).await?;
         Ok(ReadHandle::of_empty(bucket, budget, mount, key, path, metadata))
     }

@@ -4,7 +4,6 @@
 //! - An upload counts as one failure, even if several of its parts fail. After it failed, its later successes don't end
 //!   the outage.
 //! - Errors of the client, and S3's other refusals, change nothing. A denial (403) counts only for its own session.
-//!   session alone.
 
 use super::{Error, Node, Result, Vfs, cache::CredentialScope, late::Named, notes::Notes};
 use crate::{

@@ -1,8 +1,8 @@
-//! What a client is told of a file or directory, and what it may ask to have set.
+//! The attributes of files and directories: those that STAT shows, and those that clients ask to set.
 //!
-//! Times and modes live in the object's metadata, as rclone and s3fs write them: `mtime` and `atime` in seconds since
-//! 1970 (rclone: with a fraction), `mode` as a decimal `st_mode`. Directories have no time of their own in S3; what was set
-//! on them is kept elsewhere (`directories.rs`).
+//! Times and modes lie in the object's metadata, in the format of rclone and s3fs: `mtime` and `atime` in seconds since
+//! 1970 (rclone adds a fraction), `mode` as a decimal `st_mode`. Directories have no times in S3. Times that clients
+//! set on them are kept elsewhere (`directories.rs`).
 
 use super::{mounts::Mount, notes::Live};
 use crate::{
@@ -22,7 +22,7 @@ const MTIME: &str = "mtime";
 const ATIME: &str = "atime";
 const MODE: &str = "mode";
 
-/// What there can be.
+/// The kinds of entries. There are no links and no special files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A file.
@@ -34,13 +34,13 @@ pub enum Kind {
 /// Times in seconds since 1970, as SFTP v3 carries them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// Last access; S3 doesn't know it, so it is the time of modification unless it was set.
+    /// Last access. S3 doesn't record it, so it equals the time of modification unless a client set it.
     pub accessed: u32,
     /// Last modification.
     pub modified: u32,
 }
 
-/// What STAT and READDIR say. Owner and group shown are always 0.
+/// The attributes that STAT and READDIR show. Owner and group always show as 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
     /// File or directory.
@@ -49,34 +49,34 @@ pub struct Metadata {
     pub size: u64,
     /// `st_mode`: type and permission bits.
     pub mode: u32,
-    /// When it was used.
+    /// Last access and last modification.
     pub times: Times,
 }
 
-/// The attributes that a file or directory can be born with.
+/// The attributes that a new file or directory can have from the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NewAttributes {
-    /// Times to show instead of the upload's.
+    /// Times that STAT shows instead of the upload's.
     pub times: Option<Times>,
-    /// Permission bits to show; type bits are ignored.
+    /// Permission bits that STAT shows. Type bits are ignored.
     pub mode: Option<u32>,
 }
 
 /// The attributes that SETSTAT and FSETSTAT ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SetAttributes {
-    /// The size in bytes: what lies behind it goes, what comes to be is zero.
+    /// The size in bytes. Bytes behind it are cut off; bytes that are added are zeros.
     pub size: Option<u64>,
-    /// Times to show.
+    /// Times that STAT shows.
     pub times: Option<Times>,
-    /// Permission bits to show; type bits are ignored.
+    /// Permission bits that STAT shows. Type bits are ignored.
     pub mode: Option<u32>,
-    /// User and group; only 0 and 0, which is what is shown.
+    /// User and group. Only 0 and 0 can be set, because that is what STAT shows.
     pub owner: Option<(u32, u32)>,
 }
 
 impl SetAttributes {
-    /// What of it can be kept.
+    /// The attributes that can be kept: times and mode.
     #[must_use]
     pub fn kept(&self) -> NewAttributes {
         NewAttributes { times: self.times, mode: self.mode }
@@ -88,12 +88,12 @@ impl NewAttributes {
         *self == Self::default()
     }
 
-    /// These attributes, and what `newer` says where it says anything.
+    /// These attributes, overridden by those that `newer` has.
     pub(super) fn updated(self, newer: Self) -> Self {
         Self { times: newer.times.or(self.times), mode: newer.mode.or(self.mode) }
     }
 
-    /// Of these attributes those that differ from `known` ones.
+    /// Those of these attributes that differ from the `known` ones.
     pub(super) fn beside(self, known: Self) -> Self {
         Self {
             times: self.times.filter(|times| Some(*times) != known.times),
@@ -101,7 +101,7 @@ impl NewAttributes {
         }
     }
 
-    /// What an object is born with that is a later version of `object`: all that it had, but for its times.
+    /// The metadata and headers of the next version of `object`: all of them, except for the times.
     pub(super) fn born_after(object: &Object) -> NewObject {
         let is_kept = |name: &str| ![MTIME, ATIME, NewObject::TOKEN].contains(&name);
         let kept = object.metadata.iter().filter(|(name, _)| is_kept(name));
@@ -109,7 +109,7 @@ impl NewAttributes {
         NewObject { metadata, headers: object.headers.clone() }
     }
 
-    /// Writes the attributes into the metadata of an object that is about to be made.
+    /// Writes the attributes into the metadata of an object that is about to be stored.
     pub(super) fn write_to(&self, object: &mut NewObject, kind: Kind) {
         if let Some(times) = self.times {
             object.metadata.insert(MTIME.to_owned(), times.modified.to_string());
@@ -120,7 +120,7 @@ impl NewAttributes {
         }
     }
 
-    /// What an object's metadata says.
+    /// Reads the attributes in an object's metadata.
     pub(super) fn read_from(metadata: &BTreeMap<String, String>) -> Self {
         let seconds = |name: &str| metadata.get(name).and_then(|text| seconds(text));
         let times = seconds(MTIME).map(|modified| Times { accessed: seconds(ATIME).unwrap_or(modified), modified });
@@ -138,13 +138,14 @@ impl Kind {
 }
 
 impl Metadata {
-    /// A file that HEAD or GET described. `late` are attributes that are kept beside it; those that were set win.
+    /// A file that HEAD or GET described. `late` are the attributes kept beside the object; those that clients set
+    /// override the metadata.
     pub(super) fn of_object(object: &Object, late: LateAttributes, mount: &Mount) -> Self {
         let attributes = NewAttributes::read_from(&object.metadata).updated(late.set());
         Self::of_file(object.size, late.modified(object.modified), attributes, mount)
     }
 
-    /// A file of `size` bytes, last modified at `modified` unless the attributes know better.
+    /// A file of `size` bytes, last modified at `modified` unless the attributes have a time.
     pub(super) fn of_file(size: u64, modified: i64, attributes: NewAttributes, mount: &Mount) -> Self {
         let modified = clamp(modified);
         let writable = mount.allows(Permission::Write) && mount.allows(Permission::Overwrite);
@@ -157,13 +158,13 @@ impl Metadata {
         }
     }
 
-    /// The same file with other times or another mode.
+    /// The same file, with the times or the mode of `attributes`.
     pub(super) fn updated(self, attributes: NewAttributes, mount: &Mount) -> Self {
         let (mode, times) = (attributes.mode.or(Some(self.mode)), attributes.times.or(Some(self.times)));
         Self::of_file(self.size, 0, NewAttributes { times, mode }, mount)
     }
 
-    /// True if a listing, which knows no metadata of objects, shows this mode of a file anyway.
+    /// True if a listing shows this mode anyway, although it doesn't read the metadata of objects.
     pub(super) fn is_listed_mode(mode: u32) -> bool {
         mode & PERMISSION_BITS == DEFAULT_FILE_MODE
     }
@@ -182,19 +183,19 @@ impl Metadata {
     }
 }
 
-/// The mode as STAT has it. A user who can't write is not told that they could.
+/// The mode that STAT shows. Write bits are dropped for a user who can't write.
 fn shown(kind: Kind, mode: u32, writable: bool) -> u32 {
     let mode = mode & PERMISSION_BITS;
     kind.type_bits() | if writable { mode } else { mode & !WRITE_BITS }
 }
 
-/// Reads rclone's `1234.5678` and s3fs's `1234`.
+/// Parses rclone's `1234.5678` and s3fs's `1234`.
 fn seconds(text: &str) -> Option<u32> {
     let whole = text.split('.').next().unwrap_or(text);
     whole.parse::<i64>().ok().map(clamp)
 }
 
-/// SFTP v3 has 32 bits for a time: what lies before 1970 shows as 1970, what lies after 2106 as 2106.
+/// SFTP v3 has 32 bits for a time: earlier times show as 1970, later ones as 2106.
 fn clamp(seconds: i64) -> u32 {
     u32::try_from(seconds.max(0)).unwrap_or(u32::MAX)
 }

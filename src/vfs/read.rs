@@ -1,4 +1,4 @@
-//! Downloads: OPEN for reading, and the handle that it makes.
+//! Downloads: OPEN for reading, and the handle that it returns.
 
 use super::{
     Budget, Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, Writable, cache::Sight, late::Named,
@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::join;
 
 impl Vfs {
-    /// Opens a file for reading. It is one version of the file for as long as it is open. Needs `read`.
+    /// Opens a file for reading. The handle stays on one version of the file. Needs `read`.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::IsDirectory`], [`Error::Denied`], [`Error::Archived`], or what the storage says.
+    /// [`Error::NotFound`], [`Error::IsDirectory`], [`Error::Denied`], [`Error::Archived`], or the storage's error.
     pub async fn open_read(&self, path: &VirtualPath) -> Result<ReadHandle> {
         let (mount, key) = match self.mounts.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
@@ -45,7 +45,7 @@ impl Vfs {
         Ok(ReadHandle::new(reader, mount.clone(), key, path.clone(), metadata))
     }
 
-    /// What was fetched ahead, if that is of use, or else what a request brings.
+    /// Takes the file that was fetched ahead, if it is still good, or requests it.
     async fn open_reader(
         &self,
         bucket: &Arc<dyn Bucket>,
@@ -64,7 +64,7 @@ impl Vfs {
     }
 }
 
-/// An open file. Its reads may run at once.
+/// An open file. Its reads may run concurrently.
 #[derive(Debug)]
 pub struct ReadHandle {
     reader: Reader,
@@ -91,7 +91,7 @@ impl ReadHandle {
         Self::new(Reader::of_empty(bucket, key.clone(), budget), mount, key, path, metadata)
     }
 
-    /// A file that is open for changing too. No request is made before the first READ.
+    /// A file that is open for changing too. The first READ sends the first request.
     pub(super) fn of(file: &Writable, patched: &Patched) -> Self {
         let Writable { bucket, node, mount, key, path, .. } = file;
         let object = patched.file.clone();
@@ -99,44 +99,44 @@ impl ReadHandle {
         Self::new(reader, mount.clone(), key.clone(), path.clone(), patched.metadata)
     }
 
-    /// Up to `len` bytes from `offset`, in pieces; fewer only at the end of the file, none behind it.
+    /// Returns up to `len` bytes from `offset`, in pieces: fewer only at the end of the file, none behind it.
     ///
     /// # Errors
-    /// [`Error::Denied`] where the file was opened for changing by a user who may not read, [`Error::Changed`] when the file
-    /// was replaced and the storage keeps no old versions, or what the storage says.
+    /// [`Error::Denied`] if a user without `read` opened the file for changing, [`Error::Changed`] if the file was
+    /// replaced and the storage keeps no old versions, or the storage's error.
     pub async fn read(&self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
         self.mount.demand(Permission::Read)?;
         Ok(self.fetch(offset, len).await?)
     }
 
-    /// [`read`](Self::read), in the storage's words.
+    /// [`read`](Self::read), with the storage's own errors.
     pub(super) async fn fetch(&self, offset: u64, len: u32) -> store::Result<Vec<Bytes>> {
         self.reader.read(offset, len).await
     }
 
-    /// The mount that it lies in.
+    /// The mount of the file.
     pub(super) fn mount(&self) -> &Mount {
         &self.mount
     }
 
-    /// Which version of which object it is.
+    /// The object's key, and the pinned version.
     pub(super) fn version(&self) -> (&Key, &Pin) {
         (&self.key, &self.reader.object().pin)
     }
 
-    /// The file as it was when it was opened, with what was set through this handle since.
+    /// The metadata at the time of OPEN, with the changes made through this handle.
     #[must_use]
     pub fn metadata(&self) -> Metadata {
         *self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows what was set through this handle.
+    /// Shows attributes that were set through this handle.
     pub(super) fn show(&self, set: NewAttributes) {
         let mut metadata = self.metadata.lock().unwrap_or_else(PoisonError::into_inner);
         *metadata = metadata.updated(set, &self.mount);
     }
 
-    /// The path that it was opened under.
+    /// The path under which the file was opened.
     #[must_use]
     pub fn path(&self) -> &VirtualPath {
         &self.path

@@ -9,12 +9,13 @@ use crate::{
 use tokio::join;
 
 impl Vfs {
-    /// Removes a file, and what is stored of an upload of it that was cut off. Where there is none it is one that this
-    /// session is uploading, or another one is creating with EXCL, which then doesn't appear. Needs `delete`.
+    /// Removes a file, and the stored part of an interrupted upload of it. If there is no file, removes the upload of
+    /// this session, or one that another session is creating with EXCL: that upload then publishes nothing. Needs
+    /// `delete`.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::IsDirectory`], [`Error::Denied`], [`Error::Mounted`] for a mount or what leads to
-    /// one, and [`Error::RenameUnderWay`].
+    /// [`Error::NotFound`], [`Error::IsDirectory`], [`Error::Denied`], [`Error::Mounted`] for a mount or a directory
+    /// that leads to one, and [`Error::RenameUnderWay`].
     pub async fn remove(&self, path: &VirtualPath) -> Result<()> {
         let (mount, key) = match self.mounts.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
@@ -22,7 +23,7 @@ impl Vfs {
             Place::Nowhere => return Err(Error::NotFound),
         };
         mount.demand(Permission::Delete)?;
-        // S3 says 204 to the deletion of what is not there, so it has to be asked before.
+        // S3 answers 204 to the deletion of a missing object, so the server looks first.
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
         let _claim = self.claim(&*bucket, &key, None).await?;
@@ -35,8 +36,9 @@ impl Vfs {
                 return match self.give_up_partial(path, keeping.as_ref()).await {
                     Ok(was_cut_off) if self.remove_upload(path, &*bucket, &key).await || was_cut_off => Ok(()),
                     Ok(_) => Err(Error::NotFound),
-                    // Another session's lock on this node ends also while the journal is down: its OPEN gave up what was cut
-                    // off. This session's own upload goes on, because its older ones would come back.
+                    // The lock of another session on this node ends even while the journal is down: its OPEN abandoned
+                    // the interrupted upload. This session's own upload continues, because older interrupted uploads
+                    // would reappear.
                     Err(_) if !self.is_uploading(path) && self.break_lock(bucket.id(), &key).await => Ok(()),
                     Err(down) => Err(Error::PartialNotFound(down.into())),
                 };
@@ -47,14 +49,14 @@ impl Vfs {
         self.changed(named, Change::Removed);
         removed?;
         self.node.cache.done(bucket.id(), &key);
-        // Where the journal is down what was cut off before stays, and is seen now.
+        // While the journal is down an older interrupted upload remains, and becomes visible now.
         let _ = self.give_up_partial(path, keeping.as_ref()).await;
         self.notes.late.forget(named).await;
         Ok(())
     }
 
-    /// Has this session's own upload never appear, or else the one that another session has a lock for. `false` if there is
-    /// none.
+    /// Stops this session's own upload from publishing, or else the one for which another session holds a lock. Returns
+    /// `false` if there is none.
     async fn remove_upload(&self, path: &VirtualPath, bucket: &dyn Bucket, key: &Key) -> bool {
         if !self.notes.live.remove(path) {
             return self.break_lock(bucket.id(), key).await;

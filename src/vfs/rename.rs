@@ -14,25 +14,25 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// What a rename does with a file that is at its target.
+/// How a rename treats a file at its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replace {
-    /// Fails: RENAME of version 3.
+    /// The rename fails: RENAME of version 3.
     No,
-    /// Replaces it: `posix-rename@openssh.com`. Needs `overwrite`.
+    /// The rename replaces the file: `posix-rename@openssh.com`. Needs `overwrite`.
     Yes,
 }
 
 impl Vfs {
-    /// Renames a file, or a directory with all that is in it. Where there is none it is a file that this session is
-    /// uploading, which then appears under the other name, as long as nothing of it is in S3. Needs `rename`.
+    /// Renames a file, or a directory with its content. If S3 has neither, renames this session's upload, which then
+    /// appears under the other name. This works only while S3 has nothing of the upload. Needs `rename`.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::AlreadyExists`], [`Error::IsDirectory`], [`Error::Denied`],
-    /// [`Error::AcrossMounts`], [`Error::Mounted`] for a mount or what leads to one, [`Error::BelowItself`].
-    /// [`Error::Changed`] when the source was replaced meanwhile: then both names exist.
-    /// [`Error::RenameUnderWay`] when another session is still at it after half a minute. For directories that hold
-    /// something, [`Error::TooManyToRename`] and [`Error::NoJournal`] too.
+    /// [`Error::AcrossMounts`], [`Error::Mounted`] for a mount or a directory that leads to one,
+    /// [`Error::BelowItself`]. [`Error::Changed`] if the source was replaced meanwhile: then both names exist.
+    /// [`Error::RenameUnderWay`] if another session still renames or removes one of the names after half a minute. For
+    /// directories with content also [`Error::TooManyToRename`] and [`Error::NoJournal`].
     pub async fn rename(&self, source: &VirtualPath, target: &VirtualPath, replace: Replace) -> Result<()> {
         let (mount, source_key) = match self.mounts.resolve(source)? {
             Place::Object { mount, key } => (mount, key),
@@ -59,14 +59,14 @@ impl Vfs {
         };
         let _claim = self.claim(&*bucket, &source_key, Some(&target_key)).await?;
         let is_elsewhere = source_key.directory() != target_key.directory();
-        // Beside a file that is stored there is a directory.
+        // Beside a stored file the directory exists already, so only another directory needs a check.
         if is_elsewhere || self.is_uploading(source) {
             Room::ask(&self.node, named(target, &target_key), &bucket, mount, true).confirm().await?;
         }
         let renamed = store::rename(&*bucket, &source_key, &target_key, may_replace).await;
         if source != target {
             let (source, target) = (named(source, &source_key), named(target, &target_key));
-            // After an error there may be a copy, too, of a file or of a directory's marker.
+            // After an error, too, a copy of a file or of a directory's marker may exist.
             if !matches!(renamed, Ok(None)) {
                 self.changed(target, Change::Stored);
             }
@@ -88,7 +88,7 @@ impl Vfs {
                 store::check_target(&*bucket, &target_key, may_replace).await.map_err(refusal)?;
                 let is_done = source == target || self.notes.live.rename(source, target, target_key, replace);
                 if is_done && !self.is_uploading(source) {
-                    // The other name is free until the CLOSE.
+                    // The other name needs no lock until CLOSE.
                     self.release_lock(bucket.id(), &source_key).await;
                 }
                 return if is_done { Ok(()) } else { Err(Error::NotFound) };
@@ -121,7 +121,7 @@ impl Vfs {
         Ok(())
     }
 
-    /// Renames a directory that holds something. Nothing is ever replaced by it.
+    /// Renames a directory with content. It never replaces anything.
     async fn rename_tree(
         &self,
         mount: &Mount,
@@ -141,7 +141,7 @@ impl Vfs {
             self.node.cache.changed_below(bucket.id(), directory);
         }
         let RenamedTree { moved, times } = renamed.map_err(|error| match error {
-            // Whatever RENAME it is, a directory replaces nothing.
+            // Either kind of RENAME: a directory replaces nothing.
             store::Error::IsDirectory => Error::AlreadyExists,
             error => error.into(),
         })?;
@@ -157,7 +157,7 @@ impl Vfs {
         Ok(())
     }
 
-    /// Notes under the new names what this node had noted under the old ones.
+    /// Moves this node's overlay entries to the new names.
     fn take_along(&self, noted: Vec<(Arc<str>, Noted)>, moved: &[Moved], bucket: &dyn Bucket) {
         if noted.is_empty() {
             return;
@@ -173,7 +173,7 @@ impl Vfs {
 
     fn target_key(&self, source: &Mount, target: &VirtualPath) -> Result<Key> {
         match self.mounts.resolve(target)? {
-            // Each mount has credentials of its own, and none that reach two.
+            // Each mount has its own credentials. No credentials reach two mounts.
             Place::Object { mount, .. } if mount.entry != source.entry => Err(Error::AcrossMounts),
             Place::Object { key, .. } => Ok(key),
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => Err(Error::AlreadyExists),

@@ -1,4 +1,4 @@
-//! RMDIR: takes an empty directory's marker away.
+//! RMDIR: deletes the marker of an empty directory.
 
 use super::{Error, Place, Result, Vfs, cache::Change, directories::DirectoryName, late::Named};
 use crate::{
@@ -9,11 +9,12 @@ use crate::{
 use tokio::join;
 
 impl Vfs {
-    /// Removes an empty directory. Names that can't be shown count, and so do this session's uploads. Needs `delete`.
+    /// Removes an empty directory. Names that can't be shown count as content, and so do this session's uploads. Needs
+    /// `delete`.
     ///
     /// # Errors
     /// [`Error::NotEmpty`], [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Denied`], [`Error::Mounted`] for a
-    /// mount or what leads to one, and [`Error::RenameUnderWay`].
+    /// mount or a directory that leads to one, and [`Error::RenameUnderWay`].
     pub async fn rmdir(&self, path: &VirtualPath) -> Result<()> {
         let (mount, key) = match self.mounts.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
@@ -28,7 +29,7 @@ impl Vfs {
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
         let state = store::directory_state(&*bucket, &directory).await?;
         let is_empty = matches!(state, DirectoryState::Empty { .. }) || self.is_emptied(named);
-        // An upload makes the directories that it lies in: its CLOSE would bring this one back.
+        // An upload creates its parent directories, so its CLOSE would create this one again.
         if is_empty && self.notes.live.is_any_below(path) {
             return Err(Error::NotEmpty);
         }

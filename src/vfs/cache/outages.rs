@@ -3,7 +3,6 @@
 //!
 //! An outage belongs to a bucket and a scope of credentials, so no user is refused because of another user's failure.
 //! Losing an entry loses a refusal, never a byte.
-//! one loses a refusal, never a byte.
 
 use super::{CredentialScope, Name, lock, object_map::ObjectMap};
 use crate::{name::BucketId, store, vfs::outage::Outage};

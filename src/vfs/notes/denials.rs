@@ -1,5 +1,6 @@
-//! Uploads of this session that S3 denied (403). One alone may be about its key. After two of different keys in a row OPEN
-//! for writing is refused, for this session and this mount: what others may do is not known from it.
+//! Uploads of this session that S3 denied (403). A single denial may concern only its key. After denials of two
+//! different keys in a row, OPEN for writing is refused for this session and this mount. They tell nothing of what
+//! other users may do.
 
 use super::lock;
 use crate::{
@@ -13,13 +14,13 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug, Default)]
 pub(in crate::vfs) struct Denials(Mutex<Vec<Denial>>);
 
-/// The last denial, with nothing stored since.
+/// The last denial. Nothing was stored since.
 #[derive(Debug)]
 struct Denial {
     bucket: BucketId,
     scope: Arc<CredentialScope>,
     key: Key,
-    /// From the second key on.
+    /// The outage begins with the denial of a second key.
     outage: Option<Outage>,
 }
 

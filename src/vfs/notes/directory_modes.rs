@@ -1,10 +1,10 @@
-//! Modes that this session set on directories. They are kept nowhere else: a mode is what one client wants to see.
+//! Modes that this session set on directories. They end with the session: a mode is what one client wants to see.
 
 use super::lock;
 use crate::{name::VirtualPath, store::BoundedMap};
 use std::sync::Mutex;
 
-/// Directories that can have a mode in a session.
+/// The most directories of a session that have a mode.
 const MAX_ENTRIES: usize = 4096;
 
 /// Modes that the session set, by path.
@@ -26,7 +26,7 @@ impl DirectoryModes {
         lock(&self.0).find(path).copied()
     }
 
-    /// Takes along what is set on a directory and on those in it to its new name. What was set there is forgotten.
+    /// Moves the modes of a directory and of those below it to the new name. Modes that the new name had are dropped.
     pub(in crate::vfs) fn rename(&self, source: &VirtualPath, target: &VirtualPath) {
         let mut modes = lock(&self.0);
         modes.take_where(|path| path == target || path.is_below(target));
@@ -39,7 +39,7 @@ impl DirectoryModes {
         }
     }
 
-    /// Takes in that the directory is gone.
+    /// Takes note that the directory was removed.
     pub(in crate::vfs) fn forget(&self, path: &VirtualPath) {
         lock(&self.0).remove(path);
     }

@@ -1,4 +1,4 @@
-//! The files that this session is uploading: invisible in storage until they are whole, shown to the session itself.
+//! The session's uploads in progress. Storage doesn't show them before CLOSE; the session itself sees them.
 
 use super::lock;
 use crate::{
@@ -10,28 +10,28 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-/// One upload as the rest of the session sees it.
+/// The state of one upload, as its session sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::vfs) struct Live {
     /// The file's size so far, in bytes.
     pub(in crate::vfs) size: u64,
-    /// What lies before it is shipped, and can't be changed any more.
+    /// Bytes before this offset have left memory and can't be changed any more.
     pub(in crate::vfs) shipped: u64,
-    /// A size that was set by path, which the upload has yet to take on.
+    /// A size that SETSTAT set by path and the upload has not applied yet.
     pub(in crate::vfs) resized: Option<Resized>,
-    /// Attributes asked for so far, by OPEN, FSETSTAT, or SETSTAT of the path.
+    /// The attributes that OPEN, FSETSTAT, or SETSTAT of the path asked for so far.
     pub(in crate::vfs) attributes: NewAttributes,
-    /// When the file was changed last, as far as no time was set: in seconds since 1970.
+    /// The time of the last change in seconds since 1970. Shown unless a client set a time.
     pub(in crate::vfs) since: i64,
-    /// Whether it changes a file that is stored: that can have no other name.
+    /// True if the upload changes a stored file. RENAME can't rename such an upload.
     pub(in crate::vfs) is_change: bool,
-    /// Whether bytes are being taken in: a part of it may be on its way.
+    /// True while a WRITE or a copy is in progress: S3 may be receiving a part.
     pub(in crate::vfs) is_busy: bool,
-    /// Whether it is not to appear any more, because it was removed before its CLOSE, or has ended.
+    /// True if the upload won't publish, because it was removed before its CLOSE, or has ended.
     pub(in crate::vfs) removed: bool,
 }
 
-/// Sizes that were set one after the other: bytes behind the smallest are gone, whatever the last one is.
+/// Sizes that were set one after the other. Bytes behind the smallest are lost, even if the last one is larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::vfs) struct Resized {
     /// In bytes.
@@ -46,7 +46,7 @@ impl Live {
         Self { size: 0, shipped: 0, resized: None, attributes, since, is_change: false, is_busy: false, removed: false }
     }
 
-    /// Has the upload take on a size.
+    /// Tells the upload to apply a size.
     pub(in crate::vfs) fn resize(&mut self, size: u64) {
         let smallest = self.resized.map_or(size, |resized| resized.smallest.min(size));
         self.resized = Some(Resized { smallest, last: size });
@@ -54,23 +54,23 @@ impl Live {
     }
 }
 
-/// What an upload and the rest of the session know of each other.
+/// The state that an upload and the rest of its session share.
 #[derive(Debug)]
 struct Shared {
     live: Live,
     path: VirtualPath,
-    /// The key of `path`, and whether a file there is replaced, if it was renamed and the upload has yet to take that on.
+    /// Set by RENAME until the upload applies it: the new key, and whether a file there is replaced.
     renamed: Option<(Key, Replace)>,
 }
 
-/// The uploads by path, the newest last. As many as there are open handles, which the session bounds.
+/// The uploads by path, the newest last. The session's limit of open handles bounds their number.
 #[derive(Debug, Default)]
 pub(in crate::vfs) struct LiveUploads(Mutex<Table>);
 
 type Table = HashMap<VirtualPath, Vec<Arc<Mutex<Shared>>>>;
 
 impl LiveUploads {
-    /// Shows an upload until the entry is dropped, if it may stand beside the newest one of its path.
+    /// Shows an upload until the entry is dropped. `check` may refuse it beside the newest upload of its path.
     pub(in crate::vfs) fn enter<E>(
         self: &Arc<Self>,
         path: &VirtualPath,
@@ -89,7 +89,7 @@ impl LiveUploads {
         lock(&self.0).get(path).and_then(|uploads| uploads.last()).map(|shared| lock(shared).live)
     }
 
-    /// True if an upload is to appear in `directory`, or anywhere below it.
+    /// True if an upload will appear anywhere below `directory`.
     pub(in crate::vfs) fn is_any_below(&self, directory: &VirtualPath) -> bool {
         lock(&self.0).keys().any(|path| path.is_below(directory))
     }
@@ -102,15 +102,15 @@ impl LiveUploads {
         newest.collect()
     }
 
-    /// Changes what the newest upload of `path`, if there is one, shows and is asked to take on.
+    /// Changes the shared state of the newest upload of `path`, if there is one.
     pub(in crate::vfs) fn update(&self, path: &VirtualPath, change: impl FnOnce(&mut Live)) {
         if let Some(newest) = lock(&self.0).get(path).and_then(|uploads| uploads.last()) {
             change(&mut lock(newest).live);
         }
     }
 
-    /// Has the newest upload of `source` appear as `target`, whose key is `key`. `false` if there is none, or S3 knows it
-    /// by its name.
+    /// Lets the newest upload of `source` appear as `target`, whose key is `key`. Returns `false` if there is none, or
+    /// if S3 already knows the upload by its key.
     pub(in crate::vfs) fn rename(
         &self,
         source: &VirtualPath,
@@ -128,7 +128,7 @@ impl LiveUploads {
         true
     }
 
-    /// Has the newest upload of `path` never appear. `false` if there is none.
+    /// Stops the newest upload of `path` from publishing. Returns `false` if there is none.
     pub(in crate::vfs) fn remove(&self, path: &VirtualPath) -> bool {
         let newest = take_newest(&mut lock(&self.0), path, |_| true);
         newest.is_some_and(|shared| {
@@ -159,22 +159,22 @@ pub(in crate::vfs) struct LiveEntry {
 }
 
 impl LiveEntry {
-    /// The path that the upload will appear under.
+    /// The path under which the upload will appear.
     pub(in crate::vfs) fn path(&self) -> &UploadPath {
         &self.path
     }
 
-    /// What is shown.
+    /// The state that is shown.
     pub(in crate::vfs) fn shown(&self) -> Live {
         self.path.shared().live
     }
 
-    /// Changes what is shown.
+    /// Changes the state that is shown.
     pub(in crate::vfs) fn update(&self, change: impl FnOnce(&mut Live)) {
         change(&mut self.path.shared().live);
     }
 
-    /// The key that the upload has to take on, and whether it replaces a file there, if it was renamed.
+    /// Takes the key that RENAME gave the upload, if any, and whether it replaces a file there.
     pub(in crate::vfs) fn take_renamed(&self) -> Option<(Key, Replace)> {
         self.path.shared().renamed.take()
     }
@@ -193,25 +193,25 @@ impl Drop for LiveEntry {
     }
 }
 
-/// The path that an upload will appear under: RENAME may change it until then.
+/// The path under which an upload will appear. RENAME may change it before CLOSE.
 #[derive(Clone, Debug)]
 pub struct UploadPath(Arc<Mutex<Shared>>);
 
 impl UploadPath {
-    /// That of an upload which could not begin.
+    /// The path of an upload that could not begin.
     #[must_use]
     pub fn ended(path: VirtualPath) -> Self {
         let live = Live { removed: true, ..Live::new(NewAttributes::default(), 0) };
         Self(Arc::new(Mutex::new(Shared { live, path, renamed: None })))
     }
 
-    /// The path as it is now.
+    /// The current path.
     #[must_use]
     pub fn current(&self) -> VirtualPath {
         self.shared().path.clone()
     }
 
-    /// Whether the upload is to appear under this one, as it is now.
+    /// True if the upload will appear under `path`.
     #[must_use]
     pub fn is(&self, path: &VirtualPath) -> bool {
         let shared = self.shared();

@@ -1,5 +1,5 @@
-//! What one session remembers of its own doing. It is never the truth about storage: losing a note loses a shortcut,
-//! or modes of directories, never a byte. What is true for all sessions of the node is in its cache.
+//! The notes of one session. They are never the truth about storage: losing a note costs a request, or modes of
+//! directories, but never a byte. The cache of the node has what all its sessions share.
 
 mod denials;
 mod directory_modes;
@@ -19,22 +19,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The notes of one session, shared by its handles.
 #[derive(Debug)]
 pub(super) struct Notes {
-    /// Attributes set after the object was stored.
+    /// Attributes of files that are kept beside the objects.
     pub(super) late: Late,
-    /// Attributes set on directories.
+    /// Attributes of directories.
     pub(super) directories: Directories,
-    /// Files that are being uploaded.
+    /// The uploads of the session.
     pub(super) live: Arc<LiveUploads>,
-    /// Uploads that were cut off, as far as they were shown.
+    /// Interrupted uploads that STAT showed.
     pub(super) partials: ShownPartials,
-    /// Files that were listed and may be opened next.
+    /// Listed files that the client may open next.
     pub(super) ahead: Ahead,
     /// Uploads that S3 denied.
     pub(super) denials: Denials,
 }
 
 impl Notes {
-    /// No note yet.
+    /// Begins without notes.
     pub(super) fn new(node: Arc<Node>, tenant: &Tenant) -> Self {
         let late = Late::new(Arc::clone(&node), tenant.name.clone());
         let directories = Directories::new(Arc::clone(&node), tenant.name.clone());
@@ -44,7 +44,7 @@ impl Notes {
     }
 }
 
-/// No note is ever left half written, so a panic elsewhere doesn't spoil them.
+/// Notes are never left half written, so a panic elsewhere doesn't spoil them.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

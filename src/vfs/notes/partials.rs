@@ -1,18 +1,18 @@
-//! The cut-off uploads that this session was shown: a client that goes on with one must not be let begin an empty file
-//! where it is gone by then, or its first bytes would be zeros.
+//! Interrupted uploads that STAT showed to this session. A client that resumes one must not get an empty file if the
+//! upload is gone by then: the file would begin with zeros.
 
 use super::lock;
 use crate::{name::VirtualPath, store::BoundedMap};
 use std::sync::Mutex;
 
-/// So many are remembered. A client asks just before it goes on.
+/// The most paths that are remembered. A client asks just before it resumes.
 const MAX_SHOWN: usize = 256;
 
-/// Paths under which a cut-off upload was shown.
+/// The paths under which STAT showed an interrupted upload.
 #[derive(Debug)]
 pub(in crate::vfs) struct ShownPartials(Mutex<BoundedMap<VirtualPath, Shown>>);
 
-/// What STAT said of one: it may have grown by now, or be another.
+/// The interrupted upload that STAT showed. It may have grown since, or another may have replaced it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::vfs) struct Shown {
     pub(in crate::vfs) id: String,
@@ -30,12 +30,12 @@ impl ShownPartials {
         lock(&self.0).insert(path.clone(), shown);
     }
 
-    /// The client heard since that it is gone, or doesn't care.
+    /// Forgets a path, because the client has learned that the upload is gone, or doesn't resume it.
     pub(in crate::vfs) fn forget(&self, path: &VirtualPath) {
         lock(&self.0).remove(path);
     }
 
-    /// What the client takes for what is there.
+    /// The interrupted upload that the client believes to exist.
     pub(in crate::vfs) fn shown(&self, path: &VirtualPath) -> Option<Shown> {
         lock(&self.0).find(path).cloned()
     }
