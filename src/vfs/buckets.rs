@@ -1,5 +1,4 @@
-//! The vfs's source of buckets: what turns a user's mount into storage, without the vfs knowing of credentials or
-//! clients.
+//! The vfs's source of buckets. It turns a user's mount into storage, and hides credentials and clients from the vfs.
 
 use crate::{
     account::Permissions,
@@ -9,31 +8,31 @@ use crate::{
 use async_trait::async_trait;
 use std::{fmt, sync::Arc};
 
-/// Who wants to reach what, and for which purposes: all that credentials may depend on.
+/// The tenant, user, mount and permissions that credentials may depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
-    /// Whose bucket.
+    /// The tenant that the bucket belongs to.
     pub tenant: &'a TenantName,
-    /// Which of its users.
+    /// The tenant's user.
     pub user: &'a UserName,
-    /// The prefix of the mount: nothing outside it will be asked for.
+    /// The prefix of the mount. The vfs requests nothing outside it.
     pub prefix: &'a Prefix,
-    /// What the user may do there.
+    /// The user's permissions in the mount.
     pub permissions: Permissions,
 }
 
-/// Where the tree's storage comes from. `cloud` implements it; tests hand out a bucket in memory.
+/// The source of buckets. `cloud` implements it; tests use a bucket in memory.
 #[async_trait]
 pub trait Buckets: Send + Sync + fmt::Debug {
-    /// The bucket for `scope`, ready to use. Called for each operation, so it is cheap when nothing changed.
+    /// Returns the bucket for `scope`, ready to use. Called for each operation, so it is cheap if nothing changed.
     ///
     /// # Errors
-    /// [`store::Error::Credentials`] when the tenant has no storage or no credentials can be had for it.
+    /// [`store::Error::Credentials`] if the tenant has no storage, or no credentials can be obtained for it.
     async fn bucket(&self, scope: Scope<'_>) -> store::Result<Arc<dyn store::Bucket>>;
 
-    /// The id of a tenant's bucket. Needs no credentials and makes no request.
+    /// Returns the id of a tenant's bucket. Needs no credentials and makes no request.
     ///
     /// # Errors
-    /// [`store::Error::Credentials`] when the tenant has no storage.
+    /// [`store::Error::Credentials`] if the tenant has no storage.
     fn id(&self, tenant: &TenantName) -> store::Result<BucketId>;
 }

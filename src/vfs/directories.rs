@@ -1,12 +1,12 @@
 //! Times and modes that clients set on directories. S3 can't carry them: most directories have no object of their own.
 //!
-//! Times are kept in the journal, by bucket and key, and shown to every session; a directory without any shows the start of
-//! the current day (`clock.rs`). Modes are kept for the session. What this node's sessions set is also in its overlay:
-//! it is answered from there at once, and that is what is left of it while the journal is down, which fails nothing here.
-//! `attribute_writer.rs` tells the journal of it later.
+//! The journal keeps times by bucket and key, and every session sees them. A directory without times shows the start of
+//! the current day (`clock.rs`). Modes last as long as the session. Times that this node's sessions set are also in the
+//! node's overlay. Questions are answered from there at once, also while the journal is down, which fails no request
+//! here. `attribute_writer.rs` writes them into the journal later.
 //!
-//! Invariant: STAT, OPENDIR and each page of a listing ask the journal once at most, and not of what this node set within
-//! two seconds. OPENDIR of a directory with thousands of mounts asks once for each thousand.
+//! Invariant: STAT, OPENDIR and each page of a listing ask the journal at most once, and don't ask for times that this
+//! node set within two seconds. OPENDIR of a directory with thousands of mounts asks once for each thousand.
 
 use super::{
     Metadata, Mount, NewAttributes, Node, Times,
@@ -22,10 +22,10 @@ use crate::{
 use std::{collections::HashMap, sync::Arc};
 use tokio::time::Instant;
 
-/// The most directories of a question to the journal.
+/// The most directories in one question to the journal.
 const PAGE_DIRECTORIES: usize = 1000;
 
-/// A directory, by the name that the cache and the journal have for it.
+/// A directory, by the name that the cache and the journal use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DirectoryName<'a> {
     pub(super) bucket: &'a BucketId,
@@ -38,7 +38,7 @@ impl<'a> DirectoryName<'a> {
     }
 }
 
-/// A session's view of directories beside their names.
+/// The attributes of directories, as one session sees them.
 #[derive(Debug)]
 pub(super) struct Directories {
     node: Arc<Node>,
@@ -59,7 +59,7 @@ impl Directories {
         &self.node.cache.directories
     }
 
-    /// A directory in `mount`, or a virtual one. It shows the start of the day unless `times` are set.
+    /// A directory in `mount`, or a virtual one. Shows the start of the day unless it has `times`.
     pub(super) fn metadata(&self, path: &VirtualPath, times: Option<Times>, mount: Option<&Mount>) -> Metadata {
         let times = times.unwrap_or_else(|| start_of_day(&*self.node.clock));
         Metadata::of_directory(times, self.modes.find(path), mount)
@@ -98,14 +98,14 @@ impl Directories {
         times
     }
 
-    /// The times that a session of this node has just set; else those that were seen before.
+    /// The times that a session of this node set just now, or else those `seen` before.
     pub(super) fn newest_times(&self, directory: DirectoryName<'_>, seen: Option<Times>) -> Option<Times> {
         let known = self.known(directory).filter(KnownTimes::is_newest);
         known.map_or(seen, |known| known.times)
     }
 
-    /// The times that are set on the directories of a listing's page. One question to the journal, none for a page without
-    /// directories. The listing was asked for at `asked`.
+    /// The times that are set on the directories on one page of a listing, which was requested at `asked`. One question
+    /// to the journal, none for a page without directories.
     pub(super) async fn of_page(
         &self,
         bucket: &BucketId,
@@ -122,7 +122,7 @@ impl Directories {
         TimesInPage(self.journal().directory_times_in(bucket, page).await)
     }
 
-    /// Of a page of a listing: the times of the directory `name`.
+    /// The times of the directory `name` on a page of a listing.
     pub(super) fn in_page(&self, page: &mut TimesInPage, directory: DirectoryName<'_>, name: &str) -> Option<Times> {
         let known = self.known(directory);
         if let Some(newest) = known.filter(KnownTimes::is_newest) {
@@ -150,7 +150,7 @@ impl Directories {
         self.told(directory, known, set);
     }
 
-    /// Takes in whether the journal has heard of what was noted. If it hasn't, it is told again in a while.
+    /// Takes in the journal's answer to a change. If the journal didn't take it, the change is written later.
     fn told(&self, directory: DirectoryName<'_>, known: KnownTimes, told: Result<(), JournalDown>) {
         match told {
             Ok(()) => self.overlay().keep(&self.tenant, directory.of_cache(), known),
@@ -162,36 +162,37 @@ impl Directories {
         AttributeWriter::write_directory(&self.node, &self.tenant, directory.bucket, directory.prefix);
     }
 
-    /// Finds what this node knows of a directory.
+    /// Returns what this node knows of a directory.
     fn known(&self, directory: DirectoryName<'_>) -> Option<KnownTimes> {
         let known = self.overlay().find(directory.of_cache());
         if known.as_ref().is_some_and(KnownTimes::is_here_alone) {
-            // It waits already, but for one that found too many others.
+            // The entry is queued already, unless the queue was full.
             self.tell_later(directory);
         }
         known
     }
 
-    /// Tells whether the journal keeps something for a directory, or for one below it, or may do so. Asked beside S3 it
-    /// costs no time.
+    /// True if the journal has, or may have, times for a directory or one below it. Asked in parallel with S3 it costs
+    /// no time.
     pub(super) async fn is_kept(&self, directory: DirectoryName<'_>) -> bool {
         !matches!(self.journal().keeps_directory_times(directory.bucket, directory.prefix).await, Ok(false))
     }
 
-    /// A directory was made. All that was set on an older one of the name, or below it, is forgotten, if something `is_kept`.
+    /// Takes note that a directory was made. Forgets all attributes of an older one of the name and below it, if
+    /// something `is_kept`.
     pub(super) async fn made(&self, path: &VirtualPath, directory: DirectoryName<'_>, is_kept: bool) {
         self.modes.forget(path);
         self.overlay().take(directory.bucket, directory.prefix);
         if is_kept {
-            // While the journal is down the row stays, and this node knows better.
+            // While the journal is down the row stays, and this node's entry overrides it.
             let known = self.overlay().note(&self.tenant, directory.of_cache(), None);
             let forgotten = self.forget(directory).await;
             self.told(directory, known, forgotten);
         }
     }
 
-    /// A directory was removed, of which something may be kept. While the journal is down the row stays: a later question that
-    /// finds no directory drops it.
+    /// Takes note that a directory was removed, and forgets its attributes if something `is_kept`. While the journal is
+    /// down the row stays. A later question that finds no directory drops it.
     pub(super) async fn removed(&self, path: &VirtualPath, directory: DirectoryName<'_>, is_kept: bool) {
         self.modes.forget(path);
         self.overlay().take(directory.bucket, directory.prefix);
@@ -204,8 +205,8 @@ impl Directories {
         self.journal().forget_directory_times(directory.bucket, directory.prefix, None).await
     }
 
-    /// S3 was asked at `asked`, and has no such directory: all that is kept for it, and for those below it, is dropped,
-    /// unless it may have been made since.
+    /// Drops the times of a directory and of those below it, because S3, asked at `asked`, doesn't have the directory.
+    /// Times that were set later stay, because the directory may have been made since.
     pub(super) async fn drop_gone(&self, directory: DirectoryName<'_>, asked: Instant) {
         let DirectoryName { bucket, prefix } = directory;
         self.overlay().drop_older(bucket, prefix, asked);
@@ -214,7 +215,7 @@ impl Directories {
         }
     }
 
-    /// An empty directory was renamed.
+    /// Moves the times of an empty directory that was renamed.
     pub(super) async fn renamed(&self, source: DirectoryName<'_>, target: DirectoryName<'_>) {
         AttributeWriter::flush(&self.node, source.bucket, source.prefix).await;
         let moved = async {
@@ -225,15 +226,15 @@ impl Directories {
         self.carry(source, target, is_moved);
     }
 
-    /// Notes under the new names what this node had noted of a directory that was renamed, and of those below it. The journal
-    /// hears in a moment of what it may not know there.
+    /// Moves this node's entries of a renamed directory, and of those below it, to the new names. Entries that the
+    /// journal may not have under the new names are written soon.
     pub(super) fn carry(&self, source: DirectoryName<'_>, target: DirectoryName<'_>, is_moved: bool) {
         self.overlay().take(target.bucket, target.prefix);
         for (old, known) in self.overlay().take(source.bucket, source.prefix) {
             let Some(new) = target.prefix.twin(source.prefix, &old).map(|key| key.as_directory()) else { continue };
             let new = DirectoryName { bucket: target.bucket, prefix: &new };
             if known.times.is_some() && (known.is_newest() || !is_moved) {
-                // Set again, because the journal has what it moved from now on.
+                // Set again, because the journal has the moved row from now on.
                 self.overlay().note(&self.tenant, new.of_cache(), known.times);
                 self.tell_later(new);
                 continue;
@@ -245,13 +246,13 @@ impl Directories {
         }
     }
 
-    /// Takes along the modes of a directory that was renamed, and of those below it.
+    /// Moves the modes of a renamed directory, and of those below it.
     pub(super) fn carry_modes(&self, source: &VirtualPath, target: &VirtualPath) {
         self.modes.rename(source, target);
     }
 }
 
-/// The times that are set on the directories of a listing's page.
+/// The times that are set on the directories on one page of a listing.
 #[derive(Debug)]
 pub(super) struct TimesInPage(Result<HashMap<String, DirectoryTimes>, JournalDown>);
 

@@ -1,7 +1,7 @@
-//! OPENDIR and READDIR: what lies in a directory, a page at a time.
+//! OPENDIR and READDIR: the entries of a directory, a page at a time.
 //!
-//! Names that could not be opened are left out; mounts hide what storage has of the same name. The session's own uploads
-//! are shown as STAT shows them.
+//! Names that could not be opened are left out. A mount hides an entry of the same name in storage. The session's own
+//! uploads show the same attributes as in STAT.
 
 use super::{
     Error, Metadata, Mount, Node, Place, Result, Vfs,
@@ -23,13 +23,13 @@ use std::{
 use tokio::{join, time::Instant};
 
 impl Vfs {
-    /// Opens a directory and asks for its first page. Needs `list`, but for the names of mounts.
+    /// Opens a directory and asks for its first page. Needs `list`, except for the names of mounts.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Denied`], or what the storage says.
+    /// [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Denied`], or the storage's error.
     pub async fn open_directory(&self, path: &VirtualPath) -> Result<DirectoryHandle> {
         let mounted = self.mounts.names_in(path);
-        // A mount's root and what leads to a mount exist whatever the storage has.
+        // A mount's root, and the directories that lead to a mount, exist whatever the storage has.
         let (mount, prefix, sought) = match self.mounts.resolve(path)? {
             Place::Virtual => (None, None, None),
             Place::Root(mount) => (Some(mount), Some(mount.prefix.clone()), None),
@@ -37,7 +37,7 @@ impl Vfs {
             Place::Object { mount, key } => (Some(mount), Some(key.as_directory()), Some(key)),
             Place::Nowhere => return Err(Error::NotFound),
         };
-        // Before S3 is asked: an upload that ends between the two is shown by S3.
+        // Taken before S3 is asked: S3 then shows an upload that ends between the two.
         let uploads = ListedUploads::new(self.notes.live.in_directory(path));
         let listing = match (mount, prefix) {
             (Some(mount), Some(prefix)) if mount.allows(Permission::List) => {
@@ -60,7 +60,7 @@ impl Vfs {
         })
     }
 
-    /// Asks for the first page, which also tells whether the directory that is `sought` exists.
+    /// Asks for the first page, which also shows if the directory `sought` exists.
     async fn begin(&self, mount: &Mount, prefix: Prefix, sought: Option<Key>) -> Result<Stored> {
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let (asked, asked_at) = (self.node.cache.stat.ask((bucket.id(), prefix.as_str())), Instant::now());
@@ -85,8 +85,8 @@ impl Vfs {
         }
     }
 
-    /// `.`, `..` and the mounts: what needs no request to S3. The journal is asked of the mounts alone, because clients show
-    /// no times of the other two.
+    /// `.`, `..` and the mounts, which need no request to S3. The journal is asked only for the times of mounts,
+    /// because clients don't show those of the other two.
     async fn first_entries(&self, path: &VirtualPath, mounted: &BTreeSet<String>) -> Result<VecDeque<Entry>> {
         let parent = path.parent().unwrap_or_else(VirtualPath::root);
         let mut entries = VecDeque::new();
@@ -114,7 +114,7 @@ impl Vfs {
         Ok(entries)
     }
 
-    /// A directory, with the times that a session of this node has just set.
+    /// A directory, with the times that a session of this node set just now.
     fn known_metadata(&self, path: &VirtualPath, place: &Place<'_>) -> Metadata {
         let Some((mount, prefix)) = place.directory() else { return self.notes.directories.metadata(path, None, None) };
         let newest = |bucket: BucketId| {
@@ -125,12 +125,12 @@ impl Vfs {
     }
 }
 
-/// A name in a directory.
+/// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// One segment; also `.` and `..`.
+    /// One segment of a path, or `.` or `..`.
     pub name: String,
-    /// What STAT would say, but for times and modes that only an object's metadata knows.
+    /// The attributes that STAT shows, except for times and modes that only the object's metadata has.
     pub metadata: Metadata,
 }
 
@@ -139,35 +139,35 @@ pub struct Entry {
 pub struct DirectoryHandle {
     path: VirtualPath,
     mount: Option<Mount>,
-    /// The names that storage can't show here.
+    /// The names of mounts, which hide entries in storage.
     mounted: BTreeSet<String>,
-    /// What storage has, until all of it has come.
+    /// The listing of the storage, until its last page was taken.
     listing: Option<Stored>,
     uploads: ListedUploads,
-    /// What has come and was not asked for yet: at most a page.
+    /// Entries of the current page that were not taken yet.
     entries: VecDeque<Entry>,
     node: Arc<Node>,
     notes: Arc<Notes>,
 }
 
-/// A directory's listing, and where the directory lies.
+/// A directory's listing, and the directory's place.
 #[derive(Debug)]
 struct Stored {
     listing: Listing,
     bucket: Arc<dyn Bucket>,
     prefix: Prefix,
     scope: Arc<CredentialScope>,
-    /// Before its first page was.
+    /// The stamp of the directory before its first page was requested.
     asked: Asked,
     asked_at: Instant,
 }
 
 impl DirectoryHandle {
-    /// Hands the next entries to `take`, one by one, up to the first that it refuses, which is the first of the next call.
-    /// Says how many were taken: none at the end. A page is asked for when all before it were taken.
+    /// Passes the next entries to `take`, one by one. An entry that it refuses comes first in the next call. Returns
+    /// how many were taken: none at the end. A page is requested after all entries before it were taken.
     ///
     /// # Errors
-    /// What the storage says, if no entry was taken. The next call tries again.
+    /// The storage's error, if no entry was taken. The next call tries again.
     pub async fn next(&mut self, mut take: impl FnMut(&Entry) -> bool) -> Result<usize> {
         let mut taken = 0;
         loop {
@@ -180,7 +180,7 @@ impl DirectoryHandle {
             match self.turn().await {
                 Ok(()) => {}
                 Err(error) if taken == 0 => return Err(error),
-                // What was taken is given out first: the next call meets the error, if it is still there.
+                // The entries that were taken are returned first. The next call meets the error, if it persists.
                 Err(_) => return Ok(taken),
             }
         }
@@ -209,13 +209,14 @@ impl DirectoryHandle {
         Ok(())
     }
 
-    /// The path that it was opened under.
+    /// The path under which the directory was opened.
     #[must_use]
     pub fn path(&self) -> &VirtualPath {
         &self.path
     }
 
-    /// A file that S3 didn't have. Without a newer state of its upload, which has ended since, it shows the one it had.
+    /// An uploaded file that S3 didn't have. If its upload has ended since, the entry shows the state at the listing's
+    /// begin.
     fn upload(&self, name: String, live: Live) -> Option<Entry> {
         let (mount, path) = (self.mount.as_ref()?, self.path.child(&name)?);
         let live = self.notes.live.newest(&path).unwrap_or(live);

@@ -1,10 +1,10 @@
-//! Times and modes that came when the object's metadata was already fixed, and times that S3 doesn't say.
+//! Times and modes that were set after the object's metadata was fixed, and times that S3 doesn't report.
 //!
-//! S3 can't change the metadata of an object but by a copy onto itself, which would change its ETag. So they are kept
-//! beside it, in the journal, with the ETag of the version that they were set on, and the time: the same bytes that are put
-//! there later have the same ETag. What this node's sessions set it also
-//! remembers itself: that is what is left of them while the journal is down, which fails nothing here.
-//! `attribute_writer.rs` tells the journal of it later.
+//! S3 changes an object's metadata only by a copy onto itself, which changes the ETag. So these attributes are kept
+//! beside the object, in the journal, with the ETag of their version. The time at which they were set is kept too,
+//! because the same bytes that are stored again have the same ETag. The node also remembers in its overlay what its own
+//! sessions set. The overlay answers while the journal is down, which fails no request here. `attribute_writer.rs`
+//! writes its entries into the journal later.
 
 use super::{
     NewAttributes, Node, Times,
@@ -18,7 +18,7 @@ use crate::{
 use std::{collections::HashMap, sync::Arc};
 use tokio::join;
 
-/// An object, by the names that the session, the cache and the journal have for it.
+/// An object, by the names that the session, the cache and the journal use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Named<'a> {
     pub(super) path: &'a VirtualPath,
@@ -28,7 +28,7 @@ pub(super) struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    /// The object, as the cache knows it.
+    /// The object by its name in the cache.
     pub(super) fn at(&self) -> At<'a> {
         At { scope: self.scope, bucket: self.bucket.id(), key: self.key }
     }
@@ -38,7 +38,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// The late attributes of a session's tree.
+/// The attributes that are kept beside the objects of a session's tree.
 #[derive(Debug)]
 pub(super) struct Late {
     node: Arc<Node>,
@@ -58,7 +58,7 @@ impl Late {
         &self.node.cache.attributes
     }
 
-    /// What is kept for a file, of whatever version. At most one question to the journal.
+    /// The attributes that are kept for a file, of any version. At most one question to the journal.
     pub(super) async fn of_file(&self, file: Named<'_>) -> Kept {
         let noted = self.overlay().find(file.name());
         self.tell_again(file.bucket.id(), file.key, noted.as_ref());
@@ -71,7 +71,8 @@ impl Late {
         Kept { noted, kept }
     }
 
-    /// What is kept for the files of a listing's page. One question to the journal, none for a page without files.
+    /// The attributes that are kept for the files on one page of a listing. One question to the journal, none for a
+    /// page without files.
     pub(super) async fn of_page(&self, bucket: &BucketId, directory: &Prefix, page: &[store::Entry]) -> KeptInPage {
         let is_file = |entry: &&store::Entry| matches!(entry.kind, store::EntryKind::File { .. });
         let files: Vec<&str> = page.iter().filter(is_file).map(|entry| entry.name.as_str()).collect();
@@ -82,7 +83,7 @@ impl Late {
         KeptInPage(self.journal().late_in(bucket, directory, &files).await)
     }
 
-    /// Of a page of a listing of `directory`: what is kept for the file `name`.
+    /// The attributes that are kept for the file `name` on a page of the listing of `directory`.
     pub(super) fn in_page(&self, page: &mut KeptInPage, bucket: &BucketId, directory: &Prefix, name: &str) -> Kept {
         let kept = page.0.as_mut().map(|kept| kept.remove(name)).map_err(|down| *down);
         let noted = self.overlay().find((bucket, &format!("{}{name}", directory.as_str())));
@@ -94,14 +95,15 @@ impl Late {
         Kept { noted, kept }
     }
 
-    /// Enters what this node alone knows. It waits already, but for a file that found too many others.
+    /// Queues what only this node knows. It is queued already, unless the queue was full.
     fn tell_again(&self, bucket: &BucketId, key: &Key, noted: Option<&Noted>) {
         if let Some(noted) = noted.filter(|noted| noted.is_here_alone()) {
             AttributeWriter::write(&self.node, &self.tenant, bucket, key, &noted.late().etag);
         }
     }
 
-    /// Adds to what is kept for a version of a file. A journal that doesn't answer hears of it later.
+    /// Adds to the attributes that are kept for a version of a file. If the journal doesn't answer, they are written
+    /// later.
     pub(super) async fn add(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
         if attributes.is_empty() {
             return;
@@ -113,8 +115,8 @@ impl Late {
         }
     }
 
-    /// Puts what belongs to a new version in the place of all that was kept for the name. The same bytes have the same
-    /// ETag: what was set on the file that they replace is not theirs.
+    /// Replaces all attributes that were kept for the name by those of a new version. The same bytes have the same
+    /// ETag, so attributes of the replaced file would otherwise appear on the new one.
     pub(super) async fn replace(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
         self.forget_note(file);
         if attributes.is_empty() {
@@ -127,8 +129,8 @@ impl Late {
         }
     }
 
-    /// Shows what the server itself knows of a new version: the journal hears of it in a moment, and keeps nothing else of the
-    /// name.
+    /// Shows what the server itself knows of a new version. The attributes are written into the journal soon, and
+    /// replace all others of the name.
     pub(super) fn show(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
         self.note(file, version, attributes);
         self.write_later(file, version, attributes);
@@ -148,16 +150,16 @@ impl Late {
         }
     }
 
-    /// Whether the journal keeps something for a file, of whatever version, or may do so.
+    /// True if the journal keeps, or may keep, attributes for a file, of any version.
     pub(super) async fn is_kept(&self, file: Named<'_>) -> bool {
         !matches!(self.journal().late(file.bucket.id(), file.key).await, Ok(None))
     }
 
-    /// Takes what is kept for a file along to its new name, where it has another version, and with it the time that it showed.
+    /// Moves the attributes of a file to its new name and version, and with them the time that it showed.
     pub(super) async fn rename(&self, source: Named<'_>, target: Named<'_>, renamed: &Renamed) {
         let (old, new) = (&renamed.source, &renamed.target);
         let kept = self.of_file(source).await.of(old);
-        // A time that is kept is the one that was shown, not S3's.
+        // A kept time is the one that was shown, not S3's.
         let shown = kept.updated(LateAttributes { times: renamed.shown_before(), mode: None });
         if !kept.is_empty() {
             join!(self.forget(source), self.replace(target, new, shown));
@@ -165,58 +167,58 @@ impl Late {
         }
         self.note(target, new, shown);
         join!(self.forget(source), self.forget_row(target));
-        // A row that is written before would be forgotten too.
+        // A row that is written earlier would be deleted by `forget_row`.
         self.write_later(target, new, shown);
     }
 
-    /// Forgets a file that is gone.
+    /// Forgets a file that was removed.
     pub(super) async fn forget(&self, file: Named<'_>) {
         self.forget_note(file);
         self.forget_row(file).await;
     }
 
     async fn forget_row(&self, file: Named<'_>) {
-        // While the journal is down the row stays. It counts for a version that nobody has any more.
+        // While the journal is down the row stays. It belongs to a version that no longer exists.
         let _ = self.journal().replace_late(file.bucket.id(), file.key, None).await;
     }
 
-    /// Has the journal hear of all that this node has yet to tell it of a directory, which is to be renamed, and of what
-    /// lies below it.
+    /// Writes everything into the journal that this node has not yet told it of a directory and of the names below it.
+    /// Call it before the directory is renamed.
     pub(super) async fn settle_below(&self, bucket: &BucketId, directory: &Prefix) {
         self.node.renamed_times.known_below(bucket, directory).await;
         self.tell_below(bucket, directory).await;
     }
 
-    /// Tells the journal now what waits of a directory and of what lies below it: a thousand files in one statement.
+    /// Writes everything queued for a directory and the names below it now, a thousand files in one statement.
     pub(super) async fn tell_below(&self, bucket: &BucketId, directory: &Prefix) {
         AttributeWriter::flush(&self.node, bucket, directory).await;
     }
 
-    /// Takes note of a renamed directory, whose files' times are on their way to the journal.
+    /// Takes note of a renamed directory. The times of its files are on their way to the journal.
     pub(super) fn enter_renamed(&self, bucket: &BucketId, directory: Prefix, times: TimesWritten) {
         self.node.renamed_times.enter(bucket, directory, times);
     }
 
-    /// Takes out what this node noted of the files below a directory, each with its key.
+    /// Removes and returns this node's entries of the files below a directory, each with its key.
     pub(super) fn take_below(&self, bucket: &BucketId, directory: &Prefix) -> Vec<(Arc<str>, Noted)> {
         self.overlay().take_below(bucket, directory)
     }
 
-    /// Notes under a new name what this node had noted of a file under the old one. The journal hears in a moment of what it
-    /// may not know there.
+    /// Copies this node's entry of a renamed file to the new name. If the journal may not have it under the new name,
+    /// it is written soon.
     pub(super) fn carry(&self, bucket: &BucketId, key: &Key, version: &Version, noted: &Noted) {
         if self.overlay().carry(&self.tenant, (bucket, key.as_str()), version, noted) {
             AttributeWriter::write(&self.node, &self.tenant, bucket, key, &version.etag);
         }
     }
 
-    /// Forgets what was noted of a file.
+    /// Removes this node's entry of a file.
     pub(super) fn forget_note(&self, file: Named<'_>) {
         self.overlay().forget(file.name());
     }
 }
 
-/// What is kept for a file, before it is known which version the file has.
+/// The attributes that are kept for a file, before its version is known.
 #[derive(Debug)]
 pub(super) struct Kept {
     noted: Option<Noted>,
@@ -235,7 +237,7 @@ impl Kept {
     }
 }
 
-/// What is kept for the files of a listing's page.
+/// The attributes that are kept for the files on one page of a listing.
 #[derive(Debug)]
 pub(super) struct KeptInPage(Result<HashMap<String, store::Late>, JournalDown>);
 
@@ -256,7 +258,8 @@ impl LateAttributes {
         NewAttributes { times, mode: self.mode }
     }
 
-    /// The time of a file that S3 says was modified at `modified`, in seconds since 1970, as far as no client set one.
+    /// The time to show for a file that S3 reports as modified at `modified`, in seconds since 1970, if no client set
+    /// one.
     pub(super) fn modified(self, modified: i64) -> i64 {
         match self.times {
             Some(LateTimes::Appeared(appeared)) => appeared.into(),

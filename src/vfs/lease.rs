@@ -1,27 +1,27 @@
-//! Leases that operations of this node have in the journal: how long they last, and how their rows end.
+//! Leases that operations of this node hold in the journal: their terms, and the deletion of their rows.
 
 use crate::store::{self, JournalDown, Lease};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// A row outlives its node by this time at most. It is renewed every third of it.
+/// A row outlives its node by at most this time. Its task renews it every third of it.
 pub(super) const TERM: Duration = Duration::from_secs(30);
-/// A row of another node is asked for again after this time, and after twice as long each further time, up to the longest.
+/// The pause before another node's row is asked for again. It doubles each time, up to the longest.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// The longest time between two such questions.
+/// The longest pause between two such questions.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// After this time a row that could not be deleted is tried again.
+/// The pause before the deletion of a row is tried again.
 const END_PAUSE: Duration = Duration::from_secs(1);
 
 /// A lease for a new holder.
 ///
 /// # Errors
-/// When the system has no random bytes.
+/// If the system has no random bytes.
 pub(super) fn new() -> store::Result<Lease> {
     Ok(Lease { term: TERM, ..Lease::new()? })
 }
 
-/// Deletes a row that could not be deleted just now: until its lease is over it keeps others from the name.
+/// Retries the deletion of a row that failed. Until its lease ends the row keeps other nodes from the name.
 pub(super) async fn end_later<T, F>(lease: &Lease, end: impl Fn() -> F)
 where
     F: Future<Output = Result<T, JournalDown>>,

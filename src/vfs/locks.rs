@@ -1,21 +1,22 @@
-//! Locks: while a session creates a file with EXCL, no other session creates it with EXCL. Without them both would be told
-//! OK at OPEN, and one would learn at CLOSE that it was not alone.
+//! Locks: while a session creates a file with EXCL, no other session can create it with EXCL. Without locks both OPENs
+//! would succeed, and one session would learn at CLOSE that the other was faster.
 //!
 //! There are three layers, as with claims (`claims.rs`):
-//! 1. Within a node, a table of the names that are being created.
-//! 2. Between nodes that share a journal, one row a name, with a lease. It is renewed by a task of its own, and deleted by
-//!    it when the upload ends, whatever ends it. The name leaves the table when the row is gone.
-//! 3. S3's `If-None-Match: *` at CLOSE, which alone decides while the journal is away, and against other users of the
+//! 1. Within a node: a table of the names that are being created.
+//! 2. Between nodes that share a journal: one row per name, with a lease. A task of its own renews the row, and deletes
+//!    it when the upload ends for any reason. The name leaves the table after the row is deleted.
+//! 3. S3's `If-None-Match: *` at CLOSE. It alone decides while the journal is down, and against other users of the
 //!    bucket.
 //!
-//! A lock differs from a claim in that others may end it: a session that removes the file, and the session itself when its
-//! client is silent. Its upload learns of that at CLOSE.
+//! Unlike a claim, a lock can be ended from outside: by a session that removes the file, and by the session itself when
+//! its client is silent. The upload learns of this at CLOSE.
 //!
 //! Invariants:
-//! - A lock is taken before S3 is asked if there is a file, and ends after S3 has the file. So another session finds the one
-//!   or the other.
-//! - An OPEN that is refused writes nothing: only the task that keeps a row, and the CLOSE of its upload, take or renew it.
-//! - An OPEN that finds a lock whose own OPEN is still asking S3 waits for that: if a file is there, nobody has the lock.
+//! - A lock is taken before S3 is asked for the file, and ends after S3 has the file. So another session always finds
+//!   the lock or the file.
+//! - An OPEN that is refused writes nothing: only the task that keeps a row, and the CLOSE of its upload, take or renew
+//!   it.
+//! - An OPEN that meets a lock whose own OPEN is still asking S3 waits for it: if the file exists, that lock ends.
 //! - No mutex is held across an `await`. There are no more locks than open handles.
 
 use super::{
@@ -38,7 +39,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// An OPEN waits so long for another one that is asking S3.
+/// An OPEN waits this long for another one that is asking S3.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 type Name = (BucketId, Key);
@@ -47,7 +48,7 @@ type Name = (BucketId, Key);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Locks(Arc<Mutex<HashMap<Name, Arc<Holder>>>>);
 
-/// The holder of a lock, as all that meet it see it.
+/// The holder of a lock. All operations that meet the lock share it.
 #[derive(Debug)]
 struct Holder {
     locks: Locks,
@@ -55,34 +56,34 @@ struct Holder {
     session: SessionId,
     name: Name,
     phase: watch::Sender<Phase>,
-    /// The row, where other nodes can see it.
+    /// The row in the journal, if other nodes share it.
     row: Option<Row>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// S3 is asked if there is a file.
+    /// The OPEN is asking S3 for the file.
     Opening,
-    /// The file is open.
+    /// The OPEN succeeded.
     Open,
-    /// The lock has ended, and the row is being deleted.
+    /// The lock has ended, and its row is being deleted.
     Ending(End),
     /// The name is free.
     Ended(End),
 }
 
-/// The reason for which a lock ended.
+/// The reason why a lock ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// The upload ended, or its session renamed or removed the file.
     Released,
     /// The client was silent.
     Lapsed,
-    /// Another session removed the file, or has the lock.
+    /// Another session removed the file, or holds the lock.
     Lost,
 }
 
-/// The outcome of entering a name in the table.
+/// The outcome of adding a name to the table.
 enum Entered {
     Ours(Arc<Holder>, watch::Receiver<Phase>),
     Theirs(Arc<Holder>),
@@ -93,11 +94,11 @@ enum Entered {
 pub(super) struct Lock(Arc<Holder>);
 
 impl Vfs {
-    /// Takes the lock that an OPEN with EXCL needs, and none where the OPEN will be refused anyway. One question to a shared
-    /// journal.
+    /// Takes the lock that an OPEN with EXCL needs. Takes none if the OPEN will be refused anyway. One question to a
+    /// shared journal.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`] where another session has the lock, or this one uploads the file.
+    /// [`Error::AlreadyExists`] if another session holds the lock, or this one uploads the file.
     pub(super) async fn lock(&self, path: &VirtualPath, options: WriteOptions) -> Result<Option<Lock>> {
         let Ok(Place::Object { mount, key }) = self.mounts.resolve(path) else { return Ok(None) };
         if !(options.exclusive && options.create && mount.allows(Permission::Write)) {
@@ -110,8 +111,8 @@ impl Vfs {
         self.node.locks.take(&self.node.journal, self.session, name).await.map(Some)
     }
 
-    /// Ends the lock on a name where no file is, because the file is removed. `false` if there is none. One question to a
-    /// shared journal.
+    /// Ends the lock on the name of a missing file, because the file is removed. Returns `false` if there is no lock.
+    /// One question to a shared journal.
     pub(super) async fn break_lock(&self, bucket: &BucketId, key: &Key) -> bool {
         if let Some(holder) = self.node.locks.find(bucket, key).filter(|holder| holder.phase() == Phase::Open) {
             return holder.end(End::Lost).await == End::Lost;
@@ -120,7 +121,7 @@ impl Vfs {
         journal.is_shared() && journal.break_lock(bucket, key).await.unwrap_or(false)
     }
 
-    /// Ends this session's own lock on a name, because its upload is removed or gets another name.
+    /// Ends this session's own lock on a name, because its upload is removed or renamed.
     pub(super) async fn release_lock(&self, bucket: &BucketId, key: &Key) {
         if let Some(holder) = self.node.locks.find(bucket, key).filter(|holder| holder.session == self.session) {
             holder.end(End::Released).await;
@@ -129,7 +130,7 @@ impl Vfs {
 }
 
 impl Lock {
-    /// OPEN is about to be answered: other sessions need not wait any longer.
+    /// Called just before OPEN is answered. Other sessions stop waiting.
     pub(super) fn open(&self) {
         self.0.phase.send_if_modified(|phase| {
             let is_opening = *phase == Phase::Opening;
@@ -140,13 +141,13 @@ impl Lock {
         });
     }
 
-    /// Lets others have the name, because the client is silent.
+    /// Frees the name for other sessions, because the client is silent.
     pub(super) fn lapse(&self) {
         self.0.begin_end(End::Lapsed);
     }
 
-    /// Asks, before the file is published under `key`, if the lock is still ours. One that lapsed is taken again, unless the
-    /// file has another name now. At most one question to a shared journal, but for that.
+    /// Checks, before the file is published under `key`, that the lock is still held. Takes a lapsed lock again, unless
+    /// the file has another name now. At most one question to a shared journal if it didn't lapse.
     ///
     /// # Errors
     /// [`Error::LockLost`].
@@ -190,7 +191,7 @@ impl Drop for Lock {
 }
 
 impl Locks {
-    /// Takes the lock on a name, when it is known how other OPENs of the name end.
+    /// Takes the lock on a name, after other OPENs of the name have succeeded or failed.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`].
@@ -211,7 +212,7 @@ impl Locks {
         timeout(PATIENCE, taking).await.unwrap_or(Err(Error::AlreadyExists))
     }
 
-    /// Enters a holder, unless the name has one.
+    /// Adds a holder for the name, unless it has one.
     fn enter(&self, journal: &Arc<dyn Journal>, session: SessionId, name: &Name) -> Result<Entered> {
         let row = if journal.is_shared() { Some(Row::new()?) } else { None };
         let mut names = self.names();
@@ -244,10 +245,10 @@ impl Holder {
         *self.phase.borrow()
     }
 
-    /// Waits while it isn't known if the OPEN succeeds, or while the row is being deleted. `false` if the name is free then.
+    /// Waits until the OPEN has succeeded, or the lock has ended. Returns `false` if the name is free then.
     async fn has_name(&self) -> bool {
         let mut phase = self.phase.subscribe();
-        // An error can't be: the sender is the holder's own.
+        // This can't fail: the holder itself owns the sender.
         let _ = phase.wait_for(|phase| matches!(phase, Phase::Open | Phase::Ended(_))).await;
         if self.phase() != Phase::Open {
             return false;
@@ -263,7 +264,7 @@ impl Holder {
         !is_gone
     }
 
-    /// Begins the term anew in a shared journal. True if another session has ended the lock, or has it.
+    /// Renews the lease in a shared journal. Returns true if another session has ended the lock, or holds it.
     async fn is_lost(&self) -> bool {
         match &self.row {
             Some(row) => row.hold(&*self.journal, &self.name).await == Ok(false),
@@ -271,7 +272,7 @@ impl Holder {
         }
     }
 
-    /// Ends the lock, if it has not ended, and waits until the name is free. Answers why it ended.
+    /// Ends the lock, unless it has ended, and waits until the name is free. Returns the reason why it ended.
     async fn end(&self, end: End) -> End {
         self.begin_end(end);
         let mut phase = self.phase.subscribe();
@@ -287,7 +288,7 @@ impl Holder {
             }
             is_new
         });
-        // The task that keeps a row does the rest.
+        // With a row, the task that keeps it does the rest.
         if is_new && self.row.is_none() {
             self.leave(end);
         }
@@ -304,8 +305,8 @@ impl Holder {
 #[derive(Debug)]
 struct Row {
     lease: Lease,
-    /// Until then no other holder can have taken the row over: if it is gone, a session removed the file. `None` as long as
-    /// the journal hasn't said that the row is there.
+    /// Until then no other holder can have taken the row over: if it is gone, a session removed the file. `None` until
+    /// the journal has confirmed the row.
     certain_until: Mutex<Option<Instant>>,
 }
 
@@ -323,8 +324,8 @@ impl Row {
         Ok(locked)
     }
 
-    /// Begins the term anew. `false` when another session has ended the lock, or has it. A row that wasn't written because
-    /// the journal was away, or whose lease ended meanwhile, is taken again.
+    /// Renews the lease. Returns `false` if another session has ended the lock, or holds it. Takes a row again that was
+    /// never written because the journal was down, or whose lease ended meanwhile.
     async fn hold(&self, journal: &dyn Journal, name: &Name) -> Result<bool, JournalDown> {
         let (bucket, key) = name;
         let (is_certain, until) = (self.is_certain(), Instant::now() + self.lease.term);
@@ -338,8 +339,8 @@ impl Row {
         Ok(is_held)
     }
 
-    /// Asks, and writes nothing, if another session has ended the lock. While it isn't certain that no other holder can have
-    /// the row, only the task that keeps it can tell.
+    /// Checks, without writing, if another session has ended the lock. Once another holder may have the row, only the
+    /// task that keeps it can tell.
     async fn is_gone(&self, journal: &dyn Journal, (bucket, key): &Name) -> Result<bool, JournalDown> {
         Ok(self.is_certain() && !journal.has_lock(bucket, key, &self.lease).await?)
     }
@@ -357,23 +358,23 @@ impl Row {
     }
 }
 
-/// The task that keeps a row, from its beginning to its end.
+/// The task that keeps a row, from its creation to its deletion.
 struct Keeper {
     holder: Arc<Holder>,
     phase: watch::Receiver<Phase>,
 }
 
 impl Keeper {
-    /// Starts the task, and waits until it has the row. `false` if another holder has it.
+    /// Starts the task, and waits until it has the row. Returns `false` if another holder has it.
     async fn start(holder: Arc<Holder>, phase: watch::Receiver<Phase>) -> bool {
         let (taken, is_taken) = oneshot::channel();
         tokio::spawn(Self { holder, phase }.run(taken));
-        // The task ends without a word only with the process.
+        // The channel closes without a message only when the process ends.
         is_taken.await.unwrap_or(true)
     }
 
-    /// Takes the row, says so, and renews it until the lock ends. The row is deleted also where its OPEN stopped waiting, or
-    /// the journal failed to answer: it may be there.
+    /// Takes the row, reports it, and renews it until the lock ends. The row is deleted even if its OPEN stopped
+    /// waiting, or the journal failed to answer: the row may exist.
     async fn run(mut self, taken: oneshot::Sender<bool>) {
         let holder = Arc::clone(&self.holder);
         let Some(row) = &holder.row else { return };
@@ -387,7 +388,7 @@ impl Keeper {
         self.end(row, end).await;
     }
 
-    /// Waits while another holder's OPEN isn't answered. Without a journal the upload goes on, and S3 decides.
+    /// Waits while another holder's OPEN isn't answered. Without a journal the upload continues, and S3 decides.
     async fn take(&mut self, row: &Row) -> bool {
         let Holder { journal, name, .. } = &*self.holder;
         let mut pause = FIRST_PAUSE;
@@ -397,7 +398,7 @@ impl Keeper {
                 Ok(Locked::Theirs) => return false,
                 Ok(Locked::Opening) => {}
             }
-            // Before its OPEN is answered a lock changes only by its end.
+            // Before its OPEN is answered, the phase of a lock changes only when it ends.
             if timeout(pause, self.phase.changed()).await.is_ok() {
                 return false;
             }
@@ -405,7 +406,7 @@ impl Keeper {
         }
     }
 
-    /// Renews the row, at once when the file is open, until the lock ends.
+    /// Renews the row until the lock ends, and once more at the moment the file is open.
     async fn renew(&mut self, row: &Row) -> End {
         loop {
             let _ = timeout(row.lease.term / 3, self.phase.changed()).await;
@@ -431,7 +432,7 @@ impl Keeper {
         let is_certain = row.is_certain();
         let ended = journal.end_lock(bucket, key, &row.lease).await;
         let is_lost = end == End::Released && is_certain && ended == Ok(false);
-        // While the journal is away the next OPEN of this node goes on without a row.
+        // While the journal is down, the next OPEN of this node continues without a row.
         self.holder.leave(if is_lost { End::Lost } else { end });
         if ended.is_err() {
             lease::end_later(&row.lease, || journal.end_lock(bucket, key, &row.lease)).await;

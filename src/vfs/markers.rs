@@ -1,9 +1,10 @@
-//! Directories that S3 only implies, because objects lie below their names: programs put them there, or uploads into a
-//! directory that no MKDIR made. They would end with their last file in the middle of what a client does: `rm -r` removes
-//! the files, then the directory; a poller takes the last file and lists the directory again.
+//! Directories that S3 only implies, because objects lie below their names: other programs put them there, or a session
+//! uploaded into a directory without MKDIR. Such a directory would vanish with its last file, in the middle of a
+//! client's work. For example, `rm -r` removes the files, then the directory; a poller takes the last file and lists
+//! the directory again.
 //!
-//! So a directory gets its marker when a session takes something from it. Other nodes see it there, and
-//! S3's own users an empty object `dir/`, as after MKDIR. Where the user's permissions allow no PutObject, this node
+//! So a session that takes something from a directory gives it a marker. Other nodes see the directory then, and S3's
+//! own users see an empty object `dir/`, as after MKDIR. If the user's permissions allow no PutObject, this node
 //! remembers for an hour that its users saw the directory and emptied it.
 
 use super::{Mount, Result, Vfs, late::Named};
@@ -14,8 +15,8 @@ use crate::{
 };
 
 impl Vfs {
-    /// Gives the directory that `named` lies in a marker, unless it is known to have one: something is taken from it. At most
-    /// 1 request, and none for a mount's root.
+    /// Gives a marker to the directory that contains `named`, unless it is known to have one. Call it when something is
+    /// taken from the directory. At most 1 request, and none for a mount's root.
     pub(super) async fn keep_directory(&self, named: Named<'_>, mount: &Mount) {
         let directory = named.key.directory();
         let (markers, name) = (&self.node.cache.markers, (named.bucket.id(), directory.as_str()));
@@ -36,10 +37,10 @@ impl Vfs {
         }
     }
 
-    /// Makes a directory's marker, if there is none. 1 request.
+    /// Makes a directory's marker, if it doesn't exist. 1 request.
     ///
     /// # Errors
-    /// Those of the storage, but for a marker that is there.
+    /// Those of the storage. It is no error if the marker exists.
     pub(super) async fn mark(&self, bucket: &dyn Bucket, marker: &Key, mut object: NewObject) -> Result<()> {
         object.mark()?;
         let name = (bucket.id(), marker.as_str());

@@ -1,4 +1,4 @@
-//! MKDIR: a zero-byte object that marks the directory, so that it exists while it is empty.
+//! MKDIR: stores a marker, a zero-byte object, so that the directory exists while it is empty.
 
 use super::{
     Error, Kind, NewAttributes, Place, Result, Vfs,
@@ -16,11 +16,11 @@ use std::sync::Arc;
 use tokio::join;
 
 impl Vfs {
-    /// Makes a directory. Parents that are missing are made too. Needs `mkdir`, and says of what is there that it is there
-    /// to those who don't have it too.
+    /// Makes a directory, and its missing parents. Needs `mkdir`. A user without it also gets [`Error::AlreadyExists`]
+    /// for a name that exists.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`] for a file or directory of this name, [`Error::Denied`], [`Error::OnlyLists`].
+    /// [`Error::AlreadyExists`] if a file or directory has the name, [`Error::Denied`], [`Error::OnlyLists`].
     pub async fn mkdir(&self, path: &VirtualPath, attributes: NewAttributes) -> Result<()> {
         let (mount, key) = match self.mounts.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
@@ -33,7 +33,7 @@ impl Vfs {
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
         if let Err(denied) = mount.demand(Permission::Mkdir) {
-            // Clients that make each parent before an upload go on where it is there. STAT would tell as much.
+            // Some clients make each parent before an upload, and continue if it exists. STAT would tell them the same.
             let found = self.look(named).await?;
             let is_nothing = found.is_nothing() && !self.is_emptied(named);
             return Err(if is_nothing { denied } else { Error::AlreadyExists });
@@ -41,7 +41,7 @@ impl Vfs {
         let mut object = NewObject::default();
         attributes.write_to(&mut object, Kind::Directory);
         let missing = Room::ask(&self.node, named, &bucket, mount, true).confirm().await?;
-        // The outer ones first, for stores that have real directories.
+        // Outer directories come first, for stores that have real directories.
         for directory in missing.iter().rev() {
             if let Some(marker) = directory.as_directory().marker() {
                 self.mark(&*bucket, &marker, NewObject::default()).await?;
@@ -58,7 +58,7 @@ impl Vfs {
                 self.node.cache.replaced(named.at(), asked, Change::Made, Sight::Directory);
                 self.note_stored(named);
             }
-            // Nothing was done.
+            // S3 changed nothing.
             Err(store::Error::IsDirectory | store::Error::AlreadyExists) => {}
             Err(_) => self.changed(named, Change::Made),
         }
@@ -67,15 +67,16 @@ impl Vfs {
             error => error.into(),
         })?;
         self.notes.late.forget_note(named);
-        // A row of a directory that has just come to be is of an older one. With its parents all goes that is kept
-        // below the outermost.
+        // A row of a directory that was made just now belongs to an older one. If parents were made too, all rows below
+        // the outermost of them are outdated.
         if let Some(outermost) = missing.last().map(Key::as_directory) {
             let outermost = DirectoryName { prefix: &outermost, ..directory };
             self.notes.directories.made(named.path, outermost, true).await;
         } else {
             self.notes.directories.made(named.path, directory, is_kept).await;
         }
-        // STAT of a directory doesn't read its marker, which would be one request more for each.
+        // STAT of a directory doesn't read its marker, which would cost a request for each. So the times go to the
+        // journal.
         self.notes.directories.set(named.path, directory, attributes).await;
         Ok(())
     }

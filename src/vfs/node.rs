@@ -1,5 +1,5 @@
-//! All that the sessions of one process share, whatever user they are of: the way to the buckets, the budget of memory, the
-//! journal, the clock, what they learned a moment ago, and their claims and locks on names.
+//! The state that all sessions of one process share: the source of buckets, the memory budget, the journal, the clock,
+//! the cache, and the claims and locks on names.
 
 use super::{
     Buckets, Clock, SystemClock, attribute_writer::AttributeWriter, cache::Cache, claims::Claims, locks::Locks,
@@ -23,14 +23,14 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node on which no session has begun. Transfers take their memory from `budget`; facts that S3 has no place for are
-    /// kept in `journal`, which other nodes may share.
+    /// A node without sessions. Transfers take their memory from `budget`. Facts that S3 has no place for go to
+    /// `journal`, which other nodes may share.
     #[must_use]
     pub fn new(buckets: Arc<dyn Buckets>, budget: Arc<Budget>, journal: Arc<dyn Journal>) -> Arc<Self> {
         Self::with_clock(buckets, budget, journal, Arc::new(SystemClock))
     }
 
-    /// The same with another clock than the system's.
+    /// [`new`](Self::new) with another clock than the system's.
     #[must_use]
     pub fn with_clock(
         buckets: Arc<dyn Buckets>,
@@ -43,7 +43,8 @@ impl Node {
         Arc::new(Self { buckets, budget, journal, clock, cache, claims, locks, attribute_writer, renamed_times })
     }
 
-    /// Has the journal hear of all that it is to hear of in a moment. Call it when nothing more is asked of the node.
+    /// Writes everything into the journal that is still waiting to be written. Call it after the last request to the
+    /// node.
     pub async fn settle(&self) {
         AttributeWriter::flush_all(self).await;
         self.renamed_times.all_known().await;

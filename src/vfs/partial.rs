@@ -1,8 +1,8 @@
-//! Uploads that were cut off, as the user sees them who began them: a file that isn't there yet, which can go on.
+//! Interrupted uploads, as the user who began them sees them: a file that doesn't exist yet, and that can be resumed.
 //!
-//! They are seen only where no object is: what is there counts more than what was to be there.
+//! They show only if S3 has no object of the name: a stored file hides them.
 //!
-//! Invariant: nobody goes on with an upload but its tenant's user, through the same mount and under the same path.
+//! Invariant: only the tenant's user who began an upload can resume it, through the same mount and under the same path.
 
 use super::{
     Error, Metadata, Mount, NewAttributes, Result, Vfs,
@@ -16,44 +16,45 @@ use crate::{
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
-/// An upload that was cut off.
+/// An interrupted upload.
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) upload: PartialUpload,
     pub(super) keeping: Keeping,
-    /// Whether another session uploads it, or did so a moment ago.
+    /// True if another session uploads the file, or did so a moment ago.
     is_held: bool,
 }
 
-/// What OPEN found of an upload that was cut off.
+/// The interrupted upload that OPEN found, and what becomes of it.
 #[derive(Debug)]
 pub(super) enum CutOff {
-    /// There is none that matters.
+    /// No interrupted upload matters.
     Nothing,
-    /// This one goes on.
+    /// This upload is resumed.
     GoesOn(Box<Partial>),
-    /// The file begins anew, and what there may be is given up.
+    /// The file begins anew. A possible interrupted upload is being abandoned.
     GivingUp(GivingUp),
-    /// The journal is down: there may be one, with which the client means to go on.
+    /// The journal is down: the client may mean to resume an interrupted upload.
     Unknown,
 }
 
 impl CutOff {
-    /// What there may be is no use, whatever it is.
+    /// Abandons a possible interrupted upload, whatever it is.
     pub(super) fn given_up(keeping: Option<Keeping>) -> Self {
         keeping.map_or(Self::Nothing, |keeping| Self::GivingUp(GivingUp::begin(keeping)))
     }
 }
 
 impl Partial {
-    /// The file as it is shown while nobody goes on with it.
+    /// The file as STAT shows it while no session uploads it.
     pub(super) fn live(&self) -> Live {
         let PartialUpload { object, whole, .. } = &self.upload;
         let live = Live::new(NewAttributes::read_from(&object.metadata), now());
         Live { size: whole.bytes, shipped: whole.bytes, ..live }
     }
 
-    /// Goes on only when nobody else does, and only where the client means to, who was shown it so, if at all.
+    /// Fails if another session uploads the file, or if the upload is not the one that this client was shown, or has
+    /// grown since. A client that wasn't shown an upload may resume any.
     pub(super) fn demand(self, shown: Option<&Shown>) -> Result<Self> {
         let PartialUpload { id, whole, .. } = &self.upload;
         match shown {
@@ -63,7 +64,7 @@ impl Partial {
         }
     }
 
-    /// Takes the upload on.
+    /// Takes the upload over.
     pub(super) async fn take(self, bucket: &dyn Bucket) -> Result<(Keeping, store::Taken)> {
         let Self { upload, keeping, .. } = self;
         match store::Taken::take(bucket, &keeping, upload).await {
@@ -75,7 +76,7 @@ impl Partial {
     }
 }
 
-/// What was cut off before is given up, while the client sends what is in the file now.
+/// Abandons an interrupted upload, while the client sends the new file.
 #[derive(Debug)]
 pub(super) struct GivingUp {
     keeping: Keeping,
@@ -88,7 +89,8 @@ impl GivingUp {
         Self { keeping, done: tokio::spawn(async move { give_up(&giving_up).await }) }
     }
 
-    /// Waits for the end, and says what could not be given up. Once it has answered it must not be asked again.
+    /// Waits for the end. Returns the file if its upload could not be abandoned. Must not be called again after it
+    /// returned.
     pub(super) async fn owed(&mut self) -> Option<Keeping> {
         match (&mut self.done).await {
             Ok(Ok(_)) => None,
@@ -108,7 +110,7 @@ async fn give_up(keeping: &Keeping) -> Result<bool, JournalDown> {
 }
 
 impl Vfs {
-    /// Where the upload of a file is entered; `None` for what is no file of the mount.
+    /// The journal's entry for the upload of a file; `None` if the key is no file of the mount.
     pub(super) fn keeping(&self, mount: &Mount, bucket: &dyn Bucket, key: &Key) -> Option<Keeping> {
         let kept_for = self.tenant.partial_uploads_kept_for.unwrap_or_default();
         let name = key.as_str().strip_prefix(mount.prefix.as_str())?.to_owned();
@@ -118,7 +120,7 @@ impl Vfs {
         Some(Keeping { journal: Arc::clone(&self.node.journal), file, kept_for })
     }
 
-    /// The upload of a file that was cut off, if there is something to go on with. One question to the journal.
+    /// Returns the interrupted upload of a file, if there is a stored part to resume. One question to the journal.
     pub(super) async fn partial(&self, keeping: Option<Keeping>) -> Result<Option<Partial>, JournalDown> {
         let Some(keeping) = keeping.filter(|keeping| !keeping.kept_for.is_zero()) else { return Ok(None) };
         let found = keeping.journal.find_partial(&keeping.file).await?;
@@ -126,8 +128,8 @@ impl Vfs {
         Ok(begun.map(|(upload, is_held)| Partial { upload, keeping, is_held }))
     }
 
-    /// Gives up what was cut off before, or may be, because the file begins anew or is removed. Says whether there was
-    /// something to go on with.
+    /// Abandons a possible interrupted upload, because the file begins anew or is removed. Returns true if there was a
+    /// stored part to resume.
     pub(super) async fn give_up_partial(
         &self,
         path: &VirtualPath,
@@ -140,7 +142,7 @@ impl Vfs {
         }
     }
 
-    /// What STAT says of a file that isn't there. While the journal is down nothing is.
+    /// Returns the attributes of an interrupted upload of a missing file. While the journal is down there are none.
     pub(super) async fn stat_partial(
         &self,
         path: &VirtualPath,

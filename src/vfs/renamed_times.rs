@@ -1,7 +1,7 @@
-//! The times of files in directories that were renamed a moment ago, as long as they are on their way to the journal.
+//! Times of files in directories that were renamed a moment ago, while they are on their way to the journal.
 //!
-//! Invariant: a question about such a file waits for them, so that it is answered with the time that the file had before. It
-//! waits for as long as an answer of the journal may take, and no longer once the journal doesn't answer.
+//! Invariant: a question about such a file waits for the times, so the answer has the time that the file had before the
+//! rename. It waits no longer than an answer of the journal may take, and not at all after the journal has failed.
 
 use crate::{
     name::{BucketId, Prefix},
@@ -13,10 +13,10 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// A question waits so long. In a large directory of a slow journal S3's time may be shown then, for a moment.
+/// A question waits this long. In a large directory on a slow journal S3's time may be shown after that, for a moment.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The directories. The writers of their times are bounded, and so are they.
+/// The renamed directories. The writers of their times are bounded, so this list is bounded too.
 #[derive(Debug, Default)]
 pub(super) struct RenamedTimes(Mutex<Vec<Pending>>);
 
@@ -28,7 +28,7 @@ struct Pending {
 }
 
 impl RenamedTimes {
-    /// Enters a directory by its new name.
+    /// Adds a directory under its new name.
     pub(super) fn enter(&self, bucket: &BucketId, directory: Prefix, written: TimesWritten) {
         let mut pending = self.pending();
         pending.retain(|pending| !pending.written.is_done());
@@ -37,13 +37,13 @@ impl RenamedTimes {
         }
     }
 
-    /// Waits for the times of what lies in the directory of an object, or in a directory, whose name ends in `/`.
+    /// Waits for the times that `name` depends on. `name` is an object's, or a directory's that ends in `/`.
     pub(super) async fn known(&self, bucket: &BucketId, name: &str) {
         let awaited = self.awaited(|pending| pending.bucket == *bucket && name.starts_with(pending.directory.as_str()));
         let _ = timeout(PATIENCE, all_done(awaited)).await;
     }
 
-    /// Waits for the times of all files below a directory, which is to be renamed.
+    /// Waits for the times of all files below a directory that will be renamed.
     pub(super) async fn known_below(&self, bucket: &BucketId, directory: &Prefix) {
         let name = directory.as_str();
         let meets = |pending: &Pending| {
@@ -53,7 +53,7 @@ impl RenamedTimes {
         all_done(self.awaited(meets)).await;
     }
 
-    /// Waits for all of them.
+    /// Waits for the times of all renamed directories.
     pub(super) async fn all_known(&self) {
         all_done(self.awaited(|_| true)).await;
     }

@@ -1,8 +1,8 @@
-//! Room for a new file: no file is stored below the name of a file, nor under the name of a directory.
+//! Room for a new file: no file may be stored below the name of a file, nor under the name of a directory.
 //!
-//! S3 would take both, and no listing would lead to what lies there. One LIST tells it for a whole directory; it is sent
-//! when an upload is opened and awaited before the upload is published, so that it costs a request and hardly ever time.
-//! Uploads of sessions on two nodes that begin at the same moment may still make both: then the file is shown.
+//! S3 would accept both, but no listing would lead to the result. One LIST answers this for a whole directory. It is
+//! sent when an upload is opened, and awaited before the upload is published. So it costs a request, but hardly ever
+//! time. Two nodes whose sessions begin uploads at the same moment may still create both names: then the file is shown.
 
 use super::{
     Error, Mount, Node, Result,
@@ -17,17 +17,18 @@ use futures_util::FutureExt;
 use std::sync::Arc;
 use tokio::task::{JoinError, JoinHandle};
 
-/// How often an answer is asked for again that changes of the node overtook.
+/// How often a question is repeated whose answer was outdated by changes of the node.
 const TRIES: usize = 3;
 
-/// The place that a new file, or directory, is to have.
+/// The name of a new file or directory, and the question if it is free.
 #[derive(Debug)]
 pub(super) struct Room {
     place: Place,
     question: Question,
-    /// It is known that no directory has the name.
+    /// True if it is known that no directory has the name.
     is_no_directory: bool,
-    /// When that was asked; `None` for a file that is there, of which the upload's condition takes care.
+    /// The stamps of the name when the question was sent. `None` for an existing file, which the upload's condition
+    /// protects.
     asked: Option<(Asked, u64)>,
 }
 
@@ -35,9 +36,9 @@ pub(super) struct Room {
 enum Question {
     /// The name is free.
     Answered,
-    /// The directory that it lies in was looked at.
+    /// The parent directory was listed, or is being listed.
     Directory(Looked),
-    /// The directory has too many names to know them all: the name itself is asked for.
+    /// The parent directory has too many names for one page, so the name itself is asked for.
     Name(JoinHandle<Result<()>>),
 }
 
@@ -51,13 +52,13 @@ struct Place {
 }
 
 impl Room {
-    /// Of a file that is there already, or whose place was looked at.
+    /// For a file that exists, or whose place was checked.
     pub(super) fn known(node: &Arc<Node>, named: Named<'_>, bucket: &Arc<dyn Bucket>, mount: &Mount) -> Self {
         let place = Place::new(node, named, bucket, mount);
         Self { place, question: Question::Answered, is_no_directory: true, asked: None }
     }
 
-    /// Asks if the name is free, unless the node has just seen the directory that it lies in.
+    /// Asks if the name is free, unless the node has just listed the parent directory.
     pub(super) fn ask(
         node: &Arc<Node>,
         named: Named<'_>,
@@ -78,8 +79,8 @@ impl Room {
         Self { place, question, is_no_directory, asked }
     }
 
-    /// True if the node saw a file a moment ago where a directory is meant: reason enough to wait for the answer at once,
-    /// because some clients don't look at that to CLOSE.
+    /// True if the node saw a file a moment ago where the path needs a directory. Then it is worth waiting for the
+    /// answer at once, because some clients ignore the answer to CLOSE.
     pub(super) fn is_suspect(&self) -> bool {
         let Place { node, scope, bucket, root, key } = &self.place;
         let mut directory = key.directory();
@@ -94,7 +95,7 @@ impl Room {
         false
     }
 
-    /// True if confirming it takes no time, but for a name that a directory had a moment ago.
+    /// True if `confirm` returns at once. It still sends a request for a name that a directory had a moment ago.
     pub(super) fn is_answered(&self) -> bool {
         match &self.question {
             Question::Answered | Question::Directory(Looked::Known(_)) => true,
@@ -103,7 +104,7 @@ impl Room {
         }
     }
 
-    /// The name is another one now, which RENAME has looked at.
+    /// Takes another name, which RENAME has checked.
     pub(super) fn rename(&mut self, key: &Key) {
         self.place.key = key.clone();
         self.question = Question::Answered;
@@ -111,8 +112,8 @@ impl Room {
         self.asked = Some(self.place.asked());
     }
 
-    /// [`confirm`](Self::confirm) before the file is published: asks anew where sessions of this node have changed something
-    /// since that the answer depends on.
+    /// [`confirm`](Self::confirm) just before the file is published. Asks again if sessions of this node have since
+    /// changed something that the answer depends on.
     ///
     /// # Errors
     /// As [`confirm`](Self::confirm).
@@ -138,8 +139,8 @@ impl Room {
         Ok(())
     }
 
-    /// Waits for the answer. At most one request more, where the directory has many names or a directory of this name.
-    /// Answers with the directories that would come to be with the file, the innermost first.
+    /// Waits for the answer. At most one more request, if the directory has many names or contains a directory of this
+    /// name. Returns the directories that will come into being with the file, the innermost first.
     ///
     /// # Errors
     /// [`Error::BelowFile`], [`Error::IsDirectory`], or those of the listings.
@@ -175,7 +176,7 @@ impl Place {
     }
 
     fn look_unless_needless(&self, is_no_directory: bool) -> Option<Looked> {
-        // A mount's root is no file.
+        // A mount's root is never a file.
         let is_free = is_no_directory && self.key.directory() == self.root;
         (!is_free).then(|| self.look())
     }
@@ -191,7 +192,7 @@ impl Place {
         self.node.cache.children.look(at, name, || self.send())
     }
 
-    /// Sends the question: it is answered whether or not the upload that asks is still there.
+    /// Sends the question in a task of its own. So it is answered even if the asking upload ends.
     fn send(&self) -> Answer {
         let (bucket, root, directory) = (Arc::clone(&self.bucket), self.root.clone(), self.key.directory());
         let (node, tenant) = (Arc::clone(&self.node), self.scope.tenant.clone());
@@ -201,7 +202,7 @@ impl Place {
         answer
     }
 
-    /// Asks whatever the node knows.
+    /// Asks without regard to the cache.
     async fn ask_anew(&self) -> Result<(Verdict, Vec<Key>)> {
         let directory = self.key.directory();
         match ask(&self.node, &self.scope.tenant, &*self.bucket, &self.root, &directory).await {
@@ -224,7 +225,8 @@ impl Place {
             let came = answer.clone().await;
             let settled = self.node.cache.children.settle(at, name, &answer, &came);
             match (came, settled) {
-                // If no listing is allowed the store can't be asked; its own users see to it.
+                // If no listing is allowed, the store can't be asked. The store's users must keep names apart
+                // themselves.
                 (Err(store::Error::Forbidden { .. }), _) => return Ok((Verdict::Free, Vec::new())),
                 (Err(error), _) => return Err(error.into()),
                 (Ok(children), Some(verdict)) => return Ok((verdict, children.missing.clone())),

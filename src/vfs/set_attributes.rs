@@ -1,7 +1,8 @@
-//! SETSTAT: times, modes and sizes of what is stored already. Nothing is answered with OK that is not shown afterwards.
+//! SETSTAT: times, modes and sizes of stored files and directories. OK is answered only for attributes that STAT shows
+//! later.
 //!
-//! S3 can't change an object's metadata, so they are kept beside it (see `late.rs`). Another size makes another object
-//! (see `patch.rs`).
+//! S3 can't change an object's metadata, so times and modes are kept beside it (see `late.rs`). Another size makes
+//! another object (see `patch.rs`).
 
 use super::{
     Error, Place, ReadHandle, Result, SetAttributes, Unsupported, Vfs, cache::Sight, directories::DirectoryName,
@@ -14,12 +15,12 @@ use crate::{
 };
 
 impl Vfs {
-    /// Sets size, times and mode of a file, or times and mode of a directory. Needs `write`, for another size
-    /// `overwrite` too. No request to S3 for times and modes of a file that this node stored a moment ago.
+    /// Sets size, times and mode of a file, or times and mode of a directory. Needs `write`, and `overwrite` too for
+    /// another size. Times and modes of a file that this node stored a moment ago need no request to S3.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Denied`], [`Error::OnlyLists`], [`Error::Unsupported`] for another owner than the
-    /// present one, and for another size those of writing a file; then nothing is set.
+    /// If it fails, nothing is set. [`Error::NotFound`], [`Error::Denied`], [`Error::OnlyLists`],
+    /// [`Error::Unsupported`] for another owner than the present one, and for another size those of writing a file.
     pub async fn set_attributes(&self, path: &VirtualPath, wanted: SetAttributes) -> Result<()> {
         let place = self.mounts.resolve(path)?;
         let (mount, key) = match &place {
@@ -41,8 +42,8 @@ impl Vfs {
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = Named { path, scope: &scope, bucket: &*bucket, key };
         let file = match self.node.cache.stat.find(named.at()) {
-            // A CLOSE of this node stored it a moment ago. No other sight is good enough: times that are set on a version
-            // that is gone would be lost.
+            // A CLOSE of this node stored the file a moment ago. No other sight will do: times that are set on a
+            // replaced version would be lost.
             Some(Sight::Stored(file)) if wanted.size.is_none() => *file,
             _ => match self.look(named).await? {
                 Found { file: Some(file), .. } => file,
@@ -76,12 +77,12 @@ impl Vfs {
 }
 
 impl Vfs {
-    /// Sets times and mode of a file that is open for reading, on the version that is open: a file that has the name by now
-    /// is another one. Needs `write`. 1 request to S3.
+    /// Sets times and mode of a file that is open for reading, on the version that is open. A newer file of the same
+    /// name isn't changed. Needs `write`. 1 request to S3.
     ///
     /// # Errors
-    /// [`Error::Denied`], [`Error::NotOpenForWriting`] for a size, [`Error::Unsupported`] for another owner than the present
-    /// one; then nothing is set.
+    /// If it fails, nothing is set. [`Error::Denied`], [`Error::NotOpenForWriting`] for a size, [`Error::Unsupported`]
+    /// for another owner than the present one.
     pub async fn set_attributes_of_open(&self, file: &ReadHandle, wanted: SetAttributes) -> Result<()> {
         let (mount, path, (key, pin)) = (file.mount(), file.path(), file.version());
         mount.demand(Permission::Write)?;
@@ -90,13 +91,13 @@ impl Vfs {
             return Err(Error::NotOpenForWriting);
         }
         let is_same = |there: &Object| match file.metadata().size {
-            // S3 tells no version of an empty object when it is asked for bytes, and its bytes are always the same.
+            // S3 returns no version for an empty object when asked for bytes. All empty objects have the same bytes.
             0 => there.size == 0,
             _ => there.pin.etag == pin.etag,
         };
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = Named { path, scope: &scope, bucket: &*bucket, key };
-        // Late attributes of a version that is gone would push out those of the version that is there.
+        // Attributes of a replaced version would push out those of the present one.
         if let Some(there) = self.look(named).await?.file.filter(is_same) {
             self.notes.late.add(named, &Version::of(&there), wanted.kept().into()).await;
         }
@@ -106,7 +107,7 @@ impl Vfs {
 }
 
 impl SetAttributes {
-    /// Everything is shown as owned by 0, so only that can be set.
+    /// Checks the owner. Everything shows as owned by 0, so only that can be set.
     ///
     /// # Errors
     /// [`Error::Unsupported`].
@@ -117,7 +118,7 @@ impl SetAttributes {
         }
     }
 
-    /// Whether a file that is being uploaded can take on the size: it does so with its next request.
+    /// Checks that a file that is being uploaded can take the size. It applies the size with its next request.
     fn check_size_of(&self, live: Live, max_object_bytes: u64) -> Result<()> {
         match self.size {
             Some(size) if size < live.shipped => Err(Error::Shipped),

@@ -1,18 +1,18 @@
-//! Paths that end in `/`, `.` or `..`: they are a directory's, and never mean a file that has the name.
+//! Paths that end in `/`, `.` or `..`: they mean a directory, and never a file of the name.
 //!
-//! Each question costs a LIST, which is no more than what a directory costs under its plain name.
+//! Each question costs a LIST, as it does for a directory under its plain name.
 
 use super::{Error, Metadata, Place, Replace, Result, SetAttributes, Vfs, directories::DirectoryName, late::Named};
 use crate::{account::Permission, name::VirtualPath, store};
 use tokio::time::Instant;
 
-/// True if a path, as the client wrote it, can only be a directory's.
+/// True if a path, as the client wrote it, can only mean a directory.
 #[must_use]
 pub fn names_a_directory(raw: &[u8]) -> bool {
     matches!(last_name(raw), b"" | b"." | b"..")
 }
 
-/// True if a path, as the client wrote it, ends in `.` or `..`: under such a name nothing is removed or renamed.
+/// True if a path, as the client wrote it, ends in `.` or `..`. Such names can't be removed or renamed.
 #[must_use]
 pub fn ends_in_dots(raw: &[u8]) -> bool {
     let end = raw.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last.saturating_add(1));
@@ -27,7 +27,7 @@ impl Vfs {
     /// STAT of a directory. Needs no permission.
     ///
     /// # Errors
-    /// [`Error::NotFound`], also for a file, or what the storage says.
+    /// [`Error::NotFound`], also for a file, or the storage's error.
     pub async fn stat_directory(&self, path: &VirtualPath) -> Result<Metadata> {
         let place = self.find_directory(path).await?;
         Ok(self.directory_metadata(path, &place).await)
@@ -48,12 +48,13 @@ impl Vfs {
         self.set_attributes_in(path, &place, wanted).await
     }
 
-    /// Why a directory is not opened as a file, or removed as one.
+    /// The error of an OPEN or REMOVE that treats a directory as a file.
     pub async fn refuse_directory(&self, path: &VirtualPath) -> Error {
         self.find_directory(path).await.map_or_else(|error| error, |_| Error::IsDirectory)
     }
 
-    /// RENAME where source or target is written as a directory: the source must be one, and no file may have its name too.
+    /// RENAME with a source or target that is written as a directory. The source must be a directory, and no file may
+    /// have the same name.
     ///
     /// # Errors
     /// [`Error::NotFound`] for a file, and those of [`rename`](Self::rename).
@@ -69,7 +70,7 @@ impl Vfs {
         self.rename(source, target, replace).await
     }
 
-    /// The place of a directory that exists.
+    /// Returns the place of a directory that exists.
     async fn find_directory(&self, path: &VirtualPath) -> Result<Place<'_>> {
         let place = self.mounts.resolve(path)?;
         let (mount, key) = match &place {

@@ -1,4 +1,4 @@
-//! STAT and LSTAT: what lies under a path. There are no links, so the two are one.
+//! STAT and LSTAT: the attributes of a path. There are no links, so both verbs are the same.
 
 use super::{Error, Metadata, Place, Result, Vfs, cache::Sight, directories::DirectoryName, late::Named};
 use crate::{
@@ -8,14 +8,14 @@ use crate::{
 use tokio::{join, time::Instant};
 
 impl Vfs {
-    /// What lies under `path`. Needs no permission: whoever can name a thing may know that it is there.
+    /// Returns the attributes of `path`. Needs no permission: every user may know that a name of the tree exists.
     ///
-    /// A file that this session is uploading shows its size so far, and one whose upload was cut off what is stored of
-    /// it, to its own user. At most 3 requests to S3; none for mounts and what leads to them, and for a directory that a
+    /// A file that this session is uploading shows its size so far. An interrupted upload shows its stored part, to its
+    /// own user. At most 3 requests to S3. None for mounts, the directories that lead to them, and directories that a
     /// listing of the node showed within the last two seconds.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or what the storage says.
+    /// [`Error::NotFound`], or the storage's error.
     pub async fn stat(&self, path: &VirtualPath) -> Result<Metadata> {
         let place = self.mounts.resolve(path)?;
         let (mount, key) = match &place {
@@ -32,7 +32,8 @@ impl Vfs {
         let named = Named { path, scope: &scope, bucket: &*bucket, key };
         let prefix = key.as_directory();
         let directory = DirectoryName { bucket: bucket.id(), prefix: &prefix };
-        // A listing knows no metadata of files, and times and modes are in them. Of a directory it knows all there is.
+        // A listing doesn't read the metadata of files, which has their times and modes. For a directory it is
+        // complete.
         if let Some(Sight::Listed(times)) = self.node.cache.stat.find(named.at()) {
             let times = self.notes.directories.newest_times(directory, times);
             return Ok(self.notes.directories.metadata(path, times, Some(mount)));
@@ -53,7 +54,7 @@ impl Vfs {
         }
     }
 
-    /// Asks the storage what lies under a key, and notes the answer.
+    /// Asks the storage for a key, and notes the answer.
     pub(super) async fn look(&self, named: Named<'_>) -> Result<Found> {
         let (at, stat) = (named.at(), &self.node.cache.stat);
         let asked = stat.ask((at.bucket, at.key.as_str()));
@@ -66,7 +67,7 @@ impl Vfs {
         Ok(found)
     }
 
-    /// True for a directory of which S3 has nothing any more, but that this user saw and emptied.
+    /// True for a directory that this user saw and emptied, and below which S3 has nothing any more.
     pub(super) fn is_emptied(&self, named: Named<'_>) -> bool {
         let directory = named.key.as_directory();
         self.node.cache.markers.is_emptied(named.scope, (named.bucket.id(), directory.as_str()))

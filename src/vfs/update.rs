@@ -1,6 +1,6 @@
-//! OPEN for reading and writing of a file that is there: it is read as by any other reader until it is changed.
+//! OPEN of an existing file for reading and writing. Until its first change the file is read as by any other reader.
 //!
-//! Invariant: the upload that it becomes replaces the version that was opened, or nothing.
+//! Invariant: the upload replaces exactly the version that was opened, or fails.
 
 use super::{
     NewAttributes, PendingWrite, ReadHandle, Result, Vfs, Writable, WriteHandle, WriteOptions, partial::CutOff,
@@ -12,15 +12,15 @@ use std::time::Duration;
 /// The outcome of OPEN for reading and writing.
 #[derive(Debug)]
 pub enum OpenedUpdate {
-    /// A file that is there, to be read until it is changed.
+    /// The file existed. It is read until its first change.
     Unchanged(ReadHandle, Update),
-    /// A new file, or one that begins anew or goes on where it was cut off.
+    /// A new file, one that begins anew, or an interrupted upload that is resumed.
     Upload(PendingWrite),
 }
 
 impl Vfs {
-    /// Opens a file for reading and writing. One that is there is no upload until it is changed. Needs `write`, and
-    /// `overwrite` for a file that is there; READ of what was in it needs `read`.
+    /// Opens a file for reading and writing. An existing one becomes an upload with its first change. Needs `write`,
+    /// and `overwrite` for an existing file; READ of its former bytes needs `read`.
     ///
     /// # Errors
     /// Those of [`open_write`](Self::open_write).
@@ -41,17 +41,17 @@ impl Vfs {
     }
 }
 
-/// The change of a stored file that has not begun.
+/// A change of a stored file that has not begun.
 #[derive(Debug)]
 pub struct Update {
     file: Writable,
 }
 
 impl Update {
-    /// Enters the file among the uploads of the session. No IO.
+    /// Adds the file to the session's uploads. No IO.
     ///
     /// # Errors
-    /// [`Error::Unsupported`](super::Error::Unsupported) beside another upload of the file.
+    /// [`Error::Unsupported`](super::Error::Unsupported) if the session already uploads the file.
     pub fn begin(&self) -> Result<PendingWrite> {
         let file = self.file.clone();
         let room = Room::known(&file.node, file.named(), &file.bucket, &file.mount);
@@ -66,7 +66,7 @@ impl Update {
 }
 
 impl PendingWrite {
-    /// [`admit`](Self::admit), for a file that was opened before: others may have set its mode since.
+    /// [`admit`](Self::admit) for a file that was opened earlier: another session may have set its mode since.
     ///
     /// # Errors
     /// Those of `admit`.

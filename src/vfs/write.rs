@@ -1,4 +1,4 @@
-//! OPEN for writing: may this upload begin? The upload itself is `upload.rs`.
+//! OPEN for writing: decides if an upload may begin. The upload itself is in `upload/`.
 
 use super::{
     Error, Mount, NewAttributes, Node, Place, Result, Unsupported, UploadPath, Vfs, WriteHandle,
@@ -22,33 +22,34 @@ use std::{sync::Arc, time::Duration};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the flags of one word on the wire, in any combination")]
 pub struct WriteOptions {
-    /// READ: what was written can be read back while it is in memory. Needs no permission `read`, but for what was in
-    /// the file before.
+    /// READ: bytes that were written can be read back while they are in memory. Only the file's former bytes need the
+    /// permission `read`.
     pub read: bool,
-    /// WRITE or APPEND: without them nothing can be written, and TRUNC empties the file.
+    /// WRITE or APPEND. Without them no bytes can be written, and TRUNC empties the file.
     pub write: bool,
-    /// CREAT: make the file if it is missing.
+    /// CREAT: create a missing file.
     pub create: bool,
-    /// TRUNC: begin with an empty file. Without it the file begins as it is.
+    /// TRUNC: begin with an empty file. Without it the file keeps its bytes.
     pub truncate: bool,
-    /// EXCL: fail if the file exists. Means nothing without CREAT.
+    /// EXCL: fail if the file exists. It has no effect without CREAT.
     pub exclusive: bool,
     /// APPEND: each WRITE goes to the end, whatever its offset.
     pub append: bool,
 }
 
 impl Vfs {
-    /// Begins an upload to `path`, if that may be. Nothing is seen of it in storage before it is closed.
+    /// Begins an upload to `path`, if it is allowed. Storage shows nothing of it before CLOSE.
     ///
-    /// Asks S3 only where the flags need an answer: never for CREAT with TRUNC, unless the session knows the name as a
-    /// directory, or the user may not replace files: then a LIST for the name. Needs `write`, and `overwrite` to replace a
-    /// file.
+    /// Asks S3 only if the flags need an answer. CREAT with TRUNC needs none, with two exceptions: the session knows
+    /// the name as a directory, or the user may not replace files. Then it costs a LIST. Needs `write`, and `overwrite`
+    /// to replace a file.
     ///
     /// # Errors
-    /// [`Error::IsDirectory`], [`Error::Denied`], [`Error::NotFound`] without CREAT, [`Error::AlreadyExists`] with
-    /// EXCL, also where another session is creating it with EXCL, [`Error::Unsupported`] without TRUNC for a file that this
-    /// session is uploading, [`Error::BeingUploaded`] or [`Error::PartialLost`] where an upload that was cut off can't go on,
-    /// [`Error::Archived`], [`Error::StorageFails`] or [`Error::UploadsDenied`] where uploads failed just now.
+    /// - [`Error::IsDirectory`], [`Error::Denied`], [`Error::Archived`], and [`Error::NotFound`] without CREAT.
+    /// - [`Error::AlreadyExists`] with EXCL, also if another session is creating the file with EXCL.
+    /// - [`Error::Unsupported`] without TRUNC, if this session is uploading the file.
+    /// - [`Error::BeingUploaded`] or [`Error::PartialLost`] if an interrupted upload can't be resumed.
+    /// - [`Error::StorageFails`] or [`Error::UploadsDenied`] if uploads failed just now.
     pub async fn open_write(
         &self,
         path: &VirtualPath,
@@ -60,8 +61,8 @@ impl Vfs {
         Ok(file.begin(room, cut_off)?.under(lock))
     }
 
-    /// The file that an OPEN for writing means; its place, and what was cut off of it. SETSTAT of a size brings what it `found`
-    /// there just now, and isn't refused where uploads fail: its client hears of its own failure.
+    /// Resolves an OPEN for writing to the file, its place and its interrupted upload. SETSTAT of a size passes what it
+    /// `found` just now. It isn't refused while uploads fail, because its client is told of the failure itself.
     pub(super) async fn find_writable(
         &self,
         path: &VirtualPath,
@@ -87,7 +88,7 @@ impl Vfs {
         let stored = if !replaces_whatever_is_there || is_directory() {
             self.check_stored(named, mount, options, found).await?
         } else if !mount.allows(Permission::Overwrite) && store::file_exists(&*bucket, &key).await? {
-            // At CLOSE it would be too late: curl, and `with` in paramiko, don't look at that answer.
+            // CLOSE would be too late: curl, and `with` in paramiko, ignore its answer.
             return Err(Error::Denied(Permission::Overwrite));
         } else {
             None
@@ -101,7 +102,7 @@ impl Vfs {
         }
         let keeping = self.keeping(mount, &*bucket, &key);
         let cut_off = match stored {
-            // What is there is changed; what was to be there stays behind it.
+            // The stored file is changed. An interrupted upload of the same name stays behind it.
             Some(_) if !options.begins_anew() => CutOff::Nothing,
             _ => self.find_cut_off(path, keeping.clone(), options, stored.is_some()).await?,
         };
@@ -133,7 +134,7 @@ impl Vfs {
         Ok((file, room, cut_off))
     }
 
-    /// The file that is there already.
+    /// Finds the stored file, and checks that the flags and permissions allow to change it.
     async fn check_stored(
         &self,
         named: Named<'_>,
@@ -155,7 +156,7 @@ impl Vfs {
         }
     }
 
-    /// The upload that was cut off and goes on. One that is of no use to the client is given up.
+    /// Finds the interrupted upload to resume. Abandons one that is of no use to the client.
     async fn find_cut_off(
         &self,
         path: &VirtualPath,
@@ -175,11 +176,11 @@ impl Vfs {
         }
         let shown = self.notes.partials.shown(path);
         match self.partial(keeping).await {
-            // Who appends to what it doesn't know of doesn't mean to go on with it.
+            // A client that appends to a file that it hasn't seen doesn't mean to resume it.
             Ok(Some(partial)) if !options.append || shown.is_some() => {
                 Ok(CutOff::GoesOn(Box::new(partial.demand(shown.as_ref())?)))
             }
-            // A client that goes on where there is nothing would make a file of zeros and the rest.
+            // A client that resumes an upload that is gone would create a file that begins with zeros.
             Err(down) if shown.is_some() => Err(Error::PartialNotFound(down.into())),
             Ok(None) if shown.is_some() => Err(Error::PartialLost),
             _ if !options.create => Err(Error::NotFound),
@@ -190,12 +191,12 @@ impl Vfs {
 }
 
 impl WriteOptions {
-    /// Whether what was stored of an upload that was cut off is of no use to the client.
+    /// True if the stored part of an interrupted upload is of no use to the client.
     fn begins_anew(self) -> bool {
         self.truncate || self.exclusive
     }
 
-    /// Each handle is an upload of its own, so a second one on a file that the session is uploading can't add to it.
+    /// Each handle is an upload of its own. A second handle on a file that the session is uploading can't add to it.
     fn check_beside(self, newest: Option<Live>) -> Result<()> {
         match newest {
             Some(_) if self.exclusive => Err(Error::AlreadyExists),
@@ -205,7 +206,7 @@ impl WriteOptions {
     }
 }
 
-/// A file that may be written, as OPEN found it.
+/// A file that may be written, as OPEN resolved it.
 #[derive(Clone, Debug)]
 pub(super) struct Writable {
     pub(super) bucket: Arc<dyn Bucket>,
@@ -219,18 +220,18 @@ pub(super) struct Writable {
     pub(super) patched: Option<Patched>,
     pub(super) keeping: Option<Keeping>,
     pub(super) options: WriteOptions,
-    /// Those of OPEN.
+    /// The attributes that OPEN asked for.
     pub(super) attributes: NewAttributes,
     pub(super) condition: Condition,
     pub(super) conflicting: Conflicting,
 }
 
 impl Writable {
-    /// Enters the upload among those of the session.
+    /// Adds the file to the session's uploads.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] beside another upload of the file. OPEN has asked for that already, but another may have come
-    /// this far since.
+    /// [`Error::Unsupported`] if the session already uploads the file. OPEN has checked this before, but another OPEN
+    /// may have passed the same check since.
     pub(super) fn begin(self, room: Room, cut_off: CutOff) -> Result<PendingWrite> {
         let shown = match (&self.patched, &cut_off) {
             (Some(patched), _) => patched.live(),
@@ -246,19 +247,19 @@ impl Writable {
     }
 }
 
-/// An upload that may begin as soon as there is memory for it.
+/// An upload that may begin as soon as its memory is reserved.
 #[derive(Debug)]
 pub struct PendingWrite {
     pub(super) file: Writable,
     pub(super) live: LiveEntry,
     pub(super) room: Room,
     pub(super) cut_off: CutOff,
-    /// With EXCL.
+    /// The lock of an OPEN with EXCL.
     pub(super) lock: Option<Lock>,
 }
 
 impl PendingWrite {
-    /// Has the upload hold a lock on its name.
+    /// Gives the upload a lock on its name.
     pub(super) fn under(self, lock: Option<Lock>) -> Self {
         if let Some(lock) = &lock {
             lock.open();
@@ -266,11 +267,11 @@ impl PendingWrite {
         Self { lock, ..self }
     }
 
-    /// Waits its tenant's turn for the memory of one part, so that the upload can always ship what it took in. Then takes
-    /// on what was stored of one that was cut off.
+    /// Waits in its tenant's queue for the memory of one part. With it the upload can always send the bytes that it
+    /// took in. Then takes over the stored part of an interrupted upload.
     ///
     /// # Errors
-    /// [`Error::Busy`] when none was free before `deadline`; [`Error::BeingUploaded`], [`Error::PartialLost`].
+    /// [`Error::Busy`] if no memory was free before `deadline`; [`Error::BeingUploaded`], [`Error::PartialLost`].
     pub async fn admit(mut self, deadline: Duration) -> Result<WriteHandle> {
         let Writable { bucket, node, tenant, .. } = &self.file;
         let reservation = node.budget.reserve(tenant.name.as_str(), MIN_PART_BYTES, deadline).await?;
@@ -284,7 +285,7 @@ impl PendingWrite {
         Ok(WriteHandle::new(self, reservation, taken))
     }
 
-    /// The path that the file will appear under.
+    /// The path under which the file will appear.
     #[must_use]
     pub fn path(&self) -> &UploadPath {
         self.live.path()

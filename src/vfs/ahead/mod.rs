@@ -1,9 +1,9 @@
-//! Small files that are fetched ahead of their OPEN, for clients that read a directory in the order of its listing, as
+//! Small files that are fetched before their OPEN, for clients that read a directory in the order of its listing, as
 //! `get -r` does.
 //!
-//! What was listed is remembered until it is opened (`order.rs`); how far ahead it pays to be, the client's own OPENs
-//! tell (`pace.rs`). Invariant: only what a listing showed is fetched, at most once, pinned to the version that was
-//! listed; it is used within a second, and not after this node has changed anything under its name.
+//! Listed files are remembered until they are opened (`order.rs`). The client's OPENs tell how far ahead fetching pays
+//! off (`pace.rs`). Invariant: only files that a listing showed are fetched, at most once, pinned to the version that
+//! was listed. A fetched file is used only within a second, and only if this node has changed nothing under its name.
 
 mod order;
 mod pace;
@@ -17,11 +17,11 @@ use order::{Listed, Order, Passed};
 use pace::Pace;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What one session's client may open next, and what was fetched of that.
+/// The files that one session's client may open next, and those that were already fetched.
 #[derive(Debug)]
 pub(super) struct Ahead {
     node: Arc<Node>,
-    /// `None` where the tenant doesn't want it.
+    /// `None` if the tenant's config disables it.
     state: Option<Mutex<State>>,
 }
 
@@ -32,13 +32,13 @@ struct State {
     fetched: Vec<Fetched>,
 }
 
-/// A file that is there, or on its way.
+/// A fetched file, or one that is in flight.
 #[derive(Debug)]
 struct Fetched {
     path: VirtualPath,
     bucket: BucketId,
     key: Key,
-    /// Before its GET was sent.
+    /// The stamp of the file before its GET was sent.
     asked: Asked,
     early: EarlyReader,
 }
@@ -54,14 +54,14 @@ impl Ahead {
         Self { node, state: enabled.then(Mutex::default) }
     }
 
-    /// A listing of `directory` begins.
+    /// Begins a listing of `directory`.
     pub(super) fn begin_listing(&self, directory: &VirtualPath) {
         if let Some(mut state) = self.state() {
             state.order.begin(directory);
         }
     }
 
-    /// The next file of the listing of `directory`.
+    /// Adds the next file of the listing of `directory`.
     pub(super) fn list(&self, directory: &VirtualPath, name: &str, size: u64, etag: &ETag) {
         if (1..=EarlyReader::MAX_BYTES).contains(&size)
             && let Some(mut state) = self.state()
@@ -70,12 +70,12 @@ impl Ahead {
         }
     }
 
-    /// Takes note of an OPEN, and hands out what was fetched for it.
+    /// Takes note of an OPEN, and returns the file if it was fetched.
     pub(super) fn open(&self, path: &VirtualPath) -> Option<EarlyReader> {
         self.state()?.open(path, &self.node)
     }
 
-    /// Whether what [`open`](Self::open) handed out was of use.
+    /// Takes note if the file that [`open`](Self::open) returned was `useful`.
     pub(super) fn judge(&self, useful: bool) {
         match self.state() {
             Some(mut state) if useful => state.pace.hit(),
@@ -92,7 +92,7 @@ impl Ahead {
 impl State {
     fn open(&mut self, path: &VirtualPath, node: &Node) -> Option<EarlyReader> {
         self.pace.opened();
-        // A file that the node has changed since counts as no wrong guess.
+        // A file that the node has changed since doesn't count as a wrong guess.
         self.fetched.retain(|fetched| fetched.is_unchanged(node));
         let found = self.fetched.iter().position(|fetched| fetched.path == *path).map(|at| self.fetched.remove(at));
         let before = self.fetched.len();
@@ -114,7 +114,8 @@ impl State {
 }
 
 impl Vfs {
-    /// Sends the GETs for what the client will probably open next, after a file in `directory` that lies in `mount`.
+    /// Sends the GETs for the files that the client will probably open next, after a file in `directory`, which lies in
+    /// `mount`.
     pub(super) fn fetch_ahead(&self, directory: &VirtualPath, mount: &Mount, bucket: &Arc<dyn Bucket>) {
         let Some(mut state) = self.notes.ahead.state() else { return };
         while state.fetched.len() < state.pace.window()

@@ -1,13 +1,13 @@
-//! The small files that listings have shown and that were not opened since, in the listings' order. No IO.
+//! Small files that listings have shown and that were not opened since, in the order of the listings. No IO.
 //!
-//! Invariant: what is remembered of a directory has no gap among its small files: what doesn't fit is missing at the end.
+//! Invariant: the remembered files of a directory have no gaps. Files that don't fit are missing at the end.
 
 use crate::{name::VirtualPath, store::ETag};
 use std::collections::VecDeque;
 
-/// So many files are remembered in a session: about half a mebibyte.
+/// The most files that a session remembers: about half a mebibyte.
 const MAX_FILES: usize = 4096;
-/// Of so many directories: those that lead to the one that a client is in.
+/// The most directories that a session remembers: those that lead to the one in which the client works.
 const MAX_DIRECTORIES: usize = 64;
 
 /// A file as a listing showed it.
@@ -19,18 +19,18 @@ pub(super) struct Listed {
     pub(super) etag: ETag,
 }
 
-/// How an OPEN fits to what was listed.
+/// The place of an opened file in the listings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Passed {
-    /// It is the next file of its directory.
+    /// The file is the next one of its directory.
     Next,
-    /// It is a later one.
+    /// The file is a later one.
     Jumped,
-    /// It isn't remembered: too large, opened before, or never listed.
+    /// The file isn't remembered: too large, opened before, or never listed.
     Unknown,
 }
 
-/// What is remembered, the directory that was used last behind.
+/// The remembered directories, the one used last at the end.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     directories: Vec<Directory>,
@@ -40,14 +40,14 @@ pub(super) struct Order {
 #[derive(Debug)]
 struct Directory {
     path: VirtualPath,
-    /// The ones that come next.
+    /// The files that come next.
     files: VecDeque<Listed>,
-    /// Some did not fit, so that what comes later has no place.
+    /// True if some files did not fit. Later ones are not remembered then.
     full: bool,
 }
 
 impl Order {
-    /// Forgets what is remembered of a directory, which is listed anew.
+    /// Forgets the files of a directory, because it is listed again.
     pub(super) fn begin(&mut self, path: &VirtualPath) {
         if let Some(at) = self.find(path) {
             self.forget(at);
@@ -58,7 +58,7 @@ impl Order {
         self.directories.push(Directory { path: path.clone(), files: VecDeque::new(), full: false });
     }
 
-    /// Remembers the next file of a directory. Makes room at the cost of other directories.
+    /// Remembers the next file of a directory. If there is no room, other directories are forgotten.
     pub(super) fn add(&mut self, path: &VirtualPath, file: Listed) {
         self.touch(path);
         while self.files == MAX_FILES && self.directories.len() > 1 {
@@ -73,7 +73,7 @@ impl Order {
         }
     }
 
-    /// Takes note of an OPEN: files before it were passed over.
+    /// Takes note of an OPEN. Files before it count as skipped.
     pub(super) fn pass(&mut self, path: &VirtualPath) -> Passed {
         let Some(parent) = path.parent() else { return Passed::Unknown };
         self.touch(&parent);
@@ -100,7 +100,7 @@ impl Order {
         self.directories.iter().rposition(|directory| directory.path == *path)
     }
 
-    /// Moves a directory behind, so that it is forgotten last.
+    /// Moves a directory to the end, so that it is forgotten last.
     fn touch(&mut self, path: &VirtualPath) {
         if let Some(at) = self.find(path).filter(|at| at + 1 < self.directories.len()) {
             let directory = self.directories.remove(at);

@@ -1,25 +1,25 @@
-//! How far ahead of a client it pays to be. Numbers only.
+//! Decides how many files to fetch ahead of a client. Numbers only.
 //!
-//! The window doubles with each file that was fetched and then opened. Guesses cost credit and hits earn it: a client
-//! that opens other files than were guessed is soon guessed for no more. A slow client gets no more ahead than it will
-//! open while that is fresh.
+//! The window doubles with each file that was fetched and then opened. Guesses cost credit and hits earn it: for a
+//! client that opens other files the fetching soon stops. For a slow client only as many files are fetched as it will
+//! open while they are fresh.
 
 use crate::store::EarlyReader;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// So many files are fetched ahead at most.
+/// The most files that are fetched ahead.
 const MAX_WINDOW: usize = 16;
-/// So many guesses may be wrong before the first is right.
+/// The number of guesses that may be wrong before the first right one.
 const FIRST_CREDIT: usize = 4;
 
-/// The client's pace, and how well it was guessed.
+/// The client's pace, and the success of the guesses.
 #[derive(Debug)]
 pub(super) struct Pace {
     window: usize,
     credit: usize,
     last_open: Option<Instant>,
-    /// Between two OPENs, lately.
+    /// The recent average time between two OPENs.
     interval: Duration,
 }
 
@@ -30,22 +30,22 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// A file is being opened.
+    /// Takes note of an OPEN.
     pub(super) fn opened(&mut self) {
         let now = Instant::now();
         if let Some(last) = self.last_open.replace(now) {
-            // A pause counts once, and not for long.
+            // A pause counts once, and its weight is limited.
             let interval = (now - last).min(EarlyReader::MAX_AGE);
             self.interval = (self.interval * 3 + interval) / 4;
         }
     }
 
-    /// The file was the next of its listing.
+    /// The file was the next one of its listing.
     pub(super) fn in_order(&mut self) {
         self.window = self.window.max(1);
     }
 
-    /// The file was in its listing, but others would have come first.
+    /// The file was in its listing, but not the next one.
     pub(super) fn out_of_order(&mut self) {
         self.window = 0;
     }
@@ -56,7 +56,7 @@ impl Pace {
         self.credit = (self.credit + 1).min(MAX_WINDOW);
     }
 
-    /// So many files had been fetched in vain.
+    /// Takes note that `count` files were fetched in vain.
     pub(super) fn wasted(&mut self, count: usize) {
         self.credit = self.credit.saturating_sub(count);
         if count > 0 {
@@ -64,7 +64,7 @@ impl Pace {
         }
     }
 
-    /// How many files may be there or on their way.
+    /// The number of files that may be fetched or in flight.
     pub(super) fn window(&self) -> usize {
         let fresh_for = EarlyReader::MAX_AGE.as_micros() * 3 / 4;
         let in_time = fresh_for.checked_div(self.interval.as_micros()).unwrap_or(u128::MAX);

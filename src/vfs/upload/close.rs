@@ -1,6 +1,6 @@
 //! CLOSE of an upload: S3 publishes the file, and the node notes what it knows of it.
 //!
-//! Invariant: a lock on the name ends after S3 has the file, so that another session finds the one or the other.
+//! Invariant: the lock on the name ends after S3 has the file. So another session always finds the lock or the file.
 
 use super::{Conflicting, UploadedFile, WriteHandle};
 use crate::{
@@ -21,23 +21,26 @@ use crate::{
 use std::time::Duration;
 use tokio::join;
 
-/// A file in parts shows S3's time if its upload took no longer than this.
+/// An upload in parts that took no longer than this shows S3's time.
 const S3_TIME_IS_NEAR: Duration = Duration::from_secs(2);
 
 impl WriteHandle {
-    /// Publishes the file, and says how many bytes it has: they are stored when this answers. A file that was there and
-    /// was not changed stays as it is; one that was removed meanwhile doesn't appear.
+    /// Publishes the file, and returns its size in bytes. The bytes are stored when this returns. An existing file that
+    /// was not changed stays as it is. A file that was removed meanwhile doesn't appear.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`] with EXCL and [`Error::Denied`] without `overwrite` when a file of this name came to be
-    /// meanwhile, [`Error::IsDirectory`] or [`Error::BelowFile`] where the name isn't free, [`Error::Changed`] when the file
-    /// that was to be changed was, [`Error::LockLost`], [`Error::Poisoned`] after a failed write, or what the storage says.
-    /// Nothing is published then.
+    /// If it fails, nothing is published.
+    ///
+    /// - [`Error::AlreadyExists`] with EXCL, or [`Error::Denied`] without `overwrite`, if the file was created
+    ///   meanwhile.
+    /// - [`Error::IsDirectory`] or [`Error::BelowFile`] if the name isn't free.
+    /// - [`Error::Changed`] if the file to be changed was changed meanwhile.
+    /// - [`Error::LockLost`], [`Error::Poisoned`] after a failed write, or the storage's error.
     pub async fn close(mut self) -> Result<u64> {
         let mut lock = self.lock.take();
         let closed = Box::pin(self.close_under(lock.as_mut())).await;
         if let Some(lock) = &lock {
-            // If it was lost, that was told.
+            // If the lock was lost, `close_under` has returned that.
             let _ = lock.end().await;
         }
         closed
@@ -51,7 +54,7 @@ impl WriteHandle {
             return Ok(size);
         }
         if self.upload.is_only_resumed() {
-            // Nothing was written, so nothing is promised: it can still go on.
+            // No WRITE was acknowledged, so the upload can still be resumed.
             Box::pin(self.upload.leave()).await;
             return Ok(size);
         }
@@ -71,13 +74,13 @@ impl WriteHandle {
             None => Ok(()),
         };
         if file.live.shown().removed || locked.is_err() {
-            // While it was being stored.
+            // The file was removed, or its lock lost, while S3 stored it.
             file.take_back(etag).await?;
         }
         locked.map(|()| size)
     }
 
-    /// Asks, before the file is published, if it may have its name.
+    /// Checks, before the file is published, that its name is free and its lock still held.
     ///
     /// # Errors
     /// [`Error::BelowFile`], [`Error::IsDirectory`], [`Error::LockLost`], and those of the storage.
@@ -91,19 +94,19 @@ impl WriteHandle {
 }
 
 impl UploadedFile {
-    /// Has S3 publish the file, and notes its attributes. Answers with its ETag, and with `None` where the file that was
-    /// there is unchanged and stays.
+    /// Publishes the file, and notes its attributes. Returns its ETag, or `None` if an existing file is unchanged and
+    /// stays.
     async fn publish(&self, upload: Upload, shown: Live, owed: Option<Keeping>) -> Result<Option<ETag>> {
         let (path, size) = (self.live.path().current(), upload.size());
         let (named, late) = (self.named(&path), self.attributes_beside(shown));
         let unchanged = self.patched.as_ref().filter(|_| upload.is_unchanged());
-        // Asked meanwhile, so that there is mostly nothing to forget. What is set while this CLOSE is under way may count as
-        // set after it.
+        // The journal is asked in parallel, and mostly has nothing to forget. Attributes that are set during this CLOSE
+        // may count as set after it.
         let asks = unchanged.is_none() && late.is_empty();
         let asked_at = self.node.cache.stat.ask((self.bucket.id(), self.key.as_str()));
         let (published, is_kept) = join!(upload.finish(), async { asks && self.notes.late.is_kept(named).await });
         if published.is_err() && unchanged.is_none() {
-            // It may be stored nevertheless.
+            // The file may be stored in spite of the error.
             self.node.cache.changed(self.bucket.id(), &self.key, Change::Stored);
         }
         let published = published.map_err(|error| self.refusal(error))?;
@@ -127,7 +130,7 @@ impl UploadedFile {
         Ok(Some(version.etag))
     }
 
-    /// Removes the file that was published, unless it was replaced since.
+    /// Removes the published file, unless it was replaced since.
     async fn take_back(&self, etag: ETag) -> Result<()> {
         let removing = store::remove(&*self.bucket, &self.key, RemovalCondition::Matches(etag));
         let removed = store::in_time(removing).await;
@@ -141,8 +144,8 @@ impl UploadedFile {
         }
     }
 
-    /// The attributes that are to be kept beside the object. A listing doesn't show an object's metadata, so times are kept
-    /// for READDIR even if STAT could do without.
+    /// The attributes to keep beside the object. Times are kept even if the object has them: READDIR needs them, and
+    /// listings don't show an object's metadata.
     fn attributes_beside(&self, Live { attributes, .. }: Live) -> NewAttributes {
         if attributes != self.stored || attributes.times.is_some() { attributes } else { NewAttributes::default() }
     }
@@ -169,8 +172,8 @@ impl UploadedFile {
     }
 }
 
-/// The server itself knows of a file that has just appeared: its mode, which no listing shows, and the time, where S3 says
-/// when the upload began, long before.
+/// Attributes that only the server knows of a new file: its mode, which listings don't show, and its time, if S3
+/// reports the much earlier begin of the upload.
 fn known_to_server(live: Live, in_parts_for: Option<Duration>, version: &Version) -> LateAttributes {
     let mode = live.attributes.mode.filter(|mode| !Metadata::is_listed_mode(*mode));
     let is_older_in_s3 = in_parts_for.is_some_and(|age| age > S3_TIME_IS_NEAR);

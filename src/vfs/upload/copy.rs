@@ -1,10 +1,10 @@
-//! COPY-DATA: what is in a file that is open for reading goes into an upload, as by READs and WRITEs.
+//! COPY-DATA: copies bytes of a file that is open for reading into an upload, as READs and WRITEs would do.
 //!
-//! Within a mount S3 copies what is more than a part, if it goes to the end of an upload of which nothing is left in
-//! memory: all of a file to a new one, above all. Anything else comes through here, a piece at a time.
+//! Within a mount S3 copies a range larger than a part, if it goes to the end of an upload that has nothing left in
+//! memory. The most important case is a whole file copied to a new one. All other copies pass through this server,
+//! piece by piece.
 //!
-//! Invariant: the bytes are of the version of the source that was opened, and after a copy that failed nothing is
-//! published.
+//! Invariant: the bytes are of the source's version that was opened. After a failed copy nothing is published.
 
 use super::WriteHandle;
 use crate::{
@@ -14,28 +14,28 @@ use crate::{
 use bytes::Bytes;
 use std::ops::Range;
 
-/// How much comes through here at once, in bytes: what a READ brings. It is beyond the budget, and little beside the
-/// 5 MiB that the upload holds of it.
+/// The bytes that pass through this server at a time, as many as a READ returns. They are not in the budget, but few
+/// compared with the 5 MiB that the upload holds there.
 const PIECE_BYTES: u32 = 255 * 1024;
 
-/// Which bytes go where.
+/// The range to copy, and its place in the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyRange {
-    /// Where they begin in the source.
+    /// The first byte in the source.
     pub source_offset: u64,
-    /// How many they are; `None` for all up to the source's end.
+    /// The number of bytes; `None` for all up to the source's end.
     pub length: Option<u64>,
-    /// Where they go in the target.
+    /// The place of the first byte in the target.
     pub target_offset: u64,
 }
 
 impl WriteHandle {
-    /// Copies bytes of `source`, fewer where it ends sooner, and says how many. Dropping this future leaves some of them
-    /// in the file: the handle is to be discarded then.
+    /// Copies bytes of `source`, fewer if it ends sooner, and returns their number. If this future is dropped, some of
+    /// them are in the file: discard the handle then.
     ///
     /// # Errors
-    /// [`Error::SourceChanged`], and those of [`write`](Self::write). From then on nothing is published: the close fails
-    /// too.
+    /// [`Error::SourceChanged`], and those of [`write`](Self::write). After an error nothing is published: the close
+    /// fails too.
     pub async fn copy(&mut self, source: &ReadHandle, range: CopyRange) -> Result<u64> {
         self.demand_writable()?;
         let size = source.metadata().size;
@@ -78,7 +78,7 @@ fn not_empty(pieces: Vec<Bytes>) -> store::Result<Vec<Bytes>> {
     if pieces.is_empty() { Err(store::Error::Broken("an object ended before its size".into())) } else { Ok(pieces) }
 }
 
-/// It is the source that changed or went then, not the target.
+/// These errors mean that the source, not the target, was changed or removed.
 fn source_error(error: store::Error) -> Error {
     match error {
         store::Error::Conflict { .. } | store::Error::NotFound => Error::SourceChanged(error),

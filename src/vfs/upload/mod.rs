@@ -1,6 +1,6 @@
-//! The handle of an upload: WRITE, READ of what was just written or was there before, FSTAT, FSETSTAT, CLOSE.
+//! The handle of an upload: WRITE, READ of new and former bytes, FSTAT, FSETSTAT, CLOSE.
 //!
-//! Invariant: the file appears when [`WriteHandle::close`] says so, whole, or never.
+//! Invariant: the file appears whole, when [`WriteHandle::close`] succeeds, or never.
 
 mod close;
 mod copy;
@@ -31,14 +31,15 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// What it means when S3 says, at the end, that the condition of the upload doesn't hold.
+/// The meaning of S3's answer at the end that the condition of the upload doesn't hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Conflicting {
-    /// EXCL was asked for.
+    /// EXCL: the file exists.
     Exists,
-    /// The user may not replace files.
+    /// The file exists, and the user may not replace files.
     MayNotReplace,
-    /// The file was to be changed and isn't what it was; or there was no condition, and two writers met.
+    /// The file to be changed is not the version that was opened. Or there was no condition, and two writers
+    /// conflicted.
     Changed,
 }
 
@@ -51,20 +52,20 @@ pub struct WriteHandle {
     writable: bool,
     /// APPEND: each WRITE goes to the end.
     append: bool,
-    /// True if the name is free.
+    /// The check that the name is free.
     room: Room,
     observer: Arc<FailureObserver>,
-    /// With EXCL.
+    /// The lock of an OPEN with EXCL.
     lock: Option<Lock>,
-    /// As long as the file may still begin anew.
+    /// Set while a resumed upload may still begin anew.
     resumed: Option<Resumed>,
-    /// What was cut off before, until that is given up.
+    /// Set until an older interrupted upload is abandoned.
     giving_up: Option<GivingUp>,
-    /// What could not be given up.
+    /// An older interrupted upload that could not be abandoned.
     owed: Option<Keeping>,
 }
 
-/// The file that an upload is to become.
+/// The file that the upload will become.
 #[derive(Debug)]
 struct UploadedFile {
     live: LiveEntry,
@@ -75,9 +76,9 @@ struct UploadedFile {
     scope: Arc<CredentialScope>,
     notes: Arc<Notes>,
     conflicting: Conflicting,
-    /// The version that the file began as.
+    /// The version that the handle began with.
     patched: Option<Patched>,
-    /// The attributes that the object will be born with; others have to be kept beside it.
+    /// The attributes that the object will be stored with. Others are kept beside it.
     stored: NewAttributes,
 }
 
@@ -98,7 +99,7 @@ impl WriteHandle {
         let resumed = taken.is_some().then(|| Resumed::new(file.attributes, file.conflicting));
         let (upload, conflicting) = match (&patched, taken) {
             (Some(patched), _) => (upload.over(&patched.file), file.conflicting),
-            // It appears only where nothing is.
+            // A resumed upload publishes only if no file has the name.
             (None, Some((keeping, taken))) => (upload.resuming(keeping, taken), Conflicting::Exists),
             (None, None) if matches!(cut_off, CutOff::Unknown) => (upload.without_gaps(), file.conflicting),
             (None, None) => (upload, file.conflicting),
@@ -110,21 +111,21 @@ impl WriteHandle {
         Self { upload, file, readable, writable, append, room, observer, lock, resumed, giving_up, owed: None }
     }
 
-    /// Takes in bytes at `offset`, with APPEND at the end. Whole parts leave in the background.
+    /// Takes in bytes at `offset`, or at the end with APPEND. Full parts are sent in the background.
     ///
     /// # Errors
     /// [`Error::NotOpenForWriting`], which changes nothing.
     ///
-    /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], [`Error::PartialGrown`], [`Error::IsDirectory`] or
-    /// [`Error::BelowFile`] where the name isn't free, or what an earlier part met in the storage. From then on nothing is
-    /// published: further writes and the close fail too.
+    /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], [`Error::PartialGrown`],
+    /// [`Error::IsDirectory`] or [`Error::BelowFile`] if the name isn't free, or the storage's error for an earlier
+    /// part. After these errors nothing is published: further writes and the close fail too.
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         self.demand_writable()?;
         if data.is_empty() {
-            // It says nothing of the file that the client means.
+            // An empty WRITE doesn't tell if the client resumes the file or begins anew.
             return Ok(self.upload.write(offset, data).await?);
         }
-        // The answer is about the name that the file is to have now.
+        // The answer concerns the name that the file has now.
         self.take_on_name();
         if !self.file.live.shown().removed
             && self.room.is_answered()
@@ -138,12 +139,12 @@ impl WriteHandle {
         Ok(self.write_at(offset, data).await?)
     }
 
-    /// Up to `len` bytes from `offset`, of those that were written and are still in memory, and of those that were
-    /// there before; none at the end.
+    /// Returns up to `len` bytes from `offset`: new ones that are still in memory, and former ones. Returns none at the
+    /// end.
     ///
     /// # Errors
-    /// [`Error::NotOpenForReading`], [`Error::NotReadableYet`] for bytes that have left, [`Error::Denied`] without
-    /// `read` for what was there before, [`Error::Changed`] when that was replaced.
+    /// [`Error::NotOpenForReading`], [`Error::NotReadableYet`] for bytes that have left memory, [`Error::Denied`] for
+    /// former bytes without `read`, [`Error::Changed`] if the former file was replaced.
     pub async fn read(&mut self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
         if !self.readable {
             return Err(Error::NotOpenForReading);
@@ -157,23 +158,24 @@ impl WriteHandle {
         Ok(if bytes.is_empty() { Vec::new() } else { vec![bytes] })
     }
 
-    /// The file as it would be if it were closed now.
+    /// The attributes that the file would have if it were closed now.
     #[must_use]
     pub fn metadata(&self) -> Metadata {
         Metadata::of_upload(self.file.live.shown(), &self.file.mount)
     }
 
-    /// The path that the file will appear under.
+    /// The path under which the file will appear.
     #[must_use]
     pub fn path(&self) -> &UploadPath {
         self.file.live.path()
     }
 
-    /// Sets size, times and mode; the latter two in the object, while its metadata has not been sent, else beside it.
+    /// Sets size, times and mode. Times and mode go into the object while its metadata has not been sent, and beside it
+    /// later.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for another owner than the present one, and for a size [`Error::NotOpenForWriting`],
-    /// [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`]; then nothing is set.
+    /// If it fails, nothing is set. [`Error::Unsupported`] for another owner than the present one. For a size
+    /// [`Error::NotOpenForWriting`], [`Error::Shipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`].
     pub fn set_attributes(&mut self, wanted: SetAttributes) -> Result<()> {
         wanted.check_owner()?;
         if wanted.size.is_some() {
@@ -191,11 +193,11 @@ impl WriteHandle {
         Ok(())
     }
 
-    /// Sends the parts of the file that are still here on their way, because its CLOSE has come and has to wait. Of a file
-    /// that fits one part nothing is sent. It is published by [`close`](Self::close). After an error it can only be left.
+    /// Sends the remaining parts early, because the file's CLOSE has arrived and has to wait. A file that fits one part
+    /// sends nothing. [`close`](Self::close) publishes the file. After an error the upload can only be left.
     ///
     /// # Errors
-    /// The errors of `close` that come before the file is published.
+    /// The errors of `close` that occur before the file is published.
     pub async fn ship_rest(&mut self) -> Result<()> {
         self.settle_at_close().await;
         if !self.file.live.shown().removed && !self.upload.is_only_resumed() {
@@ -204,29 +206,29 @@ impl WriteHandle {
         Ok(())
     }
 
-    /// A look at the memory that the upload holds, now and as it goes on.
+    /// A view of the memory that the upload holds, which stays current.
     #[must_use]
     pub fn held_memory(&self) -> HeldMemory {
         self.upload.held_memory()
     }
 
-    /// Has the file appear under the name that it has now: a RENAME of it is refused from now on.
+    /// Fixes the name of the file. A later RENAME of it is refused.
     pub(super) fn keep_name(&self) {
         self.file.live.update(|live| live.is_busy = true);
     }
 
-    /// Lets nothing be published, because what was asked for was not done: the close fails.
+    /// Prevents publication, because a request could not be carried out. The close fails.
     pub fn spoil(&mut self, cause: &Error) {
         self.upload.spoil(cause);
     }
 
-    /// True if others can't create the file, and nothing of it was stored that they would have to wait for.
+    /// True if the upload holds a lock, and has stored nothing for which other sessions would have to wait.
     #[must_use]
     pub fn has_idle_lock(&self) -> bool {
         self.lock.is_some() && self.upload.shipped() == 0
     }
 
-    /// Lets others create the file, because its client is silent.
+    /// Lets other sessions create the file, because this client is silent.
     pub fn let_lock_lapse(&self) {
         if let Some(lock) = self.lock.as_ref().filter(|_| self.has_idle_lock()) {
             lock.lapse();
@@ -239,14 +241,15 @@ impl WriteHandle {
         }
     }
 
-    /// Gives the upload up. Nothing is published, and the storage keeps nothing of it.
+    /// Aborts the upload. Nothing is published, and the storage keeps nothing of it.
     pub async fn discard(mut self) {
         self.unlock().await;
         self.pay().await;
         self.upload.abort().await;
     }
 
-    /// Ends without a CLOSE. Nothing is published; what is stored can go on later, if the tenant wants that.
+    /// Ends without a CLOSE. Nothing is published. The stored part can be resumed later, if the tenant's config allows
+    /// it.
     pub async fn leave(mut self) {
         self.unlock().await;
         self.pay().await;
@@ -256,7 +259,7 @@ impl WriteHandle {
         self.upload.leave().await;
     }
 
-    /// Takes on all that was asked for before the CLOSE.
+    /// Applies everything that was requested before the CLOSE.
     async fn settle_at_close(&mut self) {
         self.decide_at_close().await;
         self.pay().await;
@@ -265,8 +268,8 @@ impl WriteHandle {
         self.store_attributes();
     }
 
-    /// Waits until what was cut off before is given up: this upload must have no entry of its own until then, which would
-    /// be given up with it.
+    /// Waits until the older interrupted upload is abandoned. Until then this upload must have no entry of its own,
+    /// because it would be abandoned too.
     async fn settle(&mut self) {
         if let Some(giving_up) = &mut self.giving_up {
             self.owed = giving_up.owed().await;
@@ -274,8 +277,8 @@ impl WriteHandle {
         }
     }
 
-    /// Gives up what could not be given up then, if this upload has no entry of its own: that itself gives up the older
-    /// ones.
+    /// Abandons an older interrupted upload for which that failed before. If this upload has an entry of its own, that
+    /// entry has already abandoned the older ones.
     async fn pay(&mut self) {
         self.settle().await;
         if let Some(Keeping { journal, file, .. }) = self.owed.take_if(|_| self.upload.shipped() == 0) {
@@ -283,7 +286,7 @@ impl WriteHandle {
         }
     }
 
-    /// Where in the file bytes for `offset` go, with all taken on that was set before them.
+    /// Applies all changes that were requested before a WRITE, and returns where its bytes go.
     async fn place(&mut self, offset: u64) -> Result<u64> {
         self.settle().await;
         self.decide(offset).await?;
@@ -297,7 +300,8 @@ impl WriteHandle {
         if self.writable { Ok(()) } else { Err(Error::NotOpenForWriting) }
     }
 
-    /// True if nothing is in a file of which the client may have sent a part before: its first WRITE tells by its offset.
+    /// True if the file is empty, and the client may have sent its beginning to an earlier upload. The offset of its
+    /// first WRITE tells.
     fn lacks_its_beginning(&self) -> bool {
         self.upload.is_gapless() && self.upload.size() == 0
     }
@@ -310,7 +314,7 @@ impl WriteHandle {
         written
     }
 
-    /// Takes on a name that RENAME gave. That was answered with OK, so what can't be done now fails the close.
+    /// Applies a name that RENAME set. RENAME was already answered with OK, so a failure here fails the close.
     fn take_on_name(&mut self) {
         let Some((key, replace)) = self.file.live.take_renamed() else { return };
         let (condition, conflicting) = match replace {
@@ -325,7 +329,7 @@ impl WriteHandle {
         self.room.rename(&self.file.key);
     }
 
-    /// Takes on a size that was set by path. That was answered with OK, so what can't be done now fails the close.
+    /// Applies a size that SETSTAT set by path. It was already answered with OK, so a failure here fails the close.
     fn take_on_size(&mut self) {
         let Some(Resized { smallest, last }) = self.file.live.shown().resized else { return };
         let was_unchanged = self.upload.is_unchanged();
@@ -338,7 +342,7 @@ impl WriteHandle {
         self.show(was_unchanged);
     }
 
-    /// Shows how far the upload is, and from its first change on a new time.
+    /// Shows the progress of the upload, and a new time after the first change.
     fn show(&mut self, was_unchanged: bool) {
         let (size, shipped) = (self.upload.size(), self.upload.shipped());
         let changes = was_unchanged && !self.upload.is_unchanged();
@@ -350,7 +354,8 @@ impl WriteHandle {
         });
     }
 
-    /// Writes what was asked for into the object, if its metadata has not been sent. SETSTAT of the path asks too.
+    /// Writes the requested attributes into the object, if its metadata has not been sent. SETSTAT of the path may have
+    /// changed them, too.
     fn store_attributes(&mut self) {
         let wanted = self.file.live.shown().attributes;
         if wanted != self.file.stored

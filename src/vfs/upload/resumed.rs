@@ -1,17 +1,17 @@
-//! A file that goes on where it was cut off, as long as nothing was written to it: its client may still begin anew.
+//! A resumed upload to which nothing was written yet. Its client may still begin anew.
 
 use super::{Conflicting, WriteHandle, now};
 use crate::vfs::{Error, NewAttributes, Result, SetAttributes, notes::Live};
 
-/// What the file is if it begins anew.
+/// The attributes of the file if it begins anew.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resumed {
-    /// Those of OPEN.
+    /// The attributes of OPEN.
     born: NewAttributes,
-    /// Those, and what was set since.
+    /// The attributes of OPEN, with those that were set since.
     attributes: NewAttributes,
     conflicting: Conflicting,
-    /// Whether it was given the size 0.
+    /// True if the client set the size to 0.
     is_emptied: bool,
 }
 
@@ -22,15 +22,15 @@ impl Resumed {
 }
 
 impl WriteHandle {
-    /// Whether nothing was written yet to a file that goes on.
+    /// True if nothing was written yet to a resumed upload.
     pub(super) fn is_only_resumed(&self) -> bool {
         self.resumed.is_some() && self.upload.is_only_resumed()
     }
 
-    /// Decides with the first WRITE whether the file goes on. A client that begins at the first byte begins anew; one that
-    /// goes on before the end of what is stored has been told another size, and nothing of it may be taken in. With APPEND
-    /// the offset decides nothing else, so it must be the end itself: a client that counts from elsewhere means another
-    /// file.
+    /// Decides with the first WRITE if the upload is resumed. A client that writes at offset 0 begins anew. A client
+    /// that writes before the end of the stored part was shown another size, so nothing of it may be taken in. With
+    /// APPEND the offset has no other use, so it must be exactly the end: a client that counts from elsewhere means
+    /// another file.
     ///
     /// # Errors
     /// [`Error::PartialGrown`].
@@ -48,14 +48,14 @@ impl WriteHandle {
         Ok(())
     }
 
-    /// Begins anew if the file was given the size 0.
+    /// Begins anew if the client set the size to 0.
     pub(super) async fn decide_at_close(&mut self) {
         if self.is_only_resumed() && self.resumed.is_some_and(|resumed| resumed.is_emptied) {
             Box::pin(self.begin_anew()).await;
         }
     }
 
-    /// Takes note of what is set before the first WRITE. Says whether that is all to be done about the size.
+    /// Takes note of attributes that are set before the first WRITE. Returns true if the size needs nothing more.
     pub(super) fn note_set(&mut self, wanted: SetAttributes) -> bool {
         if !self.is_only_resumed() {
             return false;
