@@ -1,13 +1,14 @@
-//! Small files that are read in the order of their listing are fetched ahead, and nothing is wrong or dear by that.
+//! Clients that read small files in the order of their listing get them fetched ahead, with the right bytes and few
+//! requests.
 
 use super::*;
 use tokio::time::{Instant, advance};
 
 const FILES: usize = 1000;
-/// S3's first byte.
+/// The time until S3's first byte.
 const LATENCY: Duration = Duration::from_millis(30);
 
-/// A directory of `FILES` files of 10 KiB, each with other bytes.
+/// Makes a directory of `FILES` files of 10 KiB, each with other bytes.
 fn with_files() -> Session {
     let session = Session::start();
     for number in 0..FILES {
@@ -20,13 +21,13 @@ fn content(number: usize) -> Vec<u8> {
     number.to_string().into_bytes().into_iter().cycle().take(10 << 10).collect()
 }
 
-/// Gets one file as OpenSSH does.
+/// Gets one file as OpenSSH does, and checks its bytes.
 async fn check(session: &Session, number: usize) {
     let handle = session.open_read(&path(&format!("/d/{number:04}"))).await.unwrap();
     assert!(handle.read(0, 32768).await.unwrap().concat() == content(number), "{number}");
 }
 
-/// How many GETs it took to list the directory and get these files.
+/// Returns the number of GETs that it took to list the directory and get these files.
 async fn gets(session: &Session, numbers: impl IntoIterator<Item = usize>) -> usize {
     session.names("/d").await;
     session.bucket.forget_requests();
@@ -73,7 +74,7 @@ async fn directories_within_directories_are_fetched_ahead_too() {
         session.open_read(&path(&format!("/d/{name}"))).await.unwrap();
     }
     assert_eq!(session.bucket.count(Verb::Read), 7);
-    // Two listings, and the first file of each directory; the second comes with the first.
+    // Two listings, and the first file of each directory; the second file arrives with the first.
     assert_eq!(since.elapsed(), LATENCY * 5);
 }
 
@@ -122,7 +123,7 @@ async fn files_that_cannot_be_read_are_soon_left_alone() {
         let opened = session.open_read(&path(&format!("/d/{number:04}"))).await;
         assert!(matches!(opened, Err(Error::Archived)));
     }
-    // The last guess is under way when the one before it turns out to be wrong.
+    // The last guess is in flight when the one before it turns out to be wrong.
     assert!(session.requested().len() <= 100 + 5);
 }
 

@@ -1,4 +1,4 @@
-//! Times, modes, sizes and owners: what is answered with OK is shown afterwards.
+//! Times, modes, sizes and owners: attributes that were answered with OK are shown afterwards.
 
 use super::*;
 use crate::{
@@ -134,7 +134,7 @@ async fn a_mode_that_waits_for_the_journal_is_written_over_what_an_older_version
         let mode = NewAttributes { times: None, mode: Some(0o640) };
         let pending = session.open_write(&path(&file), CREATE, mode).await.unwrap();
         pending.admit(PATIENCE).await.unwrap().close().await.unwrap();
-        // The row of another version lands meanwhile, and its file if that is the younger.
+        // Meanwhile another node writes the row of another version, and also its file if that is the younger.
         let mut version = Version::stored_now(ETag("older".to_owned()));
         if apart > 0 {
             version.etag = session.bucket.insert(&format!("acme{file}"), "younger").pin.etag;

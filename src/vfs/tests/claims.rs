@@ -42,7 +42,7 @@ const PLACES: [Place; 3] = [Place::Node, Place::Nodes, Place::WithoutJournal];
 const TO_ONE: Act = Rename("/one", Replace::No);
 const TO_OTHER: Act = Rename("/other", Replace::Yes);
 
-/// Two sessions on a bucket that answers each request a moment later.
+/// Two sessions on a bucket whose answers take a moment.
 fn two(place: Place, raw_keys: &[&str]) -> [Session; 2] {
     let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::shared()));
     for raw_key in raw_keys {
@@ -56,12 +56,12 @@ fn two(place: Place, raw_keys: &[&str]) -> [Session; 2] {
     [one, other]
 }
 
-/// Checks that one was told OK, and that only that one's act was done to `source`.
+/// Checks that one operation succeeded, and that only its effect was applied to `source`.
 fn assert_exclusive(sessions: &[Session; 2], source: &[&str], acts: [Act; 2], answers: &[Result<()>; 2], what: &str) {
     let winners: Vec<Act> = acts.into_iter().zip(answers).filter(|(_, answer)| answer.is_ok()).map(|it| it.0).collect();
     let [winner] = winners[..] else { panic!("{what}: {answers:?}") };
     let lost = answers.iter().find(|answer| answer.is_err()).unwrap();
-    // Without a journal REMOVE of nothing doesn't know whether there is an upload that was cut off.
+    // Without a journal REMOVE of a missing file can't know if an interrupted upload exists.
     assert!(matches!(lost, Err(Error::NotFound | Error::PartialNotFound(_))), "{what}: {lost:?}");
     let moved = |raw_key: &&str, target: &str| raw_key.replacen("acme/a", &format!("acme{target}"), 1);
     let expected: Vec<String> = match winner {
@@ -96,7 +96,7 @@ async fn one_of_two_has_the_source_and_the_other_is_told_that_there_is_none() {
                         let what = format!("{source:?} {place:?} {one:?} {other:?} {delay}");
                         let is_same = one == other && matches!(one, Rename(..));
                         if place == Place::WithoutJournal && is_same {
-                            // It may find the copy of the other before it finds that the source is gone.
+                            // RENAME may find the other's copy before it finds that the source is gone.
                             let won = answers.iter().filter(|answer| answer.is_ok()).count();
                             assert_eq!(won, 1, "{what}: {answers:?}");
                             continue;
@@ -143,7 +143,7 @@ async fn two_sources_to_one_target_wait_for_each_other_on_a_node() {
     assert!(matches!(second, Err(Error::AlreadyExists)), "{second:?}");
     assert_eq!(one.bucket.count(Verb::Copy), 1);
     assert_eq!(one.bucket.keys(), ["acme/b", "acme/c"]);
-    // Each is the other's target.
+    // Each one's source is the other's target.
     let (d, e) = (path("/d"), path("/e"));
     one.bucket.insert("acme/d", "d");
     let answers = join!(one.rename(&d, &e, Replace::Yes), other.rename(&e, &d, Replace::Yes));

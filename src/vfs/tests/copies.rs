@@ -1,4 +1,4 @@
-//! COPY-DATA between mounts, and what it needs. The rest is in `tests/integration/session/copies.rs`.
+//! COPY-DATA between mounts, and the permissions that it needs. The rest is in `tests/integration/session/copies.rs`.
 
 use super::*;
 use Verb::{CompleteUpload, CopyPart, CreateUpload, List, Read, UploadPart};

@@ -1,4 +1,4 @@
-//! What directories are, and how they come and go.
+//! Directories: when they exist, appear and vanish.
 
 use super::*;
 
@@ -121,7 +121,7 @@ async fn a_directory_of_mounts_lists_them_without_the_permission_to_list() {
     assert_eq!(session.names("/").await, ["in"]);
 }
 
-/// Takes so many entries.
+/// Takes at most `count` entries.
 fn at_most(count: usize) -> impl FnMut(&Entry) -> bool {
     let mut taken = 0..count;
     move |_| taken.next().is_some()
@@ -281,7 +281,7 @@ async fn a_directory_of_any_size_is_listed_with_two_pages_in_memory() {
             tokio::task::yield_now().await;
         }
         given += some;
-        // The page that is being given out, and one ahead of it.
+        // The page whose entries are being returned, and one ahead of it.
         let pages = session.bucket.count(Verb::List);
         assert!(pages <= given.saturating_sub(2).div_ceil(1000) + 1, "{pages} pages after {given} names");
         if some == 0 {

@@ -1,4 +1,4 @@
-//! Times of directories: what they show when none is set, who sees what was set, and when it ends.
+//! Times of directories: the default, the sessions that see times that were set, and when these end.
 
 use super::{
     attributes::{TIMES, listed, shown, times_and_mode},
@@ -12,10 +12,10 @@ const SET_OTHER: SetAttributes = SetAttributes { times: Some(OTHER), ..SET_TIMES
 const DAY: u64 = 86_400;
 /// A Monday at 00:00 UTC.
 const MIDNIGHT: u64 = 1_795_996_800;
-/// Longer than what a node goes by without asking, and than the clocks of two nodes may differ.
+/// Longer than a node answers without asking the journal, and than the clocks of two nodes may differ.
 const LATER: Duration = Duration::from_secs(15);
 
-/// A clock that goes with tokio's, which tests advance.
+/// A clock that follows tokio's, which tests advance.
 #[derive(Debug)]
 struct Uptime(Instant);
 
@@ -31,7 +31,7 @@ fn at(seconds: u64) -> Times {
     Times { accessed: seconds, modified: seconds }
 }
 
-/// True if no time is set: a directory shows 00:00 UTC of a day of this century.
+/// True if no time is set: the directory shows 00:00 UTC of a day of this century.
 fn is_a_day(times: Times) -> bool {
     times.modified > 1_700_000_000 && u64::from(times.modified).is_multiple_of(DAY) && times.accessed == times.modified
 }
@@ -44,7 +44,7 @@ async fn mkdir(session: &Session, at: &str) {
     session.mkdir(&path(at), NewAttributes::default()).await.unwrap();
 }
 
-/// A session that made `/dir` and set its time, on a node of its own.
+/// A session that made `/dir` and set its time, on its own node.
 async fn with_a_time() -> Session {
     let session = Session::start();
     mkdir(&session, "/dir").await;
@@ -188,7 +188,7 @@ async fn parents_that_mkdir_makes_are_new_too() {
     for name in ["/dir", "/dir/sub", "/dir/sub/deep"] {
         assert!(both(&session.elsewhere(), name).await.into_iter().all(is_a_day), "{name}");
     }
-    // A MKDIR or RMDIR that is refused takes nothing.
+    // A MKDIR or RMDIR that is refused drops no times.
     session.set_attributes(&path("/dir"), SET_TIMES).await.unwrap();
     assert!(elsewhere.mkdir(&path("/dir"), NewAttributes::default()).await.is_err());
     assert!(elsewhere.rmdir(&path("/dir")).await.is_err());
@@ -204,7 +204,7 @@ async fn a_rename_takes_times_along() {
         session.set_attributes(&path(name), SET_TIMES).await.unwrap();
     }
     session.upload("/full/sub/file", "x").await;
-    // Rows that are of directories long gone.
+    // Rows that belong to directories removed long ago.
     for name in ["/to", "/to/sub"] {
         session.bucket.insert(&format!("acme{name}/"), "");
         session.set_attributes(&path(name), SET_OTHER).await.unwrap();
@@ -315,7 +315,7 @@ async fn a_time_that_may_be_newer_than_the_question_stays() {
     let elsewhere = session.elsewhere();
     session.bucket.delete("acme/dir/");
     advance(Duration::from_secs(9)).await;
-    // The directory may have been made on another node since S3 was asked, and its time set.
+    // Since S3 was asked, another node may have made the directory and set its time.
     assert!(elsewhere.stat(&path("/dir")).await.is_err());
     session.bucket.insert("acme/dir/", "");
     assert_eq!(both(&elsewhere, "/dir").await, [TIMES, TIMES]);
@@ -367,7 +367,7 @@ async fn what_another_node_set_later_stays_when_the_journal_is_told() {
     mkdir(&elsewhere, "/b").await;
     advance(Duration::from_secs(3)).await;
     session.journal.set_down(false);
-    // Before the node tells it.
+    // Set before the node has written its own entries into the journal.
     session.set_attributes(&path("/a"), SET_TIMES).await.unwrap();
     mkdir(&session, "/b/new").await;
     session.set_attributes(&path("/b/new"), SET_TIMES).await.unwrap();

@@ -1,4 +1,4 @@
-//! What OPEN for reading finds.
+//! OPEN for reading: which version and which errors it returns.
 
 use super::*;
 use crate::store::memory::Moment;
@@ -138,7 +138,7 @@ async fn a_file_that_appears_between_two_questions_is_found() {
             });
             match looked {
                 Ok(()) => {}
-                // S3 said that it wasn't there.
+                // S3 answered that the file wasn't there.
                 Err(Error::NotFound) => assert!(!scoped && !stat),
                 Err(error) => panic!("{scoped} {stat}: {error}"),
             }

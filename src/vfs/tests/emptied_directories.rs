@@ -1,8 +1,8 @@
-//! Directories that S3 only implies, and the marker that they get when something is taken from them.
+//! Directories that S3 only implies get a marker when a session takes something from them.
 
 use super::*;
 
-/// Removes a directory with all that a client sees in it, from the inside out.
+/// Removes a directory and all its entries that a client sees, from the inside out.
 async fn remove_tree(session: &Session, at: &str) {
     for Entry { name, metadata } in session.entries(at).await {
         let below = format!("{at}/{name}");

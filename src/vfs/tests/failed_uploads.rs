@@ -1,4 +1,4 @@
-//! Uploads that fail, and the OPENs that come after them.
+//! Uploads that fail, and the OPENs that follow them.
 
 use super::*;
 use crate::store::memory::Moment::Request;
@@ -18,7 +18,7 @@ fn full() -> store::Error {
     store::Error::Full { request: "QuotaExceeded, HTTP 403, request 4711".into() }
 }
 
-/// A small upload whose CLOSE meets `error`.
+/// Uploads a small file whose CLOSE fails with `error`.
 async fn fail(session: &Session, at: &str, error: store::Error) {
     let mut handle = session.create(at).await;
     handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
@@ -26,7 +26,7 @@ async fn fail(session: &Session, at: &str, error: store::Error) {
     assert!(handle.close().await.is_err());
 }
 
-/// Lets what runs in the background run.
+/// Lets background tasks run.
 async fn settle() {
     sleep(Duration::from_millis(1)).await;
 }
@@ -89,7 +89,7 @@ async fn a_failure_counts_wherever_the_upload_meets_it() {
         }
         assert!(refuses(&session).await, "{verb:?}");
     }
-    // The connection is lost.
+    // The client disconnects after its upload failed in the background.
     let session = Session::start();
     session.bucket.fail(Verb::CreateUpload, Request, unreachable());
     let mut handle = session.create("/a").await;
@@ -97,13 +97,13 @@ async fn a_failure_counts_wherever_the_upload_meets_it() {
     settle().await;
     handle.leave().await;
     assert!(refuses(&session).await);
-    // The name can't be asked for.
+    // S3 is unreachable when the name is asked for.
     let session = Session::start();
     session.bucket.fail(Verb::List, Request, unreachable());
     let handle = session.create("/directory/a").await;
     handle.close().await.unwrap_err();
     assert!(refuses(&session).await);
-    // A file that is changed can't be read back.
+    // S3 is unreachable when a changed file is read back.
     let session = Session::start();
     session.bucket.insert("acme/a", "old bytes");
     let mut handle = session.open("/a", KEEP).await.unwrap();
@@ -312,7 +312,7 @@ async fn whatever_is_stored_ends_it() {
         session.rename(&path("/old"), &path("/new"), Replace::No).await.unwrap();
         assert!(!refuses(&session).await, "a copy");
     }
-    // Nothing of the upload that failed, and nothing of a session that was not denied.
+    // Neither later parts of the failed upload end the outage, nor uploads of a session that was not denied.
     let session = Session::start();
     let mut handle = session.create("/large").await;
     let hold = session.bucket.hold(Verb::UploadPart, Request);

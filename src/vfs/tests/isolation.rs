@@ -1,9 +1,9 @@
-//! The jail: whatever path any operation is given, no request names anything outside the user's mounts.
+//! The jail: for every path and operation, no request names anything outside the user's mounts.
 
 use super::{attributes::TIMES, *};
 use proptest::prelude::*;
 
-/// Paths that try to leave `acme/`, beside which lie `acme-archive/` and `globex/`.
+/// Paths that try to leave `acme/`. Its neighbours are `acme-archive/` and `globex/`.
 const ESCAPES: &[&[u8]] = &[
     b"..",
     b"../globex/secret",
@@ -38,7 +38,7 @@ const ESCAPES: &[&[u8]] = &[
     b"/in/../in/file",
 ];
 
-/// Does everything that there is to do with a path, errors or not.
+/// Runs every operation on a path, and ignores errors.
 async fn everything(session: &Session, raw: &[u8]) {
     let Ok(target) = session.path(raw) else { return };
     let new = NewAttributes { times: Some(TIMES), mode: Some(0o600) };

@@ -1,4 +1,4 @@
-//! What is set late, between sessions: each test has two of them, on one bucket and one journal.
+//! Attributes kept beside objects, as two sessions on one bucket and one journal see them.
 
 use super::{
     attributes::{TIMES, listed, shown, times_and_mode},
@@ -10,7 +10,7 @@ use crate::{
     vfs::upload::now,
 };
 
-/// Within this time the journal hears of what was set while it was down.
+/// Within this time a node writes into the journal what was set while it was down.
 const TOLD: Duration = Duration::from_secs(15);
 const SET: (Times, u32) = (TIMES, 0o100_640);
 
@@ -116,7 +116,7 @@ async fn a_session_hears_of_what_another_sets() {
     tokio::time::advance(Duration::from_secs(2)).await;
     assert_eq!(shown(&session, "/a").await.0, times);
     assert_eq!(listed(&session, "/a").await.0, times);
-    // Attributes that the node set long ago are not written over it again.
+    // Attributes that the node set long ago don't overwrite a newer mode.
     session.set_attributes(&path("/a"), SetAttributes { mode: Some(0o600), ..Default::default() }).await.unwrap();
     assert_eq!(shown(&session.elsewhere(), "/a").await, (times, 0o100_600));
 }
@@ -160,7 +160,7 @@ async fn what_another_node_set_later_stays_when_the_journal_is_told() {
     let id = session.bucket.id();
     let there = session.journal.late(id, &key).await.unwrap();
     assert_eq!(there, None);
-    // On a third node, some seconds later.
+    // A third node sets a mode, some seconds later.
     let version = Version::of(&session.bucket.head(&key).await.unwrap());
     let mode = LateAttributes { times: None, mode: Some(0o600) };
     let later = store::Late { set_at: now() + 5, ..store::Late::new(&version, mode) };
@@ -182,7 +182,7 @@ async fn of_a_file_that_another_node_replaced_the_journal_is_told_nothing() {
     elsewhere.set_attributes(&path("/a"), mode).await.unwrap();
     let key = Prefix::parse("acme/").unwrap().key("a").unwrap();
     let there = session.journal.late(session.bucket.id(), &key).await.unwrap().unwrap();
-    // Some seconds have gone by.
+    // The row is some seconds younger.
     let later = store::Late { set_at: there.set_at + 5, ..there };
     session.journal.replace_late(session.bucket.id(), &key, Some(&later)).await.unwrap();
     tokio::time::sleep(TOLD).await;
@@ -217,7 +217,7 @@ async fn what_was_set_before_the_journal_was_down_joins_what_it_is_told() {
     session.upload("/a", "x").await;
     let key = Prefix::parse("acme/").unwrap().key("a").unwrap();
     let version = Version::of(&session.bucket.head(&key).await.unwrap());
-    // Some hours ago, and longer after it came to be than clocks may be apart.
+    // A row that was set some hours ago: longer after the version appeared than clocks may differ.
     let mode = LateAttributes { times: None, mode: Some(0o640) };
     let before = store::Late { set_at: now() - 10_000, ..store::Late::new(&version, mode) };
     session.journal.replace_late(session.bucket.id(), &key, Some(&before)).await.unwrap();
@@ -231,8 +231,8 @@ async fn what_was_set_before_the_journal_was_down_joins_what_it_is_told() {
     }
 }
 
-/// A file that a node gave a time and a mode while the journal was down, and another node. It is there again, and hasn't
-/// been told.
+/// A node that set a time and a mode while the journal was down, and another node. The journal answers again, but the
+/// first node has not written into it yet.
 async fn two_nodes_of_which_one_set_mode_and_time_alone() -> (Session, Session) {
     let session = Session::start();
     session.upload("/a", "x").await;

@@ -25,7 +25,7 @@ enum Place {
     Nodes,
 }
 
-/// Two sessions on a bucket that answers each request a moment later.
+/// Two sessions on a bucket whose answers take a moment.
 fn two(place: Place) -> [Session; 2] {
     let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::shared()));
     bucket.answer_after(Duration::from_millis(20));
@@ -38,7 +38,7 @@ async fn lock(session: &Session) -> Result<WriteHandle> {
     session.open("/a", EXCLUSIVE).await
 }
 
-/// Checks that the OPEN is refused before S3 is asked for anything.
+/// Checks that the OPEN is refused without a request to S3.
 async fn assert_refused(session: &Session) {
     session.requested();
     let asked = Instant::now();
@@ -47,7 +47,7 @@ async fn assert_refused(session: &Session) {
     assert_eq!((session.requested(), asked.elapsed()), (vec![], Duration::ZERO));
 }
 
-/// Lets the tasks run that keep rows.
+/// Lets the tasks that keep rows run.
 async fn settle() {
     sleep(Duration::from_millis(1)).await;
 }
@@ -111,7 +111,7 @@ async fn a_lock_ends_with_its_upload_however_that_ends() {
             settle().await;
             lock(&other).await.unwrap().discard().await;
         }
-        // So does that of an OPEN whose client went away.
+        // The lock of an OPEN whose client disconnected ends, too.
         let opening = tokio::time::timeout(Duration::from_millis(10), lock(&one)).await;
         assert!(opening.is_err());
         lock(&other).await.unwrap().discard().await;
@@ -262,7 +262,7 @@ async fn its_own_remove_and_rename_free_the_name() {
         handle.close().await.unwrap();
         theirs.close().await.unwrap();
         assert_eq!(one.bucket.keys(), ["acme/a", "acme/b"]);
-        // Of two uploads the newest is removed, and it has no lock.
+        // REMOVE takes the newest of two uploads, which has no lock.
         one.remove(&path("/a")).await.unwrap();
         let (handle, newest) = (lock(&one).await.unwrap(), one.create("/a").await);
         one.remove(&path("/a")).await.unwrap();
@@ -314,18 +314,18 @@ async fn without_a_journal_the_locks_of_a_node_hold_and_nothing_fails() {
     one.journal.set_down(false);
     sleep(Duration::from_secs(10)).await;
     assert_refused(&other).await;
-    // It goes away again, for longer than the lease.
+    // The journal goes down again, for longer than the lease.
     one.journal.set_down(true);
     sleep(Duration::from_mins(1)).await;
     handle.close().await.unwrap();
     one.journal.set_down(false);
     sleep(Duration::from_secs(2)).await;
     one.bucket.delete("acme/a");
-    // One that was taken by another node meanwhile is lost.
+    // A lock is lost if another node took the name meanwhile.
     let handle = lock(&one).await.unwrap();
     settle().await;
     one.journal.set_down(true);
-    // It isn't renewed now.
+    // The row isn't renewed now.
     sleep(Duration::from_secs(55)).await;
     one.journal.set_down(false);
     let theirs = lock(&other).await.unwrap();
@@ -357,14 +357,14 @@ async fn a_lock_that_lapsed_is_taken_again_at_the_close_unless_another_has_it() 
         lock(&other).await.unwrap().close().await.unwrap();
         assert!(matches!(handle.close().await, Err(Error::AlreadyExists)));
         one.remove(&path("/a")).await.unwrap();
-        // Under another name it needs none.
+        // Under another name the file needs no lock.
         let handle = lock(&one).await.unwrap();
         handle.let_lock_lapse();
         one.rename(&path("/a"), &path("/b"), Replace::No).await.unwrap();
         let theirs = lock(&other).await.unwrap();
         handle.close().await.unwrap();
         theirs.discard().await;
-        // One of which a part is on its way stays.
+        // A lock stays if a part of its upload is in flight.
         let mut handle = lock(&one).await.unwrap();
         handle.write(0, vec![7; 9 * MIB].into()).await.unwrap();
         assert!(!handle.has_idle_lock());

@@ -1,5 +1,5 @@
-//! The tree on a bucket in memory: what is answered, and which requests it took. Tests quote the claims of
-//! `SEMANTICS.md` that they hold.
+//! Tests of the tree on a bucket in memory: the answers of each verb, and the requests that it took. They quote the
+//! claims of `SEMANTICS.md` that they hold.
 
 mod ahead;
 mod attributes;
@@ -60,7 +60,7 @@ impl Buckets for OneBucket {
 }
 
 impl Session {
-    /// alice of acme, who may do everything in `acme/`.
+    /// alice of acme, with all permissions in `acme/`.
     fn start() -> Self {
         Self::with_mounts(ALL)
     }
@@ -79,7 +79,7 @@ impl Session {
         Self::on_a_node(user("alice", mounts), Arc::default(), Arc::default(), BUDGET_BYTES)
     }
 
-    /// alice, on storage that is there already.
+    /// alice, on storage that exists already.
     fn on(bucket: Arc<MemoryBucket>, budget_bytes: u64) -> Self {
         Self::on_a_node(user("alice", ALL), bucket, Arc::default(), budget_bytes)
     }
@@ -159,10 +159,10 @@ impl Deref for Session {
     }
 }
 
-/// What OpenSSH opens an upload with.
+/// The flags with which OpenSSH opens an upload.
 const CREATE: WriteOptions =
     WriteOptions { read: false, write: true, create: true, truncate: true, exclusive: false, append: false };
-/// The same without TRUNC.
+/// [`CREATE`] without TRUNC.
 const KEEP: WriteOptions = WriteOptions { truncate: false, ..CREATE };
 
 /// All of acme's prefix, with all permissions.

@@ -1,8 +1,8 @@
-//! A session's own uploads, as its directories show them.
+//! A session's own uploads in its listings.
 
 use super::*;
 
-/// The kind and size that a listing shows, by name.
+/// The names, kinds and sizes that a listing shows.
 fn shown(entries: &[Entry]) -> Vec<(&str, Kind, u64)> {
     let entries = entries.iter().filter(|entry| !entry.name.starts_with('.'));
     entries.map(|entry| (entry.name.as_str(), entry.metadata.kind, entry.metadata.size)).collect()
@@ -48,7 +48,7 @@ async fn an_upload_keeps_no_directory_for_others_nor_once_it_is_gone() {
     assert!(session.bucket.keys().is_empty(), "{:?}", session.bucket.keys());
 }
 
-/// STAT and RMDIR agree on what is there.
+/// STAT and RMDIR agree whether the directory exists.
 #[tokio::test]
 async fn a_directory_that_an_upload_is_to_make_is_not_there_before() {
     let session = Session::start();
@@ -65,7 +65,7 @@ async fn a_directory_that_an_upload_is_to_make_is_not_there_before() {
     assert_eq!(session.names("/new").await, ["x"]);
 }
 
-/// A directory that the node alone remembers: it could be given no marker.
+/// A directory that only the node remembers, because it could get no marker.
 #[tokio::test]
 async fn a_directory_that_was_emptied_counts_uploads_too() {
     let session = Session::start();
@@ -98,7 +98,7 @@ async fn a_listing_shows_its_sessions_uploads_as_stat_does() {
     let last = session.create("/d/zzz").await;
     let _deeper = session.create("/d/new/x").await;
     let _elsewhere = session.create("/x").await;
-    // Each OPEN asks whether its name is free, beside the upload.
+    // Each OPEN asks in the background if its name is free.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -166,7 +166,7 @@ async fn a_page_of_uploads_alone_is_not_the_end() {
     assert_eq!(session.names("/").await.len(), 1_002);
 }
 
-/// A listing needs `list`, whatever the session uploads.
+/// A listing needs `list`, also for the session's own uploads.
 #[tokio::test]
 async fn who_may_not_list_sees_mounts_alone() {
     let blind = Permissions::ALL.without(Permission::List);

@@ -1,4 +1,4 @@
-//! Changing files that are stored: what OPEN without TRUNC and sizes come to, and what they cost.
+//! Changes of stored files: the results of OPEN without TRUNC and of sizes that are set, and their requests.
 
 use super::{
     attributes::{TIMES, shown, times_and_mode},
@@ -213,7 +213,7 @@ async fn a_size_set_by_path_reaches_the_open_upload() {
 async fn a_size_that_an_upload_cannot_take_on_fails_its_close() {
     let session = Session::start();
     let handle = session.create("/a").await;
-    // Each is no more than a hole may be, and all that comes behind the first one is.
+    // Each size adds no more than the largest hole, but the later ones exceed it in sum.
     for mib in [60, 120, 180] {
         session.set_attributes(&path("/a"), size(mib << 20)).await.unwrap();
     }

@@ -1,8 +1,8 @@
-//! Every operation, with every permission that it needs taken away: it is refused, and the storage is not asked.
+//! Every operation without each permission that it needs: it is refused without a request to S3.
 
 use super::*;
 
-/// An operation, on a tree with the file `/file`, the empty directory `/dir` and nothing at `/new`.
+/// An operation on a tree with the file `/file`, the empty directory `/dir` and nothing at `/new`.
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Download,
@@ -50,7 +50,7 @@ impl Operation {
     }
 }
 
-/// What each operation needs.
+/// The permissions that each operation needs.
 const NEEDS: &[(Operation, &[Permission])] = &[
     (Download, &[Permission::Read]),
     (CreateThere, &[Permission::Read]),
@@ -68,7 +68,7 @@ const NEEDS: &[(Operation, &[Permission])] = &[
     (RenameOver, &[Permission::Rename, Permission::Overwrite]),
 ];
 
-/// OPEN with CREAT alone.
+/// Sends OPEN with CREAT alone.
 async fn create(session: &Session, at: &str) -> Result<()> {
     match session.open_create(&path(at), false, NewAttributes::default()).await? {
         Created::Found(_) => Ok(()),
@@ -105,7 +105,7 @@ async fn an_operation_fails_without_any_of_its_permissions() {
                 other => panic!("{operation:?} without {missing}: {other:?}"),
             }
             assert_eq!(session.bucket.keys(), before, "{operation:?} without {missing}");
-            // These are asked for once it is known what is there.
+            // These are checked only after S3 was asked for the name.
             if !matches!(
                 (operation, missing),
                 (_, Permission::Overwrite | Permission::Mkdir) | (CreateThere | CreateNew, _)

@@ -1,4 +1,4 @@
-//! The design's table "SFTP in, S3 out": each row's requests to S3, exactly.
+//! The requests to S3 that each verb costs, as the README's table states them.
 
 use super::{attributes::TIMES, *};
 use Verb::{CompleteUpload, Copy, CreateUpload, Head, List, Put, Read, Remove, UploadPart};
@@ -179,7 +179,7 @@ async fn attributes_of_what_was_just_stored_cost_nothing() {
     tokio::time::advance(Duration::from_secs(2)).await;
     session.set_attributes(&path("/a"), wanted).await.unwrap();
     assert_eq!(session.requested(), [Head]);
-    // A version that was only seen may be another version by now.
+    // Another node may have replaced a version that was only seen.
     session.set_attributes(&path("/a"), wanted).await.unwrap();
     session.elsewhere().set_attributes(&path("/a"), wanted).await.unwrap();
     session.set_attributes(&path("/a"), SetAttributes { size: Some(1), ..wanted }).await.unwrap();

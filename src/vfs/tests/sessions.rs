@@ -1,4 +1,4 @@
-//! Sessions of one node: what one was told is done the others see, and what they remembered before misleads none.
+//! Sessions of one node see each other's completed changes at once, whatever they remembered before.
 
 use super::{
     attributes::{TIMES, listed, shown},
@@ -19,7 +19,7 @@ async fn content(session: &Session, at: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Two sessions, of which the first has just looked at `/a` when the second replaced it.
+/// Two sessions. The first looked at `/a` just before the second replaced it.
 async fn overtaken(new: &'static str) -> (Session, Session) {
     let first = Session::start();
     let second = first.another();
@@ -129,7 +129,7 @@ async fn no_session_is_answered_from_what_other_credentials_saw() {
         assert_eq!(other.stat(&path("/dir")).await.unwrap().kind, Kind::Directory);
         assert_eq!(other.requested(), [Verb::Head, Verb::List]);
     }
-    // A change by one of them reaches what all have seen.
+    // A change of one session updates what all sessions have seen.
     let bob = alice.of(user("bob", ALL), acme());
     bob.remove(&path("/dir/x")).await.unwrap();
     bob.rmdir(&path("/dir")).await.unwrap();

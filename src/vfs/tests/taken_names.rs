@@ -1,4 +1,5 @@
-//! Names that are taken: nothing is stored below a file or onto a directory, and what it costs to know.
+//! Names that are taken: nothing is stored below a file or onto a directory. The tests also count the requests for the
+//! check.
 
 use super::*;
 
@@ -43,7 +44,7 @@ async fn nothing_is_stored_below_a_file() {
 async fn where_two_nodes_stored_both_the_node_that_stored_below_the_file_goes_on_there() {
     let session = Session::start();
     let mut below = session.open("/d/b", CREATE).await.unwrap();
-    // The answer has come: there is nothing at `/d`.
+    // The answer has arrived: nothing lies at `/d`.
     tokio::time::sleep(Duration::from_secs(3)).await;
     below.write(0, Bytes::from_static(b"x")).await.unwrap();
     put(&session.elsewhere(), "/d").await.unwrap();

@@ -1,4 +1,4 @@
-//! The time that a file shows where no client set one: when it appeared, wherever it has been renamed to since.
+//! The time that a file shows if no client set one: when it appeared, also after renames.
 
 use super::{
     attributes::{TIMES, listed, shown, times_and_mode},
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 const AGE_SECONDS: i64 = 10_000;
 const IN_A_MOMENT: Duration = Duration::from_millis(150);
 
-/// The time of modification that STAT and READDIR both show.
+/// The time of modification that both STAT and READDIR show.
 async fn modified(session: &Session, at: &str) -> i64 {
     let (times, in_listing) = (shown(session, at).await.0, listed(session, at).await.0);
     assert_eq!(times, in_listing, "{at}");
@@ -26,7 +26,8 @@ async fn is_of_now(session: &Session, at: &str) -> bool {
     modified(session, at).await.abs_diff(now()) < 60
 }
 
-/// A session on a bucket whose clock is hours behind, so that it is when an upload begins, and the other node.
+/// A session on a bucket whose clock is hours behind, so that S3's time is the upload's begin; another node; and that
+/// time.
 fn hours_ago() -> (Session, Session, i64) {
     let session = Session::start();
     let then = now() - AGE_SECONDS;
@@ -35,7 +36,7 @@ fn hours_ago() -> (Session, Session, i64) {
     (session, elsewhere, then)
 }
 
-/// Uploads a file in parts, which takes so long.
+/// Uploads a file in parts for the time `took`.
 async fn upload_for(session: &Session, at: &str, took: Duration) {
     let mut handle = session.create(at).await;
     handle.write(0, vec![7; 20 * MIB].into()).await.unwrap();
@@ -172,7 +173,7 @@ async fn a_renamed_file_keeps_the_time_that_it_showed() {
     tokio::time::sleep(IN_A_MOMENT).await;
     assert_eq!(session.journal.asked(), ["add_lates"]);
     assert_eq!(modified(&elsewhere, "/b").await, then);
-    // Again and again, by whatever node, and at once.
+    // Renames it several times in a row, by either node, without a pause.
     elsewhere.rename(&path("/b"), &path("/c"), Replace::No).await.unwrap();
     session.rename(&path("/c"), &path("/d"), Replace::No).await.unwrap();
     session.rename(&path("/d"), &path("/e"), Replace::No).await.unwrap();
@@ -266,7 +267,7 @@ async fn a_time_and_that_of_the_rename_are_both_of_the_buckets_clock() {
     }
 }
 
-/// A directory of files that are hours old, and of one whose own metadata says another time.
+/// A directory of files that are hours old, and of one file whose own metadata has another time.
 fn directory(files: usize) -> (Session, Session, i64) {
     let (session, elsewhere, then) = hours_ago();
     for number in 0..files {
@@ -344,7 +345,7 @@ async fn the_same_bytes_that_come_a_minute_later_have_their_own_time() {
         }
         assert_eq!((shown(by, "/set").await.1, listed(by, "/set").await.1), (0o100_644, 0o100_644));
     }
-    // A new attribute doesn't bring back those that were set before.
+    // A new attribute doesn't restore those that were set before the file was replaced.
     let mode = SetAttributes { mode: Some(0o600), ..SetAttributes::default() };
     session.elsewhere().set_attributes(&path("/set"), mode).await.unwrap();
     assert_eq!(shown(&session.elsewhere(), "/set").await.1, 0o100_600);
@@ -379,7 +380,7 @@ async fn the_rename_of_a_directory_asks_the_journal_once_for_a_thousand_times_th
         session.bucket.insert(&format!("acme/old/{name}/file"), "x");
     }
     let set = SetAttributes { times: Some(TIMES), ..SetAttributes::default() };
-    // The one half the journal knows, and the other one it has yet to hear of.
+    // The journal has one half of these times. The node has yet to write the other half.
     for (number, name) in names.iter().enumerate() {
         session.journal.set_down(number % 2 == 0);
         session.set_attributes(&path(&format!("/old/{name}/file")), set).await.unwrap();

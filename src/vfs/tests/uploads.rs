@@ -1,4 +1,4 @@
-//! What OPEN for writing allows, and what a handle then does.
+//! OPEN for writing: which flags it allows, and the behaviour of the handle.
 
 use super::*;
 

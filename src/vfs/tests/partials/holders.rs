@@ -1,4 +1,4 @@
-//! Who may go on with an upload, and who has lost it: leases, kills, and a journal that is down.
+//! The session that may resume an upload, and sessions that have lost it: leases, kills, and a journal that is down.
 
 use super::*;
 
@@ -16,7 +16,7 @@ async fn one_session_at_a_time_goes_on_with_it() {
     assert_stored(&second, &content(LENGTH));
 }
 
-/// As `kill -9` does: nothing is sent any more, and the lease ends by itself.
+/// Like `kill -9`: the process sends nothing any more, and its lease runs out.
 // S119: One session at a time uploads it; another's OPEN without TRUNC is refused, for at most 30 seconds after the …
 #[tokio::test(start_paused = true)]
 async fn what_a_killed_server_noted_goes_on_when_its_lease_is_over() {
@@ -30,7 +30,7 @@ async fn what_a_killed_server_noted_goes_on_when_its_lease_is_over() {
         }
     });
     tokio::time::sleep(Duration::from_secs(3)).await;
-    // The journal goes down with it: what the tasks of this runtime do when they are dropped, a kill does not.
+    // The journal goes down too: the tasks of this runtime act when they are dropped, those of a killed process don't.
     let whole = session.journal.partials()[0].whole;
     assert_eq!((whole.parts, whole.bytes), (3, STORED as u64));
     session.journal.set_down(true);
@@ -47,7 +47,7 @@ async fn what_a_killed_server_noted_goes_on_when_its_lease_is_over() {
     assert_stored(&session, &content(LENGTH));
 }
 
-/// A session that was kept from the journal for longer than its lease, and another that went on with its upload.
+/// A session that was kept from the journal for longer than its lease, and another that resumed its upload.
 async fn two_of_one(session: &Session) -> (WriteHandle, WriteHandle) {
     let first = session.another();
     let mut mine = first.create("/a").await;
@@ -86,7 +86,7 @@ async fn what_another_published_is_not_taken_for_ones_own_success() {
     let session = Session::start();
     let (mine, mut theirs) = two_of_one(&session).await;
     write(&mut theirs, &content(2 * LENGTH), STORED).await.unwrap();
-    // It had all bytes, and hasn't heard yet that it lost the upload.
+    // The first session sent all bytes, and doesn't know yet that it lost the upload.
     mine.close().await.unwrap();
     assert!(theirs.close().await.is_err(), "the file carries the same token, and isn't what was sent here");
     assert_stored(&session, &content(LENGTH));
@@ -111,7 +111,7 @@ async fn while_the_journal_is_down_uploads_go_through_and_nothing_is_kept() {
     assert_eq!(size(&session).await, Some(STORED as u64));
 }
 
-/// The first bytes may have been uploaded before, as far as the server knows.
+/// As far as the server knows, an earlier upload may have stored the first bytes.
 #[tokio::test(start_paused = true)]
 async fn while_the_journal_is_down_a_new_file_without_trunc_gets_no_hole() {
     let session = Session::start();

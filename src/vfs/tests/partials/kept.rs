@@ -1,4 +1,4 @@
-//! What is kept of an upload that was cut off, and what isn't.
+//! The part of an interrupted upload that is kept, and the part that isn't.
 
 use super::*;
 
@@ -26,7 +26,7 @@ async fn a_hole_or_a_part_that_failed_ends_what_is_whole() {
     let session = Session::start();
     let mut handle = session.create("/a").await;
     write(&mut handle, &content(9 * MIB), 0).await.unwrap();
-    // Zeros, as far as the server knows, and perhaps not as the client means it.
+    // The server fills the hole with zeros; the client may have meant to fill it later.
     write(&mut handle, &content(40 * MIB), 12 * MIB).await.unwrap();
     handle.leave().await;
     assert_eq!(size(&session).await, Some(8 * MIB as u64));
@@ -39,7 +39,7 @@ async fn a_hole_or_a_part_that_failed_ends_what_is_whole() {
     assert_eq!((size(&session).await, session.bucket.open_uploads()), (None, 0), "the first part is missing");
 }
 
-/// Many small holes are taken for zeros, so that they need not all be remembered.
+/// The server treats many small holes as zeros, so that it need not remember them all.
 #[tokio::test]
 async fn zeros_that_nobody_wrote_are_not_gone_on_behind() {
     let session = Session::start();

@@ -1,4 +1,4 @@
-//! Clients that take something else for stored than what is, or mean to begin anew.
+//! Clients that assume another stored size than the real one, or mean to begin anew.
 
 use super::*;
 
@@ -28,7 +28,7 @@ async fn who_begins_anew_or_removes_it_gives_it_up() {
     assert_eq!(size(&session).await, Some(STORED as u64));
 }
 
-/// A second upload that begins anew while the first goes on: either may be the last to be closed.
+/// A second upload begins anew while the first continues: either may be the last to be closed.
 #[tokio::test]
 async fn who_was_given_up_meanwhile_can_still_be_closed() {
     let session = cut_off().await;
@@ -75,7 +75,7 @@ async fn a_write_of_no_bytes_begins_nothing_anew() {
     assert_stored(&session, &content(LENGTH));
 }
 
-/// As scp copies an empty file: it opens it without TRUNC, and cuts it at its end.
+/// scp copies an empty file this way: it opens the file without TRUNC, and cuts it at the end.
 #[tokio::test]
 async fn the_size_0_begins_anew() {
     for written in [0, MIB] {
@@ -117,7 +117,7 @@ async fn who_appends_goes_on_at_the_end_that_it_was_shown() {
     let mut handle = session.open("/a", APPEND).await.unwrap();
     let content = content(LENGTH);
     for start in (STORED..LENGTH).step_by(MIB) {
-        // The first offset says what the client means to go on with, and the others nothing.
+        // Only the first offset tells what the client means to resume.
         let offset = if start == STORED { start } else { 0 };
         handle.write(offset as u64, content.slice(start..start + MIB)).await.unwrap();
     }
@@ -175,7 +175,7 @@ async fn while_the_journal_is_down_a_new_file_that_is_appended_to_has_its_beginn
     }
 }
 
-/// A session that is about to go on with the upload of another, which stores more of it meanwhile.
+/// A session is about to resume the upload of another session, which stores more of it meanwhile.
 #[tokio::test(start_paused = true)]
 async fn who_was_shown_less_than_is_stored_does_not_go_on() {
     let session = Session::start();
@@ -189,7 +189,7 @@ async fn who_was_shown_less_than_is_stored_does_not_go_on() {
     for options in [KEEP, WriteOptions { append: true, ..GO_ON }] {
         assert!(matches!(session.open("/a", options).await, Err(Error::PartialGrown)));
     }
-    // One that asked through another connection is found out by its first WRITE.
+    // A client that asked through another connection is refused at its first WRITE.
     let mut late = unaware.open("/a", GO_ON).await.unwrap();
     assert!(matches!(write(&mut late, &content(2 * LENGTH), STORED).await, Err(Error::PartialGrown)));
     assert!(late.close().await.is_err());

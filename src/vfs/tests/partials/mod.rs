@@ -1,4 +1,4 @@
-//! Uploads that were cut off: who sees them, who goes on with them, and what ends them.
+//! Interrupted uploads: which sessions see and resume them, and what ends them.
 
 mod holders;
 mod kept;
@@ -7,12 +7,12 @@ mod misunderstood;
 use super::*;
 use crate::store::{Lease, PartialJournal as _, memory::Moment};
 
-/// Three parts, and more than one that is too short to be stored before the end.
+/// Three parts, and a rest that is too short to be stored before CLOSE.
 const LENGTH: usize = 26 * MIB;
-/// What S3 has of it when it was cut off.
+/// The bytes that S3 has when the upload is interrupted.
 const STORED: usize = 24 * MIB;
 const ALL: [(&str, &str, Permissions); 1] = [("/", "acme/", Permissions::ALL)];
-/// To go on with what is there.
+/// The flags that resume an upload.
 const GO_ON: WriteOptions = WriteOptions { create: false, ..KEEP };
 
 /// Bytes that differ from block to block: their period is a prime number.
@@ -52,13 +52,13 @@ async fn size(session: &Session) -> Option<u64> {
 }
 
 fn assert_stored(session: &Session, content: &Bytes) {
-    // Not assert_eq: nobody reads megabytes of difference.
+    // Not assert_eq, which would print megabytes.
     assert!(session.bucket.bytes("acme/a").unwrap() == content, "it differs");
     assert_eq!(session.bucket.open_uploads(), 0);
     assert!(session.journal.partials().is_empty());
 }
 
-/// What is left to be aborted, as the janitor finds it.
+/// True if an upload is left that the janitor must abort.
 async fn given_up(session: &Session) -> bool {
     session.journal.take_stale_partial(&Lease::new().unwrap(), Duration::ZERO).await.unwrap().is_some()
 }
@@ -78,7 +78,7 @@ async fn an_upload_that_was_cut_off_goes_on_in_another_session() {
     write(&mut handle, &content(LENGTH), STORED).await.unwrap();
     assert_eq!(size(&another).await, Some(LENGTH as u64), "the session sees how far its upload is");
     assert_eq!(handle.close().await.unwrap(), LENGTH as u64);
-    // Whether there is a file now, then how much S3 has, the rest, and the end.
+    // One HEAD and LIST for the file, one for the stored parts, then the rest and the completion.
     assert_eq!(another.requested(), [Verb::Head, Verb::List, Verb::ListParts, Verb::UploadPart, Verb::CompleteUpload]);
     assert_stored(&another, &content(LENGTH));
 }
@@ -88,7 +88,7 @@ async fn it_can_be_cut_off_again_and_again() {
     let session = cut_off().await;
     let content = content(3 * LENGTH);
     let mut start = STORED;
-    // So much of it, in MiB, was there to be sent when it was cut off, and so much was stored.
+    // The MiB that were sent before each interruption, and those that were stored.
     for (sent, stored) in [(33, 32), (37, 32), (39, 38), (60, 54), (60, 54)] {
         let mut handle = session.open("/a", GO_ON).await.unwrap();
         write(&mut handle, &content.slice(..sent * MIB), start).await.unwrap();
