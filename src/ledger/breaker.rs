@@ -1,7 +1,7 @@
-//! What every question to the database goes through: it has an end, and after a failure the database is left alone for a
-//! moment, so that an outage costs one wait now and then and not one for each request.
+//! The circuit breaker in front of the database. Every question has a timeout. After a failure the database is not
+//! asked for a moment, so an outage costs one wait now and then, not one for each request.
 //!
-//! The log hears of an outage when it begins and when it is over, however many questions came in between.
+//! The log reports an outage when it begins and when it ends, whatever the number of questions between.
 
 use super::Error;
 use crate::store::JournalDown;
@@ -15,14 +15,14 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-/// The end of a question. A healthy database answers in a thousandth of it.
+/// The timeout of a question. A healthy database answers in a thousandth of it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
-/// How long nothing is asked after a failure; then one question tries.
+/// After a failure no question is sent for this long. Then one question probes the database.
 const REST: Duration = Duration::from_secs(5);
-/// Questions that may wait at once, for all sessions.
+/// The most questions that may wait at once, for all sessions.
 const MAX_WAITING: usize = 1024;
 
-/// One kind of questions to a database.
+/// A breaker for one kind of questions to a database.
 #[derive(Debug)]
 pub(super) struct Breaker {
     /// The kind, for the log.
@@ -44,7 +44,7 @@ impl Breaker {
         Self { kind, ledger, waiting: Semaphore::new(MAX_WAITING), outage: Mutex::new(None) }
     }
 
-    /// Asks, unless the database is resting.
+    /// Sends the question, unless the breaker is open.
     pub(super) async fn ask<T>(&self, question: impl Future<Output = Result<T, Error>>) -> Result<T, JournalDown> {
         if self.rests() {
             return Err(JournalDown);
@@ -65,7 +65,8 @@ impl Breaker {
         }
     }
 
-    /// Whether nothing may be asked now. When the rest is over, the first who comes asks, and the others rest on.
+    /// True if no question may be sent now. When the rest is over, the first caller probes the database, and the others
+    /// continue to rest.
     fn rests(&self) -> bool {
         let mut outage = self.outage();
         let Some(outage) = &mut *outage else { return false };

@@ -1,7 +1,7 @@
-//! Claims on names in SQL: one row for each operation that is under way, in PostgreSQL alone. A file of SQLite is one
-//! node's, and within a node no row is needed.
+//! Claims on names in SQL: one row for each operation in progress, only in PostgreSQL. A SQLite file belongs to one
+//! node, and within a node no row is needed.
 //!
-//! If two nodes take one name nevertheless, because their clocks differ, S3's conditional deletion tells them apart.
+//! If two nodes hold the same claim because their clocks differ, S3's conditional deletion lets only one succeed.
 
 use super::{
     database::Pool,
@@ -15,7 +15,7 @@ use crate::{
 use async_trait::async_trait;
 use std::time::Duration;
 
-/// A row of a holder whose lease has ended is taken over.
+/// Takes over a row whose lease has ended.
 const CLAIM: &str = "INSERT INTO claims (bucket, name, holder, held_until) VALUES ($1, $2, $3, $4) \
                      ON CONFLICT (bucket, name) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until \
                      WHERE claims.held_until <= $5";

@@ -1,22 +1,22 @@
-//! The pools of a database, of either kind. The statements are the same for both: `$1`, `ON CONFLICT` and `RETURNING`
-//! mean the same to SQLite and to PostgreSQL, so that the kinds differ in how they are opened, and nowhere else.
+//! The pools of a database of either kind. All statements work on both: `$1`, `ON CONFLICT` and `RETURNING` mean the
+//! same to SQLite and to PostgreSQL. So the kinds differ only in how they are opened.
 
 use super::{Error, Location, breaker::PATIENCE, location::Server, postgres, sqlite};
 use sqlx::{PgPool, SqlitePool, sqlite::SqliteConnectOptions};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long the tables may take to be brought up to date, another node's turn included.
+/// The migration may take this long, including the wait for other nodes.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections to a database.
+/// A pool of connections to a database.
 #[derive(Debug)]
 pub(super) enum Pool {
     Sqlite(SqlitePool),
     Postgres(PgPool),
 }
 
-/// Does the same with a pool of either kind.
+/// Runs the same action with a pool of either kind.
 macro_rules! with {
     ($pool:expr, $of_a_kind:ident => $action:expr) => {
         match $pool {
@@ -27,26 +27,26 @@ macro_rules! with {
 }
 pub(super) use with;
 
-/// Where a connection comes from that is in no pool.
+/// Opens a single connection outside of the pools.
 #[derive(Debug)]
 enum Source {
     Sqlite(Box<SqliteConnectOptions>),
     Postgres(Server),
 }
 
-/// An open database, or one that will be open when it can be reached.
+/// An open database, or one that opens as soon as it can be reached.
 #[derive(Debug)]
 pub(super) struct Database {
     location: Location,
     source: Source,
-    /// Connections that only read: in SQLite they go on while a write waits for its turn.
+    /// Connections that only read. In SQLite they continue while a write waits for its turn.
     pub(super) reads: Pool,
-    /// Connections that write: in SQLite one, because a file has one writer at a time.
+    /// Connections that write. SQLite has only one, because a file has one writer at a time.
     pub(super) writes: Pool,
 }
 
 impl Database {
-    /// Makes the pools. Nothing is opened yet.
+    /// Makes the pools. Opens no connection yet.
     pub(super) fn new(location: &Location) -> Self {
         let (source, reads, writes) = match location {
             Location::Sqlite(file) => {
@@ -63,8 +63,8 @@ impl Database {
         Self { location: location.clone(), source, reads, writes }
     }
 
-    /// Brings the tables up to date, and answers whether there were any before. Nodes that do so at once wait for each
-    /// other.
+    /// Brings the tables up to date. Returns true if there were tables before. Nodes that do this at the same time wait
+    /// for each other.
     pub(super) async fn migrate(&self) -> Result<bool, Error> {
         let migrated = async {
             match &self.source {
@@ -75,7 +75,7 @@ impl Database {
         timeout(MIGRATION_TIMEOUT, migrated).await.unwrap_or(Err(Error::Slow(MIGRATION_TIMEOUT)))
     }
 
-    /// Closes all connections, when the last statement is done.
+    /// Closes all connections after the last statement has ended.
     pub(super) async fn close(&self) {
         for pool in [&self.reads, &self.writes] {
             let closed = with!(pool, pool => timeout(PATIENCE, pool.close()).await);

@@ -1,8 +1,8 @@
-//! Times of directories in SQL: one row a directory, found by its primary key.
+//! Times of directories in SQL: one row per directory, found by its primary key.
 //!
-//! The directories below another one have a `parent` that begins with its prefix, which is one range of the key: from the
-//! prefix, which ends in `/`, up to the same with the next character in its place. A directory's own row and that range are
-//! two parts of a statement, because SQLite would look through the whole bucket for an `OR` of them.
+//! The directories below another one have a `parent` that begins with its prefix. They are one range of the key: from
+//! the prefix, which ends in `/`, up to the same with the next character instead of the `/`. A statement selects a
+//! directory's own row and this range as two parts, because for an `OR` of both SQLite would scan the whole bucket.
 
 use super::{
     database::{Database, Pool, with},
@@ -42,13 +42,13 @@ const COPY: &str = "INSERT INTO directory_times (bucket, parent, name, accessed,
 const SET_BEFORE: &str = " ON CONFLICT (bucket, parent, name) DO UPDATE SET accessed = excluded.accessed, \
                           modified = excluded.modified, set_at = excluded.set_at \
                           WHERE directory_times.set_at <= excluded.set_at";
-/// Ends a statement that begins with directories, each with the time at which it was made.
+/// Ends a statement that begins with a list of directories and the times at which they were made.
 const FORGET_OLDER: &str = ") AS made JOIN directory_times AS old ON old.bucket = made.column1 \
                             AND old.parent = made.column2 AND old.name = made.column3 AND old.set_at < made.column4)";
 const FORGET_OLDER_BELOW: &str = ") AS made JOIN directory_times AS old ON old.bucket = made.column1 \
      AND old.parent >= made.column2 AND old.parent < made.column3 AND old.set_at < made.column4)";
 
-/// Sets the times of several directories at once, where none were set since.
+/// Sets the times of several directories at once, unless newer times are set.
 macro_rules! set_rows {
     ($database:ty, $pool:expr, $set:expr) => {{
         let columns = "INSERT INTO directory_times (bucket, parent, name, accessed, modified, set_at) ";
@@ -67,7 +67,7 @@ macro_rules! set_rows {
     }};
 }
 
-/// Deletes the rows of several directories that were made, and of those below them, which were set before.
+/// Deletes the rows of several directories that were made, and of those below them, if they are older.
 macro_rules! forget_older_rows {
     ($database:ty, $pool:expr, $made:expr) => {{
         let older = "DELETE FROM directory_times WHERE (bucket, parent, name) IN \
@@ -91,7 +91,7 @@ macro_rules! forget_older_rows {
     }};
 }
 
-/// Finds the rows of several directories at once.
+/// Selects the rows of several directories at once.
 macro_rules! find_rows {
     ($database:ty, $pool:expr, $bucket:expr, $directories:expr) => {{
         let columns = "SELECT parent, name, accessed, modified FROM directory_times WHERE bucket = ";
@@ -106,7 +106,7 @@ macro_rules! find_rows {
     }};
 }
 
-/// The columns of a row, in the order in which the statements name them.
+/// The columns of a row, in the order of the statements.
 type Row = (String, i64, i64);
 
 impl Listed for Row {
@@ -119,7 +119,7 @@ impl Listed for Row {
 }
 
 impl SqlJournal {
-    /// Drops rows whose directories a page lacks, in the background: one page's at a time.
+    /// Drops rows whose directories the page lacks. Runs in the background, for one page at a time.
     fn sweep_directories(&self, bucket: &BucketId, page: ListedDirectories<'_>, rows: &[Row]) {
         let before = ago(page.asked_ago.saturating_add(CLOCK_MARGIN));
         let lacking = page.lacking(rows.iter().map(|(name, ..)| name.as_str()));
@@ -293,7 +293,7 @@ impl DirectoryJournal for SqlJournal {
                     .execute(pool)
                     .await?;
             });
-            // Rows of a directory that is gone stay where this fails.
+            // If this fails, rows of the old directory remain.
             forget(&self.database, bucket, source, i64::MAX).await
         })
         .await
@@ -315,7 +315,7 @@ async fn forget(database: &Database, bucket: &BucketId, directory: &Prefix, befo
     })
 }
 
-/// The first string behind all that begin with the prefix. `0` comes behind `/`.
+/// The first string behind all strings that begin with the prefix. `0` follows `/`.
 fn end_of(directory: &Prefix) -> String {
     directory.as_str().strip_suffix('/').map_or_else(|| char::MAX.to_string(), |name| format!("{name}0"))
 }

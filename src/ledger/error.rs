@@ -1,90 +1,90 @@
-//! Why the ledger can't be used, in words for the operator: they are printed at the start, or stand in the log.
+//! The reasons why the ledger can't be used. The operator reads these messages at the start, or in the log.
 
 use super::Location;
 use crate::files::Exposure;
 use sqlx::{error::DatabaseError, migrate::MigrateError};
 use std::{error::Error as _, io, path::PathBuf};
 
-/// Why the ledger can't be used.
+/// The reason why the ledger can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// SQLite makes a file, and no directory.
+    /// The directory is missing. SQLite creates a file, but no directory.
     #[error(
         "the directory of the ledger {} doesn't exist: make it, or name another file with `url` in `[ledger]`",
         .0.display()
     )]
     NoDirectory(PathBuf),
-    /// The file can't be made or written.
+    /// The file can't be created or written.
     #[error(
         "the ledger {} can't be opened: the server's user must be able to write to it and to its directory; or name \
          another file with `url` in `[ledger]`",
         file.display()
     )]
     File {
-        /// The file.
+        /// The ledger's file.
         file: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Every user of the machine may write the file, and with it what the server does next in the buckets.
+    /// Every user of the machine may write the file, and so decide what the server does next in the buckets.
     #[error("the ledger {} {}", .0.path().display(), .0)]
     Exposed(Exposure),
-    /// The tables are those of a later version, which has reasons that this one doesn't know.
+    /// The tables are those of a newer version, whose rules this version doesn't know.
     #[error(
         "the ledger {location} was used by a newer version of the server, which brought its tables to step {step}: \
          start that version, or name another ledger"
     )]
     Newer {
-        /// Where it is.
+        /// The ledger.
         location: Location,
-        /// The first step that isn't known here.
+        /// The first step that this version doesn't know.
         step: i64,
     },
-    /// The database can't hold every name.
+    /// The database's encoding can't store every name.
     #[error("the ledger {location} is in {encoding}, not in UTF8: make a database that is")]
     Encoding {
-        /// Where it is.
+        /// The ledger.
         location: Location,
-        /// What it is in.
+        /// The encoding.
         encoding: String,
     },
     /// The tables can't be brought up to date.
     #[error("the tables of the ledger {location} can't be brought up to date")]
     Tables {
-        /// Where it is.
+        /// The ledger.
         location: Location,
-        /// What went wrong.
+        /// The migration's error.
         #[source]
         source: MigrateError,
     },
-    /// The database, or the way to it, is not as it must be.
-    // sqlx's errors say what their causes say, so that a chain of them would say it twice.
+    /// The database, or the connection to it, is not usable.
+    // sqlx's errors repeat their causes, so as a `source` the cause would be printed twice.
     #[error("the ledger {location} can't be used: {error}")]
     Unusable {
-        /// Where it is.
+        /// The ledger.
         location: Location,
-        /// What it said.
+        /// The database's error.
         error: sqlx::Error,
     },
-    /// What the database said to a question.
+    /// The database's error for one question.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// No answer.
+    /// No answer within the timeout.
     #[error("no answer within {0:?}")]
     Slow(std::time::Duration),
-    /// More questions at once than are let in.
+    /// Too many questions at once.
     #[error("too many questions at once")]
     Crowded,
 }
 
 impl Error {
-    /// Sorts what is said before the tables are looked after.
+    /// An error from before the tables are examined.
     pub(super) fn unusable(location: &Location, error: sqlx::Error) -> Self {
         Self::Unusable { location: location.clone(), error }
     }
 
-    /// Sorts what a migration says.
+    /// Converts the error of a migration.
     pub(super) fn of_migration(location: &Location, source: MigrateError) -> Self {
         match source {
             MigrateError::Execute(error) => Self::unusable(location, error),
@@ -93,7 +93,7 @@ impl Error {
         }
     }
 
-    /// Whether it may be otherwise in a moment, without anybody mending anything here.
+    /// True if the error may disappear in a moment, without a repair here.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Slow(_) | Self::Crowded => true,
@@ -109,7 +109,7 @@ impl Error {
         }
     }
 
-    /// True if the disk that the ledger is on takes nothing.
+    /// True if the ledger's disk accepts no writes.
     pub(super) fn is_of_the_disk(&self) -> bool {
         match self {
             Self::File { source, .. } => is_full(source),
@@ -122,7 +122,7 @@ impl Error {
         }
     }
 
-    /// The error and its causes, for one field of a line in the log.
+    /// The error and its causes, for one field of a log line.
     pub(super) fn detail(&self) -> String {
         let mut text = self.to_string();
         let mut cause = self.source();
@@ -139,7 +139,7 @@ impl Error {
 
 fn may_pass(error: &sqlx::Error) -> bool {
     match error {
-        // A certificate that isn't believed is invalid data; a file of certificates, or a socket, may not be there.
+        // An untrusted certificate is reported as invalid data; a missing certificate file or socket as not found.
         sqlx::Error::Io(error) => !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound),
         sqlx::Error::PoolTimedOut => true,
         sqlx::Error::Database(error) => is_passing(&**error),
@@ -150,8 +150,8 @@ fn may_pass(error: &sqlx::Error) -> bool {
 const SQLITE_BUSY: u32 = 5;
 const SQLITE_LOCKED: u32 = 6;
 const SQLITE_NOTADB: u32 = 26;
-/// Extended codes of a write that failed. SQLite tells a full disk as FULL; a quota, a limit, or no room for its shared
-/// memory, as a kind of IOERR. Its other kinds, such as a read that fails, don't pass with the room that is made.
+/// Extended codes of failed writes. SQLite reports a full disk as FULL. It reports a quota, a limit, or no room for its
+/// shared memory as a kind of IOERR. Other kinds, such as a failed read, don't disappear when room is made.
 const OF_THE_DISK: [u32; 6] = [
     13,    // SQLITE_FULL
     778,   // SQLITE_IOERR_WRITE
@@ -161,7 +161,7 @@ const OF_THE_DISK: [u32; 6] = [
     4_874, // SQLITE_IOERR_SHMSIZE
 ];
 
-/// True if the file is locked, its disk takes nothing, or the server is busy, starting or stopping.
+/// True if the file is locked, its disk accepts no writes, or the server is busy, starting or stopping.
 pub(super) fn is_passing(error: &dyn DatabaseError) -> bool {
     if let Some(code) = sqlite_code(error) {
         return matches!(primary(code), SQLITE_BUSY | SQLITE_LOCKED) || OF_THE_DISK.contains(&code);
@@ -170,17 +170,17 @@ pub(super) fn is_passing(error: &dyn DatabaseError) -> bool {
     ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
 }
 
-/// True if the file is none of SQLite's.
+/// True if the file is no SQLite file.
 pub(super) fn is_no_database(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if sqlite_code(&**error).map(primary) == Some(SQLITE_NOTADB))
 }
 
-/// The extended code. PostgreSQL has five letters and digits.
+/// SQLite's extended code. PostgreSQL's codes have five characters.
 fn sqlite_code(error: &dyn DatabaseError) -> Option<u32> {
     error.code().filter(|code| code.len() < 5)?.parse().ok()
 }
 
-/// SQLite numbers what went wrong and, in the bytes above the lowest, how.
+/// SQLite's primary code, the lowest byte of the extended one. The bytes above it tell details.
 const fn primary(extended: u32) -> u32 {
     extended & 0xff
 }
@@ -195,7 +195,7 @@ mod tests {
     use sqlx::{Connection as _, SqliteConnection, error::ErrorKind};
     use std::{borrow::Cow, error::Error as StdError, fmt};
 
-    /// An error of SQLite with this extended code.
+    /// A SQLite error with this extended code.
     #[derive(Debug)]
     struct Coded(u32);
 

@@ -1,7 +1,8 @@
-//! The journal in SQL: one row an object, found by its primary key.
+//! The journal in SQL: one row per object, found by its primary key.
 //!
-//! A page of a listing is one range of the key. Rows in the range whose objects are not in the page are of objects that
-//! somebody else removed, a vendor's own jobs for example: they are dropped then, and nothing else has to look for them.
+//! A page of a listing is one range of the key. A row in the range whose object is not on the page belongs to an object
+//! that another program removed, such as a vendor's own job. Such rows are dropped at this moment, so no other task has
+//! to search for them.
 
 use super::{
     Error, Location,
@@ -35,14 +36,14 @@ macro_rules! replaced {
     };
 }
 
-/// True of a row of the same version. One that was set before `$9` is of an older version, which had the same bytes.
+/// True for a row of the same version. A row that was set before `$9` belongs to an older version with the same bytes.
 macro_rules! counts {
     () => {
         "old.etag = excluded.etag AND old.set_at >= $9"
     };
 }
 
-/// True of a row that has the ETag of what is told.
+/// True for a row with the same ETag as the new attributes.
 macro_rules! same {
     () => {
         "old.etag = told.column4"
@@ -57,8 +58,8 @@ macro_rules! rows_of_a_directory {
 
 const FIND: &str = concat!(rows_of_a_directory!(), " AND name = $3");
 const REPLACE: &str = concat!(insert!(), replaced!());
-/// Adds to a row of the same version as [`Late::on_top_of`] does, and takes the place of any other but one that was set as
-/// late and is of a version younger than `$10`. No row's time goes back while it is of the same version.
+/// Adds to a row of the same version as [`Late::on_top_of`] does. The set time of such a row never decreases. Replaces
+/// a row of another version, unless it was set at the same time or later, and after `$10`: then its version is younger.
 const ADD: &str = concat!(
     insert!(),
     " ON CONFLICT (bucket, directory, name) DO UPDATE SET etag = excluded.etag, \
@@ -77,12 +78,13 @@ const ADD: &str = concat!(
      WHERE old.etag = excluded.etag OR old.set_at < excluded.set_at OR old.set_at <= $10 \
      RETURNING name, etag, accessed, modified, mode, set_at"
 );
-/// Replaces the rows that are there when several are written, but those that are of younger versions, however far the clocks
-/// are apart.
+/// Ends a statement that writes several rows: they replace existing ones, except those of younger versions. This allows
+/// for clocks that differ.
 const ALL_REPLACED: &str =
     concat!(replaced!(), " WHERE old.etag = excluded.etag OR old.set_at <= excluded.set_at + 60");
-/// Begins a statement that adds to the rows that are there as [`LateNote::beside`] does. What is told has the columns of a
-/// row, the time from which on attributes of the version count, and the time from which on what was set stays.
+/// Begins a statement that adds to existing rows as [`LateNote::beside`] does. The new attributes have the columns of a
+/// row, then the time from which on attributes of the version count, and the time from which on those that were set
+/// stay.
 const ADD_TOLD: &str = concat!(
     "UPDATE late_attributes AS old SET etag = told.column4, \
      set_at = CASE WHEN ",
@@ -105,17 +107,17 @@ const ADD_TOLD: &str = concat!(
     same!(),
     " AND old.set_at >= told.column9 THEN COALESCE(told.column7, old.mode) ELSE told.column7 END FROM ("
 );
-/// Ends it. Of two versions of one second the one that is written last is the younger.
+/// Ends it. If two versions were set in the same second, the one that is written last counts as the younger.
 const TOLD: &str = concat!(
     ") AS told WHERE old.bucket = told.column1 AND old.directory = told.column2 AND old.name = told.column3 AND (",
     same!(),
     " OR old.set_at <= told.column8)"
 );
-/// Leaves the rows that are there as they are when several are written.
+/// Ends a statement that writes several rows: existing ones stay as they are.
 const NONE_REPLACED: &str = " ON CONFLICT (bucket, directory, name) DO NOTHING";
 const FORGET: &str = "DELETE FROM late_attributes WHERE bucket = $1 AND directory = $2 AND name = $3 AND set_at <= $4";
 
-/// A younger row may be of an object that came after the listing was asked for.
+/// A younger row may belong to an object that appeared after the listing was requested.
 const GARBAGE_AGE_SECONDS: i64 = 3_600;
 
 /// A statement with the columns of a row bound to it.
@@ -134,7 +136,7 @@ macro_rules! writing {
     }};
 }
 
-/// Writes the rows of several objects at once. `$written` says what becomes of those that are there.
+/// Writes the rows of several objects at once. `$written` decides what happens to existing rows.
 macro_rules! write_rows {
     ($database:ty, $pool:expr, $lates:expr, $written:expr) => {{
         let columns = "INSERT INTO late_attributes AS old \
@@ -156,7 +158,7 @@ macro_rules! write_rows {
     }};
 }
 
-/// Adds to the rows of several objects at once, and writes those that aren't there.
+/// Adds to the rows of several objects at once, and creates missing ones.
 macro_rules! add_rows {
     ($database:ty, $pool:expr, $notes:expr) => {{
         let mut query = sqlx::QueryBuilder::<$database>::new(ADD_TOLD);
@@ -194,7 +196,7 @@ macro_rules! forget_rows {
     }};
 }
 
-/// The columns of a row, in the order in which the statements name them.
+/// The columns of a row, in the order of the statements.
 type Row = (String, String, Option<i64>, Option<i64>, Option<i64>, i64);
 
 impl Listed for Row {
@@ -211,11 +213,11 @@ impl Listed for Row {
 #[derive(Debug)]
 pub(super) struct SqlJournal {
     pub(super) database: Arc<Database>,
-    /// Set when the tables are up to date: whether there were any before.
+    /// Set when the tables are up to date. True if there were tables before.
     ready: OnceCell<bool>,
     pub(super) reads: Breaker,
     pub(super) writes: Arc<Breaker>,
-    /// Held while garbage is dropped: one page's at a time.
+    /// Held while garbage is dropped: one page at a time.
     pub(super) sweeping: Arc<Semaphore>,
 }
 
@@ -231,7 +233,7 @@ impl SqlJournal {
         }
     }
 
-    /// Brings the tables up to date, unless they are. Answers whether there were any before the first time.
+    /// Brings the tables up to date, unless they are. Returns true if there were tables before the first time.
     pub(super) async fn make_ready(&self) -> Result<bool, Error> {
         self.ready.get_or_try_init(|| self.database.migrate()).await.copied()
     }
@@ -241,7 +243,7 @@ impl SqlJournal {
         self.database.close().await;
     }
 
-    /// Asks a question, once the tables are up to date.
+    /// Asks a question, after the tables are up to date.
     pub(super) async fn ask<T>(
         &self,
         breaker: &Breaker,
@@ -254,8 +256,8 @@ impl SqlJournal {
         breaker.ask(prepared).await
     }
 
-    /// Drops rows of a page that are of no object in it, in the background. A store that lists in another order than that
-    /// of bytes may have the object on another page: nothing is dropped then.
+    /// Drops rows whose objects the page lacks, in the background. Drops nothing if the store doesn't list in byte
+    /// order: the object may be on another page then.
     fn sweep(&self, bucket: &BucketId, directory: &Prefix, rows: &[Row], page: &[&str]) {
         let before = now() - GARBAGE_AGE_SECONDS;
         let is_garbage = |(name, .., set_at): &&Row| *set_at <= before && page.binary_search(&name.as_str()).is_err();
@@ -390,7 +392,7 @@ fn late((_, etag, accessed, modified, mode, set_at): Row) -> Late {
     Late { etag: ETag(etag), attributes: LateAttributes { times, mode: number(mode) }, set_at }
 }
 
-/// The column `accessed`, which is empty where no client set the times.
+/// The column `accessed`. It is empty if no client set the times.
 fn accessed(late: &Late) -> Option<i64> {
     match late.attributes.times {
         Some(LateTimes::Set { accessed, .. }) => Some(accessed.into()),

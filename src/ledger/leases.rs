@@ -1,4 +1,4 @@
-//! Leases on names in SQL, for claims and for locks: a table has one row a name, with its holder and the end of its lease in
+//! Leases on names in SQL, for claims and locks. A table has one row per name, with the lease's holder and its end in
 //! seconds since 1970.
 //!
 //! Leases end by the clocks of the nodes, as those of renames do.
@@ -20,7 +20,7 @@ macro_rules! end {
     };
 }
 
-/// Deletes rows whose leases ended at `$1` or before. One that was taken meanwhile stays.
+/// Deletes rows whose leases ended at `$1` or before. A row that was taken over meanwhile stays.
 macro_rules! drop_ended {
     ($table:literal) => {
         concat!(
@@ -34,12 +34,12 @@ macro_rules! drop_ended {
 }
 pub(super) use {drop_ended, end};
 
-/// The row of a name, and the lease of the session that asks.
+/// The name of a row, and the lease of the session that asks.
 pub(super) type Leased<'a> = (&'a BucketId, &'a Key, &'a Lease);
 
 impl SqlJournal {
-    /// Changes a row: `$1` is its bucket, `$2` its name, `$3` the lease's holder, and `times` come behind. `false` if the
-    /// statement found no row to change.
+    /// Executes a statement on one row: `$1` is its bucket, `$2` its name, `$3` the lease's holder, followed by
+    /// `times`. Returns `false` if no row matched.
     pub(super) async fn change_lease(
         &self,
         statement: &'static str,
@@ -56,7 +56,7 @@ impl SqlJournal {
         .await
     }
 
-    /// Deletes rows whose leases ended at least `ended_for` ago. Answers with how many.
+    /// Deletes rows whose leases ended at least `ended_for` ago. Returns their number.
     pub(super) async fn drop_ended_leases(
         &self,
         statement: &'static str,

@@ -1,6 +1,6 @@
-//! Where the ledger is: a URL, read without connecting to anything.
+//! The location of the ledger: a URL, parsed without connecting to anything.
 //!
-//! Invariant: a password that is in it is never printed, by no `Debug`, no `Display` and no error.
+//! Invariant: no `Debug`, `Display` or error prints the URL's password.
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::{
@@ -9,36 +9,37 @@ use std::{
 };
 use url::Url;
 
-/// What a URL of PostgreSQL may say behind its `?`. sqlx would only warn of the rest, and print it.
+/// The parameters that a PostgreSQL URL may have behind its `?`. For others sqlx would only print a warning, with their
+/// values.
 const PARAMETERS: [&str; 7] = ["sslmode", "sslrootcert", "sslcert", "sslkey", "host", "application_name", "password"];
 
-/// A URL that leads to no ledger, and why. It never repeats the URL.
+/// The reason why a URL can't be a ledger's. It never repeats the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUrl {
-    /// It is no URL, or one of something else.
+    /// The text is no URL, or one with another scheme.
     #[error("is no URL of a ledger")]
     Scheme,
-    /// No file is named.
+    /// The URL names no file.
     #[error("names no file, or says more than a file's name")]
     File,
-    /// Something behind the `?` has no meaning here.
+    /// The URL has a parameter behind the `?` that isn't allowed.
     #[error("says something behind its `?` that isn't one of {}", PARAMETERS.join(", "))]
     Parameter,
-    /// No database is named, or sqlx can't read the rest.
+    /// The URL names no database, or sqlx can't read the rest.
     #[error("names no user, no database, or has a part that can't be read")]
     Postgres,
 }
 
-/// Where the ledger is.
+/// The location of the ledger.
 #[derive(Clone)]
 pub enum Location {
-    /// A file of SQLite.
+    /// A SQLite file.
     Sqlite(PathBuf),
-    /// A database of a server of PostgreSQL.
+    /// A database on a PostgreSQL server.
     Postgres(Server),
 }
 
-/// How to reach a database of PostgreSQL.
+/// The connection parameters of a PostgreSQL database.
 #[derive(Clone)]
 pub struct Server {
     pub(super) options: Box<PgConnectOptions>,
@@ -46,13 +47,13 @@ pub struct Server {
 }
 
 impl Location {
-    /// Reads `sqlite:FILE` or `postgres://USER@HOST/DATABASE`.
+    /// Parses `sqlite:FILE` or `postgres://USER@HOST/DATABASE`.
     ///
-    /// Unless the URL has an `sslmode`, a server elsewhere must prove with a certificate that it is the one that was
-    /// meant; on this machine TLS is taken if it is offered.
+    /// Without `sslmode` in the URL, a remote server must prove its identity with a certificate. On this machine TLS is
+    /// used if the server offers it.
     ///
     /// # Errors
-    /// When it leads to no ledger.
+    /// If the URL can't be a ledger's.
     pub fn parse(url: &str) -> Result<Self, InvalidUrl> {
         if let Some(file) = url.strip_prefix("sqlite:") {
             let file = file.strip_prefix("//").unwrap_or(file);
@@ -83,13 +84,13 @@ impl Location {
         Ok(Self::Postgres(Server { options: Box::new(options.ssl_mode(mode)), has_password }))
     }
 
-    /// Whether the URL has a password in it.
+    /// True if the URL contains a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
         matches!(self, Self::Postgres(Server { has_password: true, .. }))
     }
 
-    /// The same place, with a file's path taken as one below `directory` unless it is absolute.
+    /// The same location, with a relative file path resolved below `directory`.
     #[must_use]
     pub fn below(self, directory: &Path) -> Self {
         match self {

@@ -1,6 +1,7 @@
-//! Locks on names in SQL: one row for each file that is being created with EXCL, in PostgreSQL alone, as with claims.
+//! Locks on names in SQL: one row for each file that a session is creating with EXCL, only in PostgreSQL, as with
+//! claims.
 //!
-//! If two sessions have one name nevertheless, because the clocks of their nodes differ, S3's `If-None-Match: *` lets the
+//! If two sessions hold the same lock because the clocks of their nodes differ, S3's `If-None-Match: *` lets only the
 //! first of them publish.
 
 use super::{
@@ -15,7 +16,7 @@ use crate::{
 use async_trait::async_trait;
 use std::time::Duration;
 
-/// A row of a holder whose lease has ended is taken over.
+/// Takes over a row whose lease has ended.
 const LOCK: &str = "INSERT INTO locks (bucket, name, holder, held_until, is_open) VALUES ($1, $2, $3, $4, 0) \
                     ON CONFLICT (bucket, name) DO UPDATE SET holder = excluded.holder, \
                     held_until = excluded.held_until, is_open = 0 \
@@ -27,7 +28,8 @@ const DROP_ENDED: &str = drop_ended!("locks");
 const BREAK: &str = "DELETE FROM locks WHERE bucket = $1 AND name = $2 AND held_until > $3 AND is_open = 1";
 
 impl SqlJournal {
-    /// The holder of a lock, and whether its file is open. As long as locks can be written this is answered too.
+    /// Returns a lock's holder, and true if its file is open. Asks the writer, so it is answered as long as locks can
+    /// be written.
     async fn find_lock(&self, bucket: &BucketId, name: &Key) -> Result<Option<(String, bool)>, JournalDown> {
         let row: Option<(String, i64)> = self
             .ask(&self.writes, async {
@@ -47,7 +49,7 @@ impl LockJournal for SqlJournal {
             return Ok(Locked::Ours);
         }
         let is_open = self.find_lock(bucket, name).await?.is_some_and(|(_, is_open)| is_open);
-        // One that has just ended is like one of which nobody knows yet how it ends.
+        // A lock that has just ended counts as one whose OPEN isn't answered yet.
         Ok(if is_open { Locked::Theirs } else { Locked::Opening })
     }
 

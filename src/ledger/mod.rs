@@ -1,12 +1,12 @@
-//! What happened, and what every node must know, in SQL: SQLite by default, PostgreSQL for more than one node. Today it
-//! is the journal of late attributes, of renames under way, of uploads that can go on, of claims and locks on names, and
-//! of times of directories.
+//! The ledger: what happened, and what all nodes must know, in SQL. SQLite is the default, PostgreSQL serves several
+//! nodes. Today it is the journal of attributes kept beside objects, directory renames in progress, resumable uploads,
+//! claims and locks on names, and times of directories.
 //!
-//! Invariant: nobody waits long for it. Every question has an end within seconds, a database that failed is left alone
-//! for a moment, and nothing but the start of the server can fail because of it.
+//! Invariant: no request waits long for it. Every question ends within seconds. After a failure the database is not
+//! asked for a moment. Only the start of the server can fail because of it.
 //!
-//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late` with `page`, `renames`, `partials`, `leases`
-//! with `claims` and `locks`, `directories`; `breaker` is what a question goes through.
+//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late` with `page`, `renames`, `partials`,
+//! `leases` with `claims` and `locks`, `directories`; every question passes through `breaker`.
 
 mod breaker;
 mod claims;
@@ -34,14 +34,14 @@ use late::SqlJournal;
 use std::sync::Arc;
 use tracing::{error, warn};
 
-/// How much is known of a ledger that isn't open.
+/// The history of a ledger, as far as it is known before it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum History {
-    /// A server has run on it.
+    /// A server has used it.
     Used,
-    /// It has yet to be made.
+    /// The ledger doesn't exist yet.
     New,
-    /// It is in PostgreSQL, or a file that doesn't tell.
+    /// Unknown: the ledger is in PostgreSQL, or its file doesn't tell.
     Unknown,
 }
 
@@ -62,11 +62,12 @@ impl Ledger {
 
     /// Opens the database at `location`, and brings its tables up to date. Call it in a tokio runtime.
     ///
-    /// A server of PostgreSQL that can't be reached now, a file that is locked, or a disk that is full, is no error: the
-    /// ledger works from when it can be used, and until then says so in the log.
+    /// An unreachable PostgreSQL server, a locked file, or a full disk are no errors: the ledger works as soon as it
+    /// can be used, and the log reports the outage until then.
     ///
     /// # Errors
-    /// A file that can't be opened or made, a server that refuses us, or tables of a newer version.
+    /// If the file can't be opened or created, if the server refuses the connection, or if the tables are of a newer
+    /// version.
     pub async fn open(location: &Location) -> Result<Self, Error> {
         Self::examine(location)?;
         let sql = Arc::new(SqlJournal::new(location));
@@ -85,11 +86,11 @@ impl Ledger {
         Ok(Self { journal: Arc::clone(&sql) as Arc<dyn Journal>, sql: Some(sql), was_used })
     }
 
-    /// Finds what [`Self::open`] would refuse before it opens anything, and answers with what a group may write, or
-    /// another user that owns it. Changes nothing and connects to nothing.
+    /// Checks what [`Self::open`] would refuse before it opens anything. Returns exposures that are no errors: a file
+    /// or directory that a group may write, or that another user owns. Changes nothing and connects to nothing.
     ///
     /// # Errors
-    /// The errors of [`Self::open`] that concern a file and its directory.
+    /// The errors of [`Self::open`] that concern the file and its directory.
     pub fn examine(location: &Location) -> Result<Vec<Exposure>, Error> {
         match location {
             Location::Sqlite(file) => sqlite::examine(file),
@@ -97,10 +98,10 @@ impl Ledger {
         }
     }
 
-    /// Looks into a file without changing it. Call it in a tokio runtime of a process that has not opened the ledger.
+    /// Reads a file without changing it. Call it in a tokio runtime of a process that has not opened the ledger.
     ///
     /// # Errors
-    /// The errors of [`Self::open`] that concern what is in a file.
+    /// The errors of [`Self::open`] that concern the content of the file.
     pub async fn inspect(location: &Location) -> Result<History, Error> {
         match location {
             Location::Sqlite(file) => sqlite::inspect(file, location).await,
@@ -108,19 +109,20 @@ impl Ledger {
         }
     }
 
-    /// True if it had tables before it was opened: a server has run on it. `false` where that isn't known yet.
+    /// True if tables existed before the ledger was opened, because a server has used it. `false` while that isn't
+    /// known.
     #[must_use]
     pub fn was_used(&self) -> bool {
         self.was_used
     }
 
-    /// What sessions keep beside S3.
+    /// The journal that sessions use.
     #[must_use]
     pub fn journal(&self) -> Arc<dyn Journal> {
         Arc::clone(&self.journal)
     }
 
-    /// Closes the database, when nobody asks it any more.
+    /// Closes the database after its last question was answered.
     pub async fn close(&self) {
         if let Some(sql) = &self.sql {
             sql.close().await;

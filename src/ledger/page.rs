@@ -1,28 +1,29 @@
-//! The rows of a listing's page: one range of the key, which takes one statement.
+//! Reads the rows of a listing's page: one range of the key, in one statement.
 //!
-//! The range may also hold rows of names that are gone, any number of them, until a sweep drops them. They hide no row of
-//! the page: where they are too many, a second statement asks for the names behind the last row that was read.
+//! The range may also contain rows of removed names, in any number, until a sweep drops them. They hide no row of the
+//! page: if there are too many, a second statement asks for the names behind the last row that was read.
 
 use super::database::{Pool, with};
 use crate::name::BucketId;
 use sqlx::{AssertSqlSafe, FromRow, postgres::PgRow, sqlite::SqliteRow};
 use std::fmt::Write as _;
 
-/// Rows of a range that are read at most. Twice a page, so that half of them may be of names that are gone.
+/// The most rows of a range that are read. Twice a page, so half of them may belong to removed names.
 const RANGE_ROWS: usize = 2_000;
 
-/// A row of a table that has names by bucket and directory.
+/// A row of a table whose names are stored by bucket and directory.
 pub(super) trait Listed: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {
-    /// Finds the rows of a bucket `$1` and a directory `$2` with names from `$3` to `$4`, the first `$5` in their order.
+    /// Selects the first `$5` rows of the bucket `$1` and directory `$2` with names from `$3` to `$4`, ordered by name.
     const IN_RANGE: &'static str;
-    /// Finds those with the names that are listed behind it, from `$3` on.
+    /// Selects the rows of the bucket `$1` and directory `$2` whose names follow the statement in a list, from `$3` on.
     const OF_NAMES: &'static str;
 
-    /// The name of which the row is.
+    /// The name that the row belongs to.
     fn name(&self) -> &str;
 }
 
-/// Finds the rows of the names of a page, at most 1,000, and some of others between them. Two statements at most.
+/// Returns the rows of a page's names, of which there are at most 1,000, and possibly rows of names between them. At
+/// most two statements.
 pub(super) async fn find<R: Listed>(
     pool: &Pool,
     bucket: &BucketId,
@@ -56,7 +57,7 @@ async fn find_named<R: Listed>(
         let _ = write!(statement, "{separator}${number}");
     }
     statement.push(')');
-    // It is made of nothing but numbers, and is rarely asked again.
+    // The text contains only numbers, and the same number of names is rarely asked for again.
     with!(pool, pool => {
         let query = sqlx::query_as(AssertSqlSafe(statement)).persistent(false).bind(bucket.as_str()).bind(directory);
         names.iter().fold(query, |query, name| query.bind(*name)).fetch_all(pool).await

@@ -1,9 +1,8 @@
-//! Uploads that can go on, in SQL: one row for each that may be open in S3.
+//! Resumable uploads in SQL: one row for each upload that may be open in S3.
 //!
-//! Which of a file's uploads is the newest says the order in which the database took them, not the clocks of the nodes.
-//! Leases and the time that an upload is kept end by those: where two nodes differ by more than what is left of a lease
-//! when it is renewed, some twenty seconds, both may work on one upload, whose parts S3 then takes from both, and whose
-//! completion from one of them.
+//! The newest upload of a file is the last one that the database took, whatever the clocks of the nodes say. Leases and
+//! retention times end by those clocks. Two nodes may differ by more than the rest of a lease when it is renewed, some
+//! twenty seconds. Then both may work on one upload: S3 accepts parts from both, and the completion from one of them.
 
 use super::{
     database::with,
@@ -21,7 +20,7 @@ use std::time::Duration;
 const ENTER: &str = "INSERT INTO partial_uploads (bucket, tenant, user_name, mount, name, \
                      id, upload_id, object, parts, bytes, etags, holder, held_until, keep_until) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING";
-/// Whoever asks last of those that enter at once sees them all, so that the newest alone is kept.
+/// Of several nodes that enter uploads at once, the last statement sees all rows. So only the newest upload is kept.
 const GIVE_UP_OLDER: &str = "UPDATE partial_uploads SET keep_until = 0 WHERE bucket = $1 AND tenant = $2 AND \
                              user_name = $3 AND mount = $4 AND name = $5 AND keep_until <> 0 AND turn < \
                              (SELECT MAX(turn) FROM partial_uploads WHERE bucket = $1 AND tenant = $2 AND \
@@ -44,7 +43,7 @@ const TAKE_STALE: &str = "UPDATE partial_uploads SET holder = $1, held_until = $
 const END: &str = "DELETE FROM partial_uploads WHERE id = $1";
 const COUNT: &str = "SELECT COUNT(*) FROM partial_uploads WHERE bucket = $1 AND upload_id = $2";
 
-/// A statement with the columns that name a file bound to it.
+/// A statement with the columns of a file's name bound to it.
 macro_rules! of_file {
     ($query:path, $statement:expr, $file:expr) => {
         $query($statement)
@@ -56,7 +55,7 @@ macro_rules! of_file {
     };
 }
 
-/// The columns of a row, in the order in which the statements name them.
+/// The columns of a row, in the order of the statements.
 type Row = (String, String, String, String, String, String, String, String, i64, i64, i64, i64);
 
 #[async_trait]
@@ -77,7 +76,7 @@ impl PartialJournal for SqlJournal {
                     .bind(until(keep))
                     .execute(pool)
                     .await?;
-                // Should this not come to pass, who enters it asks again.
+                // If this fails, the caller enters the upload again.
                 of_file!(sqlx::query, GIVE_UP_OLDER, partial.file).execute(pool).await.map(drop)
             })
         })
@@ -155,7 +154,7 @@ impl PartialJournal for SqlJournal {
         lease: &Lease,
         free_for: Duration,
     ) -> Result<Option<PartialUpload>, JournalDown> {
-        // All rows are read: a statement of SQLite that isn't read to its end is undone.
+        // All rows are read, because SQLite undoes a statement that isn't read to its end.
         let rows: Vec<Row> = self
             .ask(&self.writes, async {
                 with!(&self.database.writes, pool => {
@@ -191,7 +190,8 @@ impl PartialJournal for SqlJournal {
     }
 }
 
-/// The upload that a row is of, and until when it is held. What somebody else has written there and is none is left alone.
+/// The upload of a row, and the end of its lease. Rows of other kinds are skipped: another version of the server wrote
+/// them.
 fn partial(row: Row) -> Option<(PartialUpload, i64)> {
     let (bucket, tenant, user, mount, name, id, upload, object, parts, bytes, etags, held_until) = row;
     let partial = PartialUpload {
@@ -213,12 +213,13 @@ fn partial(row: Row) -> Option<(PartialUpload, i64)> {
     Some((partial, held_until))
 }
 
-/// The metadata as JSON, which can say every map of strings. A new file has no headers; another never goes on.
+/// The metadata as JSON, which can hold every map of strings. Headers are not stored: only new files are resumed, and
+/// they have none.
 fn metadata(object: &NewObject) -> String {
     serde_json::to_string(&object.metadata).unwrap_or_default()
 }
 
-/// Parts, bytes and ETags. No object ends behind what a column holds.
+/// Parts, bytes and ETags as columns. No object is larger than a column holds.
 fn numbers(whole: Whole) -> [i64; 3] {
     [whole.parts.into(), i64::try_from(whole.bytes).unwrap_or(i64::MAX), whole.etags.cast_signed()]
 }

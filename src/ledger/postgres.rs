@@ -1,13 +1,13 @@
-//! How a server of PostgreSQL is spoken to: few connections, TLS by rustls, and an end to every statement on its side
-//! too, so that nothing runs on for a question that was given up here.
+//! Connects to a PostgreSQL server: with few connections and TLS by rustls. Statements have a timeout on the server's
+//! side, too, so that none keeps running after this node has abandoned it.
 
 use super::{Error, Location, breaker::PATIENCE, location::Server};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, migrate::Migrator, postgres::PgPoolOptions};
 use std::time::Duration;
 
-/// Connections of one node. A statement takes a millisecond, so these serve thousands of sessions.
+/// The most connections of one node. A statement takes a millisecond, so they serve thousands of sessions.
 const CONNECTIONS: u32 = 8;
-/// A connection that nobody used for so long is closed.
+/// A connection that was unused for this long is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// True if a server has brought tables up to date before.
@@ -15,7 +15,7 @@ const IS_USED: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
 
 static MIGRATOR: Migrator = sqlx::migrate!("src/ledger/migrations/postgres");
 
-/// Connections, made when they are needed.
+/// A pool whose connections are opened on demand.
 pub(super) fn pool(server: &Server) -> PgPool {
     let patience = PATIENCE.as_millis().to_string();
     let options = (*server.options)
@@ -30,10 +30,10 @@ pub(super) fn pool(server: &Server) -> PgPool {
         .connect_lazy_with(options)
 }
 
-/// Brings the tables up to date, on a connection that may wait for another node to do so: sqlx takes a lock for it.
+/// Brings the tables up to date. The connection may wait for another node that does the same: sqlx takes a lock for it.
+/// Returns true if there were tables before.
 ///
-/// A database that isn't in UTF8 is refused: one name that it can't hold would look like an outage.
-/// Answers whether there were tables before.
+/// Refuses a database that isn't in UTF8: a name that it can't store would look like an outage.
 pub(super) async fn migrate(server: &Server, location: &Location) -> Result<bool, Error> {
     let unusable = |error| Error::unusable(location, error);
     let options = (*server.options).clone().disable_statement_logging();
@@ -44,10 +44,10 @@ pub(super) async fn migrate(server: &Server, location: &Location) -> Result<bool
         return Err(Error::Encoding { location: location.clone(), encoding });
     }
     let was_used = sqlx::query_scalar(IS_USED).fetch_one(&mut connection).await.map_err(unusable)?;
-    // `run` would say the same, but no future that holds it can be sent to another thread.
+    // `run` would do the same, but a future that holds it isn't `Send`.
     let migrated = MIGRATOR.run_direct(None, &mut connection, false).await;
     migrated.map_err(|error| Error::of_migration(location, error))?;
-    // What had to be done is done.
+    // The migration is complete, so an error here doesn't matter.
     drop(connection.close().await);
     Ok(was_used)
 }

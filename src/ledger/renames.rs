@@ -1,7 +1,7 @@
-//! Renames of directories in SQL: one row for each that is under way or was cut off, which is few.
+//! Renames of directories in SQL: one row for each that is in progress or was interrupted. There are only few.
 //!
-//! Leases end by the clocks of the nodes. Where these differ by more than a term, two nodes may work on one rename: then
-//! the phase, which only a holder can change, keeps both from deleting what the other needs.
+//! Leases end by the clocks of the nodes. If these differ by more than a term, two nodes may work on one rename. Then
+//! the phase, which only the lease's holder can change, prevents that one deletes objects that the other needs.
 
 use super::{
     database::{Pool, with},
@@ -13,7 +13,7 @@ use crate::{
 };
 use async_trait::async_trait;
 
-/// Enters a rename, unless another one does something to the same names.
+/// Enters a rename, unless another one concerns the same names.
 const ENTER: &str = "INSERT INTO tree_renames \
                      (id, bucket, tenant, user_name, mount, source, target, phase, holder, held_until) \
                      SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 WHERE NOT EXISTS (\
@@ -22,7 +22,8 @@ const ENTER: &str = "INSERT INTO tree_renames \
                      substr(target, 1, length($6)) = $6 OR substr($6, 1, length(target)) = target OR \
                      substr(source, 1, length($7)) = $7 OR substr($7, 1, length(source)) = source OR \
                      substr(target, 1, length($7)) = $7 OR substr($7, 1, length(target)) = target))";
-/// Of two nodes that enter at once, the second looks when the first has entered. SQLite has one writer at a time anyway.
+/// If two nodes enter renames at once, the second looks after the first has committed. SQLite has one writer at a time
+/// anyway.
 const ONE_AT_A_TIME: &str = "LOCK TABLE tree_renames IN SHARE ROW EXCLUSIVE MODE";
 const HOLD: &str = "UPDATE tree_renames SET phase = $1, held_until = $2 WHERE id = $3 AND holder = $4";
 const TAKE: &str = "UPDATE tree_renames SET holder = $1, held_until = $2 WHERE held_until <= $3 AND id = \
@@ -30,7 +31,7 @@ const TAKE: &str = "UPDATE tree_renames SET holder = $1, held_until = $2 WHERE h
                     RETURNING id, bucket, tenant, user_name, mount, source, target, phase";
 const END: &str = "DELETE FROM tree_renames WHERE id = $1 AND holder = $2";
 
-/// The columns of a row, in the order in which [`TAKE`] names them.
+/// The columns of a row, in the order of [`TAKE`].
 type Row = (String, String, String, String, String, String, String, i64);
 
 #[async_trait]
@@ -52,7 +53,7 @@ impl RenameJournal for SqlJournal {
                     .bind(until(lease.term))
             };
         }
-        // In a box: a transaction is large.
+        // Boxed, because a transaction is large.
         let entering = Box::pin(async {
             let entered = match &self.database.writes {
                 Pool::Sqlite(pool) => entering!().execute(pool).await?.rows_affected(),
@@ -86,7 +87,7 @@ impl RenameJournal for SqlJournal {
     }
 
     async fn take_rename(&self, lease: &Lease) -> Result<Option<TreeRename>, JournalDown> {
-        // All rows are read: a statement of SQLite that isn't read to its end is undone.
+        // All rows are read, because SQLite undoes a statement that isn't read to its end.
         let rows: Vec<Row> = self
             .ask(&self.writes, async {
                 with!(&self.database.writes, pool => {
@@ -113,12 +114,12 @@ impl RenameJournal for SqlJournal {
     }
 }
 
-/// Source and target as whole prefixes, which are compared with those of other mounts of the bucket.
+/// Source and target as complete prefixes, which can be compared with those of other mounts of the bucket.
 fn places(rename: &TreeRename) -> [String; 2] {
     [&rename.source_name, &rename.target_name].map(|name| format!("{}{name}/", rename.mount.as_str()))
 }
 
-/// The rename that a row is of. What somebody else has written there and is none is left alone.
+/// The rename of a row. Rows of other kinds are skipped: another version of the server wrote them.
 fn rename((id, bucket, tenant, user, mount, source, target, phase): Row) -> Option<TreeRename> {
     let name = |place: &str| Some(place.strip_prefix(mount.as_str())?.strip_suffix('/')?.to_owned());
     Some(TreeRename {

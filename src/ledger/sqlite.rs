@@ -1,4 +1,4 @@
-//! How a file of SQLite is looked at and opened: a write-ahead log, so that readers never wait for a writer, and a mode of
+//! Examines and opens a SQLite file. It has a write-ahead log, so that readers never wait for a writer, and the mode
 //! 0600.
 
 use super::{Error, History, Location, breaker::PATIENCE, error::is_no_database};
@@ -16,26 +16,29 @@ use std::{
     time::Duration,
 };
 
-/// Connections that read. Each has a thread.
+/// The number of connections that read. Each has a thread.
 pub(super) const READERS: u32 = 4;
-/// How long a statement waits for another process's lock: less than a question may take, so that SQLite says why.
+/// A statement waits this long for another process's lock. It is less than `PATIENCE`, so that SQLite reports the
+/// reason.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// True if a server has brought tables up to date before; and the steps that it took.
+/// The two statements: true if a server has brought tables up to date before; and the migration steps that were
+/// applied.
 const IS_USED: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations')";
 const STEPS: &str = "SELECT version FROM _sqlx_migrations ORDER BY version";
 
 static MIGRATOR: Migrator = sqlx::migrate!("src/ledger/migrations/sqlite");
 
-/// Looks whether a ledger can be in `named`, without opening or making it. Answers with what a group may write, or another
-/// user that owns it.
+/// Checks if `named` can be a ledger, without opening or creating it. Returns exposures that are no errors: a file or
+/// directory that a group may write, or that another user owns.
 ///
-/// SQLite follows links, and makes its other files beside the target: the directory of a link needn't be writable.
+/// SQLite follows links, and creates its other files beside the target, so the directory of a link needn't be writable.
 ///
-/// The directory is never refused for its mode: an `emptyDir` of Kubernetes has the mode 0777, which its users can't change.
+/// The directory is never refused for its mode: an `emptyDir` of Kubernetes has the mode 0777, which its users can't
+/// change.
 ///
 /// # Errors
-/// No directory, a file or directory that this process can't write, or a file that everyone may write.
+/// If the directory is missing, if this process can't write the file or directory, or if every user may write the file.
 pub(super) fn examine(named: &Path) -> Result<Vec<Exposure>, Error> {
     if !directory_of(named).is_dir() {
         return Err(Error::NoDirectory(named.to_owned()));
@@ -51,7 +54,7 @@ pub(super) fn examine(named: &Path) -> Result<Vec<Exposure>, Error> {
         Err(error) => return Err(unusable(error)),
     }
     let files = files_of(&file);
-    // SQLite makes the others beside it, unless they are there.
+    // SQLite creates the missing ones beside it.
     if !files.iter().all(|file| file.exists()) {
         files::require_writable_directory(directory_of(&file)).map_err(unusable)?;
     }
@@ -67,16 +70,16 @@ fn directory_of(file: &Path) -> &Path {
     file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The file that SQLite opens for `named`, or makes.
+/// The file that SQLite opens or creates for `named`.
 fn target_of(named: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(named) {
-        // A link that leads nowhere is there, and can't be made.
+        // A dangling link exists, but SQLite can't create a file through it.
         Err(error) if error.kind() == ErrorKind::NotFound && !named.is_symlink() => Ok(named.to_owned()),
         answer => answer,
     }
 }
 
-/// The file, and those that SQLite keeps beside it.
+/// The file, and the files that SQLite keeps beside it.
 fn files_of(file: &Path) -> [PathBuf; 3] {
     ["", "-wal", "-shm"].map(|end| {
         let mut name = file.as_os_str().to_owned();
@@ -85,14 +88,14 @@ fn files_of(file: &Path) -> [PathBuf; 3] {
     })
 }
 
-/// Looks into `file` without a lock and without the files that SQLite keeps beside it, so that nothing changes. Call it in
-/// no process that has the file open: SQLite's locks would end.
+/// Reads `file` without a lock and without the files that SQLite keeps beside it, so that nothing changes. Never call
+/// it in a process that has the file open: it would release SQLite's locks.
 ///
-/// Steps that are in the write-ahead log alone aren't seen, so that tables of a newer version may be found by
-/// [`migrate`] only.
+/// It doesn't see migration steps that are only in the write-ahead log. So only [`migrate`] may notice tables of a
+/// newer version.
 ///
 /// # Errors
-/// A file that is none of SQLite's, or tables of a newer version.
+/// If the file is no SQLite file, or has tables of a newer version.
 pub(super) async fn inspect(file: &Path, location: &Location) -> Result<History, Error> {
     let length = file.metadata().map_or(0, |there| there.len());
     if length == 0 {
@@ -109,9 +112,9 @@ pub(super) async fn inspect(file: &Path, location: &Location) -> Result<History,
     let steps: Vec<i64> = match steps.await {
         Ok(steps) => steps,
         Err(error) if is_no_database(&error) => return Err(Error::unusable(location, error)),
-        // Its tables are in the write-ahead log alone, or a server is just moving pages from there.
+        // The tables are only in the write-ahead log, or a server is moving pages out of it.
         Err(_) if has_log(file) => return Ok(History::Used),
-        // It is damaged, or another program's.
+        // The file is damaged, or belongs to another program.
         Err(_) => return Ok(History::Unknown),
     };
     match steps.iter().find(|step| !MIGRATOR.version_exists(**step)) {
@@ -120,26 +123,26 @@ pub(super) async fn inspect(file: &Path, location: &Location) -> Result<History,
     }
 }
 
-/// True if steps lie in the write-ahead log: a server runs, or was killed.
+/// True if the write-ahead log has pages: a server runs, or was killed.
 fn has_log(file: &Path) -> bool {
     let [_, log, _] = files_of(&target_of(file).unwrap_or_else(|_| file.to_owned()));
     log.metadata().is_ok_and(|log| log.len() > 0)
 }
 
-/// How to open `file`.
+/// The options to open `file` with.
 pub(super) fn options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
         .journal_mode(SqliteJournalMode::Wal)
-        // A crash of the machine may cost the last moments, never the file.
+        // A crash of the machine may lose the last moments, but never damages the file.
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(true)
         .disable_statement_logging()
 }
 
-/// Makes the file for its owner alone; SQLite gives the files beside it the same mode. A file that is there is opened
-/// by SQLite only: closing it here would drop the locks that SQLite holds in this process.
+/// Creates the file for its owner alone; SQLite gives the same mode to the files beside it. An existing file is opened
+/// only by SQLite: closing it here would release the locks that SQLite holds in this process.
 fn make(file: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -147,7 +150,7 @@ fn make(file: &Path) -> io::Result<()> {
     }
 }
 
-/// So many connections, made when they are needed and then kept.
+/// A pool of at most this many connections, which are opened on demand and then kept.
 pub(super) fn pool(options: &SqliteConnectOptions, connections: u32) -> SqlitePool {
     SqlitePoolOptions::new()
         .max_connections(connections)
@@ -155,13 +158,13 @@ pub(super) fn pool(options: &SqliteConnectOptions, connections: u32) -> SqlitePo
         .acquire_slow_threshold(2 * PATIENCE)
         .idle_timeout(None)
         .max_lifetime(None)
-        // There is no network that could have gone away.
+        // No network connection can have been lost.
         .test_before_acquire(false)
         .connect_lazy_with(options.clone())
 }
 
-/// Makes the file if it is missing, and brings its tables up to date in one transaction, which other processes wait for.
-/// Answers whether there were tables before.
+/// Creates a missing file, and brings its tables up to date in one transaction, for which other processes wait. Returns
+/// true if there were tables before.
 pub(super) async fn migrate(options: &SqliteConnectOptions, location: &Location) -> Result<bool, Error> {
     let unusable = |error| Error::unusable(location, error);
     let file = options.get_filename();
@@ -169,7 +172,7 @@ pub(super) async fn migrate(options: &SqliteConnectOptions, location: &Location)
     let mut connection = options.connect().await.map_err(unusable)?;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(unusable)?;
     let was_used = sqlx::query_scalar(IS_USED).fetch_one(&mut *transaction).await.map_err(unusable)?;
-    // `run` would say the same, but no future that holds it can be sent to another thread.
+    // `run` would do the same, but a future that holds it isn't `Send`.
     let migrated = MIGRATOR.run_direct(None, &mut *transaction, false).await;
     migrated.map_err(|error| Error::of_migration(location, error))?;
     transaction.commit().await.map_err(unusable)?;

@@ -1,4 +1,4 @@
-//! The requests to S3 that each verb costs, as the README's table states them.
+//! The requests to S3 that each verb costs, as the table in `docs/limits.md` states them.
 
 use super::{attributes::TIMES, *};
 use Verb::{CompleteUpload, Copy, CreateUpload, Head, List, Put, Read, Remove, UploadPart};
