@@ -1,11 +1,11 @@
 //! Tenant → credentials → bucket: the edge that knows AWS accounts. It makes the S3 clients that `store::S3Bucket`
-//! speaks through, and hands them to `vfs` by tenant, user and mount.
+//! uses, and provides them to `vfs` by tenant, user and mount.
 //!
-//! Where a tenant has a role, each mount of each user has credentials of its own: the second jail. See
-//! [`SessionPolicy`], which says what they are good for, and `assume_role`, which gets them.
+//! If a tenant has a role, each mount of each user has its own credentials: the second jail. [`SessionPolicy`] limits
+//! them, and `assume_role` obtains them.
 //!
-//! Invariant: every client has its own tenant's credentials and its own retry allowance; what they share is the HTTP
-//! client (one pool of connections, one TLS configuration), the default chain, and nothing else.
+//! Invariant: every client uses the credentials and the retry allowance of its own tenant. Clients of different tenants
+//! share only the HTTP client (one connection pool, one TLS configuration) and the default chain.
 
 mod assume_role;
 mod buckets;

@@ -1,4 +1,4 @@
-//! Where a tenant's files lie and how to get there, as config says it. Plain data.
+//! The location of a tenant's files, and the way to reach it, as the config states them. Plain data.
 
 use super::{ExternalId, RoleArn, Secret};
 use crate::{
@@ -9,41 +9,41 @@ use aws_sdk_s3::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _
 use futures_util::FutureExt as _;
 use std::net::Ipv4Addr;
 
-/// One bucket, and all that is needed to speak to it.
+/// One bucket, and all parameters of the requests to it.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// What the bucket is called where something is kept of its objects.
+    /// The name of the bucket in the journal, which keeps facts about its objects.
     pub id: BucketId,
-    /// A bucket's name, an access point's ARN or its alias.
+    /// A bucket's name, an access point's ARN, or an access point's alias.
     pub bucket: String,
-    /// The region to sign for, such as `eu-central-1`.
+    /// The region in the signature, such as `eu-central-1`.
     pub region: String,
-    /// Another endpoint than the region's own: a VPC interface endpoint, or an S3-compatible store. `http://` and
-    /// `https://` both work.
+    /// Replaces the region's own endpoint: a VPC interface endpoint, or an S3-compatible store. Both `http://` and
+    /// `https://` work.
     pub endpoint: Option<String>,
     /// `https://endpoint/bucket/key` instead of `https://bucket.endpoint/key`.
     pub path_style: bool,
-    /// The KMS key that new objects are encrypted with; `None` leaves it to the bucket.
+    /// The KMS key that encrypts new objects; `None` leaves the choice to the bucket.
     pub kms_key: Option<String>,
     /// The account that must own the bucket: 12 digits, sent with every request.
     pub expected_bucket_owner: Option<String>,
     /// The storage class of new objects, such as `STANDARD_IA`; `None` is S3's own default.
     pub storage_class: Option<String>,
-    /// Whether uploaded bytes are hashed into the signature.
+    /// Decides if uploaded bytes are hashed into the signature.
     pub payload_signing: PayloadSigning,
-    /// How the store checks that bytes arrived as they were sent.
+    /// Decides how the store checks that it received the bytes that were sent.
     pub checksums: Checksums,
-    /// Who we are there.
+    /// The credentials of the requests.
     pub credentials: Credentials,
 }
 
-/// How to get credentials for a [`Place`].
+/// The way to obtain credentials for a [`Place`].
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// Who we are before we are anybody else.
+    /// The credentials of this server itself.
     pub base: Base,
-    /// The role that a session works as, narrowed to its mount. `None`: it works as [`Self::base`] itself, jailed by
-    /// this server's own checks alone.
+    /// The role that sessions assume, narrowed to their mount. Without it sessions use [`Self::base`], and only this
+    /// server's own checks jail them.
     pub role: Option<Role>,
 }
 
@@ -64,44 +64,44 @@ pub enum Base {
 /// A role to assume, in the vendor's account or in the customer's.
 #[derive(Clone, Debug)]
 pub struct Role {
-    /// Which one.
+    /// The ARN of the role.
     pub arn: RoleArn,
-    /// What its trust policy asks for, so that nobody who merely knows the ARN can have us work for him there. Sent with
-    /// every request.
+    /// The external ID that the role's trust policy requires. It keeps others who know only the ARN from using the role
+    /// through this server. Sent with every request.
     pub external_id: ExternalId,
-    /// Another endpoint of STS than the region's own.
+    /// Replaces the region's own STS endpoint.
     pub sts_endpoint: Option<String>,
-    /// Whether sessions carry the tags `tenant` and `user`. The trust policy must allow `sts:TagSession` then.
+    /// True if sessions carry the tags `tenant` and `user`. The trust policy must allow `sts:TagSession` then.
     pub session_tags: bool,
-    /// Whether sessions carry a source identity. The trust policy must allow `sts:SetSourceIdentity` then.
+    /// True if sessions carry a source identity. The trust policy must allow `sts:SetSourceIdentity` then.
     pub source_identity: bool,
 }
 
-/// A bucket that no request can reach, and why.
+/// The reason why no request can reach a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBucket {
-    /// S3 makes no bucket of this name.
+    /// S3 creates no bucket of this name.
     #[error(
         "is no name that S3 gives to a bucket; it takes 3 to 63 lower-case letters, digits, `-` and `.`, which begins and \
          ends with a letter or a digit, has no two dots in a row and is no IP address"
     )]
     Name,
-    /// The SDK finds no endpoint for it.
+    /// The SDK can't determine an endpoint for the bucket.
     #[error("no request can be sent to it: {0}")]
     Unreachable(String),
 }
 
 impl Place {
-    /// Checks that requests can be sent to the bucket, without sending one.
+    /// Checks that requests can be sent to the bucket. Sends none.
     ///
     /// # Errors
-    /// A name that no bucket has in AWS, or that the SDK would fail on with every request.
+    /// If no bucket in AWS can have the name, or if the SDK would fail on every request.
     pub fn check_bucket(&self) -> Result<(), InvalidBucket> {
         if self.id.is_in_aws() && !self.bucket.starts_with("arn:") && !is_aws_name(&self.bucket, &self.region) {
             return Err(InvalidBucket::Name);
         }
         let unreachable = |error: &dyn std::error::Error| InvalidBucket::Unreachable(error.to_string());
-        // As the client says it, which is made at the first request.
+        // The same parameters that the client uses, which is made at the first request.
         let params = Params::builder()
             .bucket(&self.bucket)
             .region(&self.region)
@@ -126,12 +126,13 @@ impl Place {
         }
     }
 
-    /// What a bucket's own default encryption is, nobody told us; other stores have a KMS only where we name its key.
+    /// True if objects may be encrypted with a KMS key. In AWS the bucket's default encryption is unknown. Other stores
+    /// use KMS only if the config names a key.
     pub(super) fn may_use_kms(&self) -> bool {
         self.id.is_in_aws() || self.kms_key.is_some()
     }
 
-    /// The part of AWS that ARNs of the bucket name.
+    /// The AWS partition in the bucket's ARNs.
     pub(super) fn partition(&self) -> &'static str {
         match self.region.split_once('-') {
             Some(("cn", _)) => "aws-cn",
@@ -141,11 +142,11 @@ impl Place {
     }
 }
 
-/// True of a name that a bucket in AWS can have. Prefixes and suffixes that S3 has reserved since are not looked at: a
-/// bucket may be older than they are.
+/// True for a name that a bucket in AWS can have. Prefixes and suffixes that S3 reserved later are accepted: a bucket
+/// may be older than the rule.
 fn is_aws_name(name: &str, region: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    // Until 2018 S3 took more in us-east-1, and those buckets are still there.
+    // Until 2018 S3 accepted more names in us-east-1, and those buckets still exist.
     if region == "us-east-1" {
         return (3..=255).contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));

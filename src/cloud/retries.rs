@@ -1,24 +1,25 @@
-//! How often requests are tried again: each by itself, and all of a tenant's together.
+//! Retries: the limit for each request, and the allowance that all requests of a tenant share.
 //!
-//! Each further try takes tokens of its tenant's allowance, and gives them back when it succeeds. An outage uses them up, and
-//! then every request is tried once: a store that comes back isn't met by all that was refused. The SDK's own allowance comes
-//! back with successful requests alone, one token for each, so that a tenant had no further tries for minutes after an
-//! outage. This one comes back with time too.
+//! Each retry takes tokens from its tenant's allowance, and returns them if it succeeds. An outage uses them up. After
+//! that every request is tried only once, so a store that recovers isn't flooded with retries.
+//!
+//! The SDK's own allowance refills only by successful requests, one token for each. A tenant had no retries for minutes
+//! after an outage. This allowance refills with time, too.
 
 use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use std::time::Duration;
 
-/// The first try counts.
+/// The number of tries, including the first.
 const MAX_ATTEMPTS: u32 = 7;
-/// Doubled for each further try and cut at random. SlowDown has 12.6 s to pass at most, and a broken connection, for
-/// which the SDK would wait up to a second, costs little.
+/// Doubles with each retry, and is cut at random. SlowDown has at most 12.6 s to pass. A retry after a broken
+/// connection, before which the SDK would wait up to a second, costs little.
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
-/// The SDK's. A further try takes 10 behind an answer of 500 or 503 or none, and 5 behind SlowDown.
+/// The SDK's capacity. A retry takes 10 tokens after a 500, a 503 or no answer, and 5 after SlowDown.
 const ALLOWANCE_TOKENS: usize = 500;
-/// All of it within 20 s. While an outage lasts, 2.5 further tries a second.
+/// Refills the allowance within 20 s. While an outage lasts, it permits 2.5 retries a second.
 const TOKENS_PER_SECOND: f32 = 25.0;
 
-/// How often one request is tried.
+/// The retries of one request.
 pub(super) fn of_a_request() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_initial_backoff(FIRST_BACKOFF)
 }
@@ -26,9 +27,9 @@ pub(super) fn of_a_request() -> RetryConfig {
 /// The allowances of one tenant. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Allowances {
-    /// Of its requests to S3.
+    /// For requests to S3.
     pub(super) s3: RetryPartition,
-    /// Of its requests to STS: S3's outage leaves them alone.
+    /// For requests to STS, which an outage of S3 doesn't affect.
     pub(super) sts: RetryPartition,
 }
 
@@ -38,7 +39,7 @@ impl Default for Allowances {
     }
 }
 
-/// An allowance that no other one shares, whatever its name.
+/// An allowance that is shared with no other, even one of the same name.
 fn allowance(service: &'static str) -> RetryPartition {
     let tokens = TokenBucket::builder().capacity(ALLOWANCE_TOKENS).refill_rate(TOKENS_PER_SECOND).build();
     RetryPartition::custom(service).token_bucket(tokens).build()
@@ -69,7 +70,7 @@ mod tests {
     };
     use tokio::time::{Instant, advance};
 
-    /// An S3 that fails, and how often it was asked.
+    /// An S3 that always fails. Counts its requests.
     #[derive(Clone, Debug, Default)]
     struct Outage(Arc<AtomicU32>);
 
@@ -80,7 +81,7 @@ mod tests {
         }
     }
 
-    /// The clock that tests pause.
+    /// A clock that follows tokio's, which tests pause.
     #[derive(Debug)]
     struct Clock(Instant);
 
@@ -105,7 +106,7 @@ mod tests {
             Client::from_conf(config.build())
         }
 
-        /// How often one request is tried.
+        /// Returns the number of tries of one request.
         async fn tries(&self, client: &Client) -> u32 {
             let before = self.0.load(Ordering::Relaxed);
             client.head_object().bucket("vendor").key("x").send().await.unwrap_err();

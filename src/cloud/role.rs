@@ -1,22 +1,22 @@
-//! The words by which roles are asked for: ARN, external ID, session name. Each is of a form that STS takes.
+//! The parameters of AssumeRole: ARN, external ID, session name. Each type holds only values that STS takes.
 
 use crate::name::{TenantName, UserName};
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 
-/// As much of a tenant's and of a user's name as a session name shows, in bytes. With the dots and the hash it stays
-/// below the 64 bytes that STS takes.
+/// The bytes of a tenant's and of a user's name in a session name. With the dots and the hash it stays below the 64
+/// bytes that STS takes.
 const SHOWN_BYTES: usize = 24;
-/// So many bytes of the hash tell two names apart that look alike when they are cut, or joined by a dot.
+/// The bytes of the hash, which distinguishes names that look alike when they are cut, or joined by a dot.
 const HASH_BYTES: usize = 6;
 
 /// A text that STS would not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRole {
-    /// No ARN of a role.
+    /// The text is no ARN of a role.
     #[error("is no role's ARN; it takes one such as \"arn:aws:iam::111122223333:role/wharfinger\"")]
     Arn,
-    /// No external ID.
+    /// The text is no external ID.
     #[error("doesn't fit; it takes 2 to 1,224 letters, digits, and any of `_+=,.@:/-`")]
     ExternalId,
 }
@@ -26,7 +26,7 @@ pub enum InvalidRole {
 pub struct RoleArn(String);
 
 impl RoleArn {
-    /// As STS takes it.
+    /// The ARN in the form that STS takes.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -34,8 +34,8 @@ impl RoleArn {
 }
 
 impl RoleArn {
-    /// The session's name, where `arn` is of a session of this role:
-    /// `arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION`, in which the role stands without its path.
+    /// The name of the session, if `arn` belongs to a session of this role. Such an ARN has the form
+    /// `arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION`, where `ROLE` lacks its path.
     fn session<'a>(&self, arn: &'a str) -> Option<&'a str> {
         let (before, role) = self.0.split_once(":role/")?;
         let (partition, account) = before.split_once(":iam::")?;
@@ -52,7 +52,7 @@ impl FromStr for RoleArn {
         let mut fields = text.splitn(6, ':');
         let fields = [(); 6].map(|()| fields.next().unwrap_or_default());
         match fields {
-            // Stores other than AWS leave the account out.
+            // Stores other than AWS omit the account.
             ["arn", partition, "iam", "", account, role]
                 if printable
                     && text.len() <= 2_048
@@ -73,13 +73,13 @@ impl fmt::Display for RoleArn {
     }
 }
 
-/// An external ID (STS API reference, AssumeRole, `ExternalId`). No secret, and still nobody's business: `Debug`
-/// shows its length.
+/// An external ID (STS API reference, AssumeRole, `ExternalId`). It is not a secret, but private: `Debug` shows only
+/// its length.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExternalId(String);
 
 impl ExternalId {
-    /// As STS takes it.
+    /// The external ID in the form that STS takes.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -105,28 +105,29 @@ impl fmt::Debug for ExternalId {
     }
 }
 
-/// What stands for the user in the name of the janitor's session. No user is called so.
+/// Stands for the user in the name of the janitor's session. No user can have this name.
 const JANITOR: &str = "-janitor";
 
-/// Who a session is, as the customer's CloudTrail shows it: `tenant.user.hash`, or `tenant.-janitor.hash`.
+/// The name of a session, as the customer's CloudTrail shows it: `tenant.user.hash`, or `tenant.-janitor.hash`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionName(String);
 
 impl SessionName {
-    /// The name of `user`'s sessions. Names of tenants and users are made of letters that STS takes; long ones are cut.
+    /// The name of `user`'s sessions. Tenant and user names contain only letters that STS takes. Long names are cut.
     #[must_use]
     pub fn new(tenant: &TenantName, user: &UserName) -> Self {
         Self::of(tenant.as_str(), user.as_str())
     }
 
-    /// The name of the session that clears away the uploads which a tenant's users left open.
+    /// The name of the session that aborts uploads which a tenant's users left open.
     #[must_use]
     pub fn of_janitor(tenant: &TenantName) -> Self {
         Self::of(tenant.as_str(), JANITOR)
     }
 
-    /// Whether `arn` is of a session that a user of `tenant` has as `role`, as S3 names who began an upload. Users that
-    /// are in no config any more are users. Of a name that was cut the hash can't be reckoned again: its form must do.
+    /// True if `arn` belongs to a session of a user of `tenant` with this `role`. S3 reports this ARN as the initiator
+    /// of an upload. Users who are no longer in the config count too. For a name that was cut the hash can't be
+    /// computed again, so only its form is checked.
     #[must_use]
     pub fn is_of_a_user(arn: &str, role: &RoleArn, tenant: &TenantName) -> bool {
         let name = role.session(arn).unwrap_or_default();
@@ -143,7 +144,7 @@ impl SessionName {
         Self(format!("{}.{}.{hash}", shown(tenant), shown(user)))
     }
 
-    /// As STS takes it.
+    /// The name in the form that STS takes.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! A secret as it lies in memory: never printed, wiped when it is dropped.
+//! A secret in memory: never printed, and wiped when it is dropped.
 
 use std::fmt;
 use zeroize::Zeroizing;
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// The secret itself, for the one place that signs with it.
+    /// The secret itself, for the code that signs with it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

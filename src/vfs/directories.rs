@@ -178,7 +178,7 @@ impl Directories {
         !matches!(self.journal().keeps_directory_times(directory.bucket, directory.prefix).await, Ok(false))
     }
 
-    /// Takes note that a directory was made. Forgets all attributes of an older one of the name and below it, if
+    /// Records that a directory was made. Forgets all attributes of an older one of the name and below it, if
     /// something `is_kept`.
     pub(super) async fn made(&self, path: &VirtualPath, directory: DirectoryName<'_>, is_kept: bool) {
         self.modes.forget(path);
@@ -191,7 +191,7 @@ impl Directories {
         }
     }
 
-    /// Takes note that a directory was removed, and forgets its attributes if something `is_kept`. While the journal is
+    /// Records that a directory was removed, and forgets its attributes if something `is_kept`. While the journal is
     /// down the row stays. A later question that finds no directory drops it.
     pub(super) async fn removed(&self, path: &VirtualPath, directory: DirectoryName<'_>, is_kept: bool) {
         self.modes.forget(path);

@@ -31,7 +31,7 @@ impl FailureObserver {
         Self { node, notes, bucket: bucket.clone(), scope: Arc::clone(scope), has_failed: AtomicBool::new(false) }
     }
 
-    /// Takes note that the upload to `key` fails because of `error`, an answer to the question whether its name is
+    /// Records that the upload to `key` fails because of `error`, an answer to the question whether its name is
     /// free.
     pub(super) fn refused(&self, key: &Key, error: &Error) {
         if let Error::Storage(cause) | Error::Forbidden(cause) = error {
@@ -79,7 +79,7 @@ impl Vfs {
         self.node.cache.outages.admit(bucket, scope).map_err(Error::StorageFails)
     }
 
-    /// Takes note that this session stored an object other than by an upload, which ends outage and denials.
+    /// Records that this session stored an object other than by an upload, which ends outage and denials.
     pub(super) fn note_stored(&self, named: Named<'_>) {
         self.node.cache.outages.end(named.bucket.id(), named.scope);
         self.notes.denials.end(named.bucket.id(), named.scope);

@@ -194,7 +194,7 @@ impl Late {
         AttributeWriter::flush(&self.node, bucket, directory).await;
     }
 
-    /// Takes note of a renamed directory. The times of its files are on their way to the journal.
+    /// Records a renamed directory. The times of its files are on their way to the journal.
     pub(super) fn enter_renamed(&self, bucket: &BucketId, directory: Prefix, times: TimesWritten) {
         self.node.renamed_times.enter(bucket, directory, times);
     }

@@ -93,7 +93,7 @@ impl NewAttributes {
         Self { times: newer.times.or(self.times), mode: newer.mode.or(self.mode) }
     }
 
-    /// Those of these attributes that differ from the `known` ones.
+    /// The attributes among these that differ from the `known` ones.
     pub(super) fn beside(self, known: Self) -> Self {
         Self {
             times: self.times.filter(|times| Some(*times) != known.times),

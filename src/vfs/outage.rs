@@ -32,7 +32,7 @@ impl Outage {
         Self { cause, failed_at: now, probed_at: now }
     }
 
-    /// Takes note of a further failed upload.
+    /// Records a further failed upload.
     pub(super) fn go_on(&mut self, cause: store::Error) {
         (self.cause, self.failed_at) = (cause, Instant::now());
     }

@@ -32,7 +32,7 @@ pub(super) enum CutOff {
     Nothing,
     /// This upload is resumed.
     GoesOn(Box<Partial>),
-    /// The file begins anew. A possible interrupted upload is being abandoned.
+    /// The file starts over. A possible interrupted upload is being abandoned.
     GivingUp(GivingUp),
     /// The journal is down: the client may mean to resume an interrupted upload.
     Unknown,
@@ -128,7 +128,7 @@ impl Vfs {
         Ok(begun.map(|(upload, is_held)| Partial { upload, keeping, is_held }))
     }
 
-    /// Abandons a possible interrupted upload, because the file begins anew or is removed. Returns true if there was a
+    /// Abandons a possible interrupted upload, because the file starts over or is removed. Returns true if there was a
     /// stored part to resume.
     pub(super) async fn give_up_partial(
         &self,

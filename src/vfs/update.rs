@@ -14,7 +14,7 @@ use std::time::Duration;
 pub enum OpenedUpdate {
     /// The file existed. It is read until its first change.
     Unchanged(ReadHandle, Update),
-    /// A new file, one that begins anew, or an interrupted upload that is resumed.
+    /// A new file, one that starts over, or an interrupted upload that is resumed.
     Upload(PendingWrite),
 }
 

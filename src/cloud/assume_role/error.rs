@@ -1,7 +1,7 @@
-//! What STS's refusals mean, and what an operator can do about each.
+//! STS's refusals: their meaning, and the operator's remedy for each.
 //!
-//! AWS tells which policy denied only within one account. Across accounts it keeps that to itself, so there the
-//! message lists what must hold, with the names that it takes.
+//! AWS reveals which policy denied a request only within one account. Across accounts it doesn't. There the message
+//! lists all conditions that must hold, with the names that apply.
 //!
 //! Sources: IAM user guide, "Troubleshoot access denied error messages"; STS API reference, AssumeRole and "Common
 //! errors".
@@ -17,10 +17,11 @@ use aws_sdk_sts::{
 };
 use std::time::SystemTime;
 
-/// Why a role could not be assumed. Messages are for the operator; they hold no secret and no external ID.
+/// The reason why a role could not be assumed. Messages are for the operator. They contain no secret and no external
+/// ID.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The role's side said no.
+    /// The role's trust policy, or its side, denied the request.
     #[error(
         "the trust policy of {role} refuses us: it must name the principal that STS names here, and what its condition \
          on sts:ExternalId wants must be the `external_id` of the tenant's file ({said})"
@@ -31,7 +32,7 @@ pub enum Error {
         /// STS's words.
         said: String,
     },
-    /// Our side said no.
+    /// The policies of our own credentials denied the request.
     #[error("our own credentials lack a permission: their policy must allow sts:AssumeRole on {role} ({said})")]
     NotPermitted {
         /// The role.
@@ -39,7 +40,7 @@ pub enum Error {
         /// STS's words.
         said: String,
     },
-    /// One of the two said no, and AWS doesn't tell which.
+    /// One of the two sides denied the request, and AWS doesn't tell which.
     #[error(
         "{role} can't be assumed, and across accounts AWS doesn't say why. Check that (1) the role exists; (2) its trust \
          policy allows sts:AssumeRole to the principal that STS names here; (3) what its condition on sts:ExternalId wants \
@@ -52,7 +53,7 @@ pub enum Error {
         /// STS's words.
         said: String,
     },
-    /// The trust policy doesn't let us set what the tenant's file opted into.
+    /// The trust policy doesn't allow an option that the tenant's file enables.
     #[error(
         "the trust policy of {role} must allow {action}, because the tenant's file says `{key} = true`: allow it, or take \
          the key out ({said})"
@@ -67,16 +68,16 @@ pub enum Error {
         /// STS's words.
         said: String,
     },
-    /// The base credentials are not, or no longer, valid.
+    /// The base credentials are not valid, or no longer.
     #[error("our own credentials are not valid: the access key or the token that we ask STS with ({said})")]
     Base {
         /// STS's words.
         said: String,
     },
-    /// No base credentials at all.
+    /// There are no base credentials.
     #[error("we have no credentials of our own to ask STS with ({said})")]
     NoBase {
-        /// What the default chain found.
+        /// The answer of the default chain.
         said: String,
     },
     /// The two clocks differ by more than AWS accepts.
@@ -85,13 +86,13 @@ pub enum Error {
         /// STS's words, or what its answer shows.
         said: String,
     },
-    /// STS doesn't take the session policy.
+    /// STS rejects the session policy.
     #[error("STS doesn't take the session policy of this mount; a shorter prefix may make it fit ({said})")]
     Policy {
         /// STS's words.
         said: String,
     },
-    /// STS isn't switched on in the region.
+    /// STS isn't activated in the region.
     #[error("STS is not active for us in this region: activate it in the account's settings of IAM ({said})")]
     Region {
         /// STS's words.
@@ -106,10 +107,10 @@ pub enum Error {
     /// No answer, after retries.
     #[error("no answer from STS: {said}")]
     Unreachable {
-        /// What happened.
+        /// The error of the connection.
         said: String,
     },
-    /// Anything else.
+    /// Any other refusal.
     #[error("STS refused {role} ({said})")]
     Refused {
         /// The role.
@@ -117,7 +118,7 @@ pub enum Error {
         /// STS's words.
         said: String,
     },
-    /// An answer without credentials.
+    /// STS answered without credentials.
     #[error("STS answered for {role} without credentials")]
     Broken {
         /// The role.
@@ -163,7 +164,7 @@ impl From<Error> for store::Error {
     }
 }
 
-/// What STS answered.
+/// STS's answer.
 #[derive(Clone, Copy, Debug)]
 struct Refusal<'a> {
     code: &'a str,
@@ -173,7 +174,7 @@ struct Refusal<'a> {
 }
 
 impl Refusal<'_> {
-    /// The table.
+    /// The table of codes.
     fn meaning(self, role: &RoleArn) -> Error {
         let (role, said) = (role.clone(), self.said());
         match self.code {

@@ -1,5 +1,5 @@
-//! Credentials that S3 calls expired before their time: by a clock that runs ahead of ours, or because somebody ended the
-//! session. They are forgotten, and the request is tried again with new ones.
+//! Credentials that S3 reports as expired too early: its clock is ahead of this machine's, or the session was revoked.
+//! They are dropped, and the request is retried with new ones.
 
 use super::AssumedRole;
 use aws_sdk_s3::config::{
@@ -11,10 +11,10 @@ use aws_sdk_s3::config::{
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
-/// S3's name for it, in the XML of its answer.
+/// S3's error code, in the XML of its answer.
 const EXPIRED: &[u8] = b"<Code>ExpiredToken</Code>";
 
-/// Forgets a session's credentials when S3 calls them expired.
+/// Drops a session's credentials when S3 reports them as expired.
 #[derive(Debug)]
 pub(in crate::cloud) struct ForgetExpired(pub(in crate::cloud) AssumedRole);
 
@@ -23,7 +23,7 @@ impl Intercept for ForgetExpired {
         "forget expired credentials"
     }
 
-    /// The request is gone when its answer comes.
+    /// Stores the signature, because the request is gone when its answer arrives.
     fn read_before_transmit(
         &self,
         context: &BeforeTransmitInterceptorContextRef<'_>,
@@ -50,7 +50,7 @@ impl Intercept for ForgetExpired {
     }
 }
 
-/// A try's `Authorization`, which names the access key.
+/// The `Authorization` header of a try, which contains the access key's id.
 #[derive(Debug)]
 struct Signature(String);
 
@@ -58,7 +58,7 @@ impl Storable for Signature {
     type Storer = StoreReplace<Self>;
 }
 
-/// Tries again what S3 refused for that reason.
+/// Retries requests that S3 refused because of expired credentials.
 #[derive(Debug)]
 pub(in crate::cloud) struct RetryExpired;
 
@@ -75,7 +75,7 @@ impl ClassifyRetry for RetryExpired {
     }
 }
 
-/// An answer to HEAD has no words, and a 400 without words has hardly another reason.
+/// An answer to HEAD has no body, and a 400 without a body hardly has another reason.
 fn is_expired(answer: &HttpResponse) -> bool {
     let says = |body: &[u8]| body.is_empty() || body.windows(EXPIRED.len()).any(|window| window == EXPIRED);
     answer.status().as_u16() == 400 && answer.body().bytes().is_some_and(says)

@@ -1,9 +1,10 @@
 //! `sts:AssumeRole`: a session's own credentials, narrowed to one mount of one user.
 //!
-//! Every request carries the role's external ID, a session name that says who, and the session policy. What comes back
-//! is kept (see `renewed.rs`) and given to the SDK anew for each try of each request, so that transfers outlive it.
+//! Every request carries the role's external ID, a session name with tenant and user, and the session policy. The
+//! credentials are cached (see `renewed.rs`). The SDK asks for them at each try of each request, so transfers outlive
+//! their expiry.
 //!
-//! Not the SDK's `AssumeRoleProvider`: that knows no source identity, and asks while requests wait.
+//! The SDK's `AssumeRoleProvider` doesn't fit: it has no source identity, and renews credentials while requests wait.
 //!
 //! Source: STS API reference, AssumeRole.
 
@@ -26,14 +27,14 @@ use renewed::{Expiring, Renewed};
 use std::{sync::Arc, time::SystemTime};
 use tracing::debug;
 
-/// An hour: what every role allows, and the most that one role gets by way of another.
+/// An hour: every role allows it, and it is the maximum for a role that is assumed with another role's credentials.
 const DURATION_SECONDS: i32 = 3_600;
 
-/// Who asks for which role, and for how much of it.
+/// The parameters of one assumed role: tenant, user, role and session policy.
 #[derive(Debug)]
 pub(super) struct Assumption {
     pub(super) tenant: TenantName,
-    /// `None` is the janitor.
+    /// `None` for the janitor.
     pub(super) user: Option<UserName>,
     pub(super) role: Role,
     pub(super) policy: SessionPolicy,
@@ -44,17 +45,17 @@ pub(super) struct Assumption {
 pub(super) struct AssumedRole(Arc<Renewed<Credentials, Error>>);
 
 impl AssumedRole {
-    /// Asks for nothing yet.
+    /// Sends no request yet.
     pub(super) fn new(sts: Client, assumption: Assumption) -> Self {
         let assumption = Arc::new(assumption);
         let ask = move || assume(sts.clone(), Arc::clone(&assumption)).boxed();
         Self(Arc::new(Renewed::new("the credentials of an assumed role", ask)))
     }
 
-    /// Credentials that are good for the next request.
+    /// Returns credentials that are valid for the next request.
     ///
     /// # Errors
-    /// Why there are none.
+    /// The reason why there are none.
     pub(super) async fn credentials(&self) -> Result<Credentials, Error> {
         self.0.current().await
     }
@@ -98,10 +99,10 @@ async fn assume(sts: Client, assumption: Arc<Assumption>) -> Result<Expiring<Cre
     Ok(Expiring { value, lifetime })
 }
 
-/// What the customer's policies and CloudTrail can tell sessions apart by.
+/// The tags by which the customer's policies and CloudTrail can distinguish sessions.
 fn tags(tenant: &TenantName, user: Option<&UserName>) -> Vec<Tag> {
     let pairs = [("tenant", Some(tenant.as_str())), ("user", user.map(UserName::as_str))];
     let pairs = pairs.into_iter().filter_map(|(key, value)| Some((key, value?)));
-    // Only a missing key or value is refused, and neither is.
+    // `build` fails only without a key or value, and both are given.
     pairs.filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect()
 }

@@ -1,7 +1,9 @@
-//! A value that expires, kept while it is good and renewed before it isn't. Knows nothing of what it keeps.
+//! A cache for one value that expires. It renews the value before its end, and doesn't know what the value is.
 //!
-//! Invariants: the source is asked by one at a time, however many wait; who has a good value never waits, and is not
-//! hurt by a renewal that fails; a source that refuses is left in peace for a moment.
+//! Invariants:
+//! - At most one request to the source is in flight, however many callers wait.
+//! - While the value is good, callers never wait, and a failed renewal doesn't affect them.
+//! - A source that refuses is not asked again for a moment.
 
 use futures_util::{
     FutureExt as _,
@@ -15,31 +17,31 @@ use std::{
 use tokio::time::Instant;
 use tracing::warn;
 
-/// After this part of its life a value is renewed, which leaves a quarter of an hour of an hour for a source in trouble.
+/// A value is renewed after this part of its life. Of an hour this leaves a quarter of an hour for a source that fails.
 const RENEW_AFTER: (u32, u32) = (3, 4);
-/// A value is given out no longer when it has so much time left, or an eighth of its life if that is less: the request
-/// it is for has to arrive.
+/// A value with only this much time left is not given out, or an eighth of its life if that is less: its request still
+/// has to arrive.
 const LAST_MOMENTS: Duration = Duration::from_secs(10);
-/// A renewal that failed is tried again after this time, or a quarter of what is left if that is less.
+/// A failed renewal is retried after this time, or after a quarter of the rest if that is less.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
-/// Where there is no good value, a refusal is repeated for so long without asking: a thousand sessions that log in with
-/// a wrong role make one request each other second, and an operator who mends it need not wait.
+/// Without a good value, a refusal is repeated this long without asking. A thousand sessions with a wrong role cause
+/// one request every two seconds, and an operator who repairs the role need not wait.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(2);
 
-/// What the source gives.
+/// The answer of the source.
 #[derive(Clone, Debug)]
 pub(super) struct Expiring<T> {
     pub(super) value: T,
-    /// From now on.
+    /// Counted from the answer.
     pub(super) lifetime: Duration,
 }
 
 type Source<T, E> = dyn Fn() -> BoxFuture<'static, Result<Expiring<T>, E>> + Send + Sync;
 type Flight<T, E> = Shared<BoxFuture<'static, Result<T, E>>>;
 
-/// The value, its source, and who is asking it.
+/// The value, its source, and the request in flight.
 pub(super) struct Renewed<T, E> {
-    /// What it is, for the log.
+    /// The name of the value, for the log.
     what: &'static str,
     source: Box<Source<T, E>>,
     state: Mutex<State<T, E>>,
@@ -48,7 +50,7 @@ pub(super) struct Renewed<T, E> {
 struct State<T, E> {
     kept: Option<Kept<T>>,
     flight: Option<Flight<T, E>>,
-    /// The last refusal, and until when it holds.
+    /// The last refusal, and until when it is repeated.
     refusal: Option<(E, Instant)>,
 }
 
@@ -63,7 +65,7 @@ where
     T: Clone + Send + Sync + 'static,
     E: Clone + fmt::Display + Send + Sync + 'static,
 {
-    /// Asks for nothing yet.
+    /// Sends no request yet.
     pub(super) fn new(
         what: &'static str,
         source: impl Fn() -> BoxFuture<'static, Result<Expiring<T>, E>> + Send + Sync + 'static,
@@ -72,10 +74,11 @@ where
         Self { what, source: Box::new(source), state: Mutex::new(state) }
     }
 
-    /// A good value: the kept one, or after its end a new one. Where it ages, it is renewed meanwhile.
+    /// Returns a good value: the cached one, or a new one after its end. Starts a renewal in the background if the
+    /// value is old.
     ///
     /// # Errors
-    /// The source's, if there is no good value.
+    /// The source's error, if there is no good value.
     pub(super) async fn current(self: &Arc<Self>) -> Result<T, E> {
         let flight = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,13 +101,13 @@ where
         flight.await
     }
 
-    /// Forgets the kept value if it is the one that turned out to be no good, so that the next who needs one asks.
+    /// Drops the cached value if `is_the_one` finds that it is the invalid one. The next caller asks for a new one.
     pub(super) fn forget(&self, is_the_one: impl FnOnce(&T) -> bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.kept.take_if(|kept| is_the_one(&kept.value));
     }
 
-    /// Asks the source, if nobody does already. The request goes on even if nobody waits for it any more.
+    /// Asks the source, unless a request is in flight. The request continues even if no caller waits for it any more.
     fn ask(self: &Arc<Self>, state: &mut State<T, E>) -> Flight<T, E> {
         if let Some(flight) = &state.flight {
             return flight.clone();
@@ -160,7 +163,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::time::{advance, sleep};
 
-    /// Counts how often it is asked, and answers with the count after a second.
+    /// Counts its requests, and answers each with the count after a second.
     #[derive(Default)]
     struct Counter {
         asked: AtomicU32,
@@ -189,7 +192,7 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     async fn minutes(minutes: u64) {
-        // What runs in the background gets its turn before and after.
+        // Background tasks run before and after.
         sleep(Duration::from_secs(2)).await;
         advance(Duration::from_mins(minutes)).await;
     }

@@ -1,5 +1,5 @@
-//! The table permission → IAM actions: what a session's credentials must be able to do so that the tree can keep its
-//! promises, and nothing beyond.
+//! The table permission → IAM actions: the actions that a session's credentials need so that the tree can keep its
+//! promises, and no others.
 //!
 //! | permission | on the bucket | on `prefix/*` | on `prefix/*/` |
 //! |---|---|---|---|
@@ -12,43 +12,44 @@
 //! | `rename` | | `AbortMultipartUpload`, `DeleteObject`, `GetObject`, `GetObjectTagging`, `PutObject`, `PutObjectTagging` | |
 //! | `mkdir` | | | `PutObject` |
 //!
-//! - `ListBucket` comes with every mount: HEAD can't tell what is missing from what is forbidden, so STAT needs it too.
-//! - `GetObjectVersion` lets a download end with the version that it began with, where the bucket keeps versions.
-//! - `PutObject` allows Create, UploadPart and Complete; Abort and ListParts have actions of their own. A rename of a large
-//!   file is a copy in parts, and so is a copy of one open file to another, with the `GetObject` of `read`. A drop box
-//!   without `read` can't HEAD: where the answer to an upload was lost, nobody can tell whether it was stored, and CLOSE
-//!   fails.
-//! - `ListMultipartUploadParts` tells how far an upload had come that was cut off, so that it can go on. A rename begins
-//!   anew.
-//! - `PutObject` can't tell a new object from a replaced one: that check is this server's own. Who may replace a file may
-//!   change a part of it, for which S3 copies the rest, and does so only while nobody else changed it: both take
-//!   `GetObject`.
-//! - `CopyObject` with the tags of the source reads and writes tags where there are any; `DeleteObject` on the condition
-//!   that nothing changed takes `GetObject` too ("Enforce conditional deletes on Amazon S3 buckets").
-//! - `mkdir` alone makes markers, whose keys end in `/`, and no file.
-//! - Where objects may be encrypted with a KMS key, whoever reads or writes needs [`KMS`], through S3 alone.
+//! - `ListBucket` comes with every mount: without it HEAD can't distinguish a missing object from a forbidden one, and
+//!   STAT depends on that.
+//! - `GetObjectVersion` lets a download end with the version that it began with, if the bucket keeps versions.
+//! - `PutObject` allows Create, UploadPart and Complete; Abort and ListParts have actions of their own. A large file is
+//!   renamed by a copy in parts. So is one open file copied to another, with the `GetObject` of `read`.
+//! - A drop box without `read` can't HEAD. If the answer to its upload is lost, the server can't learn if S3 stored the
+//!   file, and CLOSE fails.
+//! - `ListMultipartUploadParts` tells how much of an interrupted upload is stored, so that it can be resumed. An
+//!   interrupted rename starts over.
+//! - `PutObject` doesn't distinguish a new object from a replaced one: only this server checks that. A user with
+//!   `overwrite` may also change a part of a file. S3 copies the rest then, on the condition that the file is
+//!   unchanged: both need `GetObject`.
+//! - `CopyObject` with the tags of the source reads and writes tags, if there are any. `DeleteObject` on the condition
+//!   that the object is unchanged needs `GetObject` too ("Enforce conditional deletes on Amazon S3 buckets").
+//! - `mkdir` alone creates only markers, whose keys end in `/`, and no files.
+//! - If objects may be encrypted with a KMS key, reads and writes need the actions in [`KMS`], through S3 alone.
 
 use crate::account::{Permission, Permissions};
 
-/// `Decrypt` reads an object, and the parts of an upload when it is completed; `GenerateDataKey` writes one.
+/// `Decrypt` serves reads, and the completion of an upload, which reads its parts. `GenerateDataKey` serves writes.
 pub(super) const KMS: &[&str] = &["kms:Decrypt", "kms:GenerateDataKey"];
 
-/// What the janitor does: on the bucket, and on every object below the prefix.
+/// The janitor's actions: one on the bucket, and one on every object below the prefix.
 pub(super) const FIND_UPLOADS: &str = "s3:ListBucketMultipartUploads";
 pub(super) const ABORT_UPLOADS: &str = "s3:AbortMultipartUpload";
 
-/// The actions that a set of permissions needs, each list in order and without doubles.
+/// The actions that a set of permissions needs. Each list is sorted and has no duplicates.
 #[derive(Debug, Default)]
 pub(super) struct Actions {
     /// On the bucket.
     pub(super) bucket: &'static str,
     /// On every object below the prefix.
     pub(super) objects: Vec<&'static str>,
-    /// On markers below the prefix, beyond what all objects allow.
+    /// On markers below the prefix, unless all objects allow it anyway.
     pub(super) markers: Vec<&'static str>,
 }
 
-/// On every object below the prefix.
+/// The actions on every object below the prefix.
 const fn on_objects(permission: Permission) -> &'static [&'static str] {
     match permission {
         Permission::Read => &["s3:GetObject", "s3:GetObjectVersion"],
@@ -67,7 +68,7 @@ const fn on_objects(permission: Permission) -> &'static [&'static str] {
     }
 }
 
-/// On markers alone.
+/// The actions on markers alone.
 const fn on_markers(permission: Permission) -> &'static [&'static str] {
     match permission {
         Permission::Mkdir => &["s3:PutObject"],
@@ -94,7 +95,7 @@ impl Actions {
         Self { bucket: "s3:ListBucket", objects, markers }
     }
 
-    /// Whether any of them moves an object's bytes, which may be encrypted.
+    /// True if an action moves an object's bytes, which may be encrypted.
     pub(super) fn read_or_write(&self) -> bool {
         self.objects.iter().chain(&self.markers).any(|action| matches!(*action, "s3:GetObject" | "s3:PutObject"))
     }

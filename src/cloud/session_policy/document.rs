@@ -1,9 +1,9 @@
-//! IAM's JSON, as small as it can be written.
+//! IAM policy documents, written as the shortest JSON.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The only version that knows `${*}`.
+/// The only version with policy variables such as `${*}`.
 const VERSION: &str = "2012-10-17";
 
 /// A policy document.
@@ -14,7 +14,7 @@ pub(super) struct Document {
     statement: Vec<Statement>,
 }
 
-/// A statement that allows something.
+/// A statement with the effect `Allow`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Statement {
@@ -25,23 +25,23 @@ pub(super) struct Statement {
     condition: Option<Condition>,
 }
 
-/// Operator → key → values, one of which must match.
+/// Operator → key → values. One of the values must match.
 type Condition = BTreeMap<&'static str, BTreeMap<&'static str, Vec<String>>>;
 
 impl Statement {
-    /// Listings of `bucket` below a prefix, written as a pattern. A whole bucket may be listed as one likes.
+    /// Allows listings of `bucket` below a prefix, which is a pattern. An empty prefix allows every listing.
     pub(super) fn listing(action: &'static str, bucket: &str, below: &str) -> Self {
         let condition = (!below.is_empty()).then(|| like([("s3:prefix", vec![format!("{below}*")])]));
         Self { effect: "Allow", action: vec![action], resource: bucket.to_owned(), condition }
     }
 
-    /// Actions on objects; `None` where there are no actions.
+    /// Allows actions on objects; `None` if there are no actions.
     pub(super) fn objects(actions: Vec<&'static str>, resource: String) -> Option<Self> {
         (!actions.is_empty()).then_some(Self { effect: "Allow", action: actions, resource, condition: None })
     }
 
-    /// Use of a key, or of whichever key the bucket or an object names, by S3 and for this bucket. The objects' own
-    /// statements decide which of them S3 is asked for.
+    /// Allows S3 to use a key on the session's behalf, for this bucket. Without `key` this includes every key that the
+    /// bucket or an object names. The statements on objects decide for which objects S3 is asked.
     pub(super) fn kms(actions: &[&'static str], key: Option<&str>, contexts: Option<[String; 2]>) -> Self {
         let by_s3 = ("kms:ViaService", vec!["s3.*".to_owned()]);
         let for_bucket = contexts.map(|contexts| ("kms:EncryptionContext:aws:s3:arn", contexts.to_vec()));
@@ -60,9 +60,9 @@ impl Document {
         Self { version: VERSION, statement }
     }
 
-    /// JSON in ASCII: STS takes no character above U+00FF.
+    /// The JSON in ASCII, because STS takes no character above U+00FF.
     pub(super) fn to_ascii(&self) -> String {
-        // Strings, lists and maps with string keys: there is nothing in it that JSON can't say.
+        // Strings, lists and maps with string keys always have a JSON form.
         let json = serde_json::to_string(self).unwrap_or_default();
         let mut ascii = String::with_capacity(json.len());
         for character in json.chars() {
@@ -77,7 +77,7 @@ impl Document {
     }
 }
 
-/// `text` as a pattern that matches nothing but itself.
+/// Escapes `text` into a pattern that matches only itself.
 pub(super) fn literal(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,10 +1,25 @@
-//! The second jail: the inline session policy of an assumed role. What a session may do is the role's own policy ∩ this
-//! one, so credentials made with it could not reach another tenant even if the rest of this server were wrong.
+//! The second jail: the inline session policy of an assumed role.
 //!
-//! Invariant: every statement allows, names single actions of the table in `actions.rs`, and is limited to the bucket
-//! and the prefix of one mount: objects by `prefix/*`, listings by `StringLike` on `s3:prefix` (never `…IfExists`, which
-//! a request without a prefix would pass). The one exception is the janitor's list of open uploads, which S3 gives of a
-//! whole bucket or not at all: no user's session has it.
+//! STS limits a session to the intersection of the role's own policies and this one. So S3 refuses a request that is
+//! signed with a session's credentials if it concerns an object outside the mount's bucket and prefix, or an action
+//! that the mount's permissions don't need. This holds even if a bug in this server builds a wrong key. Actions are
+//! coarser than permissions: `actions.rs` names the differences, which this server alone checks.
+//!
+//! The policy does not protect in these cases:
+//! - This server signs with the wrong credentials: another session's, or the base credentials, which no session policy
+//!   limits.
+//! - The config gives a user the wrong mount. A mount with an empty prefix allows the whole bucket.
+//! - A resource-based policy, such as the bucket's or a KMS key's, grants access to the session's own ARN. AWS adds
+//!   such grants to those of the session policy.
+//! - The tenant has no role: its requests are signed with the base credentials.
+//!
+//! Invariant: every statement allows, and names single actions of the table in `actions.rs`. It is limited to the
+//! bucket and the prefix of one mount: objects by `prefix/*`, listings by `StringLike` on `s3:prefix` (never
+//! `…IfExists`, which a request without a prefix would pass). There are two exceptions:
+//! - The janitor may list the open uploads of the whole bucket, because S3 has no condition for less. No user's session
+//!   may.
+//! - KMS keys may be used for the whole bucket, but through S3 alone. For an access point even the bucket is not
+//!   limited.
 //!
 //! Sources: IAM user guide, "Policies and permissions: session policies"; STS API reference, AssumeRole, `Policy`.
 
@@ -16,32 +31,32 @@ use crate::{account::Permissions, name::Prefix};
 use actions::{ABORT_UPLOADS, Actions, FIND_UPLOADS, KMS};
 use document::{Document, Statement, literal};
 
-/// What STS takes, in characters.
+/// The longest policy that STS takes, in characters.
 pub const MAX_CHARACTERS: usize = 2_048;
 
-/// An inline session policy, as the JSON that STS takes: printable ASCII without needless spaces.
+/// An inline session policy, as the JSON that STS takes: printable ASCII without unnecessary spaces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionPolicy(String);
 
-/// Why there is no session policy for a mount.
+/// The reason why a mount can't have a session policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoPolicy {
-    /// It says more than STS takes.
+    /// The policy is longer than STS takes.
     #[error(
         "its session policy would have {0} characters, of the {MAX_CHARACTERS} that STS takes; a shorter prefix makes it \
          fit (letters beyond ASCII count as six or twelve, `*`, `?` and `$` as four)"
     )]
     TooLong(usize),
-    /// Policies know access points by their ARNs alone.
+    /// Policies can name access points only by their ARNs.
     #[error("a session policy can't name an access point by its alias; it takes the access point's ARN")]
     Alias,
 }
 
 impl SessionPolicy {
-    /// The policy that lets a session do in `place` what `permissions` need, below `prefix` and nowhere else.
+    /// The policy that allows what `permissions` need in `place`, below `prefix` and nowhere else.
     ///
     /// # Errors
-    /// [`NoPolicy`]; `wharfinger check` tells of it, so a server that runs has none.
+    /// [`NoPolicy`]. `wharfinger check` reports it, so a running server doesn't meet it.
     pub fn new(place: &Place, prefix: &Prefix, permissions: Permissions) -> Result<Self, NoPolicy> {
         let arns = Arns::new(place)?;
         let below = literal(prefix.as_str());
@@ -56,15 +71,16 @@ impl SessionPolicy {
         Self::of(statements)
     }
 
-    /// The janitor's: it finds the uploads that are open in `place`, and aborts those below `prefix`. It can't read, write
-    /// or delete a file.
+    /// The janitor's policy. It allows to list the open uploads of `place`, and to abort those below `prefix`. It
+    /// doesn't allow to read, write or delete files.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub fn for_janitor(place: &Place, prefix: &Prefix) -> Result<Self, NoPolicy> {
         let arns = Arns::new(place)?;
         let below = literal(prefix.as_str());
-        // `s3:prefix` goes with `ListBucket` and `ListBucketVersions` alone: a condition on it would match no request.
+        // Only `ListBucket` and `ListBucketVersions` have the key `s3:prefix`: a condition on it would match no
+        // request.
         let mut statements = vec![Statement::listing(FIND_UPLOADS, &arns.bucket, "")];
         statements.extend(Statement::objects(vec![ABORT_UPLOADS], format!("{}{below}*", arns.objects)));
         Self::of(statements)
@@ -82,14 +98,14 @@ impl SessionPolicy {
     }
 }
 
-/// The names that policies know a bucket by.
+/// The names of a bucket in policies.
 struct Arns {
-    /// The bucket itself, or the access point.
+    /// The ARN of the bucket or the access point.
     bucket: String,
-    /// What a key stands behind, in the ARN of its object.
+    /// The ARN of an object, up to its key.
     objects: String,
-    /// What S3 tells KMS that it encrypts for: an object, or with S3 Bucket Keys the bucket. `None` behind an access
-    /// point, whose bucket nobody told us.
+    /// The encryption contexts that S3 passes to KMS: an object, or with S3 Bucket Keys the bucket. `None` for an
+    /// access point, because its bucket is unknown.
     encryption_contexts: Option<[String; 2]>,
 }
 

@@ -1,5 +1,5 @@
-//! The policy, letter by letter. That each letter is needed is proven against the demo's S3 and SeaweedFS, in
-//! `tests/integration/isolation`.
+//! Tests of the policy's exact text. The tests in `tests/integration/isolation` prove against the demo's S3 and
+//! SeaweedFS that each part of it is needed.
 
 use super::*;
 use crate::{

@@ -70,12 +70,12 @@ impl Ahead {
         }
     }
 
-    /// Takes note of an OPEN, and returns the file if it was fetched.
+    /// Records an OPEN, and returns the file if it was fetched.
     pub(super) fn open(&self, path: &VirtualPath) -> Option<EarlyReader> {
         self.state()?.open(path, &self.node)
     }
 
-    /// Takes note if the file that [`open`](Self::open) returned was `useful`.
+    /// Records if the file that [`open`](Self::open) returned was `useful`.
     pub(super) fn judge(&self, useful: bool) {
         match self.state() {
             Some(mut state) if useful => state.pace.hit(),

@@ -73,7 +73,7 @@ impl Order {
         }
     }
 
-    /// Takes note of an OPEN. Files before it count as skipped.
+    /// Records an OPEN. Files before it count as skipped.
     pub(super) fn pass(&mut self, path: &VirtualPath) -> Passed {
         let Some(parent) = path.parent() else { return Passed::Unknown };
         self.touch(&parent);

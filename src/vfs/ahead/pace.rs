@@ -30,7 +30,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Takes note of an OPEN.
+    /// Records an OPEN.
     pub(super) fn opened(&mut self) {
         let now = Instant::now();
         if let Some(last) = self.last_open.replace(now) {
@@ -56,7 +56,7 @@ impl Pace {
         self.credit = (self.credit + 1).min(MAX_WINDOW);
     }
 
-    /// Takes note that `count` files were fetched in vain.
+    /// Records that `count` files were fetched in vain.
     pub(super) fn wasted(&mut self, count: usize) {
         self.credit = self.credit.saturating_sub(count);
         if count > 0 {

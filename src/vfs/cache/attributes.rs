@@ -106,7 +106,7 @@ impl AttributeOverlay {
         lock(&self.0).insert(tenant, name, (), noted);
     }
 
-    /// Takes note that the journal has `attributes`, which include those that it was `told`. Attributes that another
+    /// Records that the journal has `attributes`, which include those that it was `told`. Attributes that another
     /// session set since then stay on top.
     pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, told: &Late, attributes: LateAttributes) {
         let mut map = lock(&self.0);

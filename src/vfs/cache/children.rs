@@ -137,7 +137,7 @@ impl ChildrenCache {
         verdict
     }
 
-    /// Takes note that the directory was made just now, and is empty.
+    /// Records that the directory was made just now, and is empty.
     pub(super) fn made(&self, at: Directory<'_>) {
         let (scope, directory) = at;
         let children = Children { is_complete: true, ..Children::default() };
@@ -148,7 +148,7 @@ impl ChildrenCache {
     pub(super) fn changed(&self, (bucket, key): Name<'_>, change: Change) {
         let mut views = lock(&self.0);
         let inner = key.trim_end_matches('/');
-        // Whatever is known of directories below this name depends on the name, too.
+        // The entries of directories below this name depend on the name, too.
         views.take_below(bucket, &format!("{inner}/"));
         let mut name = inner;
         while !name.is_empty() {

@@ -63,7 +63,7 @@ impl DirectoryOverlay {
         known
     }
 
-    /// Takes note that the journal has the entry it was `told`, unless a session has set other times since.
+    /// Records that the journal has the entry it was `told`, unless a session has set other times since.
     pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, told: KnownTimes) {
         let mut map = lock(&self.0);
         if map.find(name, &()) == Some(&told) {

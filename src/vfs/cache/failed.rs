@@ -50,7 +50,7 @@ impl Default for FailedUploads {
 }
 
 impl FailedUploads {
-    /// Takes note that the session failed to store a file of `bytes` bytes.
+    /// Records that the session failed to store a file of `bytes` bytes.
     pub(in crate::vfs) fn note(&self, at: At<'_>, session: SessionId, bytes: u64) {
         lock(&self.0).insert(at.tenant(), at.name(), session, Failed { bytes, at: Instant::now() });
     }
@@ -61,17 +61,17 @@ impl FailedUploads {
         failed.is_some_and(|failed| failed.bytes == bytes && failed.at.elapsed() < MEMORY)
     }
 
-    /// Takes note that the session uploads the file again.
+    /// Records that the session uploads the file again.
     pub(in crate::vfs) fn begin(&self, at: At<'_>, session: SessionId) {
         lock(&self.0).remove(at.name(), &session);
     }
 
-    /// Takes note that a session stored or removed the file.
+    /// Records that a session stored or removed the file.
     pub(super) fn forget(&self, name: Name<'_>) {
         lock(&self.0).remove_all(name);
     }
 
-    /// Takes note that a session renamed or replaced the directory.
+    /// Records that a session renamed or replaced the directory.
     pub(super) fn forget_below(&self, bucket: &BucketId, directory: &Prefix) {
         lock(&self.0).take_below(bucket, directory.as_str());
     }

@@ -38,7 +38,7 @@ impl Default for MarkerCache {
 }
 
 impl MarkerCache {
-    /// Takes note that the directory has a marker.
+    /// Records that the directory has a marker.
     pub(in crate::vfs) fn note(&self, tenant: &TenantName, directory: Name<'_>) {
         let mut known = lock(&self.0);
         known.marked.drop_oldest(|until| *until <= Instant::now());
@@ -50,7 +50,7 @@ impl MarkerCache {
         lock(&self.0).marked.find(directory, &()).is_some_and(|until| Instant::now() < *until)
     }
 
-    /// Takes note that users of the scope saw the directory and emptied it, and that it can't get a marker.
+    /// Records that users of the scope saw the directory and emptied it, and that it can't get a marker.
     pub(in crate::vfs) fn note_emptied(&self, scope: &Arc<CredentialScope>, directory: Name<'_>) {
         let mut known = lock(&self.0);
         known.emptied.drop_oldest(|until| *until <= Instant::now());

@@ -80,7 +80,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Takes note of a change that was made, or may have been. Call it after storage has answered, and before the
+    /// Records a change that was made, or may have been. Call it after storage has answered, and before the
     /// client is answered.
     pub(super) fn changed(&self, bucket: &BucketId, key: &Key, change: Change) {
         self.stat.changed((bucket, key.as_str()), change);
@@ -88,7 +88,7 @@ impl Cache {
         self.markers.changed((bucket, key.as_str()), change);
     }
 
-    /// Takes note that a file was certainly stored or removed.
+    /// Records that a file was certainly stored or removed.
     pub(super) fn done(&self, bucket: &BucketId, key: &Key) {
         self.failed.forget((bucket, key.as_str()));
     }
@@ -106,7 +106,7 @@ impl Cache {
         self.failed.forget(at.name());
     }
 
-    /// Takes note that a directory, and everything below it, was changed or removed.
+    /// Records that a directory, and everything below it, was changed or removed.
     pub(super) fn changed_below(&self, bucket: &BucketId, directory: &Key) {
         self.stat.changed_below((bucket, directory.as_str()));
         self.children.changed_below((bucket, directory.as_str()));

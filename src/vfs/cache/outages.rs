@@ -24,7 +24,7 @@ impl Default for Outages {
 }
 
 impl Outages {
-    /// Takes note of an upload that failed because of its bucket.
+    /// Records an upload that failed because of its bucket.
     pub(in crate::vfs) fn note(&self, bucket: &BucketId, scope: &Arc<CredentialScope>, cause: store::Error) {
         let mut outages = lock(&self.0);
         outages.drop_oldest(Outage::is_over);
@@ -39,7 +39,7 @@ impl Outages {
         outages.truncate(MAX_OUTAGES);
     }
 
-    /// Takes note that a part or an object was stored.
+    /// Records that a part or an object was stored.
     pub(in crate::vfs) fn end(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) {
         lock(&self.0).remove(name(bucket, scope), scope);
     }

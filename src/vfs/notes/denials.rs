@@ -25,7 +25,7 @@ struct Denial {
 }
 
 impl Denials {
-    /// Takes note of an upload to `key` that was denied.
+    /// Records an upload to `key` that was denied.
     pub(in crate::vfs) fn note(
         &self,
         (bucket, scope): (&BucketId, &Arc<CredentialScope>),

@@ -39,7 +39,7 @@ impl DirectoryModes {
         }
     }
 
-    /// Takes note that the directory was removed.
+    /// Records that the directory was removed.
     pub(in crate::vfs) fn forget(&self, path: &VirtualPath) {
         lock(&self.0).remove(path);
     }

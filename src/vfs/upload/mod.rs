@@ -57,7 +57,7 @@ pub struct WriteHandle {
     observer: Arc<FailureObserver>,
     /// The lock of an OPEN with EXCL.
     lock: Option<Lock>,
-    /// Set while a resumed upload may still begin anew.
+    /// Set while a resumed upload may still start over.
     resumed: Option<Resumed>,
     /// Set until an older interrupted upload is abandoned.
     giving_up: Option<GivingUp>,
@@ -122,7 +122,7 @@ impl WriteHandle {
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         self.demand_writable()?;
         if data.is_empty() {
-            // An empty WRITE doesn't tell if the client resumes the file or begins anew.
+            // An empty WRITE doesn't tell if the client resumes the file or starts over.
             return Ok(self.upload.write(offset, data).await?);
         }
         // The answer concerns the name that the file has now.

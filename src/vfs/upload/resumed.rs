@@ -1,9 +1,9 @@
-//! A resumed upload to which nothing was written yet. Its client may still begin anew.
+//! A resumed upload to which nothing was written yet. Its client may still start over.
 
 use super::{Conflicting, WriteHandle, now};
 use crate::vfs::{Error, NewAttributes, Result, SetAttributes, notes::Live};
 
-/// The attributes of the file if it begins anew.
+/// The attributes of the file if it starts over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resumed {
     /// The attributes of OPEN.
@@ -27,7 +27,7 @@ impl WriteHandle {
         self.resumed.is_some() && self.upload.is_only_resumed()
     }
 
-    /// Decides with the first WRITE if the upload is resumed. A client that writes at offset 0 begins anew. A client
+    /// Decides with the first WRITE if the upload is resumed. A client that writes at offset 0 starts over. A client
     /// that writes before the end of the stored part was shown another size, so nothing of it may be taken in. With
     /// APPEND the offset has no other use, so it must be exactly the end: a client that counts from elsewhere means
     /// another file.
@@ -55,7 +55,7 @@ impl WriteHandle {
         }
     }
 
-    /// Takes note of attributes that are set before the first WRITE. Returns true if the size needs nothing more.
+    /// Records attributes that are set before the first WRITE. Returns true if the size needs nothing more.
     pub(super) fn note_set(&mut self, wanted: SetAttributes) -> bool {
         if !self.is_only_resumed() {
             return false;

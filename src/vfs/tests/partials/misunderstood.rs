@@ -1,4 +1,4 @@
-//! Clients that assume another stored size than the real one, or mean to begin anew.
+//! Clients that assume another stored size than the real one, or mean to start over.
 
 use super::*;
 
@@ -28,7 +28,7 @@ async fn who_begins_anew_or_removes_it_gives_it_up() {
     assert_eq!(size(&session).await, Some(STORED as u64));
 }
 
-/// A second upload begins anew while the first continues: either may be the last to be closed.
+/// A second upload starts over while the first continues: either may be the last to be closed.
 #[tokio::test]
 async fn who_was_given_up_meanwhile_can_still_be_closed() {
     let session = cut_off().await;
