@@ -40,7 +40,7 @@ pub struct Place {
 /// The way to obtain credentials for a [`Place`].
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// The credentials of this server itself.
+    /// The credentials that assume the role, or that sign requests if there is none.
     pub base: Base,
     /// The role that sessions assume, narrowed to their mount. Without it sessions use [`Self::base`], and only this
     /// server's own checks jail them.

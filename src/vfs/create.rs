@@ -48,7 +48,7 @@ impl Vfs {
         if let Ok(Some(_)) = self.partial(self.keeping(mount, &*bucket, &key)).await {
             return Err(Error::NotReadableYet);
         }
-        // Without EXCL the OPEN takes no lock.
+        // Without EXCL the OPEN takes no lock, and the locks of other sessions don't hinder it.
         match self.find_writable(path, options, attributes, None).await {
             Err(Error::AlreadyExists) => Ok(Created::Found(self.open_read(path).await?)),
             found => {

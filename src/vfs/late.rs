@@ -129,8 +129,8 @@ impl Late {
         }
     }
 
-    /// Shows what the server itself knows of a new version. The attributes are written into the journal soon, and
-    /// replace all others of the name.
+    /// Shows what the server itself knows of a new version, if the journal keeps nothing else for the name. The
+    /// attributes are written into the journal soon.
     pub(super) fn show(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
         self.note(file, version, attributes);
         self.write_later(file, version, attributes);

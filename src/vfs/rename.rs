@@ -59,7 +59,7 @@ impl Vfs {
         };
         let _claim = self.claim(&*bucket, &source_key, Some(&target_key)).await?;
         let is_elsewhere = source_key.directory() != target_key.directory();
-        // Beside a stored file the directory exists already, so only another directory needs a check.
+        // A stored source proves that its own directory is one. Another directory, or an upload, needs the check.
         if is_elsewhere || self.is_uploading(source) {
             Room::ask(&self.node, named(target, &target_key), &bucket, mount, true).confirm().await?;
         }
@@ -88,7 +88,7 @@ impl Vfs {
                 store::check_target(&*bucket, &target_key, may_replace).await.map_err(refusal)?;
                 let is_done = source == target || self.notes.live.rename(source, target, target_key, replace);
                 if is_done && !self.is_uploading(source) {
-                    // The other name needs no lock until CLOSE.
+                    // No lock is taken on the new name: it stays free until CLOSE.
                     self.release_lock(bucket.id(), &source_key).await;
                 }
                 return if is_done { Ok(()) } else { Err(Error::NotFound) };

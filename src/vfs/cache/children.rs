@@ -130,7 +130,8 @@ impl ChildrenCache {
             (Err(_), Some(asking)) if asking.ptr_eq(answer) => return None,
             _ => {}
         }
-        // This answer belongs to an older question, so it may lack what was made since. Another answer may be stale.
+        // The view counts if this answer settled it, or if another fresh answer did. While a later question is in
+        // flight, this answer may lack directories that were made since.
         let is_told = is_ours || view.asking.is_none() && Instant::now() < view.until;
         let verdict = is_told.then(|| view.children.judge(name));
         views.insert(&scope.tenant, directory, Arc::clone(scope), view);
@@ -154,7 +155,7 @@ impl ChildrenCache {
         while !name.is_empty() {
             let at = name.rfind('/').map_or(0, |slash| slash + 1);
             let (directory, child) = name.split_at(at);
-            // Only the last name is a file's. The names above it are directories.
+            // Only the object's own name can be a file's. The names above it are directories'.
             let is_directory = change == Change::Made || name != inner;
             // A removed name stays in the set. Before it refuses a file, it is asked for again.
             if change != Change::Removed {

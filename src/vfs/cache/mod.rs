@@ -67,7 +67,6 @@ pub(super) enum Change {
     Removed,
 }
 
-/// The cache.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     pub(super) stat: StatCache,

@@ -27,7 +27,6 @@ pub(in crate::vfs) enum Sight {
     File(Box<Object>),
     /// A file that this node stored.
     Stored(Box<Object>),
-    /// A directory.
     Directory,
     /// A directory from a listing, with the times that are set on it. A listing tells everything there is to know of
     /// it.
@@ -35,12 +34,10 @@ pub(in crate::vfs) enum Sight {
 }
 
 impl Sight {
-    /// True for a directory.
     pub(in crate::vfs) fn is_directory(&self) -> bool {
         matches!(self, Self::Directory | Self::Listed(_))
     }
 
-    /// The file.
     pub(in crate::vfs) fn file(self) -> Option<Box<Object>> {
         match self {
             Self::File(file) | Self::Stored(file) => Some(file),
