@@ -1,5 +1,5 @@
-//! The accounts of the demo: who exists in them, and who lets whom in. Its keys are public, and good for nothing outside
-//! the demo.
+//! The accounts of the demo: their users, their roles, and the trust between them. The access keys are public, and open
+//! nothing outside the demo.
 //!
 //! ```text
 //! vendor 111122223333                          globex 444455556666
@@ -8,7 +8,7 @@
 //!   bucket wharfinger-demo: tenants/acme/           bucket globex-exchange
 //! ```
 //!
-//! The server's own user may assume the two roles and do nothing else: not even read a bucket.
+//! The server's own user may only assume the two roles. It can't even read a bucket.
 
 use super::{
     iam::{AccountId, Policy, Role, User},
@@ -19,15 +19,14 @@ use super::{
 #[derive(Clone, Copy, Debug)]
 pub struct Account {
     id: &'static str,
-    /// The bucket.
+    /// Name of its only bucket.
     pub bucket: &'static str,
-    /// The role's name.
     role: &'static str,
-    /// What its trust policy asks for.
+    /// `sts:ExternalId` that the role's trust policy requires.
     pub external_id: &'static str,
-    /// Who may do everything in the account; the name is the access key too.
+    /// Name of the user who may do everything in the account. It is also the user's access key id.
     pub user: &'static str,
-    /// What that user signs with.
+    /// Secret access key of that user.
     pub secret_access_key: &'static str,
 }
 
@@ -50,14 +49,14 @@ pub const GLOBEX: Account = Account {
     secret_access_key: "globex-secret",
 };
 
-/// What the server asks for roles with.
+/// Access key id with which the server assumes the roles.
 pub const SERVER_ACCESS_KEY_ID: &str = "wharfinger-server";
-/// Its secret.
+/// Secret access key of the server.
 pub const SERVER_SECRET_ACCESS_KEY: &str = "wharfinger-server-secret";
 const SERVER: &str = "server";
 
 impl Account {
-    /// The twelve digits.
+    /// The twelve digits of the account.
     pub fn id(&self) -> &'static str {
         self.id
     }
@@ -81,7 +80,8 @@ impl Account {
         })
     }
 
-    /// Lets the vendor's server in that knows the external ID, and may do in the bucket what sessions can need.
+    /// Trusts the vendor's server if it names the external ID. Grants the actions on the bucket that a session can
+    /// need.
     fn role(&self) -> anyhow::Result<Role> {
         let trust = format!(
             r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "sts:AssumeRole",
@@ -109,7 +109,7 @@ impl Account {
     }
 }
 
-/// The demo's S3 with both accounts in it.
+/// Settings of the demo's S3 with both accounts.
 pub fn settings(storage: s3::Storage) -> anyhow::Result<s3::Settings> {
     let server_policy = format!(
         r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "sts:AssumeRole",

@@ -1,8 +1,8 @@
 //! `wharfinger demo`: everything in one process, with nothing to set up.
 //!
-//! An S3 and an STS with two accounts, and the server with two tenants: one in the vendor's bucket, one in a bucket of
-//! its own account. What is fixed here (passwords, keys of the S3) is public, so nothing of it listens anywhere but on
-//! 127.0.0.1.
+//! The process runs an S3 and an STS with two accounts, and the server with two tenants. One tenant has a prefix of the
+//! vendor's bucket, the other a bucket in its own account. Passwords and S3 keys are fixed and public, so every part
+//! listens on 127.0.0.1 only.
 
 mod accounts;
 mod tenants;
@@ -27,18 +27,18 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The port, unless another is asked for.
+/// Default port of the SFTP server.
 pub const PORT: u16 = 2222;
 const REGION: &str = "us-east-1";
-/// Objects in memory may take three quarters of what is free, up to this: on a machine with 4 GiB, 1 GiB for each tenant
-/// fits.
+/// Most memory that objects may take. Below this they may take three quarters of the free memory. A machine with 4 GiB
+/// then still fits 1 GiB for each tenant.
 const MAX_MEMORY_BYTES: u64 = 8 << 30;
-/// What they may take where nobody knows what is free.
+/// Memory for objects if the free memory isn't known.
 const SMALL_MEMORY_BYTES: u64 = 1 << 30;
-/// Longer than anyone watching would wait.
+/// Longer than a person would wait for the demo to end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A demo that listens and is about to serve.
+/// A demo that listens but doesn't serve yet.
 pub struct Demo {
     app: App,
     s3: s3::Running,
@@ -47,11 +47,11 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Starts the S3 and the server on `port` of 127.0.0.1. Objects live in `data`, or in memory; `keys` are files of
-    /// public keys that both users may log in with.
+    /// Starts the S3, and the server on `port` of 127.0.0.1. Objects live in `data`, or in memory without it. `keys`
+    /// are files of public keys with which both users may log in.
     ///
     /// # Errors
-    /// A taken port, a directory that can't be used, or a file that is no public key.
+    /// The port is taken, the directory can't be used, or a file holds no public key.
     pub async fn start(port: u16, data: Option<PathBuf>, keys: &[PathBuf]) -> anyhow::Result<Self> {
         let keys = keys.iter().map(|file| public_key(file)).collect::<anyhow::Result<Vec<_>>>()?;
         let storage = match &data {
@@ -61,7 +61,7 @@ impl Demo {
         let s3 = s3::S3::start(accounts::settings(storage)?).await?;
         let ssh = ssh::Settings {
             listen: vec![(Ipv4Addr::LOCALHOST, port).into()],
-            // ECDSA for clients of Java that know no Ed25519. Both are made in no time, which RSA isn't.
+            // ECDSA is for Java clients that don't know Ed25519. Both keys are generated quickly, RSA isn't.
             host_key_kinds: vec![HostKeyKind::Ed25519, HostKeyKind::Ecdsa],
             ..ssh::Settings::default()
         };
@@ -80,7 +80,7 @@ impl Demo {
         Ok(Self { app, s3, address, data })
     }
 
-    /// What to try, for the one who started it.
+    /// Text that tells the operator which commands to try.
     #[must_use]
     pub fn tour(&self) -> String {
         let port = self.address.port();
@@ -122,14 +122,14 @@ Ready on 127.0.0.1:{port}",
         &self.s3
     }
 
-    /// Serves until `stop` is cancelled, and then as [`App::run`] does.
+    /// Serves until `stop` is cancelled, then ends as [`App::run`] does.
     pub async fn run(self, stop: CancellationToken, hurry: CancellationToken) {
         self.app.run(stop, hurry).await;
         self.s3.stop().await;
     }
 }
 
-/// A bucket, and what to look at it with.
+/// A line with a bucket and the access key for it.
 fn key(account: &Account) -> String {
     let Account { bucket, user, secret_access_key, .. } = account;
     format!("  bucket {bucket:<16}  access key {user:<7}  secret key {secret_access_key}")
@@ -142,7 +142,7 @@ fn public_key(file: &Path) -> anyhow::Result<String> {
     Ok(line)
 }
 
-/// A taken port is what goes wrong most, and has a way out that only the demo's command line knows.
+/// Adds a hint to the most frequent failure: if the port is taken, the operator can choose another with `--port`.
 fn say_port(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<BindError>() {
         Some(bind) if bind.is_taken() => {
@@ -153,7 +153,7 @@ fn say_port(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// Three quarters of the memory that is free, within bounds.
+/// Three quarters of the free memory, at most [`MAX_MEMORY_BYTES`].
 fn memory_bytes() -> u64 {
     let free = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;

@@ -2,11 +2,11 @@
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
-/// Twelve digits.
+/// An account number of twelve digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AccountId(Cow<'static, str>);
 
-/// A text is no [`AccountId`].
+/// The error for a text that is no [`AccountId`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no account id: it has twelve digits")]
 pub struct NoAccountId(String);

@@ -1,5 +1,5 @@
-//! Conditions: what a request must be like beside its action and resource. A key that a request doesn't have matches
-//! nothing but `Null`.
+//! A statement's conditions on a request, beside its action and resource. If the request lacks a key, only `Null` can
+//! match.
 
 use super::{
     Malformed,
@@ -9,12 +9,12 @@ use super::{
 };
 use std::collections::BTreeMap;
 
-/// What is known of a request, by condition key. Keys have no case, values have one.
+/// Facts about a request, by condition key. Keys are case-insensitive, values are case-sensitive.
 #[derive(Clone, Debug, Default)]
 pub struct Context(BTreeMap<String, String>);
 
 impl Context {
-    /// The same, with a key; without it if there is no value.
+    /// Adds a key. Without a value the context stays as it is.
     #[must_use]
     pub fn with(mut self, key: &str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
@@ -31,23 +31,23 @@ impl Context {
 /// One key of a statement's `Condition`.
 #[derive(Clone, Debug)]
 pub struct Condition {
-    /// In lower case.
+    /// Lowercase.
     key: String,
     test: Test,
 }
 
 #[derive(Clone, Debug)]
 enum Test {
-    /// It is there and matches one of these.
+    /// The key is present and its value matches one of these.
     Matches(Vec<Pattern>),
-    /// It isn't there.
+    /// The key is absent.
     Absent,
-    /// It is there.
+    /// The key is present.
     Present,
 }
 
 impl Condition {
-    /// All conditions of a statement. They must all hold.
+    /// Returns all conditions of a statement. They must all hold.
     pub fn parse(block: Entries<Entries<OneOrMore<String>>>) -> Result<Vec<Self>, Malformed> {
         let mut conditions = Vec::new();
         for (operator, keys) in block.filled()? {
@@ -62,7 +62,7 @@ impl Condition {
         Ok(conditions)
     }
 
-    /// Whether it holds.
+    /// True if the context satisfies the condition.
     pub fn holds(&self, context: &Context) -> bool {
         let value = context.value(&self.key);
         match &self.test {

@@ -1,19 +1,19 @@
-//! Whether a principal may do something, and AWS's sentence if not.
+//! AWS's sentence that tells a principal why its request was denied.
 
 use super::{Context, Principal, policy::Verdict};
 
-/// What somebody asks to do.
+/// The request that a principal makes.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// Such as `s3:GetObject`.
+    /// IAM's name of the action, such as `s3:GetObject`.
     pub action: &'a str,
-    /// An ARN.
+    /// ARN of the resource.
     pub resource: &'a str,
-    /// What conditions may ask for.
+    /// Values of the condition keys.
     pub context: &'a Context,
 }
 
-/// Why a principal may not do something, for the principal itself to read.
+/// A denial that the principal itself may read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("User: {arn} is not authorized to perform: {action} on resource: {resource}{reason}")]
 pub struct Denial {
@@ -24,7 +24,7 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// A denial that doesn't say why, as between accounts.
+    /// A denial without a reason, as AWS answers across accounts.
     pub fn unexplained(principal: &Principal, request: &Request<'_>) -> Self {
         Self {
             arn: principal.arn.clone(),
@@ -34,7 +34,7 @@ impl Denial {
         }
     }
 
-    /// A denial by a kind of policy (`session policy`); `None` if that policy allows it.
+    /// Returns a denial by a kind of policy (`session policy`), or `None` if that policy allows the request.
     pub fn by(kind: &str, verdict: Verdict, principal: &Principal, request: &Request<'_>) -> Option<Self> {
         let reason = match verdict {
             Verdict::Allowed => return None,

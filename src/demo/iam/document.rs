@@ -1,5 +1,5 @@
-//! A policy document as JSON, and why one is refused. Keys that aren't known, keys that come twice and `null` are
-//! errors: each could hold what somebody believes to be in force.
+//! A policy document as JSON. Unknown keys, duplicate keys and `null` are errors: the author may believe that they are
+//! in force.
 
 use serde::{
     Deserialize, Deserializer,
@@ -7,13 +7,13 @@ use serde::{
 };
 use std::{fmt, marker::PhantomData};
 
-/// Why a policy is refused.
+/// Reason why a policy is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// It isn't JSON of the right shape.
+    /// The text isn't JSON of the right shape.
     #[error("Syntax errors in policy: {0}")]
     Syntax(String),
-    /// Another language than that of 2012.
+    /// The version isn't `2012-10-17`.
     #[error("Policy document must be version 2012-10-17, not {0:?}")]
     Version(String),
     /// A list that must hold something is empty.
@@ -22,16 +22,16 @@ pub enum Malformed {
     /// An element is missing.
     #[error("Missing required field {0}")]
     Missing(&'static str),
-    /// An element that has no place in this kind of policy.
+    /// The element isn't allowed in this kind of policy.
     #[error("Has prohibited field {0}")]
     Prohibited(&'static str),
-    /// A statement's name has odd characters.
+    /// A statement's name holds characters that aren't alphanumeric.
     #[error("Statement IDs (SID) must be alpha-numeric: {0:?}")]
     Sid(String),
     /// Two statements have the same name.
     #[error("Statement IDs (SID) in a single policy must be unique: {0:?}")]
     SidTwice(String),
-    /// An action that nothing knows.
+    /// The action isn't in the vocabulary.
     #[error("Unknown action {0:?}")]
     Action(String),
     /// A resource that is no ARN.
@@ -40,21 +40,21 @@ pub enum Malformed {
     /// A principal that is no ARN of a user, a role or an account.
     #[error("Invalid principal in policy: {0:?}")]
     Principal(String),
-    /// A condition operator that nothing knows.
+    /// The condition operator isn't supported.
     #[error("Unknown condition operator {0:?}")]
     Operator(String),
-    /// A condition key that nothing knows.
+    /// The condition key isn't in the vocabulary.
     #[error("Unknown condition key {0:?}")]
     Key(String),
-    /// `Null` asks for true or false.
+    /// The value of `Null` is neither true nor false.
     #[error("Null takes \"true\" or \"false\", not {0:?}")]
     Null(String),
-    /// A policy variable.
+    /// The text holds a policy variable.
     #[error("Policy variables are not supported: {0:?}")]
     Variable(String),
 }
 
-/// The whole text.
+/// A whole policy document.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 pub struct Document {
@@ -62,7 +62,7 @@ pub struct Document {
     statement: OneOrMore<Statement>,
 }
 
-/// One of its statements.
+/// A statement of a [`Document`], before its values are parsed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 pub struct Statement {
@@ -78,16 +78,16 @@ pub struct Statement {
     pub condition: Option<Entries<Entries<OneOrMore<String>>>>,
 }
 
-/// What a statement does with what it matches.
+/// Effect of a statement on the requests that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Effect {
-    /// It may be done, unless something denies it.
+    /// Allows the request, unless another statement denies it.
     Allow,
-    /// It may not be done, whatever allows it.
+    /// Denies the request, even if other statements allow it.
     Deny,
 }
 
-/// Whom a trust policy speaks of.
+/// The principals that a trust policy names.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Principals {
@@ -96,7 +96,7 @@ pub struct Principals {
 }
 
 impl Document {
-    /// The statements of a text.
+    /// Returns the statements of a policy text.
     pub fn parse(text: &str) -> Result<Vec<Statement>, Malformed> {
         let document: Self = serde_json::from_str(text).map_err(|error| Malformed::Syntax(error.to_string()))?;
         if document.version != "2012-10-17" {
@@ -116,7 +116,7 @@ impl Document {
     }
 }
 
-/// A field that may be left out but not be `null`.
+/// Reads a field that may be absent but not `null`.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
@@ -126,7 +126,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 pub struct OneOrMore<T>(Vec<T>);
 
 impl<T> OneOrMore<T> {
-    /// The values, of which there must be one.
+    /// Returns the values. Fails if there are none.
     pub fn filled(self, name: &'static str) -> Result<Vec<T>, Malformed> {
         if self.0.is_empty() { Err(Malformed::Empty(name)) } else { Ok(self.0) }
     }
@@ -160,12 +160,12 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMoreVisitor<T> {
     }
 }
 
-/// A map, of which no key comes twice.
+/// A map without duplicate keys.
 #[derive(Debug)]
 pub struct Entries<T>(Vec<(String, T)>);
 
 impl<T> Entries<T> {
-    /// The entries, of which there must be one.
+    /// Returns the entries. Fails if there are none.
     pub fn filled(self) -> Result<Vec<(String, T)>, Malformed> {
         OneOrMore(self.0).filled("Condition")
     }

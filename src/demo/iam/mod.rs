@@ -1,16 +1,16 @@
-//! Who exists and what they may do, in IAM's words: users, roles, policies, and who owns which bucket. Plain and pure:
-//! nothing here does IO, looks at a clock or knows a protocol.
+//! IAM's users, roles, policies and owners of buckets. The code is pure: it does no IO, reads no clock and knows no
+//! protocol.
 //!
 //! ```text
-//! text → document → policy | trust          (what isn't understood whole is refused)
+//! text → document → policy | trust          (anything that isn't understood is refused)
 //! principal + action + resource + context → decision
 //! ```
 //!
-//! It understands less than AWS does, never more: no policies of buckets (so that a principal reaches the buckets of
-//! its own account only), no `NotAction`, `NotResource` or policy variables, few condition operators and keys. A policy
-//! that holds any of these is malformed here, so that nothing is granted by being overlooked. In two places it is
-//! stricter than AWS: an action that it never heard of is refused, and a caller needs the trust policy **and** a policy
-//! of its own to assume a role, in its own account too.
+//! It understands less than AWS does, never more. It has no bucket policies, so a principal reaches only the buckets of
+//! its own account. It has no `NotAction`, `NotResource` or policy variables, and few condition operators and keys. A
+//! policy that holds any of these is malformed here, so an overlooked element can grant nothing. In two places it is
+//! stricter than AWS. It refuses actions that it doesn't know. To assume a role, a caller needs the role's trust policy
+//! **and** a policy of its own, even in its own account.
 
 mod account;
 mod condition;

@@ -1,5 +1,5 @@
-//! IAM's patterns: `*` stands for any characters, `/` among them, `?` for one. `${*}`, `${?}` and `${$}` are these
-//! characters themselves; every other `${…}` would be a policy variable, and is refused.
+//! IAM's patterns: `*` matches any characters including `/`, and `?` matches one. `${*}`, `${?}` and `${$}` stand for
+//! the characters themselves. Any other `${…}` would be a policy variable, and is refused.
 
 use super::Malformed;
 use std::iter::Peekable;
@@ -11,17 +11,17 @@ enum Piece {
     AnyNumber,
 }
 
-/// What a text must look like.
+/// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Vec<Piece>);
 
 impl Pattern {
-    /// Matches everything.
+    /// The pattern `*`.
     pub fn everything() -> Self {
         Self(vec![Piece::AnyNumber])
     }
 
-    /// A pattern with wildcards and escapes, as `Resource` and `StringLike` have it.
+    /// Parses a pattern with wildcards and escapes, as in `Resource` and `StringLike`.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         Self::read(text, |character| match character {
             '*' => Piece::AnyNumber,
@@ -30,7 +30,7 @@ impl Pattern {
         })
     }
 
-    /// A pattern in which `*` and `?` stand for themselves, and escapes too, as `StringEquals` has it.
+    /// Parses a pattern in which `*` and `?` stand for themselves, as in `StringEquals`. Escapes still work.
     pub fn literal(text: &str) -> Result<Self, Malformed> {
         Self::read(text, Piece::Exactly)
     }
@@ -46,11 +46,11 @@ impl Pattern {
         Ok(Self(pieces))
     }
 
-    /// Whether it matches the whole of `text`.
+    /// True if the pattern matches the whole of `text`.
     pub fn matches(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().collect();
         let (mut piece, mut at) = (0, 0);
-        // Where to go on if what follows the latest `*` doesn't fit: behind it, with one more character taken by it.
+        // Backtracking point (piece, character): behind the latest `*`, with one more character taken by the `*`.
         let mut retry: Option<(usize, usize)> = None;
         loop {
             match (self.0.get(piece), text.get(at)) {
@@ -73,7 +73,7 @@ impl Pattern {
     }
 }
 
-/// The character that `{…}`, which comes next, stands for.
+/// Reads `{…}` and returns the character that it stands for.
 fn escaped(characters: &mut Peekable<std::str::Chars<'_>>, text: &str) -> Result<char, Malformed> {
     let variable = || Malformed::Variable(text.to_owned());
     match (characters.next(), characters.next(), characters.next()) {

@@ -1,4 +1,5 @@
-//! A policy of a user, a role or a session: statements about actions on resources, all of which are understood.
+//! A policy of a user, a role or a session: statements about actions on resources. Parsing fails on any statement that
+//! isn't understood.
 
 use super::{
     Malformed, Request,
@@ -9,32 +10,32 @@ use super::{
 };
 use std::str::FromStr;
 
-/// What its holder may do. Made from its JSON text.
+/// A policy parsed from its JSON text. It says which requests its holder may make.
 #[derive(Clone, Debug)]
 pub struct Policy {
     statements: Vec<Statement>,
 }
 
-/// What some statements say of a request together.
+/// Combined decision of the statements that match a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Allowed by one and denied by none.
+    /// At least one statement allows the request, and none denies it.
     Allowed,
-    /// No statement speaks of it.
+    /// No statement matches the request.
     Unmentioned,
-    /// Denied, whatever else allows it.
+    /// A statement denies the request, even if others allow it.
     Denied,
 }
 
 impl Policy {
-    /// Everything may be done with everything.
+    /// A policy that allows every action on every resource.
     #[must_use]
     pub fn everything() -> Self {
         let (actions, resources) = (vec![Pattern::everything()], vec![Pattern::everything()]);
         Self { statements: vec![Statement { effect: Effect::Allow, actions, resources, conditions: Vec::new() }] }
     }
 
-    /// What it says of a request.
+    /// Returns the policy's verdict on a request.
     pub(super) fn judge(&self, request: &Request<'_>) -> Verdict {
         Verdict::of(self.statements.iter().filter(|statement| statement.matches(request)))
     }
@@ -58,7 +59,7 @@ impl FromStr for Policy {
 }
 
 impl Verdict {
-    /// What the statements that match a request say together: a denial wins.
+    /// Combines the statements that match a request: a denial wins.
     pub fn of<'a>(matching: impl Iterator<Item = &'a Statement>) -> Self {
         matching.fold(Self::Unmentioned, |verdict, statement| match (verdict, statement.effect) {
             (Self::Denied, _) | (_, Effect::Deny) => Self::Denied,
@@ -67,11 +68,11 @@ impl Verdict {
     }
 }
 
-/// A statement, whoever it is about.
+/// A statement without its principals.
 #[derive(Clone, Debug)]
 pub struct Statement {
     effect: Effect,
-    /// In lower case.
+    /// Lowercase.
     actions: Vec<Pattern>,
     resources: Vec<Pattern>,
     conditions: Vec<Condition>,
@@ -90,7 +91,7 @@ impl Statement {
         Ok(Self { effect, actions, resources, conditions })
     }
 
-    /// Whether it speaks of a request.
+    /// True if action, resource and conditions match the request.
     pub fn matches(&self, request: &Request<'_>) -> bool {
         let action = request.action.to_ascii_lowercase();
         self.actions.iter().any(|pattern| pattern.matches(&action))
@@ -99,7 +100,7 @@ impl Statement {
     }
 }
 
-/// Actions have no case and no escapes.
+/// Parses an action. Actions are case-insensitive and have no escapes.
 fn parse_action(action: &str) -> Result<Pattern, Malformed> {
     let unknown = || Malformed::Action(action.to_owned());
     let pattern = Pattern::parse(&action.to_ascii_lowercase()).map_err(|_| unknown())?;
@@ -124,7 +125,7 @@ mod tests {
         "Condition": {"StringLike": {"s3:prefix": "p/*"}, "Null": {"kms:ViaService": "true"},
             "StringEquals": {"kms:EncryptionContext:aws:s3:arn": ["arn:aws:s3:::b/p"]}}}]}"#;
 
-    /// What a good policy is refused for, once `from` is `to` in it.
+    /// Returns the error for [`GOOD`] with `from` replaced by `to`.
     fn refusal(from: &str, to: &str) -> String {
         assert!(GOOD.contains(from), "{from}");
         GOOD.replace(from, to).parse::<Policy>().expect_err(to).to_string()

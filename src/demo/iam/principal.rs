@@ -1,4 +1,4 @@
-//! Someone whose signature was right: a user, or a session of a role.
+//! An authenticated principal: a user, or a session of a role.
 
 use super::{
     AccountId, Denial, Policy, Request,
@@ -6,32 +6,32 @@ use super::{
 };
 use std::sync::Arc;
 
-/// Who asks, and what they may do.
+/// A principal with its policies.
 #[derive(Clone, Debug)]
 pub struct Principal {
     /// `arn:aws:iam::ACCOUNT:user/NAME` or `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
     pub arn: String,
-    /// Whose buckets it may reach.
+    /// Account whose buckets it may reach.
     pub account: AccountId,
-    /// The user's id, or the role's with the name of the session.
+    /// The user's id, or `ROLE_ID:SESSION_NAME`.
     pub id: String,
-    /// Of a session only.
+    /// Set for sessions only.
     pub session: Option<Assumed>,
     policy: Arc<Policy>,
     session_policy: Option<Arc<Policy>>,
 }
 
-/// What a session is one of.
+/// The role behind a session.
 #[derive(Clone, Debug)]
 pub struct Assumed {
     /// The ARN of the role.
     pub role: String,
-    /// Who stands behind it, if that was said. It can't be changed by assuming another role.
+    /// The source identity, if a caller set one. Assuming another role can't change it.
     pub source_identity: Option<String>,
 }
 
 impl Principal {
-    /// A user.
+    /// Makes the principal of a user.
     #[must_use]
     pub fn user(user: &User) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Principal {
         }
     }
 
-    /// A session of a role, held to a session policy if there is one.
+    /// Makes the principal of a role's session. A session policy restricts it further.
     #[must_use]
     pub fn session(role: &Role, name: &str, policy: Option<Policy>, source_identity: Option<String>) -> Self {
         Self {
@@ -57,10 +57,11 @@ impl Principal {
         }
     }
 
-    /// Whether its policies allow a request: its own, and that of the session. Whose the resource is isn't asked.
+    /// Checks a request against the principal's own policy and the session policy. It doesn't check who owns the
+    /// resource.
     ///
     /// # Errors
-    /// Which of them doesn't.
+    /// The denial of the first policy that doesn't allow the request.
     pub fn decide(&self, request: &Request<'_>) -> Result<(), Denial> {
         let own = Denial::by("identity-based policy", self.policy.judge(request), self, request);
         let session = self.session_policy.as_ref().map(|policy| policy.judge(request));

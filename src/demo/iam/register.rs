@@ -1,4 +1,4 @@
-//! Users, roles and the owners of buckets, as they stand from the start to the end.
+//! The register of users, roles and owners of buckets. It doesn't change after the start.
 
 use super::{AccountId, Policy, Principal, TrustPolicy};
 use sha2::{Digest, Sha256};
@@ -7,15 +7,15 @@ use std::{collections::BTreeMap, time::Duration};
 /// A user with an access key.
 #[derive(Clone)]
 pub struct User {
-    /// The account it lives in.
+    /// Account of the user.
     pub account: AccountId,
-    /// Its name there.
+    /// Name of the user within the account.
     pub name: String,
-    /// Such as `AKIA…`. `ASIA…` is for sessions.
+    /// Access key id, such as `AKIA…`. `ASIA…` is reserved for sessions.
     pub access_key_id: String,
-    /// What it signs with.
+    /// Secret access key.
     pub secret_access_key: String,
-    /// What it may do.
+    /// Identity-based policy of the user.
     pub policy: Policy,
 }
 
@@ -26,7 +26,7 @@ impl User {
         format!("arn:aws:iam::{}:user/{}", self.account, self.name)
     }
 
-    /// An id like those that IAM gives.
+    /// An id in IAM's format.
     #[must_use]
     pub fn id(&self) -> String {
         unique_id("AIDA", &self.arn())
@@ -39,23 +39,23 @@ impl std::fmt::Debug for User {
     }
 }
 
-/// A role that others may assume.
+/// A role that principals may assume.
 #[derive(Clone, Debug)]
 pub struct Role {
-    /// The account it lives in.
+    /// Account of the role.
     pub account: AccountId,
-    /// Its name there.
+    /// Name of the role within the account.
     pub name: String,
-    /// Who may assume it.
+    /// Decides who may assume the role.
     pub trust: TrustPolicy,
-    /// What it may do.
+    /// Identity-based policy of the role's sessions.
     pub policy: Policy,
-    /// The longest session that may be asked for.
+    /// The longest session that a caller may ask for.
     pub max_session: Duration,
 }
 
 impl Role {
-    /// How long sessions may be unless the role says otherwise.
+    /// [`Role::max_session`] of roles that set none.
     pub const DEFAULT_MAX_SESSION: Duration = Duration::from_hours(1);
 
     /// `arn:aws:iam::ACCOUNT:role/NAME`.
@@ -64,20 +64,20 @@ impl Role {
         format!("arn:aws:iam::{}:role/{}", self.account, self.name)
     }
 
-    /// An id like those that IAM gives.
+    /// An id in IAM's format.
     #[must_use]
     pub fn id(&self) -> String {
         unique_id("AROA", &self.arn())
     }
 }
 
-/// Twenty-one characters that are always the same for a name.
+/// Returns twenty-one characters that depend only on the kind and the ARN.
 fn unique_id(kind: &str, arn: &str) -> String {
     let digits = hex::encode_upper(Sha256::digest(arn));
     kind.chars().chain(digits.chars().take(17)).collect()
 }
 
-/// All of them.
+/// The register itself.
 #[derive(Clone, Debug, Default)]
 pub(in crate::demo) struct Register {
     users: BTreeMap<String, (User, Principal)>,
@@ -86,7 +86,7 @@ pub(in crate::demo) struct Register {
 }
 
 impl Register {
-    /// Takes users, roles and the buckets with their owners.
+    /// Builds the register from users, roles, and buckets with their owners.
     #[must_use]
     pub fn new(users: Vec<User>, roles: Vec<Role>, buckets: Vec<(String, AccountId)>) -> Self {
         let by_key = |user: User| (user.access_key_id.clone(), (user.clone(), Principal::user(&user)));
@@ -97,7 +97,7 @@ impl Register {
         }
     }
 
-    /// The user of an access key, and who that is.
+    /// Returns the user of an access key, with its principal.
     #[must_use]
     pub fn user(&self, access_key_id: &str) -> Option<&(User, Principal)> {
         self.users.get(access_key_id)

@@ -1,4 +1,4 @@
-//! A role's trust policy: who may assume it, and on what condition.
+//! A role's trust policy: the principals that may assume it, and under which conditions.
 
 use super::{
     AccountId, Malformed, Principal, Request,
@@ -8,24 +8,24 @@ use super::{
 };
 use std::str::FromStr;
 
-/// Who may assume a role. Made from its JSON text.
+/// A trust policy parsed from its JSON text.
 #[derive(Clone, Debug)]
 pub struct TrustPolicy {
     statements: Vec<(Vec<Trusted>, Statement)>,
 }
 
-/// Whom a statement is about.
+/// A principal that a statement names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Trusted {
     Everyone,
-    /// Everyone in an account, as far as that account allows it.
+    /// Every principal of an account that the account itself permits.
     Account(AccountId),
-    /// A user, a role or one session of a role, by its ARN.
+    /// A user, a role, or one session of a role, by its ARN.
     One(String),
 }
 
 impl TrustPolicy {
-    /// What it says of a principal's request.
+    /// Returns the policy's verdict on a principal's request.
     pub(in crate::demo) fn judge(&self, principal: &Principal, request: &Request<'_>) -> Verdict {
         let about = |trusted: &[Trusted]| trusted.iter().any(|trusted| trusted.is(principal));
         let matching =
@@ -44,7 +44,7 @@ impl FromStr for TrustPolicy {
             }
             let trusted = raw.principal.ok_or(Malformed::Missing("Principal"))?.aws.filled("Principal")?;
             let trusted = trusted.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
-            // The resource of a trust policy is the role that it belongs to.
+            // The resource of a trust policy is implicitly its own role.
             let statement = Statement::parse(raw.effect, raw.action, vec![Pattern::everything()], raw.condition)?;
             Ok((trusted, statement))
         };

@@ -1,7 +1,7 @@
-//! The actions and condition keys that a policy may name. A word that isn't here is refused, since a policy with a
-//! typing error would silently mean something else.
+//! The actions and condition keys that a policy may name. Unknown words are refused: a policy with a typo would
+//! silently mean something else.
 
-/// Actions, in AWS's spelling.
+/// Known actions, in AWS's spelling.
 const ACTIONS: &[&str] = &[
     "kms:Decrypt",
     "kms:DescribeKey",
@@ -38,7 +38,7 @@ const ACTIONS: &[&str] = &[
     "sts:TagSession",
 ];
 
-/// Condition keys, in AWS's spelling. One that ends in `/` stands for all keys that begin so.
+/// Known condition keys, in AWS's spelling. A key that ends in `/` stands for every key with that prefix.
 const CONDITION_KEYS: &[&str] = &[
     "aws:RequestTag/",
     "kms:EncryptionContext:aws:s3:arn",
@@ -51,12 +51,12 @@ const CONDITION_KEYS: &[&str] = &[
     "sts:SourceIdentity",
 ];
 
-/// All actions there are.
+/// Returns all known actions.
 pub fn actions() -> impl Iterator<Item = &'static str> {
     ACTIONS.iter().copied()
 }
 
-/// Whether a condition may ask for `key`, whatever its case.
+/// True if a condition may test `key`. Case doesn't matter.
 pub fn is_condition_key(key: &str) -> bool {
     CONDITION_KEYS.iter().any(|known| match known.strip_suffix('/') {
         Some(family) => {

@@ -1,4 +1,5 @@
-//! Who asks, and whether they may: policies and the ownership of buckets together. It travels with each request.
+//! The caller of a request, and the check of its permissions: policies and ownership of buckets together. It travels
+//! with each request.
 
 use super::{Failure, error::Error};
 use crate::demo::iam::{AccountId, Context, Principal, Register, Request};
@@ -6,23 +7,23 @@ use hyper::http::Extensions;
 use s3s::{S3Error, s3_error};
 use std::sync::Arc;
 
-/// Why a request whose signature is right is refused.
+/// Reason why a request with a valid signature is refused.
 #[derive(Clone, Debug)]
 pub enum Refusal {
-    /// A test wants it.
+    /// A test asked for this failure.
     Wanted(Failure),
-    /// Signed for another service.
+    /// The request was signed for another service.
     ForeignScope,
-    /// No session, or not this one's token.
+    /// The session doesn't exist, or the token isn't its own.
     InvalidToken,
     /// The session has ended.
     ExpiredToken,
-    /// Not allowed, and why.
+    /// Access is denied, with the sentence to send.
     Denied(String),
 }
 
 impl Refusal {
-    /// A denial that says nothing, as between accounts.
+    /// A denial without a reason, as AWS answers across accounts.
     pub fn plain() -> Self {
         Self::Denied("Access Denied".to_owned())
     }
@@ -43,7 +44,7 @@ impl From<Refusal> for S3Error {
     }
 }
 
-/// Who asks.
+/// The principal that signed a request.
 #[derive(Clone, Debug)]
 pub struct Caller {
     principal: Principal,
@@ -55,22 +56,22 @@ impl Caller {
         Self { principal, register }
     }
 
-    /// Who it is, as an ARN.
+    /// ARN of the principal.
     pub fn arn(&self) -> &str {
         &self.principal.arn
     }
 
-    /// The account whose buckets it may reach.
+    /// Account whose buckets the caller may reach.
     pub fn account(&self) -> &AccountId {
         &self.principal.account
     }
 
-    /// Whether a bucket is its account's.
+    /// True if the bucket belongs to the caller's account.
     pub fn owns(&self, bucket: &str) -> bool {
         self.register.owner(bucket) == Some(self.account())
     }
 
-    /// Whether a bucket belongs to the account that the client expects. One that isn't there belongs to anyone.
+    /// Checks that a bucket belongs to the account that the client expects. A bucket that doesn't exist passes.
     pub fn expects(&self, bucket: &str, owner: Option<&str>) -> Result<(), Refusal> {
         match (self.register.owner(bucket), owner) {
             (Some(owner), Some(expected)) if owner.as_str() != expected => Err(Refusal::plain()),
@@ -78,23 +79,23 @@ impl Caller {
         }
     }
 
-    /// Whether it may do something to its account as a whole.
+    /// Checks that the caller may perform `action` on its account as a whole.
     pub fn may_in_account(&self, action: &str) -> Result<(), Refusal> {
         self.decide(action, "arn:aws:s3:::*", &Context::default())
     }
 
-    /// Whether it may do something to a bucket. What isn't there can be asked for by anyone: the answer is
-    /// NoSuchBucket.
+    /// Checks that the caller may perform `action` on a bucket. A bucket that doesn't exist passes: the operation then
+    /// answers NoSuchBucket.
     pub fn may(&self, action: &str, bucket: &str, context: &Context) -> Result<(), Refusal> {
         self.reach(action, bucket, &format!("arn:aws:s3:::{bucket}"), context)
     }
 
-    /// Whether it may do something to an object.
+    /// Checks that the caller may perform `action` on an object.
     pub fn may_with(&self, action: &str, bucket: &str, key: &str) -> Result<(), Refusal> {
         self.reach(action, bucket, &format!("arn:aws:s3:::{bucket}/{key}"), &Context::default())
     }
 
-    /// No bucket here has a policy that lets another account in.
+    /// Denies access to buckets of other accounts: there are no bucket policies here.
     fn reach(&self, action: &str, bucket: &str, resource: &str, context: &Context) -> Result<(), Refusal> {
         match self.register.owner(bucket) {
             None => Ok(()),
@@ -109,8 +110,8 @@ impl Caller {
     }
 }
 
-/// The answer to a request for a key that isn't there: nothing, unless its caller may list the bucket whole. HEAD, GET,
-/// a DELETE on a condition and a copy's source have no prefix, so a permission to list some prefix is none.
+/// Turns NoSuchKey into AccessDenied unless the caller may list the whole bucket. HEAD, GET, a conditional DELETE and a
+/// copy's source have no prefix, so permission to list one prefix doesn't suffice.
 pub fn told(extensions: &Extensions, bucket: &str, error: Error) -> Error {
     let may_list = |caller: &Caller| caller.may("s3:ListBucket", bucket, &Context::default()).is_ok();
     match error {

@@ -1,6 +1,6 @@
-//! The checksums that a client sends with a body, in headers or in the trailer, and whether they are right.
+//! Checks the checksums that a client sends with a body, in headers or in the trailer.
 //!
-//! CRC64NVME is computed for every body, as S3 does; the others only when they are asked for.
+//! CRC64NVME is computed for every body, as S3 does. The others are computed only if the client sends them.
 
 use super::error::{Error, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -11,7 +11,7 @@ use s3s::{
     crypto::{Checksum as _, Crc32, Crc32c, Md5, Sha1, Sha256},
 };
 
-/// What a client says of a body, in base64.
+/// Checksums that the client claims for a body, in base64.
 #[derive(Clone, Debug, Default)]
 pub struct Claims {
     pub crc64nvme: Option<String>,
@@ -22,7 +22,7 @@ pub struct Claims {
     pub md5: Option<String>,
 }
 
-/// The [`Claims`] of a `PutObjectInput` or `UploadPartInput`.
+/// Takes the [`Claims`] out of a `PutObjectInput` or `UploadPartInput`.
 macro_rules! claims {
     ($input:expr) => {
         $crate::demo::s3::checksum::Claims {
@@ -37,7 +37,7 @@ macro_rules! claims {
 }
 pub(super) use claims;
 
-/// Follows a body and then judges the claims.
+/// Hashes a body as it arrives, then checks the claims.
 pub struct Checker {
     claims: Claims,
     crc64: Digest,
@@ -46,7 +46,7 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// For what `claims` hold, and what `headers` announce for the trailer.
+    /// Hashes for the checksums in `claims`, and for those that `headers` announce for the trailer.
     pub fn new(claims: Claims, headers: &HeaderMap) -> Self {
         let announced = headers.get("x-amz-trailer").and_then(|names| names.to_str().ok()).unwrap_or_default();
         let asked = |claim: &Option<String>, name: &str| {
@@ -71,7 +71,7 @@ impl Checker {
         }
     }
 
-    /// The CRC64NVME, if every claim is right, those of the trailer too.
+    /// Returns the CRC64NVME if every claim is right, including those of the trailer.
     pub fn finish(mut self, trailer: Option<&HeaderMap>) -> Result<u64> {
         let claims = &mut self.claims;
         for (name, value) in trailer.into_iter().flatten() {
@@ -98,7 +98,7 @@ impl Checker {
     }
 }
 
-/// Compares a claim with the truth, and says what is wrong with it.
+/// Compares a claimed checksum with the computed one. The error says which header is wrong and how.
 pub fn judge(name: &'static str, claim: Option<&str>, truth: Option<&str>) -> Result<()> {
     let Some(claim) = claim else { return Ok(()) };
     let Some(truth) = truth else {
@@ -107,14 +107,14 @@ pub fn judge(name: &'static str, claim: Option<&str>, truth: Option<&str>) -> Re
     if claim == truth {
         return Ok(());
     }
-    // Padded base64 of equally many bytes has equally many letters.
+    // Padded base64 of values of the same size has the same length.
     if BASE64_STANDARD.decode(claim).is_err() || claim.len() != truth.len() {
         return Err(Error::InvalidRequest(format!("Value for the {name} header is invalid.")));
     }
     Err(Error::BadDigest(name))
 }
 
-/// A CRC64NVME as S3 writes it.
+/// A CRC64NVME in S3's encoding.
 pub fn encode(crc64: u64) -> String {
     BASE64_STANDARD.encode(crc64.to_be_bytes())
 }

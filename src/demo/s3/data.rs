@@ -1,4 +1,4 @@
-//! The bytes of objects and parts: extents in memory or in files, never joined and never copied to be read.
+//! The bytes of objects and parts: extents in memory or in files. Reading neither joins nor copies them.
 
 use super::{
     error::Result,
@@ -10,10 +10,10 @@ use futures_util::stream;
 use s3s::dto::StreamingBlob;
 use std::{collections::VecDeque, fs::File, io, ops::Range, sync::Arc};
 
-/// In what steps bytes are taken in and read from files.
+/// Size of the blocks in which bodies are stored and files are read.
 pub const BLOCK_BYTES: usize = 1 << 20;
 
-/// What one request brought: the whole of a small object, or a part of a large one.
+/// The bytes of one request: a small object as a whole, or a part of a large one.
 #[derive(Clone, Debug)]
 pub enum Extent {
     Memory(Arc<Blocks>),
@@ -26,7 +26,7 @@ pub struct Data {
     pub extents: Vec<Extent>,
 }
 
-/// Takes the bytes of one request.
+/// Stores the bytes of one request.
 pub enum Writer {
     Memory(Blocks),
     File(FileWriter),
@@ -43,7 +43,7 @@ impl Writer {
         }
     }
 
-    /// The extent, which outlives a crash of the machine once a record names it.
+    /// Returns the extent. It survives a crash of the machine once a record names it.
     pub async fn finish(self) -> Result<Extent> {
         match self {
             Self::Memory(blocks) => Ok(Extent::Memory(Arc::new(blocks))),
@@ -53,7 +53,7 @@ impl Writer {
 }
 
 impl Data {
-    /// The bytes of `range`, which lies within the data.
+    /// Returns the bytes of `range`, which must lie within the data.
     pub fn read(&self, range: Range<u64>) -> StreamingBlob {
         let reading = Reading { left: self.slices(range), open: None, _held: self.clone() };
         StreamingBlob::wrap(stream::try_unfold(reading, Reading::step))
@@ -84,14 +84,14 @@ impl Data {
     }
 }
 
-/// The part of a piece of `bytes` at `at` that lies in `range`, relative to the piece.
+/// Intersection of `range` with a piece of `bytes` bytes at offset `at`, relative to the piece.
 fn overlap(at: u64, bytes: u64, range: &Range<u64>) -> Option<Range<u64>> {
     let start = range.start.max(at);
     let end = range.end.min(at + bytes);
     (start < end).then(|| start - at..end - at)
 }
 
-/// Offsets within one block, which was in memory, so they fit.
+/// Converts offsets within one block. They fit because the block was in memory.
 fn as_usize(range: Range<u64>) -> Range<usize> {
     let fit = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
     fit(range.start)..fit(range.end)
@@ -102,12 +102,12 @@ enum Slice {
     File(Arc<DataFile>, Range<u64>),
 }
 
-/// A body on its way out.
+/// A response body that is being sent.
 struct Reading {
     left: VecDeque<Slice>,
-    /// The file of the slice that is being read, positioned.
+    /// File of the current slice, positioned at the slice's start.
     open: Option<File>,
-    /// Keeps the charge of memory, and the files of an object that is removed meanwhile.
+    /// Keeps the memory charge, and keeps the files even if the object is removed during the read.
     _held: Data,
 }
 

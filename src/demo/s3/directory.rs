@@ -1,9 +1,9 @@
-//! Objects in a directory: `data/` holds the bytes of each request in a file of its own, `objects/BUCKET/` one record a
-//! key, named by the key's hash, that says which files make the object.
+//! Objects in a directory. `data/` holds one file for the bytes of each request. `objects/BUCKET/` holds one record for
+//! each key, named by the key's hash. The record lists the files that make the object.
 //!
-//! Invariant: an object exists when its record does, and a record appears, whole and by a rename, only after the files
-//! that it names are on the disk. So whatever moment the process dies at, each key has its old object, its new one
-//! or none. Files that no record names (parts, and uploads cut short) are removed at the next start.
+//! Invariant: an object exists if its record does. A rename publishes the record as a whole, after the files that it
+//! names are on disk. If the process dies at any moment, each key has its old object, its new one, or none. The next
+//! start removes files that no record names: parts, and interrupted uploads.
 
 use super::{
     data::{Data, Extent},
@@ -22,7 +22,7 @@ use std::{
     sync::Arc,
 };
 
-/// Marks a directory as ours, and is locked while a process uses it.
+/// Marks a directory as the demo's own. A process locks it while it uses the directory.
 const LOCK: &str = "wharfinger-demo.lock";
 const RECORD: &str = "toml";
 
@@ -30,18 +30,18 @@ const RECORD: &str = "toml";
 #[derive(Debug)]
 pub struct Directory {
     root: PathBuf,
-    /// Held as long as the process uses the directory.
+    /// Locked as long as the process uses the directory.
     _lock: File,
 }
 
-/// What a directory held when it was opened: objects by key, by bucket.
+/// Objects that a directory held when it was opened: by bucket, then by key.
 pub type Found = BTreeMap<String, BTreeMap<String, Object>>;
 
 impl Directory {
-    /// Opens or makes the directory, with a place for each of `buckets`, and reads what is in it.
+    /// Opens or creates the directory, with a subdirectory for each of `buckets`, and loads its objects.
     ///
     /// # Errors
-    /// When it holds anything else, is in use, or is damaged. Nothing of others' is touched.
+    /// The directory holds other files, is in use by another process, or is damaged. Other files stay untouched.
     pub fn open(root: &Path, buckets: &[String]) -> io::Result<(Self, Found)> {
         fs::create_dir_all(root)?;
         let lock_path = root.join(LOCK);
@@ -59,12 +59,12 @@ impl Directory {
         Ok((directory, found))
     }
 
-    /// A file for the bytes of one request.
+    /// Creates a file for the bytes of one request.
     pub async fn create(&self) -> Result<FileWriter> {
         FileWriter::create(&self.data()).await
     }
 
-    /// Makes `object` what `key` is, durably. Blocks.
+    /// Stores `object` under `key`, durably. Blocks.
     pub fn commit(&self, bucket: &str, key: &str, object: &Object) -> io::Result<()> {
         let record = Record::new(key, object).to_text()?;
         sync(&self.data())?;
@@ -80,7 +80,7 @@ impl Directory {
         sync(&self.bucket(bucket))
     }
 
-    /// Forgets what `key` was, durably. Blocks.
+    /// Removes the record of `key`, durably. Blocks.
     pub fn forget(&self, bucket: &str, key: &str) -> io::Result<()> {
         fs::remove_file(self.record(bucket, key))?;
         sync(&self.bucket(bucket))
@@ -131,13 +131,13 @@ impl Directory {
         self.objects().join(bucket)
     }
 
-    /// Keys are longer and odder than file names may be; their hashes aren't.
+    /// Path of a key's record. The key is hashed because keys can be longer than file names and hold other characters.
     fn record(&self, bucket: &str, key: &str) -> PathBuf {
         self.bucket(bucket).join(format!("{}.{RECORD}", hex::encode(Sha256::digest(key))))
     }
 }
 
-/// Whether a record names the files of `data`; without one they go with their last reader.
+/// Sets whether a record names the files of `data`. Files without a record are removed with their last reader.
 pub fn set_named(data: &Data, named: bool) {
     for extent in &data.extents {
         if let Extent::File(file) = extent {
@@ -146,7 +146,7 @@ pub fn set_named(data: &Data, named: bool) {
     }
 }
 
-/// The same bytes in files of their own, so that each file belongs to one record. Blocks.
+/// Copies the bytes into files of their own, so that each file belongs to one record. Blocks.
 pub fn duplicate(data: &Data) -> io::Result<Data> {
     let twin = |extent: &Extent| match extent {
         Extent::Memory(_) => Ok(extent.clone()),
@@ -155,7 +155,7 @@ pub fn duplicate(data: &Data) -> io::Result<Data> {
     Ok(Data { extents: data.extents.iter().map(twin).collect::<io::Result<_>>()? })
 }
 
-/// A rename is durable when its directory is.
+/// Syncs a directory, which makes a rename in it durable.
 fn sync(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }

@@ -1,12 +1,12 @@
-//! Why a request fails, and the one table that turns it into S3's code, status and sentence.
+//! Errors of the S3, and the one table that maps them to S3's code, status and sentence.
 
 use s3s::{S3Error, S3ErrorCode, s3_error};
 use std::io;
 
-/// What the layers below the protocol answer.
+/// Result of the layers below the protocol.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a request fails, in S3's words.
+/// Reason why a request fails, in S3's words.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("The specified bucket does not exist")]
@@ -92,14 +92,14 @@ impl From<Error> for S3Error {
     }
 }
 
-/// 507, which SDKs don't retry. S3 never runs full, so it has no code for it.
+/// 507, which SDKs don't retry. S3 has no code for a full disk.
 fn full(error: &Error) -> S3Error {
     let mut answer = S3Error::with_message(S3ErrorCode::Custom("InsufficientStorage".into()), error.to_string());
     answer.set_status_code(hyper::StatusCode::INSUFFICIENT_STORAGE);
     answer
 }
 
-/// 416 with the size that the object has.
+/// 416 with the actual size of the object.
 fn unsatisfiable(size: u64, error: &Error) -> S3Error {
     let mut answer = s3_error!(InvalidRange, "{error}");
     let mut headers = hyper::HeaderMap::new();

@@ -1,4 +1,4 @@
-//! Files that hold the bytes of one request each, written once and never changed.
+//! Files that hold the bytes of one request each. A file is written once and never changed.
 
 use super::{error::Result, unique};
 use bytes::Bytes;
@@ -10,33 +10,32 @@ use std::{
 };
 use tokio::task::spawn_blocking;
 
-/// A file of bytes. It is removed with its last user unless a record names it.
+/// A file of bytes. Dropping its last user removes it, unless a record names it.
 #[derive(Debug)]
 pub struct DataFile {
     path: PathBuf,
-    /// Its length.
     pub bytes: u64,
     named: AtomicBool,
 }
 
 impl DataFile {
-    /// A file that a record names, found at start.
+    /// A file that the start found in a record.
     pub fn found(path: PathBuf, bytes: u64) -> Self {
         Self { path, bytes, named: AtomicBool::new(true) }
     }
 
-    /// Its name, for a record.
+    /// File name, for a record.
     pub fn name(&self) -> Option<&str> {
         self.path.file_name()?.to_str()
     }
 
-    /// Whether a record names it, so that it shall stay.
+    /// Sets whether a record names the file, which keeps it on disk.
     pub fn set_named(&self, named: bool) {
         self.named.store(named, Ordering::Relaxed);
     }
 
-    /// Up to `bytes` from `offset` on, which must be there. `open` is the file from an earlier read that ended at
-    /// `offset`; it comes back for the next one.
+    /// Reads up to `bytes` from `offset`, which must exist. `open` is the file from an earlier read that ended at
+    /// `offset`. The result returns it for the next read.
     pub fn read(&self, open: Option<File>, offset: u64, bytes: u64) -> io::Result<(Bytes, File)> {
         let mut file = if let Some(file) = open {
             file
@@ -53,7 +52,7 @@ impl DataFile {
         Ok((block.into(), file))
     }
 
-    /// Another file of the same bytes, which shares the space where the file system can.
+    /// Makes another file with the same bytes. The two share disk space if the file system supports it.
     pub fn duplicate(&self) -> io::Result<Self> {
         let path = self.path.with_file_name(unique());
         if fs::hard_link(&self.path, &path).is_err() {
@@ -74,14 +73,14 @@ impl Drop for DataFile {
     }
 }
 
-/// A [`DataFile`] that is being written. Dropped early, it leaves nothing.
+/// A [`DataFile`] that is being written. Dropping it before `finish` removes the file.
 pub struct FileWriter {
     target: DataFile,
     file: File,
 }
 
 impl FileWriter {
-    /// Begins a file in the directory `data`.
+    /// Creates a file in the directory `data`.
     pub async fn create(data: &Path) -> Result<Self> {
         let path = data.join(unique());
         let create = move || -> io::Result<Self> {
@@ -101,7 +100,7 @@ impl FileWriter {
         Ok(blocking(push).await?)
     }
 
-    /// The whole file, on the disk.
+    /// Syncs the file to disk and returns it.
     pub async fn finish(self) -> Result<DataFile> {
         let finish = move || -> io::Result<DataFile> {
             self.file.sync_all()?;

@@ -1,10 +1,10 @@
-//! Who may ask for what. Every request whose signature is right passes here once, and is counted.
+//! Authorization. Every request with a valid signature passes here once, and is counted.
 //!
-//! s3s verifies the signature with the secret that [`Gate`] gives it, and nothing else: tokens, accounts and policies
-//! are looked at here. A request without a signature arrives with no credentials and is refused.
+//! s3s only verifies the signature, with the secret that [`Gate`] gives it. The gate checks tokens, accounts and
+//! policies. A request without a signature arrives without credentials and is refused.
 //!
-//! [`S3Access::check`] judges what path and headers say; what only the parsed request says (a list's prefix, a copy's
-//! source, the keys to delete) is judged in the hook of its operation.
+//! [`S3Access::check`] judges path and headers. The hook of each operation judges facts that only the parsed request
+//! has: a list's prefix, a copy's source, the keys to delete.
 
 use super::{
     caller::{Caller, Refusal},
@@ -30,14 +30,14 @@ use s3s::{
 };
 use std::sync::Arc;
 
-/// Identities, and the register of requests.
+/// Authenticates and authorizes requests, and counts them.
 #[derive(Clone, Debug)]
 pub struct Gate {
     sts: Arc<Sts>,
     requests: Arc<Requests>,
 }
 
-/// The keys of a DeleteObjects that may not be deleted.
+/// Keys of a DeleteObjects that the caller may not delete.
 #[derive(Clone, Debug, Default)]
 pub struct Forbidden(pub Vec<String>);
 
@@ -46,7 +46,7 @@ impl Gate {
         Self { sts, requests }
     }
 
-    /// Who asks, if what is known so far may be done by them.
+    /// Returns the caller if path and headers are allowed.
     fn judge(&self, context: &S3AccessContext<'_>, access_key: &str) -> Result<Caller, Refusal> {
         if header(context, "authorization").is_some_and(|authorization| authorization.contains("/sts/aws4_request")) {
             return Err(Refusal::ForeignScope);
@@ -65,7 +65,7 @@ impl Gate {
             (On::Bucket, _) => caller.may(operation.action, bucket, &Context::default())?,
             (On::Object, Some((bucket, key))) => {
                 caller.may_with(operation.action, bucket, key)?;
-                // To say that a write wants this very object is to learn whether it is: S3 asks for GetObject too.
+                // `If-Match` with an ETag reveals whether the object has it, so S3 also asks for GetObject.
                 if header(context, IF_MATCH.as_str()).is_some_and(|etag| etag != "*") {
                     caller.may_with("s3:GetObject", bucket, key)?;
                 }
@@ -101,7 +101,8 @@ impl S3Access for Gate {
                 context.extensions_mut().insert(caller);
                 Ok(())
             }
-            // These fail below: a client that is still sending would see a reset instead of the answer.
+            // These fail in their hook below: a client that is still sending would see a reset instead of the
+            // answer.
             Err(refusal) if matches!(operation, "PutObject" | "UploadPart") => {
                 context.extensions_mut().insert(refusal);
                 Ok(())
@@ -162,12 +163,12 @@ impl S3Access for Gate {
     }
 }
 
-/// The caller that [`S3Access::check`] let through.
+/// Returns the caller that [`S3Access::check`] accepted.
 fn caller<T>(request: &S3Request<T>) -> Result<&Caller, Refusal> {
     request.extensions.get::<Caller>().ok_or_else(Refusal::plain)
 }
 
-/// What conditions may ask of a listing. What the request doesn't say isn't there, and no condition on it holds.
+/// Condition keys of a listing. A key that the request lacks is absent, so no condition on it holds.
 fn listing(prefix: Option<&str>, delimiter: Option<&str>, max_keys: Option<i32>) -> Context {
     Context::default().with("s3:prefix", prefix).with("s3:delimiter", delimiter).with("s3:max-keys", max_keys)
 }
@@ -176,7 +177,7 @@ fn header<'a>(context: &'a S3AccessContext<'_>, name: &str) -> Option<&'a str> {
     context.headers().get(name).map(|value| value.to_str().unwrap_or_default())
 }
 
-/// The session token, which a presigned request has in its query.
+/// Returns the session token from the header, or from the query of a presigned request.
 fn token(context: &S3AccessContext<'_>) -> Option<String> {
     let query = || {
         let pairs = form_urlencoded::parse(context.uri().query()?.as_bytes());

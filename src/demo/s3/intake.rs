@@ -1,4 +1,4 @@
-//! Takes a request's body in: into memory or a file, with its checksums judged. Whole or not at all.
+//! Stores a request's body in memory or in a file, and checks its checksums. A body is stored whole or not at all.
 
 use super::{
     checksum::{Checker, Claims},
@@ -14,16 +14,16 @@ use s3s::{TrailingHeaders, dto::StreamingBlob};
 /// S3's limit on one PutObject or UploadPart, in bytes.
 pub const MAX_BODY_BYTES: u64 = 5 << 30;
 
-/// A body and what a client says of it.
+/// A body, with the facts that the client claims about it.
 pub struct Incoming {
     pub body: Option<StreamingBlob>,
-    /// In bytes, if the client said.
+    /// In bytes, if the client sent it.
     pub length: Option<i64>,
     pub claims: Claims,
     pub trailer: Option<TrailingHeaders>,
 }
 
-/// A body that came whole and as it was claimed.
+/// A stored body that is complete and matches its claims.
 pub struct Taken {
     pub data: Data,
     /// In bytes.
@@ -31,7 +31,8 @@ pub struct Taken {
     pub crc64: u64,
 }
 
-/// Takes a body in, and reads it to its end even if it can't be kept: a client that is still sending would not see the answer.
+/// Stores a body. On failure it still reads the body to its end: a client that is still sending would not see the
+/// answer.
 pub async fn take(store: &Store, mut incoming: Incoming, headers: &HeaderMap) -> Result<Taken> {
     let mut body = incoming.body.take();
     let taken = fill(store, body.as_mut(), incoming, headers).await;
@@ -41,7 +42,7 @@ pub async fn take(store: &Store, mut incoming: Incoming, headers: &HeaderMap) ->
     taken
 }
 
-/// Reads a body that nobody wants to its end.
+/// Reads a body to its end and discards it.
 pub async fn drain(body: Option<StreamingBlob>) {
     let Some(mut body) = body else { return };
     while let Some(Ok(_)) = body.next().await {}
@@ -74,11 +75,11 @@ async fn fill(
     Ok(Taken { data: filling.finish(store).await?, size, crc64 })
 }
 
-/// Gathers what comes in blocks that are exactly as large as they need be: the pieces that hyper gives are views of its
-/// read buffers, and would keep those alive.
+/// Copies the body into blocks of exactly the size that it needs. hyper's pieces are views of its read buffers, and
+/// would keep those alive.
 struct Filling {
     block: BytesMut,
-    /// Bytes that are still to come and have no place in `block` yet, if the client said.
+    /// Bytes to come that have no space in `block` yet, if the client sent the length.
     left: Option<u64>,
     writer: Option<Writer>,
     size: u64,
@@ -112,7 +113,7 @@ impl Filling {
 
     async fn flush(&mut self, store: &Store) -> Result<()> {
         let block = std::mem::take(&mut self.block);
-        // A last block of unknown length would keep its whole capacity.
+        // The last block of a body of unknown length would keep its whole capacity.
         let block = if block.len() < block.capacity() { Bytes::copy_from_slice(&block) } else { block.freeze() };
         let writer = match self.writer.take() {
             Some(writer) => writer,

@@ -1,4 +1,4 @@
-//! What tests see of a running S3 and STS, and what they make it do.
+//! Test hooks of a running S3 and STS: counts to read, and failures to inject.
 
 use super::{AssumeRoleRequest, Failure, Requests};
 use crate::demo::sts::Sts;
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-/// Counts, records and switches of one S3. Clones are of the same one.
+/// Counts, records and switches of one S3. Clones share the same S3.
 #[derive(Clone, Debug)]
 pub struct Levers {
     pub(super) requests: Arc<Requests>,
@@ -20,40 +20,40 @@ pub struct Levers {
 }
 
 impl Levers {
-    /// How many requests with a right signature came, by operation (`PutObject`, `HeadObject`, `AssumeRole`, …).
+    /// Number of requests with a valid signature, by operation (`PutObject`, `HeadObject`, `AssumeRole`, …).
     #[must_use]
     pub fn requests(&self) -> BTreeMap<String, u64> {
         self.requests.counts()
     }
 
-    /// How many connections came so far.
+    /// Number of connections accepted so far.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Lets the next `times` requests of `operation` fail; zero ends it.
+    /// Makes the next `times` requests of `operation` fail. Zero ends it.
     pub fn fail(&self, operation: &str, failure: Failure, times: u64) {
         self.requests.fail(operation, failure, times);
     }
 
-    /// Lets every request wait so long before it is served.
+    /// Delays every request by `latency`.
     pub fn delay(&self, latency: Duration) {
         self.requests.delay(latency);
     }
 
-    /// The AssumeRole requests with a right signature that came, the oldest first, granted or not. The latest 10,000.
+    /// The latest 10,000 AssumeRole requests with a valid signature, granted or not, oldest first.
     #[must_use]
     pub fn assume_role_requests(&self) -> Vec<AssumeRoleRequest> {
         self.sts.asked()
     }
 
-    /// Lets sessions that are opened from now on last so long, whatever they ask for; `None` ends it.
+    /// Makes new sessions last `lifetime`, whatever their callers ask for. `None` ends it.
     pub fn set_session_lifetime(&self, lifetime: Option<Duration>) {
         self.sts.set_lifetime(lifetime);
     }
 
-    /// Ends all sessions now, although their holders were told a later time.
+    /// Ends all sessions now, although their holders know a later expiration.
     pub fn end_sessions(&self) {
         self.sts.end_sessions();
     }

@@ -1,29 +1,29 @@
-//! A page of a listing, over any sorted map of names: prefix, delimiter and where to go on. Pure.
+//! One page of a listing over a sorted map of names: prefix, delimiter and the position to continue at. Pure.
 
 use std::{collections::BTreeMap, ops::Bound};
 
-/// What a listing covers.
+/// The names that a listing covers.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     pub prefix: &'a str,
-    /// Names that have it behind the prefix are rolled up.
+    /// Names that contain it after the prefix are rolled up into common prefixes.
     pub delimiter: Option<&'a str>,
-    /// Only what comes after this name, or after everything that this common prefix stands for.
+    /// Lists only names after this one. If it is a common prefix, lists only names after everything that it rolls up.
     pub after: Option<&'a str>,
-    /// Objects and common prefixes together.
+    /// Limit on objects and common prefixes together.
     pub max: usize,
 }
 
-/// A part of a listing, in order.
+/// One page of a listing, in order.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Page<T> {
     pub objects: Vec<(String, T)>,
     pub prefixes: Vec<String>,
-    /// The last name or common prefix of the page, if there is more after it.
+    /// The last name or common prefix of the page, if more follow.
     pub next: Option<String>,
 }
 
-/// Lists `names`; `pick` takes what a page shows of an object.
+/// Lists `names`. `pick` extracts the value that the page shows for an object.
 pub fn page<V, T>(names: &BTreeMap<String, V>, scope: Scope<'_>, pick: impl Fn(&V) -> T) -> Page<T> {
     let mut page = Page { objects: Vec::new(), prefixes: Vec::new(), next: None };
     if scope.max == 0 {

@@ -1,4 +1,4 @@
-//! What the bucket holds, as ListBuckets, ListObjects and ListObjectsV2 tell it.
+//! ListBuckets, ListObjects and ListObjectsV2.
 
 use super::{
     caller::Caller,
@@ -16,13 +16,13 @@ use s3s::dto::{
 };
 use std::sync::Arc;
 
-/// The most entries of a page.
+/// Limit on the entries of a page.
 pub const MAX_KEYS: i32 = 1000;
 
-/// What `encoding-type=url` leaves as it is.
+/// Characters that `encoding-type=url` escapes.
 const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'*');
 
-/// Writes names as the client wants them.
+/// Writes names in the encoding that the client asked for.
 #[derive(Clone, Copy)]
 pub struct Encoding {
     url: bool,
@@ -55,7 +55,7 @@ impl Encoding {
 }
 
 impl Service {
-    /// Those of the caller's account.
+    /// Lists the buckets of the caller's account.
     pub fn buckets(&self, caller: &Caller) -> ListBucketsOutput {
         let bucket = |name: &str| Bucket {
             name: Some(name.to_owned()),
@@ -111,7 +111,7 @@ impl Service {
             common_prefixes: Some(encoding.prefixes(&page.prefixes)),
             contents: Some(encoding.objects(page.objects)),
             is_truncated: Some(page.next.is_some()),
-            // S3 leaves it out without a delimiter, where it is the last key; all clients take it.
+            // S3 omits it without a delimiter, and clients then take the last key. All clients accept it.
             next_marker: page.next.map(|next| encoding.write(&next)),
             marker: Some(encoding.write(input.marker.as_deref().unwrap_or_default())),
             prefix: Some(encoding.write(scope.prefix)),
@@ -128,7 +128,7 @@ fn page(index: &Index, scope: Scope<'_>) -> listing::Page<Arc<Stored>> {
     listing::page(index, scope, |entry| Arc::clone(&entry.object))
 }
 
-/// How many entries to give, and what to say that was.
+/// Returns the number of entries to list, and the number to report to the client.
 pub fn limit(asked: Option<i32>) -> Result<(usize, i32)> {
     let asked = asked.unwrap_or(MAX_KEYS).min(MAX_KEYS);
     let max = usize::try_from(asked).map_err(|_| Error::InvalidArgument("The number of entries is negative"))?;

@@ -1,4 +1,4 @@
-//! Memory that is bounded: every byte of an object, a part or a name is charged to one [`Quota`] until it is dropped.
+//! Bounded memory: every byte of an object, a part or a name is charged to one [`Quota`] until it is dropped.
 
 use super::error::{Error, Result};
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-/// How much may be kept in memory, and how much is.
+/// Limit on memory, and the amount in use.
 #[derive(Debug)]
 pub struct Quota {
     limit: u64,
@@ -22,7 +22,7 @@ impl Quota {
         Arc::new(Self { limit, used: AtomicU64::new(0) })
     }
 
-    /// Takes `bytes` until the charge is dropped.
+    /// Reserves `bytes` until the charge is dropped. Fails if the limit would be exceeded.
     pub fn charge(self: &Arc<Self>, bytes: u64) -> Result<Charge> {
         let mut charge = Charge { quota: Arc::clone(self), bytes: 0 };
         charge.grow(bytes)?;
@@ -30,14 +30,14 @@ impl Quota {
     }
 }
 
-/// A share of a [`Quota`], given back on drop.
+/// A share of a [`Quota`], released on drop.
 pub struct Charge {
     quota: Arc<Quota>,
     bytes: u64,
 }
 
 impl Charge {
-    /// Takes `bytes` more.
+    /// Reserves `bytes` more.
     pub fn grow(&mut self, bytes: u64) -> Result<()> {
         let limit = self.quota.limit;
         self.quota
@@ -63,7 +63,7 @@ impl fmt::Debug for Charge {
     }
 }
 
-/// The bytes of one request, in the blocks in which they came.
+/// The bytes of one request, in the blocks in which they were received.
 #[derive(Debug)]
 pub struct Blocks {
     pub blocks: Vec<Bytes>,

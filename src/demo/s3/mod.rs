@@ -1,21 +1,22 @@
-//! A small S3 for `wharfinger demo` and for tests: s3s speaks the protocol, a flat sorted key store keeps the objects.
+//! A small S3 for `wharfinger demo` and for tests: s3s implements the protocol, and a flat sorted key store keeps the
+//! objects.
 //!
-//! It behaves as S3 does where the server relies on it: objects appear whole or not at all, conditions and checksums
-//! are checked, listings sort by UTF-8 bytes, `k` may lie beside `k/b`, directory markers are objects like any other.
-//! It knows no versions, tags, ACLs or creation of buckets, and of an object's headers it keeps the
-//! content type and the user metadata.
+//! It behaves as S3 does where the server relies on it. Objects appear whole or not at all, conditions and checksums
+//! are checked, and listings sort by UTF-8 bytes. `k` and `k/b` can coexist, and directory markers are ordinary
+//! objects. It has no versions, tags, ACLs or creation of buckets. Of an object's headers it keeps only the content
+//! type and the user metadata.
 //!
-//! ETags are unique to each write and never look like an MD5, as those of KMS-encrypted objects: hashing would cost
-//! more than everything else here together.
+//! ETags are unique to each write and never look like an MD5, like those of KMS-encrypted objects. Hashing would cost
+//! more than the rest of this S3 together.
 //!
 //! ```text
 //! server → gate (signature, token, policies, counts, failures) → service → objects · multipart · listing
 //!        → store → memory | directory
 //! ```
 //!
-//! Users, roles and policies are those of [`super::iam`], and are enforced: each operation has the action that S3 asks
-//! for, a bucket is reached from its own account only, a missing key is a 403 to who may not list the bucket, and the
-//! keys of sessions want their token until they end. The STS at the same address (`sts/`) opens the sessions.
+//! Users, roles and policies come from [`super::iam`], and are enforced. Each operation requires the action that S3
+//! requires. A bucket is reachable only from its own account. A missing key is a 403 to callers who may not list the
+//! bucket. Session keys require their token until they expire. The STS at the same address (`sts/`) opens the sessions.
 //!
 //! It listens on loopback only.
 
@@ -54,25 +55,25 @@ use std::{
     time::Duration,
 };
 
-/// What the S3 is made of.
+/// Settings of the S3.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// A loopback address; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Who has access keys.
+    /// Users with access keys.
     pub users: Vec<User>,
-    /// What may be assumed.
+    /// Roles that callers may assume.
     pub roles: Vec<Role>,
-    /// The buckets that exist, and whose they are. Others that a [`Storage::Directory`] holds are left as they are.
+    /// Buckets that exist, with their owners. A [`Storage::Directory`] may hold other buckets, which stay untouched.
     pub buckets: Vec<(String, AccountId)>,
-    /// How long sessions last, if not as long as they ask for.
+    /// Lifetime of all sessions. `None` grants the lifetime that the caller asks for.
     pub session_lifetime: Option<Duration>,
-    /// Where the objects lie.
+    /// Storage of the objects.
     pub storage: Storage,
 }
 
 impl Settings {
-    /// On a free port of 127.0.0.1, with one user who may do everything in the account that owns all `buckets`.
+    /// Settings on a free port of 127.0.0.1. One user may do everything in the account that owns all `buckets`.
     #[must_use]
     pub fn one_user(access_key_id: &str, secret_access_key: &str, buckets: &[&str], storage: Storage) -> Self {
         let user = User {
@@ -93,20 +94,20 @@ impl Settings {
     }
 }
 
-/// Where the objects lie.
+/// Storage of the objects.
 #[derive(Clone, Debug)]
 pub enum Storage {
-    /// In memory, gone at the end.
+    /// In memory. The objects end with the process.
     Memory {
-        /// The most that objects, parts of open uploads and their names may take. What doesn't fit is refused.
+        /// Limit on objects, parts of open uploads and their names, in bytes. Writes beyond it are refused.
         max_bytes: u64,
     },
-    /// In a directory of its own, durably. Open multipart uploads end with the process.
+    /// Durably, in a directory of its own. Open multipart uploads end with the process.
     Directory(PathBuf),
 }
 
-/// A name that no other object, part or upload has had, in ascending order. The dash keeps S3 tools from taking it for
-/// the MD5 of the bytes when it serves as an ETag.
+/// Returns a unique name for an object, part or upload. Names ascend. Because of the dash, S3 tools don't mistake the
+/// name for an MD5 when it serves as an ETag.
 pub(super) fn unique() -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -114,7 +115,7 @@ pub(super) fn unique() -> String {
     format!("{nanos:016x}-{:08x}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The lock's content. A panic elsewhere doesn't spoil it: every critical section here leaves its data whole.
+/// Locks a mutex and ignores poisoning: every critical section here leaves its data consistent.
 pub(super) fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
