@@ -1,5 +1,5 @@
-//! The demo's tenants: acme with alice, in a prefix of the vendor's bucket, and globex with bob, in a bucket and an
-//! account of its own. Sessions of both work as roles.
+//! The demo's tenants. acme with alice has a prefix of the vendor's bucket. globex with bob has a bucket in its own
+//! account. Sessions of both use roles.
 
 use super::{
     REGION,
@@ -17,7 +17,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Both tenants, whose S3 and STS are found at `endpoint`. Their users may log in with `keys` too.
+/// Both tenants, with their S3 and STS at `endpoint`. Their users may also log in with `keys`.
 pub fn tenants(endpoint: &str, keys: &[String]) -> anyhow::Result<Vec<Tenant>> {
     [("acme", "alice", &VENDOR, "tenants/acme/"), ("globex", "bob", &GLOBEX, "")]
         .into_iter()
@@ -54,7 +54,7 @@ fn login(user: &str, tenant: &TenantName, prefix: &str, keys: &[String]) -> anyh
 
 fn place(account: &Account, endpoint: &str) -> anyhow::Result<Place> {
     Ok(Place {
-        // The S3 has another port each time.
+        // The id doesn't depend on the endpoint: the S3's port changes with each start.
         id: BucketId::in_store("demo", account.bucket),
         bucket: account.bucket.to_owned(),
         region: REGION.to_owned(),

@@ -1,4 +1,5 @@
-//! Open multipart uploads and S3's rules for them. They live in memory; parts hold their bytes where objects do.
+//! Open multipart uploads and S3's rules for them. The uploads live in memory. Their parts live in the same storage as
+//! objects.
 
 use super::{
     checksum,
@@ -12,12 +13,12 @@ use super::{
 };
 use std::{collections::BTreeMap, sync::Mutex, time::SystemTime};
 
-/// The least that a part may have, unless it is the last.
+/// Least size of a part, except for the last one.
 pub const MIN_PART_BYTES: u64 = 5 << 20;
 const MAX_PART_NUMBER: i32 = 10_000;
 const MAX_OBJECT_BYTES: u64 = 5 << 40;
 
-/// Which upload is meant. In order of key and then of beginning, as ListMultipartUploads wants it.
+/// Identifies an upload. Ordered by key, then by creation, as ListMultipartUploads requires.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UploadName {
     pub bucket: String,
@@ -25,7 +26,7 @@ pub struct UploadName {
     pub id: String,
 }
 
-/// What an upload was begun with.
+/// An open upload: the settings from its creation, and its parts.
 #[derive(Debug)]
 pub struct Upload {
     pub attributes: Attributes,
@@ -34,13 +35,13 @@ pub struct Upload {
     /// `FULL_OBJECT` or `COMPOSITE`.
     pub checksum_type: Option<String>,
     pub initiated: SystemTime,
-    /// The ARN of who began it.
+    /// ARN of the principal that created it.
     pub initiator: String,
     parts: BTreeMap<i32, Part>,
     _charge: Charge,
 }
 
-/// A part that is stored.
+/// A stored part.
 #[derive(Clone, Debug)]
 pub struct Part {
     pub etag: String,
@@ -51,17 +52,17 @@ pub struct Part {
     data: Data,
 }
 
-/// A part as CompleteMultipartUpload names it.
+/// A part in the list of a CompleteMultipartUpload.
 #[derive(Clone, Debug, Default)]
 pub struct Named {
     pub number: i32,
     pub etag: String,
     pub crc64nvme: Option<String>,
-    /// Whether it came with a checksum of any kind.
+    /// True if the client sent any kind of checksum for the part.
     pub has_checksum: bool,
 }
 
-/// What a client says of the whole at its completion.
+/// Claims of a CompleteMultipartUpload about the whole object.
 #[derive(Clone, Debug, Default)]
 pub struct Completion {
     pub parts: Vec<Named>,
@@ -100,7 +101,7 @@ impl Upload {
         Ok(Self { attributes, checksum_algorithm, checksum_type, initiated, initiator, parts, _charge: charge })
     }
 
-    /// The object that the named parts make.
+    /// Assembles the object from the named parts.
     fn assemble(&self, completion: &Completion) -> Result<Object> {
         let Completion { parts: named, .. } = completion;
         let Some(last) = named.last() else { return Err(Error::MalformedList) };
@@ -129,7 +130,7 @@ impl Upload {
         self.judge_whole(completion, size, crc64)?;
         let mut object = Object::new(size, crc64, self.attributes.clone(), data);
         object.etag = format!("{}-{}", object.etag, named.len());
-        // S3 says when the upload began, not when the object appeared.
+        // S3 reports the creation of the upload as Last-Modified, not the completion.
         object.modified = self.initiated;
         Ok(object)
     }
@@ -155,7 +156,7 @@ impl Upload {
 }
 
 impl Uploads {
-    /// Begins an upload and answers its id.
+    /// Creates an upload and returns its id.
     pub fn create(&self, bucket: &str, key: &str, upload: Upload) -> String {
         let id = unique();
         let name = UploadName { bucket: bucket.to_owned(), key: key.to_owned(), id: id.clone() };
@@ -163,7 +164,7 @@ impl Uploads {
         id
     }
 
-    /// Whether a part of that number could be taken, so that its body is worth reading.
+    /// Checks, before the body is read, that the upload accepts a part of this number.
     pub fn check_part(&self, name: &UploadName, number: i32) -> Result<()> {
         if !(1..=MAX_PART_NUMBER).contains(&number) {
             return Err(Error::InvalidArgument("Part number must be an integer between 1 and 10000, inclusive"));
@@ -171,7 +172,7 @@ impl Uploads {
         self.look(name, |_| ())
     }
 
-    /// Keeps a part, in the place of an earlier one of its number. Answers its ETag.
+    /// Stores a part and replaces an earlier one with its number.
     pub fn put_part(&self, name: &UploadName, number: i32, taken: Taken) -> Result<Part> {
         let Taken { data, size, crc64 } = taken;
         let part = Part { etag: unique(), size, crc64, modified: now(), data };
@@ -183,13 +184,12 @@ impl Uploads {
         Ok(part)
     }
 
-    /// What `view` makes of an upload.
+    /// Applies `view` to an upload.
     pub fn look<T>(&self, name: &UploadName, view: impl FnOnce(&Upload) -> T) -> Result<T> {
         locked(&self.open).get(name).map(view).ok_or(Error::NoSuchUpload)
     }
 
-    /// Ends an upload with `publish`, which gets the object that the named parts make. If any of it fails, the upload
-    /// stays open.
+    /// Assembles the object and passes it to `publish`, then removes the upload. On any failure the upload stays open.
     pub fn complete<T>(
         &self,
         name: &UploadName,
@@ -198,7 +198,7 @@ impl Uploads {
     ) -> Result<T> {
         let mut open = locked(&self.open);
         let object = open.get(name).ok_or(Error::NoSuchUpload)?.assemble(completion)?;
-        // Taken out meanwhile, so that one of two completions at once finds no upload.
+        // The upload is removed before `publish`, so the second of two concurrent completions finds no upload.
         let upload = open.remove(name);
         drop(open);
         let published = publish(object);
@@ -208,13 +208,13 @@ impl Uploads {
         published
     }
 
-    /// Forgets an upload and its parts.
+    /// Removes an upload with its parts.
     pub fn abort(&self, name: &UploadName) -> Result<()> {
         let upload = locked(&self.open).remove(name);
         upload.map(drop).ok_or(Error::NoSuchUpload)
     }
 
-    /// Up to `max` uploads of a bucket after a key and an id, and whether there are more.
+    /// Returns up to `max` uploads of a bucket after a key and an id, and true if there are more.
     pub fn list(&self, bucket: &str, prefix: &str, after: (&str, Option<&str>), max: usize) -> (Vec<Listed>, bool) {
         let open = locked(&self.open);
         let mut listed = open
@@ -235,7 +235,7 @@ impl Uploads {
 }
 
 impl Upload {
-    /// Up to `max` parts after a number, and whether there are more.
+    /// Returns up to `max` parts after a number, and true if there are more.
     pub fn parts(&self, after: i32, max: usize) -> (Vec<(i32, Part)>, bool) {
         let mut parts = self.parts.range(after.saturating_add(1)..).map(|(number, part)| (*number, part.clone()));
         let page = parts.by_ref().take(max).collect();

@@ -25,12 +25,12 @@ const MAX_METADATA_BYTES: usize = 2 << 10;
 /// S3's limit on the keys of one DeleteObjects.
 const MAX_REMOVED: usize = 1000;
 
-/// Runs what may wait for the disk, to its end even if the client goes away: the disk and the index must agree.
+/// Runs blocking disk work to its end, even if the client disconnects: disk and index must agree.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     spawn_blocking(work).await.map_err(|error| Error::Io(error.into()))?
 }
 
-/// The attributes of a new object.
+/// Builds the attributes of a new object.
 pub fn attributes(content_type: Option<String>, metadata: Option<Metadata>) -> Result<Attributes> {
     let metadata = metadata.unwrap_or_default();
     if metadata.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > MAX_METADATA_BYTES {
@@ -39,7 +39,7 @@ pub fn attributes(content_type: Option<String>, metadata: Option<Metadata>) -> R
     Ok(Attributes { content_type, metadata: metadata.into_iter().collect() })
 }
 
-/// An ETag as s3s wants it.
+/// Converts an ETag to s3s's type.
 pub fn etag(value: &str) -> ETag {
     ETag::Strong(value.to_owned())
 }
@@ -87,7 +87,7 @@ impl Service {
         let asked = input.range.map(|range| range.check(size).map_err(|_| Error::InvalidRange { size })).transpose()?;
         let content_range = asked.as_ref().map(|range| content_range(range, size));
         let range = asked.unwrap_or(0..size);
-        // The checksum is the whole object's, so a part of it goes without.
+        // The checksum covers the whole object, so a range has none.
         let checked = input.checksum_mode.is_some() && range == (0..size);
         Ok(GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
@@ -174,7 +174,7 @@ impl Service {
         blocking(move || store.remove(&bucket, &key, expected.as_ref())).await
     }
 
-    /// Removes the objects that `input` names. It says of the `forbidden` keys beside them that they are.
+    /// Removes the objects that `input` names. The output reports the `forbidden` keys as denied.
     pub async fn remove_many(&self, input: DeleteObjectsInput, forbidden: Vec<String>) -> Result<DeleteObjectsOutput> {
         self.store.check_bucket(&input.bucket)?;
         let Delete { objects, quiet } = input.delete;
@@ -199,7 +199,7 @@ impl Service {
     }
 }
 
-/// What DeleteObjects says of a key that it didn't delete.
+/// The error entry of DeleteObjects for a key that it didn't delete.
 fn kept(key: String, error: Error) -> s3s::dto::Error {
     let error = s3s::S3Error::from(error);
     s3s::dto::Error {
@@ -210,7 +210,7 @@ fn kept(key: String, error: Error) -> s3s::dto::Error {
     }
 }
 
-/// The conditions of HEAD and GET, in the order that RFC 9110 §13.2.2 gives them.
+/// Checks the conditions of HEAD and GET in the order of RFC 9110 §13.2.2.
 pub fn preconditions(
     object: &Object,
     matches: Option<ETagCondition>,
@@ -235,7 +235,7 @@ pub fn preconditions(
     }
 }
 
-/// `If-Match` and `If-None-Match` of a copy, which s3s doesn't read.
+/// Reads `If-Match` and `If-None-Match` of a copy, which s3s doesn't parse.
 fn write_conditions(headers: &HeaderMap) -> Result<Conditions> {
     let condition = |name: &str| {
         headers
@@ -247,7 +247,7 @@ fn write_conditions(headers: &HeaderMap) -> Result<Conditions> {
     Ok(Conditions { matches: condition("if-match")?, none_matches: condition("if-none-match")? })
 }
 
-/// The bucket and the key that a copy is made of.
+/// Returns bucket and key of a copy's source.
 pub fn source_of(source: &CopySource) -> Result<(&str, &str)> {
     match source {
         CopySource::Bucket { bucket, key, version_id: None } => Ok((bucket, key)),
@@ -264,7 +264,7 @@ fn content_type(object: &Object) -> String {
     object.attributes.content_type.clone().unwrap_or_else(|| "binary/octet-stream".to_owned())
 }
 
-/// S3's numbers are signed; no object here comes near the difference.
+/// Converts a size to S3's signed numbers. No object here exceeds them.
 pub fn length(bytes: u64) -> Option<i64> {
     i64::try_from(bytes).ok()
 }
@@ -273,7 +273,7 @@ fn full_object() -> ChecksumType {
     ChecksumType::from_static(ChecksumType::FULL_OBJECT)
 }
 
-/// A time as s3s wants it.
+/// Converts a time to s3s's type.
 pub fn timestamp(time: SystemTime) -> Timestamp {
     time.into()
 }

@@ -1,29 +1,29 @@
-//! What an operation needs permission for. One row each: an operation without a row is denied to everyone.
+//! The permission that each operation requires, one row each. An operation without a row is denied to every caller.
 
-/// What an action is done to.
+/// The kind of resource that an action applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
-    /// The account, whatever it holds.
+    /// The account as a whole.
     Account,
     /// A bucket.
     Bucket,
-    /// A bucket, of which a prefix is listed: judged when the prefix is known.
+    /// The listing of a prefix in a bucket, judged once the prefix is parsed.
     Listing,
-    /// An object, which may not be there.
+    /// An object, which may not exist.
     Object,
-    /// Several objects: each is judged when its name is known.
+    /// Several objects, each judged once its key is parsed.
     Keys,
 }
 
-/// An operation's row.
+/// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation {
-    /// As IAM calls it.
+    /// IAM's name of the action.
     pub action: &'static str,
     pub on: On,
 }
 
-/// By the names that S3 and s3s give them.
+/// Rows by the operation names that S3 and s3s use.
 const OPERATIONS: &[(&str, &str, On)] = &[
     ("ListBuckets", "s3:ListAllMyBuckets", On::Account),
     ("HeadBucket", "s3:ListBucket", On::Bucket),
@@ -35,13 +35,13 @@ const OPERATIONS: &[(&str, &str, On)] = &[
     ("HeadObject", "s3:GetObject", On::Object),
     ("GetObject", "s3:GetObject", On::Object),
     ("PutObject", "s3:PutObject", On::Object),
-    // Its source is judged beside it.
+    // The gate's hook judges the source.
     ("CopyObject", "s3:PutObject", On::Object),
     ("DeleteObject", "s3:DeleteObject", On::Object),
     ("DeleteObjects", "s3:DeleteObject", On::Keys),
     ("CreateMultipartUpload", "s3:PutObject", On::Object),
     ("UploadPart", "s3:PutObject", On::Object),
-    // Its source is judged beside it.
+    // The gate's hook judges the source.
     ("UploadPartCopy", "s3:PutObject", On::Object),
     ("CompleteMultipartUpload", "s3:PutObject", On::Object),
     ("AbortMultipartUpload", "s3:AbortMultipartUpload", On::Object),
@@ -50,7 +50,7 @@ const OPERATIONS: &[(&str, &str, On)] = &[
 ];
 
 impl Operation {
-    /// The row of an operation.
+    /// Returns the row of an operation.
     pub fn named(wanted: &str) -> Option<Self> {
         OPERATIONS.iter().find(|(name, ..)| *name == wanted).map(|(_, action, on)| Self { action, on: *on })
     }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// `head_object` as S3 says it.
+    /// Converts `head_object` to S3's `HeadObject`.
     fn in_s3s_words(function: &str) -> String {
         let words = function.split('_').map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..]));
         words.collect::<String>()

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-/// An object as its record tells it.
+/// The content of an object's record.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
@@ -23,10 +23,10 @@ pub struct Record {
     etag: String,
     /// Seconds since 1970.
     modified: u64,
-    /// In hexadecimal digits: TOML's integers have a sign.
+    /// In hexadecimal digits, because TOML's integers are signed.
     crc64: String,
     content_type: Option<String>,
-    /// Names in `data/`, in the order of the object's bytes.
+    /// File names in `data/`, in the order of the object's bytes.
     files: Vec<String>,
     metadata: BTreeMap<String, String>,
 }
@@ -57,7 +57,7 @@ impl Record {
         toml::from_str(text).map_err(io::Error::other)
     }
 
-    /// The key and its object, whose files must lie in `data` and add up to its size.
+    /// Returns the key and its object. Its files must exist in `data`, and their sizes must add up to the object's.
     pub fn into_object(self, data: &Path) -> io::Result<(String, Object)> {
         let mut extents = Vec::with_capacity(self.files.len());
         let mut size = 0;

@@ -1,21 +1,21 @@
-//! What was asked of the S3, and what it shall fail: the levers of tests.
+//! Test hooks for requests: counts, failures and latency.
 
 use super::locked;
 use s3s::{S3Error, s3_error};
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
-/// An answer that a test wants instead of the right one.
+/// A failure that a test injects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// 403 AccessDenied.
     AccessDenied,
-    /// The session has ended: 400 ExpiredToken of S3, 403 of STS.
+    /// The session has ended: S3's 400 ExpiredToken, STS's 403.
     ExpiredToken,
-    /// 500 InternalError, STS's InternalFailure.
+    /// S3's 500 InternalError, STS's InternalFailure.
     InternalError,
-    /// A clock is wrong: 403 RequestTimeTooSkewed, STS's SignatureDoesNotMatch.
+    /// A clock is wrong: S3's 403 RequestTimeTooSkewed, STS's SignatureDoesNotMatch.
     RequestTimeTooSkewed,
-    /// 503 SlowDown, STS's 400 Throttling.
+    /// S3's 503 SlowDown, STS's 400 Throttling.
     SlowDown,
 }
 
@@ -34,7 +34,7 @@ impl From<Failure> for S3Error {
     }
 }
 
-/// Counts requests by operation, and holds the failures and the latency that tests asked for.
+/// Counts requests by operation, and holds the failures and the latency that tests inject.
 #[derive(Debug, Default)]
 pub struct Requests {
     state: Mutex<State>,
@@ -48,7 +48,7 @@ struct State {
 }
 
 impl Requests {
-    /// Counts a request whose signature was right; answers how it shall fail, and how long to wait first.
+    /// Counts a request with a valid signature. Returns the failure to inject, and the delay before it is served.
     pub fn arrive(&self, operation: &str) -> (Option<Failure>, Duration) {
         let mut state = locked(&self.state);
         let latency = state.latency;
@@ -60,17 +60,17 @@ impl Requests {
         (failure, latency)
     }
 
-    /// Requests so far, by operation (`PutObject`).
+    /// Number of requests so far, by operation (`PutObject`).
     pub fn counts(&self) -> BTreeMap<String, u64> {
         locked(&self.state).counts.clone()
     }
 
-    /// The next `times` requests of `operation` fail.
+    /// Makes the next `times` requests of `operation` fail.
     pub fn fail(&self, operation: &str, failure: Failure, times: u64) {
         locked(&self.state).failures.insert(operation.to_owned(), (failure, times));
     }
 
-    /// Every request waits so long before it is served.
+    /// Delays every request by `latency`.
     pub fn delay(&self, latency: Duration) {
         locked(&self.state).latency = latency;
     }

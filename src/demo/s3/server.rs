@@ -1,4 +1,4 @@
-//! The S3 as a server on loopback: it starts, serves and stops.
+//! The S3 as a server on loopback: start, serve, stop.
 
 use super::{
     Levers, Settings, Storage, directory::Directory, gate::Gate, multipart::Uploads, requests::Requests,
@@ -29,30 +29,30 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Connections at once. Those beyond wait in the listener's queue.
+/// Limit on concurrent connections. Further ones wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 1024;
-/// How long requests may go on after [`Running::stop`].
+/// Time that requests in flight have to end after [`Running::stop`].
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
-/// How long to wait after an accept that failed, which is mostly for want of file descriptors.
+/// Pause after a failed accept, which mostly means that the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// hyper's read buffer: large bodies come in large pieces.
+/// hyper's read buffer. A large buffer delivers large bodies in large pieces.
 const READ_BUFFER_BYTES: usize = 1 << 20;
 
-/// Why the S3 didn't start.
+/// Reason why the S3 didn't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// It would be reachable from elsewhere.
+    /// The address isn't loopback, so other machines could reach it.
     #[error("the demo's S3 listens on loopback only, not on {0}")]
     NotLoopback(SocketAddr),
-    /// Its address can't be had.
+    /// Listening on the address failed.
     #[error("the demo's S3 can't listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
-    /// Its directory can't be used.
+    /// The directory can't be used.
     #[error("{} can't hold the demo's objects", .0.display())]
     Directory(PathBuf, #[source] io::Error),
 }
 
-/// A small S3; see the module.
+/// A small S3. The module documents its behaviour.
 #[derive(Debug)]
 pub struct S3;
 
@@ -60,7 +60,7 @@ impl S3 {
     /// Opens the storage and serves it.
     ///
     /// # Errors
-    /// When the address isn't loopback or is taken, or when the directory can't be used.
+    /// The address isn't loopback or is taken, or the directory can't be used.
     pub async fn start(settings: Settings) -> Result<Running, StartError> {
         let Settings { listen, users, roles, buckets, session_lifetime, storage } = settings;
         if !listen.ip().is_loopback() {
@@ -85,7 +85,7 @@ impl S3 {
         let gate = Gate::new(Arc::clone(&sts), Arc::clone(&requests));
         let mut builder =
             S3ServiceBuilder::new(Service { store: Arc::new(store), uploads: Arc::new(Uploads::default()) });
-        // Both: without an S3Auth, s3s asks no S3Access.
+        // Both are set because s3s ignores S3Access without S3Auth.
         builder.set_auth(gate.clone());
         builder.set_access(gate);
         builder.set_route(sts::Route::new(Arc::clone(&sts), Arc::clone(&requests)));
@@ -105,7 +105,7 @@ fn open(path: &Path, buckets: &[String]) -> io::Result<Store> {
 /// An S3 that serves until it is stopped or dropped. It derefs to its [`Levers`].
 #[derive(Debug)]
 pub struct Running {
-    /// Where it listens; the endpoint is `http://` with it, path style.
+    /// Address that it listens on. The endpoint is `http://ADDRESS`, path style.
     pub address: SocketAddr,
     levers: Levers,
     stop: oneshot::Sender<()>,
@@ -113,9 +113,9 @@ pub struct Running {
 }
 
 impl Running {
-    /// Takes no more connections, lets requests end within five seconds, and frees address and directory.
+    /// Stops accepting, lets requests end within five seconds, and releases address and directory.
     pub async fn stop(self) {
-        // An error means that it has ended already.
+        // An error means that the server has ended already.
         let _ = self.stop.send(());
         let _ = self.serving.await;
     }
@@ -129,7 +129,7 @@ impl Deref for Running {
     }
 }
 
-/// Accepts until `stopped` is told, or its sender is dropped.
+/// Accepts connections until `stopped` receives, or its sender is dropped.
 async fn serve(listener: TcpListener, service: S3Service, count: Arc<AtomicU64>, mut stopped: oneshot::Receiver<()>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
@@ -152,7 +152,7 @@ async fn serve(listener: TcpListener, service: S3Service, count: Arc<AtomicU64>,
         let connection = connection(stream, service.clone());
         let connection = graceful.watch(connection);
         connections.spawn(async move {
-            // A client that goes away is no event.
+            // A client that disconnects is no event.
             let _ = connection.await;
             drop(place);
         });
@@ -166,7 +166,7 @@ fn connection(
     stream: TcpStream,
     service: S3Service,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
-    // Failing leaves replies slow, not wrong.
+    // Without it replies are slow, but not wrong.
     let _ = stream.set_nodelay(true);
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let service = service.clone();

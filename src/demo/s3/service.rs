@@ -1,4 +1,4 @@
-//! The operations, by S3's names. Each goes to the file of its kind; what isn't here answers NotImplemented.
+//! S3's operations. Each delegates to the file of its kind. Operations that aren't here answer NotImplemented.
 
 use super::{
     caller::{Caller, told},
@@ -23,14 +23,13 @@ use s3s::{
 };
 use std::sync::Arc;
 
-/// All operations, over one key store.
 #[derive(Clone, Debug)]
 pub struct Service {
     pub store: Arc<Store>,
     pub uploads: Arc<Uploads>,
 }
 
-/// An operation as s3s asks for it.
+/// Result type that s3s expects of an operation.
 type Answer<T> = S3Result<S3Response<T>>;
 
 #[async_trait::async_trait]
@@ -45,7 +44,7 @@ impl S3 for Service {
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
-    /// Never makes one; rclone asks before its first upload, whether the bucket is there or not.
+    /// Never creates a bucket. rclone sends CreateBucket before its first upload, even if the bucket exists.
     async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> Answer<CreateBucketOutput> {
         let there = self.store.check_bucket(&request.input.bucket).is_ok();
         Err(if there { Error::BucketExists } else { Error::FixedBuckets }.into())

@@ -1,7 +1,8 @@
-//! The key store: a flat, sorted index of objects a bucket. Nothing here knows of directories: `/` is a character.
+//! The key store: a flat, sorted index of objects for each bucket. It has no directories: `/` is a character like any
+//! other.
 //!
-//! The index is in memory whatever the storage. Writers of a bucket take turns, and change the disk before the index;
-//! readers never wait for the disk.
+//! The index is always in memory. Writers of a bucket take turns, and change the disk before the index. Readers never
+//! wait for the disk.
 
 use super::{
     data::{Data, Writer},
@@ -18,17 +19,17 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// What each object takes beside its bytes and its names, roughly, so that empty objects are bounded too.
+/// Rough cost of an object beside its bytes and names, so that empty objects are bounded too.
 const OBJECT_OVERHEAD_BYTES: u64 = 512;
 
-/// An object: never changed, only replaced.
+/// An immutable object. A write replaces it.
 #[derive(Clone, Debug)]
 pub struct Object {
     /// In bytes.
     pub size: u64,
-    /// Without its quotes.
+    /// Without quotes.
     pub etag: String,
-    /// In whole seconds, as S3 has it.
+    /// In whole seconds, as in S3.
     pub modified: SystemTime,
     /// CRC-64/NVME of all bytes.
     pub crc64: u64,
@@ -37,23 +38,23 @@ pub struct Object {
 }
 
 impl Object {
-    /// An object that is born now.
+    /// Makes an object that is modified now.
     pub fn new(size: u64, crc64: u64, attributes: Attributes, data: Data) -> Self {
         Self { size, etag: unique(), modified: now(), crc64, attributes, data }
     }
 
-    /// Another object of the same bytes, to be published under another name. Blocks on the disk.
+    /// Copies the object, to be published under another name. Blocks on the disk.
     pub fn twin(&self, attributes: Attributes) -> Result<Self> {
         Ok(Self::new(self.size, self.crc64, attributes, directory::duplicate(&self.data)?))
     }
 }
 
-/// The time in whole seconds.
+/// The current time in whole seconds.
 pub fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(UNIX_EPOCH.elapsed().unwrap_or_default().as_secs())
 }
 
-/// What an object is said to be.
+/// Content type and metadata of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     pub content_type: Option<String>,
@@ -88,7 +89,7 @@ impl Conditions {
 /// The objects of one bucket, in the order of their keys' UTF-8 bytes.
 pub type Index = BTreeMap<String, Entry>;
 
-/// A place in the index.
+/// An object in the index.
 #[derive(Debug)]
 pub struct Entry {
     pub object: Arc<Object>,
@@ -97,7 +98,7 @@ pub struct Entry {
 
 #[derive(Debug, Default)]
 struct Bucket {
-    /// Whose turn it is to write.
+    /// Held by the writer whose turn it is.
     writing: Mutex<()>,
     index: Mutex<Index>,
 }
@@ -111,13 +112,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// In memory, empty.
+    /// An empty store in memory.
     pub fn in_memory(buckets: Vec<String>, max_bytes: u64) -> Self {
         let buckets = buckets.into_iter().map(|name| (name, Bucket::default())).collect();
         Self { buckets, quota: Quota::new(max_bytes), directory: None }
     }
 
-    /// In a directory, with what it holds.
+    /// A store in a directory, with the objects that the directory holds.
     pub fn in_directory(directory: Directory, found: directory::Found) -> Result<Self> {
         let quota = Quota::new(u64::MAX);
         let mut buckets = BTreeMap::new();
@@ -136,7 +137,7 @@ impl Store {
         self.buckets.keys().map(String::as_str)
     }
 
-    /// Whether there is such a bucket.
+    /// Fails if the bucket doesn't exist.
     pub fn check_bucket(&self, bucket: &str) -> Result<()> {
         self.bucket(bucket).map(|_| ())
     }
@@ -145,7 +146,7 @@ impl Store {
         self.buckets.get(bucket).ok_or(Error::NoSuchBucket)
     }
 
-    /// A place for the bytes of one request.
+    /// Returns a writer for the bytes of one request.
     pub async fn writer(&self) -> Result<Writer> {
         match &self.directory {
             Some(directory) => Ok(Writer::File(directory.create().await?)),
@@ -153,7 +154,7 @@ impl Store {
         }
     }
 
-    /// A share of the memory, for what isn't an object.
+    /// Reserves memory for data that isn't an object.
     pub fn charge(&self, bytes: u64) -> Result<Charge> {
         self.quota.charge(bytes)
     }
@@ -163,12 +164,12 @@ impl Store {
         index.get(key).map(|entry| Arc::clone(&entry.object)).ok_or(Error::NoSuchKey)
     }
 
-    /// What `view` makes of the bucket's index as it stands at one moment.
+    /// Applies `view` to the bucket's index at one moment.
     pub fn view<T>(&self, bucket: &str, view: impl FnOnce(&Index) -> T) -> Result<T> {
         Ok(view(&locked(&self.bucket(bucket)?.index)))
     }
 
-    /// Makes `object` what `key` is, if the conditions hold. Blocks on the disk.
+    /// Stores `object` under `key` if the conditions hold. Blocks on the disk.
     pub fn publish(&self, bucket: &str, key: &str, object: Object, conditions: &Conditions) -> Result<Arc<Object>> {
         let charge = charge(&self.quota, key, &object)?;
         let place = self.bucket(bucket)?;
@@ -186,7 +187,8 @@ impl Store {
         Ok(object)
     }
 
-    /// Removes what `key` is, if it is `expected`; what isn't there is no error. Blocks on the disk.
+    /// Removes `key` if its ETag is `expected`. Removing a missing key without a condition succeeds. Blocks on the
+    /// disk.
     pub fn remove(&self, bucket: &str, key: &str, expected: Option<&ETagCondition>) -> Result<()> {
         let place = self.bucket(bucket)?;
         let _turn = locked(&place.writing);
@@ -203,7 +205,7 @@ impl Store {
     }
 }
 
-/// What an object takes of the memory beside its bytes.
+/// Charges the memory of an object beside its bytes.
 fn charge(quota: &Arc<Quota>, key: &str, object: &Object) -> Result<Charge> {
     let names: usize = object.attributes.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
     quota.charge(OBJECT_OVERHEAD_BYTES + (key.len() + names) as u64)

@@ -1,4 +1,4 @@
-//! Multipart uploads as S3's operations; their rules are in `multipart.rs`.
+//! S3's multipart operations. Their rules are in `multipart.rs`.
 
 use super::{
     caller::{Caller, told},
@@ -23,9 +23,9 @@ use s3s::{
 };
 use std::{ops::Range, sync::Arc};
 
-/// S3 copies ranges of larger objects only.
+/// S3 copies ranges only of objects larger than this.
 const MIN_SOURCE_BYTES: u64 = 5 << 20;
-/// What an open upload takes of the memory beside its parts' bytes, roughly: room for its metadata and its table of parts.
+/// Rough cost of an open upload beside its parts' bytes: room for its metadata and its table of parts.
 const UPLOAD_OVERHEAD_BYTES: u64 = 4 << 10;
 
 impl Service {
@@ -79,7 +79,7 @@ impl Service {
         })
     }
 
-    /// A part that is a range of an object.
+    /// Copies a range of an object into a part.
     pub async fn copy_part(&self, request: S3Request<UploadPartCopyInput>) -> Result<UploadPartCopyOutput> {
         let input = request.input;
         let (bucket, key) = source_of(&input.copy_source)?;
@@ -193,7 +193,7 @@ impl Service {
     }
 }
 
-/// Who began an upload. What is shown of an ARN is the user's name, or the role and its session.
+/// The initiator of an upload. Its display name is the ARN behind the `/`: the user, or the role and its session.
 fn named_after(arn: String) -> Initiator {
     let display_name = arn.split_once('/').map(|(_, name)| name.to_owned());
     Initiator { id: Some(arn), display_name }
@@ -221,7 +221,7 @@ fn shown(number: i32, part: &multipart::Part) -> Part {
     }
 }
 
-/// `bytes=FIRST-LAST` of a source, which is all of it where nothing is said.
+/// Parses `bytes=FIRST-LAST` of a source. Without a range it is the whole source.
 fn copied_range(said: Option<&str>, size: u64) -> Result<Range<u64>> {
     const INVALID: Error =
         Error::InvalidArgument("The x-amz-copy-source-range value must be of the form bytes=first-last");

@@ -40,7 +40,7 @@ pub fn identity(principal: &Principal) -> String {
     result("GetCallerIdentity", &parts.concat())
 }
 
-/// An answer that says no.
+/// The answer to a refused request.
 pub fn refusal(error: &Error) -> String {
     let (code, status) = error.code();
     let side = if status.is_server_error() { "Receiver" } else { "Sender" };
@@ -49,7 +49,7 @@ pub fn refusal(error: &Error) -> String {
     format!("<ErrorResponse xmlns=\"{NAMESPACE}\"><Error>{}</Error>{id}</ErrorResponse>", parts.concat())
 }
 
-/// An answer as s3s sends it.
+/// Wraps an answer in s3s's response.
 pub fn response(answer: Result<String, Error>) -> S3Response<Body> {
     let (text, status) = match answer {
         Ok(text) => (text, None),
@@ -61,7 +61,7 @@ pub fn response(answer: Result<String, Error>) -> S3Response<Body> {
     response
 }
 
-/// The headers of every answer.
+/// Headers of every answer.
 pub fn headers() -> HeaderMap {
     let xml = header::HeaderValue::from_static("text/xml");
     HeaderMap::from_iter([(header::CONTENT_TYPE, xml)])

@@ -1,16 +1,15 @@
-//! AssumeRole: whether a session is opened, and for how long.
+//! AssumeRole: decides if a session is opened, and for how long.
 //!
-//! Three must agree: the caller's own policies, the role's trust policy, and the role's limits. A role that doesn't
-//! exist and one that trusts somebody else look the same from another account.
+//! The caller's own policies, the role's trust policy and the role's limits must all permit it. From another account, a
+//! role that doesn't exist and a role that trusts another principal look the same.
 
 use super::{Credentials, Error, call::Call, sessions::Sessions};
 use crate::demo::iam::{Context, Denial, Principal, Register, Request, Role};
 use std::time::Duration;
 
-/// What a session of a role, assumed by another session, may last at most.
+/// Limit on a session that another session opens (role chaining).
 const MAX_CHAINED: Duration = Duration::from_hours(1);
 
-/// An open session.
 #[derive(Clone, Debug)]
 pub struct Granted {
     pub credentials: Credentials,
@@ -20,7 +19,7 @@ pub struct Granted {
     pub source_identity: Option<String>,
 }
 
-/// Opens the session that `call` asks for, if `caller` may. It lasts `lifetime` if that is set, whatever was asked.
+/// Opens the session that `call` asks for, if `caller` may. `lifetime` overrides the duration of the call.
 pub fn assume_role(
     register: &Register,
     sessions: &Sessions,
@@ -45,7 +44,7 @@ pub fn assume_role(
     Ok(Granted { credentials, arn, id, packed_percent: call.packed_percent, source_identity })
 }
 
-/// The identity behind the new session: once set it goes with every session that follows.
+/// Returns the source identity of the new session. Once set, every chained session inherits it.
 fn source_identity(caller: &Principal, call: &Call) -> Result<Option<String>, Error> {
     let set = caller.session.as_ref().and_then(|session| session.source_identity.clone());
     match (set, call.source_identity.clone()) {
@@ -56,7 +55,7 @@ fn source_identity(caller: &Principal, call: &Call) -> Result<Option<String>, Er
     }
 }
 
-/// The role, if `caller` may assume it in just this way.
+/// Returns the role if `caller` may assume it exactly as `call` asks.
 fn authorize<'a>(
     register: &'a Register,
     caller: &Principal,
@@ -80,7 +79,7 @@ fn authorize<'a>(
     role.ok_or(Error::InternalFailure)
 }
 
-/// Why not. Only who is in the role's account is told.
+/// Returns the denial, if there is one. Only callers in the role's own account learn the reason.
 fn denial(role: Option<&Role>, caller: &Principal, request: &Request<'_>) -> Option<Denial> {
     let unexplained = || Denial::unexplained(caller, request);
     let Some(role) = role else { return Some(unexplained()) };

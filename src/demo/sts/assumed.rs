@@ -1,16 +1,16 @@
-//! Every AssumeRole that was asked for, for tests to look at.
+//! A record of the AssumeRole requests, for tests.
 
 use super::parameters::Parameters;
 use crate::demo::s3::locked;
 use std::{collections::VecDeque, sync::Mutex};
 
-/// The latest requests that are kept.
+/// Limit on the requests that are kept.
 const MAX_KEPT: usize = 10_000;
 
-/// An AssumeRole request with a right signature, as it came.
+/// An AssumeRole request with a valid signature, as it arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AssumeRoleRequest {
-    /// Who asked, as an ARN.
+    /// ARN of the caller.
     pub caller: String,
     /// `RoleArn`.
     pub role_arn: Option<String>,
@@ -22,16 +22,16 @@ pub struct AssumeRoleRequest {
     pub policy: Option<String>,
     /// `DurationSeconds`.
     pub duration_seconds: Option<String>,
-    /// Keys and values.
+    /// `Tags.member`, as keys and values.
     pub tags: Vec<(String, String)>,
     /// `SourceIdentity`.
     pub source_identity: Option<String>,
-    /// Whether a session was opened.
+    /// True if the request opened a session.
     pub granted: bool,
 }
 
 impl AssumeRoleRequest {
-    /// What `parameters` ask for.
+    /// Reads the request from `parameters`.
     pub(super) fn of(caller: &str, parameters: &Parameters) -> Self {
         let value = |name: &str| parameters.value(name).map(str::to_owned);
         let tag = |number: usize| {
@@ -52,7 +52,7 @@ impl AssumeRoleRequest {
     }
 }
 
-/// The latest of them, the oldest first.
+/// The latest requests, oldest first.
 #[derive(Debug, Default)]
 pub struct Asked(Mutex<VecDeque<AssumeRoleRequest>>);
 

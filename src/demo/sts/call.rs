@@ -1,4 +1,4 @@
-//! What a client asks of AssumeRole: its parameters, each as AWS wants it.
+//! The parameters of AssumeRole, validated as AWS does.
 
 use super::{
     Error,
@@ -43,14 +43,14 @@ const TAG_KEY: Shape = Shape {
 };
 const TAG_VALUE: Shape = Shape { field: "tags.member.value", min: 0, max: 256, ..TAG_KEY };
 
-/// AssumeRole as it was asked for, in order.
+/// A validated AssumeRole. The fields are in the order of validation.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub role_arn: String,
     pub session_name: String,
     pub external_id: Option<String>,
     pub policy: Option<Policy>,
-    /// Of policy and tags, in percent of what fits.
+    /// Size of policy and tags, in percent of the space that AWS allots.
     pub packed_percent: Option<usize>,
     pub seconds: u64,
     pub tags: Vec<(String, String)>,
@@ -58,7 +58,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Reads all parameters.
+    /// Reads and validates all parameters.
     pub fn parse(mut parameters: Parameters) -> Result<Self, Error> {
         let role_arn = ROLE_ARN.check(parameters.need("RoleArn", "roleArn")?)?;
         let session_name = SESSION_NAME.check(parameters.need("RoleSessionName", "roleSessionName")?)?;
@@ -111,7 +111,8 @@ fn take_tags(parameters: &mut Parameters) -> Result<Vec<(String, String)>, Error
     Ok(tags)
 }
 
-/// How AWS packs isn't told, so policies and tags count here as they come, up to twice what a policy may have alone.
+/// Size of policy and tags, in percent of twice the limit of a policy. AWS doesn't document its packing, so they count
+/// unpacked here.
 fn packed_percent(policy: Option<&str>, tags: &[(String, String)]) -> Result<Option<usize>, Error> {
     let tagged: usize = tags.iter().map(|(key, value)| key.chars().count() + value.chars().count()).sum();
     let characters = policy.map_or(0, |policy| policy.chars().count()) + tagged;
@@ -127,7 +128,7 @@ fn packed_percent(policy: Option<&str>, tags: &[(String, String)]) -> Result<Opt
 mod tests {
     use super::*;
 
-    /// The call of a form with a role and `rest`.
+    /// Parses the call of a form with a role and `rest`.
     fn call(rest: &[(&str, &str)]) -> Result<Call, Error> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("RoleArn", "arn:aws:iam::111122223333:role/r").extend_pairs(rest);

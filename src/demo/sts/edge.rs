@@ -1,5 +1,5 @@
-//! Around s3s, for requests that are meant for the STS: it takes forms of 8 KiB at most, and what it says of a
-//! signature before [`super::Route`] is asked is in S3's words.
+//! Wraps s3s for STS requests. It changes two things: s3s accepts forms of 8 KiB at most, and it words signature errors
+//! as S3 does before [`super::Route`] is called.
 
 use super::{Error, answer};
 use http_body_util::BodyExt;
@@ -11,24 +11,24 @@ use hyper::{
 use s3s::{Body, HttpError, service::S3Service};
 use sha2::{Digest, Sha256};
 
-/// The most that a form may have: a session policy of 2,048 characters, percent-encoded, with many tags.
+/// Limit on a form. It fits a percent-encoded session policy of 2,048 characters with many tags.
 pub const MAX_FORM_BYTES: usize = 64 << 10;
 const CONTENT_SHA256: &str = "x-amz-content-sha256";
 
-/// Whether a request is for the STS.
+/// True if a request is for the STS.
 pub fn is_form(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     method == Method::POST && uri.path() == "/" && kind.starts_with("application/x-www-form-urlencoded")
 }
 
-/// Lets s3s answer a request that is for the STS.
+/// Passes an STS request to s3s, and rewords refusals.
 pub async fn serve(service: &S3Service, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
     let (mut parts, body) = request.into_parts();
     let mut body = Body::from(body);
     let Ok(form) = body.store_all_limited(MAX_FORM_BYTES).await else {
         return Ok(refuse(&Error::Validation("The form is too long or broken off".to_owned())));
     };
-    // With the hash at hand, s3s doesn't read the form for it, and has no limit. Clients of the STS don't send it.
+    // Given the hash, s3s doesn't read the form to compute it and applies no limit. STS clients don't send the hash.
     if let Ok(hash) = HeaderValue::try_from(hex::encode(Sha256::digest(&form))) {
         parts.headers.entry(CONTENT_SHA256).or_insert(hash);
     }
@@ -36,12 +36,12 @@ pub async fn serve(service: &S3Service, request: Request<Incoming>) -> Result<Re
     if response.status().is_success() { Ok(response) } else { Ok(in_words(response).await) }
 }
 
-/// A refusal in STS's words.
+/// Rewords S3's refusal as STS's.
 async fn in_words(response: Response<Body>) -> Response<Body> {
     let (parts, body) = response.into_parts();
     let bytes: Bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    // S3's error is the root of its document, STS's is not.
+    // S3's error is the root of its document, STS's isn't.
     let Some((_, error)) = text.split_once("<Error><Code>") else {
         return Response::from_parts(parts, Body::from(bytes));
     };

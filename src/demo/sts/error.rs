@@ -1,9 +1,9 @@
-//! Why STS refuses a request, and the one table that turns it into STS's code, status and XML.
+//! Errors of the STS, and the one table that maps them to STS's code, status and XML.
 
 use crate::demo::{iam::Malformed, s3::Failure};
 use hyper::StatusCode;
 
-/// Why a request fails, in STS's words.
+/// Reason why a request fails, in STS's words.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     #[error("{0}")]
@@ -32,13 +32,13 @@ pub enum Error {
     Throttling,
     #[error("The request processing has failed because of an unknown error, exception or failure.")]
     InternalFailure,
-    /// Said by s3s before anything here saw the request.
+    /// s3s refused the request before this code saw it.
     #[error("{message}")]
     Protocol { code: String, message: String },
 }
 
 impl Error {
-    /// A parameter that isn't as it must be, in AWS's sentence.
+    /// A validation error in AWS's words.
     pub fn constraint(name: &str, value: &str, constraint: &str) -> Self {
         Self::Validation(format!(
             "1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: {constraint}"
@@ -65,7 +65,7 @@ impl Error {
         }
     }
 
-    /// What s3s says of a signature, in STS's words.
+    /// Converts s3s's error about a signature to STS's.
     pub fn of_protocol(code: &str, message: &str) -> Self {
         match code {
             "InvalidAccessKeyId" => Self::InvalidClientTokenId,
@@ -76,7 +76,7 @@ impl Error {
     }
 }
 
-/// A failure that a test asked for, in STS's words.
+/// Converts an injected failure to STS's error.
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {

@@ -34,13 +34,13 @@ use std::{
     time::Duration,
 };
 
-/// Who may sign, and what was asked of the STS.
+/// Users, sessions, and the record of requests.
 #[derive(Debug)]
 pub struct Sts {
     pub register: Arc<Register>,
     sessions: Sessions,
     asked: Asked,
-    /// How long new sessions last, if not as long as was asked.
+    /// Lifetime of new sessions. `None` grants the lifetime that the caller asks for.
     lifetime: Mutex<Option<Duration>>,
 }
 
@@ -54,13 +54,13 @@ impl Sts {
         }
     }
 
-    /// What the holder of an access key signs with.
+    /// Returns the secret of an access key.
     pub fn secret(&self, access_key_id: &str) -> Option<SecretKey> {
         let user = self.register.user(access_key_id).map(|(user, _)| user.secret_access_key.clone());
         user.or_else(|| self.sessions.secret(access_key_id)).map(SecretKey::from)
     }
 
-    /// Who signed with an access key. Users have no token, sessions must bring theirs.
+    /// Returns the principal of an access key. Users have no token, sessions must send their own.
     pub fn principal(&self, access_key_id: &str, token: Option<&str>) -> Result<Principal, Unfit> {
         match (self.register.user(access_key_id), token) {
             (Some((_, principal)), None) => Ok(principal.clone()),
@@ -69,12 +69,12 @@ impl Sts {
         }
     }
 
-    /// Every AssumeRole so far, the oldest first.
+    /// Returns the recorded AssumeRole requests, oldest first.
     pub fn asked(&self) -> Vec<AssumeRoleRequest> {
         self.asked.all()
     }
 
-    /// Lets sessions that are opened from now on last so long, or as long as they ask for.
+    /// Makes new sessions last `lifetime`. `None` grants the lifetime that the caller asks for.
     pub fn set_lifetime(&self, lifetime: Option<Duration>) {
         *locked(&self.lifetime) = lifetime;
     }
@@ -84,7 +84,7 @@ impl Sts {
         self.sessions.end();
     }
 
-    /// Answers AssumeRole, or fails as a test wants it.
+    /// Answers AssumeRole, or fails with the injected failure.
     fn assume_role(&self, caller: &Principal, parameters: Parameters, failure: Option<Error>) -> Result<String, Error> {
         let mut asked = AssumeRoleRequest::of(&caller.arn, &parameters);
         let granted = failure.map_or(Ok(()), Err).and_then(|()| Call::parse(parameters)).and_then(|call| {

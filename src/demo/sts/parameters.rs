@@ -1,9 +1,9 @@
-//! The parameters of STS's query protocol, and what AWS demands of their values. What isn't asked for is refused.
+//! The parameters of STS's query protocol, and AWS's constraints on their values. Unknown parameters are refused.
 
 use super::Error;
 use std::collections::BTreeMap;
 
-/// The parameters of a request that nobody has taken yet.
+/// The parameters of a request that no caller has taken yet.
 #[derive(Debug)]
 pub struct Parameters(BTreeMap<String, String>);
 
@@ -19,17 +19,17 @@ impl Parameters {
         Ok(Self(parameters))
     }
 
-    /// The value of a parameter, if it came. An empty value is one.
+    /// Takes the value of a parameter, if it was sent. An empty value counts as sent.
     pub fn take(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
     }
 
-    /// The value of a parameter, which stays.
+    /// Returns the value of a parameter without taking it.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The value of a parameter that must come. `field` is its name in AWS's sentences.
+    /// Takes a required parameter. `field` is its name in AWS's error sentences.
     pub fn need(&mut self, name: &str, field: &str) -> Result<String, Error> {
         self.take(name).ok_or_else(|| {
             Error::Validation(format!(
@@ -38,7 +38,7 @@ impl Parameters {
         })
     }
 
-    /// Refuses what is left.
+    /// Fails if parameters are left that no caller took.
     pub fn end(self) -> Result<(), Error> {
         match self.0.keys().next() {
             None => Ok(()),
@@ -47,23 +47,23 @@ impl Parameters {
     }
 }
 
-/// What AWS demands of a value.
+/// AWS's constraint on a value.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// In AWS's sentences.
+    /// Name in AWS's error sentences.
     pub field: &'static str,
     /// In characters.
     pub min: usize,
     /// In characters.
     pub max: usize,
-    /// As AWS writes it.
+    /// The regular expression in AWS's error sentences.
     pub pattern: &'static str,
-    /// Whether a character fits the pattern.
+    /// True if a character fits the pattern.
     pub fits: fn(char) -> bool,
 }
 
 impl Shape {
-    /// The value, if it is as it must be.
+    /// Returns the value if it satisfies the constraint.
     pub fn check(&self, value: String) -> Result<String, Error> {
         let length = value.chars().count();
         let constraint = if !value.chars().all(self.fits) {

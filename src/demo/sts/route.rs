@@ -1,4 +1,4 @@
-//! STS's place in s3s: `POST /` with a form.
+//! The route of STS requests in s3s: `POST /` with a form.
 
 use super::{Error, Parameters, Sts, Unfit, answer, edge};
 use crate::demo::s3::Requests;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 const VERSION: &str = "2011-06-15";
 
-/// Takes what is for the STS.
+/// Routes STS requests.
 #[derive(Clone, Debug)]
 pub struct Route {
     sts: Arc<Sts>,
@@ -57,7 +57,7 @@ impl S3Route for Route {
         edge::is_form(method, uri, headers)
     }
 
-    /// [`S3Route::call`] answers in STS's words, also to who isn't known.
+    /// Accepts every request: [`S3Route::call`] refuses unknown callers in STS's words.
     async fn check_access(&self, _: &mut S3Request<Body>) -> S3Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Sessions of roles: keys that end. Their tokens are compared here, since s3s checks signatures alone.
+//! Sessions of roles, with keys that expire. s3s checks signatures only, so tokens are compared here.
 
 use crate::demo::{iam::Principal, s3::locked};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -9,14 +9,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// What an access key of a session begins with.
+/// Prefix of a session's access key id.
 const KEY_PREFIX: &str = "ASIA";
-/// How long an ended session is known, so that its holder is told that it ended.
+/// Time that an ended session is remembered, so that its holder is told that it expired.
 const REMEMBERED: Duration = Duration::from_hours(1);
-/// The letters and digits of access keys.
+/// Characters of access key ids.
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/// The keys of a session.
+/// Credentials of a session.
 #[derive(Clone)]
 pub struct Credentials {
     pub access_key_id: String,
@@ -32,16 +32,16 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Why a session's key opens nothing.
+/// Reason why a session's key is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// No such key, no token, or not the token of this key.
+    /// The key is unknown, or the token is missing or of another key.
     Token,
-    /// It has ended.
+    /// The session has ended.
     Expired,
 }
 
-/// All sessions that haven't long ended.
+/// All sessions that are open, or ended less than [`REMEMBERED`] ago.
 #[derive(Debug, Default)]
 pub struct Sessions(Mutex<BTreeMap<String, Session>>);
 
@@ -52,7 +52,7 @@ struct Session {
 }
 
 impl Sessions {
-    /// Opens a session that lasts so long from now.
+    /// Opens a session that lasts `lifetime` from now.
     pub fn open(&self, principal: Principal, lifetime: Duration) -> io::Result<Credentials> {
         let now = SystemTime::now();
         let key: String = random::<16>()?
@@ -73,12 +73,12 @@ impl Sessions {
         Ok(credentials)
     }
 
-    /// What the holder of a key signs with.
+    /// Returns the secret of a session's access key.
     pub fn secret(&self, access_key_id: &str) -> Option<String> {
         locked(&self.0).get(access_key_id).map(|session| session.credentials.secret_access_key.clone())
     }
 
-    /// Who a key with its token is.
+    /// Returns the principal of a key with its token.
     pub fn principal(&self, access_key_id: &str, token: Option<&str>) -> Result<Principal, Unfit> {
         let sessions = locked(&self.0);
         let session = sessions.get(access_key_id).ok_or(Unfit::Token)?;
