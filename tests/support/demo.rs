@@ -1,4 +1,4 @@
-//! The demo's buckets, seen with all rights.
+//! The demo's buckets, seen with full access.
 
 use aws_credential_types::Credentials;
 use aws_sdk_s3::{
@@ -8,7 +8,7 @@ use aws_sdk_s3::{
 use std::net::SocketAddr;
 use wharfinger::demo::{Demo, s3::Levers};
 
-/// A client of an S3 on loopback.
+/// Returns a client of an S3 on loopback.
 pub fn client(endpoint: &str, credentials: Credentials) -> Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -21,8 +21,8 @@ pub fn client(endpoint: &str, credentials: Credentials) -> Client {
     Client::from_conf(config.build())
 }
 
-/// Each bucket with its tenant (`None`: the first name below the prefix says which), and a client that may do everything
-/// in its account.
+/// Returns each bucket with its tenant, its prefix, and a client with full access to its account. Without a tenant, the
+/// first name below the prefix is the tenant.
 pub fn places(s3: SocketAddr) -> [(&'static str, Option<&'static str>, &'static str, Client); 2] {
     let client = |user, secret| client(&format!("http://{s3}"), Credentials::new(user, secret, None, None, "test"));
     [
@@ -31,21 +31,21 @@ pub fn places(s3: SocketAddr) -> [(&'static str, Option<&'static str>, &'static 
     ]
 }
 
-/// The S3 of a demo that runs.
+/// The S3 of a running demo.
 pub struct Watch(Levers);
 
 impl Watch {
-    /// Before it runs.
+    /// Watches `demo`. Call it before `Demo::run`.
     pub fn of(demo: &Demo) -> Self {
         Self((**demo.s3()).clone())
     }
 
-    /// How many requests of an operation came.
+    /// Number of requests of an operation so far.
     pub fn requests(&self, operation: &str) -> u64 {
         self.0.requests().get(operation).copied().unwrap_or_default()
     }
 
-    /// What else it can be made to do.
+    /// The other test hooks of the S3.
     pub fn s3(&self) -> &Levers {
         &self.0
     }

@@ -1,4 +1,5 @@
-//! What tests stand on: servers of others, started for a test and stopped with it, and a tree without a server.
+//! Shared parts of the tests: other vendors' servers, which start and stop with a test, and a user's tree without a
+//! server.
 
 pub mod demo;
 pub mod partials;

@@ -1,18 +1,18 @@
-//! What becomes of uploads that were cut off, when nobody goes on with them.
+//! The fate of interrupted uploads that no client resumes.
 
 use std::time::Duration;
 use wharfinger::store::{Bucket, Lease, MemoryBucket, MemoryJournal, PartialJournal};
 
-/// Uploads that stay open when the janitor was there.
+/// Uploads that are still open after the janitor ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// Somebody still waits for S3 to do something with them.
+    /// Uploads with a row in the journal.
     pub held: usize,
-    /// Nobody knows of them.
+    /// Uploads without a row.
     pub nobodys: usize,
 }
 
-/// How many uploads can go on: their user finds them, and nobody holds them.
+/// Number of uploads that can be resumed: their user finds them, and no session holds their lease.
 pub async fn can_go_on(journal: &MemoryJournal) -> usize {
     let mut found = 0;
     for partial in journal.partials() {
@@ -23,8 +23,8 @@ pub async fn can_go_on(journal: &MemoryJournal) -> usize {
     found
 }
 
-/// Gives up all uploads that were cut off, and does what the janitor does when leases are over. With time paused it takes
-/// none.
+/// Abandons all interrupted uploads, then does the janitor's work once the leases have expired. With paused time it
+/// takes none.
 pub async fn clear_away(bucket: &MemoryBucket, journal: &MemoryJournal) -> Left {
     tokio::time::sleep(Duration::from_mins(2)).await;
     for partial in journal.partials() {

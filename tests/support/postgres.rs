@@ -1,4 +1,4 @@
-//! PostgreSQL: a server of a test's own, on loopback and with TLS, stopped and removed with the test.
+//! PostgreSQL: one server for each test, on loopback and with TLS. It is stopped and removed with the test.
 
 use std::{
     fs::{self, File},
@@ -10,7 +10,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// It takes a second on an idle machine.
+/// An idle machine takes a second.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 const PASSWORD: &str = "of-a-test";
 
@@ -23,7 +23,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a database and starts a server for it.
+    /// Creates a database and starts a server for it.
     pub fn start() -> Self {
         let here = TempDir::new().unwrap();
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
@@ -31,7 +31,7 @@ impl Postgres {
         fs::write(here.path().join("password"), PASSWORD).unwrap();
         let data = here.path().join("data");
         let init = ["--auth=scram-sha-256", "--username=wharfinger", "--encoding=UTF8", "--locale=C", "--no-sync"];
-        // An order of names that isn't that of their bytes, as most servers have.
+        // Like most servers, this one doesn't sort text by its bytes.
         let locale = ["--locale-provider=icu", "--icu-locale=en-US"];
         let pwfile = format!("--pwfile={}", here.path().join("password").display());
         run(command("initdb", here.path()).arg("-D").arg(&data).args(init).args(locale).arg(pwfile));
@@ -73,12 +73,12 @@ impl Postgres {
         }
     }
 
-    /// A URL with the password.
+    /// URL with the password.
     pub fn url(&self) -> String {
         format!("postgres://wharfinger:{PASSWORD}@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// What clients must believe in.
+    /// Certificate that clients must trust.
     pub fn certificate(&self) -> PathBuf {
         self.here.path().join("certificate.pem")
     }
@@ -94,7 +94,7 @@ impl Drop for Postgres {
     }
 }
 
-/// A program of the newest PostgreSQL, run by somebody who isn't root, as it demands.
+/// A program of the newest PostgreSQL. PostgreSQL refuses to run as root, so another user runs it.
 fn command(program: &str, here: &Path) -> Command {
     let mut command = Command::new(executable(program));
     command.current_dir(here).env_clear().env("HOME", here).env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
@@ -104,14 +104,14 @@ fn command(program: &str, here: &Path) -> Command {
     command
 }
 
-/// Debian keeps the programs of a server where no PATH finds them.
+/// Finds a program of the server. Debian installs them outside of every PATH.
 fn executable(program: &str) -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let found = versions.map(|version| version.path().join("bin").join(program)).filter(|path| path.exists()).max();
     found.unwrap_or_else(|| panic!("PostgreSQL's {program} isn't there: run ./scripts/test, which installs it"))
 }
 
-/// User and group to be instead of root; `None` for who isn't root.
+/// User and group to run as instead of root. `None` if this process isn't root.
 fn somebody_else() -> Option<(u32, u32)> {
     let number = |arguments: &[&str]| {
         let output = Command::new("id").args(arguments).output().unwrap();
@@ -126,7 +126,7 @@ fn own(path: &Path) {
     }
 }
 
-/// A certificate for 127.0.0.1 that nobody vouches for.
+/// Makes a self-signed certificate for 127.0.0.1.
 fn make_certificate(here: &Path) {
     let mut openssl = Command::new("openssl");
     openssl

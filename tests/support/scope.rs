@@ -1,4 +1,4 @@
-//! Buckets on loopback, as config would say them and as a user of a tenant gets them.
+//! Buckets on loopback, as config states them and as a user of a tenant gets them.
 
 use std::sync::Arc;
 use wharfinger::{
@@ -9,7 +9,7 @@ use wharfinger::{
     vfs::{Buckets as _, Scope},
 };
 
-/// The bucket of `place` as alice of acme, who may do everything below `prefix`, gets it.
+/// Returns the bucket of `place` as alice of acme gets it, who has all permissions below `prefix`.
 pub async fn bucket(place: Place, prefix: &str) -> Arc<dyn Bucket> {
     let (tenant, user) = ("acme".parse().unwrap(), "alice".parse().unwrap());
     let prefix = Prefix::parse(prefix).unwrap();
@@ -18,7 +18,7 @@ pub async fn bucket(place: Place, prefix: &str) -> Arc<dyn Bucket> {
     buckets.bucket(scope).await.unwrap()
 }
 
-/// A bucket on loopback, reached with an access key.
+/// A bucket on loopback, accessed with an access key.
 pub fn place(bucket: &str, endpoint: &str, access_key_id: &str, secret_access_key: &str) -> Place {
     Place {
         id: BucketId::new(bucket, Some(endpoint)),

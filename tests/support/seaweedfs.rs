@@ -1,4 +1,4 @@
-//! SeaweedFS: an S3 that isn't ours, on loopback, shared by the tests that run at the same time.
+//! SeaweedFS: an independent S3 on loopback. Tests that run at the same time share it.
 
 use std::{
     fs::{self, File},
@@ -15,20 +15,21 @@ use wharfinger::{
     store::{Bucket, ListScope},
 };
 
-/// The one identity that it knows, an administrator.
+/// Access key id of its only identity, an administrator.
 pub const ACCESS_KEY_ID: &str = "wharfinger";
-/// Its secret.
+/// Secret access key of that identity.
 pub const SECRET_ACCESS_KEY: &str = "wharfinger-secret";
-/// The bucket that is there from the start.
+/// The bucket that exists from the start.
 pub const BUCKET: &str = "vendor";
-/// What its session tokens are signed with: 32 bytes or more, in base64.
+/// Signing key of its session tokens: at least 32 bytes, in base64.
 const SIGNING_KEY: &str = "bm90IGEgc2VjcmV0OiBvbmx5IHRlc3RzIHNpZ24gd2l0aCBpdA==";
-/// A role that may do everything. Trust policies can't ask for an external ID here: the key never reaches them.
+/// A role that may do everything. Its trust policy can't require an external ID: SeaweedFS doesn't pass the key to
+/// trust policies.
 pub const ROLE: &str = "arn:aws:iam::123456789012:role/tenants";
-/// It takes 0.6 s on an idle machine.
+/// An idle machine takes 0.6 s.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A running SeaweedFS with an empty bucket; killed, and its data removed, when the last test lets go of it.
+/// A running SeaweedFS with an empty bucket. When the last test drops it, it is killed and its data removed.
 #[derive(Debug)]
 pub struct SeaweedFs {
     process: Child,
@@ -36,7 +37,7 @@ pub struct SeaweedFs {
     ports: Vec<u16>,
 }
 
-/// A SeaweedFS has this many listeners, and takes ports of its own choice for those that it isn't told.
+/// Flags of all its listeners. SeaweedFS chooses ports for listeners without a flag.
 const LISTENERS: [&str; 10] = [
     "s3.port",
     "s3.port.grpc",
@@ -51,7 +52,7 @@ const LISTENERS: [&str; 10] = [
 ];
 
 impl SeaweedFs {
-    /// The SeaweedFS that runs already for another test, or a new one. Tests keep apart by their prefixes.
+    /// Returns the SeaweedFS that another test started, or starts one. Tests use different prefixes.
     pub async fn shared() -> Arc<Self> {
         static RUNNING: Mutex<Weak<SeaweedFs>> = Mutex::new(Weak::new());
         let seaweedfs = {
@@ -66,7 +67,7 @@ impl SeaweedFs {
         seaweedfs
     }
 
-    /// Starts one that listens on loopback alone. It is up when its S3 port answers; the bucket comes a moment later.
+    /// Starts a SeaweedFS on loopback. It returns when the S3 port answers. The bucket appears a moment later.
     fn start() -> Self {
         let weed = executable();
         let data = TempDir::new().unwrap();
@@ -102,12 +103,12 @@ impl SeaweedFs {
         format!("http://{}", self.address())
     }
 
-    /// The bucket as config would say it.
+    /// The bucket as config states it.
     pub fn place(&self) -> Place {
         super::scope::place(BUCKET, &self.endpoint(), ACCESS_KEY_ID, SECRET_ACCESS_KEY)
     }
 
-    /// The bucket, with these settings.
+    /// Returns the bucket with these settings.
     pub async fn bucket(place: Place) -> Arc<dyn Bucket> {
         super::scope::bucket(place, "").await
     }
@@ -144,7 +145,7 @@ impl SeaweedFs {
 
 impl Drop for SeaweedFs {
     fn drop(&mut self) {
-        // An orderly stop takes 12 s, for data that is thrown away.
+        // An orderly stop takes 12 s, for data that is deleted anyway.
         let _ = self.process.kill();
         let _ = self.process.wait();
         for (listener, port) in LISTENERS.iter().zip(&self.ports) {
@@ -155,7 +156,7 @@ impl Drop for SeaweedFs {
     }
 }
 
-/// `$WHARFINGER_WEED`, else the virtual environment's, else the one on the PATH.
+/// `$WHARFINGER_WEED`, or else the virtual environment's, or else the one on the PATH.
 fn executable() -> PathBuf {
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/weed");
     match std::env::var_os("WHARFINGER_WEED") {
@@ -165,7 +166,7 @@ fn executable() -> PathBuf {
     }
 }
 
-/// Ports that nobody listened on a moment ago. All are held until the last is known, so that no two are the same.
+/// Returns ports that were free a moment ago. All are bound until the last is known, so no two are the same.
 fn free_ports() -> Vec<u16> {
     let held: Vec<_> = LISTENERS.iter().map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect();
     held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()

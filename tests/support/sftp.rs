@@ -8,14 +8,13 @@ use russh_sftp::client::RawSftpSession;
 use std::{fs, net::SocketAddr, ops::Deref, path::PathBuf, sync::Arc};
 use tempfile::TempDir;
 
-/// A key of a test, whose public half lies in a file.
+/// A test's key, with its public half in a file.
 pub struct Key {
     private: Arc<PrivateKey>,
     directory: TempDir,
 }
 
 impl Key {
-    /// A new key.
     pub fn new() -> Self {
         let private = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -24,13 +23,13 @@ impl Key {
         key
     }
 
-    /// The file of the public half.
+    /// File with the public half.
     pub fn public(&self) -> PathBuf {
         self.directory.path().join("key.pub")
     }
 }
 
-/// A channel of the subsystem sftp on a connection of its own. It derefs to russh-sftp's session.
+/// A channel of the subsystem sftp on its own connection. It derefs to russh-sftp's session.
 pub struct Sftp {
     raw: RawSftpSession,
     connection: Arc<client::Handle<Trusting>>,
@@ -46,7 +45,7 @@ impl Sftp {
         Self::on(Arc::new(connection)).await
     }
 
-    /// Another session on the same connection.
+    /// Opens another session on the same connection.
     pub async fn another(&self) -> Self {
         Self::on(Arc::clone(&self.connection)).await
     }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// All files below `directory` whose names end so, sorted.
+/// Returns all files below `directory` with one of `extensions`, sorted.
 pub fn sources(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {

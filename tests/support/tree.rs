@@ -1,4 +1,4 @@
-//! A user's tree on any bucket: no connection, no config.
+//! A user's tree on any bucket, without a connection or config.
 
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use wharfinger::{
     vfs::{Buckets, Node, Scope, Vfs},
 };
 
-/// The tree of a user of acme, who may do in `acme/` what `permissions` say. Each is on a node of its own.
+/// Returns the tree of a user of acme with `permissions` on `acme/`. Each tree is on its own node.
 pub fn tree(
     user: &str,
     permissions: Permissions,
@@ -20,12 +20,12 @@ pub fn tree(
     session(user, permissions, &node(bucket, budget, Arc::clone(journal) as Arc<_>))
 }
 
-/// A node that has one bucket.
+/// Returns a node with one bucket.
 pub fn node(bucket: Arc<dyn Bucket>, budget: &Arc<Budget>, journal: Arc<dyn Journal>) -> Arc<Node> {
     Node::new(Arc::new(OneBucket(bucket)), Arc::clone(budget), journal)
 }
 
-/// The tree of a user of acme, as a session of `node` sees it.
+/// Returns the tree of a user of acme, in a session of `node`.
 pub fn session(user: &str, permissions: Permissions, node: &Arc<Node>) -> Vfs {
     let tenant: TenantName = "acme".parse().unwrap();
     let user = User {

@@ -1,4 +1,4 @@
-//! The other end of a wire: an HTTP server that gives the answers it was told to, and remembers what it was asked.
+//! An HTTP server that gives scripted answers and records the requests.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,7 +11,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A server on loopback; it ends with the test.
+/// A server on loopback. It ends with the test.
 #[derive(Debug)]
 pub struct Wire {
     address: SocketAddr,
@@ -19,19 +19,20 @@ pub struct Wire {
     accepting: JoinHandle<()>,
 }
 
-/// A request as it came.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// `GET /bucket/key?x=y`.
     pub line: String,
-    /// Names in lower case.
+    /// Names in lowercase.
     pub headers: BTreeMap<String, String>,
-    /// As it was on the wire, whatever its encoding.
+    /// The bytes on the wire, in whatever encoding.
     pub body: Vec<u8>,
 }
 
 impl Wire {
-    /// Answers each request with the next of `answers`, which are whole HTTP answers, and then closes the connection.
+    /// Answers each request with the next of `answers`, which are complete HTTP answers. It closes the connection after
+    /// each answer, and the listener after the last.
     pub async fn answering(answers: impl IntoIterator<Item = String>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -55,12 +56,12 @@ impl Wire {
         format!("http://{}", self.address)
     }
 
-    /// Waits until nobody listens any more, which is when the last answer was given.
+    /// Waits until the last answer is sent and the listener is closed.
     pub async fn close(mut self) {
         (&mut self.accepting).await.unwrap();
     }
 
-    /// All requests so far.
+    /// Returns all requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
@@ -73,13 +74,13 @@ impl Drop for Wire {
 }
 
 impl Asked {
-    /// A header's value.
+    /// Returns a header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
 }
 
-/// An answer of this status, with these headers and body.
+/// An HTTP answer with this status, these headers and this body.
 pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> String {
     let mut lines = vec![format!("HTTP/1.1 {status} -"), format!("content-length: {}", body.len())];
     lines.push("connection: close".to_owned());

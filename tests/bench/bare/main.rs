@@ -1,12 +1,13 @@
-//! The least that moving a file can cost: one thread that does to the bytes what no server can leave out, with blocking
-//! calls and one connection to S3. It receives them, opens AES-256-GCM, takes the checksum and sends them on (`put`), or
-//! receives, seals and sends (`get`). There is no SSH, no SFTP, no signature, and nobody else to serve.
+//! The least cost of moving a file. One thread does the work that no server can leave out, with blocking calls and one
+//! connection to S3. `put` receives the bytes, opens AES-256-GCM, computes the checksum and sends them to S3. `get`
+//! receives from S3, seals and sends. There is no SSH, no SFTP, no signature and no second client.
 //!
 //! ```text
 //! cargo run --release --example bare -- put --s3 127.0.0.1:9000 --mebibytes 1024
 //! ```
 //!
-//! prints the port at which it waits for one client, `bare send PORT` or `bare take PORT`, and ends with it.
+//! It prints the port on which it waits for one client, `bare send PORT` or `bare take PORT`, and ends with that
+//! client.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
@@ -22,38 +23,38 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
 };
 
-/// The least that moving a file can cost.
+/// The least cost of moving a file.
 #[derive(Debug, Parser)]
 struct Options {
     #[command(subcommand)]
     role: Role,
-    /// How much is moved.
+    /// MiB to move.
     #[arg(long, global = true, default_value_t = 1024)]
     mebibytes: u64,
 }
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Waits for `send`, and stores what it gets.
+    /// Waits for `send` and stores its data.
     Put {
-        /// Where the null S3 listens.
+        /// Address of the null S3.
         #[arg(long)]
         s3: SocketAddr,
     },
-    /// Waits for `take`, and sends it an object.
+    /// Waits for `take` and sends it an object.
     Get {
-        /// Where the null S3 listens.
+        /// Address of the null S3.
         #[arg(long)]
         s3: SocketAddr,
     },
     /// Encrypts and sends.
     Send {
-        /// The port that `put` has printed.
+        /// The port that `put` printed.
         port: u16,
     },
     /// Receives and decrypts.
     Take {
-        /// The port that `get` has printed.
+        /// The port that `get` printed.
         port: u16,
     },
 }

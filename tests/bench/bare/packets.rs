@@ -1,4 +1,4 @@
-//! Packets as large as those of OpenSSH's client, sealed as RFC 5647 has it: a length in clear, what is encrypted, a tag.
+//! Packets as large as those of OpenSSH's client, sealed as in RFC 5647: a cleartext length, the ciphertext, a tag.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use std::{
@@ -6,19 +6,19 @@ use std::{
     net::TcpStream,
 };
 
-/// How much of a file a packet carries.
+/// File data in one packet.
 pub const DATA_BYTES: usize = 32 << 10;
 const LENGTH_BYTES: usize = 4;
 const TAG_BYTES: usize = 16;
-/// What SSH and SFTP put before the data.
+/// Room for the SSH and SFTP headers before the data.
 const HEADER_BYTES: usize = 32;
 const BODY_BYTES: usize = HEADER_BYTES + DATA_BYTES;
 const PACKET_BYTES: usize = LENGTH_BYTES + BODY_BYTES + TAG_BYTES;
-/// How much is read at once.
+/// Limit on one read.
 const BUFFER_BYTES: usize = 8 * PACKET_BYTES;
 const LENGTH: [u8; LENGTH_BYTES] = (BODY_BYTES as u32).to_be_bytes();
 
-/// A key that both sides know, and the number of the next packet.
+/// A fixed key that both sides know, and the number of the next packet.
 struct Cipher {
     key: LessSafeKey,
     number: u64,
@@ -52,7 +52,7 @@ impl<'a> Opener<'a> {
         Self { stream, cipher: Cipher::new(), buffer: vec![0; BUFFER_BYTES], start: 0, end: 0 }
     }
 
-    /// The data of the next packet.
+    /// Returns the data of the next packet.
     pub fn next(&mut self) -> io::Result<&[u8]> {
         while self.end - self.start < PACKET_BYTES {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -82,7 +82,7 @@ impl<'a> Sealer<'a> {
         Self { stream, cipher: Cipher::new(), packet: vec![0; PACKET_BYTES] }
     }
 
-    /// Sends a packet with the data that `fill` puts into it.
+    /// Sends a packet. `fill` writes its data.
     pub fn send(&mut self, fill: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<()> {
         let (length, sealed) = self.packet.split_at_mut(LENGTH_BYTES);
         let (body, tag) = sealed.split_at_mut(BODY_BYTES);

@@ -1,14 +1,14 @@
-//! What is said to the null S3.
+//! Requests to the null S3.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
 };
 
-/// The size of Wharfinger's first parts.
+/// Size of Wharfinger's first parts.
 const PART_BYTES: usize = 8 << 20;
 
-/// Parts, one after the other.
+/// Uploads parts, one after the other.
 pub struct Upload {
     stream: BufReader<TcpStream>,
     left: usize,
@@ -31,7 +31,7 @@ impl Upload {
     }
 }
 
-/// An object's bytes, by one GET.
+/// Downloads an object with one GET.
 pub struct Download(BufReader<TcpStream>);
 
 impl Download {

@@ -1,4 +1,5 @@
-//! Bodies at the least cost: dropped in the kernel on their way in, sent from one small buffer on their way out.
+//! Request and response bodies at the least cost: received bytes are dropped in the kernel, sent ones come from one
+//! small buffer.
 
 use socket2::SockRef;
 use std::{
@@ -9,21 +10,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// After how many bytes the pattern of every object begins again: few enough to stay in the processor's cache (sending
-/// from files, by sendfile, costs more than ten times as much), and a prime, so that equal blocks are far apart.
+/// Period of the pattern in every object. It is short enough to stay in the processor's cache: sending from files with
+/// sendfile costs more than ten times as much. It is a prime, so equal blocks are far apart.
 pub const PATTERN_BYTES: usize = 983_063;
-/// How much is moved between two looks at the clock, when the bandwidth is limited.
+/// Bytes to move before the next look at the clock, if the bandwidth is limited.
 const PACED_BYTES: u64 = 128 << 10;
-/// How much one call drops at most.
+/// Limit on the bytes that one call drops.
 const DROPPED_BYTES: usize = 4 << 20;
 /// `MSG_TRUNC` of Linux: on a TCP socket, `recv` drops the bytes instead of copying them (tcp(7)).
 const MSG_TRUNC: i32 = 0x20;
 
-/// The bytes that every object has.
+/// The content of every object.
 pub struct Pattern(Vec<u8>);
 
 impl Pattern {
-    /// Makes the pattern, in which no two runs of eight bytes are the same.
+    /// Makes the pattern. No two runs of eight bytes in it are the same.
     pub fn new() -> Self {
         let words =
             (0..PATTERN_BYTES.div_ceil(8)).flat_map(|at| (at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
@@ -31,7 +32,7 @@ impl Pattern {
     }
 }
 
-/// Sends `bytes` of an object from `offset` on.
+/// Sends `bytes` of an object, starting at `offset`.
 pub fn send(mut stream: &TcpStream, pattern: &Pattern, offset: u64, bytes: u64, pace: &mut Pace) -> io::Result<()> {
     let mut sent = 0;
     while sent < bytes {
@@ -45,7 +46,7 @@ pub fn send(mut stream: &TcpStream, pattern: &Pattern, offset: u64, bytes: u64, 
     Ok(())
 }
 
-/// Drops `bytes` that the client is sending.
+/// Drops the next `bytes` from the client.
 pub fn discard(stream: &TcpStream, scratch: &mut Vec<MaybeUninit<u8>>, bytes: u64, pace: &mut Pace) -> io::Result<()> {
     scratch.resize(DROPPED_BYTES, MaybeUninit::uninit());
     let socket = SockRef::from(stream);
@@ -64,7 +65,7 @@ pub fn discard(stream: &TcpStream, scratch: &mut Vec<MaybeUninit<u8>>, bytes: u6
     Ok(())
 }
 
-/// Keeps a body to a bandwidth.
+/// Limits the bandwidth of a body.
 pub struct Pace {
     /// In bytes a second.
     bandwidth: Option<u64>,

@@ -1,4 +1,4 @@
-//! One connection: head, body, latency, answer, and again.
+//! One connection: read head and body, wait for the latency, answer, repeat.
 
 use super::{
     Server,
@@ -12,10 +12,10 @@ use std::{
     thread::sleep,
 };
 
-/// Bodies up to this size are read, because they might be XML.
+/// Bodies up to this size are read, because they may be XML.
 const MAX_XML_BYTES: u64 = 4 << 20;
 
-/// Serves until the client closes.
+/// Serves until the client closes the connection.
 pub fn serve(mut stream: &TcpStream, server: &Server) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut heads = HeadReader::default();

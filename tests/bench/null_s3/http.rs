@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as S3 clients speak: a head, a body of known length, an answer.
+//! The subset of HTTP/1.1 that S3 clients use: a head, a body of known length, an answer.
 
 use percent_encoding::percent_decode_str;
 use std::{
@@ -16,7 +16,7 @@ pub struct Head {
     pub path: String,
     /// Decoded.
     pub query: Vec<(String, String)>,
-    /// Names in lower case.
+    /// Names in lowercase.
     pub headers: Vec<(String, String)>,
 }
 
@@ -29,7 +29,7 @@ impl Head {
         self.query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// The length of the body as it comes over the wire, in bytes.
+    /// Length of the body on the wire, in bytes.
     pub fn body_bytes(&self) -> u64 {
         self.header("content-length").and_then(|length| length.parse().ok()).unwrap_or_default()
     }
@@ -51,19 +51,19 @@ impl Head {
     }
 }
 
-/// Undoes percent encoding.
+/// Decodes percent encoding.
 pub fn decode(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-/// Reads heads; what it has read beyond one belongs to the body.
+/// Reads heads. Bytes read beyond a head belong to the body.
 #[derive(Debug, Default)]
 pub struct HeadReader {
     buffer: Vec<u8>,
 }
 
 impl HeadReader {
-    /// The next head, or `None` when the client has closed the connection.
+    /// Returns the next head, or `None` if the client closed the connection.
     pub fn next(&mut self, mut stream: &TcpStream) -> io::Result<Option<Head>> {
         loop {
             if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -83,7 +83,7 @@ impl HeadReader {
         }
     }
 
-    /// Takes up to `bytes` of the body that were read already.
+    /// Takes up to `bytes` of the body from the read buffer.
     pub fn take(&mut self, bytes: u64) -> Vec<u8> {
         let there = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.buffer.len());
         let rest = self.buffer.split_off(there);
@@ -97,9 +97,9 @@ pub struct Answer {
     pub status: &'static str,
     pub headers: Vec<(String, String)>,
     pub body: String,
-    /// An object's bytes that follow the head in the place of `body`: offset and length.
+    /// Offset and length of the object's bytes that follow the head instead of `body`.
     pub object: Option<(u64, u64)>,
-    /// The length that a HEAD tells of a body that doesn't come.
+    /// Content-Length of a HEAD, which has no body.
     pub told_bytes: Option<u64>,
 }
 
@@ -118,12 +118,12 @@ impl Answer {
         self.with("Content-Type", "application/xml")
     }
 
-    /// An error as S3 tells it.
+    /// An S3 error.
     pub fn error(status: &'static str, code: &str) -> Self {
         Self::new(status).xml(format!("<Error><Code>{code}</Code><Message>{code}</Message></Error>"))
     }
 
-    /// Writes all but the object's bytes, in one call.
+    /// Writes everything but the object's bytes, in one call.
     pub fn write(&self, mut stream: &TcpStream, body: bool) -> io::Result<()> {
         let object = self.object.map(|(_, bytes)| bytes);
         let bytes = self.told_bytes.or(object).unwrap_or(self.body.len() as u64);

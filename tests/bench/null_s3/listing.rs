@@ -1,4 +1,4 @@
-//! ListObjectsV2, ListParts and ListMultipartUploads, and as much of XML as it takes.
+//! ListObjectsV2, ListParts and ListMultipartUploads, with the little XML that they need.
 
 use super::{
     http::Head,
@@ -14,7 +14,7 @@ use std::{
 const MAX_KEYS: usize = 1000;
 const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'*');
 
-/// The page that `head` asks for.
+/// Returns the page that `head` asks for.
 pub fn page(objects: &BTreeMap<String, Object>, head: &Head) -> String {
     let prefix = head.query("prefix").unwrap_or_default();
     let delimiter = head.query("delimiter").filter(|delimiter| !delimiter.is_empty());
@@ -67,7 +67,7 @@ pub fn page(objects: &BTreeMap<String, Object>, head: &Head) -> String {
     )
 }
 
-/// The page of an upload's parts that `head` asks for.
+/// Returns the page of an upload's parts that `head` asks for.
 pub fn parts(parts: &BTreeMap<u32, u64>, head: &Head, etag: impl Fn(u32) -> String) -> String {
     let after = head.query("part-number-marker").and_then(|marker| marker.parse::<u32>().ok()).unwrap_or_default();
     let max = head.query("max-parts").and_then(|max| max.parse().ok()).unwrap_or(MAX_KEYS).min(MAX_KEYS);
@@ -87,7 +87,7 @@ pub fn parts(parts: &BTreeMap<u32, u64>, head: &Head, etag: impl Fn(u32) -> Stri
     )
 }
 
-/// The page of open uploads that `head` asks for.
+/// Returns the page of open uploads that `head` asks for.
 pub fn uploads(uploads: &BTreeMap<String, Upload>, head: &Head) -> String {
     let prefix = head.query("prefix").unwrap_or_default();
     let after = head.query("key-marker").map(|key| (key, head.query("upload-id-marker").unwrap_or_default()));
@@ -129,12 +129,12 @@ fn encoding(url: bool) -> &'static str {
     if url { "<EncodingType>url</EncodingType>" } else { "" }
 }
 
-/// Text for XML.
+/// Escapes text for XML.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Text from XML.
+/// Unescapes text from XML.
 pub fn unescape(text: &str) -> String {
     let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'");
     text.replace("&amp;", "&")

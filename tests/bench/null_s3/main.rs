@@ -1,15 +1,15 @@
-//! An S3 that costs nothing, for benchmarks: it throws away what is uploaded, remembers only how much it was, and answers
-//! downloads from one fixed pattern (the byte at `offset` of every object is `pattern[offset % PATTERN_BYTES]`).
+//! An S3 for benchmarks that costs almost nothing. It discards uploads and keeps only their sizes. It answers downloads
+//! from one fixed pattern: the byte at `offset` of every object is `pattern[offset % PATTERN_BYTES]`.
 //!
-//! No signature, checksum or bucket name is looked at. A thread serves a connection with blocking calls; uploaded bytes
-//! are dropped inside the kernel and downloaded ones come from the cache, so that what a benchmark measures is the other side.
+//! It ignores signatures, checksums and bucket names. Each connection has a thread with blocking calls. The kernel
+//! drops uploaded bytes, and downloads come from the processor's cache, so a benchmark measures the other side.
 //!
 //! ```text
 //! cargo run --release --example null_s3 -- --listen 127.0.0.1:9000 --latency-ms 30 --bandwidth-mb-s 80 --object big=10G
 //! ```
 //!
-//! `GET /_counts` answers the number of requests of each kind and of body bytes as JSON, and so does the end (SIGTERM,
-//! Ctrl-C) on standard output.
+//! `GET /_counts` answers as JSON with the number of requests of each kind and of body bytes. At the end (SIGTERM,
+//! Ctrl-C) the program prints the same JSON.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -31,16 +31,16 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// An S3 that costs nothing.
+/// An S3 that costs almost nothing.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Where to listen; port 0 takes a free one, which is printed.
+    /// Address to listen on. Port 0 takes a free one, which is printed.
     #[arg(long, default_value = "127.0.0.1:9000")]
     listen: SocketAddr,
-    /// How long each answer waits for its first byte.
+    /// Delay before the first byte of each answer.
     #[arg(long, default_value_t = 0)]
     latency_ms: u64,
-    /// How fast each connection moves bodies, in 10^6 bytes a second; 0 is as fast as it goes.
+    /// Bandwidth of each connection's bodies, in 10^6 bytes a second. 0 is unlimited.
     #[arg(long, default_value_t = 0)]
     bandwidth_mb_s: u64,
     /// An object that exists from the start, such as `acme/big.bin=10G`.
@@ -51,10 +51,10 @@ struct Options {
     many: Vec<(String, u64)>,
 }
 
-/// What all connections share.
+/// State that all connections share.
 struct Server {
     latency: Duration,
-    /// Bytes a second a connection.
+    /// Bytes a second for each connection.
     bandwidth: Option<u64>,
     objects: Objects,
     pattern: Pattern,
@@ -74,7 +74,7 @@ fn main() {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let server = Arc::clone(&accepting);
-            // A connection that breaks is the client's affair.
+            // An error ends this connection only.
             thread::spawn(move || drop(connection::serve(&stream, &server)));
         }
     });
@@ -93,12 +93,12 @@ fn wait_for_the_end() {
     });
 }
 
-/// The names below a prefix.
+/// Returns the names below a prefix.
 fn numbered((prefix, count): &(String, u64)) -> impl Iterator<Item = (String, u64)> {
     (0..*count).map(move |number| (format!("{prefix}{number:07}"), 0))
 }
 
-/// `KEY=SIZE`, the size in bytes or with `K`, `M` or `G` for powers of 1,024.
+/// Parses `KEY=SIZE`. The size is in bytes, or with `K`, `M` or `G` for powers of 1,024.
 fn preset(text: &str) -> Result<(String, u64), String> {
     let (key, size) = text.rsplit_once('=').ok_or("expected KEY=SIZE")?;
     let digits = size.trim_end_matches(['K', 'M', 'G']);

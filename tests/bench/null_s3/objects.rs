@@ -1,4 +1,4 @@
-//! What the null S3 remembers: names, sizes, metadata, open uploads, and how often it was asked.
+//! State of the null S3: names, sizes, metadata, open uploads and request counts.
 
 use std::{
     collections::BTreeMap,
@@ -8,13 +8,13 @@ use std::{
     },
 };
 
-/// An object: all of it but its bytes.
+/// An object without its bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Object {
     /// In bytes.
     pub size: u64,
     pub etag: String,
-    /// Headers `x-amz-meta-…` and `content-type` as they came.
+    /// Headers `x-amz-meta-…` and `content-type`, as the client sent them.
     pub headers: Vec<(String, String)>,
 }
 
@@ -23,7 +23,7 @@ pub struct Object {
 pub struct Upload {
     pub key: String,
     pub headers: Vec<(String, String)>,
-    /// Sizes by number.
+    /// Sizes by part number.
     pub parts: BTreeMap<u32, u64>,
 }
 
@@ -55,17 +55,17 @@ impl Objects {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An ETag or upload id that was never there.
+    /// Returns an ETag or upload id that wasn't used before.
     pub fn unique(&self) -> String {
         format!("null-{}", self.unique.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Adds to a number that `/_counts` tells.
+    /// Adds to a number that `/_counts` reports.
     pub fn count(&self, name: &'static str, by: u64) {
         *self.lock().counts.entry(name).or_default() += by;
     }
 
-    /// The numbers as JSON; their names need no escapes.
+    /// The numbers as JSON. Their names need no escaping.
     pub fn counts(&self) -> String {
         let state = self.lock();
         let counts: Vec<_> = state.counts.iter().map(|(name, count)| format!("\"{name}\":{count}")).collect();

@@ -1,4 +1,4 @@
-//! What is asked, and the answer: S3's verbs by method and query.
+//! S3's verbs, by method and query.
 
 use super::{
     http::{Answer, Head, decode},
@@ -10,7 +10,7 @@ use std::ops::Range;
 const OK: &str = "200 OK";
 const MODIFIED: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
 
-/// Answers a request. `body` is there for POST only.
+/// Answers a request. Only a POST has a `body`.
 pub fn answer(objects: &Objects, head: &Head, body: &[u8]) -> Answer {
     if head.path == "/_counts" {
         return Answer { body: objects.counts(), ..Answer::new(OK).with("Content-Type", "application/json") };
@@ -58,7 +58,7 @@ pub fn answer(objects: &Objects, head: &Head, body: &[u8]) -> Answer {
     answer
 }
 
-/// GET and HEAD.
+/// Answers GET and HEAD.
 fn read(objects: &Objects, head: &Head, key: &str) -> Answer {
     let Some(object) = objects.lock().objects.get(key).cloned() else {
         return Answer::error("404 Not Found", "NoSuchKey");
@@ -87,7 +87,8 @@ fn read(objects: &Objects, head: &Head, key: &str) -> Answer {
     answer.with("ETag", quoted(&object.etag)).with("Last-Modified", MODIFIED).with("Accept-Ranges", "bytes")
 }
 
-/// The range that is asked for, cut at the end: empty if it can't be had, `None` if it is none that S3 takes.
+/// Parses a range and cuts it at the object's end. Returns an empty range if it can't be satisfied, `None` if its
+/// syntax isn't S3's.
 fn range(text: &str, size: u64) -> Option<Range<u64>> {
     let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
     if first.is_empty() {
@@ -102,7 +103,7 @@ fn put(objects: &Objects, head: &Head, key: &str) -> Answer {
     publish(objects, head, key, body_size(head), kept(head)).unwrap_or_else(|refusal| refusal)
 }
 
-/// The object that is copied from.
+/// Returns the source object of a copy.
 fn source(objects: &Objects, head: &Head, name: &str) -> Result<Object, Answer> {
     let name = decode(name);
     let name = name.trim_start_matches('/').split_once('/').map_or("", |(_, key)| key);
@@ -198,7 +199,7 @@ fn remove_many(objects: &Objects, body: &str) -> Answer {
     Answer::new(OK).xml("<DeleteResult></DeleteResult>".to_owned())
 }
 
-/// Makes an object; its ETag is the first header of the answer.
+/// Stores an object. Its ETag is the first header of the answer.
 fn publish(
     objects: &Objects,
     head: &Head,
@@ -219,7 +220,7 @@ fn publish(
     Ok(Answer::new(OK).with("ETag", quoted(&etag)))
 }
 
-/// The size of the body without the framing of aws-chunked.
+/// Size of the body without the framing of aws-chunked.
 fn body_size(head: &Head) -> u64 {
     let decoded = head.header("x-amz-decoded-content-length").and_then(|length| length.parse().ok());
     decoded.unwrap_or_else(|| head.body_bytes())
