@@ -1,4 +1,5 @@
-//! Issue 15.4: `check` and `serve` agree. What keeps the server from starting is said by both, in the same words.
+//! Issue 15.4: `check` and `serve` agree. Both report the same problems that keep the server from starting, in the same
+//! words.
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::{
@@ -16,15 +17,15 @@ use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_wharfinger");
 
-/// A directory with a config that is right, and whose host key and ledger a server has made.
+/// A directory with a valid config, and with the host key and the ledger of a server that ran.
 struct Site {
     directory: TempDir,
-    /// The line that begins each problem of the server's file.
+    /// Prefix of each problem of the server's file.
     file: String,
 }
 
 impl Site {
-    /// A config that listens on `listen`, before a server has run.
+    /// Makes a config that listens on `listen`. No server has run on it yet.
     fn empty(listen: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = format!("{}: ", directory.path().join("wharfinger.toml").display());
@@ -76,26 +77,26 @@ impl Site {
         command
     }
 
-    /// The answer of `check`, true if the server can start, and its lines on stderr.
+    /// Runs `check`. Returns true if the server can start, and the lines on stderr.
     fn check(&self) -> (bool, Vec<String>) {
         let output = self.command("check").output().unwrap();
         (output.status.success(), lines(&output.stderr))
     }
 
-    /// A server that listens, and the lines of its log until then.
+    /// Starts a server. Returns it with its log up to the line that says it listens.
     fn start(&self) -> (Child, Vec<String>) {
         let (server, said) = start(self.command("serve"));
         (server.unwrap_or_else(|| panic!("{said:?}")), said)
     }
 
-    /// The lines of a server that doesn't start.
+    /// Returns the lines of a server that refuses to start.
     fn refusal(&self) -> Vec<String> {
         let (server, said) = start(self.command("serve"));
         assert!(server.is_none(), "it started: {said:?}");
         said
     }
 
-    /// The problems that both refuse for, without the server's file in front.
+    /// Returns the problems for which both `check` and `serve` refuse, without the file's name in front.
     fn refused(&self) -> Vec<String> {
         let ((may_start, checked), served) = (self.check(), self.refusal());
         assert!(!may_start, "{checked:?}");
@@ -106,7 +107,7 @@ impl Site {
     }
 }
 
-/// Runs a server until it listens; `None` where it ends before.
+/// Runs a server until it listens. Returns `None` if it ends before.
 fn start(mut command: Command) -> (Option<Child>, Vec<String>) {
     let mut server = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut said = Vec::new();
@@ -129,7 +130,7 @@ fn lines(bytes: &[u8]) -> Vec<String> {
     str::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// The problems of a site that was right before `spoil`.
+/// Returns the problems of a valid site after `spoil`.
 fn spoiled(spoil: impl FnOnce(&Site)) -> Vec<String> {
     let site = Site::used();
     assert_eq!(site.check(), (true, Vec::new()));
@@ -187,7 +188,7 @@ fn files() {
     assert!(problem.ends_with("tenants/pipe.toml: can't be read: it is a FIFO, not a file"), "{problem}");
 }
 
-/// A server of a release before started with these: it goes on to.
+/// The previous release started with these modes, so this one must start too.
 #[test]
 fn what_a_group_may_write_is_told_by_both_and_stops_neither() {
     let site = Site::used();
@@ -205,7 +206,7 @@ fn what_a_group_may_write_is_told_by_both_and_stops_neither() {
     }
 }
 
-/// Without `[ledger]` and `directory`, the ledger and host keys lie beside the config.
+/// Without `[ledger]` and `directory`, ledger and host keys are beside the config.
 #[test]
 fn a_directory_that_the_config_shares_with_the_ledger_and_host_keys_is_told_once() {
     let site = Site::empty("'127.0.0.1:0'");
@@ -224,7 +225,7 @@ fn a_directory_that_the_config_shares_with_the_ledger_and_host_keys_is_told_once
     );
 }
 
-/// The sentence about an address, which both say.
+/// Returns the sentence about an address, which `check` and `serve` share.
 fn about_addresses(site: &Site) -> String {
     let ((may_start, checked), served) = (site.check(), site.refusal());
     let [problem, _count] = &checked[..] else { panic!("{checked:?}") };
@@ -256,7 +257,7 @@ fn addresses() {
     assert!(sentence.ends_with(": this machine has no such address"), "{sentence}");
 }
 
-/// An operator checks a new config beside the server that it is for.
+/// An operator checks a new config while the server that it is for runs.
 #[test]
 fn the_address_of_the_running_server_is_a_warning() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -295,7 +296,7 @@ fn new_host_keys_beside_an_old_ledger_are_loud() {
     assert!(!said.iter().any(is_loud), "they are known now: {said:?}");
 }
 
-/// Issue 15.3. No file may grow, as on a full disk, and the ledger isn't there yet.
+/// Issue 15.3. The ledger doesn't exist yet, and no file may grow, as on a full disk.
 #[test]
 fn a_full_disk_under_the_ledger_does_not_keep_the_server_down() {
     let site = Site::used();
@@ -310,7 +311,7 @@ fn a_full_disk_under_the_ledger_does_not_keep_the_server_down() {
     assert!(said.iter().any(is_loud), "{said:?}");
 }
 
-/// In a namespace of its own, where the system allows one.
+/// Runs in its own mount namespace, if the system allows one.
 #[test]
 fn what_a_read_only_mount_protects_counts_as_protected() {
     let site = Site::used();
@@ -323,7 +324,7 @@ fn what_a_read_only_mount_protects_counts_as_protected() {
         shell.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).arg(site.directory.path()).output()
     };
     if !mounted("true").is_ok_and(|output| output.status.success()) {
-        // Not captured, as `eprintln!` would be.
+        // Written directly, because the test harness captures `eprintln!`.
         let said = "not tested: a read-only mount protects files, because `unshare` isn't allowed here";
         return writeln!(io::stderr(), "{said}").unwrap();
     }
@@ -337,14 +338,14 @@ fn what_a_read_only_mount_protects_counts_as_protected() {
 /// A user that root can run the server as.
 const ANOTHER_USER: u32 = 12_345;
 
-/// A used site that belongs to root, but for its keys and ledger, which are another user's; `None` where this isn't root.
+/// Returns a used site of root's, with keys and ledger of another user. Returns `None` unless the test runs as root.
 fn site_of_another_user() -> Option<Site> {
     let site = Site::used();
     for directory in ["keys", "ledger"].map(|name| site.path(name)) {
         let files = fs::read_dir(&directory).unwrap().map(|file| file.unwrap().path());
         for path in files.chain([directory.clone()]) {
             if chown(path, Some(ANOTHER_USER), Some(ANOTHER_USER)).is_err() {
-                // Not captured, as `eprintln!` would be.
+                // Written directly, because the test harness captures `eprintln!`.
                 let said = b"not tested: what another user may do, because only root can ask\n";
                 io::stderr().write_all(said).unwrap();
                 return None;
@@ -357,7 +358,7 @@ fn site_of_another_user() -> Option<Site> {
     Some(site)
 }
 
-/// The warnings that `check` and `serve` have when `user` runs them.
+/// Returns the warnings of `check` and `serve` when `user` runs them.
 fn warnings_for(user: u32, site: &Site) -> Vec<String> {
     let output = site.command("check").uid(user).gid(user).output().unwrap();
     assert!(output.status.success(), "{:?}", lines(&output.stderr));
@@ -370,7 +371,7 @@ fn warnings_for(user: u32, site: &Site) -> Vec<String> {
     warnings.collect()
 }
 
-/// The users that own them may be meant to: the server starts, and says so.
+/// The operator may want other owners, so the server starts with warnings.
 #[test]
 fn files_of_another_user_are_told_by_both() {
     let Some(site) = site_of_another_user() else { return };
@@ -382,7 +383,7 @@ fn files_of_another_user_are_told_by_both() {
     let warnings = warnings_for(0, &site);
     let root = format!("{}/", site.directory.path().display());
     let mut warnings: Vec<String> = warnings.iter().map(|warning| warning.replace(&root, "")).collect();
-    // A server that was killed leaves the log beside the ledger.
+    // A killed server leaves its write-ahead log beside the ledger.
     warnings.retain(|warning| !warning.contains("ledger.db-"));
     let belongs = |name: &str| {
         format!(
@@ -401,7 +402,7 @@ fn files_of_another_user_are_told_by_both() {
     );
 }
 
-/// An `emptyDir` of Kubernetes is root's and has the mode 0777.
+/// An `emptyDir` of Kubernetes belongs to root and has the mode 0777.
 #[test]
 fn directories_whose_mode_the_user_cannot_change_are_told_and_stop_neither() {
     let Some(site) = site_of_another_user() else { return };
@@ -422,7 +423,7 @@ fn directories_whose_mode_the_user_cannot_change_are_told_and_stop_neither() {
     assert!(!refused.status.success(), "files are refused: {:?}", lines(&refused.stderr));
 }
 
-/// A server of the release before started with it: SQLite keeps its files beside the target.
+/// The previous release started with such a link: SQLite keeps its files beside the link's target.
 #[test]
 fn the_directory_of_a_link_to_the_ledger_need_not_be_writable() {
     let Some(site) = site_of_another_user() else { return };

@@ -1,7 +1,9 @@
-//! Sessions that rename or remove one name at the same moment, through the SDK against the demo's S3: on one node, on two
-//! nodes with one PostgreSQL, and on two nodes between which S3 alone decides. Of each race exactly one has the source.
+//! Sessions that rename or remove one name at the same moment, through the SDK against the demo's S3. They run on one
+//! node, on two nodes with one PostgreSQL, and on two nodes that only S3 can arbitrate. In each race exactly one
+//! session gets the source.
 //!
-//! S3 is reached as a role with a session policy, so that it says 403 of what another session has taken.
+//! The sessions reach S3 as a role with a session policy, so S3 answers 403 for a source that another session has
+//! taken.
 
 use crate::{
     roles::Account,
@@ -23,17 +25,17 @@ use wharfinger::{
 };
 
 const RACES: usize = 60;
-/// Races that run side by side.
+/// Limit on races that run concurrently.
 const AT_ONCE: usize = 6;
-/// An answer from S3 takes so long, so that requests of two sessions lie between each other.
+/// Latency of S3's answers, so that the requests of two sessions interleave.
 const LATENCY: Duration = Duration::from_millis(3);
 
-/// Two sessions, and what they stand on.
+/// Two sessions with their nodes, bucket and account.
 pub struct Arena {
     pub sessions: [Arc<Vfs>; 2],
     bucket: Arc<dyn Bucket>,
     account: Account,
-    /// The nodes' ledger, where they share one.
+    /// The ledger that the nodes share, if they share one.
     pub postgres: Option<Postgres>,
 }
 
@@ -50,7 +52,7 @@ impl Arena {
         Self::of([one.journal(), other.journal()], Some(postgres)).await
     }
 
-    /// Two nodes that know nothing of each other, as while their ledger is away.
+    /// Two nodes that don't share a ledger, as while PostgreSQL is down.
     async fn strangers() -> Self {
         let journal = || Arc::new(MemoryJournal::default()) as Arc<dyn Journal>;
         Self::of([journal(), journal()], None).await
@@ -74,13 +76,13 @@ impl Arena {
         }
     }
 
-    /// All that lies under names that begin so, without the tenant's prefix.
+    /// Returns all names that begin with `start`, without the tenant's prefix.
     async fn names(&self, start: &str) -> Vec<String> {
         let page = self.bucket.list(ListScope::StartingWith(&acme().key(start).unwrap()), None, 100).await.unwrap();
         page.objects.into_iter().map(|listed| listed.raw_key.trim_start_matches("acme/").to_owned()).collect()
     }
 
-    /// Runs what each session does to the sources of one race at the same moment.
+    /// Runs both sessions' acts of one race at the same moment.
     async fn race(&self, acts: [Act; 2]) -> [Result<()>; 2] {
         let [one, other] = [0, 1].map(|number| {
             let (session, act) = (Arc::clone(&self.sessions[number]), acts[number].clone());
@@ -119,7 +121,7 @@ pub fn path(name: &str) -> VirtualPath {
     VirtualPath::parse(format!("/{name}").as_bytes()).unwrap()
 }
 
-/// The objects of a source.
+/// Determines the objects of a source.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     File,
@@ -137,7 +139,7 @@ impl Kind {
     }
 }
 
-/// Races of two renames of one source to names of their own.
+/// Races of two renames of one source to different names.
 async fn renames(arena: &Arena, kind: Kind) {
     let races = (0..RACES).map(|number| async move {
         let source = format!("{kind:?}-{number}.");
@@ -175,7 +177,8 @@ async fn removals(arena: &Arena, kind: Kind) {
     stream::iter(races).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 
-/// Races of two sources, or one, to one target. `is_late`: the second may find the first's copy before its source is gone.
+/// Races for one target, from two sources or one. With `is_late` the second rename may find the first one's copy before
+/// its source is gone.
 async fn targets(arena: &Arena, is_late: bool) {
     let races = (0..RACES).map(|number| async move {
         let (one, other, target) = (format!("{number}.a"), format!("{number}.b"), format!("{number}.c"));
@@ -204,7 +207,7 @@ async fn targets(arena: &Arena, is_late: bool) {
     stream::iter(races).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 
-/// Races of two renames of one source, each over a file of its own: the one that comes too late has replaced nothing.
+/// Races of two renames of one source, each over its own file. The loser must not have replaced its file.
 async fn replacements(arena: &Arena) {
     let races = (0..RACES).map(|number| async move {
         let source = format!("over-{number}.");

@@ -1,5 +1,5 @@
-//! The trial of docker-compose.yml, as far as it can be told without Docker: its config is right, and what it expects of
-//! the composition is there.
+//! The trial of docker-compose.yml, as far as a test without Docker can check it: its config is valid, and the
+//! composition provides everything that the config needs.
 
 use std::{fs, path::Path, process::Command};
 
@@ -8,7 +8,7 @@ const SECRET: &str = "S3_SECRET_ACCESS_KEY";
 fn checked(secret: Option<&str>) -> (bool, String) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut check = Command::new(env!("CARGO_BIN_EXE_wharfinger"));
-    // The host keys and the ledger are on volumes of the container.
+    // `--config-only`, because host keys and ledger are on the container's volumes.
     check
         .args(["check", "--config-only", "--config", "config/compose/wharfinger.toml"])
         .current_dir(root)

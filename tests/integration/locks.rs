@@ -1,4 +1,4 @@
-//! Sessions that create one file with EXCL on two nodes with one PostgreSQL, through the SDK against the demo's S3.
+//! Sessions on two nodes with one PostgreSQL create one file with EXCL, through the SDK against the demo's S3.
 
 use crate::{
     claims::{Arena, path},
@@ -23,7 +23,7 @@ async fn lock(session: &Vfs) -> Result<WriteHandle> {
     opened.admit(Duration::from_secs(10)).await
 }
 
-/// Locks and unlocks by a file that is there from CLOSE to REMOVE. Gives how often it had the lock.
+/// Locks and unlocks with a file that exists from CLOSE to REMOVE. Returns how often it held the lock.
 async fn work(session: Arc<Vfs>, held: Arc<AtomicUsize>) -> usize {
     let mut won = 0;
     for round in 0..ROUNDS {
@@ -56,7 +56,7 @@ async fn two_nodes_with_one_postgresql_keep_each_other_out() {
     let [one, other] = arena.sessions.clone();
     let handle = lock(&one).await.unwrap();
     assert!(matches!(lock(&other).await, Err(Error::AlreadyExists)));
-    // The other is refused only when it is written down that the OPEN was answered.
+    // The lock can be broken only once the journal knows that the OPEN was answered.
     other.remove(&path("lock")).await.unwrap();
     let theirs = lock(&other).await.unwrap();
     assert!(matches!(handle.close().await, Err(Error::LockLost)));

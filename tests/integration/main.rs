@@ -1,4 +1,4 @@
-//! Everything that needs more than one module: one binary, one file a promise.
+//! Tests that need more than one module: one binary, one file for each promise.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

@@ -1,6 +1,6 @@
-//! Paths that try to leave the jail of a tenant.
+//! Paths that try to escape a tenant's jail.
 
-/// The ways out that peers had, with `OTHER` for the other tenant's name.
+/// Escapes that worked in comparable servers. `OTHER` stands for the other tenant's name.
 const WAYS: &[&str] = &[
     "/../OTHER/NAME",
     "/../../tenants/OTHER/NAME",
@@ -51,10 +51,10 @@ const WAYS: &[&str] = &[
     "/../acme2",
 ];
 
-/// The way of this number, to `name` of the tenant `other`.
+/// Returns the path of number `way` that leads to `name` of the tenant `other`.
 pub fn path(way: usize, other: &str, name: &str) -> String {
     WAYS[way % WAYS.len()].replace("OTHER", other).replace("NAME", name)
 }
 
-/// How many there are.
+/// Number of paths.
 pub const COUNT: usize = WAYS.len();

@@ -1,5 +1,5 @@
-//! Two tenants, fifty sessions each, two minutes of anything that comes to mind, escape attempts among it: no byte and no
-//! name crosses. Tenants use the same names, and every byte that a session writes says whose it is.
+//! Two tenants with fifty sessions each run random operations for two minutes, including escape attempts. No byte and
+//! no name crosses. Both tenants use the same names, and every byte that a session writes names its tenant.
 
 mod escapes;
 mod session;
@@ -24,9 +24,9 @@ use wharfinger::demo::Demo;
 
 const SESSIONS: usize = 50;
 const DURATION: Duration = Duration::from_mins(2);
-/// Fewer than the server lets in at once from one address.
+/// Below the server's limit on concurrent logins from one address.
 const LOGINS_AT_ONCE: usize = 10;
-/// Tenants and their users in the demo.
+/// The demo's tenants and users.
 const TENANTS: [(&str, &str); 2] = [("acme", "alice"), ("globex", "bob")];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,14 +79,14 @@ async fn no_byte_crosses() {
     running.await.unwrap();
 }
 
-/// How much was tried, so that a test in which nothing works is noticed.
+/// Number of operations that took effect. The test fails if nothing works.
 #[derive(Debug, Default)]
 struct Counts {
-    /// Files whose bytes were looked at.
+    /// Files that a session read and checked.
     read: AtomicU64,
-    /// Directories whose names were.
+    /// Directories that a session listed and checked.
     listed: AtomicU64,
-    /// Escape attempts that were refused.
+    /// Escape attempts that the server refused.
     refused: AtomicU64,
     /// Escape attempts that ended inside the jail.
     inside: AtomicU64,

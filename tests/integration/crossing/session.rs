@@ -1,4 +1,4 @@
-//! One session's walk, and a look at the storage when all have ended.
+//! The random walk of a session, and the final check of the storage.
 
 use super::{
     Counts, TENANTS, escapes,
@@ -12,12 +12,12 @@ use russh_sftp::{
 use std::net::SocketAddr;
 use wharfinger::demo::Demo;
 
-/// The most that one READ or WRITE carries here.
+/// Limit on the bytes of one READ or WRITE here.
 const PIECE_BYTES: u32 = 128 << 10;
-/// A file of more than one part now and then.
+/// Size of an occasional file of more than one part.
 const LARGE_BYTES: usize = 9 << 20;
 
-/// A session of a tenant, and what it rolls next.
+/// A session of a tenant with its random numbers.
 pub struct Session {
     tenant: &'static str,
     other: &'static str,
@@ -26,7 +26,7 @@ pub struct Session {
     dice: Dice,
 }
 
-/// What was asked for, or `None` where the server said no. Anything but a status in good order fails the test.
+/// Returns the answer, or `None` if the server refused. An error other than a status fails the test.
 fn answered<T>(result: Result<T, Error>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
@@ -42,7 +42,7 @@ impl Session {
         Self { tenant, other, number, sftp, dice }
     }
 
-    /// Does one thing.
+    /// Performs one random operation.
     pub async fn step(&mut self, counts: &Counts) {
         match self.dice.roll(12) {
             0..3 => {
@@ -74,7 +74,7 @@ impl Session {
         }
     }
 
-    /// A name that both tenants use, or one that only this tenant does.
+    /// Returns a name that both tenants use, or one that only this tenant uses.
     fn name(&mut self) -> String {
         let number = self.dice.roll(8);
         if self.dice.roll(4) == 0 { format!("only-{}-{number}", self.tenant) } else { format!("f{number}") }
@@ -104,7 +104,7 @@ impl Session {
         answered(self.sftp.close(opened.handle).await).is_some()
     }
 
-    /// Reads a file to its end, or a piece of it, and looks at every byte.
+    /// Reads a file to its end, from a random offset, and checks every byte.
     async fn read(&mut self, path: &str, counts: &Counts) -> bool {
         let attributes = FileAttributes::empty();
         let Some(opened) = answered(self.sftp.open(path, OpenFlags::READ, attributes).await) else { return false };
@@ -118,7 +118,7 @@ impl Session {
         true
     }
 
-    /// Lists a directory, and looks at every name.
+    /// Lists a directory and checks every name.
     async fn list(&mut self, path: &str, counts: &Counts) -> bool {
         let Some(opened) = answered(self.sftp.opendir(path).await) else { return false };
         while let Some(names) = answered(self.sftp.readdir(&opened.handle).await) {
@@ -133,11 +133,13 @@ impl Session {
         true
     }
 
-    /// Tries a way out. It may be refused, or lead to a place inside the jail, whose bytes and names are the tenant's own.
+    /// Tries to escape. The server may refuse, or answer with a path inside the jail: then its bytes and names must be
+    /// the tenant's own.
     async fn escape(&mut self, counts: &Counts) {
         let attempt = self.dice.roll(11);
         let name = match self.dice.roll(3) {
-            // What may be made inside the jail has no name of theirs, or nobody could tell it from theirs.
+            // A file made inside the jail must not have a name of the other tenant: the check couldn't tell it from a
+            // leak.
             _ if matches!(attempt, 2 | 7 | 10) => "forged".to_owned(),
             0 => format!("only-{}-{}", self.other, self.dice.roll(8)),
             1 => format!("f{}", self.dice.roll(8)),
@@ -151,7 +153,7 @@ impl Session {
             4 => answered(self.sftp.stat(&way).await).is_some(),
             5 => {
                 let real = answered(self.sftp.realpath(&way).await);
-                // The answer is the tenant's own view of the path, so it is absolute and without `..`.
+                // The answer is the tenant's view of the path, so it is absolute and without `..`.
                 for file in real.iter().flat_map(|real| &real.files) {
                     let normal = file.filename.starts_with('/') && !file.filename.split('/').any(|name| name == "..");
                     assert!(normal, "{way:?} became {:?}", file.filename);
@@ -191,7 +193,7 @@ impl Session {
         written
     }
 
-    /// Links out of the jail, and handles that are not this session's. Neither is ever given.
+    /// Tries links out of the jail and handles of other sessions. The server must refuse all of them.
     async fn link_or_guess(&mut self, way: &str) -> bool {
         let link = self.sftp.symlink("/link", way).await;
         assert_refused(link, way);
@@ -217,7 +219,7 @@ fn assert_refused<T>(result: Result<T, Error>, way: &str) {
     }
 }
 
-/// What lies in the demo's buckets, seen with all rights.
+/// Content of the demo's buckets, seen with full access.
 pub struct Contents {
     s3: SocketAddr,
 }
@@ -227,7 +229,7 @@ impl Contents {
         Self { s3: demo.s3().address }
     }
 
-    /// Looks at every object of both tenants: each lies in its tenant's place, and holds its tenant's bytes.
+    /// Checks every object: it is in its tenant's place and holds only its tenant's bytes.
     pub async fn belong_to_their_tenants(&self) {
         for (bucket, tenant, prefix, client) in crate::support::demo::places(self.s3) {
             let mut seen = 0;

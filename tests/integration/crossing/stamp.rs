@@ -1,17 +1,18 @@
-//! Bytes that say whose they are, and random choices that can be made again.
+//! Bytes that name their tenant, and reproducible random numbers.
 
-/// `bytes` bytes of lines that name the tenant. Each line has 16 bytes, so that every piece of a file shows it.
+/// Returns `bytes` bytes of lines that name the tenant. Each line has 16 bytes, so every piece of a file shows the
+/// name.
 pub fn stamped(tenant: &str, number: usize, bytes: usize) -> Vec<u8> {
     let line = format!("{tenant:-<10}{number:05}\n");
     line.bytes().cycle().take(bytes).collect()
 }
 
-/// Fails if a byte of another tenant's is in `content`. Pieces of files begin anywhere in a line.
+/// Fails if `content` holds a byte of another tenant. A piece of a file can begin anywhere in a line.
 pub fn check(tenant: &str, content: &[u8], where_from: &str) {
     let own = format!("{tenant:-<10}").into_bytes();
     let lines: Vec<&[u8]> = content.split(|b| *b == b'\n').collect();
     let ours = lines.iter().enumerate().all(|(index, line)| {
-        // The first line may have lost its beginning, the last its end, and a single one both.
+        // The first line may lack its beginning, the last one its end, and a single line both.
         let name_end = line.iter().position(u8::is_ascii_digit).unwrap_or(line.len());
         let (name, number) = line.split_at(name_end);
         let (begins, ends) = (index > 0, !number.is_empty() || index + 1 < lines.len());
@@ -34,7 +35,7 @@ pub fn check(tenant: &str, content: &[u8], where_from: &str) {
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// A number below `below`.
+    /// Returns a number below `below`.
     pub fn roll(&mut self, below: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -1,4 +1,4 @@
-//! Who may ask, from where, how much may be kept; and the levers of other tests.
+//! Authentication, the loopback address, limits on memory, and the hooks of other tests.
 
 use super::{BUCKET, Demo, SECRET, client, is, pattern, refusal};
 use aws_sdk_s3::primitives::ByteStream;
@@ -23,7 +23,7 @@ async fn a_wrong_secret_is_refused_and_so_is_none() {
     assert_eq!(client(&demo.s3, SECRET).list_objects_v2().bucket(BUCKET).send().await.unwrap().key_count(), Some(0));
 }
 
-/// The answer to a request without a signature.
+/// Returns the answer to a request without a signature.
 async fn unsigned(demo: &Demo, request: &str) -> String {
     let mut stream = TcpStream::connect(demo.s3.address).await.unwrap();
     let request = format!("{request} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", demo.s3.address);
@@ -62,7 +62,7 @@ async fn requests_are_counted_and_fail_on_demand() {
     let head = || demo.client.head_object().bucket(BUCKET).key("a").send();
     assert_eq!(refusal(head().await).1, 403);
     head().await.unwrap();
-    // Larger than any socket buffer: the client must see the answer none the less.
+    // Larger than any socket buffer: the client must see the answer nevertheless.
     let put = || demo.client.put_object().bucket(BUCKET).key("b").body(ByteStream::from(pattern(16 << 20))).send();
     assert_eq!(refusal(put().await), is("SlowDown", 503));
     assert_eq!(refusal(put().await), is("SlowDown", 503));
@@ -78,7 +78,7 @@ async fn requests_are_counted_and_fail_on_demand() {
 
 #[tokio::test]
 async fn a_stopped_s3_frees_its_address() {
-    // Not where the other tests listen, or one of them could take the port as soon as it is free.
+    // An address that no other test uses, because another test could take the port as soon as it is free.
     let listen = ([127, 0, 0, 2], 0).into();
     let storage = Storage::Memory { max_bytes: 1 << 20 };
     let settings = Settings { listen, ..Settings::one_user("AKDEMO", SECRET, &[], storage) };

@@ -1,4 +1,4 @@
-//! Conditions and checksums: what must hold holds, or nothing happens.
+//! Conditions and checksums: a request whose condition or checksum fails changes nothing.
 
 use super::{BUCKET, Demo, in_memory_and_in_a_directory, is, refusal};
 use aws_sdk_s3::primitives::ByteStream;
@@ -68,7 +68,7 @@ async fn trailing_checksums_are_checked_too() {
     let demo = Demo::in_memory().await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), vec![7; 3 << 20]).unwrap();
-    // From a file, the SDK sends aws-chunked with its CRC32 in the trailer.
+    // For a body from a file, the SDK sends aws-chunked with its CRC32 in the trailer.
     let body = ByteStream::from_path(file.path()).await.unwrap();
     demo.client.put_object().bucket(BUCKET).key("a").body(body).send().await.unwrap();
     assert_eq!(demo.read("a").await, vec![7; 3 << 20]);

@@ -1,4 +1,5 @@
-//! In a directory, what was acknowledged outlives the process, whatever it was doing, and nothing else does.
+//! Storage in a directory: acknowledged objects outlive the process at whatever moment it dies. Unacknowledged data
+//! doesn't.
 
 use super::{BUCKET, Demo, SECRET, client_of, is, pattern, refusal};
 use aws_sdk_s3::{Client, primitives::ByteStream, types::CompletedPart};
@@ -43,7 +44,7 @@ async fn objects_outlive_the_process_and_leftovers_do_not() {
     complete.multipart_upload(parts).send().await.unwrap();
     assert_eq!(files(path), 5, "one file for each object with bytes, two for the upload, one for the open part");
 
-    // What a kill leaves: a part, a body cut short, a record that was not renamed yet.
+    // Leftovers of a kill: a part, an interrupted body, a record before its rename.
     let leftovers = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(path.join("data")).unwrap() {
         let entry = entry.unwrap();
@@ -111,7 +112,7 @@ async fn a_bucket_that_nobody_owns_is_not_served_and_not_touched() {
     demo.s3.stop().await;
 }
 
-/// Set for the process that is killed.
+/// Environment variable of the process that the test kills.
 const KILLED: &str = "WHARFINGER_TEST_KILLED_S3";
 
 #[tokio::test]
@@ -153,14 +154,14 @@ async fn kill_9_leaves_whole_objects_and_all_that_were_acknowledged() {
             let body = demo.read(&key).await;
             let version = body[0];
             assert_eq!(body, version_of(version), "{key} is one version, whole");
-            // The one after it may have been stored without its answer being seen.
+            // The next version may have been stored without its answer being seen.
             assert!(version == acknowledged || version == acknowledged.wrapping_add(1), "{key} lost {acknowledged}");
         }
         demo.s3.stop().await;
     }
 }
 
-/// Overwrites an object until the S3 is gone; answers the last version that was acknowledged.
+/// Overwrites an object until the S3 is gone. Returns the last version that the S3 acknowledged.
 async fn overwrite(client: Client, key: String, acknowledgements: mpsc::UnboundedSender<()>) -> (String, Option<u8>) {
     let mut acknowledged = None;
     for version in (0..=u8::MAX).cycle() {

@@ -73,7 +73,7 @@ async fn bytes(answer: GetObjectOutput) -> Bytes {
     answer.body.collect().await.unwrap().into_bytes()
 }
 
-/// S3's code and the HTTP status of a request that must fail.
+/// Returns S3's code and the HTTP status of a request that must fail.
 fn refusal<T: Debug, E: ProvideErrorMetadata + Debug>(
     answer: Result<T, SdkError<E, aws_smithy_runtime_api::http::Response>>,
 ) -> (String, u16) {
@@ -82,12 +82,12 @@ fn refusal<T: Debug, E: ProvideErrorMetadata + Debug>(
     (error.code().unwrap_or_default().to_owned(), status)
 }
 
-/// What a refusal looks like.
+/// The expected value of [`refusal`].
 fn is(code: &str, status: u16) -> (String, u16) {
     (code.to_owned(), status)
 }
 
-/// Bytes in which every MiB is different: a power of two is never a multiple of the odd length that repeats.
+/// Returns bytes in which every MiB differs: no power of two is a multiple of the pattern's odd length.
 fn pattern(len: usize) -> Bytes {
     let block: Vec<u8> = (0..10_007_usize).map(|at| (at ^ (at >> 8)).to_le_bytes()[0]).collect();
     let mut bytes = block.repeat(len / block.len() + 1);

@@ -1,4 +1,4 @@
-//! Multipart uploads: S3's rules for parts, and an object only at the end.
+//! Multipart uploads: S3's rules for parts, and an object only after completion.
 
 use super::{BUCKET, Demo, in_memory_and_in_a_directory, is, pattern, refusal};
 use aws_sdk_s3::{
@@ -52,7 +52,7 @@ in_memory_and_in_a_directory! {
     async fn the_parts_make_the_object_and_nothing_is_seen_before(demo: &Demo) {
         let body = pattern(2 * MIN + 3);
         let upload = Upload::begin(demo, Some(ChecksumAlgorithm::Crc64Nvme)).await;
-        // Out of order, and one of them twice: the later one counts.
+        // Out of order, and part 1 twice: the later one counts.
         let third = upload.part(3, body.slice(2 * MIN..)).await;
         upload.part(1, pattern(9)).await;
         let first = upload.part(1, body.slice(..MIN)).await;

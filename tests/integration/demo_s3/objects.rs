@@ -1,4 +1,4 @@
-//! Single objects: what was put is what is read, under whatever name.
+//! Single objects: a read returns the bytes and attributes of the PUT, under whatever name.
 
 use super::{BUCKET, Demo, bytes, in_memory_and_in_a_directory, is, pattern, refusal};
 use aws_sdk_s3::{

@@ -1,4 +1,4 @@
-//! Who somebody is, and keys that nobody has.
+//! GetCallerIdentity, and access keys that no principal has.
 
 use super::{CUSTOMER, Cloud, VENDOR, keys, refusal, session};
 use aws_sdk_s3::config::{Credentials, endpoint::EndpointFuture};
@@ -39,7 +39,7 @@ async fn unknown_keys_wrong_secrets_and_tokens_of_nobody_are_refused_in_the_word
     assert_eq!(cloud.s3.assume_role_requests(), []);
 }
 
-/// An endpoint whose requests are signed for a service.
+/// An endpoint whose requests are signed for the given service.
 #[derive(Debug)]
 struct SignedFor(&'static str, String);
 

@@ -1,4 +1,4 @@
-//! What isn't there: 404 for who may list the bucket whole, 403 for everyone else.
+//! Missing keys: 404 for callers who may list the whole bucket, 403 for all others.
 
 use super::{Cloud, allow, denied, keys, only, refusal};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};

@@ -1,5 +1,5 @@
-//! The demo's STS and IAM behave as AWS's do, seen through the SDKs: who may assume which role, and what a session may
-//! reach.
+//! The demo's STS and IAM behave as AWS's do, seen through the SDKs: trust policies decide who may assume a role, and
+//! session policies what a session may reach.
 
 mod identities;
 mod missing;
@@ -20,11 +20,11 @@ use wharfinger::demo::{
     s3::{Running, S3, Settings, Storage},
 };
 
-/// The account of the vendor, which has the buckets `vendor` and `other`.
+/// Account of the vendor, with the buckets `vendor` and `other`.
 const VENDOR: &str = "111122223333";
-/// The account of a customer, which has the bucket `customer`.
+/// Account of a customer, with the bucket `customer`.
 const CUSTOMER: &str = "444455556666";
-/// What the customer's role wants to hear.
+/// External ID that the customer's role requires.
 const EXTERNAL_ID: &str = "wharfinger:acme/1";
 
 /// A running S3 and STS, with users, roles and buckets of two accounts.
@@ -37,7 +37,7 @@ impl Cloud {
         Self::with_sessions_of(None).await
     }
 
-    /// Sessions last so long, or as long as they ask for.
+    /// Starts with sessions of this lifetime. `None` grants the lifetime that the caller asks for.
     async fn with_sessions_of(session_lifetime: Option<std::time::Duration>) -> Self {
         let user = |account: &str, name: &str, policy: Policy| User {
             account: account.parse().unwrap(),
@@ -64,7 +64,7 @@ impl Cloud {
         Self { s3: S3::start(settings).await.unwrap() }
     }
 
-    /// The STS as a user sees it.
+    /// Returns an STS client of a user.
     fn sts(&self, user: &str) -> aws_sdk_sts::Client {
         self.sts_with(keys(user))
     }
@@ -80,7 +80,7 @@ impl Cloud {
         aws_sdk_sts::Client::from_conf(config.build())
     }
 
-    /// The S3 as the holder of these keys sees it.
+    /// Returns an S3 client with these credentials.
     fn s3_with(&self, credentials: Credentials) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
@@ -103,12 +103,12 @@ impl Cloud {
         assume(&self.sts("server"), VENDOR, "data")
     }
 
-    /// A session of the vendor's role that is held to a policy.
+    /// Returns a client in a session of the vendor's role with a session policy.
     async fn scoped(&self, policy: impl Into<String>) -> aws_sdk_s3::Client {
         self.s3_with(session(&self.assume_data().policy(policy).send().await.unwrap()))
     }
 
-    /// Puts objects as the owner of a bucket.
+    /// Puts objects as the owner of the bucket.
     async fn put(&self, bucket: &str, keys: &[&str]) {
         let owner = self.s3_with(self::keys(if bucket == "customer" { "owner" } else { "server" }));
         for key in keys {
@@ -118,7 +118,7 @@ impl Cloud {
     }
 }
 
-/// All roles. What each trusts is what its tests are about.
+/// All roles. Each trust policy is for particular tests.
 fn roles() -> Vec<Role> {
     let role = |account: &str, name: &str, trust: &str, policy: &str| Role {
         account: account.parse().unwrap(),
@@ -164,7 +164,7 @@ fn allow(action: &str, resource: &str) -> String {
     )
 }
 
-/// A policy for a prefix of the bucket `vendor`, as the server makes it. The prefix ends in `/`.
+/// The server's policy for a prefix of the bucket `vendor`. The prefix ends in `/`.
 fn only(prefix: &str) -> String {
     format!(
         r#"{{"Version": "2012-10-17", "Statement": [
@@ -175,12 +175,12 @@ fn only(prefix: &str) -> String {
     )
 }
 
-/// The keys of a user.
+/// Credentials of a user.
 fn keys(user: &str) -> Credentials {
     Credentials::new(format!("AK{}", user.to_uppercase()), format!("secret of {user}"), None, None, "test")
 }
 
-/// The keys of a session.
+/// Credentials of a session.
 fn session(output: &AssumeRoleOutput) -> Credentials {
     let keys = output.credentials().unwrap();
     let token = Some(keys.session_token().to_owned());
@@ -191,13 +191,14 @@ fn assume(sts: &aws_sdk_sts::Client, account: &str, role: &str) -> AssumeRoleFlu
     sts.assume_role().role_arn(format!("arn:aws:iam::{account}:role/{role}")).role_session_name("acme.alice")
 }
 
-/// What policy and tags took of their room, in percent. It is still said, although AWS has another word for it now.
+/// Returns the size of policy and tags, in percent of the allotted space. STS still answers it, although AWS deprecated
+/// it.
 #[allow(deprecated)]
 fn packed(output: &AssumeRoleOutput) -> Option<i32> {
     output.packed_policy_size()
 }
 
-/// The code, the HTTP status and the sentence of a request that must fail.
+/// Returns the code, the HTTP status and the sentence of a request that must fail.
 fn refusal<T: Debug, E: ProvideErrorMetadata + Debug>(
     answer: Result<T, SdkError<E, aws_smithy_runtime_api::http::Response>>,
 ) -> (String, u16, String) {
@@ -214,6 +215,6 @@ fn denied<T: Debug, E: ProvideErrorMetadata + Debug>(
 ) {
     let (code, status, message) = refusal(answer);
     assert_eq!(status, 403, "{code}: {message}");
-    // HEAD has no body, so its code is but the status.
+    // HEAD has no body, so the SDK derives the code from the status.
     assert!(code == "AccessDenied" || code.is_empty() || code == "Forbidden", "{code}: {message}");
 }

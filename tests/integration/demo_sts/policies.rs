@@ -1,4 +1,4 @@
-//! Session policies that STS doesn't take.
+//! Session policies that STS refuses.
 
 use super::{Cloud, allow, only, packed, refusal};
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
@@ -45,7 +45,7 @@ async fn a_policy_has_a_size_and_a_character_set() {
     assert!(code == "ValidationError" && message.contains("less than or equal to 2048"), "{message}");
     let (code, _, message) = refusal(cloud.assume_data().policy(allow("s3:*", "arn:aws:s3:::b/\u{101}")).send().await);
     assert!(code == "ValidationError" && message.contains("regular expression"), "{message}");
-    // Percent-encoded, this is more than s3s reads of a form by itself.
+    // Percent-encoded, this exceeds the limit that s3s has on forms.
     let long = allow("s3:*", &format!("arn:aws:s3:::b/{}", "ÿ".repeat(1900)));
     cloud.assume_data().policy(long).send().await.unwrap();
 

@@ -1,4 +1,4 @@
-//! A session policy for a prefix: what it reaches, what it doesn't, and what each of its rules is for.
+//! A session policy for a prefix: its reach, its limits, and the purpose of each of its rules.
 
 use super::{Cloud, denied, keys, only};
 use aws_sdk_s3::{
@@ -112,7 +112,8 @@ async fn several_keys_are_judged_one_by_one() {
     server.head_object().bucket("vendor").key("a").send().await.unwrap();
 }
 
-/// Each rule of the policy, taken away, lets something through: so these tests would see its absence.
+/// Each rule of the policy keeps something out: without it a request succeeds. So these tests would notice if a rule
+/// were missing.
 #[tokio::test]
 async fn a_rule_that_is_missing_lets_something_through() {
     let cloud = Cloud::start().await;
@@ -151,7 +152,7 @@ async fn a_rule_that_is_missing_lets_something_through() {
     let initiators = listed.uploads().iter().map(|upload| (upload.upload_id(), upload.initiator().unwrap().id()));
     let alice = "arn:aws:sts::111122223333:assumed-role/data/acme.alice";
     assert_eq!(initiators.collect::<Vec<_>>(), [(begun.upload_id(), Some(alice))]);
-    // A session without a policy has all that its role has.
+    // A session without a policy has all permissions of its role.
     let open = cloud.s3_with(super::session(&cloud.assume_data().send().await.unwrap()));
     open.get_object().bucket("vendor").key("p-x/a").send().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! A session's key opens nothing without its own token, or after its end.
+//! A session's key opens nothing without its own token, or after the session has expired.
 
 use super::{Cloud, denied, keys, refusal, session};
 use aws_sdk_s3::{
@@ -43,7 +43,7 @@ async fn a_session_that_ended_is_told_so_in_the_middle_of_a_large_body_too() {
     let put = |bytes: usize| s3.put_object().bucket("vendor").key("a").body(ByteStream::from(vec![0; bytes])).send();
     put(1).await.unwrap();
     cloud.s3.end_sessions();
-    // Larger than any socket buffer: the client must see the answer none the less.
+    // Larger than any socket buffer: the client must see the answer nevertheless.
     let (code, status, _) = refusal(put(16 << 20).await);
     assert_eq!((code.as_str(), status), ("ExpiredToken", 400));
     assert_eq!(refusal(s3.list_objects_v2().bucket("vendor").send().await).0, "ExpiredToken");

@@ -1,4 +1,4 @@
-//! Who may assume a role: external IDs, accounts, tags, source identities and chains.
+//! Trust policies of roles: external IDs, accounts, tags, source identities and chains.
 
 use super::{CUSTOMER, Cloud, EXTERNAL_ID, VENDOR, assume, packed, refusal, session};
 use aws_sdk_sts::types::Tag;

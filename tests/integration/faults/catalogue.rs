@@ -1,13 +1,13 @@
-//! The faults, by what S3 or the network does. Everything that S3 says names a key and a request id, which only the
+//! Catalogue of the faults of S3 and of the network. Every answer of S3 names a key and a request id, which only the
 //! operator may read.
 
 use std::time::Duration;
 use wharfinger::store::{Error, faulty::Fault, memory::Verb};
 
-/// What an operator looks for, and no client may hear.
+/// Request id in all faults. The operator needs it, and no client may see it.
 pub const REQUEST_ID: &str = "4711";
 
-/// What comes with every refusal.
+/// The details in every error of S3.
 fn request(status: &str) -> String {
     format!("{status}, arn:aws:s3:::vendor/acme/key, request {REQUEST_ID}")
 }
@@ -16,7 +16,7 @@ fn unreachable(what: &str) -> Error {
     Error::Unreachable(request(what))
 }
 
-/// What S3 says instead of doing what it was asked for.
+/// Refusals: S3 answers with an error and changes nothing.
 fn refusals() -> Vec<(&'static str, Error)> {
     let refused = |code: &str| Error::Refused {
         code: code.into(),
@@ -37,7 +37,7 @@ fn refusals() -> Vec<(&'static str, Error)> {
     ]
 }
 
-/// What is told of a write that was done: its answer was lost, or a retry met its own success.
+/// Errors after a write that S3 performed: the answer was lost, or a retry met its own success.
 fn lost_answers() -> Vec<(&'static str, Error)> {
     vec![
         ("done, a time-out", unreachable("timed out")),
@@ -47,9 +47,9 @@ fn lost_answers() -> Vec<(&'static str, Error)> {
     ]
 }
 
-/// All that can happen to a request of `verb`.
+/// Returns all faults that a request of `verb` can meet.
 pub fn faults_of(verb: Verb) -> Vec<(&'static str, Fault)> {
-    // A DELETE that says 404 is taken at its word.
+    // A 404 in answer to a DELETE means success, so it is no fault.
     let possible =
         refusals().into_iter().filter(|(_, error)| verb != Verb::Remove || !matches!(error, Error::NotFound));
     let mut faults: Vec<_> = possible.map(|(name, error)| (name, Fault::Refused(error))).collect();
@@ -71,8 +71,8 @@ pub fn faults_of(verb: Verb) -> Vec<(&'static str, Fault)> {
         faults.push(("200 with one that stays", Fault::FirstRefused(error)));
     }
     match verb {
-        // The SDK tries again after a lost answer, and the condition fails because of our own success. A removal knows
-        // its own.
+        // The SDK retries after a lost answer, and the condition fails because the first attempt succeeded. A removal
+        // recognizes its own success.
         Verb::Put | Verb::CompleteUpload | Verb::Copy => {
             let conflict = Error::Conflict { request: request("PreconditionFailed, HTTP 412") };
             faults.push(("done, a retry that conflicts", Fault::AnswerLost(conflict)));
@@ -85,14 +85,14 @@ pub fn faults_of(verb: Verb) -> Vec<(&'static str, Fault)> {
     faults
 }
 
-/// What can be told of any request, whatever its verb.
+/// Returns the errors that a request of any verb can meet.
 pub fn told() -> Vec<Fault> {
     let refused = refusals().into_iter().filter(|(_, error)| !matches!(error, Error::NotFound));
     let refused = refused.map(|(_, error)| Fault::Refused(error));
     refused.chain(lost_answers().into_iter().map(|(_, error)| Fault::AnswerLost(error))).collect()
 }
 
-/// What a whole storage can be like.
+/// Outages of the whole storage.
 #[derive(Clone, Copy)]
 pub enum Outage {
     Down,
@@ -122,7 +122,7 @@ impl Outage {
     }
 }
 
-/// Whether the fault is somebody's to look into. S3's other answers are ordinary: nothing is there, or something is.
+/// True if the operator must look into the fault. S3's other answers are ordinary: the key is missing, or it exists.
 pub fn is_incident(fault: &Fault) -> bool {
     match fault {
         Fault::Refused(error) | Fault::AnswerLost(error) | Fault::FirstRefused(error) => {

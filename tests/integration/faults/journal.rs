@@ -1,4 +1,4 @@
-//! A journal that fails from one question on, over one that works.
+//! A journal that fails from a given query on. It wraps one that works.
 
 use async_trait::async_trait;
 use std::{
@@ -15,21 +15,21 @@ use wharfinger::{
     },
 };
 
-/// How SQL can fail.
+/// The ways in which SQL fails.
 #[derive(Clone, Copy, Debug)]
 pub enum Failure {
     Down,
-    /// Somebody holds a lock for longer than a question may take.
+    /// Another program holds a lock for longer than a query may take.
     Locked,
-    /// All is done, and the answer is lost.
+    /// The query takes effect, but its answer is lost.
     Deaf,
-    /// All is done and answered, in its own time.
+    /// The query takes effect and is answered, but late.
     Slow,
 }
 
 impl Failure {
     pub const ALL: [Self; 4] = [Self::Down, Self::Locked, Self::Deaf, Self::Slow];
-    /// How long a question may take.
+    /// Limit on the time of a query.
     const PATIENCE: Duration = Duration::from_secs(2);
 }
 
@@ -41,33 +41,33 @@ pub struct FaultyJournal {
 
 #[derive(Debug, Default)]
 struct Plan {
-    /// Questions so far.
+    /// Queries so far.
     asked: usize,
     failure: Option<(usize, Failure)>,
 }
 
 impl FaultyJournal {
-    /// From the question of this number on, counted from the last restart, everything fails. The first is 1.
+    /// Makes every query fail from number `first` on, counted from the last restart. The first query is 1.
     pub fn fail_from(&self, first: usize, failure: Failure) {
         self.plan().failure = Some((first, failure));
     }
 
-    /// Ends all failures, and begins to count anew.
+    /// Ends all failures and restarts the count.
     pub fn restart(&self) {
         *self.plan() = Plan::default();
     }
 
-    /// Whether it fails, or is about to.
+    /// True if a failure is set, even if it hasn't begun.
     pub fn fails(&self) -> bool {
         self.plan().failure.is_some()
     }
 
-    /// How many questions came since the last restart.
+    /// Number of queries since the last restart.
     pub fn asked(&self) -> usize {
         self.plan().asked
     }
 
-    /// What is written in it, whether or not it answers.
+    /// The rows of the journal, which a failure doesn't hide.
     pub fn written(&self) -> &MemoryJournal {
         &self.inner
     }

@@ -1,16 +1,17 @@
-//! What S3, and the way to it, can do to a request, done to each request of each operation.
+//! Applies every fault of S3 and of the network to each request of each operation.
 //!
-//! Nobody writes down what each of these thousands of combinations should answer. What must hold in all of them
-//! ([`World::attempt`]):
-//! - Nothing hangs. Only a request that is never answered keeps its operation waiting, until the client goes.
-//! - OK means done: the answer is that of a run without faults, and so is what is stored.
-//! - An error leaves what was before, or what would be after, whole. Of a RENAME that fails both names may be there; of a
-//!   directory's each file is under one of its names, until it is put right: then all are under the old or the new ones.
-//! - Then the client tries again, without faults, and gets there.
-//! - No multipart upload stays open that the janitor can't find, but one whose id never came.
-//! - No memory stays taken.
-//! - The client hears a sentence, the operator what S3 said, with its request id.
-//! - A journal that fails beside it fails nothing but the RENAME of a directory.
+//! No table lists the right answer to each of these thousands of combinations. Instead all of them must keep these
+//! promises ([`World::attempt`]):
+//! - Nothing hangs. Only a request that is never answered keeps its operation waiting, until the client disconnects.
+//! - OK means done: the answer and the stored objects are those of a run without faults.
+//! - An error leaves the state before or the state after, as a whole. A failed RENAME of a file may leave both names. A
+//!   failed RENAME of a directory leaves each file under one of its names. The repair then puts all of them under the
+//!   old names or under the new ones.
+//! - The client then tries again without faults, and succeeds.
+//! - The janitor finds every multipart upload that stays open, except one whose id S3 never returned.
+//! - No memory stays reserved.
+//! - The client gets a sentence. The operator gets S3's answer with its request id.
+//! - If the journal fails too, only the RENAME of a directory fails because of it.
 
 pub mod catalogue;
 mod journal;
@@ -118,7 +119,7 @@ async fn a_storage_that_fails_now_and_then() {
     report.check(1000);
 }
 
-/// What came of all attempts: nobody wants to mend a table row by row.
+/// Collects the failures of all attempts, so that one run shows every one of them.
 #[derive(Default)]
 struct Report {
     attempts: usize,

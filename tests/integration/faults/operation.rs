@@ -1,4 +1,4 @@
-//! What clients do, each as one client would: with an error it closes its handle, and goes no further.
+//! Operations as a client performs them. After an error the client closes its handle and stops.
 
 use super::world::{BIG, BIG_BYTES, OLD};
 use bytes::{Bytes, BytesMut};
@@ -15,7 +15,7 @@ const MIB: usize = 1 << 20;
 static NEW_CONTENT: [u8; 9 * MIB] = [b'n'; 9 * MIB];
 const ANEW: WriteOptions =
     WriteOptions { write: true, create: true, truncate: true, read: false, exclusive: false, append: false };
-/// As much as OpenSSH asks for.
+/// Size of OpenSSH's READ.
 const READ_BYTES: u32 = 255 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Operation {
         size: usize,
         exclusive: bool,
     },
-    /// The same in the place of another.
+    /// The same over an existing file.
     Overwrite {
         size: usize,
     },
@@ -40,30 +40,30 @@ pub enum Operation {
     /// `posix-rename@openssh.com` onto a file.
     RenameOver,
     RenameEmptyDirectory,
-    /// RENAME of a directory that holds something, after SETSTAT of times in it.
+    /// RENAME of a directory that isn't empty, after SETSTAT of times in it.
     RenameDirectory,
     /// SETSTAT of times.
     SetTimes,
     /// SETSTAT of times after the CLOSE of a new file.
     UploadAndSetTimes,
-    /// SETSTAT of times, and then RENAME.
+    /// SETSTAT of times, then RENAME.
     SetTimesAndRename,
     /// A WRITE in the middle of a file.
     Patch(&'static str),
-    /// An upload that loses its connection, and goes on.
+    /// An upload that loses its connection and is resumed.
     GoOn,
     /// COPY-DATA to a new file.
     Copy(&'static str),
 }
 
-/// What an operation answers.
+/// The answer of an operation.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Seen {
     Nothing,
     Bytes(Bytes),
     Names(Vec<String>),
     Kind(Kind, u64),
-    /// The time of a file that was uploaded, changed or renamed.
+    /// Modification time of a file that was uploaded, changed or renamed.
     Modified(u32),
 }
 
@@ -88,7 +88,7 @@ impl Operation {
         Remove,
     ];
 
-    /// What asks the journal more than once.
+    /// Operations that query the journal more than once.
     pub const WITH_JOURNAL: [Self; 6] = [
         UploadAndSetTimes,
         SetTimesAndRename,
@@ -167,12 +167,12 @@ impl Operation {
         Ok(Seen::Nothing)
     }
 
-    /// Whether `error` is what a client hears that asks for what it has got already.
+    /// True if `error` is the answer to a client that repeats an operation which already took effect.
     pub fn was_done(self, error: &Error) -> bool {
         match self {
             Upload { exclusive: true, .. } | Mkdir => matches!(error, Error::AlreadyExists),
             Rmdir | Remove | RenameOver | RenameDirectory => matches!(error, Error::NotFound),
-            // A v3 RENAME whose source could not be removed has made its target.
+            // A v3 RENAME that couldn't remove its source has created its target.
             Rename | RenameEmptyDirectory | SetTimesAndRename => {
                 matches!(error, Error::NotFound | Error::AlreadyExists)
             }
@@ -217,7 +217,7 @@ async fn copy(vfs: &Vfs, from: &str, to: &str) -> Result<()> {
     Ok(())
 }
 
-/// An upload that begins anew, and loses its connection.
+/// Starts an upload and loses its connection.
 pub async fn cut_off(vfs: &Vfs, to: &str) -> Result<()> {
     send(vfs, to, ANEW, 0).await?.leave().await;
     Ok(())
@@ -227,7 +227,7 @@ async fn go_on(vfs: &Vfs, to: &str) -> Result<()> {
     cut_off(vfs, to).await?;
     let start = match vfs.stat(&path(to)).await {
         Ok(metadata) => usize::try_from(metadata.size).unwrap(),
-        // The beginning was lost.
+        // The upload was lost, so it starts again.
         Err(Error::NotFound) => 0,
         Err(error) => return Err(error),
     };
@@ -236,7 +236,7 @@ async fn go_on(vfs: &Vfs, to: &str) -> Result<()> {
     Ok(())
 }
 
-/// A handle to which the new content was written from `start` on.
+/// Opens a handle and writes the new content from `start` on.
 async fn send(vfs: &Vfs, to: &str, options: WriteOptions, start: usize) -> Result<WriteHandle> {
     let pending = vfs.open_write(&path(to), options, NewAttributes::default()).await?;
     let mut handle = pending.admit(Duration::from_secs(1)).await?;

@@ -1,4 +1,4 @@
-//! The same promises through the real SDK, which tries again by itself, on the demo's S3.
+//! The same promises on the demo's S3, through the real SDK with its own retries.
 
 use super::operation::{Operation, Seen};
 use crate::support::{scope, tree::tree};
@@ -12,7 +12,7 @@ use wharfinger::{
 };
 
 const MIB: usize = 1 << 20;
-/// More often than the SDK tries.
+/// More than the SDK's attempts.
 const ALWAYS: u64 = 100;
 
 async fn start() -> (Running, Vfs) {
@@ -73,7 +73,7 @@ async fn what_fails_for_good_is_told_and_leaves_nothing_half_done() {
     );
     let refused = Operation::Upload { size: 3, exclusive: false }.run(&vfs).await.unwrap_err();
     assert!(matches!(refused, Error::StorageFails(_)), "{refused:?}");
-    // A marker that is stored tells that the storage is well again.
+    // A stored marker shows that the storage works again.
     Operation::Mkdir.run(&vfs).await.unwrap();
     Operation::Upload { size: 9 * MIB, exclusive: true }.run(&vfs).await.unwrap();
     assert_eq!(names(&vfs).await, ["made", "new"]);

@@ -1,4 +1,4 @@
-//! A tree with something of everything, a session on it, faults in between, and what must hold whatever they do.
+//! A tree with objects of every kind, a session on it, faults below it, and the promises that must hold.
 
 use super::{
     catalogue::{REQUEST_ID, is_incident},
@@ -24,25 +24,25 @@ use wharfinger::{
 };
 
 pub const OLD: &str = "/old";
-/// More than one GET.
+/// Needs more than one GET.
 pub const BIG: &str = "/big";
 pub const BIG_BYTES: u64 = BIG_CONTENT.len() as u64;
 static BIG_CONTENT: [u8; 9 << 20] = [b'b'; 9 << 20];
-/// Longer than anything in the server waits. Time is paused, so this costs none.
+/// Longer than any wait in the server. Time is paused, so it costs no real time.
 const PATIENCE: Duration = Duration::from_mins(15);
 
 /// All objects, by key.
 type Stored = BTreeMap<String, Bytes>;
-/// Whether the promises were kept, or which was not.
+/// Ok if the promises were kept, or else the broken one.
 pub type Kept = std::result::Result<(), String>;
 
-/// An operation, and what comes of it where nothing fails.
+/// An operation, with its result in a run without faults.
 pub struct Ideal {
     pub operation: Operation,
     answer: Result<Seen>,
     stored: Stored,
     pub steps: Vec<Step>,
-    /// How many the journal was asked.
+    /// Number of queries to the journal.
     pub questions: usize,
 }
 
@@ -50,7 +50,7 @@ pub struct World {
     pub faulty: Arc<FaultyBucket>,
     pub journal: Arc<FaultyJournal>,
     memory: Arc<MemoryBucket>,
-    /// True if `/dir` has a marker from the beginning. Else it may get one, when something is taken from it.
+    /// True if `/dir` has a marker from the start. Without one, removing something from `/dir` may create it.
     is_marked: bool,
     budget: Arc<Budget>,
     pub vfs: Vfs,
@@ -60,7 +60,7 @@ pub struct World {
 const MARKER: &str = "acme/dir/";
 
 impl World {
-    /// What `operation` needs, and more.
+    /// Builds the world that `operation` needs.
     pub fn of(operation: Operation) -> Self {
         let needs_big = matches!(operation, Operation::Download(BIG) | Operation::Copy(BIG) | Operation::Patch(BIG));
         let big = needs_big.then_some(("acme/big", &BIG_CONTENT[..]));
@@ -90,7 +90,7 @@ impl World {
         Self { faulty, journal, memory, is_marked, budget, vfs }
     }
 
-    /// What comes of `operation` where nothing fails. It is not done in this world.
+    /// Returns the result of `operation` without faults. It runs in a copy of this world.
     pub async fn ideal(&self, operation: Operation) -> Ideal {
         let world = Self::holding(self.stored());
         let answer = operation.run(&world.vfs).await;
@@ -98,10 +98,10 @@ impl World {
         Ideal { operation, answer, stored: world.stored(), steps, questions }
     }
 
-    /// Runs an operation against the faults that wait for it, and holds it to the promises.
+    /// Runs an operation against the prepared faults, and checks the promises.
     pub async fn attempt(&self, ideal: &Ideal) -> Kept {
         let (operation, before) = (ideal.operation, self.stored());
-        // The client goes on in its session, or is gone, if it is never answered.
+        // If its request is never answered, the client is gone and retries in another session.
         let another = match timeout(PATIENCE, operation.run(&self.vfs)).await {
             Ok(Ok(seen)) => {
                 ensure(ideal.answer.as_ref().is_ok_and(|wanted| seen == *wanted), || "a wrong answer".into())?;
@@ -127,7 +127,7 @@ impl World {
         self.check_retry(another.as_ref().unwrap_or(&self.vfs), ideal).await
     }
 
-    /// Nothing is half there. A rename that failed may have left both names, never none.
+    /// Checks that no object is half changed. A failed rename may leave both names, but never none.
     fn check_whole(&self, before: &Stored, ideal: &Ideal) -> Kept {
         let (stored, after) = (self.stored(), &ideal.stored);
         if ideal.operation == Operation::RenameDirectory {
@@ -138,14 +138,15 @@ impl World {
         ensure(whole, || format!("neither what was nor what should be: {:?}", self.memory.keys()))
     }
 
-    /// The client hears a sentence without names or ids; the operator can find the request.
+    /// Checks the error's words: the client gets a sentence without names or ids, and the operator can find the
+    /// request.
     fn check_words(&self, error: &Error, ideal: &Ideal) -> Kept {
         let heard = error.to_string();
         let secret = [REQUEST_ID, "arn:", "acme", "vendor", "HTTP"].iter().any(|secret| heard.contains(secret));
         ensure(!secret && heard.contains(' '), || format!("the client hears {heard:?}"))?;
         let met = self.faulty.met();
         let ordinary = ideal.answer.as_ref().is_err_and(|wanted| wanted.to_string() == heard);
-        // Why the journal failed it says itself, in the log.
+        // The journal logs the reason of its own failures.
         let of_journal = matches!(error, Error::NoJournal(_) | Error::PartialNotFound(_));
         if ordinary || of_journal || met.is_empty() || met.iter().any(|(_, fault)| !is_incident(fault)) {
             return Ok(());
@@ -159,7 +160,7 @@ impl World {
         ensure(told.contains(REQUEST_ID), || format!("the operator reads {error:?}"))
     }
 
-    /// Nothing but the RENAME of a directory, and going on with an upload, needs the journal.
+    /// Checks that only the RENAME of a directory and resuming an upload need the journal.
     fn check_reason(&self, error: &Error, ideal: &Ideal) -> Kept {
         let needs_journal = matches!(ideal.operation, Operation::RenameDirectory | Operation::GoOn);
         let of_journal = matches!(error, Error::NoJournal(_) | Error::PartialNotFound(_));
@@ -169,8 +170,8 @@ impl World {
         ensure(by_itself || !self.faulty.met().is_empty(), || format!("only the journal failed, and then {error:?}"))
     }
 
-    /// An OPEN is refused only after an upload of this operation met that very fault. A denial alone refuses nothing, because
-    /// no operation uploads two names.
+    /// Checks that an OPEN was refused only after an upload of this operation met the very fault that it names. A
+    /// denial alone must refuse nothing, because no operation uploads two names.
     fn check_refusal(&self, error: &Error) -> Kept {
         let cause = match error {
             Error::StorageFails(cause) => cause.to_string(),
@@ -186,7 +187,8 @@ impl World {
         ensure(is_met, || format!("refused for no failure: {error:?}"))
     }
 
-    /// What the next server does about renames that were cut off: all is under the old names then, or under the new ones.
+    /// Repairs interrupted renames as the next server does. Afterwards all files are under the old names or under the
+    /// new ones.
     async fn put_right(&self, before: &Stored, ideal: &Ideal) -> Kept {
         let lease = Lease::new().map_err(|error| error.to_string())?;
         while let Some(rename) = self.journal.take_rename(&lease).await.map_err(|error| error.to_string())? {
@@ -204,7 +206,7 @@ impl World {
     }
 
     async fn check_nothing_left(&self, ideal: &Ideal) -> Kept {
-        // What runs in the background ends, but for what waits for an answer that never comes.
+        // Background work ends in this time, except for requests that are never answered.
         tokio::time::sleep(PATIENCE).await;
         let (met, open) = (self.faulty.met(), self.memory.open_uploads());
         let going_on = can_go_on(self.journal.written()).await;
@@ -214,8 +216,8 @@ impl World {
         });
         let (left, lost) = (clear_away(&self.memory, self.journal.written()).await, nobodys.count());
         ensure(left.nobodys <= lost, || format!("{left:?}, and of {lost} uploads the id never came"))?;
-        // What was begun anew while it could go on is left to the janitor, and so is what others may have taken on while
-        // the journal was down for longer than a lease.
+        // The janitor handles uploads that were started again although they could be resumed. It also handles uploads
+        // that another session may have taken over while the journal was down for longer than a lease.
         let for_long = self.journal.fails() && met.iter().any(|(_, fault)| is_silent(fault));
         let at_once = open <= going_on + undone + lost + left.held;
         ensure(at_once || for_long || ideal.operation == Operation::GoOn, || {
@@ -255,7 +257,7 @@ fn ensure(kept: bool, complaint: impl FnOnce() -> String) -> Kept {
     if kept { Ok(()) } else { Err(complaint()) }
 }
 
-/// Each file of the directory that is renamed is there, under its old name or its new one, and all else is as it was.
+/// Checks that each file of a renamed directory exists under its old or its new name, and that no other object changed.
 fn check_halves(stored: &Stored, before: &Stored) -> Kept {
     let new = |key: &String| key.replacen("acme/dir/", "acme/away/", 1);
     for (key, bytes) in before {
@@ -272,7 +274,7 @@ fn is_silent(fault: &Fault) -> bool {
     matches!(fault, Fault::Silent | Fault::SilentWhenDone | Fault::BodyStalls { .. })
 }
 
-/// A session of alice of acme, who may do everything in `acme/`.
+/// Returns a session of alice of acme with all permissions on `acme/`.
 fn session(bucket: &Arc<FaultyBucket>, budget: &Arc<Budget>, journal: &Arc<FaultyJournal>) -> Vfs {
     tree("alice", Permissions::ALL, Arc::clone(bucket) as Arc<dyn Bucket>, budget, journal)
 }

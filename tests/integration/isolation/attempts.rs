@@ -1,4 +1,4 @@
-//! What a client may try on a key with somebody else's credentials.
+//! Requests that a client may try on a key with another tenant's credentials.
 
 use super::Site;
 use aws_sdk_s3::{
@@ -8,17 +8,17 @@ use aws_sdk_s3::{
     types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier},
 };
 
-/// How an attempt ended.
+/// Result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The store did it.
+    /// The store performed the request.
     Done,
     /// 403, AccessDenied.
     Denied,
 }
 use Outcome::{Denied, Done};
 
-/// One thing to try.
+/// A request to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
     Head,
@@ -39,7 +39,7 @@ pub enum Attempt {
 use Attempt as A;
 
 impl Attempt {
-    /// All that concern one key.
+    /// All requests that concern one key.
     pub const ALL: [Self; 14] = [
         A::Head,
         A::Get,
@@ -57,8 +57,8 @@ impl Attempt {
         A::List,
     ];
 
-    /// Tries it, as `client`, on `key`, which exists. What uploads need is prepared with all rights. Puts bring the word
-    /// `forged`.
+    /// Tries the request as `client` on `key`, which exists. The administrator prepares uploads that the request needs.
+    /// A PUT writes the word `forged`.
     pub async fn on(self, site: &Site, client: &Client, bucket: &str, key: &str) -> Outcome {
         let own = format!("{}own", site.prefix);
         match self {
@@ -142,7 +142,7 @@ fn forged() -> aws_sdk_s3::primitives::ByteStream {
     aws_sdk_s3::primitives::ByteStream::from_static(b"forged")
 }
 
-/// Anything but success and 403 is a defect of the test or of the store.
+/// Classifies the answer. Anything but success and 403 is a defect of the test or of the store, and panics.
 pub fn outcome<T, E: ProvideErrorMetadata + std::fmt::Debug>(answer: Result<T, SdkError<E, HttpResponse>>) -> Outcome {
     match answer {
         Ok(_) => Done,

@@ -1,4 +1,4 @@
-//! Outside its mount a session gets nowhere.
+//! A session can't reach anything outside its mount.
 
 use super::{
     Site,
@@ -20,7 +20,7 @@ async fn nothing_of_another_can_be_touched(site: Site) {
         assert_eq!(site.content(&bucket, &key).await.as_deref(), Some(SECRET), "{bucket}/{key}");
     }
     assert_eq!(site.content(&site.bucket, &format!("{}stolen", site.prefix)).await, None);
-    // The same client, where it may: what is refused above is not refused for want of a working client.
+    // The same client succeeds in its own mount, so the refusals above aren't due to a broken client.
     let own = format!("{}file", site.prefix);
     for attempt in Attempt::ALL.into_iter().filter(|attempt| *attempt != Attempt::ListUploads) {
         site.put(&site.bucket, &own, "acme's").await;

@@ -1,9 +1,10 @@
-//! The second jail, with our own code out of the way: a session's credentials in the hands of an S3 client that would do
-//! anything with them, against the demo's S3 and SeaweedFS.
+//! The second jail, without the server's own code: an S3 client with a session's credentials tries every request,
+//! against the demo's S3 and SeaweedFS.
 //!
-//! `attempts` is what such a client may try; `jail` that it gets nowhere outside the mount; `rules` that each rule of the
-//! session policy keeps something out which would get through without it; `permissions` that inside the mount it does what
-//! the user may and no more.
+//! - `attempts`: the requests that the client tries.
+//! - `jail`: they all fail outside the mount.
+//! - `rules`: without any single rule of the session policy, some request succeeds.
+//! - `permissions`: inside the mount, requests succeed exactly as far as the user's permissions allow.
 
 mod attempts;
 mod jail;

@@ -1,4 +1,4 @@
-//! Inside its mount a session's credentials do what the user's permissions need, and no more.
+//! Inside its mount a session's credentials allow what the user's permissions need, and no more.
 
 use super::{
     Site,
@@ -10,7 +10,7 @@ use wharfinger::account::Permission as P;
 
 promises![each_permission_brings_its_actions_alone, the_janitor_aborts_uploads_of_its_prefix_alone];
 
-/// What each permission lets a session do with a file, beside listing.
+/// Requests on a file that each permission allows, beside listing.
 const TABLE: [(P, &[Attempt]); 7] = [
     (P::Read, &[A::Head, A::Get]),
     (P::Write, &[A::Put, A::BeginUpload, A::UploadPart, A::ListParts, A::CompleteUpload, A::AbortUpload]),
@@ -42,7 +42,7 @@ async fn each_permission_brings_its_actions_alone(site: Site) {
         let session = site.session(&[permission]).await;
         for attempt in Attempt::ALL {
             site.put(&site.bucket, &file, "acme's").await;
-            // SeaweedFS lists parts for whoever may send them.
+            // SeaweedFS lets every principal that may upload parts list them.
             let implied = attempt == A::ListParts && site.is_seaweedfs() && allowed.contains(&A::UploadPart);
             let done = implied || allowed.contains(&attempt) || attempt == A::List;
             let expected = if done { Outcome::Done } else { Outcome::Denied };
@@ -63,7 +63,7 @@ async fn the_janitor_aborts_uploads_of_its_prefix_alone(site: Site) {
         let expected = if done { Outcome::Done } else { Outcome::Denied };
         assert_eq!(attempt.on(&site, &janitor, &mine, &file).await, expected, "{attempt:?}");
         for (bucket, key) in site.foreign() {
-            // S3 knows no prefix for a list of uploads.
+            // S3 can't restrict a listing of uploads to a prefix.
             let seen = attempt == A::ListUploads && bucket == mine;
             let expected = if seen { Outcome::Done } else { Outcome::Denied };
             assert_eq!(attempt.on(&site, &janitor, &bucket, &key).await, expected, "{attempt:?} of {key} in {bucket}");

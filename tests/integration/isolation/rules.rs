@@ -1,5 +1,5 @@
-//! Each rule of the session policy keeps something out. The policy with the rule taken away lets it through, under the
-//! same role: so it is the rule, and not something else, that keeps it out.
+//! Each rule of the session policy keeps something out. Without the rule the request succeeds under the same role, so
+//! nothing else keeps it out.
 
 use super::{
     Site,
@@ -18,7 +18,7 @@ promises![
     markers_end_in_a_slash,
 ];
 
-/// `policy` with `rule` replaced, which must be in it.
+/// Replaces `rule` in `policy`, which must contain it.
 fn without(policy: &str, rule: &str, instead: &str) -> String {
     assert!(policy.contains(rule), "{rule} in {policy}");
     policy.replace(rule, instead)
@@ -108,7 +108,7 @@ async fn wildcards_in_a_prefix_are_letters() {
     site.put(&site.bucket, &own, "acme's").await;
     assert_eq!(Attempt::Get.on(&site, &literal, &site.bucket, &own).await, Outcome::Done);
     assert_eq!(Attempt::List.on(&site, &literal, &site.bucket, &own).await, Outcome::Done);
-    // A bare `$` is refused as a variable that nobody knows, by IAM and here.
+    // IAM refuses a bare `$` as an unknown variable, and so does the demo.
     let weaker = weaker.replace('$', "?");
     for attempt in [Attempt::Get, Attempt::Put, Attempt::List] {
         holds(&site, &policy, &weaker, attempt, &site.bucket, neighbour).await;

@@ -1,4 +1,4 @@
-//! A vendor's bucket with two tenants that are alike but for a letter, and another bucket beside it.
+//! A vendor's bucket with two tenants whose names are nearly alike, and a second bucket.
 
 use crate::support::{
     demo::client,
@@ -19,22 +19,22 @@ use wharfinger::{
     vfs::Scope,
 };
 
-/// The content of everything that a session of acme must never get.
+/// Content of every object that a session of acme must never read.
 pub const SECRET: &str = "globex's secret";
 
-/// A store, and what lies in it: of acme everything below [`Site::prefix`].
+/// A store with its objects. Everything below [`Site::prefix`] belongs to acme.
 pub struct Site {
-    /// The bucket that holds both tenants.
+    /// Bucket of both tenants.
     pub bucket: String,
-    /// The other bucket.
+    /// The second bucket.
     pub other: String,
-    /// Acme's place in it.
+    /// Acme's prefix in `bucket`.
     pub prefix: String,
-    /// A client that may do everything.
+    /// A client with full access.
     pub admin: Client,
-    /// How acme gets there.
+    /// Acme's bucket with its role, as config states it.
     place: Place,
-    /// Runs as long as the site is there.
+    /// Kept running as long as the site exists.
     store: Store,
 }
 
@@ -46,7 +46,7 @@ enum Store {
 const EXTERNAL_ID: &str = "wh-5d0a1c77";
 
 impl Site {
-    /// On the demo's S3 and STS, whose trust policy asks for the external ID.
+    /// A site on the demo's S3 and STS, whose trust policy requires the external ID.
     pub async fn demo(promise: &str) -> Self {
         let account: AccountId = "111122223333".parse().unwrap();
         let user = |name: &str, policy: Policy| User {
@@ -91,7 +91,7 @@ impl Site {
         Self::new(place, role, admin, "other".to_owned(), promise, Store::Demo(running)).await
     }
 
-    /// On SeaweedFS, below a prefix of the promise's own.
+    /// A site on SeaweedFS, below a prefix for this promise.
     pub async fn seaweedfs(promise: &str) -> Self {
         let seaweedfs = SeaweedFs::shared().await;
         let place = seaweedfs.place();
@@ -122,12 +122,12 @@ impl Site {
         site
     }
 
-    /// SeaweedFS takes some rules less seriously than S3.
+    /// True on SeaweedFS, which enforces some rules less strictly than S3.
     pub fn is_seaweedfs(&self) -> bool {
         matches!(self.store, Store::SeaweedFs(_))
     }
 
-    /// What is not acme's: its neighbours by name, the directory above, and the other bucket.
+    /// Returns keys outside acme's prefix: neighbours with similar names, the directory above, and the second bucket.
     pub fn foreign(&self) -> Vec<(String, String)> {
         let above = self.prefix.trim_end_matches("acme/");
         let keys = ["acme-archive/secret", "acme2", "acm/secret", "globex/secret", "secret"];
@@ -136,20 +136,20 @@ impl Site {
         foreign
     }
 
-    /// Puts an object with all rights.
+    /// Puts an object with full access.
     pub async fn put(&self, bucket: &str, key: &str, content: &str) {
         let body = content.as_bytes().to_vec().into();
         self.admin.put_object().bucket(bucket).key(key).body(body).send().await.unwrap();
     }
 
-    /// What is there, with all rights.
+    /// Returns an object's content, read with full access.
     pub async fn content(&self, bucket: &str, key: &str) -> Option<String> {
         let answer = self.admin.get_object().bucket(bucket).key(key).send().await.ok()?;
         let bytes = answer.body.collect().await.unwrap().to_vec();
         Some(String::from_utf8(bytes).unwrap())
     }
 
-    /// A client with the credentials of a session of acme's alice, as the server gets them.
+    /// Returns a client with the credentials that the server gets for a session of acme's alice.
     pub async fn session(&self, permissions: &[Permission]) -> Client {
         let (tenant, user) = ("acme".parse().unwrap(), "alice".parse().unwrap());
         let prefix = Prefix::parse(&self.prefix).unwrap();
@@ -159,12 +159,12 @@ impl Site {
         client(self.endpoint(), buckets.session_credentials(scope).await.unwrap())
     }
 
-    /// The session policy of all permissions.
+    /// Session policy with all permissions.
     pub fn policy(&self) -> String {
         self.policy_of(Permissions::ALL)
     }
 
-    /// The session policy of these permissions.
+    /// Session policy with these permissions.
     pub fn policy_of(&self, permissions: Permissions) -> String {
         let prefix = Prefix::parse(&self.prefix).unwrap();
         SessionPolicy::new(&self.place, &prefix, permissions).unwrap().as_str().to_owned()
@@ -176,7 +176,7 @@ impl Site {
         SessionPolicy::for_janitor(&self.place, &prefix).unwrap().as_str().to_owned()
     }
 
-    /// A client with the credentials of a session of the same role, but under another policy.
+    /// Returns a client in a session of the same role with another policy.
     pub async fn session_under(&self, policy: &str) -> Client {
         let role = self.place.credentials.role.as_ref().unwrap();
         let wharfinger::cloud::Base::Static { access_key_id, secret_access_key } = &self.place.credentials.base else {

@@ -1,4 +1,4 @@
-//! What a journal promises, whatever it is made of.
+//! The journal's contract. It holds in memory, in SQLite and in PostgreSQL.
 
 use super::{NOW, bucket, directories, etag, find, key, late, lease, of, open, partials, with_mode};
 use crate::support::postgres::Postgres;
@@ -114,7 +114,7 @@ async fn renames_that_could_meet_are_not_entered(journal: &Arc<dyn Journal>) {
     let back = rename("5", "dir/new", "dir/old");
     assert!(journal.enter_rename(&back, &held).await.unwrap());
     journal.end_rename(&back, &held).await.unwrap();
-    // Of several at once one is entered, and they don't all withdraw.
+    // Of several concurrent renames exactly one is entered: they don't all withdraw.
     for round in 0..20 {
         let at_once: Vec<_> = (0..4).map(|number| rename(&format!("{round}-{number}"), "dir/old", "dir/new")).collect();
         let entered = join_all(at_once.iter().map(|rename| journal.enter_rename(rename, &held))).await;
@@ -208,7 +208,7 @@ async fn rows_whose_leases_ended_long_ago_are_dropped(journal: &Arc<dyn Journal>
         journal.end_claim(&bucket, name, &mine).await.unwrap();
         assert_eq!(journal.end_lock(&bucket, name, &mine).await, Ok(is_left));
     }
-    // A thousand at once.
+    // At most a thousand rows are dropped at a time.
     let many: Vec<_> = (0..1_001).map(|number| key(&format!("many/{number}"))).collect();
     for name in &many {
         assert!(journal.claim(&bucket, name, &over).await.unwrap());
@@ -216,7 +216,7 @@ async fn rows_whose_leases_ended_long_ago_are_dropped(journal: &Arc<dyn Journal>
     assert_eq!([journal.drop_ended_claims(now).await, journal.drop_ended_claims(now).await], [Ok(1_000), Ok(1)]);
 }
 
-/// Writes what the server noted of versions when they came to be.
+/// Writes notes about versions that appeared, as the server does.
 async fn add_lates(journal: &Arc<dyn Journal>, rows: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
     let born = |(bucket, key, late): &(BucketId, Key, Late)| LateNote::born(bucket.clone(), key.clone(), late.clone());
     journal.add_lates(&rows.iter().map(born).collect::<Vec<_>>()).await
@@ -319,7 +319,7 @@ async fn what_was_set_before_a_version_came_to_be_joins_nothing(journal: &Arc<dy
     }
 }
 
-/// The row that is left when `written` comes to `there`.
+/// Returns the row after `written` meets `there`.
 async fn left(journal: &Arc<dyn Journal>, there: &Late, written: &Late, how: &str) -> Late {
     journal.replace_late(&bucket(), &key("race"), Some(there)).await.unwrap();
     let one = [(bucket(), key("race"), written.clone())];
@@ -341,14 +341,15 @@ async fn what_is_written_late_takes_the_place_of_no_younger_version(journal: &Ar
     for (how, there_ago, mine_ago, is_left) in [
         ("add_lates", 1, 0, false),
         ("add_lates", 1000, 0, false),
-        // The writer goes by what its node knows when it writes: of two versions of a second it is the younger one.
+        // The writer decides by its node's knowledge at the time of the write: of two versions of one second its own is
+        // the younger.
         ("add_lates", 0, 0, false),
         ("add_lates", 0, 1, true),
-        // The version to which something is added came to be so long ago.
+        // A number is the age in seconds of the version to which `add_late` adds.
         ("100", 1, 0, false),
         ("100", 0, 0, true),
         ("61", 0, 0, true),
-        // The clocks may be apart.
+        // Clocks may differ by a minute.
         ("60", 0, 0, false),
         ("0", 0, 0, false),
         ("0", -30, 0, false),
@@ -377,7 +378,7 @@ async fn what_was_set_since_a_version_came_to_be_stays(journal: &Arc<dyn Journal
     let written = Late { set_at: *NOW - 100, ..written };
     assert_eq!(left(journal, &set, &written, "add_lates").await, set);
     assert_eq!(left(journal, &set, &other_mode(written), "replace_lates").await.set_at, *NOW - 100);
-    // A client's are the last that were asked for, and the row is no older for that.
+    // A client's attributes are the last that were set, and they don't make the row older.
     let asked = Late { set_at: *NOW - 5, ..with_mode(late("1", 9)) };
     journal.replace_late(&bucket(), &key("race"), Some(&set)).await.unwrap();
     let kept = Late { set_at: *NOW, ..asked.clone() };
@@ -398,7 +399,7 @@ async fn what_a_client_set_a_while_ago_joins_what_was_set_before_and_leaves_what
         (Some(at(10, with_mode(late("1", 9)))), with_mode(told.clone())),
         (Some(at(9, with_mode(late("1", 9)))), at(9, with_mode(late("1", 9)))),
         (Some(at(9, mode("1"))), at(9, with_mode(late("1", 5)))),
-        // The version came to be an hour ago, and clocks may be a minute apart.
+        // The version appeared an hour ago, and clocks may differ by a minute.
         (Some(at(3_660, mode("1"))), with_mode(told.clone())),
         (Some(at(3_661, mode("1"))), told.clone()),
         (Some(at(11, mode("2"))), told.clone()),
@@ -441,7 +442,7 @@ async fn names_are_told_apart_by_their_bytes(journal: &Arc<dyn Journal>) {
     let version = |name: &str| etag(&names.iter().position(|other| *other == name).unwrap().to_string());
     let mut page = names;
     page.sort_unstable();
-    // The page's first and last are found by the order of bytes, in which `Ä` comes behind `z`.
+    // The page's first and last names are compared by bytes, so `Ä` comes after `z`.
     let reversed: Vec<_> = page.iter().rev().copied().collect();
     for page in [&page[..], &page[..3], &page[8..], &reversed] {
         let found = journal.late_in(&bucket(), &Prefix::parse("names/").unwrap(), page).await.unwrap();
@@ -483,7 +484,7 @@ async fn what_is_kept_of_objects_that_are_gone_hides_nothing_of_a_page(journal: 
         let expected = (name != "n").then(|| etag(name));
         assert_eq!(found.get(name).map(|late| late.etag.clone()), expected, "{name}");
     }
-    // A page that ends within them.
+    // This page ends among the rows of missing objects.
     let found = journal.late_in(&bucket(), &Prefix::parse("crowd/").unwrap(), &["a", "m1998"]).await.unwrap();
     assert_eq!(found["m1998"].etag, etag("m1998"));
 }

@@ -1,4 +1,4 @@
-//! Times of directories, in whatever a journal is made of.
+//! The journal's contract for times of directories.
 
 use super::{bucket, open};
 use crate::support::postgres::Postgres;
@@ -11,7 +11,7 @@ use wharfinger::{
     store::{DirectoryNote, DirectoryTimes, Journal, ListedDirectories},
 };
 
-/// Names that a pattern, a case or a collation could take for others, in the order of S3.
+/// Names that a pattern, a case folding or a collation could confuse, in S3's order.
 const NAMES: [&str; 11] = ["%", "A", "_", "a'\"\\", "a", "aa", "b", "z", "Ä", "日本", "\u{1f600}"];
 
 fn directory(raw: &str) -> Prefix {
@@ -34,7 +34,7 @@ async fn find(journal: &Arc<dyn Journal>, raw: &str) -> Option<u32> {
     })
 }
 
-/// The rows of a page's directories, in the order of the page.
+/// Returns the times of a page's directories, in the order of the page.
 async fn listed(journal: &Arc<dyn Journal>, parent: &str, names: &[&str]) -> Vec<Option<u32>> {
     let page = ListedDirectories { parent: &directory(parent), names, asked_ago: Duration::ZERO };
     let kept = journal.directory_times_in(&bucket(), page).await.unwrap();
@@ -100,7 +100,7 @@ async fn a_directory_is_forgotten_with_those_below_it(journal: &Arc<dyn Journal>
     for raw in all {
         set(journal, raw, 7).await;
     }
-    // They may have been made since the question.
+    // The directories may have been created since the question.
     for asked_ago in [Duration::ZERO, Duration::from_hours(1)] {
         journal.forget_directory_times(&bucket(), &directory("gone/"), Some(asked_ago)).await.unwrap();
         assert_eq!(find(journal, "gone/a/").await, Some(7));
@@ -157,7 +157,7 @@ async fn what_is_told_late_leaves_what_was_set_since(journal: &Arc<dyn Journal>)
     }
     set(journal, "told/a/", 9).await;
     tell(&[note("told/a/", Some(8), 5), note("tol/", Some(8), 5)]).await;
-    // Made before anything was set there, and since.
+    // Creations before a time was set there, and after.
     tell(&[note("told/", None, 40), note("x/told/", None, 10), note("told/b/", None, 0)]).await;
     let left = [("told/", 7), ("told/a/", 9), ("told/a/ä%/", 7), ("told0/", 7), ("tol/", 8)];
     for (raw, modified) in left {
@@ -178,7 +178,7 @@ async fn what_is_told_late_leaves_what_was_set_since(journal: &Arc<dyn Journal>)
 }
 
 const BEFORE: &str = "UPDATE directory_times SET set_at = set_at - 20";
-/// Times of 2,100 directories that are gone, in the bucket of another row.
+/// SQL that adds times of 2,100 missing directories to the bucket of another row.
 const CROWD: &str = "WITH RECURSIVE numbers (number) AS \
      (SELECT 1000 UNION ALL SELECT number + 1 FROM numbers WHERE number < 3099) \
      INSERT INTO directory_times SELECT bucket, 'crowd/', 'm' || CAST(number AS TEXT), 3, 2, set_at \
@@ -196,7 +196,7 @@ macro_rules! a_listing_drops_what_it_lacks {
         sqlx::query(BEFORE).execute(&mut stranger).await.unwrap();
         set(&journal, "dir/new/", 1).await;
         assert_eq!(listed(&journal, "dir/", &["a", "c", "d", "x"]).await, [Some(1), Some(1), None, None]);
-        // `b` is gone, `new` is too young to be known as gone, and `z` lies behind the page.
+        // `b` is gone, `new` is too young to count as gone, and `z` is beyond the page.
         let dropped = async {
             while sqlx::query_scalar::<_, String>(LEFT).fetch_all(&mut stranger).await.unwrap()
                 != ["b", "dir/a", "dir/c", "dir/new", "dir/z"]

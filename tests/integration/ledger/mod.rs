@@ -1,4 +1,4 @@
-//! What is kept beside S3, in SQLite and in PostgreSQL: both do what the journal in memory does, now and after a restart.
+//! The ledger, in SQLite and in PostgreSQL: both behave as the journal in memory does, also after a restart.
 
 mod contract;
 mod directories;
@@ -17,10 +17,10 @@ use wharfinger::{
     store::{ETag, Journal, Late, LateAttributes, LateTimes, Lease},
 };
 
-/// When attributes are set, and the versions that they are of came to be.
+/// Time at which attributes are set and versions appear.
 static NOW: LazyLock<i64> = LazyLock::new(|| UNIX_EPOCH.elapsed().unwrap().as_secs().try_into().unwrap());
 
-/// An object's name in the bucket of most tests.
+/// A key in the bucket of most tests.
 fn key(raw: &str) -> Key {
     Prefix::parse("").unwrap().key(raw).unwrap()
 }
@@ -33,17 +33,17 @@ fn etag(text: &str) -> ETag {
     ETag(format!("\"{text}\""))
 }
 
-/// Times of version `version`.
+/// Times of a version.
 fn late(version: &str, modified: u32) -> Late {
     of(version, Some(LateTimes::Set { accessed: modified + 1, modified }), None)
 }
 
-/// Attributes of version `version`.
+/// Attributes of a version.
 fn of(version: &str, times: Option<LateTimes>, mode: Option<u32>) -> Late {
     Late { etag: etag(version), attributes: LateAttributes { times, mode }, set_at: *NOW }
 }
 
-/// The same with the mode 600.
+/// Sets the mode 600.
 fn with_mode(late: Late) -> Late {
     Late { attributes: LateAttributes { mode: Some(0o600), ..late.attributes }, ..late }
 }
@@ -56,7 +56,7 @@ async fn open(location: &Location) -> Ledger {
     Ledger::open(location).await.unwrap()
 }
 
-/// Opens the same database as eight nodes that start at once, and proves that they have one journal.
+/// Opens the same database from eight nodes that start concurrently, and checks that they share one journal.
 async fn open_at_once(location: &Location) {
     let nodes = join_all((0..8).map(|_| open(location))).await;
     for (number, node) in nodes.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What a journal promises of uploads that can go on, whatever it is made of.
+//! The journal's contract for resumable uploads.
 
 use super::{bucket, lease, open};
 use crate::support::postgres::Postgres;
@@ -11,7 +11,7 @@ use wharfinger::{
 };
 
 const DAY: Duration = Duration::from_hours(24);
-/// Over as soon as it is said.
+/// Ends at once.
 const NO_TIME: Duration = Duration::ZERO;
 
 pub async fn hold(journal: &Arc<dyn Journal>) {
@@ -238,7 +238,7 @@ async fn what_is_stale_goes_to_one_at_a_time(journal: &Arc<dyn Journal>) {
     let taken = janitors.each_ref().map(|lease| journal.take_stale_partial(lease, NO_TIME));
     let mut taken: Vec<_> =
         futures_util::future::join_all(taken).await.into_iter().filter_map(Result::unwrap).collect();
-    // Two that ask at once may want the same one: then one of them gets none this time.
+    // Two concurrent janitors may choose the same upload. Then one of them gets none this time.
     taken.extend(journal.take_stale_partial(&janitors[0], NO_TIME).await.unwrap());
     let mut ids: Vec<_> = taken.iter().map(|partial| partial.id.as_str()).collect();
     ids.sort_unstable();

@@ -1,4 +1,4 @@
-//! A ledger in PostgreSQL: nodes share it, TLS is checked, and a server that is away stops nobody.
+//! A ledger in PostgreSQL: nodes share it, TLS is verified, and an unreachable server doesn't stop a node.
 
 use super::{NOW, bucket, find, key, late, open, open_at_once};
 use crate::support::postgres::Postgres;
@@ -36,7 +36,7 @@ async fn a_server_that_stops_ends_no_question_late_and_one_that_comes_back_is_fo
     postgres.stop();
     assert_eq!(before.journal().late(&bucket(), &key("a")).await, Err(JournalDown));
     assert_eq!(before.journal().add_late(&bucket(), &key("a"), &late("1", 6), *NOW).await, Err(JournalDown));
-    // A node that starts meanwhile serves, and makes itself ready later.
+    // A node that starts meanwhile serves, and prepares the tables later.
     let meanwhile = open(&location(&postgres.url())).await;
     assert!(!meanwhile.was_used(), "it isn't known yet");
     postgres.resume();

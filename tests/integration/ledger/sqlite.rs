@@ -1,4 +1,4 @@
-//! A ledger in a file: its mode, its lasting, its locks, and what is said of a file that can't be one.
+//! A ledger in a file: its mode, its durability, its locks, and the errors for files that can't be a ledger.
 
 use super::{NOW, bucket, find, key, late, open, open_at_once};
 use sqlx::{Connection as _, SqliteConnection};
@@ -15,14 +15,14 @@ use wharfinger::{
     store::JournalDown,
 };
 
-/// An hour and more ago.
+/// SQL that makes rows more than an hour old.
 const LONG_AGO: &str = "UPDATE late_attributes SET set_at = set_at - 4000";
 
 fn location(directory: &TempDir) -> Location {
     Location::Sqlite(directory.path().join("ledger.db"))
 }
 
-/// Another program that has the file open.
+/// Opens the file from another program.
 async fn stranger(directory: &TempDir) -> SqliteConnection {
     SqliteConnection::connect(&format!("sqlite:{}", directory.path().join("ledger.db").display())).await.unwrap()
 }
@@ -41,7 +41,7 @@ async fn it_lasts_and_only_its_owner_can_read_it() {
         let entry = entry.unwrap();
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
     }
-    // It isn't closed, as after a kill.
+    // Not closed, as after a kill.
     let again = open(&location(&directory)).await;
     assert_eq!(find(&again.journal(), "a").await, Some(late("1", 5)));
     again.close().await;
@@ -91,7 +91,7 @@ async fn a_listing_drops_what_is_kept_of_objects_that_are_long_gone() {
     let mut stranger = stranger(&directory).await;
     sqlx::query(LONG_AGO).execute(&mut stranger).await.unwrap();
     journal.add_late(&bucket(), &key("dir/new"), &late("new", 1), *NOW).await.unwrap();
-    // The page ends at `z`: `b` and `e` are gone, `new` is too young to be known as gone.
+    // The page ends at `z`: `b` and `e` are gone, `new` is too young to count as gone.
     let prefix = Prefix::parse("dir/").unwrap();
     let page = ["a", "c", "d", "z"];
     assert_eq!(journal.late_in(&bucket(), &prefix, &page).await.unwrap().len(), 6);
@@ -116,7 +116,7 @@ async fn tables_of_a_newer_version_are_refused() {
     assert!(error.to_string().contains("was used by a newer version of the server"), "{error}");
 }
 
-/// Issue 15.4: `check` says of a ledger what the server would, and changes nothing.
+/// Issue 15.4: `check` reports the same problems of a ledger as the server, and changes nothing.
 #[tokio::test]
 async fn it_can_be_looked_at_without_being_opened() {
     let directory = TempDir::new().unwrap();
@@ -146,7 +146,7 @@ async fn it_can_be_looked_at_without_being_opened() {
     assert_eq!(error.to_string(), refusal(&text).await);
 }
 
-/// A file that doesn't tell is not one that a server ran on.
+/// A file of unknown history doesn't count as one that a server used.
 #[tokio::test]
 async fn a_damaged_or_foreign_file_has_no_known_history() {
     let directory = TempDir::new().unwrap();
@@ -163,14 +163,14 @@ async fn a_damaged_or_foreign_file_has_no_known_history() {
     bytes[100..].fill(0xff);
     fs::write(directory.path().join("damaged.db"), bytes).unwrap();
     assert_eq!(of("damaged.db").await, History::Unknown);
-    // A server that was killed left its tables in the log.
+    // A killed server left its tables in the write-ahead log.
     fs::write(directory.path().join("damaged.db-wal"), "x").unwrap();
     assert_eq!(of("damaged.db").await, History::Used);
     symlink("damaged.db", directory.path().join("link.db")).unwrap();
     assert_eq!(of("link.db").await, History::Used);
 }
 
-/// Issue 15.4: a user that may write the ledger has the server rename and delete in the buckets.
+/// Issue 15.4: a user who may write the ledger can make the server rename and delete objects.
 #[tokio::test]
 async fn a_file_that_everyone_may_write_is_refused() {
     let directory = TempDir::new().unwrap();

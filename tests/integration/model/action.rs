@@ -1,9 +1,10 @@
-//! What clients do, and how often. Handles and sessions are given as any number: what there is is counted round.
+//! Random actions of clients, with their frequencies. Numbers of handles and sessions wrap around at the number that
+//! exist.
 
 use proptest::{collection::vec, option, prelude::*};
 use wharfinger::vfs::WriteOptions;
 
-/// Few names, so that they meet: files, directories, names that are both, and names below files.
+/// Few names, so that actions collide: files, directories, names that are both, and names below files.
 const PATHS: [&str; 9] = ["/", "/a", "/b", "/d", "/d/a", "/d/b", "/d/e", "/d/e/a", "/a/x"];
 const MIB: u64 = 1 << 20;
 
@@ -22,7 +23,7 @@ pub enum Action {
         len: usize,
         fill: u8,
     },
-    /// READ of a handle that is written.
+    /// READ of a handle that is being written.
     ReadBack {
         handle: usize,
         offset: u64,
@@ -41,7 +42,7 @@ pub enum Action {
     Close {
         handle: usize,
     },
-    /// The session gives an upload up: in order, or by dropping it.
+    /// The session abandons an upload: in order, or by dropping it.
     GiveUp {
         handle: usize,
         in_order: bool,
@@ -74,7 +75,7 @@ pub enum Action {
     Crash {
         by: usize,
     },
-    /// It ends in the middle of something: at a request, before or after S3 did it.
+    /// The session ends in the middle of an operation, at a request: before or after S3 performs it.
     CrashIn {
         by: usize,
         deed: Deed,
