@@ -1,5 +1,5 @@
-//! Issue 12.1: the russh that this build has is the one that the files in `patches/` make, and it does what each patch says.
-//! The suites of clients show the rest.
+//! Issue 12.1: this build uses the russh that the files in `patches/` make, and that russh behaves as each patch says.
+//! The client suites test the rest.
 
 use russh::{
     Names,
@@ -59,7 +59,7 @@ fn a_patch_says_why_and_holds_no_more_than_a_line_of_context() {
     }
 }
 
-/// How long a refusal takes.
+/// Delay before a refusal.
 const REFUSAL: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, Default)]
@@ -75,7 +75,7 @@ impl Seen {
     }
 }
 
-/// A server to which every password is a passed step, but `wrong`, and which takes every key.
+/// A server that counts every password but `wrong` as a passed step, and accepts every key.
 struct Handler(Seen);
 
 impl server::Handler for Handler {
@@ -155,7 +155,7 @@ async fn the_handler_runs_the_arithmetic_of_each_exchange_and_hears_of_its_algor
     assert!(key.log_in(&mut client).await.success());
     assert_eq!((seen.count("arithmetic"), seen.count("exchanged with ssh-ed25519")), (1, 1));
     client.rekey_soon().await.unwrap();
-    // The answer comes behind the exchange.
+    // The answer arrives after the exchange.
     client.send_ping().await.unwrap();
     assert_eq!((seen.count("arithmetic"), seen.count("exchanged with ssh-ed25519")), (2, 2));
 }
@@ -172,7 +172,7 @@ async fn the_flags_of_a_security_key_are_handed_out_before_its_login() {
     }
 }
 
-/// A security key of software (OpenSSH's PROTOCOL.u2f).
+/// A security key in software (OpenSSH's PROTOCOL.u2f).
 struct SecurityKey {
     pair: Ed25519Keypair,
     flags: u8,

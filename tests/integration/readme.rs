@@ -1,4 +1,4 @@
-//! The config that the README and docs/onboarding.md print can be used as it stands.
+//! The configs in the README and in docs/onboarding.md are valid as printed.
 
 use std::{fs, path::Path};
 use tempfile::TempDir;

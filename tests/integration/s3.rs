@@ -1,5 +1,5 @@
-//! `Bucket` as `store` relies on it. The same sentences hold for the bucket in memory, which most tests use, and for an
-//! S3 that isn't ours, through the SDK.
+//! The contract of `Bucket` as `store` relies on it. It holds for the bucket in memory, which most tests use, and for
+//! an independent S3 through the SDK.
 
 use crate::support::seaweedfs::SeaweedFs;
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use wharfinger::{
 
 const MIB: usize = 1024 * 1024;
 
-/// Names that a URL, a header or XML would read as something else.
+/// Names with characters that are special in a URL, a header or XML.
 const ODD_NAMES: [&str; 12] = [
     "two words",
     " edges ",
@@ -33,7 +33,7 @@ const ODD_NAMES: [&str; 12] = [
     "e\u{301}",
 ];
 
-/// Runs each promise on each bucket, below a prefix of its own.
+/// Runs each promise on each bucket, below a prefix for that promise.
 macro_rules! promises {
     ($($promise:ident),* $(,)?) => {
         mod in_memory {
@@ -190,7 +190,7 @@ async fn a_removal_of_what_must_be_there_says_whether_it_was(shelf: Shelf) {
     assert!(matches!(shelf.bucket.head(&key).await, Err(Error::NotFound)));
     for condition in [RemovalCondition::Present, RemovalCondition::Matches(pin.etag)] {
         let removed = shelf.bucket.remove(&key, condition.clone()).await;
-        // SeaweedFS says of nothing that it is another version.
+        // For a missing key, SeaweedFS answers that another version is there.
         let is_unclear = shelf.is_seaweedfs && matches!(removed, Err(Error::Conflict { .. }));
         assert!(is_unclear || matches!(removed, Err(Error::NotFound)), "{removed:?}");
         let removed = store::remove(&*shelf.bucket, &key, condition).await;
@@ -235,7 +235,7 @@ async fn an_empty_directory_is_made_renamed_and_found_empty(shelf: Shelf) {
     assert_eq!(state(&source).await, DirectoryState::Absent);
     assert!(matches!(state(&target).await, DirectoryState::Empty { .. }));
     let marker = shelf.bucket.head(&target.as_directory().marker().unwrap()).await.unwrap();
-    // SeaweedFS shows no metadata of an object whose name ends in a slash.
+    // SeaweedFS returns no metadata of an object whose name ends in a slash.
     assert!(shelf.is_seaweedfs || marker.metadata.get("mode").is_some_and(|mode| mode == "16877"));
 }
 
@@ -343,7 +343,7 @@ async fn an_upload_is_completed_from_what_is_listed_of_it(shelf: Shelf) {
 }
 
 async fn open_uploads_are_listed_by_their_names(shelf: Shelf) {
-    // SeaweedFS says that it encoded the names of uploads, and didn't.
+    // SeaweedFS claims to encode the names of uploads, but doesn't.
     let odd = if shelf.is_seaweedfs { "a b" } else { "a b+%" };
     let keys = [odd, "b/c", "b/c", "ü"].map(|name| shelf.key(name));
     let mut begun = Vec::new();
@@ -395,7 +395,7 @@ async fn what_must_match_is_replaced_only_while_it_does(shelf: Shelf) {
         shelf.bucket.complete_upload(&key, &upload, std::slice::from_ref(&part), Condition::Matches(first)).await;
     assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
     let second = shelf.bucket.head(&key).await.unwrap().pin.etag;
-    // S3 keeps an upload whose condition failed, SeaweedFS doesn't.
+    // S3 keeps an upload whose condition failed. SeaweedFS removes it.
     let (upload, part) =
         if shelf.is_seaweedfs { shelf.upload_of_one_part(&key, b"fourth").await } else { (upload, part) };
     shelf.bucket.complete_upload(&key, &upload, &[part], Condition::Matches(second)).await.unwrap();
@@ -511,11 +511,11 @@ async fn a_wrong_secret_is_no_missing_file() {
     assert!(matches!(head, Err(Error::Forbidden { .. })), "{head:?}");
 }
 
-/// A bucket, and the prefix of one test in it.
+/// A bucket, with the prefix of one test.
 struct Shelf {
     bucket: Arc<dyn Bucket>,
     prefix: Prefix,
-    /// It lists a `\` as a `/`, though it finds both, and sorts by path: `foo/a` before `foo-bar`.
+    /// True on SeaweedFS. It lists `\` as `/` although it finds both keys, and sorts by path: `foo/a` before `foo-bar`.
     is_seaweedfs: bool,
 }
 
@@ -562,7 +562,7 @@ impl Shelf {
         Ok(read.body.try_collect::<Vec<_>>().await?.concat())
     }
 
-    /// Objects and directories of one page.
+    /// Returns objects and directories of one page.
     async fn list(&self, scope: ListScope<'_>) -> (Vec<String>, Vec<String>) {
         let page = self.bucket.list(scope, None, 1000).await.unwrap();
         (page.objects.into_iter().map(|object| object.raw_key).collect(), page.directories)

@@ -1,4 +1,4 @@
-//! What goes to S3 over the wire, header by header, and what becomes of answers that a well-behaved store seldom gives.
+//! Requests to S3 on the wire, header by header, and answers that a well-behaved store seldom gives.
 
 use crate::support::{
     scope,
@@ -204,7 +204,7 @@ async fn a_deletion_tells_its_own_success_from_anothers() {
     let raced = || answer(409, &[], &format!("<Error><Code>{raced}</Code></Error>"));
     let (forbidden, changed) = (|| answer(403, &[], ""), || answer(412, &[], ""));
     let (failed, done) = (|| answer(500, &[], ""), || answer(204, &[], ""));
-    // An answer that never comes: the connection is closed.
+    // The connection closes without an answer.
     let silence = String::new;
     let (present, pinned) = (RemovalCondition::Present, RemovalCondition::Matches(pin(None).etag));
     for condition in [present, pinned] {
@@ -294,7 +294,7 @@ async fn a_pinned_read_goes_on_with_the_version_of_its_pin() {
 #[tokio::test]
 async fn a_pinned_read_outlives_the_removal_of_its_object_where_versions_are_kept() {
     let removed = || answer(404, &[("x-amz-delete-marker", "true")], "<Error><Code>NoSuchKey</Code></Error>");
-    // So a role is told whose listings are limited to a prefix.
+    // The answer to a role that may list only a prefix.
     let denied = || answer(403, &[], "<Error><Code>AccessDenied</Code></Error>");
     for missing in [removed(), denied()] {
         let wire = Wire::answering([missing.clone(), got("bytes 0-4/5", "goods"), missing.clone()]).await;
@@ -412,7 +412,7 @@ fn base64(bytes: [u8; 8]) -> String {
     base64::prelude::BASE64_STANDARD.encode(bytes)
 }
 
-/// The headers that we answer for: not those that are another with each request, or that only name the SDK.
+/// The headers that this crate determines. Headers that change with each request, or only name the SDK, are left out.
 fn said(asked: &Asked) -> Vec<(&str, &str)> {
     said_but(asked, &[])
 }
@@ -444,7 +444,7 @@ async fn bucket(place: Place) -> Arc<dyn Bucket> {
     scope::bucket(place, "").await
 }
 
-/// Every setting that goes out with requests.
+/// A bucket with every setting that adds headers to requests.
 fn place(wire: &Wire) -> Place {
     Place {
         kms_key: Some("key".to_owned()),

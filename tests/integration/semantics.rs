@@ -1,12 +1,12 @@
-//! Each claim of `src/vfs/SEMANTICS.md` is held by a test that quotes it: by its number, and word for word.
+//! Each claim of `src/vfs/SEMANTICS.md` has a test that quotes it, by its number and word for word.
 //!
-//! A quote is a line above the test, `// S`, the number, a colon and the claim. A long claim may be cut after 40
-//! characters, with ` …` behind what is left of it.
+//! A quote is a line above the test: `// S`, the number, a colon and the claim. A long claim may be cut after at least
+//! 40 characters. ` …` marks the cut.
 
 use crate::support::sources::sources;
 use std::{collections::BTreeSet, fs, path::Path};
 
-/// So much of a claim is quoted at least.
+/// Least length of a cut quote.
 const LEAST_CHARACTERS: usize = 40;
 
 #[derive(Debug, PartialEq)]
@@ -15,7 +15,7 @@ struct Claim {
     text: String,
 }
 
-/// A line above a test that begins like a quote.
+/// A comment line that looks like a quote.
 #[derive(Debug)]
 struct Quote {
     place: String,
@@ -24,13 +24,13 @@ struct Quote {
     is_above_a_test: bool,
 }
 
-/// A number and what stands behind it and `end`.
+/// Splits `text` at `end` into a number and the rest.
 fn numbered<'a>(text: &'a str, end: &str) -> Option<(usize, &'a str)> {
     let (number, text) = text.split_once(end)?;
     Some((number.parse().ok()?, text))
 }
 
-/// The claims of a text, each up to a line that is not indented.
+/// Returns the claims of a text. A line that isn't indented ends a claim.
 fn claims(text: &str) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
     let mut goes_on = false;
@@ -47,7 +47,7 @@ fn claims(text: &str) -> Vec<Claim> {
     claims
 }
 
-/// The quotes in the source at `place`.
+/// Returns the quotes in the source at `place`.
 fn quotes(place: &str, source: &str) -> Vec<Quote> {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let is_comment = |line: &str| line.starts_with("//") || line.starts_with("# ");
@@ -61,7 +61,7 @@ fn quotes(place: &str, source: &str) -> Vec<Quote> {
     lines.iter().enumerate().filter_map(quote).collect()
 }
 
-/// What is wrong, a sentence each.
+/// Returns the faults, one sentence each.
 fn faults(claims: &[Claim], quotes: &[Quote]) -> Vec<String> {
     let mut faults = Vec::new();
     for (before, claim) in claims.iter().zip(claims.iter().skip(1)) {
@@ -113,7 +113,7 @@ fn what_is_wrong_is_found() {
     let claims = claims(&text);
     assert_eq!(claims[0], Claim { number: 1, text: "Short, over two lines.".into() });
     let faults_of = |source: &str| faults(&claims, &quotes("a.rs", source));
-    // Put together here, so that this file itself quotes nothing.
+    // Joined here, so that this file itself holds no quote.
     let right = [
         "",
         &["//", "S1: Short, over two lines."].join(" "),

@@ -89,7 +89,7 @@ pub enum Action {
     },
 }
 
-/// One request that changes the tree.
+/// A request that changes the tree.
 #[derive(Clone, Copy, Debug)]
 pub enum Deed {
     Mkdir(&'static str),
@@ -112,14 +112,14 @@ pub enum Deed {
     },
 }
 
-/// What a test case is.
+/// Generates a test case.
 pub fn sequences() -> impl Strategy<Value = Vec<Action>> {
     vec(action(), 1..50)
 }
 
 fn action() -> impl Strategy<Value = Action> {
     let number = || 0..12_usize;
-    // The rename of a directory is most requests of all: looks, copies and deletions.
+    // The rename of a directory takes the most requests of all: lookups, copies and deletions.
     let crash = (number(), deed(), 1..16_usize, any::<bool>());
     prop_oneof![
         12 => (number(), path(), options(), option::weighted(0.2, 1..1000_u32))
@@ -176,7 +176,7 @@ fn options() -> impl Strategy<Value = WriteOptions> {
     ]
 }
 
-/// Mostly within a small file; seldom where parts of an upload meet, and where nothing may be.
+/// Mostly within a small file. Rarely at a border between parts, or beyond every limit.
 fn offset() -> impl Strategy<Value = u64> {
     prop_oneof![
         200 => 0..30_u64,

@@ -1,4 +1,4 @@
-//! Answers by their kind, as a client tells them apart.
+//! Answers by kind, as a client distinguishes them.
 
 use wharfinger::vfs::Error;
 
@@ -23,9 +23,9 @@ pub enum Answer {
     NotReadableYet,
     NotOpenForReading,
     NotOpenForWriting,
-    /// The protocol has it, and the tree has it not, or not yet.
+    /// The protocol has the request, but the tree doesn't support it in this state.
     Unsupported,
-    /// What no promise speaks of.
+    /// An answer that no promise mentions.
     Other(String),
 }
 

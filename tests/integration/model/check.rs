@@ -1,20 +1,20 @@
-//! Whether what a client is given is right.
+//! Compares the answers to a client with the promises.
 
 use super::{answer::Answer, promises::Shown};
 use bytes::Bytes;
 use wharfinger::vfs::{Kind, Metadata, Result};
 
-/// Whether a promise was kept, or which was not.
+/// Ok if a promise was kept, or else the broken one.
 pub type Kept<T = ()> = std::result::Result<T, String>;
 
-/// Whether it is OK, if the answer is a right one.
+/// Checks that the answer is one of the right ones. Returns true if it is OK.
 pub fn right_answer<T>(result: &Result<T>, right: &[Answer]) -> Kept<bool> {
     let answer = Answer::from(result);
     ensure(right.contains(&answer), || format!("answered {answer:?}, and right is {right:?}"))?;
     Ok(answer == Answer::Ok)
 }
 
-/// Whether these are `len` bytes of `whole` from `offset` on, as far as it goes.
+/// Checks that these are up to `len` bytes of `whole`, starting at `offset`.
 pub fn same_bytes(pieces: &[Bytes], whole: &[u8], offset: u64, len: u32) -> Kept {
     let start = usize::try_from(offset).unwrap_or(usize::MAX).min(whole.len());
     let right = &whole[start..whole.len().min(start + len as usize)];

@@ -1,4 +1,4 @@
-//! Times of directories: shared by all sessions, and the day where none is set.
+//! Times of directories. All sessions share them. Without a set time a directory shows the current day.
 
 use super::stored::is_below;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ pub enum DirectoryTime {
     Day,
     /// The time that was set.
     Set(u32),
-    /// Either: a crash or another one of the name may have left it.
+    /// Any time: a crash, or an earlier directory of this name, may have left one.
     Unknown,
 }
 
@@ -26,11 +26,11 @@ impl DirectoryTime {
     }
 }
 
-/// The times of directories, as far as they are known. A path that isn't here shows the day, unless it is in doubt.
+/// The known times of directories. A path without an entry shows the day, unless it is doubted.
 #[derive(Clone, Debug, Default)]
 pub struct DirectoryTimes {
     known: BTreeMap<String, DirectoryTime>,
-    /// Nothing is known of these and of what lies below, but what became known since.
+    /// Nothing is known about these paths and the paths below them, except entries made since.
     doubted: BTreeSet<String>,
 }
 
@@ -45,7 +45,7 @@ impl DirectoryTimes {
         self.known.insert(path.to_owned(), DirectoryTime::Set(modified));
     }
 
-    /// A directory was made or removed.
+    /// A directory was created or removed.
     pub fn clear(&mut self, path: &str) {
         self.known.insert(path.to_owned(), DirectoryTime::Day);
     }
@@ -61,7 +61,7 @@ impl DirectoryTimes {
         self.doubted.insert(path.to_owned());
     }
 
-    /// A directory was renamed with all that is below it. Nothing was at the target.
+    /// A directory was renamed with everything below it. The target didn't exist.
     pub fn rename(&mut self, source: &str, target: &str) {
         let is_meant = |path: &str| path == source || is_below(path, source);
         let own = self.find(source);

@@ -1,8 +1,8 @@
-//! What `src/vfs/SEMANTICS.md` promises, said once more as a program that a child could read ([`Promises`]), and held
-//! against the real tree: random sequences of what clients do, in three sessions of two users of one tenant, with
-//! several open handles each. After every action the answer and all that is stored are compared.
+//! A second implementation of `src/vfs/SEMANTICS.md` as a simple program ([`Promises`]). It is compared with the real
+//! tree: random sequences of client actions, in three sessions of two users of one tenant, with several open handles
+//! each. After every action the test compares the answer and all stored objects.
 //!
-//! 2,500 sequences run with all other tests. For a longer run:
+//! The test suite runs 2,500 sequences. For a longer run:
 //!
 //! ```sh
 //! WHARFINGER_MODEL_CASES=200000 cargo test --test integration model:: -- --nocapture

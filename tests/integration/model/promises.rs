@@ -1,5 +1,5 @@
-//! The promises: which answers are right, and what is so afterwards. Nothing here knows of S3's requests, of parts or of
-//! what sessions remember, but that a promise may leave a choice.
+//! The promises: the right answers, and the state after each action. This model ignores S3's requests, parts and
+//! caches, except that a promise may allow several answers.
 
 use super::{
     action::Deed,
@@ -10,12 +10,12 @@ use super::{
 use std::{collections::BTreeMap, sync::Arc};
 use wharfinger::vfs::WriteOptions;
 
-/// Whether stored files can be opened without TRUNC and changed, and their sizes set. The model can.
+/// True if the tree can change a file that was opened without TRUNC, and set its size. The model supports both values.
 pub const CHANGES_STORED_FILES: bool = true;
-/// Whether directories that hold something can be renamed. The model can.
+/// True if the tree can rename directories that aren't empty. The model supports both values.
 pub const RENAMES_FULL_DIRECTORIES: bool = true;
 
-/// Up to here an upload is in memory, whatever else goes on.
+/// Up to this size an upload is always in memory.
 const IN_MEMORY_BYTES: u64 = 5 << 20;
 const MAX_HOLE_BYTES: u64 = 64 << 20;
 const MAX_OBJECT_BYTES: u64 = 512 << 30;
@@ -28,21 +28,21 @@ pub struct Draft {
     pub bytes: Vec<u8>,
     pub modified: Modified,
     pub poisoned: bool,
-    /// When it got its name; `None` when it was removed, and isn't to appear.
+    /// Order in which uploads got their names. `None` if the file was removed and must not appear.
     named: Option<usize>,
     options: WriteOptions,
-    /// What it began with, where that is to be changed.
+    /// The stored file that the upload changes, if it changes one.
     base: Option<File>,
-    /// The answer that stood against its name when it was opened.
+    /// The obstacle to a new file of its name at OPEN.
     blocked: Option<Answer>,
-    /// True if the name was free at a time since.
+    /// True if the name was free at some time since OPEN.
     was_free: bool,
-    /// Whether anything was written or cut.
+    /// True if a WRITE or a change of size took effect.
     changed: bool,
     lock: Lock,
 }
 
-/// The lock that keeps others from creating the file with EXCL.
+/// The lock that keeps other sessions from creating the file with EXCL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lock {
     None,
@@ -65,16 +65,16 @@ pub struct Promises {
     /// The open uploads, the oldest first.
     pub drafts: Vec<Draft>,
     pub downloads: Vec<Download>,
-    /// How many names uploads were given.
+    /// Number of names given to uploads so far.
     names: usize,
 }
 
-/// The session's user may not replace files: it is the last of three.
+/// Session 2, the last of three, belongs to the user who may not replace files.
 fn may_replace(by: usize) -> bool {
     by != 2
 }
 
-/// EXCL means nothing without CREAT.
+/// EXCL has no meaning without CREAT.
 fn is_exclusive(options: WriteOptions) -> bool {
     options.exclusive && options.create
 }
@@ -95,7 +95,7 @@ impl Promises {
             Some(_) if !may_replace(by) => Answer::Denied,
             Some(file) if !truncate && !file.bytes.is_empty() && !CHANGES_STORED_FILES => Answer::Unsupported,
             Some(_) => Answer::Ok,
-            // Found out at OPEN, or later.
+            // The server notices at OPEN, or later.
             None if directory && create && truncate && !exclusive => return vec![Answer::Ok, Answer::IsDirectory],
             None if directory => Answer::IsDirectory,
             None if self.stored.is_below_file(at) => {
@@ -111,14 +111,14 @@ impl Promises {
         self.drafts.iter().any(|draft| draft.path == at && draft.lock == Lock::Held)
     }
 
-    /// The effect of a REMOVE on the uploads of other sessions where nothing is stored.
+    /// A REMOVE without a stored file ends the locks of other sessions.
     pub fn lose_locks(&mut self, at: &str) {
         for draft in self.drafts.iter_mut().filter(|draft| draft.path == at && draft.lock == Lock::Held) {
             draft.lock = Lock::Lost;
         }
     }
 
-    /// The answer that stands against a new file of this name.
+    /// Returns the answer to a new file of this name, if something is in its way.
     fn blocked(&self, at: &str) -> Option<Answer> {
         match () {
             () if self.stored.files.contains_key(at) => None,
@@ -131,7 +131,7 @@ impl Promises {
     pub fn opened(&mut self, by: usize, path: &'static str, options: WriteOptions, modified: Option<u32>) {
         let base = self.stored.files.get(path).filter(|_| !options.truncate).cloned();
         let bytes = base.as_ref().map(|file| file.bytes.to_vec()).unwrap_or_default();
-        // Attributes of OPEN are for new files. One that is to be changed may show its own, until it is.
+        // Attributes of OPEN apply to new files. An existing file may show its own time until it is changed.
         let modified = match base {
             Some(_) if CHANGES_STORED_FILES => Modified::Unknown,
             _ => modified.map_or(Modified::Upload, Modified::Set),
@@ -170,13 +170,13 @@ impl Promises {
         }
         match (blocked.clone(), self.blocked(path)) {
             (None, None) => right,
-            // It stood against the name all the time.
+            // The obstacle was there the whole time.
             (Some(before), Some(now)) if !poisoned && !was_free => vec![before, now],
             (before, now) => right.into_iter().chain(before).chain(now).collect(),
         }
     }
 
-    /// Notes which uploads' names are free now: then what stood against them at OPEN may have been asked for too late.
+    /// Records which uploads' names are free now. Their check from OPEN may have run too late to see the obstacle.
     pub fn note_free_names(&mut self) {
         let free: Vec<bool> = self.drafts.iter().map(|draft| self.blocked(draft.path).is_none()).collect();
         for (draft, is_free) in self.drafts.iter_mut().zip(free) {
@@ -184,10 +184,10 @@ impl Promises {
         }
     }
 
-    /// The answers that a WRITE may get because the name isn't free.
+    /// Returns the errors that a WRITE may get because something is in the way of its name.
     pub fn blocked_write(&self, handle: usize) -> Vec<Answer> {
         let draft = &self.drafts[handle];
-        // The question may be answered as late as now.
+        // The check of the name may finish as late as now.
         let blocked = draft.blocked.clone().into_iter().chain(self.blocked(draft.path));
         blocked.filter(|_| draft.base.is_none() && draft.named.is_some()).collect()
     }
@@ -203,7 +203,7 @@ impl Promises {
             (Some(_), _) if !may_replace(*by) => Answer::Denied,
             (_, None) => Answer::Ok,
             (Some(present), Some(base)) if present.version == base.version => Answer::Ok,
-            // The same bytes may pass for the same file, and what nobody changed for what is there.
+            // Equal bytes may count as the same version. An upload that changed nothing may keep the present file.
             (Some(present), Some(base)) if present.bytes == base.bytes => return vec![Answer::Ok, Answer::Changed],
             _ if !changed || !CHANGES_STORED_FILES => return vec![Answer::Ok, Answer::Changed, Answer::NotFound],
             (None, _) => return vec![Answer::Changed, Answer::NotFound],
@@ -211,7 +211,7 @@ impl Promises {
         }]
     }
 
-    /// What was there before is fetched when it is read, and only while it is there.
+    /// Answers to a READ of an upload. The server fetches the old bytes only now, so they must still be stored.
     pub fn read_back(&self, handle: usize) -> Vec<Answer> {
         let draft = &self.drafts[handle];
         let present = self.stored.files.get(draft.path).map(|file| file.version);
@@ -226,7 +226,7 @@ impl Promises {
         if draft.named.is_none() {
             return;
         }
-        // A file that was opened and not changed stays the same version.
+        // A file that was opened and not changed keeps its version.
         if CHANGES_STORED_FILES && draft.base.is_some() && !draft.changed {
             if let (Modified::Set(_), Some(file)) = (draft.modified, self.stored.files.get_mut(draft.path)) {
                 file.modified = draft.modified;
@@ -238,7 +238,7 @@ impl Promises {
 }
 
 impl Draft {
-    /// Whether it is to appear as this session's upload of `path`.
+    /// True if it must appear as this session's upload of `path`.
     fn is(&self, by: usize, path: &str) -> bool {
         self.by == by && self.path == path && self.named.is_some()
     }
@@ -251,7 +251,7 @@ impl Draft {
         self.options.write
     }
 
-    /// With APPEND every offset is the end.
+    /// With APPEND every WRITE goes to the end.
     fn place(&self, offset: u64) -> u64 {
         if self.options.append { self.bytes.len() as u64 } else { offset }
     }
@@ -262,7 +262,7 @@ impl Draft {
         vec![match end {
             _ if !self.is_writable() => Answer::NotOpenForWriting,
             _ if self.poisoned => Answer::Poisoned,
-            // Nothing, wherever.
+            // Empty data at any offset.
             _ if len == 0 => return vec![Answer::Ok, Answer::TooLarge],
             None => Answer::TooLarge,
             Some(end) if end > MAX_OBJECT_BYTES => Answer::TooLarge,
@@ -293,7 +293,7 @@ impl Draft {
         if self.is_writable() { self.resize_by_path(size) } else { vec![Answer::NotOpenForWriting] }
     }
 
-    /// Of a path it is asked whatever the handle was opened for.
+    /// Answers to SETSTAT by path. They don't depend on how the handle was opened.
     fn resize_by_path(&self, size: u64) -> Vec<Answer> {
         match self.bytes.len() as u64 {
             _ if self.poisoned => vec![Answer::Ok, Answer::Poisoned, Answer::Unsupported],
@@ -310,7 +310,7 @@ impl Draft {
         }
     }
 
-    /// Its own session removed or renamed it.
+    /// The upload's own session removed or renamed it.
     fn release(&mut self) {
         if self.lock == Lock::Held {
             self.lock = Lock::None;
@@ -340,11 +340,11 @@ impl Promises {
         self.downloads.push(Download { by, path, file });
     }
 
-    /// One version, or an error where the rest of it is gone.
+    /// Answers to a READ: the bytes of the opened version, or an error if that version is gone.
     pub fn read(&self, handle: usize) -> Vec<Answer> {
         let Download { path, file, .. } = &self.downloads[handle];
         let is_there = self.stored.files.get(*path).is_some_and(|present| present.version == file.version);
-        // What was fetched before is perhaps still there.
+        // Prefetched bytes may still be available.
         if is_there { vec![Answer::Ok] } else { vec![Answer::Ok, Answer::Changed, Answer::NotFound] }
     }
 }
@@ -355,9 +355,9 @@ impl Download {
     }
 }
 
-/// Looking.
+/// STAT and listings.
 impl Promises {
-    /// Size and time of a file, or the time of a directory.
+    /// Returns size and time of a file, or the time of a directory.
     pub fn stat(&self, by: usize, at: &str) -> Result<Shown, Answer> {
         if let Some(draft) = self.newest(by, at) {
             return Ok(Shown::File(draft.bytes.len() as u64, draft.modified));
@@ -369,7 +369,7 @@ impl Promises {
         }
     }
 
-    /// The names in a directory, each with what STAT shows of it.
+    /// Returns the names in a directory, each with the result of its STAT.
     pub fn list(&self, by: usize, at: &str) -> Result<BTreeMap<String, Shown>, Answer> {
         match self.stored.files.get(at) {
             _ if self.stored.is_directory(at) => Ok(self.entries(by, at)),
@@ -403,13 +403,13 @@ impl Promises {
 #[derive(Clone, Copy, Debug)]
 pub enum Shown {
     Directory(DirectoryTime),
-    /// Its size and time.
+    /// Size and time.
     File(u64, Modified),
-    /// A file whose upload failed shows any size.
+    /// A file whose upload failed. It may show any size.
     Poisoned,
 }
 
-/// Changing the tree.
+/// Changes of the tree.
 impl Promises {
     pub fn deed(&self, by: usize, deed: Deed) -> Vec<Answer> {
         match deed {
@@ -453,7 +453,7 @@ impl Promises {
         }
     }
 
-    /// Whether this renames a directory that holds something.
+    /// True if this renames a directory that isn't empty.
     pub fn renames_much(&self, deed: Deed) -> bool {
         matches!(deed, Deed::Rename { source, .. } if !self.stored.files.contains_key(source) && self.stored.holds_something(source))
     }
@@ -481,7 +481,7 @@ impl Promises {
             () if target_is_file && !(replace && is_file) => Answer::AlreadyExists,
             () => match draft {
                 Some(draft) if draft.base.is_some() => Answer::NotFound,
-                // A part may be in S3, under the old name.
+                // S3 may already hold a part under the old name.
                 Some(draft) if draft.bytes.len() as u64 > IN_MEMORY_BYTES => return vec![Answer::Ok, Answer::NotFound],
                 _ => Answer::Ok,
             },
@@ -502,7 +502,7 @@ impl Promises {
         }
     }
 
-    /// What is so after an OK.
+    /// Applies the effects of a successful deed.
     pub fn done(&mut self, by: usize, deed: Deed) {
         match deed {
             Deed::Mkdir(at) => {
@@ -536,7 +536,7 @@ impl Promises {
             }
             Deed::Resize { at, size } => {
                 if let Some(draft) = self.newest_mut(by, at) {
-                    // Nothing comes of one that failed.
+                    // A failed upload stores nothing.
                     if !draft.poisoned {
                         draft.resized(size);
                     }
@@ -573,7 +573,7 @@ fn are_siblings(one: &str, other: &str) -> bool {
 }
 
 impl Deed {
-    /// The names that it may change.
+    /// Returns the names that the deed may change.
     pub fn paths(self) -> Vec<&'static str> {
         match self {
             Self::Rename { source, target, .. } => vec![source, target],

@@ -1,4 +1,4 @@
-//! What is stored: files and markers, as S3 knows them. Directories follow from both.
+//! The stored state: files and markers, as in S3. Directories follow from both.
 
 use super::directories::DirectoryTimes;
 use std::{
@@ -19,18 +19,18 @@ pub struct Stored {
 pub struct File {
     pub bytes: Arc<Vec<u8>>,
     pub modified: Modified,
-    /// A new one for every upload.
+    /// Changes with every upload.
     pub version: u64,
 }
 
 /// The time that a file shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Modified {
-    /// That of its upload, which is long after 1970.
+    /// The time of its upload, which is long after 1970.
     Upload,
-    /// What was set.
+    /// The time that a client set.
     Set(u32),
-    /// A session that crashed may have set or lost it.
+    /// Any time: a crashed session may have set or lost it.
     Unknown,
 }
 
@@ -54,26 +54,26 @@ impl Stored {
         path == "/" || self.markers.contains(path) || self.holds_something(path)
     }
 
-    /// Whether anything lies below, markers included.
+    /// True if a file or a marker exists below the path.
     pub fn holds_something(&self, path: &str) -> bool {
         self.files.keys().chain(&self.markers).any(|other| is_below(other, path))
     }
 
-    /// True if nothing can come to be under the name, because a file has the name of a directory that it would lie in.
+    /// True if nothing can be created under the name, because one of its directories is a file.
     pub fn is_below_file(&self, path: &str) -> bool {
         let outer = ancestors(path).find(|outer| self.is_directory(outer) || self.files.contains_key(*outer));
         outer.is_some_and(|outer| !self.is_directory(outer))
     }
 
-    /// Takes on the markers that the bucket has of directories around these paths: a session that takes something from a
-    /// directory gives it one, unless it has reason to believe that there is one.
+    /// Adopts the bucket's markers of directories around these paths. A session that removes something from a directory
+    /// creates its marker, unless the session assumes that one exists.
     pub fn adopt(&mut self, bucket: &MemoryBucket, paths: &[&str]) {
         let outer = paths.iter().flat_map(|path| ancestors(path));
         let marked = outer.filter(|outer| bucket.bytes(&format!("acme{outer}/")).is_some());
         self.markers.extend(marked.map(str::to_owned));
     }
 
-    /// The names in a directory; `None` is a directory. Where there are both, the file is shown.
+    /// Returns the names in a directory. `None` is a directory. If a name is both, the file is shown.
     pub fn entries(&self, directory: &str) -> BTreeMap<String, Option<&File>> {
         let mut entries = BTreeMap::new();
         for path in self.files.keys().chain(&self.markers).filter(|path| is_below(path, directory)) {
@@ -85,7 +85,7 @@ impl Stored {
         entries
     }
 
-    /// Moves a file, or a directory with all that it holds.
+    /// Moves a file, or a directory with everything in it.
     pub fn rename(&mut self, source: &str, target: &str) {
         if let Some(file) = self.files.remove(source) {
             self.put(target, file.bytes, file.modified);
@@ -103,7 +103,7 @@ impl Stored {
         self.markers = markers.into_iter().map(|path| if moves(&path) { renamed(&path) } else { path }).collect();
     }
 
-    /// Everything of both, as a rename that was cut off leaves it.
+    /// Returns the union of both states, as an interrupted rename leaves it.
     pub fn with(&self, other: &Self) -> Self {
         let mut both = self.clone();
         both.files.extend(other.files.clone());
@@ -112,7 +112,7 @@ impl Stored {
         both
     }
 
-    /// Whether the bucket has all of this, of what lies below `source` each under this name or below `target`.
+    /// True if the bucket has all of this state, each path below `source` under its old name or below `target`.
     pub fn is_halfway(&self, source: &str, target: &str, bucket: &MemoryBucket) -> bool {
         let has = |key: &str, bytes: &[u8]| bucket.bytes(key).is_some_and(|stored| stored == bytes);
         let moved = |path: &str| match path.strip_prefix(source) {
@@ -126,7 +126,7 @@ impl Stored {
             && self.markers.iter().all(|path| is_there(path, "/", &[]))
     }
 
-    /// Whether this is what the bucket has.
+    /// True if the bucket has exactly this state.
     pub fn is_in(&self, bucket: &MemoryBucket) -> bool {
         let files = self.files.iter().map(|(path, file)| (format!("acme{path}"), file.bytes.as_slice()));
         let markers = self.markers.iter().map(|path| (format!("acme{path}/"), &[][..]));
@@ -135,7 +135,7 @@ impl Stored {
             && wanted.iter().all(|(key, bytes)| bucket.bytes(key).is_some_and(|stored| stored == *bytes))
     }
 
-    /// What is known after a crash that touched these paths.
+    /// A crash touched these paths: their times and versions aren't known.
     pub fn doubt(&mut self, paths: &[&str]) {
         for path in paths {
             self.directories.doubt(path);
@@ -149,7 +149,7 @@ impl Stored {
         }
     }
 
-    /// Directories that are gone without RMDIR may have left their times behind.
+    /// Doubts directories that vanished without RMDIR: they may have left their times behind.
     pub fn forget_gone_directories(&mut self) {
         let is_gone = |path: &&str| !self.is_directory(path);
         let gone: Vec<_> = self.directories.paths().filter(is_gone).map(str::to_owned).collect();
@@ -159,7 +159,7 @@ impl Stored {
     }
 }
 
-/// The directories that a path lies in, the innermost first, but for the root.
+/// Returns the directories around a path, innermost first, without the root.
 fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     let outer = std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(outer, _)| outer));
     outer.skip(1).filter(|outer| !outer.is_empty())

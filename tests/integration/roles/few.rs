@@ -1,4 +1,4 @@
-//! Few requests to STS, and each with all that makes it safe.
+//! Few requests to STS, and each with an external ID and a session policy.
 
 use super::{Account, Buckets, EXTERNAL_ID, Key, Permissions, Policy, ROLE, Sftp, Way, buckets, demo};
 use futures_util::{
@@ -107,7 +107,7 @@ async fn two_hundred_tenants_share_one_http_client() {
         Way::new(name, &format!("{name}-user"), &format!("{name}/")).go(&buckets).await.unwrap();
     }
     assert_eq!(account.asked(), TENANTS);
-    // A client of its own would open a connection of its own: one for STS and one for S3.
+    // A separate client would open its own connections: one for STS and one for S3.
     assert_eq!(account.s3.connections(), 1, "one after the other");
     let account = Account::open().await;
     let places = names.iter().map(|name| (name.parse().unwrap(), account.place()));

@@ -1,4 +1,4 @@
-//! Who clears away what uploads left open has credentials of its own, and knows ours by who began them.
+//! The janitor has its own credentials to abort open uploads. It recognizes the server's uploads by their initiators.
 
 use super::{Account, Way, buckets};
 use wharfinger::{

@@ -1,4 +1,4 @@
-//! Transfers outlive their credentials, and troubles of STS.
+//! Transfers survive expired credentials and failures of STS.
 
 use super::{CancellationToken, Demo, JoinHandle, Key, Sftp, SocketAddr, demo::Watch};
 use russh_sftp::{
@@ -8,9 +8,9 @@ use russh_sftp::{
 use std::time::Duration;
 use wharfinger::demo::s3::Failure;
 
-/// What sessions live here. Credentials are renewed after three quarters of it.
+/// Lifetime of sessions in these tests. The server renews credentials after three quarters of it.
 const LIFETIME: Duration = Duration::from_secs(4);
-/// After so many more requests to STS, the credentials of before have expired.
+/// Further AssumeRole requests after which the earlier credentials have expired.
 const RENEWALS: u64 = 2;
 const PART_BYTES: usize = 8 << 20;
 const PIECE_BYTES: u32 = 128 << 10;
@@ -57,7 +57,7 @@ impl Tenancy {
         }
     }
 
-    /// Uses the credentials until those of now have expired.
+    /// Sends requests until the present credentials have expired.
     async fn expire(&self) {
         let wanted = self.watch.requests("AssumeRole") + RENEWALS;
         while self.watch.requests("AssumeRole") < wanted {
@@ -71,7 +71,7 @@ impl Tenancy {
     }
 }
 
-/// A part of the file, unlike the others.
+/// Content of a part. It differs from the content of other parts.
 fn content(part: usize) -> Vec<u8> {
     format!("part {part}, and no other; ").into_bytes().into_iter().cycle().take(PART_BYTES).collect()
 }
@@ -85,7 +85,7 @@ async fn credentials_that_expire_in_mid_upload_and_mid_download_stop_neither() {
         tenancy.expire().await;
     }
     tenancy.sftp.close(upload).await.unwrap();
-    // The file is larger than what is read ahead of a reader that seeks, so each part is fetched when it is asked for.
+    // The file is larger than the prefetch of a reader that seeks, so each part is fetched only when it is read.
     let download = tenancy.open(OpenFlags::READ).await;
     for part in [2, 0, 1] {
         tenancy.read(&download, part).await;
@@ -117,12 +117,12 @@ async fn sessions_that_s3_ends_early_are_replaced_in_mid_transfer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_sts_that_asks_to_slow_down_is_survived() {
     let tenancy = Tenancy::begin().await;
-    // The first request meets it, and the SDK's retries outlast it.
+    // The first request gets the error, and the SDK's retries outlast it.
     tenancy.watch.s3().fail("AssumeRole", Failure::SlowDown, 3);
     let upload = tenancy.create().await;
     tenancy.write(&upload, 0).await;
     assert_eq!(tenancy.watch.requests("AssumeRole"), 4);
-    // A renewal that fails altogether hurts nobody while the credentials are good.
+    // A failed renewal has no effect while the credentials are valid.
     tenancy.watch.s3().fail("AssumeRole", Failure::AccessDenied, 1);
     tenancy.expire().await;
     tenancy.write(&upload, 1).await;

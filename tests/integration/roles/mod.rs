@@ -1,5 +1,5 @@
-//! Sessions that work as a role, against the demo's STS: what each AssumeRole says, how few there are, and what becomes of
-//! transfers when credentials expire, STS is in trouble, or the role can't be had.
+//! Sessions that use a role, against the demo's STS: the content and the number of AssumeRole requests, and transfers
+//! while credentials expire, STS fails, or the role can't be assumed.
 
 mod few;
 mod janitor;
@@ -29,7 +29,7 @@ use wharfinger::{
 const EXTERNAL_ID: &str = "wh-5d0a1c77";
 const ROLE: &str = "arn:aws:iam::444455556666:role/wharfinger";
 
-/// A customer's account with a bucket and a role, which lets the vendor's server in.
+/// A customer's account with a bucket, and a role that trusts the vendor's server.
 pub struct Account {
     pub s3: s3::Running,
 }
@@ -39,7 +39,7 @@ impl Account {
         Self::trusting("arn:aws:iam::111122223333:user/server", r#""sts:AssumeRole""#).await
     }
 
-    /// One whose role trusts `principal` with these actions.
+    /// Opens an account whose role trusts `principal` with these actions.
     async fn trusting(principal: &str, actions: &str) -> Self {
         let (vendor, customer): (AccountId, AccountId) =
             ("111122223333".parse().unwrap(), "444455556666".parse().unwrap());
@@ -80,7 +80,7 @@ impl Account {
         Self { s3 }
     }
 
-    /// What a tenant's file says of it.
+    /// The bucket with its role, as a tenant's file states it.
     pub fn place(&self) -> Place {
         let endpoint = format!("http://{}", self.s3.address);
         let mut place = crate::support::scope::place("exchange", &endpoint, "server", "secret");
@@ -94,13 +94,13 @@ impl Account {
         place
     }
 
-    /// How many AssumeRole came.
+    /// Number of AssumeRole requests.
     fn asked(&self) -> usize {
         self.s3.assume_role_requests().len()
     }
 }
 
-/// A user's way to a bucket.
+/// A user's access to a bucket.
 struct Way {
     tenant: TenantName,
     user: UserName,
@@ -114,7 +114,7 @@ impl Way {
         Self { tenant, user, prefix: Prefix::parse(prefix).unwrap(), permissions: Permissions::ALL }
     }
 
-    /// Opens the bucket and asks it for something.
+    /// Opens the bucket and lists it.
     async fn go(&self, buckets: &Buckets) -> store::Result<()> {
         let Self { tenant, user, prefix, permissions } = self;
         let bucket = buckets.bucket(Scope { tenant, user, prefix, permissions: *permissions }).await?;

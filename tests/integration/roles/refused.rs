@@ -1,4 +1,4 @@
-//! When a role can't be had: the operator hears what to mend, the user a plain sentence.
+//! The role can't be assumed: the log tells the operator how to fix it, and the user gets a plain sentence.
 
 use super::{Account, Base, ROLE, Way, buckets, store};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use wharfinger::{
     vfs::{Node, Vfs},
 };
 
-/// What the operator reads in the log.
+/// Returns the error that the operator sees in the log.
 async fn operator_hears(place: Place) -> String {
     match Way::new("acme", "alice", "in/").go(&buckets(place)).await {
         Err(store::Error::Credentials(said)) => said,

@@ -1,5 +1,5 @@
-//! Whatever a client sends, in whatever order: nothing panics, nothing hangs, each request gets one reply, and no
-//! request to storage leaves the tenant's prefix.
+//! Arbitrary requests in any order: nothing panics, nothing hangs, each request gets one reply, and no request to
+//! storage leaves the tenant's prefix.
 
 use super::{harness::Wharf, *};
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use wharfinger::{
     store::MemoryBucket,
 };
 
-/// Runs on a clock that moves only when nothing else can.
+/// Runs a test on a paused clock, which advances only when no task can run.
 fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(test);
 }
@@ -62,7 +62,7 @@ fn flags() -> impl Strategy<Value = OpenFlags> {
     prop_oneof![Just(0x01), Just(0x1a), Just(0x1b), 0..64_u32, any::<u32>()].prop_map(OpenFlags::from_bits)
 }
 
-/// A request that waits for its id.
+/// A request without its id.
 fn request() -> impl Strategy<Value = Request> {
     let id = 0;
     let on_handles = prop_oneof![

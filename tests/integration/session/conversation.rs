@@ -1,4 +1,4 @@
-//! What is said before, beside and instead of good requests.
+//! The handshake, limits, paths and flags, and malformed requests.
 
 use super::*;
 use bytes::Bytes;
@@ -58,7 +58,7 @@ async fn malformed_frames_end_the_channel() {
         &[0, 0, 0, 0][..],
         &[0xff, 0xff, 0xff, 0xff],
         &[0, 4, 8, 0, 17],
-        // A STAT that is cut short, one whose path is longer than the frame, one with no id.
+        // A STAT that ends early, one whose path exceeds the frame, and one without an id.
         &[0, 0, 0, 5, 17, 0, 0, 0, 1],
         &[0, 0, 0, 10, 17, 0, 0, 0, 1, 0, 0, 0, 2, b'/'],
         &[0, 0, 0, 1, 17],
@@ -96,7 +96,7 @@ async fn what_trails_a_request_is_ignored() {
     let wharf = Wharf::start();
     wharf.bucket.insert("acme/a", "abc");
     let mut client = wharf.connect().await;
-    // sshj sends a v3 RENAME with the flags of version 5 behind it.
+    // sshj appends the flags of version 5 to a v3 RENAME.
     let body = [&[RENAME, 0, 0, 0, 7][..], &string("/a"), &string("/b"), &[0, 0, 0, 1]].concat();
     client.send_body(&body).await.unwrap();
     client.status(7).await.unwrap();
@@ -159,7 +159,7 @@ async fn open_means_what_open_of_posix_means() {
     let text = OpenFlags::from_bits(0x40);
     let missing = Err(StatusCode::NoSuchFile);
     let exists = Err(StatusCode::Failure);
-    // Sizes after the CLOSE: of a file that was there, and where nothing was.
+    // Sizes after CLOSE: if the file existed before, and if it didn't.
     for (flags, there, nothing) in [
         (OpenFlags::default(), Ok(10), missing),
         (read, Ok(10), missing),
@@ -252,7 +252,7 @@ async fn a_lock_file_is_there_when_it_is_open_and_stays_the_same() {
     assert_eq!(wharf.requested(), [Verb::Read]);
 }
 
-/// sshfs sends them from two threads.
+/// sshfs sends the OPEN and the CLOSE from two threads.
 #[tokio::test(start_paused = true)]
 async fn a_lock_file_is_made_behind_the_close_of_an_upload_and_not_instead() {
     let wharf = Wharf::start();

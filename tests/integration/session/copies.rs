@@ -1,4 +1,4 @@
-//! COPY-DATA: what it copies, what that costs, and that nothing comes of a copy that fails.
+//! COPY-DATA: the copied bytes, the cost, and that a failed copy stores nothing.
 
 use super::{
     harness::{Client, Wharf},
@@ -17,12 +17,12 @@ const LARGE: usize = 64 * MIB;
 const CHANGED: &str = "the file that is copied was changed by someone else in the meantime";
 const POISONED: &str = "an earlier write failed, so nothing was stored: upload the file anew";
 
-/// A server with `content` in `/a`, and a client that has asked for its size, as OpenSSH's does, and opened it.
+/// Starts a server with `content` in `/a`, and a client that has asked for its size, as OpenSSH does, and opened it.
 async fn with_source(content: impl Into<Bytes>) -> (Wharf, Client, Handle) {
     let wharf = Wharf::start();
     wharf.bucket.insert("acme/a", content);
     let mut client = wharf.connect().await;
-    // From here on the node knows the directory.
+    // From here on the node knows that the directory exists.
     client.put("/first", &Bytes::new()).await.unwrap();
     wharf.requested();
     client.stat("/a").await.unwrap();
@@ -38,7 +38,7 @@ fn failure(sentence: &str) -> Outcome<()> {
     Err(Refusal { code: StatusCode::Failure, sentence: sentence.into() })
 }
 
-/// Checks that nothing comes of the target of a copy that failed.
+/// Checks that the target of a failed copy isn't stored.
 async fn assert_given_up(wharf: &Wharf, mut client: Client, target: &Handle) {
     assert_eq!(client.close(target).await, failure(POISONED));
     assert_eq!(wharf.bucket.bytes("acme/b"), None);
@@ -105,7 +105,7 @@ async fn files_are_joined_by_s3_and_go_on_with_what_is_written() {
     let more = client.open("/c", OpenFlags::READ).await.unwrap();
     wharf.requested();
     let (target, at) = (client.create("/b").await, LARGE as u64);
-    // Nothing is waited for: the requests on one handle are done in their order.
+    // The client doesn't wait for replies: the server performs the requests on one handle in order.
     let mut asked = vec![client.send(request::copy((&source, 0), 0, (&target, 0))).await];
     asked.push(client.send(request::copy((&more, MIB as u64), 0, (&target, at))).await);
     asked.push(client.send(request::write(&target, at + 19 * MIB as u64, "the end")).await);

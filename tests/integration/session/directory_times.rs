@@ -1,5 +1,5 @@
-//! Times of directories as clients see them: `rsync -t` over sshfs and rclone set them behind a transfer, and look at them
-//! in the next one.
+//! Times of directories as clients see them: `rsync -t` over sshfs and rclone set them after a transfer, and compare
+//! them in the next one.
 
 use super::harness::{Wharf, request};
 use wharfinger::sftp::wire::{Attrs, Times};
@@ -38,7 +38,7 @@ async fn each_way_to_look_shows_the_same_time() {
         assert_eq!(listed.attrs.times, Some(times), "{path}");
         let is_a_day = times.modified > 1_700_000_000 && times.modified.is_multiple_of(86_400);
         assert!(if is_set { Some(times) == SET.times } else { is_a_day }, "{path}: {times:?}");
-        // Python's zipfile refuses what is before 1980.
+        // Python's zipfile refuses times before 1980.
         assert!(times.modified >= 315_532_800, "{path}");
     }
 }

@@ -1,4 +1,5 @@
-//! READs in the patterns that clients have, read and unread: the bytes are right, and what lies ready is bounded.
+//! READs in the patterns of real clients, including clients that don't read the replies. The bytes are right, and the
+//! memory for prefetched bytes is bounded.
 
 use super::{
     harness::{Client, Wharf},
@@ -18,12 +19,12 @@ use wharfinger::{
 };
 
 const GIB: u64 = 1 << 30;
-/// What paramiko asks for at a time.
+/// Size of paramiko's READs.
 const PARAMIKO_BYTES: u32 = 32_768;
-/// What a channel may hold of the budget for one file: 4 MiB of replies, 40 MiB of prefetched ranges.
+/// Limit on the budget that a channel holds for one file: 4 MiB of replies, 40 MiB of prefetched ranges.
 const MOST_HELD_BYTES: u64 = 44 << 20;
 
-/// Sends `count` READs of `length`, one behind the other, and reads nothing.
+/// Sends `count` consecutive READs of `length`, and receives no reply.
 async fn prefetch(client: &mut Client, handle: &Handle, count: u32, length: u32) -> Vec<u32> {
     let mut ids = Vec::new();
     for number in 0..count {
@@ -36,7 +37,7 @@ fn sparse(budget_bytes: u64, sparse_bytes: u64) -> Wharf {
     Wharf::with(Setup { budget_bytes, sparse_bytes, ..Setup::default() })
 }
 
-/// Files go up and down beside whatever else there is.
+/// Checks that the client can still upload and download other files.
 async fn assert_works(client: &mut Client) {
     let content = content(3, 9 * MIB);
     client.put("/beside", &content).await.unwrap();
@@ -68,7 +69,7 @@ async fn a_prefetch_of_10_gib_that_is_never_read_holds_a_bounded_amount() {
     assert!(wharf.sparse.fetched_bytes() <= MOST_HELD_BYTES);
     assert_works(&mut other).await;
 
-    // Its user gives up: CLOSE stands behind all the READs.
+    // The user cancels the download: CLOSE follows all the READs.
     let close = client.send(request::close(&handle)).await;
     client.status(close).await.unwrap();
     let (mut served, mut refused) = (0, 0);
@@ -187,7 +188,7 @@ async fn one_stalled_handle_stops_no_other_request_of_its_channel_but_large_repl
     let handle = client.open("/sparse", OpenFlags::READ).await.unwrap();
     prefetch(&mut client, &handle, 4000, MAX_READ_BYTES).await;
     settle().await;
-    // The replies stand behind 4 MiB of data, which is read now.
+    // The reply comes after 4 MiB of data, which the client now reads.
     client.stat("/a").await.unwrap();
     client.put("/b", &content(1, 9 * MIB)).await.unwrap();
     assert!(client.fstat(&handle).await.unwrap().size == Some(2 * GIB), "FSTAT comes behind the READs");
@@ -231,7 +232,7 @@ async fn what_is_asked_of_a_file_that_is_read_is_answered_in_order() {
         let mut client = wharf.connect().await;
         let handle = client.open("/a", OpenFlags::READ).await.unwrap();
         let hold = wharf.bucket.hold(Verb::Read, Answer);
-        // The others need nothing of S3, or are told at once that it has nothing.
+        // The other READs need nothing from S3, or S3 refuses them at once.
         let mut asked = vec![client.send(request::read(&handle, 20 << 20, 10)).await];
         settle().await;
         wharf.bucket.fail(Verb::Read, Request, store::Error::Throttled { request: "SlowDown".into() });

@@ -1,4 +1,4 @@
-//! Uploads that fail at their CLOSE, as clients hear of it that look at OPEN's answer alone.
+//! Uploads that fail at CLOSE, seen by clients that check only OPEN's answer.
 
 use super::{harness::CREATE, *};
 use bytes::Bytes;
@@ -20,12 +20,12 @@ fn forbidden() -> Error {
     Error::Forbidden { request: SECRET.into() }
 }
 
-/// From now on nothing can be stored.
+/// Makes every PUT fail from now on.
 fn begin_outage(wharf: &Wharf) {
     wharf.faulty.meet(Aim::Every(Verb::Put), Fault::Refused(Error::Throttled { request: SECRET.into() }));
 }
 
-/// Uploads as curl does, which never looks at CLOSE's answer.
+/// Uploads as curl does, which ignores CLOSE's answer.
 async fn put_and_forget(client: &mut Client, path: &str) -> Outcome<()> {
     let handle = client.open(path, CREATE).await?;
     client.write(&handle, 0, ABC).await?;
@@ -44,7 +44,7 @@ async fn a_client_that_does_not_look_at_close_hears_of_it_at_its_second_file() {
     let refused = Err(Refusal { code: StatusCode::Failure, sentence });
     for client in [&mut client, &mut another] {
         assert_eq!(put_and_forget(client, "/b").await, refused);
-        // flock makes its file with CREAT alone.
+        // flock creates its file with CREAT alone.
         assert_eq!(client.open("/b", OpenFlags::READ | OpenFlags::CREATE).await.map(drop), refused);
         assert_eq!(client.stat("/b").await.unwrap_err().code, StatusCode::NoSuchFile);
     }
@@ -60,7 +60,7 @@ async fn a_client_that_is_denied_in_a_loop_hears_of_it_and_the_others_go_on() {
     let (mut client, mut another) = (wharf.connect().await, wharf.connect().await);
     let mut refusals = Vec::new();
     for round in 0..50 {
-        // Only this client's: the other one's turn comes when it is over.
+        // Only this client's PUT fails: the other client uploads after it.
         let handle = match client.open(&format!("/denied-{round}"), CREATE).await {
             Ok(handle) => handle,
             Err(refusal) => {

@@ -1,5 +1,5 @@
-//! What the storage does wrong, as a client at the other end of a session meets it. The tree alone is held to the same
-//! in `tests/integration/faults`, with more operations and more faults.
+//! Faults of the storage, as the client of a session sees them. `tests/integration/faults` checks the tree alone, with
+//! more operations and more faults.
 
 use super::*;
 use crate::{
@@ -17,7 +17,7 @@ use wharfinger::{
     },
 };
 
-/// Longer than anything in the server waits. Time is paused, so this costs none.
+/// Longer than any wait in the server. Time is paused, so it costs no real time.
 const PATIENCE: Duration = Duration::from_mins(15);
 const ABC: Bytes = Bytes::from_static(b"abc");
 
@@ -34,7 +34,7 @@ use Deed::*;
 impl Deed {
     const ALL: [Self; 6] = [Put(3), Put(9 * MIB), Fetch, List, Rename, Remove];
 
-    /// Does it as a client that stops at the first error.
+    /// Performs the deed as a client that stops at the first error.
     async fn run(self, client: &mut Client) -> Outcome<()> {
         match self {
             Put(size) => put(client, &content(2, size)).await,
@@ -52,7 +52,8 @@ impl Deed {
     }
 }
 
-/// Unlike [`Client::put`] it closes its handle after an error, as clients do. Nothing may come of that.
+/// Uploads a file. Unlike [`Client::put`] it closes its handle after an error, as real clients do. That CLOSE must
+/// fail.
 async fn put(client: &mut Client, content: &Bytes) -> Outcome<()> {
     let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
     let handle = client.open("/new", flags).await?;
@@ -72,20 +73,20 @@ fn wharf() -> Wharf {
     wharf
 }
 
-/// What is stored after a deed without faults, and the requests that it takes.
+/// Returns the objects after a deed without faults, and the requests that it took.
 async fn ideal(deed: Deed) -> (BTreeMap<String, Bytes>, Vec<Step>) {
     let wharf = wharf();
     deed.run(&mut wharf.connect().await).await.unwrap();
     (stored(&wharf), wharf.faulty.steps())
 }
 
-/// Does `deed` in a session whose storage has `fault` in `aim`, then ends the session and looks at what is left.
+/// Performs `deed` in a session whose storage has `fault` at `aim`, then ends the session and checks the remains.
 async fn attempt(deed: Deed, aim: Aim, fault: Fault, after: &BTreeMap<String, Bytes>, what: &str) {
     let wharf = wharf();
     let before = stored(&wharf);
     wharf.faulty.meet(aim, fault);
     let mut client = wharf.connect().await;
-    // The client's own patience is shorter.
+    // No time-out here: the harness's client has a shorter one.
     match deed.run(&mut client).await {
         Ok(()) => assert!(stored(&wharf) == *after, "{what}: OK, and stored is {:?}", wharf.bucket.keys()),
         Err(Refusal { sentence, .. }) => {

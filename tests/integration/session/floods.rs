@@ -1,4 +1,4 @@
-//! Clients that ask and never listen: each kind of request has its limit, and beyond it the channel ends.
+//! Clients that send requests and never read replies: each kind of request has a limit, beyond which the channel ends.
 
 use super::{harness::Wharf, *};
 use bytes::Bytes;
@@ -19,7 +19,7 @@ async fn five_thousand_stats_without_reading_end_the_channel() {
     }
     assert_eq!(client.try_send(request::lstat("/a")).await, Err(Ended::TooManyRequests));
     client.vanish();
-    // Answers that nobody reads count as much as requests that nobody has served.
+    // Unread replies count like unserved requests.
     let mut client = wharf.connect().await;
     for _ in 0..MAX_OUTSTANDING {
         client.try_send(request::lstat("/a")).await.unwrap();
@@ -126,7 +126,7 @@ async fn listings_that_nobody_reads_are_bounded() {
     }
     settle().await;
     assert!(wharf.budget.used() <= 5 << 20, "{}", wharf.budget.used());
-    // 128 replies of 32 KiB hold some 25,000 entries in all.
+    // 128 replies of 32 KiB hold about 25,000 entries.
     assert!(wharf.requested().len() <= 80);
     client.vanish();
     wharf.assert_nothing_left().await;

@@ -1,5 +1,5 @@
-//! While storage takes nothing, a connection is held up: that must neither cost an upload that could do nothing about it,
-//! nor a CLOSE that has come.
+//! Connections that the server holds up because storage takes no data. An upload that waits behind another must not be
+//! ended as silent, and a CLOSE that arrived must be carried out.
 
 use super::{harness::Wharf, *};
 use std::time::Duration;

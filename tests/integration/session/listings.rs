@@ -1,4 +1,4 @@
-//! Directories of any size are listed in constant memory, a page ahead and without a question for each name.
+//! Directories of any size are listed in constant memory, one page ahead and without a request for each name.
 
 use super::*;
 use std::{env, fs, process::Command};
@@ -8,16 +8,17 @@ use wharfinger::{
 };
 
 const NAMES: usize = 1_000_000;
-/// A page of S3's.
+/// Names in a page of S3.
 const PAGE_NAMES: usize = 1000;
-/// By then a listing holds whatever it is going to hold.
+/// After this many names a listing holds its maximum of memory.
 const WARM_NAMES: usize = 50_000;
-/// The names that come after that have seven times as many bytes.
+/// Limit on growth after that. The remaining names have seven times as many bytes.
 const MOST_GROWTH_BYTES: u64 = 1 << 20;
-/// Set in a process that was started for one test.
+/// Environment variable of a process that runs one test.
 const ALONE: &str = "WHARFINGER_TEST_ALONE";
 
-/// Whether this process is there for `test` alone, as far as its peak is concerned. If not, it runs `test` in one that is.
+/// True if this process runs only `test`, so that it can measure its peak memory. If not, runs `test` in such a
+/// process.
 fn is_alone(test: &str) -> bool {
     if env::var_os(ALONE).is_some() {
         return true;
@@ -29,14 +30,14 @@ fn is_alone(test: &str) -> bool {
     false
 }
 
-/// The most memory that this process has held so far.
+/// Peak memory of this process so far.
 fn peak_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")).unwrap();
     peak.trim().parse::<u64>().unwrap() << 10
 }
 
-/// Whether this is the name at a place of the listing: `.`, `..`, and then all others, each once and in their order.
+/// True if this is the name at a position of the listing: `.`, `..`, then all others in order.
 fn is_name(name: &Name, place: usize) -> bool {
     match place {
         0 => name.filename == b"."[..],
@@ -59,7 +60,7 @@ async fn replies_are_filled_across_the_pages_of_a_listing() {
             Err(Refusal { code, .. }) => break assert_eq!(code, StatusCode::Eof),
         }
     }
-    // 32 KiB hold 277 names of 7 bytes, with long names of 63 bytes and 48 for the rest.
+    // 32 KiB hold 277 names of 7 bytes, with long names of 63 bytes and 48 bytes for the rest.
     assert_eq!(replies, [vec![277; 36], vec![30]].concat());
 }
 
@@ -93,7 +94,7 @@ fn a_million_names_are_listed_in_constant_memory() {
         assert_eq!(given, 2 + NAMES, "with `.` and `..`");
         let verbs: Vec<Verb> = wharf.faulty.steps().iter().map(|step| step.verb).collect();
         assert_eq!(verbs, vec![Verb::List; NAMES / PAGE_NAMES]);
-        // The kernel counts a process's memory by CPU, and may find a peak a little lower later.
+        // The kernel counts memory by CPU, so a later peak may seem a little lower.
         let grown_bytes = peak_bytes().saturating_sub(warm_bytes);
         assert!(grown_bytes <= MOST_GROWTH_BYTES, "{grown_bytes} bytes more than at first");
     });

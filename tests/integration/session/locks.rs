@@ -1,4 +1,4 @@
-//! Two channels that create one file with EXCL, as programs do that take a file for a lock.
+//! Two channels that create one file with EXCL, as programs do that use a file as a lock.
 
 use super::{
     harness::{CREATE, Client, Outcome, Refusal, Wharf},
@@ -86,7 +86,7 @@ async fn a_handle_on_which_nothing_is_sent_loses_its_lock() {
         assert_refused(&mut other).await;
         one.fstat(&handle).await.unwrap();
     }
-    // Requests of the path name no handle.
+    // Requests by path don't name the handle, so they don't keep its lock.
     for _ in 0..2 {
         sleep(limit * 9 / 20).await;
         assert_refused(&mut other).await;
@@ -99,7 +99,7 @@ async fn a_handle_on_which_nothing_is_sent_loses_its_lock() {
     assert!(one.close(&handle).await.is_err());
     other.close(&theirs).await.unwrap();
     wharf.assert_stored("/lock", b"");
-    // One of which a part is stored stays.
+    // A holder that has stored a part keeps its lock.
     other.order(request::remove("/lock")).await.unwrap();
     let handle = lock(&mut one).await.unwrap();
     one.write_all(&handle, 0, &content(1, 20 * MIB)).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a session asks of its tree.
+//! Calls of a session to its tree.
 
 use super::PATIENCE;
 use crate::model::action::Deed;

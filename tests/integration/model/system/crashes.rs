@@ -1,4 +1,4 @@
-//! Sessions that end in the middle of things.
+//! Sessions that end in the middle of an operation.
 
 use super::{PATIENCE, System, calls::perform};
 use crate::model::{
@@ -16,7 +16,7 @@ use wharfinger::store::{
     repair_rename,
 };
 
-/// Longer than what a session that crashed had begun is still its own.
+/// Longer than the leases of a crashed session.
 const LEASE: Duration = Duration::from_mins(2);
 
 impl System {
@@ -29,7 +29,7 @@ impl System {
             drop(self.reading.remove(handle));
         }
         self.sessions[by] = self.session(by);
-        // Rows of its claims and locks end a moment later.
+        // The rows of its claims and locks are deleted a moment later.
         sleep(Duration::from_millis(1)).await;
     }
 
@@ -43,7 +43,7 @@ impl System {
         self.fall_silent(request, done);
         let done = timeout(PATIENCE, perform(&self.sessions[by], deed)).await;
         if let (Ok(Ok(())), Deed::Remove(_)) = (done, deed) {
-            // REMOVE ends the locks of others at its own end.
+            // As its last step, REMOVE ends the locks of other sessions.
             let mut promises = self.promises.clone();
             promises.done(by, deed);
             self.promises.drafts = promises.drafts;
@@ -79,9 +79,9 @@ impl System {
         self.settle_for([before.clone(), after.stored, before], &[path])
     }
 
-    /// What the next server does about renames of directories that were cut off.
+    /// Repairs interrupted renames of directories as the next server does.
     async fn put_right(&self) -> Kept {
-        // Step by step: those who live renew their leases meanwhile.
+        // The paused clock advances from timer to timer, so live sessions renew their leases meanwhile.
         sleep(LEASE).await;
         let lease = Lease::new().map_err(|error| error.to_string())?;
         while let Some(rename) = self.journal.take_rename(&lease).await.map_err(|error| error.to_string())? {
@@ -91,7 +91,7 @@ impl System {
         Ok(())
     }
 
-    /// From the request of this number on nothing is answered any more.
+    /// Makes storage leave every request unanswered, from number `request` on.
     fn fall_silent(&self, request: usize, done: bool) {
         self.faulty.meet(Aim::From(request), if done { Fault::SilentWhenDone } else { Fault::Silent });
     }
@@ -106,7 +106,7 @@ impl System {
         self.faulty.restart();
     }
 
-    /// What is stored after a crash must be one of these.
+    /// Checks that the stored state after a crash is one of these, and adopts it.
     fn settle_for(&mut self, choices: [Stored; 3], touched: &[&str]) -> Kept {
         let adopted = choices.into_iter().map(|mut choice| {
             choice.adopt(&self.memory, touched);

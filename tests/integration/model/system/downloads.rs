@@ -1,4 +1,4 @@
-//! Downloads: one version each, for as long as they are open.
+//! Downloads: each shows one version as long as it is open.
 
 use super::{System, calls::path};
 use crate::model::{
@@ -15,7 +15,7 @@ impl System {
         right_answer(&opened, &[self.promises.open_read(at)])?;
         let Ok(handle) = opened else { return Ok(()) };
         let file = &self.promises.stored.files[at];
-        // Of an empty file S3 tells nothing but that, when it is asked for bytes.
+        // For an empty file, S3's answer to a ranged GET holds no metadata.
         let modified = if file.bytes.is_empty() { Modified::Unknown } else { file.modified };
         same_metadata(handle.metadata(), Shown::File(file.bytes.len() as u64, modified))?;
         self.promises.opened_read(by, at);
@@ -25,7 +25,7 @@ impl System {
 
     pub async fn act_on_download(&mut self, action: &Action) -> Kept {
         let (Action::Read { handle, .. } | Action::CloseRead { handle }) = *action else { return Ok(()) };
-        // Handles are counted round.
+        // Handle numbers wrap around.
         let Some(handle) = handle.checked_rem(self.reading.len()) else { return Ok(()) };
         self.turn(self.promises.downloads[handle].by).await;
         let Action::Read { offset, len, .. } = *action else {

@@ -22,9 +22,9 @@ use wharfinger::{
 };
 
 const SESSIONS: usize = 3;
-/// So long a session may go by what it saw itself.
+/// Time for which a session may rely on its own view.
 const SIGHT: Duration = Duration::from_secs(2);
-/// Longer than anything but what never ends.
+/// Longer than any operation that ends.
 const PATIENCE: Duration = Duration::from_mins(15);
 
 pub struct System {
@@ -37,12 +37,12 @@ pub struct System {
     reading: Vec<ReadHandle>,
     promises: Promises,
     acting: usize,
-    /// Uploads that were created in S3 for sessions that crashed before they heard of it.
+    /// Uploads that S3 created for a session that crashed before it got the id.
     orphans: usize,
 }
 
 impl System {
-    /// Plays a sequence, and compares after every action.
+    /// Plays a sequence, and compares tree and promises after every action.
     pub async fn play(actions: &[Action]) -> Kept {
         let mut system = Self::new();
         for (index, action) in actions.iter().enumerate() {
@@ -73,14 +73,16 @@ impl System {
         system
     }
 
-    /// Two sessions of alice, who may do everything, and one of bob, who may not replace files. Each is on a node of its own.
+    /// Returns a session on its own node. Sessions 0 and 1 are alice's, who has all permissions. Session 2 is bob's,
+    /// who may not replace files.
     fn session(&self, by: usize) -> Vfs {
         let (user, permissions) =
             if by < 2 { ("alice", Permissions::ALL) } else { ("bob", Permissions::ALL.without(Permission::Overwrite)) };
         tree(user, permissions, Arc::clone(&self.faulty) as Arc<dyn Bucket>, &self.budget, &self.journal)
     }
 
-    /// Makes it `by`'s turn. What a session saw before others acted is too old to go by.
+    /// Makes it `by`'s turn. If another session acted last, it waits until the session's own view is too old to be
+    /// used.
     async fn turn(&mut self, by: usize) {
         if by != self.acting {
             sleep(SIGHT + Duration::from_millis(1)).await;
@@ -94,7 +96,7 @@ impl System {
         ensure(renames.is_empty(), || format!("{renames:?} are still under way"))
     }
 
-    /// Everybody leaves, and nothing stays but what is stored.
+    /// Ends all sessions, and checks that only stored files remain.
     async fn end(mut self) -> Kept {
         self.writing.clear();
         self.reading.clear();
@@ -109,7 +111,7 @@ impl System {
     }
 }
 
-/// One action each.
+/// Dispatch of the actions.
 impl System {
     async fn act(&mut self, action: &Action) -> Kept {
         match *action {

@@ -1,4 +1,4 @@
-//! Uploads, from their OPEN to whatever ends them.
+//! Uploads, from OPEN to their end.
 
 use super::{
     System,
@@ -37,7 +37,7 @@ impl System {
         else {
             return Ok(());
         };
-        // Handles are counted round.
+        // Handle numbers wrap around.
         let Some(handle) = handle.checked_rem(self.writing.len()) else { return Ok(()) };
         self.turn(self.promises.drafts[handle].by).await;
         match *action {

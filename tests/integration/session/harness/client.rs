@@ -1,5 +1,5 @@
-//! A client of one channel. Words such as [`Client::put`] wait for replies as OpenSSH does; for everything else there
-//! are [`Client::send`] and [`Client::reply`].
+//! A client of one channel. Methods such as [`Client::put`] wait for replies as OpenSSH does. [`Client::send`] and
+//! [`Client::reply`] serve all other cases.
 
 use super::{Incoming, request};
 use bytes::{Bytes, BytesMut};
@@ -9,9 +9,9 @@ use wharfinger::sftp::{
     wire::{Attrs, Handle, MAX_READ_BYTES, Name, OpenFlags, Reply, Request, StatusCode},
 };
 
-/// What OpenSSH opens an upload with.
+/// Flags with which OpenSSH opens an upload.
 pub const CREATE: OpenFlags = OpenFlags::from_bits(0x02 | 0x08 | 0x10);
-/// Requests that OpenSSH keeps in flight.
+/// Number of requests that OpenSSH keeps in flight.
 const WINDOW: usize = 64;
 
 pub type Outcome<T> = Result<T, Refusal>;
@@ -42,13 +42,13 @@ impl Client {
         }
     }
 
-    /// The client sends nothing more, but goes on listening.
+    /// Ends the client's input. It still receives replies.
     pub fn finish(self) -> Incoming {
         self.inbound.finish();
         self.incoming
     }
 
-    /// The connection is gone from one moment to the next.
+    /// Drops the connection without notice.
     pub fn vanish(self) {
         drop(self);
     }
@@ -72,7 +72,7 @@ impl Client {
         self.inbound.feed(&bytes).await
     }
 
-    /// One frame with any body.
+    /// Sends one frame with any body.
     pub async fn send_body(&mut self, body: &[u8]) -> Result<(), Ended> {
         let length = u32::try_from(body.len()).unwrap().to_be_bytes();
         self.inbound.feed(&[&length[..], body].concat()).await
@@ -128,7 +128,7 @@ impl Client {
         self.reply(id).await
     }
 
-    /// A request that is answered with a status.
+    /// Sends a request whose reply is a status.
     pub async fn order(&mut self, request: impl FnOnce(u32) -> Request) -> Outcome<()> {
         let id = self.send(request).await;
         self.status(id).await
@@ -166,7 +166,7 @@ impl Client {
         self.attrs(id).await
     }
 
-    /// The one path of REALPATH and its kin.
+    /// Sends REALPATH or a similar request, whose reply is one path.
     pub async fn path(&mut self, request: impl FnOnce(u32) -> Request) -> Outcome<String> {
         let id = self.send(request).await;
         let names = self.names(id).await?;
@@ -210,7 +210,7 @@ impl Client {
         Ok(content)
     }
 
-    /// READs of 255 KiB, 64 in flight, until the first says that the file has ended.
+    /// Sends READs of 255 KiB, 64 in flight, until one reports the end of the file.
     pub async fn read_all(&mut self, handle: &Handle) -> Outcome<Bytes> {
         let (mut in_flight, mut content, mut offset) = (VecDeque::new(), BytesMut::new(), 0);
         let mut ended = false;
@@ -231,7 +231,7 @@ impl Client {
         }
     }
 
-    /// OPENDIR, READDIRs, CLOSE. Every reply is one of the outer vector.
+    /// OPENDIR, READDIRs, CLOSE. The outer vector has an element for each reply.
     pub async fn list(&mut self, path: &str) -> Outcome<Vec<Vec<Name>>> {
         let id = self.send(request::open_dir(path)).await;
         let handle = self.handle(id).await?;
@@ -249,7 +249,7 @@ impl Client {
     }
 }
 
-/// The reason that a status gives, behind the words that every text of its code begins with.
+/// Returns the reason in a status text, without the words that every text of its code begins with.
 fn sentence(code: StatusCode, message: &str) -> &str {
     let words = match code {
         StatusCode::NoSuchFile if message == "No such file or directory" => return "no such file or directory",

@@ -1,4 +1,4 @@
-//! The client's ear: what the server sent, cut into replies, each to be had by its id, in any order.
+//! The client's receiver. It cuts the server's bytes into replies, and returns them by id in any order.
 
 use std::{collections::HashMap, time::Duration};
 use tokio::time::timeout;
@@ -7,15 +7,15 @@ use wharfinger::sftp::{
     wire::{FrameReader, Reply},
 };
 
-/// Longer than anything in the server waits. Time is paused, so this costs none.
+/// Longer than any wait in the server. Time is paused, so it costs no real time.
 const PATIENCE: Duration = Duration::from_mins(20);
 
-/// Replies that have come and those that will.
+/// Replies that have arrived, and the channel for further ones.
 pub struct Incoming {
     outbound: Outbound,
     frames: FrameReader,
     arrived: HashMap<u32, Reply>,
-    /// The ids in the order in which their replies came.
+    /// Ids in the order in which their replies arrived.
     pub order: Vec<u32>,
     pub version: Option<Reply>,
 }
@@ -26,7 +26,7 @@ impl Incoming {
         Self { outbound, frames, arrived, order: Vec::new(), version: None }
     }
 
-    /// The reply to request `id`, taken out.
+    /// Takes the reply to request `id`. Waits for it if necessary.
     pub async fn reply(&mut self, id: u32) -> Reply {
         loop {
             if let Some(reply) = self.arrived.remove(&id) {
@@ -40,7 +40,7 @@ impl Incoming {
         }
     }
 
-    /// Any reply that has come, or the next one.
+    /// Takes any reply that has arrived, or waits for the next one.
     pub async fn any(&mut self) -> Reply {
         loop {
             if let Some(id) = self.arrived.keys().next().copied() {
@@ -50,20 +50,20 @@ impl Incoming {
         }
     }
 
-    /// Whether the reply to request `id` comes without anything but the server's own doing.
+    /// True if the server replies to request `id` without further input.
     pub async fn is_answered(&mut self, id: u32) -> bool {
-        // Everything that can run without a timer runs before a paused clock moves.
+        // A paused clock moves only after every task that needs no timer has run.
         while timeout(Duration::from_millis(1), self.receive()).await == Ok(true) {}
         self.arrived.contains_key(&id)
     }
 
-    /// Everything that comes until the server closes the channel.
+    /// Returns all replies until the server closes the channel.
     pub async fn rest(&mut self) -> HashMap<u32, Reply> {
         while timeout(PATIENCE, self.receive()).await.expect("the channel was never closed") {}
         std::mem::take(&mut self.arrived)
     }
 
-    /// Takes in the next packet; `false` at the end.
+    /// Receives the next packet. Returns false at the end of the channel.
     pub async fn receive(&mut self) -> bool {
         let Some(outgoing) = self.outbound.next().await else { return false };
         for piece in outgoing.pieces() {

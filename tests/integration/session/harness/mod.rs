@@ -1,4 +1,4 @@
-//! A server process without its network, and clients that speak to its sessions.
+//! A server process without a network, and clients of its sessions.
 
 mod client;
 mod incoming;
@@ -22,18 +22,18 @@ use wharfinger::{
     vfs::{Buckets, Scope},
 };
 
-/// What a [`Wharf`] is made with.
+/// Settings of a [`Wharf`].
 #[derive(Clone, Copy)]
 pub struct Setup {
-    /// The memory of all transfers.
+    /// Memory budget of all transfers.
     pub budget_bytes: u64,
-    /// The largest file.
+    /// Limit on the size of a file.
     pub max_object_bytes: u64,
-    /// The size of `/sparse`, a file of zeros that takes no memory.
+    /// Size of `/sparse`, a file of zeros that takes no memory.
     pub sparse_bytes: u64,
-    /// Mounts beside `/`: entries and prefixes.
+    /// Mounts beside `/`, as entries and prefixes.
     pub mounts: &'static [(&'static str, &'static str)],
-    /// So many names are in `/many`, a directory that takes no memory.
+    /// Number of names in `/many`, a directory that takes no memory.
     pub many_names: usize,
 }
 
@@ -43,11 +43,11 @@ impl Default for Setup {
     }
 }
 
-/// The process: one bucket, one budget, and alice of acme, who may do everything in `acme/`.
+/// The process: one bucket, one budget, and alice of acme with all permissions on `acme/`.
 pub struct Wharf {
     pub bucket: Arc<MemoryBucket>,
     pub sparse: Arc<Sparse>,
-    /// What lies between the sessions and both.
+    /// Injects faults between the sessions and both buckets.
     pub faulty: Arc<FaultyBucket>,
     pub budget: Arc<Budget>,
     pub journal: Arc<MemoryJournal>,
@@ -73,33 +73,33 @@ impl Wharf {
         Self { bucket, sparse, faulty, budget, journal, sessions, peer: peer(&setup) }
     }
 
-    /// A channel on which nothing was said.
+    /// Opens a channel before INIT.
     pub fn channel(&self) -> Client {
         let (inbound, outbound) = self.sessions.open(&self.peer, 0).unwrap();
         Client::new(inbound, outbound)
     }
 
-    /// A client that has said INIT and heard VERSION.
+    /// Connects a client and exchanges INIT and VERSION.
     pub async fn connect(&self) -> Client {
         let mut client = self.channel();
         client.begin().await;
         client
     }
 
-    /// The verbs of the requests to storage since the last call.
+    /// Returns the verbs of the requests to storage since the last call.
     pub fn requested(&self) -> Vec<Verb> {
         let verbs = self.bucket.verbs();
         self.bucket.forget_requests();
         verbs
     }
 
-    /// Waits until all sessions are gone, and checks that they left nothing behind but what can go on, which the janitor
-    /// finds in the end.
+    /// Waits until all sessions have ended. Checks that they left only resumable uploads, which the janitor then
+    /// removes.
     pub async fn assert_nothing_left(&self) {
         self.assert_left(0).await;
     }
 
-    /// The same, where so many uploads could go on until they were begun anew.
+    /// The same, with `begun_anew` uploads that could be resumed until a client started them again.
     pub async fn assert_left(&self, begun_anew: usize) {
         self.sessions.drained().await;
         assert_eq!(self.bucket.open_uploads(), can_go_on(&self.journal).await + begun_anew);
@@ -107,15 +107,15 @@ impl Wharf {
         assert_eq!(self.budget.used(), 0);
     }
 
-    /// Checks what is stored under alice's `path`.
+    /// Checks the object under alice's `path`.
     pub fn assert_stored(&self, path: &str, content: &[u8]) {
         let stored = self.bucket.bytes(&format!("acme{path}"));
-        // Not assert_eq: nobody reads megabytes of difference.
+        // Not assert_eq, which would print megabytes.
         assert!(stored.as_deref() == Some(content), "{path} has {:?} bytes", stored.map(|bytes| bytes.len()));
     }
 }
 
-/// Bytes that differ from block to block: their period is a prime number.
+/// Bytes that differ from block to block, because their period is prime.
 pub fn content(seed: u8, len: usize) -> Bytes {
     let period: Vec<u8> = (0..=250_u8).map(|byte| byte ^ seed).collect();
     let mut bytes = period.repeat(len / period.len() + 1);

@@ -1,4 +1,4 @@
-//! Requests that wait for their id: `client.ask(request::stat("/a"))`.
+//! Requests that still lack an id: `client.ask(request::stat("/a"))`.
 
 use bytes::Bytes;
 use wharfinger::sftp::wire::{Attrs, CopyData, Extended, Handle, OpenFlags, Request};

@@ -1,5 +1,5 @@
-//! A bucket with one object of zeros and one directory that may be larger than any memory, and all else in memory. What
-//! replaces that object by copies of it is not kept: only of which parts it is made.
+//! A bucket with one object of zeros and one directory, which may both be larger than memory. Everything else is in
+//! memory. A copy that replaces the object isn't stored: the bucket only records its parts.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use wharfinger::{
 };
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-/// The directory of many names.
+/// Prefix of the large directory.
 const MANY: &str = "acme/many/";
 
 pub struct Sparse {
@@ -53,34 +53,34 @@ impl Sparse {
         }
     }
 
-    /// The ranges of all GETs of the object.
+    /// Ranges of all GETs of the object.
     pub fn gets(&self) -> Vec<Range<u64>> {
         self.gets.lock().unwrap().clone()
     }
 
-    /// The ranges of it that became parts of its next version, in their order.
+    /// Ranges of the object that became parts of its next version, in order.
     pub fn copies(&self) -> Vec<Range<u64>> {
         let mut copies = self.copies.lock().unwrap().clone();
         copies.sort_by_key(|range| range.start);
         copies
     }
 
-    /// The sizes of the parts that its next version is made of.
+    /// Sizes of the parts of the object's next version.
     pub fn completed(&self) -> Vec<u64> {
         self.completed.lock().unwrap().clone()
     }
 
-    /// Bytes of it that were taken from GETs so far.
+    /// Bytes of the object that readers have taken from GETs so far.
     pub fn fetched_bytes(&self) -> u64 {
         self.fetched_bytes.load(Ordering::Relaxed)
     }
 
-    /// How many names of the large directory were listed so far.
+    /// Number of names of the large directory that were listed so far.
     pub fn listed(&self) -> usize {
         self.listed.load(Ordering::Relaxed)
     }
 
-    /// A page of the large directory, made as it is asked for. Every tenth name is a directory's.
+    /// Makes a page of the large directory. Every tenth name is a directory.
     fn page(&self, after: Option<&PageToken>, max_keys: u16) -> Page {
         let start = after.map_or(0, |token| token.0.parse().unwrap());
         let end = self.names.min(start + usize::from(max_keys));
@@ -147,7 +147,7 @@ impl Bucket for Sparse {
             return self.inner.read(key, range, pin).await;
         }
         self.gets.lock().unwrap().push(range.clone());
-        // An answer takes a moment, as S3's does.
+        // An answer takes a moment, like S3's.
         tokio::task::yield_now().await;
         if range.start >= self.size {
             return Err(Error::RangeNotSatisfiable { size: Some(self.size) });
