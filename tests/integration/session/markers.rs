@@ -1,4 +1,4 @@
-//! A marker never appears before its data, whatever S3 takes its time for, and never without it.
+//! A marker never appears before its data, whichever request S3 delays, and never without its data.
 
 use super::{
     harness::{CREATE, Client, Setup, Wharf, content},
@@ -16,7 +16,7 @@ use wharfinger::{
 
 const DATA: &str = "acme/data";
 
-/// OPEN and WRITE are answered, CLOSE is sent.
+/// Opens and writes a file, then sends its CLOSE without waiting for the reply.
 async fn closing(client: &mut Client, path: &str) -> u32 {
     let handle = open_with(client, path, 3).await;
     client.send(request::close(&handle)).await
@@ -28,7 +28,7 @@ async fn open_with(client: &mut Client, path: &str, bytes: usize) -> Handle {
     handle
 }
 
-/// All that makes a name appear or go, sent in one breath.
+/// Sends every kind of request that creates or removes a name, without waiting for replies.
 async fn changes(client: &mut Client) -> [u32; 5] {
     let marker = closing(client, "/data.done").await;
     let [made, renamed, gone, removed] = changes_of_names(client).await;
@@ -281,7 +281,7 @@ async fn a_close_ends_within_15_minutes_where_s3_answers_nothing_at_all() {
         Verb::CompleteUpload,
         Verb::AbortUpload,
     ];
-    // From which request on S3 is silent: the listing for the name is the first, when the upload is opened.
+    // Index of the first verb that S3 leaves unanswered. The lowest is the listing that OPEN sends for the name.
     for (first, bytes) in [(2, 3), (3, 3), (2, 9 << 20), (3, 9 << 20), (4, 9 << 20), (5, 9 << 20), (6, 9 << 20)] {
         let wharf = wharf();
         let mut client = wharf.connect().await;
@@ -415,8 +415,8 @@ enum Stage {
     Closing,
 }
 
-/// How long the workers of one client take for so many files, each worker one after the other. The client goes on with its
-/// workers in the order in which it hears of them.
+/// Returns the time that `workers` workers of one client need for `files` files. A worker uploads one file after the
+/// other. The client serves its workers in the order of the replies.
 async fn pace(wharf: &Wharf, workers: usize, files: usize) -> Duration {
     let mut client = wharf.connect().await;
     let (mut begun, mut stages, mut heard) = (0, HashMap::new(), client.incoming.order.len());
@@ -464,7 +464,7 @@ async fn workers_that_hear_of_their_files_one_by_one_keep_their_pace() {
         let wharf = wharf();
         wharf.bucket.answer_within(Duration::from_millis(30)..Duration::from_millis(slowest_ms));
         let elapsed = pace(&wharf, workers, workers * 20).await;
-        // All wait for the slowest of them. For the first files the directory is asked for too.
+        // Every file waits for the slowest one. The first files also wait for the lookup of their directory.
         assert!(elapsed <= Duration::from_millis(22 * slowest_ms), "{workers} workers, {slowest_ms} ms: {elapsed:?}");
     }
 }

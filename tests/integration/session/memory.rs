@@ -1,5 +1,5 @@
-//! Upload memory: what is taken in is bounded, whoever is admitted gets to the end, and who holds memory without using
-//! it loses it to others.
+//! Upload memory: the server's intake is bounded, every admitted upload completes, and an upload that holds memory
+//! without using it loses that memory to other uploads.
 
 use super::{
     harness::{CREATE, Client, Wharf},
@@ -19,7 +19,7 @@ use wharfinger::{
 
 const UPLOADS: u8 = 64;
 const UPLOAD_BYTES: usize = 6 * MIB + 123;
-/// WRITEs that each upload has in flight.
+/// WRITEs in flight for each upload.
 const IN_FLIGHT: usize = 4;
 
 fn with_budget(budget_bytes: u64) -> Wharf {
@@ -34,7 +34,7 @@ struct Transfer {
     in_flight: usize,
 }
 
-/// Uploads all at once, each as fast as its replies come.
+/// Uploads all files concurrently, each as fast as its replies arrive.
 async fn upload_all(client: &mut Client, opens_first: bool) {
     let mut waiting: HashMap<u32, Transfer> = HashMap::new();
     let mut numbers = 0..UPLOADS;
@@ -223,7 +223,7 @@ async fn opens_that_wait_for_memory_hold_up_nothing_that_could_free_it() {
     assert_eq!(client.attrs(fstat).await.unwrap().size, Some(3));
     client.attrs(stat).await.unwrap();
     client.status(close).await.unwrap();
-    // Each that is admitted makes room for the next one.
+    // Each admitted upload makes room for the next one.
     for id in opens {
         let handle = client.handle(id).await.unwrap();
         client.close(&handle).await.unwrap();
@@ -250,7 +250,7 @@ async fn downloads_that_nobody_reads_give_way_to_uploads() {
     assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
 }
 
-/// WRITEs without end or reading; how many bytes went in, and what ended it.
+/// Sends WRITEs without end and reads no reply. Returns the bytes sent, and the reason for the end of the channel.
 async fn flood(client: &mut Client, handle: &Handle, length: usize) -> (u64, Ended) {
     let data = content(1, length);
     let mut sent_bytes = 0;
@@ -264,7 +264,7 @@ async fn flood(client: &mut Client, handle: &Handle, length: usize) -> (u64, End
 
 #[tokio::test(start_paused = true)]
 async fn while_storage_takes_nothing_a_channel_takes_in_a_bounded_amount_and_ends_after_a_minute() {
-    // Parts of 8 MiB in flight, the next one with what may lie behind a gap, 24.5 MiB of WRITEs, and one frame.
+    // Parts of 8 MiB in flight, the next part with bytes that may lie behind a gap, 24.5 MiB of WRITEs, and one frame.
     let most_bytes = |in_flight: u64| (in_flight * 8 + 8 + 18 + 25 + 1) << 20;
     for (budget_bytes, least, most) in [
         (1 << 30, 128 << 20, most_bytes(16)),
@@ -296,7 +296,7 @@ async fn storage_that_goes_on_in_time_loses_nothing() {
         let hold = wharf.bucket.hold(Verb::UploadPart, Request);
         let mut client = wharf.connect().await;
         let handle = client.create("/a").await;
-        // More than is taken in before the first part has arrived.
+        // More than the server takes in before S3 has the first part.
         let content = content(1, 200 * MIB);
         let release = async {
             tokio::time::sleep(Duration::from_secs(50)).await;

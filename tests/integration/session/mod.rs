@@ -1,4 +1,4 @@
-//! One SFTP channel, packet by packet, on a bucket in memory: no sockets, no SSH, no real time.
+//! One SFTP channel, request by request, on a bucket in memory: no sockets, no SSH, no real time.
 
 mod arbitrary;
 mod conversation;
@@ -27,8 +27,8 @@ use harness::{Client, Outcome, Refusal, Setup, Wharf, content, request};
 
 const MIB: usize = 1 << 20;
 
-/// Lets everything run that can without anybody's doing.
+/// Runs all tasks that can run without further input.
 async fn settle() {
-    // A paused clock moves only when nothing else can.
+    // A paused clock moves only when no task can run.
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
 }

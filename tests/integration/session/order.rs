@@ -1,5 +1,5 @@
-//! What a client sends without waiting has the result that it would have one after the other; what doesn't touch the
-//! same paths overtakes.
+//! Requests that a client sends without waiting have the results that they would have in sequence. Requests on other
+//! paths may overtake them.
 
 use super::{
     harness::{Client, Wharf},
@@ -15,7 +15,7 @@ use wharfinger::{
 
 const WRITE_BYTES: usize = 200_000;
 
-/// Everything that follows the CLOSE of `/a` in one breath.
+/// Creates `/a`, then sends a WRITE, the CLOSE and all further requests without waiting for replies.
 async fn after_close(client: &mut Client) -> [u32; 9] {
     let handle = client.create("/a").await;
     [
@@ -77,7 +77,7 @@ async fn nothing_passes_a_close_on_its_path_and_anything_passes_elsewhere() {
     for id in behind.iter().chain([&close]) {
         assert!(!client.incoming.is_answered(*id).await, "{id}");
     }
-    // A new size is a PUT, and held itself.
+    // A new size is a PUT, so this request is held too.
     assert_eq!(wharf.bucket.count(Verb::Put), 2);
     assert!(client.incoming.is_answered(passing[0]).await);
     assert!(client.incoming.is_answered(passing[1]).await);
@@ -105,7 +105,7 @@ async fn a_stat_behind_an_open_sees_the_file_that_it_makes() {
     assert_eq!(client.attrs(behind).await.unwrap().size, Some(0));
 }
 
-/// sshfs sends a file's CLOSE and the next OPEN of it from two threads, in either order.
+/// sshfs sends a file's CLOSE and its next OPEN from two threads, in either order.
 // S66: A second handle can't add to an upload: without TRUNC it is refused, unless the CLOSE of that upload comes …
 #[tokio::test(start_paused = true)]
 async fn an_open_waits_a_moment_for_the_close_that_is_sent_beside_it() {
@@ -327,7 +327,7 @@ async fn chains_of_renames_keep_their_order() {
     let hold = wharf.bucket.hold(Verb::Copy, Request);
     let mut client = wharf.connect().await;
     let mut chain = Vec::new();
-    // Swaps a and b, then swaps them back, eleven times and a half.
+    // Swaps a and b, then swaps them back, eleven and a half times.
     for (source, target) in [("/a", "/c"), ("/b", "/a"), ("/c", "/b")].into_iter().cycle().take(23 * 3) {
         chain.push(client.send(request::rename(source, target)).await);
     }

@@ -1,4 +1,4 @@
-//! The files that a session is uploading, as its directories show them.
+//! Files that a session is uploading, as its own listings show them.
 
 use super::*;
 use wharfinger::{
@@ -34,7 +34,7 @@ async fn an_upload_is_listed_and_keeps_its_directory() {
     client.order(request::rmdir("/d")).await.unwrap();
 }
 
-/// The same for a client that waits for nothing.
+/// The same for a client that doesn't wait for replies.
 #[tokio::test(start_paused = true)]
 async fn rmdir_behind_an_open_or_a_close_is_refused_and_behind_a_removal_it_is_not() {
     let wharf = Wharf::start();

@@ -1,4 +1,5 @@
-//! Changing a large file costs what is changed: nothing before it is sent, fetched or kept in memory.
+//! A change of a large file costs only the changed bytes: the server doesn't send, fetch or buffer the bytes before
+//! them.
 
 use super::{
     harness::{Client, Wharf},
@@ -10,7 +11,7 @@ use wharfinger::{
 };
 
 const GIB: u64 = 1 << 30;
-/// Most of what S3 is asked to copy at once.
+/// Limit on the bytes of one copy request to S3.
 const COPY_BYTES: u64 = 256 << 20;
 
 async fn sparse(sparse_bytes: u64, flags: OpenFlags) -> (Wharf, Client, Handle) {
@@ -24,7 +25,7 @@ fn sent_bytes(wharf: &Wharf) -> u64 {
     wharf.bucket.requests().iter().map(|request| request.sent_bytes).sum()
 }
 
-/// Checks that the copies are all of `0..end`, in as few requests as may be.
+/// Checks that the copies cover exactly `0..end`, in the fewest possible requests.
 fn assert_copied(wharf: &Wharf, end: u64) {
     let copies = wharf.sparse.copies();
     assert_eq!((copies.first().unwrap().start, copies.last().unwrap().end), (0, end), "{copies:?}");

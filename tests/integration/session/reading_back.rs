@@ -1,5 +1,5 @@
-//! READ on a handle that is open for reading and writing: it waits for the memory of its reply, and neither the connection
-//! nor the upload waits long for a client that doesn't read.
+//! READ on a handle that is open for reading and writing. It waits for the memory of its reply. Neither the connection
+//! nor the upload waits long for a client that doesn't read replies.
 
 use super::{
     harness::{CREATE, Client, Wharf},
@@ -20,7 +20,7 @@ const FILE_BYTES: usize = 7 * MIB;
 const READ_BYTES: usize = 200_000;
 const BUSY: &str = "the server is busy, try again later";
 
-/// A handle that is open for both, with bytes that have not left the server.
+/// Opens a file for reading and writing, and writes bytes that stay in the server's memory.
 async fn written(client: &mut Client, path: &str) -> (Handle, Bytes) {
     let handle = client.open(path, CREATE | OpenFlags::READ).await.unwrap();
     let content = content(1, FILE_BYTES);
@@ -36,7 +36,7 @@ async fn send_reads(client: &mut Client, handle: &Handle, count: usize, length: 
     reads
 }
 
-/// How many of the READs brought their bytes; the others were told that the server is busy.
+/// Returns the number of READs that got their bytes. The others must have been refused as busy.
 async fn served(client: &mut Client, reads: Vec<u32>, bytes: &[u8]) -> usize {
     let mut served = 0;
     for id in reads {
@@ -158,7 +158,7 @@ async fn a_client_that_reads_and_writes_and_takes_no_reply_does_not_stop_its_con
     }
 }
 
-/// The connection is held up by the WRITEs of another handle, which wait for storage: no READ need make way for them.
+/// The WRITEs of another handle wait for storage and hold up the connection. No READ needs to make way for them.
 #[tokio::test(start_paused = true)]
 async fn a_read_without_writes_behind_it_does_not_make_way() {
     let wharf = Wharf::start();

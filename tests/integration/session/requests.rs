@@ -1,4 +1,4 @@
-//! The design's table "SFTP in, S3 out", asked for by SFTP clients: each row's requests to S3, exactly.
+//! The design's table "SFTP in, S3 out": the exact requests to S3 of each row, caused by SFTP clients.
 
 use super::{
     harness::{CREATE, Client, Wharf},
@@ -13,7 +13,7 @@ fn code<T: std::fmt::Debug>(outcome: Outcome<T>) -> StatusCode {
     outcome.unwrap_err().code
 }
 
-/// Stores a first file. Its directory has to be asked for, unless that was done within two seconds.
+/// Stores a first file. The server looks its directory up, unless it did so within the last two seconds.
 async fn know_the_directory(wharf: &Wharf, client: &mut Client) {
     client.put("/first", &content(1, 0)).await.unwrap();
     let requests = wharf.requested();
@@ -211,7 +211,7 @@ async fn what_storage_need_not_know_costs_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_disconnects_costs_one_request_at_most() {
     let wharf = Wharf::start();
-    // The last one sends the beginning of a part, so that it need not be sent again.
+    // With 14 MiB the server also stores the beginning of a part, so that the client need not send it again.
     let begun = [CreateUpload, UploadPart];
     for (size, requests) in [(MIB, vec![]), (9 * MIB, begun.into()), (14 * MIB, [&begun[..], &[UploadPart]].concat())] {
         let mut client = wharf.connect().await;

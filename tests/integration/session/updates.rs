@@ -1,4 +1,4 @@
-//! A file that is there, open for reading and writing: a reader like any other until it is changed, and an upload from then
+//! An existing file that is open for reading and writing: a download until its first change, and an upload from then
 //! on.
 
 use super::{
@@ -33,7 +33,7 @@ fn size(size: u64) -> Attrs {
     Attrs { size: Some(size), ..Attrs::default() }
 }
 
-/// A server with a small file, and a client that has it open for both.
+/// Starts a server with a small file, and a client that has the file open for reading and writing.
 async fn opened() -> (Wharf, Client, Handle) {
     let wharf = Wharf::start();
     wharf.bucket.insert("acme/a", OLD);
@@ -42,7 +42,7 @@ async fn opened() -> (Wharf, Client, Handle) {
     (wharf, client, handle)
 }
 
-/// The order in which these replies came, which are all that came since `earlier` ones.
+/// Checks that these replies arrived in this order, after the first `earlier` replies.
 fn assert_order(incoming: &Incoming, earlier: usize, ids: &[u32]) {
     let order: Vec<u32> = incoming.order[earlier..].iter().filter(|id| ids.contains(id)).copied().collect();
     assert_eq!(order, ids);
@@ -259,7 +259,7 @@ async fn the_first_change_waits_for_memory_and_the_connection_does_not() {
     let write = client.send(request::write(&late, 0, "T")).await;
     let read = client.send(request::read(&late, 0, 3)).await;
     let close = client.send(request::close(&late)).await;
-    // It moves, so it keeps its memory.
+    // This upload makes progress, so it keeps its memory.
     for _ in 0..3 {
         client.write(&handle, 1, "H").await.unwrap();
         tokio::time::sleep(Settings::default().upload_wait / 4).await;
@@ -268,7 +268,7 @@ async fn the_first_change_waits_for_memory_and_the_connection_does_not() {
         assert_eq!(client.status(id).await, failure(StatusCode::Failure, BUSY));
     }
     assert_eq!(since.elapsed().as_secs(), Settings::default().upload_wait.as_secs());
-    // A client that asks for the size alone must not take it for done.
+    // A client that checks only the size must not take the upload for stored.
     assert!(client.stat("/b").await.is_err());
     client.close(&handle).await.unwrap();
     wharf.assert_stored("/a", b"THe old bytes");
@@ -296,7 +296,7 @@ async fn a_mode_that_is_set_by_path_before_the_first_change_stays() {
 #[tokio::test(start_paused = true)]
 async fn a_size_that_is_set_by_path_is_that_of_the_handle_too() {
     let (wharf, mut client, handle) = opened().await;
-    // A request in the way keeps the SETSTAT from the handle's own queue.
+    // A STAT in flight keeps the SETSTAT out of the handle's own queue.
     let hold = wharf.bucket.hold(Head, Request);
     let before = client.send(request::stat("/a")).await;
     let set = client.send(request::set_stat("/a", size(3))).await;
@@ -372,7 +372,7 @@ async fn refusals_of_any_number_of_reads_are_bounded() {
         assert!(sent < 1000);
     };
     assert_eq!(ended, Ended::RepliesUnread);
-    // A request that was left without a reply is not forgotten when the client reads the others.
+    // The server doesn't forget the unanswered request when the client reads the other replies.
     while client.incoming.is_answered(0).await {}
     assert_eq!(client.try_send(request::stat("/")).await, Err(Ended::RepliesUnread));
 }
@@ -427,7 +427,7 @@ async fn a_new_file_and_one_that_begins_anew_are_uploads_from_their_open_on() {
     }
 }
 
-/// Lines of the log: the message, the way of the bytes, and how many they are.
+/// Returns lines of the log: the message, the direction of the transfer, and its bytes.
 fn lines(log: &Log) -> Vec<(String, String, u64)> {
     let line = |message: &str, line: &serde_json::Value| {
         (message.to_owned(), line["transfer"].as_str().unwrap().to_owned(), line["bytes"].as_u64().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! A file that is being written: acknowledged means stored, all or nothing, and what is shown meanwhile.
+//! A file that is being written: acknowledged means stored, all or nothing, and its session sees the upload meanwhile.
 
 use super::{
     harness::{CREATE, Wharf},
@@ -27,7 +27,8 @@ fn times(modified: u32) -> Attrs {
     Attrs { times: Some(Times { accessed: modified, modified }), ..Attrs::default() }
 }
 
-/// After a WRITE of `/a` failed: so do the next one and the CLOSE, nothing is published, and the session lives on.
+/// Checks the state after a failed WRITE of `/a`: the next WRITE and the CLOSE fail, nothing is published, and the
+/// session continues.
 async fn assert_poisoned(wharf: &Wharf, client: &mut Client, handle: &wharfinger::sftp::wire::Handle) {
     let poisoned = "an earlier write failed, so nothing was stored: upload the file anew";
     let size = client.fstat(handle).await.unwrap().size.unwrap();
@@ -53,7 +54,7 @@ async fn a_part_that_fails_fails_a_write_and_the_close() {
         assert_eq!(refused.code, StatusCode::Failure);
         assert!(!refused.sentence.contains("4711"), "{}", refused.sentence);
         settle().await;
-        // What was in flight behind the failed WRITE is refused too, and answered.
+        // The server also refuses and answers the WRITEs in flight behind the failed one.
         assert_poisoned(&wharf, &mut client, &handle).await;
     }
 }
@@ -206,7 +207,7 @@ async fn what_is_appended_stands_in_the_order_in_which_it_came() {
         let handle = client.open("/a", OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::APPEND).await.unwrap();
         let mut ids = Vec::new();
         for (number, piece) in new.chunks(MAX_READ_BYTES as usize).enumerate() {
-            // As OpenSSH's `reput` counts, as curl does, and as no client should.
+            // Offsets as OpenSSH's `reput` and curl send them, and two that no client should send.
             let at = (number * MAX_READ_BYTES as usize) as u64;
             let offset = [start + at, at, 7, u64::MAX][number % 4];
             ids.push(client.send(request::write(&handle, offset, new.slice_ref(piece))).await);
@@ -307,7 +308,7 @@ async fn what_can_t_be_set_is_refused_and_then_nothing_is_set() {
     ] {
         let handle = client.open("/a", OpenFlags::READ | OpenFlags::WRITE).await.unwrap();
         let by_handle = client.order(request::fset_stat(&handle, attrs)).await;
-        // After a size that can't be, nothing is stored.
+        // If the server has accepted an impossible size, CLOSE must fail.
         assert_eq!(client.close(&handle).await.is_ok(), attrs.size != Some(u64::MAX) || by_handle.is_err());
         for outcome in [by_handle, client.order(request::set_stat("/a", attrs)).await] {
             assert_eq!(outcome.map_err(|refused| refused.code), code);
@@ -325,7 +326,7 @@ async fn what_is_set_through_a_handle_for_reading_is_set_on_what_it_has_open() {
         let mut client = wharf.connect().await;
         let handle = client.open("/a", OpenFlags::READ).await.unwrap();
         let wanted = Attrs { permissions: Some(0o640), ..times(7) };
-        // Without waiting for the answer of the one before.
+        // Sent without waiting for the earlier replies.
         let set = client.send(request::fset_stat(&handle, wanted)).await;
         let (fstat, stat) = (client.send(request::fstat(&handle)).await, client.send(request::stat("/a")).await);
         client.status(set).await.unwrap();
@@ -339,7 +340,7 @@ async fn what_is_set_through_a_handle_for_reading_is_set_on_what_it_has_open() {
         assert_eq!(client.fstat(&handle).await.unwrap().times, times(7).times);
         wharf.assert_stored("/a", content.as_bytes());
 
-        // Another file has the name by now.
+        // By now another file has the name.
         client.put("/a", &"newer".into()).await.unwrap();
         client.order(request::set_stat("/a", times(8))).await.unwrap();
         client.order(request::fset_stat(&handle, times(9))).await.unwrap();

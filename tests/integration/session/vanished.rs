@@ -1,4 +1,5 @@
-//! Clients that go away in the middle of things: nothing half done is left, and what was asked for before is done.
+//! Clients that disconnect in the middle of operations: nothing is left half done, and requests that have arrived are
+//! carried out.
 
 use super::{
     harness::{CREATE, Wharf},

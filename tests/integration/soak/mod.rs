@@ -1,7 +1,7 @@
-//! Proofs that find more the longer they run: random input, from a seed that they print. `tests/soak/run` runs them for
-//! as long as is wanted, a plain `cargo test` for a moment each. See docs/testing.md.
+//! Proofs with random input, which find more the longer they run. They print their seed. `tests/soak/run` runs them for
+//! any length of time, a plain `cargo test` for a moment each. See docs/testing.md.
 //!
-//! A proof is a test of this module, named as `tests/soak/run` shall know it.
+//! A proof is a test in this module. `tests/soak/run` finds it by its name.
 
 mod markers;
 mod proxy_header;
@@ -14,7 +14,7 @@ use std::{
 const SECONDS: &str = "WHARFINGER_SOAK_SECONDS";
 const SEED: &str = "WHARFINGER_SOAK_SEED";
 
-/// How long a proof runs by default.
+/// Default length of a proof, in seconds.
 const DEFAULT_SECONDS: u64 = 2;
 
 /// One run of a proof.
@@ -26,7 +26,7 @@ struct Soak {
 }
 
 impl Soak {
-    /// Begins the run of the proof `name`, as the environment says.
+    /// Starts a run of the proof `name`, with seed and length from the environment.
     fn start(name: &str) -> Self {
         let number =
             |key| env::var(key).ok().map(|text| text.parse::<u64>().unwrap_or_else(|_| panic!("{key}={text}")));
@@ -36,14 +36,14 @@ impl Soak {
         Self { random: Random(seed), began: Instant::now(), length, rounds: 0 }
     }
 
-    /// Counts a round; `false` when the time is over.
+    /// Counts a round. Returns false when the time is over.
     fn round(&mut self) -> bool {
         self.rounds += 1;
         self.rounds == 1 || self.began.elapsed() < self.length
     }
 }
 
-/// SplitMix64: the same numbers from the same seed on every machine.
+/// SplitMix64: a seed gives the same numbers on every machine.
 struct Random(u64);
 
 impl Random {
@@ -55,7 +55,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`, which isn't 0.
+    /// Returns a number below `end`, which must not be 0.
     fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
     }
@@ -64,12 +64,12 @@ impl Random {
         self.next().to_le_bytes()[0]
     }
 
-    /// One of `all`.
+    /// Returns one of `all`.
     fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }
 
-    /// `bytes`, changed in one to four places: bits, bytes, cuts, doublings, and bytes that are put between.
+    /// Changes `bytes` in one to four places: flips bits, replaces, cuts, duplicates and inserts bytes.
     fn mutate(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
             let at = self.below(bytes.len() + 1);

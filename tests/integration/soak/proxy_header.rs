@@ -1,5 +1,5 @@
-//! Broken PROXY headers (issue 12, "Fuzz … the PROXY header"): the server lets none through, forgets each, and goes on
-//! to serve those that are right.
+//! Broken PROXY headers (issue 12, "Fuzz … the PROXY header"): the server accepts none, frees each connection, and
+//! still serves connections with valid headers.
 
 use super::Soak;
 use crate::ssh::Edge;
@@ -14,18 +14,18 @@ use wharfinger::{
     ssh::{ProxyHeader, ProxyProtocol, Settings},
 };
 
-/// Longer than anything here takes.
+/// Longer than any step of this test.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Places before login: were one kept of each connection that is gone, the server were full soon.
+/// Places before login. If the server kept one for each ended connection, it would soon be full.
 const PLACES: usize = 8;
 
-/// Mutations that only the parser sees, for each that goes over a socket.
+/// Mutations that only the parser sees, for each one that is sent over a socket.
 const PARSED: usize = 100;
 
 const GOOD: &[u8] = b"PROXY TCP4 203.0.113.8 10.0.0.1 51000 22\r\n";
 
-/// Headers that are right, to begin with.
+/// Valid headers, to be mutated.
 fn seeds() -> Vec<Vec<u8>> {
     let v2 = |command, family, rest: &[u8]| {
         [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family, 0, u8::try_from(rest.len()).unwrap()], rest].concat()
@@ -50,22 +50,22 @@ fn seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// How much of `sent` is a header, as the crate that reads addresses sees it, and without one as the protocol does: the
-/// length of version 2 is where it is.
+/// Returns the length of the header at the start of `sent`, as the crate that parses addresses sees it. A LOCAL header
+/// that the crate rejects also counts: version 2 has its length at a fixed offset.
 fn header_length(sent: &[u8]) -> Option<usize> {
     if let Ok((_, length)) = proxy_header::ProxyHeader::parse(sent, proxy_header::ParseConfig::default()) {
         return Some(length);
     }
-    // LOCAL, whose addresses mean nothing.
+    // LOCAL, whose addresses are ignored.
     let local = sent.starts_with(b"\r\n\r\n\0\r\nQUIT\n\x20");
     let length = 16 + usize::from(u16::from_be_bytes([*sent.get(14)?, *sent.get(15)?]));
     (local && sent.len() >= length).then_some(length)
 }
 
-/// Sends `sent` and the end of the connection, and reads the server's answer.
+/// Sends `sent`, ends the sending side, and returns the server's answer.
 async fn answer(mut connection: TcpStream, sent: &[u8]) -> Vec<u8> {
     let mut answer = Vec::new();
-    // Each fails where the server has seen enough.
+    // Either fails if the server has already closed the connection.
     let _ = connection.write_all(sent).await;
     let _ = connection.shutdown().await;
     let _ = timeout(LIMIT, connection.read_to_end(&mut answer)).await.expect("the server closes the connection");
@@ -83,7 +83,7 @@ async fn proxy_header() {
     let connections = ConnectionLimits {
         unauthenticated: PLACES,
         unauthenticated_per_source: PLACES,
-        // The places are what is looked at here.
+        // This test is about the places, so the rate must not interfere.
         unfinished_logins: LoginRate { burst: 1_000_000, per_second: 1_000_000 },
         ..ConnectionLimits::default()
     };

@@ -1,4 +1,4 @@
-//! Key exchanges cost a stranger little and the server much: how many may be unfinished, and for how long.
+//! Key exchanges cost a stranger little and the server much: limits on their number and their time.
 
 use super::{Client, Edge, is_closed_within, log::Log};
 use futures_util::future::join_all;
@@ -13,10 +13,10 @@ use wharfinger::{
     ssh::Settings,
 };
 
-/// Longer than anything here takes.
+/// Longer than any step of these tests.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Connects from `127.0.0.{host}` and leaves; `true` if the server greeted.
+/// Connects from `127.0.0.{host}` and disconnects. Returns true if the server greeted.
 async fn is_greeted(edge: &Edge, host: u8) -> bool {
     edge.socket_from(host).await.read_u8().await.is_ok()
 }
@@ -30,7 +30,7 @@ async fn issue_12_7_unfinished_logins_of_one_source_are_limited_and_finished_one
     for _ in 0..10 {
         edge.log_in().await;
     }
-    // The clock stands still, but while nothing else is to be done: it is the wait for a token that moves it.
+    // The paused clock advances only when nothing else can run. Here the wait for a token advances it.
     tokio::time::pause();
     let began = Instant::now();
     for _ in 0..3 {
@@ -63,7 +63,7 @@ async fn issue_12_7_a_key_exchange_has_ten_seconds() {
 async fn issue_12_7_who_has_exchanged_keys_has_the_login_timeout() {
     let log = Log::start();
     let edge = Edge::start(Settings::default());
-    // Without a clock of its own.
+    // This client has no time-out of its own.
     let mut client = client::connect_stream(Arc::default(), edge.silent().await, Client).await.unwrap();
     assert!(!client.authenticate_none("alice").await.unwrap().success());
     tokio::time::pause();
@@ -124,7 +124,7 @@ async fn issue_12_7_with_the_defaults_the_21st_connection_of_a_source_waits_for_
         held.push(edge.connect_from(2).await.unwrap());
     }
     let login = async { held[7].authenticate_password("alice", "right").await.unwrap().success() };
-    // Its connection is there before the login begins: `join!` polls in this order.
+    // `join!` polls in this order, so the connection exists before the login begins.
     let (waiting, logged_in) = tokio::join!(edge.connect_from(2), login);
     assert!(logged_in);
     assert!(waiting.unwrap().authenticate_password("alice", "right").await.unwrap().success());

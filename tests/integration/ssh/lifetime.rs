@@ -1,4 +1,4 @@
-//! How connections and the server end.
+//! The end of connections, and of the server.
 
 use super::Edge;
 use std::time::Duration;
@@ -10,7 +10,7 @@ async fn an_idle_connection_is_ended() {
     let edge = Edge::start(Settings { idle_timeout: Duration::from_millis(300), ..Settings::default() });
     let client = edge.log_in().await;
     let _unused = client.channel_open_session().await.unwrap();
-    // The client ends with what the server said.
+    // The client ends when the server ends the connection.
     let _ = timeout(Duration::from_secs(5), client).await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! The log of a test: what every task of its runtime, which has one thread, writes.
+//! The log of a test: the lines of all tasks on its runtime, which has one thread.
 
 use std::{
     cell::RefCell,
@@ -11,7 +11,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Written>> = const { RefCell::new(None) };
 }
 
-/// The lines since it was made.
+/// The lines since `start`.
 pub struct Log(Written);
 
 #[derive(Clone, Default)]
@@ -19,7 +19,8 @@ struct Written(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub fn start() -> Self {
-        // One subscriber for all threads: with one for each, a line that another thread comes to first stays off.
+        // One subscriber for all threads. With one for each, a log line that another thread reaches first would stay
+        // disabled.
         static ALL: Once = Once::new();
         ALL.call_once(|| {
             let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter("wharfinger=info");
@@ -30,7 +31,7 @@ impl Log {
         log
     }
 
-    /// The lines with this message.
+    /// Returns the lines with this message.
     pub fn lines(&self, message: &str) -> Vec<serde_json::Value> {
         let written = self.0.0.lock().unwrap().clone();
         let lines = String::from_utf8(written).unwrap();
@@ -38,7 +39,7 @@ impl Log {
         lines.filter(|line| line["message"] == message).collect()
     }
 
-    /// The first line with this message, which comes.
+    /// Waits for the first line with this message.
     pub async fn line(&self, message: &str) -> serde_json::Value {
         let found = async {
             loop {
@@ -51,7 +52,7 @@ impl Log {
         tokio::time::timeout(Duration::from_secs(30), found).await.unwrap_or_else(|_| panic!("no line {message:?}"))
     }
 
-    /// Returns `true` if nothing was written at all.
+    /// True if no line was written.
     pub fn is_empty(&self) -> bool {
         self.0.0.lock().unwrap().is_empty()
     }

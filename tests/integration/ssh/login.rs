@@ -1,4 +1,4 @@
-//! Passwords and keys.
+//! Logins with passwords and keys.
 
 use super::{Edge, alice};
 use russh::{

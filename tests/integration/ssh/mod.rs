@@ -1,4 +1,4 @@
-//! The SSH edge against russh's client: who gets in, what is served, and what strangers can't do.
+//! The SSH edge against russh's client: logins, services, and limits on strangers.
 
 mod key_exchanges;
 mod lifetime;
@@ -56,19 +56,19 @@ impl Edge {
         Self { address, drain, running, _cut: cut.drop_guard() }
     }
 
-    /// A client that isn't logged in, from the loopback address `127.0.0.{host}`.
+    /// Connects a client from the loopback address `127.0.0.{host}`, without a login.
     async fn connect_from(&self, host: u8) -> Result<client::Handle<Client>, russh::Error> {
         greet(self.socket_from(host).await).await
     }
 
-    /// A client that isn't logged in, behind a load balancer that sends `header` first.
+    /// Connects a client without a login, behind a load balancer that sends `header` first.
     pub(crate) async fn connect_behind(&self, header: &[u8]) -> Result<client::Handle<Client>, russh::Error> {
         let mut stream = self.silent().await;
         stream.write_all(header).await?;
         greet(stream).await
     }
 
-    /// A connection that says nothing, from the loopback address `127.0.0.{host}`.
+    /// Opens a connection from the loopback address `127.0.0.{host}` and sends nothing.
     pub(crate) async fn socket_from(&self, host: u8) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(([127, 0, 0, host], 0).into()).unwrap();
@@ -85,7 +85,7 @@ impl Edge {
         client
     }
 
-    /// A connection that says nothing.
+    /// Opens a connection and sends nothing.
     pub(crate) async fn silent(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
@@ -160,7 +160,7 @@ impl Buckets for OneBucket {
     }
 }
 
-/// Whether the server ends `connection` within `limit`, reading away what it says before.
+/// True if the server closes `connection` within `limit`. Discards its output meanwhile.
 async fn is_closed_within(mut connection: TcpStream, limit: Duration) -> bool {
     let mut sink = tokio::io::sink();
     tokio::time::timeout(limit, tokio::io::copy(&mut connection, &mut sink)).await.is_ok()

@@ -1,4 +1,4 @@
-//! Checks of strangers' passwords: how many run at a time, for whom, and how long one waits.
+//! Checks of strangers' passwords: limits on concurrent checks, on each source, and on the wait.
 
 use super::{Client, Edge};
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use wharfinger::{
     ssh::Settings,
 };
 
-/// A provider whose checks last until the gate is opened, and then refuse.
+/// A provider whose checks block until the gate opens, and then refuse.
 struct Gate {
     open: watch::Sender<bool>,
     seen: watch::Sender<Seen>,
@@ -58,7 +58,7 @@ fn checks(concurrent: usize) -> Settings {
     Settings { password_checks: NonZeroUsize::new(concurrent).unwrap(), ..Settings::default() }
 }
 
-/// A client that has sent a password from `127.0.0.{host}`.
+/// Connects a client from `127.0.0.{host}` and sends a password.
 async fn try_password(edge: &Edge, host: u8, user: &str, password: &str) -> JoinHandle<Option<AuthResult>> {
     let mut client: Handle<Client> = edge.connect_from(host).await.unwrap();
     let (user, password) = (user.to_owned(), password.to_owned());
@@ -71,7 +71,8 @@ fn assert_refused(answer: Option<AuthResult>) {
     assert!(!partial_success);
 }
 
-/// Issue 12.6: as many as may, half of them for one source, and one for a user name of that source.
+/// Issue 12.6: a limited number of checks run at once. One source gets half of them, and each user name of a source
+/// gets one.
 #[tokio::test]
 async fn passwords_of_many_connections_are_checked_a_few_at_a_time() {
     let gate = Gate::new();
@@ -81,7 +82,7 @@ async fn passwords_of_many_connections_are_checked_a_few_at_a_time() {
         tries.push(try_password(&edge, 1, &format!("user{index}"), "x").await);
         tries.push(try_password(&edge, 2, "alice", "x").await);
     }
-    // Two of the first source, one of the second.
+    // Two from the first source, one from the second.
     gate.until_begun(3).await;
     tries.push(try_password(&edge, 3, "alice", "x").await);
     gate.until_begun(4).await;
@@ -93,7 +94,7 @@ async fn passwords_of_many_connections_are_checked_a_few_at_a_time() {
     assert_eq!(gate.seen(), Seen { begun: 13, running: 0, most: 4 });
 }
 
-/// Issue 12.6: a password that waits for longer than 10 s is refused as any other.
+/// Issue 12.6: a password that waits longer than 10 s is refused like a wrong one.
 #[tokio::test]
 async fn a_password_that_waits_for_too_long_is_refused_as_a_wrong_one() {
     let gate = Gate::new();
@@ -127,8 +128,8 @@ async fn an_overlong_password_waits_for_no_turn() {
     assert_refused(overlong.await.unwrap());
 }
 
-/// A check can't be stopped: if the place of one whose client is gone were free, clients that leave would make more run
-/// than may.
+/// A check can't be stopped, so it keeps its place when its client disconnects. Otherwise disconnecting clients could
+/// exceed the limit.
 #[tokio::test]
 async fn a_check_keeps_its_place_when_its_client_is_cut_off_and_no_wait_outlasts_the_login_timeout() {
     let gate = Gate::new();
@@ -136,7 +137,7 @@ async fn a_check_keeps_its_place_when_its_client_is_cut_off_and_no_wait_outlasts
     let edge = Edge::start_with_provider(settings, Arc::clone(&gate) as Arc<dyn Provider>);
     let first = try_password(&edge, 1, "alice", "x").await;
     gate.until_begun(1).await;
-    // Both are cut off: the gate is closed, and nothing else would let them go.
+    // The login timeout ends both: the gate is closed, and nothing else would release them.
     first.await.unwrap();
     let waiting = try_password(&edge, 2, "alice", "x").await;
     waiting.await.unwrap();

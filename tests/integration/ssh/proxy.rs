@@ -1,4 +1,5 @@
-//! Behind a load balancer that speaks the PROXY protocol: who counts as whom, and who may speak for others.
+//! Connections behind a load balancer that speaks the PROXY protocol: the client's address, and the balancers that may
+//! state it.
 
 use super::{Edge, is_closed_within, log::Log};
 use std::time::Duration;
@@ -11,10 +12,10 @@ use wharfinger::{
     ssh::{ProxyProtocol, Settings},
 };
 
-/// Longer than anything here takes.
+/// Longer than any step of these tests.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A server that believes 127.0.0.1, and no other address, for whom it speaks.
+/// A server that accepts PROXY headers from 127.0.0.1 only.
 fn behind_a_load_balancer(settings: Settings) -> Edge {
     let proxy_protocol = ProxyProtocol::Require(vec!["127.0.0.1/32".parse().unwrap()]);
     Edge::start(Settings { proxy_protocol, ..settings })
@@ -24,7 +25,7 @@ fn v1(address: &str) -> Vec<u8> {
     format!("PROXY TCP4 {address} 10.0.0.1 51000 22\r\n").into_bytes()
 }
 
-/// As AWS's Network Load Balancer sends it.
+/// A header as AWS's Network Load Balancer sends it.
 fn v2(address: [u8; 4], vpc_endpoint: &str) -> Vec<u8> {
     let endpoint = [&[0xea, 0, u8::try_from(vpc_endpoint.len() + 1).unwrap(), 1], vpc_endpoint.as_bytes()].concat();
     let rest = [&address[..], &[10, 0, 0, 1, 0xc7, 0x38, 0, 22], &endpoint].concat();
@@ -36,10 +37,10 @@ async fn logs_in(edge: &Edge, header: &[u8]) -> bool {
     client.authenticate_password("alice", "right").await.unwrap().success()
 }
 
-/// Reads what the server says before it closes a connection.
+/// Returns the server's output up to the end of the connection.
 async fn said(mut connection: TcpStream) -> Vec<u8> {
     let mut said = Vec::new();
-    // It fails where the server closed with bytes of ours unread.
+    // It fails if the server closed the connection before it read all bytes.
     let _ = tokio::time::timeout(LIMIT, connection.read_to_end(&mut said)).await.expect("the server closes");
     said
 }
@@ -87,7 +88,7 @@ async fn issue_12_4_others_may_not_say_for_whom_they_speak() {
     let edge = behind_a_load_balancer(Settings::default());
     for header in [&v1("127.0.0.1")[..], &v2([127, 0, 0, 1], "vpce-1"), b"SSH-2.0-x\r\n", b""] {
         let mut stranger = edge.socket_from(2).await;
-        // It fails where the server was faster.
+        // It fails if the server has already closed the connection.
         let _ = stranger.write_all(header).await;
         assert_eq!(said(stranger).await, b"", "not even our identification");
     }

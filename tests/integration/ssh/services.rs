@@ -1,15 +1,15 @@
-//! Only the subsystem `sftp` is served; everything else is refused without harm. A shell or a command says so itself, as
-//! behind OpenSSH's `internal-sftp`.
+//! The server serves only the subsystem `sftp`, and refuses everything else without harm. A shell or a command gets a
+//! sentence that says so, as from OpenSSH's `internal-sftp`.
 
 use super::{Edge, log::Log};
 use russh::{Channel, ChannelMsg, ChannelOpenFailure, Error, client::Msg};
 use wharfinger::ssh::Settings;
 
-/// SFTP's INIT of version 3, and the start of the VERSION that answers it.
+/// SFTP's INIT of version 3, and the type of the VERSION that answers it.
 const INIT: &[u8] = &[0, 0, 0, 5, 1, 0, 0, 0, 3];
 const VERSION: u8 = 2;
 
-/// Whether the server grants the request that was just made on `channel`.
+/// True if the server grants the latest request on `channel`.
 async fn is_granted(channel: &mut Channel<Msg>) -> bool {
     loop {
         match channel.wait().await {
@@ -60,7 +60,7 @@ async fn only_sftp_is_served_and_a_refusal_harms_nothing() {
     assert!(!is_granted(&mut channel).await, "terminal beside sftp");
 }
 
-/// All that a channel says up to its end.
+/// Returns everything that a channel receives up to its end.
 async fn said(channel: &mut Channel<Msg>) -> Vec<String> {
     let mut said = Vec::new();
     while let Some(message) = channel.wait().await {
@@ -78,7 +78,7 @@ async fn said(channel: &mut Channel<Msg>) -> Vec<String> {
     said
 }
 
-/// Issue 14.7. The bytes are those of OpenSSH's `internal-sftp`.
+/// Issue 14.7. The bytes equal those of OpenSSH's `internal-sftp`.
 #[tokio::test]
 async fn a_shell_and_a_command_say_that_there_is_only_sftp() {
     let log = Log::start();
@@ -108,7 +108,7 @@ async fn a_shell_and_a_command_say_that_there_is_only_sftp() {
     start_sftp(&mut client.channel_open_session().await.unwrap()).await;
 }
 
-/// A client that talks on, such as an old scp or rsync, is not in anyone's way.
+/// A client that keeps sending, such as an old scp or rsync, disturbs no other channel.
 #[tokio::test]
 async fn what_a_refused_command_is_sent_is_ignored() {
     let edge = Edge::start(Settings::default());
@@ -116,7 +116,7 @@ async fn what_a_refused_command_is_sent_is_ignored() {
     let mut channel = client.channel_open_session().await.unwrap();
     channel.exec(false, "rsync --server").await.unwrap();
     for _ in 0..500 {
-        // The server may have closed it by now.
+        // The server may have closed the channel by now.
         if channel.data_bytes(vec![0; 1_000]).await.is_err() {
             break;
         }
@@ -125,8 +125,8 @@ async fn what_a_refused_command_is_sent_is_ignored() {
     start_sftp(&mut client.channel_open_session().await.unwrap()).await;
 }
 
-/// Many commands leave nothing behind: neither of the channels that a connection may have, nor of those that it may leave
-/// open. Their number is that of all refusals.
+/// Refused commands leave nothing behind. They use up neither the channels that a connection may have, nor the channels
+/// that it may leave open. They count towards the limit on refusals.
 #[tokio::test]
 async fn a_hundred_commands_take_no_channel_for_good_and_then_the_client_is_sent_away() {
     let edge = Edge::start(Settings::default());
@@ -217,12 +217,13 @@ async fn the_end_of_input_ends_the_channel_in_good_order() {
     assert_eq!(said, ["exit 0", "eof", "close"]);
 }
 
-/// Issue 12.9: the channel is closed when its EOF was answered, and forgotten when the client has closed it too.
+/// Issue 12.9: the server closes a channel after it has answered the EOF, and forgets it once the client has closed it
+/// too.
 #[tokio::test]
 async fn any_number_of_channels_may_come_one_after_the_other() {
     let edge = Edge::start(Settings::default());
     let client = edge.log_in().await;
-    // More than a connection may leave open on its side.
+    // More than the channels that a connection may leave open on its side.
     for _ in 0..150 {
         let mut channel = client.channel_open_session().await.unwrap();
         start_sftp(&mut channel).await;

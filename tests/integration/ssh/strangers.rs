@@ -1,4 +1,4 @@
-//! Who isn't logged in costs little, and not for long.
+//! Clients without a login cost little, and only for a limited time.
 
 use super::{Edge, is_closed_within};
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn the_deadline_for_the_login_holds_whatever_is_sent() {
     let client = edge.connect().await;
     assert!(is_closed_within(silent, Duration::from_secs(5)).await);
     while !client.is_closed() {
-        // Each packet would start russh's own clock again.
+        // Each packet restarts russh's own timer.
         let _ = client.send_keepalive(false).await;
         tokio::task::yield_now().await;
     }

@@ -1,4 +1,4 @@
-//! A client that goes on without waiting for CLOSE.
+//! A client that doesn't wait for the replies to CLOSE.
 
 use super::{
     super::Random,
@@ -21,18 +21,18 @@ use wharfinger::{
     store::memory::{Hold, Verb},
 };
 
-/// Longer than the server waits before it answers anything: a chain of CLOSEs fails with the first that gets no answer.
+/// Longer than any wait of the server: a chain of CLOSEs fails with the first one that S3 doesn't answer.
 const PATIENCE: Duration = Duration::from_hours(1);
-/// Files and directories of each kind that are there before, for each mount.
+/// Number of initial files and directories of each kind, for each mount.
 const SEEDS: usize = 3;
-/// Bytes of WRITEs that are unanswered at most.
+/// Limit on the bytes of unanswered WRITEs.
 const MAX_IN_FLIGHT_BYTES: usize = 12 << 20;
 const MAX_WRITE_BYTES: usize = 255 << 10;
 
-/// The connection is gone.
+/// The connection has ended.
 struct Gone;
 
-/// A request that is unanswered. Numbers are those of operations.
+/// An unanswered request. The numbers are those of operations.
 enum Asked {
     Open(usize),
     Write(usize, usize),
@@ -51,10 +51,10 @@ struct Opened {
     is_written: bool,
 }
 
-/// The receiving half. It notes all requests and answers in the order in which they were sent and heard.
+/// The receiving half. It records all requests and replies in the order in which the client sent and received them.
 struct Ear {
     incoming: Incoming,
-    /// Replies that were noted.
+    /// Number of replies that are recorded.
     noted: usize,
     clock: Place,
     asked: HashMap<u32, Asked>,
@@ -72,9 +72,9 @@ pub struct Channel<'a> {
     serial: u32,
     mouth: Option<Inbound>,
     ear: Ear,
-    /// Files that may be removed or renamed, by mount and name.
+    /// Files that the client may remove or rename, by mount and name.
     live: Vec<(usize, String)>,
-    /// Files that may be replaced or changed, and nothing else.
+    /// Files that the client may only replace or change.
     old: Vec<(usize, String)>,
     empty_directories: Vec<(usize, String)>,
     trees: Vec<(usize, String)>,
@@ -90,7 +90,7 @@ fn path(mount: usize, name: &str) -> String {
 }
 
 impl<'a> Channel<'a> {
-    /// Opens a channel, and puts there what it begins with.
+    /// Opens a channel and creates its initial files and directories.
     pub async fn open(wharf: &'a Wharf, random: Random, number: usize) -> Self {
         let Client { inbound, incoming, .. } = wharf.connect().await;
         let ear = Ear {
@@ -151,14 +151,14 @@ impl<'a> Channel<'a> {
         Record::unique(self.number * 1_000_000 + usize::try_from(self.serial).unwrap(), len)
     }
 
-    /// A name that nothing has.
+    /// Returns a name that isn't in use.
     fn fresh(&mut self) -> (usize, String) {
         self.serial += 1;
         let directory = if self.random.below(4) == 0 { format!("c{}d/", self.number) } else { String::new() };
         (self.random.below(MOUNTS.len()), format!("{directory}c{}n{}", self.number, self.serial))
     }
 
-    /// Sends some operations, and waits for all answers, or vanishes.
+    /// Sends random operations, then waits for all replies or disconnects.
     pub async fn run(&mut self) {
         let steps = 5 + self.random.below(40);
         let _ = self.go_on(steps).await;
@@ -213,7 +213,7 @@ impl<'a> Channel<'a> {
         }
     }
 
-    /// OPENs side by side, then their WRITEs and CLOSEs.
+    /// Sends several OPENs, then their WRITEs and CLOSEs.
     async fn upload_some(&mut self) -> Result<(), Gone> {
         for _ in 0..=self.random.below(3) {
             self.open_upload().await?;
@@ -242,7 +242,7 @@ impl<'a> Channel<'a> {
             2 => {
                 let (mount, name) = self.random.one_of(&self.old).clone();
                 let longest = self.longest(&key(mount, &name));
-                // The whole file is written anew.
+                // The upload writes the whole file again.
                 let flags = if longest < 1_000_000 { OpenFlags::READ | OpenFlags::WRITE } else { CREATE };
                 ((mount, name), flags, longest.min(1_000_000) + 16)
             }
@@ -261,7 +261,7 @@ impl<'a> Channel<'a> {
         self.send(Asked::Open(operation), request::open(&path(mount, &name), flags)).await
     }
 
-    /// The length of the longest file that the name of `key` may have.
+    /// Returns the length of the longest content that `key` may have.
     fn longest(&self, key: &str) -> usize {
         let uploaded = self.ear.record.operations.iter().filter_map(|operation| match &operation.work {
             Work::Upload(bytes) if operation.key == key => Some(bytes.len()),
@@ -294,7 +294,7 @@ impl<'a> Channel<'a> {
         Ok(())
     }
 
-    /// The WRITEs of an upload that were not sent yet, and its CLOSE.
+    /// Sends the remaining WRITEs of an upload, and its CLOSE.
     async fn close_one(&mut self) -> Result<(), Gone> {
         if self.ear.opened.is_empty() {
             return Ok(());
@@ -345,7 +345,7 @@ impl<'a> Channel<'a> {
         Ok(())
     }
 
-    /// RENAME of an upload whose CLOSE comes behind.
+    /// Sends a RENAME of an upload before its CLOSE.
     async fn rename_open(&mut self) -> Result<(), Gone> {
         if self.ear.opened.is_empty() {
             return Ok(());
@@ -397,7 +397,7 @@ impl<'a> Channel<'a> {
         self.send(Asked::Change(operation), request).await
     }
 
-    /// Waits for the answer to one request.
+    /// Waits for the reply to one request.
     async fn hear_of_one(&mut self) -> Result<(), Gone> {
         let mut unanswered: Vec<_> = self.ear.asked.keys().copied().collect();
         unanswered.sort_unstable();
@@ -408,7 +408,7 @@ impl<'a> Channel<'a> {
         Ok(())
     }
 
-    /// Sends a request, in its place behind all that was answered by then.
+    /// Sends a request, and records it behind all replies that have arrived by then.
     async fn send(&mut self, asked: Asked, request: impl FnOnce(u32) -> Request) -> Result<(), Gone> {
         self.ear.catch_up();
         let Some(mouth) = &mut self.mouth else { return Err(Gone) };
@@ -433,14 +433,15 @@ impl<'a> Channel<'a> {
         Ok(())
     }
 
-    /// The connection is gone.
+    /// Drops the connection.
     fn vanish(&mut self) {
         self.ear.catch_up();
         self.mouth = None;
         self.ear.record.is_gone = true;
     }
 
-    /// The channel works when all is over: nothing holds up a change any more.
+    /// Checks that the channel works at the end of the round, when nothing delays a change any more. Returns the
+    /// record.
     pub async fn end(mut self) -> Record {
         self.holds.clear();
         if self.mouth.is_some() {
@@ -481,12 +482,12 @@ impl Ear {
         id
     }
 
-    /// Takes in what was answered by now, and waits for nothing.
+    /// Records the replies that have arrived, without waiting.
     fn catch_up(&mut self) {
         while unconstrained(self.more()).now_or_never().is_some() {}
     }
 
-    /// Waits for an answer, and notes it.
+    /// Waits for a reply and records it.
     async fn more(&mut self) {
         assert!(self.incoming.receive().await, "the server closed the channel");
         while let Some(id) = self.incoming.order.get(self.noted).copied() {
@@ -496,7 +497,7 @@ impl Ear {
         }
     }
 
-    /// Listens until the condition holds.
+    /// Receives replies until the condition holds.
     async fn until(&mut self, is_so: impl Fn(&Self) -> bool) {
         while !is_so(self) {
             let heard = timeout(PATIENCE, self.more()).await;
@@ -504,7 +505,7 @@ impl Ear {
         }
     }
 
-    /// Listens until the pause is over.
+    /// Receives replies until the pause is over.
     async fn during(&mut self, pause: Duration) {
         let until = Instant::now() + pause;
         while timeout_at(until, self.more()).await.is_ok() {}

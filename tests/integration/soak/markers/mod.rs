@@ -1,8 +1,8 @@
-//! A marker never appears before its data (S105, S159 to S161): clients that don't wait for CLOSE, on a bucket that takes
-//! its time and fails now and then, all at random.
+//! A marker never appears before its data (S105, S159 to S161). Clients that don't wait for CLOSE use a bucket that is
+//! slow and sometimes fails, all at random.
 //!
-//! A round is one server with a few channels. The bucket records its changes, and each channel what it sent and heard;
-//! [`record`] compares them. The clock is paused, so a round takes virtual minutes and a real moment.
+//! A round is one server with a few channels. The bucket records its changes, and each channel its requests and
+//! replies. [`record`] compares them. The clock is paused, so a round takes virtual minutes and a real moment.
 
 mod channel;
 mod record;
@@ -19,16 +19,16 @@ use std::{thread, time::Duration};
 use tokio::time::{sleep, timeout};
 use wharfinger::store::{Error, faulty::Fault, memory::Verb};
 
-/// Longer than all that a round may have to wait for. The clock is paused, so this costs no time.
+/// Longer than any wait of a round. The clock is paused, so it costs no real time.
 const PATIENCE: Duration = Duration::from_hours(24);
 
-/// The number of fates, of which each request meets one at random.
+/// Number of fates. Each request meets one of them at random.
 const FATES: usize = 64;
 
-/// Two mounts: a CLOSE in one holds up nothing in the other. Entries of paths, and prefixes of keys.
+/// Two mounts, as entries of paths and prefixes of keys. A CLOSE in one mount must not delay changes in the other.
 const MOUNTS: [(&str, &str); 2] = [("/", "acme/"), ("/other/", "other/")];
 
-/// The fates of the requests of a round, of which each request meets one: all are slow, and some fail.
+/// Returns the fates for the requests of a round. Each request meets one: all are slow, and some fail.
 fn fates(random: &mut Random) -> Vec<Fault> {
     let slowest = *random.one_of(&[5, 100, 2_000, 20_000]);
     let failing = *random.one_of(&[0, 1, 3, 10]);
@@ -55,7 +55,7 @@ fn error(random: &mut Random) -> Error {
     }
 }
 
-/// The seed of a run that begins with this round, printed when the round fails.
+/// Seed of a run that begins with this round. It is printed if the round fails.
 struct RoundSeed(u64);
 
 impl Drop for RoundSeed {
@@ -78,7 +78,7 @@ async fn round(mut random: Random, tally: &mut Tally) {
     wharf.bucket.answer_after(Duration::from_millis(u64::try_from(random.below(300)).unwrap()));
     let runs = join_all(channels.iter_mut().map(|channel| Box::pin(channel.run())));
     timeout(PATIENCE, runs).await.expect("the channels come to their end");
-    // Requests of channels that vanished go on.
+    // The server continues the requests of channels that have vanished.
     sleep(Duration::from_secs(u64::try_from(random.below(30)).unwrap())).await;
 
     let met = wharf.faulty.met();
@@ -104,7 +104,7 @@ async fn round(mut random: Random, tally: &mut Tally) {
         record.check(&changes, &wharf.bucket, tally);
     }
     let left = clear_away(&wharf.bucket, &wharf.journal).await;
-    // The janitor finds all but those of which S3 never told that they had begun.
+    // The janitor finds all uploads except those whose id S3 never returned.
     assert!(left.held == 0 && left.nobodys <= begun_unheard, "uploads stay open: {left:?}");
     assert_eq!(wharf.budget.used(), 0, "memory that is left");
 }

@@ -1,4 +1,4 @@
-//! The requests and answers of one channel, and the rules that the changes of the bucket are held to.
+//! The requests and replies of one channel, and the rules that the bucket's changes must obey.
 
 use crate::session::harness::content;
 use bytes::Bytes;
@@ -6,24 +6,24 @@ use std::{collections::HashMap, fmt};
 use tokio::time::Instant;
 use wharfinger::store::{MemoryBucket, memory::Change};
 
-/// Begins the status of an operation that failed because an earlier CLOSE did.
+/// Reason in the status of an operation that failed because an earlier CLOSE failed.
 const BEHIND: &str = "a file that was closed before this could not be stored";
 
-/// The number of something that was sent or heard on a channel, in the order of all that was.
+/// Position of a request or reply among everything that a channel sent and received.
 pub type Place = u64;
 
-/// The kind of an operation. The key that it is about is beside it; keys of directories end with `/`.
+/// Kind of an operation. Its key is in [`Operation::key`]. Keys of directories end with `/`.
 pub enum Work {
-    /// From OPEN to CLOSE, by which these bytes appear.
+    /// From OPEN to CLOSE, which publishes these bytes.
     Upload(Bytes),
-    /// OPEN with CREAT alone, which makes an empty file.
+    /// OPEN with CREAT alone, which creates an empty file.
     Create,
     Mkdir,
     Rmdir,
     Remove,
-    /// To this key.
+    /// RENAME of a file to this key.
     Rename(String),
-    /// Of a directory and all that is in it.
+    /// RENAME of a directory with its content to this key.
     RenameTree(String),
 }
 
@@ -31,15 +31,15 @@ pub struct Operation {
     pub work: Work,
     pub mount: usize,
     pub key: String,
-    /// The place of its first request: CLOSEs before that come before it.
+    /// Place of its first request. CLOSEs that were sent earlier come before the operation.
     pub begun: Place,
-    /// The place of the request by which names appear or go: the CLOSE of an upload. `None` if that was never sent.
+    /// Place of the request that changes names, which for an upload is the CLOSE. `None` if it was never sent.
     pub came: Option<Place>,
-    /// When that was.
+    /// Time of that request.
     pub came_at: Option<Instant>,
-    /// True once the answer to a WRITE told, before the CLOSE was sent, that nothing will be stored.
+    /// True if a reply to a WRITE said, before the CLOSE was sent, that nothing will be stored.
     pub was_told: bool,
-    /// True if such an answer was read after the CLOSE was sent: the server may have given it before.
+    /// True if the client read such a reply after it had sent the CLOSE. The server may have sent the reply before.
     pub was_told_late: bool,
     pub unanswered_writes: usize,
     pub answer: Option<Answer>,
@@ -48,7 +48,7 @@ pub struct Operation {
 pub struct Answer {
     pub place: Place,
     pub at: Instant,
-    /// The text of a failure.
+    /// `Err` holds the text of the failure.
     pub outcome: Result<(), String>,
 }
 
@@ -68,7 +68,7 @@ impl Operation {
         }
     }
 
-    /// The request is sent by which names appear or go.
+    /// Records that the client sent the request that changes names.
     pub fn come(&mut self, place: Place) {
         (self.came, self.came_at) = (Some(place), Some(Instant::now()));
     }
@@ -81,17 +81,18 @@ impl Operation {
         self.answer.as_ref().is_some_and(|answer| answer.outcome.is_ok())
     }
 
-    /// The answer, if it is a failure.
+    /// Returns the reply with its text if it is a failure.
     fn failure(&self) -> Option<(&Answer, &str)> {
         self.answer.as_ref().and_then(|answer| answer.outcome.as_ref().err().map(|text| (answer, text.as_str())))
     }
 
-    /// True if a CLOSE that came before `other` is this operation's.
+    /// True if this is an upload whose CLOSE was sent before `other` began.
     fn is_before(&self, other: &Self) -> bool {
         self.is_upload() && self.mount == other.mount && self.came.is_some_and(|came| came < other.begun)
     }
 
-    /// True if this is an upload whose failure fails `other`, which had come when its client heard of it.
+    /// True if this is an upload whose failure must fail `other`: the client sent `other` before it learned of the
+    /// failure.
     fn fails(&self, other: &Self) -> bool {
         self.may_fail(other) && !self.was_told_late
     }
@@ -101,7 +102,7 @@ impl Operation {
         self.is_before(other) && !self.was_told && self.failure().is_some_and(|(answer, _)| heard_later(answer))
     }
 
-    /// True for a copy that a RENAME removes again.
+    /// True if the change may be that of a RENAME which removes its copy again.
     fn may_take_back(&self, Change { raw_key, bytes, .. }: &Change) -> bool {
         match &self.work {
             Work::Rename(target) => bytes.is_none() && raw_key == target,
@@ -120,26 +121,26 @@ impl Operation {
 pub struct Tally {
     pub operations: usize,
     pub changes: usize,
-    /// Changes by an operation that came when an earlier CLOSE was unanswered.
+    /// Changes by operations that were sent while an earlier CLOSE was unanswered.
     pub behind_pending_closes: usize,
-    /// Operations that failed because an earlier CLOSE did.
+    /// Operations that failed because an earlier CLOSE failed.
     pub failed_behind_others: usize,
     pub failed: usize,
     pub vanished: usize,
 }
 
-/// The operations of one channel and their answers.
+/// The operations of one channel with their replies.
 #[derive(Default)]
 pub struct Record {
-    /// The objects that were there before.
+    /// Objects that existed before the round.
     pub seeds: HashMap<String, Bytes>,
     pub operations: Vec<Operation>,
-    /// True once the connection is gone: answers that are missing don't come.
+    /// True once the connection has ended. Missing replies then never arrive.
     pub is_gone: bool,
 }
 
 impl Record {
-    /// The bytes of a new file of this length. From 16 bytes on no other file has the same.
+    /// Returns the content of a new file of this length. From 16 bytes on it is unique.
     pub fn unique(number: usize, len: usize) -> Bytes {
         let mut bytes = content(1, len).to_vec();
         if let Some(head) = bytes.get_mut(..16) {
@@ -148,7 +149,7 @@ impl Record {
         bytes.into()
     }
 
-    /// Adds an operation, and says which number it has.
+    /// Adds an operation and returns its number.
     pub fn add(&mut self, operation: Operation) -> usize {
         self.operations.push(operation);
         self.operations.len() - 1
@@ -179,7 +180,7 @@ impl Record {
         }
     }
 
-    /// The keys to which the file of `key` was renamed.
+    /// Returns the keys to which the file of `key` was renamed.
     pub fn renames_of(&self, key: &str) -> impl Iterator<Item = &String> {
         self.operations.iter().filter_map(move |operation| match &operation.work {
             Work::Rename(target) if operation.key == key => Some(target),
@@ -197,7 +198,7 @@ impl Record {
         self.seeds.get(key) == Some(bytes) || self.operations.iter().any(made)
     }
 
-    /// Holds the channel to the rules.
+    /// Checks the channel against the rules.
     pub fn check(&self, changes: &[Change], bucket: &MemoryBucket, tally: &mut Tally) {
         let appeared: Vec<_> = self
             .operations
@@ -215,9 +216,10 @@ impl Record {
         tally.vanished += usize::from(self.is_gone);
     }
 
-    /// At a change all uploads are there, or told as failed, whose CLOSE came before the operation that makes it (S159).
+    /// Checks a change (S159). By then each upload whose CLOSE came before the changing operation must be stored, or
+    /// reported as failed.
     fn check_change(&self, (number, change): (usize, &Change), appeared: &[Option<usize>], tally: &mut Tally) {
-        // A RENAME that finds its source gone takes its copy away again. The change is not that of a REMOVE that failed.
+        // A RENAME that finds its source gone removes its copy again. That change isn't due to a REMOVE that failed.
         let is_taken_back =
             self.operations.iter().any(|other| other.may_take_back(change) && other.failure().is_some());
         for operation in self.operations.iter().filter(|operation| self.may_make(operation, change)) {
@@ -246,7 +248,8 @@ impl Record {
         }
     }
 
-    /// An operation fails if an earlier upload did and no answer told it before (S160), and says so only then.
+    /// Checks a reply (S160). An operation must fail if an earlier upload failed and no reply had reported that. It may
+    /// blame an earlier upload only then.
     fn check_answer(&self, operation: &Operation, appeared: Option<&Change>, tally: &mut Tally) {
         let Some(answer) = &operation.answer else {
             assert!(self.is_gone || operation.came.is_none(), "{operation:?} was not answered\n{self:?}");
@@ -264,7 +267,7 @@ impl Record {
         tally.failed_behind_others += usize::from(failed_behind);
     }
 
-    /// The last operation on a name has the result that it would have after the others (S105).
+    /// Checks that the last operation on each name has the result that it would have in sequence (S105).
     fn check_end(&self, bucket: &MemoryBucket) {
         let mut last: HashMap<&str, (Place, &Operation)> = HashMap::new();
         for operation in &self.operations {
@@ -282,7 +285,7 @@ impl Record {
         for (key, (_, operation)) in last.into_iter().filter(|(_, (_, operation))| operation.succeeded()) {
             let stored = bucket.bytes(key);
             let is_right = match &operation.work {
-                // It may have been renamed while it was open.
+                // A RENAME may have moved it while it was open.
                 Work::Upload(_) if self.renames_of(key).next().is_some() => true,
                 Work::Upload(own) => stored.as_ref() == Some(own),
                 Work::Create => stored.is_some(),
