@@ -1,6 +1,6 @@
-"""What is measured: each case moves something with the stock client, and says what it came to next to its target.
+"""The benchmark's cases. Each moves files with the stock client, and compares the result with its target.
 
-A case gets the servers of one shape of S3 by name, and answers with a `Row`. Figures are medians of its runs.
+A case gets the servers of one shape of S3 by name, and yields `Row`s. Figures are medians of its runs.
 """
 
 import copy
@@ -19,7 +19,7 @@ LATENCY_S = 0.030
 
 @dataclasses.dataclass
 class Run:
-    """One run of something on one server."""
+    """One run on one server."""
 
     cpu_seconds: float
     wall_seconds: float
@@ -32,7 +32,7 @@ class Run:
 
 @dataclasses.dataclass
 class Row:
-    """A case, its target, what each server came to, and whether Wharfinger met the target."""
+    """A case, its target, the result of each server, and if Wharfinger met the target."""
 
     case: str
     target: str
@@ -41,7 +41,7 @@ class Row:
 
 
 def measure(client, server, *commands, act=None, limit_seconds=None):
-    """One run of the commands, or of `act`, on a server."""
+    """Measures one run of the commands, or of `act`, on a server."""
     before, counted = server.cpu_seconds(), server.counts()
     server.forget_peak()
     wall = act() if act else client.run(server, *commands, limit_seconds=limit_seconds)
@@ -52,7 +52,7 @@ def measure(client, server, *commands, act=None, limit_seconds=None):
 
 
 def runs(bench, server, *commands, before=None):
-    """Runs after one to warm up; `before` prepares each of them."""
+    """Measures runs after one that warms up. `before` prepares each of them."""
     taken = []
     for number in range(bench.runs + 1):
         if before:
@@ -68,13 +68,13 @@ def median(taken, field):
 
 
 def kinds(run):
-    """Requests by kind, of one run."""
+    """The requests of one run, by kind."""
     shown = [f"{count} {kind}" for kind, count in sorted(run.requests.items()) if not kind.startswith("bytes_")]
     return ", ".join(shown) or "none"
 
 
 def bare(bench, verb, s3):
-    """One run of the bare loop: see bare/main.rs."""
+    """Measures one run of the bare loop: see bare/main.rs."""
     program, many = bench.binaries / "examples/bare", ["--mebibytes", str(bench.mebibytes)]
     line = [program, verb, "--s3", f"127.0.0.1:{s3.port}", *many]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as relay:
@@ -88,7 +88,7 @@ def bare(bench, verb, s3):
 
 
 def large(bench, fast):
-    """put and get of one large file: CPU time, next to sshd's and to the bare loop's."""
+    """put and get of one large file: CPU time, compared with sshd's and the bare loop's."""
     gib = bench.mebibytes / 1024
     for verb, command in (
         ("put", lambda s: f"put {bench.files}/large {s.path}/uploaded"),
@@ -109,7 +109,7 @@ def large(bench, fast):
 
 
 def chosen_cipher(bench, fast):
-    """put and get by the client's own list of ciphers, next to AES-GCM by name: pairs of runs, one of each in turn."""
+    """put and get with the client's own list of ciphers, compared with AES-GCM by name: pairs of runs, in turns."""
     named = fast["Wharfinger"]
     stock = copy.copy(named)
     stock.cipher = None
@@ -125,7 +125,7 @@ def chosen_cipher(bench, fast):
 
 
 def large_far_away(bench, far):
-    """The same in S3's shape: the throughput next to that without latency."""
+    """The same with the latency and bandwidth of S3: throughput, compared with that without latency."""
     for verb, command in (
         ("put", lambda s: f"put {bench.files}/large {s.path}/uploaded"),
         ("get", lambda s: f"get {s.path}/large /dev/null"),
@@ -141,11 +141,11 @@ def large_far_away(bench, far):
 
 
 def small(bench, far):
-    """A tree of small files up and down: requests and round trips a file."""
+    """Uploads and downloads a tree of small files: requests and round trips for each file."""
     files = bench.small_files
 
     def told(name, server, *commands):
-        # rclone takes a second for a file.
+        # rclone takes a second for each file.
         limit_seconds = 60 if name == "rclone" else None
         try:
             run = measure(bench.client, server, *commands, limit_seconds=limit_seconds)
@@ -172,7 +172,7 @@ def small(bench, far):
 
 
 def resumed(bench, fast):
-    """The last hundredth of a large file, down and up: bytes that move."""
+    """Resumes the last hundredth of a large file, down and up: the bytes that move."""
     server, whole = fast["Wharfinger"], 10 * GIB
     have = whole * 99 // 100
     tail = whole - have
@@ -212,12 +212,12 @@ def listed(bench, fast):
     for name, server in fast.items():
         command = f"ls -1 {server.path}/many"
         if name == "rclone":
-            # Its time grows with the square of the names.
+            # rclone's time grows with the square of the number of names.
             try:
                 shown[name] = f"{bench.client.run(server, command, limit_seconds=60):.2f} s"
             except Failed as error:
                 shown[name] = str(error)
-                # It would go on beside the next cases.
+                # rclone would continue during the next cases.
                 server.restart()
             continue
         idle = server.resident_kib()
@@ -233,7 +233,7 @@ def listed(bench, fast):
 
 
 def renamed(bench, far):
-    """A directory with many files in it gets another name."""
+    """Renames a directory with many files in it."""
     shown, walls = {}, {}
     for name, server in far.items():
         if name == "sshd":
@@ -244,13 +244,13 @@ def renamed(bench, far):
             shown[name] = f"{run.wall_seconds:.1f} s, {run.count():,} requests"
         except Failed as error:
             shown[name] = str(error).splitlines()[-1]
-        # What one has renamed is no case for the next.
+        # The next server has nothing left to rename.
         break
     yield Row("rename of a directory of 10,000, 30 ms", "≤ 10 s", shown, walls.get("Wharfinger", 11) <= 10)
 
 
 def at_once(bench, fast):
-    """Eight clients at the same time: CPU time and memory."""
+    """Eight concurrent clients: CPU time and memory."""
     clients, mebibytes, shown = 8, 128, {}
     for name, server in fast.items():
         sessions = [[f"put {bench.files}/eighth {server.path}/of-{number}"] for number in range(clients)]
@@ -263,7 +263,7 @@ def at_once(bench, fast):
 
 
 def logins(bench, fast):
-    """Sessions that do nothing: what they cost to open and to keep."""
+    """Sessions that do nothing: the cost to open and to keep them."""
     count, idle, shown, walls = bench.logins, bench.idle_sessions, {}, {}
     for name, server in fast.items():
         run = measure(bench.client, server, act=lambda: sum(bench.client.run(server, "pwd") for _ in range(count)))
@@ -286,7 +286,7 @@ def logins(bench, fast):
 
 
 def make_files(bench, served):
-    """What clients send, and what sshd serves."""
+    """Makes the files that clients send and sshd serves."""
     block = os.urandom(MIB)
     for name, mebibytes in (("large", bench.mebibytes), ("eighth", 128)):
         with open(bench.files / name, "wb") as file:

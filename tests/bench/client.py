@@ -4,12 +4,12 @@ import subprocess
 import sys
 import time
 
-# The same for all servers: what sshd prefers would cost it a tenth of a second for each login.
+# The same for all servers: sshd's own preference would cost it a tenth of a second for each login.
 KEY_EXCHANGE = "curve25519-sha256"
 
 
 class Client:
-    """Logs in with a key of its own."""
+    """Logs in with its own key."""
 
     def __init__(self, home):
         self.key = home / "client_key"
@@ -31,7 +31,7 @@ class Client:
         return time.monotonic() - begun
 
     def run_at_once(self, server, sessions):
-        """Runs each list of commands in a session of its own, all at the same time; the wall time of all."""
+        """Runs each list of commands in its own session, all concurrently. Returns the wall time of all."""
         begun = time.monotonic()
         running = [(self._begin(server, *commands), commands) for commands in sessions]
         for process, commands in running:
@@ -39,10 +39,10 @@ class Client:
         return time.monotonic() - begun
 
     def idle(self, server):
-        """A session that is open and does nothing until its standard input is closed."""
+        """Returns an open session that does nothing until its standard input is closed."""
         line = ["ssh", "-s", "-p", str(server.port), *self._options(server, port=False), self._place(server), "sftp"]
         session = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        # INIT of version 3, and the answer's beginning: the session is there.
+        # INIT of version 3. Once the answer begins, the session is open.
         session.stdin.write(bytes([0, 0, 0, 5, 1, 0, 0, 0, 3]))
         session.stdin.flush()
         if not session.stdout.read(5):
@@ -84,4 +84,4 @@ class Client:
 
 
 class Failed(Exception):
-    """A client that did not get what it asked for."""
+    """The client's operation failed."""

@@ -11,7 +11,7 @@ BESIDE = ["sshd", "rclone", "bare"]
 
 
 def line(row):
-    """What a case came to, for whoever watches."""
+    """The result of a case as a line for the terminal."""
     shown = "; ".join(f"{name} {told}" for name, told in row.shown.items())
     return f"{'met   ' if row.met else 'MISSED'} {row.case} ({row.target}): {shown}"
 

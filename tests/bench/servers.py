@@ -1,5 +1,5 @@
-"""The processes that a benchmark starts: the null S3, Wharfinger, rclone, and sshd. Each listens on loopback, knows what
-CPU time and memory it has used, and is stopped at the end of its `with`."""
+"""The processes that a benchmark starts: the null S3, Wharfinger, rclone and sshd. Each listens on loopback, measures
+its own CPU time and memory, and is stopped at the end of its `with`."""
 
 import getpass
 import json
@@ -33,7 +33,7 @@ class Server:
         return self
 
     def restart(self):
-        """Stops what the process may still be at."""
+        """Stops the process, whatever it is still doing, and starts it again."""
         self.__exit__()
         self.start(self.line, self.port, **self.options).__enter__()
 
@@ -57,18 +57,18 @@ class Server:
             self.process.kill()
 
     def cpu_seconds(self):
-        """What the process has used, with the children that it has waited for."""
+        """CPU time of the process and of the children that it has waited for."""
         stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
-        # The name of the command, in parentheses, may hold spaces.
+        # The command's name, in parentheses, may hold spaces.
         fields = stat.rpartition(")")[2].split()
         return sum(int(ticks) for ticks in fields[11:15]) / TICKS
 
     def resident_kib(self):
-        """The memory that the process has now."""
+        """Present memory of the process."""
         return self._status("VmRSS")
 
     def peak_kib(self):
-        """The most that it had since `forget_peak`."""
+        """Peak memory since `forget_peak`."""
         return self._status("VmHWM")
 
     def forget_peak(self):
@@ -79,7 +79,7 @@ class Server:
         return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
     def settle(self):
-        """Waits until the last session has ended and its CPU time can be seen."""
+        """Waits until the last session has ended and its CPU time is counted."""
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         deadline = time.monotonic() + PATIENCE_SECONDS
         while children.read_text().strip():
@@ -93,7 +93,7 @@ class Server:
 
 
 class NullS3(Server):
-    """The S3 that costs nothing: see null_s3/main.rs."""
+    """The S3 that costs almost nothing: see null_s3/main.rs."""
 
     def __init__(self, binaries, objects=(), many=(), latency_ms=0, bandwidth_mb_s=0):
         port = free_port()
@@ -111,7 +111,7 @@ class NullS3(Server):
 
 
 class Wharfinger(Server):
-    """`wharfinger serve` on the null S3, as in the reference config but for what is said here."""
+    """`wharfinger serve` on the null S3, with the reference config except for the settings here."""
 
     name, user, path = "Wharfinger", "bench", ""
 
@@ -151,7 +151,7 @@ class Wharfinger(Server):
             """
         )
         environment = dict(os.environ, BENCH_SECRET_ACCESS_KEY="bench")
-        # Warnings about the credentials and the like are of no use here; what fails, fails in the client.
+        # Warnings about the credentials don't matter here. A failure shows in the client.
         environment.pop("RUST_LOG", None)
         self.start([binaries / "wharfinger", "serve", "--config", config], port, env=environment)
 
@@ -160,10 +160,10 @@ class Wharfinger(Server):
 
 
 class Rclone(Server):
-    """`rclone serve sftp` on the null S3, which it is told to cache nothing of."""
+    """`rclone serve sftp` on the null S3, with as little cache as possible."""
 
     name, user, path = "rclone", "bench", ""
-    # Debian's doesn't know AES-GCM with 256 bits.
+    # Debian's rclone doesn't know AES-GCM with 256 bits.
     cipher = "aes128-gcm@openssh.com"
 
     def __init__(self, home, public_key, s3):

@@ -3,9 +3,10 @@
     python tests/clients             all suites, two test classes at a time
     python tests/clients -k WORD     only the tests whose names hold WORD; may be given more than once
     python tests/clients --sshd      the suite of transfers against OpenSSH's own server, to prove the suite itself
-    python tests/clients --jobs N    N test classes at a time; what fails beside others may be tried with 1
+    python tests/clients --jobs N    N test classes at a time; retry a test that fails beside others with 1
 
-It needs the packages of requirements.txt, the Java clients and a debug build of the server: `scripts/test` provides them.
+It needs the packages of requirements.txt, the Java clients and a debug build of the server: `scripts/test` provides
+them.
 """
 
 import argparse
@@ -19,12 +20,12 @@ import unittest.util
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# Longer than the slowest machine needs for everything; what hangs past it says where.
+# More than the slowest machine needs for all suites. A run that hangs longer prints its stack.
 RUN_TIMEOUT = 1500
 
 
 class Result(unittest.TestResult):
-    """Prints each test as it ends, and what failed with the end of its server's log."""
+    """Prints each test as it ends. After a failure it prints the error and the end of the server's log."""
 
     def startTest(self, test):
         super().startTest(test)
@@ -68,13 +69,13 @@ class Result(unittest.TestResult):
 
 
 def tests(suite):
-    """The tests in a tree of suites."""
+    """Yields the tests in a tree of suites."""
     for part in suite:
         yield from tests(part) if isinstance(part, unittest.TestSuite) else [part]
 
 
 def classes(options):
-    """The suites that were asked for, by the names of their test classes."""
+    """Returns the requested suites, by the names of their test classes."""
     loader = unittest.TestLoader()
     loader.testNamePatterns = [f"*{word}*" for word in options.k] if options.k else None
     found = {}
@@ -98,7 +99,8 @@ def main():
     parser.add_argument("--jobs", metavar="N", type=int, default=min(2, os.cpu_count()))
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    # A signal to end is the one exception that unittest doesn't take for a test's, so that what was started is stopped.
+    # SIGTERM raises KeyboardInterrupt, the one exception that unittest doesn't take for a test's failure. So a
+    # terminated run stops the processes that it started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.path.insert(0, str(HERE))
     from rig import side_by_side

@@ -1,10 +1,10 @@
-"""Strangers' key exchanges (issue 12.7): a user who is logged in puts 4 MB in at most twice the time while a stranger
-floods the server with key exchanges that it never finishes, compared with the same flood on another, idle server.
+"""Strangers' key exchanges (issue 12.7): a flood of unfinished key exchanges may at most double the time in which a
+logged-in user puts 4 MB. The comparison is the same flood on another, idle server.
 
-The stranger sends a KEXINIT and a public key in some 900 bytes, gets the server's signature, and begins anew; no arithmetic
-is done on its side. `WHARFINGER` names the binary, else it is the debug build. WHARFINGER_SOAK_SECONDS (20) is the time
-of all floods together. WHARFINGER_SOAK_SOURCES is the number of addresses that the flood comes from: 1, and in 40 s or
-more 40 too, each for half of the time. The promise is held for one address; of more, the ratio is printed.
+The stranger sends a KEXINIT and a public key in about 900 bytes, gets the server's signature, and starts again. It does
+no arithmetic. `WHARFINGER` names the binary, or else it is the debug build. WHARFINGER_SOAK_SECONDS (20) is the time of
+all floods together. WHARFINGER_SOAK_SOURCES is the number of addresses of the flood: 1, and in 40 s or more also 40,
+each for half of the time. The promise holds for one address. For more, the script only prints the ratio.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from rig.servers import PASSWORDS, Demo, Serve, Store  # noqa: E402
 
 SECONDS = float(os.environ.get("WHARFINGER_SOAK_SECONDS", 20))
 ROUND_SECONDS = 5.0
-# A flood from many addresses is tried too if there is time for two rounds of each.
+# A flood from many addresses also runs if there is time for two rounds of each.
 BOTH_SECONDS = 40.0
 CONNECTIONS = 64
 MANY_SOURCES = 40
@@ -50,7 +50,7 @@ def packet(payload):
 
 
 def greeting(host_key):
-    """All that the stranger sends: its identification, its KEXINIT, and a point of the curve."""
+    """Returns all bytes that the stranger sends: its identification, its KEXINIT, and a point of the curve."""
     gcm, mac = b"aes128-gcm@openssh.com", b"hmac-sha2-256-etm@openssh.com"
     lists = [b"curve25519-sha256", host_key, gcm, gcm, mac, mac, b"none", b"none", b"", b""]
     kexinit = b"\x14" + bytes(16) + b"".join(map(string, lists)) + bytes(5)
@@ -58,7 +58,7 @@ def greeting(host_key):
 
 
 async def exchange(port, sent, address):
-    """One key exchange, up to the server's signature."""
+    """Performs one key exchange, up to the server's signature."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
     try:
         writer.write(sent)
@@ -92,7 +92,7 @@ def run_flood(port, sources, seconds, counts):
 
 
 async def puts(port, until):
-    """How long each put took, and the login before them."""
+    """Returns the time of the login, and of each put after it."""
     began = time.monotonic()
     connection = await asyncssh.connect(
         "127.0.0.1",
@@ -116,7 +116,7 @@ async def puts(port, until):
 
 
 def measure(server, flooded, sources):
-    """Puts on `server` while `flooded` is, from so many addresses."""
+    """Measures puts on `server` while this many addresses flood `flooded`."""
     counts = multiprocessing.Array("q", 2)
     stranger = multiprocessing.Process(target=run_flood, args=(flooded.port, sources, ROUND_SECONDS, counts))
     stranger.start()
@@ -127,7 +127,7 @@ def measure(server, flooded, sources):
 
 
 def compare(server, idle, sources, seconds):
-    """How many times longer puts take under a flood from so many addresses."""
+    """Returns the factor by which a flood from this many addresses slows puts down."""
     found = {"alone": [], "flooded": []}
     for _ in range(max(1, round(seconds / ROUND_SECONDS / 2))):
         for name, target in (("alone", idle), ("flooded", server)):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Sends what no client should before and after its login: identifications, KEXINITs, requests for services, logins and
-global requests, each changed at random places. The server must go on to let good clients in, let no other client in, end no
-thread with a panic, and keep no memory of it. `tests/soak/run login-packets` runs it."""
+"""Sends packets that no client should send, before and after login: identifications, KEXINITs, requests for services,
+logins and global requests, each changed at random places. The server must still admit good clients and no others, panic
+in no thread, and keep no memory of the packets. `tests/soak/run login-packets` runs it."""
 
 import os
 import random
@@ -24,7 +24,7 @@ from rig.servers import Serve  # noqa: E402
 
 SECONDS = float(os.environ.get("WHARFINGER_SOAK_SECONDS", "20"))
 SEED = int(os.environ.get("WHARFINGER_SOAK_SEED", str(random.SystemRandom().getrandbits(63))))
-# Memory that the server may have more after the run than after its first rounds, in MiB.
+# Limit on the server's growth after its first rounds, in MiB.
 MEMORY_MIB = 48
 SETTINGS = """
 login_burst = 1000000
@@ -128,7 +128,7 @@ class Fuzz:
         return bytes(data)
 
     def in_the_clear(self):
-        """Mutated first words, in pieces."""
+        """Sends a mutated identification and KEXINIT, in pieces."""
         words = self.mutated(b"SSH-2.0-OpenSSH_9.2p1\r\n") + self.mutated(packet(self.mutated(KEXINIT)))
         with socket.create_connection((self.server.host, self.server.port), timeout=60) as client:
             try:
@@ -144,7 +144,7 @@ class Fuzz:
         self.sent += 1
 
     def encrypted(self, is_logged_in):
-        """Mutated packets behind a good key exchange, or behind a good login."""
+        """Sends mutated packets after a good key exchange, or after a good login."""
         if is_logged_in:
             transport = paramiko_client.connect(self.server)
             self.good += 1
@@ -156,7 +156,7 @@ class Fuzz:
         try:
             for _ in range(self.random.randrange(1, 12)):
                 payload = self.mutated(self.random.choice(corpus))
-                # An empty packet is for paramiko to send or not.
+                # paramiko may refuse to send an empty packet.
                 if payload:
                     transport._send_message(paramiko.Message(payload))
                     self.sent += 1
@@ -172,7 +172,7 @@ class Fuzz:
             self.encrypted(is_logged_in=shape == 1)
 
     def check(self):
-        """A good client gets in, and no other has."""
+        """Checks that a good client can log in, and that no other has."""
         assert paramiko_client.sftp(transport := paramiko_client.connect(self.server)).normalize(".") == "/"
         transport.close()
         self.good += 1
@@ -185,7 +185,7 @@ class Fuzz:
 
 def main():
     print(f"login-packets: seed {SEED}, {SECONDS:.0f} s", flush=True)
-    # paramiko says of each broken connection what broke it.
+    # paramiko logs the reason of each broken connection.
     threading.excepthook = lambda _: None
     paramiko.util.logging.getLogger("paramiko").setLevel(paramiko.util.logging.CRITICAL)
     s3 = FakeS3()

@@ -1,8 +1,8 @@
-"""Strangers' passwords (issue 12.6): however many are tried, from however many addresses, the server keeps no more than 21 MiB
-for each check that may run at a time, and a user who knows the password gets in meanwhile.
+"""Strangers' passwords (issue 12.6): however many are tried from however many addresses, the server keeps at most 21
+MiB for each concurrent check. A user with the right password can log in meanwhile.
 
-Twenty addresses try passwords at random: of users and of nobody, empty, overlong, under names that no user can have; some
-clients leave before their answer. `WHARFINGER` names the binary, else it is the debug build. The time is
+Twenty addresses try random passwords: of existing and of unknown users, empty, overlong, and under impossible names.
+Some clients disconnect before their answer. `WHARFINGER` names the binary, or else it is the debug build. The time is
 WHARFINGER_SOAK_SECONDS (20), the seed WHARFINGER_SOAK_SEED.
 """
 
@@ -25,7 +25,7 @@ SECONDS = float(os.environ.get("WHARFINGER_SOAK_SECONDS", 20))
 SEED = int(os.environ.get("WHARFINGER_SOAK_SEED", random.SystemRandom().randrange(1 << 32)))
 ADDRESSES = 20
 CLIENTS_PER_ADDRESS = 2
-# As many as `password_checks` says, on half of the cores at most.
+# The limit is `password_checks`, on half of the cores at most.
 CHECKS = min(4, (len(os.sched_getaffinity(0)) + 1) // 2)
 MIB_PER_CHECK = 21
 NAMES = ["alice", "bob", "nobody", "no name", "x" * 2_000]
@@ -33,7 +33,7 @@ WRONG = ["wrong", "", "x" * 1_024, "x" * 1_025, "x" * 20_000]
 
 
 class Guesser(asyncssh.SSHClient):
-    """Tries so many wrong passwords, then leaves."""
+    """Tries this many wrong passwords, then disconnects."""
 
     def __init__(self, counts, chance, tries):
         self.counts, self.chance, self.left = counts, chance, tries
@@ -69,7 +69,7 @@ async def stranger(server, address, chance, end, counts, most_tries):
             server, address, chance.choice(NAMES), client_factory=lambda: Guesser(counts, chance, tries)
         )
         try:
-            # One in five leaves before its answer.
+            # One in five disconnects before its answer.
             async with asyncio.timeout(chance.choice([0.3, 60, 60, 60, 60])):
                 await guess
         except (OSError, asyncssh.Error, TimeoutError):
@@ -79,7 +79,7 @@ async def stranger(server, address, chance, end, counts, most_tries):
 
 
 async def user(server, end, logins):
-    """Logs in again and again, from an address of its own."""
+    """Logs in repeatedly, from its own address."""
     while time.monotonic() < end:
         began = time.monotonic()
         async with connect(server, "127.0.0.7", "bob", password=PASSWORDS["bob"]):
@@ -103,7 +103,7 @@ async def strangers(server, chance, seconds, counts, most_tries, *beside):
 
 
 def settled(server):
-    """What the server keeps when all clients are gone."""
+    """Returns the memory that the server keeps after all clients are gone."""
     until(lambda: connections(server.port) == 0, "the end of all connections")
     time.sleep(3)
     return server.process.memory_mib()
@@ -114,7 +114,7 @@ def main():
     chance, s3 = random.Random(SEED), FakeS3()
     server = Serve(s3.store())
     logins, memory, counts = [], [], {"tried": 0, "left": 0}
-    # What the connections cost is not what is measured.
+    # The cost of the connections must not count.
     asyncio.run(strangers(server, chance, 5, counts, 0, (watch, memory)))
     before = settled(server)
     memory.clear()

@@ -1,10 +1,10 @@
-"""Asks Airflow's SFTPSensor whether a file is there that is newer than a moment; prints what it answers, as JSON.
+"""Asks Airflow's SFTPSensor if a file is newer than a moment. Prints the answers as JSON.
 
     sensor.py DIRECTORY NAME MOMENT FUTURE
 
-It is asked for the path and for a pattern, and so is the trigger that waits in its place when it is deferrable. The trigger
-has no other answer than yes, so it isn't asked about the future. The connection, `sftp_default`, is in the environment, and
-no database is needed.
+It asks the sensor about the path and about a pattern. It asks the same of the trigger that waits for a deferrable
+sensor. The trigger only ever answers yes, so it isn't asked about the future. The connection, `sftp_default`, is in the
+environment. No database is needed.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import sys
 from airflow.providers.sftp.sensors.sftp import SFTPSensor
 from airflow.providers.sftp.triggers.sftp import SFTPTrigger
 
-# How long a trigger waits for the file, in seconds.
+# Seconds that a trigger waits for the file.
 TIMEOUT = 15.0
 
 

@@ -1,1 +1,1 @@
-"""What graphical clients send, request by request, as their sources say: they run on no test machine."""
+"""The requests of graphical clients, one by one, according to their sources. They can't run on a test machine."""

@@ -1,6 +1,6 @@
-"""What FileZilla sends: its fzsftp is a PuTTY psftp with a window of its own, in src/putty/psftp.c and sftp.c.
+"""FileZilla's requests. Its fzsftp is PuTTY's psftp with a window of its own, in src/putty/psftp.c and sftp.c.
 
-WRITEs are of 16 KiB, READs of 32 KiB, a MiB of them under way (xfer_init). Each transfer has a connection of its own.
+WRITEs are of 16 KiB, READs of 32 KiB, with a MiB of them in flight (xfer_init). Each transfer has its own connection.
 """
 
 from rig.frames import (
@@ -51,7 +51,7 @@ UPLOAD = [
     Ask(CLOSE, None, OK),
 ]
 
-# "Preserve timestamps": sftp_cmd_chmtime looks at the times, and sets those that differ. The time of access stays.
+# "Preserve timestamps": sftp_cmd_chmtime reads the times, and sets those that differ. It keeps the access time.
 PRESERVE_TIMES = [
     Ask(REALPATH, "{target}", NAME),
     Ask(STAT, "{target}", ATTRS),
@@ -69,7 +69,7 @@ DOWNLOAD = [
 
 
 def resumed_upload(begun):
-    """sftp_put_file with `restart`: neither CREAT nor TRUNC, and FSTAT says where to go on."""
+    """sftp_put_file with `restart`: no CREAT and no TRUNC. FSTAT returns the offset to resume at."""
     return [
         Ask(OPEN, "{target}", HANDLE, flags=WRITE_FLAG, attributes=MODE),
         Ask(FSTAT, None, ATTRS),

@@ -1,6 +1,6 @@
-"""What WinSCP sends, after its source/core/SftpFileSystem.cpp; the function of each sequence is beside it.
+"""WinSCP's requests, according to its source/core/SftpFileSystem.cpp. The function of each sequence is beside it.
 
-It asks for version 6 and takes 3. Blocks are of 32 KiB, 32 of them under way (TSFTPUploadQueue, TSFTPDownloadQueue).
+It asks for version 6 and accepts 3. Blocks are of 32 KiB, with 32 in flight (TSFTPUploadQueue, TSFTPDownloadQueue).
 """
 
 from rig.frames import (
@@ -35,7 +35,7 @@ MTIME = 1_000_000_001
 TIMES = {"times": (MTIME, MTIME)}
 REPLACE = WRITE_FLAG | CREATE | TRUNCATE
 
-# DoStartup, LookupUsersGroups, ReadCurrentDirectory, ReadDirectory. Nobody waits for the CLOSE.
+# DoStartup, LookupUsersGroups, ReadCurrentDirectory, ReadDirectory. WinSCP doesn't wait for the CLOSE.
 LOGIN_AND_LIST = [
     Ask(REALPATH, ".", NAME),
     Ask(OPENDIR, "{directory}", HANDLE),
@@ -44,9 +44,9 @@ LOGIN_AND_LIST = [
     Ask(LSTAT, "{directory}", ATTRS),
 ]
 
-# Source, with "transfer to temporary filename" on, as it is by default above 100 KiB: is the file there, is a part of
-# it there? The size is in OPEN's attributes (SFTPOpenRemoteFile). The CLOSE goes out behind the last WRITE, before the
-# answers are in; the times come after the rename.
+# Source, with "transfer to temporary filename" on, the default above 100 KiB. WinSCP checks if the file or a part of it
+# exists. OPEN's attributes hold the size (SFTPOpenRemoteFile). WinSCP sends CLOSE right after the last WRITE, before
+# their replies arrive. It sets the times after the rename.
 UPLOAD_OF_A_LARGE_FILE = [
     Ask(LSTAT, "{target}", NO_SUCH_FILE),
     Ask(LSTAT, "{target}.filepart", NO_SUCH_FILE),
@@ -57,7 +57,8 @@ UPLOAD_OF_A_LARGE_FILE = [
     Ask(SETSTAT, "{target}", OK, attributes=TIMES),
 ]
 
-# The same onto a file: it is removed before the rename (DoDeleteFile), and its permissions are given to the new one.
+# The same onto a file. WinSCP removes the file before the rename (DoDeleteFile) and gives its permissions to the new
+# one.
 REPLACING_A_LARGE_FILE = [
     Ask(LSTAT, "{target}", ATTRS),
     Ask(LSTAT, "{target}.filepart", NO_SUCH_FILE),
@@ -69,7 +70,7 @@ REPLACING_A_LARGE_FILE = [
     Ask(SETSTAT, "{target}", OK, attributes={"permissions": 0o644, **TIMES}),
 ]
 
-# Source of a small file, or with temporary names off: SETSTAT goes out with the CLOSE, before either is answered.
+# Source of a small file, or with temporary names off: WinSCP sends SETSTAT with the CLOSE, before either reply arrives.
 UPLOAD_OF_A_SMALL_FILE = [
     Ask(OPEN, "{target}", HANDLE, flags=REPLACE | EXCLUSIVE, attributes={"size": "size"}),
     Upload(BLOCK, WINDOW),
@@ -77,7 +78,7 @@ UPLOAD_OF_A_SMALL_FILE = [
     Ask(SETSTAT, "{target}", OK, attributes=TIMES),
 ]
 
-# SFTPOpenRemote: EXCL fails, so the file is looked at, the user asked, and then it is opened without EXCL.
+# SFTPOpenRemote: EXCL fails, so WinSCP stats the file, asks the user, and then opens it without EXCL.
 REPLACING_A_SMALL_FILE = [
     Ask(OPEN, "{target}", FAILURE, flags=REPLACE | EXCLUSIVE, attributes={"size": "size"}),
     Ask(LSTAT, "{target}", ATTRS),
@@ -88,8 +89,8 @@ REPLACING_A_SMALL_FILE = [
 ]
 
 def resumed_upload(begun):
-    """Source with a part of `begun` bytes there: it is opened without TRUNC, and so without the size, and gone on with
-    from its end."""
+    """Source with an existing part of `begun` bytes: WinSCP opens it without TRUNC, and so without the size, and
+    resumes at its end."""
     return [
         Ask(LSTAT, "{target}", NO_SUCH_FILE),
         Ask(LSTAT, "{target}.filepart", ATTRS),
@@ -101,7 +102,7 @@ def resumed_upload(begun):
     ]
 
 
-# Sink: FSTAT for the time, READs until one isn't answered with DATA, some of them beyond the end.
+# Sink: FSTAT for the time, then READs until one isn't answered with DATA. Some READs are beyond the end.
 DOWNLOAD = [
     Ask(OPEN, "{target}", HANDLE, flags=READ_FLAG, attributes={}),
     Ask(FSTAT, None, ATTRS),
@@ -109,7 +110,7 @@ DOWNLOAD = [
     Ask(CLOSE, None, OK),
 ]
 
-# RenameFile with the session's setting UsePosixRename: the file at the target is replaced.
+# RenameFile with the session's setting UsePosixRename: it replaces the file at the target.
 RENAME_BY_POSIX = [
     Ask(EXTENDED, "{target}.new", OK, extension="posix-rename@openssh.com", target="{target}"),
     Ask(LSTAT, "{target}.new", NO_SUCH_FILE),

@@ -1,1 +1,1 @@
-"""What the suites stand on: servers to test, stores behind them, and clients that are no libraries."""
+"""The ground of the suites: servers to test, stores behind them, and clients that aren't Python libraries."""

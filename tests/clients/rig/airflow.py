@@ -1,4 +1,4 @@
-"""Airflow's SFTPSensor, in a virtual environment of its own: it brings dozens of packages."""
+"""Airflow's SFTPSensor, in its own virtual environment because it depends on dozens of packages."""
 
 import json
 
@@ -10,8 +10,8 @@ SENSOR = ROOT / "tests" / "clients" / "airflow" / "sensor.py"
 
 
 def sense(server, directory, name, moment, future, home):
-    """Whether the file is there and newer than `moment`, as each of the sensor's ways to look says. What it says of the
-    `future` are "future path" and "future pattern"."""
+    """Returns the answer of each way to use the sensor: true if the file exists and is newer than `moment`. The keys
+    "future path" and "future pattern" hold the answers about `future`."""
     if not PYTHON.exists():
         raise FileNotFoundError("Airflow isn't installed: run ./scripts/test, which does it")
     connection = {
@@ -24,7 +24,7 @@ def sense(server, directory, name, moment, future, home):
     environment = {
         "AIRFLOW_HOME": str(home / "airflow"),
         "AIRFLOW_CONN_SFTP_DEFAULT": json.dumps(connection),
-        # It takes the times of files for local ones.
+        # Airflow takes the times of files for local times.
         "TZ": "UTC",
     }
     moments = (moment.isoformat(), future.isoformat())

@@ -1,4 +1,4 @@
-"""A test that runs against a server, with a directory of its own on both sides."""
+"""A test that runs against a server, with its own directory on both sides."""
 
 import tempfile
 import unittest
@@ -10,7 +10,7 @@ from .servers import shared
 
 
 class ServerCase(unittest.TestCase):
-    """A class of tests for one server. `start` says which; those of `SHARED` serve many classes."""
+    """A class of tests for one server, which `start` chooses. Many classes share the servers of `SHARED`."""
 
     SHARED = "demo"
     server = None
@@ -38,7 +38,7 @@ class ServerCase(unittest.TestCase):
 
     @classmethod
     def lasting_directory(cls):
-        """A directory for what outlives a server, gone when the class is done."""
+        """Returns a directory for files that outlive a server. It is removed after the class."""
         directory = tempfile.TemporaryDirectory(prefix="wharfinger-lasting-")
         cls.addClassCleanup(directory.cleanup)
         return Path(directory.name)
@@ -48,21 +48,21 @@ class ServerCase(unittest.TestCase):
         return OpenSsh(self.server)
 
     def connect(self, **options):
-        """A paramiko transport that is logged in; closed at the test's end."""
+        """Returns a paramiko transport that is logged in. It is closed at the end of the test."""
         transport = paramiko_client.connect(self.server, **options)
         self.addCleanup(transport.close)
         return transport
 
     def sftp(self, **options):
-        """A paramiko SFTP client on a connection of its own."""
+        """Returns a paramiko SFTP client on its own connection."""
         return paramiko_client.sftp(self.connect(**options))
 
     def run_program(self, *arguments, **options):
-        """As `programs.run`, at home in the test's local directory."""
+        """Calls `programs.run` with the test's local directory as home."""
         return programs.run(arguments, self.local, **options)
 
     def remote_directory(self):
-        """The name of a new directory on the server, relative to where sessions start."""
+        """Creates a directory on the server. Returns its name, relative to the directory in which sessions start."""
         name = f"{type(self).__name__}.{self._testMethodName}"
         self.sftp().mkdir(name)
         return name

@@ -1,11 +1,11 @@
-"""How each program is told which server and which user: the settings are those of docs/clients.md."""
+"""Command lines that give each program its server and user. The settings are those of docs/clients.md."""
 
 from . import keys
 from .openssh import OpenSsh
 
 
 def lftp(server, *commands):
-    """The first command that fails ends it."""
+    """lftp ends at the first command that fails."""
     ssh = "ssh -a -x " + " ".join(OpenSsh(server).options)
     begin = [
         "set cmd:fail-exit yes",
@@ -17,7 +17,7 @@ def lftp(server, *commands):
 
 
 def rclone_remote(server, path, **settings):
-    """A remote for rclone's command line, with more `settings` than it needs, or fewer: those that are None."""
+    """Returns a remote for rclone's command line. `settings` add to the necessary ones. None removes a setting."""
     settings = {
         "host": server.host,
         "port": server.port,
@@ -32,13 +32,13 @@ def rclone_remote(server, path, **settings):
 
 
 def curl(server, *arguments, path):
-    """`path` begins at the root, whatever directory sessions start in."""
+    """`path` begins at the root, in whatever directory sessions start."""
     key = ["--key", keys.key(), "--pubkey", f"{keys.key()}.pub", "--user", f"{server.user}:"]
     return ["curl", "--disable", "-sS", "--insecure", *key, *arguments, f"sftp://{server.host}:{server.port}{path}"]
 
 
 def psftp(server, host_key):
-    """Takes its commands from the standard input, up to the first that fails."""
+    """psftp reads its commands from standard input, up to the first that fails."""
     return [*_putty("psftp", server, host_key), "-b", "/dev/stdin", f"{server.user}@{server.host}"]
 
 
@@ -51,7 +51,7 @@ def _putty(program, server, host_key):
 
 
 def restic(server, directory, *arguments):
-    """On the repository in `directory`."""
+    """restic on the repository in `directory`."""
     openssh = OpenSsh(server)
     ssh = " ".join(["ssh", *openssh.options, "-p", str(server.port), openssh.place, "-s", "sftp"])
     repository = ["-o", f"sftp.command={ssh}", "-r", f"sftp:{openssh.place}:{directory}/repository"]

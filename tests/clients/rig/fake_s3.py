@@ -1,7 +1,7 @@
-"""An S3 in this process that does as a test says: it fails, holds requests back, or holds an object of 10 GiB of zeros.
+"""An S3 in this process that a test controls: it fails, delays requests, or has an object of 10 GiB of zeros.
 
-It knows what the server asks of S3 and no more, checks neither signatures nor checksums, and says of each request that
-it came. What S3 really does is asked of SeaweedFS and of the demo's S3.
+It implements only the requests that the server sends, checks neither signatures nor checksums, and records each
+request. Tests of S3's real behaviour use SeaweedFS and the demo's S3.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ ZEROS = bytes(1 << 20)
 
 
 class Zeros:
-    """So many zero bytes, without holding them."""
+    """Zero bytes of any number, which take no memory."""
 
     def __init__(self, size):
         self.size = size
@@ -40,19 +40,19 @@ class _Listener(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request, client_address):
-        # A server that wants no more of an answer hangs up.
+        # A server that no longer needs an answer closes the connection.
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 class FakeS3:
-    """The store. `objects` maps keys to bytes or `Zeros`; `uploads` are the multipart uploads that are open."""
+    """The store. `objects` maps keys to bytes or `Zeros`. `uploads` holds the open multipart uploads."""
 
     def __init__(self):
         self.objects = {}
         self.uploads = {}
         self.requests = []
-        # Called with (method, key, query) before a request is answered; gives (status, code) to fail it, or None.
+        # Called with (method, key, query) before a request is answered. Returns (status, code) to fail it, or None.
         self.fault = lambda method, key, query: None
         self.lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"s3": self})
@@ -68,7 +68,7 @@ class FakeS3:
 
 
 class FakeS3Case(ServerCase):
-    """A class of tests for a server on a fake S3 of its own, `s3`."""
+    """A class of tests for a server on its own fake S3, `s3`."""
 
     SHARED = None
 
@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def setup(self):
-        # Headers and body go in two writes: with Nagle's algorithm the second waits for the peer's delayed ACK.
+        # Headers and body are two writes: with Nagle's algorithm the second waits for the peer's delayed ACK.
         self.disable_nagle_algorithm = True
         super().setup()
 

@@ -1,4 +1,4 @@
-"""An SFTP client of single frames over a paramiko channel: it sends what no client should, and sees each answer."""
+"""An SFTP client of single frames over a paramiko channel. It can send any frame, and sees each reply."""
 
 import struct
 from collections import namedtuple
@@ -10,7 +10,7 @@ EXTENDED, STATUS, HANDLE, DATA, NAME, ATTRS, EXTENDED_REPLY = 200, 101, 102, 103
 OK, EOF, NO_SUCH_FILE, PERMISSION_DENIED, FAILURE, BAD_MESSAGE, OP_UNSUPPORTED = 0, 1, 2, 3, 4, 5, 8
 # OPEN's flags.
 READ_FLAG, WRITE_FLAG, APPEND, CREATE, TRUNCATE, EXCLUSIVE = 1, 2, 4, 8, 16, 32
-# What ATTRS hold.
+# Flags of ATTRS.
 SIZE, OWNER, PERMISSIONS, TIMES = 1, 2, 4, 8
 NO_ATTRIBUTES = struct.pack(">I", 0)
 TIMEOUT = 120.0
@@ -23,7 +23,7 @@ class Ended(Exception):
 
 
 def text(value):
-    """A string of the wire."""
+    """Encodes a string of the protocol."""
     raw = value.encode() if isinstance(value, str) else value
     return struct.pack(">I", len(raw)) + raw
 
@@ -33,7 +33,7 @@ def number(value, width=4):
 
 
 def attributes(size=None, permissions=None, times=None):
-    """ATTRS of the wire; `times` are those of access and change, in seconds."""
+    """Encodes ATTRS. `times` are the times of access and modification, in seconds."""
     flags, fields = 0, b""
     if size is not None:
         flags, fields = flags | SIZE, fields + number(size, 8)
@@ -54,22 +54,22 @@ class Frames:
         self.last_id = 0
 
     def start(self, version=3):
-        """INIT; gives what VERSION said."""
+        """Sends INIT and returns VERSION."""
         self.send_raw(number(INIT, 1) + number(version))
         return self.receive()
 
     def send_raw(self, body):
-        """A frame with the right length around `body`."""
+        """Sends a frame with the right length around `body`."""
         self.channel.sendall(number(len(body)) + body)
 
     def send(self, kind, *fields):
-        """A request; gives its id."""
+        """Sends a request and returns its id."""
         self.last_id += 1
         self.send_raw(number(kind, 1) + number(self.last_id) + b"".join(fields))
         return self.last_id
 
     def ask(self, kind, *fields):
-        """A request, and the reply to it, which is the next."""
+        """Sends a request and returns the next reply, which must be its own."""
         wanted = self.send(kind, *fields)
         reply = self.receive()
         assert reply.id == wanted, f"a reply to {reply.id}, not to {wanted}"
@@ -81,11 +81,11 @@ class Frames:
         return Reply(frame[0], int.from_bytes(frame[1:5], "big"), frame[5:])
 
     def status(self, kind, *fields):
-        """A request that a STATUS answers: its code and its sentence."""
+        """Sends a request whose reply is a STATUS. Returns its code and its sentence."""
         return status_of(self.ask(kind, *fields))
 
     def open(self, path, flags):
-        """OPEN; gives the handle, as a string of the wire."""
+        """Sends OPEN and returns the handle, as an encoded string."""
         return handle_of(self.ask(OPEN, text(path), number(flags), NO_ATTRIBUTES))
 
     def create(self, path):
@@ -98,7 +98,7 @@ class Frames:
         return self.status(CLOSE, handle)
 
     def ended(self):
-        """Waits until the server closes the channel, whatever it says before."""
+        """Waits until the server closes the channel. Ignores all replies before."""
         try:
             while True:
                 self.receive()
@@ -128,7 +128,7 @@ def handle_of(reply):
 
 
 def attributes_of(body):
-    """What ATTRS say, and the bytes behind them."""
+    """Decodes ATTRS. Returns the attributes and the bytes after them."""
     flags, at, said = int.from_bytes(body[:4], "big"), 4, {}
     for flag, name, form in (
         (SIZE, "size", ">Q"),
@@ -144,7 +144,7 @@ def attributes_of(body):
 
 
 def names_of(reply):
-    """The entries of a NAME: the name, the line for eyes, and the attributes of each."""
+    """Decodes a NAME. Returns name, long name and attributes of each entry."""
     entries, rest = [], reply.body[4:]
     for _ in range(int.from_bytes(reply.body[:4], "big")):
         name, rest = _string_of(rest)

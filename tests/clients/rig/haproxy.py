@@ -1,4 +1,4 @@
-"""A real load balancer, haproxy, in front of a server that takes its PROXY headers."""
+"""A real load balancer, haproxy, in front of a server that accepts its PROXY headers."""
 
 import tempfile
 from pathlib import Path
@@ -10,7 +10,7 @@ SETTINGS = 'proxy_protocol = "require"\nproxy_from = ["127.0.0.1"]'
 
 
 class ServeBehindHaproxy(Serve):
-    """`wharfinger serve`, which believes 127.0.0.1 for whom it speaks."""
+    """`wharfinger serve`, which accepts PROXY headers from 127.0.0.1."""
 
     header = b"PROXY UNKNOWN\r\n"
 
@@ -19,7 +19,7 @@ class ServeBehindHaproxy(Serve):
 
 
 class Haproxy(Server):
-    """haproxy in front of `server`, with these options for it."""
+    """haproxy in front of `server`, with these options for that server."""
 
     user = "alice"
 

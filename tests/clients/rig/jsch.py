@@ -1,4 +1,4 @@
-"""JSch, Java's SFTP client of old, through tests/clients/java/JschClient.java."""
+"""JSch, Java's old SFTP client, through tests/clients/java/JschClient.java."""
 
 import functools
 import subprocess
@@ -13,11 +13,12 @@ REFUSED = 2
 
 
 class Unavailable(Exception):
-    """There is no Java here, or no JSch."""
+    """This machine has no Java, or no JSch."""
 
 
 def run(server, commands, home, kind="ecdsa", status=0):
-    """Runs `commands` on one channel; gives a line for each, or what refused the login when `status` is `REFUSED`."""
+    """Runs `commands` on one channel. Returns a line for each, or the reason of a refused login if `status` is
+    `REFUSED`."""
     arguments = ["java", "-cp", f"{JAR}:{_classes()}", "JschClient", server.host, server.port, server.user]
     return programs.run([*arguments, keys.key(kind), *commands], home, status=status).stdout.splitlines()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 KINDS = {
     "ed25519": ["-t", "ed25519"],
-    # JSch reads no other form than PEM.
+    # JSch reads PEM only.
     "ecdsa": ["-t", "ecdsa", "-b", "256", "-m", "PEM"],
     "rsa": ["-t", "rsa", "-b", "2048", "-m", "PEM"],
 }
@@ -15,30 +15,30 @@ KINDS = {
 
 @functools.cache
 def _directory():
-    # Kept by the cache until the interpreter ends, which removes it.
+    # The cache keeps it until the interpreter ends, which removes it.
     return tempfile.TemporaryDirectory(prefix="wharfinger-keys-")
 
 
 def key(kind="ed25519"):
-    """A private key that the servers know as alice's and bob's."""
+    """Returns a private key that the servers accept for alice and bob."""
     return _make(kind, kind)
 
 
 def strange_key():
-    """A private key that nobody knows."""
+    """Returns a private key that no server accepts."""
     return _make("strange", "ed25519")
 
 
 @functools.cache
 def putty_key():
-    """The same private key in PuTTY's form."""
+    """Returns the same private key in PuTTY's format."""
     path = Path(f"{key()}.ppk")
     subprocess.run(["puttygen", key(), "-O", "private", "-o", path], check=True, stdin=subprocess.DEVNULL)
     return path
 
 
 def public_keys():
-    """The public half of `key`, of each kind."""
+    """Returns the public half of `key`, of each kind."""
     return [Path(f"{key(kind)}.pub") for kind in KINDS]
 
 

@@ -1,5 +1,5 @@
-"""What hands out credentials to processes in AWS: the metadata of a container, of an EC2 instance, and STS for a web
-identity. One server on loopback plays all three, and remembers what it was asked."""
+"""AWS's sources of credentials for a process: the metadata of a container, of an EC2 instance, and STS for a web
+identity. One server on loopback plays all three, and records the requests."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ ROLE = "arn:aws:iam::123456789012:role/server"
 
 
 class Metadata:
-    """Gives out `credentials`, as boto3 has them."""
+    """Serves `credentials`, in the form of boto3."""
 
     def __init__(self, credentials):
         self.credentials = credentials

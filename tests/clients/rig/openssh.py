@@ -1,4 +1,4 @@
-"""OpenSSH's own clients, without the settings of whoever runs the tests."""
+"""OpenSSH's own clients, without the personal settings of the user who runs the tests."""
 
 import atexit
 import functools
@@ -15,7 +15,7 @@ TIMEOUT = 300.0
 
 
 def quote(name):
-    """A name as sftp's command line takes it: for itself, whatever is special in it."""
+    """Quotes a name for sftp's command line, so that no character in it is special."""
     return re.sub(r"([^\w./-])", r"\\\1", name)
 
 
@@ -43,18 +43,19 @@ class OpenSsh:
         return f"{self.user}@{self.server.host}"
 
     def sftp_arguments(self, *options):
-        # `-b` sets BatchMode, in which ssh asks for no password; of two settings ssh takes the first.
+        # `-b` sets BatchMode, in which ssh asks for no password. Of two settings ssh takes the first.
         batch_mode = [] if "SSH_ASKPASS" not in self.environment else ["-o", "BatchMode=no"]
         return ["sftp", *batch_mode, *options, *self.options, "-P", str(self.server.port), "-b", "-", self.place]
 
     def sftp(self, *commands, options=(), check=True, timeout=TIMEOUT):
-        """Runs a batch of sftp's commands; those after the first that fails are not run. Gives its output in text."""
+        """Runs a batch of sftp's commands, up to the first that fails. Returns its output as text."""
         return self._run(self.sftp_arguments(*options), check, timeout, "\n".join(commands) + "\n")
 
     def put_and_kill(self, file, path, sent):
-        """Begins an upload, kills the client when it has `sent` so many bytes, and waits for the end of its connection."""
+        """Starts an upload and kills the client after it has `sent` this many bytes. Waits for the end of its
+        connection."""
         before = connections(self.server.port)
-        # At 64 Mbit/s nothing worth the name is over before it is killed.
+        # At 64 Mbit/s no long upload ends before the kill.
         client = subprocess.Popen(
             self.sftp_arguments("-q", "-l", "64000"),
             stdin=subprocess.PIPE,
@@ -70,7 +71,7 @@ class OpenSsh:
         until(lambda: connections(self.server.port) <= before, "the end of the connection")
 
     def scp(self, *paths, options=(), check=True, timeout=TIMEOUT):
-        """Runs scp. Remote paths come from `remote`."""
+        """Runs scp. `remote` makes remote paths."""
         return self._run(["scp", *options, *self.options, "-P", str(self.server.port), *paths], check, timeout)
 
     def ssh(self, *arguments, check=True, timeout=TIMEOUT, stdin=""):
@@ -96,14 +97,14 @@ class OpenSsh:
 
 
 def _bytes_read(pid):
-    """How many bytes a process has read from files and sockets."""
+    """Returns the number of bytes that a process has read from files and sockets."""
     with open(f"/proc/{pid}/io") as io:
         return int(io.readline().split()[1])
 
 
 @functools.cache
 def _askpass():
-    """A program that answers ssh's question for a password with the environment's."""
+    """Returns a program that answers ssh's password prompt with the password in the environment."""
     with tempfile.NamedTemporaryFile("w", prefix="wharfinger-askpass-", delete=False) as program:
         program.write("#!/bin/sh\nprintf '%s\\n' \"$PASSWORD\"\n")
     path = Path(program.name)

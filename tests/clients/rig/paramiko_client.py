@@ -8,7 +8,7 @@ TIMEOUT = 120.0
 
 
 def begin(server):
-    """A transport that has exchanged keys and isn't logged in."""
+    """Returns a transport that has exchanged keys but isn't logged in."""
     transport = paramiko.Transport((server.host, server.port))
     transport.auth_timeout = transport.banner_timeout = TIMEOUT
     transport.start_client(timeout=TIMEOUT)
@@ -16,7 +16,7 @@ def begin(server):
 
 
 def connect(server, user=None, password=None, key=None):
-    """A transport that is logged in, by key unless there is a password."""
+    """Returns a transport that is logged in, by key if there is no password."""
     transport = begin(server)
     if password is None:
         transport.auth_publickey(user or server.user, paramiko.PKey.from_path(key or keys.key()))
@@ -26,7 +26,7 @@ def connect(server, user=None, password=None, key=None):
 
 
 def sftp(transport):
-    """An SFTP client on a new channel, whose reads and writes have a deadline."""
+    """Returns an SFTP client on a new channel, whose reads and writes have a deadline."""
     client = paramiko.SFTPClient.from_transport(transport)
     client.get_channel().settimeout(TIMEOUT)
     return client

@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, which is reached by a socket in its directory and by nothing else."""
+"""A PostgreSQL for one test. It is reachable only by a socket in its directory."""
 
 import os
 import pwd
@@ -12,7 +12,7 @@ from .process import STOP_TIMEOUT, Process
 
 
 def _program(name):
-    """Debian keeps a server's programs where no PATH finds them."""
+    """Finds a program of the server. Debian installs them outside of every PATH."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     if not found:
         raise FileNotFoundError(f"PostgreSQL's {name} isn't there: run ./scripts/test, which installs it")
@@ -27,7 +27,7 @@ class Postgres:
         self.here = Path(self.directory.name)
         self.options = {"cwd": self.here}
         if os.geteuid() == 0:
-            # It refuses to run as root.
+            # PostgreSQL refuses to run as root.
             somebody = pwd.getpwnam("postgres")
             os.chown(self.here, somebody.pw_uid, somebody.pw_gid)
             self.options |= {"user": somebody.pw_uid, "group": somebody.pw_gid, "extra_groups": []}
@@ -47,19 +47,19 @@ class Postgres:
         self.process.until(lambda: "ready to accept connections" in self.process.log_text(), "PostgreSQL")
 
     def stop(self):
-        """Ends it at once, with all its connections. The database stays."""
+        """Stops the server at once, with all its connections. The database stays."""
         self.process.child.send_signal(signal.SIGQUIT)
         self.process.child.wait(STOP_TIMEOUT)
         self.process.close()
 
     def sql(self, text):
-        """Runs statements, and gives their rows as lists of texts."""
+        """Runs statements and returns their rows as lists of texts."""
         options = ["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--field-separator=\t", "--set=ON_ERROR_STOP=1"]
         output = self._client("psql", *options, input=text)
         return [line.split("\t") for line in output.splitlines()]
 
     def dump(self):
-        """All tables and rows, as statements that a server of any version takes."""
+        """Returns all tables and rows, as statements that a server of any version accepts."""
         output = self._client("pg_dump", "--inserts", "--no-owner", "--no-privileges")
         # Settings and commands for psql depend on the version.
         output = re.sub(r"^(SET |SELECT pg_catalog\.set_config|\\|--).*\n", "", output, flags=re.M)

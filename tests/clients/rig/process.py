@@ -1,4 +1,4 @@
-"""Processes on loopback: each has a log, and ends with the test run at the latest."""
+"""Processes on loopback. Each has a log, and ends with the test run at the latest."""
 
 import atexit
 import signal
@@ -16,7 +16,7 @@ LOG_MOMENT = 0.05
 
 
 def until(probe, what, timeout=START_TIMEOUT, interval=POLL_INTERVAL):
-    """Asks `probe` until it answers something true, and returns that. For what has no event to wait for."""
+    """Polls `probe` until it returns a true value, and returns that. For conditions without an event to wait for."""
     deadline = time.monotonic() + timeout
     while not (answer := probe()):
         if time.monotonic() > deadline:
@@ -26,7 +26,7 @@ def until(probe, what, timeout=START_TIMEOUT, interval=POLL_INTERVAL):
 
 
 def free_ports(count):
-    """Ports that nobody listened on a moment ago. All are held until the last is known, so that no two are the same."""
+    """Returns ports that were free a moment ago. All are bound until the last is known, so no two are the same."""
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [listener.getsockname()[1] for listener in held]
     for listener in held:
@@ -39,7 +39,7 @@ def free_port():
 
 
 class Process:
-    """A child process whose stdout and stderr go to a log file, unless `stderr` is another."""
+    """A child process whose stdout and stderr go to a log file, unless `stderr` is given."""
 
     def __init__(self, arguments, stderr=subprocess.STDOUT, **options):
         self.arguments = [str(argument) for argument in arguments]
@@ -59,8 +59,8 @@ class Process:
         return self.child.poll() is None
 
     def log_text(self):
-        """The log so far. The server writes it from a thread of its own, so what a client has just done may come a moment
-        later: the text is read when nothing was added for that long."""
+        """Returns the log so far. The server writes it from its own thread, so a line may appear a moment after its
+        event: the text is read once nothing was added for that moment."""
         size = -1
         for _ in range(20):
             before, size = size, self.log.stat().st_size
@@ -74,7 +74,7 @@ class Process:
             return "".join(deque(log, lines))
 
     def until(self, probe, what, timeout=START_TIMEOUT):
-        """As `until`, and ends early, with the log, when the process does."""
+        """Calls `until`. If the process ends first, it fails early with the log."""
 
         def alive():
             if not self.running:
@@ -87,12 +87,12 @@ class Process:
             raise TimeoutError(f"{error}\n{self.log_tail()}") from None
 
     def kill(self):
-        """Ends it without a chance to clean up."""
+        """Kills the process, which gets no chance to clean up."""
         self.child.kill()
         self.child.wait(STOP_TIMEOUT)
 
     def stop(self):
-        """Asks it to end, and returns its exit status."""
+        """Asks the process to end and returns its exit status."""
         self.child.send_signal(signal.SIGTERM)
         return self.child.wait(STOP_TIMEOUT)
 
@@ -103,18 +103,18 @@ class Process:
         self.log.unlink(missing_ok=True)
 
     def memory_mib(self, field="VmRSS"):
-        """What it holds now (`VmRSS`), or held at most since the last `forget_peak` (`VmHWM`)."""
+        """Returns its present memory (`VmRSS`), or its peak since the last `forget_peak` (`VmHWM`)."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith(field + ":"))
         return int(line.split()[1]) / 1024
 
     def forget_peak(self):
-        """Lets `VmHWM` start again from what is held now."""
+        """Restarts `VmHWM` from the present memory."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
 
 def connections(port):
-    """How many TCP connections the listener at 127.0.0.1:`port` has not let go of."""
+    """Returns the number of TCP connections that the listener at 127.0.0.1:`port` has not closed."""
     wanted = f"0100007F:{port:04X}"
     gone = {"06", "07", "0A"}  # TIME_WAIT, CLOSE, LISTEN
     fields = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])

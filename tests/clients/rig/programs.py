@@ -1,4 +1,4 @@
-"""Programs that are SFTP clients, without the settings of whoever runs the tests."""
+"""Programs that are SFTP clients, without the personal settings of the user who runs the tests."""
 
 import os
 import subprocess
@@ -12,9 +12,9 @@ NEWEST_RCLONE = Path(sys.executable).parent / "rclone"
 
 
 def run(arguments, home, status=0, stdin="", **environment):
-    """Runs a program that must end with `status`, or with any but 0 when that is None. Gives what it said, in text.
+    """Runs a program that must end with `status`, or with any status but 0 if that is None. Returns its output as text.
 
-    What is no text comes back with `as_bytes`.
+    `as_bytes` returns output that isn't text.
     """
     done = subprocess.run(
         [str(argument) for argument in arguments],
@@ -33,5 +33,5 @@ def run(arguments, home, status=0, stdin="", **environment):
 
 
 def as_bytes(said):
-    """What a program said, byte for byte."""
+    """Returns a program's output byte for byte."""
     return said.encode("utf-8", "surrogateescape")

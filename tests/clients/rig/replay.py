@@ -1,6 +1,6 @@
-"""Sends a sequence of requests as a client of a known kind would, and compares each answer with the one it needs.
+"""Sends a recorded sequence of a client's requests, and compares each reply with the one that the client needs.
 
-A sequence is a list of steps. Paths in it are patterns: `{target}` is what the test says.
+A sequence is a list of steps. Paths in it are patterns: the test gives the value of `{target}`.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from .frames import attributes, number, text
 
 @dataclass(frozen=True)
 class Ask:
-    """One request. `answer` is the kind of the reply, or the code of a STATUS; with `waits` false it stays open."""
+    """One request. `answer` is the kind of the reply, or the code of a STATUS. Without `waits` it stays in flight."""
 
     request: int
     path: str | None
@@ -25,7 +25,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Upload:
-    """The content from `start` on, with at most `window` bytes not yet answered."""
+    """WRITEs of the content from `start` on, with at most `window` bytes in flight."""
 
     block: int
     window: int
@@ -34,7 +34,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Download:
-    """READs with `window` bytes under way until one says EOF; a short reply is the file's last."""
+    """READs with `window` bytes in flight until one returns EOF. Only the file's last reply may be short."""
 
     block: int
     window: int
@@ -51,7 +51,8 @@ KINDS = {frames.HANDLE, frames.DATA, frames.NAME, frames.ATTRS, frames.EXTENDED_
 
 @dataclass
 class Replay:
-    """One channel, with the names of one file. `content` is what goes up; `received` and `listed` what came down."""
+    """One channel, with the names of one file. `content` is uploaded. `received` and `listed` hold the downloaded
+    data."""
 
     channel: object
     names: dict
@@ -69,7 +70,7 @@ class Replay:
         return self
 
     def turns(self, steps):
-        """Pauses after each request and block, so that a test can run several of these in turns."""
+        """Pauses after each request and block, so that a test can run several replays in turns."""
         for step in steps:
             match step:
                 case Ask():
@@ -86,7 +87,7 @@ class Replay:
 
     def _ask(self, step):
         fields = [] if step.extension is None else [text(step.extension)]
-        # Requests without a path are about the handle.
+        # Requests without a path use the handle.
         fields.append(self.handle if step.path is None else text(step.path.format(**self.names)))
         if step.target is not None:
             fields.append(text(step.target.format(**self.names)))
@@ -100,7 +101,7 @@ class Replay:
             self._settle()
 
     def _settle(self):
-        """Waits for all that is open."""
+        """Waits for the replies to all requests in flight."""
         while self.open:
             self._answered(self.channel.receive())
 
@@ -140,7 +141,7 @@ class Replay:
                 assert frames.status_of(reply)[0] == frames.EOF, frames.status_of(reply)
                 ended = True
             yield
-        # FileZilla takes a short reply that isn't the last for an error.
+        # FileZilla treats a short reply before the last as an error.
         assert all(len(piece) == step.block for offset, piece in pieces.items() if offset != max(pieces)), "a short one"
         self.received = b"".join(pieces[offset] for offset in sorted(pieces))
 

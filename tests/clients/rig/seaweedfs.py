@@ -1,4 +1,4 @@
-"""SeaweedFS: an S3 that isn't ours, on loopback, shared by the suites."""
+"""SeaweedFS: an independent S3 on loopback, which the suites share."""
 
 import atexit
 import base64
@@ -16,9 +16,9 @@ from .process import Process, free_ports
 ACCESS_KEY_ID = "wharfinger"
 SECRET_ACCESS_KEY = "wharfinger-secret"
 BUCKET = "vendor"
-# A role that may do everything; whoever has an account may assume it.
+# A role that may do everything. Every principal with an account may assume it.
 TENANTS_ROLE = "arn:aws:iam::123456789012:role/tenants"
-# It takes ports of its own choice for those listeners that it isn't told.
+# SeaweedFS chooses ports for listeners without a flag.
 LISTENERS = ["s3", "master", "volume", "filer", "admin"]
 
 
@@ -31,7 +31,7 @@ class SeaweedFs:
         return cls()
 
     def __init__(self):
-        # Its data goes with the interpreter, after the process.
+        # The directory is removed with the interpreter, after the process.
         self.directory = tempfile.TemporaryDirectory(prefix="wharfinger-seaweedfs-")
         here = Path(self.directory.name)
         ports = free_ports(2 * len(LISTENERS))
@@ -55,13 +55,13 @@ class SeaweedFs:
         self.process.until(self._has_bucket, "SeaweedFS with a bucket")
 
     def _clean_up(self, grpc_ports):
-        # An orderly stop takes 12 s, for data that is thrown away; killed, it leaves its sockets behind.
+        # An orderly stop takes 12 s, for data that is deleted anyway. A killed process leaves its sockets behind.
         self.process.close()
         for name, port in zip(LISTENERS, grpc_ports):
             Path(f"/tmp/seaweedfs-{name}-grpc-{port}.sock").unlink(missing_ok=True)
 
     def _has_bucket(self):
-        # The bucket is a directory of the filer, and the master has room for a file of it.
+        # The bucket is a directory of the filer. The master must have room for a file in it.
         try:
             urllib.request.urlopen(f"{self.filer}/buckets/{BUCKET}/", timeout=10).close()
             with urllib.request.urlopen(f"{self.master}/dir/assign?collection={BUCKET}", timeout=10) as answer:
@@ -75,7 +75,7 @@ class SeaweedFs:
         return Store(self.endpoint, BUCKET, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
 
     def client(self, service):
-        """boto3's client of a `service`, which may do everything."""
+        """Returns boto3's client of a `service`, with full access."""
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
@@ -89,7 +89,7 @@ def _roles():
     def document(action, **element):
         return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action} | element]}
 
-    # What session tokens are signed with: 32 bytes or more.
+    # Signing key of the session tokens: at least 32 bytes.
     signing_key = base64.b64encode(b"not a secret: only tests sign with it").decode()
     trust = document("sts:AssumeRole", Principal={"AWS": "*"})
     role = {"roleName": "tenants", "roleArn": TENANTS_ROLE, "attachedPolicies": ["everything"], "trustPolicy": trust}

@@ -1,4 +1,4 @@
-"""The servers that the suites run against, each in a process of its own."""
+"""The servers that the suites run against, each in its own process."""
 
 import functools
 import os
@@ -19,20 +19,20 @@ TENANTS = {"acme": "alice", "globex": "bob"}
 
 
 def wharfinger():
-    """The server's binary: `$WHARFINGER`, else the debug build."""
+    """Returns the server's binary: `$WHARFINGER`, or else the debug build."""
     named = os.environ.get("WHARFINGER")
     target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
     return Path(named) if named else Path(target) / "debug" / "wharfinger"
 
 
 class Server:
-    """An SFTP server on loopback that speaks SSH already."""
+    """An SFTP server on loopback that already answers SSH."""
 
-    # The user whom tests log in as when it doesn't matter.
+    # The user of tests for which the user doesn't matter.
     user = "alice"
-    # Sent before the server speaks.
+    # Sent before the server's greeting.
     header = b""
-    # Whether its own promises hold too, or only those of any SFTP server.
+    # True if Wharfinger's own promises hold too, not only those of any SFTP server.
     is_wharfinger = True
 
     def __init__(self, arguments, port, **options):
@@ -54,7 +54,7 @@ class Server:
 
 
 class Demo(Server):
-    """`wharfinger demo`, whose S3 is built in."""
+    """`wharfinger demo`, which has its own S3."""
 
     def __init__(self, data=None):
         port = free_port()
@@ -66,15 +66,16 @@ class Demo(Server):
         super().__init__(arguments, port)
 
     def store(self):
-        """Its S3, for `Serve` or whoever looks at it: the vendor's bucket, with an account that may do everything."""
+        """Returns its S3, for `Serve` or for a look at it: the vendor's bucket, with an access key that may do
+        everything."""
         endpoint = re.search(r"\(endpoint (http://[^ ,]+)", self.process.log_text())[1]
         return Store(endpoint, "wharfinger-demo", "demo", "demo-secret")
 
 
 @dataclass(frozen=True)
 class Store:
-    """An S3 that `wharfinger serve` is pointed at. Without an access key the server looks for credentials itself; with a
-    role its sessions work as that."""
+    """An S3 for `wharfinger serve`. Without an access key the server looks for credentials itself. With a role its
+    sessions use that role."""
 
     endpoint: str
     bucket: str
@@ -84,7 +85,7 @@ class Store:
 
 
 class Serve(Server):
-    """`wharfinger serve` on a config of its own, with the tenants `acme` and `globex` in one bucket."""
+    """`wharfinger serve` with its own config: the tenants `acme` and `globex` in one bucket."""
 
     def __init__(
         self, store, prefix="tenants", settings="", ssh_settings="", tenant_settings="", user_settings="", **options
@@ -161,7 +162,7 @@ def _credentials(store):
 
 @functools.cache
 def password_hash(password):
-    """What `wharfinger hash-password` makes of it."""
+    """Returns the output of `wharfinger hash-password`."""
     hashed = subprocess.run(
         [wharfinger(), "hash-password"], input=password, capture_output=True, text=True, timeout=60, check=True
     )
@@ -169,7 +170,7 @@ def password_hash(password):
 
 
 class Sshd(Server):
-    """OpenSSH's own server on a directory: where a test fails here too, the test is wrong."""
+    """OpenSSH's own server on a directory. A test that fails here too is wrong."""
 
     user = "root"
     is_wharfinger = False
@@ -194,7 +195,7 @@ _shared = {}
 
 
 def shared(kind):
-    """The server of this kind that has started before, or a new one: `demo`, `seaweedfs`, `old_clients` or `sshd`."""
+    """Returns the running server of this kind, or starts one: `demo`, `seaweedfs`, `old_clients` or `sshd`."""
     server = _shared.get(kind)
     if server is None or not server.process.running:
         server = _shared[kind] = _START[kind]()
@@ -206,7 +207,7 @@ def _serve_seaweedfs():
 
 
 def old_clients():
-    """The `ssh_settings` for clients of yesterday, as docs/clients.md prints them."""
+    """Returns the `ssh_settings` for old clients, as docs/clients.md prints them."""
     _, _, rest = (ROOT / "docs" / "clients.md").read_text().partition("```toml\n[ssh]\n")
     return rest.partition("```")[0]
 

@@ -1,5 +1,5 @@
-"""Test classes side by side: each worker is a process of its own, with servers of its own, and takes the next class when it
-has ended one."""
+"""Concurrent test classes. Each worker is a process with its own servers, and takes the next class after it has ended
+one."""
 
 import collections
 import json
@@ -7,19 +7,19 @@ import subprocess
 import sys
 import threading
 
-# Begins the line by which a worker tells that a class has ended; the JSON of its counts follows.
+# Prefix of the line with which a worker reports the end of a class. The JSON of its counts follows.
 ENDED = "\x1e"
 
 
 def serve(run_class):
-    """A worker: runs the classes that standard input names, with `run_class`, which returns their counts."""
+    """Works: runs the classes that standard input names with `run_class`, which returns their counts."""
     for name in sys.stdin:
         counts = run_class(name.strip())
         print(ENDED + json.dumps(counts), flush=True)
 
 
 class Workers:
-    """Workers that `command` starts, and the classes that none has taken yet."""
+    """Workers started by `command`, and the classes that no worker has taken yet."""
 
     def __init__(self, command, count, names):
         self.names, self.counts, self.lock = collections.deque(names), [], threading.Lock()
@@ -28,7 +28,7 @@ class Workers:
         ]
 
     def run(self):
-        """The counts of all classes. What a worker prints of a class comes in one piece."""
+        """Returns the counts of all classes. Prints each class's output in one piece."""
         threads = [threading.Thread(target=self._feed, args=[process]) for process in self.processes]
         for thread in threads:
             thread.start()
@@ -36,7 +36,7 @@ class Workers:
             for thread in threads:
                 thread.join()
         except KeyboardInterrupt:
-            # Each stops what it has started.
+            # Each worker stops the processes that it has started.
             for process in self.processes:
                 process.terminate()
             for process in self.processes:

@@ -1,5 +1,5 @@
-"""A TCP proxy in front of an S3, which makes it as slow as a test says. The demo's S3 and SeaweedFS answer at once; a real
-S3 doesn't. It reads no more of a request than where it ends, and changes no byte of it: signatures hold."""
+"""A TCP proxy in front of an S3, which makes it as slow as a test needs. The demo's S3 and SeaweedFS answer at once, a
+real S3 doesn't. The proxy only finds the end of each request and changes no byte, so signatures stay valid."""
 
 import socket
 import threading
@@ -15,13 +15,13 @@ PIECE_BYTES = 64 << 10
 
 
 class SlowS3:
-    """What stands between a server and `store`."""
+    """The proxy between a server and `store`."""
 
     def __init__(self, store):
         self.behind = store
-        # Called with (method, key) of each request, whose store gets it when this returns.
+        # Called with (method, key) of each request. The store gets the request when the call returns.
         self.hold = lambda method, key: None
-        # How fast each connection takes bodies in; None is as fast as it can.
+        # Bandwidth of the bodies of each connection. None is unlimited.
         self.bytes_per_second = None
         handler = type("Handler", (_Connection,), {"s3": self})
         self.listener = _Listener(("127.0.0.1", 0), handler)
@@ -55,7 +55,7 @@ class _Connection(StreamRequestHandler):
             pass  # Either side hung up: the other sees the same.
 
     def _head(self):
-        """The lines up to the empty one; nothing at the end of the connection."""
+        """Returns the lines up to the empty one, or nothing at the end of the connection."""
         lines = []
         while (line := self.rfile.readline()).strip():
             lines.append(line)
@@ -74,7 +74,7 @@ class _Connection(StreamRequestHandler):
 
 
 def _body_bytes(head):
-    """How much follows, which a request to S3 says ahead."""
+    """Returns the length of the body, which every request to S3 states."""
     for line in head.lower().split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name == b"content-length":
@@ -92,7 +92,7 @@ def _copy(source, target):
 
 
 class SlowS3Case(ServerCase):
-    """A class of tests for a server whose S3 is the shared demo's, behind a proxy of the class's own, `s3`."""
+    """A class of tests for a server whose S3 is the shared demo's, behind the class's own proxy, `s3`."""
 
     SHARED = None
 

@@ -8,11 +8,11 @@ from .process import Process
 
 
 class Unavailable(Exception):
-    """This machine can't mount, and why."""
+    """This machine can't mount. The argument says why."""
 
 
 def check():
-    """Whether this machine can mount at all."""
+    """Fails if this machine can't mount at all."""
     try:
         os.close(os.open("/dev/fuse", os.O_RDWR))
     except OSError as error:
@@ -20,7 +20,8 @@ def check():
 
 
 def mounted(case, directory, name="mount"):
-    """`directory` of the case's server, mounted in its local directory until its end. Where that can't be, it is skipped."""
+    """Mounts `directory` of the case's server in its local directory until the test's end. Skips the test if it
+    can't."""
     try:
         mount = Mount(case.openssh, directory, case.local / name)
     except Unavailable as reason:
@@ -36,7 +37,7 @@ class Mount:
         check()
         self.point = Path(point)
         self.point.mkdir()
-        # sshfs takes ssh's settings one by one, and has options of its own where ssh has letters.
+        # sshfs takes ssh's settings one by one, and has long options for ssh's letters.
         settings = [option for option in openssh.options if "=" in option]
         identity = openssh.options[openssh.options.index("-i") + 1]
         arguments = ["sshfs", "-f", "-F", "/dev/null", "-p", openssh.server.port, "-o", f"IdentityFile={identity}"]
@@ -47,13 +48,13 @@ class Mount:
         try:
             self.process.until(self.point.is_mount, "the mount")
         except RuntimeError as error:
-            # Containers may have the device and not the right.
+            # A container may have the device but not the permission.
             if "Operation not permitted" in str(error):
                 raise Unavailable("mounting is not permitted here") from None
             raise
 
     def close(self):
-        """Unmounts, which waits until sshfs has sent everything."""
+        """Unmounts. This waits until sshfs has sent everything."""
         subprocess.run(["fusermount3", "-u", self.point], timeout=60, check=False)
         try:
             self.process.child.wait(60)

@@ -1,5 +1,5 @@
-"""A server of an older version as it was found: its config, its ledger, and the objects and open uploads that S3 held beside
-them. `tests/clients/upgrade/make` writes it, and a test puts it back for the server of today to go on with."""
+"""The remains of a server of an older version: its config, its ledger, and S3's objects and open uploads.
+`tests/clients/upgrade/make` writes them. A test restores them, and starts the present server on them."""
 
 import hashlib
 import json
@@ -16,16 +16,16 @@ from .seaweedfs import BUCKET, SECRET_ACCESS_KEY
 from .servers import ROOT, Server
 
 FIXTURES = ROOT / "tests" / "clients" / "upgrade"
-# The oldest version that an upgrade begins with.
+# The oldest version from which an upgrade is supported.
 BASE = FIXTURES / "6943937"
 BOBS_PASSWORD = "bob-of-the-upgrade-fixture"
-# Arguments of `content` for the long files: a whole one of alice's, and those of alice and bob that were cut off.
+# Arguments of `content` for the long files: a whole one of alice's, and interrupted uploads of alice and bob.
 LARGE, REST, STREAM = (10 * MIB, 1), (20 * MIB, 2), (20 * MIB, 3)
-# The bytes that were sent of the last two: two parts, and more.
+# Bytes that were sent of the interrupted uploads: two parts and a remainder.
 SENT = 2 * PART + MIB
-# The time that alice gave to files, in 2001.
+# The time that alice set on files, in 2001.
 THEN = 1_000_000_001
-# Longer than the lease of a rename, which is a minute: it is over when the next server starts.
+# Longer than the lease of a rename, which is a minute, so the lease has expired when the next server starts.
 AWAY_SECONDS = 120
 
 
@@ -43,7 +43,7 @@ class Sqlite:
             ledger.executescript(script)
 
     def rows(self, query, after=""):
-        """The rows as lists of texts, as they would be `after` some statements, which are undone."""
+        """Returns the rows as lists of texts, as they would be `after` some statements. The statements are undone."""
         with self._open() as ledger:
             ledger.execute("BEGIN")
             for statement in after.split(";"):
@@ -55,7 +55,7 @@ class Sqlite:
             return "\n".join(ledger.iterdump()) + "\n"
 
     def columns(self, after=""):
-        """Type, whether it may be null, and default of each column, by table and name."""
+        """Returns type, nullability and default of each column, by table and name."""
         rows = self.rows(
             'SELECT tables.name, columns.name, columns.type, NOT columns."notnull", columns.dflt_value '
             "FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'",
@@ -71,7 +71,7 @@ class Sqlite:
 
 
 class Postgresql:
-    """A ledger in a server of PostgreSQL."""
+    """A ledger in a PostgreSQL server."""
 
     kind = "postgresql"
     line = 'url_file = "ledger.url"'
@@ -94,7 +94,7 @@ class Postgresql:
 
 
 class Site(Server):
-    """A server on a fixture's config and a ledger, from which it can be started again."""
+    """A server on a fixture's config and a ledger. It can be started again."""
 
     def __init__(self, binary, fixture, here, endpoint, ledger):
         self.fixture, self.here, self.ledger = fixture, here, ledger
@@ -107,7 +107,7 @@ class Site(Server):
 
     @property
     def alice(self):
-        """sftp with the key that alice had then."""
+        """sftp with the key that alice had at the time."""
         key = self.here / "alice"
         _write_secret(key, (self.fixture / "alice").read_text())
         return OpenSsh(self, user="alice", key=key)
@@ -133,7 +133,7 @@ def _write_secret(path, text):
 
 
 class Snapshot:
-    """The contents of a ledger and of S3 at one moment: an unchanged dump of the ledger, and `s3.json`, which describes S3's part."""
+    """The contents of a ledger and of S3 at one moment: a dump of the ledger, and `s3.json`, which describes S3."""
 
     def __init__(self, directory):
         self.dump = (directory / "ledger.sql").read_text()
@@ -141,7 +141,7 @@ class Snapshot:
 
     @staticmethod
     def write(directory, ledger, s3, prefix, endpoint, contents):
-        """Takes the snapshot. `contents` are the arguments of `content` for all that is too long to be written out."""
+        """Takes the snapshot. `contents` holds the arguments of `content` for data that is too long to store."""
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "ledger.sql").write_text(ledger.dump())
         known = {tuple(arguments): content(*arguments) for arguments in contents}
@@ -154,7 +154,7 @@ class Snapshot:
         (directory / "s3.json").write_text(_one_entry_a_line(described))
 
     def restore(self, s3, ledger, endpoint):
-        """Puts it into another S3 and an empty ledger, as it would be if the server had stopped two minutes ago."""
+        """Restores it into another S3 and an empty ledger, as if the server had stopped two minutes ago."""
         self._put_objects(s3)
         names = {self._host(self.s3["endpoint"]): self._host(endpoint)}
         for upload in self.s3["uploads"]:
@@ -177,7 +177,7 @@ class Snapshot:
         return f"//{endpoint.partition('//')[2]}/{BUCKET}"
 
     def _put_objects(self, s3):
-        # A copy isn't older than its original.
+        # A copy must not be older than its original.
         for found in sorted(self.s3["objects"], key=lambda found: found["modified"]):
             place = {"Bucket": BUCKET, "Key": found["key"]}
             if "parts" in found:
@@ -189,7 +189,7 @@ class Snapshot:
             assert stored["ETag"] == found["etag"], f"{found['key']}: {stored['ETag']}"
 
     def _begin_upload(self, s3, upload):
-        """Begins an upload with the parts that there were; gives its id."""
+        """Creates an upload with its recorded parts and returns its id."""
         place = {"Bucket": BUCKET, "Key": upload["key"]}
         place["UploadId"] = s3.create_multipart_upload(**place, Metadata=upload["metadata"])["UploadId"]
         data, begin = content(*upload["content"]), 0
@@ -226,7 +226,7 @@ def _describe_uploads(s3, prefix, known, ledger):
         place = {"Bucket": BUCKET, "Key": upload["Key"], "UploadId": upload["UploadId"]}
         parts = s3.list_parts(**place)["Parts"]
         described = {"key": upload["Key"], "upload_id": upload["UploadId"]}
-        # S3 has it too, and doesn't show it.
+        # S3 also stores the metadata, but doesn't return it.
         described["metadata"] = json.loads(rows.pop(upload["UploadId"]))
         uploads.append(described | _parts([(part["Size"], part["ETag"]) for part in parts], known))
     assert not rows, f"the ledger names uploads that S3 doesn't: {rows}"
@@ -234,7 +234,7 @@ def _describe_uploads(s3, prefix, known, ledger):
 
 
 def _parts(parts, known):
-    """Parts as (size, ETag), and the arguments of the `content` that they hold."""
+    """Describes parts, given as (size, ETag), with the arguments of the `content` that they hold."""
     sizes, etags = zip(*parts)
     arguments = next(arguments for arguments, data in known.items() if _etags(data, sizes) == list(etags))
     return {"content": list(arguments), "parts": [{"bytes": size, "etag": etag} for size, etag in parts]}

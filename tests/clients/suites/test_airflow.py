@@ -1,5 +1,5 @@
-"""Airflow's SFTPSensor with `newer_than`, on an S3 that takes its time: a file is as new as its CLOSE, however long its
-upload took. Of a file in parts S3 itself says when the upload began."""
+"""Airflow's SFTPSensor with `newer_than`, on a slow S3: a file is as new as its CLOSE, however long its upload took.
+For a file in parts S3 itself reports the creation of the upload."""
 
 import time
 from datetime import datetime, timedelta, timezone
@@ -19,7 +19,7 @@ class Sensor(SlowS3Case):
         with self.sftp().open(f"{there}/file", "wb") as file:
             file.set_pipelined(True)
             file.write(content(2 * PART))
-            # Times have whole seconds, so that of the CLOSE is another one than that of the begin.
+            # Times have whole seconds. The wait makes the second of the CLOSE differ from the second of the creation.
             until(lambda: begun and time.time() > begun[0] + 2, "more than a second since the upload began")
             file.write(content(PART))
             closed = datetime.fromtimestamp(int(time.time()), timezone.utc)

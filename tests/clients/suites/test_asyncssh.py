@@ -1,4 +1,4 @@
-"""asyncssh: many things at once on one channel, and its helpers for trees and patterns."""
+"""asyncssh: concurrent operations on one channel, and its helpers for trees and patterns."""
 
 import asyncio
 import os

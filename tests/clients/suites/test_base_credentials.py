@@ -1,5 +1,5 @@
-"""Where the server gets the credentials that it asks for roles with: an access key, or wherever the AWS tools look. Each
-source gives the same short-lived credentials, which SeaweedFS's STS takes for a role."""
+"""The server's own credentials, with which it assumes roles: an access key, or any source that the AWS tools use. Each
+source gives the same temporary credentials, which SeaweedFS's STS accepts for a role."""
 
 import os
 import tempfile
@@ -13,16 +13,16 @@ from rig.servers import Serve, Store
 
 
 def temporary():
-    """Credentials that can do nothing without their token."""
+    """Returns credentials that are useless without their token."""
     sts = SeaweedFs.shared().client("sts")
     return sts.assume_role(RoleArn=TENANTS_ROLE, RoleSessionName="server")["Credentials"]
 
 
 class BaseCredentials:
-    """The test; what a source is, its class says."""
+    """The tests. Each subclass defines its source."""
 
     SHARED = None
-    # A request that the source must have been asked, if it is a server.
+    # A request that the source must have received, if it is a server.
     ASKED = None
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Issue 12.5: a client that knows AES-GCM gets it, whatever it prefers; the others get what they know."""
+"""Issue 12.5: a client that knows AES-GCM gets it, whatever it prefers. Other clients get a cipher that they know."""
 
 import re
 import socket
@@ -24,7 +24,7 @@ class Ciphers(ServerCase):
         return Serve(s3.store(), ssh_settings=cls.SETTINGS)
 
     def cipher(self, *options, port=None):
-        """The cipher that OpenSSH's client says it uses with these options."""
+        """Returns the cipher that OpenSSH's client reports with these options."""
         client = self.openssh
         client.options[client.options.index("LogLevel=ERROR")] = "LogLevel=DEBUG1"
         arguments = ["-p", str(port)] if port else []
@@ -74,7 +74,7 @@ class ByDefault(Ciphers):
                 said += piece
         self.assertEqual(1, said.count(b"SSH-2.0-"))
         self.assertTrue(said.startswith(b"SSH-2.0-Wharfinger\r\n"), said[:40])
-        # Nothing is known of such a client: it is offered everything.
+        # The server knows nothing about such a client, so it offers everything.
         self.assertIn(b"aes256-gcm@openssh.com,aes128-gcm@openssh.com,aes256-ctr,aes128-ctr", said)
         self.assertLess(time.monotonic() - began, 30)
 
@@ -87,7 +87,7 @@ class WithoutThePreference(Ciphers):
 
 
 class Far:
-    """A listener that passes on what comes after `delay` seconds, in both directions."""
+    """A proxy that delays bytes by `delay` seconds, in both directions."""
 
     def __init__(self, port, delay):
         self.delay, self.target = delay, port

@@ -1,4 +1,4 @@
-"""Issue 12.1: a client tries one credential after the other on one connection, and none of them spoils the next."""
+"""Issue 12.1: a client tries several credentials on one connection, and none of them spoils the next."""
 
 import struct
 
@@ -14,12 +14,12 @@ PASSWORD = PASSWORDS["alice"]
 
 
 def blob(*fields):
-    """A key as SSH sends it: each field behind its length."""
+    """Encodes a key as SSH sends it: each field after its length."""
     fields = (field.encode() if isinstance(field, str) else field for field in fields)
     return b"".join(struct.pack(">I", len(field)) + field for field in fields)
 
 
-# Algorithm and blob of keys that no server accepts, of which most can't even be decoded.
+# Algorithm and blob of keys that no server accepts. Most of them can't even be decoded.
 UNACCEPTABLE_KEYS = {
     "cut short": ("ssh-ed25519", blob("ssh-ed25519", bytes(31))),
     "garbage": ("ssh-ed25519", b"\xff\xff\xff\xff"),
@@ -41,7 +41,7 @@ UNACCEPTABLE_KEYS = {
 
 
 class UnacceptableKey(paramiko.PKey):
-    """A key of these bytes, with a signature of these."""
+    """A key of these bytes, with this signature."""
 
     def __init__(self, name, raw, signature):
         self.name, self.raw, self.signature = name, raw, signature

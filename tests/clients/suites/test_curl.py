@@ -1,6 +1,6 @@
-"""curl: files up and down, ranges, listings, and the commands of -Q.
+"""curl: uploads, downloads, ranges, listings, and the commands of -Q.
 
-The server offers what docs/clients.md says for old clients, and, in one class, its default.
+The server has the settings of docs/clients.md for old clients. One class uses the defaults.
 """
 
 
@@ -19,7 +19,7 @@ class Curl:
 
 
 class Transfers(Curl):
-    """What any SFTP server must do, so that OpenSSH's own proves these tests."""
+    """Tests for any SFTP server, so OpenSSH's own server can prove them."""
 
     @property
     def root(self):
@@ -31,7 +31,7 @@ class Transfers(Curl):
             with self.subTest(size=size):
                 sent = make(self.local / "file", size)
                 self.curl("-T", self.local / "file", path=f"{there}/file")
-                # curl makes no file of nothing.
+                # curl creates no file for an empty download.
                 (self.local / "back").write_bytes(b"")
                 self.curl("-o", self.local / "back", path=f"{there}/file")
                 self.assertEqual(sent, sha256(self.local / "back"))
@@ -78,7 +78,7 @@ class Transfers(Curl):
         base = f"{self.root}/{there}"
         self.curl("-Q", f"rename {base}/file {base}/moved", "-Q", f"mkdir {base}/made", path=f"{there}/")
         self.assertEqual(["made", "moved"], sorted(self.sftp().listdir(there)))
-        # A dash sends it after the transfer.
+        # A dash sends the command after the transfer.
         self.curl("-Q", f"-rm {base}/moved", "-Q", f"-rmdir {base}/made", path=f"{there}/")
         self.assertEqual([], self.sftp().listdir(there))
         self.curl("-Q", f"rm {base}/none", path=f"{there}/", status=QUOTE_FAILED)

@@ -1,4 +1,4 @@
-"""`default_chain = true`: the server finds its credentials where the AWS tools do, here in its environment."""
+"""`default_chain = true`: the server finds its credentials as the AWS tools do, here in its environment."""
 
 import os
 
@@ -9,7 +9,7 @@ from rig.servers import Serve, Store
 
 
 def serve(secret_access_key):
-    """A server in front of SeaweedFS whose credentials are in its environment and nowhere else."""
+    """Returns a server in front of SeaweedFS whose credentials are only in its environment."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": secret_access_key}
     store = Store(SeaweedFs.shared().endpoint, BUCKET, access_key_id=None)

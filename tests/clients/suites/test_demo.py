@@ -1,4 +1,4 @@
-"""The demo's command line: whom `--key` lets in, and what is said of a port or a key that can't be used."""
+"""The demo's command line: logins with `--key`, and errors about a port or a key that can't be used."""
 
 import socket
 import subprocess
@@ -21,7 +21,7 @@ class DemoKeys(ServerCase):
                 refused = OpenSsh(self.server, user, key=keys.strange_key()).sftp("pwd", check=False)
                 self.assertEqual(255, refused.returncode)
 
-    # Issue 14.8: clients of Java without BouncyCastle know no Ed25519.
+    # Issue 14.8: Java clients without BouncyCastle know no Ed25519.
     def test_a_client_that_knows_only_ecdsa_host_keys_connects(self):
         options = ["-o", "HostKeyAlgorithms=ecdsa-sha2-nistp256"]
         self.assertIn("/", self.openssh.sftp("pwd", options=options).stdout)
@@ -45,7 +45,7 @@ class DemoRefusals(unittest.TestCase):
                 self.assert_ends("--port", free_port(), "--key", file, saying=sentence)
 
     def assert_ends(self, *options, saying):
-        """The demo doesn't start, and says why in one line, where errors belong."""
+        """Checks that the demo doesn't start, and gives the reason in one line on stderr."""
         arguments = map(str, [wharfinger(), "demo", *options])
         done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
         self.assertEqual(1, done.returncode, done.stderr)

@@ -1,4 +1,4 @@
-"""A server without a file descriptor left accepts nobody, and goes on as soon as it has one."""
+"""A server without a free file descriptor accepts no connection, and continues as soon as it has one."""
 
 import resource
 import socket
@@ -10,7 +10,7 @@ from rig.files import make, sha256
 from rig.process import connections
 from rig.servers import Serve
 
-# So many more than an idle server has: enough for a session and its requests to the store.
+# Descriptors beyond those of an idle server: enough for a session and its requests to the store.
 ROOM = 24
 COMPLAINT = "no connection can be accepted at the moment"
 
@@ -22,7 +22,7 @@ class Descriptors(ServerCase):
     def start(cls):
         s3 = FakeS3()
         cls.addClassCleanup(s3.close)
-        # Only descriptors may run out, and nobody is sent away while they are short.
+        # Only descriptors may run out, so the limits on strangers are high.
         limits = 'max_unauthenticated = 10000\nmax_unauthenticated_per_source = 10000\nlogin_burst = 10000'
         return Serve(s3.store(), ssh_settings=limits)
 
@@ -32,7 +32,7 @@ class Descriptors(ServerCase):
         process.until(lambda: connections(self.server.port) == 1, "the end of all other connections")
         limit = len(list(Path(f"/proc/{process.pid}/fd").iterdir())) + ROOM
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (limit, limit))
-        # The kernel takes those that the server can't accept.
+        # The kernel accepts the connections that the server can't.
         silent = [self.connect_silently() for _ in range(2 * ROOM)]
         process.until(lambda: COMPLAINT in process.log_text(), "the server's complaint")
         self.assertIn("Too many open files", process.log_text())

@@ -1,5 +1,5 @@
-"""The documents are true of the repository: the tests that docs/clients.md names are there, links lead somewhere, and the
-policies of docs/onboarding.md are those that sessions need."""
+"""The documents match the repository: the tests that docs/clients.md names exist, links have targets, and the policies
+of docs/onboarding.md hold exactly the actions that sessions need."""
 
 import json
 import re
@@ -34,7 +34,7 @@ class ClientsDocument(unittest.TestCase):
 
 
 def headings(document):
-    """The anchors of a document, as GitHub makes them."""
+    """Returns the anchors of a document, as GitHub makes them."""
     text = re.sub(r"^ *```.*?^ *```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

@@ -1,4 +1,4 @@
-"""A store that refuses a small file at its CLOSE: which clients tell their users, and which keep it to themselves."""
+"""A store refuses a small file at its CLOSE: some clients tell their users, others don't."""
 
 import asyncio
 import io
@@ -33,17 +33,17 @@ class FailedClose(ServerCase):
         self.failed_before = self.failed()
 
     def tearDown(self):
-        # sshfs waits for no answer.
+        # sshfs doesn't wait for the reply.
         until(lambda: self.failed() > self.failed_before, "the failure in the server's log")
         self.assertEqual([], [key for key in self.s3.objects if key[-1] != "/"])
         super().tearDown()
 
     def failed(self):
-        """How many uploads failed, as the server's log says: there it stands whatever a client does."""
+        """Returns the number of failed uploads in the server's log, which doesn't depend on the client."""
         return self.server.process.log_text().count("file failed")
 
     def java(self, program):
-        """What one of the Java clients says to its upload."""
+        """Returns the answer of a Java client to its upload."""
         (self.local / "file").rename(self.local / "file.0")
         (said,) = java.run(program, self.server, self.server.user, ["puts file file 1"], self.local)
         return said
@@ -91,7 +91,7 @@ class ClientsThatTell(FailedClose):
         self.assertRegex(self.java("MinaClient"), "^failed: .*PERMISSION_DENIED")
 
     def test_sshj(self):
-        # It doesn't look at the CLOSE, and then sets the times of what isn't there.
+        # sshj ignores the CLOSE, and then sets the times of a missing file.
         self.assertRegex(self.java("SshjClient"), "^failed: ")
 
     def test_asyncssh(self):
@@ -111,7 +111,7 @@ class ClientsThatTell(FailedClose):
 
 
 class ClientsThatLookAtTheSize(FailedClose):
-    """An older file of the same size is there, and stays."""
+    """An older file of the same size exists, and stays."""
 
     def setUp(self):
         super().setUp()
@@ -127,7 +127,7 @@ class ClientsThatLookAtTheSize(FailedClose):
 
 
 class ClientsThatRemove(FailedClose):
-    """They remove what is there after a failed upload, and with it an older file, which the server would have kept."""
+    """After a failed upload they remove the file at the path: also an older one, which the server would have kept."""
 
     def test_rclone_removes_what_is_there(self):
         self.s3.objects["tenants/acme/file"] = b"older"
@@ -136,7 +136,7 @@ class ClientsThatRemove(FailedClose):
 
 
 class ClientsThatDoNotTell(FailedClose):
-    """They end as if all was well. Where this is seen to fail, the client has become better: say so in clients.md."""
+    """They end as if the upload had succeeded. If such a test fails, the client has improved: update clients.md."""
 
     def test_pscp(self):
         remote = f"{self.server.user}@{self.server.host}:file"
@@ -144,7 +144,7 @@ class ClientsThatDoNotTell(FailedClose):
 
     def test_curl(self):
         self.run_program(*command_lines.curl(self.server, "-T", "file", path="/file"))
-        # Where nothing came to be, there is nothing to rename: that it says.
+        # Without a file the rename fails, and curl reports that.
         rename = ["-Q", "-rename /file.part /file"]
         self.run_program(*command_lines.curl(self.server, "-T", "file", *rename, path="/file.part"), status=21)
 
@@ -161,14 +161,14 @@ class ClientsThatDoNotTell(FailedClose):
         self.sftp().putfo(io.BytesIO(b"x"), "file", confirm=False)
 
     def test_sshj_over_an_older_file(self):
-        # The times that it sets behind its CLOSE are the older file's.
+        # The times that sshj sets after its CLOSE apply to the older file.
         self.s3.objects["tenants/acme/file.0"] = b"older"
         self.assertEqual("ok", self.java("SshjClient"))
         self.assertEqual(b"older", self.s3.objects.pop("tenants/acme/file.0"))
 
 
 class NextFile(ServerCase):
-    """They don't look at the CLOSE, and hear of a failed upload when they open the next file."""
+    """They ignore the CLOSE, and learn of a failed upload when they open the next file."""
 
     SHARED = None
     FULL = (507, "InsufficientStorage")
@@ -189,7 +189,7 @@ class NextFile(ServerCase):
     def tearDown(self):
         self.assertEqual([], [key for key in self.s3.objects if key[-1] != "/"])
         self.fail_with(None)
-        # A client that tries again is let in within two seconds, and ends it for all.
+        # A client that retries is admitted within two seconds, and its success ends the refusals for all sessions.
         started = time.monotonic()
         until(self.stores, "an upload after the outage")
         self.assertLess(time.monotonic() - started, 5)
@@ -237,13 +237,13 @@ class NextFile(ServerCase):
     def test_sshfs_hears_of_it_at_the_second_file(self):
         mount = mounted(self, ".")
         self.run_program("cp", "one", mount / "one")
-        # It waits for no answer.
+        # sshfs doesn't wait for the reply.
         until(lambda: "file failed" in self.server.process.log_text(), "the failure in the server's log")
         self.run_program("cp", "two", mount / "two", status=1)
 
 
 class NameThatIsTaken(ServerCase):
-    """A drop box, where no file may be replaced: OPEN tells, also those who don't look at the CLOSE."""
+    """A drop box in which no file may be replaced: OPEN fails, so clients that ignore the CLOSE learn of it too."""
 
     SHARED = None
 

@@ -1,4 +1,4 @@
-"""FileZilla's requests, replayed: a connection for each transfer, several at once, and times behind the CLOSE."""
+"""FileZilla's recorded requests: a connection for each transfer, several at once, and times after the CLOSE."""
 
 from recorded import filezilla
 from rig import frames
@@ -14,7 +14,7 @@ class FileZilla:
         self.there = f"{self.sftp().normalize('.').rstrip('/')}/{self.remote_directory()}"
 
     def session(self, name="file", data=b"", channel=None):
-        """A connection that is about one file."""
+        """Returns a connection for one file."""
         if channel is None:
             channel = Frames(self.connect())
             self.assertEqual(3, channel.start().id)
@@ -77,7 +77,7 @@ class FileZilla:
         self.assertEqual([], self.sftp().listdir(self.there))
 
     def all_at_once(self, sessions):
-        """Lets each take one step in its turn, to the last one's end."""
+        """Runs all sessions in turns, one step each, until the last has ended."""
         running = list(sessions)
         while running:
             running = [session for session in running if next(session, self) is not self]

@@ -1,4 +1,4 @@
-"""Frames that no client should send, one by one: none of them harms the server, and each gets the draft's answer."""
+"""Frames that no client should send, one by one: none harms the server, and each gets the draft's answer."""
 
 import struct
 
@@ -16,7 +16,7 @@ class WireFrames(ServerCase):
         self.transport = self.connect()
 
     def tearDown(self):
-        # Whatever happened to a channel, the connection's next one works.
+        # After any failure of a channel, the next channel of the connection works.
         if self.transport.is_active():
             self.assertEqual(frames.VERSION, Frames(self.transport).start().kind)
         self.assertEqual(frames.VERSION, Frames(self.connect()).start().kind)
@@ -67,7 +67,7 @@ class WireFrames(ServerCase):
                 before = self.server.process.memory_mib()
                 channel.channel.sendall(number(length) + b"\x05")
                 self.assertTrue(channel.ended())
-                # Nothing was allocated for what was only announced.
+                # The server must not allocate memory for an announced length.
                 self.assertLess(self.server.process.memory_mib() - before, 64)
 
     def test_an_unknown_request_is_unsupported(self):
@@ -81,7 +81,7 @@ class WireFrames(ServerCase):
     def test_trailing_bytes_after_a_request_are_ignored(self):
         channel, there = self.open_channel(), self.remote_directory()
         self.assertEqual(frames.OK, channel.close_handle(channel.create(f"{there}/old"))[0])
-        # sshj sends version 5's flags to servers of version 3.
+        # sshj sends the flags of version 5 to servers of version 3.
         moved = channel.status(frames.RENAME, text(f"{there}/old"), text(f"{there}/new"), number(1))
         self.assertEqual(frames.OK, moved[0])
         self.assertEqual(["new"], self.sftp().listdir(there))
@@ -145,7 +145,7 @@ class WireFrames(ServerCase):
         handle, block = channel.create(f"{there}/file"), content(128 << 10)
         for offset in range(0, 2 * PART + LEAST_PART, len(block)):
             self.assertEqual(frames.OK, channel.write(handle, offset, block)[0])
-        # Its first part has gone to S3: what is written over it can't be kept.
+        # The first part is already in S3, so the server can't keep a WRITE over it.
         code, sentence = channel.write(handle, 0, b"again")
         self.assertNotEqual(frames.OK, code)
         self.assertTrue(sentence)
@@ -178,7 +178,7 @@ class WireFrames(ServerCase):
 
     def test_extended_data_harms_nobody(self):
         channel = self.open_channel()
-        # paramiko sends it as a server would: to a client's stderr.
+        # paramiko sends it as a server would send to a client's stderr.
         channel.channel.sendall_stderr(b"x" * 1000)
         self.assertEqual(frames.NAME, channel.ask(frames.REALPATH, text(".")).kind)
 
@@ -192,7 +192,7 @@ class WireFrames(ServerCase):
             channel.channel.close()
 
     def test_channels_opened_and_left(self):
-        # Closed again without a request, far more of them than may be open at once.
+        # Opened and closed without a request, far more channels than may be open at once.
         for _ in range(50):
             self.transport.open_session(timeout=60).close()
         left = [self.transport.open_session(timeout=60) for _ in range(9)]

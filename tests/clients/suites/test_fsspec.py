@@ -15,7 +15,7 @@ def settings(server):
         "port": server.port,
         "username": server.user,
         "key_filename": str(keys.key()),
-        # After a refused key paramiko gets no second try.
+        # paramiko gets no second try after a refused key.
         "look_for_keys": False,
         "allow_agent": False,
         "skip_instance_cache": True,
@@ -78,7 +78,7 @@ class FsspecOnDemo(Fsspec, ServerCase):
 
 
 class FsspecOnAFailingBucket(FakeS3Case):
-    """It doesn't look at the CLOSE, and hears of a failed upload when it opens the next file."""
+    """fsspec ignores the CLOSE, and learns of a failed upload when it opens the next file."""
 
     def setUp(self):
         super().setUp()
@@ -96,7 +96,7 @@ class FsspecOnAFailingBucket(FakeS3Case):
     def test_a_bucket_that_is_slow_down_for_ever_is_heard_of_at_the_second_file(self):
         self.fail_with(503, "SlowDown")
         self.open_and_write("/first.csv")
-        # Sessions of one user hear of each other's failures.
+        # Sessions of one user share the knowledge of failures.
         with self.assertRaisesRegex(OSError, "^Failure: "):
             self.files.pipe_file("/second.csv", b"x")
         self.assertEqual({}, self.s3.objects)
@@ -110,7 +110,7 @@ class FsspecOnAFailingBucket(FakeS3Case):
             self.files.pipe_file(path, b"x")
         with self.assertRaisesRegex(PermissionError, "Permission denied: "):
             self.files.pipe_file("/third.csv", b"x")
-        # It may be this session's own doing, so others are let in.
+        # The denial may concern this session only, so other sessions are admitted.
         self.s3.fault = lambda *_: None
         self.open_and_write("/other.csv")
         self.assertEqual(["tenants/acme/other.csv"], list(self.s3.objects))

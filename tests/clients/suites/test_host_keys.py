@@ -24,7 +24,7 @@ class HostKeys(ServerCase):
         return Serve(s3.store())
 
     def known_hosts(self, *kinds):
-        """A file that knows the server by these kinds of key alone."""
+        """Writes a file that knows only these kinds of the server's keys."""
         path = self.local / "known_hosts"
         keys = [
             self.run_program("ssh-keyscan", "-p", self.server.port, "-t", kind, self.server.host).stdout.strip()
@@ -36,7 +36,7 @@ class HostKeys(ServerCase):
     def test_openssh_learns_the_other_key(self):
         path = self.known_hosts("ed25519")
         self.assertNotIn("ssh-rsa", path.read_text())
-        # ssh takes the first of two settings.
+        # Of two settings ssh takes the first.
         settings = ["UserKnownHostsFile=" + str(path), "StrictHostKeyChecking=yes", "UpdateHostKeys=yes"]
         options = [word for setting in settings for word in ("-o", setting)]
         self.openssh.sftp("pwd", options=options)
@@ -73,7 +73,7 @@ class HostKeys(ServerCase):
         return b"".join(struct.pack(">I", len(field)) + field for field in fields)
 
     def verify_rsa(self, transport, key, signature):
-        """paramiko's own check knows only names of a negotiated host key."""
+        """Verifies an RSA signature. paramiko's own check accepts only the name of a negotiated host key."""
         message = paramiko.Message(signature)
         self.assertEqual("rsa-sha2-512", message.get_text())
         public = paramiko.RSAKey(data=key).key

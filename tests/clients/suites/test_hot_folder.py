@@ -1,5 +1,5 @@
-"""A hot folder: producers write files under temporary names, rename them, and put `NAME.ok` beside them; pollers compete for
-what has its `.ok`. Each file arrives once, byte for byte, whatever its name is."""
+"""A hot folder: producers write files under temporary names, rename them, and add `NAME.ok`. Pollers compete for files
+that have an `.ok`. Each file arrives exactly once, byte for byte, whatever its name is."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +14,9 @@ FILES = 300
 PRODUCERS = 2
 POLLERS = 3
 OK = ".ok"
-# With `OK` it has the 255 bytes that a name may have.
+# With `OK` it has 255 bytes, the limit for a name.
 LONGEST = 255 - len(OK)
-# What shells, URLs, patterns, XML, Windows or a client takes for something else, and text that looks like other text.
+# Names that are special in shells, URLs, patterns, XML, Windows or a client, and text that resembles other text.
 ODD = (
     *(" ", "  ", "%", "%20", "%2F", "%2f..%2f", "%00", "+", "#", "?", "?versionId=1", "&", ";", "=", "@", ":", "|", "<", ">"),
     *("<Key>", "&amp;", '"', "'", "''", "`", "$HOME", "$(id)", "!", "*", "[a-z]", "{a,b}", "(", ")", "~", "~root", "^", "\\"),
@@ -29,14 +29,15 @@ CASES = ("Report.CSV", "report.csv", "REPORT.csv", "report.CSV", "Report", "repo
 
 
 def longest(text):
-    """A name of `LONGEST` bytes that begins and ends with it."""
+    """Returns a name of `LONGEST` bytes that begins and ends with the text."""
     size = len(text.encode())
     repeated = text * (LONGEST // size - 1)
     return repeated + "x" * (LONGEST - size - len(repeated.encode())) + text
 
 
 def names():
-    """`FILES` names: each odd text alone, inside a name and as long as can be, then at the begin of a name."""
+    """Returns `FILES` names: each odd text alone, inside a name, in the longest name, and at the beginning of a
+    name."""
     forms = (str, lambda text: f"a{text}b", longest, lambda text: f"{text}a")
     odd = (form(text) for form in forms for text in ODD)
     return list(islice(dict.fromkeys(chain(CASES, odd)), FILES))
@@ -67,7 +68,7 @@ class HotFolder:
             until(lambda: self.take(client, number) or len(self.arrived) >= FILES, "all files", timeout=120)
 
     def take(self, client, number):
-        """Takes what is ready and no other poller takes. All try the same files in the same order."""
+        """Takes ready files that no other poller takes. All pollers try the same files in the same order."""
         for marker in (name for name in sorted(client.listdir(self.hot)) if name.endswith(OK)):
             name = marker.removesuffix(OK)
             mine = f"{self.claimed}/{number}/{name}"

@@ -1,5 +1,5 @@
-"""Java's clients of today, Apache MINA SSHD with its file system and sshj: trees, transfers at once on one channel, and
-their ways to read and write, by a tenant in a prefix and by one in a bucket of its own."""
+"""Java's present clients: Apache MINA SSHD with its file system, and sshj. They use trees, concurrent transfers on one
+channel, and several ways to read and write. One tenant is in a prefix, the other in its own bucket."""
 
 from rig import java
 from rig.case import ServerCase
@@ -11,7 +11,7 @@ AT_ONCE = 6
 
 
 class JavaClient:
-    """What both can do."""
+    """Tests that both clients pass."""
 
     SHARED = "demo"
     PROGRAM = None
@@ -39,7 +39,7 @@ class JavaClient:
             f"walk {there}/tree",
             f"getTree {there}/tree back",
             f"deleteTree {there}/tree",
-            # The JDK asks for the deepest directory first, and makes its parents only if that is refused.
+            # The JDK tries to create the deepest directory first, and creates its parents only after a refusal.
             f"makeDirectories {there}/a/b/c",
             f"walk {there}",
             f"deleteTree {there}",
@@ -70,14 +70,14 @@ class MinaInAPrefix(JavaClient, ServerCase):
         there = self.remote_directory()
         self.put(f"{there}/file", b"as it was")
         (millis,) = self.java(f"channels {there}/file")
-        # Each of the 20 readers waits for 200 ms where such a channel is an upload from the beginning.
+        # If such a channel were an upload from the start, each of the 20 readers would wait for 200 ms.
         self.assertRegex(millis, r"^\d+$")
         self.assertLess(int(millis), 3000)
         self.assertEqual(b"AS it was", self.get(f"{there}/file"))
 
 
 class MinaWithoutBouncyCastle(ServerCase):
-    """Issue 14.8: without it MINA knows no Ed25519, neither of users nor of hosts. Spring Integration brings none."""
+    """Issue 14.8: without BouncyCastle MINA knows no Ed25519, for users or for hosts. Spring Integration lacks it."""
 
     SHARED = "demo"
 
@@ -101,7 +101,7 @@ class MinaWithoutBouncyCastle(ServerCase):
 class SshjInAPrefix(JavaClient, ServerCase):
     PROGRAM = "SshjClient"
 
-    # The JDK asks for 0 bytes whenever its buffer of 8 KiB is full.
+    # The JDK reads 0 bytes whenever its buffer of 8 KiB is full.
     def test_a_stream_is_read_to_its_end(self):
         there, data = self.remote_directory(), content(200 * KIB)
         self.put(f"{there}/file", data)
@@ -114,7 +114,7 @@ class SshjInAPrefix(JavaClient, ServerCase):
         self.assertEqual(["ok"], self.java(f"readAhead {there}/file back"))
         self.assertEqual(sha256_of(data), sha256(self.local / "back"))
 
-    # sshj sends the offsets of the local file, on a handle that appends.
+    # sshj sends the offsets of the local file on a handle that appends.
     def test_an_upload_from_an_offset_appends(self):
         there, whole, offset = self.remote_directory(), content(300 * KIB), 100 * KIB
         (self.local / "whole").write_bytes(whole)

@@ -1,4 +1,4 @@
-"""JSch 0.1, as Java programs of many years use it, with the algorithms that docs/clients.md says to add for it."""
+"""JSch 0.1, as old Java programs use it, with the algorithms that docs/clients.md adds for it."""
 
 from rig import jsch
 from rig.case import ServerCase
@@ -36,7 +36,7 @@ class JschWithOldAlgorithms(Jsch):
         self.assertEqual([], self.sftp().listdir(there))
 
     def test_rename_replaces_a_file(self):
-        # JSch renames by posix-rename@openssh.com where the server has it.
+        # JSch renames with posix-rename@openssh.com if the server has it.
         there = self.remote_directory()
         make(self.local / "one", 10)
         sent = make(self.local / "two", 20)

@@ -1,4 +1,4 @@
-"""A client that no longer answers is found out and ended; one that has nothing to say, but answers, is left alone."""
+"""The server ends a client that no longer answers, and keeps a client that is silent but answers."""
 
 import signal
 import subprocess
@@ -9,8 +9,8 @@ from rig.frames import INIT, VERSION, number
 from rig.process import connections
 from rig.servers import Serve
 
-# No question is asked within the time for a login: the first comes after so many seconds, the end after two or three
-# times as many. The other clocks of a connection run for minutes.
+# The server asks nothing during the time for a login. It sends the first question after this many seconds, and ends the
+# connection after two or three times as many. The other timers of a connection run for minutes.
 INTERVAL = 5
 DEADLINE = 8 * INTERVAL
 
@@ -39,7 +39,7 @@ class Keepalive(ServerCase):
         self.assertEqual(VERSION, silent.stdout.read(5)[4])
 
     def client(self):
-        """OpenSSH with an SFTP channel on which nothing is said."""
+        """Returns OpenSSH with an SFTP channel that sends nothing."""
         arguments = ["ssh", *self.openssh.options, "-p", str(self.server.port), "-s", self.openssh.place, "sftp"]
         client = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 

@@ -1,4 +1,4 @@
-"""kill -9 of the server in mid-upload leaves no object, and what was acknowledged stays."""
+"""kill -9 of the server in mid-upload leaves no object, and acknowledged files stay."""
 
 from rig import frames
 from rig.case import ServerCase
@@ -22,7 +22,7 @@ class Kill:
             for offset in range(0, size, len(piece)):
                 self.assertEqual(frames.OK, client.write(handle, offset, piece[: size - offset])[0])
         self.server.process.kill()
-        # A restarted server has another port here, and is the same otherwise.
+        # The restarted server has another port here, and is otherwise the same.
         type(self).server = self.restart()
         self.assertEqual(["whole"], self.sftp().listdir())
         with self.sftp().open("whole", "rb") as file:

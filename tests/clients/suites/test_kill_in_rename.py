@@ -1,4 +1,4 @@
-"""kill -9 of the server in the middle of the rename of a directory: what it leaves is put right by the next one."""
+"""kill -9 of the server in the middle of the rename of a directory: the next server repairs it."""
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +11,12 @@ from rig.seaweedfs import BUCKET, SeaweedFs
 from rig.servers import Serve
 
 PREFIX = "killed-in-rename"
-# The phases of a rename, as the ledger has them.
+# The phases of a rename in the ledger.
 COPYING, DELETING = 1, 2
 DIRECTORIES = 7
-# Every directory has one: of those without, SeaweedFS keeps empty ones for a while, whoever emptied them.
+# Every directory has a marker. SeaweedFS keeps emptied directories without one for a while.
 MARKERS = ("", *(f"{number}/" for number in range(DIRECTORIES)), "0/empty/", "deep/", "deep/er/")
-# A lease's minute, the twenty seconds between two looks, and the work.
+# The minute of a lease, the twenty seconds between two checks, and the work.
 REPAIR_TIMEOUT = 240.0
 AT_ONCE = 16
 
@@ -37,7 +37,7 @@ class KillInRename(ServerCase):
     # S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
     # S40: Until a rename that was cut off is put right both names may show files, and no byte is missing from both.
     def test_kill_in_mid_rename_leaves_the_old_names_or_the_new_ones(self):
-        # Enough to kill in time, and more than a page of a listing, which is what repair goes by.
+        # Enough files to kill in time, and more than a page of the listing that the repair uses.
         undone, finished = self.make_tree("undone", files=600), self.make_tree("finished", files=1100)
 
         self.kill_in_rename("finished", DELETING, lambda: not self.has("finished/0/0000"))
@@ -48,7 +48,7 @@ class KillInRename(ServerCase):
         self.assertEqual(set(undone), self.names("undone"))
         self.assertLess(self.names("undone.new"), set(undone), "it was killed too late")
 
-        # Both wait for their leases to end at the same time, and nobody misses a name meanwhile.
+        # Both wait for their leases to end at the same time. Meanwhile no name is missing.
         def put_right():
             for directory, tree in (("undone", undone), ("finished", finished)):
                 self.assertEqual(set(tree), self.names(directory) | self.names(f"{directory}.new"))
@@ -60,7 +60,7 @@ class KillInRename(ServerCase):
         self.assertEqual({"undone", "finished.new"}, set(self.sftp().listdir()))
 
     def kill_in_rename(self, directory, phase, moment):
-        """Kills the server at this moment of a rename, which must be in this phase then, and starts the next one."""
+        """Kills the server at this moment of a rename, which must then be in this phase, and starts the next server."""
         with ThreadPoolExecutor(1) as pool:
             renaming = pool.submit(self.openssh.sftp, f"rename {directory} {directory}.new", check=False)
             until(moment, f"the middle of the rename of {directory}")
@@ -71,12 +71,12 @@ class KillInRename(ServerCase):
         type(self).server = self.restart()
 
     def renames(self):
-        """The phases of the renames in the ledger, by their sources."""
+        """Returns the phases of the renames in the ledger, by source."""
         with closing(sqlite3.connect(self.ledger)) as ledger:
             return dict(ledger.execute("SELECT source, phase FROM tree_renames"))
 
     def make_tree(self, directory, files):
-        """A directory whose objects all have other bytes; gives these by name."""
+        """Makes a directory whose objects all differ. Returns their bytes by name."""
         tree = dict.fromkeys(MARKERS, b"")
         for number in range(files):
             place = "deep/er" if number % 50 == 0 else str(number % DIRECTORIES)
@@ -92,7 +92,7 @@ class KillInRename(ServerCase):
         return tree
 
     def trees(self, *directories):
-        """The bytes of all that is in these directories, by name."""
+        """Returns the bytes of everything in these directories, by name."""
 
         def read(place):
             directory, name = place

@@ -1,4 +1,4 @@
-"""lftp: mirrors both ways, downloads in pieces, and uploads that go on where the file ends."""
+"""lftp: mirrors in both directions, downloads in pieces, and uploads that resume at the file's end."""
 
 from rig import command_lines
 from rig.case import ServerCase

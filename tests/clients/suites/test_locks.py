@@ -1,5 +1,5 @@
-"""Files that programs take for locks: they are created with EXCL, and held open or closed at once. Others are refused, on
-another node too, until the file is closed and removed, or its holder is gone."""
+"""Files that programs use as locks: created with EXCL, and held open or closed at once. Other clients are refused, also
+on another node, until the file is closed and removed, or until its holder is gone."""
 
 import subprocess
 import sys
@@ -15,9 +15,9 @@ from rig.seaweedfs import SeaweedFs
 from rig.servers import Serve
 from rig.sshfs import mounted
 
-# How long nobody else may have the lock of a server that was killed, in seconds.
+# Seconds during which no client may take the lock of a killed server.
 LEASE = 30.0
-# Takes the lock within a second, says so, and holds it until its input ends; or says why it has it not.
+# Takes the lock within a second, prints that, and holds it until its input ends. Prints the error if it fails.
 SOFT_FILE_LOCK = """
 import sys
 from filelock import SoftFileLock
@@ -51,7 +51,7 @@ class Locks(ServerCase):
         return client
 
     def lock(self, client, path):
-        """The handle; `None` where the OPEN is refused."""
+        """Returns the handle, or `None` if the OPEN is refused."""
         flags = number(WRITE_FLAG | CREATE | TRUNCATE | EXCLUSIVE)
         reply = client.ask(OPEN, text(path), flags, NO_ATTRIBUTES)
         if reply.kind == HANDLE:
@@ -108,7 +108,7 @@ class Locks(ServerCase):
 
 
 class SoftFileLocks(ServerCase):
-    """Python's `SoftFileLock` over sshfs: on one mount, and on two, as two machines have them."""
+    """Python's `SoftFileLock` over sshfs: on one mount, and on two, as on two machines."""
 
     def setUp(self):
         super().setUp()
@@ -118,7 +118,7 @@ class SoftFileLocks(ServerCase):
         return mounted(self, self.there, name)
 
     def lock(self, mount):
-        """A process that has the lock or hasn't, and what it says."""
+        """Starts a process that tries to take the lock. Returns it with its output."""
         pipe = subprocess.PIPE
         process = subprocess.Popen([sys.executable, "-c", SOFT_FILE_LOCK], cwd=mount, stdin=pipe, stdout=pipe, text=True)
         self.addCleanup(process.stdout.close)
@@ -130,7 +130,7 @@ class SoftFileLocks(ServerCase):
         one, other = self.mounted("one"), self.mounted("other")
         process, said = self.lock(one)
         self.assertEqual("held", said)
-        # sshfs shows its own file. Of another mount's it hears FAILURE, which it calls EPERM.
+        # sshfs shows its own file. For a file of another mount it gets FAILURE, and reports that as EPERM.
         self.assertEqual("Timeout", self.lock(one)[1])
         self.assertEqual("PermissionError", self.lock(other)[1])
         process.stdin.close()

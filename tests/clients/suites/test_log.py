@@ -1,4 +1,4 @@
-"""The log in JSON: one object a line, the same names for the same things, and no line that a client wrote."""
+"""The log in JSON: one object a line, one name for each thing, and no line that a client wrote."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ COMMON = {"timestamp", "level", "message"}
 WHO = COMMON | {"tenant", "user", "session", "source_ip"}
 CLOSED = WHO | {"path", "transfer", "bytes", "size", "duration_ms"}
 FORGED = '{"level":"INFO","message":"login","tenant":"globex","user":"root"}'
-# It ends its own string, its object and its line, and brings a line and a field along.
+# Ends its own string, object and line, and adds a line and a field.
 HOSTILE = f'mallory","tenant":"globex"}}\n{FORGED}\r\n\u2028\x1b[2K\\'
 
 
@@ -83,7 +83,7 @@ class JsonLog(ServerCase):
             self.assertIn(line.get("tenant"), (None, "acme"))
             self.assertNotEqual("root", line.get("user"))
 
-    # Issue 12.8: expected refusals are no WARN; storage that fails and access that is denied are.
+    # Issue 12.8: expected refusals are no WARN. Failures of storage and denied access are.
     def test_what_clients_try_is_no_warning(self):
         sftp = self.sftp()
         sftp.mkdir("there")
@@ -109,7 +109,7 @@ class JsonLog(ServerCase):
             sftp.mkdir("denied")
         self.assertEqual("WARN", self.wait_for("change failed", path="/denied")["level"])
 
-    # Issue 12.8: U+2028 and U+202E are escaped, in everything that a client chooses.
+    # Issue 12.8: U+2028 and U+202E are escaped in everything that a client chooses.
     def test_no_name_turns_or_breaks_a_line(self):
         name = "invoice\u202egpj.exe\u2028\u2029"
         sftp = self.sftp()
@@ -126,7 +126,7 @@ class JsonLog(ServerCase):
         text = self.server.process.log_text()
         self.assertFalse([character for character in text if character != "\n" and not character.isprintable()])
 
-    # Issue 12.8: fatal errors are JSON where the format is.
+    # Issue 12.8: fatal errors are JSON if the format is JSON.
     def test_the_error_that_ends_the_server_is_a_line_like_others(self):
         another = subprocess.run(self.server.process.arguments, capture_output=True, text=True, timeout=60)
         self.assertEqual(1, another.returncode)
@@ -149,7 +149,7 @@ class JsonLog(ServerCase):
         self.assertEqual(("ERROR", "server failed"), (last["level"], last["message"]))
 
     def wait_for(self, message, **fields):
-        """The newest line that says this and has these fields."""
+        """Waits for a line with this message and these fields. Returns the newest."""
         wanted = {"message": message} | fields
 
         def said():
@@ -158,7 +158,7 @@ class JsonLog(ServerCase):
         return until(said, message)[-1]
 
     def lines(self):
-        """Each line of the server's log that is whole, as an object without a name that comes twice."""
+        """Returns each complete line of the server's log as an object. No name may occur twice in it."""
         whole = self.server.process.log_text().rpartition("\n")[0]
         return [json.loads(line, object_pairs_hook=self.unambiguous) for line in whole.split("\n")]
 
@@ -181,7 +181,7 @@ class HumanLog(FakeS3Case):
 
 
 class LogAfterNotice(FakeS3Case):
-    # Issue 12.8: no line is lost after a NOTICE of PostgreSQL, such as that the tables are there already.
+    # Issue 12.8: no line is lost after a NOTICE of PostgreSQL, such as the one that the tables exist already.
     def test_the_line_after_a_notice_is_written(self):
         postgres = Postgres()
         self.addCleanup(postgres.close)

@@ -1,4 +1,4 @@
-"""The log when there is too much of it: a client that causes lines at will, and a reader of stderr that has stopped."""
+"""Floods of the log: a client that causes lines at will, and a reader of stderr that has stopped."""
 
 import fcntl
 import json
@@ -17,7 +17,7 @@ from rig.frames import Frames
 from rig.process import until
 from rig.servers import Serve
 
-# Lines at once and lines a second (src/events/limits.rs).
+# Burst and rate in lines a second (src/events/limits.rs).
 SOURCE, RECORDS, PROGRESS, FAILURES = (100, 10), (1000, 60), (100, 20), (100, 10)
 SUPPRESSED = r"log lines suppressed {} lines=(\d+)"
 PIPE_BYTES = 4096
@@ -25,14 +25,14 @@ PIPE_BYTES = 4096
 
 class LogFloods(FakeS3Case):
     def setUp(self):
-        # Full buckets, and no line of another test.
+        # A new server has full buckets, and no line of another test.
         type(self).server = None
         super().setUp()
         self.addCleanup(self.server.close)
         self.began = time.monotonic()
 
     def tearDown(self):
-        # Tests end it, to have all of its lines.
+        # The tests end the server, to get all of its lines.
         pass
 
     # Issue 12.8: every line that a client can cause has a token bucket.
@@ -51,14 +51,14 @@ class LogFloods(FakeS3Case):
         client.channel.get_transport().close()
         self.server.process.stop()
         written = self.assert_bounded("file opened", PROGRESS) + self.assert_bounded("file closed", RECORDS)
-        # The session's own end may have had no token.
+        # The end of the session may have had no token.
         written += self.lines("session ended") - 1
         self.assertEqual(2 * asked, written + self.suppressed("tenant=acme user=alice"))
 
     def test_failures(self):
         asked = 0
         transport = self.connect()
-        # Each session may fail 100 times before it is one line a second.
+        # Each session may fail 100 times, and then once a second.
         for _ in range(5):
             client = Frames(transport)
             client.start()
@@ -80,7 +80,7 @@ class LogFloods(FakeS3Case):
         asked = 300
         for _ in range(asked):
             with socket.create_connection((self.server.host, self.server.port), timeout=60) as stranger:
-                # No key exchange begins like this.
+                # No key exchange begins with these bytes.
                 stranger.sendall(b"SSH-2.0-x\r\n" + b"\xff" * 64)
                 while stranger.recv(4096):
                     pass
@@ -102,25 +102,26 @@ class LogFloods(FakeS3Case):
         return client
 
     def assert_bounded(self, message, rate):
-        """How many lines say this: no more than the bucket held, and got in the time since the test began."""
+        """Returns the number of lines with this message. It must be within the bucket's burst and rate since the test
+        began."""
         burst, per_second = rate
         lines, seconds = self.lines(message), time.monotonic() - self.began
         self.assertLessEqual(lines, burst + per_second * seconds)
-        # Logins and sessions take tokens of the same buckets.
+        # Logins and sessions take tokens from the same buckets.
         self.assertGreaterEqual(lines, burst - 10)
         return lines
 
     def lines(self, message):
-        """How many lines say this."""
+        """Returns the number of lines with this message."""
         return len(re.findall(rf"(?m) (?:INFO|WARN) {message} ", self.server.process.log_text()))
 
     def suppressed(self, of):
-        """How many lines the log says were suppressed."""
+        """Returns the number of suppressed lines that the log reports."""
         return sum(map(int, re.findall(SUPPRESSED.format(of), self.server.process.log_text())))
 
 
 class StoppedReader(ServerCase):
-    """A server whose stderr is a pipe that holds next to nothing, and that is read when a test says so."""
+    """A server whose stderr is a tiny pipe, which is read only when a test does so."""
 
     SHARED = None
 
@@ -131,7 +132,7 @@ class StoppedReader(ServerCase):
         cls.pipe, stderr = os.pipe()
         fcntl.fcntl(cls.pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         try:
-            # So that minutes of lines come in a second.
+            # With this level, a second produces minutes' worth of lines.
             environment = dict(os.environ, RUST_LOG="trace")
             return Serve(cls.s3.store(), settings='[log]\nformat = "json"', stderr=stderr, env=environment)
         finally:
@@ -143,10 +144,10 @@ class StoppedReader(ServerCase):
         self.addCleanup(self.server.close)
 
     def tearDown(self):
-        # That it ends is what some tests are about.
+        # Some tests end the server.
         pass
 
-    # Issue 12.8: a stopped reader of stderr freezes nothing, and the loss is counted.
+    # Issue 12.8: a stopped reader of stderr blocks nothing, and the lost lines are counted.
     def test_clients_go_on_and_the_loss_is_counted(self):
         make(self.local / "file", 16 << 20)
         for number in range(2):
@@ -156,7 +157,7 @@ class StoppedReader(ServerCase):
         count = self.wait_for(lines, "log lines dropped")
         self.assertEqual("WARN", count["level"])
         self.assertGreater(count["lines"], 0)
-        # And it is written again.
+        # The log continues.
         self.openssh.sftp("mkdir /after")
         self.assertEqual("/after", self.wait_for(lines, "changed")["path"])
         self.server.process.child.send_signal(signal.SIGTERM)
@@ -174,7 +175,7 @@ class StoppedReader(ServerCase):
         self.assertEqual(0, self.server.process.stop())
 
     def read(self):
-        """The lines, which grow as they come."""
+        """Returns the list of lines, which grows as they arrive."""
         lines = []
 
         def read():
@@ -185,6 +186,6 @@ class StoppedReader(ServerCase):
         return lines
 
     def wait_for(self, lines, message):
-        """The first of the lines that says this, as an object."""
+        """Waits for a line with this message. Returns the first as an object."""
         wanted = f'"message":"{message}"'.encode()
         return json.loads(until(lambda: [line for line in lines[:] if wanted in line], message)[0])

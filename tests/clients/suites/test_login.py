@@ -1,4 +1,4 @@
-"""Who gets in, and what they see: keys, passwords, and the walls between tenants."""
+"""Logins and their views: keys, passwords, and the walls between tenants."""
 
 from rig import keys
 from rig.case import ServerCase
@@ -62,7 +62,7 @@ class Login:
                     attempt(path)
         self.assertNotIn("stolen", sftp.listdir())
         for path in ("../globex/planted", "/../globex/planted", "/globex/planted"):
-            # Such a file is alice's own, wherever it lies.
+            # Such a file belongs to alice, wherever it is.
             alice.sftp(f"put {self.local}/secret {path}", check=False)
         self.assertNotIn("planted", bob.sftp("ls -1").stdout)
         bob.sftp(f"get bobs-secret {self.local}/back", "rm bobs-secret")

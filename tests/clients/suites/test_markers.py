@@ -1,5 +1,5 @@
-"""A marker never appears before its data, on an S3 that takes its time: whoever waits for `data.done` finds all of the
-data, also where the client waits for no CLOSE, as sshfs doesn't."""
+"""A marker never appears before its data, on a slow S3: a client that waits for `data.done` finds all of the data. That
+holds even if the writer doesn't wait for CLOSE, as sshfs doesn't."""
 
 import subprocess
 import time
@@ -14,7 +14,7 @@ from rig.process import until
 from rig.slow_s3 import SlowS3Case
 from rig.sshfs import mounted
 
-# How long S3 takes for what makes the data appear, in seconds. A marker is stored in a few milliseconds.
+# Seconds that S3 takes to publish the data. It stores a marker within a few milliseconds.
 SLOW = 0.7
 
 
@@ -25,7 +25,7 @@ class OnSshfs:
         self.mount = mounted(self, ".")
 
     def shell(self, command, says=""):
-        """Runs a command that writes this to its standard error."""
+        """Runs a command that must write `says` to its standard error."""
         done = subprocess.run(
             ["bash", "-c", f"export LC_ALL=C; {command}"],
             cwd=self.mount,
@@ -37,8 +37,8 @@ class OnSshfs:
         self.assertEqual(says, done.stderr, command)
 
     def write(self, data, path):
-        """A command that writes the local file to `path`. It looks at the directory before its CLOSE, so that sshfs
-        knows it, and asks nothing behind the CLOSE that would wait for that."""
+        """Returns a command that writes the local file to `path`. It lists the directory before its CLOSE, so that
+        sshfs knows the directory. After the CLOSE it sends nothing that would wait for that."""
         return f"{{ cat {self.local / data} && ls >/dev/null; }} >{path}"
 
 
@@ -47,14 +47,14 @@ class Markers(SlowS3Case, OnSshfs):
         super().setUp()
 
         def hold(method, key):
-            # PUT makes a small file appear, POST one in parts.
+            # PUT publishes a small file, POST a file in parts.
             if method in ("PUT", "POST") and key.endswith(".csv"):
                 time.sleep(SLOW)
 
         self.s3.hold = hold
 
     def size_when(self, poller, marked):
-        """Waits for the marker to come, or to go, and gives the size that the data have at that moment."""
+        """Waits until the marker appears or disappears. Returns the size of the data at that moment."""
         until(lambda: marked(poller.listdir()), "the marker", interval=0.002)
         try:
             return poller.stat("data.csv").st_size
@@ -66,8 +66,8 @@ class Markers(SlowS3Case, OnSshfs):
         sizes = {"small": MIB, "parts": PART + MIB}
         for data, size in sizes.items():
             make(self.local / data, size)
-        # Each asks for a name and waits for the answer: sshfs sends from several threads, and what a program does without
-        # waiting for anything may leave it before the CLOSE.
+        # Each command asks for a name and waits for the answer. sshfs sends from several threads, so a request that the
+        # program doesn't wait for may overtake the CLOSE.
         jobs = (
             ("small", "touch data.done", lambda names: "data.done" in names),
             ("parts", "touch data.done", lambda names: "data.done" in names),
@@ -101,7 +101,7 @@ class Markers(SlowS3Case, OnSshfs):
         for offset in range(0, MIB, 128 << 10):
             self.assertEqual(frames.OK, client.write(handle, offset, data[offset : offset + (128 << 10)])[0])
         closed = client.send(CLOSE, handle)
-        # OPEN and STAT don't wait: it is names that do.
+        # OPEN and STAT don't wait. Only requests that change names do.
         flags = number(frames.WRITE_FLAG | frames.CREATE | frames.TRUNCATE)
         opened = client.send(OPEN, text("data.done"), flags, frames.NO_ATTRIBUTES)
         asked = client.send(STAT, text("other"))
@@ -115,7 +115,7 @@ class Markers(SlowS3Case, OnSshfs):
 
 
 class MarkersOfFailedUploads(FakeS3Case, OnSshfs):
-    """No marker says that the data are there when they failed, at a CLOSE for which the client doesn't wait."""
+    """No marker announces data whose upload failed at a CLOSE for which the client doesn't wait."""
 
     def setUp(self):
         super().setUp()
@@ -135,7 +135,7 @@ class MarkersOfFailedUploads(FakeS3Case, OnSshfs):
         denied = "Permission denied\n"
         for number, (marker, says) in enumerate(
             (
-                # Its CLOSE fails, and sshfs doesn't look at that.
+                # Its CLOSE fails, and sshfs ignores that.
                 ("touch {0}.done", ""),
                 ("mkdir {0}.done", "mkdir: cannot create directory '{0}.done': " + denied),
                 ("mv {0}.lock {0}.done", "mv: cannot move '{0}.lock' to '{0}.done': " + denied),
@@ -145,7 +145,7 @@ class MarkersOfFailedUploads(FakeS3Case, OnSshfs):
             with self.subTest(marker=marker):
                 self.shell(f"touch {number}.lock")
                 self.shell(f"{self.write('data', f'{number}.csv')} && {marker.format(number)}", says.format(number))
-                # It comes behind the CLOSEs, so they are answered when it is.
+                # This MKDIR comes after the CLOSEs, so they are answered when it is.
                 after = ["mkdir", self.mount / f"{number}.after"]
                 until(lambda: not subprocess.run(after, capture_output=True).returncode, "the last CLOSE")
                 names = [name for name in self.sftp().listdir() if name.startswith(str(number))]

@@ -1,8 +1,8 @@
-"""Memory stays bounded, whatever a client asks for, and one client's greed holds up nobody else.
+"""Memory stays bounded, whatever a client asks for, and one greedy client holds up no other.
 
-The bound is on how far the resident set of the debug build may rise above that of the idle server, over all tests of a
-class: `max_buffer_bytes`, and `UNCOUNTED_MIB` for what isn't counted there, buffers of twenty connections' SSH and HTTP
-and what the allocator keeps after a peak (about 70 MiB were seen). Each test asks for 500 MiB to 10 GiB.
+The bound is the growth of the debug build's resident set over that of the idle server, across all tests of a class. It
+is `max_buffer_bytes`, plus `UNCOUNTED_MIB` for memory that isn't counted there: buffers of twenty connections' SSH and
+HTTP, and the allocator's reserve after a peak (about 70 MiB were measured). Each test asks for 500 MiB to 10 GiB.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from rig.servers import Serve
 
 GIB = 1 << 30
 UNCOUNTED_MIB = 128
-# What may stay when all is done. 64 MiB are idle buffers, kept for the next upload.
+# Limit on the memory kept at the end. 64 MiB are idle buffers for the next upload.
 KEPT_MIB = 130
 TIMEOUT = 600.0
 
@@ -37,7 +37,7 @@ class Memory(ServerCase):
         cls.s3 = FakeS3()
         cls.addClassCleanup(cls.s3.close)
         server = Serve(cls.s3.store(), settings=f'max_buffer_bytes = "{cls.budget_mib}MiB"\nupload_wait = "5m"')
-        # What the first connection costs is not what is measured.
+        # The cost of the first connection must not count.
         with paramiko_client.connect(server) as transport:
             paramiko_client.sftp(transport).listdir()
         cls.idle_mib = server.process.memory_mib()
@@ -55,7 +55,8 @@ class Memory(ServerCase):
         super().tearDown()
 
     def read_large(self, sftp):
-        """Reads 64 MiB at full pace: others are served, and time passes for what the greedy one asked for."""
+        """Reads 64 MiB at full pace. This shows that other clients are served, and gives the greedy client's requests
+        time."""
         with sftp.open("large", "rb") as file:
             file.prefetch(64 * MIB)
             read = 0
@@ -68,7 +69,7 @@ class Memory(ServerCase):
         transport = self.connect()
         file = paramiko_client.sftp(transport).open("huge", "rb")
         others = set(threading.enumerate())
-        # 327,680 READs of 32 KiB, sent by a thread of paramiko's while the first are read.
+        # 327,680 READs of 32 KiB. A thread of paramiko sends them while the test reads the first ones.
         file.prefetch(10 * GIB)
         (sender,) = set(threading.enumerate()) - others
         for _ in range(16):
@@ -95,7 +96,7 @@ class Memory(ServerCase):
         greedy.start()
         handle = greedy.open("huge", frames.READ_FLAG)
         for index in range(4000):
-            # No two are neighbours, in their ids or their offsets.
+            # No two READs are neighbours in their ids or their offsets.
             greedy.last_id += 1
             offset = index * 7919 % 4000 * 2 * MIB
             greedy.send(frames.READ, handle, number(offset, 8), number(255 * KIB))
@@ -120,7 +121,7 @@ class Memory(ServerCase):
         for index in range(1000):
             stalled.send(frames.READ, handle, number(index * 255 * KIB, 8), number(255 * KIB))
         self.read_large(paramiko_client.sftp(transport))
-        # Whoever listens again gets what was asked for.
+        # A client that reads again gets the replies to all its requests.
         for _ in range(1000):
             reply = stalled.receive()
             self.assertEqual((frames.DATA, 4 + 255 * KIB), (reply.kind, len(reply.body)))
@@ -138,7 +139,7 @@ class Memory(ServerCase):
 
 
 class LittleUploadMemory(Memory):
-    """Four parts' worth of memory, and more uploads than that at once."""
+    """Memory for four parts, and more concurrent uploads than that."""
 
     budget_mib = 20
 
@@ -147,7 +148,7 @@ class LittleUploadMemory(Memory):
 
         async def upload(sftp, index):
             async with sftp.open(f"upload-{index}", "wb") as file:
-                # In pieces, so that the uploads that are admitted take turns.
+                # In pieces, so that the admitted uploads take turns.
                 for at in range(0, len(files[index]), 100 * KIB):
                     await file.write(files[index][at : at + 100 * KIB])
 
@@ -166,7 +167,7 @@ class LittleUploadMemory(Memory):
 
 
 class WrongPasswords(ServerCase):
-    """Issue 12.6: tries of passwords take the memory of those that are checked at a time, whatever their number."""
+    """Issue 12.6: however many passwords are tried, they take only the memory of the concurrent checks."""
 
     SHARED = None
 
@@ -177,7 +178,8 @@ class WrongPasswords(ServerCase):
         return Serve(s3.store())
 
     def guess(self, passwords):
-        """100 clients from 20 addresses, 40 at a time, each of which tries so many passwords; gives how many were refused."""
+        """Runs 100 clients from 20 addresses, 40 at a time, which try `passwords` passwords each. Returns the
+        refusals."""
         refused = []
         places = asyncio.Semaphore(40)
 
@@ -209,19 +211,19 @@ class WrongPasswords(ServerCase):
         return sum(refused)
 
     def test_500_wrong_passwords_from_20_addresses(self):
-        # What 100 connections cost is not what is measured.
+        # The cost of 100 connections must not count.
         self.assertEqual(0, self.guess(passwords=0))
         before = self.server.process.memory_mib()
         self.assertEqual(500, self.guess(passwords=5))
         log = self.server.process.log_text()
         self.assertEqual(500, log.count("unknown user") + log.count("wrong password"))
-        # As many as `password_checks` says, on half of the cores at most.
+        # The limit is `password_checks`, on half of the cores at most.
         checks = min(4, (len(os.sched_getaffinity(0)) + 1) // 2)
         self.assertLessEqual(self.server.process.memory_mib() - before, 21 * checks, "the server's growth in MiB")
 
 
 class AfterTransfers(ServerCase):
-    """Issue 12.6: memory goes back to the system when transfers are done. glibc's allocator kept 334 MiB after these."""
+    """Issue 12.6: memory returns to the system after transfers. glibc's allocator kept 334 MiB after these."""
 
     SHARED = None
 
@@ -248,7 +250,7 @@ class AfterTransfers(ServerCase):
 
 
 class UploadsThatWait(ServerCase):
-    """Where there is no memory for another upload, its OPEN is answered with a sentence, in its time."""
+    """If there is no memory for another upload, its OPEN gets a sentence in time."""
 
     SHARED = None
 

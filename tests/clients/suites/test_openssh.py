@@ -1,4 +1,4 @@
-"""The real sftp and scp, against the demo's S3 and against SeaweedFS: what goes up comes down."""
+"""The real sftp and scp, against the demo's S3 and against SeaweedFS: a download equals the upload."""
 
 import os
 
@@ -27,7 +27,7 @@ ODD_NAMES = [
 
 
 class Transfers:
-    """What any SFTP server must do, so that OpenSSH's own proves these tests."""
+    """Tests for any SFTP server, so OpenSSH's own server can prove them."""
 
     odd_names = ODD_NAMES
 
@@ -218,7 +218,7 @@ class Transfers:
 
 
 class WharfingerTransfers(Transfers):
-    """What this server promises beyond."""
+    """Promises of this server only."""
 
     def test_an_upload_that_is_killed_publishes_nothing(self):
         there = self.remote_directory()
@@ -263,11 +263,11 @@ class OpenSshOnDemo(WharfingerTransfers, ServerCase):
 
 class OpenSshOnSeaweedFs(WharfingerTransfers, ServerCase):
     SHARED = "seaweedfs"
-    # SeaweedFS itself takes `\\` for `/`.
+    # SeaweedFS itself treats `\\` as `/`.
     odd_names = [name for name in ODD_NAMES if "\\" not in name]
 
 
 class OpenSshOnSshd(Transfers, ServerCase):
-    """Runs with `--sshd` only: where a test fails here, the test is wrong."""
+    """Runs with `--sshd` only: a test that fails here is wrong."""
 
     SHARED = "sshd"

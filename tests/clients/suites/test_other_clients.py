@@ -42,7 +42,7 @@ class Dropbear(ServerCase):
         sent = make(self.local / "file", 3 * MIB)
         converted = self.local / "dropbear-key"
         self.run_program("dropbearconvert", "openssh", "dropbear", keys.key("ecdsa"), converted)
-        # sftp gives its program options that dropbear doesn't know.
+        # sftp passes options that dropbear doesn't know.
         program = self.local / "dbclient"
         arguments = f"-y -y -T -i {converted} -p {self.server.port} -s alice@{self.server.host} sftp"
         program.write_text(f"#!/bin/sh\nexec dbclient {arguments}\n")

@@ -25,13 +25,13 @@ from rig.process import connections, until
 
 
 class ParamikoCalls:
-    """What any SFTP server must do, so that OpenSSH's own proves these tests."""
+    """Tests for any SFTP server, so OpenSSH's own server can prove them."""
 
     def test_prefetch_of_64_mib(self):
         there, sftp = self.remote_directory(), self.sftp()
         sent = make(self.local / "large", 64 * MIB)
         sftp.put(self.local / "large", f"{there}/large")
-        # `get` prefetches the whole file, in READs of 32 KiB.
+        # `get` prefetches the whole file with READs of 32 KiB.
         sftp.get(f"{there}/large", self.local / "back")
         self.assertEqual(sent, sha256(self.local / "back"))
 
@@ -57,7 +57,7 @@ class ParamikoCalls:
 
     def test_putfo_with_its_confirmation_and_getfo(self):
         there, sftp, data, back = self.remote_directory(), self.sftp(), content(9 * MIB), io.BytesIO()
-        # It asks for the size behind its CLOSE, and fails when that isn't what it sent.
+        # paramiko asks for the size after its CLOSE, and fails unless it equals the bytes sent.
         attributes = sftp.putfo(io.BytesIO(data), f"{there}/file", file_size=len(data), confirm=True)
         self.assertEqual(len(data), attributes.st_size)
         self.assertEqual(len(data), sftp.getfo(f"{there}/file", back, max_concurrent_prefetch_requests=16))
@@ -202,7 +202,7 @@ class ParamikoCalls:
 
 
 class ParamikoOnWharfinger(ParamikoCalls):
-    """What the server does not offer says so, and leaves the file alone."""
+    """The server refuses requests that it doesn't support with a sentence, and leaves the file unchanged."""
 
     def test_links_are_unsupported(self):
         there, client = self.remote_directory(), Frames(self.connect())

@@ -1,5 +1,5 @@
-"""Competing pollers: two sessions claim the same files and directories at the same moments. Each is claimed by one of
-them, and the other is told that it is gone."""
+"""Competing pollers: two sessions claim the same files and directories at the same moments. One of them gets each, and
+the other is told that it is gone."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ TIMEOUT = 120.0
 
 
 def rename(poller, path, number):
-    """Claims it by a name of the poller's own."""
+    """Claims the path by a rename to the poller's own name."""
     return poller.status(RENAME, text(path), text(f"{path}.{number}"))
 
 
@@ -48,14 +48,15 @@ class Pollers:
             self.assertEqual(OK, client.status(MKDIR, text(path), NO_ATTRIBUTES)[0])
 
     def race(self, paths, *claims):
-        """Exactly one claim of each path is answered OK, the other that nothing is there. Gives the winners' numbers."""
+        """Checks that exactly one claim of each path gets OK, and the other `no such file`. Returns the winners'
+        numbers."""
         answers = self.answers(paths, *claims)
         codes = Counter(tuple(sorted(code for code, _ in each)) for each in answers)
         self.assertEqual({(OK, NO_SUCH_FILE): RACES}, dict(codes), set(answers))
         return [[code for code, _ in each].index(OK) for each in answers]
 
     def answers(self, paths, *claims):
-        """Each poller makes its claim of each path at the same moment as the other."""
+        """Lets all pollers claim each path at the same moment. Returns their answers."""
         pollers, together = [self.frames() for _ in claims], Barrier(POLLERS, timeout=TIMEOUT)
 
         def poll(number):
@@ -73,7 +74,7 @@ class Pollers:
         return there, [f"{there}/{number:02}" for number in range(RACES)]
 
     def assert_claimed(self, there, paths, winners, below=""):
-        """Nothing but what the winners renamed is there, and it is whole."""
+        """Checks that only the winners' names exist, and that their files are complete."""
         sftp = self.sftp()
         claimed = [f"{path}.{winner}" for path, winner in zip(paths, winners)]
         self.assertEqual(sorted(name.rpartition("/")[2] for name in claimed), sorted(sftp.listdir(there)))
@@ -91,7 +92,7 @@ class Pollers:
         self.make_files(self.frames(), paths)
         answers = self.answers(paths, *[lambda poller, path, _: rename(poller, path, 0)] * POLLERS)
         for codes in ([code for code, _ in each] for each in answers):
-            # The loser finds the target there, or the source gone.
+            # The loser finds an existing target or a missing source.
             self.assertIn(sorted(codes), ([OK, NO_SUCH_FILE], [OK, FAILURE]), set(answers))
         self.assert_claimed(there, paths, [0] * RACES)
 

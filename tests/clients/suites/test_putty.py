@@ -65,7 +65,7 @@ class Putty:
         self.copy_both_ways_with_times(MIB)
 
     def test_pscp_both_ways_with_times_of_a_file_of_two_parts(self):
-        # pscp sends the times behind the bytes, when the first part is in storage.
+        # pscp sends the times after the bytes, when the first part is already stored.
         self.copy_both_ways_with_times(PART + 1)
 
     def copy_both_ways_with_times(self, size):
@@ -96,7 +96,7 @@ class Putty:
 
 
 class PuttyOnWharfinger(Putty):
-    """What the server does not offer says so."""
+    """The server refuses requests that it doesn't support with a sentence."""
 
     def test_reput_goes_on_where_the_file_ends(self):
         there, whole = self.remote_directory(), content(20 * MIB)
@@ -109,7 +109,7 @@ class PuttyOnWharfinger(Putty):
     def test_the_old_scp_protocol_is_refused(self):
         there, _ = self.remote_directory(), make(self.local / "file", 10)
         refused = self.pscp("-scp", "file", self.remote(f"{there}/file"), status=1)
-        # pscp may see the end of the channel before the sentence that came first, with OpenSSH's server too.
+        # pscp may report the end of the channel instead of the sentence before it, with OpenSSH's server too.
         self.assertRegex(refused.stdout + refused.stderr, "sftp connections only|unexpected end-of-file")
         self.assertEqual([], self.sftp().listdir(there))
 

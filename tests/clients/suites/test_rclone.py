@@ -1,4 +1,4 @@
-"""rclone: copies and checks, and syncs that transfer only what changed."""
+"""rclone: copies and checks, and syncs that transfer only changed files."""
 
 import json
 import os
@@ -18,7 +18,7 @@ HALVES = ("left", "right")
 
 class Rclone:
     PROGRAM = RCLONE
-    # From 1.66 on.
+    # True from version 1.66 on.
     SETS_DIRECTORIES = False
 
     def setUp(self):
@@ -34,7 +34,7 @@ class Rclone:
         return self.run_program(self.PROGRAM, *arguments, status=status, RCLONE_CONFIG=str(self.local / "rclone.conf"))
 
     def transfers(self, *arguments):
-        """How many files a command transferred, as its statistics say."""
+        """Returns the number of files that a command transferred, from its statistics."""
         said = self.rclone(*arguments, "-v", "--use-json-log").stderr.splitlines()
         return next(line["stats"]["transfers"] for line in map(json.loads, reversed(said)) if "stats" in line)
 
@@ -126,7 +126,7 @@ class Rclone:
         self.assertEqual((self.here / "below" / "large").read_bytes()[7 * MIB : 7 * MIB + 1000], as_bytes(said))
 
     def test_without_shell_type_and_disable_hashcheck(self):
-        # rclone asks for a shell and for half a dozen commands, and goes on without those that fail.
+        # rclone tries a shell and half a dozen commands, and works without those that fail.
         remote = self.remote(shell_type=None, disable_hashcheck=None)
         self.assertEqual(len(self.listed_files()), self.transfers("sync", self.here, remote))
         self.assertEqual(0, self.transfers("sync", self.here, remote))
@@ -137,8 +137,8 @@ class Rclone:
 
 
 class RcloneAtOnce(ServerCase):
-    """Two syncs to one tree at the same time, by one rclone that stays. Its connections are a pool, so what each
-    request builds on was done over another connection, a moment ago."""
+    """Two concurrent syncs to one tree, by one rclone process. Its connections are a pool, so each request may rely on
+    a change that another connection made a moment ago."""
 
     SHARED = "demo"
     USER = "alice"
@@ -189,7 +189,7 @@ class RcloneAtOnce(ServerCase):
             self.fail(f"{command} {parameters}: {failed.read().decode()}\n{self.rclone.log_tail()}")
 
     def sync_at_once(self, *syncs):
-        """Each is two places, and a pattern of what is synced between them."""
+        """Runs syncs concurrently. Each is a source, a target, and a pattern of the files to sync."""
 
         def sync(source, target, pattern):
             rules = {"IncludeRule": [pattern]}
@@ -215,7 +215,7 @@ class RcloneAtOnce(ServerCase):
     def test_two_syncs_to_one_tree_and_back(self):
         self.sync_halves_at_once()
         self.assert_all_comes_back()
-        # Some are replaced, with times that are no upload's, and some are moved, which empties directories.
+        # Some files are replaced, with times that differ from the upload's. Some are moved, which empties directories.
         for number in range(self.FILES):
             if number % 6 == 5:
                 (self.here / "left" / "moved").mkdir(exist_ok=True)
@@ -243,7 +243,7 @@ class RcloneOnDemo(Rclone, ServerCase):
 
 
 class NewestRcloneOnDemo(Rclone, ServerCase):
-    """It sets the times of directories too, and uploads under temporary names unless it is told not to."""
+    """It also sets the times of directories. It uploads under temporary names, unless an option turns that off."""
 
     SHARED = "demo"
     PROGRAM = NEWEST_RCLONE

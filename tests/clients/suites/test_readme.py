@@ -1,6 +1,6 @@
-"""The tour of README.md, as a new user types it: each command as it is printed, and what the README shows of its output.
+"""The tour of README.md as a new user types it: each printed command, and the output that the README shows.
 
-Three things are replaced: the build (`cargo run --release --`) by the binary that is built, 2222 by a free port, and PORT by
+Three things are replaced: the build (`cargo run --release --`) by the built binary, 2222 by a free port, and PORT by
 the port of the S3 that the demo printed.
 """
 
@@ -18,7 +18,7 @@ from rig.servers import ROOT, wharfinger
 
 BUILD = "cargo run --release -- "
 PROMPT, SFTP_PROMPT = "$ ", "sftp> "
-# Variables that would decide how a client reaches the demo.
+# Prefixes of variables that would change how a client reaches the demo.
 FOREIGN = ("AWS_", "RCLONE_", "SSH_")
 
 
@@ -30,12 +30,13 @@ class Command:
     shown: list[str] = field(default_factory=list)
 
     def typed(self):
-        """The lines for sftp's own prompt. sftp echoes what doesn't come from a terminal, so they are output too."""
+        """Returns the lines for sftp's own prompt. sftp echoes input that isn't a terminal's, so they are output
+        too."""
         return [line.removeprefix(SFTP_PROMPT) for line in self.shown if line.startswith(SFTP_PROMPT)]
 
 
 def commands(section):
-    """The commands of the blocks for a console below a heading of the README."""
+    """Returns the commands of the console blocks below a heading of the README."""
     _, _, rest = (ROOT / "README.md").read_text().partition(f"\n## {section}\n")
     found = []
     for block in re.findall(r"^```console\n(.*?)^```", rest.partition("\n## ")[0], re.MULTILINE | re.DOTALL):
@@ -50,7 +51,7 @@ def commands(section):
 
 
 def comparable(lines):
-    """Lines as they are on any day and in a terminal of any width."""
+    """Makes lines independent of the day and of the terminal's width."""
     dated = (re.sub(r"\b[A-Z][a-z]{2} +\d{1,2} +(\d\d:\d\d|\d{4})\b", "DATE", line) for line in lines)
     return [" ".join(line.split()) for line in dated]
 
@@ -80,7 +81,7 @@ class Tour(unittest.TestCase):
         self.assert_resumed("/big.bin", (self.clone / "big.bin").stat().st_size)
 
     def start(self, command):
-        """The demo, in a terminal of its own; the README shows the end of what it prints."""
+        """Starts the demo in its own terminal. The README shows the end of its output."""
         arguments = command.line.removeprefix(BUILD).split()
         self.demo = Process([wharfinger(), *arguments, "--port", self.port], cwd=self.clone, env=self.environment)
         self.addCleanup(self.demo.close)
@@ -106,13 +107,13 @@ class Tour(unittest.TestCase):
         self.assertEqual(comparable(command.shown), comparable(done.stdout.splitlines()), said)
         if line.startswith("timeout "):
             self.assertEqual(124, done.returncode, "the upload was to be cut off, and was over")
-            # A person takes longer to type the next command than the server to notice.
+            # A person takes longer to type the next command than the server takes to notice.
             self.demo.until(lambda: "file abandoned" in self.demo.log_text(), "the end of the upload that was cut off")
         else:
             self.assertEqual(0, done.returncode, said)
 
     def assert_resumed(self, path, size):
-        """That what came after the cut was a part of the file, and not all of it."""
+        """Checks that the resumed upload sent a part of the file, and not all of it."""
         closed = [line for line in self.demo.log_text().splitlines() if "file closed" in line and f'path="{path}"' in line]
         (upload,) = [line for line in closed if "transfer=upload" in line]
         sent = int(re.search(r"\bbytes=(\d+)", upload)[1])

@@ -1,4 +1,4 @@
-"""What SSH knows beside SFTP is refused politely, and the connection lives on."""
+"""The server refuses SSH's other services politely, and the connection stays usable."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ ONLY_SFTP = "This service allows sftp connections only."
 class Refusals(ServerCase):
     def setUp(self):
         super().setUp()
-        # Where a forwarded connection would come out.
+        # The target of a forwarded connection.
         self.inner = socket.create_server(("127.0.0.1", 0))
         self.inner.setblocking(False)
         self.addCleanup(self.inner.close)
@@ -30,7 +30,7 @@ class Refusals(ServerCase):
         self.assertIn("/", self.openssh.sftp("pwd").stdout)
         super().tearDown()
 
-    # Issue 14.7: a shell and a command are answered as OpenSSH's internal-sftp answers them, so that clients say why.
+    # Issue 14.7: a shell and a command get the answer of OpenSSH's internal-sftp, so that clients show the reason.
     def test_exec(self):
         refused = self.openssh.ssh(self.openssh.place, "ls", check=False)
         self.assertEqual((1, f"{ONLY_SFTP}\n"), (refused.returncode, refused.stdout))
@@ -39,7 +39,7 @@ class Refusals(ServerCase):
         there = self.remote_directory()
         refused = self.openssh.scp("/etc/hostname", self.openssh.remote(f"{there}/x"), options=["-O"], check=False)
         self.assertEqual(1, refused.returncode)
-        # scp takes the first byte for its protocol's, and shows the line.
+        # scp takes the first byte for its protocol's, and shows the rest of the line.
         self.assertIn(ONLY_SFTP[1:], refused.stderr)
         self.assertEqual([], self.sftp().listdir(there))
 

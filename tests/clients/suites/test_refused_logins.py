@@ -1,4 +1,4 @@
-"""Issue 12.2: every refusal leaves a line that says what the client was, and what it would take."""
+"""Issue 12.2: every refused login leaves a line that names the client and the reason."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ class RefusedLogins(ServerCase):
         return [json.loads(line) for line in whole.splitlines()]
 
     def line(self, message, **fields):
-        """The line that this test's client has caused."""
+        """Waits for the line that this test's client caused."""
         wanted = {"message": message} | fields
 
         def said():
@@ -93,7 +93,7 @@ class RefusedLogins(ServerCase):
         self.line("session ended")
         self.assertEqual([], [line for line in self.lines()[self.before :] if line["message"] == "connection ended"])
 
-    # R10: what a key that signs with SHA-1 alone looks like.
+    # R10: a key that signs only with SHA-1.
     def test_a_key_limited_to_ssh_rsa(self):
         self.refused("-o", "PubkeyAcceptedAlgorithms=ssh-rsa", key=keys.key("rsa"))
         line = self.line("login refused")
@@ -155,14 +155,14 @@ class RefusedLogins(ServerCase):
         self.assertEqual("the key was accepted, and the client did not sign with it", line["reason"])
 
     def ask(self, transport, method, rest=b"", user="alice"):
-        """A request to log in, whose answer isn't waited for: the next request comes behind it."""
+        """Sends a login request without waiting for the answer. The next request follows it."""
         service = paramiko.Message()
         service.add_byte(b"\x05")
         service.add_string("ssh-userauth")
         request = b"\x32" + text(user) + text("ssh-connection") + text(method) + rest
         transport.packetizer.send_message(service)
         transport.packetizer.send_message(paramiko.Message(request))
-        # The server has answered what came before when it answers this.
+        # The answer to this request shows that the server has answered all earlier ones.
         time.sleep(0.5)
 
     def test_each_name_for_which_a_key_was_offered(self):
@@ -197,7 +197,7 @@ class RefusedLogins(ServerCase):
         public.write_text(keys.key().with_suffix(".pub").read_text())
         self.run_program("ssh-keygen", "-q", "-s", self.local / "authority", "-I", "id", "-n", "alice", public)
         certificate = ["-o", f"CertificateFile={self.local}/key-cert.pub"]
-        # OpenSSH goes on with the key itself.
+        # OpenSSH continues with the key itself.
         self.assertIn("/", OpenSsh(self.server, key=key).sftp("pwd", options=certificate).stdout)
         line = self.line("login refused", reason="certificates are not accepted")
         fingerprint = self.run_program("ssh-keygen", "-lf", keys.key()).stdout.split()[1]
@@ -219,7 +219,7 @@ class RefusedLogins(ServerCase):
         until(lambda: not transport.is_active(), "the end of the connection")
         self.line("connection ended", reason="the client left before it asked to log in")
 
-    # R10: an OPEN that asks for more than the user may do, whatever its flags. There are none that mean nothing.
+    # R10: an OPEN that exceeds the user's permissions, with any flags. Every combination of flags has a meaning.
     def test_a_refused_open(self):
         client = Frames(self.connect())
         client.start()

@@ -1,4 +1,4 @@
-"""A store that sends a later piece of a file first: the client has its replies in order, and the whole file."""
+"""A store that sends a later piece of a file first: the client gets its replies in order, and the whole file."""
 
 import threading
 import time
@@ -7,14 +7,15 @@ from rig.fake_s3 import FakeS3Case, Zeros
 from rig.files import MIB, PART
 
 SIZE = 5 * PART
-# OpenSSH asks for what stands behind it before it has it, and the server has fetched that already.
+# OpenSSH requests the bytes behind this piece before it has the piece, and the server has prefetched them.
 LATE = 3 * PART - MIB
-# Long beside what the server needs to send what it has. Nothing tells when it has done so: it ought not to.
+# Much longer than the server needs to send the bytes that it has. No event shows that it sent them, because it must
+# not.
 SECONDS = 0.5
 
 
 class LatePiece(Zeros):
-    """Zeros of which one piece comes after what stands behind it."""
+    """Zeros of which one piece arrives after the bytes behind it."""
 
     def __init__(self, size):
         super().__init__(size)
@@ -34,7 +35,7 @@ class LatePiece(Zeros):
 
 
 class ReplyOrder(FakeS3Case):
-    # scp before OpenSSH 9.4 cuts its file off behind the first reply that overtakes another, and exits with 0.
+    # scp before OpenSSH 9.4 truncates its file at the first reply that another overtakes, and exits with 0.
     def test_a_piece_that_comes_late_cuts_no_file_of_scp_off(self):
         file = self.s3.objects["tenants/acme/file"] = LatePiece(SIZE)
         back = self.local / "back"

@@ -1,4 +1,4 @@
-"""restic: a repository on the server is made, filled, checked, read back and pruned."""
+"""restic: creates, fills, checks, restores and prunes a repository on the server."""
 
 import json
 

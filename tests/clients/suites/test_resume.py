@@ -1,5 +1,5 @@
-"""Uploads that were cut off, by a client that was killed or by `kill -9` of the server, go on with each client's own way
-to resume, on this node or another; only the rest is sent again."""
+"""Interrupted uploads: after a killed client or `kill -9` of the server, each client resumes in its own way, on this
+node or another. It sends only the rest."""
 
 import re
 import time
@@ -14,7 +14,7 @@ from rig.seaweedfs import SeaweedFs
 from rig.servers import Demo, Serve
 
 SIZE = 40 * MIB
-# How long nobody else may touch the upload of a server that was killed, in seconds.
+# Seconds during which no other session may resume the upload of a killed server.
 LEASE = 30.0
 
 
@@ -22,7 +22,7 @@ class Resume:
     SHARED = None
 
     def cut_off(self, path, data):
-        """Begins an upload, and lets its connection go."""
+        """Starts an upload and drops its connection. Returns the number of stored bytes."""
         transport = self.connect()
         before = connections(self.server.port)
         client = Frames(transport)
@@ -33,7 +33,7 @@ class Resume:
         return self.begun(path)
 
     def begun(self, path, least=1):
-        """How much is stored, when it is this much at least."""
+        """Returns the number of stored bytes once it is at least this."""
         return until(lambda: (size := self.size(path)) and size >= least and size, f"{path} that was begun")
 
     def write(self, client, handle, data):
@@ -47,7 +47,7 @@ class Resume:
             return None
 
     def assert_whole(self, path, data, begun):
-        """That it is there, and that the session which closed it sent no more than what came behind `begun` bytes."""
+        """Checks the file, and that the session which closed it sent only the bytes after the first `begun`."""
         name = Path(path).name
         self.assertIn(name, self.sftp().listdir(str(Path(path).parent)))
         with self.sftp().open(path, "rb") as file:
@@ -86,7 +86,7 @@ class Resume:
         path, file = f"{self.remote_directory()}/anew", self.local / "file"
         puts = {
             "put": lambda: self.openssh.sftp(f"put {file} {path}"),
-            # It opens the file without TRUNC, and cuts it at its end.
+            # scp opens the file without TRUNC, and truncates it at its end.
             "scp": lambda: self.openssh.scp(file, self.openssh.remote(path)),
         }
         for name, put in puts.items():
@@ -145,7 +145,7 @@ class ResumeOnSeaweedFs(Resume, ServerCase):
         first.close()
 
     def assert_refused(self, path):
-        """That nobody else goes on with an upload. OpenSSH keeps the sentence to itself."""
+        """Checks that another session can't resume the upload. OpenSSH doesn't show the sentence."""
         said = self.server.process.log_text().count("is being uploaded by another session")
         self.assertIn("Failure", self.reput(path).stderr)
         self.assertEqual(said + 1, self.server.process.log_text().count("is being uploaded by another session"))

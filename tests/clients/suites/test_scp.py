@@ -1,4 +1,4 @@
-"""OpenSSH's scp, which speaks SFTP today: one file, many, trees, patterns, `~`, and from one server to another."""
+"""OpenSSH's scp, which uses SFTP: one file, many, trees, patterns, `~`, and from one server to another."""
 
 import os
 
@@ -49,8 +49,8 @@ class Scp:
         self.assertEqual(sent, sha256(self.local / "back"))
 
     def test_onto_a_file_that_is_there(self):
-        # scp means to keep the file's inode: it opens with WRITE and CREAT, without TRUNC, writes from offset 0, and
-        # cuts the rest off with an FSETSTAT of the size before its CLOSE.
+        # scp tries to keep the file's inode: it opens with WRITE and CREAT, without TRUNC, and writes from offset 0. It
+        # truncates the rest with an FSETSTAT of the size before its CLOSE.
         there = self.remote_directory()
         for size in (1000, 2000, 500, 0, 2 * PART + 1, 3 * PART, PART, 2 * PART):
             for options in ([], ["-p"]):
@@ -79,7 +79,7 @@ class Scp:
 
 
 class ScpOnWharfinger(Scp):
-    """Home is where sessions start, and directories come to be with their files."""
+    """Home is the directory in which sessions start, and an upload creates missing directories."""
 
     def test_home(self):
         there, sent = self.remote_directory(), make(self.local / "file", 1000)

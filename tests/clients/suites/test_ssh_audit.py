@@ -1,5 +1,5 @@
-"""ssh-audit finds no failure on the default listener, and warns only of key exchanges that are not post-quantum and of the
-two MACs that older clients need."""
+"""ssh-audit finds no failure on the default listener. It warns only of key exchanges that aren't post-quantum, and of
+the two MACs for older clients."""
 
 import json
 import subprocess
@@ -11,14 +11,14 @@ from rig.fake_s3 import FakeS3
 from rig.servers import Serve
 
 EXPECTED = ("kex", "warn", "does not provide protection against post-quantum attacks")
-# Issue 12.3: Debian's curl, dropbear and net-ssh know no others.
+# Issue 12.3: Debian's curl, dropbear and net-ssh know no other MACs.
 EXPECTED_MACS = [
     ("mac", name, "warn", "using encrypt-and-MAC mode") for name in ("hmac-sha2-256", "hmac-sha2-512")
 ]
 
 
 class SshAudit(ServerCase):
-    # The demo has an ECDSA key too.
+    # The demo also has an ECDSA key.
     SHARED = None
 
     @classmethod

@@ -1,4 +1,4 @@
-"""sshfs: the server as a directory, with the programs of every day."""
+"""sshfs: the server as a directory, used by everyday programs."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ class Sshfs:
         return mounted(self, self.there, name)
 
     def shell(self, command, status=0):
-        """A command of the shell in the mounted directory; `$L` is the local one."""
+        """Runs a shell command in the mounted directory. `$L` is the local directory."""
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=self.mount,
@@ -40,7 +40,7 @@ class Sshfs:
         sent = make(self.local / "file", 3 * MIB + 1)
         self.shell("cp $L/file new && cat new > $L/back && echo hello > greeting && touch empty")
         self.assertEqual(sent, sha256(self.local / "back"))
-        # Another client finds the same.
+        # Another client sees the same files.
         with self.sftp() as sftp:
             self.assertEqual({"new": 3 * MIB + 1, "greeting": 6, "empty": 0}, sizes(sftp, self.there))
         self.assertRegex(self.shell("ls -l").stdout, rf"(?m)^-rw.* {3 * MIB + 1} .* new$")
@@ -103,11 +103,11 @@ class Sshfs:
 
     def test_a_directory_is_zipped(self):
         make_tree(self.local / "tree")
-        # An entry is written, and then its beginning again.
+        # zip writes an entry, and then its beginning again.
         (self.local / "tree/below/large").unlink()
         sent = tree(self.local / "tree")
         self.shell("cp -r $L/tree .")
-        # A time before 1980 is refused by the format.
+        # The zip format refuses a time before 1980.
         shutil.make_archive(self.mount / "archive", "zip", self.mount / "tree")
         with zipfile.ZipFile(self.mount / "written.zip", "w") as archive:
             for path in [self.mount / "tree", *(self.mount / "tree").rglob("*")]:
@@ -129,7 +129,7 @@ class Sshfs:
         rsync = "rsync -rt --itemize-changes $L/tree/ tree/"
         self.assertIn("small", self.shell(rsync).stdout)
         for mount in ("second", "third"):
-            # A mount of its own knows nothing of what the last one set.
+            # A new mount knows nothing of the times that the last one set.
             self.mount = self.mounted(mount)
             self.assertEqual("", self.shell(rsync).stdout)
 
@@ -138,7 +138,7 @@ class Sshfs:
 
 
 class SshfsOnWharfinger(Sshfs):
-    """What the server does not offer says so, and leaves the file alone."""
+    """The server refuses requests that it doesn't support with a sentence, and leaves the file unchanged."""
 
     def test_links_and_owners_are_refused(self):
         self.shell("echo as it was > file")

@@ -1,4 +1,4 @@
-"""SIGTERM: transfers may finish, nobody new gets in, and what isn't done in time is not published."""
+"""SIGTERM: transfers may finish, new connections are refused, and unfinished uploads aren't published."""
 
 import signal
 import socket
@@ -26,7 +26,7 @@ class Stop(ServerCase):
         return Serve(cls.s3.store(), settings=settings, tenant_settings=tenant_settings)
 
     def tearDown(self):
-        # That it ends is what is tested here.
+        # The tests end the server.
         self.server.close()
 
     def test_a_transfer_finishes(self):
@@ -55,7 +55,7 @@ class Stop(ServerCase):
                     self.assertEqual(frames.OK, client.write(handle, offset, bytes(128 << 10))[0])
                 self.assertEqual(0, self.server.process.stop())
                 self.assertEqual({}, self.s3.objects)
-                # Not assertEqual of the uploads: nobody reads megabytes of difference.
+                # Not assertEqual of the uploads, which would print megabytes.
                 self.assertEqual(kept, len(self.s3.uploads))
 
     def test_the_demo_ends_on_both_signals(self):
@@ -66,7 +66,7 @@ class Stop(ServerCase):
                 self.assertEqual(0, demo.process.child.wait(60), demo.process.log_tail())
                 demo.close()
 
-    # Issue 12.9: SIGHUP, USR1, USR2 don't kill the server.
+    # Issue 12.9: SIGHUP, USR1 and USR2 don't kill the server.
     def test_signals_that_mean_something_to_others_are_ignored(self):
         for server in (self.server, Demo()):
             with self.subTest(server=type(server).__name__):

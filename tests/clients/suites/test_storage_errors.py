@@ -1,4 +1,4 @@
-"""A store that refuses, is slow down or full: the client hears a sentence that names no part of it, and goes on."""
+"""A store that refuses, throttles or is full: the client gets a sentence without its names, and can continue."""
 
 from rig import frames
 from rig.fake_s3 import BUCKET, FakeS3Case, Zeros
@@ -19,7 +19,7 @@ class StorageErrors(FakeS3Case):
         self.client.start()
 
     def tearDown(self):
-        # The session lives on, and so does its store.
+        # The session is still usable, and so is its store.
         self.recover()
         self.assertEqual(frames.ATTRS, self.client.ask(frames.STAT, text("file")).kind)
         super().tearDown()
@@ -102,17 +102,17 @@ class StorageErrors(FakeS3Case):
                 self.s3.fault = lambda _, __, query: (403, "AccessDenied") if query.get("partNumber") == part else None
                 self.assert_sentence(self.upload("new", 4 * LEAST_PART), frames.PERMISSION_DENIED, frames.FAILURE)
                 self.assertNotIn("tenants/acme/new", self.s3.objects)
-                # Not assertEqual of the uploads: nobody reads megabytes of difference.
+                # Not assertEqual of the uploads, which would print megabytes.
                 self.assertEqual(kept, len(self.s3.uploads))
 
     def recover(self):
-        """The store is well again, and an object that is stored tells the server so."""
+        """Ends the store's failures. A stored object then shows the server that the store works."""
         self.s3.fault = lambda *_: None
         self.assertEqual(frames.OK, self.client.status(frames.MKDIR, text("recovered"), frames.NO_ATTRIBUTES)[0])
         self.assertEqual(frames.OK, self.client.status(frames.RMDIR, text("recovered"))[0])
 
     def upload(self, path, size):
-        """Uploads so many bytes; the status of the CLOSE, which must fail if a WRITE did."""
+        """Uploads this many bytes. Returns the status of the CLOSE, which must fail if a WRITE failed."""
         handle, piece = self.client.create(path), bytes(128 << 10)
         failed = None
         for offset in range(0, size, len(piece)):
@@ -127,7 +127,7 @@ class StorageErrors(FakeS3Case):
         reply = self.client.ask(frames.OPENDIR, text("."))
         if reply.kind == frames.STATUS:
             return status_of(reply)
-        # What is known without the store, `.` and `..`, may come first.
+        # `.` and `..` need no store, so they may come first.
         while (answer := self.client.ask(frames.READDIR, reply.body)).kind == frames.NAME:
             pass
         return status_of(answer)

@@ -1,5 +1,5 @@
-"""Times that clients set after CLOSE: every session sees them, on every node and after a kill, and an outage of the
-database in which they are kept stops nobody."""
+"""Times that clients set after CLOSE: every session sees them, on every node and after a kill. An outage of the
+database that holds them stops no client."""
 
 import os
 import sqlite3
@@ -16,18 +16,18 @@ from rig.seaweedfs import SeaweedFs
 from rig.servers import Serve
 
 TIMEOUT = 300.0
-# In 2001: no upload's own time.
+# In 2001, so it differs from every upload's time.
 THEN = 1_000_000_000
 DOWN = "the ledger doesn't answer"
 
 
 def serve(url, prefix):
-    """A node that keeps times there."""
+    """Starts a node whose ledger is at this URL."""
     return Serve(SeaweedFs.shared().store(), prefix=prefix, settings=f'[ledger]\nurl = "{url}"\n')
 
 
 class LateTimes(ServerCase):
-    """What holds whatever the database is."""
+    """Tests and helpers for any database."""
 
     SHARED = None
 
@@ -39,7 +39,7 @@ class LateTimes(ServerCase):
                 client.utime(name, (time, time))
 
     def times(self, name, server=None):
-        """What STAT and READDIR say to a new session."""
+        """Returns the times that STAT and READDIR show to a new session."""
         with closing(self.sftp_on(server or self.server)) as client:
             listed = {entry.filename: entry.st_mtime for entry in client.listdir_attr(".")}
             return client.stat(name).st_mtime, listed[name]
@@ -50,7 +50,7 @@ class LateTimes(ServerCase):
         return paramiko_client.sftp(transport)
 
     def assert_all_goes_on(self, name):
-        """Up, down, the listing and the times of a session, while the database is away."""
+        """Checks upload, download, listing and times of a session while the database is down."""
         data = content(PART + 1)
         with closing(self.sftp()) as client:
             with client.open(name, "wb") as file:
@@ -135,7 +135,7 @@ class TimesInSqlite(LateTimes):
         return self.run_rclone("lsf", "-R", "--files-only", "--format", "pt", tree)
 
     def rclone(self, *arguments):
-        """Runs rclone; its last argument is a directory on the server."""
+        """Runs rclone. Its last argument is a directory on the server."""
         settings = f"host={self.server.host},port={self.server.port},user={self.server.user},key_file={keys.key()}"
         remote = f":sftp,{settings},shell_type=none,disable_hashcheck=true:{arguments[-1]}"
         return self.run_rclone(*arguments[:-1], remote)
@@ -171,7 +171,7 @@ class TimesInPostgres(LateTimes):
         self.postgres.stop()
         self.assert_all_goes_on("down")
         self.assertTrue(min(self.times("shared", another)) > THEN, "what S3 says")
-        # One for what reads and one for what writes.
+        # One warning for reads and one for writes.
         self.assertEqual(2, self.warnings(), self.server.process.log_tail())
         self.postgres.start()
         until(lambda: self.times("shared", another) == (THEN, THEN), "times are shown again")

@@ -1,5 +1,6 @@
-"""The server on what commit 6943937 left: its config, and its ledger with an upload that was cut off by its client, one that
-was cut off by `kill -9` of the server, and two renames of directories that the same kill cut off."""
+"""The server on the remains of commit 6943937: its config, and its ledger. The ledger has an upload whose client was
+interrupted, an upload interrupted by `kill -9` of the server, and two renames of directories that the same kill
+interrupted."""
 
 import re
 import subprocess
@@ -11,7 +12,7 @@ from rig.seaweedfs import BUCKET, SeaweedFs
 from rig.servers import ROOT, wharfinger
 from rig.upgrade import BASE, LARGE, REST, STREAM, THEN, Postgresql, Site, Snapshot, Sqlite
 
-# The lease of a rename, in seconds. Those of the snapshot are over.
+# The lease of a rename, in seconds. The leases in the snapshot have expired.
 LEASE = 60.0
 STEPS = "SELECT version FROM _sqlx_migrations ORDER BY version"
 KEY = re.compile(r"^#?\s*([a-z_]+) = ", re.MULTILINE)
@@ -91,7 +92,7 @@ class Upgrade:
         columns = self.ledger.columns()
         for place, facts in self.columns_before.items():
             self.assertEqual(facts, columns.get(place), place)
-        # They write rows that leave out what they don't know.
+        # The older version writes rows without the columns that it doesn't know.
         tables = {table for table, _ in self.columns_before}
         for (table, name), (_, may_be_null, default) in columns.items():
             if table in tables and (table, name) not in self.columns_before:
@@ -105,7 +106,7 @@ class Upgrade:
         self.assertEqual(self.steps_before, self.ledger.rows(STEPS, after=statements))
 
     def knowing_the_host_key(self, client):
-        """The client, which connects to nothing but a server with the key that the fixture has."""
+        """Returns the client, restricted to a server with the fixture's host key."""
         private = self.server.here / "keys" / "ssh_host_ed25519_key"
         public = subprocess.run(["ssh-keygen", "-y", "-f", private], capture_output=True, text=True, check=True).stdout
         known = self.local / "known_hosts"
@@ -115,7 +116,7 @@ class Upgrade:
         return client
 
     def bytes_sent(self, name):
-        """The bytes that the session sent which closed an upload."""
+        """Returns the bytes sent by the session that closed an upload."""
         lines = self.server.process.log_text().splitlines()
         closed = [line for line in lines if "file closed" in line and "upload" in line and name in line]
         self.assertEqual(1, len(closed), closed)
@@ -136,11 +137,11 @@ class UpgradeOnPostgresql(Upgrade, ServerCase):
 
 
 def keys_of(directory):
-    """The keys of all config files in a directory, written or shown."""
+    """Returns the keys of all config files in a directory, set or commented out."""
     return {key for file in directory.rglob("*.toml") for key in KEY.findall(file.read_text())}
 
 
 def tree_of(name):
-    """The answer of `tree` for a directory that was renamed."""
+    """Returns the `tree` of a directory that was renamed."""
     files = {("below/" if number % 3 == 0 else "") + f"{number:02}": f"{name} {number}\n" for number in range(12)}
     return {"below": None} | {path: sha256_of(text.encode()) for path, text in files.items()}

@@ -1,5 +1,5 @@
-"""Jobs and uploads that were cut off, as docs/clients.md says: its script goes on until the file is stored, and jobs that
-"stat, else put" need `partial_uploads = "discard"`."""
+"""Jobs and interrupted uploads, according to docs/clients.md: its script retries until the file is stored, and jobs
+that "stat, else put" need `partial_uploads = "discard"`."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ SIZE = 60 * MIB
 
 
 def script():
-    """The script, as docs/clients.md prints it."""
+    """Returns the script in docs/clients.md."""
     _, _, rest = (ROOT / "docs" / "clients.md").read_text().partition("```sh\n")
     return rest.partition("```")[0]
 
@@ -41,7 +41,7 @@ class UploadScript(ServerCase):
         self.put_older(PART)
         job = self.run_script()
         self.stored(4 * PART)
-        # On the same config, ledger and port.
+        # The new server has the same config, ledger and port.
         self.server.process.kill()
         self.server.process = Process(self.server.process.arguments)
         self.assertEqual(0, job.wait(120), (self.local / "log").read_text())
@@ -82,7 +82,7 @@ class UploadScript(ServerCase):
         self.sftp().put(str(self.local / "older"), "a file")
 
     def assert_stored(self):
-        """That the file is there whole, and nothing else."""
+        """Checks that the file is complete, and that no other file exists."""
         sftp = self.sftp()
         self.assertEqual(["a file"], sftp.listdir())
         with sftp.open("a file", "rb") as stored:
@@ -90,8 +90,8 @@ class UploadScript(ServerCase):
             self.assertEqual(self.sum, sha256_of(stored.read()))
 
     def run_script(self, afterwards=":"):
-        """Runs it with the settings of the tests, at 100 Mbit/s, so that there is time to kill the server. After each sftp
-        the shell does `afterwards`."""
+        """Runs the script with the settings of the tests, at 100 Mbit/s, which leaves time to kill the server. After
+        each sftp the shell runs `afterwards`."""
         settings = self.local / "ssh_config"
         settings.write_text(
             f"Host wharf\nHostName 127.0.0.1\nPort {self.server.port}\nIdentityFile {keys.key()}\nIdentitiesOnly yes\n"
@@ -130,7 +130,7 @@ class UploadScript(ServerCase):
         return [line for line in lines if "file closed" in line and "a file" in line and "upload" in line]
 
     def sent(self):
-        """How much of the file came in the session that stored it."""
+        """Returns the bytes of the file that the storing session sent."""
         (line,) = self.closed()
         return int(re.search(r"\bbytes=(\d+)", line)[1])
 

@@ -1,4 +1,4 @@
-"""WinSCP's requests, replayed: uploads by way of `.filepart`, replacing, resuming, downloads, directories."""
+"""WinSCP's recorded requests: uploads by way of `.filepart`, replacing, resuming, downloads, directories."""
 
 import io
 
@@ -95,7 +95,7 @@ class WinScp:
 
 
 class WinScpOnWharfinger(WinScp):
-    """What becomes of a part that lies there."""
+    """Uploads beside an existing part."""
 
     def test_a_resumed_upload_goes_on_where_the_part_ends(self):
         for begun in (MIB, 9 * MIB + 1):
@@ -109,7 +109,7 @@ class WinScpOnWharfinger(WinScp):
 
     def test_an_upload_that_is_cut_goes_on_where_its_part_ends(self):
         data = content(2 * PART)
-        # The next try finds what S3 has. Where that is too little for a part, it begins from the start.
+        # The next attempt finds the part in S3. If S3 has no whole part, the upload starts again.
         for blocks, begun in ((300, PART), (100, None)):
             with self.subTest(blocks=blocks):
                 channel = Frames(self.connect())
