@@ -24,6 +24,7 @@ pub mod identity;
 pub mod ledger;
 pub mod name;
 pub mod policy;
+pub mod session;
 pub mod sftp;
 pub mod ssh;
 pub mod store;

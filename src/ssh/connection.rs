@@ -20,7 +20,8 @@ use crate::{
     events::{Event, Events},
     identity::Provider,
     policy::{LoginProgress, PasswordChecks, Refusal},
-    sftp::channel::{Activity, Sessions},
+    session::Activity,
+    sftp::channel::Sessions,
 };
 use ipnet::IpNet;
 use russh::{

@@ -1,13 +1,12 @@
 //! What all tasks of one session share.
 
 use super::{
-    Activity, Resources, Settings,
+    Resources, Settings,
     handles::Handles,
     intake::Intake,
     order::{Claim, Order},
     pending_closes::{Barrier, PendingClose, PendingCloses},
     replies::Replies,
-    status,
     updates::Updates,
     waiting_uploads::WaitingUploads,
     writes::Writes,
@@ -16,6 +15,8 @@ use crate::{
     events::{Change, Event, Events, Outcome, Who},
     name::VirtualPath,
     policy::{Rate, Rates},
+    session,
+    session::Activity,
     vfs::{Budget, Error, Vfs},
 };
 use std::{future::Future, sync::Arc, time::Duration};
@@ -149,7 +150,7 @@ impl Context {
                 path: path.as_str().to_owned(),
                 target: target.map(|target| target.as_str().to_owned()),
                 duration,
-                outcome: error.map_or(Outcome::Done, status::outcome),
+                outcome: error.map_or(Outcome::Done, session::outcome),
             });
         }
     }
@@ -157,7 +158,7 @@ impl Context {
     /// Notes for the operator that `request` failed. What simply isn't there, or is there already, is no failure of
     /// the server's and not noted.
     pub fn note(&self, request: &'static str, path: &VirtualPath, error: &Error) {
-        if !status::is_ordinary(error) {
+        if !session::is_ordinary(error) {
             self.record_failure(request, path.as_str(), error);
         }
     }
@@ -171,7 +172,7 @@ impl Context {
         if !self.failures.take(&()) {
             return;
         }
-        let (who, path, outcome) = (self.who.clone(), path.to_owned(), status::outcome(error));
+        let (who, path, outcome) = (self.who.clone(), path.to_owned(), session::outcome(error));
         self.events.record(&Event::RequestFailed { who, request, path, outcome });
     }
 

@@ -6,8 +6,11 @@
 //! frees: never for a reply to be read, nor for a queue that this channel drains. A READ that stands before WRITEs learns
 //! from [`Intake::held_up_by`] that the connection would wait for it.
 
-use super::{Activity, Ended};
-use crate::vfs::{Budget, Reservation};
+use super::Ended;
+use crate::{
+    session::Activity,
+    vfs::{Budget, Reservation},
+};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},

@@ -15,7 +15,6 @@
 //! (`waiting_uploads`); nor does an upload that waits for the READs before it (`updates`).
 //! Why it can't grow: see the limits in those files, in `runs` and in `handles`.
 
-mod activity;
 mod attrs;
 mod context;
 mod copies;
@@ -41,13 +40,13 @@ mod updates;
 mod waiting_uploads;
 mod writes;
 
-pub use activity::{Activity, Serving};
 pub use inbound::Inbound;
 pub use outbound::{Outbound, Outgoing};
 
 use crate::{
     account::{Tenant, User},
     events::{Event, Events, Who},
+    session::Activity,
     sftp::wire::FramePool,
     vfs::{self, Buckets, Budget, Journal, Node, Vfs},
 };

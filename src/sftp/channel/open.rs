@@ -10,7 +10,6 @@ use super::{
     pending_closes::Barrier,
     reads::Reads,
     slot::Slot,
-    status,
     tree::{self, Turn, behind_a_close, parse, turn},
     updates::Updates,
     writes::Writes,
@@ -18,6 +17,7 @@ use super::{
 use crate::{
     events::{Outcome, Transfer},
     name::VirtualPath,
+    session,
     sftp::wire::{Attrs, Handle, OpenFlags, Reply, StatusCode},
     vfs::{
         Created, Error, NewAttributes, OpenedUpdate, ReadHandle, Result, Unsupported, WriteOptions, names_a_directory,
@@ -178,7 +178,7 @@ async fn create(
         made => {
             match &made {
                 Ok(_) => file.done(0),
-                Err(error) => file.fail(status::outcome(error)),
+                Err(error) => file.fail(session::outcome(error)),
             }
             made
         }

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     events::{Outcome, Transfer},
     name::VirtualPath,
+    session,
     sftp::wire::{MAX_READ_BYTES, Reply, StatusCode},
     vfs::{Error, ReadHandle},
 };
@@ -230,7 +231,7 @@ impl Download {
                 Reply::Data { id: read.id, pieces }
             }
             Err(error) => {
-                let _ = self.failure.set(status::detail(&error));
+                let _ = self.failure.set(session::detail(&error));
                 status::reply(read.id, &error)
             }
         }

@@ -9,11 +9,11 @@
 
 use super::{
     Ended, Outbound,
-    activity::{Activity, Serving},
     slot::{Counted, Mark, Slot, Unread},
     status,
 };
 use crate::{
+    session::{Activity, Serving},
     sftp::wire::{Reply, StatusCode},
     vfs::{Budget, Reservation},
 };

@@ -1,12 +1,12 @@
 //! A request that waits for its reply. It is counted until the reply is written, and it is answered once.
 
 use super::{
-    activity::Serving,
     attrs,
     replies::{DataPermit, Hold, Replies, Shared, encoded},
     status,
 };
 use crate::{
+    session::Serving,
     sftp::wire::{Reply, StatusCode},
     vfs::{Error, Metadata},
 };

@@ -14,11 +14,11 @@ use super::{
     patience::Patience,
     pending_closes::{Barrier, PendingClose},
     slot::Slot,
-    status,
     waiting_uploads::WaitingUpload,
 };
 use crate::{
     events::{Outcome, Transfer},
+    session,
     sftp::wire::{MAX_READ_BYTES, Reply, StatusCode},
     vfs::{Error, PendingWrite, Result, SetAttributes, UploadPath, WriteHandle},
 };
@@ -328,7 +328,7 @@ impl Upload {
             }
             Err(error) => {
                 self.context.vfs.note_failed_upload(&path, bytes).await;
-                file.fail(Outcome::Failed(status::detail(&error)));
+                file.fail(Outcome::Failed(session::detail(&error)));
                 drop(ticket);
                 self.fail(slot, pending, &error);
             }

@@ -17,7 +17,8 @@ use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Permissions, Tenant, User},
     events::Events,
     name::{BucketId, TenantName},
-    sftp::channel::{Activity, Peer, Sessions, Settings},
+    session::Activity,
+    sftp::channel::{Peer, Sessions, Settings},
     store::{self, Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
     vfs::{Buckets, Scope},
 };
