@@ -15,10 +15,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use aws_credential_types::Credentials as AccessKey;
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use parking_lot::Mutex;
+use std::{collections::HashMap, sync::Arc};
 use tokio::sync::OnceCell;
 
 /// The vfs's source of buckets, and the janitor's. Clients are made lazily and kept: one a tenant where there is no role,
@@ -100,7 +98,7 @@ impl Buckets {
             SessionPolicy::for_janitor(&tenant.place, prefix).map_err(|error| Error::Credentials(error.to_string()))?;
         let sts = self.sts(tenant, role).await;
         let (session, bucket) = {
-            let mut known = tenant.janitor.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = tenant.janitor.lock();
             let assume = || {
                 let (name, role) = (name.clone(), role.clone());
                 self.assume(Assumption { tenant: name, user: None, role, policy: policy.clone() }, tenant, sts)
@@ -143,7 +141,7 @@ impl Buckets {
 
     async fn scoped(&self, scope: Scope<'_>, tenant: &Tenant, role: &Role) -> Result<Arc<Scoped>> {
         let sts = self.sts(tenant, role).await;
-        let mut scoped = tenant.scoped.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scoped = tenant.scoped.lock();
         let known = scoped.get(scope.user).map(Vec::as_slice).unwrap_or_default();
         let same = |known: &&Arc<Scoped>| known.prefix == *scope.prefix && known.permissions == scope.permissions;
         if let Some(known) = known.iter().find(same) {

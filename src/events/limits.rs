@@ -119,7 +119,8 @@ fn user(who: &Who) -> User {
 mod tests {
     use super::*;
     use crate::events::{Change, Client, Events, Transfer};
-    use std::{io, net::SocketAddr, sync::Mutex, time::Duration};
+    use parking_lot::Mutex;
+    use std::{io, net::SocketAddr, time::Duration};
     use tracing::Level;
 
     fn who(name: &str) -> Who {
@@ -178,7 +179,7 @@ mod tests {
         struct Lines(Arc<Mutex<Vec<u8>>>);
         impl io::Write for Lines {
             fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-                self.0.lock().unwrap().extend(line);
+                self.0.lock().extend(line);
                 Ok(line.len())
             }
 
@@ -191,7 +192,7 @@ mod tests {
         let format = tracing_subscriber::fmt().without_time().with_target(false).with_ansi(false);
         let subscriber = format.with_max_level(level).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, record);
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(lines.0.lock().clone()).unwrap();
         text.lines().map(|line| line.trim_start().to_owned()).collect()
     }
 

@@ -3,10 +3,8 @@
 //! A buffer is never given back to the allocator: it would keep 19 MiB in each of its arenas, one for every few threads.
 
 use argon2::Block;
-use std::{
-    collections::TryReserveError,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::TryReserveError;
 
 /// Buffers for argon2, as many as were ever in use at a time.
 #[derive(Debug, Default)]
@@ -42,7 +40,7 @@ impl CheckMemory {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock()
     }
 
     /// The sizes of the buffers that nobody works in.

@@ -5,10 +5,8 @@
 
 use super::Error;
 use crate::store::JournalDown;
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
@@ -103,7 +101,7 @@ impl Breaker {
     }
 
     fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
-        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+        self.outage.lock()
     }
 }
 

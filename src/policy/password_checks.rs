@@ -5,10 +5,11 @@
 
 use super::Source;
 use crate::name::UserName;
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{HashMap, VecDeque},
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{sync::oneshot, time::timeout};
@@ -84,7 +85,7 @@ impl PasswordChecks {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }
 
@@ -378,7 +379,7 @@ mod tests {
                     let source = Source::new([192, 0, 2, index % 7].into(), None);
                     let _check = checks.admit(source, ["alice", "bob"][usize::from(index % 2)]).await.unwrap();
                     let running = |change: i32| {
-                        let mut most = most.lock().unwrap();
+                        let mut most = most.lock();
                         most.0 += change;
                         most.1 = most.1.max(most.0);
                     };
@@ -391,7 +392,7 @@ mod tests {
         for client in clients {
             client.await.unwrap();
         }
-        assert!((1..=4).contains(&most.lock().unwrap().1));
+        assert!((1..=4).contains(&most.lock().1));
         assert!(is_empty(&checks));
     }
 }

@@ -10,13 +10,8 @@ use governor::{
     nanos::Nanos,
     state::{StateStore, keyed::ShrinkableKeyedStateStore},
 };
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::{collections::HashMap, hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Keys with a bucket of their own. A bucket takes some 100 bytes.
@@ -96,7 +91,7 @@ impl<K: Hash + Eq + Clone> Rates<K> {
     }
 
     fn tidy(&self) {
-        let mut tidied = self.tidied.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tidied = self.tidied.lock();
         if tidied.elapsed() >= TIDY_INTERVAL {
             *tidied = Instant::now();
             self.limiter.retain_recent();
@@ -141,7 +136,7 @@ impl<K> Default for Table<K> {
 
 impl<K: Hash + Eq + Clone> Table<K> {
     fn buckets(&self) -> MutexGuard<'_, Buckets<K>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn take_refused(&self) -> Refused<K> {

@@ -20,13 +20,8 @@ use crate::{
     name::{BucketId, Key, Prefix, TenantName},
     store::{DirectoryNote, ETag, JournalDown, LateNote},
 };
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::{collections::HashMap, hash::Hash, mem, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 /// Attributes are gathered this long.
@@ -122,7 +117,7 @@ impl AttributeWriter {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 

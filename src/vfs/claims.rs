@@ -25,11 +25,8 @@ use crate::{
     name::{BucketId, Key},
     store::{self, Bucket, Journal, Lease},
 };
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout,
@@ -105,7 +102,7 @@ impl Claims {
     }
 
     fn names(&self) -> MutexGuard<'_, HashMap<Name, Arc<Semaphore>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

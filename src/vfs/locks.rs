@@ -29,11 +29,8 @@ use crate::{
     name::{BucketId, Key, VirtualPath},
     store::{self, Journal, JournalDown, Lease, Locked},
 };
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{oneshot, watch},
     time::{Instant, timeout},
@@ -236,7 +233,7 @@ impl Locks {
     }
 
     fn names(&self) -> MutexGuard<'_, HashMap<Name, Arc<Holder>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -354,7 +351,7 @@ impl Row {
     }
 
     fn certain_until(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.certain_until.lock().unwrap_or_else(PoisonError::into_inner)
+        self.certain_until.lock()
     }
 }
 

@@ -10,7 +10,8 @@ use crate::{
     store::{self, Bucket, EarlyReader, Object, Pin, Reader, Version},
 };
 use bytes::Bytes;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use tokio::join;
 
 impl Vfs {
@@ -127,12 +128,12 @@ impl ReadHandle {
     /// The metadata at the time of OPEN, with the changes made through this handle.
     #[must_use]
     pub fn metadata(&self) -> Metadata {
-        *self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.metadata.lock()
     }
 
     /// Shows attributes that were set through this handle.
     pub(super) fn show(&self, set: NewAttributes) {
-        let mut metadata = self.metadata.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut metadata = self.metadata.lock();
         *metadata = metadata.updated(set, &self.mount);
     }
 

@@ -7,10 +7,8 @@ use crate::{
     name::{BucketId, Prefix},
     store::TimesWritten,
 };
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// A question waits this long. In a large directory on a slow journal S3's time may be shown after that, for a moment.
@@ -65,7 +63,7 @@ impl RenamedTimes {
     }
 
     fn pending(&self) -> MutexGuard<'_, Vec<Pending>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -5,10 +5,11 @@
 
 use super::{Line, Repeats, harmless::harmless};
 use crate::config::LogFormat;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{
     collections::VecDeque,
     io::{self, ErrorKind, Write},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -93,8 +94,7 @@ impl LineQueue {
 
     /// Waits until all lines are written, but no longer than `patience`.
     pub(super) fn flush(&self, patience: Duration) {
-        let waited = self.changed.wait_timeout_while(self.state(), patience, |state| !state.is_done());
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        self.changed.wait_while_for(&mut self.state(), |state| !state.is_done(), patience);
     }
 
     /// Waits for the next line until `until`. The thread is done with the line before it.
@@ -103,9 +103,7 @@ impl LineQueue {
         state.writing = false;
         self.changed.notify_all();
         let idle = |state: &mut State| state.lines.is_empty() && state.dropped == 0;
-        let patience = until.saturating_duration_since(Instant::now());
-        let waited = self.changed.wait_timeout_while(state, patience, idle);
-        (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        self.changed.wait_while_until(&mut state, idle, until);
         if state.dropped > 0 && state.bytes <= MAX_BYTES / 2 {
             let dropped = std::mem::take(&mut state.dropped);
             let count = Line::new(Level::WARN, "log lines dropped").with("lines", dropped);
@@ -123,7 +121,7 @@ impl LineQueue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

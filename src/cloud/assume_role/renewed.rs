@@ -9,11 +9,8 @@ use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use parking_lot::Mutex;
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -81,7 +78,7 @@ where
     /// The source's error, if there is no good value.
     pub(super) async fn current(self: &Arc<Self>) -> Result<T, E> {
         let flight = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state.lock();
             let now = Instant::now();
             let refusal = state.refusal.as_ref().filter(|(_, until)| now < *until).map(|(error, _)| error.clone());
             match &state.kept {
@@ -103,7 +100,7 @@ where
 
     /// Drops the cached value if `is_the_one` finds that it is the invalid one. The next caller asks for a new one.
     pub(super) fn forget(&self, is_the_one: impl FnOnce(&T) -> bool) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         state.kept.take_if(|kept| is_the_one(&kept.value));
     }
 
@@ -120,7 +117,7 @@ where
     }
 
     fn settle(&self, answer: Result<Expiring<T>, E>) -> Result<T, E> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let now = Instant::now();
         state.flight = None;
         match answer {

@@ -114,8 +114,3 @@ pub(super) fn unique() -> String {
     let nanos = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
     format!("{nanos:016x}-{:08x}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
-
-/// Locks a mutex and ignores poisoning: every critical section here leaves its data consistent.
-pub(super) fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}

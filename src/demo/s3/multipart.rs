@@ -6,12 +6,12 @@ use super::{
     data::Data,
     error::{Error, Result},
     intake::Taken,
-    locked,
     memory::Charge,
     store::{Attributes, Object, now},
     unique,
 };
-use std::{collections::BTreeMap, sync::Mutex, time::SystemTime};
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, time::SystemTime};
 
 /// Least size of a part, except for the last one.
 pub const MIN_PART_BYTES: u64 = 5 << 20;
@@ -160,7 +160,7 @@ impl Uploads {
     pub fn create(&self, bucket: &str, key: &str, upload: Upload) -> String {
         let id = unique();
         let name = UploadName { bucket: bucket.to_owned(), key: key.to_owned(), id: id.clone() };
-        locked(&self.open).insert(name, upload);
+        self.open.lock().insert(name, upload);
         id
     }
 
@@ -176,7 +176,7 @@ impl Uploads {
     pub fn put_part(&self, name: &UploadName, number: i32, taken: Taken) -> Result<Part> {
         let Taken { data, size, crc64 } = taken;
         let part = Part { etag: unique(), size, crc64, modified: now(), data };
-        let mut open = locked(&self.open);
+        let mut open = self.open.lock();
         let upload = open.get_mut(name).ok_or(Error::NoSuchUpload)?;
         let replaced = upload.parts.insert(number, part.clone());
         drop(open);
@@ -186,7 +186,7 @@ impl Uploads {
 
     /// Applies `view` to an upload.
     pub fn look<T>(&self, name: &UploadName, view: impl FnOnce(&Upload) -> T) -> Result<T> {
-        locked(&self.open).get(name).map(view).ok_or(Error::NoSuchUpload)
+        self.open.lock().get(name).map(view).ok_or(Error::NoSuchUpload)
     }
 
     /// Assembles the object and passes it to `publish`, then removes the upload. On any failure the upload stays open.
@@ -196,27 +196,27 @@ impl Uploads {
         completion: &Completion,
         publish: impl FnOnce(Object) -> Result<T>,
     ) -> Result<T> {
-        let mut open = locked(&self.open);
+        let mut open = self.open.lock();
         let object = open.get(name).ok_or(Error::NoSuchUpload)?.assemble(completion)?;
         // The upload is removed before `publish`, so the second of two concurrent completions finds no upload.
         let upload = open.remove(name);
         drop(open);
         let published = publish(object);
         if let (Err(_), Some(upload)) = (&published, upload) {
-            locked(&self.open).insert(name.clone(), upload);
+            self.open.lock().insert(name.clone(), upload);
         }
         published
     }
 
     /// Removes an upload with its parts.
     pub fn abort(&self, name: &UploadName) -> Result<()> {
-        let upload = locked(&self.open).remove(name);
+        let upload = self.open.lock().remove(name);
         upload.map(drop).ok_or(Error::NoSuchUpload)
     }
 
     /// Returns up to `max` uploads of a bucket after a key and an id, and true if there are more.
     pub fn list(&self, bucket: &str, prefix: &str, after: (&str, Option<&str>), max: usize) -> (Vec<Listed>, bool) {
-        let open = locked(&self.open);
+        let open = self.open.lock();
         let mut listed = open
             .iter()
             .filter(|(name, _)| name.bucket == bucket && name.key.starts_with(prefix))
@@ -293,7 +293,7 @@ mod tests {
         let (uploads, name) = uploads(None);
         let part = put(&uploads, &name, 1, 1);
         let began = UNIX_EPOCH + Duration::from_hours(1);
-        locked(&uploads.open).get_mut(&name).unwrap().initiated = began;
+        uploads.open.lock().get_mut(&name).unwrap().initiated = began;
         assert_eq!(complete(&uploads, &name, &[part]).unwrap().modified, began);
     }
 

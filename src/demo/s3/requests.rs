@@ -1,8 +1,8 @@
 //! Test hooks for requests: counts, failures and latency.
 
-use super::locked;
+use parking_lot::Mutex;
 use s3s::{S3Error, s3_error};
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 /// A failure that a test injects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ struct State {
 impl Requests {
     /// Counts a request with a valid signature. Returns the failure to inject, and the delay before it is served.
     pub fn arrive(&self, operation: &str) -> (Option<Failure>, Duration) {
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         let latency = state.latency;
         *state.counts.entry(operation.to_owned()).or_default() += 1;
         let failure = state.failures.get_mut(operation).and_then(|(failure, left)| {
@@ -62,16 +62,16 @@ impl Requests {
 
     /// Number of requests so far, by operation (`PutObject`).
     pub fn counts(&self) -> BTreeMap<String, u64> {
-        locked(&self.state).counts.clone()
+        self.state.lock().counts.clone()
     }
 
     /// Makes the next `times` requests of `operation` fail.
     pub fn fail(&self, operation: &str, failure: Failure, times: u64) {
-        locked(&self.state).failures.insert(operation.to_owned(), (failure, times));
+        self.state.lock().failures.insert(operation.to_owned(), (failure, times));
     }
 
     /// Delays every request by `latency`.
     pub fn delay(&self, latency: Duration) {
-        locked(&self.state).latency = latency;
+        self.state.lock().latency = latency;
     }
 }

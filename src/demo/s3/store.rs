@@ -8,14 +8,14 @@ use super::{
     data::{Data, Writer},
     directory::{self, Directory},
     error::{Error, Result},
-    locked,
     memory::{Blocks, Charge, Quota},
     unique,
 };
+use parking_lot::Mutex;
 use s3s::dto::ETagCondition;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -160,27 +160,27 @@ impl Store {
     }
 
     pub fn object(&self, bucket: &str, key: &str) -> Result<Arc<Object>> {
-        let index = locked(&self.bucket(bucket)?.index);
+        let index = self.bucket(bucket)?.index.lock();
         index.get(key).map(|entry| Arc::clone(&entry.object)).ok_or(Error::NoSuchKey)
     }
 
     /// Applies `view` to the bucket's index at one moment.
     pub fn view<T>(&self, bucket: &str, view: impl FnOnce(&Index) -> T) -> Result<T> {
-        Ok(view(&locked(&self.bucket(bucket)?.index)))
+        Ok(view(&self.bucket(bucket)?.index.lock()))
     }
 
     /// Stores `object` under `key` if the conditions hold. Blocks on the disk.
     pub fn publish(&self, bucket: &str, key: &str, object: Object, conditions: &Conditions) -> Result<Arc<Object>> {
         let charge = charge(&self.quota, key, &object)?;
         let place = self.bucket(bucket)?;
-        let _turn = locked(&place.writing);
-        conditions.check(locked(&place.index).get(key).map(|entry| &*entry.object))?;
+        let _turn = place.writing.lock();
+        conditions.check(place.index.lock().get(key).map(|entry| &*entry.object))?;
         if let Some(directory) = &self.directory {
             directory.commit(bucket, key, &object)?;
         }
         let object = Arc::new(object);
         let entry = Entry { object: Arc::clone(&object), _charge: charge };
-        let replaced = locked(&place.index).insert(key.to_owned(), entry);
+        let replaced = place.index.lock().insert(key.to_owned(), entry);
         if let Some(replaced) = replaced {
             directory::set_named(&replaced.object.data, false);
         }
@@ -191,15 +191,15 @@ impl Store {
     /// disk.
     pub fn remove(&self, bucket: &str, key: &str, expected: Option<&ETagCondition>) -> Result<()> {
         let place = self.bucket(bucket)?;
-        let _turn = locked(&place.writing);
-        let there = locked(&place.index).get(key).map(|entry| Arc::clone(&entry.object));
+        let _turn = place.writing.lock();
+        let there = place.index.lock().get(key).map(|entry| Arc::clone(&entry.object));
         let conditions = Conditions { matches: expected.cloned(), none_matches: None };
         conditions.check(there.as_deref())?;
         let Some(there) = there else { return Ok(()) };
         if let Some(directory) = &self.directory {
             directory.forget(bucket, key)?;
         }
-        locked(&place.index).remove(key);
+        place.index.lock().remove(key);
         directory::set_named(&there.data, false);
         Ok(())
     }

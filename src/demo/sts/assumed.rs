@@ -1,8 +1,8 @@
 //! A record of the AssumeRole requests, for tests.
 
 use super::parameters::Parameters;
-use crate::demo::s3::locked;
-use std::{collections::VecDeque, sync::Mutex};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
 
 /// Limit on the requests that are kept.
 const MAX_KEPT: usize = 10_000;
@@ -58,7 +58,7 @@ pub struct Asked(Mutex<VecDeque<AssumeRoleRequest>>);
 
 impl Asked {
     pub fn keep(&self, request: AssumeRoleRequest) {
-        let mut kept = locked(&self.0);
+        let mut kept = self.0.lock();
         if kept.len() == MAX_KEPT {
             kept.pop_front();
         }
@@ -66,6 +66,6 @@ impl Asked {
     }
 
     pub fn all(&self) -> Vec<AssumeRoleRequest> {
-        locked(&self.0).iter().cloned().collect()
+        self.0.lock().iter().cloned().collect()
     }
 }

@@ -20,19 +20,14 @@ pub use error::Error;
 pub use route::Route;
 pub use sessions::{Credentials, Unfit};
 
-use crate::demo::{
-    iam::{Principal, Register},
-    s3::locked,
-};
+use crate::demo::iam::{Principal, Register};
 use assumed::Asked;
 use call::Call;
 use parameters::Parameters;
+use parking_lot::Mutex;
 use s3s::auth::SecretKey;
 use sessions::Sessions;
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// Users, sessions, and the record of requests.
 #[derive(Debug)]
@@ -76,7 +71,7 @@ impl Sts {
 
     /// Makes new sessions last `lifetime`. `None` grants the lifetime that the caller asks for.
     pub fn set_lifetime(&self, lifetime: Option<Duration>) {
-        *locked(&self.lifetime) = lifetime;
+        *self.lifetime.lock() = lifetime;
     }
 
     /// Ends all open sessions.
@@ -88,7 +83,7 @@ impl Sts {
     fn assume_role(&self, caller: &Principal, parameters: Parameters, failure: Option<Error>) -> Result<String, Error> {
         let mut asked = AssumeRoleRequest::of(&caller.arn, &parameters);
         let granted = failure.map_or(Ok(()), Err).and_then(|()| Call::parse(parameters)).and_then(|call| {
-            let lifetime = *locked(&self.lifetime);
+            let lifetime = *self.lifetime.lock();
             assume_role::assume_role(&self.register, &self.sessions, lifetime, caller, call)
         });
         asked.granted = granted.is_ok();

@@ -1,11 +1,11 @@
 //! Sessions of roles, with keys that expire. s3s checks signatures only, so tokens are compared here.
 
-use crate::demo::{iam::Principal, s3::locked};
+use crate::demo::iam::Principal;
 use base64::{Engine, prelude::BASE64_STANDARD};
+use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
     fmt, io,
-    sync::Mutex,
     time::{Duration, SystemTime},
 };
 
@@ -66,7 +66,7 @@ impl Sessions {
             session_token: BASE64_STANDARD.encode(random::<150>()?),
             expiration: now + lifetime,
         };
-        let mut sessions = locked(&self.0);
+        let mut sessions = self.0.lock();
         sessions.retain(|_, session| session.credentials.expiration + REMEMBERED > now);
         let session = Session { credentials: credentials.clone(), principal };
         sessions.insert(credentials.access_key_id.clone(), session);
@@ -75,12 +75,12 @@ impl Sessions {
 
     /// Returns the secret of a session's access key.
     pub fn secret(&self, access_key_id: &str) -> Option<String> {
-        locked(&self.0).get(access_key_id).map(|session| session.credentials.secret_access_key.clone())
+        self.0.lock().get(access_key_id).map(|session| session.credentials.secret_access_key.clone())
     }
 
     /// Returns the principal of a key with its token.
     pub fn principal(&self, access_key_id: &str, token: Option<&str>) -> Result<Principal, Unfit> {
-        let sessions = locked(&self.0);
+        let sessions = self.0.lock();
         let session = sessions.get(access_key_id).ok_or(Unfit::Token)?;
         if token != Some(session.credentials.session_token.as_str()) {
             return Err(Unfit::Token);
@@ -94,7 +94,7 @@ impl Sessions {
     /// Ends all sessions now.
     pub fn end(&self) {
         let now = SystemTime::now();
-        for session in locked(&self.0).values_mut() {
+        for session in self.0.lock().values_mut() {
             session.credentials.expiration = session.credentials.expiration.min(now);
         }
     }

@@ -2,10 +2,8 @@
 
 use super::{directories::Directory, reads::Reads, updates::Updates, writes::Writes};
 use crate::name::VirtualPath;
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::HashMap;
 
 /// Handles that a session may have open at once; told to clients by `limits@openssh.com`.
 pub const MAX_HANDLES: usize = 256;
@@ -111,6 +109,6 @@ impl Handles {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

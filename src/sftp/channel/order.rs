@@ -11,11 +11,8 @@
 //! it waits for, not which: thousands of requests on one path would remember millions of one another.
 
 use crate::name::VirtualPath;
-use std::{
-    collections::BTreeMap,
-    ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 use tokio::sync::Notify;
 
 /// What a request does to a path.
@@ -93,7 +90,7 @@ impl Order {
     }
 
     fn tickets(&self) -> MutexGuard<'_, Tickets> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

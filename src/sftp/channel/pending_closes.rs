@@ -15,10 +15,8 @@
 //! circle, neither with each other nor with tickets of the [`order`](super::order). Who waits holds no permit to run.
 
 use crate::vfs::{Error, MountNumber};
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::{
     sync::Notify,
     time::{Duration, timeout},
@@ -105,7 +103,7 @@ impl PendingCloses {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -2,11 +2,12 @@
 //! could go on, or one that could begin.
 
 use crate::{name::TenantName, vfs::Budget};
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::{Instant, sleep, sleep_until};
@@ -80,7 +81,7 @@ impl WaitingUploads {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -6,10 +6,8 @@
 //! neighbour alive.
 
 use bytes::Bytes;
-use std::{
-    mem,
-    sync::{Arc, Mutex, PoisonError},
-};
+use parking_lot::Mutex;
+use std::{mem, sync::Arc};
 
 /// The longest frame body that is taken, in bytes.
 ///
@@ -106,7 +104,7 @@ impl FramePool {
         if length < LONG_BYTES {
             return Vec::with_capacity(length);
         }
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.idle.lock().pop();
         idle.unwrap_or_else(|| Vec::with_capacity(MAX_FRAME_BYTES))
     }
 
@@ -134,7 +132,7 @@ impl Drop for Long {
     fn drop(&mut self) {
         let mut body = mem::take(&mut self.body);
         body.clear();
-        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.pool.idle.lock();
         if idle.len() < MAX_IDLE {
             idle.push(body);
         }
@@ -207,11 +205,11 @@ mod tests {
         assert_eq!(frame(LONG_BYTES, 3).as_ptr(), place);
         drop(second);
         drop(frame(LONG_BYTES - 1, 4));
-        assert_eq!(pool.idle.lock().unwrap().len(), 2);
+        assert_eq!(pool.idle.lock().len(), 2);
 
         let many: Vec<_> = (0..MAX_IDLE + 5).map(|_| frame(LONG_BYTES, 5)).collect();
         drop(many);
-        assert_eq!(pool.idle.lock().unwrap().len(), MAX_IDLE);
+        assert_eq!(pool.idle.lock().len(), MAX_IDLE);
     }
 
     #[test]

@@ -15,12 +15,9 @@ use super::{
 };
 use crate::name::{BucketId, Key, Prefix};
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 use plan::Plan;
-use std::{
-    future::pending,
-    ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{future::pending, ops::Range, sync::Arc};
 
 /// A bucket and the faults that its requests meet. Share it as `Arc<FaultyBucket>`.
 #[derive(Debug)]
@@ -69,7 +66,7 @@ impl FaultyBucket {
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+        self.plan.lock()
     }
 
     async fn serve<T>(&self, verb: Verb, request: impl Future<Output = Result<T>> + Send) -> Result<T> {

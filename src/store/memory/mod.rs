@@ -23,13 +23,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use contents::Contents;
 use futures_util::{StreamExt, stream};
+use parking_lot::{Mutex, MutexGuard};
 use script::Script;
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 /// The size of the pieces of a body, in bytes: small enough that readers see several of them.
@@ -243,7 +239,7 @@ impl MemoryBucket {
 
 impl MemoryBucket {
     fn contents(&self) -> MutexGuard<'_, Contents> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+        self.contents.lock()
     }
 
     /// Records a request, and acts on it. The script can delay or fail it before and after.

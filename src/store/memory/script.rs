@@ -1,10 +1,11 @@
 //! The faults and holds that a test sets, and the record of requests that it reads.
 
 use crate::store::{Error, Result};
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::{Notify, Semaphore};
@@ -245,6 +246,6 @@ impl Script {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

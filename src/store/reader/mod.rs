@@ -24,14 +24,11 @@ use super::{Bucket, Budget, ETag, Error, Headers, Object, Pin, Result, find};
 use crate::name::Key;
 use buffer::Memory;
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use plan::{GUARANTEED_BYTES, State};
 use prefetch::RANGE_BYTES;
 use ranges::Looked;
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// An object opened for reading. READs run concurrently, in any order; dropping one of them harms no other.
 #[derive(Debug)]
@@ -217,7 +214,7 @@ impl Drop for Demand<'_> {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Appends the next bytes of a range.

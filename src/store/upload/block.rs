@@ -5,11 +5,8 @@
 //! another tenant's, are overwritten with data or zeros before they can be read.
 
 use bytes::Bytes;
-use std::{
-    fmt, mem,
-    ops::Range,
-    sync::{Arc, Mutex, PoisonError},
-};
+use parking_lot::Mutex;
+use std::{fmt, mem, ops::Range, sync::Arc};
 
 /// The size of a block in bytes. Part sizes are multiples of it, so that no two parts share one.
 pub(super) const BLOCK_BYTES: usize = 256 * 1024;
@@ -32,13 +29,13 @@ pub(in crate::store) struct Pool {
 impl Pool {
     /// An idle block, or a new one if there is none.
     pub(super) fn block(self: &Arc<Self>) -> Block {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.idle.lock().pop();
         let bytes = idle.unwrap_or_else(|| vec![0; BLOCK_BYTES].into_boxed_slice());
         Block { bytes, filled: 0, pool: Arc::clone(self) }
     }
 
     fn give_back(&self, bytes: Box<[u8]>) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         if idle.len() < MAX_IDLE_BLOCKS {
             idle.push(bytes);
         }
@@ -128,7 +125,7 @@ mod tests {
         assert_eq!(block.write(0, &vec![7; BLOCK_BYTES + 1]), BLOCK_BYTES);
         drop(block.freeze(0..BLOCK_BYTES));
         let mut again = pool.block();
-        assert_eq!(pool.idle.lock().unwrap().len(), 0, "it is the same one");
+        assert_eq!(pool.idle.lock().len(), 0, "it is the same one");
         assert_eq!(again.write(10, b"x"), 1);
         assert_eq!(again.bytes(), b"\0\0\0\0\0\0\0\0\0\0x");
         let frozen = again.freeze(0..BLOCK_BYTES);
@@ -158,6 +155,6 @@ mod tests {
         let pool = Arc::new(Pool::default());
         let blocks: Vec<_> = (0..MAX_IDLE_BLOCKS + 5).map(|_| pool.block()).collect();
         drop(blocks);
-        assert_eq!(pool.idle.lock().unwrap().len(), MAX_IDLE_BLOCKS);
+        assert_eq!(pool.idle.lock().len(), MAX_IDLE_BLOCKS);
     }
 }

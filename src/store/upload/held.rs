@@ -6,11 +6,9 @@
 
 use super::entry::{Keeping, TERM};
 use crate::store::{JournalDown, Lease, PartialUpload, Standing, Whole};
+use parking_lot::Mutex;
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime},
 };
 use tokio::time::Instant;
@@ -123,11 +121,11 @@ impl Held {
     }
 
     fn certain_until(&self) -> Option<Until> {
-        *self.certain_until.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.certain_until.lock()
     }
 
     /// Notes that the journal was told of a lease until then, at least.
     fn note_told(&self, until: Until) {
-        *self.certain_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        *self.certain_until.lock() = Some(until);
     }
 }

@@ -15,7 +15,8 @@ use crate::{
 };
 use order::{Listed, Order, Passed};
 use pace::Pace;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 
 /// The files that one session's client may open next, and those that were already fetched.
 #[derive(Debug)]
@@ -85,7 +86,7 @@ impl Ahead {
     }
 
     fn state(&self) -> Option<MutexGuard<'_, State>> {
-        self.state.as_ref().map(|state| state.lock().unwrap_or_else(PoisonError::into_inner))
+        self.state.as_ref().map(|state| state.lock())
     }
 }
 

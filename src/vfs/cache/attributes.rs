@@ -3,15 +3,13 @@
 //!
 //! Each entry belongs to the version on which it was set: replacing the file drops it.
 
-use super::{Name, lock, object_map::ObjectMap};
+use super::{Name, object_map::ObjectMap};
 use crate::{
     name::{BucketId, Key, Prefix, TenantName},
     store::{Late, LateAttributes, LateNote, Version},
 };
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The most files of a tenant that have an entry: about 1.5 MiB of memory.
@@ -83,7 +81,7 @@ impl AttributeOverlay {
         version: &Version,
         attributes: LateAttributes,
     ) -> Late {
-        let mut map = lock(&self.0);
+        let mut map = self.0.lock();
         // An entry that the journal has had for more than two seconds may be stale: another node may have changed it.
         let newest = map.find(name, &()).filter(|noted| noted.is_newest());
         let older = newest.and_then(|noted| noted.of(version)).unwrap_or_default();
@@ -103,13 +101,13 @@ impl AttributeOverlay {
     ) {
         let late = Late::new(version, attributes);
         let noted = Noted { late, modified: version.modified, by_client: false, fresh_until: None };
-        lock(&self.0).insert(tenant, name, (), noted);
+        self.0.lock().insert(tenant, name, (), noted);
     }
 
     /// Records that the journal has `attributes`, which include those that it was `told`. Attributes that another
     /// session set since then stay on top.
     pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, told: &Late, attributes: LateAttributes) {
-        let mut map = lock(&self.0);
+        let mut map = self.0.lock();
         let noted = map.find(name, &());
         // The file was replaced meanwhile: attributes of the old version are dropped.
         if noted.is_some_and(|noted| noted.late.etag != told.etag) {
@@ -138,23 +136,23 @@ impl AttributeOverlay {
         let is_newest = noted.is_newest();
         let fresh_until = if is_newest { None } else { noted.fresh_until };
         let noted = Noted { late, modified: version.modified, by_client: noted.by_client, fresh_until };
-        lock(&self.0).insert(tenant, name, (), noted);
+        self.0.lock().insert(tenant, name, (), noted);
         is_newest
     }
 
     /// Returns the entry of the object.
     pub(in crate::vfs) fn find(&self, name: Name<'_>) -> Option<Noted> {
-        lock(&self.0).find(name, &()).cloned()
+        self.0.lock().find(name, &()).cloned()
     }
 
     /// Removes and returns the entries of the objects below a directory, each with its key.
     pub(in crate::vfs) fn take_below(&self, bucket: &BucketId, directory: &Prefix) -> Vec<(Arc<str>, Noted)> {
-        let taken = lock(&self.0).take_below(bucket, directory.as_str());
+        let taken = self.0.lock().take_below(bucket, directory.as_str());
         taken.into_iter().map(|(key, (), noted)| (key, noted)).collect()
     }
 
     pub(in crate::vfs) fn forget(&self, name: Name<'_>) {
-        lock(&self.0).remove(name, &());
+        self.0.lock().remove(name, &());
     }
 }
 

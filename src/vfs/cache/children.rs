@@ -4,14 +4,11 @@
 //! Invariant: an answer includes each directory that a session of the node made after the question was sent. A file
 //! that takes the directory's name drops the answer.
 
-use super::{Change, CredentialScope, Name, lock, object_map::ObjectMap};
+use super::{Change, CredentialScope, Name, object_map::ObjectMap};
 use crate::{name::Key, store};
 use futures_util::future::{BoxFuture, Shared};
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use parking_lot::Mutex;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The most directories that are remembered for a tenant.
@@ -84,7 +81,7 @@ impl ChildrenCache {
     /// Looks `name` up in the directory. `ask` sends the question if no fresh answer is known.
     pub(in crate::vfs) fn look(&self, at: Directory<'_>, name: &str, ask: impl FnOnce() -> Answer) -> Looked {
         let (scope, directory) = at;
-        let (mut views, now) = (lock(&self.0), Instant::now());
+        let (mut views, now) = (self.0.lock(), Instant::now());
         let is_settled = |view: &View| view.asking.as_ref().is_none_or(|answer| answer.peek().is_some());
         views.drop_oldest(|view| view.until <= now && is_settled(view));
         match views.find(directory, scope) {
@@ -111,7 +108,7 @@ impl ChildrenCache {
         came: &store::Result<Arc<Children>>,
     ) -> Option<Verdict> {
         let (scope, directory) = at;
-        let mut views = lock(&self.0);
+        let mut views = self.0.lock();
         let mut view = views.remove(directory, scope)?;
         let is_ours = view.asking.as_ref().is_some_and(|asking| asking.ptr_eq(answer));
         match (came, &view.asking) {
@@ -143,11 +140,11 @@ impl ChildrenCache {
         let (scope, directory) = at;
         let children = Children { is_complete: true, ..Children::default() };
         let view = View { children, until: Instant::now() + FRESH, asking: None };
-        lock(&self.0).insert(&scope.tenant, directory, Arc::clone(scope), view);
+        self.0.lock().insert(&scope.tenant, directory, Arc::clone(scope), view);
     }
 
     pub(super) fn changed(&self, (bucket, key): Name<'_>, change: Change) {
-        let mut views = lock(&self.0);
+        let mut views = self.0.lock();
         let inner = key.trim_end_matches('/');
         // The entries of directories below this name depend on the name, too.
         views.take_below(bucket, &format!("{inner}/"));
@@ -176,7 +173,7 @@ impl ChildrenCache {
     }
 
     pub(super) fn changed_below(&self, (bucket, key): Name<'_>) {
-        lock(&self.0).take_below(bucket, &format!("{key}/"));
+        self.0.lock().take_below(bucket, &format!("{key}/"));
     }
 }
 

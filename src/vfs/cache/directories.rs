@@ -1,14 +1,12 @@
 //! Times of directories that the journal may not have yet. Sessions of this node set them, or know them to be unset.
 
-use super::{Name, lock, object_map::ObjectMap};
+use super::{Name, object_map::ObjectMap};
 use crate::{
     name::{BucketId, Prefix, TenantName},
     vfs::Times,
 };
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The most directories of a tenant that have an entry: about 1 MiB of memory.
@@ -65,7 +63,7 @@ impl DirectoryOverlay {
 
     /// Records that the journal has the entry it was `told`, unless a session has set other times since.
     pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, told: KnownTimes) {
-        let mut map = lock(&self.0);
+        let mut map = self.0.lock();
         if map.find(name, &()) == Some(&told) {
             map.insert(tenant, name, (), KnownTimes { fresh_until: Some(Instant::now() + FRESH), ..told });
         }
@@ -73,12 +71,12 @@ impl DirectoryOverlay {
 
     /// Copies an entry from another directory. It overrides the journal only if it did so before.
     pub(in crate::vfs) fn carry(&self, tenant: &TenantName, name: Name<'_>, known: KnownTimes) {
-        lock(&self.0).insert(tenant, name, (), known);
+        self.0.lock().insert(tenant, name, (), known);
     }
 
     /// Returns the entry of the directory.
     pub(in crate::vfs) fn find(&self, name: Name<'_>) -> Option<KnownTimes> {
-        lock(&self.0).find(name, &()).copied()
+        self.0.lock().find(name, &()).copied()
     }
 
     /// Removes and returns the entries of a directory and of those below it, each with its name.
@@ -98,7 +96,7 @@ impl DirectoryOverlay {
         directory: &Prefix,
         meant: impl Fn(&KnownTimes) -> bool,
     ) -> Vec<(Arc<str>, KnownTimes)> {
-        let taken = lock(&self.0).take_below_where(bucket, directory.as_str(), meant);
+        let taken = self.0.lock().take_below_where(bucket, directory.as_str(), meant);
         taken.into_iter().map(|(name, (), known)| (name, known)).collect()
     }
 }

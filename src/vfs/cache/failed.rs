@@ -4,13 +4,11 @@
 //! of exactly that size would look like a successful upload. The node reports a failure only to its own session, and
 //! only until any session of the node stores or removes the file.
 
-use super::{At, Name, lock, object_map::ObjectMap};
+use super::{At, Name, object_map::ObjectMap};
 use crate::name::{BucketId, Prefix};
+use parking_lot::Mutex;
 use std::{
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -52,27 +50,27 @@ impl Default for FailedUploads {
 impl FailedUploads {
     /// Records that the session failed to store a file of `bytes` bytes.
     pub(in crate::vfs) fn note(&self, at: At<'_>, session: SessionId, bytes: u64) {
-        lock(&self.0).insert(at.tenant(), at.name(), session, Failed { bytes, at: Instant::now() });
+        self.0.lock().insert(at.tenant(), at.name(), session, Failed { bytes, at: Instant::now() });
     }
 
     /// True if a client could mistake a file of this size for the one that the session failed to store.
     pub(in crate::vfs) fn looks_like(&self, at: At<'_>, session: SessionId, bytes: u64) -> bool {
-        let failed = lock(&self.0).find(at.name(), &session).copied();
+        let failed = self.0.lock().find(at.name(), &session).copied();
         failed.is_some_and(|failed| failed.bytes == bytes && failed.at.elapsed() < MEMORY)
     }
 
     /// Records that the session uploads the file again.
     pub(in crate::vfs) fn begin(&self, at: At<'_>, session: SessionId) {
-        lock(&self.0).remove(at.name(), &session);
+        self.0.lock().remove(at.name(), &session);
     }
 
     /// Records that a session stored or removed the file.
     pub(super) fn forget(&self, name: Name<'_>) {
-        lock(&self.0).remove_all(name);
+        self.0.lock().remove_all(name);
     }
 
     /// Records that a session renamed or replaced the directory.
     pub(super) fn forget_below(&self, bucket: &BucketId, directory: &Prefix) {
-        lock(&self.0).take_below(bucket, directory.as_str());
+        self.0.lock().take_below(bucket, directory.as_str());
     }
 }

@@ -3,12 +3,10 @@
 //! Other users of the bucket may have removed a marker since the node saw it. Such a directory ends with its last file,
 //! like one that S3 only implies.
 
-use super::{Change, CredentialScope, Name, lock, object_map::ObjectMap};
+use super::{Change, CredentialScope, Name, object_map::ObjectMap};
 use crate::name::{BucketId, TenantName};
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The most directories of a tenant whose markers are remembered.
@@ -40,31 +38,31 @@ impl Default for MarkerCache {
 impl MarkerCache {
     /// Records that the directory has a marker.
     pub(in crate::vfs) fn note(&self, tenant: &TenantName, directory: Name<'_>) {
-        let mut known = lock(&self.0);
+        let mut known = self.0.lock();
         known.marked.drop_oldest(|until| *until <= Instant::now());
         known.marked.insert(tenant, directory, (), Instant::now() + MARKED);
     }
 
     /// True if the directory has a marker.
     pub(in crate::vfs) fn is_marked(&self, directory: Name<'_>) -> bool {
-        lock(&self.0).marked.find(directory, &()).is_some_and(|until| Instant::now() < *until)
+        self.0.lock().marked.find(directory, &()).is_some_and(|until| Instant::now() < *until)
     }
 
     /// Records that users of the scope saw the directory and emptied it, and that it can't get a marker.
     pub(in crate::vfs) fn note_emptied(&self, scope: &Arc<CredentialScope>, directory: Name<'_>) {
-        let mut known = lock(&self.0);
+        let mut known = self.0.lock();
         known.emptied.drop_oldest(|until| *until <= Instant::now());
         known.emptied.insert(&scope.tenant, directory, Arc::clone(scope), Instant::now() + EMPTIED);
     }
 
     /// True if users of the scope still see the directory although S3 has nothing below it.
     pub(in crate::vfs) fn is_emptied(&self, scope: &Arc<CredentialScope>, directory: Name<'_>) -> bool {
-        lock(&self.0).emptied.find(directory, scope).is_some_and(|until| Instant::now() < *until)
+        self.0.lock().emptied.find(directory, scope).is_some_and(|until| Instant::now() < *until)
     }
 
     pub(super) fn changed(&self, (bucket, key): Name<'_>, change: Change) {
         let directory = format!("{}/", key.trim_end_matches('/'));
-        let mut known = lock(&self.0);
+        let mut known = self.0.lock();
         known.marked.remove_all((bucket, &directory));
         known.emptied.remove_all((bucket, &directory));
         if change == Change::Removed {
@@ -77,7 +75,7 @@ impl MarkerCache {
     }
 
     pub(super) fn changed_below(&self, bucket: &BucketId, directory: &str) {
-        let (mut known, below) = (lock(&self.0), format!("{directory}/"));
+        let (mut known, below) = (self.0.lock(), format!("{directory}/"));
         known.marked.take_below(bucket, &below);
         known.emptied.take_below(bucket, &below);
     }

@@ -27,7 +27,7 @@ use crate::{
     name::{BucketId, Key, Prefix, TenantName, UserName},
 };
 use object_map::Name;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Everything that credentials depend on.
 #[derive(Debug, PartialEq, Eq)]
@@ -114,9 +114,4 @@ impl Cache {
         self.failed.forget_below(bucket, &directory.as_directory());
         self.failed.forget((bucket, directory.as_str()));
     }
-}
-
-/// Entries are never left half written, so a panic elsewhere doesn't spoil them.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

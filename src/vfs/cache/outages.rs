@@ -4,9 +4,10 @@
 //! An outage belongs to a bucket and a scope of credentials, so no user is refused because of another user's failure.
 //! Losing an entry loses a refusal, never a byte.
 
-use super::{CredentialScope, Name, lock, object_map::ObjectMap};
+use super::{CredentialScope, Name, object_map::ObjectMap};
 use crate::{name::BucketId, store, vfs::outage::Outage};
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// The most outages that are remembered for a tenant.
 const MAX_OF_TENANT: usize = 1024;
@@ -26,7 +27,7 @@ impl Default for Outages {
 impl Outages {
     /// Records an upload that failed because of its bucket.
     pub(in crate::vfs) fn note(&self, bucket: &BucketId, scope: &Arc<CredentialScope>, cause: store::Error) {
-        let mut outages = lock(&self.0);
+        let mut outages = self.0.lock();
         outages.drop_oldest(Outage::is_over);
         let outage = match outages.remove(name(bucket, scope), scope) {
             Some(mut outage) => {
@@ -41,7 +42,7 @@ impl Outages {
 
     /// Records that a part or an object was stored.
     pub(in crate::vfs) fn end(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) {
-        lock(&self.0).remove(name(bucket, scope), scope);
+        self.0.lock().remove(name(bucket, scope), scope);
     }
 
     /// Returns what [`admit`](Self::admit) would return now. It uses up no probe.
@@ -49,7 +50,7 @@ impl Outages {
     /// # Errors
     /// The last failure.
     pub(in crate::vfs) fn check(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) -> store::Result<()> {
-        lock(&self.0).find(name(bucket, scope), scope).map_or(Ok(()), Outage::check)
+        self.0.lock().find(name(bucket, scope), scope).map_or(Ok(()), Outage::check)
     }
 
     /// Admits an OPEN for writing, or refuses it.
@@ -57,7 +58,7 @@ impl Outages {
     /// # Errors
     /// The last failure.
     pub(in crate::vfs) fn admit(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) -> store::Result<()> {
-        lock(&self.0).find_mut(name(bucket, scope), scope).map_or(Ok(()), Outage::admit)
+        self.0.lock().find_mut(name(bucket, scope), scope).map_or(Ok(()), Outage::admit)
     }
 }
 

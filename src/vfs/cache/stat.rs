@@ -4,11 +4,12 @@
 //! Invariant: a sight that was requested before a change of the node is never taken in after it. Each change increments
 //! the stamps of the object and of the directories above it. An answer with an older stamp is dropped.
 
-use super::{At, Change, CredentialScope, Name, lock, object_map::ObjectMap};
+use super::{At, Change, CredentialScope, Name, object_map::ObjectMap};
 use crate::{store::Object, vfs::Times};
+use parking_lot::Mutex;
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -85,7 +86,7 @@ impl Default for StatCache {
 impl StatCache {
     /// Returns the stamp of the name. Call it before a question about the name is sent.
     pub(in crate::vfs) fn ask(&self, name: Name<'_>) -> Asked {
-        Asked(lock(&self.state).stamp(self.place(name)))
+        Asked(self.state.lock().stamp(self.place(name)))
     }
 
     /// True if the node has changed nothing under the name, nor below it, since `asked`.
@@ -96,7 +97,7 @@ impl StatCache {
     /// The number of files that the node has stored under the names of the directories above the object. If it changes,
     /// a file may have taken the name of one of them.
     pub(in crate::vfs) fn files_above(&self, (bucket, key): Name<'_>) -> u64 {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let count = |name: &str| state.stored.get(self.place((bucket, name))).copied().unwrap_or_default();
         ancestors(key).map(count).fold(0, u64::wrapping_add)
     }
@@ -104,7 +105,7 @@ impl StatCache {
     /// Takes in the answer to a question: `None` if S3 has nothing under the name.
     pub(in crate::vfs) fn note(&self, at: At<'_>, asked: Asked, sight: Option<Sight>) {
         let place = self.place(at.name());
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if state.stamp(place) == asked.0 {
             state.note(at, sight);
         }
@@ -113,7 +114,7 @@ impl StatCache {
     /// Takes in a subdirectory with its times from a listing of `directory` that was requested at `asked`.
     pub(in crate::vfs) fn note_listed(&self, at: At<'_>, directory: Name<'_>, asked: Asked, times: Option<Times>) {
         let place = self.place(directory);
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if state.stamp(place) == asked.0 {
             state.note(at, Some(Sight::Listed(times)));
         }
@@ -121,19 +122,19 @@ impl StatCache {
 
     /// Returns the sight, if it is at most two seconds old.
     pub(in crate::vfs) fn find(&self, at: At<'_>) -> Option<Sight> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let seen = state.sights.find(at.name(), at.scope)?;
         (Instant::now() < seen.stale_at).then(|| seen.sight.clone())
     }
 
     pub(super) fn changed(&self, name: Name<'_>, change: Change) {
-        self.change(&mut lock(&self.state), name, change);
+        self.change(&mut self.state.lock(), name, change);
     }
 
     /// Returns true if no other change came between.
     pub(super) fn replaced(&self, at: At<'_>, asked: Asked, change: Change, sight: Sight) -> bool {
         let place = self.place(at.name());
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         // If another change came between, it can't be told which of the two S3 made last.
         let is_last = state.stamp(place) == asked.0;
         self.change(&mut state, at.name(), change);
@@ -145,7 +146,7 @@ impl StatCache {
 
     /// The stamps of the names below can't be told apart from others, so all are incremented.
     pub(super) fn changed_below(&self, name: Name<'_>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.stamps.iter_mut().for_each(|stamp| *stamp += 1);
         // A directory below it may be a file's name now.
         state.stored.iter_mut().for_each(|stored| *stored = stored.wrapping_add(1));

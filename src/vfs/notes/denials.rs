@@ -2,13 +2,13 @@
 //! different keys in a row, OPEN for writing is refused for this session and this mount. They tell nothing of what
 //! other users may do.
 
-use super::lock;
 use crate::{
     name::{BucketId, Key},
     store,
     vfs::{cache::CredentialScope, outage::Outage},
 };
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// The denials of a session, at most one for each of its mounts.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Denials {
         key: &Key,
         cause: store::Error,
     ) {
-        let mut denials = lock(&self.0);
+        let mut denials = self.0.lock();
         let Some(denial) = denials.iter_mut().find(|denial| denial.is_of(bucket, scope)) else {
             let (bucket, scope, key) = (bucket.clone(), Arc::clone(scope), key.clone());
             return denials.push(Denial { bucket, scope, key, outage: None });
@@ -46,7 +46,7 @@ impl Denials {
 
     /// This session has stored a part or an object.
     pub(in crate::vfs) fn end(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) {
-        lock(&self.0).retain(|denial| !denial.is_of(bucket, scope));
+        self.0.lock().retain(|denial| !denial.is_of(bucket, scope));
     }
 
     /// Admits an OPEN for writing, or refuses it.
@@ -54,7 +54,7 @@ impl Denials {
     /// # Errors
     /// The last denial.
     pub(in crate::vfs) fn admit(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) -> store::Result<()> {
-        let mut denials = lock(&self.0);
+        let mut denials = self.0.lock();
         let denial = denials.iter_mut().find(|denial| denial.is_of(bucket, scope));
         denial.and_then(|denial| denial.outage.as_mut()).map_or(Ok(()), Outage::admit)
     }

@@ -1,8 +1,7 @@
 //! Modes that this session set on directories. They end with the session: a mode is what one client wants to see.
 
-use super::lock;
 use crate::{name::VirtualPath, store::BoundedMap};
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 /// The most directories of a session that have a mode.
 const MAX_ENTRIES: usize = 4096;
@@ -19,16 +18,16 @@ impl Default for DirectoryModes {
 
 impl DirectoryModes {
     pub(in crate::vfs) fn set(&self, path: &VirtualPath, mode: u32) {
-        lock(&self.0).insert(path.clone(), mode);
+        self.0.lock().insert(path.clone(), mode);
     }
 
     pub(in crate::vfs) fn find(&self, path: &VirtualPath) -> Option<u32> {
-        lock(&self.0).find(path).copied()
+        self.0.lock().find(path).copied()
     }
 
     /// Moves the modes of a directory and of those below it to the new name. Modes that the new name had are dropped.
     pub(in crate::vfs) fn rename(&self, source: &VirtualPath, target: &VirtualPath) {
-        let mut modes = lock(&self.0);
+        let mut modes = self.0.lock();
         modes.take_where(|path| path == target || path.is_below(target));
         for (old, mode) in modes.take_where(|path| path == source || path.is_below(source)) {
             let name = old.relative_to(source).unwrap_or_default();
@@ -41,6 +40,6 @@ impl DirectoryModes {
 
     /// Records that the directory was removed.
     pub(in crate::vfs) fn forget(&self, path: &VirtualPath) {
-        lock(&self.0).remove(path);
+        self.0.lock().remove(path);
     }
 }

@@ -1,13 +1,13 @@
 //! The session's uploads in progress. Storage doesn't show them before CLOSE; the session itself sees them.
 
-use super::lock;
 use crate::{
     name::{Key, VirtualPath},
     vfs::{NewAttributes, Replace},
 };
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
 };
 
 /// The state of one upload, as its session sees it.
@@ -77,8 +77,8 @@ impl LiveUploads {
         live: Live,
         check: impl FnOnce(Option<Live>) -> Result<(), E>,
     ) -> Result<LiveEntry, E> {
-        let mut table = lock(&self.0);
-        check(table.get(path).and_then(|uploads| uploads.last()).map(|shared| lock(shared).live))?;
+        let mut table = self.0.lock();
+        check(table.get(path).and_then(|uploads| uploads.last()).map(|shared| shared.lock().live))?;
         let shared = Arc::new(Mutex::new(Shared { live, path: path.clone(), renamed: None }));
         table.entry(path.clone()).or_default().push(Arc::clone(&shared));
         Ok(LiveEntry { uploads: Arc::clone(self), path: UploadPath(shared) })
@@ -86,26 +86,26 @@ impl LiveUploads {
 
     /// The newest upload of `path`.
     pub(in crate::vfs) fn newest(&self, path: &VirtualPath) -> Option<Live> {
-        lock(&self.0).get(path).and_then(|uploads| uploads.last()).map(|shared| lock(shared).live)
+        self.0.lock().get(path).and_then(|uploads| uploads.last()).map(|shared| shared.lock().live)
     }
 
     /// True if an upload will appear anywhere below `directory`.
     pub(in crate::vfs) fn is_any_below(&self, directory: &VirtualPath) -> bool {
-        lock(&self.0).keys().any(|path| path.is_below(directory))
+        self.0.lock().keys().any(|path| path.is_below(directory))
     }
 
     /// The newest upload of each name in `directory`.
     pub(in crate::vfs) fn in_directory(&self, directory: &VirtualPath) -> BTreeMap<String, Live> {
-        let table = lock(&self.0);
+        let table = self.0.lock();
         let inside = table.iter().filter(|(path, _)| path.parent().as_ref() == Some(directory));
-        let newest = inside.filter_map(|(path, uploads)| Some((path.name().to_owned(), lock(uploads.last()?).live)));
+        let newest = inside.filter_map(|(path, uploads)| Some((path.name().to_owned(), uploads.last()?.lock().live)));
         newest.collect()
     }
 
     /// Changes the shared state of the newest upload of `path`, if there is one.
     pub(in crate::vfs) fn update(&self, path: &VirtualPath, change: impl FnOnce(&mut Live)) {
-        if let Some(newest) = lock(&self.0).get(path).and_then(|uploads| uploads.last()) {
-            change(&mut lock(newest).live);
+        if let Some(newest) = self.0.lock().get(path).and_then(|uploads| uploads.last()) {
+            change(&mut newest.lock().live);
         }
     }
 
@@ -118,10 +118,10 @@ impl LiveUploads {
         key: Key,
         replace: Replace,
     ) -> bool {
-        let mut table = lock(&self.0);
+        let mut table = self.0.lock();
         let is_nameless = |live: &Live| live.shipped == 0 && !live.is_change && !live.is_busy;
         let Some(newest) = take_newest(&mut table, source, is_nameless) else { return false };
-        let mut shared = lock(&newest);
+        let mut shared = newest.lock();
         (shared.path, shared.renamed) = (target.clone(), Some((key, replace)));
         drop(shared);
         table.entry(target.clone()).or_default().push(newest);
@@ -130,9 +130,9 @@ impl LiveUploads {
 
     /// Stops the newest upload of `path` from publishing. Returns `false` if there is none.
     pub(in crate::vfs) fn remove(&self, path: &VirtualPath) -> bool {
-        let newest = take_newest(&mut lock(&self.0), path, |_| true);
+        let newest = take_newest(&mut self.0.lock(), path, |_| true);
         newest.is_some_and(|shared| {
-            lock(&shared).live.removed = true;
+            shared.lock().live.removed = true;
             true
         })
     }
@@ -144,7 +144,7 @@ fn take_newest(
     condition: impl FnOnce(&Live) -> bool,
 ) -> Option<Arc<Mutex<Shared>>> {
     let uploads = table.get_mut(path)?;
-    let newest = uploads.pop_if(|newest| condition(&lock(newest).live));
+    let newest = uploads.pop_if(|newest| condition(&newest.lock().live));
     if uploads.is_empty() {
         table.remove(path);
     }
@@ -182,7 +182,7 @@ impl LiveEntry {
 
 impl Drop for LiveEntry {
     fn drop(&mut self) {
-        let mut table = lock(&self.uploads.0);
+        let mut table = self.uploads.0.lock();
         self.path.shared().live.removed = true;
         let path = self.path.current();
         let Some(uploads) = table.get_mut(&path) else { return };
@@ -219,7 +219,7 @@ impl UploadPath {
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
-        lock(&self.0)
+        self.0.lock()
     }
 }
 
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(entry.take_renamed(), None);
         drop(entry);
         assert!(!path.is(&target));
-        assert!(lock(&uploads.0).is_empty());
+        assert!(uploads.0.lock().is_empty());
     }
 
     // S65: Of two uploads to one path the newest is shown, and the last to be closed stays.
@@ -274,6 +274,6 @@ mod tests {
         assert_eq!(uploads.newest(&path).unwrap().size, 10);
         drop(first);
         assert_eq!(uploads.newest(&path), None);
-        assert!(lock(&uploads.0).is_empty());
+        assert!(uploads.0.lock().is_empty());
     }
 }

@@ -14,7 +14,7 @@ pub(super) use partials::{Shown, ShownPartials};
 
 use super::{Node, ahead::Ahead, directories::Directories, late::Late};
 use crate::account::Tenant;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// The notes of one session, shared by its handles.
 #[derive(Debug)]
@@ -42,9 +42,4 @@ impl Notes {
         let (live, partials, denials) = (Arc::default(), ShownPartials::default(), Denials::default());
         Self { late, directories, live, partials, ahead, denials }
     }
-}
-
-/// Notes are never left half written, so a panic elsewhere doesn't spoil them.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,8 @@
 //! Interrupted uploads that STAT showed to this session. A client that resumes one must not get an empty file if the
 //! upload is gone by then: the file would begin with zeros.
 
-use super::lock;
 use crate::{name::VirtualPath, store::BoundedMap};
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 /// The most paths that are remembered. A client asks just before it resumes.
 const MAX_SHOWN: usize = 256;
@@ -27,16 +26,16 @@ impl Default for ShownPartials {
 
 impl ShownPartials {
     pub(in crate::vfs) fn note(&self, path: &VirtualPath, shown: Shown) {
-        lock(&self.0).insert(path.clone(), shown);
+        self.0.lock().insert(path.clone(), shown);
     }
 
     /// Forgets a path, because the client has learned that the upload is gone, or doesn't resume it.
     pub(in crate::vfs) fn forget(&self, path: &VirtualPath) {
-        lock(&self.0).remove(path);
+        self.0.lock().remove(path);
     }
 
     /// The interrupted upload that the client believes to exist.
     pub(in crate::vfs) fn shown(&self, path: &VirtualPath) -> Option<Shown> {
-        lock(&self.0).find(path).cloned()
+        self.0.lock().find(path).cloned()
     }
 }

@@ -1,11 +1,9 @@
 //! State of the null S3: names, sizes, metadata, open uploads and request counts.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::BTreeMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// An object without its bytes.
@@ -52,7 +50,7 @@ impl Objects {
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Returns an ETag or upload id that wasn't used before.

@@ -14,11 +14,9 @@ use async_trait::async_trait;
 use claims::Claims;
 use directories::Directories;
 use locks::Locks;
+use parking_lot::{Mutex, MutexGuard};
 use partials::Partials;
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 use tokio::{sync::Semaphore, time::Instant};
 
 /// The most objects that can have an entry: with names of 100 bytes about 40 MB. A new entry replaces the one that was
@@ -131,7 +129,7 @@ impl MemoryJournal {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn ask(&self, method: &'static str) -> Result<MutexGuard<'_, State>, JournalDown> {
