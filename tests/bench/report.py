@@ -43,8 +43,8 @@ def surroundings():
 
 PAGE = """# Performance
 
-What Wharfinger costs and how fast it is, next to its targets, to OpenSSH's sshd and to `rclone serve sftp`, on the same
-machine in the same run. This page is written by
+This page compares Wharfinger's cost and speed with its targets, with OpenSSH's sshd and with `rclone serve sftp`, on the
+same machine in the same run. This command writes it:
 
     tests/bench/run
 
@@ -54,21 +54,21 @@ machine in the same run. This page is written by
 
 ## How it was measured
 
-The client is the stock `sftp -b`, with AES-256-GCM (AES-128-GCM to rclone, which knows no other). Wharfinger and rclone store to and read from an S3 in a process of its
-own that costs nothing (`tests/bench/null_s3`), over plain HTTP; sshd with its sftp-server from and to a RAM disk, with no S3
-behind it. "30 ms and 80 MB/s" is S3's shape: so long until the first byte of each answer, and so fast each connection. Round
-trips are the wall time in units of 30 ms. CPU time and memory are those of the server, login included: of the process, and
-for sshd of its children too. rclone is told to cache nothing but what it can't do without.
+The client is the stock `sftp -b`, with AES-256-GCM (AES-128-GCM for rclone, which knows no other). Wharfinger and rclone
+store to and read from an S3 in a separate process that costs nothing (`tests/bench/null_s3`), over plain HTTP. sshd and its
+sftp-server use a RAM disk, without S3. "30 ms and 80 MB/s" is S3's shape: the time until the first byte of each answer, and
+the rate of each connection. Round trips are the wall time in units of 30 ms. CPU time and memory are the server's, login
+included: those of its process, and for sshd also of its children. rclone caches nothing beyond what it needs to work.
 
-The bare loop (`tests/bench/bare`) is the least that the same bytes can cost on the machine: one thread with blocking
-calls, one client and one connection to the null S3, which does only what can't be left out: receive, open or seal
-AES-256-GCM, take the checksum (put), send. No SSH, no SFTP, no signature, nobody else to serve. CPU time depends on the
-machine and on what else its host does: compare it with the others' of the same run, not with another run's.
+The bare loop (`tests/bench/bare`) is the lowest possible cost of the same bytes on the machine. It is one thread with
+blocking calls, one client and one connection to the null S3, and does only the necessary work: receive, open or seal
+AES-256-GCM, take the checksum (put), send. It has no SSH, no SFTP, no signature and no other client. CPU time depends on
+the machine and on the other work of its host: compare columns of the same run, not different runs.
 
-Large files, listings: medians of {runs} runs after one to warm up; the other cases: one run. Client, servers and the null S3
-share the machine and loopback, so MiB/s say how they get along on it, not what a network would carry; CPU time is the
-steadiest measure. The null S3 checks no signature or checksum, but Wharfinger makes them as for S3. TLS to S3 is not in
-these figures.
+Large files and listings are medians of {runs} runs after one to warm up; the other cases are one run. Client, servers and
+the null S3 share the machine and loopback, so MiB/s show the throughput of all of them together, not of a network; CPU time
+is the steadiest measure. The null S3 checks no signature or checksum, but Wharfinger makes them as for S3. These figures
+don't include TLS to S3.
 
 - {cpu}, {kernel}
 - {openssh}
