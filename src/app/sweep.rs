@@ -197,7 +197,7 @@ mod tests {
         }
     }
 
-    // S126: When it was given up or its time is over, its parts are removed from S3 within hours, by any node.
+    // S126: After it was aborted or its time is over, any node removes its parts from S3 within hours.
     #[tokio::test]
     async fn what_nobody_knows_is_given_up_when_it_is_old() {
         let mut fixture = fixture();

@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(order, [0, 3, 1, 2]);
     }
 
-    // S162: While others need memory, uploads whose CLOSE has waited for 30 seconds give theirs up and fail, the largest …
+    // S162: While others need memory, uploads whose CLOSE has waited for 30 seconds release their memory and fail, …
     #[tokio::test(start_paused = true)]
     async fn uploads_whose_close_has_come_are_served_before_all_others() {
         let budget = Budget::new(2);

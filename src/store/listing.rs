@@ -229,7 +229,7 @@ mod tests {
         assert!(listing(&bucket).exists().await.unwrap());
     }
 
-    // S25: Where S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
+    // S25: If S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
     #[tokio::test]
     async fn a_name_is_shown_once_as_the_file_that_stat_reaches() {
         let bucket = bucket(["acme/x", "acme/x-1", "acme/x-1/z", "acme/x.txt", "acme/x/y", "acme/x0/"]);

@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(bucket.keys(), ["acme/x"]);
     }
 
-    // S135: A deletion whose answer from S3 was lost, or was 503, counts as done by who asked for it, when the file …
+    // S135: A deletion whose answer from S3 was lost, or was 503, counts as done by the session that asked for it, …
     #[tokio::test]
     async fn a_lost_answer_is_told_from_a_lost_request() {
         let lost = || Error::Unreachable("timed out".into());

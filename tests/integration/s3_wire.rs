@@ -197,7 +197,7 @@ async fn a_body_is_sent_again_after_an_error_and_after_a_race() {
     assert_eq!(bodies, [b"goods"; 3]);
 }
 
-// S135: A deletion whose answer from S3 was lost, or was 503, counts as done by who asked for it, when the file …
+// S135: A deletion whose answer from S3 was lost, or was 503, counts as done by the session that asked for it, if …
 #[tokio::test(start_paused = true)]
 async fn a_deletion_tells_its_own_success_from_anothers() {
     let (gone, raced) = (|| answer(404, &[], "<Error><Code>NoSuchKey</Code></Error>"), "ConditionalRequestConflict");

@@ -89,7 +89,7 @@ async fn what_is_missing_is_missing_under_a_scoped_policy_too() {
     assert!(matches!(renamed(&bucket, "a", "b", true).await, Err(Error::NotFound)));
 }
 
-// S32: A file that somebody else changes during its RENAME stays as changed under its old name, and the client …
+// S32: If another writer changes a file during its RENAME, the change stays under the old name, and the client is …
 #[tokio::test]
 async fn a_source_that_changes_in_between_is_reported_and_kept() {
     let bucket = Arc::new(MemoryBucket::new());
@@ -343,7 +343,7 @@ async fn what_another_has_put_in_the_place_of_the_copy_stays() {
     assert_eq!(bucket.keys(), ["acme/b"]);
 }
 
-// S135: A deletion whose answer from S3 was lost, or was 503, counts as done by who asked for it, when the file …
+// S135: A deletion whose answer from S3 was lost, or was 503, counts as done by the session that asked for it, if …
 #[tokio::test]
 async fn a_rename_whose_deletion_got_no_answer_keeps_its_copy() {
     for is_scoped in [false, true] {

@@ -168,7 +168,7 @@ mod tests {
         Version { etag: ETag(tag.to_owned()), modified: 7 }
     }
 
-    // S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+    // S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files …
     #[test]
     fn what_is_here_alone_is_bounded() {
         let (overlay, bucket, tenant) = (AttributeOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());

@@ -108,7 +108,7 @@ mod tests {
     const ONE: Option<Times> = Some(Times { accessed: 1, modified: 1 });
     const TWO: Option<Times> = Some(Times { accessed: 2, modified: 2 });
 
-    // S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+    // S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files …
     #[test]
     fn what_is_here_alone_is_bounded() {
         let (overlay, bucket, tenant) = (DirectoryOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());

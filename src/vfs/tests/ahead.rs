@@ -78,7 +78,7 @@ async fn directories_within_directories_are_fetched_ahead_too() {
     assert_eq!(since.elapsed(), LATENCY * 5);
 }
 
-// S59: After a few wrong guesses a session isn't guessed for any more.
+// S59: After a few wrong guesses the server stops guessing for a session.
 #[tokio::test(start_paused = true)]
 async fn another_order_costs_no_more_than_a_few_gets() {
     let random = (0..FILES).map(|number| number * 617 % FILES);
@@ -97,7 +97,7 @@ async fn another_order_costs_no_more_than_a_few_gets() {
     assert!(count <= 50 + 4, "{count} GETs for the first file of 50 listings");
 }
 
-// S59: After a few wrong guesses a session isn't guessed for any more.
+// S59: After a few wrong guesses the server stops guessing for a session.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_waits_between_files_is_soon_left_alone() {
     let session = with_files();
@@ -110,7 +110,7 @@ async fn a_client_that_waits_between_files_is_soon_left_alone() {
     assert!(session.requested().len() <= 50 + 4);
 }
 
-// S59: After a few wrong guesses a session isn't guessed for any more.
+// S59: After a few wrong guesses the server stops guessing for a session.
 #[tokio::test(start_paused = true)]
 async fn files_that_cannot_be_read_are_soon_left_alone() {
     let session = with_files();
@@ -145,7 +145,7 @@ async fn what_the_session_changes_is_never_shown_as_it_was() {
     check(&session, 14).await;
 }
 
-// S57: What is fetched before it is opened is of the version that was listed; a file that has another one by then is …
+// S57: A file that is fetched before it is opened is of the version that was listed; one that has another version …
 #[tokio::test(start_paused = true)]
 async fn what_was_changed_before_it_was_fetched_ahead_is_asked_for_anew() {
     let session = with_files();

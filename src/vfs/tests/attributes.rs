@@ -30,7 +30,7 @@ fn metadata(list: &[(&str, &str)]) -> BTreeMap<String, String> {
     list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-// S25: Where S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
+// S25: If S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
 #[tokio::test]
 async fn where_both_are_setstat_reaches_the_file() {
     let session = Session::start();
@@ -64,7 +64,7 @@ async fn attributes_of_open_are_stored_with_the_object() {
     assert_eq!(listed(&session.another(), "/a").await.0, TIMES, "though a listing tells nothing of metadata");
 }
 
-// S75: What OPEN's attributes say is for new files.
+// S75: OPEN's attributes apply to new files alone.
 #[tokio::test]
 async fn attributes_of_open_are_not_for_a_file_that_is_there() {
     let session = Session::start();

@@ -159,7 +159,7 @@ fn lease(seconds: u64) -> Lease {
     Lease { holder: "a node that was killed".to_owned(), term: Duration::from_secs(seconds) }
 }
 
-// S142: What another node claims it claims until its operation ends, or for at most 30 seconds after it was killed.
+// S142: A claim of another node lasts until its operation ends, or for at most 30 seconds after that node was killed.
 #[tokio::test(start_paused = true)]
 async fn a_claim_ends_with_its_lease_and_a_working_node_renews_its_own() {
     let [one, other] = two(Place::Nodes, &["acme/a"]);
@@ -206,7 +206,7 @@ async fn an_operation_that_is_dropped_or_stops_waiting_leaves_no_claim() {
     }
 }
 
-// S142: What another node claims it claims until its operation ends, or for at most 30 seconds after it was killed.
+// S142: A claim of another node lasts until its operation ends, or for at most 30 seconds after that node was killed.
 #[tokio::test(start_paused = true)]
 async fn a_journal_that_goes_away_during_an_operation_holds_up_none_and_loses_its_row_later() {
     let [one, other] = two(Place::Nodes, &["acme/a"]);

@@ -25,7 +25,7 @@ async fn who_may_read_and_write_may_copy() {
     }
 }
 
-// S112: Within a mount S3 itself copies what is more than a part (8 MiB at first), if it goes to the end of an upload of …
+// S112: Within a mount S3 itself copies more than a part (8 MiB at first), if it goes to the end of an upload of …
 #[tokio::test]
 async fn from_one_mount_to_another_bytes_come_through_the_server() {
     let permissions = || READ_AND_WRITE.into_iter().collect();
@@ -45,7 +45,7 @@ async fn from_one_mount_to_another_bytes_come_through_the_server() {
     }
 }
 
-// S111: What is copied is of the version of the source that was opened. Where that was replaced or removed the copy …
+// S111: A copy is of the version of the source that was opened. If that was replaced or removed the copy fails, but …
 #[tokio::test]
 async fn where_versions_are_kept_what_comes_through_the_server_is_the_one_that_was_opened() {
     let bucket = Arc::new(MemoryBucket::versioned());

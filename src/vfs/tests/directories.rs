@@ -71,7 +71,7 @@ async fn rmdir_spares_files_neighbours_and_what_is_missing() {
 }
 
 // S24: RMDIR takes an empty directory, REMOVE a file, and neither anything else.
-// S25: Where S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
+// S25: If S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
 #[tokio::test]
 async fn remove_takes_files_and_no_directories() {
     let session = Session::start();
@@ -333,7 +333,7 @@ async fn a_page_that_fails_loses_no_name() {
     assert_eq!((names, errors), (1502, 1));
 }
 
-// S32: A file that somebody else changes during its RENAME stays as changed under its old name, and the client is …
+// S32: If another writer changes a file during its RENAME, the change stays under the old name, and the client is …
 #[tokio::test]
 async fn a_rename_says_whether_its_target_or_its_source_changed() {
     let no_overwrite = Permissions::ALL.without(Permission::Overwrite);
@@ -394,7 +394,7 @@ async fn mkdir_knows_its_own_success_from_anothers() {
 }
 
 // S11: The landing directory, and what leads to it, exists whatever storage has.
-// S12: What is, or leads to, a mount or the landing directory can't be renamed, removed or replaced.
+// S12: A mount, the landing directory, and every directory that leads to one can't be renamed, removed or replaced.
 #[tokio::test]
 async fn the_landing_directory_exists_before_anything_is_in_it_and_stays() {
     let session = Session::landing_at("/in/today");

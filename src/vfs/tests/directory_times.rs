@@ -321,8 +321,8 @@ async fn a_time_that_may_be_newer_than_the_question_stays() {
     assert_eq!(both(&elsewhere, "/dir").await, [TIMES, TIMES]);
 }
 
-// S99: While the journal is down nothing fails but the rename of a directory that holds something, and going on with an …
-// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+// S99: While the journal is down nothing fails but the rename of a directory that holds something, and resuming an …
+// S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
 async fn while_the_journal_is_down_a_node_has_its_own() {
     let session = with_a_time().await;
@@ -350,7 +350,7 @@ async fn while_the_journal_is_down_a_node_has_its_own() {
     assert_eq!(both(&elsewhere, "/new").await, [TIMES, TIMES]);
 }
 
-// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+// S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
 async fn what_another_node_set_later_stays_when_the_journal_is_told() {
     let session = Session::start();
@@ -382,7 +382,7 @@ async fn what_another_node_set_later_stays_when_the_journal_is_told() {
     }
 }
 
-// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+// S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
 async fn a_journal_that_is_down_is_asked_now_and_then_and_then_hears_of_all_at_once() {
     let session = Session::start();
@@ -406,7 +406,7 @@ async fn a_journal_that_is_down_is_asked_now_and_then_and_then_hears_of_all_at_o
     assert!(shown.iter().skip(2).all(|entry| entry.metadata.times == TIMES));
 }
 
-// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+// S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 // S169: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
 #[tokio::test(start_paused = true)]
 async fn a_rename_takes_along_what_the_journal_has_yet_to_hear() {

@@ -35,7 +35,7 @@ async fn what_is_no_file_cannot_be_read() {
     }
 }
 
-// S25: Where S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
+// S25: If S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
 #[tokio::test]
 async fn where_both_are_open_reaches_the_file_and_opendir_the_directory() {
     let session = Session::start();
@@ -57,7 +57,7 @@ async fn a_size_seen_long_ago_is_not_believed() {
     assert_eq!(session.requested(), [Verb::Head, Verb::Read]);
 }
 
-// S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
+// S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of …
 #[tokio::test]
 async fn who_creates_opens_what_another_makes_meanwhile() {
     for exclusive in [false, true] {
@@ -80,7 +80,7 @@ async fn who_creates_opens_what_another_makes_meanwhile() {
     }
 }
 
-// S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
+// S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of …
 #[tokio::test]
 async fn an_empty_file_that_is_being_made_keeps_its_name() {
     let session = Session::start();
@@ -96,7 +96,7 @@ async fn an_empty_file_that_is_being_made_keeps_its_name() {
     assert_eq!(session.bucket.keys(), ["acme/a"]);
 }
 
-// S157: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
+// S157: A name that is gone is reported as missing, and one that has just appeared is found, also if S3 answers 403 …
 #[tokio::test]
 async fn what_is_removed_while_it_is_read_is_gone_whatever_s3_calls_it() {
     for scoped in [false, true] {
@@ -118,7 +118,7 @@ async fn what_is_removed_while_it_is_read_is_gone_whatever_s3_calls_it() {
     }
 }
 
-// S157: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
+// S157: A name that is gone is reported as missing, and one that has just appeared is found, also if S3 answers 403 …
 #[tokio::test]
 async fn a_file_that_appears_between_two_questions_is_found() {
     for scoped in [false, true] {

@@ -84,7 +84,7 @@ async fn a_marker_costs_one_request_a_directory_and_none_where_it_was_seen() {
     assert_eq!(session.bucket.count(Verb::Put), 0);
 }
 
-// S132: Of a user who may store nothing, the node remembers for an hour which directories without a marker its users …
+// S132: For users who may store nothing, the node remembers for an hour the directories without a marker that they …
 #[tokio::test(start_paused = true)]
 async fn a_poller_that_may_only_read_and_delete_lists_its_empty_directory_again() {
     let permissions = [Permission::Read, Permission::List, Permission::Delete].into_iter().collect();

@@ -128,7 +128,7 @@ async fn virtual_directories_only_list() {
     assert_eq!(session.requested(), []);
 }
 
-// S12: What is, or leads to, a mount or the landing directory can't be renamed, removed or replaced.
+// S12: A mount, the landing directory, and every directory that leads to one can't be renamed, removed or replaced.
 // S13: A rename from one mount to another is refused.
 #[tokio::test]
 async fn a_mount_can_be_neither_renamed_nor_removed_nor_replaced() {

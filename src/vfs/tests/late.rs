@@ -102,7 +102,7 @@ async fn what_one_session_sets_another_adds_to() {
     assert_eq!(shown(&session.another(), "/a").await, (TIMES, 0o100_600));
 }
 
-// S97: What a session of the node set is answered at once; what one of another node set on the same file may take two …
+// S97: The node shows times and modes that its own sessions set at once; those that another node set on the same …
 #[tokio::test(start_paused = true)]
 async fn a_session_hears_of_what_another_sets() {
     let (session, another) = two_sessions().await;
@@ -121,8 +121,8 @@ async fn a_session_hears_of_what_another_sets() {
     assert_eq!(shown(&session.elsewhere(), "/a").await, (times, 0o100_600));
 }
 
-// S99: While the journal is down nothing fails but the rename of a directory that holds something, and going on with an …
-// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+// S99: While the journal is down nothing fails but the rename of a directory that holds something, and resuming an …
+// S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
 async fn while_the_journal_is_down_nothing_fails_and_a_node_has_its_own() {
     let (session, _) = two_sessions().await;
@@ -152,7 +152,7 @@ async fn while_the_journal_is_down_nothing_fails_and_a_node_has_its_own() {
     assert_eq!((shown(&another, "/c").await.0, listed(&another, "/c").await.0), (times, times));
 }
 
-// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+// S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
 async fn what_another_node_set_later_stays_when_the_journal_is_told() {
     let (session, elsewhere) = two_nodes_of_which_one_set_mode_and_time_alone().await;
@@ -173,7 +173,7 @@ async fn what_another_node_set_later_stays_when_the_journal_is_told() {
 }
 
 // S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
-// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+// S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
 async fn of_a_file_that_another_node_replaced_the_journal_is_told_nothing() {
     let (session, elsewhere) = two_nodes_of_which_one_set_mode_and_time_alone().await;
@@ -195,7 +195,7 @@ async fn of_a_file_that_another_node_replaced_the_journal_is_told_nothing() {
 }
 
 // S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
-// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+// S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
 async fn the_row_of_an_older_version_gives_way_when_the_journal_is_told() {
     let (session, _) = two_sessions().await;
@@ -209,7 +209,7 @@ async fn the_row_of_an_older_version_gives_way_when_the_journal_is_told() {
     assert_ne!(shown(&session.elsewhere(), "/a").await.0, TIMES);
 }
 
-// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+// S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
 async fn what_was_set_before_the_journal_was_down_joins_what_it_is_told() {
     let session = Session::start();

@@ -244,8 +244,8 @@ async fn a_file_that_is_stored_is_removed_and_a_lock_on_its_name_stays() {
     assert_eq!(one.bucket.bytes("acme/a").unwrap(), "");
 }
 
-// S130: Where no file is but the one that the session is uploading, REMOVE and RENAME are about that: it doesn't appear …
-// S177: The session's own REMOVE or RENAME of the file ends its lock, and the upload goes on as without one.
+// S130: If no file has the name but the one that the session is uploading, REMOVE and RENAME are about that one: it …
+// S177: The session's own REMOVE or RENAME of the file ends its lock, and the upload continues as without one.
 #[tokio::test(start_paused = true)]
 async fn its_own_remove_and_rename_free_the_name() {
     for place in PLACES {

@@ -156,7 +156,7 @@ async fn a_mode_that_was_set_late_stays_with_a_changed_file() {
     assert!(times != TIMES && mode == 0o100_640);
 }
 
-// S79: A change replaces the version that was opened, and no other: where somebody else has changed or removed the …
+// S79: A change replaces the version that was opened, and no other: if another writer has changed or removed the …
 #[tokio::test]
 async fn a_change_by_somebody_else_is_reported_and_not_overwritten() {
     let session = Session::start();
@@ -312,7 +312,7 @@ async fn a_change_costs_what_it_changes() {
     assert_eq!(session.requested(), [head, Verb::Put]);
 }
 
-// S157: What is gone is told as gone, and what has just come to be is found, also where S3 says 403 of what is missing, …
+// S157: A name that is gone is reported as missing, and one that has just appeared is found, also if S3 answers 403 …
 #[tokio::test]
 async fn a_change_of_what_is_gone_fails_as_such_whatever_s3_calls_it() {
     for scoped in [false, true] {

@@ -29,7 +29,7 @@ async fn overtaken(new: &'static str) -> (Session, Session) {
     (first, second)
 }
 
-// S147: A request that begins after another session of the node was told OK sees what that did, of everything but …
+// S147: A request that begins after another session of the node was told OK sees that session's changes, of …
 #[tokio::test(start_paused = true)]
 async fn what_another_session_replaced_is_read_renamed_changed_and_removed_as_it_is_now() {
     let (first, _) = overtaken("newer").await;
@@ -136,7 +136,7 @@ async fn no_session_is_answered_from_what_other_credentials_saw() {
     assert!(matches!(alice.stat(&path("/dir")).await, Err(Error::NotFound)));
 }
 
-// S97: What a session of the node set is answered at once; what one of another node set on the same file may take two …
+// S97: The node shows times and modes that its own sessions set at once; those that another node set on the same …
 #[tokio::test(start_paused = true)]
 async fn times_that_another_session_sets_on_a_new_version_are_shown_at_once() {
     let first = Session::start();
@@ -149,7 +149,7 @@ async fn times_that_another_session_sets_on_a_new_version_are_shown_at_once() {
     assert_eq!((shown(&first, "/a").await.0, listed(&first, "/a").await.0), (times, times));
 }
 
-// S147: A request that begins after another session of the node was told OK sees what that did, of everything but …
+// S147: A request that begins after another session of the node was told OK sees that session's changes, of …
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_another_sessions_change_overtook_is_not_remembered() {
     let first = Session::start();

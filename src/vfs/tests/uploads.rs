@@ -109,7 +109,7 @@ async fn a_failed_write_fails_the_close_and_publishes_nothing() {
     assert!(session.bucket.keys().is_empty());
 }
 
-// S64: Until its CLOSE a new file is seen by its own session alone, from its OPEN on: STAT shows its size so far. …
+// S64: Until its CLOSE only its own session sees a new file, from its OPEN on: STAT shows its size so far. The …
 // S65: Of two uploads to one path the newest is shown, and the last to be closed stays.
 #[tokio::test]
 async fn the_session_sees_how_far_its_uploads_are() {

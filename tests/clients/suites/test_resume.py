@@ -62,7 +62,7 @@ class Resume:
     def reput(self, path):
         return self.openssh.sftp(f"reput {self.local}/file {path}", check=False)
 
-    # S118: OPEN without TRUNC goes on with it, on whatever node, and the whole file appears at its CLOSE, if nothing …
+    # S118: OPEN without TRUNC resumes it, on any node, and the whole file appears at its CLOSE, if nothing else has …
     def test_reput_after_a_client_that_was_killed(self):
         there, sent = self.remote_directory(), make(self.local / "file", SIZE)
         path = f"{there}/killed-client"
@@ -80,7 +80,7 @@ class Resume:
         self.run_program(*command_lines.lftp(self.server, f"put -c {self.local}/file -o {path}"))
         self.assert_whole(path, content(SIZE), begun)
 
-    # S120: TRUNC, EXCL and REMOVE give it up, and of two uploads that were cut off the newest stays.
+    # S120: TRUNC, EXCL and REMOVE abort it, and of two uploads that were cut off the newest stays.
     # S121: A first WRITE at offset 0 begins the file anew, and so does the size 0. Behind what is stored no hole is left, …
     def test_put_and_scp_begin_anew(self):
         path, file = f"{self.remote_directory()}/anew", self.local / "file"

@@ -95,7 +95,7 @@ class Sshfs:
             self.assertEqual([(2000,)], database.execute("select count(*) from t").fetchall())
             self.assertEqual([("ok",)], database.execute("pragma integrity_check").fetchall())
 
-    # S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
+    # S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version …
     def test_a_lock_file(self):
         self.assertEqual("held\n", self.shell("flock lock echo held").stdout)
         self.assertEqual({"lock": 0}, sizes(self.sftp(), self.there))

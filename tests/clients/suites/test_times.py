@@ -119,7 +119,7 @@ class TimesInSqlite(LateTimes):
         self.rclone("sync", tree, there)
         self.assertEqual(self.listing(tree), self.rclone("lsf", "-R", "--files-only", "--format", "pt", there))
 
-    # S99: While the journal is down nothing fails but the rename of a directory that holds something, and going …
+    # S99: While the journal is down nothing fails but the rename of a directory that holds something, and resuming …
     def test_while_another_program_locks_the_file_all_goes_on(self):
         self.put("before", b"x", THEN)
         with closing(sqlite3.connect(self.ledger, isolation_level=None)) as other:
@@ -162,7 +162,7 @@ class TimesInPostgres(LateTimes):
         return serve(cls.postgres.url, "times-postgres")
 
     # S89: Times and modes that come later are kept in the journal, which is SQL, by bucket, key and ETag: every …
-    # S99: While the journal is down nothing fails but the rename of a directory that holds something, and going …
+    # S99: While the journal is down nothing fails but the rename of a directory that holds something, and resuming …
     def test_nodes_share_them_and_an_outage_stops_nobody(self):
         another = serve(self.postgres.url, "times-postgres")
         self.addCleanup(another.close)

@@ -61,7 +61,7 @@ class Upgrade:
         bob = self.knowing_the_host_key(self.server.bob)
         self.assertIn("batch.new", bob.sftp("ls -1").stdout)
 
-    # S118: OPEN without TRUNC goes on with it, on whatever node, and the whole file appears at its CLOSE, if nothing else …
+    # S118: OPEN without TRUNC resumes it, on any node, and the whole file appears at its CLOSE, if nothing else has …
     def test_uploads_that_were_cut_off_go_on(self):
         for user, name, arguments in (("alice", "partial", REST), ("bob", "stream", STREAM)):
             with self.subTest(user=user):

@@ -57,7 +57,7 @@ async fn an_outage_that_begins_at_any_step_of_any_operation() {
     report.check(200);
 }
 
-// S99: While the journal is down nothing fails but the rename of a directory that holds something, and going on with an …
+// S99: While the journal is down nothing fails but the rename of a directory that holds something, and resuming an …
 #[tokio::test(start_paused = true)]
 async fn a_journal_that_fails_from_any_question_of_any_operation_on() {
     let mut report = Report::default();
@@ -74,7 +74,7 @@ async fn a_journal_that_fails_from_any_question_of_any_operation_on() {
     report.check(100);
 }
 
-// S99: While the journal is down nothing fails but the rename of a directory that holds something, and going on with an …
+// S99: While the journal is down nothing fails but the rename of a directory that holds something, and resuming an …
 #[tokio::test(start_paused = true)]
 async fn a_journal_that_fails_while_the_storage_does() {
     let mut report = Report::default();

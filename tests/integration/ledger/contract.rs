@@ -125,7 +125,7 @@ async fn renames_that_could_meet_are_not_entered(journal: &Arc<dyn Journal>) {
     }
 }
 
-// S142: What another node claims it claims until its operation ends, or for at most 30 seconds after it was killed.
+// S142: A claim of another node lasts until its operation ends, or for at most 30 seconds after that node was killed.
 async fn a_name_is_claimed_by_one_until_its_lease_ends(journal: &Arc<dyn Journal>) {
     let (bucket, name) = (bucket(), key("claimed/a%_ü\\'"));
     let (mine, over, theirs) = (lease("me", 60), lease("me", 0), lease("they", 60));
@@ -385,7 +385,7 @@ async fn what_was_set_since_a_version_came_to_be_stays(journal: &Arc<dyn Journal
     assert_eq!(journal.add_late(&bucket(), &key("race"), &asked, *NOW - 5).await.unwrap(), kept);
 }
 
-// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+// S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 async fn what_a_client_set_a_while_ago_joins_what_was_set_before_and_leaves_what_was_set_since(
     journal: &Arc<dyn Journal>,
 ) {

@@ -144,7 +144,7 @@ fn note(raw: &str, modified: Option<u32>, seconds_ago: u64) -> DirectoryNote {
     DirectoryNote { bucket: bucket(), directory: directory(raw), times: modified.map(times), set_ago }
 }
 
-// S100: What was set while the journal was down is that node's own, for the last 4,096 files and as many directories of a …
+// S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 async fn what_is_told_late_leaves_what_was_set_since(journal: &Arc<dyn Journal>) {
     let tell = async |notes: &[DirectoryNote]| journal.tell_directory_times(notes).await.unwrap();
     let all = ["told/", "told/a/", "told/a/ä%/", "told0/", "tol/", "x/told/"];

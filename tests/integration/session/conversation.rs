@@ -229,7 +229,7 @@ async fn open_means_what_open_of_posix_means() {
     }
 }
 
-// S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
+// S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of …
 #[tokio::test(start_paused = true)]
 async fn a_lock_file_is_there_when_it_is_open_and_stays_the_same() {
     let wharf = Wharf::start();

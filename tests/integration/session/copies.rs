@@ -47,7 +47,7 @@ async fn assert_given_up(wharf: &Wharf, mut client: Client, target: &Handle) {
 }
 
 // S110: COPY-DATA copies from a file that is open for reading alone to one that is open for writing, which appears at …
-// S112: Within a mount S3 itself copies what is more than a part (8 MiB at first), if it goes to the end of an upload of …
+// S112: Within a mount S3 itself copies more than a part (8 MiB at first), if it goes to the end of an upload of …
 #[tokio::test(start_paused = true)]
 async fn a_copy_of_64_mib_is_made_by_s3_and_neither_fetches_nor_sends_a_byte() {
     let content = content(1, LARGE);
@@ -66,7 +66,7 @@ async fn a_copy_of_64_mib_is_made_by_s3_and_neither_fetches_nor_sends_a_byte() {
     wharf.assert_nothing_left().await;
 }
 
-// S112: Within a mount S3 itself copies what is more than a part (8 MiB at first), if it goes to the end of an upload of …
+// S112: Within a mount S3 itself copies more than a part (8 MiB at first), if it goes to the end of an upload of …
 #[tokio::test(start_paused = true)]
 async fn what_fits_one_part_is_fetched_and_put() {
     for size in [0, 1, 3 * MIB, 8 * MIB] {
@@ -117,7 +117,7 @@ async fn files_are_joined_by_s3_and_go_on_with_what_is_written() {
     wharf.assert_stored("/b", &[&first[..], &second[MIB..], b"the end"].concat());
 }
 
-// S114: A copy of the length 0 goes on to the end of its source. One of more bytes than are there copies those, and is …
+// S114: A copy of the length 0 continues to the end of its source. One of more bytes than the source has copies …
 #[tokio::test(start_paused = true)]
 async fn lengths_and_offsets_say_which_bytes_go_where() {
     let ended = || Err(Refusal { code: StatusCode::Eof, sentence: "end of file".into() });
@@ -208,7 +208,7 @@ async fn only_what_is_open_for_reading_alone_is_a_source() {
     }
 }
 
-// S111: What is copied is of the version of the source that was opened. Where that was replaced or removed the copy …
+// S111: A copy is of the version of the source that was opened. If that was replaced or removed the copy fails, but …
 // S113: After a copy that was refused, or failed, the CLOSE of its target fails too, and nothing is stored.
 #[tokio::test(start_paused = true)]
 async fn a_source_that_changes_while_s3_copies_it_fails_the_copy() {
@@ -229,7 +229,7 @@ async fn a_source_that_changes_while_s3_copies_it_fails_the_copy() {
     }
 }
 
-// S111: What is copied is of the version of the source that was opened. Where that was replaced or removed the copy …
+// S111: A copy is of the version of the source that was opened. If that was replaced or removed the copy fails, but …
 #[tokio::test(start_paused = true)]
 async fn a_source_that_changes_while_it_comes_through_the_server_fails_the_copy() {
     let (wharf, mut client, source) = with_source(content(1, LARGE)).await;
@@ -246,7 +246,7 @@ async fn a_source_that_changes_while_it_comes_through_the_server_fails_the_copy(
     assert_given_up(&wharf, client, &target).await;
 }
 
-// S105: What a client sends without waiting has the result that it would have one after the other, as far as it …
+// S105: Requests that a client sends without waiting have the result that they would have one after the other, as …
 #[tokio::test(start_paused = true)]
 async fn what_does_not_touch_the_target_passes_a_copy() {
     let content = content(1, LARGE);
@@ -313,7 +313,7 @@ async fn a_client_that_vanishes_during_a_copy_leaves_nothing() {
     }
 }
 
-// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, whoever still listens.
+// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, even if the client is gone.
 #[tokio::test(start_paused = true)]
 async fn a_copy_before_a_close_that_has_come_is_carried_out() {
     let content = content(1, LARGE);

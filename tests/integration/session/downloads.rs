@@ -270,7 +270,7 @@ async fn a_download_never_mixes_two_versions() {
     assert!(client.fetch("/a").await.unwrap() == second);
 }
 
-// S53: A download whose connection to S3 breaks, or dries up, goes on from the byte where it did.
+// S53: A download whose connection to S3 breaks, or stalls, resumes at the byte where it did.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_breaks_is_taken_up_where_it_broke() {
     let wharf = Wharf::start();

@@ -130,7 +130,7 @@ async fn an_empty_file_that_open_makes_waits_too() {
     client.handle(open).await.unwrap();
 }
 
-// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, whoever still listens.
+// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, even if the client is gone.
 #[tokio::test(start_paused = true)]
 async fn what_waits_is_done_in_its_order_when_the_client_is_gone() {
     let wharf = wharf();
@@ -147,7 +147,7 @@ async fn what_waits_is_done_in_its_order_when_the_client_is_gone() {
     assert_eq!(wharf.bucket.keys(), ["acme/data", "acme/data.done", "acme/made/", "acme/new", "acme/there"]);
 }
 
-// S160: When such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE came, …
+// S160: If such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE …
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_no_reply_told_fails_what_waited_for_it() {
     let told = "a file that was closed before this could not be stored: ";
@@ -181,7 +181,7 @@ async fn a_failure_that_no_reply_told_fails_what_waited_for_it() {
     }
 }
 
-// S160: When such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE came, …
+// S160: If such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE …
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_a_write_told_fails_nothing_else() {
     let wharf = wharf();
@@ -199,7 +199,7 @@ async fn a_failure_that_a_write_told_fails_nothing_else() {
     client.status(marker).await.unwrap();
 }
 
-// S160: When such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE came, …
+// S160: If such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE …
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_a_write_told_after_the_close_came_fails_what_waited_for_it() {
     let wharf = wharf();
@@ -215,7 +215,7 @@ async fn a_failure_that_a_write_told_after_the_close_came_fails_what_waited_for_
     assert_eq!(wharf.bucket.keys(), before);
 }
 
-// S160: When such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE came, …
+// S160: If such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE …
 #[tokio::test(start_paused = true)]
 async fn a_write_that_its_handle_does_not_allow_tells_of_no_failure() {
     let wharf = wharf();
@@ -233,7 +233,7 @@ async fn a_write_that_its_handle_does_not_allow_tells_of_no_failure() {
     client.status(marker).await.unwrap_err();
 }
 
-// S160: When such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE came, …
+// S160: If such an earlier CLOSE fails, and no reply to a WRITE or COPY-DATA told the client so before the CLOSE …
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_was_answered_before_the_close_came_fails_nothing() {
     let wharf = wharf();
@@ -315,7 +315,7 @@ async fn a_close_that_goes_on_slowly_takes_as_long_as_it_takes() {
     client.status(data).await.unwrap();
 }
 
-// S162: While others need memory, uploads whose CLOSE has waited for 30 seconds give theirs up and fail, the largest …
+// S162: While others need memory, uploads whose CLOSE has waited for 30 seconds release their memory and fail, the …
 #[tokio::test(start_paused = true)]
 async fn an_upload_whose_turn_has_come_keeps_its_memory() {
     let wharf = Wharf::with(Setup { budget_bytes: 20 << 20, ..Setup::default() });
@@ -338,7 +338,7 @@ async fn an_upload_whose_turn_has_come_keeps_its_memory() {
     client.status(large).await.unwrap();
 }
 
-// S162: While others need memory, uploads whose CLOSE has waited for 30 seconds give theirs up and fail, the largest …
+// S162: While others need memory, uploads whose CLOSE has waited for 30 seconds release their memory and fail, the …
 #[tokio::test(start_paused = true)]
 async fn one_upload_gives_its_memory_up_at_a_time_however_long_that_takes() {
     let wharf = Wharf::with(Setup { budget_bytes: 40 << 20, ..Setup::default() });
@@ -362,7 +362,7 @@ async fn one_upload_gives_its_memory_up_at_a_time_however_long_that_takes() {
     client.status(large[1]).await.unwrap();
 }
 
-// S162: While others need memory, uploads whose CLOSE has waited for 30 seconds give theirs up and fail, the largest …
+// S162: While others need memory, uploads whose CLOSE has waited for 30 seconds release their memory and fail, the …
 #[tokio::test(start_paused = true)]
 async fn uploads_that_wait_give_their_memory_to_others_the_largest_first() {
     let wharf = Wharf::with(Setup { budget_bytes: 20 << 20, ..Setup::default() });
@@ -388,7 +388,7 @@ async fn uploads_that_wait_give_their_memory_to_others_the_largest_first() {
     client.status(small).await.unwrap();
 }
 
-// S162: While others need memory, uploads whose CLOSE has waited for 30 seconds give theirs up and fail, the largest …
+// S162: While others need memory, uploads whose CLOSE has waited for 30 seconds release their memory and fail, the …
 #[tokio::test(start_paused = true)]
 async fn an_upload_that_waits_behind_a_rename_gives_its_memory_up_too() {
     let wharf = Wharf::with(Setup { budget_bytes: 10 << 20, ..Setup::default() });

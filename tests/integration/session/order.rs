@@ -31,7 +31,7 @@ async fn after_close(client: &mut Client) -> [u32; 9] {
     ]
 }
 
-// S105: What a client sends without waiting has the result that it would have one after the other, as far as it …
+// S105: Requests that a client sends without waiting have the result that they would have one after the other, as …
 #[tokio::test(start_paused = true)]
 async fn requests_on_one_file_are_as_if_done_one_after_the_other() {
     for held in [None, Some((Verb::Put, Request)), Some((Verb::Copy, Answer)), Some((Verb::Remove, Request))] {
@@ -53,7 +53,7 @@ async fn requests_on_one_file_are_as_if_done_one_after_the_other() {
     }
 }
 
-// S105: What a client sends without waiting has the result that it would have one after the other, as far as it …
+// S105: Requests that a client sends without waiting have the result that they would have one after the other, as …
 #[tokio::test(start_paused = true)]
 async fn nothing_passes_a_close_on_its_path_and_anything_passes_elsewhere() {
     let wharf = Wharf::start();
@@ -134,7 +134,7 @@ async fn an_open_waits_a_moment_for_the_close_that_is_sent_beside_it() {
     }
 }
 
-// S105: What a client sends without waiting has the result that it would have one after the other, as far as it …
+// S105: Requests that a client sends without waiting have the result that they would have one after the other, as …
 #[tokio::test(start_paused = true)]
 async fn what_is_asked_of_a_path_comes_behind_the_writes_to_it() {
     let wharf = Wharf::with(Setup { budget_bytes: 5 << 20, ..Setup::default() });
@@ -197,7 +197,7 @@ async fn what_is_read_and_what_is_large_waits_a_moment_for_the_close_that_is_sen
     }
 }
 
-// S130: Where no file is but the one that the session is uploading, REMOVE and RENAME are about that: it doesn't appear …
+// S130: If no file has the name but the one that the session is uploading, REMOVE and RENAME are about that one: it …
 #[tokio::test(start_paused = true)]
 async fn what_is_removed_or_renamed_before_its_close_does_not_appear_or_elsewhere() {
     for large in [false, true] {
@@ -235,7 +235,7 @@ async fn what_is_removed_or_renamed_before_its_close_does_not_appear_or_elsewher
     }
 }
 
-// S130: Where no file is but the one that the session is uploading, REMOVE and RENAME are about that: it doesn't appear …
+// S130: If no file has the name but the one that the session is uploading, REMOVE and RENAME are about that one: it …
 #[tokio::test(start_paused = true)]
 async fn what_was_renamed_replaces_what_its_rename_may_replace() {
     let exclusive = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
@@ -256,7 +256,7 @@ async fn what_was_renamed_replaces_what_its_rename_may_replace() {
     wharf.assert_stored("/free", b"somebody else's");
 }
 
-// S105: What a client sends without waiting has the result that it would have one after the other, as far as it …
+// S105: Requests that a client sends without waiting have the result that they would have one after the other, as …
 #[tokio::test(start_paused = true)]
 async fn a_close_behind_a_rename_comes_before_what_is_done_under_the_new_name() {
     let wharf = Wharf::start();
@@ -279,7 +279,7 @@ async fn a_close_behind_a_rename_comes_before_what_is_done_under_the_new_name() 
     assert!(wharf.bucket.keys().is_empty());
 }
 
-// S130: Where no file is but the one that the session is uploading, REMOVE and RENAME are about that: it doesn't appear …
+// S130: If no file has the name but the one that the session is uploading, REMOVE and RENAME are about that one: it …
 #[tokio::test(start_paused = true)]
 async fn what_was_renamed_goes_on_under_its_new_name_and_what_was_removed_does_not() {
     let wharf = Wharf::start();
@@ -318,7 +318,7 @@ async fn a_close_waits_for_what_came_before_it() {
     wharf.assert_stored("/a", b"new");
 }
 
-// S105: What a client sends without waiting has the result that it would have one after the other, as far as it …
+// S105: Requests that a client sends without waiting have the result that they would have one after the other, as …
 #[tokio::test(start_paused = true)]
 async fn chains_of_renames_keep_their_order() {
     let wharf = Wharf::start();

@@ -190,7 +190,7 @@ async fn a_read_without_writes_behind_it_does_not_make_way() {
     assert_eq!(served(&mut client, reads, &content[..READ_BYTES]).await, 40);
 }
 
-// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, whoever still listens.
+// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, even if the client is gone.
 #[tokio::test(start_paused = true)]
 async fn a_close_behind_reads_that_wait_is_carried_out_when_the_client_is_gone() {
     let wharf = Wharf::start();

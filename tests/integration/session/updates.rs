@@ -181,7 +181,7 @@ async fn each_change_makes_it_an_upload() {
     }
 }
 
-// S79: A change replaces the version that was opened, and no other: where somebody else has changed or removed the …
+// S79: A change replaces the version that was opened, and no other: if another writer has changed or removed the …
 // S49: A file is one version for as long as it is open; a download never mixes two.
 #[tokio::test(start_paused = true)]
 async fn the_version_that_was_opened_is_read_and_replaced_and_no_other() {
@@ -378,7 +378,7 @@ async fn refusals_of_any_number_of_reads_are_bounded() {
 }
 
 // S70: An upload whose connection is lost before its CLOSE is never published; a file that was to be changed stays as …
-// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, whoever still listens.
+// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, even if the client is gone.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_vanishes_leaves_what_its_close_says() {
     for closes in [false, true] {
@@ -411,7 +411,7 @@ async fn an_empty_file_is_read_and_changed() {
     wharf.assert_stored("/a", b"new");
 }
 
-// S118: OPEN without TRUNC goes on with it, on whatever node, and the whole file appears at its CLOSE, if nothing else …
+// S118: OPEN without TRUNC resumes it, on any node, and the whole file appears at its CLOSE, if nothing else has …
 #[tokio::test(start_paused = true)]
 async fn a_new_file_and_one_that_begins_anew_are_uploads_from_their_open_on() {
     for (path, flags) in [("/new", BOTH | OpenFlags::CREATE), ("/a", CREATE | OpenFlags::READ)] {

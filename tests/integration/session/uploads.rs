@@ -221,7 +221,7 @@ async fn what_is_appended_stands_in_the_order_in_which_it_came() {
     }
 }
 
-// S64: Until its CLOSE a new file is seen by its own session alone, from its OPEN on: STAT shows its size so far. …
+// S64: Until its CLOSE only its own session sees a new file, from its OPEN on: STAT shows its size so far. The …
 #[tokio::test(start_paused = true)]
 async fn a_file_on_its_way_shows_its_size_so_far_to_its_own_session_alone() {
     let wharf = Wharf::start();

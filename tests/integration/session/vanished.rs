@@ -38,7 +38,7 @@ async fn an_upload_without_its_close_is_never_published() {
     }
 }
 
-// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, whoever still listens.
+// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, even if the client is gone.
 #[tokio::test(start_paused = true)]
 async fn a_close_that_has_come_is_carried_out_whoever_still_listens() {
     for (size, held) in [(3, Verb::Put), (9 * MIB, Verb::CreateUpload), (20 * MIB, Verb::UploadPart)] {
@@ -60,7 +60,7 @@ async fn a_close_that_has_come_is_carried_out_whoever_still_listens() {
     }
 }
 
-// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, whoever still listens.
+// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, even if the client is gone.
 #[tokio::test(start_paused = true)]
 async fn a_rename_that_has_begun_is_finished() {
     let wharf = Wharf::start();

@@ -4,7 +4,7 @@ use super::*;
 use crate::store::memory::BodyFault;
 use tokio::time::Instant;
 
-// S53: A download whose connection to S3 breaks, or dries up, goes on from the byte where it did.
+// S53: A download whose connection to S3 breaks, or stalls, resumes at the byte where it did.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_breaks_is_taken_up_where_it_broke() {
     let fixture = Fixture::new(20 * MIB);
@@ -16,7 +16,7 @@ async fn a_body_that_breaks_is_taken_up_where_it_broke() {
     assert!(ranges.contains(&(100_000..8 * MIB)), "{ranges:?}");
 }
 
-// S53: A download whose connection to S3 breaks, or dries up, goes on from the byte where it did.
+// S53: A download whose connection to S3 breaks, or stalls, resumes at the byte where it did.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_ends_early_or_dries_up_is_taken_up_too_with_a_deadline_by_its_length() {
     for (fault, least, most) in [(BodyFault::End(300_000), 0, 1), (BodyFault::Stall(300_000), 100, 110)] {

@@ -199,7 +199,7 @@ async fn a_read_waits_for_its_own_bytes_only() {
 }
 
 // S49: A file is one version for as long as it is open; a download never mixes two.
-// S50: When a file is overwritten, its download goes on with the old version where the bucket keeps it, and fails …
+// S50: When a file is overwritten, its download continues with the old version if the bucket keeps it, and fails …
 #[tokio::test]
 async fn an_overwritten_object_is_an_error_and_never_a_mixture() {
     let fixture = Fixture::new(20 * MIB);
@@ -214,7 +214,7 @@ async fn an_overwritten_object_is_an_error_and_never_a_mixture() {
     assert_eq!(fixture.bucket.requests().len(), 2, "the version is gone: asking again is of no use");
 }
 
-// S50: When a file is overwritten, its download goes on with the old version where the bucket keeps it, and fails …
+// S50: When a file is overwritten, its download continues with the old version if the bucket keeps it, and fails …
 #[tokio::test]
 async fn an_overwritten_version_is_read_on_where_versions_are_kept() {
     let fixture = Fixture::in_bucket(MemoryBucket::versioned(), 40 * MIB);

@@ -47,7 +47,7 @@ async fn what_is_appended_goes_up_alone() {
     }
 }
 
-// S77: What nobody wrote S3 copies, or it is read back where it is too small to be copied.
+// S77: S3 copies the bytes that no WRITE touched, or the server reads them back if they are too few to be copied.
 #[tokio::test]
 async fn a_change_in_the_middle_sends_one_small_part() {
     let (fixture, mut model) = (Fixture::new(), content(SIZE));
@@ -75,7 +75,7 @@ async fn a_shorter_file_is_copied_and_nothing_sent() {
     assert_eq!(fixture.bucket.verbs(), [Verb::CreateUpload, Verb::CopyPart, Verb::CompleteUpload]);
 }
 
-// S77: What nobody wrote S3 copies, or it is read back where it is too small to be copied.
+// S77: S3 copies the bytes that no WRITE touched, or the server reads them back if they are too few to be copied.
 #[tokio::test]
 async fn what_fits_one_part_is_read_back_and_put() {
     for (size, change, expected) in [
@@ -98,7 +98,7 @@ async fn what_fits_one_part_is_read_back_and_put() {
     }
 }
 
-// S77: What nobody wrote S3 copies, or it is read back where it is too small to be copied.
+// S77: S3 copies the bytes that no WRITE touched, or the server reads them back if they are too few to be copied.
 #[tokio::test]
 async fn what_is_too_small_to_be_copied_is_sent_with_what_comes_behind_it() {
     for size in [100, 3 * MIB, 5 * MIB] {
@@ -178,7 +178,7 @@ async fn a_larger_size_is_zeros_up_to_a_limit() {
     fixture.assert_stored("x", &model);
 }
 
-// S79: A change replaces the version that was opened, and no other: where somebody else has changed or removed the …
+// S79: A change replaces the version that was opened, and no other: if another writer has changed or removed the …
 #[tokio::test]
 async fn another_version_is_never_overwritten() {
     for removed in [false, true] {
@@ -303,7 +303,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
-    // S82: With more changes, or while the server's memory is short, those that lie first are on their way; they …
+    // S82: With more changes, or while the server's memory is short, the server sends those with the lowest …
     #[test]
     fn a_changed_file_is_what_a_vector_is(
         size in select(vec![0, 3 * MIB, 5 * MIB, 5 * MIB + 1, 13 * MIB + 7, 22 * MIB]),

@@ -78,7 +78,7 @@ async fn a_client_that_meant_to_change_what_is_stored_leaves_nothing() {
     assert_eq!((session.bucket.open_uploads(), size(&session).await), (0, None));
 }
 
-// S125: Where a tenant has `partial_uploads = "discard"`, an upload that is cut off leaves nothing.
+// S125: If a tenant has `partial_uploads = "discard"`, an upload that is cut off leaves nothing.
 #[tokio::test]
 async fn a_tenant_that_wants_nothing_kept_has_nothing_kept() {
     let session = Session::start();

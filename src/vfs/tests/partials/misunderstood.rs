@@ -2,7 +2,7 @@
 
 use super::*;
 
-// S120: TRUNC, EXCL and REMOVE give it up, and of two uploads that were cut off the newest stays.
+// S120: TRUNC, EXCL and REMOVE abort it, and of two uploads that were cut off the newest stays.
 #[tokio::test]
 async fn who_begins_anew_or_removes_it_gives_it_up() {
     const EXCLUSIVE: WriteOptions = WriteOptions { exclusive: true, ..KEEP };
@@ -109,7 +109,7 @@ async fn no_hole_is_left_behind_what_is_stored() {
 
 const APPEND: WriteOptions = WriteOptions { append: true, ..KEEP };
 
-// S123: With APPEND only a session that was shown it goes on with it; another begins a new file.
+// S123: With APPEND only a session that saw it resumes it; another begins a new file.
 #[tokio::test]
 async fn who_appends_goes_on_at_the_end_that_it_was_shown() {
     let session = cut_off().await;
@@ -133,7 +133,7 @@ async fn who_appends_goes_on_at_the_end_that_it_was_shown() {
     }
 }
 
-// S152: With APPEND a first WRITE that goes on with an upload is refused unless its offset is the size that STAT showed: …
+// S152: With APPEND a first WRITE that resumes an upload is refused unless its offset is the size that STAT showed: …
 #[tokio::test]
 async fn who_appends_to_another_size_than_it_was_shown_is_refused() {
     for offset in [0, 1, STORED as u64 - 1, STORED as u64 + 1, u64::MAX] {
@@ -148,7 +148,7 @@ async fn who_appends_to_another_size_than_it_was_shown_is_refused() {
     }
 }
 
-// S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of it; …
+// S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of …
 #[tokio::test]
 async fn who_only_creates_gives_nothing_up() {
     let session = cut_off().await;
@@ -160,7 +160,7 @@ async fn who_only_creates_gives_nothing_up() {
     assert_stored(&session, &content(LENGTH));
 }
 
-// S122: A session that was shown it can't open it without TRUNC when it is gone, until STAT has told it so: no file of …
+// S122: If a session saw it and it is gone, the session's OPEN without TRUNC is refused until STAT has shown that, …
 #[tokio::test]
 async fn while_the_journal_is_down_a_new_file_that_is_appended_to_has_its_beginning() {
     for (offset, is_whole) in [(0, true), (STORED as u64, false)] {
@@ -201,7 +201,7 @@ async fn who_was_shown_less_than_is_stored_does_not_go_on() {
     assert_stored(&session, &content(2 * LENGTH));
 }
 
-// S122: A session that was shown it can't open it without TRUNC when it is gone, until STAT has told it so: no file of …
+// S122: If a session saw it and it is gone, the session's OPEN without TRUNC is refused until STAT has shown that, …
 #[tokio::test]
 async fn who_was_shown_it_is_told_that_it_is_gone() {
     for by_s3 in [false, true] {

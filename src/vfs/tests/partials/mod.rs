@@ -64,7 +64,7 @@ async fn given_up(session: &Session) -> bool {
 }
 
 // S116: Of an upload in parts that is cut off, S3 keeps what is stored from its first byte on without a gap, for …
-// S118: OPEN without TRUNC goes on with it, on whatever node, and the whole file appears at its CLOSE, if nothing else …
+// S118: OPEN without TRUNC resumes it, on any node, and the whole file appears at its CLOSE, if nothing else has …
 #[tokio::test]
 async fn an_upload_that_was_cut_off_goes_on_in_another_session() {
     let session = cut_off().await;
@@ -103,7 +103,7 @@ async fn it_can_be_cut_off_again_and_again() {
     assert_stored(&session, &content);
 }
 
-// S117: Its user sees it with STAT as a file of that size, where no file or directory is; no listing shows it, and …
+// S117: Its user sees it with STAT as a file of that size, if no file or directory has the name; no listing shows …
 #[tokio::test]
 async fn it_is_seen_by_its_user_alone_and_in_no_listing() {
     let session = cut_off().await;
