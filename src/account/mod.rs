@@ -4,8 +4,10 @@
 //! together with the place in the tenant's bucket that it shows. Everything here was validated by `config`; names are
 //! types, so that a tenant's name can't be taken for a user's.
 
+mod mounts;
 mod permission;
 
+pub use mounts::{Denied, InvalidMounts, Mount, Mounts};
 pub use permission::{Permission, Permissions, UnknownPermission};
 
 use crate::name::{TenantName, UserName};
@@ -51,34 +53,20 @@ pub struct User {
     pub password_hash: Option<String>,
     /// Public keys in the `authorized_keys` format, already known to parse.
     pub public_keys: Vec<String>,
-    /// The directory in which a session starts: absolute and normal, `/` unless configured.
-    pub landing: String,
-    /// The user's tree. Entries are unique; the longest that matches a path wins.
-    pub mounts: Vec<Mount>,
+    /// The user's tree, and the directory in which a session starts.
+    pub mounts: Mounts,
 }
 
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, tenant, enabled, password_hash, public_keys, landing, mounts } = self;
+        let Self { name, tenant, enabled, password_hash, public_keys, mounts } = self;
         f.debug_struct("User")
             .field("name", name)
             .field("tenant", tenant)
             .field("enabled", enabled)
             .field("password_hash", &password_hash.as_ref().map(|_| "…"))
             .field("public_keys", public_keys)
-            .field("landing", landing)
             .field("mounts", mounts)
             .finish()
     }
-}
-
-/// An entry of a user's tree, and the prefix of the tenant's bucket that it shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mount {
-    /// Absolute and normal path of the entry, such as `/` or `/outbox`.
-    pub entry: String,
-    /// The whole prefix in the bucket: ends in `/`, or is empty for a whole bucket.
-    pub prefix: String,
-    /// What the user may do below the entry.
-    pub permissions: Permissions,
 }

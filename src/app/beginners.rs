@@ -53,7 +53,7 @@ impl Beginners {
         let user = begun.owner.user.parse::<UserName>().ok().and_then(|name| self.users.get(&name));
         let user = user.filter(|user| user.tenant.as_str() == begun.owner.tenant);
         let user = user.ok_or(NoBucket::Gone("the user who began it isn't in the config any more"))?;
-        let mount = user.mounts.iter().find(|mount| mount.prefix == begun.mount.as_str());
+        let mount = user.mounts.iter().find(|mount| mount.prefix == *begun.mount);
         let mount = mount.ok_or(NoBucket::Gone("the mount that it was begun in isn't in the config any more"))?;
         let scope = Scope {
             tenant: &user.tenant,
@@ -74,7 +74,7 @@ fn with(needed: Permission, permissions: Permissions) -> Permissions {
 #[cfg(test)]
 pub(super) mod fixture {
     use super::*;
-    use crate::{account::Mount, name::TenantName, store::MemoryBucket};
+    use crate::{account::Mounts, name::TenantName, store::MemoryBucket};
 
     #[derive(Debug)]
     struct OneBucket {
@@ -103,12 +103,7 @@ pub(super) mod fixture {
             enabled: true,
             password_hash: None,
             public_keys: Vec::new(),
-            landing: "/".to_owned(),
-            mounts: vec![Mount {
-                entry: "/".to_owned(),
-                prefix: "acme/".to_owned(),
-                permissions: [Permission::Read].into_iter().collect(),
-            }],
+            mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), [Permission::Read].into_iter().collect()),
         };
         Arc::new(Beginners::new(Arc::new(OneBucket { bucket: Arc::clone(bucket), needs }), [Arc::new(alice)]))
     }

@@ -8,23 +8,23 @@ use super::{
     value::Value,
 };
 use crate::{
-    account::{Mount, Permissions},
+    account::{InvalidMounts, Mount, Mounts, Permissions},
     cloud::SessionPolicy,
     name::{Prefix, VirtualPath},
-    vfs::{InvalidMounts, Mounts},
 };
 use toml::de::DeValue;
 
-/// What a user sees, and where a session starts in it.
+/// The tree of a user, as the file says it.
 pub(super) struct Tree {
-    pub(super) mounts: Vec<SpottedMount>,
-    pub(super) landing: VirtualPath,
+    /// The mounts that are right, for problems that lie between users.
+    pub(super) spotted: Vec<SpottedMount>,
+    /// All of them; `None` where something is wrong, or the tenant's storage is.
+    pub(super) mounts: Option<Mounts>,
 }
 
 /// A mount, and the key that says where it leads.
 pub(super) struct SpottedMount {
     pub(super) mount: Mount,
-    pub(super) prefix: Prefix,
     pub(super) spot: Spot,
 }
 
@@ -32,7 +32,7 @@ impl SpottedMount {
     /// Reports where a session's credentials can't be narrowed to this mount.
     pub(super) fn check_policy(&self, storage: &Storage, report: &Report) {
         if storage.place.credentials.role.is_some()
-            && let Err(error) = SessionPolicy::new(&storage.place, &self.prefix, self.mount.permissions)
+            && let Err(error) = SessionPolicy::new(&storage.place, &self.mount.prefix, self.mount.permissions)
         {
             report.problem(&self.spot, error.to_string());
         }
@@ -42,20 +42,22 @@ impl SpottedMount {
 /// Reads the mounts of `user` and its landing directory. Without mounts it sees the tenant's whole prefix at `/`.
 pub(super) fn read(user: &mut Table<'_>, storage: Option<&Storage>, permissions: Permissions) -> Tree {
     let before = user.report().count();
-    let mounts = read_mounts(user, storage, permissions);
+    let spotted = read_mounts(user, storage, permissions);
     let landing = user.or("landing", VirtualPath::root());
     // Mounts that are wrong were left out, so only sound ones can say whether the landing directory lies in the tree.
-    if storage.is_some() && user.report().count() == before {
-        let mounts: Vec<Mount> = mounts.iter().map(|mount| mount.mount.clone()).collect();
-        match Mounts::new(&mounts, landing.as_str()) {
-            Ok(_) => {}
-            Err(error @ (InvalidMounts::Landing { .. } | InvalidMounts::LandingOutside(_))) => {
-                user.problem("landing", format!("{error}; it takes a mount's entry or a directory in one"));
-            }
-            Err(error) => user.problem("mounts", error.to_string()),
+    let is_sound = storage.is_some() && user.report().count() == before;
+    let mounts = is_sound.then(|| Mounts::new(spotted.iter().map(|mount| mount.mount.clone()), landing));
+    let mounts = mounts.and_then(|mounts| mounts.map_err(|error| refuse(user, &error)).ok());
+    Tree { spotted, mounts }
+}
+
+fn refuse(user: &Table<'_>, error: &InvalidMounts) {
+    match error {
+        InvalidMounts::Landing { .. } | InvalidMounts::LandingOutside(_) => {
+            user.problem("landing", format!("{error}; it takes a mount's entry or a directory in one"));
         }
+        InvalidMounts::None | InvalidMounts::Duplicate(_) => user.problem("mounts", error.to_string()),
     }
-    Tree { mounts, landing }
 }
 
 fn read_mounts(user: &mut Table<'_>, storage: Option<&Storage>, permissions: Permissions) -> Vec<SpottedMount> {
@@ -72,19 +74,14 @@ fn read_mounts(user: &mut Table<'_>, storage: Option<&Storage>, permissions: Per
         }
         let raw = format!("{}{}", storage?.prefix.as_str(), below?.as_str());
         let prefix = Prefix::parse(&raw).map_err(|error| mount.problem("prefix", error.to_string())).ok()?;
-        Some(SpottedMount {
-            mount: Mount { entry: entry?.as_str().to_owned(), prefix: raw, permissions },
-            prefix,
-            spot: mount.spot("prefix"),
-        })
+        Some(SpottedMount { mount: Mount { entry: entry?, prefix, permissions }, spot: mount.spot("prefix") })
     });
     mounts.unwrap_or_else(|| storage.map(|storage| whole(storage, permissions)).into_iter().collect())
 }
 
 fn whole(storage: &Storage, permissions: Permissions) -> SpottedMount {
-    let raw = storage.prefix.as_str().to_owned();
-    let mount = Mount { entry: "/".to_owned(), prefix: raw, permissions };
-    SpottedMount { mount, prefix: storage.prefix.clone(), spot: storage.spot.clone() }
+    let mount = Mount { entry: VirtualPath::root(), prefix: storage.prefix.clone(), permissions };
+    SpottedMount { mount, spot: storage.spot.clone() }
 }
 
 impl Value for VirtualPath {

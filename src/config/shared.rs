@@ -58,7 +58,7 @@ impl Shared {
     pub(super) fn claim_prefix(&mut self, tenant: &TenantName, storage: &Storage, mount: &SpottedMount) {
         let bucket = storage.place.id.clone();
         let claim = Claim { allow_shared_prefix: storage.allow_shared_prefix, spot: mount.spot.clone() };
-        self.prefixes.entry((bucket, mount.prefix.clone(), tenant.clone())).or_insert(claim);
+        self.prefixes.entry((bucket, mount.mount.prefix.clone(), tenant.clone())).or_insert(claim);
     }
 
     /// Reports each prefix that lies in another tenant's, unless both of them allow it.

@@ -26,16 +26,14 @@ pub(super) fn read(
     let enabled = user.or("enabled", true);
     let Login { password_hash, public_keys } = login::read(user);
     let permissions = read_permissions(user, Permissions::ALL);
-    let Tree { mounts, landing } = mounts::read(user, storage, permissions);
+    let Tree { spotted, mounts } = mounts::read(user, storage, permissions);
     if let (Some(tenant), Some(storage)) = (tenant, storage) {
-        for mount in &mounts {
+        for mount in &spotted {
             shared.claim_prefix(tenant, storage, mount);
             mount.check_policy(storage, user.report());
         }
     }
-    let mounts = mounts.into_iter().map(|mount| mount.mount).collect();
-    let landing = landing.as_str().to_owned();
-    Some(User { name: name?, tenant: tenant?.clone(), enabled, password_hash, public_keys, landing, mounts })
+    Some(User { name: name?, tenant: tenant?.clone(), enabled, password_hash, public_keys, mounts: mounts? })
 }
 
 /// What the table's `permissions` say; `default` where there are none.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     account::{
-        self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount,
+        self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts,
         Permissions, User,
     },
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Role},
@@ -47,8 +47,7 @@ fn login(user: &str, tenant: &TenantName, prefix: &str, keys: &[String]) -> anyh
         enabled: true,
         password_hash: Some(hash_password(&format!("{user}-demo"))?),
         public_keys: keys.to_vec(),
-        landing: "/".to_owned(),
-        mounts: vec![Mount { entry: "/".to_owned(), prefix: prefix.to_owned(), permissions: Permissions::ALL }],
+        mounts: Mounts::at_root(Prefix::parse(prefix)?, Permissions::ALL),
     })
 }
 

@@ -115,7 +115,11 @@ impl Provider for StaticProvider {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::hash_password;
+    use crate::{
+        account::{Mounts, Permissions},
+        identity::hash_password,
+        name::Prefix,
+    };
     use std::net::Ipv4Addr;
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ alice";
@@ -128,8 +132,7 @@ mod tests {
             enabled: true,
             password_hash: password.map(|p| hash_password(p).unwrap()),
             public_keys: vec![KEY.into()],
-            landing: "/".into(),
-            mounts: Vec::new(),
+            mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), Permissions::ALL),
         }
     }
 

@@ -64,7 +64,6 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::WaitedTooLong
         | Error::Lost
         | Error::Silent
-        | Error::Misconfigured(_)
         | Error::Storage(_) => Outcome::Failed(detail),
     }
 }

@@ -105,8 +105,7 @@ impl Channels {
             connection: Arc::clone(&self.connection.id),
             activity: Arc::clone(&self.connection.activity),
         };
-        let session = self.services.sessions.open(&peer, self.opened);
-        let (inbound, outbound) = session.map_err(|error| format!("sftp: {error}"))?;
+        let (inbound, outbound) = self.services.sessions.open(&peer, self.opened);
         let writer = Writer::spawn(outbound, write_half, Arc::clone(&self.connection));
         self.open.insert(id, Channel::Sftp { inbound: Some(inbound), writer });
         Ok(())

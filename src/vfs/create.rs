@@ -25,7 +25,7 @@ impl Vfs {
     /// [`Error::AlreadyExists`] if it is `exclusive`; [`Error::NotReadableYet`] for an interrupted upload that can be
     /// resumed.
     pub async fn open_create(&self, path: &VirtualPath, exclusive: bool, attributes: NewAttributes) -> Result<Created> {
-        let (mount, key) = match self.mounts.resolve(path)? {
+        let (mount, key) = match self.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::IsDirectory),
             Place::Nowhere => return Err(Error::OnlyLists),

@@ -28,9 +28,9 @@ impl Vfs {
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Denied`], or the storage's error.
     pub async fn open_directory(&self, path: &VirtualPath) -> Result<DirectoryHandle> {
-        let mounted = self.mounts.names_in(path);
+        let mounted = self.user.mounts.names_in(path);
         // A mount's root, and the directories that lead to a mount, exist whatever the storage has.
-        let (mount, prefix, sought) = match self.mounts.resolve(path)? {
+        let (mount, prefix, sought) = match self.resolve(path)? {
             Place::Virtual => (None, None, None),
             Place::Root(mount) => (Some(mount), Some(mount.prefix.clone()), None),
             Place::Parent { mount, key } => (Some(mount), Some(key.as_directory()), None),
@@ -91,13 +91,13 @@ impl Vfs {
         let parent = path.parent().unwrap_or_else(VirtualPath::root);
         let mut entries = VecDeque::new();
         for (name, path) in [(".", path), ("..", &parent)] {
-            let metadata = self.known_metadata(path, &self.mounts.resolve(path)?);
+            let metadata = self.known_metadata(path, &self.resolve(path)?);
             entries.push_back(Entry { name: name.to_owned(), metadata });
         }
         let mut mounts = Vec::new();
         for name in mounted {
             let Some(child) = path.child(name) else { continue };
-            let directory = self.mounts.resolve(&child)?.directory();
+            let directory = self.resolve(&child)?.directory();
             mounts.push((name, child, directory));
         }
         let prefixes: Vec<&Prefix> =

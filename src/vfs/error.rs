@@ -2,8 +2,11 @@
 //!
 //! What the operator needs on top is the `source`: the storage's error, which goes into the log at the edge.
 
-use super::InvalidMounts;
-use crate::{account::Permission, name::InvalidPath, store};
+use crate::{
+    account::{self, Permission},
+    name::InvalidPath,
+    store,
+};
 use std::sync::Arc;
 
 /// Why an operation on the tree failed. `Display` is a sentence for the client.
@@ -134,9 +137,6 @@ pub enum Error {
     /// READ, on a handle that writes, of bytes that have left the server's memory.
     #[error("this part of the file is on its way to the storage and can be read after the upload has ended")]
     NotReadableYet,
-    /// The user's mounts make no tree; `check` says so too.
-    #[error("your account is not set up correctly")]
-    Misconfigured(#[from] InvalidMounts),
     /// The storage's own rules don't let the server do this.
     #[error("the storage denied the server access to this")]
     Forbidden(#[source] store::Error),
@@ -160,6 +160,12 @@ pub enum Unsupported {
     /// SETSTAT of an owner other than the one shown.
     #[error("files have no owner that could be changed")]
     Owner,
+}
+
+impl From<account::Denied> for Error {
+    fn from(account::Denied(permission): account::Denied) -> Self {
+        Self::Denied(permission)
+    }
 }
 
 impl From<store::Error> for Error {

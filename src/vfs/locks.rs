@@ -97,7 +97,7 @@ impl Vfs {
     /// # Errors
     /// [`Error::AlreadyExists`] if another session holds the lock, or this one uploads the file.
     pub(super) async fn lock(&self, path: &VirtualPath, options: WriteOptions) -> Result<Option<Lock>> {
-        let Ok(Place::Object { mount, key }) = self.mounts.resolve(path) else { return Ok(None) };
+        let Ok(Place::Object { mount, key }) = self.resolve(path) else { return Ok(None) };
         if !(options.exclusive && options.create && mount.allows(Permission::Write)) {
             return Ok(None);
         }

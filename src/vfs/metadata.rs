@@ -4,9 +4,9 @@
 //! 1970 (rclone adds a fraction), `mode` as a decimal `st_mode`. Directories have no times in S3. Times that clients
 //! set on them are kept elsewhere (`directories.rs`).
 
-use super::{mounts::Mount, notes::Live};
+use super::notes::Live;
 use crate::{
-    account::Permission,
+    account::{Mount, Permission},
     store::{LateAttributes, NewObject, Object},
 };
 use std::collections::BTreeMap;

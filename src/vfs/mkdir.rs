@@ -22,7 +22,7 @@ impl Vfs {
     /// # Errors
     /// [`Error::AlreadyExists`] if a file or directory has the name, [`Error::Denied`], [`Error::OnlyLists`].
     pub async fn mkdir(&self, path: &VirtualPath, attributes: NewAttributes) -> Result<()> {
-        let (mount, key) = match self.mounts.resolve(path)? {
+        let (mount, key) = match self.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::AlreadyExists),
             Place::Nowhere => return Err(Error::OnlyLists),
@@ -36,7 +36,7 @@ impl Vfs {
             // Some clients make each parent before an upload, and continue if it exists. STAT would tell them the same.
             let found = self.look(named).await?;
             let is_nothing = found.is_nothing() && !self.is_emptied(named);
-            return Err(if is_nothing { denied } else { Error::AlreadyExists });
+            return Err(if is_nothing { denied.into() } else { Error::AlreadyExists });
         }
         let mut object = NewObject::default();
         attributes.write_to(&mut object, Kind::Directory);

@@ -2,7 +2,7 @@
 //! `SEMANTICS.md` states each behaviour; the tests quote it.
 //!
 //! One [`Vfs`] is one session's view. Each verb has a file of its own and goes the same way: what does the path mean
-//! ([`Mounts::resolve`], which is the jail), may the user do that there ([`Mount::demand`]), then the storage. Requests
+//! ([`Place`], which is the jail), may the user do that there ([`Mount::demand`]), then the storage. Requests
 //! to S3 per verb are those of the design's table, and are asserted in `tests/requests.rs`.
 //!
 //! Invariant: no key is made here but by a mount's prefix, and no error holds one.
@@ -53,7 +53,7 @@ pub use create::Created;
 pub use directory::{DirectoryHandle, Entry};
 pub use error::{Error, Unsupported};
 pub use metadata::{Kind, Metadata, NewAttributes, SetAttributes, Times};
-pub use mounts::{InvalidMounts, Mount, MountNumber, Mounts, Place};
+pub use mounts::{MountNumber, Place};
 pub use node::Node;
 pub use read::ReadHandle;
 pub use rename::Replace;
@@ -64,7 +64,7 @@ use write::Writable;
 pub use write::{PendingWrite, WriteOptions};
 
 use crate::{
-    account::{Tenant, User},
+    account::{Mount, Tenant, User},
     name::VirtualPath,
     store::{Bucket, Owner},
 };
@@ -83,7 +83,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Vfs {
     tenant: Arc<Tenant>,
     user: Arc<User>,
-    mounts: Mounts,
     node: Arc<Node>,
     notes: Arc<Notes>,
     session: SessionId,
@@ -91,20 +90,17 @@ pub struct Vfs {
 
 impl Vfs {
     /// The tree of `user`, as one session of `node` sees it. No IO.
-    ///
-    /// # Errors
-    /// [`Error::Misconfigured`] when the user's mounts make no tree.
-    pub fn new(user: &Arc<User>, tenant: &Arc<Tenant>, node: &Arc<Node>) -> Result<Self> {
-        let mounts = Mounts::new(&user.mounts, &user.landing)?;
+    #[must_use]
+    pub fn new(user: &Arc<User>, tenant: &Arc<Tenant>, node: &Arc<Node>) -> Self {
         let (tenant, user) = (Arc::clone(tenant), Arc::clone(user));
         let notes = Arc::new(Notes::new(Arc::clone(node), &tenant));
-        Ok(Self { tenant, user, mounts, node: Arc::clone(node), notes, session: SessionId::new() })
+        Self { tenant, user, node: Arc::clone(node), notes, session: SessionId::new() }
     }
 
     /// The directory in which the session starts.
     #[must_use]
     pub fn landing(&self) -> &VirtualPath {
-        self.mounts.landing()
+        self.user.mounts.landing()
     }
 
     /// Reads a path as the client sent it; a relative one begins at the landing directory, and an empty one is it.
@@ -113,12 +109,6 @@ impl Vfs {
     /// [`Error::InvalidPath`].
     pub fn path(&self, raw: &[u8]) -> Result<VirtualPath> {
         Ok(self.landing().join(raw)?)
-    }
-
-    /// The mount that `path` lies in, if it lies in any.
-    #[must_use]
-    pub fn mount_number(&self, path: &VirtualPath) -> Option<MountNumber> {
-        self.mounts.number(path)
     }
 
     /// Whether this session is uploading a file that is to appear under `path`.
@@ -145,7 +135,7 @@ impl Vfs {
     }
 
     async fn with_failed_uploads<T>(&self, path: &VirtualPath, act: impl FnOnce(&Self, Named<'_>) -> T) -> Option<T> {
-        let Ok(Place::Object { mount, key }) = self.mounts.resolve(path) else { return None };
+        let Ok(Place::Object { mount, key }) = self.resolve(path) else { return None };
         let bucket = self.bucket(mount).await.ok()?;
         let scope = self.scope(mount);
         Some(act(self, Named { path, scope: &scope, bucket: &*bucket, key: &key }))

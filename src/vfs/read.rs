@@ -20,7 +20,7 @@ impl Vfs {
     /// # Errors
     /// [`Error::NotFound`], [`Error::IsDirectory`], [`Error::Denied`], [`Error::Archived`], or the storage's error.
     pub async fn open_read(&self, path: &VirtualPath) -> Result<ReadHandle> {
-        let (mount, key) = match self.mounts.resolve(path)? {
+        let (mount, key) = match self.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::IsDirectory),
             Place::Nowhere => return Err(Error::NotFound),

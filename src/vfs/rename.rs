@@ -34,7 +34,7 @@ impl Vfs {
     /// [`Error::RenameUnderWay`] if another session still renames or removes one of the names after half a minute. For
     /// directories with content also [`Error::TooManyToRename`] and [`Error::NoJournal`].
     pub async fn rename(&self, source: &VirtualPath, target: &VirtualPath, replace: Replace) -> Result<()> {
-        let (mount, source_key) = match self.mounts.resolve(source)? {
+        let (mount, source_key) = match self.resolve(source)? {
             Place::Object { mount, key } => (mount, key),
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::Mounted),
             Place::Nowhere => return Err(Error::NotFound),
@@ -172,7 +172,7 @@ impl Vfs {
     }
 
     fn target_key(&self, source: &Mount, target: &VirtualPath) -> Result<Key> {
-        match self.mounts.resolve(target)? {
+        match self.resolve(target)? {
             // Each mount has its own credentials. No credentials reach two mounts.
             Place::Object { mount, .. } if mount.entry != source.entry => Err(Error::AcrossMounts),
             Place::Object { key, .. } => Ok(key),

@@ -16,7 +16,7 @@ impl Vfs {
     /// [`Error::NotEmpty`], [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Denied`], [`Error::Mounted`] for a
     /// mount or a directory that leads to one, and [`Error::RenameUnderWay`].
     pub async fn rmdir(&self, path: &VirtualPath) -> Result<()> {
-        let (mount, key) = match self.mounts.resolve(path)? {
+        let (mount, key) = match self.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::Mounted),
             Place::Nowhere => return Err(Error::NotFound),

@@ -22,7 +22,7 @@ impl Vfs {
     /// If it fails, nothing is set. [`Error::NotFound`], [`Error::Denied`], [`Error::OnlyLists`],
     /// [`Error::Unsupported`] for another owner than the present one, and for another size those of writing a file.
     pub async fn set_attributes(&self, path: &VirtualPath, wanted: SetAttributes) -> Result<()> {
-        let place = self.mounts.resolve(path)?;
+        let place = self.resolve(path)?;
         let (mount, key) = match &place {
             Place::Object { mount, key } => (*mount, Some(key)),
             Place::Root(mount) | Place::Parent { mount, .. } => (*mount, None),

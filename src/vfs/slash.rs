@@ -39,7 +39,7 @@ impl Vfs {
     /// [`Error::NotFound`], also for a file, [`Error::IsDirectory`] for a size, and those of
     /// [`set_attributes`](Self::set_attributes).
     pub async fn set_attributes_of_directory(&self, path: &VirtualPath, wanted: SetAttributes) -> Result<()> {
-        let Place::Object { mount, .. } = self.mounts.resolve(path)? else {
+        let Place::Object { mount, .. } = self.resolve(path)? else {
             return self.set_attributes(path, wanted).await;
         };
         mount.demand(Permission::Write)?;
@@ -59,7 +59,7 @@ impl Vfs {
     /// # Errors
     /// [`Error::NotFound`] for a file, and those of [`rename`](Self::rename).
     pub async fn rename_directory(&self, source: &VirtualPath, target: &VirtualPath, replace: Replace) -> Result<()> {
-        if let Place::Object { mount, key } = self.mounts.resolve(source)? {
+        if let Place::Object { mount, key } = self.resolve(source)? {
             mount.demand(Permission::Rename)?;
             let found = store::find_in_listing(&*self.bucket(mount).await?, &key).await?;
             if found.file.is_some() || !found.directory {
@@ -72,7 +72,7 @@ impl Vfs {
 
     /// Returns the place of a directory that exists.
     async fn find_directory(&self, path: &VirtualPath) -> Result<Place<'_>> {
-        let place = self.mounts.resolve(path)?;
+        let place = self.resolve(path)?;
         let (mount, key) = match &place {
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Ok(place),
             Place::Nowhere => return Err(Error::NotFound),

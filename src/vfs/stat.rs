@@ -17,7 +17,7 @@ impl Vfs {
     /// # Errors
     /// [`Error::NotFound`], or the storage's error.
     pub async fn stat(&self, path: &VirtualPath) -> Result<Metadata> {
-        let place = self.mounts.resolve(path)?;
+        let place = self.resolve(path)?;
         let (mount, key) = match &place {
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => {
                 return Ok(self.directory_metadata(path, &place).await);

@@ -71,7 +71,7 @@ impl Vfs {
         found: Option<Found>,
     ) -> Result<(Writable, Room, CutOff)> {
         options.exclusive &= options.create;
-        let (mount, key) = match self.mounts.resolve(path)? {
+        let (mount, key) = match self.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::IsDirectory),
             Place::Nowhere => return Err(Error::OnlyLists),

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use std::sync::Arc;
 use wharfinger::{
-    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Permissions, Tenant, User},
-    name::{BucketId, TenantName},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, Permissions, Tenant, User},
+    name::{BucketId, Prefix, TenantName},
     store::{self, Bucket, Budget, Journal},
     vfs::{Buckets, Node, Scope, Vfs},
 };
@@ -34,8 +34,7 @@ pub fn session(user: &str, permissions: Permissions, node: &Arc<Node>) -> Vfs {
         enabled: true,
         password_hash: None,
         public_keys: Vec::new(),
-        landing: "/".into(),
-        mounts: vec![Mount { entry: "/".into(), prefix: "acme/".into(), permissions }],
+        mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), permissions),
     };
     let tenant = Tenant {
         name: tenant,
@@ -45,7 +44,7 @@ pub fn session(user: &str, permissions: Permissions, node: &Arc<Node>) -> Vfs {
         max_rename_objects: 100,
         partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
     };
-    Vfs::new(&Arc::new(user), &Arc::new(tenant), node).unwrap()
+    Vfs::new(&Arc::new(user), &Arc::new(tenant), node)
 }
 
 #[derive(Debug)]

@@ -29,9 +29,10 @@ fn a_user_without_mounts_sees_the_whole_prefix() {
     let [tenant] = &config.tenants[..] else { panic!("{config:?}") };
     assert_eq!((tenant.account.enabled, tenant.account.max_object_bytes), (true, 512 << 30));
     let user = &tenant.users[0];
-    assert_eq!((user.tenant.as_str(), user.landing.as_str()), ("acme", "/"));
-    assert_eq!((user.mounts[0].entry.as_str(), user.mounts[0].prefix.as_str()), ("/", "acme/"));
-    assert_eq!(user.mounts[0].permissions, [Permission::Read, Permission::List].into_iter().collect());
+    assert_eq!((user.tenant.as_str(), user.mounts.landing().as_str()), ("acme", "/"));
+    let [mount] = &Vec::from_iter(user.mounts.iter())[..] else { panic!("{user:?}") };
+    assert_eq!((mount.entry.as_str(), mount.prefix.as_str()), ("/", "acme/"));
+    assert_eq!(mount.permissions, [Permission::Read, Permission::List].into_iter().collect());
 }
 
 #[test]
@@ -43,10 +44,11 @@ fn mounts_lie_below_the_tenant_and_may_have_their_own_permissions() {
     );
     let config = Files::new("").with_acme(&text).load().unwrap().config;
     let user = &config.tenants[0].users[0];
-    assert_eq!(user.landing, "/in/today");
-    assert_eq!(user.mounts[0].prefix, "acme/inbox/");
-    assert_eq!(user.mounts[0].permissions, Permissions::NONE.with(Permission::Read));
-    assert_eq!((user.mounts[1].prefix.as_str(), user.mounts[1].permissions), ("acme/", Permissions::NONE));
+    assert_eq!(user.mounts.landing().as_str(), "/in/today");
+    let mount = |entry: &str| user.mounts.iter().find(|mount| mount.entry.as_str() == entry).unwrap();
+    assert_eq!(mount("/in").prefix.as_str(), "acme/inbox/");
+    assert_eq!(mount("/in").permissions, Permissions::NONE.with(Permission::Read));
+    assert_eq!((mount("/all").prefix.as_str(), mount("/all").permissions), ("acme/", Permissions::NONE));
 }
 
 #[test]

@@ -48,7 +48,7 @@ use crate::{
     events::{Event, Events, Who},
     session::Activity,
     sftp::wire::FramePool,
-    vfs::{self, Buckets, Budget, Journal, Node, Vfs},
+    vfs::{Buckets, Budget, Journal, Node, Vfs},
 };
 use context::Context;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -128,11 +128,9 @@ impl Sessions {
     }
 
     /// Begins the session of a channel, `channel` being its number in the connection. No request to storage is made.
-    ///
-    /// # Errors
-    /// When the user's mounts make no tree.
-    pub fn open(&self, peer: &Peer, channel: u32) -> Result<(Inbound, Outbound), vfs::Error> {
-        let vfs = Vfs::new(&peer.user, &peer.tenant, &self.node)?;
+    #[must_use]
+    pub fn open(&self, peer: &Peer, channel: u32) -> (Inbound, Outbound) {
+        let vfs = Vfs::new(&peer.user, &peer.tenant, &self.node);
         let who = Who {
             session: format!("{}-{channel}", peer.connection).into(),
             tenant: peer.tenant.name.clone(),
@@ -144,7 +142,7 @@ impl Sessions {
         resources.events.record(&Event::SessionStarted(who.clone()));
         let (replies, outbound) = replies::channel(Arc::clone(&peer.activity), Arc::clone(&resources.budget));
         let context = Context::new(who, vfs, replies, resources);
-        Ok((Inbound::new(Arc::new(context), Arc::clone(&self.frames)), outbound))
+        (Inbound::new(Arc::new(context), Arc::clone(&self.frames)), outbound)
     }
 
     /// Waits until nothing is left of any session: every upload is published or given up, and the journal knows of it. Call

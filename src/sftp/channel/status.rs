@@ -76,7 +76,6 @@ fn code(error: &Error) -> StatusCode {
         | Error::Lost
         | Error::Silent
         | Error::NotReadableYet
-        | Error::Misconfigured(_)
         | Error::StorageFails(_)
         | Error::Storage(_) => StatusCode::Failure,
     }

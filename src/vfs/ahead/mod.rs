@@ -123,7 +123,7 @@ impl Vfs {
             && let Some(listed) = state.order.next(directory)
         {
             let Some(path) = directory.child(&listed.name) else { continue };
-            let key = match self.mounts.resolve(&path) {
+            let key = match self.resolve(&path) {
                 Ok(Place::Object { mount: found, key }) if found.entry == mount.entry => key,
                 _ => continue,
             };

@@ -63,7 +63,7 @@ async fn without_a_time_it_shows_the_current_day_after_40_days_too() {
         let clock = Arc::new(Uptime(Instant::now()));
         let node =
             Node::with_clock(buckets, Budget::new(BUDGET_BYTES), Arc::clone(&journal) as Arc<dyn Journal>, clock);
-        let vfs = Vfs::new(&Arc::new(user("alice", &mounts)), &Arc::new(acme()), &node).unwrap();
+        let vfs = Vfs::new(&Arc::new(user("alice", &mounts)), &Arc::new(acme()), &node);
         Session { vfs, node, bucket: Arc::clone(&bucket), journal: Arc::clone(&journal) }
     };
     let nodes = [node(), node()];

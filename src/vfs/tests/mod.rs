@@ -25,8 +25,8 @@ mod uploads;
 
 use super::*;
 use crate::{
-    account::{self, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Permission, Permissions},
-    name::{BucketId, InvalidPath, TenantName},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, Permission, Permissions},
+    name::{BucketId, InvalidPath, Prefix, TenantName},
     store::{self, MemoryBucket, MemoryJournal, memory::Verb},
 };
 use async_trait::async_trait;
@@ -71,7 +71,9 @@ impl Session {
 
     /// alice, whose sessions start in `landing`.
     fn landing_at(landing: &str) -> Self {
-        let alice = User { landing: landing.to_owned(), ..user("alice", ALL) };
+        let user = user("alice", ALL);
+        let mounts = Mounts::new(user.mounts.iter().cloned(), path(landing)).unwrap();
+        let alice = User { mounts, ..user };
         Self::on_a_node(alice, Arc::default(), Arc::default(), BUDGET_BYTES)
     }
 
@@ -88,7 +90,7 @@ impl Session {
     fn on_a_node(user: User, bucket: Arc<MemoryBucket>, journal: Arc<MemoryJournal>, budget_bytes: u64) -> Self {
         let buckets = Arc::new(OneBucket(Arc::clone(&bucket)));
         let node = Node::new(buckets, Budget::new(budget_bytes), Arc::clone(&journal) as Arc<dyn Journal>);
-        Self { vfs: Vfs::new(&Arc::new(user), &Arc::new(acme()), &node).unwrap(), node, bucket, journal }
+        Self { vfs: Vfs::new(&Arc::new(user), &Arc::new(acme()), &node), node, bucket, journal }
     }
 
     /// Another session of the same user, on the same node.
@@ -109,7 +111,7 @@ impl Session {
 
     /// A session of another user, or of another tenant's rules, on the same node.
     fn of(&self, user: User, tenant: Tenant) -> Self {
-        let vfs = Vfs::new(&Arc::new(user), &Arc::new(tenant), &self.node).unwrap();
+        let vfs = Vfs::new(&Arc::new(user), &Arc::new(tenant), &self.node);
         let (node, bucket, journal) = (Arc::clone(&self.node), Arc::clone(&self.bucket), Arc::clone(&self.journal));
         Self { vfs, node, bucket, journal }
     }
@@ -169,9 +171,9 @@ const KEEP: WriteOptions = WriteOptions { truncate: false, ..CREATE };
 const ALL: &[(&str, &str, Permissions)] = &[("/", "acme/", Permissions::ALL)];
 
 fn user(name: &str, mounts: &[(&str, &str, Permissions)]) -> User {
-    let mount = |(entry, prefix, permissions): &(&str, &str, _)| account::Mount {
-        entry: (*entry).to_owned(),
-        prefix: (*prefix).to_owned(),
+    let mount = |(entry, prefix, permissions): &(&str, &str, _)| Mount {
+        entry: path(entry),
+        prefix: Prefix::parse(prefix).unwrap(),
         permissions: *permissions,
     };
     User {
@@ -180,8 +182,7 @@ fn user(name: &str, mounts: &[(&str, &str, Permissions)]) -> User {
         enabled: true,
         password_hash: None,
         public_keys: Vec::new(),
-        landing: "/".to_owned(),
-        mounts: mounts.iter().map(mount).collect(),
+        mounts: Mounts::new(mounts.iter().map(mount), VirtualPath::root()).unwrap(),
     }
 }
 

@@ -3,10 +3,10 @@
 use super::{Account, Base, ROLE, Way, buckets, store};
 use std::sync::Arc;
 use wharfinger::{
-    account::{Mount, Permissions, Tenant, User},
+    account::{Mounts, Permissions, Tenant, User},
     cloud::{Place, Secret},
     demo::s3::Failure,
-    name::VirtualPath,
+    name::{Prefix, VirtualPath},
     store::{Budget, MemoryJournal},
     vfs::{Node, Vfs},
 };
@@ -93,8 +93,7 @@ async fn the_user_hears_no_arn_and_no_account() {
         enabled: true,
         password_hash: None,
         public_keys: Vec::new(),
-        landing: "/".to_owned(),
-        mounts: vec![Mount { entry: "/".to_owned(), prefix: "in/".to_owned(), permissions: Permissions::ALL }],
+        mounts: Mounts::at_root(Prefix::parse("in/").unwrap(), Permissions::ALL),
     };
     let tenant = Tenant {
         name: "acme".parse().unwrap(),
@@ -106,7 +105,7 @@ async fn the_user_hears_no_arn_and_no_account() {
     };
     let buckets = Arc::new(buckets(place));
     let (budget, journal) = (Budget::new(32 << 20), Arc::new(MemoryJournal::default()));
-    let vfs = Vfs::new(&Arc::new(user), &Arc::new(tenant), &Node::new(buckets, budget, journal)).unwrap();
+    let vfs = Vfs::new(&Arc::new(user), &Arc::new(tenant), &Node::new(buckets, budget, journal));
     let error = vfs.stat(&VirtualPath::parse(b"/x").unwrap()).await.unwrap_err();
     assert_eq!(error.to_string(), "the server has no access to the storage of your account");
 }

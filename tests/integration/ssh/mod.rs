@@ -19,10 +19,10 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wharfinger::{
-    account::{Mount, Permissions, Tenant, User},
+    account::{Mounts, Permissions, Tenant, User},
     events::Events,
     identity::{Provider, StaticProvider, hash_password},
-    name::{BucketId, TenantName},
+    name::{BucketId, Prefix, TenantName},
     sftp::channel::{self, Sessions},
     ssh::{HostKeyKind, HostKeys, Server, Settings},
     store::{self, Bucket, Budget, MemoryBucket, MemoryJournal},
@@ -129,8 +129,7 @@ fn alice() -> User {
         enabled: true,
         password_hash: Some(hash_password("right").unwrap()),
         public_keys: Vec::new(),
-        landing: "/".into(),
-        mounts: vec![Mount { entry: "/".into(), prefix: "acme/".into(), permissions: Permissions::ALL }],
+        mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), Permissions::ALL),
     }
 }
 

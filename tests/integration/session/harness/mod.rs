@@ -14,9 +14,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc};
 use wharfinger::{
-    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Permissions, Tenant, User},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Mounts, Permissions, Tenant, User},
     events::Events,
-    name::{BucketId, TenantName},
+    name::{BucketId, Prefix, TenantName, VirtualPath},
     session::Activity,
     sftp::channel::{Peer, Sessions, Settings},
     store::{self, Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
@@ -76,7 +76,7 @@ impl Wharf {
 
     /// Opens a channel before INIT.
     pub fn channel(&self) -> Client {
-        let (inbound, outbound) = self.sessions.open(&self.peer, 0).unwrap();
+        let (inbound, outbound) = self.sessions.open(&self.peer, 0);
         Client::new(inbound, outbound)
     }
 
@@ -127,8 +127,8 @@ pub fn content(seed: u8, len: usize) -> Bytes {
 fn peer(setup: &Setup) -> Peer {
     let max_object_bytes = setup.max_object_bytes;
     let mount = |(entry, prefix): &(&str, &str)| Mount {
-        entry: (*entry).into(),
-        prefix: (*prefix).into(),
+        entry: VirtualPath::configured(entry).unwrap(),
+        prefix: Prefix::parse(prefix).unwrap(),
         permissions: Permissions::ALL,
     };
     let tenant: TenantName = "acme".parse().unwrap();
@@ -138,8 +138,7 @@ fn peer(setup: &Setup) -> Peer {
         enabled: true,
         password_hash: None,
         public_keys: Vec::new(),
-        landing: "/".into(),
-        mounts: [("/", "acme/")].iter().chain(setup.mounts).map(mount).collect(),
+        mounts: Mounts::new([("/", "acme/")].iter().chain(setup.mounts).map(mount), VirtualPath::root()).unwrap(),
     };
     Peer {
         user: Arc::new(user),

@@ -1,0 +1,195 @@
+//! A user's mounts. They are validated once, when the config is read: what is here can be trusted wherever it is used.
+
+use super::{Permission, Permissions};
+use crate::name::{InvalidPath, Prefix, VirtualPath};
+use std::{cmp::Reverse, collections::BTreeSet};
+
+/// An entry of a user's tree, and the prefix of the tenant's bucket that it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The path at which the prefix appears.
+    pub entry: VirtualPath,
+    /// The whole prefix in the bucket, the tenant's own included.
+    pub prefix: Prefix,
+    /// What the user may do below the entry.
+    pub permissions: Permissions,
+}
+
+/// The mount's permissions lack the one that an operation needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied(pub Permission);
+
+impl Mount {
+    /// True if the user may do that here.
+    #[must_use]
+    pub fn allows(&self, permission: Permission) -> bool {
+        self.permissions.contains(permission)
+    }
+
+    /// Requires a permission.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn demand(&self, permission: Permission) -> Result<(), Denied> {
+        if self.allows(permission) { Ok(()) } else { Err(Denied(permission)) }
+    }
+
+    fn covers(&self, path: &VirtualPath) -> bool {
+        self.entry == *path || path.is_below(&self.entry)
+    }
+}
+
+/// Mounts that can't make a tree, and why. The words are for the operator who wrote them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMounts {
+    /// Without a mount there is nothing to see.
+    #[error("the user has no mount: add at least one, such as an entry `/`")]
+    None,
+    /// Two mounts in one place.
+    #[error("two mounts have the entry `{0}`: entries must be unique")]
+    Duplicate(VirtualPath),
+    /// The landing directory can't be a key of the mount that it lies in.
+    #[error("landing directory `{landing}`: {reason}")]
+    Landing {
+        /// The path of the landing directory.
+        landing: VirtualPath,
+        /// The reason.
+        reason: InvalidPath,
+    },
+    /// The landing directory can never exist.
+    #[error("landing directory `{0}` lies in no mount")]
+    LandingOutside(VirtualPath),
+}
+
+/// The mounts of one user: at least one, each at an entry of its own. The longest entry that matches a path wins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounts {
+    /// The longest entry first.
+    mounts: Vec<Mount>,
+    landing: VirtualPath,
+}
+
+impl Mounts {
+    /// Checks a user's mounts, and the directory in which sessions start.
+    ///
+    /// # Errors
+    /// There is no mount, two entries are equal, or no mount could ever hold the landing directory.
+    pub fn new(mounts: impl IntoIterator<Item = Mount>, landing: VirtualPath) -> Result<Self, InvalidMounts> {
+        let mut mounts = Vec::from_iter(mounts);
+        if mounts.is_empty() {
+            return Err(InvalidMounts::None);
+        }
+        let mut entries = BTreeSet::new();
+        if let Some(twice) = mounts.iter().find(|mount| !entries.insert(&mount.entry)) {
+            return Err(InvalidMounts::Duplicate(twice.entry.clone()));
+        }
+        mounts.sort_by_key(|mount| Reverse(mount.entry.as_str().len()));
+        let mounts = Self { mounts, landing };
+        mounts.check_landing()?;
+        Ok(mounts)
+    }
+
+    /// One mount at `/`, where sessions start too.
+    #[must_use]
+    pub fn at_root(prefix: Prefix, permissions: Permissions) -> Self {
+        let entry = VirtualPath::root();
+        Self { mounts: vec![Mount { entry: entry.clone(), prefix, permissions }], landing: entry }
+    }
+
+    fn check_landing(&self) -> Result<(), InvalidMounts> {
+        let landing = &self.landing;
+        let Some(mount) = self.covering(landing) else {
+            let exists = landing.is_root() || self.has_entries_below(landing);
+            return if exists { Ok(()) } else { Err(InvalidMounts::LandingOutside(landing.clone())) };
+        };
+        match landing.relative_to(&mount.entry).map(|name| mount.prefix.key(name)) {
+            None | Some(Ok(_)) => Ok(()),
+            Some(Err(_)) => Err(InvalidMounts::Landing { landing: landing.clone(), reason: InvalidPath::TooLong }),
+        }
+    }
+
+    /// The directory in which sessions start.
+    #[must_use]
+    pub fn landing(&self) -> &VirtualPath {
+        &self.landing
+    }
+
+    /// The mounts, the longest entry first.
+    pub fn iter(&self) -> impl Iterator<Item = &Mount> {
+        self.mounts.iter()
+    }
+
+    /// The mount that `path` lies in.
+    #[must_use]
+    pub fn covering(&self, path: &VirtualPath) -> Option<&Mount> {
+        self.mounts.iter().find(|mount| mount.covers(path))
+    }
+
+    /// The place among [`iter`](Self::iter) of the mount that `path` lies in.
+    #[must_use]
+    pub fn position(&self, path: &VirtualPath) -> Option<usize> {
+        self.mounts.iter().position(|mount| mount.covers(path))
+    }
+
+    /// True if a mount's entry lies below `directory`.
+    #[must_use]
+    pub fn has_entries_below(&self, directory: &VirtualPath) -> bool {
+        self.mounts.iter().any(|mount| mount.entry.is_below(directory))
+    }
+
+    /// The names in `directory` that exist whatever storage has, in order: mounts, the landing directory, and what leads
+    /// to them.
+    #[must_use]
+    pub fn names_in(&self, directory: &VirtualPath) -> BTreeSet<String> {
+        let first = |relative: &str| relative.split('/').next().map(str::to_owned);
+        let entries = self.mounts.iter().map(|mount| &mount.entry).chain([&self.landing]);
+        entries.filter_map(|entry| entry.relative_to(directory).and_then(first)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(entry: &str, prefix: &str) -> Mount {
+        Mount { entry: path(entry), prefix: Prefix::parse(prefix).unwrap(), permissions: Permissions::ALL }
+    }
+
+    fn path(raw: &str) -> VirtualPath {
+        VirtualPath::configured(raw).unwrap()
+    }
+
+    #[test]
+    fn mounts_that_make_no_tree_are_refused_with_a_sentence() {
+        let refused = |list: &[Mount]| Mounts::new(list.iter().cloned(), path("/")).unwrap_err().to_string();
+        assert!(refused(&[]).starts_with("the user has no mount"));
+        assert_eq!(
+            refused(&[mount("/a", "x/"), mount("/a", "y/")]),
+            "two mounts have the entry `/a`: entries must be unique"
+        );
+    }
+
+    #[test]
+    fn the_landing_directory_lies_in_the_tree() {
+        let landing = |landing| Mounts::new([mount("/team/in", "acme/")], path(landing));
+        for good in ["/", "/team", "/team/in", "/team/in/today"] {
+            assert_eq!(landing(good).unwrap().landing().as_str(), good);
+        }
+        assert_eq!(landing("/else").unwrap_err(), InvalidMounts::LandingOutside(path("/else")));
+    }
+
+    #[test]
+    fn the_landing_directory_fits_into_a_key() {
+        let long = format!("/{}", "s".repeat(255)).repeat(4);
+        let error = Mounts::new([mount("/", "acme/")], path(&long)).unwrap_err();
+        assert_eq!(error, InvalidMounts::Landing { landing: path(&long), reason: InvalidPath::TooLong });
+        assert!(error.to_string().ends_with("`: the path is longer than 1024 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_permission_that_is_missing_is_denied() {
+        let mount = Mount { permissions: Permissions::ALL.without(Permission::Delete), ..mount("/", "acme/") };
+        assert_eq!(mount.demand(Permission::Delete), Err(Denied(Permission::Delete)));
+        assert_eq!(mount.demand(Permission::Read), Ok(()));
+    }
+}
