@@ -7,7 +7,8 @@
 //! socket ← ssh (russh) ← sftp::wire::Reply   ← vfs::Error ← store::Error ← SdkError
 //! ```
 //!
-//! `name` and `account` are the ground: names that are parsed once, and plain data about tenants and users. `vfs` joins
+//! `name`, `account` and `clock` are the ground: names that are parsed once, plain data about tenants and users, and the
+//! wall clock. `vfs` joins
 //! accounts and storage into the tree that a user sees; `sftp` speaks SFTP over it; `ssh` is the edge that knows russh,
 //! `cloud` the module that knows credentials, `ledger` the one that knows SQL.
 //! `app` puts it all together. `tests/integration/layering` keeps it so.
@@ -15,6 +16,7 @@
 pub mod account;
 pub mod app;
 pub mod cli;
+pub mod clock;
 pub mod cloud;
 pub mod config;
 pub mod demo;

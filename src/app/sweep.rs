@@ -7,17 +7,14 @@
 
 use crate::{
     account::DEFAULT_PARTIAL_UPLOADS_KEPT_FOR,
+    clock::{Clock as _, SystemClock},
     cloud::Buckets,
     config,
     name::{Prefix, TenantName},
     store::{self, Bucket, Journal, OpenUpload},
 };
 use async_trait::async_trait;
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -76,7 +73,7 @@ impl Sweep {
     pub(super) async fn run(mut self) {
         loop {
             sleep(INTERVAL).await;
-            self.sweep(now()).await;
+            self.sweep(SystemClock.unix_seconds()).await;
         }
     }
 
@@ -129,10 +126,6 @@ impl Sweep {
         let is_ours = |initiator: &String| self.buckets.is_ours(&tenant.name, initiator);
         age > tenant.lasting.as_secs() && upload.initiator.as_ref().is_some_and(is_ours)
     }
-}
-
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

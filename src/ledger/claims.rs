@@ -5,10 +5,11 @@
 
 use super::{
     database::Pool,
-    late::{SqlJournal, now, until},
+    late::{SqlJournal, until},
     leases::{drop_ended, end},
 };
 use crate::{
+    clock::{Clock as _, SystemClock},
     name::{BucketId, Key},
     store::{ClaimJournal, JournalDown, Lease},
 };
@@ -30,7 +31,7 @@ impl ClaimJournal for SqlJournal {
     }
 
     async fn claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
-        self.change_lease(CLAIM, (bucket, name, lease), &[until(lease.term), now()]).await
+        self.change_lease(CLAIM, (bucket, name, lease), &[until(lease.term), SystemClock.unix_seconds()]).await
     }
 
     async fn hold_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {

@@ -6,10 +6,11 @@
 
 use super::{
     database::{Database, Pool, with},
-    late::{SqlJournal, ago, now},
+    late::{SqlJournal, ago},
     page::{self, Listed},
 };
 use crate::{
+    clock::{Clock as _, SystemClock},
     name::{BucketId, Prefix},
     store::{CLOCK_MARGIN, DirectoryJournal, DirectoryNote, DirectoryTimes, JournalDown, ListedDirectories},
 };
@@ -231,7 +232,7 @@ impl DirectoryJournal for SqlJournal {
                     .bind(name)
                     .bind(i64::from(times.accessed))
                     .bind(i64::from(times.modified))
-                    .bind(now())
+                    .bind(SystemClock.unix_seconds())
                     .execute(pool)
                     .await
                     .map(drop)
@@ -286,7 +287,7 @@ impl DirectoryJournal for SqlJournal {
                     .bind(name)
                     .bind(source.as_str())
                     .bind(end_of(source))
-                    .bind(now())
+                    .bind(SystemClock.unix_seconds())
                     .bind(new_parent)
                     .bind(new_name)
                     .bind(target.as_str())

@@ -11,15 +11,12 @@ use super::{
     page::{self, Listed},
 };
 use crate::{
+    clock::{Clock as _, SystemClock},
     name::{BucketId, Key, Prefix},
     store::{ETag, Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes},
 };
 use async_trait::async_trait;
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{OnceCell, Semaphore};
 
 macro_rules! insert {
@@ -259,7 +256,7 @@ impl SqlJournal {
     /// Drops rows whose objects the page lacks, in the background. Drops nothing if the store doesn't list in byte
     /// order: the object may be on another page then.
     fn sweep(&self, bucket: &BucketId, directory: &Prefix, rows: &[Row], page: &[&str]) {
-        let before = now() - GARBAGE_AGE_SECONDS;
+        let before = SystemClock.unix_seconds() - GARBAGE_AGE_SECONDS;
         let is_garbage = |(name, .., set_at): &&Row| *set_at <= before && page.binary_search(&name.as_str()).is_err();
         let garbage: Vec<String> = rows.iter().filter(is_garbage).map(|(name, ..)| name.clone()).collect();
         if garbage.is_empty() || !page.is_sorted() {
@@ -408,17 +405,12 @@ fn modified(late: &Late) -> Option<i64> {
     }
 }
 
-/// Seconds since 1970.
-pub(super) fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
-
 /// The end of a term that begins now, in seconds since 1970.
 pub(super) fn until(term: Duration) -> i64 {
-    now().saturating_add(i64::try_from(term.as_secs()).unwrap_or(i64::MAX))
+    SystemClock.unix_seconds().saturating_add(i64::try_from(term.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// The beginning of a term that ends now, in seconds since 1970.
 pub(super) fn ago(term: Duration) -> i64 {
-    now().saturating_sub(i64::try_from(term.as_secs()).unwrap_or(i64::MAX))
+    SystemClock.unix_seconds().saturating_sub(i64::try_from(term.as_secs()).unwrap_or(i64::MAX))
 }

@@ -6,10 +6,11 @@
 
 use super::{
     database::with,
-    late::{SqlJournal, now, until},
+    late::{SqlJournal, until},
     leases::{drop_ended, end},
 };
 use crate::{
+    clock::{Clock as _, SystemClock},
     name::{BucketId, Key},
     store::{JournalDown, Lease, LockJournal, Locked},
 };
@@ -45,7 +46,7 @@ impl SqlJournal {
 #[async_trait]
 impl LockJournal for SqlJournal {
     async fn lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<Locked, JournalDown> {
-        if self.change_lease(LOCK, (bucket, name, lease), &[until(lease.term), now()]).await? {
+        if self.change_lease(LOCK, (bucket, name, lease), &[until(lease.term), SystemClock.unix_seconds()]).await? {
             return Ok(Locked::Ours);
         }
         let is_open = self.find_lock(bucket, name).await?.is_some_and(|(_, is_open)| is_open);
@@ -68,7 +69,7 @@ impl LockJournal for SqlJournal {
     async fn break_lock(&self, bucket: &BucketId, name: &Key) -> Result<bool, JournalDown> {
         self.ask(&self.writes, async {
             with!(&self.database.writes, pool => {
-                let broken = sqlx::query(BREAK).bind(bucket.as_str()).bind(name.as_str()).bind(now());
+                let broken = sqlx::query(BREAK).bind(bucket.as_str()).bind(name.as_str()).bind(SystemClock.unix_seconds());
                 Ok(broken.execute(pool).await?.rows_affected() == 1)
             })
         })

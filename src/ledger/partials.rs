@@ -6,9 +6,10 @@
 
 use super::{
     database::with,
-    late::{SqlJournal, ago, now, until},
+    late::{SqlJournal, ago, until},
 };
 use crate::{
+    clock::{Clock as _, SystemClock},
     name::{BucketId, Prefix},
     store::{
         JournalDown, Lease, NewObject, Owner, PartialFile, PartialJournal, PartialUpload, Standing, UploadId, Whole,
@@ -115,7 +116,7 @@ impl PartialJournal for SqlJournal {
     }
 
     async fn find_partial(&self, file: &PartialFile) -> Result<Option<(PartialUpload, bool)>, JournalDown> {
-        let now = now();
+        let now = SystemClock.unix_seconds();
         let row: Option<Row> = self
             .ask(&self.reads, async {
                 with!(&self.database.reads, pool => {
@@ -133,7 +134,7 @@ impl PartialJournal for SqlJournal {
                     .bind(lease.holder.as_str())
                     .bind(until(lease.term))
                     .bind(id)
-                    .bind(now())
+                    .bind(SystemClock.unix_seconds())
                     .execute(pool)
                     .await?;
                 Ok(taken.rows_affected() == 1)
@@ -161,7 +162,7 @@ impl PartialJournal for SqlJournal {
                     sqlx::query_as(TAKE_STALE)
                         .bind(lease.holder.as_str())
                         .bind(until(lease.term))
-                        .bind(now())
+                        .bind(SystemClock.unix_seconds())
                         .bind(ago(free_for))
                         .fetch_all(pool)
                         .await

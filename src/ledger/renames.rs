@@ -5,9 +5,10 @@
 
 use super::{
     database::{Pool, with},
-    late::{SqlJournal, now, until},
+    late::{SqlJournal, until},
 };
 use crate::{
+    clock::{Clock as _, SystemClock},
     name::{BucketId, Prefix},
     store::{JournalDown, Lease, Owner, RenameJournal, RenamePhase, TreeRename},
 };
@@ -94,7 +95,7 @@ impl RenameJournal for SqlJournal {
                     sqlx::query_as(TAKE)
                         .bind(lease.holder.as_str())
                         .bind(until(lease.term))
-                        .bind(now())
+                        .bind(SystemClock.unix_seconds())
                         .fetch_all(pool)
                         .await
                 })

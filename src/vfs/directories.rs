@@ -1,7 +1,7 @@
 //! Times and modes that clients set on directories. S3 can't carry them: most directories have no object of their own.
 //!
 //! The journal keeps times by bucket and key, and every session sees them. A directory without times shows the start of
-//! the current day (`clock.rs`). Modes last as long as the session. Times that this node's sessions set are also in the
+//! the current day ([`Times::start_of_day`]). Modes last as long as the session. Times that this node's sessions set are also in the
 //! node's overlay. Questions are answered from there at once, also while the journal is down, which fails no request
 //! here. `attribute_writer.rs` writes them into the journal later.
 //!
@@ -12,7 +12,6 @@ use super::{
     Metadata, Mount, NewAttributes, Node, Times,
     attribute_writer::AttributeWriter,
     cache::{DirectoryOverlay, KnownTimes},
-    clock::start_of_day,
     notes::DirectoryModes,
 };
 use crate::{
@@ -61,7 +60,7 @@ impl Directories {
 
     /// A directory in `mount`, or a virtual one. Shows the start of the day unless it has `times`.
     pub(super) fn metadata(&self, path: &VirtualPath, times: Option<Times>, mount: Option<&Mount>) -> Metadata {
-        let times = times.unwrap_or_else(|| start_of_day(&*self.node.clock));
+        let times = times.unwrap_or_else(|| Times::start_of_day(&*self.node.clock));
         Metadata::of_directory(times, self.modes.find(path), mount)
     }
 

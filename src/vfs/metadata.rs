@@ -7,12 +7,14 @@
 use super::notes::Live;
 use crate::{
     account::{Mount, Permission},
+    clock::Clock,
     store::{LateAttributes, NewObject, Object},
 };
 use std::collections::BTreeMap;
 
 const TYPE_DIRECTORY: u32 = 0o040_000;
 const TYPE_FILE: u32 = 0o100_000;
+const DAY_SECONDS: i64 = 86_400;
 const PERMISSION_BITS: u32 = 0o7777;
 const WRITE_BITS: u32 = 0o222;
 const DEFAULT_FILE_MODE: u32 = 0o644;
@@ -38,6 +40,16 @@ pub struct Times {
     pub accessed: u32,
     /// Last modification.
     pub modified: u32,
+}
+
+impl Times {
+    /// The times of a directory that no client set times on: 00:00 UTC of the current day. They are the same on all nodes,
+    /// don't differ between two listings, and are never old.
+    pub(super) fn start_of_day(clock: &dyn Clock) -> Self {
+        let now = clock.unix_seconds();
+        let seconds = u32::try_from(now - now % DAY_SECONDS).unwrap_or(u32::MAX);
+        Self { accessed: seconds, modified: seconds }
+    }
 }
 
 /// The attributes that STAT and READDIR show. Owner and group always show as 0.
@@ -205,11 +217,36 @@ mod tests {
     use super::*;
     use crate::{
         account::Permissions,
+        clock::SystemClock,
         name::{Prefix, VirtualPath},
     };
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     fn mount(permissions: Permissions) -> Mount {
         Mount { entry: VirtualPath::root(), prefix: Prefix::parse("acme/").unwrap(), permissions }
+    }
+
+    #[derive(Debug)]
+    struct Stopped(u64);
+
+    impl Clock for Stopped {
+        fn now(&self) -> SystemTime {
+            UNIX_EPOCH + Duration::from_secs(self.0)
+        }
+    }
+
+    // S102: A directory without a set time shows 00:00 UTC of the day on which it is asked for, on every node, and mode 755 …
+    #[test]
+    fn a_day_begins_at_midnight_utc() {
+        let end_of_days = i64::MAX.unsigned_abs();
+        for (now, shown) in
+            [(0, 0), (86_399, 0), (86_400, 86_400), (1_795_996_800 + 86_399, 1_795_996_800), (end_of_days, u32::MAX)]
+        {
+            let times = Times { accessed: shown, modified: shown };
+            assert_eq!(Times::start_of_day(&Stopped(now)), times, "{now}");
+        }
+        let today = Times::start_of_day(&SystemClock).modified;
+        assert!(SystemClock.unix_seconds() - i64::from(today) < DAY_SECONDS);
     }
 
     #[test]

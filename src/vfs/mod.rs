@@ -12,7 +12,6 @@ mod attribute_writer;
 mod buckets;
 mod cache;
 mod claims;
-mod clock;
 mod create;
 mod directories;
 mod directory;
@@ -48,7 +47,6 @@ mod write;
 
 pub use crate::store::{Budget, Journal, Reservation};
 pub use buckets::{Buckets, Scope};
-pub use clock::{Clock, SystemClock};
 pub use create::Created;
 pub use directory::{DirectoryHandle, Entry};
 pub use error::{Error, Unsupported};

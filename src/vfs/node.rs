@@ -2,10 +2,12 @@
 //! the cache, and the claims and locks on names.
 
 use super::{
-    Buckets, Clock, SystemClock, attribute_writer::AttributeWriter, cache::Cache, claims::Claims, locks::Locks,
-    renamed_times::RenamedTimes,
+    Buckets, attribute_writer::AttributeWriter, cache::Cache, claims::Claims, locks::Locks, renamed_times::RenamedTimes,
 };
-use crate::store::{Budget, Journal};
+use crate::{
+    clock::{Clock, SystemClock},
+    store::{Budget, Journal},
+};
 use std::sync::Arc;
 
 /// One node: a process of the server. Share it as `Arc<Node>`.

@@ -7,9 +7,9 @@
 use super::{
     Error, Metadata, Mount, NewAttributes, Result, Vfs,
     notes::{Live, Shown},
-    upload::now,
 };
 use crate::{
+    clock::Clock,
     name::{Key, VirtualPath},
     store::{self, Bucket, JournalDown, Keeping, Owner, PartialFile, PartialUpload},
 };
@@ -47,9 +47,9 @@ impl CutOff {
 
 impl Partial {
     /// The file as STAT shows it while no session uploads it.
-    pub(super) fn live(&self) -> Live {
+    pub(super) fn live(&self, clock: &dyn Clock) -> Live {
         let PartialUpload { object, whole, .. } = &self.upload;
-        let live = Live::new(NewAttributes::read_from(&object.metadata), now());
+        let live = Live::new(NewAttributes::read_from(&object.metadata), clock.unix_seconds());
         Live { size: whole.bytes, shipped: whole.bytes, ..live }
     }
 
@@ -156,6 +156,6 @@ impl Vfs {
         };
         let shown = Shown { id: partial.upload.id.clone(), bytes: partial.upload.whole.bytes };
         self.notes.partials.note(path, shown);
-        Some(Metadata::of_upload(partial.live(), mount))
+        Some(Metadata::of_upload(partial.live(&*self.node.clock), mount))
     }
 }

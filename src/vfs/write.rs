@@ -9,7 +9,7 @@ use super::{
     partial::CutOff,
     patch::Patched,
     room::Room,
-    upload::{Conflicting, now},
+    upload::Conflicting,
 };
 use crate::{
     account::{Permission, Tenant},
@@ -235,8 +235,8 @@ impl Writable {
     pub(super) fn begin(self, room: Room, cut_off: CutOff) -> Result<PendingWrite> {
         let shown = match (&self.patched, &cut_off) {
             (Some(patched), _) => patched.live(),
-            (None, CutOff::GoesOn(partial)) => partial.live(),
-            (None, _) => Live::new(self.attributes, now()),
+            (None, CutOff::GoesOn(partial)) => partial.live(&*self.node.clock),
+            (None, _) => Live::new(self.attributes, self.node.clock.unix_seconds()),
         };
         let live = self.notes.live.enter(&self.path, shown, |newest| self.options.check_beside(newest))?;
         Ok(PendingWrite { file: self, live, room, cut_off, lock: None })

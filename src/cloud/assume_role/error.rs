@@ -7,6 +7,7 @@
 //! errors".
 
 use crate::{
+    clock::{Clock as _, SystemClock},
     cloud::RoleArn,
     store::{self, is_credentials, reasons},
 };
@@ -149,7 +150,7 @@ impl Error {
     }
 
     pub(super) fn expired_already(role: &RoleArn, expires: SystemTime) -> Self {
-        let ago = expires.elapsed().unwrap_or_default().as_secs();
+        let ago = SystemClock.now().duration_since(expires).unwrap_or_default().as_secs();
         Self::Clock { said: format!("its new credentials for {role} expired {ago} s ago by ours") }
     }
 }

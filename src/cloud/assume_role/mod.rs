@@ -16,7 +16,10 @@ pub(super) use error::Error;
 pub(super) use expired::{ForgetExpired, RetryExpired};
 
 use super::{SessionName, SessionPolicy, place::Role};
-use crate::name::{TenantName, UserName};
+use crate::{
+    clock::{Clock as _, SystemClock},
+    name::{TenantName, UserName},
+};
 use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, error::CredentialsError, future},
@@ -87,7 +90,7 @@ async fn assume(sts: Client, assumption: Arc<Assumption>) -> Result<Expiring<Cre
         .map_err(|error| Error::of(&role.arn, &error))?;
     let credentials = answer.credentials().ok_or_else(|| Error::Broken { role: role.arn.clone() })?;
     let expires = SystemTime::try_from(*credentials.expiration()).unwrap_or(SystemTime::UNIX_EPOCH);
-    let lifetime = expires.duration_since(SystemTime::now()).map_err(|_| Error::expired_already(&role.arn, expires))?;
+    let lifetime = expires.duration_since(SystemClock.now()).map_err(|_| Error::expired_already(&role.arn, expires))?;
     debug!(%tenant, user = user.as_ref().map(UserName::as_str), role = %role.arn, lifetime_s = lifetime.as_secs(), "assumed a role");
     let value = Credentials::new(
         credentials.access_key_id(),

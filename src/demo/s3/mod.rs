@@ -49,10 +49,11 @@ pub(super) use requests::Requests;
 pub use server::{Running, S3, StartError};
 
 use super::iam::{AccountId, Policy, Role, User};
+use crate::clock::{Clock as _, SystemClock};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 /// Settings of the S3.
@@ -111,6 +112,6 @@ pub enum Storage {
 pub(super) fn unique() -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let nanos = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+    let nanos = SystemClock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     format!("{nanos:016x}-{:08x}", COUNT.fetch_add(1, Ordering::Relaxed))
 }

@@ -11,6 +11,7 @@ use super::{
     memory::{Blocks, Charge, Quota},
     unique,
 };
+use crate::clock::{Clock as _, SystemClock};
 use parking_lot::Mutex;
 use s3s::dto::ETagCondition;
 use std::{
@@ -51,7 +52,7 @@ impl Object {
 
 /// The current time in whole seconds.
 pub fn now() -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(UNIX_EPOCH.elapsed().unwrap_or_default().as_secs())
+    UNIX_EPOCH + Duration::from_secs(SystemClock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
 /// Content type and metadata of an object.

@@ -1,6 +1,9 @@
 //! Sessions of roles, with keys that expire. s3s checks signatures only, so tokens are compared here.
 
-use crate::demo::iam::Principal;
+use crate::{
+    clock::{Clock as _, SystemClock},
+    demo::iam::Principal,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use parking_lot::Mutex;
 use std::{
@@ -54,7 +57,7 @@ struct Session {
 impl Sessions {
     /// Opens a session that lasts `lifetime` from now.
     pub fn open(&self, principal: Principal, lifetime: Duration) -> io::Result<Credentials> {
-        let now = SystemTime::now();
+        let now = SystemClock.now();
         let key: String = random::<16>()?
             .iter()
             .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))
@@ -85,7 +88,7 @@ impl Sessions {
         if token != Some(session.credentials.session_token.as_str()) {
             return Err(Unfit::Token);
         }
-        if session.credentials.expiration <= SystemTime::now() {
+        if session.credentials.expiration <= SystemClock.now() {
             return Err(Unfit::Expired);
         }
         Ok(session.principal.clone())
@@ -93,7 +96,7 @@ impl Sessions {
 
     /// Ends all sessions now.
     pub fn end(&self) {
-        let now = SystemTime::now();
+        let now = SystemClock.now();
         for session in self.0.lock().values_mut() {
             session.credentials.expiration = session.credentials.expiration.min(now);
         }

@@ -2,6 +2,7 @@
 
 use super::{attrs, context::Context, longname::longname, replies::Lane, slot::Slot};
 use crate::{
+    clock::{Clock as _, SystemClock},
     events::Who,
     name::VirtualPath,
     sftp::wire::{Name, Reply, StatusCode},
@@ -86,7 +87,7 @@ impl Listing {
 
     /// The names of one reply; none at the end.
     async fn names(&mut self) -> Result<Vec<Name>> {
-        let (who, now) = (&self.context.who, OffsetDateTime::now_utc());
+        let (who, now) = (&self.context.who, OffsetDateTime::from(SystemClock.now()));
         let (mut names, mut bytes) = (Vec::new(), 0);
         let fill = |entry: &Entry| {
             let name = shown(entry, who, now);

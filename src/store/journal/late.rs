@@ -4,10 +4,10 @@
 //! S3's time of the version does, because the attributes were set after the version came to be.
 
 use crate::{
+    clock::{Clock as _, SystemClock},
     name::{BucketId, Key},
     store::{ETag, Object},
 };
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The largest difference between the clocks of S3 and of the nodes.
 const CLOCKS_APART_SECONDS: i64 = 60;
@@ -32,7 +32,7 @@ impl Version {
     /// The version that S3 has just stored.
     #[must_use]
     pub fn stored_now(etag: ETag) -> Self {
-        Self { etag, modified: now() }
+        Self { etag, modified: SystemClock.unix_seconds() }
     }
 }
 
@@ -113,7 +113,7 @@ impl Late {
     #[must_use]
     pub fn new(version: &Version, attributes: LateAttributes) -> Self {
         // A slow clock of the node must not set them before the version came to be.
-        Self { etag: version.etag.clone(), attributes, set_at: now().max(version.modified) }
+        Self { etag: version.etag.clone(), attributes, set_at: SystemClock.unix_seconds().max(version.modified) }
     }
 
     /// True if they were set on this version.
@@ -200,11 +200,6 @@ impl LateNote {
     }
 }
 
-/// Seconds since 1970.
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,7 +218,7 @@ mod tests {
         for (etag, modified, is_of) in [("a", 10, true), ("a", 1_060, true), ("a", 1_061, false), ("b", 1_000, false)] {
             assert_eq!(late.is_of(&version(etag, modified)), is_of, "{etag} of {modified}");
         }
-        let ahead = version("a", now() + 1_000);
+        let ahead = version("a", SystemClock.unix_seconds() + 1_000);
         assert!(Late::new(&ahead, LateAttributes::default()).is_of(&ahead), "the node's clock is slow");
     }
 

@@ -5,7 +5,10 @@
 //! own success.
 
 use super::entry::{Keeping, TERM};
-use crate::store::{JournalDown, Lease, PartialUpload, Standing, Whole};
+use crate::{
+    clock::{Clock as _, SystemClock},
+    store::{JournalDown, Lease, PartialUpload, Standing, Whole},
+};
 use parking_lot::Mutex;
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -20,11 +23,11 @@ struct Until(Instant, SystemTime);
 impl Until {
     /// The end of a term that begins now.
     fn after(term: Duration) -> Self {
-        Self(Instant::now() + term, SystemTime::now() + term)
+        Self(Instant::now() + term, SystemClock.now() + term)
     }
 
     fn is_ahead(self) -> bool {
-        Instant::now() < self.0 && SystemTime::now() < self.1
+        Instant::now() < self.0 && SystemClock.now() < self.1
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     attributes::{TIMES, listed, shown, times_and_mode},
     *,
 };
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, advance};
 
 const SET_TIMES: SetAttributes = SetAttributes { times: Some(TIMES), size: None, mode: None, owner: None };
@@ -20,9 +21,9 @@ const LATER: Duration = Duration::from_secs(15);
 struct Uptime(Instant);
 
 impl Clock for Uptime {
-    fn now(&self) -> u64 {
+    fn now(&self) -> SystemTime {
         // A quarter to midnight.
-        MIDNIGHT + DAY - 900 + self.0.elapsed().as_secs()
+        UNIX_EPOCH + Duration::from_secs(MIDNIGHT + DAY - 900) + self.0.elapsed()
     }
 }
 

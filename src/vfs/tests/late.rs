@@ -7,7 +7,6 @@ use super::{
 use crate::{
     name::Prefix,
     store::{Journal as _, LateAttributes, Version},
-    vfs::upload::now,
 };
 
 /// Within this time a node writes into the journal what was set while it was down.

@@ -26,6 +26,7 @@ mod uploads;
 use super::*;
 use crate::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, Permission, Permissions},
+    clock::{Clock, SystemClock},
     name::{BucketId, InvalidPath, Prefix, TenantName},
     store::{self, MemoryBucket, MemoryJournal, memory::Verb},
 };
@@ -195,6 +196,11 @@ fn acme() -> Tenant {
         max_rename_objects: 2_500,
         partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
     }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    SystemClock.unix_seconds()
 }
 
 fn path(raw: &str) -> VirtualPath {

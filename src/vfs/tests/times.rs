@@ -7,7 +7,6 @@ use super::{
 use crate::{
     name::Prefix,
     store::{Journal as _, memory::Moment},
-    vfs::upload::now,
 };
 use std::collections::BTreeMap;
 

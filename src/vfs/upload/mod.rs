@@ -26,10 +26,7 @@ use crate::{
 };
 use bytes::Bytes;
 use resumed::Resumed;
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 /// The meaning of S3's answer at the end that the condition of the upload doesn't hold.
 #[derive(Clone, Copy, Debug)]
@@ -346,10 +343,11 @@ impl WriteHandle {
     fn show(&mut self, was_unchanged: bool) {
         let (size, shipped) = (self.upload.size(), self.upload.shipped());
         let changes = was_unchanged && !self.upload.is_unchanged();
+        let now = self.file.node.clock.unix_seconds();
         self.file.live.update(|live| {
             (live.size, live.shipped, live.is_busy) = (size, shipped, false);
             if changes {
-                live.since = now();
+                live.since = now;
             }
         });
     }
@@ -365,9 +363,4 @@ impl WriteHandle {
             self.file.stored = wanted;
         }
     }
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

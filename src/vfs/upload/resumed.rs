@@ -1,6 +1,6 @@
 //! A resumed upload to which nothing was written yet. Its client may still start over.
 
-use super::{Conflicting, WriteHandle, now};
+use super::{Conflicting, WriteHandle};
 use crate::vfs::{Error, NewAttributes, Result, SetAttributes, notes::Live};
 
 /// The attributes of the file if it starts over.
@@ -74,7 +74,8 @@ impl WriteHandle {
         let Some(resumed) = self.resumed.take() else { return };
         self.upload.begin_anew().await;
         (self.file.stored, self.file.conflicting) = (resumed.born, resumed.conflicting);
-        self.file.live.update(|live| *live = Live { removed: live.removed, ..Live::new(resumed.attributes, now()) });
+        let now = self.file.node.clock.unix_seconds();
+        self.file.live.update(|live| *live = Live { removed: live.removed, ..Live::new(resumed.attributes, now) });
         self.store_attributes();
     }
 }

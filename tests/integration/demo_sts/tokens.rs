@@ -9,6 +9,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use wharfinger::clock::{Clock as _, SystemClock};
 
 fn with_token(credentials: &Credentials, token: Option<&str>) -> Credentials {
     let (id, secret) = (credentials.access_key_id(), credentials.secret_access_key());
@@ -57,7 +58,7 @@ async fn sessions_live_as_long_as_the_test_wants_and_say_so() {
     let cloud = Cloud::with_sessions_of(Some(Duration::ZERO)).await;
     let short = cloud.assume_data().duration_seconds(3600).send().await.unwrap();
     let expiration: std::time::SystemTime = (*short.credentials().unwrap().expiration()).try_into().unwrap();
-    assert!(expiration <= std::time::SystemTime::now());
+    assert!(expiration <= SystemClock.now());
     let get = cloud.s3_with(session(&short)).get_object().bucket("vendor").key("a").send().await;
     assert_eq!(get.unwrap_err().code(), Some("ExpiredToken"));
     cloud.s3.set_session_lifetime(None);

@@ -2,7 +2,10 @@
 
 use super::{CUSTOMER, Cloud, EXTERNAL_ID, VENDOR, assume, packed, refusal, session};
 use aws_sdk_sts::types::Tag;
-use wharfinger::demo::s3::Failure;
+use wharfinger::{
+    clock::{Clock as _, SystemClock},
+    demo::s3::Failure,
+};
 
 fn tag(key: &str, value: &str) -> Tag {
     Tag::builder().key(key).value(value).build().unwrap()
@@ -124,7 +127,7 @@ async fn a_session_is_no_longer_than_its_role_allows() {
     let cloud = Cloud::start().await;
     let (code, _, message) = refusal(cloud.assume_data().duration_seconds(3601).send().await);
     assert!(code == "ValidationError" && message.contains("MaxSessionDuration"), "{message}");
-    let before = std::time::SystemTime::now();
+    let before = SystemClock.now();
     let granted = cloud.assume_data().duration_seconds(900).send().await.unwrap();
     let expiration: std::time::SystemTime = (*granted.credentials().unwrap().expiration()).try_into().unwrap();
     let lasts = expiration.duration_since(before).unwrap().as_secs();

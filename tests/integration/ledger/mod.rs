@@ -9,16 +9,17 @@ mod sqlite;
 use futures_util::future::join_all;
 use std::{
     sync::{Arc, LazyLock},
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 use wharfinger::{
+    clock::{Clock as _, SystemClock},
     ledger::{Ledger, Location},
     name::{BucketId, Key, Prefix},
     store::{ETag, Journal, Late, LateAttributes, LateTimes, Lease},
 };
 
 /// Time at which attributes are set and versions appear.
-static NOW: LazyLock<i64> = LazyLock::new(|| UNIX_EPOCH.elapsed().unwrap().as_secs().try_into().unwrap());
+static NOW: LazyLock<i64> = LazyLock::new(|| SystemClock.unix_seconds());
 
 /// A key in the bucket of most tests.
 fn key(raw: &str) -> Key {
