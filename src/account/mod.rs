@@ -4,14 +4,20 @@
 //! together with the place in the tenant's bucket that it shows. Everything here was validated by `config`; names are
 //! types, so that a tenant's name can't be taken for a user's.
 
+mod credentials;
 mod mounts;
+pub(crate) mod password_hash;
 mod permission;
+mod public_key;
 
+pub use credentials::Credentials;
 pub use mounts::{Denied, InvalidMounts, Mount, Mounts};
+pub use password_hash::{InvalidPasswordHash, PasswordHash};
 pub use permission::{Permission, Permissions, UnknownPermission};
+pub use public_key::{InvalidPublicKey, PublicKey};
 
 use crate::name::{TenantName, UserName};
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 /// The largest file that may be uploaded, in bytes, where a tenant has no limit of its own. It leaves an upload room to
 /// begin with small parts; a larger limit makes all of them large.
@@ -40,8 +46,8 @@ pub struct Tenant {
     pub partial_uploads_kept_for: Option<Duration>,
 }
 
-/// A login of a tenant. Names are unique in the server, whatever the tenant. `Debug` shows no password hash.
-#[derive(Clone, PartialEq, Eq)]
+/// A login of a tenant. Names are unique in the server, whatever the tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// The SSH user name.
     pub name: UserName,
@@ -49,24 +55,6 @@ pub struct User {
     pub tenant: TenantName,
     /// A disabled user looks like an unknown one.
     pub enabled: bool,
-    /// A PHC string of argon2id, or `None` where passwords are not accepted.
-    pub password_hash: Option<String>,
-    /// Public keys in the `authorized_keys` format, already known to parse.
-    pub public_keys: Vec<String>,
     /// The user's tree, and the directory in which a session starts.
     pub mounts: Mounts,
-}
-
-impl fmt::Debug for User {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, tenant, enabled, password_hash, public_keys, mounts } = self;
-        f.debug_struct("User")
-            .field("name", name)
-            .field("tenant", tenant)
-            .field("enabled", enabled)
-            .field("password_hash", &password_hash.as_ref().map(|_| "…"))
-            .field("public_keys", public_keys)
-            .field("mounts", mounts)
-            .finish()
-    }
 }

@@ -101,8 +101,6 @@ pub(super) mod fixture {
             name: "alice".parse().unwrap(),
             tenant: "acme".parse().unwrap(),
             enabled: true,
-            password_hash: None,
-            public_keys: Vec::new(),
             mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), [Permission::Read].into_iter().collect()),
         };
         Arc::new(Beginners::new(Arc::new(OneBucket { bucket: Arc::clone(bucket), needs }), [Arc::new(alice)]))

@@ -67,10 +67,11 @@ impl App {
     pub fn with(config: &Config, host_keys: HostKeys, ledger: Ledger) -> anyhow::Result<Self> {
         let server = &config.server;
         let places = config.tenants.iter().map(|tenant| (tenant.account.name.clone(), tenant.place.clone()));
-        let users = config
-            .tenants
-            .iter()
-            .flat_map(|tenant| tenant.users.iter().map(|user| (Arc::clone(user), Arc::clone(&tenant.account))));
+        let users = config.tenants.iter().flat_map(|tenant| {
+            let of_tenant =
+                |(user, credentials): &(_, _)| (Arc::clone(user), Arc::clone(&tenant.account), Arc::clone(credentials));
+            tenant.users.iter().map(of_tenant)
+        });
         let ssh = ssh::Settings { password_checks: affordable(server.ssh.password_checks), ..server.ssh.clone() };
         let provider = StaticProvider::new(users, ssh.password_checks).context("the users' logins can't be checked")?;
         let budget = Budget::new(server.max_buffer_bytes);
@@ -81,7 +82,7 @@ impl App {
             ..channel::Settings::default()
         };
         let buckets = Arc::new(Buckets::new(places.collect()));
-        let everybody = config.tenants.iter().flat_map(|tenant| tenant.users.iter().cloned());
+        let everybody = config.tenants.iter().flat_map(|tenant| tenant.users.iter().map(|(user, _)| Arc::clone(user)));
         let beginners = Arc::new(Beginners::new(Arc::clone(&buckets) as Arc<dyn vfs::Buckets>, everybody));
         let repairs = Repairs::new(ledger.journal(), Arc::clone(&beginners));
         let janitor = Janitor::new(ledger.journal(), beginners);

@@ -1,32 +1,24 @@
 //! How a user proves who it is: a password hash, public keys, or both.
 
 use super::{document::Table, secret};
-use crate::identity::{PasswordHash, PublicKey};
-
-/// What a user may log in with.
-pub(super) struct Login {
-    /// A PHC string of argon2id.
-    pub(super) password_hash: Option<String>,
-    /// Lines in the `authorized_keys` format.
-    pub(super) public_keys: Vec<String>,
-}
+use crate::account::{Credentials, PasswordHash, PublicKey};
 
 /// Reads the keys of a `[[users]]` table that say how the user logs in. There must be a way.
-pub(super) fn read(user: &mut Table<'_>) -> Login {
+pub(super) fn read(user: &mut Table<'_>) -> Credentials {
     let before = user.report().count();
     user.refuse("password", "a password doesn't belong here; `wharfinger hash-password` makes a `password_hash` of it");
     let password_hash = read_password_hash(user);
     let (public_keys, are_left_out) = read_public_keys(user);
-    let login = Login { password_hash, public_keys };
-    let has_none = login.password_hash.is_none() && login.public_keys.is_empty() && !are_left_out;
+    let credentials = Credentials { password_hash, public_keys };
+    let has_none = credentials.password_hash.is_none() && credentials.public_keys.is_empty() && !are_left_out;
     if has_none && user.report().count() == before {
         let ways = "`public_keys`, `public_keys_file`, `password_hash` or `password_hash_file`";
         user.problem_here::<()>(format!("this user can't log in; it takes one or more of {ways}"));
     }
-    login
+    credentials
 }
 
-fn read_password_hash(user: &mut Table<'_>) -> Option<String> {
+fn read_password_hash(user: &mut Table<'_>) -> Option<PasswordHash> {
     let inline = user.optional::<String>("password_hash");
     let from_file = secret::secret_file(user, "password_hash_file");
     if user.has("password_hash") && user.has("password_hash_file") {
@@ -34,34 +26,28 @@ fn read_password_hash(user: &mut Table<'_>) -> Option<String> {
         return None;
     }
     let key = if inline.is_some() { "password_hash" } else { "password_hash_file" };
-    let hash = inline.or(from_file)?;
-    if let Err(error) = hash.parse::<PasswordHash>() {
-        user.problem(key, error.to_string());
-        return None;
-    }
-    Some(hash)
+    let hash = inline.or(from_file)?.parse::<PasswordHash>();
+    hash.map_err(|error| user.problem(key, error.to_string())).ok()
 }
 
 /// The keys, and whether some were left out.
 ///
 /// A key that no login can use is no error: earlier versions took it, and the tenant's other users have done no wrong.
-fn read_public_keys(user: &mut Table<'_>) -> (Vec<String>, bool) {
+fn read_public_keys(user: &mut Table<'_>) -> (Vec<PublicKey>, bool) {
     let mut lines = user.spotted_list::<String>("public_keys").unwrap_or_default();
     if let Some(file) = secret::file(user, "public_keys_file") {
         lines.extend(file.lines());
     }
-    let mut are_left_out = false;
-    lines.retain(|(spot, key)| match key.parse::<PublicKey>() {
-        Ok(_) => true,
-        Err(error) if error.is_of_a_key_too_long() => {
-            user.report().warning(spot, format!("{error}; the key is left out"));
-            are_left_out = true;
-            false
+    let (mut keys, mut are_left_out) = (Vec::new(), false);
+    for (spot, line) in &lines {
+        match line.parse::<PublicKey>() {
+            Ok(key) => keys.push(key),
+            Err(error) if error.is_of_a_key_too_long() => {
+                user.report().warning(spot, format!("{error}; the key is left out"));
+                are_left_out = true;
+            }
+            Err(error) => user.report().problem(spot, error.to_string()),
         }
-        Err(error) => {
-            user.report().problem(spot, error.to_string());
-            true
-        }
-    });
-    (lines.into_iter().map(|(_, key)| key).collect(), are_left_out)
+    }
+    (keys, are_left_out)
 }

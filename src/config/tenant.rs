@@ -39,8 +39,8 @@ pub struct Tenant {
     pub place: Place,
     /// What all of them lie below.
     pub prefix: Prefix,
-    /// Its logins.
-    pub users: Vec<Arc<account::User>>,
+    /// Its users, each with the credentials that it may log in with.
+    pub users: Vec<(Arc<account::User>, Arc<account::Credentials>)>,
 }
 
 impl Tenant {
@@ -60,7 +60,8 @@ impl Tenant {
         if let Some(storage) = &storage {
             shared.claim_external_id(storage, root.report());
         }
-        let users = root.tables("users", |user| user::read(user, name.as_ref(), storage.as_ref(), shared));
+        let read_user = |user: &mut Table<'_>| user::read(user, name.as_ref(), storage.as_ref(), shared);
+        let users = root.tables("users", read_user).unwrap_or_default().into_iter();
         let (name, storage) = (name?, storage?);
         Some(Self {
             account: Arc::new(account::Tenant {
@@ -73,7 +74,7 @@ impl Tenant {
             }),
             place: storage.place,
             prefix: storage.prefix,
-            users: users.unwrap_or_default().into_iter().map(Arc::new).collect(),
+            users: users.map(|(user, credentials)| (Arc::new(user), Arc::new(credentials))).collect(),
         })
     }
 }

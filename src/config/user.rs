@@ -2,13 +2,13 @@
 
 use super::{
     document::Table,
-    login::{self, Login},
+    login,
     mounts::{self, Tree},
     shared::Shared,
     storage::Storage,
 };
 use crate::{
-    account::{Permission, Permissions, User},
+    account::{Credentials, Permission, Permissions, User},
     name::{TenantName, UserName},
 };
 
@@ -18,13 +18,13 @@ pub(super) fn read(
     tenant: Option<&TenantName>,
     storage: Option<&Storage>,
     shared: &mut Shared,
-) -> Option<User> {
+) -> Option<(User, Credentials)> {
     let name: Option<UserName> = user.required("name");
     if let Some(name) = &name {
         shared.claim_user(name, user);
     }
     let enabled = user.or("enabled", true);
-    let Login { password_hash, public_keys } = login::read(user);
+    let credentials = login::read(user);
     let permissions = read_permissions(user, Permissions::ALL);
     let Tree { spotted, mounts } = mounts::read(user, storage, permissions);
     if let (Some(tenant), Some(storage)) = (tenant, storage) {
@@ -33,7 +33,7 @@ pub(super) fn read(
             mount.check_policy(storage, user.report());
         }
     }
-    Some(User { name: name?, tenant: tenant?.clone(), enabled, password_hash, public_keys, mounts: mounts? })
+    Some((User { name: name?, tenant: tenant?.clone(), enabled, mounts: mounts? }, credentials))
 }
 
 /// What the table's `permissions` say; `default` where there are none.

@@ -12,6 +12,7 @@ pub mod s3;
 mod sts;
 
 use crate::{
+    account::PublicKey,
     app::App,
     config::{Config, Server},
     ledger::{Ledger, Location},
@@ -135,11 +136,9 @@ fn key(account: &Account) -> String {
     format!("  bucket {bucket:<16}  access key {user:<7}  secret key {secret_access_key}")
 }
 
-fn public_key(file: &Path) -> anyhow::Result<String> {
+fn public_key(file: &Path) -> anyhow::Result<PublicKey> {
     let line = fs::read_to_string(file).with_context(|| format!("can't read the public key {}", file.display()))?;
-    let line = line.trim().to_owned();
-    line.parse::<crate::identity::PublicKey>().with_context(|| format!("{} is no public key", file.display()))?;
-    Ok(line)
+    line.trim().parse().with_context(|| format!("{} is no public key", file.display()))
 }
 
 /// Adds a hint to the most frequent failure: if the port is taken, the operator can choose another with `--port`.

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     account::{
         self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts,
-        Permissions, User,
+        Permissions, PublicKey, User,
     },
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Role},
     config::Tenant,
@@ -18,13 +18,13 @@ use crate::{
 use std::sync::Arc;
 
 /// Both tenants, with their S3 and STS at `endpoint`. Their users may also log in with `keys`.
-pub fn tenants(endpoint: &str, keys: &[String]) -> anyhow::Result<Vec<Tenant>> {
+pub fn tenants(endpoint: &str, keys: &[PublicKey]) -> anyhow::Result<Vec<Tenant>> {
     [("acme", "alice", &VENDOR, "tenants/acme/"), ("globex", "bob", &GLOBEX, "")]
         .into_iter()
         .map(|(name, user, account, prefix)| {
             let name: TenantName = name.parse()?;
             Ok(Tenant {
-                users: vec![Arc::new(login(user, &name, prefix, keys)?)],
+                users: vec![login(user, &name, prefix, keys)?],
                 account: Arc::new(account::Tenant {
                     name,
                     enabled: true,
@@ -40,15 +40,21 @@ pub fn tenants(endpoint: &str, keys: &[String]) -> anyhow::Result<Vec<Tenant>> {
         .collect()
 }
 
-fn login(user: &str, tenant: &TenantName, prefix: &str, keys: &[String]) -> anyhow::Result<User> {
-    Ok(User {
+fn login(
+    user: &str,
+    tenant: &TenantName,
+    prefix: &str,
+    keys: &[PublicKey],
+) -> anyhow::Result<(Arc<User>, Arc<account::Credentials>)> {
+    let password_hash = Some(hash_password(&format!("{user}-demo"))?.parse()?);
+    let credentials = account::Credentials { password_hash, public_keys: keys.to_vec() };
+    let user = User {
         name: user.parse()?,
         tenant: tenant.clone(),
         enabled: true,
-        password_hash: Some(hash_password(&format!("{user}-demo"))?),
-        public_keys: keys.to_vec(),
         mounts: Mounts::at_root(Prefix::parse(prefix)?, Permissions::ALL),
-    })
+    };
+    Ok((Arc::new(user), Arc::new(credentials)))
 }
 
 fn place(account: &Account, endpoint: &str) -> anyhow::Result<Place> {

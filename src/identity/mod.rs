@@ -5,13 +5,12 @@
 
 mod check_memory;
 mod password;
-mod public_key;
 mod static_provider;
 
-pub use password::{InvalidPassword, MAX_PASSWORD_BYTES, PasswordHash, hash_password};
-pub use public_key::{InvalidPublicKey, PublicKey};
-pub use static_provider::{InvalidLogin, StaticProvider};
+pub use password::{InvalidPassword, MAX_PASSWORD_BYTES, hash_password};
+pub use static_provider::StaticProvider;
 
+pub use crate::account::PublicKey;
 use crate::account::{Tenant, User};
 use async_trait::async_trait;
 use std::{fmt, net::IpAddr, sync::Arc};

@@ -5,6 +5,7 @@
 //! not.
 
 use super::check_memory::CheckMemory;
+use crate::account::{PasswordHash, password_hash::Argon2id};
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
     password_hash::{
@@ -12,7 +13,7 @@ use argon2::{
         phc::{Output, Salt},
     },
 };
-use std::{collections::BTreeMap, num::NonZeroUsize, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 use tokio::sync::Semaphore;
 use tracing::warn;
 use zeroize::Zeroizing;
@@ -20,17 +21,10 @@ use zeroize::Zeroizing;
 /// The longest password, in bytes. Longer ones can't be set, so a login with one is refused without any work.
 pub const MAX_PASSWORD_BYTES: usize = 1_024;
 
-// Bounds on what a hash in the config may cost: one login takes this much before it is known to be anybody's.
-const MAX_MEMORY_KIB: u32 = 256 * 1024;
-const MAX_PASSES: u32 = 16;
-const MAX_LANES: u32 = 16;
-
-const ALGORITHM: &str = "argon2id";
-
 /// The length of the decoy's salt.
 const SALT_BYTES: usize = 16;
 
-/// A password, or a hash of one, that can't be used.
+/// A password that can't be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPassword {
     /// Nothing was given.
@@ -39,15 +33,6 @@ pub enum InvalidPassword {
     /// It exceeds [`MAX_PASSWORD_BYTES`].
     #[error("the password is longer than {MAX_PASSWORD_BYTES} bytes")]
     TooLong,
-    /// The text is no PHC string of argon2id with salt and hash.
-    #[error("this is no argon2id hash (`$argon2id$v=19$m=…,t=…,p=…$salt$hash`); `wharfinger hash-password` makes one")]
-    NotArgon2id,
-    /// A login would cost too much.
-    #[error(
-        "this hash costs too much: at most m={MAX_MEMORY_KIB}, t={MAX_PASSES} and p={MAX_LANES} are taken; \
-         `wharfinger hash-password` makes a right one"
-    )]
-    TooCostly,
     /// The system gave no random salt, or no memory.
     #[error("the password could not be hashed: {0}")]
     Unhashed(password_hash::Error),
@@ -71,55 +56,22 @@ pub fn hash_password(password: &str) -> Result<String, InvalidPassword> {
     }
 }
 
-/// A hash that a password can be checked against: argon2id, complete, and of bounded cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PasswordHash(Arc<Parsed>);
-
-/// The parts of a PHC string of argon2id.
-#[derive(Debug, PartialEq, Eq)]
-struct Parsed {
-    version: Version,
-    params: Params,
-    salt: Salt,
-    output: Output,
+/// The memory that a check takes, in blocks of 1 KiB. All lanes share it.
+fn blocks(hash: &PasswordHash) -> usize {
+    hash.argon2id().params.block_count()
 }
 
-impl FromStr for PasswordHash {
-    type Err = InvalidPassword;
-
-    fn from_str(text: &str) -> Result<Self, InvalidPassword> {
-        let hash = argon2::PasswordHash::new(text).map_err(|_| InvalidPassword::NotArgon2id)?;
-        let (ALGORITHM, Some(salt), Some(output)) = (hash.algorithm.as_str(), hash.salt, hash.hash) else {
-            return Err(InvalidPassword::NotArgon2id);
-        };
-        let params = Params::try_from(&hash).map_err(|_| InvalidPassword::NotArgon2id)?;
-        if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_PASSES || params.p_cost() > MAX_LANES {
-            return Err(InvalidPassword::TooCostly);
-        }
-        let version = hash.version.map(Version::try_from).transpose().map_err(|_| InvalidPassword::NotArgon2id)?;
-        Ok(Self(Arc::new(Parsed { version: version.unwrap_or_default(), params, salt, output })))
+/// True if `password` is the one of `hash`. `memory` has at least [`blocks`] blocks; their content doesn't matter.
+fn matches(hash: &PasswordHash, password: &str, memory: &mut [Block]) -> bool {
+    let Argon2id { version, params, salt, output } = hash.argon2id();
+    let argon2 = Argon2::new(Algorithm::Argon2id, *version, params.clone());
+    let mut computed = [0; Output::MAX_LENGTH];
+    let Some(computed) = computed.get_mut(..output.len()) else { return false };
+    if argon2.hash_password_into_with_memory(password.as_bytes(), salt, computed, memory).is_err() {
+        return false;
     }
-}
-
-impl PasswordHash {
-    /// The memory that a check takes, in blocks of 1 KiB. All lanes share it.
-    fn blocks(&self) -> usize {
-        self.0.params.block_count()
-    }
-
-    /// True if `password` is the one of this hash. `memory` has at least [`Self::blocks`] blocks; what they hold doesn't
-    /// matter.
-    fn matches(&self, password: &str, memory: &mut [Block]) -> bool {
-        let Parsed { version, params, salt, output } = &*self.0;
-        let argon2 = Argon2::new(Algorithm::Argon2id, *version, params.clone());
-        let mut computed = [0; Output::MAX_LENGTH];
-        let Some(computed) = computed.get_mut(..output.len()) else { return false };
-        if argon2.hash_password_into_with_memory(password.as_bytes(), salt, computed, memory).is_err() {
-            return false;
-        }
-        // `Output` compares in constant time.
-        Output::new(computed).is_ok_and(|computed| computed == *output)
-    }
+    // `Output` compares in constant time.
+    Output::new(computed).is_ok_and(|computed| computed == *output)
 }
 
 /// Checks passwords, a few at a time.
@@ -153,7 +105,7 @@ impl Checker {
         let check = move || {
             // Held by the work itself: the caller may be gone long before it ends.
             let _permit = permit;
-            memory.lend(hash.blocks(), |blocks| hash.matches(&password, blocks)).unwrap_or_else(|error| {
+            memory.lend(blocks(&hash), |blocks| matches(&hash, &password, blocks)).unwrap_or_else(|error| {
                 warn!(%error, "no memory to check a password");
                 false
             })
@@ -165,39 +117,37 @@ impl Checker {
 /// A hash that no password has, as costly as the most usual of `hashes`.
 fn decoy<'a>(hashes: impl Iterator<Item = &'a PasswordHash>) -> Result<PasswordHash, InvalidPassword> {
     let mut counts = BTreeMap::<_, (u32, Params)>::new();
-    for PasswordHash(hash) in hashes {
-        let params = &hash.params;
+    for hash in hashes {
+        let params = &hash.argon2id().params;
         let cost = (params.m_cost(), params.t_cost(), params.p_cost());
         counts.entry(cost).or_insert_with(|| (0, params.clone())).0 += 1;
     }
     let usual = counts.into_values().max_by_key(|(count, _)| *count).map(|(_, params)| params);
     let params = usual.unwrap_or_default();
     let mut random = [0; SALT_BYTES + Output::MAX_LENGTH];
-    let unhashed = |_| InvalidPassword::Unhashed(password_hash::Error::Crypto);
-    getrandom::fill(&mut random).map_err(unhashed)?;
+    let unhashed = || InvalidPassword::Unhashed(password_hash::Error::Crypto);
+    getrandom::fill(&mut random).map_err(|_| unhashed())?;
     let (salt, output) = random.split_at(SALT_BYTES);
     let output = output.get(..params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN)).unwrap_or(output);
-    Ok(PasswordHash(Arc::new(Parsed {
-        version: Version::default(),
-        params,
-        salt: Salt::new(salt).map_err(|_| InvalidPassword::NotArgon2id)?,
-        output: Output::new(output).map_err(|_| InvalidPassword::NotArgon2id)?,
-    })))
+    let salt = Salt::new(salt).map_err(|_| unhashed())?;
+    let output = Output::new(output).map_err(|_| unhashed())?;
+    Ok(Argon2id { version: Version::default(), params, salt, output }.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::password_hash::{MAX_LANES, MAX_MEMORY_KIB};
 
     const CHEAP: &str = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBCPmSk2VBz0C5pJ8u8mDJ1c";
 
     #[test]
     fn a_hash_is_of_its_password_only() {
         let hash: PasswordHash = hash_password("alice-demo").unwrap().parse().unwrap();
-        let mut memory = vec![Block::new(); hash.blocks()];
+        let mut memory = vec![Block::new(); blocks(&hash)];
         // The second check finds what the first one left in the memory.
-        assert!(hash.matches("alice-demo", &mut memory) && hash.matches("alice-demo", &mut memory));
-        assert!(!hash.matches("alice-demo ", &mut memory));
+        assert!(matches(&hash, "alice-demo", &mut memory) && matches(&hash, "alice-demo", &mut memory));
+        assert!(!matches(&hash, "alice-demo ", &mut memory));
         assert_ne!(hash_password("alice-demo").unwrap(), hash_password("alice-demo").unwrap(), "salted");
     }
 
@@ -208,30 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn only_complete_affordable_argon2id_hashes_are_taken() {
-        assert!(CHEAP.parse::<PasswordHash>().is_ok());
-        for (bad, error) in [
-            ("secret", InvalidPassword::NotArgon2id),
-            ("", InvalidPassword::NotArgon2id),
-            ("$2b$12$abcdefghijklmnopqrstuv", InvalidPassword::NotArgon2id),
-            ("$argon2i$v=19$m=64,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBA", InvalidPassword::NotArgon2id),
-            ("$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ", InvalidPassword::NotArgon2id),
-            ("$argon2id$v=20$m=64,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBA", InvalidPassword::NotArgon2id),
-            ("$argon2id$v=19$m=4000000,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBA", InvalidPassword::TooCostly),
-            ("$argon2id$v=19$m=64,t=1000,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBA", InvalidPassword::TooCostly),
-        ] {
-            assert_eq!(bad.parse::<PasswordHash>(), Err(error), "{bad}");
-        }
-    }
-
-    #[test]
     fn the_decoy_costs_what_most_users_cost() {
         let cheap: PasswordHash = CHEAP.parse().unwrap();
         let usual: PasswordHash = hash_password("x").unwrap().parse().unwrap();
-        let params = |hash: &PasswordHash| hash.0.params.clone();
+        let params = |hash: &PasswordHash| hash.argon2id().params.clone();
         assert_eq!(params(&decoy([&cheap, &cheap, &usual].into_iter()).unwrap()), params(&cheap));
         let none = params(&decoy(std::iter::empty()).unwrap());
-        assert_eq!((none.block_count(), none.t_cost()), (usual.blocks(), params(&usual).t_cost()));
+        assert_eq!((none.block_count(), none.t_cost()), (blocks(&usual), params(&usual).t_cost()));
     }
 
     fn checker(concurrent: usize) -> Checker {
@@ -262,7 +195,7 @@ mod tests {
         }
         let kept = checker.memory.idle_blocks();
         assert!((1..=2).contains(&kept.len()), "{kept:?}");
-        assert!(kept.iter().all(|blocks| *blocks == checker.decoy.blocks()), "{kept:?}");
+        assert!(kept.iter().all(|blocks| *blocks == super::blocks(&checker.decoy)), "{kept:?}");
     }
 
     /// Issue 12.6: the largest hashes that are taken, and those of many lanes, work in the same buffers.

@@ -1,11 +1,8 @@
 //! The users of the config files.
 
-use super::{
-    Credential, InvalidPassword, InvalidPublicKey, MAX_PASSWORD_BYTES, PasswordHash, Provider, PublicKey, Reason,
-    Verdict, password::Checker,
-};
+use super::{Credential, InvalidPassword, MAX_PASSWORD_BYTES, Provider, PublicKey, Reason, Verdict, password::Checker};
 use crate::{
-    account::{Tenant, User},
+    account::{Credentials, Tenant, User},
     name::UserName,
 };
 use async_trait::async_trait;
@@ -17,26 +14,11 @@ pub struct StaticProvider {
     passwords: Checker,
 }
 
-/// A user, with what the config says of it parsed.
+/// A user, its tenant, and what the user may log in with.
 struct Login {
     user: Arc<User>,
     tenant: Arc<Tenant>,
-    password: Option<PasswordHash>,
-    keys: Vec<PublicKey>,
-}
-
-/// A user that can't be set up. `config` refuses such users earlier, with file and line.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidLogin {
-    /// The password hash doesn't parse.
-    #[error("password hash of user `{0}`")]
-    Password(UserName, #[source] InvalidPassword),
-    /// A public key doesn't parse.
-    #[error("public key of user `{0}`")]
-    PublicKey(UserName, #[source] InvalidPublicKey),
-    /// The system gives no random bytes.
-    #[error("password checking")]
-    Checker(#[source] InvalidPassword),
+    credentials: Arc<Credentials>,
 }
 
 impl StaticProvider {
@@ -44,17 +26,16 @@ impl StaticProvider {
     /// the last one counts.
     ///
     /// # Errors
-    /// A hash or a key that doesn't parse.
+    /// The system gives no random bytes.
     pub fn new(
-        users: impl IntoIterator<Item = (Arc<User>, Arc<Tenant>)>,
+        users: impl IntoIterator<Item = (Arc<User>, Arc<Tenant>, Arc<Credentials>)>,
         password_checks: NonZeroUsize,
-    ) -> Result<Self, InvalidLogin> {
-        let logins = users
-            .into_iter()
-            .map(|(user, tenant)| Ok((user.name.clone(), Login::new(user, tenant)?)))
-            .collect::<Result<HashMap<_, _>, InvalidLogin>>()?;
-        let hashes = logins.values().filter_map(|login| login.password.as_ref());
-        let passwords = Checker::new(hashes, password_checks).map_err(InvalidLogin::Checker)?;
+    ) -> Result<Self, InvalidPassword> {
+        let login =
+            |(user, tenant, credentials): (Arc<User>, _, _)| (user.name.clone(), Login { user, tenant, credentials });
+        let logins: HashMap<_, _> = users.into_iter().map(login).collect();
+        let hashes = logins.values().filter_map(|login| login.credentials.password_hash.as_ref());
+        let passwords = Checker::new(hashes, password_checks)?;
         Ok(Self { logins, passwords })
     }
 
@@ -69,7 +50,7 @@ impl StaticProvider {
         if password.len() > MAX_PASSWORD_BYTES {
             return Err(Reason::OverlongPassword);
         }
-        let candidate = self.login(user).and_then(|login| match &login.password {
+        let candidate = self.login(user).and_then(|login| match &login.credentials.password_hash {
             Some(hash) => Ok((login, hash)),
             None => Err(Reason::NoPassword),
         });
@@ -81,20 +62,7 @@ impl StaticProvider {
 
     fn by_key(&self, user: &str, key: &PublicKey) -> Result<&Login, Reason> {
         let login = self.login(user)?;
-        if login.keys.contains(key) { Ok(login) } else { Err(Reason::UnknownKey) }
-    }
-}
-
-impl Login {
-    fn new(user: Arc<User>, tenant: Arc<Tenant>) -> Result<Self, InvalidLogin> {
-        let password = user.password_hash.as_deref().map(str::parse).transpose();
-        let keys = user.public_keys.iter().map(|line| line.parse()).collect::<Result<_, _>>();
-        Ok(Self {
-            password: password.map_err(|e| InvalidLogin::Password(user.name.clone(), e))?,
-            keys: keys.map_err(|e| InvalidLogin::PublicKey(user.name.clone(), e))?,
-            user,
-            tenant,
-        })
+        if login.credentials.public_keys.contains(key) { Ok(login) } else { Err(Reason::UnknownKey) }
     }
 }
 
@@ -125,15 +93,18 @@ mod tests {
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ alice";
     const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA mallory";
 
-    fn user(name: &str, password: Option<&str>) -> User {
+    fn user(name: &str) -> User {
         User {
             name: name.parse().unwrap(),
             tenant: "acme".parse().unwrap(),
             enabled: true,
-            password_hash: password.map(|p| hash_password(p).unwrap()),
-            public_keys: vec![KEY.into()],
             mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), Permissions::ALL),
         }
+    }
+
+    fn credentials(password: Option<&str>) -> Arc<Credentials> {
+        let password_hash = password.map(|password| hash_password(password).unwrap().parse().unwrap());
+        Arc::new(Credentials { password_hash, public_keys: vec![KEY.parse().unwrap()] })
     }
 
     fn tenant(enabled: bool) -> Arc<Tenant> {
@@ -148,11 +119,12 @@ mod tests {
     }
 
     fn provider() -> StaticProvider {
+        let disabled = User { enabled: false, ..user("disabled") };
         let users = [
-            (Arc::new(user("alice", Some("right"))), tenant(true)),
-            (Arc::new(user("keys-only", None)), tenant(true)),
-            (Arc::new(User { enabled: false, ..user("disabled", Some("right")) }), tenant(true)),
-            (Arc::new(user("suspended", Some("right"))), tenant(false)),
+            (Arc::new(user("alice")), tenant(true), credentials(Some("right"))),
+            (Arc::new(user("keys-only")), tenant(true), credentials(None)),
+            (Arc::new(disabled), tenant(true), credentials(Some("right"))),
+            (Arc::new(user("suspended")), tenant(false), credentials(Some("right"))),
         ];
         StaticProvider::new(users, NonZeroUsize::MIN).unwrap()
     }
@@ -195,12 +167,5 @@ mod tests {
         ] {
             assert_eq!(login(name, Credential::PublicKey(key)).await, Err(reason), "{name}");
         }
-    }
-
-    #[test]
-    fn a_user_that_does_not_parse_is_named() {
-        let broken = User { public_keys: vec!["nonsense".into()], ..user("alice", None) };
-        let error = StaticProvider::new([(Arc::new(broken), tenant(true))], NonZeroUsize::MIN).err().unwrap();
-        assert_eq!(error.to_string(), "public key of user `alice`");
     }
 }

@@ -32,8 +32,6 @@ pub fn session(user: &str, permissions: Permissions, node: &Arc<Node>) -> Vfs {
         name: user.parse().unwrap(),
         tenant: tenant.clone(),
         enabled: true,
-        password_hash: None,
-        public_keys: Vec::new(),
         mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), permissions),
     };
     let tenant = Tenant {

@@ -1,11 +1,14 @@
 //! Secrets come from files and the environment, and go nowhere else.
 
 use super::{Files, KEY};
+use crate::account::PublicKey;
 use crate::cloud::Base;
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const PASSWORD: &str = "correct-horse-battery";
+const OTHER_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+
 const HASH: &str = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBCPmSk2VBz0C5pJ8u8mDJ1c";
 
 /// A tenant with these credentials (from line 6 on) and this login.
@@ -114,12 +117,13 @@ fn hashes_and_keys_come_from_files_too() {
     let files =
         tenant("default_chain = true", "password_hash_file = '../hash'\npublic_keys_file = 'keys'\npublic_keys = []")
             .with("hash", HASH)
-            .with("tenants/keys", &format!("# laptop\n{KEY} laptop\n\n  {KEY} phone\n"));
+            .with("tenants/keys", &format!("# laptop\n{KEY} laptop\n\n  {OTHER_KEY} phone\n"));
     let loaded = files.load().unwrap();
     assert!(!format!("{loaded:?} {loaded:#?}").contains("argon2id"), "in Debug");
-    let user = loaded.config.tenants[0].users[0].clone();
-    assert_eq!(user.password_hash.as_deref(), Some(HASH));
-    assert_eq!(user.public_keys, [format!("{KEY} laptop"), format!("{KEY} phone")]);
+    let (_, credentials) = loaded.config.tenants[0].users[0].clone();
+    assert_eq!(credentials.password_hash, Some(HASH.parse().unwrap()));
+    let key = |line: &str| line.parse::<PublicKey>().unwrap();
+    assert_eq!(credentials.public_keys, [key(KEY), key(OTHER_KEY)]);
 }
 
 #[test]

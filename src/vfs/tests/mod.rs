@@ -181,8 +181,6 @@ fn user(name: &str, mounts: &[(&str, &str, Permissions)]) -> User {
         name: name.parse().unwrap(),
         tenant: "acme".parse().unwrap(),
         enabled: true,
-        password_hash: None,
-        public_keys: Vec::new(),
         mounts: Mounts::new(mounts.iter().map(mount), VirtualPath::root()).unwrap(),
     }
 }

@@ -91,8 +91,6 @@ async fn the_user_hears_no_arn_and_no_account() {
         name: "alice".parse().unwrap(),
         tenant: "acme".parse().unwrap(),
         enabled: true,
-        password_hash: None,
-        public_keys: Vec::new(),
         mounts: Mounts::at_root(Prefix::parse("in/").unwrap(), Permissions::ALL),
     };
     let tenant = Tenant {

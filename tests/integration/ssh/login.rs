@@ -14,7 +14,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use wharfinger::{account::User, ssh::Settings};
+use wharfinger::{
+    account::{Credentials, User},
+    ssh::Settings,
+};
 
 fn key(algorithm: Algorithm) -> Arc<PrivateKey> {
     Arc::new(match algorithm {
@@ -25,15 +28,19 @@ fn key(algorithm: Algorithm) -> Arc<PrivateKey> {
     })
 }
 
-fn alice_with(key: &PrivateKey) -> User {
-    User { public_keys: vec![key.public_key().to_openssh().unwrap()], ..alice() }
+fn alice_with(key: &PrivateKey) -> (User, Credentials) {
+    let (alice, credentials) = alice();
+    let key = key.public_key().to_openssh().unwrap().parse().unwrap();
+    (alice, Credentials { public_keys: vec![key], ..credentials })
 }
 
 #[tokio::test]
 async fn wrong_unknown_and_disabled_look_and_take_the_same() {
-    let disabled = User { name: "carol".parse().unwrap(), enabled: false, ..alice() };
-    let keys_only = User { name: "dave".parse().unwrap(), password_hash: None, ..alice() };
-    let edge = Edge::start_with(Settings::default(), [alice(), disabled, keys_only]);
+    let (user, credentials) = alice();
+    let disabled = User { name: "carol".parse().unwrap(), enabled: false, ..user.clone() };
+    let keys_only = User { name: "dave".parse().unwrap(), ..user };
+    let logins = [alice(), (disabled, credentials), (keys_only, Credentials::default())];
+    let edge = Edge::start_with(Settings::default(), logins);
     for (user, password) in [("alice", "wrong"), ("nobody", "right"), ("carol", "right"), ("dave", "right")] {
         let mut client = edge.connect().await;
         let started = Instant::now();

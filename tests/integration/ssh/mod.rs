@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wharfinger::{
-    account::{Mounts, Permissions, Tenant, User},
+    account::{Credentials, Mounts, Permissions, Tenant, User},
     events::Events,
     identity::{Provider, StaticProvider, hash_password},
     name::{BucketId, Prefix, TenantName},
@@ -42,7 +42,7 @@ impl Edge {
         Self::start_with(settings, [alice()])
     }
 
-    fn start_with(settings: Settings, users: impl IntoIterator<Item = User>) -> Self {
+    fn start_with(settings: Settings, users: impl IntoIterator<Item = (User, Credentials)>) -> Self {
         let provider = static_provider(&settings, users);
         Self::start_with_provider(settings, provider)
     }
@@ -96,7 +96,7 @@ async fn greet(stream: TcpStream) -> Result<client::Handle<Client>, russh::Error
     client::connect_stream(Arc::new(config), stream, Client).await
 }
 
-fn static_provider(settings: &Settings, users: impl IntoIterator<Item = User>) -> Arc<dyn Provider> {
+fn static_provider(settings: &Settings, users: impl IntoIterator<Item = (User, Credentials)>) -> Arc<dyn Provider> {
     let tenant = Arc::new(Tenant {
         name: "acme".parse().unwrap(),
         enabled: true,
@@ -105,7 +105,8 @@ fn static_provider(settings: &Settings, users: impl IntoIterator<Item = User>) -
         max_rename_objects: 100,
         partial_uploads_kept_for: None,
     });
-    let users = users.into_iter().map(|user| (Arc::new(user), Arc::clone(&tenant)));
+    let of_tenant = |(user, credentials)| (Arc::new(user), Arc::clone(&tenant), Arc::new(credentials));
+    let users = users.into_iter().map(of_tenant);
     Arc::new(StaticProvider::new(users, settings.password_checks).unwrap())
 }
 
@@ -122,15 +123,16 @@ fn server(settings: Settings, provider: Arc<dyn Provider>) -> Server {
     Server::new(settings, host_keys, provider, Arc::new(sessions), Events::new())
 }
 
-fn alice() -> User {
-    User {
+/// alice, who may log in with the password `right`.
+fn alice() -> (User, Credentials) {
+    let password_hash = Some(hash_password("right").unwrap().parse().unwrap());
+    let user = User {
         name: "alice".parse().unwrap(),
         tenant: "acme".parse().unwrap(),
         enabled: true,
-        password_hash: Some(hash_password("right").unwrap()),
-        public_keys: Vec::new(),
         mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), Permissions::ALL),
-    }
+    };
+    (user, Credentials { password_hash, public_keys: Vec::new() })
 }
 
 /// A client that trusts any server.

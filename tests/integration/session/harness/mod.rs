@@ -136,8 +136,6 @@ fn peer(setup: &Setup) -> Peer {
         name: "alice".parse().unwrap(),
         tenant: tenant.clone(),
         enabled: true,
-        password_hash: None,
-        public_keys: Vec::new(),
         mounts: Mounts::new([("/", "acme/")].iter().chain(setup.mounts).map(mount), VirtualPath::root()).unwrap(),
     };
     Peer {
