@@ -49,6 +49,8 @@ pub use crate::store::{Budget, Journal, Reservation};
 pub use buckets::{Buckets, Scope};
 pub use create::Created;
 pub use directory::{DirectoryHandle, Entry};
+#[cfg(test)]
+pub(crate) use error::samples;
 pub use error::{Error, Unsupported};
 pub use metadata::{Kind, Metadata, NewAttributes, SetAttributes, Times};
 pub use mounts::{MountNumber, Place};

@@ -2,6 +2,12 @@
 //!
 //! What the operator needs on top is the `source`: the storage's error, which goes into the log at the edge.
 
+#[cfg(test)]
+mod samples;
+
+#[cfg(test)]
+pub(crate) use samples::samples;
+
 use crate::{
     account::{self, Permission},
     name::InvalidPath,

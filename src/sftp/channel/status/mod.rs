@@ -82,22 +82,4 @@ fn code(error: &Error) -> StatusCode {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    // S158: A status text begins with "No such file", "Permission denied" or "Failure", whichever its code is, and the …
-    #[test]
-    fn a_text_begins_with_the_words_that_clients_look_for() {
-        for (error, text) in [
-            (Error::NotFound, "No such file or directory"),
-            (Error::NotDirectory, "No such file: this is not a directory"),
-            (Error::NotOpenForReading, "Permission denied: the file was not opened for reading"),
-            (Error::NotEmpty, "Failure: the directory is not empty"),
-            (Error::Unsupported(crate::vfs::Unsupported::Owner), "files have no owner that could be changed"),
-        ] {
-            assert!(matches!(reply(1, &error), Reply::Status { message, .. } if message == text), "{error}");
-        }
-        let end = status(1, StatusCode::Eof, "end of file");
-        assert!(matches!(end, Reply::Status { message, .. } if message == "end of file"));
-    }
-}
+mod tests;
