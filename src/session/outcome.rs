@@ -1,70 +1,35 @@
 //! The operator's side of an error of the tree: the outcome that a record has of it.
 
-use crate::{events::Outcome, vfs::Error};
+use crate::{
+    events::Outcome,
+    vfs::{Error, ErrorKind},
+};
 use std::error::Error as _;
 
-/// Whether an error is the ordinary answer to a question: clients ask for what isn't there all the time.
+/// True if the error is the ordinary answer to a question: clients often ask for names that don't exist.
 #[must_use]
 pub fn is_ordinary(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::NotFound
-            | Error::BelowFile
-            | Error::AlreadyExists
-            | Error::NotDirectory
-            | Error::IsDirectory
-            | Error::NotEmpty
-    )
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists)
 }
 
-/// The outcome that the operator is told of an error: that the request was refused, where it couldn't be done as things
-/// are, or that it failed, where a permission, a limit or the storage stood against it.
+/// The outcome that the operator is told of an error. The request was refused if it can't be done as things are. It
+/// failed if a permission, a limit or the storage stood against it.
 #[must_use]
 pub fn outcome(error: &Error) -> Outcome {
     let detail = detail(error);
-    match error {
-        Error::NotFound
-        | Error::AlreadyExists
-        | Error::IsDirectory
-        | Error::NotDirectory
-        | Error::NotEmpty
-        | Error::InvalidPath(_)
-        | Error::Unsupported(_)
-        | Error::AcrossMounts
-        | Error::BelowFile
-        | Error::BelowItself
-        | Error::NoSource
-        | Error::NotOpenForReading
-        | Error::NotOpenForWriting
-        | Error::NotReadableYet => Outcome::Refused(detail),
-        Error::Denied(_)
-        | Error::OnlyLists
-        | Error::Mounted
-        | Error::Forbidden(_)
-        | Error::StorageFails(_)
-        | Error::UploadsDenied(_)
-        | Error::TooManyToRename { .. }
-        | Error::TooLarge { .. }
-        | Error::HoleTooLarge { .. }
-        | Error::RenameUnderWay
-        | Error::NoJournal(_)
-        | Error::Changed(_)
-        | Error::LockLost
-        | Error::SourceChanged(_)
-        | Error::Archived
-        | Error::Busy
-        | Error::Shipped
-        | Error::BeingUploaded
-        | Error::PartialGrown
-        | Error::PartialLost
-        | Error::PartialNotFound(_)
-        | Error::Gap
-        | Error::Poisoned(_)
-        | Error::EarlierUpload(_)
-        | Error::WaitedTooLong
-        | Error::Lost
-        | Error::Silent
-        | Error::Storage(_) => Outcome::Failed(detail),
+    match error.kind() {
+        ErrorKind::NotFound
+        | ErrorKind::AlreadyExists
+        | ErrorKind::NotOpen
+        | ErrorKind::Invalid
+        | ErrorKind::Unsupported => Outcome::Refused(detail),
+        ErrorKind::Denied
+        | ErrorKind::Conflict
+        | ErrorKind::TooLarge
+        | ErrorKind::Full
+        | ErrorKind::Busy
+        | ErrorKind::Unavailable
+        | ErrorKind::Failed => Outcome::Failed(detail),
     }
 }
 

@@ -51,7 +51,7 @@ pub use create::Created;
 pub use directory::{DirectoryHandle, Entry};
 #[cfg(test)]
 pub(crate) use error::samples;
-pub use error::{Error, Unsupported};
+pub use error::{Error, ErrorKind, Unsupported};
 pub use metadata::{Kind, Metadata, NewAttributes, SetAttributes, Times};
 pub use mounts::{MountNumber, Place};
 pub use node::Node;

@@ -2,9 +2,11 @@
 //!
 //! What the operator needs on top is the `source`: the storage's error, which goes into the log at the edge.
 
+mod kind;
 #[cfg(test)]
 mod samples;
 
+pub use kind::ErrorKind;
 #[cfg(test)]
 pub(crate) use samples::samples;
 

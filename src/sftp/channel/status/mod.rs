@@ -1,18 +1,18 @@
-//! The one table from the tree's errors to SFTP statuses (draft, section 7).
+//! The one table from the kinds of the tree's errors to SFTP statuses (draft, section 7).
 
 use crate::{
     sftp::wire::{Reply, StatusCode},
-    vfs::Error,
+    vfs::{Error, ErrorKind},
 };
 
 /// The reply to a request that failed: a status, and the sentence that the error is.
 #[must_use]
 pub fn reply(id: u32, error: &Error) -> Reply {
-    status(id, code(error), &error.to_string())
+    status(id, code(error.kind()), &error.to_string())
 }
 
-/// A status and a sentence, behind the words that libraries and scripts look for where no code tells them enough: those of
-/// OpenSSH.
+/// A status and a sentence. The sentence begins with OpenSSH's words for the code, because libraries and scripts look
+/// for them.
 #[must_use]
 pub fn status(id: u32, code: StatusCode, sentence: &str) -> Reply {
     let words = match code {
@@ -33,51 +33,21 @@ pub fn status(id: u32, code: StatusCode, sentence: &str) -> Reply {
     }
 }
 
-/// Version 3 has few codes: where none fits, FAILURE and the sentence must do.
-fn code(error: &Error) -> StatusCode {
-    match error {
-        // As ENOTDIR is answered by OpenSSH: there is no directory of this name.
-        Error::NotFound | Error::NotDirectory | Error::BelowFile => StatusCode::NoSuchFile,
-        Error::Denied(_)
-        | Error::OnlyLists
-        | Error::Mounted
-        | Error::Forbidden(_)
-        | Error::UploadsDenied(_)
-        | Error::NotOpenForReading
-        | Error::NotOpenForWriting => StatusCode::PermissionDenied,
-        Error::Unsupported(_) => StatusCode::OpUnsupported,
-        Error::EarlierUpload(cause) if code(cause) == StatusCode::PermissionDenied => StatusCode::PermissionDenied,
-        Error::InvalidPath(_)
-        | Error::AlreadyExists
-        | Error::IsDirectory
-        | Error::NotEmpty
-        | Error::AcrossMounts
-        | Error::BelowItself
-        | Error::TooManyToRename { .. }
-        | Error::RenameUnderWay
-        | Error::NoJournal(_)
-        | Error::Changed(_)
-        | Error::LockLost
-        | Error::SourceChanged(_)
-        | Error::NoSource
-        | Error::Archived
-        | Error::Busy
-        | Error::Shipped
-        | Error::HoleTooLarge { .. }
-        | Error::TooLarge { .. }
-        | Error::BeingUploaded
-        | Error::PartialGrown
-        | Error::PartialLost
-        | Error::PartialNotFound(_)
-        | Error::Gap
-        | Error::Poisoned(_)
-        | Error::EarlierUpload(_)
-        | Error::WaitedTooLong
-        | Error::Lost
-        | Error::Silent
-        | Error::NotReadableYet
-        | Error::StorageFails(_)
-        | Error::Storage(_) => StatusCode::Failure,
+/// Version 3 has few codes: most errors are a FAILURE, which the sentence explains.
+fn code(kind: ErrorKind) -> StatusCode {
+    match kind {
+        // ENOTDIR is among them, as OpenSSH answers it: there is no directory of this name.
+        ErrorKind::NotFound => StatusCode::NoSuchFile,
+        ErrorKind::Denied | ErrorKind::NotOpen => StatusCode::PermissionDenied,
+        ErrorKind::Unsupported => StatusCode::OpUnsupported,
+        ErrorKind::AlreadyExists
+        | ErrorKind::Invalid
+        | ErrorKind::Conflict
+        | ErrorKind::TooLarge
+        | ErrorKind::Full
+        | ErrorKind::Busy
+        | ErrorKind::Unavailable
+        | ErrorKind::Failed => StatusCode::Failure,
     }
 }
 

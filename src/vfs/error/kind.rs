@@ -1,0 +1,92 @@
+//! The kinds of errors: the distinctions that edges make.
+
+use super::Error;
+use crate::store;
+
+/// The kind of an error. Every edge has one table from kinds to the codes of its protocol: SFTP's are statuses, FTP's
+/// the replies of RFC 959, HTTP's the status codes of RFC 9110.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// No file or directory has the name, or it is not a directory although the path leads through it.
+    NotFound,
+    /// Another file or directory has the name, or lies in the directory.
+    AlreadyExists,
+    /// A permission, the configuration of the account, or the storage's own rules forbid it.
+    Denied,
+    /// The handle was not opened for this.
+    NotOpen,
+    /// The request makes no sense as it stands: a name that can't be stored, or a target that can't be reached.
+    Invalid,
+    /// The protocol has the request, and the server doesn't support it.
+    Unsupported,
+    /// The file is in another state than the request assumes, perhaps because another session changed it.
+    Conflict,
+    /// A limit of the tenant or of the storage.
+    TooLarge,
+    /// The bucket is full.
+    Full,
+    /// The server, or another session, needs some time. The same request may succeed soon.
+    Busy,
+    /// The storage or the journal doesn't answer. The same request may succeed later.
+    Unavailable,
+    /// Nothing was stored, and a repetition of the request alone doesn't help.
+    Failed,
+}
+
+impl Error {
+    /// The kind of this error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound | Self::NotDirectory | Self::BelowFile => ErrorKind::NotFound,
+            Self::AlreadyExists | Self::IsDirectory | Self::NotEmpty => ErrorKind::AlreadyExists,
+            Self::Denied(_) | Self::OnlyLists | Self::Mounted | Self::Forbidden(_) | Self::UploadsDenied(_) => {
+                ErrorKind::Denied
+            }
+            Self::NotOpenForReading | Self::NotOpenForWriting => ErrorKind::NotOpen,
+            Self::InvalidPath(_) | Self::AcrossMounts | Self::BelowItself | Self::NoSource | Self::NotReadableYet => {
+                ErrorKind::Invalid
+            }
+            Self::Unsupported(_) => ErrorKind::Unsupported,
+            Self::Changed(_) | Self::SourceChanged(_) | Self::LockLost | Self::PartialGrown | Self::Archived => {
+                ErrorKind::Conflict
+            }
+            Self::TooManyToRename { .. } | Self::HoleTooLarge { .. } | Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::Busy | Self::RenameUnderWay | Self::BeingUploaded | Self::WaitedTooLong => ErrorKind::Busy,
+            Self::NoJournal(_) | Self::PartialNotFound(_) => ErrorKind::Unavailable,
+            // The client may not do what the earlier upload may not.
+            Self::EarlierUpload(cause) => match cause.kind() {
+                ErrorKind::Denied | ErrorKind::NotOpen => ErrorKind::Denied,
+                _ => ErrorKind::Failed,
+            },
+            Self::Shipped | Self::Gap | Self::PartialLost | Self::Poisoned(_) | Self::Lost | Self::Silent => {
+                ErrorKind::Failed
+            }
+            Self::StorageFails(cause) | Self::Storage(cause) => of_storage(cause),
+        }
+    }
+}
+
+/// The kind of an error of the storage that has no variant of its own.
+fn of_storage(cause: &store::Error) -> ErrorKind {
+    match cause {
+        store::Error::Full { .. } => ErrorKind::Full,
+        store::Error::Throttled { .. } | store::Error::Unreachable(_) | store::Error::Credentials(_) => {
+            ErrorKind::Unavailable
+        }
+        _ => ErrorKind::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vfs::samples;
+    use std::collections::HashSet;
+
+    #[test]
+    fn there_are_twelve_kinds_at_most_and_an_error_of_each() {
+        let kinds: HashSet<_> = samples().iter().map(Error::kind).collect();
+        assert_eq!(kinds.len(), 12);
+    }
+}
