@@ -71,6 +71,13 @@ impl Permissions {
     /// Everything is allowed.
     pub const ALL: Self = Self(0x7f);
 
+    /// The permissions that `words` name, as [`Display`](fmt::Display) writes them. Unknown words are skipped: a later
+    /// version may have more permissions.
+    #[must_use]
+    pub fn of_known_words(words: &str) -> Self {
+        words.split_ascii_whitespace().filter_map(|word| word.parse::<Permission>().ok()).collect()
+    }
+
     /// Whether `permission` is in the set.
     #[must_use]
     pub const fn contains(self, permission: Permission) -> bool {
@@ -96,6 +103,14 @@ impl FromIterator<Permission> for Permissions {
     }
 }
 
+/// The words with a space between: `read write`.
+impl fmt::Display for Permissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = Permission::ALL.into_iter().filter(|p| self.contains(*p)).map(Permission::as_str);
+        f.write_str(&Vec::from_iter(words).join(" "))
+    }
+}
+
 impl fmt::Debug for Permissions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(Permission::ALL.into_iter().filter(|p| self.contains(*p))).finish()
@@ -112,6 +127,20 @@ mod tests {
             assert_eq!(permission.as_str().parse(), Ok(permission));
         }
         assert_eq!("admin".parse::<Permission>(), Err(UnknownPermission("admin".into())));
+    }
+
+    #[test]
+    fn a_set_is_written_as_words_and_read_back() {
+        let set = Permissions::NONE.with(Permission::Mkdir).with(Permission::Read);
+        for (set, words) in [
+            (Permissions::NONE, ""),
+            (set, "read mkdir"),
+            (Permissions::ALL, "read write overwrite list delete rename mkdir"),
+        ] {
+            assert_eq!(set.to_string(), words);
+            assert_eq!(Permissions::of_known_words(words), set);
+        }
+        assert_eq!(Permissions::of_known_words("read share mkdir"), set, "`share` is none");
     }
 
     #[test]

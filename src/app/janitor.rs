@@ -2,7 +2,7 @@
 //! looks, and a lease sees to it that one of them does it. It also deletes the rows of claims and locks that nodes left in a
 //! shared journal when they were killed.
 
-use super::beginners::{Beginners, Begun, NoBucket};
+use super::owner_lookup::{EntryMount, NoBucket, OwnerLookup};
 use crate::{
     account::Permission,
     store::{Journal, Lease, PartialFile, PartialUpload},
@@ -23,12 +23,12 @@ const LEASE_ENDED_FOR: Duration = Duration::from_hours(1);
 /// Who clears away.
 pub(super) struct Janitor {
     journal: Arc<dyn Journal>,
-    beginners: Arc<Beginners>,
+    owners: Arc<OwnerLookup>,
 }
 
 impl Janitor {
-    pub(super) fn new(journal: Arc<dyn Journal>, beginners: Arc<Beginners>) -> Self {
-        Self { journal, beginners }
+    pub(super) fn new(journal: Arc<dyn Journal>, owners: Arc<OwnerLookup>) -> Self {
+        Self { journal, owners }
     }
 
     /// Looks now and then. Whoever stops it leaves what is being given up to the next who looks.
@@ -58,7 +58,7 @@ impl Janitor {
             let Ok(lease) = Lease::new() else { return };
             let Ok(Some(partial)) = self.journal.take_stale_partial(&lease, FREE_FOR).await else { return };
             let PartialUpload { id, file: PartialFile { owner, bucket, name, .. }, whole, .. } = &partial;
-            let (tenant, user, bytes) = (&owner.tenant, &owner.user, whole.bytes);
+            let (tenant, user, bytes) = (owner.tenant.as_str(), owner.user.as_str(), whole.bytes);
             match self.abort(&partial).await {
                 Ok(()) => info!(id, tenant, user, %bucket, name, bytes, "an upload that was cut off is given up"),
                 Err(error @ NoBucket::Gone(_)) => {
@@ -76,8 +76,9 @@ impl Janitor {
 
     async fn abort(&self, partial: &PartialUpload) -> Result<(), NoBucket> {
         let PartialFile { owner, mount, bucket, .. } = &partial.file;
-        let begun = Begun { owner, mount, bucket, needs: Permission::Write };
-        let bucket = self.beginners.bucket(begun).await?;
+        let (permissions, needs) = (partial.permissions, Permission::Write);
+        let mount = EntryMount { owner, prefix: mount, bucket, permissions, needs };
+        let bucket = self.owners.bucket(mount).await?;
         let key = partial.file.key().map_err(|_| NoBucket::Gone("what is written of it is no name"))?;
         Ok(bucket.abort_upload(&key, &partial.upload).await?)
     }
@@ -87,7 +88,8 @@ impl Janitor {
 mod tests {
     use super::*;
     use crate::{
-        app::beginners::fixture::alice,
+        account::Permissions,
+        app::owner_lookup::fixture::alice,
         name::Prefix,
         store::{
             Bucket as _, ClaimJournal as _, Error, LockJournal as _, Locked, MemoryBucket, MemoryJournal, NewObject,
@@ -101,13 +103,13 @@ mod tests {
     }
 
     /// An upload of `user`, cut off a moment ago and kept for a day.
-    async fn cut_off(user: &str, bucket: &MemoryBucket, journal: &MemoryJournal) {
+    async fn cut_off(user: &str, permissions: Option<Permissions>, bucket: &MemoryBucket, journal: &MemoryJournal) {
         let mount = Prefix::parse("acme/").unwrap();
         let upload = bucket.create_upload(&mount.key(user).unwrap(), &NewObject::default()).await.unwrap();
-        let owner = Owner { tenant: "acme".to_owned(), user: user.to_owned() };
+        let owner = Owner { tenant: "acme".parse().unwrap(), user: user.parse().unwrap() };
         let file = PartialFile { bucket: bucket.id().clone(), owner, mount, name: user.to_owned() };
         let (object, whole) = (NewObject::default(), Whole::default());
-        let partial = PartialUpload { id: user.to_owned(), file, upload, object, whole };
+        let partial = PartialUpload { id: user.to_owned(), file, permissions, upload, object, whole };
         let lease = Lease { holder: "gone".to_owned(), term: Duration::ZERO };
         journal.enter_partial(&partial, &lease, Duration::from_hours(24)).await.unwrap();
     }
@@ -116,7 +118,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_over_or_was_given_up_is_aborted_and_struck_out() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
-        cut_off("alice", &bucket, &journal).await;
+        cut_off("alice", None, &bucket, &journal).await;
         let (one, other) = (janitor(&bucket, &journal), janitor(&bucket, &journal));
         one.clear().await;
         assert_eq!(bucket.open_uploads(), 1, "its time is not over");
@@ -125,13 +127,23 @@ mod tests {
         assert_eq!((bucket.open_uploads(), bucket.count(Verb::AbortUpload)), (0, 1));
         assert!(journal.partials().is_empty());
 
-        cut_off("alice", &bucket, &journal).await;
+        cut_off("alice", None, &bucket, &journal).await;
         journal.give_up_partials(&journal.partials()[0].file).await.unwrap();
         one.clear().await;
         assert_eq!(bucket.open_uploads(), 1, "who uploads it may not have heard of that");
         tokio::time::advance(FREE_FOR).await;
         one.clear().await;
         assert_eq!(bucket.open_uploads(), 0);
+        assert!(journal.partials().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_of_a_user_who_is_in_no_config_is_aborted() {
+        let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
+        cut_off("mallory", Some(Permissions::NONE), &bucket, &journal).await;
+        tokio::time::advance(Duration::from_hours(25)).await;
+        janitor(&bucket, &journal).clear().await;
+        assert_eq!((bucket.open_uploads(), bucket.count(Verb::AbortUpload)), (0, 1));
         assert!(journal.partials().is_empty());
     }
 
@@ -163,7 +175,7 @@ mod tests {
     async fn what_can_not_be_aborted_is_tried_again_an_hour_later() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         for user in ["alice", "mallory"] {
-            cut_off(user, &bucket, &journal).await;
+            cut_off(user, None, &bucket, &journal).await;
         }
         tokio::time::advance(Duration::from_hours(25)).await;
         let janitor = janitor(&bucket, &journal);

@@ -1,7 +1,7 @@
 //! The composition root: from a config to a running server, and to its orderly end.
 
-mod beginners;
 mod janitor;
+mod owner_lookup;
 mod preflight;
 mod repairs;
 mod sweep;
@@ -10,17 +10,17 @@ pub use preflight::Preflight;
 
 use crate::{
     cloud::Buckets,
-    config::Config,
+    config::{self, Config},
     events::Events,
     identity::StaticProvider,
     ledger::Ledger,
     sftp::channel::{self, Sessions},
     ssh::{self, HostKeys, Listening},
-    vfs::{self, Budget},
+    vfs::Budget,
 };
 use anyhow::Context as _;
-use beginners::Beginners;
 use janitor::Janitor;
+use owner_lookup::OwnerLookup;
 use repairs::Repairs;
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, thread, time::Duration};
 use sweep::Sweep;
@@ -83,9 +83,11 @@ impl App {
         };
         let buckets = Arc::new(Buckets::new(places.collect()));
         let everybody = config.tenants.iter().flat_map(|tenant| tenant.users.iter().map(|(user, _)| Arc::clone(user)));
-        let beginners = Arc::new(Beginners::new(Arc::clone(&buckets) as Arc<dyn vfs::Buckets>, everybody));
-        let repairs = Repairs::new(ledger.journal(), Arc::clone(&beginners));
-        let janitor = Janitor::new(ledger.journal(), beginners);
+        let prefix = |tenant: &config::Tenant| (tenant.account.name.clone(), tenant.prefix.clone());
+        let prefixes = config.tenants.iter().map(prefix).collect();
+        let owners = Arc::new(OwnerLookup::new(Arc::clone(&buckets) as Arc<_>, prefixes, everybody));
+        let repairs = Repairs::new(ledger.journal(), Arc::clone(&owners));
+        let janitor = Janitor::new(ledger.journal(), owners);
         let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, &config.tenants);
         let sessions = Arc::new(Sessions::new(buckets, budget, ledger.journal(), events.clone(), settings));
         if host_keys.are_new() && ledger.was_used() {

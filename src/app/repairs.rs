@@ -1,7 +1,7 @@
 //! Puts right what renames of directories left that were cut off: by a kill of this process before it was started again,
 //! by another node's end, or by storage that didn't answer. Every node looks, and a lease sees to it that one repairs.
 
-use super::beginners::{Beginners, Begun};
+use super::owner_lookup::{EntryMount, OwnerLookup};
 use crate::{
     account::Permission,
     store::{self, Journal, Lease, TreeRename},
@@ -18,12 +18,12 @@ const LATER: Duration = Duration::from_hours(1);
 /// Who repairs.
 pub(super) struct Repairs {
     journal: Arc<dyn Journal>,
-    beginners: Arc<Beginners>,
+    owners: Arc<OwnerLookup>,
 }
 
 impl Repairs {
-    pub(super) fn new(journal: Arc<dyn Journal>, beginners: Arc<Beginners>) -> Self {
-        Self { journal, beginners }
+    pub(super) fn new(journal: Arc<dyn Journal>, owners: Arc<OwnerLookup>) -> Self {
+        Self { journal, owners }
     }
 
     /// Looks now and then. Whoever stops it leaves what is being repaired to the next who looks.
@@ -40,7 +40,7 @@ impl Repairs {
             let Ok(lease) = Lease::new() else { return };
             let Ok(Some(rename)) = self.journal.take_rename(&lease).await else { return };
             let TreeRename { id, owner, bucket, source_name: source, target_name: target, phase, .. } = &rename;
-            let (tenant, user) = (&owner.tenant, &owner.user);
+            let (tenant, user) = (owner.tenant.as_str(), owner.user.as_str());
             match self.repair(&rename, &lease).await {
                 Ok(removed) => {
                     info!(id, tenant, user, %bucket, source, target, ?phase, removed, "a rename that was cut off is put right");
@@ -54,9 +54,10 @@ impl Repairs {
     }
 
     async fn repair(&self, rename: &TreeRename, lease: &Lease) -> anyhow::Result<usize> {
-        let TreeRename { owner, mount, bucket, .. } = rename;
-        let begun = Begun { owner, mount, bucket, needs: Permission::Rename };
-        let bucket = match self.beginners.bucket(begun).await {
+        let TreeRename { owner, mount: prefix, permissions, bucket, .. } = rename;
+        let (permissions, needs) = (*permissions, Permission::Rename);
+        let mount = EntryMount { owner, prefix, bucket, permissions, needs };
+        let bucket = match self.owners.bucket(mount).await {
             Ok(bucket) => bucket,
             Err(error) => {
                 // Nothing but another config changes that.
@@ -73,21 +74,23 @@ impl Repairs {
 mod tests {
     use super::*;
     use crate::{
-        app::beginners::fixture::alice,
+        account::Permissions,
+        app::owner_lookup::fixture::alice,
         name::Prefix,
         store::{Bucket as _, MemoryBucket, MemoryJournal, Owner, RenameJournal as _, RenamePhase},
     };
 
     /// A rename of `user` whose copies were made and whose source is half deleted, and nobody at work on it.
-    async fn cut_off(user: &str, bucket: &MemoryBucket, journal: &MemoryJournal) {
+    async fn cut_off(user: &str, permissions: Option<Permissions>, bucket: &MemoryBucket, journal: &MemoryJournal) {
         for key in ["acme/new/a", "acme/old/b", "acme/new/b"] {
             bucket.insert(key, "x");
         }
         let rename = TreeRename {
             id: user.to_owned(),
             bucket: bucket.id().clone(),
-            owner: Owner { tenant: "acme".to_owned(), user: user.to_owned() },
+            owner: Owner { tenant: "acme".parse().unwrap(), user: user.parse().unwrap() },
             mount: Prefix::parse("acme/").unwrap(),
+            permissions,
             source_name: "old".to_owned(),
             target_name: "new".to_owned(),
             phase: RenamePhase::Deleting,
@@ -100,7 +103,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_cut_off_is_finished_by_who_starts_next() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
-        cut_off("alice", &bucket, &journal).await;
+        cut_off("alice", None, &bucket, &journal).await;
         let repairs = || {
             let journal = Arc::clone(&journal) as Arc<dyn Journal>;
             Repairs::new(journal, alice(&bucket, Permission::Rename))
@@ -112,9 +115,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_rename_of_a_user_who_is_in_no_config_is_finished() {
+        let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
+        cut_off("mallory", Some(Permissions::NONE), &bucket, &journal).await;
+        let shared = Arc::clone(&journal) as Arc<dyn Journal>;
+        Repairs::new(shared, alice(&bucket, Permission::Rename)).repair_all().await;
+        assert_eq!(bucket.keys(), ["acme/new/a", "acme/new/b"]);
+        assert!(journal.renames().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_is_in_the_config_no_more_is_waited_for() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
-        cut_off("mallory", &bucket, &journal).await;
+        cut_off("mallory", None, &bucket, &journal).await;
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
         Repairs::new(shared, alice(&bucket, Permission::Rename)).repair_all().await;
         assert_eq!(bucket.keys().len(), 3);

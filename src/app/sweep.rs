@@ -211,10 +211,11 @@ mod tests {
             id: "1".to_owned(),
             file: PartialFile {
                 bucket: fixture.bucket.id().clone(),
-                owner: Owner { tenant: "acme".to_owned(), user: "alice".to_owned() },
+                owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
                 mount: Prefix::parse("acme/").unwrap(),
                 name: "file".to_owned(),
             },
+            permissions: None,
             upload,
             object: NewObject::default(),
             whole: Whole::default(),

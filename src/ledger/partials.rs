@@ -9,6 +9,7 @@ use super::{
     late::{SqlJournal, ago, until},
 };
 use crate::{
+    account::Permissions,
     clock::{Clock as _, SystemClock},
     name::{BucketId, Prefix},
     store::{
@@ -19,8 +20,8 @@ use async_trait::async_trait;
 use std::time::Duration;
 
 const ENTER: &str = "INSERT INTO partial_uploads (bucket, tenant, user_name, mount, name, \
-                     id, upload_id, object, parts, bytes, etags, holder, held_until, keep_until) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING";
+                     id, upload_id, object, parts, bytes, etags, holder, held_until, keep_until, \
+                     permissions) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING";
 /// Of several nodes that enter uploads at once, the last statement sees all rows. So only the newest upload is kept.
 const GIVE_UP_OLDER: &str = "UPDATE partial_uploads SET keep_until = 0 WHERE bucket = $1 AND tenant = $2 AND \
                              user_name = $3 AND mount = $4 AND name = $5 AND keep_until <> 0 AND turn < \
@@ -29,8 +30,8 @@ const GIVE_UP_OLDER: &str = "UPDATE partial_uploads SET keep_until = 0 WHERE buc
 const HOLD: &str = "UPDATE partial_uploads SET parts = $1, bytes = $2, etags = $3, held_until = $4, \
                     keep_until = CASE WHEN keep_until = 0 THEN keep_until ELSE $5 END \
                     WHERE id = $6 AND holder = $7 RETURNING keep_until";
-const FIND: &str = "SELECT bucket, tenant, user_name, mount, name, id, upload_id, object, parts, bytes, etags, held_until \
-                    FROM partial_uploads WHERE bucket = $1 AND tenant = $2 AND user_name = $3 AND mount = $4 AND \
+const FIND: &str = "SELECT bucket, tenant, user_name, mount, name, id, upload_id, object, parts, bytes, etags, held_until, \
+                    permissions FROM partial_uploads WHERE bucket = $1 AND tenant = $2 AND user_name = $3 AND mount = $4 AND \
                     name = $5 AND keep_until > $6 ORDER BY turn DESC LIMIT 1";
 const TAKE: &str = "UPDATE partial_uploads SET holder = $1, held_until = $2 \
                     WHERE id = $3 AND keep_until > $4 AND held_until <= $4";
@@ -40,7 +41,8 @@ const TAKE_STALE: &str = "UPDATE partial_uploads SET holder = $1, held_until = $
                           WHERE keep_until <= $3 AND held_until <= $4 AND id = \
                           (SELECT id FROM partial_uploads WHERE keep_until <= $3 AND held_until <= $4 \
                           ORDER BY held_until LIMIT 1) \
-                          RETURNING bucket, tenant, user_name, mount, name, id, upload_id, object, parts, bytes, etags, held_until";
+                          RETURNING bucket, tenant, user_name, mount, name, id, upload_id, object, parts, bytes, etags, held_until, \
+                          permissions";
 const END: &str = "DELETE FROM partial_uploads WHERE id = $1";
 const COUNT: &str = "SELECT COUNT(*) FROM partial_uploads WHERE bucket = $1 AND upload_id = $2";
 
@@ -57,7 +59,7 @@ macro_rules! of_file {
 }
 
 /// The columns of a row, in the order of the statements.
-type Row = (String, String, String, String, String, String, String, String, i64, i64, i64, i64);
+type Row = (String, String, String, String, String, String, String, String, i64, i64, i64, i64, Option<String>);
 
 #[async_trait]
 impl PartialJournal for SqlJournal {
@@ -75,6 +77,7 @@ impl PartialJournal for SqlJournal {
                     .bind(lease.holder.as_str())
                     .bind(until(lease.term))
                     .bind(until(keep))
+                    .bind(partial.permissions.map(|permissions| permissions.to_string()))
                     .execute(pool)
                     .await?;
                 // If this fails, the caller enters the upload again.
@@ -194,15 +197,16 @@ impl PartialJournal for SqlJournal {
 /// The upload of a row, and the end of its lease. Rows of other kinds are skipped: another version of the server wrote
 /// them.
 fn partial(row: Row) -> Option<(PartialUpload, i64)> {
-    let (bucket, tenant, user, mount, name, id, upload, object, parts, bytes, etags, held_until) = row;
+    let (bucket, tenant, user, mount, name, id, upload, object, parts, bytes, etags, held_until, permissions) = row;
     let partial = PartialUpload {
         id,
         file: PartialFile {
             bucket: BucketId::recorded(&bucket),
-            owner: Owner { tenant, user },
+            owner: Owner { tenant: tenant.parse().ok()?, user: user.parse().ok()? },
             mount: Prefix::parse(&mount).ok()?,
             name,
         },
+        permissions: permissions.as_deref().map(Permissions::of_known_words),
         upload: UploadId(upload),
         object: NewObject { metadata: serde_json::from_str(&object).ok()?, ..NewObject::default() },
         whole: Whole {

@@ -8,6 +8,7 @@ use super::{
     late::{SqlJournal, until},
 };
 use crate::{
+    account::Permissions,
     clock::{Clock as _, SystemClock},
     name::{BucketId, Prefix},
     store::{JournalDown, Lease, Owner, RenameJournal, RenamePhase, TreeRename},
@@ -16,8 +17,8 @@ use async_trait::async_trait;
 
 /// Enters a rename, unless another one concerns the same names.
 const ENTER: &str = "INSERT INTO tree_renames \
-                     (id, bucket, tenant, user_name, mount, source, target, phase, holder, held_until) \
-                     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 WHERE NOT EXISTS (\
+                     (id, bucket, tenant, user_name, mount, source, target, phase, holder, held_until, permissions) \
+                     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 WHERE NOT EXISTS (\
                      SELECT 1 FROM tree_renames WHERE bucket = $2 AND (\
                      substr(source, 1, length($6)) = $6 OR substr($6, 1, length(source)) = source OR \
                      substr(target, 1, length($6)) = $6 OR substr($6, 1, length(target)) = target OR \
@@ -29,11 +30,11 @@ const ONE_AT_A_TIME: &str = "LOCK TABLE tree_renames IN SHARE ROW EXCLUSIVE MODE
 const HOLD: &str = "UPDATE tree_renames SET phase = $1, held_until = $2 WHERE id = $3 AND holder = $4";
 const TAKE: &str = "UPDATE tree_renames SET holder = $1, held_until = $2 WHERE held_until <= $3 AND id = \
                     (SELECT id FROM tree_renames WHERE held_until <= $3 ORDER BY held_until LIMIT 1) \
-                    RETURNING id, bucket, tenant, user_name, mount, source, target, phase";
+                    RETURNING id, bucket, tenant, user_name, mount, source, target, phase, permissions";
 const END: &str = "DELETE FROM tree_renames WHERE id = $1 AND holder = $2";
 
 /// The columns of a row, in the order of [`TAKE`].
-type Row = (String, String, String, String, String, String, String, i64);
+type Row = (String, String, String, String, String, String, String, i64, Option<String>);
 
 #[async_trait]
 impl RenameJournal for SqlJournal {
@@ -52,6 +53,7 @@ impl RenameJournal for SqlJournal {
                     .bind(rename.phase.number())
                     .bind(lease.holder.as_str())
                     .bind(until(lease.term))
+                    .bind(rename.permissions.map(|permissions| permissions.to_string()))
             };
         }
         // Boxed, because a transaction is large.
@@ -121,12 +123,13 @@ fn places(rename: &TreeRename) -> [String; 2] {
 }
 
 /// The rename of a row. Rows of other kinds are skipped: another version of the server wrote them.
-fn rename((id, bucket, tenant, user, mount, source, target, phase): Row) -> Option<TreeRename> {
+fn rename((id, bucket, tenant, user, mount, source, target, phase, permissions): Row) -> Option<TreeRename> {
     let name = |place: &str| Some(place.strip_prefix(mount.as_str())?.strip_suffix('/')?.to_owned());
     Some(TreeRename {
         id,
         bucket: BucketId::recorded(&bucket),
-        owner: Owner { tenant, user },
+        owner: Owner { tenant: tenant.parse().ok()?, user: user.parse().ok()? },
+        permissions: permissions.as_deref().map(Permissions::of_known_words),
         source_name: name(&source)?,
         target_name: name(&target)?,
         mount: Prefix::parse(&mount).ok()?,

@@ -143,7 +143,7 @@ impl Vfs {
 
     /// The tenant and the user, as the journal names them.
     fn owner(&self) -> Owner {
-        Owner { tenant: self.tenant.name.to_string(), user: self.user.name.to_string() }
+        Owner { tenant: self.tenant.name.clone(), user: self.user.name.clone() }
     }
 
     /// All that the credentials for `mount` depend on.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Clock,
     name::{Key, VirtualPath},
-    store::{self, Bucket, JournalDown, Keeping, Owner, PartialFile, PartialUpload},
+    store::{self, Bucket, JournalDown, Keeping, PartialFile, PartialUpload},
 };
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -100,7 +100,7 @@ impl GivingUp {
 }
 
 async fn give_up(keeping: &Keeping) -> Result<bool, JournalDown> {
-    let Keeping { journal, file, kept_for } = keeping;
+    let Keeping { journal, file, kept_for, .. } = keeping;
     if kept_for.is_zero() {
         return Ok(false);
     }
@@ -114,10 +114,9 @@ impl Vfs {
     pub(super) fn keeping(&self, mount: &Mount, bucket: &dyn Bucket, key: &Key) -> Option<Keeping> {
         let kept_for = self.tenant.partial_uploads_kept_for.unwrap_or_default();
         let name = key.as_str().strip_prefix(mount.prefix.as_str())?.to_owned();
-        let (tenant, user) = (self.tenant.name.to_string(), self.user.name.to_string());
-        let (bucket, mount) = (bucket.id().clone(), mount.prefix.clone());
-        let file = PartialFile { bucket, owner: Owner { tenant, user }, mount, name };
-        Some(Keeping { journal: Arc::clone(&self.node.journal), file, kept_for })
+        let (bucket, permissions) = (bucket.id().clone(), mount.permissions);
+        let file = PartialFile { bucket, owner: self.owner(), mount: mount.prefix.clone(), name };
+        Some(Keeping { journal: Arc::clone(&self.node.journal), file, permissions, kept_for })
     }
 
     /// Returns the interrupted upload of a file, if there is a stored part to resume. One question to the journal.

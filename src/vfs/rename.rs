@@ -133,8 +133,13 @@ impl Vfs {
         let (source_name, target_name) = (name(source)?, name(target)?);
         let key = |name: &str| mount.prefix.key(name).map_err(|_| InvalidPath::TooLong);
         let (source_key, target_key) = (key(&source_name)?, key(&target_name)?);
-        let tree =
-            Tree { owner: self.owner(), mount: &mount.prefix, source_name: &source_name, target_name: &target_name };
+        let tree = Tree {
+            owner: self.owner(),
+            mount: &mount.prefix,
+            permissions: mount.permissions,
+            source_name: &source_name,
+            target_name: &target_name,
+        };
         self.notes.late.settle_below(bucket.id(), &source_key.as_directory()).await;
         let renamed = store::rename_tree(bucket, &self.node.journal, tree, self.tenant.max_rename_objects).await;
         for directory in [&source_key, &target_key] {

@@ -7,6 +7,7 @@ use crc_fast::CrcAlgorithm::Crc64Nvme;
 use futures_util::TryStreamExt;
 use std::{ops::Range, sync::Arc};
 use wharfinger::{
+    account::Permissions,
     cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
     name::{Key, Prefix},
     store::{
@@ -264,8 +265,9 @@ async fn a_directory_is_renamed_with_all_that_is_in_it(shelf: Shelf) {
     shelf.put("older", b"a neighbour").await;
     let refused = store::rename(&*shelf.bucket, &old, &new, false).await;
     assert!(matches!(refused, Err(Error::NotEmpty)), "{refused:?}");
-    let owner = Owner { tenant: "acme".to_owned(), user: "alice".to_owned() };
-    let tree = Tree { owner, mount: &shelf.prefix, source_name: "old", target_name: "new" };
+    let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
+    let tree =
+        Tree { owner, mount: &shelf.prefix, permissions: Permissions::ALL, source_name: "old", target_name: "new" };
     let journal = Arc::new(MemoryJournal::default()) as Arc<dyn Journal>;
     let renamed = store::rename_tree(&*shelf.bucket, &journal, tree, 10).await.unwrap();
     assert_eq!(renamed.moved.len(), 5);

@@ -6,6 +6,7 @@
 
 use super::{JournalDown, Lease, Owner};
 use crate::{
+    account::Permissions,
     name::{BucketId, InvalidKey, Key, Prefix},
     store::{NewObject, UploadId},
 };
@@ -53,6 +54,8 @@ pub struct PartialUpload {
     pub id: String,
     /// The file that it is to become.
     pub file: PartialFile,
+    /// The owner's permissions in the mount when the upload began. `None`: an earlier version entered it.
+    pub permissions: Option<Permissions>,
     /// S3's id of the upload.
     pub upload: UploadId,
     /// The attributes that the object will get, its token included. S3 got them when the upload was created.

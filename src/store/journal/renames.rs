@@ -7,7 +7,8 @@
 
 use super::JournalDown;
 use crate::{
-    name::{BucketId, InvalidKey, Prefix},
+    account::Permissions,
+    name::{BucketId, InvalidKey, Prefix, TenantName, UserName},
     store::Error,
 };
 use async_trait::async_trait;
@@ -16,10 +17,10 @@ use std::{fmt, time::Duration};
 /// The user who owns a task. A node needs both names to reach the bucket again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owner {
-    /// The tenant's name.
-    pub tenant: String,
-    /// The user's name.
-    pub user: String,
+    /// The tenant of the user.
+    pub tenant: TenantName,
+    /// The user, which may be in no config file any more.
+    pub user: UserName,
 }
 
 /// The progress of a rename.
@@ -44,6 +45,8 @@ pub struct TreeRename {
     pub owner: Owner,
     /// The prefix of the mount in which it is done.
     pub mount: Prefix,
+    /// The owner's permissions there. `None`: an earlier version entered the rename.
+    pub permissions: Option<Permissions>,
     /// The directory's name below the mount, without a slash at its end.
     pub source_name: String,
     /// The directory's new name.

@@ -14,6 +14,7 @@ use super::{
     times::{Rows, TimesWritten},
 };
 use crate::{
+    account::Permissions,
     name::{Key, Prefix},
     store::{
         Bucket, Error, Journal, Lease, Owner, Pin, RenamePhase, Result, TreeRename, Version, find::refuse_existing,
@@ -46,6 +47,8 @@ pub struct Tree<'a> {
     pub owner: Owner,
     /// The prefix of the mount in which it lies.
     pub mount: &'a Prefix,
+    /// The user's permissions there. With them another node can finish or undo the rename.
+    pub permissions: Permissions,
     /// Its name below the mount, normalized and without a slash at its end.
     pub source_name: &'a str,
     /// Its new name.
@@ -86,6 +89,7 @@ pub async fn rename_tree(
         bucket: bucket.id().clone(),
         owner: tree.owner,
         mount: tree.mount.clone(),
+        permissions: Some(tree.permissions),
         source_name: tree.source_name.to_owned(),
         target_name: tree.target_name.to_owned(),
         phase: RenamePhase::Entered,

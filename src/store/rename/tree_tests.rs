@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::{
+    account::Permissions,
     name::BucketId,
     store::{
         ETag, Journal, Late, LateAttributes, LateTimes, Lease, MemoryBucket, MemoryJournal, NewObject, Owner, Payload,
@@ -41,8 +42,9 @@ impl Place {
 
     async fn rename_from(&self, source: &str, target: &str, max_objects: u64) -> Result<Vec<Moved>> {
         let mount = prefix();
-        let owner = Owner { tenant: "acme".to_owned(), user: "alice".to_owned() };
-        let tree = Tree { owner, mount: &mount, source_name: source, target_name: target };
+        let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
+        let tree =
+            Tree { owner, mount: &mount, permissions: Permissions::ALL, source_name: source, target_name: target };
         let journal = Arc::clone(&self.journal) as Arc<dyn Journal>;
         let RenamedTree { moved, times } = rename_tree(&*self.bucket, &journal, tree, max_objects).await?;
         times.done().await;
@@ -282,8 +284,9 @@ fn an_entry_can_name_nothing_outside_its_mount() {
     let rename = |source: &str| crate::store::TreeRename {
         id: String::new(),
         bucket: BucketId::new("b", None),
-        owner: Owner { tenant: String::new(), user: String::new() },
+        owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
         mount: prefix(),
+        permissions: None,
         source_name: source.to_owned(),
         target_name: "new".to_owned(),
         phase: crate::store::RenamePhase::Copying,

@@ -11,6 +11,7 @@ use super::{
     whole::Contiguous,
 };
 use crate::{
+    account::Permissions,
     name::Key,
     store::{Journal, JournalDown, Lease, NewObject, PartialFile, PartialUpload, Result, Standing, Whole},
 };
@@ -37,6 +38,8 @@ pub struct Keeping {
     pub journal: Arc<dyn Journal>,
     /// The file that the upload is to become, and its owner.
     pub file: PartialFile,
+    /// The owner's permissions in the mount. With them another node can abort the upload.
+    pub permissions: Permissions,
     /// The time for which it can be resumed after an interruption. Zero: it can only be aborted.
     pub kept_for: Duration,
 }
@@ -90,8 +93,9 @@ impl Entry {
         let (tended, seen) = (Arc::clone(&held), progress.subscribe());
         let task = tokio::spawn(async move {
             let Ok(upload) = id(created).await else { return Standing::GivenUp };
-            let (id, whole) = (tended.id().to_owned(), Whole::default());
-            let partial = PartialUpload { id, file: keeping.file, upload, object, whole };
+            let (id, permissions) = (tended.id().to_owned(), Some(keeping.permissions));
+            let whole = Whole::default();
+            let partial = PartialUpload { id, file: keeping.file, permissions, upload, object, whole };
             Tending { held: tended, partial, state: State::New, is_noted: false }.run(seen).await
         });
         Ok(Self { progress, held, task })

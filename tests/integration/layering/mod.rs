@@ -22,7 +22,8 @@ const LAYERS: &[(&str, May)] = &[
     ("account", Import(&["name"])),
     ("sftp", Import(&["sftp::channel", "sftp::wire"])),
     ("sftp::wire", Import(&[])),
-    ("store", Import(&["name"])),
+    // Entries of the journal have permissions.
+    ("store", Import(&["account", "name"])),
     ("policy", Import(&["account", "name"])),
     ("events", Import(&["account", "name", "policy"])),
     ("identity", Import(&["account", "name"])),

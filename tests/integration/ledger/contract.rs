@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
+    account::{Permission, Permissions},
     ledger::{Ledger, Location},
     name::{BucketId, Key, Prefix},
     store::{Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes, Locked, Owner, RenamePhase, TreeRename},
@@ -53,12 +54,13 @@ async fn hold(journal: &Arc<dyn Journal>) {
     directories::hold(journal).await;
 }
 
-fn rename(id: &str, source: &str, target: &str) -> TreeRename {
+pub fn rename(id: &str, source: &str, target: &str) -> TreeRename {
     TreeRename {
         id: id.to_owned(),
         bucket: bucket(),
-        owner: Owner { tenant: "acme".to_owned(), user: "alice".to_owned() },
+        owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
         mount: Prefix::parse("tenants/acme/").unwrap(),
+        permissions: Some(Permissions::ALL.without(Permission::Mkdir)),
         source_name: source.to_owned(),
         target_name: target.to_owned(),
         phase: RenamePhase::Entered,

@@ -5,6 +5,7 @@ use crate::support::postgres::Postgres;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
+    account::{Permission, Permissions},
     ledger::Location,
     name::{BucketId, Prefix},
     store::{Journal, NewObject, Owner, PartialFile, PartialUpload, Standing, UploadId, Whole},
@@ -206,7 +207,7 @@ async fn files_are_told_apart_by_their_bytes_and_their_owners(journal: &Arc<dyn 
     let names = ["A", "a", "a ", "a%", "a_", "a/b", "Ä", "ä", "a\u{308}", "\u{1f600}"];
     let mut files: Vec<_> = names.into_iter().map(file).collect();
     let elsewhere = BucketId::new("files", Some("http://127.0.0.1:8333"));
-    let owner = |tenant: &str, user: &str| Owner { tenant: tenant.to_owned(), user: user.to_owned() };
+    let owner = |tenant: &str, user: &str| Owner { tenant: tenant.parse().unwrap(), user: user.parse().unwrap() };
     files.extend([
         PartialFile { bucket: elsewhere.clone(), ..file("a") },
         PartialFile { owner: owner("acme", "bob"), ..file("a") },
@@ -252,10 +253,10 @@ async fn find(journal: &Arc<dyn Journal>, file: &PartialFile) -> Option<(Partial
     journal.find_partial(file).await.unwrap()
 }
 
-fn partial(id: &str, name: &str) -> PartialUpload {
+pub fn partial(id: &str, name: &str) -> PartialUpload {
     let file = PartialFile {
         bucket: bucket(),
-        owner: Owner { tenant: "acme".to_owned(), user: "alice".to_owned() },
+        owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
         mount: Prefix::parse("tenants/acme/").unwrap(),
         name: name.to_owned(),
     };
@@ -264,5 +265,7 @@ fn partial(id: &str, name: &str) -> PartialUpload {
 
 fn of(id: &str, file: PartialFile) -> PartialUpload {
     let object = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into(), ..NewObject::default() };
-    PartialUpload { id: id.to_owned(), file, upload: UploadId(format!("upload {id}")), object, whole: Whole::default() }
+    let permissions = Some(Permissions::NONE.with(Permission::Write).with(Permission::List));
+    let (upload, whole) = (UploadId(format!("upload {id}")), Whole::default());
+    PartialUpload { id: id.to_owned(), file, permissions, upload, object, whole }
 }

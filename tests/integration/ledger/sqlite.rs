@@ -1,6 +1,6 @@
 //! A ledger in a file: its mode, its durability, its locks, and the errors for files that can't be a ledger.
 
-use super::{NOW, bucket, find, key, late, open, open_at_once};
+use super::{NOW, bucket, contract, find, key, late, lease, open, open_at_once, partials};
 use sqlx::{Connection as _, SqliteConnection};
 use std::{
     fs,
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use wharfinger::{
     ledger::{Error, History, Ledger, Location},
     name::Prefix,
-    store::JournalDown,
+    store::{JournalDown, PartialUpload, TreeRename},
 };
 
 /// SQL that makes rows more than an hour old.
@@ -47,6 +47,24 @@ async fn it_lasts_and_only_its_owner_can_read_it() {
     again.close().await;
     ledger.close().await;
     assert_eq!(find(&open(&location(&directory)).await.journal(), "a").await, Some(late("1", 5)));
+}
+
+#[tokio::test]
+async fn rows_of_an_earlier_version_have_no_permissions() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&location(&directory)).await;
+    let (journal, free) = (ledger.journal(), lease("gone", 0));
+    let (upload, tree) = (partials::partial("1", "file"), contract::rename("2", "old", "new"));
+    journal.enter_partial(&upload, &free, Duration::from_hours(1)).await.unwrap();
+    assert!(journal.enter_rename(&tree, &free).await.unwrap());
+    let mut stranger = stranger(&directory).await;
+    for table in ["UPDATE partial_uploads SET permissions = NULL", "UPDATE tree_renames SET permissions = NULL"] {
+        sqlx::query(table).execute(&mut stranger).await.unwrap();
+    }
+    let upload = PartialUpload { permissions: None, ..upload };
+    assert_eq!(journal.find_partial(&upload.file).await.unwrap(), Some((upload, false)));
+    let tree = TreeRename { permissions: None, ..tree };
+    assert_eq!(journal.take_rename(&lease("me", 60)).await.unwrap(), Some(tree));
 }
 
 #[tokio::test]

@@ -149,12 +149,19 @@ mod tests {
     fn entry(number: usize, held_until: Instant) -> Entry {
         let file = PartialFile {
             bucket: BucketId::new("files", None),
-            owner: Owner { tenant: "acme".to_owned(), user: "alice".to_owned() },
+            owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
             mount: Prefix::parse("acme/").unwrap(),
             name: number.to_string(),
         };
         let (id, upload) = (number.to_string(), UploadId(number.to_string()));
-        let partial = PartialUpload { id, file, upload, object: NewObject::default(), whole: Whole::default() };
+        let partial = PartialUpload {
+            id,
+            file,
+            permissions: None,
+            upload,
+            object: NewObject::default(),
+            whole: Whole::default(),
+        };
         Entry { partial, holder: "me".to_owned(), held_until, kept_until: Some(held_until) }
     }
 

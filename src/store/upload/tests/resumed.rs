@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    account::Permissions,
     name::BucketId,
     store::{
         Lease, MemoryJournal, Owner, PartialFile, PartialJournal as _, PartialUpload, Payload, Whole,
@@ -23,13 +24,15 @@ async fn take(bucket: &MemoryBucket, stored: impl Iterator<Item = u32>, noted: u
         }
     }
     let whole = Whole { parts: noted, ..whole.so_far() };
-    let owner = Owner { tenant: "acme".to_owned(), user: "alice".to_owned() };
+    let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
     let file = PartialFile { bucket: BucketId::new("files", None), owner, mount, name: "x".to_owned() };
-    let partial = PartialUpload { id: "1".to_owned(), file: file.clone(), upload, object: NewObject::default(), whole };
+    let (permissions, object) = (Permissions::ALL, NewObject::default());
+    let id = "1".to_owned();
+    let partial = PartialUpload { id, file: file.clone(), permissions: Some(permissions), upload, object, whole };
     let journal = Arc::new(MemoryJournal::default());
     let free = Lease { holder: "gone".to_owned(), term: Duration::ZERO };
     journal.enter_partial(&partial, &free, Duration::from_hours(1)).await.unwrap();
-    let keeping = Keeping { journal, file, kept_for: Duration::from_hours(1) };
+    let keeping = Keeping { journal, file, permissions, kept_for: Duration::from_hours(1) };
     Taken::take(bucket, &keeping, partial).await
 }
 

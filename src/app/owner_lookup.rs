@@ -1,0 +1,207 @@
+//! The bucket of a journal entry, with credentials that reach the entry's mount and nothing else. The owner's session is
+//! over, and the owner may be in no config file: the entry says which mount it was made through, with which permissions.
+//!
+//! Invariant: the mount lies below the tenant's prefix, and the bucket is the one that the entry names.
+
+use crate::{
+    account::{Permission, Permissions, User},
+    name::{BucketId, Prefix, TenantName, UserName},
+    store::{self, Bucket, Owner},
+    vfs::{Buckets, Scope},
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// The tenants and users of the config, and the source of their buckets.
+#[derive(Debug)]
+pub(super) struct OwnerLookup {
+    buckets: Arc<dyn Buckets>,
+    /// The prefix of each tenant.
+    tenants: HashMap<TenantName, Prefix>,
+    /// For entries of earlier versions, which don't have permissions.
+    users: HashMap<UserName, Arc<User>>,
+}
+
+/// The mount of a journal entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EntryMount<'a> {
+    pub(super) owner: &'a Owner,
+    pub(super) prefix: &'a Prefix,
+    /// The bucket at the time of the entry.
+    pub(super) bucket: &'a BucketId,
+    /// The owner's permissions at the time of the entry. `None`: an earlier version made the entry.
+    pub(super) permissions: Option<Permissions>,
+    /// The permission that finishing or aborting the entry's work takes, even if the owner doesn't have it.
+    pub(super) needs: Permission,
+}
+
+/// The reason why there is no bucket.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoBucket {
+    /// Only another config brings it back.
+    #[error("{0}")]
+    Gone(&'static str),
+    /// It may be there later.
+    #[error(transparent)]
+    Failed(#[from] store::Error),
+}
+
+impl OwnerLookup {
+    pub(super) fn new(
+        buckets: Arc<dyn Buckets>,
+        tenants: HashMap<TenantName, Prefix>,
+        users: impl IntoIterator<Item = Arc<User>>,
+    ) -> Self {
+        Self { buckets, tenants, users: users.into_iter().map(|user| (user.name.clone(), user)).collect() }
+    }
+
+    /// The bucket, with the credentials of the entry's owner for the entry's mount.
+    ///
+    /// # Errors
+    /// [`NoBucket`].
+    pub(super) async fn bucket(&self, mount: EntryMount<'_>) -> Result<Arc<dyn Bucket>, NoBucket> {
+        let Owner { tenant, user } = mount.owner;
+        let tenants_prefix = self.tenants.get(tenant);
+        let prefix = tenants_prefix.ok_or(NoBucket::Gone("the tenant isn't in the config any more"))?;
+        if !prefix.contains(mount.prefix) {
+            return Err(NoBucket::Gone("the tenant's prefix doesn't hold the mount any more"));
+        }
+        let permissions = mount.permissions.map_or_else(|| self.configured(mount), Ok)?.with(mount.needs);
+        let bucket = self.buckets.bucket(Scope { tenant, user, prefix: mount.prefix, permissions }).await?;
+        if bucket.id() == mount.bucket { Ok(bucket) } else { Err(NoBucket::Gone("the tenant has another bucket now")) }
+    }
+
+    /// The permissions that the config gives the owner in the mount.
+    fn configured(&self, entry: EntryMount<'_>) -> Result<Permissions, NoBucket> {
+        let user = self.users.get(&entry.owner.user).filter(|user| user.tenant == entry.owner.tenant);
+        let user = user.ok_or(NoBucket::Gone("the user who began it isn't in the config any more"))?;
+        let mount = user.mounts.iter().find(|mount| mount.prefix == *entry.prefix);
+        let mount = mount.ok_or(NoBucket::Gone("the mount that it was begun in isn't in the config any more"))?;
+        Ok(mount.permissions)
+    }
+}
+
+/// The bucket of acme in memory, for tests of the work that is done there.
+#[cfg(test)]
+pub(super) mod fixture {
+    use super::*;
+    use crate::{account::Mounts, store::MemoryBucket};
+
+    /// The bucket of acme, which lends itself for the prefix `acme/` only.
+    #[derive(Debug)]
+    pub(super) struct OneBucket {
+        pub(super) bucket: Arc<MemoryBucket>,
+        pub(super) needs: Permission,
+        /// The permissions of each request for the bucket, and the user that it was for.
+        pub(super) asked: parking_lot::Mutex<Vec<(String, Permissions)>>,
+    }
+
+    #[async_trait::async_trait]
+    impl Buckets for OneBucket {
+        async fn bucket(&self, scope: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
+            assert_eq!((scope.tenant.as_str(), scope.prefix.as_str()), ("acme", "acme/"));
+            assert!(scope.permissions.contains(self.needs));
+            self.asked.lock().push((scope.user.to_string(), scope.permissions));
+            Ok(Arc::clone(&self.bucket) as Arc<dyn Bucket>)
+        }
+
+        fn id(&self, _: &TenantName) -> store::Result<BucketId> {
+            Ok(self.bucket.id().clone())
+        }
+    }
+
+    /// A config with alice of acme alone, who may only read in `acme/`. All work for her takes the permission `needs`.
+    pub(in crate::app) fn alice(bucket: &Arc<MemoryBucket>, needs: Permission) -> Arc<OwnerLookup> {
+        let asked = parking_lot::Mutex::default();
+        Arc::new(lookup(&Arc::new(OneBucket { bucket: Arc::clone(bucket), needs, asked })))
+    }
+
+    pub(super) fn lookup(buckets: &Arc<OneBucket>) -> OwnerLookup {
+        let prefix = Prefix::parse("acme/").unwrap();
+        let alice = User {
+            name: "alice".parse().unwrap(),
+            tenant: "acme".parse().unwrap(),
+            enabled: true,
+            mounts: Mounts::at_root(prefix.clone(), [Permission::Read].into_iter().collect()),
+        };
+        let tenants = HashMap::from([(alice.tenant.clone(), prefix)]);
+        OwnerLookup::new(Arc::clone(buckets) as Arc<dyn Buckets>, tenants, [Arc::new(alice)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        fixture::{OneBucket, lookup},
+        *,
+    };
+    use crate::store::MemoryBucket;
+
+    const READ: Permissions = Permissions::NONE.with(Permission::Read);
+    const LIST: Permissions = Permissions::NONE.with(Permission::List);
+
+    /// Looks up the mount `prefix` of an entry of `user` of `tenant`. Returns the permissions of the credentials.
+    async fn look(
+        tenant: &str,
+        user: &str,
+        prefix: &str,
+        permissions: Option<Permissions>,
+    ) -> Result<Permissions, String> {
+        let owner = Owner { tenant: tenant.parse().unwrap(), user: user.parse().unwrap() };
+        let (prefix, needs) = (Prefix::parse(prefix).unwrap(), Permission::Write);
+        let bucket = Arc::new(MemoryBucket::new());
+        let buckets = Arc::new(OneBucket { bucket, needs, asked: parking_lot::Mutex::default() });
+        let bucket = buckets.bucket.id();
+        let mount = EntryMount { owner: &owner, prefix: &prefix, bucket, permissions, needs };
+        lookup(&buckets).bucket(mount).await.map_err(|error| error.to_string())?;
+        let asked = buckets.asked.lock();
+        let [(of, permissions)] = &asked[..] else { panic!("{asked:?}") };
+        assert_eq!(of, user);
+        Ok(*permissions)
+    }
+
+    #[tokio::test]
+    async fn the_entry_says_which_permissions_its_mount_had_whatever_the_config_says() {
+        for user in ["alice", "mallory"] {
+            assert_eq!(look("acme", user, "acme/", Some(LIST)).await, Ok(LIST.with(Permission::Write)), "{user}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_entry_of_an_earlier_version_has_the_permissions_that_the_config_gives_its_owner() {
+        assert_eq!(look("acme", "alice", "acme/", None).await, Ok(READ.with(Permission::Write)));
+        for (user, prefix, reason) in [
+            ("mallory", "acme/", "the user who began it isn't in the config any more"),
+            ("alice", "acme/in/", "the mount that it was begun in isn't in the config any more"),
+        ] {
+            assert_eq!(look("acme", user, prefix, None).await, Err(reason.to_owned()));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_entry_reaches_nothing_outside_its_tenant() {
+        for (tenant, prefix, reason) in [
+            ("globex", "acme/", "the tenant isn't in the config any more"),
+            ("acme", "", "the tenant's prefix doesn't hold the mount any more"),
+            ("acme", "globex/", "the tenant's prefix doesn't hold the mount any more"),
+        ] {
+            for permissions in [None, Some(READ)] {
+                assert_eq!(look(tenant, "alice", prefix, permissions).await, Err(reason.to_owned()));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_entry_of_another_bucket_is_refused() {
+        let buckets = Arc::new(OneBucket {
+            bucket: Arc::new(MemoryBucket::new()),
+            needs: Permission::Write,
+            asked: parking_lot::Mutex::default(),
+        });
+        let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
+        let (prefix, former) = (Prefix::parse("acme/").unwrap(), BucketId::new("former", None));
+        let (permissions, needs) = (Some(READ), Permission::Write);
+        let mount = EntryMount { owner: &owner, prefix: &prefix, bucket: &former, permissions, needs };
+        let error = lookup(&buckets).bucket(mount).await.unwrap_err();
+        assert_eq!(error.to_string(), "the tenant has another bucket now");
+    }
+}
