@@ -13,6 +13,7 @@
 //! `cloud` the module that knows credentials, `ledger` the one that knows SQL.
 //! `app` puts it all together. `tests/integration/layering` keeps it so.
 
+pub mod access;
 pub mod account;
 pub mod app;
 pub mod cli;

@@ -9,14 +9,17 @@ mod sweep;
 pub use preflight::Preflight;
 
 use crate::{
+    access::Access,
     cloud::Buckets,
     config::{self, Config},
     events::Events,
     identity::StaticProvider,
     ledger::Ledger,
-    sftp::channel::{self, Sessions},
+    policy::PasswordChecks,
+    session::{Registry, Sessions},
+    sftp::channel::{self, SftpChannels},
     ssh::{self, HostKeys, Listening},
-    vfs::Budget,
+    vfs::{Budget, Node},
 };
 use anyhow::Context as _;
 use janitor::Janitor;
@@ -38,6 +41,7 @@ const CLEAN_UP: Duration = Duration::from_secs(30);
 pub struct App {
     listening: Listening,
     sessions: Arc<Sessions>,
+    sftp: Arc<SftpChannels>,
     events: Events,
     ledger: Ledger,
     repairs: Repairs,
@@ -75,7 +79,7 @@ impl App {
         let ssh = ssh::Settings { password_checks: affordable(server.ssh.password_checks), ..server.ssh.clone() };
         let provider = StaticProvider::new(users, ssh.password_checks).context("the users' logins can't be checked")?;
         let budget = Budget::new(server.max_buffer_bytes);
-        let events = Events::new();
+        let events = Events::new(&node_name());
         let settings = channel::Settings {
             upload_wait: server.upload_wait,
             idle_timeout: server.ssh.idle_timeout,
@@ -89,7 +93,12 @@ impl App {
         let repairs = Repairs::new(ledger.journal(), Arc::clone(&owners));
         let janitor = Janitor::new(ledger.journal(), owners);
         let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, &config.tenants);
-        let sessions = Arc::new(Sessions::new(buckets, budget, ledger.journal(), events.clone(), settings));
+        let node = Node::new(buckets, Arc::clone(&budget), ledger.journal());
+        let sessions = Arc::new(Sessions::new(node, events.clone()));
+        let sftp = Arc::new(SftpChannels::new(budget, settings));
+        let password_checks = PasswordChecks::new(ssh.password_checks);
+        let (provider, max_tries) = (Arc::new(provider), ssh.max_login_tries);
+        let access = Access::new(provider, password_checks, Arc::clone(&sessions), events.clone(), max_tries);
         if host_keys.are_new() && ledger.was_used() {
             warn!(
                 "the host keys are new, and the ledger is one that a server ran on: clients that know the old keys refuse \
@@ -100,15 +109,21 @@ impl App {
         for fingerprint in host_keys.fingerprints() {
             info!(fingerprint, "host key");
         }
-        let ssh = ssh::Server::new(ssh, host_keys, Arc::new(provider), Arc::clone(&sessions), events.clone());
+        let ssh = ssh::Server::new(ssh, host_keys, Arc::new(access), Arc::clone(&sftp));
         let (listening, drain_timeout) = (ssh.bind()?, server.drain_timeout);
-        Ok(Self { listening, sessions, events, ledger, repairs, janitor, sweep, drain_timeout })
+        Ok(Self { listening, sessions, sftp, events, ledger, repairs, janitor, sweep, drain_timeout })
     }
 
     /// The addresses listened on, with the ports that the system chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listening.addresses()
+    }
+
+    /// The sessions of this server: who is connected, and the way to end it.
+    #[must_use]
+    pub fn sessions(&self) -> &Arc<Registry> {
+        self.sessions.registry()
     }
 
     /// Serves until `stop` is cancelled. Then nobody new is let in, and transfers may finish; after the drain time-out
@@ -138,7 +153,11 @@ impl App {
             () = async { clock.await; std::future::pending().await } => {}
             () = serving => {}
         }
-        if timeout(CLEAN_UP, self.sessions.drained()).await.is_err() {
+        let drained = async {
+            self.sftp.drained().await;
+            self.sessions.settle().await;
+        };
+        if timeout(CLEAN_UP, drained).await.is_err() {
             warn!("S3 did not answer in time: multipart uploads of cut-off transfers may be left open");
         }
         // They were told to stop long ago.
@@ -148,6 +167,11 @@ impl App {
         self.events.report_now();
         info!("stopped");
     }
+}
+
+/// The node's name in its records: that of the machine, or the pod.
+fn node_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// `password_checks`, on half of the cores at most: a flood of passwords leaves the other half to those who are logged in.

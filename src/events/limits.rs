@@ -4,12 +4,12 @@
 //! them than lines that say that something began: a batch of thousands of small files leaves each transfer on record,
 //! by its end, when its beginnings are too many.
 
-use super::{Event, Outcome, Who, log};
+use super::{Event, Outcome, Record, Who, log};
 use crate::{
     name::{TenantName, UserName},
     policy::{Rate, Rates, Source},
 };
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::collections::HashMap;
 
 /// The lines of a source: before login, and for requests of other services than SFTP.
 const SOURCE: Rate = Rate::new(100, 10);
@@ -50,32 +50,29 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Takes the token of the event's line; `false`, and counted, if there is none.
-    pub fn take(&self, event: &Event) -> bool {
-        match event {
-            Event::ConnectionRefused { source, vpc_endpoint, .. } => {
-                self.take_of_source(*source, vpc_endpoint.as_ref())
+    /// Takes the token of the record's line; `false`, and counted, if there is none.
+    pub fn take(&self, record: &Record) -> bool {
+        let rates = match &record.event {
+            Event::ConnectionRefused { .. }
+            | Event::LoginRefused { .. }
+            | Event::ConnectionEnded { .. }
+            | Event::ServiceRefused { .. } => return self.take_of_source(&record.who),
+            Event::LoginAccepted { .. } | Event::FileClosed { .. } | Event::Changed { outcome: Outcome::Done, .. } => {
+                &self.records
             }
-            Event::LoginRefused { source, vpc_endpoint, .. }
-            | Event::ConnectionEnded { source, vpc_endpoint, .. }
-            | Event::ServiceRefused { source, vpc_endpoint, .. } => {
-                self.take_of_source(source.ip(), vpc_endpoint.as_ref())
+            Event::SessionStarted | Event::FileOpened { .. } | Event::SessionEnded { reason: None, .. } => {
+                &self.progress
             }
-            Event::LoginAccepted { tenant, user, .. } => self.records.take(&(tenant.clone(), user.clone())),
-            Event::SessionStarted(who)
-            | Event::FileOpened { who, .. }
-            | Event::SessionEnded { who, reason: None, .. } => self.progress.take(&user(who)),
-            Event::FileClosed { who, .. } | Event::Changed { who, outcome: Outcome::Done, .. } => {
-                self.records.take(&user(who))
-            }
-            Event::Changed { who, .. } | Event::RequestFailed { who, .. } | Event::SessionEnded { who, .. } => {
-                self.failures.take(&user(who))
-            }
-        }
+            Event::Changed { .. } | Event::RequestFailed { .. } | Event::SessionEnded { .. } => &self.failures,
+        };
+        record.who.user().is_none_or(|(tenant, user)| rates.take(&(tenant.clone(), user.clone())))
     }
 
-    fn take_of_source(&self, address: IpAddr, vpc_endpoint: Option<&Arc<str>>) -> bool {
-        self.sources.take(&Source::new(address, vpc_endpoint.cloned())) && self.all_sources.take(&())
+    fn take_of_source(&self, who: &Who) -> bool {
+        who.peer().is_none_or(|(source, vpc_endpoint)| {
+            let source = Source::new(source.ip(), vpc_endpoint.cloned());
+            self.sources.take(&source) && self.all_sources.take(&())
+        })
     }
 
     /// Writes one line with a count in place of all that had no token since the last call.
@@ -111,61 +108,66 @@ fn report_most<K>(mut counts: Vec<(K, u64)>, report: impl Fn(&K, u64)) -> u64 {
     others.iter().map(|(_, lines)| lines).sum()
 }
 
-fn user(who: &Who) -> User {
-    (who.tenant.clone(), who.user.clone())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::{Change, Client, Events, Transfer};
+    use crate::events::{Change, ClientProgram, ConnectionPeer, Events, SessionUser, Transfer};
     use parking_lot::Mutex;
-    use std::{io, net::SocketAddr, time::Duration};
+    use std::{
+        io,
+        net::{IpAddr, SocketAddr},
+        sync::Arc,
+        time::Duration,
+    };
     use tracing::Level;
 
-    fn who(name: &str) -> Who {
+    /// A party and what happened to it.
+    type Happened = (Who, Event);
+
+    fn user(name: &str) -> Who {
         let source = SocketAddr::from(([192, 0, 2, 1], 22));
-        Who {
+        Who::Session(Arc::new(SessionUser {
             session: "5f0c-1".into(),
             tenant: "acme".parse().unwrap(),
             user: name.parse().unwrap(),
             source,
             vpc_endpoint: None,
-        }
+        }))
     }
 
-    fn refused(host: [u8; 4]) -> Event {
-        let source = SocketAddr::from((host, 22));
-        Event::LoginRefused {
-            connection: "5f0c".into(),
-            user: "root".into(),
-            source,
-            vpc_endpoint: None,
-            method: "password",
-            reason: "".into(),
-            fingerprint: None,
-            client: Client::default(),
-        }
+    fn connection(source: impl Into<IpAddr>, vpc_endpoint: Option<&str>) -> Who {
+        let source = SocketAddr::new(source.into(), 22);
+        Who::Connection(ConnectionPeer { connection: None, source, vpc_endpoint: vpc_endpoint.map(Arc::from) })
     }
 
-    fn opened(name: &str) -> Event {
-        Event::FileOpened { who: who(name), path: "/file".into(), transfer: Transfer::Download }
+    fn refused(host: [u8; 4]) -> Happened {
+        let client = ClientProgram::default();
+        let (name, method, reason) = ("root".to_owned(), "password", "".into());
+        (connection(host, None), Event::LoginRefused { name, method, reason, fingerprint: None, client })
     }
 
-    fn closed(name: &str) -> Event {
+    fn opened(name: &str) -> Happened {
+        (user(name), Event::FileOpened { path: "/file".into(), transfer: Transfer::Download })
+    }
+
+    fn closed(name: &str) -> Happened {
         let (path, duration, outcome) = ("/file".into(), Duration::ZERO, Outcome::Done);
         let transfer = Transfer::Download;
-        Event::FileClosed { who: who(name), path, transfer, bytes: 0, size: Some(0), duration, outcome }
+        (user(name), Event::FileClosed { path, transfer, bytes: 0, size: Some(0), duration, outcome })
     }
 
-    fn failed(name: &str) -> Event {
+    fn failed(name: &str) -> Happened {
         let (change, duration, outcome) = (Change::Mkdir, Duration::ZERO, Outcome::Refused("it exists".into()));
-        Event::Changed { who: who(name), change, path: "/d".into(), target: None, duration, outcome }
+        (user(name), Event::Changed { change, path: "/d".into(), target: None, duration, outcome })
+    }
+
+    fn take(limits: &Limits, (who, event): &Happened) -> bool {
+        limits.take(&Record::new("node".into(), who.clone(), event.clone()))
     }
 
     /// How many of `count` lines of `event` are written.
-    fn written(limits: &Limits, event: &Event, count: usize) -> usize {
-        (0..count).filter(|_| limits.take(event)).count()
+    fn written(limits: &Limits, happened: &Happened, count: usize) -> usize {
+        (0..count).filter(|_| take(limits, happened)).count()
     }
 
     /// The lines of a report.
@@ -218,18 +220,18 @@ mod tests {
         let limits = Limits::default();
         written(&limits, &refused([192, 0, 2, 9]), 5_000);
         written(&limits, &closed("alice"), 5_000);
-        assert!(limits.take(&refused([192, 0, 2, 10])));
-        assert!(limits.take(&closed("bob")));
+        assert!(take(&limits, &refused([192, 0, 2, 10])));
+        assert!(take(&limits, &closed("bob")));
         written(&limits, &failed("bob"), 5_000);
-        assert!(limits.take(&closed("bob")), "failures don't hide what was done");
+        assert!(take(&limits, &closed("bob")), "failures don't hide what was done");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_batch_of_a_thousand_small_files_has_all_transfers_on_record() {
         let limits = Limits::default();
         let ends = (0..1_000).filter(|_| {
-            let _ = limits.take(&opened("alice"));
-            limits.take(&closed("alice"))
+            let _ = take(&limits, &opened("alice"));
+            take(&limits, &closed("alice"))
         });
         assert_eq!(ends.count(), 1_000);
         assert_eq!(report(&limits), ["WARN log lines suppressed tenant=acme user=alice lines=900"]);
@@ -250,15 +252,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn refused_connections_take_tokens_of_their_source() {
         let limits = Limits::default();
-        let connection = |host, vpc_endpoint: Option<&str>| Event::ConnectionRefused {
-            source: [192, 0, 2, host].into(),
-            vpc_endpoint: vpc_endpoint.map(Arc::from),
-            reason: "too many",
+        let connection = |host, vpc_endpoint: Option<&str>| {
+            (connection([192, 0, 2, host], vpc_endpoint), Event::ConnectionRefused { reason: "too many" })
         };
         assert_eq!(written(&limits, &connection(9, None), 1_000), 100);
         assert_eq!(written(&limits, &refused([192, 0, 2, 9]), 1), 0, "lines before login share a bucket");
-        assert!(limits.take(&connection(10, None)));
-        assert!(limits.take(&connection(9, Some("vpce-1"))), "another network's 192.0.2.9");
+        assert!(take(&limits, &connection(10, None)));
+        assert!(take(&limits, &connection(9, Some("vpce-1"))), "another network's 192.0.2.9");
         assert_eq!(report(&limits), ["WARN log lines suppressed source=192.0.2.9 lines=901"]);
         let of_many = (0..200).map(|host| written(&limits, &connection(host, None), 100)).sum::<usize>();
         assert_eq!(of_many, 1_000 - 102, "the sources together have a bucket too");
@@ -267,13 +267,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn lines_below_the_level_are_not_missed() {
         let lines = lines_of(Level::WARN, || {
-            let events = Events::new();
+            let events = Events::new("node");
             for _ in 0..2_000 {
-                for event in [opened("alice"), closed("alice"), failed("alice")] {
-                    events.record(&event);
+                for (who, event) in [opened("alice"), closed("alice"), failed("alice")] {
+                    events.record(who, event);
                 }
             }
-            events.record(&refused([192, 0, 2, 9]));
+            let (who, event) = refused([192, 0, 2, 9]);
+            events.record(who, event);
             events.report_now();
         });
         assert_eq!(lines.len(), 1, "{lines:?}");

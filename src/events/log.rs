@@ -1,12 +1,11 @@
 //! The one line of the log that an event is.
 
-use super::{Client, Event, Outcome, Who};
+use super::{ClientProgram, ConnectionPeer, Event, Outcome, Record, SessionUser, Who, event::whole_millis};
 use crate::{
     name::{TenantName, UserName},
     policy::Source,
 };
-use std::time::Duration;
-use tracing::{Level, enabled, info, warn};
+use tracing::{Level, enabled, field::display, info, warn};
 
 /// The longest piece of a name that a client chose freely and that goes to the log, in characters.
 const MAX_LOGGED_NAME: usize = 256;
@@ -15,45 +14,67 @@ const MAX_LOGGED_PATH: usize = 1_024;
 
 const QUOTES: [char; 2] = ['"', '\''];
 
-/// Writes the line. What clients chose is escaped (see `visible`), so that no name can forge a line.
-pub fn write(event: &Event) {
+/// Writes the record's line. What clients chose is escaped (see `visible`), so that no name can forge a line.
+pub fn write(record: &Record) {
+    match &record.who {
+        Who::Session(user) => write_of_session(user, &record.event),
+        Who::Connection(peer) => write_of_connection(peer, &record.event),
+        // Maintenance has no events yet that aren't of a session.
+        Who::Maintenance { .. } => {}
+    }
+}
+
+fn write_of_connection(peer: &ConnectionPeer, event: &Event) {
+    let ConnectionPeer { connection, source, vpc_endpoint } = peer;
+    let (source_ip, vpc_endpoint, connection) =
+        (source.ip(), vpc_endpoint.as_deref(), connection.as_ref().map(display));
     match event {
-        Event::ConnectionRefused { source, vpc_endpoint, reason } => {
-            let vpc_endpoint = vpc_endpoint.as_deref();
-            warn!(source_ip = %source, vpc_endpoint, reason, "connection refused");
+        Event::ConnectionRefused { reason } => {
+            warn!(%source_ip, vpc_endpoint, reason, "connection refused");
         }
-        Event::LoginAccepted { connection, tenant, user, source, vpc_endpoint, method, fingerprint, client } => {
+        Event::LoginRefused { name, method, reason, fingerprint, client } => {
+            let (version, algorithms) = program(client);
+            warn!(
+                user = visible(name), %source_ip, vpc_endpoint, connection, method, reason = visible(reason), fingerprint,
+                client = version, algorithms, "login refused"
+            );
+        }
+        Event::ConnectionEnded { reason, client } => {
+            let ((version, algorithms), reason) = (program(client), long(reason));
+            info!(%source_ip, vpc_endpoint, connection, reason, client = version, algorithms, "connection ended");
+        }
+        Event::ServiceRefused { service, is_probe } => {
+            let service = visible(service);
+            if *is_probe {
+                info!(%source_ip, vpc_endpoint, connection, service, "service refused: only sftp is served");
+            } else {
+                warn!(%source_ip, vpc_endpoint, connection, service, "service refused: only sftp is served");
+            }
+        }
+        // These are a session's.
+        Event::LoginAccepted { .. }
+        | Event::SessionStarted
+        | Event::SessionEnded { .. }
+        | Event::FileOpened { .. }
+        | Event::FileClosed { .. }
+        | Event::Changed { .. }
+        | Event::RequestFailed { .. } => {}
+    }
+}
+
+fn write_of_session(who: &SessionUser, event: &Event) {
+    match event {
+        Event::LoginAccepted { method, fingerprint, client } => {
+            let SessionUser { session: connection, tenant, user, source, vpc_endpoint } = who;
             let (vpc_endpoint, (version, algorithms)) = (vpc_endpoint.as_deref(), program(client));
             info!(
                 %tenant, %user, source_ip = %source.ip(), source_port = source.port(), vpc_endpoint, %connection, method,
                 fingerprint, client = version, algorithms, "login"
             );
         }
-        Event::LoginRefused { connection, user, source, vpc_endpoint, method, reason, fingerprint, client } => {
-            let (vpc_endpoint, (version, algorithms)) = (vpc_endpoint.as_deref(), program(client));
-            warn!(
-                user = visible(user), source_ip = %source.ip(), vpc_endpoint, %connection, method,
-                reason = visible(reason), fingerprint, client = version, algorithms, "login refused"
-            );
-        }
-        Event::ConnectionEnded { connection, source, vpc_endpoint, reason, client } => {
-            let (vpc_endpoint, (version, algorithms)) = (vpc_endpoint.as_deref(), program(client));
-            info!(
-                source_ip = %source.ip(), vpc_endpoint, %connection, reason = long(reason), client = version, algorithms,
-                "connection ended"
-            );
-        }
-        Event::ServiceRefused { connection, source, vpc_endpoint, service, is_probe } => {
-            let (source, vpc_endpoint, service) = (source.ip(), vpc_endpoint.as_deref(), visible(service));
-            if *is_probe {
-                info!(source_ip = %source, vpc_endpoint, %connection, service, "service refused: only sftp is served");
-            } else {
-                warn!(source_ip = %source, vpc_endpoint, %connection, service, "service refused: only sftp is served");
-            }
-        }
-        Event::SessionStarted(who) => session!(info, who, "session started"),
-        Event::SessionEnded { who, duration, received_bytes, sent_bytes, suppressed, reason } => {
-            let duration_ms = millis(*duration);
+        Event::SessionStarted => session!(info, who, "session started"),
+        Event::SessionEnded { duration, received_bytes, sent_bytes, suppressed, reason } => {
+            let duration_ms = whole_millis(*duration);
             let suppressed = Some(suppressed).filter(|suppressed| **suppressed > 0);
             match reason {
                 None => session!(info, who, "session ended", duration_ms, received_bytes, sent_bytes, suppressed),
@@ -63,11 +84,11 @@ pub fn write(event: &Event) {
                 }
             }
         }
-        Event::FileOpened { who, path, transfer } => {
+        Event::FileOpened { path, transfer } => {
             session!(info, who, "file opened", path = long(path), transfer = %transfer);
         }
-        Event::FileClosed { who, path, transfer, bytes, size, duration, outcome } => {
-            let (path, duration_ms) = (long(path), millis(*duration));
+        Event::FileClosed { path, transfer, bytes, size, duration, outcome } => {
+            let (path, duration_ms) = (long(path), whole_millis(*duration));
             match outcome {
                 Outcome::Done => {
                     session!(info, who, "file closed", path, transfer = %transfer, bytes, size, duration_ms);
@@ -81,8 +102,8 @@ pub fn write(event: &Event) {
                 }
             }
         }
-        Event::Changed { who, change, path, target, duration, outcome } => {
-            let (path, target, duration_ms) = (long(path), target.as_deref().map(long), millis(*duration));
+        Event::Changed { change, path, target, duration, outcome } => {
+            let (path, target, duration_ms) = (long(path), target.as_deref().map(long), whole_millis(*duration));
             match outcome {
                 Outcome::Done => session!(info, who, "changed", change = %change, path, target, duration_ms),
                 Outcome::Refused(_) => {
@@ -95,7 +116,7 @@ pub fn write(event: &Event) {
                 }
             }
         }
-        Event::RequestFailed { who, request, path, outcome } => {
+        Event::RequestFailed { request, path, outcome } => {
             let (path, error) = (visible(path), outcome.error());
             if matches!(outcome, Outcome::Refused(_)) {
                 session!(info, who, "request failed", request, path, error);
@@ -103,6 +124,11 @@ pub fn write(event: &Event) {
                 session!(warn, who, "request failed", request, path, error);
             }
         }
+        // These are a connection's.
+        Event::ConnectionRefused { .. }
+        | Event::LoginRefused { .. }
+        | Event::ConnectionEnded { .. }
+        | Event::ServiceRefused { .. } => {}
     }
 }
 
@@ -113,7 +139,7 @@ pub fn is_wanted(event: &Event) -> bool {
         Event::ServiceRefused { is_probe, .. } => !is_probe,
         Event::LoginAccepted { .. }
         | Event::ConnectionEnded { .. }
-        | Event::SessionStarted(_)
+        | Event::SessionStarted
         | Event::FileOpened { .. } => false,
         Event::SessionEnded { reason, .. } => reason.is_some(),
         Event::FileClosed { outcome, .. } => *outcome != Outcome::Done,
@@ -142,19 +168,15 @@ pub fn suppressed_of_others(lines: u64) {
 /// A line of a session: its identity first, then the event's own fields.
 macro_rules! session {
     ($level:ident, $who:expr, $message:literal $(, $($field:tt)*)?) => {{
-        let Who { session, tenant, user, source, vpc_endpoint } = $who;
+        let SessionUser { session, tenant, user, source, vpc_endpoint } = $who;
         let vpc_endpoint = vpc_endpoint.as_deref();
         $level!(%tenant, %user, %session, source_ip = %source.ip(), vpc_endpoint, $($($field)*,)? $message);
     }};
 }
 use session;
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// The client's program and the algorithms in use, as they are logged.
-fn program(client: &Client) -> (Option<String>, Option<&str>) {
+fn program(client: &ClientProgram) -> (Option<String>, Option<&str>) {
     (client.version.as_deref().map(visible), client.algorithms.as_deref())
 }
 

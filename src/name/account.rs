@@ -1,5 +1,6 @@
 //! Names of tenants and users: short, printable ASCII, safe in paths, logs and role session names.
 
+use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr, sync::Arc};
 
 /// The longest name, in bytes. AWS Transfer Family takes 100 for a user.
@@ -45,6 +46,12 @@ macro_rules! name {
                 } else {
                     Err(InvalidName { name: name.to_owned(), kind: $kind, at: $at })
                 }
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 

@@ -3,11 +3,13 @@
 
 use super::{
     buffered::Buffered,
-    client_address::ClientAddress,
     connection::Services,
     proxy::{ProxyHeader, ProxyProtocol},
 };
-use crate::policy::{Arrival, Unauthenticated};
+use crate::{
+    access::ClientAddress,
+    policy::{Arrival, Unauthenticated},
+};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
@@ -28,7 +30,7 @@ pub async fn admit(services: &Services, socket: TcpStream, peer: SocketAddr, arr
     match arrival.admit(&client.source(), client.parties).await {
         Ok(place) => Some(Admitted { stream, client, place }),
         Err(refusal) => {
-            services.refused(&client, refusal.as_str());
+            services.access.record_refused(&client, refusal.as_str());
             None
         }
     }
@@ -46,7 +48,7 @@ async fn identify(services: &Services, stream: &mut Buffered<TcpStream>, peer: S
         // A health check: the load balancer looked whether the port is open.
         Ok(None) => None,
         Err(error) => {
-            services.refused(&peer, error.as_str());
+            services.access.record_refused(&peer, error.as_str());
             None
         }
     }

@@ -6,11 +6,11 @@
 //! CPU before anybody logged in. What is broken (SHA-1, CBC, groups 1 and GEX) can't be chosen at all.
 
 use russh::{
-    Preferred, cipher, compression, kex,
+    Names, Preferred, cipher, compression, kex,
     keys::{Algorithm, EcdsaCurve, HashAlg},
     mac,
 };
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 /// A name that isn't among the algorithms of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -142,8 +142,15 @@ impl Algorithms {
 }
 
 /// True if `cipher` takes a MAC: the others authenticate by themselves.
-pub(super) fn needs_mac(cipher: &cipher::Name) -> bool {
+fn needs_mac(cipher: &cipher::Name) -> bool {
     ![cipher::AES_256_GCM, cipher::AES_128_GCM, cipher::CHACHA20_POLY1305].contains(cipher)
+}
+
+/// The names of the algorithms that a connection uses: key exchange, host key, cipher, and the MAC if the cipher needs one.
+pub(super) fn algorithms_in_use(names: &Names) -> Arc<str> {
+    let mac = Some(names.client_mac.as_ref()).filter(|_| needs_mac(&names.cipher));
+    let words = [names.kex.as_ref(), names.key.as_str(), names.cipher.as_ref()].into_iter().chain(mac);
+    words.collect::<Vec<_>>().join(" ").into()
 }
 
 /// Signatures of host keys and of users' keys: everything but RSA with SHA-1.

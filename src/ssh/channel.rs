@@ -10,8 +10,8 @@ use super::{
     handler::Error,
 };
 use crate::{
-    account::{Tenant, User},
-    sftp::channel::{Inbound, Outbound, Peer},
+    session::Session,
+    sftp::channel::{Inbound, Outbound},
 };
 use bytes::Bytes;
 use russh::{ChannelId, ChannelWriteHalf, server::Msg};
@@ -40,7 +40,6 @@ pub struct Channels {
     services: Arc<Services>,
     connection: Arc<Connection>,
     open: HashMap<ChannelId, Channel>,
-    opened: u32,
 }
 
 enum Channel {
@@ -59,7 +58,7 @@ enum Channel {
 impl Channels {
     /// No channels yet.
     pub fn new(services: Arc<Services>, connection: Arc<Connection>) -> Self {
-        Self { services, connection, open: HashMap::new(), opened: 0 }
+        Self { services, connection, open: HashMap::new() }
     }
 
     /// Keeps a new channel; `false` when there are too many.
@@ -92,20 +91,11 @@ impl Channels {
     ///
     /// # Errors
     /// In words for the log: the channel isn't open, was used already, or the user's tree can't be made.
-    pub fn start_sftp(&mut self, id: ChannelId, user: &Arc<User>, tenant: &Arc<Tenant>) -> Result<(), String> {
+    pub fn start_sftp(&mut self, id: ChannelId, session: &Session) -> Result<(), String> {
         let Some((write_half, _)) = self.take_unused(id) else {
             return Err("sftp on a channel that was used already".into());
         };
-        self.opened += 1;
-        let peer = Peer {
-            user: Arc::clone(user),
-            tenant: Arc::clone(tenant),
-            source: self.connection.source,
-            vpc_endpoint: self.connection.client.vpc_endpoint.clone(),
-            connection: Arc::clone(&self.connection.id),
-            activity: Arc::clone(&self.connection.activity),
-        };
-        let (inbound, outbound) = self.services.sessions.open(&peer, self.opened);
+        let (inbound, outbound) = self.services.sftp.open(session);
         let writer = Writer::spawn(outbound, write_half, Arc::clone(&self.connection));
         self.open.insert(id, Channel::Sftp { inbound: Some(inbound), writer });
         Ok(())

@@ -1,7 +1,7 @@
 //! The settings of russh: what is offered to which client, and the bounds of a connection.
 
 use super::{
-    Algorithms, HostKeys, Settings, greeting::IDENTIFICATION, handler::login_methods, host_key_signer::RsaSigner,
+    Algorithms, HostKeys, Settings, auth::login_methods, greeting::IDENTIFICATION, host_key_signer::RsaSigner,
 };
 use russh::{
     Limits, SshId,

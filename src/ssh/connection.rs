@@ -5,23 +5,22 @@
 
 use super::{
     admission::Admitted,
+    algorithms::algorithms_in_use,
     arithmetic::Arithmetic,
-    client_address::ClientAddress,
     configs::Configs,
     cut::CutStream,
     end_reason::end_reason,
     ending::{EndReason, Ending},
     greeting::greet,
     handler::{Error, Handler},
-    program::Program,
     proxy::ProxyProtocol,
 };
 use crate::{
-    events::{Event, Events},
-    identity::Provider,
-    policy::{LoginProgress, PasswordChecks, Refusal},
-    session::Activity,
-    sftp::channel::Sessions,
+    access::{Access, ClientAddress, Peer},
+    events::Event,
+    policy::{LoginProgress, Refusal},
+    session::{Activity, Session},
+    sftp::channel::SftpChannels,
 };
 use ipnet::IpNet;
 use russh::{
@@ -47,29 +46,20 @@ const DRAIN_IDLE: Duration = Duration::from_secs(5);
 
 /// The services that all connections use.
 pub struct Services {
-    pub provider: Arc<dyn Provider>,
-    pub password_checks: Arc<PasswordChecks>,
-    pub sessions: Arc<Sessions>,
-    pub events: Events,
+    pub access: Arc<Access>,
+    pub sftp: Arc<SftpChannels>,
     pub configs: Configs,
     pub arithmetic: Arithmetic,
     pub proxy: ProxyProtocol,
     pub shared_sources: Vec<IpNet>,
     pub login_timeout: Duration,
     pub idle_timeout: Duration,
-    pub max_login_tries: u32,
 }
 
 impl Services {
     /// The address `socket` behind `vpc_endpoint`, as limits count it.
     pub fn client_address(&self, socket: SocketAddr, vpc_endpoint: Option<Arc<str>>) -> ClientAddress {
         ClientAddress::new(socket, vpc_endpoint, &self.shared_sources)
-    }
-
-    /// Records that a connection of `client` was refused.
-    pub fn refused(&self, client: &ClientAddress, reason: &'static str) {
-        let (source, vpc_endpoint) = (client.socket.ip(), client.vpc_endpoint.clone());
-        self.events.record(&Event::ConnectionRefused { source, vpc_endpoint, reason });
     }
 }
 
@@ -100,14 +90,9 @@ impl Deadlines {
 
 /// The state that the parts of one connection share.
 pub struct Connection {
-    /// Unique, for the log.
-    pub id: Arc<str>,
-    pub source: SocketAddr,
-    /// The same address, as limits count it.
-    pub client: ClientAddress,
+    pub peer: Arc<Peer>,
     pub activity: Arc<Activity>,
     pub ending: Ending,
-    pub program: Program,
     progress: LoginProgress,
     cut: CancellationToken,
 }
@@ -116,32 +101,19 @@ impl Connection {
     fn new(client: ClientAddress, progress: LoginProgress) -> io::Result<Self> {
         let number = getrandom::u64()?;
         Ok(Self {
-            id: format!("{number:016x}").into(),
-            source: client.socket,
-            client,
+            peer: Arc::new(Peer::new(format!("{number:016x}").into(), client)),
             activity: Activity::new(),
             ending: Ending::default(),
-            program: Program::default(),
             // A connection that makes room for another one is cut: it must not count on.
             cut: progress.dropped().child_token(),
             progress,
         })
     }
 
-    /// Keys were exchanged, at first or anew.
+    /// Keys were exchanged, at first or again.
     pub fn keys_exchanged(&self, names: &Names) {
         self.progress.finish_key_exchange();
-        self.program.keys_exchanged(names);
-    }
-
-    /// The client tries a credential: the connection makes no room for another one until that is refused.
-    pub fn credential_tried(&self) {
-        self.progress.try_credential();
-    }
-
-    /// The credential was refused.
-    pub fn credential_refused(&self) {
-        self.progress.refuse_credential();
+        self.peer.set_algorithms(|| algorithms_in_use(names));
     }
 
     /// Returns the output of `work`, or [`Error::Cut`] if the connection is cut before.
@@ -161,15 +133,10 @@ pub async fn serve(services: Arc<Services>, admitted: Admitted, login_deadline: 
 
     let result = converse(&services, &connection, admitted, login_deadline, &stop).await;
     if connection.progress.dropped().is_cancelled() {
-        services.refused(&connection.client, Refusal::MadeRoom.as_str());
+        services.access.record_refused(connection.peer.address(), Refusal::MadeRoom.as_str());
     } else if let Some(reason) = end_reason(&connection, result) {
-        services.events.record(&Event::ConnectionEnded {
-            connection: Arc::clone(&connection.id),
-            source: connection.source,
-            vpc_endpoint: connection.client.vpc_endpoint.clone(),
-            reason,
-            client: connection.program.client(),
-        });
+        let client = connection.peer.program();
+        services.access.record(&connection.peer, Event::ConnectionEnded { reason, client });
     }
 }
 
@@ -206,7 +173,7 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     handler: Handler,
 ) -> Result<RunningSession<Handler>, Error> {
     let greeting = greet(stream, services.configs.gcm.is_some()).await.map_err(russh::Error::from)?;
-    connection.program.greeted(greeting.version);
+    connection.peer.set_version(greeting.version);
     let config = services.configs.offering(greeting.ciphers.as_deref());
     server::run_stream(Arc::clone(config), greeting.stream, handler).await
 }
@@ -215,17 +182,18 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 async fn clocks(
     services: &Services,
     connection: &Connection,
-    login: oneshot::Receiver<()>,
+    login: oneshot::Receiver<Arc<Session>>,
     deadlines: Deadlines,
     stop: &Stop,
 ) -> EndReason {
-    tokio::select! {
-        Ok(()) = login => {}
+    let session = tokio::select! {
+        Ok(session) = login => session,
         () = key_exchange_overdue(connection, deadlines) => return deadlines.key_exchange_reason(),
         () = sleep_until(deadlines.login) => return EndReason::LoginTimeout,
         () = stop.drain.cancelled() => return EndReason::Stopping,
-    }
+    };
     tokio::select! {
+        cause = session.end_asked() => EndReason::Asked(cause),
         () = idle(&connection.activity, services.idle_timeout) => EndReason::Idle,
         () = stop.cut.cancelled() => EndReason::Stopping,
         () = async {

@@ -17,7 +17,7 @@ pub fn end_reason(connection: &Connection, result: Result<(), Error>) -> Option<
     };
     match result {
         _ if has_left => {
-            let has_only_greeted = connection.program.has_only_greeted();
+            let has_only_greeted = connection.peer.has_only_greeted();
             has_only_greeted.then(|| "the client left before it asked to log in".to_owned())
         }
         Ok(()) | Err(Error::Cut) => None,

@@ -1,5 +1,6 @@
 //! How a connection is asked to end, by whichever of its parts notices that it must.
 
+use crate::session::EndCause;
 use russh::Disconnect;
 use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ pub enum EndReason {
     Stalled,
     /// It keeps asking for what isn't served.
     Refusals,
+    /// The session was asked to end.
+    Asked(EndCause),
     /// The server stops.
     Stopping,
 }
@@ -36,6 +39,7 @@ impl EndReason {
             Self::Idle => "nothing was transferred for too long",
             Self::Stalled => "replies were not read for too long",
             Self::Refusals => "too many requests for services other than sftp",
+            Self::Asked(cause) => cause.as_str(),
             Self::Stopping => "the server is stopping",
         }
     }
@@ -50,6 +54,7 @@ impl EndReason {
             | Self::Idle
             | Self::Stalled
             | Self::Refusals
+            | Self::Asked(_)
             | Self::Stopping => Disconnect::ByApplication,
         }
     }

@@ -1,17 +1,22 @@
-//! What russh asks, handed on to [`Login`] and [`Channels`]. Decides only what isn't served: everything but `sftp`.
+//! russh's questions, handed on to [`Login`] and [`Channels`]. Decides only what isn't served: everything but `sftp`.
 //!
 //! A shell and a command are answered as OpenSSH's `internal-sftp` answers them: the request is granted, and the program
 //! says that there is only SFTP and fails. Clients show what a program says, and hide why a request was refused.
 
 use super::{
+    auth,
     channel::Channels,
     connection::{Connection, Services},
     ending::EndReason,
-    login::Login,
 };
-use crate::{events::Event, policy::Unauthenticated};
+use crate::{
+    access::{Login, LoginMethod, Next, Step},
+    events::Event,
+    policy::Unauthenticated,
+    session::{Protocol, Session as UserSession},
+};
 use russh::{
-    Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Names, Pty,
+    Channel, ChannelId, ChannelOpenFailure, Names, Pty,
     keys::Certificate,
     server::{Auth, AuthRefusal, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey},
 };
@@ -43,6 +48,8 @@ pub struct Handler {
     services: Arc<Services>,
     connection: Arc<Connection>,
     login: Login,
+    /// Hears of the session.
+    logged_in: Option<oneshot::Sender<Arc<UserSession>>>,
     channels: Channels,
     refusals: u32,
 }
@@ -53,10 +60,13 @@ impl Handler {
         services: Arc<Services>,
         connection: Arc<Connection>,
         place: Unauthenticated,
-        logged_in: oneshot::Sender<()>,
+        logged_in: oneshot::Sender<Arc<UserSession>>,
     ) -> Self {
+        let (access, peer) = (Arc::clone(&services.access), Arc::clone(&connection.peer));
+        let activity = Arc::clone(&connection.activity);
         Self {
-            login: Login::new(Arc::clone(&services), Arc::clone(&connection), place, logged_in),
+            login: Login::new(access, peer, place, Protocol::Sftp, activity),
+            logged_in: Some(logged_in),
             channels: Channels::new(Arc::clone(&services), Arc::clone(&connection)),
             services,
             connection,
@@ -64,18 +74,32 @@ impl Handler {
         }
     }
 
+    /// Takes a step of the login, and answers it.
+    async fn step(&mut self, user: &str, step: Step<'_>) -> Result<Auth, Error> {
+        let next = self.connection.unless_cut(self.login.next(user, step)).await?;
+        Ok(self.answer(&next))
+    }
+
+    fn answer(&mut self, next: &Next) -> Auth {
+        if let Some(reason) = auth::end_reason(next) {
+            self.connection.ending.ask(reason);
+        }
+        if let Next::Accepted(session) = next
+            && let Some(logged_in) = self.logged_in.take()
+        {
+            // Fails only if the connection is just ending.
+            let _ = logged_in.send(Arc::clone(session));
+        }
+        auth::answer(next)
+    }
+
     fn refuse(&mut self, service: &str, is_probe: bool) {
         self.refusals = self.refusals.saturating_add(1);
         if self.refusals > MAX_REFUSALS {
             return self.connection.ending.ask(EndReason::Refusals);
         }
-        self.services.events.record(&Event::ServiceRefused {
-            connection: Arc::clone(&self.connection.id),
-            source: self.connection.source,
-            vpc_endpoint: self.connection.client.vpc_endpoint.clone(),
-            service: service.to_owned(),
-            is_probe,
-        });
+        let service = service.to_owned();
+        self.services.access.record(&self.connection.peer, Event::ServiceRefused { service, is_probe });
     }
 
     async fn refuse_open(&mut self, service: &str, reply: ChannelOpenHandle) {
@@ -98,27 +122,11 @@ impl Handler {
     }
 }
 
-/// The ways to log in. They stay the same after a refusal: russh would drop the password on its own.
-pub fn login_methods() -> MethodSet {
-    MethodSet::from([MethodKind::PublicKey, MethodKind::Password, MethodKind::KeyboardInteractive].as_slice())
-}
-
-/// The prompt of keyboard-interactive (RFC 4256 §3.2) for the password: some clients know only this method.
-fn password_prompt() -> Auth {
-    Auth::Partial { name: "".into(), instructions: "".into(), prompts: vec![("Password: ".into(), false)].into() }
-}
-
-/// The one answer to the prompt, if it is one and is text.
-fn prompted_password(mut response: Response<'_>) -> Option<String> {
-    let password = response.next()?;
-    if response.next().is_some() { None } else { String::from_utf8(password.into()).ok() }
-}
-
-fn answer(accepted: bool) -> Auth {
-    if accepted {
-        Auth::Accept
-    } else {
-        Auth::Reject { proceed_with_methods: Some(login_methods()), partial_success: false }
+/// The connection has ended, and its login with it.
+impl Drop for Handler {
+    fn drop(&mut self) {
+        // The server's reason to end the connection has a record of its own.
+        self.login.leave(self.connection.ending.reason().is_some());
     }
 }
 
@@ -139,7 +147,9 @@ impl russh::server::Handler for Handler {
     }
 
     fn auth_refused(&mut self, user: &str, refusal: AuthRefusal<'_>) {
-        self.login.refused_by_protocol(user, refusal);
+        if let Some(reason) = auth::refused_by_protocol(&mut self.login, user, refusal) {
+            self.connection.ending.ask(reason);
+        }
     }
 
     async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Error> {
@@ -147,12 +157,11 @@ impl russh::server::Handler for Handler {
     }
 
     async fn auth_none(&mut self, user: &str) -> Result<Auth, Error> {
-        self.login.methods(user);
-        Ok(answer(false))
+        self.step(user, Step::Methods).await
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Error> {
-        Ok(answer(self.login.password(user, password, "password").await?))
+        self.step(user, Step::Password { password, method: LoginMethod::Password }).await
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -161,29 +170,30 @@ impl russh::server::Handler for Handler {
         _submethods: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, Error> {
-        let Some(response) = response else {
-            self.login.prompted(user);
-            return Ok(password_prompt());
-        };
-        let Some(password) = prompted_password(response) else {
-            self.login.malformed_answer(user);
-            return Ok(answer(false));
-        };
-        Ok(answer(self.login.password(user, &password, "keyboard-interactive").await?))
+        let method = LoginMethod::KeyboardInteractive;
+        let Some(response) = response else { return self.step(user, Step::Prompt).await };
+        match auth::prompted_password(response) {
+            Some(password) => self.step(user, Step::Password { password: &password, method }).await,
+            None => {
+                let next = self.login.refuse_try(user, method, "the answer to the prompt is not one password in UTF-8");
+                Ok(self.answer(&next))
+            }
+        }
     }
 
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
-        Ok(answer(self.login.offer(user, offer.public_key, offer.algorithm).await?))
+        let offered = auth::presented(offer.public_key, offer.algorithm);
+        let offer = self.connection.unless_cut(self.login.offered_key(user, offered)).await?;
+        Ok(auth::answer_offer(offer))
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
-        Ok(answer(self.login.key(user, key.public_key, key.algorithm).await?))
+        self.step(user, Step::ProvedKey(auth::presented(key.public_key, key.algorithm))).await
     }
 
     /// The offer was judged by the key in the certificate, as russh gives no sign of it.
     async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, Error> {
-        self.login.certificate(user, certificate);
-        Ok(answer(false))
+        self.step(user, Step::ProvedKey(auth::presented_certificate(certificate))).await
     }
 
     async fn channel_open_session(
@@ -207,8 +217,8 @@ impl russh::server::Handler for Handler {
         if name != SFTP {
             return self.refuse_request(&format!("subsystem {name}"), channel, session);
         }
-        let Some((user, tenant)) = self.login.user() else { return Ok(session.channel_failure(channel)?) };
-        match self.channels.start_sftp(channel, user, tenant) {
+        let Some(user_session) = self.login.session() else { return Ok(session.channel_failure(channel)?) };
+        match self.channels.start_sftp(channel, user_session) {
             Ok(()) => Ok(session.channel_success(channel)?),
             Err(reason) => self.refuse_request(&reason, channel, session),
         }

@@ -54,7 +54,7 @@ fn arrive(services: &Services, connections: &Arc<Connections>, peer: SocketAddr)
     } else {
         Err("it isn't from a load balancer in `proxy_from`")
     };
-    arrival.map_err(|reason| services.refused(&services.client_address(peer, None), reason)).ok()
+    arrival.map_err(|reason| services.access.record_refused(&services.client_address(peer, None), reason)).ok()
 }
 
 /// Admits a connection and serves it to its end.

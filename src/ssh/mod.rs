@@ -1,9 +1,9 @@
-//! The edge that knows russh: sockets in, [`session`](crate::session)s out. The only module that names it.
+//! The edge that knows russh: sockets in, SFTP channels of [`session`](crate::session)s out. The only module that names it.
 //!
 //! ```text
 //! Server → listener → admission → connection ─┬→ clocks: login deadline, idle, drain → goodbye, then cut
-//!                                             └→ handler ─┬→ login → identity, policy
-//!                                                         └→ channel → session (Inbound · Outbound)
+//!                                             └→ handler ─┬→ auth → access::Login
+//!                                                         └→ channel → sftp::channel (Inbound · Outbound)
 //! ```
 //!
 //! It bounds what strangers may cost, says who is there, and hands on the bytes of `sftp` channels. It serves nothing
@@ -12,10 +12,9 @@
 mod admission;
 mod algorithms;
 mod arithmetic;
-mod asked;
+mod auth;
 mod buffered;
 mod channel;
-mod client_address;
 mod configs;
 mod connection;
 mod cut;
@@ -27,8 +26,6 @@ mod holder;
 mod host_key_signer;
 mod host_keys;
 mod listener;
-mod login;
-mod program;
 mod proxy;
 mod server;
 mod settings;

@@ -8,12 +8,7 @@ use super::{
     holder::Holder,
     listener::listen,
 };
-use crate::{
-    events::Events,
-    identity::Provider,
-    policy::{Connections, PasswordChecks},
-    sftp::channel::Sessions,
-};
+use crate::{access::Access, policy::Connections, sftp::channel::SftpChannels};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{fmt, io, net::SocketAddr, sync::Arc};
@@ -31,27 +26,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that shows `host_keys`, lets in whom `provider` knows, and opens their sessions at `sessions`.
+    /// A server that shows `host_keys`, whose logins are those of `access`, and whose channels `sftp` serves.
     #[must_use]
-    pub fn new(
-        settings: Settings,
-        host_keys: HostKeys,
-        provider: Arc<dyn Provider>,
-        sessions: Arc<Sessions>,
-        events: Events,
-    ) -> Self {
+    pub fn new(settings: Settings, host_keys: HostKeys, access: Arc<Access>, sftp: Arc<SftpChannels>) -> Self {
         let services = Services {
-            provider,
-            password_checks: PasswordChecks::new(settings.password_checks),
-            sessions,
-            events,
+            access,
+            sftp,
             configs: Configs::new(&settings, host_keys),
             arithmetic: Arithmetic::new(),
             proxy: settings.proxy_protocol,
             shared_sources: settings.shared_sources,
             login_timeout: settings.login_timeout,
             idle_timeout: settings.idle_timeout,
-            max_login_tries: settings.max_login_tries,
         };
         Self {
             services: Arc::new(services),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod access;
 mod check;
 mod claims;
 mod compose;
@@ -16,6 +17,7 @@ mod locks;
 mod model;
 mod patches;
 mod readme;
+mod registry;
 mod roles;
 mod s3;
 mod s3_wire;

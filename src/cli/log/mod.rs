@@ -137,7 +137,7 @@ fn levels(level: Level) -> Targets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::{Event, Events};
+    use crate::events::{ConnectionPeer, Event, Events, Who};
     use tracing::{Metadata, callsite, dispatcher, field::FieldSet, info, metadata::Kind, subscriber::Interest, warn};
 
     #[test]
@@ -210,9 +210,10 @@ mod tests {
                 info!(number, "a line that isn't a warning");
             }
             warn!("something else");
-            let (source, reason) = ([192, 0, 2, 1].into(), "none");
-            let refused = Event::ConnectionRefused { source, vpc_endpoint: None, reason };
-            (0..100).for_each(|_| Events::new().record(&refused));
+            let source = ([192, 0, 2, 1], 22).into();
+            let who = Who::Connection(ConnectionPeer { connection: None, source, vpc_endpoint: None });
+            let refused = Event::ConnectionRefused { reason: "none" };
+            (0..100).for_each(|_| Events::new("node").record(who.clone(), refused.clone()));
         });
         assert_eq!(lines.iter().filter(|line| line.contains("bucket is gone")).count(), 20);
         assert_eq!(lines.iter().filter(|line| line.contains("isn't a warning")).count(), 2_000);

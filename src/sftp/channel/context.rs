@@ -12,14 +12,11 @@ use super::{
     writes::Writes,
 };
 use crate::{
-    events::{Change, Event, Events, Outcome, Who},
     name::VirtualPath,
-    policy::{Rate, Rates},
-    session,
-    session::Activity,
-    vfs::{Budget, Error, Vfs},
+    session::{Activity, SessionTree},
+    vfs::Budget,
 };
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -27,16 +24,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const MAX_RUNNING: usize = 64;
 /// Copies of one channel that run or wait for their turn: each keeps a file open that its client may have closed.
 const MAX_COPIES: usize = 64;
-/// Failed requests that have a line of their own. A client can make thousands of them in a second, and they cost it
-/// nothing.
-const FAILURES: Rate = Rate::new(100, 1);
 
 /// One session's identity, tree, tables and ways out.
 #[derive(Debug)]
 pub struct Context {
-    pub who: Who,
-    pub vfs: Vfs,
-    pub events: Events,
+    pub tree: SessionTree,
     pub replies: Replies,
     pub intake: Intake,
     pub settings: Settings,
@@ -51,18 +43,14 @@ pub struct Context {
     pub running: Semaphore,
     /// The room for copies.
     pub copies: Arc<Semaphore>,
-    /// The failures that are recorded.
-    failures: Rates<()>,
     tasks: TaskTracker,
 }
 
 impl Context {
-    pub fn new(who: Who, vfs: Vfs, replies: Replies, resources: Resources) -> Self {
-        let Resources { budget, waiting_uploads, events, settings, tasks } = resources;
+    pub fn new(tree: SessionTree, replies: Replies, resources: Resources) -> Self {
+        let Resources { budget, waiting_uploads, settings, tasks } = resources;
         Self {
-            who,
-            vfs,
-            events,
+            tree,
             activity: Arc::clone(replies.activity()),
             intake: Intake::new(Arc::clone(&budget), Arc::clone(replies.activity())),
             replies,
@@ -75,7 +63,6 @@ impl Context {
             ended: CancellationToken::new(),
             running: Semaphore::new(MAX_RUNNING),
             copies: Arc::new(Semaphore::new(MAX_COPIES)),
-            failures: Rates::new(FAILURES),
             tasks,
         }
     }
@@ -88,17 +75,17 @@ impl Context {
 
     /// The place of a request that makes `path` appear or go, behind the CLOSEs that came before it.
     pub fn barrier(&self, path: &VirtualPath) -> Barrier {
-        self.closes.barrier(self.vfs.mount_number(path))
+        self.closes.barrier(self.tree.vfs().mount_number(path))
     }
 
     /// The place of the upload that an OPEN of `path` begins.
     pub fn barrier_of_open(&self, path: &VirtualPath) -> Barrier {
-        self.closes.barrier_of_open(self.vfs.mount_number(path))
+        self.closes.barrier_of_open(self.tree.vfs().mount_number(path))
     }
 
     /// Enters the CLOSE of an upload that is to appear under `path`.
     pub fn pending_close(&self, path: &VirtualPath) -> PendingClose {
-        self.closes.enter(self.vfs.mount_number(path))
+        self.closes.enter(self.tree.vfs().mount_number(path))
     }
 
     /// Makes the file of a handle, which was only read until now, an upload.
@@ -111,7 +98,7 @@ impl Context {
     /// The same where a size is set by path: the upload is to have it, or its CLOSE would find that another has changed
     /// the file.
     pub fn begin_update_of(self: &Arc<Self>, path: &VirtualPath) {
-        if !self.vfs.is_uploading(path)
+        if !self.tree.vfs().is_uploading(path)
             && let Some((number, updates)) = self.handles.unchanged(path)
         {
             self.begin_update(number, &updates);
@@ -132,52 +119,5 @@ impl Context {
                 () = ended.cancelled() => {}
             }
         });
-    }
-
-    /// Records a change, of failed ones as many as may be noted.
-    pub fn record_change(
-        &self,
-        change: Change,
-        path: &VirtualPath,
-        target: Option<&VirtualPath>,
-        duration: Duration,
-        error: Option<&Error>,
-    ) {
-        if error.is_none() || self.failures.take(&()) {
-            self.events.record(&Event::Changed {
-                who: self.who.clone(),
-                change,
-                path: path.as_str().to_owned(),
-                target: target.map(|target| target.as_str().to_owned()),
-                duration,
-                outcome: error.map_or(Outcome::Done, session::outcome),
-            });
-        }
-    }
-
-    /// Notes for the operator that `request` failed. What simply isn't there, or is there already, is no failure of
-    /// the server's and not noted.
-    pub fn note(&self, request: &'static str, path: &VirtualPath, error: &Error) {
-        if !session::is_ordinary(error) {
-            self.record_failure(request, path.as_str(), error);
-        }
-    }
-
-    /// Notes for the operator that `request` named something that is no path.
-    pub fn note_raw(&self, request: &'static str, raw: &[u8], error: &Error) {
-        self.record_failure(request, &String::from_utf8_lossy(raw), error);
-    }
-
-    fn record_failure(&self, request: &'static str, path: &str, error: &Error) {
-        if !self.failures.take(&()) {
-            return;
-        }
-        let (who, path, outcome) = (self.who.clone(), path.to_owned(), session::outcome(error));
-        self.events.record(&Event::RequestFailed { who, request, path, outcome });
-    }
-
-    /// How many failures have no line of their own.
-    pub fn suppressed_failures(&self) -> u64 {
-        self.failures.refused(&())
     }
 }

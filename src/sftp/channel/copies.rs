@@ -2,7 +2,6 @@
 
 use super::{context::Context, handles::Open, slot::Slot};
 use crate::{
-    events::Change,
     sftp::wire::{CopyData, StatusCode},
     vfs::{CopyRange, Error, ReadHandle, Result, WriteHandle},
 };
@@ -45,20 +44,14 @@ pub async fn serve(context: &Context, target: &mut WriteHandle, slot: Slot, copy
         Ok(copy) => copy,
         Err(error) => {
             target.spoil(&error);
-            context.note("COPY-DATA", &target.path().current(), &error);
+            context.tree.note("COPY-DATA", &target.path().current(), &error);
             slot.fail(&error);
             return false;
         }
     };
     let since = Instant::now();
     let copied = target.copy(&source, range).await;
-    context.record_change(
-        Change::Copy,
-        source.path(),
-        Some(&target.path().current()),
-        since.elapsed(),
-        copied.as_ref().err(),
-    );
+    context.tree.record_copy(source.path(), &target.path().current(), since.elapsed(), copied.as_ref().err());
     let is_done = copied.is_ok();
     match copied {
         Ok(bytes) if range.length.is_some_and(|length| bytes < length) => slot.status(StatusCode::Eof, "end of file"),

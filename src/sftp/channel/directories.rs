@@ -3,8 +3,8 @@
 use super::{attrs, context::Context, longname::longname, replies::Lane, slot::Slot};
 use crate::{
     clock::{Clock as _, SystemClock},
-    events::Who,
     name::VirtualPath,
+    session::SessionUser,
     sftp::wire::{Name, Reply, StatusCode},
     vfs::{DirectoryHandle, Entry, Result},
 };
@@ -79,7 +79,7 @@ impl Listing {
             Ok(names) if names.is_empty() => slot.status(StatusCode::Eof, "end of directory"),
             Ok(names) => slot.answer_with(permit, |id| Reply::Name { id, names }),
             Err(error) => {
-                self.context.note("READDIR", self.handle.path(), &error);
+                self.context.tree.note("READDIR", self.handle.path(), &error);
                 slot.fail(&error);
             }
         }
@@ -87,7 +87,7 @@ impl Listing {
 
     /// The names of one reply; none at the end.
     async fn names(&mut self) -> Result<Vec<Name>> {
-        let (who, now) = (&self.context.who, OffsetDateTime::from(SystemClock.now()));
+        let (who, now) = (self.context.tree.who(), OffsetDateTime::from(SystemClock.now()));
         let (mut names, mut bytes) = (Vec::new(), 0);
         let fill = |entry: &Entry| {
             let name = shown(entry, who, now);
@@ -101,7 +101,7 @@ impl Listing {
     }
 }
 
-fn shown(entry: &Entry, who: &Who, now: OffsetDateTime) -> Name {
+fn shown(entry: &Entry, who: &SessionUser, now: OffsetDateTime) -> Name {
     let longname = longname(&entry.name, &entry.metadata, who.user.as_str(), who.tenant.as_str(), now);
     Name {
         filename: Bytes::copy_from_slice(entry.name.as_bytes()),

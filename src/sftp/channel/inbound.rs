@@ -1,12 +1,9 @@
 //! The bytes of one channel, on their way in: frames, then requests, then [`dispatch`](super::dispatch).
 
 use super::{Ended, context::Context, reads::Reads};
-use crate::{
-    events::Event,
-    sftp::wire::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION},
-};
+use crate::sftp::wire::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION};
 use bytes::Bytes;
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 /// What is advertised is what works. `fsync@openssh.com` isn't: a tail of less than 5 MiB can't be durable before CLOSE.
 const EXTENSIONS: [Extension; 6] = [
@@ -25,8 +22,6 @@ pub struct Inbound {
     pub(super) context: Arc<Context>,
     pub(super) refusing: Option<Reads>,
     frames: FrameReader,
-    since: Instant,
-    received_bytes: u64,
     begun: bool,
     finished: bool,
     ended: Option<Ended>,
@@ -34,16 +29,7 @@ pub struct Inbound {
 
 impl Inbound {
     pub(super) fn new(context: Arc<Context>, frames: Arc<FramePool>) -> Self {
-        Self {
-            context,
-            refusing: None,
-            frames: FrameReader::new(frames),
-            since: Instant::now(),
-            received_bytes: 0,
-            begun: false,
-            finished: false,
-            ended: None,
-        }
+        Self { context, refusing: None, frames: FrameReader::new(frames), begun: false, finished: false, ended: None }
     }
 
     /// Takes in what the client sent, cut in any way. It waits only while storage is slower than the client's uploads
@@ -53,7 +39,7 @@ impl Inbound {
     /// When the channel must be closed; the reason is for the log, the session's end tells it.
     pub async fn feed(&mut self, mut data: &[u8]) -> Result<(), Ended> {
         self.context.activity.touch();
-        self.received_bytes += data.len() as u64;
+        self.context.tree.traffic().count_received(data.len() as u64);
         let result = self.feed_all(&mut data).await;
         if let Err(reason) = &result {
             self.ended = Some(reason.clone());
@@ -108,13 +94,6 @@ impl Drop for Inbound {
         if !self.finished {
             self.context.ended.cancel();
         }
-        self.context.events.record(&Event::SessionEnded {
-            who: self.context.who.clone(),
-            duration: self.since.elapsed(),
-            received_bytes: self.received_bytes,
-            sent_bytes: self.context.replies.sent_bytes(),
-            suppressed: self.context.suppressed_failures(),
-            reason: self.ended.as_ref().map(ToString::to_string),
-        });
+        self.context.tree.record_end(self.ended.as_ref().map(ToString::to_string));
     }
 }

@@ -20,7 +20,6 @@ mod context;
 mod copies;
 mod directories;
 mod dispatch;
-mod files;
 mod handles;
 mod inbound;
 mod intake;
@@ -43,15 +42,9 @@ mod writes;
 pub use inbound::Inbound;
 pub use outbound::{Outbound, Outgoing};
 
-use crate::{
-    account::{Tenant, User},
-    events::{Event, Events, Who},
-    session::Activity,
-    sftp::wire::FramePool,
-    vfs::{Buckets, Budget, Journal, Node, Vfs},
-};
+use crate::{session::Session, sftp::wire::FramePool, vfs::Budget};
 use context::Context;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio_util::task::TaskTracker;
 use waiting_uploads::WaitingUploads;
 
@@ -76,81 +69,45 @@ impl Default for Settings {
     }
 }
 
-/// What all sessions of the process share, and where new ones come from.
+/// The source of SFTP channels: what all of them share in one process.
 #[derive(Debug)]
-pub struct Sessions {
-    node: Arc<Node>,
+pub struct SftpChannels {
     resources: Resources,
     frames: Arc<FramePool>,
 }
 
-/// The resources that the sessions of the process share.
+/// The resources that the channels of the process share.
 #[derive(Clone, Debug)]
 struct Resources {
     budget: Arc<Budget>,
     waiting_uploads: Arc<WaitingUploads>,
-    events: Events,
     settings: Settings,
     tasks: TaskTracker,
 }
 
-/// Who is at the other end of a channel.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// The user that logged in.
-    pub user: Arc<User>,
-    /// Their tenant.
-    pub tenant: Arc<Tenant>,
-    /// The client's address.
-    pub source: SocketAddr,
-    /// The VPC endpoint that they came through, if through any.
-    pub vpc_endpoint: Option<Arc<str>>,
-    /// The connection's id.
-    pub connection: Arc<str>,
-    /// The connection's sign of life, shared by its channels.
-    pub activity: Arc<Activity>,
-}
-
-impl Sessions {
-    /// Sessions over these buckets and what is kept beside them, with one budget for the memory of all their transfers.
+impl SftpChannels {
+    /// Channels with one budget for the memory of all their transfers.
     #[must_use]
-    pub fn new(
-        buckets: Arc<dyn Buckets>,
-        budget: Arc<Budget>,
-        journal: Arc<dyn Journal>,
-        events: Events,
-        settings: Settings,
-    ) -> Self {
-        let node = Node::new(buckets, Arc::clone(&budget), journal);
+    pub fn new(budget: Arc<Budget>, settings: Settings) -> Self {
         let (waiting_uploads, tasks) = (Arc::default(), TaskTracker::new());
-        let resources = Resources { budget, waiting_uploads, events, settings, tasks };
-        Self { node, resources, frames: Arc::default() }
+        Self { resources: Resources { budget, waiting_uploads, settings, tasks }, frames: Arc::default() }
     }
 
-    /// Begins the session of a channel, `channel` being its number in the connection. No request to storage is made.
+    /// Opens a channel of `session`. No request to storage is made.
     #[must_use]
-    pub fn open(&self, peer: &Peer, channel: u32) -> (Inbound, Outbound) {
-        let vfs = Vfs::new(&peer.user, &peer.tenant, &self.node);
-        let who = Who {
-            session: format!("{}-{channel}", peer.connection).into(),
-            tenant: peer.tenant.name.clone(),
-            user: peer.user.name.clone(),
-            source: peer.source,
-            vpc_endpoint: peer.vpc_endpoint.clone(),
-        };
-        let resources = self.resources.clone();
-        resources.events.record(&Event::SessionStarted(who.clone()));
-        let (replies, outbound) = replies::channel(Arc::clone(&peer.activity), Arc::clone(&resources.budget));
-        let context = Context::new(who, vfs, replies, resources);
+    pub fn open(&self, session: &Session) -> (Inbound, Outbound) {
+        let (tree, resources) = (session.open_tree(), self.resources.clone());
+        let (activity, traffic) = (Arc::clone(session.activity()), Arc::clone(tree.traffic()));
+        let (replies, outbound) = replies::channel(activity, traffic, Arc::clone(&resources.budget));
+        let context = Context::new(tree, replies, resources);
         (Inbound::new(Arc::new(context), Arc::clone(&self.frames)), outbound)
     }
 
-    /// Waits until nothing is left of any session: every upload is published or given up, and the journal knows of it. Call
-    /// it when no new session can begin.
+    /// Waits until nothing is left of any channel: every upload is published or abandoned. Call it when no new channel can
+    /// be opened.
     pub async fn drained(&self) {
         self.resources.tasks.close();
         self.resources.tasks.wait().await;
-        self.node.settle().await;
     }
 }
 

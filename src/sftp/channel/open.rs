@@ -4,7 +4,6 @@ use super::{
     attrs,
     context::Context,
     directories::Directory,
-    files::OpenFile,
     handles::Open,
     order::Claim,
     pending_closes::Barrier,
@@ -15,9 +14,8 @@ use super::{
     writes::Writes,
 };
 use crate::{
-    events::{Outcome, Transfer},
     name::VirtualPath,
-    session,
+    session::{self, Outcome, Transfer},
     sftp::wire::{Attrs, Handle, OpenFlags, Reply, StatusCode},
     vfs::{
         Created, Error, NewAttributes, OpenedUpdate, ReadHandle, Result, Unsupported, WriteOptions, names_a_directory,
@@ -116,28 +114,28 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
         let mut turn = turn(&mine, ticket).await;
         // What is read is what was written.
         if let What::Read | What::Create { .. } = what
-            && mine.vfs.is_uploading(&path)
+            && mine.tree.vfs().is_uploading(&path)
         {
             drop(turn);
             turn = behind_a_close(&mine, what.claim(), vec![path.clone()]).await;
         }
         let opened = match &what {
-            What::Read => mine.vfs.open_read(&path).await.map(|handle| Open::Read(Reads::start(&mine, handle))),
+            What::Read => mine.tree.vfs().open_read(&path).await.map(|handle| Open::Read(Reads::start(&mine, handle))),
             What::Create { exclusive, attributes } => {
                 let handle = Box::pin(create(&mine, &path, (*exclusive, *attributes), turn, barrier)).await;
                 handle.map(|handle| Open::Read(Reads::start(&mine, handle)))
             }
             What::Directory => {
-                let handle = mine.vfs.open_directory(&path).await;
+                let handle = mine.tree.vfs().open_directory(&path).await;
                 handle.map(|handle| Open::Directory(Directory::start(&mine, handle)))
             }
             What::Write(options, attributes) => {
-                let mut opened = mine.vfs.open_update(&path, *options, *attributes).await;
+                let mut opened = mine.tree.vfs().open_update(&path, *options, *attributes).await;
                 // The CLOSE that frees the memory which this one waits for may come behind it in the order.
                 drop(turn);
                 if let Err(Error::Unsupported(Unsupported::SecondWriter)) = opened {
                     let _turn = behind_a_close(&mine, what.claim(), vec![path.clone()]).await;
-                    opened = mine.vfs.open_update(&path, *options, *attributes).await;
+                    opened = mine.tree.vfs().open_update(&path, *options, *attributes).await;
                 }
                 admit(&mine, opened, barrier).await
             }
@@ -145,7 +143,7 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
         match opened {
             Ok(open) => slot.answer(|id| Reply::Handle { id, handle: Handle::from(place.fill(open)) }),
             Err(error) => {
-                mine.note(what.request(), &path, &error);
+                mine.tree.note(what.request(), &path, &error);
                 slot.fail(&error);
             }
         }
@@ -159,7 +157,7 @@ async fn create(
     turn: Turn<'_>,
     barrier: Barrier,
 ) -> Result<ReadHandle> {
-    let pending = match context.vfs.open_create(path, exclusive, attributes).await? {
+    let pending = match context.tree.vfs().open_create(path, exclusive, attributes).await? {
         Created::Found(handle) => return Ok(handle),
         Created::Missing(pending) => pending,
     };
@@ -167,13 +165,12 @@ async fn create(
     drop(turn);
     // This OPEN is the CLOSE too.
     barrier.passed().await?;
-    context.vfs.forget_failed_upload(path).await;
-    let (who, events) = (context.who.clone(), context.events.clone());
-    let file = OpenFile::new(who, events, path.as_str().to_owned(), Transfer::Upload);
+    context.tree.vfs().forget_failed_upload(path).await;
+    let file = context.tree.begin_transfer(path, Transfer::Upload, None);
     match pending.make_empty(context.settings.upload_wait).await {
         Err(Error::AlreadyExists) if !exclusive => {
             file.fail(Outcome::Refused(Error::AlreadyExists.to_string()));
-            context.vfs.open_read(path).await
+            context.tree.vfs().open_read(path).await
         }
         made => {
             match &made {

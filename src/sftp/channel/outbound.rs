@@ -2,10 +2,7 @@
 
 use super::replies::{Queued, Shared};
 use bytes::{Bytes, BytesMut};
-use std::{
-    mem,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{mem, sync::Arc};
 use tokio::sync::mpsc;
 
 /// Small replies are joined up to this size: OpenSSH takes SSH packets of 32 KiB.
@@ -32,7 +29,7 @@ impl Outbound {
             None => self.incoming.recv().await?,
         };
         let outgoing = self.join(first);
-        self.shared.sent_bytes.fetch_add(outgoing.len() as u64, Ordering::Relaxed);
+        self.shared.traffic.count_sent(outgoing.len() as u64);
         self.shared.activity.touch();
         Some(outgoing)
     }

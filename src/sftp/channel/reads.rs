@@ -11,7 +11,6 @@
 use super::{
     Ended,
     context::Context,
-    files::OpenFile,
     intake::WaitingWrites,
     patience::Patience,
     replies::{DataPermit, Lane, Replies},
@@ -20,9 +19,7 @@ use super::{
     status,
 };
 use crate::{
-    events::{Outcome, Transfer},
-    name::VirtualPath,
-    session,
+    session::{self, OpenTransfer, Outcome, Transfer},
     sftp::wire::{MAX_READ_BYTES, Reply, StatusCode},
     vfs::{Error, ReadHandle},
 };
@@ -65,7 +62,7 @@ impl Drop for Inbox {
 impl Reads {
     /// Starts the task of an open file.
     pub fn start(context: &Arc<Context>, handle: ReadHandle) -> Self {
-        let file = opened(context, handle.path());
+        let file = opened(context, &handle);
         Self::start_with(context, handle, WaitingWrites::default(), OnceLock::from(file))
     }
 
@@ -75,7 +72,12 @@ impl Reads {
         Self::start_with(context, handle, writes, OnceLock::new())
     }
 
-    fn start_with(context: &Arc<Context>, handle: ReadHandle, writes: WaitingWrites, file: OnceLock<OpenFile>) -> Self {
+    fn start_with(
+        context: &Arc<Context>,
+        handle: ReadHandle,
+        writes: WaitingWrites,
+        file: OnceLock<OpenTransfer>,
+    ) -> Self {
         let runs = Arc::new(Runs::new(context.replies.runs()));
         let handle = Arc::new(handle);
         let open = Arc::downgrade(&handle);
@@ -126,7 +128,7 @@ struct Download {
     handle: Arc<ReadHandle>,
     runs: Arc<Runs>,
     patience: Patience,
-    file: OnceLock<OpenFile>,
+    file: OnceLock<OpenTransfer>,
     /// The first.
     failure: OnceLock<String>,
 }
@@ -195,8 +197,8 @@ impl Download {
         }
     }
 
-    fn file(&self) -> &OpenFile {
-        self.file.get_or_init(|| opened(&self.context, self.handle.path()))
+    fn file(&self) -> &OpenTransfer {
+        self.file.get_or_init(|| opened(&self.context, &self.handle))
     }
 
     fn admitted(&self) -> impl Stream<Item = impl Future<Output = Due> + Send> + Send {
@@ -238,8 +240,8 @@ impl Download {
     }
 }
 
-fn opened(context: &Context, path: &VirtualPath) -> OpenFile {
-    OpenFile::new(context.who.clone(), context.events.clone(), path.as_str().to_owned(), Transfer::Download)
+fn opened(context: &Context, handle: &ReadHandle) -> OpenTransfer {
+    context.tree.begin_transfer(handle.path(), Transfer::Download, Some(handle.metadata().size))
 }
 
 /// Answers READs that nobody wants. It ends early when the channel has ended.

@@ -13,6 +13,7 @@ use super::{
     status,
 };
 use crate::{
+    session::Traffic,
     session::{Activity, Serving},
     sftp::wire::{Reply, StatusCode},
     vfs::{Budget, Reservation},
@@ -20,7 +21,7 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -33,13 +34,13 @@ pub const MAX_SMALL_BYTES: usize = 4 << 20;
 pub const MAX_DATA_BYTES: u32 = 4 << 20;
 
 /// Makes the queue of one channel.
-pub fn channel(activity: Arc<Activity>, budget: Arc<Budget>) -> (Replies, Outbound) {
+pub fn channel(activity: Arc<Activity>, traffic: Arc<Traffic>, budget: Arc<Budget>) -> (Replies, Outbound) {
     let (queue, incoming) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
         outstanding: AtomicUsize::new(0),
         small_bytes: AtomicUsize::new(0),
         is_overrun: AtomicBool::new(false),
-        sent_bytes: AtomicU64::new(0),
+        traffic,
         data: Arc::new(Semaphore::new(MAX_DATA_BYTES as usize)),
         runs: Arc::default(),
         activity,
@@ -58,7 +59,7 @@ pub struct Shared {
     /// True if they were too many.
     is_overrun: AtomicBool,
     /// Bytes handed to the writer.
-    pub sent_bytes: AtomicU64,
+    pub traffic: Arc<Traffic>,
     /// The permits of READ replies.
     pub data: Arc<Semaphore>,
     /// The connection's sign of life.
@@ -150,11 +151,6 @@ impl Replies {
     /// The count of the channel's runs of READs.
     pub fn runs(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.shared.runs)
-    }
-
-    /// Protocol bytes handed to the writer so far.
-    pub fn sent_bytes(&self) -> u64 {
-        self.shared.sent_bytes.load(Ordering::Relaxed)
     }
 
     /// Queues encoded replies.

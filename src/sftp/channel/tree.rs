@@ -9,16 +9,13 @@ use super::{
     writes,
 };
 use crate::{
-    events::Change,
     name::VirtualPath,
+    session::TreeChange,
     sftp::wire::{Attrs, Name, Reply, StatusCode},
-    vfs::{Error, NewAttributes, ReadHandle, Replace, Result, SetAttributes, ends_in_dots, names_a_directory},
+    vfs::{Error, ReadHandle, Replace, Result, ends_in_dots, names_a_directory},
 };
 use bytes::Bytes;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::SemaphorePermit, time::sleep};
 
 /// So much later may a CLOSE come than the request that it was sent beside: sshfs answers a program before its CLOSE is
@@ -28,71 +25,6 @@ const BESIDE: Duration = Duration::from_millis(200);
 const ANOTHER_FILE: &str = "the last upload of this file failed, and what is there is another one: upload it anew";
 
 const NOT_BY_DOTS: &str = "nothing is removed or renamed under the name `.` or `..`";
-
-/// A change to the tree, and what it needs beside its path.
-#[derive(Debug)]
-enum Work {
-    SetAttributes(SetAttributes),
-    /// Of a path that is written as a directory's.
-    SetDirectoryAttributes(SetAttributes),
-    /// Of a file that is open for reading.
-    SetOpenAttributes(Arc<ReadHandle>, SetAttributes),
-    Remove,
-    /// The same of a path that is written as a directory's.
-    RemoveDirectory,
-    Mkdir(NewAttributes),
-    Rmdir,
-    Rename(VirtualPath, Replace),
-    /// The same where one of the paths is written as a directory's.
-    RenameDirectory(VirtualPath, Replace),
-}
-
-impl Work {
-    fn change(&self) -> Change {
-        match self {
-            Self::SetAttributes(_) | Self::SetDirectoryAttributes(_) | Self::SetOpenAttributes(..) => {
-                Change::SetAttributes
-            }
-            Self::Remove | Self::RemoveDirectory => Change::Remove,
-            Self::Mkdir(_) => Change::Mkdir,
-            Self::Rmdir => Change::Rmdir,
-            Self::Rename(..) | Self::RenameDirectory(..) => Change::Rename,
-        }
-    }
-
-    /// True for a change by which a name appears or goes.
-    fn changes_names(&self) -> bool {
-        self.change() != Change::SetAttributes
-    }
-
-    fn target(&self) -> Option<&VirtualPath> {
-        match self {
-            Self::Rename(target, _) | Self::RenameDirectory(target, _) => Some(target),
-            Self::SetAttributes(_)
-            | Self::SetDirectoryAttributes(_)
-            | Self::SetOpenAttributes(..)
-            | Self::Remove
-            | Self::RemoveDirectory
-            | Self::Mkdir(_)
-            | Self::Rmdir => None,
-        }
-    }
-
-    async fn apply(&self, context: &Context, path: &VirtualPath) -> Result<()> {
-        let vfs = &context.vfs;
-        match self {
-            Self::SetAttributes(attributes) => vfs.set_attributes(path, *attributes).await,
-            Self::SetDirectoryAttributes(attributes) => vfs.set_attributes_of_directory(path, *attributes).await,
-            Self::SetOpenAttributes(file, attributes) => vfs.set_attributes_of_open(file, *attributes).await,
-            Self::Remove => vfs.remove(path).await,
-            Self::RemoveDirectory => Err(vfs.refuse_directory(path).await),
-            Self::Mkdir(attributes) => vfs.mkdir(path, *attributes).await,
-            Self::Rmdir => vfs.rmdir(path).await,
-            Self::Rename(target, replace) => vfs.rename(path, target, *replace).await,
-            Self::RenameDirectory(target, replace) => vfs.rename_directory(path, target, *replace).await,
-        }
-    }
-}
 
 /// STAT and LSTAT.
 pub fn stat(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
@@ -109,9 +41,9 @@ pub fn stat_directory(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
         let _turn = turn(&mine, ticket).await;
-        let result = mine.vfs.stat_directory(&path).await;
+        let result = mine.tree.vfs().stat_directory(&path).await;
         if let Err(error) = &result {
-            mine.note("STAT", &path, error);
+            mine.tree.note("STAT", &path, error);
         }
         slot.metadata(result);
     });
@@ -133,8 +65,8 @@ pub fn refuse_directory(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
         let _turn = turn(&mine, ticket).await;
-        let error = mine.vfs.refuse_directory(&path).await;
-        mine.note("OPEN", &path, &error);
+        let error = mine.tree.vfs().refuse_directory(&path).await;
+        mine.tree.note("OPEN", &path, &error);
         slot.fail(&error);
     });
 }
@@ -148,13 +80,13 @@ pub fn stat_path(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
         let _turn = turn(&mine, ticket).await;
-        let result = mine.vfs.stat(&path).await;
+        let result = mine.tree.vfs().stat(&path).await;
         match &result {
-            Ok(found) if mine.vfs.looks_like_failed_upload(&path, found.size).await => {
+            Ok(found) if mine.tree.vfs().looks_like_failed_upload(&path, found.size).await => {
                 return slot.status(StatusCode::Failure, ANOTHER_FILE);
             }
             Ok(_) => {}
-            Err(error) => mine.note("STAT", &path, error),
+            Err(error) => mine.tree.note("STAT", &path, error),
         }
         slot.metadata(result);
     });
@@ -171,12 +103,12 @@ pub fn set_attributes(context: &Arc<Context>, slot: Slot, raw: &Bytes, attrs: &A
 
 /// SETSTAT of a directory, whatever file has its name too.
 pub fn set_attributes_of_directory(context: &Arc<Context>, slot: Slot, path: VirtualPath, attrs: &Attrs) {
-    change(context, slot, path, Work::SetDirectoryAttributes(attrs::set(attrs)));
+    change(context, slot, path, TreeChange::SetDirectoryAttributes(attrs::set(attrs)));
 }
 
 /// FSETSTAT of a file that is open for reading.
 pub fn set_attributes_of_open(context: &Arc<Context>, slot: Slot, file: Arc<ReadHandle>, attrs: &Attrs) {
-    change(context, slot, file.path().clone(), Work::SetOpenAttributes(file, attrs::set(attrs)));
+    change(context, slot, file.path().clone(), TreeChange::SetOpenAttributes(file, attrs::set(attrs)));
 }
 
 /// SETSTAT of a path that is known already.
@@ -187,13 +119,13 @@ pub fn set_attributes_of(context: &Arc<Context>, slot: Slot, path: VirtualPath, 
     if let Some(written) = context.written(Claim::Change, &path) {
         return written.command(writes::Command::SetPathAttributes(slot, attrs::set(attrs)));
     }
-    change(context, slot, path, Work::SetAttributes(attrs::set(attrs)));
+    change(context, slot, path, TreeChange::SetAttributes(attrs::set(attrs)));
 }
 
 /// REMOVE.
 pub fn remove(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
     if let Some((slot, path)) = parse(context, slot, "REMOVE", raw) {
-        let work = if names_a_directory(raw) { Work::RemoveDirectory } else { Work::Remove };
+        let work = if names_a_directory(raw) { TreeChange::RemoveDirectory } else { TreeChange::Remove };
         change(context, slot, path, work);
     }
 }
@@ -201,7 +133,7 @@ pub fn remove(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
 /// MKDIR.
 pub fn mkdir(context: &Arc<Context>, slot: Slot, raw: &Bytes, attrs: &Attrs) {
     if let Some((slot, path)) = parse(context, slot, "MKDIR", raw) {
-        change(context, slot, path, Work::Mkdir(attrs::new(attrs)));
+        change(context, slot, path, TreeChange::Mkdir(attrs::new(attrs)));
     }
 }
 
@@ -211,7 +143,7 @@ pub fn rmdir(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
         return slot.status(StatusCode::Failure, NOT_BY_DOTS);
     }
     if let Some((slot, path)) = parse(context, slot, "RMDIR", raw) {
-        change(context, slot, path, Work::Rmdir);
+        change(context, slot, path, TreeChange::Rmdir);
     }
 }
 
@@ -224,7 +156,7 @@ pub fn rename(context: &Arc<Context>, slot: Slot, source: &Bytes, target: &Bytes
     if let Some((slot, source)) = parse(context, slot, "RENAME", source)
         && let Some((slot, target)) = parse(context, slot, "RENAME", target)
     {
-        let work = if of_directory { Work::RenameDirectory } else { Work::Rename };
+        let work = if of_directory { TreeChange::RenameDirectory } else { TreeChange::Rename };
         change(context, slot, source, work(target, replace));
     }
 }
@@ -240,7 +172,7 @@ pub fn realpath(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
 pub fn expand_path(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
     let (first, below) = raw.split_at(raw.iter().position(|byte| *byte == b'/').unwrap_or(raw.len()));
     match first.strip_prefix(b"~") {
-        Some(user) if user.is_empty() || user == context.who.user.as_str().as_bytes() => {
+        Some(user) if user.is_empty() || user == context.tree.who().user.as_str().as_bytes() => {
             realpath(context, slot, &raw.slice_ref(below.strip_prefix(b"/").unwrap_or_default()));
         }
         Some(_) => slot.status(StatusCode::Failure, "only your own home directory is known here"),
@@ -250,8 +182,8 @@ pub fn expand_path(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
 
 /// home-directory: the landing directory, of the user alone.
 pub fn home_directory(context: &Arc<Context>, slot: Slot, user: &Bytes) {
-    if user.is_empty() || user == context.who.user.as_str().as_bytes() {
-        answer_path(slot, context.vfs.landing());
+    if user.is_empty() || user == context.tree.who().user.as_str().as_bytes() {
+        answer_path(slot, context.tree.vfs().landing());
     } else {
         slot.status(StatusCode::Failure, "only your own home directory is known here");
     }
@@ -264,25 +196,25 @@ fn answer_path(slot: Slot, path: &VirtualPath) {
 }
 
 /// Serves a change in its turn, and to its end: half a rename helps nobody.
-fn change(context: &Arc<Context>, slot: Slot, path: VirtualPath, work: Work) {
+fn change(context: &Arc<Context>, slot: Slot, path: VirtualPath, work: TreeChange) {
     let paths: Vec<_> = std::iter::once(&path).chain(work.target()).cloned().collect();
     let ticket = context.order.enter(Claim::Change, paths.clone());
     let barrier = if work.changes_names() { context.barrier(&path) } else { Barrier::default() };
     let mine = Arc::clone(context);
     context.run(async move {
         let turn = turn_behind(&mine, ticket, barrier).await;
-        let since = Instant::now();
+        let pending = mine.tree.begin_change(&work, &path);
         let mut result = match turn {
-            Ok(_turn) => work.apply(&mine, &path).await,
+            Ok(_turn) => pending.apply().await,
             Err(error) => Err(error),
         };
         if let Err(Error::NotFound) = result
-            && mine.vfs.is_uploading(&path)
+            && mine.tree.vfs().is_uploading(&path)
         {
             let _turn = behind_a_close(&mine, Claim::Change, paths).await;
-            result = work.apply(&mine, &path).await;
+            result = pending.apply().await;
         }
-        mine.record_change(work.change(), &path, work.target(), since.elapsed(), result.as_ref().err());
+        pending.finish(&result);
         slot.done(result);
     });
 }
@@ -314,10 +246,10 @@ pub async fn behind_a_close(context: &Context, claim: Claim, paths: Vec<VirtualP
 
 /// The path that the client means; `None` when it was answered that there is none.
 pub fn parse(context: &Context, slot: Slot, request: &'static str, raw: &Bytes) -> Option<(Slot, VirtualPath)> {
-    match context.vfs.path(raw) {
+    match context.tree.vfs().path(raw) {
         Ok(path) => Some((slot, path)),
         Err(error) => {
-            context.note_raw(request, raw, &error);
+            context.tree.note_raw(request, raw, &error);
             slot.fail(&error);
             None
         }

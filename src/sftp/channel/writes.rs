@@ -8,7 +8,6 @@
 use super::{
     context::Context,
     copies::{self, Copy},
-    files::OpenFile,
     intake::{Load, WaitingWrites},
     order::Ticket,
     patience::Patience,
@@ -17,8 +16,7 @@ use super::{
     waiting_uploads::WaitingUpload,
 };
 use crate::{
-    events::{Outcome, Transfer},
-    session,
+    session::{self, OpenTransfer, Outcome, Transfer},
     sftp::wire::{MAX_READ_BYTES, Reply, StatusCode},
     vfs::{Error, PendingWrite, Result, SetAttributes, UploadPath, WriteHandle},
 };
@@ -116,7 +114,7 @@ impl Writes {
 
     /// Starts the task of a file whose upload can't begin: whatever is asked of it is refused.
     pub fn start_refusing(context: &Arc<Context>, path: UploadPath, error: Error) -> Self {
-        context.note("WRITE", &path.current(), &error);
+        context.tree.note("WRITE", &path.current(), &error);
         let (writes, upload) = Self::new(context, path, WaitingWrites::default(), Arc::default());
         context.run(upload.refuse(error));
         writes
@@ -191,17 +189,16 @@ impl Upload {
             Some(Ok(handle)) => Box::pin(self.serve(handle)).await,
             Some(Err(error)) => {
                 let path = path.current();
-                self.context.vfs.note_failed_upload(&path, bytes).await;
-                self.context.note("WRITE", &path, &error);
+                self.context.tree.vfs().note_failed_upload(&path, bytes).await;
+                self.context.tree.note("WRITE", &path, &error);
                 self.refuse(error).await;
             }
         }
     }
 
     async fn serve(mut self, mut handle: WriteHandle) {
-        let (who, events) = (self.context.who.clone(), self.context.events.clone());
-        self.context.vfs.forget_failed_upload(&handle.path().current()).await;
-        let file = OpenFile::new(who, events, handle.path().current().as_str().to_owned(), Transfer::Upload);
+        self.context.tree.vfs().forget_failed_upload(&handle.path().current()).await;
+        let file = self.context.tree.begin_transfer(&handle.path().current(), Transfer::Upload, None);
         let mut quiet_since = Instant::now();
         loop {
             let next = self.next_of(&handle, quiet_since).await;
@@ -245,7 +242,7 @@ impl Upload {
                 Next::Abandoned => return handle.leave().await,
                 Next::Silent => {
                     let (path, bytes) = (handle.path().current(), handle.metadata().size);
-                    self.context.vfs.note_failed_upload(&path, bytes).await;
+                    self.context.tree.vfs().note_failed_upload(&path, bytes).await;
                     handle.leave().await;
                     file.fail(Outcome::Failed("it was silent while others waited for upload memory".to_owned()));
                     return self.refuse(Error::Silent).await;
@@ -295,11 +292,11 @@ impl Upload {
         self.has_told_failure |= !self.closing.load(Ordering::Acquire);
     }
 
-    async fn close(self, mut handle: WriteHandle, mut file: OpenFile, close: Close) {
+    async fn close(self, mut handle: WriteHandle, file: OpenTransfer, close: Close) {
         let Close { slot, mut ticket, pending } = close;
         let held = handle.held_memory();
-        let Context { who, waiting_uploads, settings, .. } = &*self.context;
-        let waiting = waiting_uploads.enter(&who.tenant, move || held.bytes(), settings.upload_silence);
+        let Context { tree, waiting_uploads, settings, .. } = &*self.context;
+        let waiting = waiting_uploads.enter(&tree.who().tenant, move || held.bytes(), settings.upload_silence);
         let in_turn = self.in_turn(&mut handle, &mut ticket, &waiting).await;
         let (path, bytes) = (handle.path().current(), handle.metadata().size);
         file.rename(path.as_str());
@@ -327,7 +324,7 @@ impl Upload {
                 slot.done(Ok(()));
             }
             Err(error) => {
-                self.context.vfs.note_failed_upload(&path, bytes).await;
+                self.context.tree.vfs().note_failed_upload(&path, bytes).await;
                 file.fail(Outcome::Failed(session::detail(&error)));
                 drop(ticket);
                 self.fail(slot, pending, &error);

@@ -31,8 +31,10 @@ const LAYERS: &[(&str, May)] = &[
     ("vfs", Import(&["account", "name", "store"])),
     ("cloud", Import(&["account", "name", "store", "vfs"])),
     ("session", Import(&["account", "events", "name", "policy", "vfs"])),
-    ("sftp::channel", Import(&["account", "events", "name", "policy", "session", "sftp::wire", "vfs"])),
-    ("ssh", Import(&["account", "events", "files", "identity", "name", "policy", "session", "sftp::channel"])),
+    ("access", Import(&["account", "events", "identity", "name", "policy", "session"])),
+    ("sftp::channel", Import(&["name", "session", "sftp::wire", "vfs"])),
+    // `identity` for the form of public keys that providers compare.
+    ("ssh", Import(&["access", "events", "files", "identity", "name", "policy", "session", "sftp::channel"])),
     ("config", ImportEverything),
     ("demo", ImportEverything),
     ("app", ImportEverything),
@@ -51,7 +53,7 @@ const CRATES: &[(&str, &[&str])] = &[
     // aws_lc_rs is no client of AWS but its library of cryptography.
     ("aws_", &["cloud/", "store/s3/", "ssh/host_key_signer.rs"]),
     ("russh", &["ssh/"]),
-    ("rustix", &["config/tests/exposure.rs", "files.rs", "ssh/holder.rs", "ssh/server.rs"]),
+    ("rustix", &["app/mod.rs", "config/tests/exposure.rs", "files.rs", "ssh/holder.rs", "ssh/server.rs"]),
     ("s3s", &["demo/"]),
     ("axum", &[]),
     ("sqlx", &["ledger/"]),

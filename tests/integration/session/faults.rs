@@ -98,7 +98,7 @@ async fn attempt(deed: Deed, aim: Aim, fault: Fault, after: &BTreeMap<String, By
     let whole = [&before, after].contains(&&stored(&wharf)) || deed == Rename && stored(&wharf) == both;
     assert!(whole, "{what}: stored is {:?}", wharf.bucket.keys());
     client.vanish();
-    timeout(PATIENCE, wharf.sessions.drained()).await.unwrap_or_else(|_| panic!("{what}: the session never ends"));
+    timeout(PATIENCE, wharf.drained()).await.unwrap_or_else(|_| panic!("{what}: the session never ends"));
     settle().await;
     let met = wharf.faulty.met();
     let nobodys =

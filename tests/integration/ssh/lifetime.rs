@@ -30,7 +30,7 @@ async fn a_taken_port_is_said_clearly() {
     let edge = Edge::start(Settings::default());
     let other = Settings { listen: vec![edge.address], ..Settings::default() };
     let provider = super::static_provider(&other, []);
-    let error = super::server(other, provider).bind().err().unwrap();
+    let error = super::server(other, provider).0.bind().err().unwrap();
     assert!(error.is_taken());
     let sentence =
         format!("cannot listen on {}: {}: another address in `listen` has it already", edge.address, error.error);

@@ -7,6 +7,7 @@ mod login;
 mod passwords;
 mod proxy;
 mod services;
+mod sessions;
 mod strangers;
 
 use async_trait::async_trait;
@@ -19,14 +20,17 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wharfinger::{
+    access::Access,
     account::{Credentials, Mounts, Permissions, Tenant, User},
     events::Events,
     identity::{Provider, StaticProvider, hash_password},
     name::{BucketId, Prefix, TenantName},
-    sftp::channel::{self, Sessions},
+    policy::PasswordChecks,
+    session::{Registry, Sessions},
+    sftp::channel::{self, SftpChannels},
     ssh::{HostKeyKind, HostKeys, Server, Settings},
     store::{self, Bucket, Budget, MemoryBucket, MemoryJournal},
-    vfs::{Buckets, Scope},
+    vfs::{Buckets, Node, Scope},
 };
 
 /// A server with the user `alice`, who has the password `right`.
@@ -34,6 +38,7 @@ pub(crate) struct Edge {
     pub(crate) address: SocketAddr,
     pub(crate) drain: CancellationToken,
     pub(crate) running: JoinHandle<()>,
+    pub(crate) sessions: Arc<Registry>,
     _cut: DropGuard,
 }
 
@@ -49,11 +54,12 @@ impl Edge {
 
     fn start_with_provider(settings: Settings, provider: Arc<dyn Provider>) -> Self {
         let settings = Settings { listen: vec![([127, 0, 0, 1], 0).into()], ..settings };
-        let listening = server(settings, provider).bind().unwrap();
+        let (server, sessions) = server(settings, provider);
+        let listening = server.bind().unwrap();
         let address = listening.addresses()[0];
         let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
         let running = tokio::spawn(listening.run(drain.clone(), cut.clone()));
-        Self { address, drain, running, _cut: cut.drop_guard() }
+        Self { address, drain, running, sessions, _cut: cut.drop_guard() }
     }
 
     /// Connects a client from the loopback address `127.0.0.{host}`, without a login.
@@ -110,17 +116,17 @@ fn static_provider(settings: &Settings, users: impl IntoIterator<Item = (User, C
     Arc::new(StaticProvider::new(users, settings.password_checks).unwrap())
 }
 
-fn server(settings: Settings, provider: Arc<dyn Provider>) -> Server {
+fn server(settings: Settings, provider: Arc<dyn Provider>) -> (Server, Arc<Registry>) {
     let buckets = Arc::new(OneBucket(Arc::new(MemoryBucket::new())));
-    let sessions = Sessions::new(
-        buckets,
-        Budget::new(64 << 20),
-        Arc::new(MemoryJournal::default()),
-        Events::new(),
-        channel::Settings::default(),
-    );
+    let (budget, journal) = (Budget::new(64 << 20), Arc::new(MemoryJournal::default()));
+    let events = Events::new("node");
+    let sessions = Arc::new(Sessions::new(Node::new(buckets, Arc::clone(&budget), journal), events.clone()));
+    let registry = Arc::clone(sessions.registry());
+    let password_checks = PasswordChecks::new(settings.password_checks);
+    let access = Access::new(provider, password_checks, sessions, events, settings.max_login_tries);
+    let sftp = SftpChannels::new(budget, channel::Settings::default());
     let host_keys = HostKeys::ephemeral(&[HostKeyKind::Ed25519]).unwrap();
-    Server::new(settings, host_keys, provider, Arc::new(sessions), Events::new())
+    (Server::new(settings, host_keys, Arc::new(access), Arc::new(sftp)), registry)
 }
 
 /// alice, who may log in with the password `right`.

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::{
-    events::Outcome,
     session,
+    session::Outcome,
     vfs::{self, Unsupported},
 };
 use Outcomes::{Failed, Refused};

@@ -15,12 +15,12 @@ use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc};
 use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Mounts, Permissions, Tenant, User},
-    events::Events,
+    events::{ClientProgram, Events},
     name::{BucketId, Prefix, TenantName, VirtualPath},
-    session::Activity,
-    sftp::channel::{Peer, Sessions, Settings},
+    session::{Activity, NewSession, Protocol, Registered, Session, Sessions},
+    sftp::channel::{Settings, SftpChannels},
     store::{self, Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
-    vfs::{Buckets, Scope},
+    vfs::{Buckets, Node, Scope},
 };
 
 /// Settings of a [`Wharf`].
@@ -52,8 +52,11 @@ pub struct Wharf {
     pub faulty: Arc<FaultyBucket>,
     pub budget: Arc<Budget>,
     pub journal: Arc<MemoryJournal>,
-    pub sessions: Sessions,
-    peer: Peer,
+    sftp: SftpChannels,
+    sessions: Sessions,
+    /// Alice's. Each channel has a tree of its own.
+    session: Arc<Session>,
+    _registered: Registered,
 }
 
 impl Wharf {
@@ -70,13 +73,15 @@ impl Wharf {
         let buckets = Arc::new(OneBucket(Arc::clone(&faulty)));
         let journal = Arc::new(MemoryJournal::default());
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
-        let sessions = Sessions::new(buckets, Arc::clone(&budget), shared, Events::new(), Settings::default());
-        Self { bucket, sparse, faulty, budget, journal, sessions, peer: peer(&setup) }
+        let sessions = Sessions::new(Node::new(buckets, Arc::clone(&budget), shared), Events::new("node"));
+        let sftp = SftpChannels::new(Arc::clone(&budget), Settings::default());
+        let (session, registered) = sessions.begin(login(&setup));
+        Self { bucket, sparse, faulty, budget, journal, sftp, sessions, session, _registered: registered }
     }
 
     /// Opens a channel before INIT.
     pub fn channel(&self) -> Client {
-        let (inbound, outbound) = self.sessions.open(&self.peer, 0);
+        let (inbound, outbound) = self.sftp.open(&self.session);
         Client::new(inbound, outbound)
     }
 
@@ -102,10 +107,16 @@ impl Wharf {
 
     /// The same, with `begun_anew` uploads that could be resumed until a client started them again.
     pub async fn assert_left(&self, begun_anew: usize) {
-        self.sessions.drained().await;
+        self.drained().await;
         assert_eq!(self.bucket.open_uploads(), can_go_on(&self.journal).await + begun_anew);
         assert_eq!(clear_away(&self.bucket, &self.journal).await, Left { held: 0, nobodys: 0 });
         assert_eq!(self.budget.used(), 0);
+    }
+
+    /// Waits until nothing is left of any channel.
+    pub async fn drained(&self) {
+        self.sftp.drained().await;
+        self.sessions.settle().await;
     }
 
     /// Checks the object under alice's `path`.
@@ -124,7 +135,7 @@ pub fn content(seed: u8, len: usize) -> Bytes {
     bytes.into()
 }
 
-fn peer(setup: &Setup) -> Peer {
+fn login(setup: &Setup) -> NewSession {
     let max_object_bytes = setup.max_object_bytes;
     let mount = |(entry, prefix): &(&str, &str)| Mount {
         entry: VirtualPath::configured(entry).unwrap(),
@@ -138,7 +149,8 @@ fn peer(setup: &Setup) -> Peer {
         enabled: true,
         mounts: Mounts::new([("/", "acme/")].iter().chain(setup.mounts).map(mount), VirtualPath::root()).unwrap(),
     };
-    Peer {
+    NewSession {
+        id: "test".into(),
         user: Arc::new(user),
         tenant: Arc::new(Tenant {
             name: tenant,
@@ -150,7 +162,8 @@ fn peer(setup: &Setup) -> Peer {
         }),
         source: SocketAddr::from(([192, 0, 2, 7], 4711)),
         vpc_endpoint: None,
-        connection: "test".into(),
+        protocol: Protocol::Sftp,
+        client: ClientProgram::default(),
         activity: Activity::new(),
     }
 }

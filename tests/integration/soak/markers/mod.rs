@@ -92,7 +92,7 @@ async fn round(mut random: Random, tally: &mut Tally) {
         records.push(channel.end().await);
     }
 
-    timeout(PATIENCE, wharf.sessions.drained()).await.expect("the sessions come to their end");
+    timeout(PATIENCE, wharf.drained()).await.expect("the sessions come to their end");
     assert_eq!((wharf.journal.locks(), wharf.journal.claims()), (0, 0), "locks and claims that are left");
     let changes = wharf.bucket.changes();
     for change in &changes {

@@ -1,6 +1,9 @@
 //! The address of a client: its own, or the one that the load balancer in front of it says.
 
-use crate::policy::{Parties, Source};
+use crate::{
+    events::ConnectionPeer,
+    policy::{Parties, Source},
+};
 use ipnet::IpNet;
 use std::{net::SocketAddr, sync::Arc};
 
@@ -18,6 +21,7 @@ pub struct ClientAddress {
 impl ClientAddress {
     /// The address `socket` behind `vpc_endpoint`, `shared` being the NATs and load balancers of this server's network.
     /// Addresses behind a VPC endpoint are of another network.
+    #[must_use]
     pub fn new(socket: SocketAddr, vpc_endpoint: Option<Arc<str>>, shared: &[IpNet]) -> Self {
         let ip = socket.ip().to_canonical();
         let is_shared = vpc_endpoint.is_none() && shared.iter().any(|net| net.contains(&ip));
@@ -26,12 +30,18 @@ impl ClientAddress {
     }
 
     /// The source that limits count the connection by.
+    #[must_use]
     pub fn source(&self) -> Source {
         Source::new(self.socket.ip(), self.vpc_endpoint.clone())
     }
 
+    /// The party of events about a connection from here.
+    pub(super) fn who(&self, connection: Option<Arc<str>>) -> ConnectionPeer {
+        ConnectionPeer { connection, source: self.socket, vpc_endpoint: self.vpc_endpoint.clone() }
+    }
+
     /// The source whose password checks take turns. Each connection of an address that stands for many is one of its own.
-    pub fn checks_source(&self, connection: &Arc<str>) -> Source {
+    pub(super) fn checks_source(&self, connection: &Arc<str>) -> Source {
         match self.parties {
             Parties::One => self.source(),
             Parties::Many => Source::new(self.socket.ip(), Some(Arc::clone(connection))),

@@ -1,12 +1,12 @@
-//! The requests to log in of one connection that have no line in the log yet. They get one when the client leaves without a
-//! try, or goes on with another name.
+//! The requests to log in of one connection that have no record yet. They get one when the client leaves without a try, or
+//! asks with another name.
 
 use std::{borrow::Cow, mem};
 
 /// The longest name or reason that is kept, in characters: the client chose it, and it stays until the connection ends.
 const MAX_KEPT: usize = 256;
 
-/// A login that was refused, for the log.
+/// A login that was refused, for its record.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused {
     pub user: String,

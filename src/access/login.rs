@@ -1,0 +1,384 @@
+//! The login of one connection: asks the provider, counts the tries, takes the place among those who are in.
+
+use super::{
+    Access, Peer,
+    asked::{Asked, Refused},
+};
+use crate::{
+    account::{Tenant, User},
+    events::{Event, Who},
+    identity::{Credential, MAX_PASSWORD_BYTES, PublicKey, Verdict},
+    policy::{Busy, LoggedIn, LoginProgress, LoginTries, Unauthenticated},
+    session::{Activity, NewSession, Protocol, Registered, Session},
+};
+use std::{borrow::Cow, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep_until};
+use zeroize::Zeroizing;
+
+/// A refused password takes this long, so that guessing is slow and the time says nothing about the name.
+const PASSWORD_REFUSAL_TIME: Duration = Duration::from_secs(1);
+
+/// The methods that every user is offered: a client must not learn from them which user has which.
+pub const LOGIN_METHODS: &[LoginMethod] =
+    &[LoginMethod::PublicKey, LoginMethod::Password, LoginMethod::KeyboardInteractive];
+
+/// A method of logging in, as SSH names it (RFC 4252, RFC 4256).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginMethod {
+    /// `publickey`.
+    PublicKey,
+    /// `password`.
+    Password,
+    /// `keyboard-interactive`, with one prompt for the password: some clients know only this method.
+    KeyboardInteractive,
+}
+
+impl LoginMethod {
+    /// The name in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PublicKey => "publickey",
+            Self::Password => "password",
+            Self::KeyboardInteractive => "keyboard-interactive",
+        }
+    }
+}
+
+/// A step that the client takes.
+pub enum Step<'a> {
+    /// It asks for the methods, as SSH's method `none` does.
+    Methods,
+    /// It asks to be prompted for a password.
+    Prompt,
+    /// It sends a password.
+    Password {
+        /// In clear.
+        password: &'a str,
+        /// The method that it came by.
+        method: LoginMethod,
+    },
+    /// It has proved that it has the private half of a key.
+    ProvedKey(PresentedKey),
+}
+
+/// A public key that a client presents.
+#[derive(Clone, Debug)]
+pub struct PresentedKey {
+    /// The SHA-256 fingerprint, if the key could be read at all.
+    pub fingerprint: Option<String>,
+    /// The key, or why the edge doesn't accept it or its signature.
+    pub key: Result<PublicKey, Cow<'static, str>>,
+}
+
+/// The answer to a step.
+#[derive(Debug)]
+pub enum Next {
+    /// The user is in.
+    Accepted(Arc<Session>),
+    /// More is needed.
+    More(More),
+    /// The step was refused. The client may try again, unless the connection must end.
+    Refused(Option<LoginEnd>),
+    /// The step can't be decided now. The client may try again, unless the connection must end.
+    Unavailable(Option<LoginEnd>),
+}
+
+/// What a client needs to come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// A credential of one of the methods. `partial_success` is true if one that it gave was right and another is needed.
+    Methods {
+        /// The methods.
+        methods: &'static [LoginMethod],
+        /// Whether a credential was accepted already.
+        partial_success: bool,
+    },
+    /// The answer to one question.
+    Challenge {
+        /// The question, for the user to read.
+        prompt: &'static str,
+        /// Whether the answer may be shown while it is typed.
+        echo: bool,
+    },
+}
+
+/// The reason why a connection must end with a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginEnd {
+    /// It tried as many credentials as it may.
+    Tries,
+    /// As many are logged in as may be.
+    Full,
+}
+
+/// The answer to a key that was offered and not proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyOffer {
+    /// It is worth to prove it.
+    Acceptable,
+    /// It is not.
+    Refused,
+}
+
+/// The login of one connection. Dropped before the user is in, it records nothing: call [`Login::leave`] first.
+pub struct Login {
+    access: Arc<Access>,
+    peer: Arc<Peer>,
+    protocol: Protocol,
+    activity: Arc<Activity>,
+    progress: LoginProgress,
+    tries: LoginTries,
+    state: State,
+    asked: Asked,
+}
+
+enum State {
+    Out(Unauthenticated),
+    In { session: Arc<Session>, _registered: Registered, _place: LoggedIn },
+}
+
+/// Why a step can't be decided, for the operator.
+type Undecided = &'static str;
+
+impl Login {
+    /// A login that has not begun, of a connection that holds `place`.
+    #[must_use]
+    pub fn new(
+        access: Arc<Access>,
+        peer: Arc<Peer>,
+        place: Unauthenticated,
+        protocol: Protocol,
+        activity: Arc<Activity>,
+    ) -> Self {
+        let (tries, progress) = (LoginTries::new(access.max_tries), place.progress());
+        Self { access, peer, protocol, activity, progress, tries, state: State::Out(place), asked: Asked::default() }
+    }
+
+    /// The session, once the user is in.
+    #[must_use]
+    pub fn session(&self) -> Option<&Arc<Session>> {
+        match &self.state {
+            State::Out(_) => None,
+            State::In { session, .. } => Some(session),
+        }
+    }
+
+    /// Takes a step for the login name `user`, which is whatever the client sent.
+    pub async fn next(&mut self, user: &str, step: Step<'_>) -> Next {
+        match step {
+            Step::Methods => self.methods(user),
+            Step::Prompt => self.prompt(user),
+            Step::Password { password, method } => self.password(user, password, method).await,
+            Step::ProvedKey(PresentedKey { fingerprint, key: Ok(key) }) => {
+                self.attempt(user, Credential::PublicKey(&key), LoginMethod::PublicKey, fingerprint).await
+            }
+            Step::ProvedKey(PresentedKey { fingerprint, key: Err(reason) }) => {
+                Next::Refused(self.refused_try(user, LoginMethod::PublicKey, reason, fingerprint))
+            }
+        }
+    }
+
+    /// Decides if it is worth to prove a key. No try: agents offer each of their keys.
+    pub async fn offered_key(&mut self, user: &str, offered: PresentedKey) -> KeyOffer {
+        self.peer.asked_to_log_in();
+        let PresentedKey { fingerprint, key } = offered;
+        let refusal = match key {
+            Ok(key) => match self.verdict(user, Credential::PublicKey(&key)).await {
+                Verdict::Accepted { .. } => {
+                    let before = self.asked.accepted(user, fingerprint.unwrap_or_default());
+                    self.record(before);
+                    return KeyOffer::Acceptable;
+                }
+                Verdict::Refused { reason } => reason.as_str().into(),
+            },
+            Err(reason) => reason,
+        };
+        self.note_refused_key(user, fingerprint, &refusal);
+        KeyOffer::Refused
+    }
+
+    /// Notes that a key was refused before it was proved, and without asking. No try.
+    pub fn note_refused_key(&mut self, user: &str, fingerprint: Option<String>, reason: &str) {
+        self.peer.asked_to_log_in();
+        let before = self.asked.refused(user, fingerprint, reason);
+        self.record(before);
+    }
+
+    /// Takes a try that is refused without asking: the edge can't read its credential, or its proof is wrong.
+    pub fn refuse_try(&mut self, user: &str, method: LoginMethod, reason: impl Into<Cow<'static, str>>) -> Next {
+        Next::Refused(self.refused_try(user, method, reason.into(), None))
+    }
+
+    /// Records a request of the method `method` that is refused and is no try.
+    pub fn record_refused(&self, user: &str, method: &'static str, reason: impl Into<Cow<'static, str>>) {
+        self.peer.asked_to_log_in();
+        self.refused(user, method, reason.into(), None);
+    }
+
+    /// Records that the edge ends the connection: more of its requests to log in were refused than it may make. `user` may
+    /// be forgotten by then.
+    pub fn record_too_many(&mut self, user: &str) {
+        self.peer.asked_to_log_in();
+        match self.asked.take() {
+            Some(last) => {
+                let reason = format!("{}: too many for one connection", last.reason);
+                self.record(Some(Refused { reason: reason.into(), ..last }));
+            }
+            None => self.refused(user, "none", "too many requests to log in were refused".into(), None),
+        }
+    }
+
+    /// The connection has ended. A client that leaves without a try has a record too: its keys are all unknown, or it has
+    /// none that it may use here. `is_told` is true if the end of the connection has a record of its own.
+    pub fn leave(&mut self, is_told: bool) {
+        if self.session().is_none() && !(is_told && self.asked.is_silent()) {
+            let last = self.asked.take();
+            self.record(last);
+        }
+    }
+
+    fn methods(&mut self, user: &str) -> Next {
+        self.peer.asked_to_log_in();
+        self.asked.methods(user);
+        Next::More(More::Methods { methods: LOGIN_METHODS, partial_success: false })
+    }
+
+    fn prompt(&mut self, user: &str) -> Next {
+        self.peer.asked_to_log_in();
+        let before = self.asked.prompted(user);
+        self.record(before);
+        Next::More(More::Challenge { prompt: "Password: ", echo: false })
+    }
+
+    async fn password(&mut self, user: &str, password: &str, method: LoginMethod) -> Next {
+        let earliest_refusal = Instant::now() + PASSWORD_REFUSAL_TIME;
+        let next = self.attempt(user, Credential::Password(password), method, None).await;
+        if !matches!(next, Next::Accepted(_)) {
+            sleep_until(earliest_refusal).await;
+        }
+        next
+    }
+
+    async fn attempt(
+        &mut self,
+        user: &str,
+        credential: Credential<'_>,
+        method: LoginMethod,
+        fingerprint: Option<String>,
+    ) -> Next {
+        if !self.take_try(user) {
+            return Next::Refused(None);
+        }
+        let (reason, next) = match self.verdict_in_turn(user, credential).await {
+            Ok(Verdict::Accepted { user: account, tenant }) => {
+                match self.enter(account, tenant, method, fingerprint.clone()) {
+                    Ok(session) => return Next::Accepted(session),
+                    Err(reason) => {
+                        self.refused(user, method.as_str(), reason.into(), fingerprint);
+                        self.progress.refuse_credential();
+                        return Next::Refused(Some(LoginEnd::Full));
+                    }
+                }
+            }
+            Ok(Verdict::Refused { reason }) => (reason.as_str(), Next::Refused as fn(_) -> _),
+            Err(undecided) => (undecided, Next::Unavailable as fn(_) -> _),
+        };
+        self.refused(user, method.as_str(), reason.into(), fingerprint);
+        next(self.end_try())
+    }
+
+    /// Takes a try that is refused without asking the provider.
+    fn refused_try(
+        &mut self,
+        user: &str,
+        method: LoginMethod,
+        reason: Cow<'static, str>,
+        fingerprint: Option<String>,
+    ) -> Option<LoginEnd> {
+        if !self.take_try(user) {
+            return None;
+        }
+        self.refused(user, method.as_str(), reason, fingerprint);
+        self.end_try()
+    }
+
+    /// Takes one of the connection's tries; `false` if none is left.
+    fn take_try(&mut self, user: &str) -> bool {
+        self.peer.asked_to_log_in();
+        self.progress.try_credential();
+        let before = self.asked.tried(user);
+        self.record(before);
+        self.tries.take()
+    }
+
+    /// Notes that the try was refused. The last one ends the connection.
+    fn end_try(&self) -> Option<LoginEnd> {
+        self.progress.refuse_credential();
+        self.tries.exhausted().then_some(LoginEnd::Tries)
+    }
+
+    async fn verdict(&self, user: &str, credential: Credential<'_>) -> Verdict {
+        self.access.provider.authenticate(user, credential, self.peer.address().socket.ip()).await
+    }
+
+    /// As [`Self::verdict`], when it is a password's turn to be checked. An overlong one takes no turn: it costs no check.
+    async fn verdict_in_turn(&self, user: &str, credential: Credential<'_>) -> Result<Verdict, Undecided> {
+        let password = match credential {
+            Credential::Password(password) if password.len() <= MAX_PASSWORD_BYTES => password,
+            Credential::Password(_) | Credential::PublicKey(_) => return Ok(self.verdict(user, credential).await),
+        };
+        let turn = self.access.password_checks.admit(self.peer.checks_source(), user).await;
+        let turn = turn.map_err(Busy::as_str)?;
+        // A task of its own: the check can't be stopped, so it keeps its turn to its end, also when the client leaves.
+        let (provider, ip) = (Arc::clone(&self.access.provider), self.peer.address().socket.ip());
+        let (user, password) = (user.to_owned(), Zeroizing::new(password.to_owned()));
+        let check = tokio::spawn(async move {
+            let _turn = turn;
+            provider.authenticate(&user, Credential::Password(&password), ip).await
+        });
+        // The task fails only if the provider panicked.
+        check.await.map_err(|_| "the password check failed")
+    }
+
+    fn enter(
+        &mut self,
+        user: Arc<User>,
+        tenant: Arc<Tenant>,
+        method: LoginMethod,
+        fingerprint: Option<String>,
+    ) -> Result<Arc<Session>, &'static str> {
+        let place = match &self.state {
+            State::Out(place) => place.log_in().map_err(|refusal| refusal.as_str())?,
+            // Edges ask no more then.
+            State::In { session, .. } => return Ok(Arc::clone(session)),
+        };
+        self.activity.touch();
+        let address = self.peer.address();
+        let client = self.peer.program();
+        let (session, registered) = self.access.sessions.begin(NewSession {
+            id: Arc::clone(self.peer.id()),
+            user,
+            tenant,
+            source: address.socket,
+            vpc_endpoint: address.vpc_endpoint.clone(),
+            protocol: self.protocol,
+            client: client.clone(),
+            activity: Arc::clone(&self.activity),
+        });
+        let who = Who::Session(Arc::clone(session.who()));
+        self.access.events.record(who, Event::LoginAccepted { method: method.as_str(), fingerprint, client });
+        self.state = State::In { session: Arc::clone(&session), _registered: registered, _place: place };
+        Ok(session)
+    }
+
+    fn refused(&self, user: &str, method: &'static str, reason: Cow<'static, str>, fingerprint: Option<String>) {
+        self.record(Some(Refused { user: user.to_owned(), method, reason, fingerprint }));
+    }
+
+    fn record(&self, refused: Option<Refused>) {
+        let Some(Refused { user: name, method, reason, fingerprint }) = refused else { return };
+        let client = self.peer.program();
+        self.access.record(&self.peer, Event::LoginRefused { name, method, reason, fingerprint, client });
+    }
+}

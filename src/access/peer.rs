@@ -1,0 +1,79 @@
+//! The client's end of a connection: its id, its address, and its program, which is learned step by step.
+
+use super::ClientAddress;
+use crate::{
+    events::{ClientProgram, ConnectionPeer},
+    policy::Source,
+};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// The client of one connection.
+#[derive(Debug)]
+pub struct Peer {
+    id: Arc<str>,
+    address: ClientAddress,
+    version: OnceLock<Arc<str>>,
+    algorithms: OnceLock<Arc<str>>,
+    asked_to_log_in: AtomicBool,
+}
+
+impl Peer {
+    /// A client at `address`, whose connection has the id `id`.
+    #[must_use]
+    pub fn new(id: Arc<str>, address: ClientAddress) -> Self {
+        let (version, algorithms) = (OnceLock::new(), OnceLock::new());
+        Self { id, address, version, algorithms, asked_to_log_in: AtomicBool::new(false) }
+    }
+
+    /// The connection's id, unique among all nodes.
+    #[must_use]
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub fn address(&self) -> &ClientAddress {
+        &self.address
+    }
+
+    /// The source whose password checks take turns.
+    pub(super) fn checks_source(&self) -> Source {
+        self.address.checks_source(&self.id)
+    }
+
+    /// Notes the identification that the client sent. The first counts.
+    pub fn set_version(&self, version: Arc<str>) {
+        self.version.get_or_init(|| version);
+    }
+
+    /// Notes the algorithms in use. The first count: a later key exchange doesn't change those of the login.
+    pub fn set_algorithms(&self, algorithms: impl FnOnce() -> Arc<str>) {
+        self.algorithms.get_or_init(algorithms);
+    }
+
+    /// Notes that the client has asked to log in, whatever came of it.
+    pub(super) fn asked_to_log_in(&self) {
+        self.asked_to_log_in.store(true, Ordering::Relaxed);
+    }
+
+    /// True if the client has sent its identification and has not asked to log in.
+    #[must_use]
+    pub fn has_only_greeted(&self) -> bool {
+        self.version.get().is_some() && !self.asked_to_log_in.load(Ordering::Relaxed)
+    }
+
+    /// The client's program, as far as it is known.
+    #[must_use]
+    pub fn program(&self) -> ClientProgram {
+        ClientProgram { version: self.version.get().cloned(), algorithms: self.algorithms.get().cloned() }
+    }
+
+    /// The party of events that are about this connection.
+    pub(super) fn who(&self) -> ConnectionPeer {
+        self.address.who(Some(Arc::clone(&self.id)))
+    }
+}

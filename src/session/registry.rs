@@ -1,0 +1,256 @@
+//! The sessions of this process: who is connected, what is being transferred, and the way to end it.
+
+use super::Traffic;
+use crate::{
+    clock::{Clock as _, SystemClock},
+    events::{SessionUser, Transfer},
+    name::{TenantName, UserName},
+};
+use parking_lot::Mutex;
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+/// All sessions of the process, by their ids. As many as may be logged in.
+#[derive(Debug, Default)]
+pub struct Registry(Mutex<HashMap<Arc<str>, Arc<Entry>>>);
+
+/// One session, as an operator sees it.
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionInfo {
+    /// Its id, with which its records begin.
+    pub id: Arc<str>,
+    /// The user's tenant.
+    pub tenant: TenantName,
+    /// The user.
+    pub user: UserName,
+    /// The client's address.
+    pub source: SocketAddr,
+    /// The VPC endpoint that the connection came through, if through any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_endpoint: Option<Arc<str>>,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The client's version, as it identified itself. Not escaped: the client chose it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<Arc<str>>,
+    /// The time of the login.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+    /// Protocol bytes from the client.
+    pub received_bytes: u64,
+    /// Protocol bytes to the client.
+    pub sent_bytes: u64,
+    /// The open files, in the order in which they were opened.
+    pub transfers: Vec<OpenTransferInfo>,
+}
+
+/// An open file, as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpenTransferInfo {
+    /// The client's path. Not escaped: the client chose it.
+    pub path: String,
+    /// The way of the bytes.
+    pub transfer: Transfer,
+    /// The time of the OPEN.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+    /// Bytes of content that went through so far.
+    pub bytes: u64,
+    /// The size of a file that is read, in bytes. That of an upload isn't known before its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// The protocol of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// SFTP over SSH.
+    Sftp,
+}
+
+/// The reason to end a session from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndCause {
+    /// An operator asked for it.
+    Operator,
+}
+
+impl EndCause {
+    /// The sentence for the client and the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "an operator ended the session",
+        }
+    }
+}
+
+impl Registry {
+    /// Lists every session, the longest one first.
+    #[must_use]
+    pub fn list(&self) -> Vec<SessionInfo> {
+        let entries: Vec<_> = self.0.lock().values().cloned().collect();
+        let mut sessions: Vec<_> = entries.iter().map(|entry| entry.info()).collect();
+        sessions.sort_by(|one, other| (one.since, &one.id).cmp(&(other.since, &other.id)));
+        sessions
+    }
+
+    /// Asks the session `id` to end; `false` if there is none. Its connection is closed in good order: what was
+    /// acknowledged stays, a CLOSE that has come is carried out, and other uploads can be resumed.
+    pub fn end(&self, id: &str, cause: EndCause) -> bool {
+        let entry = self.0.lock().get(id).cloned();
+        entry.as_ref().is_some_and(|entry| entry.end(cause))
+    }
+
+    /// Asks all sessions of a user to end. Returns how many.
+    pub fn end_user(&self, user: &UserName, cause: EndCause) -> usize {
+        self.end_where(cause, |who| who.user == *user)
+    }
+
+    /// Asks all sessions of a tenant's users to end. Returns how many.
+    pub fn end_tenant(&self, tenant: &TenantName, cause: EndCause) -> usize {
+        self.end_where(cause, |who| who.tenant == *tenant)
+    }
+
+    fn end_where(&self, cause: EndCause, is_meant: impl Fn(&SessionUser) -> bool) -> usize {
+        let meant: Vec<_> = self.0.lock().values().filter(|entry| is_meant(&entry.who)).cloned().collect();
+        meant.iter().filter(|entry| entry.end(cause)).count()
+    }
+
+    pub(super) fn add(
+        self: &Arc<Self>,
+        who: Arc<SessionUser>,
+        protocol: Protocol,
+        client: Option<Arc<str>>,
+    ) -> Registered {
+        let entry = Arc::new(Entry {
+            who,
+            protocol,
+            client,
+            since: SystemClock.now().into(),
+            traffic: Arc::default(),
+            transfers: Mutex::default(),
+            next_transfer: AtomicU64::new(0),
+            cause: OnceLock::new(),
+            end_asked: CancellationToken::new(),
+        });
+        self.0.lock().insert(Arc::clone(&entry.who.session), Arc::clone(&entry));
+        Registered { registry: Arc::clone(self), entry }
+    }
+}
+
+/// The place of a session in the registry, for as long as its connection is there.
+pub struct Registered {
+    registry: Arc<Registry>,
+    entry: Arc<Entry>,
+}
+
+impl Registered {
+    pub(super) fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+}
+
+impl fmt::Debug for Registered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registered").field(&self.entry.who.session).finish()
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.registry.0.lock().remove(&self.entry.who.session);
+    }
+}
+
+/// What is known of one session.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) who: Arc<SessionUser>,
+    protocol: Protocol,
+    client: Option<Arc<str>>,
+    since: OffsetDateTime,
+    pub(super) traffic: Arc<Traffic>,
+    /// The open files, by number; numbers grow.
+    transfers: Mutex<BTreeMap<u64, Arc<Progress>>>,
+    next_transfer: AtomicU64,
+    cause: OnceLock<EndCause>,
+    end_asked: CancellationToken,
+}
+
+/// The progress of one open file.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) path: Mutex<String>,
+    pub(super) transfer: Transfer,
+    pub(super) since: OffsetDateTime,
+    pub(super) bytes: AtomicU64,
+    pub(super) size: Option<u64>,
+}
+
+impl Entry {
+    pub(super) fn begin_transfer(&self, progress: Arc<Progress>) -> u64 {
+        let number = self.next_transfer.fetch_add(1, Ordering::Relaxed);
+        self.transfers.lock().insert(number, progress);
+        number
+    }
+
+    pub(super) fn end_transfer(&self, number: u64) {
+        self.transfers.lock().remove(&number);
+    }
+
+    /// Waits until the session is asked to end.
+    pub(super) async fn end_asked(&self) -> EndCause {
+        self.end_asked.cancelled().await;
+        // The cause was set before.
+        self.cause.get().copied().unwrap_or(EndCause::Operator)
+    }
+
+    /// Asks for the end, whose first cause counts; `false` if that was asked for before.
+    fn end(&self, cause: EndCause) -> bool {
+        let is_first = self.cause.set(cause).is_ok();
+        self.end_asked.cancel();
+        is_first
+    }
+
+    fn info(&self) -> SessionInfo {
+        let SessionUser { session, tenant, user, source, vpc_endpoint } = &*self.who;
+        let transfers: Vec<_> = self.transfers.lock().values().cloned().collect();
+        SessionInfo {
+            id: Arc::clone(session),
+            tenant: tenant.clone(),
+            user: user.clone(),
+            source: *source,
+            vpc_endpoint: vpc_endpoint.clone(),
+            protocol: self.protocol,
+            client: self.client.clone(),
+            since: self.since,
+            received_bytes: self.traffic.received(),
+            sent_bytes: self.traffic.sent(),
+            transfers: transfers.iter().map(|progress| progress.info()).collect(),
+        }
+    }
+}
+
+impl Progress {
+    fn info(&self) -> OpenTransferInfo {
+        OpenTransferInfo {
+            path: self.path.lock().clone(),
+            transfer: self.transfer,
+            since: self.since,
+            bytes: self.bytes.load(Ordering::Relaxed),
+            size: self.size,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! An open file: a record when it is opened, one when it ends, whatever way it ends, and its progress in between.
+
+use super::registry::{Entry, Progress};
+use crate::{
+    clock::{Clock as _, SystemClock},
+    events::{Event, Events, Outcome, SessionUser, Transfer, Who},
+};
+use parking_lot::Mutex;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+use time::OffsetDateTime;
+
+/// An open file. Dropped without [`OpenTransfer::done`] or [`OpenTransfer::fail`], it was abandoned.
+#[derive(Debug)]
+pub struct OpenTransfer {
+    who: Arc<SessionUser>,
+    events: Events,
+    entry: Arc<Entry>,
+    number: u64,
+    progress: Arc<Progress>,
+    since: Instant,
+    is_recorded: bool,
+}
+
+impl OpenTransfer {
+    /// Records that the file was opened. `size` is that of a file that is read, in bytes.
+    pub(super) fn new(
+        who: Arc<SessionUser>,
+        events: Events,
+        entry: Arc<Entry>,
+        path: String,
+        transfer: Transfer,
+        size: Option<u64>,
+    ) -> Self {
+        events.record(Who::Session(Arc::clone(&who)), Event::FileOpened { path: path.clone(), transfer });
+        let since = OffsetDateTime::from(SystemClock.now());
+        let progress = Arc::new(Progress { path: Mutex::new(path), transfer, since, bytes: AtomicU64::new(0), size });
+        let number = entry.begin_transfer(Arc::clone(&progress));
+        Self { who, events, entry, number, progress, since: Instant::now(), is_recorded: false }
+    }
+
+    /// Counts bytes of content that went through.
+    pub fn count(&self, bytes: u64) {
+        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Has the end recorded under another path.
+    pub fn rename(&self, path: &str) {
+        path.clone_into(&mut self.progress.path.lock());
+    }
+
+    /// Records a good end. The file has `size` bytes: an upload that resumed what was stored before counted fewer.
+    pub fn done(mut self, size: u64) {
+        self.record(Outcome::Done, Some(size));
+    }
+
+    /// Records that it failed, or was refused.
+    pub fn fail(mut self, outcome: Outcome) {
+        self.record(outcome, None);
+    }
+
+    fn record(&mut self, outcome: Outcome, size: Option<u64>) {
+        self.is_recorded = true;
+        let path = self.progress.path.lock().clone();
+        let closed = Event::FileClosed {
+            path,
+            transfer: self.progress.transfer,
+            bytes: self.progress.bytes.load(Ordering::Relaxed),
+            size,
+            duration: self.since.elapsed(),
+            outcome,
+        };
+        self.events.record(Who::Session(Arc::clone(&self.who)), closed);
+    }
+}
+
+impl Drop for OpenTransfer {
+    fn drop(&mut self) {
+        if !self.is_recorded {
+            self.record(Outcome::Abandoned, None);
+        }
+        self.entry.end_transfer(self.number);
+    }
+}
