@@ -5,11 +5,12 @@
 use super::owner_lookup::{EntryMount, NoBucket, OwnerLookup};
 use crate::{
     account::Permission,
+    events::{Event, Events, Outcome, Who},
     store::{Journal, Lease, PartialFile, PartialUpload},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::info;
 
 /// It looks so often.
 const INTERVAL: Duration = Duration::from_mins(1);
@@ -24,11 +25,12 @@ const LEASE_ENDED_FOR: Duration = Duration::from_hours(1);
 pub(super) struct Janitor {
     journal: Arc<dyn Journal>,
     owners: Arc<OwnerLookup>,
+    events: Events,
 }
 
 impl Janitor {
-    pub(super) fn new(journal: Arc<dyn Journal>, owners: Arc<OwnerLookup>) -> Self {
-        Self { journal, owners }
+    pub(super) fn new(journal: Arc<dyn Journal>, owners: Arc<OwnerLookup>, events: Events) -> Self {
+        Self { journal, owners, events }
     }
 
     /// Looks now and then. Whoever stops it leaves what is being given up to the next who looks.
@@ -57,21 +59,25 @@ impl Janitor {
         loop {
             let Ok(lease) = Lease::new() else { return };
             let Ok(Some(partial)) = self.journal.take_stale_partial(&lease, FREE_FOR).await else { return };
-            let PartialUpload { id, file: PartialFile { owner, bucket, name, .. }, whole, .. } = &partial;
-            let (tenant, user, bytes) = (owner.tenant.as_str(), owner.user.as_str(), whole.bytes);
-            match self.abort(&partial).await {
-                Ok(()) => info!(id, tenant, user, %bucket, name, bytes, "an upload that was cut off is given up"),
-                Err(error @ NoBucket::Gone(_)) => {
-                    warn!(id, tenant, user, %bucket, name, %error, "an upload that was cut off is left to the bucket's rules");
-                }
-                Err(error @ NoBucket::Failed(_)) => {
-                    warn!(id, tenant, user, %bucket, name, %error, "an upload that was cut off can't be given up yet");
-                    continue;
-                }
+            let outcome = match self.abort(&partial).await {
+                Ok(()) => Outcome::Done,
+                Err(error @ NoBucket::Gone(_)) => Outcome::Refused(error.to_string()),
+                Err(error @ NoBucket::Failed(_)) => Outcome::Failed(error.to_string()),
+            };
+            let is_over = !matches!(outcome, Outcome::Failed(_));
+            self.record(&partial, outcome);
+            if is_over {
+                // If the journal goes down now, another pass finds that the upload is gone already.
+                let _ = self.journal.end_partial(&partial.id).await;
             }
-            // Where the journal goes down now, there is an upload to give up that is gone already.
-            let _ = self.journal.end_partial(id).await;
         }
+    }
+
+    fn record(&self, partial: &PartialUpload, outcome: Outcome) {
+        let PartialUpload { id, file: PartialFile { owner, bucket, name, .. }, whole, .. } = partial;
+        let who = Who::Maintenance { tenant: owner.tenant.clone(), user: Some(owner.user.clone()) };
+        let (id, bucket, name, bytes) = (id.clone(), bucket.clone(), name.clone(), whole.bytes);
+        self.events.record(who, Event::InterruptedUploadAborted { id, bucket, name, bytes, outcome });
     }
 
     async fn abort(&self, partial: &PartialUpload) -> Result<(), NoBucket> {
@@ -99,7 +105,7 @@ mod tests {
     };
 
     fn janitor(bucket: &Arc<MemoryBucket>, journal: &Arc<MemoryJournal>) -> Janitor {
-        Janitor::new(Arc::clone(journal) as Arc<dyn Journal>, alice(bucket, Permission::Write))
+        Janitor::new(Arc::clone(journal) as Arc<dyn Journal>, alice(bucket, Permission::Write), Events::new("node"))
     }
 
     /// An upload of `user`, cut off a moment ago and kept for a day.
@@ -179,11 +185,23 @@ mod tests {
         }
         tokio::time::advance(Duration::from_hours(25)).await;
         let janitor = janitor(&bucket, &journal);
+        let mut records = janitor.events.subscribe();
         bucket.fail(Verb::AbortUpload, Moment::Request, Error::Forbidden { request: "AccessDenied".into() });
         janitor.clear().await;
         janitor.clear().await;
         assert_eq!((bucket.open_uploads(), bucket.count(Verb::AbortUpload)), (2, 1));
         assert_eq!(journal.partials().len(), 1, "who isn't in the config has no bucket");
+        let outcomes = std::iter::from_fn(|| records.try_recv().ok()).map(|record| match &record.event {
+            Event::InterruptedUploadAborted { name, outcome, .. } => (name.clone(), outcome.clone()),
+            event => panic!("{event:?}"),
+        });
+        let mut outcomes: Vec<_> = outcomes.collect();
+        outcomes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let [(alice, Outcome::Failed(error)), (mallory, Outcome::Refused(_))] = &outcomes[..] else {
+            panic!("{outcomes:?}")
+        };
+        assert_eq!((alice.as_str(), mallory.as_str()), ("alice", "mallory"));
+        assert!(error.contains("AccessDenied"), "{error}");
         tokio::time::advance(2 * FREE_FOR).await;
         janitor.clear().await;
         assert_eq!(bucket.open_uploads(), 1);

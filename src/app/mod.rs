@@ -90,9 +90,9 @@ impl App {
         let prefix = |tenant: &config::Tenant| (tenant.account.name.clone(), tenant.prefix.clone());
         let prefixes = config.tenants.iter().map(prefix).collect();
         let owners = Arc::new(OwnerLookup::new(Arc::clone(&buckets) as Arc<_>, prefixes, everybody));
-        let repairs = Repairs::new(ledger.journal(), Arc::clone(&owners));
-        let janitor = Janitor::new(ledger.journal(), owners);
-        let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, &config.tenants);
+        let repairs = Repairs::new(ledger.journal(), Arc::clone(&owners), events.clone());
+        let janitor = Janitor::new(ledger.journal(), owners, events.clone());
+        let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, &config.tenants, events.clone());
         let node = Node::new(buckets, Arc::clone(&budget), ledger.journal());
         let sessions = Arc::new(Sessions::new(node, events.clone()));
         let sftp = Arc::new(SftpChannels::new(budget, settings));

@@ -4,11 +4,11 @@
 use super::owner_lookup::{EntryMount, OwnerLookup};
 use crate::{
     account::Permission,
-    store::{self, Journal, Lease, TreeRename},
+    events::{Event, Events, Outcome, Who},
+    store::{self, Journal, Lease, RenamePhase, TreeRename},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
-use tracing::{info, warn};
 
 /// How long a rename that was cut off waits at most, beside its lease's minute.
 const INTERVAL: Duration = Duration::from_secs(20);
@@ -19,11 +19,12 @@ const LATER: Duration = Duration::from_hours(1);
 pub(super) struct Repairs {
     journal: Arc<dyn Journal>,
     owners: Arc<OwnerLookup>,
+    events: Events,
 }
 
 impl Repairs {
-    pub(super) fn new(journal: Arc<dyn Journal>, owners: Arc<OwnerLookup>) -> Self {
-        Self { journal, owners }
+    pub(super) fn new(journal: Arc<dyn Journal>, owners: Arc<OwnerLookup>, events: Events) -> Self {
+        Self { journal, owners, events }
     }
 
     /// Looks now and then. Whoever stops it leaves what is being repaired to the next who looks.
@@ -39,18 +40,23 @@ impl Repairs {
         loop {
             let Ok(lease) = Lease::new() else { return };
             let Ok(Some(rename)) = self.journal.take_rename(&lease).await else { return };
-            let TreeRename { id, owner, bucket, source_name: source, target_name: target, phase, .. } = &rename;
-            let (tenant, user) = (owner.tenant.as_str(), owner.user.as_str());
-            match self.repair(&rename, &lease).await {
-                Ok(removed) => {
-                    info!(id, tenant, user, %bucket, source, target, ?phase, removed, "a rename that was cut off is put right");
-                }
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    warn!(id, tenant, user, %bucket, source, target, ?phase, error, "a rename that was cut off can't be put right yet");
-                }
-            }
+            let (removed, outcome) = match self.repair(&rename, &lease).await {
+                Ok(removed) => (removed, Outcome::Done),
+                Err(error) => (0, Outcome::Failed(format!("{error:#}"))),
+            };
+            self.record(rename, removed, outcome);
         }
+    }
+
+    fn record(&self, rename: TreeRename, removed: usize, outcome: Outcome) {
+        let TreeRename { id, owner, bucket, source_name: source, target_name: target, phase, .. } = rename;
+        let who = Who::Maintenance { tenant: owner.tenant, user: Some(owner.user) };
+        let phase = match phase {
+            RenamePhase::Entered => "Entered",
+            RenamePhase::Copying => "Copying",
+            RenamePhase::Deleting => "Deleting",
+        };
+        self.events.record(who, Event::RenameRepaired { id, bucket, source, target, phase, removed, outcome });
     }
 
     async fn repair(&self, rename: &TreeRename, lease: &Lease) -> anyhow::Result<usize> {
@@ -106,7 +112,7 @@ mod tests {
         cut_off("alice", None, &bucket, &journal).await;
         let repairs = || {
             let journal = Arc::clone(&journal) as Arc<dyn Journal>;
-            Repairs::new(journal, alice(&bucket, Permission::Rename))
+            Repairs::new(journal, alice(&bucket, Permission::Rename), Events::new("node"))
         };
         let (one, other) = (repairs(), repairs());
         tokio::join!(one.repair_all(), other.repair_all());
@@ -119,9 +125,15 @@ mod tests {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         cut_off("mallory", Some(Permissions::NONE), &bucket, &journal).await;
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
-        Repairs::new(shared, alice(&bucket, Permission::Rename)).repair_all().await;
+        let events = Events::new("node");
+        let mut records = events.subscribe();
+        Repairs::new(shared, alice(&bucket, Permission::Rename), events).repair_all().await;
         assert_eq!(bucket.keys(), ["acme/new/a", "acme/new/b"]);
         assert!(journal.renames().is_empty());
+        let record = records.try_recv().unwrap();
+        let mallory = Who::Maintenance { tenant: "acme".parse().unwrap(), user: Some("mallory".parse().unwrap()) };
+        assert_eq!(record.who, mallory);
+        assert!(matches!(record.event, Event::RenameRepaired { removed: 1, outcome: Outcome::Done, .. }), "{record:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -129,9 +141,13 @@ mod tests {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         cut_off("mallory", None, &bucket, &journal).await;
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
-        Repairs::new(shared, alice(&bucket, Permission::Rename)).repair_all().await;
+        let events = Events::new("node");
+        let mut records = events.subscribe();
+        Repairs::new(shared, alice(&bucket, Permission::Rename), events).repair_all().await;
         assert_eq!(bucket.keys().len(), 3);
         assert_eq!(journal.renames().len(), 1);
+        let record = records.try_recv().unwrap();
+        assert!(matches!(record.event, Event::RenameRepaired { outcome: Outcome::Failed(_), .. }), "{record:?}");
         assert_eq!(journal.take_rename(&Lease::new().unwrap()).await.unwrap(), None, "not again at once");
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     clock::{Clock as _, SystemClock},
     cloud::Buckets,
     config,
+    events::{Event, Events, Outcome, Who},
     name::{Prefix, TenantName},
     store::{self, Bucket, Journal, OpenUpload},
 };
@@ -49,6 +50,7 @@ pub(super) struct Sweep {
     tenants: Vec<Tenant>,
     /// Tenants whose role doesn't let us look. It was said, and their buckets have lifecycle rules.
     refused: HashSet<TenantName>,
+    events: Events,
 }
 
 /// A tenant, and how long its uploads last.
@@ -59,14 +61,19 @@ struct Tenant {
 }
 
 impl Sweep {
-    pub(super) fn new(journal: Arc<dyn Journal>, buckets: Arc<dyn Swept>, tenants: &[config::Tenant]) -> Self {
+    pub(super) fn new(
+        journal: Arc<dyn Journal>,
+        buckets: Arc<dyn Swept>,
+        tenants: &[config::Tenant],
+        events: Events,
+    ) -> Self {
         let tenants = tenants.iter().map(|tenant| Tenant {
             name: tenant.account.name.clone(),
             prefix: tenant.prefix.clone(),
             // What isn't kept may be under way all the same.
             lasting: tenant.account.partial_uploads_kept_for.unwrap_or_default().max(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
         });
-        Self { journal, buckets, tenants: tenants.collect(), refused: HashSet::new() }
+        Self { journal, buckets, tenants: tenants.collect(), refused: HashSet::new(), events }
     }
 
     /// Sweeps now and then. Not at the start, when nodes may be started one after the other.
@@ -106,13 +113,11 @@ impl Sweep {
                 if self.journal.knows_upload(bucket.id(), &upload.upload).await? {
                     continue;
                 }
-                let (tenant, key, id) = (&tenant.name, key, &upload.upload.0);
-                match bucket.abort_upload(&key, &upload.upload).await {
-                    Ok(()) => info!(%tenant, key = key.as_str(), id, "an upload that nobody knew is given up"),
-                    Err(error) => {
-                        warn!(%tenant, key = key.as_str(), id, %error, "an upload that nobody knows can't be given up yet");
-                    }
-                }
+                let aborted = bucket.abort_upload(&key, &upload.upload).await;
+                let outcome = aborted.map_or_else(|error| Outcome::Failed(error.to_string()), |()| Outcome::Done);
+                let who = Who::Maintenance { tenant: tenant.name.clone(), user: None };
+                let (id, key) = (upload.upload.0.clone(), key.as_str().to_owned());
+                self.events.record(who, Event::UnknownUploadAborted { id, key, outcome });
             }
             next = page.next;
             if next.is_none() {
@@ -173,6 +178,7 @@ mod tests {
             buckets: Arc::new(OneBucket(Arc::clone(&bucket))),
             tenants: vec![tenant("no-role"), tenant("acme")],
             refused: HashSet::new(),
+            events: Events::new("node"),
         };
         Fixture { bucket, journal, sweep }
     }
@@ -194,6 +200,7 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_knows_is_given_up_when_it_is_old() {
         let mut fixture = fixture();
+        let mut records = fixture.sweep.events.subscribe();
         fixture.begin("acme/").await;
         fixture.begin("acme/deep/er/").await;
         let begun = fixture.begun().await;
@@ -201,6 +208,13 @@ mod tests {
         assert_eq!(fixture.bucket.open_uploads(), 2, "they may be under way");
         fixture.sweep.sweep(begun + DAY + 60).await;
         assert_eq!(fixture.bucket.open_uploads(), 0);
+        let acme = Who::Maintenance { tenant: "acme".parse().unwrap(), user: None };
+        let aborted = std::iter::from_fn(|| records.try_recv().ok()).filter(|record| record.who == acme);
+        let aborted = aborted.map(|record| match &record.event {
+            Event::UnknownUploadAborted { key, outcome: Outcome::Done, .. } => key.clone(),
+            event => panic!("{event:?}"),
+        });
+        assert_eq!(aborted.collect::<Vec<_>>(), ["acme/deep/er/file", "acme/file"]);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The events: everything that is recorded, and what is recorded of it.
 
+use crate::name::BucketId;
 use serde::{Serialize, Serializer};
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
@@ -120,6 +121,49 @@ pub enum Event {
         /// The client's path.
         path: String,
         /// Its outcome: refused or failed.
+        #[serde(flatten)]
+        outcome: Outcome,
+    },
+    /// The janitor aborted, in S3, an upload that was interrupted and that no session resumed in time. It was refused if the
+    /// user, the mount or the bucket isn't there any more: the bucket's lifecycle rules are left to do it.
+    InterruptedUploadAborted {
+        /// The journal's id of the upload.
+        id: String,
+        /// The bucket that it is open in.
+        bucket: BucketId,
+        /// The file's name below its mount.
+        name: String,
+        /// Bytes that were stored without a gap.
+        bytes: u64,
+        /// The outcome.
+        #[serde(flatten)]
+        outcome: Outcome,
+    },
+    /// The sweep aborted, in S3, an upload of this server that the journal doesn't know.
+    UnknownUploadAborted {
+        /// S3's id of the upload.
+        id: String,
+        /// The key that it would have become.
+        key: String,
+        /// The outcome.
+        #[serde(flatten)]
+        outcome: Outcome,
+    },
+    /// An interrupted rename of a directory was finished or undone.
+    RenameRepaired {
+        /// The journal's id of the rename.
+        id: String,
+        /// The bucket.
+        bucket: BucketId,
+        /// The directory's name below its mount, before.
+        source: String,
+        /// The directory's name below its mount, after.
+        target: String,
+        /// How far it had come: `Copying`, which is undone, or `Deleting`, which is finished.
+        phase: &'static str,
+        /// Objects that the repair removed.
+        removed: usize,
+        /// The outcome.
         #[serde(flatten)]
         outcome: Outcome,
     },

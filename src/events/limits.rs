@@ -52,6 +52,10 @@ impl Default for Limits {
 impl Limits {
     /// Takes the token of the record's line; `false`, and counted, if there is none.
     pub fn take(&self, record: &Record) -> bool {
+        if let Who::Maintenance { .. } = record.who {
+            // No client can cause many, and none may suppress them.
+            return true;
+        }
         let rates = match &record.event {
             Event::ConnectionRefused { .. }
             | Event::LoginRefused { .. }
@@ -64,6 +68,9 @@ impl Limits {
                 &self.progress
             }
             Event::Changed { .. } | Event::RequestFailed { .. } | Event::SessionEnded { .. } => &self.failures,
+            Event::InterruptedUploadAborted { .. }
+            | Event::UnknownUploadAborted { .. }
+            | Event::RenameRepaired { .. } => return true,
         };
         record.who.user().is_none_or(|(tenant, user)| rates.take(&(tenant.clone(), user.clone())))
     }

@@ -19,8 +19,7 @@ pub fn write(record: &Record) {
     match &record.who {
         Who::Session(user) => write_of_session(user, &record.event),
         Who::Connection(peer) => write_of_connection(peer, &record.event),
-        // Maintenance has no events yet that aren't of a session.
-        Who::Maintenance { .. } => {}
+        Who::Maintenance { tenant, user } => write_of_maintenance(tenant, user.as_ref(), &record.event),
     }
 }
 
@@ -51,14 +50,17 @@ fn write_of_connection(peer: &ConnectionPeer, event: &Event) {
                 warn!(%source_ip, vpc_endpoint, connection, service, "service refused: only sftp is served");
             }
         }
-        // These are a session's.
+        // These are of a session or of maintenance.
         Event::LoginAccepted { .. }
         | Event::SessionStarted
         | Event::SessionEnded { .. }
         | Event::FileOpened { .. }
         | Event::FileClosed { .. }
         | Event::Changed { .. }
-        | Event::RequestFailed { .. } => {}
+        | Event::RequestFailed { .. }
+        | Event::InterruptedUploadAborted { .. }
+        | Event::UnknownUploadAborted { .. }
+        | Event::RenameRepaired { .. } => {}
     }
 }
 
@@ -124,11 +126,69 @@ fn write_of_session(who: &SessionUser, event: &Event) {
                 session!(warn, who, "request failed", request, path, error);
             }
         }
-        // These are a connection's.
+        // These are of a connection or of maintenance.
         Event::ConnectionRefused { .. }
         | Event::LoginRefused { .. }
         | Event::ConnectionEnded { .. }
-        | Event::ServiceRefused { .. } => {}
+        | Event::ServiceRefused { .. }
+        | Event::InterruptedUploadAborted { .. }
+        | Event::UnknownUploadAborted { .. }
+        | Event::RenameRepaired { .. } => {}
+    }
+}
+
+fn write_of_maintenance(tenant: &TenantName, user: Option<&UserName>, event: &Event) {
+    let user = user.map(display);
+    match event {
+        Event::InterruptedUploadAborted { id, bucket, name, bytes, outcome } => {
+            let name = long(name);
+            match outcome {
+                Outcome::Done => {
+                    info!(id, %tenant, user, %bucket, name, bytes, "interrupted upload aborted");
+                }
+                Outcome::Refused(_) => {
+                    let error = outcome.error();
+                    warn!(id, %tenant, user, %bucket, name, error, "interrupted upload left to the bucket's lifecycle rules");
+                }
+                Outcome::Abandoned | Outcome::Failed(_) => {
+                    let error = outcome.error();
+                    warn!(id, %tenant, user, %bucket, name, error, "interrupted upload not aborted yet");
+                }
+            }
+        }
+        Event::UnknownUploadAborted { id, key, outcome } => {
+            let key = long(key);
+            match outcome {
+                Outcome::Done => info!(%tenant, key, id, "unknown upload aborted"),
+                Outcome::Abandoned | Outcome::Refused(_) | Outcome::Failed(_) => {
+                    warn!(%tenant, key, id, error = outcome.error(), "unknown upload not aborted yet");
+                }
+            }
+        }
+        Event::RenameRepaired { id, bucket, source, target, phase, removed, outcome } => {
+            let (source, target) = (long(source), long(target));
+            match outcome {
+                Outcome::Done => {
+                    info!(id, %tenant, user, %bucket, source, target, phase, removed, "rename repaired");
+                }
+                Outcome::Abandoned | Outcome::Refused(_) | Outcome::Failed(_) => {
+                    let error = outcome.error();
+                    warn!(id, %tenant, user, %bucket, source, target, phase, error, "rename not repaired yet");
+                }
+            }
+        }
+        // These are of a session or a connection.
+        Event::ConnectionRefused { .. }
+        | Event::LoginAccepted { .. }
+        | Event::LoginRefused { .. }
+        | Event::ConnectionEnded { .. }
+        | Event::ServiceRefused { .. }
+        | Event::SessionStarted
+        | Event::SessionEnded { .. }
+        | Event::FileOpened { .. }
+        | Event::FileClosed { .. }
+        | Event::Changed { .. }
+        | Event::RequestFailed { .. } => {}
     }
 }
 
@@ -142,7 +202,10 @@ pub fn is_wanted(event: &Event) -> bool {
         | Event::SessionStarted
         | Event::FileOpened { .. } => false,
         Event::SessionEnded { reason, .. } => reason.is_some(),
-        Event::FileClosed { outcome, .. } => *outcome != Outcome::Done,
+        Event::FileClosed { outcome, .. }
+        | Event::InterruptedUploadAborted { outcome, .. }
+        | Event::UnknownUploadAborted { outcome, .. }
+        | Event::RenameRepaired { outcome, .. } => *outcome != Outcome::Done,
         Event::Changed { outcome, .. } | Event::RequestFailed { outcome, .. } => {
             !matches!(outcome, Outcome::Done | Outcome::Refused(_))
         }

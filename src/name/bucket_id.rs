@@ -1,5 +1,6 @@
 //! Which bucket is meant, in words that are the same on every node and after every restart.
 
+use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// A bucket and the store that knows it by its name. Not its credentials: two tenants in one bucket have one id.
@@ -41,6 +42,12 @@ impl BucketId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for BucketId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
