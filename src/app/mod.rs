@@ -16,7 +16,7 @@ use crate::{
     identity::StaticProvider,
     ledger::Ledger,
     policy::PasswordChecks,
-    session::{Registry, Sessions},
+    session::Sessions,
     sftp::channel::{self, SftpChannels},
     ssh::{self, HostKeys, Listening},
     vfs::{Budget, Node},
@@ -118,12 +118,6 @@ impl App {
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listening.addresses()
-    }
-
-    /// The sessions of this server: who is connected, and the way to end it.
-    #[must_use]
-    pub fn sessions(&self) -> &Arc<Registry> {
-        self.sessions.registry()
     }
 
     /// Serves until `stop` is cancelled. Then nobody new is let in, and transfers may finish; after the drain time-out

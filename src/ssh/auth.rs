@@ -4,7 +4,7 @@
 use super::{algorithms::accepts_signature, ending::EndReason};
 use crate::{
     access::{KeyOffer, LOGIN_METHODS, Login, LoginEnd, LoginMethod, More, Next, PresentedKey},
-    identity::PublicKey,
+    account::PublicKey,
 };
 use russh::{
     MethodKind, MethodSet,

@@ -33,8 +33,7 @@ const LAYERS: &[(&str, May)] = &[
     ("session", Import(&["account", "events", "name", "policy", "vfs"])),
     ("access", Import(&["account", "events", "identity", "name", "policy", "session"])),
     ("sftp::channel", Import(&["name", "session", "sftp::wire", "vfs"])),
-    // `identity` for the form of public keys that providers compare.
-    ("ssh", Import(&["access", "events", "files", "identity", "name", "policy", "session", "sftp::channel"])),
+    ("ssh", Import(&["access", "account", "events", "files", "name", "policy", "session", "sftp::channel"])),
     ("config", ImportEverything),
     ("demo", ImportEverything),
     ("app", ImportEverything),
