@@ -9,12 +9,18 @@ mod mounts;
 pub(crate) mod password_hash;
 mod permission;
 mod public_key;
+mod role;
+mod secret;
+mod storage;
 
 pub use credentials::Credentials;
 pub use mounts::{Denied, InvalidMounts, Mount, Mounts};
 pub use password_hash::{InvalidPasswordHash, PasswordHash};
 pub use permission::{Permission, Permissions, UnknownPermission};
 pub use public_key::{InvalidPublicKey, PublicKey};
+pub use role::{ExternalId, InvalidRole, Role, RoleArn};
+pub use secret::Secret;
+pub use storage::{BaseCredentials, Checksums, PayloadSigning, Storage, StorageCredentials};
 
 use crate::name::{TenantName, UserName};
 use std::time::Duration;

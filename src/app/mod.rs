@@ -10,6 +10,7 @@ pub use preflight::Preflight;
 
 use crate::{
     access::Access,
+    account,
     cloud::Buckets,
     config::{self, Config},
     events::Events,
@@ -70,7 +71,8 @@ impl App {
     /// As [`App::build`].
     pub fn with(config: &Config, host_keys: HostKeys, ledger: Ledger) -> anyhow::Result<Self> {
         let server = &config.server;
-        let places = config.tenants.iter().map(|tenant| (tenant.account.name.clone(), tenant.place.clone()));
+        let places =
+            config.tenants.iter().map(|tenant| (tenant.account.name.clone(), account::Storage::clone(&tenant.storage)));
         let users = config.tenants.iter().flat_map(|tenant| {
             let of_tenant =
                 |(user, credentials): &(_, _)| (Arc::clone(user), Arc::clone(&tenant.account), Arc::clone(credentials));
@@ -87,7 +89,7 @@ impl App {
         };
         let buckets = Arc::new(Buckets::new(places.collect()));
         let everybody = config.tenants.iter().flat_map(|tenant| tenant.users.iter().map(|(user, _)| Arc::clone(user)));
-        let prefix = |tenant: &config::Tenant| (tenant.account.name.clone(), tenant.prefix.clone());
+        let prefix = |tenant: &config::Tenant| (tenant.account.name.clone(), tenant.storage.prefix.clone());
         let prefixes = config.tenants.iter().map(prefix).collect();
         let owners = Arc::new(OwnerLookup::new(Arc::clone(&buckets) as Arc<_>, prefixes, everybody));
         let repairs = Repairs::new(ledger.journal(), Arc::clone(&owners), events.clone());

@@ -69,7 +69,7 @@ impl Sweep {
     ) -> Self {
         let tenants = tenants.iter().map(|tenant| Tenant {
             name: tenant.account.name.clone(),
-            prefix: tenant.prefix.clone(),
+            prefix: tenant.storage.prefix.clone(),
             // What isn't kept may be under way all the same.
             lasting: tenant.account.partial_uploads_kept_for.unwrap_or_default().max(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
         });

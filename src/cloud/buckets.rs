@@ -1,14 +1,13 @@
 //! The buckets of all tenants, opened when they are first asked for.
 
 use super::{
-    Place, SessionName, SessionPolicy,
+    SessionName, SessionPolicy,
     assume_role::{AssumedRole, Assumption},
     clients::{Clients, Identity},
-    place::Role,
     retries::Allowances,
 };
 use crate::{
-    account::Permissions,
+    account::{Permissions, Role, Storage},
     name::{BucketId, Prefix, TenantName, UserName},
     store::{Bucket, Error, Result, S3Bucket},
     vfs::{self, Scope},
@@ -30,7 +29,7 @@ pub struct Buckets {
 
 #[derive(Debug)]
 struct Tenant {
-    place: Place,
+    storage: Storage,
     /// One tenant's outage can't use up another's further tries.
     allowances: Allowances,
     /// Where there is no role.
@@ -53,23 +52,23 @@ struct Scoped {
 
 impl Tenant {
     fn role(&self) -> Option<&Role> {
-        self.place.credentials.role.as_ref()
+        self.storage.credentials.role.as_ref()
     }
 }
 
 impl Buckets {
     /// Takes where each tenant's files lie. Does no IO: credentials are looked for at a tenant's first request.
     #[must_use]
-    pub fn new(places: HashMap<TenantName, Place>) -> Self {
-        let tenant = |place| Tenant {
-            place,
+    pub fn new(storages: HashMap<TenantName, Storage>) -> Self {
+        let tenant = |storage| Tenant {
+            storage,
             allowances: Allowances::default(),
             whole: OnceCell::new(),
             sts: OnceCell::new(),
             scoped: Mutex::default(),
             janitor: Mutex::default(),
         };
-        let tenants = places.into_iter().map(|(name, place)| (name, tenant(place))).collect();
+        let tenants = storages.into_iter().map(|(name, storage)| (name, tenant(storage))).collect();
         Self { clients: Clients::new(), tenants }
     }
 
@@ -94,8 +93,8 @@ impl Buckets {
         let Some((tenant, role)) = self.tenants.get(name).and_then(|tenant| Some((tenant, tenant.role()?))) else {
             return Ok(None);
         };
-        let policy =
-            SessionPolicy::for_janitor(&tenant.place, prefix).map_err(|error| Error::Credentials(error.to_string()))?;
+        let policy = SessionPolicy::for_janitor(&tenant.storage, prefix)
+            .map_err(|error| Error::Credentials(error.to_string()))?;
         let sts = self.sts(tenant, role).await;
         let (session, bucket) = {
             let mut known = tenant.janitor.lock();
@@ -122,7 +121,7 @@ impl Buckets {
     }
 
     async fn sts<'a>(&self, tenant: &'a Tenant, role: &Role) -> &'a aws_sdk_sts::Client {
-        let Place { credentials, region, .. } = &tenant.place;
+        let Storage { credentials, region, .. } = &tenant.storage;
         let connect = async || {
             let identity = self.clients.base(&credentials.base, region).await;
             self.clients.sts(&tenant.allowances, role, region, identity)
@@ -131,10 +130,10 @@ impl Buckets {
     }
 
     async fn whole(&self, tenant: &Tenant) -> Arc<S3Bucket> {
-        let Place { credentials, region, .. } = &tenant.place;
+        let Storage { credentials, region, .. } = &tenant.storage;
         let open = async || {
             let identity = self.clients.base(&credentials.base, region).await;
-            Arc::new(self.clients.bucket(&tenant.allowances, &tenant.place, identity))
+            Arc::new(self.clients.bucket(&tenant.allowances, &tenant.storage, identity))
         };
         Arc::clone(tenant.whole.get_or_init(open).await)
     }
@@ -147,7 +146,7 @@ impl Buckets {
         if let Some(known) = known.iter().find(same) {
             return Ok(Arc::clone(known));
         }
-        let policy = SessionPolicy::new(&tenant.place, scope.prefix, scope.permissions)
+        let policy = SessionPolicy::new(&tenant.storage, scope.prefix, scope.permissions)
             .map_err(|error| Error::Credentials(error.to_string()))?;
         let assume = || {
             let (name, user, role) = (scope.tenant.clone(), Some(scope.user.clone()), role.clone());
@@ -170,7 +169,7 @@ impl Buckets {
     ) -> (AssumedRole, Arc<S3Bucket>) {
         let session = AssumedRole::new(sts.clone(), assumption);
         let identity = Identity::session(session.clone());
-        let bucket = self.clients.bucket(&tenant.allowances, &tenant.place, identity);
+        let bucket = self.clients.bucket(&tenant.allowances, &tenant.storage, identity);
         (session, Arc::new(bucket))
     }
 }
@@ -189,6 +188,6 @@ impl vfs::Buckets for Buckets {
     }
 
     fn id(&self, tenant: &TenantName) -> Result<BucketId> {
-        Ok(self.tenant(tenant)?.place.id.clone())
+        Ok(self.tenant(tenant)?.storage.id.clone())
     }
 }

@@ -1,12 +1,13 @@
 //! The HTTP client that all tenants share, and the clients of S3 and STS on top of it.
 
 use super::{
-    Base, Place, Secret,
     assume_role::{AssumedRole, ForgetExpired, RetryExpired},
-    place::Role,
     retries::{self, Allowances},
 };
-use crate::store::S3Bucket;
+use crate::{
+    account::{BaseCredentials, Checksums, PayloadSigning, Role, Secret, Storage},
+    store::{S3Bucket, S3Options},
+};
 use aws_config::{
     default_provider::credentials::DefaultCredentialsChain, environment::EnvironmentVariableRegionProvider,
     meta::region::RegionProviderChain, provider_config::ProviderConfig,
@@ -79,36 +80,36 @@ impl Clients {
     }
 
     /// Who we are by `base`. `region` is where web identities are exchanged, unless the environment says another.
-    pub(super) async fn base(&self, base: &Base, region: &str) -> Identity {
+    pub(super) async fn base(&self, base: &BaseCredentials, region: &str) -> Identity {
         match base {
-            Base::Static { access_key_id, secret_access_key } => fixed(access_key_id, secret_access_key),
-            Base::DefaultChain => self.default_chain(region).await,
+            BaseCredentials::Static { access_key_id, secret_access_key } => fixed(access_key_id, secret_access_key),
+            BaseCredentials::DefaultChain => self.default_chain(region).await,
         }
     }
 
-    /// The bucket of `place`, as `identity`.
-    pub(super) fn bucket(&self, allowances: &Allowances, place: &Place, identity: Identity) -> S3Bucket {
+    /// The bucket of `storage`, as `identity`.
+    pub(super) fn bucket(&self, allowances: &Allowances, storage: &Storage, identity: Identity) -> S3Bucket {
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.clone())
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
             .credentials_provider(identity.provider)
             .identity_cache(identity.cache)
-            .region(Region::new(place.region.clone()))
-            .force_path_style(place.path_style)
+            .region(Region::new(storage.region.clone()))
+            .force_path_style(storage.path_style)
             .retry_config(retries::of_a_request())
             .retry_partition(allowances.s3.clone())
             .timeout_config(
                 TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build(),
             )
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build());
-        if let Some(endpoint) = &place.endpoint {
+        if let Some(endpoint) = &storage.endpoint {
             config = config.endpoint_url(endpoint);
         }
         if let Some(session) = identity.session {
             config = config.interceptor(ForgetExpired(session)).retry_classifier(RetryExpired);
         }
-        S3Bucket::new(config, place.s3_options())
+        S3Bucket::new(config, s3_options(storage))
     }
 
     /// The STS that gives out `role`, asked as `identity` in the region of the bucket.
@@ -159,6 +160,18 @@ impl Clients {
             })
             .await
             .clone()
+    }
+}
+
+fn s3_options(storage: &Storage) -> S3Options {
+    S3Options {
+        id: storage.id.clone(),
+        bucket: storage.bucket.clone(),
+        expected_bucket_owner: storage.expected_bucket_owner.clone(),
+        storage_class: storage.storage_class.clone(),
+        kms_key: storage.kms_key.clone(),
+        sign_payloads: storage.payload_signing == PayloadSigning::Signed,
+        send_checksums: storage.checksums == Checksums::Crc64Nvme,
     }
 }
 

@@ -8,18 +8,14 @@
 //! share only the HTTP client (one connection pool, one TLS configuration) and the default chain.
 
 mod assume_role;
+mod bucket_name;
 mod buckets;
 mod clients;
-mod place;
 mod retries;
-mod role;
-mod secret;
+mod session_name;
 mod session_policy;
 
+pub use bucket_name::{InvalidBucket, check_bucket};
 pub use buckets::Buckets;
-pub use place::{Base, Credentials, InvalidBucket, Place, Role};
-pub use role::{ExternalId, InvalidRole, RoleArn, SessionName};
-pub use secret::Secret;
+pub use session_name::SessionName;
 pub use session_policy::{MAX_CHARACTERS as MAX_POLICY_CHARACTERS, NoPolicy, SessionPolicy};
-
-pub use crate::store::{Checksums, PayloadSigning};

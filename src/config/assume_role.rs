@@ -1,7 +1,7 @@
 //! The `[storage.assume_role]` table: the role that a tenant's sessions work as.
 
 use super::{document::Table, storage::Endpoint, value::parsed};
-use crate::cloud::{ExternalId, Role, RoleArn};
+use crate::account::{ExternalId, Role, RoleArn};
 
 /// Reads the role. `in_aws` is whether the bucket lies in AWS, and not in another store.
 pub(super) fn read(table: &mut Table<'_>, in_aws: bool) -> Option<Role> {

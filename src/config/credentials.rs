@@ -1,14 +1,14 @@
 //! The `[storage.credentials]` table: an access key, or the SDK's default chain.
 
 use super::{document::Table, secret};
-use crate::cloud::{Base, Secret};
+use crate::account::{BaseCredentials, Secret};
 
 const EITHER: &str =
     "`access_key_id` with `secret_access_key_file` or `secret_access_key_env`, or `default_chain = true`";
 
 /// Reads exactly one kind of credentials. The secret itself is never in the file. `has_role` is whether they only serve
 /// to assume a role; then the default chain need not be asked for.
-pub(super) fn read(table: &mut Table<'_>, has_role: bool) -> Option<Base> {
+pub(super) fn read(table: &mut Table<'_>, has_role: bool) -> Option<BaseCredentials> {
     let before = table.report().count();
     table.refuse(
         "secret_access_key",
@@ -24,10 +24,10 @@ pub(super) fn read(table: &mut Table<'_>, has_role: bool) -> Option<Base> {
     }
     let credentials = match (access_key_id, from_file, from_variable, default_chain) {
         (Some(access_key_id), Some(secret), None, false) | (Some(access_key_id), None, Some(secret), false) => {
-            Base::Static { access_key_id, secret_access_key: Secret::from(secret) }
+            BaseCredentials::Static { access_key_id, secret_access_key: Secret::from(secret) }
         }
-        (None, None, None, true) => Base::DefaultChain,
-        (None, None, None, false) if has_role => Base::DefaultChain,
+        (None, None, None, true) => BaseCredentials::DefaultChain,
+        (None, None, None, false) if has_role => BaseCredentials::DefaultChain,
         (None, None, None, false) => return table.problem_here(format!("there are none; it takes {EITHER}")),
         _ => return table.problem_here(format!("they are of no single kind; it takes {EITHER}")),
     };

@@ -3,7 +3,7 @@
 use super::{
     document::Table,
     problem::{Report, Spot},
-    storage::Storage,
+    storage::SpottedStorage,
     user::read_permissions,
     value::Value,
 };
@@ -30,9 +30,9 @@ pub(super) struct SpottedMount {
 
 impl SpottedMount {
     /// Reports where a session's credentials can't be narrowed to this mount.
-    pub(super) fn check_policy(&self, storage: &Storage, report: &Report) {
-        if storage.place.credentials.role.is_some()
-            && let Err(error) = SessionPolicy::new(&storage.place, &self.mount.prefix, self.mount.permissions)
+    pub(super) fn check_policy(&self, storage: &SpottedStorage, report: &Report) {
+        if storage.storage.credentials.role.is_some()
+            && let Err(error) = SessionPolicy::new(&storage.storage, &self.mount.prefix, self.mount.permissions)
         {
             report.problem(&self.spot, error.to_string());
         }
@@ -40,7 +40,7 @@ impl SpottedMount {
 }
 
 /// Reads the mounts of `user` and its landing directory. Without mounts it sees the tenant's whole prefix at `/`.
-pub(super) fn read(user: &mut Table<'_>, storage: Option<&Storage>, permissions: Permissions) -> Tree {
+pub(super) fn read(user: &mut Table<'_>, storage: Option<&SpottedStorage>, permissions: Permissions) -> Tree {
     let before = user.report().count();
     let spotted = read_mounts(user, storage, permissions);
     let landing = user.or("landing", VirtualPath::root());
@@ -60,7 +60,7 @@ fn refuse(user: &Table<'_>, error: &InvalidMounts) {
     }
 }
 
-fn read_mounts(user: &mut Table<'_>, storage: Option<&Storage>, permissions: Permissions) -> Vec<SpottedMount> {
+fn read_mounts(user: &mut Table<'_>, storage: Option<&SpottedStorage>, permissions: Permissions) -> Vec<SpottedMount> {
     let mut entries = Vec::new();
     let mounts = user.tables("mounts", |mount| {
         let entry = mount.required::<VirtualPath>("entry");
@@ -72,15 +72,15 @@ fn read_mounts(user: &mut Table<'_>, storage: Option<&Storage>, permissions: Per
             }
             entries.push(entry.clone());
         }
-        let raw = format!("{}{}", storage?.prefix.as_str(), below?.as_str());
+        let raw = format!("{}{}", storage?.storage.prefix.as_str(), below?.as_str());
         let prefix = Prefix::parse(&raw).map_err(|error| mount.problem("prefix", error.to_string())).ok()?;
         Some(SpottedMount { mount: Mount { entry: entry?, prefix, permissions }, spot: mount.spot("prefix") })
     });
     mounts.unwrap_or_else(|| storage.map(|storage| whole(storage, permissions)).into_iter().collect())
 }
 
-fn whole(storage: &Storage, permissions: Permissions) -> SpottedMount {
-    let mount = Mount { entry: VirtualPath::root(), prefix: storage.prefix.clone(), permissions };
+fn whole(storage: &SpottedStorage, permissions: Permissions) -> SpottedMount {
+    let mount = Mount { entry: VirtualPath::root(), prefix: storage.storage.prefix.clone(), permissions };
     SpottedMount { mount, spot: storage.spot.clone() }
 }
 

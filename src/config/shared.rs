@@ -4,10 +4,10 @@ use super::{
     document::Table,
     mounts::SpottedMount,
     problem::{Report, Spot},
-    storage::Storage,
+    storage::SpottedStorage,
 };
 use crate::{
-    cloud::{ExternalId, RoleArn},
+    account::{ExternalId, RoleArn},
     name::{BucketId, Prefix, TenantName, UserName},
 };
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -42,8 +42,8 @@ impl Shared {
 
     /// Takes the external ID of a role, or reports for which other role it is sent. Tenants may share a role, as one of
     /// the vendor's own; but who knows two roles' common external ID could have us reach the one in the name of the other.
-    pub(super) fn claim_external_id(&mut self, storage: &Storage, report: &Report) {
-        let (Some(role), Some(spot)) = (&storage.place.credentials.role, &storage.external_id_spot) else { return };
+    pub(super) fn claim_external_id(&mut self, storage: &SpottedStorage, report: &Report) {
+        let (Some(role), Some(spot)) = (&storage.storage.credentials.role, &storage.external_id_spot) else { return };
         match self.external_ids.entry(role.external_id.clone()) {
             Entry::Vacant(vacant) => _ = vacant.insert((role.arn.clone(), spot.clone())),
             Entry::Occupied(first) if first.get().0 == role.arn => {}
@@ -55,8 +55,8 @@ impl Shared {
     }
 
     /// Takes what a mount leads to.
-    pub(super) fn claim_prefix(&mut self, tenant: &TenantName, storage: &Storage, mount: &SpottedMount) {
-        let bucket = storage.place.id.clone();
+    pub(super) fn claim_prefix(&mut self, tenant: &TenantName, storage: &SpottedStorage, mount: &SpottedMount) {
+        let bucket = storage.storage.id.clone();
         let claim = Claim { allow_shared_prefix: storage.allow_shared_prefix, spot: mount.spot.clone() };
         self.prefixes.entry((bucket, mount.mount.prefix.clone(), tenant.clone())).or_insert(claim);
     }

@@ -7,16 +7,15 @@ use super::{
     value::{Value, words},
 };
 use crate::{
-    cloud::{Checksums, Credentials, PayloadSigning, Place},
+    account::{Checksums, PayloadSigning, Storage, StorageCredentials},
+    cloud,
     name::{BucketId, Prefix},
 };
 use toml::de::DeValue;
 
-/// Where a tenant's files lie.
-pub(super) struct Storage {
-    pub(super) place: Place,
-    /// What all of the tenant's mounts lie below.
-    pub(super) prefix: Prefix,
+/// A tenant's storage, and the spots of its keys.
+pub(super) struct SpottedStorage {
+    pub(super) storage: Storage,
     /// Whether other tenants may reach the same objects.
     pub(super) allow_shared_prefix: bool,
     /// Where the prefix stands.
@@ -25,35 +24,36 @@ pub(super) struct Storage {
     pub(super) external_id_spot: Option<Spot>,
 }
 
-impl Storage {
-    pub(super) fn read(storage: &mut Table<'_>) -> Option<Self> {
-        let bucket = storage.required::<BucketName>("bucket");
-        let prefix = storage.required::<Prefix>("prefix");
-        let region = storage.required::<Region>("region");
-        let endpoint = storage.optional::<Endpoint>("endpoint");
-        let path_style = storage.or("path_style", false);
-        let kms_key = storage.optional::<String>("kms_key");
-        let expected_bucket_owner = storage.optional::<AccountId>("expected_bucket_owner");
-        let storage_class = storage.optional::<StorageClass>("storage_class");
-        let payload_signing = storage.or("payload_signing", PayloadSigning::default());
-        let checksums = storage.or("checksums", Checksums::default());
-        let allow_shared_prefix = storage.or("allow_shared_prefix", false);
+impl SpottedStorage {
+    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+        let bucket = table.required::<BucketName>("bucket");
+        let prefix = table.required::<Prefix>("prefix");
+        let region = table.required::<Region>("region");
+        let endpoint = table.optional::<Endpoint>("endpoint");
+        let path_style = table.or("path_style", false);
+        let kms_key = table.optional::<String>("kms_key");
+        let expected_bucket_owner = table.optional::<AccountId>("expected_bucket_owner");
+        let storage_class = table.optional::<StorageClass>("storage_class");
+        let payload_signing = table.or("payload_signing", PayloadSigning::default());
+        let checksums = table.or("checksums", Checksums::default());
+        let allow_shared_prefix = table.or("allow_shared_prefix", false);
         let (bucket, endpoint) = (bucket.map(|bucket| bucket.0), endpoint.map(|endpoint| endpoint.0));
         let id = BucketId::new(bucket.as_deref().unwrap_or_default(), endpoint.as_deref());
-        let has_role = storage.has("assume_role");
+        let has_role = table.has("assume_role");
         let mut external_id_spot = None;
         let role = has_role.then(|| {
-            storage.table("assume_role", |role| {
+            table.table("assume_role", |role| {
                 external_id_spot = Some(role.spot("external_id"));
                 assume_role::read(role, id.is_in_aws())
             })
         });
-        let base = storage.table("credentials", |credentials| credentials::read(credentials, has_role));
-        if has_role && id.is_in_aws() && !storage.has("expected_bucket_owner") {
-            warn_of_an_unknown_owner(storage);
+        let base = table.table("credentials", |credentials| credentials::read(credentials, has_role));
+        if has_role && id.is_in_aws() && !table.has("expected_bucket_owner") {
+            warn_of_an_unknown_owner(table);
         }
-        let place = Place {
+        let storage = Storage {
             id,
+            prefix: prefix?,
             bucket: bucket?,
             region: region?.0,
             endpoint,
@@ -63,13 +63,13 @@ impl Storage {
             storage_class: storage_class.map(|class| class.0),
             payload_signing,
             checksums,
-            credentials: Credentials { base: base?, role: role.map_or(Some(None), |role| role.map(Some))? },
+            credentials: StorageCredentials { base: base?, role: role.map_or(Some(None), |role| role.map(Some))? },
         };
-        if let Err(error) = place.check_bucket() {
+        if let Err(error) = cloud::check_bucket(&storage) {
             // Earlier versions took it, and failed at the tenant's first request. The other tenants have done no wrong.
-            storage.report().warning(&storage.spot("bucket"), error.to_string());
+            table.report().warning(&table.spot("bucket"), error.to_string());
         }
-        Some(Self { place, prefix: prefix?, allow_shared_prefix, spot: storage.spot("prefix"), external_id_spot })
+        Some(Self { storage, allow_shared_prefix, spot: table.spot("prefix"), external_id_spot })
     }
 }
 

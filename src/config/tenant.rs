@@ -3,14 +3,13 @@
 use super::{
     document::Table,
     shared::Shared,
-    storage::Storage,
+    storage::SpottedStorage,
     user,
     value::{ByteSize, words},
 };
 use crate::{
     account::{self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR},
-    cloud::Place,
-    name::{Prefix, TenantName},
+    name::TenantName,
     store::MAX_OBJECT_BYTES,
 };
 use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
@@ -35,10 +34,8 @@ words!(PartialUploads { "resumable" => PartialUploads::Resumable, "discard" => P
 pub struct Tenant {
     /// Its name and limits.
     pub account: Arc<account::Tenant>,
-    /// Where its files lie.
-    pub place: Place,
-    /// What all of them lie below.
-    pub prefix: Prefix,
+    /// Its storage.
+    pub storage: Arc<account::Storage>,
     /// Its users, each with the credentials that it may log in with.
     pub users: Vec<(Arc<account::User>, Arc<account::Credentials>)>,
 }
@@ -56,7 +53,7 @@ impl Tenant {
         let fetch_ahead = root.or("fetch_ahead", true);
         let max_rename_objects = read_max_rename_objects(root);
         let partial_uploads_kept_for = read_partial_uploads_kept_for(root);
-        let storage = root.table("storage", Storage::read);
+        let storage = root.table("storage", SpottedStorage::read);
         if let Some(storage) = &storage {
             shared.claim_external_id(storage, root.report());
         }
@@ -72,8 +69,7 @@ impl Tenant {
                 max_rename_objects,
                 partial_uploads_kept_for,
             }),
-            place: storage.place,
-            prefix: storage.prefix,
+            storage: Arc::new(storage.storage),
             users: users.map(|(user, credentials)| (Arc::new(user), Arc::new(credentials))).collect(),
         })
     }

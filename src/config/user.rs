@@ -5,7 +5,7 @@ use super::{
     login,
     mounts::{self, Tree},
     shared::Shared,
-    storage::Storage,
+    storage::SpottedStorage,
 };
 use crate::{
     account::{Credentials, Permission, Permissions, User},
@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn read(
     user: &mut Table<'_>,
     tenant: Option<&TenantName>,
-    storage: Option<&Storage>,
+    storage: Option<&SpottedStorage>,
     shared: &mut Shared,
 ) -> Option<(User, Credentials)> {
     let name: Option<UserName> = user.required("name");

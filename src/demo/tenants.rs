@@ -7,10 +7,10 @@ use super::{
 };
 use crate::{
     account::{
-        self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts,
-        Permissions, PublicKey, User,
+        self, BaseCredentials, Checksums, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS,
+        DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, PayloadSigning, Permissions, PublicKey, Role, Storage,
+        StorageCredentials, User,
     },
-    cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Role},
     config::Tenant,
     identity::hash_password,
     name::{BucketId, Prefix, TenantName},
@@ -33,8 +33,7 @@ pub fn tenants(endpoint: &str, keys: &[PublicKey]) -> anyhow::Result<Vec<Tenant>
                     max_rename_objects: DEFAULT_MAX_RENAME_OBJECTS,
                     partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
                 }),
-                place: place(account, endpoint)?,
-                prefix: Prefix::parse(prefix)?,
+                storage: Arc::new(storage(account, Prefix::parse(prefix)?, endpoint)?),
             })
         })
         .collect()
@@ -57,10 +56,11 @@ fn login(
     Ok((Arc::new(user), Arc::new(credentials)))
 }
 
-fn place(account: &Account, endpoint: &str) -> anyhow::Result<Place> {
-    Ok(Place {
+fn storage(account: &Account, prefix: Prefix, endpoint: &str) -> anyhow::Result<Storage> {
+    Ok(Storage {
         // The id doesn't depend on the endpoint: the S3's port changes with each start.
         id: BucketId::in_store("demo", account.bucket),
+        prefix,
         bucket: account.bucket.to_owned(),
         region: REGION.to_owned(),
         endpoint: Some(endpoint.to_owned()),
@@ -70,8 +70,8 @@ fn place(account: &Account, endpoint: &str) -> anyhow::Result<Place> {
         storage_class: None,
         payload_signing: PayloadSigning::default(),
         checksums: Checksums::default(),
-        credentials: Credentials {
-            base: Base::Static {
+        credentials: StorageCredentials {
+            base: BaseCredentials::Static {
                 access_key_id: SERVER_ACCESS_KEY_ID.to_owned(),
                 secret_access_key: SERVER_SECRET_ACCESS_KEY.to_owned().into(),
             },

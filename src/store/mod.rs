@@ -47,7 +47,7 @@ pub use memory::MemoryBucket;
 pub use reader::Reader;
 pub use remove::remove;
 pub use rename::{Moved, Renamed, RenamedTree, TimesWritten, Tree, check_target, rename, rename_tree, repair_rename};
-pub use s3::{Checksums, PayloadSigning, S3Bucket, S3Options};
+pub use s3::{S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
 pub(crate) use upload::in_time;
 pub use upload::{

@@ -60,7 +60,7 @@ impl Arena {
 
     async fn of<const N: usize>(journals: [Arc<dyn Journal>; N], postgres: Option<Postgres>) -> Self {
         let account = Account::open().await;
-        let bucket = scope::bucket(account.place(), "acme/").await;
+        let bucket = scope::bucket(account.storage(), "acme/").await;
         account.s3.delay(LATENCY);
         let budget = Budget::new(64 << 20);
         let nodes = journals.map(|journal| node(Arc::clone(&bucket), &budget, journal));

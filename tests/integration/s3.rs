@@ -7,8 +7,7 @@ use crc_fast::CrcAlgorithm::Crc64Nvme;
 use futures_util::TryStreamExt;
 use std::{ops::Range, sync::Arc};
 use wharfinger::{
-    account::Permissions,
-    cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
+    account::{BaseCredentials, Checksums, PayloadSigning, Permissions, Secret, Storage, StorageCredentials},
     name::{Key, Prefix},
     store::{
         self, Bucket, Condition, DirectoryState, ETag, Error, Headers, Journal, ListScope, Listed, MemoryBucket,
@@ -47,7 +46,7 @@ macro_rules! promises {
             $(#[tokio::test]
             async fn $promise() {
                 let seaweedfs = super::SeaweedFs::shared().await;
-                let bucket = super::SeaweedFs::bucket(seaweedfs.place()).await;
+                let bucket = super::SeaweedFs::bucket(seaweedfs.storage()).await;
                 super::$promise(super::Shelf::on_seaweedfs(bucket, stringify!($promise))).await;
             })*
         }
@@ -487,7 +486,7 @@ async fn every_setting_of_an_endpoint_works_on_seaweedfs() {
     let seaweedfs = SeaweedFs::shared().await;
     for payload_signing in [PayloadSigning::Unsigned, PayloadSigning::Signed] {
         for checksums in [Checksums::Crc64Nvme, Checksums::WhenRequired] {
-            let bucket = SeaweedFs::bucket(Place { payload_signing, checksums, ..seaweedfs.place() }).await;
+            let bucket = SeaweedFs::bucket(Storage { payload_signing, checksums, ..seaweedfs.storage() }).await;
             let test = format!("{payload_signing:?}-{checksums:?}");
             what_was_put_is_there(Shelf::on_seaweedfs(bucket.clone(), &test)).await;
             parts_become_an_object_at_once(Shelf::on_seaweedfs(bucket, &test)).await;
@@ -498,15 +497,15 @@ async fn every_setting_of_an_endpoint_works_on_seaweedfs() {
 #[tokio::test]
 async fn a_wrong_secret_is_no_missing_file() {
     let seaweedfs = SeaweedFs::shared().await;
-    let mut place = seaweedfs.place();
-    place.credentials = Credentials {
-        base: Base::Static {
+    let mut storage = seaweedfs.storage();
+    storage.credentials = StorageCredentials {
+        base: BaseCredentials::Static {
             access_key_id: "wharfinger".to_owned(),
             secret_access_key: Secret::from("wrong".to_owned()),
         },
         role: None,
     };
-    let bucket = SeaweedFs::bucket(place).await;
+    let bucket = SeaweedFs::bucket(storage).await;
     let listed = bucket.list(ListScope::Below(&below("any")), None, 1).await;
     assert!(matches!(listed, Err(Error::Credentials(_))), "{listed:?}");
     let head = bucket.head(&below("any").key("a").unwrap()).await;

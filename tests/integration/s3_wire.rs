@@ -10,7 +10,7 @@ use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use wharfinger::{
-    cloud::{Base, Checksums, Credentials, PayloadSigning, Place, Secret},
+    account::{BaseCredentials, Checksums, PayloadSigning, Secret, Storage, StorageCredentials},
     name::{BucketId, Key, Prefix},
     store::{
         Bucket, Condition, ETag, Error, Headers, ListScope, NewObject, OpenUpload, Payload, Pin, RemovalCondition,
@@ -23,7 +23,7 @@ const OWNER: &str = "111122223333";
 #[tokio::test]
 async fn a_put_goes_out_unsigned_with_its_checksum_and_length() {
     let wire = Wire::answering([stored()]).await;
-    let bucket = bucket(place(&wire)).await;
+    let bucket = bucket(storage(&wire)).await;
     let object = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into(), ..NewObject::default() };
     bucket.put(&key(), payload(), &object, Condition::Absent).await.unwrap();
     let asked = &wire.asked()[0];
@@ -59,7 +59,7 @@ async fn what_is_told_of_bytes_is_read_from_a_head_and_said_again() {
     let told = [("etag", "\"e\""), ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT")];
     let head = answer(200, &[&SAID[..], &told].concat(), "");
     let wire = Wire::answering([head, stored(), answer(200, &[], created)]).await;
-    let bucket = bucket(place(&wire)).await;
+    let bucket = bucket(storage(&wire)).await;
     let headers = bucket.head(&key()).await.unwrap().headers;
     assert_eq!(headers.content_type.as_deref(), Some("text/csv"));
     let object = NewObject { headers, ..NewObject::default() };
@@ -75,8 +75,9 @@ async fn what_is_told_of_bytes_is_read_from_a_head_and_said_again() {
 #[tokio::test]
 async fn a_signed_payload_is_hashed_and_a_store_without_crc64_gets_none() {
     let wire = Wire::answering([stored(), stored()]).await;
-    let place = Place { payload_signing: PayloadSigning::Signed, checksums: Checksums::WhenRequired, ..bare(&wire) };
-    let bucket = bucket(place).await;
+    let storage =
+        Storage { payload_signing: PayloadSigning::Signed, checksums: Checksums::WhenRequired, ..bare(&wire) };
+    let bucket = bucket(storage).await;
     bucket.put(&key(), payload(), &NewObject::default(), Condition::Always).await.unwrap();
     bucket.upload_part(&key(), &UploadId("u".to_owned()), 1, payload()).await.unwrap();
     let sha256 = hex::encode(Sha256::digest(b"goods"));
@@ -96,7 +97,7 @@ async fn a_multipart_upload_is_checked_part_by_part_and_as_a_whole() {
     let created = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
     let completed = "<CompleteMultipartUploadResult><ETag>\"e-2\"</ETag></CompleteMultipartUploadResult>";
     let wire = Wire::answering([answer(200, &[], created), stored(), stored(), answer(200, &[], completed)]).await;
-    let bucket = bucket(place(&wire)).await;
+    let bucket = bucket(storage(&wire)).await;
     let object = NewObject::default();
     let upload = bucket.create_upload(&key(), &object).await.unwrap();
     let mut parts = Vec::new();
@@ -132,7 +133,7 @@ async fn a_copy_names_both_ends_exactly() {
     let copied =
         "<CopyObjectResult><ETag>\"e\"</ETag><LastModified>2026-11-23T22:21:51.000Z</LastModified></CopyObjectResult>";
     let wire = Wire::answering([answer(200, &[], copied)]).await;
-    let bucket = bucket(place(&wire)).await;
+    let bucket = bucket(storage(&wire)).await;
     let source = below().key("a+b?c#d%2e é").unwrap();
     let copy = bucket.copy(&source, &pin(None), &key(), None, Condition::Absent).await.unwrap();
     assert_eq!((copy.pin.etag, copy.modified), (ETag("\"e\"".into()), Some(1_795_472_511)));
@@ -157,7 +158,7 @@ async fn a_copy_names_both_ends_exactly() {
 async fn every_request_names_the_owner_of_the_bucket() {
     let refused = || answer(403, &[], "");
     let wire = Wire::answering((0..7).map(|_| refused())).await;
-    let bucket = bucket(place(&wire)).await;
+    let bucket = bucket(storage(&wire)).await;
     let upload = UploadId("u".to_owned());
     assert!(bucket.head(&key()).await.is_err());
     assert!(bucket.read(&key(), 0..1, None).await.is_err());
@@ -179,7 +180,7 @@ async fn every_request_names_the_owner_of_the_bucket() {
 async fn an_error_under_status_200_is_an_error() {
     let error = "<Error><Code>InvalidRequest</Code><Message>no</Message><RequestId>R1</RequestId></Error>";
     let wire = Wire::answering([answer(200, &[], error), answer(200, &[], error)]).await;
-    let bucket = bucket(place(&wire)).await;
+    let bucket = bucket(storage(&wire)).await;
     let copied = bucket.copy(&key(), &pin(None), &key(), None, Condition::Always).await;
     assert!(matches!(&copied, Err(Error::Refused { code, .. }) if code == "InvalidRequest"), "{copied:?}");
     let upload = UploadId("u".to_owned());
@@ -191,7 +192,7 @@ async fn an_error_under_status_200_is_an_error() {
 async fn a_body_is_sent_again_after_an_error_and_after_a_race() {
     let raced = "<Error><Code>ConditionalRequestConflict</Code></Error>";
     let wire = Wire::answering([answer(500, &[], ""), answer(409, &[], raced), stored()]).await;
-    let bucket = bucket(place(&wire)).await;
+    let bucket = bucket(storage(&wire)).await;
     bucket.put(&key(), payload(), &NewObject::default(), Condition::Absent).await.unwrap();
     let bodies: Vec<_> = wire.asked().into_iter().map(|asked| asked.body).collect();
     assert_eq!(bodies, [b"goods"; 3]);
@@ -224,7 +225,7 @@ async fn a_deletion_tells_its_own_success_from_anothers() {
         for (answers, expected) in cases {
             let (count, said) = (answers.len(), format!("{condition:?} {answers:?}"));
             let wire = Wire::answering(answers).await;
-            let removed = bucket(place(&wire)).await.remove(&key(), condition.clone()).await;
+            let removed = bucket(storage(&wire)).await.remove(&key(), condition.clone()).await;
             let found = match &removed {
                 Ok(()) => "done",
                 Err(Error::NotFound) => "another's",
@@ -241,7 +242,7 @@ async fn a_deletion_tells_its_own_success_from_anothers() {
         }
     }
     let wire = Wire::answering([gone()]).await;
-    bucket(place(&wire)).await.remove(&key(), RemovalCondition::Always).await.unwrap();
+    bucket(storage(&wire)).await.remove(&key(), RemovalCondition::Always).await.unwrap();
     assert_eq!(wire.asked()[0].header("if-match"), None);
 }
 
@@ -257,7 +258,7 @@ async fn a_copy_says_what_it_is_given_and_keeps_the_tags() {
     };
     let object = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into(), headers };
     let source = below().key("a").unwrap();
-    let bucket = bucket(place(&wire)).await;
+    let bucket = bucket(storage(&wire)).await;
     let copy = bucket.copy(&source, &pin(None), &key(), Some(&object), Condition::Always).await.unwrap();
     assert_eq!(copy.modified, None, "not every store says it");
     let asked = &wire.asked()[0];
@@ -279,7 +280,7 @@ async fn a_pinned_read_goes_on_with_the_version_of_its_pin() {
     let changed = || answer(412, &[], "<Error><Code>PreconditionFailed</Code></Error>");
     let wire =
         Wire::answering([changed(), got("bytes 0-4/5", "goods"), changed(), changed(), answer(403, &[], "")]).await;
-    let bucket = bucket(place(&wire)).await;
+    let bucket = bucket(storage(&wire)).await;
     let pinned = pin(Some("v1"));
     let read = bucket.read(&key(), 0..5, Some(&pinned)).await.unwrap();
     assert_eq!(read.body.try_collect::<Vec<_>>().await.unwrap().concat(), b"goods");
@@ -298,7 +299,7 @@ async fn a_pinned_read_outlives_the_removal_of_its_object_where_versions_are_kep
     let denied = || answer(403, &[], "<Error><Code>AccessDenied</Code></Error>");
     for missing in [removed(), denied()] {
         let wire = Wire::answering([missing.clone(), got("bytes 0-4/5", "goods"), missing.clone()]).await;
-        let bucket = bucket(place(&wire)).await;
+        let bucket = bucket(storage(&wire)).await;
         let read = bucket.read(&key(), 0..5, Some(&pin(Some("v1")))).await.unwrap();
         assert_eq!(read.body.try_collect::<Vec<_>>().await.unwrap().concat(), b"goods");
         let gone = bucket.read(&key(), 0..5, Some(&pin(None))).await;
@@ -311,7 +312,7 @@ async fn a_pinned_read_outlives_the_removal_of_its_object_where_versions_are_kep
 async fn a_body_that_ends_early_is_an_error() {
     let cut_off = got("bytes 0-4/5", "goods").replace("goods", "go");
     let wire = Wire::answering([cut_off]).await;
-    let read = bucket(place(&wire)).await.read(&key(), 0..5, None).await.unwrap();
+    let read = bucket(storage(&wire)).await.read(&key(), 0..5, None).await.unwrap();
     let bytes = read.body.try_collect::<Vec<_>>().await;
     assert!(matches!(bytes, Err(Error::Unreachable(_) | Error::Broken(_))), "{bytes:?}");
 }
@@ -326,7 +327,7 @@ async fn refusals_say_what_s3_said() {
         answer(404, &[], ""),
     ])
     .await;
-    let bucket = bucket(place(&wire)).await;
+    let bucket = bucket(storage(&wire)).await;
     let read = async || bucket.read(&key(), 7..9, None).await.unwrap_err();
     assert_eq!(read().await.to_string(), "S3 denied access (AccessDenied, HTTP 403, request R1)");
     assert!(matches!(read().await, Error::RangeNotSatisfiable { size: Some(3) }));
@@ -340,7 +341,7 @@ async fn a_listing_holds_names_that_xml_cannot() {
         <Contents><Key>acme/a%01+%2B</Key><Size>1</Size><ETag>\"e\"</ETag><LastModified>2026-11-23T22:21:51Z</LastModified>\
         </Contents></ListBucketResult>";
     let wire = Wire::answering([answer(200, &[], listing)]).await;
-    let page = bucket(place(&wire)).await.list(ListScope::Below(&below()), None, 1000).await.unwrap();
+    let page = bucket(storage(&wire)).await.list(ListScope::Below(&below()), None, 1000).await.unwrap();
     assert_eq!(page.objects[0].raw_key, "acme/a\u{1} +");
     assert!(page.next.is_none());
 }
@@ -353,7 +354,7 @@ async fn a_list_of_parts_goes_on_behind_a_number() {
         <Part><PartNumber>9</PartNumber><Size>0</Size><ETag>e</ETag></Part></ListPartsResult>";
     let gone = "<Error><Code>NoSuchUpload</Code></Error>";
     let wire = Wire::answering([answer(200, &[], parts), answer(404, &[], gone)]).await;
-    let bucket = bucket(place(&wire)).await;
+    let bucket = bucket(storage(&wire)).await;
     let page = bucket.list_parts(&key(), &UploadId("u".to_owned()), 7).await.unwrap();
     assert!(page.more);
     let read: Vec<_> = page.parts.iter().map(|part| (part.number, part.size, &*part.etag.0, part.crc64)).collect();
@@ -373,7 +374,7 @@ async fn a_list_of_uploads_says_who_began_them_and_goes_on_behind_one() {
         <Initiator><ID>arn:aws:sts::111122223333:assumed-role/r/s</ID></Initiator></Upload>\
         </ListMultipartUploadsResult>";
     let wire = Wire::answering([answer(200, &[], uploads), answer(200, &[], "<ListMultipartUploadsResult/>")]).await;
-    let bucket = bucket(place(&wire)).await;
+    let bucket = bucket(storage(&wire)).await;
     let page = bucket.list_uploads(&below(), None).await.unwrap();
     let expected = OpenUpload {
         raw_key: "acme/a\u{1} +".to_owned(),
@@ -396,9 +397,9 @@ async fn a_list_of_uploads_says_who_began_them_and_goes_on_behind_one() {
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_nobody_listens_at_is_unreachable() {
     let wire = Wire::answering([]).await;
-    let place = place(&wire);
+    let storage = storage(&wire);
     wire.close().await;
-    let head = bucket(place).await.head(&key()).await.unwrap_err();
+    let head = bucket(storage).await.head(&key()).await.unwrap_err();
     assert!(matches!(head, Error::Unreachable(_)), "{head:?}");
     assert!(head.to_string().ends_with("Connection refused (os error 111)"), "{head}");
     assert!(!head.to_string().contains('{'), "{head}");
@@ -440,13 +441,13 @@ fn got(content_range: &str, body: &str) -> String {
     answer(206, &[("etag", "\"e\""), modified, ("content-range", content_range)], body)
 }
 
-async fn bucket(place: Place) -> Arc<dyn Bucket> {
-    scope::bucket(place, "").await
+async fn bucket(storage: Storage) -> Arc<dyn Bucket> {
+    scope::bucket(storage, "").await
 }
 
 /// A bucket with every setting that adds headers to requests.
-fn place(wire: &Wire) -> Place {
-    Place {
+fn storage(wire: &Wire) -> Storage {
+    Storage {
         kms_key: Some("key".to_owned()),
         expected_bucket_owner: Some(OWNER.to_owned()),
         storage_class: Some("STANDARD_IA".to_owned()),
@@ -454,9 +455,10 @@ fn place(wire: &Wire) -> Place {
     }
 }
 
-fn bare(wire: &Wire) -> Place {
-    Place {
+fn bare(wire: &Wire) -> Storage {
+    Storage {
         id: BucketId::new("vendor", Some(&wire.endpoint())),
+        prefix: Prefix::parse("").unwrap(),
         bucket: "vendor".to_owned(),
         region: "eu-central-1".to_owned(),
         endpoint: Some(wire.endpoint()),
@@ -466,8 +468,8 @@ fn bare(wire: &Wire) -> Place {
         storage_class: None,
         payload_signing: PayloadSigning::default(),
         checksums: Checksums::default(),
-        credentials: Credentials {
-            base: Base::Static {
+        credentials: StorageCredentials {
+            base: BaseCredentials::Static {
                 access_key_id: "AKIDEXAMPLE".to_owned(),
                 secret_access_key: Secret::from("secret".to_owned()),
             },

@@ -10,7 +10,7 @@ use std::{
 };
 use tempfile::TempDir;
 use wharfinger::{
-    cloud::Place,
+    account::Storage,
     name::Prefix,
     store::{Bucket, ListScope},
 };
@@ -104,17 +104,17 @@ impl SeaweedFs {
     }
 
     /// The bucket as config states it.
-    pub fn place(&self) -> Place {
-        super::scope::place(BUCKET, &self.endpoint(), ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+    pub fn storage(&self) -> Storage {
+        super::scope::storage(BUCKET, &self.endpoint(), ACCESS_KEY_ID, SECRET_ACCESS_KEY)
     }
 
     /// Returns the bucket with these settings.
-    pub async fn bucket(place: Place) -> Arc<dyn Bucket> {
-        super::scope::bucket(place, "").await
+    pub async fn bucket(storage: Storage) -> Arc<dyn Bucket> {
+        super::scope::bucket(storage, "").await
     }
 
     async fn wait_for_bucket(&self) {
-        let bucket = Self::bucket(self.place()).await;
+        let bucket = Self::bucket(self.storage()).await;
         let everything = Prefix::parse("").unwrap();
         let deadline = Instant::now() + START_TIMEOUT;
         while let Err(error) = bucket.list(ListScope::Below(&everything), None, 1).await {

@@ -7,8 +7,8 @@
 //! errors".
 
 use crate::{
+    account::RoleArn,
     clock::{Clock as _, SystemClock},
-    cloud::RoleArn,
     store::{self, is_credentials, reasons},
 };
 use aws_sdk_sts::{

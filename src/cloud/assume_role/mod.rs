@@ -15,8 +15,9 @@ mod renewed;
 pub(super) use error::Error;
 pub(super) use expired::{ForgetExpired, RetryExpired};
 
-use super::{SessionName, SessionPolicy, place::Role};
+use super::{SessionName, SessionPolicy};
 use crate::{
+    account::Role,
     clock::{Clock as _, SystemClock},
     name::{TenantName, UserName},
 };

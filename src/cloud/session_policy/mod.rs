@@ -26,8 +26,10 @@
 mod actions;
 mod document;
 
-use super::Place;
-use crate::{account::Permissions, name::Prefix};
+use crate::{
+    account::{Permissions, Storage},
+    name::Prefix,
+};
 use actions::{ABORT_UPLOADS, Actions, FIND_UPLOADS, KMS};
 use document::{Document, Statement, literal};
 
@@ -53,31 +55,31 @@ pub enum NoPolicy {
 }
 
 impl SessionPolicy {
-    /// The policy that allows what `permissions` need in `place`, below `prefix` and nowhere else.
+    /// The policy that allows what `permissions` need in `storage`, below `prefix` and nowhere else.
     ///
     /// # Errors
     /// [`NoPolicy`]. `wharfinger check` reports it, so a running server doesn't meet it.
-    pub fn new(place: &Place, prefix: &Prefix, permissions: Permissions) -> Result<Self, NoPolicy> {
-        let arns = Arns::new(place)?;
+    pub fn new(storage: &Storage, prefix: &Prefix, permissions: Permissions) -> Result<Self, NoPolicy> {
+        let arns = Arns::new(storage)?;
         let below = literal(prefix.as_str());
         let actions = Actions::needed(permissions);
-        let encrypts = place.may_use_kms() && actions.read_or_write();
+        let encrypts = storage.may_use_kms() && actions.read_or_write();
         let mut statements = vec![Statement::listing(actions.bucket, &arns.bucket, &below)];
         statements.extend(Statement::objects(actions.objects, format!("{}{below}*", arns.objects)));
         statements.extend(Statement::objects(actions.markers, format!("{}{below}*/", arns.objects)));
         if encrypts {
-            statements.push(Statement::kms(KMS, place.kms_key.as_deref(), arns.encryption_contexts));
+            statements.push(Statement::kms(KMS, storage.kms_key.as_deref(), arns.encryption_contexts));
         }
         Self::of(statements)
     }
 
-    /// The janitor's policy. It allows to list the open uploads of `place`, and to abort those below `prefix`. It
+    /// The janitor's policy. It allows to list the open uploads of `storage`, and to abort those below `prefix`. It
     /// doesn't allow to read, write or delete files.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn for_janitor(place: &Place, prefix: &Prefix) -> Result<Self, NoPolicy> {
-        let arns = Arns::new(place)?;
+    pub fn for_janitor(storage: &Storage, prefix: &Prefix) -> Result<Self, NoPolicy> {
+        let arns = Arns::new(storage)?;
         let below = literal(prefix.as_str());
         // Only `ListBucket` and `ListBucketVersions` have the key `s3:prefix`: a condition on it would match no
         // request.
@@ -110,15 +112,15 @@ struct Arns {
 }
 
 impl Arns {
-    fn new(place: &Place) -> Result<Self, NoPolicy> {
-        if place.bucket.ends_with("-s3alias") {
+    fn new(storage: &Storage) -> Result<Self, NoPolicy> {
+        if storage.bucket.ends_with("-s3alias") {
             return Err(NoPolicy::Alias);
         }
-        if place.bucket.starts_with("arn:") {
-            let bucket = literal(&place.bucket);
+        if storage.bucket.starts_with("arn:") {
+            let bucket = literal(&storage.bucket);
             return Ok(Self { objects: format!("{bucket}/object/"), bucket, encryption_contexts: None });
         }
-        let bucket = format!("arn:{}:s3:::{}", place.partition(), literal(&place.bucket));
+        let bucket = format!("arn:{}:s3:::{}", storage.partition(), literal(&storage.bucket));
         let objects = format!("{bucket}/");
         let encryption_contexts = Some([bucket.clone(), format!("{objects}*")]);
         Ok(Self { bucket, objects, encryption_contexts })

@@ -3,14 +3,14 @@
 
 use super::*;
 use crate::{
-    account::Permission,
-    cloud::{Base, Checksums, Credentials, PayloadSigning},
+    account::{BaseCredentials, Checksums, PayloadSigning, Permission, StorageCredentials},
     name::BucketId,
 };
 
-fn place(bucket: &str) -> Place {
-    Place {
+fn storage(bucket: &str) -> Storage {
+    Storage {
         id: BucketId::new(bucket, None),
+        prefix: Prefix::parse("acme/").unwrap(),
         bucket: bucket.to_owned(),
         region: "eu-central-1".to_owned(),
         endpoint: None,
@@ -20,23 +20,23 @@ fn place(bucket: &str) -> Place {
         storage_class: None,
         payload_signing: PayloadSigning::default(),
         checksums: Checksums::default(),
-        credentials: Credentials { base: Base::DefaultChain, role: None },
+        credentials: StorageCredentials { base: BaseCredentials::DefaultChain, role: None },
     }
 }
 
-fn elsewhere(bucket: &str) -> Place {
+fn elsewhere(bucket: &str) -> Storage {
     let endpoint = Some("http://127.0.0.1:8333".to_owned());
-    Place { id: BucketId::new(bucket, endpoint.as_deref()), endpoint, ..place(bucket) }
+    Storage { id: BucketId::new(bucket, endpoint.as_deref()), endpoint, ..storage(bucket) }
 }
 
-fn policy(place: &Place, prefix: &str, permissions: &[Permission]) -> Result<String, NoPolicy> {
+fn policy(storage: &Storage, prefix: &str, permissions: &[Permission]) -> Result<String, NoPolicy> {
     let permissions = permissions.iter().copied().collect();
-    SessionPolicy::new(place, &Prefix::parse(prefix).unwrap(), permissions).map(|policy| policy.as_str().to_owned())
+    SessionPolicy::new(storage, &Prefix::parse(prefix).unwrap(), permissions).map(|policy| policy.as_str().to_owned())
 }
 
 #[test]
 fn it_allows_what_the_permissions_need_below_the_prefix() {
-    let read = policy(&place("vendor"), "tenants/acme/", &[Permission::Read]).unwrap();
+    let read = policy(&storage("vendor"), "tenants/acme/", &[Permission::Read]).unwrap();
     let listing = r#"{"Effect":"Allow","Action":["s3:ListBucket"],"Resource":"arn:aws:s3:::vendor","Condition":{"StringLike":{"s3:prefix":["tenants/acme/*"]}}}"#;
     let objects = r#"{"Effect":"Allow","Action":["s3:GetObject","s3:GetObjectVersion"],"Resource":"arn:aws:s3:::vendor/tenants/acme/*"}"#;
     let kms = r#"{"Effect":"Allow","Action":["kms:Decrypt","kms:GenerateDataKey"],"Resource":"*","Condition":{"StringLike":{"kms:EncryptionContext:aws:s3:arn":["arn:aws:s3:::vendor","arn:aws:s3:::vendor/*"],"kms:ViaService":["s3.*"]}}}"#;
@@ -45,12 +45,12 @@ fn it_allows_what_the_permissions_need_below_the_prefix() {
 
 #[test]
 fn a_store_that_is_not_aws_hears_of_kms_only_where_there_is_a_key() {
-    let read = |place: &Place| policy(place, "acme/", &[Permission::Read]).unwrap();
+    let read = |storage: &Storage| policy(storage, "acme/", &[Permission::Read]).unwrap();
     assert!(!read(&elsewhere("vendor")).contains("kms:"));
     let key = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-    let keyed = Place { kms_key: Some(key.to_owned()), ..elsewhere("vendor") };
+    let keyed = Storage { kms_key: Some(key.to_owned()), ..elsewhere("vendor") };
     assert!(read(&keyed).contains(&format!(r#""Resource":"{key}""#)));
-    let alias = Place { kms_key: Some("alias/files".to_owned()), ..place("vendor") };
+    let alias = Storage { kms_key: Some("alias/files".to_owned()), ..storage("vendor") };
     assert!(read(&alias).contains(r#""Action":["kms:Decrypt","kms:GenerateDataKey"],"Resource":"*""#));
 }
 
@@ -78,18 +78,18 @@ fn wildcards_in_a_prefix_are_letters() {
 #[test]
 fn access_points_go_by_their_arns() {
     let arn = "arn:aws:s3:eu-west-1:111122223333:accesspoint/acme";
-    let point = policy(&place(arn), "in/", &[Permission::Read]).unwrap();
+    let point = policy(&storage(arn), "in/", &[Permission::Read]).unwrap();
     assert!(point.contains(&format!(r#""Resource":"{arn}""#)), "{point}");
     assert!(point.contains(&format!(r#""Resource":"{arn}/object/in/*""#)), "{point}");
     assert!(!point.contains("EncryptionContext"), "{point}");
-    assert_eq!(policy(&place("acme-xyz-s3alias"), "in/", &[]), Err(NoPolicy::Alias));
+    assert_eq!(policy(&storage("acme-xyz-s3alias"), "in/", &[]), Err(NoPolicy::Alias));
 }
 
 #[test]
 fn other_partitions_have_other_arns() {
     for (region, partition) in [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eu-west-1", "aws")] {
-        let place = Place { region: region.to_owned(), ..place("vendor") };
-        let read = policy(&place, "acme/", &[Permission::Read]).unwrap();
+        let storage = Storage { region: region.to_owned(), ..storage("vendor") };
+        let read = policy(&storage, "acme/", &[Permission::Read]).unwrap();
         assert!(read.contains(&format!(r#""arn:{partition}:s3:::vendor/acme/*""#)), "{read}");
     }
 }
@@ -97,23 +97,23 @@ fn other_partitions_have_other_arns() {
 #[test]
 fn the_janitor_finds_uploads_and_aborts_its_own() {
     let prefix = Prefix::parse("tenants/ac*me/").unwrap();
-    let policy = SessionPolicy::for_janitor(&place("vendor"), &prefix).unwrap();
+    let policy = SessionPolicy::for_janitor(&storage("vendor"), &prefix).unwrap();
     let finds = r#"{"Effect":"Allow","Action":["s3:ListBucketMultipartUploads"],"Resource":"arn:aws:s3:::vendor"}"#;
     let aborts = r#"{"Effect":"Allow","Action":["s3:AbortMultipartUpload"],"Resource":"arn:aws:s3:::vendor/tenants/ac${*}me/*"}"#;
     assert_eq!(policy.as_str(), format!(r#"{{"Version":"2012-10-17","Statement":[{finds},{aborts}]}}"#));
-    assert_eq!(SessionPolicy::for_janitor(&place("acme-xyz-s3alias"), &prefix), Err(NoPolicy::Alias));
+    assert_eq!(SessionPolicy::for_janitor(&storage("acme-xyz-s3alias"), &prefix), Err(NoPolicy::Alias));
 }
 
 #[test]
 fn all_permissions_on_the_longest_plain_prefix_fit() {
     let longest = format!("{}/", "p".repeat(511));
     let bucket = "b".repeat(63);
-    assert!(policy(&place(&bucket), &longest, &Permission::ALL).unwrap().len() <= MAX_CHARACTERS);
+    assert!(policy(&storage(&bucket), &longest, &Permission::ALL).unwrap().len() <= MAX_CHARACTERS);
 }
 
 #[test]
 fn what_does_not_fit_is_said_and_not_cut() {
     let long = format!("{}/", "é".repeat(255));
-    let Err(NoPolicy::TooLong(characters)) = policy(&place("vendor"), &long, &Permission::ALL) else { panic!() };
+    let Err(NoPolicy::TooLong(characters)) = policy(&storage("vendor"), &long, &Permission::ALL) else { panic!() };
     assert!(characters > MAX_CHARACTERS);
 }

@@ -1,7 +1,7 @@
 //! `[storage.assume_role]`.
 
 use super::{Files, KEY};
-use crate::cloud::Base;
+use crate::account::BaseCredentials;
 
 const ROLE: &str = "role_arn = 'arn:aws:iam::111122223333:role/wharfinger'\nexternal_id = 'wh-4b6f'\n";
 
@@ -22,8 +22,8 @@ fn acme(storage: &str, role: &str) -> Files {
 fn a_role_needs_no_credentials_but_the_default_chain_and_warns_of_nothing() {
     let files = acme("", ROLE);
     assert_eq!(files.warnings(), [""; 0]);
-    let credentials = files.load().unwrap().config.tenants[0].place.credentials.clone();
-    assert!(matches!(credentials.base, Base::DefaultChain));
+    let credentials = files.load().unwrap().config.tenants[0].storage.credentials.clone();
+    assert!(matches!(credentials.base, BaseCredentials::DefaultChain));
     let role = credentials.role.unwrap();
     assert_eq!(role.external_id.as_str(), "wh-4b6f");
     assert!(!role.session_tags && !role.source_identity && role.sts_endpoint.is_none());
@@ -32,8 +32,8 @@ fn a_role_needs_no_credentials_but_the_default_chain_and_warns_of_nothing() {
 #[test]
 fn a_role_may_be_asked_for_with_an_access_key() {
     let keyed = "credentials = { access_key_id = 'AK', secret_access_key_env = 'CARGO_PKG_NAME' }";
-    let credentials = acme(keyed, ROLE).load().unwrap().config.tenants[0].place.credentials.clone();
-    assert!(matches!(credentials.base, Base::Static { .. }) && credentials.role.is_some());
+    let credentials = acme(keyed, ROLE).load().unwrap().config.tenants[0].storage.credentials.clone();
+    assert!(matches!(credentials.base, BaseCredentials::Static { .. }) && credentials.role.is_some());
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Secrets come from files and the environment, and go nowhere else.
 
 use super::{Files, KEY};
+use crate::account::BaseCredentials;
 use crate::account::PublicKey;
-use crate::cloud::Base;
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -27,9 +27,9 @@ fn with_credentials(credentials: &str) -> Files {
 fn secret_of(files: &Files) -> String {
     let loaded = files.load().unwrap();
     assert!(!format!("{loaded:?} {loaded:#?}").contains(SECRET), "in Debug");
-    match &loaded.config.tenants[0].place.credentials.base {
-        Base::Static { secret_access_key, .. } => secret_access_key.expose().to_owned(),
-        Base::DefaultChain => panic!("no access key"),
+    match &loaded.config.tenants[0].storage.credentials.base {
+        BaseCredentials::Static { secret_access_key, .. } => secret_access_key.expose().to_owned(),
+        BaseCredentials::DefaultChain => panic!("no access key"),
     }
 }
 

@@ -40,26 +40,6 @@ const MAX_OFFSET: u64 = i64::MAX as u64;
 /// The most parts, or uploads, of a page.
 const PAGE: i32 = 1000;
 
-/// The choice to hash uploaded bytes into the signature.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PayloadSigning {
-    /// No hash: the checksum and TLS protect the bytes, at a quarter of the CPU.
-    #[default]
-    Unsigned,
-    /// SHA-256 of every body, for bucket policies that demand it by `s3:x-amz-content-sha256`.
-    Signed,
-}
-
-/// The check that bytes arrived as they were sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Checksums {
-    /// CRC-64/NVME with every PutObject and part, and over the whole object at Complete.
-    #[default]
-    Crc64Nvme,
-    /// No checksum unless the protocol requires one, for stores that refuse CRC-64/NVME.
-    WhenRequired,
-}
-
 /// The bucket, and the settings that every request to it carries.
 #[derive(Clone, Debug)]
 pub struct S3Options {
@@ -73,10 +53,10 @@ pub struct S3Options {
     pub storage_class: Option<String>,
     /// The SSE-KMS key of new objects; `None` leaves it to the bucket.
     pub kms_key: Option<String>,
-    /// The choice to hash uploaded bytes into the signature.
-    pub payload_signing: PayloadSigning,
-    /// The check of uploaded bytes.
-    pub checksums: Checksums,
+    /// True if uploaded bytes are hashed into the signature.
+    pub sign_payloads: bool,
+    /// True if uploaded bytes carry a CRC-64/NVME.
+    pub send_checksums: bool,
 }
 
 /// A bucket in S3, or in a store that speaks its protocol.
@@ -142,18 +122,15 @@ impl S3Bucket {
     }
 
     fn body(&self, payload: Payload) -> ByteStream {
-        match self.options.payload_signing {
-            PayloadSigning::Unsigned => body::streamed(payload),
-            PayloadSigning::Signed => body::joined(&payload),
-        }
+        if self.options.sign_payloads { body::joined(&payload) } else { body::streamed(payload) }
     }
 
     fn is_unsigned(&self) -> bool {
-        self.options.payload_signing == PayloadSigning::Unsigned
+        !self.options.sign_payloads
     }
 
     fn is_checked(&self) -> bool {
-        self.options.checksums == Checksums::Crc64Nvme
+        self.options.send_checksums
     }
 
     async fn create(&self, key: &Key, object: NewObject, tagging: Option<String>) -> Result<UploadId> {

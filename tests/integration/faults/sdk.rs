@@ -18,8 +18,8 @@ const ALWAYS: u64 = 100;
 async fn start() -> (Running, Vfs) {
     let storage = Storage::Memory { max_bytes: 64 << 20 };
     let s3 = S3::start(Settings::one_user("AKDEMO", "a-secret", &["vendor"], storage)).await.unwrap();
-    let place = scope::place("vendor", &format!("http://{}", s3.address), "AKDEMO", "a-secret");
-    let bucket = scope::bucket(place, "acme/").await;
+    let storage = scope::storage("vendor", &format!("http://{}", s3.address), "AKDEMO", "a-secret");
+    let bucket = scope::bucket(storage, "acme/").await;
     let (budget, journal) = (Budget::new(64 << 20), Arc::new(MemoryJournal::default()));
     let vfs = tree("alice", Permissions::ALL, bucket, &budget, &journal);
     (s3, vfs)

@@ -2,15 +2,15 @@
 
 use crate::support::{
     demo::client,
-    scope::place,
+    scope::storage,
     seaweedfs::{self, SeaweedFs},
 };
 use aws_credential_types::Credentials;
 use aws_sdk_s3::{Client, config::Region};
 use std::sync::Arc;
 use wharfinger::{
-    account::{Permission, Permissions},
-    cloud::{Buckets, Place, Role, SessionPolicy},
+    account::{BaseCredentials, Permission, Permissions, Role, Storage, StorageCredentials},
+    cloud::{Buckets, SessionPolicy},
     demo::{
         iam::{self, AccountId, Policy, User},
         s3,
@@ -33,7 +33,7 @@ pub struct Site {
     /// A client with full access.
     pub admin: Client,
     /// Acme's bucket with its role, as config states it.
-    place: Place,
+    storage: Storage,
     /// Kept running as long as the site exists.
     store: Store,
 }
@@ -86,15 +86,15 @@ impl Site {
             session_tags: false,
             source_identity: false,
         };
-        let place = place("vendor", &endpoint, "server", "secret");
+        let storage = storage("vendor", &endpoint, "server", "secret");
         let admin = client(&endpoint, Credentials::new("admin", "secret", None, None, "test"));
-        Self::new(place, role, admin, "other".to_owned(), promise, Store::Demo(running)).await
+        Self::new(storage, role, admin, "other".to_owned(), promise, Store::Demo(running)).await
     }
 
     /// A site on SeaweedFS, below a prefix for this promise.
     pub async fn seaweedfs(promise: &str) -> Self {
         let seaweedfs = SeaweedFs::shared().await;
-        let place = seaweedfs.place();
+        let storage = seaweedfs.storage();
         let role = Role {
             arn: seaweedfs::ROLE.parse().unwrap(),
             external_id: "wh-no-store-but-aws-asks-for-it".parse().unwrap(),
@@ -108,14 +108,14 @@ impl Site {
         let other = other.trim_end_matches('-').to_owned();
         let client = client(&seaweedfs.endpoint(), admin);
         client.create_bucket().bucket(&other).send().await.unwrap();
-        Self::new(place, role, client, other, promise, Store::SeaweedFs(seaweedfs)).await
+        Self::new(storage, role, client, other, promise, Store::SeaweedFs(seaweedfs)).await
     }
 
-    async fn new(place: Place, role: Role, admin: Client, other: String, promise: &str, store: Store) -> Self {
-        let credentials = wharfinger::cloud::Credentials { role: Some(role), ..place.credentials };
-        let place = Place { credentials, ..place };
+    async fn new(storage: Storage, role: Role, admin: Client, other: String, promise: &str, store: Store) -> Self {
+        let credentials = StorageCredentials { role: Some(role), ..storage.credentials };
+        let storage = Storage { credentials, ..storage };
         let site =
-            Self { bucket: place.bucket.clone(), other, prefix: format!("{promise}/acme/"), admin, place, store };
+            Self { bucket: storage.bucket.clone(), other, prefix: format!("{promise}/acme/"), admin, storage, store };
         for (bucket, key) in site.foreign() {
             site.put(&bucket, &key, SECRET).await;
         }
@@ -154,7 +154,7 @@ impl Site {
         let (tenant, user) = ("acme".parse().unwrap(), "alice".parse().unwrap());
         let prefix = Prefix::parse(&self.prefix).unwrap();
         let permissions = permissions.iter().copied().collect();
-        let buckets = Buckets::new([("acme".parse().unwrap(), self.place.clone())].into());
+        let buckets = Buckets::new([("acme".parse().unwrap(), self.storage.clone())].into());
         let scope = Scope { tenant: &tenant, user: &user, prefix: &prefix, permissions };
         client(self.endpoint(), buckets.session_credentials(scope).await.unwrap())
     }
@@ -167,19 +167,19 @@ impl Site {
     /// Session policy with these permissions.
     pub fn policy_of(&self, permissions: Permissions) -> String {
         let prefix = Prefix::parse(&self.prefix).unwrap();
-        SessionPolicy::new(&self.place, &prefix, permissions).unwrap().as_str().to_owned()
+        SessionPolicy::new(&self.storage, &prefix, permissions).unwrap().as_str().to_owned()
     }
 
     /// The session policy of the janitor.
     pub fn policy_of_janitor(&self) -> String {
         let prefix = Prefix::parse(&self.prefix).unwrap();
-        SessionPolicy::for_janitor(&self.place, &prefix).unwrap().as_str().to_owned()
+        SessionPolicy::for_janitor(&self.storage, &prefix).unwrap().as_str().to_owned()
     }
 
     /// Returns a client in a session of the same role with another policy.
     pub async fn session_under(&self, policy: &str) -> Client {
-        let role = self.place.credentials.role.as_ref().unwrap();
-        let wharfinger::cloud::Base::Static { access_key_id, secret_access_key } = &self.place.credentials.base else {
+        let role = self.storage.credentials.role.as_ref().unwrap();
+        let BaseCredentials::Static { access_key_id, secret_access_key } = &self.storage.credentials.base else {
             panic!("the tests ask with an access key");
         };
         let base = Credentials::new(access_key_id, secret_access_key.expose(), None, None, "test");
@@ -205,6 +205,6 @@ impl Site {
     }
 
     fn endpoint(&self) -> &str {
-        self.place.endpoint.as_deref().unwrap()
+        self.storage.endpoint.as_deref().unwrap()
     }
 }

@@ -12,7 +12,7 @@ use wharfinger::{account::Permission, demo::Demo};
 #[tokio::test]
 async fn every_assume_role_carries_the_external_id_and_a_policy_for_the_mount() {
     let account = Account::open().await;
-    let buckets = buckets(account.place());
+    let buckets = buckets(account.storage());
     for (user, prefix) in [("alice", "in/"), ("alice", "out/"), ("bob", "in/")] {
         Way::new("acme", user, prefix).go(&buckets).await.unwrap();
     }
@@ -37,10 +37,10 @@ async fn every_assume_role_carries_the_external_id_and_a_policy_for_the_mount() 
 async fn tags_and_source_identity_go_where_the_tenants_file_says_so() {
     let actions = r#""sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity""#;
     let account = Account::trusting("arn:aws:iam::111122223333:user/server", actions).await;
-    let mut place = account.place();
-    let role = place.credentials.role.as_mut().unwrap();
+    let mut storage = account.storage();
+    let role = storage.credentials.role.as_mut().unwrap();
     (role.session_tags, role.source_identity) = (true, true);
-    Way::new("acme", "alice", "in/").go(&buckets(place)).await.unwrap();
+    Way::new("acme", "alice", "in/").go(&buckets(storage)).await.unwrap();
     let asked = &account.s3.assume_role_requests()[0];
     let pairs = [("tenant", "acme"), ("user", "alice")].map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(asked.tags, pairs);
@@ -50,7 +50,7 @@ async fn tags_and_source_identity_go_where_the_tenants_file_says_so() {
 #[tokio::test]
 async fn who_needs_the_same_shares_it() {
     let account = Account::open().await;
-    let buckets = buckets(account.place());
+    let buckets = buckets(account.storage());
     let ways: Vec<Way> = (0..100).map(|_| Way::new("acme", "alice", "in/")).collect();
     for gone in join_all(ways.iter().map(|way| way.go(&buckets))).await {
         gone.unwrap();
@@ -101,8 +101,8 @@ async fn two_hundred_tenants_share_one_http_client() {
     const TENANTS: usize = 200;
     let account = Account::open().await;
     let names: Vec<String> = (0..TENANTS).map(|number| format!("tenant-{number}")).collect();
-    let places = names.iter().map(|name| (name.parse().unwrap(), account.place()));
-    let buckets = Buckets::new(places.collect());
+    let storages = names.iter().map(|name| (name.parse().unwrap(), account.storage()));
+    let buckets = Buckets::new(storages.collect());
     for name in &names {
         Way::new(name, &format!("{name}-user"), &format!("{name}/")).go(&buckets).await.unwrap();
     }
@@ -110,8 +110,8 @@ async fn two_hundred_tenants_share_one_http_client() {
     // A separate client would open its own connections: one for STS and one for S3.
     assert_eq!(account.s3.connections(), 1, "one after the other");
     let account = Account::open().await;
-    let places = names.iter().map(|name| (name.parse().unwrap(), account.place()));
-    let buckets = Buckets::new(places.collect());
+    let storages = names.iter().map(|name| (name.parse().unwrap(), account.storage()));
+    let buckets = Buckets::new(storages.collect());
     let all = stream::iter(&names).for_each_concurrent(8, async |name| {
         Way::new(name, &format!("{name}-user"), &format!("{name}/")).go(&buckets).await.unwrap();
     });

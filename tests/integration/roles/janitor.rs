@@ -14,7 +14,7 @@ fn below(prefix: &str) -> Prefix {
 #[tokio::test]
 async fn the_janitor_finds_the_uploads_of_our_users_and_aborts_them() {
     let account = Account::open().await;
-    let buckets = buckets(account.place());
+    let buckets = buckets(account.storage());
     let way = Way::new("acme", "alice", "in/");
     let Way { tenant, user, prefix, permissions } = &way;
     let alice = buckets.bucket(Scope { tenant, user, prefix, permissions: *permissions }).await.unwrap();
@@ -36,9 +36,9 @@ async fn the_janitor_finds_the_uploads_of_our_users_and_aborts_them() {
 async fn the_janitors_sessions_are_few_and_bear_its_name() {
     let actions = r#""sts:AssumeRole", "sts:TagSession""#;
     let account = Account::trusting("arn:aws:iam::111122223333:user/server", actions).await;
-    let mut place = account.place();
-    place.credentials.role.as_mut().unwrap().session_tags = true;
-    let buckets = buckets(place);
+    let mut storage = account.storage();
+    storage.credentials.role.as_mut().unwrap().session_tags = true;
+    let buckets = buckets(storage);
     let tenant = "acme".parse().unwrap();
     for prefix in ["in/", "out/", "in/", "out/"] {
         buckets.for_janitor(&tenant, &below(prefix)).await.unwrap().unwrap();
@@ -56,9 +56,9 @@ async fn the_janitors_sessions_are_few_and_bear_its_name() {
 #[tokio::test]
 async fn where_there_is_no_role_there_is_nothing_to_know_ours_by() {
     let account = Account::open().await;
-    let mut place = account.place();
-    place.credentials.role = None;
-    let buckets = buckets(place);
+    let mut storage = account.storage();
+    storage.credentials.role = None;
+    let buckets = buckets(storage);
     for tenant in ["acme", "globex"] {
         let tenant = tenant.parse().unwrap();
         assert!(buckets.for_janitor(&tenant, &below("in/")).await.unwrap().is_none());

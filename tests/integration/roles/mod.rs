@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wharfinger::{
-    account::Permissions,
-    cloud::{Base, Buckets, Place, Role},
+    account::{BaseCredentials, Permissions, Role, Storage},
+    cloud::Buckets,
     demo::{
         Demo,
         iam::{self, AccountId, Policy, User},
@@ -81,17 +81,17 @@ impl Account {
     }
 
     /// The bucket with its role, as a tenant's file states it.
-    pub fn place(&self) -> Place {
+    pub fn storage(&self) -> Storage {
         let endpoint = format!("http://{}", self.s3.address);
-        let mut place = crate::support::scope::place("exchange", &endpoint, "server", "secret");
-        place.credentials.role = Some(Role {
+        let mut storage = crate::support::scope::storage("exchange", &endpoint, "server", "secret");
+        storage.credentials.role = Some(Role {
             arn: ROLE.parse().unwrap(),
             external_id: EXTERNAL_ID.parse().unwrap(),
             sts_endpoint: Some(endpoint),
             session_tags: false,
             source_identity: false,
         });
-        place
+        storage
     }
 
     /// Number of AssumeRole requests.
@@ -123,6 +123,6 @@ impl Way {
 }
 
 /// The buckets of one tenant.
-fn buckets(place: Place) -> Buckets {
-    Buckets::new([("acme".parse().unwrap(), place)].into())
+fn buckets(storage: Storage) -> Buckets {
+    Buckets::new([("acme".parse().unwrap(), storage)].into())
 }

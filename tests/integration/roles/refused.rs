@@ -1,10 +1,9 @@
 //! The role can't be assumed: the log tells the operator how to fix it, and the user gets a plain sentence.
 
-use super::{Account, Base, ROLE, Way, buckets, store};
+use super::{Account, BaseCredentials, ROLE, Way, buckets, store};
 use std::sync::Arc;
 use wharfinger::{
-    account::{Mounts, Permissions, Tenant, User},
-    cloud::{Place, Secret},
+    account::{Mounts, Permissions, Secret, Storage, Tenant, User},
     demo::s3::Failure,
     name::{Prefix, VirtualPath},
     store::{Budget, MemoryJournal},
@@ -12,24 +11,24 @@ use wharfinger::{
 };
 
 /// Returns the error that the operator sees in the log.
-async fn operator_hears(place: Place) -> String {
-    match Way::new("acme", "alice", "in/").go(&buckets(place)).await {
+async fn operator_hears(storage: Storage) -> String {
+    match Way::new("acme", "alice", "in/").go(&buckets(storage)).await {
         Err(store::Error::Credentials(said)) => said,
         other => panic!("{other:?}"),
     }
 }
 
-fn with_role(account: &Account, change: impl FnOnce(&mut wharfinger::cloud::Role)) -> Place {
-    let mut place = account.place();
-    change(place.credentials.role.as_mut().unwrap());
-    place
+fn with_role(account: &Account, change: impl FnOnce(&mut wharfinger::account::Role)) -> Storage {
+    let mut storage = account.storage();
+    change(storage.credentials.role.as_mut().unwrap());
+    storage
 }
 
-fn with_key(account: &Account, access_key_id: &str, secret: &str) -> Place {
-    let mut place = account.place();
+fn with_key(account: &Account, access_key_id: &str, secret: &str) -> Storage {
+    let mut storage = account.storage();
     let secret_access_key = Secret::from(secret.to_owned());
-    place.credentials.base = Base::Static { access_key_id: access_key_id.to_owned(), secret_access_key };
-    place
+    storage.credentials.base = BaseCredentials::Static { access_key_id: access_key_id.to_owned(), secret_access_key };
+    storage
 }
 
 #[tokio::test]
@@ -46,7 +45,9 @@ async fn a_wrong_external_id_lets_nobody_in_and_the_points_to_check_are_said() {
 async fn each_other_cause_has_its_sentence() {
     let account = Account::open().await;
     let stranger = Account::trusting("arn:aws:iam::111122223333:user/somebody", r#""sts:AssumeRole""#).await;
-    assert!(operator_hears(stranger.place()).await.contains("its trust policy allows sts:AssumeRole to the principal"));
+    assert!(
+        operator_hears(stranger.storage()).await.contains("its trust policy allows sts:AssumeRole to the principal")
+    );
     let missing = with_role(&account, |role| role.arn = format!("{ROLE}-2").parse().unwrap());
     assert!(operator_hears(missing).await.contains("(1) the role exists"));
     let tags = operator_hears(with_role(&account, |role| role.session_tags = true)).await;
@@ -58,7 +59,7 @@ async fn each_other_cause_has_its_sentence() {
     let secret = operator_hears(with_key(&account, "server", "another secret")).await;
     assert!(secret.starts_with("our own credentials are not valid") && !secret.contains("another"), "{secret}");
     account.s3.fail("AssumeRole", Failure::RequestTimeTooSkewed, 1);
-    let clock = operator_hears(account.place()).await;
+    let clock = operator_hears(account.storage()).await;
     assert!(clock.starts_with("this machine's clock differs from that of STS"), "{clock}");
 }
 
@@ -73,7 +74,7 @@ async fn within_one_account_aws_says_which_policy_it_was() {
 async fn a_role_that_is_mended_is_assumed_without_a_restart() {
     let account = Account::open().await;
     account.s3.fail("AssumeRole", Failure::AccessDenied, 1);
-    let (buckets, way) = (buckets(account.place()), Way::new("acme", "alice", "in/"));
+    let (buckets, way) = (buckets(account.storage()), Way::new("acme", "alice", "in/"));
     assert!(way.go(&buckets).await.is_err());
     assert!(way.go(&buckets).await.is_err(), "not asked again at once");
     assert_eq!(account.asked(), 1);
@@ -86,7 +87,7 @@ async fn a_role_that_is_mended_is_assumed_without_a_restart() {
 #[tokio::test]
 async fn the_user_hears_no_arn_and_no_account() {
     let account = Account::open().await;
-    let place = with_role(&account, |role| role.external_id = "wh-another".parse().unwrap());
+    let storage = with_role(&account, |role| role.external_id = "wh-another".parse().unwrap());
     let user = User {
         name: "alice".parse().unwrap(),
         tenant: "acme".parse().unwrap(),
@@ -101,7 +102,7 @@ async fn the_user_hears_no_arn_and_no_account() {
         max_rename_objects: 100,
         partial_uploads_kept_for: None,
     };
-    let buckets = Arc::new(buckets(place));
+    let buckets = Arc::new(buckets(storage));
     let (budget, journal) = (Budget::new(32 << 20), Arc::new(MemoryJournal::default()));
     let vfs = Vfs::new(&Arc::new(user), &Arc::new(tenant), &Node::new(buckets, budget, journal));
     let error = vfs.stat(&VirtualPath::parse(b"/x").unwrap()).await.unwrap_err();

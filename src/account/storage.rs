@@ -1,0 +1,111 @@
+//! The location of a tenant's files, and the way to reach it, as the config states them. Plain data.
+
+use super::{Role, Secret};
+use crate::name::{BucketId, Prefix};
+
+/// The storage of one tenant: a prefix of one bucket, and all parameters of the requests to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// The name of the bucket in the journal, which keeps facts about its objects.
+    pub id: BucketId,
+    /// The prefix in the bucket below which all mounts of the tenant lie.
+    pub prefix: Prefix,
+    /// A bucket's name, an access point's ARN, or an access point's alias.
+    pub bucket: String,
+    /// The region in the signature, such as `eu-central-1`.
+    pub region: String,
+    /// Replaces the region's own endpoint: a VPC interface endpoint, or an S3-compatible store. Both `http://` and
+    /// `https://` work.
+    pub endpoint: Option<String>,
+    /// `https://endpoint/bucket/key` instead of `https://bucket.endpoint/key`.
+    pub path_style: bool,
+    /// The KMS key that encrypts new objects; `None` leaves the choice to the bucket.
+    pub kms_key: Option<String>,
+    /// The account that must own the bucket: 12 digits, sent with every request.
+    pub expected_bucket_owner: Option<String>,
+    /// The storage class of new objects, such as `STANDARD_IA`; `None` is S3's own default.
+    pub storage_class: Option<String>,
+    /// Decides if uploaded bytes are hashed into the signature.
+    pub payload_signing: PayloadSigning,
+    /// Decides how the store checks that it received the bytes that were sent.
+    pub checksums: Checksums,
+    /// The credentials of the requests.
+    pub credentials: StorageCredentials,
+}
+
+/// The choice to hash uploaded bytes into the signature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PayloadSigning {
+    /// No hash: the checksum and TLS protect the bytes, at a quarter of the CPU.
+    #[default]
+    Unsigned,
+    /// SHA-256 of every body, for bucket policies that demand it by `s3:x-amz-content-sha256`.
+    Signed,
+}
+
+/// The check that bytes arrived as they were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksums {
+    /// CRC-64/NVME with every PutObject and part, and over the whole object at Complete.
+    #[default]
+    Crc64Nvme,
+    /// No checksum unless the protocol requires one, for stores that refuse CRC-64/NVME.
+    WhenRequired,
+}
+
+/// The way to obtain credentials for a [`Storage`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageCredentials {
+    /// The credentials that assume the role, or that sign requests if there is none.
+    pub base: BaseCredentials,
+    /// The role that sessions assume, narrowed to their mount. Without it sessions use [`Self::base`], and only this
+    /// server's own checks jail them.
+    pub role: Option<Role>,
+}
+
+/// Credentials that don't depend on the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BaseCredentials {
+    /// An access key that doesn't change.
+    Static {
+        /// The public half.
+        access_key_id: String,
+        /// The secret half.
+        secret_access_key: Secret,
+    },
+    /// The SDK's default chain: environment, profile, web identity (EKS), container (ECS), EC2 instance metadata.
+    DefaultChain,
+}
+
+impl Storage {
+    /// True if objects may be encrypted with a KMS key. In AWS the bucket's default encryption is unknown. Other stores
+    /// use KMS only if the config names a key.
+    pub(crate) fn may_use_kms(&self) -> bool {
+        self.id.is_in_aws() || self.kms_key.is_some()
+    }
+
+    /// The AWS partition in the bucket's ARNs.
+    pub(crate) fn partition(&self) -> &'static str {
+        match self.region.split_once('-') {
+            Some(("cn", _)) => "aws-cn",
+            Some(("us", rest)) if rest.starts_with("gov-") => "aws-us-gov",
+            _ => "aws",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let base = BaseCredentials::Static {
+            access_key_id: "AKIDEXAMPLE".into(),
+            secret_access_key: Secret::from("wJalrXUtnFEMI".to_owned()),
+        };
+        let printed = format!("{base:?} {base:#?}");
+        assert!(printed.contains("AKIDEXAMPLE") && printed.contains("redacted"), "{printed}");
+        assert!(!printed.contains("wJalr"), "{printed}");
+    }
+}
