@@ -1,5 +1,5 @@
-//! From an accepted socket to a connection that may begin its key exchange: its address is known, and policy has a place
-//! for it. Nothing is sent to the client here.
+//! Takes an accepted socket to the point before its key exchange: the server knows the client's address, and policy has
+//! admitted it. The server sends the client nothing here.
 
 use super::{
     buffered::Buffered,
@@ -13,17 +13,18 @@ use crate::{
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
-/// A connection that was admitted.
+/// A connection that policy admitted.
 pub struct Admitted {
-    /// The bytes behind the PROXY header.
+    /// The stream, from the first byte behind the PROXY header.
     pub stream: Buffered<TcpStream>,
     pub client: ClientAddress,
     pub place: Unauthenticated,
 }
 
-/// Admits the connection from `peer`, which has arrived. One that isn't admitted is recorded, and closed.
+/// Admits the connection from `peer`, or records the refusal and closes the connection.
 pub async fn admit(services: &Services, socket: TcpStream, peer: SocketAddr, arrival: Arrival) -> Option<Admitted> {
-    // Without it each small reply waits for the client's delayed ACK. Fails only on a socket that is gone already.
+    // Without TCP_NODELAY each small reply waits for the client's delayed ACK. The call fails only on a socket that the
+    // client already closed.
     let _ = socket.set_nodelay(true);
     let mut stream = Buffered::new(socket);
     let client = identify(services, &mut stream, peer).await?;
@@ -36,7 +37,7 @@ pub async fn admit(services: &Services, socket: TcpStream, peer: SocketAddr, arr
     }
 }
 
-/// Finds the client's address: the peer's own, or the one that the peer, a load balancer, says.
+/// Returns the client's address: the peer's own, or the address in the PROXY header that a load balancer sent.
 async fn identify(services: &Services, stream: &mut Buffered<TcpStream>, peer: SocketAddr) -> Option<ClientAddress> {
     let peer = services.client_address(peer, None);
     if services.proxy == ProxyProtocol::Off {
@@ -45,7 +46,7 @@ async fn identify(services: &Services, stream: &mut Buffered<TcpStream>, peer: S
     match ProxyHeader::read(stream).await {
         Ok(Some(ProxyHeader::Local)) => Some(peer),
         Ok(Some(ProxyHeader::Client { address, vpc_endpoint })) => Some(services.client_address(address, vpc_endpoint)),
-        // A health check: the load balancer looked whether the port is open.
+        // The load balancer's health check only looks whether the port is open.
         Ok(None) => None,
         Err(error) => {
             services.access.record_refused(&peer, error.as_str());

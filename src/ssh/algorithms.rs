@@ -1,9 +1,10 @@
-//! Which algorithms are offered, and what else may be chosen by name.
+//! The SSH algorithms that the server offers by default, and those that the config can add by name.
 //!
-//! By default: post-quantum key exchange first, AES-GCM before AES-CTR, encrypt-then-MAC before encrypt-and-MAC, which
-//! curl, dropbear and net-ssh of today's distributions still need. ChaCha20 is left out because
-//! OpenSSH would pick it, at 2.5 times the CPU; finite-field Diffie-Hellman because a group of 4096 bits costs 57 ms of
-//! CPU before anybody logged in. What is broken (SHA-1, CBC, groups 1 and GEX) can't be chosen at all.
+//! The default prefers post-quantum key exchange, then AES-GCM over AES-CTR, then encrypt-then-MAC over
+//! encrypt-and-MAC. curl, dropbear and net-ssh of today's distributions still need AES-CTR and encrypt-and-MAC. The
+//! default leaves ChaCha20 out because OpenSSH would pick it, at 2.5 times the CPU time. It leaves finite-field
+//! Diffie-Hellman out because a group of 4096 bits costs 57 ms of CPU before a login. The config can't choose broken
+//! algorithms at all: SHA-1, CBC, group 1 and group exchange.
 
 use russh::{
     Names, Preferred, cipher, compression, kex,
@@ -28,7 +29,7 @@ macro_rules! algorithm {
         pub struct $type($name);
 
         impl $type {
-            /// All that can be chosen, the best first.
+            /// All algorithms that the config can choose, the best first.
             pub const ALL: &'static [Self] = &[$(Self($algorithm)),+];
 
             /// The name on the wire.
@@ -87,13 +88,13 @@ algorithm!(
     ]
 );
 algorithm!(
-    /// A message authentication code, for the ciphers that bring none of their own.
+    /// A message authentication code, for ciphers that don't authenticate by themselves.
     Mac(mac::Name),
     "MAC",
     [mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM, mac::HMAC_SHA256, mac::HMAC_SHA512]
 );
 
-/// What is offered to clients. The client's order decides, within these lists.
+/// The algorithms that the server offers to clients. The client's order decides, within these lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Algorithms {
     /// Key exchanges.
@@ -119,16 +120,17 @@ impl Default for Algorithms {
 }
 
 impl Algorithms {
-    /// The same, with AES-GCM as the only ciphers; `None` if no AES-GCM is among them.
+    /// Returns the same algorithms with AES-GCM as the only ciphers, or `None` if the list has no AES-GCM.
     pub(super) fn with_gcm_alone(&self) -> Option<Self> {
         let is_gcm = |cipher: &&Cipher| [cipher::AES_256_GCM, cipher::AES_128_GCM].contains(&cipher.0);
         let ciphers: Vec<_> = self.ciphers.iter().filter(is_gcm).copied().collect();
         (!ciphers.is_empty()).then(|| Self { ciphers, ..self.clone() })
     }
 
-    /// The lists as russh wants them.
+    /// Returns the lists in russh's type.
     pub(super) fn preferred(&self) -> Preferred {
-        // Not algorithms but markers: without them no rsa-sha2 for older clients, and no protection against Terrapin.
+        // These are markers, not algorithms. Without them older clients get no rsa-sha2, and no client is protected
+        // against Terrapin.
         let markers = [kex::EXTENSION_SUPPORT_AS_SERVER, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER];
         Preferred {
             kex: self.key_exchanges.iter().map(|k| k.0).chain(markers).collect(),
@@ -141,19 +143,20 @@ impl Algorithms {
     }
 }
 
-/// True if `cipher` takes a MAC: the others authenticate by themselves.
+/// True if `cipher` needs a MAC. The others authenticate by themselves.
 fn needs_mac(cipher: &cipher::Name) -> bool {
     ![cipher::AES_256_GCM, cipher::AES_128_GCM, cipher::CHACHA20_POLY1305].contains(cipher)
 }
 
-/// The names of the algorithms that a connection uses: key exchange, host key, cipher, and the MAC if the cipher needs one.
+/// Returns the names of the algorithms that a connection uses: key exchange, host key, cipher, and the MAC if the
+/// cipher needs one.
 pub(super) fn algorithms_in_use(names: &Names) -> Arc<str> {
     let mac = Some(names.client_mac.as_ref()).filter(|_| needs_mac(&names.cipher));
     let words = [names.kex.as_ref(), names.key.as_str(), names.cipher.as_ref()].into_iter().chain(mac);
     words.collect::<Vec<_>>().join(" ").into()
 }
 
-/// Signatures of host keys and of users' keys: everything but RSA with SHA-1.
+/// Signatures that the server makes with host keys and accepts from users: all but RSA with SHA-1.
 const SIGNATURES: &[Algorithm] = &[
     Algorithm::Ed25519,
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
@@ -163,7 +166,7 @@ const SIGNATURES: &[Algorithm] = &[
     Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
 ];
 
-/// Whether a user's signature may be made with `algorithm`.
+/// True if the server accepts a user's signature made with `algorithm`.
 pub(super) fn accepts_signature(algorithm: &Algorithm) -> bool {
     SIGNATURES.contains(algorithm)
 }

@@ -1,6 +1,7 @@
-//! The threads for the arithmetic of key exchanges and of signatures with host keys.
+//! The threads that compute key exchanges and signatures with host keys.
 //!
-//! A stranger may ask for it, so it never runs on a worker that moves bytes, and no more of it at a time than there are cores.
+//! A client can ask for this work before it logs in. It never runs on a worker that moves bytes, and at most one
+//! computation runs for each core.
 
 use std::{sync::Arc, thread};
 use tokio::{
@@ -8,11 +9,11 @@ use tokio::{
     task::{JoinError, spawn_blocking},
 };
 
-/// The permits: one a core. Those who wait are served in their order.
+/// One permit for each core. The semaphore serves waiting callers in their order.
 pub struct Arithmetic(Arc<Semaphore>);
 
 impl Arithmetic {
-    /// One permit for each core.
+    /// Returns a limiter with one permit for each core.
     pub fn new() -> Self {
         Self::with_permits(thread::available_parallelism().map_or(1, usize::from))
     }
@@ -21,8 +22,8 @@ impl Arithmetic {
         Self(Arc::new(Semaphore::new(permits)))
     }
 
-    /// Runs `work` on a thread of its own when it is its turn. A caller that goes away before gives up its turn; work that
-    /// has begun goes on and keeps its permit to its end.
+    /// Runs `work` on a blocking thread once a permit is free. Cancelling the call before then gives up its place in
+    /// the queue. Work that has begun runs to its end and keeps its permit until then.
     ///
     /// # Errors
     /// The work panicked.

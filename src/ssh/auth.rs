@@ -1,5 +1,5 @@
-//! Logins, from russh's words to those of [`access`](crate::access) and back. Decides nothing but which signatures are
-//! accepted.
+//! Translates login requests from russh's types to those of [`access`](crate::access), and the answers back. Its only
+//! decision is which signature algorithms the server accepts.
 
 use super::{algorithms::accepts_signature, ending::EndReason};
 use crate::{
@@ -13,8 +13,8 @@ use russh::{
 };
 use std::borrow::Cow;
 
-/// The answer to a step, in russh's words. The methods stay the same after a refusal: russh would drop the password on its
-/// own.
+/// Returns the answer to a login step in russh's type. A refusal names the same methods again, because russh would
+/// otherwise drop the password method.
 pub fn answer(next: &Next) -> Auth {
     match next {
         Next::Accepted(_) => Auth::Accept,
@@ -30,7 +30,7 @@ pub fn answer(next: &Next) -> Auth {
     }
 }
 
-/// The answer to a key that was offered.
+/// Returns the answer to an offered key.
 pub fn answer_offer(offer: KeyOffer) -> Auth {
     match offer {
         KeyOffer::Acceptable => Auth::Accept,
@@ -38,7 +38,7 @@ pub fn answer_offer(offer: KeyOffer) -> Auth {
     }
 }
 
-/// The ways to log in.
+/// Returns the login methods in russh's type.
 pub fn login_methods() -> MethodSet {
     method_set(LOGIN_METHODS)
 }
@@ -59,7 +59,7 @@ fn kind(method: LoginMethod) -> MethodKind {
     }
 }
 
-/// Why the connection must end, if the answer to a step says so.
+/// Returns the reason to end the connection, if the answer to a login step requires that.
 pub fn end_reason(next: &Next) -> Option<EndReason> {
     match next {
         Next::Accepted(_) | Next::More(_) | Next::Refused(None) | Next::Unavailable(None) => None,
@@ -70,24 +70,24 @@ pub fn end_reason(next: &Next) -> Option<EndReason> {
     }
 }
 
-/// A key that a client presents, if it and the algorithm of its signature are accepted.
+/// Returns the key that a client presents, or the reason why the server accepts neither it nor its signature algorithm.
 pub fn presented(key: &keys::PublicKey, algorithm: &Algorithm) -> PresentedKey {
     PresentedKey { fingerprint: Some(fingerprint(key)), key: acceptable(key, algorithm) }
 }
 
-/// The key of a certificate, which is refused.
+/// Returns the key of a certificate, marked as refused.
 pub fn presented_certificate(certificate: &Certificate) -> PresentedKey {
     let key = keys::PublicKey::new(certificate.public_key().clone(), "");
     PresentedKey { fingerprint: Some(fingerprint(&key)), key: Err("certificates are not accepted".into()) }
 }
 
-/// The one answer to the prompt, if it is one and is text.
+/// Returns the password if the client sent exactly one answer to the prompt, in UTF-8.
 pub fn prompted_password(mut response: Response<'_>) -> Option<String> {
     let password = response.next()?;
     if response.next().is_some() { None } else { String::from_utf8(password.into()).ok() }
 }
 
-/// Tells `login` that russh has refused a request without asking.
+/// Tells `login` that russh refused a request by itself. Returns the reason to end the connection, if there is one.
 pub fn refused_by_protocol(login: &mut Login, user: &str, refusal: AuthRefusal<'_>) -> Option<EndReason> {
     let (method, reason) = match refusal {
         AuthRefusal::UndecodableKey { algorithm } => {
@@ -124,7 +124,7 @@ fn fingerprint(key: &keys::PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
-/// The key as identity knows keys, or why it or its signature is not accepted.
+/// Converts the key to identity's type, or says why the server doesn't accept the key or its signature algorithm.
 fn acceptable(key: &keys::PublicKey, algorithm: &Algorithm) -> Result<PublicKey, Cow<'static, str>> {
     if !accepts_signature(algorithm) {
         let name = algorithm.as_str();
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use russh::keys::ssh_key::{Mpint, public::RsaPublicKey};
 
-    /// A key of so many bits, without a private half.
+    /// Returns a public RSA key of `bits` bits. It has no private half.
     fn rsa(bits: usize) -> RsaPublicKey {
         let modulus = Mpint::from_positive_bytes(&vec![0xff; bits / 8]);
         RsaPublicKey::new(Mpint::from_positive_bytes(&[1, 0, 1]), modulus).unwrap()

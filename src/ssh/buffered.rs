@@ -1,7 +1,7 @@
-//! A socket that is read with few system calls, through a buffer that is there only while it holds something.
+//! A socket with a read buffer that exists only while it holds bytes.
 //!
-//! russh reads a packet's length and its body apart: without a buffer that is two system calls a packet. Connections that
-//! wait for their client, thousands of them, have none.
+//! russh reads a packet's length and its body separately, which costs two system calls a packet without a buffer.
+//! Thousands of idle connections hold no buffer.
 
 use bytes::{Buf, BytesMut};
 use std::{
@@ -12,10 +12,10 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-/// How much is read at once, in bytes: two of SSH's largest packets.
+/// The bytes of one read: two of SSH's largest packets.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// A stream that is read ahead. Writes go through.
+/// A stream with buffered reads. Writes pass through unbuffered.
 pub struct Buffered<S> {
     stream: S,
     ahead: BytesMut,

@@ -1,8 +1,8 @@
 //! The channels of one connection, and the task that writes to each.
 //!
-//! Bytes to the client all go through one task per channel that owns the channel's writing half. It waits for its own
-//! channel's window, so that a channel which isn't read doesn't stop the others, and it must be aborted when the
-//! channel or the connection ends: nobody wakes it then.
+//! One task per channel owns the channel's writing half and sends all bytes to the client. It waits for its own
+//! channel's window, so a channel that the client doesn't read can't stop the others. The task must be aborted when the
+//! channel or the connection ends, because nothing wakes it after that.
 
 use super::{
     connection::{Connection, Services},
@@ -18,19 +18,19 @@ use russh::{ChannelId, ChannelWriteHalf, server::Msg};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
-/// Channels that may be open at a time.
+/// The number of channels that may be open at a time.
 const MAX_CHANNELS: usize = 10;
 
-/// Channels that are closed on our side and that the client may leave open on its own. russh keeps a little of each.
+/// The number of channels that the server has closed and the client hasn't. russh keeps some state for each.
 const MAX_LEFT_OPEN: usize = 100;
 
-/// A client that takes none of [`PIECE_BYTES`] in this time has stopped reading.
+/// A client that takes no piece of [`PIECE_BYTES`] in this time has stopped reading.
 const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// The sentence for a shell or a command: OpenSSH's, where it serves `internal-sftp` alone.
+/// The answer to a shell or a command: the sentence of an OpenSSH server that serves `internal-sftp` only.
 const ONLY_SFTP: &str = "This service allows sftp connections only.";
-/// The status that a shell or a command ends with.
+/// The exit status of a refused shell or command.
 const REFUSED: u32 = 1;
 
 type WriteHalf = ChannelWriteHalf<Msg>;
@@ -43,25 +43,25 @@ pub struct Channels {
 }
 
 enum Channel {
-    /// Nothing was started on it yet.
+    /// The client hasn't started anything on the channel yet.
     Unused {
         write_half: WriteHalf,
-        /// Lines for a terminal end in CR LF.
+        /// True if the client asked for a terminal: lines to a terminal end in CR LF.
         has_terminal: bool,
     },
-    /// It speaks SFTP. Without `inbound` the client has ended its side, or broke the protocol.
+    /// The channel runs SFTP. `inbound` is `None` once the client has ended its side or broken the protocol.
     Sftp { inbound: Option<Inbound>, writer: Writer },
-    /// A shell or a command was asked for. The client is told that there is none.
+    /// The client asked for a shell or a command. The writer tells it that there is none.
     Refused(Writer),
 }
 
 impl Channels {
-    /// No channels yet.
+    /// Returns an empty set of channels.
     pub fn new(services: Arc<Services>, connection: Arc<Connection>) -> Self {
         Self { services, connection, open: HashMap::new() }
     }
 
-    /// Keeps a new channel; `false` when there are too many.
+    /// Adds a new channel. Returns `false` if the connection has too many.
     pub fn open(&mut self, write_half: WriteHalf) -> bool {
         let left_open = self.open.values().filter(|channel| channel.is_ended()).count();
         if self.open.len().saturating_sub(left_open) >= MAX_CHANNELS || left_open >= MAX_LEFT_OPEN {
@@ -71,15 +71,15 @@ impl Channels {
         true
     }
 
-    /// Notes that the client has a terminal; `false` if something was started on the channel already.
+    /// Records that the client asked for a terminal. Returns `false` if the channel already runs something.
     pub fn attach_terminal(&mut self, id: ChannelId) -> bool {
         let Some(Channel::Unused { has_terminal, .. }) = self.open.get_mut(&id) else { return false };
         *has_terminal = true;
         true
     }
 
-    /// Answers a shell or a command by a sentence and an error status, and closes the channel. `false` if something was
-    /// started on the channel already.
+    /// Answers a shell or a command with a sentence and an error status, then closes the channel. Returns `false` if
+    /// the channel already runs something.
     pub fn refuse_program(&mut self, id: ChannelId) -> bool {
         let Some((write_half, has_terminal)) = self.take_unused(id) else { return false };
         let writer = Writer(tokio::spawn(refuse(write_half, has_terminal, Arc::clone(&self.connection))));
@@ -90,7 +90,7 @@ impl Channels {
     /// Starts SFTP on a channel.
     ///
     /// # Errors
-    /// In words for the log: the channel isn't open, was used already, or the user's tree can't be made.
+    /// Returns a sentence for the log: the channel isn't open or is in use, or the server can't build the user's tree.
     pub fn start_sftp(&mut self, id: ChannelId, session: &Session) -> Result<(), String> {
         let Some((write_half, _)) = self.take_unused(id) else {
             return Err("sftp on a channel that was used already".into());
@@ -101,7 +101,7 @@ impl Channels {
         Ok(())
     }
 
-    /// The writing half of a channel on which nothing was started, and whether the client has a terminal.
+    /// Returns the writing half of an unused channel, and whether the client asked for a terminal.
     fn take_unused(&mut self, id: ChannelId) -> Option<(WriteHalf, bool)> {
         match self.open.remove(&id)? {
             Channel::Unused { write_half, has_terminal } => Some((write_half, has_terminal)),
@@ -112,7 +112,7 @@ impl Channels {
         }
     }
 
-    /// Hands on bytes from the client. What comes on a channel without SFTP, or behind its end, is ignored.
+    /// Passes bytes from the client to its channel. Ignores bytes on a channel without SFTP or after the channel's end.
     pub async fn feed(&mut self, id: ChannelId, data: &[u8]) -> Result<(), Error> {
         let Some(Channel::Sftp { inbound, .. }) = self.open.get_mut(&id) else { return Ok(()) };
         let Some(receiving) = inbound else { return Ok(()) };
@@ -122,7 +122,7 @@ impl Channels {
         Ok(())
     }
 
-    /// The client has said its last byte on a channel.
+    /// Handles the client's EOF on a channel.
     pub fn finish(&mut self, id: ChannelId) {
         if let Some(Channel::Sftp { inbound, .. }) = self.open.get_mut(&id)
             && let Some(inbound) = inbound.take()
@@ -131,20 +131,20 @@ impl Channels {
         }
     }
 
-    /// The client has closed a channel.
+    /// Handles the client's close of a channel.
     pub fn close(&mut self, id: ChannelId) {
         self.open.remove(&id);
     }
 }
 
 impl Channel {
-    /// True if the server's side is closed.
+    /// True if the server has closed its side.
     fn is_ended(&self) -> bool {
         matches!(self, Self::Sftp { writer, .. } | Self::Refused(writer) if writer.0.is_finished())
     }
 }
 
-/// The task that writes a channel's replies. It ends when the session has, and is aborted on drop.
+/// The task that writes a channel's replies. It ends with the channel's session. Dropping the writer aborts it.
 struct Writer(JoinHandle<()>);
 
 impl Writer {
@@ -181,7 +181,8 @@ async fn refuse(write_half: WriteHalf, has_terminal: bool, connection: Arc<Conne
     }
 }
 
-/// Sends bytes, waiting for the channel's window; `false` if the channel is gone, or the client has stopped reading.
+/// Sends bytes once the channel's window is open. Returns `false` if the channel is gone or the client has stopped
+/// reading.
 async fn send(write_half: &WriteHalf, bytes: Bytes, connection: &Connection) -> bool {
     let Some(sent) = connection.activity.within(STALL_TIMEOUT, write_half.data_bytes(bytes)).await else {
         connection.ending.ask(EndReason::Stalled);
@@ -190,11 +191,11 @@ async fn send(write_half: &WriteHalf, bytes: Bytes, connection: &Connection) -> 
     sent.is_ok()
 }
 
-/// Ends the server's side of a channel in good order.
+/// Closes the server's side of a channel with an exit status.
 async fn end(write_half: &WriteHalf, status: u32) {
     if write_half.exit_status(status).await.is_err() || write_half.eof().await.is_err() {
         return;
     }
-    // It fails only when the connection is gone, and the channel with it.
+    // The close fails only when the connection is gone, and the channel with it.
     let _ = write_half.close().await;
 }

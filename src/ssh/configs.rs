@@ -1,4 +1,4 @@
-//! The settings of russh: what is offered to which client, and the bounds of a connection.
+//! The configs for russh: the algorithms for each kind of client, and the bounds of a connection.
 
 use super::{
     Algorithms, HostKeys, Settings, auth::login_methods, greeting::IDENTIFICATION, host_key_signer::RsaSigner,
@@ -10,30 +10,31 @@ use russh::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// Measured: larger windows and packets gain nothing. It bounds no memory, since russh opens the window on receipt.
+/// Measurements show no gain from larger windows and packets. The window bounds no memory, because russh reopens it on
+/// receipt.
 const WINDOW_BYTES: u32 = 8 << 20;
 const MAX_PACKET_BYTES: u32 = 64 << 10;
 
-/// Refused keys, and everything else that russh refuses by itself, within one login.
+/// Bounds refused keys and all other requests that russh refuses by itself within one login.
 const MAX_KEY_OFFERS: usize = 20;
 
-/// Refusals of keys take this long, whatever the reason.
+/// Every refusal of a key takes this long, whatever the reason.
 const REFUSAL_TIME: Duration = Duration::from_millis(250);
 
-/// A client that takes nothing of what was sent for this long is gone, even if we can't ask it for a sign of life
-/// meanwhile. Well above the minute that a session may hold its connection up.
+/// A client that accepts no bytes for this long is gone, even if keepalive requests can't reach it meanwhile. The limit
+/// stays well above the minute for which a session may pause its connection.
 const MIN_WRITE_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// The configs of russh: one for each list of algorithms that is offered.
+/// The configs of russh, one for each offered list of algorithms.
 pub struct Configs {
     /// All algorithms of the settings.
     pub all: Arc<server::Config>,
-    /// AES-GCM alone, for clients that know it; `None` if the settings don't prefer it, or don't have it.
+    /// AES-GCM alone, for clients that know it. `None` if the settings don't prefer AES-GCM or don't allow it.
     pub gcm: Option<Arc<server::Config>>,
 }
 
 impl Configs {
-    /// The configs for a server with these settings and host keys.
+    /// Builds the configs from the settings and the host keys.
     pub fn new(settings: &Settings, host_keys: HostKeys) -> Self {
         let keys = host_keys.into_keys();
         let signer: Arc<dyn HostKeySigner> = Arc::new(RsaSigner::new(&keys));
@@ -43,7 +44,8 @@ impl Configs {
         Self { all: config(&settings.algorithms), gcm: gcm.as_ref().map(config) }
     }
 
-    /// The config for a client that knows `ciphers`, as far as the server knows.
+    /// Returns the config for a client that knows `ciphers`; `None` means that the server hasn't learned the client's
+    /// list.
     pub fn offering(&self, ciphers: Option<&[String]>) -> &Arc<server::Config> {
         let ciphers = ciphers.unwrap_or_default();
         let knows_any = |config: &&Arc<server::Config>| {
@@ -59,7 +61,7 @@ fn russh_config(
     keys: Vec<PrivateKey>,
     signer: Arc<dyn HostKeySigner>,
 ) -> server::Config {
-    // russh would ask for signs of life during a login too, which some clients (PuTTY) take for an attack.
+    // russh would send keepalive requests during a login too. Some clients, such as PuTTY, take them for an attack.
     let keepalive_interval = settings.keepalive_interval.max(settings.login_timeout);
     let max_unanswered = u32::try_from(settings.keepalive_max).unwrap_or(u32::MAX);
     let until_dead = keepalive_interval.saturating_mul(max_unanswered.saturating_add(2));
@@ -67,14 +69,14 @@ fn russh_config(
         server_id: SshId::Standard(IDENTIFICATION.into()),
         methods: login_methods(),
         auth_rejection_time: REFUSAL_TIME,
-        // OpenSSH begins with `none`, to ask for the methods.
+        // OpenSSH first tries `none`, to ask for the methods.
         auth_rejection_time_initial: Some(Duration::ZERO),
         keys,
         host_key_signer: Some(signer),
         limits: Limits::default(),
         window_size: WINDOW_BYTES,
         maximum_packet_size: MAX_PACKET_BYTES,
-        // Unused: nobody reads from russh's channels, the bytes are taken as they come.
+        // The server takes bytes as they arrive and never reads from russh's channels, so this buffer stays empty.
         channel_buffer_size: 1,
         event_buffer_size: 64,
         preferred: algorithms.preferred(),
@@ -92,7 +94,7 @@ mod tests {
     use crate::ssh::HostKeyKind;
     use russh::keys::HashAlg;
 
-    /// Issue 12.1: RSA host keys sign by aws-lc, whatever is offered.
+    /// Issue 12.1: aws-lc signs with RSA host keys, whichever algorithms the server offers.
     #[test]
     fn each_config_signs_with_its_rsa_keys_by_aws_lc() {
         let kinds = [HostKeyKind::Ed25519, HostKeyKind::Rsa];

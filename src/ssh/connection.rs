@@ -1,7 +1,7 @@
-//! One connection from accept to end: its clocks, and its certain death.
+//! One connection from accept to end, with the clocks that end it.
 //!
-//! russh's own inactivity time-out starts again at every packet, so it neither ends a slow login nor an idle session.
-//! The clocks here do: politely first, then by cutting the socket.
+//! russh restarts its own inactivity time-out at every packet, so that time-out ends neither a slow login nor an idle
+//! session. The clocks here end both: they first disconnect in good order, then cut the socket.
 
 use super::{
     admission::Admitted,
@@ -35,16 +35,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take to go when it is asked to.
+/// The time for a client to close its connection after the server asks it to.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// How long a client may take for the key exchange, within `login_timeout`. It needs no person, as a password does.
+/// The time for the key exchange, within `login_timeout`. A key exchange waits for no person, unlike a password prompt.
 const KEY_EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// While the server drains, a connection that moves nothing for this long has nothing to finish.
+/// While the server drains, it ends a connection that has moved no bytes for this long.
 const DRAIN_IDLE: Duration = Duration::from_secs(5);
 
-/// The services that all connections use.
+/// The services that all connections share.
 pub struct Services {
     pub access: Arc<Access>,
     pub sftp: Arc<SftpChannels>,
@@ -57,20 +57,21 @@ pub struct Services {
 }
 
 impl Services {
-    /// The address `socket` behind `vpc_endpoint`, as limits count it.
+    /// Returns the address of `socket` behind `vpc_endpoint`, as the limits count it.
     pub fn client_address(&self, socket: SocketAddr, vpc_endpoint: Option<Arc<str>>) -> ClientAddress {
         ClientAddress::new(socket, vpc_endpoint, &self.shared_sources)
     }
 }
 
-/// How the server stops: first it takes no new connection and lets transfers finish, then it cuts those that are left.
+/// The two steps of stopping. `drain` refuses new connections and lets transfers finish; `cut` ends the remaining
+/// connections.
 #[derive(Clone, Debug)]
 pub struct Stop {
     pub drain: CancellationToken,
     pub cut: CancellationToken,
 }
 
-/// How long a connection has for what comes before its first session.
+/// The deadlines for the steps before the first session.
 #[derive(Clone, Copy)]
 struct Deadlines {
     key_exchange: Instant,
@@ -82,7 +83,7 @@ impl Deadlines {
         Self { key_exchange: login.min(Instant::now() + KEY_EXCHANGE_TIMEOUT), login }
     }
 
-    /// Why a connection ends whose key exchange isn't done in time.
+    /// Returns the reason to end a connection that misses the deadline for its key exchange.
     fn key_exchange_reason(self) -> EndReason {
         if self.key_exchange < self.login { EndReason::KeyExchangeTimeout } else { EndReason::LoginTimeout }
     }
@@ -104,19 +105,20 @@ impl Connection {
             peer: Arc::new(Peer::new(format!("{number:016x}").into(), client)),
             activity: Activity::new(),
             ending: Ending::default(),
-            // A connection that makes room for another one is cut: it must not count on.
+            // Policy drops a connection that makes room for another one. Its cut must be immediate, so that it stops
+            // counting.
             cut: progress.dropped().child_token(),
             progress,
         })
     }
 
-    /// Keys were exchanged, at first or again.
+    /// Records the algorithms of a first or repeated key exchange.
     pub fn keys_exchanged(&self, names: &Names) {
         self.progress.finish_key_exchange();
         self.peer.set_algorithms(|| algorithms_in_use(names));
     }
 
-    /// Returns the output of `work`, or [`Error::Cut`] if the connection is cut before.
+    /// Returns the output of `work`, or [`Error::Cut`] if the connection is cut first.
     pub async fn unless_cut<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         tokio::select! {
             output = work => Ok(output),
@@ -203,14 +205,14 @@ async fn clocks(
     }
 }
 
-/// Waits until the key exchange has taken too long: for ever, where it is done before.
+/// Waits until the key exchange misses its deadline. Waits forever if the exchange finishes in time.
 async fn key_exchange_overdue(connection: &Connection, deadlines: Deadlines) {
     if timeout_at(deadlines.key_exchange, connection.progress.keys_exchanged()).await.is_ok() {
         pending::<()>().await;
     }
 }
 
-/// Waits until nothing has moved for `limit`.
+/// Waits until the connection has moved no bytes for `limit`.
 async fn idle(activity: &Activity, limit: Duration) {
     loop {
         let left = limit.saturating_sub(activity.idle_for());
@@ -221,12 +223,12 @@ async fn idle(activity: &Activity, limit: Duration) {
     }
 }
 
-/// Says goodbye, and cuts the socket when that doesn't help.
+/// Sends a disconnect, and cuts the socket if the client doesn't close it in time.
 async fn end(mut session: RunningSession<Handler>, connection: &Connection) -> Result<(), Error> {
     let handle = session.handle();
     let goodbye = async {
         if let Some(reason) = connection.ending.reason() {
-            // It fails only when the session has ended by itself.
+            // The call fails only when the session has already ended by itself.
             let _ = handle.disconnect(reason.code(), reason.as_str().into(), "en".into()).await;
         }
         (&mut session).await

@@ -1,7 +1,7 @@
-//! A socket that can be cut from outside.
+//! A socket that another task can cut.
 //!
-//! russh runs a connection as a task of its own that nobody else can stop. It always waits for its socket, though, so
-//! an error from there ends it, whatever state it is in.
+//! russh runs a connection in a task of its own that the server can't stop directly. That task always waits for its
+//! socket, so an error from the socket ends it in every state.
 
 use std::{
     io,
@@ -11,10 +11,10 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// A stream whose every operation fails once `cut` is cancelled.
+/// A stream. Every operation on it fails once `cut` is cancelled.
 pub struct CutStream<S> {
     stream: S,
-    // One for each direction: a future remembers only the task that asked last.
+    // One future for each direction: a future remembers only the last task that polled it.
     read_cut: Cut,
     write_cut: Cut,
 }
@@ -22,7 +22,7 @@ pub struct CutStream<S> {
 type Cut = Pin<Box<WaitForCancellationFutureOwned>>;
 
 impl<S> CutStream<S> {
-    /// `stream`, until `cut`.
+    /// Wraps `stream` so that `cut` ends it.
     pub fn new(stream: S, cut: &CancellationToken) -> Self {
         let [read_cut, write_cut] = [cut, cut].map(|cut| Box::pin(cut.clone().cancelled_owned()));
         Self { stream, read_cut, write_cut }

@@ -4,7 +4,7 @@ use super::{connection::Connection, handler::Error};
 use russh::AlgorithmKind;
 use std::io;
 
-/// Why the connection ended; `None` if the client of a user simply went.
+/// Returns the reason why the connection ended, or `None` if a user's client simply disconnected.
 pub fn end_reason(connection: &Connection, result: Result<(), Error>) -> Option<String> {
     use russh::Error as Ssh;
     if let Some(reason) = connection.ending.reason() {
@@ -29,14 +29,14 @@ pub fn end_reason(connection: &Connection, result: Result<(), Error>) -> Option<
     }
 }
 
-/// Says whether the client, or the network in between, has closed the connection.
+/// True if the client, or the network in between, closed the connection.
 fn is_gone(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof)
 }
 
-/// The sentence for a client with which the server shares no algorithm of one kind. The setting that decides comes first,
-/// and the client's list last: the log cuts it, however long it is.
+/// Returns the sentence for a client that shares no algorithm of one kind with the server. The deciding setting comes
+/// first and the client's list last, because the log cuts long lines at the end.
 fn no_common_algorithm(kind: &AlgorithmKind, ours: &[String], theirs: &[String]) -> String {
     let (noun, setting) = match kind {
         AlgorithmKind::Kex => ("key exchange", "`key_exchanges` of [ssh.algorithms] decides"),

@@ -1,35 +1,35 @@
-//! How a connection is asked to end, by whichever of its parts notices that it must.
+//! The request to end a connection. Any part of the connection may make it.
 
 use crate::session::EndCause;
 use russh::Disconnect;
 use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
-/// Why we end a connection.
+/// The server's reason to end a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// It took too long to exchange keys.
+    /// The key exchange took too long.
     KeyExchangeTimeout,
-    /// It took too long to log in.
+    /// The login took too long.
     LoginTimeout,
-    /// It tried too many passwords or signatures.
+    /// The client tried too many passwords or signatures.
     LoginTries,
-    /// As many are logged in as may be.
+    /// The maximum number of connections is logged in.
     Full,
-    /// Nothing moved for too long.
+    /// The connection moved no bytes for too long.
     Idle,
-    /// It asked for answers and doesn't read them.
+    /// The client doesn't read its replies.
     Stalled,
-    /// It keeps asking for what isn't served.
+    /// The client keeps asking for services other than SFTP.
     Refusals,
-    /// The session was asked to end.
+    /// Another part of the server asked the session to end.
     Asked(EndCause),
-    /// The server stops.
+    /// The server is stopping.
     Stopping,
 }
 
 impl EndReason {
-    /// What is said to the client and in the log.
+    /// Returns the sentence for the client and the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::KeyExchangeTimeout => "key exchange took too long",
@@ -44,7 +44,7 @@ impl EndReason {
         }
     }
 
-    /// SSH's code for it (RFC 4253 §11.1).
+    /// Returns SSH's disconnect code (RFC 4253 §11.1).
     pub const fn code(self) -> Disconnect {
         match self {
             Self::LoginTries => Disconnect::NoMoreAuthMethodsAvailable,
@@ -60,7 +60,7 @@ impl EndReason {
     }
 }
 
-/// Asks for the end of one connection. Clones ask for the same one.
+/// A handle that asks for the end of one connection. Clones refer to the same connection.
 #[derive(Clone, Debug, Default)]
 pub struct Ending {
     reason: Arc<OnceLock<EndReason>>,
@@ -74,12 +74,12 @@ impl Ending {
         self.asked.cancel();
     }
 
-    /// Waits until somebody asks.
+    /// Waits until a part of the connection asks for its end.
     pub async fn asked(&self) {
         self.asked.cancelled().await;
     }
 
-    /// Why, if somebody asked.
+    /// Returns the reason, if a part of the connection asked for its end.
     pub fn reason(&self) -> Option<EndReason> {
         self.reason.get().copied()
     }

@@ -1,11 +1,11 @@
-//! The identifications of both sides, and a look at the client's KEXINIT before russh sends ours.
+//! Exchanges the identifications of both sides, and reads the client's KEXINIT before russh sends the server's.
 //!
-//! RFC 4253 lets the client's order of ciphers decide. OpenSSH before 10 prefers AES-CTR with a MAC to AES-GCM, which costs
-//! twice the CPU time a byte, so a client that knows AES-GCM is offered nothing else. To learn what it knows, the server
-//! sends its identification and waits for the client's KEXINIT, which most clients send unasked. russh then runs on a stream
-//! that gives it the client's bytes again and keeps its identification from going out a second time.
+//! By RFC 4253 the client's order of ciphers decides. OpenSSH before 10 prefers AES-CTR with a MAC to AES-GCM, which
+//! costs twice the CPU time a byte. The server therefore offers only AES-GCM to a client that knows it. To learn the
+//! client's ciphers, the server sends its identification and waits for the client's KEXINIT, which most clients send
+//! unasked. russh then runs on a stream that replays the client's bytes and suppresses russh's own identification.
 //!
-//! Bounded: [`MAX_IDENTIFICATION_BYTES`] and [`MAX_KEXINIT_BYTES`] are kept, [`KEXINIT_WAIT`] is waited.
+//! The server keeps at most [`MAX_IDENTIFICATION_BYTES`] and [`MAX_KEXINIT_BYTES`], and waits at most [`KEXINIT_WAIT`].
 
 use bytes::{Buf as _, BytesMut};
 use std::{
@@ -20,26 +20,26 @@ use tokio::{
     time::timeout,
 };
 
-/// The server's identification (RFC 4253 §4.2). It has no version: that would help attackers alone.
+/// The server's identification (RFC 4253 §4.2). It has no version, which would help only attackers.
 pub const IDENTIFICATION: &str = "SSH-2.0-Wharfinger";
 
-/// The client's lines up to the end of its identification.
+/// The maximum size of the client's lines up to the end of its identification.
 const MAX_IDENTIFICATION_BYTES: usize = 8 * 1024;
 
-/// A whole KEXINIT packet: what every implementation must take (RFC 4253 §6.1).
+/// The maximum size of a KEXINIT packet, which every implementation must accept (RFC 4253 §6.1).
 const MAX_KEXINIT_BYTES: usize = 35_000;
 
-/// How long the server waits for the client's KEXINIT before it sends its own: some clients wait for that.
+/// The time that the server waits for the client's KEXINIT before it sends its own. Some clients wait for the server's.
 const KEXINIT_WAIT: Duration = Duration::from_millis(500);
 
-/// SSH_MSG_KEXINIT (RFC 4253 §12), the length of the cookie behind it, and the places of the two lists of ciphers.
+/// SSH_MSG_KEXINIT (RFC 4253 §12), the length of the cookie behind it, and the positions of the two lists of ciphers.
 const KEXINIT: u8 = 20;
 const COOKIE_BYTES: usize = 16;
 const CIPHER_LISTS: std::ops::Range<usize> = 2..4;
 
-/// A client's first words, and the stream behind them.
+/// A client's identification and ciphers, and the stream behind them.
 pub struct Greeting<S> {
-    /// The client's identification, without the end of the line; U+FFFD for what isn't UTF-8.
+    /// The client's identification, without its line end. U+FFFD replaces bytes that aren't UTF-8.
     pub version: Arc<str>,
     /// The ciphers that the client knows in both directions, if its KEXINIT came in time.
     pub ciphers: Option<Vec<String>>,
@@ -59,7 +59,7 @@ pub async fn greet<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, await_kexin
     let line_bytes = read_identification(&mut stream, &mut received).await?;
     let mut ciphers = None;
     if await_kexinit && received.starts_with(b"SSH-") {
-        // `received` keeps the bytes that have come when the time is over.
+        // `received` keeps the bytes that arrived before the time-out.
         let kexinit = timeout(KEXINIT_WAIT, read_kexinit(&mut stream, &mut received, line_bytes)).await;
         kexinit.unwrap_or(Ok(()))?;
         ciphers = received.get(line_bytes..).and_then(common_ciphers);
@@ -69,7 +69,7 @@ pub async fn greet<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, await_kexin
     Ok(Greeting { version, ciphers, stream: Greeted { stream, received, swallow: BytesMut::from(&*ours) } })
 }
 
-/// Reads up to the end of the first line, and gives its length. russh judges the line.
+/// Reads up to the end of the first line and returns its length. russh validates the line.
 async fn read_identification<S: AsyncRead + Unpin>(stream: &mut S, received: &mut BytesMut) -> io::Result<usize> {
     loop {
         if let Some(length) = received.iter().position(|byte| *byte == b'\n') {
@@ -82,7 +82,7 @@ async fn read_identification<S: AsyncRead + Unpin>(stream: &mut S, received: &mu
     }
 }
 
-/// Reads until a whole packet lies behind `start`, unless it is one that can't be a KEXINIT.
+/// Reads until a whole packet lies behind `start`. Stops early if the packet can't be a KEXINIT.
 async fn read_kexinit<S: AsyncRead + Unpin>(stream: &mut S, received: &mut BytesMut, start: usize) -> io::Result<()> {
     while received.get(start..).is_some_and(is_beginning) {
         read_some(stream, received).await?;
@@ -90,7 +90,7 @@ async fn read_kexinit<S: AsyncRead + Unpin>(stream: &mut S, received: &mut Bytes
     Ok(())
 }
 
-/// Says if `bytes` are the beginning of a packet that may be a KEXINIT and isn't whole yet.
+/// True if `bytes` are the beginning of an incomplete packet that may be a KEXINIT.
 fn is_beginning(bytes: &[u8]) -> bool {
     match packet_bytes(bytes) {
         None => true,
@@ -100,7 +100,7 @@ fn is_beginning(bytes: &[u8]) -> bool {
     }
 }
 
-/// The length of the packet that begins with `bytes`, with the length field itself.
+/// Returns the length of the packet that begins with `bytes`, including the length field.
 fn packet_bytes(bytes: &[u8]) -> Option<usize> {
     let length = u32::from_be_bytes(*bytes.first_chunk()?);
     usize::try_from(length).ok()?.checked_add(4)
@@ -113,7 +113,7 @@ async fn read_some<S: AsyncRead + Unpin>(stream: &mut S, received: &mut BytesMut
     }
 }
 
-/// The ciphers in both lists of the KEXINIT that `bytes` begin with; `None` if there is no whole one.
+/// Returns the ciphers in both lists of the KEXINIT at the start of `bytes`, or `None` if no whole KEXINIT is there.
 fn common_ciphers(bytes: &[u8]) -> Option<Vec<String>> {
     let packet = bytes.get(..packet_bytes(bytes)?)?;
     let [_, _, _, _, padding_bytes, payload @ ..] = packet else { return None };
@@ -131,12 +131,13 @@ fn common_ciphers(bytes: &[u8]) -> Option<Vec<String>> {
     Some(common.map(str::to_owned).collect())
 }
 
-/// A stream whose first bytes were read already, and on which the server's identification was sent already.
+/// A stream that replays the bytes which the server already read and suppresses the identification that it already
+/// sent.
 pub struct Greeted<S> {
     stream: S,
     /// The bytes that russh reads first.
     received: BytesMut,
-    /// The bytes that russh writes first, and that don't go out.
+    /// The bytes that russh writes first and the stream suppresses.
     swallow: BytesMut,
 }
 
@@ -169,7 +170,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Greeted<S> {
         if bytes == buf.len() {
             return Poll::Ready(Ok(bytes));
         }
-        // The rest in the same call, or `Pending` would stand for a write that took something.
+        // The rest goes out in the same call: `Pending` must not stand for a write that took bytes.
         let written = match Pin::new(&mut self.stream).poll_write(cx, buf.get(bytes..).unwrap_or_default()) {
             Poll::Ready(written) => written?,
             Poll::Pending => 0,
@@ -197,7 +198,7 @@ mod tests {
 
     const CLIENT: &[u8] = b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n";
 
-    /// A KEXINIT with these ciphers, as a client sends it.
+    /// Returns a KEXINIT with these ciphers, as a client sends it.
     fn kexinit(to_server: &str, to_client: &str) -> Vec<u8> {
         let mut payload = [&[KEXINIT][..], &[7; COOKIE_BYTES]].concat();
         for list in ["curve25519-sha256", "ssh-ed25519", to_server, to_client, "hmac-sha2-256", "hmac-sha2-256"] {
@@ -210,7 +211,8 @@ mod tests {
         [&length.to_be_bytes()[..], &[11], &payload, &[0; 11]].concat()
     }
 
-    /// The ciphers that `greet` learns from a client that sends `bytes`, after which russh reads the same bytes.
+    /// Returns the ciphers that `greet` learns from a client that sends `bytes`. Checks that russh reads the same bytes
+    /// afterwards.
     async fn learned(bytes: &[u8]) -> Option<Vec<String>> {
         let (mut client, server) = duplex(1 << 20);
         client.write_all(bytes).await.unwrap();
@@ -241,7 +243,7 @@ mod tests {
         assert_eq!(learned(&whole[..whole.len() - 1]).await, None);
     }
 
-    /// Issue 12.5: no more than 35,000 bytes are kept, and what is longer isn't waited for.
+    /// Issue 12.5: the server keeps at most 35,000 bytes and doesn't wait for a longer KEXINIT.
     #[tokio::test(start_paused = true)]
     async fn a_kexinit_that_is_too_long_is_left_to_russh() {
         let names = "a,".repeat(MAX_KEXINIT_BYTES / 4);

@@ -1,7 +1,9 @@
-//! russh's questions, handed on to [`Login`] and [`Channels`]. Decides only what isn't served: everything but `sftp`.
+//! Translates russh's callbacks to calls of [`Login`] and [`Channels`]. Its only decision is to refuse every service
+//! other than `sftp`.
 //!
-//! A shell and a command are answered as OpenSSH's `internal-sftp` answers them: the request is granted, and the program
-//! says that there is only SFTP and fails. Clients show what a program says, and hide why a request was refused.
+//! The server answers a shell or a command as OpenSSH's `internal-sftp` does: it grants the request, and the program
+//! then says that there is only SFTP and fails. Clients show a program's output but hide the reason for a refused
+//! request.
 
 use super::{
     auth,
@@ -23,22 +25,22 @@ use russh::{
 use std::sync::Arc;
 use tokio::{sync::oneshot, task::JoinError};
 
-/// The one subsystem.
+/// The only subsystem that the server offers.
 const SFTP: &str = "sftp";
 
-/// Requests for other services that are refused before the connection is ended.
+/// The number of refused requests for other services before the server ends the connection.
 const MAX_REFUSALS: u32 = 100;
 
-/// What ends a connection from within.
+/// An error that ends a connection from within.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The client broke the protocol, or is gone.
+    /// The client broke the protocol or is gone.
     #[error(transparent)]
     Ssh(#[from] russh::Error),
-    /// The thread of a key exchange's arithmetic panicked.
+    /// The thread that computed a key exchange panicked.
     #[error("the key exchange failed: {0}")]
     Arithmetic(#[from] JoinError),
-    /// We cut the connection.
+    /// The server cut the connection.
     #[error("the connection was cut")]
     Cut,
 }
@@ -48,14 +50,14 @@ pub struct Handler {
     services: Arc<Services>,
     connection: Arc<Connection>,
     login: Login,
-    /// Hears of the session.
+    /// Receives the session after the login.
     logged_in: Option<oneshot::Sender<Arc<UserSession>>>,
     channels: Channels,
     refusals: u32,
 }
 
 impl Handler {
-    /// The handler of `connection`, which holds `place` until `logged_in` is sent.
+    /// Creates the handler of `connection`, which holds `place` until `logged_in` is sent.
     pub fn new(
         services: Arc<Services>,
         connection: Arc<Connection>,
@@ -74,7 +76,7 @@ impl Handler {
         }
     }
 
-    /// Takes a step of the login, and answers it.
+    /// Runs a step of the login and returns its answer.
     async fn step(&mut self, user: &str, step: Step<'_>) -> Result<Auth, Error> {
         let next = self.connection.unless_cut(self.login.next(user, step)).await?;
         Ok(self.answer(&next))
@@ -87,7 +89,7 @@ impl Handler {
         if let Next::Accepted(session) = next
             && let Some(logged_in) = self.logged_in.take()
         {
-            // Fails only if the connection is just ending.
+            // The send fails only if the connection is ending.
             let _ = logged_in.send(Arc::clone(session));
         }
         auth::answer(next)
@@ -112,7 +114,7 @@ impl Handler {
         Ok(session.channel_failure(channel)?)
     }
 
-    /// Refuses a shell or a command in words that its client shows.
+    /// Refuses a shell or a command with a sentence that its client shows.
     fn refuse_program(&mut self, program: &str, channel: ChannelId, session: &mut Session) -> Result<(), Error> {
         if !self.channels.refuse_program(channel) {
             return self.refuse_request(program, channel, session);
@@ -122,10 +124,10 @@ impl Handler {
     }
 }
 
-/// The connection has ended, and its login with it.
+/// Ends the login with the connection.
 impl Drop for Handler {
     fn drop(&mut self) {
-        // The server's reason to end the connection has a record of its own.
+        // The server's own reason to end the connection has a record of its own.
         self.login.leave(self.connection.ending.reason().is_some());
     }
 }
@@ -133,7 +135,7 @@ impl Drop for Handler {
 impl russh::server::Handler for Handler {
     type Error = Error;
 
-    /// Waits for a thread, so that key exchanges can't take the workers that move bytes.
+    /// Runs on another thread, so that key exchanges can't occupy the workers that move bytes.
     async fn run_arithmetic<T: Send + 'static>(
         &mut self,
         arithmetic: impl FnOnce() -> T + Send + 'static,
@@ -191,7 +193,8 @@ impl russh::server::Handler for Handler {
         self.step(user, Step::ProvedKey(auth::presented(key.public_key, key.algorithm))).await
     }
 
-    /// The offer was judged by the key in the certificate, as russh gives no sign of it.
+    /// The server judged the offer by the certificate's key, because russh doesn't tell it that the offer is a
+    /// certificate.
     async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, Error> {
         self.step(user, Step::ProvedKey(auth::presented_certificate(certificate))).await
     }
@@ -202,7 +205,8 @@ impl russh::server::Handler for Handler {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Error> {
-        // The reading half goes at once: russh would wait for room in its queue, and with it the whole connection.
+        // The reading half is dropped at once. Otherwise russh would wait for room in its queue and stop the whole
+        // connection.
         let (_, write_half) = channel.split();
         if self.channels.open(write_half) {
             reply.accept().await;
@@ -238,7 +242,7 @@ impl russh::server::Handler for Handler {
         Ok(())
     }
 
-    // Everything below isn't served.
+    // The server refuses everything below.
 
     async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Error> {
         self.refuse_program("shell", channel, session)
@@ -248,7 +252,7 @@ impl russh::server::Handler for Handler {
         self.refuse_program(&format!("exec {}", String::from_utf8_lossy(command)), channel, session)
     }
 
-    /// Granted as OpenSSH grants it, so that an interactive client goes on to ask for a shell. There is no terminal here.
+    /// Granted as OpenSSH grants it, so that an interactive client then asks for a shell. The server has no terminal.
     async fn pty_request(
         &mut self,
         channel: ChannelId,
@@ -266,7 +270,7 @@ impl russh::server::Handler for Handler {
         self.refuse_request("terminal", channel, session)
     }
 
-    /// Refused without a word: OpenSSH sends its locale with every channel.
+    /// Refused without a record: OpenSSH sends its locale with every channel.
     async fn env_request(
         &mut self,
         channel: ChannelId,

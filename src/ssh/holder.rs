@@ -1,5 +1,5 @@
-//! The process that listens on an address, as Linux tells it in `/proc`. A process of another user shows its sockets to root
-//! alone, and other systems show none.
+//! The process that listens on an address, as Linux shows it in `/proc`. Only root sees the sockets of another user's
+//! process, and other systems show none.
 
 use rustix::process::geteuid;
 use std::{
@@ -9,14 +9,14 @@ use std::{
     process,
 };
 
-/// The state of a socket that listens.
+/// The state code of a listening socket.
 const LISTEN: &str = "0A";
 
 /// The processes that listen on an address.
 #[derive(Debug)]
 pub(super) struct Holder(Vec<Socket>);
 
-/// A socket that listens, and the process that has it, if this one may look into it.
+/// A listening socket and its process, if this process may inspect it.
 #[derive(Debug)]
 struct Socket {
     inode: String,
@@ -31,7 +31,7 @@ struct Process {
 }
 
 impl Holder {
-    /// The processes that keep others from listening on `address`, if any can be seen.
+    /// Returns the visible processes that prevent a bind to `address`, or `None` if there are none.
     pub(super) fn of(address: SocketAddr) -> Option<Self> {
         let mut sockets = Vec::new();
         for (table, is_v6) in [("/proc/net/tcp", false), ("/proc/net/tcp6", true)] {
@@ -52,15 +52,15 @@ impl Holder {
         (holder.process().is_some() || holder.is_of_this_user()).then_some(holder)
     }
 
-    /// True if another server like this one has the address, and nothing else has: the same program, or a process of this
-    /// user that shows nothing of itself, as a program with capabilities does.
+    /// True if only servers like this one hold the address. Such a server runs the same program, or is an opaque
+    /// process of this user, as a program with capabilities is.
     pub(super) fn is_another_server(&self) -> bool {
         let own = program(process::id());
         let is_server = |process: &Process| process.id != process::id() && own.as_ref() == Some(&process.program);
         self.is_of_this_user() || self.0.iter().all(|socket| socket.process.as_ref().is_some_and(is_server))
     }
 
-    /// True if this process has it itself.
+    /// True if this process holds the address itself.
     pub(super) fn is_this_process(&self) -> bool {
         self.process().is_some_and(|holder| holder.id == process::id())
     }
@@ -69,7 +69,8 @@ impl Holder {
         self.0.iter().find_map(|socket| socket.process.as_ref())
     }
 
-    /// True if all sockets are of processes of this user that can't be looked into. root has others as well.
+    /// True if every socket belongs to a process of this user that can't be inspected. For root other causes exist, so
+    /// the answer is false.
     fn is_of_this_user(&self) -> bool {
         let user = geteuid();
         let is_ours = |socket: &Socket| socket.process.is_none() && socket.user == user.as_raw();
@@ -86,7 +87,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The socket in a line of the table of IPv4 or of IPv6, if it listens on `address` or excludes it.
+/// Parses a line of the IPv4 or IPv6 table. Returns the socket if it listens on `address` or excludes it.
 fn socket(line: &str, is_v6: bool, address: SocketAddr) -> Option<Socket> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let (local, state, user, inode) = (fields.get(1)?, fields.get(3)?, fields.get(7)?, fields.get(9)?);
@@ -98,13 +99,13 @@ fn socket(line: &str, is_v6: bool, address: SocketAddr) -> Option<Socket> {
     let excludes = if is_v6 == address.is_ipv6() {
         is_any || address.ip().is_unspecified() || ip == hexadecimal(address.ip())
     } else {
-        // `[::]` takes IPv4 too.
+        // A socket on `[::]` accepts IPv4 too.
         (is_v6 && is_any) || (address.is_ipv6() && address.ip().is_unspecified())
     };
     excludes.then_some(Socket { inode: (*inode).to_owned(), user: user.parse().ok()?, process: None })
 }
 
-/// An address as the tables of Linux have it: words of 32 bits in the order of this machine.
+/// Formats an address as the tables of Linux do: words of 32 bits in this machine's byte order.
 fn hexadecimal(ip: IpAddr) -> String {
     let octets = match ip {
         IpAddr::V4(ip) => ip.octets().to_vec(),
@@ -114,7 +115,7 @@ fn hexadecimal(ip: IpAddr) -> String {
     hex::encode_upper(words.iter().flat_map(|word| u32::from_ne_bytes(*word).to_be_bytes()).collect::<Vec<u8>>())
 }
 
-/// The targets of what the process has open, as far as it may be looked into.
+/// Returns the targets of the process's open files, as far as this process may inspect them.
 fn targets(process: u32) -> impl Iterator<Item = PathBuf> {
     let files = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten();
     files.filter_map(|file| fs::read_link(file.ok()?.path()).ok())
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
-    /// The lines of a table for a socket that listens, of user 1000.
+    /// Returns the table line of a listening socket of user 1000.
     fn listed(ip: &str) -> String {
         format!("0: {ip}:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0")
     }

@@ -1,6 +1,7 @@
-//! RSA signatures of the host key by aws-lc: the rsa crate, which russh would use, takes several times as long.
+//! Signs with RSA host keys by aws-lc, because the rsa crate that russh uses takes several times as long.
 //!
-//! A stranger can ask for such a signature with a few hundred bytes, so its cost is what a key exchange costs the server.
+//! A client that hasn't logged in can ask for such a signature with a few hundred bytes. The signature's cost is
+//! therefore the cost of a key exchange for the server.
 
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -20,7 +21,7 @@ use russh::{
 pub struct RsaSigner(Vec<(PublicKey, KeyPair)>);
 
 impl RsaSigner {
-    /// A signer for the RSA keys among `keys`. A key that aws-lc refuses is left to russh.
+    /// Creates a signer for the RSA keys among `keys`. russh signs with a key that aws-lc refuses.
     pub fn new(keys: &[PrivateKey]) -> Self {
         Self(keys.iter().filter_map(|key| Some((key.public_key().clone(), key_pair(key)?))).collect())
     }

@@ -1,4 +1,4 @@
-//! Accepts connections, within bounds, and goes on whatever `accept` says.
+//! Accepts connections, within bounds, and keeps accepting after an error of `accept`.
 
 use super::{
     admission::admit,
@@ -13,11 +13,11 @@ use tokio::{
 };
 use tracing::warn;
 
-/// How long nothing is accepted after an error. The usual one is that the process has no file descriptor left, and
-/// that another connection must end first.
+/// The pause after an error of `accept`. Usually the process has no free file descriptor, and a connection must end
+/// first.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Serves `listener` until the server stops, then waits for the connections that it has accepted.
+/// Serves `listener` until the server stops, then waits for the accepted connections to end.
 pub async fn listen(listener: TcpListener, services: Arc<Services>, connections: Arc<Connections>, stop: Stop) {
     let mut open = JoinSet::new();
     let mut failing = false;
@@ -47,7 +47,8 @@ pub async fn listen(listener: TcpListener, services: Arc<Services>, connections:
     while open.join_next().await.is_some() {}
 }
 
-/// Takes a place for a new connection. One that gets none is recorded, and closed before anything is sent on it.
+/// Reserves a place for a new connection. A connection that gets none is recorded and closed before the server sends
+/// any bytes.
 fn arrive(services: &Services, connections: &Arc<Connections>, peer: SocketAddr) -> Option<Arrival> {
     let arrival = if services.proxy.trusts(peer.ip()) {
         connections.arrive().map_err(Refusal::as_str)

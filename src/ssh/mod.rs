@@ -1,4 +1,4 @@
-//! The edge that knows russh: sockets in, SFTP channels of [`session`](crate::session)s out. The only module that names it.
+//! The SSH edge: sockets in, SFTP channels of [`session`](crate::session)s out. It is the only module that names russh.
 //!
 //! ```text
 //! Server → listener → admission → connection ─┬→ clocks: login deadline, idle, drain → goodbye, then cut
@@ -6,8 +6,8 @@
 //!                                                         └→ channel → sftp::channel (Inbound · Outbound)
 //! ```
 //!
-//! It bounds what strangers may cost, says who is there, and hands on the bytes of `sftp` channels. It serves nothing
-//! else.
+//! It bounds the cost of clients that haven't logged in, authenticates users, and passes on the bytes of `sftp`
+//! channels. It offers no other service.
 
 mod admission;
 mod algorithms;
@@ -36,8 +36,8 @@ pub use proxy::{ProxyHeader, ProxyHeaderError, ProxyProtocol};
 pub use server::{BindError, Listening, Server, find_bind_errors};
 pub use settings::Settings;
 
-// build.rs stops a build that doesn't patch russh. This stops one with other patches, or with a russh that was built before
-// there were any: `cargo clean -p russh` mends that.
+// build.rs stops a build that doesn't patch russh. This assertion stops a build with other patches, or with a russh
+// that was built before the patches existed. `cargo clean -p russh` fixes the latter.
 const _: () = assert!(is_same(russh::PATCHES.as_bytes(), env!("WHARFINGER_RUSSH_PATCHES").as_bytes()));
 
 const fn is_same(one: &[u8], other: &[u8]) -> bool {

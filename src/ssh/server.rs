@@ -15,7 +15,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Connections that the kernel may keep waiting for us.
+/// The maximum number of connections that the kernel queues before the server accepts them.
 const BACKLOG: i32 = 1_024;
 
 /// An SSH server that isn't listening yet.
@@ -26,7 +26,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that shows `host_keys`, whose logins are those of `access`, and whose channels `sftp` serves.
+    /// Creates a server with these `host_keys`. `access` handles its logins, and `sftp` its channels.
     #[must_use]
     pub fn new(settings: Settings, host_keys: HostKeys, access: Arc<Access>, sftp: Arc<SftpChannels>) -> Self {
         let services = Services {
@@ -46,10 +46,10 @@ impl Server {
         }
     }
 
-    /// Listens on all addresses.
+    /// Listens on all addresses. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// One of them can't be had. Must be called within a tokio runtime.
+    /// The server can't listen on one of the addresses.
     pub fn bind(self) -> Result<Listening, BindError> {
         let listener = |socket: Socket| {
             let listener = TcpListener::from_std(socket.into())?;
@@ -62,12 +62,12 @@ impl Server {
     }
 }
 
-/// Finds which of the addresses can't be listened on, without listening: another server that starts meanwhile isn't kept
-/// from its address, and no client connects to this process.
+/// Returns the addresses that the server couldn't listen on. Doesn't listen, so it can't take an address from another
+/// server that starts meanwhile, and no client connects to this process.
 #[must_use]
 pub fn find_bind_errors(listen: &[SocketAddr]) -> Vec<BindError> {
     let error = |(at, address): (usize, &SocketAddr)| {
-        // Sockets that don't listen don't exclude each other.
+        // The check's sockets don't listen, so they don't exclude each other.
         if listen.iter().take(at).any(|other| excludes(*other, *address)) {
             return Some(BindError { address: *address, error: Errno::ADDRINUSE.into(), holder: None, is_ours: true });
         }
@@ -76,26 +76,26 @@ pub fn find_bind_errors(listen: &[SocketAddr]) -> Vec<BindError> {
     listen.iter().enumerate().filter_map(error).collect()
 }
 
-/// True if a listener on `one` address keeps this process from listening on `other`.
+/// True if a listener on `one` address prevents this process from listening on `other`.
 fn excludes(one: SocketAddr, other: SocketAddr) -> bool {
     let is_same_ip = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
-    // The listener of `[::]` leaves IPv4 to a listener of its own.
+    // The listener of `[::]` leaves IPv4 to a separate IPv4 listener.
     one.port() == other.port() && one.port() != 0 && one.is_ipv4() == other.is_ipv4() && is_same_ip
 }
 
-/// An address that can't be listened on.
+/// An address that the server can't listen on.
 #[derive(Debug, thiserror::Error)]
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
-    /// What the system said.
+    /// The system's error.
     pub error: io::Error,
     holder: Option<Holder>,
-    /// Another address in the same list has it.
+    /// Another address in the same list excludes this one.
     is_ours: bool,
 }
 
-/// The address, what the system said, and the process that has it or what else to look at.
+/// Writes the address, the system's error, and the process that holds the address or a hint at the cause.
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, error, holder, is_ours } = self;
@@ -120,13 +120,13 @@ impl BindError {
         Self { address, error, is_ours: holder.as_ref().is_some_and(Holder::is_this_process), holder }
     }
 
-    /// True if another server like this one has the address, such as the one that runs already.
+    /// True if another server like this one holds the address, such as one that already runs.
     #[must_use]
     pub fn is_held_by_another_server(&self) -> bool {
         self.holder.as_ref().is_some_and(Holder::is_another_server)
     }
 
-    /// Whether another process, or another listener, has the address.
+    /// True if another process or listener holds the address.
     #[must_use]
     pub fn is_taken(&self) -> bool {
         self.error.kind() == io::ErrorKind::AddrInUse
@@ -141,14 +141,14 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// The addresses listened on, with the ports that the system chose.
+    /// Returns the addresses of the listeners, with the ports that the system chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(|(address, _)| *address).collect()
     }
 
-    /// Serves until `drain` is cancelled, then takes nobody new and lets transfers finish until `cut` is. Returns when
-    /// the last connection has ended.
+    /// Serves until `drain` is cancelled, then refuses new connections and lets transfers finish until `cut` is
+    /// cancelled. Returns after the last connection has ended.
     pub async fn run(self, drain: CancellationToken, cut: CancellationToken) {
         let stop = Stop { drain, cut };
         let mut listeners = JoinSet::new();
@@ -166,12 +166,12 @@ fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A socket with the address that doesn't listen yet.
+/// Creates a socket that is bound to the address but doesn't listen yet.
 fn socket(address: SocketAddr, all: &[SocketAddr]) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        // `[::]` takes IPv4 too, unless that has a listener of its own.
+        // A listener of `[::]` accepts IPv4 too, unless IPv4 has a separate listener.
         socket.set_only_v6(all.iter().any(|other| other.is_ipv4() && other.port() == address.port()))?;
     }
     socket.set_nonblocking(true)?;

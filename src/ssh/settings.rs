@@ -1,4 +1,4 @@
-//! What an operator may set about the SSH side.
+//! The SSH settings in the config.
 
 use super::{Algorithms, HostKeyKind, ProxyProtocol};
 use crate::policy::ConnectionLimits;
@@ -13,39 +13,39 @@ use std::{
 /// The settings of the SSH listeners and their connections. The defaults are those of the reference config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The addresses to listen on; at least one. Port 0 takes a free one.
+    /// The addresses to listen on, at least one. Port 0 selects a free port.
     pub listen: Vec<SocketAddr>,
     /// The use of the PROXY protocol.
     pub proxy_protocol: ProxyProtocol,
-    /// The NATs and load balancers whose addresses stand for many clients: no limit per source holds for them.
+    /// The NATs and load balancers whose addresses stand for many clients. No per-source limit applies to them.
     pub shared_sources: Vec<IpNet>,
-    /// The directory of the host keys; made, with the keys that are missing, at the first start.
+    /// The directory of the host keys. The first start creates it and the missing keys.
     pub host_key_directory: PathBuf,
-    /// The kinds of host key that are made where they are missing, each in its own file.
+    /// The kinds of host key that the server makes if they are missing, each in its own file.
     pub host_key_kinds: Vec<HostKeyKind>,
     /// Key exchanges, ciphers and MACs.
     pub algorithms: Algorithms,
-    /// Offers clients that know AES-GCM nothing else. OpenSSH before 10 would pick AES-CTR with a MAC, at twice
-    /// the CPU time for each byte.
+    /// Offers only AES-GCM to clients that know it. OpenSSH before 10 would pick AES-CTR with a MAC, at twice the CPU
+    /// time for each byte.
     pub prefer_gcm: bool,
-    /// How long a connection may take to log in, from its first byte.
+    /// The maximum time from a connection's first byte to its login.
     pub login_timeout: Duration,
-    /// How long a logged-in connection may transfer nothing and ask for nothing.
+    /// The maximum time for which a logged-in connection may send no request and transfer nothing.
     pub idle_timeout: Duration,
-    /// How long nothing comes from a peer until it is asked for a sign of life. Nobody is asked before login, so this
-    /// is never less than `login_timeout`.
+    /// The silence after which the server sends a keepalive request. At least `login_timeout`, so that no request goes
+    /// out before the login.
     pub keepalive_interval: Duration,
-    /// How many such questions may stay unanswered before the peer counts as dead.
+    /// The number of unanswered keepalive requests after which the server ends the connection.
     pub keepalive_max: usize,
-    /// How many connections may be open.
+    /// The limits on open connections.
     pub connections: ConnectionLimits,
-    /// Passwords and signatures that a connection may try before it is ended.
+    /// The number of passwords and signatures that a connection may try before the server ends it.
     pub max_login_tries: u32,
-    /// Passwords that are checked at a time, in all.
+    /// The number of passwords that the server checks at a time, over all connections.
     pub password_checks: NonZeroUsize,
 }
 
-/// As many password checks as take 76 MiB with the hashes of `hash-password`.
+/// This many concurrent checks take 76 MiB with the hashes of `hash-password`.
 const PASSWORD_CHECKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
 impl Default for Settings {

@@ -1,11 +1,11 @@
-//! Attributes, from the wire's form to the tree's and back.
+//! Converts attributes between the wire's types and the vfs's.
 
 use crate::{
     sftp::wire::{Attrs, Owner, Times},
     vfs::{self, Metadata, NewAttributes, SetAttributes},
 };
 
-/// What STAT and READDIR show. All that is here belongs to 0, which no client needs to know more about.
+/// Returns the attributes for STAT and READDIR. The owner is always 0: clients need no other owner.
 pub fn shown(metadata: &Metadata) -> Attrs {
     Attrs {
         size: Some(metadata.size),
@@ -15,12 +15,13 @@ pub fn shown(metadata: &Metadata) -> Attrs {
     }
 }
 
-/// What OPEN and MKDIR give a new file or directory. The size is a hint of some clients', and no promise.
+/// Returns the attributes that OPEN and MKDIR request for a new file or directory. The size is ignored, since some
+/// clients send it as a mere hint.
 pub fn new(attrs: &Attrs) -> NewAttributes {
     NewAttributes { times: attrs.times.map(times), mode: attrs.permissions }
 }
 
-/// What SETSTAT and FSETSTAT ask for.
+/// Returns the attributes that SETSTAT and FSETSTAT request.
 pub fn set(attrs: &Attrs) -> SetAttributes {
     SetAttributes {
         size: attrs.size,
@@ -30,7 +31,7 @@ pub fn set(attrs: &Attrs) -> SetAttributes {
     }
 }
 
-/// True if FSETSTAT asks for more than the owner that is shown anyway.
+/// True if FSETSTAT requests more than an owner, which the server always shows as 0.
 pub fn are_kept(attrs: &Attrs) -> bool {
     attrs.size.is_some() || attrs.times.is_some() || attrs.permissions.is_some()
 }

@@ -1,4 +1,4 @@
-//! What all tasks of one session share.
+//! The state that all tasks of one channel share.
 
 use super::{
     Resources, Settings,
@@ -20,12 +20,12 @@ use std::{future::Future, sync::Arc};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Requests of one channel that talk to storage at the same time, transfers aside.
+/// The requests of one channel that use storage at the same time, transfers excluded.
 const MAX_RUNNING: usize = 64;
-/// Copies of one channel that run or wait for their turn: each keeps a file open that its client may have closed.
+/// The copies of one channel that run or wait. Each keeps a file open that its client may already have closed.
 const MAX_COPIES: usize = 64;
 
-/// One session's identity, tree, tables and ways out.
+/// The tree, tables and reply queue of one channel.
 #[derive(Debug)]
 pub struct Context {
     pub tree: SessionTree,
@@ -38,10 +38,10 @@ pub struct Context {
     pub handles: Handles,
     pub order: Arc<Order>,
     pub closes: Arc<PendingCloses>,
-    /// Set when the client is gone: nobody waits for answers any more.
+    /// Cancelled when the client is gone and no longer waits for replies.
     pub ended: CancellationToken,
     pub running: Semaphore,
-    /// The room for copies.
+    /// The permits for copies.
     pub copies: Arc<Semaphore>,
     tasks: TaskTracker,
 }
@@ -67,36 +67,36 @@ impl Context {
         }
     }
 
-    /// The file under `path` that the session is writing, if a request on it has only the WRITEs before it to wait for:
-    /// those have no place in the order.
+    /// Returns the file that the session writes under `path`, if a request on the path only has to wait for the WRITEs
+    /// before it. WRITEs have no ticket in the order.
     pub fn written(&self, claim: Claim, path: &VirtualPath) -> Option<Writes> {
         self.handles.written(path).filter(|_| self.order.is_free(claim, path))
     }
 
-    /// The place of a request that makes `path` appear or go, behind the CLOSEs that came before it.
+    /// Returns the barrier of a request that creates or removes the name `path`: it waits for the earlier CLOSEs.
     pub fn barrier(&self, path: &VirtualPath) -> Barrier {
         self.closes.barrier(self.tree.vfs().mount_number(path))
     }
 
-    /// The place of the upload that an OPEN of `path` begins.
+    /// Returns the barrier of the upload that an OPEN of `path` begins.
     pub fn barrier_of_open(&self, path: &VirtualPath) -> Barrier {
         self.closes.barrier_of_open(self.tree.vfs().mount_number(path))
     }
 
-    /// Enters the CLOSE of an upload that is to appear under `path`.
+    /// Registers the CLOSE of an upload to `path`.
     pub fn pending_close(&self, path: &VirtualPath) -> PendingClose {
         self.closes.enter(self.tree.vfs().mount_number(path))
     }
 
-    /// Makes the file of a handle, which was only read until now, an upload.
+    /// Turns the file of a handle, so far only read, into an upload.
     pub fn begin_update(self: &Arc<Self>, number: u32, updates: &Updates) -> Writes {
         let writes = updates.begin(self);
         self.handles.replace(number, writes.clone());
         writes
     }
 
-    /// The same where a size is set by path: the upload is to have it, or its CLOSE would find that another has changed
-    /// the file.
+    /// Turns an unchanged open file into an upload when a request sets its size by path. Otherwise its CLOSE would find
+    /// that another request changed the file.
     pub fn begin_update_of(self: &Arc<Self>, path: &VirtualPath) {
         if !self.tree.vfs().is_uploading(path)
             && let Some((number, updates)) = self.handles.unchanged(path)
@@ -105,12 +105,12 @@ impl Context {
         }
     }
 
-    /// Runs `work` to its end, also when the client goes away: half a rename helps nobody.
+    /// Runs `work` to its end, even if the client disconnects: a half-done rename is useless.
     pub fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(work);
     }
 
-    /// Runs `work` as long as the client is there.
+    /// Runs `work` until the client disconnects.
     pub fn run_while_wanted(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
         let ended = self.ended.clone();
         self.tasks.spawn(async move {

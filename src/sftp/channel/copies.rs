@@ -1,4 +1,4 @@
-//! COPY-DATA: the source is looked up when the request comes, and the task of the target copies in its turn.
+//! COPY-DATA. The server looks the source up when the request arrives; the target's task copies in its turn.
 
 use super::{context::Context, handles::Open, slot::Slot};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use std::{sync::Arc, time::Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// A copy that waits for its turn. Its source stays open for it, also when the client closes that.
+/// A copy that waits for its turn. It keeps its source open, even if the client closes the source.
 #[derive(Debug)]
 pub struct Copy {
     source: Arc<ReadHandle>,
@@ -17,10 +17,10 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// What `request` asks for.
+    /// Creates the copy that `request` asks for.
     ///
     /// # Errors
-    /// [`Error::NoSource`], and [`Error::Busy`] when too many copies wait.
+    /// [`Error::NoSource`], or [`Error::Busy`] if too many copies wait.
     pub fn new(context: &Context, request: &CopyData) -> Result<Self> {
         let source = match context.handles.find(request.source.number()) {
             Some(Open::Read(reads)) => reads.file(),
@@ -37,8 +37,8 @@ impl Copy {
     }
 }
 
-/// Copies into `target`, answers, and tells whether it was done. Clients close their target whatever they hear, so after a
-/// refusal nothing may come of that.
+/// Copies into `target` and answers. Returns true on success. Clients close the target even after a refusal, so after a
+/// failure the caller must publish nothing.
 pub async fn serve(context: &Context, target: &mut WriteHandle, slot: Slot, copy: Result<Copy>) -> bool {
     let Copy { source, range, _room } = match copy {
         Ok(copy) => copy,

@@ -1,4 +1,4 @@
-//! A directory that is listed: one task, which answers READDIRs one after the other.
+//! An open directory: one task answers its READDIRs one after the other.
 
 use super::{attrs, context::Context, longname::longname, replies::Lane, slot::Slot};
 use crate::{
@@ -13,19 +13,19 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
-/// The size of a reply, roughly: the draft's §3 asks every client to take packets of 34,000 bytes, and no more.
+/// The approximate size of a reply. By the draft's §3 clients must accept packets of 34,000 bytes, and no more.
 const REPLY_BYTES: usize = 32 << 10;
-/// A name's bytes on the wire beside the name and the long name.
+/// The bytes of an entry on the wire without its name and long name.
 const NAME_BYTES: usize = 48;
 
-/// The way to the task of an open directory. The last clone's end is the task's end.
+/// The sending end of an open directory's task. The task ends with the last clone.
 #[derive(Clone, Debug)]
 pub struct Directory {
     inbox: mpsc::UnboundedSender<Command>,
     path: VirtualPath,
 }
 
-/// The requests of a directory's handle. Their number is bounded by their slots.
+/// The requests on a directory's handle. Their slots bound their number.
 #[derive(Debug)]
 pub enum Command {
     /// READDIR.
@@ -44,14 +44,14 @@ impl Directory {
         Self { inbox, path }
     }
 
-    /// The path that was opened.
+    /// Returns the path that the client opened.
     pub fn path(&self) -> &VirtualPath {
         &self.path
     }
 
-    /// Adds a request.
+    /// Sends a request to the task.
     pub fn command(&self, command: Command) {
-        // The task lives as long as this end does, or the client is gone.
+        // The send fails only if the client is gone: otherwise the task lives as long as this end.
         let _ = self.inbox.send(command);
     }
 }
@@ -85,7 +85,7 @@ impl Listing {
         }
     }
 
-    /// The names of one reply; none at the end.
+    /// Returns the names for one reply, or none at the end of the directory.
     async fn names(&mut self) -> Result<Vec<Name>> {
         let (who, now) = (self.context.tree.who(), OffsetDateTime::from(SystemClock.now()));
         let (mut names, mut bytes) = (Vec::new(), 0);

@@ -1,7 +1,7 @@
-//! The dispatch table: every request of version 3, and where it goes.
+//! The dispatch table: every request of version 3 and its destination.
 //!
-//! Nothing here waits, but for the memory of a WRITE. Requests on handles go to the handle's task; requests on paths
-//! take their place in the order and get a task of their own.
+//! Only a WRITE waits here, for its memory. A request on a handle goes to the handle's task. A request on a path takes
+//! a ticket in the order and gets a task of its own.
 
 use super::{
     Ended, Inbound, attrs,
@@ -27,10 +27,10 @@ const NOT_FOR_WRITING: &str = "the file was not opened for writing";
 const NO_LINKS: &str = "the storage knows no symbolic links";
 
 impl Inbound {
-    /// Sends a request where it belongs.
+    /// Sends a request to its task.
     pub(super) async fn dispatch(&mut self, request: Request) -> Result<(), Ended> {
         match request {
-            // INIT has been answered, and a second one refused, before anything gets here.
+            // The caller has answered INIT and refused a second one before any request arrives here.
             Request::Init { .. } => return Err(Ended::NotBegun),
             Request::Read { id, handle, offset, length } => return self.read(id, &handle, offset, length),
             Request::Write { id, handle, offset, data } => return self.write(id, &handle, offset, data).await,
@@ -42,7 +42,7 @@ impl Inbound {
                 open::open(&self.context, self.accept(id)?, &path, flags, &attrs);
             }
             Request::OpenDir { id, path } => open::open_directory(&self.context, self.accept(id)?, &path),
-            // There are no links, so STAT and LSTAT are the same.
+            // The server has no links, so STAT and LSTAT are the same.
             Request::Stat { id, path } | Request::Lstat { id, path } => {
                 tree::stat(&self.context, self.accept(id)?, &path);
             }
@@ -97,7 +97,7 @@ impl Inbound {
                 writes.command(writes::Command::Read { slot: self.accept(id)?, offset, length });
                 Ok(())
             }
-            // A prefetch goes on after its file was closed: any number of READs must do no harm here.
+            // A client's prefetch may continue after its CLOSE, so any number of READs must be harmless here.
             Some(Open::Directory(_)) | None => {
                 let context = &self.context;
                 self.refusing.get_or_insert_with(|| Reads::start_refusing(context)).read(Read { id, offset, length })
@@ -124,7 +124,8 @@ impl Inbound {
         }
     }
 
-    /// The task of the upload that a request changes, which begins with it where the file was only read until now.
+    /// Returns the task of the upload that a request changes. Begins the upload if the client has only read the file so
+    /// far.
     fn upload(&self, handle: &Handle) -> Result<Writes, (StatusCode, &'static str)> {
         let Some(number) = handle.number() else { return Err((StatusCode::Failure, NOT_OPEN)) };
         match self.context.handles.find(Some(number)) {
@@ -179,7 +180,7 @@ impl Inbound {
                 Ok(writes) => writes.command(writes::Command::SetAttributes(slot, attrs::set(attrs))),
                 Err((code, sentence)) => slot.status(code, sentence),
             },
-            // Nothing that would change the file.
+            // The request changes only the owner, not the file.
             Some(Open::Update(_)) => slot.done(attrs::set(attrs).check_owner()),
             None => slot.status(StatusCode::Failure, NOT_OPEN),
         }

@@ -1,15 +1,15 @@
-//! The open handles of one session: what the client's handle strings mean. A number is never used twice.
+//! The open handles of one channel, by number. The server never reuses a number.
 
 use super::{directories::Directory, reads::Reads, updates::Updates, writes::Writes};
 use crate::name::VirtualPath;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 
-/// Handles that a session may have open at once; told to clients by `limits@openssh.com`.
+/// The handles that a channel may have open at once. `limits@openssh.com` tells clients.
 pub const MAX_HANDLES: usize = 256;
 
-/// The table. Tasks hold it through their context, so [`Handles::clear`] must be called when the session ends, or the
-/// tasks would keep their own inboxes open.
+/// The table of handles. Tasks hold it through their context. [`Handles::clear`] must be called when the channel ends,
+/// or the tasks would keep their own inboxes open.
 #[derive(Debug, Default)]
 pub struct Handles(Mutex<Table>);
 
@@ -21,21 +21,21 @@ struct Table {
     closed: bool,
 }
 
-/// The way to the task of an open handle.
+/// The sending end of an open handle's task.
 #[derive(Clone, Debug)]
 pub enum Open {
-    /// A file that is read.
+    /// A file that the client reads.
     Read(Reads),
-    /// A file that is read and may be changed.
+    /// A file that the client reads and may change.
     Update(Updates),
-    /// A file that is written.
+    /// A file that the client writes.
     Write(Writes),
-    /// A directory that is listed.
+    /// A directory that the client lists.
     Directory(Directory),
 }
 
 impl Handles {
-    /// A place for a handle that is being opened; `None` when the table is full. Give it back with
+    /// Reserves a place for a handle that is being opened. Returns false if the table is full. Release the place with
     /// [`Handles::fill`] or [`Handles::give_up`].
     pub fn reserve(&self) -> bool {
         let mut table = self.table();
@@ -44,7 +44,7 @@ impl Handles {
         free
     }
 
-    /// Puts an open handle into its place, and numbers it.
+    /// Stores an open handle in its reserved place and returns its number.
     pub fn fill(&self, open: Open) -> u32 {
         let mut table = self.table();
         table.opening = table.opening.saturating_sub(1);
@@ -56,18 +56,18 @@ impl Handles {
         number
     }
 
-    /// Gives back the place of a handle that couldn't be opened.
+    /// Releases the place of a handle that failed to open.
     pub fn give_up(&self) {
         let mut table = self.table();
         table.opening = table.opening.saturating_sub(1);
     }
 
-    /// The handle of that number.
+    /// Returns the handle with this number.
     pub fn find(&self, number: Option<u32>) -> Option<Open> {
         self.table().open.get(&number?).cloned()
     }
 
-    /// The file that is written under `path`; of several the one that was opened last.
+    /// Returns the newest open file that the client writes under `path`.
     pub fn written(&self, path: &VirtualPath) -> Option<Writes> {
         let table = self.table();
         let newest = table.open.iter().filter_map(|(number, open)| match open {
@@ -77,7 +77,7 @@ impl Handles {
         newest.max_by_key(|(number, _)| **number).map(|(_, writes)| writes.clone())
     }
 
-    /// The file that was opened under `path` to be changed, and was not yet; of several the one that was opened last.
+    /// Returns the newest file that the client opened for update under `path` and hasn't changed yet.
     pub fn unchanged(&self, path: &VirtualPath) -> Option<(u32, Updates)> {
         let table = self.table();
         let newest = table.open.iter().filter_map(|(number, open)| match open {
@@ -87,19 +87,19 @@ impl Handles {
         newest.max_by_key(|(number, _)| *number).map(|(number, updates)| (number, updates.clone()))
     }
 
-    /// Puts an upload in the place of the file that it was until now.
+    /// Replaces the file that a handle has read so far by its upload.
     pub fn replace(&self, number: u32, writes: Writes) {
         if let Some(open) = self.table().open.get_mut(&number) {
             *open = Open::Write(writes);
         }
     }
 
-    /// Takes the handle of that number out, for CLOSE.
+    /// Removes and returns the handle with this number, for CLOSE.
     pub fn take(&self, number: Option<u32>) -> Option<Open> {
         self.table().open.remove(&number?)
     }
 
-    /// Lets go of all handles, and of those that are still to come.
+    /// Drops all handles, and all that `fill` adds later.
     pub fn clear(&self) {
         let mut table = self.table();
         table.closed = true;

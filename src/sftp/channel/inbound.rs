@@ -1,11 +1,12 @@
-//! The bytes of one channel, on their way in: frames, then requests, then [`dispatch`](super::dispatch).
+//! The incoming bytes of one channel: frames, then requests, then [`dispatch`](super::dispatch).
 
 use super::{Ended, context::Context, reads::Reads};
 use crate::sftp::wire::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// What is advertised is what works. `fsync@openssh.com` isn't: a tail of less than 5 MiB can't be durable before CLOSE.
+/// The server advertises only extensions that it implements. It can't implement `fsync@openssh.com`: a tail of less
+/// than 5 MiB isn't durable before CLOSE.
 const EXTENSIONS: [Extension; 6] = [
     Extension::POSIX_RENAME,
     Extension::LIMITS,
@@ -15,8 +16,8 @@ const EXTENSIONS: [Extension; 6] = [
     Extension::COPY_DATA,
 ];
 
-/// The receiving half of a session. Dropping it ends the session: what was asked for and not answered is given up,
-/// but for changes to the tree that have begun and uploads whose CLOSE has come.
+/// The receiving half of a channel. Dropping it ends the channel and cancels unanswered requests, except changes to the
+/// tree that have begun and uploads whose CLOSE has arrived.
 #[derive(Debug)]
 pub struct Inbound {
     pub(super) context: Arc<Context>,
@@ -32,11 +33,11 @@ impl Inbound {
         Self { context, refusing: None, frames: FrameReader::new(frames), begun: false, finished: false, ended: None }
     }
 
-    /// Takes in what the client sent, cut in any way. It waits only while storage is slower than the client's uploads
-    /// and memory is used up.
+    /// Processes bytes from the client, split at any point. Waits only while storage is slower than the client's
+    /// uploads and memory is used up.
     ///
     /// # Errors
-    /// When the channel must be closed; the reason is for the log, the session's end tells it.
+    /// The channel must be closed. The error is for the log; the session's end records it.
     pub async fn feed(&mut self, mut data: &[u8]) -> Result<(), Ended> {
         self.context.activity.touch();
         self.context.tree.traffic().count_received(data.len() as u64);
@@ -47,7 +48,7 @@ impl Inbound {
         result
     }
 
-    /// The client sends nothing more. What it asked for is still answered.
+    /// Handles the client's EOF. Requests that arrived before it are still answered.
     pub fn finish(mut self) {
         self.finished = true;
     }
@@ -80,7 +81,7 @@ impl Inbound {
         }
     }
 
-    /// VERSION is 3 whatever higher version the client has (draft, §4).
+    /// The server answers VERSION 3 to any client with a higher version (draft, §4).
     fn welcome(&self) -> Result<(), Ended> {
         let version = Reply::Version { version: VERSION, extensions: EXTENSIONS.to_vec() };
         self.context.replies.accept(0)?.answer(|_| version);

@@ -1,9 +1,9 @@
 //! The memory of WRITEs that have arrived and wait for their upload.
 //!
-//! The first brake on an upload is that its WRITEs are answered later; clients keep a bounded number of them in flight
-//! (OpenSSH 64 of 255 KiB). For a client that doesn't stop, or while the process has no memory left, [`Intake::admit`]
-//! waits, and with it the whole connection. It waits for nothing but uploads to take their bytes, which storage alone
-//! frees: never for a reply to be read, nor for a queue that this channel drains. A READ that stands before WRITEs learns
+//! The first brake on an upload is late answers to its WRITEs: clients keep a bounded number of WRITEs in flight
+//! (OpenSSH 64 of 255 KiB). If a client doesn't stop, or the process has no memory left, [`Intake::admit`] waits, and
+//! the whole connection waits with it. It waits only for uploads to take their bytes, which depends on storage alone.
+//! It never waits for the client to read a reply, nor for a queue that this channel drains. A READ before WRITEs learns
 //! from [`Intake::held_up_by`] that the connection would wait for it.
 
 use super::Ended;
@@ -17,13 +17,13 @@ use tokio::{
     time::timeout,
 };
 
-/// Bytes of WRITEs that a channel may have waiting while the process has memory: more than OpenSSH's 64 times 255 KiB.
+/// The bytes of WRITEs that may wait on a channel while the process has memory: more than OpenSSH's 64 times 255 KiB.
 const MAX_WAITING_BYTES: u32 = 24 << 20;
-/// Bytes that a channel may have waiting when the process has no memory: at least one WRITE of the largest size.
+/// The bytes that may wait on a channel when the process has no memory: at least one WRITE of the maximum size.
 const ALLOWANCE_BYTES: u32 = 512 << 10;
-/// What a waiting WRITE costs beside its bytes, so that WRITEs of one byte are bounded too.
+/// The memory of a waiting WRITE beside its data, so that WRITEs of one byte are bounded too.
 const OVERHEAD_BYTES: u32 = 128;
-/// How long uploads may take nothing before the connection is given up. Well below any idle time-out.
+/// The time without progress of any upload after which the server ends the channel. Well below any idle time-out.
 const STALL: Duration = Duration::from_mins(1);
 
 /// The brake on one channel's WRITEs.
@@ -33,12 +33,13 @@ pub struct Intake {
     activity: Arc<Activity>,
     waiting: Arc<Semaphore>,
     allowance: Arc<Semaphore>,
-    /// True while the connection is held up.
+    /// True while the connection waits for upload memory.
     holds_up: watch::Sender<bool>,
 }
 
 impl Intake {
-    /// A channel that draws on `budget`, of the connection that `activity` is the sign of life of.
+    /// Creates the brake of a channel. It takes memory from `budget` and reports progress to the connection's
+    /// `activity`.
     pub fn new(budget: Arc<Budget>, activity: Arc<Activity>) -> Self {
         Self {
             budget,
@@ -49,10 +50,10 @@ impl Intake {
         }
     }
 
-    /// Waits until a WRITE of `bytes` may wait for its upload, behind the others of its handle.
+    /// Waits until a WRITE of `bytes` may queue behind the other WRITEs of its handle.
     ///
     /// # Errors
-    /// When uploads took nothing for a minute.
+    /// Uploads took no bytes for a minute.
     pub async fn admit(&self, bytes: usize, handle: &WaitingWrites) -> Result<Load, Ended> {
         let charge = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(OVERHEAD_BYTES).min(ALLOWANCE_BYTES);
         if let Ok(permit) = Arc::clone(&self.waiting).try_acquire_many_owned(charge)
@@ -71,8 +72,8 @@ impl Intake {
         Ok(Load { _permit: permit, _budget: None, _waiting: handle.add() })
     }
 
-    /// Waits until the connection is held up while WRITEs of this handle wait. None are added meanwhile, so it is enough to
-    /// look when the hold-up begins.
+    /// Waits until the connection is held up while WRITEs of this handle wait. No WRITE can arrive during a hold-up, so
+    /// a look at its beginning is enough.
     pub async fn held_up_by(&self, handle: &WaitingWrites) {
         let mut holds_up = self.holds_up.subscribe();
         while !(*holds_up.borrow_and_update() && handle.any()) {
@@ -83,7 +84,7 @@ impl Intake {
     }
 }
 
-/// A connection that is held up until this is dropped.
+/// Marks the connection as held up until it is dropped.
 struct HoldUp<'a>(&'a watch::Sender<bool>);
 
 impl<'a> HoldUp<'a> {
@@ -99,14 +100,14 @@ impl Drop for HoldUp<'_> {
     }
 }
 
-/// The WRITEs of one handle that have arrived and are not taken in yet.
+/// Counts the WRITEs of one handle that wait for their upload.
 #[derive(Clone, Debug, Default)]
 pub struct WaitingWrites(watch::Sender<usize>);
 
 impl WaitingWrites {
-    /// Waits until there is one.
+    /// Waits until at least one WRITE waits.
     pub async fn arrival(&self) {
-        // An error would mean that there are no handles left to send one.
+        // The wait fails only if no sender is left, and then no handle can send a WRITE.
         let _ = self.0.subscribe().wait_for(|writes| *writes > 0).await;
     }
 
@@ -129,7 +130,7 @@ impl Drop for WaitingWrite {
     }
 }
 
-/// The memory of one waiting WRITE, given back when its upload has taken the bytes.
+/// The memory of one waiting WRITE. Dropped once its upload has taken the bytes.
 #[derive(Debug)]
 pub struct Load {
     _permit: OwnedSemaphorePermit,

@@ -1,14 +1,15 @@
-//! The line that `ls -l` of an SFTP client shows: the draft's §7 recommends the form of `ls -l`, and clients parse it.
+//! The long name of a directory entry. The draft's §7 recommends the form of `ls -l`, and clients parse it.
 
 use crate::vfs::{Kind, Metadata};
 use std::fmt::Write;
 use time::OffsetDateTime;
 
-/// Entries older than this show their year instead of the time of day, as `ls` does.
+/// Entries older than this show their year instead of their time of day, as `ls` does.
 const RECENT_SECONDS: i64 = 365 * 24 * 3600 / 2;
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// The long name of an entry: `-rw-r--r--    1 alice    acme         1234 Nov 23 21:00 report.csv`. Times are UTC.
+/// Returns the long name of an entry: `-rw-r--r--    1 alice    acme         1234 Nov 23 21:00 report.csv`. Times are
+/// UTC.
 #[must_use]
 pub fn longname(name: &str, metadata: &Metadata, owner: &str, group: &str, now: OffsetDateTime) -> String {
     let mut line = mode(metadata);

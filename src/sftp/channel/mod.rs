@@ -1,4 +1,4 @@
-//! One SFTP channel: requests in, replies out, the vfs in between. It knows neither russh nor S3.
+//! One SFTP channel: requests in, replies out, the vfs in between. It uses neither russh nor S3.
 //!
 //! ```text
 //! Handler::data → Inbound::feed → dispatch ─┬→ one task per open handle (reads · writes · directories; updates: first
@@ -7,13 +7,18 @@
 //! data_bytes  ←  Outbound::next  ←  replies ←── all of them
 //! ```
 //!
-//! Why it can't deadlock: [`Inbound::feed`] is the only place that makes a connection wait, and it waits for upload
-//! memory alone (`intake`), which storage frees; replies go into a queue that nobody waits for; what is large takes a
-//! permit before it is fetched (`replies`), and then waits for storage and for earlier ones of its handle (`reads`); a
-//! READ that would hold up WRITEs, and so the connection, until its client reads is refused before (`patience`); a
-//! request that waits for its turn (`order`) holds no upload memory, but for a CLOSE, which gives it up when others need it
-//! (`waiting_uploads`); nor does an upload that waits for the READs before it (`updates`).
-//! Why it can't grow: see the limits in those files, in `runs` and in `handles`.
+//! The channel can't deadlock:
+//! 1. [`Inbound::feed`] is the only place that makes a connection wait. It waits for upload memory alone (`intake`),
+//!    which storage frees.
+//! 2. Replies go into a queue. No sender waits for room in it.
+//! 3. A large reply takes a permit before its data is fetched (`replies`). After that it waits only for storage and for
+//!    earlier replies of its handle (`reads`).
+//! 4. A READ that would block WRITEs, and so the connection, until its client reads is refused first (`patience`).
+//! 5. A request that waits for its turn (`order`) holds no upload memory. A waiting CLOSE does, but releases the memory
+//!    when other uploads need it (`waiting_uploads`).
+//! 6. An upload that waits for the READs before it holds no upload memory either (`updates`).
+//!
+//! The channel can't grow: see the limits in those files, in `runs` and in `handles`.
 
 mod attrs;
 mod context;
@@ -48,14 +53,14 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::task::TaskTracker;
 use waiting_uploads::WaitingUploads;
 
-/// How long sessions wait for what they share.
+/// The time limits for waiting on shared resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long an OPEN for writing waits for upload memory before it is answered "server busy".
+    /// The time that an OPEN for writing waits for upload memory before the answer "server busy".
     pub upload_wait: Duration,
-    /// How long an upload may hold memory that others wait for without sending anything.
+    /// The time for which a silent upload may hold memory that other uploads wait for.
     pub upload_silence: Duration,
-    /// How long an upload with a lock of which nothing is stored may send nothing before others may have the name.
+    /// The time for which a silent upload with a lock and no stored bytes keeps its name from other sessions.
     pub idle_timeout: Duration,
 }
 
@@ -69,14 +74,14 @@ impl Default for Settings {
     }
 }
 
-/// The source of SFTP channels: what all of them share in one process.
+/// The factory of SFTP channels, with the resources that they share in one process.
 #[derive(Debug)]
 pub struct SftpChannels {
     resources: Resources,
     frames: Arc<FramePool>,
 }
 
-/// The resources that the channels of the process share.
+/// The resources that all channels of the process share.
 #[derive(Clone, Debug)]
 struct Resources {
     budget: Arc<Budget>,
@@ -86,14 +91,14 @@ struct Resources {
 }
 
 impl SftpChannels {
-    /// Channels with one budget for the memory of all their transfers.
+    /// Creates the factory. The memory of all transfers comes from one `budget`.
     #[must_use]
     pub fn new(budget: Arc<Budget>, settings: Settings) -> Self {
         let (waiting_uploads, tasks) = (Arc::default(), TaskTracker::new());
         Self { resources: Resources { budget, waiting_uploads, settings, tasks }, frames: Arc::default() }
     }
 
-    /// Opens a channel of `session`. No request to storage is made.
+    /// Opens a channel of `session`. Makes no request to storage.
     #[must_use]
     pub fn open(&self, session: &Session) -> (Inbound, Outbound) {
         let (tree, resources) = (session.open_tree(), self.resources.clone());
@@ -103,33 +108,32 @@ impl SftpChannels {
         (Inbound::new(Arc::new(context), Arc::clone(&self.frames)), outbound)
     }
 
-    /// Waits until nothing is left of any channel: every upload is published or abandoned. Call it when no new channel can
-    /// be opened.
+    /// Waits until every upload of every channel is published or abandoned. Call it when no new channel can open.
     pub async fn drained(&self) {
         self.resources.tasks.close();
         self.resources.tasks.wait().await;
     }
 }
 
-/// Why a channel must be closed.
+/// The reason why a channel must be closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
-    /// What came is no SFTP.
+    /// The client sent bytes that are not SFTP.
     #[error("the client sent a malformed SFTP packet: {0}")]
     Malformed(String),
-    /// Something came before INIT, or INIT came twice.
+    /// A request came before INIT, or INIT came twice.
     #[error("the client did not begin with one SFTP INIT")]
     NotBegun,
-    /// The client has more requests open than any that means well.
+    /// The client has more unanswered requests than a well-behaved client would.
     #[error("the client sent more than {} requests without waiting for replies", replies::MAX_OUTSTANDING)]
     TooManyRequests,
-    /// The client sent READs in more scattered runs than any that means well.
+    /// The client has more scattered runs of READs than a well-behaved client would.
     #[error("the client sent more than {} scattered READs without waiting for replies", runs::MAX_RUNS)]
     TooManyReads,
     /// The client doesn't read its replies.
     #[error("the client left {} bytes of replies unread", replies::MAX_SMALL_BYTES)]
     RepliesUnread,
-    /// Storage took nothing of the channel's uploads for a minute.
+    /// Storage took no bytes of the channel's uploads for a minute.
     #[error("uploads came to a standstill: storage took nothing for a minute")]
     UploadStalled,
     /// The channel is closed.

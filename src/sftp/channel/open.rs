@@ -1,4 +1,4 @@
-//! OPEN and OPENDIR: from a path to a handle and its task.
+//! OPEN and OPENDIR: opens a path and starts the handle's task.
 
 use super::{
     attrs,
@@ -31,7 +31,8 @@ pub fn open(context: &Arc<Context>, slot: Slot, raw: &Bytes, flags: OpenFlags, a
     if names_a_directory(raw) {
         return match what {
             What::Read => tree::refuse_directory(context, slot, path),
-            // Not the file of that name: `scp file host:new/` would make a file `new`, with OK.
+            // Opening the file of that name would be wrong: `scp file host:new/` would create a file `new` and report
+            // success.
             What::Create { .. } | What::Write(..) | What::Directory => slot.fail(&Error::IsDirectory),
         };
     }
@@ -47,7 +48,7 @@ pub fn open_directory(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
 
 enum What {
     Read,
-    /// A file is read if it is there, and is else made, empty.
+    /// The request reads an existing file, or creates an empty one.
     Create {
         exclusive: bool,
         attributes: NewAttributes,
@@ -57,11 +58,11 @@ enum What {
 }
 
 impl What {
-    /// The meaning of flags, as in open(2). EXCL without CREAT and bits that version 3 doesn't know mean nothing.
+    /// Returns the meaning of the flags, as in open(2). EXCL without CREAT and bits outside version 3 mean nothing.
     fn of(flags: OpenFlags, attrs: &Attrs) -> Self {
         let has = |flag| flags.contains(flag);
         let options = WriteOptions {
-            // Neither for reading nor for writing means for reading.
+            // Flags for neither reading nor writing mean reading.
             read: has(OpenFlags::READ) || !has(OpenFlags::WRITE) && !has(OpenFlags::APPEND),
             write: has(OpenFlags::WRITE) || has(OpenFlags::APPEND),
             create: has(OpenFlags::CREATE),
@@ -78,7 +79,7 @@ impl What {
         }
     }
 
-    /// The CLOSEs that come before the name that may appear by it, now or at its own CLOSE.
+    /// Returns the barrier for the name that the request creates, now or at its own CLOSE.
     fn barrier(&self, context: &Context, path: &VirtualPath) -> Barrier {
         match self {
             Self::Create { .. } => context.barrier(path),
@@ -94,7 +95,7 @@ impl What {
         }
     }
 
-    /// An upload is seen from its OPEN on, so a STAT right behind it must not pass: sshfs sends one.
+    /// An upload is visible from its OPEN on, so a STAT right behind it must not overtake. sshfs sends one.
     fn claim(&self) -> Claim {
         match self {
             Self::Read | Self::Directory => Claim::Look,
@@ -112,7 +113,7 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
         let mut turn = turn(&mine, ticket).await;
-        // What is read is what was written.
+        // A READ must return the bytes that were written before it.
         if let What::Read | What::Create { .. } = what
             && mine.tree.vfs().is_uploading(&path)
         {
@@ -131,7 +132,7 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
             }
             What::Write(options, attributes) => {
                 let mut opened = mine.tree.vfs().open_update(&path, *options, *attributes).await;
-                // The CLOSE that frees the memory which this one waits for may come behind it in the order.
+                // This OPEN waits for memory, and the CLOSE that frees it may come later in the order.
                 drop(turn);
                 if let Err(Error::Unsupported(Unsupported::SecondWriter)) = opened {
                     let _turn = behind_a_close(&mine, what.claim(), vec![path.clone()]).await;
@@ -161,9 +162,9 @@ async fn create(
         Created::Found(handle) => return Ok(handle),
         Created::Missing(pending) => pending,
     };
-    // As with an upload.
+    // The ticket is released here as for an upload.
     drop(turn);
-    // This OPEN is the CLOSE too.
+    // This OPEN also acts as the file's CLOSE.
     barrier.passed().await?;
     context.tree.vfs().forget_failed_upload(path).await;
     let file = context.tree.begin_transfer(path, Transfer::Upload, None);
@@ -192,7 +193,7 @@ async fn admit(context: &Arc<Context>, opened: Result<OpenedUpdate>, barrier: Ba
     }
 }
 
-/// A place in the table of handles, given back unless it is filled.
+/// A reserved place in the table of handles. It is released on drop unless it was filled.
 struct Place {
     context: Arc<Context>,
     filled: bool,

@@ -1,30 +1,31 @@
 //! The order of requests that touch the same paths.
 //!
-//! SFTP lets a client send many requests without waiting, and the draft (§6.1) promises that the result is as if they
-//! were done in order. Requests run concurrently here; what changes the tree, OPEN and CLOSE of an upload included, is
-//! a barrier for the paths that it touches, their ancestors and what lies below them. Everything else overtakes freely.
-//! WRITEs have no place here: what is asked of a path that is being written goes behind them, through the handle's task,
-//! unless it has others to wait for.
+//! SFTP lets a client send many requests without waiting, and the draft (§6.1) promises the same result as in-order
+//! execution. The server runs requests concurrently. A request that changes the tree, including OPEN and CLOSE of an
+//! upload, is a barrier for its paths, their ancestors and all paths below them. All other requests may overtake
+//! freely. WRITEs have no ticket: a request on a path that the session writes goes behind them through the handle's
+//! task, unless it must wait for other tickets.
 //!
-//! Invariant: a ticket waits for earlier tickets only, and nothing that holds a ticket waits for memory but a CLOSE behind
-//! requests of its handle that do so for a limited time. So tickets can't wait in a circle for ever. A ticket knows how many
-//! it waits for, not which: thousands of requests on one path would remember millions of one another.
+//! Invariant: a ticket waits only for earlier tickets. No ticket holder waits for memory, except a CLOSE behind
+//! requests of its handle that wait for a limited time. So tickets can't wait in a circle forever. A ticket knows the
+//! number of tickets that it waits for, not which ones: thousands of requests on one path would otherwise store
+//! millions of references to each other.
 
 use crate::name::VirtualPath;
 use parking_lot::{Mutex, MutexGuard};
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 use tokio::sync::Notify;
 
-/// What a request does to a path.
+/// The effect of a request on a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// It looks, and may run beside others that look.
+    /// The request only looks, and may run beside other looks.
     Look,
-    /// It changes the path or its existence.
+    /// The request changes the path or its existence.
     Change,
 }
 
-/// The tickets of one channel that are not done yet, in the order of their requests.
+/// The unfinished tickets of one channel, in the order of their requests.
 #[derive(Debug, Default)]
 pub struct Order(Mutex<Tickets>);
 
@@ -38,7 +39,7 @@ struct Tickets {
 struct Active {
     claim: Claim,
     paths: Vec<VirtualPath>,
-    /// Earlier tickets that it waits for.
+    /// The number of earlier tickets that this one waits for.
     earlier: usize,
     turn: Arc<Notify>,
 }
@@ -67,12 +68,12 @@ impl Order {
         Ticket { order: Arc::clone(self), number, turn }
     }
 
-    /// Takes the next ticket for the CLOSE of an upload that is to appear under `path`, or where a RENAME that is not done
-    /// yet puts it.
+    /// Takes the next ticket for the CLOSE of an upload to `path`. The ticket also covers the targets of unfinished
+    /// RENAMEs of that path.
     pub fn enter_close(self: &Arc<Self>, path: VirtualPath) -> Ticket {
         let mut paths = vec![path];
         for active in self.tickets().active.values() {
-            // RENAME alone has two.
+            // Only RENAME has two paths.
             if let [source, target] = active.paths.as_slice()
                 && paths.contains(source)
                 && !paths.contains(target)
@@ -83,7 +84,7 @@ impl Order {
         self.enter(Claim::Change, paths)
     }
 
-    /// Whether a request on `path` could run at once.
+    /// True if a request on `path` could run at once.
     pub fn is_free(&self, claim: Claim, path: &VirtualPath) -> bool {
         let entering = Active { claim, paths: vec![path.clone()], earlier: 0, turn: Arc::default() };
         !self.tickets().active.values().any(|active| active.conflicts(&entering))
@@ -94,7 +95,7 @@ impl Order {
     }
 }
 
-/// A place in the order. Dropping it lets later ones pass.
+/// A place in the order. Dropping it lets later tickets pass.
 #[derive(Debug)]
 pub struct Ticket {
     order: Arc<Order>,

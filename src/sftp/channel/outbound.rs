@@ -1,14 +1,14 @@
-//! The way out: replies, joined into as few SSH packets as the moment allows, for the one writer of the channel.
+//! The outgoing replies, joined into as few SSH packets as possible, for the channel's one writer.
 
 use super::replies::{Queued, Shared};
 use bytes::{Bytes, BytesMut};
 use std::{mem, sync::Arc};
 use tokio::sync::mpsc;
 
-/// Small replies are joined up to this size: OpenSSH takes SSH packets of 32 KiB.
+/// The maximum size of joined small replies. OpenSSH sends SSH packets of 32 KiB.
 const BATCH_BYTES: usize = 32 << 10;
 
-/// The writer's end. Dropping it ends everyone who waits to send.
+/// The writer's end of the queue. Dropping it wakes all tasks that wait to send, with an error.
 #[derive(Debug)]
 pub struct Outbound {
     incoming: mpsc::UnboundedReceiver<Queued>,
@@ -21,8 +21,8 @@ impl Outbound {
         Self { incoming, ahead: None, shared }
     }
 
-    /// The next bytes to write: one large reply, or as many small ones as are there. `None` when the session has ended
-    /// and everything was handed out. Cancel-safe.
+    /// Returns the next bytes to write: one large reply, or all queued small ones up to the batch size. Returns `None`
+    /// after the channel has ended and all replies were returned. Cancel-safe.
     pub async fn next(&mut self) -> Option<Outgoing> {
         let first = match self.ahead.take() {
             Some(queued) => queued,
@@ -65,7 +65,7 @@ impl Drop for Outbound {
     }
 }
 
-/// Bytes for the client. What they hold is given back when this is dropped, so drop it when they are written.
+/// Bytes for the client. Dropping it releases the replies' permits, so drop it after the write.
 #[derive(Debug)]
 pub struct Outgoing {
     pieces: Vec<Bytes>,
@@ -73,7 +73,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// The bytes, whole SFTP replies, in order.
+    /// Returns the bytes in order. They are whole SFTP replies.
     pub fn pieces(&self) -> impl Iterator<Item = Bytes> {
         self.pieces.iter().cloned()
     }

@@ -1,8 +1,8 @@
-//! How long a READ waits for the permit of its reply, where WRITEs may wait behind it.
+//! Limits the time that a READ waits for its reply's permit while WRITEs may wait behind it.
 //!
-//! A permit is free when the client has read earlier replies, which it may never do. The WRITEs behind the READ hold
-//! memory meanwhile, and once they are as many as a channel may have waiting the connection waits behind them. A READ
-//! that can't have its permit by then is refused.
+//! A permit becomes free when the client reads earlier replies, which it may never do. Meanwhile the WRITEs behind the
+//! READ hold memory, and once the channel's limit is reached the connection waits behind them. A READ that gets no
+//! permit by then is refused.
 
 use super::{
     Ended,
@@ -13,40 +13,41 @@ use super::{
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::sleep;
 
-/// The patience of one handle's READs, which take their permits one after the other.
+/// The patience of one handle's READs. They take their permits one after the other.
 #[derive(Debug)]
 pub struct Patience {
     lane: Lane,
     writes: WaitingWrites,
-    /// True if the last READ waited in vain: the next ones get what is free at once. A client that doesn't read is waited
-    /// for once, however many READs it has sent.
+    /// True if the last READ got no permit in time. Later READs then take only free permits, without waiting. The
+    /// server thus waits once for a client that doesn't read, not once per READ.
     is_over: AtomicBool,
 }
 
 impl Patience {
-    /// That of a handle behind whose READs these WRITEs wait.
+    /// Creates the patience of a handle. `writes` wait behind its READs.
     pub fn new(writes: WaitingWrites) -> Self {
         Self { lane: Lane::new(), writes, is_over: AtomicBool::new(false) }
     }
 
-    /// The right of the handle to have a reply under way.
+    /// Returns the handle's lane for replies.
     pub fn lane(&self) -> &Lane {
         &self.lane
     }
 
-    /// Waits for a permit of `bytes` on a handle that is an upload: as long as an OPEN waits for upload memory, and not
-    /// once its WRITEs hold up the connection. `None` in vain.
+    /// Waits for a permit of `bytes` on a handle that is an upload. Waits as long as an OPEN waits for upload memory,
+    /// and stops when the handle's WRITEs hold up the connection. Returns `None` if it got no permit.
     ///
     /// # Errors
-    /// When the channel has ended.
+    /// The channel has ended.
     pub async fn permit(&self, context: &Context, bytes: u32) -> Result<Option<DataPermit>, Ended> {
         self.permit_before(context, bytes, self.end(context)).await
     }
 
-    /// The same on a handle that is only read so far: while no WRITE waits it waits as long as it takes.
+    /// Like [`permit`](Self::permit), on a handle that only reads so far. The time limit starts when a WRITE waits;
+    /// until then it waits without one.
     ///
     /// # Errors
-    /// When the channel has ended.
+    /// The channel has ended.
     pub async fn permit_of_reader(&self, context: &Context, bytes: u32) -> Result<Option<DataPermit>, Ended> {
         let end = async {
             self.writes.arrival().await;

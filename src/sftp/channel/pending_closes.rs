@@ -1,18 +1,18 @@
-//! The CLOSEs of uploads that have come on a channel and aren't answered: a marker never appears before its data.
+//! The pending CLOSEs of uploads on a channel. They ensure that a marker file never appears before its data.
 //!
-//! sshfs and others send the next request without waiting for a CLOSE: `cp data /mnt/ && touch /mnt/data.done`. S3 may need
-//! a minute for the data and a moment for the marker. So each request that makes a name appear or go waits behind a
-//! [`Barrier`] for the CLOSEs that came before it in the same mount. For a CLOSE those count that came before its *OPEN*:
-//! uploads that are open side by side are published side by side. A request that has come fails when one of these CLOSEs does,
-//! and no earlier reply told the client so.
+//! sshfs and other clients send the next request without waiting for a CLOSE: `cp data /mnt/ && touch /mnt/data.done`.
+//! S3 may need a minute for the data and a moment for the marker. Each request that creates or removes a name therefore
+//! waits, behind a [`Barrier`], for the earlier CLOSEs in the same mount. A CLOSE waits only for the CLOSEs that came
+//! before its *OPEN*, so uploads that are open side by side are published side by side. A request that has arrived
+//! fails if one of these CLOSEs fails without an earlier reply that told the client.
 //!
-//! A client with many workers opens the next file when a CLOSE is answered. That OPEN comes behind the CLOSEs of the other
-//! workers that are pending, so if each CLOSE were answered at once, the files would soon be stored one after the other. So
-//! CLOSEs that are pending together are answered together: the next files are opened together too, and stored side by side.
-//! The answers alone wait, for [`ANSWERED_TOGETHER`] at most; requests that come later don't wait for a file that is stored.
+//! A client with many workers opens its next file when a CLOSE is answered. That OPEN comes behind the other workers'
+//! pending CLOSEs. If the server answered each CLOSE at once, it would soon store the files one after the other. It
+//! therefore answers CLOSEs together that are pending together, and the next files are opened and stored side by side
+//! too. Only the answers wait, for [`ANSWERED_TOGETHER`] at most. Later requests don't wait for a stored file.
 //!
-//! Invariant: a barrier waits for CLOSEs that came before it, and for nothing that came later. So barriers can't wait in a
-//! circle, neither with each other nor with tickets of the [`order`](super::order). Who waits holds no permit to run.
+//! Invariant: a barrier waits only for CLOSEs that came before it. So barriers can't wait in a circle, neither with
+//! each other nor with tickets of the [`order`](super::order). A waiting request holds no permit to run.
 
 use crate::vfs::{Error, MountNumber};
 use parking_lot::{Mutex, MutexGuard};
@@ -23,11 +23,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long the answer of a CLOSE whose file is stored waits for others, at most.
+/// The maximum time that the answer to a CLOSE waits for other CLOSEs after its file is stored.
 const ANSWERED_TOGETHER: Duration = Duration::from_secs(1);
 
-/// The pending CLOSEs of one channel, and the requests that wait for them. There are as many as outstanding requests and
-/// open handles, which are bounded.
+/// The pending CLOSEs of one channel, and the requests that wait for them. The limits on outstanding requests and open
+/// handles bound both.
 #[derive(Debug, Default)]
 pub struct PendingCloses(Mutex<State>);
 
@@ -35,20 +35,20 @@ pub struct PendingCloses(Mutex<State>);
 struct State {
     next: u64,
     closes: BTreeMap<u64, MountNumber>,
-    /// A barrier's number is larger than those of the CLOSEs that it waits for.
+    /// The barriers by number. A barrier's number is larger than those of the CLOSEs that it waits for.
     barriers: BTreeMap<u64, Waiting>,
-    /// For each mount the CLOSEs that are stored and wait for the others of their mount, to be answered with them.
+    /// For each mount, the stored CLOSEs that wait for the mount's other CLOSEs, to be answered with them.
     stored: BTreeMap<MountNumber, CancellationToken>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     mount: MountNumber,
-    /// True once the request that waits has come: that of an upload is its CLOSE.
+    /// True once the waiting request has arrived. The waiting request of an upload is its CLOSE.
     has_come: bool,
-    /// CLOSEs before it that are pending.
+    /// The number of pending CLOSEs before it.
     pending: usize,
-    /// Why the first of them failed that did.
+    /// The failure of the first CLOSE before it that failed.
     failure: Option<Arc<Error>>,
     passed: Arc<Notify>,
 }
@@ -73,7 +73,7 @@ impl State {
 }
 
 impl PendingCloses {
-    /// Enters the CLOSE of an upload. Call it in the order in which requests arrive.
+    /// Registers the CLOSE of an upload. Call it in the order in which requests arrive.
     pub fn enter(self: &Arc<Self>, mount: Option<MountNumber>) -> PendingClose {
         let mut state = self.state();
         let number = state.number();
@@ -83,14 +83,14 @@ impl PendingCloses {
         PendingClose { pending: Arc::clone(self), number, failure: None, is_settled: false }
     }
 
-    /// The barrier of a request that arrives now. No mount, no barrier.
+    /// Returns the barrier of a request that arrives now. A request outside all mounts has an empty barrier.
     pub fn barrier(self: &Arc<Self>, mount: Option<MountNumber>) -> Barrier {
         let barrier = self.barrier_of_open(mount);
         barrier.come();
         barrier
     }
 
-    /// The barrier of an upload whose OPEN arrives now: see [`Barrier::come`].
+    /// Returns the barrier of an upload whose OPEN arrives now. See [`Barrier::come`].
     pub fn barrier_of_open(self: &Arc<Self>, mount: Option<MountNumber>) -> Barrier {
         let mut state = self.state();
         let pending = state.closes.values().filter(|of| Some(**of) == mount).count();
@@ -107,7 +107,8 @@ impl PendingCloses {
     }
 }
 
-/// A CLOSE that is pending until this is dropped. Dropped without a word it failed: its upload was lost.
+/// A CLOSE that is pending until it is dropped. Dropping it without an outcome counts as a failure: its upload was
+/// lost.
 #[derive(Debug)]
 pub struct PendingClose {
     pending: Arc<PendingCloses>,
@@ -117,12 +118,12 @@ pub struct PendingClose {
 }
 
 impl PendingClose {
-    /// Ends it with success, or with a failure that a reply told the client before.
+    /// Ends the CLOSE with success, or with a failure that an earlier reply told the client.
     pub fn settle(mut self) {
         self.is_settled = true;
     }
 
-    /// Ends it with success. Answer it after [`Stored::wait_for_others`].
+    /// Ends the CLOSE with success. Answer it after [`Stored::wait_for_others`].
     pub fn stored(self) -> Stored {
         let closes = Arc::clone(&self.pending);
         let joined = closes.state().join_stored(self.number);
@@ -135,7 +136,7 @@ impl PendingClose {
         }))
     }
 
-    /// Ends it without success: what waits for it fails too.
+    /// Ends the CLOSE with a failure. The requests that wait for it fail too.
     pub fn fail(mut self, error: &Arc<Error>) {
         self.is_settled = true;
         self.failure = Some(match &**error {
@@ -164,7 +165,7 @@ impl Drop for PendingClose {
     }
 }
 
-/// A CLOSE whose file is stored, and which is to be answered together with others.
+/// A CLOSE whose file is stored and whose answer waits for other CLOSEs.
 #[derive(Debug)]
 pub struct Stored(Option<Together>);
 
@@ -174,24 +175,24 @@ struct Together {
     mount: MountNumber,
     /// The CLOSEs of the mount that were pending when the file was stored.
     others: Barrier,
-    /// Cancelled when one of those that wait together is to be answered.
+    /// Cancelled when one of the CLOSEs that wait together may be answered.
     answered: CancellationToken,
 }
 
 impl Stored {
-    /// Waits until the CLOSEs that were pending when the file was stored have ended, or until another that waits here is
-    /// answered, or for [`ANSWERED_TOGETHER`].
+    /// Waits until the other CLOSEs that were pending when the file was stored have ended, until another waiting CLOSE
+    /// of the mount is released, or for [`ANSWERED_TOGETHER`].
     pub async fn wait_for_others(self) {
         let Some(Together { closes, mount, others, answered }) = self.0 else { return };
         tokio::select! {
-            // That one of them failed makes no difference to this one.
+            // A failure of another CLOSE makes no difference to this one.
             _ = timeout(ANSWERED_TOGETHER, others.passed()) => closes.state().answer_stored(mount),
             () = answered.cancelled() => {}
         }
     }
 }
 
-/// The place of one request behind the CLOSEs that came before it.
+/// The place of one request behind the earlier CLOSEs.
 #[derive(Debug, Default)]
 pub struct Barrier(Option<Place>);
 
@@ -203,10 +204,10 @@ struct Place {
 }
 
 impl Barrier {
-    /// Waits until every CLOSE before it is answered. Cancel-safe; for one task alone.
+    /// Waits until every earlier CLOSE is answered. Cancel-safe. Only one task may wait.
     ///
     /// # Errors
-    /// [`Error::EarlierUpload`] as soon as one of them failed.
+    /// [`Error::EarlierUpload`] as soon as an earlier CLOSE has failed.
     pub async fn passed(&self) -> Result<(), Error> {
         let Some(place) = &self.0 else { return Ok(()) };
         loop {
@@ -217,7 +218,8 @@ impl Barrier {
         }
     }
 
-    /// The request that waits has come: failures from now on are its own too. One that was answered before then was told.
+    /// Marks the waiting request as arrived: later failures of earlier CLOSEs fail it too. Replies told the client of
+    /// failures before that.
     pub fn come(&self) {
         if let Some(place) = &self.0
             && let Some(waiting) = place.pending.state().barriers.get_mut(&place.number)
@@ -226,7 +228,7 @@ impl Barrier {
         }
     }
 
-    /// Tells whether [`passed`](Self::passed) would wait.
+    /// True if [`passed`](Self::passed) would wait.
     pub fn is_waiting(&self) -> bool {
         self.0.as_ref().is_some_and(|place| place.outcome().is_none())
     }

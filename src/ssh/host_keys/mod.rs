@@ -1,7 +1,7 @@
-//! The keys that prove to clients that this is the server they know.
+//! The keys that prove the server's identity to clients.
 //!
-//! Made at the first start, private to the process's user from the first moment, and never replaced: a client that
-//! has seen one warns of an attack when it changes.
+//! The server makes them at its first start, readable only by the process's user from the first moment, and never
+//! replaces them: a client warns of an attack when a known key changes.
 
 #[cfg(test)]
 mod tests;
@@ -24,28 +24,28 @@ use std::{
     str::FromStr,
 };
 
-/// RSA keys are made with, and must have, at least this size.
+/// The size of a new RSA key, and the minimum size of an existing one, in bits.
 const RSA_BITS: usize = 3_072;
 
-/// No key file is larger.
+/// The maximum size of a key file, in bytes.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// A kind of host key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HostKeyKind {
-    /// Ed25519: what every client of today prefers.
+    /// Ed25519, which every current client prefers.
     Ed25519,
     /// RSA of 3072 bits, for older clients. It signs with SHA-2.
     Rsa,
-    /// ECDSA on NIST P-256, for clients that know nothing else.
+    /// ECDSA on NIST P-256, for clients that support no other kind.
     Ecdsa,
 }
 
 impl HostKeyKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Ed25519, Self::Rsa, Self::Ecdsa];
 
-    /// The word used in config.
+    /// Returns the word that the config uses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl HostKeyKind {
         }
     }
 
-    /// The file that the key is kept in, below the directory of the host keys: OpenSSH's name for it.
+    /// Returns the name of the key's file in the directory of the host keys, which is OpenSSH's name for it.
     #[must_use]
     pub const fn file_name(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ impl HostKeyKind {
         }
     }
 
-    /// Whether `key` is of this kind, and strong enough.
+    /// True if `key` is of this kind and strong enough.
     fn fits(self, key: &PrivateKey) -> bool {
         match (self, key.key_data()) {
             (Self::Ed25519, KeypairData::Ed25519(_)) | (Self::Ecdsa, KeypairData::Ecdsa(_)) => true,
@@ -83,7 +83,7 @@ impl HostKeyKind {
     }
 }
 
-/// A word that names no kind of host key.
+/// An unknown name of a host key kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no kind of host key; there are ed25519, rsa and ecdsa")]
 pub struct UnknownHostKeyKind(String);
@@ -96,18 +96,18 @@ impl FromStr for HostKeyKind {
     }
 }
 
-/// A host key that can't be used or made.
+/// A host key that the server can't load or make.
 #[derive(Debug, thiserror::Error)]
 pub enum HostKeyError {
-    /// A file or directory can't be read or written.
+    /// The server can't read or write a file or directory.
     #[error("host key {}: {error}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The system's error.
         error: io::Error,
     },
-    /// Somebody else may read the file, so that anybody may have become this server.
+    /// Other users may read the file, so any of them could impersonate the server.
     #[error(
         "host key {} can be read by others (mode {mode:04o}): run `chmod 600 {}`, or, if others did read it, \
          remove it so that a new one is made", path.display(), path.display()
@@ -118,46 +118,46 @@ pub enum HostKeyError {
         /// Its permission bits.
         mode: u32,
     },
-    /// Every user of the machine may write the directory, and put a key of theirs there.
+    /// Every user of the machine may write to the directory, and could put a key there.
     #[error("the directory of the host keys, {}, {}", .0.path().display(), .0)]
     ExposedDirectory(Exposure),
-    /// The content is no private key.
+    /// The file holds no private key.
     #[error("host key {} is no unencrypted private key in OpenSSH's format: {error}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
+        /// The parser's error.
         error: russh::keys::ssh_key::Error,
     },
-    /// The content is another kind of key, or a short one.
+    /// The file holds a key of another kind, or a key that is too short.
     #[error("host key {} is {found}, not the {} key (RSA of at least {RSA_BITS} bits) that its name says", path.display(), kind.as_str())]
     WrongKind {
         /// The file.
         path: PathBuf,
-        /// What its name says.
+        /// The kind that the file's name states.
         kind: HostKeyKind,
-        /// What it holds.
+        /// A description of the key in the file.
         found: String,
     },
-    /// The system could not make a key.
+    /// The system couldn't make a key.
     #[error("a new {} host key could not be made: {error}", kind.as_str())]
     Generation {
-        /// Its kind.
+        /// The kind of the key.
         kind: HostKeyKind,
-        /// What went wrong.
+        /// The system's error.
         error: russh::keys::ssh_key::Error,
     },
 }
 
-/// A look at the host keys in a directory, which makes none.
+/// The findings of an examination of the host keys. The examination makes no keys.
 #[derive(Debug, Default)]
 pub struct HostKeysExamined {
-    /// They keep the server from starting.
+    /// Errors that keep the server from starting.
     pub errors: Vec<HostKeyError>,
-    /// Directories that a group may write, or everyone by a mode that this process can't change; keys and directories of
-    /// another user.
+    /// Directories that a group may write to, or that everyone may write to by a mode that this process can't change.
+    /// Also keys and directories that another user owns.
     pub exposures: Vec<Exposure>,
-    /// True if there is none, so that all will be made.
+    /// True if the directory has no host key, so that the server will make all of them.
     pub are_missing: bool,
 }
 
@@ -169,13 +169,13 @@ pub struct HostKeys {
 }
 
 impl HostKeys {
-    /// Reads the keys in `directory`, and makes those of `kinds` that aren't there yet. A key that lies there is used
-    /// whether `kinds` has its kind or not.
+    /// Reads the keys in `directory`, and makes the missing ones of `kinds`. Also serves existing keys of other kinds.
     ///
     /// Blocks: making an RSA key takes seconds.
     ///
     /// # Errors
-    /// A key that others can read, that doesn't parse, that is weak or of another kind; a directory that can't be written.
+    /// Other users can read a key, a key doesn't parse, is weak or of another kind, or the server can't write to the
+    /// directory.
     pub fn load_or_make(directory: &Path, kinds: &[HostKeyKind]) -> Result<Self, HostKeyError> {
         exposures(directory)?;
         let are_new = !HostKeyKind::ALL.iter().any(|kind| directory.join(kind.file_name()).exists());
@@ -190,7 +190,7 @@ impl HostKeys {
         Ok(Self { keys, are_new })
     }
 
-    /// Finds all that [`Self::load_or_make`] would refuse, and makes nothing.
+    /// Returns all problems that [`Self::load_or_make`] would fail on. Makes no keys.
     #[must_use]
     pub fn examine(directory: &Path, kinds: &[HostKeyKind]) -> HostKeysExamined {
         let mut examined = HostKeysExamined { are_missing: true, ..HostKeysExamined::default() };
@@ -218,22 +218,22 @@ impl HostKeys {
         examined
     }
 
-    /// True if there was none before, so that all of them were made.
+    /// True if the directory had no host key, so that the server made all of them.
     #[must_use]
     pub fn are_new(&self) -> bool {
         self.are_new
     }
 
-    /// Keys that live in memory only, such as for a trial or a test.
+    /// Makes keys that exist in memory only, for a trial or a test.
     ///
     /// # Errors
-    /// The system could not make one.
+    /// The system couldn't make a key.
     pub fn ephemeral(kinds: &[HostKeyKind]) -> Result<Self, HostKeyError> {
         let keys = kinds.iter().map(|kind| make(*kind)).collect::<Result<_, _>>()?;
         Ok(Self { keys, are_new: true })
     }
 
-    /// The keys' algorithms and SHA-256 fingerprints, for an operator to compare.
+    /// Returns the keys' algorithms and SHA-256 fingerprints, for an operator to compare.
     #[must_use]
     pub fn fingerprints(&self) -> Vec<String> {
         self.keys.iter().map(|key| format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256))).collect()
@@ -250,19 +250,19 @@ impl fmt::Debug for HostKeys {
     }
 }
 
-/// Finds the keys, and the directories of keys that are there or will be made, that other users may write though they
-/// aren't refused for it.
+/// Returns the keys and the present or future directories of keys that other users may write to, except those that
+/// [`HostKeyError`] refuses.
 fn exposures(directory: &Path) -> Result<Vec<Exposure>, HostKeyError> {
     let keys = HostKeyKind::ALL.map(|kind| directory.join(kind.file_name()));
-    // A key that is added there is served.
+    // Any key that another user adds there becomes a host key.
     let mut exposures: Vec<Exposure> = Exposure::of_directory(directory).into_iter().collect();
     for key in &keys {
-        // The mode of a key is looked at where it is loaded.
+        // `load` checks the mode of a key.
         let file = Exposure::of_file(key).filter(Exposure::is_of_its_owner);
         let directories = Exposure::of_its_directories(key).into_iter().filter(|found| found.path() != directory);
         exposures.extend(directories.chain(file));
     }
-    // A directory holds several keys, or the targets of several links.
+    // The directories repeat, because a directory can hold several keys or the targets of several links.
     let mut paths = BTreeSet::new();
     exposures.retain(|exposure| paths.insert(exposure.path().to_owned()));
     match exposures.iter().position(Exposure::is_refused) {
@@ -271,12 +271,12 @@ fn exposures(directory: &Path) -> Result<Vec<Exposure>, HostKeyError> {
     }
 }
 
-/// `is_wanted` says that the key will be made if there is none.
+/// Loads a key if it exists. `is_wanted` tells that the server will make a missing key.
 fn load_if_there(directory: &Path, kind: HostKeyKind, is_wanted: bool) -> Result<Option<PrivateKey>, HostKeyError> {
     let path = directory.join(kind.file_name());
     match files::open(&path) {
         Ok(file) => load(&path, file, kind).map(Some),
-        // A link that leads nowhere is there: no key can be made in its place.
+        // A dangling link counts as existing: the server can't make a key in its place.
         Err(error) if error.kind() == io::ErrorKind::NotFound && !(is_wanted && path.is_symlink()) => Ok(None),
         Err(error) => Err(HostKeyError::Io { path, error }),
     }
@@ -290,7 +290,7 @@ fn load_or_make(directory: &Path, kind: HostKeyKind) -> Result<PrivateKey, HostK
     let key = make(kind)?;
     match store(directory, &path, &key) {
         Ok(()) => Ok(key),
-        // Another process of the same deployment made it in the meantime: all must show the same key.
+        // Another process of the same deployment made the key meanwhile. All processes must show the same key.
         Err(HostKeyError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
             let file = files::open(&path).map_err(|error| HostKeyError::Io { path: path.clone(), error })?;
             load(&path, file, kind)
@@ -326,7 +326,7 @@ fn load(path: &Path, file: fs::File, kind: HostKeyKind) -> Result<PrivateKey, Ho
     Ok(key)
 }
 
-/// Writes `key` beside its place, private from the start, and links it there whole. Fails if something is there.
+/// Writes `key` to a private draft file, then links it to its name. Fails if the name exists.
 fn store(directory: &Path, path: &Path, key: &PrivateKey) -> Result<(), HostKeyError> {
     let io_error = |error| HostKeyError::Io { path: path.to_owned(), error };
     let pem =
@@ -340,7 +340,7 @@ fn store(directory: &Path, path: &Path, key: &PrivateKey) -> Result<(), HostKeyE
         file.sync_all()?;
         fs::hard_link(&draft, path)
     })();
-    // The draft goes in any case: it holds a private key.
+    // The draft holds a private key, so it is always removed.
     let removed = fs::remove_file(&draft);
     written.and(removed).map_err(io_error)
 }

@@ -1,4 +1,4 @@
-//! Host keys in directories: which are made, served, refused and warned of.
+//! Host keys in directories: the keys that the server makes, serves, refuses and warns of.
 
 use super::*;
 use std::os::unix::fs::symlink;
@@ -72,7 +72,7 @@ fn what_is_no_such_key_is_refused_and_kept() {
     assert_eq!(fs::read(&rsa).unwrap(), b"-----BEGIN GARBAGE-----\n", "never replaced");
 }
 
-/// The refusals of `examine`, of which the first must be that of `load_or_make`.
+/// Returns the refusals of `examine`. Checks that `load_or_make` fails with the first one.
 fn refusals(directory: &Path, kinds: &[HostKeyKind]) -> Vec<String> {
     let refusals: Vec<String> = HostKeys::examine(directory, kinds).errors.iter().map(ToString::to_string).collect();
     let refused = HostKeys::load_or_make(directory, kinds).err().map(|error| error.to_string());
@@ -80,7 +80,7 @@ fn refusals(directory: &Path, kinds: &[HostKeyKind]) -> Vec<String> {
     refusals
 }
 
-/// Issue 15.4: `check` says of host keys what the server would, and makes none.
+/// Issue 15.4: `check` reports the same problems with host keys as the server, and makes no keys.
 #[test]
 fn keys_can_be_looked_at_without_being_made() {
     let root = tempfile::tempdir().unwrap();
@@ -104,7 +104,7 @@ fn keys_can_be_looked_at_without_being_made() {
     assert!(no_file.ends_with("ssh_host_ecdsa_key: Is a directory (os error 21)"), "{no_file}");
 }
 
-/// No key is made in its place, so it may stay.
+/// The server makes no key in its place, so the link may stay.
 #[test]
 fn a_link_that_leads_nowhere_is_no_key_of_a_kind_that_is_not_wanted() {
     let root = tempfile::tempdir().unwrap();
@@ -141,7 +141,7 @@ fn a_directory_that_is_none_takes_no_keys() {
     assert!(refusal.ends_with("file/ssh_host_ed25519_key: Not a directory (os error 20)"), "{refusal}");
 }
 
-/// Issue 15.4: a user that may write the directory decides who the server is.
+/// Issue 15.4: a user who may write to the directory controls the server's identity.
 #[test]
 fn a_directory_that_everyone_may_write_is_refused_and_a_groups_is_told() {
     let root = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
-//! The PROXY protocol, versions 1 and 2: the header by which a load balancer says for which client it speaks.
+//! The PROXY protocol, versions 1 and 2: the header in which a load balancer names its client.
 //!
-//! <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>. The crate `proxy-header` reads the addresses; read from
-//! the network, bounded and checked is the header here. Nothing behind it is read.
+//! <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>. This module reads the header from the network, bounds
+//! it and checks it; the crate `proxy-header` decodes the addresses. The module reads no byte behind the header.
 
 #[cfg(test)]
 mod tests;
@@ -19,13 +19,13 @@ use tokio::{
     time::timeout,
 };
 
-/// The longest header that is read, in bytes. The protocol allows 64 KiB; load balancers send a few hundred.
+/// The maximum size of a header, in bytes. The protocol allows 64 KiB; load balancers send a few hundred bytes.
 const MAX_HEADER_BYTES: usize = 4 * 1024;
 
-/// The longest header of version 1 (its §2.1).
+/// The maximum size of a version 1 header (its §2.1).
 const MAX_V1_BYTES: usize = 107;
 
-/// How long a load balancer may take to send the header.
+/// The time for a load balancer to send the header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 const V1_SIGNATURE: &[u8] = b"PROXY ";
@@ -33,17 +33,17 @@ const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The signature, the command, the family, and the length of the rest.
 const V2_FIXED_BYTES: usize = 16;
 
-/// The use that a listener makes of the PROXY protocol.
+/// A listener's use of the PROXY protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxyProtocol {
-    /// Connections have no header: clients connect themselves, or through something that doesn't say for whom.
+    /// Connections have no header: clients connect directly, or through a proxy that doesn't name its client.
     Off,
-    /// Each connection begins with a header, and comes from one of these networks.
+    /// Each connection comes from one of these networks and begins with a header.
     Require(Vec<IpNet>),
 }
 
 impl ProxyProtocol {
-    /// Returns `false` for a connection from an `address` that may not say for whom it speaks.
+    /// True if the listener accepts the word of `address` about its client, or expects no header.
     pub(super) fn trusts(&self, address: IpAddr) -> bool {
         match self {
             Self::Off => true,
@@ -55,37 +55,37 @@ impl ProxyProtocol {
 /// A PROXY header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxyHeader {
-    /// The load balancer speaks for itself, or doesn't say for whom.
+    /// The load balancer opened the connection for itself, or doesn't name its client.
     Local,
-    /// It speaks for a client.
+    /// The load balancer forwards a client.
     Client {
         /// The client's address.
         address: SocketAddr,
-        /// The id of the VPC endpoint that the client came through, as AWS says it.
+        /// The id of the client's VPC endpoint, as AWS sends it.
         vpc_endpoint: Option<Arc<str>>,
     },
 }
 
-/// Why there is no header.
+/// The reason why a connection has no valid header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.as_str())]
 pub enum ProxyHeaderError {
-    /// Something else came first.
+    /// The connection began with other bytes.
     Missing,
-    /// It didn't come in time.
+    /// The header didn't arrive in time.
     Late,
-    /// The connection ended in the middle of it.
+    /// The connection ended inside the header.
     BrokenOff,
-    /// It is larger than any header needs to be.
+    /// The header is too large.
     TooLarge,
-    /// It is not as the protocol says.
+    /// The header violates the protocol.
     Malformed,
-    /// It was changed on its way.
+    /// The header's checksum is wrong.
     Checksum,
 }
 
 impl ProxyHeaderError {
-    /// The words for the log.
+    /// Returns the sentence for the log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -100,18 +100,18 @@ impl ProxyHeaderError {
 }
 
 impl ProxyHeader {
-    /// Reads the header that `stream` begins with, and nothing behind it. `None` where the stream ends before its first
-    /// byte.
+    /// Reads the header at the start of `stream` and no byte behind it. Returns `None` if the stream ends before its
+    /// first byte.
     ///
     /// # Errors
-    /// There is no whole header, not in time, or not one that is right.
+    /// The header is missing, incomplete, late or invalid.
     pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Self>, ProxyHeaderError> {
         timeout(HEADER_TIMEOUT, Self::read_for_ever(stream)).await.unwrap_or(Err(ProxyHeaderError::Late))
     }
 
     async fn read_for_ever(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Self>, ProxyHeaderError> {
         let mut bytes = Vec::new();
-        // One at a time, from a buffered stream: only the bytes themselves tell where the header ends.
+        // Reads byte by byte from the buffered stream, because only the bytes themselves tell where the header ends.
         while !is_whole(&bytes)? {
             match stream.read_u8().await {
                 Ok(byte) => bytes.push(byte),
@@ -122,10 +122,10 @@ impl ProxyHeader {
         Self::parse(&bytes).map(Some)
     }
 
-    /// Reads a header, `bytes` being all of it.
+    /// Parses `bytes` as one whole header.
     ///
     /// # Errors
-    /// It is not one, or not one that is right.
+    /// `bytes` are not a whole, valid header.
     pub fn parse(bytes: &[u8]) -> Result<Self, ProxyHeaderError> {
         if !is_whole(bytes)? {
             return Err(ProxyHeaderError::BrokenOff);
@@ -142,7 +142,8 @@ impl ProxyHeader {
             return Err(ProxyHeaderError::BrokenOff);
         };
         match command {
-            // §2.2: the load balancer speaks for itself, and all that follows is discarded.
+            // §2.2: the load balancer opened the connection for itself, and the receiver discards the rest of the
+            // header.
             0x20 => return Ok(Self::Local),
             0x21 => {}
             _ => return Err(ProxyHeaderError::Malformed),
@@ -158,7 +159,7 @@ impl ProxyHeader {
     }
 }
 
-/// Returns `true` if `bytes`, the first of a connection, are a whole header, and `false` if they may become one.
+/// True if `bytes`, the first of a connection, are a whole header; `false` if they may become one.
 fn is_whole(bytes: &[u8]) -> Result<bool, ProxyHeaderError> {
     let begins = |signature: &[u8]| bytes.starts_with(signature) || signature.starts_with(bytes);
     if begins(V1_SIGNATURE) {
@@ -173,7 +174,7 @@ fn is_whole(bytes: &[u8]) -> Result<bool, ProxyHeaderError> {
     if length > MAX_HEADER_BYTES { Err(ProxyHeaderError::TooLarge) } else { Ok(bytes.len() >= length) }
 }
 
-/// The length of the addresses of a family and protocol of version 2; `None` where TCP connections don't have it.
+/// Returns the length of the addresses of a version 2 family and protocol, or `None` if TCP connections don't use it.
 const fn address_bytes(family: u8) -> Option<usize> {
     match family {
         0x00 => Some(0),
@@ -184,7 +185,7 @@ const fn address_bytes(family: u8) -> Option<usize> {
     }
 }
 
-/// The addresses of a header; `None` where it has none that are known here.
+/// Returns the addresses of a header, or `None` if it has none of a known family.
 fn proxied(bytes: &[u8]) -> Result<Option<ProxiedAddress>, ProxyHeaderError> {
     let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
     match proxy_header::ProxyHeader::parse(bytes, config) {

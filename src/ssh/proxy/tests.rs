@@ -1,7 +1,7 @@
 use super::*;
 use tokio::io::AsyncWriteExt as _;
 
-/// The header of version 2 of `command` and `family`, with these bytes behind its first 16.
+/// Returns a version 2 header of `command` and `family`, with `rest` behind its first 16 bytes.
 fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
     let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
     [V2_SIGNATURE, &[command, family], &length, rest].concat()
@@ -14,7 +14,7 @@ fn tlv(kind: u8, value: &[u8]) -> Vec<u8> {
     [&[kind][..], &u16::try_from(value.len()).unwrap().to_be_bytes(), value].concat()
 }
 
-/// As [`v2`] with the addresses [`IPV4`], these fields, and behind them the right checksum.
+/// Returns a header like [`v2`]'s with the addresses [`IPV4`], these fields, and the right checksum behind them.
 fn checked(fields: &[u8]) -> Vec<u8> {
     let mut header = v2(0x21, 0x11, &[&IPV4[..], fields, &tlv(0x03, &[0; 4])].concat());
     let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &header);
@@ -27,7 +27,7 @@ fn said(address: &str, vpc_endpoint: Option<&str>) -> ProxyHeader {
     ProxyHeader::Client { address: address.parse().unwrap(), vpc_endpoint: vpc_endpoint.map(Arc::from) }
 }
 
-/// The field that a Network Load Balancer sends for a connection through PrivateLink, as AWS's documentation has them.
+/// Returns the field that a Network Load Balancer sends for a connection through PrivateLink, per AWS's documentation.
 fn vpc_endpoint_field() -> Vec<u8> {
     tlv(0xea, b"\x01vpce-08d2bf15fac5001c9")
 }
@@ -126,7 +126,7 @@ fn issue_12_4_the_checksum_is_checked_where_it_is_sent() {
             let mut wrong = right.clone();
             wrong[at] ^= 1 << bit;
             let Ok(header) = ProxyHeader::parse(&wrong) else { continue };
-            // A bit that makes another field of the checksum's takes the checksum away.
+            // A flipped bit that changes the type of the checksum field removes the checksum.
             assert_eq!(at, right.len() - 7, "{header:?}: bit {bit} of byte {at}");
         }
     }
@@ -149,12 +149,13 @@ fn issue_12_4_nothing_behind_local_is_looked_at() {
     assert_eq!(ProxyHeader::parse(&v2(0x20, 0x11, &IPV4)[..20]), Err(ProxyHeaderError::BrokenOff));
 }
 
-/// Reads a header from `sent`, which comes in pieces of `piece` bytes and then ends. The answer has the bytes behind it too.
+/// Reads a header from `sent`, which arrives in pieces of `piece` bytes and then ends. Also returns the bytes behind
+/// it.
 async fn read(sent: &[u8], piece: usize) -> (Result<Option<ProxyHeader>, ProxyHeaderError>, Vec<u8>) {
     let (mut near, mut far) = tokio::io::duplex(piece);
     let sent = sent.to_vec();
     let sending = tokio::spawn(async move {
-        // It fails when the reader has seen enough.
+        // The write fails once the reader has seen enough.
         let _ = near.write_all(&sent).await;
     });
     let header = ProxyHeader::read(&mut far).await;

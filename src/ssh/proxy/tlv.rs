@@ -4,22 +4,22 @@ use super::ProxyHeaderError;
 use crc_fast::{CrcAlgorithm, Digest};
 use std::sync::Arc;
 
-/// PP2_TYPE_CRC32C (§2.2.3): the checksum of the whole header, with zeros in its own place.
+/// PP2_TYPE_CRC32C (§2.2.3): the checksum of the whole header, computed with zeros in its own place.
 const CRC32C: u8 = 0x03;
 
-/// PP2_TYPE_AWS, and of it PP2_SUBTYPE_AWS_VPCE_ID: the id of the VPC endpoint, in ASCII.
+/// PP2_TYPE_AWS and its PP2_SUBTYPE_AWS_VPCE_ID: the id of the VPC endpoint, in ASCII.
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/network/edit-target-group-attributes.html#custom-tlv>
 const AWS: u8 = 0xea;
 const AWS_VPC_ENDPOINT: u8 = 0x01;
 
-/// The longest id that is taken, in bytes. AWS's have 22.
+/// The maximum size of an id, in bytes. AWS's ids have 22.
 const MAX_VPC_ENDPOINT_BYTES: usize = 64;
 
-/// Checks the fields of `header`, which begin at `tlvs_at`, and its checksum if it has one. The answer is the VPC
-/// endpoint, if it names one.
+/// Checks the fields of `header` from `tlvs_at` on, and its checksum if it has one. Returns the VPC endpoint, if the
+/// header names one.
 ///
 /// # Errors
-/// They don't fill the header, one is malformed or comes twice, or the checksum is another.
+/// The fields don't fill the header, a field is malformed or repeated, or the checksum is wrong.
 pub(super) fn check(header: &[u8], tlvs_at: usize) -> Result<Option<Arc<str>>, ProxyHeaderError> {
     let (mut vpc_endpoint, mut has_checksum) = (None, false);
     let mut rest = header.get(tlvs_at..).unwrap_or_default();
@@ -39,7 +39,7 @@ pub(super) fn check(header: &[u8], tlvs_at: usize) -> Result<Option<Arc<str>>, P
     Ok(vpc_endpoint)
 }
 
-/// The type and the value of the first field, and what follows it.
+/// Splits the first field off. Returns its type, its value and the bytes behind it.
 fn split_first(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let ([kind, high, low], rest) = bytes.split_first_chunk::<3>()?;
     let (value, behind) = rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
