@@ -1,5 +1,5 @@
-//! Whether a connection lives: when something last moved, whether something is still being done for it, and whether it is
-//! we who hold it up.
+//! The activity of a connection: the time of its last progress, the requests in service, and the times in which the
+//! server holds the connection up.
 
 use std::{
     pin::pin,
@@ -11,21 +11,21 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
-/// The sign of life of one connection, shared by its channels.
+/// The activity of one connection, shared by its channels.
 ///
-/// A connection is alive while bytes move and while a request is being served: a CLOSE may wait minutes for S3 to put
-/// a large object together.
+/// A connection is active while bytes move and while the server serves a request: a CLOSE may wait minutes for S3 to
+/// assemble a large object.
 #[derive(Debug)]
 pub struct Activity {
     since: Instant,
     last_millis: AtomicU64,
     serving: AtomicUsize,
-    /// Beginnings and ends of hold-ups: odd during one. A connection has one at a time.
+    /// The number of beginnings and ends of hold-ups. Odd during a hold-up. A connection has one hold-up at a time.
     holds: AtomicUsize,
 }
 
 impl Activity {
-    /// A connection that was alive just now.
+    /// Creates the activity of a connection. It counts as active now.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
@@ -36,13 +36,13 @@ impl Activity {
         })
     }
 
-    /// Something moved.
+    /// Records progress.
     pub fn touch(&self) {
         let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_millis.fetch_max(millis, Ordering::Relaxed);
     }
 
-    /// How long nothing has moved; zero while a request is being served.
+    /// Returns the time since the last progress; zero while the server serves a request.
     #[must_use]
     pub fn idle_for(&self) -> Duration {
         if self.serving.load(Ordering::Relaxed) > 0 {
@@ -52,22 +52,23 @@ impl Activity {
         self.since.elapsed().saturating_sub(last)
     }
 
-    /// Marks a request as being served until the guard is dropped, which is a sign of life too.
+    /// Marks a request as in service until the guard is dropped. Also counts as progress.
     #[must_use]
     pub fn serve(self: &Arc<Self>) -> Serving {
         self.serving.fetch_add(1, Ordering::Relaxed);
         Serving(Arc::clone(self))
     }
 
-    /// Marks that nothing is taken from the client nor sent to it, until the guard is dropped.
+    /// Marks the connection as held up until the guard is dropped: the server takes no bytes from the client and sends
+    /// none.
     #[must_use]
     pub fn hold(&self) -> Held<'_> {
         self.holds.fetch_add(1, Ordering::Relaxed);
         Held(self)
     }
 
-    /// What `work` comes to; `None` if the client lets it wait longer than `limit`. That we held the connection up
-    /// meanwhile is not the client's fault: it gets the time again.
+    /// Returns the output of `work`, or `None` if the client delays it for longer than `limit`. The limit starts again
+    /// after each hold-up, which isn't the client's fault.
     pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
         loop {
@@ -81,7 +82,7 @@ impl Activity {
     }
 }
 
-/// A connection that is held up.
+/// A hold-up of the connection.
 #[derive(Debug)]
 pub struct Held<'a>(&'a Activity);
 
@@ -91,7 +92,7 @@ impl Drop for Held<'_> {
     }
 }
 
-/// A request that is being served.
+/// A request in service.
 #[derive(Debug)]
 pub struct Serving(Arc<Activity>);
 

@@ -1,15 +1,15 @@
-//! A user who is in, whatever the protocol: [`Session`], the [`SessionTree`]s through which it is served, and the
-//! [`Registry`] of all of them.
+//! A logged-in user, whatever the protocol: its [`Session`], the [`SessionTree`]s that serve it, and the [`Registry`]
+//! of all sessions.
 //!
 //! ```text
 //! access (login) → Sessions::begin → Session ─→ open_tree → SessionTree { who, vfs, records } → vfs
 //!                        └→ Registry: lists the session and its transfers, and asks it to end
 //! ```
 //!
-//! An edge translates its protocol's requests into the tree's verbs. What happened is recorded here, so that no edge can
-//! forget it: changes, transfers, failures, the beginning and the end.
+//! An edge translates its protocol's requests to calls of the tree. This module records changes, transfers, failures,
+//! the beginning and the end, so that no edge can omit a record.
 //!
-//! Not here: the login (`access`), the order of requests and the way that replies take (`sftp::channel`).
+//! Logins are in `access`; the order of requests and the path of replies are in `sftp::channel`.
 
 mod activity;
 mod outcome;
@@ -40,7 +40,7 @@ use std::{
     },
 };
 
-/// The source of sessions: what all of them share in one process.
+/// The factory of sessions, with the resources that they share in one process.
 #[derive(Debug)]
 pub struct Sessions {
     node: Arc<Node>,
@@ -48,10 +48,10 @@ pub struct Sessions {
     registry: Arc<Registry>,
 }
 
-/// A login that was accepted.
+/// An accepted login.
 #[derive(Clone, Debug)]
 pub struct NewSession {
-    /// Unique among the sessions of all nodes; it stands in every record of the session.
+    /// The id, unique among the sessions of all nodes. Every record of the session contains it.
     pub id: Arc<str>,
     /// The user that logged in.
     pub user: Arc<User>,
@@ -59,24 +59,24 @@ pub struct NewSession {
     pub tenant: Arc<Tenant>,
     /// The client's address.
     pub source: SocketAddr,
-    /// The VPC endpoint that the connection came through, if through any.
+    /// The VPC endpoint that the connection came through, if any.
     pub vpc_endpoint: Option<Arc<str>>,
     /// The protocol that the client speaks.
     pub protocol: Protocol,
     /// The client's program.
     pub client: ClientProgram,
-    /// The sign of life of the connection.
+    /// The activity of the connection.
     pub activity: Arc<Activity>,
 }
 
 impl Sessions {
-    /// Sessions over the storage of `node`, recorded by `events`.
+    /// Creates sessions over the storage of `node`. `events` takes their records.
     #[must_use]
     pub fn new(node: Arc<Node>, events: Events) -> Self {
         Self { node, events, registry: Arc::default() }
     }
 
-    /// Begins a session, which the registry lists until [`Registered`] is dropped. No IO.
+    /// Begins a session. The registry lists it until [`Registered`] is dropped. Does no IO.
     #[must_use]
     pub fn begin(&self, new: NewSession) -> (Arc<Session>, Registered) {
         let NewSession { id, user, tenant, source, vpc_endpoint, protocol, client, activity } = new;
@@ -95,20 +95,20 @@ impl Sessions {
         (Arc::new(session), registered)
     }
 
-    /// All sessions of the process.
+    /// Returns the registry of all sessions of the process.
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
 
-    /// Waits until the journal knows everything that the sessions noted. Call it when no session can begin and no task of
-    /// one is left.
+    /// Waits until the journal holds every note of the sessions. Call it when no session can begin and every task of a
+    /// session has ended.
     pub async fn settle(&self) {
         self.node.settle().await;
     }
 }
 
-/// One user who is logged in on one connection.
+/// A user who is logged in on one connection.
 #[derive(Debug)]
 pub struct Session {
     user: Arc<User>,
@@ -121,20 +121,20 @@ pub struct Session {
 }
 
 impl Session {
-    /// The user and the way that it came.
+    /// Returns the user, with the session's id and source.
     #[must_use]
     pub fn who(&self) -> &Arc<SessionUser> {
         &self.entry.who
     }
 
-    /// The sign of life of the connection.
+    /// Returns the activity of the connection.
     #[must_use]
     pub fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
 
-    /// Opens the user's tree: once for each SFTP channel. Its records have the session's id with a number behind it. No
-    /// request to storage is made.
+    /// Opens the user's tree: once for each SFTP channel. Its records carry the session's id with a number appended.
+    /// Makes no request to storage.
     #[must_use]
     pub fn open_tree(&self) -> SessionTree {
         let vfs = Vfs::new(&self.user, &self.tenant, &self.node);

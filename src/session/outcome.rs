@@ -1,4 +1,4 @@
-//! The operator's side of an error of the tree: the outcome that a record has of it.
+//! The operator's view of a vfs error: the outcome in its record.
 
 use crate::{
     events::Outcome,
@@ -6,14 +6,14 @@ use crate::{
 };
 use std::error::Error as _;
 
-/// True if the error is the ordinary answer to a question: clients often ask for names that don't exist.
+/// True if the error is an ordinary answer to a query: clients often ask for names that don't exist.
 #[must_use]
 pub fn is_ordinary(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists)
 }
 
-/// The outcome that the operator is told of an error. The request was refused if it can't be done as things are. It
-/// failed if a permission, a limit or the storage stood against it.
+/// Returns the outcome in the record of an error. The request was refused if the state of the tree rules it out. It
+/// failed because of a permission, a limit or the storage.
 #[must_use]
 pub fn outcome(error: &Error) -> Outcome {
     let detail = detail(error);
@@ -33,7 +33,7 @@ pub fn outcome(error: &Error) -> Outcome {
     }
 }
 
-/// The error with all its causes, for the operator.
+/// Returns the error with all its causes, for the operator.
 #[must_use]
 pub fn detail(error: &Error) -> String {
     let mut text = error.to_string();
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use crate::account::Permission;
 
-    // Issue 12.8: expected refusals are no warnings, storage that fails and access that is denied are.
+    // Issue 12.8: expected refusals are no warnings; failing storage and denied access are.
     #[test]
     fn what_a_client_could_know_is_refused_and_the_rest_failed() {
         for expected in [Error::AlreadyExists, Error::IsDirectory, Error::NotEmpty, Error::NotFound, Error::BelowItself]

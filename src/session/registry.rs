@@ -1,4 +1,4 @@
-//! The sessions of this process: who is connected, what is being transferred, and the way to end it.
+//! The sessions of this process: lists the connected users and their transfers, and ends sessions.
 
 use super::Traffic;
 use crate::{
@@ -20,14 +20,14 @@ use std::{
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-/// All sessions of the process, by their ids. As many as may be logged in.
+/// All sessions of the process, by id. The limit on logged-in connections bounds it.
 #[derive(Debug, Default)]
 pub struct Registry(Mutex<HashMap<Arc<str>, Arc<Entry>>>);
 
-/// One session, as an operator sees it.
+/// One session, as shown to an operator.
 #[derive(Clone, Debug, Serialize)]
 pub struct SessionInfo {
-    /// Its id, with which its records begin.
+    /// The id. The ids in the session's records begin with it.
     pub id: Arc<str>,
     /// The user's tenant.
     pub tenant: TenantName,
@@ -35,12 +35,12 @@ pub struct SessionInfo {
     pub user: UserName,
     /// The client's address.
     pub source: SocketAddr,
-    /// The VPC endpoint that the connection came through, if through any.
+    /// The VPC endpoint that the connection came through, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc_endpoint: Option<Arc<str>>,
     /// The protocol.
     pub protocol: Protocol,
-    /// The client's version, as it identified itself. Not escaped: the client chose it.
+    /// The version that the client sent. Not escaped: the client chose it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<Arc<str>>,
     /// The time of the login.
@@ -54,19 +54,19 @@ pub struct SessionInfo {
     pub transfers: Vec<OpenTransferInfo>,
 }
 
-/// An open file, as an operator sees it.
+/// An open file, as shown to an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OpenTransferInfo {
     /// The client's path. Not escaped: the client chose it.
     pub path: String,
-    /// The way of the bytes.
+    /// The direction of the transfer.
     pub transfer: Transfer,
     /// The time of the OPEN.
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
-    /// Bytes of content that went through so far.
+    /// The bytes of content transferred so far.
     pub bytes: u64,
-    /// The size of a file that is read, in bytes. That of an upload isn't known before its end.
+    /// The size of a file that the client reads, in bytes. The size of an upload is unknown before its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
 }
@@ -79,15 +79,15 @@ pub enum Protocol {
     Sftp,
 }
 
-/// The reason to end a session from outside.
+/// The reason why another part of the server ends a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndCause {
-    /// An operator asked for it.
+    /// An operator ended it.
     Operator,
 }
 
 impl EndCause {
-    /// The sentence for the client and the log.
+    /// Returns the sentence for the client and the log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -97,7 +97,7 @@ impl EndCause {
 }
 
 impl Registry {
-    /// Lists every session, the longest one first.
+    /// Lists every session, the oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<SessionInfo> {
         let entries: Vec<_> = self.0.lock().values().cloned().collect();
@@ -106,19 +106,19 @@ impl Registry {
         sessions
     }
 
-    /// Asks the session `id` to end; `false` if there is none. Its connection is closed in good order: what was
-    /// acknowledged stays, a CLOSE that has come is carried out, and other uploads can be resumed.
+    /// Asks the session `id` to end. Returns `false` if there is none. Its connection closes in good order:
+    /// acknowledged changes stay, a CLOSE that has arrived is carried out, and other uploads can be resumed.
     pub fn end(&self, id: &str, cause: EndCause) -> bool {
         let entry = self.0.lock().get(id).cloned();
         entry.as_ref().is_some_and(|entry| entry.end(cause))
     }
 
-    /// Asks all sessions of a user to end. Returns how many.
+    /// Asks all sessions of a user to end. Returns their number.
     pub fn end_user(&self, user: &UserName, cause: EndCause) -> usize {
         self.end_where(cause, |who| who.user == *user)
     }
 
-    /// Asks all sessions of a tenant's users to end. Returns how many.
+    /// Asks all sessions of a tenant's users to end. Returns their number.
     pub fn end_tenant(&self, tenant: &TenantName, cause: EndCause) -> usize {
         self.end_where(cause, |who| who.tenant == *tenant)
     }
@@ -150,7 +150,7 @@ impl Registry {
     }
 }
 
-/// The place of a session in the registry, for as long as its connection is there.
+/// The registration of a session. Dropping it removes the session from the registry.
 pub struct Registered {
     registry: Arc<Registry>,
     entry: Arc<Entry>,
@@ -174,7 +174,7 @@ impl Drop for Registered {
     }
 }
 
-/// What is known of one session.
+/// The registry's data about one session.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) who: Arc<SessionUser>,
@@ -182,7 +182,7 @@ pub(super) struct Entry {
     client: Option<Arc<str>>,
     since: OffsetDateTime,
     pub(super) traffic: Arc<Traffic>,
-    /// The open files, by number; numbers grow.
+    /// The open files, by ascending number.
     transfers: Mutex<BTreeMap<u64, Arc<Progress>>>,
     next_transfer: AtomicU64,
     cause: OnceLock<EndCause>,
@@ -210,14 +210,14 @@ impl Entry {
         self.transfers.lock().remove(&number);
     }
 
-    /// Waits until the session is asked to end.
+    /// Waits until another part of the server asks the session to end.
     pub(super) async fn end_asked(&self) -> EndCause {
         self.end_asked.cancelled().await;
-        // The cause was set before.
+        // `end` sets the cause before it cancels the token.
         self.cause.get().copied().unwrap_or(EndCause::Operator)
     }
 
-    /// Asks for the end, whose first cause counts; `false` if that was asked for before.
+    /// Asks the session to end. The first cause counts. Returns `false` if the session was already asked to end.
     fn end(&self, cause: EndCause) -> bool {
         let is_first = self.cause.set(cause).is_ok();
         self.end_asked.cancel();

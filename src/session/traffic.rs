@@ -1,11 +1,11 @@
-//! Protocol bytes that went in and out.
+//! Counts the protocol bytes in both directions.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// Counts of bytes, which also count in those of the session as a whole.
+/// Counts bytes of a channel, and adds them to the counts of its whole session.
 #[derive(Debug, Default)]
 pub struct Traffic {
     received: AtomicU64,
@@ -14,12 +14,12 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Counts that are part of `whole`.
+    /// Creates counters that also add to `whole`.
     pub(super) fn part_of(whole: Arc<Self>) -> Self {
         Self { whole: Some(whole), ..Self::default() }
     }
 
-    /// Counts bytes that came from the client.
+    /// Counts bytes from the client.
     pub fn count_received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
         if let Some(whole) = &self.whole {
@@ -27,7 +27,7 @@ impl Traffic {
         }
     }
 
-    /// Counts bytes that were handed to the client's connection.
+    /// Counts bytes that the server passed to the client's connection.
     pub fn count_sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
         if let Some(whole) = &self.whole {
@@ -35,13 +35,13 @@ impl Traffic {
         }
     }
 
-    /// The bytes that came from the client.
+    /// Returns the number of bytes from the client.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// The bytes that were handed to the client's connection.
+    /// Returns the number of bytes that the server passed to the client's connection.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! An open file: a record when it is opened, one when it ends, whatever way it ends, and its progress in between.
+//! An open file: one record when it opens, one when it ends for whatever reason, and its progress in between.
 
 use super::registry::{Entry, Progress};
 use crate::{
@@ -15,7 +15,7 @@ use std::{
 };
 use time::OffsetDateTime;
 
-/// An open file. Dropped without [`OpenTransfer::done`] or [`OpenTransfer::fail`], it was abandoned.
+/// An open file. Dropping it without [`OpenTransfer::done`] or [`OpenTransfer::fail`] records it as abandoned.
 #[derive(Debug)]
 pub struct OpenTransfer {
     who: Arc<SessionUser>,
@@ -28,7 +28,7 @@ pub struct OpenTransfer {
 }
 
 impl OpenTransfer {
-    /// Records that the file was opened. `size` is that of a file that is read, in bytes.
+    /// Records that the client opened the file. `size` is the size of a file that it reads, in bytes.
     pub(super) fn new(
         who: Arc<SessionUser>,
         events: Events,
@@ -44,22 +44,23 @@ impl OpenTransfer {
         Self { who, events, entry, number, progress, since: Instant::now(), is_recorded: false }
     }
 
-    /// Counts bytes of content that went through.
+    /// Counts bytes of content.
     pub fn count(&self, bytes: u64) {
         self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Has the end recorded under another path.
+    /// Sets the path for the record of the end.
     pub fn rename(&self, path: &str) {
         path.clone_into(&mut self.progress.path.lock());
     }
 
-    /// Records a good end. The file has `size` bytes: an upload that resumed what was stored before counted fewer.
+    /// Records success. The file has `size` bytes; a resumed upload counted fewer, because earlier bytes were already
+    /// stored.
     pub fn done(mut self, size: u64) {
         self.record(Outcome::Done, Some(size));
     }
 
-    /// Records that it failed, or was refused.
+    /// Records a failure or refusal.
     pub fn fail(mut self, outcome: Outcome) {
         self.record(outcome, None);
     }

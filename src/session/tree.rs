@@ -1,4 +1,4 @@
-//! The tree of a session's user: the vfs, and the records of what is done to it.
+//! A session's view of its user's tree: the vfs, and the records of its changes.
 
 use super::{OpenTransfer, Traffic, is_ordinary, outcome, registry::Entry};
 use crate::{
@@ -12,8 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Failed requests that have a record of their own. A client can make thousands of them in a second, and they cost it
-/// nothing.
+/// The failed requests that get a record of their own. A client can make thousands of them in a second at no cost.
 const FAILURES: Rate = Rate::new(100, 1);
 
 /// A user's tree, as one channel of its session uses it.
@@ -24,36 +23,36 @@ pub struct SessionTree {
     events: Events,
     entry: Arc<Entry>,
     traffic: Arc<Traffic>,
-    /// The failures that are recorded.
+    /// The rate limit on records of failures.
     failures: Rates<()>,
     since: Instant,
 }
 
-/// A change to the tree, with all that it needs beside its path.
+/// A change to the tree, with all its arguments except its path.
 #[derive(Debug)]
 pub enum TreeChange {
     /// Sets attributes of a file or a directory.
     SetAttributes(SetAttributes),
-    /// Sets attributes of a path that is written as a directory's.
+    /// Sets attributes of a path in a directory's form.
     SetDirectoryAttributes(SetAttributes),
     /// Sets attributes of a file that is open for reading.
     SetOpenAttributes(Arc<ReadHandle>, SetAttributes),
     /// Removes a file.
     Remove,
-    /// Refuses to remove a file under a path that is written as a directory's.
+    /// Refuses to remove a file under a path in a directory's form.
     RemoveDirectory,
-    /// Makes a directory.
+    /// Creates a directory.
     Mkdir(NewAttributes),
     /// Removes an empty directory.
     Rmdir,
     /// Renames a file or a directory to the path.
     Rename(VirtualPath, Replace),
-    /// The same where one of the paths is written as a directory's.
+    /// Renames a file or a directory, if one of the paths has a directory's form.
     RenameDirectory(VirtualPath, Replace),
 }
 
 impl TreeChange {
-    /// The change, as it is recorded.
+    /// Returns the change as it is recorded.
     #[must_use]
     pub fn change(&self) -> Change {
         match self {
@@ -67,13 +66,13 @@ impl TreeChange {
         }
     }
 
-    /// True if a name appears or goes by it.
+    /// True if the change creates or removes a name.
     #[must_use]
     pub fn changes_names(&self) -> bool {
         self.change() != Change::SetAttributes
     }
 
-    /// The second path of a rename.
+    /// Returns the second path of a rename.
     #[must_use]
     pub fn target(&self) -> Option<&VirtualPath> {
         match self {
@@ -90,62 +89,62 @@ impl TreeChange {
 }
 
 impl SessionTree {
-    /// Records that the tree is used from now on.
+    /// Creates the tree and records the start of the session.
     pub(super) fn new(who: Arc<SessionUser>, vfs: Vfs, events: Events, entry: Arc<Entry>) -> Self {
         events.record(Who::Session(Arc::clone(&who)), Event::SessionStarted);
         let traffic = Arc::new(Traffic::part_of(Arc::clone(&entry.traffic)));
         Self { who, vfs, events, entry, traffic, failures: Rates::new(FAILURES), since: Instant::now() }
     }
 
-    /// The user and the way that it came; the id is the one in the records.
+    /// Returns the user and the session's source. The id is the one in the tree's records.
     #[must_use]
     pub fn who(&self) -> &SessionUser {
         &self.who
     }
 
-    /// The tree itself, for what needs no record: questions, and the opening of files.
+    /// Returns the vfs, for requests that need no record: queries, and the opening of files.
     #[must_use]
     pub fn vfs(&self) -> &Vfs {
         &self.vfs
     }
 
-    /// The protocol bytes that went through.
+    /// Returns the counters of protocol bytes.
     #[must_use]
     pub fn traffic(&self) -> &Arc<Traffic> {
         &self.traffic
     }
 
-    /// Begins a change of `path`, which is recorded by [`PendingChange::finish`].
+    /// Begins a change of `path`. [`PendingChange::finish`] records it.
     #[must_use]
     pub fn begin_change<'a>(&'a self, change: &'a TreeChange, path: &'a VirtualPath) -> PendingChange<'a> {
         PendingChange { tree: self, change, path, since: Instant::now() }
     }
 
-    /// Records a copy of `source` to a file that will appear as `target`. Of failures as many are recorded as may be.
+    /// Records a copy of `source` to a file that will appear as `target`. A rate limit applies to records of failures.
     pub fn record_copy(&self, source: &VirtualPath, target: &VirtualPath, took: Duration, error: Option<&Error>) {
         self.record_change(Change::Copy, source, Some(target), took, error);
     }
 
-    /// Opens the record of a file that is transferred. `size` is that of a file that is read, in bytes.
+    /// Opens the record of a transfer. `size` is the size of a file that the client reads, in bytes.
     #[must_use]
     pub fn begin_transfer(&self, path: &VirtualPath, transfer: Transfer, size: Option<u64>) -> OpenTransfer {
         let (who, events, entry) = (Arc::clone(&self.who), self.events.clone(), Arc::clone(&self.entry));
         OpenTransfer::new(who, events, entry, path.as_str().to_owned(), transfer, size)
     }
 
-    /// Records that `request` failed, unless the error is the ordinary answer to a question.
+    /// Records the failure of `request`, unless the error is an ordinary answer to a query.
     pub fn note(&self, request: &'static str, path: &VirtualPath, error: &Error) {
         if !is_ordinary(error) {
             self.record_failure(request, path.as_str(), error);
         }
     }
 
-    /// Records that `request` named something that is no path.
+    /// Records that the argument of `request` is not a path.
     pub fn note_raw(&self, request: &'static str, raw: &[u8], error: &Error) {
         self.record_failure(request, &String::from_utf8_lossy(raw), error);
     }
 
-    /// Records the end of the tree's use; `reason` where it wasn't the client's orderly end. Call it once.
+    /// Records the end of the session. `reason` is `None` if the client ended it in good order. Call it once.
     pub fn record_end(&self, reason: Option<String>) {
         self.record(Event::SessionEnded {
             duration: self.since.elapsed(),
@@ -186,7 +185,7 @@ impl SessionTree {
     }
 }
 
-/// A change that is being made.
+/// A change in progress.
 #[derive(Debug)]
 pub struct PendingChange<'a> {
     tree: &'a SessionTree,
@@ -196,10 +195,10 @@ pub struct PendingChange<'a> {
 }
 
 impl PendingChange<'_> {
-    /// Makes the change. It may be tried again before [`Self::finish`].
+    /// Makes the change. The caller may retry it before [`Self::finish`].
     ///
     /// # Errors
-    /// As the verb of the [`Vfs`].
+    /// The errors of the [`Vfs`]'s method.
     pub async fn apply(&self) -> Result<()> {
         let (vfs, path) = (&self.tree.vfs, self.path);
         match self.change {
@@ -215,7 +214,7 @@ impl PendingChange<'_> {
         }
     }
 
-    /// Records the change, or that it failed: of failures as many as may be.
+    /// Records the change or its failure. A rate limit applies to records of failures.
     pub fn finish(self, result: &Result<()>) {
         let (change, target) = (self.change.change(), self.change.target());
         self.tree.record_change(change, self.path, target, self.since.elapsed(), result.as_ref().err());

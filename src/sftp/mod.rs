@@ -1,4 +1,4 @@
-//! SFTP version 3: the [codec](wire), and one [channel] that speaks it over a session's tree. No russh here.
+//! SFTP version 3: the [codec](wire), and a [channel] that speaks it over a session's tree. It doesn't use russh.
 
 pub mod channel;
 pub mod wire;

@@ -1,12 +1,12 @@
-//! A file that is read: one task, which fetches for many READs beside each other, and answers what is asked of the handle
-//! in its order.
+//! An open file that the client reads: one task fetches data for many READs concurrently, and answers the handle's
+//! requests in their order.
 //!
-//! That order is more than a courtesy. OpenSSH's scp before 9.4 cuts its file off where the first reply overtakes
-//! another, and reports success; older lftp takes an EOF that overtakes the bytes before it for the end of the file.
+//! Clients depend on that order. OpenSSH's scp before 9.4 truncates its file if a reply overtakes the first one, and
+//! reports success. Older lftp takes an EOF that overtakes earlier bytes for the end of the file.
 //!
-//! Each READ takes its permit before it fetches, so what lies ready for a client that doesn't read is bounded. They take
-//! it one after the other, so none of a handle waits for a later one; and what has its permit is fetched and sent without
-//! another.
+//! Each READ takes its permit before it fetches, so the data that is ready for a client that doesn't read is bounded.
+//! READs take permits one after the other, so no READ waits for a later READ of its handle. A READ with its permit
+//! needs no other permit to be fetched and sent.
 
 use super::{
     Ended,
@@ -34,16 +34,16 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Requests of one handle that are taken up and not answered yet. OpenSSH keeps 64 READs in flight.
+/// The requests of one handle that are in progress at a time. OpenSSH keeps 64 READs in flight.
 const MAX_TAKEN_UP: usize = 64;
-/// A reply's bytes beside its data.
+/// The bytes of a reply without its data.
 const HEADER_BYTES: u32 = 13;
-/// Refusals that are sent as one.
+/// The number of refusals that are sent together.
 const REFUSALS: u32 = 512;
-/// The bytes of [`REFUSALS`] replies, roughly.
+/// The approximate bytes of [`REFUSALS`] replies.
 const REFUSALS_BYTES: u32 = REFUSALS * 80;
 
-/// The way to the task of an open file. The last clone's end is the task's end.
+/// The sending end of an open file's task. The task ends with the last clone.
 #[derive(Clone, Debug)]
 pub struct Reads {
     inbox: Arc<Inbox>,
@@ -66,8 +66,8 @@ impl Reads {
         Self::start_with(context, handle, WaitingWrites::default(), OnceLock::from(file))
     }
 
-    /// Starts the task of a file that may be changed: WRITEs wait for its READs then. It is recorded as a download when it
-    /// is read.
+    /// Starts the task of a file that the client may change. WRITEs wait for its READs then. The first READ records the
+    /// file as a download.
     pub fn start_update(context: &Arc<Context>, handle: ReadHandle, writes: WaitingWrites) -> Self {
         Self::start_with(context, handle, writes, OnceLock::new())
     }
@@ -93,7 +93,7 @@ impl Reads {
         Self { inbox: Arc::new(Inbox(runs)), file: open }
     }
 
-    /// Starts the task that refuses READs of handles that aren't open, however many there are.
+    /// Starts the task that refuses READs of handles that aren't open, however many arrive.
     pub fn start_refusing(context: &Arc<Context>) -> Self {
         let runs = Arc::new(Runs::unwanted(context.replies.runs()));
         let replies = context.replies.clone();
@@ -107,7 +107,8 @@ impl Reads {
         Self { inbox, file: Weak::new() }
     }
 
-    /// The file, to be copied, as long as its task lives; `None` where READs are only refused.
+    /// Returns the file as the source of a copy, while its task lives. Returns `None` for the task that only refuses
+    /// READs.
     pub fn file(&self) -> Option<Arc<ReadHandle>> {
         self.file.upgrade()
     }
@@ -117,7 +118,7 @@ impl Reads {
         self.inbox.0.push(Read { length: read.length.min(MAX_READ_BYTES), ..read })
     }
 
-    /// Adds another request.
+    /// Adds a request other than READ.
     pub fn command(&self, command: Command) {
         self.inbox.0.command(command);
     }
@@ -129,14 +130,14 @@ struct Download {
     runs: Arc<Runs>,
     patience: Patience,
     file: OnceLock<OpenTransfer>,
-    /// The first.
+    /// The error of the first READ that failed.
     failure: OnceLock<String>,
 }
 
-/// What is answered as soon as all before it is.
+/// An answer that is sent once all earlier ones are.
 enum Due {
     Data(Reply, DataPermit),
-    /// A READ that must not hold up the WRITEs behind it.
+    /// A READ that would hold up the WRITEs behind it.
     Busy(u32),
     Unwanted {
         first: u32,
@@ -145,10 +146,10 @@ enum Due {
     Command(Command),
 }
 
-/// The last request of a file that is read.
+/// The last request of a file that is only read.
 enum Last {
     Close(Slot),
-    /// The file is changed from here on.
+    /// A request that changes the file. Its upload takes over the handle.
     Change(oneshot::Sender<()>),
 }
 
@@ -165,7 +166,7 @@ impl Download {
         };
         let Self { handle, file, failure, .. } = self;
         let size = handle.metadata().size;
-        // Bytes that it fetched ahead are in the way of the upload's memory.
+        // The reader's prefetched bytes would take memory from the upload.
         drop(handle);
         if let Some(file) = file.into_inner() {
             match failure.into_inner() {
@@ -178,14 +179,14 @@ impl Download {
         }
     }
 
-    /// Answers everything up to the CLOSE or the first change; `None` when there is none.
+    /// Answers all requests up to the CLOSE or the first change. Returns `None` if the requests end without one.
     async fn answer(&self) -> Option<Last> {
         let replies = &self.context.replies;
         let mut due = pin!(self.admitted().buffered(MAX_TAKEN_UP));
         loop {
             match due.next().await? {
                 Due::Data(reply, permit) => replies.send_data(reply, permit),
-                // Nothing behind it has a permit: what comes after READs that nobody wants isn't wanted either.
+                // No READ behind it holds a permit: the client doesn't want the READs behind unwanted READs either.
                 Due::Unwanted { first, count } => {
                     refuse(replies, self.patience.lane(), first, count, "the file was closed").await;
                 }
@@ -205,7 +206,8 @@ impl Download {
         stream::unfold(self, async |download| Some((download.admit().await?, download)))
     }
 
-    /// Waits for the next request, and for the permit of a READ. `None` at the end of all requests, or of the channel.
+    /// Waits for the next request and, if it is a READ, for its permit. Returns `None` at the end of all requests or of
+    /// the channel.
     async fn admit(&self) -> Option<impl Future<Output = Due> + Send> {
         Some(match self.runs.next().await? {
             Next::Read(read) => {
@@ -221,7 +223,7 @@ impl Download {
     }
 
     async fn fetch(&self, read: Read) -> Reply {
-        // Java's streams ask for nothing when their buffer is full, and take EOF for the end of the file.
+        // Java's streams send a READ of length 0 when their buffer is full, and take EOF for the end of the file.
         if read.length == 0 {
             return Reply::Data { id: read.id, pieces: Vec::new() };
         }
@@ -244,7 +246,7 @@ fn opened(context: &Context, handle: &ReadHandle) -> OpenTransfer {
     context.tree.begin_transfer(handle.path(), Transfer::Download, Some(handle.metadata().size))
 }
 
-/// Answers READs that nobody wants. It ends early when the channel has ended.
+/// Refuses READs that the client no longer wants. Stops early if the channel has ended.
 async fn refuse(replies: &Replies, lane: &Lane, first: u32, count: u64, sentence: &'static str) {
     let mut next = first;
     let mut left = count;

@@ -1,11 +1,12 @@
-//! The replies of one channel, from whoever serves a request to the writer of the channel.
+//! The replies of one channel, from the tasks that serve requests to the channel's writer.
 //!
-//! The queue itself has no end; what may enter it is bounded instead:
-//! - a READ reply (and a READDIR reply) carries permits for its bytes until it is written, taken *before* it is fetched;
-//! - other replies are small, and belong to a request: [`MAX_OUTSTANDING`] of those, and [`MAX_SMALL_BYTES`] unwritten,
-//!   beyond which `Inbound` ends the channel.
+//! The queue itself is unbounded. Two rules bound the replies that enter it:
+//! - The reply to a READ or READDIR holds permits for its bytes until it is written. The task takes the permits
+//!   *before* it fetches the data.
+//! - Every other reply is small and belongs to a request. At most [`MAX_OUTSTANDING`] requests and [`MAX_SMALL_BYTES`]
+//!   of unwritten replies exist; beyond that `Inbound` ends the channel.
 //!
-//! Nothing waits here but the servers of READs, and never in the task that takes the client's bytes in.
+//! Only the tasks that serve READs and READDIRs wait here, and never the task that takes the client's bytes in.
 
 use super::{
     Ended, Outbound,
@@ -25,15 +26,15 @@ use std::sync::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// Requests other than READ and WRITE that a channel may have unanswered. OpenSSH keeps 64, paramiko's prefetch 2,048
-/// READs (which don't count).
+/// The number of requests that a channel may have unanswered, without READs and WRITEs. OpenSSH keeps 64 in flight;
+/// paramiko's prefetch sends 2,048 READs, which don't count.
 pub const MAX_OUTSTANDING: usize = 4096;
-/// Bytes of small replies that a client may leave unread.
+/// The bytes of small replies that a client may leave unread.
 pub const MAX_SMALL_BYTES: usize = 4 << 20;
-/// Bytes of READ replies on their way to one client: 16 of OpenSSH's 255 KiB.
+/// The bytes of READ replies in flight to one client: 16 of OpenSSH's 255 KiB.
 pub const MAX_DATA_BYTES: u32 = 4 << 20;
 
-/// Makes the queue of one channel.
+/// Creates the queue of one channel.
 pub fn channel(activity: Arc<Activity>, traffic: Arc<Traffic>, budget: Arc<Budget>) -> (Replies, Outbound) {
     let (queue, incoming) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
@@ -49,27 +50,27 @@ pub fn channel(activity: Arc<Activity>, traffic: Arc<Traffic>, budget: Arc<Budge
     (Replies { queue, shared: Arc::clone(&shared) }, Outbound::new(incoming, shared))
 }
 
-/// What both ends of the queue count.
+/// The counters that both ends of the queue share.
 #[derive(Debug)]
 pub struct Shared {
-    /// Requests that wait for their reply to be written, READ and WRITE aside.
+    /// The number of requests without a written reply, except READs and WRITEs.
     pub outstanding: AtomicUsize,
-    /// Bytes of small replies that wait to be written.
+    /// The bytes of small replies that wait to be written.
     pub small_bytes: AtomicUsize,
-    /// True if they were too many.
+    /// True if the client once left more than [`MAX_SMALL_BYTES`] unread.
     is_overrun: AtomicBool,
-    /// Bytes handed to the writer.
+    /// The bytes that the writer has taken.
     pub traffic: Arc<Traffic>,
     /// The permits of READ replies.
     pub data: Arc<Semaphore>,
-    /// The connection's sign of life.
+    /// The activity of the connection.
     pub activity: Arc<Activity>,
-    /// Runs of READs that wait, over all handles.
+    /// The waiting runs of READs, over all handles.
     runs: Arc<AtomicUsize>,
     budget: Arc<Budget>,
 }
 
-/// The sending end. The channel's writer ends when the last clone is gone and everything is written.
+/// The sending end of the queue. The channel's writer ends when the last clone is gone and all replies are written.
 #[derive(Clone, Debug)]
 pub struct Replies {
     queue: mpsc::UnboundedSender<Queued>,
@@ -77,10 +78,10 @@ pub struct Replies {
 }
 
 impl Replies {
-    /// Takes in a request that will be answered through the slot.
+    /// Accepts a request and returns the slot for its reply.
     ///
     /// # Errors
-    /// When the client has too many requests open, or doesn't read its replies.
+    /// The client has too many unanswered requests, or doesn't read its replies.
     pub fn accept(&self, id: u32) -> Result<Slot, Ended> {
         self.check_unread()?;
         if self.shared.outstanding.fetch_add(1, Ordering::Relaxed) >= MAX_OUTSTANDING {
@@ -90,10 +91,11 @@ impl Replies {
         Ok(self.slot(id, Counted::Request))
     }
 
-    /// Takes in a WRITE, whose number is bounded by the memory of its bytes, or a READ that is to be refused.
+    /// Accepts a request that isn't counted: a WRITE, which the memory of its bytes bounds, or a READ that the server
+    /// refuses.
     ///
     /// # Errors
-    /// When the client doesn't read its replies.
+    /// The client doesn't read its replies.
     pub fn accept_uncounted(&self, id: u32) -> Result<Slot, Ended> {
         self.check_unread()?;
         Ok(self.slot(id, Counted::Elsewhere))
@@ -103,7 +105,8 @@ impl Replies {
         Slot::new(id, self.clone(), Mark::new(counted, Arc::clone(&self.shared)))
     }
 
-    /// Once it has failed it fails for ever: a request was left without its reply.
+    /// Fails if the client leaves too many bytes unread. After the first failure it fails forever: a request was left
+    /// without its reply.
     fn check_unread(&self) -> Result<(), Ended> {
         let Shared { small_bytes, is_overrun, .. } = &*self.shared;
         if small_bytes.load(Ordering::Relaxed) > MAX_SMALL_BYTES {
@@ -112,13 +115,13 @@ impl Replies {
         if is_overrun.load(Ordering::Relaxed) { Err(Ended::RepliesUnread) } else { Ok(()) }
     }
 
-    /// Waits until `bytes` more may be on their way to the client.
+    /// Waits until `bytes` more of replies may be in flight to the client.
     ///
-    /// The channel's own limit comes first, then the budget of the process; when that is used up, `lane` lets one
-    /// reply of each handle through all the same, so that no stalled client can stop another.
+    /// The channel's own limit comes first, then the process-wide budget. When the budget is used up, `lane` still
+    /// allows one reply of each handle, so that no stalled client can stop another.
     ///
     /// # Errors
-    /// When the channel has ended.
+    /// The channel has ended.
     pub async fn reserve(&self, bytes: u32, lane: &Lane) -> Result<DataPermit, Ended> {
         let bytes = bytes.min(MAX_DATA_BYTES);
         let channel = Arc::clone(&self.shared.data).acquire_many_owned(bytes).await.map_err(|_| Ended::ClientGone)?;
@@ -129,12 +132,12 @@ impl Replies {
         Ok(DataPermit { _channel: channel, _process: process, _serving: self.shared.activity.serve() })
     }
 
-    /// Queues the reply to a READ, which holds `permit` until it is written.
+    /// Queues the reply to a READ. The reply holds `permit` until it is written.
     pub fn send_data(&self, reply: Reply, permit: DataPermit) {
         self.queue_pieces(reply.into_pieces(), Hold::Data { _permit: permit });
     }
 
-    /// Queues the replies to READs that nobody wants: the same status for `count` ids from `first` on.
+    /// Queues the replies to READs that the client no longer wants: the same status for `count` ids from `first` on.
     pub fn send_refusals(&self, first: u32, count: u32, sentence: &'static str, permit: DataPermit) {
         let mut bytes = BytesMut::new();
         for id in (0..count).map(|number| first.wrapping_add(number)) {
@@ -143,12 +146,12 @@ impl Replies {
         self.queue(bytes.freeze(), Hold::Data { _permit: permit });
     }
 
-    /// The connection's sign of life.
+    /// Returns the activity of the connection.
     pub fn activity(&self) -> &Arc<Activity> {
         &self.shared.activity
     }
 
-    /// The count of the channel's runs of READs.
+    /// Returns the counter of the channel's runs of READs.
     pub fn runs(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.shared.runs)
     }
@@ -159,23 +162,23 @@ impl Replies {
     }
 
     fn queue_pieces(&self, pieces: Vec<Bytes>, hold: Hold) {
-        // A queue without a receiver is a channel that has ended: the hold is dropped with the reply.
+        // The queue has no receiver once the channel has ended. The hold is then dropped with the reply.
         let _ = self.queue.send(Queued { pieces, _hold: hold });
     }
 }
 
-/// One handle's right to have a reply under way when the process's budget is used up.
+/// One handle's right to one reply in flight when the process-wide budget is used up.
 #[derive(Clone, Debug)]
 pub struct Lane(Arc<Semaphore>);
 
 impl Lane {
-    /// The right of a new handle.
+    /// Creates the lane of a new handle.
     pub fn new() -> Self {
         Self(Arc::new(Semaphore::new(1)))
     }
 }
 
-/// The right to send some bytes of data.
+/// The right to send a number of bytes of data.
 #[derive(Debug)]
 pub struct DataPermit {
     _channel: OwnedSemaphorePermit,
@@ -189,33 +192,33 @@ enum Process {
     Lane { _held: OwnedSemaphorePermit },
 }
 
-/// What is given back when a reply is written, or will never be.
+/// The permits and counts of a reply. They are released when the reply is written or discarded.
 #[derive(Debug)]
 pub enum Hold {
     /// The reply to a READ.
     Data { _permit: DataPermit },
     /// A small reply.
     Small { _unread: Unread, _mark: Mark },
-    /// A reply that is counted as a request and as data.
+    /// A reply that counts as a request and as data.
     Large { _permit: DataPermit, _mark: Mark },
 }
 
-/// Whole replies in the queue.
+/// Encoded replies in the queue.
 #[derive(Debug)]
 pub struct Queued {
-    /// Their bytes.
+    /// The bytes of the replies.
     pub pieces: Vec<Bytes>,
     _hold: Hold,
 }
 
 impl Queued {
-    /// How many bytes they are.
+    /// Returns the number of bytes.
     pub fn len(&self) -> usize {
         self.pieces.iter().map(Bytes::len).sum()
     }
 }
 
-/// A reply's bytes.
+/// Encodes a reply.
 pub fn encoded(reply: &Reply) -> Bytes {
     let mut bytes = BytesMut::with_capacity(reply.encoded_len());
     reply.encode(&mut bytes);

@@ -1,5 +1,5 @@
-//! The READs of one handle that wait to be served, kept as runs: paramiko asks for a file of 10 GiB with 327,680 READs
-//! at once, which are one run here.
+//! The waiting READs of one handle, stored as runs. paramiko asks for a file of 10 GiB with 327,680 READs at once,
+//! which are one run here.
 
 use super::{Ended, slot::Slot};
 use parking_lot::{Mutex, MutexGuard};
@@ -12,36 +12,36 @@ use std::{
 };
 use tokio::sync::{Notify, oneshot};
 
-/// Runs that a channel may have waiting.
+/// The number of runs that may wait on a channel.
 pub const MAX_RUNS: usize = 4096;
-/// READs that are still served when a CLOSE waits behind them. A client that closes behind more doesn't want them: its
-/// user gave up.
+/// The number of READs that the server still serves before a waiting CLOSE. A client that closes behind more READs
+/// doesn't want their data: its user cancelled the transfer.
 const MAX_BEFORE_CLOSE: u64 = 1024;
 
 /// One READ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Read {
-    /// Its request id.
+    /// The request id.
     pub id: u32,
-    /// Where it begins.
+    /// The offset of the first byte.
     pub offset: u64,
-    /// How much it wants, in bytes.
+    /// The number of bytes to read.
     pub length: u32,
 }
 
-/// What comes next on a handle.
+/// The next item of a handle's queue.
 #[derive(Debug)]
 pub enum Next {
     /// A READ to serve.
     Read(Read),
-    /// READs that nobody wants any more: this many, their ids counting up from the first.
+    /// READs that the client no longer wants. Their ids count up from the first.
     Unwanted {
         /// The first id.
         first: u32,
-        /// How many.
+        /// The number of READs.
         count: u64,
     },
-    /// Something else.
+    /// A request other than READ.
     Command(Command),
 }
 
@@ -52,11 +52,12 @@ pub enum Command {
     Stat(Slot),
     /// CLOSE.
     Close(Slot),
-    /// A request that changes the file: an upload goes on with the handle, once this is told that all before is answered.
+    /// A request that changes the file. The task answers all earlier requests and then notifies the upload, which takes
+    /// over the handle.
     Change(oneshot::Sender<()>),
 }
 
-/// `count` READs with consecutive ids, each beginning where the one before it ends.
+/// `count` READs with consecutive ids. Each begins at the end of the one before it.
 #[derive(Debug)]
 struct Run {
     first: Read,
@@ -64,7 +65,7 @@ struct Run {
 }
 
 impl Run {
-    /// The READ that would make the run one longer.
+    /// Returns the READ that would extend the run by one.
     fn following(&self) -> Read {
         let Read { id, offset, length } = self.first;
         let behind = self.count.saturating_mul(u64::from(length));
@@ -92,27 +93,27 @@ enum Item {
 pub struct Runs {
     waiting: Mutex<Waiting>,
     arrived: Notify,
-    /// Runs of the whole channel.
+    /// The number of waiting runs of the whole channel.
     of_channel: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     items: VecDeque<Item>,
-    /// READs in all runs.
+    /// The number of READs in all runs.
     reads: u64,
-    /// Nobody wants the READs that wait.
+    /// True if the client no longer wants the waiting READs.
     unwanted: bool,
     ended: bool,
 }
 
 impl Runs {
-    /// An empty queue of a channel whose runs `of_channel` counts.
+    /// Creates an empty queue. `of_channel` counts the channel's runs.
     pub fn new(of_channel: Arc<AtomicUsize>) -> Self {
         Self { waiting: Mutex::default(), arrived: Notify::new(), of_channel }
     }
 
-    /// A queue of READs that can't be served, such as those of a closed handle.
+    /// Creates a queue of READs that the server refuses, such as those of a closed handle.
     pub fn unwanted(of_channel: Arc<AtomicUsize>) -> Self {
         let runs = Self::new(of_channel);
         runs.lock().unwanted = true;
@@ -122,7 +123,7 @@ impl Runs {
     /// Adds a READ.
     ///
     /// # Errors
-    /// When the channel has too many runs waiting.
+    /// The channel has too many waiting runs.
     pub fn push(&self, read: Read) -> Result<(), Ended> {
         let mut waiting = self.lock();
         match waiting.items.back_mut() {
@@ -141,7 +142,7 @@ impl Runs {
         Ok(())
     }
 
-    /// Adds another request, behind the READs that came before it.
+    /// Adds a request other than READ, behind the earlier READs.
     pub fn command(&self, command: Command) {
         let mut waiting = self.lock();
         waiting.unwanted |= matches!(command, Command::Close(_)) && waiting.reads > MAX_BEFORE_CLOSE;
@@ -150,13 +151,13 @@ impl Runs {
         self.arrived.notify_one();
     }
 
-    /// Nothing more will come.
+    /// Marks the queue as complete: no request will follow.
     pub fn end(&self) {
         self.lock().ended = true;
         self.arrived.notify_one();
     }
 
-    /// The next thing to do; `None` when all is done and nothing more will come. Cancel-safe; for one task alone.
+    /// Returns the next item, or `None` at the end of a complete queue. Cancel-safe. Only one task may call it.
     pub async fn next(&self) -> Option<Next> {
         loop {
             {

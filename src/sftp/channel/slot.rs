@@ -1,4 +1,4 @@
-//! A request that waits for its reply. It is counted until the reply is written, and it is answered once.
+//! A request without a reply. It counts as outstanding until its reply is written. The server answers it once.
 
 use super::{
     attrs,
@@ -12,7 +12,7 @@ use crate::{
 };
 use std::sync::{Arc, atomic::Ordering};
 
-/// A request that waits for its reply.
+/// A request without a reply.
 #[derive(Debug)]
 pub struct Slot {
     id: u32,
@@ -21,12 +21,12 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The place of the reply to request `id`.
+    /// Creates the slot for the reply to request `id`.
     pub fn new(id: u32, replies: Replies, mark: Mark) -> Self {
         Self { id, replies, mark }
     }
 
-    /// "It was done", or why not.
+    /// Answers with success, or with the error.
     pub fn done(self, result: Result<(), Error>) {
         match result {
             Ok(()) => self.answer(Reply::ok),
@@ -34,17 +34,17 @@ impl Slot {
         }
     }
 
-    /// Why it was not done.
+    /// Answers with the error.
     pub fn fail(self, error: &Error) {
         self.answer(|id| status::reply(id, error));
     }
 
-    /// Another status.
+    /// Answers with another status.
     pub fn status(self, code: StatusCode, sentence: &'static str) {
         self.answer(|id| status::status(id, code, sentence));
     }
 
-    /// Attributes, or why there are none.
+    /// Answers with attributes, or with the error.
     pub fn metadata(self, result: Result<Metadata, Error>) {
         match result {
             Ok(metadata) => self.answer(|id| Reply::Attrs { id, attrs: attrs::shown(&metadata) }),
@@ -52,29 +52,29 @@ impl Slot {
         }
     }
 
-    /// A small reply, made for the request's id.
+    /// Answers with a small reply, built from the request's id.
     pub fn answer(self, reply: impl FnOnce(u32) -> Reply) {
         let bytes = encoded(&reply(self.id));
         let unread = Unread::new(bytes.len(), Arc::clone(&self.mark.shared));
         self.replies.queue(bytes, Hold::Small { _unread: unread, _mark: self.mark });
     }
 
-    /// A reply that holds `permit`, as the entries of a directory do.
+    /// Answers with a reply that holds `permit`, such as the entries of a directory.
     pub fn answer_with(self, permit: DataPermit, reply: impl FnOnce(u32) -> Reply) {
         self.replies.queue(encoded(&reply(self.id)), Hold::Large { _permit: permit, _mark: self.mark });
     }
 }
 
-/// What a request counts as.
+/// The count that a request belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// One of the channel's outstanding requests.
     Request,
-    /// A WRITE, which its memory bounds, or a READ, which its run was counted for.
+    /// Not counted here: a WRITE, which its memory bounds, or a READ, whose run is counted.
     Elsewhere,
 }
 
-/// Counts an outstanding request for as long as it lives.
+/// Counts an outstanding request until it is dropped.
 #[derive(Debug)]
 pub struct Mark {
     counted: Counted,
@@ -83,7 +83,7 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Counts a request that was let in; one that is [`Counted::Request`] was added up already.
+    /// Counts an accepted request. The caller has already counted a [`Counted::Request`].
     pub fn new(counted: Counted, shared: Arc<Shared>) -> Self {
         let serving = shared.activity.serve();
         Self { counted, shared, _serving: serving }

@@ -1,4 +1,4 @@
-//! Requests on paths: each makes its path, takes its place in the order, and is served by a task of its own.
+//! Requests on paths: each parses its path, takes a ticket in the order, and runs in a task of its own.
 
 use super::{
     attrs,
@@ -18,8 +18,8 @@ use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::SemaphorePermit, time::sleep};
 
-/// So much later may a CLOSE come than the request that it was sent beside: sshfs answers a program before its CLOSE is
-/// sent, and sends what the program does next from another thread.
+/// The delay by which a CLOSE may arrive after a request that was sent beside it. sshfs answers a program before it
+/// sends the CLOSE, and sends the program's next request from another thread.
 const BESIDE: Duration = Duration::from_millis(200);
 
 const ANOTHER_FILE: &str = "the last upload of this file failed, and what is there is another one: upload it anew";
@@ -35,7 +35,7 @@ pub fn stat(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
     }
 }
 
-/// STAT of a directory, whatever file has its name too.
+/// STAT of a directory, even if a file has the same name.
 pub fn stat_directory(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
     let ticket = context.order.enter(Claim::Look, vec![path.clone()]);
     let mine = Arc::clone(context);
@@ -49,7 +49,7 @@ pub fn stat_directory(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
     });
 }
 
-/// FSTAT of a file that is open for reading, behind what is being set on it.
+/// FSTAT of a file that is open for reading. Waits for earlier requests that set its attributes.
 pub fn stat_open(context: &Arc<Context>, slot: Slot, file: Arc<ReadHandle>) {
     let ticket = context.order.enter(Claim::Look, vec![file.path().clone()]);
     let mine = Arc::clone(context);
@@ -59,7 +59,7 @@ pub fn stat_open(context: &Arc<Context>, slot: Slot, file: Arc<ReadHandle>) {
     });
 }
 
-/// OPEN for reading of a path that is written as a directory's.
+/// Refuses an OPEN for reading of a path in a directory's form.
 pub fn refuse_directory(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
     let ticket = context.order.enter(Claim::Look, vec![path.clone()]);
     let mine = Arc::clone(context);
@@ -71,7 +71,7 @@ pub fn refuse_directory(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
     });
 }
 
-/// STAT of a path that is known already.
+/// STAT of a parsed path.
 pub fn stat_path(context: &Arc<Context>, slot: Slot, path: VirtualPath) {
     if let Some(written) = context.written(Claim::Look, &path) {
         return written.command(writes::Command::StatPath(slot));
@@ -101,7 +101,7 @@ pub fn set_attributes(context: &Arc<Context>, slot: Slot, raw: &Bytes, attrs: &A
     }
 }
 
-/// SETSTAT of a directory, whatever file has its name too.
+/// SETSTAT of a directory, even if a file has the same name.
 pub fn set_attributes_of_directory(context: &Arc<Context>, slot: Slot, path: VirtualPath, attrs: &Attrs) {
     change(context, slot, path, TreeChange::SetDirectoryAttributes(attrs::set(attrs)));
 }
@@ -111,7 +111,7 @@ pub fn set_attributes_of_open(context: &Arc<Context>, slot: Slot, file: Arc<Read
     change(context, slot, file.path().clone(), TreeChange::SetOpenAttributes(file, attrs::set(attrs)));
 }
 
-/// SETSTAT of a path that is known already.
+/// SETSTAT of a parsed path.
 pub fn set_attributes_of(context: &Arc<Context>, slot: Slot, path: VirtualPath, attrs: &Attrs) {
     if attrs.size.is_some() {
         context.begin_update_of(&path);
@@ -161,14 +161,14 @@ pub fn rename(context: &Arc<Context>, slot: Slot, source: &Bytes, target: &Bytes
     }
 }
 
-/// REALPATH: lexical, so that a path which doesn't exist yet has one too.
+/// REALPATH. It is lexical, so it also answers for a path that doesn't exist yet.
 pub fn realpath(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
     if let Some((slot, path)) = parse(context, slot, "REALPATH", raw) {
         answer_path(slot, &path);
     }
 }
 
-/// expand-path@openssh.com: REALPATH that knows `~`, `~/…` and the user's own `~name/…`, which today's `scp` sends.
+/// expand-path@openssh.com: REALPATH that expands `~`, `~/…` and the user's own `~name/…`. Today's `scp` sends it.
 pub fn expand_path(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
     let (first, below) = raw.split_at(raw.iter().position(|byte| *byte == b'/').unwrap_or(raw.len()));
     match first.strip_prefix(b"~") {
@@ -180,7 +180,7 @@ pub fn expand_path(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
     }
 }
 
-/// home-directory: the landing directory, of the user alone.
+/// home-directory: answers with the landing directory, for the user itself only.
 pub fn home_directory(context: &Arc<Context>, slot: Slot, user: &Bytes) {
     if user.is_empty() || user == context.tree.who().user.as_str().as_bytes() {
         answer_path(slot, context.tree.vfs().landing());
@@ -195,7 +195,7 @@ fn answer_path(slot: Slot, path: &VirtualPath) {
     slot.answer(|id| Reply::Name { id, names: vec![name] });
 }
 
-/// Serves a change in its turn, and to its end: half a rename helps nobody.
+/// Runs a change in its turn and to its end: a half-done rename is useless.
 fn change(context: &Arc<Context>, slot: Slot, path: VirtualPath, work: TreeChange) {
     let paths: Vec<_> = std::iter::once(&path).chain(work.target()).cloned().collect();
     let ticket = context.order.enter(Claim::Change, paths.clone());
@@ -219,7 +219,7 @@ fn change(context: &Arc<Context>, slot: Slot, path: VirtualPath, work: TreeChang
     });
 }
 
-/// A request's turn: its place in the order, and one of the channel's places to run.
+/// A request's turn: its ticket in the order, and one of the channel's permits to run.
 pub struct Turn<'a> {
     _running: Option<SemaphorePermit<'a>>,
     _ticket: Ticket,
@@ -231,20 +231,22 @@ pub async fn turn(context: &Context, mut ticket: Ticket) -> Turn<'_> {
     Turn { _running: context.running.acquire().await.ok(), _ticket: ticket }
 }
 
-/// Waits for the turn of a request that makes a name appear or go. It has no place to run while it waits for earlier CLOSEs.
+/// Waits for the turn of a request that creates or removes a name. It holds no permit to run while it waits for earlier
+/// CLOSEs.
 async fn turn_behind(context: &Context, mut ticket: Ticket, barrier: Barrier) -> Result<Turn<'_>> {
     ticket.turn().await;
     barrier.passed().await?;
     Ok(turn(context, ticket).await)
 }
 
-/// A later turn, for a request on a file that the session is uploading: its CLOSE may have been sent beside it.
+/// Returns a later turn, for a request on a file that the session is uploading. The client may have sent its CLOSE
+/// beside the request.
 pub async fn behind_a_close(context: &Context, claim: Claim, paths: Vec<VirtualPath>) -> Turn<'_> {
     sleep(BESIDE).await;
     turn(context, context.order.enter(claim, paths)).await
 }
 
-/// The path that the client means; `None` when it was answered that there is none.
+/// Parses the client's path. Returns `None` after it has answered with an error.
 pub fn parse(context: &Context, slot: Slot, request: &'static str, raw: &Bytes) -> Option<(Slot, VirtualPath)> {
     match context.tree.vfs().path(raw) {
         Ok(path) => Some((slot, path)),

@@ -1,8 +1,9 @@
-//! A file that is open for reading and writing and was not changed yet: a reader, which the first request that changes the
-//! file makes an upload.
+//! A file that is open for reading and writing and that the client hasn't changed yet. It is a reader, until the first
+//! request that changes the file turns it into an upload.
 //!
-//! The table of handles has the one or the other. Requests are sent on in the order in which they come, so all that comes
-//! before the change is the reader's and all that comes behind it the upload's, which waits for the reader's end.
+//! The table of handles holds either the reader or the upload. Requests are forwarded in the order of their arrival:
+//! the reader gets all requests before the change, and the upload all requests from the change on. The upload waits for
+//! the reader's end.
 
 use super::{
     context::Context, intake::WaitingWrites, pending_closes::Barrier, reads::Reads, runs::Command, writes::Writes,
@@ -14,35 +15,36 @@ use crate::{
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// The way to the task of such a file.
+/// The sending end of the task of such a file.
 #[derive(Clone, Debug)]
 pub struct Updates {
     reads: Reads,
     update: Arc<Update>,
     waiting: WaitingWrites,
-    /// That of the OPEN.
+    /// The barrier of the OPEN.
     barrier: Arc<Barrier>,
 }
 
 impl Updates {
-    /// Starts the task of a file that was opened.
+    /// Starts the task of a file opened for update.
     pub fn start(context: &Arc<Context>, handle: ReadHandle, update: Update, barrier: Barrier) -> Self {
         let waiting = WaitingWrites::default();
         let reads = Reads::start_update(context, handle, waiting.clone());
         Self { reads, update: Arc::new(update), waiting, barrier: Arc::new(barrier) }
     }
 
-    /// The path that was opened.
+    /// Returns the path that the client opened.
     pub fn path(&self) -> &VirtualPath {
         self.update.path()
     }
 
-    /// The reader.
+    /// Returns the reader.
     pub fn reads(&self) -> &Reads {
         &self.reads
     }
 
-    /// Ends the reader, and starts the task of the upload behind it: the request that changes the file comes next.
+    /// Ends the reader and starts the upload's task behind it. Call it before forwarding the request that changes the
+    /// file.
     pub fn begin(&self, context: &Arc<Context>) -> Writes {
         let (answered, reads) = oneshot::channel();
         self.reads.command(Command::Change(answered));

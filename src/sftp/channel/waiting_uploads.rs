@@ -1,5 +1,5 @@
-//! The uploads of a node whose CLOSE waits for earlier ones. They hold memory, which others may need more: an upload that
-//! could go on, or one that could begin.
+//! The uploads of a node whose CLOSE waits for earlier CLOSEs. They hold memory that other uploads may need to make
+//! progress or to begin.
 
 use crate::{name::TenantName, vfs::Budget};
 use parking_lot::{Mutex, MutexGuard};
@@ -12,10 +12,10 @@ use std::{
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Memory that one upload gave up reaches others before the next one is looked for.
+/// The pause before the next upload yields its memory, so that the memory of the last one reaches others first.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The table. An upload without memory is in it for its `patience` alone, so that all others are bounded by the budget.
+/// The waiting uploads. An upload without memory is in the table only for its `patience`; the budget bounds all others.
 #[derive(Debug, Default)]
 pub struct WaitingUploads(Mutex<Table>);
 
@@ -28,7 +28,7 @@ struct Table {
 struct Waiting {
     tenant: TenantName,
     held_bytes: Box<dyn Fn() -> u64 + Send>,
-    /// When others come first.
+    /// The end of the upload's patience. From then on others have precedence.
     until: Instant,
 }
 
@@ -39,7 +39,8 @@ impl fmt::Debug for Waiting {
 }
 
 impl WaitingUploads {
-    /// Enters an upload that holds so much memory at any time, and may keep it for `patience` whoever needs it.
+    /// Registers an upload. `held_bytes` returns its current memory, which it may keep for `patience` even if others
+    /// need it.
     pub fn enter(
         self: &Arc<Self>,
         tenant: &TenantName,
@@ -54,8 +55,8 @@ impl WaitingUploads {
         WaitingUpload { uploads: Arc::clone(self), number, until }
     }
 
-    /// The upload that gives its memory up first: of the tenant whose uploads here hold most, the largest, and of several the
-    /// oldest.
+    /// Returns the upload that yields its memory first: of the tenant whose waiting uploads hold most, the largest, and
+    /// among equals the oldest.
     fn first(&self) -> Option<u64> {
         let now = Instant::now();
         let table = self.table();
@@ -70,7 +71,8 @@ impl WaitingUploads {
         most.map(|(_, (_, Reverse(number)))| number)
     }
 
-    /// True as long as the upload holds something. One that holds nothing leaves the table, because nothing more is taken in.
+    /// True while the upload holds memory. An upload without memory leaves the table, because it takes in no more
+    /// bytes.
     fn keep(&self, number: u64) -> bool {
         let mut table = self.table();
         let holds = table.waiting.get(&number).is_some_and(|waiting| (waiting.held_bytes)() > 0);
@@ -85,7 +87,7 @@ impl WaitingUploads {
     }
 }
 
-/// An upload's entry, until this is dropped.
+/// An upload's entry. Dropping it removes the upload from the table.
 #[derive(Debug)]
 pub struct WaitingUpload {
     uploads: Arc<WaitingUploads>,
@@ -94,13 +96,13 @@ pub struct WaitingUpload {
 }
 
 impl WaitingUpload {
-    /// The upload waits no longer, and keeps its memory.
+    /// Removes the upload from the table: it no longer waits and keeps its memory.
     pub fn leave(&self) {
         self.uploads.table().waiting.remove(&self.number);
     }
 
-    /// Waits until others need the upload's memory, and it is the next to give it up. It stays the next until this is
-    /// dropped, which is to be when its memory is free.
+    /// Waits until others need the upload's memory and this upload is the next to yield. It stays the next until this
+    /// entry is dropped, so drop the entry after its memory is free.
     pub async fn must_yield(&self, budget: &Budget) {
         sleep_until(self.until).await;
         while self.uploads.keep(self.number) {

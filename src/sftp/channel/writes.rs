@@ -1,9 +1,9 @@
-//! A file that is written: one task, which owns the upload and does what the handle is asked for in its order.
+//! An open file that the client writes: one task owns the upload and serves the handle's requests in their order.
 //!
-//! A WRITE is answered when its bytes are in the upload's memory; while that is full the answer waits, which is the
-//! brake that clients know. CLOSE is answered when storage has the whole object. A client that vanishes before its
-//! CLOSE publishes nothing, and may go on later with what was stored; a CLOSE that has arrived is carried out, whoever
-//! still listens.
+//! The server answers a WRITE when its bytes are in the upload's memory. While that memory is full the answer waits,
+//! which is the brake that clients know. It answers CLOSE when storage has the whole object. A client that disconnects
+//! before its CLOSE publishes nothing, and may later resume from the stored bytes. A CLOSE that has arrived is carried
+//! out even if the client is gone.
 
 use super::{
     context::Context,
@@ -30,7 +30,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// The way to the task of a file that is written. The last clone's end is the task's end.
+/// The sending end of a written file's task. The task ends with the last clone.
 #[derive(Clone, Debug)]
 pub struct Writes {
     inbox: mpsc::UnboundedSender<Command>,
@@ -40,30 +40,30 @@ pub struct Writes {
     barrier: Arc<Barrier>,
 }
 
-/// The requests of a handle that is written. WRITEs are bounded by their loads, others by their slots.
+/// The requests on a handle that is written. Loads bound the number of WRITEs, slots that of the others.
 #[derive(Debug)]
 pub enum Command {
     /// WRITE.
     Write {
-        /// To be answered.
+        /// The slot for the reply.
         slot: Slot,
-        /// Where, in bytes.
+        /// The offset of the first byte.
         offset: u64,
-        /// What.
+        /// The data to write.
         data: Bytes,
         /// The memory of `data` while it waits.
         load: Load,
     },
     /// READ.
     Read {
-        /// To be answered.
+        /// The slot for the reply.
         slot: Slot,
-        /// Where, in bytes.
+        /// The offset of the first byte.
         offset: u64,
-        /// How much, in bytes.
+        /// The number of bytes to read.
         length: u32,
     },
-    /// COPY-DATA to the file.
+    /// COPY-DATA into the file.
     Copy(Slot, Result<Copy>),
     /// FSTAT.
     Stat(Slot),
@@ -77,19 +77,19 @@ pub enum Command {
     Close(Close),
 }
 
-/// The CLOSE of an upload, in its place among the requests that touch the path and among the CLOSEs of the mount.
+/// The CLOSE of an upload, with its ticket in the order and its entry among the CLOSEs of the mount.
 #[derive(Debug)]
 pub struct Close {
-    /// To be answered.
+    /// The slot for the reply.
     pub slot: Slot,
-    /// Its place among the requests that touch the path.
+    /// Its ticket among the requests on the path.
     pub ticket: Ticket,
     /// The entry that later requests in the mount wait for.
     pub pending: PendingClose,
 }
 
 impl Writes {
-    /// Starts the task of a file that is written.
+    /// Starts the task of a written file.
     pub fn start(context: &Arc<Context>, handle: WriteHandle, barrier: Barrier) -> Self {
         let path = handle.path().clone();
         let (writes, upload) = Self::new(context, path, WaitingWrites::default(), Arc::new(barrier));
@@ -97,8 +97,8 @@ impl Writes {
         writes
     }
 
-    /// Starts the task of a file that was only read until now. The upload begins when its `reads` are answered and there is
-    /// memory for it.
+    /// Starts the task of a file that the client has only read so far. The upload begins when `reads` signals that
+    /// earlier READs are answered, and when there is memory.
     pub fn start_update(
         context: &Arc<Context>,
         pending: PendingWrite,
@@ -112,7 +112,7 @@ impl Writes {
         writes
     }
 
-    /// Starts the task of a file whose upload can't begin: whatever is asked of it is refused.
+    /// Starts the task of a file whose upload can't begin. It refuses all requests.
     pub fn start_refusing(context: &Arc<Context>, path: UploadPath, error: Error) -> Self {
         context.tree.note("WRITE", &path.current(), &error);
         let (writes, upload) = Self::new(context, path, WaitingWrites::default(), Arc::default());
@@ -134,23 +134,23 @@ impl Writes {
         (Self { inbox, path, waiting, closing, barrier }, upload)
     }
 
-    /// The path that the file will appear under.
+    /// Returns the path that the file will appear under.
     pub fn path(&self) -> &UploadPath {
         &self.path
     }
 
-    /// The WRITEs that wait for the task.
+    /// Returns the counter of the WRITEs that wait for the task.
     pub fn waiting(&self) -> &WaitingWrites {
         &self.waiting
     }
 
-    /// Adds a request.
+    /// Sends a request to the task.
     pub fn command(&self, command: Command) {
         if matches!(command, Command::Close(_)) {
             self.barrier.come();
             self.closing.store(true, Ordering::Release);
         }
-        // The task lives as long as this end does, or the client is gone.
+        // The send fails only if the client is gone: otherwise the task lives as long as this end.
         let _ = self.inbox.send(command);
     }
 }
@@ -160,18 +160,18 @@ struct Upload {
     closing: Arc<AtomicBool>,
     commands: mpsc::UnboundedReceiver<Command>,
     patience: Patience,
-    /// The CLOSEs that came before the OPEN.
+    /// The barrier of the OPEN: the CLOSEs that came before it.
     barrier: Arc<Barrier>,
-    /// True once a reply told the client that nothing will be stored.
+    /// True once a reply told the client that the file won't be stored.
     has_told_failure: bool,
 }
 
-/// What is to be done next.
+/// The next step of the task.
 enum Next {
     Command(Command),
-    /// The client is gone without a CLOSE.
+    /// The client disconnected without a CLOSE.
     Abandoned,
-    /// Others wait for the memory of an upload that doesn't move.
+    /// Other uploads wait for this upload's memory, and its client is silent.
     Silent,
 }
 
@@ -179,13 +179,13 @@ impl Upload {
     async fn begin(self, pending: PendingWrite, reads: oneshot::Receiver<()>) {
         let (path, bytes) = (pending.path().clone(), pending.size());
         let admitted = self.unless_abandoned(async {
-            // An error means that the client is gone: its READs need no answer.
+            // An error means that the client is gone, and then its READs need no answer.
             let _ = reads.await;
             pending.admit_update(self.context.settings.upload_wait).await
         });
         match admitted.await {
             None => {}
-            // Boxed, because all that waits for an upload would be as large.
+            // Boxed, because the future that waits for memory would otherwise be as large as the whole upload.
             Some(Ok(handle)) => Box::pin(self.serve(handle)).await,
             Some(Err(error)) => {
                 let path = path.current();
@@ -215,7 +215,7 @@ impl Upload {
                     drop(load);
                     match &result {
                         Ok(()) => file.count(bytes),
-                        // The upload goes on.
+                        // This error leaves the upload intact.
                         Err(Error::NotOpenForWriting) => {}
                         Err(_) => self.note_told_failure(),
                     }
@@ -251,7 +251,7 @@ impl Upload {
         }
     }
 
-    /// The next thing to do on a handle. Its lock ends when its client has sent nothing on it for long.
+    /// Returns the next step on a handle. After a long silence of the client the handle's lock ends.
     async fn next_of(&mut self, handle: &WriteHandle, quiet_since: Instant) -> Next {
         if handle.has_idle_lock() {
             let until = quiet_since + self.context.settings.idle_timeout;
@@ -279,7 +279,7 @@ impl Upload {
         }
     }
 
-    /// What `work` comes to; `None` when the client goes away without a CLOSE.
+    /// Returns the output of `work`, or `None` if the client disconnects without a CLOSE.
     async fn unless_abandoned<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             result = work => Some(result),
@@ -287,7 +287,8 @@ impl Upload {
         }
     }
 
-    /// A reply tells the client that nothing will be stored. It comes too late for what was sent behind a CLOSE that is here.
+    /// Records that a reply told the client of the failure. If a CLOSE has already arrived, that reply came too late
+    /// for the requests behind it.
     fn note_told_failure(&mut self) {
         self.has_told_failure |= !self.closing.load(Ordering::Acquire);
     }
@@ -306,7 +307,7 @@ impl Upload {
                 handle.close().await
             }
             Err(error) => {
-                // As long as this takes, no other one has to give its memory up.
+                // While this upload releases its memory, no other upload must yield.
                 handle.leave().await;
                 drop(waiting);
                 Err(error)
@@ -332,10 +333,10 @@ impl Upload {
         }
     }
 
-    /// Waits for the turn of a CLOSE, as long as others don't need the upload's memory.
+    /// Waits for the turn of a CLOSE. Fails if others need the upload's memory first.
     ///
     /// # Errors
-    /// [`Error::WaitedTooLong`], and those of [`behind_earlier_closes`](Self::behind_earlier_closes).
+    /// [`Error::WaitedTooLong`], and the errors of [`behind_earlier_closes`](Self::behind_earlier_closes).
     async fn in_turn(&self, handle: &mut WriteHandle, ticket: &mut Ticket, waiting: &WaitingUpload) -> Result<()> {
         let in_turn = async {
             ticket.turn().await;
@@ -348,10 +349,10 @@ impl Upload {
         }
     }
 
-    /// Waits for the CLOSEs that came before the OPEN. Parts leave meanwhile, so that they need no memory for long.
+    /// Waits for the CLOSEs that came before the OPEN. Uploads parts meanwhile, to free their memory.
     ///
     /// # Errors
-    /// [`Error::EarlierUpload`], or what a part met in the storage.
+    /// [`Error::EarlierUpload`], or the storage's error on a part.
     async fn behind_earlier_closes(&self, handle: &mut WriteHandle, waiting: &WaitingUpload) -> Result<()> {
         if self.barrier.is_waiting() {
             let shipping = handle.ship_rest();
@@ -360,7 +361,7 @@ impl Upload {
                 biased;
                 passed = self.barrier.passed() => {
                     passed?;
-                    // It waits for nothing but S3 now.
+                    // From here on the upload waits only for S3.
                     waiting.leave();
                     return shipping.await;
                 }
@@ -370,7 +371,7 @@ impl Upload {
         self.barrier.passed().await
     }
 
-    /// Answers a CLOSE by which nothing was stored.
+    /// Answers a CLOSE that stored no object.
     fn fail(&self, slot: Slot, pending: PendingClose, error: &Arc<Error>) {
         if self.has_told_failure {
             pending.settle();
@@ -395,7 +396,7 @@ impl Upload {
         }
     }
 
-    /// Refuses what still comes for a handle whose upload was abandoned, or could not begin.
+    /// Refuses all later requests of a handle whose upload was abandoned or couldn't begin.
     async fn refuse(mut self, error: Error) {
         let error = Arc::new(error);
         loop {
@@ -419,8 +420,8 @@ impl Upload {
     }
 }
 
-/// Waits until the client is gone; for ever, if its CLOSE has come. That is asked only when the client is gone: a CLOSE
-/// may come while this waits, but none after.
+/// Waits until the client is gone without a CLOSE; if the CLOSE has arrived, waits forever. Checks for the CLOSE only
+/// after the client is gone: it may arrive during the wait, but not later.
 async fn abandoned(context: &Context, closing: &AtomicBool) {
     context.ended.cancelled().await;
     if closing.load(Ordering::Acquire) {

@@ -250,8 +250,8 @@ impl fmt::Debug for HostKeys {
     }
 }
 
-/// Returns the keys and the present or future directories of keys that other users may write to, except those that
-/// [`HostKeyError`] refuses.
+/// Returns the keys and the directories of present or future keys that other users may write to. Fails on a directory
+/// that the server refuses.
 fn exposures(directory: &Path) -> Result<Vec<Exposure>, HostKeyError> {
     let keys = HostKeyKind::ALL.map(|kind| directory.join(kind.file_name()));
     // Any key that another user adds there becomes a host key.

@@ -1,18 +1,18 @@
-//! The one table from the kinds of the tree's errors to SFTP statuses (draft, section 7).
+//! The table from the kinds of vfs errors to SFTP statuses (draft, section 7).
 
 use crate::{
     sftp::wire::{Reply, StatusCode},
     vfs::{Error, ErrorKind},
 };
 
-/// The reply to a request that failed: a status, and the sentence that the error is.
+/// Returns the reply to a failed request: a status with the error's sentence.
 #[must_use]
 pub fn reply(id: u32, error: &Error) -> Reply {
     status(id, code(error.kind()), &error.to_string())
 }
 
-/// A status and a sentence. The sentence begins with OpenSSH's words for the code, because libraries and scripts look
-/// for them.
+/// Returns a status reply. Its text begins with OpenSSH's words for the code, because libraries and scripts look for
+/// them.
 #[must_use]
 pub fn status(id: u32, code: StatusCode, sentence: &str) -> Reply {
     let words = match code {
@@ -33,10 +33,10 @@ pub fn status(id: u32, code: StatusCode, sentence: &str) -> Reply {
     }
 }
 
-/// Version 3 has few codes: most errors are a FAILURE, which the sentence explains.
+/// Version 3 has few codes. Most errors are a FAILURE that the sentence explains.
 fn code(kind: ErrorKind) -> StatusCode {
     match kind {
-        // ENOTDIR is among them, as OpenSSH answers it: there is no directory of this name.
+        // ENOTDIR is NOT_FOUND too, as in OpenSSH: no directory of this name exists.
         ErrorKind::NotFound => StatusCode::NoSuchFile,
         ErrorKind::Denied | ErrorKind::NotOpen => StatusCode::PermissionDenied,
         ErrorKind::Unsupported => StatusCode::OpUnsupported,

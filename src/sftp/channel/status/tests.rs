@@ -1,5 +1,4 @@
-//! The table of statuses: each error of the tree with its code and text, and with the weight and the outcome that the
-//! log gives it.
+//! The table of statuses: the code, the text, the log level and the recorded outcome of each vfs error.
 
 use super::*;
 use crate::{
@@ -10,7 +9,7 @@ use crate::{
 use Outcomes::{Failed, Refused};
 use Weight::{Notable, Ordinary};
 
-/// The weight of an error in the log.
+/// The log level of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Weight {
     Ordinary,
