@@ -1,8 +1,8 @@
-//! The wall clock. Everything that reads the time of day asks a [`Clock`]; durations are measured with tokio's `Instant`,
-//! which tests pause.
+//! The wall clock. All code that needs the time of day asks a [`Clock`]. Code that measures durations uses tokio's
+//! `Instant`, which tests can pause.
 //!
-//! Invariant: no other module calls `SystemTime::now`, `SystemTime::elapsed` or `OffsetDateTime::now_utc`. `clippy.toml`
-//! says so.
+//! Invariant: no other module calls `SystemTime::now`, `SystemTime::elapsed` or `OffsetDateTime::now_utc`.
+//! `clippy.toml` enforces it.
 
 use std::{
     fmt,
@@ -11,10 +11,10 @@ use std::{
 
 /// A source of the time of day.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The current time.
+    /// Returns the current time.
     fn now(&self) -> SystemTime;
 
-    /// Seconds since 1970. 0 if the clock is set to a time before.
+    /// Returns the seconds since 1970, or 0 if the clock is set to a time before.
     fn unix_seconds(&self) -> i64 {
         let since = self.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)

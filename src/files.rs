@@ -1,7 +1,7 @@
-//! The operator's files on disk: config, secrets, host keys and the ledger. A user of the machine that may write one of them
-//! decides who gets in, or who the server is.
+//! The operator's files on disk: config, secrets, host keys and the ledger. A user of the machine who may write to one
+//! of them controls who can log in, or the server's identity.
 //!
-//! Invariant: nothing here waits for another program. A FIFO is refused before it is opened.
+//! Invariant: no function here waits for another program. A FIFO is refused before it is opened.
 
 use rustix::{
     fs::{Access, AtFlags, CWD, OFlags, StatVfsMountFlags, accessat, statvfs},
@@ -20,10 +20,10 @@ use std::{
 /// Opens a file for reading.
 ///
 /// # Errors
-/// The system's error, or that it is something else than a file, which could keep its reader waiting.
+/// The system's error, or the path is not a regular file, which could block its reader.
 pub fn open(path: &Path) -> io::Result<File> {
     require_file(fs::metadata(path)?.file_type())?;
-    // It may have been replaced meanwhile.
+    // Another process may have replaced the file since the check.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
     require_file(file.metadata()?.file_type())?;
@@ -41,19 +41,19 @@ fn require_file(kind: FileType) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is a {other}, not a file")))
 }
 
-/// Asks whether this process may write to the file at `path`.
+/// Checks that this process may write to the file at `path`.
 ///
 /// # Errors
-/// Why it may not.
+/// The reason why it may not.
 pub fn require_writable_file(path: &Path) -> io::Result<()> {
     require_file(fs::metadata(path)?.file_type())?;
     require_access(path, Access::WRITE_OK)
 }
 
-/// Asks whether this process may make files in the directory `path`.
+/// Checks that this process may create files in the directory `path`.
 ///
 /// # Errors
-/// Why it may not.
+/// The reason why it may not.
 pub fn require_writable_directory(path: &Path) -> io::Result<()> {
     if !fs::metadata(here_if_empty(path))?.is_dir() {
         return Err(Errno::NOTDIR.into());
@@ -61,10 +61,10 @@ pub fn require_writable_directory(path: &Path) -> io::Result<()> {
     require_access(path, Access::WRITE_OK | Access::EXEC_OK)
 }
 
-/// Asks whether this process may make files in the directory `path`, which is made if it is missing.
+/// Checks that this process may create files in the directory `path`, or may create the directory if it is missing.
 ///
 /// # Errors
-/// Why it may not.
+/// The reason why it may not.
 pub fn require_makeable_directory(path: &Path) -> io::Result<()> {
     let mut directory = path;
     loop {
@@ -77,18 +77,19 @@ pub fn require_makeable_directory(path: &Path) -> io::Result<()> {
 
 fn require_access(path: &Path, access: Access) -> io::Result<()> {
     match accessat(CWD, here_if_empty(path), access, AtFlags::EACCESS) {
-        // Kernels and container runtimes that don't know the call refuse it so. The write itself will tell.
+        // Kernels and container runtimes without this call refuse it with these errors. The later write shows the
+        // truth.
         Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => Ok(()),
         answer => Ok(answer?),
     }
 }
 
-/// The directory of a path without one is the current one.
+/// Returns `.` for an empty path: a file name without a directory lies in the current one.
 fn here_if_empty(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
-/// A file or directory that another user of the machine may write.
+/// A file or directory that another user of the machine may write to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposure {
     path: PathBuf,
@@ -103,24 +104,24 @@ pub struct Exposure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writers {
     Everyone,
-    /// Its owner, who is neither root nor the user of this process.
+    /// The owner, who is neither root nor the user of this process.
     Owner,
-    /// A group may be the owner's own, as Debian's are: its umask is 002 then, and every file that is edited there is
-    /// exposed to a group of one.
+    /// A group. It may be the owner's own group, as Debian sets it up: the umask is then 002, and every edited file is
+    /// exposed to a group of one user.
     Group,
 }
 
 impl Exposure {
-    /// The exposure of a file; `None` where root and the user of this process alone may write it, or where it can't be
-    /// looked at.
+    /// Returns the exposure of a file. Returns `None` if only root and the user of this process may write to it, or if
+    /// this process can't inspect it.
     #[must_use]
     pub fn of_file(path: &Path) -> Option<Self> {
         Self::of(path, 0)
     }
 
-    /// The exposure of the directories that the file at `path` lies in, by its name and, if that is a link, by the link's
-    /// target. With the sticky bit others can't replace the file, so such a directory isn't exposed to them. Directories
-    /// above these aren't looked at.
+    /// Returns the exposures of the directories that hold the file at `path`, by its own name and, for a link, by its
+    /// target. In a directory with the sticky bit others can't replace the file, so it isn't exposed. Parent
+    /// directories aren't checked.
     #[must_use]
     pub fn of_its_directories(path: &Path) -> Vec<Self> {
         const STICKY: u32 = 0o1000;
@@ -135,7 +136,7 @@ impl Exposure {
         directories.iter().filter_map(|directory| Self::of(directory, STICKY)).collect()
     }
 
-    /// The exposure of a directory in which every file counts, so that others must not add one either.
+    /// Returns the exposure of a directory in which every file counts, so that others must not add one.
     #[must_use]
     pub fn of_directory(path: &Path) -> Option<Self> {
         Self::of(here_if_empty(path), 0)
@@ -157,14 +158,14 @@ impl Exposure {
         (!is_protected).then(exposure)
     }
 
-    /// True if the server doesn't start: every user of the machine may write it. A directory is not refused for a mode that
-    /// this process can't change, as that of an `emptyDir` of Kubernetes, which is root's and has the mode 0777.
+    /// True if the server must not start, because every user of the machine may write to it. A directory isn't refused
+    /// if this process can't change its mode, as for an `emptyDir` of Kubernetes, which root owns with the mode 0777.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.writers == Writers::Everyone && (!self.is_directory || self.can_be_changed())
     }
 
-    /// True of a directory that every user of the machine may write, and that isn't refused.
+    /// True for a directory that every user of the machine may write to and that isn't refused.
     #[must_use]
     pub fn is_tolerated(&self) -> bool {
         self.writers == Writers::Everyone && !self.is_refused()
@@ -174,32 +175,32 @@ impl Exposure {
         [ROOT, self.owner].contains(&self.user)
     }
 
-    /// True if its owner may write it, who is another user, and its mode is right.
+    /// True if the owner is another user and the mode is right.
     #[must_use]
     pub fn is_of_its_owner(&self) -> bool {
         self.writers == Writers::Owner
     }
 
-    /// Its path.
+    /// Returns the path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The same with the path in front.
+    /// Returns the sentence with the path in front.
     #[must_use]
     pub fn with_path(&self) -> String {
         let kind = if self.is_directory { "directory" } else { "file" };
         format!("the {kind} {} {self}", self.path.display())
     }
 
-    /// The same without the path: for a file that a key named, whose value isn't repeated.
+    /// Returns the sentence without the path, for a file that a config key named: the key's value isn't repeated.
     #[must_use]
     pub fn without_path(&self) -> String {
         self.sentence("")
     }
 
-    /// `path` follows the command that mends it.
+    /// Builds the sentence. `path` follows the command that fixes the exposure.
     fn sentence(&self, path: &str) -> String {
         let (mode, owner) = (self.mode, self.owner);
         let (writers, class) = match self.writers {
@@ -223,7 +224,7 @@ impl Exposure {
     }
 }
 
-/// A sentence that follows the name of the file or directory.
+/// Writes a sentence to follow the name of the file or directory.
 impl fmt::Display for Exposure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentence(&format!(" {}", self.path.display())))
@@ -232,12 +233,12 @@ impl fmt::Display for Exposure {
 
 const ROOT: u32 = 0;
 
-/// The user by whose rights this process reads and writes.
+/// Returns the user id that determines this process's file access.
 fn user() -> u32 {
     geteuid().as_raw()
 }
 
-/// The owner that the system shows for users that have no number in this user namespace, as in a container without root.
+/// Returns the owner that the system shows for users outside this user namespace, as in a rootless container.
 fn unknown_user() -> u32 {
     static UNKNOWN: LazyLock<u32> = LazyLock::new(|| {
         let number = fs::read_to_string("/proc/sys/kernel/overflowuid").ok();
@@ -261,7 +262,7 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// A file in a directory, each with a mode.
+    /// Creates a file in a directory, each with a mode.
     fn file(directory_mode: u32, mode: u32) -> (TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
@@ -337,14 +338,14 @@ mod tests {
         }
     }
 
-    /// Users of other user namespaces have no number here, and may be those that are meant to own the file.
+    /// Users of other user namespaces have no number here, and may be the intended owners of the file.
     #[test]
     fn a_file_of_another_user_is_exposed_to_its_owner() {
         const ANOTHER: u32 = 12_345;
         let (directory, file) = file(0o755, 0o600);
         let may_chown = |path: &Path, owner| chown(path, Some(owner), None).is_ok();
         if !may_chown(&file, ANOTHER) {
-            // Not captured, as `eprintln!` would be.
+            // Unlike the output of `eprintln!`, this line isn't captured.
             let said = "not tested: files of another user, because only root can give files away";
             return writeln!(io::stderr(), "{said}").unwrap();
         }

@@ -1,17 +1,16 @@
 //! Wharfinger: a managed, multi-tenant SFTP server whose storage is Amazon S3.
 //!
-//! The way of the bytes, which is also the order to read the code in:
+//! The path of the bytes, which is also a good order for reading the code:
 //!
 //! ```text
 //! socket → ssh (russh) → sftp::wire::Request → sftp::channel → vfs → store → aws_sdk_s3 → S3
 //! socket ← ssh (russh) ← sftp::wire::Reply   ← vfs::Error ← store::Error ← SdkError
 //! ```
 //!
-//! `name`, `account` and `clock` are the ground: names that are parsed once, plain data about tenants and users, and the
-//! wall clock. `vfs` joins
-//! accounts and storage into the tree that a user sees; `sftp` speaks SFTP over it; `ssh` is the edge that knows russh,
-//! `cloud` the module that knows credentials, `ledger` the one that knows SQL.
-//! `app` puts it all together. `tests/integration/layering` keeps it so.
+//! `name`, `account` and `clock` are the ground: parsed names, plain data about tenants and users, and the wall clock.
+//! `vfs` joins accounts and storage into a user's tree; `sftp` speaks SFTP over it; `ssh` is the edge that uses russh,
+//! `cloud` the module that holds credentials, `ledger` the one that uses SQL. `app` assembles all parts.
+//! `tests/integration/layering` enforces the order.
 
 pub mod access;
 pub mod account;

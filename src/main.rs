@@ -3,7 +3,8 @@
 use clap::Parser as _;
 use std::process::ExitCode;
 
-// glibc keeps what transfers have used. `.cargo/config.toml` has the settings of this one.
+// glibc doesn't return the memory of past transfers to the system. `.cargo/config.toml` holds this allocator's
+// settings.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

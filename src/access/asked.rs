@@ -1,61 +1,63 @@
-//! The requests to log in of one connection that have no record yet. They get one when the client leaves without a try, or
+//! The login requests of one connection that have no record yet. They get one when the client leaves without a try, or
 //! asks with another name.
 
 use std::{borrow::Cow, mem};
 
-/// The longest name or reason that is kept, in characters: the client chose it, and it stays until the connection ends.
+/// The maximum length of a stored name or reason, in characters. The client chose them, and they stay until the
+/// connection ends.
 const MAX_KEPT: usize = 256;
 
-/// A login that was refused, for its record.
+/// A refused login, for its record.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused {
     pub user: String,
-    /// The method of SSH.
+    /// SSH's name of the method.
     pub method: &'static str,
     pub reason: Cow<'static, str>,
     /// The fingerprint of the key, for `publickey`.
     pub fingerprint: Option<String>,
 }
 
-/// The last of these requests.
+/// The last login request without a record.
 #[derive(Debug, Default)]
 pub enum Asked {
     #[default]
     Nothing,
-    /// A request `none`, which asks for the methods.
+    /// The client sent `none`, which asks for the methods.
     Methods { user: String },
-    /// A request `keyboard-interactive`, whose prompt has no answer yet.
+    /// The client sent `keyboard-interactive`, and the prompt has no answer yet.
     Prompted { user: String },
-    /// A key that is the user's, and for which no signature came.
+    /// The client offered a key of the user, and sent no signature.
     Accepted { user: String, fingerprint: String },
-    /// Keys that were refused before they signed. They are no tries: agents offer each of their keys.
+    /// The client offered keys that were refused before it signed. They are no tries: agents offer each of their keys.
     Refused { first: Refused, others: u32 },
 }
 
 impl Asked {
-    /// The client asks for the methods.
+    /// Records that the client asked for the methods.
     pub fn methods(&mut self, user: &str) {
         if let Self::Nothing = self {
             *self = Self::Methods { user: kept(user) };
         }
     }
 
-    /// The client is asked for a password. Gives the line of refused keys of another name.
+    /// Records that the client was prompted for a password. Returns the record of another name's refused keys.
     pub fn prompted(&mut self, user: &str) -> Option<Refused> {
         self.replace(user, Self::Prompted { user: kept(user) })
     }
 
-    /// The client may sign with a key. Gives the line of refused keys of another name.
+    /// Records that the client may sign with a key. Returns the record of another name's refused keys.
     pub fn accepted(&mut self, user: &str, fingerprint: String) -> Option<Refused> {
         self.replace(user, Self::Accepted { user: kept(user), fingerprint })
     }
 
-    /// The client makes a try, which has a line of its own. Gives the line of refused keys of another name.
+    /// Records that the client made a try, which has a record of its own. Returns the record of another name's refused
+    /// keys.
     pub fn tried(&mut self, user: &str) -> Option<Refused> {
         self.replace(user, Self::Nothing)
     }
 
-    /// A key was refused before it signed. Gives the line of refused keys of another name.
+    /// Records that a key was refused before the client signed. Returns the record of another name's refused keys.
     pub fn refused(&mut self, user: &str, fingerprint: Option<String>, reason: &str) -> Option<Refused> {
         if let Self::Refused { first, others } = self
             && first.user == kept(user)
@@ -67,7 +69,7 @@ impl Asked {
         self.replace(user, Self::Refused { first, others: 0 })
     }
 
-    /// The line of a client that asks no more, if there is something to say.
+    /// Returns the record of a client that leaves, if it has an unrecorded request.
     pub fn take(&mut self) -> Option<Refused> {
         let line = |user, method, reason: &'static str, fingerprint| {
             Some(Refused { user, method, reason: reason.into(), fingerprint })
@@ -91,7 +93,7 @@ impl Asked {
         }
     }
 
-    /// True if the line would say no more than that the connection ended.
+    /// True if the record would add nothing to the end of the connection.
     pub fn is_silent(&self) -> bool {
         matches!(self, Self::Nothing | Self::Methods { .. } | Self::Prompted { .. })
     }

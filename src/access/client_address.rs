@@ -1,4 +1,4 @@
-//! The address of a client: its own, or the one that the load balancer in front of it says.
+//! The address of a client: its own, or the address that the load balancer in front of it sent.
 
 use crate::{
     events::ConnectionPeer,
@@ -7,20 +7,21 @@ use crate::{
 use ipnet::IpNet;
 use std::{net::SocketAddr, sync::Arc};
 
-/// The address that a connection comes from.
+/// The address of a connection's client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientAddress {
     /// The address and port. An IPv4-mapped IPv6 address is the IPv4 address.
     pub socket: SocketAddr,
-    /// The VPC endpoint that it came through, `vpce-…`. It tells apart the networks of customers, which overlap.
+    /// The VPC endpoint that the connection came through, `vpce-…`. It tells the overlapping networks of customers
+    /// apart.
     pub vpc_endpoint: Option<Arc<str>>,
-    /// How many parties it stands for. Where that is many, no limit per source holds.
+    /// The number of parties behind the address. If there are many, no per-source limit applies.
     pub parties: Parties,
 }
 
 impl ClientAddress {
-    /// The address `socket` behind `vpc_endpoint`, `shared` being the NATs and load balancers of this server's network.
-    /// Addresses behind a VPC endpoint are of another network.
+    /// Returns the address of `socket` behind `vpc_endpoint`. `shared` lists the NATs and load balancers of this
+    /// server's network; an address behind a VPC endpoint belongs to another network.
     #[must_use]
     pub fn new(socket: SocketAddr, vpc_endpoint: Option<Arc<str>>, shared: &[IpNet]) -> Self {
         let ip = socket.ip().to_canonical();
@@ -29,18 +30,19 @@ impl ClientAddress {
         Self { socket: SocketAddr::new(ip, socket.port()), vpc_endpoint, parties }
     }
 
-    /// The source that limits count the connection by.
+    /// Returns the source by which limits count the connection.
     #[must_use]
     pub fn source(&self) -> Source {
         Source::new(self.socket.ip(), self.vpc_endpoint.clone())
     }
 
-    /// The party of events about a connection from here.
+    /// Returns the party for events about a connection from this address.
     pub(super) fn who(&self, connection: Option<Arc<str>>) -> ConnectionPeer {
         ConnectionPeer { connection, source: self.socket, vpc_endpoint: self.vpc_endpoint.clone() }
     }
 
-    /// The source whose password checks take turns. Each connection of an address that stands for many is one of its own.
+    /// Returns the source whose password checks take turns. If the address stands for many parties, each connection is
+    /// a source of its own.
     pub(super) fn checks_source(&self, connection: &Arc<str>) -> Source {
         match self.parties {
             Parties::One => self.source(),

@@ -1,4 +1,4 @@
-//! The login of one connection: asks the provider, counts the tries, takes the place among those who are in.
+//! The login of one connection: asks the provider, counts the tries, and takes a place among the logged-in connections.
 
 use super::{
     Access, Peer,
@@ -15,10 +15,10 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
-/// A refused password takes this long, so that guessing is slow and the time says nothing about the name.
+/// A refused password takes this long, so that guessing is slow and the time reveals nothing about the name.
 const PASSWORD_REFUSAL_TIME: Duration = Duration::from_secs(1);
 
-/// The methods that every user is offered: a client must not learn from them which user has which.
+/// The methods that the server offers to every user: they must not reveal a user's own methods.
 pub const LOGIN_METHODS: &[LoginMethod] =
     &[LoginMethod::PublicKey, LoginMethod::Password, LoginMethod::KeyboardInteractive];
 
@@ -29,12 +29,12 @@ pub enum LoginMethod {
     PublicKey,
     /// `password`.
     Password,
-    /// `keyboard-interactive`, with one prompt for the password: some clients know only this method.
+    /// `keyboard-interactive` with one prompt for the password. Some clients support only this method.
     KeyboardInteractive,
 }
 
 impl LoginMethod {
-    /// The name in records.
+    /// Returns the name in records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -45,60 +45,60 @@ impl LoginMethod {
     }
 }
 
-/// A step that the client takes.
+/// A step of the client's login.
 pub enum Step<'a> {
-    /// It asks for the methods, as SSH's method `none` does.
+    /// The client asks for the methods, as SSH's method `none` does.
     Methods,
-    /// It asks to be prompted for a password.
+    /// The client asks for a password prompt.
     Prompt,
-    /// It sends a password.
+    /// The client sends a password.
     Password {
-        /// In clear.
+        /// The password in clear.
         password: &'a str,
-        /// The method that it came by.
+        /// The method by which it was sent.
         method: LoginMethod,
     },
-    /// It has proved that it has the private half of a key.
+    /// The client has proved possession of a key's private half.
     ProvedKey(PresentedKey),
 }
 
 /// A public key that a client presents.
 #[derive(Clone, Debug)]
 pub struct PresentedKey {
-    /// The SHA-256 fingerprint, if the key could be read at all.
+    /// The SHA-256 fingerprint, if the edge could read the key.
     pub fingerprint: Option<String>,
-    /// The key, or why the edge doesn't accept it or its signature.
+    /// The key, or the reason why the edge accepts neither it nor its signature.
     pub key: Result<PublicKey, Cow<'static, str>>,
 }
 
 /// The answer to a step.
 #[derive(Debug)]
 pub enum Next {
-    /// The user is in.
+    /// The user is logged in.
     Accepted(Arc<Session>),
-    /// More is needed.
+    /// The login needs another credential.
     More(More),
     /// The step was refused. The client may try again, unless the connection must end.
     Refused(Option<LoginEnd>),
-    /// The step can't be decided now. The client may try again, unless the connection must end.
+    /// The server can't decide now. The client may try again, unless the connection must end.
     Unavailable(Option<LoginEnd>),
 }
 
-/// What a client needs to come in.
+/// The credential that a login still needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum More {
-    /// A credential of one of the methods. `partial_success` is true if one that it gave was right and another is needed.
+    /// A credential of one of the methods. `partial_success` is true if the server accepted one and requires another.
     Methods {
         /// The methods.
         methods: &'static [LoginMethod],
-        /// Whether a credential was accepted already.
+        /// True if the server has already accepted a credential.
         partial_success: bool,
     },
-    /// The answer to one question.
+    /// The answer to a question.
     Challenge {
         /// The question, for the user to read.
         prompt: &'static str,
-        /// Whether the answer may be shown while it is typed.
+        /// True if the client may show the answer while the user types it.
         echo: bool,
     },
 }
@@ -106,22 +106,23 @@ pub enum More {
 /// The reason why a connection must end with a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginEnd {
-    /// It tried as many credentials as it may.
+    /// The client tried the maximum number of credentials.
     Tries,
-    /// As many are logged in as may be.
+    /// The maximum number of connections is logged in.
     Full,
 }
 
-/// The answer to a key that was offered and not proved.
+/// The answer to an offered key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyOffer {
-    /// It is worth to prove it.
+    /// The client should prove possession.
     Acceptable,
-    /// It is not.
+    /// The key can't log the user in.
     Refused,
 }
 
-/// The login of one connection. Dropped before the user is in, it records nothing: call [`Login::leave`] first.
+/// The login of one connection. Dropping it before the user is logged in records nothing, so call [`Login::leave`]
+/// first.
 pub struct Login {
     access: Arc<Access>,
     peer: Arc<Peer>,
@@ -138,11 +139,11 @@ enum State {
     In { session: Arc<Session>, _registered: Registered, _place: LoggedIn },
 }
 
-/// Why a step can't be decided, for the operator.
+/// The operator's reason why the server can't decide on a step.
 type Undecided = &'static str;
 
 impl Login {
-    /// A login that has not begun, of a connection that holds `place`.
+    /// Creates the login of a connection that holds `place`.
     #[must_use]
     pub fn new(
         access: Arc<Access>,
@@ -155,7 +156,7 @@ impl Login {
         Self { access, peer, protocol, activity, progress, tries, state: State::Out(place), asked: Asked::default() }
     }
 
-    /// The session, once the user is in.
+    /// Returns the session once the user is logged in.
     #[must_use]
     pub fn session(&self) -> Option<&Arc<Session>> {
         match &self.state {
@@ -164,7 +165,7 @@ impl Login {
         }
     }
 
-    /// Takes a step for the login name `user`, which is whatever the client sent.
+    /// Takes a step of the login. `user` is the name that the client sent, unchecked.
     pub async fn next(&mut self, user: &str, step: Step<'_>) -> Next {
         match step {
             Step::Methods => self.methods(user),
@@ -179,7 +180,7 @@ impl Login {
         }
     }
 
-    /// Decides if it is worth to prove a key. No try: agents offer each of their keys.
+    /// Decides whether the client should prove possession of a key. This is no try: agents offer each of their keys.
     pub async fn offered_key(&mut self, user: &str, offered: PresentedKey) -> KeyOffer {
         self.peer.asked_to_log_in();
         let PresentedKey { fingerprint, key } = offered;
@@ -198,26 +199,27 @@ impl Login {
         KeyOffer::Refused
     }
 
-    /// Notes that a key was refused before it was proved, and without asking. No try.
+    /// Records that the edge refused an offered key without asking the provider. This is no try.
     pub fn note_refused_key(&mut self, user: &str, fingerprint: Option<String>, reason: &str) {
         self.peer.asked_to_log_in();
         let before = self.asked.refused(user, fingerprint, reason);
         self.record(before);
     }
 
-    /// Takes a try that is refused without asking: the edge can't read its credential, or its proof is wrong.
+    /// Takes a try that is refused without asking the provider: the edge can't read the credential, or its proof is
+    /// wrong.
     pub fn refuse_try(&mut self, user: &str, method: LoginMethod, reason: impl Into<Cow<'static, str>>) -> Next {
         Next::Refused(self.refused_try(user, method, reason.into(), None))
     }
 
-    /// Records a request of the method `method` that is refused and is no try.
+    /// Records the refusal of a request by `method` that is no try.
     pub fn record_refused(&self, user: &str, method: &'static str, reason: impl Into<Cow<'static, str>>) {
         self.peer.asked_to_log_in();
         self.refused(user, method, reason.into(), None);
     }
 
-    /// Records that the edge ends the connection: more of its requests to log in were refused than it may make. `user` may
-    /// be forgotten by then.
+    /// Records that the edge ends the connection because it refused too many login requests. The edge may no longer know
+    /// `user` by then.
     pub fn record_too_many(&mut self, user: &str) {
         self.peer.asked_to_log_in();
         match self.asked.take() {
@@ -229,8 +231,8 @@ impl Login {
         }
     }
 
-    /// The connection has ended. A client that leaves without a try has a record too: its keys are all unknown, or it has
-    /// none that it may use here. `is_told` is true if the end of the connection has a record of its own.
+    /// Ends the login with the connection. A client that leaves without a try gets a record too: the server knows none
+    /// of its keys, or it has no usable method. `is_told` is true if the end of the connection has a record of its own.
     pub fn leave(&mut self, is_told: bool) {
         if self.session().is_none() && !(is_told && self.asked.is_silent()) {
             let last = self.asked.take();
@@ -303,7 +305,7 @@ impl Login {
         self.end_try()
     }
 
-    /// Takes one of the connection's tries; `false` if none is left.
+    /// Takes one of the connection's tries. Returns `false` if none is left.
     fn take_try(&mut self, user: &str) -> bool {
         self.peer.asked_to_log_in();
         self.progress.try_credential();
@@ -312,7 +314,7 @@ impl Login {
         self.tries.take()
     }
 
-    /// Notes that the try was refused. The last one ends the connection.
+    /// Records that the try was refused. The last try ends the connection.
     fn end_try(&self) -> Option<LoginEnd> {
         self.progress.refuse_credential();
         self.tries.exhausted().then_some(LoginEnd::Tries)
@@ -322,7 +324,8 @@ impl Login {
         self.access.provider.authenticate(user, credential, self.peer.address().socket.ip()).await
     }
 
-    /// As [`Self::verdict`], when it is a password's turn to be checked. An overlong one takes no turn: it costs no check.
+    /// Returns the verdict when it is the password's turn to be checked. An overlong password takes no turn, because it
+    /// costs no check.
     async fn verdict_in_turn(&self, user: &str, credential: Credential<'_>) -> Result<Verdict, Undecided> {
         let password = match credential {
             Credential::Password(password) if password.len() <= MAX_PASSWORD_BYTES => password,
@@ -330,7 +333,8 @@ impl Login {
         };
         let turn = self.access.password_checks.admit(self.peer.checks_source(), user).await;
         let turn = turn.map_err(Busy::as_str)?;
-        // A task of its own: the check can't be stopped, so it keeps its turn to its end, also when the client leaves.
+        // The check runs in a task of its own, because it can't be stopped: it keeps its turn to its end, even if the
+        // client leaves.
         let (provider, ip) = (Arc::clone(&self.access.provider), self.peer.address().socket.ip());
         let (user, password) = (user.to_owned(), Zeroizing::new(password.to_owned()));
         let check = tokio::spawn(async move {
@@ -350,7 +354,7 @@ impl Login {
     ) -> Result<Arc<Session>, &'static str> {
         let place = match &self.state {
             State::Out(place) => place.log_in().map_err(|refusal| refusal.as_str())?,
-            // Edges ask no more then.
+            // Edges take no further steps in this state.
             State::In { session, .. } => return Ok(Arc::clone(session)),
         };
         self.activity.touch();

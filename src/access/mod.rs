@@ -1,14 +1,14 @@
-//! From credentials to a session: whatever the protocol, a [`Login`] takes the steps of one connection and answers each.
+//! From credentials to a session, for every protocol. A [`Login`] takes the steps of one connection and answers each.
 //!
 //! ```text
 //! edge → Login::next(step) ─→ policy (tries, password checks) → identity::Provider → session::Sessions::begin
 //!            └→ Accepted(session) | More(methods or a challenge) | Refused | Unavailable
 //! ```
 //!
-//! A refusal tells the client nothing: whatever the reason, it takes the same time and leaves the same methods to try.
-//! Every login that is accepted or refused is recorded here.
+//! A refusal reveals no reason to the client: it always takes the same time and leaves the same methods. This module
+//! records every accepted and refused login.
 //!
-//! Not here: protocols. An edge reads its client's requests, calls, and says the answer in the protocol's words.
+//! It knows no protocol. An edge reads its client's requests, calls this module, and sends the answer in its protocol.
 
 mod asked;
 mod client_address;
@@ -27,7 +27,7 @@ use crate::{
 };
 use std::{fmt, sync::Arc};
 
-/// What all logins of the process share.
+/// The resources that all logins of the process share.
 pub struct Access {
     provider: Arc<dyn Provider>,
     password_checks: Arc<PasswordChecks>,
@@ -37,8 +37,8 @@ pub struct Access {
 }
 
 impl Access {
-    /// Logins that `provider` decides and that begin sessions of `sessions`. A connection has `max_tries` passwords and
-    /// signatures.
+    /// Creates the shared part of logins. `provider` decides, and accepted logins begin sessions of `sessions`. A
+    /// connection may try `max_tries` passwords and signatures.
     #[must_use]
     pub fn new(
         provider: Arc<dyn Provider>,
@@ -50,12 +50,12 @@ impl Access {
         Self { provider, password_checks, sessions, events, max_tries }
     }
 
-    /// Records what happened to a connection.
+    /// Records an event of a connection.
     pub fn record(&self, peer: &Peer, event: Event) {
         self.events.record(Who::Connection(peer.who()), event);
     }
 
-    /// Records that a connection from `client` was refused before it had an id.
+    /// Records that the server refused a connection from `client` before it had an id.
     pub fn record_refused(&self, client: &ClientAddress, reason: &'static str) {
         self.events.record(Who::Connection(client.who(None)), Event::ConnectionRefused { reason });
     }

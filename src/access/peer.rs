@@ -1,4 +1,4 @@
-//! The client's end of a connection: its id, its address, and its program, which is learned step by step.
+//! The client's end of a connection: its id and address, and its program as far as the server has learned it.
 
 use super::ClientAddress;
 use crate::{
@@ -21,41 +21,42 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A client at `address`, whose connection has the id `id`.
+    /// Creates the peer of the connection `id` from `address`.
     #[must_use]
     pub fn new(id: Arc<str>, address: ClientAddress) -> Self {
         let (version, algorithms) = (OnceLock::new(), OnceLock::new());
         Self { id, address, version, algorithms, asked_to_log_in: AtomicBool::new(false) }
     }
 
-    /// The connection's id, unique among all nodes.
+    /// Returns the connection's id, unique among all nodes.
     #[must_use]
     pub fn id(&self) -> &Arc<str> {
         &self.id
     }
 
-    /// The client's address.
+    /// Returns the client's address.
     #[must_use]
     pub fn address(&self) -> &ClientAddress {
         &self.address
     }
 
-    /// The source whose password checks take turns.
+    /// Returns the source whose password checks take turns.
     pub(super) fn checks_source(&self) -> Source {
         self.address.checks_source(&self.id)
     }
 
-    /// Notes the identification that the client sent. The first counts.
+    /// Stores the client's identification. The first one counts.
     pub fn set_version(&self, version: Arc<str>) {
         self.version.get_or_init(|| version);
     }
 
-    /// Notes the algorithms in use. The first count: a later key exchange doesn't change those of the login.
+    /// Stores the algorithms in use. The first ones count, so that a later key exchange doesn't change those of the
+    /// login.
     pub fn set_algorithms(&self, algorithms: impl FnOnce() -> Arc<str>) {
         self.algorithms.get_or_init(algorithms);
     }
 
-    /// Notes that the client has asked to log in, whatever came of it.
+    /// Records that the client has asked to log in, whatever the result.
     pub(super) fn asked_to_log_in(&self) {
         self.asked_to_log_in.store(true, Ordering::Relaxed);
     }
@@ -66,13 +67,13 @@ impl Peer {
         self.version.get().is_some() && !self.asked_to_log_in.load(Ordering::Relaxed)
     }
 
-    /// The client's program, as far as it is known.
+    /// Returns the client's program, as far as the server knows it.
     #[must_use]
     pub fn program(&self) -> ClientProgram {
         ClientProgram { version: self.version.get().cloned(), algorithms: self.algorithms.get().cloned() }
     }
 
-    /// The party of events that are about this connection.
+    /// Returns the party for events about this connection.
     pub(super) fn who(&self) -> ConnectionPeer {
         self.address.who(Some(Arc::clone(&self.id)))
     }

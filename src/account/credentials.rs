@@ -1,12 +1,12 @@
-//! The things that a user may log in with. `identity` alone reads them: a session knows its user without them.
+//! A user's credentials. Only `identity` reads them: a session knows its user without them.
 
 use super::{PasswordHash, PublicKey};
 
-/// The credentials of one user, parsed when the config was read. `Debug` shows no password hash.
+/// The parsed credentials of one user. `Debug` shows no password hash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
-    /// `None` where passwords are not accepted.
+    /// `None` if the user can't log in with a password.
     pub password_hash: Option<PasswordHash>,
-    /// The keys that get the user in.
+    /// The public keys that the user can log in with.
     pub public_keys: Vec<PublicKey>,
 }

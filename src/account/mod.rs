@@ -1,8 +1,8 @@
-//! Plain data: tenants, their users, and the mounts that users see. No IO; of ours it knows names alone.
+//! Plain data: tenants, their users, and the users' mounts. Does no IO, and imports only `name`.
 //!
-//! A [`Tenant`] is a customer of the vendor, a [`User`] a login of a tenant, a [`Mount`] an entry of the user's tree
-//! together with the place in the tenant's bucket that it shows. Everything here was validated by `config`; names are
-//! types, so that a tenant's name can't be taken for a user's.
+//! A [`Tenant`] is a customer of the vendor. A [`User`] is a login of a tenant. A [`Mount`] maps an entry of the user's
+//! tree to a prefix of the tenant's bucket. `config` has validated all values here. Names are types, so that code can't
+//! confuse a tenant's name with a user's.
 
 mod credentials;
 mod mounts;
@@ -25,30 +25,30 @@ pub use storage::{BaseCredentials, Checksums, PayloadSigning, Storage, StorageCr
 use crate::name::{TenantName, UserName};
 use std::time::Duration;
 
-/// The largest file that may be uploaded, in bytes, where a tenant has no limit of its own. It leaves an upload room to
-/// begin with small parts; a larger limit makes all of them large.
+/// The default limit on the size of an upload, in bytes. It still lets an upload begin with small parts; a larger limit
+/// makes all parts large.
 pub const DEFAULT_MAX_OBJECT_BYTES: u64 = 512 << 30;
 
-/// How many objects may be renamed with their directory, where a tenant has no limit of its own.
+/// The default limit on the number of objects that are renamed with their directory.
 pub const DEFAULT_MAX_RENAME_OBJECTS: u64 = 10_000;
 
-/// How long an upload that was cut off can go on, where a tenant doesn't say.
+/// The default time for which an interrupted upload can be resumed.
 pub const DEFAULT_PARTIAL_UPLOADS_KEPT_FOR: Duration = Duration::from_hours(7 * 24);
 
-/// A customer of the vendor: one bucket, and the limits that hold for all of its users.
+/// A customer of the vendor: one bucket, and the limits for all of its users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
     /// Unique in the server.
     pub name: TenantName,
-    /// A disabled tenant's users can't log in; they look like unknown users.
+    /// False if the tenant's users can't log in. The server treats them like unknown users.
     pub enabled: bool,
-    /// The largest file that may be uploaded, in bytes. It gives the plan of part sizes.
+    /// The maximum size of an upload, in bytes. It determines the plan of part sizes.
     pub max_object_bytes: u64,
-    /// Whether small files are fetched ahead for sessions that read a directory in the order of its listing.
+    /// True if the server prefetches small files for sessions that read a directory in the order of its listing.
     pub fetch_ahead: bool,
-    /// How many objects may be renamed with their directory: each is a copy in S3.
+    /// The maximum number of objects that are renamed with their directory. Each is a copy in S3.
     pub max_rename_objects: u64,
-    /// How long an upload that was cut off can go on; `None` where none can.
+    /// The time for which an interrupted upload can be resumed. `None` if it can't be resumed.
     pub partial_uploads_kept_for: Option<Duration>,
 }
 
@@ -57,9 +57,9 @@ pub struct Tenant {
 pub struct User {
     /// The SSH user name.
     pub name: UserName,
-    /// The tenant it belongs to.
+    /// The user's tenant.
     pub tenant: TenantName,
-    /// A disabled user looks like an unknown one.
+    /// False if the user can't log in. The server treats it like an unknown user.
     pub enabled: bool,
     /// The user's tree, and the directory in which a session starts.
     pub mounts: Mounts,

@@ -1,26 +1,26 @@
-//! A user's mounts. They are validated once, when the config is read: what is here can be trusted wherever it is used.
+//! A user's mounts. The config validates them once, so all other code can trust them.
 
 use super::{Permission, Permissions};
 use crate::name::{InvalidPath, Prefix, VirtualPath};
 use std::{cmp::Reverse, collections::BTreeSet};
 
-/// An entry of a user's tree, and the prefix of the tenant's bucket that it shows.
+/// An entry of a user's tree and its prefix in the tenant's bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// The path at which the prefix appears.
+    /// The path of the entry.
     pub entry: VirtualPath,
-    /// The whole prefix in the bucket, the tenant's own included.
+    /// The full prefix in the bucket, including the tenant's own.
     pub prefix: Prefix,
     /// What the user may do below the entry.
     pub permissions: Permissions,
 }
 
-/// The mount's permissions lack the one that an operation needs.
+/// The mount doesn't grant this permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denied(pub Permission);
 
 impl Mount {
-    /// True if the user may do that here.
+    /// True if the mount grants the permission.
     #[must_use]
     pub fn allows(&self, permission: Permission) -> bool {
         self.permissions.contains(permission)
@@ -39,16 +39,16 @@ impl Mount {
     }
 }
 
-/// Mounts that can't make a tree, and why. The words are for the operator who wrote them.
+/// The reason why mounts can't form a tree, in words for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMounts {
-    /// Without a mount there is nothing to see.
+    /// The user has no mount.
     #[error("the user has no mount: add at least one, such as an entry `/`")]
     None,
-    /// Two mounts in one place.
+    /// Two mounts have the same entry.
     #[error("two mounts have the entry `{0}`: entries must be unique")]
     Duplicate(VirtualPath),
-    /// The landing directory can't be a key of the mount that it lies in.
+    /// The landing directory can't be a key of its mount.
     #[error("landing directory `{landing}`: {reason}")]
     Landing {
         /// The path of the landing directory.
@@ -56,7 +56,7 @@ pub enum InvalidMounts {
         /// The reason.
         reason: InvalidPath,
     },
-    /// The landing directory can never exist.
+    /// The landing directory lies in no mount.
     #[error("landing directory `{0}` lies in no mount")]
     LandingOutside(VirtualPath),
 }
@@ -64,16 +64,16 @@ pub enum InvalidMounts {
 /// The mounts of one user: at least one, each at an entry of its own. The longest entry that matches a path wins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounts {
-    /// The longest entry first.
+    /// The mounts, the longest entry first.
     mounts: Vec<Mount>,
     landing: VirtualPath,
 }
 
 impl Mounts {
-    /// Checks a user's mounts, and the directory in which sessions start.
+    /// Validates a user's mounts and landing directory.
     ///
     /// # Errors
-    /// There is no mount, two entries are equal, or no mount could ever hold the landing directory.
+    /// There is no mount, two entries are equal, or no mount can hold the landing directory.
     pub fn new(mounts: impl IntoIterator<Item = Mount>, landing: VirtualPath) -> Result<Self, InvalidMounts> {
         let mut mounts = Vec::from_iter(mounts);
         if mounts.is_empty() {
@@ -89,7 +89,7 @@ impl Mounts {
         Ok(mounts)
     }
 
-    /// One mount at `/`, where sessions start too.
+    /// Returns one mount at `/`, which is also the landing directory.
     #[must_use]
     pub fn at_root(prefix: Prefix, permissions: Permissions) -> Self {
         let entry = VirtualPath::root();
@@ -108,24 +108,24 @@ impl Mounts {
         }
     }
 
-    /// The directory in which sessions start.
+    /// Returns the directory in which sessions start.
     #[must_use]
     pub fn landing(&self) -> &VirtualPath {
         &self.landing
     }
 
-    /// The mounts, the longest entry first.
+    /// Returns the mounts, the longest entry first.
     pub fn iter(&self) -> impl Iterator<Item = &Mount> {
         self.mounts.iter()
     }
 
-    /// The mount that `path` lies in.
+    /// Returns the mount of `path`.
     #[must_use]
     pub fn covering(&self, path: &VirtualPath) -> Option<&Mount> {
         self.mounts.iter().find(|mount| mount.covers(path))
     }
 
-    /// The place among [`iter`](Self::iter) of the mount that `path` lies in.
+    /// Returns the index in [`iter`](Self::iter) of the mount of `path`.
     #[must_use]
     pub fn position(&self, path: &VirtualPath) -> Option<usize> {
         self.mounts.iter().position(|mount| mount.covers(path))
@@ -137,8 +137,8 @@ impl Mounts {
         self.mounts.iter().any(|mount| mount.entry.is_below(directory))
     }
 
-    /// The names in `directory` that exist whatever storage has, in order: mounts, the landing directory, and what leads
-    /// to them.
+    /// Returns the names in `directory` that exist independently of the storage, in order: mounts, the landing
+    /// directory, and their parents.
     #[must_use]
     pub fn names_in(&self, directory: &VirtualPath) -> BTreeSet<String> {
         let first = |relative: &str| relative.split('/').next().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! A password's hash as the config has it: a PHC string of argon2id, parsed. `identity` checks passwords against it.
+//! A parsed password hash from the config: a PHC string of argon2id. `identity` checks passwords against it.
 
 use argon2::{
     Params, Version,
@@ -6,17 +6,17 @@ use argon2::{
 };
 use std::{fmt, str::FromStr, sync::Arc};
 
-// Bounds on what a hash in the config may cost: one login takes this much before it is known whose it is.
+// Bounds on the cost of a hash in the config: a login causes this cost before its user is proved.
 pub(crate) const MAX_MEMORY_KIB: u32 = 256 * 1024;
 const MAX_PASSES: u32 = 16;
 pub(crate) const MAX_LANES: u32 = 16;
 
 const ALGORITHM: &str = "argon2id";
 
-/// A text that is no hash of a password that we accept, and why.
+/// The reason why a text is no acceptable password hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPasswordHash {
-    /// The text is no PHC string of argon2id with salt and hash.
+    /// The text is no PHC string of argon2id with a salt and a hash.
     #[error("this is no argon2id hash (`$argon2id$v=19$m=…,t=…,p=…$salt$hash`); `wharfinger hash-password` makes one")]
     NotArgon2id,
     /// A login would cost too much.
@@ -27,7 +27,7 @@ pub enum InvalidPasswordHash {
     TooCostly,
 }
 
-/// A hash that a password can be checked against: argon2id, complete, and of bounded cost. `Debug` doesn't show it.
+/// A complete argon2id hash of bounded cost. `Debug` doesn't show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(Arc<Argon2id>);
 

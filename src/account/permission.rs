@@ -1,8 +1,8 @@
-//! What a user may do below a mount.
+//! The permissions of a user below a mount.
 
 use std::{fmt, str::FromStr};
 
-/// One thing that a user may do below a mount.
+/// One permission below a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Permission {
@@ -10,7 +10,7 @@ pub enum Permission {
     Read = 1,
     /// Upload new files.
     Write = 1 << 1,
-    /// Replace a file that exists, by an upload or by a rename onto it.
+    /// Replace an existing file, by an upload or by a rename onto it.
     Overwrite = 1 << 2,
     /// List directories.
     List = 1 << 3,
@@ -18,7 +18,7 @@ pub enum Permission {
     Delete = 1 << 4,
     /// Rename files and directories.
     Rename = 1 << 5,
-    /// Make directories.
+    /// Create directories.
     Mkdir = 1 << 6,
 }
 
@@ -27,7 +27,7 @@ impl Permission {
     pub const ALL: [Self; 7] =
         [Self::Read, Self::Write, Self::Overwrite, Self::List, Self::Delete, Self::Rename, Self::Mkdir];
 
-    /// The word used in config and logs.
+    /// Returns the word for the config and the logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl fmt::Display for Permission {
     }
 }
 
-/// A word that names no permission.
+/// An unknown name of a permission.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no permission; there are read, write, overwrite, list, delete, rename and mkdir")]
 pub struct UnknownPermission(pub String);
@@ -66,31 +66,31 @@ impl FromStr for Permission {
 pub struct Permissions(u8);
 
 impl Permissions {
-    /// Nothing is allowed.
+    /// The empty set.
     pub const NONE: Self = Self(0);
-    /// Everything is allowed.
+    /// The set of all permissions.
     pub const ALL: Self = Self(0x7f);
 
-    /// The permissions that `words` name, as [`Display`](fmt::Display) writes them. Unknown words are skipped: a later
-    /// version may have more permissions.
+    /// Returns the permissions that `words` name, in the format of [`Display`](fmt::Display). Skips unknown words,
+    /// because a later version may have more permissions.
     #[must_use]
     pub fn of_known_words(words: &str) -> Self {
         words.split_ascii_whitespace().filter_map(|word| word.parse::<Permission>().ok()).collect()
     }
 
-    /// Whether `permission` is in the set.
+    /// True if `permission` is in the set.
     #[must_use]
     pub const fn contains(self, permission: Permission) -> bool {
         self.0 & permission as u8 != 0
     }
 
-    /// The set with `permission` added.
+    /// Returns the set with `permission` added.
     #[must_use]
     pub const fn with(self, permission: Permission) -> Self {
         Self(self.0 | permission as u8)
     }
 
-    /// The set with `permission` taken out.
+    /// Returns the set with `permission` removed.
     #[must_use]
     pub const fn without(self, permission: Permission) -> Self {
         Self(self.0 & !(permission as u8))
@@ -103,7 +103,7 @@ impl FromIterator<Permission> for Permissions {
     }
 }
 
-/// The words with a space between: `read write`.
+/// Writes the words, separated by spaces: `read write`.
 impl fmt::Display for Permissions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = Permission::ALL.into_iter().filter(|p| self.contains(*p)).map(Permission::as_str);

@@ -1,19 +1,19 @@
 //! Public keys as SSH's wire blobs: the algorithm's name, then its numbers (RFC 4253 §6.6, RFC 5656, RFC 8709).
 //!
-//! Each key has exactly one blob that is accepted here, so comparing keys is comparing bytes. No cryptography happens
-//! here: whoever asks has proved, or will prove, possession.
+//! Each key has exactly one accepted blob, so comparing keys is comparing bytes. This module does no cryptography: the
+//! SSH edge checks that the client possesses the private key.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::{fmt, str::FromStr, sync::Arc};
 
-/// RSA moduli. Shorter ones are too weak, and signatures of longer ones can't be verified: the library that does it takes no
-/// more.
+/// The accepted sizes of RSA moduli. Shorter ones are too weak. The verification library doesn't accept longer ones, so
+/// it couldn't verify their signatures.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
 
-/// A text or a blob that is no public key that we accept, and why.
+/// The reason why a text or a blob is no acceptable public key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPublicKey {
-    /// Not in the format of `authorized_keys`.
+    /// The text is not in the format of `authorized_keys`.
     #[error("this is no public key: one line `ssh-ed25519 AAAA… comment` is wanted, as in a .pub file")]
     NotAKey,
     /// A line of `authorized_keys` that starts with options.
@@ -22,23 +22,23 @@ pub enum InvalidPublicKey {
     /// A private key.
     #[error("this is a private key: give the .pub file instead")]
     Private,
-    /// An algorithm that isn't served.
+    /// The server doesn't accept this algorithm.
     #[error("`{0}` keys are not accepted; ssh-ed25519, ecdsa-sha2-nistp256, -nistp384, -nistp521 and ssh-rsa are")]
     Algorithm(String),
     /// An RSA key of the wrong size.
     #[error("an RSA key of {0} bits is not accepted; 2,048 to 8,192 bits are")]
     RsaBits(usize),
-    /// The key is cut short, or holds something else than its name says.
+    /// The key is truncated, or its content doesn't fit its algorithm.
     #[error("the key is damaged: its content does not fit its algorithm")]
     Damaged,
 }
 
-/// A well-formed public key of an algorithm that we accept: Ed25519, ECDSA on the NIST curves, or RSA.
+/// A well-formed public key of an accepted algorithm: Ed25519, ECDSA on the NIST curves, or RSA.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PublicKey(Arc<[u8]>);
 
 impl InvalidPublicKey {
-    /// True for an RSA key that no login can use, though earlier versions took it from the config.
+    /// True for an oversized RSA key. No login can use it, though earlier versions accepted it from the config.
     #[must_use]
     pub fn is_of_a_key_too_long(&self) -> bool {
         matches!(self, Self::RsaBits(bits) if bits > RSA_BITS.end())
@@ -46,10 +46,10 @@ impl InvalidPublicKey {
 }
 
 impl PublicKey {
-    /// Takes a wire blob, as SSH's authentication request carries it.
+    /// Parses a wire blob from SSH's authentication request.
     ///
     /// # Errors
-    /// Anything but one whole key of an accepted algorithm and strength.
+    /// The blob is not exactly one key of an accepted algorithm and strength.
     pub fn from_blob(blob: &[u8]) -> Result<Self, InvalidPublicKey> {
         let mut fields = Fields(blob);
         match fields.next()? {
@@ -64,14 +64,14 @@ impl PublicKey {
         Ok(Self(blob.into()))
     }
 
-    /// The algorithm's name on the wire. RSA is `ssh-rsa` whatever hash it signs with.
+    /// Returns the algorithm's name on the wire. For RSA it is `ssh-rsa` with any hash.
     #[must_use]
     pub fn algorithm(&self) -> &str {
         Fields(&self.0).next().ok().and_then(|name| str::from_utf8(name).ok()).unwrap_or_default()
     }
 }
 
-/// Parses a line of `authorized_keys` or of a `.pub` file; the comment is ignored.
+/// Parses a line of `authorized_keys` or of a `.pub` file. Ignores the comment.
 impl FromStr for PublicKey {
     type Err = InvalidPublicKey;
 
@@ -111,7 +111,7 @@ impl<'a> Fields<'a> {
         Ok(field)
     }
 
-    /// A positive number in its only shape: no sign bit, no needless zero in front.
+    /// Returns a positive number in its only valid encoding: no sign bit and no redundant leading zero.
     fn next_number(&mut self) -> Result<&'a [u8], InvalidPublicKey> {
         let field = self.next()?;
         match field {
@@ -130,7 +130,7 @@ fn exactly(field: &[u8], length: usize) -> Result<(), InvalidPublicKey> {
     if field.len() == length { Ok(()) } else { Err(InvalidPublicKey::Damaged) }
 }
 
-/// A curve's name, then an uncompressed point on it: `0x04 x y`.
+/// Checks a curve's name and an uncompressed point on it: `0x04 x y`.
 fn point(fields: &mut Fields<'_>, curve: &[u8], coordinate_bytes: usize) -> Result<(), InvalidPublicKey> {
     if fields.next()? != curve {
         return Err(InvalidPublicKey::Damaged);
@@ -142,7 +142,7 @@ fn point(fields: &mut Fields<'_>, curve: &[u8], coordinate_bytes: usize) -> Resu
     exactly(point, 1 + 2 * coordinate_bytes)
 }
 
-/// The exponent, then the modulus.
+/// Checks the exponent, then the modulus.
 fn rsa(fields: &mut Fields<'_>) -> Result<(), InvalidPublicKey> {
     let exponent = fields.next_number()?;
     let modulus = fields.next_number()?;
@@ -151,7 +151,7 @@ fn rsa(fields: &mut Fields<'_>) -> Result<(), InvalidPublicKey> {
     if !RSA_BITS.contains(&bits) {
         return Err(InvalidPublicKey::RsaBits(bits));
     }
-    // 65537 is what everyone uses; a huge one would only make each check slow.
+    // Common keys use 65537; a huge exponent would only slow each check down.
     if exponent.len() > 8 || exponent.last().is_none_or(|byte| byte % 2 == 0) {
         return Err(InvalidPublicKey::Damaged);
     }

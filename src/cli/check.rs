@@ -1,4 +1,4 @@
-//! `wharfinger check`: is the config right, can the server start with it here, and if not, everything that is wrong.
+//! `wharfinger check`: reports every problem that would keep the server from starting with this config on this machine.
 
 use super::ConfigFile;
 use crate::{
@@ -57,7 +57,7 @@ fn failed(problems: &[Problem]) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Prints each problem, and how many there are.
+/// Prints each problem, and their number.
 pub(super) fn print_problems(problems: &[Problem]) {
     for problem in problems {
         eprintln!("{problem}");

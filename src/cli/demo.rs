@@ -1,4 +1,4 @@
-//! `wharfinger demo`: everything in one process.
+//! `wharfinger demo`: an S3, an STS and the server in one process.
 
 use super::log::logged;
 use crate::{

@@ -1,4 +1,4 @@
-//! `wharfinger hash-password`: a password in, its argon2id hash out.
+//! `wharfinger hash-password`: reads a password and prints its argon2id hash.
 
 use crate::identity::{self, MAX_PASSWORD_BYTES};
 use anyhow::{Context as _, Result, ensure};
@@ -28,7 +28,7 @@ fn ask() -> Result<Zeroizing<String>> {
     Ok(password)
 }
 
-/// Reads a password to the end of `input`, but no more than could be one.
+/// Reads a password to the end of `input`, up to slightly more than the maximum length of a password.
 fn read(input: impl Read) -> Result<Zeroizing<String>> {
     const LINE_BREAK: &str = "\r\n";
     let mut text = Zeroizing::new(String::new());

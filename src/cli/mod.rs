@@ -1,5 +1,5 @@
-//! The `wharfinger` command: one file a subcommand. What they print is for operators; errors are printed once, by
-//! `run` or by the log.
+//! The `wharfinger` command, one file for each subcommand. The output is for operators. `run` or the log prints an
+//! error once.
 
 mod check;
 mod demo;
@@ -38,14 +38,14 @@ struct ConfigFile {
     path: Option<PathBuf>,
 }
 
-/// The config file, if none was said.
+/// The config file, if the command line names none.
 const DEFAULT_CONFIG: &str = "/etc/wharfinger/wharfinger.toml";
-/// The one that earlier versions read then.
+/// The default of earlier versions.
 const EARLIER_DEFAULT_CONFIG: &str = "config/wharfinger.toml";
 
 impl ConfigFile {
-    /// The file that was said, or the default. Where that is missing, the earlier default still counts, and a line on
-    /// stderr says so.
+    /// Returns the file from the command line, or the default. If the default is missing and the earlier default
+    /// exists, returns that one and prints a warning on stderr.
     fn path(&self) -> &Path {
         match &self.path {
             Some(path) => path,
@@ -55,7 +55,7 @@ impl ConfigFile {
 }
 
 fn default_config<'a>(default: &'a Path, earlier: &'a Path) -> &'a Path {
-    // One that this user may not look at is there, for all that is known.
+    // A file that this user can't look at may exist.
     let is_missing = default.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
     if !is_missing || !earlier.exists() {
         return default;
@@ -66,8 +66,7 @@ fn default_config<'a>(default: &'a Path, earlier: &'a Path) -> &'a Path {
 }
 
 impl Cli {
-    /// Runs the command that was asked for. An error is printed to stderr, by the log once that has started, and is the
-    /// exit code 1.
+    /// Runs the command. Prints an error to stderr, or to the log once the log has started, and returns exit code 1.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let done = match self.command {

@@ -12,7 +12,7 @@ use crate::{
 use std::process::ExitCode;
 use tracing::warn;
 
-/// Warnings about the config that have a line each.
+/// The number of config warnings that get a line each.
 const MAX_WARNINGS: usize = 10;
 
 /// Run the server
@@ -55,7 +55,7 @@ impl Serve {
     }
 }
 
-/// Says the first warnings, and how many more there are: a thousand tenants may have the same.
+/// Prints the first warnings and the number of the rest: a thousand tenants may share a warning.
 fn warn_of(warnings: &[Problem]) {
     let (said, more) = warnings.split_at(warnings.len().min(MAX_WARNINGS));
     for warning in said {

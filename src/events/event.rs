@@ -1,22 +1,22 @@
-//! The events: everything that is recorded, and what is recorded of it.
+//! The events that the server records, and their fields.
 
 use crate::name::BucketId;
 use serde::{Serialize, Serializer};
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
-/// One thing that happened. Durations are wall time; sizes are bytes of file content. Serialized, an event is tagged by
-/// its name in snake case, and durations are whole milliseconds.
+/// One event. Durations are wall time; sizes are bytes of file content. A serialized event is tagged with its name in
+/// snake case, and its durations are whole milliseconds.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// A connection was closed before its key exchange was done: beyond a limit, or without a right PROXY header.
+    /// The server closed a connection before its key exchange: a limit was reached, or the PROXY header was not valid.
     ConnectionRefused {
-        /// Why, as a sentence without a full stop.
+        /// The reason, as a sentence without a full stop.
         reason: &'static str,
     },
     /// A user logged in.
     LoginAccepted {
-        /// The method of SSH: `password`, `publickey` or `keyboard-interactive`.
+        /// SSH's name of the method: `password`, `publickey` or `keyboard-interactive`.
         method: &'static str,
         /// The SHA-256 fingerprint of the key, for `publickey`.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,14 +25,14 @@ pub enum Event {
         #[serde(flatten)]
         client: ClientProgram,
     },
-    /// A login was refused. The client isn't told why.
+    /// The server refused a login. It doesn't tell the client the reason.
     LoginRefused {
-        /// The name that was tried, as the client sent it.
+        /// The login name, as the client sent it.
         #[serde(rename = "user")]
         name: String,
-        /// The method of SSH, or `none` if the client left before it tried one.
+        /// SSH's name of the method, or `none` if the client left before it tried one.
         method: &'static str,
-        /// Why, for the operator.
+        /// The reason, for the operator.
         reason: Cow<'static, str>,
         /// The SHA-256 fingerprint of the key, for `publickey`.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,64 +41,64 @@ pub enum Event {
         #[serde(flatten)]
         client: ClientProgram,
     },
-    /// A connection ended before or after login, for a reason worth knowing.
+    /// A connection ended before or after its login, for a notable reason.
     ConnectionEnded {
-        /// Why.
+        /// The reason.
         reason: String,
         /// The client's program.
         #[serde(flatten)]
         client: ClientProgram,
     },
-    /// Something beside SFTP was asked for: a shell, a forwarding, another subsystem.
+    /// A client asked for a service other than SFTP: a shell, a forwarding, another subsystem.
     ServiceRefused {
         /// The service, as the client named it.
         service: String,
-        /// True if ordinary clients ask for it to find out what the server can do, as WinSCP does with a shell.
+        /// True if ordinary clients ask for the service to probe the server, as WinSCP does with a shell.
         is_probe: bool,
     },
     /// A session began to use its tree.
     SessionStarted,
     /// A session's use of its tree ended.
     SessionEnded {
-        /// How long it lasted.
+        /// The duration of the session.
         #[serde(rename = "duration_ms", serialize_with = "millis")]
         duration: Duration,
         /// Protocol bytes from the client.
         received_bytes: u64,
         /// Protocol bytes to the client.
         sent_bytes: u64,
-        /// Failed requests that have no record of their own, because the session had too many.
+        /// The number of failed requests without a record of their own, because the session had too many.
         suppressed: u64,
-        /// Why, where it wasn't the client's orderly end.
+        /// The reason, unless the client ended the session in good order.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// A file was opened.
+    /// A client opened a file.
     FileOpened {
         /// The client's path.
         path: String,
-        /// The way of its bytes.
+        /// The direction of the transfer.
         transfer: Transfer,
     },
-    /// An open file was closed, or abandoned.
+    /// An open file was closed or abandoned.
     FileClosed {
         /// The client's path.
         path: String,
-        /// The way of its bytes.
+        /// The direction of the transfer.
         transfer: Transfer,
-        /// Bytes of content sent to the client, or taken from it.
+        /// The bytes of content sent to the client or received from it.
         bytes: u64,
-        /// The size in bytes of the file that was stored, or of the one that was read. `None` if it didn't end well.
+        /// The size of the stored or read file, in bytes. `None` if the transfer failed or was abandoned.
         #[serde(skip_serializing_if = "Option::is_none")]
         size: Option<u64>,
-        /// From OPEN to the end.
+        /// The time from OPEN to the end.
         #[serde(rename = "duration_ms", serialize_with = "millis")]
         duration: Duration,
         /// The outcome.
         #[serde(flatten)]
         outcome: Outcome,
     },
-    /// The tree was changed, or a change failed.
+    /// A client changed the tree, or its change failed.
     Changed {
         /// The request.
         change: Change,
@@ -107,7 +107,7 @@ pub enum Event {
         /// The other path of a rename or a copy.
         #[serde(skip_serializing_if = "Option::is_none")]
         target: Option<String>,
-        /// How long it took.
+        /// The duration of the change.
         #[serde(rename = "duration_ms", serialize_with = "millis")]
         duration: Duration,
         /// The outcome.
@@ -169,10 +169,10 @@ pub enum Event {
     },
 }
 
-/// The program at the other end of a connection, as far as it was known when something happened.
+/// The program at the client's end of a connection, as far as the server knew it at the event.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ClientProgram {
-    /// The identification that it sent: `SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u9`.
+    /// The client's identification: `SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u9`.
     #[serde(rename = "client", skip_serializing_if = "Option::is_none")]
     pub version: Option<Arc<str>>,
     /// The algorithms in use: key exchange, host key, cipher, and the MAC if the cipher needs one.
@@ -180,7 +180,7 @@ pub struct ClientProgram {
     pub algorithms: Option<Arc<str>>,
 }
 
-/// The way of a file's bytes.
+/// The direction of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transfer {
@@ -234,17 +234,17 @@ impl fmt::Display for Change {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", content = "error", rename_all = "snake_case")]
 pub enum Outcome {
-    /// It was done.
+    /// The operation succeeded.
     Done,
-    /// The client went away before it was done; nothing was published.
+    /// The client disconnected before the end; the server published nothing.
     Abandoned,
-    /// It can't be done as things are, such as MKDIR of what exists. Nothing is wrong on the server's side.
+    /// The state of the tree rules the operation out, such as MKDIR of an existing name. The server has no fault.
     Refused(String),
-    /// It failed; the text is for the operator and holds S3's request id where there is one.
+    /// The operation failed. The text is for the operator and holds S3's request id if there is one.
     Failed(String),
 }
 
-/// A duration in whole milliseconds, as the log and the records show it.
+/// Returns a duration in whole milliseconds, for the log and the records.
 pub(super) fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,9 @@
-//! How many lines a client can have written: each takes a token, of its source before login, of its user after it.
+//! Limits the log lines that a client can cause. Each line takes a token of the client's source before login, and of
+//! its user after it.
 //!
-//! The rates of one user and one source add up to 100 lines a second. Lines that say how something ended have more of
-//! them than lines that say that something began: a batch of thousands of small files leaves each transfer on record,
-//! by its end, when its beginnings are too many.
+//! The rates of one user and one source add up to 100 lines a second. Lines about ends have a higher rate than lines
+//! about beginnings: if a batch of thousands of small files suppresses its beginnings, the log still has the end of
+//! each transfer.
 
 use super::{Event, Outcome, Record, Who, log};
 use crate::{
@@ -11,23 +12,23 @@ use crate::{
 };
 use std::collections::HashMap;
 
-/// The lines of a source: before login, and for requests of other services than SFTP.
+/// The lines of a source: before login, and for requests of services other than SFTP.
 const SOURCE: Rate = Rate::new(100, 10);
-/// The same of all sources together: an attacker can have many.
+/// The same lines over all sources: an attacker can have many sources.
 const ALL_SOURCES: Rate = Rate::new(1_000, 200);
-/// Logins, transfers that ended, changes that were made.
+/// Lines about logins, ended transfers and completed changes.
 const RECORDS: Rate = Rate::new(1_000, 60);
-/// Sessions that began or ended in good order, files that were opened.
+/// Lines about sessions that began or ended in good order, and about opened files.
 const PROGRESS: Rate = Rate::new(100, 20);
-/// Requests that failed, sessions that the server ended.
+/// Lines about failed requests, and about sessions that the server ended.
 const FAILURES: Rate = Rate::new(100, 10);
 
-/// Users, or sources, that one report names. The others are counted together.
+/// The number of users, or of sources, that one report names. The report counts the others together.
 const MAX_NAMED: usize = 20;
 
 type User = (TenantName, UserName);
 
-/// The buckets.
+/// The token buckets of users and sources.
 #[derive(Debug)]
 pub struct Limits {
     sources: Rates<Source>,
@@ -50,7 +51,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Takes the token of the record's line; `false`, and counted, if there is none.
+    /// Takes the token for the record's line. Returns `false` and counts the line if there is none.
     pub fn take(&self, record: &Record) -> bool {
         if let Who::Maintenance { .. } = record.who {
             // No client can cause many, and none may suppress them.
@@ -82,7 +83,7 @@ impl Limits {
         })
     }
 
-    /// Writes one line with a count in place of all that had no token since the last call.
+    /// Writes lines with the counts of the lines that had no token since the last call.
     pub fn report(&self) {
         let mut users: HashMap<User, u64> = HashMap::new();
         let sources = self.sources.take_refused();
@@ -105,7 +106,7 @@ impl Limits {
     }
 }
 
-/// Reports those with the highest counts. Returns how many lines the others have together.
+/// Reports the keys with the highest counts. Returns the total of the others.
 fn report_most<K>(mut counts: Vec<(K, u64)>, report: impl Fn(&K, u64)) -> u64 {
     counts.sort_by_key(|(_, lines)| std::cmp::Reverse(*lines));
     let others = counts.split_off(counts.len().min(MAX_NAMED));
@@ -128,7 +129,7 @@ mod tests {
     };
     use tracing::Level;
 
-    /// A party and what happened to it.
+    /// A party and its event.
     type Happened = (Who, Event);
 
     fn user(name: &str) -> Who {
@@ -172,17 +173,17 @@ mod tests {
         limits.take(&Record::new("node".into(), who.clone(), event.clone()))
     }
 
-    /// How many of `count` lines of `event` are written.
+    /// Returns the number of written lines out of `count` lines of `event`.
     fn written(limits: &Limits, happened: &Happened, count: usize) -> usize {
         (0..count).filter(|_| take(limits, happened)).count()
     }
 
-    /// The lines of a report.
+    /// Returns the lines of a report.
     fn report(limits: &Limits) -> Vec<String> {
         lines_of(Level::INFO, || limits.report())
     }
 
-    /// The lines that `record` leaves at this level.
+    /// Returns the lines that `record` writes at this level.
     fn lines_of(level: Level, record: impl FnOnce()) -> Vec<String> {
         #[derive(Clone, Default)]
         struct Lines(Arc<Mutex<Vec<u8>>>);

@@ -1,4 +1,4 @@
-//! The one line of the log that an event is.
+//! Writes the one log line of an event.
 
 use super::{ClientProgram, ConnectionPeer, Event, Outcome, Record, SessionUser, Who, event::whole_millis};
 use crate::{
@@ -7,14 +7,14 @@ use crate::{
 };
 use tracing::{Level, enabled, field::display, info, warn};
 
-/// The longest piece of a name that a client chose freely and that goes to the log, in characters.
+/// The maximum logged length of a client's free text such as a name, in characters.
 const MAX_LOGGED_NAME: usize = 256;
-/// The same of a path, and of an error, which may quote one. No path is longer.
+/// The maximum logged length of a path, and of an error, which may quote one. No path is longer.
 const MAX_LOGGED_PATH: usize = 1_024;
 
 const QUOTES: [char; 2] = ['"', '\''];
 
-/// Writes the record's line. What clients chose is escaped (see `visible`), so that no name can forge a line.
+/// Writes the record's line. Escapes text that clients chose (see `visible`), so that no name can forge a line.
 pub fn write(record: &Record) {
     match &record.who {
         Who::Session(user) => write_of_session(user, &record.event),
@@ -50,7 +50,7 @@ fn write_of_connection(peer: &ConnectionPeer, event: &Event) {
                 warn!(%source_ip, vpc_endpoint, connection, service, "service refused: only sftp is served");
             }
         }
-        // These are of a session or of maintenance.
+        // These events belong to a session or to maintenance.
         Event::LoginAccepted { .. }
         | Event::SessionStarted
         | Event::SessionEnded { .. }
@@ -126,7 +126,7 @@ fn write_of_session(who: &SessionUser, event: &Event) {
                 session!(warn, who, "request failed", request, path, error);
             }
         }
-        // These are of a connection or of maintenance.
+        // These events belong to a connection or to maintenance.
         Event::ConnectionRefused { .. }
         | Event::LoginRefused { .. }
         | Event::ConnectionEnded { .. }
@@ -177,7 +177,7 @@ fn write_of_maintenance(tenant: &TenantName, user: Option<&UserName>, event: &Ev
                 }
             }
         }
-        // These are of a session or a connection.
+        // These events belong to a session or a connection.
         Event::ConnectionRefused { .. }
         | Event::LoginAccepted { .. }
         | Event::LoginRefused { .. }
@@ -192,7 +192,7 @@ fn write_of_maintenance(tenant: &TenantName, user: Option<&UserName>, event: &Ev
     }
 }
 
-/// True if the level of the log lets the event's line through. A line that isn't wanted takes no token and isn't counted.
+/// True if the level of the log lets the event's line through. An unwanted line takes no token and isn't counted.
 pub fn is_wanted(event: &Event) -> bool {
     let is_warning = match event {
         Event::ConnectionRefused { .. } | Event::LoginRefused { .. } => true,
@@ -213,17 +213,17 @@ pub fn is_wanted(event: &Event) -> bool {
     if is_warning { enabled!(Level::WARN) } else { enabled!(Level::INFO) }
 }
 
-/// Writes how many lines of a user were suppressed.
+/// Writes the number of a user's suppressed lines.
 pub fn suppressed_of_user(tenant: &TenantName, user: &UserName, lines: u64) {
     warn!(%tenant, %user, lines, "log lines suppressed");
 }
 
-/// Writes how many lines of a source were suppressed.
+/// Writes the number of a source's suppressed lines.
 pub fn suppressed_of_source(source: &Source, lines: u64) {
     warn!(%source, lines, "log lines suppressed");
 }
 
-/// Writes how many lines of all other users and sources were suppressed.
+/// Writes the number of all other users' and sources' suppressed lines.
 pub fn suppressed_of_others(lines: u64) {
     warn!(lines, "log lines suppressed of other users and sources");
 }
@@ -238,13 +238,13 @@ macro_rules! session {
 }
 use session;
 
-/// The client's program and the algorithms in use, as they are logged.
+/// Returns the client's program and the algorithms in use, in the log's form.
 fn program(client: &ClientProgram) -> (Option<String>, Option<&str>) {
     (client.version.as_deref().map(visible), client.algorithms.as_deref())
 }
 
 impl Outcome {
-    /// Why it wasn't done, as it is logged.
+    /// Returns the error of the operation, in the log's form.
     fn error(&self) -> String {
         match self {
             Self::Done => String::new(),
@@ -254,18 +254,18 @@ impl Outcome {
     }
 }
 
-/// A name or another short text of a client's choice.
+/// Escapes a name or another short text that a client chose.
 fn visible(name: &str) -> String {
     escaped(name, MAX_LOGGED_NAME)
 }
 
-/// A path, or a text that may quote one.
+/// Escapes a path, or a text that may quote one.
 fn long(text: &str) -> String {
     escaped(text, MAX_LOGGED_PATH)
 }
 
-/// The first `max` characters of `text`, with everything escaped that isn't plainly visible, and the backslash with it.
-/// Quotes stay: both formats of the log put values between quotes of their own.
+/// Returns the first `max` characters of `text`. Escapes every character that isn't plainly visible, and the backslash.
+/// Quotes stay, because both log formats quote values themselves.
 fn escaped(text: &str, max: usize) -> String {
     let end = text.char_indices().nth(max).map_or(text.len(), |(end, _)| end);
     let mut shown = String::with_capacity(end);

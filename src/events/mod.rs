@@ -1,9 +1,9 @@
-//! The record of everything that happens. The part that notices something records an [`Event`] with the party it is
-//! about; here it becomes an owned [`Record`] with an id, a time and the node, and goes to every sink.
+//! The record of all events. The part that notices an event records it with the party concerned. This module turns it
+//! into an owned [`Record`] with an id, a time and the node, and passes it to every sink.
 //!
-//! Sinks: the log, which writes one line for a record with the same field names everywhere, and whose lines clients can't
-//! flood (see `limits`); and every subscriber of the bus, which is bounded: a subscriber that is too slow misses the
-//! oldest records and is told how many. Recording never waits and never fails.
+//! The first sink is the log. It writes one line for a record, with the same field names everywhere, and `limits` keeps
+//! clients from flooding it. The other sinks are the subscribers of the bus, which is bounded: a subscriber that is too
+//! slow misses the oldest records and learns their number. Recording never waits and never fails.
 
 mod event;
 mod limits;
@@ -19,10 +19,10 @@ use limits::Limits;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::broadcast, time::sleep};
 
-/// The counts of suppressed log lines are written once in this time.
+/// The interval at which the log writes the counts of suppressed lines.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Records that a subscriber may be behind.
+/// The number of records that a subscriber may be behind.
 const BUS_RECORDS: usize = 4_096;
 
 /// The recorder of events. Cheap to clone; clones share their limits and their subscribers.
@@ -36,15 +36,15 @@ struct Shared {
 }
 
 impl Events {
-    /// Events that happen on the node of this name.
+    /// Creates the recorder of the node with this name.
     #[must_use]
     pub fn new(node: &str) -> Self {
         let (bus, _) = broadcast::channel(BUS_RECORDS);
         Self(Arc::new(Shared { node: node.into(), limits: Limits::default(), bus }))
     }
 
-    /// Records that `event` happened to `who`. The log suppresses its line if its source or user has had too many;
-    /// subscribers get every record.
+    /// Records `event` of the party `who`. The log suppresses the line if its source or user has had too many.
+    /// Subscribers get every record.
     pub fn record(&self, who: Who, event: Event) {
         let Shared { node, limits, bus } = &*self.0;
         let record = Record::new(Arc::clone(node), who, event);
@@ -52,19 +52,19 @@ impl Events {
             log::write(&record);
         }
         if bus.receiver_count() > 0 {
-            // Fails only if the last subscriber has gone meanwhile.
+            // The send fails only if the last subscriber has gone meanwhile.
             let _ = bus.send(Arc::new(record));
         }
     }
 
-    /// Returns the receiving end of the bus: every record from now on, of which the last 4,096 wait. One that comes too
-    /// late is told how many it missed (`RecvError::Lagged`).
+    /// Returns the receiving end of the bus. It gets every record from now on and holds the last 4,096. A slow
+    /// subscriber learns the number of missed records (`RecvError::Lagged`).
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Record>> {
         self.0.bus.subscribe()
     }
 
-    /// Reports every ten seconds how many log lines were suppressed.
+    /// Reports the number of suppressed log lines every ten seconds.
     pub async fn report(self) {
         loop {
             sleep(REPORT_INTERVAL).await;
@@ -72,7 +72,7 @@ impl Events {
         }
     }
 
-    /// Reports how many log lines were suppressed since the last report: one line for each user and source.
+    /// Reports the number of log lines suppressed since the last report: one line for each user and source.
     pub fn report_now(&self) {
         self.0.limits.report();
     }

@@ -3,10 +3,10 @@
 use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr, sync::Arc};
 
-/// The longest name, in bytes. AWS Transfer Family takes 100 for a user.
+/// The maximum length of a name, in bytes. AWS Transfer Family allows 100 for a user.
 const MAX_NAME_BYTES: usize = 100;
 
-/// A name that can't be used, and why.
+/// The reason why a name is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is no {kind} name: 1 to {MAX_NAME_BYTES} letters, digits, `_`, `.`{at} and `-`, the first a letter, digit or `_`", name.escape_debug())]
 pub struct InvalidName {
@@ -30,7 +30,7 @@ macro_rules! name {
         pub struct $type(Arc<str>);
 
         impl $type {
-            /// The name as it is written in config and logs.
+            /// Returns the name as it appears in the config and the logs.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -74,7 +74,7 @@ name!(
     TenantName, "tenant", b"", ""
 );
 name!(
-    /// A user's name: as a tenant's, and `@` for those who log in with a mail address.
+    /// A user's name: like a tenant's, and with `@` for users who log in with a mail address.
     UserName, "user", b"@", ", `@`"
 );
 

@@ -1,44 +1,45 @@
-//! Which bucket is meant, in words that are the same on every node and after every restart.
+//! The identity of a bucket. It is the same on every node and after every restart.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// A bucket and the store that knows it by its name. Not its credentials: two tenants in one bucket have one id.
+/// A bucket's name and the store that the name belongs to. It excludes credentials: two tenants in one bucket have one
+/// id.
 ///
-/// A bucket that is also reached under another name, such as an access point's, has another id there.
+/// A bucket that also has another name, such as an access point's, has another id under that name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BucketId(String);
 
 impl BucketId {
-    /// The bucket `name`, reached at `endpoint`; `None` is AWS's own.
+    /// Returns the id of the bucket `name` at `endpoint`; `None` stands for AWS's own endpoints.
     ///
-    /// Whichever of AWS's endpoints is asked, a bucket's name means one bucket. Another store's names are its own, and
-    /// stand behind its host, with the port unless that is the scheme's own.
+    /// In AWS a bucket's name means one bucket at every endpoint. Another store's names are its own, so the id begins
+    /// with the store's host, and with its port unless that is the scheme's default.
     #[must_use]
     pub fn new(name: &str, endpoint: Option<&str>) -> Self {
         endpoint.and_then(foreign_host).map_or_else(|| Self(name.to_owned()), |host| Self::in_store(&host, name))
     }
 
-    /// The bucket `name` of the store that is called `store`, wherever that is reached today.
+    /// Returns the id of the bucket `name` in the store named `store`, independently of the store's current address.
     #[must_use]
     pub fn in_store(store: &str, name: &str) -> Self {
-        // No host holds a slash, and the ARN of an access point holds one only behind its first colon.
+        // No host contains a slash, and an access point's ARN contains one only behind its first colon.
         Self(format!("//{store}/{name}"))
     }
 
-    /// The id that was written down as `id`.
+    /// Returns the id that was recorded as `id`.
     #[must_use]
     pub fn recorded(id: &str) -> Self {
         Self(id.to_owned())
     }
 
-    /// Whether it lies in AWS, and not in another store.
+    /// True if the bucket is in AWS, false for another store.
     #[must_use]
     pub fn is_in_aws(&self) -> bool {
         !self.0.starts_with("//")
     }
 
-    /// The id as it is written down.
+    /// Returns the id in its recorded form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -57,7 +58,7 @@ impl fmt::Display for BucketId {
     }
 }
 
-/// The host of an endpoint that isn't AWS's.
+/// Returns the host of an endpoint that isn't AWS's.
 fn foreign_host(endpoint: &str) -> Option<String> {
     let endpoint = endpoint.to_ascii_lowercase();
     let (scheme, host) = endpoint.trim_end_matches('/').split_once("://")?;

@@ -1,31 +1,31 @@
-//! The names of objects. A [`Key`] can't be made but from a [`Prefix`], and stays below it.
+//! The names of objects. Only a [`Prefix`] makes a [`Key`], and the key stays below it.
 //!
-//! There are two makers: [`Prefix::key`] for names that a user gave (strict), and [`Prefix::adopt`] for names that came
-//! from a listing, which others may have written and which may hold anything.
+//! There are two makers. [`Prefix::key`] takes names from users and is strict. [`Prefix::adopt`] takes names from a
+//! listing, which other programs may have written and which may hold any characters.
 
 use std::fmt;
 
 /// S3's limit on a key, in bytes of UTF-8 ("Naming Amazon S3 objects").
 pub const MAX_KEY_BYTES: usize = 1024;
 
-/// A prefix that can't be used, and why.
+/// The reason why a prefix is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPrefix {
-    /// `acme` would also match `acme-archive/`.
+    /// The prefix has no slash at its end: `acme` would also match `acme-archive/`.
     #[error("prefix `{0}` doesn't end in `/`: without it, it would match its neighbours too")]
     NoSlash(String),
     /// It begins with `/`, or holds an empty, `.` or `..` segment, or a control character.
     #[error("prefix `{0}` has a leading `/`, an empty, `.` or `..` segment, or a control character")]
     NotNormal(String),
-    /// It leaves no room for names.
+    /// The prefix leaves too few bytes for names.
     #[error("prefix is longer than {} bytes", MAX_KEY_BYTES / 2)]
     TooLong,
 }
 
-/// A name below a prefix that can't be used, and why.
+/// The reason why a name below a prefix is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {
-    /// An empty name, or an empty, `.` or `..` segment, or a control character.
+    /// The name is empty, or has an empty, `.` or `..` segment, or a control character.
     #[error("the name has an empty, `.` or `..` segment, or a control character")]
     NotNormal,
     /// Prefix and name together are longer than S3 allows.
@@ -33,15 +33,15 @@ pub enum InvalidKey {
     TooLong,
 }
 
-/// A place in a bucket that keys lie below: it ends in `/`, or is explicitly empty, which is a whole bucket.
+/// The prefix of keys in a bucket. It ends in `/`, or is explicitly empty, which means the whole bucket.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Prefix(String);
 
 impl Prefix {
-    /// Reads a configured prefix, such as `tenants/acme/` or the empty string for a whole bucket.
+    /// Parses a configured prefix, such as `tenants/acme/`, or the empty string for a whole bucket.
     ///
     /// # Errors
-    /// When it doesn't end in `/`, isn't normal, or is longer than half a key.
+    /// The prefix doesn't end in `/`, isn't normal, or is longer than half a key.
     pub fn parse(raw: &str) -> Result<Self, InvalidPrefix> {
         if raw.is_empty() {
             return Ok(Self(String::new()));
@@ -58,61 +58,61 @@ impl Prefix {
         Ok(Self(raw.to_owned()))
     }
 
-    /// The key of `name`, a relative path of normal segments (`a.txt`, `in/a.txt`) below this prefix.
+    /// Returns the key of `name`, a relative path of normal segments (`a.txt`, `in/a.txt`) below this prefix.
     ///
     /// # Errors
-    /// When `name` is empty or not normal, or too long.
+    /// `name` is empty, not normal or too long.
     pub fn key(&self, name: &str) -> Result<Key, InvalidKey> {
         if !is_normal(name) {
             return Err(InvalidKey::NotNormal);
         }
         let raw = format!("{}{name}", self.0);
         if raw.len() >= MAX_KEY_BYTES {
-            // One byte less than S3 takes, so that a directory of this name has room for its `/`.
+            // One byte less than S3's limit, so that a directory of this name has room for its `/`.
             return Err(InvalidKey::TooLong);
         }
         Ok(Key(raw))
     }
 
-    /// The key of an object that a listing of this prefix returned; `None` when it doesn't lie below the prefix.
+    /// Returns the key of an object from a listing of this prefix, or `None` if it doesn't lie below the prefix.
     #[must_use]
     pub fn adopt(&self, raw: &str) -> Option<Key> {
         (raw.starts_with(&self.0) && raw.len() > self.0.len()).then(|| Key(raw.to_owned()))
     }
 
-    /// The key below this prefix that is named as `raw` is below `other`; `None` when `raw` doesn't lie there.
+    /// Returns the key below this prefix that corresponds to `raw` below `other`, or `None` if `raw` doesn't lie there.
     #[must_use]
     pub fn twin(&self, other: &Self, raw: &str) -> Option<Key> {
         raw.strip_prefix(other.as_str()).map(|name| Key(format!("{}{name}", self.0)))
     }
 
-    /// The zero-byte object that marks this directory; `None` for a whole bucket, which needs no mark.
+    /// Returns the key of this directory's marker, a zero-byte object, or `None` for a whole bucket, which needs none.
     #[must_use]
     pub fn marker(&self) -> Option<Key> {
         (!self.0.is_empty()).then(|| Key(self.0.clone()))
     }
 
-    /// The name of this directory, as a file there would have it; `None` for a whole bucket.
+    /// Returns the name of a file with this directory's name, or `None` for a whole bucket.
     #[must_use]
     pub fn without_slash(&self) -> Option<Key> {
         self.0.strip_suffix('/').filter(|name| !name.is_empty()).map(|name| Key(name.to_owned()))
     }
 
-    /// The directory that this one lies in, which ends in `/` or is empty, and its name there. Both are empty for a whole
-    /// bucket.
+    /// Returns the parent directory, which ends in `/` or is empty, and this directory's name in it. Both are empty for
+    /// a whole bucket.
     #[must_use]
     pub fn parent_and_name(&self) -> (&str, &str) {
         let path = self.0.strip_suffix('/').unwrap_or_default();
         path.split_at(path.rfind('/').map_or(0, |slash| slash + 1))
     }
 
-    /// Whether everything below `other` lies below this prefix.
+    /// True if every key below `other` lies below this prefix.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
     }
 
-    /// The prefix as S3 knows it.
+    /// Returns the prefix in S3's form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -130,33 +130,33 @@ impl fmt::Debug for Prefix {
 pub struct Key(String);
 
 impl Key {
-    /// The place below a directory of this name: `a/b` becomes `a/b/`.
+    /// Returns the prefix of a directory of this name: `a/b` becomes `a/b/`.
     #[must_use]
     pub fn as_directory(&self) -> Prefix {
         if self.0.ends_with('/') { Prefix(self.0.clone()) } else { Prefix(format!("{}/", self.0)) }
     }
 
-    /// The directory that it lies in, or is the marker of.
+    /// Returns the directory that the key lies in, or that it is the marker of.
     #[must_use]
     pub fn directory(&self) -> Prefix {
         Prefix(self.directory_and_name().0.to_owned())
     }
 
-    /// The directory, which ends in `/` or is empty, and the name in it: together they are the key.
+    /// Returns the directory, which ends in `/` or is empty, and the name in it. Joined they are the key.
     #[must_use]
     pub fn directory_and_name(&self) -> (&str, &str) {
         let name_at = self.0.rfind('/').map_or(0, |slash| slash + 1);
         self.0.split_at(name_at)
     }
 
-    /// Whether XML can carry the name. Others' names may hold what it can't, in no way of writing.
+    /// True if XML can carry the name. Names from other programs may hold characters that XML can't express at all.
     #[must_use]
     pub fn fits_xml(&self) -> bool {
         let fits = |c: char| !(c.is_ascii_control() || matches!(c, '\u{fffe}' | '\u{ffff}'));
         self.0.chars().all(fits)
     }
 
-    /// The key as S3 knows it.
+    /// Returns the key in S3's form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -169,7 +169,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Segments that are neither empty nor `.` nor `..`, and no control characters.
+/// True if no segment is empty, `.` or `..`, and no character is a control character.
 fn is_normal(name: &str) -> bool {
     name.split('/').all(|segment| !matches!(segment, "" | "." | "..")) && !name.chars().any(char::is_control)
 }

@@ -1,5 +1,5 @@
-//! Every name that is parsed: once, at the edge or from the config, and used typed behind it. No IO, no other module of
-//! ours.
+//! Every parsed name. An edge or the config parses it once, and all other code uses the type. Does no IO, and imports
+//! no other module of the crate.
 
 mod account;
 mod bucket_id;

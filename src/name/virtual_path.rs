@@ -1,21 +1,22 @@
-//! The paths that users write. A [`VirtualPath`] is absolute and normal by construction, once, at the edge: nothing
-//! behind it ever meets a `..`, a `//` or a name that S3's XML can't carry.
+//! The paths that users send. A [`VirtualPath`] is absolute and normal by construction. The edge parses it once; no
+//! code behind it meets a `..`, a `//` or a name that S3's XML can't carry.
 //!
-//! `\` and `%2e` are ordinary characters: there is one way to split a path, and it is this one.
+//! `\` and `%2e` are ordinary characters: this module is the only one that splits paths.
 
 use super::MAX_KEY_BYTES;
 use std::{fmt, sync::Arc};
 
-/// S3's limit on a key, and so the longest path, in bytes.
+/// S3's limit on a key, and so the maximum length of a path, in bytes.
 const MAX_PATH_BYTES: usize = MAX_KEY_BYTES;
 
-/// The longest name between two slashes, in bytes: what file systems take, so that what goes in comes out again.
+/// The maximum length of a name between two slashes, in bytes. It is the limit of file systems, so that clients can
+/// download every uploaded name.
 const MAX_SEGMENT_BYTES: usize = 255;
 
-/// A path that can't be used, and why. The words are fit for a client.
+/// The reason why a path is invalid, in words that a client may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPath {
-    /// Not UTF-8. A name is never mangled into another.
+    /// The path is not UTF-8. The server never converts a name into another.
     #[error("the name is not UTF-8")]
     NotUtf8,
     /// A NUL, another control character, U+FFFE or U+FFFF.
@@ -27,45 +28,45 @@ pub enum InvalidPath {
     /// The whole path is too long.
     #[error("the path is longer than {MAX_PATH_BYTES} bytes")]
     TooLong,
-    /// A configured path must be written as it is meant.
+    /// A configured path is not in its normal form.
     #[error("the path must begin with `/` and have no empty, `.` or `..` segment and no `/` at its end")]
     NotNormal,
 }
 
-/// A path in the tree that a user sees: `/`, or `/` before each of its names. Cheap to clone.
+/// A path in a user's tree: `/`, or `/` before each of its names. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VirtualPath(Arc<str>);
 
 impl VirtualPath {
-    /// The root of the tree.
+    /// Returns the root of the tree.
     #[must_use]
     pub fn root() -> Self {
         Self("/".into())
     }
 
-    /// Reads a path as a client sent it; one without a leading `/` begins at the root.
+    /// Parses a path from a client. A path without a leading `/` starts at the root.
     ///
-    /// Empty segments and `.` are dropped, `..` drops the name before it and stays at the root when there is none.
+    /// Drops empty segments and `.`. A `..` drops the name before it, and stays at the root if there is none.
     ///
     /// # Errors
-    /// When it isn't UTF-8, holds a control character, or is too long.
+    /// The path isn't UTF-8, holds a control character, or is too long.
     pub fn parse(raw: &[u8]) -> Result<Self, InvalidPath> {
         Self::root().join(raw)
     }
 
-    /// Reads a path from the configuration, which must be written in its normal form.
+    /// Parses a path from the config, which must be in its normal form.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse), and when normalising would change it.
+    /// The errors of [`parse`](Self::parse), or the path isn't in its normal form.
     pub fn configured(raw: &str) -> Result<Self, InvalidPath> {
         let path = Self::parse(raw.as_bytes())?;
         if path.as_str() == raw { Ok(path) } else { Err(InvalidPath::NotNormal) }
     }
 
-    /// Reads a path as a client sent it; one without a leading `/` begins at this directory.
+    /// Parses a path from a client. A path without a leading `/` starts at this directory.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse).
+    /// The errors of [`parse`](Self::parse).
     pub fn join(&self, raw: &[u8]) -> Result<Self, InvalidPath> {
         let text = std::str::from_utf8(raw).map_err(|_| InvalidPath::NotUtf8)?;
         if text.chars().any(is_unspeakable) {
@@ -84,7 +85,7 @@ impl VirtualPath {
         if path.len() > MAX_PATH_BYTES { Err(InvalidPath::TooLong) } else { Ok(Self(path.into())) }
     }
 
-    /// The entry `name` of this directory; `None` when `name`, which came from a listing, could not be opened.
+    /// Returns the entry `name` of this directory, or `None` if no client could open `name`, which came from a listing.
     #[must_use]
     pub fn child(&self, name: &str) -> Option<Self> {
         if name.contains('/') || matches!(name, "" | "." | "..") {
@@ -93,7 +94,7 @@ impl VirtualPath {
         self.join(name.as_bytes()).ok()
     }
 
-    /// The directory that this path lies in; `None` for the root.
+    /// Returns the parent directory, or `None` for the root.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
         let (parent, name) = self.0.rsplit_once('/')?;
@@ -104,32 +105,32 @@ impl VirtualPath {
         }
     }
 
-    /// The last name; empty for the root.
+    /// Returns the last name; empty for the root.
     #[must_use]
     pub fn name(&self) -> &str {
         self.0.rsplit_once('/').map_or("", |(_, name)| name)
     }
 
-    /// Whether this path lies somewhere below `directory`. No path lies below itself.
+    /// True if this path lies below `directory` at any depth. No path lies below itself.
     #[must_use]
     pub fn is_below(&self, directory: &Self) -> bool {
         self.relative_to(directory).is_some()
     }
 
-    /// The names that lead from `directory` to this path, as in `a/b`; `None` unless it lies below.
+    /// Returns the path relative to `directory`, as in `a/b`, or `None` if this path doesn't lie below it.
     #[must_use]
     pub fn relative_to(&self, directory: &Self) -> Option<&str> {
         let rest = if directory.is_root() { &*self.0 } else { self.0.strip_prefix(&*directory.0)? };
         rest.strip_prefix('/').filter(|relative| !relative.is_empty())
     }
 
-    /// Whether this is the root.
+    /// True for the root.
     #[must_use]
     pub fn is_root(&self) -> bool {
         &*self.0 == "/"
     }
 
-    /// The path as clients see it.
+    /// Returns the path as clients see it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -140,7 +141,8 @@ impl VirtualPath {
     }
 }
 
-/// What XML 1.0 can't carry, so S3 couldn't list, and the rest of the control characters, which could forge log lines.
+/// True for characters that XML 1.0 can't carry, so S3 couldn't list them, and for other control characters, which
+/// could forge log lines.
 fn is_unspeakable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
 }

@@ -1,7 +1,6 @@
-//! Limits that are counted across connections. Decides, does no IO.
+//! Limits that are counted across connections. This module decides and does no IO.
 //!
-//! Check and take are one step under one lock, and what was taken is given back on drop, so that nothing is counted
-//! twice or forgotten.
+//! Check and take are one step under one lock, and a guard gives back on drop. So no count is doubled or lost.
 
 mod connections;
 mod password_checks;

@@ -1,7 +1,8 @@
-//! When a password may be checked. A check takes memory and CPU before the client has proved anything, so few run at a
-//! time, and no source takes more than half of those or the turn of another.
+//! Decides when the server may check a password. A check takes memory and CPU before the client has proved its
+//! identity. So only a few checks run at a time, and no source takes more than half of them or another source's turn.
 //!
-//! Not here: the check itself, and the limits on connections, of which each waits for one check at a time.
+//! The check itself is in `identity`. Limits on connections bound the waiting checks further, since each connection
+//! waits for one at a time.
 
 use super::Source;
 use crate::name::UserName;
@@ -14,23 +15,23 @@ use std::{
 };
 use tokio::{sync::oneshot, time::timeout};
 
-/// The longest wait for a check.
+/// The maximum wait for a check.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// Checks of one source that may wait.
+/// The number of checks of one source that may wait.
 const MAX_WAITING_PER_SOURCE: usize = 256;
 
-/// Checks that may wait in all.
+/// The number of checks that may wait in all.
 const MAX_WAITING: usize = 1_024;
 
-/// The password checks of the process, those that run and those that wait.
+/// The running and waiting password checks of the process.
 #[derive(Debug)]
 pub struct PasswordChecks {
     concurrent: NonZeroUsize,
     queue: Mutex<Queue>,
 }
 
-/// The right to check one password; given back on drop.
+/// The right to check one password. Dropping it gives the right back.
 #[derive(Debug)]
 pub struct PasswordCheck {
     checks: Arc<PasswordChecks>,
@@ -38,12 +39,12 @@ pub struct PasswordCheck {
     user: Name,
 }
 
-/// Too many checks are waiting, or one waited for too long.
+/// Too many checks wait, or this one waited too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 
 impl Busy {
-    /// The words for the log.
+    /// Returns the words for the log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         "too many password checks are waiting"
@@ -51,14 +52,14 @@ impl Busy {
 }
 
 impl PasswordChecks {
-    /// `concurrent` checks at a time, of which a source has half, or one.
+    /// Allows `concurrent` checks at a time. One source may have half of them, and at least one.
     #[must_use]
     pub fn new(concurrent: NonZeroUsize) -> Arc<Self> {
         Arc::new(Self { concurrent, queue: Mutex::default() })
     }
 
-    /// Waits until a password that `source` sent for the login `user` may be checked. A source has one check at a time
-    /// for each name. Cancel-safe: a wait that is dropped leaves the queue.
+    /// Waits until the server may check a password that `source` sent for the login `user`. A source has one check at a
+    /// time for each name. Cancel-safe: dropping the future leaves the queue.
     ///
     /// # Errors
     /// The wait took 10 s, or the queue is full.
@@ -68,7 +69,7 @@ impl PasswordChecks {
         self.start();
         match timeout(MAX_WAIT, admitted).await {
             Ok(Ok(check)) => Ok(check),
-            // Taken out of the queue, or still in it.
+            // The queue dropped the check, or the wait timed out.
             Ok(Err(_)) | Err(_) => Err(Busy),
         }
     }
@@ -76,10 +77,11 @@ impl PasswordChecks {
     /// Starts the checks whose turn it is.
     fn start(self: &Arc<Self>) {
         loop {
-            // The lock is free again before a check is handed over: one that isn't taken is dropped, which locks.
+            // The lock must be free before a check is handed over: a check that isn't taken is dropped, which takes the
+            // lock.
             let next = self.queue().next(self.concurrent);
             let Some((source, Waiting { user, turn })) = next else { return };
-            // A client that left meanwhile doesn't take it.
+            // The send fails if the client has left, and then drops the check.
             drop(turn.send(PasswordCheck { checks: Arc::clone(self), source, user }));
         }
     }
@@ -96,23 +98,23 @@ impl Drop for PasswordCheck {
     }
 }
 
-/// A user's name. All names that no user can have are one: clients choose them, so that there is no end of them.
+/// A user's name. `None` stands for all names that no user can have: clients could invent any number of them.
 type Name = Option<UserName>;
 
-/// The queue of the checks: one line a source, and the sources take turns.
+/// The queue of the checks: one line for each source. The sources take turns.
 #[derive(Debug, Default)]
 struct Queue {
     running: usize,
-    /// The sources that have a check running or waiting.
+    /// The sources that have a running or waiting check.
     sources: HashMap<Source, Line>,
-    /// The sources that have one waiting, each once, the next one first.
+    /// The sources that have a waiting check, each once, the next one first.
     turns: VecDeque<Source>,
 }
 
 /// The checks of one source.
 #[derive(Debug, Default)]
 struct Line {
-    /// The names of those that run, each once.
+    /// The names of the running checks, each once.
     running: Vec<Name>,
     waiting: VecDeque<Waiting>,
 }
@@ -124,8 +126,8 @@ struct Waiting {
 }
 
 impl Queue {
-    /// Puts a check at the end of its source's line, or drops it if the line is full. When all lines together are full,
-    /// the longest one loses its last check.
+    /// Appends a check to its source's line, or drops it if the line is full. When all lines together are full, the
+    /// longest line loses its last check.
     fn push(&mut self, source: Source, waiting: Waiting) {
         self.forget_left();
         let ahead = self.sources.get(&source).map_or(0, |line| line.waiting.len());
@@ -138,13 +140,13 @@ impl Queue {
         self.sources.entry(source).or_default().waiting.push_back(waiting);
     }
 
-    /// Takes out the last check of the longest line, if that is longer than `length`.
+    /// Removes the last check of the longest line, if that line is longer than `length`.
     fn shorten_longer_than(&mut self, length: usize) -> bool {
         let longest = self.sources.values_mut().max_by_key(|line| line.waiting.len());
         longest.filter(|line| line.waiting.len() > length).is_some_and(|line| line.waiting.pop_back().is_some())
     }
 
-    /// Takes out the next check that may run, of which `concurrent` do at a time, and counts it as running.
+    /// Removes the next check that may run and counts it as running. At most `concurrent` checks run at a time.
     fn next(&mut self, concurrent: NonZeroUsize) -> Option<(Source, Waiting)> {
         self.forget_left();
         if self.running >= concurrent.get() {
@@ -173,8 +175,8 @@ impl Queue {
         self.forget_left();
     }
 
-    /// Forgets the checks that nobody waits for any more, and the sources that have none left. A check that waits does so
-    /// because others run, so that the end of one of those calls this at the latest.
+    /// Removes the checks whose clients have left, and the sources without checks. A check waits only because others
+    /// run, so the end of a running check calls this at the latest.
     fn forget_left(&mut self) {
         self.sources.retain(|_, line| {
             line.waiting.retain(|waiting| !waiting.turn.is_closed());
@@ -190,7 +192,7 @@ impl Queue {
 }
 
 impl Line {
-    /// The place of the first check that may run beside those that do, of which there may be `most`.
+    /// Returns the position of the first check that may run beside the running ones, of which there may be `most`.
     fn next(&self, most: usize) -> Option<usize> {
         if self.running.len() >= most {
             return None;
@@ -219,7 +221,7 @@ mod tests {
             Self(Box::pin(async move { checks.admit(Source::new(source, None), &user).await }))
         }
 
-        /// The check, if it is this client's turn; `None` while it waits. The first call stands in line.
+        /// Returns the check if it is this client's turn, and `None` while it waits. The first call enters the queue.
         fn turn(&mut self) -> Option<Result<PasswordCheck, Busy>> {
             (&mut self.0).now_or_never()
         }
@@ -296,7 +298,7 @@ mod tests {
         let mut late = [Client::new(&checks, "192.0.2.2", "a"), Client::new(&checks, "192.0.2.3", "b")];
         assert!(late.iter_mut().all(Client::waits));
         drop(running);
-        // The flood came first and has one turn; then those who came after all of it.
+        // The flood came first and gets one turn; then come the clients that arrived after it.
         drop(flood[0].has_turn());
         drop(late[0].has_turn());
         drop(late[1].has_turn());
@@ -333,7 +335,7 @@ mod tests {
         assert!(left.waits() && unheard.waits() && next.waits());
         drop(left);
         drop(running);
-        // It was given the turn, and left before it took it.
+        // This client left after it got its turn and before it took it.
         drop(unheard);
         drop(next.has_turn());
         assert!(is_empty(&checks));

@@ -1,7 +1,7 @@
-//! How often each key may do something: a token bucket a key, in a table of bounded size, that counts what it refused.
+//! A rate limiter: one token bucket for each key, in a table of bounded size, with counts of refusals.
 //!
-//! The one limiter of rates: log lines of sources and users, failures of a session. The arithmetic is governor's. The
-//! table is ours, because governor's grows with every key that an attacker makes up.
+//! The server uses it for all rates: log lines of sources and users, and failures of a session. The arithmetic is
+//! governor's. The table is ours, because governor's grows with every key that an attacker invents.
 
 use governor::{
     Quota, RateLimiter,
@@ -14,12 +14,12 @@ use parking_lot::{Mutex, MutexGuard};
 use std::{collections::HashMap, hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// Keys with a bucket of their own. A bucket takes some 100 bytes.
+/// The number of keys with a bucket of their own. A bucket takes about 100 bytes.
 const MAX_KEYS: usize = 16_384;
-/// A full table is searched for buckets that are full again, and so not needed, at most this often.
+/// The minimum time between two searches of a full table for buckets that are full again and can be deleted.
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The size of a bucket, and how fast it fills again.
+/// The size of a bucket and its refill rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     burst: NonZeroU32,
@@ -27,7 +27,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// `burst` at once, then `per_second`. Zero counts as one.
+    /// Allows `burst` at once, then `per_second`. Zero counts as one.
     #[must_use]
     pub const fn new(burst: u32, per_second: u32) -> Self {
         Self { burst: at_least_one(burst), per_second: at_least_one(per_second) }
@@ -45,22 +45,22 @@ const fn at_least_one(number: u32) -> NonZeroU32 {
 #[derive(Debug)]
 pub struct Rates<K: Hash + Eq + Clone> {
     table: Table<K>,
-    /// It takes its tokens from `table`.
+    /// The limiter takes its tokens from `table`.
     limiter: RateLimiter<K, Table<K>, SinceStart, NoOpMiddleware<Duration>>,
     tidied: Mutex<Instant>,
 }
 
-/// The tokens that were asked for in vain.
+/// The number of refused tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused<K> {
-    /// By keys with a bucket of their own, and how often.
+    /// The counts of keys with a bucket of their own.
     pub by_key: Vec<(K, u64)>,
-    /// By all others, together.
+    /// The count of all other keys together.
     pub by_others: u64,
 }
 
 impl<K: Hash + Eq + Clone> Rates<K> {
-    /// Full buckets of one rate.
+    /// Creates a limiter with full buckets of one rate.
     #[must_use]
     pub fn new(rate: Rate) -> Self {
         let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
@@ -69,7 +69,7 @@ impl<K: Hash + Eq + Clone> Rates<K> {
         Self { table, limiter, tidied: Mutex::new(now) }
     }
 
-    /// Takes a token from the bucket of `key`; `false`, and counted, if there is none.
+    /// Takes a token from the bucket of `key`. Returns `false` and counts the refusal if there is none.
     #[must_use]
     pub fn take(&self, key: &K) -> bool {
         if self.table.len() >= MAX_KEYS {
@@ -78,13 +78,13 @@ impl<K: Hash + Eq + Clone> Rates<K> {
         self.limiter.check_key(key).is_ok()
     }
 
-    /// The counts since the last call.
+    /// Returns the counts since the last call.
     #[must_use]
     pub fn take_refused(&self) -> Refused<K> {
         self.table.take_refused()
     }
 
-    /// How often `key` was refused since the last [`take_refused`](Self::take_refused).
+    /// Returns the number of refusals of `key` since the last [`take_refused`](Self::take_refused).
     #[must_use]
     pub fn refused(&self, key: &K) -> u64 {
         self.table.buckets().own.get(key).map_or(0, |bucket| bucket.refused)
@@ -99,7 +99,7 @@ impl<K: Hash + Eq + Clone> Rates<K> {
     }
 }
 
-/// The time since the limiter was made. tokio's, so that tests can pause it.
+/// The time since the limiter was created. Uses tokio's clock, so that tests can pause it.
 #[derive(Clone, Debug)]
 struct SinceStart(Instant);
 
@@ -111,7 +111,7 @@ impl Clock for SinceStart {
     }
 }
 
-/// The buckets, as governor sees them. Clones are the same table.
+/// The buckets in the form that governor needs. Clones share the table.
 #[derive(Clone, Debug)]
 struct Table<K>(Arc<Mutex<Buckets<K>>>);
 
@@ -123,7 +123,7 @@ struct Buckets<K> {
 
 #[derive(Debug, Default)]
 struct Bucket {
-    /// When it is full again, in governor's time.
+    /// The time at which the bucket is full again, in governor's time.
     full_at: Option<Nanos>,
     refused: u64,
 }
@@ -180,7 +180,7 @@ impl<K: Hash + Eq + Clone> StateStore for Table<K> {
 }
 
 impl<K: Hash + Eq + Clone> ShrinkableKeyedStateStore<K> for Table<K> {
-    /// Counts that no report has taken yet stay.
+    /// Keeps buckets whose counts no report has taken yet.
     fn retain_recent(&self, drop_below: Nanos) {
         self.buckets().own.retain(|_, bucket| bucket.refused > 0 || bucket.full_at > Some(drop_below));
     }

@@ -1,4 +1,4 @@
-//! The party that limits count by: an address, at the VPC endpoint that it came through.
+//! The party that limits count by: an address, together with the VPC endpoint that the connection came through.
 
 use std::{
     fmt,
@@ -6,15 +6,15 @@ use std::{
     sync::Arc,
 };
 
-/// The wider networks of an IPv6 source, each with how many times the limits of one source it has. A host usually has a
-/// /64, a site a /56 or a /48.
+/// The wider networks of an IPv6 source, each with its multiple of one source's limits. A host usually has a /64, a
+/// site a /56 or a /48.
 const WIDER_NETWORKS: [(u32, u32); 2] = [(56, 2), (48, 4)];
 
-/// One peer, as far as limits can tell peers apart: an IPv4 address, or the /64 that an IPv6 host chooses its addresses
-/// from.
+/// One peer, as far as limits can tell peers apart: an IPv4 address, or the /64 from which an IPv6 host chooses its
+/// addresses.
 ///
-/// Behind AWS PrivateLink the address is one of the customer's own network, and customers' networks overlap: the VPC
-/// endpoint is part of the source, so that no customer is counted as another.
+/// Behind AWS PrivateLink the address belongs to the customer's own network, and customers' networks overlap. The VPC
+/// endpoint is therefore part of the source, so that no customer is counted as another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Source {
     endpoint: Option<Arc<str>>,
@@ -22,8 +22,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// The source of a connection from `address` that came through the VPC endpoint `endpoint`, if through any. An
-    /// IPv4-mapped IPv6 address is the IPv4 address.
+    /// Returns the source of a connection from `address` through the VPC endpoint `endpoint`, if any. An IPv4-mapped
+    /// IPv6 address counts as the IPv4 address.
     #[must_use]
     pub fn new(address: IpAddr, endpoint: Option<Arc<str>>) -> Self {
         let network = match address.to_canonical() {
@@ -33,8 +33,8 @@ impl Source {
         Self { endpoint, network }
     }
 
-    /// The networks that limits count the source in, from the narrowest on, each with how many times the limits of one
-    /// source it has. Of an IPv4 address that is the address alone.
+    /// Returns the networks in which limits count the source, from the narrowest on, each with its multiple of one
+    /// source's limits. An IPv4 source has only its address.
     pub(super) fn networks(&self) -> impl Iterator<Item = (Network, u32)> {
         let wider = WIDER_NETWORKS.into_iter().filter_map(|(prefix_bits, factor)| {
             Some((Network { around: self.wider(prefix_bits)?, prefix_bits: Some(prefix_bits) }, factor))
@@ -42,7 +42,8 @@ impl Source {
         std::iter::once((Network { around: self.clone(), prefix_bits: None }, 1)).chain(wider)
     }
 
-    /// The source with all but the first `prefix_bits` of its IPv6 address zeroed; `None` for an IPv4 address.
+    /// Returns the source with all but the first `prefix_bits` of its IPv6 address zeroed, or `None` for an IPv4
+    /// address.
     fn wider(&self, prefix_bits: u32) -> Option<Self> {
         let IpAddr::V6(v6) = self.network else { return None };
         let host_bits = u128::MAX.checked_shr(prefix_bits).unwrap_or(0);

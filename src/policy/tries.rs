@@ -1,22 +1,22 @@
-//! How often a connection may try to log in.
+//! Limits the login tries of a connection.
 
 /// The login tries that a connection has left.
 ///
-/// A try is a password, or a key with its signature. Asking whether a key would do isn't one: an agent with many keys
-/// asks for each. The SSH layer bounds those by itself.
+/// A try is a password, or a key with its signature. An offered key isn't one: an agent offers each of its keys. The
+/// SSH edge bounds offers by itself.
 #[derive(Debug)]
 pub struct LoginTries {
     left: u32,
 }
 
 impl LoginTries {
-    /// `max` tries.
+    /// Creates a counter of `max` tries.
     #[must_use]
     pub const fn new(max: u32) -> Self {
         Self { left: max }
     }
 
-    /// Takes one try; `false` when there was none left.
+    /// Takes one try. Returns `false` if none was left.
     #[must_use]
     pub const fn take(&mut self) -> bool {
         let any = self.left > 0;
@@ -24,7 +24,7 @@ impl LoginTries {
         any
     }
 
-    /// Returns `true` if no try is left.
+    /// True if no try is left.
     #[must_use]
     pub const fn exhausted(&self) -> bool {
         self.left == 0

@@ -1,26 +1,28 @@
-//! How many logins a source may begin and not finish: a token bucket for each source, and for the networks around an
-//! IPv6 one.
+//! Limits the logins that a source may begin without finishing: a token bucket for each source, and for the networks
+//! around an IPv6 source.
 //!
-//! A key exchange costs the server far more than the client. A login that succeeds gives its token back, so that the
+//! A key exchange costs the server far more than the client. A successful login gives its token back, so the bucket
+//! limits strangers and not busy users.
 //! bucket limits strangers and not those who are busy.
 
 use super::source::{Network, Source};
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
-/// Buckets that are kept at once. Every one that isn't full has cost its source a connection within the last seconds:
-/// more than a machine can accept. Beyond them new sources have no bucket; the limit on all connections still holds.
+/// The maximum number of stored buckets. Every bucket that isn't full has cost its source a connection within the last
+/// seconds, and a machine can't accept this many. Sources beyond that have no bucket; the limit on all connections
+/// still applies.
 const MAX_BUCKETS: usize = 65_536;
 
-/// Full buckets are forgotten no more often than this: it takes a look at each.
+/// The minimum time between two sweeps for full buckets: a sweep visits each bucket.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The unfinished logins that a source may have.
+/// The rate of unfinished logins that a source may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoginRate {
-    /// As many at once.
+    /// The number of logins at once.
     pub burst: u32,
-    /// As many more each second.
+    /// The number of further logins each second.
     pub per_second: u32,
 }
 
@@ -29,8 +31,8 @@ pub struct LoginRate {
 pub(super) struct UnfinishedLogins {
     interval: Duration,
     window: Duration,
-    /// When each bucket is full again. A token is a step of `interval` into the future; `window` holds them all. A full
-    /// bucket needs no entry.
+    /// The time at which each bucket is full again. A token is a step of `interval` into the future; `window` is the
+    /// time for all tokens. A full bucket needs no entry.
     full_at: HashMap<Network, Instant>,
     swept: Instant,
 }
@@ -49,7 +51,7 @@ impl UnfinishedLogins {
     /// Takes a token from every bucket of `source`, or from none.
     ///
     /// # Errors
-    /// One of them is empty; the time is when it has a token again.
+    /// One bucket is empty. The error is the time at which it has a token again.
     pub(super) fn take(&mut self, source: &Source) -> Result<(), Instant> {
         let now = Instant::now();
         let taken: Vec<_> = source
@@ -84,7 +86,7 @@ impl UnfinishedLogins {
         }
     }
 
-    /// Forgets the buckets that are full, once in a while.
+    /// Deletes full buckets, at most once per [`SWEEP_INTERVAL`].
     fn sweep(&mut self, now: Instant) {
         if now.saturating_duration_since(self.swept) >= SWEEP_INTERVAL {
             self.full_at.retain(|_, full_at| *full_at > now);

@@ -1,11 +1,11 @@
-//! The tree that a user sees: mounts, permissions, files and directories, on objects that know nothing of them.
-//! `SEMANTICS.md` states each behaviour; the tests quote it.
+//! A user's tree: mounts, permissions, files and directories, on top of plain objects. `SEMANTICS.md` states each
+//! behaviour; the tests quote it.
 //!
-//! One [`Vfs`] is one session's view. Each verb has a file of its own and goes the same way: what does the path mean
-//! ([`Place`], which is the jail), may the user do that there ([`Mount::demand`]), then the storage. Requests
-//! to S3 per verb are those of the design's table, and are asserted in `tests/requests.rs`.
+//! One [`Vfs`] is one session's view. Each operation has a file of its own and takes the same steps: it resolves the
+//! path to a [`Place`] (the jail), checks the permission ([`Mount::demand`]), then uses the storage. The design's table
+//! lists the S3 requests of each operation, and `tests/requests.rs` asserts them.
 //!
-//! Invariant: no key is made here but by a mount's prefix, and no error holds one.
+//! Invariant: this module makes keys only from a mount's prefix, and no error holds a key.
 
 mod ahead;
 mod attribute_writer;
@@ -74,11 +74,11 @@ use notes::Notes;
 pub use notes::UploadPath;
 use std::sync::Arc;
 
-/// What operations on the tree answer.
+/// The result of an operation on the tree.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// One session's view of its user's tree. All methods take `&self` and may run at once; the order of requests that
-/// touch the same path is the caller's business.
+/// One session's view of its user's tree. All methods take `&self` and may run concurrently. The caller orders requests
+/// that touch the same path.
 #[derive(Debug)]
 pub struct Vfs {
     tenant: Arc<Tenant>,
@@ -89,7 +89,7 @@ pub struct Vfs {
 }
 
 impl Vfs {
-    /// The tree of `user`, as one session of `node` sees it. No IO.
+    /// Creates the tree of `user` for one session of `node`. Does no IO.
     #[must_use]
     pub fn new(user: &Arc<User>, tenant: &Arc<Tenant>, node: &Arc<Node>) -> Self {
         let (tenant, user) = (Arc::clone(tenant), Arc::clone(user));
@@ -97,13 +97,14 @@ impl Vfs {
         Self { tenant, user, node: Arc::clone(node), notes, session: SessionId::new() }
     }
 
-    /// The directory in which the session starts.
+    /// Returns the directory in which the session starts.
     #[must_use]
     pub fn landing(&self) -> &VirtualPath {
         self.user.mounts.landing()
     }
 
-    /// Reads a path as the client sent it; a relative one begins at the landing directory, and an empty one is it.
+    /// Parses a path from the client. A relative path starts at the landing directory, and an empty path means that
+    /// directory.
     ///
     /// # Errors
     /// [`Error::InvalidPath`].
@@ -111,24 +112,24 @@ impl Vfs {
         Ok(self.landing().join(raw)?)
     }
 
-    /// Whether this session is uploading a file that is to appear under `path`.
+    /// True if this session is uploading a file that will appear under `path`.
     #[must_use]
     pub fn is_uploading(&self, path: &VirtualPath) -> bool {
         self.notes.live.newest(path).is_some()
     }
 
-    /// Remembers that a file of so many bytes could not be stored, for the STATs of this session.
+    /// Records that this session failed to store a file of `bytes` bytes, for its later STATs.
     pub async fn note_failed_upload(&self, path: &VirtualPath, bytes: u64) {
         self.with_failed_uploads(path, |vfs, file| vfs.node.cache.failed.note(file.at(), vfs.session, bytes)).await;
     }
 
-    /// Forgets that an upload of this session failed: it begins to upload the file again.
+    /// Deletes the record of this session's failed upload, because it uploads the file again.
     pub async fn forget_failed_upload(&self, path: &VirtualPath) {
         self.with_failed_uploads(path, |vfs, file| vfs.node.cache.failed.begin(file.at(), vfs.session)).await;
     }
 
-    /// True if a file of this size would be taken for one that this session could not store, a minute ago at most. No longer
-    /// once any session of the node has stored or removed the file.
+    /// True if this session could take a file of this size for one that it failed to store within the last minute.
+    /// False once any session of the node has stored or removed the file.
     pub async fn looks_like_failed_upload(&self, path: &VirtualPath, bytes: u64) -> bool {
         let looks = |vfs: &Self, file: Named<'_>| vfs.node.cache.failed.looks_like(file.at(), vfs.session, bytes);
         self.with_failed_uploads(path, looks).await.unwrap_or_default()
@@ -141,23 +142,23 @@ impl Vfs {
         Some(act(self, Named { path, scope: &scope, bucket: &*bucket, key: &key }))
     }
 
-    /// The tenant and the user, as the journal names them.
+    /// Returns the tenant and the user, as the journal stores them.
     fn owner(&self) -> Owner {
         Owner { tenant: self.tenant.name.clone(), user: self.user.name.clone() }
     }
 
-    /// All that the credentials for `mount` depend on.
+    /// Returns all values that the credentials for `mount` depend on.
     fn scope(&self, mount: &Mount) -> Arc<CredentialScope> {
         let (tenant, user) = (self.tenant.name.clone(), self.user.name.clone());
         Arc::new(CredentialScope { tenant, user, prefix: mount.prefix.clone(), permissions: mount.permissions })
     }
 
-    /// Takes note of a change, before the request is answered.
+    /// Records a change in the cache, before the request is answered.
     fn changed(&self, file: Named<'_>, change: Change) {
         self.node.cache.changed(file.bucket.id(), file.key, change);
     }
 
-    /// The storage behind `mount`, reached with credentials that are for it.
+    /// Returns the bucket of `mount`, with credentials for that mount.
     async fn bucket(&self, mount: &Mount) -> Result<Arc<dyn Bucket>> {
         let (tenant, user) = (&self.tenant.name, &self.user.name);
         let scope = Scope { tenant, user, prefix: &mount.prefix, permissions: mount.permissions };

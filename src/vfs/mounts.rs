@@ -1,8 +1,8 @@
-//! The jail: which place of the storage a path means. Keys are made here and nowhere else in the vfs, each through the
-//! prefix of a mount.
+//! The jail: resolves a path to its place in the storage. This is the only file of the vfs that makes keys from paths,
+//! each through the prefix of a mount.
 //!
-//! The longest entry that matches wins and hides what storage has of the same name. The root and the parents of entries
-//! exist even where no mount covers them; they only list. The landing directory exists whatever storage has, too.
+//! The longest matching entry wins and hides objects of the same name. The root and the parents of entries exist even
+//! if no mount covers them; they only list. The landing directory also exists independently of the storage.
 
 use super::{Result, Vfs};
 use crate::{
@@ -10,38 +10,38 @@ use crate::{
     name::{InvalidPath, Key, Prefix, VirtualPath},
 };
 
-/// A mount of one user, by its place among them.
+/// A mount of one user, by its index among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MountNumber(pub(crate) usize);
 
-/// What a path means.
+/// The place of a path in the storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place<'a> {
-    /// The root or a parent of mounts, in no mount itself: a directory that only lists.
+    /// The root or a parent of mounts, outside every mount: a directory that only lists.
     Virtual,
-    /// A mount's entry: the directory of its prefix, which always exists.
+    /// A mount's entry: the directory of its prefix. It always exists.
     Root(&'a Mount),
-    /// A name in a mount that leads to another mount, or to the landing directory, or is that: a directory whatever
-    /// storage has, storage's entries in it.
+    /// A name in a mount that is the landing directory, or a parent of it or of another mount. It is a directory
+    /// independently of the storage, and includes the storage's entries.
     Parent {
-        /// The mount that it lies in.
+        /// The mount of the path.
         mount: &'a Mount,
-        /// Its name there.
+        /// The key in the bucket.
         key: Key,
     },
-    /// A name in a mount.
+    /// Any other name in a mount.
     Object {
-        /// The mount that it lies in.
+        /// The mount of the path.
         mount: &'a Mount,
-        /// Its name there.
+        /// The key in the bucket.
         key: Key,
     },
-    /// In no mount, and no parent of one: nothing is there, and nothing can be put there.
+    /// A path in no mount that is no parent of one. No object exists there or can be stored there.
     Nowhere,
 }
 
 impl<'a> Place<'a> {
-    /// The mount and the prefix of a directory that the path names; `None` where no mount is.
+    /// Returns the mount and the prefix of the directory that the path names, or `None` if no mount has one.
     pub(super) fn directory(&self) -> Option<(&'a Mount, Prefix)> {
         match self {
             Self::Root(mount) => Some((mount, mount.prefix.clone())),
@@ -52,15 +52,15 @@ impl<'a> Place<'a> {
 }
 
 impl Vfs {
-    /// The meaning of `path` for this user.
+    /// Resolves `path` for this user.
     ///
     /// # Errors
-    /// [`Error::InvalidPath`](super::Error::InvalidPath): together with the mount's prefix the path is too long for S3.
+    /// [`Error::InvalidPath`](super::Error::InvalidPath): the path with its mount's prefix is too long for S3.
     pub(super) fn resolve(&self, path: &VirtualPath) -> Result<Place<'_>> {
         Ok(resolve(&self.user.mounts, path)?)
     }
 
-    /// The mount that `path` lies in, if it lies in any.
+    /// Returns the mount of `path`, if any.
     #[must_use]
     pub fn mount_number(&self, path: &VirtualPath) -> Option<MountNumber> {
         self.user.mounts.position(path).map(MountNumber)

@@ -1,10 +1,10 @@
-//! No line shows, or decodes to, a character that breaks it, turns it or moves the cursor: whatever wrote it, and
-//! whatever a client's file was called.
+//! Escapes characters in log lines. No line shows, or decodes to, a character that breaks it, reverses it or moves the
+//! cursor, whatever its source and whatever a client names a file.
 
 use crate::config::LogFormat;
 use std::{borrow::Cow, fmt::Write as _};
 
-/// `line`, which ends with its line break, with escapes in place of such characters.
+/// Returns `line`, which ends with its line break, with such characters escaped.
 pub(super) fn harmless(line: &str, format: LogFormat) -> Cow<'_, str> {
     let body = line.strip_suffix('\n').unwrap_or(line);
     let harmed = match format {
@@ -22,7 +22,7 @@ pub(super) fn harmless(line: &str, format: LogFormat) -> Cow<'_, str> {
     shown.into()
 }
 
-/// Colours stay: they are the formatter's, and do no harm where they aren't.
+/// Keeps colours: they come from the formatter, and are harmless anywhere else.
 fn human(body: &str) -> String {
     let mut shown = String::with_capacity(body.len());
     for (at, character) in body.char_indices() {
@@ -41,7 +41,7 @@ fn begins_with_colour(text: &str) -> bool {
     text.strip_prefix("\x1b[").is_some_and(|rest| rest.trim_start_matches(numbers).starts_with('m'))
 }
 
-/// JSON's own escapes of control characters get a second backslash, so that they decode to text.
+/// Adds a second backslash to JSON's own escapes of control characters, so that they decode to text.
 fn json(body: &str) -> String {
     let mut shown = String::with_capacity(body.len());
     let mut characters = body.chars();
@@ -51,7 +51,7 @@ fn json(body: &str) -> String {
             shown.push_str(if matches!(escaped, Some('"' | '\\' | '/')) { "\\" } else { "\\\\" });
             shown.extend(escaped);
         } else if is_harmful(character) {
-            // Nothing here fails: a String takes everything.
+            // Writing to a String never fails.
             let _ = write!(shown, "\\\\u{{{:x}}}", u32::from(character));
         } else {
             shown.push(character);
@@ -60,7 +60,7 @@ fn json(body: &str) -> String {
     shown
 }
 
-/// Control characters, separators of lines and paragraphs, and format characters (Unicode's Cc, Zl, Zp and Cf).
+/// True for control characters, line and paragraph separators, and format characters (Unicode's Cc, Zl, Zp and Cf).
 fn is_harmful(character: char) -> bool {
     character.is_control()
         || matches!(

@@ -1,5 +1,5 @@
-//! A line that the log writes about itself or about the end of the process. It is subject to no level and no limit, and
-//! looks like the others.
+//! A line that the log writes about itself or about the end of the process. No level or limit suppresses it, and it has
+//! the format of the other lines.
 
 use crate::config::LogFormat;
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::{
     time::{FormatTime as _, SystemTime},
 };
 
-/// A line that isn't written yet.
+/// An unwritten line.
 pub(super) struct Line {
     level: Level,
     message: &'static str,
@@ -27,10 +27,10 @@ impl Line {
         self
     }
 
-    /// The line with the time of now and its line break.
+    /// Formats the line with the current time and a line break.
     pub(super) fn write(self, format: LogFormat) -> String {
         let mut time = String::new();
-        // Nothing here fails: a String takes everything.
+        // Writing to a String never fails.
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
         let line = match format {
             LogFormat::Human => {

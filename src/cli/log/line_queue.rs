@@ -1,7 +1,7 @@
-//! Lines on their way to stderr: a queue of bounded size, and the one thread that writes.
+//! A bounded queue of log lines, and the one thread that writes them to stderr.
 //!
-//! tracing-appender has such a writer. It isn't used because it bounds lines and not bytes, says nothing of what it
-//! drops, and at the end prints to stdout when its thread is stuck, which waits for the same reader.
+//! tracing-appender has a similar writer. It doesn't fit for three reasons: it bounds lines and not bytes, it doesn't
+//! report dropped lines, and at the end it prints to stdout if its thread is stuck, which waits for the same reader.
 
 use super::{Line, Repeats, harmless::harmless};
 use crate::config::LogFormat;
@@ -15,16 +15,16 @@ use std::{
 };
 use tracing::Level;
 
-/// The memory of lines that wait, in bytes.
+/// The memory of waiting lines, in bytes.
 const MAX_BYTES: usize = 4 << 20;
-/// The bytes that a line takes beside its text.
+/// The memory of a line beside its text, in bytes.
 const LINE_BYTES: usize = 64;
-/// How often warnings that came too often are counted in a line.
+/// The interval at which a line reports the number of suppressed warnings.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
-/// How long a stderr that takes nothing and doesn't wait (`O_NONBLOCK`) is left alone.
+/// The pause after a nonblocking stderr (`O_NONBLOCK`) took no bytes.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Takes lines without ever waiting, and drops and counts those that don't fit.
+/// Accepts lines without waiting. Drops and counts lines that don't fit.
 #[derive(Debug)]
 pub(super) struct LineQueue {
     format: LogFormat,
@@ -36,9 +36,9 @@ pub(super) struct LineQueue {
 struct State {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// Lines that were lost and that no line counts yet.
+    /// The number of lost lines that no line has reported yet.
     dropped: u64,
-    /// A line was taken and isn't written yet.
+    /// True while the thread writes a line that it took from the queue.
     writing: bool,
 }
 
@@ -60,10 +60,10 @@ impl State {
 }
 
 impl LineQueue {
-    /// Starts the thread that writes to `stderr`, and that reports what `repeats` suppressed.
+    /// Starts the thread that writes to `stderr` and reports the warnings that `repeats` suppressed.
     ///
     /// # Errors
-    /// The system has no thread.
+    /// The system can't start a thread.
     pub(super) fn start(
         stderr: impl Write + Send + 'static,
         format: LogFormat,
@@ -83,7 +83,8 @@ impl LineQueue {
     pub(super) fn push(&self, line: &str) {
         let line = harmless(line, self.format).into_owned().into_bytes();
         let mut state = self.state();
-        // After a loss all are lost until half of the queue is free: one count for many lines, at the place of the gap.
+        // After a loss the queue drops all lines until half of it is free, so that one count at the gap covers many
+        // lines.
         if state.dropped > 0 || state.bytes + line.len() + LINE_BYTES > MAX_BYTES {
             state.dropped = state.dropped.saturating_add(1);
         } else {
@@ -92,12 +93,12 @@ impl LineQueue {
         }
     }
 
-    /// Waits until all lines are written, but no longer than `patience`.
+    /// Waits until all lines are written, for `patience` at most.
     pub(super) fn flush(&self, patience: Duration) {
         self.changed.wait_while_for(&mut self.state(), |state| !state.is_done(), patience);
     }
 
-    /// Waits for the next line until `until`. The thread is done with the line before it.
+    /// Waits for the next line until `until`. The call also tells the queue that the line before it is written.
     fn next(&self, until: Instant) -> Option<Vec<u8>> {
         let mut state = self.state();
         state.writing = false;
@@ -114,7 +115,7 @@ impl LineQueue {
         Some(line)
     }
 
-    /// Has lines counted that were taken from the queue and could not be written.
+    /// Counts lines that were taken from the queue and could not be written.
     fn count_lost(&self, lost: u64) {
         let mut state = self.state();
         state.dropped = state.dropped.saturating_add(lost);
@@ -125,12 +126,12 @@ impl LineQueue {
     }
 }
 
-/// The thread.
+/// The writing thread.
 struct Writer<W> {
     queue: Arc<LineQueue>,
     stderr: W,
     repeats: Repeats,
-    /// Lines that could not be written, since the last that could.
+    /// The number of failed writes since the last successful one.
     lost: u64,
 }
 
@@ -148,7 +149,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Writes a line, or counts it: a full disk and a reader that is gone are no reason to end.
+    /// Writes a line, or counts it as lost: a full disk or a closed reader is no reason to end.
     fn write(&mut self, line: &[u8]) {
         match write_all(&mut self.stderr, line) {
             Ok(()) => self.queue.count_lost(std::mem::take(&mut self.lost)),
@@ -164,7 +165,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// As `Write::write_all`, and waits where stderr doesn't.
+/// Like `Write::write_all`, and also waits for a nonblocking stderr.
 fn write_all(stderr: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
     while !line.is_empty() {
         match stderr.write(line) {
@@ -178,7 +179,7 @@ fn write_all(stderr: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The formatter writes a line whole, in one call.
+/// The formatter writes each line whole, in one call.
 impl Write for &LineQueue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(&String::from_utf8_lossy(line));
@@ -192,12 +193,12 @@ impl Write for &LineQueue {
 
 #[cfg(test)]
 impl LineQueue {
-    /// A queue that nothing is written from.
+    /// Creates a queue without a writing thread.
     pub(super) fn without_thread(format: LogFormat) -> Arc<Self> {
         Arc::new(Self::new(format))
     }
 
-    /// Takes out the lines, without their line breaks.
+    /// Removes and returns the lines, without their line breaks.
     pub(super) fn take_lines(&self) -> Vec<String> {
         let lines = std::mem::take(&mut *self.state()).lines;
         lines.into_iter().map(|line| String::from_utf8(line).unwrap().trim_end_matches('\n').to_owned()).collect()
@@ -211,7 +212,7 @@ mod tests {
 
     const LINE: &str = "a line of the log, which has its line break\n";
 
-    /// A stderr that takes a line when the test does, as a pipe that is full.
+    /// A stderr that takes a line when the test does, like a full pipe.
     struct Pipe(mpsc::SyncSender<String>);
 
     impl Write for Pipe {
@@ -230,12 +231,12 @@ mod tests {
         (LineQueue::start(Pipe(sender), LogFormat::Human, Repeats::default()).unwrap(), receiver)
     }
 
-    /// How many lines `line` says were dropped.
+    /// Returns the number of dropped lines that `line` reports.
     fn dropped(line: &str) -> Option<usize> {
         line.trim_end().split_once(" WARN log lines dropped lines=").map(|(_, lines)| lines.parse().unwrap())
     }
 
-    // Issue 12.8: a stopped reader of stderr freezes nothing, and what is dropped is counted.
+    // Issue 12.8: a stopped reader of stderr freezes nothing, and the queue counts the lines that it drops.
     #[test]
     fn a_reader_that_has_stopped_costs_lines_which_one_line_counts() {
         let (queue, reader) = queue();

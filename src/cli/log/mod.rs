@@ -1,10 +1,10 @@
-//! The log of the process: stderr, in the format of the config.
+//! The log of the process: writes to stderr in the configured format.
 //!
 //! ```text
 //! event → level → repeats (warnings of one place) → format → harmless → LineQueue → its thread → stderr
 //! ```
 //!
-//! Invariant: nothing here waits for who reads stderr. A reader that has stopped costs lines, which are counted.
+//! Invariant: no task waits for the reader of stderr. A stopped reader costs lines, and the log counts them.
 
 mod harmless;
 mod line;
@@ -32,13 +32,13 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-/// How long the end of the process waits for lines to be written.
+/// The time that the end of the process waits for lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Runs `work` with the log of this process. The error that it ends with is the last line.
+/// Runs `work` with the log of this process. An error of `work` is the last line.
 ///
 /// # Errors
-/// The log has no thread.
+/// The system can't start the log's thread.
 pub(super) fn logged(log: Log, work: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
     let repeats = Repeats::default();
     let queue = LineQueue::start(io::stderr(), log.format, repeats.clone())?;
@@ -55,7 +55,7 @@ pub(super) fn logged(log: Log, work: impl FnOnce() -> anyhow::Result<ExitCode>) 
     }))
 }
 
-/// Writes why the server doesn't start, where the log has not begun: its config is wrong.
+/// Writes the config's problems before the log has started: the server doesn't start.
 pub(super) fn write_problems(problems: &[Problem]) {
     for problem in problems {
         let line = Line::new(Level::ERROR, "config problem").with("error", problem.to_string());
@@ -65,7 +65,7 @@ pub(super) fn write_problems(problems: &[Problem]) {
     eprint!("{}", Line::new(Level::ERROR, "server failed").with("error", error).write(LogFormat::Json));
 }
 
-/// Gives the lines that are left to whoever reads them, also when the process ends by a panic.
+/// Flushes the remaining lines when it is dropped, even if the process ends by a panic.
 struct FlushOnDrop(Arc<LineQueue>);
 
 impl Drop for FlushOnDrop {
@@ -74,14 +74,14 @@ impl Drop for FlushOnDrop {
     }
 }
 
-/// A panic is a line like others. The standard library's own message would wait for who reads stderr.
+/// Logs a panic like other lines. The standard library's own message would wait for the reader of stderr.
 fn record_panics(queue: &Arc<LineQueue>, format: LogFormat) {
     let queue = Arc::clone(queue);
     panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let error = panic.payload_as_str().unwrap_or("a panic without words").to_owned();
         let mut line = Line::new(Level::ERROR, "task panicked").with("error", error).with("place", place);
-        // RUST_BACKTRACE asks for it.
+        // RUST_BACKTRACE enables the backtrace.
         let backtrace = Backtrace::capture();
         if backtrace.status() == BacktraceStatus::Captured {
             line = line.with("backtrace", backtrace.to_string());
@@ -90,10 +90,10 @@ fn record_panics(queue: &Arc<LineQueue>, format: LogFormat) {
     }));
 }
 
-/// `filter`, then the limit of repeated warnings, then the lines.
+/// Applies `filter`, then the limit of repeated warnings, then formats the lines.
 ///
-/// The filter is one of the whole subscriber, not of a layer: what is asked of a layer's filter through the crate `log`
-/// is remembered, and swallows the thread's next line (a NOTICE of PostgreSQL does so through sqlx).
+/// The filter belongs to the whole subscriber, not to a layer. A layer's filter remembers the answer to a query through
+/// the crate `log`, and then swallows the thread's next line. A NOTICE of PostgreSQL causes such a query through sqlx.
 fn subscriber<W>(
     log: Log,
     filter: Box<dyn Layer<Registry> + Send + Sync>,
@@ -111,7 +111,7 @@ where
     tracing_subscriber::registry().with(filter).with(repeats).with(lines)
 }
 
-/// `RUST_LOG`, if it is set and right, decides what is written instead of the level.
+/// Returns the filter: `RUST_LOG` if it is set and valid, else the level.
 fn filter(level: Level) -> Box<dyn Layer<Registry> + Send + Sync> {
     match EnvFilter::try_from_default_env() {
         Ok(filter) => filter.boxed(),
@@ -119,9 +119,9 @@ fn filter(level: Level) -> Box<dyn Layer<Registry> + Send + Sync> {
     }
 }
 
-/// Our own words at `level`; those of the libraries only where they warn, or where somebody looks for a fault. russh
-/// complains of what clients send, in their words and as often as they like; s3s calls every 404 an error; sqlx repeats
-/// what the ledger says of its database once.
+/// Returns `level` for our own messages, and at most warnings for libraries, unless `level` is DEBUG or finer. Three
+/// libraries are off: russh complains of client requests in the clients' words and without a limit; s3s calls every 404
+/// an error; sqlx repeats the database messages that the ledger logs once.
 fn levels(level: Level) -> Targets {
     let targets = Targets::new().with_target("wharfinger", level);
     if level >= Level::DEBUG {
@@ -158,7 +158,7 @@ mod tests {
         assert!(!levels(Level::INFO).would_enable("wharfinger::session", &Level::DEBUG));
     }
 
-    /// The question that the crate `log` asks for the crates that use it, such as sqlx at a NOTICE of PostgreSQL.
+    /// The query that the crate `log` makes for crates that use it, such as sqlx at a NOTICE of PostgreSQL.
     struct Notice;
     static NOTICE: Notice = Notice;
     static ASKED: Metadata<'static> = Metadata::new(
@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// The lines that `record` leaves, at the level `info`.
+    /// Returns the lines that `record` writes at the level `info`.
     fn lines_of(format: LogFormat, record: impl FnOnce()) -> Vec<String> {
         let log = Log { format, level: Level::INFO };
         let queue = LineQueue::without_thread(format);
@@ -225,7 +225,7 @@ mod tests {
         );
     }
 
-    // Issue 12.8: U+2028 and U+202E are escaped, in both formats, whoever writes the line.
+    // Issue 12.8: U+2028 and U+202E are escaped in both formats, whatever part writes the line.
     #[test]
     fn no_line_holds_what_breaks_or_turns_it() {
         for format in [LogFormat::Human, LogFormat::Json] {

@@ -1,5 +1,5 @@
-//! The limit of warnings that come from one place in the source: 2,000 uploads that can't be aborted are a few lines and
-//! a count. It holds for warnings and errors of ours and of libraries; events have limits of their own, by user and
+//! The limit on warnings from one place in the source: 2,000 uploads that can't be aborted become a few lines and a
+//! count. It applies to our warnings and errors and to those of libraries. Events have limits of their own, by user and
 //! source.
 
 use crate::policy::{Rate, Rates};
@@ -7,16 +7,16 @@ use std::sync::Arc;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{Layer, layer::Context};
 
-/// Lines of one place at once, then a second.
+/// The lines of one place: the burst, then the rate per second.
 const RATE: Rate = Rate::new(20, 1);
 
-/// The module whose lines are limited already.
+/// The module whose lines already have a limit.
 const EVENTS: &str = "wharfinger::events::log";
 
 /// The module and the line of a warning in the source.
 pub(super) type Place = (&'static str, Option<u32>);
 
-/// The buckets of all places. Clones share them.
+/// The token buckets of all places. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Repeats(Arc<Rates<Place>>);
 
@@ -27,7 +27,7 @@ impl Default for Repeats {
 }
 
 impl Repeats {
-    /// The places whose warnings were suppressed since the last call, and how often.
+    /// Returns the places whose warnings were suppressed since the last call, and their counts.
     pub(super) fn take_suppressed(&self) -> Vec<(Place, u64)> {
         self.0.take_refused().by_key
     }

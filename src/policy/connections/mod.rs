@@ -1,9 +1,9 @@
-//! How many connections may be open: before login in all and per source, after login in all.
+//! Limits open connections: before login in total and per source, after login in total.
 //!
-//! A connection is admitted in two steps, because behind a load balancer its source isn't known at first: it *arrives* and
-//! counts in all; once its source is known it waits for a place of that source and a token for its login. Then it is in
-//! its key exchange, the part of a login that a stranger gets the most work for the least from. A connection that has
-//! no credential to check makes room for a newcomer when there is no place left.
+//! The server admits a connection in two steps, because behind a load balancer it doesn't know the source at first. The
+//! connection *arrives* and counts in the total. Once its source is known, it waits for a place of that source and a
+//! token for its login. Its key exchange follows, the step in which a stranger causes the most work at the least cost.
+//! If no place is left, a connection without a credential to check makes room for a new one.
 
 mod open;
 #[cfg(test)]
@@ -19,19 +19,20 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a connection waits for a place and a token of its source.
+/// The time that a connection waits for a place and a token of its source.
 const MAX_ADMISSION_WAIT: Duration = Duration::from_secs(2);
 
-/// The limits that [`Connections`] keeps.
+/// The limits that [`Connections`] enforces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Connections that are logged in.
+    /// The number of logged-in connections.
     pub logged_in: usize,
-    /// Connections that are not yet logged in, in all.
+    /// The total number of connections before their login.
     pub unauthenticated: usize,
-    /// Connections that are not yet logged in, from one [`Source`]; twice as many from a /56, four times from a /48.
+    /// The number of connections before their login from one [`Source`]. A /56 may have twice as many, a /48 four
+    /// times.
     pub unauthenticated_per_source: usize,
-    /// Logins that one [`Source`] may begin and not finish.
+    /// The rate of logins that one [`Source`] may begin without finishing.
     pub unfinished_logins: LoginRate,
 }
 
@@ -46,12 +47,12 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// How many parties an address stands for.
+/// The number of parties behind an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Parties {
-    /// One: the limits per source hold.
+    /// One party: the limits per source apply.
     One,
-    /// Many, behind a NAT or a load balancer: it counts in all only.
+    /// Many parties behind a NAT or a load balancer: only the totals apply.
     Many,
 }
 
@@ -60,11 +61,11 @@ pub enum Parties {
 pub struct Connections {
     limits: ConnectionLimits,
     open: Mutex<Open>,
-    /// Wakes the connections that wait to be admitted when a place or a token was given back.
+    /// Wakes the connections that wait for admission when a place or a token becomes free.
     given_back: Notify,
 }
 
-/// Why a connection isn't taken, or not kept.
+/// The reason why a connection is refused or dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Too many connections wait for their login.
@@ -73,14 +74,14 @@ pub enum Refusal {
     UnauthenticatedFromSource,
     /// Too many logins from this source were begun and not finished.
     UnfinishedLogins,
-    /// It was trying no credential when another connection needed the place.
+    /// The connection was trying no credential when another connection needed its place.
     MadeRoom,
     /// Too many connections are logged in.
     LoggedIn,
 }
 
 impl Refusal {
-    /// The words for the log.
+    /// Returns the words for the log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -96,17 +97,17 @@ impl Refusal {
 }
 
 impl Connections {
-    /// No connections yet.
+    /// Creates an empty set of connections.
     #[must_use]
     pub fn new(limits: ConnectionLimits) -> Arc<Self> {
         Arc::new(Self { limits, open: Mutex::new(Open::new(&limits)), given_back: Notify::new() })
     }
 
-    /// Takes a place in all for a new connection. If there is none, the source that has the most connections without a
-    /// credential tried loses one: its oldest unfinished key exchange, or else the oldest of them.
+    /// Takes a place in the total for a new connection. If the total is reached, the source with the most connections
+    /// without a tried credential loses one: its oldest unfinished key exchange, or else its oldest connection.
     ///
     /// # Errors
-    /// The limit is reached, and all have tried a credential.
+    /// The limit is reached, and every connection has tried a credential.
     pub fn arrive(self: &Arc<Self>) -> Result<Arrival, Refusal> {
         let mut open = self.open();
         let full = open.places.len() >= self.limits.unauthenticated;
@@ -120,7 +121,8 @@ impl Connections {
         Ok(Arrival(Ticket { connections: Arc::clone(self), number }))
     }
 
-    /// A connection left `place`. One that only waited gives nothing to others: a flood must not wake all who wait.
+    /// Frees `place`. A connection that only waited frees nothing for others: a flood must not wake all waiting
+    /// connections.
     fn left(&self, place: &Place) {
         if place.is_admitted {
             self.given_back.notify_waiters();
@@ -132,7 +134,7 @@ impl Connections {
     }
 }
 
-/// The place of a connection that isn't logged in; free again on drop.
+/// The place of a connection before its login. Dropping it frees the place.
 #[derive(Debug)]
 struct Ticket {
     connections: Arc<Connections>,
@@ -148,12 +150,12 @@ impl Drop for Ticket {
     }
 }
 
-/// The place of a connection whose source isn't known yet; free again on drop.
+/// The place of a connection with an unknown source. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Arrival(Ticket);
 
 impl Arrival {
-    /// Takes a place among those of `source`, and a token for its login. Waits up to 2 s for them.
+    /// Takes a place of `source` and a token for its login. Waits up to 2 s for them.
     ///
     /// # Errors
     /// A limit is reached, or another connection needed the place.
@@ -169,11 +171,11 @@ impl Arrival {
 }
 
 impl Ticket {
-    /// Waits until it is admitted.
+    /// Waits for admission.
     async fn wait(&self, dropped: &CancellationToken) -> Result<(), Refusal> {
         let deadline = Instant::now() + MAX_ADMISSION_WAIT;
         loop {
-            // Before the look at the counts, so that nothing is given back unseen.
+            // Subscribes before it checks the counts, so that no wake-up is missed.
             let given_back = self.connections.given_back.notified();
             let admitted = self.connections.open().admit(self.number);
             let Err(wait) = admitted else { return Ok(()) };
@@ -189,7 +191,7 @@ impl Ticket {
     }
 }
 
-/// The place of a connection that isn't logged in and whose source is known; free again on drop.
+/// The place of a connection with a known source before its login. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Unauthenticated {
     ticket: Ticket,
@@ -197,17 +199,16 @@ pub struct Unauthenticated {
 }
 
 impl Unauthenticated {
-    /// The progress of the connection's login, which begins now.
+    /// Returns the progress of the connection's login, which begins now.
     #[must_use]
     pub fn progress(&self) -> LoginProgress {
         self.progress.clone()
     }
 
-    /// Takes a place among the logged-in connections, and gives the token back. This place is given back when `self` is
-    /// dropped.
+    /// Takes a place among the logged-in connections and gives the token back. Dropping `self` frees this place.
     ///
     /// # Errors
-    /// That limit is reached.
+    /// The limit on logged-in connections is reached.
     pub fn log_in(&self) -> Result<LoggedIn, Refusal> {
         let Ticket { connections, number } = &self.ticket;
         let mut open = connections.open();
@@ -223,7 +224,7 @@ impl Unauthenticated {
     }
 }
 
-/// How far the login of a connection has come. Clones are the same one.
+/// The progress of a connection's login. Clones refer to the same login.
 #[derive(Clone, Debug)]
 pub struct LoginProgress {
     connections: Arc<Connections>,
@@ -233,7 +234,7 @@ pub struct LoginProgress {
 }
 
 impl LoginProgress {
-    /// The key exchange is done.
+    /// Records that the key exchange is done.
     pub fn finish_key_exchange(&self) {
         self.connections.open().end_key_exchange(self.number);
         self.keys_exchanged.cancel();
@@ -244,24 +245,25 @@ impl LoginProgress {
         self.keys_exchanged.cancelled().await;
     }
 
-    /// The client tries a credential: the connection can't be dropped for another one until that is refused.
+    /// Records that the client tries a credential. The connection can't be dropped for another one until the credential
+    /// is refused.
     pub fn try_credential(&self) {
         self.connections.open().try_credential(self.number);
     }
 
-    /// The credential was refused.
+    /// Records that the credential was refused.
     pub fn refuse_credential(&self) {
         self.connections.open().refuse_credential(self.number);
     }
 
-    /// Cancelled when the connection must end, because another one needed its place.
+    /// Returns a token that is cancelled when the connection must end because another one needs its place.
     #[must_use]
     pub fn dropped(&self) -> &CancellationToken {
         &self.dropped
     }
 }
 
-/// The place of a connection that is logged in; free again on drop.
+/// The place of a logged-in connection. Dropping it frees the place.
 #[derive(Debug)]
 pub struct LoggedIn {
     connections: Arc<Connections>,

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) logged_in: usize,
-    /// The connections that aren't logged in, by number; numbers grow.
+    /// The connections before their login, by ascending number.
     pub(super) places: HashMap<u64, Place>,
     next_number: u64,
     pub(super) by_party: HashMap<Party, OfParty>,
@@ -26,46 +26,46 @@ pub(super) struct Open {
     per_source: usize,
 }
 
-/// A source, and how many parties it stands for.
+/// A source and the number of parties behind it.
 type Party = (Source, Parties);
 
-/// One connection that isn't logged in.
+/// One connection before its login.
 #[derive(Debug)]
 pub(super) struct Place {
     party: Option<Party>,
-    /// It counts among the places of its networks.
+    /// True if the connection counts among the places of its networks.
     pub(super) is_admitted: bool,
     has_token: bool,
-    /// Cancelled when it is dropped for another one.
+    /// Cancelled when the connection is dropped for another one.
     pub(super) dropped: CancellationToken,
 }
 
 /// The connections of one party that are trying no credential.
 #[derive(Debug, Default)]
 pub(super) struct OfParty {
-    /// The ones whose key exchange is unfinished, from the oldest on.
+    /// Connections with an unfinished key exchange, the oldest first.
     exchanging: BTreeSet<u64>,
-    /// The others, from the oldest on.
+    /// All others, the oldest first.
     silent: BTreeSet<u64>,
 }
 
-/// The connections from one network that aren't logged in. Those that stand for many parties don't count.
+/// The connections from one network before their login. Connections from addresses of many parties don't count.
 #[derive(Debug, Default)]
 pub(super) struct OfNetwork {
-    /// All of them, admitted or waiting.
+    /// The number of admitted and waiting connections.
     connections: usize,
-    /// The ones that were admitted.
+    /// The number of admitted connections.
     places: usize,
-    /// The ones that are trying no credential, admitted or waiting.
+    /// The number of admitted and waiting connections that are trying no credential.
     untried: usize,
 }
 
-/// Why a connection can't begin its login yet.
+/// The reason why a connection can't begin its login yet.
 #[derive(Debug)]
 pub(super) struct Wait {
-    /// The refusal, if it lasts.
+    /// The refusal, if the reason persists.
     pub(super) refusal: Refusal,
-    /// When it ends, where that is known.
+    /// The end of the wait, if it is known.
     pub(super) until: Option<Instant>,
 }
 
@@ -82,7 +82,7 @@ impl Open {
         }
     }
 
-    /// Takes a place for a connection whose source isn't known yet. The answer is its number.
+    /// Takes a place for a connection with an unknown source. Returns its number.
     pub(super) fn arrive(&mut self) -> u64 {
         let number = self.next_number;
         self.next_number = number.wrapping_add(1);
@@ -91,8 +91,8 @@ impl Open {
         number
     }
 
-    /// Counts the connection `number` as one of `source` that waits to begin its login. The token is cancelled when it is
-    /// dropped.
+    /// Counts the connection `number` as one of `source` that waits to begin its login. Returns a token that is
+    /// cancelled when the connection is dropped.
     pub(super) fn identify(
         &mut self,
         number: u64,
@@ -100,7 +100,8 @@ impl Open {
         parties: Parties,
     ) -> Result<CancellationToken, Refusal> {
         let party = (source.clone(), parties);
-        // As many may wait as may have a place: one source must not fill the house with connections that wait.
+        // At most as many connections may wait as may have a place: one source must not fill the total with waiting
+        // connections.
         if self.is_full(&party, 2, |of_network| of_network.connections) {
             return Err(Refusal::UnauthenticatedFromSource);
         }
@@ -114,7 +115,7 @@ impl Open {
         Ok(place.dropped.clone())
     }
 
-    /// Takes a place among those of each network of the connection `number`, and a token for its login; or nothing.
+    /// Takes a place in each network of the connection `number` and a token for its login, or takes nothing.
     pub(super) fn admit(&mut self, number: u64) -> Result<(), Wait> {
         let party = self.places.get(&number).and_then(|place| place.party.clone());
         let party = party.ok_or(Wait { refusal: Refusal::MadeRoom, until: None })?;
@@ -134,18 +135,19 @@ impl Open {
         Ok(())
     }
 
-    /// Gives a place free: the party that has most connections without a credential tried loses its oldest unfinished key
-    /// exchange, or if it has none, the oldest of them. `None` if all have tried one.
+    /// Frees a place. The party with the most connections without a tried credential loses its oldest unfinished key
+    /// exchange, or else its oldest connection. Returns `None` if every connection has tried a credential.
     ///
-    /// The party is chosen first: one of a few connections must not lose its key exchange to one that finishes many and
-    /// is silent. An IPv6 source has as many as the largest network around it.
+    /// The party is chosen first. A party with few connections must not lose its key exchange to one that finishes many
+    /// and then stays silent. The largest network around an IPv6 source determines the source's number of connections.
     pub(super) fn drop_oldest(&mut self) -> Option<Place> {
         let rank = |(party, of_party): (&Party, &OfParty)| {
             let oldest = of_party.exchanging.first().or_else(|| of_party.silent.first())?;
             let own = of_party.exchanging.len() + of_party.silent.len();
             let widest = match party.1 {
                 Parties::One => networks(party).map(|network| self.untried(&network)).max().unwrap_or(own),
-                // No more than others may have: it must not lose for all who are behind it.
+                // Counts at most as many as another party may have: a shared address must not lose on behalf of all
+                // parties behind it.
                 Parties::Many => own.min(self.per_source),
             };
             Some((widest, own.min(widest), !of_party.exchanging.is_empty(), Reverse(*oldest)))
@@ -154,7 +156,7 @@ impl Open {
         self.leave(number)
     }
 
-    /// Returns `true` if a network of `party` has `times` the connections that it may have, as `count` counts them.
+    /// True if a network of `party` has `times` its allowed connections, as `count` counts them.
     fn is_full(&self, party: &Party, times: usize, count: impl Fn(&OfNetwork) -> usize) -> bool {
         let (source, parties) = party;
         *parties == Parties::One
@@ -177,7 +179,7 @@ impl Open {
         }
     }
 
-    /// The connection `number` tries a credential: it can't be dropped until that is refused.
+    /// Records that the connection `number` tries a credential. It can't be dropped until the credential is refused.
     pub(super) fn try_credential(&mut self, number: u64) {
         let Some(party) = self.places.get(&number).and_then(|place| place.party.as_ref()) else { return };
         let Some(of_party) = self.by_party.get_mut(party) else { return };
@@ -191,7 +193,7 @@ impl Open {
         }
     }
 
-    /// The credential of the connection `number` was refused: it can be dropped again.
+    /// Records that the credential of the connection `number` was refused. The connection can be dropped again.
     pub(super) fn refuse_credential(&mut self, number: u64) {
         let Some(party) = self.places.get(&number).and_then(|place| place.party.clone()) else { return };
         if self.by_party.entry(party.clone()).or_default().silent.insert(number) {
@@ -223,13 +225,13 @@ impl Open {
     }
 }
 
-/// The networks that the connections of `party` count in.
+/// Returns the networks in which the connections of `party` count.
 fn networks((source, parties): &Party) -> impl Iterator<Item = Network> {
     let networks = (*parties == Parties::One).then(|| source.networks());
     networks.into_iter().flatten().map(|(network, _)| network)
 }
 
-/// Changes the counts of each network of `party`, and forgets those that have none any more.
+/// Changes the counts of each network of `party`, and deletes networks without connections.
 fn recount(by_network: &mut HashMap<Network, OfNetwork>, party: &Party, change: impl Fn(&mut OfNetwork)) {
     for network in networks(party) {
         let of_network = by_network.entry(network.clone()).or_default();

@@ -14,7 +14,7 @@ fn connections(unauthenticated: usize, per_source: usize, logged_in: usize) -> A
     })
 }
 
-/// No limit that matters, but 20 unfinished logins at once and 5 more a second.
+/// Returns connections whose only effective limit is 20 unfinished logins at once and 5 more a second.
 fn strict() -> Arc<Connections> {
     Connections::new(ConnectionLimits {
         unauthenticated: 1_000,
@@ -28,7 +28,8 @@ fn source(text: &str) -> Source {
 }
 
 impl Connections {
-    /// Admits a connection at once, or not at all. A source without a place left is one without a token here.
+    /// Admits a connection at once, or returns the refusal. A source without a free place counts as one without a token
+    /// here.
     fn admit(self: &Arc<Self>, address: &str) -> Result<Unauthenticated, Refusal> {
         let admitted = self.arrive()?.admit(&source(address), Parties::One).now_or_never();
         admitted.unwrap_or(Err(Refusal::UnfinishedLogins))
@@ -39,7 +40,7 @@ impl Connections {
         open.places.is_empty() && open.by_party.is_empty() && open.by_network.is_empty() && open.logged_in == 0
     }
 
-    /// Admits a connection, for which it waits.
+    /// Admits a connection in a task that waits for it.
     fn admit_later(self: &Arc<Self>, address: &str) -> JoinHandle<Result<Unauthenticated, Refusal>> {
         let (arrival, source) = (self.arrive(), source(address));
         tokio::spawn(async move { arrival?.admit(&source, Parties::One).await })
@@ -118,7 +119,7 @@ async fn a_login_moves_from_one_count_to_the_other() {
 #[tokio::test]
 async fn check_and_take_are_one_step() {
     let connections = connections(50, 50, 50);
-    // A place that is given up while others wait hands its turn on by a task.
+    // A place that is freed while others wait passes its turn on by a task.
     let runtime = tokio::runtime::Handle::current();
     let admitted: Vec<_> = std::thread::scope(|scope| {
         let racers: Vec<_> = (0..8)
@@ -193,7 +194,7 @@ async fn issue_12_7_a_full_house_drops_the_oldest_key_exchange_of_the_source_tha
     assert!(!is_dropped(&old) && !is_dropped(&done) && !is_dropped(&newcomer));
     assert_eq!(connections.open().places.len(), 6);
 
-    // Its own source may be the one that has most.
+    // The connection's own source may be the one with the most.
     let own = admit("192.0.2.2");
     assert_eq!(many.each_ref().map(is_dropped), [true, true, false]);
     assert!(!is_dropped(&own));
@@ -262,7 +263,7 @@ async fn a_connection_that_waits_for_a_token_makes_room_too() {
     assert!(connections.is_empty());
 }
 
-/// As many connections as get in from these addresses, with their key exchanges done and silent.
+/// Returns the connections that are admitted from these addresses, with finished key exchanges and no credential.
 fn silent(connections: &Arc<Connections>, addresses: impl IntoIterator<Item = String>) -> Vec<Unauthenticated> {
     let admitted = addresses.into_iter().filter_map(|address| connections.admit(&address).ok());
     admitted.inspect(|place| place.progress().finish_key_exchange()).collect()
@@ -281,7 +282,7 @@ async fn issue_12_7_networks_of_ipv6_have_places_of_their_own() {
         let mut held = Vec::new();
         for _ in 0..3 {
             held.append(&mut silent(&connections, addresses.clone()));
-            // All buckets are full again: what holds is the limit of places.
+            // All buckets are full again, so only the limit of places applies.
             advance(Duration::from_hours(1)).await;
         }
         assert_eq!(held.len(), if most == 200 { 600 } else { most }, "{}", addresses[1]);

@@ -1,40 +1,40 @@
-//! The kinds of errors: the distinctions that edges make.
+//! The kinds of errors: the distinctions that edges need.
 
 use super::Error;
 use crate::store;
 
-/// The kind of an error. Every edge has one table from kinds to the codes of its protocol: SFTP's are statuses, FTP's
-/// the replies of RFC 959, HTTP's the status codes of RFC 9110.
+/// The kind of an error. Every edge has one table from kinds to its protocol's codes: SFTP's statuses, FTP's replies
+/// (RFC 959), HTTP's status codes (RFC 9110).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// No file or directory has the name, or it is not a directory although the path leads through it.
+    /// No file or directory has the name, or the path leads through a name that is not a directory.
     NotFound,
     /// Another file or directory has the name, or lies in the directory.
     AlreadyExists,
-    /// A permission, the configuration of the account, or the storage's own rules forbid it.
+    /// A permission, the account's configuration, or the storage's own rules forbid the request.
     Denied,
-    /// The handle was not opened for this.
+    /// The handle was not opened for this operation.
     NotOpen,
-    /// The request makes no sense as it stands: a name that can't be stored, or a target that can't be reached.
+    /// The request is invalid: a name that can't be stored, or a target that can't be reached.
     Invalid,
-    /// The protocol has the request, and the server doesn't support it.
+    /// The server doesn't support this request of the protocol.
     Unsupported,
-    /// The file is in another state than the request assumes, perhaps because another session changed it.
+    /// The file's state differs from the one that the request assumes, perhaps because another session changed it.
     Conflict,
-    /// A limit of the tenant or of the storage.
+    /// The request exceeds a limit of the tenant or of the storage.
     TooLarge,
     /// The bucket is full.
     Full,
-    /// The server, or another session, needs some time. The same request may succeed soon.
+    /// The server or another session needs some time. The same request may succeed soon.
     Busy,
     /// The storage or the journal doesn't answer. The same request may succeed later.
     Unavailable,
-    /// Nothing was stored, and a repetition of the request alone doesn't help.
+    /// The server stored nothing, and repeating only this request doesn't help.
     Failed,
 }
 
 impl Error {
-    /// The kind of this error.
+    /// Returns the kind of this error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -54,7 +54,7 @@ impl Error {
             Self::TooManyToRename { .. } | Self::HoleTooLarge { .. } | Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::Busy | Self::RenameUnderWay | Self::BeingUploaded | Self::WaitedTooLong => ErrorKind::Busy,
             Self::NoJournal(_) | Self::PartialNotFound(_) => ErrorKind::Unavailable,
-            // The client may not do what the earlier upload may not.
+            // A permission that the earlier upload lacks is lacking for this request too.
             Self::EarlierUpload(cause) => match cause.kind() {
                 ErrorKind::Denied | ErrorKind::NotOpen => ErrorKind::Denied,
                 _ => ErrorKind::Failed,
@@ -67,7 +67,7 @@ impl Error {
     }
 }
 
-/// The kind of an error of the storage that has no variant of its own.
+/// Returns the kind of a storage error without a variant of its own.
 fn of_storage(cause: &store::Error) -> ErrorKind {
     match cause {
         store::Error::Full { .. } => ErrorKind::Full,

@@ -1,6 +1,6 @@
-//! Why an operation on the tree failed, in words that a user may hear: no key, no bucket, no request id.
+//! The reason why an operation on the tree failed, in words for a user: no key, no bucket, no request id.
 //!
-//! What the operator needs on top is the `source`: the storage's error, which goes into the log at the edge.
+//! The operator's details are in the `source`, the storage's error. The edge logs it.
 
 mod kind;
 #[cfg(test)]
@@ -17,28 +17,28 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Why an operation on the tree failed. `Display` is a sentence for the client.
+/// The reason why an operation on the tree failed. `Display` is a sentence for the client.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The path can't be used.
+    /// The path is invalid.
     #[error(transparent)]
     InvalidPath(#[from] InvalidPath),
-    /// Nothing is there.
+    /// No file or directory has the name.
     #[error("no such file or directory")]
     NotFound,
-    /// Something is there that may not be replaced by this request.
+    /// The request may not replace the existing file or directory.
     #[error("a file or directory of this name exists already")]
     AlreadyExists,
-    /// A file was needed.
+    /// The request needs a file.
     #[error("this is a directory")]
     IsDirectory,
-    /// A directory was needed.
+    /// The request needs a directory.
     #[error("this is not a directory")]
     NotDirectory,
-    /// The directory holds something, perhaps names that can't be shown.
+    /// The directory holds entries, perhaps some that can't be shown.
     #[error("the directory is not empty")]
     NotEmpty,
-    /// The user's permissions don't allow it here.
+    /// The user lacks this permission at the path.
     #[error("{}", denied(*.0))]
     Denied(Permission),
     /// The path lies in no mount.
@@ -47,125 +47,126 @@ pub enum Error {
     /// The path is a mount or the landing directory, or holds one.
     #[error("this directory belongs to the configuration of your account: it can't be renamed or removed")]
     Mounted,
-    /// A rename from one mount to another.
+    /// Source and target of a rename lie in different mounts.
     #[error("source and target of a rename must lie below the same top directory: copy the file instead")]
     AcrossMounts,
-    /// A file lies where a directory is meant.
+    /// A file has the name of a parent directory.
     #[error("a file has the name of the directory that this is to lie in")]
     BelowFile,
-    /// A rename of something to a place below itself.
+    /// The target of a rename lies below its source.
     #[error("nothing can be moved to a place below itself")]
     BelowItself,
-    /// The tenant's limit on what is renamed with a directory.
+    /// The directory holds more files than the tenant's limit for renames.
     #[error("a directory with more than {limit} files can't be renamed: move what is in it in smaller portions")]
     TooManyToRename {
-        /// `max_rename_objects`.
+        /// The value of `max_rename_objects`.
         limit: u64,
     },
     /// Another session renames or removes the same names.
     #[error("this is being renamed or removed, or a rename that was cut off is being put right: try again in a minute")]
     RenameUnderWay,
-    /// The journal is needed and doesn't answer.
+    /// The operation needs the journal, which doesn't answer.
     #[error(
         "directories can't be renamed now, because the server could not write down how far it got: try again later"
     )]
     NoJournal(#[source] store::Error),
-    /// The protocol has it and the storage can't do it.
+    /// The protocol has this request, and the storage can't serve it.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
-    /// The lock on a file that was created with EXCL.
+    /// The session lost the lock on a file that it created with EXCL.
     #[error("another session removed this file before it was stored, or is creating it too: nothing was stored")]
     LockLost,
-    /// The object is no longer the one that the operation began with.
+    /// The object is no longer the version that the operation began with.
     #[error("the file was changed by someone else in the meantime")]
     Changed(#[source] store::Error),
-    /// The same of the file that is copied from. Poisons the handle that is copied to.
+    /// The source of a copy is no longer the version that the copy began with. Poisons the target's handle.
     #[error("the file that is copied was changed by someone else in the meantime")]
     SourceChanged(#[source] store::Error),
-    /// A copy out of what is not open for reading alone. Poisons the handle that is copied to.
+    /// The source of a copy is not open for reading only. Poisons the target's handle.
     #[error("only a file that is open for reading alone can be copied")]
     NoSource,
-    /// The object lies in an archive.
+    /// The object is archived.
     #[error("the file is archived and must be restored before it can be read")]
     Archived,
-    /// No upload memory was free in time, or the storage asks for patience.
+    /// No upload memory was free in time, or the storage asked the server to slow down.
     #[error("the server is busy, try again later")]
     Busy,
-    /// A write to bytes that are on their way already. Poisons the handle.
+    /// A WRITE to bytes that the server has already sent to the storage. Poisons the handle.
     #[error("this part of the file is already stored and can't be written again: upload it anew")]
     Shipped,
-    /// A write too far behind the end. Poisons the handle.
+    /// A WRITE too far behind the end. Poisons the handle.
     #[error("a hole of more than {limit} bytes can't be stored")]
     HoleTooLarge {
         /// The largest hole, in bytes.
         limit: u64,
     },
-    /// The tenant's limit on the size of a file. Poisons the handle.
+    /// The file exceeds the tenant's limit on file sizes. Poisons the handle.
     #[error("files larger than {limit} bytes are not accepted")]
     TooLarge {
-        /// `max_object_bytes`.
+        /// The value of `max_object_bytes`.
         limit: u64,
     },
-    /// An upload that was cut off, which another session goes on with, or had a moment ago.
+    /// Another session resumes the interrupted upload, or did so a moment ago.
     #[error("this file is being uploaded by another session, or was until a moment ago: try again in half a minute")]
     BeingUploaded,
-    /// More of an upload that was cut off was stored than its client knows.
+    /// More bytes of the interrupted upload were stored than its client knows.
     #[error("more of this file was stored than when its size was asked for: ask for its size again")]
     PartialGrown,
-    /// What was stored of an upload that was cut off is gone.
+    /// The stored bytes of an interrupted upload are gone.
     #[error("what was uploaded of this file before is no longer there: upload it anew")]
     PartialLost,
-    /// The journal is needed and doesn't answer.
+    /// The operation needs the journal, which doesn't answer.
     #[error("what was uploaded of this file before can't be found now: try again later, or upload it anew")]
     PartialNotFound(#[source] store::Error),
-    /// A client that went on behind the place up to which the upload was stored. Poisons the handle.
+    /// The client resumed behind the end of the stored bytes. Poisons the handle.
     #[error("bytes are missing behind those that were stored before: upload the file anew")]
     Gap,
-    /// An earlier write of the handle failed, so that nothing is published.
+    /// An earlier WRITE of the handle failed, so the server publishes nothing.
     #[error("an earlier write failed, so nothing was stored: upload the file anew")]
     Poisoned(#[source] store::Error),
-    /// A CLOSE that came earlier failed, and this one waited for it.
+    /// This CLOSE waited for an earlier one, and the earlier one failed.
     #[error("a file that was closed before this could not be stored: {0}")]
     EarlierUpload(#[source] Arc<Self>),
-    /// The memory of an upload whose CLOSE waited for earlier ones was needed by others.
+    /// The CLOSE of this upload waited for earlier ones, and other uploads needed its memory.
     #[error("the upload was abandoned: it waited for earlier files while others waited for memory")]
     WaitedTooLong,
-    /// An upload that ended without an answer to its CLOSE.
+    /// The upload ended without an answer to its CLOSE.
     #[error("the upload was lost: upload the file anew")]
     Lost,
-    /// An upload that held memory which others waited for.
+    /// The upload was silent and held memory that others waited for.
     #[error("the upload was given up: it was silent while others waited for memory")]
     Silent,
-    /// READ on a handle that was opened for writing alone.
+    /// READ on a handle that is open for writing only.
     #[error("the file was not opened for reading")]
     NotOpenForReading,
-    /// WRITE, or another size, on a handle that was opened for reading, or to empty the file.
+    /// WRITE, or a change of the size, on a handle that is open for reading or to empty the file.
     #[error("the file was not opened for writing")]
     NotOpenForWriting,
-    /// READ, on a handle that writes, of bytes that have left the server's memory.
+    /// READ, on a writing handle, of bytes that have left the server's memory.
     #[error("this part of the file is on its way to the storage and can be read after the upload has ended")]
     NotReadableYet,
-    /// The storage's own rules don't let the server do this.
+    /// The storage's own rules deny the server this operation.
     #[error("the storage denied the server access to this")]
     Forbidden(#[source] store::Error),
-    /// OPEN for writing, after an upload failed for its bucket's sake.
+    /// OPEN for writing after an upload failed because of its bucket.
     #[error("the storage did not take the last upload: {}", sentence(.0))]
     StorageFails(#[source] store::Error),
-    /// OPEN for writing, after the storage denied this session two uploads in a row.
+    /// OPEN for writing after the storage denied this session two uploads in a row.
     #[error("the storage did not take the last uploads: it denied the server access to them")]
     UploadsDenied(#[source] store::Error),
-    /// Anything else that went wrong below.
+    /// Any other error of the storage.
     #[error("{}", sentence(.0))]
     Storage(#[source] store::Error),
 }
 
-/// What SFTP has and S3, or this version, has not.
+/// A request that SFTP has and that S3, or this version, doesn't support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
-    /// A write-open without TRUNC of a file that this session is uploading: each handle is an upload of its own.
+    /// An OPEN for writing without TRUNC, of a file that this session is uploading: each handle is an upload of its
+    /// own.
     #[error("this file is being uploaded through another handle: close that first")]
     SecondWriter,
-    /// SETSTAT of an owner other than the one shown.
+    /// SETSTAT of an owner other than the displayed one.
     #[error("files have no owner that could be changed")]
     Owner,
 }

@@ -1,10 +1,10 @@
-//! One error of every kind and cause, for tests of the tables that edges have.
+//! One error of every kind and cause, for tests of the edges' tables.
 
 use super::{Error, Unsupported};
 use crate::{account::Permission, name::InvalidPath, store};
 use std::sync::Arc;
 
-/// Every variant at least once, and those that depend on their cause with several causes.
+/// Returns every variant at least once, and several causes for variants whose kind depends on their cause.
 pub(crate) fn samples() -> Vec<Error> {
     let request = || "4711".to_owned();
     let broken = || store::Error::Broken(request());

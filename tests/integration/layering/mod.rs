@@ -1,5 +1,5 @@
-//! Who may know whom. The sources are read as tokens, so that a path counts wherever it stands: in a `use`, in an
-//! expression, in the body of a macro. Tests inside the modules are held to the same rules.
+//! The allowed imports of each module. The test reads the sources as tokens, so a path counts in a `use`, in an
+//! expression and in the body of a macro. The same rules apply to tests inside the modules.
 
 mod source;
 
@@ -7,7 +7,7 @@ use crate::support::sources::sources;
 use source::{File, Named};
 use std::{fs, path::Path};
 
-/// What a module may import of the crate.
+/// The modules of the crate that a module may import.
 enum May {
     Import(&'static [&'static str]),
     ImportEverything,
@@ -22,7 +22,7 @@ const LAYERS: &[(&str, May)] = &[
     ("account", Import(&["name"])),
     ("sftp", Import(&["sftp::channel", "sftp::wire"])),
     ("sftp::wire", Import(&[])),
-    // Entries of the journal have permissions.
+    // Journal entries contain permissions.
     ("store", Import(&["account", "name"])),
     ("policy", Import(&["account", "name"])),
     ("events", Import(&["account", "name", "policy"])),
@@ -45,11 +45,11 @@ const LAYERS: &[(&str, May)] = &[
 /// Modules that every module may import.
 const GROUND: &[&str] = &["clock"];
 
-/// Where the crates of others may be named, as beginnings of paths below `src/`. One that ends in `_` stands for all
-/// crates whose names begin so.
+/// The places that may name other crates, as beginnings of paths below `src/`. A name that ends in `_` stands for all
+/// crates with that beginning.
 const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["app/", "cli/", "demo/accounts.rs", "demo/mod.rs", "demo/tenants.rs"]),
-    // aws_lc_rs is no client of AWS but its library of cryptography.
+    // aws_lc_rs is AWS's cryptography library, not a client of AWS.
     ("aws_", &["cloud/", "store/s3/", "ssh/host_key_signer.rs"]),
     ("russh", &["ssh/"]),
     ("rustix", &["app/mod.rs", "config/tests/exposure.rs", "files.rs", "ssh/holder.rs", "ssh/server.rs"]),
@@ -71,7 +71,7 @@ fn every_module_keeps_to_its_layer() {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
-/// What `file` may not do and does, a line each.
+/// Returns the violations of `file`, one line each.
 fn faults_of(file: &File) -> Vec<String> {
     let layer = file.layer();
     let Some((_, may)) = LAYERS.iter().find(|(name, _)| *name == layer) else {
@@ -102,7 +102,7 @@ fn forbidden(path: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// The faults of a file at `path` with this text, without their place.
+    /// Returns the violations in a file at `path` with this text, without their positions.
     fn faults(path: &str, text: &str) -> Vec<String> {
         let start = format!("src/{path}:");
         faults_of(&File::parse(path, text)).iter().map(|fault| fault.strip_prefix(&start).unwrap().to_owned()).collect()

@@ -1,5 +1,5 @@
-//! One source file as the names that it mentions. Comments and strings are none; what `super` means is worked out from
-//! where it stands.
+//! Parses a source file into the names that it mentions. It skips comments and strings, and resolves `super` from the
+//! module's position.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
@@ -13,43 +13,43 @@ pub struct File {
 /// The module at the root whose children have rules of their own.
 const DIVIDED: &str = "sftp";
 
-/// What a place in a file names.
+/// A name at a position in a file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Named {
-    /// A path that leads through this module, which has a rule of its own.
+    /// A path through this module, which has a rule of its own.
     Module(String),
-    /// The root of the crate itself, through which every module can be reached.
+    /// The root of the crate, through which every module can be reached.
     Root,
-    /// Text that isn't in the file, or the crate under another name.
+    /// An included text outside the file, or the crate under another name.
     Elsewhere,
     /// Any identifier.
     Identifier(String),
 }
 
 impl File {
-    /// Reads `text`, the file at `path` below `src/`.
+    /// Parses `text`, the file at `path` below `src/`.
     pub fn parse(path: &str, text: &str) -> Self {
         let steps = path.strip_suffix(".rs").unwrap().split('/').filter(|step| *step != "mod");
         let module: Vec<String> = steps.map(str::to_owned).collect();
-        // What stands in the root of the crate has no module's name before it.
+        // Items in the root of the crate have no module's name before them.
         let inside = if ["lib", "main"].contains(&path.strip_suffix(".rs").unwrap()) { &[][..] } else { &module };
         let mut reading = Reading { names: Vec::new() };
         reading.tokens(text.parse().unwrap_or_else(|error| panic!("{path}: {error}")), inside);
         Self { path: path.to_owned(), names: reading.names, module }
     }
 
-    /// The path below `src/`.
+    /// Returns the path below `src/`.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The module with a rule of its own that the file belongs to, such as `store` or `sftp::wire`.
+    /// Returns the module with a rule of its own that the file belongs to, such as `store` or `sftp::wire`.
     pub fn layer(&self) -> String {
         let steps = if self.module[0] == DIVIDED { 2 } else { 1 };
         self.module[..self.module.len().min(steps)].join("::")
     }
 
-    /// What is named, with the line.
+    /// Returns the names with their lines.
     pub fn names(&self) -> impl Iterator<Item = (usize, &Named)> {
         self.names.iter().map(|(line, named)| (*line, named))
     }
@@ -60,13 +60,13 @@ struct Reading {
 }
 
 impl Reading {
-    /// Reads `tokens`, which stand in the module `inside`.
+    /// Reads `tokens` in the module `inside`.
     fn tokens(&mut self, tokens: TokenStream, inside: &[String]) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let mut at = 0;
         while at < tokens.len() {
             at += match &tokens[at..] {
-                // `pub(crate)` and `pub(in crate::store)` say who may look in, not who is looked at.
+                // `pub(crate)` and `pub(in crate::store)` limit visibility and are no imports.
                 [word, TokenTree::Group(scope), ..] if is(word, "pub") && is_visibility(scope) => 2,
                 [word, name, TokenTree::Group(body), ..] if is(word, "mod") && braced(body) => {
                     self.tokens(body.stream(), &[inside, &[name.to_string()]].concat());
@@ -99,8 +99,8 @@ impl Reading {
         1
     }
 
-    /// Follows the path at the start of `tokens` from the module `base`, until it is in a module at the root. Returns
-    /// how many tokens that took.
+    /// Follows the path at the start of `tokens` from the module `base` until it reaches a module at the root. Returns
+    /// the number of tokens read.
     fn path(&mut self, tokens: &[TokenTree], mut base: Vec<String>) -> usize {
         let mut at = 0;
         loop {
@@ -145,7 +145,7 @@ impl Reading {
     }
 }
 
-/// Whether a path goes on behind its first `at` tokens.
+/// True if a path continues behind its first `at` tokens.
 fn goes_on(tokens: &[TokenTree], at: usize) -> bool {
     matches!(&tokens[at..], [one, two, ..] if is(one, ":") && is(two, ":"))
 }
@@ -158,7 +158,7 @@ fn is(token: &TokenTree, text: &str) -> bool {
     }
 }
 
-/// Whether `attribute` takes a module's source from another place.
+/// True if `attribute` takes a module's source from another file.
 fn moves(attribute: &Group) -> bool {
     let inside: Vec<TokenTree> = attribute.stream().into_iter().take(2).collect();
     matches!(&inside[..], [word, mark] if is(word, "path") && is(mark, "="))
@@ -168,7 +168,7 @@ fn braced(group: &Group) -> bool {
     group.delimiter() == Delimiter::Brace
 }
 
-/// Whether `group`, behind `pub`, is a scope and not the first field of a tuple.
+/// True if `group`, behind `pub`, is a scope and not the first field of a tuple.
 fn is_visibility(group: &Group) -> bool {
     let inside: Vec<TokenTree> = group.stream().into_iter().collect();
     let scopes = ["crate", "self", "super"];
@@ -180,7 +180,7 @@ fn is_visibility(group: &Group) -> bool {
 mod tests {
     use super::*;
 
-    /// The names that lead out of the file, in order.
+    /// Returns the names that lead out of the file, in order.
     fn ways_out(path: &str, text: &str) -> Vec<String> {
         let file = File::parse(path, text);
         let shown = file.names().filter_map(|(_, named)| match named {
