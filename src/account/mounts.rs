@@ -11,7 +11,7 @@ pub struct Mount {
     pub entry: VirtualPath,
     /// The full prefix in the bucket, including the tenant's own.
     pub prefix: Prefix,
-    /// What the user may do below the entry.
+    /// The user's permissions below the entry.
     pub permissions: Permissions,
 }
 

@@ -1,4 +1,4 @@
-//! Any request and any reply, for the properties that the codec must keep.
+//! Strategies for arbitrary requests and replies, to test the properties of the codec.
 
 use bytes::Bytes;
 use proptest::{collection::vec, option, prelude::*};
@@ -47,7 +47,7 @@ fn copy_data() -> impl Strategy<Value = CopyData> {
     )
 }
 
-/// A request of any kind.
+/// Returns a strategy for any request.
 pub(super) fn request() -> impl Strategy<Value = Request> {
     let id = any::<u32>;
     prop_oneof![
@@ -89,7 +89,7 @@ pub(super) fn request() -> impl Strategy<Value = Request> {
     ]
 }
 
-/// A reply of any kind.
+/// Returns a strategy for any reply.
 pub(super) fn reply() -> impl Strategy<Value = Reply> {
     let id = any::<u32>;
     let extension = (".*", ".*").prop_map(|(name, version)| Extension { name: name.into(), version: version.into() });

@@ -1,6 +1,6 @@
 //! File attributes of version 3 (draft, section 5): flags, and the fields that the flags announce.
 //!
-//! Extended pairs are skipped: version 3 defines none, and no client sends any.
+//! The codec skips extended pairs: version 3 defines none, and no client sends any.
 
 use super::fields::{Malformed, Reader, Sink};
 
@@ -10,29 +10,29 @@ const PERMISSIONS: u32 = 0x04;
 const TIMES: u32 = 0x08;
 const EXTENDED: u32 = 0x8000_0000;
 
-/// What is told, or asked, of a file's attributes. A field that is `None` isn't on the wire.
+/// The reported or requested attributes of a file. A field that is `None` isn't on the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Attrs {
-    /// In bytes.
+    /// The size in bytes.
     pub size: Option<u64>,
-    /// Who owns the file.
+    /// The owner of the file.
     pub owner: Option<Owner>,
     /// POSIX's `st_mode`: permission bits and, from most peers, the type bits.
     pub permissions: Option<u32>,
-    /// When the file was last used.
+    /// The times of the last read and the last write.
     pub times: Option<Times>,
 }
 
-/// The numbers of a file's owner and group.
+/// The numeric ids of a file's owner and group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Owner {
-    /// The user's number.
+    /// The user's id.
     pub uid: u32,
-    /// The group's number.
+    /// The group's id.
     pub gid: u32,
 }
 
-/// When a file was last read and written, in seconds since 1970 in UTC.
+/// The times of a file's last read and last write, in seconds since 1970 in UTC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Times {
     /// The last read.
@@ -82,7 +82,7 @@ impl Attrs {
     }
 }
 
-/// Each pair takes at least eight bytes of the frame, so the count that a peer claims bounds no loop: the frame does.
+/// Each pair takes at least eight bytes of the frame, so the frame bounds the loop. A peer's false count does no harm.
 fn skip_extended(reader: &mut Reader) -> Result<(), Malformed> {
     for _ in 0..reader.u32()? {
         reader.string()?;

@@ -1,23 +1,23 @@
-//! `copy-data` (draft-ietf-secsh-filexfer-extensions-00, section 7): bytes go from one open file into another without
-//! passing through the client.
+//! `copy-data` (draft-ietf-secsh-filexfer-extensions-00, section 7): copies bytes from one open file into another
+//! without a transfer through the client.
 
 use super::{
     Handle,
     fields::{Malformed, Reader, Sink},
 };
 
-/// The request.
+/// A request to copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyData {
-    /// The file that is read.
+    /// The handle of the file to read.
     pub source: Handle,
-    /// Where in it the bytes begin.
+    /// The offset of the first byte in the source.
     pub source_offset: u64,
-    /// How many bytes; 0 for all up to the end of the file.
+    /// The number of bytes; 0 means all bytes up to the end of the file.
     pub length: u64,
-    /// The file that is written.
+    /// The handle of the file to write.
     pub target: Handle,
-    /// Where in it the bytes go.
+    /// The offset of the first byte in the target.
     pub target_offset: u64,
 }
 

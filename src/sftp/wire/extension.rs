@@ -1,4 +1,4 @@
-//! OpenSSH's extensions (its file `PROTOCOL`, section 4): what VERSION announces, and the EXTENDED requests.
+//! OpenSSH's extensions (its file `PROTOCOL`, section 4): their announcements in VERSION, and the EXTENDED requests.
 
 use std::borrow::Cow;
 
@@ -16,27 +16,27 @@ const EXPAND_PATH: &str = "expand-path@openssh.com";
 const HOME_DIRECTORY: &str = "home-directory";
 const COPY_DATA: &str = "copy-data";
 
-/// An extension as VERSION announces it: a name, and what the extension calls its version.
+/// An extension as VERSION announces it: its name and its version text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
-    /// Such as `limits@openssh.com`.
+    /// The name, such as `limits@openssh.com`.
     pub name: Cow<'static, str>,
-    /// The extension's own text, such as `1`.
+    /// The extension's version text, such as `1`.
     pub version: Cow<'static, str>,
 }
 
 impl Extension {
     /// RENAME that replaces its target.
     pub const POSIX_RENAME: Self = Self::first(POSIX_RENAME);
-    /// How long packets, reads and writes may be.
+    /// The maximum lengths of packets, reads and writes.
     pub const LIMITS: Self = Self::first(LIMITS);
     /// SETSTAT that doesn't follow symbolic links.
     pub const LSETSTAT: Self = Self::first(LSETSTAT);
     /// REALPATH that expands `~`.
     pub const EXPAND_PATH: Self = Self::first(EXPAND_PATH);
-    /// Where a user's home is.
+    /// The home directory of a user.
     pub const HOME_DIRECTORY: Self = Self::first(HOME_DIRECTORY);
-    /// Copies between open files, on the server.
+    /// Copies between open files on the server.
     pub const COPY_DATA: Self = Self::first(COPY_DATA);
 
     const fn first(name: &'static str) -> Self {
@@ -44,38 +44,38 @@ impl Extension {
     }
 }
 
-/// What an EXTENDED request asks for.
+/// The content of an EXTENDED request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extended {
-    /// `limits@openssh.com`, answered by EXTENDED_REPLY with [`Limits`].
+    /// `limits@openssh.com`. The answer is an EXTENDED_REPLY with [`Limits`].
     Limits,
-    /// `posix-rename@openssh.com`: `source` becomes `target`, which is replaced if it is there.
+    /// `posix-rename@openssh.com`: renames `source` to `target`, which it may replace.
     PosixRename {
-        /// The path that is.
+        /// The present path.
         source: Bytes,
-        /// The path that is to be.
+        /// The new path.
         target: Bytes,
     },
     /// `lsetstat@openssh.com`: SETSTAT of a symbolic link itself.
     LsetStat {
-        /// Of what.
+        /// The path of the link.
         path: Bytes,
         /// The attributes to set.
         attrs: Attrs,
     },
-    /// `expand-path@openssh.com`: REALPATH with `~` and `~user`, answered by NAME.
+    /// `expand-path@openssh.com`: REALPATH with `~` and `~user`. The answer is a NAME.
     ExpandPath {
         /// The path to expand.
         path: Bytes,
     },
-    /// `home-directory`, answered by NAME.
+    /// `home-directory`. The answer is a NAME.
     HomeDirectory {
-        /// The user asked for; empty for the one who asks.
+        /// The user; empty for the requesting user.
         user: Bytes,
     },
     /// `copy-data`.
     CopyData(CopyData),
-    /// Any other, by its name. To be answered with OP_UNSUPPORTED.
+    /// Any other extension, by its name. The server answers OP_UNSUPPORTED.
     Unknown(Bytes),
 }
 
@@ -123,33 +123,33 @@ impl Extended {
     }
 }
 
-/// The most bytes that one READ gets and that one WRITE is announced to carry: a packet of 256 KiB less 1 KiB for
-/// headers, as OpenSSH's own server has it. OpenSSH's client sends requests of exactly this length.
+/// The maximum bytes that one READ returns, and that the server announces for one WRITE. It is a packet of 256 KiB less
+/// 1 KiB for headers, as in OpenSSH's own server. OpenSSH's client sends requests of exactly this length.
 pub const MAX_READ_BYTES: u32 = 255 * 1024;
 
-/// What the server takes at most: the answer to `limits@openssh.com`. Zero means "not said".
+/// The server's limits, the answer to `limits@openssh.com`. Zero means "not specified".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest packet, in bytes.
+    /// The maximum length of a packet, in bytes.
     pub max_packet_bytes: u64,
-    /// The most bytes that one READ gets.
+    /// The maximum bytes that one READ returns.
     pub max_read_bytes: u64,
-    /// The most bytes that one WRITE may carry.
+    /// The maximum bytes of one WRITE.
     pub max_write_bytes: u64,
-    /// The most handles open at once.
+    /// The maximum number of open handles.
     pub max_handles: u64,
 }
 
 impl Limits {
-    /// The limits of this codec: packets of 262,144 bytes, reads and writes of 261,120. How many handles may be open is
-    /// the session's to say.
+    /// Returns the limits of this codec: packets of 262,144 bytes, reads and writes of 261,120. The session sets the
+    /// number of handles.
     #[must_use]
     pub fn new(max_handles: u64) -> Self {
         let max_read_bytes = u64::from(MAX_READ_BYTES);
         Self { max_packet_bytes: 256 * 1024, max_read_bytes, max_write_bytes: max_read_bytes, max_handles }
     }
 
-    /// The payload of the EXTENDED_REPLY.
+    /// Returns the payload of the EXTENDED_REPLY.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(4 * size_of::<u64>());
@@ -159,10 +159,10 @@ impl Limits {
         out.freeze()
     }
 
-    /// Reads the payload of an EXTENDED_REPLY.
+    /// Parses the payload of an EXTENDED_REPLY.
     ///
     /// # Errors
-    /// When it is too short.
+    /// The payload is too short.
     pub fn decode(data: Bytes) -> Result<Self, Malformed> {
         let mut reader = Reader::new(data);
         Ok(Self {

@@ -1,28 +1,29 @@
-//! SSH's wire types (RFC 4251, section 5): numbers are big-endian, a string is its length in four bytes and its bytes.
+//! SSH's wire types (RFC 4251, section 5). Numbers are big-endian; a string is its length in four bytes, then its
+//! bytes.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Why a frame can't be read as what its type says.
+/// The reason why a frame's content doesn't fit its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// A field, or the length of one, reaches beyond the end of the frame.
+    /// A field or its length extends beyond the end of the frame.
     #[error("the frame ends within a field")]
     Short,
-    /// The draft's section 6.2 allows 256 bytes.
+    /// The handle is longer than the 256 bytes of the draft's section 6.2.
     #[error("a handle longer than 256 bytes")]
     HandleTooLong,
-    /// Text of a reply that isn't UTF-8.
+    /// A text of a reply isn't UTF-8.
     #[error("text that is not UTF-8")]
     NotUtf8,
-    /// A status code that version 3 doesn't have.
+    /// Version 3 has no such status code.
     #[error("unknown status code {0}")]
     UnknownStatus(u32),
-    /// A type that no reply has.
+    /// No reply has this type.
     #[error("unknown reply type {0}")]
     UnknownReply(u8),
 }
 
-/// Reads the fields of a frame one after the other; strings are slices of it.
+/// Reads the fields of a frame one after the other. Strings are slices of the frame.
 pub(super) struct Reader(Bytes);
 
 impl Reader {
@@ -62,7 +63,8 @@ impl Reader {
     }
 }
 
-/// Takes the fields of a frame: a buffer, or [`Count`], so that a length can't differ from what is written.
+/// A destination for the fields of a frame: a buffer, or [`Count`], so that the announced and the written length always
+/// agree.
 pub(super) trait Sink {
     fn bytes(&mut self, bytes: &[u8]);
 
@@ -79,7 +81,7 @@ pub(super) trait Sink {
     }
 
     fn length(&mut self, length: usize) {
-        // What is encoded is bounded far below 4 GiB, and no peer would take a length that ends up saturated.
+        // Encoded strings are far shorter than 4 GiB, and no peer would accept a frame with a saturated length.
         self.u32(u32::try_from(length).unwrap_or(u32::MAX));
     }
 
@@ -95,7 +97,7 @@ impl Sink for BytesMut {
     }
 }
 
-/// Counts what is written.
+/// Counts written bytes.
 struct Count(usize);
 
 impl Sink for Count {
@@ -104,14 +106,14 @@ impl Sink for Count {
     }
 }
 
-/// The bytes that a frame with the body that `write` writes takes, its length field included.
+/// Returns the length of a frame with the body that `write` writes, including the length field.
 pub(super) fn frame_len(write: impl Fn(&mut dyn Sink)) -> usize {
     let mut count = Count(size_of::<u32>());
     write(&mut count);
     count.0
 }
 
-/// Appends to `out` a frame with the body that `write` writes.
+/// Appends a frame with the body that `write` writes to `out`.
 pub(super) fn put_frame(out: &mut BytesMut, write: impl Fn(&mut dyn Sink)) {
     let length = frame_len(&write);
     out.reserve(length);

@@ -1,29 +1,29 @@
-//! Cuts the byte stream of a channel into frames: a length of four bytes, then a body of that length (draft,
-//! section 3).
+//! Splits the byte stream of a channel into frames: a length of four bytes, then a body of that length (draft, section
+//! 3).
 //!
-//! Invariant: a length is checked before anything is allocated for it, and at most one frame is held, in an allocation
-//! of its size, or at most a third more: nothing is regrown, and a slice that outlives its frame's other parts keeps no
-//! neighbour alive.
+//! Invariant: the reader checks a length before it allocates memory for it, and holds at most one frame. The allocation
+//! has the frame's size, or is at most a third larger. It is never regrown, and a slice that outlives the other parts
+//! of its frame keeps no other frame alive.
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::{mem, sync::Arc};
 
-/// The longest frame body that is taken, in bytes.
+/// The maximum length of a frame body, in bytes.
 ///
-/// `limits@openssh.com` announces 256 KiB as the longest packet; the headroom lets pass a client that takes this for
-/// the length of its data, and adds a header and a handle to it.
+/// `limits@openssh.com` announces 256 KiB as the maximum packet. The headroom admits a client that takes this for the
+/// length of its data and adds a header and a handle to it.
 pub const MAX_FRAME_BYTES: usize = 256 * 1024 + 1024;
 
 const LENGTH_BYTES: u8 = 4;
 
-/// A length that no frame can have. The stream can't be read on after it.
+/// A length that no frame can have. The stream is unreadable from there on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// A frame without even a type.
+    /// The frame is too short for a type.
     #[error("an empty frame")]
     Empty,
-    /// Longer than [`MAX_FRAME_BYTES`].
+    /// The frame is longer than [`MAX_FRAME_BYTES`].
     #[error("a frame of {0} bytes, the longest allowed is {MAX_FRAME_BYTES}")]
     TooLong(u32),
 }
@@ -44,7 +44,7 @@ pub enum FrameError {
 /// ```
 #[derive(Debug, Default)]
 pub struct FrameReader {
-    /// The length field, as far as `length_bytes` of its four bytes have come.
+    /// The received part of the length field: `length_bytes` of its four bytes.
     length: u32,
     length_bytes: u8,
     body: Vec<u8>,
@@ -52,17 +52,17 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    /// A reader that shares the memory of long frames with others.
+    /// Creates a reader that shares the memory of long frames with others.
     #[must_use]
     pub fn new(pool: Arc<FramePool>) -> Self {
         Self { pool, ..Self::default() }
     }
 
-    /// Takes from the front of `input` what the current frame lacks. Returns the body (type, then payload) of that
-    /// frame when it is whole, and `None` when `input` is used up before.
+    /// Consumes the missing part of the current frame from the front of `input`. Returns the frame's body (type, then
+    /// payload) when it is complete, or `None` when `input` is used up first.
     ///
     /// # Errors
-    /// When the frame's length can't be. Every later call says the same.
+    /// The frame's length is invalid. Every later call returns the same error.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Bytes>, FrameError> {
         while self.length_bytes < LENGTH_BYTES {
             let Some((&byte, rest)) = input.split_first() else { return Ok(None) };
@@ -85,15 +85,16 @@ impl FrameReader {
     }
 }
 
-/// From this length on a frame's memory goes round. It is at most a third more than the frame's length.
+/// The minimum length of a frame with pooled memory. The memory is at most a third larger than the frame.
 const LONG_BYTES: usize = MAX_FRAME_BYTES / 4 * 3;
-/// How many idle bodies are kept: 8 MiB. More go back to the system.
+/// The number of idle bodies that the pool keeps: 8 MiB. The rest goes back to the system.
 const MAX_IDLE: usize = 32;
 
-/// The memory of long frames, which goes round: the allocator would give much of it back to the system, and get it anew
-/// page by page, 80,000 times in an upload of 1 GiB.
+/// The pooled memory of long frames. Without the pool the allocator would return much of it to the system and get it
+/// back page by page, 80,000 times in an upload of 1 GiB.
 ///
-/// Nothing of a frame shows in the next one: a body is emptied before it lies idle, and grows by what comes in.
+/// No frame exposes bytes of an earlier one: the pool empties a body before it becomes idle, and the body grows with
+/// the bytes that arrive.
 #[derive(Debug, Default)]
 pub struct FramePool {
     idle: Mutex<Vec<Vec<u8>>>,
@@ -116,7 +117,7 @@ impl FramePool {
     }
 }
 
-/// A long frame's body.
+/// The body of a long frame.
 struct Long {
     body: Vec<u8>,
     pool: Arc<FramePool>,

@@ -1,26 +1,27 @@
-//! What names an open file or directory on the wire: bytes that only the server understands (draft, section 6.2).
+//! The handles of open files and directories on the wire: bytes that only the server understands (draft, section 6.2).
 
 use bytes::Bytes;
 
 use super::fields::{Malformed, Reader};
 
-/// The longest handle, in bytes (draft, section 6.2).
+/// The maximum length of a handle, in bytes (draft, section 6.2).
 pub const MAX_HANDLE_BYTES: usize = 256;
 
-/// A handle: at most [`MAX_HANDLE_BYTES`] of the server's choice, sent back by the client as they are.
+/// A handle: at most [`MAX_HANDLE_BYTES`] that the server chose. The client sends them back unchanged.
 ///
-/// A decoded one is a slice of its frame and keeps the whole of it in memory: it is to look up with, not to keep.
+/// A decoded handle is a slice of its frame and keeps the whole frame in memory. Use it for a lookup, and don't store
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Handle(Bytes);
 
 impl Handle {
-    /// The handle's bytes.
+    /// Returns the handle's bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The number that this handle was made from; `None` when the bytes are no number of ours.
+    /// Returns the number that the server made this handle from, or `None` if the bytes are no number of the server's.
     #[must_use]
     pub fn number(&self) -> Option<u32> {
         <[u8; 4]>::try_from(self.as_bytes()).ok().map(u32::from_be_bytes)

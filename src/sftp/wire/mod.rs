@@ -4,11 +4,11 @@
 //! bytes → FrameReader → frame body → Request::decode → session → Reply::encode → bytes
 //! ```
 //!
-//! It speaks draft-ietf-secsh-filexfer-02 and those of OpenSSH's extensions (its file `PROTOCOL`) that the server
-//! offers. It knows nothing of paths, permissions or storage, and decides nothing.
+//! It implements draft-ietf-secsh-filexfer-02 and those of OpenSSH's extensions (its file `PROTOCOL`) that the server
+//! offers. It contains no paths, permissions or storage, and makes no decisions.
 //!
-//! Invariants: no input makes it panic; no length is believed before it is checked; names, handles and data are slices
-//! of the frame that they came in, so a 255 KiB WRITE is copied once, from the SSH packets into its frame.
+//! Invariants: no input makes it panic. It checks every length before it uses it. Names, handles and data are slices of
+//! their frame, so a 255 KiB WRITE is copied once, from the SSH packets into its frame.
 
 #[cfg(test)]
 mod arbitrary;
@@ -35,5 +35,5 @@ pub use reply::{Name, Reply};
 pub use request::{DecodeError, Request};
 pub use status::StatusCode;
 
-/// The protocol version that is spoken, whatever higher one a client asks for (draft, section 4).
+/// The protocol version of the server, even if a client asks for a higher one (draft, section 4).
 pub const VERSION: u32 = 3;

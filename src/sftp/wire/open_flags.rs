@@ -1,23 +1,23 @@
-//! How OPEN is to open a file: the draft's `pflags` (section 6.3).
+//! The flags of OPEN: the draft's `pflags` (section 6.3).
 
 use std::{fmt, ops::BitOr};
 
-/// A set of the flags of OPEN. Bits that version 3 doesn't know are kept and can be seen in [`OpenFlags::unknown`].
+/// A set of the flags of OPEN. It keeps bits that version 3 doesn't define; [`OpenFlags::unknown`] returns them.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct OpenFlags(u32);
 
 impl OpenFlags {
-    /// For reading.
+    /// Open for reading.
     pub const READ: Self = Self(0x01);
-    /// For writing.
+    /// Open for writing.
     pub const WRITE: Self = Self(0x02);
-    /// Writes go to the end of the file.
+    /// Append writes to the end of the file.
     pub const APPEND: Self = Self(0x04);
-    /// The file is made if it isn't there.
+    /// Create the file if it doesn't exist.
     pub const CREATE: Self = Self(0x08);
-    /// A file that is there is emptied.
+    /// Truncate an existing file.
     pub const TRUNCATE: Self = Self(0x10);
-    /// The file must not be there.
+    /// Fail if the file exists.
     pub const EXCLUSIVE: Self = Self(0x20);
 
     const NAMED: [(Self, &str); 6] = [
@@ -30,25 +30,25 @@ impl OpenFlags {
     ];
     const KNOWN: u32 = 0x3f;
 
-    /// The set that `bits` mean on the wire.
+    /// Returns the set for `bits` on the wire.
     #[must_use]
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
-    /// The set as it is on the wire.
+    /// Returns the set in its wire form.
     #[must_use]
     pub const fn bits(self) -> u32 {
         self.0
     }
 
-    /// Whether every flag of `other` is set.
+    /// True if every flag of `other` is set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// The bits that are set and mean nothing in version 3.
+    /// Returns the set bits that version 3 doesn't define.
     #[must_use]
     pub const fn unknown(self) -> u32 {
         self.0 & !Self::KNOWN

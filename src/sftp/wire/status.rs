@@ -1,31 +1,31 @@
-//! How a request ended: the codes of the draft's section 7.
+//! The status of a request: the codes of the draft's section 7.
 
 /// The code of a STATUS reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum StatusCode {
-    /// It was done.
+    /// The request succeeded.
     Ok = 0,
     /// The end of the file, or of the directory.
     Eof = 1,
     /// No such file.
     NoSuchFile = 2,
-    /// The user may not do this.
+    /// The user lacks a permission.
     PermissionDenied = 3,
-    /// Anything else; the message says what.
+    /// Any other failure; the message explains it.
     Failure = 4,
-    /// The request made no sense.
+    /// The request is invalid.
     BadMessage = 5,
     /// A client's own code, never sent by a server.
     NoConnection = 6,
     /// A client's own code, never sent by a server.
     ConnectionLost = 7,
-    /// The server doesn't do this.
+    /// The server doesn't support the request.
     OpUnsupported = 8,
 }
 
 impl StatusCode {
-    /// The status that `code` means; `None` when version 3 has no such code.
+    /// Returns the status of `code`, or `None` if version 3 has no such code.
     #[must_use]
     pub const fn from_code(code: u32) -> Option<Self> {
         Some(match code {
@@ -42,7 +42,7 @@ impl StatusCode {
         })
     }
 
-    /// The code on the wire.
+    /// Returns the code on the wire.
     #[must_use]
     pub const fn code(self) -> u32 {
         self as u32

@@ -1,4 +1,4 @@
-//! A frame's body → [`Reply`], for clients: the server's tests have one.
+//! Decodes a frame's body into a [`Reply`], for clients: the server's tests have one.
 
 use bytes::Bytes;
 
@@ -6,10 +6,10 @@ use super::{Name, Reply};
 use crate::sftp::wire::{Attrs, Extension, Handle, Malformed, StatusCode, fields::Reader, kind};
 
 impl Reply {
-    /// Reads a frame's body, as [`FrameReader`](crate::sftp::wire::FrameReader) gives it.
+    /// Decodes a frame's body, as [`FrameReader`](crate::sftp::wire::FrameReader) returns it.
     ///
     /// # Errors
-    /// When it is malformed, or no reply.
+    /// The body is malformed or no reply.
     pub fn decode(frame: Bytes) -> Result<Self, Malformed> {
         let mut reader = Reader::new(frame);
         let kind = reader.u8()?;
@@ -39,7 +39,7 @@ fn extensions(reader: &mut Reader) -> Result<Vec<Extension>, Malformed> {
     Ok(extensions)
 }
 
-/// The vector grows with what is read: the count that a peer claims reserves nothing.
+/// The vector grows with the names that it reads: a peer's count reserves no memory.
 fn names(reader: &mut Reader) -> Result<Vec<Name>, Malformed> {
     let mut names = Vec::new();
     for _ in 0..reader.u32()? {

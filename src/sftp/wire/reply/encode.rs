@@ -1,4 +1,4 @@
-//! [`Reply`] → a frame.
+//! Encodes a [`Reply`] into a frame.
 
 use bytes::{Bytes, BytesMut};
 
@@ -8,28 +8,28 @@ use crate::sftp::wire::{
     kind,
 };
 
-/// A piece of DATA from this length on is sent as it is. Shorter ones are copied, so that none keeps a buffer alive that
-/// is more than twice its length: HTTP reads at most 408 KiB at once.
+/// The minimum length of a DATA piece that is sent without a copy. Shorter pieces are copied, so that no piece keeps a
+/// buffer of more than twice its length alive: HTTP reads at most 408 KiB at once.
 pub(super) const LONG_PIECE_BYTES: usize = 204 * 1024;
-/// What precedes the data in the body of a DATA: type, id and length.
+/// The bytes before the data in the body of a DATA: type, id and length.
 const DATA_HEADER_BYTES: usize = 9;
 
-/// The tag of the only language that the server speaks (RFC 1766).
+/// The tag of English, the server's only language (RFC 1766).
 const LANGUAGE: &[u8] = b"en";
 
 impl Reply {
-    /// Appends the reply to `out` as a frame, its length first.
+    /// Appends the reply to `out` as a frame, beginning with its length.
     pub fn encode(&self, out: &mut BytesMut) {
         put_frame(out, |out| self.body(out));
     }
 
-    /// The bytes that [`Reply::encode`] appends.
+    /// Returns the number of bytes that [`Reply::encode`] appends.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         frame_len(|out| self.body(out))
     }
 
-    /// The bytes that [`Reply::encode`] appends, in pieces, so that long data isn't copied.
+    /// Returns the bytes that [`Reply::encode`] appends, in pieces, so that long data isn't copied.
     #[must_use]
     pub fn into_pieces(self) -> Vec<Bytes> {
         let mut joined = BytesMut::new();
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::sftp::wire::{Attrs, Extension, Handle, Limits, Owner, StatusCode, Times, VERSION};
 
-    /// By the draft, and but for the language tag as OpenSSH 9.2's `sftp-server` answers.
+    /// By the draft. Except for the language tag, OpenSSH 9.2's `sftp-server` answers the same.
     #[test]
     fn golden_replies() {
         let id = 0x0102_0304;

@@ -1,4 +1,4 @@
-//! What the server answers (draft, section 7).
+//! The replies of the server (draft, section 7).
 
 mod decode;
 mod encode;
@@ -13,19 +13,19 @@ use super::{Attrs, Extension, Handle, StatusCode};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "fields are the draft's own: each reply is documented with its use")]
 pub enum Reply {
-    /// Answers INIT: the version that is spoken, and the extensions that work.
+    /// Answers INIT: the protocol version, and the extensions that the server offers.
     Version { version: u32, extensions: Vec<Extension> },
-    /// How it ended, and a sentence for the user, sent as English.
+    /// Answers any request: its status, and an English sentence for the user.
     Status { id: u32, code: StatusCode, message: Cow<'static, str> },
     /// Answers OPEN and OPENDIR.
     Handle { id: u32, handle: Handle },
-    /// Answers READ. The pieces make one string on the wire; they needn't be joined before.
+    /// Answers READ. The pieces form one string on the wire; the sender needn't join them.
     Data { id: u32, pieces: Vec<Bytes> },
-    /// Answers READDIR with some names; REALPATH and its kin with one.
+    /// Answers READDIR with several names, and REALPATH and similar requests with one.
     Name { id: u32, names: Vec<Name> },
     /// Answers STAT, LSTAT and FSTAT.
     Attrs { id: u32, attrs: Attrs },
-    /// Answers EXTENDED in the extension's own words, such as those of [`Limits`](super::Limits).
+    /// Answers EXTENDED in the extension's own format, such as that of [`Limits`](super::Limits).
     ExtendedReply { id: u32, data: Bytes },
 }
 
@@ -34,26 +34,26 @@ pub enum Reply {
 pub struct Name {
     /// The entry's name, or for REALPATH the path.
     pub filename: Bytes,
-    /// What a client shows as it is: a line like those of `ls -l`.
+    /// The line that a client shows unchanged, similar to those of `ls -l`.
     pub longname: Bytes,
     /// The entry's attributes; none for REALPATH.
     pub attrs: Attrs,
 }
 
 impl Reply {
-    /// "It was done."
+    /// Returns the status of success.
     #[must_use]
     pub const fn ok(id: u32) -> Self {
         Self::Status { id, code: StatusCode::Ok, message: Cow::Borrowed("Success") }
     }
 
-    /// A status with a sentence for the user.
+    /// Returns a status with a sentence for the user.
     #[must_use]
     pub fn status(id: u32, code: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self::Status { id, code, message: message.into() }
     }
 
-    /// The id of the request that is answered; `None` for VERSION alone.
+    /// Returns the id of the answered request, or `None` for VERSION.
     #[must_use]
     pub const fn id(&self) -> Option<u32> {
         match self {
@@ -86,7 +86,7 @@ mod tests {
         FrameReader::default().next(&mut &encoded(reply)[..]).unwrap().unwrap()
     }
 
-    /// As the other side sees it: it can't know what DATA was put together from.
+    /// Returns the reply as a client sees it: a client can't know the pieces of a DATA.
     fn joined(reply: Reply) -> Reply {
         match reply {
             Reply::Data { id, pieces } => Reply::Data { id, pieces: vec![pieces.concat().into()] },

@@ -1,20 +1,21 @@
-//! A frame's body → [`Request`]. Bytes behind the last field are ignored: some clients send the flags of version 5.
+//! Decodes a frame's body into a [`Request`]. Ignores bytes behind the last field: some clients send the flags of
+//! version 5.
 
 use bytes::Bytes;
 
 use super::Request;
 use crate::sftp::wire::{Attrs, Extended, Handle, Malformed, OpenFlags, fields::Reader, kind};
 
-/// Why a frame is no request.
+/// The reason why a frame is no valid request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// It contradicts its own type, so nothing that follows can be trusted either: the channel is to be ended.
+    /// The frame contradicts its own type, so the server can't trust the rest of the stream and must end the channel.
     #[error("malformed request: {0}")]
     Malformed(#[from] Malformed),
-    /// A type that no request of version 3 has. Clients wait for the answer: OP_UNSUPPORTED, with this id.
+    /// Version 3 has no request of this type. Clients wait for the answer: OP_UNSUPPORTED with this id.
     #[error("unknown request type {kind}")]
     Unknown {
-        /// The first field, where every request but INIT has its id.
+        /// The first field, which is the id in every request but INIT.
         id: u32,
         /// The frame's type.
         kind: u8,
@@ -22,10 +23,10 @@ pub enum DecodeError {
 }
 
 impl Request {
-    /// Reads a frame's body, as [`FrameReader`](crate::sftp::wire::FrameReader) gives it.
+    /// Decodes a frame's body, as [`FrameReader`](crate::sftp::wire::FrameReader) returns it.
     ///
     /// # Errors
-    /// When it is malformed, or of an unknown type.
+    /// The body is malformed or of an unknown type.
     pub fn decode(frame: Bytes) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(frame);
         let r = &mut reader;
@@ -87,8 +88,8 @@ mod tests {
         Attrs { permissions: Some(mode), ..Attrs::default() }
     }
 
-    /// Frames are as OpenSSH 9.2's `sftp` sent them in a session of `put -p`, `reput`, `ls`, `get`, `rename` and more,
-    /// with this id, this handle and these paths; what it didn't need there is by the draft.
+    /// Most frames were recorded from OpenSSH 9.2's `sftp` in a session of `put -p`, `reput`, `ls`, `get`, `rename` and
+    /// more, with the id, handle and paths replaced. The rest follow the draft.
     fn golden<const N: usize>(frames: [(&'static [u8], Request); N]) {
         for (frame, request) in frames {
             let body = FrameReader::default().next(&mut &frame[..]).unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! [`Request`] → a frame, for clients: the server's tests have one.
+//! Encodes a [`Request`] into a frame, for clients: the server's tests have one.
 
 use bytes::BytesMut;
 
@@ -9,7 +9,7 @@ use crate::sftp::wire::{
 };
 
 impl Request {
-    /// Appends the request to `out` as a frame, its length first.
+    /// Appends the request to `out` as a frame, beginning with its length.
     pub fn encode(&self, out: &mut BytesMut) {
         put_frame(out, |out| self.body(out));
     }
@@ -74,7 +74,7 @@ impl Request {
     }
 }
 
-/// All but INIT and EXTENDED begin so: type, id, and a path or a handle.
+/// Writes the beginning of every request except INIT and EXTENDED: type, id, and a path or a handle.
 fn begin(out: &mut dyn Sink, kind: u8, id: u32, subject: &[u8]) {
     out.u8(kind);
     out.u32(id);

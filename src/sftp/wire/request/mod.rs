@@ -1,6 +1,6 @@
-//! What a client asks (draft, section 6). Names are the bytes that it sent; `vfs` makes paths of them.
+//! The requests of a client (draft, section 6). Names are the client's bytes; `vfs` parses them into paths.
 //!
-//! Every byte string is a slice of its frame and keeps the whole frame in memory as long as it lives.
+//! Every byte string is a slice of its frame and keeps the whole frame in memory.
 
 mod decode;
 mod encode;
@@ -15,9 +15,10 @@ pub use decode::DecodeError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "fields are the draft's own: each request is documented with its section")]
 pub enum Request {
-    /// Begins the conversation (section 4). It has no id, and its answer is VERSION. The client's extensions are ignored.
+    /// Begins the conversation (section 4). It has no id, and its answer is VERSION. The server ignores the client's
+    /// extensions.
     Init { version: u32 },
-    /// Opens a file (6.3). `attrs` are for a file that is made.
+    /// Opens a file (6.3). `attrs` apply to a file that it creates.
     Open { id: u32, path: Bytes, flags: OpenFlags, attrs: Attrs },
     /// Closes a file or a directory (6.3).
     Close { id: u32, handle: Handle },
@@ -25,9 +26,9 @@ pub enum Request {
     Read { id: u32, handle: Handle, offset: u64, length: u32 },
     /// Writes `data` at `offset` (6.4).
     Write { id: u32, handle: Handle, offset: u64, data: Bytes },
-    /// Attributes of what the path names itself, be it a symbolic link (6.8).
+    /// Asks for the attributes of the path itself, even if it is a symbolic link (6.8).
     Lstat { id: u32, path: Bytes },
-    /// Attributes of an open file (6.8).
+    /// Asks for the attributes of an open file (6.8).
     Fstat { id: u32, handle: Handle },
     /// Sets attributes by path (6.9).
     SetStat { id: u32, path: Bytes, attrs: Attrs },
@@ -35,33 +36,33 @@ pub enum Request {
     FsetStat { id: u32, handle: Handle, attrs: Attrs },
     /// Opens a directory to list it (6.7).
     OpenDir { id: u32, path: Bytes },
-    /// The next names of an open directory (6.7).
+    /// Asks for the next names of an open directory (6.7).
     ReadDir { id: u32, handle: Handle },
     /// Removes a file (6.5).
     Remove { id: u32, path: Bytes },
-    /// Makes a directory (6.6).
+    /// Creates a directory (6.6).
     Mkdir { id: u32, path: Bytes, attrs: Attrs },
     /// Removes an empty directory (6.6).
     Rmdir { id: u32, path: Bytes },
-    /// The absolute path that a path means (6.11).
+    /// Asks for the absolute form of a path (6.11).
     RealPath { id: u32, path: Bytes },
-    /// Attributes of what the path leads to (6.8).
+    /// Asks for the attributes of the path's target (6.8).
     Stat { id: u32, path: Bytes },
-    /// Renames, unless `target` is there (6.5).
+    /// Renames, unless `target` exists (6.5).
     Rename { id: u32, source: Bytes, target: Bytes },
-    /// Where a symbolic link leads (6.10).
+    /// Asks for the target of a symbolic link (6.10).
     ReadLink { id: u32, path: Bytes },
-    /// Makes the symbolic link `link`, which leads to `target` (6.10).
+    /// Creates the symbolic link `link` to `target` (6.10).
     ///
-    /// The draft has `link` first on the wire. OpenSSH's client and server have it second, and every other client that
-    /// wants to work with them follows: so does this codec.
+    /// In the draft `link` is first on the wire. In OpenSSH's client and server it is second. Every other client that
+    /// interoperates with them follows OpenSSH, and so does this codec.
     Symlink { id: u32, target: Bytes, link: Bytes },
     /// An extension's request (section 8).
     Extended { id: u32, request: Extended },
 }
 
 impl Request {
-    /// The id that the reply must carry; `None` for INIT alone.
+    /// Returns the id that the reply must carry, or `None` for INIT.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         match self {
