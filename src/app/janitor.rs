@@ -1,6 +1,6 @@
-//! Gives up, at S3, the uploads that were cut off and that nobody goes on with: S3 bills their parts until then. Every node
-//! looks, and a lease sees to it that one of them does it. It also deletes the rows of claims and locks that nodes left in a
-//! shared journal when they were killed.
+//! Aborts, in S3, interrupted uploads that no session resumed in time: S3 bills their parts until then. Every node
+//! looks for them, and a lease ensures that one node aborts each. The janitor also deletes the rows of claims and locks
+//! that killed nodes left in a shared journal.
 
 use super::owner_lookup::{EntryMount, NoBucket, OwnerLookup};
 use crate::{
@@ -12,16 +12,16 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tracing::info;
 
-/// It looks so often.
+/// The interval between two passes.
 const INTERVAL: Duration = Duration::from_mins(1);
-/// Only what nobody has held for so long is given up: who uploads may have been kept from the journal for a while. What
-/// can't be given up is tried again then.
+/// The janitor aborts only uploads that no session has held for this long, because an uploading session may have lost
+/// contact with the journal for a while. It retries a failed abort after the same time.
 const FREE_FOR: Duration = Duration::from_hours(1);
 
-/// A row of a claim or a lock stays for this time after its lease ended: the clocks of two nodes are not that far apart.
+/// The time for which a row of a claim or a lock stays after its lease ended. The clocks of two nodes differ by less.
 const LEASE_ENDED_FOR: Duration = Duration::from_hours(1);
 
-/// Who clears away.
+/// The task that aborts interrupted uploads and deletes the rows of killed nodes.
 pub(super) struct Janitor {
     journal: Arc<dyn Journal>,
     owners: Arc<OwnerLookup>,
@@ -33,7 +33,7 @@ impl Janitor {
         Self { journal, owners, events }
     }
 
-    /// Looks now and then. Whoever stops it leaves what is being given up to the next who looks.
+    /// Runs a pass every minute. Cancel-safe: a later pass or another node finishes an interrupted abort.
     pub(super) async fn run(self) {
         loop {
             self.clear().await;
@@ -42,7 +42,7 @@ impl Janitor {
         }
     }
 
-    /// Deletes rows of nodes that were killed, up to 1,000 a pass. What fails is done by the next pass, or by another node.
+    /// Deletes rows of killed nodes, up to 1,000 a pass. After an error the next pass or another node deletes them.
     async fn drop_ended_leases(&self) {
         if !self.journal.is_shared() {
             return;
@@ -54,7 +54,7 @@ impl Janitor {
         }
     }
 
-    /// Gives up what nobody holds and nobody goes on with. While the journal is down there is nothing to be known.
+    /// Aborts uploads that no session holds or resumed in time. Does nothing while the journal doesn't answer.
     async fn clear(&self) {
         loop {
             let Ok(lease) = Lease::new() else { return };
@@ -67,7 +67,7 @@ impl Janitor {
             let is_over = !matches!(outcome, Outcome::Failed(_));
             self.record(&partial, outcome);
             if is_over {
-                // If the journal goes down now, another pass finds that the upload is gone already.
+                // If the journal stops answering here, another pass will find that the upload is already gone.
                 let _ = self.journal.end_partial(&partial.id).await;
             }
         }
@@ -108,7 +108,7 @@ mod tests {
         Janitor::new(Arc::clone(journal) as Arc<dyn Journal>, alice(bucket, Permission::Write), Events::new("node"))
     }
 
-    /// An upload of `user`, cut off a moment ago and kept for a day.
+    /// Adds an upload of `user` that was interrupted a moment ago and can be resumed for a day.
     async fn cut_off(user: &str, permissions: Option<Permissions>, bucket: &MemoryBucket, journal: &MemoryJournal) {
         let mount = Prefix::parse("acme/").unwrap();
         let upload = bucket.create_upload(&mount.key(user).unwrap(), &NewObject::default()).await.unwrap();

@@ -1,4 +1,4 @@
-//! The composition root: from a config to a running server, and to its orderly end.
+//! The composition root: builds a running server from a config, and ends it in good order.
 
 mod janitor;
 mod owner_lookup;
@@ -35,10 +35,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How long uploads that were cut off may take to be given up at S3.
+/// The time for aborting interrupted uploads in S3 at the end.
 const CLEAN_UP: Duration = Duration::from_secs(30);
 
-/// A server that listens and is about to serve.
+/// A server that listens and doesn't serve yet.
 pub struct App {
     listening: Listening,
     sessions: Arc<Sessions>,
@@ -52,11 +52,11 @@ pub struct App {
 }
 
 impl App {
-    /// Puts the server together and listens. Nothing of a tenant's storage is asked yet.
+    /// Builds the server and listens. Makes no request to a tenant's storage.
     ///
     /// # Errors
-    /// Host keys that can't be read or made, a ledger that can't be used, an address that can't be listened on, or logins
-    /// that can't be checked.
+    /// The server can't read or make its host keys, can't use its ledger, can't listen on an address, or can't check
+    /// logins.
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
         let keys = &config.server.ssh;
         let host_keys = HostKeys::load_or_make(&keys.host_key_directory, &keys.host_key_kinds)?;
@@ -65,10 +65,10 @@ impl App {
         Self::with(config, host_keys, ledger)
     }
 
-    /// As [`App::build`], with host keys and a ledger that are at hand already. Call it in a tokio runtime.
+    /// Like [`App::build`], with given host keys and a given ledger. Call it in a tokio runtime.
     ///
     /// # Errors
-    /// As [`App::build`].
+    /// The errors of [`App::build`].
     pub fn with(config: &Config, host_keys: HostKeys, ledger: Ledger) -> anyhow::Result<Self> {
         let server = &config.server;
         let places =
@@ -116,14 +116,15 @@ impl App {
         Ok(Self { listening, sessions, sftp, events, ledger, repairs, janitor, sweep, drain_timeout })
     }
 
-    /// The addresses listened on, with the ports that the system chose.
+    /// Returns the addresses of the listeners, with the ports that the system chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listening.addresses()
     }
 
-    /// Serves until `stop` is cancelled. Then nobody new is let in, and transfers may finish; after the drain time-out
-    /// the rest is cut off and its uploads are given up. Cancelling `hurry` ends the waiting early.
+    /// Serves until `stop` is cancelled. Then the server accepts no new connections and lets transfers finish. After
+    /// the drain time-out it cuts the remaining connections and aborts their uploads. Cancelling `hurry` skips the
+    /// wait.
     pub async fn run(self, stop: CancellationToken, hurry: CancellationToken) {
         for address in self.addresses() {
             info!(%address, "listening");
@@ -143,7 +144,7 @@ impl App {
             }
             cut.cancel();
         };
-        // The clock first: it says that the server stops, however soon the last connection goes.
+        // The clock comes first: it logs that the server is stopping, even if the last connection ends at once.
         tokio::select! {
             biased;
             () = async { clock.await; std::future::pending().await } => {}
@@ -156,7 +157,7 @@ impl App {
         if timeout(CLEAN_UP, drained).await.is_err() {
             warn!("S3 did not answer in time: multipart uploads of cut-off transfers may be left open");
         }
-        // They were told to stop long ago.
+        // These tasks were asked to stop before the drain.
         drop((repairing.await, clearing.await, sweeping.await));
         self.ledger.close().await;
         reporting.abort();
@@ -165,22 +166,23 @@ impl App {
     }
 }
 
-/// The node's name in its records: that of the machine, or the pod.
+/// Returns the node's name in its records: the host name of the machine or the pod.
 fn node_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// `password_checks`, on half of the cores at most: a flood of passwords leaves the other half to those who are logged in.
+/// Limits `password_checks` to half of the cores: a flood of passwords leaves the other half to logged-in users.
 fn affordable(password_checks: NonZeroUsize) -> NonZeroUsize {
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     password_checks.min(cores.div_ceil(NonZeroUsize::MIN.saturating_add(1)))
 }
 
-/// Two tokens that the process's signals cancel: SIGTERM or Ctrl-C asks it to stop, a second one to hurry. Signals that
-/// other servers reload or reopen their log by, and that would end the process, are ignored.
+/// Returns two tokens that the process's signals cancel. SIGTERM or Ctrl-C cancels the first, which stops the server; a
+/// second signal cancels the other, which cuts connections at once. Signals that make other servers reload or reopen
+/// their log are ignored, because they would end the process.
 ///
 /// # Errors
-/// When the signals can't be listened for. Call it in a tokio runtime.
+/// The process can't listen for the signals. Call it in a tokio runtime.
 pub fn signals() -> std::io::Result<(CancellationToken, CancellationToken)> {
     ignore(SignalKind::hangup(), "SIGHUP")?;
     ignore(SignalKind::user_defined1(), "SIGUSR1")?;
@@ -201,10 +203,10 @@ pub fn signals() -> std::io::Result<(CancellationToken, CancellationToken)> {
     Ok((stop, hurry))
 }
 
-/// Has `kind` do nothing, and says so when it comes for the first time.
+/// Ignores the signal `kind`, and logs its first arrival.
 fn ignore(kind: SignalKind, name: &'static str) -> std::io::Result<()> {
     let mut signals = signal(kind)?;
-    // The system's own action doesn't come back when the listener is gone.
+    // The system's default action doesn't return when the listener is gone.
     tokio::spawn(async move {
         if signals.recv().await.is_some() {
             info!(signal = name, "signal ignored");

@@ -1,5 +1,6 @@
-//! The bucket of a journal entry, with credentials that reach the entry's mount and nothing else. The owner's session is
-//! over, and the owner may be in no config file: the entry says which mount it was made through, with which permissions.
+//! Returns the bucket of a journal entry, with credentials for the entry's mount alone. The owner's session is over,
+//! and the owner may be in no config file. The entry therefore contains the mount that it was made through, and its
+//! permissions.
 //!
 //! Invariant: the mount lies below the tenant's prefix, and the bucket is the one that the entry names.
 
@@ -17,7 +18,7 @@ pub(super) struct OwnerLookup {
     buckets: Arc<dyn Buckets>,
     /// The prefix of each tenant.
     tenants: HashMap<TenantName, Prefix>,
-    /// For entries of earlier versions, which don't have permissions.
+    /// The users, for entries of earlier versions, which contain no permissions.
     users: HashMap<UserName, Arc<User>>,
 }
 
@@ -28,19 +29,19 @@ pub(super) struct EntryMount<'a> {
     pub(super) prefix: &'a Prefix,
     /// The bucket at the time of the entry.
     pub(super) bucket: &'a BucketId,
-    /// The owner's permissions at the time of the entry. `None`: an earlier version made the entry.
+    /// The owner's permissions at the time of the entry. `None` if an earlier version made the entry.
     pub(super) permissions: Option<Permissions>,
-    /// The permission that finishing or aborting the entry's work takes, even if the owner doesn't have it.
+    /// The permission that is needed to finish or abort the entry's work, even if the owner lacks it.
     pub(super) needs: Permission,
 }
 
-/// The reason why there is no bucket.
+/// The reason why the bucket can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoBucket {
-    /// Only another config brings it back.
+    /// The bucket is gone until the config changes.
     #[error("{0}")]
     Gone(&'static str),
-    /// It may be there later.
+    /// The bucket may be available later.
     #[error(transparent)]
     Failed(#[from] store::Error),
 }
@@ -54,7 +55,7 @@ impl OwnerLookup {
         Self { buckets, tenants, users: users.into_iter().map(|user| (user.name.clone(), user)).collect() }
     }
 
-    /// The bucket, with the credentials of the entry's owner for the entry's mount.
+    /// Returns the bucket, with the credentials of the entry's owner for the entry's mount.
     ///
     /// # Errors
     /// [`NoBucket`].
@@ -70,7 +71,7 @@ impl OwnerLookup {
         if bucket.id() == mount.bucket { Ok(bucket) } else { Err(NoBucket::Gone("the tenant has another bucket now")) }
     }
 
-    /// The permissions that the config gives the owner in the mount.
+    /// Returns the permissions that the config grants the owner in the mount.
     fn configured(&self, entry: EntryMount<'_>) -> Result<Permissions, NoBucket> {
         let user = self.users.get(&entry.owner.user).filter(|user| user.tenant == entry.owner.tenant);
         let user = user.ok_or(NoBucket::Gone("the user who began it isn't in the config any more"))?;
@@ -80,18 +81,18 @@ impl OwnerLookup {
     }
 }
 
-/// The bucket of acme in memory, for tests of the work that is done there.
+/// The bucket of acme in memory, for tests of maintenance work.
 #[cfg(test)]
 pub(super) mod fixture {
     use super::*;
     use crate::{account::Mounts, store::MemoryBucket};
 
-    /// The bucket of acme, which lends itself for the prefix `acme/` only.
+    /// A source of buckets that returns acme's bucket for the prefix `acme/` only.
     #[derive(Debug)]
     pub(super) struct OneBucket {
         pub(super) bucket: Arc<MemoryBucket>,
         pub(super) needs: Permission,
-        /// The permissions of each request for the bucket, and the user that it was for.
+        /// The user and the permissions of each request for the bucket.
         pub(super) asked: parking_lot::Mutex<Vec<(String, Permissions)>>,
     }
 
@@ -109,7 +110,8 @@ pub(super) mod fixture {
         }
     }
 
-    /// A config with alice of acme alone, who may only read in `acme/`. All work for her takes the permission `needs`.
+    /// Returns the lookup for a config with one user, alice of acme, who may only read in `acme/`. All work for her
+    /// needs the permission `needs`.
     pub(in crate::app) fn alice(bucket: &Arc<MemoryBucket>, needs: Permission) -> Arc<OwnerLookup> {
         let asked = parking_lot::Mutex::default();
         Arc::new(lookup(&Arc::new(OneBucket { bucket: Arc::clone(bucket), needs, asked })))

@@ -1,7 +1,7 @@
-//! Looks at this machine before the server starts with a config: host keys, the ledger's file and addresses. `serve` refuses
-//! to start for the problems of the files. `check` prints them too, and those that `serve` would meet later.
+//! Checks this machine before the server starts with a config: host keys, the ledger's file and the addresses. `serve`
+//! refuses to start if the files have problems. `check` also prints the problems that `serve` would meet later.
 //!
-//! Invariant: it changes nothing. The answers hold for the user and the rights of this process.
+//! Invariant: the checks change nothing. Their results hold for the user and the rights of this process.
 
 use crate::{
     config::{Loaded, Problem},
@@ -19,21 +19,22 @@ const HOST_KEYS: &str = "ssh.host_keys.directory";
 const LEDGER: &str = "ledger.url";
 const LISTEN: &str = "ssh.listen";
 
-/// Problems and warnings, in the form of those of the config.
+/// Problems and warnings, in the form of the config's.
 #[derive(Debug, Default)]
 pub struct Preflight {
-    /// They keep the server from starting.
+    /// The problems that keep the server from starting.
     pub problems: Vec<Problem>,
-    /// An operator should know of them.
+    /// The warnings for an operator.
     pub warnings: Vec<Problem>,
     has_no_host_keys: bool,
-    /// Files and directories that were warned of as a whole. The config, the ledger and host keys may lie in one directory.
+    /// The files and directories that a warning already names. The config, the ledger and the host keys may share a
+    /// directory.
     told: BTreeSet<PathBuf>,
 }
 
 impl Preflight {
-    /// Looks at the host keys, the ledger's file and their directories. `file` is the server's config file, which the
-    /// problems name. A directory that the config's warnings name isn't warned of again.
+    /// Checks the host keys, the ledger's file and their directories. The problems name `file`, the server's config
+    /// file. Doesn't warn again of a directory that the config's warnings name.
     #[must_use]
     pub fn of_files(Loaded { config, warnings }: &Loaded, file: &Path) -> Self {
         let of_files = warnings.iter().filter(|warning| warning.key.is_empty() && warning.line.is_none());
@@ -56,8 +57,9 @@ impl Preflight {
         preflight
     }
 
-    /// As [`Self::of_files`], and looks into the ledger's file and whether the addresses can be listened on. An address that
-    /// a running server has is no problem: `check` runs beside it before a restart. Call it in a tokio runtime.
+    /// Like [`Self::of_files`], and also checks the content of the ledger's file and whether the server can listen on
+    /// the addresses. An address of a running server is no problem: an operator runs `check` beside it before a
+    /// restart. Call it in a tokio runtime.
     pub async fn of_machine(loaded: &Loaded, file: &Path) -> Self {
         let mut preflight = Self::of_files(loaded, file);
         let config = &loaded.config;
@@ -104,7 +106,7 @@ fn problem(file: &Path, key: &str, message: String) -> Problem {
     Problem { file: file.to_owned(), line: None, key: key.to_owned(), message }
 }
 
-/// An error with its causes.
+/// Formats an error with its causes.
 fn sentence(error: impl std::error::Error + Send + Sync + 'static) -> String {
     format!("{:#}", anyhow::Error::from(error))
 }

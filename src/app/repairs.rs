@@ -1,5 +1,6 @@
-//! Puts right what renames of directories left that were cut off: by a kill of this process before it was started again,
-//! by another node's end, or by storage that didn't answer. Every node looks, and a lease sees to it that one repairs.
+//! Repairs interrupted renames of directories. A kill of this process before its last start, the end of another node,
+//! or storage that didn't answer may have interrupted them. Every node looks for them, and a lease ensures that one
+//! node repairs each.
 
 use super::owner_lookup::{EntryMount, OwnerLookup};
 use crate::{
@@ -10,12 +11,12 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
-/// How long a rename that was cut off waits at most, beside its lease's minute.
+/// The maximum time until an interrupted rename is found, beside the minute of its lease.
 const INTERVAL: Duration = Duration::from_secs(20);
-/// What needs an operator is tried again after so long.
+/// The time after which a repair that needs an operator is tried again.
 const LATER: Duration = Duration::from_hours(1);
 
-/// Who repairs.
+/// The task that repairs interrupted renames.
 pub(super) struct Repairs {
     journal: Arc<dyn Journal>,
     owners: Arc<OwnerLookup>,
@@ -27,7 +28,7 @@ impl Repairs {
         Self { journal, owners, events }
     }
 
-    /// Looks now and then. Whoever stops it leaves what is being repaired to the next who looks.
+    /// Runs a pass every 20 seconds. Cancel-safe: a later pass or another node finishes an interrupted repair.
     pub(super) async fn run(self) {
         loop {
             self.repair_all().await;
@@ -35,7 +36,7 @@ impl Repairs {
         }
     }
 
-    /// Repairs what nobody holds. While the journal is down there is nothing to be known.
+    /// Repairs the renames that no node holds. Does nothing while the journal doesn't answer.
     async fn repair_all(&self) {
         loop {
             let Ok(lease) = Lease::new() else { return };
@@ -66,7 +67,7 @@ impl Repairs {
         let bucket = match self.owners.bucket(mount).await {
             Ok(bucket) => bucket,
             Err(error) => {
-                // Nothing but another config changes that.
+                // Only another config changes this.
                 let later = Lease { term: LATER, ..lease.clone() };
                 let _ = self.journal.hold_rename(rename, &later).await;
                 return Err(error.into());
@@ -86,7 +87,7 @@ mod tests {
         store::{Bucket as _, MemoryBucket, MemoryJournal, Owner, RenameJournal as _, RenamePhase},
     };
 
-    /// A rename of `user` whose copies were made and whose source is half deleted, and nobody at work on it.
+    /// Adds a rename of `user` that no node works on. Its copies are made and its source is half deleted.
     async fn cut_off(user: &str, permissions: Option<Permissions>, bucket: &MemoryBucket, journal: &MemoryJournal) {
         for key in ["acme/new/a", "acme/old/b", "acme/new/b"] {
             bucket.insert(key, "x");

@@ -1,9 +1,9 @@
-//! Gives up, at S3, uploads of ours that no ledger knows: those for which S3's answer to their beginning was lost, and
-//! those of a ledger that was lost. Only where a tenant has a role can we tell them from others: S3 says whose session
+//! Aborts, in S3, uploads of this server that no ledger knows. Either S3's answer to their beginning was lost, or the
+//! ledger itself was. The server can recognize its uploads only if a tenant has a role: S3 then names the session that
 //! began each.
 //!
-//! Invariant: an upload is given up only if a session name of ours began it, below the tenant's prefix, longer ago than
-//! any upload lasts, and if the ledger says that it doesn't know it.
+//! Invariant: the sweep aborts an upload only if one of this server's sessions began it, below the tenant's prefix,
+//! longer ago than any upload lasts, and if the ledger answers that it doesn't know the upload.
 
 use crate::{
     account::DEFAULT_PARTIAL_UPLOADS_KEPT_FOR,
@@ -19,16 +19,18 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-/// Each node sweeps so often: a request for each tenant, and for each thousand uploads that are open in its bucket.
+/// The interval between a node's sweeps. A sweep makes one request for each tenant, and for each thousand open uploads
+/// in its bucket.
 const INTERVAL: Duration = Duration::from_hours(6);
 
-/// What a sweep needs of the tenants' storage.
+/// The parts of the tenants' storage that a sweep uses.
 #[async_trait]
 pub(super) trait Swept: Send + Sync {
-    /// The bucket, for who may list uploads and abort those below `prefix`. `None` where there is no role.
+    /// Returns the bucket, with credentials that may list uploads and abort those below `prefix`. Returns `None` if the
+    /// tenant has no role.
     async fn bucket(&self, tenant: &TenantName, prefix: &Prefix) -> store::Result<Option<Arc<dyn Bucket>>>;
 
-    /// Whether a session of ours is the one that began an upload.
+    /// True if a session of this server began an upload: `initiator` is S3's name of the session.
     fn is_ours(&self, tenant: &TenantName, initiator: &str) -> bool;
 }
 
@@ -43,17 +45,18 @@ impl Swept for Buckets {
     }
 }
 
-/// Who sweeps.
+/// The task that aborts unknown uploads.
 pub(super) struct Sweep {
     journal: Arc<dyn Journal>,
     buckets: Arc<dyn Swept>,
     tenants: Vec<Tenant>,
-    /// Tenants whose role doesn't let us look. It was said, and their buckets have lifecycle rules.
+    /// Tenants whose role doesn't allow listing uploads. The log has said so once, and lifecycle rules of their buckets
+    /// do the work.
     refused: HashSet<TenantName>,
     events: Events,
 }
 
-/// A tenant, and how long its uploads last.
+/// A tenant and the maximum age of its uploads.
 struct Tenant {
     name: TenantName,
     prefix: Prefix,
@@ -70,13 +73,13 @@ impl Sweep {
         let tenants = tenants.iter().map(|tenant| Tenant {
             name: tenant.account.name.clone(),
             prefix: tenant.storage.prefix.clone(),
-            // What isn't kept may be under way all the same.
+            // An upload may be in flight for this long even if interrupted uploads aren't kept.
             lasting: tenant.account.partial_uploads_kept_for.unwrap_or_default().max(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
         });
         Self { journal, buckets, tenants: tenants.collect(), refused: HashSet::new(), events }
     }
 
-    /// Sweeps now and then. Not at the start, when nodes may be started one after the other.
+    /// Sweeps every six hours. Doesn't sweep at the start, because nodes may be started one after the other.
     pub(super) async fn run(mut self) {
         loop {
             sleep(INTERVAL).await;
@@ -84,7 +87,7 @@ impl Sweep {
         }
     }
 
-    /// Gives up what nobody knows, as of `now`, in seconds since 1970.
+    /// Aborts old uploads that the ledger doesn't know. `now` is in seconds since 1970.
     async fn sweep(&mut self, now: i64) {
         for tenant in &self.tenants {
             let name = &tenant.name;
@@ -109,7 +112,7 @@ impl Sweep {
             for upload in page.uploads.iter().filter(|upload| self.is_over(tenant, upload, now)) {
                 let key = upload.raw_key.strip_prefix(prefix.as_str()).and_then(|name| prefix.key(name).ok());
                 let Some(key) = key else { continue };
-                // While the ledger is down nothing can be told from what it knows.
+                // An error of the ledger ends the sweep: without an answer the upload may be a known one.
                 if self.journal.knows_upload(bucket.id(), &upload.upload).await? {
                     continue;
                 }
@@ -189,7 +192,7 @@ mod tests {
             self.bucket.create_upload(&key, &NewObject::default()).await.unwrap()
         }
 
-        /// When the last upload was begun.
+        /// Returns the time at which the last upload began.
         async fn begun(&self) -> i64 {
             let uploads = self.bucket.list_uploads(&Prefix::parse("").unwrap(), None).await.unwrap().uploads;
             uploads.iter().map(|upload| upload.initiated).max().unwrap()

@@ -1,4 +1,4 @@
-//! The buckets of all tenants, opened when they are first asked for.
+//! The buckets of all tenants. Each is opened at its first use.
 
 use super::{
     SessionName, SessionPolicy,
@@ -18,9 +18,9 @@ use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::OnceCell;
 
-/// The vfs's source of buckets, and the janitor's. Clients are made lazily and kept: one a tenant where there is no role,
-/// else one for each session policy of each user and of the janitor. There are never more of either than the config has
-/// mounts.
+/// The source of buckets for the vfs and the janitor. It creates clients lazily and keeps them: one for a tenant
+/// without a role, else one for each session policy of each user and of the janitor. The clients of users never
+/// outnumber the mounts in the config, nor do those of the janitor.
 #[derive(Debug)]
 pub struct Buckets {
     clients: Clients,
@@ -30,17 +30,17 @@ pub struct Buckets {
 #[derive(Debug)]
 struct Tenant {
     storage: Storage,
-    /// One tenant's outage can't use up another's further tries.
+    /// The tokens for retries of this tenant. One tenant's outage can't use up another's retries.
     allowances: Allowances,
-    /// Where there is no role.
+    /// The bucket of a tenant without a role.
     whole: OnceCell<Arc<S3Bucket>>,
     sts: OnceCell<aws_sdk_sts::Client>,
     scoped: Mutex<HashMap<UserName, Vec<Arc<Scoped>>>>,
     janitor: Mutex<HashMap<SessionPolicy, (AssumedRole, Arc<S3Bucket>)>>,
 }
 
-/// What one user does with one mount. The credentials are for this user alone, even where another's policy is the same:
-/// the session name that the customer's CloudTrail shows is part of them.
+/// One user's access to one mount. The credentials are for this user only, even if another user's policy is the same:
+/// they include the session name that the customer's CloudTrail shows.
 #[derive(Debug)]
 struct Scoped {
     prefix: Prefix,
@@ -57,7 +57,7 @@ impl Tenant {
 }
 
 impl Buckets {
-    /// Takes where each tenant's files lie. Does no IO: credentials are looked for at a tenant's first request.
+    /// Creates the source from each tenant's place. Does no IO: it looks for credentials at a tenant's first request.
     #[must_use]
     pub fn new(storages: HashMap<TenantName, Storage>) -> Self {
         let tenant = |storage| Tenant {
@@ -72,10 +72,10 @@ impl Buckets {
         Self { clients: Clients::new(), tenants }
     }
 
-    /// The credentials that requests for `scope` are signed with, for who wants to see for himself what they can't do.
+    /// Returns the credentials that sign requests for `scope`, for a caller that checks their limits itself.
     ///
     /// # Errors
-    /// [`Error::Credentials`] where the tenant has no role, or why the role can't be had.
+    /// [`Error::Credentials`] if the tenant has no role, or if STS doesn't grant the role.
     pub async fn session_credentials(&self, scope: Scope<'_>) -> Result<AccessKey> {
         let Some((tenant, role)) = self.tenants.get(scope.tenant).and_then(|tenant| Some((tenant, tenant.role()?)))
         else {
@@ -84,11 +84,11 @@ impl Buckets {
         Ok(self.scoped(scope, tenant, role).await?.session.credentials().await?)
     }
 
-    /// The bucket of a tenant with a role, for who clears away uploads that were left open below `prefix`, and can do
-    /// nothing else. `None` where there is no role: S3 says then of nobody's uploads that they are ours.
+    /// Returns the bucket of a tenant with a role. Its credentials can only list and abort open uploads below `prefix`.
+    /// Returns `None` for a tenant without a role: S3 then doesn't tell this server's uploads from others.
     ///
     /// # Errors
-    /// [`Error::Credentials`]: why the role can't be had.
+    /// [`Error::Credentials`] if STS doesn't grant the role.
     pub async fn for_janitor(&self, name: &TenantName, prefix: &Prefix) -> Result<Option<Arc<dyn Bucket>>> {
         let Some((tenant, role)) = self.tenants.get(name).and_then(|tenant| Some((tenant, tenant.role()?))) else {
             return Ok(None);
@@ -108,8 +108,8 @@ impl Buckets {
         Ok(Some(bucket))
     }
 
-    /// Whether an upload was begun by a session that this server makes for users of the tenant: `initiator` is what S3
-    /// says of who began it.
+    /// True if a session that this server creates for the tenant's users began an upload. `initiator` is S3's name of
+    /// the session.
     #[must_use]
     pub fn is_ours(&self, tenant: &TenantName, initiator: &str) -> bool {
         let role = self.tenants.get(tenant).and_then(Tenant::role);
@@ -152,7 +152,7 @@ impl Buckets {
             let (name, user, role) = (scope.tenant.clone(), Some(scope.user.clone()), role.clone());
             self.assume(Assumption { tenant: name, user, role, policy: policy.clone() }, tenant, sts)
         };
-        // Permissions that no policy can tell apart.
+        // Different permissions can result in the same policy.
         let known = known.iter().find(|known| known.policy == policy);
         let (session, bucket) = known.map_or_else(assume, |known| (known.session.clone(), Arc::clone(&known.bucket)));
         let (prefix, permissions) = (scope.prefix.clone(), scope.permissions);
@@ -182,7 +182,8 @@ impl vfs::Buckets for Buckets {
             return Ok(self.whole(tenant).await);
         };
         let scoped = self.scoped(scope, tenant, role).await?;
-        // Here, where what is wrong can be said plainly; later the SDK asks by itself, for each try of each request.
+        // The server asks for credentials here, because it can name the cause of an error here. Later the SDK asks by
+        // itself, for each try of each request.
         scoped.session.credentials().await?;
         Ok(Arc::clone(&scoped.bucket) as Arc<dyn Bucket>)
     }

@@ -26,40 +26,43 @@ use aws_smithy_http_client::{
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-/// What the AWS SDKs agree on: longer only delays the retry.
+/// The value of all AWS SDKs. A longer one would only delay the retry.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
-/// From the first byte of a request to the first of its answer, so it includes sending a part and, for Complete and
-/// Copy of many GiB, S3's own work. The connection pool is kept by its value: it must be the same for every request.
+/// The time from the first byte of a request to the first of its answer. It includes sending a part and, for Complete
+/// and Copy of many GiB, S3's own work. The value selects the connection pool, so it must be the same for every
+/// request.
 const READ_TIMEOUT: Duration = Duration::from_mins(10);
-/// A transfer that stands still this long is broken off. The SDK's 5 s end healthy transfers under load.
+/// A transfer without progress for this long is aborted. The SDK's 5 s abort healthy transfers under load.
 const STALL_GRACE: Duration = Duration::from_secs(20);
-/// S3 closes connections that were idle for about as long; one that it closed costs a retry.
+/// S3 closes connections after about this idle time. A connection that S3 has closed costs a retry.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// One try of STS, which answers at once or not at all, and all tries together.
+/// The time-out for one request to STS, which answers at once or not at all, and for all its retries together.
 const STS_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const STS_TIMEOUT: Duration = Duration::from_secs(40);
-/// Renewed this long before they expire, so that a request that waits in a retry still has valid credentials.
+/// The time before their expiry at which credentials are renewed, so that a request that waits for a retry still has
+/// valid credentials.
 const CREDENTIALS_BUFFER: Duration = Duration::from_mins(2);
 
-/// Makes clients that share one pool of connections, one TLS configuration (rustls with aws-lc) and, where they use
-/// it, the default chain.
+/// Creates clients that share one pool of connections, one TLS configuration (rustls with aws-lc) and, if they use it,
+/// the default chain.
 #[derive(Debug)]
 pub(super) struct Clients {
     http: SharedHttpClient,
     default_chain: OnceCell<Identity>,
 }
 
-/// Where credentials come from, and where they are kept until they expire.
+/// A source of credentials and the cache that keeps them until they expire.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     provider: SharedCredentialsProvider,
     cache: SharedIdentityCache,
-    /// The session that the credentials are of, if they are a session's.
+    /// The session that the credentials belong to, if they are a session's.
     session: Option<AssumedRole>,
 }
 
 impl Identity {
-    /// The credentials of a session, which keeps them itself: they are asked for with each try of each request.
+    /// Returns the credentials of a session. The session caches them itself, because each try of each request asks for
+    /// them.
     pub(super) fn session(session: AssumedRole) -> Self {
         Self {
             provider: SharedCredentialsProvider::new(session.clone()),
@@ -70,7 +73,7 @@ impl Identity {
 }
 
 impl Clients {
-    /// Connects to nothing before it is asked to.
+    /// Creates the factory. Connects to nothing before the first request.
     pub(super) fn new() -> Self {
         let http = Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
@@ -79,7 +82,7 @@ impl Clients {
         Self { http, default_chain: OnceCell::new() }
     }
 
-    /// Who we are by `base`. `region` is where web identities are exchanged, unless the environment says another.
+    /// Returns the identity of `base`. Web identities are exchanged in `region`, unless the environment names another.
     pub(super) async fn base(&self, base: &BaseCredentials, region: &str) -> Identity {
         match base {
             BaseCredentials::Static { access_key_id, secret_access_key } => fixed(access_key_id, secret_access_key),
@@ -87,7 +90,7 @@ impl Clients {
         }
     }
 
-    /// The bucket of `storage`, as `identity`.
+    /// Returns the bucket of `storage`, with requests signed by `identity`.
     pub(super) fn bucket(&self, allowances: &Allowances, storage: &Storage, identity: Identity) -> S3Bucket {
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -112,7 +115,7 @@ impl Clients {
         S3Bucket::new(config, s3_options(storage))
     }
 
-    /// The STS that gives out `role`, asked as `identity` in the region of the bucket.
+    /// Returns the STS client that issues `role`, with requests signed by `identity` in the bucket's region.
     pub(super) fn sts(
         &self,
         allowances: &Allowances,
@@ -143,7 +146,7 @@ impl Clients {
         aws_sdk_sts::Client::from_conf(config.build())
     }
 
-    /// One chain for all, so that a thousand tenants ask the instance metadata once.
+    /// All tenants share one chain, so that a thousand tenants query the instance metadata once.
     async fn default_chain(&self, region: &str) -> Identity {
         self.default_chain
             .get_or_init(|| async {

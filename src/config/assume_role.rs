@@ -1,9 +1,9 @@
-//! The `[storage.assume_role]` table: the role that a tenant's sessions work as.
+//! The `[storage.assume_role]` table: the role that a tenant's sessions assume.
 
 use super::{document::Table, storage::Endpoint, value::parsed};
 use crate::account::{ExternalId, Role, RoleArn};
 
-/// Reads the role. `in_aws` is whether the bucket lies in AWS, and not in another store.
+/// Reads the role. `in_aws` is true if the bucket lies in AWS, and false for another store.
 pub(super) fn read(table: &mut Table<'_>, in_aws: bool) -> Option<Role> {
     let arn = table.required::<RoleArn>("role_arn");
     let external_id = table.required::<ExternalId>("external_id");

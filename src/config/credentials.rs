@@ -6,8 +6,8 @@ use crate::account::{BaseCredentials, Secret};
 const EITHER: &str =
     "`access_key_id` with `secret_access_key_file` or `secret_access_key_env`, or `default_chain = true`";
 
-/// Reads exactly one kind of credentials. The secret itself is never in the file. `has_role` is whether they only serve
-/// to assume a role; then the default chain need not be asked for.
+/// Reads exactly one kind of credentials. The file never contains the secret itself. `has_role` is true if the
+/// credentials only serve to assume a role; the default chain then needs no key of its own.
 pub(super) fn read(table: &mut Table<'_>, has_role: bool) -> Option<BaseCredentials> {
     let before = table.report().count();
     table.refuse(
@@ -37,7 +37,7 @@ pub(super) fn read(table: &mut Table<'_>, has_role: bool) -> Option<BaseCredenti
     Some(credentials)
 }
 
-/// No session policy narrows these credentials, so that only this server's own checks keep tenants apart.
+/// Warns that no session policy narrows these credentials, so that only this server's own checks keep tenants apart.
 fn warn_of_the_single_jail(table: &Table<'_>) {
     let message = "these credentials are not narrowed for each session: the tenant is jailed by this server alone, so \
                    their policy should allow no more than its prefix; `[storage.assume_role]` jails it twice";

@@ -1,7 +1,7 @@
-//! Walks one TOML file: typed reads that go on after an error, and know the line of every key.
+//! Reads one TOML file with typed reads that continue after an error and know the line of every key.
 //!
-//! The reads are the schema. A table knows the keys that were asked for, and when its reading ends refuses the others,
-//! each with the nearest known key. So every key is asked for always, never only under a condition.
+//! The reads are the schema. A table remembers the keys that were read. At its end it refuses all other keys, each with
+//! the nearest known key. The code must therefore read every key always, never only under a condition.
 
 use super::{
     problem::{Report, Spot},
@@ -22,7 +22,7 @@ pub(super) struct Document<'a> {
 }
 
 impl Document<'_> {
-    /// Reads the text of `file` with `read`. A file that isn't TOML has its syntax errors reported instead.
+    /// Reads the text of `file` with `read`. Reports syntax errors instead if the file isn't TOML.
     pub(super) fn read<T>(
         file: &Path,
         text: &str,
@@ -35,7 +35,7 @@ impl Document<'_> {
             return Table::new(document, Some(root.get_ref()), String::new(), 1).read(read);
         }
         for error in errors {
-            // Only the message: the error's own text quotes the line, which may hold a secret.
+            // Only the message is reported: the error's own text quotes the line, which may hold a secret.
             let line = error.span().map(|span| document.line(span.start));
             report.problem(&Spot { line, ..Spot::of(file) }, format!("isn't TOML: {}", error.message()));
         }
@@ -47,7 +47,7 @@ impl Document<'_> {
     }
 }
 
-/// A table of a file, or the absence of one, which reads as an empty table.
+/// A table of a file. An absent table reads as an empty one.
 pub(super) struct Table<'a> {
     document: Document<'a>,
     entries: Option<&'a DeTable<'a>>,
@@ -68,18 +68,18 @@ impl<'a> Table<'a> {
         value
     }
 
-    /// The value of `key`; `None` where it is absent, or wrong and reported.
+    /// Returns the value of `key`, or `None` if it is absent, or wrong and reported.
     pub(super) fn optional<T: Value>(&mut self, key: &'static str) -> Option<T> {
         let raw = self.ask(key)?;
         self.value(key, raw)
     }
 
-    /// The value of `key`, `default` where it is absent.
+    /// Returns the value of `key`, or `default` if it is absent.
     pub(super) fn or<T: Value>(&mut self, key: &'static str, default: T) -> T {
         self.optional(key).unwrap_or(default)
     }
 
-    /// The value of `key`, whose absence is a problem.
+    /// Returns the value of `key`. Reports an absent key.
     pub(super) fn required<T: Value>(&mut self, key: &'static str) -> Option<T> {
         if let Some(raw) = self.ask(key) {
             return self.value(key, raw);
@@ -88,12 +88,12 @@ impl<'a> Table<'a> {
         None
     }
 
-    /// The elements of the array `key`; `None` where it is absent, or wrong and reported.
+    /// Returns the elements of the array `key`, or `None` if it is absent, or wrong and reported.
     pub(super) fn list<T: Value>(&mut self, key: &'static str) -> Option<Vec<T>> {
         self.spotted_list(key).map(|values| values.into_iter().map(|(_, value)| value).collect())
     }
 
-    /// As [`Self::list`], with the spot of each element. Wrong elements are reported and left out.
+    /// Like [`Self::list`], with the spot of each element. Reports and omits wrong elements.
     pub(super) fn spotted_list<T: Value>(&mut self, key: &'static str) -> Option<Vec<(Spot, T)>> {
         let raw = self.ask(key)?;
         let Some(array) = raw.get_ref().as_array() else {
@@ -104,7 +104,7 @@ impl<'a> Table<'a> {
         Some(array.iter().filter_map(element).collect())
     }
 
-    /// Reads the table `key` with `read`. One that is absent reads as empty.
+    /// Reads the table `key` with `read`. An absent table reads as an empty one.
     pub(super) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Option<T> {
         let (mut entries, mut line) = (None, self.line);
         if let Some(raw) = self.ask(key) {
@@ -119,7 +119,7 @@ impl<'a> Table<'a> {
         Table::new(self.document, entries, self.path_of(key), line).read(read)
     }
 
-    /// Reads each table of the array of tables `key` with `read`; `None` where there is no such key.
+    /// Reads each table of the array of tables `key` with `read`. Returns `None` if the key is absent.
     pub(super) fn tables<T>(
         &mut self,
         key: &'static str,
@@ -145,33 +145,33 @@ impl<'a> Table<'a> {
         Some(values)
     }
 
-    /// Refuses `key` wherever it is, with a message that says what to do instead.
+    /// Refuses `key` if it is present, with a message that names the right way.
     pub(super) fn refuse(&mut self, key: &'static str, message: &str) {
         if self.has(key) {
-            // Asked for, so that it isn't refused a second time as unknown.
+            // Marks the key as read, so that it isn't refused a second time as unknown.
             self.asked.push(key);
             self.problem(key, message);
         }
     }
 
-    /// Whether `key` is there, right or wrong.
+    /// True if `key` is present, right or wrong.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.is_some_and(|entries| entries.contains_key(key))
     }
 
-    /// A path from this file, which is relative to the file's directory.
+    /// Resolves a path in this file, which is relative to the file's directory.
     pub(super) fn resolve(&self, path: &Path) -> PathBuf {
         self.document.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    /// Where `key` stands; where it is absent, its table.
+    /// Returns the position of `key`, or of its table if the key is absent.
     pub(super) fn spot(&self, key: &str) -> Spot {
         let found = self.entries.and_then(|entries| entries.get_key_value(key));
         let line = found.map_or(self.line, |(key, _)| self.document.line(key.span().start));
         Spot { file: self.document.file.to_owned(), line: Some(line), key: self.path_of(key) }
     }
 
-    /// Where the table itself stands.
+    /// Returns the position of the table itself.
     pub(super) fn here(&self) -> Spot {
         Spot { file: self.document.file.to_owned(), line: Some(self.line), key: self.path.clone() }
     }
@@ -181,13 +181,13 @@ impl<'a> Table<'a> {
         self.document.report.problem(&self.spot(key), message);
     }
 
-    /// Reports a problem with the table itself. The answer is `None`, for a caller that has nothing else to answer.
+    /// Reports a problem with the table itself. Returns `None`, as a result for the caller.
     pub(super) fn problem_here<T>(&self, message: impl Into<String>) -> Option<T> {
         self.document.report.problem(&self.here(), message);
         None
     }
 
-    /// Where problems and warnings of this file go.
+    /// Returns the report for problems and warnings of this file.
     pub(super) fn report(&self) -> &'a Report {
         self.document.report
     }
@@ -224,7 +224,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The known key that `key` is likely meant to be.
+    /// Returns the known key that `key` is probably meant to be.
     fn nearest(&self, key: &str) -> Option<&'static str> {
         let distances = self.asked.iter().map(|known| (strsim::damerau_levenshtein(key, known), *known));
         let (distance, known) = distances.min()?;

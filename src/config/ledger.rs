@@ -1,4 +1,4 @@
-//! The `[ledger]` table: where SQL is. A URL, or where the URL is found when it holds a password.
+//! The `[ledger]` table: the URL of the SQL database, or the place of the URL if it holds a password.
 
 use super::{document::Table, secret};
 use crate::ledger::Location;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 const TAKES: &str = "`sqlite:FILE` or `postgres://USER@HOST/DATABASE`";
 
-/// Reads at most one URL, without connecting to anything; without one it is `default`. No message repeats a URL.
+/// Reads at most one URL, and connects to nothing. Returns `default` if there is none. No message repeats a URL.
 pub(super) fn read(ledger: &mut Table<'_>, default: Location) -> Location {
     let inline = ledger.optional::<String>("url").map(|url| ("url", url));
     let from_file = secret::secret_file(ledger, "url_file").map(|url| ("url_file", url));

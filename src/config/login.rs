@@ -1,9 +1,9 @@
-//! How a user proves who it is: a password hash, public keys, or both.
+//! The credentials of a user: a password hash, public keys, or both.
 
 use super::{document::Table, secret};
 use crate::account::{Credentials, PasswordHash, PublicKey};
 
-/// Reads the keys of a `[[users]]` table that say how the user logs in. There must be a way.
+/// Reads the credentials of a `[[users]]` table. There must be at least one.
 pub(super) fn read(user: &mut Table<'_>) -> Credentials {
     let before = user.report().count();
     user.refuse("password", "a password doesn't belong here; `wharfinger hash-password` makes a `password_hash` of it");
@@ -30,9 +30,10 @@ fn read_password_hash(user: &mut Table<'_>) -> Option<PasswordHash> {
     hash.map_err(|error| user.problem(key, error.to_string())).ok()
 }
 
-/// The keys, and whether some were left out.
+/// Reads the public keys. The second result is true if it omitted any.
 ///
-/// A key that no login can use is no error: earlier versions took it, and the tenant's other users have done no wrong.
+/// A key that no login can use is no error: earlier versions accepted it, and an error would affect the tenant's other
+/// users.
 fn read_public_keys(user: &mut Table<'_>) -> (Vec<PublicKey>, bool) {
     let mut lines = user.spotted_list::<String>("public_keys").unwrap_or_default();
     if let Some(file) = secret::file(user, "public_keys_file") {

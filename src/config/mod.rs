@@ -1,10 +1,11 @@
-//! The files → a typed, validated [`Config`]: `wharfinger.toml` for the server, `tenants/<tenant>.toml` for each tenant.
+//! Reads the files into a typed, validated [`Config`]: `wharfinger.toml` for the server, `tenants/<tenant>.toml` for
+//! each tenant.
 //!
-//! Every field is of a type that can't hold a wrong value, so nothing is validated later; what is wrong is reported all
-//! at once, each [`Problem`] with file, line and key. [`load`] does IO (it also reads secret and key files), the
+//! Every field has a type that can't hold a wrong value, so no later code validates it. All problems are reported at
+//! once, each [`Problem`] with file, line and key. [`load`] does IO (it also reads secret and key files); the
 //! [`Config`] does none.
 //!
-//! Reading order: `server`, `tenant`, `user`, then `document`, which they read from.
+//! Reading order: `server`, `tenant`, `user`, then `document`, which they use.
 
 mod assume_role;
 mod credentials;
@@ -40,25 +41,25 @@ use std::{
 /// The whole config.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What holds for the whole server.
+    /// The settings of the server.
     pub server: Server,
     /// The tenants, in the order of their names.
     pub tenants: Vec<Tenant>,
 }
 
-/// A config that can be used, and what an operator should know of it.
+/// A usable config and its warnings.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The config.
     pub config: Config,
-    /// What looks wrong, or is weaker than it could be.
+    /// Settings that look wrong, or are weaker than possible.
     pub warnings: Vec<Problem>,
 }
 
-/// Loads the server's file and the files of all tenants, and the files that these name.
+/// Loads the server's file, the files of all tenants, and the files that these name.
 ///
 /// # Errors
-/// Everything that is wrong, in the order of files and lines.
+/// All problems, in the order of files and lines.
 pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
     let report = Report::default();
     let config = read(file, &report);
@@ -69,7 +70,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
     }
 }
 
-/// The format of the log that `file` asks for, whatever else is wrong with it.
+/// Returns the log format that `file` selects, even if the rest of the file is wrong.
 #[must_use]
 pub fn log_format(file: &Path) -> LogFormat {
     let root: toml::Table =
@@ -102,7 +103,8 @@ fn read_file<T>(file: &Path, report: &Report, read: impl FnOnce(&mut Table<'_>) 
     }
 }
 
-/// The tenants' files: what is named `*.toml` in their directory and isn't hidden, as editors' copies are.
+/// Returns the tenants' files: the `*.toml` files in their directory, except hidden ones, which editors leave as
+/// copies.
 fn tenant_files(root: &mut Table<'_>) -> Vec<PathBuf> {
     const KEY: &str = "tenants_directory";
     let directory = root.or(KEY, PathBuf::from("tenants"));

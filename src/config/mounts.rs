@@ -1,4 +1,4 @@
-//! The `[[users.mounts]]` tables, and where a user lands among them.
+//! The `[[users.mounts]]` tables, and the user's landing directory.
 
 use super::{
     document::Table,
@@ -14,22 +14,22 @@ use crate::{
 };
 use toml::de::DeValue;
 
-/// The tree of a user, as the file says it.
+/// The tree of a user, as configured.
 pub(super) struct Tree {
-    /// The mounts that are right, for problems that lie between users.
+    /// The valid mounts, for checks across users.
     pub(super) spotted: Vec<SpottedMount>,
-    /// All of them; `None` where something is wrong, or the tenant's storage is.
+    /// All mounts, or `None` if one of them or the tenant's storage is wrong.
     pub(super) mounts: Option<Mounts>,
 }
 
-/// A mount, and the key that says where it leads.
+/// A mount, and the position of the key that gives its prefix.
 pub(super) struct SpottedMount {
     pub(super) mount: Mount,
     pub(super) spot: Spot,
 }
 
 impl SpottedMount {
-    /// Reports where a session's credentials can't be narrowed to this mount.
+    /// Reports a mount that no session policy can express.
     pub(super) fn check_policy(&self, storage: &SpottedStorage, report: &Report) {
         if storage.storage.credentials.role.is_some()
             && let Err(error) = SessionPolicy::new(&storage.storage, &self.mount.prefix, self.mount.permissions)
@@ -39,12 +39,12 @@ impl SpottedMount {
     }
 }
 
-/// Reads the mounts of `user` and its landing directory. Without mounts it sees the tenant's whole prefix at `/`.
+/// Reads the mounts of `user` and its landing directory. A user without mounts sees the tenant's whole prefix at `/`.
 pub(super) fn read(user: &mut Table<'_>, storage: Option<&SpottedStorage>, permissions: Permissions) -> Tree {
     let before = user.report().count();
     let spotted = read_mounts(user, storage, permissions);
     let landing = user.or("landing", VirtualPath::root());
-    // Mounts that are wrong were left out, so only sound ones can say whether the landing directory lies in the tree.
+    // Wrong mounts were omitted, so the check of the landing directory requires that all mounts are valid.
     let is_sound = storage.is_some() && user.report().count() == before;
     let mounts = is_sound.then(|| Mounts::new(spotted.iter().map(|mount| mount.mount.clone()), landing));
     let mounts = mounts.and_then(|mounts| mounts.map_err(|error| refuse(user, &error)).ok());

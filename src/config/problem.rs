@@ -1,7 +1,7 @@
-//! What is wrong with the files, where, and what would be right. All of it is collected, so that an operator mends a
-//! config in one go.
+//! The problems of the files: their positions, the mistakes, and the right values. All of them are collected, so that
+//! an operator fixes a config in one pass.
 //!
-//! Invariant: a message never holds the value of a key that is, or by mistake may be, a secret.
+//! Invariant: a message never holds the value of a key that is a secret, or may be one by mistake.
 
 use std::{
     cell::RefCell,
@@ -10,20 +10,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// One thing that is wrong, or looks wrong, with a config file.
+/// A problem or a warning about a config file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// The file, as it was named.
     pub file: PathBuf,
-    /// From 1; `None` where the file as a whole is meant.
+    /// The line, from 1; `None` for the file as a whole.
     pub line: Option<usize>,
-    /// The dotted path of the key, such as `ssh.login_timeout`; empty where no key is meant.
+    /// The dotted path of the key, such as `ssh.login_timeout`; empty for no particular key.
     pub key: String,
-    /// What is wrong, and what would be right.
+    /// The mistake and the right value.
     pub message: String,
 }
 
-/// One line: control characters, which could forge others, are escaped.
+/// Writes one line. Escapes control characters, which could forge other lines.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.line.map(|line| format!("{line}:")).unwrap_or_default();
@@ -39,7 +39,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The place of a key in a file.
+/// The position of a key in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Spot {
     pub(super) file: PathBuf,
@@ -48,7 +48,7 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    /// A file as a whole.
+    /// Returns the position of a file as a whole.
     pub(super) fn of(file: &Path) -> Self {
         Self { file: file.to_owned(), line: None, key: String::new() }
     }
@@ -70,35 +70,35 @@ impl fmt::Display for Spot {
 pub(super) struct Report {
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
-    /// Directories that were reported because others may write them.
+    /// The directories that were reported because other users may write to them.
     exposed: RefCell<BTreeSet<PathBuf>>,
-    /// Every key that was asked for, for the test of the reference files.
+    /// Every key that was read, for the test of the reference files.
     #[cfg(test)]
     pub(super) asked: RefCell<BTreeSet<String>>,
 }
 
 impl Report {
-    /// Records what makes the config unusable.
+    /// Records a problem, which makes the config unusable.
     pub(super) fn problem(&self, spot: &Spot, message: impl Into<String>) {
         self.problems.borrow_mut().push(spot.problem(message));
     }
 
-    /// Records what an operator should know of a usable config.
+    /// Records a warning about a usable config.
     pub(super) fn warning(&self, spot: &Spot, message: impl Into<String>) {
         self.warnings.borrow_mut().push(spot.problem(message));
     }
 
-    /// True the first time that the exposed directory `path` is met.
+    /// True at the first call for the exposed directory `path`.
     pub(super) fn is_first_exposure(&self, path: &Path) -> bool {
         self.exposed.borrow_mut().insert(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
     }
 
-    /// How many problems there are so far. Where reading adds none, what it found is all there is.
+    /// Returns the number of problems so far. A read that adds none returned a complete result.
     pub(super) fn count(&self) -> usize {
         self.problems.borrow().len()
     }
 
-    /// Problems and warnings, each in the order of files and lines.
+    /// Returns the problems and the warnings, each in the order of files and lines.
     pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Problem>) {
         let sorted = |found: RefCell<Vec<Problem>>| {
             let mut found = found.into_inner();

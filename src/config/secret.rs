@@ -1,9 +1,9 @@
-//! Secrets and login data that lie in files of their own, or in the environment.
+//! Secrets and credentials in files of their own, or in the environment.
 //!
-//! Invariant: no message here holds what a key says or what a file holds. An operator may have pasted the secret itself
-//! where its file's name belongs.
+//! Invariant: no message here repeats the value of a key or the content of a file. An operator may have pasted the
+//! secret itself in place of its file's name.
 //!
-//! A file that others can read is warned about, not refused: container platforms mount secrets with mode 0444.
+//! A file that others can read causes a warning and no refusal: container platforms mount secrets with mode 0444.
 
 use super::{document::Table, exposure, problem::Spot};
 use crate::files;
@@ -12,17 +12,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Far more than the keys of a user, in bytes.
+/// The maximum size of such a file, in bytes: far more than the keys of a user.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// A text file that a key named.
+/// A text file that a key names.
 pub(super) struct NamedFile {
     path: PathBuf,
     text: String,
 }
 
 impl NamedFile {
-    /// Each line that says something, with its spot.
+    /// Returns each line that is neither empty nor a comment, with its position.
     pub(super) fn lines(&self) -> impl Iterator<Item = (Spot, String)> {
         let numbered = self.text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
         numbered
@@ -31,7 +31,7 @@ impl NamedFile {
     }
 }
 
-/// The file that `key` names; `None` where there is no such key, or no such file, which is reported.
+/// Returns the file that `key` names, or `None` if the key is absent, or if the file is missing and reported.
 pub(super) fn file(table: &mut Table<'_>, key: &'static str) -> Option<NamedFile> {
     let named: PathBuf = table.optional(key)?;
     let path = table.resolve(&named);
@@ -48,7 +48,7 @@ pub(super) fn file(table: &mut Table<'_>, key: &'static str) -> Option<NamedFile
     }
 }
 
-/// The one line of the secret file that `key` names.
+/// Returns the one line of the secret file that `key` names.
 pub(super) fn secret_file(table: &mut Table<'_>, key: &'static str) -> Option<String> {
     let NamedFile { path, text } = file(table, key)?;
     if others_can_read(&path) {
@@ -62,7 +62,7 @@ pub(super) fn secret_file(table: &mut Table<'_>, key: &'static str) -> Option<St
     Some(secret.to_owned())
 }
 
-/// The value of the environment variable that `key` names.
+/// Returns the value of the environment variable that `key` names.
 pub(super) fn variable(table: &mut Table<'_>, key: &'static str) -> Option<String> {
     let name: String = table.optional(key)?;
     let secret = std::env::var(name).ok().map(|secret| secret.trim().to_owned()).filter(|secret| !secret.is_empty());

@@ -1,4 +1,4 @@
-//! `wharfinger.toml`: what holds for the whole server.
+//! `wharfinger.toml`: the settings of the server.
 
 use super::{
     document::Table,
@@ -9,39 +9,39 @@ use crate::{ledger::Location, store::MIN_PART_BYTES};
 use std::time::Duration;
 use tracing::Level;
 
-/// Fewer parts than this, and one client that uploads in parallel keeps everybody else waiting.
+/// With fewer parts than this, one client with parallel uploads would make all others wait.
 const MIN_PARTS: u64 = 4;
 
-/// What holds for the whole server.
+/// The settings of the server.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// The process's memory for file bytes on their way up and down.
+    /// The process's memory for file bytes in flight, in both directions.
     pub max_buffer_bytes: u64,
-    /// How long an upload waits for memory before it is told that the server is busy.
+    /// The time that an upload waits for memory before the answer "server busy".
     pub upload_wait: Duration,
-    /// How long transfers may go on after a request to stop.
+    /// The time that transfers may take to finish after a request to stop.
     pub drain_timeout: Duration,
-    /// How the log looks.
+    /// The format and the level of the log.
     pub log: Log,
-    /// Where SQL is.
+    /// The location of the SQL database.
     pub ledger: Location,
     /// The listeners and their connections.
     pub ssh: crate::ssh::Settings,
 }
 
-/// How the log looks.
+/// The format and the level of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// How each line is written.
+    /// The format of each line.
     pub format: LogFormat,
-    /// The least severe level that is written.
+    /// The least severe level that the log writes.
     pub level: Level,
 }
 
-/// How a line of the log is written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For eyes.
+    /// A line for people to read.
     Human,
     /// One JSON object a line.
     Json,
@@ -63,7 +63,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             max_buffer_bytes: 256 << 20,
-            // Longer than an upload may be silent while others wait for its memory.
+            // This exceeds the time for which an upload may be silent while others wait for its memory.
             upload_wait: Duration::from_secs(40),
             drain_timeout: Duration::from_secs(30),
             log: Log::default(),

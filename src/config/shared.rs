@@ -1,4 +1,4 @@
-//! What must be unique among all tenants: the names of users, and who may reach an object.
+//! Values that must be unique among all tenants: the names of users, external IDs, and the tenant of an object.
 
 use super::{
     document::Table,
@@ -12,12 +12,12 @@ use crate::{
 };
 use std::collections::{BTreeMap, btree_map::Entry};
 
-/// Collects the claims of the tenants that were read so far.
+/// Collects the claims of the tenants read so far.
 #[derive(Default)]
 pub(super) struct Shared {
     users: BTreeMap<UserName, Spot>,
     external_ids: BTreeMap<ExternalId, (RoleArn, Spot)>,
-    /// By bucket and prefix, so that a prefix follows directly after those that it lies in.
+    /// The claims by bucket and prefix, so that a prefix follows directly after the prefixes that contain it.
     prefixes: BTreeMap<(BucketId, Prefix, TenantName), Claim>,
 }
 
@@ -28,7 +28,7 @@ struct Claim {
 }
 
 impl Shared {
-    /// Takes a user's name, or reports who has it already.
+    /// Claims a user's name, or reports its present owner.
     pub(super) fn claim_user(&mut self, name: &UserName, user: &Table<'_>) {
         let spot = user.spot("name");
         match self.users.entry(name.clone()) {
@@ -40,8 +40,9 @@ impl Shared {
         }
     }
 
-    /// Takes the external ID of a role, or reports for which other role it is sent. Tenants may share a role, as one of
-    /// the vendor's own; but who knows two roles' common external ID could have us reach the one in the name of the other.
+    /// Claims the external ID of a role, or reports the other role that uses it. Tenants may share a role, such as one
+    /// of the vendor's own. But a customer who knows the common external ID of two roles could make this server reach
+    /// the one in the name of the other.
     pub(super) fn claim_external_id(&mut self, storage: &SpottedStorage, report: &Report) {
         let (Some(role), Some(spot)) = (&storage.storage.credentials.role, &storage.external_id_spot) else { return };
         match self.external_ids.entry(role.external_id.clone()) {
@@ -54,14 +55,14 @@ impl Shared {
         }
     }
 
-    /// Takes what a mount leads to.
+    /// Claims the prefix of a mount.
     pub(super) fn claim_prefix(&mut self, tenant: &TenantName, storage: &SpottedStorage, mount: &SpottedMount) {
         let bucket = storage.storage.id.clone();
         let claim = Claim { allow_shared_prefix: storage.allow_shared_prefix, spot: mount.spot.clone() };
         self.prefixes.entry((bucket, mount.mount.prefix.clone(), tenant.clone())).or_insert(claim);
     }
 
-    /// Reports each prefix that lies in another tenant's, unless both of them allow it.
+    /// Reports each prefix that lies in another tenant's prefix, unless both tenants allow it.
     pub(super) fn report_overlaps(&self, report: &Report) {
         let mut around: Vec<(&(BucketId, Prefix, TenantName), &Claim)> = Vec::new();
         for (place, claim) in &self.prefixes {

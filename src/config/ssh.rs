@@ -18,7 +18,7 @@ parsed! {
     Mac: "the name of a MAC",
 }
 
-/// `proxy_protocol`, without `proxy_from`.
+/// The value of `proxy_protocol`, without `proxy_from`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ProxyWord {
     Off,
@@ -27,7 +27,7 @@ enum ProxyWord {
 
 words!(ProxyWord { "off" => ProxyWord::Off, "require" => ProxyWord::Require });
 
-/// Reads the SSH side's settings. What isn't said is as in [`Settings::default`].
+/// Reads the SSH settings. Absent keys have the values of [`Settings::default`].
 pub(super) fn read(ssh: &mut Table<'_>) -> Option<Settings> {
     let default = Settings::default();
     let (host_key_directory, host_key_kinds) = ssh.table("host_keys", |host_keys| {
@@ -98,7 +98,7 @@ fn read_connections(ssh: &mut Table<'_>, default: &ConnectionLimits) -> Connecti
     }
 }
 
-/// A list with at least one element.
+/// Reads a list with at least one element.
 fn some<T: Value>(table: &mut Table<'_>, key: &'static str, default: Vec<T>) -> Vec<T> {
     let before = table.report().count();
     match table.list(key) {

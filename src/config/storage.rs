@@ -13,14 +13,14 @@ use crate::{
 };
 use toml::de::DeValue;
 
-/// A tenant's storage, and the spots of its keys.
+/// A tenant's storage, and the positions of its keys.
 pub(super) struct SpottedStorage {
     pub(super) storage: Storage,
-    /// Whether other tenants may reach the same objects.
+    /// True if other tenants may reach the same objects.
     pub(super) allow_shared_prefix: bool,
-    /// Where the prefix stands.
+    /// The position of the prefix.
     pub(super) spot: Spot,
-    /// Where the external ID stands, if there is a role.
+    /// The position of the external ID, if there is a role.
     pub(super) external_id_spot: Option<Spot>,
 }
 
@@ -66,14 +66,16 @@ impl SpottedStorage {
             credentials: StorageCredentials { base: base?, role: role.map_or(Some(None), |role| role.map(Some))? },
         };
         if let Err(error) = cloud::check_bucket(&storage) {
-            // Earlier versions took it, and failed at the tenant's first request. The other tenants have done no wrong.
+            // Earlier versions accepted this and failed at the tenant's first request. An error would affect the other
+            // tenants.
             table.report().warning(&table.spot("bucket"), error.to_string());
         }
         Some(Self { storage, allow_shared_prefix, spot: table.spot("prefix"), external_id_spot })
     }
 }
 
-/// A bucket that its owner deletes is free for anybody, who may let our role in and wait for what it brings.
+/// Warns of a bucket without an expected owner. After its owner deletes it, anyone may create a bucket of its name,
+/// admit our role and collect the uploads.
 fn warn_of_an_unknown_owner(storage: &Table<'_>) {
     let message = "without `expected_bucket_owner` a bucket of this name that changed hands would be written to; it takes \
                    the account's 12 digits";
@@ -92,7 +94,7 @@ impl Value for Prefix {
     }
 }
 
-/// Strings that must look like something. Their values are not repeated: an endpoint may hold a password.
+/// Strings of a required form. Messages don't repeat their values, because an endpoint may hold a password.
 macro_rules! texts {
     ($($type:ident: $takes:literal, $fits:expr;)*) => {$(
         pub(super) struct $type(pub(super) String);
@@ -113,11 +115,11 @@ texts! {
     BucketName: "the name of a bucket, or the ARN or alias of an access point", |text| {
         let word = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
         let arn = |text: &str| text.bytes().all(|b| word(b) || b":/".contains(&b));
-        // S3 takes 63 characters today and took 255 before; other stores are as lax as it was.
+        // S3 allows 63 characters today and allowed 255 before; other stores are as permissive as S3 was.
         text.strip_prefix("arn:").map_or((3..=255).contains(&text.len()) && text.bytes().all(word), arn)
     };
     Region: "a region such as \"eu-central-1\"", |text| {
-        // AWS's are in lower case; Ceph's and OpenStack's first one is called `RegionOne`.
+        // AWS's regions are in lower case; the first one of Ceph and OpenStack is `RegionOne`.
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     Endpoint: "a URL of host and port, such as \"https://s3.example.com\"", |text| {

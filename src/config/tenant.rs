@@ -14,13 +14,13 @@ use crate::{
 };
 use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
-/// All names of a directory that is renamed are in memory meanwhile.
+/// The maximum of `max_rename_objects`: a rename of a directory keeps the names of all its objects in memory.
 const MOST_RENAME_OBJECTS: u64 = 100_000;
 
-/// Who goes on with an upload needs longer than this to come back.
+/// The minimum of the time to keep partial uploads: a client needs longer than this to reconnect and resume.
 const SHORTEST_KEPT: Duration = Duration::from_mins(1);
 
-/// What becomes of uploads that are cut off.
+/// The treatment of interrupted uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PartialUploads {
     Resumable,
@@ -32,16 +32,16 @@ words!(PartialUploads { "resumable" => PartialUploads::Resumable, "discard" => P
 /// A tenant with its place and its users.
 #[derive(Clone, Debug)]
 pub struct Tenant {
-    /// Its name and limits.
+    /// The tenant's name and limits.
     pub account: Arc<account::Tenant>,
-    /// Its storage.
+    /// The tenant's storage.
     pub storage: Arc<account::Storage>,
-    /// Its users, each with the credentials that it may log in with.
+    /// The tenant's users, each with its credentials.
     pub users: Vec<(Arc<account::User>, Arc<account::Credentials>)>,
 }
 
 impl Tenant {
-    /// Reads the tenant of `file`, and enters what must be unique in the server into `shared`.
+    /// Reads the tenant of `file`, and claims its unique values in `shared`.
     pub(super) fn read(root: &mut Table<'_>, file: &Path, shared: &mut Shared) -> Option<Self> {
         let name = read_name(root, file);
         let enabled = root.or("enabled", true);
@@ -102,7 +102,7 @@ fn read_partial_uploads_kept_for(root: &mut Table<'_>) -> Option<Duration> {
     }
 }
 
-/// The name repeats the file's: a copied file that was not fully edited is noticed.
+/// Reads the name, which must repeat the file's name. A copied file that was not fully edited fails here.
 fn read_name(root: &mut Table<'_>, file: &Path) -> Option<TenantName> {
     let name: TenantName = root.required("name")?;
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();

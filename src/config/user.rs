@@ -12,7 +12,7 @@ use crate::{
     name::{TenantName, UserName},
 };
 
-/// Reads a user of `tenant`. The tenant's name and storage are `None` where they are wrong themselves.
+/// Reads a user of `tenant`. The tenant's name and storage are `None` if they are wrong themselves.
 pub(super) fn read(
     user: &mut Table<'_>,
     tenant: Option<&TenantName>,
@@ -36,7 +36,7 @@ pub(super) fn read(
     Some((User { name: name?, tenant: tenant?.clone(), enabled, mounts: mounts? }, credentials))
 }
 
-/// What the table's `permissions` say; `default` where there are none.
+/// Returns the permissions of the table, or `default` if it has none.
 pub(super) fn read_permissions(table: &mut Table<'_>, default: Permissions) -> Permissions {
     table.list::<Permission>("permissions").map_or(default, Permissions::from_iter)
 }

@@ -1,5 +1,4 @@
-//! The types that a single value of a config file can be read as. What a field's type accepts is all the validation
-//! that the value needs.
+//! The types for single values of a config file. A field's type is the only validation of its value.
 
 use ipnet::{IpNet, Ipv4Net};
 use std::{
@@ -14,22 +13,22 @@ use toml::de::DeValue;
 
 /// A type that a TOML value can be read as.
 pub(super) trait Value: Sized {
-    /// What would be right, to follow "it takes …".
+    /// The right values, to follow "it takes …".
     const TAKES: &'static str;
 
     /// Reads a value.
     ///
     /// # Errors
-    /// What is wrong with it and what would be right, as a sentence that follows the key's name.
+    /// The mistake and the right values, as a sentence that follows the key's name.
     fn read(raw: &DeValue<'_>) -> Result<Self, String>;
 
-    /// The sentence for a value of the wrong kind.
+    /// Returns the sentence for a value of the wrong kind.
     fn refuse(raw: &DeValue<'_>) -> String {
         format!("is {}; it takes {}", kind(raw), Self::TAKES)
     }
 }
 
-/// What a value is, with its article.
+/// Returns the kind of a value, with its article.
 pub(super) const fn kind(raw: &DeValue<'_>) -> &'static str {
     match raw {
         DeValue::String(_) => "a string",
@@ -74,7 +73,7 @@ impl Value for PathBuf {
     }
 }
 
-/// Counts and limits: zero would mean a server that serves nobody, so it is always a mistake.
+/// Counts and limits. Zero would mean a server that serves no client, so it is always a mistake.
 macro_rules! count {
     ($($type:ty),*) => {$(
         impl Value for $type {
@@ -92,7 +91,7 @@ macro_rules! count {
 }
 count!(NonZeroU32, NonZeroUsize);
 
-/// A number of bytes, written `"256MiB"`, `"5 GiB"`, `"1GB"` or as a plain integer.
+/// A number of bytes, in the form `"256MiB"`, `"5 GiB"`, `"1GB"` or a plain integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
@@ -169,17 +168,17 @@ impl Value for Duration {
     }
 }
 
-/// A year: longer ones are mistakes, and far longer ones overflow the arithmetic of clocks.
+/// A year. Longer durations are mistakes, and much longer ones overflow the arithmetic of clocks.
 const MAX_DURATION_MS: u64 = 365 * 86_400_000;
 
-/// A whole number and the unit behind it, with or without a space between.
+/// Splits a text into a whole number and its unit, with or without a space between them.
 fn split_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
     Some((number.parse().ok()?, unit.strip_prefix(' ').unwrap_or(unit)))
 }
 
-/// Types whose own error says what would be right.
+/// Types with an error that names the right values.
 macro_rules! parsed {
     ($($type:ty: $takes:literal),* $(,)?) => {$(
         impl $crate::config::value::Value for $type {
@@ -200,7 +199,7 @@ parsed! {
     crate::account::Permission: "a permission",
 }
 
-/// Types that are one of a few words.
+/// Types with a few words as values.
 macro_rules! words {
     ($type:ty { $first:literal => $first_value:expr $(, $word:literal => $value:expr)* $(,)? }) => {
         impl $crate::config::value::Value for $type {
@@ -243,7 +242,7 @@ impl Value for IpNet {
     }
 }
 
-/// Networks of IPv4-mapped IPv6 addresses are the IPv4 networks.
+/// Converts networks of IPv4-mapped IPv6 addresses to the IPv4 networks.
 fn canonical(net: IpNet) -> IpNet {
     let IpNet::V6(v6) = net else { return net };
     let v4 = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));

@@ -1,6 +1,8 @@
-//! The memory that password checks work in. Not how many run at a time: each buffer here was in use by one of them.
+//! The memory for password checks. It doesn't limit the number of concurrent checks: each buffer here was once in use
+//! by a check.
 //!
-//! A buffer is never given back to the allocator: it would keep 19 MiB in each of its arenas, one for every few threads.
+//! The pool never returns a buffer to the allocator, which would keep 19 MiB in each of its arenas, one for every few
+//! threads.
 
 use argon2::Block;
 use parking_lot::{Mutex, MutexGuard};
@@ -9,12 +11,12 @@ use std::collections::TryReserveError;
 /// Buffers for argon2, as many as were ever in use at a time.
 #[derive(Debug, Default)]
 pub(super) struct CheckMemory {
-    /// The buffers that nobody works in, the smallest first.
+    /// The idle buffers, the smallest first.
     idle: Mutex<Vec<Vec<Block>>>,
 }
 
 impl CheckMemory {
-    /// Does `work` in at least `blocks` blocks. They hold what an earlier check left there.
+    /// Runs `work` on at least `blocks` blocks. They contain data of an earlier check.
     ///
     /// # Errors
     /// The system has no memory.
@@ -26,7 +28,8 @@ impl CheckMemory {
         output
     }
 
-    /// The smallest idle buffer that is large enough; else the largest one, so that few ever grow beyond the usual size.
+    /// Returns the smallest idle buffer that is large enough, or else the largest one, so that few buffers ever grow
+    /// beyond the usual size.
     fn take(&self, blocks: usize) -> Vec<Block> {
         let mut idle = self.idle();
         let at = idle.partition_point(|buffer| buffer.len() < blocks);
@@ -43,7 +46,7 @@ impl CheckMemory {
         self.idle.lock()
     }
 
-    /// The sizes of the buffers that nobody works in.
+    /// Returns the sizes of the idle buffers.
     #[cfg(test)]
     pub(super) fn idle_blocks(&self) -> Vec<usize> {
         self.idle().iter().map(Vec::len).collect()
@@ -52,7 +55,7 @@ impl CheckMemory {
 
 fn grow(buffer: &mut Vec<Block>, blocks: usize) -> Result<(), TryReserveError> {
     if buffer.len() < blocks {
-        // The old memory goes first, so that there are never both.
+        // The old memory is freed first, so that both never exist at once.
         *buffer = Vec::new();
         buffer.try_reserve_exact(blocks)?;
         buffer.resize(blocks, Block::new());

@@ -1,7 +1,7 @@
-//! Who are you? A [`Provider`] takes what a client presents and says which user that is, or refuses.
+//! Decides on a user's credentials: a [`Provider`] takes a credential from a client and returns its user, or a refusal.
 //!
-//! Knows nothing of SSH: keys come as parsed [`PublicKey`]s, whose possession the caller has proved. A refusal never
-//! tells the client why: unknown, wrong and disabled cost the same work and look the same.
+//! It doesn't depend on SSH: keys are parsed [`PublicKey`]s, and the caller has checked that the client possesses them.
+//! A refusal never reveals its reason to the client: unknown, wrong and disabled cost the same work and look the same.
 
 mod check_memory;
 mod password;
@@ -15,16 +15,17 @@ use crate::account::{Tenant, User};
 use async_trait::async_trait;
 use std::{fmt, net::IpAddr, sync::Arc};
 
-/// Decides who may log in.
+/// Decides on the credentials of users.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// Decides on one credential that `source` presented for the login `user`, which is whatever the client sent.
+    /// Decides on one credential that `source` presented for the login `user`. `user` is the name that the client sent,
+    /// unchecked.
     ///
-    /// A public key is also asked about before its possession was proved; the answer must not depend on which.
+    /// Callers also ask about a public key before the client proves possession. The answer must not depend on that.
     async fn authenticate(&self, user: &str, credential: Credential<'_>, source: IpAddr) -> Verdict;
 }
 
-/// What a client presents.
+/// A client's credential.
 #[derive(Clone, Copy)]
 pub enum Credential<'a> {
     /// A password, in clear.
@@ -34,7 +35,7 @@ pub enum Credential<'a> {
 }
 
 impl Credential<'_> {
-    /// The method's name in SSH and in the log.
+    /// Returns the method's name in SSH and in the log.
     #[must_use]
     pub const fn method(&self) -> &'static str {
         match self {
@@ -53,21 +54,21 @@ impl fmt::Debug for Credential<'_> {
 /// The answer of a [`Provider`].
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// The credential is this user's.
+    /// The credential is one of this user's.
     Accepted {
-        /// Who logs in.
+        /// The user.
         user: Arc<User>,
         /// The tenant that the user belongs to.
         tenant: Arc<Tenant>,
     },
-    /// It is nobody's, or its owner may not log in.
+    /// The credential belongs to no user, or its user may not log in.
     Refused {
-        /// Why, for the log only.
+        /// The reason, for the log only.
         reason: Reason,
     },
 }
 
-/// Why a login was refused: for the operator, never for the client.
+/// The reason why a login was refused: for the operator, never for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// No user has this name.
@@ -76,16 +77,16 @@ pub enum Reason {
     Disabled,
     /// The user has no password.
     NoPassword,
-    /// The password is another.
+    /// The password is wrong.
     WrongPassword,
-    /// The password is longer than any that can be set.
+    /// The password is longer than any valid password.
     OverlongPassword,
-    /// The key is none of the user's.
+    /// The user doesn't have this key.
     UnknownKey,
 }
 
 impl Reason {
-    /// The words for the log.
+    /// Returns the words for the log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
-//! Passwords: made and checked as argon2id hashes in the PHC string format.
+//! Hashes and checks passwords with argon2id, in the PHC string format.
 //!
-//! A check takes memory and CPU on purpose, before anybody has proved anything. So a bounded number runs at a time, each in
-//! a buffer that the next check takes over, and a check takes the same work whether there is a hash to check against or
-//! not.
+//! A check takes memory and CPU on purpose, before the client has proved its identity. Therefore the number of
+//! concurrent checks is bounded, and each check reuses the buffer of an earlier one. A check does the same work whether
+//! a hash exists or not.
 
 use super::check_memory::CheckMemory;
 use crate::account::{PasswordHash, password_hash::Argon2id};
@@ -18,32 +18,33 @@ use tokio::sync::Semaphore;
 use tracing::warn;
 use zeroize::Zeroizing;
 
-/// The longest password, in bytes. Longer ones can't be set, so a login with one is refused without any work.
+/// The maximum length of a password, in bytes. No user has a longer one, so a login with one is refused without any
+/// work.
 pub const MAX_PASSWORD_BYTES: usize = 1_024;
 
 /// The length of the decoy's salt.
 const SALT_BYTES: usize = 16;
 
-/// A password that can't be used, and why.
+/// The reason why a password is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPassword {
-    /// Nothing was given.
+    /// The password is empty.
     #[error("the password is empty")]
     Empty,
-    /// It exceeds [`MAX_PASSWORD_BYTES`].
+    /// The password exceeds [`MAX_PASSWORD_BYTES`].
     #[error("the password is longer than {MAX_PASSWORD_BYTES} bytes")]
     TooLong,
-    /// The system gave no random salt, or no memory.
+    /// The system returned no random salt, or no memory.
     #[error("the password could not be hashed: {0}")]
     Unhashed(password_hash::Error),
 }
 
-/// Hashes `password` with argon2id under a new salt: 19 MiB of memory, two passes, one lane (OWASP's recommendation).
+/// Hashes `password` with argon2id and a new salt: 19 MiB of memory, two passes, one lane (OWASP's recommendation).
 ///
 /// Takes tens of milliseconds of CPU.
 ///
 /// # Errors
-/// An empty or overlong password, or a system without randomness or memory.
+/// The password is empty or too long, or the system has no randomness or memory.
 pub fn hash_password(password: &str) -> Result<String, InvalidPassword> {
     match password.len() {
         0 => Err(InvalidPassword::Empty),
@@ -56,12 +57,12 @@ pub fn hash_password(password: &str) -> Result<String, InvalidPassword> {
     }
 }
 
-/// The memory that a check takes, in blocks of 1 KiB. All lanes share it.
+/// Returns the memory of a check, in blocks of 1 KiB. All lanes share it.
 fn blocks(hash: &PasswordHash) -> usize {
     hash.argon2id().params.block_count()
 }
 
-/// True if `password` is the one of `hash`. `memory` has at least [`blocks`] blocks; their content doesn't matter.
+/// True if `password` matches `hash`. `memory` has at least [`blocks`] blocks; their content doesn't matter.
 fn matches(hash: &PasswordHash, password: &str, memory: &mut [Block]) -> bool {
     let Argon2id { version, params, salt, output } = hash.argon2id();
     let argon2 = Argon2::new(Algorithm::Argon2id, *version, params.clone());
@@ -74,7 +75,7 @@ fn matches(hash: &PasswordHash, password: &str, memory: &mut [Block]) -> bool {
     Output::new(computed).is_ok_and(|computed| computed == *output)
 }
 
-/// Checks passwords, a few at a time.
+/// Checks a bounded number of passwords at a time.
 pub struct Checker {
     permits: Arc<Semaphore>,
     memory: Arc<CheckMemory>,
@@ -82,11 +83,11 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// A checker for users with `hashes`, of `concurrent` passwords at a time: where there is no hash, it does the work
-    /// that most of these take.
+    /// Creates a checker of `concurrent` passwords at a time. `hashes` are those of all users: for a user without a
+    /// hash, a check does the work that most of these take.
     ///
     /// # Errors
-    /// The system gave no randomness.
+    /// The system has no randomness.
     pub fn new<'a>(
         hashes: impl Iterator<Item = &'a PasswordHash>,
         concurrent: NonZeroUsize,
@@ -95,7 +96,7 @@ impl Checker {
         Ok(Self { permits: Arc::new(Semaphore::new(permits)), memory: Arc::default(), decoy: decoy(hashes)? })
     }
 
-    /// Whether `password` is the one of `hash`. Without a hash it never is, after the same work.
+    /// True if `password` matches `hash`. Without a hash it returns false after the same work.
     pub async fn matches(&self, password: &str, hash: Option<&PasswordHash>) -> bool {
         let known = hash.is_some();
         let hash = hash.unwrap_or(&self.decoy).clone();
@@ -103,7 +104,7 @@ impl Checker {
         let memory = Arc::clone(&self.memory);
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return false };
         let check = move || {
-            // Held by the work itself: the caller may be gone long before it ends.
+            // The work itself holds the permit: the caller may be gone long before the work ends.
             let _permit = permit;
             memory.lend(blocks(&hash), |blocks| matches(&hash, &password, blocks)).unwrap_or_else(|error| {
                 warn!(%error, "no memory to check a password");
@@ -114,7 +115,7 @@ impl Checker {
     }
 }
 
-/// A hash that no password has, as costly as the most usual of `hashes`.
+/// Returns a hash that no password matches, as costly as the most common of `hashes`.
 fn decoy<'a>(hashes: impl Iterator<Item = &'a PasswordHash>) -> Result<PasswordHash, InvalidPassword> {
     let mut counts = BTreeMap::<_, (u32, Params)>::new();
     for hash in hashes {
@@ -145,7 +146,7 @@ mod tests {
     fn a_hash_is_of_its_password_only() {
         let hash: PasswordHash = hash_password("alice-demo").unwrap().parse().unwrap();
         let mut memory = vec![Block::new(); blocks(&hash)];
-        // The second check finds what the first one left in the memory.
+        // The second check finds the first one's data in the memory.
         assert!(matches(&hash, "alice-demo", &mut memory) && matches(&hash, "alice-demo", &mut memory));
         assert!(!matches(&hash, "alice-demo ", &mut memory));
         assert_ne!(hash_password("alice-demo").unwrap(), hash_password("alice-demo").unwrap(), "salted");
@@ -180,7 +181,8 @@ mod tests {
         assert!(!checker.matches("y", Some(&hash)).await);
     }
 
-    /// Issue 12.6: one buffer a permit, whatever the number of tries; today's allocator kept 19 MiB for each thread.
+    /// Issue 12.6: one buffer for each permit, whatever the number of tries. An allocator would keep 19 MiB for each
+    /// thread.
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn the_memory_of_checks_is_that_of_as_many_as_run_at_a_time() {
         let checker = Arc::new(checker(2));
@@ -198,7 +200,7 @@ mod tests {
         assert!(kept.iter().all(|blocks| *blocks == super::blocks(&checker.decoy)), "{kept:?}");
     }
 
-    /// Issue 12.6: the largest hashes that are taken, and those of many lanes, work in the same buffers.
+    /// Issue 12.6: the largest accepted hashes, and those with many lanes, use the same buffers.
     #[tokio::test]
     async fn costly_hashes_and_those_of_many_lanes_share_the_buffers() {
         let checker = checker(1);

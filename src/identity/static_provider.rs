@@ -8,13 +8,13 @@ use crate::{
 use async_trait::async_trait;
 use std::{collections::HashMap, net::IpAddr, num::NonZeroUsize, sync::Arc};
 
-/// Users whose passwords and keys are known beforehand.
+/// Users with known passwords and keys.
 pub struct StaticProvider {
     logins: HashMap<UserName, Login>,
     passwords: Checker,
 }
 
-/// A user, its tenant, and what the user may log in with.
+/// A user, its tenant, and its credentials.
 struct Login {
     user: Arc<User>,
     tenant: Arc<Tenant>,
@@ -22,11 +22,11 @@ struct Login {
 }
 
 impl StaticProvider {
-    /// A provider for `users`, each with its tenant, which checks `password_checks` passwords at a time. Of equal names
-    /// the last one counts.
+    /// Creates a provider for `users`, each with its tenant. It checks `password_checks` passwords at a time. Of equal
+    /// names the last one counts.
     ///
     /// # Errors
-    /// The system gives no random bytes.
+    /// The system has no randomness.
     pub fn new(
         users: impl IntoIterator<Item = (Arc<User>, Arc<Tenant>, Arc<Credentials>)>,
         password_checks: NonZeroUsize,
@@ -39,7 +39,7 @@ impl StaticProvider {
         Ok(Self { logins, passwords })
     }
 
-    /// Who `user` is, if it may log in.
+    /// Returns the login of `user`, if it may log in.
     fn login(&self, user: &str) -> Result<&Login, Reason> {
         let name: UserName = user.parse().map_err(|_| Reason::UnknownUser)?;
         let login = self.logins.get(&name).ok_or(Reason::UnknownUser)?;
@@ -54,7 +54,7 @@ impl StaticProvider {
             Some(hash) => Ok((login, hash)),
             None => Err(Reason::NoPassword),
         });
-        // The work comes before the answer, whatever the answer is.
+        // The work always comes before the answer, whatever the answer is.
         let matches = self.passwords.matches(password, candidate.ok().map(|(_, hash)| hash)).await;
         let (login, _) = candidate?;
         if matches { Ok(login) } else { Err(Reason::WrongPassword) }

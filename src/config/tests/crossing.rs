@@ -1,4 +1,4 @@
-//! What concerns more than one file.
+//! Problems that involve more than one file.
 
 use super::{Files, KEY};
 

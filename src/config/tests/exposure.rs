@@ -1,11 +1,12 @@
-//! Issue 15.4: files that decide who gets in, and that others may write; and files that are none.
+//! Issue 15.4: files that control who can log in, with modes that let others write to them; and paths that are no
+//! files.
 
 use super::{Files, KEY};
 use crate::config::{LogFormat, log_format};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::{fs, os::unix::fs::symlink};
 
-/// A tenant whose user has keys in a file, and nothing to warn of.
+/// Returns a tenant without warnings whose user has keys in a file.
 fn files() -> Files {
     let text = "name = 'acme'\n[storage]\nbucket = 'files'\nprefix = 'acme/'\nregion = 'eu-central-1'\n\
          expected_bucket_owner = '111122223333'\n[storage.assume_role]\n\
@@ -17,7 +18,7 @@ fn files() -> Files {
     files.with("keys/alice", KEY)
 }
 
-/// The files and directories that decide who gets in, and how they are named in a report.
+/// The files and directories that control who can log in, and their names in a report.
 const EXPOSED: [(&str, &str); 6] = [
     ("wharfinger.toml", "wharfinger.toml: "),
     ("tenants/acme.toml", "tenants/acme.toml: "),
@@ -65,7 +66,7 @@ fn the_sticky_bit_protects_files_but_not_from_new_tenants() {
     assert!(files.problems()[0].starts_with("tenants: can be written by others (mode 1777)"));
 }
 
-/// Reading one would wait for another program.
+/// Reading a FIFO would wait for another program.
 #[test]
 fn a_fifo_is_no_file() {
     let fifo = |files: &Files, name: &str| {

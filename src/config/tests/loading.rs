@@ -1,4 +1,4 @@
-//! What comes out of a config that is right.
+//! The results of valid configs.
 
 use super::{Files, KEY, STORAGE};
 use crate::account::{Permission, Permissions};

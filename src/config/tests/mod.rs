@@ -1,4 +1,4 @@
-//! Whole configs on disk: what is wrong with them, and what comes out of right ones.
+//! Whole configs on disk: the problems of wrong configs, and the results of valid ones.
 
 mod crossing;
 mod exposure;
@@ -12,7 +12,7 @@ use super::{Loaded, Problem, load};
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 use tempfile::TempDir;
 
-/// A tenant's storage that is right.
+/// A valid storage of a tenant.
 const STORAGE: &str = "[storage]\nbucket = 'files'\nprefix = 'acme/'\nregion = 'eu-central-1'\n\
                        [storage.credentials]\ndefault_chain = true\n";
 
@@ -22,7 +22,7 @@ const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEq8RyIsqly+NOdURTH8r6PYN
 struct Files(TempDir);
 
 impl Files {
-    /// A server's file and no tenants.
+    /// Creates a server's file and no tenants.
     fn new(server: &str) -> Self {
         let files = Self(tempfile::tempdir().unwrap());
         fs::create_dir(files.path("tenants")).unwrap();
@@ -30,7 +30,7 @@ impl Files {
         files.with("wharfinger.toml", server)
     }
 
-    /// The file `name` too.
+    /// Adds the file `name`.
     fn with(self, name: &str, text: &str) -> Self {
         fs::write(self.path(name), text).unwrap();
         self.chmod(name, 0o600);
@@ -41,7 +41,7 @@ impl Files {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// The file of the tenant `acme` too.
+    /// Adds the file of the tenant `acme`.
     fn with_acme(self, text: &str) -> Self {
         self.with("tenants/acme.toml", text)
     }
@@ -54,12 +54,12 @@ impl Files {
         load(&self.path("wharfinger.toml"))
     }
 
-    /// The problems as they are printed, without the directory.
+    /// Returns the problems as they are printed, without the directory.
     fn problems(&self) -> Vec<String> {
         self.load().map_or_else(|problems| self.printed(&problems), |loaded| panic!("no problem: {loaded:?}"))
     }
 
-    /// The warnings of a config without problems.
+    /// Returns the warnings of a config without problems.
     fn warnings(&self) -> Vec<String> {
         self.printed(&self.load().unwrap().warnings)
     }

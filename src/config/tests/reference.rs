@@ -1,4 +1,4 @@
-//! The reference config says every key, and the truth about the defaults.
+//! The reference config contains every key, and the true defaults.
 
 use super::{
     super::{Report, read},
@@ -14,12 +14,12 @@ fn reference(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(file)).unwrap()
 }
 
-/// `#key = value`: what holds without the line.
+/// Returns the setting of a line `#key = value`, which states a default.
 fn default(line: &str) -> Option<&str> {
     line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
 }
 
-/// `#   key = value`: an example.
+/// Returns the setting of a line `#   key = value`, which is an example.
 fn example(line: &str) -> Option<&str> {
     line.strip_prefix("#   ").filter(|rest| rest.contains(" = "))
 }
@@ -28,7 +28,7 @@ fn uncommented(file: &str, comment: impl Fn(&str) -> Option<&str>) -> String {
     reference(file).lines().map(|line| comment(line).unwrap_or(line).to_owned() + "\n").collect()
 }
 
-/// The reference files with some of their comments undone.
+/// Returns the reference files with some of their comments turned into settings.
 fn files(comment: impl Fn(&str) -> Option<&str> + Copy) -> Files {
     let [server, tenants @ ..] = FILES;
     let files = Files::new(&uncommented(server, comment));
@@ -66,7 +66,7 @@ fn every_known_key_is_in_it_and_no_other() {
     assert_eq!(asked, said);
 }
 
-/// The dotted path of every key and table.
+/// Collects the dotted path of every key and table.
 fn collect(table: &DeTable<'_>, path: &str, said: &mut std::collections::BTreeSet<String>) {
     for (key, value) in table {
         let path = if path.is_empty() { key.get_ref().to_string() } else { format!("{path}.{}", key.get_ref()) };

@@ -5,7 +5,7 @@ use crate::account::BaseCredentials;
 
 const ROLE: &str = "role_arn = 'arn:aws:iam::111122223333:role/wharfinger'\nexternal_id = 'wh-4b6f'\n";
 
-/// A tenant's file with these lines in `[storage]` and `[storage.assume_role]`.
+/// Returns a tenant's file with these lines in `[storage]` and `[storage.assume_role]`.
 fn tenant(name: &str, storage: &str, role: &str) -> String {
     format!(
         "name = '{name}'\n[storage]\nbucket = '{name}-files'\nprefix = 'in/'\nregion = 'eu-central-1'\n\

@@ -1,4 +1,4 @@
-//! Secrets come from files and the environment, and go nowhere else.
+//! Secrets come from files and the environment, and appear nowhere else.
 
 use super::{Files, KEY};
 use crate::account::BaseCredentials;
@@ -11,7 +11,7 @@ const OTHER_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwL
 
 const HASH: &str = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBCPmSk2VBz0C5pJ8u8mDJ1c";
 
-/// A tenant with these credentials (from line 6 on) and this login.
+/// Returns a tenant with these credentials (from line 6 on) and this login.
 fn tenant(credentials: &str, login: &str) -> Files {
     let text = format!(
         "name = 'acme'\n[storage]\nbucket = 'files'\nprefix = ''\nregion = 'us-east-1'\n[storage.credentials]\n\

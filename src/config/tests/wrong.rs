@@ -114,7 +114,7 @@ fn a_file_that_is_not_there() {
     assert_eq!(files.printed(&missing), ["other.toml: can't be read: No such file or directory (os error 2)"]);
 }
 
-/// The line of an RSA key of so many bits.
+/// Returns the line of an RSA key of `bits` bits.
 fn rsa_line(bits: usize) -> String {
     let modulus = [vec![0], vec![0xff; bits / 8]].concat();
     let field = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
@@ -225,7 +225,7 @@ fn a_storage() {
     }
 }
 
-/// Issue 15.4: a key that the config took, and that no login could use.
+/// Issue 15.4: a key that the config accepted, and that no login could use.
 #[test]
 fn a_key_that_is_too_long_is_left_out() {
     let long = format!("'{}'", rsa_line(16_384));

@@ -88,8 +88,8 @@ mod tests {
         Attrs { permissions: Some(mode), ..Attrs::default() }
     }
 
-    /// Most frames were recorded from OpenSSH 9.2's `sftp` in a session of `put -p`, `reput`, `ls`, `get`, `rename` and
-    /// more, with the id, handle and paths replaced. The rest follow the draft.
+    /// Checks frames as OpenSSH 9.2's `sftp` sent them in a session of `put -p`, `reput`, `ls`, `get`, `rename` and
+    /// more, with this id, this handle and these paths. Requests that it didn't send there follow the draft.
     fn golden<const N: usize>(frames: [(&'static [u8], Request); N]) {
         for (frame, request) in frames {
             let body = FrameReader::default().next(&mut &frame[..]).unwrap().unwrap();
