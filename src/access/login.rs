@@ -218,8 +218,8 @@ impl Login {
         self.refused(user, method, reason.into(), None);
     }
 
-    /// Records that the edge ends the connection because it refused too many login requests. The edge may no longer know
-    /// `user` by then.
+    /// Records that the edge ends the connection because it refused too many login requests. The edge may no longer
+    /// know `user` by then.
     pub fn record_too_many(&mut self, user: &str) {
         self.peer.asked_to_log_in();
         match self.asked.take() {

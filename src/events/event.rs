@@ -56,9 +56,9 @@ pub enum Event {
         /// True if ordinary clients ask for the service to probe the server, as WinSCP does with a shell.
         is_probe: bool,
     },
-    /// A session began to use its tree.
+    /// A session started using its tree.
     SessionStarted,
-    /// A session's use of its tree ended.
+    /// A session stopped using its tree.
     SessionEnded {
         /// The duration of the session.
         #[serde(rename = "duration_ms", serialize_with = "millis")]
@@ -124,16 +124,16 @@ pub enum Event {
         #[serde(flatten)]
         outcome: Outcome,
     },
-    /// The janitor aborted, in S3, an upload that was interrupted and that no session resumed in time. It was refused if the
-    /// user, the mount or the bucket isn't there any more: the bucket's lifecycle rules are left to do it.
+    /// The janitor aborted, in S3, an interrupted upload that no session resumed in time. The outcome is a refusal if
+    /// the user, the mount or the bucket no longer exists: the bucket's lifecycle rules then remove the parts.
     InterruptedUploadAborted {
         /// The journal's id of the upload.
         id: String,
-        /// The bucket that it is open in.
+        /// The upload's bucket.
         bucket: BucketId,
         /// The file's name below its mount.
         name: String,
-        /// Bytes that were stored without a gap.
+        /// The bytes stored without a gap.
         bytes: u64,
         /// The outcome.
         #[serde(flatten)]
@@ -143,25 +143,25 @@ pub enum Event {
     UnknownUploadAborted {
         /// S3's id of the upload.
         id: String,
-        /// The key that it would have become.
+        /// The key of the upload.
         key: String,
         /// The outcome.
         #[serde(flatten)]
         outcome: Outcome,
     },
-    /// An interrupted rename of a directory was finished or undone.
+    /// A repair finished or undid an interrupted rename of a directory.
     RenameRepaired {
         /// The journal's id of the rename.
         id: String,
         /// The bucket.
         bucket: BucketId,
-        /// The directory's name below its mount, before.
+        /// The directory's old name below its mount.
         source: String,
-        /// The directory's name below its mount, after.
+        /// The directory's new name below its mount.
         target: String,
-        /// How far it had come: `Copying`, which is undone, or `Deleting`, which is finished.
+        /// The phase at the interruption: the repair undoes `Copying` and finishes `Deleting`.
         phase: &'static str,
-        /// Objects that the repair removed.
+        /// The number of objects that the repair removed.
         removed: usize,
         /// The outcome.
         #[serde(flatten)]

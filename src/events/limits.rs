@@ -54,7 +54,7 @@ impl Limits {
     /// Takes the token for the record's line. Returns `false` and counts the line if there is none.
     pub fn take(&self, record: &Record) -> bool {
         if let Who::Maintenance { .. } = record.who {
-            // No client can cause many, and none may suppress them.
+            // No client can cause many of these records, and none may suppress them.
             return true;
         }
         let rates = match &record.event {
@@ -129,7 +129,6 @@ mod tests {
     };
     use tracing::Level;
 
-    /// A party and its event.
     type Happened = (Who, Event);
 
     fn user(name: &str) -> Who {
@@ -178,7 +177,6 @@ mod tests {
         (0..count).filter(|_| take(limits, happened)).count()
     }
 
-    /// Returns the lines of a report.
     fn report(limits: &Limits) -> Vec<String> {
         lines_of(Level::INFO, || limits.report())
     }

@@ -3,7 +3,6 @@
 //!
 //! A key exchange costs the server far more than the client. A successful login gives its token back, so the bucket
 //! limits strangers and not busy users.
-//! bucket limits strangers and not those who are busy.
 
 use super::source::{Network, Source};
 use std::{collections::HashMap, time::Duration};

@@ -10,7 +10,6 @@ use tracing_subscriber::fmt::{
     time::{FormatTime as _, SystemTime},
 };
 
-/// An unwritten line.
 pub(super) struct Line {
     level: Level,
     message: &'static str,

@@ -171,7 +171,6 @@ impl Arrival {
 }
 
 impl Ticket {
-    /// Waits for admission.
     async fn wait(&self, dropped: &CancellationToken) -> Result<(), Refusal> {
         let deadline = Instant::now() + MAX_ADMISSION_WAIT;
         loop {

@@ -201,7 +201,6 @@ impl Open {
         }
     }
 
-    /// Removes the connection `number`.
     pub(super) fn leave(&mut self, number: u64) -> Option<Place> {
         self.try_credential(number);
         let place = self.places.remove(&number)?;

@@ -30,7 +30,6 @@ pub struct Directory {
 pub enum Command {
     /// READDIR.
     Read(Slot),
-    /// CLOSE.
     Close(Slot),
 }
 

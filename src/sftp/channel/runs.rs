@@ -21,7 +21,6 @@ const MAX_BEFORE_CLOSE: u64 = 1024;
 /// One READ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Read {
-    /// The request id.
     pub id: u32,
     /// The offset of the first byte.
     pub offset: u64,
@@ -32,13 +31,10 @@ pub struct Read {
 /// The next item of a handle's queue.
 #[derive(Debug)]
 pub enum Next {
-    /// A READ to serve.
     Read(Read),
     /// READs that the client no longer wants. Their ids count up from the first.
     Unwanted {
-        /// The first id.
         first: u32,
-        /// The number of READs.
         count: u64,
     },
     /// A request other than READ.
@@ -50,7 +46,6 @@ pub enum Next {
 pub enum Command {
     /// FSTAT.
     Stat(Slot),
-    /// CLOSE.
     Close(Slot),
     /// A request that changes the file. The task answers all earlier requests and then notifies the upload, which takes
     /// over the handle.

@@ -43,18 +43,15 @@ pub struct Writes {
 /// The requests on a handle that is written. Loads bound the number of WRITEs, slots that of the others.
 #[derive(Debug)]
 pub enum Command {
-    /// WRITE.
     Write {
         /// The slot for the reply.
         slot: Slot,
         /// The offset of the first byte.
         offset: u64,
-        /// The data to write.
         data: Bytes,
         /// The memory of `data` while it waits.
         load: Load,
     },
-    /// READ.
     Read {
         /// The slot for the reply.
         slot: Slot,
@@ -73,7 +70,6 @@ pub enum Command {
     SetAttributes(Slot, SetAttributes),
     /// SETSTAT.
     SetPathAttributes(Slot, SetAttributes),
-    /// CLOSE.
     Close(Close),
 }
 

@@ -22,7 +22,6 @@ pub enum Named {
     Root,
     /// An included text outside the file, or the crate under another name.
     Elsewhere,
-    /// Any identifier.
     Identifier(String),
 }
 
