@@ -22,8 +22,8 @@ impl Arithmetic {
         Self(Arc::new(Semaphore::new(permits)))
     }
 
-    /// Runs `work` on a blocking thread once a permit is free. Cancelling the call before then gives up its place in
-    /// the queue. Work that has begun runs to its end and keeps its permit until then.
+    /// Runs `work` on a blocking thread once a permit is free. A call that is cancelled before then leaves the queue.
+    /// Work that has begun runs to its end and keeps its permit until then.
     ///
     /// # Errors
     /// The work panicked.

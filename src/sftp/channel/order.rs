@@ -7,9 +7,9 @@
 //! task, unless it must wait for other tickets.
 //!
 //! Invariant: a ticket waits only for earlier tickets. No ticket holder waits for memory, except a CLOSE behind
-//! requests of its handle that wait for a limited time. So tickets can't wait in a circle forever. A ticket knows the
-//! number of tickets that it waits for, not which ones: thousands of requests on one path would otherwise store
-//! millions of references to each other.
+//! requests of its handle that wait for memory for a limited time. So tickets can't wait in a circle forever. A ticket
+//! knows the number of tickets that it waits for, not which ones: thousands of requests on one path would otherwise
+//! store millions of references to each other.
 
 use crate::name::VirtualPath;
 use parking_lot::{Mutex, MutexGuard};

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use std::{mem, sync::Arc};
 use tokio::sync::mpsc;
 
-/// The maximum size of joined small replies. OpenSSH sends SSH packets of 32 KiB.
+/// The maximum size of joined small replies. OpenSSH accepts SSH packets of 32 KiB.
 const BATCH_BYTES: usize = 32 << 10;
 
 /// The writer's end of the queue. Dropping it wakes all tasks that wait to send, with an error.

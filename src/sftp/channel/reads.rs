@@ -1,8 +1,8 @@
 //! An open file that the client reads: one task fetches data for many READs concurrently, and answers the handle's
 //! requests in their order.
 //!
-//! Clients depend on that order. OpenSSH's scp before 9.4 truncates its file if a reply overtakes the first one, and
-//! reports success. Older lftp takes an EOF that overtakes earlier bytes for the end of the file.
+//! Clients depend on that order. OpenSSH's scp before 9.4 truncates its file at the first reply that overtakes another,
+//! and reports success. Older lftp takes an EOF that overtakes earlier bytes for the end of the file.
 //!
 //! Each READ takes its permit before it fetches, so the data that is ready for a client that doesn't read is bounded.
 //! READs take permits one after the other, so no READ waits for a later READ of its handle. A READ with its permit
