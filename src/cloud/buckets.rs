@@ -57,7 +57,7 @@ impl Tenant {
 }
 
 impl Buckets {
-    /// Creates the source from each tenant's place. Does no IO: it looks for credentials at a tenant's first request.
+    /// Creates the source from each tenant's storage. Does no IO: it looks for credentials at a tenant's first request.
     #[must_use]
     pub fn new(storages: HashMap<TenantName, Storage>) -> Self {
         let tenant = |storage| Tenant {

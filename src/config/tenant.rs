@@ -29,7 +29,7 @@ enum PartialUploads {
 
 words!(PartialUploads { "resumable" => PartialUploads::Resumable, "discard" => PartialUploads::Discard });
 
-/// A tenant with its place and its users.
+/// A tenant with its storage and its users.
 #[derive(Clone, Debug)]
 pub struct Tenant {
     /// The tenant's name and limits.
