@@ -172,7 +172,7 @@ impl Login {
             Step::Prompt => self.prompt(user),
             Step::Password { password, method } => self.password(user, password, method).await,
             Step::ProvedKey(PresentedKey { fingerprint, key: Ok(key) }) => {
-                self.attempt(user, Credential::PublicKey(&key), LoginMethod::PublicKey, fingerprint).await
+                self.attempt(user, Credential::ProvedKey(&key), LoginMethod::PublicKey, fingerprint).await
             }
             Step::ProvedKey(PresentedKey { fingerprint, key: Err(reason) }) => {
                 Next::Refused(self.refused_try(user, LoginMethod::PublicKey, reason, fingerprint))
@@ -185,7 +185,7 @@ impl Login {
         self.peer.asked_to_log_in();
         let PresentedKey { fingerprint, key } = offered;
         let refusal = match key {
-            Ok(key) => match self.verdict(user, Credential::PublicKey(&key)).await {
+            Ok(key) => match self.verdict(user, Credential::OfferedKey(&key)).await {
                 Verdict::Accepted { .. } => {
                     let before = self.asked.accepted(user, fingerprint.unwrap_or_default());
                     self.record(before);
@@ -329,7 +329,9 @@ impl Login {
     async fn verdict_in_turn(&self, user: &str, credential: Credential<'_>) -> Result<Verdict, Undecided> {
         let password = match credential {
             Credential::Password(password) if password.len() <= MAX_PASSWORD_BYTES => password,
-            Credential::Password(_) | Credential::PublicKey(_) => return Ok(self.verdict(user, credential).await),
+            Credential::Password(_) | Credential::OfferedKey(_) | Credential::ProvedKey(_) => {
+                return Ok(self.verdict(user, credential).await);
+            }
         };
         let turn = self.access.password_checks.admit(self.peer.checks_source(), user).await;
         let turn = turn.map_err(Busy::as_str)?;

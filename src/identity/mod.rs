@@ -21,7 +21,8 @@ pub trait Provider: Send + Sync {
     /// Decides on one credential that `source` presented for the login `user`. `user` is the name that the client sent,
     /// unchecked.
     ///
-    /// Callers also ask about a public key before the client proves possession. The answer must not depend on that.
+    /// A key that is only offered gets the same answer as one that is proved: clients sign only with a key that the server
+    /// takes. It is no login, so that a provider must neither count it nor act on it.
     async fn authenticate(&self, user: &str, credential: Credential<'_>, source: IpAddr) -> Verdict;
 }
 
@@ -30,8 +31,10 @@ pub trait Provider: Send + Sync {
 pub enum Credential<'a> {
     /// A password, in clear.
     Password(&'a str),
-    /// A public key.
-    PublicKey(&'a PublicKey),
+    /// A public key that the client offers and has not signed with.
+    OfferedKey(&'a PublicKey),
+    /// A public key whose private half the client has proved to possess.
+    ProvedKey(&'a PublicKey),
 }
 
 impl Credential<'_> {
@@ -40,7 +43,7 @@ impl Credential<'_> {
     pub const fn method(&self) -> &'static str {
         match self {
             Self::Password(_) => "password",
-            Self::PublicKey(_) => "publickey",
+            Self::OfferedKey(_) | Self::ProvedKey(_) => "publickey",
         }
     }
 }

@@ -71,7 +71,7 @@ impl Provider for StaticProvider {
     async fn authenticate(&self, user: &str, credential: Credential<'_>, _source: IpAddr) -> Verdict {
         let login = match credential {
             Credential::Password(password) => self.by_password(user, password).await,
-            Credential::PublicKey(key) => self.by_key(user, key),
+            Credential::OfferedKey(key) | Credential::ProvedKey(key) => self.by_key(user, key),
         };
         match login {
             Ok(login) => Verdict::Accepted { user: Arc::clone(&login.user), tenant: Arc::clone(&login.tenant) },
@@ -158,14 +158,14 @@ mod tests {
     #[tokio::test]
     async fn public_keys() {
         let (key, other) = (KEY.parse().unwrap(), OTHER.parse().unwrap());
-        assert!(login("alice", Credential::PublicKey(&key)).await.is_ok());
+        assert!(login("alice", Credential::ProvedKey(&key)).await.is_ok());
         for (name, key, reason) in [
             ("alice", &other, Reason::UnknownKey),
             ("disabled", &key, Reason::Disabled),
             ("suspended", &key, Reason::Disabled),
             ("nobody", &key, Reason::UnknownUser),
         ] {
-            assert_eq!(login(name, Credential::PublicKey(key)).await, Err(reason), "{name}");
+            assert_eq!(login(name, Credential::ProvedKey(key)).await, Err(reason), "{name}");
         }
     }
 }

@@ -30,7 +30,7 @@ impl Provider for Alice {
         let is_right = match credential {
             Credential::Password("panic") => panic!("a provider that panics"),
             Credential::Password(password) => password == "right",
-            Credential::PublicKey(key) => *key == key_of(KEY),
+            Credential::OfferedKey(key) | Credential::ProvedKey(key) => *key == key_of(KEY),
         };
         if user != "alice" {
             return Verdict::Refused { reason: Reason::UnknownUser };
