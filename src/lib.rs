@@ -3,14 +3,17 @@
 //! The path of the bytes, which is also a good order for reading the code:
 //!
 //! ```text
-//! socket → ssh (russh) → sftp::wire::Request → sftp::channel → vfs → store → aws_sdk_s3 → S3
-//! socket ← ssh (russh) ← sftp::wire::Reply   ← vfs::Error ← store::Error ← SdkError
+//! socket → ssh (russh) → access (login) → session
+//! socket → ssh (russh) → sftp::wire::Request → sftp::channel → session → vfs → store → aws_sdk_s3 → S3
+//! socket ← ssh (russh) ← sftp::wire::Reply   ← sftp::channel ← vfs::Error ← store::Error ← SdkError
 //! ```
 //!
-//! `name`, `account` and `clock` are the ground: parsed names, plain data about tenants and users, and the wall clock.
-//! `vfs` joins accounts and storage into a user's tree; `sftp` speaks SFTP over it; `ssh` is the edge that uses russh,
-//! `cloud` the module that holds credentials, `ledger` the one that uses SQL. `app` assembles all parts.
-//! `tests/integration/layering` enforces the order.
+//! `name` and `account` are the ground: names that are parsed once, and plain data about tenants and users. `vfs` joins
+//! accounts and storage into the tree that a user sees. `access` turns credentials into a `session`, which owns the tree's
+//! verbs with their records, whatever the protocol; `sftp` speaks SFTP over it. `ssh` is the edge that knows russh, `cloud`
+//! the module that knows credentials, `ledger` the one that knows SQL. `app` puts it all together.
+//!
+//! `tests/integration/layering` holds the table of which module may import which.
 
 pub mod access;
 pub mod account;
