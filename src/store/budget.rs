@@ -4,7 +4,7 @@
 //! Invariant: the sum of all living [`Reservation`]s never exceeds the total. A reservation returns its bytes when it
 //! is dropped, wherever that happens, so that a cancelled future leaks nothing.
 
-use super::{Error, Result, upload::Pool};
+use super::upload::Pool;
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{HashMap, VecDeque},
@@ -52,6 +52,11 @@ struct Waiter {
 /// A waiter whose bytes are accounted for. It is notified outside the lock.
 type Grant = (oneshot::Sender<Reservation>, u64);
 
+/// Upload memory was not free before the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no upload memory was free within {0:?}")]
+pub struct BudgetExhausted(pub Duration);
+
 impl Budget {
     /// A budget of `total_bytes`.
     #[must_use]
@@ -68,17 +73,22 @@ impl Budget {
     /// their order. Dropping the future leaves the line.
     ///
     /// # Errors
-    /// [`Error::Busy`] after the deadline, or at once if `bytes` exceeds the total.
-    pub async fn reserve(self: &Arc<Self>, owner: &str, bytes: u64, deadline: Duration) -> Result<Reservation> {
+    /// [`BudgetExhausted`] after the deadline, or at once if `bytes` exceeds the total.
+    pub async fn reserve(
+        self: &Arc<Self>,
+        owner: &str,
+        bytes: u64,
+        deadline: Duration,
+    ) -> Result<Reservation, BudgetExhausted> {
         if bytes > self.total_bytes {
-            return Err(Error::Busy(Duration::ZERO));
+            return Err(BudgetExhausted(Duration::ZERO));
         }
         let Some((place, granted)) = self.queue(owner, bytes) else {
             return Ok(self.reservation(bytes));
         };
         let answer = tokio::time::timeout(deadline, granted).await;
         drop(place);
-        answer.ok().and_then(std::result::Result::ok).ok_or(Error::Busy(deadline))
+        answer.ok().and_then(Result::ok).ok_or(BudgetExhausted(deadline))
     }
 
     /// Takes `bytes` if they are free and no request waits.
@@ -298,12 +308,12 @@ mod tests {
         let all = budget.reserve("acme", 10, SECOND).await.unwrap();
         assert!(budget.pressed());
         let asked = tokio::time::Instant::now();
-        assert!(matches!(budget.reserve("acme", 1, SECOND).await, Err(Error::Busy(SECOND))));
+        assert!(matches!(budget.reserve("acme", 1, SECOND).await, Err(BudgetExhausted(SECOND))));
         assert_eq!(asked.elapsed(), SECOND);
         drop(all);
         assert!(!budget.pressed());
         assert_eq!(budget.used(), 0);
-        assert!(matches!(budget.reserve("acme", 11, SECOND).now_or_never(), Some(Err(Error::Busy(_)))));
+        assert!(matches!(budget.reserve("acme", 11, SECOND).now_or_never(), Some(Err(BudgetExhausted(_)))));
     }
 
     #[tokio::test(start_paused = true)]
@@ -421,7 +431,7 @@ mod tests {
         ]
     }
 
-    type Asking<'a> = Pin<Box<dyn Future<Output = Result<Reservation>> + 'a>>;
+    type Asking<'a> = Pin<Box<dyn Future<Output = Result<Reservation, BudgetExhausted>> + 'a>>;
 
     proptest! {
         #[test]

@@ -1,7 +1,5 @@
 //! The reason why a storage operation failed, in storage's words. `vfs` turns it into a reason that a user may see.
 
-use std::time::Duration;
-
 /// The reason why a storage operation failed.
 ///
 /// Messages are for the operator's log. They may name request ids, never credentials. `sftp/channel/status.rs` decides
@@ -30,6 +28,10 @@ pub enum Error {
         /// The object's size in bytes, if S3 reported it.
         size: Option<u64>,
     },
+    /// 404 NoSuchUpload. The multipart upload was aborted, perhaps by a lifecycle rule of the bucket, and its parts are
+    /// gone.
+    #[error("the multipart upload is gone: it was aborted in S3")]
+    UploadGone,
     /// The object is archived (Glacier) and must be restored before it can be read.
     #[error("the object is archived and must be restored first")]
     Archived,
@@ -65,27 +67,6 @@ pub enum Error {
     /// The answer made no sense, such as a body shorter than its length.
     #[error("S3's answer was not as it should be: {0}")]
     Broken(String),
-    /// Upload memory was not free before the deadline.
-    #[error("no upload memory was free within {0:?}")]
-    Busy(Duration),
-    /// A write to bytes that were already sent to S3.
-    #[error("bytes before offset {shipped} are already stored and can't be written again")]
-    AlreadyShipped {
-        /// The first offset that can still be written.
-        shipped: u64,
-    },
-    /// A write so far behind the end that the hole would exceed the limit.
-    #[error("a hole of more than {limit} bytes")]
-    HoleTooLarge {
-        /// The largest hole, in bytes.
-        limit: u64,
-    },
-    /// The file is larger than the tenant allows.
-    #[error("larger than the limit of {limit} bytes")]
-    TooLarge {
-        /// `max_object_bytes`.
-        limit: u64,
-    },
     /// The directory holds more objects than one rename may move.
     #[error("more than {limit} objects")]
     TooManyObjects {
@@ -110,16 +91,4 @@ pub enum Error {
     /// The directory holds more than its own marker.
     #[error("the directory is not empty")]
     NotEmpty,
-    /// The multipart upload was aborted, perhaps by a lifecycle rule of the bucket, and its parts are gone.
-    #[error("the multipart upload is gone: it was aborted in S3")]
-    UploadGone,
-    /// Another session holds the upload, or held it a moment ago.
-    #[error("the upload that was cut off is held by another session")]
-    UploadHeld,
-    /// Bytes are missing behind those that were stored before the upload was interrupted.
-    #[error("bytes are missing behind those that were stored before the upload was cut off")]
-    Gap,
-    /// An earlier write failed, so nothing of this upload will be published.
-    #[error("an earlier write of this upload failed: {0}")]
-    Poisoned(String),
 }

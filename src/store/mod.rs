@@ -29,7 +29,7 @@ pub use bucket::{
     Body, Bucket, Condition, ETag, Headers, ListScope, Listed, NewObject, Object, OpenUpload, Page, PageToken, Part,
     PartsPage, Payload, Pin, Read, RemovalCondition, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
 };
-pub use budget::{Budget, Reservation};
+pub use budget::{Budget, BudgetExhausted, Reservation};
 pub use children::{DirectoryPage, directory_page, missing_directories};
 pub use early::EarlyReader;
 pub use error::Error;
@@ -51,8 +51,8 @@ pub use s3::{S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
 pub(crate) use upload::in_time;
 pub use upload::{
-    HeldMemory, Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload, UploadObserver,
-    UploadOptions,
+    HeldMemory, Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload, UploadError,
+    UploadObserver, UploadOptions,
 };
 
 /// The result of a storage operation.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Clock,
     name::{Key, VirtualPath},
-    store::{self, Bucket, JournalDown, Keeping, PartialFile, PartialUpload},
+    store::{self, Bucket, JournalDown, Keeping, PartialFile, PartialUpload, UploadError},
 };
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -69,8 +69,7 @@ impl Partial {
         let Self { upload, keeping, .. } = self;
         match store::Taken::take(bucket, &keeping, upload).await {
             Ok(taken) => Ok((keeping, taken)),
-            Err(store::Error::UploadGone) => Err(Error::PartialLost),
-            Err(error @ store::Error::Journal(_)) => Err(Error::PartialNotFound(error)),
+            Err(UploadError::Storage(store::Error::UploadGone)) => Err(Error::PartialLost),
             Err(error) => Err(error.into()),
         }
     }

@@ -40,7 +40,7 @@ impl Vfs {
                     // the interrupted upload. This session's own upload continues, because older interrupted uploads
                     // would reappear.
                     Err(_) if !self.is_uploading(path) && self.break_lock(bucket.id(), &key).await => Ok(()),
-                    Err(down) => Err(Error::PartialNotFound(down.into())),
+                    Err(down) => Err(Error::PartialNotFound(down)),
                 };
             }
         }

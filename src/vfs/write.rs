@@ -181,7 +181,7 @@ impl Vfs {
                 Ok(CutOff::GoesOn(Box::new(partial.demand(shown.as_ref())?)))
             }
             // A client that resumes an upload that is gone would create a file that begins with zeros.
-            Err(down) if shown.is_some() => Err(Error::PartialNotFound(down.into())),
+            Err(down) if shown.is_some() => Err(Error::PartialNotFound(down)),
             Ok(None) if shown.is_some() => Err(Error::PartialLost),
             _ if !options.create => Err(Error::NotFound),
             Err(JournalDown) => Ok(CutOff::Unknown),

@@ -7,7 +7,7 @@
 
 use super::block::{BLOCK_BYTES, Block};
 use crate::store::{
-    Budget, Reservation, Result,
+    Budget, BudgetExhausted, Reservation,
     budget::{CLOSING, GROWING, OVERFLOW_BYTES, Overflow},
 };
 use parking_lot::{Mutex, MutexGuard};
@@ -87,8 +87,8 @@ impl Allowance {
     /// overflow, whichever comes first.
     ///
     /// # Errors
-    /// [`Error::Busy`] if neither came in time.
-    pub(super) async fn more(&self, patience: Duration) -> Result<()> {
+    /// [`BudgetExhausted`] if neither came in time.
+    pub(super) async fn more(&self, patience: Duration) -> Result<(), BudgetExhausted> {
         let line = if self.state().comes_first { CLOSING } else { GROWING };
         tokio::select! {
             biased;

@@ -2,8 +2,8 @@
 //!
 //! Invariant: every byte of it is of the one version that the upload replaces, or the upload fails.
 
-use super::{PATIENCE, Target, Upload, answer::in_time, parts::replaced, plan::MIN_PART_BYTES};
-use crate::store::{Error, Object, Pin, Reader, Result, find};
+use super::{PATIENCE, Target, Upload, answer::in_time, error::Result, parts::replaced, plan::MIN_PART_BYTES};
+use crate::store::{Error, Object, Pin, Reader, find};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::{ops::Range, sync::Arc};
@@ -50,7 +50,7 @@ impl Upload {
                 let wanted = u32::try_from(old.end - at).unwrap_or(u32::MAX);
                 let pieces = self.reader()?.read(at, wanted).await.map_err(replaced)?;
                 if pieces.is_empty() {
-                    return Err(Error::Broken("an object ended before its size".into()));
+                    return Err(Error::Broken("an object ended before its size".into()).into());
                 }
                 for piece in pieces {
                     let place = usize::try_from(at - offset).unwrap_or(usize::MAX);
@@ -114,11 +114,11 @@ impl Upload {
                     }
                     // A new request continues where the body broke, as long as each one brings bytes.
                     Err(_) if at > asked_at => break,
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(error.into()),
                 }
             }
             if at == asked_at {
-                return Err(Error::Broken("an object ended before its size".into()));
+                return Err(Error::Broken("an object ended before its size".into()).into());
             }
         }
         Ok(())
@@ -126,7 +126,7 @@ impl Upload {
 
     fn reader(&mut self) -> Result<&Reader> {
         let Self { base, target, budget, .. } = self;
-        let Some(Base { object, reader, .. }) = base else { return Err(Error::NotFound) };
+        let Some(Base { object, reader, .. }) = base else { return Err(Error::NotFound.into()) };
         Ok(reader.get_or_insert_with(|| {
             Reader::of(Arc::clone(&target.bucket), target.key.clone(), object.clone(), Arc::clone(budget))
         }))

@@ -2,11 +2,8 @@
 //!
 //! Invariant: all of it is of the one version that the pin names, or the upload fails.
 
-use super::{Upload, cut::share_bytes};
-use crate::{
-    name::Key,
-    store::{Pin, Result},
-};
+use super::{Upload, cut::share_bytes, error::Result};
+use crate::{name::Key, store::Pin};
 use std::ops::Range;
 
 impl Upload {
@@ -22,7 +19,7 @@ impl Upload {
     /// Returns when S3 has copied all of it. Dropping this future poisons the upload.
     ///
     /// # Errors
-    /// Every error poisons the upload: [`Error::TooLarge`](crate::store::Error::TooLarge), or S3's error. That is
+    /// Every error poisons the upload: [`UploadError::TooLarge`](super::UploadError::TooLarge), or S3's error. That is
     /// [`Error::Conflict`](crate::store::Error::Conflict) if the source is not, or no longer, the pinned version.
     pub async fn copy(&mut self, source: &Key, pin: &Pin, range: Range<u64>) -> Result<()> {
         self.check_poison()?;

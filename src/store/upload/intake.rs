@@ -1,7 +1,6 @@
 //! Takes in bytes, and makes room for them.
 
-use super::{MAX_HOLE_BYTES, MIN_PART_BYTES, PATIENCE, REORDERED_BYTES, Upload};
-use crate::store::{Error, Result};
+use super::{MAX_HOLE_BYTES, MIN_PART_BYTES, PATIENCE, REORDERED_BYTES, Upload, UploadError, error::Result};
 use bytes::{Buf, Bytes};
 
 impl Upload {
@@ -23,7 +22,7 @@ impl Upload {
             let written = self.buffer.write(at, &data);
             if self.buffer.is_scattered() {
                 if self.gapless {
-                    return Err(Error::Gap);
+                    return Err(UploadError::Gap);
                 }
                 let block = self.buffer.around(at);
                 self.fill(block.clone()).await?;
@@ -39,10 +38,10 @@ impl Upload {
     pub(super) fn check_bounds(&self, offset: u64, len: u64) -> Result<()> {
         let limit = self.plan.max_object_bytes();
         if offset.checked_add(len).is_none_or(|end| end > limit) {
-            return Err(Error::TooLarge { limit });
+            return Err(UploadError::TooLarge { limit });
         }
         if offset.saturating_sub(self.size()) > MAX_HOLE_BYTES {
-            return Err(Error::HoleTooLarge { limit: MAX_HOLE_BYTES });
+            return Err(UploadError::HoleTooLarge { limit: MAX_HOLE_BYTES });
         }
         Ok(())
     }
@@ -53,7 +52,7 @@ impl Upload {
             self.note_arrived()?;
             let shipped = self.buffer.start();
             if offset < shipped {
-                return Err(Error::AlreadyShipped { shipped });
+                return Err(UploadError::AlreadyShipped { shipped });
             }
             if self.buffer.has_room_at(offset) {
                 return Ok(());
@@ -79,7 +78,7 @@ impl Upload {
         } else if self.buffer.held_behind_gap_bytes() >= REORDERED_BYTES {
             self.close_first_gap()
         } else {
-            self.allowance.more(PATIENCE).await
+            Ok(self.allowance.more(PATIENCE).await?)
         }
     }
 
@@ -99,7 +98,7 @@ impl Upload {
 
     fn close_first_gap(&mut self) -> Result<()> {
         if self.gapless {
-            return Err(Error::Gap);
+            return Err(UploadError::Gap);
         }
         self.buffer.close_first_gap();
         Ok(())

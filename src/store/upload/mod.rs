@@ -27,6 +27,7 @@ mod block;
 mod copy;
 mod cut;
 mod entry;
+mod error;
 mod extents;
 mod held;
 mod intake;
@@ -44,6 +45,7 @@ mod whole;
 pub use allowance::HeldMemory;
 pub(super) use block::Pool;
 pub use entry::Keeping;
+pub use error::UploadError;
 pub use observer::UploadObserver;
 pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
 pub use resumed::Taken;
@@ -51,11 +53,12 @@ pub(super) use target::Target;
 
 pub(crate) use answer::in_time;
 
-use super::{Bucket, Budget, Condition, Error, NewObject, Object, Pin, Reservation, Result, Stored};
+use super::{Bucket, Budget, Condition, Error, NewObject, Object, Pin, Reservation, Stored};
 use crate::name::Key;
 use allowance::Allowance;
 use base::Base;
 use bytes::Bytes;
+use error::Result;
 use part_buffer::PartBuffer;
 use parts::Parts;
 use plan::Plan;
@@ -194,10 +197,10 @@ impl Upload {
     /// buffer is full. Dropping this future poisons the upload, because some of the bytes may be in it.
     ///
     /// # Errors
-    /// Every error poisons the upload: [`Error::AlreadyShipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`], S3's
-    /// error for a part that failed, [`Error::Conflict`] if the object under the file was replaced, [`Error::Gap`]
-    /// behind the bytes that were stored before an interruption, [`Error::Busy`] if writes out of order need memory
-    /// that no other upload returns, and from then on [`Error::Poisoned`].
+    /// Every error poisons the upload: [`UploadError::AlreadyShipped`], [`UploadError::HoleTooLarge`], [`UploadError::TooLarge`], S3's
+    /// error for a part that failed, [`Error::Conflict`] if the object under the file was replaced, [`UploadError::Gap`]
+    /// behind the bytes that were stored before an interruption, [`UploadError::Busy`] if writes out of order need memory
+    /// that no other upload returns, and from then on [`UploadError::Poisoned`].
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         self.check_poison()?;
         self.poison = Some("it was cut off".to_owned());
@@ -209,13 +212,13 @@ impl Upload {
     /// Sets the file's size, in bytes. Bytes behind the new end are gone; added bytes are zero.
     ///
     /// # Errors
-    /// [`Error::AlreadyShipped`], [`Error::HoleTooLarge`], [`Error::TooLarge`]: nothing is changed then.
-    /// [`Error::Poisoned`].
+    /// [`UploadError::AlreadyShipped`], [`UploadError::HoleTooLarge`], [`UploadError::TooLarge`]: nothing is changed then.
+    /// [`UploadError::Poisoned`].
     pub fn set_size(&mut self, size: u64) -> Result<()> {
         self.check_poison()?;
         let shipped = self.buffer.start();
         if size < shipped {
-            return Err(Error::AlreadyShipped { shipped });
+            return Err(UploadError::AlreadyShipped { shipped });
         }
         self.check_bounds(size, 0)?;
         if size != self.size() {
@@ -230,10 +233,10 @@ impl Upload {
     /// Gives the file another name. It appears there if `condition` holds.
     ///
     /// # Errors
-    /// [`Error::AlreadyShipped`] if S3 already knows it by its old name.
+    /// [`UploadError::AlreadyShipped`] if S3 already knows it by its old name.
     pub fn rename(&mut self, key: Key, condition: Condition) -> Result<()> {
         if self.parts.is_some() || self.base.is_some() {
-            return Err(Error::AlreadyShipped { shipped: self.shipped() });
+            return Err(UploadError::AlreadyShipped { shipped: self.shipped() });
         }
         self.keeping = self.keeping.take().and_then(|keeping| keeping.renamed(&key));
         (self.target.key, self.condition) = (key, condition);
@@ -255,7 +258,7 @@ impl Upload {
     /// nothing if the file [is unchanged](Self::is_unchanged).
     ///
     /// # Errors
-    /// [`Error::Poisoned`] after a failed write, [`Error::Gap`], else S3's error. Nothing is published then. A
+    /// [`UploadError::Poisoned`] after a failed write, [`UploadError::Gap`], else S3's error. Nothing is published then. A
     /// multipart upload is aborted, unless it is kept and S3 alone caused the failure.
     pub async fn finish(mut self) -> Result<Published> {
         let is_unchanged = self.is_unchanged();
@@ -283,7 +286,7 @@ impl Upload {
     }
 
     fn check_poison(&self) -> Result<()> {
-        self.poison.clone().map_or(Ok(()), |cause| Err(Error::Poisoned(cause)))
+        self.poison.clone().map_or(Ok(()), |cause| Err(UploadError::Poisoned(cause)))
     }
 
     /// Takes note of the outcome of a step before the end. It replaces an earlier poison. An error poisons the upload.
@@ -304,14 +307,13 @@ impl Upload {
 
 /// True if a later session can't resume an upload that failed with this error: it isn't the client's file, or can't be
 /// completed.
-fn leads_nowhere(error: &Error) -> bool {
+fn leads_nowhere(error: &UploadError) -> bool {
     matches!(
         error,
-        Error::AlreadyShipped { .. }
-            | Error::HoleTooLarge { .. }
-            | Error::TooLarge { .. }
-            | Error::Gap
-            | Error::Conflict { .. }
-            | Error::UploadGone
+        UploadError::AlreadyShipped { .. }
+            | UploadError::HoleTooLarge { .. }
+            | UploadError::TooLarge { .. }
+            | UploadError::Gap
+            | UploadError::Storage(Error::Conflict { .. } | Error::UploadGone)
     )
 }

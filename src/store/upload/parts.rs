@@ -9,6 +9,7 @@ use super::{
     allowance::Flying,
     answer::{in_clean_up, in_time},
     entry::{Entry, Keeping, Progress},
+    error::{Result, UploadError},
     plan::MAX_PARTS,
     resumed::Taken,
     target::{Target, is_open},
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     name::Key,
     store::{
-        Condition, Error, NewObject, Part, Payload, Pin, Result, Standing, Stored, UploadId, find::missing_or_forbidden,
+        self, Condition, Error, NewObject, Part, Payload, Pin, Standing, Stored, UploadId, find::missing_or_forbidden,
     },
 };
 use bytes::Bytes;
@@ -40,7 +41,7 @@ const MAX_COPYING: usize = 16;
 const LEAVING: Duration = Duration::from_secs(20);
 
 /// The answer to `CreateMultipartUpload`; `None` while it is pending.
-pub(super) type Created = Option<Result<UploadId>>;
+pub(super) type Created = Option<store::Result<UploadId>>;
 
 /// The parts of one upload. Dropping it before its end aborts the tasks. If there is a runtime, a background task also
 /// tries to abort the upload in S3.
@@ -137,7 +138,8 @@ impl Parts {
         self.in_flight.spawn(async move {
             let sending = async {
                 let upload = id(created).await?;
-                target.bucket.upload_part(&target.key, &upload, number, Payload::new(pieces)).await.map_err(gone)
+                let sent = target.bucket.upload_part(&target.key, &upload, number, Payload::new(pieces)).await;
+                Ok(sent.map_err(gone)?)
             };
             let part = sending.await;
             drop(memory);
@@ -160,13 +162,13 @@ impl Parts {
                 let upload = id(created).await?;
                 let _turn = copies.acquire().await;
                 let Target { bucket, key, .. } = &target;
-                match bucket.copy_part(key, &upload, number, &source, &pin, range).await {
+                let copied = match bucket.copy_part(key, &upload, number, &source, &pin, range).await {
                     Err(refusal @ Error::Forbidden { .. }) => {
                         Err(missing_or_forbidden(&**bucket, &source, refusal).await)
                     }
                     answered => answered,
-                }
-                .map_err(replaced)
+                };
+                Ok(copied.map_err(replaced)?)
             };
             let part = copying.await;
             target.observe(&part);
@@ -231,10 +233,11 @@ impl Parts {
         self.stored.sort_unstable_by_key(|part| part.number);
         let upload = in_time(id(self.created.clone())).await?;
         // If a version is to be replaced, NotFound more likely means that version than the upload.
-        let missing = if matches!(condition, Condition::Matches(_)) { replaced } else { gone };
+        let replaces = matches!(condition, Condition::Matches(_));
+        let missing = if replaces { replaced } else { gone };
         self.demand_ours()?;
-        let stored = match self.target.complete(&upload, &self.stored, condition.clone()).await {
-            Err(refusal @ Error::Forbidden { .. }) if matches!(condition, Condition::Matches(_)) => {
+        let stored = match self.target.complete(&upload, &self.stored, condition).await {
+            Err(refusal @ Error::Forbidden { .. }) if replaces => {
                 let Target { bucket, key, .. } = &self.target;
                 let told = in_clean_up(missing_or_forbidden(&**bucket, key, refusal.clone())).await;
                 Err(told.unwrap_or(refusal))
@@ -277,9 +280,9 @@ impl Parts {
     }
 
     /// # Errors
-    /// [`Error::UploadHeld`] if another session resumed it.
+    /// [`UploadError::Held`] if another session resumed it.
     pub(super) fn demand_ours(&self) -> Result<()> {
-        if self.entry.as_ref().is_some_and(Entry::is_lost) { Err(Error::UploadHeld) } else { Ok(()) }
+        if self.entry.as_ref().is_some_and(Entry::is_lost) { Err(UploadError::Held) } else { Ok(()) }
     }
 
     /// True if it may be resumed after an interruption.
@@ -289,7 +292,7 @@ impl Parts {
 
     fn note(&mut self, joined: Result<Result<Part>, JoinError>) -> Result<()> {
         // No task of a living upload is aborted, so this is a panic, or a runtime that shuts down.
-        let part = joined.unwrap_or_else(|stopped| Err(Error::Broken(stopped.to_string())))?;
+        let part = joined.unwrap_or_else(|stopped| Err(Error::Broken(stopped.to_string()).into()))?;
         self.stored.push(part);
         Ok(())
     }
@@ -304,7 +307,7 @@ impl Drop for Parts {
 }
 
 /// Waits for S3's answer and returns the upload's id.
-pub(super) async fn id(mut created: watch::Receiver<Created>) -> Result<UploadId> {
+pub(super) async fn id(mut created: watch::Receiver<Created>) -> store::Result<UploadId> {
     let answer = created.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
     answer.unwrap_or_else(|| Err(Error::Broken("the task that creates the upload ended without an answer".into())))
 }

@@ -6,11 +6,12 @@
 use super::{
     Upload,
     entry::{self, Keeping},
+    error::{Result, UploadError},
     part_buffer::PartBuffer,
     parts::{Parts, gone},
     whole::Contiguous,
 };
-use crate::store::{Bucket, Condition, Error, Lease, NewObject, Part, PartialUpload, Result};
+use crate::store::{Bucket, Condition, Error, Lease, NewObject, Part, PartialUpload};
 use std::{mem, time::Duration};
 
 /// An upload that was interrupted, and that this session has taken over.
@@ -32,18 +33,22 @@ impl Taken {
     /// Takes over an upload that was found in the journal. One call to it, and one request to S3 for 1,000 parts.
     ///
     /// # Errors
-    /// [`Error::UploadHeld`] if another session uploads it. [`Error::UploadGone`] if S3 lacks a part that the entry
-    /// claims; the upload is abandoned then. [`Error::Journal`], or S3's error.
+    /// [`UploadError::Held`] if another session uploads it. [`Error::UploadGone`] if S3 lacks a part that the entry
+    /// claims; the upload is abandoned then. [`UploadError::Journal`], or S3's error.
     pub async fn take(bucket: &dyn Bucket, keeping: &Keeping, partial: PartialUpload) -> Result<Self> {
         let lease = entry::lease()?;
         if !keeping.journal.take_partial(&partial.id, &lease).await? {
-            return Err(Error::UploadHeld);
+            return Err(UploadError::Held);
         }
         match whole_parts(bucket, &partial).await {
             Ok(parts) => Ok(Self { partial, lease, parts }),
             Err(error) => {
                 // A lost upload is abandoned at once. After any other error a session can try again at once.
-                let kept_for = if matches!(error, Error::UploadGone) { Duration::ZERO } else { keeping.kept_for };
+                let kept_for = if matches!(error, UploadError::Storage(Error::UploadGone)) {
+                    Duration::ZERO
+                } else {
+                    keeping.kept_for
+                };
                 let let_go = Lease { term: Duration::ZERO, ..lease };
                 let _ = keeping.journal.hold_partial(&partial.id, partial.whole, &let_go, kept_for).await;
                 Err(error)
@@ -73,7 +78,7 @@ async fn whole_parts(bucket: &dyn Bucket, partial: &PartialUpload) -> Result<Vec
     for part in &parts {
         stored.add(part);
     }
-    if stored.so_far() == *whole { Ok(parts) } else { Err(Error::UploadGone) }
+    if stored.so_far() == *whole { Ok(parts) } else { Err(Error::UploadGone.into()) }
 }
 
 impl Upload {

@@ -1,11 +1,12 @@
 //! Ships parts, and publishes the object.
 
 use super::{
-    HeldMemory, MIN_PART_BYTES, Upload,
+    HeldMemory, MIN_PART_BYTES, Upload, UploadError,
     cut::{Cut, Cutting},
+    error::Result,
     parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT, Parts, replaced},
 };
-use crate::store::{Error, NewObject, Payload, Pin, Result, Stored, find::missing_or_forbidden};
+use crate::store::{Error, NewObject, Payload, Pin, Stored, find::missing_or_forbidden};
 use std::{mem, sync::Arc};
 
 impl Upload {
@@ -23,7 +24,7 @@ impl Upload {
 
     async fn put(&mut self) -> Result<Stored> {
         if self.gapless && !self.buffer.is_whole_to(self.size()) {
-            return Err(Error::Gap);
+            return Err(UploadError::Gap);
         }
         self.fill(0..self.size()).await?;
         let (pieces, held_bytes) = self.buffer.take_part(u64::MAX);
@@ -31,13 +32,14 @@ impl Upload {
         let object = self.born()?;
         let stored = self.target.put(Payload::new(pieces), &object, self.condition.clone()).await;
         // S3 answers 403 or 404 to `If-Match` if the object is gone.
-        match stored {
+        let stored = match stored {
             Err(refusal @ Error::Forbidden { .. }) if self.base.is_some() => {
                 Err(replaced(missing_or_forbidden(&*self.target.bucket, &self.target.key, refusal).await))
             }
             stored if self.base.is_some() => stored.map_err(replaced),
             stored => stored,
-        }
+        };
+        Ok(stored?)
     }
 
     /// Sends the remaining bytes of a file that doesn't fit one part: the client writes no more.
@@ -74,7 +76,7 @@ impl Upload {
     async fn ship_all(&mut self) -> Result<()> {
         // Gaps are holes now. The last part is known: no bytes follow it.
         if self.gapless && !self.buffer.is_whole_to(self.size()) {
-            return Err(Error::Gap);
+            return Err(UploadError::Gap);
         }
         while self.buffer.start() < self.size() {
             while !self.may_send()
@@ -92,7 +94,7 @@ impl Upload {
         self.ship_all().await?;
         match &mut self.parts {
             Some(parts) => parts.complete(self.condition.clone()).await,
-            None => Err(Error::Broken("a file of several parts without a part".into())),
+            None => Err(Error::Broken("a file of several parts without a part".into()).into()),
         }
     }
 
@@ -170,7 +172,7 @@ impl Upload {
         };
         let parts = self.parts.insert(parts);
         parts.demand_ours()?;
-        if parts.is_full() { Err(Error::TooLarge { limit: self.buffer.start() }) } else { Ok(parts) }
+        if parts.is_full() { Err(UploadError::TooLarge { limit: self.buffer.start() }) } else { Ok(parts) }
     }
 
     fn cutting(&self, end: u64, last: bool) -> Cutting {

@@ -2,6 +2,7 @@
 
 use super::{
     answer::{in_clean_up, in_time},
+    error::UploadError,
     observer::UploadObserver,
 };
 use crate::{
@@ -48,12 +49,12 @@ impl Target {
         }
     }
 
-    /// Reports the result of a storing request to the observer.
-    pub(super) fn observe<T>(&self, answer: &Result<T>) {
+    /// Reports the result of a storing request to the observer, if S3 gave it.
+    pub(super) fn observe<T>(&self, answer: &Result<T, UploadError>) {
         match (&self.observer, answer) {
             (Some(observer), Ok(_)) => observer.stored(),
-            (Some(observer), Err(error)) => observer.failed(&self.key, error),
-            (None, _) => {}
+            (Some(observer), Err(UploadError::Storage(error))) => observer.failed(&self.key, error),
+            (_, _) => {}
         }
     }
 }

@@ -13,7 +13,7 @@ pub(crate) use samples::samples;
 use crate::{
     account::{self, Permission},
     name::InvalidPath,
-    store,
+    store::{self, BudgetExhausted, JournalDown, UploadError},
 };
 use std::sync::Arc;
 
@@ -117,13 +117,13 @@ pub enum Error {
     PartialLost,
     /// The operation needs the journal, which doesn't answer.
     #[error("what was uploaded of this file before can't be found now: try again later, or upload it anew")]
-    PartialNotFound(#[source] store::Error),
+    PartialNotFound(#[source] JournalDown),
     /// The client resumed behind the end of the stored bytes. Poisons the handle.
     #[error("bytes are missing behind those that were stored before: upload the file anew")]
     Gap,
     /// An earlier WRITE of the handle failed, so the server publishes nothing.
     #[error("an earlier write failed, so nothing was stored: upload the file anew")]
-    Poisoned(#[source] store::Error),
+    Poisoned(#[source] UploadError),
     /// This CLOSE waited for an earlier one, and the earlier one failed.
     #[error("a file that was closed before this could not be stored: {0}")]
     EarlierUpload(#[source] Arc<Self>),
@@ -190,13 +190,6 @@ impl From<store::Error> for Error {
             store::Error::RenameUnderWay => Self::RenameUnderWay,
             store::Error::Journal(_) => Self::NoJournal(error),
             store::Error::Archived => Self::Archived,
-            store::Error::Busy(_) => Self::Busy,
-            store::Error::AlreadyShipped { .. } => Self::Shipped,
-            store::Error::HoleTooLarge { limit } => Self::HoleTooLarge { limit },
-            store::Error::TooLarge { limit } => Self::TooLarge { limit },
-            store::Error::UploadHeld => Self::BeingUploaded,
-            store::Error::Gap => Self::Gap,
-            store::Error::Poisoned(_) => Self::Poisoned(error),
             store::Error::Forbidden { .. } => Self::Forbidden(error),
             store::Error::RangeNotSatisfiable { .. }
             | store::Error::Throttled { .. }
@@ -206,6 +199,28 @@ impl From<store::Error> for Error {
             | store::Error::UploadGone
             | store::Error::Refused { .. }
             | store::Error::Broken(_) => Self::Storage(error),
+        }
+    }
+}
+
+impl From<BudgetExhausted> for Error {
+    fn from(_: BudgetExhausted) -> Self {
+        Self::Busy
+    }
+}
+
+impl From<UploadError> for Error {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::AlreadyShipped { .. } => Self::Shipped,
+            UploadError::HoleTooLarge { limit } => Self::HoleTooLarge { limit },
+            UploadError::TooLarge { limit } => Self::TooLarge { limit },
+            UploadError::Gap => Self::Gap,
+            UploadError::Poisoned(_) => Self::Poisoned(error),
+            UploadError::Held => Self::BeingUploaded,
+            UploadError::Busy(exhausted) => exhausted.into(),
+            UploadError::Journal(down) => Self::PartialNotFound(down),
+            UploadError::Storage(error) => error.into(),
         }
     }
 }
@@ -249,9 +264,11 @@ mod tests {
             store::Error::Credentials(secret()),
             store::Error::Refused { code: secret(), message: secret(), request: secret() },
             store::Error::Broken(secret()),
-            store::Error::Poisoned(secret()),
-        ] {
-            let error = Error::from(error);
+        ]
+        .map(Error::from)
+        .into_iter()
+        .chain([UploadError::Poisoned(secret()).into()])
+        {
             let (heard, noted) = (error.to_string(), error.source().unwrap().to_string());
             assert!(!heard.contains("acme") && !heard.contains("4711"), "{heard}");
             assert!(noted.contains("request 4711"), "{noted}");

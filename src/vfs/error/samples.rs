@@ -1,7 +1,11 @@
 //! One error of every kind and cause, for tests of the edges' tables.
 
 use super::{Error, Unsupported};
-use crate::{account::Permission, name::InvalidPath, store};
+use crate::{
+    account::Permission,
+    name::InvalidPath,
+    store::{self, JournalDown, UploadError},
+};
 use std::sync::Arc;
 
 /// Returns every variant at least once, and several causes for variants whose kind depends on their cause.
@@ -39,9 +43,9 @@ pub(crate) fn samples() -> Vec<Error> {
         Error::BeingUploaded,
         Error::PartialGrown,
         Error::PartialLost,
-        Error::PartialNotFound(broken()),
+        Error::PartialNotFound(JournalDown),
         Error::Gap,
-        Error::Poisoned(broken()),
+        Error::Poisoned(UploadError::Poisoned(request())),
         earlier(Error::Busy),
         earlier(Error::NotFound),
         earlier(Error::Unsupported(Unsupported::Owner)),

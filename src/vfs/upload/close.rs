@@ -7,7 +7,8 @@ use crate::{
     account::Permission,
     name::VirtualPath,
     store::{
-        self, ETag, Keeping, LateAttributes, LateTimes, NewObject, Object, Published, RemovalCondition, Upload, Version,
+        self, ETag, Keeping, LateAttributes, LateTimes, NewObject, Object, Published, RemovalCondition, Upload,
+        UploadError, Version,
     },
     vfs::{
         Error, Kind, Metadata, NewAttributes, Result,
@@ -158,12 +159,14 @@ impl UploadedFile {
         Object { size, pin: published.pin, modified, metadata, headers, archived: false }
     }
 
-    fn refusal(&self, error: store::Error) -> Error {
-        match (error, self.conflicting) {
-            (store::Error::Conflict { .. }, Conflicting::Exists) => Error::AlreadyExists,
-            (store::Error::Conflict { .. }, Conflicting::MayNotReplace) => Error::Denied(Permission::Overwrite),
-            (conflict @ store::Error::Conflict { .. }, Conflicting::Changed) => Error::Changed(conflict),
-            (error, _) => error.into(),
+    fn refusal(&self, error: UploadError) -> Error {
+        match error {
+            UploadError::Storage(conflict @ store::Error::Conflict { .. }) => match self.conflicting {
+                Conflicting::Exists => Error::AlreadyExists,
+                Conflicting::MayNotReplace => Error::Denied(Permission::Overwrite),
+                Conflicting::Changed => Error::Changed(conflict),
+            },
+            error => error.into(),
         }
     }
 

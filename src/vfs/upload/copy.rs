@@ -8,7 +8,7 @@
 
 use super::WriteHandle;
 use crate::{
-    store,
+    store::{self, UploadError},
     vfs::{Error, ReadHandle, Result},
 };
 use bytes::Bytes;
@@ -52,7 +52,10 @@ impl WriteHandle {
             self.file.live.update(|live| live.is_busy = true);
             let copied = self.upload.copy(key, pin, start..end).await;
             self.show(was_unchanged);
-            copied.map_err(source_error)?;
+            copied.map_err(|error| match error {
+                UploadError::Storage(error) => source_error(error),
+                error => error.into(),
+            })?;
         } else {
             self.stream(source, start..end, target_offset).await?;
         }

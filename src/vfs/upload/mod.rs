@@ -22,7 +22,9 @@ use super::{
 use crate::{
     account::Permission,
     name::Key,
-    store::{self, Bucket, Condition, HeldMemory, Keeping, Reservation, Taken, Upload, UploadObserver, UploadOptions},
+    store::{
+        Bucket, Condition, HeldMemory, Keeping, Reservation, Taken, Upload, UploadError, UploadObserver, UploadOptions,
+    },
 };
 use bytes::Bytes;
 use resumed::Resumed;
@@ -303,7 +305,7 @@ impl WriteHandle {
         self.upload.is_gapless() && self.upload.size() == 0
     }
 
-    async fn write_at(&mut self, offset: u64, data: Bytes) -> store::Result<()> {
+    async fn write_at(&mut self, offset: u64, data: Bytes) -> Result<(), UploadError> {
         let was_unchanged = self.upload.is_unchanged();
         self.file.live.update(|live| live.is_busy = true);
         let written = self.upload.write(offset, data).await;

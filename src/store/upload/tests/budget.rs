@@ -104,7 +104,7 @@ async fn the_overflow_serves_one_upload_after_the_other() {
             let piece = Bytes::copy_from_slice(&whole[index * WRITE..(index + 1) * WRITE]);
             upload.write((index * WRITE) as u64, piece).await?;
         }
-        Ok::<_, Error>(())
+        Ok::<_, UploadError>(())
     };
     let mut first = fixture.upload("first", Fixture::options()).await;
     let mut second = fixture.upload("second", Fixture::options()).await;
@@ -125,7 +125,7 @@ async fn the_overflow_serves_one_upload_after_the_other() {
     let mut second = fixture.upload("refused", Fixture::options()).await;
     backwards(&mut first, 1..64).await.unwrap();
     let started = tokio::time::Instant::now();
-    assert!(matches!(backwards(&mut second, 0..64).await, Err(Error::Busy(PATIENCE))));
+    assert!(matches!(backwards(&mut second, 0..64).await, Err(UploadError::Busy(BudgetExhausted(PATIENCE)))));
     assert_eq!(started.elapsed(), PATIENCE);
     second.finish().await.unwrap_err();
     first.abort().await;
@@ -141,7 +141,7 @@ async fn a_write_ahead_of_a_full_reservation_does_not_wait_for_ever() {
     let almost_a_part = 5 * MIB - 1;
     write_all(&mut upload, &content(almost_a_part)).await.unwrap();
     let ahead = upload.write(6 * MIB as u64, Bytes::from_static(b"x")).await;
-    assert!(matches!(ahead, Err(Error::Busy(PATIENCE))), "{ahead:?}");
+    assert!(matches!(ahead, Err(UploadError::Busy(BudgetExhausted(PATIENCE)))), "{ahead:?}");
     upload.finish().await.unwrap_err();
     fixture.assert_nothing_left();
 }

@@ -35,7 +35,10 @@ async fn copies_are_parts_among_others() {
         upload.write((first.len() + index * WRITE) as u64, Bytes::copy_from_slice(piece)).await.unwrap();
     }
     let early = upload.write(PART as u64, Bytes::from_static(b"x")).await;
-    assert!(matches!(early, Err(Error::AlreadyShipped { shipped }) if shipped >= first.len() as u64), "{early:?}");
+    assert!(
+        matches!(early, Err(UploadError::AlreadyShipped { shipped }) if shipped >= first.len() as u64),
+        "{early:?}"
+    );
     upload.abort().await;
     let mut upload = fixture.start().await;
     upload.copy(&source, &pin, 5..first.len() as u64).await.unwrap();
@@ -51,18 +54,18 @@ async fn a_copy_that_fails_or_is_dropped_poisons_the_upload() {
     let all = 0..PART as u64 + 1;
     fixture.bucket.fail(Verb::CopyPart, Request, lost());
     let mut upload = fixture.start().await;
-    assert!(matches!(upload.copy(&source, &pin, all.clone()).await, Err(Error::Unreachable(_))));
-    assert!(matches!(upload.copy(&source, &pin, all.clone()).await, Err(Error::Poisoned(_))));
-    assert!(matches!(upload.finish().await, Err(Error::Poisoned(_))));
+    assert!(matches!(upload.copy(&source, &pin, all.clone()).await, Err(UploadError::Storage(Error::Unreachable(_)))));
+    assert!(matches!(upload.copy(&source, &pin, all.clone()).await, Err(UploadError::Poisoned(_))));
+    assert!(matches!(upload.finish().await, Err(UploadError::Poisoned(_))));
 
     let hold = fixture.bucket.hold(Verb::CopyPart, Request);
     let mut upload = fixture.start().await;
     assert!(upload.copy(&source, &pin, all.clone()).now_or_never().is_none());
     drop(hold);
-    assert!(matches!(upload.finish().await, Err(Error::Poisoned(_))));
+    assert!(matches!(upload.finish().await, Err(UploadError::Poisoned(_))));
 
     let mut upload = fixture.upload("x", UploadOptions { max_object_bytes: PART as u64, ..Fixture::options() }).await;
-    assert!(matches!(upload.copy(&source, &pin, all).await, Err(Error::TooLarge { .. })));
+    assert!(matches!(upload.copy(&source, &pin, all).await, Err(UploadError::TooLarge { .. })));
     upload.abort().await;
     assert_eq!(fixture.bucket.bytes("x"), None);
     fixture.assert_nothing_left();

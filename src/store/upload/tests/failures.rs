@@ -14,11 +14,14 @@ async fn a_failed_part_is_noticed_and_publishes_nothing() {
             for _ in 0..10 {
                 tokio::task::yield_now().await;
             }
-            assert!(matches!(upload.write(PART as u64, Bytes::from_static(b"x")).await, Err(Error::Forbidden { .. })));
-            let Err(Error::Poisoned(cause)) = upload.finish().await else { panic!("published") };
+            assert!(matches!(
+                upload.write(PART as u64, Bytes::from_static(b"x")).await,
+                Err(UploadError::Storage(Error::Forbidden { .. }))
+            ));
+            let Err(UploadError::Poisoned(cause)) = upload.finish().await else { panic!("published") };
             assert!(cause.contains("R1"));
         } else {
-            assert!(matches!(upload.finish().await, Err(Error::Forbidden { .. })));
+            assert!(matches!(upload.finish().await, Err(UploadError::Storage(Error::Forbidden { .. }))));
         }
         assert_eq!(fixture.bucket.keys(), [""; 0]);
         fixture.assert_nothing_left();
@@ -32,7 +35,7 @@ async fn an_upload_that_somebody_aborted_is_no_missing_file() {
         let mut upload = fixture.start().await;
         write_all(&mut upload, &content(PART + 1)).await.unwrap();
         fixture.bucket.fail(verb, Request, Error::NotFound);
-        assert!(matches!(upload.finish().await, Err(Error::UploadGone)), "{verb:?}");
+        assert!(matches!(upload.finish().await, Err(UploadError::Storage(Error::UploadGone))), "{verb:?}");
         fixture.assert_nothing_left();
     }
 }
@@ -75,7 +78,7 @@ async fn abort_leaves_nothing_at_any_step() {
     let mut upload = fixture.start().await;
     write_all(&mut upload, &content(PART + 1)).await.unwrap();
     fixture.bucket.fail(Verb::CompleteUpload, Request, Error::Forbidden { request: "R1".into() });
-    assert!(matches!(upload.finish().await, Err(Error::Forbidden { .. })));
+    assert!(matches!(upload.finish().await, Err(UploadError::Storage(Error::Forbidden { .. }))));
     fixture.assert_nothing_left();
     assert_eq!(fixture.bucket.keys(), [""; 0]);
 }
@@ -98,7 +101,7 @@ async fn a_write_that_is_cut_off_poisons() {
     let _hold = fixture.bucket.hold(Verb::UploadPart, Request);
     let mut upload = fixture.start().await;
     assert!(upload.write(0, Bytes::from(content(6 * MIB))).now_or_never().is_none());
-    assert!(matches!(upload.write(0, Bytes::new()).await, Err(Error::Poisoned(_))));
-    assert!(matches!(upload.finish().await, Err(Error::Poisoned(_))));
+    assert!(matches!(upload.write(0, Bytes::new()).await, Err(UploadError::Poisoned(_))));
+    assert!(matches!(upload.finish().await, Err(UploadError::Poisoned(_))));
     fixture.assert_nothing_left();
 }

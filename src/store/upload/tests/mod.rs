@@ -15,7 +15,7 @@ use super::{
 use crate::{
     name::Prefix,
     store::{
-        MemoryBucket,
+        BudgetExhausted, MemoryBucket,
         memory::{
             Moment::{Answer, Request},
             Verb,

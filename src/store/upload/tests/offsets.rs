@@ -18,9 +18,9 @@ async fn holes_read_as_zeros_up_to_a_limit() {
 
     let mut upload = fixture.start().await;
     let written = upload.write(hole as u64 + 1, Bytes::from_static(b"x")).await;
-    assert!(matches!(written, Err(Error::HoleTooLarge { limit }) if limit == hole as u64));
-    assert!(matches!(upload.write(0, Bytes::from_static(b"x")).await, Err(Error::Poisoned(_))));
-    assert!(matches!(upload.finish().await, Err(Error::Poisoned(_))));
+    assert!(matches!(written, Err(UploadError::HoleTooLarge { limit }) if limit == hole as u64));
+    assert!(matches!(upload.write(0, Bytes::from_static(b"x")).await, Err(UploadError::Poisoned(_))));
+    assert!(matches!(upload.finish().await, Err(UploadError::Poisoned(_))));
     fixture.assert_nothing_left();
 }
 
@@ -47,7 +47,7 @@ async fn a_gap_is_waited_for_as_long_as_its_bytes_may_be_in_flight() {
         upload.write(at as u64, piece(at)).await.unwrap();
     }
     let late = upload.write(0, Bytes::from_static(b"late")).await;
-    assert!(matches!(late, Err(Error::AlreadyShipped { .. })), "{late:?}");
+    assert!(matches!(late, Err(UploadError::AlreadyShipped { .. })), "{late:?}");
     upload.abort().await;
     fixture.assert_nothing_left();
 }
@@ -60,8 +60,8 @@ async fn rewriting_what_is_shipped_poisons() {
     write_all(&mut upload, &content(PART + 1)).await.unwrap();
     assert_eq!(upload.read(PART as u64 - 1, 1).await.unwrap(), None);
     let rewritten = upload.write(PART as u64 - 1, Bytes::from_static(b"xx")).await;
-    assert!(matches!(rewritten, Err(Error::AlreadyShipped { shipped }) if shipped == PART as u64));
-    let Err(Error::Poisoned(cause)) = upload.finish().await else { panic!("published") };
+    assert!(matches!(rewritten, Err(UploadError::AlreadyShipped { shipped }) if shipped == PART as u64));
+    let Err(UploadError::Poisoned(cause)) = upload.finish().await else { panic!("published") };
     assert!(cause.contains("already stored"), "{cause}");
     assert_eq!(fixture.bucket.bytes("x"), None);
     assert_eq!(fixture.bucket.count(Verb::AbortUpload), 1);
@@ -77,7 +77,7 @@ async fn too_large_poisons() {
     for offset in [10, u64::MAX] {
         let mut upload = fixture.upload("x", UploadOptions { max_object_bytes: 10, ..Fixture::options() }).await;
         let written = upload.write(offset, Bytes::from_static(b"x")).await;
-        assert!(matches!(written, Err(Error::TooLarge { limit: 10 })));
+        assert!(matches!(written, Err(UploadError::TooLarge { limit: 10 })));
     }
     upload.finish().await.unwrap();
 }
@@ -126,7 +126,7 @@ proptest! {
                         model.resize(model.len().max(at + len), 0);
                         model[at..at + len].fill(byte);
                     }
-                    Err(Error::AlreadyShipped { shipped }) => {
+                    Err(UploadError::AlreadyShipped { shipped }) => {
                         assert!((at as u64) < shipped);
                         refused = true;
                         break;

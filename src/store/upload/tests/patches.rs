@@ -142,7 +142,7 @@ async fn what_is_cut_to_nothing_is_a_new_file_on_a_condition() {
     let mut upload = fixture.patch("x", &content(SIZE)).await;
     upload.set_size(0).unwrap();
     fixture.bucket.insert("x", "theirs");
-    assert!(matches!(upload.finish().await, Err(Error::Conflict { .. })));
+    assert!(matches!(upload.finish().await, Err(UploadError::Storage(Error::Conflict { .. }))));
     fixture.assert_stored("x", b"theirs");
 }
 
@@ -166,8 +166,8 @@ async fn what_nobody_changed_costs_nothing() {
 async fn a_larger_size_is_zeros_up_to_a_limit() {
     let (fixture, mut model) = (Fixture::new(), content(SIZE));
     let mut upload = fixture.patch("x", &model).await;
-    assert!(matches!(upload.set_size(at(SIZE + 64 * MIB + 1)), Err(Error::HoleTooLarge { .. })));
-    assert!(matches!(upload.set_size(u64::MAX), Err(Error::TooLarge { .. })));
+    assert!(matches!(upload.set_size(at(SIZE + 64 * MIB + 1)), Err(UploadError::HoleTooLarge { .. })));
+    assert!(matches!(upload.set_size(u64::MAX), Err(UploadError::TooLarge { .. })));
     upload.set_size(at(SIZE - 5)).unwrap();
     upload.set_size(at(SIZE + 10 * MIB)).unwrap();
     model.truncate(SIZE - 5);
@@ -197,7 +197,10 @@ async fn another_version_is_never_overwritten() {
             }
             drop(hold);
             let finished = finishing.await.unwrap();
-            assert!(matches!(finished, Err(Error::Conflict { .. })), "{verb:?}, {removed}: {finished:?}");
+            assert!(
+                matches!(finished, Err(UploadError::Storage(Error::Conflict { .. }))),
+                "{verb:?}, {removed}: {finished:?}"
+            );
             assert_eq!(fixture.bucket.bytes("x"), (!removed).then(|| Bytes::from_static(b"theirs")));
             fixture.assert_nothing_left();
         }
@@ -219,7 +222,7 @@ async fn a_read_shows_what_was_written_over_what_was_there() {
     fixture.bucket.insert("x", "theirs");
     let mut late = fixture.patch("y", &model).await;
     fixture.bucket.insert("y", "theirs");
-    assert!(matches!(late.read(0, 1).await, Err(Error::Conflict { .. })));
+    assert!(matches!(late.read(0, 1).await, Err(UploadError::Storage(Error::Conflict { .. }))));
     late.abort().await;
     upload.abort().await;
 }
@@ -343,7 +346,7 @@ proptest! {
                 };
                 match done {
                     Ok(()) => {}
-                    Err(Error::AlreadyShipped { .. } | Error::Busy(_)) => {
+                    Err(UploadError::AlreadyShipped { .. } | UploadError::Busy(_)) => {
                         refused = true;
                         break;
                     }

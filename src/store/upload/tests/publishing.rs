@@ -87,7 +87,7 @@ async fn absent_means_absent() {
         let mut upload =
             fixture.upload("x", UploadOptions { condition: Condition::Absent, ..Fixture::options() }).await;
         write_all(&mut upload, &content(len)).await.unwrap();
-        assert!(matches!(upload.finish().await, Err(Error::Conflict { .. })));
+        assert!(matches!(upload.finish().await, Err(UploadError::Storage(Error::Conflict { .. }))));
         fixture.assert_stored("x", b"theirs");
     }
 }
