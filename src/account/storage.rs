@@ -95,6 +95,27 @@ impl Storage {
 }
 
 #[cfg(test)]
+impl Storage {
+    /// A bucket in AWS without a role.
+    pub(crate) fn of_a_test(prefix: &str) -> Self {
+        Self {
+            id: BucketId::new("vendor", None),
+            prefix: Prefix::parse(prefix).unwrap(),
+            bucket: "vendor".to_owned(),
+            region: "eu-central-1".to_owned(),
+            endpoint: None,
+            path_style: false,
+            kms_key: None,
+            expected_bucket_owner: None,
+            storage_class: None,
+            payload_signing: PayloadSigning::default(),
+            checksums: Checksums::default(),
+            credentials: StorageCredentials { base: BaseCredentials::DefaultChain, role: None },
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
