@@ -10,9 +10,8 @@ pub use preflight::Preflight;
 
 use crate::{
     access::Access,
-    account,
     cloud::Buckets,
-    config::{self, Config},
+    config::Config,
     events::Events,
     identity::StaticProvider,
     ledger::Ledger,
@@ -20,6 +19,7 @@ use crate::{
     session::Sessions,
     sftp::channel::{self, SftpChannels},
     ssh::{self, HostKeys, Listening},
+    tenants::Tenants,
     vfs::{Budget, Node},
 };
 use anyhow::Context as _;
@@ -71,15 +71,10 @@ impl App {
     /// The errors of [`App::build`].
     pub fn with(config: &Config, host_keys: HostKeys, ledger: Ledger) -> anyhow::Result<Self> {
         let server = &config.server;
-        let places =
-            config.tenants.iter().map(|tenant| (tenant.account.name.clone(), account::Storage::clone(&tenant.storage)));
-        let users = config.tenants.iter().flat_map(|tenant| {
-            let of_tenant =
-                |(user, credentials): &(_, _)| (Arc::clone(user), Arc::clone(&tenant.account), Arc::clone(credentials));
-            tenant.users.iter().map(of_tenant)
-        });
+        let tenants = Arc::new(Tenants::new(&config.tenants));
         let ssh = ssh::Settings { password_checks: affordable(server.ssh.password_checks), ..server.ssh.clone() };
-        let provider = StaticProvider::new(users, ssh.password_checks).context("the users' logins can't be checked")?;
+        let provider = StaticProvider::new(Arc::clone(&tenants), ssh.password_checks);
+        let provider = provider.context("the users' logins can't be checked")?;
         let budget = Budget::new(server.max_buffer_bytes);
         let events = Events::new(&node_name());
         let settings = channel::Settings {
@@ -87,14 +82,11 @@ impl App {
             idle_timeout: server.ssh.idle_timeout,
             ..channel::Settings::default()
         };
-        let buckets = Arc::new(Buckets::new(places.collect()));
-        let everybody = config.tenants.iter().flat_map(|tenant| tenant.users.iter().map(|(user, _)| Arc::clone(user)));
-        let prefix = |tenant: &config::Tenant| (tenant.account.name.clone(), tenant.storage.prefix.clone());
-        let prefixes = config.tenants.iter().map(prefix).collect();
-        let owners = Arc::new(OwnerLookup::new(Arc::clone(&buckets) as Arc<_>, prefixes, everybody));
+        let buckets = Arc::new(Buckets::new(Arc::clone(&tenants)));
+        let owners = Arc::new(OwnerLookup::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants)));
         let repairs = Repairs::new(ledger.journal(), Arc::clone(&owners), events.clone());
         let janitor = Janitor::new(ledger.journal(), owners, events.clone());
-        let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, &config.tenants, events.clone());
+        let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, tenants, events.clone());
         let node = Node::new(buckets, Arc::clone(&budget), ledger.journal());
         let sessions = Arc::new(Sessions::new(node, events.clone()));
         let sftp = Arc::new(SftpChannels::new(budget, settings));

@@ -5,21 +5,19 @@
 //! Invariant: the mount lies below the tenant's prefix, and the bucket is the one that the entry names.
 
 use crate::{
-    account::{Permission, Permissions, User},
-    name::{BucketId, Prefix, TenantName, UserName},
+    account::{Permission, Permissions},
+    name::{BucketId, Prefix},
     store::{self, Bucket, Owner},
+    tenants::Tenants,
     vfs::{Buckets, Scope},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-/// The tenants and users of the config, and the source of their buckets.
+/// Finds the buckets of journal entries.
 #[derive(Debug)]
 pub(super) struct OwnerLookup {
     buckets: Arc<dyn Buckets>,
-    /// The prefix of each tenant.
-    tenants: HashMap<TenantName, Prefix>,
-    /// The users, for entries of earlier versions, which contain no permissions.
-    users: HashMap<UserName, Arc<User>>,
+    tenants: Arc<Tenants>,
 }
 
 /// The mount of a journal entry.
@@ -47,12 +45,8 @@ pub(super) enum NoBucket {
 }
 
 impl OwnerLookup {
-    pub(super) fn new(
-        buckets: Arc<dyn Buckets>,
-        tenants: HashMap<TenantName, Prefix>,
-        users: impl IntoIterator<Item = Arc<User>>,
-    ) -> Self {
-        Self { buckets, tenants, users: users.into_iter().map(|user| (user.name.clone(), user)).collect() }
+    pub(super) fn new(buckets: Arc<dyn Buckets>, tenants: Arc<Tenants>) -> Self {
+        Self { buckets, tenants }
     }
 
     /// Returns the bucket, with the credentials of the entry's owner for the entry's mount.
@@ -61,9 +55,9 @@ impl OwnerLookup {
     /// [`NoBucket`].
     pub(super) async fn bucket(&self, mount: EntryMount<'_>) -> Result<Arc<dyn Bucket>, NoBucket> {
         let Owner { tenant, user } = mount.owner;
-        let tenants_prefix = self.tenants.get(tenant);
-        let prefix = tenants_prefix.ok_or(NoBucket::Gone("the tenant isn't in the config any more"))?;
-        if !prefix.contains(mount.prefix) {
+        let known = self.tenants.tenant(tenant);
+        let storage = known.ok_or(NoBucket::Gone("the tenant isn't in the config any more"))?.storage;
+        if !storage.prefix.contains(mount.prefix) {
             return Err(NoBucket::Gone("the tenant's prefix doesn't hold the mount any more"));
         }
         let permissions = mount.permissions.map_or_else(|| self.configured(mount), Ok)?.with(mount.needs);
@@ -71,9 +65,10 @@ impl OwnerLookup {
         if bucket.id() == mount.bucket { Ok(bucket) } else { Err(NoBucket::Gone("the tenant has another bucket now")) }
     }
 
-    /// Returns the permissions that the config grants the owner in the mount.
+    /// Returns the permissions that the config grants the owner in the mount. Entries of earlier versions need them.
     fn configured(&self, entry: EntryMount<'_>) -> Result<Permissions, NoBucket> {
-        let user = self.users.get(&entry.owner.user).filter(|user| user.tenant == entry.owner.tenant);
+        let known = self.tenants.user(&entry.owner.user).map(|known| known.user);
+        let user = known.filter(|user| user.tenant == entry.owner.tenant);
         let user = user.ok_or(NoBucket::Gone("the user who began it isn't in the config any more"))?;
         let mount = user.mounts.iter().find(|mount| mount.prefix == *entry.prefix);
         let mount = mount.ok_or(NoBucket::Gone("the mount that it was begun in isn't in the config any more"))?;
@@ -85,7 +80,12 @@ impl OwnerLookup {
 #[cfg(test)]
 pub(super) mod fixture {
     use super::*;
-    use crate::{account::Mounts, store::MemoryBucket};
+    use crate::{
+        account::{Mounts, Storage, Tenant, User},
+        name::TenantName,
+        store::MemoryBucket,
+        tenants::{TenantSetup, UserSetup},
+    };
 
     /// A source of buckets that returns acme's bucket for the prefix `acme/` only.
     #[derive(Debug)]
@@ -123,10 +123,20 @@ pub(super) mod fixture {
             name: "alice".parse().unwrap(),
             tenant: "acme".parse().unwrap(),
             enabled: true,
-            mounts: Mounts::at_root(prefix.clone(), [Permission::Read].into_iter().collect()),
+            mounts: Mounts::at_root(prefix, [Permission::Read].into_iter().collect()),
         };
-        let tenants = HashMap::from([(alice.tenant.clone(), prefix)]);
-        OwnerLookup::new(Arc::clone(buckets) as Arc<dyn Buckets>, tenants, [Arc::new(alice)])
+        let alice = UserSetup { user: Arc::new(alice), credentials: Arc::default() };
+        let tenant = Tenant {
+            name: "acme".parse().unwrap(),
+            enabled: true,
+            max_object_bytes: 1 << 30,
+            fetch_ahead: true,
+            max_rename_objects: 100,
+            partial_uploads_kept_for: None,
+        };
+        let storage = Arc::new(Storage::of_a_test("acme/"));
+        let acme = TenantSetup { tenant: Arc::new(tenant), storage, users: vec![alice] };
+        OwnerLookup::new(Arc::clone(buckets) as Arc<dyn Buckets>, Arc::new(Tenants::new(&[acme])))
     }
 }
 

@@ -6,13 +6,13 @@
 //! longer ago than any upload lasts, and if the ledger answers that it doesn't know the upload.
 
 use crate::{
-    account::DEFAULT_PARTIAL_UPLOADS_KEPT_FOR,
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Tenant},
     clock::{Clock as _, SystemClock},
     cloud::Buckets,
-    config,
     events::{Event, Events, Outcome, Who},
     name::{Prefix, TenantName},
     store::{self, Bucket, Journal, OpenUpload},
+    tenants::{KnownTenant, Tenants},
 };
 use async_trait::async_trait;
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -49,34 +49,21 @@ impl Swept for Buckets {
 pub(super) struct Sweep {
     journal: Arc<dyn Journal>,
     buckets: Arc<dyn Swept>,
-    tenants: Vec<Tenant>,
+    tenants: Arc<Tenants>,
     /// Tenants whose role doesn't allow listing uploads. The log has said so once, and lifecycle rules of their buckets
     /// do the work.
     refused: HashSet<TenantName>,
     events: Events,
 }
 
-/// A tenant and the maximum age of its uploads.
-struct Tenant {
-    name: TenantName,
-    prefix: Prefix,
-    lasting: Duration,
-}
-
 impl Sweep {
     pub(super) fn new(
         journal: Arc<dyn Journal>,
         buckets: Arc<dyn Swept>,
-        tenants: &[config::Tenant],
+        tenants: Arc<Tenants>,
         events: Events,
     ) -> Self {
-        let tenants = tenants.iter().map(|tenant| Tenant {
-            name: tenant.account.name.clone(),
-            prefix: tenant.storage.prefix.clone(),
-            // An upload may be in flight for this long even if interrupted uploads aren't kept.
-            lasting: tenant.account.partial_uploads_kept_for.unwrap_or_default().max(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
-        });
-        Self { journal, buckets, tenants: tenants.collect(), refused: HashSet::new(), events }
+        Self { journal, buckets, tenants, refused: HashSet::new(), events }
     }
 
     /// Sweeps every six hours. Doesn't sweep at the start, because nodes may be started one after the other.
@@ -89,9 +76,9 @@ impl Sweep {
 
     /// Aborts old uploads that the ledger doesn't know. `now` is in seconds since 1970.
     async fn sweep(&mut self, now: i64) {
-        for tenant in &self.tenants {
-            let name = &tenant.name;
-            match self.sweep_one(tenant, now).await {
+        for known in self.tenants.tenants() {
+            let name = &known.tenant.name;
+            match self.sweep_one(&known, now).await {
                 Ok(()) => {}
                 Err(store::Error::Forbidden { .. }) if self.refused.contains(name) => {}
                 Err(error @ store::Error::Forbidden { .. }) => {
@@ -103,8 +90,8 @@ impl Sweep {
         }
     }
 
-    async fn sweep_one(&self, tenant: &Tenant, now: i64) -> store::Result<()> {
-        let prefix = &tenant.prefix;
+    async fn sweep_one(&self, known: &KnownTenant, now: i64) -> store::Result<()> {
+        let (tenant, prefix) = (&known.tenant, &known.storage.prefix);
         let Some(bucket) = self.buckets.bucket(&tenant.name, prefix).await? else { return Ok(()) };
         let mut next = None;
         loop {
@@ -132,17 +119,23 @@ impl Sweep {
     fn is_over(&self, tenant: &Tenant, upload: &OpenUpload, now: i64) -> bool {
         let age = u64::try_from(now.saturating_sub(upload.initiated)).unwrap_or(0);
         let is_ours = |initiator: &String| self.buckets.is_ours(&tenant.name, initiator);
-        age > tenant.lasting.as_secs() && upload.initiator.as_ref().is_some_and(is_ours)
+        // An upload may be in flight for this long even if interrupted uploads aren't kept.
+        let lasting = tenant.partial_uploads_kept_for.unwrap_or_default().max(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR);
+        age > lasting.as_secs() && upload.initiator.as_ref().is_some_and(is_ours)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{
-        Error, Lease, MemoryBucket, MemoryJournal, NewObject, Owner, PartialFile, PartialJournal as _, PartialUpload,
-        UploadId, Whole,
-        memory::{Moment, Verb},
+    use crate::{
+        account::Storage,
+        store::{
+            Error, Lease, MemoryBucket, MemoryJournal, NewObject, Owner, PartialFile, PartialJournal as _,
+            PartialUpload, UploadId, Whole,
+            memory::{Moment, Verb},
+        },
+        tenants::TenantSetup,
     };
 
     const OURS: &str = "arn:aws:sts::111122223333:assumed-role/theirs/acme.alice.0123456789ab";
@@ -171,15 +164,22 @@ mod tests {
     fn fixture() -> Fixture {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         bucket.initiate_as(OURS);
-        let tenant = |name: &str| Tenant {
-            name: name.parse().unwrap(),
-            prefix: Prefix::parse("acme/").unwrap(),
-            lasting: Duration::from_hours(24),
+        let tenant = |name: &str| TenantSetup {
+            tenant: Arc::new(Tenant {
+                name: name.parse().unwrap(),
+                enabled: true,
+                max_object_bytes: 1 << 30,
+                fetch_ahead: true,
+                max_rename_objects: 100,
+                partial_uploads_kept_for: Some(Duration::from_hours(10 * 24)),
+            }),
+            storage: Arc::new(Storage::of_a_test("acme/")),
+            users: Vec::new(),
         };
         let sweep = Sweep {
             journal: Arc::clone(&journal) as Arc<dyn Journal>,
             buckets: Arc::new(OneBucket(Arc::clone(&bucket))),
-            tenants: vec![tenant("no-role"), tenant("acme")],
+            tenants: Arc::new(Tenants::new(&[tenant("no-role"), tenant("acme")])),
             refused: HashSet::new(),
             events: Events::new("node"),
         };
@@ -207,9 +207,9 @@ mod tests {
         fixture.begin("acme/").await;
         fixture.begin("acme/deep/er/").await;
         let begun = fixture.begun().await;
-        fixture.sweep.sweep(begun + DAY - 60).await;
+        fixture.sweep.sweep(begun + 10 * DAY - 60).await;
         assert_eq!(fixture.bucket.open_uploads(), 2, "they may be under way");
-        fixture.sweep.sweep(begun + DAY + 60).await;
+        fixture.sweep.sweep(begun + 10 * DAY + 60).await;
         assert_eq!(fixture.bucket.open_uploads(), 0);
         let acme = Who::Maintenance { tenant: "acme".parse().unwrap(), user: None };
         let aborted = std::iter::from_fn(|| records.try_recv().ok()).filter(|record| record.who == acme);

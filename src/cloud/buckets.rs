@@ -1,4 +1,8 @@
 //! The buckets of all tenants. Each is opened at its first use.
+//!
+//! Two caches are bounded in number and in idle time: the clients of each tenant, and the clients of each session policy of
+//! each user. An entry counts only while the tenant's storage in the directory is the one that it was made for. A client
+//! that left its cache works on for those who have it.
 
 use super::{
     SessionName, SessionPolicy,
@@ -10,66 +14,90 @@ use crate::{
     account::{Permissions, Role, Storage},
     name::{BucketId, Prefix, TenantName, UserName},
     store::{Bucket, Error, Result, S3Bucket},
+    tenants::Tenants,
     vfs::{self, Scope},
 };
 use async_trait::async_trait;
 use aws_credential_types::Credentials as AccessKey;
-use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use moka::{policy::EvictionPolicy, sync::Cache};
+use std::{hash::Hash, sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
 
-/// The source of buckets for the vfs and the janitor. It creates clients lazily and keeps them: one for a tenant
-/// without a role, else one for each session policy of each user and of the janitor. The clients of users never
-/// outnumber the mounts in the config, nor do those of the janitor.
+/// The bounds of the caches of clients.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The tenants whose clients are kept, and the sessions with a role whose clients are kept. The client that was used
+    /// the longest time ago goes first.
+    pub clients: u64,
+    /// A client is dropped after this time without use.
+    pub idle: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        // A session's credentials last an hour: a client that was idle for longer would assume its role again anyway.
+        Self { clients: 10_000, idle: Duration::from_hours(1) }
+    }
+}
+
+/// The source of buckets for the vfs and the janitor. It creates clients lazily.
 #[derive(Debug)]
 pub struct Buckets {
+    tenants: Arc<Tenants>,
     clients: Clients,
-    tenants: HashMap<TenantName, Tenant>,
+    of_tenants: Cache<TenantName, Arc<TenantClients>>,
+    of_sessions: Cache<SessionKey, Arc<SessionClients>>,
 }
 
+/// The clients of one tenant.
 #[derive(Debug)]
-struct Tenant {
-    storage: Storage,
+struct TenantClients {
+    storage: Arc<Storage>,
     /// The tokens for retries of this tenant. One tenant's outage can't use up another's retries.
     allowances: Allowances,
-    /// The bucket of a tenant without a role.
-    whole: OnceCell<Arc<S3Bucket>>,
+    /// The bucket with the base credentials, for a tenant without a role.
+    base: OnceCell<Arc<S3Bucket>>,
     sts: OnceCell<aws_sdk_sts::Client>,
-    scoped: Mutex<HashMap<UserName, Vec<Arc<Scoped>>>>,
-    janitor: Mutex<HashMap<SessionPolicy, (AssumedRole, Arc<S3Bucket>)>>,
 }
 
-/// One user's access to one mount. The credentials are for this user only, even if another user's policy is the same:
-/// they include the session name that the customer's CloudTrail shows.
-#[derive(Debug)]
-struct Scoped {
+/// All that the credentials of a session depend on, beside the storage. They are of one user alone, even if another user
+/// has an equal policy: the customer's CloudTrail shows the session name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct SessionKey {
+    tenant: TenantName,
+    /// `None`: the janitor.
+    user: Option<UserName>,
     prefix: Prefix,
+    /// The widest permissions with the same policy, so that permissions which no policy distinguishes share a session.
     permissions: Permissions,
-    policy: SessionPolicy,
+}
+
+/// A session with a role, and the bucket through it.
+#[derive(Debug)]
+struct SessionClients {
+    storage: Arc<Storage>,
     session: AssumedRole,
     bucket: Arc<S3Bucket>,
 }
 
-impl Tenant {
-    fn role(&self) -> Option<&Role> {
-        self.storage.credentials.role.as_ref()
+impl TenantClients {
+    fn new(storage: Arc<Storage>) -> Self {
+        Self { storage, allowances: Allowances::default(), base: OnceCell::new(), sts: OnceCell::new() }
     }
 }
 
 impl Buckets {
-    /// Creates the source from each tenant's storage. Does no IO: it looks for credentials at a tenant's first request.
+    /// Creates the source for the tenants in the directory. Does no IO: it looks for credentials at a tenant's first
+    /// request.
     #[must_use]
-    pub fn new(storages: HashMap<TenantName, Storage>) -> Self {
-        let tenant = |storage| Tenant {
-            storage,
-            allowances: Allowances::default(),
-            whole: OnceCell::new(),
-            sts: OnceCell::new(),
-            scoped: Mutex::default(),
-            janitor: Mutex::default(),
-        };
-        let tenants = storages.into_iter().map(|(name, storage)| (name, tenant(storage))).collect();
-        Self { clients: Clients::new(), tenants }
+    pub fn new(tenants: Arc<Tenants>) -> Self {
+        Self::with_bounds(tenants, Bounds::default())
+    }
+
+    /// The same with other bounds of the caches.
+    #[must_use]
+    pub fn with_bounds(tenants: Arc<Tenants>, bounds: Bounds) -> Self {
+        Self { tenants, clients: Clients::new(), of_tenants: cache(bounds), of_sessions: cache(bounds) }
     }
 
     /// Returns the credentials that sign requests for `scope`, for a caller that checks their limits itself.
@@ -77,11 +105,11 @@ impl Buckets {
     /// # Errors
     /// [`Error::Credentials`] if the tenant has no role, or if STS doesn't grant the role.
     pub async fn session_credentials(&self, scope: Scope<'_>) -> Result<AccessKey> {
-        let Some((tenant, role)) = self.tenants.get(scope.tenant).and_then(|tenant| Some((tenant, tenant.role()?)))
-        else {
+        let clients = self.tenant(scope.tenant)?;
+        let Some(role) = &clients.storage.credentials.role else {
             return Err(Error::Credentials(format!("tenant {} has no role", scope.tenant)));
         };
-        Ok(self.scoped(scope, tenant, role).await?.session.credentials().await?)
+        Ok(self.of_user(scope, &clients, role).await?.session.credentials().await?)
     }
 
     /// Returns the bucket of a tenant with a role. Its credentials can only list and abort open uploads below `prefix`.
@@ -90,105 +118,204 @@ impl Buckets {
     /// # Errors
     /// [`Error::Credentials`] if STS doesn't grant the role.
     pub async fn for_janitor(&self, name: &TenantName, prefix: &Prefix) -> Result<Option<Arc<dyn Bucket>>> {
-        let Some((tenant, role)) = self.tenants.get(name).and_then(|tenant| Some((tenant, tenant.role()?))) else {
-            return Ok(None);
-        };
-        let policy = SessionPolicy::for_janitor(&tenant.storage, prefix)
-            .map_err(|error| Error::Credentials(error.to_string()))?;
-        let sts = self.sts(tenant, role).await;
-        let (session, bucket) = {
-            let mut known = tenant.janitor.lock();
-            let assume = || {
-                let (name, role) = (name.clone(), role.clone());
-                self.assume(Assumption { tenant: name, user: None, role, policy: policy.clone() }, tenant, sts)
-            };
-            known.entry(policy.clone()).or_insert_with(assume).clone()
-        };
-        session.credentials().await?;
-        Ok(Some(bucket))
+        let Ok(clients) = self.tenant(name) else { return Ok(None) };
+        let Some(role) = &clients.storage.credentials.role else { return Ok(None) };
+        let (prefix, permissions) = (prefix.clone(), Permissions::NONE);
+        let key = SessionKey { tenant: name.clone(), user: None, prefix, permissions };
+        let policy = |storage: &Storage| SessionPolicy::for_janitor(storage, &key.prefix);
+        let found = self.session(&key, &clients, role, policy).await?;
+        found.session.credentials().await?;
+        Ok(Some(Arc::clone(&found.bucket) as Arc<dyn Bucket>))
     }
 
     /// True if a session that this server creates for the tenant's users began an upload. `initiator` is S3's name of
     /// the session.
     #[must_use]
     pub fn is_ours(&self, tenant: &TenantName, initiator: &str) -> bool {
-        let role = self.tenants.get(tenant).and_then(Tenant::role);
+        let known = self.tenants.tenant(tenant);
+        let role = known.as_ref().and_then(|known| known.storage.credentials.role.as_ref());
         role.is_some_and(|role| SessionName::is_of_a_user(initiator, &role.arn, tenant))
     }
 
-    fn tenant(&self, name: &TenantName) -> Result<&Tenant> {
-        self.tenants.get(name).ok_or_else(|| Error::Credentials(format!("tenant {name} has no bucket")))
+    fn storage(&self, name: &TenantName) -> Result<Arc<Storage>> {
+        let known = self.tenants.tenant(name).ok_or_else(|| Error::Credentials(format!("tenant {name} has no bucket")));
+        Ok(known?.storage)
     }
 
-    async fn sts<'a>(&self, tenant: &'a Tenant, role: &Role) -> &'a aws_sdk_sts::Client {
-        let Storage { credentials, region, .. } = &tenant.storage;
+    /// The clients for the storage that the directory names now.
+    fn tenant(&self, name: &TenantName) -> Result<Arc<TenantClients>> {
+        let storage = self.storage(name)?;
+        let new = || Arc::new(TenantClients::new(Arc::clone(&storage)));
+        let is_stale = |known: &Arc<TenantClients>| !Arc::ptr_eq(&known.storage, &storage);
+        Ok(self.of_tenants.entry_by_ref(name).or_insert_with_if(new, is_stale).into_value())
+    }
+
+    async fn sts<'a>(&self, clients: &'a TenantClients, role: &Role) -> &'a aws_sdk_sts::Client {
+        let Storage { credentials, region, .. } = &*clients.storage;
         let connect = async || {
             let identity = self.clients.base(&credentials.base, region).await;
-            self.clients.sts(&tenant.allowances, role, region, identity)
+            self.clients.sts(&clients.allowances, role, region, identity)
         };
-        tenant.sts.get_or_init(connect).await
+        clients.sts.get_or_init(connect).await
     }
 
-    async fn whole(&self, tenant: &Tenant) -> Arc<S3Bucket> {
-        let Storage { credentials, region, .. } = &tenant.storage;
+    async fn with_base_credentials(&self, clients: &TenantClients) -> Arc<S3Bucket> {
+        let Storage { credentials, region, .. } = &*clients.storage;
         let open = async || {
             let identity = self.clients.base(&credentials.base, region).await;
-            Arc::new(self.clients.bucket(&tenant.allowances, &tenant.storage, identity))
+            Arc::new(self.clients.bucket(&clients.allowances, &clients.storage, identity))
         };
-        Arc::clone(tenant.whole.get_or_init(open).await)
+        Arc::clone(clients.base.get_or_init(open).await)
     }
 
-    async fn scoped(&self, scope: Scope<'_>, tenant: &Tenant, role: &Role) -> Result<Arc<Scoped>> {
-        let sts = self.sts(tenant, role).await;
-        let mut scoped = tenant.scoped.lock();
-        let known = scoped.get(scope.user).map(Vec::as_slice).unwrap_or_default();
-        let same = |known: &&Arc<Scoped>| known.prefix == *scope.prefix && known.permissions == scope.permissions;
-        if let Some(known) = known.iter().find(same) {
-            return Ok(Arc::clone(known));
-        }
-        let policy = SessionPolicy::new(&tenant.storage, scope.prefix, scope.permissions)
-            .map_err(|error| Error::Credentials(error.to_string()))?;
-        let assume = || {
-            let (name, user, role) = (scope.tenant.clone(), Some(scope.user.clone()), role.clone());
-            self.assume(Assumption { tenant: name, user, role, policy: policy.clone() }, tenant, sts)
-        };
-        // Different permissions can result in the same policy.
-        let known = known.iter().find(|known| known.policy == policy);
-        let (session, bucket) = known.map_or_else(assume, |known| (known.session.clone(), Arc::clone(&known.bucket)));
-        let (prefix, permissions) = (scope.prefix.clone(), scope.permissions);
-        let new = Arc::new(Scoped { prefix, permissions, policy, session, bucket });
-        scoped.entry(scope.user.clone()).or_default().push(Arc::clone(&new));
-        Ok(new)
+    async fn of_user(&self, scope: Scope<'_>, clients: &TenantClients, role: &Role) -> Result<Arc<SessionClients>> {
+        let Scope { tenant, user, prefix, permissions } = scope;
+        let (user, widest) = (Some(user.clone()), SessionPolicy::widest(permissions));
+        let key = SessionKey { tenant: tenant.clone(), user, prefix: prefix.clone(), permissions: widest };
+        let policy = |storage: &Storage| SessionPolicy::new(storage, prefix, permissions);
+        self.session(&key, clients, role, policy).await
     }
 
-    fn assume(
+    /// The clients of a session. Callers that ask at once share one.
+    async fn session<E: std::error::Error>(
         &self,
-        assumption: Assumption,
-        tenant: &Tenant,
-        sts: &aws_sdk_sts::Client,
-    ) -> (AssumedRole, Arc<S3Bucket>) {
-        let session = AssumedRole::new(sts.clone(), assumption);
-        let identity = Identity::session(session.clone());
-        let bucket = self.clients.bucket(&tenant.allowances, &tenant.storage, identity);
-        (session, Arc::new(bucket))
+        key: &SessionKey,
+        clients: &TenantClients,
+        role: &Role,
+        policy: impl Fn(&Storage) -> Result<SessionPolicy, E>,
+    ) -> Result<Arc<SessionClients>> {
+        let is_stale = |known: &Arc<SessionClients>| !Arc::ptr_eq(&known.storage, &clients.storage);
+        if let Some(known) = self.of_sessions.get(key).filter(|known| !is_stale(known)) {
+            return Ok(known);
+        }
+        let policy = policy(&clients.storage).map_err(|error| Error::Credentials(error.to_string()))?;
+        let sts = self.sts(clients, role).await;
+        let new = || {
+            let (tenant, user, role) = (key.tenant.clone(), key.user.clone(), role.clone());
+            let session = AssumedRole::new(sts.clone(), Assumption { tenant, user, role, policy });
+            let identity = Identity::session(session.clone());
+            let bucket = Arc::new(self.clients.bucket(&clients.allowances, &clients.storage, identity));
+            Arc::new(SessionClients { storage: Arc::clone(&clients.storage), session, bucket })
+        };
+        Ok(self.of_sessions.entry_by_ref(key).or_insert_with_if(new, is_stale).into_value())
     }
+}
+
+/// A cache in which the least recently used entry makes room. By default moka refuses entries that weren't asked for often:
+/// each request for such an entry would make a client.
+fn cache<K, V>(bounds: Bounds) -> Cache<K, V>
+where
+    K: Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    Cache::builder()
+        .max_capacity(bounds.clients)
+        .time_to_idle(bounds.idle)
+        .eviction_policy(EvictionPolicy::lru())
+        .build()
 }
 
 #[async_trait]
 impl vfs::Buckets for Buckets {
     async fn bucket(&self, scope: Scope<'_>) -> Result<Arc<dyn Bucket>> {
-        let tenant = self.tenant(scope.tenant)?;
-        let Some(role) = tenant.role() else {
-            return Ok(self.whole(tenant).await);
+        let clients = self.tenant(scope.tenant)?;
+        let Some(role) = &clients.storage.credentials.role else {
+            return Ok(self.with_base_credentials(&clients).await);
         };
-        let scoped = self.scoped(scope, tenant, role).await?;
+        let found = self.of_user(scope, &clients, role).await?;
         // The server asks for credentials here, because it can name the cause of an error here. Later the SDK asks by
         // itself, for each try of each request.
-        scoped.session.credentials().await?;
-        Ok(Arc::clone(&scoped.bucket) as Arc<dyn Bucket>)
+        found.session.credentials().await?;
+        Ok(Arc::clone(&found.bucket) as Arc<dyn Bucket>)
     }
 
     fn id(&self, tenant: &TenantName) -> Result<BucketId> {
-        Ok(self.tenant(tenant)?.storage.id.clone())
+        Ok(self.storage(tenant)?.id.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        account::{Permission, Tenant},
+        tenants::TenantSetup,
+    };
+
+    fn acme(region: &str) -> TenantSetup {
+        let role = Role {
+            arn: "arn:aws:iam::111122223333:role/wharfinger".parse().unwrap(),
+            external_id: "wh-1".parse().unwrap(),
+            sts_endpoint: None,
+            session_tags: false,
+            source_identity: false,
+        };
+        let mut storage = Storage { region: region.to_owned(), ..Storage::of_a_test("acme/") };
+        storage.credentials.role = Some(role);
+        let tenant = Tenant {
+            name: "acme".parse().unwrap(),
+            enabled: true,
+            max_object_bytes: 1 << 30,
+            fetch_ahead: true,
+            max_rename_objects: 100,
+            partial_uploads_kept_for: None,
+        };
+        TenantSetup { tenant: Arc::new(tenant), storage: Arc::new(storage), users: Vec::new() }
+    }
+
+    /// The clients of `user` for acme's prefix. No request is made.
+    async fn ask(buckets: &Buckets, user: &str, permissions: Permissions) -> Arc<SessionClients> {
+        let (tenant, user, prefix) = ("acme".parse().unwrap(), user.parse().unwrap(), Prefix::parse("acme/").unwrap());
+        let clients = buckets.tenant(&tenant).unwrap();
+        let role = clients.storage.credentials.role.as_ref().unwrap();
+        let scope = Scope { tenant: &tenant, user: &user, prefix: &prefix, permissions };
+        buckets.of_user(scope, &clients, role).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn clients_are_bounded_and_the_least_recently_used_ones_go_first() {
+        let bounds = Bounds { clients: 3, ..Bounds::default() };
+        let buckets = Buckets::with_bounds(Arc::new(Tenants::new(&[acme("eu-central-1")])), bounds);
+        let first = ask(&buckets, "first", Permissions::ALL).await;
+        for number in 0..20 {
+            ask(&buckets, &format!("user-{number}"), Permissions::ALL).await;
+            buckets.of_sessions.run_pending_tasks();
+            assert!(buckets.of_sessions.entry_count() <= 3, "{number}");
+            assert!(Arc::ptr_eq(&first, &ask(&buckets, "first", Permissions::ALL).await), "it is in use");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_idle_too_long_is_made_anew() {
+        let bounds = Bounds { idle: Duration::ZERO, ..Bounds::default() };
+        let buckets = Buckets::with_bounds(Arc::new(Tenants::new(&[acme("eu-central-1")])), bounds);
+        let first = ask(&buckets, "alice", Permissions::ALL).await;
+        assert!(!Arc::ptr_eq(&first, &ask(&buckets, "alice", Permissions::ALL).await));
+    }
+
+    #[tokio::test]
+    async fn no_client_of_a_former_storage_is_served() {
+        let tenants = Arc::new(Tenants::new(&[acme("eu-central-1")]));
+        let buckets = Buckets::new(Arc::clone(&tenants));
+        let former = ask(&buckets, "alice", Permissions::ALL).await;
+        tenants.swap(&[acme("eu-central-1")]);
+        assert!(Arc::ptr_eq(&former, &ask(&buckets, "alice", Permissions::ALL).await), "nothing changed");
+        tenants.swap(&[acme("eu-north-1")]);
+        let new = ask(&buckets, "alice", Permissions::ALL).await;
+        assert_eq!((former.storage.region.as_str(), new.storage.region.as_str()), ("eu-central-1", "eu-north-1"));
+        assert!(Arc::ptr_eq(&new, &ask(&buckets, "alice", Permissions::ALL).await));
+        tenants.swap(&[]);
+        assert!(buckets.tenant(&"acme".parse().unwrap()).is_err());
+    }
+
+    #[tokio::test]
+    async fn permissions_that_no_policy_distinguishes_share_a_client() {
+        let buckets = Buckets::new(Arc::new(Tenants::new(&[acme("eu-central-1")])));
+        let all = ask(&buckets, "alice", Permissions::ALL).await;
+        let less = Permissions::ALL.without(Permission::List).without(Permission::Mkdir);
+        assert!(Arc::ptr_eq(&all, &ask(&buckets, "alice", less).await));
+        let read = Permissions::NONE.with(Permission::Read);
+        assert!(!Arc::ptr_eq(&all, &ask(&buckets, "alice", read).await));
+        assert!(!Arc::ptr_eq(&all, &ask(&buckets, "bob", Permissions::ALL).await));
     }
 }

@@ -26,10 +26,9 @@ mod value;
 
 pub use problem::Problem;
 pub use server::{Log, LogFormat, Server};
-pub use tenant::Tenant;
 pub use value::ByteSize;
 
-use crate::files;
+use crate::{files, tenants::TenantSetup};
 use document::{Document, Table};
 use problem::{Report, Spot};
 use shared::Shared;
@@ -44,7 +43,7 @@ pub struct Config {
     /// The settings of the server.
     pub server: Server,
     /// The tenants, in the order of their names.
-    pub tenants: Vec<Tenant>,
+    pub tenants: Vec<TenantSetup>,
 }
 
 /// A usable config and its warnings.
@@ -84,7 +83,7 @@ pub fn log_format(file: &Path) -> LogFormat {
 fn read(file: &Path, report: &Report) -> Option<Config> {
     let (server, tenant_files) = read_file(file, report, |root| Some((Server::read(root), tenant_files(root))))?;
     let mut shared = Shared::default();
-    let read_tenant = |file| read_file(file, report, |root| Tenant::read(root, file, &mut shared));
+    let read_tenant = |file| read_file(file, report, |root| tenant::read(root, file, &mut shared));
     let tenants = tenant_files.iter().map(PathBuf::as_path).filter_map(read_tenant).collect();
     shared.report_overlaps(report);
     Some(Config { server: server?, tenants })

@@ -8,9 +8,10 @@ use super::{
     value::{ByteSize, words},
 };
 use crate::{
-    account::{self, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR},
+    account::{DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Tenant},
     name::TenantName,
     store::MAX_OBJECT_BYTES,
+    tenants::TenantSetup,
 };
 use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
@@ -29,50 +30,37 @@ enum PartialUploads {
 
 words!(PartialUploads { "resumable" => PartialUploads::Resumable, "discard" => PartialUploads::Discard });
 
-/// A tenant with its storage and its users.
-#[derive(Clone, Debug)]
-pub struct Tenant {
-    /// The tenant's name and limits.
-    pub account: Arc<account::Tenant>,
-    /// The tenant's storage.
-    pub storage: Arc<account::Storage>,
-    /// The tenant's users, each with its credentials.
-    pub users: Vec<(Arc<account::User>, Arc<account::Credentials>)>,
-}
-
-impl Tenant {
-    /// Reads the tenant of `file`, and claims its unique values in `shared`.
-    pub(super) fn read(root: &mut Table<'_>, file: &Path, shared: &mut Shared) -> Option<Self> {
-        let name = read_name(root, file);
-        let enabled = root.or("enabled", true);
-        let max_object_bytes = root.or("max_object_bytes", ByteSize(DEFAULT_MAX_OBJECT_BYTES));
-        if !(1..=MAX_OBJECT_BYTES).contains(&max_object_bytes.0) {
-            let most = ByteSize(MAX_OBJECT_BYTES);
-            root.problem("max_object_bytes", format!("is {max_object_bytes}; it takes 1 byte to {most}"));
-        }
-        let fetch_ahead = root.or("fetch_ahead", true);
-        let max_rename_objects = read_max_rename_objects(root);
-        let partial_uploads_kept_for = read_partial_uploads_kept_for(root);
-        let storage = root.table("storage", SpottedStorage::read);
-        if let Some(storage) = &storage {
-            shared.claim_external_id(storage, root.report());
-        }
-        let read_user = |user: &mut Table<'_>| user::read(user, name.as_ref(), storage.as_ref(), shared);
-        let users = root.tables("users", read_user).unwrap_or_default().into_iter();
-        let (name, storage) = (name?, storage?);
-        Some(Self {
-            account: Arc::new(account::Tenant {
-                name,
-                enabled,
-                max_object_bytes: max_object_bytes.0,
-                fetch_ahead,
-                max_rename_objects,
-                partial_uploads_kept_for,
-            }),
-            storage: Arc::new(storage.storage),
-            users: users.map(|(user, credentials)| (Arc::new(user), Arc::new(credentials))).collect(),
-        })
+/// Reads the tenant of `file`, and claims its unique values in `shared`.
+pub(super) fn read(root: &mut Table<'_>, file: &Path, shared: &mut Shared) -> Option<TenantSetup> {
+    let name = read_name(root, file);
+    let enabled = root.or("enabled", true);
+    let max_object_bytes = root.or("max_object_bytes", ByteSize(DEFAULT_MAX_OBJECT_BYTES));
+    if !(1..=MAX_OBJECT_BYTES).contains(&max_object_bytes.0) {
+        let most = ByteSize(MAX_OBJECT_BYTES);
+        root.problem("max_object_bytes", format!("is {max_object_bytes}; it takes 1 byte to {most}"));
     }
+    let fetch_ahead = root.or("fetch_ahead", true);
+    let max_rename_objects = read_max_rename_objects(root);
+    let partial_uploads_kept_for = read_partial_uploads_kept_for(root);
+    let storage = root.table("storage", SpottedStorage::read);
+    if let Some(storage) = &storage {
+        shared.claim_external_id(storage, root.report());
+    }
+    let read_user = |user: &mut Table<'_>| user::read(user, name.as_ref(), storage.as_ref(), shared);
+    let users = root.tables("users", read_user).unwrap_or_default().into_iter();
+    let (name, storage) = (name?, storage?);
+    Some(TenantSetup {
+        tenant: Arc::new(Tenant {
+            name,
+            enabled,
+            max_object_bytes: max_object_bytes.0,
+            fetch_ahead,
+            max_rename_objects,
+            partial_uploads_kept_for,
+        }),
+        storage: Arc::new(storage.storage),
+        users: users.collect(),
+    })
 }
 
 fn read_max_rename_objects(root: &mut Table<'_>) -> u64 {

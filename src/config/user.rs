@@ -8,9 +8,11 @@ use super::{
     storage::SpottedStorage,
 };
 use crate::{
-    account::{Credentials, Permission, Permissions, User},
+    account::{Permission, Permissions, User},
     name::{TenantName, UserName},
+    tenants::UserSetup,
 };
+use std::sync::Arc;
 
 /// Reads a user of `tenant`. The tenant's name and storage are `None` if they are wrong themselves.
 pub(super) fn read(
@@ -18,7 +20,7 @@ pub(super) fn read(
     tenant: Option<&TenantName>,
     storage: Option<&SpottedStorage>,
     shared: &mut Shared,
-) -> Option<(User, Credentials)> {
+) -> Option<UserSetup> {
     let name: Option<UserName> = user.required("name");
     if let Some(name) = &name {
         shared.claim_user(name, user);
@@ -33,7 +35,8 @@ pub(super) fn read(
             mount.check_policy(storage, user.report());
         }
     }
-    Some((User { name: name?, tenant: tenant?.clone(), enabled, mounts: mounts? }, credentials))
+    let user = User { name: name?, tenant: tenant?.clone(), enabled, mounts: mounts? };
+    Some(UserSetup { user: Arc::new(user), credentials: Arc::new(credentials) })
 }
 
 /// Returns the permissions of the table, or `default` if it has none.

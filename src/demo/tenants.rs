@@ -7,25 +7,25 @@ use super::{
 };
 use crate::{
     account::{
-        self, BaseCredentials, Checksums, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS,
+        BaseCredentials, Checksums, Credentials, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS,
         DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, PayloadSigning, Permissions, PublicKey, Role, Storage,
-        StorageCredentials, User,
+        StorageCredentials, Tenant, User,
     },
-    config::Tenant,
     identity::hash_password,
     name::{BucketId, Prefix, TenantName},
+    tenants::{TenantSetup, UserSetup},
 };
 use std::sync::Arc;
 
 /// Both tenants, with their S3 and STS at `endpoint`. Their users may also log in with `keys`.
-pub fn tenants(endpoint: &str, keys: &[PublicKey]) -> anyhow::Result<Vec<Tenant>> {
+pub fn tenants(endpoint: &str, keys: &[PublicKey]) -> anyhow::Result<Vec<TenantSetup>> {
     [("acme", "alice", &VENDOR, "tenants/acme/"), ("globex", "bob", &GLOBEX, "")]
         .into_iter()
         .map(|(name, user, account, prefix)| {
             let name: TenantName = name.parse()?;
-            Ok(Tenant {
+            Ok(TenantSetup {
                 users: vec![login(user, &name, prefix, keys)?],
-                account: Arc::new(account::Tenant {
+                tenant: Arc::new(Tenant {
                     name,
                     enabled: true,
                     max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
@@ -39,21 +39,16 @@ pub fn tenants(endpoint: &str, keys: &[PublicKey]) -> anyhow::Result<Vec<Tenant>
         .collect()
 }
 
-fn login(
-    user: &str,
-    tenant: &TenantName,
-    prefix: &str,
-    keys: &[PublicKey],
-) -> anyhow::Result<(Arc<User>, Arc<account::Credentials>)> {
+fn login(user: &str, tenant: &TenantName, prefix: &str, keys: &[PublicKey]) -> anyhow::Result<UserSetup> {
     let password_hash = Some(hash_password(&format!("{user}-demo"))?.parse()?);
-    let credentials = account::Credentials { password_hash, public_keys: keys.to_vec() };
+    let credentials = Credentials { password_hash, public_keys: keys.to_vec() };
     let user = User {
         name: user.parse()?,
         tenant: tenant.clone(),
         enabled: true,
         mounts: Mounts::at_root(Prefix::parse(prefix)?, Permissions::ALL),
     };
-    Ok((Arc::new(user), Arc::new(credentials)))
+    Ok(UserSetup { user: Arc::new(user), credentials: Arc::new(credentials) })
 }
 
 fn storage(account: &Account, prefix: Prefix, endpoint: &str) -> anyhow::Result<Storage> {

@@ -13,6 +13,7 @@ use argon2::{
         phc::{Output, Salt},
     },
 };
+use parking_lot::RwLock;
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 use tokio::sync::Semaphore;
 use tracing::warn;
@@ -79,7 +80,7 @@ fn matches(hash: &PasswordHash, password: &str, memory: &mut [Block]) -> bool {
 pub struct Checker {
     permits: Arc<Semaphore>,
     memory: Arc<CheckMemory>,
-    decoy: PasswordHash,
+    decoy: RwLock<PasswordHash>,
 }
 
 impl Checker {
@@ -88,18 +89,28 @@ impl Checker {
     ///
     /// # Errors
     /// The system has no randomness.
-    pub fn new<'a>(
-        hashes: impl Iterator<Item = &'a PasswordHash>,
-        concurrent: NonZeroUsize,
-    ) -> Result<Self, InvalidPassword> {
-        let permits = concurrent.get().min(Semaphore::MAX_PERMITS);
-        Ok(Self { permits: Arc::new(Semaphore::new(permits)), memory: Arc::default(), decoy: decoy(hashes)? })
+    pub fn new(hashes: &[PasswordHash], concurrent: NonZeroUsize) -> Result<Self, InvalidPassword> {
+        let permits = Arc::new(Semaphore::new(concurrent.get().min(Semaphore::MAX_PERMITS)));
+        Ok(Self { permits, memory: Arc::default(), decoy: RwLock::new(decoy(hashes)?) })
+    }
+
+    /// From now on, checks without a hash do the work that most of `hashes` take. Without randomness they do as before.
+    pub fn imitate(&self, hashes: &[PasswordHash]) {
+        if let Ok(decoy) = decoy(hashes) {
+            *self.decoy.write() = decoy;
+        }
+    }
+
+    /// True if checks without a hash do the work of `hash`.
+    #[cfg(test)]
+    pub(super) fn imitates(&self, hash: &PasswordHash) -> bool {
+        self.decoy.read().argon2id().params == hash.argon2id().params
     }
 
     /// True if `password` matches `hash`. Without a hash it returns false after the same work.
     pub async fn matches(&self, password: &str, hash: Option<&PasswordHash>) -> bool {
         let known = hash.is_some();
-        let hash = hash.unwrap_or(&self.decoy).clone();
+        let hash = hash.cloned().unwrap_or_else(|| self.decoy.read().clone());
         let password = Zeroizing::new(password.to_owned());
         let memory = Arc::clone(&self.memory);
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return false };
@@ -116,7 +127,7 @@ impl Checker {
 }
 
 /// Returns a hash that no password matches, as costly as the most common of `hashes`.
-fn decoy<'a>(hashes: impl Iterator<Item = &'a PasswordHash>) -> Result<PasswordHash, InvalidPassword> {
+fn decoy(hashes: &[PasswordHash]) -> Result<PasswordHash, InvalidPassword> {
     let mut counts = BTreeMap::<_, (u32, Params)>::new();
     for hash in hashes {
         let params = &hash.argon2id().params;
@@ -163,13 +174,13 @@ mod tests {
         let cheap: PasswordHash = CHEAP.parse().unwrap();
         let usual: PasswordHash = hash_password("x").unwrap().parse().unwrap();
         let params = |hash: &PasswordHash| hash.argon2id().params.clone();
-        assert_eq!(params(&decoy([&cheap, &cheap, &usual].into_iter()).unwrap()), params(&cheap));
-        let none = params(&decoy(std::iter::empty()).unwrap());
+        assert_eq!(params(&decoy(&[cheap.clone(), cheap.clone(), usual.clone()]).unwrap()), params(&cheap));
+        let none = params(&decoy(&[]).unwrap());
         assert_eq!((none.block_count(), none.t_cost()), (blocks(&usual), params(&usual).t_cost()));
     }
 
     fn checker(concurrent: usize) -> Checker {
-        Checker::new(std::iter::empty(), NonZeroUsize::new(concurrent).unwrap()).unwrap()
+        Checker::new(&[], NonZeroUsize::new(concurrent).unwrap()).unwrap()
     }
 
     #[tokio::test]
@@ -197,7 +208,7 @@ mod tests {
         }
         let kept = checker.memory.idle_blocks();
         assert!((1..=2).contains(&kept.len()), "{kept:?}");
-        assert!(kept.iter().all(|blocks| *blocks == super::blocks(&checker.decoy)), "{kept:?}");
+        assert!(kept.iter().all(|blocks| *blocks == super::blocks(&checker.decoy.read())), "{kept:?}");
     }
 
     /// Issue 12.6: the largest accepted hashes, and those with many lanes, use the same buffers.

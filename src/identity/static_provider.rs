@@ -2,79 +2,85 @@
 
 use super::{Credential, InvalidPassword, MAX_PASSWORD_BYTES, Provider, PublicKey, Reason, Verdict, password::Checker};
 use crate::{
-    account::{Credentials, Tenant, User},
+    account::PasswordHash,
     name::UserName,
+    tenants::{KnownUser, Tenants},
 };
 use async_trait::async_trait;
-use std::{collections::HashMap, net::IpAddr, num::NonZeroUsize, sync::Arc};
+use std::{
+    net::IpAddr,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-/// Users with known passwords and keys.
+/// Checks passwords and keys of the users of the live directory.
 pub struct StaticProvider {
-    logins: HashMap<UserName, Login>,
+    tenants: Arc<Tenants>,
     passwords: Checker,
-}
-
-/// A user, its tenant, and its credentials.
-struct Login {
-    user: Arc<User>,
-    tenant: Arc<Tenant>,
-    credentials: Arc<Credentials>,
+    /// The generation of the directory that the checks of unknown users imitate.
+    imitated: AtomicU64,
 }
 
 impl StaticProvider {
-    /// Creates a provider for `users`, each with its tenant. It checks `password_checks` passwords at a time. Of equal
-    /// names the last one counts.
+    /// Creates a provider for the users of `tenants`. It checks `password_checks` passwords at a time.
     ///
     /// # Errors
     /// The system has no randomness.
-    pub fn new(
-        users: impl IntoIterator<Item = (Arc<User>, Arc<Tenant>, Arc<Credentials>)>,
-        password_checks: NonZeroUsize,
-    ) -> Result<Self, InvalidPassword> {
-        let login =
-            |(user, tenant, credentials): (Arc<User>, _, _)| (user.name.clone(), Login { user, tenant, credentials });
-        let logins: HashMap<_, _> = users.into_iter().map(login).collect();
-        let hashes = logins.values().filter_map(|login| login.credentials.password_hash.as_ref());
-        let passwords = Checker::new(hashes, password_checks)?;
-        Ok(Self { logins, passwords })
+    pub fn new(tenants: Arc<Tenants>, password_checks: NonZeroUsize) -> Result<Self, InvalidPassword> {
+        let imitated = AtomicU64::new(tenants.generation());
+        let passwords = Checker::new(&hashes(&tenants), password_checks)?;
+        Ok(Self { tenants, passwords, imitated })
     }
 
-    /// Returns the login of `user`, if it may log in.
-    fn login(&self, user: &str) -> Result<&Login, Reason> {
-        let name: UserName = user.parse().map_err(|_| Reason::UnknownUser)?;
-        let login = self.logins.get(&name).ok_or(Reason::UnknownUser)?;
-        if login.user.enabled && login.tenant.enabled { Ok(login) } else { Err(Reason::Disabled) }
+    /// Returns the user of this name, if it may log in.
+    fn user(&self, name: &str) -> Result<KnownUser, Reason> {
+        let name: UserName = name.parse().map_err(|_| Reason::UnknownUser)?;
+        let known = self.tenants.user(&name).ok_or(Reason::UnknownUser)?;
+        if known.user.enabled && known.tenant.enabled { Ok(known) } else { Err(Reason::Disabled) }
     }
 
-    async fn by_password(&self, user: &str, password: &str) -> Result<&Login, Reason> {
+    async fn by_password(&self, user: &str, password: &str) -> Result<KnownUser, Reason> {
         if password.len() > MAX_PASSWORD_BYTES {
             return Err(Reason::OverlongPassword);
         }
-        let candidate = self.login(user).and_then(|login| match &login.credentials.password_hash {
-            Some(hash) => Ok((login, hash)),
+        let generation = self.tenants.generation();
+        if self.imitated.swap(generation, Ordering::Relaxed) != generation {
+            self.passwords.imitate(&hashes(&self.tenants));
+        }
+        let candidate = self.user(user).and_then(|known| match known.credentials.password_hash.clone() {
+            Some(hash) => Ok((known, hash)),
             None => Err(Reason::NoPassword),
         });
         // The work always comes before the answer, whatever the answer is.
-        let matches = self.passwords.matches(password, candidate.ok().map(|(_, hash)| hash)).await;
-        let (login, _) = candidate?;
-        if matches { Ok(login) } else { Err(Reason::WrongPassword) }
+        let hash = candidate.as_ref().ok().map(|(_, hash)| hash);
+        let matches = self.passwords.matches(password, hash).await;
+        let (known, _) = candidate?;
+        if matches { Ok(known) } else { Err(Reason::WrongPassword) }
     }
 
-    fn by_key(&self, user: &str, key: &PublicKey) -> Result<&Login, Reason> {
-        let login = self.login(user)?;
-        if login.credentials.public_keys.contains(key) { Ok(login) } else { Err(Reason::UnknownKey) }
+    fn by_key(&self, user: &str, key: &PublicKey) -> Result<KnownUser, Reason> {
+        let known = self.user(user)?;
+        if known.credentials.public_keys.contains(key) { Ok(known) } else { Err(Reason::UnknownKey) }
     }
+}
+
+/// The password hashes of all users.
+fn hashes(tenants: &Tenants) -> Vec<PasswordHash> {
+    tenants.users().iter().filter_map(|known| known.credentials.password_hash.clone()).collect()
 }
 
 #[async_trait]
 impl Provider for StaticProvider {
     async fn authenticate(&self, user: &str, credential: Credential<'_>, _source: IpAddr) -> Verdict {
-        let login = match credential {
+        let known = match credential {
             Credential::Password(password) => self.by_password(user, password).await,
             Credential::OfferedKey(key) | Credential::ProvedKey(key) => self.by_key(user, key),
         };
-        match login {
-            Ok(login) => Verdict::Accepted { user: Arc::clone(&login.user), tenant: Arc::clone(&login.tenant) },
+        match known {
+            Ok(KnownUser { user, tenant, .. }) => Verdict::Accepted { user, tenant },
             Err(reason) => Verdict::Refused { reason },
         }
     }
@@ -84,49 +90,69 @@ impl Provider for StaticProvider {
 mod tests {
     use super::*;
     use crate::{
-        account::{Mounts, Permissions},
+        account::{Credentials, Mounts, Permissions, Storage, Tenant, User},
         identity::hash_password,
         name::Prefix,
+        tenants::{TenantSetup, UserSetup},
     };
     use std::net::Ipv4Addr;
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ alice";
+    const CHEAP: &str = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBCPmSk2VBz0C5pJ8u8mDJ1c";
     const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA mallory";
 
-    fn user(name: &str) -> User {
-        User {
+    fn user(name: &str, tenant: &str, password: Option<&str>) -> UserSetup {
+        let user = User {
             name: name.parse().unwrap(),
-            tenant: "acme".parse().unwrap(),
-            enabled: true,
+            tenant: tenant.parse().unwrap(),
+            enabled: name != "disabled",
             mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), Permissions::ALL),
-        }
-    }
-
-    fn credentials(password: Option<&str>) -> Arc<Credentials> {
+        };
         let password_hash = password.map(|password| hash_password(password).unwrap().parse().unwrap());
-        Arc::new(Credentials { password_hash, public_keys: vec![KEY.parse().unwrap()] })
+        let credentials = Credentials { password_hash, public_keys: vec![KEY.parse().unwrap()] };
+        UserSetup { user: Arc::new(user), credentials: Arc::new(credentials) }
     }
 
-    fn tenant(enabled: bool) -> Arc<Tenant> {
-        Arc::new(Tenant {
-            name: "acme".parse().unwrap(),
+    fn tenant(name: &str, enabled: bool, users: Vec<UserSetup>) -> TenantSetup {
+        let tenant = Tenant {
+            name: name.parse().unwrap(),
             enabled,
             max_object_bytes: 1 << 30,
             fetch_ahead: true,
             max_rename_objects: 100,
             partial_uploads_kept_for: None,
-        })
+        };
+        let storage = Arc::new(Storage::of_a_test("acme/"));
+        TenantSetup { tenant: Arc::new(tenant), storage, users }
     }
 
     fn provider() -> StaticProvider {
-        let disabled = User { enabled: false, ..user("disabled") };
-        let users = [
-            (Arc::new(user("alice")), tenant(true), credentials(Some("right"))),
-            (Arc::new(user("keys-only")), tenant(true), credentials(None)),
-            (Arc::new(disabled), tenant(true), credentials(Some("right"))),
-            (Arc::new(user("suspended")), tenant(false), credentials(Some("right"))),
+        let users = vec![
+            user("alice", "acme", Some("right")),
+            user("keys-only", "acme", None),
+            user("disabled", "acme", Some("right")),
         ];
-        StaticProvider::new(users, NonZeroUsize::MIN).unwrap()
+        let suspended = vec![user("suspended", "globex", Some("right"))];
+        let setups = [tenant("acme", true, users), tenant("globex", false, suspended)];
+        StaticProvider::new(Arc::new(Tenants::new(&setups)), NonZeroUsize::MIN).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_swap_of_the_directory_counts_from_the_next_login_on() {
+        let provider = provider();
+        let alice = async |password| {
+            let verdict = provider.authenticate("alice", Credential::Password(password), Ipv4Addr::LOCALHOST.into());
+            matches!(verdict.await, Verdict::Accepted { .. })
+        };
+        assert!(alice("right").await);
+        provider.tenants.swap(&[tenant("acme", true, vec![user("alice", "acme", Some("new"))])]);
+        assert!(!alice("right").await && alice("new").await);
+        let cheap: PasswordHash = CHEAP.parse().unwrap();
+        let credentials = Arc::new(Credentials { password_hash: Some(cheap.clone()), public_keys: Vec::new() });
+        let alice_of = UserSetup { credentials, ..user("alice", "acme", None) };
+        provider.tenants.swap(&[tenant("acme", true, vec![alice_of])]);
+        assert!(!alice("right").await);
+        assert!(provider.passwords.imitates(&cheap), "unknown users take the work that most users take now");
     }
 
     async fn login(user: &str, credential: Credential<'_>) -> Result<UserName, Reason> {

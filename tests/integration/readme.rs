@@ -23,7 +23,7 @@ fn the_least_config_is_right() {
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     let tenant = |index: usize| {
         let tenant = &loaded.config.tenants[index];
-        (tenant.users[0].0.name.as_str(), tenant.storage.credentials.role.is_some())
+        (tenant.users[0].user.name.as_str(), tenant.storage.credentials.role.is_some())
     };
     assert_eq!([tenant(0), tenant(1)], [("alice", true), ("bob", true)]);
 }

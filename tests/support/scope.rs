@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use wharfinger::{
-    account::{BaseCredentials, Checksums, PayloadSigning, Permissions, Secret, Storage, StorageCredentials},
+    account::{BaseCredentials, Checksums, PayloadSigning, Permissions, Secret, Storage, StorageCredentials, Tenant},
     cloud::Buckets,
     name::{BucketId, Prefix},
     store::Bucket,
+    tenants::{TenantSetup, Tenants},
     vfs::{Buckets as _, Scope},
 };
 
@@ -13,9 +14,28 @@ use wharfinger::{
 pub async fn bucket(storage: Storage, prefix: &str) -> Arc<dyn Bucket> {
     let (tenant, user) = ("acme".parse().unwrap(), "alice".parse().unwrap());
     let prefix = Prefix::parse(prefix).unwrap();
-    let buckets = Buckets::new([("acme".parse().unwrap(), storage)].into());
+    let buckets = Buckets::new(tenants([("acme", storage)]));
     let scope = Scope { tenant: &tenant, user: &user, prefix: &prefix, permissions: Permissions::ALL };
     buckets.bucket(scope).await.unwrap()
+}
+
+/// A directory of tenants without users.
+pub fn tenants<'a>(storages: impl IntoIterator<Item = (&'a str, Storage)>) -> Arc<Tenants> {
+    let setups: Vec<_> = storages.into_iter().map(|(name, storage)| setup(name, storage)).collect();
+    Arc::new(Tenants::new(&setups))
+}
+
+/// A tenant without users.
+pub fn setup(name: &str, storage: Storage) -> TenantSetup {
+    let tenant = Tenant {
+        name: name.parse().unwrap(),
+        enabled: true,
+        max_object_bytes: 1 << 30,
+        fetch_ahead: true,
+        max_rename_objects: 100,
+        partial_uploads_kept_for: None,
+    };
+    TenantSetup { tenant: Arc::new(tenant), storage: Arc::new(storage), users: Vec::new() }
 }
 
 /// A bucket on loopback, accessed with an access key.

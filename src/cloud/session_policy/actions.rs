@@ -30,6 +30,7 @@
 //! - If objects may be encrypted with a KMS key, reads and writes need the actions in [`KMS`], through S3 alone.
 
 use crate::account::{Permission, Permissions};
+use std::{collections::HashMap, sync::LazyLock};
 
 /// `Decrypt` serves reads, and the completion of an upload, which reads its parts. `GenerateDataKey` serves writes.
 pub(super) const KMS: &[&str] = &["kms:Decrypt", "kms:GenerateDataKey"];
@@ -81,7 +82,30 @@ const fn on_markers(permission: Permission) -> &'static [&'static str] {
     }
 }
 
+/// The largest set of permissions that needs the same actions. Looked up, because each operation of a session asks.
+pub(super) fn widest(permissions: Permissions) -> Permissions {
+    static WIDEST: LazyLock<HashMap<Permissions, Permissions>> = LazyLock::new(|| {
+        let with_or_without = |sets: Vec<Permissions>, permission| {
+            sets.into_iter().flat_map(|set: Permissions| [set, set.with(permission)]).collect()
+        };
+        let sets = Permission::ALL.into_iter().fold(vec![Permissions::NONE], with_or_without);
+        sets.into_iter().map(|set| (set, Actions::needed(set).allowed())).collect()
+    });
+    WIDEST.get(&permissions).copied().unwrap_or(permissions)
+}
+
 impl Actions {
+    /// The permissions that need none but these actions.
+    fn allowed(&self) -> Permissions {
+        let on_objects = |action: &&str| self.objects.contains(action);
+        let on_markers_or_objects = |action: &&str| on_objects(action) || self.markers.contains(action);
+        let is_allowed = |permission: &Permission| {
+            self::on_objects(*permission).iter().all(on_objects)
+                && on_markers(*permission).iter().all(on_markers_or_objects)
+        };
+        Permission::ALL.into_iter().filter(is_allowed).collect()
+    }
+
     pub(super) fn needed(permissions: Permissions) -> Self {
         let needed = |table: fn(Permission) -> &'static [&'static str]| {
             let granted = Permission::ALL.into_iter().filter(|permission| permissions.contains(*permission));

@@ -88,6 +88,12 @@ impl SessionPolicy {
         Self::of(statements)
     }
 
+    /// The largest set of permissions with the same policy as `permissions`.
+    #[must_use]
+    pub fn widest(permissions: Permissions) -> Permissions {
+        actions::widest(permissions)
+    }
+
     fn of(statements: Vec<Statement>) -> Result<Self, NoPolicy> {
         let text = Document::new(statements).to_ascii();
         if text.len() > MAX_CHARACTERS { Err(NoPolicy::TooLong(text.len())) } else { Ok(Self(text)) }

@@ -2,26 +2,10 @@
 //! SeaweedFS that each part of it is needed.
 
 use super::*;
-use crate::{
-    account::{BaseCredentials, Checksums, PayloadSigning, Permission, StorageCredentials},
-    name::BucketId,
-};
+use crate::{account::Permission, name::BucketId};
 
 fn storage(bucket: &str) -> Storage {
-    Storage {
-        id: BucketId::new(bucket, None),
-        prefix: Prefix::parse("acme/").unwrap(),
-        bucket: bucket.to_owned(),
-        region: "eu-central-1".to_owned(),
-        endpoint: None,
-        path_style: false,
-        kms_key: None,
-        expected_bucket_owner: None,
-        storage_class: None,
-        payload_signing: PayloadSigning::default(),
-        checksums: Checksums::default(),
-        credentials: StorageCredentials { base: BaseCredentials::DefaultChain, role: None },
-    }
+    Storage { id: BucketId::new(bucket, None), bucket: bucket.to_owned(), ..Storage::of_a_test("acme/") }
 }
 
 fn elsewhere(bucket: &str) -> Storage {
@@ -116,4 +100,25 @@ fn what_does_not_fit_is_said_and_not_cut() {
     let long = format!("{}/", "é".repeat(255));
     let Err(NoPolicy::TooLong(characters)) = policy(&storage("vendor"), &long, &Permission::ALL) else { panic!() };
     assert!(characters > MAX_CHARACTERS);
+}
+
+#[test]
+fn permissions_with_one_policy_have_one_widest_set() {
+    let sets: Vec<Vec<Permission>> = (0..1 << Permission::ALL.len())
+        .map(|bits: usize| {
+            let chosen = Permission::ALL.into_iter().enumerate().filter(|(number, _)| bits >> number & 1 == 1);
+            chosen.map(|(_, permission)| permission).collect()
+        })
+        .collect();
+    let storage = storage("vendor");
+    let policy_and_widest = |set: &Vec<Permission>| {
+        let widest = SessionPolicy::widest(set.iter().copied().collect());
+        (policy(&storage, "acme/", set).unwrap(), widest)
+    };
+    let all: Vec<_> = sets.iter().map(policy_and_widest).collect();
+    for (one_policy, one_widest) in &all {
+        for (policy, widest) in &all {
+            assert_eq!(one_policy == policy, one_widest == widest, "{one_widest:?} {widest:?}");
+        }
+    }
 }

@@ -27,8 +27,8 @@ fn a_user_without_mounts_sees_the_whole_prefix() {
     );
     let config = Files::new("").with_acme(&text).load().unwrap().config;
     let [tenant] = &config.tenants[..] else { panic!("{config:?}") };
-    assert_eq!((tenant.account.enabled, tenant.account.max_object_bytes), (true, 512 << 30));
-    let user = &tenant.users[0].0;
+    assert_eq!((tenant.tenant.enabled, tenant.tenant.max_object_bytes), (true, 512 << 30));
+    let user = &tenant.users[0].user;
     assert_eq!((user.tenant.as_str(), user.mounts.landing().as_str()), ("acme", "/"));
     let [mount] = &Vec::from_iter(user.mounts.iter())[..] else { panic!("{user:?}") };
     assert_eq!((mount.entry.as_str(), mount.prefix.as_str()), ("/", "acme/"));
@@ -43,7 +43,7 @@ fn mounts_lie_below_the_tenant_and_may_have_their_own_permissions() {
          prefix = ''\npermissions = []"
     );
     let config = Files::new("").with_acme(&text).load().unwrap().config;
-    let user = &config.tenants[0].users[0].0;
+    let user = &config.tenants[0].users[0].user;
     assert_eq!(user.mounts.landing().as_str(), "/in/today");
     let mount = |entry: &str| user.mounts.iter().find(|mount| mount.entry.as_str() == entry).unwrap();
     assert_eq!(mount("/in").prefix.as_str(), "acme/inbox/");

@@ -120,7 +120,7 @@ fn hashes_and_keys_come_from_files_too() {
             .with("tenants/keys", &format!("# laptop\n{KEY} laptop\n\n  {OTHER_KEY} phone\n"));
     let loaded = files.load().unwrap();
     assert!(!format!("{loaded:?} {loaded:#?}").contains("argon2id"), "in Debug");
-    let (_, credentials) = loaded.config.tenants[0].users[0].clone();
+    let credentials = &loaded.config.tenants[0].users[0].credentials;
     assert_eq!(credentials.password_hash, Some(HASH.parse().unwrap()));
     let key = |line: &str| line.parse::<PublicKey>().unwrap();
     assert_eq!(credentials.public_keys, [key(KEY), key(OTHER_KEY)]);

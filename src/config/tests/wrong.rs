@@ -240,7 +240,7 @@ fn a_key_that_is_too_long_is_left_out() {
             .with_acme(&format!("name = 'acme'\n{STORAGE}[[users]]\nname = 'alice'\npublic_keys = [{keys}]"));
         let warnings = files.warnings();
         assert!(warnings.contains(&warning(10)), "{warnings:?}");
-        assert_eq!(files.load().unwrap().config.tenants[0].users[0].1.public_keys.len(), accepted);
+        assert_eq!(files.load().unwrap().config.tenants[0].users[0].credentials.public_keys.len(), accepted);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support::{
     demo::client,
-    scope::storage,
+    scope::{storage, tenants},
     seaweedfs::{self, SeaweedFs},
 };
 use aws_credential_types::Credentials;
@@ -154,7 +154,7 @@ impl Site {
         let (tenant, user) = ("acme".parse().unwrap(), "alice".parse().unwrap());
         let prefix = Prefix::parse(&self.prefix).unwrap();
         let permissions = permissions.iter().copied().collect();
-        let buckets = Buckets::new([("acme".parse().unwrap(), self.storage.clone())].into());
+        let buckets = Buckets::new(tenants([("acme", self.storage.clone())]));
         let scope = Scope { tenant: &tenant, user: &user, prefix: &prefix, permissions };
         client(self.endpoint(), buckets.session_credentials(scope).await.unwrap())
     }

@@ -1,6 +1,6 @@
 //! Few requests to STS, and each with an external ID and a session policy.
 
-use super::{Account, Buckets, EXTERNAL_ID, Key, Permissions, Policy, ROLE, Sftp, Way, buckets, demo};
+use super::{Account, Buckets, EXTERNAL_ID, Key, Permissions, Policy, ROLE, Sftp, Way, buckets, demo, scope};
 use futures_util::{
     StreamExt,
     future::join_all,
@@ -101,8 +101,8 @@ async fn two_hundred_tenants_share_one_http_client() {
     const TENANTS: usize = 200;
     let account = Account::open().await;
     let names: Vec<String> = (0..TENANTS).map(|number| format!("tenant-{number}")).collect();
-    let storages = names.iter().map(|name| (name.parse().unwrap(), account.storage()));
-    let buckets = Buckets::new(storages.collect());
+    let storages = names.iter().map(|name| (name.as_str(), account.storage()));
+    let buckets = Buckets::new(scope::tenants(storages));
     for name in &names {
         Way::new(name, &format!("{name}-user"), &format!("{name}/")).go(&buckets).await.unwrap();
     }
@@ -110,8 +110,8 @@ async fn two_hundred_tenants_share_one_http_client() {
     // A separate client would open its own connections: one for STS and one for S3.
     assert_eq!(account.s3.connections(), 1, "one after the other");
     let account = Account::open().await;
-    let storages = names.iter().map(|name| (name.parse().unwrap(), account.storage()));
-    let buckets = Buckets::new(storages.collect());
+    let storages = names.iter().map(|name| (name.as_str(), account.storage()));
+    let buckets = Buckets::new(scope::tenants(storages));
     let all = stream::iter(&names).for_each_concurrent(8, async |name| {
         Way::new(name, &format!("{name}-user"), &format!("{name}/")).go(&buckets).await.unwrap();
     });

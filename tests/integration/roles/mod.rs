@@ -1,13 +1,14 @@
 //! Sessions that use a role, against the demo's STS: the content and the number of AssumeRole requests, and transfers
 //! while credentials expire, STS fails, or the role can't be assumed.
 
+mod cached;
 mod few;
 mod janitor;
 mod lasting;
 mod refused;
 
 use crate::support::{
-    demo,
+    demo, scope,
     sftp::{Key, Sftp},
 };
 use std::net::SocketAddr;
@@ -83,7 +84,7 @@ impl Account {
     /// The bucket with its role, as a tenant's file states it.
     pub fn storage(&self) -> Storage {
         let endpoint = format!("http://{}", self.s3.address);
-        let mut storage = crate::support::scope::storage("exchange", &endpoint, "server", "secret");
+        let mut storage = scope::storage("exchange", &endpoint, "server", "secret");
         storage.credentials.role = Some(Role {
             arn: ROLE.parse().unwrap(),
             external_id: EXTERNAL_ID.parse().unwrap(),
@@ -124,5 +125,5 @@ impl Way {
 
 /// The buckets of one tenant.
 fn buckets(storage: Storage) -> Buckets {
-    Buckets::new([("acme".parse().unwrap(), storage)].into())
+    Buckets::new(scope::tenants([("acme", storage)]))
 }

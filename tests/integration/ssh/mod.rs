@@ -10,6 +10,7 @@ mod services;
 mod sessions;
 mod strangers;
 
+use crate::support::scope;
 use async_trait::async_trait;
 use russh::{client, keys::PublicKeyOrCertificate};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -21,7 +22,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wharfinger::{
     access::Access,
-    account::{Credentials, Mounts, Permissions, Tenant, User},
+    account::{Credentials, Mounts, Permissions, User},
     events::Events,
     identity::{Provider, StaticProvider, hash_password},
     name::{BucketId, Prefix, TenantName},
@@ -30,6 +31,7 @@ use wharfinger::{
     sftp::channel::{self, SftpChannels},
     ssh::{HostKeyKind, HostKeys, Server, Settings},
     store::{self, Bucket, Budget, MemoryBucket, MemoryJournal},
+    tenants::{TenantSetup, Tenants, UserSetup},
     vfs::{Buckets, Node, Scope},
 };
 
@@ -103,17 +105,11 @@ async fn greet(stream: TcpStream) -> Result<client::Handle<Client>, russh::Error
 }
 
 fn static_provider(settings: &Settings, users: impl IntoIterator<Item = (User, Credentials)>) -> Arc<dyn Provider> {
-    let tenant = Arc::new(Tenant {
-        name: "acme".parse().unwrap(),
-        enabled: true,
-        max_object_bytes: 1 << 30,
-        fetch_ahead: true,
-        max_rename_objects: 100,
-        partial_uploads_kept_for: None,
-    });
-    let of_tenant = |(user, credentials)| (Arc::new(user), Arc::clone(&tenant), Arc::new(credentials));
-    let users = users.into_iter().map(of_tenant);
-    Arc::new(StaticProvider::new(users, settings.password_checks).unwrap())
+    let setup = |(user, credentials)| UserSetup { user: Arc::new(user), credentials: Arc::new(credentials) };
+    let users = users.into_iter().map(setup).collect();
+    let acme = scope::setup("acme", scope::storage("vendor", "http://127.0.0.1:1", "nobody", "secret"));
+    let tenants = Tenants::new(&[TenantSetup { users, ..acme }]);
+    Arc::new(StaticProvider::new(Arc::new(tenants), settings.password_checks).unwrap())
 }
 
 fn server(settings: Settings, provider: Arc<dyn Provider>) -> (Server, Arc<Registry>) {

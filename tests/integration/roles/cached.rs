@@ -1,0 +1,46 @@
+//! Clients of sessions with a role: how long they serve, and that a changed storage is used at once.
+
+use super::{Account, Buckets, Way, scope};
+use std::time::Duration;
+use wharfinger::{
+    cloud::Bounds,
+    store::ListScope,
+    vfs::{Buckets as _, Scope},
+};
+
+#[tokio::test]
+async fn a_client_in_use_outlives_its_place_in_the_cache() {
+    let account = Account::open().await;
+    let bounds = Bounds { idle: Duration::ZERO, ..Bounds::default() };
+    let buckets = Buckets::with_bounds(scope::tenants([("acme", account.storage())]), bounds);
+    let way = Way::new("acme", "alice", "in/");
+    let Way { tenant, user, prefix, permissions } = &way;
+    let in_use = buckets.bucket(Scope { tenant, user, prefix, permissions: *permissions }).await.unwrap();
+    assert_eq!(account.asked(), 1);
+    way.go(&buckets).await.unwrap();
+    assert_eq!(account.asked(), 2, "idle clients are dropped at once");
+    in_use.list(ListScope::Below(prefix), None, 1).await.unwrap();
+    assert_eq!(account.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_changed_storage_is_used_from_the_next_operation_on() {
+    let account = Account::open().await;
+    let tenants = scope::tenants([("acme", account.storage())]);
+    let buckets = Buckets::new(std::sync::Arc::clone(&tenants));
+    let way = Way::new("acme", "alice", "in/");
+    way.go(&buckets).await.unwrap();
+    tenants.swap(&[scope::setup("acme", account.storage())]);
+    way.go(&buckets).await.unwrap();
+    assert_eq!(account.asked(), 1, "the storage is the same");
+    let mut changed = account.storage();
+    changed.credentials.role.as_mut().unwrap().external_id = "wh-another".parse().unwrap();
+    tenants.swap(&[scope::setup("acme", changed)]);
+    way.go(&buckets).await.unwrap_err();
+    tenants.swap(&[scope::setup("acme", account.storage())]);
+    way.go(&buckets).await.unwrap();
+    assert_eq!(account.asked(), 3);
+    tenants.swap(&[]);
+    way.go(&buckets).await.unwrap_err();
+    assert_eq!(account.asked(), 3, "the tenant is gone");
+}
