@@ -4,6 +4,7 @@ use super::registry::{Entry, Progress};
 use crate::{
     clock::{Clock as _, SystemClock},
     events::{Event, Events, Outcome, SessionUser, Transfer, Who},
+    vfs::Published,
 };
 use parking_lot::Mutex;
 use std::{
@@ -54,9 +55,9 @@ impl OpenTransfer {
         path.clone_into(&mut self.progress.path.lock());
     }
 
-    /// Records success. The file has `size` bytes; a resumed upload counted fewer, because earlier bytes were already
+    /// Records success. The CLOSE of an upload published an object. The file has `size` bytes; a resumed upload counted fewer, because earlier bytes were already
     /// stored.
-    pub fn done(mut self, size: u64) {
+    pub fn done(mut self, size: u64, _published: Option<&Published>) {
         self.record(Outcome::Done, Some(size));
     }
 

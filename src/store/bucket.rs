@@ -402,11 +402,15 @@ pub struct Stored {
     pub pin: Pin,
     /// `LastModified`, in seconds since 1970. S3 reports it only for a `CopyObject`.
     pub modified: Option<i64>,
+    /// The CRC64NVME of the whole object, if the answer has it.
+    pub crc64: Option<u64>,
+    /// S3's id of the request that stored the object. `None` if its answer was lost, or the store gives no ids.
+    pub request_id: Option<String>,
 }
 
 impl Stored {
     /// The stored object as a HEAD describes it, after the answer to the write was lost.
     pub(super) fn described(object: Object) -> Self {
-        Self { pin: object.pin, modified: Some(object.modified) }
+        Self { pin: object.pin, modified: Some(object.modified), crc64: None, request_id: None }
     }
 }

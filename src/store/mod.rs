@@ -51,8 +51,8 @@ pub use s3::{S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
 pub(crate) use upload::in_time;
 pub use upload::{
-    HeldMemory, Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload, UploadError,
-    UploadObserver, UploadOptions,
+    FinishedUpload, HeldMemory, Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload,
+    UploadError, UploadObserver, UploadOptions,
 };
 
 /// The result of a storage operation.

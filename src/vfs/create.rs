@@ -3,7 +3,10 @@
 //!
 //! Invariant: an existing file is neither replaced nor given another version.
 
-use super::{Error, NewAttributes, PendingWrite, Place, ReadHandle, Result, Unsupported, Vfs, Writable, WriteOptions};
+use super::{
+    ClosedUpload, Error, NewAttributes, PendingWrite, Place, Published, ReadHandle, Result, Unsupported, Vfs, Writable,
+    WriteOptions,
+};
 use crate::{account::Permission, name::VirtualPath};
 use std::{sync::Arc, time::Duration};
 
@@ -65,7 +68,7 @@ impl PendingWrite {
     /// # Errors
     /// Those of [`admit`](Self::admit) and of the handle's close; [`Error::AlreadyExists`] if the file was created
     /// meanwhile.
-    pub async fn make_empty(self, deadline: Duration) -> Result<ReadHandle> {
+    pub async fn make_empty(self, deadline: Duration) -> Result<(ReadHandle, Option<Published>)> {
         let Writable { bucket, node, mount, key, .. } = &self.file;
         let (bucket, budget) = (Arc::clone(bucket), Arc::clone(&node.budget));
         let (mount, key, path) = (mount.clone(), key.clone(), self.path().current());
@@ -73,7 +76,7 @@ impl PendingWrite {
         let metadata = handle.metadata();
         handle.keep_name();
         // Boxed, because otherwise every future that creates an empty file would be as large as CLOSE's.
-        Box::pin(handle.close()).await?;
-        Ok(ReadHandle::of_empty(bucket, budget, mount, key, path, metadata))
+        let ClosedUpload { published, .. } = Box::pin(handle.close()).await?;
+        Ok((ReadHandle::of_empty(bucket, budget, mount, key, path, metadata), published))
     }
 }

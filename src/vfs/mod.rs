@@ -45,7 +45,7 @@ mod update;
 mod upload;
 mod write;
 
-pub use crate::store::{Budget, Journal, Reservation};
+pub use crate::store::{Budget, Journal, Published, Reservation};
 pub use buckets::{Buckets, Scope};
 pub use create::Created;
 pub use directory::{DirectoryHandle, Entry};
@@ -59,7 +59,7 @@ pub use read::ReadHandle;
 pub use rename::Replace;
 pub use slash::{ends_in_dots, names_a_directory};
 pub use update::{OpenedUpdate, Update};
-pub use upload::{CopyRange, WriteHandle};
+pub use upload::{ClosedUpload, CopyRange, WriteHandle};
 use write::Writable;
 pub use write::{PendingWrite, WriteOptions};
 

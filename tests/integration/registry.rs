@@ -99,7 +99,7 @@ async fn the_registry_lists_a_session_and_its_transfers_until_they_end() {
     assert_eq!(transfers, [("/in/c", Transfer::Upload, 5, None), ("/b", Transfer::Download, 0, Some(9))]);
 
     drop(upload);
-    download.done(9);
+    download.done(9, None);
     assert!(sessions.registry().list()[0].transfers.is_empty());
     drop(registered);
     assert!(sessions.registry().list().is_empty(), "it is gone with its connection");
@@ -140,7 +140,7 @@ async fn the_verbs_record_what_they_did_and_what_failed() {
     }
     let upload = tree.begin_transfer(&path("/a"), Transfer::Upload, None);
     upload.count(3);
-    upload.done(3);
+    upload.done(3, None);
     drop(tree.begin_transfer(&path("/b"), Transfer::Download, Some(1)));
     tree.record_end(Some("why".to_owned()));
 

@@ -13,8 +13,8 @@ use wharfinger::{
     account::{BaseCredentials, Checksums, PayloadSigning, Secret, Storage, StorageCredentials},
     name::{BucketId, Key, Prefix},
     store::{
-        Bucket, Condition, ETag, Error, Headers, ListScope, NewObject, OpenUpload, Payload, Pin, RemovalCondition,
-        UploadId, VersionId,
+        Bucket, Condition, ETag, Error, Headers, ListScope, NewObject, OpenUpload, Part, Payload, Pin,
+        RemovalCondition, UploadId, VersionId,
     },
 };
 
@@ -70,6 +70,32 @@ async fn what_is_told_of_bytes_is_read_from_a_head_and_said_again() {
             assert_eq!(asked.header(name), Some(value), "{name} in {}", asked.line);
         }
     }
+}
+
+#[tokio::test]
+async fn what_s3_says_of_a_stored_object_is_kept() {
+    let ids = [("x-amz-request-id", "R1"), ("x-amz-version-id", "v1")];
+    let put = [&ids[..], &[("etag", "\"e\""), ("x-amz-checksum-crc64nvme", CHECKSUM)]].concat();
+    let checked = format!("<ETag>\"e\"</ETag><ChecksumCRC64NVME>{CHECKSUM}</ChecksumCRC64NVME>");
+    let completed = format!("<CompleteMultipartUploadResult>{checked}</CompleteMultipartUploadResult>");
+    let copied = format!("<CopyObjectResult>{checked}</CopyObjectResult>");
+    let answers = [answer(200, &put, ""), answer(200, &ids, &completed), answer(200, &ids, &copied), stored()];
+    let wire = Wire::answering(answers).await;
+    let bucket = bucket(storage(&wire)).await;
+    let (object, etag) = (NewObject::default(), ETag("\"e\"".to_owned()));
+    let pin = Pin { etag: etag.clone(), version: None };
+    let part = Part { number: 1, etag: etag.clone(), size: 5, crc64: None };
+    for said in [
+        bucket.put(&key(), payload(), &object, Condition::Always).await,
+        bucket.complete_upload(&key(), &UploadId("u".to_owned()), &[part], Condition::Always).await,
+        bucket.copy(&key(), &pin, &key(), Some(&object), Condition::Always).await,
+    ] {
+        let said = said.unwrap();
+        assert_eq!(said.pin, Pin { etag: etag.clone(), version: Some(VersionId("v1".to_owned())) });
+        assert_eq!((said.crc64, said.request_id.as_deref()), (Some(payload().crc64), Some("R1")));
+    }
+    let said = bucket.put(&key(), payload(), &object, Condition::Always).await.unwrap();
+    assert_eq!((said.pin.version, said.crc64, said.request_id), (None, None, None), "a store that says less");
 }
 
 #[tokio::test]

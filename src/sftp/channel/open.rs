@@ -175,10 +175,10 @@ async fn create(
         }
         made => {
             match &made {
-                Ok(_) => file.done(0),
+                Ok((_, published)) => file.done(0, published.as_ref()),
                 Err(error) => file.fail(session::outcome(error)),
             }
-            made
+            made.map(|(handle, _)| handle)
         }
     }
 }

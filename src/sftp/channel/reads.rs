@@ -170,7 +170,7 @@ impl Download {
         drop(handle);
         if let Some(file) = file.into_inner() {
             match failure.into_inner() {
-                None => file.done(size),
+                None => file.done(size, None),
                 Some(failure) => file.fail(Outcome::Failed(failure)),
             }
         }

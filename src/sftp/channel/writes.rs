@@ -310,8 +310,8 @@ impl Upload {
             }
         };
         match result.map_err(Arc::new) {
-            Ok(_) => {
-                file.done(bytes);
+            Ok(closed) => {
+                file.done(bytes, closed.published.as_ref());
                 drop(ticket);
                 let stored = pending.stored();
                 tokio::select! {

@@ -244,7 +244,7 @@ impl Contents {
         };
         let etag = etag_of(crc64, Some(parts.len()));
         // S3 reports the time at which the upload began, not the one at which the object appeared.
-        Ok(self.store_at(raw_key, bytes, born, etag, initiated))
+        Ok(self.store_at(raw_key, bytes, born, (etag, crc64), initiated))
     }
 
     pub(super) fn copy(
@@ -339,10 +339,17 @@ impl Contents {
     fn store(&mut self, raw_key: &str, bytes: Bytes, born: NewObject, crc64: u64) -> Stored {
         self.serial += 1;
         let modified = self.time();
-        self.store_at(raw_key, bytes, born, etag_of(crc64, None), modified)
+        self.store_at(raw_key, bytes, born, (etag_of(crc64, None), crc64), modified)
     }
 
-    fn store_at(&mut self, raw_key: &str, bytes: Bytes, born: NewObject, etag: ETag, modified: i64) -> Stored {
+    fn store_at(
+        &mut self,
+        raw_key: &str,
+        bytes: Bytes,
+        born: NewObject,
+        (etag, crc64): (ETag, u64),
+        modified: i64,
+    ) -> Stored {
         self.withdraw(raw_key);
         self.record_change(raw_key, Some(&bytes));
         self.versions += 1;
@@ -350,7 +357,8 @@ impl Contents {
         let pin = Pin { etag, version };
         let object = StoredObject { bytes, pin: pin.clone(), modified, born, archived: false };
         self.objects.insert(raw_key.to_owned(), object);
-        Stored { pin, modified: None }
+        let request_id = Some(format!("MEMORY{:010}", self.versions));
+        Stored { pin, modified: None, crc64: Some(crc64), request_id }
     }
 
     fn time(&self) -> i64 {

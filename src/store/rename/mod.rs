@@ -53,7 +53,7 @@ pub struct Renamed {
 
 impl Renamed {
     /// A file that S3 has just copied.
-    fn new(source: Version, Stored { pin, modified }: &Stored) -> Self {
+    fn new(source: Version, Stored { pin, modified, .. }: &Stored) -> Self {
         let mut target = Version::stored_now(pin.etag.clone());
         let copied_at = modified.unwrap_or(target.modified);
         target.modified = target.modified.max(copied_at);

@@ -8,22 +8,45 @@ use crate::store::{
 };
 use aws_sdk_s3::{
     operation::{
-        copy_object::CopyObjectOutput, get_object::GetObjectOutput, head_object::HeadObjectOutput,
-        list_multipart_uploads::ListMultipartUploadsOutput, list_objects_v2::ListObjectsV2Output,
-        list_parts::ListPartsOutput,
+        RequestId, complete_multipart_upload::CompleteMultipartUploadOutput, copy_object::CopyObjectOutput,
+        get_object::GetObjectOutput, head_object::HeadObjectOutput, list_multipart_uploads::ListMultipartUploadsOutput,
+        list_objects_v2::ListObjectsV2Output, list_parts::ListPartsOutput, put_object::PutObjectOutput,
     },
     primitives::DateTime,
     types::{ArchiveStatus, EncodingType, StorageClass},
 };
 use std::{collections::HashMap, ops::Range};
 
-pub(super) fn stored(etag: Option<String>, version: Option<String>) -> Result<Stored> {
-    Ok(Stored { pin: pin(etag, version)?, modified: None })
+pub(super) fn put(answer: PutObjectOutput) -> Result<Stored> {
+    let request_id = request_id(&answer);
+    stored(answer.e_tag, answer.version_id, answer.checksum_crc64_nvme.as_deref(), request_id)
+}
+
+pub(super) fn completed(answer: CompleteMultipartUploadOutput) -> Result<Stored> {
+    let request_id = request_id(&answer);
+    stored(answer.e_tag, answer.version_id, answer.checksum_crc64_nvme.as_deref(), request_id)
 }
 
 pub(super) fn copied(answer: CopyObjectOutput) -> Result<Stored> {
-    let (etag, modified) = answer.copy_object_result.map(|copy| (copy.e_tag, copy.last_modified)).unwrap_or_default();
-    Ok(Stored { modified: modified.map(|time| time.secs()), ..stored(etag, answer.version_id)? })
+    let request_id = request_id(&answer);
+    let Some(copy) = answer.copy_object_result else { return Err(missing("CopyObjectResult")) };
+    let stored = stored(copy.e_tag, answer.version_id, copy.checksum_crc64_nvme.as_deref(), request_id)?;
+    Ok(Stored { modified: copy.last_modified.map(|time| time.secs()), ..stored })
+}
+
+fn stored(
+    etag: Option<String>,
+    version: Option<String>,
+    checksum: Option<&str>,
+    request_id: Option<String>,
+) -> Result<Stored> {
+    let crc64 = checksum.and_then(encoding::read_checksum);
+    Ok(Stored { pin: pin(etag, version)?, modified: None, crc64, request_id })
+}
+
+/// The value of `x-amz-request-id`.
+fn request_id(answer: &impl RequestId) -> Option<String> {
+    answer.request_id().filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
 /// The tag with its quotes. Some stores omit the quotes in some answers, but tags are compared and sent back.

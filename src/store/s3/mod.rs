@@ -205,7 +205,7 @@ impl Bucket for S3Bucket {
             .config_override(retry::unhurried());
         let request = if self.is_unsigned() { request.disable_payload_signing() } else { request };
         let answer = request.send().await?;
-        answer::stored(answer.e_tag, answer.version_id)
+        answer::put(answer)
     }
 
     async fn create_upload(&self, key: &Key, object: &NewObject) -> Result<UploadId> {
@@ -295,7 +295,7 @@ impl Bucket for S3Bucket {
             .config_override(retry::unhurried())
             .send()
             .await?;
-        answer::stored(answer.e_tag, answer.version_id)
+        answer::completed(answer)
     }
 
     async fn list_parts(&self, key: &Key, upload: &UploadId, after: u32) -> Result<PartsPage> {

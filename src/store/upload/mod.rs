@@ -53,7 +53,7 @@ pub(super) use target::Target;
 
 pub(crate) use answer::in_time;
 
-use super::{Bucket, Budget, Condition, Error, NewObject, Object, Pin, Reservation, Stored};
+use super::{Bucket, Budget, Condition, ETag, Error, NewObject, Object, Pin, Reservation, Stored, VersionId};
 use crate::name::Key;
 use allowance::Allowance;
 use base::Base;
@@ -90,11 +90,28 @@ pub struct UploadOptions {
     pub observer: Option<Arc<dyn UploadObserver>>,
 }
 
-/// A file that S3 has published.
+/// An object that S3 has published, as S3 answered. After a lost answer, a HEAD describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// The object's tag and version.
-    pub pin: Pin,
+    /// The object's key.
+    pub key: Key,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// Its tag.
+    pub etag: ETag,
+    /// Its version, in a bucket that keeps versions.
+    pub version: Option<VersionId>,
+    /// The CRC64NVME of its bytes. `None` if the answer was lost, or the store computes none.
+    pub checksum: Option<u64>,
+    /// S3's id of the request that published it. `None` if the answer was lost, or the store gives no ids.
+    pub request_id: Option<String>,
+}
+
+/// The end of an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinishedUpload {
+    /// The object. If the file was unchanged, it is the older one.
+    pub published: Published,
     /// The age of its upload in parts, whose beginning is S3's time of the object. [`Duration::MAX`] if another handle
     /// began it, `None` if the file was not uploaded in parts.
     pub in_parts_for: Option<Duration>,
@@ -197,10 +214,10 @@ impl Upload {
     /// buffer is full. Dropping this future poisons the upload, because some of the bytes may be in it.
     ///
     /// # Errors
-    /// Every error poisons the upload: [`UploadError::AlreadyShipped`], [`UploadError::HoleTooLarge`], [`UploadError::TooLarge`], S3's
-    /// error for a part that failed, [`Error::Conflict`] if the object under the file was replaced, [`UploadError::Gap`]
-    /// behind the bytes that were stored before an interruption, [`UploadError::Busy`] if writes out of order need memory
-    /// that no other upload returns, and from then on [`UploadError::Poisoned`].
+    /// Every error poisons the upload: [`UploadError::AlreadyShipped`], [`UploadError::HoleTooLarge`],
+    /// [`UploadError::TooLarge`], S3's error for a part that failed, [`Error::Conflict`] if the object under the file was
+    /// replaced, [`UploadError::Gap`] behind the bytes that were stored before an interruption, [`UploadError::Busy`] if
+    /// writes out of order need memory that no other upload returns, and from then on [`UploadError::Poisoned`].
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         self.check_poison()?;
         self.poison = Some("it was cut off".to_owned());
@@ -260,19 +277,26 @@ impl Upload {
     /// # Errors
     /// [`UploadError::Poisoned`] after a failed write, [`UploadError::Gap`], else S3's error. Nothing is published then. A
     /// multipart upload is aborted, unless it is kept and S3 alone caused the failure.
-    pub async fn finish(mut self) -> Result<Published> {
+    pub async fn finish(mut self) -> Result<FinishedUpload> {
         let is_unchanged = self.is_unchanged();
         let outcome = self.publish().await;
         if outcome.is_err() || !is_unchanged {
             self.target.observe(&outcome);
         }
         let in_parts_for = self.parts.as_ref().map(Parts::age);
-        if let Err(error) = &outcome {
-            self.is_misled |= leads_nowhere(error);
-            // Boxed, because this is rare, and else every future that ends an upload would be as large.
-            Box::pin(self.leave()).await;
+        match outcome {
+            Ok(Stored { pin: Pin { etag, version }, crc64: checksum, request_id, .. }) => {
+                let (key, size) = (self.target.key, self.buffer.size());
+                let published = Published { key, size, etag, version, checksum, request_id };
+                Ok(FinishedUpload { published, in_parts_for })
+            }
+            Err(error) => {
+                self.is_misled |= leads_nowhere(&error);
+                // Boxed, because this is rare, and else every future that ends an upload would be as large.
+                Box::pin(self.leave()).await;
+                Err(error)
+            }
         }
-        outcome.map(|Stored { pin, .. }| Published { pin, in_parts_for })
     }
 
     /// Abandons the file: stops the parts in flight, and aborts the multipart upload if one was created.

@@ -162,13 +162,13 @@ impl Parts {
                 let upload = id(created).await?;
                 let _turn = copies.acquire().await;
                 let Target { bucket, key, .. } = &target;
-                let copied = match bucket.copy_part(key, &upload, number, &source, &pin, range).await {
+                let answer = match bucket.copy_part(key, &upload, number, &source, &pin, range).await {
                     Err(refusal @ Error::Forbidden { .. }) => {
                         Err(missing_or_forbidden(&**bucket, &source, refusal).await)
                     }
                     answered => answered,
                 };
-                Ok(copied.map_err(replaced)?)
+                Ok(answer.map_err(replaced)?)
             };
             let part = copying.await;
             target.observe(&part);

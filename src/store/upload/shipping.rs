@@ -16,7 +16,7 @@ impl Upload {
         if let Some(base) = self.base.as_mut() {
             base.reader = None;
             if !base.changed {
-                return Ok(Stored { pin: base.pin().clone(), modified: None });
+                return Ok(Stored { pin: base.pin().clone(), modified: None, crc64: None, request_id: None });
             }
         }
         if self.fits_one_part() { self.put().await } else { self.complete().await }

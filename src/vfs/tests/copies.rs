@@ -11,7 +11,7 @@ async fn copy(session: &Session, from: &str, to: &str) -> Result<u64> {
     let mut target = session.create(to).await;
     session.requested();
     target.copy(&source, ALL_BYTES).await?;
-    target.close().await
+    target.close().await.map(|closed| closed.size)
 }
 
 // S110: COPY-DATA copies from a file that is open for reading alone to one that is open for writing, which appears at …

@@ -82,7 +82,7 @@ async fn what_is_not_changed_is_not_stored_again() {
     let mut handle = session.open("/a", UPDATE).await.unwrap();
     handle.set_attributes(size(9)).unwrap();
     handle.set_attributes(times_and_mode()).unwrap();
-    assert_eq!(handle.close().await.unwrap(), 9);
+    assert_eq!(handle.close().await.unwrap().size, 9);
     assert_eq!(session.requested(), [Verb::Head]);
     assert_eq!(session.bucket.insert("acme/b", "old bytes").pin, before.pin, "the memory's ETags are of the bytes");
     for session in [&session, &session.another()] {
@@ -204,7 +204,7 @@ async fn a_size_set_by_path_reaches_the_open_upload() {
         assert!(matches!(refused, Err(Error::Shipped)), "{refused:?}");
     }
     session.set_attributes(&path("/b"), size(17 * MIB as u64)).await.unwrap();
-    assert_eq!(handle.close().await.unwrap(), 17 * MIB as u64);
+    assert_eq!(handle.close().await.unwrap().size, 17 * MIB as u64);
     assert!(session.bucket.bytes("acme/b").unwrap() == vec![7; 17 * MIB]);
 }
 

@@ -37,7 +37,7 @@ async fn a_small_upload_is_one_put() {
     let mut handle = session.create("/a").await;
     handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
     assert_eq!(session.requested(), [List], "of the directory, for all files of the next two seconds");
-    assert_eq!(handle.close().await.unwrap(), 3);
+    assert_eq!(handle.close().await.unwrap().size, 3);
     assert_eq!(session.requested(), [Put]);
     session.create("/empty").await.close().await.unwrap();
     assert_eq!(session.requested(), [Put]);

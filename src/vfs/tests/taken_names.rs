@@ -6,7 +6,7 @@ use super::*;
 async fn put(session: &Session, at: &str) -> Result<u64> {
     let mut handle = session.open(at, CREATE).await?;
     handle.write(0, Bytes::from_static(b"x")).await?;
-    handle.close().await
+    handle.close().await.map(|closed| closed.size)
 }
 
 // S131: Nothing is stored below a name that is a file: OPEN, WRITE or CLOSE, MKDIR and RENAME answer that there is no …

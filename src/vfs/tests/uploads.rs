@@ -78,8 +78,26 @@ async fn a_file_appears_whole_at_its_close_and_not_before() {
     handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
     assert!(session.bucket.keys().is_empty());
     assert_eq!(session.another().stat(&path("/a")).await.map(|metadata| metadata.size).ok(), None);
-    assert_eq!(handle.close().await.unwrap(), 6);
+    assert_eq!(handle.close().await.unwrap().size, 6);
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "abcdef");
+}
+
+#[tokio::test]
+async fn a_close_returns_the_object_if_it_published_one() {
+    let session = Session::start();
+    let mut handle = session.create("/a").await;
+    handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
+    let published = handle.close().await.unwrap().published.unwrap();
+    assert_eq!((published.key.as_str(), published.size), ("acme/a", 3));
+    assert!(published.checksum.is_some() && published.request_id.is_some());
+
+    let unchanged = WriteOptions { write: true, ..WriteOptions::default() };
+    let closed = session.open("/a", unchanged).await.unwrap().close().await.unwrap();
+    assert_eq!((closed.size, closed.published), (3, None));
+
+    let handle = session.create("/removed").await;
+    session.remove(&path("/removed")).await.unwrap();
+    assert_eq!(handle.close().await.unwrap().published, None);
 }
 
 #[tokio::test]

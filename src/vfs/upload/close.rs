@@ -7,8 +7,8 @@ use crate::{
     account::Permission,
     name::VirtualPath,
     store::{
-        self, ETag, Keeping, LateAttributes, LateTimes, NewObject, Object, Published, RemovalCondition, Upload,
-        UploadError, Version,
+        self, ETag, FinishedUpload, Keeping, LateAttributes, LateTimes, NewObject, Object, Pin, Published,
+        RemovalCondition, Upload, UploadError, Version,
     },
     vfs::{
         Error, Kind, Metadata, NewAttributes, Result,
@@ -25,8 +25,17 @@ use tokio::join;
 /// An upload in parts that took no longer than this shows S3's time.
 const S3_TIME_IS_NEAR: Duration = Duration::from_secs(2);
 
+/// The result of a CLOSE.
+#[derive(Debug)]
+pub struct ClosedUpload {
+    /// The file's size, in bytes.
+    pub size: u64,
+    /// The object that S3 published. `None` if the file didn't change, was removed meanwhile, or can still be resumed.
+    pub published: Option<Published>,
+}
+
 impl WriteHandle {
-    /// Publishes the file, and returns its size in bytes. The bytes are stored when this returns. An existing file that
+    /// Publishes the file. The bytes are stored when this returns. An existing file that
     /// was not changed stays as it is. A file that was removed meanwhile doesn't appear.
     ///
     /// # Errors
@@ -37,7 +46,7 @@ impl WriteHandle {
     /// - [`Error::IsDirectory`] or [`Error::BelowFile`] if the name isn't free.
     /// - [`Error::Changed`] if the file to be changed was changed meanwhile.
     /// - [`Error::LockLost`], [`Error::Poisoned`] after a failed write, or the storage's error.
-    pub async fn close(mut self) -> Result<u64> {
+    pub async fn close(mut self) -> Result<ClosedUpload> {
         let mut lock = self.lock.take();
         let closed = Box::pin(self.close_under(lock.as_mut())).await;
         if let Some(lock) = &lock {
@@ -47,17 +56,17 @@ impl WriteHandle {
         closed
     }
 
-    async fn close_under(mut self, mut lock: Option<&mut Lock>) -> Result<u64> {
+    async fn close_under(mut self, mut lock: Option<&mut Lock>) -> Result<ClosedUpload> {
         self.settle_at_close().await;
         let (shown, size) = (self.file.live.shown(), self.upload.size());
         if shown.removed {
             self.upload.abort().await;
-            return Ok(size);
+            return Ok(ClosedUpload { size, published: None });
         }
         if self.upload.is_only_resumed() {
             // No WRITE was acknowledged, so the upload can still be resumed.
             Box::pin(self.upload.leave()).await;
-            return Ok(size);
+            return Ok(ClosedUpload { size, published: None });
         }
         if let Err(error) = self.confirm_name(lock.as_deref_mut()).await {
             if matches!(error, Error::BelowFile | Error::IsDirectory | Error::LockLost) {
@@ -69,7 +78,10 @@ impl WriteHandle {
             return Err(error);
         }
         let Self { upload, file, owed, .. } = self;
-        let Some(etag) = file.publish(upload, shown, owed).await? else { return Ok(size) };
+        let published = file.publish(upload, shown, owed).await?;
+        let Some(etag) = published.as_ref().map(|published| published.etag.clone()) else {
+            return Ok(ClosedUpload { size, published });
+        };
         let locked = match lock {
             Some(lock) => lock.end().await,
             None => Ok(()),
@@ -78,7 +90,7 @@ impl WriteHandle {
             // The file was removed, or its lock lost, while S3 stored it.
             file.take_back(etag).await?;
         }
-        locked.map(|()| size)
+        locked.map(|()| ClosedUpload { size, published })
     }
 
     /// Checks, before the file is published, that its name is free and its lock still held.
@@ -95,22 +107,21 @@ impl WriteHandle {
 }
 
 impl UploadedFile {
-    /// Publishes the file, and notes its attributes. Returns its ETag, or `None` if an existing file is unchanged and
-    /// stays.
-    async fn publish(&self, upload: Upload, shown: Live, owed: Option<Keeping>) -> Result<Option<ETag>> {
-        let (path, size) = (self.live.path().current(), upload.size());
+    /// Publishes the file, and notes its attributes. Returns `None` if an existing file is unchanged and stays.
+    async fn publish(&self, upload: Upload, shown: Live, owed: Option<Keeping>) -> Result<Option<Published>> {
+        let path = self.live.path().current();
         let (named, late) = (self.named(&path), self.attributes_beside(shown));
         let unchanged = self.patched.as_ref().filter(|_| upload.is_unchanged());
         // The journal is asked in parallel, and mostly has nothing to forget. Attributes that are set during this CLOSE
         // may count as set after it.
         let asks = unchanged.is_none() && late.is_empty();
         let asked_at = self.node.cache.stat.ask((self.bucket.id(), self.key.as_str()));
-        let (published, is_kept) = join!(upload.finish(), async { asks && self.notes.late.is_kept(named).await });
-        if published.is_err() && unchanged.is_none() {
+        let (finished, is_kept) = join!(upload.finish(), async { asks && self.notes.late.is_kept(named).await });
+        if finished.is_err() && unchanged.is_none() {
             // The file may be stored in spite of the error.
             self.node.cache.changed(self.bucket.id(), &self.key, Change::Stored);
         }
-        let published = published.map_err(|error| self.refusal(error))?;
+        let FinishedUpload { published, in_parts_for } = finished.map_err(|error| self.refusal(error))?;
         if let Some(Keeping { journal, file, .. }) = owed {
             let _ = journal.give_up_partials(&file).await;
         }
@@ -119,16 +130,16 @@ impl UploadedFile {
             self.notes.late.add(named, &Version::of(&patched.file), attributes.into()).await;
             return Ok(None);
         }
-        let version = Version::stored_now(published.pin.etag.clone());
-        let attributes = known_to_server(shown, published.in_parts_for, &version).updated(late.into());
+        let version = Version::stored_now(published.etag.clone());
+        let attributes = known_to_server(shown, in_parts_for, &version).updated(late.into());
         if is_kept || !late.is_empty() {
             self.notes.late.replace(named, &version, attributes).await;
         } else {
             self.notes.late.show(named, &version, attributes);
         }
-        let sight = Sight::Stored(Box::new(self.object(size, published, version.modified)));
+        let sight = Sight::Stored(Box::new(self.object(&published, version.modified)));
         self.node.cache.replaced(named.at(), asked_at, Change::Stored, sight);
-        Ok(Some(version.etag))
+        Ok(Some(published))
     }
 
     /// Removes the published file, unless it was replaced since.
@@ -152,11 +163,12 @@ impl UploadedFile {
     }
 
     /// The object as S3 has it now.
-    fn object(&self, size: u64, published: Published, modified: i64) -> Object {
+    fn object(&self, published: &Published, modified: i64) -> Object {
         let mut born = self.patched.as_ref().map(Patched::heir).unwrap_or_default();
         self.stored.write_to(&mut born, Kind::File);
         let NewObject { metadata, headers } = born;
-        Object { size, pin: published.pin, modified, metadata, headers, archived: false }
+        let pin = Pin { etag: published.etag.clone(), version: published.version.clone() };
+        Object { size: published.size, pin, modified, metadata, headers, archived: false }
     }
 
     fn refusal(&self, error: UploadError) -> Error {

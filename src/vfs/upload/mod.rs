@@ -6,6 +6,7 @@ mod close;
 mod copy;
 mod resumed;
 
+pub use close::ClosedUpload;
 pub use copy::CopyRange;
 
 use super::{

@@ -199,7 +199,7 @@ async fn upload(vfs: &Vfs, to: &str, size: usize, exclusive: bool) -> Result<()>
         }
     }
     let stored = handle.close().await?;
-    assert_eq!(stored, size as u64);
+    assert_eq!(stored.size, size as u64);
     Ok(())
 }
 
@@ -213,7 +213,7 @@ async fn copy(vfs: &Vfs, from: &str, to: &str) -> Result<()> {
         return Err(error);
     }
     let stored = target.close().await?;
-    assert_eq!(stored, source.metadata().size);
+    assert_eq!(stored.size, source.metadata().size);
     Ok(())
 }
 
@@ -232,7 +232,7 @@ async fn go_on(vfs: &Vfs, to: &str) -> Result<()> {
         Err(error) => return Err(error),
     };
     let options = WriteOptions { truncate: start == 0, ..ANEW };
-    assert_eq!(send(vfs, to, options, start).await?.close().await?, NEW_CONTENT.len() as u64);
+    assert_eq!(send(vfs, to, options, start).await?.close().await?.size, NEW_CONTENT.len() as u64);
     Ok(())
 }
 
@@ -260,7 +260,7 @@ async fn patch(vfs: &Vfs, at: &str) -> Result<()> {
         assert!(closed.is_err(), "a failed WRITE was followed by a CLOSE that answered OK");
         return Err(error);
     }
-    assert_eq!(handle.close().await?, size);
+    assert_eq!(handle.close().await?.size, size);
     Ok(())
 }
 

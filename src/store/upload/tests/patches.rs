@@ -154,10 +154,12 @@ async fn what_nobody_changed_costs_nothing() {
     upload.write(3, Bytes::new()).await.unwrap();
     upload.set_size(at(SIZE)).unwrap();
     assert!(upload.is_unchanged());
-    let stored = upload.finish().await.unwrap();
+    let FinishedUpload { published, .. } = upload.finish().await.unwrap();
     assert_eq!(fixture.bucket.verbs(), []);
     let key = Prefix::parse("").unwrap().key("x").unwrap();
-    assert_eq!(stored.pin, fixture.bucket.head(&key).await.unwrap().pin);
+    let there = fixture.bucket.head(&key).await.unwrap();
+    let Published { etag, version, size, request_id, .. } = published;
+    assert_eq!((Pin { etag, version }, size, request_id), (there.pin, there.size, None));
     fixture.assert_nothing_left();
 }
 

@@ -1,6 +1,7 @@
 //! Publishing a file: its requests, and the owner of the object after a lost answer.
 
 use super::*;
+use crc_fast::CrcAlgorithm::Crc64Nvme;
 
 #[tokio::test]
 async fn a_file_of_one_part_is_one_request() {
@@ -45,6 +46,29 @@ async fn metadata_and_a_token_go_with_either_kind() {
 }
 
 #[tokio::test]
+async fn what_is_published_is_what_s3_answered() {
+    for len in [0, 1, PART + 1] {
+        for is_versioned in [false, true] {
+            let mut fixture = Fixture::new();
+            if is_versioned {
+                fixture.bucket = Arc::new(MemoryBucket::versioned());
+            }
+            let mut upload = fixture.start().await;
+            write_all(&mut upload, &content(len)).await.unwrap();
+            let FinishedUpload { published, in_parts_for } = upload.finish().await.unwrap();
+            assert_eq!(in_parts_for.is_some(), len > PART);
+            let there = fixture.bucket.head(&published.key).await.unwrap();
+            assert_eq!((published.key.as_str(), published.size), ("x", len as u64));
+            assert_eq!(published.version.is_some(), is_versioned);
+            let Published { etag, version, .. } = published;
+            assert_eq!(Pin { etag, version }, there.pin);
+            assert_eq!(published.checksum, Some(crc_fast::checksum(Crc64Nvme, &content(len))));
+            assert!(published.request_id.is_some());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_lost_answer_to_our_own_success_is_success() {
     let conflict = || Error::Conflict { request: "R1".into() };
     for (len, verb, error) in [
@@ -58,9 +82,15 @@ async fn a_lost_answer_to_our_own_success_is_success() {
             fixture.upload("x", UploadOptions { condition: Condition::Absent, ..Fixture::options() }).await;
         write_all(&mut upload, &content(len)).await.unwrap();
         fixture.bucket.fail(verb, Answer, error);
-        upload.finish().await.unwrap();
+        let FinishedUpload { published, .. } = upload.finish().await.unwrap();
         assert_eq!(fixture.bucket.count(Verb::Head), 1);
         assert_eq!(fixture.bucket.count(Verb::AbortUpload), 0);
+        let there = fixture.bucket.head(&published.key).await.unwrap();
+        assert_eq!(
+            (published.etag, published.version, published.size),
+            (there.pin.etag, there.pin.version, len as u64)
+        );
+        assert_eq!((published.checksum, published.request_id), (None, None), "the answer had them");
         fixture.assert_stored("x", &content(len));
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 #[tokio::test]
 async fn a_close_that_brings_nothing_leaves_it_as_it_was() {
     let session = cut_off().await;
-    assert_eq!(session.open("/a", GO_ON).await.unwrap().close().await.unwrap(), STORED as u64);
+    assert_eq!(session.open("/a", GO_ON).await.unwrap().close().await.unwrap().size, STORED as u64);
     assert_eq!(size(&session).await, Some(STORED as u64));
     let mut handle = session.open("/a", GO_ON).await.unwrap();
     write(&mut handle, &content(LENGTH), STORED).await.unwrap();

@@ -77,7 +77,7 @@ async fn an_upload_that_was_cut_off_goes_on_in_another_session() {
     assert_eq!(handle.metadata().size, STORED as u64);
     write(&mut handle, &content(LENGTH), STORED).await.unwrap();
     assert_eq!(size(&another).await, Some(LENGTH as u64), "the session sees how far its upload is");
-    assert_eq!(handle.close().await.unwrap(), LENGTH as u64);
+    assert_eq!(handle.close().await.unwrap().size, LENGTH as u64);
     // One HEAD and LIST for the file, one for the stored parts, then the rest and the completion.
     assert_eq!(another.requested(), [Verb::Head, Verb::List, Verb::ListParts, Verb::UploadPart, Verb::CompleteUpload]);
     assert_stored(&another, &content(LENGTH));

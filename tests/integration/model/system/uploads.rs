@@ -97,7 +97,7 @@ impl System {
         let (real, draft) = self.take_upload(handle);
         let closed = real.close().await;
         if right_answer(&closed, &right)? {
-            let size = closed.unwrap_or_default();
+            let size = closed.map_or(0, |closed| closed.size);
             ensure(size == draft.bytes.len() as u64, || format!("{size} bytes were stored"))?;
             self.promises.closed(draft);
         }

@@ -205,7 +205,7 @@ impl Bucket for Sparse {
         assert!(parts.iter().rev().skip(1).all(|part| part.size >= MIN_PART_BYTES));
         *self.completed.lock().unwrap() = parts.iter().map(|part| part.size).collect();
         self.inner.abort_upload(key, upload).await?;
-        Ok(Stored { pin: object.pin, modified: None })
+        Ok(Stored { pin: object.pin, modified: None, crc64: None, request_id: None })
     }
 
     async fn list_parts(&self, key: &Key, upload: &UploadId, after: u32) -> Result<PartsPage> {
