@@ -11,7 +11,7 @@
 //! The server's own user may only assume the two roles. It can't even read a bucket.
 
 use super::{
-    iam::{AccountId, Policy, Role, User},
+    iam::{AccountId, IamRole, IamUser, Policy},
     s3,
 };
 
@@ -70,8 +70,8 @@ impl Account {
         Ok(self.id.parse()?)
     }
 
-    fn looker(&self) -> anyhow::Result<User> {
-        Ok(User {
+    fn looker(&self) -> anyhow::Result<IamUser> {
+        Ok(IamUser {
             account: self.account()?,
             name: self.user.to_owned(),
             access_key_id: self.user.to_owned(),
@@ -82,7 +82,7 @@ impl Account {
 
     /// Trusts the vendor's server if it names the external ID. Grants the actions on the bucket that a session can
     /// need.
-    fn role(&self) -> anyhow::Result<Role> {
+    fn role(&self) -> anyhow::Result<IamRole> {
         let trust = format!(
             r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "sts:AssumeRole",
                 "Principal": {{"AWS": "arn:aws:iam::{}:user/{SERVER}"}},
@@ -99,25 +99,25 @@ impl Account {
                     "s3:PutObjectTagging", "s3:DeleteObject", "s3:AbortMultipartUpload",
                     "s3:ListMultipartUploadParts"]}}]}}"#
         );
-        Ok(Role {
+        Ok(IamRole {
             account: self.account()?,
             name: self.role.to_owned(),
             trust: trust.parse()?,
             policy: policy.parse()?,
-            max_session: Role::DEFAULT_MAX_SESSION,
+            max_session: IamRole::DEFAULT_MAX_SESSION,
         })
     }
 }
 
 /// Settings of the demo's S3 with both accounts.
-pub fn settings(storage: s3::Storage) -> anyhow::Result<s3::Settings> {
+pub fn settings(storage: s3::StorageKind) -> anyhow::Result<s3::S3Settings> {
     let server_policy = format!(
         r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "sts:AssumeRole",
             "Resource": ["{}", "{}"]}}}}"#,
         VENDOR.role_arn(),
         GLOBEX.role_arn()
     );
-    let server = User {
+    let server = IamUser {
         account: VENDOR.account()?,
         name: SERVER.to_owned(),
         access_key_id: SERVER_ACCESS_KEY_ID.to_owned(),
@@ -125,7 +125,7 @@ pub fn settings(storage: s3::Storage) -> anyhow::Result<s3::Settings> {
         policy: server_policy.parse()?,
     };
     let bucket = |account: &Account| anyhow::Ok((account.bucket.to_owned(), account.account()?));
-    Ok(s3::Settings {
+    Ok(s3::S3Settings {
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         users: vec![server, VENDOR.looker()?, GLOBEX.looker()?],
         roles: vec![VENDOR.role()?, GLOBEX.role()?],

@@ -56,8 +56,8 @@ impl Demo {
     pub async fn start(port: u16, data: Option<PathBuf>, keys: &[PathBuf]) -> anyhow::Result<Self> {
         let keys = keys.iter().map(|file| public_key(file)).collect::<anyhow::Result<Vec<_>>>()?;
         let storage = match &data {
-            Some(directory) => s3::Storage::Directory(directory.join("s3")),
-            None => s3::Storage::Memory { max_bytes: memory_bytes() },
+            Some(directory) => s3::StorageKind::Directory(directory.join("s3")),
+            None => s3::StorageKind::Memory { max_bytes: memory_bytes() },
         };
         let s3 = s3::S3::start(accounts::settings(storage)?).await?;
         let ssh = ssh::Settings {

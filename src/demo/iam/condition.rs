@@ -2,7 +2,7 @@
 //! match.
 
 use super::{
-    Malformed,
+    MalformedPolicy,
     document::{Entries, OneOrMore},
     pattern::Pattern,
     vocabulary,
@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 
 /// Facts about a request, by condition key. Keys are case-insensitive, values are case-sensitive.
 #[derive(Clone, Debug, Default)]
-pub struct Context(BTreeMap<String, String>);
+pub struct RequestContext(BTreeMap<String, String>);
 
-impl Context {
+impl RequestContext {
     /// Adds a key. Without a value the context stays as it is.
     #[must_use]
     pub fn with(mut self, key: &str, value: Option<impl ToString>) -> Self {
@@ -28,9 +28,9 @@ impl Context {
     }
 }
 
-/// One key of a statement's `Condition`.
+/// One key of a statement's `ConditionEntry`.
 #[derive(Clone, Debug)]
-pub struct Condition {
+pub struct ConditionEntry {
     /// Lowercase.
     key: String,
     test: Test,
@@ -46,14 +46,14 @@ enum Test {
     Present,
 }
 
-impl Condition {
+impl ConditionEntry {
     /// Returns all conditions of a statement. They must all hold.
-    pub fn parse(block: Entries<Entries<OneOrMore<String>>>) -> Result<Vec<Self>, Malformed> {
+    pub fn parse(block: Entries<Entries<OneOrMore<String>>>) -> Result<Vec<Self>, MalformedPolicy> {
         let mut conditions = Vec::new();
         for (operator, keys) in block.filled()? {
             for (key, values) in keys.filled()? {
                 if !vocabulary::is_condition_key(&key) {
-                    return Err(Malformed::Key(key));
+                    return Err(MalformedPolicy::Key(key));
                 }
                 let test = Test::parse(&operator, &values.filled("Condition")?)?;
                 conditions.push(Self { key: key.to_ascii_lowercase(), test });
@@ -63,7 +63,7 @@ impl Condition {
     }
 
     /// True if the context satisfies the condition.
-    pub fn holds(&self, context: &Context) -> bool {
+    pub fn holds(&self, context: &RequestContext) -> bool {
         let value = context.value(&self.key);
         match &self.test {
             Test::Matches(patterns) => value.is_some_and(|value| patterns.iter().any(|pattern| pattern.matches(value))),
@@ -74,8 +74,8 @@ impl Condition {
 }
 
 impl Test {
-    fn parse(operator: &str, values: &[String]) -> Result<Self, Malformed> {
-        let patterns = |read: fn(&str) -> Result<Pattern, Malformed>| {
+    fn parse(operator: &str, values: &[String]) -> Result<Self, MalformedPolicy> {
+        let patterns = |read: fn(&str) -> Result<Pattern, MalformedPolicy>| {
             values.iter().map(|value| read(value)).collect::<Result<_, _>>().map(Self::Matches)
         };
         match (operator, values) {
@@ -83,8 +83,8 @@ impl Test {
             ("StringLike", _) => patterns(Pattern::parse),
             ("Null", [value]) if value == "true" => Ok(Self::Absent),
             ("Null", [value]) if value == "false" => Ok(Self::Present),
-            ("Null", values) => Err(Malformed::Null(values.join(", "))),
-            _ => Err(Malformed::Operator(operator.to_owned())),
+            ("Null", values) => Err(MalformedPolicy::Null(values.join(", "))),
+            _ => Err(MalformedPolicy::Operator(operator.to_owned())),
         }
     }
 }

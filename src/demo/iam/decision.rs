@@ -1,31 +1,31 @@
 //! AWS's sentence that tells a principal why its request was denied.
 
-use super::{Context, Principal, policy::Verdict};
+use super::{Principal, RequestContext, policy::Evaluation};
 
 /// The request that a principal makes.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub struct AuthorizationRequest<'a> {
     /// IAM's name of the action, such as `s3:GetObject`.
     pub action: &'a str,
     /// ARN of the resource.
     pub resource: &'a str,
     /// Values of the condition keys.
-    pub context: &'a Context,
+    pub context: &'a RequestContext,
 }
 
 /// A denial that the principal itself may read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("User: {arn} is not authorized to perform: {action} on resource: {resource}{reason}")]
-pub struct Denial {
+pub struct AccessDenial {
     arn: String,
     action: String,
     resource: String,
     reason: String,
 }
 
-impl Denial {
+impl AccessDenial {
     /// A denial without a reason, as AWS answers across accounts.
-    pub fn unexplained(principal: &Principal, request: &Request<'_>) -> Self {
+    pub fn unexplained(principal: &Principal, request: &AuthorizationRequest<'_>) -> Self {
         Self {
             arn: principal.arn.clone(),
             action: request.action.to_owned(),
@@ -35,11 +35,16 @@ impl Denial {
     }
 
     /// Returns a denial by a kind of policy (`session policy`), or `None` if that policy allows the request.
-    pub fn by(kind: &str, verdict: Verdict, principal: &Principal, request: &Request<'_>) -> Option<Self> {
+    pub fn by(
+        kind: &str,
+        verdict: Evaluation,
+        principal: &Principal,
+        request: &AuthorizationRequest<'_>,
+    ) -> Option<Self> {
         let reason = match verdict {
-            Verdict::Allowed => return None,
-            Verdict::Unmentioned => format!(" because no {kind} allows the {} action", request.action),
-            Verdict::Denied => format!(" with an explicit deny in a {kind}"),
+            Evaluation::Allowed => return None,
+            Evaluation::Unmentioned => format!(" because no {kind} allows the {} action", request.action),
+            Evaluation::Denied => format!(" with an explicit deny in a {kind}"),
         };
         Some(Self { reason, ..Self::unexplained(principal, request) })
     }
@@ -48,7 +53,7 @@ impl Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::iam::{Policy, Role, TrustPolicy, User};
+    use crate::demo::iam::{IamRole, IamUser, Policy, TrustPolicy};
 
     const P_ONLY: &str = r#"{"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": "arn:aws:s3:::b/p/*"},
@@ -57,7 +62,7 @@ mod tests {
     ]}"#;
 
     fn user(policy: &str) -> Principal {
-        let user = User {
+        let user = IamUser {
             account: "111122223333".parse().unwrap(),
             name: "u".to_owned(),
             access_key_id: String::new(),
@@ -68,7 +73,7 @@ mod tests {
     }
 
     fn session(policy: &str) -> Principal {
-        let role = Role {
+        let role = IamRole {
             account: "111122223333".parse().unwrap(),
             name: "r".to_owned(),
             trust: r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"AWS": "*"},
@@ -76,14 +81,14 @@ mod tests {
                 .parse::<TrustPolicy>()
                 .unwrap(),
             policy: Policy::everything(),
-            max_session: Role::DEFAULT_MAX_SESSION,
+            max_session: IamRole::DEFAULT_MAX_SESSION,
         };
         Principal::session(&role, "s", Some(policy.parse().unwrap()), None)
     }
 
     fn may(principal: &Principal, action: &str, resource: &str, prefix: Option<&str>) -> bool {
-        let context = Context::default().with("s3:prefix", prefix);
-        principal.decide(&Request { action, resource, context: &context }).is_ok()
+        let context = RequestContext::default().with("s3:prefix", prefix);
+        principal.decide(&AuthorizationRequest { action, resource, context: &context }).is_ok()
     }
 
     #[test]
@@ -123,8 +128,9 @@ mod tests {
             r#"{"StringLike": {"s3:prefix": "p/*"}, "StringEquals": {"S3:Delimiter": "/"}}"#,
         );
         let list = |delimiter: Option<&str>| {
-            let context = Context::default().with("s3:prefix", Some("p/")).with("s3:delimiter", delimiter);
-            let request = Request { action: "s3:ListBucket", resource: "arn:aws:s3:::b", context: &context };
+            let context = RequestContext::default().with("s3:prefix", Some("p/")).with("s3:delimiter", delimiter);
+            let request =
+                AuthorizationRequest { action: "s3:ListBucket", resource: "arn:aws:s3:::b", context: &context };
             session(&both).decide(&request).is_ok()
         };
         assert!(list(Some("/")) && !list(Some("-")) && !list(None));
@@ -145,7 +151,11 @@ mod tests {
 
     #[test]
     fn a_denial_says_which_policy_was_missing() {
-        let request = Request { action: "s3:GetObject", resource: "arn:aws:s3:::b/x", context: &Context::default() };
+        let request = AuthorizationRequest {
+            action: "s3:GetObject",
+            resource: "arn:aws:s3:::b/x",
+            context: &RequestContext::default(),
+        };
         let sentence = |principal: Principal| principal.decide(&request).unwrap_err().to_string();
         assert_eq!(
             sentence(user(P_ONLY)),

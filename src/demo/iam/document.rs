@@ -9,7 +9,7 @@ use std::{fmt, marker::PhantomData};
 
 /// Reason why a policy is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
+pub enum MalformedPolicy {
     /// The text isn't JSON of the right shape.
     #[error("Syntax errors in policy: {0}")]
     Syntax(String),
@@ -57,15 +57,15 @@ pub enum Malformed {
 /// A whole policy document.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
-pub struct Document {
+pub struct PolicyDocument {
     version: String,
-    statement: OneOrMore<Statement>,
+    statement: OneOrMore<StatementDocument>,
 }
 
-/// A statement of a [`Document`], before its values are parsed.
+/// A statement of a [`PolicyDocument`], before its values are parsed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
-pub struct Statement {
+pub struct StatementDocument {
     #[serde(default, deserialize_with = "present")]
     pub sid: Option<String>,
     pub effect: Effect,
@@ -95,21 +95,21 @@ pub struct Principals {
     pub aws: OneOrMore<String>,
 }
 
-impl Document {
+impl PolicyDocument {
     /// Returns the statements of a policy text.
-    pub fn parse(text: &str) -> Result<Vec<Statement>, Malformed> {
-        let document: Self = serde_json::from_str(text).map_err(|error| Malformed::Syntax(error.to_string()))?;
+    pub fn parse(text: &str) -> Result<Vec<StatementDocument>, MalformedPolicy> {
+        let document: Self = serde_json::from_str(text).map_err(|error| MalformedPolicy::Syntax(error.to_string()))?;
         if document.version != "2012-10-17" {
-            return Err(Malformed::Version(document.version));
+            return Err(MalformedPolicy::Version(document.version));
         }
         let statements = document.statement.filled("Statement")?;
         let mut names = std::collections::BTreeSet::new();
         for name in statements.iter().filter_map(|statement| statement.sid.as_ref()) {
             if !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-                return Err(Malformed::Sid(name.clone()));
+                return Err(MalformedPolicy::Sid(name.clone()));
             }
             if !names.insert(name) {
-                return Err(Malformed::SidTwice(name.clone()));
+                return Err(MalformedPolicy::SidTwice(name.clone()));
             }
         }
         Ok(statements)
@@ -127,8 +127,8 @@ pub struct OneOrMore<T>(Vec<T>);
 
 impl<T> OneOrMore<T> {
     /// Returns the values. Fails if there are none.
-    pub fn filled(self, name: &'static str) -> Result<Vec<T>, Malformed> {
-        if self.0.is_empty() { Err(Malformed::Empty(name)) } else { Ok(self.0) }
+    pub fn filled(self, name: &'static str) -> Result<Vec<T>, MalformedPolicy> {
+        if self.0.is_empty() { Err(MalformedPolicy::Empty(name)) } else { Ok(self.0) }
     }
 }
 
@@ -166,7 +166,7 @@ pub struct Entries<T>(Vec<(String, T)>);
 
 impl<T> Entries<T> {
     /// Returns the entries. Fails if there are none.
-    pub fn filled(self) -> Result<Vec<(String, T)>, Malformed> {
+    pub fn filled(self) -> Result<Vec<(String, T)>, MalformedPolicy> {
         OneOrMore(self.0).filled("Condition")
     }
 }

@@ -24,12 +24,12 @@ mod trust;
 mod vocabulary;
 
 pub use account::{AccountId, NoAccountId};
-pub use document::Malformed;
+pub use document::MalformedPolicy;
 pub use policy::Policy;
-pub use register::{Role, User};
+pub use register::{IamRole, IamUser};
 pub use trust::TrustPolicy;
 
-pub(super) use condition::Context;
-pub(super) use decision::{Denial, Request};
+pub(super) use condition::RequestContext;
+pub(super) use decision::{AccessDenial, AuthorizationRequest};
 pub(super) use principal::Principal;
 pub(super) use register::Register;

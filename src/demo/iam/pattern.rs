@@ -1,7 +1,7 @@
 //! IAM's patterns: `*` matches any characters including `/`, and `?` matches one. `${*}`, `${?}` and `${$}` stand for
 //! the characters themselves. Any other `${…}` would be a policy variable, and is refused.
 
-use super::Malformed;
+use super::MalformedPolicy;
 use std::iter::Peekable;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Pattern {
     }
 
     /// Parses a pattern with wildcards and escapes, as in `Resource` and `StringLike`.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
+    pub fn parse(text: &str) -> Result<Self, MalformedPolicy> {
         Self::read(text, |character| match character {
             '*' => Piece::AnyNumber,
             '?' => Piece::AnyOne,
@@ -31,11 +31,11 @@ impl Pattern {
     }
 
     /// Parses a pattern in which `*` and `?` stand for themselves, as in `StringEquals`. Escapes still work.
-    pub fn literal(text: &str) -> Result<Self, Malformed> {
+    pub fn literal(text: &str) -> Result<Self, MalformedPolicy> {
         Self::read(text, Piece::Exactly)
     }
 
-    fn read(text: &str, plain: impl Fn(char) -> Piece) -> Result<Self, Malformed> {
+    fn read(text: &str, plain: impl Fn(char) -> Piece) -> Result<Self, MalformedPolicy> {
         let mut pieces = Vec::with_capacity(text.len());
         let mut characters = text.chars().peekable();
         while let Some(character) = characters.next() {
@@ -74,8 +74,8 @@ impl Pattern {
 }
 
 /// Reads `{…}` and returns the character that it stands for.
-fn escaped(characters: &mut Peekable<std::str::Chars<'_>>, text: &str) -> Result<char, Malformed> {
-    let variable = || Malformed::Variable(text.to_owned());
+fn escaped(characters: &mut Peekable<std::str::Chars<'_>>, text: &str) -> Result<char, MalformedPolicy> {
+    let variable = || MalformedPolicy::Variable(text.to_owned());
     match (characters.next(), characters.next(), characters.next()) {
         (Some('{'), Some(character @ ('*' | '?' | '$')), Some('}')) => Ok(character),
         _ => Err(variable()),
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn variables_are_refused() {
         for text in ["${aws:username}", "x/${}", "${*", "${", "${**}", "${ *}"] {
-            assert_eq!(Pattern::parse(text), Err(Malformed::Variable(text.to_owned())));
+            assert_eq!(Pattern::parse(text), Err(MalformedPolicy::Variable(text.to_owned())));
             assert!(Pattern::literal(text).is_err());
         }
     }

@@ -2,9 +2,9 @@
 //! isn't understood.
 
 use super::{
-    Malformed, Request,
-    condition::Condition,
-    document::{Document, Effect, Entries, OneOrMore, Statement as Raw},
+    AuthorizationRequest, MalformedPolicy,
+    condition::ConditionEntry,
+    document::{Effect, Entries, OneOrMore, PolicyDocument, StatementDocument},
     pattern::Pattern,
     vocabulary,
 };
@@ -18,7 +18,7 @@ pub struct Policy {
 
 /// Combined decision of the statements that match a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Evaluation {
     /// At least one statement allows the request, and none denies it.
     Allowed,
     /// No statement matches the request.
@@ -36,29 +36,29 @@ impl Policy {
     }
 
     /// Returns the policy's verdict on a request.
-    pub(super) fn judge(&self, request: &Request<'_>) -> Verdict {
-        Verdict::of(self.statements.iter().filter(|statement| statement.matches(request)))
+    pub(super) fn judge(&self, request: &AuthorizationRequest<'_>) -> Evaluation {
+        Evaluation::of(self.statements.iter().filter(|statement| statement.matches(request)))
     }
 }
 
 impl FromStr for Policy {
-    type Err = Malformed;
+    type Err = MalformedPolicy;
 
-    fn from_str(text: &str) -> Result<Self, Malformed> {
-        let statement = |raw: Raw| {
+    fn from_str(text: &str) -> Result<Self, MalformedPolicy> {
+        let statement = |raw: StatementDocument| {
             if raw.principal.is_some() {
-                return Err(Malformed::Prohibited("Principal"));
+                return Err(MalformedPolicy::Prohibited("Principal"));
             }
-            let resources = raw.resource.ok_or(Malformed::Missing("Resource"))?.filled("Resource")?;
+            let resources = raw.resource.ok_or(MalformedPolicy::Missing("Resource"))?.filled("Resource")?;
             let resources = resources.iter().map(|resource| parse_resource(resource)).collect::<Result<_, _>>()?;
             Statement::parse(raw.effect, raw.action, resources, raw.condition)
         };
-        let statements = Document::parse(text)?.into_iter().map(statement).collect::<Result<_, _>>()?;
+        let statements = PolicyDocument::parse(text)?.into_iter().map(statement).collect::<Result<_, _>>()?;
         Ok(Self { statements })
     }
 }
 
-impl Verdict {
+impl Evaluation {
     /// Combines the statements that match a request: a denial wins.
     pub fn of<'a>(matching: impl Iterator<Item = &'a Statement>) -> Self {
         matching.fold(Self::Unmentioned, |verdict, statement| match (verdict, statement.effect) {
@@ -75,7 +75,7 @@ pub struct Statement {
     /// Lowercase.
     actions: Vec<Pattern>,
     resources: Vec<Pattern>,
-    conditions: Vec<Condition>,
+    conditions: Vec<ConditionEntry>,
 }
 
 impl Statement {
@@ -85,14 +85,14 @@ impl Statement {
         actions: OneOrMore<String>,
         resources: Vec<Pattern>,
         conditions: Option<Entries<Entries<OneOrMore<String>>>>,
-    ) -> Result<Self, Malformed> {
+    ) -> Result<Self, MalformedPolicy> {
         let actions = actions.filled("Action")?.iter().map(|action| parse_action(action)).collect::<Result<_, _>>()?;
-        let conditions = conditions.map(Condition::parse).transpose()?.unwrap_or_default();
+        let conditions = conditions.map(ConditionEntry::parse).transpose()?.unwrap_or_default();
         Ok(Self { effect, actions, resources, conditions })
     }
 
     /// True if action, resource and conditions match the request.
-    pub fn matches(&self, request: &Request<'_>) -> bool {
+    pub fn matches(&self, request: &AuthorizationRequest<'_>) -> bool {
         let action = request.action.to_ascii_lowercase();
         self.actions.iter().any(|pattern| pattern.matches(&action))
             && self.resources.iter().any(|pattern| pattern.matches(request.resource))
@@ -101,17 +101,17 @@ impl Statement {
 }
 
 /// Parses an action. Actions are case-insensitive and have no escapes.
-fn parse_action(action: &str) -> Result<Pattern, Malformed> {
-    let unknown = || Malformed::Action(action.to_owned());
+fn parse_action(action: &str) -> Result<Pattern, MalformedPolicy> {
+    let unknown = || MalformedPolicy::Action(action.to_owned());
     let pattern = Pattern::parse(&action.to_ascii_lowercase()).map_err(|_| unknown())?;
     let known = vocabulary::actions().any(|known| pattern.matches(&known.to_ascii_lowercase()));
     if known { Ok(pattern) } else { Err(unknown()) }
 }
 
-fn parse_resource(resource: &str) -> Result<Pattern, Malformed> {
+fn parse_resource(resource: &str) -> Result<Pattern, MalformedPolicy> {
     let is_arn = resource.starts_with("arn:aws:") && resource.split(':').count() >= 6;
     if !is_arn && resource != "*" {
-        return Err(Malformed::Resource(resource.to_owned()));
+        return Err(MalformedPolicy::Resource(resource.to_owned()));
     }
     Pattern::parse(resource)
 }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_understood_is_taken() {
+    fn policies_in_known_words_are_accepted() {
         GOOD.parse::<Policy>().unwrap();
         let one = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}}"#;
         one.parse::<Policy>().unwrap();
@@ -194,7 +194,7 @@ mod tests {
         let twice = r#"{"Version": "2012-10-17", "Statement": [
             {"Sid": "A", "Effect": "Allow", "Action": "s3:*", "Resource": "*"},
             {"Sid": "A", "Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}"#;
-        assert_eq!(twice.parse::<Policy>().unwrap_err(), Malformed::SidTwice("A".to_owned()));
+        assert_eq!(twice.parse::<Policy>().unwrap_err(), MalformedPolicy::SidTwice("A".to_owned()));
         for text in ["", "{}", "[]", "null", "{\"Version\": \"2012-10-17\", \"Statement\": []}"] {
             assert!(text.parse::<Policy>().is_err(), "{text}");
         }

@@ -1,8 +1,8 @@
 //! An authenticated principal: a user, or a session of a role.
 
 use super::{
-    AccountId, Denial, Policy, Request,
-    register::{Role, User},
+    AccessDenial, AccountId, AuthorizationRequest, Policy,
+    register::{IamRole, IamUser},
 };
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub struct Assumed {
 impl Principal {
     /// Makes the principal of a user.
     #[must_use]
-    pub fn user(user: &User) -> Self {
+    pub fn user(user: &IamUser) -> Self {
         Self {
             arn: user.arn(),
             account: user.account.clone(),
@@ -46,7 +46,7 @@ impl Principal {
 
     /// Makes the principal of a role's session. A session policy restricts it further.
     #[must_use]
-    pub fn session(role: &Role, name: &str, policy: Option<Policy>, source_identity: Option<String>) -> Self {
+    pub fn session(role: &IamRole, name: &str, policy: Option<Policy>, source_identity: Option<String>) -> Self {
         Self {
             arn: format!("arn:aws:sts::{}:assumed-role/{}/{name}", role.account, role.name),
             account: role.account.clone(),
@@ -62,10 +62,10 @@ impl Principal {
     ///
     /// # Errors
     /// The denial of the first policy that doesn't allow the request.
-    pub fn decide(&self, request: &Request<'_>) -> Result<(), Denial> {
-        let own = Denial::by("identity-based policy", self.policy.judge(request), self, request);
+    pub fn decide(&self, request: &AuthorizationRequest<'_>) -> Result<(), AccessDenial> {
+        let own = AccessDenial::by("identity-based policy", self.policy.judge(request), self, request);
         let session = self.session_policy.as_ref().map(|policy| policy.judge(request));
-        let session = session.and_then(|verdict| Denial::by("session policy", verdict, self, request));
+        let session = session.and_then(|verdict| AccessDenial::by("session policy", verdict, self, request));
         own.or(session).map_or(Ok(()), Err)
     }
 }

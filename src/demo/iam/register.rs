@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// A user with an access key.
 #[derive(Clone)]
-pub struct User {
+pub struct IamUser {
     /// Account of the user.
     pub account: AccountId,
     /// Name of the user within the account.
@@ -19,7 +19,7 @@ pub struct User {
     pub policy: Policy,
 }
 
-impl User {
+impl IamUser {
     /// `arn:aws:iam::ACCOUNT:user/NAME`.
     #[must_use]
     pub fn arn(&self) -> String {
@@ -33,15 +33,15 @@ impl User {
     }
 }
 
-impl std::fmt::Debug for User {
+impl std::fmt::Debug for IamUser {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("User").field("arn", &self.arn()).finish_non_exhaustive()
+        formatter.debug_struct("IamUser").field("arn", &self.arn()).finish_non_exhaustive()
     }
 }
 
 /// A role that principals may assume.
 #[derive(Clone, Debug)]
-pub struct Role {
+pub struct IamRole {
     /// Account of the role.
     pub account: AccountId,
     /// Name of the role within the account.
@@ -54,8 +54,8 @@ pub struct Role {
     pub max_session: Duration,
 }
 
-impl Role {
-    /// [`Role::max_session`] of roles that set none.
+impl IamRole {
+    /// [`IamRole::max_session`] of roles that set none.
     pub const DEFAULT_MAX_SESSION: Duration = Duration::from_hours(1);
 
     /// `arn:aws:iam::ACCOUNT:role/NAME`.
@@ -80,16 +80,16 @@ fn unique_id(kind: &str, arn: &str) -> String {
 /// The register itself.
 #[derive(Clone, Debug, Default)]
 pub(in crate::demo) struct Register {
-    users: BTreeMap<String, (User, Principal)>,
-    roles: BTreeMap<String, Role>,
+    users: BTreeMap<String, (IamUser, Principal)>,
+    roles: BTreeMap<String, IamRole>,
     owners: BTreeMap<String, AccountId>,
 }
 
 impl Register {
     /// Builds the register from users, roles, and buckets with their owners.
     #[must_use]
-    pub fn new(users: Vec<User>, roles: Vec<Role>, buckets: Vec<(String, AccountId)>) -> Self {
-        let by_key = |user: User| (user.access_key_id.clone(), (user.clone(), Principal::user(&user)));
+    pub fn new(users: Vec<IamUser>, roles: Vec<IamRole>, buckets: Vec<(String, AccountId)>) -> Self {
+        let by_key = |user: IamUser| (user.access_key_id.clone(), (user.clone(), Principal::user(&user)));
         Self {
             users: users.into_iter().map(by_key).collect(),
             roles: roles.into_iter().map(|role| (role.arn(), role)).collect(),
@@ -99,13 +99,13 @@ impl Register {
 
     /// Returns the user of an access key, with its principal.
     #[must_use]
-    pub fn user(&self, access_key_id: &str) -> Option<&(User, Principal)> {
+    pub fn user(&self, access_key_id: &str) -> Option<&(IamUser, Principal)> {
         self.users.get(access_key_id)
     }
 
     /// The role of an ARN.
     #[must_use]
-    pub fn role(&self, arn: &str) -> Option<&Role> {
+    pub fn role(&self, arn: &str) -> Option<&IamRole> {
         self.roles.get(arn)
     }
 

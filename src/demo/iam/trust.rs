@@ -1,10 +1,10 @@
 //! A role's trust policy: the principals that may assume it, and under which conditions.
 
 use super::{
-    AccountId, Malformed, Principal, Request,
-    document::{Document, Statement as Raw},
+    AccountId, AuthorizationRequest, MalformedPolicy, Principal,
+    document::{PolicyDocument, StatementDocument},
     pattern::Pattern,
-    policy::{Statement, Verdict},
+    policy::{Evaluation, Statement},
 };
 use std::str::FromStr;
 
@@ -26,29 +26,29 @@ enum Trusted {
 
 impl TrustPolicy {
     /// Returns the policy's verdict on a principal's request.
-    pub(in crate::demo) fn judge(&self, principal: &Principal, request: &Request<'_>) -> Verdict {
+    pub(in crate::demo) fn judge(&self, principal: &Principal, request: &AuthorizationRequest<'_>) -> Evaluation {
         let about = |trusted: &[Trusted]| trusted.iter().any(|trusted| trusted.is(principal));
         let matching =
             self.statements.iter().filter(|(trusted, statement)| about(trusted) && statement.matches(request));
-        Verdict::of(matching.map(|(_, statement)| statement))
+        Evaluation::of(matching.map(|(_, statement)| statement))
     }
 }
 
 impl FromStr for TrustPolicy {
-    type Err = Malformed;
+    type Err = MalformedPolicy;
 
-    fn from_str(text: &str) -> Result<Self, Malformed> {
-        let statement = |raw: Raw| {
+    fn from_str(text: &str) -> Result<Self, MalformedPolicy> {
+        let statement = |raw: StatementDocument| {
             if raw.resource.is_some() {
-                return Err(Malformed::Prohibited("Resource"));
+                return Err(MalformedPolicy::Prohibited("Resource"));
             }
-            let trusted = raw.principal.ok_or(Malformed::Missing("Principal"))?.aws.filled("Principal")?;
+            let trusted = raw.principal.ok_or(MalformedPolicy::Missing("Principal"))?.aws.filled("Principal")?;
             let trusted = trusted.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
             // The resource of a trust policy is implicitly its own role.
             let statement = Statement::parse(raw.effect, raw.action, vec![Pattern::everything()], raw.condition)?;
             Ok((trusted, statement))
         };
-        let statements = Document::parse(text)?.into_iter().map(statement).collect::<Result<_, _>>()?;
+        let statements = PolicyDocument::parse(text)?.into_iter().map(statement).collect::<Result<_, _>>()?;
         Ok(Self { statements })
     }
 }
@@ -66,10 +66,10 @@ impl Trusted {
 }
 
 impl FromStr for Trusted {
-    type Err = Malformed;
+    type Err = MalformedPolicy;
 
-    fn from_str(text: &str) -> Result<Self, Malformed> {
-        let invalid = || Malformed::Principal(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, MalformedPolicy> {
+        let invalid = || MalformedPolicy::Principal(text.to_owned());
         if text == "*" {
             return Ok(Self::Everyone);
         }
@@ -94,7 +94,7 @@ impl FromStr for Trusted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::iam::{Context, Policy, Role, User};
+    use crate::demo::iam::{IamRole, IamUser, Policy, RequestContext};
 
     fn trust(principal: &str) -> String {
         format!(
@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn user(account: &str) -> Principal {
-        Principal::user(&User {
+        Principal::user(&IamUser {
             account: account.parse().unwrap(),
             name: "u".to_owned(),
             access_key_id: String::new(),
@@ -114,9 +114,10 @@ mod tests {
     }
 
     fn trusts(policy: &str, principal: &Principal, external_id: Option<&str>) -> bool {
-        let context = Context::default().with("sts:ExternalId", external_id);
-        let request = Request { action: "sts:AssumeRole", resource: "arn:aws:iam::1:role/r", context: &context };
-        policy.parse::<TrustPolicy>().unwrap().judge(principal, &request) == Verdict::Allowed
+        let context = RequestContext::default().with("sts:ExternalId", external_id);
+        let request =
+            AuthorizationRequest { action: "sts:AssumeRole", resource: "arn:aws:iam::1:role/r", context: &context };
+        policy.parse::<TrustPolicy>().unwrap().judge(principal, &request) == Evaluation::Allowed
     }
 
     #[test]
@@ -131,12 +132,12 @@ mod tests {
         assert!(trusts(&trust(r#""*""#), &theirs, id));
         assert!(!trusts(&trust(r#""arn:aws:iam::111122223333:user/other""#), &ours, id));
 
-        let role = Role {
+        let role = IamRole {
             account: "111122223333".parse().unwrap(),
             name: "r".to_owned(),
             trust: trust(r#""*""#).parse().unwrap(),
             policy: Policy::everything(),
-            max_session: Role::DEFAULT_MAX_SESSION,
+            max_session: IamRole::DEFAULT_MAX_SESSION,
         };
         let session = Principal::session(&role, "s", None, None);
         for principal in ["arn:aws:iam::111122223333:role/r", "arn:aws:sts::111122223333:assumed-role/r/s"] {
@@ -160,7 +161,7 @@ mod tests {
             ["", "arn:aws:iam::1:root", "arn:aws:iam::111122223333:user/*", "arn:aws:iam::111122223333:user/", "me"]
         {
             let refused = trust(&format!("{odd:?}")).parse::<TrustPolicy>();
-            assert_eq!(refused.unwrap_err(), Malformed::Principal(odd.to_owned()));
+            assert_eq!(refused.unwrap_err(), MalformedPolicy::Principal(odd.to_owned()));
         }
         let refused = |text: String| text.parse::<TrustPolicy>().unwrap_err().to_string();
         assert!(refused(trust("\"*\"").replace("AWS", "Service")).contains("unknown field `Service`"));

@@ -2,14 +2,14 @@
 //! with each request.
 
 use super::{Failure, error::Error};
-use crate::demo::iam::{AccountId, Context, Principal, Register, Request};
+use crate::demo::iam::{AccountId, AuthorizationRequest, Principal, Register, RequestContext};
 use hyper::http::Extensions;
 use s3s::{S3Error, s3_error};
 use std::sync::Arc;
 
 /// Reason why a request with a valid signature is refused.
 #[derive(Clone, Debug)]
-pub enum Refusal {
+pub enum RefusalReason {
     /// A test asked for this failure.
     Wanted(Failure),
     /// The request was signed for another service.
@@ -22,24 +22,26 @@ pub enum Refusal {
     Denied(String),
 }
 
-impl Refusal {
+impl RefusalReason {
     /// A denial without a reason, as AWS answers across accounts.
     pub fn plain() -> Self {
         Self::Denied("Access Denied".to_owned())
     }
 }
 
-impl From<Refusal> for S3Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<RefusalReason> for S3Error {
+    fn from(refusal: RefusalReason) -> Self {
         match refusal {
-            Refusal::Wanted(failure) => failure.into(),
-            Refusal::ForeignScope => {
+            RefusalReason::Wanted(failure) => failure.into(),
+            RefusalReason::ForeignScope => {
                 let text = "The authorization header is malformed; incorrect service. This endpoint belongs to \"s3\".";
                 s3_error!(AuthorizationHeaderMalformed, "{text}")
             }
-            Refusal::InvalidToken => s3_error!(InvalidToken, "The provided token is malformed or otherwise invalid."),
-            Refusal::ExpiredToken => s3_error!(ExpiredToken, "The provided token has expired."),
-            Refusal::Denied(sentence) => s3_error!(AccessDenied, "{sentence}"),
+            RefusalReason::InvalidToken => {
+                s3_error!(InvalidToken, "The provided token is malformed or otherwise invalid.")
+            }
+            RefusalReason::ExpiredToken => s3_error!(ExpiredToken, "The provided token has expired."),
+            RefusalReason::Denied(sentence) => s3_error!(AccessDenied, "{sentence}"),
         }
     }
 }
@@ -72,48 +74,48 @@ impl Caller {
     }
 
     /// Checks that a bucket belongs to the account that the client expects. A bucket that doesn't exist passes.
-    pub fn expects(&self, bucket: &str, owner: Option<&str>) -> Result<(), Refusal> {
+    pub fn expects(&self, bucket: &str, owner: Option<&str>) -> Result<(), RefusalReason> {
         match (self.register.owner(bucket), owner) {
-            (Some(owner), Some(expected)) if owner.as_str() != expected => Err(Refusal::plain()),
+            (Some(owner), Some(expected)) if owner.as_str() != expected => Err(RefusalReason::plain()),
             _ => Ok(()),
         }
     }
 
     /// Checks that the caller may perform `action` on its account as a whole.
-    pub fn may_in_account(&self, action: &str) -> Result<(), Refusal> {
-        self.decide(action, "arn:aws:s3:::*", &Context::default())
+    pub fn may_in_account(&self, action: &str) -> Result<(), RefusalReason> {
+        self.decide(action, "arn:aws:s3:::*", &RequestContext::default())
     }
 
     /// Checks that the caller may perform `action` on a bucket. A bucket that doesn't exist passes: the operation then
     /// answers NoSuchBucket.
-    pub fn may(&self, action: &str, bucket: &str, context: &Context) -> Result<(), Refusal> {
+    pub fn may(&self, action: &str, bucket: &str, context: &RequestContext) -> Result<(), RefusalReason> {
         self.reach(action, bucket, &format!("arn:aws:s3:::{bucket}"), context)
     }
 
     /// Checks that the caller may perform `action` on an object.
-    pub fn may_with(&self, action: &str, bucket: &str, key: &str) -> Result<(), Refusal> {
-        self.reach(action, bucket, &format!("arn:aws:s3:::{bucket}/{key}"), &Context::default())
+    pub fn may_with(&self, action: &str, bucket: &str, key: &str) -> Result<(), RefusalReason> {
+        self.reach(action, bucket, &format!("arn:aws:s3:::{bucket}/{key}"), &RequestContext::default())
     }
 
     /// Denies access to buckets of other accounts: there are no bucket policies here.
-    fn reach(&self, action: &str, bucket: &str, resource: &str, context: &Context) -> Result<(), Refusal> {
+    fn reach(&self, action: &str, bucket: &str, resource: &str, context: &RequestContext) -> Result<(), RefusalReason> {
         match self.register.owner(bucket) {
             None => Ok(()),
-            Some(owner) if owner != self.account() => Err(Refusal::plain()),
+            Some(owner) if owner != self.account() => Err(RefusalReason::plain()),
             Some(_) => self.decide(action, resource, context),
         }
     }
 
-    fn decide(&self, action: &str, resource: &str, context: &Context) -> Result<(), Refusal> {
-        let decision = self.principal.decide(&Request { action, resource, context });
-        decision.map_err(|denial| Refusal::Denied(denial.to_string()))
+    fn decide(&self, action: &str, resource: &str, context: &RequestContext) -> Result<(), RefusalReason> {
+        let decision = self.principal.decide(&AuthorizationRequest { action, resource, context });
+        decision.map_err(|denial| RefusalReason::Denied(denial.to_string()))
     }
 }
 
 /// Turns NoSuchKey into AccessDenied unless the caller may list the whole bucket. HEAD, GET, a conditional DELETE and a
 /// copy's source have no prefix, so permission to list one prefix doesn't suffice.
 pub fn told(extensions: &Extensions, bucket: &str, error: Error) -> Error {
-    let may_list = |caller: &Caller| caller.may("s3:ListBucket", bucket, &Context::default()).is_ok();
+    let may_list = |caller: &Caller| caller.may("s3:ListBucket", bucket, &RequestContext::default()).is_ok();
     match error {
         Error::NoSuchKey if !extensions.get::<Caller>().is_some_and(may_list) => Error::AccessDenied,
         error => error,

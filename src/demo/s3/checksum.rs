@@ -13,7 +13,7 @@ use s3s::{
 
 /// Checksums that the client claims for a body, in base64.
 #[derive(Clone, Debug, Default)]
-pub struct Claims {
+pub struct ClaimedChecksums {
     pub crc64nvme: Option<String>,
     pub crc32: Option<String>,
     pub crc32c: Option<String>,
@@ -22,10 +22,10 @@ pub struct Claims {
     pub md5: Option<String>,
 }
 
-/// Takes the [`Claims`] out of a `PutObjectInput` or `UploadPartInput`.
+/// Takes the [`ClaimedChecksums`] out of a `PutObjectInput` or `UploadPartInput`.
 macro_rules! claims {
     ($input:expr) => {
-        $crate::demo::s3::checksum::Claims {
+        $crate::demo::s3::checksum::ClaimedChecksums {
             crc64nvme: $input.checksum_crc64nvme.take(),
             crc32: $input.checksum_crc32.take(),
             crc32c: $input.checksum_crc32c.take(),
@@ -38,16 +38,16 @@ macro_rules! claims {
 pub(super) use claims;
 
 /// Hashes a body as it arrives, then checks the claims.
-pub struct Checker {
-    claims: Claims,
+pub struct ChecksumVerifier {
+    claims: ClaimedChecksums,
     crc64: Digest,
     others: ChecksumHasher,
     md5: Option<Md5>,
 }
 
-impl Checker {
+impl ChecksumVerifier {
     /// Hashes for the checksums in `claims`, and for those that `headers` announce for the trailer.
-    pub fn new(claims: Claims, headers: &HeaderMap) -> Self {
+    pub fn new(claims: ClaimedChecksums, headers: &HeaderMap) -> Self {
         let announced = headers.get("x-amz-trailer").and_then(|names| names.to_str().ok()).unwrap_or_default();
         let asked = |claim: &Option<String>, name: &str| {
             claim.is_some() || announced.split(',').any(|other| other.trim().eq_ignore_ascii_case(name))
@@ -123,10 +123,14 @@ pub fn encode(crc64: u64) -> String {
 mod tests {
     use super::*;
 
-    fn check(claims: Claims, announced: &'static str, trailer: &[(&'static str, &'static str)]) -> Result<u64> {
+    fn check(
+        claims: ClaimedChecksums,
+        announced: &'static str,
+        trailer: &[(&'static str, &'static str)],
+    ) -> Result<u64> {
         let mut headers = HeaderMap::new();
         headers.insert("x-amz-trailer", announced.parse().unwrap());
-        let mut checker = Checker::new(claims, &headers);
+        let mut checker = ChecksumVerifier::new(claims, &headers);
         checker.update(b"1234");
         checker.update(b"56789");
         let trailer = trailer.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
@@ -135,22 +139,29 @@ mod tests {
 
     #[test]
     fn right_claims_pass_and_wrong_ones_are_named() {
-        let crc64 = check(Claims::default(), "", &[]).unwrap();
+        let crc64 = check(ClaimedChecksums::default(), "", &[]).unwrap();
         assert_eq!(crc64, 0xae8b_1486_0a79_9888, "the check value of CRC-64/NVME");
-        let claim = |crc64nvme: &str| Claims { crc64nvme: Some(crc64nvme.to_owned()), ..Claims::default() };
+        let claim =
+            |crc64nvme: &str| ClaimedChecksums { crc64nvme: Some(crc64nvme.to_owned()), ..ClaimedChecksums::default() };
         assert!(check(claim(&encode(crc64)), "", &[]).is_ok());
         assert!(matches!(check(claim(&encode(crc64 ^ 1)), "", &[]), Err(Error::BadDigest("CRC64NVME"))));
         assert!(matches!(check(claim("nonsense"), "", &[]), Err(Error::InvalidRequest(_))));
-        let md5 = Claims { md5: Some("JfnnlDI7RTiF9RgfG2JNCw==".to_owned()), ..Claims::default() };
+        let md5 = ClaimedChecksums { md5: Some("JfnnlDI7RTiF9RgfG2JNCw==".to_owned()), ..ClaimedChecksums::default() };
         assert!(check(md5, "", &[]).is_ok());
     }
 
     #[test]
     fn trailers_count_as_headers_do() {
         let name = "x-amz-checksum-crc32";
-        assert!(check(Claims::default(), name, &[(name, "y/Q5Jg==")]).is_ok());
-        assert!(matches!(check(Claims::default(), name, &[(name, "y/Q5Jh==")]), Err(Error::InvalidRequest(_))));
-        assert!(matches!(check(Claims::default(), name, &[(name, "AAAAAA==")]), Err(Error::BadDigest("CRC32"))));
-        assert!(matches!(check(Claims::default(), "", &[(name, "y/Q5Jg==")]), Err(Error::InvalidRequest(_))));
+        assert!(check(ClaimedChecksums::default(), name, &[(name, "y/Q5Jg==")]).is_ok());
+        assert!(matches!(
+            check(ClaimedChecksums::default(), name, &[(name, "y/Q5Jh==")]),
+            Err(Error::InvalidRequest(_))
+        ));
+        assert!(matches!(
+            check(ClaimedChecksums::default(), name, &[(name, "AAAAAA==")]),
+            Err(Error::BadDigest("CRC32"))
+        ));
+        assert!(matches!(check(ClaimedChecksums::default(), "", &[(name, "y/Q5Jg==")]), Err(Error::InvalidRequest(_))));
     }
 }

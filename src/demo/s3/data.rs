@@ -27,12 +27,12 @@ pub struct Data {
 }
 
 /// Stores the bytes of one request.
-pub enum Writer {
+pub enum DataWriter {
     Memory(Blocks),
     File(FileWriter),
 }
 
-impl Writer {
+impl DataWriter {
     pub async fn push(self, block: Bytes) -> Result<Self> {
         match self {
             Self::Memory(mut blocks) => {
@@ -55,7 +55,7 @@ impl Writer {
 impl Data {
     /// Returns the bytes of `range`, which must lie within the data.
     pub fn read(&self, range: Range<u64>) -> StreamingBlob {
-        let reading = Reading { left: self.slices(range), open: None, _held: self.clone() };
+        let reading = Reading { left: self.slices(range), open: None, _data: self.clone() };
         StreamingBlob::wrap(stream::try_unfold(reading, Reading::step))
     }
 
@@ -108,7 +108,7 @@ struct Reading {
     /// File of the current slice, positioned at the slice's start.
     open: Option<File>,
     /// Keeps the memory charge, and keeps the files even if the object is removed during the read.
-    _held: Data,
+    _data: Data,
 }
 
 impl Reading {

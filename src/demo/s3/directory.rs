@@ -9,8 +9,8 @@ use super::{
     data::{Data, Extent},
     error::Result,
     files::{DataFile, FileWriter},
-    record::Record,
-    store::Object,
+    record::ObjectRecord,
+    store::S3Object,
     unique,
 };
 use sha2::{Digest, Sha256};
@@ -28,21 +28,21 @@ const RECORD: &str = "toml";
 
 /// The directory of one S3.
 #[derive(Debug)]
-pub struct Directory {
+pub struct StorageDirectory {
     root: PathBuf,
     /// Locked as long as the process uses the directory.
     _lock: File,
 }
 
 /// Objects that a directory held when it was opened: by bucket, then by key.
-pub type Found = BTreeMap<String, BTreeMap<String, Object>>;
+pub type LoadedObjects = BTreeMap<String, BTreeMap<String, S3Object>>;
 
-impl Directory {
+impl StorageDirectory {
     /// Opens or creates the directory, with a subdirectory for each of `buckets`, and loads its objects.
     ///
     /// # Errors
     /// The directory holds other files, is in use by another process, or is damaged. Other files stay untouched.
-    pub fn open(root: &Path, buckets: &[String]) -> io::Result<(Self, Found)> {
+    pub fn open(root: &Path, buckets: &[String]) -> io::Result<(Self, LoadedObjects)> {
         fs::create_dir_all(root)?;
         let lock_path = root.join(LOCK);
         if !lock_path.exists() && fs::read_dir(root)?.next().is_some() {
@@ -65,8 +65,8 @@ impl Directory {
     }
 
     /// Stores `object` under `key`, durably. Blocks.
-    pub fn commit(&self, bucket: &str, key: &str, object: &Object) -> io::Result<()> {
-        let record = Record::new(key, object).to_text()?;
+    pub fn commit(&self, bucket: &str, key: &str, object: &S3Object) -> io::Result<()> {
+        let record = ObjectRecord::new(key, object).to_text()?;
         sync(&self.data())?;
         let path = self.record(bucket, key);
         let unfinished = self.bucket(bucket).join(unique());
@@ -86,8 +86,8 @@ impl Directory {
         sync(&self.bucket(bucket))
     }
 
-    fn load(&self) -> io::Result<Found> {
-        let mut found = Found::new();
+    fn load(&self) -> io::Result<LoadedObjects> {
+        let mut found = LoadedObjects::new();
         let mut named = HashSet::new();
         for directory in fs::read_dir(self.objects())? {
             let directory = directory?;
@@ -99,7 +99,7 @@ impl Directory {
                     fs::remove_file(path)?;
                     continue;
                 }
-                let (key, object) = Record::parse(&fs::read_to_string(&path)?)
+                let (key, object) = ObjectRecord::parse(&fs::read_to_string(&path)?)
                     .and_then(|record| record.into_object(&self.data()))
                     .map_err(|error| io::Error::other(format!("{} is damaged: {error}", path.display())))?;
                 named.extend(object.data.extents.iter().filter_map(|extent| match extent {

@@ -7,14 +7,14 @@
 //! has: a list's prefix, a copy's source, the keys to delete.
 
 use super::{
-    caller::{Caller, Refusal},
-    intake,
+    body,
+    caller::{Caller, RefusalReason},
     objects::source_of,
-    operations::{On, Operation},
+    operations::{On, S3Operation},
     requests::Requests,
 };
 use crate::demo::{
-    iam::Context,
+    iam::RequestContext,
     sts::{Sts, Unfit},
 };
 use hyper::header::IF_MATCH;
@@ -47,22 +47,22 @@ impl Gate {
     }
 
     /// Returns the caller if path and headers are allowed.
-    fn judge(&self, context: &S3AccessContext<'_>, access_key: &str) -> Result<Caller, Refusal> {
+    fn judge(&self, context: &S3AccessContext<'_>, access_key: &str) -> Result<Caller, RefusalReason> {
         if header(context, "authorization").is_some_and(|authorization| authorization.contains("/sts/aws4_request")) {
-            return Err(Refusal::ForeignScope);
+            return Err(RefusalReason::ForeignScope);
         }
         let principal = self.sts.principal(access_key, token(context).as_deref()).map_err(|unfit| match unfit {
-            Unfit::Token => Refusal::InvalidToken,
-            Unfit::Expired => Refusal::ExpiredToken,
+            Unfit::Token => RefusalReason::InvalidToken,
+            Unfit::Expired => RefusalReason::ExpiredToken,
         })?;
         let caller = Caller::new(principal, Arc::clone(&self.sts.register));
-        let operation = Operation::named(context.s3_op().name()).ok_or_else(Refusal::plain)?;
+        let operation = S3Operation::named(context.s3_op().name()).ok_or_else(RefusalReason::plain)?;
         let path = context.s3_path();
         let bucket = path.get_bucket_name().unwrap_or_default();
         caller.expects(bucket, header(context, "x-amz-expected-bucket-owner"))?;
         match (operation.on, path.as_object()) {
             (On::Account, _) => caller.may_in_account(operation.action)?,
-            (On::Bucket, _) => caller.may(operation.action, bucket, &Context::default())?,
+            (On::Bucket, _) => caller.may(operation.action, bucket, &RequestContext::default())?,
             (On::Object, Some((bucket, key))) => {
                 caller.may_with(operation.action, bucket, key)?;
                 // `If-Match` with an ETag reveals whether the object has it, so S3 also asks for GetObject.
@@ -70,7 +70,7 @@ impl Gate {
                     caller.may_with("s3:GetObject", bucket, key)?;
                 }
             }
-            (On::Object, None) => return Err(Refusal::plain()),
+            (On::Object, None) => return Err(RefusalReason::plain()),
             (On::Listing | On::Keys, _) => {}
         }
         Ok(caller)
@@ -89,14 +89,14 @@ impl S3Auth for Gate {
 #[async_trait::async_trait]
 impl S3Access for Gate {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let Some(credentials) = context.credentials() else { return Err(Refusal::plain().into()) };
+        let Some(credentials) = context.credentials() else { return Err(RefusalReason::plain().into()) };
         let judged = self.judge(context, &credentials.access_key);
         let operation = context.s3_op().name();
         let (failure, latency) = self.requests.arrive(operation);
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        match failure.map_or(judged, |failure| Err(Refusal::Wanted(failure))) {
+        match failure.map_or(judged, |failure| Err(RefusalReason::Wanted(failure))) {
             Ok(caller) => {
                 context.extensions_mut().insert(caller);
                 Ok(())
@@ -112,14 +112,14 @@ impl S3Access for Gate {
     }
 
     async fn put_object(&self, request: &mut S3Request<PutObjectInput>) -> S3Result<()> {
-        let Some(refusal) = request.extensions.remove::<Refusal>() else { return Ok(()) };
-        intake::drain(request.input.body.take()).await;
+        let Some(refusal) = request.extensions.remove::<RefusalReason>() else { return Ok(()) };
+        body::drain(request.input.body.take()).await;
         Err(refusal.into())
     }
 
     async fn upload_part(&self, request: &mut S3Request<UploadPartInput>) -> S3Result<()> {
-        let Some(refusal) = request.extensions.remove::<Refusal>() else { return Ok(()) };
-        intake::drain(request.input.body.take()).await;
+        let Some(refusal) = request.extensions.remove::<RefusalReason>() else { return Ok(()) };
+        body::drain(request.input.body.take()).await;
         Err(refusal.into())
     }
 
@@ -164,13 +164,13 @@ impl S3Access for Gate {
 }
 
 /// Returns the caller that [`S3Access::check`] accepted.
-fn caller<T>(request: &S3Request<T>) -> Result<&Caller, Refusal> {
-    request.extensions.get::<Caller>().ok_or_else(Refusal::plain)
+fn caller<T>(request: &S3Request<T>) -> Result<&Caller, RefusalReason> {
+    request.extensions.get::<Caller>().ok_or_else(RefusalReason::plain)
 }
 
 /// Condition keys of a listing. A key that the request lacks is absent, so no condition on it holds.
-fn listing(prefix: Option<&str>, delimiter: Option<&str>, max_keys: Option<i32>) -> Context {
-    Context::default().with("s3:prefix", prefix).with("s3:delimiter", delimiter).with("s3:max-keys", max_keys)
+fn listing(prefix: Option<&str>, delimiter: Option<&str>, max_keys: Option<i32>) -> RequestContext {
+    RequestContext::default().with("s3:prefix", prefix).with("s3:delimiter", delimiter).with("s3:max-keys", max_keys)
 }
 
 fn header<'a>(context: &'a S3AccessContext<'_>, name: &str) -> Option<&'a str> {

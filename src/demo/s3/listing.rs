@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Bound};
 
 /// The names that a listing covers.
 #[derive(Clone, Copy, Debug)]
-pub struct Scope<'a> {
+pub struct ListingScope<'a> {
     pub prefix: &'a str,
     /// Names that contain it after the prefix are rolled up into common prefixes.
     pub delimiter: Option<&'a str>,
@@ -16,7 +16,7 @@ pub struct Scope<'a> {
 
 /// One page of a listing, in order.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Page<T> {
+pub struct ListingPage<T> {
     pub objects: Vec<(String, T)>,
     pub prefixes: Vec<String>,
     /// The last name or common prefix of the page, if more follow.
@@ -24,8 +24,8 @@ pub struct Page<T> {
 }
 
 /// Lists `names`. `pick` extracts the value that the page shows for an object.
-pub fn page<V, T>(names: &BTreeMap<String, V>, scope: Scope<'_>, pick: impl Fn(&V) -> T) -> Page<T> {
-    let mut page = Page { objects: Vec::new(), prefixes: Vec::new(), next: None };
+pub fn page<V, T>(names: &BTreeMap<String, V>, scope: ListingScope<'_>, pick: impl Fn(&V) -> T) -> ListingPage<T> {
+    let mut page = ListingPage { objects: Vec::new(), prefixes: Vec::new(), next: None };
     if scope.max == 0 {
         return page;
     }
@@ -70,8 +70,8 @@ mod tests {
         names.iter().map(|name| ((*name).to_owned(), name.len())).collect()
     }
 
-    fn scope<'a>(prefix: &'a str, after: Option<&'a str>, max: usize) -> Scope<'a> {
-        Scope { prefix, delimiter: Some("/"), after, max }
+    fn scope<'a>(prefix: &'a str, after: Option<&'a str>, max: usize) -> ListingScope<'a> {
+        ListingScope { prefix, delimiter: Some("/"), after, max }
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
             let mut prefixes = Vec::new();
             let mut after: Option<String> = None;
             loop {
-                let scope = Scope { prefix: &prefix, delimiter: delimiter.as_deref(), after: after.as_deref(), max };
+                let scope = ListingScope { prefix: &prefix, delimiter: delimiter.as_deref(), after: after.as_deref(), max };
                 let page = page(&map, scope, |len| *len);
                 prop_assert!(page.objects.len() + page.prefixes.len() <= max);
                 objects.extend(page.objects.into_iter().map(|(name, _)| name));

@@ -3,10 +3,10 @@
 use super::{
     caller::Caller,
     error::{Error, Result},
-    listing::{self, Scope},
+    listing::{self, ListingScope},
     objects::{etag, length, timestamp},
     service::Service,
-    store::{Index, Object as Stored},
+    store::{Index, S3Object},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -37,8 +37,8 @@ impl Encoding {
         if self.url { utf8_percent_encode(name, URL).to_string() } else { name.to_owned() }
     }
 
-    fn objects(self, objects: Vec<(String, Arc<Stored>)>) -> ObjectList {
-        let show = |(key, object): (String, Arc<Stored>)| Object {
+    fn objects(self, objects: Vec<(String, Arc<S3Object>)>) -> ObjectList {
+        let show = |(key, object): (String, Arc<S3Object>)| Object {
             key: Some(self.write(&key)),
             size: length(object.size),
             e_tag: Some(etag(&object.etag)),
@@ -73,7 +73,7 @@ impl Service {
         let encoding = Encoding::of(input.encoding_type.as_ref());
         let (max, max_keys) = limit(input.max_keys)?;
         let token = input.continuation_token.as_deref().map(read_token).transpose()?;
-        let scope = Scope {
+        let scope = ListingScope {
             prefix: input.prefix.as_deref().unwrap_or_default(),
             delimiter: input.delimiter.as_deref(),
             after: token.as_deref().or(input.start_after.as_deref()),
@@ -100,7 +100,7 @@ impl Service {
     pub fn list_v1(&self, input: ListObjectsInput) -> Result<ListObjectsOutput> {
         let encoding = Encoding::of(input.encoding_type.as_ref());
         let (max, max_keys) = limit(input.max_keys)?;
-        let scope = Scope {
+        let scope = ListingScope {
             prefix: input.prefix.as_deref().unwrap_or_default(),
             delimiter: input.delimiter.as_deref(),
             after: input.marker.as_deref().filter(|marker| !marker.is_empty()),
@@ -124,7 +124,7 @@ impl Service {
     }
 }
 
-fn page(index: &Index, scope: Scope<'_>) -> listing::Page<Arc<Stored>> {
+fn page(index: &Index, scope: ListingScope<'_>) -> listing::ListingPage<Arc<S3Object>> {
     listing::page(index, scope, |entry| Arc::clone(&entry.object))
 }
 

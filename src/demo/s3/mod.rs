@@ -20,6 +20,7 @@
 //!
 //! It listens on loopback only.
 
+mod body;
 mod caller;
 mod checksum;
 mod data;
@@ -27,7 +28,6 @@ mod directory;
 mod error;
 mod files;
 mod gate;
-mod intake;
 mod levers;
 mod listing;
 mod lists;
@@ -48,7 +48,7 @@ pub use requests::Failure;
 pub(super) use requests::Requests;
 pub use server::{Running, S3, StartError};
 
-use super::iam::{AccountId, Policy, Role, User};
+use super::iam::{AccountId, IamRole, IamUser, Policy};
 use crate::clock::{Clock as _, SystemClock};
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -58,26 +58,26 @@ use std::{
 
 /// Settings of the S3.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct S3Settings {
     /// A loopback address; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Users with access keys.
-    pub users: Vec<User>,
+    pub users: Vec<IamUser>,
     /// Roles that callers may assume.
-    pub roles: Vec<Role>,
-    /// Buckets that exist, with their owners. A [`Storage::Directory`] may hold other buckets, which stay untouched.
+    pub roles: Vec<IamRole>,
+    /// Buckets that exist, with their owners. A [`StorageKind::Directory`] may hold other buckets, which stay untouched.
     pub buckets: Vec<(String, AccountId)>,
     /// Lifetime of all sessions. `None` grants the lifetime that the caller asks for.
     pub session_lifetime: Option<Duration>,
     /// Storage of the objects.
-    pub storage: Storage,
+    pub storage: StorageKind,
 }
 
-impl Settings {
+impl S3Settings {
     /// Settings on a free port of 127.0.0.1. One user may do everything in the account that owns all `buckets`.
     #[must_use]
-    pub fn one_user(access_key_id: &str, secret_access_key: &str, buckets: &[&str], storage: Storage) -> Self {
-        let user = User {
+    pub fn one_user(access_key_id: &str, secret_access_key: &str, buckets: &[&str], storage: StorageKind) -> Self {
+        let user = IamUser {
             account: AccountId::EXAMPLE,
             name: "everything".to_owned(),
             access_key_id: access_key_id.to_owned(),
@@ -97,7 +97,7 @@ impl Settings {
 
 /// Storage of the objects.
 #[derive(Clone, Debug)]
-pub enum Storage {
+pub enum StorageKind {
     /// In memory. The objects end with the process.
     Memory {
         /// Limit on objects, parts of open uploads and their names, in bytes. Writes beyond it are refused.

@@ -2,12 +2,12 @@
 //! objects.
 
 use super::{
+    body::StoredBody,
     checksum,
     data::Data,
     error::{Error, Result},
-    intake::Taken,
     memory::Charge,
-    store::{Attributes, Object, now},
+    store::{Attributes, S3Object, now},
     unique,
 };
 use parking_lot::Mutex;
@@ -28,7 +28,7 @@ pub struct UploadName {
 
 /// An open upload: the settings from its creation, and its parts.
 #[derive(Debug)]
-pub struct Upload {
+pub struct S3Upload {
     pub attributes: Attributes,
     /// Such as `CRC64NVME`, if the client named one.
     pub checksum_algorithm: Option<String>,
@@ -37,13 +37,13 @@ pub struct Upload {
     pub initiated: SystemTime,
     /// ARN of the principal that created it.
     pub initiator: String,
-    parts: BTreeMap<i32, Part>,
+    parts: BTreeMap<i32, StoredPart>,
     _charge: Charge,
 }
 
 /// A stored part.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct StoredPart {
     pub etag: String,
     /// In bytes.
     pub size: u64,
@@ -54,7 +54,7 @@ pub struct Part {
 
 /// A part in the list of a CompleteMultipartUpload.
 #[derive(Clone, Debug, Default)]
-pub struct Named {
+pub struct PartReference {
     pub number: i32,
     pub etag: String,
     pub crc64nvme: Option<String>,
@@ -65,7 +65,7 @@ pub struct Named {
 /// Claims of a CompleteMultipartUpload about the whole object.
 #[derive(Clone, Debug, Default)]
 pub struct Completion {
-    pub parts: Vec<Named>,
+    pub parts: Vec<PartReference>,
     pub checksum_type: Option<String>,
     pub crc64nvme: Option<String>,
     /// `x-amz-mp-object-size`, in bytes.
@@ -75,10 +75,10 @@ pub struct Completion {
 /// All uploads that are neither completed nor aborted.
 #[derive(Debug, Default)]
 pub struct Uploads {
-    open: Mutex<BTreeMap<UploadName, Upload>>,
+    open: Mutex<BTreeMap<UploadName, S3Upload>>,
 }
 
-impl Upload {
+impl S3Upload {
     pub fn new(
         attributes: Attributes,
         checksum_algorithm: Option<String>,
@@ -102,7 +102,7 @@ impl Upload {
     }
 
     /// Assembles the object from the named parts.
-    fn assemble(&self, completion: &Completion) -> Result<Object> {
+    fn assemble(&self, completion: &Completion) -> Result<S3Object> {
         let Completion { parts: named, .. } = completion;
         let Some(last) = named.last() else { return Err(Error::MalformedList) };
         if named.is_sorted_by(|one, other| one.number < other.number) {
@@ -128,7 +128,7 @@ impl Upload {
             data.extents.extend_from_slice(&part.data.extents);
         }
         self.judge_whole(completion, size, crc64)?;
-        let mut object = Object::new(size, crc64, self.attributes.clone(), data);
+        let mut object = S3Object::new(size, crc64, self.attributes.clone(), data);
         object.etag = format!("{}-{}", object.etag, named.len());
         // S3 reports the creation of the upload as Last-Modified, not the completion.
         object.modified = self.initiated;
@@ -157,7 +157,7 @@ impl Upload {
 
 impl Uploads {
     /// Creates an upload and returns its id.
-    pub fn create(&self, bucket: &str, key: &str, upload: Upload) -> String {
+    pub fn create(&self, bucket: &str, key: &str, upload: S3Upload) -> String {
         let id = unique();
         let name = UploadName { bucket: bucket.to_owned(), key: key.to_owned(), id: id.clone() };
         self.open.lock().insert(name, upload);
@@ -173,9 +173,9 @@ impl Uploads {
     }
 
     /// Stores a part and replaces an earlier one with its number.
-    pub fn put_part(&self, name: &UploadName, number: i32, taken: Taken) -> Result<Part> {
-        let Taken { data, size, crc64 } = taken;
-        let part = Part { etag: unique(), size, crc64, modified: now(), data };
+    pub fn put_part(&self, name: &UploadName, number: i32, taken: StoredBody) -> Result<StoredPart> {
+        let StoredBody { data, size, crc64 } = taken;
+        let part = StoredPart { etag: unique(), size, crc64, modified: now(), data };
         let mut open = self.open.lock();
         let upload = open.get_mut(name).ok_or(Error::NoSuchUpload)?;
         let replaced = upload.parts.insert(number, part.clone());
@@ -185,7 +185,7 @@ impl Uploads {
     }
 
     /// Applies `view` to an upload.
-    pub fn look<T>(&self, name: &UploadName, view: impl FnOnce(&Upload) -> T) -> Result<T> {
+    pub fn look<T>(&self, name: &UploadName, view: impl FnOnce(&S3Upload) -> T) -> Result<T> {
         self.open.lock().get(name).map(view).ok_or(Error::NoSuchUpload)
     }
 
@@ -194,7 +194,7 @@ impl Uploads {
         &self,
         name: &UploadName,
         completion: &Completion,
-        publish: impl FnOnce(Object) -> Result<T>,
+        publish: impl FnOnce(S3Object) -> Result<T>,
     ) -> Result<T> {
         let mut open = self.open.lock();
         let object = open.get(name).ok_or(Error::NoSuchUpload)?.assemble(completion)?;
@@ -215,7 +215,13 @@ impl Uploads {
     }
 
     /// Returns up to `max` uploads of a bucket after a key and an id, and true if there are more.
-    pub fn list(&self, bucket: &str, prefix: &str, after: (&str, Option<&str>), max: usize) -> (Vec<Listed>, bool) {
+    pub fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: (&str, Option<&str>),
+        max: usize,
+    ) -> (Vec<ListedUpload>, bool) {
         let open = self.open.lock();
         let mut listed = open
             .iter()
@@ -224,7 +230,7 @@ impl Uploads {
                 (key, None) => name.key.as_str() > key,
                 (key, Some(id)) => (name.key.as_str(), name.id.as_str()) > (key, id),
             })
-            .map(|(name, upload)| Listed {
+            .map(|(name, upload)| ListedUpload {
                 name: name.clone(),
                 initiated: upload.initiated,
                 initiator: upload.initiator.clone(),
@@ -234,9 +240,9 @@ impl Uploads {
     }
 }
 
-impl Upload {
+impl S3Upload {
     /// Returns up to `max` parts after a number, and true if there are more.
-    pub fn parts(&self, after: i32, max: usize) -> (Vec<(i32, Part)>, bool) {
+    pub fn parts(&self, after: i32, max: usize) -> (Vec<(i32, StoredPart)>, bool) {
         let mut parts = self.parts.range(after.saturating_add(1)..).map(|(number, part)| (*number, part.clone()));
         let page = parts.by_ref().take(max).collect();
         (page, parts.next().is_some())
@@ -245,7 +251,7 @@ impl Upload {
 
 /// An open upload as a listing shows it.
 #[derive(Debug)]
-pub struct Listed {
+pub struct ListedUpload {
     pub name: UploadName,
     pub initiated: SystemTime,
     pub initiator: String,
@@ -262,18 +268,18 @@ mod tests {
     fn uploads(algorithm: Option<&str>) -> (Uploads, UploadName) {
         let charge = Quota::new(1).charge(1).unwrap();
         let algorithm = algorithm.map(str::to_owned);
-        let upload = Upload::new(Attributes::default(), algorithm, None, INITIATOR, charge).unwrap();
+        let upload = S3Upload::new(Attributes::default(), algorithm, None, INITIATOR, charge).unwrap();
         let uploads = Uploads::default();
         let id = uploads.create("bucket", "key", upload);
         (uploads, UploadName { bucket: "bucket".to_owned(), key: "key".to_owned(), id })
     }
 
-    fn put(uploads: &Uploads, name: &UploadName, number: i32, size: u64) -> Named {
-        let part = uploads.put_part(name, number, Taken { data: Data::default(), size, crc64: 0 }).unwrap();
-        Named { number, etag: part.etag, ..Named::default() }
+    fn put(uploads: &Uploads, name: &UploadName, number: i32, size: u64) -> PartReference {
+        let part = uploads.put_part(name, number, StoredBody { data: Data::default(), size, crc64: 0 }).unwrap();
+        PartReference { number, etag: part.etag, ..PartReference::default() }
     }
 
-    fn complete(uploads: &Uploads, name: &UploadName, parts: &[Named]) -> Result<Object> {
+    fn complete(uploads: &Uploads, name: &UploadName, parts: &[PartReference]) -> Result<S3Object> {
         let completion = Completion { parts: parts.to_vec(), ..Completion::default() };
         uploads.complete(name, &completion, Ok)
     }
@@ -311,7 +317,7 @@ mod tests {
         let begin = |algorithm: Option<&str>, kind: &str| {
             let charge = Quota::new(1).charge(1).unwrap();
             let algorithm = algorithm.map(str::to_owned);
-            Upload::new(Attributes::default(), algorithm, Some(kind.to_owned()), INITIATOR, charge)
+            S3Upload::new(Attributes::default(), algorithm, Some(kind.to_owned()), INITIATOR, charge)
         };
         assert!(begin(Some("CRC64NVME"), "FULL_OBJECT").is_ok());
         assert!(begin(Some("CRC64NVME"), "COMPOSITE").is_err());

@@ -1,12 +1,12 @@
 //! Single objects: HEAD, GET, PUT, COPY and DELETE.
 
 use super::{
+    body::{self, Incoming, MAX_BODY_BYTES},
     caller::told,
     checksum::{self, claims},
     error::{Error, Result},
-    intake::{self, Incoming, MAX_BODY_BYTES},
     service::Service,
-    store::{Attributes, Conditions, Object},
+    store::{Attributes, Conditions, S3Object},
 };
 use hyper::HeaderMap;
 use s3s::{
@@ -112,12 +112,12 @@ impl Service {
             claims: claims!(input),
             trailer: request.trailing_headers,
         };
-        let taken = intake::take(&self.store, incoming, &request.headers).await?;
+        let taken = body::store(&self.store, incoming, &request.headers).await?;
         if input.tagging.is_some() {
             return Err(Error::NotImplemented("tags"));
         }
         let attributes = attributes(input.content_type, input.metadata)?;
-        let object = Object::new(taken.size, taken.crc64, attributes, taken.data);
+        let object = S3Object::new(taken.size, taken.crc64, attributes, taken.data);
         let conditions = Conditions { matches: input.if_match, none_matches: input.if_none_match };
         let store = Arc::clone(&self.store);
         let object = blocking(move || store.publish(&input.bucket, &input.key, object, &conditions)).await?;
@@ -182,7 +182,7 @@ impl Service {
             return Err(Error::MalformedList);
         }
         let mut output = DeleteObjectsOutput::default();
-        let refused = forbidden.into_iter().map(|key| kept(key, Error::AccessDenied)).collect::<Vec<_>>();
+        let refused = forbidden.into_iter().map(|key| deletion_error(key, Error::AccessDenied)).collect::<Vec<_>>();
         output.errors = Some(refused).filter(|refused| !refused.is_empty());
         for ObjectIdentifier { key, e_tag, .. } in objects {
             let expected = e_tag.map(ETagCondition::ETag);
@@ -192,7 +192,7 @@ impl Service {
                     let deleted = DeletedObject { key: Some(key), ..DeletedObject::default() };
                     output.deleted.get_or_insert_default().push(deleted);
                 }
-                Err(error) => output.errors.get_or_insert_default().push(kept(key, error)),
+                Err(error) => output.errors.get_or_insert_default().push(deletion_error(key, error)),
             }
         }
         Ok(output)
@@ -200,7 +200,7 @@ impl Service {
 }
 
 /// The error entry of DeleteObjects for a key that it didn't delete.
-fn kept(key: String, error: Error) -> s3s::dto::Error {
+fn deletion_error(key: String, error: Error) -> s3s::dto::Error {
     let error = s3s::S3Error::from(error);
     s3s::dto::Error {
         code: Some(error.code().as_str().to_owned()),
@@ -212,7 +212,7 @@ fn kept(key: String, error: Error) -> s3s::dto::Error {
 
 /// Checks the conditions of HEAD and GET in the order of RFC 9110 §13.2.2.
 pub fn preconditions(
-    object: &Object,
+    object: &S3Object,
     matches: Option<ETagCondition>,
     none_matches: Option<ETagCondition>,
     modified_since: Option<Timestamp>,
@@ -260,7 +260,7 @@ fn content_range(range: &Range<u64>, size: u64) -> String {
     format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1))
 }
 
-fn content_type(object: &Object) -> String {
+fn content_type(object: &S3Object) -> String {
     object.attributes.content_type.clone().unwrap_or_else(|| "binary/octet-stream".to_owned())
 }
 

@@ -17,7 +17,7 @@ pub enum On {
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
-pub struct Operation {
+pub struct S3Operation {
     /// IAM's name of the action.
     pub action: &'static str,
     pub on: On,
@@ -49,7 +49,7 @@ const OPERATIONS: &[(&str, &str, On)] = &[
     ("ListMultipartUploads", "s3:ListBucketMultipartUploads", On::Bucket),
 ];
 
-impl Operation {
+impl S3Operation {
     /// Returns the row of an operation.
     pub fn named(wanted: &str) -> Option<Self> {
         OPERATIONS.iter().find(|(name, ..)| *name == wanted).map(|(_, action, on)| Self { action, on: *on })
@@ -76,7 +76,7 @@ mod tests {
         let rows: Vec<String> = OPERATIONS.iter().map(|(name, ..)| (*name).to_owned()).collect();
         assert_eq!(rows.len(), served.len());
         assert_eq!(rows.into_iter().collect::<BTreeSet<_>>(), served);
-        assert!(Operation::named("PostObject").is_none());
+        assert!(S3Operation::named("PostObject").is_none());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{
     data::{Data, Extent},
     files::DataFile,
-    store::{Attributes, Object},
+    store::{Attributes, S3Object},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -17,7 +17,7 @@ use std::{
 /// The content of an object's record.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Record {
+pub struct ObjectRecord {
     key: String,
     size: u64,
     etag: String,
@@ -31,8 +31,8 @@ pub struct Record {
     metadata: BTreeMap<String, String>,
 }
 
-impl Record {
-    pub fn new(key: &str, object: &Object) -> Self {
+impl ObjectRecord {
+    pub fn new(key: &str, object: &S3Object) -> Self {
         let name = |extent: &Extent| match extent {
             Extent::File(file) => file.name().map(str::to_owned),
             Extent::Memory(_) => None,
@@ -58,7 +58,7 @@ impl Record {
     }
 
     /// Returns the key and its object. Its files must exist in `data`, and their sizes must add up to the object's.
-    pub fn into_object(self, data: &Path) -> io::Result<(String, Object)> {
+    pub fn into_object(self, data: &Path) -> io::Result<(String, S3Object)> {
         let mut extents = Vec::with_capacity(self.files.len());
         let mut size = 0;
         for name in self.files {
@@ -70,7 +70,7 @@ impl Record {
         if size != self.size {
             return Err(io::Error::other(format!("its files hold {size} bytes instead of {}", self.size)));
         }
-        let object = Object {
+        let object = S3Object {
             size,
             etag: self.etag,
             modified: UNIX_EPOCH + Duration::from_secs(self.modified),

@@ -37,11 +37,11 @@ impl From<Failure> for S3Error {
 /// Counts requests by operation, and holds the failures and the latency that tests inject.
 #[derive(Debug, Default)]
 pub struct Requests {
-    state: Mutex<State>,
+    state: Mutex<RequestCounts>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct RequestCounts {
     counts: BTreeMap<String, u64>,
     failures: BTreeMap<String, (Failure, u64)>,
     latency: Duration,

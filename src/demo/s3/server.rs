@@ -1,7 +1,7 @@
 //! The S3 as a server on loopback: start, serve, stop.
 
 use super::{
-    Levers, Settings, Storage, directory::Directory, gate::Gate, multipart::Uploads, requests::Requests,
+    Levers, S3Settings, StorageKind, directory::StorageDirectory, gate::Gate, multipart::Uploads, requests::Requests,
     service::Service, store::Store, unique,
 };
 use crate::demo::{
@@ -61,8 +61,8 @@ impl S3 {
     ///
     /// # Errors
     /// The address isn't loopback or is taken, or the directory can't be used.
-    pub async fn start(settings: Settings) -> Result<Running, StartError> {
-        let Settings { listen, users, roles, buckets, session_lifetime, storage } = settings;
+    pub async fn start(settings: S3Settings) -> Result<Running, StartError> {
+        let S3Settings { listen, users, roles, buckets, session_lifetime, storage } = settings;
         if !listen.ip().is_loopback() {
             return Err(StartError::NotLoopback(listen));
         }
@@ -71,8 +71,8 @@ impl S3 {
         let address = listener.local_addr().map_err(taken)?;
         let names: Vec<String> = buckets.iter().map(|(name, _)| name.clone()).collect();
         let store = match storage {
-            Storage::Memory { max_bytes } => Store::in_memory(names, max_bytes),
-            Storage::Directory(path) => {
+            StorageKind::Memory { max_bytes } => Store::in_memory(names, max_bytes),
+            StorageKind::Directory(path) => {
                 let opened = path.clone();
                 spawn_blocking(move || open(&opened, &names))
                     .await
@@ -97,7 +97,7 @@ impl S3 {
 }
 
 fn open(path: &Path, buckets: &[String]) -> io::Result<Store> {
-    let (directory, mut found) = Directory::open(path, buckets)?;
+    let (directory, mut found) = StorageDirectory::open(path, buckets)?;
     found.retain(|bucket, _| buckets.contains(bucket));
     Store::in_directory(directory, found).map_err(io::Error::other)
 }

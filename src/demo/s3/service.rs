@@ -30,22 +30,22 @@ pub struct Service {
 }
 
 /// Result type that s3s expects of an operation.
-type Answer<T> = S3Result<S3Response<T>>;
+type OperationResult<T> = S3Result<S3Response<T>>;
 
 #[async_trait::async_trait]
 impl S3 for Service {
-    async fn list_buckets(&self, request: S3Request<ListBucketsInput>) -> Answer<ListBucketsOutput> {
+    async fn list_buckets(&self, request: S3Request<ListBucketsInput>) -> OperationResult<ListBucketsOutput> {
         let caller = request.extensions.get::<Caller>().ok_or(Error::AccessDenied)?;
         Ok(S3Response::new(self.buckets(caller)))
     }
 
-    async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
+    async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> OperationResult<HeadBucketOutput> {
         self.store.check_bucket(&request.input.bucket)?;
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
     /// Never creates a bucket. rclone sends CreateBucket before its first upload, even if the bucket exists.
-    async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> Answer<CreateBucketOutput> {
+    async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> OperationResult<CreateBucketOutput> {
         let there = self.store.check_bucket(&request.input.bucket).is_ok();
         Err(if there { Error::BucketExists } else { Error::FixedBuckets }.into())
     }
@@ -53,52 +53,55 @@ impl S3 for Service {
     async fn get_bucket_versioning(
         &self,
         request: S3Request<GetBucketVersioningInput>,
-    ) -> Answer<GetBucketVersioningOutput> {
+    ) -> OperationResult<GetBucketVersioningOutput> {
         self.store.check_bucket(&request.input.bucket)?;
         Ok(S3Response::new(GetBucketVersioningOutput::default()))
     }
 
-    async fn get_bucket_location(&self, request: S3Request<GetBucketLocationInput>) -> Answer<GetBucketLocationOutput> {
+    async fn get_bucket_location(
+        &self,
+        request: S3Request<GetBucketLocationInput>,
+    ) -> OperationResult<GetBucketLocationOutput> {
         self.store.check_bucket(&request.input.bucket)?;
         Ok(S3Response::new(GetBucketLocationOutput::default()))
     }
 
-    async fn list_objects(&self, request: S3Request<ListObjectsInput>) -> Answer<ListObjectsOutput> {
+    async fn list_objects(&self, request: S3Request<ListObjectsInput>) -> OperationResult<ListObjectsOutput> {
         Ok(S3Response::new(self.list_v1(request.input)?))
     }
 
-    async fn list_objects_v2(&self, request: S3Request<ListObjectsV2Input>) -> Answer<ListObjectsV2Output> {
+    async fn list_objects_v2(&self, request: S3Request<ListObjectsV2Input>) -> OperationResult<ListObjectsV2Output> {
         Ok(S3Response::new(self.list_v2(request.input)?))
     }
 
-    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
+    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> OperationResult<HeadObjectOutput> {
         let S3Request { input, extensions, .. } = request;
         let bucket = input.bucket.clone();
         Ok(S3Response::new(self.head(input).map_err(|error| told(&extensions, &bucket, error))?))
     }
 
-    async fn get_object(&self, request: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
+    async fn get_object(&self, request: S3Request<GetObjectInput>) -> OperationResult<GetObjectOutput> {
         let S3Request { input, extensions, .. } = request;
         let bucket = input.bucket.clone();
         Ok(S3Response::new(self.read(input).map_err(|error| told(&extensions, &bucket, error))?))
     }
 
-    async fn put_object(&self, request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> OperationResult<PutObjectOutput> {
         Ok(S3Response::new(self.put(request).await?))
     }
 
-    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> Answer<CopyObjectOutput> {
+    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> OperationResult<CopyObjectOutput> {
         Ok(S3Response::new(self.copy(request).await?))
     }
 
-    async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
+    async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> OperationResult<DeleteObjectOutput> {
         let S3Request { input: DeleteObjectInput { bucket, key, if_match, .. }, extensions, .. } = request;
         let removed = self.remove(bucket.clone(), key, if_match).await;
         removed.map_err(|error| told(&extensions, &bucket, error))?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
-    async fn delete_objects(&self, request: S3Request<DeleteObjectsInput>) -> Answer<DeleteObjectsOutput> {
+    async fn delete_objects(&self, request: S3Request<DeleteObjectsInput>) -> OperationResult<DeleteObjectsOutput> {
         let Forbidden(forbidden) = request.extensions.get().cloned().ok_or(Error::AccessDenied)?;
         Ok(S3Response::new(self.remove_many(request.input, forbidden).await?))
     }
@@ -106,42 +109,42 @@ impl S3 for Service {
     async fn create_multipart_upload(
         &self,
         request: S3Request<CreateMultipartUploadInput>,
-    ) -> Answer<CreateMultipartUploadOutput> {
+    ) -> OperationResult<CreateMultipartUploadOutput> {
         let caller = request.extensions.get::<Caller>().ok_or(Error::AccessDenied)?;
         Ok(S3Response::new(self.create_upload(caller, request.input)?))
     }
 
-    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> Answer<UploadPartOutput> {
+    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> OperationResult<UploadPartOutput> {
         Ok(S3Response::new(self.put_part(request).await?))
     }
 
-    async fn upload_part_copy(&self, request: S3Request<UploadPartCopyInput>) -> Answer<UploadPartCopyOutput> {
+    async fn upload_part_copy(&self, request: S3Request<UploadPartCopyInput>) -> OperationResult<UploadPartCopyOutput> {
         Ok(S3Response::new(self.copy_part(request).await?))
     }
 
     async fn complete_multipart_upload(
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
-    ) -> Answer<CompleteMultipartUploadOutput> {
+    ) -> OperationResult<CompleteMultipartUploadOutput> {
         Ok(S3Response::new(self.complete_upload(request.input).await?))
     }
 
     async fn abort_multipart_upload(
         &self,
         request: S3Request<AbortMultipartUploadInput>,
-    ) -> Answer<AbortMultipartUploadOutput> {
+    ) -> OperationResult<AbortMultipartUploadOutput> {
         self.abort_upload(request.input)?;
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
     }
 
-    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
+    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> OperationResult<ListPartsOutput> {
         Ok(S3Response::new(self.list_upload_parts(request.input)?))
     }
 
     async fn list_multipart_uploads(
         &self,
         request: S3Request<ListMultipartUploadsInput>,
-    ) -> Answer<ListMultipartUploadsOutput> {
+    ) -> OperationResult<ListMultipartUploadsOutput> {
         Ok(S3Response::new(self.list_uploads(request.input)?))
     }
 }

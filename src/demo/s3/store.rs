@@ -5,8 +5,8 @@
 //! wait for the disk.
 
 use super::{
-    data::{Data, Writer},
-    directory::{self, Directory},
+    data::{Data, DataWriter},
+    directory::{self, StorageDirectory},
     error::{Error, Result},
     memory::{Blocks, Charge, Quota},
     unique,
@@ -25,7 +25,7 @@ const OBJECT_OVERHEAD_BYTES: u64 = 512;
 
 /// An immutable object. A write replaces it.
 #[derive(Clone, Debug)]
-pub struct Object {
+pub struct S3Object {
     /// In bytes.
     pub size: u64,
     /// Without quotes.
@@ -38,7 +38,7 @@ pub struct Object {
     pub data: Data,
 }
 
-impl Object {
+impl S3Object {
     /// Makes an object that is modified now.
     pub fn new(size: u64, crc64: u64, attributes: Attributes, data: Data) -> Self {
         Self { size, etag: unique(), modified: now(), crc64, attributes, data }
@@ -71,7 +71,7 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    fn check(&self, there: Option<&Object>) -> Result<()> {
+    fn check(&self, there: Option<&S3Object>) -> Result<()> {
         match &self.none_matches {
             None => {}
             Some(ETagCondition::Any) if there.is_none() => {}
@@ -88,17 +88,17 @@ impl Conditions {
 }
 
 /// The objects of one bucket, in the order of their keys' UTF-8 bytes.
-pub type Index = BTreeMap<String, Entry>;
+pub type Index = BTreeMap<String, IndexEntry>;
 
 /// An object in the index.
 #[derive(Debug)]
-pub struct Entry {
-    pub object: Arc<Object>,
+pub struct IndexEntry {
+    pub object: Arc<S3Object>,
     _charge: Charge,
 }
 
 #[derive(Debug, Default)]
-struct Bucket {
+struct BucketIndex {
     /// Held by the writer whose turn it is.
     writing: Mutex<()>,
     index: Mutex<Index>,
@@ -107,29 +107,29 @@ struct Bucket {
 /// All buckets.
 #[derive(Debug)]
 pub struct Store {
-    buckets: BTreeMap<String, Bucket>,
+    buckets: BTreeMap<String, BucketIndex>,
     quota: Arc<Quota>,
-    directory: Option<Directory>,
+    directory: Option<StorageDirectory>,
 }
 
 impl Store {
     /// An empty store in memory.
     pub fn in_memory(buckets: Vec<String>, max_bytes: u64) -> Self {
-        let buckets = buckets.into_iter().map(|name| (name, Bucket::default())).collect();
+        let buckets = buckets.into_iter().map(|name| (name, BucketIndex::default())).collect();
         Self { buckets, quota: Quota::new(max_bytes), directory: None }
     }
 
     /// A store in a directory, with the objects that the directory holds.
-    pub fn in_directory(directory: Directory, found: directory::Found) -> Result<Self> {
+    pub fn in_directory(directory: StorageDirectory, found: directory::LoadedObjects) -> Result<Self> {
         let quota = Quota::new(u64::MAX);
         let mut buckets = BTreeMap::new();
         for (name, objects) in found {
             let mut index = Index::new();
             for (key, object) in objects {
-                let entry = Entry { _charge: charge(&quota, &key, &object)?, object: Arc::new(object) };
+                let entry = IndexEntry { _charge: charge(&quota, &key, &object)?, object: Arc::new(object) };
                 index.insert(key, entry);
             }
-            buckets.insert(name, Bucket { writing: Mutex::default(), index: Mutex::new(index) });
+            buckets.insert(name, BucketIndex { writing: Mutex::default(), index: Mutex::new(index) });
         }
         Ok(Self { buckets, quota, directory: Some(directory) })
     }
@@ -143,15 +143,15 @@ impl Store {
         self.bucket(bucket).map(|_| ())
     }
 
-    fn bucket(&self, bucket: &str) -> Result<&Bucket> {
+    fn bucket(&self, bucket: &str) -> Result<&BucketIndex> {
         self.buckets.get(bucket).ok_or(Error::NoSuchBucket)
     }
 
     /// Returns a writer for the bytes of one request.
-    pub async fn writer(&self) -> Result<Writer> {
+    pub async fn writer(&self) -> Result<DataWriter> {
         match &self.directory {
-            Some(directory) => Ok(Writer::File(directory.create().await?)),
-            None => Ok(Writer::Memory(Blocks::empty(&self.quota)?)),
+            Some(directory) => Ok(DataWriter::File(directory.create().await?)),
+            None => Ok(DataWriter::Memory(Blocks::empty(&self.quota)?)),
         }
     }
 
@@ -160,7 +160,7 @@ impl Store {
         self.quota.charge(bytes)
     }
 
-    pub fn object(&self, bucket: &str, key: &str) -> Result<Arc<Object>> {
+    pub fn object(&self, bucket: &str, key: &str) -> Result<Arc<S3Object>> {
         let index = self.bucket(bucket)?.index.lock();
         index.get(key).map(|entry| Arc::clone(&entry.object)).ok_or(Error::NoSuchKey)
     }
@@ -171,7 +171,7 @@ impl Store {
     }
 
     /// Stores `object` under `key` if the conditions hold. Blocks on the disk.
-    pub fn publish(&self, bucket: &str, key: &str, object: Object, conditions: &Conditions) -> Result<Arc<Object>> {
+    pub fn publish(&self, bucket: &str, key: &str, object: S3Object, conditions: &Conditions) -> Result<Arc<S3Object>> {
         let charge = charge(&self.quota, key, &object)?;
         let place = self.bucket(bucket)?;
         let _turn = place.writing.lock();
@@ -180,7 +180,7 @@ impl Store {
             directory.commit(bucket, key, &object)?;
         }
         let object = Arc::new(object);
-        let entry = Entry { object: Arc::clone(&object), _charge: charge };
+        let entry = IndexEntry { object: Arc::clone(&object), _charge: charge };
         let replaced = place.index.lock().insert(key.to_owned(), entry);
         if let Some(replaced) = replaced {
             directory::set_named(&replaced.object.data, false);
@@ -207,7 +207,7 @@ impl Store {
 }
 
 /// Charges the memory of an object beside its bytes.
-fn charge(quota: &Arc<Quota>, key: &str, object: &Object) -> Result<Charge> {
+fn charge(quota: &Arc<Quota>, key: &str, object: &S3Object) -> Result<Charge> {
     let names: usize = object.attributes.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
     quota.charge(OBJECT_OVERHEAD_BYTES + (key.len() + names) as u64)
 }
@@ -223,19 +223,19 @@ mod tests {
     const BUCKET: &str = "bucket";
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum StoreStep {
         Put(usize, Vec<u8>),
         Copy(usize, usize),
         Remove(usize),
         Reopen,
     }
 
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
+    fn steps() -> impl Strategy<Value = Vec<StoreStep>> {
         let step = prop_oneof![
-            (0..4_usize, any::<Vec<u8>>()).prop_map(|(key, bytes)| Step::Put(key, bytes)),
-            (0..4_usize, 0..4_usize).prop_map(|(source, target)| Step::Copy(source, target)),
-            (0..4_usize).prop_map(Step::Remove),
-            Just(Step::Reopen),
+            (0..4_usize, any::<Vec<u8>>()).prop_map(|(key, bytes)| StoreStep::Put(key, bytes)),
+            (0..4_usize, 0..4_usize).prop_map(|(source, target)| StoreStep::Copy(source, target)),
+            (0..4_usize).prop_map(StoreStep::Remove),
+            Just(StoreStep::Reopen),
         ];
         prop::collection::vec(step, 0..12)
     }
@@ -245,7 +245,7 @@ mod tests {
     }
 
     fn open(path: &Path) -> Store {
-        let (directory, found) = Directory::open(path, &[BUCKET.to_owned()]).unwrap();
+        let (directory, found) = StorageDirectory::open(path, &[BUCKET.to_owned()]).unwrap();
         Store::in_directory(directory, found).unwrap()
     }
 
@@ -253,7 +253,7 @@ mod tests {
         let size = bytes.len() as u64;
         let writer = store.writer().await.unwrap().push(Bytes::from(bytes)).await.unwrap();
         let data = Data { extents: vec![writer.finish().await.unwrap()] };
-        let object = Object::new(size, 0, Attributes::default(), data);
+        let object = S3Object::new(size, 0, Attributes::default(), data);
         store.publish(BUCKET, key, object, &Conditions::default()).unwrap();
     }
 
@@ -269,27 +269,27 @@ mod tests {
         contents
     }
 
-    async fn behaves_like_a_map(steps: Vec<Step>) {
+    async fn behaves_like_a_map(steps: Vec<StoreStep>) {
         let directory = tempfile::tempdir().unwrap();
         let mut store = open(directory.path());
         let mut model = BTreeMap::new();
         for step in steps {
             match step {
-                Step::Put(number, bytes) => {
+                StoreStep::Put(number, bytes) => {
                     put(&store, &key(number), bytes.clone()).await;
                     model.insert(key(number), bytes);
                 }
-                Step::Copy(source, target) => {
+                StoreStep::Copy(source, target) => {
                     let Ok(object) = store.object(BUCKET, &key(source)) else { continue };
                     let twin = object.twin(Attributes::default()).unwrap();
                     store.publish(BUCKET, &key(target), twin, &Conditions::default()).unwrap();
                     model.insert(key(target), model.get(&key(source)).cloned().unwrap());
                 }
-                Step::Remove(number) => {
+                StoreStep::Remove(number) => {
                     store.remove(BUCKET, &key(number), None).unwrap();
                     model.remove(&key(number));
                 }
-                Step::Reopen => {
+                StoreStep::Reopen => {
                     drop(store);
                     store = open(directory.path());
                 }
@@ -313,7 +313,7 @@ mod tests {
     fn names_take_memory_too() {
         let store = Store::in_memory(vec![BUCKET.to_owned()], 4 * OBJECT_OVERHEAD_BYTES);
         let publish = |key: &str| {
-            let object = Object::new(0, 0, Attributes::default(), Data::default());
+            let object = S3Object::new(0, 0, Attributes::default(), Data::default());
             store.publish(BUCKET, key, object, &Conditions::default())
         };
         for key in ["a", "b", "c"] {

@@ -1,12 +1,12 @@
 //! S3's multipart operations. Their rules are in `multipart.rs`.
 
 use super::{
+    body::{self, Incoming},
     caller::{Caller, told},
-    checksum::{self, Claims, claims},
+    checksum::{self, ClaimedChecksums, claims},
     error::{Error, Result},
-    intake::{self, Incoming},
     lists::{Encoding, limit},
-    multipart::{self, Completion, Listed, Named, Upload, UploadName},
+    multipart::{self, Completion, ListedUpload, PartReference, S3Upload, UploadName},
     objects::{attributes, blocking, etag, length, preconditions, source_of, timestamp},
     service::Service,
     store::Conditions,
@@ -38,7 +38,7 @@ impl Service {
         if input.tagging.is_some() {
             return Err(Error::NotImplemented("tags"));
         }
-        let upload = Upload::new(
+        let upload = S3Upload::new(
             attributes(input.content_type, input.metadata)?,
             input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str().to_owned()),
             input.checksum_type.as_ref().map(|kind| kind.as_str().to_owned()),
@@ -67,10 +67,10 @@ impl Service {
         };
         let name = UploadName { bucket: input.bucket, key: input.key, id: input.upload_id };
         if let Err(error) = self.uploads.check_part(&name, input.part_number) {
-            intake::drain(incoming.body).await;
+            body::drain(incoming.body).await;
             return Err(error);
         }
-        let taken = intake::take(&self.store, incoming, &request.headers).await?;
+        let taken = body::store(&self.store, incoming, &request.headers).await?;
         let part = self.uploads.put_part(&name, input.part_number, taken)?;
         Ok(UploadPartOutput {
             e_tag: Some(etag(&part.etag)),
@@ -94,10 +94,10 @@ impl Service {
         let incoming = Incoming {
             length: length(range.end - range.start),
             body: Some(source.data.read(range)),
-            claims: Claims::default(),
+            claims: ClaimedChecksums::default(),
             trailer: None,
         };
-        let taken = intake::take(&self.store, incoming, &HeaderMap::new()).await?;
+        let taken = body::store(&self.store, incoming, &HeaderMap::new()).await?;
         let part = self.uploads.put_part(&name, input.part_number, taken)?;
         let copied = CopyPartResult {
             e_tag: Some(etag(&part.etag)),
@@ -169,7 +169,7 @@ impl Service {
         let after = (input.key_marker.as_deref().unwrap_or_default(), input.upload_id_marker.as_deref());
         let (uploads, truncated) = self.uploads.list(&input.bucket, &prefix, after, max);
         let last = uploads.last().filter(|_| truncated).map(|listed| listed.name.clone());
-        let show = |Listed { name, initiated, initiator }: Listed| MultipartUpload {
+        let show = |ListedUpload { name, initiated, initiator }: ListedUpload| MultipartUpload {
             key: Some(encoding.write(&name.key)),
             upload_id: Some(name.id),
             initiated: Some(timestamp(initiated)),
@@ -199,10 +199,10 @@ fn named_after(arn: String) -> Initiator {
     Initiator { id: Some(arn), display_name }
 }
 
-fn named(part: CompletedPart) -> Result<Named> {
+fn named(part: CompletedPart) -> Result<PartReference> {
     let (Some(number), Some(etag)) = (part.part_number, part.e_tag) else { return Err(Error::MalformedList) };
     let others = [&part.checksum_crc32, &part.checksum_crc32c, &part.checksum_sha1, &part.checksum_sha256];
-    Ok(Named {
+    Ok(PartReference {
         number,
         etag: etag.into_value(),
         has_checksum: part.checksum_crc64nvme.is_some() || others.into_iter().any(Option::is_some),
@@ -210,7 +210,7 @@ fn named(part: CompletedPart) -> Result<Named> {
     })
 }
 
-fn shown(number: i32, part: &multipart::Part) -> Part {
+fn shown(number: i32, part: &multipart::StoredPart) -> Part {
     Part {
         part_number: Some(number),
         size: length(part.size),

@@ -3,8 +3,8 @@
 //! The caller's own policies, the role's trust policy and the role's limits must all permit it. From another account, a
 //! role that doesn't exist and a role that trusts another principal look the same.
 
-use super::{Credentials, Error, call::Call, sessions::Sessions};
-use crate::demo::iam::{Context, Denial, Principal, Register, Request, Role};
+use super::{Error, TemporaryCredentials, call::Call, sessions::RoleSessions};
+use crate::demo::iam::{AccessDenial, AuthorizationRequest, IamRole, Principal, Register, RequestContext};
 use std::time::Duration;
 
 /// Limit on a session that another session opens (role chaining).
@@ -12,7 +12,7 @@ const MAX_CHAINED: Duration = Duration::from_hours(1);
 
 #[derive(Clone, Debug)]
 pub struct Granted {
-    pub credentials: Credentials,
+    pub credentials: TemporaryCredentials,
     pub arn: String,
     pub id: String,
     pub packed_percent: Option<usize>,
@@ -22,7 +22,7 @@ pub struct Granted {
 /// Opens the session that `call` asks for, if `caller` may. `lifetime` overrides the duration of the call.
 pub fn assume_role(
     register: &Register,
-    sessions: &Sessions,
+    sessions: &RoleSessions,
     lifetime: Option<Duration>,
     caller: &Principal,
     call: Call,
@@ -61,9 +61,9 @@ fn authorize<'a>(
     caller: &Principal,
     call: &Call,
     source_identity: Option<&str>,
-) -> Result<&'a Role, Error> {
+) -> Result<&'a IamRole, Error> {
     let role = register.role(&call.role_arn);
-    let mut context = Context::default()
+    let mut context = RequestContext::default()
         .with("sts:ExternalId", call.external_id.as_deref())
         .with("sts:RoleSessionName", Some(&call.session_name))
         .with("sts:SourceIdentity", source_identity);
@@ -73,17 +73,17 @@ fn authorize<'a>(
     let tagging = (!call.tags.is_empty()).then_some("sts:TagSession");
     let naming = source_identity.map(|_| "sts:SetSourceIdentity");
     for action in ["sts:AssumeRole"].into_iter().chain(tagging).chain(naming) {
-        let request = Request { action, resource: &call.role_arn, context: &context };
+        let request = AuthorizationRequest { action, resource: &call.role_arn, context: &context };
         denial(role, caller, &request).map_or(Ok(()), |denial| Err(Error::AccessDenied(denial.to_string())))?;
     }
     role.ok_or(Error::InternalFailure)
 }
 
 /// Returns the denial, if there is one. Only callers in the role's own account learn the reason.
-fn denial(role: Option<&Role>, caller: &Principal, request: &Request<'_>) -> Option<Denial> {
-    let unexplained = || Denial::unexplained(caller, request);
+fn denial(role: Option<&IamRole>, caller: &Principal, request: &AuthorizationRequest<'_>) -> Option<AccessDenial> {
+    let unexplained = || AccessDenial::unexplained(caller, request);
     let Some(role) = role else { return Some(unexplained()) };
     let own = caller.decide(request).err();
-    let trust = Denial::by("role trust policy", role.trust.judge(caller, request), caller, request);
+    let trust = AccessDenial::by("role trust policy", role.trust.judge(caller, request), caller, request);
     own.or(trust).map(|denial| if role.account == caller.account { denial } else { unexplained() })
 }

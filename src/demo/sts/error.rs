@@ -1,6 +1,6 @@
 //! Errors of the STS, and the one table that maps them to STS's code, status and XML.
 
-use crate::demo::{iam::Malformed, s3::Failure};
+use crate::demo::{iam::MalformedPolicy, s3::Failure};
 use hyper::StatusCode;
 
 /// Reason why a request fails, in STS's words.
@@ -9,7 +9,7 @@ pub enum Error {
     #[error("{0}")]
     AccessDenied(String),
     #[error("{0}")]
-    MalformedPolicyDocument(Malformed),
+    MalformedPolicyDocument(MalformedPolicy),
     #[error("Packed size of session policies and tags consumes {percent}% of allotted space.")]
     PackedPolicyTooLarge { percent: usize },
     #[error("{0}")]

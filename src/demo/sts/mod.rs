@@ -6,7 +6,7 @@
 
 mod answer;
 mod assume_role;
-mod assumed;
+mod assume_role_log;
 mod call;
 mod edge;
 mod error;
@@ -14,27 +14,27 @@ mod parameters;
 mod route;
 mod sessions;
 
-pub use assumed::AssumeRoleRequest;
+pub use assume_role_log::AssumeRoleRequest;
 pub use edge::{is_form, serve};
 pub use error::Error;
 pub use route::Route;
-pub use sessions::{Credentials, Unfit};
+pub use sessions::{TemporaryCredentials, Unfit};
 
 use crate::demo::iam::{Principal, Register};
-use assumed::Asked;
+use assume_role_log::AssumeRoleLog;
 use call::Call;
 use parameters::Parameters;
 use parking_lot::Mutex;
 use s3s::auth::SecretKey;
-use sessions::Sessions;
+use sessions::RoleSessions;
 use std::{sync::Arc, time::Duration};
 
 /// Users, sessions, and the record of requests.
 #[derive(Debug)]
 pub struct Sts {
     pub register: Arc<Register>,
-    sessions: Sessions,
-    asked: Asked,
+    sessions: RoleSessions,
+    asked: AssumeRoleLog,
     /// Lifetime of new sessions. `None` grants the lifetime that the caller asks for.
     lifetime: Mutex<Option<Duration>>,
 }
@@ -43,8 +43,8 @@ impl Sts {
     pub fn new(register: Register, lifetime: Option<Duration>) -> Self {
         Self {
             register: Arc::new(register),
-            sessions: Sessions::default(),
-            asked: Asked::default(),
+            sessions: RoleSessions::default(),
+            asked: AssumeRoleLog::default(),
             lifetime: Mutex::new(lifetime),
         }
     }

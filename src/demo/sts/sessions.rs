@@ -21,16 +21,16 @@ const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// Credentials of a session.
 #[derive(Clone)]
-pub struct Credentials {
+pub struct TemporaryCredentials {
     pub access_key_id: String,
     pub secret_access_key: String,
     pub session_token: String,
     pub expiration: SystemTime,
 }
 
-impl fmt::Debug for Credentials {
+impl fmt::Debug for TemporaryCredentials {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = formatter.debug_struct("Credentials");
+        let mut shown = formatter.debug_struct("TemporaryCredentials");
         shown.field("access_key_id", &self.access_key_id).field("expiration", &self.expiration).finish_non_exhaustive()
     }
 }
@@ -46,24 +46,24 @@ pub enum Unfit {
 
 /// All sessions that are open, or ended less than [`REMEMBERED`] ago.
 #[derive(Debug, Default)]
-pub struct Sessions(Mutex<BTreeMap<String, Session>>);
+pub struct RoleSessions(Mutex<BTreeMap<String, RoleSession>>);
 
 #[derive(Debug)]
-struct Session {
-    credentials: Credentials,
+struct RoleSession {
+    credentials: TemporaryCredentials,
     principal: Principal,
 }
 
-impl Sessions {
+impl RoleSessions {
     /// Opens a session that lasts `lifetime` from now.
-    pub fn open(&self, principal: Principal, lifetime: Duration) -> io::Result<Credentials> {
+    pub fn open(&self, principal: Principal, lifetime: Duration) -> io::Result<TemporaryCredentials> {
         let now = SystemClock.now();
         let key: String = random::<16>()?
             .iter()
             .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))
             .map(|c| char::from(*c))
             .collect();
-        let credentials = Credentials {
+        let credentials = TemporaryCredentials {
             access_key_id: format!("{KEY_PREFIX}{key}"),
             secret_access_key: BASE64_STANDARD.encode(random::<30>()?),
             session_token: BASE64_STANDARD.encode(random::<150>()?),
@@ -71,7 +71,7 @@ impl Sessions {
         };
         let mut sessions = self.0.lock();
         sessions.retain(|_, session| session.credentials.expiration + REMEMBERED > now);
-        let session = Session { credentials: credentials.clone(), principal };
+        let session = RoleSession { credentials: credentials.clone(), principal };
         sessions.insert(credentials.access_key_id.clone(), session);
         Ok(credentials)
     }

@@ -7,7 +7,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use wharfinger::demo::s3::{Failure, S3, Settings, StartError, Storage};
+use wharfinger::demo::s3::{Failure, S3, S3Settings, StartError, StorageKind};
 
 #[tokio::test]
 async fn a_wrong_secret_is_refused_and_so_is_none() {
@@ -35,16 +35,16 @@ async fn unsigned(demo: &Demo, request: &str) -> String {
 
 #[tokio::test]
 async fn it_listens_on_loopback_only() {
-    let settings = Settings {
+    let settings = S3Settings {
         listen: "0.0.0.0:0".parse().unwrap(),
-        ..Settings::one_user("AKDEMO", SECRET, &[], Storage::Memory { max_bytes: 1 })
+        ..S3Settings::one_user("AKDEMO", SECRET, &[], StorageKind::Memory { max_bytes: 1 })
     };
     assert!(matches!(S3::start(settings).await, Err(StartError::NotLoopback(_))));
 }
 
 #[tokio::test]
 async fn what_memory_cannot_hold_is_refused_and_what_is_removed_makes_room() {
-    let demo = Demo::start(Storage::Memory { max_bytes: 9 << 20 }).await;
+    let demo = Demo::start(StorageKind::Memory { max_bytes: 9 << 20 }).await;
     demo.put("a", pattern(6 << 20)).await;
     let put = || demo.client.put_object().bucket(BUCKET).key("b").body(ByteStream::from(pattern(6 << 20))).send();
     assert_eq!(refusal(put().await), is("InsufficientStorage", 507));
@@ -80,10 +80,10 @@ async fn requests_are_counted_and_fail_on_demand() {
 async fn a_stopped_s3_frees_its_address() {
     // An address that no other test uses, because another test could take the port as soon as it is free.
     let listen = ([127, 0, 0, 2], 0).into();
-    let storage = Storage::Memory { max_bytes: 1 << 20 };
-    let settings = Settings { listen, ..Settings::one_user("AKDEMO", SECRET, &[], storage) };
+    let storage = StorageKind::Memory { max_bytes: 1 << 20 };
+    let settings = S3Settings { listen, ..S3Settings::one_user("AKDEMO", SECRET, &[], storage) };
     let first = S3::start(settings.clone()).await.unwrap();
-    let settings = Settings { listen: first.address, ..settings };
+    let settings = S3Settings { listen: first.address, ..settings };
     first.stop().await;
     let again = S3::start(settings.clone()).await.unwrap();
     assert!(matches!(S3::start(settings).await, Err(StartError::Listen(..))));

@@ -10,7 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 use tokio::{sync::mpsc, task::JoinSet};
-use wharfinger::demo::s3::{S3, Settings, StartError, Storage};
+use wharfinger::demo::s3::{S3, S3Settings, StartError, StorageKind};
 
 fn files(directory: &Path) -> usize {
     fs::read_dir(directory.join("data")).unwrap().count()
@@ -84,7 +84,8 @@ async fn objects_outlive_the_process_and_leftovers_do_not() {
 #[tokio::test]
 async fn a_directory_of_others_is_left_alone_and_one_in_use_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = |path: &Path| Settings::one_user("AKDEMO", SECRET, &[BUCKET], Storage::Directory(path.to_owned()));
+    let settings =
+        |path: &Path| S3Settings::one_user("AKDEMO", SECRET, &[BUCKET], StorageKind::Directory(path.to_owned()));
     fs::write(directory.path().join("thesis.txt"), "years of work").unwrap();
     assert!(matches!(S3::start(settings(directory.path())).await, Err(StartError::Directory(..))));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
@@ -102,8 +103,8 @@ async fn a_bucket_that_nobody_owns_is_not_served_and_not_touched() {
     let demo = Demo::in_directory(directory.path()).await;
     demo.put("a", "x").await;
     demo.s3.stop().await;
-    let storage = Storage::Directory(directory.path().to_owned());
-    let other = S3::start(Settings::one_user("AKDEMO", SECRET, &["other"], storage)).await.unwrap();
+    let storage = StorageKind::Directory(directory.path().to_owned());
+    let other = S3::start(S3Settings::one_user("AKDEMO", SECRET, &["other"], storage)).await.unwrap();
     let get = client_of(&other.address.to_string(), SECRET).get_object().bucket(BUCKET).key("a").send().await;
     assert_eq!(refusal(get), is("NoSuchBucket", 404));
     other.stop().await;

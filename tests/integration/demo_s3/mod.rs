@@ -16,7 +16,7 @@ use aws_sdk_s3::{
 };
 use bytes::Bytes;
 use std::{fmt::Debug, path::Path};
-use wharfinger::demo::s3::{Running, S3, Settings, Storage};
+use wharfinger::demo::s3::{Running, S3, S3Settings, StorageKind};
 
 const BUCKET: &str = "vendor";
 const SECRET: &str = "a-secret";
@@ -28,19 +28,19 @@ struct Demo {
 }
 
 impl Demo {
-    async fn start(storage: Storage) -> Self {
-        let settings = Settings::one_user("AKDEMO", SECRET, &[BUCKET], storage);
+    async fn start(storage: StorageKind) -> Self {
+        let settings = S3Settings::one_user("AKDEMO", SECRET, &[BUCKET], storage);
         let s3 = S3::start(settings).await.unwrap();
         let client = client(&s3, SECRET);
         Self { s3, client }
     }
 
     async fn in_memory() -> Self {
-        Self::start(Storage::Memory { max_bytes: 64 << 20 }).await
+        Self::start(StorageKind::Memory { max_bytes: 64 << 20 }).await
     }
 
     async fn in_directory(path: &Path) -> Self {
-        Self::start(Storage::Directory(path.to_owned())).await
+        Self::start(StorageKind::Directory(path.to_owned())).await
     }
 
     async fn put(&self, key: &str, body: impl Into<Bytes>) -> String {

@@ -16,8 +16,8 @@ use aws_sdk_s3::{
 use aws_sdk_sts::operation::assume_role::{AssumeRoleOutput, builders::AssumeRoleFluentBuilder};
 use std::fmt::Debug;
 use wharfinger::demo::{
-    iam::{Policy, Role, User},
-    s3::{Running, S3, Settings, Storage},
+    iam::{IamRole, IamUser, Policy},
+    s3::{Running, S3, S3Settings, StorageKind},
 };
 
 /// Account of the vendor, with the buckets `vendor` and `other`.
@@ -39,7 +39,7 @@ impl Cloud {
 
     /// Starts with sessions of this lifetime. `None` grants the lifetime that the caller asks for.
     async fn with_sessions_of(session_lifetime: Option<std::time::Duration>) -> Self {
-        let user = |account: &str, name: &str, policy: Policy| User {
+        let user = |account: &str, name: &str, policy: Policy| IamUser {
             account: account.parse().unwrap(),
             name: name.to_owned(),
             access_key_id: format!("AK{}", name.to_uppercase()),
@@ -49,7 +49,7 @@ impl Cloud {
         let everything = Policy::everything;
         let reader = allow("s3:GetObject", "arn:aws:s3:::*").parse().unwrap();
         let bucket = |name: &str, account: &str| (name.to_owned(), account.parse().unwrap());
-        let settings = Settings {
+        let settings = S3Settings {
             users: vec![
                 user(VENDOR, "server", everything()),
                 user(VENDOR, "reader", reader),
@@ -59,7 +59,7 @@ impl Cloud {
             roles: roles(),
             session_lifetime,
             buckets: vec![bucket("vendor", VENDOR), bucket("other", VENDOR), bucket("customer", CUSTOMER)],
-            ..Settings::one_user("", "", &[], Storage::Memory { max_bytes: 64 << 20 })
+            ..S3Settings::one_user("", "", &[], StorageKind::Memory { max_bytes: 64 << 20 })
         };
         Self { s3: S3::start(settings).await.unwrap() }
     }
@@ -119,13 +119,13 @@ impl Cloud {
 }
 
 /// All roles. Each trust policy is for particular tests.
-fn roles() -> Vec<Role> {
-    let role = |account: &str, name: &str, trust: &str, policy: &str| Role {
+fn roles() -> Vec<IamRole> {
+    let role = |account: &str, name: &str, trust: &str, policy: &str| IamRole {
         account: account.parse().unwrap(),
         name: name.to_owned(),
         trust: trust.parse().unwrap(),
         policy: policy.parse().unwrap(),
-        max_session: Role::DEFAULT_MAX_SESSION,
+        max_session: IamRole::DEFAULT_MAX_SESSION,
     };
     let vendor = allow("*", "*");
     let customer = r#"{"Version": "2012-10-17", "Statement": [
@@ -142,7 +142,7 @@ fn roles() -> Vec<Role> {
         role(VENDOR, "plain", &trusting(&root, assume, ""), &vendor),
         role(VENDOR, "tagged", &trusting(&root, all, tags), &vendor),
         role(VENDOR, "named", &trusting(&root, all, named), &vendor),
-        Role {
+        IamRole {
             max_session: std::time::Duration::from_hours(12),
             ..role(VENDOR, "chained", &trusting(&data, all, ""), &vendor)
         },

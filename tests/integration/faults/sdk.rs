@@ -5,7 +5,7 @@ use crate::support::{scope, tree::tree};
 use std::sync::Arc;
 use wharfinger::{
     account::Permissions,
-    demo::s3::{Failure, Running, S3, Settings, Storage},
+    demo::s3::{Failure, Running, S3, S3Settings, StorageKind},
     name::VirtualPath,
     store::{Budget, MemoryJournal},
     vfs::{Error, Vfs},
@@ -16,8 +16,8 @@ const MIB: usize = 1 << 20;
 const ALWAYS: u64 = 100;
 
 async fn start() -> (Running, Vfs) {
-    let storage = Storage::Memory { max_bytes: 64 << 20 };
-    let s3 = S3::start(Settings::one_user("AKDEMO", "a-secret", &["vendor"], storage)).await.unwrap();
+    let storage = StorageKind::Memory { max_bytes: 64 << 20 };
+    let s3 = S3::start(S3Settings::one_user("AKDEMO", "a-secret", &["vendor"], storage)).await.unwrap();
     let storage = scope::storage("vendor", &format!("http://{}", s3.address), "AKDEMO", "a-secret");
     let bucket = scope::bucket(storage, "acme/").await;
     let (budget, journal) = (Budget::new(64 << 20), Arc::new(MemoryJournal::default()));

@@ -12,7 +12,7 @@ use wharfinger::{
     account::{BaseCredentials, Permission, Permissions, Role, Storage, StorageCredentials},
     cloud::{Buckets, SessionPolicy},
     demo::{
-        iam::{self, AccountId, Policy, User},
+        iam::{self, AccountId, IamUser, Policy},
         s3,
     },
     name::Prefix,
@@ -49,14 +49,14 @@ impl Site {
     /// A site on the demo's S3 and STS, whose trust policy requires the external ID.
     pub async fn demo(promise: &str) -> Self {
         let account: AccountId = "111122223333".parse().unwrap();
-        let user = |name: &str, policy: Policy| User {
+        let user = |name: &str, policy: Policy| IamUser {
             account: account.clone(),
             name: name.to_owned(),
             access_key_id: name.to_owned(),
             secret_access_key: "secret".to_owned(),
             policy,
         };
-        let role = iam::Role {
+        let role = iam::IamRole {
             account: account.clone(),
             name: "tenants".to_owned(),
             trust: r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",
@@ -65,16 +65,16 @@ impl Site {
                 .parse()
                 .unwrap(),
             policy: Policy::everything(),
-            max_session: iam::Role::DEFAULT_MAX_SESSION,
+            max_session: iam::IamRole::DEFAULT_MAX_SESSION,
         };
         let assume = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}}"#;
-        let running = s3::S3::start(s3::Settings {
+        let running = s3::S3::start(s3::S3Settings {
             listen: ([127, 0, 0, 1], 0).into(),
             users: vec![user("server", assume.parse().unwrap()), user("admin", Policy::everything())],
             roles: vec![role],
             buckets: ["vendor", "other"].map(|bucket| (bucket.to_owned(), account.clone())).into(),
             session_lifetime: None,
-            storage: s3::Storage::Memory { max_bytes: 64 << 20 },
+            storage: s3::StorageKind::Memory { max_bytes: 64 << 20 },
         })
         .await
         .unwrap();

@@ -19,7 +19,7 @@ use wharfinger::{
     cloud::Buckets,
     demo::{
         Demo,
-        iam::{self, AccountId, Policy, User},
+        iam::{self, AccountId, IamUser, Policy},
         s3,
     },
     name::{Prefix, TenantName, UserName},
@@ -49,7 +49,7 @@ impl Account {
                 "Principal": {{"AWS": "{principal}"}},
                 "Condition": {{"StringEquals": {{"sts:ExternalId": "{EXTERNAL_ID}"}}}}}}}}"#
         );
-        let user = |name: &str, policy: &str| User {
+        let user = |name: &str, policy: &str| IamUser {
             account: vendor.clone(),
             name: name.to_owned(),
             access_key_id: name.to_owned(),
@@ -61,20 +61,20 @@ impl Account {
                 r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "{effect}", "Action": "sts:*", "Resource": "*"}}}}"#
             )
         };
-        let role = iam::Role {
+        let role = iam::IamRole {
             account: customer.clone(),
             name: "wharfinger".to_owned(),
             trust: trust.parse().unwrap(),
             policy: Policy::everything(),
-            max_session: iam::Role::DEFAULT_MAX_SESSION,
+            max_session: iam::IamRole::DEFAULT_MAX_SESSION,
         };
-        let s3 = s3::S3::start(s3::Settings {
+        let s3 = s3::S3::start(s3::S3Settings {
             listen: ([127, 0, 0, 1], 0).into(),
             users: vec![user("server", &statement("Allow")), user("nobody", &statement("Deny"))],
             roles: vec![role],
             buckets: vec![("exchange".to_owned(), customer)],
             session_lifetime: None,
-            storage: s3::Storage::Memory { max_bytes: 64 << 20 },
+            storage: s3::StorageKind::Memory { max_bytes: 64 << 20 },
         })
         .await
         .unwrap();

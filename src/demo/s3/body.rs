@@ -1,8 +1,8 @@
 //! Stores a request's body in memory or in a file, and checks its checksums. A body is stored whole or not at all.
 
 use super::{
-    checksum::{Checker, Claims},
-    data::{BLOCK_BYTES, Data, Writer},
+    checksum::{ChecksumVerifier, ClaimedChecksums},
+    data::{BLOCK_BYTES, Data, DataWriter},
     error::{Error, Result},
     store::Store,
 };
@@ -19,12 +19,12 @@ pub struct Incoming {
     pub body: Option<StreamingBlob>,
     /// In bytes, if the client sent it.
     pub length: Option<i64>,
-    pub claims: Claims,
+    pub claims: ClaimedChecksums,
     pub trailer: Option<TrailingHeaders>,
 }
 
 /// A stored body that is complete and matches its claims.
-pub struct Taken {
+pub struct StoredBody {
     pub data: Data,
     /// In bytes.
     pub size: u64,
@@ -33,7 +33,7 @@ pub struct Taken {
 
 /// Stores a body. On failure it still reads the body to its end: a client that is still sending would not see the
 /// answer.
-pub async fn take(store: &Store, mut incoming: Incoming, headers: &HeaderMap) -> Result<Taken> {
+pub async fn store(store: &Store, mut incoming: Incoming, headers: &HeaderMap) -> Result<StoredBody> {
     let mut body = incoming.body.take();
     let taken = fill(store, body.as_mut(), incoming, headers).await;
     if taken.is_err() {
@@ -53,13 +53,13 @@ async fn fill(
     body: Option<&mut StreamingBlob>,
     incoming: Incoming,
     headers: &HeaderMap,
-) -> Result<Taken> {
+) -> Result<StoredBody> {
     let expected = incoming.length.and_then(|length| u64::try_from(length).ok());
     if expected.is_some_and(|bytes| bytes > MAX_BODY_BYTES) {
         return Err(Error::EntityTooLarge);
     }
-    let mut checker = Checker::new(incoming.claims, headers);
-    let mut filling = Filling { block: BytesMut::new(), left: expected, writer: None, size: 0 };
+    let mut checker = ChecksumVerifier::new(incoming.claims, headers);
+    let mut filling = BlockWriter { block: BytesMut::new(), left: expected, writer: None, size: 0 };
     if let Some(body) = body {
         while let Some(bytes) = body.next().await {
             let bytes = bytes.map_err(|error| Error::IncompleteBody(error.to_string()))?;
@@ -72,20 +72,20 @@ async fn fill(
     }
     let crc64 = checker.finish(incoming.trailer.and_then(|trailer| trailer.take()).as_ref())?;
     let size = filling.size;
-    Ok(Taken { data: filling.finish(store).await?, size, crc64 })
+    Ok(StoredBody { data: filling.finish(store).await?, size, crc64 })
 }
 
 /// Copies the body into blocks of exactly the size that it needs. hyper's pieces are views of its read buffers, and
 /// would keep those alive.
-struct Filling {
+struct BlockWriter {
     block: BytesMut,
     /// Bytes to come that have no space in `block` yet, if the client sent the length.
     left: Option<u64>,
-    writer: Option<Writer>,
+    writer: Option<DataWriter>,
     size: u64,
 }
 
-impl Filling {
+impl BlockWriter {
     async fn push(&mut self, store: &Store, mut bytes: Bytes) -> Result<()> {
         self.size += bytes.len() as u64;
         if self.size > MAX_BODY_BYTES {

@@ -4,8 +4,8 @@ use super::parameters::Parameters;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 
-/// Limit on the requests that are kept.
-const MAX_KEPT: usize = 10_000;
+/// Limit on the requests that the log holds.
+const MAX_REQUESTS: usize = 10_000;
 
 /// An AssumeRole request with a valid signature, as it arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,15 +54,15 @@ impl AssumeRoleRequest {
 
 /// The latest requests, oldest first.
 #[derive(Debug, Default)]
-pub struct Asked(Mutex<VecDeque<AssumeRoleRequest>>);
+pub struct AssumeRoleLog(Mutex<VecDeque<AssumeRoleRequest>>);
 
-impl Asked {
+impl AssumeRoleLog {
     pub fn keep(&self, request: AssumeRoleRequest) {
-        let mut kept = self.0.lock();
-        if kept.len() == MAX_KEPT {
-            kept.pop_front();
+        let mut requests = self.0.lock();
+        if requests.len() == MAX_REQUESTS {
+            requests.pop_front();
         }
-        kept.push_back(request);
+        requests.push_back(request);
     }
 
     pub fn all(&self) -> Vec<AssumeRoleRequest> {
