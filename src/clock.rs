@@ -38,9 +38,9 @@ mod tests {
     use std::time::Duration;
 
     #[derive(Debug)]
-    struct Stopped(SystemTime);
+    struct FixedClock(SystemTime);
 
-    impl Clock for Stopped {
+    impl Clock for FixedClock {
         fn now(&self) -> SystemTime {
             self.0
         }
@@ -50,7 +50,7 @@ mod tests {
     fn seconds_count_from_1970_and_never_back() {
         let second = Duration::from_secs(1);
         for (now, seconds) in [(UNIX_EPOCH, 0), (UNIX_EPOCH + second * 3 / 2, 1), (UNIX_EPOCH - second, 0)] {
-            assert_eq!(Stopped(now).unix_seconds(), seconds, "{now:?}");
+            assert_eq!(FixedClock(now).unix_seconds(), seconds, "{now:?}");
         }
     }
 }

@@ -28,11 +28,11 @@ pub(super) struct Breaker {
     /// The database, for the log.
     ledger: String,
     waiting: Semaphore,
-    outage: Mutex<Option<Outage>>,
+    outage: Mutex<Option<OpenBreaker>>,
 }
 
 #[derive(Debug)]
-struct Outage {
+struct OpenBreaker {
     rests_until: Instant,
     unanswered: u64,
 }
@@ -78,7 +78,7 @@ impl Breaker {
     }
 
     fn answered(&self) {
-        if let Some(Outage { unanswered, .. }) = self.outage().take() {
+        if let Some(OpenBreaker { unanswered, .. }) = self.outage().take() {
             info!(ledger = self.ledger, kind = self.kind, unanswered, "the ledger answers again");
         }
     }
@@ -87,7 +87,7 @@ impl Breaker {
         let mut outage = self.outage();
         let first = outage.is_none();
         let unanswered = outage.as_ref().map_or(0, |outage| outage.unanswered) + 1;
-        *outage = Some(Outage { rests_until: Instant::now() + REST, unanswered });
+        *outage = Some(OpenBreaker { rests_until: Instant::now() + REST, unanswered });
         drop(outage);
         if first {
             let error = error.detail();
@@ -100,7 +100,7 @@ impl Breaker {
         }
     }
 
-    fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
+    fn outage(&self) -> MutexGuard<'_, Option<OpenBreaker>> {
         self.outage.lock()
     }
 }

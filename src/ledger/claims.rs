@@ -4,9 +4,9 @@
 //! If two nodes hold the same claim because their clocks differ, S3's conditional deletion lets only one succeed.
 
 use super::{
-    database::Pool,
-    late::{SqlJournal, until},
+    database::ConnectionPool,
     leases::{drop_ended, end},
+    sql_journal::{SqlJournal, until},
 };
 use crate::{
     clock::{Clock as _, SystemClock},
@@ -27,7 +27,7 @@ const DROP_ENDED: &str = drop_ended!("claims");
 #[async_trait]
 impl ClaimJournal for SqlJournal {
     fn is_shared(&self) -> bool {
-        matches!(self.database.writes, Pool::Postgres(_))
+        matches!(self.database.writes, ConnectionPool::Postgres(_))
     }
 
     async fn claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {

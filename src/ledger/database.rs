@@ -1,7 +1,7 @@
 //! The pools of a database of either kind. All statements work on both: `$1`, `ON CONFLICT` and `RETURNING` mean the
 //! same to SQLite and to PostgreSQL. So the kinds differ only in how they are opened.
 
-use super::{Error, Location, breaker::PATIENCE, location::Server, postgres, sqlite};
+use super::{Error, Location, breaker::PATIENCE, location::PostgresServer, postgres, sqlite};
 use sqlx::{PgPool, SqlitePool, sqlite::SqliteConnectOptions};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -11,7 +11,7 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A pool of connections to a database.
 #[derive(Debug)]
-pub(super) enum Pool {
+pub(super) enum ConnectionPool {
     Sqlite(SqlitePool),
     Postgres(PgPool),
 }
@@ -20,8 +20,8 @@ pub(super) enum Pool {
 macro_rules! with {
     ($pool:expr, $of_a_kind:ident => $action:expr) => {
         match $pool {
-            $crate::ledger::database::Pool::Sqlite($of_a_kind) => $action,
-            $crate::ledger::database::Pool::Postgres($of_a_kind) => $action,
+            $crate::ledger::database::ConnectionPool::Sqlite($of_a_kind) => $action,
+            $crate::ledger::database::ConnectionPool::Postgres($of_a_kind) => $action,
         }
     };
 }
@@ -29,20 +29,20 @@ pub(super) use with;
 
 /// Opens a single connection outside of the pools.
 #[derive(Debug)]
-enum Source {
+enum ConnectionOptions {
     Sqlite(Box<SqliteConnectOptions>),
-    Postgres(Server),
+    Postgres(PostgresServer),
 }
 
 /// An open database, or one that opens as soon as it can be reached.
 #[derive(Debug)]
 pub(super) struct Database {
     location: Location,
-    source: Source,
+    source: ConnectionOptions,
     /// Connections that only read. In SQLite they continue while a write waits for its turn.
-    pub(super) reads: Pool,
+    pub(super) reads: ConnectionPool,
     /// Connections that write. SQLite has only one, because a file has one writer at a time.
-    pub(super) writes: Pool,
+    pub(super) writes: ConnectionPool,
 }
 
 impl Database {
@@ -51,13 +51,17 @@ impl Database {
         let (source, reads, writes) = match location {
             Location::Sqlite(file) => {
                 let options = sqlite::options(file);
-                let pool = |connections| Pool::Sqlite(sqlite::pool(&options, connections));
+                let pool = |connections| ConnectionPool::Sqlite(sqlite::pool(&options, connections));
                 let (reads, writes) = (pool(sqlite::READERS), pool(1));
-                (Source::Sqlite(Box::new(options)), reads, writes)
+                (ConnectionOptions::Sqlite(Box::new(options)), reads, writes)
             }
             Location::Postgres(server) => {
                 let pool = postgres::pool(server);
-                (Source::Postgres(server.clone()), Pool::Postgres(pool.clone()), Pool::Postgres(pool))
+                (
+                    ConnectionOptions::Postgres(server.clone()),
+                    ConnectionPool::Postgres(pool.clone()),
+                    ConnectionPool::Postgres(pool),
+                )
             }
         };
         Self { location: location.clone(), source, reads, writes }
@@ -68,8 +72,8 @@ impl Database {
     pub(super) async fn migrate(&self) -> Result<bool, Error> {
         let migrated = async {
             match &self.source {
-                Source::Sqlite(options) => sqlite::migrate(options, &self.location).await,
-                Source::Postgres(server) => postgres::migrate(server, &self.location).await,
+                ConnectionOptions::Sqlite(options) => sqlite::migrate(options, &self.location).await,
+                ConnectionOptions::Postgres(server) => postgres::migrate(server, &self.location).await,
             }
         };
         timeout(MIGRATION_TIMEOUT, migrated).await.unwrap_or(Err(Error::Slow(MIGRATION_TIMEOUT)))

@@ -5,9 +5,9 @@
 //! directory's own row and this range as two parts, because for an `OR` of both SQLite would scan the whole bucket.
 
 use super::{
-    database::{Database, Pool, with},
-    late::{SqlJournal, ago},
-    page::{self, Listed},
+    database::{ConnectionPool, Database, with},
+    page::{self, PageRow},
+    sql_journal::{SqlJournal, ago},
 };
 use crate::{
     clock::{Clock as _, SystemClock},
@@ -108,9 +108,9 @@ macro_rules! find_rows {
 }
 
 /// The columns of a row, in the order of the statements.
-type Row = (String, i64, i64);
+type DirectoryRow = (String, i64, i64);
 
-impl Listed for Row {
+impl PageRow for DirectoryRow {
     const IN_RANGE: &'static str = concat!(rows_of_a_parent!(), " AND name BETWEEN $3 AND $4 ORDER BY name LIMIT $5");
     const OF_NAMES: &'static str = concat!(rows_of_a_parent!(), " AND name IN ");
 
@@ -121,7 +121,7 @@ impl Listed for Row {
 
 impl SqlJournal {
     /// Drops rows whose directories the page lacks. Runs in the background, for one page at a time.
-    fn sweep_directories(&self, bucket: &BucketId, page: ListedDirectories<'_>, rows: &[Row]) {
+    fn sweep_directories(&self, bucket: &BucketId, page: ListedDirectories<'_>, rows: &[DirectoryRow]) {
         let before = ago(page.asked_ago.saturating_add(CLOCK_MARGIN));
         let lacking = page.lacking(rows.iter().map(|(name, ..)| name.as_str()));
         let gone: Vec<Prefix> =
@@ -151,7 +151,7 @@ impl DirectoryJournal for SqlJournal {
         directory: &Prefix,
     ) -> Result<Option<DirectoryTimes>, JournalDown> {
         let (parent, name) = directory.parent_and_name();
-        let row: Option<Row> = self
+        let row: Option<DirectoryRow> = self
             .ask(&self.reads, async {
                 with!(&self.database.reads, pool => {
                     sqlx::query_as(FIND).bind(bucket.as_str()).bind(parent).bind(name).fetch_optional(pool).await
@@ -172,8 +172,8 @@ impl DirectoryJournal for SqlJournal {
         let rows: Vec<(String, String, i64, i64)> = self
             .ask(&self.reads, async {
                 match &self.database.reads {
-                    Pool::Sqlite(pool) => find_rows!(sqlx::Sqlite, pool, bucket, directories),
-                    Pool::Postgres(pool) => find_rows!(sqlx::Postgres, pool, bucket, directories),
+                    ConnectionPool::Sqlite(pool) => find_rows!(sqlx::Sqlite, pool, bucket, directories),
+                    ConnectionPool::Postgres(pool) => find_rows!(sqlx::Postgres, pool, bucket, directories),
                 }
             })
             .await?;
@@ -212,7 +212,7 @@ impl DirectoryJournal for SqlJournal {
             return Ok(HashMap::new());
         }
         let found = page::find(&self.database.reads, bucket, page.parent.as_str(), page.names);
-        let rows: Vec<Row> = self.ask(&self.reads, found).await?;
+        let rows: Vec<DirectoryRow> = self.ask(&self.reads, found).await?;
         self.sweep_directories(bucket, page, &rows);
         Ok(rows.into_iter().map(|row| (row.0.clone(), times(row))).collect())
     }
@@ -247,14 +247,14 @@ impl DirectoryJournal for SqlJournal {
         self.ask(&self.writes, async {
             if !made.is_empty() {
                 match &self.database.writes {
-                    Pool::Sqlite(pool) => forget_older_rows!(sqlx::Sqlite, pool, made.iter()),
-                    Pool::Postgres(pool) => forget_older_rows!(sqlx::Postgres, pool, made.iter()),
+                    ConnectionPool::Sqlite(pool) => forget_older_rows!(sqlx::Sqlite, pool, made.iter()),
+                    ConnectionPool::Postgres(pool) => forget_older_rows!(sqlx::Postgres, pool, made.iter()),
                 }
             }
             if !set.is_empty() {
                 match &self.database.writes {
-                    Pool::Sqlite(pool) => set_rows!(sqlx::Sqlite, pool, set.iter()),
-                    Pool::Postgres(pool) => set_rows!(sqlx::Postgres, pool, set.iter()),
+                    ConnectionPool::Sqlite(pool) => set_rows!(sqlx::Sqlite, pool, set.iter()),
+                    ConnectionPool::Postgres(pool) => set_rows!(sqlx::Postgres, pool, set.iter()),
                 }
             }
             Ok(())
@@ -321,7 +321,7 @@ fn end_of(directory: &Prefix) -> String {
     directory.as_str().strip_suffix('/').map_or_else(|| char::MAX.to_string(), |name| format!("{name}0"))
 }
 
-fn times((_, accessed, modified): Row) -> DirectoryTimes {
+fn times((_, accessed, modified): DirectoryRow) -> DirectoryTimes {
     let seconds = |column: i64| u32::try_from(column.max(0)).unwrap_or(u32::MAX);
     DirectoryTimes { accessed: seconds(accessed), modified: seconds(modified) }
 }

@@ -5,7 +5,7 @@
 
 use super::{
     database::with,
-    late::{SqlJournal, ago},
+    sql_journal::{SqlJournal, ago},
 };
 use crate::{
     name::{BucketId, Key},

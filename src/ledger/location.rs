@@ -36,12 +36,12 @@ pub enum Location {
     /// A SQLite file.
     Sqlite(PathBuf),
     /// A database on a PostgreSQL server.
-    Postgres(Server),
+    Postgres(PostgresServer),
 }
 
 /// The connection parameters of a PostgreSQL database.
 #[derive(Clone)]
-pub struct Server {
+pub struct PostgresServer {
     pub(super) options: Box<PgConnectOptions>,
     has_password: bool,
 }
@@ -81,13 +81,13 @@ impl Location {
             (false, false) => PgSslMode::VerifyFull,
         };
         let has_password = url.password().is_some() || says("password");
-        Ok(Self::Postgres(Server { options: Box::new(options.ssl_mode(mode)), has_password }))
+        Ok(Self::Postgres(PostgresServer { options: Box::new(options.ssl_mode(mode)), has_password }))
     }
 
     /// True if the URL contains a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
-        matches!(self, Self::Postgres(Server { has_password: true, .. }))
+        matches!(self, Self::Postgres(PostgresServer { has_password: true, .. }))
     }
 
     /// The same location, with a relative file path resolved below `directory`.
@@ -104,7 +104,7 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(file) => write!(f, "sqlite:{}", file.display()),
-            Self::Postgres(Server { options, .. }) => {
+            Self::Postgres(PostgresServer { options, .. }) => {
                 let database = options.get_database().unwrap_or_default();
                 let host = options.get_socket().map_or_else(
                     || format!("{}:{}", options.get_host(), options.get_port()),
@@ -122,9 +122,9 @@ impl fmt::Debug for Location {
     }
 }
 
-impl fmt::Debug for Server {
+impl fmt::Debug for PostgresServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("host", &self.options.get_host()).finish_non_exhaustive()
+        f.debug_struct("PostgresServer").field("host", &self.options.get_host()).finish_non_exhaustive()
     }
 }
 

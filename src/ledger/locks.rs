@@ -6,8 +6,8 @@
 
 use super::{
     database::with,
-    late::{SqlJournal, until},
     leases::{drop_ended, end},
+    sql_journal::{SqlJournal, until},
 };
 use crate::{
     clock::{Clock as _, SystemClock},

@@ -5,7 +5,7 @@
 //! Invariant: no request waits long for it. Every question ends within seconds. After a failure the database is not
 //! asked for a moment. Only the start of the server can fail because of it.
 //!
-//! Reading order: `location`, `database` with `sqlite` and `postgres`, `late` with `page`, `renames`, `partials`,
+//! Reading order: `location`, `database` with `sqlite` and `postgres`, `sql_journal` with `page`, `renames`, `partials`,
 //! `leases` with `claims` and `locks`, `directories`; every question passes through `breaker`.
 
 mod breaker;
@@ -13,7 +13,6 @@ mod claims;
 mod database;
 mod directories;
 mod error;
-mod late;
 mod leases;
 mod location;
 mod locks;
@@ -21,6 +20,7 @@ mod page;
 mod partials;
 mod postgres;
 mod renames;
+mod sql_journal;
 mod sqlite;
 
 pub use error::Error;
@@ -30,7 +30,7 @@ use crate::{
     files::Exposure,
     store::{Journal, MemoryJournal},
 };
-use late::SqlJournal;
+use sql_journal::SqlJournal;
 use std::sync::Arc;
 use tracing::{error, warn};
 

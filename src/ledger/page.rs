@@ -3,7 +3,7 @@
 //! The range may also contain rows of removed names, in any number, until a sweep drops them. They hide no row of the
 //! page: if there are too many, a second statement asks for the names behind the last row that was read.
 
-use super::database::{Pool, with};
+use super::database::{ConnectionPool, with};
 use crate::name::BucketId;
 use sqlx::{AssertSqlSafe, FromRow, postgres::PgRow, sqlite::SqliteRow};
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 const RANGE_ROWS: usize = 2_000;
 
 /// A row of a table whose names are stored by bucket and directory.
-pub(super) trait Listed: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {
+pub(super) trait PageRow: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {
     /// Selects the first `$5` rows of the bucket `$1` and directory `$2` with names from `$3` to `$4`, ordered by name.
     const IN_RANGE: &'static str;
     /// Selects the rows of the bucket `$1` and directory `$2` whose names follow the statement in a list, from `$3` on.
@@ -24,8 +24,8 @@ pub(super) trait Listed: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, Pg
 
 /// Returns the rows of a page's names, of which there are at most 1,000, and possibly rows of names between them. At
 /// most two statements.
-pub(super) async fn find<R: Listed>(
-    pool: &Pool,
+pub(super) async fn find<R: PageRow>(
+    pool: &ConnectionPool,
     bucket: &BucketId,
     directory: &str,
     names: &[&str],
@@ -44,8 +44,8 @@ pub(super) async fn find<R: Listed>(
     Ok(rows)
 }
 
-async fn find_named<R: Listed>(
-    pool: &Pool,
+async fn find_named<R: PageRow>(
+    pool: &ConnectionPool,
     bucket: &BucketId,
     directory: &str,
     names: &[&str],

@@ -6,7 +6,7 @@
 
 use super::{
     database::with,
-    late::{SqlJournal, ago, until},
+    sql_journal::{SqlJournal, ago, until},
 };
 use crate::{
     account::Permissions,
@@ -23,7 +23,7 @@ const ENTER: &str = "INSERT INTO partial_uploads (bucket, tenant, user_name, mou
                      id, upload_id, object, parts, bytes, etags, holder, held_until, keep_until, \
                      permissions) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING";
 /// Of several nodes that enter uploads at once, the last statement sees all rows. So only the newest upload is kept.
-const GIVE_UP_OLDER: &str = "UPDATE partial_uploads SET keep_until = 0 WHERE bucket = $1 AND tenant = $2 AND \
+const ABANDON_OLDER: &str = "UPDATE partial_uploads SET keep_until = 0 WHERE bucket = $1 AND tenant = $2 AND \
                              user_name = $3 AND mount = $4 AND name = $5 AND keep_until <> 0 AND turn < \
                              (SELECT MAX(turn) FROM partial_uploads WHERE bucket = $1 AND tenant = $2 AND \
                              user_name = $3 AND mount = $4 AND name = $5)";
@@ -35,7 +35,7 @@ const FIND: &str = "SELECT bucket, tenant, user_name, mount, name, id, upload_id
                     name = $5 AND keep_until > $6 ORDER BY turn DESC LIMIT 1";
 const TAKE: &str = "UPDATE partial_uploads SET holder = $1, held_until = $2 \
                     WHERE id = $3 AND keep_until > $4 AND held_until <= $4";
-const GIVE_UP: &str = "UPDATE partial_uploads SET keep_until = 0 WHERE bucket = $1 AND tenant = $2 AND \
+const ABANDON: &str = "UPDATE partial_uploads SET keep_until = 0 WHERE bucket = $1 AND tenant = $2 AND \
                        user_name = $3 AND mount = $4 AND name = $5 AND keep_until <> 0";
 const TAKE_STALE: &str = "UPDATE partial_uploads SET holder = $1, held_until = $2 \
                           WHERE keep_until <= $3 AND held_until <= $4 AND id = \
@@ -59,7 +59,7 @@ macro_rules! of_file {
 }
 
 /// The columns of a row, in the order of the statements.
-type Row = (String, String, String, String, String, String, String, String, i64, i64, i64, i64, Option<String>);
+type PartialRow = (String, String, String, String, String, String, String, String, i64, i64, i64, i64, Option<String>);
 
 #[async_trait]
 impl PartialJournal for SqlJournal {
@@ -81,7 +81,7 @@ impl PartialJournal for SqlJournal {
                     .execute(pool)
                     .await?;
                 // If this fails, the caller enters the upload again.
-                of_file!(sqlx::query, GIVE_UP_OLDER, partial.file).execute(pool).await.map(drop)
+                of_file!(sqlx::query, ABANDON_OLDER, partial.file).execute(pool).await.map(drop)
             })
         })
         .await
@@ -120,7 +120,7 @@ impl PartialJournal for SqlJournal {
 
     async fn find_partial(&self, file: &PartialFile) -> Result<Option<(PartialUpload, bool)>, JournalDown> {
         let now = SystemClock.unix_seconds();
-        let row: Option<Row> = self
+        let row: Option<PartialRow> = self
             .ask(&self.reads, async {
                 with!(&self.database.reads, pool => {
                     of_file!(sqlx::query_as, FIND, file).bind(now).fetch_optional(pool).await
@@ -148,7 +148,7 @@ impl PartialJournal for SqlJournal {
 
     async fn give_up_partials(&self, file: &PartialFile) -> Result<(), JournalDown> {
         self.ask(&self.writes, async {
-            with!(&self.database.writes, pool => of_file!(sqlx::query, GIVE_UP, file).execute(pool).await.map(drop))
+            with!(&self.database.writes, pool => of_file!(sqlx::query, ABANDON, file).execute(pool).await.map(drop))
         })
         .await
     }
@@ -159,7 +159,7 @@ impl PartialJournal for SqlJournal {
         free_for: Duration,
     ) -> Result<Option<PartialUpload>, JournalDown> {
         // All rows are read, because SQLite undoes a statement that isn't read to its end.
-        let rows: Vec<Row> = self
+        let rows: Vec<PartialRow> = self
             .ask(&self.writes, async {
                 with!(&self.database.writes, pool => {
                     sqlx::query_as(TAKE_STALE)
@@ -196,7 +196,7 @@ impl PartialJournal for SqlJournal {
 
 /// The upload of a row, and the end of its lease. Rows of other kinds are skipped: another version of the server wrote
 /// them.
-fn partial(row: Row) -> Option<(PartialUpload, i64)> {
+fn partial(row: PartialRow) -> Option<(PartialUpload, i64)> {
     let (bucket, tenant, user, mount, name, id, upload, object, parts, bytes, etags, held_until, permissions) = row;
     let partial = PartialUpload {
         id,

@@ -1,7 +1,7 @@
 //! Connects to a PostgreSQL server: with few connections and TLS by rustls. Statements have a timeout on the server's
 //! side, too, so that none keeps running after this node has abandoned it.
 
-use super::{Error, Location, breaker::PATIENCE, location::Server};
+use super::{Error, Location, breaker::PATIENCE, location::PostgresServer};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, migrate::Migrator, postgres::PgPoolOptions};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const IS_USED: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
 static MIGRATOR: Migrator = sqlx::migrate!("src/ledger/migrations/postgres");
 
 /// A pool whose connections are opened on demand.
-pub(super) fn pool(server: &Server) -> PgPool {
+pub(super) fn pool(server: &PostgresServer) -> PgPool {
     let patience = PATIENCE.as_millis().to_string();
     let options = (*server.options)
         .clone()
@@ -34,7 +34,7 @@ pub(super) fn pool(server: &Server) -> PgPool {
 /// Returns true if there were tables before.
 ///
 /// Refuses a database that isn't in UTF8: a name that it can't store would look like an outage.
-pub(super) async fn migrate(server: &Server, location: &Location) -> Result<bool, Error> {
+pub(super) async fn migrate(server: &PostgresServer, location: &Location) -> Result<bool, Error> {
     let unusable = |error| Error::unusable(location, error);
     let options = (*server.options).clone().disable_statement_logging();
     let mut connection = PgConnection::connect_with(&options).await.map_err(unusable)?;

@@ -4,8 +4,8 @@
 //! the phase, which only the lease's holder can change, prevents that one deletes objects that the other needs.
 
 use super::{
-    database::{Pool, with},
-    late::{SqlJournal, until},
+    database::{ConnectionPool, with},
+    sql_journal::{SqlJournal, until},
 };
 use crate::{
     account::Permissions,
@@ -34,7 +34,7 @@ const TAKE: &str = "UPDATE tree_renames SET holder = $1, held_until = $2 WHERE h
 const END: &str = "DELETE FROM tree_renames WHERE id = $1 AND holder = $2";
 
 /// The columns of a row, in the order of [`TAKE`].
-type Row = (String, String, String, String, String, String, String, i64, Option<String>);
+type RenameRow = (String, String, String, String, String, String, String, i64, Option<String>);
 
 #[async_trait]
 impl RenameJournal for SqlJournal {
@@ -59,8 +59,8 @@ impl RenameJournal for SqlJournal {
         // Boxed, because a transaction is large.
         let entering = Box::pin(async {
             let entered = match &self.database.writes {
-                Pool::Sqlite(pool) => entering!().execute(pool).await?.rows_affected(),
-                Pool::Postgres(pool) => {
+                ConnectionPool::Sqlite(pool) => entering!().execute(pool).await?.rows_affected(),
+                ConnectionPool::Postgres(pool) => {
                     let mut transaction = pool.begin().await?;
                     sqlx::query(ONE_AT_A_TIME).execute(&mut *transaction).await?;
                     let entered = entering!().execute(&mut *transaction).await?.rows_affected();
@@ -91,7 +91,7 @@ impl RenameJournal for SqlJournal {
 
     async fn take_rename(&self, lease: &Lease) -> Result<Option<TreeRename>, JournalDown> {
         // All rows are read, because SQLite undoes a statement that isn't read to its end.
-        let rows: Vec<Row> = self
+        let rows: Vec<RenameRow> = self
             .ask(&self.writes, async {
                 with!(&self.database.writes, pool => {
                     sqlx::query_as(TAKE)
@@ -123,7 +123,7 @@ fn places(rename: &TreeRename) -> [String; 2] {
 }
 
 /// The rename of a row. Rows of other kinds are skipped: another version of the server wrote them.
-fn rename((id, bucket, tenant, user, mount, source, target, phase, permissions): Row) -> Option<TreeRename> {
+fn rename((id, bucket, tenant, user, mount, source, target, phase, permissions): RenameRow) -> Option<TreeRename> {
     let name = |place: &str| Some(place.strip_prefix(mount.as_str())?.strip_suffix('/')?.to_owned());
     Some(TreeRename {
         id,

@@ -7,8 +7,8 @@
 use super::{
     Error, Location,
     breaker::Breaker,
-    database::{Database, Pool, with},
-    page::{self, Listed},
+    database::{ConnectionPool, Database, with},
+    page::{self, PageRow},
 };
 use crate::{
     clock::{Clock as _, SystemClock},
@@ -194,9 +194,9 @@ macro_rules! forget_rows {
 }
 
 /// The columns of a row, in the order of the statements.
-type Row = (String, String, Option<i64>, Option<i64>, Option<i64>, i64);
+type AttributesRow = (String, String, Option<i64>, Option<i64>, Option<i64>, i64);
 
-impl Listed for Row {
+impl PageRow for AttributesRow {
     const IN_RANGE: &'static str =
         concat!(rows_of_a_directory!(), " AND name BETWEEN $3 AND $4 ORDER BY name LIMIT $5");
     const OF_NAMES: &'static str = concat!(rows_of_a_directory!(), " AND name IN ");
@@ -255,9 +255,10 @@ impl SqlJournal {
 
     /// Drops rows whose objects the page lacks, in the background. Drops nothing if the store doesn't list in byte
     /// order: the object may be on another page then.
-    fn sweep(&self, bucket: &BucketId, directory: &Prefix, rows: &[Row], page: &[&str]) {
+    fn sweep(&self, bucket: &BucketId, directory: &Prefix, rows: &[AttributesRow], page: &[&str]) {
         let before = SystemClock.unix_seconds() - GARBAGE_AGE_SECONDS;
-        let is_garbage = |(name, .., set_at): &&Row| *set_at <= before && page.binary_search(&name.as_str()).is_err();
+        let is_garbage =
+            |(name, .., set_at): &&AttributesRow| *set_at <= before && page.binary_search(&name.as_str()).is_err();
         let garbage: Vec<String> = rows.iter().filter(is_garbage).map(|(name, ..)| name.clone()).collect();
         if garbage.is_empty() || !page.is_sorted() {
             return;
@@ -282,14 +283,14 @@ impl SqlJournal {
 impl Journal for SqlJournal {
     async fn late(&self, bucket: &BucketId, key: &Key) -> Result<Option<Late>, JournalDown> {
         let (directory, name) = key.directory_and_name();
-        let row: Option<Row> = self
+        let row: Option<AttributesRow> = self
             .ask(&self.reads, async {
                 with!(&self.database.reads, pool => {
                     sqlx::query_as(FIND).bind(bucket.as_str()).bind(directory).bind(name).fetch_optional(pool).await
                 })
             })
             .await?;
-        Ok(row.map(late))
+        Ok(row.map(attributes_of))
     }
 
     async fn late_in(
@@ -302,13 +303,13 @@ impl Journal for SqlJournal {
             return Ok(HashMap::new());
         }
         let found = page::find(&self.database.reads, bucket, directory.as_str(), page);
-        let rows: Vec<Row> = self.ask(&self.reads, found).await?;
+        let rows: Vec<AttributesRow> = self.ask(&self.reads, found).await?;
         self.sweep(bucket, directory, &rows, page);
-        Ok(rows.into_iter().map(|row| (row.0.clone(), late(row))).collect())
+        Ok(rows.into_iter().map(|row| (row.0.clone(), attributes_of(row))).collect())
     }
 
     async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late, modified: i64) -> Result<Late, JournalDown> {
-        let rows: Vec<Row> = self
+        let rows: Vec<AttributesRow> = self
             .ask(&self.writes, async {
                 with!(&self.database.writes, pool => {
                     let adding = writing!(sqlx::query_as, ADD, bucket, key, late);
@@ -316,7 +317,7 @@ impl Journal for SqlJournal {
                 })
             })
             .await?;
-        Ok(rows.into_iter().next().map_or_else(|| late.clone(), self::late))
+        Ok(rows.into_iter().next().map_or_else(|| late.clone(), attributes_of))
     }
 
     async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown> {
@@ -338,8 +339,8 @@ impl Journal for SqlJournal {
         }
         self.ask(&self.writes, async {
             match &self.database.writes {
-                Pool::Sqlite(pool) => add_rows!(sqlx::Sqlite, pool, notes),
-                Pool::Postgres(pool) => add_rows!(sqlx::Postgres, pool, notes),
+                ConnectionPool::Sqlite(pool) => add_rows!(sqlx::Sqlite, pool, notes),
+                ConnectionPool::Postgres(pool) => add_rows!(sqlx::Postgres, pool, notes),
             }
         })
         .await
@@ -351,8 +352,8 @@ impl Journal for SqlJournal {
         }
         self.ask(&self.writes, async {
             match &self.database.writes {
-                Pool::Sqlite(pool) => write_rows!(sqlx::Sqlite, pool, lates, ALL_REPLACED),
-                Pool::Postgres(pool) => write_rows!(sqlx::Postgres, pool, lates, ALL_REPLACED),
+                ConnectionPool::Sqlite(pool) => write_rows!(sqlx::Sqlite, pool, lates, ALL_REPLACED),
+                ConnectionPool::Postgres(pool) => write_rows!(sqlx::Postgres, pool, lates, ALL_REPLACED),
             }
         })
         .await
@@ -364,8 +365,8 @@ impl Journal for SqlJournal {
         }
         self.ask(&self.writes, async {
             match &self.database.writes {
-                Pool::Sqlite(pool) => forget_rows!(sqlx::Sqlite, pool, bucket, keys),
-                Pool::Postgres(pool) => forget_rows!(sqlx::Postgres, pool, bucket, keys),
+                ConnectionPool::Sqlite(pool) => forget_rows!(sqlx::Sqlite, pool, bucket, keys),
+                ConnectionPool::Postgres(pool) => forget_rows!(sqlx::Postgres, pool, bucket, keys),
             }
         })
         .await
@@ -380,7 +381,7 @@ async fn forget(database: &Database, row: (&str, &str, &str), before: i64) -> sq
     })
 }
 
-fn late((_, etag, accessed, modified, mode, set_at): Row) -> Late {
+fn attributes_of((_, etag, accessed, modified, mode, set_at): AttributesRow) -> Late {
     let number = |column: Option<i64>| column.and_then(|value| u32::try_from(value).ok());
     let times = number(modified).map(|modified| match number(accessed) {
         Some(accessed) => LateTimes::Set { accessed, modified },
