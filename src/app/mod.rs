@@ -77,10 +77,10 @@ impl App {
         let provider = provider.context("the users' logins can't be checked")?;
         let budget = Budget::new(server.max_buffer_bytes);
         let events = Events::new(&node_name());
-        let settings = channel::Settings {
+        let settings = channel::ChannelSettings {
             upload_wait: server.upload_wait,
             idle_timeout: server.ssh.idle_timeout,
-            ..channel::Settings::default()
+            ..channel::ChannelSettings::default()
         };
         let buckets = Arc::new(Buckets::new(Arc::clone(&tenants)));
         let owners = Arc::new(OwnerLookup::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants)));

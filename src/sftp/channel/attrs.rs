@@ -1,7 +1,7 @@
 //! Converts attributes between the wire's types and the vfs's.
 
 use crate::{
-    sftp::wire::{Attrs, Owner, Times},
+    sftp::wire::{Attrs, FileTimes, OwnerIds},
     vfs::{self, Metadata, NewAttributes, SetAttributes},
 };
 
@@ -9,9 +9,9 @@ use crate::{
 pub fn shown(metadata: &Metadata) -> Attrs {
     Attrs {
         size: Some(metadata.size),
-        owner: Some(Owner { uid: 0, gid: 0 }),
+        owner: Some(OwnerIds { uid: 0, gid: 0 }),
         permissions: Some(metadata.mode),
-        times: Some(Times { accessed: metadata.times.accessed, modified: metadata.times.modified }),
+        times: Some(FileTimes { accessed: metadata.times.accessed, modified: metadata.times.modified }),
     }
 }
 
@@ -32,10 +32,10 @@ pub fn set(attrs: &Attrs) -> SetAttributes {
 }
 
 /// True if FSETSTAT requests more than an owner, which the server always shows as 0.
-pub fn are_kept(attrs: &Attrs) -> bool {
+pub fn has_effect(attrs: &Attrs) -> bool {
     attrs.size.is_some() || attrs.times.is_some() || attrs.permissions.is_some()
 }
 
-fn times(times: Times) -> vfs::Times {
+fn times(times: FileTimes) -> vfs::Times {
     vfs::Times { accessed: times.accessed, modified: times.modified }
 }

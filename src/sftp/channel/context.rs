@@ -1,14 +1,14 @@
 //! The state that all tasks of one channel share.
 
 use super::{
-    Resources, Settings,
+    ChannelSettings, Resources,
     handles::Handles,
-    intake::Intake,
-    order::{Claim, Order},
     pending_closes::{Barrier, PendingClose, PendingCloses},
     replies::Replies,
+    request_order::{PathAccess, RequestOrder},
     updates::Updates,
     waiting_uploads::WaitingUploads,
+    write_brake::WriteBrake,
     writes::Writes,
 };
 use crate::{
@@ -27,16 +27,16 @@ const MAX_COPIES: usize = 64;
 
 /// The tree, tables and reply queue of one channel.
 #[derive(Debug)]
-pub struct Context {
+pub struct ChannelContext {
     pub tree: SessionTree,
     pub replies: Replies,
-    pub intake: Intake,
-    pub settings: Settings,
+    pub write_brake: WriteBrake,
+    pub settings: ChannelSettings,
     pub budget: Arc<Budget>,
     pub waiting_uploads: Arc<WaitingUploads>,
     pub activity: Arc<Activity>,
     pub handles: Handles,
-    pub order: Arc<Order>,
+    pub order: Arc<RequestOrder>,
     pub closes: Arc<PendingCloses>,
     /// Cancelled when the client is gone and no longer waits for replies.
     pub ended: CancellationToken,
@@ -46,13 +46,13 @@ pub struct Context {
     tasks: TaskTracker,
 }
 
-impl Context {
+impl ChannelContext {
     pub fn new(tree: SessionTree, replies: Replies, resources: Resources) -> Self {
         let Resources { budget, waiting_uploads, settings, tasks } = resources;
         Self {
             tree,
             activity: Arc::clone(replies.activity()),
-            intake: Intake::new(Arc::clone(&budget), Arc::clone(replies.activity())),
+            write_brake: WriteBrake::new(Arc::clone(&budget), Arc::clone(replies.activity())),
             replies,
             settings,
             budget,
@@ -69,8 +69,8 @@ impl Context {
 
     /// Returns the file that the session writes under `path`, if a request on the path only has to wait for the WRITEs
     /// before it. WRITEs have no ticket in the order.
-    pub fn written(&self, claim: Claim, path: &VirtualPath) -> Option<Writes> {
-        self.handles.written(path).filter(|_| self.order.is_free(claim, path))
+    pub fn written(&self, access: PathAccess, path: &VirtualPath) -> Option<Writes> {
+        self.handles.written(path).filter(|_| self.order.is_free(access, path))
     }
 
     /// Returns the barrier of a request that creates or removes the name `path`: it waits for the earlier CLOSEs.

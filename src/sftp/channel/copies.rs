@@ -1,6 +1,6 @@
 //! COPY-DATA. The server looks the source up when the request arrives; the target's task copies in its turn.
 
-use super::{context::Context, handles::Open, slot::Slot};
+use super::{context::ChannelContext, handles::OpenHandle, pending_reply::PendingReply};
 use crate::{
     sftp::wire::{CopyData, StatusCode},
     vfs::{CopyRange, Error, ReadHandle, Result, WriteHandle},
@@ -21,10 +21,10 @@ impl Copy {
     ///
     /// # Errors
     /// [`Error::NoSource`], or [`Error::Busy`] if too many copies wait.
-    pub fn new(context: &Context, request: &CopyData) -> Result<Self> {
+    pub fn new(context: &ChannelContext, request: &CopyData) -> Result<Self> {
         let source = match context.handles.find(request.source.number()) {
-            Some(Open::Read(reads)) => reads.file(),
-            Some(Open::Update(_) | Open::Write(_) | Open::Directory(_)) | None => None,
+            Some(OpenHandle::Read(reads)) => reads.file(),
+            Some(OpenHandle::Update(_) | OpenHandle::Write(_) | OpenHandle::Directory(_)) | None => None,
         };
         let source = source.ok_or(Error::NoSource)?;
         let room = Arc::clone(&context.copies).try_acquire_owned().map_err(|_| Error::Busy)?;
@@ -39,13 +39,18 @@ impl Copy {
 
 /// Copies into `target` and answers. Returns true on success. Clients close the target even after a refusal, so after a
 /// failure the caller must publish nothing.
-pub async fn serve(context: &Context, target: &mut WriteHandle, slot: Slot, copy: Result<Copy>) -> bool {
+pub async fn serve(
+    context: &ChannelContext,
+    target: &mut WriteHandle,
+    pending_reply: PendingReply,
+    copy: Result<Copy>,
+) -> bool {
     let Copy { source, range, _room } = match copy {
         Ok(copy) => copy,
         Err(error) => {
             target.spoil(&error);
             context.tree.note("COPY-DATA", &target.path().current(), &error);
-            slot.fail(&error);
+            pending_reply.fail(&error);
             return false;
         }
     };
@@ -54,8 +59,10 @@ pub async fn serve(context: &Context, target: &mut WriteHandle, slot: Slot, copy
     context.tree.record_copy(source.path(), &target.path().current(), since.elapsed(), copied.as_ref().err());
     let is_done = copied.is_ok();
     match copied {
-        Ok(bytes) if range.length.is_some_and(|length| bytes < length) => slot.status(StatusCode::Eof, "end of file"),
-        copied => slot.done(copied.map(|_| ())),
+        Ok(bytes) if range.length.is_some_and(|length| bytes < length) => {
+            pending_reply.status(StatusCode::Eof, "end of file")
+        }
+        copied => pending_reply.done(copied.map(|_| ())),
     }
     is_done
 }

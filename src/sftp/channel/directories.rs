@@ -1,11 +1,11 @@
 //! An open directory: one task answers its READDIRs one after the other.
 
-use super::{attrs, context::Context, longname::longname, replies::Lane, slot::Slot};
+use super::{attrs, context::ChannelContext, longname::longname, pending_reply::PendingReply, replies::Lane};
 use crate::{
     clock::{Clock as _, SystemClock},
     name::VirtualPath,
     session::SessionUser,
-    sftp::wire::{Name, Reply, StatusCode},
+    sftp::wire::{NameEntry, Reply, StatusCode},
     vfs::{DirectoryHandle, Entry, Result},
 };
 use bytes::Bytes;
@@ -20,25 +20,25 @@ const NAME_BYTES: usize = 48;
 
 /// The sending end of an open directory's task. The task ends with the last clone.
 #[derive(Clone, Debug)]
-pub struct Directory {
-    inbox: mpsc::UnboundedSender<Command>,
+pub struct DirectoryReads {
+    inbox: mpsc::UnboundedSender<DirectoryCommand>,
     path: VirtualPath,
 }
 
-/// The requests on a directory's handle. Their slots bound their number.
+/// The requests on a directory's handle. Their pending replies bound their number.
 #[derive(Debug)]
-pub enum Command {
+pub enum DirectoryCommand {
     /// READDIR.
-    Read(Slot),
-    Close(Slot),
+    Read(PendingReply),
+    Close(PendingReply),
 }
 
-impl Directory {
+impl DirectoryReads {
     /// Starts the task of an open directory.
-    pub fn start(context: &Arc<Context>, handle: DirectoryHandle) -> Self {
+    pub fn start(context: &Arc<ChannelContext>, handle: DirectoryHandle) -> Self {
         let (inbox, commands) = mpsc::unbounded_channel();
         let path = handle.path().clone();
-        let listing = Listing { context: Arc::clone(context), handle, lane: Lane::new() };
+        let listing = DirectoryTask { context: Arc::clone(context), handle, lane: Lane::new() };
         context.run_while_wanted(listing.serve(commands));
         Self { inbox, path }
     }
@@ -49,43 +49,43 @@ impl Directory {
     }
 
     /// Sends a request to the task.
-    pub fn command(&self, command: Command) {
+    pub fn command(&self, command: DirectoryCommand) {
         // The send fails only if the client is gone: otherwise the task lives as long as this end.
         let _ = self.inbox.send(command);
     }
 }
 
-struct Listing {
-    context: Arc<Context>,
+struct DirectoryTask {
+    context: Arc<ChannelContext>,
     handle: DirectoryHandle,
     lane: Lane,
 }
 
-impl Listing {
-    async fn serve(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+impl DirectoryTask {
+    async fn serve(mut self, mut commands: mpsc::UnboundedReceiver<DirectoryCommand>) {
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Read(slot) => self.answer(slot).await,
-                Command::Close(slot) => return slot.done(Ok(())),
+                DirectoryCommand::Read(pending_reply) => self.answer(pending_reply).await,
+                DirectoryCommand::Close(pending_reply) => return pending_reply.done(Ok(())),
             }
         }
     }
 
-    async fn answer(&mut self, slot: Slot) {
+    async fn answer(&mut self, pending_reply: PendingReply) {
         #[allow(clippy::cast_possible_truncation, reason = "a constant")]
         let Ok(permit) = self.context.replies.reserve(REPLY_BYTES as u32, &self.lane).await else { return };
         match self.names().await {
-            Ok(names) if names.is_empty() => slot.status(StatusCode::Eof, "end of directory"),
-            Ok(names) => slot.answer_with(permit, |id| Reply::Name { id, names }),
+            Ok(names) if names.is_empty() => pending_reply.status(StatusCode::Eof, "end of directory"),
+            Ok(names) => pending_reply.answer_with(permit, |id| Reply::Name { id, names }),
             Err(error) => {
                 self.context.tree.note("READDIR", self.handle.path(), &error);
-                slot.fail(&error);
+                pending_reply.fail(&error);
             }
         }
     }
 
     /// Returns the names for one reply, or none at the end of the directory.
-    async fn names(&mut self) -> Result<Vec<Name>> {
+    async fn names(&mut self) -> Result<Vec<NameEntry>> {
         let (who, now) = (self.context.tree.who(), OffsetDateTime::from(SystemClock.now()));
         let (mut names, mut bytes) = (Vec::new(), 0);
         let fill = |entry: &Entry| {
@@ -100,9 +100,9 @@ impl Listing {
     }
 }
 
-fn shown(entry: &Entry, who: &SessionUser, now: OffsetDateTime) -> Name {
+fn shown(entry: &Entry, who: &SessionUser, now: OffsetDateTime) -> NameEntry {
     let longname = longname(&entry.name, &entry.metadata, who.user.as_str(), who.tenant.as_str(), now);
-    Name {
+    NameEntry {
         filename: Bytes::copy_from_slice(entry.name.as_bytes()),
         longname: longname.into(),
         attrs: attrs::shown(&entry.metadata),

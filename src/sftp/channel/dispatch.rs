@@ -7,17 +7,17 @@ use super::{
     Ended, Inbound, attrs,
     copies::Copy,
     directories,
-    handles::{MAX_HANDLES, Open},
+    handles::{MAX_HANDLES, OpenHandle},
     open,
-    order::Claim,
+    pending_reply::PendingReply,
+    read_queue::{self, ReadRequest},
     reads::Reads,
-    runs::{self, Read},
-    slot::Slot,
+    request_order::PathAccess,
     tree,
     writes::{self, Writes},
 };
 use crate::{
-    sftp::wire::{Attrs, CopyData, Extended, Handle, Limits, Reply, Request, StatusCode},
+    sftp::wire::{Attrs, CopyData, Extended, Handle, Reply, Request, ServerLimits, StatusCode},
     vfs::Replace,
 };
 use bytes::Bytes;
@@ -66,61 +66,67 @@ impl Inbound {
         Ok(())
     }
 
-    fn extended(&self, slot: Slot, request: &Extended) {
+    fn extended(&self, pending_reply: PendingReply, request: &Extended) {
         match request {
             Extended::Limits => {
-                let data = Limits::new(MAX_HANDLES as u64).encode();
-                slot.answer(|id| Reply::ExtendedReply { id, data });
+                let data = ServerLimits::new(MAX_HANDLES as u64).encode();
+                pending_reply.answer(|id| Reply::ExtendedReply { id, data });
             }
             Extended::PosixRename { source, target } => {
-                tree::rename(&self.context, slot, source, target, Replace::Yes);
+                tree::rename(&self.context, pending_reply, source, target, Replace::Yes);
             }
             Extended::LsetStat { path, attrs } => {
-                tree::set_attributes(&self.context, slot, path, attrs);
+                tree::set_attributes(&self.context, pending_reply, path, attrs);
             }
-            Extended::ExpandPath { path } => tree::expand_path(&self.context, slot, path),
-            Extended::HomeDirectory { user } => tree::home_directory(&self.context, slot, user),
-            Extended::CopyData(copy) => self.copy(slot, copy),
-            Extended::Unknown(_) => slot.status(StatusCode::OpUnsupported, "this server does not have that extension"),
+            Extended::ExpandPath { path } => tree::expand_path(&self.context, pending_reply, path),
+            Extended::HomeDirectory { user } => tree::home_directory(&self.context, pending_reply, user),
+            Extended::CopyData(copy) => self.copy(pending_reply, copy),
+            Extended::Unknown(_) => {
+                pending_reply.status(StatusCode::OpUnsupported, "this server does not have that extension")
+            }
         }
     }
 
-    fn accept(&self, id: u32) -> Result<Slot, Ended> {
+    fn accept(&self, id: u32) -> Result<PendingReply, Ended> {
         self.context.replies.accept(id)
     }
 
     fn read(&mut self, id: u32, handle: &Handle, offset: u64, length: u32) -> Result<(), Ended> {
         match self.context.handles.find(handle.number()) {
-            Some(Open::Read(reads)) => reads.read(Read { id, offset, length }),
-            Some(Open::Update(updates)) => updates.reads().read(Read { id, offset, length }),
-            Some(Open::Write(writes)) => {
-                writes.command(writes::Command::Read { slot: self.accept(id)?, offset, length });
+            Some(OpenHandle::Read(reads)) => reads.read(ReadRequest { id, offset, length }),
+            Some(OpenHandle::Update(updates)) => updates.reads().read(ReadRequest { id, offset, length }),
+            Some(OpenHandle::Write(writes)) => {
+                writes.command(writes::WriteCommand::Read { pending_reply: self.accept(id)?, offset, length });
                 Ok(())
             }
             // A client's prefetch may continue after its CLOSE, so any number of READs must be harmless here.
-            Some(Open::Directory(_)) | None => {
+            Some(OpenHandle::Directory(_)) | None => {
                 let context = &self.context;
-                self.refusing.get_or_insert_with(|| Reads::start_refusing(context)).read(Read { id, offset, length })
+                self.refusing.get_or_insert_with(|| Reads::start_refusing(context)).read(ReadRequest {
+                    id,
+                    offset,
+                    length,
+                })
             }
         }
     }
 
     async fn write(&mut self, id: u32, handle: &Handle, offset: u64, data: Bytes) -> Result<(), Ended> {
-        let slot = self.context.replies.accept_uncounted(id)?;
+        let pending_reply = self.context.replies.accept_uncounted(id)?;
         match self.upload(handle) {
             Ok(writes) => {
-                let load = self.context.intake.admit(data.len(), writes.waiting()).await?;
-                writes.command(writes::Command::Write { slot, offset, data, load });
+                let load = self.context.write_brake.admit(data.len(), writes.waiting()).await?;
+                writes.command(writes::WriteCommand::Write { pending_reply, offset, data, load });
             }
-            Err((code, sentence)) => slot.status(code, sentence),
+            Err((code, sentence)) => pending_reply.status(code, sentence),
         }
         Ok(())
     }
 
-    fn copy(&self, slot: Slot, copy: &CopyData) {
+    fn copy(&self, pending_reply: PendingReply, copy: &CopyData) {
         match self.upload(&copy.target) {
-            Ok(writes) => writes.command(writes::Command::Copy(slot, Copy::new(&self.context, copy))),
-            Err((code, sentence)) => slot.status(code, sentence),
+            Ok(writes) => writes.command(writes::WriteCommand::Copy(pending_reply, Copy::new(&self.context, copy))),
+            Err((code, sentence)) => pending_reply.status(code, sentence),
         }
     }
 
@@ -129,70 +135,78 @@ impl Inbound {
     fn upload(&self, handle: &Handle) -> Result<Writes, (StatusCode, &'static str)> {
         let Some(number) = handle.number() else { return Err((StatusCode::Failure, NOT_OPEN)) };
         match self.context.handles.find(Some(number)) {
-            Some(Open::Write(writes)) => Ok(writes),
-            Some(Open::Update(updates)) => Ok(self.context.begin_update(number, &updates)),
-            Some(Open::Read(_)) => Err((StatusCode::PermissionDenied, NOT_FOR_WRITING)),
-            Some(Open::Directory(_)) | None => Err((StatusCode::Failure, NOT_OPEN)),
+            Some(OpenHandle::Write(writes)) => Ok(writes),
+            Some(OpenHandle::Update(updates)) => Ok(self.context.begin_update(number, &updates)),
+            Some(OpenHandle::Read(_)) => Err((StatusCode::PermissionDenied, NOT_FOR_WRITING)),
+            Some(OpenHandle::Directory(_)) | None => Err((StatusCode::Failure, NOT_OPEN)),
         }
     }
 
-    fn close(&self, slot: Slot, handle: &Handle) {
+    fn close(&self, pending_reply: PendingReply, handle: &Handle) {
         match self.context.handles.take(handle.number()) {
-            Some(Open::Read(reads)) => reads.command(runs::Command::Close(slot)),
-            Some(Open::Update(updates)) => updates.reads().command(runs::Command::Close(slot)),
-            Some(Open::Write(writes)) => {
+            Some(OpenHandle::Read(reads)) => reads.command(read_queue::ReadCommand::Close(pending_reply)),
+            Some(OpenHandle::Update(updates)) => updates.reads().command(read_queue::ReadCommand::Close(pending_reply)),
+            Some(OpenHandle::Write(writes)) => {
                 let path = writes.path().current();
                 let pending = self.context.pending_close(&path);
                 let ticket = self.context.order.enter_close(path);
-                writes.command(writes::Command::Close(writes::Close { slot, ticket, pending }));
+                writes.command(writes::WriteCommand::Close(writes::Close { pending_reply, ticket, pending }));
             }
-            Some(Open::Directory(directory)) => directory.command(directories::Command::Close(slot)),
-            None => slot.status(StatusCode::Failure, NOT_OPEN),
+            Some(OpenHandle::Directory(directory)) => {
+                directory.command(directories::DirectoryCommand::Close(pending_reply))
+            }
+            None => pending_reply.status(StatusCode::Failure, NOT_OPEN),
         }
     }
 
-    fn fstat(&self, slot: Slot, handle: &Handle) {
+    fn fstat(&self, pending_reply: PendingReply, handle: &Handle) {
         match self.context.handles.find(handle.number()) {
-            Some(Open::Read(reads)) => match reads.file() {
-                Some(file) if !self.context.order.is_free(Claim::Look, file.path()) => {
-                    tree::stat_open(&self.context, slot, file);
+            Some(OpenHandle::Read(reads)) => match reads.file() {
+                Some(file) if !self.context.order.is_free(PathAccess::Look, file.path()) => {
+                    tree::stat_open(&self.context, pending_reply, file);
                 }
-                _ => reads.command(runs::Command::Stat(slot)),
+                _ => reads.command(read_queue::ReadCommand::Stat(pending_reply)),
             },
-            Some(Open::Update(updates)) => updates.reads().command(runs::Command::Stat(slot)),
-            Some(Open::Write(writes)) => writes.command(writes::Command::Stat(slot)),
-            Some(Open::Directory(directory)) => tree::stat_directory(&self.context, slot, directory.path().clone()),
-            None => slot.status(StatusCode::Failure, NOT_OPEN),
+            Some(OpenHandle::Update(updates)) => updates.reads().command(read_queue::ReadCommand::Stat(pending_reply)),
+            Some(OpenHandle::Write(writes)) => writes.command(writes::WriteCommand::Stat(pending_reply)),
+            Some(OpenHandle::Directory(directory)) => {
+                tree::stat_directory(&self.context, pending_reply, directory.path().clone())
+            }
+            None => pending_reply.status(StatusCode::Failure, NOT_OPEN),
         }
     }
 
-    fn fsetstat(&self, slot: Slot, handle: &Handle, attrs: &Attrs) {
+    fn fsetstat(&self, pending_reply: PendingReply, handle: &Handle, attrs: &Attrs) {
         match self.context.handles.find(handle.number()) {
-            Some(Open::Write(writes)) => writes.command(writes::Command::SetAttributes(slot, attrs::set(attrs))),
-            Some(Open::Read(reads)) => match reads.file() {
-                Some(file) => tree::set_attributes_of_open(&self.context, slot, file, attrs),
-                None => slot.status(StatusCode::Failure, NOT_OPEN),
-            },
-            Some(Open::Directory(directory)) => {
-                tree::set_attributes_of_directory(&self.context, slot, directory.path().clone(), attrs);
+            Some(OpenHandle::Write(writes)) => {
+                writes.command(writes::WriteCommand::SetAttributes(pending_reply, attrs::set(attrs)))
             }
-            Some(Open::Update(_)) if attrs::are_kept(attrs) => match self.upload(handle) {
-                Ok(writes) => writes.command(writes::Command::SetAttributes(slot, attrs::set(attrs))),
-                Err((code, sentence)) => slot.status(code, sentence),
+            Some(OpenHandle::Read(reads)) => match reads.file() {
+                Some(file) => tree::set_attributes_of_open(&self.context, pending_reply, file, attrs),
+                None => pending_reply.status(StatusCode::Failure, NOT_OPEN),
+            },
+            Some(OpenHandle::Directory(directory)) => {
+                tree::set_attributes_of_directory(&self.context, pending_reply, directory.path().clone(), attrs);
+            }
+            Some(OpenHandle::Update(_)) if attrs::has_effect(attrs) => match self.upload(handle) {
+                Ok(writes) => writes.command(writes::WriteCommand::SetAttributes(pending_reply, attrs::set(attrs))),
+                Err((code, sentence)) => pending_reply.status(code, sentence),
             },
             // The request changes only the owner, not the file.
-            Some(Open::Update(_)) => slot.done(attrs::set(attrs).check_owner()),
-            None => slot.status(StatusCode::Failure, NOT_OPEN),
+            Some(OpenHandle::Update(_)) => pending_reply.done(attrs::set(attrs).check_owner()),
+            None => pending_reply.status(StatusCode::Failure, NOT_OPEN),
         }
     }
 
-    fn readdir(&self, slot: Slot, handle: &Handle) {
+    fn readdir(&self, pending_reply: PendingReply, handle: &Handle) {
         match self.context.handles.find(handle.number()) {
-            Some(Open::Directory(directory)) => directory.command(directories::Command::Read(slot)),
-            Some(Open::Read(_) | Open::Update(_) | Open::Write(_)) => {
-                slot.status(StatusCode::Failure, "this handle is no directory");
+            Some(OpenHandle::Directory(directory)) => {
+                directory.command(directories::DirectoryCommand::Read(pending_reply))
             }
-            None => slot.status(StatusCode::Failure, NOT_OPEN),
+            Some(OpenHandle::Read(_) | OpenHandle::Update(_) | OpenHandle::Write(_)) => {
+                pending_reply.status(StatusCode::Failure, "this handle is no directory");
+            }
+            None => pending_reply.status(StatusCode::Failure, NOT_OPEN),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The open handles of one channel, by number. The server never reuses a number.
 
-use super::{directories::Directory, reads::Reads, updates::Updates, writes::Writes};
+use super::{directories::DirectoryReads, reads::Reads, updates::Updates, writes::Writes};
 use crate::name::VirtualPath;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -11,11 +11,11 @@ pub const MAX_HANDLES: usize = 256;
 /// The table of handles. Tasks hold it through their context. [`Handles::clear`] must be called when the channel ends,
 /// or the tasks would keep their own inboxes open.
 #[derive(Debug, Default)]
-pub struct Handles(Mutex<Table>);
+pub struct Handles(Mutex<HandleTable>);
 
 #[derive(Debug, Default)]
-struct Table {
-    open: HashMap<u32, Open>,
+struct HandleTable {
+    open: HashMap<u32, OpenHandle>,
     opening: usize,
     next: u32,
     closed: bool,
@@ -23,7 +23,7 @@ struct Table {
 
 /// The sending end of an open handle's task.
 #[derive(Clone, Debug)]
-pub enum Open {
+pub enum OpenHandle {
     /// A file that the client reads.
     Read(Reads),
     /// A file that the client reads and may change.
@@ -31,12 +31,12 @@ pub enum Open {
     /// A file that the client writes.
     Write(Writes),
     /// A directory that the client lists.
-    Directory(Directory),
+    Directory(DirectoryReads),
 }
 
 impl Handles {
     /// Reserves a place for a handle that is being opened. Returns false if the table is full. Release the place with
-    /// [`Handles::fill`] or [`Handles::give_up`].
+    /// [`Handles::fill`] or [`Handles::release`].
     pub fn reserve(&self) -> bool {
         let mut table = self.table();
         let free = table.open.len() + table.opening < MAX_HANDLES;
@@ -45,7 +45,7 @@ impl Handles {
     }
 
     /// Stores an open handle in its reserved place and returns its number.
-    pub fn fill(&self, open: Open) -> u32 {
+    pub fn fill(&self, open: OpenHandle) -> u32 {
         let mut table = self.table();
         table.opening = table.opening.saturating_sub(1);
         let number = table.next;
@@ -57,13 +57,13 @@ impl Handles {
     }
 
     /// Releases the place of a handle that failed to open.
-    pub fn give_up(&self) {
+    pub fn release(&self) {
         let mut table = self.table();
         table.opening = table.opening.saturating_sub(1);
     }
 
     /// Returns the handle with this number.
-    pub fn find(&self, number: Option<u32>) -> Option<Open> {
+    pub fn find(&self, number: Option<u32>) -> Option<OpenHandle> {
         self.table().open.get(&number?).cloned()
     }
 
@@ -71,8 +71,8 @@ impl Handles {
     pub fn written(&self, path: &VirtualPath) -> Option<Writes> {
         let table = self.table();
         let newest = table.open.iter().filter_map(|(number, open)| match open {
-            Open::Write(writes) if writes.path().is(path) => Some((number, writes)),
-            Open::Write(_) | Open::Read(_) | Open::Update(_) | Open::Directory(_) => None,
+            OpenHandle::Write(writes) if writes.path().is(path) => Some((number, writes)),
+            OpenHandle::Write(_) | OpenHandle::Read(_) | OpenHandle::Update(_) | OpenHandle::Directory(_) => None,
         });
         newest.max_by_key(|(number, _)| **number).map(|(_, writes)| writes.clone())
     }
@@ -81,8 +81,8 @@ impl Handles {
     pub fn unchanged(&self, path: &VirtualPath) -> Option<(u32, Updates)> {
         let table = self.table();
         let newest = table.open.iter().filter_map(|(number, open)| match open {
-            Open::Update(updates) if updates.path() == path => Some((*number, updates)),
-            Open::Update(_) | Open::Read(_) | Open::Write(_) | Open::Directory(_) => None,
+            OpenHandle::Update(updates) if updates.path() == path => Some((*number, updates)),
+            OpenHandle::Update(_) | OpenHandle::Read(_) | OpenHandle::Write(_) | OpenHandle::Directory(_) => None,
         });
         newest.max_by_key(|(number, _)| *number).map(|(number, updates)| (number, updates.clone()))
     }
@@ -90,12 +90,12 @@ impl Handles {
     /// Replaces the file that a handle has read so far by its upload.
     pub fn replace(&self, number: u32, writes: Writes) {
         if let Some(open) = self.table().open.get_mut(&number) {
-            *open = Open::Write(writes);
+            *open = OpenHandle::Write(writes);
         }
     }
 
     /// Removes and returns the handle with this number, for CLOSE.
-    pub fn take(&self, number: Option<u32>) -> Option<Open> {
+    pub fn take(&self, number: Option<u32>) -> Option<OpenHandle> {
         self.table().open.remove(&number?)
     }
 
@@ -108,7 +108,7 @@ impl Handles {
         drop(open);
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, HandleTable> {
         self.0.lock()
     }
 }

@@ -1,6 +1,6 @@
 //! The incoming bytes of one channel: frames, then requests, then [`dispatch`](super::dispatch).
 
-use super::{Ended, context::Context, reads::Reads};
+use super::{Ended, context::ChannelContext, reads::Reads};
 use crate::sftp::wire::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const EXTENSIONS: [Extension; 6] = [
 /// tree that have begun and uploads whose CLOSE has arrived.
 #[derive(Debug)]
 pub struct Inbound {
-    pub(super) context: Arc<Context>,
+    pub(super) context: Arc<ChannelContext>,
     pub(super) refusing: Option<Reads>,
     frames: FrameReader,
     begun: bool,
@@ -29,7 +29,7 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(context: Arc<Context>, frames: Arc<FramePool>) -> Self {
+    pub(super) fn new(context: Arc<ChannelContext>, frames: Arc<FramePool>) -> Self {
         Self { context, refusing: None, frames: FrameReader::new(frames), begun: false, finished: false, ended: None }
     }
 
@@ -73,8 +73,8 @@ impl Inbound {
             Ok(_) | Err(DecodeError::Unknown { .. }) if !self.begun => Err(Ended::NotBegun),
             Ok(request) => self.dispatch(request).await,
             Err(DecodeError::Unknown { id, .. }) => {
-                let slot = self.context.replies.accept(id)?;
-                slot.status(StatusCode::OpUnsupported, "this server does not know that request");
+                let pending_reply = self.context.replies.accept(id)?;
+                pending_reply.status(StatusCode::OpUnsupported, "this server does not know that request");
                 Ok(())
             }
             Err(DecodeError::Malformed(error)) => Err(Ended::Malformed(error.to_string())),

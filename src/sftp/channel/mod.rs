@@ -3,22 +3,22 @@
 //! ```text
 //! Handler::data → Inbound::feed → dispatch ─┬→ one task per open handle (reads · writes · directories; updates: first
 //!                                           │  reads, then writes)
-//!                                           └→ one task per other request, in `order`
+//!                                           └→ one task per other request, in `request_order`
 //! data_bytes  ←  Outbound::next  ←  replies ←── all of them
 //! ```
 //!
 //! The channel can't deadlock:
-//! 1. [`Inbound::feed`] is the only place that makes a connection wait. It waits for upload memory alone (`intake`),
+//! 1. [`Inbound::feed`] is the only place that makes a connection wait. It waits for upload memory alone (`write_brake`),
 //!    which storage frees.
 //! 2. Replies go into a queue. No sender waits for room in it.
 //! 3. A large reply takes a permit before its data is fetched (`replies`). After that it waits only for storage and for
 //!    earlier replies of its handle (`reads`).
 //! 4. A READ that would block WRITEs, and so the connection, until its client reads is refused first (`patience`).
-//! 5. A request that waits for its turn (`order`) holds no upload memory. A waiting CLOSE does, but releases the memory
+//! 5. A request that waits for its turn (`request_order`) holds no upload memory. A waiting CLOSE does, but releases the memory
 //!    when other uploads need it (`waiting_uploads`).
 //! 6. An upload that waits for the READs before it holds no upload memory either (`updates`).
 //!
-//! The channel can't grow: see the limits in those files, in `runs` and in `handles`.
+//! The channel can't grow: see the limits in those files, in `read_queue` and in `handles`.
 
 mod attrs;
 mod context;
@@ -27,35 +27,35 @@ mod directories;
 mod dispatch;
 mod handles;
 mod inbound;
-mod intake;
 mod longname;
 mod open;
-mod order;
 mod outbound;
 mod patience;
 mod pending_closes;
+mod pending_reply;
+mod read_queue;
 mod reads;
 mod replies;
-mod runs;
-mod slot;
+mod request_order;
 mod status;
 mod tree;
 mod updates;
 mod waiting_uploads;
+mod write_brake;
 mod writes;
 
 pub use inbound::Inbound;
 pub use outbound::{Outbound, Outgoing};
 
 use crate::{session::Session, sftp::wire::FramePool, vfs::Budget};
-use context::Context;
+use context::ChannelContext;
 use std::{sync::Arc, time::Duration};
 use tokio_util::task::TaskTracker;
 use waiting_uploads::WaitingUploads;
 
 /// The time limits for waiting on shared resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct ChannelSettings {
     /// The time that an OPEN for writing waits for upload memory before the answer "server busy".
     pub upload_wait: Duration,
     /// The time for which a silent upload may hold memory that other uploads wait for.
@@ -64,7 +64,7 @@ pub struct Settings {
     pub idle_timeout: Duration,
 }
 
-impl Default for Settings {
+impl Default for ChannelSettings {
     fn default() -> Self {
         Self {
             upload_wait: Duration::from_secs(40),
@@ -86,14 +86,14 @@ pub struct SftpChannels {
 struct Resources {
     budget: Arc<Budget>,
     waiting_uploads: Arc<WaitingUploads>,
-    settings: Settings,
+    settings: ChannelSettings,
     tasks: TaskTracker,
 }
 
 impl SftpChannels {
     /// Creates the factory. The memory of all transfers comes from one `budget`.
     #[must_use]
-    pub fn new(budget: Arc<Budget>, settings: Settings) -> Self {
+    pub fn new(budget: Arc<Budget>, settings: ChannelSettings) -> Self {
         let (waiting_uploads, tasks) = (Arc::default(), TaskTracker::new());
         Self { resources: Resources { budget, waiting_uploads, settings, tasks }, frames: Arc::default() }
     }
@@ -104,7 +104,7 @@ impl SftpChannels {
         let (tree, resources) = (session.open_tree(), self.resources.clone());
         let (activity, traffic) = (Arc::clone(session.activity()), Arc::clone(tree.traffic()));
         let (replies, outbound) = replies::channel(activity, traffic, Arc::clone(&resources.budget));
-        let context = Context::new(tree, replies, resources);
+        let context = ChannelContext::new(tree, replies, resources);
         (Inbound::new(Arc::new(context), Arc::clone(&self.frames)), outbound)
     }
 
@@ -128,7 +128,7 @@ pub enum Ended {
     #[error("the client sent more than {} requests without waiting for replies", replies::MAX_OUTSTANDING)]
     TooManyRequests,
     /// The client has more scattered runs of READs than a well-behaved client would.
-    #[error("the client sent more than {} scattered READs without waiting for replies", runs::MAX_RUNS)]
+    #[error("the client sent more than {} scattered READs without waiting for replies", read_queue::MAX_QUEUED)]
     TooManyReads,
     /// The client doesn't read its replies.
     #[error("the client left {} bytes of replies unread", replies::MAX_SMALL_BYTES)]

@@ -2,13 +2,13 @@
 
 use super::{
     attrs,
-    context::Context,
-    directories::Directory,
-    handles::Open,
-    order::Claim,
+    context::ChannelContext,
+    directories::DirectoryReads,
+    handles::OpenHandle,
     pending_closes::Barrier,
+    pending_reply::PendingReply,
     reads::Reads,
-    slot::Slot,
+    request_order::PathAccess,
     tree::{self, Turn, behind_a_close, parse, turn},
     updates::Updates,
     writes::Writes,
@@ -25,24 +25,24 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// OPEN, for reading or writing.
-pub fn open(context: &Arc<Context>, slot: Slot, raw: &Bytes, flags: OpenFlags, attrs: &Attrs) {
-    let Some((slot, path)) = parse(context, slot, "OPEN", raw) else { return };
+pub fn open(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes, flags: OpenFlags, attrs: &Attrs) {
+    let Some((pending_reply, path)) = parse(context, pending_reply, "OPEN", raw) else { return };
     let what = What::of(flags, attrs);
     if names_a_directory(raw) {
         return match what {
-            What::Read => tree::refuse_directory(context, slot, path),
+            What::Read => tree::refuse_directory(context, pending_reply, path),
             // Opening the file of that name would be wrong: `scp file host:new/` would create a file `new` and report
             // success.
-            What::Create { .. } | What::Write(..) | What::Directory => slot.fail(&Error::IsDirectory),
+            What::Create { .. } | What::Write(..) | What::Directory => pending_reply.fail(&Error::IsDirectory),
         };
     }
-    begin(context, slot, path, what);
+    begin(context, pending_reply, path, what);
 }
 
 /// OPENDIR.
-pub fn open_directory(context: &Arc<Context>, slot: Slot, raw: &Bytes) {
-    if let Some((slot, path)) = parse(context, slot, "OPENDIR", raw) {
-        begin(context, slot, path, What::Directory);
+pub fn open_directory(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
+    if let Some((pending_reply, path)) = parse(context, pending_reply, "OPENDIR", raw) {
+        begin(context, pending_reply, path, What::Directory);
     }
 }
 
@@ -80,7 +80,7 @@ impl What {
     }
 
     /// Returns the barrier for the name that the request creates, now or at its own CLOSE.
-    fn barrier(&self, context: &Context, path: &VirtualPath) -> Barrier {
+    fn barrier(&self, context: &ChannelContext, path: &VirtualPath) -> Barrier {
         match self {
             Self::Create { .. } => context.barrier(path),
             Self::Write(..) => context.barrier_of_open(path),
@@ -96,19 +96,19 @@ impl What {
     }
 
     /// An upload is visible from its OPEN on, so a STAT right behind it must not overtake. sshfs sends one.
-    fn claim(&self) -> Claim {
+    fn access(&self) -> PathAccess {
         match self {
-            Self::Read | Self::Directory => Claim::Look,
-            Self::Create { .. } | Self::Write(..) => Claim::Change,
+            Self::Read | Self::Directory => PathAccess::Look,
+            Self::Create { .. } | Self::Write(..) => PathAccess::Change,
         }
     }
 }
 
-fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
-    let Some(place) = Place::reserve(context) else {
-        return slot.status(StatusCode::Failure, "too many open handles: close some first");
+fn begin(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: VirtualPath, what: What) {
+    let Some(place) = HandleReservation::reserve(context) else {
+        return pending_reply.status(StatusCode::Failure, "too many open handles: close some first");
     };
-    let ticket = context.order.enter(what.claim(), vec![path.clone()]);
+    let ticket = context.order.enter(what.access(), vec![path.clone()]);
     let barrier = what.barrier(context, &path);
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
@@ -118,41 +118,43 @@ fn begin(context: &Arc<Context>, slot: Slot, path: VirtualPath, what: What) {
             && mine.tree.vfs().is_uploading(&path)
         {
             drop(turn);
-            turn = behind_a_close(&mine, what.claim(), vec![path.clone()]).await;
+            turn = behind_a_close(&mine, what.access(), vec![path.clone()]).await;
         }
         let opened = match &what {
-            What::Read => mine.tree.vfs().open_read(&path).await.map(|handle| Open::Read(Reads::start(&mine, handle))),
+            What::Read => {
+                mine.tree.vfs().open_read(&path).await.map(|handle| OpenHandle::Read(Reads::start(&mine, handle)))
+            }
             What::Create { exclusive, attributes } => {
                 let handle = Box::pin(create(&mine, &path, (*exclusive, *attributes), turn, barrier)).await;
-                handle.map(|handle| Open::Read(Reads::start(&mine, handle)))
+                handle.map(|handle| OpenHandle::Read(Reads::start(&mine, handle)))
             }
             What::Directory => {
                 let handle = mine.tree.vfs().open_directory(&path).await;
-                handle.map(|handle| Open::Directory(Directory::start(&mine, handle)))
+                handle.map(|handle| OpenHandle::Directory(DirectoryReads::start(&mine, handle)))
             }
             What::Write(options, attributes) => {
                 let mut opened = mine.tree.vfs().open_update(&path, *options, *attributes).await;
                 // This OPEN waits for memory, and the CLOSE that frees it may come later in the order.
                 drop(turn);
                 if let Err(Error::Unsupported(Unsupported::SecondWriter)) = opened {
-                    let _turn = behind_a_close(&mine, what.claim(), vec![path.clone()]).await;
+                    let _turn = behind_a_close(&mine, what.access(), vec![path.clone()]).await;
                     opened = mine.tree.vfs().open_update(&path, *options, *attributes).await;
                 }
                 admit(&mine, opened, barrier).await
             }
         };
         match opened {
-            Ok(open) => slot.answer(|id| Reply::Handle { id, handle: Handle::from(place.fill(open)) }),
+            Ok(open) => pending_reply.answer(|id| Reply::Handle { id, handle: Handle::from(place.fill(open)) }),
             Err(error) => {
                 mine.tree.note(what.request(), &path, &error);
-                slot.fail(&error);
+                pending_reply.fail(&error);
             }
         }
     });
 }
 
 async fn create(
-    context: &Arc<Context>,
+    context: &Arc<ChannelContext>,
     path: &VirtualPath,
     (exclusive, attributes): (bool, NewAttributes),
     turn: Turn<'_>,
@@ -183,37 +185,39 @@ async fn create(
     }
 }
 
-async fn admit(context: &Arc<Context>, opened: Result<OpenedUpdate>, barrier: Barrier) -> Result<Open> {
+async fn admit(context: &Arc<ChannelContext>, opened: Result<OpenedUpdate>, barrier: Barrier) -> Result<OpenHandle> {
     match opened? {
-        OpenedUpdate::Unchanged(handle, update) => Ok(Open::Update(Updates::start(context, handle, update, barrier))),
+        OpenedUpdate::Unchanged(handle, update) => {
+            Ok(OpenHandle::Update(Updates::start(context, handle, update, barrier)))
+        }
         OpenedUpdate::Upload(pending) => {
             let handle = pending.admit(context.settings.upload_wait).await?;
-            Ok(Open::Write(Writes::start(context, handle, barrier)))
+            Ok(OpenHandle::Write(Writes::start(context, handle, barrier)))
         }
     }
 }
 
 /// A reserved place in the table of handles. It is released on drop unless it was filled.
-struct Place {
-    context: Arc<Context>,
+struct HandleReservation {
+    context: Arc<ChannelContext>,
     filled: bool,
 }
 
-impl Place {
-    fn reserve(context: &Arc<Context>) -> Option<Self> {
+impl HandleReservation {
+    fn reserve(context: &Arc<ChannelContext>) -> Option<Self> {
         context.handles.reserve().then(|| Self { context: Arc::clone(context), filled: false })
     }
 
-    fn fill(mut self, open: Open) -> u32 {
+    fn fill(mut self, open: OpenHandle) -> u32 {
         self.filled = true;
         self.context.handles.fill(open)
     }
 }
 
-impl Drop for Place {
+impl Drop for HandleReservation {
     fn drop(&mut self) {
         if !self.filled {
-            self.context.handles.give_up();
+            self.context.handles.release();
         }
     }
 }

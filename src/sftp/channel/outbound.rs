@@ -1,6 +1,6 @@
 //! The outgoing replies, joined into as few SSH packets as possible, for the channel's one writer.
 
-use super::replies::{Queued, Shared};
+use super::replies::{Queued, ReplyCounters};
 use bytes::{Bytes, BytesMut};
 use std::{mem, sync::Arc};
 use tokio::sync::mpsc;
@@ -12,19 +12,19 @@ const BATCH_BYTES: usize = 32 << 10;
 #[derive(Debug)]
 pub struct Outbound {
     incoming: mpsc::UnboundedReceiver<Queued>,
-    ahead: Option<Queued>,
-    shared: Arc<Shared>,
+    next: Option<Queued>,
+    shared: Arc<ReplyCounters>,
 }
 
 impl Outbound {
-    pub(super) fn new(incoming: mpsc::UnboundedReceiver<Queued>, shared: Arc<Shared>) -> Self {
-        Self { incoming, ahead: None, shared }
+    pub(super) fn new(incoming: mpsc::UnboundedReceiver<Queued>, shared: Arc<ReplyCounters>) -> Self {
+        Self { incoming, next: None, shared }
     }
 
     /// Returns the next bytes to write: one large reply, or all queued small ones up to the batch size. Returns `None`
     /// after the channel has ended and all replies were returned. Cancel-safe.
     pub async fn next(&mut self) -> Option<Outgoing> {
-        let first = match self.ahead.take() {
+        let first = match self.next.take() {
             Some(queued) => queued,
             None => self.incoming.recv().await?,
         };
@@ -42,7 +42,7 @@ impl Outbound {
         while len < BATCH_BYTES {
             let Ok(queued) = self.incoming.try_recv() else { break };
             if len + queued.len() > BATCH_BYTES {
-                self.ahead = Some(queued);
+                self.next = Some(queued);
                 break;
             }
             joined.reserve(BATCH_BYTES - joined.len());
@@ -55,7 +55,7 @@ impl Outbound {
         if !joined.is_empty() {
             pieces.push(joined.freeze());
         }
-        Outgoing { pieces, _held: held }
+        Outgoing { pieces, _queued: held }
     }
 }
 
@@ -69,7 +69,7 @@ impl Drop for Outbound {
 #[derive(Debug)]
 pub struct Outgoing {
     pieces: Vec<Bytes>,
-    _held: Vec<Queued>,
+    _queued: Vec<Queued>,
 }
 
 impl Outgoing {

@@ -6,9 +6,9 @@
 
 use super::{
     Ended,
-    context::Context,
-    intake::WaitingWrites,
+    context::ChannelContext,
     replies::{DataPermit, Lane},
+    write_brake::WaitingWrites,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::sleep;
@@ -39,7 +39,7 @@ impl Patience {
     ///
     /// # Errors
     /// The channel has ended.
-    pub async fn permit(&self, context: &Context, bytes: u32) -> Result<Option<DataPermit>, Ended> {
+    pub async fn permit(&self, context: &ChannelContext, bytes: u32) -> Result<Option<DataPermit>, Ended> {
         self.permit_before(context, bytes, self.end(context)).await
     }
 
@@ -48,7 +48,7 @@ impl Patience {
     ///
     /// # Errors
     /// The channel has ended.
-    pub async fn permit_of_reader(&self, context: &Context, bytes: u32) -> Result<Option<DataPermit>, Ended> {
+    pub async fn permit_of_reader(&self, context: &ChannelContext, bytes: u32) -> Result<Option<DataPermit>, Ended> {
         let end = async {
             self.writes.arrival().await;
             self.end(context).await;
@@ -56,16 +56,16 @@ impl Patience {
         self.permit_before(context, bytes, end).await
     }
 
-    async fn end(&self, context: &Context) {
+    async fn end(&self, context: &ChannelContext) {
         tokio::select! {
             () = sleep(context.settings.upload_wait) => {}
-            () = context.intake.held_up_by(&self.writes) => {}
+            () = context.write_brake.hold_up_of(&self.writes) => {}
         }
     }
 
     async fn permit_before(
         &self,
-        context: &Context,
+        context: &ChannelContext,
         bytes: u32,
         end: impl Future<Output = ()>,
     ) -> Result<Option<DataPermit>, Ended> {

@@ -12,7 +12,7 @@
 //! too. Only the answers wait, for [`ANSWERED_TOGETHER`] at most. Later requests don't wait for a stored file.
 //!
 //! Invariant: a barrier waits only for CLOSEs that came before it. So barriers can't wait in a circle, neither with
-//! each other nor with tickets of the [`order`](super::order). A waiting request holds no permit to run.
+//! each other nor with tickets of the [`request_order`](super::request_order). A waiting request holds no permit to run.
 
 use crate::vfs::{Error, MountNumber};
 use parking_lot::{Mutex, MutexGuard};
@@ -29,20 +29,20 @@ const ANSWERED_TOGETHER: Duration = Duration::from_secs(1);
 /// The pending CLOSEs of one channel, and the requests that wait for them. The limits on outstanding requests and open
 /// handles bound both.
 #[derive(Debug, Default)]
-pub struct PendingCloses(Mutex<State>);
+pub struct PendingCloses(Mutex<PendingState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct PendingState {
     next: u64,
     closes: BTreeMap<u64, MountNumber>,
     /// The barriers by number. A barrier's number is larger than those of the CLOSEs that it waits for.
-    barriers: BTreeMap<u64, Waiting>,
+    barriers: BTreeMap<u64, WaitingBarrier>,
     /// For each mount, the stored CLOSEs that wait for the mount's other CLOSEs, to be answered with them.
     stored: BTreeMap<MountNumber, CancellationToken>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingBarrier {
     mount: MountNumber,
     /// True once the waiting request has arrived. The waiting request of an upload is its CLOSE.
     has_come: bool,
@@ -53,7 +53,7 @@ struct Waiting {
     passed: Arc<Notify>,
 }
 
-impl State {
+impl PendingState {
     fn number(&mut self) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -80,7 +80,7 @@ impl PendingCloses {
         if let Some(mount) = mount {
             state.closes.insert(number, mount);
         }
-        PendingClose { pending: Arc::clone(self), number, failure: None, is_settled: false }
+        PendingClose { pending: Arc::clone(self), number, failure: None, is_finished: false }
     }
 
     /// Returns the barrier of a request that arrives now. A request outside all mounts has an empty barrier.
@@ -96,13 +96,14 @@ impl PendingCloses {
         let pending = state.closes.values().filter(|of| Some(**of) == mount).count();
         let Some(mount) = mount.filter(|_| pending > 0) else { return Barrier(None) };
         let (number, passed) = (state.number(), Arc::new(Notify::new()));
-        state
-            .barriers
-            .insert(number, Waiting { mount, has_come: false, pending, failure: None, passed: Arc::clone(&passed) });
-        Barrier(Some(Place { pending: Arc::clone(self), number, passed }))
+        state.barriers.insert(
+            number,
+            WaitingBarrier { mount, has_come: false, pending, failure: None, passed: Arc::clone(&passed) },
+        );
+        Barrier(Some(BarrierPlace { pending: Arc::clone(self), number, passed }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PendingState> {
         self.0.lock()
     }
 }
@@ -114,21 +115,21 @@ pub struct PendingClose {
     pending: Arc<PendingCloses>,
     number: u64,
     failure: Option<Arc<Error>>,
-    is_settled: bool,
+    is_finished: bool,
 }
 
 impl PendingClose {
     /// Ends the CLOSE with success, or with a failure that an earlier reply told the client.
-    pub fn settle(mut self) {
-        self.is_settled = true;
+    pub fn finish(mut self) {
+        self.is_finished = true;
     }
 
-    /// Ends the CLOSE with success. Answer it after [`Stored::wait_for_others`].
-    pub fn stored(self) -> Stored {
+    /// Ends the CLOSE with success. Answer it after [`StoredClose::wait_for_others`].
+    pub fn stored(self) -> StoredClose {
         let closes = Arc::clone(&self.pending);
         let joined = closes.state().join_stored(self.number);
-        self.settle();
-        Stored(joined.map(|(mount, answered)| Together {
+        self.finish();
+        StoredClose(joined.map(|(mount, answered)| Together {
             others: closes.barrier_of_open(Some(mount)),
             closes,
             mount,
@@ -138,7 +139,7 @@ impl PendingClose {
 
     /// Ends the CLOSE with a failure. The requests that wait for it fail too.
     pub fn fail(mut self, error: &Arc<Error>) {
-        self.is_settled = true;
+        self.is_finished = true;
         self.failure = Some(match &**error {
             Error::EarlierUpload(first) => Arc::clone(first),
             _ => Arc::clone(error),
@@ -148,7 +149,7 @@ impl PendingClose {
 
 impl Drop for PendingClose {
     fn drop(&mut self) {
-        if !self.is_settled {
+        if !self.is_finished {
             self.failure = Some(Arc::new(Error::Lost));
         }
         let mut state = self.pending.state();
@@ -167,7 +168,7 @@ impl Drop for PendingClose {
 
 /// A CLOSE whose file is stored and whose answer waits for other CLOSEs.
 #[derive(Debug)]
-pub struct Stored(Option<Together>);
+pub struct StoredClose(Option<Together>);
 
 #[derive(Debug)]
 struct Together {
@@ -179,7 +180,7 @@ struct Together {
     answered: CancellationToken,
 }
 
-impl Stored {
+impl StoredClose {
     /// Waits until the other CLOSEs that were pending when the file was stored have ended, until another waiting CLOSE
     /// of the mount is released, or for [`ANSWERED_TOGETHER`].
     pub async fn wait_for_others(self) {
@@ -194,10 +195,10 @@ impl Stored {
 
 /// The place of one request behind the earlier CLOSEs.
 #[derive(Debug, Default)]
-pub struct Barrier(Option<Place>);
+pub struct Barrier(Option<BarrierPlace>);
 
 #[derive(Debug)]
-struct Place {
+struct BarrierPlace {
     pending: Arc<PendingCloses>,
     number: u64,
     passed: Arc<Notify>,
@@ -234,7 +235,7 @@ impl Barrier {
     }
 }
 
-impl Place {
+impl BarrierPlace {
     fn outcome(&self) -> Option<Result<(), Error>> {
         let state = self.pending.state();
         let waiting = state.barriers.get(&self.number)?;
@@ -245,7 +246,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for BarrierPlace {
     fn drop(&mut self) {
         self.pending.state().barriers.remove(&self.number);
     }
@@ -273,9 +274,9 @@ mod tests {
         let (late, elsewhere) = (closes.barrier(MOUNT), closes.barrier(OTHER));
         assert_eq!([&early, &elsewhere].map(passed), [Some(Ok(())), Some(Ok(()))]);
         assert_eq!([&between, &late].map(passed), [None, None]);
-        second.settle();
+        second.finish();
         assert_eq!([&between, &late].map(passed), [None, None]);
-        first.settle();
+        first.finish();
         assert_eq!([&between, &late].map(passed), [Some(Ok(())), Some(Ok(()))]);
         drop((between, late));
         let state = closes.state();

@@ -10,13 +10,13 @@
 
 use super::{
     Ended,
-    context::Context,
-    intake::WaitingWrites,
+    context::ChannelContext,
     patience::Patience,
+    pending_reply::PendingReply,
+    read_queue::{NextRead, ReadCommand, ReadQueue, ReadRequest},
     replies::{DataPermit, Lane, Replies},
-    runs::{Command, Next, Read, Runs},
-    slot::Slot,
     status,
+    write_brake::WaitingWrites,
 };
 use crate::{
     session::{self, OpenTransfer, Outcome, Transfer},
@@ -35,7 +35,7 @@ use std::{
 use tokio::sync::oneshot;
 
 /// The requests of one handle that are in progress at a time. OpenSSH keeps 64 READs in flight.
-const MAX_TAKEN_UP: usize = 64;
+const MAX_UNANSWERED: usize = 64;
 /// The bytes of a reply without its data.
 const HEADER_BYTES: u32 = 13;
 /// The number of refusals that are sent together.
@@ -51,7 +51,7 @@ pub struct Reads {
 }
 
 #[derive(Debug)]
-struct Inbox(Arc<Runs>);
+struct Inbox(Arc<ReadQueue>);
 
 impl Drop for Inbox {
     fn drop(&mut self) {
@@ -61,46 +61,46 @@ impl Drop for Inbox {
 
 impl Reads {
     /// Starts the task of an open file.
-    pub fn start(context: &Arc<Context>, handle: ReadHandle) -> Self {
+    pub fn start(context: &Arc<ChannelContext>, handle: ReadHandle) -> Self {
         let file = opened(context, &handle);
         Self::start_with(context, handle, WaitingWrites::default(), OnceLock::from(file))
     }
 
     /// Starts the task of a file that the client may change. WRITEs wait for its READs then. The first READ records the
     /// file as a download.
-    pub fn start_update(context: &Arc<Context>, handle: ReadHandle, writes: WaitingWrites) -> Self {
+    pub fn start_update(context: &Arc<ChannelContext>, handle: ReadHandle, writes: WaitingWrites) -> Self {
         Self::start_with(context, handle, writes, OnceLock::new())
     }
 
     fn start_with(
-        context: &Arc<Context>,
+        context: &Arc<ChannelContext>,
         handle: ReadHandle,
         writes: WaitingWrites,
         file: OnceLock<OpenTransfer>,
     ) -> Self {
-        let runs = Arc::new(Runs::new(context.replies.runs()));
+        let queue = Arc::new(ReadQueue::new(context.replies.run_count()));
         let handle = Arc::new(handle);
         let open = Arc::downgrade(&handle);
         let download = Download {
             context: Arc::clone(context),
             handle,
-            runs: Arc::clone(&runs),
+            queue: Arc::clone(&queue),
             patience: Patience::new(writes),
             file,
             failure: OnceLock::new(),
         };
         context.run_while_wanted(download.serve());
-        Self { inbox: Arc::new(Inbox(runs)), file: open }
+        Self { inbox: Arc::new(Inbox(queue)), file: open }
     }
 
     /// Starts the task that refuses READs of handles that aren't open, however many arrive.
-    pub fn start_refusing(context: &Arc<Context>) -> Self {
-        let runs = Arc::new(Runs::unwanted(context.replies.runs()));
+    pub fn start_refusing(context: &Arc<ChannelContext>) -> Self {
+        let queue = Arc::new(ReadQueue::unwanted(context.replies.run_count()));
         let replies = context.replies.clone();
-        let inbox = Arc::new(Inbox(Arc::clone(&runs)));
+        let inbox = Arc::new(Inbox(Arc::clone(&queue)));
         context.run_while_wanted(async move {
             let lane = Lane::new();
-            while let Some(Next::Unwanted { first, count }) = runs.next().await {
+            while let Some(NextRead::Unwanted { first, count }) = queue.next().await {
                 refuse(&replies, &lane, first, count, "this handle is not open").await;
             }
         });
@@ -114,20 +114,20 @@ impl Reads {
     }
 
     /// Adds a READ.
-    pub fn read(&self, read: Read) -> Result<(), Ended> {
-        self.inbox.0.push(Read { length: read.length.min(MAX_READ_BYTES), ..read })
+    pub fn read(&self, read: ReadRequest) -> Result<(), Ended> {
+        self.inbox.0.push(ReadRequest { length: read.length.min(MAX_READ_BYTES), ..read })
     }
 
     /// Adds a request other than READ.
-    pub fn command(&self, command: Command) {
+    pub fn command(&self, command: ReadCommand) {
         self.inbox.0.command(command);
     }
 }
 
 struct Download {
-    context: Arc<Context>,
+    context: Arc<ChannelContext>,
     handle: Arc<ReadHandle>,
-    runs: Arc<Runs>,
+    queue: Arc<ReadQueue>,
     patience: Patience,
     file: OnceLock<OpenTransfer>,
     /// The error of the first READ that failed.
@@ -143,12 +143,12 @@ enum Due {
         first: u32,
         count: u64,
     },
-    Command(Command),
+    Command(ReadCommand),
 }
 
 /// The last request of a file that is only read.
 enum Last {
-    Close(Slot),
+    Close(PendingReply),
     /// A request that changes the file. Its upload takes over the handle.
     Change(oneshot::Sender<()>),
 }
@@ -157,9 +157,9 @@ impl Download {
     async fn serve(self) {
         let change = match self.answer().await {
             None => return,
-            Some(Last::Close(slot)) => {
+            Some(Last::Close(pending_reply)) => {
                 self.file();
-                slot.done(Ok(()));
+                pending_reply.done(Ok(()));
                 None
             }
             Some(Last::Change(answered)) => Some(answered),
@@ -182,7 +182,7 @@ impl Download {
     /// Answers all requests up to the CLOSE or the first change. Returns `None` if the requests end without one.
     async fn answer(&self) -> Option<Last> {
         let replies = &self.context.replies;
-        let mut due = pin!(self.admitted().buffered(MAX_TAKEN_UP));
+        let mut due = pin!(self.admitted().buffered(MAX_UNANSWERED));
         loop {
             match due.next().await? {
                 Due::Data(reply, permit) => replies.send_data(reply, permit),
@@ -191,9 +191,9 @@ impl Download {
                     refuse(replies, self.patience.lane(), first, count, "the file was closed").await;
                 }
                 Due::Busy(id) => replies.accept_uncounted(id).ok()?.fail(&Error::Busy),
-                Due::Command(Command::Stat(slot)) => slot.metadata(Ok(self.handle.metadata())),
-                Due::Command(Command::Close(slot)) => return Some(Last::Close(slot)),
-                Due::Command(Command::Change(answered)) => return Some(Last::Change(answered)),
+                Due::Command(ReadCommand::Stat(pending_reply)) => pending_reply.metadata(Ok(self.handle.metadata())),
+                Due::Command(ReadCommand::Close(pending_reply)) => return Some(Last::Close(pending_reply)),
+                Due::Command(ReadCommand::Change(answered)) => return Some(Last::Change(answered)),
             }
         }
     }
@@ -209,20 +209,20 @@ impl Download {
     /// Waits for the next request and, if it is a READ, for its permit. Returns `None` at the end of all requests or of
     /// the channel.
     async fn admit(&self) -> Option<impl Future<Output = Due> + Send> {
-        Some(match self.runs.next().await? {
-            Next::Read(read) => {
+        Some(match self.queue.next().await? {
+            NextRead::Read(read) => {
                 let bytes = read.length.saturating_add(HEADER_BYTES);
                 match self.patience.permit_of_reader(&self.context, bytes).await.ok()? {
                     Some(permit) => Either::Left(async move { Due::Data(self.fetch(read).await, permit) }),
                     None => Either::Right(ready(Due::Busy(read.id))),
                 }
             }
-            Next::Unwanted { first, count } => Either::Right(ready(Due::Unwanted { first, count })),
-            Next::Command(command) => Either::Right(ready(Due::Command(command))),
+            NextRead::Unwanted { first, count } => Either::Right(ready(Due::Unwanted { first, count })),
+            NextRead::Command(command) => Either::Right(ready(Due::Command(command))),
         })
     }
 
-    async fn fetch(&self, read: Read) -> Reply {
+    async fn fetch(&self, read: ReadRequest) -> Reply {
         // Java's streams send a READ of length 0 when their buffer is full, and take EOF for the end of the file.
         if read.length == 0 {
             return Reply::Data { id: read.id, pieces: Vec::new() };
@@ -242,7 +242,7 @@ impl Download {
     }
 }
 
-fn opened(context: &Context, handle: &ReadHandle) -> OpenTransfer {
+fn opened(context: &ChannelContext, handle: &ReadHandle) -> OpenTransfer {
     context.tree.begin_transfer(handle.path(), Transfer::Download, Some(handle.metadata().size))
 }
 

@@ -10,7 +10,7 @@
 
 use super::{
     Ended, Outbound,
-    slot::{Counted, Mark, Slot, Unread},
+    pending_reply::{Counted, OutstandingRequest, PendingReply, Unread},
     status,
 };
 use crate::{
@@ -37,13 +37,13 @@ pub const MAX_DATA_BYTES: u32 = 4 << 20;
 /// Creates the queue of one channel.
 pub fn channel(activity: Arc<Activity>, traffic: Arc<Traffic>, budget: Arc<Budget>) -> (Replies, Outbound) {
     let (queue, incoming) = mpsc::unbounded_channel();
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(ReplyCounters {
         outstanding: AtomicUsize::new(0),
         small_bytes: AtomicUsize::new(0),
         is_overrun: AtomicBool::new(false),
         traffic,
         data: Arc::new(Semaphore::new(MAX_DATA_BYTES as usize)),
-        runs: Arc::default(),
+        run_count: Arc::default(),
         activity,
         budget,
     });
@@ -52,7 +52,7 @@ pub fn channel(activity: Arc<Activity>, traffic: Arc<Traffic>, budget: Arc<Budge
 
 /// The counters that both ends of the queue share.
 #[derive(Debug)]
-pub struct Shared {
+pub struct ReplyCounters {
     /// The number of requests without a written reply, except READs and WRITEs.
     pub outstanding: AtomicUsize,
     /// The bytes of small replies that wait to be written.
@@ -66,7 +66,7 @@ pub struct Shared {
     /// The activity of the connection.
     pub activity: Arc<Activity>,
     /// The waiting runs of READs, over all handles.
-    runs: Arc<AtomicUsize>,
+    run_count: Arc<AtomicUsize>,
     budget: Arc<Budget>,
 }
 
@@ -74,21 +74,21 @@ pub struct Shared {
 #[derive(Clone, Debug)]
 pub struct Replies {
     queue: mpsc::UnboundedSender<Queued>,
-    shared: Arc<Shared>,
+    shared: Arc<ReplyCounters>,
 }
 
 impl Replies {
-    /// Accepts a request and returns the slot for its reply.
+    /// Accepts a request and returns its pending reply.
     ///
     /// # Errors
     /// The client has too many unanswered requests, or doesn't read its replies.
-    pub fn accept(&self, id: u32) -> Result<Slot, Ended> {
+    pub fn accept(&self, id: u32) -> Result<PendingReply, Ended> {
         self.check_unread()?;
         if self.shared.outstanding.fetch_add(1, Ordering::Relaxed) >= MAX_OUTSTANDING {
             self.shared.outstanding.fetch_sub(1, Ordering::Relaxed);
             return Err(Ended::TooManyRequests);
         }
-        Ok(self.slot(id, Counted::Request))
+        Ok(self.pending_reply(id, Counted::Request))
     }
 
     /// Accepts a request that isn't counted: a WRITE, which the memory of its bytes bounds, or a READ that the server
@@ -96,19 +96,19 @@ impl Replies {
     ///
     /// # Errors
     /// The client doesn't read its replies.
-    pub fn accept_uncounted(&self, id: u32) -> Result<Slot, Ended> {
+    pub fn accept_uncounted(&self, id: u32) -> Result<PendingReply, Ended> {
         self.check_unread()?;
-        Ok(self.slot(id, Counted::Elsewhere))
+        Ok(self.pending_reply(id, Counted::Elsewhere))
     }
 
-    fn slot(&self, id: u32, counted: Counted) -> Slot {
-        Slot::new(id, self.clone(), Mark::new(counted, Arc::clone(&self.shared)))
+    fn pending_reply(&self, id: u32, counted: Counted) -> PendingReply {
+        PendingReply::new(id, self.clone(), OutstandingRequest::new(counted, Arc::clone(&self.shared)))
     }
 
     /// Fails if the client leaves too many bytes unread. After the first failure it fails forever: a request was left
     /// without its reply.
     fn check_unread(&self) -> Result<(), Ended> {
-        let Shared { small_bytes, is_overrun, .. } = &*self.shared;
+        let ReplyCounters { small_bytes, is_overrun, .. } = &*self.shared;
         if small_bytes.load(Ordering::Relaxed) > MAX_SMALL_BYTES {
             is_overrun.store(true, Ordering::Relaxed);
         }
@@ -126,15 +126,17 @@ impl Replies {
         let bytes = bytes.min(MAX_DATA_BYTES);
         let channel = Arc::clone(&self.shared.data).acquire_many_owned(bytes).await.map_err(|_| Ended::ClientGone)?;
         let process = match self.shared.budget.try_take(u64::from(bytes)) {
-            Some(reservation) => Process::Budget { _held: reservation },
-            None => Process::Lane { _held: Arc::clone(&lane.0).acquire_owned().await.map_err(|_| Ended::ClientGone)? },
+            Some(reservation) => ProcessPermit::Budget { _reservation: reservation },
+            None => ProcessPermit::Lane {
+                _permit: Arc::clone(&lane.0).acquire_owned().await.map_err(|_| Ended::ClientGone)?,
+            },
         };
         Ok(DataPermit { _channel: channel, _process: process, _serving: self.shared.activity.serve() })
     }
 
     /// Queues the reply to a READ. The reply holds `permit` until it is written.
     pub fn send_data(&self, reply: Reply, permit: DataPermit) {
-        self.queue_pieces(reply.into_pieces(), Hold::Data { _permit: permit });
+        self.queue_pieces(reply.into_pieces(), ReplyPermit::Data { _permit: permit });
     }
 
     /// Queues the replies to READs that the client no longer wants: the same status for `count` ids from `first` on.
@@ -143,7 +145,7 @@ impl Replies {
         for id in (0..count).map(|number| first.wrapping_add(number)) {
             status::status(id, StatusCode::Failure, sentence).encode(&mut bytes);
         }
-        self.queue(bytes.freeze(), Hold::Data { _permit: permit });
+        self.queue(bytes.freeze(), ReplyPermit::Data { _permit: permit });
     }
 
     /// Returns the activity of the connection.
@@ -152,16 +154,16 @@ impl Replies {
     }
 
     /// Returns the counter of the channel's runs of READs.
-    pub fn runs(&self) -> Arc<AtomicUsize> {
-        Arc::clone(&self.shared.runs)
+    pub fn run_count(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.shared.run_count)
     }
 
     /// Queues encoded replies.
-    pub fn queue(&self, bytes: Bytes, hold: Hold) {
+    pub fn queue(&self, bytes: Bytes, hold: ReplyPermit) {
         self.queue_pieces(vec![bytes], hold);
     }
 
-    fn queue_pieces(&self, pieces: Vec<Bytes>, hold: Hold) {
+    fn queue_pieces(&self, pieces: Vec<Bytes>, hold: ReplyPermit) {
         // The queue has no receiver once the channel has ended. The hold is then dropped with the reply.
         let _ = self.queue.send(Queued { pieces, _hold: hold });
     }
@@ -182,25 +184,25 @@ impl Lane {
 #[derive(Debug)]
 pub struct DataPermit {
     _channel: OwnedSemaphorePermit,
-    _process: Process,
+    _process: ProcessPermit,
     _serving: Serving,
 }
 
 #[derive(Debug)]
-enum Process {
-    Budget { _held: Reservation },
-    Lane { _held: OwnedSemaphorePermit },
+enum ProcessPermit {
+    Budget { _reservation: Reservation },
+    Lane { _permit: OwnedSemaphorePermit },
 }
 
 /// The permits and counts of a reply. They are released when the reply is written or discarded.
 #[derive(Debug)]
-pub enum Hold {
+pub enum ReplyPermit {
     /// The reply to a READ.
     Data { _permit: DataPermit },
     /// A small reply.
-    Small { _unread: Unread, _mark: Mark },
+    Small { _unread: Unread, _request: OutstandingRequest },
     /// A reply that counts as a request and as data.
-    Large { _permit: DataPermit, _mark: Mark },
+    Large { _permit: DataPermit, _request: OutstandingRequest },
 }
 
 /// Encoded replies in the queue.
@@ -208,7 +210,7 @@ pub enum Hold {
 pub struct Queued {
     /// The bytes of the replies.
     pub pieces: Vec<Bytes>,
-    _hold: Hold,
+    _hold: ReplyPermit,
 }
 
 impl Queued {

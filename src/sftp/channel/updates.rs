@@ -6,7 +6,8 @@
 //! the reader's end.
 
 use super::{
-    context::Context, intake::WaitingWrites, pending_closes::Barrier, reads::Reads, runs::Command, writes::Writes,
+    context::ChannelContext, pending_closes::Barrier, read_queue::ReadCommand, reads::Reads,
+    write_brake::WaitingWrites, writes::Writes,
 };
 use crate::{
     name::VirtualPath,
@@ -27,7 +28,7 @@ pub struct Updates {
 
 impl Updates {
     /// Starts the task of a file opened for update.
-    pub fn start(context: &Arc<Context>, handle: ReadHandle, update: Update, barrier: Barrier) -> Self {
+    pub fn start(context: &Arc<ChannelContext>, handle: ReadHandle, update: Update, barrier: Barrier) -> Self {
         let waiting = WaitingWrites::default();
         let reads = Reads::start_update(context, handle, waiting.clone());
         Self { reads, update: Arc::new(update), waiting, barrier: Arc::new(barrier) }
@@ -45,9 +46,9 @@ impl Updates {
 
     /// Ends the reader and starts the upload's task behind it. Call it before forwarding the request that changes the
     /// file.
-    pub fn begin(&self, context: &Arc<Context>) -> Writes {
+    pub fn begin(&self, context: &Arc<ChannelContext>) -> Writes {
         let (answered, reads) = oneshot::channel();
-        self.reads.command(Command::Change(answered));
+        self.reads.command(ReadCommand::Change(answered));
         match self.update.begin() {
             Ok(pending) => {
                 Writes::start_update(context, pending, self.waiting.clone(), reads, Arc::clone(&self.barrier))

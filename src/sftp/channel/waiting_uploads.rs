@@ -17,41 +17,43 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The waiting uploads. An upload without memory is in the table only for its `patience`; the budget bounds all others.
 #[derive(Debug, Default)]
-pub struct WaitingUploads(Mutex<Table>);
+pub struct WaitingUploads(Mutex<WaitingTable>);
 
 #[derive(Debug, Default)]
-struct Table {
+struct WaitingTable {
     next: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<u64, WaitingEntry>,
 }
 
-struct Waiting {
+struct WaitingEntry {
     tenant: TenantName,
-    held_bytes: Box<dyn Fn() -> u64 + Send>,
+    memory_bytes: Box<dyn Fn() -> u64 + Send>,
     /// The end of the upload's patience. From then on others have precedence.
     until: Instant,
 }
 
-impl fmt::Debug for Waiting {
+impl fmt::Debug for WaitingEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiting").field("tenant", &self.tenant).field("until", &self.until).finish_non_exhaustive()
+        f.debug_struct("WaitingEntry").field("tenant", &self.tenant).field("until", &self.until).finish_non_exhaustive()
     }
 }
 
 impl WaitingUploads {
-    /// Registers an upload. `held_bytes` returns its current memory, which it may keep for `patience` even if others
+    /// Registers an upload. `memory_bytes` returns its current memory, which it may keep for `patience` even if others
     /// need it.
     pub fn enter(
         self: &Arc<Self>,
         tenant: &TenantName,
-        held_bytes: impl Fn() -> u64 + Send + 'static,
+        memory_bytes: impl Fn() -> u64 + Send + 'static,
         patience: Duration,
     ) -> WaitingUpload {
         let until = Instant::now() + patience;
         let mut table = self.table();
         let number = table.next;
         table.next += 1;
-        table.waiting.insert(number, Waiting { tenant: tenant.clone(), held_bytes: Box::new(held_bytes), until });
+        table
+            .waiting
+            .insert(number, WaitingEntry { tenant: tenant.clone(), memory_bytes: Box::new(memory_bytes), until });
         WaitingUpload { uploads: Arc::clone(self), number, until }
     }
 
@@ -62,7 +64,7 @@ impl WaitingUploads {
         let table = self.table();
         let mut tenants: HashMap<&TenantName, (u64, (u64, Reverse<u64>))> = HashMap::new();
         for (number, waiting) in table.waiting.iter().filter(|(_, waiting)| waiting.until <= now) {
-            let bytes = (waiting.held_bytes)();
+            let bytes = (waiting.memory_bytes)();
             let (sum, largest) = tenants.entry(&waiting.tenant).or_insert((0, (0, Reverse(*number))));
             *sum += bytes;
             *largest = (*largest).max((bytes, Reverse(*number)));
@@ -75,14 +77,14 @@ impl WaitingUploads {
     /// bytes.
     fn keep(&self, number: u64) -> bool {
         let mut table = self.table();
-        let holds = table.waiting.get(&number).is_some_and(|waiting| (waiting.held_bytes)() > 0);
+        let holds = table.waiting.get(&number).is_some_and(|waiting| (waiting.memory_bytes)() > 0);
         if !holds {
             table.waiting.remove(&number);
         }
         holds
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, WaitingTable> {
         self.0.lock()
     }
 }

@@ -6,14 +6,14 @@
 //! out even if the client is gone.
 
 use super::{
-    context::Context,
+    context::ChannelContext,
     copies::{self, Copy},
-    intake::{Load, WaitingWrites},
-    order::Ticket,
     patience::Patience,
     pending_closes::{Barrier, PendingClose},
-    slot::Slot,
+    pending_reply::PendingReply,
+    request_order::OrderTicket,
     waiting_uploads::WaitingUpload,
+    write_brake::{Load, WaitingWrites},
 };
 use crate::{
     session::{self, OpenTransfer, Outcome, Transfer},
@@ -33,19 +33,19 @@ use tokio::{
 /// The sending end of a written file's task. The task ends with the last clone.
 #[derive(Clone, Debug)]
 pub struct Writes {
-    inbox: mpsc::UnboundedSender<Command>,
+    inbox: mpsc::UnboundedSender<WriteCommand>,
     path: UploadPath,
     waiting: WaitingWrites,
     closing: Arc<AtomicBool>,
     barrier: Arc<Barrier>,
 }
 
-/// The requests on a handle that is written. Loads bound the number of WRITEs, slots that of the others.
+/// The requests on a handle that is written. Loads bound the number of WRITEs, pending replies that of the others.
 #[derive(Debug)]
-pub enum Command {
+pub enum WriteCommand {
     Write {
-        /// The slot for the reply.
-        slot: Slot,
+        /// The reply that is due.
+        pending_reply: PendingReply,
         /// The offset of the first byte.
         offset: u64,
         data: Bytes,
@@ -53,40 +53,40 @@ pub enum Command {
         load: Load,
     },
     Read {
-        /// The slot for the reply.
-        slot: Slot,
+        /// The reply that is due.
+        pending_reply: PendingReply,
         /// The offset of the first byte.
         offset: u64,
         /// The number of bytes to read.
         length: u32,
     },
     /// COPY-DATA into the file.
-    Copy(Slot, Result<Copy>),
+    Copy(PendingReply, Result<Copy>),
     /// FSTAT.
-    Stat(Slot),
+    Stat(PendingReply),
     /// STAT.
-    StatPath(Slot),
+    StatPath(PendingReply),
     /// FSETSTAT.
-    SetAttributes(Slot, SetAttributes),
+    SetAttributes(PendingReply, SetAttributes),
     /// SETSTAT.
-    SetPathAttributes(Slot, SetAttributes),
+    SetPathAttributes(PendingReply, SetAttributes),
     Close(Close),
 }
 
 /// The CLOSE of an upload, with its ticket in the order and its entry among the CLOSEs of the mount.
 #[derive(Debug)]
 pub struct Close {
-    /// The slot for the reply.
-    pub slot: Slot,
+    /// The reply that is due.
+    pub pending_reply: PendingReply,
     /// Its ticket among the requests on the path.
-    pub ticket: Ticket,
+    pub ticket: OrderTicket,
     /// The entry that later requests in the mount wait for.
     pub pending: PendingClose,
 }
 
 impl Writes {
     /// Starts the task of a written file.
-    pub fn start(context: &Arc<Context>, handle: WriteHandle, barrier: Barrier) -> Self {
+    pub fn start(context: &Arc<ChannelContext>, handle: WriteHandle, barrier: Barrier) -> Self {
         let path = handle.path().clone();
         let (writes, upload) = Self::new(context, path, WaitingWrites::default(), Arc::new(barrier));
         context.run(upload.serve(handle));
@@ -96,7 +96,7 @@ impl Writes {
     /// Starts the task of a file that the client has only read so far. The upload begins when `reads` signals that
     /// earlier READs are answered, and when there is memory.
     pub fn start_update(
-        context: &Arc<Context>,
+        context: &Arc<ChannelContext>,
         pending: PendingWrite,
         waiting: WaitingWrites,
         reads: oneshot::Receiver<()>,
@@ -109,17 +109,22 @@ impl Writes {
     }
 
     /// Starts the task of a file whose upload can't begin. It refuses all requests.
-    pub fn start_refusing(context: &Arc<Context>, path: UploadPath, error: Error) -> Self {
+    pub fn start_refusing(context: &Arc<ChannelContext>, path: UploadPath, error: Error) -> Self {
         context.tree.note("WRITE", &path.current(), &error);
         let (writes, upload) = Self::new(context, path, WaitingWrites::default(), Arc::default());
         context.run(upload.refuse(error));
         writes
     }
 
-    fn new(context: &Arc<Context>, path: UploadPath, waiting: WaitingWrites, barrier: Arc<Barrier>) -> (Self, Upload) {
+    fn new(
+        context: &Arc<ChannelContext>,
+        path: UploadPath,
+        waiting: WaitingWrites,
+        barrier: Arc<Barrier>,
+    ) -> (Self, UploadTask) {
         let (inbox, commands) = mpsc::unbounded_channel();
         let closing = Arc::new(AtomicBool::new(false));
-        let upload = Upload {
+        let upload = UploadTask {
             context: Arc::clone(context),
             closing: Arc::clone(&closing),
             commands,
@@ -141,8 +146,8 @@ impl Writes {
     }
 
     /// Sends a request to the task.
-    pub fn command(&self, command: Command) {
-        if matches!(command, Command::Close(_)) {
+    pub fn command(&self, command: WriteCommand) {
+        if matches!(command, WriteCommand::Close(_)) {
             self.barrier.come();
             self.closing.store(true, Ordering::Release);
         }
@@ -151,10 +156,10 @@ impl Writes {
     }
 }
 
-struct Upload {
-    context: Arc<Context>,
+struct UploadTask {
+    context: Arc<ChannelContext>,
     closing: Arc<AtomicBool>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::UnboundedReceiver<WriteCommand>,
     patience: Patience,
     /// The barrier of the OPEN: the CLOSEs that came before it.
     barrier: Arc<Barrier>,
@@ -163,15 +168,15 @@ struct Upload {
 }
 
 /// The next step of the task.
-enum Next {
-    Command(Command),
+enum NextWrite {
+    Command(WriteCommand),
     /// The client disconnected without a CLOSE.
     Abandoned,
     /// Other uploads wait for this upload's memory, and its client is silent.
     Silent,
 }
 
-impl Upload {
+impl UploadTask {
     async fn begin(self, pending: PendingWrite, reads: oneshot::Receiver<()>) {
         let (path, bytes) = (pending.path().clone(), pending.size());
         let admitted = self.unless_abandoned(async {
@@ -198,12 +203,14 @@ impl Upload {
         let mut quiet_since = Instant::now();
         loop {
             let next = self.next_of(&handle, quiet_since).await;
-            if !matches!(next, Next::Command(Command::StatPath(_) | Command::SetPathAttributes(..))) {
+            if !matches!(next, NextWrite::Command(WriteCommand::StatPath(_) | WriteCommand::SetPathAttributes(..))) {
                 quiet_since = Instant::now();
             }
             match next {
-                Next::Command(Command::Close(close)) => return Box::pin(self.close(handle, file, close)).await,
-                Next::Command(Command::Write { slot, offset, data, load }) => {
+                NextWrite::Command(WriteCommand::Close(close)) => {
+                    return Box::pin(self.close(handle, file, close)).await;
+                }
+                NextWrite::Command(WriteCommand::Write { pending_reply, offset, data, load }) => {
                     let bytes = data.len() as u64;
                     let Some(result) = self.unless_abandoned(handle.write(offset, data)).await else {
                         return handle.leave().await;
@@ -215,15 +222,15 @@ impl Upload {
                         Err(Error::NotOpenForWriting) => {}
                         Err(_) => self.note_told_failure(),
                     }
-                    slot.done(result);
+                    pending_reply.done(result);
                 }
-                Next::Command(Command::Read { slot, offset, length }) => {
-                    if self.unless_abandoned(self.read(&mut handle, slot, offset, length)).await.is_none() {
+                NextWrite::Command(WriteCommand::Read { pending_reply, offset, length }) => {
+                    if self.unless_abandoned(self.read(&mut handle, pending_reply, offset, length)).await.is_none() {
                         return handle.leave().await;
                     }
                 }
-                Next::Command(Command::Copy(slot, copy)) => {
-                    let copying = copies::serve(&self.context, &mut handle, slot, copy);
+                NextWrite::Command(WriteCommand::Copy(pending_reply, copy)) => {
+                    let copying = copies::serve(&self.context, &mut handle, pending_reply, copy);
                     let Some(is_done) = self.unless_abandoned(copying).await else {
                         return handle.discard().await;
                     };
@@ -231,12 +238,15 @@ impl Upload {
                         self.note_told_failure();
                     }
                 }
-                Next::Command(Command::Stat(slot) | Command::StatPath(slot)) => slot.metadata(Ok(handle.metadata())),
-                Next::Command(
-                    Command::SetAttributes(slot, attributes) | Command::SetPathAttributes(slot, attributes),
-                ) => slot.done(handle.set_attributes(attributes)),
-                Next::Abandoned => return handle.leave().await,
-                Next::Silent => {
+                NextWrite::Command(WriteCommand::Stat(pending_reply) | WriteCommand::StatPath(pending_reply)) => {
+                    pending_reply.metadata(Ok(handle.metadata()))
+                }
+                NextWrite::Command(
+                    WriteCommand::SetAttributes(pending_reply, attributes)
+                    | WriteCommand::SetPathAttributes(pending_reply, attributes),
+                ) => pending_reply.done(handle.set_attributes(attributes)),
+                NextWrite::Abandoned => return handle.leave().await,
+                NextWrite::Silent => {
                     let (path, bytes) = (handle.path().current(), handle.metadata().size);
                     self.context.tree.vfs().note_failed_upload(&path, bytes).await;
                     handle.leave().await;
@@ -248,7 +258,7 @@ impl Upload {
     }
 
     /// Returns the next step on a handle. After a long silence of the client the handle's lock ends.
-    async fn next_of(&mut self, handle: &WriteHandle, quiet_since: Instant) -> Next {
+    async fn next_of(&mut self, handle: &WriteHandle, quiet_since: Instant) -> NextWrite {
         if handle.has_idle_lock() {
             let until = quiet_since + self.context.settings.idle_timeout;
             if let Ok(next) = timeout_at(until, self.next()).await {
@@ -259,16 +269,16 @@ impl Upload {
         self.next().await
     }
 
-    async fn next(&mut self) -> Next {
+    async fn next(&mut self) -> NextWrite {
         loop {
             let silence = self.context.settings.upload_silence;
             tokio::select! {
                 biased;
-                () = abandoned(&self.context, &self.closing) => return Next::Abandoned,
+                () = abandoned(&self.context, &self.closing) => return NextWrite::Abandoned,
                 command = self.context.activity.within(silence, self.commands.recv()) => match command {
-                    Some(Some(command)) => return Next::Command(command),
-                    Some(None) => return Next::Abandoned,
-                    None if self.context.budget.pressed() => return Next::Silent,
+                    Some(Some(command)) => return NextWrite::Command(command),
+                    Some(None) => return NextWrite::Abandoned,
+                    None if self.context.budget.pressed() => return NextWrite::Silent,
                     None => {}
                 },
             }
@@ -290,9 +300,9 @@ impl Upload {
     }
 
     async fn close(self, mut handle: WriteHandle, file: OpenTransfer, close: Close) {
-        let Close { slot, mut ticket, pending } = close;
+        let Close { pending_reply, mut ticket, pending } = close;
         let held = handle.held_memory();
-        let Context { tree, waiting_uploads, settings, .. } = &*self.context;
+        let ChannelContext { tree, waiting_uploads, settings, .. } = &*self.context;
         let waiting = waiting_uploads.enter(&tree.who().tenant, move || held.bytes(), settings.upload_silence);
         let in_turn = self.in_turn(&mut handle, &mut ticket, &waiting).await;
         let (path, bytes) = (handle.path().current(), handle.metadata().size);
@@ -318,13 +328,13 @@ impl Upload {
                     () = stored.wait_for_others() => {}
                     () = self.context.ended.cancelled() => {}
                 }
-                slot.done(Ok(()));
+                pending_reply.done(Ok(()));
             }
             Err(error) => {
                 self.context.tree.vfs().note_failed_upload(&path, bytes).await;
                 file.fail(Outcome::Failed(session::detail(&error)));
                 drop(ticket);
-                self.fail(slot, pending, &error);
+                self.fail(pending_reply, pending, &error);
             }
         }
     }
@@ -333,7 +343,7 @@ impl Upload {
     ///
     /// # Errors
     /// [`Error::WaitedTooLong`], and the errors of [`behind_earlier_closes`](Self::behind_earlier_closes).
-    async fn in_turn(&self, handle: &mut WriteHandle, ticket: &mut Ticket, waiting: &WaitingUpload) -> Result<()> {
+    async fn in_turn(&self, handle: &mut WriteHandle, ticket: &mut OrderTicket, waiting: &WaitingUpload) -> Result<()> {
         let in_turn = async {
             ticket.turn().await;
             self.behind_earlier_closes(handle, waiting).await
@@ -368,27 +378,27 @@ impl Upload {
     }
 
     /// Answers a CLOSE that stored no object.
-    fn fail(&self, slot: Slot, pending: PendingClose, error: &Arc<Error>) {
+    fn fail(&self, pending_reply: PendingReply, pending: PendingClose, error: &Arc<Error>) {
         if self.has_told_failure {
-            pending.settle();
+            pending.finish();
         } else {
             pending.fail(error);
         }
-        slot.fail(error);
+        pending_reply.fail(error);
     }
 
-    async fn read(&self, handle: &mut WriteHandle, slot: Slot, offset: u64, length: u32) {
+    async fn read(&self, handle: &mut WriteHandle, pending_reply: PendingReply, offset: u64, length: u32) {
         if length == 0 {
-            return slot.answer(|id| Reply::Data { id, pieces: Vec::new() });
+            return pending_reply.answer(|id| Reply::Data { id, pieces: Vec::new() });
         }
         let length = length.min(MAX_READ_BYTES);
         let Ok(Some(permit)) = self.patience.permit(&self.context, length).await else {
-            return slot.fail(&Error::Busy);
+            return pending_reply.fail(&Error::Busy);
         };
         match handle.read(offset, length).await {
-            Ok(pieces) if pieces.is_empty() => slot.status(StatusCode::Eof, "end of file"),
-            Ok(pieces) => slot.answer_with(permit, |id| Reply::Data { id, pieces }),
-            Err(error) => slot.fail(&error),
+            Ok(pieces) if pieces.is_empty() => pending_reply.status(StatusCode::Eof, "end of file"),
+            Ok(pieces) => pending_reply.answer_with(permit, |id| Reply::Data { id, pieces }),
+            Err(error) => pending_reply.fail(&error),
         }
     }
 
@@ -397,20 +407,24 @@ impl Upload {
         let error = Arc::new(error);
         loop {
             match self.next().await {
-                Next::Command(Command::Write { slot, .. } | Command::Copy(slot, _)) => {
+                NextWrite::Command(
+                    WriteCommand::Write { pending_reply, .. } | WriteCommand::Copy(pending_reply, _),
+                ) => {
                     self.note_told_failure();
-                    slot.fail(&error);
+                    pending_reply.fail(&error);
                 }
-                Next::Command(
-                    Command::Read { slot, .. }
-                    | Command::Stat(slot)
-                    | Command::StatPath(slot)
-                    | Command::SetAttributes(slot, _)
-                    | Command::SetPathAttributes(slot, _),
-                ) => slot.fail(&error),
-                Next::Command(Command::Close(Close { slot, pending, .. })) => return self.fail(slot, pending, &error),
-                Next::Silent => {}
-                Next::Abandoned => return,
+                NextWrite::Command(
+                    WriteCommand::Read { pending_reply, .. }
+                    | WriteCommand::Stat(pending_reply)
+                    | WriteCommand::StatPath(pending_reply)
+                    | WriteCommand::SetAttributes(pending_reply, _)
+                    | WriteCommand::SetPathAttributes(pending_reply, _),
+                ) => pending_reply.fail(&error),
+                NextWrite::Command(WriteCommand::Close(Close { pending_reply, pending, .. })) => {
+                    return self.fail(pending_reply, pending, &error);
+                }
+                NextWrite::Silent => {}
+                NextWrite::Abandoned => return,
             }
         }
     }
@@ -418,7 +432,7 @@ impl Upload {
 
 /// Waits until the client is gone without a CLOSE; if the CLOSE has arrived, waits forever. Checks for the CLOSE only
 /// after the client is gone: it may arrive during the wait, but not later.
-async fn abandoned(context: &Context, closing: &AtomicBool) {
+async fn abandoned(context: &ChannelContext, closing: &AtomicBool) {
     context.ended.cancelled().await;
     if closing.load(Ordering::Acquire) {
         std::future::pending::<()>().await;

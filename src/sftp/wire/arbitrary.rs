@@ -4,8 +4,8 @@ use bytes::Bytes;
 use proptest::{collection::vec, option, prelude::*};
 
 use super::{
-    Attrs, CopyData, Extended, Extension, Handle, MAX_HANDLE_BYTES, Name, OpenFlags, Owner, Reply, Request, StatusCode,
-    Times,
+    Attrs, CopyData, Extended, Extension, FileTimes, Handle, MAX_HANDLE_BYTES, NameEntry, OpenFlags, OwnerIds, Reply,
+    Request, StatusCode,
 };
 
 fn bytes() -> impl Strategy<Value = Bytes> + Clone {
@@ -17,8 +17,8 @@ fn handle() -> impl Strategy<Value = Handle> + Clone {
 }
 
 fn attrs() -> impl Strategy<Value = Attrs> + Clone {
-    let owner = (any::<u32>(), any::<u32>()).prop_map(|(uid, gid)| Owner { uid, gid });
-    let times = (any::<u32>(), any::<u32>()).prop_map(|(accessed, modified)| Times { accessed, modified });
+    let owner = (any::<u32>(), any::<u32>()).prop_map(|(uid, gid)| OwnerIds { uid, gid });
+    let times = (any::<u32>(), any::<u32>()).prop_map(|(accessed, modified)| FileTimes { accessed, modified });
     (option::of(any::<u64>()), option::of(owner), option::of(any::<u32>()), option::of(times))
         .prop_map(|(size, owner, permissions, times)| Attrs { size, owner, permissions, times })
 }
@@ -93,7 +93,8 @@ pub(super) fn request() -> impl Strategy<Value = Request> {
 pub(super) fn reply() -> impl Strategy<Value = Reply> {
     let id = any::<u32>;
     let extension = (".*", ".*").prop_map(|(name, version)| Extension { name: name.into(), version: version.into() });
-    let name = (bytes(), bytes(), attrs()).prop_map(|(filename, longname, attrs)| Name { filename, longname, attrs });
+    let name =
+        (bytes(), bytes(), attrs()).prop_map(|(filename, longname, attrs)| NameEntry { filename, longname, attrs });
     let code = (0_u32..9).prop_map(|code| StatusCode::from_code(code).unwrap());
     prop_oneof![
         (any::<u32>(), vec(extension, 0..5)).prop_map(|(version, extensions)| Reply::Version { version, extensions }),

@@ -2,7 +2,7 @@
 //!
 //! The codec skips extended pairs: version 3 defines none, and no client sends any.
 
-use super::fields::{Malformed, Reader, Sink};
+use super::fields::{FieldReader, Malformed, Sink};
 
 const SIZE: u32 = 0x01;
 const OWNER: u32 = 0x02;
@@ -16,16 +16,16 @@ pub struct Attrs {
     /// The size in bytes.
     pub size: Option<u64>,
     /// The owner of the file.
-    pub owner: Option<Owner>,
+    pub owner: Option<OwnerIds>,
     /// POSIX's `st_mode`: permission bits and, from most peers, the type bits.
     pub permissions: Option<u32>,
     /// The times of the last read and the last write.
-    pub times: Option<Times>,
+    pub times: Option<FileTimes>,
 }
 
 /// The numeric ids of a file's owner and group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Owner {
+pub struct OwnerIds {
     /// The user's id.
     pub uid: u32,
     /// The group's id.
@@ -34,7 +34,7 @@ pub struct Owner {
 
 /// The times of a file's last read and last write, in seconds since 1970 in UTC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Times {
+pub struct FileTimes {
     /// The last read.
     pub accessed: u32,
     /// The last write.
@@ -42,14 +42,16 @@ pub struct Times {
 }
 
 impl Attrs {
-    pub(super) fn decode(reader: &mut Reader) -> Result<Self, Malformed> {
+    pub(super) fn decode(reader: &mut FieldReader) -> Result<Self, Malformed> {
         let flags = reader.u32()?;
         let has = |flag| flags & flag != 0;
         let attrs = Self {
             size: has(SIZE).then(|| reader.u64()).transpose()?,
-            owner: has(OWNER).then(|| Ok(Owner { uid: reader.u32()?, gid: reader.u32()? })).transpose()?,
+            owner: has(OWNER).then(|| Ok(OwnerIds { uid: reader.u32()?, gid: reader.u32()? })).transpose()?,
             permissions: has(PERMISSIONS).then(|| reader.u32()).transpose()?,
-            times: has(TIMES).then(|| Ok(Times { accessed: reader.u32()?, modified: reader.u32()? })).transpose()?,
+            times: has(TIMES)
+                .then(|| Ok(FileTimes { accessed: reader.u32()?, modified: reader.u32()? }))
+                .transpose()?,
         };
         if has(EXTENDED) {
             skip_extended(reader)?;
@@ -68,14 +70,14 @@ impl Attrs {
         if let Some(size) = self.size {
             out.u64(size);
         }
-        if let Some(Owner { uid, gid }) = self.owner {
+        if let Some(OwnerIds { uid, gid }) = self.owner {
             out.u32(uid);
             out.u32(gid);
         }
         if let Some(permissions) = self.permissions {
             out.u32(permissions);
         }
-        if let Some(Times { accessed, modified }) = self.times {
+        if let Some(FileTimes { accessed, modified }) = self.times {
             out.u32(accessed);
             out.u32(modified);
         }
@@ -83,7 +85,7 @@ impl Attrs {
 }
 
 /// Each pair takes at least eight bytes of the frame, so the frame bounds the loop. A peer's false count does no harm.
-fn skip_extended(reader: &mut Reader) -> Result<(), Malformed> {
+fn skip_extended(reader: &mut FieldReader) -> Result<(), Malformed> {
     for _ in 0..reader.u32()? {
         reader.string()?;
         reader.string()?;
@@ -98,7 +100,7 @@ mod tests {
     use super::*;
 
     fn decode(bytes: &'static [u8]) -> Result<Attrs, Malformed> {
-        Attrs::decode(&mut Reader::new(Bytes::from_static(bytes)))
+        Attrs::decode(&mut FieldReader::new(Bytes::from_static(bytes)))
     }
 
     #[test]
@@ -116,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_fields_behind_the_pairs_are_found() {
-        let mut reader = Reader::new(Bytes::from_static(b"\x80\0\0\0\0\0\0\x01\0\0\0\x01a\0\0\0\x01bz"));
+        let mut reader = FieldReader::new(Bytes::from_static(b"\x80\0\0\0\0\0\0\x01\0\0\0\x01a\0\0\0\x01bz"));
         assert_eq!(Attrs::decode(&mut reader), Ok(Attrs::default()));
         assert_eq!(reader.rest(), "z");
     }

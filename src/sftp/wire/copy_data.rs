@@ -3,7 +3,7 @@
 
 use super::{
     Handle,
-    fields::{Malformed, Reader, Sink},
+    fields::{FieldReader, Malformed, Sink},
 };
 
 /// A request to copy.
@@ -22,7 +22,7 @@ pub struct CopyData {
 }
 
 impl CopyData {
-    pub(super) fn decode(reader: &mut Reader) -> Result<Self, Malformed> {
+    pub(super) fn decode(reader: &mut FieldReader) -> Result<Self, Malformed> {
         Ok(Self {
             source: Handle::decode(reader)?,
             source_offset: reader.u64()?,

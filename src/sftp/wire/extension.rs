@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     Attrs, CopyData,
-    fields::{Malformed, Reader, Sink},
+    fields::{FieldReader, Malformed, Sink},
 };
 
 const POSIX_RENAME: &str = "posix-rename@openssh.com";
@@ -47,7 +47,7 @@ impl Extension {
 /// The content of an EXTENDED request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extended {
-    /// `limits@openssh.com`. The answer is an EXTENDED_REPLY with [`Limits`].
+    /// `limits@openssh.com`. The answer is an EXTENDED_REPLY with [`ServerLimits`].
     Limits,
     /// `posix-rename@openssh.com`: renames `source` to `target`, which it may replace.
     PosixRename {
@@ -80,7 +80,7 @@ pub enum Extended {
 }
 
 impl Extended {
-    pub(super) fn decode(reader: &mut Reader) -> Result<Self, Malformed> {
+    pub(super) fn decode(reader: &mut FieldReader) -> Result<Self, Malformed> {
         let name = reader.string()?;
         Ok(match std::str::from_utf8(&name) {
             Ok(LIMITS) => Self::Limits,
@@ -129,7 +129,7 @@ pub const MAX_READ_BYTES: u32 = 255 * 1024;
 
 /// The server's limits, the answer to `limits@openssh.com`. Zero means "not specified".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ServerLimits {
     /// The maximum length of a packet, in bytes.
     pub max_packet_bytes: u64,
     /// The maximum bytes that one READ returns.
@@ -140,7 +140,7 @@ pub struct Limits {
     pub max_handles: u64,
 }
 
-impl Limits {
+impl ServerLimits {
     /// Returns the limits of this codec: packets of 262,144 bytes, reads and writes of 261,120. The session sets the
     /// number of handles.
     #[must_use]
@@ -164,7 +164,7 @@ impl Limits {
     /// # Errors
     /// The payload is too short.
     pub fn decode(data: Bytes) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(data);
+        let mut reader = FieldReader::new(data);
         Ok(Self {
             max_packet_bytes: reader.u64()?,
             max_read_bytes: reader.u64()?,
@@ -181,9 +181,9 @@ mod tests {
     #[test]
     fn limits_are_those_that_openssh_s_server_sends() {
         let sent = b"\0\0\0\0\0\x04\0\0\0\0\0\0\0\x03\xfc\0\0\0\0\0\0\x03\xfc\0\0\0\0\0\0\0\x4e\x1b";
-        let limits = Limits::new(19_995);
+        let limits = ServerLimits::new(19_995);
         assert_eq!(limits.encode(), &sent[..]);
-        assert_eq!(Limits::decode(Bytes::from_static(sent)), Ok(limits));
-        assert_eq!(Limits::decode(Bytes::from_static(&sent[..31])), Err(Malformed::Short));
+        assert_eq!(ServerLimits::decode(Bytes::from_static(sent)), Ok(limits));
+        assert_eq!(ServerLimits::decode(Bytes::from_static(&sent[..31])), Err(Malformed::Short));
     }
 }

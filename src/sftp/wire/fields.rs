@@ -24,9 +24,9 @@ pub enum Malformed {
 }
 
 /// Reads the fields of a frame one after the other. Strings are slices of the frame.
-pub(super) struct Reader(Bytes);
+pub(super) struct FieldReader(Bytes);
 
-impl Reader {
+impl FieldReader {
     pub(super) fn new(frame: Bytes) -> Self {
         Self(frame)
     }

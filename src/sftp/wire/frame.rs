@@ -227,7 +227,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_are_the_same_however_the_input_is_cut(
+        fn frames_are_the_same_however_the_input_is_split(
             bodies in vec(vec(any::<u8>(), 1..400), 0..20),
             cuts in vec(1_usize..300, 1..40),
         ) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::fields::{Malformed, Reader};
+use super::fields::{FieldReader, Malformed};
 
 /// The maximum length of a handle, in bytes (draft, section 6.2).
 pub const MAX_HANDLE_BYTES: usize = 256;
@@ -27,7 +27,7 @@ impl Handle {
         <[u8; 4]>::try_from(self.as_bytes()).ok().map(u32::from_be_bytes)
     }
 
-    pub(super) fn decode(reader: &mut Reader) -> Result<Self, Malformed> {
+    pub(super) fn decode(reader: &mut FieldReader) -> Result<Self, Malformed> {
         reader.string()?.try_into()
     }
 }

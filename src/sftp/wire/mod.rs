@@ -24,14 +24,14 @@ mod reply;
 mod request;
 mod status;
 
-pub use attrs::{Attrs, Owner, Times};
+pub use attrs::{Attrs, FileTimes, OwnerIds};
 pub use copy_data::CopyData;
-pub use extension::{Extended, Extension, Limits, MAX_READ_BYTES};
+pub use extension::{Extended, Extension, MAX_READ_BYTES, ServerLimits};
 pub use fields::Malformed;
 pub use frame::{FrameError, FramePool, FrameReader, MAX_FRAME_BYTES};
 pub use handle::{Handle, MAX_HANDLE_BYTES};
 pub use open_flags::OpenFlags;
-pub use reply::{Name, Reply};
+pub use reply::{NameEntry, Reply};
 pub use request::{DecodeError, Request};
 pub use status::StatusCode;
 

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unknown_bits_are_kept_and_seen() {
+    fn unknown_bits_are_preserved_and_reported() {
         let flags = OpenFlags::from_bits(0x8000_004a);
         assert!(flags.contains(OpenFlags::WRITE | OpenFlags::CREATE));
         assert!(!flags.contains(OpenFlags::WRITE | OpenFlags::TRUNCATE));

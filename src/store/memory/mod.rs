@@ -12,7 +12,7 @@ mod tests;
 mod uploads;
 
 pub use contents::Change;
-pub use script::{BodyFault, Hold, Moment, Request, Verb};
+pub use script::{BodyFault, Hold, Moment, ReceivedRequest, Verb};
 
 use super::{
     Bucket, Condition, ETag, Error, Headers, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload,
@@ -174,7 +174,7 @@ impl MemoryBucket {
 impl MemoryBucket {
     /// Every request so far, in the order of arrival.
     #[must_use]
-    pub fn requests(&self) -> Vec<Request> {
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.script.requests()
     }
 
@@ -243,7 +243,11 @@ impl MemoryBucket {
     }
 
     /// Records a request, and acts on it. The script can delay or fail it before and after.
-    async fn serve<T: Send>(&self, request: Request, act: impl FnOnce(&mut Contents) -> Result<T> + Send) -> Result<T> {
+    async fn serve<T: Send>(
+        &self,
+        request: ReceivedRequest,
+        act: impl FnOnce(&mut Contents) -> Result<T> + Send,
+    ) -> Result<T> {
         let (verb, key) = (request.verb, request.name.clone());
         self.script.record(request);
         self.script.pass_key(verb, &key).await?;
@@ -261,36 +265,38 @@ impl Bucket for MemoryBucket {
     }
 
     async fn head(&self, key: &Key) -> Result<Object> {
-        self.serve(Request::new(Verb::Head, key.as_str()), |contents| contents.head(key.as_str())).await
+        self.serve(ReceivedRequest::new(Verb::Head, key.as_str()), |contents| contents.head(key.as_str())).await
     }
 
     async fn read(&self, key: &Key, range: Range<u64>, pin: Option<&Pin>) -> Result<Read> {
-        let request = Request { range: Some(range.clone()), ..Request::new(Verb::Read, key.as_str()) };
+        let request = ReceivedRequest { range: Some(range.clone()), ..ReceivedRequest::new(Verb::Read, key.as_str()) };
         let (object, range, bytes) = self.serve(request, |contents| contents.read(key.as_str(), range, pin)).await?;
         Ok(Read { object, range, body: paced(body(&bytes, self.script.body_fault()), self.script.bytes_per_second()) })
     }
 
     async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
-        let request = Request { sent_bytes: payload.len(), ..Request::new(Verb::Put, key.as_str()) };
+        let request = ReceivedRequest { sent_bytes: payload.len(), ..ReceivedRequest::new(Verb::Put, key.as_str()) };
         self.serve(request, |contents| contents.put(key.as_str(), &payload, object, &condition)).await
     }
 
     async fn create_upload(&self, key: &Key, object: &NewObject) -> Result<UploadId> {
-        let request = Request::new(Verb::CreateUpload, key.as_str());
+        let request = ReceivedRequest::new(Verb::CreateUpload, key.as_str());
         self.serve(request, |contents| Ok(contents.create_upload(key.as_str(), object))).await
     }
 
     async fn create_copy(&self, key: &Key, source: &Key, pin: &Pin, object: &NewObject) -> Result<UploadId> {
-        let request =
-            Request { source: Some(source.as_str().to_owned()), ..Request::new(Verb::CreateUpload, key.as_str()) };
+        let request = ReceivedRequest {
+            source: Some(source.as_str().to_owned()),
+            ..ReceivedRequest::new(Verb::CreateUpload, key.as_str())
+        };
         self.serve(request, |contents| contents.create_copy(key.as_str(), source.as_str(), pin, object)).await
     }
 
     async fn upload_part(&self, key: &Key, upload: &UploadId, number: u32, payload: Payload) -> Result<Part> {
-        let request = Request {
+        let request = ReceivedRequest {
             sent_bytes: payload.len(),
             part_number: Some(number),
-            ..Request::new(Verb::UploadPart, key.as_str())
+            ..ReceivedRequest::new(Verb::UploadPart, key.as_str())
         };
         self.serve(request, |contents| contents.upload_part(key.as_str(), upload, number, &payload)).await
     }
@@ -304,11 +310,11 @@ impl Bucket for MemoryBucket {
         pin: &Pin,
         range: Range<u64>,
     ) -> Result<Part> {
-        let request = Request {
+        let request = ReceivedRequest {
             range: Some(range.clone()),
             part_number: Some(number),
             source: Some(source.as_str().to_owned()),
-            ..Request::new(Verb::CopyPart, key.as_str())
+            ..ReceivedRequest::new(Verb::CopyPart, key.as_str())
         };
         let copy =
             |contents: &mut Contents| contents.copy_part(key.as_str(), upload, number, source.as_str(), pin, range);
@@ -322,22 +328,22 @@ impl Bucket for MemoryBucket {
         parts: &[Part],
         condition: Condition,
     ) -> Result<Stored> {
-        let request = Request::new(Verb::CompleteUpload, key.as_str());
+        let request = ReceivedRequest::new(Verb::CompleteUpload, key.as_str());
         self.serve(request, |contents| contents.complete_upload(key.as_str(), upload, parts, &condition)).await
     }
 
     async fn list_parts(&self, key: &Key, upload: &UploadId, after: u32) -> Result<PartsPage> {
-        let request = Request::new(Verb::ListParts, key.as_str());
+        let request = ReceivedRequest::new(Verb::ListParts, key.as_str());
         self.serve(request, |contents| uploads::parts(&contents.uploads, key.as_str(), upload, after)).await
     }
 
     async fn list_uploads(&self, prefix: &Prefix, after: Option<&UploadsToken>) -> Result<UploadsPage> {
-        let request = Request::new(Verb::ListUploads, prefix.as_str());
+        let request = ReceivedRequest::new(Verb::ListUploads, prefix.as_str());
         self.serve(request, |contents| Ok(uploads::page(&contents.uploads, prefix.as_str(), after))).await
     }
 
     async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()> {
-        let request = Request::new(Verb::AbortUpload, key.as_str());
+        let request = ReceivedRequest::new(Verb::AbortUpload, key.as_str());
         self.serve(request, |contents| {
             contents.uploads.remove(&upload.0);
             Ok(())
@@ -353,22 +359,28 @@ impl Bucket for MemoryBucket {
         object: Option<&NewObject>,
         condition: Condition,
     ) -> Result<Stored> {
-        let request = Request { source: Some(source.as_str().to_owned()), ..Request::new(Verb::Copy, target.as_str()) };
+        let request = ReceivedRequest {
+            source: Some(source.as_str().to_owned()),
+            ..ReceivedRequest::new(Verb::Copy, target.as_str())
+        };
         let copy = |contents: &mut Contents| contents.copy(source.as_str(), pin, target.as_str(), object, &condition);
         self.serve(request, copy).await
     }
 
     async fn remove(&self, key: &Key, condition: RemovalCondition) -> Result<()> {
-        self.serve(Request::new(Verb::Remove, key.as_str()), |contents| contents.remove(key.as_str(), &condition)).await
+        self.serve(ReceivedRequest::new(Verb::Remove, key.as_str()), |contents| {
+            contents.remove(key.as_str(), &condition)
+        })
+        .await
     }
 
     async fn remove_many(&self, objects: &[(Key, Pin)]) -> Result<Vec<Result<()>>> {
         let first = objects.first().map_or("", |(key, _)| key.as_str());
-        self.serve(Request::new(Verb::RemoveMany, first), |contents| contents.remove_many(objects)).await
+        self.serve(ReceivedRequest::new(Verb::RemoveMany, first), |contents| contents.remove_many(objects)).await
     }
 
     async fn list(&self, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Result<Page> {
-        let request = Request { max_keys: Some(max_keys), ..Request::new(Verb::List, scope.prefix()) };
+        let request = ReceivedRequest { max_keys: Some(max_keys), ..ReceivedRequest::new(Verb::List, scope.prefix()) };
         self.serve(request, |contents| Ok(listing::page(contents, scope, after, max_keys))).await
     }
 }

@@ -45,7 +45,7 @@ pub enum Verb {
 
 /// A request as the bucket saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct ReceivedRequest {
     /// Its kind.
     pub verb: Verb,
     /// The key, a copy's target, the first of several keys, or a listing's prefix.
@@ -62,7 +62,7 @@ pub struct Request {
     pub max_keys: Option<u16>,
 }
 
-impl Request {
+impl ReceivedRequest {
     pub(super) fn new(verb: Verb, name: &str) -> Self {
         Self {
             verb,
@@ -123,7 +123,7 @@ pub(super) struct Script {
 
 #[derive(Debug, Default)]
 struct State {
-    requests: Vec<Request>,
+    requests: Vec<ReceivedRequest>,
     faults: HashMap<(Verb, Moment), VecDeque<Error>>,
     holds: HashMap<(Verb, Moment), Arc<Semaphore>>,
     /// Requests about one key, before S3 acts on them.
@@ -189,12 +189,12 @@ impl Script {
         self.state().body_faults.pop_front()
     }
 
-    pub(super) fn record(&self, request: Request) {
+    pub(super) fn record(&self, request: ReceivedRequest) {
         self.state().requests.push(request);
         self.recorded.notify_waiters();
     }
 
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(super) fn requests(&self) -> Vec<ReceivedRequest> {
         self.state().requests.clone()
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::future::Future;
 use wharfinger::{
-    sftp::wire::{Attrs, Extended, Handle, OpenFlags, Owner, Request, Times},
+    sftp::wire::{Attrs, Extended, FileTimes, Handle, OpenFlags, OwnerIds, Request},
     store::MemoryBucket,
 };
 
@@ -48,8 +48,8 @@ fn handle() -> impl Strategy<Value = Handle> {
 }
 
 fn attrs() -> impl Strategy<Value = Attrs> {
-    let owner = prop_oneof![Just(0_u32), any::<u32>()].prop_map(|uid| Owner { uid, gid: 0 });
-    let times = any::<(u32, u32)>().prop_map(|(accessed, modified)| Times { accessed, modified });
+    let owner = prop_oneof![Just(0_u32), any::<u32>()].prop_map(|uid| OwnerIds { uid, gid: 0 });
+    let times = any::<(u32, u32)>().prop_map(|(accessed, modified)| FileTimes { accessed, modified });
     (prop::option::of(0..10_u64), prop::option::of(owner), any::<Option<u32>>(), prop::option::of(times))
         .prop_map(|(size, owner, permissions, times)| Attrs { size, owner, permissions, times })
 }

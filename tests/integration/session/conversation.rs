@@ -5,7 +5,7 @@ use bytes::Bytes;
 use wharfinger::{
     sftp::{
         channel::Ended,
-        wire::{Attrs, Extended, Handle, Limits, OpenFlags, Reply, Request, StatusCode, Times},
+        wire::{Attrs, Extended, FileTimes, Handle, OpenFlags, Reply, Request, ServerLimits, StatusCode},
     },
     store::memory::Verb,
 };
@@ -109,8 +109,8 @@ async fn limits_are_those_that_openssh_likes() {
     let mut client = wharf.connect().await;
     let Reply::ExtendedReply { data, .. } = client.ask(request::extended(Extended::Limits)).await else { panic!() };
     let told =
-        Limits { max_packet_bytes: 262_144, max_read_bytes: 261_120, max_write_bytes: 261_120, max_handles: 256 };
-    assert_eq!(Limits::decode(data), Ok(told));
+        ServerLimits { max_packet_bytes: 262_144, max_read_bytes: 261_120, max_write_bytes: 261_120, max_handles: 256 };
+    assert_eq!(ServerLimits::decode(data), Ok(told));
 }
 
 // S3: `.`, `//` and a trailing `/` are dropped; `..` drops the name before it and stays at the root. `\` and `%2e` …
@@ -285,7 +285,7 @@ async fn a_file_is_not_made_under_the_name_of_a_directory() {
 // S4: A path that ends in `/`, `.` or `..` is a directory's: no file that has the name is shown, opened, changed, …
 #[tokio::test(start_paused = true)]
 async fn a_file_is_not_reached_under_the_name_of_a_directory() {
-    let times = Attrs { times: Some(Times { accessed: 1, modified: 1 }), ..Attrs::default() };
+    let times = Attrs { times: Some(FileTimes { accessed: 1, modified: 1 }), ..Attrs::default() };
     for end in ["/", "//", "/.", "/./", "/x/.."] {
         let wharf = Wharf::start();
         wharf.bucket.insert("acme/file", "abc");
@@ -323,7 +323,7 @@ async fn a_file_is_not_reached_under_the_name_of_a_directory() {
 // S4: A path that ends in `/`, `.` or `..` is a directory's: no file that has the name is shown, opened, changed, …
 #[tokio::test(start_paused = true)]
 async fn a_directory_is_reached_under_its_name_with_a_slash_whatever_file_has_the_name_too() {
-    let times = Attrs { times: Some(Times { accessed: 1, modified: 1 }), ..Attrs::default() };
+    let times = Attrs { times: Some(FileTimes { accessed: 1, modified: 1 }), ..Attrs::default() };
     for both in [false, true] {
         let wharf = Wharf::start();
         wharf.bucket.insert("acme/d/", "");

@@ -2,13 +2,13 @@
 //! them in the next one.
 
 use super::harness::{Wharf, request};
-use wharfinger::sftp::wire::{Attrs, Times};
+use wharfinger::sftp::wire::{Attrs, FileTimes};
 
 const SET: Attrs = Attrs {
     size: None,
     owner: None,
     permissions: None,
-    times: Some(Times { accessed: 1_600_000_001, modified: 1_600_000_000 }),
+    times: Some(FileTimes { accessed: 1_600_000_001, modified: 1_600_000_000 }),
 };
 
 // S101: A time that was set on a directory is kept in the journal, by bucket and key: every session sees it, on every node …

@@ -3,7 +3,7 @@
 use super::*;
 use std::{env, fs, process::Command};
 use wharfinger::{
-    sftp::wire::{Name, StatusCode},
+    sftp::wire::{NameEntry, StatusCode},
     store::memory::Verb,
 };
 
@@ -38,7 +38,7 @@ fn peak_bytes() -> u64 {
 }
 
 /// True if this is the name at a position of the listing: `.`, `..`, then all others in order.
-fn is_name(name: &Name, place: usize) -> bool {
+fn is_name(name: &NameEntry, place: usize) -> bool {
     match place {
         0 => name.filename == b"."[..],
         1 => name.filename == b".."[..],

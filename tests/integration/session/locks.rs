@@ -7,7 +7,7 @@ use super::{
 use std::time::Duration;
 use tokio::time::sleep;
 use wharfinger::sftp::{
-    channel::Settings,
+    channel::ChannelSettings,
     wire::{Attrs, Handle, OpenFlags, StatusCode},
 };
 
@@ -77,7 +77,7 @@ async fn who_removes_a_lock_takes_it_from_its_holder_who_hears_of_it_at_its_clos
 // S179: A holder that stored nothing, and sent nothing on the handle for `idle_timeout`, loses the lock. Its CLOSE takes …
 #[tokio::test(start_paused = true)]
 async fn a_handle_on_which_nothing_is_sent_loses_its_lock() {
-    let limit = Settings::default().idle_timeout;
+    let limit = ChannelSettings::default().idle_timeout;
     let wharf = Wharf::start();
     let (mut one, mut other) = (wharf.connect().await, wharf.connect().await);
     let handle = lock(&mut one).await.unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 use wharfinger::{
-    sftp::wire::{Attrs, StatusCode, Times},
+    sftp::wire::{Attrs, FileTimes, StatusCode},
     store::memory::{Moment::Request, Verb},
 };
 
@@ -21,7 +21,8 @@ async fn an_upload_is_listed_and_keeps_its_directory() {
     client.order(request::mkdir("/d")).await.unwrap();
     let handle = client.create("/d/x").await;
     client.write(&handle, 0, "bytes").await.unwrap();
-    let times = Attrs { times: Some(Times { accessed: 5, modified: 7 }), permissions: Some(0o600), ..Attrs::default() };
+    let times =
+        Attrs { times: Some(FileTimes { accessed: 5, modified: 7 }), permissions: Some(0o600), ..Attrs::default() };
     client.order(request::fset_stat(&handle, times)).await.unwrap();
     assert_eq!(listed(&mut client, "/d").await, [("x".to_owned(), client.stat("/d/x").await.unwrap())]);
     let Refusal { code, sentence } = client.order(request::rmdir("/d")).await.unwrap_err();

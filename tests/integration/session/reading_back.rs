@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wharfinger::{
     sftp::{
-        channel::Settings,
+        channel::ChannelSettings,
         wire::{Handle, OpenFlags, StatusCode},
     },
     store::memory::{Moment::Request, Verb},
@@ -112,13 +112,13 @@ async fn an_upload_waits_once_for_a_client_that_does_not_read() {
     client.send(request::write(&handle, 0, content.slice(..10))).await;
     let since = Instant::now();
     let close = client.send(request::close(&handle)).await;
-    let before = Settings::default().upload_wait.saturating_sub(Duration::from_millis(1));
+    let before = ChannelSettings::default().upload_wait.saturating_sub(Duration::from_millis(1));
     tokio::time::sleep(before).await;
     assert_eq!(wharf.bucket.bytes("acme/a"), None);
     while wharf.bucket.bytes("acme/a").is_none() {
         settle().await;
     }
-    assert!(since.elapsed() < Settings::default().upload_wait + Duration::from_secs(1), "{:?}", since.elapsed());
+    assert!(since.elapsed() < ChannelSettings::default().upload_wait + Duration::from_secs(1), "{:?}", since.elapsed());
     let served = served(&mut client, reads, &content[..READ_BYTES]).await;
     assert!((1..=21).contains(&served), "{served}");
     client.status(close).await.unwrap();

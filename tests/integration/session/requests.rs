@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use wharfinger::{
-    sftp::wire::{Attrs, Extended, OpenFlags, Reply, Request, StatusCode, Times},
+    sftp::wire::{Attrs, Extended, FileTimes, OpenFlags, Reply, Request, StatusCode},
     store::memory::Verb::{self, CompleteUpload, Copy, CreateUpload, Head, List, Put, Read, Remove, UploadPart},
 };
 
@@ -195,7 +195,7 @@ async fn what_storage_need_not_know_costs_nothing() {
     let mut client = wharf.connect().await;
     client.put("/a", &content(1, 3)).await.unwrap();
     wharf.requested();
-    let times = Attrs { times: Some(Times { accessed: 1, modified: 2 }), ..Attrs::default() };
+    let times = Attrs { times: Some(FileTimes { accessed: 1, modified: 2 }), ..Attrs::default() };
     client.order(request::set_stat("/a", times)).await.unwrap();
     client.path(request::real_path("x/../y")).await.unwrap();
     client.path(request::extended(Extended::ExpandPath { path: "~/x".into() })).await.unwrap();

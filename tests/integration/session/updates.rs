@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wharfinger::{
     sftp::{
-        channel::{Ended, Settings},
-        wire::{Attrs, Handle, MAX_READ_BYTES, OpenFlags, Owner, StatusCode, Times},
+        channel::{ChannelSettings, Ended},
+        wire::{Attrs, FileTimes, Handle, MAX_READ_BYTES, OpenFlags, OwnerIds, StatusCode},
     },
     store::memory::{
         Moment::Request,
@@ -61,7 +61,7 @@ async fn a_file_that_is_not_changed_is_a_reader_and_its_close_costs_nothing() {
         let reader = client.open("/a", OpenFlags::READ).await.unwrap();
         assert_eq!(client.stat("/a").await.unwrap(), client.fstat(&second).await.unwrap());
         assert_eq!(wharf.requested(), [Head, Read, Head]);
-        let owner = Attrs { owner: Some(Owner { uid: 0, gid: 0 }), ..Attrs::default() };
+        let owner = Attrs { owner: Some(OwnerIds { uid: 0, gid: 0 }), ..Attrs::default() };
         client.order(request::fset_stat(&second, owner)).await.unwrap();
         wharf.requested();
         for handle in [&first, &second] {
@@ -144,7 +144,7 @@ async fn what_is_sent_without_waiting_is_done_in_its_order() {
 // S144: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
 #[tokio::test(start_paused = true)]
 async fn each_change_makes_it_an_upload() {
-    let times = Attrs { times: Some(Times { accessed: 5, modified: 7 }), ..Attrs::default() };
+    let times = Attrs { times: Some(FileTimes { accessed: 5, modified: 7 }), ..Attrs::default() };
     let mode = Attrs { permissions: Some(0o600), ..Attrs::default() };
     for (change, stored) in [
         ("write", &b"The old bytes"[..]),
@@ -262,12 +262,12 @@ async fn the_first_change_waits_for_memory_and_the_connection_does_not() {
     // This upload makes progress, so it keeps its memory.
     for _ in 0..3 {
         client.write(&handle, 1, "H").await.unwrap();
-        tokio::time::sleep(Settings::default().upload_wait / 4).await;
+        tokio::time::sleep(ChannelSettings::default().upload_wait / 4).await;
     }
     for id in [write, read, close] {
         assert_eq!(client.status(id).await, failure(StatusCode::Failure, BUSY));
     }
-    assert_eq!(since.elapsed().as_secs(), Settings::default().upload_wait.as_secs());
+    assert_eq!(since.elapsed().as_secs(), ChannelSettings::default().upload_wait.as_secs());
     // A client that checks only the size must not take the upload for stored.
     assert!(client.stat("/b").await.is_err());
     client.close(&handle).await.unwrap();
@@ -348,7 +348,7 @@ async fn a_change_waits_once_for_a_client_that_does_not_read() {
     }
     client.send(request::write(&handle, 0, "T")).await;
     client.send(request::close(&handle)).await;
-    let upload_wait = Settings::default().upload_wait;
+    let upload_wait = ChannelSettings::default().upload_wait;
     tokio::time::sleep(upload_wait.saturating_sub(Duration::from_millis(1))).await;
     assert_eq!(wharf.sparse.completed().len(), 0);
     tokio::time::sleep(Duration::from_secs(1)).await;

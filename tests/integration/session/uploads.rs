@@ -7,7 +7,7 @@ use super::{
 use bytes::Bytes;
 use std::time::Duration;
 use wharfinger::{
-    sftp::wire::{Attrs, MAX_READ_BYTES, OpenFlags, StatusCode, Times},
+    sftp::wire::{Attrs, FileTimes, MAX_READ_BYTES, OpenFlags, StatusCode},
     store::{
         Error,
         memory::{
@@ -24,7 +24,7 @@ fn refused() -> Error {
 }
 
 fn times(modified: u32) -> Attrs {
-    Attrs { times: Some(Times { accessed: modified, modified }), ..Attrs::default() }
+    Attrs { times: Some(FileTimes { accessed: modified, modified }), ..Attrs::default() }
 }
 
 /// Checks the state after a failed WRITE of `/a`: the next WRITE and the CLOSE fail, nothing is published, and the
@@ -299,7 +299,7 @@ async fn what_can_t_be_set_is_refused_and_then_nothing_is_set() {
     let mut client = wharf.connect().await;
     client.put("/a", &content(1, 3)).await.unwrap();
     let before = client.stat("/a").await.unwrap();
-    let owner = |uid| Some(wharfinger::sftp::wire::Owner { uid, gid: 0 });
+    let owner = |uid| Some(wharfinger::sftp::wire::OwnerIds { uid, gid: 0 });
     assert_eq!(before.owner, owner(0));
     for (attrs, code) in [
         (Attrs { size: Some(u64::MAX), ..times(9) }, Err(StatusCode::Failure)),

@@ -120,7 +120,7 @@ fn server(settings: Settings, provider: Arc<dyn Provider>) -> (Server, Arc<Regis
     let registry = Arc::clone(sessions.registry());
     let password_checks = PasswordChecks::new(settings.password_checks);
     let access = Access::new(provider, password_checks, sessions, events, settings.max_login_tries);
-    let sftp = SftpChannels::new(budget, channel::Settings::default());
+    let sftp = SftpChannels::new(budget, channel::ChannelSettings::default());
     let host_keys = HostKeys::ephemeral(&[HostKeyKind::Ed25519]).unwrap();
     (Server::new(settings, host_keys, Arc::new(access), Arc::new(sftp)), registry)
 }

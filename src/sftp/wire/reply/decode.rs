@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Name, Reply};
-use crate::sftp::wire::{Attrs, Extension, Handle, Malformed, StatusCode, fields::Reader, kind};
+use super::{NameEntry, Reply};
+use crate::sftp::wire::{Attrs, Extension, Handle, Malformed, StatusCode, fields::FieldReader, kind};
 
 impl Reply {
     /// Decodes a frame's body, as [`FrameReader`](crate::sftp::wire::FrameReader) returns it.
@@ -11,7 +11,7 @@ impl Reply {
     /// # Errors
     /// The body is malformed or no reply.
     pub fn decode(frame: Bytes) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(frame);
+        let mut reader = FieldReader::new(frame);
         let kind = reader.u8()?;
         let id = reader.u32()?;
         Ok(match kind {
@@ -31,7 +31,7 @@ impl Reply {
     }
 }
 
-fn extensions(reader: &mut Reader) -> Result<Vec<Extension>, Malformed> {
+fn extensions(reader: &mut FieldReader) -> Result<Vec<Extension>, Malformed> {
     let mut extensions = Vec::new();
     while reader.remaining() > 0 {
         extensions.push(Extension { name: reader.text()?.into(), version: reader.text()?.into() });
@@ -40,10 +40,10 @@ fn extensions(reader: &mut Reader) -> Result<Vec<Extension>, Malformed> {
 }
 
 /// The vector grows with the names that it reads: a peer's count reserves no memory.
-fn names(reader: &mut Reader) -> Result<Vec<Name>, Malformed> {
+fn names(reader: &mut FieldReader) -> Result<Vec<NameEntry>, Malformed> {
     let mut names = Vec::new();
     for _ in 0..reader.u32()? {
-        names.push(Name { filename: reader.string()?, longname: reader.string()?, attrs: Attrs::decode(reader)? });
+        names.push(NameEntry { filename: reader.string()?, longname: reader.string()?, attrs: Attrs::decode(reader)? });
     }
     Ok(names)
 }

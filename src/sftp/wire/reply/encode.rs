@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Name, Reply};
+use super::{NameEntry, Reply};
 use crate::sftp::wire::{
     fields::{Sink, frame_len, put_frame},
     kind,
@@ -84,7 +84,7 @@ impl Reply {
             Self::Name { id, names } => {
                 begin(out, kind::NAME, *id);
                 out.length(names.len());
-                for Name { filename, longname, attrs } in names {
+                for NameEntry { filename, longname, attrs } in names {
                     out.string(filename);
                     out.string(longname);
                     attrs.encode(out);
@@ -114,7 +114,7 @@ fn begin(out: &mut dyn Sink, kind: u8, id_or_version: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sftp::wire::{Attrs, Extension, Handle, Limits, Owner, StatusCode, Times, VERSION};
+    use crate::sftp::wire::{Attrs, Extension, FileTimes, Handle, OwnerIds, ServerLimits, StatusCode, VERSION};
 
     /// By the draft. Except for the language tag, OpenSSH 9.2's `sftp-server` answers the same.
     #[test]
@@ -122,9 +122,9 @@ mod tests {
         let id = 0x0102_0304;
         let shown = Attrs {
             size: Some(6),
-            owner: Some(Owner::default()),
+            owner: Some(OwnerIds::default()),
             permissions: Some(0o100_644),
-            times: Some(Times { accessed: 1_700_000_000, modified: 1_700_000_000 }),
+            times: Some(FileTimes { accessed: 1_700_000_000, modified: 1_700_000_000 }),
         };
         let golden: [(&[u8], Reply); 10] = [
             (
@@ -148,7 +148,7 @@ mod tests {
                 b"\0\0\0\x19\x68\x01\x02\x03\x04\0\0\0\x01\0\0\0\x02/w\0\0\0\x02/w\0\0\0\0",
                 Reply::Name {
                     id,
-                    names: vec![Name {
+                    names: vec![NameEntry {
                         filename: Bytes::from_static(b"/w"),
                         longname: Bytes::from_static(b"/w"),
                         attrs: Attrs::default(),
@@ -163,7 +163,7 @@ mod tests {
             (b"\0\0\0\x09\x69\x01\x02\x03\x04\0\0\0\0", Reply::Attrs { id, attrs: Attrs::default() }),
             (
                 b"\0\0\0\x25\xc9\x01\x02\x03\x04\0\0\0\0\0\x04\0\0\0\0\0\0\0\x03\xfc\0\0\0\0\0\0\x03\xfc\0\0\0\0\0\0\0\x4e\x1b",
-                Reply::ExtendedReply { id, data: Limits::new(19_995).encode() },
+                Reply::ExtendedReply { id, data: ServerLimits::new(19_995).encode() },
             ),
         ];
         for (frame, reply) in golden {

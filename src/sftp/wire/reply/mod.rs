@@ -22,16 +22,16 @@ pub enum Reply {
     /// Answers READ. The pieces form one string on the wire; the sender needn't join them.
     Data { id: u32, pieces: Vec<Bytes> },
     /// Answers READDIR with several names, and REALPATH and similar requests with one.
-    Name { id: u32, names: Vec<Name> },
+    Name { id: u32, names: Vec<NameEntry> },
     /// Answers STAT, LSTAT and FSTAT.
     Attrs { id: u32, attrs: Attrs },
-    /// Answers EXTENDED in the extension's own format, such as that of [`Limits`](super::Limits).
+    /// Answers EXTENDED in the extension's own format, such as that of [`ServerLimits`](super::ServerLimits).
     ExtendedReply { id: u32, data: Bytes },
 }
 
 /// One name of a [`Reply::Name`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name {
+pub struct NameEntry {
     /// The entry's name, or for REALPATH the path.
     pub filename: Bytes,
     /// The line that a client shows unchanged, similar to those of `ls -l`.

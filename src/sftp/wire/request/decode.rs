@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::Request;
-use crate::sftp::wire::{Attrs, Extended, Handle, Malformed, OpenFlags, fields::Reader, kind};
+use crate::sftp::wire::{Attrs, Extended, Handle, Malformed, OpenFlags, fields::FieldReader, kind};
 
 /// The reason why a frame is no valid request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +28,7 @@ impl Request {
     /// # Errors
     /// The body is malformed or of an unknown type.
     pub fn decode(frame: Bytes) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(frame);
+        let mut reader = FieldReader::new(frame);
         let r = &mut reader;
         let kind = r.u8()?;
         if kind == kind::INIT {
@@ -68,7 +68,7 @@ mod tests {
     use bytes::BytesMut;
 
     use super::*;
-    use crate::sftp::wire::{CopyData, FrameReader, Owner, Times};
+    use crate::sftp::wire::{CopyData, FileTimes, FrameReader, OwnerIds};
 
     const ID: u32 = 0x0102_0304;
 
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn golden_requests_of_handles() {
         let (id, handle) = (ID, Handle::from(5));
-        let times = Some(Times { accessed: 1_700_000_000, modified: 1_700_000_000 });
+        let times = Some(FileTimes { accessed: 1_700_000_000, modified: 1_700_000_000 });
         let kept = Attrs { times, ..mode(0o644) };
         let upload = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
         let resume = OpenFlags::WRITE | OpenFlags::APPEND | OpenFlags::CREATE;
@@ -172,7 +172,7 @@ mod tests {
                 Request::SetStat {
                     id,
                     path: path(),
-                    attrs: Attrs { owner: Some(Owner { uid: 1000, gid: 1001 }), ..Attrs::default() },
+                    attrs: Attrs { owner: Some(OwnerIds { uid: 1000, gid: 1001 }), ..Attrs::default() },
                 },
             ),
             (

@@ -120,7 +120,7 @@ mod tests {
         }
 
         #[test]
-        fn a_request_cut_short_is_malformed(request in arbitrary::request(), cut: prop::sample::Index) {
+        fn a_truncated_request_is_malformed(request in arbitrary::request(), cut: prop::sample::Index) {
             let mut body = body(&request);
             body.truncate(cut.index(body.len()));
             prop_assert_eq!(Request::decode(body), Err(DecodeError::Malformed(Malformed::Short)));

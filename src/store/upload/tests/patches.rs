@@ -18,7 +18,7 @@ impl Fixture {
 
     /// The verbs of the requests, and the ranges of those that have one.
     fn asked(&self) -> Vec<(Verb, Option<std::ops::Range<u64>>)> {
-        self.bucket.requests().into_iter().map(|memory::Request { verb, range, .. }| (verb, range)).collect()
+        self.bucket.requests().into_iter().map(|memory::ReceivedRequest { verb, range, .. }| (verb, range)).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use wharfinger::sftp::{
     channel::{Ended, Inbound, Outbound},
-    wire::{Attrs, Handle, MAX_READ_BYTES, Name, OpenFlags, Reply, Request, StatusCode},
+    wire::{Attrs, Handle, MAX_READ_BYTES, NameEntry, OpenFlags, Reply, Request, StatusCode},
 };
 
 /// Flags with which OpenSSH opens an upload.
@@ -113,7 +113,7 @@ impl Client {
         }
     }
 
-    pub async fn names(&mut self, id: u32) -> Outcome<Vec<Name>> {
+    pub async fn names(&mut self, id: u32) -> Outcome<Vec<NameEntry>> {
         match self.reply(id).await {
             Reply::Name { names, .. } => Ok(names),
             other => Err(refusal(other)),
@@ -232,7 +232,7 @@ impl Client {
     }
 
     /// OPENDIR, READDIRs, CLOSE. The outer vector has an element for each reply.
-    pub async fn list(&mut self, path: &str) -> Outcome<Vec<Vec<Name>>> {
+    pub async fn list(&mut self, path: &str) -> Outcome<Vec<Vec<NameEntry>>> {
         let id = self.send(request::open_dir(path)).await;
         let handle = self.handle(id).await?;
         let mut replies = Vec::new();

@@ -18,7 +18,7 @@ use wharfinger::{
     events::{ClientProgram, Events},
     name::{BucketId, Prefix, TenantName, VirtualPath},
     session::{Activity, NewSession, Protocol, Registered, Session, Sessions},
-    sftp::channel::{Settings, SftpChannels},
+    sftp::channel::{ChannelSettings, SftpChannels},
     store::{self, Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
     vfs::{Buckets, Node, Scope},
 };
@@ -74,7 +74,7 @@ impl Wharf {
         let journal = Arc::new(MemoryJournal::default());
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
         let sessions = Sessions::new(Node::new(buckets, Arc::clone(&budget), shared), Events::new("node"));
-        let sftp = SftpChannels::new(Arc::clone(&budget), Settings::default());
+        let sftp = SftpChannels::new(Arc::clone(&budget), ChannelSettings::default());
         let (session, registered) = sessions.begin(login(&setup));
         Self { bucket, sparse, faulty, budget, journal, sftp, sessions, session, _registered: registered }
     }

@@ -1,10 +1,10 @@
 //! The memory of WRITEs that have arrived and wait for their upload.
 //!
 //! The first brake on an upload is late answers to its WRITEs: clients keep a bounded number of WRITEs in flight
-//! (OpenSSH 64 of 255 KiB). If a client doesn't stop, or the process has no memory left, [`Intake::admit`] waits, and
+//! (OpenSSH 64 of 255 KiB). If a client doesn't stop, or the process has no memory left, [`WriteBrake::admit`] waits, and
 //! the whole connection waits with it. It waits only for uploads to take their bytes, which depends on storage alone.
 //! It never waits for the client to read a reply, nor for a queue that this channel drains. A READ before WRITEs learns
-//! from [`Intake::held_up_by`] that the connection would wait for it.
+//! from [`WriteBrake::hold_up_of`] that the connection would wait for it.
 
 use super::Ended;
 use crate::{
@@ -20,7 +20,7 @@ use tokio::{
 /// The bytes of WRITEs that may wait on a channel while the process has memory: more than OpenSSH's 64 times 255 KiB.
 const MAX_WAITING_BYTES: u32 = 24 << 20;
 /// The bytes that may wait on a channel when the process has no memory: at least one WRITE of the maximum size.
-const ALLOWANCE_BYTES: u32 = 512 << 10;
+const CHANNEL_BYTES: u32 = 512 << 10;
 /// The memory of a waiting WRITE beside its data, so that WRITEs of one byte are bounded too.
 const OVERHEAD_BYTES: u32 = 128;
 /// The time without progress of any upload after which the server ends the channel. Well below any idle time-out.
@@ -28,16 +28,16 @@ const STALL: Duration = Duration::from_mins(1);
 
 /// The brake on one channel's WRITEs.
 #[derive(Debug)]
-pub struct Intake {
+pub struct WriteBrake {
     budget: Arc<Budget>,
     activity: Arc<Activity>,
     waiting: Arc<Semaphore>,
-    allowance: Arc<Semaphore>,
+    channel_bytes: Arc<Semaphore>,
     /// True while the connection waits for upload memory.
     holds_up: watch::Sender<bool>,
 }
 
-impl Intake {
+impl WriteBrake {
     /// Creates the brake of a channel. It takes memory from `budget` and reports progress to the connection's
     /// `activity`.
     pub fn new(budget: Arc<Budget>, activity: Arc<Activity>) -> Self {
@@ -45,7 +45,7 @@ impl Intake {
             budget,
             activity,
             waiting: Arc::new(Semaphore::new(MAX_WAITING_BYTES as usize)),
-            allowance: Arc::new(Semaphore::new(ALLOWANCE_BYTES as usize)),
+            channel_bytes: Arc::new(Semaphore::new(CHANNEL_BYTES as usize)),
             holds_up: watch::Sender::default(),
         }
     }
@@ -55,17 +55,17 @@ impl Intake {
     /// # Errors
     /// Uploads took no bytes for a minute.
     pub async fn admit(&self, bytes: usize, handle: &WaitingWrites) -> Result<Load, Ended> {
-        let charge = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(OVERHEAD_BYTES).min(ALLOWANCE_BYTES);
+        let charge = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(OVERHEAD_BYTES).min(CHANNEL_BYTES);
         if let Ok(permit) = Arc::clone(&self.waiting).try_acquire_many_owned(charge)
             && let Some(reservation) = self.budget.try_take(u64::from(charge))
         {
             return Ok(Load { _permit: permit, _budget: Some(reservation), _waiting: handle.add() });
         }
-        if let Ok(permit) = Arc::clone(&self.allowance).try_acquire_many_owned(charge) {
+        if let Ok(permit) = Arc::clone(&self.channel_bytes).try_acquire_many_owned(charge) {
             return Ok(Load { _permit: permit, _budget: None, _waiting: handle.add() });
         }
-        let _held = (self.activity.hold(), HoldUp::begin(&self.holds_up));
-        let permit = timeout(STALL, Arc::clone(&self.allowance).acquire_many_owned(charge))
+        let _hold = (self.activity.hold(), HoldUp::begin(&self.holds_up));
+        let permit = timeout(STALL, Arc::clone(&self.channel_bytes).acquire_many_owned(charge))
             .await
             .map_err(|_| Ended::UploadStalled)?
             .map_err(|_| Ended::ClientGone)?;
@@ -74,7 +74,7 @@ impl Intake {
 
     /// Waits until the connection is held up while WRITEs of this handle wait. No WRITE can arrive during a hold-up, so
     /// a look at its beginning is enough.
-    pub async fn held_up_by(&self, handle: &WaitingWrites) {
+    pub async fn hold_up_of(&self, handle: &WaitingWrites) {
         let mut holds_up = self.holds_up.subscribe();
         while !(*holds_up.borrow_and_update() && handle.any()) {
             if holds_up.changed().await.is_err() {
@@ -143,26 +143,26 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn without_memory_a_channel_has_its_allowance_and_then_waits() {
+    async fn without_memory_a_channel_has_its_own_bytes_and_then_waits() {
         let budget = Budget::new(1 << 20);
         let all = budget.try_take(1 << 20).unwrap();
-        let (intake, writes) = (Intake::new(budget, Activity::new()), WaitingWrites::default());
-        let first = intake.admit(261_120, &writes).await.unwrap();
-        let _second = intake.admit(261_120, &writes).await.unwrap();
-        assert!(matches!(intake.admit(261_120, &writes).await, Err(Ended::UploadStalled)));
+        let (write_brake, writes) = (WriteBrake::new(budget, Activity::new()), WaitingWrites::default());
+        let first = write_brake.admit(261_120, &writes).await.unwrap();
+        let _second = write_brake.admit(261_120, &writes).await.unwrap();
+        assert!(matches!(write_brake.admit(261_120, &writes).await, Err(Ended::UploadStalled)));
         drop(first);
-        let _third = intake.admit(261_120, &writes).await.unwrap();
+        let _third = write_brake.admit(261_120, &writes).await.unwrap();
         drop(all);
-        let _fourth = intake.admit(261_120, &writes).await.unwrap();
+        let _fourth = write_brake.admit(261_120, &writes).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn writes_of_one_byte_are_bounded_too() {
-        let (intake, writes) = (Intake::new(Budget::new(1 << 30), Activity::new()), WaitingWrites::default());
+        let (write_brake, writes) = (WriteBrake::new(Budget::new(1 << 30), Activity::new()), WaitingWrites::default());
         let mut loads = Vec::new();
-        while let Ok(Ok(load)) = timeout(Duration::from_secs(1), intake.admit(1, &writes)).await {
+        while let Ok(Ok(load)) = timeout(Duration::from_secs(1), write_brake.admit(1, &writes)).await {
             loads.push(load);
         }
-        assert!(loads.len() <= ((MAX_WAITING_BYTES + ALLOWANCE_BYTES) / OVERHEAD_BYTES) as usize);
+        assert!(loads.len() <= ((MAX_WAITING_BYTES + CHANNEL_BYTES) / OVERHEAD_BYTES) as usize);
     }
 }

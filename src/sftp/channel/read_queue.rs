@@ -1,7 +1,7 @@
 //! The waiting READs of one handle, stored as runs. paramiko asks for a file of 10 GiB with 327,680 READs at once,
 //! which are one run here.
 
-use super::{Ended, slot::Slot};
+use super::{Ended, pending_reply::PendingReply};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::VecDeque,
@@ -13,14 +13,14 @@ use std::{
 use tokio::sync::{Notify, oneshot};
 
 /// The number of runs that may wait on a channel.
-pub const MAX_RUNS: usize = 4096;
+pub const MAX_QUEUED: usize = 4096;
 /// The number of READs that the server still serves before a waiting CLOSE. A client that closes behind more READs
 /// doesn't want their data: its user cancelled the transfer.
 const MAX_BEFORE_CLOSE: u64 = 1024;
 
 /// One READ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Read {
+pub struct ReadRequest {
     pub id: u32,
     /// The offset of the first byte.
     pub offset: u64,
@@ -30,23 +30,23 @@ pub struct Read {
 
 /// The next item of a handle's queue.
 #[derive(Debug)]
-pub enum Next {
-    Read(Read),
+pub enum NextRead {
+    Read(ReadRequest),
     /// READs that the client no longer wants. Their ids count up from the first.
     Unwanted {
         first: u32,
         count: u64,
     },
     /// A request other than READ.
-    Command(Command),
+    Command(ReadCommand),
 }
 
 /// The requests of a handle that is read, other than READ.
 #[derive(Debug)]
-pub enum Command {
+pub enum ReadCommand {
     /// FSTAT.
-    Stat(Slot),
-    Close(Slot),
+    Stat(PendingReply),
+    Close(PendingReply),
     /// A request that changes the file. The task answers all earlier requests and then notifies the upload, which takes
     /// over the handle.
     Change(oneshot::Sender<()>),
@@ -54,24 +54,24 @@ pub enum Command {
 
 /// `count` READs with consecutive ids. Each begins at the end of the one before it.
 #[derive(Debug)]
-struct Run {
-    first: Read,
+struct ReadRun {
+    first: ReadRequest,
     count: u64,
 }
 
-impl Run {
+impl ReadRun {
     /// Returns the READ that would extend the run by one.
-    fn following(&self) -> Read {
-        let Read { id, offset, length } = self.first;
+    fn following(&self) -> ReadRequest {
+        let ReadRequest { id, offset, length } = self.first;
         let behind = self.count.saturating_mul(u64::from(length));
         #[allow(clippy::cast_possible_truncation, reason = "ids wrap around")]
-        Read { id: id.wrapping_add(self.count as u32), offset: offset.saturating_add(behind), length }
+        ReadRequest { id: id.wrapping_add(self.count as u32), offset: offset.saturating_add(behind), length }
     }
 
-    fn split_first(&mut self) -> Read {
+    fn split_first(&mut self) -> ReadRequest {
         let first = self.first;
-        let Read { id, offset, length } = first;
-        self.first = Read { id: id.wrapping_add(1), offset: offset.saturating_add(u64::from(length)), length };
+        let ReadRequest { id, offset, length } = first;
+        self.first = ReadRequest { id: id.wrapping_add(1), offset: offset.saturating_add(u64::from(length)), length };
         self.count -= 1;
         first
     }
@@ -79,21 +79,21 @@ impl Run {
 
 #[derive(Debug)]
 enum Item {
-    Run(Run),
-    Command(Command),
+    Run(ReadRun),
+    Command(ReadCommand),
 }
 
 /// The queue of one handle.
 #[derive(Debug)]
-pub struct Runs {
-    waiting: Mutex<Waiting>,
+pub struct ReadQueue {
+    waiting: Mutex<WaitingReads>,
     arrived: Notify,
     /// The number of waiting runs of the whole channel.
     of_channel: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingReads {
     items: VecDeque<Item>,
     /// The number of READs in all runs.
     reads: u64,
@@ -102,7 +102,7 @@ struct Waiting {
     ended: bool,
 }
 
-impl Runs {
+impl ReadQueue {
     /// Creates an empty queue. `of_channel` counts the channel's runs.
     pub fn new(of_channel: Arc<AtomicUsize>) -> Self {
         Self { waiting: Mutex::default(), arrived: Notify::new(), of_channel }
@@ -110,25 +110,25 @@ impl Runs {
 
     /// Creates a queue of READs that the server refuses, such as those of a closed handle.
     pub fn unwanted(of_channel: Arc<AtomicUsize>) -> Self {
-        let runs = Self::new(of_channel);
-        runs.lock().unwanted = true;
-        runs
+        let queue = Self::new(of_channel);
+        queue.lock().unwanted = true;
+        queue
     }
 
     /// Adds a READ.
     ///
     /// # Errors
     /// The channel has too many waiting runs.
-    pub fn push(&self, read: Read) -> Result<(), Ended> {
+    pub fn push(&self, read: ReadRequest) -> Result<(), Ended> {
         let mut waiting = self.lock();
         match waiting.items.back_mut() {
             Some(Item::Run(run)) if run.following() == read => run.count += 1,
             _ => {
-                if self.of_channel.fetch_add(1, Ordering::Relaxed) >= MAX_RUNS {
+                if self.of_channel.fetch_add(1, Ordering::Relaxed) >= MAX_QUEUED {
                     self.of_channel.fetch_sub(1, Ordering::Relaxed);
                     return Err(Ended::TooManyReads);
                 }
-                waiting.items.push_back(Item::Run(Run { first: read, count: 1 }));
+                waiting.items.push_back(Item::Run(ReadRun { first: read, count: 1 }));
             }
         }
         waiting.reads += 1;
@@ -138,9 +138,9 @@ impl Runs {
     }
 
     /// Adds a request other than READ, behind the earlier READs.
-    pub fn command(&self, command: Command) {
+    pub fn command(&self, command: ReadCommand) {
         let mut waiting = self.lock();
-        waiting.unwanted |= matches!(command, Command::Close(_)) && waiting.reads > MAX_BEFORE_CLOSE;
+        waiting.unwanted |= matches!(command, ReadCommand::Close(_)) && waiting.reads > MAX_BEFORE_CLOSE;
         waiting.items.push_back(Item::Command(command));
         drop(waiting);
         self.arrived.notify_one();
@@ -153,7 +153,7 @@ impl Runs {
     }
 
     /// Returns the next item, or `None` at the end of a complete queue. Cancel-safe. Only one task may call it.
-    pub async fn next(&self) -> Option<Next> {
+    pub async fn next(&self) -> Option<NextRead> {
         loop {
             {
                 let mut waiting = self.lock();
@@ -168,34 +168,34 @@ impl Runs {
         }
     }
 
-    fn take(&self, waiting: &mut Waiting) -> Option<Next> {
+    fn take(&self, waiting: &mut WaitingReads) -> Option<NextRead> {
         if !waiting.unwanted
             && let Some(Item::Run(run)) = waiting.items.front_mut()
             && run.count > 1
         {
             waiting.reads -= 1;
-            return Some(Next::Read(run.split_first()));
+            return Some(NextRead::Read(run.split_first()));
         }
         match waiting.items.pop_front()? {
-            Item::Command(command) => Some(Next::Command(command)),
+            Item::Command(command) => Some(NextRead::Command(command)),
             Item::Run(run) => {
                 self.of_channel.fetch_sub(1, Ordering::Relaxed);
                 waiting.reads -= run.count;
                 Some(if waiting.unwanted {
-                    Next::Unwanted { first: run.first.id, count: run.count }
+                    NextRead::Unwanted { first: run.first.id, count: run.count }
                 } else {
-                    Next::Read(run.first)
+                    NextRead::Read(run.first)
                 })
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, WaitingReads> {
         self.waiting.lock()
     }
 }
 
-impl Drop for Runs {
+impl Drop for ReadQueue {
     fn drop(&mut self) {
         let waiting = self.lock();
         let left = waiting.items.iter().filter(|item| matches!(item, Item::Run(_))).count();
@@ -209,35 +209,35 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
-    fn read(id: u32, offset: u64) -> Read {
-        Read { id, offset, length: 32_768 }
+    fn read(id: u32, offset: u64) -> ReadRequest {
+        ReadRequest { id, offset, length: 32_768 }
     }
 
-    fn next(runs: &Runs) -> Option<Next> {
-        runs.next().now_or_never().flatten()
+    fn next(queue: &ReadQueue) -> Option<NextRead> {
+        queue.next().now_or_never().flatten()
     }
 
     #[test]
     fn a_prefetch_of_ten_gib_is_one_run_and_comes_out_in_order() {
         let of_channel = Arc::new(AtomicUsize::new(0));
-        let runs = Runs::new(Arc::clone(&of_channel));
+        let queue = ReadQueue::new(Arc::clone(&of_channel));
         for number in 0..327_680_u32 {
-            runs.push(read(u32::MAX.wrapping_add(number), u64::from(number) * 32_768)).unwrap();
+            queue.push(read(u32::MAX.wrapping_add(number), u64::from(number) * 32_768)).unwrap();
         }
         assert_eq!(of_channel.load(Ordering::Relaxed), 1);
         for number in 0..327_680_u32 {
-            let Some(Next::Read(next)) = next(&runs) else { panic!("{number}") };
+            let Some(NextRead::Read(next)) = next(&queue) else { panic!("{number}") };
             assert_eq!(next, read(u32::MAX.wrapping_add(number), u64::from(number) * 32_768));
         }
-        assert!(next(&runs).is_none());
+        assert!(next(&queue).is_none());
         assert_eq!(of_channel.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn scattered_reads_are_bounded_over_all_handles_of_a_channel() {
         let of_channel = Arc::new(AtomicUsize::new(0));
-        let [one, two] = [Runs::new(Arc::clone(&of_channel)), Runs::new(Arc::clone(&of_channel))];
-        for number in 0..u32::try_from(MAX_RUNS).unwrap() / 2 {
+        let [one, two] = [ReadQueue::new(Arc::clone(&of_channel)), ReadQueue::new(Arc::clone(&of_channel))];
+        for number in 0..u32::try_from(MAX_QUEUED).unwrap() / 2 {
             one.push(read(2 * number, 0)).unwrap();
             two.push(read(2 * number + 1, 0)).unwrap();
         }
@@ -250,12 +250,12 @@ mod tests {
 
     #[test]
     fn what_nobody_wants_comes_out_as_a_whole() {
-        let runs = Runs::unwanted(Arc::default());
+        let queue = ReadQueue::unwanted(Arc::default());
         for id in 0..100 {
-            runs.push(read(id, u64::from(id) * 32_768)).unwrap();
+            queue.push(read(id, u64::from(id) * 32_768)).unwrap();
         }
-        assert!(matches!(next(&runs), Some(Next::Unwanted { first: 0, count: 100 })));
-        runs.end();
-        assert!(runs.next().now_or_never().unwrap().is_none());
+        assert!(matches!(next(&queue), Some(NextRead::Unwanted { first: 0, count: 100 })));
+        queue.end();
+        assert!(queue.next().now_or_never().unwrap().is_none());
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 /// The effect of a request on a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum PathAccess {
     /// The request only looks, and may run beside other looks.
     Look,
     /// The request changes the path or its existence.
@@ -27,7 +27,7 @@ pub enum Claim {
 
 /// The unfinished tickets of one channel, in the order of their requests.
 #[derive(Debug, Default)]
-pub struct Order(Mutex<Tickets>);
+pub struct RequestOrder(Mutex<Tickets>);
 
 #[derive(Debug, Default)]
 struct Tickets {
@@ -37,7 +37,7 @@ struct Tickets {
 
 #[derive(Debug)]
 struct Active {
-    claim: Claim,
+    access: PathAccess,
     paths: Vec<VirtualPath>,
     /// The number of earlier tickets that this one waits for.
     earlier: usize,
@@ -46,7 +46,7 @@ struct Active {
 
 impl Active {
     fn conflicts(&self, other: &Self) -> bool {
-        (self.claim == Claim::Change || other.claim == Claim::Change)
+        (self.access == PathAccess::Change || other.access == PathAccess::Change)
             && self.paths.iter().any(|mine| other.paths.iter().any(|theirs| are_related(mine, theirs)))
     }
 }
@@ -55,22 +55,22 @@ fn are_related(one: &VirtualPath, other: &VirtualPath) -> bool {
     one == other || one.is_below(other) || other.is_below(one)
 }
 
-impl Order {
+impl RequestOrder {
     /// Takes the next ticket, for `paths`. Call it in the order in which requests arrive.
-    pub fn enter(self: &Arc<Self>, claim: Claim, paths: Vec<VirtualPath>) -> Ticket {
+    pub fn enter(self: &Arc<Self>, access: PathAccess, paths: Vec<VirtualPath>) -> OrderTicket {
         let turn = Arc::new(Notify::new());
-        let mut entering = Active { claim, paths, earlier: 0, turn: Arc::clone(&turn) };
+        let mut entering = Active { access, paths, earlier: 0, turn: Arc::clone(&turn) };
         let mut tickets = self.tickets();
         entering.earlier = tickets.active.values().filter(|active| active.conflicts(&entering)).count();
         let number = tickets.next;
         tickets.next += 1;
         tickets.active.insert(number, entering);
-        Ticket { order: Arc::clone(self), number, turn }
+        OrderTicket { order: Arc::clone(self), number, turn }
     }
 
     /// Takes the next ticket for the CLOSE of an upload to `path`. The ticket also covers the targets of unfinished
     /// RENAMEs of that path.
-    pub fn enter_close(self: &Arc<Self>, path: VirtualPath) -> Ticket {
+    pub fn enter_close(self: &Arc<Self>, path: VirtualPath) -> OrderTicket {
         let mut paths = vec![path];
         for active in self.tickets().active.values() {
             // Only RENAME has two paths.
@@ -81,12 +81,12 @@ impl Order {
                 paths.push(target.clone());
             }
         }
-        self.enter(Claim::Change, paths)
+        self.enter(PathAccess::Change, paths)
     }
 
     /// True if a request on `path` could run at once.
-    pub fn is_free(&self, claim: Claim, path: &VirtualPath) -> bool {
-        let entering = Active { claim, paths: vec![path.clone()], earlier: 0, turn: Arc::default() };
+    pub fn is_free(&self, access: PathAccess, path: &VirtualPath) -> bool {
+        let entering = Active { access, paths: vec![path.clone()], earlier: 0, turn: Arc::default() };
         !self.tickets().active.values().any(|active| active.conflicts(&entering))
     }
 
@@ -97,13 +97,13 @@ impl Order {
 
 /// A place in the order. Dropping it lets later tickets pass.
 #[derive(Debug)]
-pub struct Ticket {
-    order: Arc<Order>,
+pub struct OrderTicket {
+    order: Arc<RequestOrder>,
     number: u64,
     turn: Arc<Notify>,
 }
 
-impl Ticket {
+impl OrderTicket {
     /// Waits until every earlier request that touches the same paths is done.
     pub async fn turn(&mut self) {
         while self.order.tickets().active.get(&self.number).is_some_and(|active| active.earlier > 0) {
@@ -112,7 +112,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for OrderTicket {
     fn drop(&mut self) {
         let mut tickets = self.order.tickets();
         let Some(done) = tickets.active.remove(&self.number) else { return };
@@ -137,12 +137,12 @@ mod tests {
 
     #[test]
     fn a_change_waits_for_what_touches_its_path_and_is_waited_for() {
-        let order = Arc::new(Order::default());
-        let mut close = order.enter(Claim::Change, paths(&["/d/a"]));
-        let mut rename = order.enter(Claim::Change, paths(&["/d/a", "/d/b"]));
-        let mut stat = order.enter(Claim::Look, paths(&["/d/b"]));
-        let mut list = order.enter(Claim::Look, paths(&["/d"]));
-        let mut other = order.enter(Claim::Change, paths(&["/d/c"]));
+        let order = Arc::new(RequestOrder::default());
+        let mut close = order.enter(PathAccess::Change, paths(&["/d/a"]));
+        let mut rename = order.enter(PathAccess::Change, paths(&["/d/a", "/d/b"]));
+        let mut stat = order.enter(PathAccess::Look, paths(&["/d/b"]));
+        let mut list = order.enter(PathAccess::Look, paths(&["/d"]));
+        let mut other = order.enter(PathAccess::Change, paths(&["/d/c"]));
         assert!(close.turn().now_or_never().is_some());
         assert!(rename.turn().now_or_never().is_none());
         assert!(stat.turn().now_or_never().is_none());
@@ -159,18 +159,18 @@ mod tests {
 
     #[test]
     fn looks_run_beside_each_other_and_neighbours_do_not_meet() {
-        let order = Arc::new(Order::default());
-        let _first = order.enter(Claim::Look, paths(&["/d/a"]));
-        assert!(order.enter(Claim::Look, paths(&["/d/a"])).turn().now_or_never().is_some());
-        assert!(order.enter(Claim::Change, paths(&["/d/ab"])).turn().now_or_never().is_some());
+        let order = Arc::new(RequestOrder::default());
+        let _first = order.enter(PathAccess::Look, paths(&["/d/a"]));
+        assert!(order.enter(PathAccess::Look, paths(&["/d/a"])).turn().now_or_never().is_some());
+        assert!(order.enter(PathAccess::Change, paths(&["/d/ab"])).turn().now_or_never().is_some());
     }
 
     #[test]
     fn a_ticket_given_up_lets_the_next_pass() {
-        let order = Arc::new(Order::default());
-        let first = order.enter(Claim::Change, paths(&["/a"]));
-        let second = order.enter(Claim::Change, paths(&["/a"]));
-        let mut third = order.enter(Claim::Change, paths(&["/a"]));
+        let order = Arc::new(RequestOrder::default());
+        let first = order.enter(PathAccess::Change, paths(&["/a"]));
+        let second = order.enter(PathAccess::Change, paths(&["/a"]));
+        let mut third = order.enter(PathAccess::Change, paths(&["/a"]));
         drop(second);
         assert!(third.turn().now_or_never().is_none());
         drop(first);

@@ -2,7 +2,7 @@
 
 use super::{
     attrs,
-    replies::{DataPermit, Hold, Replies, Shared, encoded},
+    replies::{DataPermit, Replies, ReplyCounters, ReplyPermit, encoded},
     status,
 };
 use crate::{
@@ -14,16 +14,16 @@ use std::sync::{Arc, atomic::Ordering};
 
 /// A request without a reply.
 #[derive(Debug)]
-pub struct Slot {
+pub struct PendingReply {
     id: u32,
     replies: Replies,
-    mark: Mark,
+    request: OutstandingRequest,
 }
 
-impl Slot {
-    /// Creates the slot for the reply to request `id`.
-    pub fn new(id: u32, replies: Replies, mark: Mark) -> Self {
-        Self { id, replies, mark }
+impl PendingReply {
+    /// Creates the pending reply of request `id`.
+    pub fn new(id: u32, replies: Replies, request: OutstandingRequest) -> Self {
+        Self { id, replies, request }
     }
 
     /// Answers with success, or with the error.
@@ -55,13 +55,13 @@ impl Slot {
     /// Answers with a small reply, built from the request's id.
     pub fn answer(self, reply: impl FnOnce(u32) -> Reply) {
         let bytes = encoded(&reply(self.id));
-        let unread = Unread::new(bytes.len(), Arc::clone(&self.mark.shared));
-        self.replies.queue(bytes, Hold::Small { _unread: unread, _mark: self.mark });
+        let unread = Unread::new(bytes.len(), Arc::clone(&self.request.shared));
+        self.replies.queue(bytes, ReplyPermit::Small { _unread: unread, _request: self.request });
     }
 
     /// Answers with a reply that holds `permit`, such as the entries of a directory.
     pub fn answer_with(self, permit: DataPermit, reply: impl FnOnce(u32) -> Reply) {
-        self.replies.queue(encoded(&reply(self.id)), Hold::Large { _permit: permit, _mark: self.mark });
+        self.replies.queue(encoded(&reply(self.id)), ReplyPermit::Large { _permit: permit, _request: self.request });
     }
 }
 
@@ -76,21 +76,21 @@ pub enum Counted {
 
 /// Counts an outstanding request until it is dropped.
 #[derive(Debug)]
-pub struct Mark {
+pub struct OutstandingRequest {
     counted: Counted,
-    shared: Arc<Shared>,
+    shared: Arc<ReplyCounters>,
     _serving: Serving,
 }
 
-impl Mark {
+impl OutstandingRequest {
     /// Counts an accepted request. The caller has already counted a [`Counted::Request`].
-    pub fn new(counted: Counted, shared: Arc<Shared>) -> Self {
+    pub fn new(counted: Counted, shared: Arc<ReplyCounters>) -> Self {
         let serving = shared.activity.serve();
         Self { counted, shared, _serving: serving }
     }
 }
 
-impl Drop for Mark {
+impl Drop for OutstandingRequest {
     fn drop(&mut self) {
         if self.counted == Counted::Request {
             self.shared.outstanding.fetch_sub(1, Ordering::Relaxed);
@@ -102,11 +102,11 @@ impl Drop for Mark {
 #[derive(Debug)]
 pub struct Unread {
     bytes: usize,
-    shared: Arc<Shared>,
+    shared: Arc<ReplyCounters>,
 }
 
 impl Unread {
-    fn new(bytes: usize, shared: Arc<Shared>) -> Self {
+    fn new(bytes: usize, shared: Arc<ReplyCounters>) -> Self {
         shared.small_bytes.fetch_add(bytes, Ordering::Relaxed);
         Self { bytes, shared }
     }
