@@ -2,7 +2,7 @@
 
 use super::{
     Access, Peer,
-    asked::{Asked, Refused},
+    last_request::{LastRequest, RefusedLogin},
 };
 use crate::{
     account::{Tenant, User},
@@ -46,7 +46,7 @@ impl LoginMethod {
 }
 
 /// A step of the client's login.
-pub enum Step<'a> {
+pub enum LoginStep<'a> {
     /// The client asks for the methods, as SSH's method `none` does.
     Methods,
     /// The client asks for a password prompt.
@@ -73,7 +73,7 @@ pub struct PresentedKey {
 
 /// The answer to a step.
 #[derive(Debug)]
-pub enum Next {
+pub enum LoginAnswer {
     /// The user is logged in.
     Accepted(Arc<Session>),
     /// The login needs another credential.
@@ -130,11 +130,11 @@ pub struct Login {
     activity: Arc<Activity>,
     progress: LoginProgress,
     tries: LoginTries,
-    state: State,
-    asked: Asked,
+    state: LoginState,
+    last_request: LastRequest,
 }
 
-enum State {
+enum LoginState {
     Out(Unauthenticated),
     In { session: Arc<Session>, _registered: Registered, _place: LoggedIn },
 }
@@ -153,29 +153,38 @@ impl Login {
         activity: Arc<Activity>,
     ) -> Self {
         let (tries, progress) = (LoginTries::new(access.max_tries), place.progress());
-        Self { access, peer, protocol, activity, progress, tries, state: State::Out(place), asked: Asked::default() }
+        Self {
+            access,
+            peer,
+            protocol,
+            activity,
+            progress,
+            tries,
+            state: LoginState::Out(place),
+            last_request: LastRequest::default(),
+        }
     }
 
     /// Returns the session once the user is logged in.
     #[must_use]
     pub fn session(&self) -> Option<&Arc<Session>> {
         match &self.state {
-            State::Out(_) => None,
-            State::In { session, .. } => Some(session),
+            LoginState::Out(_) => None,
+            LoginState::In { session, .. } => Some(session),
         }
     }
 
     /// Takes a step of the login. `user` is the name that the client sent, unchecked.
-    pub async fn next(&mut self, user: &str, step: Step<'_>) -> Next {
+    pub async fn next(&mut self, user: &str, step: LoginStep<'_>) -> LoginAnswer {
         match step {
-            Step::Methods => self.methods(user),
-            Step::Prompt => self.prompt(user),
-            Step::Password { password, method } => self.password(user, password, method).await,
-            Step::ProvedKey(PresentedKey { fingerprint, key: Ok(key) }) => {
+            LoginStep::Methods => self.methods(user),
+            LoginStep::Prompt => self.prompt(user),
+            LoginStep::Password { password, method } => self.password(user, password, method).await,
+            LoginStep::ProvedKey(PresentedKey { fingerprint, key: Ok(key) }) => {
                 self.attempt(user, Credential::ProvedKey(&key), LoginMethod::PublicKey, fingerprint).await
             }
-            Step::ProvedKey(PresentedKey { fingerprint, key: Err(reason) }) => {
-                Next::Refused(self.refused_try(user, LoginMethod::PublicKey, reason, fingerprint))
+            LoginStep::ProvedKey(PresentedKey { fingerprint, key: Err(reason) }) => {
+                LoginAnswer::Refused(self.refused_try(user, LoginMethod::PublicKey, reason, fingerprint))
             }
         }
     }
@@ -187,7 +196,7 @@ impl Login {
         let refusal = match key {
             Ok(key) => match self.verdict(user, Credential::OfferedKey(&key)).await {
                 Verdict::Accepted { .. } => {
-                    let before = self.asked.accepted(user, fingerprint.unwrap_or_default());
+                    let before = self.last_request.accepted(user, fingerprint.unwrap_or_default());
                     self.record(before);
                     return KeyOffer::Acceptable;
                 }
@@ -202,14 +211,14 @@ impl Login {
     /// Records that the edge refused an offered key without asking the provider. This is no try.
     pub fn note_refused_key(&mut self, user: &str, fingerprint: Option<String>, reason: &str) {
         self.peer.asked_to_log_in();
-        let before = self.asked.refused(user, fingerprint, reason);
+        let before = self.last_request.refused(user, fingerprint, reason);
         self.record(before);
     }
 
     /// Takes a try that is refused without asking the provider: the edge can't read the credential, or its proof is
     /// wrong.
-    pub fn refuse_try(&mut self, user: &str, method: LoginMethod, reason: impl Into<Cow<'static, str>>) -> Next {
-        Next::Refused(self.refused_try(user, method, reason.into(), None))
+    pub fn refuse_try(&mut self, user: &str, method: LoginMethod, reason: impl Into<Cow<'static, str>>) -> LoginAnswer {
+        LoginAnswer::Refused(self.refused_try(user, method, reason.into(), None))
     }
 
     /// Records the refusal of a request by `method` that is no try.
@@ -222,10 +231,10 @@ impl Login {
     /// know `user` by then.
     pub fn record_too_many(&mut self, user: &str) {
         self.peer.asked_to_log_in();
-        match self.asked.take() {
+        match self.last_request.take() {
             Some(last) => {
                 let reason = format!("{}: too many for one connection", last.reason);
-                self.record(Some(Refused { reason: reason.into(), ..last }));
+                self.record(Some(RefusedLogin { reason: reason.into(), ..last }));
             }
             None => self.refused(user, "none", "too many requests to log in were refused".into(), None),
         }
@@ -234,29 +243,29 @@ impl Login {
     /// Ends the login with the connection. A client that leaves without a try gets a record too: the server knows none
     /// of its keys, or it has no usable method. `is_told` is true if the end of the connection has a record of its own.
     pub fn leave(&mut self, is_told: bool) {
-        if self.session().is_none() && !(is_told && self.asked.is_silent()) {
-            let last = self.asked.take();
+        if self.session().is_none() && !(is_told && self.last_request.is_silent()) {
+            let last = self.last_request.take();
             self.record(last);
         }
     }
 
-    fn methods(&mut self, user: &str) -> Next {
+    fn methods(&mut self, user: &str) -> LoginAnswer {
         self.peer.asked_to_log_in();
-        self.asked.methods(user);
-        Next::More(More::Methods { methods: LOGIN_METHODS, partial_success: false })
+        self.last_request.methods(user);
+        LoginAnswer::More(More::Methods { methods: LOGIN_METHODS, partial_success: false })
     }
 
-    fn prompt(&mut self, user: &str) -> Next {
+    fn prompt(&mut self, user: &str) -> LoginAnswer {
         self.peer.asked_to_log_in();
-        let before = self.asked.prompted(user);
+        let before = self.last_request.prompted(user);
         self.record(before);
-        Next::More(More::Challenge { prompt: "Password: ", echo: false })
+        LoginAnswer::More(More::Challenge { prompt: "Password: ", echo: false })
     }
 
-    async fn password(&mut self, user: &str, password: &str, method: LoginMethod) -> Next {
+    async fn password(&mut self, user: &str, password: &str, method: LoginMethod) -> LoginAnswer {
         let earliest_refusal = Instant::now() + PASSWORD_REFUSAL_TIME;
         let next = self.attempt(user, Credential::Password(password), method, None).await;
-        if !matches!(next, Next::Accepted(_)) {
+        if !matches!(next, LoginAnswer::Accepted(_)) {
             sleep_until(earliest_refusal).await;
         }
         next
@@ -268,23 +277,23 @@ impl Login {
         credential: Credential<'_>,
         method: LoginMethod,
         fingerprint: Option<String>,
-    ) -> Next {
+    ) -> LoginAnswer {
         if !self.take_try(user) {
-            return Next::Refused(None);
+            return LoginAnswer::Refused(None);
         }
         let (reason, next) = match self.verdict_in_turn(user, credential).await {
             Ok(Verdict::Accepted { user: account, tenant }) => {
                 match self.enter(account, tenant, method, fingerprint.clone()) {
-                    Ok(session) => return Next::Accepted(session),
+                    Ok(session) => return LoginAnswer::Accepted(session),
                     Err(reason) => {
                         self.refused(user, method.as_str(), reason.into(), fingerprint);
                         self.progress.refuse_credential();
-                        return Next::Refused(Some(LoginEnd::Full));
+                        return LoginAnswer::Refused(Some(LoginEnd::Full));
                     }
                 }
             }
-            Ok(Verdict::Refused { reason }) => (reason.as_str(), Next::Refused as fn(_) -> _),
-            Err(undecided) => (undecided, Next::Unavailable as fn(_) -> _),
+            Ok(Verdict::Refused { reason }) => (reason.as_str(), LoginAnswer::Refused as fn(_) -> _),
+            Err(undecided) => (undecided, LoginAnswer::Unavailable as fn(_) -> _),
         };
         self.refused(user, method.as_str(), reason.into(), fingerprint);
         next(self.end_try())
@@ -309,7 +318,7 @@ impl Login {
     fn take_try(&mut self, user: &str) -> bool {
         self.peer.asked_to_log_in();
         self.progress.try_credential();
-        let before = self.asked.tried(user);
+        let before = self.last_request.tried(user);
         self.record(before);
         self.tries.take()
     }
@@ -355,9 +364,9 @@ impl Login {
         fingerprint: Option<String>,
     ) -> Result<Arc<Session>, &'static str> {
         let place = match &self.state {
-            State::Out(place) => place.log_in().map_err(|refusal| refusal.as_str())?,
+            LoginState::Out(place) => place.log_in().map_err(|refusal| refusal.as_str())?,
             // Edges take no further steps in this state.
-            State::In { session, .. } => return Ok(Arc::clone(session)),
+            LoginState::In { session, .. } => return Ok(Arc::clone(session)),
         };
         self.activity.touch();
         let address = self.peer.address();
@@ -374,16 +383,16 @@ impl Login {
         });
         let who = Who::Session(Arc::clone(session.who()));
         self.access.events.record(who, Event::LoginAccepted { method: method.as_str(), fingerprint, client });
-        self.state = State::In { session: Arc::clone(&session), _registered: registered, _place: place };
+        self.state = LoginState::In { session: Arc::clone(&session), _registered: registered, _place: place };
         Ok(session)
     }
 
     fn refused(&self, user: &str, method: &'static str, reason: Cow<'static, str>, fingerprint: Option<String>) {
-        self.record(Some(Refused { user: user.to_owned(), method, reason, fingerprint }));
+        self.record(Some(RefusedLogin { user: user.to_owned(), method, reason, fingerprint }));
     }
 
-    fn record(&self, refused: Option<Refused>) {
-        let Some(Refused { user: name, method, reason, fingerprint }) = refused else { return };
+    fn record(&self, refused: Option<RefusedLogin>) {
+        let Some(RefusedLogin { user: name, method, reason, fingerprint }) = refused else { return };
         let client = self.peer.program();
         self.access.record(&self.peer, Event::LoginRefused { name, method, reason, fingerprint, client });
     }

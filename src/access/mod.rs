@@ -10,13 +10,13 @@
 //!
 //! It knows no protocol. An edge reads its client's requests, calls this module, and sends the answer in its protocol.
 
-mod asked;
 mod client_address;
+mod last_request;
 mod login;
 mod peer;
 
 pub use client_address::ClientAddress;
-pub use login::{KeyOffer, LOGIN_METHODS, Login, LoginEnd, LoginMethod, More, Next, PresentedKey, Step};
+pub use login::{KeyOffer, LOGIN_METHODS, Login, LoginAnswer, LoginEnd, LoginMethod, LoginStep, More, PresentedKey};
 pub use peer::Peer;
 
 use crate::{

@@ -144,7 +144,7 @@ impl App {
         }
         let drained = async {
             self.sftp.drained().await;
-            self.sessions.settle().await;
+            self.sessions.finish_journal().await;
         };
         if timeout(CLEAN_UP, drained).await.is_err() {
             warn!("S3 did not answer in time: multipart uploads of cut-off transfers may be left open");

@@ -78,7 +78,7 @@ impl Preflight {
             }
         }
         for error in ssh::find_bind_errors(&config.server.ssh.listen) {
-            if error.is_held_by_another_server() {
+            if error.is_used_by_another_server() {
                 let message = format!("{error}; another server can start when that one has stopped");
                 preflight.warnings.push(problem(file, LISTEN, message));
             } else if error.error.kind() == io::ErrorKind::PermissionDenied {

@@ -144,7 +144,7 @@ fn public_key(file: &Path) -> anyhow::Result<PublicKey> {
 /// Adds a hint to the most frequent failure: if the port is taken, the operator can choose another with `--port`.
 fn say_port(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<BindError>() {
-        Some(bind) if bind.is_taken() => {
+        Some(bind) if bind.is_in_use() => {
             let sentence = format!("port {} is taken: choose another with --port", bind.address.port());
             error.context(sentence)
         }

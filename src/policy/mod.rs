@@ -10,10 +10,10 @@ mod tries;
 mod unfinished;
 
 pub use connections::{
-    Arrival, ConnectionLimits, Connections, LoggedIn, LoginProgress, Parties, Refusal, Unauthenticated,
+    Arrival, ConnectionLimits, ConnectionRefusal, Connections, LoggedIn, LoginProgress, Parties, Unauthenticated,
 };
 pub use password_checks::{Busy, PasswordCheck, PasswordChecks};
-pub use rates::{Rate, Rates, Refused};
+pub use rates::{Rate, Rates, RefusedTokens};
 pub use source::Source;
 pub use tries::LoginTries;
 pub use unfinished::LoginRate;

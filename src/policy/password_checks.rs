@@ -36,7 +36,7 @@ pub struct PasswordChecks {
 pub struct PasswordCheck {
     checks: Arc<PasswordChecks>,
     source: Source,
-    user: Name,
+    user: CheckedName,
 }
 
 /// Too many checks wait, or this one waited too long.
@@ -65,7 +65,7 @@ impl PasswordChecks {
     /// The wait took 10 s, or the queue is full.
     pub async fn admit(self: &Arc<Self>, source: Source, user: &str) -> Result<PasswordCheck, Busy> {
         let (turn, admitted) = oneshot::channel();
-        self.queue().push(source, Waiting { user: user.parse().ok(), turn });
+        self.queue().push(source, WaitingCheck { user: user.parse().ok(), turn });
         self.start();
         match timeout(MAX_WAIT, admitted).await {
             Ok(Ok(check)) => Ok(check),
@@ -80,7 +80,7 @@ impl PasswordChecks {
             // The lock must be free before a check is handed over: a check that isn't taken is dropped, which takes the
             // lock.
             let next = self.queue().next(self.concurrent);
-            let Some((source, Waiting { user, turn })) = next else { return };
+            let Some((source, WaitingCheck { user, turn })) = next else { return };
             // The send fails if the client has left, and then drops the check.
             drop(turn.send(PasswordCheck { checks: Arc::clone(self), source, user }));
         }
@@ -99,36 +99,36 @@ impl Drop for PasswordCheck {
 }
 
 /// A user's name. `None` stands for all names that no user can have: clients could invent any number of them.
-type Name = Option<UserName>;
+type CheckedName = Option<UserName>;
 
 /// The queue of the checks: one line for each source. The sources take turns.
 #[derive(Debug, Default)]
 struct Queue {
     running: usize,
     /// The sources that have a running or waiting check.
-    sources: HashMap<Source, Line>,
+    sources: HashMap<Source, SourceQueue>,
     /// The sources that have a waiting check, each once, the next one first.
     turns: VecDeque<Source>,
 }
 
 /// The checks of one source.
 #[derive(Debug, Default)]
-struct Line {
+struct SourceQueue {
     /// The names of the running checks, each once.
-    running: Vec<Name>,
-    waiting: VecDeque<Waiting>,
+    running: Vec<CheckedName>,
+    waiting: VecDeque<WaitingCheck>,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    user: Name,
+struct WaitingCheck {
+    user: CheckedName,
     turn: oneshot::Sender<PasswordCheck>,
 }
 
 impl Queue {
     /// Appends a check to its source's line, or drops it if the line is full. When all lines together are full, the
     /// longest line loses its last check.
-    fn push(&mut self, source: Source, waiting: Waiting) {
+    fn push(&mut self, source: Source, waiting: WaitingCheck) {
         self.forget_left();
         let ahead = self.sources.get(&source).map_or(0, |line| line.waiting.len());
         if ahead >= MAX_WAITING_PER_SOURCE || (self.waiting() >= MAX_WAITING && !self.shorten_longer_than(ahead + 1)) {
@@ -147,7 +147,7 @@ impl Queue {
     }
 
     /// Removes the next check that may run and counts it as running. At most `concurrent` checks run at a time.
-    fn next(&mut self, concurrent: NonZeroUsize) -> Option<(Source, Waiting)> {
+    fn next(&mut self, concurrent: NonZeroUsize) -> Option<(Source, WaitingCheck)> {
         self.forget_left();
         if self.running >= concurrent.get() {
             return None;
@@ -167,7 +167,7 @@ impl Queue {
     }
 
     /// Counts a check as ended.
-    fn end(&mut self, source: &Source, user: &Name) {
+    fn end(&mut self, source: &Source, user: &CheckedName) {
         self.running = self.running.saturating_sub(1);
         if let Some(line) = self.sources.get_mut(source) {
             line.running.retain(|running| running != user);
@@ -191,7 +191,7 @@ impl Queue {
     }
 }
 
-impl Line {
+impl SourceQueue {
     /// Returns the position of the first check that may run beside the running ones, of which there may be `most`.
     fn next(&self, most: usize) -> Option<usize> {
         if self.running.len() >= most {

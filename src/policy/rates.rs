@@ -44,15 +44,15 @@ const fn at_least_one(number: u32) -> NonZeroU32 {
 /// A token bucket for each key. Beyond 16,384 keys, new ones share one bucket.
 #[derive(Debug)]
 pub struct Rates<K: Hash + Eq + Clone> {
-    table: Table<K>,
+    table: BucketTable<K>,
     /// The limiter takes its tokens from `table`.
-    limiter: RateLimiter<K, Table<K>, SinceStart, NoOpMiddleware<Duration>>,
+    limiter: RateLimiter<K, BucketTable<K>, SinceStart, NoOpMiddleware<Duration>>,
     tidied: Mutex<Instant>,
 }
 
 /// The number of refused tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused<K> {
+pub struct RefusedTokens<K> {
     /// The counts of keys with a bucket of their own.
     pub by_key: Vec<(K, u64)>,
     /// The count of all other keys together.
@@ -64,7 +64,7 @@ impl<K: Hash + Eq + Clone> Rates<K> {
     #[must_use]
     pub fn new(rate: Rate) -> Self {
         let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
-        let (now, table) = (Instant::now(), Table::default());
+        let (now, table) = (Instant::now(), BucketTable::default());
         let limiter = RateLimiter::new(quota, table.clone(), SinceStart(now));
         Self { table, limiter, tidied: Mutex::new(now) }
     }
@@ -80,7 +80,7 @@ impl<K: Hash + Eq + Clone> Rates<K> {
 
     /// Returns the counts since the last call.
     #[must_use]
-    pub fn take_refused(&self) -> Refused<K> {
+    pub fn take_refused(&self) -> RefusedTokens<K> {
         self.table.take_refused()
     }
 
@@ -113,43 +113,43 @@ impl Clock for SinceStart {
 
 /// The buckets in the form that governor needs. Clones share the table.
 #[derive(Clone, Debug)]
-struct Table<K>(Arc<Mutex<Buckets<K>>>);
+struct BucketTable<K>(Arc<Mutex<TokenBuckets<K>>>);
 
 #[derive(Debug)]
-struct Buckets<K> {
-    own: HashMap<K, Bucket>,
-    shared: Bucket,
+struct TokenBuckets<K> {
+    own: HashMap<K, TokenBucket>,
+    shared: TokenBucket,
 }
 
 #[derive(Debug, Default)]
-struct Bucket {
+struct TokenBucket {
     /// The time at which the bucket is full again, in governor's time.
     full_at: Option<Nanos>,
     refused: u64,
 }
 
-impl<K> Default for Table<K> {
+impl<K> Default for BucketTable<K> {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Buckets { own: HashMap::new(), shared: Bucket::default() })))
+        Self(Arc::new(Mutex::new(TokenBuckets { own: HashMap::new(), shared: TokenBucket::default() })))
     }
 }
 
-impl<K: Hash + Eq + Clone> Table<K> {
-    fn buckets(&self) -> MutexGuard<'_, Buckets<K>> {
+impl<K: Hash + Eq + Clone> BucketTable<K> {
+    fn buckets(&self) -> MutexGuard<'_, TokenBuckets<K>> {
         self.0.lock()
     }
 
-    fn take_refused(&self) -> Refused<K> {
+    fn take_refused(&self) -> RefusedTokens<K> {
         let mut buckets = self.buckets();
         let by_others = std::mem::take(&mut buckets.shared.refused);
         let refused = buckets.own.iter_mut().filter(|(_, bucket)| bucket.refused > 0);
         let by_key = refused.map(|(key, bucket)| (key.clone(), std::mem::take(&mut bucket.refused))).collect();
-        Refused { by_key, by_others }
+        RefusedTokens { by_key, by_others }
     }
 }
 
-impl<K: Hash + Eq + Clone> Buckets<K> {
-    fn bucket(&mut self, key: &K) -> &mut Bucket {
+impl<K: Hash + Eq + Clone> TokenBuckets<K> {
+    fn bucket(&mut self, key: &K) -> &mut TokenBucket {
         if self.own.len() >= MAX_KEYS && !self.own.contains_key(key) {
             return &mut self.shared;
         }
@@ -157,7 +157,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     }
 }
 
-impl<K: Hash + Eq + Clone> StateStore for Table<K> {
+impl<K: Hash + Eq + Clone> StateStore for BucketTable<K> {
     type Key = K;
 
     fn measure_and_replace<T, F, E>(&self, key: &K, decide: F) -> Result<T, E>
@@ -179,7 +179,7 @@ impl<K: Hash + Eq + Clone> StateStore for Table<K> {
     }
 }
 
-impl<K: Hash + Eq + Clone> ShrinkableKeyedStateStore<K> for Table<K> {
+impl<K: Hash + Eq + Clone> ShrinkableKeyedStateStore<K> for BucketTable<K> {
     /// Keeps buckets whose counts no report has taken yet.
     fn retain_recent(&self, drop_below: Nanos) {
         self.buckets().own.retain(|_, bucket| bucket.refused > 0 || bucket.full_at > Some(drop_below));
@@ -215,8 +215,8 @@ mod tests {
         let rates = Rates::new(Rate::new(5, 1));
         assert_eq!((0..9).filter(|_| rates.take(&"flood")).count(), 5);
         assert!(rates.take(&"quiet"));
-        assert_eq!(rates.take_refused(), Refused { by_key: vec![("flood", 4)], by_others: 0 });
-        assert_eq!(rates.take_refused(), Refused { by_key: Vec::new(), by_others: 0 }, "each is counted once");
+        assert_eq!(rates.take_refused(), RefusedTokens { by_key: vec![("flood", 4)], by_others: 0 });
+        assert_eq!(rates.take_refused(), RefusedTokens { by_key: Vec::new(), by_others: 0 }, "each is counted once");
     }
 
     // Issue 12.8: the map is bounded.
@@ -227,11 +227,11 @@ mod tests {
         assert_eq!(taken, MAX_KEYS + 2, "those beyond have two tokens together");
         assert_eq!(rates.table.len(), MAX_KEYS);
         assert!(rates.take(&7), "a known key has its second token");
-        assert_eq!(rates.take_refused(), Refused { by_key: Vec::new(), by_others: (2 * MAX_KEYS - 2) as u64 });
+        assert_eq!(rates.take_refused(), RefusedTokens { by_key: Vec::new(), by_others: (2 * MAX_KEYS - 2) as u64 });
     }
 
     #[tokio::test(start_paused = true)]
-    async fn buckets_that_are_full_again_make_room_and_counts_are_kept() {
+    async fn full_buckets_make_room_and_counts_survive() {
         let rates = Rates::new(Rate::new(2, 1));
         assert_eq!((0..5).filter(|_| rates.take(&0)).count(), 2);
         assert_eq!((1..MAX_KEYS).filter(|key| rates.take(key)).count(), MAX_KEYS - 1);

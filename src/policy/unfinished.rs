@@ -53,19 +53,19 @@ impl UnfinishedLogins {
     /// One bucket is empty. The error is the time at which it has a token again.
     pub(super) fn take(&mut self, source: &Source) -> Result<(), Instant> {
         let now = Instant::now();
-        let taken: Vec<_> = source
+        let tokens_of: Vec<_> = source
             .networks()
             .map(|(bucket, factor)| {
                 let full_at = self.full_at.get(&bucket).map_or(now, |full_at| now.max(*full_at));
                 (bucket, full_at + self.interval / factor)
             })
             .collect();
-        let empty_for = taken.iter().map(|(_, full_at)| full_at.saturating_duration_since(now + self.window)).max();
+        let empty_for = tokens_of.iter().map(|(_, full_at)| full_at.saturating_duration_since(now + self.window)).max();
         if let Some(empty_for) = empty_for.filter(|time| !time.is_zero()) {
             return Err(now + empty_for);
         }
         self.sweep(now);
-        for (bucket, full_at) in taken {
+        for (bucket, full_at) in tokens_of {
             if self.full_at.len() < MAX_BUCKETS || self.full_at.contains_key(&bucket) {
                 self.full_at.insert(bucket, full_at);
             }
@@ -107,7 +107,7 @@ mod tests {
         UnfinishedLogins::new(LoginRate { burst: 20, per_second: 5 })
     }
 
-    fn taken(logins: &mut UnfinishedLogins, sources: impl IntoIterator<Item = Source>) -> usize {
+    fn tokens_of(logins: &mut UnfinishedLogins, sources: impl IntoIterator<Item = Source>) -> usize {
         sources.into_iter().filter(|source| logins.take(source).is_ok()).count()
     }
 
@@ -115,13 +115,13 @@ mod tests {
     async fn issue_12_7_an_address_has_20_tokens_and_5_more_a_second() {
         let mut logins = logins();
         let address = || std::iter::repeat_n(source("192.0.2.1"), 100);
-        assert_eq!(taken(&mut logins, address()), 20);
+        assert_eq!(tokens_of(&mut logins, address()), 20);
         assert_eq!(logins.take(&source("192.0.2.1")), Err(Instant::now() + Duration::from_millis(200)));
-        assert_eq!(taken(&mut logins, [source("192.0.2.2")]), 1, "another address has its own");
+        assert_eq!(tokens_of(&mut logins, [source("192.0.2.2")]), 1, "another address has its own");
         advance(Duration::from_secs(1)).await;
-        assert_eq!(taken(&mut logins, address()), 5);
+        assert_eq!(tokens_of(&mut logins, address()), 5);
         advance(Duration::from_hours(1)).await;
-        assert_eq!(taken(&mut logins, address()), 20, "no more than that, however long it waits");
+        assert_eq!(tokens_of(&mut logins, address()), 20, "no more than that, however long it waits");
     }
 
     #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ mod tests {
             ((0..200).map(|n| source(&format!("2001:db8:1:{n:x}00::1"))).collect(), 80),
             ((0..200).map(|n| source(&format!("2001:db8:{n:x}::1"))).collect(), 200),
         ] {
-            assert_eq!(taken(&mut logins(), sources.iter().cloned()), most, "{:?}", sources[1]);
+            assert_eq!(tokens_of(&mut logins(), sources.iter().cloned()), most, "{:?}", sources[1]);
         }
     }
 
@@ -140,8 +140,8 @@ mod tests {
     async fn a_refused_login_takes_no_token_of_the_wider_networks() {
         let mut logins = logins();
         let host = || std::iter::repeat_n(source("2001:db8:1:1::1"), 1_000);
-        assert_eq!(taken(&mut logins, host()), 20);
-        assert_eq!(taken(&mut logins, [source("2001:db8:1:2::1")]), 1);
+        assert_eq!(tokens_of(&mut logins, host()), 20);
+        assert_eq!(tokens_of(&mut logins, [source("2001:db8:1:2::1")]), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -153,9 +153,9 @@ mod tests {
                 logins.give_back(&address);
             }
             assert!(logins.full_at.is_empty(), "nothing is kept of those who got in");
-            assert_eq!(taken(&mut logins, std::iter::repeat_n(address.clone(), 100)), 20);
+            assert_eq!(tokens_of(&mut logins, std::iter::repeat_n(address.clone(), 100)), 20);
             logins.give_back(&address);
-            assert_eq!(taken(&mut logins, std::iter::repeat_n(address, 100)), 1);
+            assert_eq!(tokens_of(&mut logins, std::iter::repeat_n(address, 100)), 1);
             logins.full_at.clear();
         }
     }
@@ -165,10 +165,10 @@ mod tests {
         let mut logins = logins();
         let all =
             |range: std::ops::Range<u32>| range.map(|n| Source::new(std::net::Ipv4Addr::from_bits(n).into(), None));
-        assert_eq!(taken(&mut logins, all(0..100_000)), 100_000);
+        assert_eq!(tokens_of(&mut logins, all(0..100_000)), 100_000);
         assert_eq!(logins.full_at.len(), MAX_BUCKETS);
         advance(Duration::from_secs(1)).await;
-        assert_eq!(taken(&mut logins, all(0..1)), 1);
+        assert_eq!(tokens_of(&mut logins, all(0..1)), 1);
         assert_eq!(logins.full_at.len(), 1);
     }
 }

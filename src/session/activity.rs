@@ -62,9 +62,9 @@ impl Activity {
     /// Marks the connection as held up until the guard is dropped: the server takes no bytes from the client and sends
     /// none.
     #[must_use]
-    pub fn hold(&self) -> Held<'_> {
+    pub fn hold(&self) -> HoldGuard<'_> {
         self.holds.fetch_add(1, Ordering::Relaxed);
-        Held(self)
+        HoldGuard(self)
     }
 
     /// Returns the output of `work`, or `None` if the client delays it for longer than `limit`. The limit starts again
@@ -84,9 +84,9 @@ impl Activity {
 
 /// A hold-up of the connection.
 #[derive(Debug)]
-pub struct Held<'a>(&'a Activity);
+pub struct HoldGuard<'a>(&'a Activity);
 
-impl Drop for Held<'_> {
+impl Drop for HoldGuard<'_> {
     fn drop(&mut self) {
         self.0.holds.fetch_add(1, Ordering::Relaxed);
     }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_is_held_up_gets_its_time_again() {
+    async fn a_client_gets_back_the_time_of_a_hold() {
         const LIMIT: Duration = Duration::from_mins(1);
         let activity = Activity::new();
         let begun = Instant::now();
@@ -133,7 +133,7 @@ mod tests {
         let begun = Instant::now();
         let hold = async {
             tokio::time::sleep(Duration::from_secs(50)).await;
-            let _held = activity.hold();
+            let _guard = activity.hold();
             tokio::time::sleep(Duration::from_secs(50)).await;
         };
         let (given_up, ()) = tokio::join!(activity.within(LIMIT, std::future::pending::<()>()), hold);

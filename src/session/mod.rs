@@ -31,7 +31,7 @@ use crate::{
     events::{ClientProgram, Events},
     vfs::{Node, Vfs},
 };
-use registry::Entry;
+use registry::SessionEntry;
 use std::{
     net::SocketAddr,
     sync::{
@@ -103,7 +103,7 @@ impl Sessions {
 
     /// Waits until the journal holds every note of the sessions. Call it when no session can begin and every task of a
     /// session has ended.
-    pub async fn settle(&self) {
+    pub async fn finish_journal(&self) {
         self.node.settle().await;
     }
 }
@@ -116,7 +116,7 @@ pub struct Session {
     node: Arc<Node>,
     events: Events,
     activity: Arc<Activity>,
-    entry: Arc<Entry>,
+    entry: Arc<SessionEntry>,
     trees: AtomicU32,
 }
 

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 /// All sessions of the process, by id. The limit on logged-in connections bounds it.
 #[derive(Debug, Default)]
-pub struct Registry(Mutex<HashMap<Arc<str>, Arc<Entry>>>);
+pub struct Registry(Mutex<HashMap<Arc<str>, Arc<SessionEntry>>>);
 
 /// One session, as shown to an operator.
 #[derive(Clone, Debug, Serialize)]
@@ -134,7 +134,7 @@ impl Registry {
         protocol: Protocol,
         client: Option<Arc<str>>,
     ) -> Registered {
-        let entry = Arc::new(Entry {
+        let entry = Arc::new(SessionEntry {
             who,
             protocol,
             client,
@@ -153,11 +153,11 @@ impl Registry {
 /// The registration of a session. Dropping it removes the session from the registry.
 pub struct Registered {
     registry: Arc<Registry>,
-    entry: Arc<Entry>,
+    entry: Arc<SessionEntry>,
 }
 
 impl Registered {
-    pub(super) fn entry(&self) -> &Arc<Entry> {
+    pub(super) fn entry(&self) -> &Arc<SessionEntry> {
         &self.entry
     }
 }
@@ -176,14 +176,14 @@ impl Drop for Registered {
 
 /// The registry's data about one session.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct SessionEntry {
     pub(super) who: Arc<SessionUser>,
     protocol: Protocol,
     client: Option<Arc<str>>,
     since: OffsetDateTime,
     pub(super) traffic: Arc<Traffic>,
     /// The open files, by ascending number.
-    transfers: Mutex<BTreeMap<u64, Arc<Progress>>>,
+    transfers: Mutex<BTreeMap<u64, Arc<TransferProgress>>>,
     next_transfer: AtomicU64,
     cause: OnceLock<EndCause>,
     end_asked: CancellationToken,
@@ -191,7 +191,7 @@ pub(super) struct Entry {
 
 /// The progress of one open file.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct TransferProgress {
     pub(super) path: Mutex<String>,
     pub(super) transfer: Transfer,
     pub(super) since: OffsetDateTime,
@@ -199,8 +199,8 @@ pub(super) struct Progress {
     pub(super) size: Option<u64>,
 }
 
-impl Entry {
-    pub(super) fn begin_transfer(&self, progress: Arc<Progress>) -> u64 {
+impl SessionEntry {
+    pub(super) fn begin_transfer(&self, progress: Arc<TransferProgress>) -> u64 {
         let number = self.next_transfer.fetch_add(1, Ordering::Relaxed);
         self.transfers.lock().insert(number, progress);
         number
@@ -243,7 +243,7 @@ impl Entry {
     }
 }
 
-impl Progress {
+impl TransferProgress {
     fn info(&self) -> OpenTransferInfo {
         OpenTransferInfo {
             path: self.path.lock().clone(),

@@ -1,6 +1,6 @@
 //! An open file: one record when it opens, one when it ends for whatever reason, and its progress in between.
 
-use super::registry::{Entry, Progress};
+use super::registry::{SessionEntry, TransferProgress};
 use crate::{
     clock::{Clock as _, SystemClock},
     events::{Event, Events, Outcome, SessionUser, Transfer, Who},
@@ -21,9 +21,9 @@ use time::OffsetDateTime;
 pub struct OpenTransfer {
     who: Arc<SessionUser>,
     events: Events,
-    entry: Arc<Entry>,
+    entry: Arc<SessionEntry>,
     number: u64,
-    progress: Arc<Progress>,
+    progress: Arc<TransferProgress>,
     since: Instant,
     is_recorded: bool,
 }
@@ -33,14 +33,15 @@ impl OpenTransfer {
     pub(super) fn new(
         who: Arc<SessionUser>,
         events: Events,
-        entry: Arc<Entry>,
+        entry: Arc<SessionEntry>,
         path: String,
         transfer: Transfer,
         size: Option<u64>,
     ) -> Self {
         events.record(Who::Session(Arc::clone(&who)), Event::FileOpened { path: path.clone(), transfer });
         let since = OffsetDateTime::from(SystemClock.now());
-        let progress = Arc::new(Progress { path: Mutex::new(path), transfer, since, bytes: AtomicU64::new(0), size });
+        let progress =
+            Arc::new(TransferProgress { path: Mutex::new(path), transfer, since, bytes: AtomicU64::new(0), size });
         let number = entry.begin_transfer(Arc::clone(&progress));
         Self { who, events, entry, number, progress, since: Instant::now(), is_recorded: false }
     }

@@ -1,6 +1,6 @@
 //! A session's view of its user's tree: the vfs, and the records of its changes.
 
-use super::{OpenTransfer, Traffic, is_ordinary, outcome, registry::Entry};
+use super::{OpenTransfer, Traffic, is_ordinary, outcome, registry::SessionEntry};
 use crate::{
     events::{Change, Event, Events, Outcome, SessionUser, Transfer, Who},
     name::VirtualPath,
@@ -21,7 +21,7 @@ pub struct SessionTree {
     who: Arc<SessionUser>,
     vfs: Vfs,
     events: Events,
-    entry: Arc<Entry>,
+    entry: Arc<SessionEntry>,
     traffic: Arc<Traffic>,
     /// The rate limit on records of failures.
     failures: Rates<()>,
@@ -90,7 +90,7 @@ impl TreeChange {
 
 impl SessionTree {
     /// Creates the tree and records the start of the session.
-    pub(super) fn new(who: Arc<SessionUser>, vfs: Vfs, events: Events, entry: Arc<Entry>) -> Self {
+    pub(super) fn new(who: Arc<SessionUser>, vfs: Vfs, events: Events, entry: Arc<SessionEntry>) -> Self {
         events.record(Who::Session(Arc::clone(&who)), Event::SessionStarted);
         let traffic = Arc::new(Traffic::part_of(Arc::clone(&entry.traffic)));
         Self { who, vfs, events, entry, traffic, failures: Rates::new(FAILURES), since: Instant::now() }

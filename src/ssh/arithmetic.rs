@@ -46,7 +46,7 @@ mod tests {
 
     /// Issue 12.1 and 12.7.
     #[tokio::test]
-    async fn no_more_runs_at_a_time_than_there_are_permits_and_none_on_the_worker() {
+    async fn no_more_of_it_at_a_time_than_there_are_permits_and_none_on_the_worker() {
         let worker = thread::current().id();
         for permits in [1, 3] {
             let (arithmetic, running) = (Arithmetic::with_permits(permits), Arc::new(AtomicUsize::new(0)));

@@ -3,7 +3,7 @@
 
 use super::{algorithms::accepts_signature, ending::EndReason};
 use crate::{
-    access::{KeyOffer, LOGIN_METHODS, Login, LoginEnd, LoginMethod, More, Next, PresentedKey},
+    access::{KeyOffer, LOGIN_METHODS, Login, LoginAnswer, LoginEnd, LoginMethod, More, PresentedKey},
     account::PublicKey,
 };
 use russh::{
@@ -15,18 +15,18 @@ use std::borrow::Cow;
 
 /// Returns the answer to a login step in russh's type. A refusal names the same methods again, because russh would
 /// otherwise drop the password method.
-pub fn answer(next: &Next) -> Auth {
+pub fn answer(next: &LoginAnswer) -> Auth {
     match next {
-        Next::Accepted(_) => Auth::Accept,
-        Next::More(More::Methods { methods, partial_success }) => {
+        LoginAnswer::Accepted(_) => Auth::Accept,
+        LoginAnswer::More(More::Methods { methods, partial_success }) => {
             Auth::Reject { proceed_with_methods: Some(method_set(methods)), partial_success: *partial_success }
         }
         // RFC 4256, section 3.2.
-        Next::More(More::Challenge { prompt, echo }) => {
+        LoginAnswer::More(More::Challenge { prompt, echo }) => {
             let prompts = vec![((*prompt).into(), *echo)].into();
             Auth::Partial { name: "".into(), instructions: "".into(), prompts }
         }
-        Next::Refused(_) | Next::Unavailable(_) => refusal(),
+        LoginAnswer::Refused(_) | LoginAnswer::Unavailable(_) => refusal(),
     }
 }
 
@@ -60,10 +60,13 @@ fn kind(method: LoginMethod) -> MethodKind {
 }
 
 /// Returns the reason to end the connection, if the answer to a login step requires that.
-pub fn end_reason(next: &Next) -> Option<EndReason> {
+pub fn end_reason(next: &LoginAnswer) -> Option<EndReason> {
     match next {
-        Next::Accepted(_) | Next::More(_) | Next::Refused(None) | Next::Unavailable(None) => None,
-        Next::Refused(Some(end)) | Next::Unavailable(Some(end)) => Some(match end {
+        LoginAnswer::Accepted(_)
+        | LoginAnswer::More(_)
+        | LoginAnswer::Refused(None)
+        | LoginAnswer::Unavailable(None) => None,
+        LoginAnswer::Refused(Some(end)) | LoginAnswer::Unavailable(Some(end)) => Some(match end {
             LoginEnd::Tries => EndReason::LoginTries,
             LoginEnd::Full => EndReason::Full,
         }),

@@ -18,21 +18,21 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// A stream with buffered reads. Writes pass through unbuffered.
 pub struct Buffered<S> {
     stream: S,
-    ahead: BytesMut,
+    buffer: BytesMut,
 }
 
 impl<S> Buffered<S> {
     pub fn new(stream: S) -> Self {
-        Self { stream, ahead: BytesMut::new() }
+        Self { stream, buffer: BytesMut::new() }
     }
 }
 
 impl<S: AsyncRead + Unpin> Buffered<S> {
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.ahead.reserve(BUFFER_BYTES);
-        let filled = poll_read_buf(Pin::new(&mut self.stream), context, &mut self.ahead);
-        if self.ahead.is_empty() {
-            self.ahead = BytesMut::new();
+        self.buffer.reserve(BUFFER_BYTES);
+        let filled = poll_read_buf(Pin::new(&mut self.stream), context, &mut self.buffer);
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
         }
         filled.map_ok(drop)
     }
@@ -40,12 +40,12 @@ impl<S: AsyncRead + Unpin> Buffered<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() {
+        if self.buffer.is_empty() {
             ready!(self.poll_fill(cx))?;
         }
-        let bytes = self.ahead.len().min(buf.remaining());
-        buf.put_slice(self.ahead.get(..bytes).unwrap_or_default());
-        self.ahead.advance(bytes);
+        let bytes = self.buffer.len().min(buf.remaining());
+        buf.put_slice(self.buffer.get(..bytes).unwrap_or_default());
+        self.buffer.advance(bytes);
         Poll::Ready(Ok(()))
     }
 }
@@ -82,14 +82,14 @@ mod tests {
             received.extend_from_slice(&piece[..bytes]);
         }
         assert!(received == sent);
-        assert!(reading.ahead.capacity() > 0, "it is used again while bytes come");
+        assert!(reading.buffer.capacity() > 0, "it is used again while bytes come");
         let waiting = reading.read_u8();
         tokio::pin!(waiting);
         assert!(futures_util::poll!(&mut waiting).is_pending());
         near.write_u8(7).await.unwrap();
         assert_eq!(waiting.await.unwrap(), 7);
         assert!(futures_util::poll!(std::pin::pin!(reading.read_u8())).is_pending());
-        assert_eq!(reading.ahead.capacity(), 0);
+        assert_eq!(reading.buffer.capacity(), 0);
         drop(near);
         assert_eq!(reading.read(&mut [0]).await.unwrap(), 0);
     }

@@ -50,9 +50,9 @@ enum Channel {
         has_terminal: bool,
     },
     /// The channel runs SFTP. `inbound` is `None` once the client has ended its side or broken the protocol.
-    Sftp { inbound: Option<Inbound>, writer: Writer },
+    Sftp { inbound: Option<Inbound>, writer: ChannelWriter },
     /// The client asked for a shell or a command. The writer tells it that there is none.
-    Refused(Writer),
+    Refused(ChannelWriter),
 }
 
 impl Channels {
@@ -82,7 +82,7 @@ impl Channels {
     /// the channel already runs something.
     pub fn refuse_program(&mut self, id: ChannelId) -> bool {
         let Some((write_half, has_terminal)) = self.take_unused(id) else { return false };
-        let writer = Writer(tokio::spawn(refuse(write_half, has_terminal, Arc::clone(&self.connection))));
+        let writer = ChannelWriter(tokio::spawn(refuse(write_half, has_terminal, Arc::clone(&self.connection))));
         self.open.insert(id, Channel::Refused(writer));
         true
     }
@@ -96,7 +96,7 @@ impl Channels {
             return Err("sftp on a channel that was used already".into());
         };
         let (inbound, outbound) = self.services.sftp.open(session);
-        let writer = Writer::spawn(outbound, write_half, Arc::clone(&self.connection));
+        let writer = ChannelWriter::spawn(outbound, write_half, Arc::clone(&self.connection));
         self.open.insert(id, Channel::Sftp { inbound: Some(inbound), writer });
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Channels {
     pub async fn feed(&mut self, id: ChannelId, data: &[u8]) -> Result<(), Error> {
         let Some(Channel::Sftp { inbound, .. }) = self.open.get_mut(&id) else { return Ok(()) };
         let Some(receiving) = inbound else { return Ok(()) };
-        if self.connection.unless_cut(receiving.feed(data)).await?.is_err() {
+        if self.connection.unless_cancelled(receiving.feed(data)).await?.is_err() {
             *inbound = None;
         }
         Ok(())
@@ -145,15 +145,15 @@ impl Channel {
 }
 
 /// The task that writes a channel's replies. It ends with the channel's session. Dropping the writer aborts it.
-struct Writer(JoinHandle<()>);
+struct ChannelWriter(JoinHandle<()>);
 
-impl Writer {
+impl ChannelWriter {
     fn spawn(outbound: Outbound, write_half: WriteHalf, connection: Arc<Connection>) -> Self {
         Self(tokio::spawn(write(outbound, write_half, connection)))
     }
 }
 
-impl Drop for Writer {
+impl Drop for ChannelWriter {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -7,8 +7,8 @@ use super::{
     admission::Admitted,
     algorithms::algorithms_in_use,
     arithmetic::Arithmetic,
+    cancellable_stream::CancellableStream,
     configs::Configs,
-    cut::CutStream,
     end_reason::end_reason,
     ending::{EndReason, Ending},
     greeting::greet,
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     access::{Access, ClientAddress, Peer},
     events::Event,
-    policy::{LoginProgress, Refusal},
+    policy::{ConnectionRefusal, LoginProgress},
     session::{Activity, Session},
     sftp::channel::SftpChannels,
 };
@@ -63,12 +63,12 @@ impl Services {
     }
 }
 
-/// The two steps of stopping. `drain` refuses new connections and lets transfers finish; `cut` ends the remaining
+/// The two steps of stopping. `drain` refuses new connections and lets transfers finish; `disconnect` ends the remaining
 /// connections.
 #[derive(Clone, Debug)]
 pub struct Stop {
     pub drain: CancellationToken,
-    pub cut: CancellationToken,
+    pub disconnect: CancellationToken,
 }
 
 /// The deadlines for the steps before the first session.
@@ -95,7 +95,7 @@ pub struct Connection {
     pub activity: Arc<Activity>,
     pub ending: Ending,
     progress: LoginProgress,
-    cut: CancellationToken,
+    disconnect: CancellationToken,
 }
 
 impl Connection {
@@ -107,7 +107,7 @@ impl Connection {
             ending: Ending::default(),
             // Policy drops a connection that makes room for another one. Its cut must be immediate, so that it stops
             // counting.
-            cut: progress.dropped().child_token(),
+            disconnect: progress.dropped().child_token(),
             progress,
         })
     }
@@ -118,11 +118,11 @@ impl Connection {
         self.peer.set_algorithms(|| algorithms_in_use(names));
     }
 
-    /// Returns the output of `work`, or [`Error::Cut`] if the connection is cut first.
-    pub async fn unless_cut<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+    /// Returns the output of `work`, or [`Error::Disconnected`] if the connection is cut first.
+    pub async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         tokio::select! {
             output = work => Ok(output),
-            () = self.cut.cancelled() => Err(Error::Cut),
+            () = self.disconnect.cancelled() => Err(Error::Disconnected),
         }
     }
 }
@@ -131,11 +131,11 @@ impl Connection {
 pub async fn serve(services: Arc<Services>, admitted: Admitted, login_deadline: Instant, stop: Stop) {
     let connection = Connection::new(admitted.client.clone(), admitted.place.progress());
     let Ok(connection) = connection.map(Arc::new) else { return };
-    let _cut_when_dropped = connection.cut.clone().drop_guard();
+    let _disconnect_when_dropped = connection.disconnect.clone().drop_guard();
 
     let result = converse(&services, &connection, admitted, login_deadline, &stop).await;
     if connection.progress.dropped().is_cancelled() {
-        services.access.record_refused(connection.peer.address(), Refusal::MadeRoom.as_str());
+        services.access.record_refused(connection.peer.address(), ConnectionRefusal::MadeRoom.as_str());
     } else if let Some(reason) = end_reason(&connection, result) {
         let client = connection.peer.program();
         services.access.record(&connection.peer, Event::ConnectionEnded { reason, client });
@@ -152,9 +152,9 @@ async fn converse(
     let deadlines = Deadlines::new(login_deadline);
     let (logged_in, login) = oneshot::channel();
     let handler = Handler::new(Arc::clone(services), Arc::clone(connection), admitted.place, logged_in);
-    let stream = CutStream::new(admitted.stream, &connection.cut);
+    let stream = CancellableStream::new(admitted.stream, &connection.disconnect);
     let beginning = timeout_at(deadlines.key_exchange, begin(services, connection, stream, handler));
-    let Ok(session) = stop.drain.run_until_cancelled(beginning).await.unwrap_or(Ok(Err(Error::Cut))) else {
+    let Ok(session) = stop.drain.run_until_cancelled(beginning).await.unwrap_or(Ok(Err(Error::Disconnected))) else {
         connection.ending.ask(deadlines.key_exchange_reason());
         return Ok(());
     };
@@ -197,7 +197,7 @@ async fn clocks(
     tokio::select! {
         cause = session.end_asked() => EndReason::Asked(cause),
         () = idle(&connection.activity, services.idle_timeout) => EndReason::Idle,
-        () = stop.cut.cancelled() => EndReason::Stopping,
+        () = stop.disconnect.cancelled() => EndReason::Stopping,
         () = async {
             stop.drain.cancelled().await;
             idle(&connection.activity, DRAIN_IDLE).await;
@@ -236,6 +236,6 @@ async fn end(mut session: RunningSession<Handler>, connection: &Connection) -> R
     if let Ok(result) = timeout(GOODBYE, goodbye).await {
         return result;
     }
-    connection.cut.cancel();
+    connection.disconnect.cancel();
     session.await
 }

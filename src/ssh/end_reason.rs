@@ -20,8 +20,8 @@ pub fn end_reason(connection: &Connection, result: Result<(), Error>) -> Option<
             let has_only_greeted = connection.peer.has_only_greeted();
             has_only_greeted.then(|| "the client left before it asked to log in".to_owned())
         }
-        Ok(()) | Err(Error::Cut) => None,
-        Err(Error::Ssh(Ssh::NoCommonAlgo { kind, ours, theirs })) => Some(no_common_algorithm(&kind, &ours, &theirs)),
+        Ok(()) | Err(Error::Disconnected) => None,
+        Err(Error::Ssh(Ssh::NoCommonAlgo { kind, ours, theirs })) => Some(no_matching_algorithm(&kind, &ours, &theirs)),
         Err(Error::Ssh(Ssh::NotAuthenticated)) => {
             Some("the client began another key exchange before its login".to_owned())
         }
@@ -37,7 +37,7 @@ fn is_gone(error: &io::Error) -> bool {
 
 /// Returns the sentence for a client that shares no algorithm of one kind with the server. The deciding setting comes
 /// first and the client's list last, because the log cuts long lines at the end.
-fn no_common_algorithm(kind: &AlgorithmKind, ours: &[String], theirs: &[String]) -> String {
+fn no_matching_algorithm(kind: &AlgorithmKind, ours: &[String], theirs: &[String]) -> String {
     let (noun, setting) = match kind {
         AlgorithmKind::Kex => ("key exchange", "`key_exchanges` of [ssh.algorithms] decides"),
         AlgorithmKind::Key => ("host key algorithm", "`kinds` of [ssh.host_keys] decides"),
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_setting_comes_before_the_lists() {
-        let sentence = no_common_algorithm(&AlgorithmKind::Mac, &["a".into()], &["b".into(), "c".into()]);
+        let sentence = no_matching_algorithm(&AlgorithmKind::Mac, &["a".into()], &["b".into(), "c".into()]);
         assert_eq!(
             sentence,
             "no MAC in common (`macs` of [ssh.algorithms] decides): the server offers a; the client offers b, c"

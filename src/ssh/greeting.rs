@@ -62,7 +62,7 @@ pub async fn greet<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, await_kexin
         // `received` keeps the bytes that arrived before the time-out.
         let kexinit = timeout(KEXINIT_WAIT, read_kexinit(&mut stream, &mut received, line_bytes)).await;
         kexinit.unwrap_or(Ok(()))?;
-        ciphers = received.get(line_bytes..).and_then(common_ciphers);
+        ciphers = received.get(line_bytes..).and_then(matching_ciphers);
     }
     let version = received.get(..line_bytes).unwrap_or_default();
     let version = String::from_utf8_lossy(version).trim_end_matches(['\r', '\n']).into();
@@ -114,7 +114,7 @@ async fn read_some<S: AsyncRead + Unpin>(stream: &mut S, received: &mut BytesMut
 }
 
 /// Returns the ciphers in both lists of the KEXINIT at the start of `bytes`, or `None` if no whole KEXINIT is there.
-fn common_ciphers(bytes: &[u8]) -> Option<Vec<String>> {
+fn matching_ciphers(bytes: &[u8]) -> Option<Vec<String>> {
     let packet = bytes.get(..packet_bytes(bytes)?)?;
     let [_, _, _, _, padding_bytes, payload @ ..] = packet else { return None };
     let payload = payload.get(..payload.len().checked_sub(usize::from(*padding_bytes))?)?;

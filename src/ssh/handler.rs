@@ -12,7 +12,7 @@ use super::{
     ending::EndReason,
 };
 use crate::{
-    access::{Login, LoginMethod, Next, Step},
+    access::{Login, LoginAnswer, LoginMethod, LoginStep},
     events::Event,
     policy::Unauthenticated,
     session::{Protocol, Session as UserSession},
@@ -42,7 +42,7 @@ pub enum Error {
     Arithmetic(#[from] JoinError),
     /// The server cut the connection.
     #[error("the connection was cut")]
-    Cut,
+    Disconnected,
 }
 
 /// One connection, as russh sees it.
@@ -77,16 +77,16 @@ impl Handler {
     }
 
     /// Runs a step of the login and returns its answer.
-    async fn step(&mut self, user: &str, step: Step<'_>) -> Result<Auth, Error> {
-        let next = self.connection.unless_cut(self.login.next(user, step)).await?;
+    async fn step(&mut self, user: &str, step: LoginStep<'_>) -> Result<Auth, Error> {
+        let next = self.connection.unless_cancelled(self.login.next(user, step)).await?;
         Ok(self.answer(&next))
     }
 
-    fn answer(&mut self, next: &Next) -> Auth {
+    fn answer(&mut self, next: &LoginAnswer) -> Auth {
         if let Some(reason) = auth::end_reason(next) {
             self.connection.ending.ask(reason);
         }
-        if let Next::Accepted(session) = next
+        if let LoginAnswer::Accepted(session) = next
             && let Some(logged_in) = self.logged_in.take()
         {
             // The send fails only if the connection is ending.
@@ -141,7 +141,7 @@ impl russh::server::Handler for Handler {
         arithmetic: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
         let work = self.services.arithmetic.run(arithmetic);
-        Ok(self.connection.unless_cut(work).await??)
+        Ok(self.connection.unless_cancelled(work).await??)
     }
 
     fn keys_exchanged(&mut self, _client_id: &[u8], names: &Names) {
@@ -159,11 +159,11 @@ impl russh::server::Handler for Handler {
     }
 
     async fn auth_none(&mut self, user: &str) -> Result<Auth, Error> {
-        self.step(user, Step::Methods).await
+        self.step(user, LoginStep::Methods).await
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Error> {
-        self.step(user, Step::Password { password, method: LoginMethod::Password }).await
+        self.step(user, LoginStep::Password { password, method: LoginMethod::Password }).await
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -173,9 +173,9 @@ impl russh::server::Handler for Handler {
         response: Option<Response<'a>>,
     ) -> Result<Auth, Error> {
         let method = LoginMethod::KeyboardInteractive;
-        let Some(response) = response else { return self.step(user, Step::Prompt).await };
+        let Some(response) = response else { return self.step(user, LoginStep::Prompt).await };
         match auth::prompted_password(response) {
-            Some(password) => self.step(user, Step::Password { password: &password, method }).await,
+            Some(password) => self.step(user, LoginStep::Password { password: &password, method }).await,
             None => {
                 let next = self.login.refuse_try(user, method, "the answer to the prompt is not one password in UTF-8");
                 Ok(self.answer(&next))
@@ -185,18 +185,18 @@ impl russh::server::Handler for Handler {
 
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
         let offered = auth::presented(offer.public_key, offer.algorithm);
-        let offer = self.connection.unless_cut(self.login.offered_key(user, offered)).await?;
+        let offer = self.connection.unless_cancelled(self.login.offered_key(user, offered)).await?;
         Ok(auth::answer_offer(offer))
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
-        self.step(user, Step::ProvedKey(auth::presented(key.public_key, key.algorithm))).await
+        self.step(user, LoginStep::ProvedKey(auth::presented(key.public_key, key.algorithm))).await
     }
 
     /// The server judged the offer by the certificate's key, because russh doesn't tell it that the offer is a
     /// certificate.
     async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, Error> {
-        self.step(user, Step::ProvedKey(auth::presented_certificate(certificate))).await
+        self.step(user, LoginStep::ProvedKey(auth::presented_certificate(certificate))).await
     }
 
     async fn channel_open_session(

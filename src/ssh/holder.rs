@@ -14,7 +14,7 @@ const LISTEN: &str = "0A";
 
 /// The processes that listen on an address.
 #[derive(Debug)]
-pub(super) struct Holder(Vec<Socket>);
+pub(super) struct PortHolder(Vec<Socket>);
 
 /// A listening socket and its process, if this process may inspect it.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ struct Process {
     program: String,
 }
 
-impl Holder {
+impl PortHolder {
     /// Returns the visible processes that prevent a bind to `address`, or `None` if there are none.
     pub(super) fn of(address: SocketAddr) -> Option<Self> {
         let mut sockets = Vec::new();
@@ -78,7 +78,7 @@ impl Holder {
     }
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for PortHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.process() {
             None => f.write_str("a process of this user has it, which can't be looked into"),
@@ -167,7 +167,7 @@ mod tests {
         ] {
             let Ok(listener) = TcpListener::bind(listens_on) else { continue };
             let port = listener.local_addr().unwrap().port();
-            let holder = |ip: &str| Holder::of((ip.parse::<IpAddr>().unwrap(), port).into());
+            let holder = |ip: &str| PortHolder::of((ip.parse::<IpAddr>().unwrap(), port).into());
             for ip in excluded {
                 assert!(holder(ip).unwrap().is_this_process(), "{listens_on} {ip}");
             }

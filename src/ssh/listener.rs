@@ -4,7 +4,7 @@ use super::{
     admission::admit,
     connection::{Services, Stop, serve},
 };
-use crate::policy::{Arrival, Connections, Refusal};
+use crate::policy::{Arrival, ConnectionRefusal, Connections};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -51,7 +51,7 @@ pub async fn listen(listener: TcpListener, services: Arc<Services>, connections:
 /// any bytes.
 fn arrive(services: &Services, connections: &Arc<Connections>, peer: SocketAddr) -> Option<Arrival> {
     let arrival = if services.proxy.trusts(peer.ip()) {
-        connections.arrive().map_err(Refusal::as_str)
+        connections.arrive().map_err(ConnectionRefusal::as_str)
     } else {
         Err("it isn't from a load balancer in `proxy_from`")
     };

@@ -5,7 +5,7 @@ use super::{
     arithmetic::Arithmetic,
     configs::Configs,
     connection::{Services, Stop},
-    holder::Holder,
+    holder::PortHolder,
     listener::listen,
 };
 use crate::{access::Access, policy::Connections, sftp::channel::SftpChannels};
@@ -90,7 +90,7 @@ pub struct BindError {
     pub address: SocketAddr,
     /// The system's error.
     pub error: io::Error,
-    holder: Option<Holder>,
+    holder: Option<PortHolder>,
     /// Another address in the same list excludes this one.
     is_ours: bool,
 }
@@ -115,20 +115,20 @@ impl fmt::Display for BindError {
 
 impl BindError {
     fn new(address: SocketAddr, error: io::Error) -> Self {
-        let is_taken = error.kind() == io::ErrorKind::AddrInUse;
-        let holder = is_taken.then(|| Holder::of(address)).flatten();
-        Self { address, error, is_ours: holder.as_ref().is_some_and(Holder::is_this_process), holder }
+        let is_in_use = error.kind() == io::ErrorKind::AddrInUse;
+        let holder = is_in_use.then(|| PortHolder::of(address)).flatten();
+        Self { address, error, is_ours: holder.as_ref().is_some_and(PortHolder::is_this_process), holder }
     }
 
     /// True if another server like this one holds the address, such as one that already runs.
     #[must_use]
-    pub fn is_held_by_another_server(&self) -> bool {
-        self.holder.as_ref().is_some_and(Holder::is_another_server)
+    pub fn is_used_by_another_server(&self) -> bool {
+        self.holder.as_ref().is_some_and(PortHolder::is_another_server)
     }
 
     /// True if another process or listener holds the address.
     #[must_use]
-    pub fn is_taken(&self) -> bool {
+    pub fn is_in_use(&self) -> bool {
         self.error.kind() == io::ErrorKind::AddrInUse
     }
 }
@@ -147,10 +147,10 @@ impl Listening {
         self.listeners.iter().map(|(address, _)| *address).collect()
     }
 
-    /// Serves until `drain` is cancelled, then refuses new connections and lets transfers finish until `cut` is
+    /// Serves until `drain` is cancelled, then refuses new connections and lets transfers finish until `disconnect` is
     /// cancelled. Returns after the last connection has ended.
-    pub async fn run(self, drain: CancellationToken, cut: CancellationToken) {
-        let stop = Stop { drain, cut };
+    pub async fn run(self, drain: CancellationToken, disconnect: CancellationToken) {
+        let stop = Stop { drain, disconnect };
         let mut listeners = JoinSet::new();
         for (_, listener) in self.listeners {
             let (services, connections) = (Arc::clone(&self.services), Arc::clone(&self.connections));

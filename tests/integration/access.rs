@@ -5,8 +5,8 @@ use std::{net::IpAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio::{sync::broadcast::Receiver, time::Instant};
 use wharfinger::{
     access::{
-        Access, ClientAddress, KeyOffer, LOGIN_METHODS, Login, LoginEnd, LoginMethod, More, Next, Peer, PresentedKey,
-        Step,
+        Access, ClientAddress, KeyOffer, LOGIN_METHODS, Login, LoginAnswer, LoginEnd, LoginMethod, LoginStep, More,
+        Peer, PresentedKey,
     },
     account::{Mounts, Permissions, Tenant, User},
     events::{Event, Events, Record, Who},
@@ -125,21 +125,21 @@ fn presented(line: &str) -> PresentedKey {
     PresentedKey { fingerprint: Some("SHA256:x".to_owned()), key: Ok(key_of(line)) }
 }
 
-fn password(password: &str) -> Step<'_> {
-    Step::Password { password, method: LoginMethod::Password }
+fn password(password: &str) -> LoginStep<'_> {
+    LoginStep::Password { password, method: LoginMethod::Password }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_login_goes_from_the_methods_to_a_session() {
     let mut door = Door::with_room_for(1);
     let mut login = door.login().await;
-    let next = login.next("alice", Step::Methods).await;
+    let next = login.next("alice", LoginStep::Methods).await;
     let methods = More::Methods { methods: LOGIN_METHODS, partial_success: false };
-    assert!(matches!(next, Next::More(more) if more == methods));
-    let next = login.next("alice", Step::Prompt).await;
-    assert!(matches!(next, Next::More(More::Challenge { prompt: "Password: ", echo: false })));
-    let answer = Step::Password { password: "right", method: LoginMethod::KeyboardInteractive };
-    let Next::Accepted(session) = login.next("alice", answer).await else { panic!("refused") };
+    assert!(matches!(next, LoginAnswer::More(more) if more == methods));
+    let next = login.next("alice", LoginStep::Prompt).await;
+    assert!(matches!(next, LoginAnswer::More(More::Challenge { prompt: "Password: ", echo: false })));
+    let answer = LoginStep::Password { password: "right", method: LoginMethod::KeyboardInteractive };
+    let LoginAnswer::Accepted(session) = login.next("alice", answer).await else { panic!("refused") };
     assert_eq!((&*session.who().session, session.who().user.as_str()), ("5f0c", "alice"));
     assert!(Arc::ptr_eq(&session, login.session().unwrap()));
     assert_eq!(door.sessions.list().len(), 1);
@@ -158,7 +158,7 @@ async fn a_key_is_offered_as_often_as_a_client_likes_and_only_its_proof_logs_in(
     }
     assert_eq!(login.offered_key("alice", presented(KEY)).await, KeyOffer::Acceptable);
     assert!(login.session().is_none());
-    assert!(matches!(login.next("alice", Step::ProvedKey(presented(KEY))).await, Next::Accepted(_)));
+    assert!(matches!(login.next("alice", LoginStep::ProvedKey(presented(KEY))).await, LoginAnswer::Accepted(_)));
     assert_eq!(door.recorded(), ["login alice publickey"]);
 }
 
@@ -168,10 +168,10 @@ async fn a_refused_password_takes_a_second_and_the_last_try_ends_the_connection(
     let mut login = door.login().await;
     for (user, end) in [("alice", None), ("nobody", Some(LoginEnd::Tries))] {
         let since = Instant::now();
-        let Next::Refused(ended) = login.next(user, password("wrong")).await else { panic!("not refused") };
+        let LoginAnswer::Refused(ended) = login.next(user, password("wrong")).await else { panic!("not refused") };
         assert_eq!((ended, since.elapsed()), (end, Duration::from_secs(1)), "{user}");
     }
-    assert!(matches!(login.next("alice", password("right")).await, Next::Refused(None)), "no try is left");
+    assert!(matches!(login.next("alice", password("right")).await, LoginAnswer::Refused(None)), "no try is left");
     login.leave(true);
     assert_eq!(door.recorded(), ["refused alice password: wrong password", "refused nobody password: unknown user"]);
 }
@@ -180,12 +180,15 @@ async fn a_refused_password_takes_a_second_and_the_last_try_ends_the_connection(
 async fn when_as_many_are_in_as_may_be_the_connection_must_end() {
     let mut door = Door::with_room_for(1);
     let (mut first, mut second) = (door.login().await, door.login().await);
-    assert!(matches!(first.next("alice", password("right")).await, Next::Accepted(_)));
-    assert!(matches!(second.next("alice", password("right")).await, Next::Refused(Some(LoginEnd::Full))));
+    assert!(matches!(first.next("alice", password("right")).await, LoginAnswer::Accepted(_)));
+    assert!(matches!(second.next("alice", password("right")).await, LoginAnswer::Refused(Some(LoginEnd::Full))));
     assert_eq!(door.recorded().len(), 2);
     drop(first);
     let mut third = door.login().await;
-    assert!(matches!(third.next("alice", password("right")).await, Next::Accepted(_)), "its place is free again");
+    assert!(
+        matches!(third.next("alice", password("right")).await, LoginAnswer::Accepted(_)),
+        "its place is free again"
+    );
 }
 
 /// A provider's fault lets nobody in, and counts as a try.
@@ -193,19 +196,19 @@ async fn when_as_many_are_in_as_may_be_the_connection_must_end() {
 async fn a_check_that_fails_is_no_refusal_of_the_password() {
     let mut door = Door::with_room_for(1);
     let mut login = door.login().await;
-    assert!(matches!(login.next("alice", password("panic")).await, Next::Unavailable(None)));
+    assert!(matches!(login.next("alice", password("panic")).await, LoginAnswer::Unavailable(None)));
     assert_eq!(door.recorded(), ["refused alice password: the password check failed"]);
-    assert!(matches!(login.next("alice", password("right")).await, Next::Accepted(_)));
+    assert!(matches!(login.next("alice", password("right")).await, LoginAnswer::Accepted(_)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_without_a_try_has_a_record() {
     let mut door = Door::with_room_for(1);
     let mut login = door.login().await;
-    login.next("alice", Step::Methods).await;
+    login.next("alice", LoginStep::Methods).await;
     login.leave(true);
     assert_eq!(door.recorded(), [] as [&str; 0], "the end of the connection says it");
-    login.next("alice", Step::Methods).await;
+    login.next("alice", LoginStep::Methods).await;
     login.leave(false);
     let left = "refused alice none: the client left after none: it offered no key and no password";
     assert_eq!(door.recorded(), [left]);

@@ -10,13 +10,13 @@ use tracing_subscriber::fmt::{
     time::{FormatTime as _, SystemTime},
 };
 
-pub(super) struct Line {
+pub(super) struct LogLine {
     level: Level,
     message: &'static str,
     fields: Map<String, Value>,
 }
 
-impl Line {
+impl LogLine {
     pub(super) fn new(level: Level, message: &'static str) -> Self {
         Self { level, message, fields: Map::new() }
     }
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn it_looks_like_other_lines() {
         let line = |format| {
-            Line::new(Level::WARN, "log lines dropped").with("lines", 7).with("error", "a \"b\"\nc").write(format)
+            LogLine::new(Level::WARN, "log lines dropped").with("lines", 7).with("error", "a \"b\"\nc").write(format)
         };
         let human = line(LogFormat::Human);
         assert!(human.ends_with("Z  WARN log lines dropped error=\"a \\\"b\\\"\\nc\" lines=7\n"), "{human}");

@@ -3,7 +3,7 @@
 //! tracing-appender has a similar writer. It doesn't fit for three reasons: it bounds lines and not bytes, it doesn't
 //! report dropped lines, and at the end it prints to stdout if its thread is stuck, which waits for the same reader.
 
-use super::{Line, Repeats, harmless::harmless};
+use super::{LogLine, Repeats, harmless::harmless};
 use crate::config::LogFormat;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{
@@ -28,12 +28,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct LineQueue {
     format: LogFormat,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
     /// The number of lost lines that no line has reported yet.
@@ -42,7 +42,7 @@ struct State {
     writing: bool,
 }
 
-impl State {
+impl QueueState {
     fn push(&mut self, line: Vec<u8>) {
         self.bytes += line.len() + LINE_BYTES;
         self.lines.push_back(line);
@@ -70,7 +70,7 @@ impl LineQueue {
         repeats: Repeats,
     ) -> io::Result<Arc<Self>> {
         let queue = Arc::new(Self::new(format));
-        let writer = Writer { queue: Arc::clone(&queue), stderr, repeats, lost: 0 };
+        let writer = LogWriter { queue: Arc::clone(&queue), stderr, repeats, lost: 0 };
         thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
         Ok(queue)
     }
@@ -103,11 +103,11 @@ impl LineQueue {
         let mut state = self.state();
         state.writing = false;
         self.changed.notify_all();
-        let idle = |state: &mut State| state.lines.is_empty() && state.dropped == 0;
+        let idle = |state: &mut QueueState| state.lines.is_empty() && state.dropped == 0;
         self.changed.wait_while_until(&mut state, idle, until);
         if state.dropped > 0 && state.bytes <= MAX_BYTES / 2 {
             let dropped = std::mem::take(&mut state.dropped);
-            let count = Line::new(Level::WARN, "log lines dropped").with("lines", dropped);
+            let count = LogLine::new(Level::WARN, "log lines dropped").with("lines", dropped);
             state.push(count.write(self.format).into_bytes());
         }
         let line = state.pop()?;
@@ -121,13 +121,13 @@ impl LineQueue {
         state.dropped = state.dropped.saturating_add(lost);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock()
     }
 }
 
 /// The writing thread.
-struct Writer<W> {
+struct LogWriter<W> {
     queue: Arc<LineQueue>,
     stderr: W,
     repeats: Repeats,
@@ -135,7 +135,7 @@ struct Writer<W> {
     lost: u64,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> LogWriter<W> {
     fn run(mut self) {
         let mut report = Instant::now() + REPORT_INTERVAL;
         loop {
@@ -159,7 +159,7 @@ impl<W: Write> Writer<W> {
 
     fn report(&self) {
         for ((target, _), lines) in self.repeats.take_suppressed() {
-            let line = Line::new(Level::WARN, "log lines suppressed").with("lines", lines).with("target", target);
+            let line = LogLine::new(Level::WARN, "log lines suppressed").with("lines", lines).with("target", target);
             self.queue.push(&line.write(self.queue.format));
         }
     }

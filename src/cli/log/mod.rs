@@ -12,7 +12,7 @@ mod line_queue;
 mod repeats;
 
 use crate::config::{Log, LogFormat, Problem};
-use line::Line;
+use line::LogLine;
 use line_queue::LineQueue;
 use repeats::Repeats;
 use std::{
@@ -49,7 +49,7 @@ pub(super) fn logged(log: Log, work: impl FnOnce() -> anyhow::Result<ExitCode>) 
         let error = format!("{error:#}");
         queue.push(&match log.format {
             LogFormat::Human => format!("wharfinger: {error}\n"),
-            LogFormat::Json => Line::new(Level::ERROR, "server failed").with("error", error).write(log.format),
+            LogFormat::Json => LogLine::new(Level::ERROR, "server failed").with("error", error).write(log.format),
         });
         ExitCode::FAILURE
     }))
@@ -58,11 +58,11 @@ pub(super) fn logged(log: Log, work: impl FnOnce() -> anyhow::Result<ExitCode>) 
 /// Writes the config's problems before the log has started: the server doesn't start.
 pub(super) fn write_problems(problems: &[Problem]) {
     for problem in problems {
-        let line = Line::new(Level::ERROR, "config problem").with("error", problem.to_string());
+        let line = LogLine::new(Level::ERROR, "config problem").with("error", problem.to_string());
         eprint!("{}", line.write(LogFormat::Json));
     }
     let error = format!("the config has {} problems", problems.len());
-    eprint!("{}", Line::new(Level::ERROR, "server failed").with("error", error).write(LogFormat::Json));
+    eprint!("{}", LogLine::new(Level::ERROR, "server failed").with("error", error).write(LogFormat::Json));
 }
 
 /// Flushes the remaining lines when it is dropped, even if the process ends by a panic.
@@ -80,7 +80,7 @@ fn record_panics(queue: &Arc<LineQueue>, format: LogFormat) {
     panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let error = panic.payload_as_str().unwrap_or("a panic without words").to_owned();
-        let mut line = Line::new(Level::ERROR, "task panicked").with("error", error).with("place", place);
+        let mut line = LogLine::new(Level::ERROR, "task panicked").with("error", error).with("place", place);
         // RUST_BACKTRACE enables the backtrace.
         let backtrace = Backtrace::capture();
         if backtrace.status() == BacktraceStatus::Captured {

@@ -14,11 +14,11 @@ const RATE: Rate = Rate::new(20, 1);
 const EVENTS: &str = "wharfinger::events::log";
 
 /// The module and the line of a warning in the source.
-pub(super) type Place = (&'static str, Option<u32>);
+pub(super) type WarningSite = (&'static str, Option<u32>);
 
 /// The token buckets of all places. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Repeats(Arc<Rates<Place>>);
+pub(super) struct Repeats(Arc<Rates<WarningSite>>);
 
 impl Default for Repeats {
     fn default() -> Self {
@@ -28,7 +28,7 @@ impl Default for Repeats {
 
 impl Repeats {
     /// Returns the places whose warnings were suppressed since the last call, and their counts.
-    pub(super) fn take_suppressed(&self) -> Vec<(Place, u64)> {
+    pub(super) fn take_suppressed(&self) -> Vec<(WarningSite, u64)> {
         self.0.take_refused().by_key
     }
 }

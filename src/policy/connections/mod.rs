@@ -10,7 +10,7 @@ mod open;
 mod tests;
 
 use super::{LoginRate, Source};
-use open::{Open, Place};
+use open::{OpenConnections, PendingConnection};
 use parking_lot::{Mutex, MutexGuard};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -60,14 +60,14 @@ pub enum Parties {
 #[derive(Debug)]
 pub struct Connections {
     limits: ConnectionLimits,
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
     /// Wakes the connections that wait for admission when a place or a token becomes free.
     given_back: Notify,
 }
 
 /// The reason why a connection is refused or dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ConnectionRefusal {
     /// Too many connections wait for their login.
     Unauthenticated,
     /// Too many connections from this source wait for their login.
@@ -80,7 +80,7 @@ pub enum Refusal {
     LoggedIn,
 }
 
-impl Refusal {
+impl ConnectionRefusal {
     /// Returns the words for the log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -100,7 +100,7 @@ impl Connections {
     /// Creates an empty set of connections.
     #[must_use]
     pub fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, open: Mutex::new(Open::new(&limits)), given_back: Notify::new() })
+        Arc::new(Self { limits, open: Mutex::new(OpenConnections::new(&limits)), given_back: Notify::new() })
     }
 
     /// Takes a place in the total for a new connection. If the total is reached, the source with the most connections
@@ -108,10 +108,10 @@ impl Connections {
     ///
     /// # Errors
     /// The limit is reached, and every connection has tried a credential.
-    pub fn arrive(self: &Arc<Self>) -> Result<Arrival, Refusal> {
+    pub fn arrive(self: &Arc<Self>) -> Result<Arrival, ConnectionRefusal> {
         let mut open = self.open();
         let full = open.places.len() >= self.limits.unauthenticated;
-        let dropped = if full { Some(open.drop_oldest().ok_or(Refusal::Unauthenticated)?) } else { None };
+        let dropped = if full { Some(open.drop_oldest().ok_or(ConnectionRefusal::Unauthenticated)?) } else { None };
         let number = open.arrive();
         drop(open);
         if let Some(dropped) = dropped {
@@ -123,13 +123,13 @@ impl Connections {
 
     /// Frees `place`. A connection that only waited frees nothing for others: a flood must not wake all waiting
     /// connections.
-    fn left(&self, place: &Place) {
+    fn left(&self, place: &PendingConnection) {
         if place.is_admitted {
             self.given_back.notify_waiters();
         }
     }
 
-    fn open(&self) -> MutexGuard<'_, Open> {
+    fn open(&self) -> MutexGuard<'_, OpenConnections> {
         self.open.lock()
     }
 }
@@ -159,7 +159,7 @@ impl Arrival {
     ///
     /// # Errors
     /// A limit is reached, or another connection needed the place.
-    pub async fn admit(self, source: &Source, parties: Parties) -> Result<Unauthenticated, Refusal> {
+    pub async fn admit(self, source: &Source, parties: Parties) -> Result<Unauthenticated, ConnectionRefusal> {
         let Self(ticket) = self;
         let dropped = ticket.connections.open().identify(ticket.number, source, parties)?;
         ticket.wait(&dropped).await?;
@@ -171,7 +171,7 @@ impl Arrival {
 }
 
 impl Ticket {
-    async fn wait(&self, dropped: &CancellationToken) -> Result<(), Refusal> {
+    async fn wait(&self, dropped: &CancellationToken) -> Result<(), ConnectionRefusal> {
         let deadline = Instant::now() + MAX_ADMISSION_WAIT;
         loop {
             // Subscribes before it checks the counts, so that no wake-up is missed.
@@ -184,7 +184,7 @@ impl Ticket {
             tokio::select! {
                 () = sleep_until(wait.until.unwrap_or(deadline).min(deadline)) => {}
                 () = given_back => {}
-                () = dropped.cancelled() => return Err(Refusal::MadeRoom),
+                () = dropped.cancelled() => return Err(ConnectionRefusal::MadeRoom),
             }
         }
     }
@@ -208,11 +208,11 @@ impl Unauthenticated {
     ///
     /// # Errors
     /// The limit on logged-in connections is reached.
-    pub fn log_in(&self) -> Result<LoggedIn, Refusal> {
+    pub fn log_in(&self) -> Result<LoggedIn, ConnectionRefusal> {
         let Ticket { connections, number } = &self.ticket;
         let mut open = connections.open();
         if open.logged_in >= connections.limits.logged_in {
-            return Err(Refusal::LoggedIn);
+            return Err(ConnectionRefusal::LoggedIn);
         }
         open.logged_in += 1;
         open.try_credential(*number);

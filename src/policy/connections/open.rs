@@ -5,7 +5,7 @@ use super::{
         source::{Network, Source},
         unfinished::UnfinishedLogins,
     },
-    ConnectionLimits, Parties, Refusal,
+    ConnectionLimits, ConnectionRefusal, Parties,
 };
 use std::{
     cmp::Reverse,
@@ -15,10 +15,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenConnections {
     pub(super) logged_in: usize,
     /// The connections before their login, by ascending number.
-    pub(super) places: HashMap<u64, Place>,
+    pub(super) places: HashMap<u64, PendingConnection>,
     next_number: u64,
     pub(super) by_party: HashMap<Party, OfParty>,
     pub(super) by_network: HashMap<Network, OfNetwork>,
@@ -31,7 +31,7 @@ type Party = (Source, Parties);
 
 /// One connection before its login.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct PendingConnection {
     party: Option<Party>,
     /// True if the connection counts among the places of its networks.
     pub(super) is_admitted: bool,
@@ -64,12 +64,12 @@ pub(super) struct OfNetwork {
 #[derive(Debug)]
 pub(super) struct Wait {
     /// The refusal, if the reason persists.
-    pub(super) refusal: Refusal,
+    pub(super) refusal: ConnectionRefusal,
     /// The end of the wait, if it is known.
     pub(super) until: Option<Instant>,
 }
 
-impl Open {
+impl OpenConnections {
     pub(super) fn new(limits: &ConnectionLimits) -> Self {
         Self {
             logged_in: 0,
@@ -87,7 +87,7 @@ impl Open {
         let number = self.next_number;
         self.next_number = number.wrapping_add(1);
         let dropped = CancellationToken::new();
-        self.places.insert(number, Place { party: None, is_admitted: false, has_token: false, dropped });
+        self.places.insert(number, PendingConnection { party: None, is_admitted: false, has_token: false, dropped });
         number
     }
 
@@ -98,14 +98,14 @@ impl Open {
         number: u64,
         source: &Source,
         parties: Parties,
-    ) -> Result<CancellationToken, Refusal> {
+    ) -> Result<CancellationToken, ConnectionRefusal> {
         let party = (source.clone(), parties);
         // At most as many connections may wait as may have a place: one source must not fill the total with waiting
         // connections.
         if self.is_full(&party, 2, |of_network| of_network.connections) {
-            return Err(Refusal::UnauthenticatedFromSource);
+            return Err(ConnectionRefusal::UnauthenticatedFromSource);
         }
-        let place = self.places.get_mut(&number).ok_or(Refusal::MadeRoom)?;
+        let place = self.places.get_mut(&number).ok_or(ConnectionRefusal::MadeRoom)?;
         recount(&mut self.by_network, &party, |of_network| {
             of_network.connections += 1;
             of_network.untried += 1;
@@ -118,13 +118,13 @@ impl Open {
     /// Takes a place in each network of the connection `number` and a token for its login, or takes nothing.
     pub(super) fn admit(&mut self, number: u64) -> Result<(), Wait> {
         let party = self.places.get(&number).and_then(|place| place.party.clone());
-        let party = party.ok_or(Wait { refusal: Refusal::MadeRoom, until: None })?;
+        let party = party.ok_or(Wait { refusal: ConnectionRefusal::MadeRoom, until: None })?;
         if self.is_full(&party, 1, |of_network| of_network.places) {
-            return Err(Wait { refusal: Refusal::UnauthenticatedFromSource, until: None });
+            return Err(Wait { refusal: ConnectionRefusal::UnauthenticatedFromSource, until: None });
         }
         let needs_token = party.1 == Parties::One;
         if needs_token {
-            let no_token = |until| Wait { refusal: Refusal::UnfinishedLogins, until: Some(until) };
+            let no_token = |until| Wait { refusal: ConnectionRefusal::UnfinishedLogins, until: Some(until) };
             self.unfinished.take(&party.0).map_err(no_token)?;
         }
         recount(&mut self.by_network, &party, |of_network| of_network.places += 1);
@@ -140,7 +140,7 @@ impl Open {
     ///
     /// The party is chosen first. A party with few connections must not lose its key exchange to one that finishes many
     /// and then stays silent. The largest network around an IPv6 source determines the source's number of connections.
-    pub(super) fn drop_oldest(&mut self) -> Option<Place> {
+    pub(super) fn drop_oldest(&mut self) -> Option<PendingConnection> {
         let rank = |(party, of_party): (&Party, &OfParty)| {
             let oldest = of_party.exchanging.first().or_else(|| of_party.silent.first())?;
             let own = of_party.exchanging.len() + of_party.silent.len();
@@ -201,7 +201,7 @@ impl Open {
         }
     }
 
-    pub(super) fn leave(&mut self, number: u64) -> Option<Place> {
+    pub(super) fn leave(&mut self, number: u64) -> Option<PendingConnection> {
         self.try_credential(number);
         let place = self.places.remove(&number)?;
         if let Some(party) = &place.party {

@@ -30,9 +30,9 @@ fn source(text: &str) -> Source {
 impl Connections {
     /// Admits a connection at once, or returns the refusal. A source without a free place counts as one without a token
     /// here.
-    fn admit(self: &Arc<Self>, address: &str) -> Result<Unauthenticated, Refusal> {
+    fn admit(self: &Arc<Self>, address: &str) -> Result<Unauthenticated, ConnectionRefusal> {
         let admitted = self.arrive()?.admit(&source(address), Parties::One).now_or_never();
-        admitted.unwrap_or(Err(Refusal::UnfinishedLogins))
+        admitted.unwrap_or(Err(ConnectionRefusal::UnfinishedLogins))
     }
 
     fn is_empty(&self) -> bool {
@@ -41,7 +41,7 @@ impl Connections {
     }
 
     /// Admits a connection in a task that waits for it.
-    fn admit_later(self: &Arc<Self>, address: &str) -> JoinHandle<Result<Unauthenticated, Refusal>> {
+    fn admit_later(self: &Arc<Self>, address: &str) -> JoinHandle<Result<Unauthenticated, ConnectionRefusal>> {
         let (arrival, source) = (self.arrive(), source(address));
         tokio::spawn(async move { arrival?.admit(&source, Parties::One).await })
     }
@@ -58,7 +58,7 @@ async fn one_source_cannot_take_the_places_of_others() {
     assert!(held.iter().all(Result::is_ok));
     assert!(connections.admit("192.0.2.2").is_ok());
     let one_more = connections.admit_later("192.0.2.1").await.unwrap();
-    assert_eq!(one_more.unwrap_err(), Refusal::UnauthenticatedFromSource);
+    assert_eq!(one_more.unwrap_err(), ConnectionRefusal::UnauthenticatedFromSource);
     drop(held);
     assert!(connections.admit("192.0.2.1").is_ok());
     assert!(connections.is_empty(), "nothing is kept of those who left");
@@ -71,18 +71,18 @@ async fn the_limit_in_all_holds_whatever_the_source() {
     for place in &held {
         place.progress().try_credential();
     }
-    assert_eq!(connections.admit("192.0.2.3").unwrap_err(), Refusal::Unauthenticated);
+    assert_eq!(connections.admit("192.0.2.3").unwrap_err(), ConnectionRefusal::Unauthenticated);
 }
 
 #[tokio::test(start_paused = true)]
 async fn issue_12_4_a_connection_counts_in_all_until_its_source_is_known() {
     let connections = connections(3, 1, 10);
     let mut arrivals: Vec<_> = (0..3).map(|_| connections.arrive().unwrap()).collect();
-    assert_eq!(connections.arrive().unwrap_err(), Refusal::Unauthenticated);
+    assert_eq!(connections.arrive().unwrap_err(), ConnectionRefusal::Unauthenticated);
     assert!(connections.open().by_party.is_empty());
     let first = arrivals.remove(0).admit(&source("192.0.2.1"), Parties::One).await.unwrap();
     let second = arrivals.remove(0).admit(&source("192.0.2.1"), Parties::One).await;
-    assert_eq!(second.unwrap_err(), Refusal::UnauthenticatedFromSource);
+    assert_eq!(second.unwrap_err(), ConnectionRefusal::UnauthenticatedFromSource);
     drop((first, arrivals));
     assert!(connections.is_empty());
 }
@@ -98,7 +98,7 @@ async fn issue_12_4_a_shared_source_counts_in_all_only() {
     for place in &held {
         place.progress().try_credential();
     }
-    assert_eq!(connections.arrive().unwrap_err(), Refusal::Unauthenticated);
+    assert_eq!(connections.arrive().unwrap_err(), ConnectionRefusal::Unauthenticated);
     drop(held);
     assert!(connections.is_empty());
 }
@@ -108,10 +108,10 @@ async fn a_login_moves_from_one_count_to_the_other() {
     let connections = connections(1, 1, 1);
     let first = connections.admit("192.0.2.1").unwrap();
     let logged_in = first.log_in().unwrap();
-    assert_eq!(first.log_in().unwrap_err(), Refusal::LoggedIn);
+    assert_eq!(first.log_in().unwrap_err(), ConnectionRefusal::LoggedIn);
     drop(first);
     let second = connections.admit("192.0.2.1").unwrap();
-    assert_eq!(second.log_in().unwrap_err(), Refusal::LoggedIn);
+    assert_eq!(second.log_in().unwrap_err(), ConnectionRefusal::LoggedIn);
     drop(logged_in);
     assert!(second.log_in().is_ok());
 }
@@ -156,7 +156,7 @@ async fn issue_12_7_unfinished_logins_use_tokens_up_and_the_rest_wait_two_second
     }
     assert_eq!(began.elapsed().as_secs(), 2);
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 10, "5 a second");
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(()) | Err(Refusal::UnfinishedLogins))));
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(()) | Err(ConnectionRefusal::UnfinishedLogins))));
     assert!(connections.is_empty());
 }
 
@@ -224,7 +224,7 @@ async fn issue_12_7_a_connection_that_has_tried_a_credential_is_never_dropped() 
     drop(connections.admit("192.0.2.3").unwrap());
     assert!(!is_dropped(&first) && is_dropped(&second));
     let arrival = connections.arrive().unwrap();
-    assert_eq!(connections.arrive().unwrap_err(), Refusal::Unauthenticated, "there is none to drop");
+    assert_eq!(connections.arrive().unwrap_err(), ConnectionRefusal::Unauthenticated, "there is none to drop");
     assert!(!is_dropped(&first));
     drop((first, second, arrival));
     assert!(connections.is_empty());
@@ -237,7 +237,7 @@ async fn issue_12_7_a_connection_whose_credential_was_refused_makes_room_again()
     first.progress().finish_key_exchange();
     for _ in 0..2 {
         first.progress().try_credential();
-        assert_eq!(connections.arrive().unwrap_err(), Refusal::Unauthenticated);
+        assert_eq!(connections.arrive().unwrap_err(), ConnectionRefusal::Unauthenticated);
         first.progress().refuse_credential();
     }
     let newcomer = connections.admit("192.0.2.2").unwrap();
@@ -257,7 +257,7 @@ async fn a_connection_that_waits_for_a_token_makes_room_too() {
     let waiting = tokio::spawn(async move { waiting.admit(&source("192.0.2.1"), Parties::One).await.map(drop) });
     advance(Duration::from_millis(1)).await;
     let newcomer = connections.admit("192.0.2.2").unwrap();
-    assert_eq!(waiting.await.unwrap(), Err(Refusal::MadeRoom));
+    assert_eq!(waiting.await.unwrap(), Err(ConnectionRefusal::MadeRoom));
     assert_eq!(connections.open().places.len(), 1);
     drop(newcomer);
     assert!(connections.is_empty());
@@ -347,7 +347,7 @@ async fn issue_12_7_with_the_defaults_32_connections_at_once_all_get_in() {
     });
     let logins = futures_util::future::join_all(logins.collect::<Vec<_>>()).await;
     let refused: Vec<_> = logins.iter().filter_map(|login| login.as_ref().unwrap().as_ref().err()).collect();
-    assert_eq!(refused, [] as [&Refusal; 0]);
+    assert_eq!(refused, [] as [&ConnectionRefusal; 0]);
     assert_eq!(began.elapsed(), Duration::from_millis(200), "the last 12 waited for the first 20");
     drop(logins);
     assert!(connections.is_empty());
@@ -363,7 +363,11 @@ async fn issue_12_7_a_connection_waits_for_a_place_and_is_closed_after_two_secon
     let waiting: Vec<_> = (0..20).map(|_| connections.admit_later("192.0.2.1")).collect();
     yield_now().await;
     assert_eq!(connections.open().places.len(), 40, "those who wait count in all");
-    assert_eq!(connections.admit("192.0.2.1").unwrap_err(), Refusal::UnauthenticatedFromSource, "no more may wait");
+    assert_eq!(
+        connections.admit("192.0.2.1").unwrap_err(),
+        ConnectionRefusal::UnauthenticatedFromSource,
+        "no more may wait"
+    );
     let newcomers = ["192.0.2.2", "192.0.2.3"].map(|address| connections.admit(address).expect("they make room"));
     drop(held.pop());
     let began = Instant::now();
@@ -374,8 +378,8 @@ async fn issue_12_7_a_connection_waits_for_a_place_and_is_closed_after_two_secon
     assert_eq!(began.elapsed().as_secs(), 2);
     let count = |refusal| outcomes.iter().filter(|outcome| outcome.as_ref().err() == refusal).count();
     assert_eq!(count(None), 1, "one place was given back");
-    assert_eq!(count(Some(&Refusal::MadeRoom)), 1);
-    assert_eq!(count(Some(&Refusal::UnauthenticatedFromSource)), 18);
+    assert_eq!(count(Some(&ConnectionRefusal::MadeRoom)), 1);
+    assert_eq!(count(Some(&ConnectionRefusal::UnauthenticatedFromSource)), 18);
     drop((outcomes, newcomers, held));
     assert!(connections.is_empty());
 }

@@ -56,7 +56,7 @@ fn a_key_that_others_can_read_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn what_is_no_such_key_is_refused_and_kept() {
+fn another_file_is_refused_and_stays() {
     let root = tempfile::tempdir().unwrap();
     HostKeys::load_or_make(root.path(), &[HostKeyKind::Ed25519]).unwrap();
     let ed25519 = root.path().join(HostKeyKind::Ed25519.file_name());

@@ -73,7 +73,7 @@ pub enum ProxyHeaderError {
     /// The connection began with other bytes.
     Missing,
     /// The header didn't arrive in time.
-    Late,
+    Timeout,
     /// The connection ended inside the header.
     BrokenOff,
     /// The header is too large.
@@ -90,7 +90,7 @@ impl ProxyHeaderError {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "it began without a PROXY header",
-            Self::Late => "no PROXY header came within 5 s",
+            Self::Timeout => "no PROXY header came within 5 s",
             Self::BrokenOff => "its PROXY header broke off",
             Self::TooLarge => "its PROXY header is too large",
             Self::Malformed => "its PROXY header is malformed",
@@ -106,7 +106,7 @@ impl ProxyHeader {
     /// # Errors
     /// The header is missing, incomplete, late or invalid.
     pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Self>, ProxyHeaderError> {
-        timeout(HEADER_TIMEOUT, Self::read_for_ever(stream)).await.unwrap_or(Err(ProxyHeaderError::Late))
+        timeout(HEADER_TIMEOUT, Self::read_for_ever(stream)).await.unwrap_or(Err(ProxyHeaderError::Timeout))
     }
 
     async fn read_for_ever(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Self>, ProxyHeaderError> {

@@ -31,7 +31,7 @@ async fn a_taken_port_is_said_clearly() {
     let other = Settings { listen: vec![edge.address], ..Settings::default() };
     let provider = super::static_provider(&other, []);
     let error = super::server(other, provider).0.bind().err().unwrap();
-    assert!(error.is_taken());
+    assert!(error.is_in_use());
     let sentence =
         format!("cannot listen on {}: {}: another address in `listen` has it already", edge.address, error.error);
     assert_eq!(error.to_string(), sentence);

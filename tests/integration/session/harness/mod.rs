@@ -116,7 +116,7 @@ impl Wharf {
     /// Waits until nothing is left of any channel.
     pub async fn drained(&self) {
         self.sftp.drained().await;
-        self.sessions.settle().await;
+        self.sessions.finish_journal().await;
     }
 
     /// Checks the object under alice's `path`.

@@ -5,11 +5,11 @@ use std::{borrow::Cow, mem};
 
 /// The maximum length of a stored name or reason, in characters. The client chose them, and they stay until the
 /// connection ends.
-const MAX_KEPT: usize = 256;
+const MAX_TEXT_CHARS: usize = 256;
 
 /// A refused login, for its record.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedLogin {
     pub user: String,
     /// SSH's name of the method.
     pub method: &'static str,
@@ -20,7 +20,7 @@ pub struct Refused {
 
 /// The last login request without a record.
 #[derive(Debug, Default)]
-pub enum Asked {
+pub enum LastRequest {
     #[default]
     Nothing,
     /// The client sent `none`, which asks for the methods.
@@ -30,49 +30,50 @@ pub enum Asked {
     /// The client offered a key of the user, and sent no signature.
     Accepted { user: String, fingerprint: String },
     /// The client offered keys that were refused before it signed. They are no tries: agents offer each of their keys.
-    Refused { first: Refused, others: u32 },
+    Refused { first: RefusedLogin, others: u32 },
 }
 
-impl Asked {
+impl LastRequest {
     /// Records that the client asked for the methods.
     pub fn methods(&mut self, user: &str) {
         if let Self::Nothing = self {
-            *self = Self::Methods { user: kept(user) };
+            *self = Self::Methods { user: truncated(user) };
         }
     }
 
     /// Records that the client was prompted for a password. Returns the record of another name's refused keys.
-    pub fn prompted(&mut self, user: &str) -> Option<Refused> {
-        self.replace(user, Self::Prompted { user: kept(user) })
+    pub fn prompted(&mut self, user: &str) -> Option<RefusedLogin> {
+        self.replace(user, Self::Prompted { user: truncated(user) })
     }
 
     /// Records that the client may sign with a key. Returns the record of another name's refused keys.
-    pub fn accepted(&mut self, user: &str, fingerprint: String) -> Option<Refused> {
-        self.replace(user, Self::Accepted { user: kept(user), fingerprint })
+    pub fn accepted(&mut self, user: &str, fingerprint: String) -> Option<RefusedLogin> {
+        self.replace(user, Self::Accepted { user: truncated(user), fingerprint })
     }
 
     /// Records that the client made a try, which has a record of its own. Returns the record of another name's refused
     /// keys.
-    pub fn tried(&mut self, user: &str) -> Option<Refused> {
+    pub fn tried(&mut self, user: &str) -> Option<RefusedLogin> {
         self.replace(user, Self::Nothing)
     }
 
     /// Records that a key was refused before the client signed. Returns the record of another name's refused keys.
-    pub fn refused(&mut self, user: &str, fingerprint: Option<String>, reason: &str) -> Option<Refused> {
+    pub fn refused(&mut self, user: &str, fingerprint: Option<String>, reason: &str) -> Option<RefusedLogin> {
         if let Self::Refused { first, others } = self
-            && first.user == kept(user)
+            && first.user == truncated(user)
         {
             *others = others.saturating_add(1);
             return None;
         }
-        let first = Refused { user: kept(user), method: "publickey", reason: kept(reason).into(), fingerprint };
+        let first =
+            RefusedLogin { user: truncated(user), method: "publickey", reason: truncated(reason).into(), fingerprint };
         self.replace(user, Self::Refused { first, others: 0 })
     }
 
     /// Returns the record of a client that leaves, if it has an unrecorded request.
-    pub fn take(&mut self) -> Option<Refused> {
+    pub fn take(&mut self) -> Option<RefusedLogin> {
         let line = |user, method, reason: &'static str, fingerprint| {
-            Some(Refused { user, method, reason: reason.into(), fingerprint })
+            Some(RefusedLogin { user, method, reason: reason.into(), fingerprint })
         };
         match mem::take(self) {
             Self::Nothing => None,
@@ -88,7 +89,7 @@ impl Asked {
             Self::Refused { first, others: 0 } => Some(first),
             Self::Refused { first, others } => {
                 let reason = format!("{}; so were {others} more that it offered", first.reason);
-                Some(Refused { reason: reason.into(), ..first })
+                Some(RefusedLogin { reason: reason.into(), ..first })
             }
         }
     }
@@ -98,9 +99,9 @@ impl Asked {
         matches!(self, Self::Nothing | Self::Methods { .. } | Self::Prompted { .. })
     }
 
-    fn replace(&mut self, user: &str, new: Self) -> Option<Refused> {
+    fn replace(&mut self, user: &str, new: Self) -> Option<RefusedLogin> {
         let line = match self {
-            Self::Refused { first, .. } if first.user != kept(user) => self.take(),
+            Self::Refused { first, .. } if first.user != truncated(user) => self.take(),
             _ => None,
         };
         *self = new;
@@ -108,59 +109,59 @@ impl Asked {
     }
 }
 
-fn kept(text: &str) -> String {
-    text.chars().take(MAX_KEPT).collect()
+fn truncated(text: &str) -> String {
+    text.chars().take(MAX_TEXT_CHARS).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn reason(line: Option<Refused>) -> Option<(String, String)> {
+    fn reason(line: Option<RefusedLogin>) -> Option<(String, String)> {
         line.map(|line| (line.user, line.reason.into_owned()))
     }
 
     /// Issue 12.2.
     #[test]
     fn refused_keys_of_one_name_have_one_line_and_each_name_has_its_own() {
-        let mut asked = Asked::default();
-        asked.methods("alice");
+        let mut last_request = LastRequest::default();
+        last_request.methods("alice");
         for _ in 0..3 {
-            assert_eq!(asked.refused("alice", Some("SHA256:x".into()), "unknown key"), None);
+            assert_eq!(last_request.refused("alice", Some("SHA256:x".into()), "unknown key"), None);
         }
-        let line = asked.refused("bob", None, "unknown user");
+        let line = last_request.refused("bob", None, "unknown user");
         assert_eq!(reason(line), Some(("alice".into(), "unknown key; so were 2 more that it offered".into())));
-        assert_eq!(reason(asked.tried("root")), Some(("bob".into(), "unknown user".into())));
-        assert_eq!(asked.take(), None);
+        assert_eq!(reason(last_request.tried("root")), Some(("bob".into(), "unknown user".into())));
+        assert_eq!(last_request.take(), None);
     }
 
     #[test]
     fn a_try_with_the_same_name_needs_no_line_of_the_keys_before_it() {
-        let mut asked = Asked::default();
-        assert_eq!(asked.refused("alice", None, "unknown key"), None);
-        assert_eq!(asked.tried("alice"), None);
-        assert_eq!(asked.take(), None);
+        let mut last_request = LastRequest::default();
+        assert_eq!(last_request.refused("alice", None, "unknown key"), None);
+        assert_eq!(last_request.tried("alice"), None);
+        assert_eq!(last_request.take(), None);
     }
 
     #[test]
     fn a_client_that_leaves_says_how_far_it_came() {
-        let mut asked = Asked::default();
-        asked.methods("alice");
-        assert_eq!(asked.take().unwrap().method, "none");
-        assert_eq!(asked.prompted("alice"), None);
-        assert_eq!(asked.take().unwrap().method, "keyboard-interactive");
-        assert_eq!(asked.accepted("alice", "SHA256:x".into()), None);
-        let line = asked.take().unwrap();
+        let mut last_request = LastRequest::default();
+        last_request.methods("alice");
+        assert_eq!(last_request.take().unwrap().method, "none");
+        assert_eq!(last_request.prompted("alice"), None);
+        assert_eq!(last_request.take().unwrap().method, "keyboard-interactive");
+        assert_eq!(last_request.accepted("alice", "SHA256:x".into()), None);
+        let line = last_request.take().unwrap();
         assert_eq!((line.method, line.fingerprint.as_deref()), ("publickey", Some("SHA256:x")));
         assert!(line.reason.contains("did not sign"));
     }
 
     #[test]
-    fn a_name_is_kept_cut() {
-        let mut asked = Asked::default();
-        asked.methods(&"x".repeat(250_000));
-        assert_eq!(asked.take().unwrap().user.len(), MAX_KEPT);
-        assert_eq!(asked.refused(&"x".repeat(250_000), None, &"y".repeat(250_000)), None);
-        assert_eq!(asked.refused(&"x".repeat(250_000), None, ""), None, "the same name");
+    fn a_long_name_is_truncated() {
+        let mut last_request = LastRequest::default();
+        last_request.methods(&"x".repeat(250_000));
+        assert_eq!(last_request.take().unwrap().user.len(), MAX_TEXT_CHARS);
+        assert_eq!(last_request.refused(&"x".repeat(250_000), None, &"y".repeat(250_000)), None);
+        assert_eq!(last_request.refused(&"x".repeat(250_000), None, ""), None, "the same name");
     }
 }
