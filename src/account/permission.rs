@@ -106,8 +106,8 @@ impl FromIterator<Permission> for Permissions {
 /// Writes the words, separated by spaces: `read write`.
 impl fmt::Display for Permissions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = Permission::ALL.into_iter().filter(|p| self.contains(*p)).map(Permission::as_str);
-        f.write_str(&Vec::from_iter(words).join(" "))
+        let permissions = Permission::ALL.into_iter().filter(|p| self.contains(*p));
+        f.write_str(&permissions.map(Permission::as_str).collect::<Vec<_>>().join(" "))
     }
 }
 

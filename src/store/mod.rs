@@ -2,8 +2,8 @@
 //! network: uploads in parts ([`Upload`]), pinned and prefetched reads ([`Reader`]), streamed listings ([`Listing`]),
 //! stat and rename. A [`Journal`] beside the bucket keeps the facts that S3 can't store.
 //!
-//! Invariant: no function here takes a raw string for a name. Only a mount's prefix makes a [`Key`] or [`Prefix`] (see
-//! `key.rs`). That is the first of the two jails.
+//! Invariant: no function here takes a raw string for a name. Only a mount's prefix makes a
+//! [`Key`](crate::name::Key) or [`Prefix`](crate::name::Prefix). That is the first of the two jails.
 
 mod bounded;
 mod bucket;

@@ -30,7 +30,7 @@ fn a_user_without_mounts_sees_the_whole_prefix() {
     assert_eq!((tenant.tenant.enabled, tenant.tenant.max_object_bytes), (true, 512 << 30));
     let user = &tenant.users[0].user;
     assert_eq!((user.tenant.as_str(), user.mounts.landing().as_str()), ("acme", "/"));
-    let [mount] = &Vec::from_iter(user.mounts.iter())[..] else { panic!("{user:?}") };
+    let [mount] = &user.mounts.iter().collect::<Vec<_>>()[..] else { panic!("{user:?}") };
     assert_eq!((mount.entry.as_str(), mount.prefix.as_str()), ("/", "acme/"));
     assert_eq!(mount.permissions, [Permission::Read, Permission::List].into_iter().collect());
 }
