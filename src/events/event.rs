@@ -1,6 +1,6 @@
 //! The events that the server records, and their fields.
 
-use crate::name::BucketId;
+use crate::name::{BucketId, Key};
 use serde::{Serialize, Serializer};
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
@@ -97,6 +97,9 @@ pub enum Event {
         /// The outcome.
         #[serde(flatten)]
         outcome: Outcome,
+        /// The object that an upload published. `None` for a download, and for an upload that published nothing.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        published: Option<Box<PublishedObject>>,
     },
     /// A client changed the tree, or its change failed.
     Changed {
@@ -167,6 +170,25 @@ pub enum Event {
         #[serde(flatten)]
         outcome: Outcome,
     },
+}
+
+/// An object that S3 has published, as S3 answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PublishedObject {
+    /// The key, with the prefix of the mount.
+    pub key: Key,
+    /// The ETag, as S3 writes it.
+    pub etag: String,
+    /// The version, in a bucket that keeps versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The CRC64NVME of the object in base64, as `x-amz-checksum-crc64nvme` has it (S3 API reference, PutObject). `None` if
+    /// the answer was lost, or the store computes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum_crc64nvme: Option<String>,
+    /// S3's id of the request that published the object. `None` if the answer was lost, or the store gives no ids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 /// The program at the client's end of a connection, as far as the server knew it at the event.

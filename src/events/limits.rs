@@ -160,7 +160,7 @@ mod tests {
     fn closed(name: &str) -> Happened {
         let (path, duration, outcome) = ("/file".into(), Duration::ZERO, Outcome::Done);
         let transfer = Transfer::Download;
-        (user(name), Event::FileClosed { path, transfer, bytes: 0, size: Some(0), duration, outcome })
+        (user(name), Event::FileClosed { path, transfer, bytes: 0, size: Some(0), duration, outcome, published: None })
     }
 
     fn failed(name: &str) -> Happened {

@@ -89,7 +89,7 @@ fn write_of_session(who: &SessionUser, event: &Event) {
         Event::FileOpened { path, transfer } => {
             session!(info, who, "file opened", path = long(path), transfer = %transfer);
         }
-        Event::FileClosed { path, transfer, bytes, size, duration, outcome } => {
+        Event::FileClosed { path, transfer, bytes, size, duration, outcome, published: _ } => {
             let (path, duration_ms) = (long(path), whole_millis(*duration));
             match outcome {
                 Outcome::Done => {

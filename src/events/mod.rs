@@ -12,7 +12,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Change, ClientProgram, Event, Outcome, Transfer};
+pub use event::{Change, ClientProgram, Event, Outcome, PublishedObject, Transfer};
 pub use record::{ConnectionPeer, Record, SessionUser, Who};
 
 use limits::Limits;

@@ -3,6 +3,7 @@
 //! There are two makers. [`Prefix::key`] takes names from users and is strict. [`Prefix::adopt`] takes names from a
 //! listing, which other programs may have written and which may hold any characters.
 
+use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// S3's limit on a key, in bytes of UTF-8 ("Naming Amazon S3 objects").
@@ -160,6 +161,12 @@ impl Key {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -3,9 +3,10 @@
 use super::registry::{SessionEntry, TransferProgress};
 use crate::{
     clock::{Clock as _, SystemClock},
-    events::{Event, Events, Outcome, SessionUser, Transfer, Who},
+    events::{Event, Events, Outcome, PublishedObject, SessionUser, Transfer, Who},
     vfs::Published,
 };
+use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -56,18 +57,18 @@ impl OpenTransfer {
         path.clone_into(&mut self.progress.path.lock());
     }
 
-    /// Records success. The CLOSE of an upload published an object. The file has `size` bytes; a resumed upload counted fewer, because earlier bytes were already
-    /// stored.
-    pub fn done(mut self, size: u64, _published: Option<&Published>) {
-        self.record(Outcome::Done, Some(size));
+    /// Records success. The file has `size` bytes; a resumed upload counted fewer, because earlier bytes were already stored.
+    /// `published` is the object that the CLOSE of an upload published.
+    pub fn done(mut self, size: u64, published: Option<&Published>) {
+        self.record(Outcome::Done, Some(size), published.map(|published| Box::new(object(published))));
     }
 
     /// Records a failure or refusal.
     pub fn fail(mut self, outcome: Outcome) {
-        self.record(outcome, None);
+        self.record(outcome, None, None);
     }
 
-    fn record(&mut self, outcome: Outcome, size: Option<u64>) {
+    fn record(&mut self, outcome: Outcome, size: Option<u64>, published: Option<Box<PublishedObject>>) {
         self.is_recorded = true;
         let path = self.progress.path.lock().clone();
         let closed = Event::FileClosed {
@@ -77,15 +78,27 @@ impl OpenTransfer {
             size,
             duration: self.since.elapsed(),
             outcome,
+            published,
         };
         self.events.record(Who::Session(Arc::clone(&self.who)), closed);
+    }
+}
+
+/// The published object, as records have it.
+fn object(published: &Published) -> PublishedObject {
+    PublishedObject {
+        key: published.key.clone(),
+        etag: published.etag.0.clone(),
+        version: published.version.as_ref().map(|version| version.0.clone()),
+        checksum_crc64nvme: published.checksum.map(|checksum| BASE64.encode(checksum.to_be_bytes())),
+        request_id: published.request_id.clone(),
     }
 }
 
 impl Drop for OpenTransfer {
     fn drop(&mut self) {
         if !self.is_recorded {
-            self.record(Outcome::Abandoned, None);
+            self.record(Outcome::Abandoned, None, None);
         }
         self.entry.end_transfer(self.number);
     }

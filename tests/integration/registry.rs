@@ -8,8 +8,8 @@ use wharfinger::{
     events::{ClientProgram, Event, Events, Record, Who},
     name::{BucketId, Prefix, TenantName, VirtualPath},
     session::{Activity, EndCause, NewSession, Protocol, Registered, Session, Sessions, Transfer, TreeChange},
-    store::{self, Bucket, MemoryBucket, MemoryJournal},
-    vfs::{Buckets, Budget, Error, NewAttributes, Node, Scope},
+    store::{self, Bucket, ETag, MemoryBucket, MemoryJournal, VersionId},
+    vfs::{Buckets, Budget, Error, NewAttributes, Node, Published, Scope},
 };
 
 #[derive(Debug)]
@@ -63,6 +63,18 @@ fn begin(sessions: &Sessions, id: &str, user: &str, tenant: &str) -> (Arc<Sessio
 
 fn path(raw: &str) -> VirtualPath {
     VirtualPath::parse(raw.as_bytes()).unwrap()
+}
+
+/// An object as S3 may have answered.
+fn published() -> Published {
+    Published {
+        key: Prefix::parse("acme/").unwrap().key("a").unwrap(),
+        size: 3,
+        etag: ETag("\"e\"".to_owned()),
+        version: Some(VersionId("v".to_owned())),
+        checksum: Some(1),
+        request_id: Some("4711".to_owned()),
+    }
 }
 
 /// The records since the last call, as JSON without what differs from run to run.
@@ -140,7 +152,7 @@ async fn the_verbs_record_what_they_did_and_what_failed() {
     }
     let upload = tree.begin_transfer(&path("/a"), Transfer::Upload, None);
     upload.count(3);
-    upload.done(3, None);
+    upload.done(3, Some(&published()));
     drop(tree.begin_transfer(&path("/b"), Transfer::Download, Some(1)));
     tree.record_end(Some("why".to_owned()));
 
@@ -156,7 +168,8 @@ async fn the_verbs_record_what_they_did_and_what_failed() {
             serde_json::json!({ "session": session, "user": user, "event": "file_opened", "path": "/a",
                 "transfer": "upload" }),
             serde_json::json!({ "session": session, "user": user, "event": "file_closed", "path": "/a",
-                "transfer": "upload", "bytes": 3, "size": 3, "outcome": "done" }),
+                "transfer": "upload", "bytes": 3, "size": 3, "outcome": "done", "published": { "key": "acme/a", "etag": "\"e\"",
+                "version": "v", "checksum_crc64nvme": "AAAAAAAAAAE=", "request_id": "4711" } }),
             serde_json::json!({ "session": session, "user": user, "event": "file_opened", "path": "/b",
                 "transfer": "download" }),
             serde_json::json!({ "session": session, "user": user, "event": "file_closed", "path": "/b",
