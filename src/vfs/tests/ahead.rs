@@ -9,8 +9,8 @@ const FILES: usize = 1000;
 const LATENCY: Duration = Duration::from_millis(30);
 
 /// Makes a directory of `FILES` files of 10 KiB, each with other bytes.
-fn with_files() -> Session {
-    let session = Session::start();
+fn with_files() -> UserTree {
+    let session = UserTree::start();
     for number in 0..FILES {
         session.bucket.insert(&format!("acme/d/{number:04}"), content(number));
     }
@@ -22,13 +22,13 @@ fn content(number: usize) -> Vec<u8> {
 }
 
 /// Gets one file as OpenSSH does, and checks its bytes.
-async fn check(session: &Session, number: usize) {
+async fn check(session: &UserTree, number: usize) {
     let handle = session.open_read(&path(&format!("/d/{number:04}"))).await.unwrap();
     assert!(handle.read(0, 32768).await.unwrap().concat() == content(number), "{number}");
 }
 
 /// Returns the number of GETs that it took to list the directory and get these files.
-async fn gets(session: &Session, numbers: impl IntoIterator<Item = usize>) -> usize {
+async fn gets(session: &UserTree, numbers: impl IntoIterator<Item = usize>) -> usize {
     session.names("/d").await;
     session.bucket.forget_requests();
     for number in numbers {
@@ -57,7 +57,7 @@ async fn files_in_the_order_of_their_listing_take_a_request_each_and_hardly_a_ro
 
 #[tokio::test(start_paused = true)]
 async fn directories_within_directories_are_fetched_ahead_too() {
-    let session = Session::start();
+    let session = UserTree::start();
     for name in ["a/1", "a/2", "b/1", "b/2", "c", "d", "e"] {
         session.bucket.insert(&format!("acme/d/{name}"), name.to_owned());
     }

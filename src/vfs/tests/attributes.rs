@@ -14,12 +14,12 @@ pub(super) fn times_and_mode() -> SetAttributes {
     SetAttributes { times: Some(TIMES), mode: Some(0o100_640), ..SetAttributes::default() }
 }
 
-pub(super) async fn shown(session: &Session, at: &str) -> (Times, u32) {
+pub(super) async fn shown(session: &UserTree, at: &str) -> (Times, u32) {
     let metadata = session.stat(&path(at)).await.unwrap();
     (metadata.times, metadata.mode)
 }
 
-pub(super) async fn listed(session: &Session, at: &str) -> (Times, u32) {
+pub(super) async fn listed(session: &UserTree, at: &str) -> (Times, u32) {
     let at = path(at);
     let entries = session.entries(at.parent().unwrap().as_str()).await;
     let entry = entries.into_iter().find(|entry| entry.name == at.name()).unwrap();
@@ -33,7 +33,7 @@ fn metadata(list: &[(&str, &str)]) -> BTreeMap<String, String> {
 // S25: If S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
 #[tokio::test]
 async fn where_both_are_setstat_reaches_the_file() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.upload("/both", "a file").await;
     session.bucket.insert("acme/both/below", "that lies below a file");
     let another = session.another();
@@ -52,7 +52,7 @@ async fn where_both_are_setstat_reaches_the_file() {
 // S96: Times that came early enough to be stored are in the journal too, so that listings show them; so is, within a …
 #[tokio::test]
 async fn attributes_of_open_are_stored_with_the_object() {
-    let session = Session::start();
+    let session = UserTree::start();
     let pending = session.open_write(&path("/a"), CREATE, BOTH).await.unwrap();
     let handle = pending.admit(PATIENCE).await.unwrap();
     assert_eq!((handle.metadata().times, handle.metadata().mode), (TIMES, 0o100_640));
@@ -67,7 +67,7 @@ async fn attributes_of_open_are_stored_with_the_object() {
 // S75: OPEN's attributes apply to new files alone.
 #[tokio::test]
 async fn attributes_of_open_are_not_for_a_file_that_is_there() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "old bytes");
     let pending = session.open_write(&path("/a"), KEEP, BOTH).await.unwrap();
     let mut handle = pending.admit(PATIENCE).await.unwrap();
@@ -80,7 +80,7 @@ async fn attributes_of_open_are_not_for_a_file_that_is_there() {
 // S96: Times that came early enough to be stored are in the journal too, so that listings show them; so is, within a …
 #[tokio::test(start_paused = true)]
 async fn a_mode_that_is_stored_without_times_is_shown_by_listings_too() {
-    let session = Session::start();
+    let session = UserTree::start();
     for (name, mode) in [("/a", 0o640), ("/b", 0o600), ("/plain", 0o644)] {
         let mode = NewAttributes { times: None, mode: Some(mode) };
         let pending = session.open_write(&path(name), CREATE, mode).await.unwrap();
@@ -104,7 +104,7 @@ async fn a_mode_that_is_stored_without_times_is_shown_by_listings_too() {
 // S96: Times that came early enough to be stored are in the journal too, so that listings show them; so is, within a …
 #[tokio::test(start_paused = true)]
 async fn a_mode_that_waits_for_the_journal_is_not_written_over_what_came_since() {
-    let session = Session::start();
+    let session = UserTree::start();
     let mode = NewAttributes { times: None, mode: Some(0o640) };
     let create = async |name: &str| {
         let pending = session.open_write(&path(name), CREATE, mode).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_mode_that_waits_for_the_journal_is_not_written_over_what_came_since()
 #[tokio::test(start_paused = true)]
 async fn a_mode_that_waits_for_the_journal_is_written_over_what_an_older_version_had_and_no_younger_one() {
     for (name, apart, shown) in [("a", -1, 0o100_640), ("b", 0, 0o100_640), ("c", 9, 0o100_600)] {
-        let (session, file) = (Session::start(), format!("/{name}"));
+        let (session, file) = (UserTree::start(), format!("/{name}"));
         let mode = NewAttributes { times: None, mode: Some(0o640) };
         let pending = session.open_write(&path(&file), CREATE, mode).await.unwrap();
         pending.admit(PATIENCE).await.unwrap().close().await.unwrap();
@@ -152,7 +152,7 @@ async fn a_mode_that_waits_for_the_journal_is_written_over_what_an_older_version
 #[tokio::test]
 async fn attributes_that_come_before_the_first_part_are_stored_with_the_object() {
     for by_path in [false, true] {
-        let session = Session::start();
+        let session = UserTree::start();
         let mut handle = session.create("/a").await;
         handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
         if by_path {
@@ -170,7 +170,7 @@ async fn attributes_that_come_before_the_first_part_are_stored_with_the_object()
 #[tokio::test]
 async fn attributes_that_come_later_are_shown_too() {
     for by_path in [false, true] {
-        let session = Session::start();
+        let session = UserTree::start();
         let mut handle = session.create("/a").await;
         handle.write(0, vec![7; 20 * MIB].into()).await.unwrap();
         if by_path {
@@ -184,7 +184,7 @@ async fn attributes_that_come_later_are_shown_too() {
             assert_eq!(listed(session, "/a").await, (TIMES, 0o100_640));
         }
     }
-    let session = Session::start();
+    let session = UserTree::start();
     session.upload("/b", "x").await;
     session.set_attributes(&path("/b"), times_and_mode()).await.unwrap();
     for session in [&session, &session.another()] {
@@ -196,7 +196,7 @@ async fn attributes_that_come_later_are_shown_too() {
 // S93: Late times and modes follow a RENAME, and end with REMOVE.
 #[tokio::test]
 async fn late_attributes_follow_a_rename_and_end_with_their_version() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.upload("/a.filepart", "x").await;
     session.set_attributes(&path("/a.filepart"), times_and_mode()).await.unwrap();
     session.rename(&path("/a.filepart"), &path("/a"), Replace::No).await.unwrap();
@@ -211,7 +211,7 @@ async fn late_attributes_follow_a_rename_and_end_with_their_version() {
 // S95: Listings carry no metadata: READDIR shows what is in the journal, else the time of the upload and the default …
 #[tokio::test]
 async fn times_of_other_programs_are_shown() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert_with("acme/rclone", "x", metadata(&[("mtime", "1600000000.987654321")]));
     session.bucket.insert_with("acme/s3fs", "x", metadata(&[("mtime", "1600000000"), ("mode", "33152")]));
     session.bucket.insert_with("acme/odd", "x", metadata(&[("mtime", "soon"), ("mode", "rw")]));
@@ -226,7 +226,7 @@ async fn times_of_other_programs_are_shown() {
 // S102: A directory without a set time shows 00:00 UTC of the day on which it is asked for, on every node, and mode 755 …
 #[tokio::test]
 async fn directories_show_the_day_and_mode_755_unless_others_were_set() {
-    let session = Session::start();
+    let session = UserTree::start();
     let is_plain = |(times, mode): (Times, u32)| times.modified > 1_700_000_000 && times != TIMES && mode == 0o40_755;
     session.mkdir(&path("/dir"), NewAttributes::default()).await.unwrap();
     assert!(is_plain(shown(&session, "/dir").await));
@@ -241,7 +241,7 @@ async fn directories_show_the_day_and_mode_755_unless_others_were_set() {
 // S83: FSETSTAT and SETSTAT of a size cut a file, or add zeros to it, up to 64 MiB at a time.
 #[tokio::test]
 async fn a_size_is_set_with_what_else_is_wanted_or_nothing_is() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/full", "abc");
     session.bucket.insert("acme/empty", "");
     session.bucket.insert("acme/dir/", "");
@@ -271,7 +271,7 @@ async fn a_size_is_set_with_what_else_is_wanted_or_nothing_is() {
 // S104: Owner and group are 0, and the only owner that can be set is that one. All else is refused, and then nothing …
 #[tokio::test]
 async fn the_only_owner_that_can_be_set_is_the_present_one() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/full", "abc");
     let mut handle = session.create("/live").await;
     let owner = |owner| SetAttributes { owner: Some(owner), size: Some(1), ..SetAttributes::default() };
@@ -286,7 +286,7 @@ async fn the_only_owner_that_can_be_set_is_the_present_one() {
 #[tokio::test]
 async fn a_directory_that_is_gone_has_no_attributes_to_set() {
     for by_rename in [false, true] {
-        let session = Session::start();
+        let session = UserTree::start();
         session.upload("/made/x", "x").await;
         if by_rename {
             session.rename(&path("/made"), &path("/x"), Replace::No).await.unwrap();
@@ -302,7 +302,7 @@ async fn a_directory_that_is_gone_has_no_attributes_to_set() {
 // S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
 #[tokio::test]
 async fn a_file_replaced_by_equal_bytes_inherits_nothing() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.upload("/a", "x").await;
     session.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
     session.upload("/a", "x").await;

@@ -18,7 +18,7 @@ enum Act {
 use Act::*;
 
 impl Act {
-    async fn run(self, session: &Session) -> Result<()> {
+    async fn run(self, session: &UserTree) -> Result<()> {
         match self {
             Rename(target, replace) => session.rename(&path("/a"), &path(target), replace).await,
             Remove => session.remove(&path("/a")).await,
@@ -43,21 +43,21 @@ const TO_ONE: Act = Rename("/one", Replace::No);
 const TO_OTHER: Act = Rename("/other", Replace::Yes);
 
 /// Two sessions on a bucket whose answers take a moment.
-fn two(place: Place, raw_keys: &[&str]) -> [Session; 2] {
+fn two(place: Place, raw_keys: &[&str]) -> [UserTree; 2] {
     let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::shared()));
     for raw_key in raw_keys {
         let bytes = if raw_key.ends_with('/') { "" } else { raw_key };
         bucket.insert(raw_key, bytes.to_owned());
     }
     bucket.answer_after(Duration::from_millis(20));
-    let one = Session::on_a_node(user("alice", ALL), bucket, journal, BUDGET_BYTES);
+    let one = UserTree::on_a_node(user("alice", ALL), bucket, journal, BUDGET_BYTES);
     let other = if place == Place::Node { one.another() } else { one.elsewhere() };
     one.journal.set_down(place == Place::WithoutJournal);
     [one, other]
 }
 
 /// Checks that one operation succeeded, and that only its effect was applied to `source`.
-fn assert_exclusive(sessions: &[Session; 2], source: &[&str], acts: [Act; 2], answers: &[Result<()>; 2], what: &str) {
+fn assert_exclusive(sessions: &[UserTree; 2], source: &[&str], acts: [Act; 2], answers: &[Result<()>; 2], what: &str) {
     let winners: Vec<Act> = acts.into_iter().zip(answers).filter(|(_, answer)| answer.is_ok()).map(|it| it.0).collect();
     let [winner] = winners[..] else { panic!("{what}: {answers:?}") };
     let lost = answers.iter().find(|answer| answer.is_err()).unwrap();
@@ -237,7 +237,7 @@ async fn a_claim_takes_two_questions_to_a_shared_journal_and_none_to_another() {
     tokio::time::sleep(Duration::from_millis(1)).await;
     let asked = one.journal.asked();
     assert_eq!((asked.first(), asked.last()), (Some(&"claim"), Some(&"end_claim")));
-    let alone = Session::start();
+    let alone = UserTree::start();
     alone.bucket.insert("acme/a", "x");
     Remove.run(&alone).await.unwrap();
     assert!(alone.journal.asked().iter().all(|question| !question.contains("claim")));

@@ -6,7 +6,7 @@ use Verb::{CompleteUpload, CopyPart, CreateUpload, List, Read, UploadPart};
 const ALL_BYTES: CopyRange = CopyRange { source_offset: 0, length: None, target_offset: 0 };
 const READ_AND_WRITE: [Permission; 2] = [Permission::Read, Permission::Write];
 
-async fn copy(session: &Session, from: &str, to: &str) -> Result<u64> {
+async fn copy(session: &UserTree, from: &str, to: &str) -> Result<u64> {
     let source = session.open_read(&path(from)).await?;
     let mut target = session.create(to).await;
     session.requested();
@@ -17,7 +17,7 @@ async fn copy(session: &Session, from: &str, to: &str) -> Result<u64> {
 // S110: COPY-DATA copies from a file that is open for reading alone to one that is open for writing, which appears at …
 #[tokio::test]
 async fn who_may_read_and_write_may_copy() {
-    let session = Session::with_permissions(READ_AND_WRITE.into_iter().collect());
+    let session = UserTree::with_permissions(READ_AND_WRITE.into_iter().collect());
     for (key, size) in [("acme/small", 3), ("acme/large", 9 * MIB)] {
         session.bucket.insert(key, vec![7; size]);
         assert_eq!(copy(&session, &key[4..], "/copy").await.unwrap(), size as u64);
@@ -29,7 +29,7 @@ async fn who_may_read_and_write_may_copy() {
 #[tokio::test]
 async fn from_one_mount_to_another_bytes_come_through_the_server() {
     let permissions = || READ_AND_WRITE.into_iter().collect();
-    let session = Session::with_mounts(&[("/in", "acme/in/", permissions()), ("/out", "acme/out/", permissions())]);
+    let session = UserTree::with_mounts(&[("/in", "acme/in/", permissions()), ("/out", "acme/out/", permissions())]);
     let content: Vec<u8> = (0..20 * MIB).map(|n| u8::try_from(n % 251).unwrap()).collect();
     session.bucket.insert("acme/in/a", content.clone());
     copy(&session, "/in/a", "/in/b").await.unwrap();
@@ -49,7 +49,7 @@ async fn from_one_mount_to_another_bytes_come_through_the_server() {
 #[tokio::test]
 async fn where_versions_are_kept_what_comes_through_the_server_is_the_one_that_was_opened() {
     let bucket = Arc::new(MemoryBucket::versioned());
-    let session = Session::on(bucket, BUDGET_BYTES);
+    let session = UserTree::on(bucket, BUDGET_BYTES);
     session.bucket.insert("acme/a", vec![1; 20 * MIB]);
     let source = session.open_read(&path("/a")).await.unwrap();
     session.bucket.insert("acme/a", vec![2; 20 * MIB]);

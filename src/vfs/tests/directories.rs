@@ -5,7 +5,7 @@ use super::*;
 // S19: A directory exists by its marker (a zero-byte object `dir/`) or by what is in it.
 #[tokio::test]
 async fn a_directory_exists_by_its_marker_or_by_what_is_in_it() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/marked/", "");
     session.bucket.insert("acme/implied/x", "");
     session.bucket.insert("acme/implied-not", "");
@@ -22,7 +22,7 @@ async fn a_directory_exists_by_its_marker_or_by_what_is_in_it() {
 // S20: A mount's root always exists.
 #[tokio::test]
 async fn the_root_exists_before_anything_is_in_it() {
-    let session = Session::start();
+    let session = UserTree::start();
     assert_eq!(session.stat(&path("/")).await.unwrap().kind, Kind::Directory);
     assert_eq!(session.entries("/").await.len(), 2, "just . and ..");
 }
@@ -30,7 +30,7 @@ async fn the_root_exists_before_anything_is_in_it() {
 // S22: MKDIR makes missing parents, each with a marker, and refuses a name that is there.
 #[tokio::test]
 async fn mkdir_refuses_what_is_there() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/file", "");
     session.bucket.insert("acme/dir/x", "");
     let _uploading = session.create("/live").await;
@@ -50,7 +50,7 @@ async fn mkdir_refuses_what_is_there() {
 // S26: Names that could not be opened are not listed, but count for RMDIR and RENAME.
 #[tokio::test]
 async fn rmdir_counts_names_that_cannot_be_shown() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/dir/", "");
     session.bucket.insert("acme/dir//odd", "");
     assert!(session.names("/dir").await.is_empty());
@@ -60,7 +60,7 @@ async fn rmdir_counts_names_that_cannot_be_shown() {
 // S24: RMDIR takes an empty directory, REMOVE a file, and neither anything else.
 #[tokio::test]
 async fn rmdir_spares_files_neighbours_and_what_is_missing() {
-    let session = Session::start();
+    let session = UserTree::start();
     for key in ["acme/foo/", "acme/foobar/x", "acme/file"] {
         session.bucket.insert(key, "");
     }
@@ -74,7 +74,7 @@ async fn rmdir_spares_files_neighbours_and_what_is_missing() {
 // S25: If S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
 #[tokio::test]
 async fn remove_takes_files_and_no_directories() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/dir/x", "");
     session.bucket.insert("acme/both", "");
     session.bucket.insert("acme/both/x", "");
@@ -86,7 +86,7 @@ async fn remove_takes_files_and_no_directories() {
 // S26: Names that could not be opened are not listed, but count for RMDIR and RENAME.
 #[tokio::test]
 async fn names_that_cannot_be_opened_are_not_listed() {
-    let session = Session::start();
+    let session = UserTree::start();
     for key in [
         "acme/a\nb",
         "acme//x",
@@ -104,7 +104,7 @@ async fn names_that_cannot_be_opened_are_not_listed() {
 // S9: A mount hides what storage has of the same name.
 #[tokio::test]
 async fn mounts_hide_equal_names_in_storage() {
-    let session = Session::with_mounts(&[("/", "acme/", Permissions::ALL), ("/in/box", "shared/", Permissions::ALL)]);
+    let session = UserTree::with_mounts(&[("/", "acme/", Permissions::ALL), ("/in/box", "shared/", Permissions::ALL)]);
     for key in ["acme/in/box/hidden", "acme/in/seen", "shared/shown"] {
         session.bucket.insert(key, "");
     }
@@ -116,7 +116,7 @@ async fn mounts_hide_equal_names_in_storage() {
 // S14: A directory that holds mounts lists them also to a user without `list`, who sees nothing else in it.
 #[tokio::test]
 async fn a_directory_of_mounts_lists_them_without_the_permission_to_list() {
-    let session = Session::with_mounts(&[("/", "acme/", Permissions::NONE), ("/in", "acme/in/", Permissions::ALL)]);
+    let session = UserTree::with_mounts(&[("/", "acme/", Permissions::NONE), ("/in", "acme/in/", Permissions::ALL)]);
     session.bucket.insert("acme/secret", "");
     assert_eq!(session.names("/").await, ["in"]);
 }
@@ -129,7 +129,7 @@ fn at_most(count: usize) -> impl FnMut(&Entry) -> bool {
 
 #[tokio::test]
 async fn readdir_gives_as_many_as_asked_for_and_stays_at_its_end() {
-    let session = Session::start();
+    let session = UserTree::start();
     for n in 0..7 {
         session.bucket.insert(&format!("acme/{n}"), "");
     }
@@ -145,7 +145,7 @@ async fn readdir_gives_as_many_as_asked_for_and_stays_at_its_end() {
 // S33: A directory is renamed with all that is in it, names that can't be shown included.
 #[tokio::test]
 async fn a_directory_can_be_renamed_with_all_that_is_in_it() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.mkdir(&path("/dir"), NewAttributes { mode: Some(0o700), times: None }).await.unwrap();
     session.rename(&path("/dir"), &path("/moved"), Replace::No).await.unwrap();
     assert_eq!(session.bucket.keys(), ["acme/moved/"]);
@@ -163,7 +163,7 @@ async fn a_directory_can_be_renamed_with_all_that_is_in_it() {
 // S43: An upload that is open below a directory that is renamed appears under its old name.
 #[tokio::test]
 async fn an_upload_below_a_directory_that_is_renamed_appears_under_its_old_name() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/dir/a", "a");
     let mut handle = session.create("/dir/x").await;
     handle.write(0, Bytes::from_static(b"x")).await.unwrap();
@@ -175,7 +175,7 @@ async fn an_upload_below_a_directory_that_is_renamed_appears_under_its_old_name(
 // S29: No RENAME replaces a directory, or anything by a directory.
 #[tokio::test]
 async fn a_directory_never_replaces_anything() {
-    let session = Session::start();
+    let session = UserTree::start();
     for key in ["acme/full/x", "acme/file", "acme/empty/", "acme/other/x"] {
         session.bucket.insert(key, "");
     }
@@ -195,7 +195,7 @@ async fn a_directory_never_replaces_anything() {
 // S38: The rename of a directory that holds something needs the journal, and is refused while that is down.
 #[tokio::test]
 async fn a_full_directory_is_renamed_within_its_limit_and_with_a_journal() {
-    let session = Session::start();
+    let session = UserTree::start();
     for n in 0..2_501 {
         session.bucket.insert(&format!("acme/many/{n}"), "");
     }
@@ -216,7 +216,7 @@ async fn a_full_directory_is_renamed_within_its_limit_and_with_a_journal() {
 // S35: Metadata, times and modes move along with a directory.
 #[tokio::test]
 async fn what_the_session_alone_knows_of_files_comes_along_with_their_directory() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.upload("/dir/kept", "kept").await;
     session.upload("/dir/large", vec![7; 9 * MIB]).await;
     let mode = |mode| SetAttributes { mode: Some(mode), ..SetAttributes::default() };
@@ -239,7 +239,7 @@ async fn what_the_session_alone_knows_of_files_comes_along_with_their_directory(
 // S45: STAT of a file always asks S3, because a listing knows nothing of the times and modes in an object's metadata.
 #[tokio::test(start_paused = true)]
 async fn a_listed_directory_is_known_for_two_seconds_and_a_listed_file_is_asked_for() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/dir/x", "");
     session.bucket.insert("acme/dir-1/x", "");
     let metadata = [("mtime".to_owned(), "7".to_owned()), ("mode".to_owned(), "33152".to_owned())].into();
@@ -269,7 +269,7 @@ async fn a_listed_directory_is_known_for_two_seconds_and_a_listed_file_is_asked_
 // S47: A listing keeps two pages of 1,000 names in memory, the one that is being read and the next.
 #[tokio::test]
 async fn a_directory_of_any_size_is_listed_with_two_pages_in_memory() {
-    let session = Session::start();
+    let session = UserTree::start();
     for n in 0..20_000 {
         session.bucket.insert(&format!("acme/dir/{n:05}"), "");
     }
@@ -295,7 +295,7 @@ async fn a_directory_of_any_size_is_listed_with_two_pages_in_memory() {
 // S29: No RENAME replaces a directory, or anything by a directory.
 #[tokio::test]
 async fn rename_keeps_what_is_at_its_target_unless_told_otherwise() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "a");
     session.bucket.insert("acme/b", "b");
     session.bucket.insert("acme/dir/x", "");
@@ -314,7 +314,7 @@ async fn rename_keeps_what_is_at_its_target_unless_told_otherwise() {
 // S48: A page of a listing that fails loses no name: the next READDIR asks for it again.
 #[tokio::test]
 async fn a_page_that_fails_loses_no_name() {
-    let session = Session::start();
+    let session = UserTree::start();
     for n in 0..1500 {
         session.bucket.insert(&format!("acme/{n}"), "");
     }
@@ -341,7 +341,7 @@ async fn a_rename_says_whether_its_target_or_its_source_changed() {
         [(Permissions::ALL, Replace::No), (Permissions::ALL, Replace::Yes), (no_overwrite, Replace::Yes)]
     {
         for (verb, changed) in [(Verb::Copy, "acme/a"), (Verb::Remove, "acme/a"), (Verb::Copy, "acme/b")] {
-            let session = Session::with_permissions(permissions);
+            let session = UserTree::with_permissions(permissions);
             session.bucket.insert("acme/a", "first");
             let hold = session.bucket.hold(verb, store::memory::Moment::Request);
             let (source, target) = (path("/a"), path("/b"));
@@ -364,7 +364,7 @@ async fn a_rename_says_whether_its_target_or_its_source_changed() {
 // S21: Bytes in an object `dir/`, which others may have put there, count as something in the directory.
 #[tokio::test]
 async fn an_object_with_bytes_at_a_directorys_name_is_never_deleted_with_it() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/dir/", "bytes that no user can see");
     assert!(matches!(session.rmdir(&path("/dir")).await, Err(Error::NotEmpty)));
     session.rename(&path("/dir"), &path("/new"), Replace::No).await.unwrap();
@@ -377,12 +377,12 @@ async fn mkdir_knows_its_own_success_from_anothers() {
     let lost = || store::Error::Unreachable("lost".into());
     let conflict = || store::Error::Conflict { request: "412".into() };
     for error in [lost(), conflict()] {
-        let session = Session::start();
+        let session = UserTree::start();
         session.bucket.fail(Verb::Put, store::memory::Moment::Answer, error);
         session.mkdir(&path("/dir"), NewAttributes::default()).await.unwrap();
         assert_eq!(session.bucket.keys(), ["acme/dir/"]);
     }
-    let session = Session::start();
+    let session = UserTree::start();
     let hold = session.bucket.hold(Verb::Put, store::memory::Moment::Request);
     let at = path("/dir");
     let (made, ()) = tokio::join!(session.mkdir(&at, NewAttributes::default()), async {
@@ -397,7 +397,7 @@ async fn mkdir_knows_its_own_success_from_anothers() {
 // S12: A mount, the landing directory, and every directory that leads to one can't be renamed, removed or replaced.
 #[tokio::test]
 async fn the_landing_directory_exists_before_anything_is_in_it_and_stays() {
-    let session = Session::landing_at("/in/today");
+    let session = UserTree::landing_at("/in/today");
     for (at, entries) in [("/", &["in"][..]), ("/in", &["today"]), ("/in/today", &[])] {
         assert_eq!(session.stat(&path(at)).await.unwrap().kind, Kind::Directory);
         assert_eq!(session.names(at).await, entries, "{at}");
@@ -418,7 +418,7 @@ async fn the_landing_directory_exists_before_anything_is_in_it_and_stays() {
 // S151: A page of a listing that shows no name is not the end of it.
 #[tokio::test]
 async fn a_page_of_which_nothing_is_shown_is_not_the_end() {
-    let session = Session::with_mounts(&[("/", "acme/", Permissions::ALL), ("/a", "other/", Permissions::ALL)]);
+    let session = UserTree::with_mounts(&[("/", "acme/", Permissions::ALL), ("/a", "other/", Permissions::ALL)]);
     session.bucket.insert("acme/a", "hidden by a mount");
     session.bucket.begin_listings_empty();
     assert_eq!(session.names("/").await, ["a"]);

@@ -37,17 +37,17 @@ fn is_a_day(times: Times) -> bool {
     times.modified > 1_700_000_000 && u64::from(times.modified).is_multiple_of(DAY) && times.accessed == times.modified
 }
 
-async fn both(session: &Session, at: &str) -> [Times; 2] {
+async fn both(session: &UserTree, at: &str) -> [Times; 2] {
     [shown(session, at).await.0, listed(session, at).await.0]
 }
 
-async fn mkdir(session: &Session, at: &str) {
+async fn mkdir(session: &UserTree, at: &str) {
     session.mkdir(&path(at), NewAttributes::default()).await.unwrap();
 }
 
 /// A session that made `/dir` and set its time, on its own node.
-async fn with_a_time() -> Session {
-    let session = Session::start();
+async fn with_a_time() -> UserTree {
+    let session = UserTree::start();
     mkdir(&session, "/dir").await;
     session.set_attributes(&path("/dir"), SET_TIMES).await.unwrap();
     session.journal.asked();
@@ -65,7 +65,7 @@ async fn without_a_time_it_shows_the_current_day_after_40_days_too() {
         let node =
             Node::with_clock(buckets, Budget::new(BUDGET_BYTES), Arc::clone(&journal) as Arc<dyn Journal>, clock);
         let vfs = Vfs::new(&Arc::new(user("alice", &mounts)), &Arc::new(acme()), &node);
-        Session { vfs, node, bucket: Arc::clone(&bucket), journal: Arc::clone(&journal) }
+        UserTree { vfs, node, bucket: Arc::clone(&bucket), journal: Arc::clone(&journal) }
     };
     let nodes = [node(), node()];
     mkdir(&nodes[0], "/in/made").await;
@@ -89,7 +89,7 @@ async fn without_a_time_it_shows_the_current_day_after_40_days_too() {
 // S101: A time that was set on a directory is kept in the journal, by bucket and key: every session sees it, on every node …
 #[tokio::test(start_paused = true)]
 async fn a_time_that_one_session_set_all_see_and_a_mode_its_own_alone() {
-    let session = Session::start();
+    let session = UserTree::start();
     mkdir(&session, "/dir").await;
     session.bucket.insert("acme/implied/x", "x");
     session.set_attributes(&path("/dir"), times_and_mode()).await.unwrap();
@@ -115,7 +115,7 @@ async fn a_time_that_one_session_set_all_see_and_a_mode_its_own_alone() {
 #[tokio::test(start_paused = true)]
 async fn mounts_and_what_leads_to_them_have_times_too() {
     let mounts = &[("/", "acme/", Permissions::ALL), ("/in/vendor", "vendor/", Permissions::ALL)];
-    let session = Session::with_mounts(mounts);
+    let session = UserTree::with_mounts(mounts);
     for name in ["/", "/in", "/in/vendor"] {
         session.set_attributes(&path(name), SET_TIMES).await.unwrap();
     }
@@ -126,7 +126,7 @@ async fn mounts_and_what_leads_to_them_have_times_too() {
     for name in ["/in", "/in/vendor"] {
         assert_eq!(both(&another, name).await, [TIMES, TIMES], "{name}");
     }
-    let elsewhere = Session::with_mounts(&[("/in", "acme/in/", Permissions::ALL)]);
+    let elsewhere = UserTree::with_mounts(&[("/in", "acme/in/", Permissions::ALL)]);
     assert!(matches!(elsewhere.set_attributes(&path("/"), SET_TIMES).await, Err(Error::OnlyLists)));
 }
 
@@ -199,7 +199,7 @@ async fn parents_that_mkdir_makes_are_new_too() {
 // S169: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
 #[tokio::test(start_paused = true)]
 async fn a_rename_takes_times_along() {
-    let session = Session::start();
+    let session = UserTree::start();
     for name in ["/empty", "/full", "/full/sub", "/fuller"] {
         mkdir(&session, name).await;
         session.set_attributes(&path(name), SET_TIMES).await.unwrap();
@@ -230,7 +230,7 @@ async fn a_rename_takes_times_along() {
 // S170: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
 #[tokio::test(start_paused = true)]
 async fn a_time_goes_when_its_directory_is_not_found() {
-    let session = Session::start();
+    let session = UserTree::start();
     let elsewhere = session.elsewhere();
     for (dropped_by, is_dropped) in [("STAT", true), ("STAT/", true), ("OPENDIR", true), ("READDIR", true), ("", false)]
     {
@@ -262,7 +262,7 @@ async fn a_time_goes_when_its_directory_is_not_found() {
 #[tokio::test(start_paused = true)]
 async fn times_below_a_directory_that_has_none_go_with_it() {
     for dropped_by in ["STAT", "OPENDIR", "MKDIR", "RMDIR", "RENAME"] {
-        let session = Session::start();
+        let session = UserTree::start();
         let elsewhere = session.elsewhere();
         session.bucket.insert("acme/dir/sub/x", "x");
         session.set_attributes(&path("/dir/sub"), SET_TIMES).await.unwrap();
@@ -292,7 +292,7 @@ async fn times_below_a_directory_that_has_none_go_with_it() {
 // S170: A time whose directory others removed is dropped by the next STAT or listing that doesn't find it, ten seconds …
 #[tokio::test(start_paused = true)]
 async fn the_node_that_set_a_time_forgets_it_too_when_its_directory_is_not_found() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/dir/sub/x", "x");
     session.journal.set_down(true);
     for name in ["/dir", "/dir/sub", "/dir-1"] {
@@ -354,7 +354,7 @@ async fn while_the_journal_is_down_a_node_has_its_own() {
 // S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
 async fn what_another_node_set_later_stays_when_the_journal_is_told() {
-    let session = Session::start();
+    let session = UserTree::start();
     let elsewhere = session.elsewhere();
     for name in ["/a", "/b", "/b/sub"] {
         mkdir(&session, name).await;
@@ -386,7 +386,7 @@ async fn what_another_node_set_later_stays_when_the_journal_is_told() {
 // S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
 async fn a_journal_that_is_down_is_asked_now_and_then_and_then_hears_of_all_at_once() {
-    let session = Session::start();
+    let session = UserTree::start();
     let names: Vec<String> = (0..2_500).map(|number| format!("/dir/{number:04}")).collect();
     for name in &names {
         session.bucket.insert(&format!("acme{name}/x"), "x");
@@ -475,7 +475,7 @@ async fn each_verb_asks_the_journal_once_of_directories() {
 async fn a_listing_of_mounts_asks_the_journal_once() {
     let names: Vec<_> = (0..50).map(|number| (format!("/in/{number:02}"), format!("vendor-{number}/"))).collect();
     let mounts: Vec<_> = names.iter().map(|(at, prefix)| (at.as_str(), prefix.as_str(), Permissions::ALL)).collect();
-    let session = Session::with_mounts(&mounts);
+    let session = UserTree::with_mounts(&mounts);
     for (number, set) in [(7, SET_TIMES), (8, SET_OTHER)] {
         session.set_attributes(&path(&names[number].0), set).await.unwrap();
     }

@@ -5,7 +5,7 @@ use crate::store::memory::Moment;
 
 #[tokio::test]
 async fn a_download_is_the_file() {
-    let session = Session::start();
+    let session = UserTree::start();
     let content: Vec<u8> = (0..3 * MIB).map(|n| u8::try_from(n % 251).unwrap()).collect();
     session.bucket.insert("acme/a", content.clone());
     let handle = session.open_read(&path("/a")).await.unwrap();
@@ -20,7 +20,7 @@ async fn a_download_is_the_file() {
 // S55: A file in an archive can't be opened for reading.
 #[tokio::test]
 async fn what_is_no_file_cannot_be_read() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/dir/x", "");
     session.bucket.insert("acme/cold", "x");
     session.bucket.archive("acme/cold");
@@ -38,7 +38,7 @@ async fn what_is_no_file_cannot_be_read() {
 // S25: If S3 holds both `x` and `x/…`, STAT, SETSTAT, OPEN and REMOVE reach the file, OPENDIR the directory; …
 #[tokio::test]
 async fn where_both_are_open_reaches_the_file_and_opendir_the_directory() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/both", "file");
     session.bucket.insert("acme/both/x", "");
     assert_eq!(session.stat(&path("/both")).await.unwrap().kind, Kind::File);
@@ -49,7 +49,7 @@ async fn where_both_are_open_reaches_the_file_and_opendir_the_directory() {
 
 #[tokio::test(start_paused = true)]
 async fn a_size_seen_long_ago_is_not_believed() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", vec![7; 9 * MIB]);
     session.stat(&path("/a")).await.unwrap();
     tokio::time::advance(Duration::from_secs(3)).await;
@@ -61,7 +61,7 @@ async fn a_size_seen_long_ago_is_not_believed() {
 #[tokio::test]
 async fn who_creates_opens_what_another_makes_meanwhile() {
     for exclusive in [false, true] {
-        let session = Session::start();
+        let session = UserTree::start();
         let opened = session.open_create(&path("/a"), exclusive, NewAttributes::default()).await.unwrap();
         let Created::Missing(pending) = opened else { panic!("there is nothing") };
         let asked = if exclusive { vec![] } else { vec![Verb::Read, Verb::List] };
@@ -83,7 +83,7 @@ async fn who_creates_opens_what_another_makes_meanwhile() {
 // S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of …
 #[tokio::test]
 async fn an_empty_file_that_is_being_made_keeps_its_name() {
-    let session = Session::start();
+    let session = UserTree::start();
     let opened = session.open_create(&path("/a"), false, NewAttributes::default()).await.unwrap();
     let Created::Missing(pending) = opened else { panic!("there is nothing") };
     let hold = session.bucket.hold(Verb::Put, Moment::Request);
@@ -100,7 +100,7 @@ async fn an_empty_file_that_is_being_made_keeps_its_name() {
 #[tokio::test]
 async fn what_is_removed_while_it_is_read_is_gone_whatever_s3_calls_it() {
     for scoped in [false, true] {
-        let session = Session::start();
+        let session = UserTree::start();
         if scoped {
             session.bucket.forbid_missing();
         }
@@ -123,7 +123,7 @@ async fn what_is_removed_while_it_is_read_is_gone_whatever_s3_calls_it() {
 async fn a_file_that_appears_between_two_questions_is_found() {
     for scoped in [false, true] {
         for stat in [false, true] {
-            let session = Session::start();
+            let session = UserTree::start();
             if scoped {
                 session.bucket.forbid_missing();
             }

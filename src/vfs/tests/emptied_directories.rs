@@ -3,7 +3,7 @@
 use super::*;
 
 /// Removes a directory and all its entries that a client sees, from the inside out.
-async fn remove_tree(session: &Session, at: &str) {
+async fn remove_tree(session: &UserTree, at: &str) {
     for Entry { name, metadata } in session.entries(at).await {
         let below = format!("{at}/{name}");
         match metadata.kind {
@@ -18,7 +18,7 @@ async fn remove_tree(session: &Session, at: &str) {
 // S23: An upload makes missing parents. A directory without a marker gets one when a session takes something from it, …
 #[tokio::test(start_paused = true)]
 async fn a_directory_that_s3_only_implies_does_not_end_with_its_last_file() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.upload("/made/by/upload", "x").await;
     session.bucket.insert("acme/out/2026/a.csv", "x");
     session.bucket.insert("acme/moved/from/x", "x");
@@ -45,7 +45,7 @@ async fn a_directory_that_s3_only_implies_does_not_end_with_its_last_file() {
 // S23: An upload makes missing parents. A directory without a marker gets one when a session takes something from it, …
 #[tokio::test(start_paused = true)]
 async fn a_tree_that_s3_only_implies_can_be_removed_by_several_sessions() {
-    let session = Session::start();
+    let session = UserTree::start();
     for key in ["a", "y/b", "y/z/c"] {
         session.bucket.insert(&format!("acme/t/x/{key}"), "1");
     }
@@ -62,7 +62,7 @@ async fn a_tree_that_s3_only_implies_can_be_removed_by_several_sessions() {
 // S23: An upload makes missing parents. A directory without a marker gets one when a session takes something from it, …
 #[tokio::test(start_paused = true)]
 async fn a_marker_costs_one_request_a_directory_and_none_where_it_was_seen() {
-    let session = Session::start();
+    let session = UserTree::start();
     for n in 0..4 {
         session.bucket.insert(&format!("acme/d/{n}"), "x");
     }
@@ -88,7 +88,7 @@ async fn a_marker_costs_one_request_a_directory_and_none_where_it_was_seen() {
 #[tokio::test(start_paused = true)]
 async fn a_poller_that_may_only_read_and_delete_lists_its_empty_directory_again() {
     let permissions = [Permission::Read, Permission::List, Permission::Delete].into_iter().collect();
-    let session = Session::with_permissions(permissions);
+    let session = UserTree::with_permissions(permissions);
     for key in ["acme/out/2026/a.csv", "acme/out/2026/b.csv", "acme/box/x"] {
         session.bucket.insert(key, "x");
     }

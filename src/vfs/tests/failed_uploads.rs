@@ -19,7 +19,7 @@ fn full() -> store::Error {
 }
 
 /// Uploads a small file whose CLOSE fails with `error`.
-async fn fail(session: &Session, at: &str, error: store::Error) {
+async fn fail(session: &UserTree, at: &str, error: store::Error) {
     let mut handle = session.create(at).await;
     handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
     session.bucket.fail(Verb::Put, Request, error);
@@ -35,7 +35,7 @@ fn is_refused<T>(opened: &Result<T>) -> bool {
     matches!(opened, Err(Error::StorageFails(_) | Error::UploadsDenied(_)))
 }
 
-async fn refuses(session: &Session) -> bool {
+async fn refuses(session: &UserTree) -> bool {
     is_refused(&session.open("/next", CREATE).await)
 }
 
@@ -51,7 +51,7 @@ async fn after_an_upload_failed_for_its_buckets_sake_every_open_for_writing_is_r
         ),
         (full(), "the storage did not take the last upload: the storage is full"),
     ] {
-        let session = Session::start();
+        let session = UserTree::start();
         session.bucket.insert("acme/there", "x");
         fail(&session, "/a", cause.clone()).await;
         session.requested();
@@ -78,7 +78,7 @@ async fn after_an_upload_failed_for_its_buckets_sake_every_open_for_writing_is_r
 #[tokio::test(start_paused = true)]
 async fn a_failure_counts_wherever_the_upload_meets_it() {
     for verb in [Verb::CreateUpload, Verb::UploadPart, Verb::CompleteUpload] {
-        let session = Session::start();
+        let session = UserTree::start();
         session.bucket.fail(verb, Request, unreachable());
         let mut handle = session.create("/a").await;
         handle.write(0, vec![7; 9 * MIB].into()).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_failure_counts_wherever_the_upload_meets_it() {
         assert!(refuses(&session).await, "{verb:?}");
     }
     // The client disconnects after its upload failed in the background.
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.fail(Verb::CreateUpload, Request, unreachable());
     let mut handle = session.create("/a").await;
     handle.write(0, vec![7; 9 * MIB].into()).await.unwrap();
@@ -98,13 +98,13 @@ async fn a_failure_counts_wherever_the_upload_meets_it() {
     handle.leave().await;
     assert!(refuses(&session).await);
     // S3 is unreachable when the name is asked for.
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.fail(Verb::List, Request, unreachable());
     let handle = session.create("/directory/a").await;
     handle.close().await.unwrap_err();
     assert!(refuses(&session).await);
     // S3 is unreachable when a changed file is read back.
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "old bytes");
     let mut handle = session.open("/a", KEEP).await.unwrap();
     handle.write(0, Bytes::from_static(b"new")).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_failure_counts_wherever_the_upload_meets_it() {
 // S181: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
 #[tokio::test(start_paused = true)]
 async fn other_users_and_mounts_are_not_refused() {
-    let session = Session::with_mounts(&[("/", "acme/", Permissions::ALL), ("/other", "other/", Permissions::ALL)]);
+    let session = UserTree::with_mounts(&[("/", "acme/", Permissions::ALL), ("/other", "other/", Permissions::ALL)]);
     fail(&session, "/a", unreachable()).await;
     assert!(refuses(&session).await);
     assert!(session.open("/other/a", CREATE).await.is_ok(), "another mount");
@@ -130,7 +130,7 @@ async fn other_users_and_mounts_are_not_refused() {
 // S182: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
 #[tokio::test(start_paused = true)]
 async fn two_denied_names_in_a_row_are_heard_by_their_session_alone() {
-    let session = Session::start();
+    let session = UserTree::start();
     let (another, bob) = (session.another(), session.of(user("bob", ALL), acme()));
     for _ in 0..3 {
         fail(&session, "/a", forbidden()).await;
@@ -151,7 +151,7 @@ async fn two_denied_names_in_a_row_are_heard_by_their_session_alone() {
 // S182: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_denied_in_a_loop_hurts_none_of_the_others() {
-    let session = Session::with_mounts(&[("/", "acme/", Permissions::ALL), ("/other", "other/", Permissions::ALL)]);
+    let session = UserTree::with_mounts(&[("/", "acme/", Permissions::ALL), ("/other", "other/", Permissions::ALL)]);
     let (another, bob) = (session.another(), session.of(user("bob", ALL), acme()));
     let (mut denied, mut refused) = (0, 0);
     for round in 0..200 {
@@ -175,7 +175,7 @@ async fn a_session_that_is_denied_in_a_loop_hurts_none_of_the_others() {
 #[tokio::test(start_paused = true)]
 async fn no_other_failure_counts() {
     let conflict = store::Error::Conflict { request: "PreconditionFailed, HTTP 412".into() };
-    let session = Session::start();
+    let session = UserTree::start();
     for (number, error) in [
         store::Error::Refused { code: "InvalidRequest".into(), message: String::new(), request: "HTTP 400".into() },
         store::Error::Refused { code: "NoSuchBucket".into(), message: String::new(), request: "HTTP 404".into() },
@@ -210,7 +210,7 @@ async fn no_other_failure_counts() {
 // S181: After an upload failed for its bucket's sake, because S3 gave no answer or an error of its own (5xx) to any …
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_was_lost_is_no_failure() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.fail(Verb::Put, store::memory::Moment::Answer, unreachable());
     session.upload("/a", "x").await;
     assert!(!refuses(&session).await);
@@ -219,7 +219,7 @@ async fn an_answer_that_was_lost_is_no_failure() {
 // S184: One OPEN goes through every two seconds, whatever becomes of it, so that the first that comes two seconds after …
 #[tokio::test(start_paused = true)]
 async fn a_silent_open_keeps_nobody_waiting() {
-    let session = Session::start();
+    let session = UserTree::start();
     fail(&session, "/a", full()).await;
     let mut silent = Vec::new();
     for _ in 0..5 {
@@ -237,7 +237,7 @@ async fn a_silent_open_keeps_nobody_waiting() {
 // S184: One OPEN goes through every two seconds, whatever becomes of it, so that the first that comes two seconds after …
 #[tokio::test(start_paused = true)]
 async fn an_open_that_an_outage_refuses_uses_up_no_turn_of_a_session_that_was_denied() {
-    let session = Session::start();
+    let session = UserTree::start();
     let another = session.another();
     let theirs = another.create("/theirs").await;
     for at in ["/a", "/b"] {
@@ -257,7 +257,7 @@ async fn an_open_that_an_outage_refuses_uses_up_no_turn_of_a_session_that_was_de
 #[tokio::test(start_paused = true)]
 async fn after_an_outage_a_client_that_tries_again_is_admitted_within_two_seconds() {
     for outage in [0, 700, 5_000, 29_000] {
-        let session = Session::start();
+        let session = UserTree::start();
         let began = Instant::now();
         fail(&session, "/a", unreachable()).await;
         while began.elapsed() < Duration::from_millis(outage) {
@@ -287,7 +287,7 @@ async fn after_an_outage_a_client_that_tries_again_is_admitted_within_two_second
 async fn whatever_is_stored_ends_it() {
     for denied in [false, true] {
         let start = async || {
-            let session = Session::start();
+            let session = UserTree::start();
             session.upload("/old", "x").await;
             for at in ["/a", "/b"].iter().skip(usize::from(!denied)) {
                 fail(&session, at, if denied { forbidden() } else { unreachable() }).await;
@@ -313,7 +313,7 @@ async fn whatever_is_stored_ends_it() {
         assert!(!refuses(&session).await, "a copy");
     }
     // Neither later parts of the failed upload end the outage, nor uploads of a session that was not denied.
-    let session = Session::start();
+    let session = UserTree::start();
     let mut handle = session.create("/large").await;
     let hold = session.bucket.hold(Verb::UploadPart, Request);
     session.bucket.fail(Verb::UploadPart, Request, unreachable());
@@ -323,7 +323,7 @@ async fn whatever_is_stored_ends_it() {
     settle().await;
     assert_eq!(session.bucket.count(Verb::UploadPart), 2);
     assert!(refuses(&session).await);
-    let session = Session::start();
+    let session = UserTree::start();
     for at in ["/a", "/b"] {
         fail(&session, at, forbidden()).await;
     }
@@ -335,7 +335,7 @@ async fn whatever_is_stored_ends_it() {
 #[tokio::test(start_paused = true)]
 async fn it_ends_by_itself_half_a_minute_after_the_last_failure() {
     for error in [unreachable(), forbidden()] {
-        let session = Session::start();
+        let session = UserTree::start();
         for at in ["/a", "/b"] {
             let handle = session.create(at).await;
             session.bucket.fail(Verb::Put, Request, error.clone());
@@ -354,7 +354,7 @@ async fn it_ends_by_itself_half_a_minute_after_the_last_failure() {
 // S186: Nothing else is refused: neither OPEN for reading, STAT, listings, SETSTAT, REMOVE, RENAME, MKDIR and RMDIR, nor …
 #[tokio::test(start_paused = true)]
 async fn nothing_but_open_for_writing_is_refused() {
-    let session = Session::start();
+    let session = UserTree::start();
     for key in ["acme/a", "acme/b", "acme/directory/x"] {
         session.bucket.insert(key, "bytes");
     }

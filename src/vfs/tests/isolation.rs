@@ -39,7 +39,7 @@ const ESCAPES: &[&[u8]] = &[
 ];
 
 /// Runs every operation on a path, and ignores errors.
-async fn everything(session: &Session, raw: &[u8]) {
+async fn everything(session: &UserTree, raw: &[u8]) {
     let Ok(target) = session.path(raw) else { return };
     let new = NewAttributes { times: Some(TIMES), mode: Some(0o600) };
     let kept = path("/in/kept");
@@ -66,15 +66,15 @@ async fn everything(session: &Session, raw: &[u8]) {
     let _ = session.remove(&target).await;
 }
 
-fn jailed(mounts: &[(&str, &str, Permissions)]) -> Session {
-    let session = Session::with_mounts(mounts);
+fn jailed(mounts: &[(&str, &str, Permissions)]) -> UserTree {
+    let session = UserTree::with_mounts(mounts);
     for key in ["acme/in/file", "acme/in/kept", "acme/in/dir/", "acme-archive/secret", "globex/secret", "globex/in/"] {
         session.bucket.insert(key, "secret");
     }
     session
 }
 
-fn assert_jailed(session: &Session, prefix: &str, raw: &[u8]) {
+fn assert_jailed(session: &UserTree, prefix: &str, raw: &[u8]) {
     for request in session.bucket.requests() {
         for name in [Some(&request.name), request.source.as_ref()].into_iter().flatten() {
             assert!(name.starts_with(prefix), "{:?} led to {request:?}", raw.escape_ascii().to_string());
@@ -132,7 +132,7 @@ async fn virtual_directories_only_list() {
 // S13: A rename from one mount to another is refused.
 #[tokio::test]
 async fn a_mount_can_be_neither_renamed_nor_removed_nor_replaced() {
-    let session = Session::with_mounts(&[("/", "acme/", Permissions::ALL), ("/a/b", "shared/", Permissions::ALL)]);
+    let session = UserTree::with_mounts(&[("/", "acme/", Permissions::ALL), ("/a/b", "shared/", Permissions::ALL)]);
     session.bucket.insert("acme/a", "a file that the mount's parent hides");
     session.bucket.insert("acme/file", "x");
     for raw in ["/", "/a", "/a/b"] {

@@ -14,8 +14,8 @@ const TOLD: Duration = Duration::from_secs(15);
 const SET: (Times, u32) = (TIMES, 0o100_640);
 
 /// A session that stored `/a` and then set its times, and another one.
-async fn two_sessions() -> (Session, Session) {
-    let session = Session::start();
+async fn two_sessions() -> (UserTree, UserTree) {
+    let session = UserTree::start();
     session.upload("/a", "x").await;
     session.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
     let another = session.another();
@@ -75,7 +75,7 @@ async fn they_follow_a_rename_by_any_session() {
 // S93: Late times and modes follow a RENAME, and end with REMOVE.
 #[tokio::test]
 async fn a_file_that_was_uploaded_in_parts_has_another_etag_after_a_rename_and_keeps_them() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.upload("/a", vec![7; 20 * MIB]).await;
     session.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
     session.another().rename(&path("/a"), &path("/b"), Replace::No).await.unwrap();
@@ -211,7 +211,7 @@ async fn the_row_of_an_older_version_gives_way_when_the_journal_is_told() {
 // S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
 async fn what_was_set_before_the_journal_was_down_joins_what_it_is_told() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.set_time(now() - 100_000);
     session.upload("/a", "x").await;
     let key = Prefix::parse("acme/").unwrap().key("a").unwrap();
@@ -232,8 +232,8 @@ async fn what_was_set_before_the_journal_was_down_joins_what_it_is_told() {
 
 /// A node that set a time and a mode while the journal was down, and another node. The journal answers again, but the
 /// first node has not written into it yet.
-async fn two_nodes_of_which_one_set_mode_and_time_alone() -> (Session, Session) {
-    let session = Session::start();
+async fn two_nodes_of_which_one_set_mode_and_time_alone() -> (UserTree, UserTree) {
+    let session = UserTree::start();
     session.upload("/a", "x").await;
     session.journal.set_down(true);
     session.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
@@ -277,7 +277,7 @@ async fn a_verb_asks_the_journal_once() {
 
 #[tokio::test]
 async fn a_listing_asks_the_journal_once_a_page() {
-    let session = Session::start();
+    let session = UserTree::start();
     for number in 0..2_500 {
         session.bucket.insert(&format!("acme/many/{number:04}"), "x");
     }

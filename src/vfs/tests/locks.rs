@@ -26,20 +26,20 @@ enum Place {
 }
 
 /// Two sessions on a bucket whose answers take a moment.
-fn two(place: Place) -> [Session; 2] {
+fn two(place: Place) -> [UserTree; 2] {
     let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::shared()));
     bucket.answer_after(Duration::from_millis(20));
-    let one = Session::on_a_node(user("alice", ALL), bucket, journal, BUDGET_BYTES);
+    let one = UserTree::on_a_node(user("alice", ALL), bucket, journal, BUDGET_BYTES);
     let other = if place == Place::Node { one.another() } else { one.elsewhere() };
     [one, other]
 }
 
-async fn lock(session: &Session) -> Result<WriteHandle> {
+async fn lock(session: &UserTree) -> Result<WriteHandle> {
     session.open("/a", EXCLUSIVE).await
 }
 
 /// Checks that the OPEN is refused without a request to S3.
-async fn assert_refused(session: &Session) {
+async fn assert_refused(session: &UserTree) {
     session.requested();
     let asked = Instant::now();
     let refused = lock(session).await;
@@ -52,7 +52,7 @@ async fn settle() {
     sleep(Duration::from_millis(1)).await;
 }
 
-async fn assert_no_lock_left(sessions: &[Session]) {
+async fn assert_no_lock_left(sessions: &[UserTree]) {
     settle().await;
     assert_eq!(sessions[0].journal.locks(), 0);
     assert!(sessions.iter().all(|session| session.node.locks.is_empty()));
@@ -126,7 +126,7 @@ async fn of_sessions_that_lock_in_a_loop_one_has_the_lock_at_a_time() {
         let [one, other] = two(place);
         let held = std::sync::atomic::AtomicUsize::new(0);
         let (held, order) = (&held, std::sync::atomic::Ordering::SeqCst);
-        let worker = |session: Session, pause: u64| async move {
+        let worker = |session: UserTree, pause: u64| async move {
             let (mut won, mut refused) = (0, 0);
             for round in 0..200 {
                 match lock(&session).await {
@@ -399,7 +399,7 @@ async fn making_an_empty_file_respects_a_lock_if_it_is_exclusive() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lock_takes_one_question_at_open_and_two_at_close_of_a_shared_journal_alone() {
-    let locks = |session: &Session| {
+    let locks = |session: &UserTree| {
         let asked = session.journal.asked().into_iter();
         asked.filter(|question| question.contains("lock")).collect::<Vec<_>>()
     };
@@ -430,7 +430,7 @@ async fn a_lock_takes_one_question_at_open_and_two_at_close_of_a_shared_journal_
     assert_eq!(locks(&one), [""; 0], "nor does it take a row that isn't known to be there");
     handle.discard().await;
     assert_eq!(locks(&one), ["end_lock"]);
-    let alone = Session::start();
+    let alone = UserTree::start();
     lock(&alone).await.unwrap().close().await.unwrap();
     alone.remove(&path("/a")).await.unwrap();
     assert!(matches!(alone.remove(&path("/a")).await, Err(Error::NotFound)));

@@ -39,7 +39,7 @@ const BUDGET_BYTES: u64 = 64 * MIB as u64;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One user's tree on a bucket that others use too. It derefs to the [`Vfs`].
-struct Session {
+struct UserTree {
     vfs: Vfs,
     node: Arc<Node>,
     bucket: Arc<MemoryBucket>,
@@ -60,7 +60,7 @@ impl Buckets for OneBucket {
     }
 }
 
-impl Session {
+impl UserTree {
     /// alice of acme, with all permissions in `acme/`.
     fn start() -> Self {
         Self::with_mounts(ALL)
@@ -154,7 +154,7 @@ impl Session {
     }
 }
 
-impl Deref for Session {
+impl Deref for UserTree {
     type Target = Vfs;
 
     fn deref(&self) -> &Vfs {
@@ -208,7 +208,7 @@ fn path(raw: &str) -> VirtualPath {
 // S5: A relative path begins at the landing directory.
 #[test]
 fn relative_paths_begin_at_the_landing_directory() {
-    let session = Session::landing_at("/in");
+    let session = UserTree::landing_at("/in");
     assert_eq!(session.landing(), &path("/in"));
     for (raw, meant) in [("", "/in"), (".", "/in"), ("a/../b", "/in/b"), ("../b", "/b"), ("/x/", "/x")] {
         assert_eq!(session.path(raw.as_bytes()).unwrap().as_str(), meant);

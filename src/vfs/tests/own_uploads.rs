@@ -12,7 +12,7 @@ fn shown(entries: &[Entry]) -> Vec<(&str, Kind, u64)> {
 #[tokio::test]
 async fn a_directory_that_a_session_uploads_into_is_not_empty_for_it() {
     for at in ["/d/x", "/d/e/f/x"] {
-        let session = Session::start();
+        let session = UserTree::start();
         session.mkdir(&path("/d"), NewAttributes::default()).await.unwrap();
         session.mkdir(&path("/dx"), NewAttributes::default()).await.unwrap();
         let mut upload = session.create(at).await;
@@ -27,7 +27,7 @@ async fn a_directory_that_a_session_uploads_into_is_not_empty_for_it() {
 
 #[tokio::test]
 async fn an_upload_keeps_no_directory_for_others_nor_once_it_is_gone() {
-    let session = Session::start();
+    let session = UserTree::start();
     for at in ["/a", "/b", "/c", "/d"] {
         session.mkdir(&path(at), NewAttributes::default()).await.unwrap();
     }
@@ -51,7 +51,7 @@ async fn an_upload_keeps_no_directory_for_others_nor_once_it_is_gone() {
 /// STAT and RMDIR agree whether the directory exists.
 #[tokio::test]
 async fn a_directory_that_an_upload_is_to_make_is_not_there_before() {
-    let session = Session::start();
+    let session = UserTree::start();
     let upload = session.create("/new/x").await;
     for answer in [
         session.stat(&path("/new")).await.map(|_| ()),
@@ -68,7 +68,7 @@ async fn a_directory_that_an_upload_is_to_make_is_not_there_before() {
 /// A directory that only the node remembers, because it could get no marker.
 #[tokio::test]
 async fn a_directory_that_was_emptied_counts_uploads_too() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/d/x", "x");
     let denied = store::Error::Forbidden { request: "403".into() };
     session.bucket.fail(Verb::Put, store::memory::Moment::Request, denied);
@@ -84,7 +84,7 @@ async fn a_directory_that_was_emptied_counts_uploads_too() {
 // S189: A session's listings show the files that it was uploading when they began as its STAT shows them, each once …
 #[tokio::test]
 async fn a_listing_shows_its_sessions_uploads_as_stat_does() {
-    let session = Session::start();
+    let session = UserTree::start();
     for key in ["acme/d/", "acme/d/a", "acme/d/c", "acme/d/e/x", "acme/d/old", "acme/d/zz"] {
         session.bucket.insert(key, "");
     }
@@ -124,7 +124,7 @@ async fn a_listing_shows_its_sessions_uploads_as_stat_does() {
 
 #[tokio::test]
 async fn an_upload_that_ends_while_its_directory_is_listed_is_shown_once() {
-    let session = Session::start();
+    let session = UserTree::start();
     for n in 0..2_500 {
         session.bucket.insert(&format!("acme/{n:05}"), "");
     }
@@ -157,7 +157,7 @@ async fn an_upload_that_ends_while_its_directory_is_listed_is_shown_once() {
 
 #[tokio::test]
 async fn a_page_of_uploads_alone_is_not_the_end() {
-    let session = Session::start();
+    let session = UserTree::start();
     let _uploads = [session.create("/b").await, session.create("/a").await];
     assert_eq!(session.names("/").await, ["a", "b"]);
     for n in 0..1_000 {
@@ -170,7 +170,7 @@ async fn a_page_of_uploads_alone_is_not_the_end() {
 #[tokio::test]
 async fn who_may_not_list_sees_mounts_alone() {
     let blind = Permissions::ALL.without(Permission::List);
-    let session = Session::with_mounts(&[("/", "acme/", blind), ("/m", "other/", Permissions::ALL)]);
+    let session = UserTree::with_mounts(&[("/", "acme/", blind), ("/m", "other/", Permissions::ALL)]);
     let _upload = session.create("/x").await;
     assert_eq!(session.names("/").await, ["m"]);
     let _inside = session.create("/m/x").await;

@@ -17,7 +17,7 @@ fn size(size: u64) -> SetAttributes {
 // S76: A change is a new version of the whole file, which appears when CLOSE answers OK.
 #[tokio::test]
 async fn a_file_opened_without_trunc_begins_as_it_is() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "old bytes");
     let mut handle = session.open("/a", UPDATE).await.unwrap();
     assert_eq!(handle.metadata().size, 9);
@@ -35,7 +35,7 @@ async fn a_file_opened_without_trunc_begins_as_it_is() {
 #[tokio::test]
 async fn appending_overwrites_nothing_and_leaves_no_hole_whatever_the_offsets_say() {
     const APPEND: WriteOptions = WriteOptions { read: true, append: true, ..KEEP };
-    let session = Session::start();
+    let session = UserTree::start();
     for old in [None, Some(""), Some("old bytes")] {
         for offsets in [[9, 10, 11], [0, 1, 2], [0, 0, 0], [10, 9, 9], [3, 3, 100], [1 << 40, 0, u64::MAX]] {
             session.bucket.delete("acme/a");
@@ -57,7 +57,7 @@ async fn appending_overwrites_nothing_and_leaves_no_hole_whatever_the_offsets_sa
 // S68: With APPEND each WRITE, and each copy, goes to the end of the file in the order of arrival, whatever its offset: …
 #[tokio::test]
 async fn the_end_is_where_a_size_or_a_copy_has_put_it() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "old bytes");
     session.bucket.insert("acme/b", "copied");
     let mut handle = session.open("/a", WriteOptions { append: true, ..KEEP }).await.unwrap();
@@ -77,7 +77,7 @@ async fn the_end_is_where_a_size_or_a_copy_has_put_it() {
 // S80: A file that was opened and not changed stays the same version.
 #[tokio::test]
 async fn what_is_not_changed_is_not_stored_again() {
-    let session = Session::start();
+    let session = UserTree::start();
     let before = session.bucket.insert("acme/a", "old bytes");
     let mut handle = session.open("/a", UPDATE).await.unwrap();
     handle.set_attributes(size(9)).unwrap();
@@ -93,7 +93,7 @@ async fn what_is_not_changed_is_not_stored_again() {
 // S85: A changed file keeps its mode and the object's other metadata, and shows the time of the change, unless …
 #[tokio::test]
 async fn a_changed_file_keeps_mode_and_metadata_and_shows_a_new_time() {
-    let session = Session::start();
+    let session = UserTree::start();
     let metadata = [("mtime", "1600000000"), ("atime", "1600000001"), ("mode", "33152"), ("origin", "elsewhere")];
     let metadata: BTreeMap<_, _> = metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     for by_path in [false, true] {
@@ -118,7 +118,7 @@ async fn a_changed_file_keeps_mode_and_metadata_and_shows_a_new_time() {
 // S85: A changed file keeps its mode and the object's other metadata, and shows the time of the change, unless …
 #[tokio::test]
 async fn a_changed_file_keeps_what_others_are_told_of_its_bytes_without_a_further_request() {
-    let session = Session::start();
+    let session = UserTree::start();
     let headers =
         Headers { cache_control: Some("no-store".into()), content_type: Some("text/csv".into()), ..Headers::default() };
     for (bytes, requests) in [
@@ -145,7 +145,7 @@ async fn a_changed_file_keeps_what_others_are_told_of_its_bytes_without_a_furthe
 // S85: A changed file keeps its mode and the object's other metadata, and shows the time of the change, unless …
 #[tokio::test]
 async fn a_mode_that_was_set_late_stays_with_a_changed_file() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.upload("/a", "old").await;
     session.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
     let mut handle = session.open("/a", KEEP).await.unwrap();
@@ -159,7 +159,7 @@ async fn a_mode_that_was_set_late_stays_with_a_changed_file() {
 // S79: A change replaces the version that was opened, and no other: if another writer has changed or removed the …
 #[tokio::test]
 async fn a_change_by_somebody_else_is_reported_and_not_overwritten() {
-    let session = Session::start();
+    let session = UserTree::start();
     for truncate in [false, true] {
         session.bucket.insert("acme/a", "old bytes");
         let mut handle = session.open("/a", KEEP).await.unwrap();
@@ -186,7 +186,7 @@ async fn a_change_by_somebody_else_is_reported_and_not_overwritten() {
 // S84: A size that is set by path is set at once, or by the upload of this session that is open; where that can't do …
 #[tokio::test]
 async fn a_size_set_by_path_reaches_the_open_upload() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "old bytes");
     let mut handle = session.open("/a", UPDATE).await.unwrap();
     session.set_attributes(&path("/a"), size(0)).await.unwrap();
@@ -211,7 +211,7 @@ async fn a_size_set_by_path_reaches_the_open_upload() {
 // S84: A size that is set by path is set at once, or by the upload of this session that is open; where that can't do …
 #[tokio::test]
 async fn a_size_that_an_upload_cannot_take_on_fails_its_close() {
-    let session = Session::start();
+    let session = UserTree::start();
     let handle = session.create("/a").await;
     // Each size adds no more than the largest hole, but the later ones exceed it in sum.
     for mib in [60, 120, 180] {
@@ -224,13 +224,13 @@ async fn a_size_that_an_upload_cannot_take_on_fails_its_close() {
 // S18: READ on a handle that is open for both needs no `read` for what was written through it, and needs it for what …
 #[tokio::test]
 async fn changing_a_file_needs_overwrite_and_reading_what_was_there_needs_read() {
-    let session = Session::with_permissions(Permissions::ALL.without(Permission::Overwrite));
+    let session = UserTree::with_permissions(Permissions::ALL.without(Permission::Overwrite));
     session.bucket.insert("acme/a", "old bytes");
     assert!(matches!(session.open("/a", KEEP).await, Err(Error::Denied(Permission::Overwrite))));
     let cut = session.set_attributes(&path("/a"), size(1)).await;
     assert!(matches!(cut, Err(Error::Denied(Permission::Overwrite))));
 
-    let session = Session::with_permissions(Permissions::ALL.without(Permission::Read));
+    let session = UserTree::with_permissions(Permissions::ALL.without(Permission::Read));
     session.bucket.insert("acme/a", "old bytes");
     let mut handle = session.open("/a", UPDATE).await.unwrap();
     handle.write(0, Bytes::from_static(b"new")).await.unwrap();
@@ -244,13 +244,13 @@ async fn changing_a_file_needs_overwrite_and_reading_what_was_there_needs_read()
 // S144: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
 #[tokio::test]
 async fn permissions_are_asked_at_open_and_reading_what_was_there_needs_read_before_the_change_too() {
-    let opened = async |session: &Session| session.open_update(&path("/a"), UPDATE, NewAttributes::default()).await;
+    let opened = async |session: &UserTree| session.open_update(&path("/a"), UPDATE, NewAttributes::default()).await;
     for missing in [Permission::Write, Permission::Overwrite] {
-        let session = Session::with_permissions(Permissions::ALL.without(missing));
+        let session = UserTree::with_permissions(Permissions::ALL.without(missing));
         session.bucket.insert("acme/a", "old bytes");
         assert!(matches!(opened(&session).await, Err(Error::Denied(denied)) if denied == missing));
     }
-    let session = Session::with_permissions(Permissions::ALL.without(Permission::Read));
+    let session = UserTree::with_permissions(Permissions::ALL.without(Permission::Read));
     session.bucket.insert("acme/a", "old bytes");
     let Ok(OpenedUpdate::Unchanged(reader, update)) = opened(&session).await else { panic!("it is an upload") };
     assert!(matches!(reader.read(0, 4).await, Err(Error::Denied(Permission::Read))));
@@ -266,7 +266,7 @@ async fn permissions_are_asked_at_open_and_reading_what_was_there_needs_read_bef
 // S145: The first change is refused where another handle of the session uploads the file already, and so is all that …
 #[tokio::test]
 async fn of_two_files_open_for_both_one_is_changed() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "old bytes");
     let open = async || match session.open_update(&path("/a"), UPDATE, NewAttributes::default()).await.unwrap() {
         OpenedUpdate::Unchanged(reader, update) => (reader, update),
@@ -286,7 +286,7 @@ async fn of_two_files_open_for_both_one_is_changed() {
 // S86: A file in an archive can be replaced, not changed.
 #[tokio::test]
 async fn what_lies_in_an_archive_can_be_replaced_but_not_changed() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "old bytes");
     session.bucket.archive("acme/a");
     assert!(matches!(session.open("/a", KEEP).await, Err(Error::Archived)));
@@ -296,7 +296,7 @@ async fn what_lies_in_an_archive_can_be_replaced_but_not_changed() {
 
 #[tokio::test]
 async fn a_change_costs_what_it_changes() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", vec![1; 20 * MIB]);
     let mut handle = session.open("/a", KEEP).await.unwrap();
     handle.write(20 * MIB as u64, Bytes::from_static(b"x")).await.unwrap();
@@ -318,7 +318,7 @@ async fn a_change_of_what_is_gone_fails_as_such_whatever_s3_calls_it() {
     for scoped in [false, true] {
         for bytes in [9, 9 * MIB] {
             for written in [3, 9 * MIB] {
-                let session = Session::start();
+                let session = UserTree::start();
                 if scoped {
                     session.bucket.forbid_missing();
                 }

@@ -24,7 +24,7 @@ enum Operation {
 use Operation::*;
 
 impl Operation {
-    async fn run(self, session: &Session) -> Result<()> {
+    async fn run(self, session: &UserTree) -> Result<()> {
         let (file, dir, new) = (path("/file"), path("/dir"), path("/new"));
         match self {
             Download => session.open_read(&file).await.map(drop),
@@ -69,15 +69,15 @@ const NEEDS: &[(Operation, &[Permission])] = &[
 ];
 
 /// Sends OPEN with CREAT alone.
-async fn create(session: &Session, at: &str) -> Result<()> {
+async fn create(session: &UserTree, at: &str) -> Result<()> {
     match session.open_create(&path(at), false, NewAttributes::default()).await? {
         Created::Found(_) => Ok(()),
         Created::Missing(pending) => pending.make_empty(PATIENCE).await.map(drop),
     }
 }
 
-fn session(permissions: Permissions) -> Session {
-    let session = Session::with_permissions(permissions);
+fn session(permissions: Permissions) -> UserTree {
+    let session = UserTree::with_permissions(permissions);
     for key in ["acme/file", "acme/other", "acme/dir/"] {
         session.bucket.insert(key, "");
     }
@@ -168,7 +168,7 @@ async fn what_was_just_written_can_be_read_back_without_read() {
 async fn permissions_are_those_of_the_mount() {
     let reads = [Permission::Read, Permission::List].into_iter().collect();
     let writes = [Permission::Write].into_iter().collect();
-    let session = Session::with_mounts(&[("/out", "acme/out/", reads), ("/in", "acme/in/", writes)]);
+    let session = UserTree::with_mounts(&[("/out", "acme/out/", reads), ("/in", "acme/in/", writes)]);
     session.bucket.insert("acme/out/a", "x");
     session.bucket.insert("acme/in/a", "x");
     assert!(session.open_read(&path("/out/a")).await.is_ok());

@@ -5,7 +5,7 @@ use Verb::{CompleteUpload, Copy, CreateUpload, Head, List, Put, Read, Remove, Up
 
 #[tokio::test]
 async fn stat_of_a_file_is_one_head() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "x");
     session.stat(&path("/a")).await.unwrap();
     assert_eq!(session.requested(), [Head]);
@@ -13,7 +13,7 @@ async fn stat_of_a_file_is_one_head() {
 
 #[tokio::test]
 async fn stat_of_a_directory_or_of_nothing_is_a_head_and_a_listing() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/dir/x", "x");
     for forbidden in [false, true] {
         if forbidden {
@@ -33,7 +33,7 @@ async fn stat_of_a_directory_or_of_nothing_is_a_head_and_a_listing() {
 
 #[tokio::test]
 async fn a_small_upload_is_one_put() {
-    let session = Session::start();
+    let session = UserTree::start();
     let mut handle = session.create("/a").await;
     handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
     assert_eq!(session.requested(), [List], "of the directory, for all files of the next two seconds");
@@ -45,7 +45,7 @@ async fn a_small_upload_is_one_put() {
 
 #[tokio::test]
 async fn a_larger_upload_is_its_parts_and_two() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.upload("/first", "x").await;
     session.requested();
     session.upload("/a", vec![7; 20 * MIB]).await;
@@ -58,7 +58,7 @@ async fn a_larger_upload_is_its_parts_and_two() {
 
 #[tokio::test]
 async fn opening_an_upload_asks_only_where_the_flags_need_an_answer() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/empty", "");
     session.open_write(&path("/a"), CREATE, NewAttributes::default()).await.unwrap();
     assert_eq!(session.requested(), []);
@@ -72,7 +72,7 @@ async fn opening_an_upload_asks_only_where_the_flags_need_an_answer() {
 
 #[tokio::test]
 async fn a_small_download_is_one_get() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "abc");
     session.bucket.insert("acme/empty", "");
     for (at, bytes) in [("/a", &b"abc"[..]), ("/empty", b"")] {
@@ -85,7 +85,7 @@ async fn a_small_download_is_one_get() {
 
 #[tokio::test]
 async fn stat_and_open_of_a_large_file_fetch_no_byte() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", vec![7; 9 * MIB]);
     session.stat(&path("/a")).await.unwrap();
     let handle = session.open_read(&path("/a")).await.unwrap();
@@ -95,7 +95,7 @@ async fn stat_and_open_of_a_large_file_fetch_no_byte() {
 
 #[tokio::test]
 async fn a_listing_is_one_request_for_a_thousand_names() {
-    let session = Session::start();
+    let session = UserTree::start();
     for n in 0..2500 {
         session.bucket.insert(&format!("acme/dir/{n}"), "");
     }
@@ -105,7 +105,7 @@ async fn a_listing_is_one_request_for_a_thousand_names() {
 
 #[tokio::test]
 async fn mkdir_is_a_listing_and_a_put() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.mkdir(&path("/dir"), NewAttributes::default()).await.unwrap();
     assert_eq!(session.requested(), [List, Put]);
     assert_eq!(session.bucket.bytes("acme/dir/").unwrap(), Bytes::new());
@@ -118,7 +118,7 @@ async fn mkdir_is_a_listing_and_a_put() {
 
 #[tokio::test]
 async fn rmdir_is_a_listing_and_a_delete() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/dir/", "");
     session.bucket.insert("acme/dir/x", "");
     assert!(matches!(session.rmdir(&path("/dir")).await, Err(Error::NotEmpty)));
@@ -131,7 +131,7 @@ async fn rmdir_is_a_listing_and_a_delete() {
 
 #[tokio::test]
 async fn remove_is_a_head_and_a_delete() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "x");
     session.remove(&path("/a")).await.unwrap();
     assert_eq!(session.requested(), [Head, Remove]);
@@ -141,7 +141,7 @@ async fn remove_is_a_head_and_a_delete() {
 
 #[tokio::test]
 async fn rename_of_a_file_is_four() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "x");
     for (source, target, replace) in [("/a", "/b", Replace::No), ("/b", "/a", Replace::Yes)] {
         session.rename(&path(source), &path(target), replace).await.unwrap();
@@ -152,7 +152,7 @@ async fn rename_of_a_file_is_four() {
 
 #[tokio::test(start_paused = true)]
 async fn rename_of_a_file_with_times_is_four_too() {
-    let session = Session::start();
+    let session = UserTree::start();
     let times = SetAttributes { times: Some(TIMES), ..SetAttributes::default() };
     for (source, target) in [("/a.filepart", "/a"), ("/b.filepart", "/b")] {
         session.upload(source, vec![7; 20 * MIB]).await;
@@ -167,7 +167,7 @@ async fn rename_of_a_file_with_times_is_four_too() {
 
 #[tokio::test(start_paused = true)]
 async fn attributes_of_what_was_just_stored_cost_nothing() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.upload("/a", "x").await;
     session.requested();
     let wanted = SetAttributes { mode: Some(0o600), times: Some(TIMES), ..SetAttributes::default() };
@@ -189,7 +189,7 @@ async fn attributes_of_what_was_just_stored_cost_nothing() {
 // S10: The root and the parents of mounts exist even where no mount covers them; there they only list.
 #[tokio::test]
 async fn mounts_and_what_leads_to_them_cost_nothing() {
-    let session = Session::with_mounts(&[("/team/in", "acme/in/", Permissions::ALL)]);
+    let session = UserTree::with_mounts(&[("/team/in", "acme/in/", Permissions::ALL)]);
     for at in ["/", "/team", "/team/in"] {
         assert_eq!(session.stat(&path(at)).await.unwrap().kind, Kind::Directory);
     }

@@ -11,7 +11,7 @@ fn size(bytes: u64) -> SetAttributes {
     SetAttributes { size: Some(bytes), ..SetAttributes::default() }
 }
 
-async fn content(session: &Session, at: &str) -> Option<Vec<u8>> {
+async fn content(session: &UserTree, at: &str) -> Option<Vec<u8>> {
     match session.open_read(&path(at)).await {
         Ok(handle) => Some(handle.read(0, 100).await.unwrap().concat()),
         Err(Error::NotFound) => None,
@@ -20,8 +20,8 @@ async fn content(session: &Session, at: &str) -> Option<Vec<u8>> {
 }
 
 /// Two sessions. The first looked at `/a` just before the second replaced it.
-async fn overtaken(new: &'static str) -> (Session, Session) {
-    let first = Session::start();
+async fn overtaken(new: &'static str) -> (UserTree, UserTree) {
+    let first = UserTree::start();
     let second = first.another();
     second.upload("/a", "old").await;
     first.stat(&path("/a")).await.unwrap();
@@ -70,7 +70,7 @@ async fn times_and_sizes_are_set_on_the_file_that_is_there() {
 // S148: A request that acts uses a version that was seen before only where S3 confirms it in the same request, or …
 #[tokio::test(start_paused = true)]
 async fn what_another_node_or_program_replaced_is_acted_on_as_it_is_now() {
-    let session = Session::start();
+    let session = UserTree::start();
     let replaced = async |new: &'static str| {
         session.upload("/a", "old").await;
         session.stat(&path("/a")).await.unwrap();
@@ -93,7 +93,7 @@ async fn what_another_node_or_program_replaced_is_acted_on_as_it_is_now() {
 // S44: STAT of a directory that a listing of the node showed within two seconds is answered from it, unless a session …
 #[tokio::test(start_paused = true)]
 async fn a_directory_that_another_session_removed_or_renamed_is_gone() {
-    let first = Session::start();
+    let first = UserTree::start();
     let second = first.another();
     for name in ["/x", "/y", "/y/full"] {
         first.mkdir(&path(name), NewAttributes::default()).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_directory_that_another_session_removed_or_renamed_is_gone() {
 // S46: A node remembers the last 4,096 names for a tenant, and answers no session from what other credentials saw: …
 #[tokio::test(start_paused = true)]
 async fn no_session_is_answered_from_what_other_credentials_saw() {
-    let alice = Session::start();
+    let alice = UserTree::start();
     alice.bucket.insert("acme/dir/x", "x");
     alice.names("/").await;
     alice.requested();
@@ -139,7 +139,7 @@ async fn no_session_is_answered_from_what_other_credentials_saw() {
 // S97: The node shows times and modes that its own sessions set at once; those that another node set on the same …
 #[tokio::test(start_paused = true)]
 async fn times_that_another_session_sets_on_a_new_version_are_shown_at_once() {
-    let first = Session::start();
+    let first = UserTree::start();
     let second = first.another();
     first.upload("/a", "one").await;
     first.set_attributes(&path("/a"), SET_TIMES).await.unwrap();
@@ -152,7 +152,7 @@ async fn times_that_another_session_sets_on_a_new_version_are_shown_at_once() {
 // S147: A request that begins after another session of the node was told OK sees that session's changes, of …
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_another_sessions_change_overtook_is_not_remembered() {
-    let first = Session::start();
+    let first = UserTree::start();
     first.bucket.insert("acme/a", "old");
     let hold = first.bucket.hold(Verb::Head, store::memory::Moment::Answer);
     let looking = tokio::spawn({
@@ -172,7 +172,7 @@ async fn an_answer_that_another_sessions_change_overtook_is_not_remembered() {
 // S129: For a minute after an upload failed STAT doesn't show its session a file of the very size that it had: it is …
 #[tokio::test(start_paused = true)]
 async fn a_failed_upload_is_forgotten_when_any_session_stores_or_removes_the_file() {
-    let (first, a) = (Session::start(), path("/a"));
+    let (first, a) = (UserTree::start(), path("/a"));
     let second = first.another();
     first.upload("/a", "xyz").await;
     let fail = || first.note_failed_upload(&a, 3);

@@ -3,7 +3,7 @@
 
 use super::*;
 
-async fn put(session: &Session, at: &str) -> Result<u64> {
+async fn put(session: &UserTree, at: &str) -> Result<u64> {
     let mut handle = session.open(at, CREATE).await?;
     handle.write(0, Bytes::from_static(b"x")).await?;
     handle.close().await.map(|closed| closed.size)
@@ -12,7 +12,7 @@ async fn put(session: &Session, at: &str) -> Result<u64> {
 // S131: Nothing is stored below a name that is a file: OPEN, WRITE or CLOSE, MKDIR and RENAME answer that there is no …
 #[tokio::test(start_paused = true)]
 async fn nothing_is_stored_below_a_file() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/d/report.csv", "a file");
     session.upload("/y", "y").await;
     session.mkdir(&path("/e"), NewAttributes::default()).await.unwrap();
@@ -42,7 +42,7 @@ async fn nothing_is_stored_below_a_file() {
 // S131: Nothing is stored below a name that is a file: OPEN, WRITE or CLOSE, MKDIR and RENAME answer that there is no …
 #[tokio::test(start_paused = true)]
 async fn where_two_nodes_stored_both_the_node_that_stored_below_the_file_goes_on_there() {
-    let session = Session::start();
+    let session = UserTree::start();
     let mut below = session.open("/d/b", CREATE).await.unwrap();
     // The answer has arrived: nothing lies at `/d`.
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -58,7 +58,7 @@ async fn where_two_nodes_stored_both_the_node_that_stored_below_the_file_goes_on
 // S27: An upload onto a name that is a directory is refused, also by a session that hasn't seen it: at OPEN where the …
 #[tokio::test(start_paused = true)]
 async fn an_upload_onto_a_directory_is_refused_by_every_session() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/d/2026/report", "x");
     session.mkdir(&path("/d/made"), NewAttributes::default()).await.unwrap();
     for number in 0..1500 {
@@ -83,9 +83,9 @@ async fn an_upload_onto_a_directory_is_refused_by_every_session() {
 // S133: A new file costs one LIST of the directory that it lies in, which others that follow within two seconds share, …
 #[tokio::test(start_paused = true)]
 async fn siblings_share_one_question_and_a_directory_that_was_made_needs_none() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/d/x", "x");
-    let lists = |session: &Session| {
+    let lists = |session: &UserTree| {
         let lists = session.bucket.count(Verb::List);
         session.bucket.forget_requests();
         lists
@@ -121,7 +121,7 @@ async fn siblings_share_one_question_and_a_directory_that_was_made_needs_none() 
 // S27: An upload onto a name that is a directory is refused, also by a session that hasn't seen it: at OPEN where the …
 #[tokio::test(start_paused = true)]
 async fn what_another_session_makes_while_an_upload_is_open_is_not_hidden_by_its_close() {
-    let session = Session::start();
+    let session = UserTree::start();
     let another = session.another();
     for wait in [Duration::ZERO, Duration::from_secs(5)] {
         session.upload("/known", "x").await;
@@ -148,7 +148,7 @@ async fn what_another_session_makes_while_an_upload_is_open_is_not_hidden_by_its
 // S131: Nothing is stored below a name that is a file: OPEN, WRITE or CLOSE, MKDIR and RENAME answer that there is no …
 #[tokio::test(start_paused = true)]
 async fn what_was_known_below_a_name_ends_with_what_the_name_is() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.upload("/x", "a file").await;
     assert!(matches!(put(&session, "/x/y/z").await, Err(Error::BelowFile)));
     session.remove(&path("/x")).await.unwrap();
@@ -164,7 +164,7 @@ async fn what_was_known_below_a_name_ends_with_what_the_name_is() {
 // S27: An upload onto a name that is a directory is refused, also by a session that hasn't seen it: at OPEN where the …
 #[tokio::test(start_paused = true)]
 async fn a_write_is_refused_once_the_answer_is_there() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/d/2026/report", "x");
     let mut handle = session.create("/d/2026").await;
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -175,7 +175,7 @@ async fn a_write_is_refused_once_the_answer_is_there() {
 // S133: A new file costs one LIST of the directory that it lies in, which others that follow within two seconds share, …
 #[tokio::test(start_paused = true)]
 async fn a_file_that_took_the_directorys_name_meanwhile_is_noticed() {
-    let session = Session::start();
+    let session = UserTree::start();
     let handle = session.create("/d/x").await;
     tokio::task::yield_now().await;
     session.upload("/d", "a file").await;

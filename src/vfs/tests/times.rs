@@ -15,20 +15,20 @@ const AGE_SECONDS: i64 = 10_000;
 const IN_A_MOMENT: Duration = Duration::from_millis(150);
 
 /// The time of modification that both STAT and READDIR show.
-async fn modified(session: &Session, at: &str) -> i64 {
+async fn modified(session: &UserTree, at: &str) -> i64 {
     let (times, in_listing) = (shown(session, at).await.0, listed(session, at).await.0);
     assert_eq!(times, in_listing, "{at}");
     times.modified.into()
 }
 
-async fn is_of_now(session: &Session, at: &str) -> bool {
+async fn is_of_now(session: &UserTree, at: &str) -> bool {
     modified(session, at).await.abs_diff(now()) < 60
 }
 
 /// A session on a bucket whose clock is hours behind, so that S3's time is the upload's begin; another node; and that
 /// time.
-fn hours_ago() -> (Session, Session, i64) {
-    let session = Session::start();
+fn hours_ago() -> (UserTree, UserTree, i64) {
+    let session = UserTree::start();
     let then = now() - AGE_SECONDS;
     session.bucket.set_time(then);
     let elsewhere = session.elsewhere();
@@ -36,7 +36,7 @@ fn hours_ago() -> (Session, Session, i64) {
 }
 
 /// Uploads a file in parts for the time `took`.
-async fn upload_for(session: &Session, at: &str, took: Duration) {
+async fn upload_for(session: &UserTree, at: &str, took: Duration) {
     let mut handle = session.create(at).await;
     handle.write(0, vec![7; 20 * MIB].into()).await.unwrap();
     tokio::time::advance(took).await;
@@ -229,7 +229,7 @@ async fn renames_of_other_days_keep_it_too() {
 // S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
 #[tokio::test(start_paused = true)]
 async fn a_time_of_a_moment_ago_becomes_that_of_the_rename() {
-    let session = Session::start();
+    let session = UserTree::start();
     for (name, age, is_kept) in [("1", 0, false), ("2", 1_000, true)] {
         session.bucket.set_time(now() - age);
         session.bucket.insert(&format!("acme/{name}"), name);
@@ -245,7 +245,7 @@ async fn a_time_of_a_moment_ago_becomes_that_of_the_rename() {
 #[tokio::test(start_paused = true)]
 async fn a_time_and_that_of_the_rename_are_both_of_the_buckets_clock() {
     for (clock, source_age, is_kept) in [(-600, 0, false), (600, 0, false), (-600, 600, true), (600, 600, true)] {
-        let session = Session::start();
+        let session = UserTree::start();
         let copied_at = now() + clock;
         session.bucket.set_time(copied_at - source_age);
         session.bucket.insert("acme/file", "x");
@@ -267,7 +267,7 @@ async fn a_time_and_that_of_the_rename_are_both_of_the_buckets_clock() {
 }
 
 /// A directory of files that are hours old, and of one file whose own metadata has another time.
-fn directory(files: usize) -> (Session, Session, i64) {
+fn directory(files: usize) -> (UserTree, UserTree, i64) {
     let (session, elsewhere, then) = hours_ago();
     for number in 0..files {
         session.bucket.insert(&format!("acme/old/{number:05}"), "x");
@@ -329,7 +329,7 @@ async fn a_directory_that_is_renamed_right_after_a_close_takes_its_time_along() 
 // S92: The same bytes that another program puts there have the same ETag and may keep late times and modes for up …
 #[tokio::test]
 async fn the_same_bytes_that_come_a_minute_later_have_their_own_time() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.upload("/set", "x").await;
     session.set_attributes(&path("/set"), times_and_mode()).await.unwrap();
     session.bucket.insert("acme/renamed-0", "y");
@@ -373,7 +373,7 @@ async fn while_the_journal_is_down_a_node_shows_the_times_of_what_it_did_itself(
 #[tokio::test(start_paused = true)]
 async fn the_rename_of_a_directory_asks_the_journal_once_for_a_thousand_times_that_were_just_set() {
     const DIRECTORIES: usize = 1_200;
-    let session = Session::start();
+    let session = UserTree::start();
     let names: Vec<String> = (0..DIRECTORIES).map(|number| format!("{number:04}")).collect();
     for name in &names {
         session.bucket.insert(&format!("acme/old/{name}/file"), "x");

@@ -6,7 +6,7 @@ const EXCLUSIVE: WriteOptions = WriteOptions { exclusive: true, ..CREATE };
 const NO_CREATE: WriteOptions = WriteOptions { create: false, truncate: false, ..CREATE };
 
 /// The answer to an OPEN, in a word.
-async fn opened(session: &Session, at: &str, options: WriteOptions) -> &'static str {
+async fn opened(session: &UserTree, at: &str, options: WriteOptions) -> &'static str {
     match session.open(at, options).await {
         Ok(_) => "open",
         Err(Error::NotFound) => "not found",
@@ -20,7 +20,7 @@ async fn opened(session: &Session, at: &str, options: WriteOptions) -> &'static 
 // S67: OPEN with EXCL is refused at once where a file is, or a session of any node is creating one of that name with …
 #[tokio::test]
 async fn every_combination_of_flags_means_something() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/full", "x");
     session.bucket.insert("acme/empty", "");
     session.bucket.insert("acme/dir/x", "");
@@ -52,7 +52,7 @@ async fn every_combination_of_flags_means_something() {
 // S27: An upload onto a name that is a directory is refused, also by a session that hasn't seen it: at OPEN where the …
 #[tokio::test]
 async fn an_upload_onto_a_name_that_the_node_knows_as_a_directory_fails_at_open() {
-    let session = Session::start();
+    let session = UserTree::start();
     for key in ["acme/listed/x", "acme/seen/x"] {
         session.bucket.insert(key, "");
     }
@@ -72,7 +72,7 @@ async fn an_upload_onto_a_name_that_the_node_knows_as_a_directory_fails_at_open(
 // S60: A file appears whole, when CLOSE answers OK, or not at all.
 #[tokio::test]
 async fn a_file_appears_whole_at_its_close_and_not_before() {
-    let session = Session::start();
+    let session = UserTree::start();
     let mut handle = session.create("/a").await;
     handle.write(3, Bytes::from_static(b"def")).await.unwrap();
     handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_file_appears_whole_at_its_close_and_not_before() {
 
 #[tokio::test]
 async fn a_close_returns_the_object_if_it_published_one() {
-    let session = Session::start();
+    let session = UserTree::start();
     let mut handle = session.create("/a").await;
     handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
     let published = handle.close().await.unwrap().published.unwrap();
@@ -102,7 +102,7 @@ async fn a_close_returns_the_object_if_it_published_one() {
 
 #[tokio::test]
 async fn a_handle_that_is_dropped_or_discarded_publishes_nothing() {
-    let session = Session::start();
+    let session = UserTree::start();
     let mut handle = session.create("/a").await;
     handle.write(0, vec![7; 20 * MIB].into()).await.unwrap();
     handle.discard().await;
@@ -115,7 +115,7 @@ async fn a_handle_that_is_dropped_or_discarded_publishes_nothing() {
 // S61: After a failed WRITE the CLOSE fails too, and nothing is stored.
 #[tokio::test]
 async fn a_failed_write_fails_the_close_and_publishes_nothing() {
-    let session = Session::start();
+    let session = UserTree::start();
     let mut handle = session.create("/a").await;
     handle.write(0, Bytes::from_static(b"abc")).await.unwrap();
     assert!(matches!(
@@ -131,7 +131,7 @@ async fn a_failed_write_fails_the_close_and_publishes_nothing() {
 // S65: Of two uploads to one path the newest is shown, and the last to be closed stays.
 #[tokio::test]
 async fn the_session_sees_how_far_its_uploads_are() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "an older file");
     let mut first = session.create("/a").await;
     first.write(0, Bytes::from_static(b"abc")).await.unwrap();
@@ -148,7 +148,7 @@ async fn the_session_sees_how_far_its_uploads_are() {
 // S65: Of two uploads to one path the newest is shown, and the last to be closed stays.
 #[tokio::test]
 async fn of_two_uploads_to_one_path_the_last_to_be_closed_stays() {
-    let session = Session::start();
+    let session = UserTree::start();
     let (mut first, mut second) = (session.create("/a").await, session.create("/a").await);
     first.write(0, Bytes::from_static(b"first")).await.unwrap();
     second.write(0, Bytes::from_static(b"second")).await.unwrap();
@@ -161,7 +161,7 @@ async fn of_two_uploads_to_one_path_the_last_to_be_closed_stays() {
 // S66: A second handle can't add to an upload: without TRUNC it is refused, unless the CLOSE of that upload comes …
 #[tokio::test]
 async fn a_second_handle_on_an_upload_can_begin_anew_but_not_add_to_it() {
-    let session = Session::start();
+    let session = UserTree::start();
     let _first = session.create("/a").await;
     assert_eq!(opened(&session, "/a", NO_CREATE).await, "second writer");
     assert_eq!(opened(&session, "/a", KEEP).await, "second writer");
@@ -172,7 +172,7 @@ async fn a_second_handle_on_an_upload_can_begin_anew_but_not_add_to_it() {
 // S67: OPEN with EXCL is refused at once where a file is, or a session of any node is creating one of that name with …
 #[tokio::test]
 async fn exclusive_holds_until_the_close() {
-    let session = Session::start();
+    let session = UserTree::start();
     let handle = session.open("/a", EXCLUSIVE).await.unwrap();
     session.bucket.insert("acme/a", "theirs");
     assert!(matches!(handle.close().await, Err(Error::AlreadyExists)));
@@ -182,7 +182,7 @@ async fn exclusive_holds_until_the_close() {
 // S69: READ of bytes that have left the server's memory, and WRITE to them, are refused; the latter ends the upload.
 #[tokio::test]
 async fn a_handle_opened_for_both_reads_what_has_not_left() {
-    let session = Session::start();
+    let session = UserTree::start();
     let mut handle = session.open("/a", WriteOptions { read: true, ..CREATE }).await.unwrap();
     assert!(handle.read(0, 10).await.unwrap().is_empty());
     handle.write(0, vec![7; 20 * MIB].into()).await.unwrap();
@@ -196,7 +196,7 @@ async fn a_handle_opened_for_both_reads_what_has_not_left() {
 // S69: READ of bytes that have left the server's memory, and WRITE to them, are refused; the latter ends the upload.
 #[tokio::test]
 async fn bytes_that_have_left_cannot_be_written_again() {
-    let session = Session::start();
+    let session = UserTree::start();
     let mut handle = session.create("/a").await;
     handle.write(0, vec![7; 20 * MIB].into()).await.unwrap();
     assert!(matches!(handle.write(0, Bytes::from_static(b"x")).await, Err(Error::Shipped)));
@@ -207,7 +207,7 @@ async fn bytes_that_have_left_cannot_be_written_again() {
 #[tokio::test(start_paused = true)]
 async fn without_memory_an_upload_waits_its_time_and_is_told() {
     let bucket = Arc::new(MemoryBucket::new());
-    let session = Session::on(bucket, store::MIN_PART_BYTES);
+    let session = UserTree::on(bucket, store::MIN_PART_BYTES);
     let first = session.create("/a").await;
     assert!(matches!(session.open("/b", CREATE).await, Err(Error::Busy)));
     drop(first);
@@ -217,7 +217,7 @@ async fn without_memory_an_upload_waits_its_time_and_is_told() {
 // S66: A second handle can't add to an upload: without TRUNC it is refused, unless the CLOSE of that upload comes …
 #[tokio::test]
 async fn of_two_uploads_that_would_keep_what_is_there_one_is_refused_however_fast_they_come() {
-    let session = Session::start();
+    let session = UserTree::start();
     let first = session.open_write(&path("/a"), KEEP, NewAttributes::default()).await.unwrap();
     assert_eq!(opened(&session, "/a", KEEP).await, "second writer", "while the first waits for memory");
     drop(first);

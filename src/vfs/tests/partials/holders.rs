@@ -20,7 +20,7 @@ async fn one_session_at_a_time_goes_on_with_it() {
 // S119: One session at a time uploads it; another's OPEN without TRUNC is refused, for at most 30 seconds after the …
 #[tokio::test(start_paused = true)]
 async fn what_a_killed_server_noted_goes_on_when_its_lease_is_over() {
-    let session = Session::start();
+    let session = UserTree::start();
     let killed = tokio::spawn({
         let session = session.another();
         async move {
@@ -48,7 +48,7 @@ async fn what_a_killed_server_noted_goes_on_when_its_lease_is_over() {
 }
 
 /// A session that was kept from the journal for longer than its lease, and another that resumed its upload.
-async fn two_of_one(session: &Session) -> (WriteHandle, WriteHandle) {
+async fn two_of_one(session: &UserTree) -> (WriteHandle, WriteHandle) {
     let first = session.another();
     let mut mine = first.create("/a").await;
     write(&mut mine, &content(LENGTH), 0).await.unwrap();
@@ -62,7 +62,7 @@ async fn two_of_one(session: &Session) -> (WriteHandle, WriteHandle) {
 
 #[tokio::test(start_paused = true)]
 async fn who_has_lost_an_upload_leaves_it_to_who_goes_on() {
-    let session = Session::start();
+    let session = UserTree::start();
     for by_close in [false, true] {
         let (mut mine, mut theirs) = two_of_one(&session).await;
         tokio::time::sleep(Duration::from_secs(20)).await;
@@ -83,7 +83,7 @@ async fn who_has_lost_an_upload_leaves_it_to_who_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn what_another_published_is_not_taken_for_ones_own_success() {
-    let session = Session::start();
+    let session = UserTree::start();
     let (mine, mut theirs) = two_of_one(&session).await;
     write(&mut theirs, &content(2 * LENGTH), STORED).await.unwrap();
     // The first session sent all bytes, and doesn't know yet that it lost the upload.
@@ -95,7 +95,7 @@ async fn what_another_published_is_not_taken_for_ones_own_success() {
 // S99: While the journal is down nothing fails but the rename of a directory that holds something, and resuming an …
 #[tokio::test(start_paused = true)]
 async fn while_the_journal_is_down_uploads_go_through_and_nothing_is_kept() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.journal.set_down(true);
     cut_off_in(&session).await;
     assert_eq!(session.bucket.open_uploads(), 0, "nobody could find it");
@@ -114,7 +114,7 @@ async fn while_the_journal_is_down_uploads_go_through_and_nothing_is_kept() {
 /// As far as the server knows, an earlier upload may have stored the first bytes.
 #[tokio::test(start_paused = true)]
 async fn while_the_journal_is_down_a_new_file_without_trunc_gets_no_hole() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.journal.set_down(true);
     for (start, length) in [(1, 2), (20 * MIB, LENGTH)] {
         let mut handle = session.open("/a", KEEP).await.unwrap();

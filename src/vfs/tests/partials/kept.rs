@@ -23,7 +23,7 @@ async fn a_close_that_brings_nothing_leaves_it_as_it_was() {
 
 #[tokio::test]
 async fn a_hole_or_a_part_that_failed_ends_what_is_whole() {
-    let session = Session::start();
+    let session = UserTree::start();
     let mut handle = session.create("/a").await;
     write(&mut handle, &content(9 * MIB), 0).await.unwrap();
     // The server fills the hole with zeros; the client may have meant to fill it later.
@@ -31,7 +31,7 @@ async fn a_hole_or_a_part_that_failed_ends_what_is_whole() {
     handle.leave().await;
     assert_eq!(size(&session).await, Some(8 * MIB as u64));
 
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.fail(Verb::UploadPart, Moment::Request, store::Error::Unreachable("lost".into()));
     let mut handle = session.create("/a").await;
     let _ = write(&mut handle, &content(LENGTH), 0).await;
@@ -42,7 +42,7 @@ async fn a_hole_or_a_part_that_failed_ends_what_is_whole() {
 /// The server treats many small holes as zeros, so that it need not remember them all.
 #[tokio::test]
 async fn zeros_that_nobody_wrote_are_not_gone_on_behind() {
-    let session = Session::start();
+    let session = UserTree::start();
     let mut handle = session.create("/a").await;
     for page in 0..10 * MIB / 4096 {
         handle.write((page * 8192) as u64, Bytes::from_static(&[7; 4096])).await.unwrap();
@@ -54,7 +54,7 @@ async fn zeros_that_nobody_wrote_are_not_gone_on_behind() {
 // S70: An upload whose connection is lost before its CLOSE is never published; a file that was to be changed stays as …
 #[tokio::test]
 async fn what_is_small_or_changes_a_file_leaves_nothing() {
-    let session = Session::start();
+    let session = UserTree::start();
     session.bucket.insert("acme/a", "old");
     let mut handle = session.open("/a", GO_ON).await.unwrap();
     write(&mut handle, &content(LENGTH), 0).await.unwrap();
@@ -70,7 +70,7 @@ async fn what_is_small_or_changes_a_file_leaves_nothing() {
 
 #[tokio::test]
 async fn a_client_that_meant_to_change_what_is_stored_leaves_nothing() {
-    let session = Session::start();
+    let session = UserTree::start();
     let mut handle = session.create("/a").await;
     write(&mut handle, &content(LENGTH), 0).await.unwrap();
     assert!(matches!(handle.write(0, Bytes::from_static(b"header")).await, Err(Error::Shipped)));
@@ -81,7 +81,7 @@ async fn a_client_that_meant_to_change_what_is_stored_leaves_nothing() {
 // S125: If a tenant has `partial_uploads = "discard"`, an upload that is cut off leaves nothing.
 #[tokio::test]
 async fn a_tenant_that_wants_nothing_kept_has_nothing_kept() {
-    let session = Session::start();
+    let session = UserTree::start();
     let discarding = session.of(user("alice", &ALL), Tenant { partial_uploads_kept_for: None, ..acme() });
     cut_off_in(&discarding).await;
     assert_eq!((session.bucket.open_uploads(), size(&session).await), (0, None));

@@ -178,7 +178,7 @@ async fn while_the_journal_is_down_a_new_file_that_is_appended_to_has_its_beginn
 /// A session is about to resume the upload of another session, which stores more of it meanwhile.
 #[tokio::test(start_paused = true)]
 async fn who_was_shown_less_than_is_stored_does_not_go_on() {
-    let session = Session::start();
+    let session = UserTree::start();
     let mut handle = session.another().create("/a").await;
     write(&mut handle, &content(LENGTH), 0).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;

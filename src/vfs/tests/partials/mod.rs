@@ -31,19 +31,19 @@ async fn write(handle: &mut WriteHandle, content: &Bytes, from: usize) -> Result
 }
 
 /// A session that began `/a` and lost its connection.
-async fn cut_off() -> Session {
-    let session = Session::start();
+async fn cut_off() -> UserTree {
+    let session = UserTree::start();
     cut_off_in(&session).await;
     session
 }
 
-async fn cut_off_in(session: &Session) {
+async fn cut_off_in(session: &UserTree) {
     let mut handle = session.create("/a").await;
     write(&mut handle, &content(LENGTH), 0).await.unwrap();
     handle.leave().await;
 }
 
-async fn size(session: &Session) -> Option<u64> {
+async fn size(session: &UserTree) -> Option<u64> {
     match session.stat(&path("/a")).await {
         Ok(metadata) => Some(metadata.size),
         Err(Error::NotFound) => None,
@@ -51,7 +51,7 @@ async fn size(session: &Session) -> Option<u64> {
     }
 }
 
-fn assert_stored(session: &Session, content: &Bytes) {
+fn assert_stored(session: &UserTree, content: &Bytes) {
     // Not assert_eq, which would print megabytes.
     assert!(session.bucket.bytes("acme/a").unwrap() == content, "it differs");
     assert_eq!(session.bucket.open_uploads(), 0);
@@ -59,7 +59,7 @@ fn assert_stored(session: &Session, content: &Bytes) {
 }
 
 /// True if an upload is left that the janitor must abort.
-async fn given_up(session: &Session) -> bool {
+async fn given_up(session: &UserTree) -> bool {
     session.journal.take_stale_partial(&Lease::new().unwrap(), Duration::ZERO).await.unwrap().is_some()
 }
 
@@ -133,7 +133,7 @@ async fn it_never_replaces_what_came_meanwhile() {
 
 #[tokio::test]
 async fn it_is_born_with_what_was_said_when_it_began() {
-    let session = Session::start();
+    let session = UserTree::start();
     let attributes = NewAttributes { mode: Some(0o600), ..NewAttributes::default() };
     let mut handle = session.open_write(&path("/a"), CREATE, attributes).await.unwrap().admit(PATIENCE).await.unwrap();
     write(&mut handle, &content(LENGTH), 0).await.unwrap();
