@@ -7,7 +7,7 @@ use super::{
 use crate::{
     account::{Tenant, User},
     events::{Event, Who},
-    identity::{Credential, MAX_PASSWORD_BYTES, PublicKey, Verdict},
+    identity::{Credential, MAX_PASSWORD_BYTES, ProviderAnswer, PublicKey},
     policy::{Busy, LoggedIn, LoginProgress, LoginTries, Unauthenticated},
     session::{Activity, NewSession, Protocol, Registered, Session},
 };
@@ -195,12 +195,12 @@ impl Login {
         let PresentedKey { fingerprint, key } = offered;
         let refusal = match key {
             Ok(key) => match self.verdict(user, Credential::OfferedKey(&key)).await {
-                Verdict::Accepted { .. } => {
+                ProviderAnswer::Accepted { .. } => {
                     let before = self.last_request.accepted(user, fingerprint.unwrap_or_default());
                     self.record(before);
                     return KeyOffer::Acceptable;
                 }
-                Verdict::Refused { reason } => reason.as_str().into(),
+                ProviderAnswer::Refused { reason } => reason.as_str().into(),
             },
             Err(reason) => reason,
         };
@@ -282,7 +282,7 @@ impl Login {
             return LoginAnswer::Refused(None);
         }
         let (reason, next) = match self.verdict_in_turn(user, credential).await {
-            Ok(Verdict::Accepted { user: account, tenant }) => {
+            Ok(ProviderAnswer::Accepted { user: account, tenant }) => {
                 match self.enter(account, tenant, method, fingerprint.clone()) {
                     Ok(session) => return LoginAnswer::Accepted(session),
                     Err(reason) => {
@@ -292,7 +292,7 @@ impl Login {
                     }
                 }
             }
-            Ok(Verdict::Refused { reason }) => (reason.as_str(), LoginAnswer::Refused as fn(_) -> _),
+            Ok(ProviderAnswer::Refused { reason }) => (reason.as_str(), LoginAnswer::Refused as fn(_) -> _),
             Err(undecided) => (undecided, LoginAnswer::Unavailable as fn(_) -> _),
         };
         self.refused(user, method.as_str(), reason.into(), fingerprint);
@@ -329,13 +329,13 @@ impl Login {
         self.tries.exhausted().then_some(LoginEnd::Tries)
     }
 
-    async fn verdict(&self, user: &str, credential: Credential<'_>) -> Verdict {
+    async fn verdict(&self, user: &str, credential: Credential<'_>) -> ProviderAnswer {
         self.access.provider.authenticate(user, credential, self.peer.address().socket.ip()).await
     }
 
     /// Returns the verdict when it is the password's turn to be checked. An overlong password takes no turn, because it
     /// costs no check.
-    async fn verdict_in_turn(&self, user: &str, credential: Credential<'_>) -> Result<Verdict, Undecided> {
+    async fn verdict_in_turn(&self, user: &str, credential: Credential<'_>) -> Result<ProviderAnswer, Undecided> {
         let password = match credential {
             Credential::Password(password) if password.len() <= MAX_PASSWORD_BYTES => password,
             Credential::Password(_) | Credential::OfferedKey(_) | Credential::ProvedKey(_) => {

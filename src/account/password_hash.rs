@@ -83,7 +83,7 @@ mod tests {
     const CHEAP: &str = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBCPmSk2VBz0C5pJ8u8mDJ1c";
 
     #[test]
-    fn only_complete_affordable_argon2id_hashes_are_taken() {
+    fn only_complete_affordable_argon2id_hashes_are_valid() {
         assert!(CHEAP.parse::<PasswordHash>().is_ok());
         for (bad, error) in [
             ("secret", NotArgon2id),

@@ -109,7 +109,12 @@ mod tests {
     }
 
     /// Adds an upload of `user` that was interrupted a moment ago and can be resumed for a day.
-    async fn cut_off(user: &str, permissions: Option<Permissions>, bucket: &MemoryBucket, journal: &MemoryJournal) {
+    async fn interrupted_upload(
+        user: &str,
+        permissions: Option<Permissions>,
+        bucket: &MemoryBucket,
+        journal: &MemoryJournal,
+    ) {
         let mount = Prefix::parse("acme/").unwrap();
         let upload = bucket.create_upload(&mount.key(user).unwrap(), &NewObject::default()).await.unwrap();
         let owner = Owner { tenant: "acme".parse().unwrap(), user: user.parse().unwrap() };
@@ -124,7 +129,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_over_or_was_given_up_is_aborted_and_struck_out() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
-        cut_off("alice", None, &bucket, &journal).await;
+        interrupted_upload("alice", None, &bucket, &journal).await;
         let (one, other) = (janitor(&bucket, &journal), janitor(&bucket, &journal));
         one.clear().await;
         assert_eq!(bucket.open_uploads(), 1, "its time is not over");
@@ -133,7 +138,7 @@ mod tests {
         assert_eq!((bucket.open_uploads(), bucket.count(Verb::AbortUpload)), (0, 1));
         assert!(journal.partials().is_empty());
 
-        cut_off("alice", None, &bucket, &journal).await;
+        interrupted_upload("alice", None, &bucket, &journal).await;
         journal.give_up_partials(&journal.partials()[0].file).await.unwrap();
         one.clear().await;
         assert_eq!(bucket.open_uploads(), 1, "who uploads it may not have heard of that");
@@ -146,7 +151,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_upload_of_a_user_who_is_in_no_config_is_aborted() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
-        cut_off("mallory", Some(Permissions::NONE), &bucket, &journal).await;
+        interrupted_upload("mallory", Some(Permissions::NONE), &bucket, &journal).await;
         tokio::time::advance(Duration::from_hours(25)).await;
         janitor(&bucket, &journal).clear().await;
         assert_eq!((bucket.open_uploads(), bucket.count(Verb::AbortUpload)), (0, 1));
@@ -181,7 +186,7 @@ mod tests {
     async fn what_can_not_be_aborted_is_tried_again_an_hour_later() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         for user in ["alice", "mallory"] {
-            cut_off(user, None, &bucket, &journal).await;
+            interrupted_upload(user, None, &bucket, &journal).await;
         }
         tokio::time::advance(Duration::from_hours(25)).await;
         let janitor = janitor(&bucket, &journal);

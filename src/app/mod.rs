@@ -10,7 +10,7 @@ pub use preflight::Preflight;
 
 use crate::{
     access::Access,
-    cloud::Buckets,
+    cloud::S3Buckets,
     config::Config,
     events::Events,
     identity::StaticProvider,
@@ -82,7 +82,7 @@ impl App {
             idle_timeout: server.ssh.idle_timeout,
             ..channel::ChannelSettings::default()
         };
-        let buckets = Arc::new(Buckets::new(Arc::clone(&tenants)));
+        let buckets = Arc::new(S3Buckets::new(Arc::clone(&tenants)));
         let owners = Arc::new(OwnerLookup::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants)));
         let repairs = Repairs::new(ledger.journal(), Arc::clone(&owners), events.clone());
         let janitor = Janitor::new(ledger.journal(), owners, events.clone());

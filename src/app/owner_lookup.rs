@@ -89,7 +89,7 @@ pub(super) mod fixture {
 
     /// A source of buckets that returns acme's bucket for the prefix `acme/` only.
     #[derive(Debug)]
-    pub(super) struct OneBucket {
+    pub(super) struct AcmeBuckets {
         pub(super) bucket: Arc<MemoryBucket>,
         pub(super) needs: Permission,
         /// The user and the permissions of each request for the bucket.
@@ -97,7 +97,7 @@ pub(super) mod fixture {
     }
 
     #[async_trait::async_trait]
-    impl Buckets for OneBucket {
+    impl Buckets for AcmeBuckets {
         async fn bucket(&self, scope: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
             assert_eq!((scope.tenant.as_str(), scope.prefix.as_str()), ("acme", "acme/"));
             assert!(scope.permissions.contains(self.needs));
@@ -114,10 +114,10 @@ pub(super) mod fixture {
     /// needs the permission `needs`.
     pub(in crate::app) fn alice(bucket: &Arc<MemoryBucket>, needs: Permission) -> Arc<OwnerLookup> {
         let asked = parking_lot::Mutex::default();
-        Arc::new(lookup(&Arc::new(OneBucket { bucket: Arc::clone(bucket), needs, asked })))
+        Arc::new(lookup(&Arc::new(AcmeBuckets { bucket: Arc::clone(bucket), needs, asked })))
     }
 
-    pub(super) fn lookup(buckets: &Arc<OneBucket>) -> OwnerLookup {
+    pub(super) fn lookup(buckets: &Arc<AcmeBuckets>) -> OwnerLookup {
         let prefix = Prefix::parse("acme/").unwrap();
         let alice = User {
             name: "alice".parse().unwrap(),
@@ -143,7 +143,7 @@ pub(super) mod fixture {
 #[cfg(test)]
 mod tests {
     use super::{
-        fixture::{OneBucket, lookup},
+        fixture::{AcmeBuckets, lookup},
         *,
     };
     use crate::store::MemoryBucket;
@@ -161,7 +161,7 @@ mod tests {
         let owner = Owner { tenant: tenant.parse().unwrap(), user: user.parse().unwrap() };
         let (prefix, needs) = (Prefix::parse(prefix).unwrap(), Permission::Write);
         let bucket = Arc::new(MemoryBucket::new());
-        let buckets = Arc::new(OneBucket { bucket, needs, asked: parking_lot::Mutex::default() });
+        let buckets = Arc::new(AcmeBuckets { bucket, needs, asked: parking_lot::Mutex::default() });
         let bucket = buckets.bucket.id();
         let mount = EntryMount { owner: &owner, prefix: &prefix, bucket, permissions, needs };
         lookup(&buckets).bucket(mount).await.map_err(|error| error.to_string())?;
@@ -204,7 +204,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_entry_of_another_bucket_is_refused() {
-        let buckets = Arc::new(OneBucket {
+        let buckets = Arc::new(AcmeBuckets {
             bucket: Arc::new(MemoryBucket::new()),
             needs: Permission::Write,
             asked: parking_lot::Mutex::default(),

@@ -88,7 +88,12 @@ mod tests {
     };
 
     /// Adds a rename of `user` that no node works on. Its copies are made and its source is half deleted.
-    async fn cut_off(user: &str, permissions: Option<Permissions>, bucket: &MemoryBucket, journal: &MemoryJournal) {
+    async fn interrupted_rename(
+        user: &str,
+        permissions: Option<Permissions>,
+        bucket: &MemoryBucket,
+        journal: &MemoryJournal,
+    ) {
         for key in ["acme/new/a", "acme/old/b", "acme/new/b"] {
             bucket.insert(key, "x");
         }
@@ -108,9 +113,9 @@ mod tests {
 
     // S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
     #[tokio::test(start_paused = true)]
-    async fn what_was_cut_off_is_finished_by_who_starts_next() {
+    async fn an_interrupted_rename_is_finished_by_the_next_node() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
-        cut_off("alice", None, &bucket, &journal).await;
+        interrupted_rename("alice", None, &bucket, &journal).await;
         let repairs = || {
             let journal = Arc::clone(&journal) as Arc<dyn Journal>;
             Repairs::new(journal, alice(&bucket, Permission::Rename), Events::new("node"))
@@ -124,7 +129,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_rename_of_a_user_who_is_in_no_config_is_finished() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
-        cut_off("mallory", Some(Permissions::NONE), &bucket, &journal).await;
+        interrupted_rename("mallory", Some(Permissions::NONE), &bucket, &journal).await;
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
         let events = Events::new("node");
         let mut records = events.subscribe();
@@ -140,7 +145,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_is_in_the_config_no_more_is_waited_for() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
-        cut_off("mallory", None, &bucket, &journal).await;
+        interrupted_rename("mallory", None, &bucket, &journal).await;
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
         let events = Events::new("node");
         let mut records = events.subscribe();

@@ -8,7 +8,7 @@
 use crate::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Tenant},
     clock::{Clock as _, SystemClock},
-    cloud::Buckets,
+    cloud::S3Buckets,
     events::{Event, Events, Outcome, Who},
     name::{Prefix, TenantName},
     store::{self, Bucket, Journal, OpenUpload},
@@ -35,7 +35,7 @@ pub(super) trait Swept: Send + Sync {
 }
 
 #[async_trait]
-impl Swept for Buckets {
+impl Swept for S3Buckets {
     async fn bucket(&self, tenant: &TenantName, prefix: &Prefix) -> store::Result<Option<Arc<dyn Bucket>>> {
         self.for_janitor(tenant, prefix).await
     }
@@ -141,10 +141,10 @@ mod tests {
     const OURS: &str = "arn:aws:sts::111122223333:assumed-role/theirs/acme.alice.0123456789ab";
     const DAY: i64 = 86_400;
 
-    struct OneBucket(Arc<MemoryBucket>);
+    struct AcmeBucket(Arc<MemoryBucket>);
 
     #[async_trait]
-    impl Swept for OneBucket {
+    impl Swept for AcmeBucket {
         async fn bucket(&self, tenant: &TenantName, prefix: &Prefix) -> store::Result<Option<Arc<dyn Bucket>>> {
             assert_eq!(prefix.as_str(), "acme/");
             Ok((tenant.as_str() == "acme").then(|| Arc::clone(&self.0) as Arc<dyn Bucket>))
@@ -155,13 +155,13 @@ mod tests {
         }
     }
 
-    struct Fixture {
+    struct SweepFixture {
         bucket: Arc<MemoryBucket>,
         journal: Arc<MemoryJournal>,
         sweep: Sweep,
     }
 
-    fn fixture() -> Fixture {
+    fn fixture() -> SweepFixture {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         bucket.initiate_as(OURS);
         let tenant = |name: &str| TenantSetup {
@@ -178,15 +178,15 @@ mod tests {
         };
         let sweep = Sweep {
             journal: Arc::clone(&journal) as Arc<dyn Journal>,
-            buckets: Arc::new(OneBucket(Arc::clone(&bucket))),
+            buckets: Arc::new(AcmeBucket(Arc::clone(&bucket))),
             tenants: Arc::new(Tenants::new(&[tenant("no-role"), tenant("acme")])),
             refused: HashSet::new(),
             events: Events::new("node"),
         };
-        Fixture { bucket, journal, sweep }
+        SweepFixture { bucket, journal, sweep }
     }
 
-    impl Fixture {
+    impl SweepFixture {
         async fn begin(&self, directory: &str) -> UploadId {
             let key = Prefix::parse(directory).unwrap().key("file").unwrap();
             self.bucket.create_upload(&key, &NewObject::default()).await.unwrap()

@@ -8,7 +8,7 @@ use super::{
     SessionName, SessionPolicy,
     assume_role::{AssumedRole, Assumption},
     clients::{Clients, Identity},
-    retries::Allowances,
+    retries::RetryQuotas,
 };
 use crate::{
     account::{Permissions, Role, Storage},
@@ -42,7 +42,7 @@ impl Default for Bounds {
 
 /// The source of buckets for the vfs and the janitor. It creates clients lazily.
 #[derive(Debug)]
-pub struct Buckets {
+pub struct S3Buckets {
     tenants: Arc<Tenants>,
     clients: Clients,
     of_tenants: Cache<TenantName, Arc<TenantClients>>,
@@ -54,7 +54,7 @@ pub struct Buckets {
 struct TenantClients {
     storage: Arc<Storage>,
     /// The tokens for retries of this tenant. One tenant's outage can't use up another's retries.
-    allowances: Allowances,
+    retry_quotas: RetryQuotas,
     /// The bucket with the base credentials, for a tenant without a role.
     base: OnceCell<Arc<S3Bucket>>,
     sts: OnceCell<aws_sdk_sts::Client>,
@@ -82,11 +82,11 @@ struct SessionClients {
 
 impl TenantClients {
     fn new(storage: Arc<Storage>) -> Self {
-        Self { storage, allowances: Allowances::default(), base: OnceCell::new(), sts: OnceCell::new() }
+        Self { storage, retry_quotas: RetryQuotas::default(), base: OnceCell::new(), sts: OnceCell::new() }
     }
 }
 
-impl Buckets {
+impl S3Buckets {
     /// Creates the source for the tenants in the directory. Does no IO: it looks for credentials at a tenant's first
     /// request.
     #[must_use]
@@ -154,7 +154,7 @@ impl Buckets {
         let Storage { credentials, region, .. } = &*clients.storage;
         let connect = async || {
             let identity = self.clients.base(&credentials.base, region).await;
-            self.clients.sts(&clients.allowances, role, region, identity)
+            self.clients.sts(&clients.retry_quotas, role, region, identity)
         };
         clients.sts.get_or_init(connect).await
     }
@@ -163,7 +163,7 @@ impl Buckets {
         let Storage { credentials, region, .. } = &*clients.storage;
         let open = async || {
             let identity = self.clients.base(&credentials.base, region).await;
-            Arc::new(self.clients.bucket(&clients.allowances, &clients.storage, identity))
+            Arc::new(self.clients.bucket(&clients.retry_quotas, &clients.storage, identity))
         };
         Arc::clone(clients.base.get_or_init(open).await)
     }
@@ -194,7 +194,7 @@ impl Buckets {
             let (tenant, user, role) = (key.tenant.clone(), key.user.clone(), role.clone());
             let session = AssumedRole::new(sts.clone(), Assumption { tenant, user, role, policy });
             let identity = Identity::session(session.clone());
-            let bucket = Arc::new(self.clients.bucket(&clients.allowances, &clients.storage, identity));
+            let bucket = Arc::new(self.clients.bucket(&clients.retry_quotas, &clients.storage, identity));
             Arc::new(SessionClients { storage: Arc::clone(&clients.storage), session, bucket })
         };
         Ok(self.of_sessions.entry_by_ref(key).or_insert_with_if(new, is_stale).into_value())
@@ -216,7 +216,7 @@ where
 }
 
 #[async_trait]
-impl vfs::Buckets for Buckets {
+impl vfs::Buckets for S3Buckets {
     async fn bucket(&self, scope: Scope<'_>) -> Result<Arc<dyn Bucket>> {
         let clients = self.tenant(scope.tenant)?;
         let Some(role) = &clients.storage.credentials.role else {
@@ -264,7 +264,7 @@ mod tests {
     }
 
     /// The clients of `user` for acme's prefix. No request is made.
-    async fn ask(buckets: &Buckets, user: &str, permissions: Permissions) -> Arc<SessionClients> {
+    async fn ask(buckets: &S3Buckets, user: &str, permissions: Permissions) -> Arc<SessionClients> {
         let (tenant, user, prefix) = ("acme".parse().unwrap(), user.parse().unwrap(), Prefix::parse("acme/").unwrap());
         let clients = buckets.tenant(&tenant).unwrap();
         let role = clients.storage.credentials.role.as_ref().unwrap();
@@ -275,7 +275,7 @@ mod tests {
     #[tokio::test]
     async fn clients_are_bounded_and_the_least_recently_used_ones_go_first() {
         let bounds = Bounds { clients: 3, ..Bounds::default() };
-        let buckets = Buckets::with_bounds(Arc::new(Tenants::new(&[acme("eu-central-1")])), bounds);
+        let buckets = S3Buckets::with_bounds(Arc::new(Tenants::new(&[acme("eu-central-1")])), bounds);
         let first = ask(&buckets, "first", Permissions::ALL).await;
         for number in 0..20 {
             ask(&buckets, &format!("user-{number}"), Permissions::ALL).await;
@@ -286,9 +286,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_is_idle_too_long_is_made_anew() {
+    async fn an_idle_client_expires_and_is_made_again() {
         let bounds = Bounds { idle: Duration::ZERO, ..Bounds::default() };
-        let buckets = Buckets::with_bounds(Arc::new(Tenants::new(&[acme("eu-central-1")])), bounds);
+        let buckets = S3Buckets::with_bounds(Arc::new(Tenants::new(&[acme("eu-central-1")])), bounds);
         let first = ask(&buckets, "alice", Permissions::ALL).await;
         assert!(!Arc::ptr_eq(&first, &ask(&buckets, "alice", Permissions::ALL).await));
     }
@@ -296,7 +296,7 @@ mod tests {
     #[tokio::test]
     async fn no_client_of_a_former_storage_is_served() {
         let tenants = Arc::new(Tenants::new(&[acme("eu-central-1")]));
-        let buckets = Buckets::new(Arc::clone(&tenants));
+        let buckets = S3Buckets::new(Arc::clone(&tenants));
         let former = ask(&buckets, "alice", Permissions::ALL).await;
         tenants.swap(&[acme("eu-central-1")]);
         assert!(Arc::ptr_eq(&former, &ask(&buckets, "alice", Permissions::ALL).await), "nothing changed");
@@ -310,7 +310,7 @@ mod tests {
 
     #[tokio::test]
     async fn permissions_that_no_policy_distinguishes_share_a_client() {
-        let buckets = Buckets::new(Arc::new(Tenants::new(&[acme("eu-central-1")])));
+        let buckets = S3Buckets::new(Arc::new(Tenants::new(&[acme("eu-central-1")])));
         let all = ask(&buckets, "alice", Permissions::ALL).await;
         let less = Permissions::ALL.without(Permission::List).without(Permission::Mkdir);
         assert!(Arc::ptr_eq(&all, &ask(&buckets, "alice", less).await));

@@ -2,7 +2,7 @@
 
 use super::{
     assume_role::{AssumedRole, ForgetExpired, RetryExpired},
-    retries::{self, Allowances},
+    retries::{self, RetryQuotas},
 };
 use crate::{
     account::{BaseCredentials, Checksums, PayloadSigning, Role, Secret, Storage},
@@ -91,7 +91,7 @@ impl Clients {
     }
 
     /// Returns the bucket of `storage`, with requests signed by `identity`.
-    pub(super) fn bucket(&self, allowances: &Allowances, storage: &Storage, identity: Identity) -> S3Bucket {
+    pub(super) fn bucket(&self, retry_quotas: &RetryQuotas, storage: &Storage, identity: Identity) -> S3Bucket {
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.clone())
@@ -101,7 +101,7 @@ impl Clients {
             .region(Region::new(storage.region.clone()))
             .force_path_style(storage.path_style)
             .retry_config(retries::of_a_request())
-            .retry_partition(allowances.s3.clone())
+            .retry_partition(retry_quotas.s3.clone())
             .timeout_config(
                 TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build(),
             )
@@ -118,7 +118,7 @@ impl Clients {
     /// Returns the STS client that issues `role`, with requests signed by `identity` in the bucket's region.
     pub(super) fn sts(
         &self,
-        allowances: &Allowances,
+        retry_quotas: &RetryQuotas,
         role: &Role,
         region: &str,
         identity: Identity,
@@ -131,7 +131,7 @@ impl Clients {
             .identity_cache(identity.cache)
             .region(Region::new(region.to_owned()))
             .retry_config(retries::of_a_request())
-            .retry_partition(allowances.sts.clone())
+            .retry_partition(retry_quotas.sts.clone())
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT_TIMEOUT)

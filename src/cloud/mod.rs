@@ -16,6 +16,6 @@ mod session_name;
 mod session_policy;
 
 pub use bucket_name::{InvalidBucket, check_bucket};
-pub use buckets::{Bounds, Buckets};
+pub use buckets::{Bounds, S3Buckets};
 pub use session_name::SessionName;
 pub use session_policy::{MAX_CHARACTERS as MAX_POLICY_CHARACTERS, NoPolicy, SessionPolicy};

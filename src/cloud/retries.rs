@@ -15,7 +15,7 @@ const MAX_ATTEMPTS: u32 = 7;
 /// connection, before which the SDK would wait up to a second, costs little.
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 /// The SDK's capacity. A retry takes 10 tokens after a 500, a 503 or no answer, and 5 after SlowDown.
-const ALLOWANCE_TOKENS: usize = 500;
+const RETRY_QUOTA_TOKENS: usize = 500;
 /// Refills the allowance within 20 s. While an outage lasts, it permits 2.5 retries a second.
 const TOKENS_PER_SECOND: f32 = 25.0;
 
@@ -26,22 +26,22 @@ pub(super) fn of_a_request() -> RetryConfig {
 
 /// The allowances of one tenant. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Allowances {
+pub(super) struct RetryQuotas {
     /// For requests to S3.
     pub(super) s3: RetryPartition,
     /// For requests to STS, which an outage of S3 doesn't affect.
     pub(super) sts: RetryPartition,
 }
 
-impl Default for Allowances {
+impl Default for RetryQuotas {
     fn default() -> Self {
-        Self { s3: allowance("S3"), sts: allowance("STS") }
+        Self { s3: retry_quota("S3"), sts: retry_quota("STS") }
     }
 }
 
 /// An allowance that is shared with no other, even one of the same name.
-fn allowance(service: &'static str) -> RetryPartition {
-    let tokens = TokenBucket::builder().capacity(ALLOWANCE_TOKENS).refill_rate(TOKENS_PER_SECOND).build();
+fn retry_quota(service: &'static str) -> RetryPartition {
+    let tokens = TokenBucket::builder().capacity(RETRY_QUOTA_TOKENS).refill_rate(TOKENS_PER_SECOND).build();
     RetryPartition::custom(service).token_bucket(tokens).build()
 }
 
@@ -72,9 +72,9 @@ mod tests {
 
     /// An S3 that always fails. Counts its requests.
     #[derive(Clone, Debug, Default)]
-    struct Outage(Arc<AtomicU32>);
+    struct FailingS3(Arc<AtomicU32>);
 
-    impl HttpConnector for Outage {
+    impl HttpConnector for FailingS3 {
         fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
             self.0.fetch_add(1, Ordering::Relaxed);
             HttpConnectorFuture::ready(Ok(HttpResponse::new(StatusCode::try_from(503).unwrap(), SdkBody::empty())))
@@ -83,16 +83,16 @@ mod tests {
 
     /// A clock that follows tokio's, which tests pause.
     #[derive(Debug)]
-    struct Clock(Instant);
+    struct TokioClock(Instant);
 
-    impl TimeSource for Clock {
+    impl TimeSource for TokioClock {
         fn now(&self) -> SystemTime {
             SystemTime::UNIX_EPOCH + Duration::from_hours(500_000) + self.0.elapsed()
         }
     }
 
-    impl Outage {
-        fn client(&self, allowances: &Allowances) -> Client {
+    impl FailingS3 {
+        fn client(&self, retry_quotas: &RetryQuotas) -> Client {
             let connector = SharedHttpConnector::new(self.clone());
             let config = aws_sdk_s3::Config::builder()
                 .behavior_version(BehaviorVersion::latest())
@@ -100,9 +100,9 @@ mod tests {
                 .credentials_provider(Credentials::for_tests())
                 .http_client(http_client_fn(move |_, _| connector.clone()))
                 .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-                .time_source(Clock(Instant::now()))
+                .time_source(TokioClock(Instant::now()))
                 .retry_config(of_a_request())
-                .retry_partition(allowances.s3.clone());
+                .retry_partition(retry_quotas.s3.clone());
             Client::from_conf(config.build())
         }
 
@@ -115,16 +115,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_outage_uses_the_allowance_up_and_time_brings_it_back() {
-        let (outage, allowances) = (Outage::default(), Allowances::default());
-        let client = outage.client(&allowances);
+    async fn an_outage_uses_the_retry_quota_up_and_time_refills_it() {
+        let (outage, retry_quotas) = (FailingS3::default(), RetryQuotas::default());
+        let client = outage.client(&retry_quotas);
         // All at once, so that little time passes.
         let tries = futures_util::future::join_all((0..200).map(|_| outage.tries(&client))).await;
         assert_eq!(tries.len(), 200);
         let further = outage.0.load(Ordering::Relaxed) - 200;
         assert!((50..80).contains(&further), "{further} further tries");
-        assert!(outage.tries(&outage.client(&allowances)).await <= 2, "the clients of a tenant share the allowance");
-        assert_eq!(outage.tries(&outage.client(&Allowances::default())).await, MAX_ATTEMPTS, "a neighbour has its own");
+        assert!(outage.tries(&outage.client(&retry_quotas)).await <= 2, "the clients of a tenant share the allowance");
+        assert_eq!(
+            outage.tries(&outage.client(&RetryQuotas::default())).await,
+            MAX_ATTEMPTS,
+            "a neighbour has its own"
+        );
         advance(Duration::from_secs(20)).await;
         assert_eq!(outage.tries(&client).await, MAX_ATTEMPTS);
     }

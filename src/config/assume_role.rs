@@ -1,10 +1,10 @@
 //! The `[storage.assume_role]` table: the role that a tenant's sessions assume.
 
-use super::{document::Table, storage::Endpoint, value::parsed};
+use super::{document::ConfigTable, storage::Endpoint, value::parsed};
 use crate::account::{ExternalId, Role, RoleArn};
 
 /// Reads the role. `in_aws` is true if the bucket lies in AWS, and false for another store.
-pub(super) fn read(table: &mut Table<'_>, in_aws: bool) -> Option<Role> {
+pub(super) fn read(table: &mut ConfigTable<'_>, in_aws: bool) -> Option<Role> {
     let arn = table.required::<RoleArn>("role_arn");
     let external_id = table.required::<ExternalId>("external_id");
     let sts_endpoint = table.optional::<Endpoint>("sts_endpoint");

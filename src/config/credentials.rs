@@ -1,6 +1,6 @@
 //! The `[storage.credentials]` table: an access key, or the SDK's default chain.
 
-use super::{document::Table, secret};
+use super::{document::ConfigTable, secret};
 use crate::account::{BaseCredentials, Secret};
 
 const EITHER: &str =
@@ -8,7 +8,7 @@ const EITHER: &str =
 
 /// Reads exactly one kind of credentials. The file never contains the secret itself. `has_role` is true if the
 /// credentials only serve to assume a role; the default chain then needs no key of its own.
-pub(super) fn read(table: &mut Table<'_>, has_role: bool) -> Option<BaseCredentials> {
+pub(super) fn read(table: &mut ConfigTable<'_>, has_role: bool) -> Option<BaseCredentials> {
     let before = table.report().count();
     table.refuse(
         "secret_access_key",
@@ -38,7 +38,7 @@ pub(super) fn read(table: &mut Table<'_>, has_role: bool) -> Option<BaseCredenti
 }
 
 /// Warns that no session policy narrows these credentials, so that only this server's own checks keep tenants apart.
-fn warn_of_the_single_jail(table: &Table<'_>) {
+fn warn_of_the_single_jail(table: &ConfigTable<'_>) {
     let message = "these credentials are not narrowed for each session: the tenant is jailed by this server alone, so \
                    their policy should allow no more than its prefix; `[storage.assume_role]` jails it twice";
     table.report().warning(&table.here(), message);

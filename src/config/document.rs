@@ -15,24 +15,24 @@ use toml::{
 
 /// A TOML file in memory.
 #[derive(Clone, Copy)]
-pub(super) struct Document<'a> {
+pub(super) struct ConfigDocument<'a> {
     file: &'a Path,
     text: &'a str,
     report: &'a Report,
 }
 
-impl Document<'_> {
+impl ConfigDocument<'_> {
     /// Reads the text of `file` with `read`. Reports syntax errors instead if the file isn't TOML.
     pub(super) fn read<T>(
         file: &Path,
         text: &str,
         report: &Report,
-        read: impl FnOnce(&mut Table<'_>) -> Option<T>,
+        read: impl FnOnce(&mut ConfigTable<'_>) -> Option<T>,
     ) -> Option<T> {
-        let document = Document { file, text, report };
+        let document = ConfigDocument { file, text, report };
         let (root, errors) = DeTable::parse_recoverable(text);
         if errors.is_empty() {
-            return Table::new(document, Some(root.get_ref()), String::new(), 1).read(read);
+            return ConfigTable::new(document, Some(root.get_ref()), String::new(), 1).read(read);
         }
         for error in errors {
             // Only the message is reported: the error's own text quotes the line, which may hold a secret.
@@ -48,8 +48,8 @@ impl Document<'_> {
 }
 
 /// A table of a file. An absent table reads as an empty one.
-pub(super) struct Table<'a> {
-    document: Document<'a>,
+pub(super) struct ConfigTable<'a> {
+    document: ConfigDocument<'a>,
     entries: Option<&'a DeTable<'a>>,
     /// The dotted path of the table; empty for the root.
     path: String,
@@ -57,12 +57,12 @@ pub(super) struct Table<'a> {
     asked: Vec<&'static str>,
 }
 
-impl<'a> Table<'a> {
-    fn new(document: Document<'a>, entries: Option<&'a DeTable<'a>>, path: String, line: usize) -> Self {
+impl<'a> ConfigTable<'a> {
+    fn new(document: ConfigDocument<'a>, entries: Option<&'a DeTable<'a>>, path: String, line: usize) -> Self {
         Self { document, entries, path, line, asked: Vec::new() }
     }
 
-    fn read<T>(mut self, read: impl FnOnce(&mut Table<'a>) -> Option<T>) -> Option<T> {
+    fn read<T>(mut self, read: impl FnOnce(&mut ConfigTable<'a>) -> Option<T>) -> Option<T> {
         let value = read(&mut self);
         self.refuse_unknown_keys();
         value
@@ -105,7 +105,11 @@ impl<'a> Table<'a> {
     }
 
     /// Reads the table `key` with `read`. An absent table reads as an empty one.
-    pub(super) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Option<T> {
+    pub(super) fn table<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut ConfigTable<'_>) -> Option<T>,
+    ) -> Option<T> {
         let (mut entries, mut line) = (None, self.line);
         if let Some(raw) = self.ask(key) {
             line = self.document.line(raw.span().start);
@@ -116,14 +120,14 @@ impl<'a> Table<'a> {
                 return None;
             }
         }
-        Table::new(self.document, entries, self.path_of(key), line).read(read)
+        ConfigTable::new(self.document, entries, self.path_of(key), line).read(read)
     }
 
     /// Reads each table of the array of tables `key` with `read`. Returns `None` if the key is absent.
     pub(super) fn tables<T>(
         &mut self,
         key: &'static str,
-        mut read: impl FnMut(&mut Table<'_>) -> Option<T>,
+        mut read: impl FnMut(&mut ConfigTable<'_>) -> Option<T>,
     ) -> Option<Vec<T>> {
         let raw = self.ask(key)?;
         let path = self.path_of(key);
@@ -137,7 +141,7 @@ impl<'a> Table<'a> {
             match element.get_ref().as_table() {
                 Some(entries) => {
                     let line = self.document.line(element.span().start);
-                    values.extend(Table::new(self.document, Some(entries), path.clone(), line).read(&mut read));
+                    values.extend(ConfigTable::new(self.document, Some(entries), path.clone(), line).read(&mut read));
                 }
                 None => self.problem(key, wrong(element.get_ref())),
             }

@@ -1,13 +1,13 @@
 //! The `[ledger]` table: the URL of the SQL database, or the place of the URL if it holds a password.
 
-use super::{document::Table, secret};
+use super::{document::ConfigTable, secret};
 use crate::ledger::Location;
 use std::path::Path;
 
 const TAKES: &str = "`sqlite:FILE` or `postgres://USER@HOST/DATABASE`";
 
 /// Reads at most one URL, and connects to nothing. Returns `default` if there is none. No message repeats a URL.
-pub(super) fn read(ledger: &mut Table<'_>, default: Location) -> Location {
+pub(super) fn read(ledger: &mut ConfigTable<'_>, default: Location) -> Location {
     let inline = ledger.optional::<String>("url").map(|url| ("url", url));
     let from_file = secret::secret_file(ledger, "url_file").map(|url| ("url_file", url));
     let from_variable = secret::variable(ledger, "url_env").map(|url| ("url_env", url));
@@ -20,7 +20,7 @@ pub(super) fn read(ledger: &mut Table<'_>, default: Location) -> Location {
     location.below(&ledger.resolve(Path::new("")))
 }
 
-fn parse(ledger: &Table<'_>, key: &str, url: &str) -> Option<Location> {
+fn parse(ledger: &ConfigTable<'_>, key: &str, url: &str) -> Option<Location> {
     match Location::parse(url) {
         Ok(location) if key == "url" && location.has_password() => {
             let message = "holds a password, which doesn't belong here; put the URL into a file of mode 0600 that \

@@ -1,10 +1,10 @@
 //! The credentials of a user: a password hash, public keys, or both.
 
-use super::{document::Table, secret};
+use super::{document::ConfigTable, secret};
 use crate::account::{Credentials, PasswordHash, PublicKey};
 
 /// Reads the credentials of a `[[users]]` table. There must be at least one.
-pub(super) fn read(user: &mut Table<'_>) -> Credentials {
+pub(super) fn read(user: &mut ConfigTable<'_>) -> Credentials {
     let before = user.report().count();
     user.refuse("password", "a password doesn't belong here; `wharfinger hash-password` makes a `password_hash` of it");
     let password_hash = read_password_hash(user);
@@ -18,7 +18,7 @@ pub(super) fn read(user: &mut Table<'_>) -> Credentials {
     credentials
 }
 
-fn read_password_hash(user: &mut Table<'_>) -> Option<PasswordHash> {
+fn read_password_hash(user: &mut ConfigTable<'_>) -> Option<PasswordHash> {
     let inline = user.optional::<String>("password_hash");
     let from_file = secret::secret_file(user, "password_hash_file");
     if user.has("password_hash") && user.has("password_hash_file") {
@@ -34,7 +34,7 @@ fn read_password_hash(user: &mut Table<'_>) -> Option<PasswordHash> {
 ///
 /// A key that no login can use is no error: earlier versions accepted it, and an error would affect the tenant's other
 /// users.
-fn read_public_keys(user: &mut Table<'_>) -> (Vec<PublicKey>, bool) {
+fn read_public_keys(user: &mut ConfigTable<'_>) -> (Vec<PublicKey>, bool) {
     let mut lines = user.spotted_list::<String>("public_keys").unwrap_or_default();
     if let Some(file) = secret::file(user, "public_keys_file") {
         lines.extend(file.lines());

@@ -17,31 +17,31 @@ mod mounts;
 mod problem;
 mod secret;
 mod server;
-mod shared;
 mod ssh;
 mod storage;
 mod tenant;
+mod tenant_claims;
 mod user;
 mod value;
 
 pub use problem::Problem;
-pub use server::{Log, LogFormat, Server};
+pub use server::{Log, LogFormat, ServerSettings};
 pub use value::ByteSize;
 
 use crate::{files, tenants::TenantSetup};
-use document::{Document, Table};
+use document::{ConfigDocument, ConfigTable};
 use problem::{Report, Spot};
-use shared::Shared;
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
+use tenant_claims::TenantClaims;
 
 /// The whole config.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The settings of the server.
-    pub server: Server,
+    pub server: ServerSettings,
     /// The tenants, in the order of their names.
     pub tenants: Vec<TenantSetup>,
 }
@@ -81,19 +81,20 @@ pub fn log_format(file: &Path) -> LogFormat {
 }
 
 fn read(file: &Path, report: &Report) -> Option<Config> {
-    let (server, tenant_files) = read_file(file, report, |root| Some((Server::read(root), tenant_files(root))))?;
-    let mut shared = Shared::default();
+    let (server, tenant_files) =
+        read_file(file, report, |root| Some((ServerSettings::read(root), tenant_files(root))))?;
+    let mut shared = TenantClaims::default();
     let read_tenant = |file| read_file(file, report, |root| tenant::read(root, file, &mut shared));
     let tenants = tenant_files.iter().map(PathBuf::as_path).filter_map(read_tenant).collect();
     shared.report_overlaps(report);
     Some(Config { server: server?, tenants })
 }
 
-fn read_file<T>(file: &Path, report: &Report, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Option<T> {
+fn read_file<T>(file: &Path, report: &Report, read: impl FnOnce(&mut ConfigTable<'_>) -> Option<T>) -> Option<T> {
     match files::open(file).and_then(io::read_to_string) {
         Ok(text) => {
             exposure::check_file(file, report);
-            Document::read(file, &text, report, read)
+            ConfigDocument::read(file, &text, report, read)
         }
         Err(error) => {
             report.problem(&Spot::of(file), format!("can't be read: {error}"));
@@ -104,7 +105,7 @@ fn read_file<T>(file: &Path, report: &Report, read: impl FnOnce(&mut Table<'_>) 
 
 /// Returns the tenants' files: the `*.toml` files in their directory, except hidden ones, which editors leave as
 /// copies.
-fn tenant_files(root: &mut Table<'_>) -> Vec<PathBuf> {
+fn tenant_files(root: &mut ConfigTable<'_>) -> Vec<PathBuf> {
     const KEY: &str = "tenants_directory";
     let directory = root.or(KEY, PathBuf::from("tenants"));
     let directory = root.resolve(&directory);

@@ -1,7 +1,7 @@
 //! The `[[users.mounts]]` tables, and the user's landing directory.
 
 use super::{
-    document::Table,
+    document::ConfigTable,
     problem::{Report, Spot},
     storage::SpottedStorage,
     user::read_permissions,
@@ -15,7 +15,7 @@ use crate::{
 use toml::de::DeValue;
 
 /// The tree of a user, as configured.
-pub(super) struct Tree {
+pub(super) struct UserMounts {
     /// The valid mounts, for checks across users.
     pub(super) spotted: Vec<SpottedMount>,
     /// All mounts, or `None` if one of them or the tenant's storage is wrong.
@@ -40,7 +40,11 @@ impl SpottedMount {
 }
 
 /// Reads the mounts of `user` and its landing directory. A user without mounts sees the tenant's whole prefix at `/`.
-pub(super) fn read(user: &mut Table<'_>, storage: Option<&SpottedStorage>, permissions: Permissions) -> Tree {
+pub(super) fn read(
+    user: &mut ConfigTable<'_>,
+    storage: Option<&SpottedStorage>,
+    permissions: Permissions,
+) -> UserMounts {
     let before = user.report().count();
     let spotted = read_mounts(user, storage, permissions);
     let landing = user.or("landing", VirtualPath::root());
@@ -48,10 +52,10 @@ pub(super) fn read(user: &mut Table<'_>, storage: Option<&SpottedStorage>, permi
     let is_sound = storage.is_some() && user.report().count() == before;
     let mounts = is_sound.then(|| Mounts::new(spotted.iter().map(|mount| mount.mount.clone()), landing));
     let mounts = mounts.and_then(|mounts| mounts.map_err(|error| refuse(user, &error)).ok());
-    Tree { spotted, mounts }
+    UserMounts { spotted, mounts }
 }
 
-fn refuse(user: &Table<'_>, error: &InvalidMounts) {
+fn refuse(user: &ConfigTable<'_>, error: &InvalidMounts) {
     match error {
         InvalidMounts::Landing { .. } | InvalidMounts::LandingOutside(_) => {
             user.problem("landing", format!("{error}; it takes a mount's entry or a directory in one"));
@@ -60,7 +64,11 @@ fn refuse(user: &Table<'_>, error: &InvalidMounts) {
     }
 }
 
-fn read_mounts(user: &mut Table<'_>, storage: Option<&SpottedStorage>, permissions: Permissions) -> Vec<SpottedMount> {
+fn read_mounts(
+    user: &mut ConfigTable<'_>,
+    storage: Option<&SpottedStorage>,
+    permissions: Permissions,
+) -> Vec<SpottedMount> {
     let mut entries = Vec::new();
     let mounts = user.tables("mounts", |mount| {
         let entry = mount.required::<VirtualPath>("entry");

@@ -5,7 +5,7 @@
 //!
 //! A file that others can read causes a warning and no refusal: container platforms mount secrets with mode 0444.
 
-use super::{document::Table, exposure, problem::Spot};
+use super::{document::ConfigTable, exposure, problem::Spot};
 use crate::files;
 use std::{
     io::{self, Read},
@@ -32,7 +32,7 @@ impl NamedFile {
 }
 
 /// Returns the file that `key` names, or `None` if the key is absent, or if the file is missing and reported.
-pub(super) fn file(table: &mut Table<'_>, key: &'static str) -> Option<NamedFile> {
+pub(super) fn file(table: &mut ConfigTable<'_>, key: &'static str) -> Option<NamedFile> {
     let named: PathBuf = table.optional(key)?;
     let path = table.resolve(&named);
     match read(&path) {
@@ -49,7 +49,7 @@ pub(super) fn file(table: &mut Table<'_>, key: &'static str) -> Option<NamedFile
 }
 
 /// Returns the one line of the secret file that `key` names.
-pub(super) fn secret_file(table: &mut Table<'_>, key: &'static str) -> Option<String> {
+pub(super) fn secret_file(table: &mut ConfigTable<'_>, key: &'static str) -> Option<String> {
     let NamedFile { path, text } = file(table, key)?;
     if others_can_read(&path) {
         table.report().warning(&table.spot(key), "others can read the file; `chmod 600` keeps it to its owner");
@@ -63,7 +63,7 @@ pub(super) fn secret_file(table: &mut Table<'_>, key: &'static str) -> Option<St
 }
 
 /// Returns the value of the environment variable that `key` names.
-pub(super) fn variable(table: &mut Table<'_>, key: &'static str) -> Option<String> {
+pub(super) fn variable(table: &mut ConfigTable<'_>, key: &'static str) -> Option<String> {
     let name: String = table.optional(key)?;
     let secret = std::env::var(name).ok().map(|secret| secret.trim().to_owned()).filter(|secret| !secret.is_empty());
     if secret.is_none() {

@@ -1,7 +1,7 @@
 //! `wharfinger.toml`: the settings of the server.
 
 use super::{
-    document::Table,
+    document::ConfigTable,
     ledger, ssh,
     value::{ByteSize, words},
 };
@@ -14,7 +14,7 @@ const MIN_PARTS: u64 = 4;
 
 /// The settings of the server.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub struct ServerSettings {
     /// The process's memory for file bytes in flight, in both directions.
     pub max_buffer_bytes: u64,
     /// The time that an upload waits for memory before the answer "server busy".
@@ -59,7 +59,7 @@ impl Default for Log {
     }
 }
 
-impl Default for Server {
+impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             max_buffer_bytes: 256 << 20,
@@ -73,8 +73,8 @@ impl Default for Server {
     }
 }
 
-impl Server {
-    pub(super) fn read(root: &mut Table<'_>) -> Option<Self> {
+impl ServerSettings {
+    pub(super) fn read(root: &mut ConfigTable<'_>) -> Option<Self> {
         let default = Self::default();
         let max_buffer_bytes = read_max_buffer_bytes(root, default.max_buffer_bytes);
         let upload_wait = root.or("upload_wait", default.upload_wait);
@@ -93,7 +93,7 @@ impl Server {
     }
 }
 
-fn read_max_buffer_bytes(root: &mut Table<'_>, default: u64) -> u64 {
+fn read_max_buffer_bytes(root: &mut ConfigTable<'_>, default: u64) -> u64 {
     let max = root.or("max_buffer_bytes", ByteSize(default));
     let least = ByteSize(MIN_PARTS * MIN_PART_BYTES);
     if max < least {

@@ -1,7 +1,7 @@
 //! The `[ssh]` table.
 
 use super::{
-    document::Table,
+    document::ConfigTable,
     value::{Value, parsed, words},
 };
 use crate::{
@@ -28,7 +28,7 @@ enum ProxyWord {
 words!(ProxyWord { "off" => ProxyWord::Off, "require" => ProxyWord::Require });
 
 /// Reads the SSH settings. Absent keys have the values of [`Settings::default`].
-pub(super) fn read(ssh: &mut Table<'_>) -> Option<Settings> {
+pub(super) fn read(ssh: &mut ConfigTable<'_>) -> Option<Settings> {
     let default = Settings::default();
     let (host_key_directory, host_key_kinds) = ssh.table("host_keys", |host_keys| {
         let directory = host_keys.or("directory", default.host_key_directory);
@@ -52,7 +52,7 @@ pub(super) fn read(ssh: &mut Table<'_>) -> Option<Settings> {
     })
 }
 
-fn read_proxy_protocol(ssh: &mut Table<'_>) -> ProxyProtocol {
+fn read_proxy_protocol(ssh: &mut ConfigTable<'_>) -> ProxyProtocol {
     let before = ssh.report().count();
     let word = ssh.or("proxy_protocol", ProxyWord::Off);
     let from = ssh.list::<IpNet>("proxy_from");
@@ -75,7 +75,7 @@ fn read_proxy_protocol(ssh: &mut Table<'_>) -> ProxyProtocol {
     ProxyProtocol::Off
 }
 
-fn read_algorithms(table: &mut Table<'_>, default: Algorithms) -> Algorithms {
+fn read_algorithms(table: &mut ConfigTable<'_>, default: Algorithms) -> Algorithms {
     Algorithms {
         key_exchanges: some(table, "key_exchanges", default.key_exchanges),
         ciphers: some(table, "ciphers", default.ciphers),
@@ -83,7 +83,7 @@ fn read_algorithms(table: &mut Table<'_>, default: Algorithms) -> Algorithms {
     }
 }
 
-fn read_connections(ssh: &mut Table<'_>, default: &ConnectionLimits) -> ConnectionLimits {
+fn read_connections(ssh: &mut ConfigTable<'_>, default: &ConnectionLimits) -> ConnectionLimits {
     let LoginRate { burst, per_second } = default.unfinished_logins;
     let unfinished_logins = LoginRate {
         burst: ssh.optional("login_burst").map_or(burst, NonZeroU32::get),
@@ -99,7 +99,7 @@ fn read_connections(ssh: &mut Table<'_>, default: &ConnectionLimits) -> Connecti
 }
 
 /// Reads a list with at least one element.
-fn some<T: Value>(table: &mut Table<'_>, key: &'static str, default: Vec<T>) -> Vec<T> {
+fn some<T: Value>(table: &mut ConfigTable<'_>, key: &'static str, default: Vec<T>) -> Vec<T> {
     let before = table.report().count();
     match table.list(key) {
         None => default,

@@ -2,7 +2,7 @@
 
 use super::{
     assume_role, credentials,
-    document::Table,
+    document::ConfigTable,
     problem::Spot,
     value::{Value, words},
 };
@@ -25,7 +25,7 @@ pub(super) struct SpottedStorage {
 }
 
 impl SpottedStorage {
-    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+    pub(super) fn read(table: &mut ConfigTable<'_>) -> Option<Self> {
         let bucket = table.required::<BucketName>("bucket");
         let prefix = table.required::<Prefix>("prefix");
         let region = table.required::<Region>("region");
@@ -76,7 +76,7 @@ impl SpottedStorage {
 
 /// Warns of a bucket without an expected owner. After its owner deletes it, anyone may create a bucket of its name,
 /// admit our role and collect the uploads.
-fn warn_of_an_unknown_owner(storage: &Table<'_>) {
+fn warn_of_an_unknown_owner(storage: &ConfigTable<'_>) {
     let message = "without `expected_bucket_owner` a bucket of this name that changed hands would be written to; it takes \
                    the account's 12 digits";
     storage.report().warning(&storage.spot("bucket"), message);

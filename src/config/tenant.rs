@@ -1,9 +1,9 @@
 //! A tenant's file: `tenants/<name>.toml`.
 
 use super::{
-    document::Table,
-    shared::Shared,
+    document::ConfigTable,
     storage::SpottedStorage,
+    tenant_claims::TenantClaims,
     user,
     value::{ByteSize, words},
 };
@@ -19,7 +19,7 @@ use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 const MOST_RENAME_OBJECTS: u64 = 100_000;
 
 /// The minimum of the time to keep partial uploads: a client needs longer than this to reconnect and resume.
-const SHORTEST_KEPT: Duration = Duration::from_mins(1);
+const SHORTEST_RETENTION: Duration = Duration::from_mins(1);
 
 /// The treatment of interrupted uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ enum PartialUploads {
 words!(PartialUploads { "resumable" => PartialUploads::Resumable, "discard" => PartialUploads::Discard });
 
 /// Reads the tenant of `file`, and claims its unique values in `shared`.
-pub(super) fn read(root: &mut Table<'_>, file: &Path, shared: &mut Shared) -> Option<TenantSetup> {
+pub(super) fn read(root: &mut ConfigTable<'_>, file: &Path, shared: &mut TenantClaims) -> Option<TenantSetup> {
     let name = read_name(root, file);
     let enabled = root.or("enabled", true);
     let max_object_bytes = root.or("max_object_bytes", ByteSize(DEFAULT_MAX_OBJECT_BYTES));
@@ -46,7 +46,7 @@ pub(super) fn read(root: &mut Table<'_>, file: &Path, shared: &mut Shared) -> Op
     if let Some(storage) = &storage {
         shared.claim_external_id(storage, root.report());
     }
-    let read_user = |user: &mut Table<'_>| user::read(user, name.as_ref(), storage.as_ref(), shared);
+    let read_user = |user: &mut ConfigTable<'_>| user::read(user, name.as_ref(), storage.as_ref(), shared);
     let users = root.tables("users", read_user).unwrap_or_default().into_iter();
     let (name, storage) = (name?, storage?);
     Some(TenantSetup {
@@ -63,7 +63,7 @@ pub(super) fn read(root: &mut Table<'_>, file: &Path, shared: &mut Shared) -> Op
     })
 }
 
-fn read_max_rename_objects(root: &mut Table<'_>) -> u64 {
+fn read_max_rename_objects(root: &mut ConfigTable<'_>) -> u64 {
     const KEY: &str = "max_rename_objects";
     let max = root.optional::<NonZeroU32>(KEY).map_or(DEFAULT_MAX_RENAME_OBJECTS, |max| u64::from(max.get()));
     if max > MOST_RENAME_OBJECTS {
@@ -72,11 +72,11 @@ fn read_max_rename_objects(root: &mut Table<'_>) -> u64 {
     max
 }
 
-fn read_partial_uploads_kept_for(root: &mut Table<'_>) -> Option<Duration> {
+fn read_partial_uploads_kept_for(root: &mut ConfigTable<'_>) -> Option<Duration> {
     const KEY: &str = "partial_uploads_kept_for";
     let partial_uploads = root.or("partial_uploads", PartialUploads::Resumable);
     let kept_for = root.optional::<Duration>(KEY);
-    if kept_for.is_some_and(|kept_for| kept_for < SHORTEST_KEPT) {
+    if kept_for.is_some_and(|kept_for| kept_for < SHORTEST_RETENTION) {
         root.problem(KEY, "is less than a minute; it takes \"1m\" to \"365d\"");
     }
     match partial_uploads {
@@ -91,7 +91,7 @@ fn read_partial_uploads_kept_for(root: &mut Table<'_>) -> Option<Duration> {
 }
 
 /// Reads the name, which must repeat the file's name. A copied file that was not fully edited fails here.
-fn read_name(root: &mut Table<'_>, file: &Path) -> Option<TenantName> {
+fn read_name(root: &mut ConfigTable<'_>, file: &Path) -> Option<TenantName> {
     let name: TenantName = root.required("name")?;
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     if name.as_str() != stem {

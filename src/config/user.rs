@@ -1,11 +1,11 @@
 //! A `[[users]]` table of a tenant's file.
 
 use super::{
-    document::Table,
+    document::ConfigTable,
     login,
-    mounts::{self, Tree},
-    shared::Shared,
+    mounts::{self, UserMounts},
     storage::SpottedStorage,
+    tenant_claims::TenantClaims,
 };
 use crate::{
     account::{Permission, Permissions, User},
@@ -16,10 +16,10 @@ use std::sync::Arc;
 
 /// Reads a user of `tenant`. The tenant's name and storage are `None` if they are wrong themselves.
 pub(super) fn read(
-    user: &mut Table<'_>,
+    user: &mut ConfigTable<'_>,
     tenant: Option<&TenantName>,
     storage: Option<&SpottedStorage>,
-    shared: &mut Shared,
+    shared: &mut TenantClaims,
 ) -> Option<UserSetup> {
     let name: Option<UserName> = user.required("name");
     if let Some(name) = &name {
@@ -28,7 +28,7 @@ pub(super) fn read(
     let enabled = user.or("enabled", true);
     let credentials = login::read(user);
     let permissions = read_permissions(user, Permissions::ALL);
-    let Tree { spotted, mounts } = mounts::read(user, storage, permissions);
+    let UserMounts { spotted, mounts } = mounts::read(user, storage, permissions);
     if let (Some(tenant), Some(storage)) = (tenant, storage) {
         for mount in &spotted {
             shared.claim_prefix(tenant, storage, mount);
@@ -40,6 +40,6 @@ pub(super) fn read(
 }
 
 /// Returns the permissions of the table, or `default` if it has none.
-pub(super) fn read_permissions(table: &mut Table<'_>, default: Permissions) -> Permissions {
+pub(super) fn read_permissions(table: &mut ConfigTable<'_>, default: Permissions) -> Permissions {
     table.list::<Permission>("permissions").map_or(default, Permissions::from_iter)
 }

@@ -14,7 +14,7 @@ mod sts;
 use crate::{
     account::PublicKey,
     app::App,
-    config::{Config, Server},
+    config::{Config, ServerSettings},
     ledger::{Ledger, Location},
     ssh::{self, BindError, HostKeyKind, HostKeys},
 };
@@ -74,7 +74,7 @@ impl Demo {
             Some(directory) => Ledger::open(&Location::Sqlite(directory.join("ledger.db"))).await?,
             None => Ledger::in_memory(),
         };
-        let server = Server { drain_timeout: DRAIN_TIMEOUT, ssh, ..Server::default() };
+        let server = ServerSettings { drain_timeout: DRAIN_TIMEOUT, ssh, ..ServerSettings::default() };
         let config = Config { server, tenants: tenants::tenants(&format!("http://{}", s3.address), &keys)? };
         let app = App::with(&config, host_keys, ledger).map_err(say_port)?;
         let Some(address) = app.addresses().first().copied() else { bail!("the demo listens nowhere") };

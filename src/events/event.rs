@@ -104,7 +104,7 @@ pub enum Event {
     /// A client changed the tree, or its change failed.
     Changed {
         /// The request.
-        change: Change,
+        change: ChangeKind,
         /// The client's path.
         path: String,
         /// The other path of a rename or a copy.
@@ -224,7 +224,7 @@ impl fmt::Display for Transfer {
 /// A change to the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Change {
+pub enum ChangeKind {
     /// REMOVE of a file.
     Remove,
     /// RENAME.
@@ -239,7 +239,7 @@ pub enum Change {
     Copy,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for ChangeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Remove => "remove",

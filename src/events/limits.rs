@@ -26,16 +26,16 @@ const FAILURES: Rate = Rate::new(100, 10);
 /// The number of users, or of sources, that one report names. The report counts the others together.
 const MAX_NAMED: usize = 20;
 
-type User = (TenantName, UserName);
+type UserKey = (TenantName, UserName);
 
 /// The token buckets of users and sources.
 #[derive(Debug)]
 pub struct Limits {
     sources: Rates<Source>,
     all_sources: Rates<()>,
-    records: Rates<User>,
-    progress: Rates<User>,
-    failures: Rates<User>,
+    records: Rates<UserKey>,
+    progress: Rates<UserKey>,
+    failures: Rates<UserKey>,
 }
 
 impl Default for Limits {
@@ -85,7 +85,7 @@ impl Limits {
 
     /// Writes lines with the counts of the lines that had no token since the last call.
     pub fn report(&self) {
-        let mut users: HashMap<User, u64> = HashMap::new();
+        let mut users: HashMap<UserKey, u64> = HashMap::new();
         let sources = self.sources.take_refused();
         let mut others =
             sources.by_others + self.all_sources.take_refused().by_key.iter().map(|((), lines)| lines).sum::<u64>();
@@ -119,7 +119,7 @@ fn report_most<K>(mut counts: Vec<(K, u64)>, report: impl Fn(&K, u64)) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::{Change, ClientProgram, ConnectionPeer, Events, SessionUser, Transfer};
+    use crate::events::{ChangeKind, ClientProgram, ConnectionPeer, Events, SessionUser, Transfer};
     use parking_lot::Mutex;
     use std::{
         io,
@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn failed(name: &str) -> Happened {
-        let (change, duration, outcome) = (Change::Mkdir, Duration::ZERO, Outcome::Refused("it exists".into()));
+        let (change, duration, outcome) = (ChangeKind::Mkdir, Duration::ZERO, Outcome::Refused("it exists".into()));
         (user(name), Event::Changed { change, path: "/d".into(), target: None, duration, outcome })
     }
 

@@ -12,7 +12,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Change, ClientProgram, Event, Outcome, PublishedObject, Transfer};
+pub use event::{ChangeKind, ClientProgram, Event, Outcome, PublishedObject, Transfer};
 pub use record::{ConnectionPeer, Record, SessionUser, Who};
 
 use limits::Limits;
@@ -27,9 +27,9 @@ const BUS_RECORDS: usize = 4_096;
 
 /// The recorder of events. Cheap to clone; clones share their limits and their subscribers.
 #[derive(Clone)]
-pub struct Events(Arc<Shared>);
+pub struct Events(Arc<EventsState>);
 
-struct Shared {
+struct EventsState {
     node: Arc<str>,
     limits: Limits,
     bus: broadcast::Sender<Arc<Record>>,
@@ -40,13 +40,13 @@ impl Events {
     #[must_use]
     pub fn new(node: &str) -> Self {
         let (bus, _) = broadcast::channel(BUS_RECORDS);
-        Self(Arc::new(Shared { node: node.into(), limits: Limits::default(), bus }))
+        Self(Arc::new(EventsState { node: node.into(), limits: Limits::default(), bus }))
     }
 
     /// Records `event` of the party `who`. The log suppresses the line if its source or user has had too many.
     /// Subscribers get every record.
     pub fn record(&self, who: Who, event: Event) {
-        let Shared { node, limits, bus } = &*self.0;
+        let EventsState { node, limits, bus } = &*self.0;
         let record = Record::new(Arc::clone(node), who, event);
         if log::is_wanted(&record.event) && limits.take(&record) {
             log::write(&record);

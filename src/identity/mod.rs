@@ -23,7 +23,7 @@ pub trait Provider: Send + Sync {
     ///
     /// A key that is only offered gets the same answer as one that is proved: clients sign only with a key that the server
     /// takes. It is no login, so that a provider must neither count it nor act on it.
-    async fn authenticate(&self, user: &str, credential: Credential<'_>, source: IpAddr) -> Verdict;
+    async fn authenticate(&self, user: &str, credential: Credential<'_>, source: IpAddr) -> ProviderAnswer;
 }
 
 /// A client's credential.
@@ -56,7 +56,7 @@ impl fmt::Debug for Credential<'_> {
 
 /// The answer of a [`Provider`].
 #[derive(Clone, Debug)]
-pub enum Verdict {
+pub enum ProviderAnswer {
     /// The credential is one of this user's.
     Accepted {
         /// The user.

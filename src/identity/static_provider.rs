@@ -1,6 +1,8 @@
 //! The users of the config files.
 
-use super::{Credential, InvalidPassword, MAX_PASSWORD_BYTES, Provider, PublicKey, Reason, Verdict, password::Checker};
+use super::{
+    Credential, InvalidPassword, MAX_PASSWORD_BYTES, Provider, ProviderAnswer, PublicKey, Reason, password::Checker,
+};
 use crate::{
     account::PasswordHash,
     name::UserName,
@@ -74,14 +76,14 @@ fn hashes(tenants: &Tenants) -> Vec<PasswordHash> {
 
 #[async_trait]
 impl Provider for StaticProvider {
-    async fn authenticate(&self, user: &str, credential: Credential<'_>, _source: IpAddr) -> Verdict {
+    async fn authenticate(&self, user: &str, credential: Credential<'_>, _source: IpAddr) -> ProviderAnswer {
         let known = match credential {
             Credential::Password(password) => self.by_password(user, password).await,
             Credential::OfferedKey(key) | Credential::ProvedKey(key) => self.by_key(user, key),
         };
         match known {
-            Ok(KnownUser { user, tenant, .. }) => Verdict::Accepted { user, tenant },
-            Err(reason) => Verdict::Refused { reason },
+            Ok(KnownUser { user, tenant, .. }) => ProviderAnswer::Accepted { user, tenant },
+            Err(reason) => ProviderAnswer::Refused { reason },
         }
     }
 }
@@ -142,7 +144,7 @@ mod tests {
         let provider = provider();
         let alice = async |password| {
             let verdict = provider.authenticate("alice", Credential::Password(password), Ipv4Addr::LOCALHOST.into());
-            matches!(verdict.await, Verdict::Accepted { .. })
+            matches!(verdict.await, ProviderAnswer::Accepted { .. })
         };
         assert!(alice("right").await);
         provider.tenants.swap(&[tenant("acme", true, vec![user("alice", "acme", Some("new"))])]);
@@ -157,8 +159,8 @@ mod tests {
 
     async fn login(user: &str, credential: Credential<'_>) -> Result<UserName, Reason> {
         match provider().authenticate(user, credential, Ipv4Addr::LOCALHOST.into()).await {
-            Verdict::Accepted { user, .. } => Ok(user.name.clone()),
-            Verdict::Refused { reason } => Err(reason),
+            ProviderAnswer::Accepted { user, .. } => Ok(user.name.clone()),
+            ProviderAnswer::Refused { reason } => Err(reason),
         }
     }
 

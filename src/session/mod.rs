@@ -18,7 +18,7 @@ mod traffic;
 mod transfer;
 mod tree;
 
-pub use crate::events::{Change, Outcome, SessionUser, Transfer};
+pub use crate::events::{ChangeKind, Outcome, SessionUser, Transfer};
 pub use activity::{Activity, Serving};
 pub use outcome::{detail, is_ordinary, outcome};
 pub use registry::{EndCause, OpenTransferInfo, Protocol, Registered, Registry, SessionInfo};

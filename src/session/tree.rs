@@ -2,7 +2,7 @@
 
 use super::{OpenTransfer, Traffic, is_ordinary, outcome, registry::SessionEntry};
 use crate::{
-    events::{Change, Event, Events, Outcome, SessionUser, Transfer, Who},
+    events::{ChangeKind, Event, Events, Outcome, SessionUser, Transfer, Who},
     name::VirtualPath,
     policy::{Rate, Rates},
     vfs::{Error, NewAttributes, ReadHandle, Replace, Result, SetAttributes, Vfs},
@@ -54,22 +54,22 @@ pub enum TreeChange {
 impl TreeChange {
     /// Returns the change as it is recorded.
     #[must_use]
-    pub fn change(&self) -> Change {
+    pub fn change(&self) -> ChangeKind {
         match self {
             Self::SetAttributes(_) | Self::SetDirectoryAttributes(_) | Self::SetOpenAttributes(..) => {
-                Change::SetAttributes
+                ChangeKind::SetAttributes
             }
-            Self::Remove | Self::RemoveDirectory => Change::Remove,
-            Self::Mkdir(_) => Change::Mkdir,
-            Self::Rmdir => Change::Rmdir,
-            Self::Rename(..) | Self::RenameDirectory(..) => Change::Rename,
+            Self::Remove | Self::RemoveDirectory => ChangeKind::Remove,
+            Self::Mkdir(_) => ChangeKind::Mkdir,
+            Self::Rmdir => ChangeKind::Rmdir,
+            Self::Rename(..) | Self::RenameDirectory(..) => ChangeKind::Rename,
         }
     }
 
     /// True if the change creates or removes a name.
     #[must_use]
     pub fn changes_names(&self) -> bool {
-        self.change() != Change::SetAttributes
+        self.change() != ChangeKind::SetAttributes
     }
 
     /// Returns the second path of a rename.
@@ -122,7 +122,7 @@ impl SessionTree {
 
     /// Records a copy of `source` to a file that will appear as `target`. A rate limit applies to records of failures.
     pub fn record_copy(&self, source: &VirtualPath, target: &VirtualPath, took: Duration, error: Option<&Error>) {
-        self.record_change(Change::Copy, source, Some(target), took, error);
+        self.record_change(ChangeKind::Copy, source, Some(target), took, error);
     }
 
     /// Opens the record of a transfer. `size` is the size of a file that the client reads, in bytes.
@@ -157,7 +157,7 @@ impl SessionTree {
 
     fn record_change(
         &self,
-        change: Change,
+        change: ChangeKind,
         path: &VirtualPath,
         target: Option<&VirtualPath>,
         duration: Duration,

@@ -54,11 +54,11 @@ pub struct KnownUser {
 /// The live directory. Lookups take no lock.
 #[derive(Debug)]
 pub struct Tenants {
-    directory: ArcSwap<Directory>,
+    directory: ArcSwap<Snapshot>,
 }
 
 #[derive(Debug, Default)]
-struct Directory {
+struct Snapshot {
     generation: u64,
     tenants: HashMap<TenantName, KnownTenant>,
     users: HashMap<UserName, KnownUser>,
@@ -68,7 +68,7 @@ impl Tenants {
     /// A directory of these tenants. Of equal names the last one counts.
     #[must_use]
     pub fn new(setups: &[TenantSetup]) -> Self {
-        Self { directory: ArcSwap::from_pointee(Directory::default().followed_by(setups)) }
+        Self { directory: ArcSwap::from_pointee(Snapshot::default().followed_by(setups)) }
     }
 
     /// Replaces all tenants and users.
@@ -109,18 +109,18 @@ impl Tenants {
     }
 }
 
-impl Directory {
+impl Snapshot {
     /// The next directory. It takes over the `Arc`s of equal values.
     fn followed_by(&self, setups: &[TenantSetup]) -> Self {
         let mut next = Self { generation: self.generation.wrapping_add(1), ..Self::default() };
         for setup in setups {
             let known = self.tenants.get(&setup.tenant.name);
-            let tenant = kept(known.map(|known| &known.tenant), &setup.tenant);
-            let storage = kept(known.map(|known| &known.storage), &setup.storage);
+            let tenant = reused(known.map(|known| &known.tenant), &setup.tenant);
+            let storage = reused(known.map(|known| &known.storage), &setup.storage);
             for UserSetup { user, credentials } in &setup.users {
                 let known = self.users.get(&user.name);
-                let user = kept(known.map(|known| &known.user), user);
-                let credentials = kept(known.map(|known| &known.credentials), credentials);
+                let user = reused(known.map(|known| &known.user), user);
+                let credentials = reused(known.map(|known| &known.credentials), credentials);
                 let tenant = Arc::clone(&tenant);
                 next.users.insert(user.name.clone(), KnownUser { user, credentials, tenant });
             }
@@ -131,7 +131,7 @@ impl Directory {
 }
 
 /// The `Arc` of the former value if it equals the new one.
-fn kept<T: PartialEq>(former: Option<&Arc<T>>, new: &Arc<T>) -> Arc<T> {
+fn reused<T: PartialEq>(former: Option<&Arc<T>>, new: &Arc<T>) -> Arc<T> {
     Arc::clone(former.filter(|former| former == &new).unwrap_or(new))
 }
 

@@ -10,7 +10,7 @@ use wharfinger::{
     },
     account::{Mounts, Permissions, Tenant, User},
     events::{Event, Events, Record, Who},
-    identity::{Credential, Provider, PublicKey, Reason, Verdict},
+    identity::{Credential, Provider, ProviderAnswer, PublicKey, Reason},
     name::{BucketId, Prefix, TenantName},
     policy::{ConnectionLimits, Connections, Parties, PasswordChecks, Source},
     session::{Activity, Protocol, Registry, Sessions},
@@ -26,17 +26,17 @@ struct Alice;
 
 #[async_trait]
 impl Provider for Alice {
-    async fn authenticate(&self, user: &str, credential: Credential<'_>, _source: IpAddr) -> Verdict {
+    async fn authenticate(&self, user: &str, credential: Credential<'_>, _source: IpAddr) -> ProviderAnswer {
         let is_right = match credential {
             Credential::Password("panic") => panic!("a provider that panics"),
             Credential::Password(password) => password == "right",
             Credential::OfferedKey(key) | Credential::ProvedKey(key) => *key == key_of(KEY),
         };
         if user != "alice" {
-            return Verdict::Refused { reason: Reason::UnknownUser };
+            return ProviderAnswer::Refused { reason: Reason::UnknownUser };
         }
         if !is_right {
-            return Verdict::Refused { reason: Reason::WrongPassword };
+            return ProviderAnswer::Refused { reason: Reason::WrongPassword };
         }
         let tenant: TenantName = "acme".parse().unwrap();
         let user = User {
@@ -53,7 +53,7 @@ impl Provider for Alice {
             max_rename_objects: 100,
             partial_uploads_kept_for: None,
         };
-        Verdict::Accepted { user: Arc::new(user), tenant: Arc::new(tenant) }
+        ProviderAnswer::Accepted { user: Arc::new(user), tenant: Arc::new(tenant) }
     }
 }
 

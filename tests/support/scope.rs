@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use wharfinger::{
     account::{BaseCredentials, Checksums, PayloadSigning, Permissions, Secret, Storage, StorageCredentials, Tenant},
-    cloud::Buckets,
+    cloud::S3Buckets,
     name::{BucketId, Prefix},
     store::Bucket,
     tenants::{TenantSetup, Tenants},
@@ -14,7 +14,7 @@ use wharfinger::{
 pub async fn bucket(storage: Storage, prefix: &str) -> Arc<dyn Bucket> {
     let (tenant, user) = ("acme".parse().unwrap(), "alice".parse().unwrap());
     let prefix = Prefix::parse(prefix).unwrap();
-    let buckets = Buckets::new(tenants([("acme", storage)]));
+    let buckets = S3Buckets::new(tenants([("acme", storage)]));
     let scope = Scope { tenant: &tenant, user: &user, prefix: &prefix, permissions: Permissions::ALL };
     buckets.bucket(scope).await.unwrap()
 }

@@ -132,7 +132,7 @@ impl Error {
         match error {
             SdkError::ServiceError(refusal) => {
                 let (meta, status) = (refusal.err().meta(), refusal.raw().status().as_u16());
-                Refusal {
+                StsRefusal {
                     code: meta.code().unwrap_or_default(),
                     message: meta.message().unwrap_or_default(),
                     status,
@@ -167,14 +167,14 @@ impl From<Error> for store::Error {
 
 /// STS's answer.
 #[derive(Clone, Copy, Debug)]
-struct Refusal<'a> {
+struct StsRefusal<'a> {
     code: &'a str,
     message: &'a str,
     status: u16,
     request: &'a str,
 }
 
-impl Refusal<'_> {
+impl StsRefusal<'_> {
     /// The table of codes.
     fn meaning(self, role: &RoleArn) -> Error {
         let (role, said) = (role.clone(), self.said());
@@ -238,7 +238,7 @@ mod tests {
 
     fn meaning(code: &str, message: &str) -> Error {
         let role = "arn:aws:iam::111122223333:role/wharfinger".parse().unwrap();
-        Refusal { code, message, status: 403, request: "R1" }.meaning(&role)
+        StsRefusal { code, message, status: 403, request: "R1" }.meaning(&role)
     }
 
     const US: &str = "User: arn:aws:iam::444455556666:user/server is not authorized to perform:";

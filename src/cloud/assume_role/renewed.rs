@@ -33,25 +33,25 @@ pub(super) struct Expiring<T> {
     pub(super) lifetime: Duration,
 }
 
-type Source<T, E> = dyn Fn() -> BoxFuture<'static, Result<Expiring<T>, E>> + Send + Sync;
+type ValueSource<T, E> = dyn Fn() -> BoxFuture<'static, Result<Expiring<T>, E>> + Send + Sync;
 type Flight<T, E> = Shared<BoxFuture<'static, Result<T, E>>>;
 
 /// The value, its source, and the request in flight.
 pub(super) struct Renewed<T, E> {
     /// The name of the value, for the log.
     what: &'static str,
-    source: Box<Source<T, E>>,
-    state: Mutex<State<T, E>>,
+    source: Box<ValueSource<T, E>>,
+    state: Mutex<RenewalState<T, E>>,
 }
 
-struct State<T, E> {
-    kept: Option<Kept<T>>,
+struct RenewalState<T, E> {
+    cached: Option<CachedValue<T>>,
     flight: Option<Flight<T, E>>,
     /// The last refusal, and until when it is repeated.
     refusal: Option<(E, Instant)>,
 }
 
-struct Kept<T> {
+struct CachedValue<T> {
     value: T,
     renew_at: Instant,
     good_until: Instant,
@@ -67,7 +67,7 @@ where
         what: &'static str,
         source: impl Fn() -> BoxFuture<'static, Result<Expiring<T>, E>> + Send + Sync + 'static,
     ) -> Self {
-        let state = State { kept: None, flight: None, refusal: None };
+        let state = RenewalState { cached: None, flight: None, refusal: None };
         Self { what, source: Box::new(source), state: Mutex::new(state) }
     }
 
@@ -81,10 +81,10 @@ where
             let mut state = self.state.lock();
             let now = Instant::now();
             let refusal = state.refusal.as_ref().filter(|(_, until)| now < *until).map(|(error, _)| error.clone());
-            match &state.kept {
-                Some(kept) if now < kept.good_until => {
-                    let value = kept.value.clone();
-                    if now >= kept.renew_at && refusal.is_none() {
+            match &state.cached {
+                Some(cached) if now < cached.good_until => {
+                    let value = cached.value.clone();
+                    if now >= cached.renew_at && refusal.is_none() {
                         drop(self.ask(&mut state));
                     }
                     return Ok(value);
@@ -101,29 +101,29 @@ where
     /// Drops the cached value if `is_the_one` finds that it is the invalid one. The next caller asks for a new one.
     pub(super) fn forget(&self, is_the_one: impl FnOnce(&T) -> bool) {
         let mut state = self.state.lock();
-        state.kept.take_if(|kept| is_the_one(&kept.value));
+        state.cached.take_if(|cached| is_the_one(&cached.value));
     }
 
     /// Asks the source, unless a request is in flight. The request continues even if no caller waits for it any more.
-    fn ask(self: &Arc<Self>, state: &mut State<T, E>) -> Flight<T, E> {
+    fn ask(self: &Arc<Self>, state: &mut RenewalState<T, E>) -> Flight<T, E> {
         if let Some(flight) = &state.flight {
             return flight.clone();
         }
         let (this, answer) = (Arc::clone(self), (self.source)());
-        let flight = async move { this.settle(answer.await) }.boxed().shared();
+        let flight = async move { this.finish(answer.await) }.boxed().shared();
         tokio::spawn(flight.clone().map(drop));
         state.flight = Some(flight.clone());
         flight
     }
 
-    fn settle(&self, answer: Result<Expiring<T>, E>) -> Result<T, E> {
+    fn finish(&self, answer: Result<Expiring<T>, E>) -> Result<T, E> {
         let mut state = self.state.lock();
         let now = Instant::now();
         state.flight = None;
         match answer {
             Ok(Expiring { value, lifetime }) => {
                 let (of, whole) = RENEW_AFTER;
-                state.kept = Some(Kept {
+                state.cached = Some(CachedValue {
                     value: value.clone(),
                     renew_at: now + lifetime * of / whole,
                     good_until: now + lifetime.saturating_sub(LAST_MOMENTS.min(lifetime / 8)),
@@ -132,7 +132,7 @@ where
                 Ok(value)
             }
             Err(error) => {
-                let left = state.kept.as_ref().map(|kept| kept.good_until.saturating_duration_since(now));
+                let left = state.cached.as_ref().map(|cached| cached.good_until.saturating_duration_since(now));
                 let pause = match left.filter(|left| !left.is_zero()) {
                     Some(left) => {
                         warn!(%error, good_for_s = left.as_secs(), "{} could not be renewed yet", self.what);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_renewed_early_and_nobody_waits() {
+    async fn it_is_renewed_in_time_and_no_request_waits() {
         let (counter, renewed) = counter(HOUR);
         renewed.current().await.unwrap();
         minutes(44).await;

@@ -11,24 +11,24 @@ const VERSION: &str = "2012-10-17";
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Document {
     version: &'static str,
-    statement: Vec<Statement>,
+    statement: Vec<PolicyStatement>,
 }
 
 /// A statement with the effect `Allow`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Statement {
+pub(super) struct PolicyStatement {
     effect: &'static str,
     action: Vec<&'static str>,
     resource: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    condition: Option<Condition>,
+    condition: Option<PolicyCondition>,
 }
 
 /// Operator → key → values. One of the values must match.
-type Condition = BTreeMap<&'static str, BTreeMap<&'static str, Vec<String>>>;
+type PolicyCondition = BTreeMap<&'static str, BTreeMap<&'static str, Vec<String>>>;
 
-impl Statement {
+impl PolicyStatement {
     /// Allows listings of `bucket` below a prefix, which is a pattern. An empty prefix allows every listing.
     pub(super) fn listing(action: &'static str, bucket: &str, below: &str) -> Self {
         let condition = (!below.is_empty()).then(|| like([("s3:prefix", vec![format!("{below}*")])]));
@@ -56,7 +56,7 @@ impl Statement {
 }
 
 impl Document {
-    pub(super) fn new(statement: Vec<Statement>) -> Self {
+    pub(super) fn new(statement: Vec<PolicyStatement>) -> Self {
         Self { version: VERSION, statement }
     }
 
@@ -89,6 +89,6 @@ pub(super) fn literal(text: &str) -> String {
     pattern
 }
 
-fn like(conditions: impl IntoIterator<Item = (&'static str, Vec<String>)>) -> Condition {
+fn like(conditions: impl IntoIterator<Item = (&'static str, Vec<String>)>) -> PolicyCondition {
     BTreeMap::from([("StringLike", conditions.into_iter().collect())])
 }

@@ -31,7 +31,7 @@ use crate::{
     name::Prefix,
 };
 use actions::{ABORT_UPLOADS, Actions, FIND_UPLOADS, KMS};
-use document::{Document, Statement, literal};
+use document::{Document, PolicyStatement, literal};
 
 /// The longest policy that STS takes, in characters.
 pub const MAX_CHARACTERS: usize = 2_048;
@@ -64,11 +64,11 @@ impl SessionPolicy {
         let below = literal(prefix.as_str());
         let actions = Actions::needed(permissions);
         let encrypts = storage.may_use_kms() && actions.read_or_write();
-        let mut statements = vec![Statement::listing(actions.bucket, &arns.bucket, &below)];
-        statements.extend(Statement::objects(actions.objects, format!("{}{below}*", arns.objects)));
-        statements.extend(Statement::objects(actions.markers, format!("{}{below}*/", arns.objects)));
+        let mut statements = vec![PolicyStatement::listing(actions.bucket, &arns.bucket, &below)];
+        statements.extend(PolicyStatement::objects(actions.objects, format!("{}{below}*", arns.objects)));
+        statements.extend(PolicyStatement::objects(actions.markers, format!("{}{below}*/", arns.objects)));
         if encrypts {
-            statements.push(Statement::kms(KMS, storage.kms_key.as_deref(), arns.encryption_contexts));
+            statements.push(PolicyStatement::kms(KMS, storage.kms_key.as_deref(), arns.encryption_contexts));
         }
         Self::of(statements)
     }
@@ -83,8 +83,8 @@ impl SessionPolicy {
         let below = literal(prefix.as_str());
         // Only `ListBucket` and `ListBucketVersions` have the key `s3:prefix`: a condition on it would match no
         // request.
-        let mut statements = vec![Statement::listing(FIND_UPLOADS, &arns.bucket, "")];
-        statements.extend(Statement::objects(vec![ABORT_UPLOADS], format!("{}{below}*", arns.objects)));
+        let mut statements = vec![PolicyStatement::listing(FIND_UPLOADS, &arns.bucket, "")];
+        statements.extend(PolicyStatement::objects(vec![ABORT_UPLOADS], format!("{}{below}*", arns.objects)));
         Self::of(statements)
     }
 
@@ -94,7 +94,7 @@ impl SessionPolicy {
         actions::widest(permissions)
     }
 
-    fn of(statements: Vec<Statement>) -> Result<Self, NoPolicy> {
+    fn of(statements: Vec<PolicyStatement>) -> Result<Self, NoPolicy> {
         let text = Document::new(statements).to_ascii();
         if text.len() > MAX_CHARACTERS { Err(NoPolicy::TooLong(text.len())) } else { Ok(Self(text)) }
     }

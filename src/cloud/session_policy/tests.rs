@@ -96,7 +96,7 @@ fn all_permissions_on_the_longest_plain_prefix_fit() {
 }
 
 #[test]
-fn what_does_not_fit_is_said_and_not_cut() {
+fn what_does_not_fit_is_an_error() {
     let long = format!("{}/", "é".repeat(255));
     let Err(NoPolicy::TooLong(characters)) = policy(&storage("vendor"), &long, &Permission::ALL) else { panic!() };
     assert!(characters > MAX_CHARACTERS);

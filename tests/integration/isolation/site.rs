@@ -10,7 +10,7 @@ use aws_sdk_s3::{Client, config::Region};
 use std::sync::Arc;
 use wharfinger::{
     account::{BaseCredentials, Permission, Permissions, Role, Storage, StorageCredentials},
-    cloud::{Buckets, SessionPolicy},
+    cloud::{S3Buckets, SessionPolicy},
     demo::{
         iam::{self, AccountId, IamUser, Policy},
         s3,
@@ -154,7 +154,7 @@ impl Site {
         let (tenant, user) = ("acme".parse().unwrap(), "alice".parse().unwrap());
         let prefix = Prefix::parse(&self.prefix).unwrap();
         let permissions = permissions.iter().copied().collect();
-        let buckets = Buckets::new(tenants([("acme", self.storage.clone())]));
+        let buckets = S3Buckets::new(tenants([("acme", self.storage.clone())]));
         let scope = Scope { tenant: &tenant, user: &user, prefix: &prefix, permissions };
         client(self.endpoint(), buckets.session_credentials(scope).await.unwrap())
     }

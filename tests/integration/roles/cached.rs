@@ -1,6 +1,6 @@
 //! Clients of sessions with a role: how long they serve, and that a changed storage is used at once.
 
-use super::{Account, Buckets, Way, scope};
+use super::{Account, S3Buckets, Way, scope};
 use std::time::Duration;
 use wharfinger::{
     cloud::Bounds,
@@ -12,7 +12,7 @@ use wharfinger::{
 async fn a_client_in_use_outlives_its_place_in_the_cache() {
     let account = Account::open().await;
     let bounds = Bounds { idle: Duration::ZERO, ..Bounds::default() };
-    let buckets = Buckets::with_bounds(scope::tenants([("acme", account.storage())]), bounds);
+    let buckets = S3Buckets::with_bounds(scope::tenants([("acme", account.storage())]), bounds);
     let way = Way::new("acme", "alice", "in/");
     let Way { tenant, user, prefix, permissions } = &way;
     let in_use = buckets.bucket(Scope { tenant, user, prefix, permissions: *permissions }).await.unwrap();
@@ -27,7 +27,7 @@ async fn a_client_in_use_outlives_its_place_in_the_cache() {
 async fn a_changed_storage_is_used_from_the_next_operation_on() {
     let account = Account::open().await;
     let tenants = scope::tenants([("acme", account.storage())]);
-    let buckets = Buckets::new(std::sync::Arc::clone(&tenants));
+    let buckets = S3Buckets::new(std::sync::Arc::clone(&tenants));
     let way = Way::new("acme", "alice", "in/");
     way.go(&buckets).await.unwrap();
     tenants.swap(&[scope::setup("acme", account.storage())]);

@@ -1,6 +1,6 @@
 //! Few requests to STS, and each with an external ID and a session policy.
 
-use super::{Account, Buckets, EXTERNAL_ID, Key, Permissions, Policy, ROLE, Sftp, Way, buckets, demo, scope};
+use super::{Account, EXTERNAL_ID, Key, Permissions, Policy, ROLE, S3Buckets, Sftp, Way, buckets, demo, scope};
 use futures_util::{
     StreamExt,
     future::join_all,
@@ -102,7 +102,7 @@ async fn two_hundred_tenants_share_one_http_client() {
     let account = Account::open().await;
     let names: Vec<String> = (0..TENANTS).map(|number| format!("tenant-{number}")).collect();
     let storages = names.iter().map(|name| (name.as_str(), account.storage()));
-    let buckets = Buckets::new(scope::tenants(storages));
+    let buckets = S3Buckets::new(scope::tenants(storages));
     for name in &names {
         Way::new(name, &format!("{name}-user"), &format!("{name}/")).go(&buckets).await.unwrap();
     }
@@ -111,7 +111,7 @@ async fn two_hundred_tenants_share_one_http_client() {
     assert_eq!(account.s3.connections(), 1, "one after the other");
     let account = Account::open().await;
     let storages = names.iter().map(|name| (name.as_str(), account.storage()));
-    let buckets = Buckets::new(scope::tenants(storages));
+    let buckets = S3Buckets::new(scope::tenants(storages));
     let all = stream::iter(&names).for_each_concurrent(8, async |name| {
         Way::new(name, &format!("{name}-user"), &format!("{name}/")).go(&buckets).await.unwrap();
     });

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wharfinger::{
     account::{BaseCredentials, Permissions, Role, Storage},
-    cloud::Buckets,
+    cloud::S3Buckets,
     demo::{
         Demo,
         iam::{self, AccountId, IamUser, Policy},
@@ -116,7 +116,7 @@ impl Way {
     }
 
     /// Opens the bucket and lists it.
-    async fn go(&self, buckets: &Buckets) -> store::Result<()> {
+    async fn go(&self, buckets: &S3Buckets) -> store::Result<()> {
         let Self { tenant, user, prefix, permissions } = self;
         let bucket = buckets.bucket(Scope { tenant, user, prefix, permissions: *permissions }).await?;
         bucket.list(store::ListScope::Below(prefix), None, 1).await.map(drop)
@@ -124,6 +124,6 @@ impl Way {
 }
 
 /// The buckets of one tenant.
-fn buckets(storage: Storage) -> Buckets {
-    Buckets::new(scope::tenants([("acme", storage)]))
+fn buckets(storage: Storage) -> S3Buckets {
+    S3Buckets::new(scope::tenants([("acme", storage)]))
 }

@@ -9,7 +9,7 @@ use russh::{
 use std::{net::IpAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle, time};
 use wharfinger::{
-    identity::{Credential, MAX_PASSWORD_BYTES, Provider, Reason, Verdict},
+    identity::{Credential, MAX_PASSWORD_BYTES, Provider, ProviderAnswer, Reason},
     ssh::Settings,
 };
 
@@ -42,7 +42,7 @@ impl Gate {
 
 #[async_trait]
 impl Provider for Gate {
-    async fn authenticate(&self, _: &str, _: Credential<'_>, _: IpAddr) -> Verdict {
+    async fn authenticate(&self, _: &str, _: Credential<'_>, _: IpAddr) -> ProviderAnswer {
         self.seen.send_modify(|seen| {
             seen.begun += 1;
             seen.running += 1;
@@ -50,7 +50,7 @@ impl Provider for Gate {
         });
         self.open.subscribe().wait_for(|open| *open).await.unwrap();
         self.seen.send_modify(|seen| seen.running -= 1);
-        Verdict::Refused { reason: Reason::WrongPassword }
+        ProviderAnswer::Refused { reason: Reason::WrongPassword }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Values that must be unique among all tenants: the names of users, external IDs, and the tenant of an object.
 
 use super::{
-    document::Table,
+    document::ConfigTable,
     mounts::SpottedMount,
     problem::{Report, Spot},
     storage::SpottedStorage,
@@ -14,22 +14,22 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 /// Collects the claims of the tenants read so far.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct TenantClaims {
     users: BTreeMap<UserName, Spot>,
     external_ids: BTreeMap<ExternalId, (RoleArn, Spot)>,
     /// The claims by bucket and prefix, so that a prefix follows directly after the prefixes that contain it.
-    prefixes: BTreeMap<(BucketId, Prefix, TenantName), Claim>,
+    prefixes: BTreeMap<(BucketId, Prefix, TenantName), PrefixClaim>,
 }
 
 /// A tenant's claim on a prefix.
-struct Claim {
+struct PrefixClaim {
     allow_shared_prefix: bool,
     spot: Spot,
 }
 
-impl Shared {
+impl TenantClaims {
     /// Claims a user's name, or reports its present owner.
-    pub(super) fn claim_user(&mut self, name: &UserName, user: &Table<'_>) {
+    pub(super) fn claim_user(&mut self, name: &UserName, user: &ConfigTable<'_>) {
         let spot = user.spot("name");
         match self.users.entry(name.clone()) {
             Entry::Vacant(vacant) => _ = vacant.insert(spot),
@@ -58,13 +58,13 @@ impl Shared {
     /// Claims the prefix of a mount.
     pub(super) fn claim_prefix(&mut self, tenant: &TenantName, storage: &SpottedStorage, mount: &SpottedMount) {
         let bucket = storage.storage.id.clone();
-        let claim = Claim { allow_shared_prefix: storage.allow_shared_prefix, spot: mount.spot.clone() };
+        let claim = PrefixClaim { allow_shared_prefix: storage.allow_shared_prefix, spot: mount.spot.clone() };
         self.prefixes.entry((bucket, mount.mount.prefix.clone(), tenant.clone())).or_insert(claim);
     }
 
     /// Reports each prefix that lies in another tenant's prefix, unless both tenants allow it.
     pub(super) fn report_overlaps(&self, report: &Report) {
-        let mut around: Vec<(&(BucketId, Prefix, TenantName), &Claim)> = Vec::new();
+        let mut around: Vec<(&(BucketId, Prefix, TenantName), &PrefixClaim)> = Vec::new();
         for (place, claim) in &self.prefixes {
             let (bucket, prefix, tenant) = place;
             while around.pop_if(|((b, p, _), _)| b != bucket || !p.contains(prefix)).is_some() {}
