@@ -27,3 +27,4 @@ mod soak;
 mod ssh;
 #[path = "../support/mod.rs"]
 mod support;
+mod words;

@@ -1,0 +1,245 @@
+//! The words of the code. Names use the words of the SFTP draft, the SSH RFCs, S3's API and tokio, and none means two
+//! things. Comments are sentences with a subject.
+
+mod comments;
+mod definitions;
+
+use crate::support::sources::sources;
+use definitions::{Definition, Kind, definitions, words};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Words that no name may contain, each with the word to use.
+///
+/// Some words that the style guide replaces are not here, because the field uses them in another sense: `client` and
+/// `message` (of an error), `cache`, `move`, `base` (of a path), `notes`, `chunked`, and `partial` (RFC 4252's partial
+/// success, a partial upload).
+const BANNED: &[(&str, &str)] = &[
+    ("packet", "request, reply; frame for the bytes of either"),
+    ("fd", "handle"),
+    ("chunk", "part"),
+    ("customer", "tenant"),
+    ("root_dir", "mount"),
+    ("object_path", "key"),
+    ("delete_file", "remove"),
+    ("src", "source"),
+    ("dst", "target"),
+    ("util", "the noun of what the module holds"),
+    ("utils", "the noun of what the module holds"),
+    ("common", "the noun of what the module holds"),
+    ("helpers", "the noun of what the module holds"),
+    ("manager", "the noun of what the type is"),
+    ("seen", "stat_cache"),
+    ("sight", "stat_cache"),
+    ("late", "attribute_overlay"),
+    ("noted", "attribute_overlay"),
+    ("kept", "attribute_overlay, cached, retained"),
+    ("live", "open_uploads"),
+    ("ahead", "prefetch"),
+    ("early", "prefetch"),
+    ("taken", "resumed, in_use"),
+    ("anew", "origin"),
+    ("patched", "origin"),
+    ("gapless", "origin"),
+    ("flying", "in_flight"),
+    ("held", "leased; the noun of a permit"),
+    ("tending", "lease_keeper"),
+    ("slot", "pending_reply"),
+    ("mark", "outstanding_request"),
+    ("runs", "read_queue"),
+    ("intake", "write_brake"),
+    ("allowance", "upload_memory"),
+    ("allowances", "upload_memory"),
+    ("unstored", "failed_uploads"),
+    ("unsaid", "suppressed"),
+    ("strike", "delete"),
+    ("believe", "confirm_own_write"),
+    ("settle", "finish"),
+    ("cut", "split, truncated, disconnected"),
+    ("cut_off", "interrupted"),
+    ("beginners", "owner_lookup"),
+    ("give_up", "abandon, abort"),
+    ("go_on", "resume"),
+    ("goes_on", "resume"),
+    ("under_way", "in_flight"),
+];
+
+/// The engines keep their names until they become modules of their own. A name of theirs can't be taken elsewhere.
+const ENGINES: [&str; 2] = ["store/", "vfs/"];
+
+/// Names with a banned word that another standard or a key of the config has: file, name, reason.
+const ALLOWED: &[(&str, &str, &str)] = &[
+    ("account/mod.rs", "fetch_ahead", "a key of a tenant's file"),
+    ("account/mod.rs", "partial_uploads_kept_for", "a key of a tenant's file"),
+    ("account/mod.rs", "DEFAULT_PARTIAL_UPLOADS_KEPT_FOR", "a key of a tenant's file"),
+    ("config/tenant.rs", "read_partial_uploads_kept_for", "a key of a tenant's file"),
+    ("ssh/configs.rs", "MAX_PACKET_BYTES", "RFC 4253 calls the unit of SSH a packet"),
+    ("ssh/greeting.rs", "packet_bytes", "RFC 4253 calls the unit of SSH a packet"),
+    ("sftp/wire/extension.rs", "max_packet_bytes", "limits@openssh.com has the field max-packet-length"),
+];
+
+/// Types that every layer has under the same name.
+const ONE_A_LAYER: [&str; 2] = ["Error", "Result"];
+
+#[test]
+fn names_use_the_words_of_the_field() {
+    let files = files();
+    let faults: Vec<String> = files.iter().flat_map(|(path, found)| banned_words(path, found)).collect();
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn a_type_name_means_one_thing() {
+    let faults = repeated_types(&files());
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn sentences_of_comments_have_a_subject() {
+    let sources = ["src", "tests"].map(|directory| sources(&root().join(directory), &["rs"]));
+    let texts = sources.iter().flatten().map(|path| fs::read_to_string(path).unwrap());
+    let sentences: Vec<String> = texts.flat_map(|text| comments::sentences(&text)).collect();
+    let clauses: Vec<&String> = sentences.iter().filter(|sentence| begins_with_a_clause(sentence)).collect();
+    assert!(clauses.len() * 50 < sentences.len(), "{} of {}:\n{clauses:#?}", clauses.len(), sentences.len());
+}
+
+#[test]
+fn exceptions_exist() {
+    let files = files();
+    for (path, name, _) in ALLOWED {
+        let exists = files.get(*path).is_some_and(|found| found.iter().any(|definition| definition.name == *name));
+        assert!(exists, "src/{path} has no {name} any more: remove it from the list");
+    }
+}
+
+/// The definitions of all files, by their paths below `src/`.
+fn files() -> BTreeMap<String, Vec<Definition>> {
+    let root = root().join("src");
+    let read = |path: PathBuf| {
+        let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        let found = definitions(&name, &fs::read_to_string(&path).unwrap());
+        (name, found)
+    };
+    sources(&root, &["rs"]).into_iter().map(read).collect()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn is_of_an_engine(path: &str) -> bool {
+    ENGINES.iter().any(|engine| path.starts_with(engine))
+}
+
+/// Returns a line for each banned word in the names of a file.
+fn banned_words(path: &str, found: &[Definition]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for Definition { line, kind, name } in found.iter().filter(|_| !is_of_an_engine(path)) {
+        if ALLOWED.iter().any(|(file, excepted, _)| file == &path && excepted == name) {
+            continue;
+        }
+        let words = words(name);
+        for (banned, instead) in BANNED {
+            let banned: Vec<&str> = banned.split('_').collect();
+            if words.windows(banned.len()).any(|words| words == banned) {
+                faults.push(format!("src/{path}:{line}: {name}: instead of {}: {instead}", banned.join("_")));
+            }
+        }
+        if *kind == Kind::Function && words.len() > 1 && words[0] == "get" {
+            faults.push(format!("src/{path}:{line}: {name}: the name without get_"));
+        }
+    }
+    faults
+}
+
+/// True if a clause stands where a sentence has its subject: its actor is then missing or far away.
+fn begins_with_a_clause(sentence: &str) -> bool {
+    let first = sentence.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next();
+    ["What", "Whatever", "Where", "Wherever", "Whether", "Who", "Whoever", "Whose"].map(Some).contains(&first)
+}
+
+/// Returns a line for each name of several types, with their places.
+fn repeated_types(files: &BTreeMap<String, Vec<Definition>>) -> Vec<String> {
+    let mut types = BTreeMap::<&str, Vec<(&str, usize)>>::new();
+    for (path, found) in files {
+        for Definition { line, name, .. } in found.iter().filter(|definition| definition.kind == Kind::Type) {
+            types.entry(name).or_default().push((path, *line));
+        }
+    }
+    types.retain(|name, places| {
+        places.len() > 1 && !ONE_A_LAYER.contains(name) && !places.iter().all(|(path, _)| is_of_an_engine(path))
+    });
+    let faults = types.iter().map(|(name, places)| {
+        let places: Vec<String> = places.iter().map(|(path, line)| format!("src/{path}:{line}")).collect();
+        format!("{name} means {} things: {}", places.len(), places.join(", "))
+    });
+    faults.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(path: &str, text: &str) -> usize {
+        banned_words(path, &definitions(path, text)).len()
+    }
+
+    #[test]
+    fn banned_words_are_found_in_any_case_and_only_as_whole_words() {
+        assert_eq!(faults("ssh/x.rs", "struct CutStream; fn cut() {} const CUT: u8 = 0; mod cut {}"), 4);
+        assert_eq!(faults("ssh/x.rs", "struct Cutter; fn shortcut() {} fn execute() {}"), 0);
+        assert_eq!(faults("ssh/x.rs", "fn give_up_now() {} fn give() {} fn up() {}"), 1);
+    }
+
+    #[test]
+    fn get_is_a_fault_as_a_prefix_of_a_function() {
+        assert_eq!(faults("ssh/x.rs", "fn get_user() {}"), 1);
+        assert_eq!(faults("ssh/x.rs", "fn get() {} struct GetObject; fn target() {}"), 0);
+    }
+
+    #[test]
+    fn an_exception_is_one_name_of_one_file() {
+        assert_eq!(faults("ssh/configs.rs", "const MAX_PACKET_BYTES: u32 = 1; fn packet() {}"), 1);
+        assert_eq!(faults("ssh/x.rs", "const MAX_PACKET_BYTES: u32 = 1;"), 1);
+        assert_eq!(faults("store/x.rs", "fn settle() {}"), 0);
+    }
+
+    /// Returns the names of several types, of files with these paths and texts.
+    fn repeated(files: &[(&str, &str)]) -> Vec<String> {
+        let files = files.iter().map(|(path, text)| ((*path).to_owned(), definitions(path, text))).collect();
+        repeated_types(&files).iter().map(|fault| fault.split(' ').next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_type_may_have_its_name_alone() {
+        assert_eq!(
+            repeated(&[("ssh/x.rs", "struct A;"), ("cli/y.rs", "enum A {} fn B() {} mod c { type A = u8; }")]),
+            ["A"]
+        );
+        assert_eq!(
+            repeated(&[("ssh/x.rs", "struct A; mod b {}"), ("cli/y.rs", "fn A() {} enum B { A }")]),
+            [] as [&str; 0]
+        );
+    }
+
+    #[test]
+    fn a_clause_is_a_word_of_its_own_at_the_beginning() {
+        assert!(begins_with_a_clause("What it does.") && begins_with_a_clause("Whose it is;"));
+        assert!(!begins_with_a_clause("Whole files.") && !begins_with_a_clause("It does what it says."));
+    }
+
+    #[test]
+    fn errors_are_one_a_layer() {
+        assert_eq!(repeated(&[("ssh/x.rs", "enum Error {}"), ("cli/y.rs", "enum Error {}")]), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn engines_share_names_among_themselves_alone() {
+        let (one, two) = (("store/x.rs", "struct A;"), ("vfs/y.rs", "struct A;"));
+        assert_eq!(repeated(&[one, two]), [] as [&str; 0]);
+        assert_eq!(repeated(&[one, ("ssh/z.rs", "struct A;")]), ["A"]);
+    }
+}
