@@ -6,17 +6,17 @@
 
 use crate::{
     account::{Permission, Permissions},
+    cloud::{BucketSource, Scope},
     name::{BucketId, Prefix},
     store::{self, Bucket, Owner},
     tenants::Tenants,
-    vfs::{Buckets, Scope},
 };
 use std::sync::Arc;
 
 /// Finds the buckets of journal entries.
 #[derive(Debug)]
 pub(super) struct OwnerLookup {
-    buckets: Arc<dyn Buckets>,
+    buckets: Arc<dyn BucketSource>,
     tenants: Arc<Tenants>,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum NoBucket {
 }
 
 impl OwnerLookup {
-    pub(super) fn new(buckets: Arc<dyn Buckets>, tenants: Arc<Tenants>) -> Self {
+    pub(super) fn new(buckets: Arc<dyn BucketSource>, tenants: Arc<Tenants>) -> Self {
         Self { buckets, tenants }
     }
 
@@ -97,7 +97,7 @@ pub(super) mod fixture {
     }
 
     #[async_trait::async_trait]
-    impl Buckets for AcmeBuckets {
+    impl BucketSource for AcmeBuckets {
         async fn bucket(&self, scope: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
             assert_eq!((scope.tenant.as_str(), scope.prefix.as_str()), ("acme", "acme/"));
             assert!(scope.permissions.contains(self.needs));
@@ -136,7 +136,7 @@ pub(super) mod fixture {
         };
         let storage = Arc::new(Storage::of_a_test("acme/"));
         let acme = TenantSetup { tenant: Arc::new(tenant), storage, users: vec![alice] };
-        OwnerLookup::new(Arc::clone(buckets) as Arc<dyn Buckets>, Arc::new(Tenants::new(&[acme])))
+        OwnerLookup::new(Arc::clone(buckets) as Arc<dyn BucketSource>, Arc::new(Tenants::new(&[acme])))
     }
 }
 

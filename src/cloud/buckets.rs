@@ -5,7 +5,7 @@
 //! that left its cache works on for those who have it.
 
 use super::{
-    SessionName, SessionPolicy,
+    BucketSource, Scope, SessionName, SessionPolicy,
     assume_role::{AssumedRole, Assumption},
     clients::{Clients, Identity},
     retries::RetryQuotas,
@@ -15,7 +15,6 @@ use crate::{
     name::{BucketId, Prefix, TenantName, UserName},
     store::{Bucket, Error, Result, S3Bucket},
     tenants::Tenants,
-    vfs::{self, Scope},
 };
 use async_trait::async_trait;
 use aws_credential_types::Credentials as AccessKey;
@@ -216,7 +215,7 @@ where
 }
 
 #[async_trait]
-impl vfs::Buckets for S3Buckets {
+impl BucketSource for S3Buckets {
     async fn bucket(&self, scope: Scope<'_>) -> Result<Arc<dyn Bucket>> {
         let clients = self.tenant(scope.tenant)?;
         let Some(role) = &clients.storage.credentials.role else {

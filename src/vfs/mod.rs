@@ -9,7 +9,6 @@
 
 mod ahead;
 mod attribute_writer;
-mod buckets;
 mod cache;
 mod claims;
 mod create;
@@ -46,7 +45,6 @@ mod upload;
 mod write;
 
 pub use crate::store::{Budget, Journal, Published, Reservation};
-pub use buckets::{Buckets, Scope};
 pub use create::Created;
 pub use directory::{DirectoryHandle, Entry};
 #[cfg(test)]
@@ -65,6 +63,7 @@ pub use write::{PendingWrite, WriteOptions};
 
 use crate::{
     account::{Mount, Tenant, User},
+    cloud::Scope,
     name::VirtualPath,
     store::{Bucket, Owner},
 };

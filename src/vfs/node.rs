@@ -2,10 +2,11 @@
 //! the cache, and the claims and locks on names.
 
 use super::{
-    Buckets, attribute_writer::AttributeWriter, cache::Cache, claims::Claims, locks::Locks, renamed_times::RenamedTimes,
+    attribute_writer::AttributeWriter, cache::Cache, claims::Claims, locks::Locks, renamed_times::RenamedTimes,
 };
 use crate::{
     clock::{Clock, SystemClock},
+    cloud::BucketSource,
     store::{Budget, Journal},
 };
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 /// One node: a process of the server. Share it as `Arc<Node>`.
 #[derive(Debug)]
 pub struct Node {
-    pub(super) buckets: Arc<dyn Buckets>,
+    pub(super) buckets: Arc<dyn BucketSource>,
     pub(super) budget: Arc<Budget>,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) clock: Arc<dyn Clock>,
@@ -28,14 +29,14 @@ impl Node {
     /// A node without sessions. Transfers take their memory from `budget`. Facts that S3 has no place for go to
     /// `journal`, which other nodes may share.
     #[must_use]
-    pub fn new(buckets: Arc<dyn Buckets>, budget: Arc<Budget>, journal: Arc<dyn Journal>) -> Arc<Self> {
+    pub fn new(buckets: Arc<dyn BucketSource>, budget: Arc<Budget>, journal: Arc<dyn Journal>) -> Arc<Self> {
         Self::with_clock(buckets, budget, journal, Arc::new(SystemClock))
     }
 
     /// [`new`](Self::new) with another clock than the system's.
     #[must_use]
     pub fn with_clock(
-        buckets: Arc<dyn Buckets>,
+        buckets: Arc<dyn BucketSource>,
         budget: Arc<Budget>,
         journal: Arc<dyn Journal>,
         clock: Arc<dyn Clock>,

@@ -9,13 +9,14 @@ use wharfinger::{
         Peer, PresentedKey,
     },
     account::{Mounts, Permissions, Tenant, User},
+    cloud::{BucketSource, Scope},
     events::{Event, Events, Record, Who},
     identity::{Credential, Provider, ProviderAnswer, PublicKey, Reason},
     name::{BucketId, Prefix, TenantName},
     policy::{ConnectionLimits, Connections, Parties, PasswordChecks, Source},
     session::{Activity, Protocol, Registry, Sessions},
     store::{self, Bucket, MemoryBucket, MemoryJournal},
-    vfs::{Buckets, Budget, Node, Scope},
+    vfs::{Budget, Node},
 };
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ alice";
@@ -61,7 +62,7 @@ impl Provider for Alice {
 struct NoBucket(MemoryBucket);
 
 #[async_trait]
-impl Buckets for NoBucket {
+impl BucketSource for NoBucket {
     async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
         Err(store::Error::Credentials("none".to_owned()))
     }

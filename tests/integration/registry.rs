@@ -5,18 +5,19 @@ use std::sync::Arc;
 use tokio::sync::broadcast::Receiver;
 use wharfinger::{
     account::{Mounts, Permissions, Tenant, User},
+    cloud::{BucketSource, Scope},
     events::{ClientProgram, Event, Events, Record, Who},
     name::{BucketId, Prefix, TenantName, VirtualPath},
     session::{Activity, EndCause, NewSession, Protocol, Registered, Session, Sessions, Transfer, TreeChange},
     store::{self, Bucket, ETag, MemoryBucket, MemoryJournal, VersionId},
-    vfs::{Buckets, Budget, Error, NewAttributes, Node, Published, Scope},
+    vfs::{Budget, Error, NewAttributes, Node, Published},
 };
 
 #[derive(Debug)]
 struct OneBucket(Arc<MemoryBucket>);
 
 #[async_trait]
-impl Buckets for OneBucket {
+impl BucketSource for OneBucket {
     async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
         Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
     }

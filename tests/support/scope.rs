@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use wharfinger::{
     account::{BaseCredentials, Checksums, PayloadSigning, Permissions, Secret, Storage, StorageCredentials, Tenant},
-    cloud::S3Buckets,
+    cloud::{BucketSource as _, S3Buckets, Scope},
     name::{BucketId, Prefix},
     store::Bucket,
     tenants::{TenantSetup, Tenants},
-    vfs::{Buckets as _, Scope},
 };
 
 /// Returns the bucket of `storage` as alice of acme gets it, who has all permissions below `prefix`.

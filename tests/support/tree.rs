@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, Permissions, Tenant, User},
+    cloud::{BucketSource, Scope},
     name::{BucketId, Prefix, TenantName},
     store::{self, Bucket, Budget, Journal},
-    vfs::{Buckets, Node, Scope, Vfs},
+    vfs::{Node, Vfs},
 };
 
 /// Returns the tree of a user of acme with `permissions` on `acme/`. Each tree is on its own node.
@@ -49,7 +50,7 @@ pub fn session(user: &str, permissions: Permissions, node: &Arc<Node>) -> Vfs {
 struct OneBucket(Arc<dyn Bucket>);
 
 #[async_trait]
-impl Buckets for OneBucket {
+impl BucketSource for OneBucket {
     async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
         Ok(Arc::clone(&self.0))
     }

@@ -27,6 +27,7 @@ use super::*;
 use crate::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, Permission, Permissions},
     clock::{Clock, SystemClock},
+    cloud::{BucketSource, Scope},
     name::{BucketId, InvalidPath, Prefix, TenantName},
     store::{self, MemoryBucket, MemoryJournal, memory::Verb},
 };
@@ -50,7 +51,7 @@ struct UserTree {
 struct OneBucket(Arc<MemoryBucket>);
 
 #[async_trait]
-impl Buckets for OneBucket {
+impl BucketSource for OneBucket {
     async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
         Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
     }

@@ -10,13 +10,12 @@ use aws_sdk_s3::{Client, config::Region};
 use std::sync::Arc;
 use wharfinger::{
     account::{BaseCredentials, Permission, Permissions, Role, Storage, StorageCredentials},
-    cloud::{S3Buckets, SessionPolicy},
+    cloud::{S3Buckets, Scope, SessionPolicy},
     demo::{
         iam::{self, AccountId, IamUser, Policy},
         s3,
     },
     name::Prefix,
-    vfs::Scope,
 };
 
 /// Content of every object that a session of acme must never read.

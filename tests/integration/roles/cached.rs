@@ -3,9 +3,8 @@
 use super::{Account, S3Buckets, Way, scope};
 use std::time::Duration;
 use wharfinger::{
-    cloud::Bounds,
+    cloud::{Bounds, BucketSource as _, Scope},
     store::ListScope,
-    vfs::{Buckets as _, Scope},
 };
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use super::{Account, Way, buckets};
 use wharfinger::{
+    cloud::{BucketSource as _, Scope},
     name::Prefix,
     store::NewObject,
-    vfs::{Buckets as _, Scope},
 };
 
 fn below(prefix: &str) -> Prefix {

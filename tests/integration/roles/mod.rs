@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wharfinger::{
     account::{BaseCredentials, Permissions, Role, Storage},
-    cloud::S3Buckets,
+    cloud::{BucketSource as _, S3Buckets, Scope},
     demo::{
         Demo,
         iam::{self, AccountId, IamUser, Policy},
@@ -24,7 +24,6 @@ use wharfinger::{
     },
     name::{Prefix, TenantName, UserName},
     store,
-    vfs::{Buckets as _, Scope},
 };
 
 const EXTERNAL_ID: &str = "wh-5d0a1c77";

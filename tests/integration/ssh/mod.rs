@@ -23,6 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use wharfinger::{
     access::Access,
     account::{Credentials, Mounts, Permissions, User},
+    cloud::{BucketSource, Scope},
     events::Events,
     identity::{Provider, StaticProvider, hash_password},
     name::{BucketId, Prefix, TenantName},
@@ -32,7 +33,7 @@ use wharfinger::{
     ssh::{HostKeyKind, HostKeys, Server, Settings},
     store::{self, Bucket, Budget, MemoryBucket, MemoryJournal},
     tenants::{TenantSetup, Tenants, UserSetup},
-    vfs::{Buckets, Node, Scope},
+    vfs::Node,
 };
 
 /// A server with the user `alice`, who has the password `right`.
@@ -153,7 +154,7 @@ impl client::Handler for Client {
 struct OneBucket(Arc<MemoryBucket>);
 
 #[async_trait]
-impl Buckets for OneBucket {
+impl BucketSource for OneBucket {
     async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
         Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
     }

@@ -15,12 +15,13 @@ use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc};
 use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Mounts, Permissions, Tenant, User},
+    cloud::{BucketSource, Scope},
     events::{ClientProgram, Events},
     name::{BucketId, Prefix, TenantName, VirtualPath},
     session::{Activity, NewSession, Protocol, Registered, Session, Sessions},
     sftp::channel::{ChannelSettings, SftpChannels},
     store::{self, Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
-    vfs::{Buckets, Node, Scope},
+    vfs::Node,
 };
 
 /// Settings of a [`Wharf`].
@@ -172,7 +173,7 @@ fn login(setup: &Setup) -> NewSession {
 struct OneBucket(Arc<FaultyBucket>);
 
 #[async_trait]
-impl Buckets for OneBucket {
+impl BucketSource for OneBucket {
     async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
         Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
     }

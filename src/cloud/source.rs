@@ -1,4 +1,4 @@
-//! The vfs's source of buckets. It turns a user's mount into storage, and hides credentials and clients from the vfs.
+//! The source of buckets: it turns a user's mount into storage, and hides credentials and clients from all who ask.
 
 use crate::{
     account::Permissions,
@@ -15,15 +15,15 @@ pub struct Scope<'a> {
     pub tenant: &'a TenantName,
     /// The tenant's user.
     pub user: &'a UserName,
-    /// The prefix of the mount. The vfs requests nothing outside it.
+    /// The prefix of the mount. Nothing outside it is requested.
     pub prefix: &'a Prefix,
     /// The user's permissions in the mount.
     pub permissions: Permissions,
 }
 
-/// The source of buckets. `cloud` implements it; tests use a bucket in memory.
+/// The source of buckets. [`S3Buckets`](super::S3Buckets) implements it; tests use a bucket in memory.
 #[async_trait]
-pub trait Buckets: Send + Sync + fmt::Debug {
+pub trait BucketSource: Send + Sync + fmt::Debug {
     /// Returns the bucket for `scope`, ready to use. Called for each operation, so it is cheap if nothing changed.
     ///
     /// # Errors
