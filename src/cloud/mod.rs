@@ -4,7 +4,7 @@
 //! If a tenant has a role, each mount of each user has its own credentials: the second jail. [`SessionPolicy`] limits
 //! them, and `assume_role` obtains them.
 //!
-//! Invariant: every client uses the credentials and the retry allowance of its own tenant. Clients of different tenants
+//! Invariant: every client uses the credentials and the retry quota of its own tenant. Clients of different tenants
 //! share only the HTTP client (one connection pool, one TLS configuration) and the default chain.
 
 mod assume_role;

@@ -1,10 +1,10 @@
-//! Retries: the limit for each request, and the allowance that all requests of a tenant share.
+//! Retries: the limit for each request, and the quota that all requests of a tenant share.
 //!
-//! Each retry takes tokens from its tenant's allowance, and returns them if it succeeds. An outage uses them up. After
+//! Each retry takes tokens from its tenant's quota, and returns them if it succeeds. An outage uses them up. After
 //! that every request is tried only once, so a store that recovers isn't flooded with retries.
 //!
-//! The SDK's own allowance refills only by successful requests, one token for each. A tenant had no retries for minutes
-//! after an outage. This allowance refills with time, too.
+//! The SDK's own quota refills only by successful requests, one token for each. A tenant had no retries for minutes
+//! after an outage. This quota refills with time, too.
 
 use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const MAX_ATTEMPTS: u32 = 7;
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 /// The SDK's capacity. A retry takes 10 tokens after a 500, a 503 or no answer, and 5 after SlowDown.
 const RETRY_QUOTA_TOKENS: usize = 500;
-/// Refills the allowance within 20 s. While an outage lasts, it permits 2.5 retries a second.
+/// Refills the quota within 20 s. While an outage lasts, it permits 2.5 retries a second.
 const TOKENS_PER_SECOND: f32 = 25.0;
 
 /// The retries of one request.
@@ -24,7 +24,7 @@ pub(super) fn of_a_request() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_initial_backoff(FIRST_BACKOFF)
 }
 
-/// The allowances of one tenant. Clones share them.
+/// The quotas of one tenant. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct RetryQuotas {
     /// For requests to S3.
@@ -39,7 +39,7 @@ impl Default for RetryQuotas {
     }
 }
 
-/// An allowance that is shared with no other, even one of the same name.
+/// A quota that is shared with no other, even one of the same name.
 fn retry_quota(service: &'static str) -> RetryPartition {
     let tokens = TokenBucket::builder().capacity(RETRY_QUOTA_TOKENS).refill_rate(TOKENS_PER_SECOND).build();
     RetryPartition::custom(service).token_bucket(tokens).build()
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(tries.len(), 200);
         let further = outage.0.load(Ordering::Relaxed) - 200;
         assert!((50..80).contains(&further), "{further} further tries");
-        assert!(outage.tries(&outage.client(&retry_quotas)).await <= 2, "the clients of a tenant share the allowance");
+        assert!(outage.tries(&outage.client(&retry_quotas)).await <= 2, "the clients of a tenant share the quota");
         assert_eq!(
             outage.tries(&outage.client(&RetryQuotas::default())).await,
             MAX_ATTEMPTS,

@@ -1,4 +1,4 @@
-//! Upload memory: the server's intake is bounded, every admitted upload completes, and an upload that holds memory
+//! Upload memory: a bound on waiting WRITEs, every admitted upload completes, and an upload that holds memory
 //! without using it loses that memory to other uploads.
 
 use super::{
