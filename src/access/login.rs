@@ -8,7 +8,7 @@ use crate::{
     account::{Tenant, User},
     events::{Event, Who},
     identity::{Credential, MAX_PASSWORD_BYTES, ProviderAnswer, PublicKey},
-    policy::{Busy, LoggedIn, LoginProgress, LoginTries, Unauthenticated},
+    policy::{Busy, ConnectionRefusal, LoggedIn, LoginProgress, LoginTries, Unauthenticated},
     session::{Activity, NewSession, Protocol, Registered, Session},
 };
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -364,7 +364,7 @@ impl Login {
         fingerprint: Option<String>,
     ) -> Result<Arc<Session>, &'static str> {
         let place = match &self.state {
-            LoginState::Out(place) => place.log_in().map_err(|refusal| refusal.as_str())?,
+            LoginState::Out(place) => place.log_in().map_err(ConnectionRefusal::as_str)?,
             // Edges take no further steps in this state.
             LoginState::In { session, .. } => return Ok(Arc::clone(session)),
         };

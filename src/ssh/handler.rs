@@ -174,12 +174,11 @@ impl russh::server::Handler for Handler {
     ) -> Result<Auth, Error> {
         let method = LoginMethod::KeyboardInteractive;
         let Some(response) = response else { return self.step(user, LoginStep::Prompt).await };
-        match auth::prompted_password(response) {
-            Some(password) => self.step(user, LoginStep::Password { password: &password, method }).await,
-            None => {
-                let next = self.login.refuse_try(user, method, "the answer to the prompt is not one password in UTF-8");
-                Ok(self.answer(&next))
-            }
+        if let Some(password) = auth::prompted_password(response) {
+            self.step(user, LoginStep::Password { password: &password, method }).await
+        } else {
+            let next = self.login.refuse_try(user, method, "the answer to the prompt is not one password in UTF-8");
+            Ok(self.answer(&next))
         }
     }
 

@@ -60,7 +60,7 @@ pub async fn serve(
     let is_done = copied.is_ok();
     match copied {
         Ok(bytes) if range.length.is_some_and(|length| bytes < length) => {
-            pending_reply.status(StatusCode::Eof, "end of file")
+            pending_reply.status(StatusCode::Eof, "end of file");
         }
         copied => pending_reply.done(copied.map(|_| ())),
     }

@@ -82,7 +82,7 @@ impl Inbound {
             Extended::HomeDirectory { user } => tree::home_directory(&self.context, pending_reply, user),
             Extended::CopyData(copy) => self.copy(pending_reply, copy),
             Extended::Unknown(_) => {
-                pending_reply.status(StatusCode::OpUnsupported, "this server does not have that extension")
+                pending_reply.status(StatusCode::OpUnsupported, "this server does not have that extension");
             }
         }
     }
@@ -153,7 +153,7 @@ impl Inbound {
                 writes.command(writes::WriteCommand::Close(writes::Close { pending_reply, ticket, pending }));
             }
             Some(OpenHandle::Directory(directory)) => {
-                directory.command(directories::DirectoryCommand::Close(pending_reply))
+                directory.command(directories::DirectoryCommand::Close(pending_reply));
             }
             None => pending_reply.status(StatusCode::Failure, NOT_OPEN),
         }
@@ -170,7 +170,7 @@ impl Inbound {
             Some(OpenHandle::Update(updates)) => updates.reads().command(read_queue::ReadCommand::Stat(pending_reply)),
             Some(OpenHandle::Write(writes)) => writes.command(writes::WriteCommand::Stat(pending_reply)),
             Some(OpenHandle::Directory(directory)) => {
-                tree::stat_directory(&self.context, pending_reply, directory.path().clone())
+                tree::stat_directory(&self.context, pending_reply, directory.path().clone());
             }
             None => pending_reply.status(StatusCode::Failure, NOT_OPEN),
         }
@@ -179,7 +179,7 @@ impl Inbound {
     fn fsetstat(&self, pending_reply: PendingReply, handle: &Handle, attrs: &Attrs) {
         match self.context.handles.find(handle.number()) {
             Some(OpenHandle::Write(writes)) => {
-                writes.command(writes::WriteCommand::SetAttributes(pending_reply, attrs::set(attrs)))
+                writes.command(writes::WriteCommand::SetAttributes(pending_reply, attrs::set(attrs)));
             }
             Some(OpenHandle::Read(reads)) => match reads.file() {
                 Some(file) => tree::set_attributes_of_open(&self.context, pending_reply, file, attrs),
@@ -201,7 +201,7 @@ impl Inbound {
     fn readdir(&self, pending_reply: PendingReply, handle: &Handle) {
         match self.context.handles.find(handle.number()) {
             Some(OpenHandle::Directory(directory)) => {
-                directory.command(directories::DirectoryCommand::Read(pending_reply))
+                directory.command(directories::DirectoryCommand::Read(pending_reply));
             }
             Some(OpenHandle::Read(_) | OpenHandle::Update(_) | OpenHandle::Write(_)) => {
                 pending_reply.status(StatusCode::Failure, "this handle is no directory");

@@ -96,7 +96,7 @@ pub fn stat_path(context: &Arc<ChannelContext>, pending_reply: PendingReply, pat
 pub fn set_attributes(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes, attrs: &Attrs) {
     match parse(context, pending_reply, "SETSTAT", raw) {
         Some((pending_reply, path)) if names_a_directory(raw) => {
-            set_attributes_of_directory(context, pending_reply, path, attrs)
+            set_attributes_of_directory(context, pending_reply, path, attrs);
         }
         Some((pending_reply, path)) => set_attributes_of(context, pending_reply, path, attrs),
         None => {}

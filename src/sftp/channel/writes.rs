@@ -239,7 +239,7 @@ impl UploadTask {
                     }
                 }
                 NextWrite::Command(WriteCommand::Stat(pending_reply) | WriteCommand::StatPath(pending_reply)) => {
-                    pending_reply.metadata(Ok(handle.metadata()))
+                    pending_reply.metadata(Ok(handle.metadata()));
                 }
                 NextWrite::Command(
                     WriteCommand::SetAttributes(pending_reply, attributes)
