@@ -11,7 +11,7 @@ use crate::{
     cloud::S3Buckets,
     events::{Event, Events, Outcome, Who},
     name::{Prefix, TenantName},
-    store::{self, Bucket, Journal, OpenUpload},
+    store::{self, Bucket, Journal, JournalDown, OpenUpload},
     tenants::{KnownTenant, Tenants},
 };
 use async_trait::async_trait;
@@ -43,6 +43,15 @@ impl Swept for S3Buckets {
     fn is_ours(&self, tenant: &TenantName, initiator: &str) -> bool {
         self.is_ours(tenant, initiator)
     }
+}
+
+/// The reason why a sweep of one tenant ended early.
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error(transparent)]
+    Journal(#[from] JournalDown),
+    #[error(transparent)]
+    Storage(#[from] store::Error),
 }
 
 /// The task that aborts unknown uploads.
@@ -80,8 +89,8 @@ impl Sweep {
             let name = &known.tenant.name;
             match self.sweep_one(&known, now).await {
                 Ok(()) => {}
-                Err(store::Error::Forbidden { .. }) if self.refused.contains(name) => {}
-                Err(error @ store::Error::Forbidden { .. }) => {
+                Err(SweepError::Storage(store::Error::Forbidden { .. })) if self.refused.contains(name) => {}
+                Err(error @ SweepError::Storage(store::Error::Forbidden { .. })) => {
                     info!(tenant = %name, %error, "open uploads can't be looked for: a lifecycle rule of the bucket must do it");
                     self.refused.insert(name.clone());
                 }
@@ -90,7 +99,7 @@ impl Sweep {
         }
     }
 
-    async fn sweep_one(&self, known: &KnownTenant, now: i64) -> store::Result<()> {
+    async fn sweep_one(&self, known: &KnownTenant, now: i64) -> Result<(), SweepError> {
         let (tenant, prefix) = (&known.tenant, &known.storage.prefix);
         let Some(bucket) = self.buckets.bucket(&tenant.name, prefix).await? else { return Ok(()) };
         let mut next = None;

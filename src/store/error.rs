@@ -1,6 +1,7 @@
-//! The reason why a storage operation failed, in storage's words. `vfs` turns it into a reason that a user may see.
+//! The reason why a request to S3 failed, in S3's words. Uploads and renames add reasons of their own, and `vfs` turns
+//! all of them into a reason that a user may see.
 
-/// The reason why a storage operation failed.
+/// The reason why a request to S3 failed.
 ///
 /// Messages are for the operator's log. They may name request ids, never credentials. `sftp/channel/status.rs` decides
 /// which sentence a client gets.
@@ -67,28 +68,4 @@ pub enum Error {
     /// The answer made no sense, such as a body shorter than its length.
     #[error("S3's answer was not as it should be: {0}")]
     Broken(String),
-    /// The directory holds more objects than one rename may move.
-    #[error("more than {limit} objects")]
-    TooManyObjects {
-        /// `max_rename_objects`.
-        limit: u64,
-    },
-    /// A name in the directory would be longer than S3 allows.
-    #[error("a name would be longer than S3 allows")]
-    NameTooLong,
-    /// Another rename of the same names is running, or was interrupted and waits for its repair.
-    #[error("another rename of the same names is under way, or was cut off")]
-    RenameUnderWay,
-    /// The operation needs the journal, and the journal is down.
-    #[error(transparent)]
-    Journal(#[from] super::JournalDown),
-    /// A file has the name already.
-    #[error("a file of this name exists already")]
-    AlreadyExists,
-    /// A directory has the name already.
-    #[error("a directory of this name exists already")]
-    IsDirectory,
-    /// The directory holds more than its own marker.
-    #[error("the directory is not empty")]
-    NotEmpty,
 }

@@ -103,18 +103,6 @@ pub async fn file_exists(bucket: &dyn Bucket, key: &Key) -> Result<bool> {
     Ok(page.objects.first().is_some_and(|first| first.raw_key == key.as_str()))
 }
 
-/// Fails if the name `key` is taken. 1 or 2 requests.
-///
-/// # Errors
-/// [`Error::IsDirectory`], [`Error::AlreadyExists`] for a file, or the listing's errors.
-pub(super) async fn refuse_existing(bucket: &dyn Bucket, key: &Key) -> Result<()> {
-    match find_in_listing(bucket, key).await? {
-        found if found.directory => Err(Error::IsDirectory),
-        found if found.file.is_some() => Err(Error::AlreadyExists),
-        _ => Ok(()),
-    }
-}
-
 /// The content of the directory at `prefix`. 1 request.
 ///
 /// # Errors
@@ -133,9 +121,9 @@ pub async fn directory_state(bucket: &dyn Bucket, prefix: &Prefix) -> Result<Dir
 
 /// The meaning of a refused request for `key`: [`Error::NotFound`] if a listing shows no such object, else `refusal`. 1
 /// request.
-pub(super) async fn missing_or_forbidden(bucket: &dyn Bucket, key: &Key, refusal: Error) -> Error {
+pub(super) async fn missing_or_forbidden<E: From<Error>>(bucket: &dyn Bucket, key: &Key, refusal: E) -> E {
     match Box::pin(file_exists(bucket, key)).await {
-        Ok(false) => Error::NotFound,
+        Ok(false) => Error::NotFound.into(),
         Ok(true) | Err(_) => refusal,
     }
 }

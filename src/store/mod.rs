@@ -46,7 +46,9 @@ pub use make_directory::make_directory;
 pub use memory::MemoryBucket;
 pub use reader::Reader;
 pub use remove::remove;
-pub use rename::{Moved, Renamed, RenamedTree, TimesWritten, Tree, check_target, rename, rename_tree, repair_rename};
+pub use rename::{
+    Moved, ObjectsError, Renamed, RenamedTree, TimesWritten, Tree, check_target, rename, rename_tree, repair_rename,
+};
 pub use s3::{S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
 pub(crate) use upload::in_time;

@@ -18,12 +18,12 @@
 //! - There are no more semaphores than operations in progress: the last one that leaves a semaphore removes it.
 
 use super::{
-    Result, Vfs,
+    Error, Result, Vfs,
     lease::{self, FIRST_PAUSE, LONGEST_PAUSE},
 };
 use crate::{
     name::{BucketId, Key},
-    store::{self, Bucket, Journal, Lease},
+    store::{Bucket, Journal, Lease},
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -53,10 +53,10 @@ impl Vfs {
     /// Waits until no other session renames or removes `source`, and none on this node creates or removes `target`.
     ///
     /// # Errors
-    /// [`Error::RenameUnderWay`](super::Error::RenameUnderWay) after half a minute.
+    /// [`Error::RenameUnderWay`] after half a minute.
     pub(super) async fn claim(&self, bucket: &dyn Bucket, source: &Key, target: Option<&Key>) -> Result<Claim> {
         let claiming = self.node.claims.claim(&self.node.journal, bucket.id(), source, target);
-        Ok(timeout(PATIENCE, claiming).await.unwrap_or(Err(store::Error::RenameUnderWay))?)
+        timeout(PATIENCE, claiming).await.unwrap_or(Err(Error::RenameUnderWay))
     }
 }
 
@@ -67,7 +67,7 @@ impl Claims {
         bucket: &BucketId,
         source: &Key,
         target: Option<&Key>,
-    ) -> store::Result<Claim> {
+    ) -> Result<Claim> {
         let mut names: Vec<&Key> = target.into_iter().chain([source]).collect();
         names.sort_unstable();
         names.dedup();

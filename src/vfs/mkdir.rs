@@ -10,7 +10,7 @@ use super::{
 use crate::{
     account::Permission,
     name::{Key, VirtualPath},
-    store::{self, NewObject},
+    store::{self, NewObject, ObjectsError},
 };
 use std::sync::Arc;
 use tokio::join;
@@ -59,11 +59,11 @@ impl Vfs {
                 self.note_stored(named);
             }
             // S3 changed nothing.
-            Err(store::Error::IsDirectory | store::Error::AlreadyExists) => {}
+            Err(ObjectsError::IsDirectory | ObjectsError::AlreadyExists) => {}
             Err(_) => self.changed(named, Change::Made),
         }
         made.map_err(|error| match error {
-            store::Error::IsDirectory | store::Error::Conflict { .. } => Error::AlreadyExists,
+            ObjectsError::IsDirectory | ObjectsError::Storage(store::Error::Conflict { .. }) => Error::AlreadyExists,
             error => error.into(),
         })?;
         self.notes.late.forget_note(named);

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     account::Permission,
     name::{InvalidPath, Key, VirtualPath},
-    store::{self, Bucket, Moved, RenamedTree, Tree},
+    store::{self, Bucket, Moved, ObjectsError, RenamedTree, Tree},
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -51,8 +51,8 @@ impl Vfs {
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = |path, key| Named { path, scope: &scope, bucket: &*bucket, key };
         let refusal = |error| match error {
-            store::Error::IsDirectory if replace == Replace::No => Error::AlreadyExists,
-            store::Error::AlreadyExists if replace == Replace::Yes && !may_replace => {
+            ObjectsError::IsDirectory if replace == Replace::No => Error::AlreadyExists,
+            ObjectsError::AlreadyExists if replace == Replace::Yes && !may_replace => {
                 Error::Denied(Permission::Overwrite)
             }
             error => error.into(),
@@ -76,7 +76,7 @@ impl Vfs {
             self.changed(source, Change::Removed);
         }
         let renamed = match renamed {
-            Err(store::Error::NotEmpty) => {
+            Err(ObjectsError::NotEmpty) => {
                 self.rename_tree(mount, &*bucket, source, target).await?;
                 self.note_stored(named(target, &target_key));
                 if is_elsewhere {
@@ -84,7 +84,7 @@ impl Vfs {
                 }
                 return Ok(());
             }
-            Err(store::Error::NotFound) if self.is_uploading(source) => {
+            Err(ObjectsError::Storage(store::Error::NotFound)) if self.is_uploading(source) => {
                 store::check_target(&*bucket, &target_key, may_replace).await.map_err(refusal)?;
                 let is_done = source == target || self.notes.live.rename(source, target, target_key, replace);
                 if is_done && !self.is_uploading(source) {
@@ -147,7 +147,7 @@ impl Vfs {
         }
         let RenamedTree { moved, times } = renamed.map_err(|error| match error {
             // Either kind of RENAME: a directory replaces nothing.
-            store::Error::IsDirectory => Error::AlreadyExists,
+            ObjectsError::IsDirectory => Error::AlreadyExists,
             error => error.into(),
         })?;
         self.notes.late.enter_renamed(bucket.id(), target_key.as_directory(), times);

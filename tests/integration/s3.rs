@@ -11,7 +11,8 @@ use wharfinger::{
     name::{Key, Prefix},
     store::{
         self, Bucket, Condition, DirectoryState, ETag, Error, Headers, Journal, ListScope, Listed, MemoryBucket,
-        MemoryJournal, NewObject, Owner, Part, Payload, Pin, RemovalCondition, Result, Stored, Tree, UploadId,
+        MemoryJournal, NewObject, ObjectsError, Owner, Part, Payload, Pin, RemovalCondition, Result, Stored, Tree,
+        UploadId,
     },
 };
 
@@ -229,7 +230,7 @@ async fn an_empty_directory_is_made_renamed_and_found_empty(shelf: Shelf) {
     let object = NewObject { metadata: [("mode".to_owned(), "16877".to_owned())].into(), ..NewObject::default() };
     store::make_directory(Arc::clone(&shelf.bucket), &source, object.clone()).await.unwrap();
     let again = store::make_directory(Arc::clone(&shelf.bucket), &source, object).await;
-    assert!(matches!(again, Err(Error::IsDirectory)), "{again:?}");
+    assert!(matches!(again, Err(ObjectsError::IsDirectory)), "{again:?}");
     store::rename(&*shelf.bucket, &source, &target, false).await.unwrap();
     let state = async |key: &Key| store::directory_state(&*shelf.bucket, &key.as_directory()).await.unwrap();
     assert_eq!(state(&source).await, DirectoryState::Absent);
@@ -263,7 +264,7 @@ async fn a_directory_is_renamed_with_all_that_is_in_it(shelf: Shelf) {
     }
     shelf.put("older", b"a neighbour").await;
     let refused = store::rename(&*shelf.bucket, &old, &new, false).await;
-    assert!(matches!(refused, Err(Error::NotEmpty)), "{refused:?}");
+    assert!(matches!(refused, Err(ObjectsError::NotEmpty)), "{refused:?}");
     let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
     let tree =
         Tree { owner, mount: &shelf.prefix, permissions: Permissions::ALL, source_name: "old", target_name: "new" };

@@ -1,6 +1,6 @@
 //! Moves the attributes in the journal to the objects' new names, where they have other versions.
 
-use super::{Moved, Renamed};
+use super::{Moved, Renamed, error::ObjectsError};
 use crate::{
     name::{BucketId, Key},
     store::{Error, Journal, JournalDown, Late, TreeRename},
@@ -66,7 +66,7 @@ async fn forget_all(journal: &dyn Journal, bucket: &BucketId, keys: &[&Key]) -> 
 }
 
 /// Moves the times of the directories to their new names. Idempotent: times set under a new name since stay.
-pub(super) async fn carry_directories(journal: &dyn Journal, rename: &TreeRename) -> Result<(), Error> {
+pub(super) async fn carry_directories(journal: &dyn Journal, rename: &TreeRename) -> Result<(), ObjectsError> {
     let name = |_| Error::Broken("the journal names a directory that can't be".to_owned());
     let (source, target) = (rename.source().map_err(name)?, rename.target().map_err(name)?);
     Ok(journal.move_directory_times(&rename.bucket, &source, &target).await?)

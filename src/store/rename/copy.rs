@@ -3,11 +3,14 @@
 //! Invariant: a lost answer is distinguished from a copy that wasn't made, and another client's object at the target is
 //! never taken for our copy.
 
-use super::mark::Mark;
+use super::{
+    error::{ObjectsError, Result},
+    mark::Mark,
+};
 use crate::{
     name::Key,
     store::{
-        Bucket, Condition, ETag, Error, Listed, NewObject, Object, Part, Payload, Pin, Result, Stored, UploadId,
+        Bucket, Condition, ETag, Error, Listed, NewObject, Object, Part, Payload, Pin, Stored, UploadId,
         find::missing_or_forbidden,
     },
 };
@@ -52,16 +55,16 @@ pub(super) async fn copy_listed(bucket: &dyn Bucket, source: &Key, listed: &List
             let file = described(bucket, source, &pin).await?;
             copy_marker(bucket, &file, target, &Mark::None).await
         }
-        Err(Error::NotFound) => Err(gone()),
+        Err(Error::NotFound) => Err(gone().into()),
         Err(refusal @ Error::Forbidden { .. }) => match missing_or_forbidden(bucket, source, refusal).await {
-            Error::NotFound => Err(gone()),
-            refusal => Err(refusal),
+            Error::NotFound => Err(gone().into()),
+            refusal => Err(refusal.into()),
         },
         Err(error @ (Error::Conflict { .. } | Error::Unreachable(_))) => {
             let file = described(bucket, source, &pin).await?;
             Copying { bucket, source, file: &file, target, mark: &Mark::None }.settle(error).await
         }
-        answered => answered,
+        answered => Ok(answered?),
     }
 }
 
@@ -81,13 +84,13 @@ async fn at_once(
     target: &Key,
     object: Option<&NewObject>,
     condition: Condition,
-) -> Result<Stored> {
+) -> Result<Stored, Error> {
     let _turn = COPIES.acquire().await;
     bucket.copy(source, pin, target, object, condition).await
 }
 
 /// The source, if it still is the listed version.
-async fn described(bucket: &dyn Bucket, source: &Key, pin: &Pin) -> Result<Object> {
+async fn described(bucket: &dyn Bucket, source: &Key, pin: &Pin) -> Result<Object, Error> {
     match bucket.head(source).await {
         Ok(file) if file.pin.etag == pin.etag => Ok(file),
         Ok(_) | Err(Error::NotFound) => Err(gone()),
@@ -102,7 +105,7 @@ fn gone() -> Error {
 /// Creates a marker like another one.
 ///
 /// # Errors
-/// [`Error::IsDirectory`]: another client has created a marker there.
+/// [`ObjectsError::IsDirectory`]: another client has created a marker there.
 pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key, mark: &Mark) -> Result<Stored> {
     let like = NewObject { metadata: file.metadata.clone(), headers: file.headers.clone() };
     let object = mark.object().unwrap_or(&like);
@@ -112,10 +115,10 @@ pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key
             Ok(there) if mark.is_of(&there) => Ok(Stored::described(there)),
             // The name was free a moment ago, so it is our marker, or an empty directory that is as good.
             Ok(there) if mark.object().is_none() && there.size == 0 => Ok(Stored::described(there)),
-            Ok(_) if matches!(error, Error::Conflict { .. }) => Err(Error::IsDirectory),
-            Ok(_) | Err(_) => Err(error),
+            Ok(_) if matches!(error, Error::Conflict { .. }) => Err(ObjectsError::IsDirectory),
+            Ok(_) | Err(_) => Err(error.into()),
         },
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -123,7 +126,7 @@ impl Copying<'_> {
     /// Makes the copy.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`]: there is an object at the target that another client put there.
+    /// [`ObjectsError::AlreadyExists`]: there is an object at the target that another client put there.
     pub(super) async fn run(&self, condition: Condition) -> Result<Stored> {
         let Self { bucket, source, file, target, mark } = *self;
         if file.size > MAX_AT_ONCE_BYTES {
@@ -135,7 +138,7 @@ impl Copying<'_> {
             Ok(stored) => Ok(stored),
             Err(error @ Error::Unreachable(_)) => self.settle(error).await,
             Err(error @ Error::Conflict { .. }) if may_be_ours => self.settle(error).await,
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -144,8 +147,8 @@ impl Copying<'_> {
     async fn settle(&self, error: Error) -> Result<Stored> {
         match self.bucket.head(self.target).await {
             Ok(there) if self.made(&there) => Ok(Stored::described(there)),
-            Ok(_) if matches!(error, Error::Conflict { .. }) => Err(Error::AlreadyExists),
-            Ok(_) | Err(_) => Err(error),
+            Ok(_) if matches!(error, Error::Conflict { .. }) => Err(ObjectsError::AlreadyExists),
+            Ok(_) | Err(_) => Err(error.into()),
         }
     }
 
@@ -164,8 +167,8 @@ impl Copying<'_> {
         let published = match self.parts(&upload, part_bytes).await {
             Ok(parts) => self.publish(&upload, &parts, condition).await,
             // The source is missing, or the upload.
-            Err(Error::NotFound) => Err(missing_or_forbidden(bucket, source, Error::UploadGone).await),
-            Err(error) => Err(error),
+            Err(Error::NotFound) => Err(missing_or_forbidden(bucket, source, Error::UploadGone.into()).await),
+            Err(error) => Err(error.into()),
         };
         if published.is_err()
             && let Err(error) = bucket.abort_upload(target, &upload).await
@@ -175,7 +178,7 @@ impl Copying<'_> {
         published
     }
 
-    async fn parts(&self, upload: &UploadId, part_bytes: u64) -> Result<Vec<Part>> {
+    async fn parts(&self, upload: &UploadId, part_bytes: u64) -> Result<Vec<Part>, Error> {
         let Self { bucket, source, file, target, .. } = *self;
         let copies = (1..).zip(ranges(file.size, part_bytes)).map(|(number, range)| async move {
             let _turn = COPIES.acquire().await;
@@ -195,10 +198,10 @@ impl Copying<'_> {
                 | Error::Broken(_)),
             ) => match self.settle(error).await {
                 // The upload is missing, not the file.
-                Err(Error::NotFound) => Err(Error::UploadGone),
+                Err(ObjectsError::Storage(Error::NotFound)) => Err(Error::UploadGone.into()),
                 settled => settled,
             },
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -290,7 +293,7 @@ mod tests {
         for verb in [Verb::CopyPart, Verb::CompleteUpload] {
             let (bucket, _) = bucket(BTreeMap::new());
             bucket.fail(verb, Moment::Request, Error::Unreachable("lost".into()));
-            assert!(matches!(in_parts(&bucket).await, Err(Error::Unreachable(_))));
+            assert!(matches!(in_parts(&bucket).await, Err(ObjectsError::Storage(Error::Unreachable(_)))));
             assert_eq!((bucket.keys(), bucket.open_uploads()), (vec!["acme/a".to_owned()], 0), "{verb:?}");
         }
     }
@@ -299,7 +302,7 @@ mod tests {
     async fn a_copy_in_parts_replaces_nothing_unasked() {
         let (bucket, _) = bucket(BTreeMap::new());
         bucket.insert("acme/b", "another's");
-        assert!(matches!(in_parts(&bucket).await, Err(Error::AlreadyExists)));
+        assert!(matches!(in_parts(&bucket).await, Err(ObjectsError::AlreadyExists)));
         assert_eq!(bucket.bytes("acme/b").unwrap(), "another's");
         assert_eq!(bucket.open_uploads(), 0);
     }

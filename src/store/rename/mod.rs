@@ -12,6 +12,7 @@
 
 mod carry;
 mod copy;
+mod error;
 mod held;
 mod mark;
 mod plan;
@@ -26,17 +27,19 @@ mod tree;
 #[cfg(test)]
 mod tree_tests;
 
+pub use error::ObjectsError;
 pub use repair::repair_rename;
 pub use times::TimesWritten;
 pub use tree::{RenamedTree, Tree, rename_tree};
 
 use super::{
-    Bucket, Condition, Error, LateTimes, Object, Pin, RemovalCondition, Result, Stored, Version,
-    find::{DirectoryState, directory_state, find_in_listing, missing_or_forbidden, refuse_existing},
+    Bucket, Condition, Error, LateTimes, Object, Pin, RemovalCondition, Stored, Version,
+    find::{DirectoryState, directory_state, find_in_listing, missing_or_forbidden},
     remove,
 };
 use crate::name::{Key, Prefix};
 use copy::{Copying, copy_marker};
+use error::Result;
 use mark::Mark;
 
 /// The versions of a file under its old and its new name. The copy of an object that was uploaded in parts has another
@@ -85,10 +88,11 @@ pub struct Moved {
 ///
 /// # Errors
 /// - [`Error::NotFound`]: there is no source, or another client renamed or removed it at the same moment.
-/// - [`Error::AlreadyExists`]: `target` is a file and may not be replaced.
-/// - [`Error::IsDirectory`]: `target` is a directory.
+/// - [`ObjectsError::AlreadyExists`]: `target` is a file and may not be replaced.
+/// - [`ObjectsError::IsDirectory`]: `target` is a directory.
 /// - [`Error::Conflict`]: the source changed meanwhile. Both names may exist then, and neither version is lost.
-/// - [`Error::NotEmpty`]: the source is a directory that holds more than its marker, which is for [`rename_tree`].
+/// - [`ObjectsError::NotEmpty`]: the source is a directory that holds more than its marker, which is for
+///   [`rename_tree`].
 /// - [`Error::Archived`]: the source must be restored first.
 pub async fn rename(bucket: &dyn Bucket, source: &Key, target: &Key, replace: bool) -> Result<Option<Renamed>> {
     match describe(bucket, source).await? {
@@ -101,16 +105,28 @@ pub async fn rename(bucket: &dyn Bucket, source: &Key, target: &Key, replace: bo
 /// Fails if a file may not get the name `target`. 1 or 2 requests.
 ///
 /// # Errors
-/// - [`Error::AlreadyExists`]: `target` is a file and may not be replaced.
-/// - [`Error::IsDirectory`]: `target` is a directory.
+/// - [`ObjectsError::AlreadyExists`]: `target` is a file and may not be replaced.
+/// - [`ObjectsError::IsDirectory`]: `target` is a directory.
 pub async fn check_target(bucket: &dyn Bucket, target: &Key, replace: bool) -> Result<()> {
     replaces(bucket, target, replace).await.map(drop)
+}
+
+/// Fails if the name `key` is taken. 1 or 2 requests.
+///
+/// # Errors
+/// [`ObjectsError::IsDirectory`], [`ObjectsError::AlreadyExists`] for a file, or the listing's errors.
+pub(super) async fn refuse_existing(bucket: &dyn Bucket, key: &Key) -> Result<()> {
+    match find_in_listing(bucket, key).await? {
+        found if found.directory => Err(ObjectsError::IsDirectory),
+        found if found.file.is_some() => Err(ObjectsError::AlreadyExists),
+        _ => Ok(()),
+    }
 }
 
 /// [`check_target`] that returns `true` if a file would be replaced.
 async fn replaces(bucket: &dyn Bucket, target: &Key, replace: bool) -> Result<bool> {
     match refuse_existing(bucket, target).await {
-        Err(Error::AlreadyExists) if replace => Ok(true),
+        Err(ObjectsError::AlreadyExists) if replace => Ok(true),
         answered => answered.map(|()| false),
     }
 }
@@ -120,25 +136,25 @@ async fn describe(bucket: &dyn Bucket, source: &Key) -> Result<Option<Object>> {
     match bucket.head(source).await {
         Ok(file) => return Ok(Some(file)),
         Err(Error::NotFound | Error::Forbidden { .. }) => {}
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     }
     match find_in_listing(bucket, source).await? {
         // The file has appeared since, or it may be listed but not read. In the second case it can't be copied either.
-        found if found.file.is_some() => bucket.head(source).await.map(Some),
+        found if found.file.is_some() => Ok(Some(bucket.head(source).await?)),
         found if found.directory => Ok(None),
-        _ => Err(Error::NotFound),
+        _ => Err(Error::NotFound.into()),
     }
 }
 
 async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &Key, replace: bool) -> Result<Renamed> {
     if file.archived {
-        return Err(Error::Archived);
+        return Err(Error::Archived.into());
     }
     let mut replaced = replaces(bucket, target, replace).await?;
     let mark = Mark::new(file)?;
     let copying = Copying { bucket, source, file, target, mark: &mark };
     let mut copied = copying.run(if replaced { Condition::Always } else { Condition::Absent }).await;
-    if replace && !replaced && matches!(copied, Err(Error::AlreadyExists)) {
+    if replace && !replaced && matches!(copied, Err(ObjectsError::AlreadyExists)) {
         // Another client created the file meanwhile. It may be replaced as well.
         replaced = true;
         copied = copying.run(Condition::Always).await;
@@ -146,7 +162,7 @@ async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &
     let copied = match copied {
         Ok(stored) => stored,
         // Another rename of the source may have created the file, or another client may have taken the source.
-        Err(error @ (Error::AlreadyExists | Error::Forbidden { .. })) => {
+        Err(error @ (ObjectsError::AlreadyExists | ObjectsError::Storage(Error::Forbidden { .. }))) => {
             return Err(missing_or_forbidden(bucket, source, error).await);
         }
         Err(error) => return Err(error),
@@ -157,41 +173,43 @@ async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &
             if !replaced {
                 withdraw(bucket, target, &mark).await;
             }
-            Err(Error::NotFound)
+            Err(Error::NotFound.into())
         }
-        removed => removed.map(|()| renamed),
+        removed => Ok(removed.map(|()| renamed)?),
     }
 }
 
 /// An empty directory is its marker: a zero-byte object.
 async fn rename_directory(bucket: &dyn Bucket, source: &Prefix, target: &Key) -> Result<()> {
     let version = match directory_state(bucket, source).await? {
-        DirectoryState::Absent => return Err(Error::NotFound),
-        DirectoryState::Occupied => return Err(Error::NotEmpty),
+        DirectoryState::Absent => return Err(Error::NotFound.into()),
+        DirectoryState::Occupied => return Err(ObjectsError::NotEmpty),
         DirectoryState::Empty { marker } => marker,
     };
     refuse_existing(bucket, target).await?;
     let (Some(source), Some(target)) = (source.marker(), target.as_directory().marker()) else {
-        return Err(Error::NotEmpty);
+        return Err(ObjectsError::NotEmpty);
     };
     let file = match bucket.head(&source).await {
-        Err(refusal @ Error::Forbidden { .. }) => return Err(missing_or_forbidden(bucket, &source, refusal).await),
+        Err(refusal @ Error::Forbidden { .. }) => {
+            return Err(missing_or_forbidden(bucket, &source, refusal).await.into());
+        }
         answered => answered?,
     };
     let mark = Mark::new(&file)?;
     match copy_marker(bucket, &file, &target, &mark).await {
-        Err(error @ Error::IsDirectory) => return Err(missing_or_forbidden(bucket, &source, error).await),
+        Err(error @ ObjectsError::IsDirectory) => return Err(missing_or_forbidden(bucket, &source, error).await),
         copied => copied.map(drop)?,
     }
     let removed = remove_copied(bucket, &source, &version).await;
     if matches!(removed, Err(Error::NotFound)) {
         withdraw(bucket, &target, &mark).await;
     }
-    removed
+    Ok(removed?)
 }
 
 /// Deletes the copied source. [`Error::NotFound`]: another client deleted it first.
-async fn remove_copied(bucket: &dyn Bucket, source: &Key, pin: &Pin) -> Result<()> {
+async fn remove_copied(bucket: &dyn Bucket, source: &Key, pin: &Pin) -> Result<(), Error> {
     remove(bucket, source, RemovalCondition::Matches(pin.etag.clone())).await
 }
 

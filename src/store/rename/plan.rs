@@ -1,8 +1,9 @@
 //! Plans the objects that a rename of a directory will move, before the first copy.
 
+use super::error::{ObjectsError, Result};
 use crate::{
     name::{Key, MAX_KEY_BYTES, Prefix},
-    store::{Bucket, Error, ListScope, Listed, Result, TreeRename},
+    store::{Bucket, Error, ListScope, Listed, TreeRename},
 };
 
 const PAGE_OBJECTS: u16 = 1000;
@@ -17,10 +18,11 @@ pub(super) struct Planned {
 /// Lists the objects below the source. Requests at most one page beyond the limit.
 ///
 /// # Errors
-/// [`Error::TooManyObjects`], [`Error::NameTooLong`], or the listing's errors.
+/// [`ObjectsError::TooManyObjects`], [`ObjectsError::NameTooLong`], or the listing's errors.
 pub(super) async fn list(bucket: &dyn Bucket, rename: &TreeRename, max_objects: u64) -> Result<Vec<Planned>> {
     let (source, target) = (rename.source(), rename.target());
-    let (source, target) = (source.map_err(|_| Error::NameTooLong)?, target.map_err(|_| Error::NameTooLong)?);
+    let too_long = |_| ObjectsError::NameTooLong;
+    let (source, target) = (source.map_err(too_long)?, target.map_err(too_long)?);
     let mut planned = Vec::new();
     let mut after = None;
     loop {
@@ -29,7 +31,7 @@ pub(super) async fn list(bucket: &dyn Bucket, rename: &TreeRename, max_objects: 
             planned.push(plan(&source, &target, listed)?);
         }
         if planned.len() as u64 > max_objects {
-            return Err(Error::TooManyObjects { limit: max_objects });
+            return Err(ObjectsError::TooManyObjects { limit: max_objects });
         }
         match page.next {
             Some(next) => after = Some(next),
@@ -43,7 +45,7 @@ fn plan(source: &Prefix, target: &Prefix, listed: Listed) -> Result<Planned> {
     let key = source.twin(source, &listed.raw_key).ok_or_else(elsewhere)?;
     let target = target.twin(source, &listed.raw_key).ok_or_else(elsewhere)?;
     if target.as_str().len() > MAX_KEY_BYTES {
-        return Err(Error::NameTooLong);
+        return Err(ObjectsError::NameTooLong);
     }
     Ok(Planned { source: key, listed, target })
 }

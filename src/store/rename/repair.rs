@@ -5,11 +5,11 @@
 //! metadata, and the copy not older than the original. Every other object stays. Running it twice, or on two nodes at
 //! once, does no harm.
 
-use super::{Moved, Renamed, carry, copy::is_copy, held::while_held, removal::remove_all, times::Rows};
+use super::{Moved, Renamed, carry, copy::is_copy, error::Result, held::while_held, removal::remove_all, times::Rows};
 use crate::{
     name::Key,
     store::{
-        Bucket, Error, Journal, Lease, ListScope, Object, Pin, RenamePhase, Result, TreeRename, Version,
+        Bucket, Error, Journal, Lease, ListScope, Object, Pin, RenamePhase, TreeRename, Version,
         find::missing_or_forbidden,
     },
 };
@@ -108,9 +108,9 @@ impl Repair<'_> {
             Err(Error::NotFound) => Ok(None),
             Err(refusal @ Error::Forbidden { .. }) => match missing_or_forbidden(self.bucket, key, refusal).await {
                 Error::NotFound => Ok(None),
-                error => Err(error),
+                error => Err(error.into()),
             },
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 

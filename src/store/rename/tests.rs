@@ -42,7 +42,7 @@ async fn an_existing_target_is_replaced_only_on_request() {
     let bucket = MemoryBucket::new();
     bucket.insert("acme/a", "new");
     bucket.insert("acme/b", "old");
-    assert!(matches!(renamed(&bucket, "a", "b", false).await, Err(Error::AlreadyExists)));
+    assert!(matches!(renamed(&bucket, "a", "b", false).await, Err(ObjectsError::AlreadyExists)));
     assert_eq!(bucket.keys(), ["acme/a", "acme/b"]);
     renamed(&bucket, "a", "b", true).await.unwrap();
     assert_eq!(bucket.keys(), ["acme/b"]);
@@ -59,7 +59,7 @@ async fn a_rename_onto_itself_loses_nothing() {
         renamed(&bucket, name, name, true).await.unwrap();
         renamed(&bucket, name, name, false).await.unwrap();
     }
-    assert!(matches!(renamed(&bucket, "no", "no", true).await, Err(Error::NotFound)));
+    assert!(matches!(renamed(&bucket, "no", "no", true).await, Err(ObjectsError::Storage(Error::NotFound))));
     assert_eq!(bucket.keys(), ["acme/a", "acme/d/"]);
 }
 
@@ -70,12 +70,12 @@ async fn a_directory_is_never_replaced_and_a_full_one_never_moved() {
     bucket.insert("acme/implicit/x", "x");
     bucket.insert("acme/marked/", "");
     for target in ["implicit", "marked"] {
-        assert!(matches!(renamed(&bucket, "a", target, true).await, Err(Error::IsDirectory)));
-        assert!(matches!(renamed(&bucket, "a", target, false).await, Err(Error::IsDirectory)));
+        assert!(matches!(renamed(&bucket, "a", target, true).await, Err(ObjectsError::IsDirectory)));
+        assert!(matches!(renamed(&bucket, "a", target, false).await, Err(ObjectsError::IsDirectory)));
     }
-    assert!(matches!(renamed(&bucket, "implicit", "new", true).await, Err(Error::NotEmpty)));
-    assert!(matches!(renamed(&bucket, "marked", "implicit", true).await, Err(Error::IsDirectory)));
-    assert!(matches!(renamed(&bucket, "marked", "a", true).await, Err(Error::AlreadyExists)));
+    assert!(matches!(renamed(&bucket, "implicit", "new", true).await, Err(ObjectsError::NotEmpty)));
+    assert!(matches!(renamed(&bucket, "marked", "implicit", true).await, Err(ObjectsError::IsDirectory)));
+    assert!(matches!(renamed(&bucket, "marked", "a", true).await, Err(ObjectsError::AlreadyExists)));
     assert_eq!(bucket.keys(), ["acme/a", "acme/implicit/x", "acme/marked/"]);
     renamed(&bucket, "marked", "moved", false).await.unwrap();
     assert_eq!(bucket.keys(), ["acme/a", "acme/implicit/x", "acme/moved/"]);
@@ -86,7 +86,7 @@ async fn what_is_missing_is_missing_under_a_scoped_policy_too() {
     let bucket = MemoryBucket::new();
     bucket.forbid_missing();
     bucket.insert("acme/a.txt", "x");
-    assert!(matches!(renamed(&bucket, "a", "b", true).await, Err(Error::NotFound)));
+    assert!(matches!(renamed(&bucket, "a", "b", true).await, Err(ObjectsError::Storage(Error::NotFound))));
 }
 
 // S32: If another writer changes a file during its RENAME, the change stays under the old name, and the client is …
@@ -102,7 +102,7 @@ async fn a_source_that_changes_in_between_is_reported_and_kept() {
     bucket.arrived(Verb::Remove, 1).await;
     bucket.insert("acme/a", "second");
     drop(hold);
-    assert!(matches!(running.await.unwrap(), Err(Error::Conflict { .. })));
+    assert!(matches!(running.await.unwrap(), Err(ObjectsError::Storage(Error::Conflict { .. }))));
     assert_eq!(bucket.bytes("acme/a").unwrap(), "second");
     assert_eq!(bucket.bytes("acme/b").unwrap(), "first");
 }
@@ -129,7 +129,7 @@ async fn anothers_file_of_the_same_bytes_is_not_our_copy() {
     bucket.insert_with("acme/a", "same", upload("ours"));
     let theirs = |bucket: &MemoryBucket| drop(bucket.insert_with("acme/b", "same", upload("theirs")));
     let (keys, renamed) = overtaken(bucket, theirs).await;
-    assert!(matches!(renamed, Err(Error::AlreadyExists)), "{renamed:?}");
+    assert!(matches!(renamed, Err(ObjectsError::AlreadyExists)), "{renamed:?}");
     assert_eq!(keys, ["acme/a", "acme/b"]);
 }
 
@@ -138,7 +138,7 @@ async fn a_source_that_changes_before_the_copy_is_told_from_a_target_that_exists
     let bucket = MemoryBucket::new();
     bucket.insert("acme/a", "first");
     let (keys, renamed) = overtaken(bucket, |bucket| drop(bucket.insert("acme/a", "second"))).await;
-    assert!(matches!(renamed, Err(Error::Conflict { .. })), "{renamed:?}");
+    assert!(matches!(renamed, Err(ObjectsError::Storage(Error::Conflict { .. }))), "{renamed:?}");
     assert_eq!(keys, ["acme/a"]);
 }
 
@@ -147,7 +147,7 @@ async fn a_copy_that_may_not_be_stored_deletes_nothing() {
     let bucket = MemoryBucket::new();
     bucket.insert("acme/a", "x");
     bucket.fail(Verb::Copy, Moment::Request, Error::Unreachable("timed out".into()));
-    assert!(matches!(renamed(&bucket, "a", "b", true).await, Err(Error::Unreachable(_))));
+    assert!(matches!(renamed(&bucket, "a", "b", true).await, Err(ObjectsError::Storage(Error::Unreachable(_)))));
     assert_eq!(bucket.keys(), ["acme/a"]);
 }
 
@@ -170,7 +170,7 @@ async fn a_source_that_cannot_be_deleted_stays_under_both_names() {
     let bucket = MemoryBucket::new();
     bucket.insert("acme/a", "x");
     bucket.fail(Verb::Remove, Moment::Request, Error::Forbidden { request: "AccessDenied".into() });
-    assert!(matches!(renamed(&bucket, "a", "b", false).await, Err(Error::Forbidden { .. })));
+    assert!(matches!(renamed(&bucket, "a", "b", false).await, Err(ObjectsError::Storage(Error::Forbidden { .. }))));
     assert_eq!(bucket.keys(), ["acme/a", "acme/b"]);
 }
 
@@ -216,7 +216,7 @@ async fn of_two_renames_one_has_the_source_and_the_other_takes_its_copy_away() {
                 let renames = [(file, "one", replace), (file, "other", replace)];
                 let (bucket, [first, second]) = race(bucket, Verb::Remove, renames).await;
                 first.unwrap();
-                assert!(matches!(second, Err(Error::NotFound)), "{second:?}");
+                assert!(matches!(second, Err(ObjectsError::Storage(Error::NotFound))), "{second:?}");
                 assert_eq!(bucket.keys(), [format!("acme/one{slash}")]);
             }
         }
@@ -235,7 +235,7 @@ async fn what_a_rename_costs_that_comes_too_late() {
     bucket.arrived(Verb::Remove, 1).await;
     bucket.delete("acme/a");
     drop(hold);
-    assert!(matches!(running.await.unwrap(), Err(Error::NotFound)));
+    assert!(matches!(running.await.unwrap(), Err(ObjectsError::Storage(Error::NotFound))));
     assert!(bucket.keys().is_empty());
     assert_eq!(
         bucket.verbs(),
@@ -250,7 +250,10 @@ async fn a_rename_that_comes_too_late_for_its_copy_finds_no_source() {
         let (_, [first, second]) =
             race(holding(&["acme/a"], is_scoped), Verb::Copy, [("a", "one", false), ("a", "other", false)]).await;
         // The second rename copies before the first one deletes, or after.
-        assert!(matches!((first, second), (Ok(_), Err(Error::NotFound)) | (Err(Error::NotFound), Ok(_))));
+        assert!(matches!(
+            (first, second),
+            (Ok(_), Err(ObjectsError::Storage(Error::NotFound))) | (Err(ObjectsError::Storage(Error::NotFound)), Ok(_))
+        ));
         let bucket = Arc::new(holding(&["acme/a"], is_scoped));
         let hold = bucket.hold(Verb::Copy, Moment::Request);
         let running = tokio::spawn({
@@ -261,7 +264,7 @@ async fn a_rename_that_comes_too_late_for_its_copy_finds_no_source() {
         bucket.delete("acme/a");
         drop(hold);
         let late = running.await.unwrap();
-        assert!(matches!(late, Err(Error::NotFound)), "{late:?}");
+        assert!(matches!(late, Err(ObjectsError::Storage(Error::NotFound))), "{late:?}");
     }
 }
 
@@ -298,8 +301,8 @@ async fn two_sources_to_one_target_lose_neither() {
         let renames = [("a", "c", false), ("b", "c", false)];
         let (bucket, answers) = race(holding(&[one, other], false), verb, renames).await;
         let (left, bytes) = match answers {
-            [Ok(_), Err(Error::AlreadyExists | Error::IsDirectory)] => (other, one),
-            [Err(Error::AlreadyExists | Error::IsDirectory), Ok(_)] => (one, other),
+            [Ok(_), Err(ObjectsError::AlreadyExists | ObjectsError::IsDirectory)] => (other, one),
+            [Err(ObjectsError::AlreadyExists | ObjectsError::IsDirectory), Ok(_)] => (one, other),
             other => panic!("{other:?}"),
         };
         assert_eq!(bucket.keys(), [left.to_owned(), format!("acme/c{slash}")]);
@@ -320,7 +323,7 @@ async fn what_a_rename_replaced_that_came_too_late_stays_replaced() {
     let there = holding(&["acme/a", "acme/other"], false);
     let (bucket, [first, second]) = race(there, Verb::Remove, [("a", "one", true), ("a", "other", true)]).await;
     first.unwrap();
-    assert!(matches!(second, Err(Error::NotFound)), "{second:?}");
+    assert!(matches!(second, Err(ObjectsError::Storage(Error::NotFound))), "{second:?}");
     assert_eq!(bucket.keys(), ["acme/one", "acme/other"]);
     assert_eq!(bucket.bytes("acme/other").unwrap(), "acme/a");
 }
@@ -339,7 +342,7 @@ async fn what_another_has_put_in_the_place_of_the_copy_stays() {
     // The same bytes, and therefore the same ETag.
     bucket.insert("acme/b", "acme/a");
     drop(hold);
-    assert!(matches!(running.await.unwrap(), Err(Error::NotFound)));
+    assert!(matches!(running.await.unwrap(), Err(ObjectsError::Storage(Error::NotFound))));
     assert_eq!(bucket.keys(), ["acme/b"]);
 }
 

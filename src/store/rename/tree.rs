@@ -8,17 +8,17 @@
 use super::{
     Moved, Renamed, carry,
     copy::copy_listed,
+    error::{ObjectsError, Result},
     held::while_held,
     plan::{Planned, list},
+    refuse_existing,
     removal::{by_depth, remove_all},
     times::{Rows, TimesWritten},
 };
 use crate::{
     account::Permissions,
     name::{Key, Prefix},
-    store::{
-        Bucket, Error, Journal, Lease, Owner, Pin, RenamePhase, Result, TreeRename, Version, find::refuse_existing,
-    },
+    store::{Bucket, Error, Journal, Lease, Owner, Pin, RenamePhase, TreeRename, Version},
 };
 use futures_util::{StreamExt as _, stream};
 use std::{
@@ -70,10 +70,11 @@ pub struct RenamedTree {
 ///
 /// # Errors
 /// - [`Error::NotFound`]: there are no objects below the source.
-/// - [`Error::IsDirectory`], [`Error::AlreadyExists`]: there is an object at the target, or it appeared meanwhile.
-/// - [`Error::TooManyObjects`], [`Error::NameTooLong`]: nothing was copied.
-/// - [`Error::RenameUnderWay`]: another rename that could meet it still runs after half a minute.
-/// - [`Error::Journal`]: the rename can't be entered in the journal.
+/// - [`ObjectsError::IsDirectory`], [`ObjectsError::AlreadyExists`]: there is an object at the target, or it appeared
+///   meanwhile.
+/// - [`ObjectsError::TooManyObjects`], [`ObjectsError::NameTooLong`]: nothing was copied.
+/// - [`ObjectsError::RenameUnderWay`]: another rename that could meet it still runs after half a minute.
+/// - [`ObjectsError::Journal`]: the rename can't be entered in the journal.
 /// - [`Error::Conflict`]: an object changed meanwhile. Before the deletions, everything is undone. After them, the
 ///   object has its new version under the old name, and its former one under the new name.
 /// - Others: everything is undone. If that fails too, a repair undoes or finishes the rename.
@@ -94,8 +95,8 @@ pub async fn rename_tree(
         target_name: tree.target_name.to_owned(),
         phase: RenamePhase::Entered,
     };
-    let target = tree.mount.key(tree.target_name).map_err(|_| Error::NameTooLong)?;
-    timeout(PATIENCE, enter(&**journal, &rename, &lease)).await.unwrap_or(Err(Error::RenameUnderWay))?;
+    let target = tree.mount.key(tree.target_name).map_err(|_| ObjectsError::NameTooLong)?;
+    timeout(PATIENCE, enter(&**journal, &rename, &lease)).await.unwrap_or(Err(ObjectsError::RenameUnderWay))?;
     let mut work = Work { bucket, journal, rename, lease };
     // Planned only after it is entered: a rename that it waited for may have moved all objects.
     match while_held(&**journal, &work.rename, &work.lease, work.plan(&target, max_objects)).await {
@@ -121,7 +122,7 @@ async fn enter(journal: &dyn Journal, rename: &TreeRename, lease: &Lease) -> Res
 #[derive(Default)]
 struct Copied {
     moved: Vec<(Moved, Pin)>,
-    failed: Option<Error>,
+    failed: Option<ObjectsError>,
     /// True if an unknown copy may lie at the target, or may still appear there.
     unsure: bool,
 }
@@ -138,7 +139,7 @@ impl Work<'_> {
     async fn plan(&self, target: &Key, max_objects: u64) -> Result<Vec<Planned>> {
         let objects = list(self.bucket, &self.rename, max_objects).await?;
         if objects.is_empty() {
-            return Err(Error::NotFound);
+            return Err(Error::NotFound.into());
         }
         refuse_existing(self.bucket, target).await?;
         // They belong to a directory that is gone. Forgotten now, because times set on the new one while it is copied
@@ -149,7 +150,7 @@ impl Work<'_> {
 
     async fn run(&mut self, planned: Vec<Planned>) -> Result<RenamedTree> {
         if !self.enter(RenamePhase::Copying).await? {
-            return Err(Error::RenameUnderWay);
+            return Err(ObjectsError::RenameUnderWay);
         }
         let copied = while_held(&**self.journal, &self.rename, &self.lease, self.copy_all(planned)).await;
         if let Some(error) = copied.failed {
@@ -158,7 +159,7 @@ impl Work<'_> {
         if !self.enter(RenamePhase::Deleting).await? {
             // Another node took the rename over. It can only have undone it, because the journal never had another
             // phase.
-            return Err(self.undo(copied.moved, false, Error::RenameUnderWay).await);
+            return Err(self.undo(copied.moved, false, ObjectsError::RenameUnderWay).await);
         }
         let moved: Vec<Moved> = copied.moved.into_iter().map(|(moved, _)| moved).collect();
         let times = while_held(&**self.journal, &self.rename, &self.lease, self.finish(&moved)).await?;
@@ -211,7 +212,7 @@ impl Work<'_> {
     }
 
     /// Deletes the copies that were made, and returns `error`. Leaves to a repair what can't be undone now.
-    async fn undo(&self, copies: Vec<(Moved, Pin)>, unsure: bool, error: Error) -> Error {
+    async fn undo(&self, copies: Vec<(Moved, Pin)>, unsure: bool, error: ObjectsError) -> ObjectsError {
         let copies = copies.into_iter().map(|(moved, pin)| (moved.target, pin)).collect();
         match while_held(&**self.journal, &self.rename, &self.lease, remove_all(self.bucket, copies)).await {
             Ok(_) if !unsure => self.end().await,
@@ -237,7 +238,7 @@ impl Work<'_> {
         self.end().await;
         if removed.changed > 0 {
             let request = format!("{} of the objects changed while they were renamed", removed.changed);
-            return Err(Error::Conflict { request });
+            return Err(Error::Conflict { request }.into());
         }
         Ok(times)
     }
@@ -249,6 +250,7 @@ impl Work<'_> {
 }
 
 /// True if S3 may still do the request that it failed to answer.
-fn is_unsure(error: &Error) -> bool {
+fn is_unsure(error: &ObjectsError) -> bool {
+    let ObjectsError::Storage(error) = error else { return false };
     matches!(error, Error::Unreachable(_) | Error::Throttled { .. } | Error::Broken(_) | Error::Credentials(_))
 }

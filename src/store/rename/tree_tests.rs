@@ -142,7 +142,10 @@ async fn what_is_at_the_target_stays() {
         place.bucket.insert(there, "another's");
         let before = place.contents();
         let refused = place.rename().await;
-        assert!(matches!(refused, Err(Error::AlreadyExists | Error::IsDirectory)), "{there}: {refused:?}");
+        assert!(
+            matches!(refused, Err(ObjectsError::AlreadyExists | ObjectsError::IsDirectory)),
+            "{there}: {refused:?}"
+        );
         assert_eq!(place.contents(), before);
         assert_eq!(place.bucket.count(Verb::Copy), 0);
         assert!(place.journal.renames().is_empty());
@@ -153,13 +156,13 @@ async fn what_is_at_the_target_stays() {
 #[tokio::test]
 async fn more_than_the_limit_is_refused_before_anything_is_copied() {
     let place = Place::with_a_tree();
-    assert!(matches!(place.rename_from("old", "new", 8).await, Err(Error::TooManyObjects { limit: 8 })));
+    assert!(matches!(place.rename_from("old", "new", 8).await, Err(ObjectsError::TooManyObjects { limit: 8 })));
     assert_eq!(place.bucket.verbs(), [Verb::List]);
     assert!(place.journal.renames().is_empty());
     place.rename_from("old", "new", 9).await.unwrap();
     let long = "x".repeat(1000);
     place.bucket.insert(&format!("acme/d/{long}"), "x");
-    assert!(matches!(place.rename_from("d", "directory-of-a-long-name", 8).await, Err(Error::NameTooLong)));
+    assert!(matches!(place.rename_from("d", "directory-of-a-long-name", 8).await, Err(ObjectsError::NameTooLong)));
 }
 
 // S38: The rename of a directory that holds something needs the journal, and is refused while that is down.
@@ -167,7 +170,7 @@ async fn more_than_the_limit_is_refused_before_anything_is_copied() {
 async fn without_a_journal_nothing_is_touched() {
     let place = Place::with_a_tree();
     place.journal.set_down(true);
-    assert!(matches!(place.rename().await, Err(Error::Journal(_))));
+    assert!(matches!(place.rename().await, Err(ObjectsError::Journal(_))));
     assert_eq!(place.bucket.verbs(), []);
 }
 
@@ -187,7 +190,7 @@ async fn renames_that_could_meet_wait_for_each_other() {
     let asked = Instant::now();
     for running in pairs.map(|(source, target)| start(source, target)) {
         let refused = running.await.unwrap();
-        assert!(matches!(refused, Err(Error::RenameUnderWay)), "{refused:?}");
+        assert!(matches!(refused, Err(ObjectsError::RenameUnderWay)), "{refused:?}");
     }
     assert_eq!(asked.elapsed().as_secs(), 30);
     assert_eq!(place.bucket.count(Verb::List), 0, "they touch nothing");
@@ -196,7 +199,7 @@ async fn renames_that_could_meet_wait_for_each_other() {
     drop(hold);
     first.await.unwrap().unwrap();
     let again = again.await.unwrap();
-    assert!(matches!(again, Err(Error::NotFound)), "it looks anew: {again:?}");
+    assert!(matches!(again, Err(ObjectsError::Storage(Error::NotFound))), "it looks anew: {again:?}");
     below.await.unwrap().unwrap();
     assert!(place.bucket.keys().contains(&"acme/sub/c".to_owned()));
     assert!(place.journal.renames().is_empty());
@@ -215,7 +218,7 @@ async fn what_changes_before_it_is_copied_undoes_the_rename() {
     place.bucket.insert("acme/old/b", "changed");
     let before = place.contents();
     drop(hold);
-    assert!(matches!(running.await.unwrap(), Err(Error::Conflict { .. })));
+    assert!(matches!(running.await.unwrap(), Err(ObjectsError::Storage(Error::Conflict { .. }))));
     assert_eq!(place.contents(), before);
     assert!(place.journal.renames().is_empty());
 }
@@ -235,7 +238,7 @@ async fn what_changes_after_it_was_copied_stays_under_both_names() {
     place.bucket.insert("acme/old/b", "changed");
     place.bucket.insert("acme/old/late", "came late");
     drop(hold);
-    assert!(matches!(running.await.unwrap(), Err(Error::Conflict { .. })));
+    assert!(matches!(running.await.unwrap(), Err(ObjectsError::Storage(Error::Conflict { .. }))));
     assert_eq!(place.bucket.bytes("acme/new/b").unwrap(), was);
     let old: Vec<String> = place.bucket.keys().into_iter().filter(|key| key.starts_with("acme/old/")).collect();
     assert_eq!(old, ["acme/old/b", "acme/old/late"]);
@@ -248,7 +251,7 @@ async fn an_object_that_cannot_be_copied_undoes_the_rename() {
     let place = Place::with_a_tree();
     place.bucket.archive("acme/old/sub/c");
     let before = place.contents();
-    assert!(matches!(place.rename().await, Err(Error::Archived)));
+    assert!(matches!(place.rename().await, Err(ObjectsError::Storage(Error::Archived))));
     assert_eq!(place.contents(), before);
     assert!(place.journal.renames().is_empty());
 }
@@ -275,7 +278,7 @@ async fn who_lost_the_lease_deletes_nothing() {
     let taken = place.journal.take_rename(&lease).await.unwrap().unwrap();
     assert_eq!(repair_rename(&*place.bucket, &*place.journal, &taken, &lease).await.unwrap(), 0);
     drop(hold);
-    assert!(matches!(running.await.unwrap(), Err(Error::RenameUnderWay)));
+    assert!(matches!(running.await.unwrap(), Err(ObjectsError::RenameUnderWay)));
     assert_eq!(place.contents(), before);
 }
 

@@ -74,7 +74,14 @@ fn of_storage(cause: &store::Error) -> ErrorKind {
         store::Error::Throttled { .. } | store::Error::Unreachable(_) | store::Error::Credentials(_) => {
             ErrorKind::Unavailable
         }
-        _ => ErrorKind::Failed,
+        store::Error::NotFound
+        | store::Error::Forbidden { .. }
+        | store::Error::Conflict { .. }
+        | store::Error::RangeNotSatisfiable { .. }
+        | store::Error::UploadGone
+        | store::Error::Archived
+        | store::Error::Refused { .. }
+        | store::Error::Broken(_) => ErrorKind::Failed,
     }
 }
 

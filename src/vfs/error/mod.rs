@@ -13,7 +13,7 @@ pub(crate) use samples::samples;
 use crate::{
     account::{self, Permission},
     name::InvalidPath,
-    store::{self, BudgetExhausted, JournalDown, UploadError},
+    store::{self, BudgetExhausted, JournalDown, ObjectsError, UploadError},
 };
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ pub enum Error {
     #[error(
         "directories can't be renamed now, because the server could not write down how far it got: try again later"
     )]
-    NoJournal(#[source] store::Error),
+    NoJournal(#[source] JournalDown),
     /// The protocol has this request, and the storage can't serve it.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
@@ -182,13 +182,6 @@ impl From<store::Error> for Error {
         match error {
             store::Error::NotFound => Self::NotFound,
             store::Error::Conflict { .. } => Self::Changed(error),
-            store::Error::AlreadyExists => Self::AlreadyExists,
-            store::Error::IsDirectory => Self::IsDirectory,
-            store::Error::NotEmpty => Self::NotEmpty,
-            store::Error::TooManyObjects { limit } => Self::TooManyToRename { limit },
-            store::Error::NameTooLong => InvalidPath::TooLong.into(),
-            store::Error::RenameUnderWay => Self::RenameUnderWay,
-            store::Error::Journal(_) => Self::NoJournal(error),
             store::Error::Archived => Self::Archived,
             store::Error::Forbidden { .. } => Self::Forbidden(error),
             store::Error::RangeNotSatisfiable { .. }
@@ -199,6 +192,21 @@ impl From<store::Error> for Error {
             | store::Error::UploadGone
             | store::Error::Refused { .. }
             | store::Error::Broken(_) => Self::Storage(error),
+        }
+    }
+}
+
+impl From<ObjectsError> for Error {
+    fn from(error: ObjectsError) -> Self {
+        match error {
+            ObjectsError::AlreadyExists => Self::AlreadyExists,
+            ObjectsError::IsDirectory => Self::IsDirectory,
+            ObjectsError::NotEmpty => Self::NotEmpty,
+            ObjectsError::TooManyObjects { limit } => Self::TooManyToRename { limit },
+            ObjectsError::NameTooLong => InvalidPath::TooLong.into(),
+            ObjectsError::RenameUnderWay => Self::RenameUnderWay,
+            ObjectsError::Journal(down) => Self::NoJournal(down),
+            ObjectsError::Storage(error) => error.into(),
         }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn samples() -> Vec<Error> {
         Error::BelowItself,
         Error::TooManyToRename { limit: 7 },
         Error::RenameUnderWay,
-        Error::NoJournal(broken()),
+        Error::NoJournal(JournalDown),
         Error::Unsupported(Unsupported::SecondWriter),
         Error::Unsupported(Unsupported::Owner),
         Error::LockLost,
