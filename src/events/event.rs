@@ -67,7 +67,7 @@ pub enum Event {
         received_bytes: u64,
         /// Protocol bytes to the client.
         sent_bytes: u64,
-        /// The number of failed requests without a record of their own, because the session had too many.
+        /// The number of failed requests without a log line of their own, because the session had too many.
         suppressed: u64,
         /// The reason, unless the client ended the session in good order.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,9 +128,10 @@ pub enum Event {
         outcome: Outcome,
     },
     /// The janitor aborted, in S3, an interrupted upload that no session resumed in time. The outcome is a refusal if
-    /// the user, the mount or the bucket no longer exists: the bucket's lifecycle rules then remove the parts.
+    /// the tenant is gone, or has another bucket or prefix: the bucket's lifecycle rules then remove the parts.
     InterruptedUploadAborted {
         /// The journal's id of the upload.
+        #[serde(rename = "upload_id")]
         id: String,
         /// The upload's bucket.
         bucket: BucketId,
@@ -145,6 +146,7 @@ pub enum Event {
     /// The sweep aborted, in S3, an upload of this server that the journal doesn't know.
     UnknownUploadAborted {
         /// S3's id of the upload.
+        #[serde(rename = "upload_id")]
         id: String,
         /// The key of the upload.
         key: String,
@@ -155,10 +157,12 @@ pub enum Event {
     /// A repair finished or undid an interrupted rename of a directory.
     RenameRepaired {
         /// The journal's id of the rename.
+        #[serde(rename = "rename_id")]
         id: String,
         /// The bucket.
         bucket: BucketId,
         /// The directory's old name below its mount.
+        #[serde(rename = "path")]
         source: String,
         /// The directory's new name below its mount.
         target: String,
@@ -210,6 +214,46 @@ pub enum Transfer {
     Download,
     /// From the client.
     Upload,
+}
+
+/// The characters that a record keeps of a name that a client chose.
+pub(super) const MAX_NAME_CHARACTERS: usize = 256;
+/// The characters that a record keeps of a path, or of a reason that may quote one. No valid path is longer.
+pub(super) const MAX_PATH_CHARACTERS: usize = 1_024;
+
+impl Event {
+    /// Truncates the texts that a client chose freely: a packet of SSH may hold 64 KiB of them, and the bus keeps records.
+    pub(super) fn truncated(mut self) -> Self {
+        match &mut self {
+            Self::LoginRefused { name, reason, .. } => {
+                truncate(name, MAX_NAME_CHARACTERS);
+                if let Cow::Owned(reason) = reason {
+                    truncate(reason, MAX_NAME_CHARACTERS);
+                }
+            }
+            Self::ServiceRefused { service, .. } => truncate(service, MAX_NAME_CHARACTERS),
+            Self::ConnectionEnded { reason, .. } => truncate(reason, MAX_PATH_CHARACTERS),
+            Self::RequestFailed { path, .. } => truncate(path, MAX_PATH_CHARACTERS),
+            Self::ConnectionRefused { .. }
+            | Self::LoginAccepted { .. }
+            | Self::SessionStarted
+            | Self::SessionEnded { .. }
+            | Self::FileOpened { .. }
+            | Self::FileClosed { .. }
+            | Self::Changed { .. }
+            | Self::InterruptedUploadAborted { .. }
+            | Self::UnknownUploadAborted { .. }
+            | Self::RenameRepaired { .. } => {}
+        }
+        self
+    }
+}
+
+fn truncate(text: &mut String, max_characters: usize) {
+    if let Some((end, _)) = text.char_indices().nth(max_characters) {
+        text.truncate(end);
+        text.shrink_to_fit();
+    }
 }
 
 impl fmt::Display for Transfer {

@@ -23,7 +23,10 @@ const PROGRESS: Rate = Rate::new(100, 20);
 /// Lines about failed requests, and about sessions that the server ended.
 const FAILURES: Rate = Rate::new(100, 10);
 
-/// The number of users, or of sources, that one report names. The report counts the others together.
+/// Lines about maintenance that failed for one tenant: its bucket may deny thousands of aborts.
+const MAINTENANCE: Rate = Rate::new(20, 1);
+
+/// The number of users, of tenants, or of sources, that one report names. The report counts the others together.
 const MAX_NAMED: usize = 20;
 
 type UserKey = (TenantName, UserName);
@@ -36,6 +39,7 @@ pub struct Limits {
     records: Rates<UserKey>,
     progress: Rates<UserKey>,
     failures: Rates<UserKey>,
+    maintenance: Rates<TenantName>,
 }
 
 impl Default for Limits {
@@ -46,6 +50,7 @@ impl Default for Limits {
             records: Rates::new(RECORDS),
             progress: Rates::new(PROGRESS),
             failures: Rates::new(FAILURES),
+            maintenance: Rates::new(MAINTENANCE),
         }
     }
 }
@@ -53,10 +58,6 @@ impl Default for Limits {
 impl Limits {
     /// Takes the token for the record's line. Returns `false` and counts the line if there is none.
     pub fn take(&self, record: &Record) -> bool {
-        if let Who::Maintenance { .. } = record.who {
-            // No client can cause many of these records, and none may suppress them.
-            return true;
-        }
         let rates = match &record.event {
             Event::ConnectionRefused { .. }
             | Event::LoginRefused { .. }
@@ -69,9 +70,15 @@ impl Limits {
                 &self.progress
             }
             Event::Changed { .. } | Event::RequestFailed { .. } | Event::SessionEnded { .. } => &self.failures,
-            Event::InterruptedUploadAborted { .. }
-            | Event::UnknownUploadAborted { .. }
-            | Event::RenameRepaired { .. } => return true,
+            Event::InterruptedUploadAborted { outcome, .. }
+            | Event::UnknownUploadAborted { outcome, .. }
+            | Event::RenameRepaired { outcome, .. } => {
+                let is_warning = *outcome != Outcome::Done;
+                return match &record.who {
+                    Who::Maintenance { tenant, .. } if is_warning => self.maintenance.take(tenant),
+                    Who::Maintenance { .. } | Who::Session(_) | Who::Connection(_) => true,
+                };
+            }
         };
         record.who.user().is_none_or(|(tenant, user)| rates.take(&(tenant.clone(), user.clone())))
     }
@@ -100,6 +107,9 @@ impl Limits {
             log::suppressed_of_user(tenant, user, lines);
         });
         others += report_most(sources.by_key, log::suppressed_of_source);
+        let maintenance = self.maintenance.take_refused();
+        others += maintenance.by_others;
+        others += report_most(maintenance.by_key, log::suppressed_of_tenant);
         if others > 0 {
             log::suppressed_of_others(others);
         }
@@ -268,6 +278,21 @@ mod tests {
         assert_eq!(report(&limits), ["WARN log lines suppressed source=192.0.2.9 lines=901"]);
         let of_many = (0..200).map(|host| written(&limits, &connection(host, None), 100)).sum::<usize>();
         assert_eq!(of_many, 1_000 - 102, "the sources together have a bucket too");
+    }
+
+    /// 2,000 uploads that can't be aborted become a few lines and a count, and hide nothing of another tenant.
+    #[tokio::test(start_paused = true)]
+    async fn failed_maintenance_of_a_tenant_is_limited_and_counted() {
+        let limits = Limits::default();
+        let maintenance = |tenant: &str, outcome| {
+            let who = Who::Maintenance { tenant: tenant.parse().unwrap(), user: None };
+            (who, Event::UnknownUploadAborted { id: "u".into(), key: "k".into(), outcome })
+        };
+        let denied = || Outcome::Failed("denied".into());
+        assert_eq!(written(&limits, &maintenance("acme", denied()), 2_000), 20);
+        assert_eq!(written(&limits, &maintenance("globex", denied()), 1), 1);
+        assert_eq!(written(&limits, &maintenance("acme", Outcome::Done), 30), 30, "work that was done");
+        assert_eq!(report(&limits), ["WARN log lines suppressed tenant=acme lines=1980"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,16 +1,14 @@
 //! Writes the one log line of an event.
 
-use super::{ClientProgram, ConnectionPeer, Event, Outcome, Record, SessionUser, Who, event::whole_millis};
+use super::{
+    ClientProgram, ConnectionPeer, Event, Outcome, Record, SessionUser, Who,
+    event::{MAX_NAME_CHARACTERS, MAX_PATH_CHARACTERS, whole_millis},
+};
 use crate::{
     name::{TenantName, UserName},
     policy::Source,
 };
 use tracing::{Level, enabled, field::display, info, warn};
-
-/// The maximum logged length of a client's free text such as a name, in characters.
-const MAX_LOGGED_NAME: usize = 256;
-/// The maximum logged length of a path, and of an error, which may quote one. No path is longer.
-const MAX_LOGGED_PATH: usize = 1_024;
 
 const QUOTES: [char; 2] = ['"', '\''];
 
@@ -218,6 +216,11 @@ pub fn suppressed_of_user(tenant: &TenantName, user: &UserName, lines: u64) {
     warn!(%tenant, %user, lines, "log lines suppressed");
 }
 
+/// Writes the number of suppressed lines about a tenant's maintenance.
+pub fn suppressed_of_tenant(tenant: &TenantName, lines: u64) {
+    warn!(%tenant, lines, "log lines suppressed");
+}
+
 /// Writes the number of a source's suppressed lines.
 pub fn suppressed_of_source(source: &Source, lines: u64) {
     warn!(%source, lines, "log lines suppressed");
@@ -256,12 +259,12 @@ impl Outcome {
 
 /// Escapes a name or another short text that a client chose.
 fn visible(name: &str) -> String {
-    escaped(name, MAX_LOGGED_NAME)
+    escaped(name, MAX_NAME_CHARACTERS)
 }
 
 /// Escapes a path, or a text that may quote one.
 fn long(text: &str) -> String {
-    escaped(text, MAX_LOGGED_PATH)
+    escaped(text, MAX_PATH_CHARACTERS)
 }
 
 /// Returns the first `max` characters of `text`. Escapes every character that isn't plainly visible, and the backslash.
@@ -284,7 +287,7 @@ mod tests {
     #[test]
     fn names_cannot_forge_lines_or_flood_the_log() {
         assert_eq!(visible("a\nINFO login\u{202e}\x1b[0m"), "a\\nINFO login\\u{202e}\\u{1b}[0m");
-        assert_eq!(visible(&"x".repeat(5_000)).len(), MAX_LOGGED_NAME);
+        assert_eq!(visible(&"x".repeat(5_000)).len(), MAX_NAME_CHARACTERS);
     }
 
     // Issue 12.8: U+2028 and U+202E are escaped.
@@ -299,6 +302,6 @@ mod tests {
         let plain = "/a \"file\" of Zoë's, Zoe\u{308}'s and 東京's";
         assert_eq!(long(plain), plain);
         assert_eq!(long("\\u{202e}"), "\\\\u{202e}", "no escape can be feigned");
-        assert_eq!(long(&"ä".repeat(5_000)).chars().count(), MAX_LOGGED_PATH);
+        assert_eq!(long(&"ä".repeat(5_000)).chars().count(), MAX_PATH_CHARACTERS);
     }
 }

@@ -46,14 +46,28 @@ impl Events {
     /// Records `event` of the party `who`. The log suppresses the line if its source or user has had too many.
     /// Subscribers get every record.
     pub fn record(&self, who: Who, event: Event) {
-        let EventsState { node, limits, bus } = &*self.0;
+        let EventsState { node, limits, .. } = &*self.0;
         let record = Record::new(Arc::clone(node), who, event);
         if log::is_wanted(&record.event) && limits.take(&record) {
             log::write(&record);
         }
-        if bus.receiver_count() > 0 {
+        self.send(record);
+    }
+
+    /// Records that `event` happened to `who` for subscribers alone, because its log line was suppressed already.
+    pub(crate) fn record_unlogged(&self, who: Who, event: Event) {
+        self.send(Record::new(Arc::clone(&self.0.node), who, event));
+    }
+
+    /// True if the bus has a subscriber.
+    pub(crate) fn has_subscribers(&self) -> bool {
+        self.0.bus.receiver_count() > 0
+    }
+
+    fn send(&self, record: Record) {
+        if self.has_subscribers() {
             // The send fails only if the last subscriber has gone meanwhile.
-            let _ = bus.send(Arc::new(record));
+            let _ = self.0.bus.send(Arc::new(record));
         }
     }
 

@@ -41,6 +41,7 @@ pub enum Who {
         /// The tenant whose bucket is maintained.
         tenant: TenantName,
         /// The user whose work the server repairs.
+        #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<UserName>,
     },
 }
@@ -78,7 +79,7 @@ pub struct ConnectionPeer {
 impl Record {
     /// Creates a record of `event` at the current time.
     pub(super) fn new(node: Arc<str>, who: Who, event: Event) -> Self {
-        Self { id: Uuid::now_v7(), at: SystemClock.now().into(), node, who, event }
+        Self { id: Uuid::now_v7(), at: SystemClock.now().into(), node, who, event: event.truncated() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The bus and its records.
 
 use super::*;
+use crate::name::BucketId;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 fn peer() -> Who {
@@ -30,6 +31,69 @@ async fn a_record_is_one_flat_object_with_an_id_a_time_and_a_node() {
         serde_json::json!({ "node": "node-1", "connection": "5f0c", "source": "192.0.2.9:4711", "event": "login_refused",
             "user": "root", "method": "password", "reason": "unknown user", "client": "SSH-2.0-x" })
     );
+}
+
+/// The keys of an object, as often as they stand in its text.
+struct Keys(Vec<String>);
+
+impl<'de> serde::Deserialize<'de> for Keys {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Keys;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+                let mut keys = Vec::new();
+                while let Some((key, _)) = map.next_entry::<String, serde::de::IgnoredAny>()? {
+                    keys.push(key);
+                }
+                Ok(Keys(keys))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_maintenance_names_each_field_once() {
+    let bucket = BucketId::new("files", None);
+    let (id, name, outcome) = (String::from("u"), String::from("a"), Outcome::Failed(String::from("denied")));
+    let events = [
+        Event::InterruptedUploadAborted {
+            id: id.clone(),
+            bucket: bucket.clone(),
+            name: name.clone(),
+            bytes: 1,
+            outcome: outcome.clone(),
+        },
+        Event::UnknownUploadAborted { id: id.clone(), key: name.clone(), outcome: outcome.clone() },
+        Event::RenameRepaired { id, bucket, source: name.clone(), target: name, phase: "Copying", removed: 0, outcome },
+    ];
+    for (event, id_field) in events.into_iter().zip(["upload_id", "upload_id", "rename_id"]) {
+        let who = Who::Maintenance { tenant: "acme".parse().unwrap(), user: None };
+        let record = Record::new("node-1".into(), who, event);
+        let text = serde_json::to_string(&record).unwrap();
+        let Keys(mut keys) = serde_json::from_str(&text).unwrap();
+        keys.sort();
+        assert!(keys.iter().any(|key| key == id_field) && !keys.iter().any(|key| key == "user"), "{text}");
+        assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["id"], record.id.to_string());
+    }
+}
+
+#[test]
+fn a_record_keeps_a_bounded_part_of_what_a_client_chose() {
+    let client = ClientProgram::default();
+    let (name, reason) = ("ä".repeat(60_000), "x".repeat(60_000).into());
+    let refused = Event::LoginRefused { name, method: "none", reason, fingerprint: None, client };
+    let record = Record::new("node-1".into(), peer(), refused);
+    let Event::LoginRefused { name, reason, .. } = record.event else { panic!("another event") };
+    assert_eq!((name.chars().count(), reason.len()), (256, 256));
 }
 
 #[tokio::test]

@@ -106,19 +106,19 @@ impl Registry {
         sessions
     }
 
-    /// Asks the session `id` to end. Returns `false` if there is none. Its connection closes in good order:
+    /// Asks the session `id` to end. Returns `false` if there is none, or if it was asked before. Its connection closes in good order:
     /// acknowledged changes stay, a CLOSE that has arrived is carried out, and other uploads can be resumed.
     pub fn end(&self, id: &str, cause: EndCause) -> bool {
         let entry = self.0.lock().get(id).cloned();
         entry.as_ref().is_some_and(|entry| entry.end(cause))
     }
 
-    /// Asks all sessions of a user to end. Returns their number.
+    /// Asks all sessions of a user to end. Returns how many were not asked before.
     pub fn end_user(&self, user: &UserName, cause: EndCause) -> usize {
         self.end_where(cause, |who| who.user == *user)
     }
 
-    /// Asks all sessions of a tenant's users to end. Returns their number.
+    /// Asks all sessions of a tenant's users to end. Returns how many were not asked before.
     pub fn end_tenant(&self, tenant: &TenantName, cause: EndCause) -> usize {
         self.end_where(cause, |who| who.tenant == *tenant)
     }

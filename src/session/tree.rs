@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The failed requests that get a record of their own. A client can make thousands of them in a second at no cost.
+/// The failed requests that get a log line of their own. A client can make thousands of them in a second at no cost.
 const FAILURES: Rate = Rate::new(100, 1);
 
 /// A user's tree, as one channel of its session uses it.
@@ -163,20 +163,29 @@ impl SessionTree {
         duration: Duration,
         error: Option<&Error>,
     ) {
-        if error.is_none() || self.failures.take(&()) {
-            self.record(Event::Changed {
-                change,
-                path: path.as_str().to_owned(),
-                target: target.map(|target| target.as_str().to_owned()),
-                duration,
-                outcome: error.map_or(Outcome::Done, outcome),
-            });
+        let event = || Event::Changed {
+            change,
+            path: path.as_str().to_owned(),
+            target: target.map(|target| target.as_str().to_owned()),
+            duration,
+            outcome: error.map_or(Outcome::Done, outcome),
+        };
+        match error {
+            None => self.record(event()),
+            Some(_) => self.record_failed(event),
         }
     }
 
     fn record_failure(&self, request: &'static str, path: &str, error: &Error) {
+        self.record_failed(|| Event::RequestFailed { request, path: path.to_owned(), outcome: outcome(error) });
+    }
+
+    /// Records a failure. It has a log line while the session has tokens for it.
+    fn record_failed(&self, event: impl FnOnce() -> Event) {
         if self.failures.take(&()) {
-            self.record(Event::RequestFailed { request, path: path.to_owned(), outcome: outcome(error) });
+            self.record(event());
+        } else if self.events.has_subscribers() {
+            self.events.record_unlogged(Who::Session(Arc::clone(&self.who)), event());
         }
     }
 

@@ -89,8 +89,9 @@ impl WriteHandle {
         if file.live.shown().removed || locked.is_err() {
             // The file was removed, or its lock lost, while S3 stored it.
             file.take_back(etag).await?;
+            return locked.map(|()| ClosedUpload { size, published: None });
         }
-        locked.map(|()| ClosedUpload { size, published })
+        Ok(ClosedUpload { size, published })
     }
 
     /// Checks, before the file is published, that its name is free and its lock still held.

@@ -7,6 +7,7 @@ use super::{
 use bytes::Bytes;
 use std::time::Duration;
 use wharfinger::{
+    events::Event,
     sftp::wire::{Attrs, FileTimes, MAX_READ_BYTES, OpenFlags, StatusCode},
     store::{
         Error,
@@ -350,5 +351,31 @@ async fn what_is_set_through_a_handle_for_reading_is_set_on_what_it_has_open() {
         client.order(request::fset_stat(&handle, times(10))).await.unwrap();
         assert_eq!(client.fstat(&handle).await.unwrap().times, times(10).times);
         client.close(&handle).await.unwrap();
+    }
+}
+
+/// A CLOSE that stores one object, in one request or in parts, has what S3 answered in its record.
+#[tokio::test(start_paused = true)]
+async fn the_record_of_a_close_has_the_object_that_s3_published() {
+    let wharf = Wharf::start();
+    let mut records = wharf.events.subscribe();
+    let mut client = wharf.connect().await;
+    client.put("/small", &content(1, 10)).await.unwrap();
+    client.put("/large", &content(2, 20 * MIB)).await.unwrap();
+    let handle = client.open("/small", OpenFlags::READ).await.unwrap();
+    client.read_all(&handle).await.unwrap();
+    client.close(&handle).await.unwrap();
+    let mut closed = Vec::new();
+    while let Ok(record) = records.try_recv() {
+        if let Event::FileClosed { path, size, published, .. } = &record.event {
+            closed.push((path.clone(), *size, published.clone()));
+        }
+    }
+    let [(_, _, Some(small)), (_, _, Some(large)), (path, Some(10), None)] = &closed[..] else { panic!("{closed:?}") };
+    assert_eq!(path, "/small", "a download publishes nothing");
+    for (object, name) in [(small, "small"), (large, "large")] {
+        assert_eq!(object.key.as_str(), format!("acme/{name}"));
+        assert!(!object.etag.is_empty());
+        assert!(object.request_id.is_some() && object.checksum_crc64nvme.is_some(), "{object:?}");
     }
 }

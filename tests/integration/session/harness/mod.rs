@@ -53,6 +53,8 @@ pub struct Wharf {
     pub faulty: Arc<FaultyBucket>,
     pub budget: Arc<Budget>,
     pub journal: Arc<MemoryJournal>,
+    /// Everything that is recorded.
+    pub events: Events,
     sftp: SftpChannels,
     sessions: Sessions,
     /// Alice's. Each channel has a tree of its own.
@@ -74,10 +76,11 @@ impl Wharf {
         let buckets = Arc::new(OneBucket(Arc::clone(&faulty)));
         let journal = Arc::new(MemoryJournal::default());
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
-        let sessions = Sessions::new(Node::new(buckets, Arc::clone(&budget), shared), Events::new("node"));
+        let events = Events::new("node");
+        let sessions = Sessions::new(Node::new(buckets, Arc::clone(&budget), shared), events.clone());
         let sftp = SftpChannels::new(Arc::clone(&budget), ChannelSettings::default());
         let (session, registered) = sessions.begin(login(&setup));
-        Self { bucket, sparse, faulty, budget, journal, sftp, sessions, session, _registered: registered }
+        Self { bucket, sparse, faulty, budget, journal, events, sftp, sessions, session, _registered: registered }
     }
 
     /// Opens a channel before INIT.
