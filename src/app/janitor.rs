@@ -125,7 +125,7 @@ mod tests {
         journal.enter_partial(&partial, &lease, Duration::from_hours(24)).await.unwrap();
     }
 
-    // S126: After it was aborted or its time is over, any node removes its parts from S3 within hours.
+    // S126: After it was abandoned or its time is over, any node removes its parts from S3 within hours.
     #[tokio::test(start_paused = true)]
     async fn what_is_over_or_was_given_up_is_aborted_and_struck_out() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));

@@ -2,7 +2,7 @@
 //! or storage that didn't answer may have interrupted them. Every node looks for them, and a lease ensures that one
 //! node repairs each.
 
-use super::owner_lookup::{EntryMount, OwnerLookup};
+use super::owner_lookup::{EntryMount, NoBucket, OwnerLookup};
 use crate::{
     account::Permission,
     events::{Event, Events, Outcome, Who},
@@ -66,7 +66,8 @@ impl Repairs {
         let mount = EntryMount { owner, prefix, bucket, permissions, needs };
         let bucket = match self.owners.bucket(mount).await {
             Ok(bucket) => bucket,
-            Err(error) => {
+            Err(NoBucket::Failed(error)) => return Err(error.into()),
+            Err(error @ NoBucket::Gone(_)) => {
                 // Only another config changes this.
                 let later = Lease { term: LATER, ..lease.clone() };
                 let _ = self.journal.hold_rename(rename, &later).await;

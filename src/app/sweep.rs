@@ -208,7 +208,7 @@ mod tests {
         }
     }
 
-    // S126: After it was aborted or its time is over, any node removes its parts from S3 within hours.
+    // S126: After it was abandoned or its time is over, any node removes its parts from S3 within hours.
     #[tokio::test]
     async fn what_nobody_knows_is_given_up_when_it_is_old() {
         let mut fixture = fixture();

@@ -104,11 +104,21 @@ impl S3Buckets {
     /// # Errors
     /// [`Error::Credentials`] if the tenant has no role, or if STS doesn't grant the role.
     pub async fn session_credentials(&self, scope: Scope<'_>) -> Result<AccessKey> {
-        let clients = self.tenant(scope.tenant)?;
+        let clients = self.tenant_of(scope)?;
         let Some(role) = &clients.storage.credentials.role else {
             return Err(Error::Credentials(format!("tenant {} has no role", scope.tenant)));
         };
         Ok(self.of_user(scope, &clients, role).await?.session.credentials().await?)
+    }
+
+    /// Returns the clients for the tenant's storage, unless the mount lies outside it: a session that began before its
+    /// tenant got another bucket or prefix must not reach, there, what lies below its old prefix.
+    fn tenant_of(&self, scope: Scope<'_>) -> Result<Arc<TenantClients>> {
+        let clients = self.tenant(scope.tenant)?;
+        if clients.storage.prefix.contains(scope.prefix) {
+            return Ok(clients);
+        }
+        Err(Error::Credentials(format!("the mount lies outside the prefix that tenant {} has now", scope.tenant)))
     }
 
     /// Returns the bucket of a tenant with a role. Its credentials can only list and abort open uploads below `prefix`.
@@ -217,7 +227,7 @@ where
 #[async_trait]
 impl BucketSource for S3Buckets {
     async fn bucket(&self, scope: Scope<'_>) -> Result<Arc<dyn Bucket>> {
-        let clients = self.tenant(scope.tenant)?;
+        let clients = self.tenant_of(scope)?;
         let Some(role) = &clients.storage.credentials.role else {
             return Ok(self.with_base_credentials(&clients).await);
         };

@@ -6,8 +6,11 @@
 //!                        └→ Registry: lists the session and its transfers, and asks it to end
 //! ```
 //!
-//! An edge translates its protocol's requests to calls of the tree. This module records changes, transfers, failures,
-//! the beginning and the end, so that no edge can omit a record.
+//! An edge translates its protocol's requests to calls of the tree. Changes, transfers, failures, the beginning and the
+//! end have their records here, in one form for every protocol. An edge opens and reads files through
+//! [`SessionTree::vfs`], and opens an [`OpenTransfer`] for each.
+//!
+//! Why a session has several trees: an SSH connection may have several SFTP channels, whose uploads are apart.
 //!
 //! Logins are in `access`; the order of requests and the path of replies are in `sftp::channel`.
 

@@ -80,7 +80,7 @@ class Resume:
         self.run_program(*command_lines.lftp(self.server, f"put -c {self.local}/file -o {path}"))
         self.assert_whole(path, content(SIZE), begun)
 
-    # S120: TRUNC, EXCL and REMOVE abort it, and of two uploads that were cut off the newest stays.
+    # S120: TRUNC, EXCL and REMOVE abandon it, and of two uploads that were cut off the newest stays.
     # S121: A first WRITE at offset 0 begins the file anew, and so does the size 0. Behind what is stored no hole is left, …
     def test_put_and_scp_begin_anew(self):
         path, file = f"{self.remote_directory()}/anew", self.local / "file"

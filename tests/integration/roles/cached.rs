@@ -4,6 +4,7 @@ use super::{Account, S3Buckets, Way, scope};
 use std::time::Duration;
 use wharfinger::{
     cloud::{Bounds, BucketSource as _, Scope},
+    name::Prefix,
     store::ListScope,
 };
 
@@ -42,4 +43,19 @@ async fn a_changed_storage_is_used_from_the_next_operation_on() {
     tenants.swap(&[]);
     way.go(&buckets).await.unwrap_err();
     assert_eq!(account.asked(), 3, "the tenant is gone");
+}
+
+#[tokio::test]
+async fn a_mount_outside_the_prefix_that_the_tenant_has_now_is_refused() {
+    let account = Account::open().await;
+    let tenants = scope::tenants([("acme", account.storage())]);
+    let buckets = S3Buckets::new(std::sync::Arc::clone(&tenants));
+    let way = Way::new("acme", "alice", "in/");
+    way.go(&buckets).await.unwrap();
+    let mut moved = account.storage();
+    moved.prefix = Prefix::parse("elsewhere/").unwrap();
+    tenants.swap(&[scope::setup("acme", moved)]);
+    let error = way.go(&buckets).await.unwrap_err().to_string();
+    assert!(error.contains("outside the prefix that tenant acme has now"), "{error}");
+    assert_eq!(account.asked(), 1, "no role is assumed for it");
 }

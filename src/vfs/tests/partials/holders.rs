@@ -129,7 +129,7 @@ async fn while_the_journal_is_down_a_new_file_without_trunc_gets_no_hole() {
     assert!(session.bucket.bytes("acme/a").unwrap() == content(LENGTH));
 }
 
-// S120: TRUNC, EXCL and REMOVE abort it, and of two uploads that were cut off the newest stays.
+// S120: TRUNC, EXCL and REMOVE abandon it, and of two uploads that were cut off the newest stays.
 #[tokio::test(start_paused = true)]
 async fn what_could_not_be_given_up_at_open_is_at_the_end() {
     for (written, ends_by_close) in [(0, true), (MIB, true), (LENGTH, true), (0, false), (MIB, false), (LENGTH, false)]

@@ -2,7 +2,7 @@
 
 use super::*;
 
-// S120: TRUNC, EXCL and REMOVE abort it, and of two uploads that were cut off the newest stays.
+// S120: TRUNC, EXCL and REMOVE abandon it, and of two uploads that were cut off the newest stays.
 #[tokio::test]
 async fn who_begins_anew_or_removes_it_gives_it_up() {
     const EXCLUSIVE: WriteOptions = WriteOptions { exclusive: true, ..KEEP };
