@@ -85,7 +85,7 @@ impl Janitor {
         let (permissions, needs) = (partial.permissions, Permission::Write);
         let mount = EntryMount { owner, prefix: mount, bucket, permissions, needs };
         let bucket = self.owners.bucket(mount).await?;
-        let key = partial.file.key().map_err(|_| NoBucket::Gone("what is written of it is no name"))?;
+        let key = partial.file.key().map_err(|_| NoBucket::Gone("its entry has no valid name"))?;
         Ok(bucket.abort_upload(&key, &partial.upload).await?)
     }
 }

@@ -151,11 +151,15 @@ impl S3Buckets {
         Ok(known?.storage)
     }
 
-    /// The clients for the storage that the directory names now.
+    /// Returns the clients for the storage that the directory names now.
     fn tenant(&self, name: &TenantName) -> Result<Arc<TenantClients>> {
         let storage = self.storage(name)?;
-        let new = || Arc::new(TenantClients::new(Arc::clone(&storage)));
         let is_stale = |known: &Arc<TenantClients>| !Arc::ptr_eq(&known.storage, &storage);
+        // Each request of a client comes here, and a lookup takes no lock.
+        if let Some(known) = self.of_tenants.get(name).filter(|known| !is_stale(known)) {
+            return Ok(known);
+        }
+        let new = || Arc::new(TenantClients::new(Arc::clone(&storage)));
         Ok(self.of_tenants.entry_by_ref(name).or_insert_with_if(new, is_stale).into_value())
     }
 

@@ -123,7 +123,7 @@ fn tenant_files(root: &mut ConfigTable<'_>) -> Vec<PathBuf> {
         }
     };
     if files.is_empty() {
-        let message = format!("`{}` holds no tenant, `*.toml`: nobody can log in", directory.display());
+        let message = format!("`{}` holds no tenant, `*.toml`: no user can log in", directory.display());
         root.report().warning(&root.spot(KEY), message);
     }
     files.sort();

@@ -95,7 +95,7 @@ impl Breaker {
                 ledger = self.ledger,
                 kind = self.kind,
                 error,
-                "the ledger doesn't answer: sessions go on without it"
+                "the ledger doesn't answer: sessions continue without it"
             );
         }
     }

@@ -74,7 +74,7 @@ impl Ledger {
         let was_used = match sql.make_ready().await {
             Err(error) if error.is_of_the_disk() => {
                 let error = error.detail();
-                error!(ledger = %location, error, "the ledger's disk takes nothing: sessions go on without it");
+                error!(ledger = %location, error, "the ledger's disk takes nothing: sessions continue without it");
                 false
             }
             Err(error) if error.may_pass() => {

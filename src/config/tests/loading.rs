@@ -16,7 +16,7 @@ fn an_empty_server_file_is_all_defaults() {
     assert!(!files.path("ledger.db").exists(), "it is the server that makes it");
     assert_eq!(
         files.warnings(),
-        ["wharfinger.toml:1: tenants_directory: `tenants` holds no tenant, `*.toml`: nobody can log in"]
+        ["wharfinger.toml:1: tenants_directory: `tenants` holds no tenant, `*.toml`: no user can log in"]
     );
 }
 

@@ -22,7 +22,7 @@ use tokio::{sync::SemaphorePermit, time::sleep};
 /// sends the CLOSE, and sends the program's next request from another thread.
 const BESIDE: Duration = Duration::from_millis(200);
 
-const ANOTHER_FILE: &str = "the last upload of this file failed, and what is there is another one: upload it anew";
+const ANOTHER_FILE: &str = "the last upload of this file failed, and what is there is another one: upload it again";
 
 const NOT_BY_DOTS: &str = "nothing is removed or renamed under the name `.` or `..`";
 

@@ -99,7 +99,7 @@ async fn described(bucket: &dyn Bucket, source: &Key, pin: &Pin) -> Result<Objec
 }
 
 fn gone() -> Error {
-    Error::Conflict { request: "what was listed isn't there any more".to_owned() }
+    Error::Conflict { request: "a listed object no longer exists".to_owned() }
 }
 
 /// Creates a marker like another one.

@@ -63,7 +63,7 @@ pub enum Error {
         limit: u64,
     },
     /// Another session renames or removes the same names.
-    #[error("this is being renamed or removed, or a rename that was cut off is being put right: try again in a minute")]
+    #[error("this is being renamed or removed, or an interrupted rename is being repaired: try again in a minute")]
     RenameUnderWay,
     /// The operation needs the journal, which doesn't answer.
     #[error(
@@ -77,10 +77,10 @@ pub enum Error {
     #[error("another session removed this file before it was stored, or is creating it too: nothing was stored")]
     LockLost,
     /// The object is no longer the version that the operation began with.
-    #[error("the file was changed by someone else in the meantime")]
+    #[error("the file was changed by another writer in the meantime")]
     Changed(#[source] store::Error),
     /// The source of a copy is no longer the version that the copy began with. Poisons the target's handle.
-    #[error("the file that is copied was changed by someone else in the meantime")]
+    #[error("the file that is copied was changed by another writer in the meantime")]
     SourceChanged(#[source] store::Error),
     /// The source of a copy is not open for reading only. Poisons the target's handle.
     #[error("only a file that is open for reading alone can be copied")]
@@ -92,7 +92,7 @@ pub enum Error {
     #[error("the server is busy, try again later")]
     Busy,
     /// A WRITE to bytes that the server has already sent to the storage. Poisons the handle.
-    #[error("this part of the file is already stored and can't be written again: upload it anew")]
+    #[error("this part of the file is already stored and can't be written again: upload it again")]
     Shipped,
     /// A WRITE too far behind the end. Poisons the handle.
     #[error("a hole of more than {limit} bytes can't be stored")]
@@ -113,16 +113,16 @@ pub enum Error {
     #[error("more of this file was stored than when its size was asked for: ask for its size again")]
     PartialGrown,
     /// The stored bytes of an interrupted upload are gone.
-    #[error("what was uploaded of this file before is no longer there: upload it anew")]
+    #[error("the earlier part of this file is no longer stored: upload it again")]
     PartialLost,
     /// The operation needs the journal, which doesn't answer.
-    #[error("what was uploaded of this file before can't be found now: try again later, or upload it anew")]
+    #[error("the earlier part of this file can't be found now: try again later, or upload it again")]
     PartialNotFound(#[source] JournalDown),
     /// The client resumed behind the end of the stored bytes. Poisons the handle.
-    #[error("bytes are missing behind those that were stored before: upload the file anew")]
+    #[error("bytes are missing behind those that were stored before: upload the file again")]
     Gap,
     /// An earlier WRITE of the handle failed, so the server publishes nothing.
-    #[error("an earlier write failed, so nothing was stored: upload the file anew")]
+    #[error("an earlier write failed, so nothing was stored: upload the file again")]
     Poisoned(#[source] UploadError),
     /// This CLOSE waited for an earlier one, and the earlier one failed.
     #[error("a file that was closed before this could not be stored: {0}")]
@@ -131,10 +131,10 @@ pub enum Error {
     #[error("the upload was abandoned: it waited for earlier files while others waited for memory")]
     WaitedTooLong,
     /// The upload ended without an answer to its CLOSE.
-    #[error("the upload was lost: upload the file anew")]
+    #[error("the upload was lost: upload the file again")]
     Lost,
     /// The upload was silent and held memory that others waited for.
-    #[error("the upload was given up: it was silent while others waited for memory")]
+    #[error("the upload was abandoned: it was silent while others waited for memory")]
     Silent,
     /// READ on a handle that is open for writing only.
     #[error("the file was not opened for reading")]

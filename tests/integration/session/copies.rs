@@ -14,8 +14,8 @@ use wharfinger::{
 };
 
 const LARGE: usize = 64 * MIB;
-const CHANGED: &str = "the file that is copied was changed by someone else in the meantime";
-const POISONED: &str = "an earlier write failed, so nothing was stored: upload the file anew";
+const CHANGED: &str = "the file that is copied was changed by another writer in the meantime";
+const POISONED: &str = "an earlier write failed, so nothing was stored: upload the file again";
 
 /// Starts a server with `content` in `/a`, and a client that has asked for its size, as OpenSSH does, and opened it.
 async fn with_source(content: impl Into<Bytes>) -> (Wharf, Client, Handle) {

@@ -265,7 +265,7 @@ async fn a_download_never_mixes_two_versions() {
     assert!(client.read(&handle, 0, MAX_READ_BYTES).await.unwrap() == first[..MAX_READ_BYTES as usize]);
     wharf.bucket.insert("acme/a", second.clone());
     let changed = client.read(&handle, 35 << 20, MAX_READ_BYTES).await.unwrap_err();
-    assert_eq!(changed.sentence, "the file was changed by someone else in the meantime");
+    assert_eq!(changed.sentence, "the file was changed by another writer in the meantime");
     client.close(&handle).await.unwrap();
     assert!(client.fetch("/a").await.unwrap() == second);
 }

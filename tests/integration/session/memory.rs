@@ -158,7 +158,7 @@ async fn a_silent_upload_gives_way_when_others_wait_for_its_memory() {
     other.put("/other", &content(1, 9 * MIB)).await.unwrap();
     let waited = since.elapsed();
     assert!((29..=31).contains(&waited.as_secs()), "{waited:?}");
-    let sentence = "the upload was given up: it was silent while others waited for memory";
+    let sentence = "the upload was abandoned: it was silent while others waited for memory";
     let given_up = Refusal { code: StatusCode::Failure, sentence: sentence.into() };
     assert_eq!(silent.write(&handle, 3, "def").await, Err(given_up.clone()));
     assert_eq!(silent.fstat(&handle).await, Err(given_up.clone()));

@@ -195,7 +195,7 @@ async fn the_version_that_was_opened_is_read_and_replaced_and_no_other() {
         assert!(client.read(&handle, 0, 3).await.is_err());
         client.write(&handle, 0, "T").await.unwrap();
         let closed = client.close(&handle).await.unwrap_err();
-        assert_eq!(closed.sentence, "the file was changed by someone else in the meantime");
+        assert_eq!(closed.sentence, "the file was changed by another writer in the meantime");
         assert_eq!(wharf.bucket.bytes("acme/a").as_deref(), (!gone).then_some(&b"somebody's"[..]));
     }
 }

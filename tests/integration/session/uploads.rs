@@ -31,7 +31,7 @@ fn times(modified: u32) -> Attrs {
 /// Checks the state after a failed WRITE of `/a`: the next WRITE and the CLOSE fail, nothing is published, and the
 /// session continues.
 async fn assert_poisoned(wharf: &Wharf, client: &mut Client, handle: &wharfinger::sftp::wire::Handle) {
-    let poisoned = "an earlier write failed, so nothing was stored: upload the file anew";
+    let poisoned = "an earlier write failed, so nothing was stored: upload the file again";
     let size = client.fstat(handle).await.unwrap().size.unwrap();
     assert_eq!(client.write(handle, size, "more").await.unwrap_err().sentence, poisoned);
     assert_eq!(client.close(handle).await.unwrap_err().sentence, poisoned);
@@ -66,7 +66,7 @@ async fn a_part_that_fails_fails_a_write_and_the_close() {
 async fn writes_that_can_t_be_stored_are_refused_with_a_sentence() {
     let mib = MIB as u64;
     for (offset, sentence) in [
-        (0, "this part of the file is already stored and can't be written again: upload it anew"),
+        (0, "this part of the file is already stored and can't be written again: upload it again"),
         (9 * mib + 64 * mib + 1, "a hole of more than 67108864 bytes can't be stored"),
         (100 * mib - 1, "files larger than 104857600 bytes are not accepted"),
         (u64::MAX, "files larger than 104857600 bytes are not accepted"),
