@@ -5,10 +5,11 @@ use crate::{
     clock::{Clock as _, SystemClock},
     name::{TenantName, UserName},
 };
+use parking_lot::Mutex;
 use serde::Serialize;
 use std::{net::SocketAddr, sync::Arc};
 use time::OffsetDateTime;
-use uuid::Uuid;
+use uuid::{ContextV7, Timestamp, Uuid};
 
 /// One recorded event.
 #[derive(Clone, Debug, Serialize)]
@@ -76,11 +77,21 @@ pub struct ConnectionPeer {
     pub vpc_endpoint: Option<Arc<str>>,
 }
 
+/// Keeps the ids of one process in order, also within a millisecond.
+static IDS: Mutex<ContextV7> = Mutex::new(ContextV7::new());
+
 impl Record {
     /// Creates a record of `event` at the current time.
     pub(super) fn new(node: Arc<str>, who: Who, event: Event) -> Self {
-        Self { id: Uuid::now_v7(), at: SystemClock.now().into(), node, who, event: event.truncated() }
+        let at = OffsetDateTime::from(SystemClock.now());
+        Self { id: id(at), at, node, who, event: event.truncated() }
     }
+}
+
+/// Returns an id whose time is `at`.
+fn id(at: OffsetDateTime) -> Uuid {
+    let seconds = u64::try_from(at.unix_timestamp()).unwrap_or_default();
+    Uuid::new_v7(Timestamp::from_unix(&*IDS.lock(), seconds, at.nanosecond()))
 }
 
 impl Who {

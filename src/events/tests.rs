@@ -22,6 +22,9 @@ async fn a_record_is_one_flat_object_with_an_id_a_time_and_a_node() {
     refused(&events);
     let record = records.recv().await.unwrap();
     assert_eq!(record.id.get_version_num(), 7);
+    let (seconds, nanoseconds) = record.id.get_timestamp().unwrap().to_unix();
+    let at = record.at.unix_timestamp_nanos() / 1_000_000;
+    assert_eq!(i128::from(seconds) * 1_000 + i128::from(nanoseconds) / 1_000_000, at, "the id's time is the record's");
     let mut json = serde_json::to_value(&*record).unwrap();
     for field in ["id", "at"] {
         assert!(json.as_object_mut().unwrap().remove(field).unwrap().is_string(), "{field}");

@@ -23,7 +23,7 @@ mod tree;
 
 pub use crate::events::{ChangeKind, Outcome, SessionUser, Transfer};
 pub use activity::{Activity, Serving};
-pub use outcome::{detail, is_ordinary, outcome};
+pub use outcome::{is_ordinary, outcome};
 pub use registry::{EndCause, OpenTransferInfo, Protocol, Registered, Registry, SessionInfo};
 pub use traffic::Traffic;
 pub use transfer::OpenTransfer;

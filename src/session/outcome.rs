@@ -4,7 +4,6 @@ use crate::{
     events::Outcome,
     vfs::{Error, ErrorKind},
 };
-use std::error::Error as _;
 
 /// True if the error is an ordinary answer to a query: clients often ask for names that don't exist.
 #[must_use]
@@ -16,7 +15,7 @@ pub fn is_ordinary(error: &Error) -> bool {
 /// failed because of a permission, a limit or the storage.
 #[must_use]
 pub fn outcome(error: &Error) -> Outcome {
-    let detail = detail(error);
+    let detail = error.detail();
     match error.kind() {
         ErrorKind::NotFound
         | ErrorKind::AlreadyExists
@@ -31,19 +30,6 @@ pub fn outcome(error: &Error) -> Outcome {
         | ErrorKind::Unavailable
         | ErrorKind::Failed => Outcome::Failed(detail),
     }
-}
-
-/// Returns the error with all its causes, for the operator.
-#[must_use]
-pub fn detail(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

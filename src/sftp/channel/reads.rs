@@ -19,7 +19,7 @@ use super::{
     write_brake::WaitingWrites,
 };
 use crate::{
-    session::{self, OpenTransfer, Outcome, Transfer},
+    session::{OpenTransfer, Outcome, Transfer},
     sftp::wire::{MAX_READ_BYTES, Reply, StatusCode},
     vfs::{Error, ReadHandle},
 };
@@ -235,7 +235,7 @@ impl Download {
                 Reply::Data { id: read.id, pieces }
             }
             Err(error) => {
-                let _ = self.failure.set(session::detail(&error));
+                let _ = self.failure.set(error.detail());
                 status::reply(read.id, &error)
             }
         }

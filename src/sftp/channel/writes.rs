@@ -16,7 +16,7 @@ use super::{
     write_brake::{Load, WaitingWrites},
 };
 use crate::{
-    session::{self, OpenTransfer, Outcome, Transfer},
+    session::{OpenTransfer, Outcome, Transfer},
     sftp::wire::{MAX_READ_BYTES, Reply, StatusCode},
     vfs::{Error, PendingWrite, Result, SetAttributes, UploadPath, WriteHandle},
 };
@@ -332,7 +332,7 @@ impl UploadTask {
             }
             Err(error) => {
                 self.context.tree.vfs().note_failed_upload(&path, bytes).await;
-                file.fail(Outcome::Failed(session::detail(&error)));
+                file.fail(Outcome::Failed(error.detail()));
                 drop(ticket);
                 self.fail(pending_reply, pending, &error);
             }

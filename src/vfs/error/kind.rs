@@ -34,6 +34,19 @@ pub enum ErrorKind {
 }
 
 impl Error {
+    /// Returns the sentence with all its causes, for the operator.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+
     /// Returns the kind of this error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -132,7 +132,8 @@ impl WriteHandle {
             && let Err(error) = self.room.confirm().await
         {
             self.observer.refused(&self.file.key, &error);
-            self.upload.spoil(&error);
+            // The record of the CLOSE is the operator's: it needs S3's words.
+            self.upload.spoil(&error.detail());
             return Err(error);
         }
         let offset = self.place(offset).await?;
@@ -219,7 +220,7 @@ impl WriteHandle {
 
     /// Prevents publication, because a request could not be carried out. The close fails.
     pub fn spoil(&mut self, cause: &Error) {
-        self.upload.spoil(cause);
+        self.upload.spoil(&cause.detail());
     }
 
     /// True if the upload holds a lock, and has stored nothing for which other sessions would have to wait.

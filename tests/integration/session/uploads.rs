@@ -7,7 +7,7 @@ use super::{
 use bytes::Bytes;
 use std::time::Duration;
 use wharfinger::{
-    events::Event,
+    events::{Event, Outcome},
     sftp::wire::{Attrs, FileTimes, MAX_READ_BYTES, OpenFlags, StatusCode},
     store::{
         Error,
@@ -378,4 +378,27 @@ async fn the_record_of_a_close_has_the_object_that_s3_published() {
         assert!(!object.etag.is_empty());
         assert!(object.request_id.is_some() && object.checksum_crc64nvme.is_some(), "{object:?}");
     }
+}
+
+/// S3 may deny the question for the name before the first WRITE. The client hears a sentence, and the record of the CLOSE
+/// has S3's words.
+#[tokio::test(start_paused = true)]
+async fn the_record_of_a_close_says_why_an_earlier_write_was_refused() {
+    let wharf = Wharf::start();
+    let mut records = wharf.events.subscribe();
+    let mut client = wharf.connect().await;
+    for verb in [Verb::Head, Verb::List] {
+        wharf.bucket.fail(verb, Request, refused());
+    }
+    let handle = client.create("/a").await;
+    settle().await;
+    client.write(&handle, 0, "data").await.unwrap_err();
+    let refused = client.close(&handle).await.unwrap_err();
+    assert!(!refused.sentence.contains("4711"), "{}", refused.sentence);
+    let closed = std::iter::from_fn(|| records.try_recv().ok()).find_map(|record| match &record.event {
+        Event::FileClosed { outcome, .. } => Some(outcome.clone()),
+        _ => None,
+    });
+    let Some(Outcome::Failed(error)) = closed else { panic!("{closed:?}") };
+    assert!(error.contains("4711"), "{error}");
 }
