@@ -1,5 +1,6 @@
 //! Logins against a provider that knows alice, and their records.
 
+use crate::support::tree::node;
 use async_trait::async_trait;
 use std::{net::IpAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio::{sync::broadcast::Receiver, time::Instant};
@@ -9,14 +10,13 @@ use wharfinger::{
         Peer, PresentedKey,
     },
     account::{Mounts, Permissions, Tenant, User},
-    cloud::{BucketSource, Scope},
     events::{Event, Events, Record, Who},
     identity::{Credential, Provider, ProviderAnswer, PublicKey, Reason},
-    name::{BucketId, Prefix, TenantName},
+    name::{Prefix, TenantName},
     policy::{ConnectionLimits, Connections, Parties, PasswordChecks, Source},
     session::{Activity, Protocol, Registry, Sessions},
-    store::{self, Bucket, MemoryBucket, MemoryJournal},
-    vfs::{Budget, Node},
+    store::{MemoryBucket, MemoryJournal},
+    vfs::Budget,
 };
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ alice";
@@ -58,20 +58,6 @@ impl Provider for Alice {
     }
 }
 
-#[derive(Debug)]
-struct NoBucket(MemoryBucket);
-
-#[async_trait]
-impl BucketSource for NoBucket {
-    async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
-        Err(store::Error::Credentials("none".to_owned()))
-    }
-
-    fn id(&self, _: &TenantName) -> store::Result<BucketId> {
-        Ok(self.0.id().clone())
-    }
-}
-
 /// The place of all logins, with room for `logged_in` users.
 struct Door {
     access: Arc<Access>,
@@ -84,8 +70,7 @@ impl Door {
     fn with_room_for(logged_in: usize) -> Self {
         let events = Events::new("node");
         let records = events.subscribe();
-        let buckets = Arc::new(NoBucket(MemoryBucket::new()));
-        let node = Node::new(buckets, Budget::new(1 << 20), Arc::new(MemoryJournal::default()));
+        let node = node(Arc::new(MemoryBucket::new()), &Budget::new(1 << 20), Arc::new(MemoryJournal::default()));
         let sessions = Arc::new(Sessions::new(node, events.clone()));
         let registry = Arc::clone(sessions.registry());
         let checks = PasswordChecks::new(NonZeroUsize::MIN);

@@ -1,36 +1,20 @@
 //! Sessions on a bucket in memory: the registry, and the records that the verbs leave.
 
-use async_trait::async_trait;
+use crate::support::tree::node;
 use std::sync::Arc;
 use tokio::sync::broadcast::Receiver;
 use wharfinger::{
     account::{Mounts, Permissions, Tenant, User},
-    cloud::{BucketSource, Scope},
     events::{ClientProgram, Event, Events, Record, Who},
-    name::{BucketId, Prefix, TenantName, VirtualPath},
+    name::{Prefix, TenantName, VirtualPath},
     session::{Activity, EndCause, NewSession, Protocol, Registered, Session, Sessions, Transfer, TreeChange},
-    store::{self, Bucket, ETag, MemoryBucket, MemoryJournal, VersionId},
-    vfs::{Budget, Error, NewAttributes, Node, Published},
+    store::{ETag, MemoryBucket, MemoryJournal, VersionId},
+    vfs::{Budget, Error, NewAttributes, Published},
 };
-
-#[derive(Debug)]
-struct OneBucket(Arc<MemoryBucket>);
-
-#[async_trait]
-impl BucketSource for OneBucket {
-    async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
-        Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
-    }
-
-    fn id(&self, _: &TenantName) -> store::Result<BucketId> {
-        Ok(self.0.id().clone())
-    }
-}
 
 /// All sessions, and everything that is recorded of them.
 fn sessions() -> (Sessions, Receiver<Arc<Record>>) {
-    let buckets = Arc::new(OneBucket(Arc::new(MemoryBucket::new())));
-    let node = Node::new(buckets, Budget::new(64 << 20), Arc::new(MemoryJournal::default()));
+    let node = node(Arc::new(MemoryBucket::new()), &Budget::new(64 << 20), Arc::new(MemoryJournal::default()));
     let events = Events::new("node-1");
     let records = events.subscribe();
     (Sessions::new(node, events), records)

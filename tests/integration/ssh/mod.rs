@@ -11,7 +11,7 @@ mod sessions;
 mod strangers;
 
 use crate::support::scope;
-use async_trait::async_trait;
+use crate::support::tree::node;
 use russh::{client, keys::PublicKeyOrCertificate};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -23,17 +23,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use wharfinger::{
     access::Access,
     account::{Credentials, Mounts, Permissions, User},
-    cloud::{BucketSource, Scope},
     events::Events,
     identity::{Provider, StaticProvider, hash_password},
-    name::{BucketId, Prefix, TenantName},
+    name::Prefix,
     policy::PasswordChecks,
     session::{Registry, Sessions},
     sftp::channel::{self, SftpChannels},
     ssh::{HostKeyKind, HostKeys, Server, Settings},
-    store::{self, Bucket, Budget, MemoryBucket, MemoryJournal},
+    store::{Budget, MemoryBucket, MemoryJournal},
     tenants::{TenantSetup, Tenants, UserSetup},
-    vfs::Node,
 };
 
 /// A server with the user `alice`, who has the password `right`.
@@ -114,10 +112,9 @@ fn static_provider(settings: &Settings, users: impl IntoIterator<Item = (User, C
 }
 
 fn server(settings: Settings, provider: Arc<dyn Provider>) -> (Server, Arc<Registry>) {
-    let buckets = Arc::new(OneBucket(Arc::new(MemoryBucket::new())));
     let (budget, journal) = (Budget::new(64 << 20), Arc::new(MemoryJournal::default()));
     let events = Events::new("node");
-    let sessions = Arc::new(Sessions::new(Node::new(buckets, Arc::clone(&budget), journal), events.clone()));
+    let sessions = Arc::new(Sessions::new(node(Arc::new(MemoryBucket::new()), &budget, journal), events.clone()));
     let registry = Arc::clone(sessions.registry());
     let password_checks = PasswordChecks::new(settings.password_checks);
     let access = Access::new(provider, password_checks, sessions, events, settings.max_login_tries);
@@ -147,20 +144,6 @@ impl client::Handler for Client {
 
     async fn check_server_key(&mut self, _key: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
         Ok(true)
-    }
-}
-
-#[derive(Debug)]
-struct OneBucket(Arc<MemoryBucket>);
-
-#[async_trait]
-impl BucketSource for OneBucket {
-    async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
-        Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
-    }
-
-    fn id(&self, _: &TenantName) -> store::Result<BucketId> {
-        Ok(self.0.id().clone())
     }
 }
 
