@@ -18,13 +18,13 @@ use tempfile::TempDir;
 const BINARY: &str = env!("CARGO_BIN_EXE_wharfinger");
 
 /// A directory with a valid config, and with the host key and the ledger of a server that ran.
-struct Site {
+struct ConfigDirectory {
     directory: TempDir,
     /// Prefix of each problem of the server's file.
     file: String,
 }
 
-impl Site {
+impl ConfigDirectory {
     /// Makes a config that listens on `listen`. No server has run on it yet.
     fn empty(listen: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -131,8 +131,8 @@ fn lines(bytes: &[u8]) -> Vec<String> {
 }
 
 /// Returns the problems of a valid site after `spoil`.
-fn spoiled(spoil: impl FnOnce(&Site)) -> Vec<String> {
-    let site = Site::used();
+fn spoiled(spoil: impl FnOnce(&ConfigDirectory)) -> Vec<String> {
+    let site = ConfigDirectory::used();
     assert_eq!(site.check(), (true, Vec::new()));
     spoil(&site);
     site.refused()
@@ -165,7 +165,7 @@ fn the_ledger() {
 
 #[test]
 fn a_ledger_that_is_none_is_found_without_opening_it() {
-    let site = Site::used();
+    let site = ConfigDirectory::used();
     site.write("ledger/ledger.db", &"This is no database, and long enough to be seen as none.\n".repeat(40));
     let ((may_start, checked), served) = (site.check(), site.refusal());
     let sentence = "can't be used: error returned from database: (code: 26) file is not a database";
@@ -181,7 +181,7 @@ fn files() {
     });
     assert_eq!(exposed.len(), 2);
     assert!(exposed.iter().all(|problem| problem.contains("can be written by others (mode 06")), "{exposed:?}");
-    let fifo = |site: &Site| {
+    let fifo = |site: &ConfigDirectory| {
         mknodat(CWD, site.path("tenants/pipe.toml"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     };
     let [problem] = &spoiled(fifo)[..] else { panic!() };
@@ -191,7 +191,7 @@ fn files() {
 /// The previous release started with these modes, so this one must start too.
 #[test]
 fn what_a_group_may_write_is_told_by_both_and_stops_neither() {
-    let site = Site::used();
+    let site = ConfigDirectory::used();
     for (name, mode) in [("tenants/acme.toml", 0o664), ("keys", 0o775), ("ledger/ledger.db", 0o660), ("ledger", 0o777)]
     {
         site.chmod(name, mode);
@@ -209,7 +209,7 @@ fn what_a_group_may_write_is_told_by_both_and_stops_neither() {
 /// Without `[ledger]` and `directory`, ledger and host keys are beside the config.
 #[test]
 fn a_directory_that_the_config_shares_with_the_ledger_and_host_keys_is_told_once() {
-    let site = Site::empty("'127.0.0.1:0'");
+    let site = ConfigDirectory::empty("'127.0.0.1:0'");
     site.write(
         "wharfinger.toml",
         "[ssh]\nlisten = ['127.0.0.1:0']\nhost_keys = { directory = '.', kinds = ['ed25519'] }\n",
@@ -226,7 +226,7 @@ fn a_directory_that_the_config_shares_with_the_ledger_and_host_keys_is_told_once
 }
 
 /// Returns the sentence about an address, which `check` and `serve` share.
-fn about_addresses(site: &Site) -> String {
+fn about_addresses(site: &ConfigDirectory) -> String {
     let ((may_start, checked), served) = (site.check(), site.refusal());
     let [problem, _count] = &checked[..] else { panic!("{checked:?}") };
     let sentence = problem.strip_prefix(&format!("{}ssh.listen: ", site.file)).unwrap();
@@ -236,7 +236,7 @@ fn about_addresses(site: &Site) -> String {
 
 #[test]
 fn addresses() {
-    let site = Site::used();
+    let site = ConfigDirectory::used();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let process = std::process::id();
@@ -261,7 +261,7 @@ fn addresses() {
 #[test]
 fn the_address_of_the_running_server_is_a_warning() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let site = Site::empty(&format!("'127.0.0.1:{port}'"));
+    let site = ConfigDirectory::empty(&format!("'127.0.0.1:{port}'"));
     let (mut server, _) = site.start();
     let (process, (may_start, warnings)) = (server.id(), site.check());
     let second = site.refusal();
@@ -274,7 +274,7 @@ fn the_address_of_the_running_server_is_a_warning() {
 /// Issue 15.3.
 #[test]
 fn new_host_keys_beside_an_old_ledger_are_loud() {
-    let site = Site::empty("'127.0.0.1:0'");
+    let site = ConfigDirectory::empty("'127.0.0.1:0'");
     assert_eq!(site.check(), (true, Vec::new()), "a first start");
     for directory in ["keys", "ledger"] {
         assert_eq!(fs::read_dir(site.path(directory)).unwrap().count(), 0, "check makes nothing");
@@ -299,7 +299,7 @@ fn new_host_keys_beside_an_old_ledger_are_loud() {
 /// Issue 15.3. The ledger doesn't exist yet, and no file may grow, as on a full disk.
 #[test]
 fn a_full_disk_under_the_ledger_does_not_keep_the_server_down() {
-    let site = Site::used();
+    let site = ConfigDirectory::used();
     fs::remove_dir_all(site.path("ledger")).unwrap();
     fs::create_dir(site.path("ledger")).unwrap();
     let mut shell = Command::new("sh");
@@ -314,7 +314,7 @@ fn a_full_disk_under_the_ledger_does_not_keep_the_server_down() {
 /// Runs in its own mount namespace, if the system allows one.
 #[test]
 fn what_a_read_only_mount_protects_counts_as_protected() {
-    let site = Site::used();
+    let site = ConfigDirectory::used();
     for (name, mode) in [("", 0o777), ("tenants", 0o777), ("tenants/acme.toml", 0o666), ("wharfinger.toml", 0o666)] {
         site.chmod(name, mode);
     }
@@ -339,8 +339,8 @@ fn what_a_read_only_mount_protects_counts_as_protected() {
 const ANOTHER_USER: u32 = 12_345;
 
 /// Returns a used site of root's, with keys and ledger of another user. Returns `None` unless the test runs as root.
-fn site_of_another_user() -> Option<Site> {
-    let site = Site::used();
+fn site_of_another_user() -> Option<ConfigDirectory> {
+    let site = ConfigDirectory::used();
     for directory in ["keys", "ledger"].map(|name| site.path(name)) {
         let files = fs::read_dir(&directory).unwrap().map(|file| file.unwrap().path());
         for path in files.chain([directory.clone()]) {
@@ -359,7 +359,7 @@ fn site_of_another_user() -> Option<Site> {
 }
 
 /// Returns the warnings of `check` and `serve` when `user` runs them.
-fn warnings_for(user: u32, site: &Site) -> Vec<String> {
+fn warnings_for(user: u32, site: &ConfigDirectory) -> Vec<String> {
     let output = site.command("check").uid(user).gid(user).output().unwrap();
     assert!(output.status.success(), "{:?}", lines(&output.stderr));
     let mut serve = site.command("serve");
@@ -436,7 +436,7 @@ fn the_directory_of_a_link_to_the_ledger_need_not_be_writable() {
 
 #[test]
 fn a_config_for_another_machine_can_be_checked_alone() {
-    let site = Site::empty("'192.0.2.1:22'");
+    let site = ConfigDirectory::empty("'192.0.2.1:22'");
     fs::remove_dir(site.path("ledger")).unwrap();
     assert!(!site.check().0);
     let output = site.command("check").arg("--config-only").output().unwrap();

@@ -6,7 +6,7 @@
 //! taken.
 
 use crate::{
-    roles::Account,
+    roles::TenantAccount,
     support::{
         postgres::Postgres,
         scope,
@@ -34,7 +34,7 @@ const LATENCY: Duration = Duration::from_millis(3);
 pub struct Arena {
     pub sessions: [Arc<Vfs>; 2],
     bucket: Arc<dyn Bucket>,
-    account: Account,
+    account: TenantAccount,
     /// The ledger that the nodes share, if they share one.
     pub postgres: Option<Postgres>,
 }
@@ -59,7 +59,7 @@ impl Arena {
     }
 
     async fn of<const N: usize>(journals: [Arc<dyn Journal>; N], postgres: Option<Postgres>) -> Self {
-        let account = Account::open().await;
+        let account = TenantAccount::open().await;
         let bucket = scope::bucket(account.storage(), "acme/").await;
         account.s3.delay(LATENCY);
         let budget = Budget::new(64 << 20);
@@ -82,11 +82,11 @@ impl Arena {
         page.objects.into_iter().map(|listed| listed.raw_key.trim_start_matches("acme/").to_owned()).collect()
     }
 
-    /// Runs both sessions' acts of one race at the same moment.
-    async fn race(&self, acts: [Act; 2]) -> [Result<()>; 2] {
+    /// Runs both changes of one race at the same moment.
+    async fn race(&self, changes: [NameChange; 2]) -> [Result<()>; 2] {
         let [one, other] = [0, 1].map(|number| {
-            let (session, act) = (Arc::clone(&self.sessions[number]), acts[number].clone());
-            tokio::spawn(async move { act.run(&session).await })
+            let (session, change) = (Arc::clone(&self.sessions[number]), changes[number].clone());
+            tokio::spawn(async move { change.run(&session).await })
         });
         [one.await.unwrap(), other.await.unwrap()]
     }
@@ -97,13 +97,13 @@ impl Arena {
 }
 
 #[derive(Clone, Debug)]
-enum Act {
+enum NameChange {
     Rename(String, String, Replace),
     Remove(String),
     Rmdir(String),
 }
 
-impl Act {
+impl NameChange {
     async fn run(&self, session: &Vfs) -> Result<()> {
         match self {
             Self::Rename(source, target, replace) => session.rename(&path(source), &path(target), *replace).await,
@@ -123,13 +123,13 @@ pub fn path(name: &str) -> VirtualPath {
 
 /// Determines the objects of a source.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum SourceKind {
     File,
     Empty,
     Full,
 }
 
-impl Kind {
+impl SourceKind {
     fn names(self, source: &str) -> Vec<String> {
         match self {
             Self::File => vec![source.to_owned()],
@@ -140,14 +140,14 @@ impl Kind {
 }
 
 /// Races of two renames of one source to different names.
-async fn renames(arena: &Arena, kind: Kind) {
+async fn renames(arena: &Arena, kind: SourceKind) {
     let races = (0..RACES).map(|number| async move {
         let source = format!("{kind:?}-{number}.");
         arena.put(&kind.names(&source)).await;
         let replace = if number % 2 == 0 { Replace::No } else { Replace::Yes };
         let target = |winner: usize| format!("{source}.{winner}");
-        let acts = [0, 1].map(|session| Act::Rename(source.clone(), target(session), replace));
-        let winner = match arena.race(acts).await {
+        let changes = [0, 1].map(|session| NameChange::Rename(source.clone(), target(session), replace));
+        let winner = match arena.race(changes).await {
             [Ok(()), Err(Error::NotFound)] => 0,
             [Err(Error::NotFound), Ok(())] => 1,
             answers => panic!("{source}: {answers:?}"),
@@ -158,16 +158,17 @@ async fn renames(arena: &Arena, kind: Kind) {
 }
 
 /// Races of a rename and a removal of one source.
-async fn removals(arena: &Arena, kind: Kind) {
+async fn removals(arena: &Arena, kind: SourceKind) {
     let races = (0..RACES).map(|number| async move {
         let source = format!("{kind:?}-removal-{number}.");
         arena.put(&kind.names(&source)).await;
         let target = format!("{source}.0");
         let remove = match kind {
-            Kind::File => Act::Remove(source.clone()),
-            Kind::Empty | Kind::Full => Act::Rmdir(source.clone()),
+            SourceKind::File => NameChange::Remove(source.clone()),
+            SourceKind::Empty | SourceKind::Full => NameChange::Rmdir(source.clone()),
         };
-        let expected = match arena.race([Act::Rename(source.clone(), target.clone(), Replace::No), remove]).await {
+        let expected = match arena.race([NameChange::Rename(source.clone(), target.clone(), Replace::No), remove]).await
+        {
             [Ok(()), Err(Error::NotFound)] => kind.names(&target),
             [Err(Error::NotFound), Ok(())] => Vec::new(),
             answers => panic!("{source}: {answers:?}"),
@@ -183,7 +184,7 @@ async fn targets(arena: &Arena, is_late: bool) {
     let races = (0..RACES).map(|number| async move {
         let (one, other, target) = (format!("{number}.a"), format!("{number}.b"), format!("{number}.c"));
         arena.put(&[one.clone(), other.clone()]).await;
-        let rename = |source: &String| Act::Rename(source.clone(), target.clone(), Replace::No);
+        let rename = |source: &String| NameChange::Rename(source.clone(), target.clone(), Replace::No);
         let left = match arena.race([rename(&one), rename(&other)]).await {
             [Ok(()), Err(Error::AlreadyExists)] => &other,
             [Err(Error::AlreadyExists), Ok(())] => &one,
@@ -194,7 +195,7 @@ async fn targets(arena: &Arena, is_late: bool) {
         arena.put(std::slice::from_ref(&source)).await;
         let target = format!("{number}-one.b");
         let replace = if number % 2 == 0 { Replace::No } else { Replace::Yes };
-        let rename = || Act::Rename(source.clone(), target.clone(), replace);
+        let rename = || NameChange::Rename(source.clone(), target.clone(), replace);
         let answers = arena.race([rename(), rename()]).await;
         let lost = answers.iter().find_map(|answer| answer.as_ref().err()).unwrap();
         assert!(answers.iter().any(Result::is_ok), "{answers:?}");
@@ -213,8 +214,8 @@ async fn replacements(arena: &Arena) {
         let source = format!("over-{number}.");
         let targets = [0, 1].map(|session| format!("{source}.{session}"));
         arena.put(&[source.clone(), targets[0].clone(), targets[1].clone()]).await;
-        let acts = [0, 1].map(|session| Act::Rename(source.clone(), targets[session].clone(), Replace::Yes));
-        let winner = match arena.race(acts).await {
+        let changes = [0, 1].map(|session| NameChange::Rename(source.clone(), targets[session].clone(), Replace::Yes));
+        let winner = match arena.race(changes).await {
             [Ok(()), Err(Error::NotFound)] => 0,
             [Err(Error::NotFound), Ok(())] => 1,
             answers => panic!("{source}: {answers:?}"),
@@ -233,10 +234,10 @@ async fn replacements(arena: &Arena) {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_one_node_exactly_one_has_the_source() {
     let arena = Arena::one_node().await;
-    for kind in [Kind::File, Kind::Empty, Kind::Full] {
+    for kind in [SourceKind::File, SourceKind::Empty, SourceKind::Full] {
         renames(&arena, kind).await;
     }
-    for kind in [Kind::File, Kind::Empty] {
+    for kind in [SourceKind::File, SourceKind::Empty] {
         removals(&arena, kind).await;
     }
     targets(&arena, false).await;
@@ -249,10 +250,10 @@ async fn on_one_node_exactly_one_has_the_source() {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_two_nodes_with_one_postgresql_exactly_one_has_the_source() {
     let arena = Arena::two_nodes().await;
-    for kind in [Kind::File, Kind::Empty, Kind::Full] {
+    for kind in [SourceKind::File, SourceKind::Empty, SourceKind::Full] {
         renames(&arena, kind).await;
     }
-    for kind in [Kind::File, Kind::Empty] {
+    for kind in [SourceKind::File, SourceKind::Empty] {
         removals(&arena, kind).await;
     }
     targets(&arena, false).await;
@@ -265,7 +266,7 @@ async fn on_two_nodes_with_one_postgresql_exactly_one_has_the_source() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_s3_alone_decides_exactly_one_has_the_source() {
     let arena = Arena::strangers().await;
-    for kind in [Kind::File, Kind::Empty] {
+    for kind in [SourceKind::File, SourceKind::Empty] {
         renames(&arena, kind).await;
         removals(&arena, kind).await;
     }

@@ -63,9 +63,9 @@ fn a_patch_says_why_and_holds_no_more_than_a_line_of_context() {
 const REFUSAL: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, Default)]
-struct Seen(Arc<Mutex<Vec<String>>>);
+struct HandlerCalls(Arc<Mutex<Vec<String>>>);
 
-impl Seen {
+impl HandlerCalls {
     fn add(&self, what: impl Into<String>) {
         self.0.lock().unwrap().push(what.into());
     }
@@ -76,9 +76,9 @@ impl Seen {
 }
 
 /// A server that counts every password but `wrong` as a passed step, and accepts every key.
-struct Handler(Seen);
+struct RecordingHandler(HandlerCalls);
 
-impl server::Handler for Handler {
+impl server::Handler for RecordingHandler {
     type Error = russh::Error;
 
     async fn run_arithmetic<T: Send + 'static>(
@@ -123,21 +123,21 @@ impl client::Handler for Client {
     }
 }
 
-async fn connect(seen: &Seen) -> client::Handle<Client> {
+async fn connect(seen: &HandlerCalls) -> client::Handle<Client> {
     let (near, far) = duplex(1 << 20);
     let config = server::Config {
         keys: vec![PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap()],
         auth_rejection_time: REFUSAL,
         ..server::Config::default()
     };
-    let handler = Handler(seen.clone());
+    let handler = RecordingHandler(seen.clone());
     tokio::spawn(async move { server::run_stream(Arc::new(config), far, handler).await?.await });
     client::connect_stream(Arc::default(), near, Client).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_passed_step_is_answered_at_once_and_a_refusal_is_not() {
-    let mut client = connect(&Seen::default()).await;
+    let mut client = connect(&HandlerCalls::default()).await;
     for (password, passes) in [("right", true), ("wrong", false)] {
         let began = Instant::now();
         let answer = client.authenticate_password("alice", password).await.unwrap();
@@ -149,7 +149,7 @@ async fn a_passed_step_is_answered_at_once_and_a_refusal_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn the_handler_runs_the_arithmetic_of_each_exchange_and_hears_of_its_algorithms() {
-    let seen = Seen::default();
+    let seen = HandlerCalls::default();
     let mut client = connect(&seen).await;
     let key = SecurityKey::new(1, 1);
     assert!(key.log_in(&mut client).await.success());
@@ -163,7 +163,7 @@ async fn the_handler_runs_the_arithmetic_of_each_exchange_and_hears_of_its_algor
 #[tokio::test(start_paused = true)]
 async fn the_flags_of_a_security_key_are_handed_out_before_its_login() {
     for (flags, counter) in [(0, 0), (1, 7), (5, u32::MAX)] {
-        let seen = Seen::default();
+        let seen = HandlerCalls::default();
         let mut client = connect(&seen).await;
         assert!(SecurityKey::new(flags, counter).log_in(&mut client).await.success());
         let flags = format!("flags {flags:#04x}, counter {counter}");

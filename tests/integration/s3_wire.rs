@@ -2,7 +2,7 @@
 
 use crate::support::{
     scope,
-    wire::{Asked, Wire, answer},
+    wire::{RecordedRequest, Wire, answer},
 };
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
@@ -134,7 +134,7 @@ async fn a_multipart_upload_is_checked_part_by_part_and_as_a_whole() {
     assert_eq!(stored.pin, Pin { etag: ETag("\"e-2\"".to_owned()), version: None });
 
     let asked = wire.asked();
-    let says = |asked: &Asked, name: &str| asked.header(name).map(str::to_owned);
+    let says = |asked: &RecordedRequest, name: &str| asked.header(name).map(str::to_owned);
     assert_eq!(says(&asked[0], "x-amz-checksum-algorithm").as_deref(), Some("CRC64NVME"));
     assert_eq!(says(&asked[0], "x-amz-checksum-type").as_deref(), Some("FULL_OBJECT"));
     assert_eq!(says(&asked[0], "x-amz-server-side-encryption-aws-kms-key-id").as_deref(), Some("key"));
@@ -440,11 +440,11 @@ fn base64(bytes: [u8; 8]) -> String {
 }
 
 /// The headers that this crate determines. Headers that change with each request, or only name the SDK, are left out.
-fn said(asked: &Asked) -> Vec<(&str, &str)> {
+fn said(asked: &RecordedRequest) -> Vec<(&str, &str)> {
     said_but(asked, &[])
 }
 
-fn said_but<'a>(asked: &'a Asked, also: &[&str]) -> Vec<(&'a str, &'a str)> {
+fn said_but<'a>(asked: &'a RecordedRequest, also: &[&str]) -> Vec<(&'a str, &'a str)> {
     const OF_THE_SDK: [&str; 7] = [
         "accept",
         "amz-sdk-invocation-id",

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 const LEAST_CHARACTERS: usize = 40;
 
 #[derive(Debug, PartialEq)]
-struct Claim {
+struct NumberedClaim {
     number: usize,
     text: String,
 }
@@ -31,12 +31,12 @@ fn numbered<'a>(text: &'a str, end: &str) -> Option<(usize, &'a str)> {
 }
 
 /// Returns the claims of a text. A line that isn't indented ends a claim.
-fn claims(text: &str) -> Vec<Claim> {
-    let mut claims: Vec<Claim> = Vec::new();
+fn claims(text: &str) -> Vec<NumberedClaim> {
+    let mut claims: Vec<NumberedClaim> = Vec::new();
     let mut goes_on = false;
     for line in text.lines() {
         if let Some((number, text)) = line.strip_prefix("- **S").and_then(|rest| numbered(rest, "** ")) {
-            claims.push(Claim { number, text: text.to_owned() });
+            claims.push(NumberedClaim { number, text: text.to_owned() });
             goes_on = true;
         } else if let Some(claim) = claims.last_mut().filter(|_| goes_on && line.starts_with("  ")) {
             claim.text = format!("{} {}", claim.text, line.trim());
@@ -62,7 +62,7 @@ fn quotes(place: &str, source: &str) -> Vec<Quote> {
 }
 
 /// Returns the faults, one sentence each.
-fn faults(claims: &[Claim], quotes: &[Quote]) -> Vec<String> {
+fn faults(claims: &[NumberedClaim], quotes: &[Quote]) -> Vec<String> {
     let mut faults = Vec::new();
     for (before, claim) in claims.iter().zip(claims.iter().skip(1)) {
         if claim.number <= before.number {
@@ -111,7 +111,7 @@ fn what_is_wrong_is_found() {
     let text =
         format!("# Title\n- **S1** Short,\n  over two lines.\n\n| a | table |\n- **S2** {long}\n- **S3** Third.\n");
     let claims = claims(&text);
-    assert_eq!(claims[0], Claim { number: 1, text: "Short, over two lines.".into() });
+    assert_eq!(claims[0], NumberedClaim { number: 1, text: "Short, over two lines.".into() });
     let faults_of = |source: &str| faults(&claims, &quotes("a.rs", source));
     // Joined here, so that this file itself holds no quote.
     let right = [

@@ -9,12 +9,12 @@ use std::{fs, net::SocketAddr, ops::Deref, path::PathBuf, sync::Arc};
 use tempfile::TempDir;
 
 /// A test's key, with its public half in a file.
-pub struct Key {
+pub struct KeyFile {
     private: Arc<PrivateKey>,
     directory: TempDir,
 }
 
-impl Key {
+impl KeyFile {
     pub fn new() -> Self {
         let private = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -37,7 +37,7 @@ pub struct Sftp {
 
 impl Sftp {
     /// Logs `user` in.
-    pub async fn connect(address: SocketAddr, user: &str, key: &Key) -> Self {
+    pub async fn connect(address: SocketAddr, user: &str, key: &KeyFile) -> Self {
         let mut connection =
             client::connect(Arc::new(client::Config::default()), address, Trusting).await.expect("an SSH server");
         let key = PrivateKeyWithHashAlg::new(Arc::clone(&key.private), None);

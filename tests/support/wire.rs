@@ -15,13 +15,13 @@ use tokio::{
 #[derive(Debug)]
 pub struct Wire {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<RecordedRequest>>>,
     accepting: JoinHandle<()>,
 }
 
 /// A recorded request.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct RecordedRequest {
     /// `GET /bucket/key?x=y`.
     pub line: String,
     /// Names in lowercase.
@@ -62,7 +62,7 @@ impl Wire {
     }
 
     /// Returns all requests so far.
-    pub fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<RecordedRequest> {
         self.asked.lock().unwrap().clone()
     }
 }
@@ -73,7 +73,7 @@ impl Drop for Wire {
     }
 }
 
-impl Asked {
+impl RecordedRequest {
     /// Returns a header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
@@ -88,7 +88,7 @@ pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> String {
     format!("{}\r\n\r\n{body}", lines.join("\r\n"))
 }
 
-async fn receive(connection: &mut BufReader<TcpStream>) -> Asked {
+async fn receive(connection: &mut BufReader<TcpStream>) -> RecordedRequest {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
@@ -104,5 +104,5 @@ async fn receive(connection: &mut BufReader<TcpStream>) -> Asked {
     let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
     connection.read_exact(&mut body).await.unwrap();
-    Asked { line, headers, body }
+    RecordedRequest { line, headers, body }
 }

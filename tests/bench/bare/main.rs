@@ -25,16 +25,16 @@ use std::{
 
 /// The least cost of moving a file.
 #[derive(Debug, Parser)]
-struct Options {
+struct BareOptions {
     #[command(subcommand)]
-    role: Role,
+    role: TransferRole,
     /// MiB to move.
     #[arg(long, global = true, default_value_t = 1024)]
     mebibytes: u64,
 }
 
 #[derive(Debug, Subcommand)]
-enum Role {
+enum TransferRole {
     /// Waits for `send` and stores its data.
     Put {
         /// Address of the null S3.
@@ -60,13 +60,13 @@ enum Role {
 }
 
 fn main() {
-    let options = Options::parse();
+    let options = BareOptions::parse();
     let packets = (options.mebibytes << 20) / DATA_BYTES as u64;
     match options.role {
-        Role::Put { s3 } => put(&client(), s3, packets),
-        Role::Get { s3 } => get(&client(), s3, packets),
-        Role::Send { port } => send(&server(port), packets),
-        Role::Take { port } => take(&server(port), packets),
+        TransferRole::Put { s3 } => put(&client(), s3, packets),
+        TransferRole::Get { s3 } => get(&client(), s3, packets),
+        TransferRole::Send { port } => send(&server(port), packets),
+        TransferRole::Take { port } => take(&server(port), packets),
     }
     .expect("the other side is there to the end");
 }
@@ -86,7 +86,8 @@ fn server(port: u16) -> TcpStream {
 }
 
 fn put(client: &TcpStream, s3: SocketAddr, packets: u64) -> io::Result<()> {
-    let (mut opener, mut upload, mut checksum) = (Opener::new(client), s3::Upload::to(s3)?, Digest::new(Crc64Nvme));
+    let (mut opener, mut upload, mut checksum) =
+        (Opener::new(client), s3::PartUploads::to(s3)?, Digest::new(Crc64Nvme));
     for _ in 0..packets {
         let data = opener.next()?;
         checksum.update(data);
@@ -98,7 +99,7 @@ fn put(client: &TcpStream, s3: SocketAddr, packets: u64) -> io::Result<()> {
 
 fn get(client: &TcpStream, s3: SocketAddr, packets: u64) -> io::Result<()> {
     let mut sealer = Sealer::new(client);
-    let mut download = s3::Download::from(s3, packets * DATA_BYTES as u64)?;
+    let mut download = s3::ObjectDownload::from(s3, packets * DATA_BYTES as u64)?;
     for _ in 0..packets {
         sealer.send(|data| download.read_exact(data))?;
     }

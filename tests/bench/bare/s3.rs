@@ -9,12 +9,12 @@ use std::{
 const PART_BYTES: usize = 8 << 20;
 
 /// Uploads parts, one after the other.
-pub struct Upload {
+pub struct PartUploads {
     stream: BufReader<TcpStream>,
     left: usize,
 }
 
-impl Upload {
+impl PartUploads {
     pub fn to(s3: SocketAddr) -> io::Result<Self> {
         Ok(Self { stream: connect(s3)?, left: 0 })
     }
@@ -32,9 +32,9 @@ impl Upload {
 }
 
 /// Downloads an object with one GET.
-pub struct Download(BufReader<TcpStream>);
+pub struct ObjectDownload(BufReader<TcpStream>);
 
-impl Download {
+impl ObjectDownload {
     pub fn from(s3: SocketAddr, bytes: u64) -> io::Result<Self> {
         let mut stream = connect(s3)?;
         let last = bytes - 1;

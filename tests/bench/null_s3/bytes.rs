@@ -21,9 +21,9 @@ const DROPPED_BYTES: usize = 4 << 20;
 const MSG_TRUNC: i32 = 0x20;
 
 /// The content of every object.
-pub struct Pattern(Vec<u8>);
+pub struct ContentPattern(Vec<u8>);
 
-impl Pattern {
+impl ContentPattern {
     /// Makes the pattern. No two runs of eight bytes in it are the same.
     pub fn new() -> Self {
         let words =
@@ -33,7 +33,13 @@ impl Pattern {
 }
 
 /// Sends `bytes` of an object, starting at `offset`.
-pub fn send(mut stream: &TcpStream, pattern: &Pattern, offset: u64, bytes: u64, pace: &mut Pace) -> io::Result<()> {
+pub fn send(
+    mut stream: &TcpStream,
+    pattern: &ContentPattern,
+    offset: u64,
+    bytes: u64,
+    pace: &mut BandwidthLimit,
+) -> io::Result<()> {
     let mut sent = 0;
     while sent < bytes {
         let at = usize::try_from((offset + sent) % PATTERN_BYTES as u64).unwrap_or_default();
@@ -47,7 +53,12 @@ pub fn send(mut stream: &TcpStream, pattern: &Pattern, offset: u64, bytes: u64, 
 }
 
 /// Drops the next `bytes` from the client.
-pub fn discard(stream: &TcpStream, scratch: &mut Vec<MaybeUninit<u8>>, bytes: u64, pace: &mut Pace) -> io::Result<()> {
+pub fn discard(
+    stream: &TcpStream,
+    scratch: &mut Vec<MaybeUninit<u8>>,
+    bytes: u64,
+    pace: &mut BandwidthLimit,
+) -> io::Result<()> {
     scratch.resize(DROPPED_BYTES, MaybeUninit::uninit());
     let socket = SockRef::from(stream);
     let mut left = bytes;
@@ -66,14 +77,14 @@ pub fn discard(stream: &TcpStream, scratch: &mut Vec<MaybeUninit<u8>>, bytes: u6
 }
 
 /// Limits the bandwidth of a body.
-pub struct Pace {
+pub struct BandwidthLimit {
     /// In bytes a second.
     bandwidth: Option<u64>,
     begun: Instant,
     moved: u64,
 }
 
-impl Pace {
+impl BandwidthLimit {
     pub fn new(bandwidth: Option<u64>) -> Self {
         Self { bandwidth, begun: Instant::now(), moved: 0 }
     }

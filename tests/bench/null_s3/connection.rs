@@ -1,8 +1,8 @@
 //! One connection: read head and body, wait for the latency, answer, repeat.
 
 use super::{
-    Server,
-    bytes::{self, Pace},
+    NullS3,
+    bytes::{self, BandwidthLimit},
     http::{Head, HeadReader},
     verbs,
 };
@@ -16,7 +16,7 @@ use std::{
 const MAX_XML_BYTES: u64 = 4 << 20;
 
 /// Serves until the client closes the connection.
-pub fn serve(mut stream: &TcpStream, server: &Server) -> io::Result<()> {
+pub fn serve(mut stream: &TcpStream, server: &NullS3) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut heads = HeadReader::default();
     let mut scratch = Vec::new();
@@ -29,13 +29,13 @@ pub fn serve(mut stream: &TcpStream, server: &Server) -> io::Result<()> {
         if wants_body(&head) {
             stream.take(left).read_to_end(&mut body)?;
         } else {
-            bytes::discard(stream, &mut scratch, left, &mut Pace::new(server.bandwidth))?;
+            bytes::discard(stream, &mut scratch, left, &mut BandwidthLimit::new(server.bandwidth))?;
         }
         sleep(server.latency);
         let answer = verbs::answer(&server.objects, &head, &body);
         answer.write(stream, head.method != "HEAD")?;
         if let Some((offset, bytes)) = answer.object {
-            bytes::send(stream, &server.pattern, offset, bytes, &mut Pace::new(server.bandwidth))?;
+            bytes::send(stream, &server.pattern, offset, bytes, &mut BandwidthLimit::new(server.bandwidth))?;
         }
         if head.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
             break;

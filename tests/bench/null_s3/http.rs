@@ -93,7 +93,7 @@ impl HeadReader {
 
 /// An answer without the bytes of an object.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     pub status: &'static str,
     pub headers: Vec<(String, String)>,
     pub body: String,
@@ -103,7 +103,7 @@ pub struct Answer {
     pub told_bytes: Option<u64>,
 }
 
-impl Answer {
+impl HttpResponse {
     pub fn new(status: &'static str) -> Self {
         Self { status, headers: Vec::new(), body: String::new(), object: None, told_bytes: None }
     }

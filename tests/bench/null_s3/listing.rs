@@ -2,7 +2,7 @@
 
 use super::{
     http::Head,
-    objects::{Object, Upload},
+    objects::{MultipartUpload, ObjectHead},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{
@@ -15,7 +15,7 @@ const MAX_KEYS: usize = 1000;
 const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'*');
 
 /// Returns the page that `head` asks for.
-pub fn page(objects: &BTreeMap<String, Object>, head: &Head) -> String {
+pub fn page(objects: &BTreeMap<String, ObjectHead>, head: &Head) -> String {
     let prefix = head.query("prefix").unwrap_or_default();
     let delimiter = head.query("delimiter").filter(|delimiter| !delimiter.is_empty());
     let after = head.query("continuation-token").or(head.query("start-after")).unwrap_or_default();
@@ -88,7 +88,7 @@ pub fn parts(parts: &BTreeMap<u32, u64>, head: &Head, etag: impl Fn(u32) -> Stri
 }
 
 /// Returns the page of open uploads that `head` asks for.
-pub fn uploads(uploads: &BTreeMap<String, Upload>, head: &Head) -> String {
+pub fn uploads(uploads: &BTreeMap<String, MultipartUpload>, head: &Head) -> String {
     let prefix = head.query("prefix").unwrap_or_default();
     let after = head.query("key-marker").map(|key| (key, head.query("upload-id-marker").unwrap_or_default()));
     let max = head.query("max-uploads").and_then(|max| max.parse().ok()).unwrap_or(MAX_KEYS).min(MAX_KEYS);

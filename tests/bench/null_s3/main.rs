@@ -20,7 +20,7 @@ mod listing;
 mod objects;
 mod verbs;
 
-use bytes::Pattern;
+use bytes::ContentPattern;
 use clap::Parser;
 use objects::Objects;
 use std::{
@@ -33,7 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// An S3 that costs almost nothing.
 #[derive(Debug, Parser)]
-struct Options {
+struct NullS3Options {
     /// Address to listen on. Port 0 takes a free one, which is printed.
     #[arg(long, default_value = "127.0.0.1:9000")]
     listen: SocketAddr,
@@ -52,21 +52,21 @@ struct Options {
 }
 
 /// State that all connections share.
-struct Server {
+struct NullS3 {
     latency: Duration,
     /// Bytes a second for each connection.
     bandwidth: Option<u64>,
     objects: Objects,
-    pattern: Pattern,
+    pattern: ContentPattern,
 }
 
 fn main() {
-    let options = Options::parse();
-    let server = Arc::new(Server {
+    let options = NullS3Options::parse();
+    let server = Arc::new(NullS3 {
         latency: Duration::from_millis(options.latency_ms),
         bandwidth: (options.bandwidth_mb_s > 0).then_some(options.bandwidth_mb_s * 1_000_000),
         objects: Objects::with(options.objects.into_iter().chain(options.many.iter().flat_map(numbered)).collect()),
-        pattern: Pattern::new(),
+        pattern: ContentPattern::new(),
     });
     let listener = TcpListener::bind(options.listen).expect("the address is free");
     println!("null_s3 listens on {}", listener.local_addr().expect("it is bound"));

@@ -8,7 +8,7 @@ use std::{
 
 /// An object without its bytes.
 #[derive(Clone, Debug, Default)]
-pub struct Object {
+pub struct ObjectHead {
     /// In bytes.
     pub size: u64,
     pub etag: String,
@@ -18,7 +18,7 @@ pub struct Object {
 
 /// An open multipart upload.
 #[derive(Debug, Default)]
-pub struct Upload {
+pub struct MultipartUpload {
     pub key: String,
     pub headers: Vec<(String, String)>,
     /// Sizes by part number.
@@ -26,16 +26,16 @@ pub struct Upload {
 }
 
 #[derive(Debug, Default)]
-pub struct State {
-    pub objects: BTreeMap<String, Object>,
-    pub uploads: BTreeMap<String, Upload>,
+pub struct ObjectsState {
+    pub objects: BTreeMap<String, ObjectHead>,
+    pub uploads: BTreeMap<String, MultipartUpload>,
     counts: BTreeMap<&'static str, u64>,
 }
 
 /// The state, shared by all connections.
 #[derive(Debug, Default)]
 pub struct Objects {
-    state: Mutex<State>,
+    state: Mutex<ObjectsState>,
     unique: AtomicU64,
 }
 
@@ -43,13 +43,13 @@ impl Objects {
     pub fn with(presets: Vec<(String, u64)>) -> Self {
         let objects = Self::default();
         for (key, size) in presets {
-            let object = Object { size, etag: objects.unique(), headers: Vec::new() };
+            let object = ObjectHead { size, etag: objects.unique(), headers: Vec::new() };
             objects.lock().objects.insert(key, object);
         }
         objects
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, State> {
+    pub fn lock(&self) -> MutexGuard<'_, ObjectsState> {
         self.state.lock()
     }
 

@@ -1,9 +1,9 @@
 //! S3's verbs, by method and query.
 
 use super::{
-    http::{Answer, Head, decode},
+    http::{Head, HttpResponse, decode},
     listing,
-    objects::{Object, Objects, Upload},
+    objects::{MultipartUpload, ObjectHead, Objects},
 };
 use std::ops::Range;
 
@@ -11,19 +11,24 @@ const OK: &str = "200 OK";
 const MODIFIED: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
 
 /// Answers a request. Only a POST has a `body`.
-pub fn answer(objects: &Objects, head: &Head, body: &[u8]) -> Answer {
+pub fn answer(objects: &Objects, head: &Head, body: &[u8]) -> HttpResponse {
     if head.path == "/_counts" {
-        return Answer { body: objects.counts(), ..Answer::new(OK).with("Content-Type", "application/json") };
+        return HttpResponse {
+            body: objects.counts(),
+            ..HttpResponse::new(OK).with("Content-Type", "application/json")
+        };
     }
     let (_, key) = head.path.trim_start_matches('/').split_once('/').unwrap_or_default();
     let upload = head.query("uploadId");
     let copied = head.header("x-amz-copy-source");
     let (kind, answer) = match (head.method.as_str(), key) {
-        ("HEAD", "") => ("HeadBucket", Answer::new(OK)),
+        ("HEAD", "") => ("HeadBucket", HttpResponse::new(OK)),
         ("HEAD", key) => ("HeadObject", read(objects, head, key)),
         ("GET", "") => match head.query("uploads") {
-            Some(_) => ("ListMultipartUploads", Answer::new(OK).xml(listing::uploads(&objects.lock().uploads, head))),
-            None => ("ListObjectsV2", Answer::new(OK).xml(listing::page(&objects.lock().objects, head))),
+            Some(_) => {
+                ("ListMultipartUploads", HttpResponse::new(OK).xml(listing::uploads(&objects.lock().uploads, head)))
+            }
+            None => ("ListObjectsV2", HttpResponse::new(OK).xml(listing::page(&objects.lock().objects, head))),
         },
         ("GET", key) => match upload {
             Some(id) => ("ListParts", parts(objects, head, id)),
@@ -46,9 +51,12 @@ pub fn answer(objects: &Objects, head: &Head, body: &[u8]) -> Answer {
                 Some(id) => state.uploads.remove(id).map(drop),
                 None => state.objects.remove(key).map(drop),
             };
-            (if upload.is_some() { "AbortMultipartUpload" } else { "DeleteObject" }, Answer::new("204 No Content"))
+            (
+                if upload.is_some() { "AbortMultipartUpload" } else { "DeleteObject" },
+                HttpResponse::new("204 No Content"),
+            )
         }
-        _ => ("Unknown", Answer::error("501 Not Implemented", "NotImplemented")),
+        _ => ("Unknown", HttpResponse::error("501 Not Implemented", "NotImplemented")),
     };
     objects.count(kind, 1);
     if let Some((_, bytes)) = answer.object {
@@ -59,23 +67,23 @@ pub fn answer(objects: &Objects, head: &Head, body: &[u8]) -> Answer {
 }
 
 /// Answers GET and HEAD.
-fn read(objects: &Objects, head: &Head, key: &str) -> Answer {
+fn read(objects: &Objects, head: &Head, key: &str) -> HttpResponse {
     let Some(object) = objects.lock().objects.get(key).cloned() else {
-        return Answer::error("404 Not Found", "NoSuchKey");
+        return HttpResponse::error("404 Not Found", "NoSuchKey");
     };
     if head.header("if-match").is_some_and(|etag| etag.trim_matches('"') != object.etag) {
-        return Answer::error("412 Precondition Failed", "PreconditionFailed");
+        return HttpResponse::error("412 Precondition Failed", "PreconditionFailed");
     }
     let asked = head.header("range").filter(|_| head.method == "GET").and_then(|text| range(text, object.size));
     let size = object.size;
     let mut answer = match &asked {
         Some(range) if range.is_empty() => {
-            return Answer::error("416 Range Not Satisfiable", "InvalidRange")
+            return HttpResponse::error("416 Range Not Satisfiable", "InvalidRange")
                 .with("Content-Range", format!("bytes */{size}"));
         }
-        Some(range) => Answer::new("206 Partial Content")
+        Some(range) => HttpResponse::new("206 Partial Content")
             .with("Content-Range", format!("bytes {}-{}/{size}", range.start, range.end - 1)),
-        None => Answer::new(OK),
+        None => HttpResponse::new(OK),
     };
     let range = asked.unwrap_or(0..size);
     if head.method == "HEAD" {
@@ -99,24 +107,24 @@ fn range(text: &str, size: u64) -> Option<Range<u64>> {
     Some(first..end.max(first))
 }
 
-fn put(objects: &Objects, head: &Head, key: &str) -> Answer {
+fn put(objects: &Objects, head: &Head, key: &str) -> HttpResponse {
     publish(objects, head, key, body_size(head), kept(head)).unwrap_or_else(|refusal| refusal)
 }
 
 /// Returns the source object of a copy.
-fn source(objects: &Objects, head: &Head, name: &str) -> Result<Object, Answer> {
+fn source(objects: &Objects, head: &Head, name: &str) -> Result<ObjectHead, HttpResponse> {
     let name = decode(name);
     let name = name.trim_start_matches('/').split_once('/').map_or("", |(_, key)| key);
     let Some(source) = objects.lock().objects.get(name).cloned() else {
-        return Err(Answer::error("404 Not Found", "NoSuchKey"));
+        return Err(HttpResponse::error("404 Not Found", "NoSuchKey"));
     };
     if head.header("x-amz-copy-source-if-match").is_some_and(|etag| etag.trim_matches('"') != source.etag) {
-        return Err(Answer::error("412 Precondition Failed", "PreconditionFailed"));
+        return Err(HttpResponse::error("412 Precondition Failed", "PreconditionFailed"));
     }
     Ok(source)
 }
 
-fn copy(objects: &Objects, head: &Head, name: &str, key: &str) -> Answer {
+fn copy(objects: &Objects, head: &Head, name: &str, key: &str) -> HttpResponse {
     let source = match source(objects, head, name) {
         Ok(source) => source,
         Err(refusal) => return refusal,
@@ -133,26 +141,26 @@ fn copy(objects: &Objects, head: &Head, name: &str, key: &str) -> Answer {
     }
 }
 
-fn create(objects: &Objects, head: &Head, key: &str) -> Answer {
+fn create(objects: &Objects, head: &Head, key: &str) -> HttpResponse {
     let id = objects.unique();
-    let upload = Upload { key: key.to_owned(), headers: kept(head), ..Upload::default() };
+    let upload = MultipartUpload { key: key.to_owned(), headers: kept(head), ..MultipartUpload::default() };
     objects.lock().uploads.insert(id.clone(), upload);
     let key = listing::escape(key);
-    Answer::new(OK).xml(format!(
+    HttpResponse::new(OK).xml(format!(
         "<InitiateMultipartUploadResult><Key>{key}</Key><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
     ))
 }
 
-fn put_part(objects: &Objects, head: &Head, id: &str) -> Answer {
+fn put_part(objects: &Objects, head: &Head, id: &str) -> HttpResponse {
     let number = head.query("partNumber").and_then(|number| number.parse().ok()).unwrap_or_default();
     match objects.lock().uploads.get_mut(id) {
         Some(upload) => upload.parts.insert(number, body_size(head)),
-        None => return Answer::error("404 Not Found", "NoSuchUpload"),
+        None => return HttpResponse::error("404 Not Found", "NoSuchUpload"),
     };
-    Answer::new(OK).with("ETag", quoted(&part_etag(id, number)))
+    HttpResponse::new(OK).with("ETag", quoted(&part_etag(id, number)))
 }
 
-fn copy_part(objects: &Objects, head: &Head, id: &str, name: &str) -> Answer {
+fn copy_part(objects: &Objects, head: &Head, id: &str, name: &str) -> HttpResponse {
     let source = match source(objects, head, name) {
         Ok(source) => source,
         Err(refusal) => return refusal,
@@ -162,25 +170,25 @@ fn copy_part(objects: &Objects, head: &Head, id: &str, name: &str) -> Answer {
     let number = head.query("partNumber").and_then(|number| number.parse().ok()).unwrap_or_default();
     match objects.lock().uploads.get_mut(id) {
         Some(upload) => upload.parts.insert(number, copied.end - copied.start),
-        None => return Answer::error("404 Not Found", "NoSuchUpload"),
+        None => return HttpResponse::error("404 Not Found", "NoSuchUpload"),
     };
     let etag = quoted(&part_etag(id, number));
-    Answer::new(OK).xml(format!("<CopyPartResult><ETag>{etag}</ETag></CopyPartResult>"))
+    HttpResponse::new(OK).xml(format!("<CopyPartResult><ETag>{etag}</ETag></CopyPartResult>"))
 }
 
-fn parts(objects: &Objects, head: &Head, id: &str) -> Answer {
+fn parts(objects: &Objects, head: &Head, id: &str) -> HttpResponse {
     match objects.lock().uploads.get(id) {
         Some(upload) => {
-            Answer::new(OK).xml(listing::parts(&upload.parts, head, |number| quoted(&part_etag(id, number))))
+            HttpResponse::new(OK).xml(listing::parts(&upload.parts, head, |number| quoted(&part_etag(id, number))))
         }
-        None => Answer::error("404 Not Found", "NoSuchUpload"),
+        None => HttpResponse::error("404 Not Found", "NoSuchUpload"),
     }
 }
 
-fn complete(objects: &Objects, head: &Head, id: &str, key: &str) -> Answer {
+fn complete(objects: &Objects, head: &Head, id: &str, key: &str) -> HttpResponse {
     let (size, headers) = match objects.lock().uploads.get(id) {
         Some(upload) => (upload.parts.values().sum(), upload.headers.clone()),
-        None => return Answer::error("404 Not Found", "NoSuchUpload"),
+        None => return HttpResponse::error("404 Not Found", "NoSuchUpload"),
     };
     match publish(objects, head, key, size, headers) {
         Ok(done) => {
@@ -192,11 +200,11 @@ fn complete(objects: &Objects, head: &Head, id: &str, key: &str) -> Answer {
     }
 }
 
-fn remove_many(objects: &Objects, body: &str) -> Answer {
+fn remove_many(objects: &Objects, body: &str) -> HttpResponse {
     for key in body.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()) {
         objects.lock().objects.remove(&listing::unescape(key));
     }
-    Answer::new(OK).xml("<DeleteResult></DeleteResult>".to_owned())
+    HttpResponse::new(OK).xml("<DeleteResult></DeleteResult>".to_owned())
 }
 
 /// Stores an object. Its ETag is the first header of the answer.
@@ -206,18 +214,18 @@ fn publish(
     key: &str,
     size: u64,
     headers: Vec<(String, String)>,
-) -> Result<Answer, Answer> {
+) -> Result<HttpResponse, HttpResponse> {
     let etag = objects.unique();
     let mut state = objects.lock();
     if head.header("if-none-match") == Some("*") && state.objects.contains_key(key) {
-        return Err(Answer::error("412 Precondition Failed", "PreconditionFailed"));
+        return Err(HttpResponse::error("412 Precondition Failed", "PreconditionFailed"));
     }
     let there = state.objects.get(key).map(|object| object.etag.as_str());
     if head.header("if-match").is_some_and(|etag| Some(etag.trim_matches('"')) != there) {
-        return Err(Answer::error("412 Precondition Failed", "PreconditionFailed"));
+        return Err(HttpResponse::error("412 Precondition Failed", "PreconditionFailed"));
     }
-    state.objects.insert(key.to_owned(), Object { size, etag: etag.clone(), headers });
-    Ok(Answer::new(OK).with("ETag", quoted(&etag)))
+    state.objects.insert(key.to_owned(), ObjectHead { size, etag: etag.clone(), headers });
+    Ok(HttpResponse::new(OK).with("ETag", quoted(&etag)))
 }
 
 /// Size of the body without the framing of aws-chunked.

@@ -7,10 +7,10 @@ mod stamp;
 
 use crate::support::{
     demo::Watch,
-    sftp::{Key, Sftp},
+    sftp::{KeyFile, Sftp},
 };
 use futures_util::{StreamExt, stream};
-use session::Session;
+use session::TenantSession;
 use std::{
     sync::{
         Arc,
@@ -31,9 +31,9 @@ const TENANTS: [(&str, &str); 2] = [("acme", "alice"), ("globex", "bob")];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_byte_crosses() {
-    let key = Key::new();
+    let key = KeyFile::new();
     let demo = Demo::start(0, None, &[key.public()]).await.unwrap();
-    let (address, contents, watch) = (demo.address(), session::Contents::of(&demo), Watch::of(&demo));
+    let (address, contents, watch) = (demo.address(), session::DemoBuckets::of(&demo), Watch::of(&demo));
     let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
     let running = tokio::spawn(demo.run(stop.clone(), hurry.clone()));
 
@@ -43,10 +43,10 @@ async fn no_byte_crosses() {
     println!("seed {seed}");
     let everybody =
         TENANTS.into_iter().flat_map(|(tenant, user)| (0..SESSIONS).map(move |number| (tenant, user, number)));
-    let sessions: Vec<Session> = stream::iter(everybody)
+    let sessions: Vec<TenantSession> = stream::iter(everybody)
         .map(|(tenant, user, number)| {
             let (key, seed) = (&key, seed.wrapping_add(number as u64));
-            async move { Session::new(tenant, number, Sftp::connect(address, user, key).await, seed) }
+            async move { TenantSession::new(tenant, number, Sftp::connect(address, user, key).await, seed) }
         })
         .buffer_unordered(LOGINS_AT_ONCE)
         .collect()

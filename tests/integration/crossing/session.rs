@@ -18,7 +18,7 @@ const PIECE_BYTES: u32 = 128 << 10;
 const LARGE_BYTES: usize = 9 << 20;
 
 /// A session of a tenant with its random numbers.
-pub struct Session {
+pub struct TenantSession {
     tenant: &'static str,
     other: &'static str,
     number: usize,
@@ -35,7 +35,7 @@ fn answered<T>(result: Result<T, Error>) -> Option<T> {
     }
 }
 
-impl Session {
+impl TenantSession {
     pub fn new(tenant: &'static str, number: usize, sftp: Sftp, seed: u64) -> Self {
         let other = TENANTS.into_iter().map(|(name, _)| name).find(|name| *name != tenant).unwrap();
         let dice = Dice(seed ^ tenant.len() as u64);
@@ -220,11 +220,11 @@ fn assert_refused<T>(result: Result<T, Error>, way: &str) {
 }
 
 /// Content of the demo's buckets, seen with full access.
-pub struct Contents {
+pub struct DemoBuckets {
     s3: SocketAddr,
 }
 
-impl Contents {
+impl DemoBuckets {
     pub fn of(demo: &Demo) -> Self {
         Self { s3: demo.s3().address }
     }

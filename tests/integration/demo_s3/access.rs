@@ -1,6 +1,6 @@
 //! Authentication, the loopback address, limits on memory, and the hooks of other tests.
 
-use super::{BUCKET, Demo, SECRET, client, is, pattern, refusal};
+use super::{BUCKET, DemoS3, SECRET, client, is, pattern, refusal};
 use aws_sdk_s3::primitives::ByteStream;
 use std::time::{Duration, Instant};
 use tokio::{
@@ -11,7 +11,7 @@ use wharfinger::demo::s3::{Failure, S3, S3Settings, StartError, StorageKind};
 
 #[tokio::test]
 async fn a_wrong_secret_is_refused_and_so_is_none() {
-    let demo = Demo::in_memory().await;
+    let demo = DemoS3::in_memory().await;
     let wrong = client(&demo.s3, "another-secret");
     let put = wrong.put_object().bucket(BUCKET).key("a").body(ByteStream::from_static(b"x")).send().await;
     assert_eq!(refusal(put), is("SignatureDoesNotMatch", 403));
@@ -24,7 +24,7 @@ async fn a_wrong_secret_is_refused_and_so_is_none() {
 }
 
 /// Returns the answer to a request without a signature.
-async fn unsigned(demo: &Demo, request: &str) -> String {
+async fn unsigned(demo: &DemoS3, request: &str) -> String {
     let mut stream = TcpStream::connect(demo.s3.address).await.unwrap();
     let request = format!("{request} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", demo.s3.address);
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -44,7 +44,7 @@ async fn it_listens_on_loopback_only() {
 
 #[tokio::test]
 async fn what_memory_cannot_hold_is_refused_and_what_is_removed_makes_room() {
-    let demo = Demo::start(StorageKind::Memory { max_bytes: 9 << 20 }).await;
+    let demo = DemoS3::start(StorageKind::Memory { max_bytes: 9 << 20 }).await;
     demo.put("a", pattern(6 << 20)).await;
     let put = || demo.client.put_object().bucket(BUCKET).key("b").body(ByteStream::from(pattern(6 << 20))).send();
     assert_eq!(refusal(put().await), is("InsufficientStorage", 507));
@@ -55,7 +55,7 @@ async fn what_memory_cannot_hold_is_refused_and_what_is_removed_makes_room() {
 
 #[tokio::test]
 async fn requests_are_counted_and_fail_on_demand() {
-    let demo = Demo::in_memory().await;
+    let demo = DemoS3::in_memory().await;
     demo.put("a", "x").await;
     demo.s3.fail("HeadObject", Failure::AccessDenied, 1);
     demo.s3.fail("PutObject", Failure::SlowDown, 2);

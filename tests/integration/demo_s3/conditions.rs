@@ -1,10 +1,10 @@
 //! Conditions and checksums: a request whose condition or checksum fails changes nothing.
 
-use super::{BUCKET, Demo, in_memory_and_in_a_directory, is, refusal};
+use super::{BUCKET, DemoS3, in_memory_and_in_a_directory, is, refusal};
 use aws_sdk_s3::primitives::ByteStream;
 
 in_memory_and_in_a_directory! {
-    async fn writes_happen_only_if_their_conditions_hold(demo: &Demo) {
+    async fn writes_happen_only_if_their_conditions_hold(demo: &DemoS3) {
         let put = |key: &str| demo.client.put_object().bucket(BUCKET).key(key).body(ByteStream::from_static(b"second"));
         let etag = demo.put("a", "first").await;
         assert_eq!(refusal(put("a").if_none_match("*").send().await), is("PreconditionFailed", 412));
@@ -16,7 +16,7 @@ in_memory_and_in_a_directory! {
         assert_eq!(demo.read("a").await, "second");
     }
 
-    async fn reads_are_pinned(demo: &Demo) {
+    async fn reads_are_pinned(demo: &DemoS3) {
         let old = demo.put("a", "first").await;
         let new = demo.put("a", "first").await;
         assert_ne!(old, new, "each write has an ETag of its own");
@@ -28,7 +28,7 @@ in_memory_and_in_a_directory! {
         assert_eq!(refusal(head).1, 412);
     }
 
-    async fn copies_and_deletes_mean_one_version(demo: &Demo) {
+    async fn copies_and_deletes_mean_one_version(demo: &DemoS3) {
         let old = demo.put("a", "old").await;
         let new = demo.put("a", "new").await;
         let copy = || demo.client.copy_object().bucket(BUCKET).key("b").copy_source(format!("{BUCKET}/a"));
@@ -49,7 +49,7 @@ in_memory_and_in_a_directory! {
         assert_eq!(refusal(demo.client.head_object().bucket(BUCKET).key("a").send().await).1, 404);
     }
 
-    async fn a_body_that_is_not_what_its_checksum_says_is_refused(demo: &Demo) {
+    async fn a_body_that_is_not_what_its_checksum_says_is_refused(demo: &DemoS3) {
         let put = || demo.client.put_object().bucket(BUCKET).key("a").body(ByteStream::from_static(b"123456789"));
         let unsigned = put().checksum_crc64_nvme("AAAAAAAAAAA=").customize().disable_payload_signing();
         assert_eq!(refusal(unsigned.send().await), is("BadDigest", 400));
@@ -65,7 +65,7 @@ in_memory_and_in_a_directory! {
 
 #[tokio::test]
 async fn trailing_checksums_are_checked_too() {
-    let demo = Demo::in_memory().await;
+    let demo = DemoS3::in_memory().await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), vec![7; 3 << 20]).unwrap();
     // For a body from a file, the SDK sends aws-chunked with its CRC32 in the trailer.

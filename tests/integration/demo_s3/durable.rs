@@ -1,7 +1,7 @@
 //! Storage in a directory: acknowledged objects outlive the process at whatever moment it dies. Unacknowledged data
 //! doesn't.
 
-use super::{BUCKET, Demo, SECRET, client_of, is, pattern, refusal};
+use super::{BUCKET, DemoS3, SECRET, client_of, is, pattern, refusal};
 use aws_sdk_s3::{Client, primitives::ByteStream, types::CompletedPart};
 use std::{
     fs,
@@ -20,7 +20,7 @@ fn files(directory: &Path) -> usize {
 async fn objects_outlive_the_process_and_leftovers_do_not() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    let demo = Demo::in_directory(path).await;
+    let demo = DemoS3::in_directory(path).await;
     let body = pattern(5 << 20);
     let put = demo.client.put_object().bucket(BUCKET).key("ü\u{1}\"'/a").body(ByteStream::from(body.clone()));
     let etag = put.metadata("mtime", "1").content_type("a/b").send().await.unwrap().e_tag;
@@ -62,7 +62,7 @@ async fn objects_outlive_the_process_and_leftovers_do_not() {
     fs::write(path.join("objects").join(BUCKET).join("0123-4"), "key = ").unwrap();
     assert_eq!(files(path), 6);
 
-    let demo = Demo::in_directory(path).await;
+    let demo = DemoS3::in_directory(path).await;
     assert_eq!(files(path), 4);
     let list = demo.client.list_objects_v2().bucket(BUCKET).encoding_type("url".into()).send().await.unwrap();
     let keys: Vec<_> = list.contents().iter().map(|object| object.key().unwrap()).collect();
@@ -100,7 +100,7 @@ async fn a_directory_of_others_is_left_alone_and_one_in_use_is_refused() {
 #[tokio::test]
 async fn a_bucket_that_nobody_owns_is_not_served_and_not_touched() {
     let directory = tempfile::tempdir().unwrap();
-    let demo = Demo::in_directory(directory.path()).await;
+    let demo = DemoS3::in_directory(directory.path()).await;
     demo.put("a", "x").await;
     demo.s3.stop().await;
     let storage = StorageKind::Directory(directory.path().to_owned());
@@ -108,7 +108,7 @@ async fn a_bucket_that_nobody_owns_is_not_served_and_not_touched() {
     let get = client_of(&other.address.to_string(), SECRET).get_object().bucket(BUCKET).key("a").send().await;
     assert_eq!(refusal(get), is("NoSuchBucket", 404));
     other.stop().await;
-    let demo = Demo::in_directory(directory.path()).await;
+    let demo = DemoS3::in_directory(directory.path()).await;
     assert_eq!(demo.read("a").await, "x");
     demo.s3.stop().await;
 }
@@ -119,7 +119,7 @@ const KILLED: &str = "WHARFINGER_TEST_KILLED_S3";
 #[tokio::test]
 async fn kill_9_leaves_whole_objects_and_all_that_were_acknowledged() {
     if let Some(path) = std::env::var_os(KILLED) {
-        let demo = Demo::in_directory(Path::new(&path)).await;
+        let demo = DemoS3::in_directory(Path::new(&path)).await;
         println!("\naddress={}", demo.s3.address);
         return std::future::pending().await;
     }
@@ -149,7 +149,7 @@ async fn kill_9_leaves_whole_objects_and_all_that_were_acknowledged() {
         killed.kill().unwrap();
         killed.wait().unwrap();
 
-        let demo = Demo::in_directory(directory.path()).await;
+        let demo = DemoS3::in_directory(directory.path()).await;
         for (key, acknowledged) in writers.join_all().await {
             let Some(acknowledged) = acknowledged else { continue };
             let body = demo.read(&key).await;

@@ -1,10 +1,10 @@
 //! Listings: sorted by bytes, in pages, with directories rolled up.
 
-use super::{BUCKET, Demo, in_memory_and_in_a_directory, is, refusal};
+use super::{BUCKET, DemoS3, in_memory_and_in_a_directory, is, refusal};
 use aws_sdk_s3::types::EncodingType;
 
 in_memory_and_in_a_directory! {
-    async fn a_directory_is_listed_in_pages(demo: &Demo) {
+    async fn a_directory_is_listed_in_pages(demo: &DemoS3) {
         let keys = ["d-x", "d.txt", "d/", "d/1", "d/2", "d/sub/3", "k", "k/b", "z", "é"];
         for key in keys {
             demo.put(key, "x").await;
@@ -40,7 +40,7 @@ in_memory_and_in_a_directory! {
 
 #[tokio::test]
 async fn names_are_encoded_if_the_client_asks() {
-    let demo = Demo::in_memory().await;
+    let demo = DemoS3::in_memory().await;
     demo.put("a b+ü\u{1}/%", "x").await;
     let list = demo.client.list_objects_v2().bucket(BUCKET).prefix("a b").encoding_type(EncodingType::Url);
     let list = list.send().await.unwrap();
@@ -50,7 +50,7 @@ async fn names_are_encoded_if_the_client_asks() {
 
 #[tokio::test]
 async fn a_page_has_a_thousand_entries_at_most() {
-    let demo = Demo::in_memory().await;
+    let demo = DemoS3::in_memory().await;
     for number in 0..1001 {
         demo.put(&format!("{number:04}"), "").await;
     }
@@ -64,7 +64,7 @@ async fn a_page_has_a_thousand_entries_at_most() {
 
 #[tokio::test]
 async fn buckets_are_those_of_the_settings() {
-    let demo = Demo::in_memory().await;
+    let demo = DemoS3::in_memory().await;
     let list = demo.client.list_buckets().send().await.unwrap();
     assert_eq!(list.buckets().iter().map(|bucket| bucket.name().unwrap()).collect::<Vec<_>>(), [BUCKET]);
     demo.client.head_bucket().bucket(BUCKET).send().await.unwrap();

@@ -22,12 +22,12 @@ const BUCKET: &str = "vendor";
 const SECRET: &str = "a-secret";
 
 /// A running S3 and a client for it.
-struct Demo {
+struct DemoS3 {
     s3: Running,
     client: Client,
 }
 
-impl Demo {
+impl DemoS3 {
     async fn start(storage: StorageKind) -> Self {
         let settings = S3Settings::one_user("AKDEMO", SECRET, &[BUCKET], storage);
         let s3 = S3::start(settings).await.unwrap();
@@ -97,16 +97,16 @@ fn pattern(len: usize) -> Bytes {
 
 /// Runs a test against both storages.
 macro_rules! in_memory_and_in_a_directory {
-    ($($(#[$attribute:meta])* async fn $name:ident($demo:ident: &Demo) $body:block)*) => {$(
+    ($($(#[$attribute:meta])* async fn $name:ident($demo:ident: &DemoS3) $body:block)*) => {$(
         $(#[$attribute])*
         #[tokio::test]
         async fn $name() {
-            async fn test($demo: &Demo) $body
-            let demo = Demo::in_memory().await;
+            async fn test($demo: &DemoS3) $body
+            let demo = DemoS3::in_memory().await;
             test(&demo).await;
             demo.s3.stop().await;
             let directory = tempfile::tempdir().unwrap();
-            let demo = Demo::in_directory(directory.path()).await;
+            let demo = DemoS3::in_directory(directory.path()).await;
             test(&demo).await;
             demo.s3.stop().await;
         }

@@ -1,6 +1,6 @@
 //! Multipart uploads: S3's rules for parts, and an object only after completion.
 
-use super::{BUCKET, Demo, in_memory_and_in_a_directory, is, pattern, refusal};
+use super::{BUCKET, DemoS3, in_memory_and_in_a_directory, is, pattern, refusal};
 use aws_sdk_s3::{
     primitives::ByteStream,
     types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart},
@@ -11,13 +11,13 @@ use bytes::Bytes;
 const MIN: usize = 5 << 20;
 
 /// An upload to the key `big`.
-struct Upload<'a> {
-    demo: &'a Demo,
+struct BigUpload<'a> {
+    demo: &'a DemoS3,
     id: String,
 }
 
-impl<'a> Upload<'a> {
-    async fn begin(demo: &'a Demo, algorithm: Option<ChecksumAlgorithm>) -> Self {
+impl<'a> BigUpload<'a> {
+    async fn begin(demo: &'a DemoS3, algorithm: Option<ChecksumAlgorithm>) -> Self {
         let create = demo.client.create_multipart_upload().bucket(BUCKET).key("big").metadata("mtime", "7");
         let create = create.set_checksum_algorithm(algorithm).send().await.unwrap();
         Self { demo, id: create.upload_id.unwrap() }
@@ -49,9 +49,9 @@ fn crc64(bytes: &[u8]) -> String {
 }
 
 in_memory_and_in_a_directory! {
-    async fn the_parts_make_the_object_and_nothing_is_seen_before(demo: &Demo) {
+    async fn the_parts_make_the_object_and_nothing_is_seen_before(demo: &DemoS3) {
         let body = pattern(2 * MIN + 3);
-        let upload = Upload::begin(demo, Some(ChecksumAlgorithm::Crc64Nvme)).await;
+        let upload = BigUpload::begin(demo, Some(ChecksumAlgorithm::Crc64Nvme)).await;
         // Out of order, and part 1 twice: the later one counts.
         let third = upload.part(3, body.slice(2 * MIN..)).await;
         upload.part(1, pattern(9)).await;
@@ -73,8 +73,8 @@ in_memory_and_in_a_directory! {
         assert_eq!(refusal(complete().send().await), is("NoSuchUpload", 404));
     }
 
-    async fn a_wrong_list_of_parts_is_refused_and_the_upload_stays(demo: &Demo) {
-        let upload = Upload::begin(demo, None).await;
+    async fn a_wrong_list_of_parts_is_refused_and_the_upload_stays(demo: &DemoS3) {
+        let upload = BigUpload::begin(demo, None).await;
         let small = upload.part(1, pattern(MIN - 1)).await;
         let large = upload.part(2, pattern(MIN)).await;
         let last = upload.part(4, pattern(1)).await;
@@ -94,14 +94,14 @@ in_memory_and_in_a_directory! {
         assert_eq!(demo.read("big").await.len(), MIN + 1);
     }
 
-    async fn parts_with_checksums_are_numbered_without_gaps(demo: &Demo) {
-        let upload = Upload::begin(demo, Some(ChecksumAlgorithm::Crc64Nvme)).await;
+    async fn parts_with_checksums_are_numbered_without_gaps(demo: &DemoS3) {
+        let upload = BigUpload::begin(demo, Some(ChecksumAlgorithm::Crc64Nvme)).await;
         let parts = [upload.part(1, pattern(MIN)).await, upload.part(3, pattern(1)).await];
         assert_eq!(refusal(upload.complete(&parts).send().await), is("InvalidPartOrder", 400));
     }
 
-    async fn an_upload_can_be_conditional(demo: &Demo) {
-        let upload = Upload::begin(demo, None).await;
+    async fn an_upload_can_be_conditional(demo: &DemoS3) {
+        let upload = BigUpload::begin(demo, None).await;
         let parts = [upload.part(1, pattern(1)).await];
         demo.put("big", "there").await;
         assert_eq!(refusal(upload.complete(&parts).if_none_match("*").send().await), is("PreconditionFailed", 412));
@@ -110,9 +110,9 @@ in_memory_and_in_a_directory! {
         upload.complete(&parts).if_none_match("*").send().await.unwrap();
     }
 
-    async fn an_aborted_upload_is_gone_with_its_parts(demo: &Demo) {
-        let upload = Upload::begin(demo, None).await;
-        let other = Upload::begin(demo, None).await;
+    async fn an_aborted_upload_is_gone_with_its_parts(demo: &DemoS3) {
+        let upload = BigUpload::begin(demo, None).await;
+        let other = BigUpload::begin(demo, None).await;
         let parts = [upload.part(1, pattern(1)).await];
         let listed = demo.client.list_parts().bucket(BUCKET).key("big").upload_id(&upload.id).send().await.unwrap();
         assert_eq!((listed.parts()[0].part_number(), listed.parts()[0].size()), (Some(1), Some(1)));

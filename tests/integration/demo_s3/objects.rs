@@ -1,13 +1,13 @@
 //! Single objects: a read returns the bytes and attributes of the PUT, under whatever name.
 
-use super::{BUCKET, Demo, bytes, in_memory_and_in_a_directory, is, pattern, refusal};
+use super::{BUCKET, DemoS3, bytes, in_memory_and_in_a_directory, is, pattern, refusal};
 use aws_sdk_s3::{
     primitives::ByteStream,
     types::{ChecksumMode, Delete, MetadataDirective, ObjectIdentifier},
 };
 
 in_memory_and_in_a_directory! {
-    async fn what_is_put_is_read_with_all_that_was_said_of_it(demo: &Demo) {
+    async fn what_is_put_is_read_with_all_that_was_said_of_it(demo: &DemoS3) {
         let body = pattern(3 << 20);
         let put = demo.client.put_object().bucket(BUCKET).key("in/a.bin").body(ByteStream::from(body.clone()));
         let put = put.content_type("text/x-odd").metadata("mtime", "1700000000").metadata("name", "é");
@@ -28,7 +28,7 @@ in_memory_and_in_a_directory! {
         assert_eq!(bytes(get).await, body);
     }
 
-    async fn ranges_are_cut_at_the_end_and_refused_behind_it(demo: &Demo) {
+    async fn ranges_are_cut_at_the_end_and_refused_behind_it(demo: &DemoS3) {
         let body = pattern((2 << 20) + 17);
         let size = body.len();
         demo.put("a", body.clone()).await;
@@ -50,7 +50,7 @@ in_memory_and_in_a_directory! {
         assert_eq!(demo.read("empty").await.len(), 0);
     }
 
-    async fn odd_names_are_names_like_any_other(demo: &Demo) {
+    async fn odd_names_are_names_like_any_other(demo: &DemoS3) {
         let long = "l".repeat(1024);
         let odd = ["a b", "a?b", "a#b", "a%b", "a%2Fb", "a+b", r"a\b", "ü/漢字/🚢", "'\"<>&", "..", "a//b", "a/", "~!*()", &long];
         for key in odd {
@@ -70,7 +70,7 @@ in_memory_and_in_a_directory! {
         assert_eq!(refusal(put), is("KeyTooLongError", 400));
     }
 
-    async fn a_copy_keeps_or_replaces_what_is_said_of_the_object(demo: &Demo) {
+    async fn a_copy_keeps_or_replaces_what_is_said_of_the_object(demo: &DemoS3) {
         let put = demo.client.put_object().bucket(BUCKET).key("source").body(ByteStream::from_static(b"bytes"));
         put.metadata("mtime", "1").content_type("a/b").send().await.unwrap();
         let copy = |key: &str| demo.client.copy_object().bucket(BUCKET).key(key).copy_source(format!("{BUCKET}/source"));
@@ -92,7 +92,7 @@ in_memory_and_in_a_directory! {
         assert_eq!(demo.read("kept").await, "bytes");
     }
 
-    async fn what_is_deleted_is_gone_and_deleting_nothing_is_no_error(demo: &Demo) {
+    async fn what_is_deleted_is_gone_and_deleting_nothing_is_no_error(demo: &DemoS3) {
         for key in ["a", "b", "c"] {
             demo.put(key, "x").await;
         }
@@ -111,7 +111,7 @@ in_memory_and_in_a_directory! {
         assert_eq!(demo.read("c").await, "x");
     }
 
-    async fn a_read_goes_on_when_its_object_is_replaced_or_removed(demo: &Demo) {
+    async fn a_read_goes_on_when_its_object_is_replaced_or_removed(demo: &DemoS3) {
         let body = pattern(8 << 20);
         for key in ["replaced", "removed"] {
             demo.put(key, body.clone()).await;

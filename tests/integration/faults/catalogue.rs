@@ -94,7 +94,7 @@ pub fn told() -> Vec<Fault> {
 
 /// Outages of the whole storage.
 #[derive(Clone, Copy)]
-pub enum Outage {
+pub enum StorageOutage {
     Down,
     Overloaded,
     Locked,
@@ -102,7 +102,7 @@ pub enum Outage {
     Silent,
 }
 
-impl Outage {
+impl StorageOutage {
     pub const ALL: [(&str, Self); 5] = [
         ("no answer", Self::Down),
         ("503", Self::Overloaded),

@@ -17,7 +17,7 @@ use wharfinger::{
 
 /// The ways in which SQL fails.
 #[derive(Clone, Copy, Debug)]
-pub enum Failure {
+pub enum JournalFailure {
     Down,
     /// Another program holds a lock for longer than a query may take.
     Locked,
@@ -27,7 +27,7 @@ pub enum Failure {
     Slow,
 }
 
-impl Failure {
+impl JournalFailure {
     pub const ALL: [Self; 4] = [Self::Down, Self::Locked, Self::Deaf, Self::Slow];
     /// Limit on the time of a query.
     const PATIENCE: Duration = Duration::from_secs(2);
@@ -36,25 +36,25 @@ impl Failure {
 #[derive(Debug, Default)]
 pub struct FaultyJournal {
     inner: MemoryJournal,
-    plan: Mutex<Plan>,
+    plan: Mutex<FailurePlan>,
 }
 
 #[derive(Debug, Default)]
-struct Plan {
+struct FailurePlan {
     /// Queries so far.
     asked: usize,
-    failure: Option<(usize, Failure)>,
+    failure: Option<(usize, JournalFailure)>,
 }
 
 impl FaultyJournal {
     /// Makes every query fail from number `first` on, counted from the last restart. The first query is 1.
-    pub fn fail_from(&self, first: usize, failure: Failure) {
+    pub fn fail_from(&self, first: usize, failure: JournalFailure) {
         self.plan().failure = Some((first, failure));
     }
 
     /// Ends all failures and restarts the count.
     pub fn restart(&self) {
-        *self.plan() = Plan::default();
+        *self.plan() = FailurePlan::default();
     }
 
     /// True if a failure is set, even if it hasn't begun.
@@ -72,11 +72,11 @@ impl FaultyJournal {
         &self.inner
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
+    fn plan(&self) -> MutexGuard<'_, FailurePlan> {
         self.plan.lock().unwrap()
     }
 
-    fn arrive(&self) -> Option<Failure> {
+    fn arrive(&self) -> Option<JournalFailure> {
         let mut plan = self.plan();
         plan.asked += 1;
         plan.failure.filter(|(first, _)| plan.asked >= *first).map(|(_, failure)| failure)
@@ -85,17 +85,17 @@ impl FaultyJournal {
     async fn serve<T>(&self, question: impl Future<Output = Result<T, JournalDown>> + Send) -> Result<T, JournalDown> {
         match self.arrive() {
             None => question.await,
-            Some(Failure::Down) => Err(JournalDown),
-            Some(Failure::Locked) => {
-                tokio::time::sleep(Failure::PATIENCE).await;
+            Some(JournalFailure::Down) => Err(JournalDown),
+            Some(JournalFailure::Locked) => {
+                tokio::time::sleep(JournalFailure::PATIENCE).await;
                 Err(JournalDown)
             }
-            Some(Failure::Deaf) => {
+            Some(JournalFailure::Deaf) => {
                 question.await?;
                 Err(JournalDown)
             }
-            Some(Failure::Slow) => {
-                tokio::time::sleep(Failure::PATIENCE / 2).await;
+            Some(JournalFailure::Slow) => {
+                tokio::time::sleep(JournalFailure::PATIENCE / 2).await;
                 question.await
             }
         }

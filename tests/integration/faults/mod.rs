@@ -19,16 +19,16 @@ mod operation;
 mod sdk;
 mod world;
 
-use catalogue::{Outage, faults_of};
-use journal::Failure;
-use operation::{Operation, cut_off, path};
+use catalogue::{StorageOutage, faults_of};
+use journal::JournalFailure;
+use operation::{VfsOperation, cut_off, path};
 use wharfinger::store::faulty::Aim;
-use world::{Kept, World};
+use world::{CheckResult, World};
 
 #[tokio::test(start_paused = true)]
 async fn every_fault_at_every_step_of_every_operation() {
-    let mut report = Report::default();
-    for operation in Operation::ALL {
+    let mut report = AttemptReport::default();
+    for operation in VfsOperation::ALL {
         let ideal = World::of(operation).ideal(operation).await;
         for step in ideal.steps.iter().copied() {
             for (name, fault) in faults_of(step.verb) {
@@ -43,11 +43,11 @@ async fn every_fault_at_every_step_of_every_operation() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_that_begins_at_any_step_of_any_operation() {
-    let mut report = Report::default();
-    for operation in Operation::ALL {
+    let mut report = AttemptReport::default();
+    for operation in VfsOperation::ALL {
         let ideal = World::of(operation).ideal(operation).await;
         for first in 1..=ideal.steps.len() {
-            for (name, outage) in Outage::ALL {
+            for (name, outage) in StorageOutage::ALL {
                 let world = World::of(operation);
                 world.faulty.meet(Aim::From(first), outage.fault());
                 report.add(world.attempt(&ideal).await, || format!("{operation:?}, from request {first} on, {name}"));
@@ -60,11 +60,11 @@ async fn an_outage_that_begins_at_any_step_of_any_operation() {
 // S99: While the journal is down nothing fails but the rename of a directory that holds something, and resuming an …
 #[tokio::test(start_paused = true)]
 async fn a_journal_that_fails_from_any_question_of_any_operation_on() {
-    let mut report = Report::default();
-    for operation in Operation::ALL {
+    let mut report = AttemptReport::default();
+    for operation in VfsOperation::ALL {
         let ideal = World::of(operation).ideal(operation).await;
         for first in 1..=ideal.questions {
-            for failure in Failure::ALL {
+            for failure in JournalFailure::ALL {
                 let world = World::of(operation);
                 world.journal.fail_from(first, failure);
                 report.add(world.attempt(&ideal).await, || format!("{operation:?}, question {first}, {failure:?}"));
@@ -77,14 +77,14 @@ async fn a_journal_that_fails_from_any_question_of_any_operation_on() {
 // S99: While the journal is down nothing fails but the rename of a directory that holds something, and resuming an …
 #[tokio::test(start_paused = true)]
 async fn a_journal_that_fails_while_the_storage_does() {
-    let mut report = Report::default();
-    for operation in Operation::WITH_JOURNAL {
+    let mut report = AttemptReport::default();
+    for operation in VfsOperation::WITH_JOURNAL {
         let ideal = World::of(operation).ideal(operation).await;
         for (first, step) in (1..=ideal.questions).flat_map(|first| ideal.steps.iter().map(move |step| (first, *step)))
         {
-            for (name, outage) in Outage::ALL {
+            for (name, outage) in StorageOutage::ALL {
                 let world = World::of(operation);
-                world.journal.fail_from(first, Failure::Down);
+                world.journal.fail_from(first, JournalFailure::Down);
                 world.faulty.meet(Aim::At(step), outage.fault());
                 let what = || format!("{operation:?}, question {first}, {step:?}, {name}");
                 report.add(world.attempt(&ideal).await, what);
@@ -96,8 +96,8 @@ async fn a_journal_that_fails_while_the_storage_does() {
 
 #[tokio::test(start_paused = true)]
 async fn what_begins_anew_can_go_on_however_slowly_the_journal_answers() {
-    let world = World::of(Operation::GoOn);
-    world.journal.fail_from(1, Failure::Slow);
+    let world = World::of(VfsOperation::GoOn);
+    world.journal.fail_from(1, JournalFailure::Slow);
     for _ in 0..2 {
         cut_off(&world.vfs, "/new").await.unwrap();
         let metadata = world.vfs.stat(&path("/new")).await.unwrap();
@@ -107,10 +107,10 @@ async fn what_begins_anew_can_go_on_however_slowly_the_journal_answers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_storage_that_fails_now_and_then() {
-    let mut report = Report::default();
+    let mut report = AttemptReport::default();
     for seed in 0..100 {
-        let world = World::of(Operation::List);
-        for operation in Operation::SMALL {
+        let world = World::of(VfsOperation::List);
+        for operation in VfsOperation::SMALL {
             let ideal = world.ideal(operation).await;
             world.faulty.meet_at_random(seed, 3, catalogue::told());
             report.add(world.attempt(&ideal).await, || format!("{operation:?}, seed {seed}"));
@@ -121,13 +121,13 @@ async fn a_storage_that_fails_now_and_then() {
 
 /// Collects the failures of all attempts, so that one run shows every one of them.
 #[derive(Default)]
-struct Report {
+struct AttemptReport {
     attempts: usize,
     complaints: Vec<String>,
 }
 
-impl Report {
-    fn add(&mut self, kept: Kept, what: impl FnOnce() -> String) {
+impl AttemptReport {
+    fn add(&mut self, kept: CheckResult, what: impl FnOnce() -> String) {
         self.attempts += 1;
         self.complaints.extend(kept.err().map(|complaint| format!("{}: {complaint}", what())));
     }

@@ -19,7 +19,7 @@ const ANEW: WriteOptions =
 const READ_BYTES: u32 = 255 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub enum VfsOperation {
     /// A new file of one part, or of several.
     Upload {
         size: usize,
@@ -58,7 +58,7 @@ pub enum Operation {
 
 /// The answer of an operation.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum OperationAnswer {
     Nothing,
     Bytes(Bytes),
     Names(Vec<String>),
@@ -67,9 +67,9 @@ pub enum Seen {
     Modified(u32),
 }
 
-use Operation::*;
+use VfsOperation::*;
 
-impl Operation {
+impl VfsOperation {
     pub const SMALL: [Self; 15] = [
         Upload { size: 3, exclusive: false },
         Stat("/dir"),
@@ -128,17 +128,17 @@ impl Operation {
         Copy(BIG),
     ];
 
-    pub async fn run(self, vfs: &Vfs) -> Result<Seen> {
+    pub async fn run(self, vfs: &Vfs) -> Result<OperationAnswer> {
         match self {
             Upload { size, exclusive } => upload(vfs, "/new", size, exclusive).await?,
             Overwrite { size } => upload(vfs, OLD, size, false).await?,
-            Download(from) => return download(vfs, from).await.map(Seen::Bytes),
+            Download(from) => return download(vfs, from).await.map(OperationAnswer::Bytes),
             Copy(from) => copy(vfs, from, "/copied").await?,
             Stat(at) => {
                 let metadata = vfs.stat(&path(at)).await?;
-                return Ok(Seen::Kind(metadata.kind, metadata.size));
+                return Ok(OperationAnswer::Kind(metadata.kind, metadata.size));
             }
-            List => return names(vfs).await.map(Seen::Names),
+            List => return names(vfs).await.map(OperationAnswer::Names),
             Mkdir => vfs.mkdir(&path("/made"), NewAttributes::default()).await?,
             Rmdir => vfs.rmdir(&path("/empty")).await?,
             Remove => vfs.remove(&path("/dir/file")).await?,
@@ -164,7 +164,7 @@ impl Operation {
             Patch(at) => patch(vfs, at).await?,
             GoOn => go_on(vfs, "/new").await?,
         }
-        Ok(Seen::Nothing)
+        Ok(OperationAnswer::Nothing)
     }
 
     /// True if `error` is the answer to a client that repeats an operation which already took effect.
@@ -269,8 +269,8 @@ async fn set_times(vfs: &Vfs, at: &str) -> Result<()> {
     vfs.set_attributes(&path(at), SetAttributes { times, ..SetAttributes::default() }).await
 }
 
-async fn modified(vfs: &Vfs, at: &str) -> Result<Seen> {
-    Ok(Seen::Modified(vfs.stat(&path(at)).await?.times.modified))
+async fn modified(vfs: &Vfs, at: &str) -> Result<OperationAnswer> {
+    Ok(OperationAnswer::Modified(vfs.stat(&path(at)).await?.times.modified))
 }
 
 async fn download(vfs: &Vfs, from: &str) -> Result<Bytes> {

@@ -1,6 +1,6 @@
 //! The same promises on the demo's S3, through the real SDK with its own retries.
 
-use super::operation::{Operation, Seen};
+use super::operation::{OperationAnswer, VfsOperation};
 use crate::support::{scope, tree::tree};
 use std::sync::Arc;
 use wharfinger::{
@@ -26,7 +26,7 @@ async fn start() -> (Running, Vfs) {
 }
 
 async fn names(vfs: &Vfs) -> Vec<String> {
-    let Seen::Names(names) = Operation::List.run(vfs).await.unwrap() else { panic!() };
+    let OperationAnswer::Names(names) = VfsOperation::List.run(vfs).await.unwrap() else { panic!() };
     names.into_iter().filter(|name| !name.starts_with('.')).collect()
 }
 
@@ -40,11 +40,11 @@ async fn what_fails_once_is_tried_again_and_nobody_notices() {
     for parts in ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"] {
         s3.fail(parts, Failure::InternalError, 1);
     }
-    Operation::Overwrite { size: 3 }.run(&vfs).await.unwrap();
-    Operation::Upload { size: 9 * MIB, exclusive: true }.run(&vfs).await.unwrap();
-    let Seen::Bytes(bytes) = Operation::Download("/new").run(&vfs).await.unwrap() else { panic!() };
+    VfsOperation::Overwrite { size: 3 }.run(&vfs).await.unwrap();
+    VfsOperation::Upload { size: 9 * MIB, exclusive: true }.run(&vfs).await.unwrap();
+    let OperationAnswer::Bytes(bytes) = VfsOperation::Download("/new").run(&vfs).await.unwrap() else { panic!() };
     assert!(bytes.len() == 9 * MIB && bytes.iter().all(|byte| *byte == b'n'));
-    Operation::Rename.run(&vfs).await.unwrap();
+    VfsOperation::Rename.run(&vfs).await.unwrap();
     assert_eq!(names(&vfs).await, ["moved", "new"]);
     s3.stop().await;
 }
@@ -54,13 +54,13 @@ async fn what_fails_for_good_is_told_and_leaves_nothing_half_done() {
     let (s3, vfs) = start().await;
     for (operation, size) in [("PutObject", 3), ("CreateMultipartUpload", 9 * MIB), ("UploadPart", 9 * MIB)] {
         s3.fail(operation, Failure::AccessDenied, ALWAYS);
-        let error = Operation::Upload { size, exclusive: false }.run(&vfs).await.unwrap_err();
+        let error = VfsOperation::Upload { size, exclusive: false }.run(&vfs).await.unwrap_err();
         assert!(matches!(error, Error::Forbidden(_) | Error::Poisoned(_)), "{operation}: {error:?}");
         s3.fail(operation, Failure::AccessDenied, 0);
         assert_eq!(names(&vfs).await, [] as [&str; 0], "{operation}");
     }
     s3.fail("CompleteMultipartUpload", Failure::SlowDown, ALWAYS);
-    let error = Operation::Upload { size: 9 * MIB, exclusive: false }.run(&vfs).await.unwrap_err();
+    let error = VfsOperation::Upload { size: 9 * MIB, exclusive: false }.run(&vfs).await.unwrap_err();
     assert_eq!(error.to_string(), "the storage is overloaded, try again later");
     s3.fail("CompleteMultipartUpload", Failure::SlowDown, 0);
     assert_eq!(names(&vfs).await, [] as [&str; 0]);
@@ -71,11 +71,11 @@ async fn what_fails_for_good_is_told_and_leaves_nothing_half_done() {
         8 * MIB as u64,
         "the other can go on"
     );
-    let refused = Operation::Upload { size: 3, exclusive: false }.run(&vfs).await.unwrap_err();
+    let refused = VfsOperation::Upload { size: 3, exclusive: false }.run(&vfs).await.unwrap_err();
     assert!(matches!(refused, Error::StorageFails(_)), "{refused:?}");
     // A stored marker shows that the storage works again.
-    Operation::Mkdir.run(&vfs).await.unwrap();
-    Operation::Upload { size: 9 * MIB, exclusive: true }.run(&vfs).await.unwrap();
+    VfsOperation::Mkdir.run(&vfs).await.unwrap();
+    VfsOperation::Upload { size: 9 * MIB, exclusive: true }.run(&vfs).await.unwrap();
     assert_eq!(names(&vfs).await, ["made", "new"]);
     s3.stop().await;
 }

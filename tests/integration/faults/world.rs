@@ -3,7 +3,7 @@
 use super::{
     catalogue::{REQUEST_ID, is_incident},
     journal::FaultyJournal,
-    operation::{Operation, Seen},
+    operation::{OperationAnswer, VfsOperation},
 };
 use crate::support::{
     partials::{can_go_on, clear_away},
@@ -32,15 +32,15 @@ static BIG_CONTENT: [u8; 9 << 20] = [b'b'; 9 << 20];
 const PATIENCE: Duration = Duration::from_mins(15);
 
 /// All objects, by key.
-type Stored = BTreeMap<String, Bytes>;
+type ObjectsByKey = BTreeMap<String, Bytes>;
 /// Ok if the promises were kept, or else the broken one.
-pub type Kept = std::result::Result<(), String>;
+pub type CheckResult = std::result::Result<(), String>;
 
 /// An operation, with its result in a run without faults.
 pub struct Ideal {
-    pub operation: Operation,
-    answer: Result<Seen>,
-    stored: Stored,
+    pub operation: VfsOperation,
+    answer: Result<OperationAnswer>,
+    stored: ObjectsByKey,
     pub steps: Vec<Step>,
     /// Number of queries to the journal.
     pub questions: usize,
@@ -61,12 +61,13 @@ const MARKER: &str = "acme/dir/";
 
 impl World {
     /// Builds the world that `operation` needs.
-    pub fn of(operation: Operation) -> Self {
-        let needs_big = matches!(operation, Operation::Download(BIG) | Operation::Copy(BIG) | Operation::Patch(BIG));
+    pub fn of(operation: VfsOperation) -> Self {
+        let needs_big =
+            matches!(operation, VfsOperation::Download(BIG) | VfsOperation::Copy(BIG) | VfsOperation::Patch(BIG));
         let big = needs_big.then_some(("acme/big", &BIG_CONTENT[..]));
         let deep: [(&str, &'static [u8]); 3] =
             [("acme/dir/", b""), ("acme/dir/sub/", b""), ("acme/dir/sub/deep", b"and what is in it")];
-        let deep = deep.into_iter().filter(|_| operation == Operation::RenameDirectory);
+        let deep = deep.into_iter().filter(|_| operation == VfsOperation::RenameDirectory);
         let objects: [(&str, &'static [u8]); 5] = [
             ("acme/old", b"the old bytes"),
             ("acme/dir/file", b"in a directory"),
@@ -78,7 +79,7 @@ impl World {
         Self::holding(objects.map(|(key, bytes)| (key.to_owned(), Bytes::from_static(bytes))).collect())
     }
 
-    fn holding(stored: Stored) -> Self {
+    fn holding(stored: ObjectsByKey) -> Self {
         let memory = Arc::new(MemoryBucket::new());
         let is_marked = stored.contains_key(MARKER);
         for (key, bytes) in stored {
@@ -91,7 +92,7 @@ impl World {
     }
 
     /// Returns the result of `operation` without faults. It runs in a copy of this world.
-    pub async fn ideal(&self, operation: Operation) -> Ideal {
+    pub async fn ideal(&self, operation: VfsOperation) -> Ideal {
         let world = Self::holding(self.stored());
         let answer = operation.run(&world.vfs).await;
         let (steps, questions) = (world.faulty.steps(), world.journal.asked());
@@ -99,7 +100,7 @@ impl World {
     }
 
     /// Runs an operation against the prepared faults, and checks the promises.
-    pub async fn attempt(&self, ideal: &Ideal) -> Kept {
+    pub async fn attempt(&self, ideal: &Ideal) -> CheckResult {
         let (operation, before) = (ideal.operation, self.stored());
         // If its request is never answered, the client is gone and retries in another session.
         let another = match timeout(PATIENCE, operation.run(&self.vfs)).await {
@@ -128,9 +129,9 @@ impl World {
     }
 
     /// Checks that no object is half changed. A failed rename may leave both names, but never none.
-    fn check_whole(&self, before: &Stored, ideal: &Ideal) -> Kept {
+    fn check_whole(&self, before: &ObjectsByKey, ideal: &Ideal) -> CheckResult {
         let (stored, after) = (self.stored(), &ideal.stored);
-        if ideal.operation == Operation::RenameDirectory {
+        if ideal.operation == VfsOperation::RenameDirectory {
             return check_halves(&stored, before);
         }
         let both = before.iter().chain(after).map(|(key, bytes)| (key.clone(), bytes.clone())).collect();
@@ -140,7 +141,7 @@ impl World {
 
     /// Checks the error's words: the client gets a sentence without names or ids, and the operator can find the
     /// request.
-    fn check_words(&self, error: &Error, ideal: &Ideal) -> Kept {
+    fn check_words(&self, error: &Error, ideal: &Ideal) -> CheckResult {
         let heard = error.to_string();
         let secret = [REQUEST_ID, "arn:", "acme", "vendor", "HTTP"].iter().any(|secret| heard.contains(secret));
         ensure(!secret && heard.contains(' '), || format!("the client hears {heard:?}"))?;
@@ -161,8 +162,8 @@ impl World {
     }
 
     /// Checks that only the RENAME of a directory and resuming an upload need the journal.
-    fn check_reason(&self, error: &Error, ideal: &Ideal) -> Kept {
-        let needs_journal = matches!(ideal.operation, Operation::RenameDirectory | Operation::GoOn);
+    fn check_reason(&self, error: &Error, ideal: &Ideal) -> CheckResult {
+        let needs_journal = matches!(ideal.operation, VfsOperation::RenameDirectory | VfsOperation::GoOn);
         let of_journal = matches!(error, Error::NoJournal(_) | Error::PartialNotFound(_));
         ensure(needs_journal || !of_journal, || format!("it needed the journal: {error:?}"))?;
         self.check_refusal(error)?;
@@ -172,7 +173,7 @@ impl World {
 
     /// Checks that an OPEN was refused only after an upload of this operation met the very fault that it names. A
     /// denial alone must refuse nothing, because no operation uploads two names.
-    fn check_refusal(&self, error: &Error) -> Kept {
+    fn check_refusal(&self, error: &Error) -> CheckResult {
         let cause = match error {
             Error::StorageFails(cause) => cause.to_string(),
             Error::UploadsDenied(_) => return Err(format!("refused after one denial: {error:?}")),
@@ -189,7 +190,7 @@ impl World {
 
     /// Repairs interrupted renames as the next server does. Afterwards all files are under the old names or under the
     /// new ones.
-    async fn put_right(&self, before: &Stored, ideal: &Ideal) -> Kept {
+    async fn put_right(&self, before: &ObjectsByKey, ideal: &Ideal) -> CheckResult {
         let lease = Lease::new().map_err(|error| error.to_string())?;
         while let Some(rename) = self.journal.take_rename(&lease).await.map_err(|error| error.to_string())? {
             let repaired = repair_rename(&*self.faulty, &*self.journal, &rename, &lease).await;
@@ -197,7 +198,7 @@ impl World {
         }
         let waiting = self.journal.written().renames();
         ensure(waiting.is_empty(), || format!("{waiting:?} are never put right"))?;
-        if ideal.operation != Operation::RenameDirectory {
+        if ideal.operation != VfsOperation::RenameDirectory {
             return Ok(());
         }
         let stored = self.stored();
@@ -205,7 +206,7 @@ impl World {
         ensure(whole, || format!("neither undone nor finished: {:?}", self.memory.keys()))
     }
 
-    async fn check_nothing_left(&self, ideal: &Ideal) -> Kept {
+    async fn check_nothing_left(&self, ideal: &Ideal) -> CheckResult {
         // Background work ends in this time, except for requests that are never answered.
         tokio::time::sleep(PATIENCE).await;
         let (met, open) = (self.faulty.met(), self.memory.open_uploads());
@@ -220,7 +221,7 @@ impl World {
         // that another session may have taken over while the journal was down for longer than a lease.
         let for_long = self.journal.fails() && met.iter().any(|(_, fault)| is_silent(fault));
         let at_once = open <= going_on + undone + lost + left.held;
-        ensure(at_once || for_long || ideal.operation == Operation::GoOn, || {
+        ensure(at_once || for_long || ideal.operation == VfsOperation::GoOn, || {
             format!("{open} uploads were open, and {going_on} can go on, {undone} could not be aborted")
         })?;
         ensure(left.held == 0 || met.iter().any(|(_, fault)| is_silent(fault)), || {
@@ -229,7 +230,7 @@ impl World {
         ensure(self.budget.used() == 0, || "memory stays taken".into())
     }
 
-    async fn check_retry(&self, vfs: &Vfs, ideal: &Ideal) -> Kept {
+    async fn check_retry(&self, vfs: &Vfs, ideal: &Ideal) -> CheckResult {
         let (stands, Ideal { operation, stored: after, .. }) = (self.stored(), ideal);
         match (operation.run(vfs).await, &ideal.answer) {
             (Ok(seen), Ok(wanted)) => {
@@ -246,19 +247,19 @@ impl World {
         }
     }
 
-    fn stored(&self) -> Stored {
+    fn stored(&self) -> ObjectsByKey {
         let bytes = |key: String| self.memory.bytes(&key).map(|bytes| (key, bytes));
         let counts = |key: &String| self.is_marked || key != MARKER;
         self.memory.keys().into_iter().filter(counts).filter_map(bytes).collect()
     }
 }
 
-fn ensure(kept: bool, complaint: impl FnOnce() -> String) -> Kept {
+fn ensure(kept: bool, complaint: impl FnOnce() -> String) -> CheckResult {
     if kept { Ok(()) } else { Err(complaint()) }
 }
 
 /// Checks that each file of a renamed directory exists under its old or its new name, and that no other object changed.
-fn check_halves(stored: &Stored, before: &Stored) -> Kept {
+fn check_halves(stored: &ObjectsByKey, before: &ObjectsByKey) -> CheckResult {
     let new = |key: &String| key.replacen("acme/dir/", "acme/away/", 1);
     for (key, bytes) in before {
         let found = [stored.get(key), stored.get(&new(key))].contains(&Some(bytes));

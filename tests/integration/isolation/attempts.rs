@@ -10,13 +10,13 @@ use aws_sdk_s3::{
 
 /// Result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// The store performed the request.
     Done,
     /// 403, AccessDenied.
     Denied,
 }
-use Outcome::{Denied, Done};
+use AttemptOutcome::{Denied, Done};
 
 /// A request to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Attempt {
 
     /// Tries the request as `client` on `key`, which exists. The administrator prepares uploads that the request needs.
     /// A PUT writes the word `forged`.
-    pub async fn on(self, site: &Site, client: &Client, bucket: &str, key: &str) -> Outcome {
+    pub async fn on(self, site: &Site, client: &Client, bucket: &str, key: &str) -> AttemptOutcome {
         let own = format!("{}own", site.prefix);
         match self {
             A::Head => outcome(client.head_object().bucket(bucket).key(key).send().await),
@@ -123,7 +123,7 @@ async fn begin(site: &Site, bucket: &str, key: &str) -> String {
     begun.upload_id.unwrap()
 }
 
-async fn delete_many(client: &Client, bucket: &str, key: &str) -> Outcome {
+async fn delete_many(client: &Client, bucket: &str, key: &str) -> AttemptOutcome {
     let keys = Delete::builder().objects(ObjectIdentifier::builder().key(key).build().unwrap()).build().unwrap();
     match client.delete_objects().bucket(bucket).delete(keys).send().await {
         Ok(answer) => match answer.errors() {
@@ -143,7 +143,9 @@ fn forged() -> aws_sdk_s3::primitives::ByteStream {
 }
 
 /// Classifies the answer. Anything but success and 403 is a defect of the test or of the store, and panics.
-pub fn outcome<T, E: ProvideErrorMetadata + std::fmt::Debug>(answer: Result<T, SdkError<E, HttpResponse>>) -> Outcome {
+pub fn outcome<T, E: ProvideErrorMetadata + std::fmt::Debug>(
+    answer: Result<T, SdkError<E, HttpResponse>>,
+) -> AttemptOutcome {
     match answer {
         Ok(_) => Done,
         Err(SdkError::ServiceError(refusal)) if refusal.raw().status().as_u16() == 403 => {

@@ -2,7 +2,7 @@
 
 use super::{
     Site,
-    attempts::{Attempt, Outcome, outcome},
+    attempts::{Attempt, AttemptOutcome, outcome},
     promises,
     site::SECRET,
 };
@@ -15,7 +15,7 @@ async fn nothing_of_another_can_be_touched(site: Site) {
     for (bucket, key) in site.foreign() {
         for attempt in Attempt::ALL {
             let outcome = attempt.on(&site, &session, &bucket, &key).await;
-            assert_eq!(outcome, Outcome::Denied, "{attempt:?} of {bucket}/{key}");
+            assert_eq!(outcome, AttemptOutcome::Denied, "{attempt:?} of {bucket}/{key}");
         }
         assert_eq!(site.content(&bucket, &key).await.as_deref(), Some(SECRET), "{bucket}/{key}");
     }
@@ -25,7 +25,7 @@ async fn nothing_of_another_can_be_touched(site: Site) {
     for attempt in Attempt::ALL.into_iter().filter(|attempt| *attempt != Attempt::ListUploads) {
         site.put(&site.bucket, &own, "acme's").await;
         let outcome = attempt.on(&site, &session, &site.bucket, &own).await;
-        assert_eq!(outcome, Outcome::Done, "{attempt:?} of {own}");
+        assert_eq!(outcome, AttemptOutcome::Done, "{attempt:?} of {own}");
     }
 }
 
@@ -35,13 +35,13 @@ async fn nothing_of_another_can_be_listed(site: Site) {
     let (bare, half) = (site.prefix.trim_end_matches('/'), format!("{above}acm"));
     for prefix in [None, Some(""), Some("/"), Some(above), Some(bare), Some(&half), Some("../")] {
         let list = session.list_objects_v2().bucket(&site.bucket).set_prefix(prefix.map(str::to_owned));
-        assert_eq!(outcome(list.clone().send().await), Outcome::Denied, "{prefix:?}");
-        assert_eq!(outcome(list.delimiter("/").send().await), Outcome::Denied, "{prefix:?} with a delimiter");
+        assert_eq!(outcome(list.clone().send().await), AttemptOutcome::Denied, "{prefix:?}");
+        assert_eq!(outcome(list.delimiter("/").send().await), AttemptOutcome::Denied, "{prefix:?} with a delimiter");
         let list = session.list_objects().bucket(&site.bucket).set_prefix(prefix.map(str::to_owned));
-        assert_eq!(outcome(list.send().await), Outcome::Denied, "{prefix:?}, version 1");
+        assert_eq!(outcome(list.send().await), AttemptOutcome::Denied, "{prefix:?}, version 1");
     }
     let other = session.list_objects_v2().bucket(&site.other).prefix(&site.prefix);
-    assert_eq!(outcome(other.send().await), Outcome::Denied);
+    assert_eq!(outcome(other.send().await), AttemptOutcome::Denied);
     let own = session.list_objects_v2().bucket(&site.bucket).prefix(&site.prefix);
-    assert_eq!(outcome(own.send().await), Outcome::Done);
+    assert_eq!(outcome(own.send().await), AttemptOutcome::Done);
 }

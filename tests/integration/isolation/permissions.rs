@@ -2,7 +2,7 @@
 
 use super::{
     Site,
-    attempts::{Attempt, Outcome},
+    attempts::{Attempt, AttemptOutcome},
     promises,
 };
 use Attempt as A;
@@ -45,13 +45,13 @@ async fn each_permission_brings_its_actions_alone(site: Site) {
             // SeaweedFS lets every principal that may upload parts list them.
             let implied = attempt == A::ListParts && site.is_seaweedfs() && allowed.contains(&A::UploadPart);
             let done = implied || allowed.contains(&attempt) || attempt == A::List;
-            let expected = if done { Outcome::Done } else { Outcome::Denied };
+            let expected = if done { AttemptOutcome::Done } else { AttemptOutcome::Denied };
             assert_eq!(attempt.on(&site, &session, &site.bucket, &file).await, expected, "{permission}: {attempt:?}");
         }
     }
     let mkdir = site.session(&[P::Mkdir]).await;
     let marker = format!("{}directory/", site.prefix);
-    assert_eq!(A::Put.on(&site, &mkdir, &site.bucket, &marker).await, Outcome::Done);
+    assert_eq!(A::Put.on(&site, &mkdir, &site.bucket, &marker).await, AttemptOutcome::Done);
 }
 
 async fn the_janitor_aborts_uploads_of_its_prefix_alone(site: Site) {
@@ -60,12 +60,12 @@ async fn the_janitor_aborts_uploads_of_its_prefix_alone(site: Site) {
     for attempt in Attempt::ALL {
         site.put(&mine, &file, "acme's").await;
         let done = matches!(attempt, A::AbortUpload | A::ListUploads);
-        let expected = if done { Outcome::Done } else { Outcome::Denied };
+        let expected = if done { AttemptOutcome::Done } else { AttemptOutcome::Denied };
         assert_eq!(attempt.on(&site, &janitor, &mine, &file).await, expected, "{attempt:?}");
         for (bucket, key) in site.foreign() {
             // S3 can't restrict a listing of uploads to a prefix.
             let seen = attempt == A::ListUploads && bucket == mine;
-            let expected = if seen { Outcome::Done } else { Outcome::Denied };
+            let expected = if seen { AttemptOutcome::Done } else { AttemptOutcome::Denied };
             assert_eq!(attempt.on(&site, &janitor, &bucket, &key).await, expected, "{attempt:?} of {key} in {bucket}");
         }
     }

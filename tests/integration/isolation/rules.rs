@@ -3,7 +3,7 @@
 
 use super::{
     Site,
-    attempts::{Attempt, Outcome, outcome},
+    attempts::{Attempt, AttemptOutcome, outcome},
     promises,
 };
 use wharfinger::account::{Permission, Permissions};
@@ -26,8 +26,12 @@ fn without(policy: &str, rule: &str, instead: &str) -> String {
 
 async fn holds(site: &Site, policy: &str, weaker: &str, attempt: Attempt, bucket: &str, key: &str) {
     let (session, weak) = (site.session_under(policy).await, site.session_under(weaker).await);
-    assert_eq!(attempt.on(site, &session, bucket, key).await, Outcome::Denied, "{attempt:?} of {key} under {policy}");
-    assert_eq!(attempt.on(site, &weak, bucket, key).await, Outcome::Done, "{attempt:?} of {key} under {weaker}");
+    assert_eq!(
+        attempt.on(site, &session, bucket, key).await,
+        AttemptOutcome::Denied,
+        "{attempt:?} of {key} under {policy}"
+    );
+    assert_eq!(attempt.on(site, &weak, bucket, key).await, AttemptOutcome::Done, "{attempt:?} of {key} under {weaker}");
 }
 
 async fn objects_end_at_the_slash(site: Site) {
@@ -60,8 +64,8 @@ async fn listings_have_a_prefix(site: Site) {
     let weaker = without(&policy, &condition, "");
     let (session, weak) = (site.session_under(&policy).await, site.session_under(&weaker).await);
     let all = |client: &aws_sdk_s3::Client| client.list_objects_v2().bucket(&site.bucket).send();
-    assert_eq!(outcome(all(&session).await), Outcome::Denied);
-    assert_eq!(outcome(all(&weak).await), Outcome::Done);
+    assert_eq!(outcome(all(&session).await), AttemptOutcome::Denied);
+    assert_eq!(outcome(all(&weak).await), AttemptOutcome::Done);
 }
 
 async fn listings_end_at_the_slash(site: Site) {
@@ -106,8 +110,8 @@ async fn wildcards_in_a_prefix_are_letters() {
     let literal = site.session_under(&policy).await;
     let own = format!("{}file", site.prefix);
     site.put(&site.bucket, &own, "acme's").await;
-    assert_eq!(Attempt::Get.on(&site, &literal, &site.bucket, &own).await, Outcome::Done);
-    assert_eq!(Attempt::List.on(&site, &literal, &site.bucket, &own).await, Outcome::Done);
+    assert_eq!(Attempt::Get.on(&site, &literal, &site.bucket, &own).await, AttemptOutcome::Done);
+    assert_eq!(Attempt::List.on(&site, &literal, &site.bucket, &own).await, AttemptOutcome::Done);
     // IAM refuses a bare `$` as an unknown variable, and so does the demo.
     let weaker = weaker.replace('$', "?");
     for attempt in [Attempt::Get, Attempt::Put, Attempt::List] {

@@ -34,10 +34,10 @@ pub struct Site {
     /// Acme's bucket with its role, as config states it.
     storage: Storage,
     /// Kept running as long as the site exists.
-    store: Store,
+    store: RunningStore,
 }
 
-enum Store {
+enum RunningStore {
     Demo(#[expect(dead_code, reason = "held for its Drop")] s3::Running),
     SeaweedFs(#[expect(dead_code, reason = "held for its Drop")] Arc<SeaweedFs>),
 }
@@ -87,7 +87,7 @@ impl Site {
         };
         let storage = storage("vendor", &endpoint, "server", "secret");
         let admin = client(&endpoint, Credentials::new("admin", "secret", None, None, "test"));
-        Self::new(storage, role, admin, "other".to_owned(), promise, Store::Demo(running)).await
+        Self::new(storage, role, admin, "other".to_owned(), promise, RunningStore::Demo(running)).await
     }
 
     /// A site on SeaweedFS, below a prefix for this promise.
@@ -107,10 +107,17 @@ impl Site {
         let other = other.trim_end_matches('-').to_owned();
         let client = client(&seaweedfs.endpoint(), admin);
         client.create_bucket().bucket(&other).send().await.unwrap();
-        Self::new(storage, role, client, other, promise, Store::SeaweedFs(seaweedfs)).await
+        Self::new(storage, role, client, other, promise, RunningStore::SeaweedFs(seaweedfs)).await
     }
 
-    async fn new(storage: Storage, role: Role, admin: Client, other: String, promise: &str, store: Store) -> Self {
+    async fn new(
+        storage: Storage,
+        role: Role,
+        admin: Client,
+        other: String,
+        promise: &str,
+        store: RunningStore,
+    ) -> Self {
         let credentials = StorageCredentials { role: Some(role), ..storage.credentials };
         let storage = Storage { credentials, ..storage };
         let site =
@@ -123,7 +130,7 @@ impl Site {
 
     /// True on SeaweedFS, which enforces some rules less strictly than S3.
     pub fn is_seaweedfs(&self) -> bool {
-        matches!(self.store, Store::SeaweedFs(_))
+        matches!(self.store, RunningStore::SeaweedFs(_))
     }
 
     /// Returns keys outside acme's prefix: neighbours with similar names, the directory above, and the second bucket.

@@ -4,7 +4,7 @@
 mod source;
 
 use crate::support::sources::sources;
-use source::{File, Named};
+use source::{Mention, SourceFile};
 use std::{
     collections::BTreeSet,
     fs,
@@ -68,11 +68,11 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Reads the files of `src/`.
-fn files() -> Vec<File> {
+fn files() -> Vec<SourceFile> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let read = |path: &PathBuf| {
         let text = fs::read_to_string(path).unwrap();
-        File::parse(path.strip_prefix(&root).unwrap().to_str().unwrap(), &text)
+        SourceFile::parse(path.strip_prefix(&root).unwrap().to_str().unwrap(), &text)
     };
     sources(&root, &["rs"]).iter().map(read).collect()
 }
@@ -94,7 +94,7 @@ fn every_import_that_a_row_allows_is_used() {
     }
     for file in files() {
         for (_, named) in file.names() {
-            if let Named::Module(module) = named {
+            if let Mention::Module(module) = named {
                 unused.remove(&(file.layer(), module.clone()));
             }
         }
@@ -103,20 +103,20 @@ fn every_import_that_a_row_allows_is_used() {
 }
 
 /// Returns the violations of `file`, one line each.
-fn faults_of(file: &File) -> Vec<String> {
+fn faults_of(file: &SourceFile) -> Vec<String> {
     let layer = file.layer();
     let Some((_, may)) = LAYERS.iter().find(|(name, _)| *name == layer) else {
         return vec![format!("src/{}: the module {layer} has no row in LAYERS", file.path())];
     };
     let faults = file.names().filter_map(|(line, named)| {
         let fault = match (named, may) {
-            (Named::Module(module), _) if *module == layer || GROUND.contains(&module.as_str()) => return None,
-            (Named::Module(module), Import(allowed)) if !allowed.contains(&module.as_str()) => {
+            (Mention::Module(module), _) if *module == layer || GROUND.contains(&module.as_str()) => return None,
+            (Mention::Module(module), Import(allowed)) if !allowed.contains(&module.as_str()) => {
                 format!("crate::{module}")
             }
-            (Named::Root, Import(_)) => "the root of the crate, which has all modules".to_owned(),
-            (Named::Elsewhere, _) => "source from elsewhere, which escapes this test".to_owned(),
-            (Named::Identifier(name), _) if forbidden(file.path(), name) => format!("the crate {name}"),
+            (Mention::Root, Import(_)) => "the root of the crate, which has all modules".to_owned(),
+            (Mention::Elsewhere, _) => "source from elsewhere, which escapes this test".to_owned(),
+            (Mention::Identifier(name), _) if forbidden(file.path(), name) => format!("the crate {name}"),
             _ => return None,
         };
         Some(format!("src/{}:{line}: {layer} may not name {fault}", file.path()))
@@ -136,7 +136,10 @@ mod tests {
     /// Returns the violations in a file at `path` with this text, without their positions.
     fn faults(path: &str, text: &str) -> Vec<String> {
         let start = format!("src/{path}:");
-        faults_of(&File::parse(path, text)).iter().map(|fault| fault.strip_prefix(&start).unwrap().to_owned()).collect()
+        faults_of(&SourceFile::parse(path, text))
+            .iter()
+            .map(|fault| fault.strip_prefix(&start).unwrap().to_owned())
+            .collect()
     }
 
     #[test]

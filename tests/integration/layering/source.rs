@@ -4,10 +4,10 @@
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
 /// A file of `src/`, parsed.
-pub struct File {
+pub struct SourceFile {
     path: String,
     module: Vec<String>,
-    names: Vec<(usize, Named)>,
+    names: Vec<(usize, Mention)>,
 }
 
 /// The module at the root whose children have rules of their own.
@@ -15,7 +15,7 @@ const DIVIDED: &str = "sftp";
 
 /// A name at a position in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Named {
+pub enum Mention {
     /// A path through this module, which has a rule of its own.
     Module(String),
     /// The root of the crate, through which every module can be reached.
@@ -25,14 +25,14 @@ pub enum Named {
     Identifier(String),
 }
 
-impl File {
+impl SourceFile {
     /// Parses `text`, the file at `path` below `src/`.
     pub fn parse(path: &str, text: &str) -> Self {
         let steps = path.strip_suffix(".rs").unwrap().split('/').filter(|step| *step != "mod");
         let module: Vec<String> = steps.map(str::to_owned).collect();
         // Items in the root of the crate have no module's name before them.
         let inside = if ["lib", "main"].contains(&path.strip_suffix(".rs").unwrap()) { &[][..] } else { &module };
-        let mut reading = Reading { names: Vec::new() };
+        let mut reading = MentionReader { names: Vec::new() };
         reading.tokens(text.parse().unwrap_or_else(|error| panic!("{path}: {error}")), inside);
         Self { path: path.to_owned(), names: reading.names, module }
     }
@@ -49,16 +49,16 @@ impl File {
     }
 
     /// Returns the names with their lines.
-    pub fn names(&self) -> impl Iterator<Item = (usize, &Named)> {
+    pub fn names(&self) -> impl Iterator<Item = (usize, &Mention)> {
         self.names.iter().map(|(line, named)| (*line, named))
     }
 }
 
-struct Reading {
-    names: Vec<(usize, Named)>,
+struct MentionReader {
+    names: Vec<(usize, Mention)>,
 }
 
-impl Reading {
+impl MentionReader {
     /// Reads `tokens` in the module `inside`.
     fn tokens(&mut self, tokens: TokenStream, inside: &[String]) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
@@ -81,7 +81,7 @@ impl Reading {
                     self.path(&tokens[at..], inside.to_vec())
                 }
                 [TokenTree::Ident(name), ..] => {
-                    self.names.push((name.span().start().line, Named::Identifier(name.to_string())));
+                    self.names.push((name.span().start().line, Mention::Identifier(name.to_string())));
                     1
                 }
                 [TokenTree::Group(group), ..] => {
@@ -94,7 +94,7 @@ impl Reading {
     }
 
     fn elsewhere(&mut self, word: &TokenTree) -> usize {
-        self.names.push((word.span().start().line, Named::Elsewhere));
+        self.names.push((word.span().start().line, Mention::Elsewhere));
         1
     }
 
@@ -113,7 +113,7 @@ impl Reading {
                 }
                 Some(TokenTree::Ident(name)) => {
                     if base.is_empty() || base == [DIVIDED] {
-                        self.names.push((line, Named::Module([&base[..], &[name.to_string()]].concat().join("::"))));
+                        self.names.push((line, Mention::Module([&base[..], &[name.to_string()]].concat().join("::"))));
                     }
                     return at + 1;
                 }
@@ -127,7 +127,7 @@ impl Reading {
                 }
                 star => {
                     if base.is_empty() {
-                        self.names.push((line, Named::Root));
+                        self.names.push((line, Mention::Root));
                     }
                     return at + usize::from(star.is_some());
                 }
@@ -135,7 +135,7 @@ impl Reading {
             at += 1;
             if !goes_on(tokens, at) {
                 if base.is_empty() {
-                    self.names.push((line, Named::Root));
+                    self.names.push((line, Mention::Root));
                 }
                 return at;
             }
@@ -181,12 +181,12 @@ mod tests {
 
     /// Returns the names that lead out of the file, in order.
     fn ways_out(path: &str, text: &str) -> Vec<String> {
-        let file = File::parse(path, text);
+        let file = SourceFile::parse(path, text);
         let shown = file.names().filter_map(|(_, named)| match named {
-            Named::Module(module) => Some(module.clone()),
-            Named::Root => Some("(root)".to_owned()),
-            Named::Elsewhere => Some("(elsewhere)".to_owned()),
-            Named::Identifier(_) => None,
+            Mention::Module(module) => Some(module.clone()),
+            Mention::Root => Some("(root)".to_owned()),
+            Mention::Elsewhere => Some("(elsewhere)".to_owned()),
+            Mention::Identifier(_) => None,
         });
         shown.collect()
     }

@@ -69,7 +69,7 @@ pub enum Action {
     },
     Do {
         by: usize,
-        deed: Deed,
+        operation: TreeOperation,
     },
     /// The session ends at once, with all its handles.
     Crash {
@@ -78,7 +78,7 @@ pub enum Action {
     /// The session ends in the middle of an operation, at a request: before or after S3 performs it.
     CrashIn {
         by: usize,
-        deed: Deed,
+        operation: TreeOperation,
         request: usize,
         done: bool,
     },
@@ -91,7 +91,7 @@ pub enum Action {
 
 /// A request that changes the tree.
 #[derive(Clone, Copy, Debug)]
-pub enum Deed {
+pub enum TreeOperation {
     Mkdir(&'static str),
     Rmdir(&'static str),
     Remove(&'static str),
@@ -120,7 +120,7 @@ pub fn sequences() -> impl Strategy<Value = Vec<Action>> {
 fn action() -> impl Strategy<Value = Action> {
     let number = || 0..12_usize;
     // The rename of a directory takes the most requests of all: lookups, copies and deletions.
-    let crash = (number(), deed(), 1..16_usize, any::<bool>());
+    let crash = (number(), operation(), 1..16_usize, any::<bool>());
     prop_oneof![
         12 => (number(), path(), options(), option::weighted(0.2, 1..1000_u32))
             .prop_map(|(by, at, options, modified)| Action::Open { by, at, options, modified }),
@@ -137,23 +137,23 @@ fn action() -> impl Strategy<Value = Action> {
         2 => number().prop_map(|handle| Action::CloseRead { handle }),
         8 => (number(), path()).prop_map(|(by, at)| Action::Stat { by, at }),
         5 => (number(), path()).prop_map(|(by, at)| Action::List { by, at }),
-        24 => (number(), deed()).prop_map(|(by, deed)| Action::Do { by, deed }),
+        24 => (number(), operation()).prop_map(|(by, operation)| Action::Do { by, operation }),
         1 => number().prop_map(|by| Action::Crash { by }),
-        3 => crash.prop_map(|(by, deed, request, done)| Action::CrashIn { by, deed, request, done }),
+        3 => crash.prop_map(|(by, operation, request, done)| Action::CrashIn { by, operation, request, done }),
         1 => (number(), 1..5_usize, any::<bool>())
             .prop_map(|(handle, request, done)| Action::CrashInClose { handle, request, done }),
     ]
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+fn operation() -> impl Strategy<Value = TreeOperation> {
     prop_oneof![
-        4 => path().prop_map(Deed::Mkdir),
-        3 => path().prop_map(Deed::Rmdir),
-        4 => path().prop_map(Deed::Remove),
+        4 => path().prop_map(TreeOperation::Mkdir),
+        3 => path().prop_map(TreeOperation::Rmdir),
+        4 => path().prop_map(TreeOperation::Remove),
         8 => (path(), path(), any::<bool>())
-            .prop_map(|(source, target, replace)| Deed::Rename { source, target, replace }),
-        4 => (path(), 1..1000_u32).prop_map(|(at, modified)| Deed::SetTimes { at, modified }),
-        2 => (path(), 0..30_u64).prop_map(|(at, size)| Deed::Resize { at, size }),
+            .prop_map(|(source, target, replace)| TreeOperation::Rename { source, target, replace }),
+        4 => (path(), 1..1000_u32).prop_map(|(at, modified)| TreeOperation::SetTimes { at, modified }),
+        2 => (path(), 0..30_u64).prop_map(|(at, size)| TreeOperation::Resize { at, size }),
     ]
 }
 

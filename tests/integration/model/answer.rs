@@ -3,7 +3,7 @@
 use wharfinger::vfs::Error;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum AnswerKind {
     Ok,
     NotFound,
     AlreadyExists,
@@ -29,7 +29,7 @@ pub enum Answer {
     Other(String),
 }
 
-impl<T> From<&Result<T, Error>> for Answer {
+impl<T> From<&Result<T, Error>> for AnswerKind {
     fn from(result: &Result<T, Error>) -> Self {
         let Err(error) = result else { return Self::Ok };
         match error {

@@ -28,13 +28,13 @@ impl DirectoryTime {
 
 /// The known times of directories. A path without an entry shows the day, unless it is doubted.
 #[derive(Clone, Debug, Default)]
-pub struct DirectoryTimes {
+pub struct KnownDirectoryTimes {
     known: BTreeMap<String, DirectoryTime>,
     /// Nothing is known about these paths and the paths below them, except entries made since.
     doubted: BTreeSet<String>,
 }
 
-impl DirectoryTimes {
+impl KnownDirectoryTimes {
     pub fn find(&self, path: &str) -> DirectoryTime {
         let is_doubted = || self.doubted.iter().any(|doubted| doubted == path || is_below(path, doubted));
         let otherwise = || if is_doubted() { DirectoryTime::Unknown } else { DirectoryTime::Day };

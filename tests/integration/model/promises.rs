@@ -2,10 +2,10 @@
 //! caches, except that a promise may allow several answers.
 
 use super::{
-    action::Deed,
-    answer::Answer,
+    action::TreeOperation,
+    answer::AnswerKind,
     directories::DirectoryTime,
-    stored::{File, Modified, Stored, is_below},
+    stored::{Modified, StoredFile, StoredTree, is_below},
 };
 use std::{collections::BTreeMap, sync::Arc};
 use wharfinger::vfs::WriteOptions;
@@ -32,19 +32,19 @@ pub struct Draft {
     named: Option<usize>,
     options: WriteOptions,
     /// The stored file that the upload changes, if it changes one.
-    base: Option<File>,
+    base: Option<StoredFile>,
     /// The obstacle to a new file of its name at OPEN.
-    blocked: Option<Answer>,
+    blocked: Option<AnswerKind>,
     /// True if the name was free at some time since OPEN.
     was_free: bool,
     /// True if a WRITE or a change of size took effect.
     changed: bool,
-    lock: Lock,
+    lock: CreateLock,
 }
 
 /// The lock that keeps other sessions from creating the file with EXCL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lock {
+enum CreateLock {
     None,
     Held,
     /// Another session removed the file.
@@ -53,18 +53,18 @@ enum Lock {
 
 /// One open download.
 #[derive(Clone, Debug)]
-pub struct Download {
+pub struct OpenDownload {
     pub by: usize,
     path: &'static str,
-    file: File,
+    file: StoredFile,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Promises {
-    pub stored: Stored,
+    pub stored: StoredTree,
     /// The open uploads, the oldest first.
     pub drafts: Vec<Draft>,
-    pub downloads: Vec<Download>,
+    pub downloads: Vec<OpenDownload>,
     /// Number of names given to uploads so far.
     names: usize,
 }
@@ -81,49 +81,51 @@ fn is_exclusive(options: WriteOptions) -> bool {
 
 /// Uploads.
 impl Promises {
-    pub fn open(&self, by: usize, at: &'static str, options: WriteOptions) -> Vec<Answer> {
+    pub fn open(&self, by: usize, at: &'static str, options: WriteOptions) -> Vec<AnswerKind> {
         let WriteOptions { create, truncate, .. } = options;
         let exclusive = is_exclusive(options);
         let file = self.stored.files.get(at);
         let directory = self.stored.is_directory(at);
         vec![match file {
-            _ if at == "/" => Answer::IsDirectory,
-            _ if self.newest(by, at).is_some() && exclusive => Answer::AlreadyExists,
-            _ if self.newest(by, at).is_some() && !truncate => Answer::Unsupported,
-            _ if exclusive && self.is_locked(at) => Answer::AlreadyExists,
-            Some(_) if exclusive => Answer::AlreadyExists,
-            Some(_) if !may_replace(by) => Answer::Denied,
-            Some(file) if !truncate && !file.bytes.is_empty() && !CHANGES_STORED_FILES => Answer::Unsupported,
-            Some(_) => Answer::Ok,
+            _ if at == "/" => AnswerKind::IsDirectory,
+            _ if self.newest(by, at).is_some() && exclusive => AnswerKind::AlreadyExists,
+            _ if self.newest(by, at).is_some() && !truncate => AnswerKind::Unsupported,
+            _ if exclusive && self.is_locked(at) => AnswerKind::AlreadyExists,
+            Some(_) if exclusive => AnswerKind::AlreadyExists,
+            Some(_) if !may_replace(by) => AnswerKind::Denied,
+            Some(file) if !truncate && !file.bytes.is_empty() && !CHANGES_STORED_FILES => AnswerKind::Unsupported,
+            Some(_) => AnswerKind::Ok,
             // The server notices at OPEN, or later.
-            None if directory && create && truncate && !exclusive => return vec![Answer::Ok, Answer::IsDirectory],
-            None if directory => Answer::IsDirectory,
-            None if self.stored.is_below_file(at) => {
-                return vec![if create { Answer::Ok } else { Answer::NotFound }, Answer::BelowFile];
+            None if directory && create && truncate && !exclusive => {
+                return vec![AnswerKind::Ok, AnswerKind::IsDirectory];
             }
-            None if create => Answer::Ok,
-            None => Answer::NotFound,
+            None if directory => AnswerKind::IsDirectory,
+            None if self.stored.is_below_file(at) => {
+                return vec![if create { AnswerKind::Ok } else { AnswerKind::NotFound }, AnswerKind::BelowFile];
+            }
+            None if create => AnswerKind::Ok,
+            None => AnswerKind::NotFound,
         }]
     }
 
     /// True while a session is creating the file with EXCL.
     fn is_locked(&self, at: &str) -> bool {
-        self.drafts.iter().any(|draft| draft.path == at && draft.lock == Lock::Held)
+        self.drafts.iter().any(|draft| draft.path == at && draft.lock == CreateLock::Held)
     }
 
     /// A REMOVE without a stored file ends the locks of other sessions.
     pub fn lose_locks(&mut self, at: &str) {
-        for draft in self.drafts.iter_mut().filter(|draft| draft.path == at && draft.lock == Lock::Held) {
-            draft.lock = Lock::Lost;
+        for draft in self.drafts.iter_mut().filter(|draft| draft.path == at && draft.lock == CreateLock::Held) {
+            draft.lock = CreateLock::Lost;
         }
     }
 
     /// Returns the answer to a new file of this name, if something is in its way.
-    fn blocked(&self, at: &str) -> Option<Answer> {
+    fn blocked(&self, at: &str) -> Option<AnswerKind> {
         match () {
             () if self.stored.files.contains_key(at) => None,
-            () if self.stored.is_directory(at) => Some(Answer::IsDirectory),
-            () if self.stored.is_below_file(at) => Some(Answer::BelowFile),
+            () if self.stored.is_directory(at) => Some(AnswerKind::IsDirectory),
+            () if self.stored.is_below_file(at) => Some(AnswerKind::BelowFile),
             () => None,
         }
     }
@@ -150,7 +152,7 @@ impl Promises {
             blocked,
             was_free: false,
             changed: false,
-            lock: if is_exclusive(options) { Lock::Held } else { Lock::None },
+            lock: if is_exclusive(options) { CreateLock::Held } else { CreateLock::None },
         });
     }
 
@@ -162,7 +164,7 @@ impl Promises {
         self.drafts.iter_mut().filter(|draft| draft.is(by, path)).max_by_key(|draft| draft.named)
     }
 
-    pub fn close(&self, handle: usize) -> Vec<Answer> {
+    pub fn close(&self, handle: usize) -> Vec<AnswerKind> {
         let Draft { path, poisoned, base, named, blocked, was_free, .. } = &self.drafts[handle];
         let right = self.close_in_room(handle);
         if named.is_none() || base.is_some() {
@@ -185,39 +187,43 @@ impl Promises {
     }
 
     /// Returns the errors that a WRITE may get because something is in the way of its name.
-    pub fn blocked_write(&self, handle: usize) -> Vec<Answer> {
+    pub fn blocked_write(&self, handle: usize) -> Vec<AnswerKind> {
         let draft = &self.drafts[handle];
         // The check of the name may finish as late as now.
         let blocked = draft.blocked.clone().into_iter().chain(self.blocked(draft.path));
         blocked.filter(|_| draft.base.is_none() && draft.named.is_some()).collect()
     }
 
-    fn close_in_room(&self, handle: usize) -> Vec<Answer> {
+    fn close_in_room(&self, handle: usize) -> Vec<AnswerKind> {
         let Draft { by, path, options, poisoned, base, changed, named, lock, .. } = &self.drafts[handle];
         let present = self.stored.files.get(*path);
         vec![match (present, base) {
-            _ if named.is_none() => Answer::Ok,
-            _ if *lock == Lock::Lost => Answer::LockLost,
-            _ if *poisoned => Answer::Poisoned,
-            (Some(_), _) if is_exclusive(*options) => Answer::AlreadyExists,
-            (Some(_), _) if !may_replace(*by) => Answer::Denied,
-            (_, None) => Answer::Ok,
-            (Some(present), Some(base)) if present.version == base.version => Answer::Ok,
+            _ if named.is_none() => AnswerKind::Ok,
+            _ if *lock == CreateLock::Lost => AnswerKind::LockLost,
+            _ if *poisoned => AnswerKind::Poisoned,
+            (Some(_), _) if is_exclusive(*options) => AnswerKind::AlreadyExists,
+            (Some(_), _) if !may_replace(*by) => AnswerKind::Denied,
+            (_, None) => AnswerKind::Ok,
+            (Some(present), Some(base)) if present.version == base.version => AnswerKind::Ok,
             // Equal bytes may count as the same version. An upload that changed nothing may keep the present file.
-            (Some(present), Some(base)) if present.bytes == base.bytes => return vec![Answer::Ok, Answer::Changed],
-            _ if !changed || !CHANGES_STORED_FILES => return vec![Answer::Ok, Answer::Changed, Answer::NotFound],
-            (None, _) => return vec![Answer::Changed, Answer::NotFound],
-            _ => Answer::Changed,
+            (Some(present), Some(base)) if present.bytes == base.bytes => {
+                return vec![AnswerKind::Ok, AnswerKind::Changed];
+            }
+            _ if !changed || !CHANGES_STORED_FILES => {
+                return vec![AnswerKind::Ok, AnswerKind::Changed, AnswerKind::NotFound];
+            }
+            (None, _) => return vec![AnswerKind::Changed, AnswerKind::NotFound],
+            _ => AnswerKind::Changed,
         }]
     }
 
     /// Answers to a READ of an upload. The server fetches the old bytes only now, so they must still be stored.
-    pub fn read_back(&self, handle: usize) -> Vec<Answer> {
+    pub fn read_back(&self, handle: usize) -> Vec<AnswerKind> {
         let draft = &self.drafts[handle];
         let present = self.stored.files.get(draft.path).map(|file| file.version);
         let mut right = draft.read_back();
         if draft.options.read && draft.base.as_ref().is_some_and(|base| present != Some(base.version)) {
-            right.push(Answer::Changed);
+            right.push(AnswerKind::Changed);
         }
         right
     }
@@ -243,8 +249,8 @@ impl Draft {
         self.by == by && self.path == path && self.named.is_some()
     }
 
-    fn shown(&self) -> Shown {
-        if self.poisoned { Shown::Poisoned } else { Shown::File(self.bytes.len() as u64, self.modified) }
+    fn shown(&self) -> ShownEntry {
+        if self.poisoned { ShownEntry::Poisoned } else { ShownEntry::File(self.bytes.len() as u64, self.modified) }
     }
 
     pub fn is_writable(&self) -> bool {
@@ -256,19 +262,19 @@ impl Draft {
         if self.options.append { self.bytes.len() as u64 } else { offset }
     }
 
-    pub fn write(&self, offset: u64, len: usize) -> Vec<Answer> {
+    pub fn write(&self, offset: u64, len: usize) -> Vec<AnswerKind> {
         let offset = self.place(offset);
         let (size, end) = (self.bytes.len() as u64, offset.checked_add(len as u64));
         vec![match end {
-            _ if !self.is_writable() => Answer::NotOpenForWriting,
-            _ if self.poisoned => Answer::Poisoned,
+            _ if !self.is_writable() => AnswerKind::NotOpenForWriting,
+            _ if self.poisoned => AnswerKind::Poisoned,
             // Empty data at any offset.
-            _ if len == 0 => return vec![Answer::Ok, Answer::TooLarge],
-            None => Answer::TooLarge,
-            Some(end) if end > MAX_OBJECT_BYTES => Answer::TooLarge,
-            _ if offset.saturating_sub(size) > MAX_HOLE_BYTES => Answer::HoleTooLarge,
-            _ if size > IN_MEMORY_BYTES && offset < size => return vec![Answer::Ok, Answer::Shipped],
-            _ => Answer::Ok,
+            _ if len == 0 => return vec![AnswerKind::Ok, AnswerKind::TooLarge],
+            None => AnswerKind::TooLarge,
+            Some(end) if end > MAX_OBJECT_BYTES => AnswerKind::TooLarge,
+            _ if offset.saturating_sub(size) > MAX_HOLE_BYTES => AnswerKind::HoleTooLarge,
+            _ if size > IN_MEMORY_BYTES && offset < size => return vec![AnswerKind::Ok, AnswerKind::Shipped],
+            _ => AnswerKind::Ok,
         }]
     }
 
@@ -281,25 +287,25 @@ impl Draft {
         }
     }
 
-    fn read_back(&self) -> Vec<Answer> {
+    fn read_back(&self) -> Vec<AnswerKind> {
         match self.bytes.len() as u64 {
-            _ if !self.options.read => vec![Answer::NotOpenForReading],
-            size if size > IN_MEMORY_BYTES => vec![Answer::Ok, Answer::NotReadableYet],
-            _ => vec![Answer::Ok],
+            _ if !self.options.read => vec![AnswerKind::NotOpenForReading],
+            size if size > IN_MEMORY_BYTES => vec![AnswerKind::Ok, AnswerKind::NotReadableYet],
+            _ => vec![AnswerKind::Ok],
         }
     }
 
-    pub fn resize(&self, size: u64) -> Vec<Answer> {
-        if self.is_writable() { self.resize_by_path(size) } else { vec![Answer::NotOpenForWriting] }
+    pub fn resize(&self, size: u64) -> Vec<AnswerKind> {
+        if self.is_writable() { self.resize_by_path(size) } else { vec![AnswerKind::NotOpenForWriting] }
     }
 
     /// Answers to SETSTAT by path. They don't depend on how the handle was opened.
-    fn resize_by_path(&self, size: u64) -> Vec<Answer> {
+    fn resize_by_path(&self, size: u64) -> Vec<AnswerKind> {
         match self.bytes.len() as u64 {
-            _ if self.poisoned => vec![Answer::Ok, Answer::Poisoned, Answer::Unsupported],
-            present if present != size && !CHANGES_STORED_FILES => vec![Answer::Unsupported],
-            present if present > IN_MEMORY_BYTES && size < present => vec![Answer::Ok, Answer::Shipped],
-            _ => vec![Answer::Ok],
+            _ if self.poisoned => vec![AnswerKind::Ok, AnswerKind::Poisoned, AnswerKind::Unsupported],
+            present if present != size && !CHANGES_STORED_FILES => vec![AnswerKind::Unsupported],
+            present if present > IN_MEMORY_BYTES && size < present => vec![AnswerKind::Ok, AnswerKind::Shipped],
+            _ => vec![AnswerKind::Ok],
         }
     }
 
@@ -312,8 +318,8 @@ impl Draft {
 
     /// The upload's own session removed or renamed it.
     fn release(&mut self) {
-        if self.lock == Lock::Held {
-            self.lock = Lock::None;
+        if self.lock == CreateLock::Held {
+            self.lock = CreateLock::None;
         }
     }
 
@@ -327,29 +333,29 @@ impl Draft {
 
 /// Downloads.
 impl Promises {
-    pub fn open_read(&self, at: &str) -> Answer {
+    pub fn open_read(&self, at: &str) -> AnswerKind {
         match self.stored.files.get(at) {
-            Some(_) => Answer::Ok,
-            None if self.stored.is_directory(at) => Answer::IsDirectory,
-            None => Answer::NotFound,
+            Some(_) => AnswerKind::Ok,
+            None if self.stored.is_directory(at) => AnswerKind::IsDirectory,
+            None => AnswerKind::NotFound,
         }
     }
 
     pub fn opened_read(&mut self, by: usize, path: &'static str) {
         let file = self.stored.files[path].clone();
-        self.downloads.push(Download { by, path, file });
+        self.downloads.push(OpenDownload { by, path, file });
     }
 
     /// Answers to a READ: the bytes of the opened version, or an error if that version is gone.
-    pub fn read(&self, handle: usize) -> Vec<Answer> {
-        let Download { path, file, .. } = &self.downloads[handle];
+    pub fn read(&self, handle: usize) -> Vec<AnswerKind> {
+        let OpenDownload { path, file, .. } = &self.downloads[handle];
         let is_there = self.stored.files.get(*path).is_some_and(|present| present.version == file.version);
         // Prefetched bytes may still be available.
-        if is_there { vec![Answer::Ok] } else { vec![Answer::Ok, Answer::Changed, Answer::NotFound] }
+        if is_there { vec![AnswerKind::Ok] } else { vec![AnswerKind::Ok, AnswerKind::Changed, AnswerKind::NotFound] }
     }
 }
 
-impl Download {
+impl OpenDownload {
     pub fn bytes(&self) -> &[u8] {
         &self.file.bytes
     }
@@ -358,32 +364,32 @@ impl Download {
 /// STAT and listings.
 impl Promises {
     /// Returns size and time of a file, or the time of a directory.
-    pub fn stat(&self, by: usize, at: &str) -> Result<Shown, Answer> {
+    pub fn stat(&self, by: usize, at: &str) -> Result<ShownEntry, AnswerKind> {
         if let Some(draft) = self.newest(by, at) {
-            return Ok(Shown::File(draft.bytes.len() as u64, draft.modified));
+            return Ok(ShownEntry::File(draft.bytes.len() as u64, draft.modified));
         }
         match self.stored.files.get(at) {
-            Some(file) => Ok(Shown::File(file.bytes.len() as u64, file.modified)),
-            None if self.stored.is_directory(at) => Ok(Shown::Directory(self.stored.directories.find(at))),
-            None => Err(Answer::NotFound),
+            Some(file) => Ok(ShownEntry::File(file.bytes.len() as u64, file.modified)),
+            None if self.stored.is_directory(at) => Ok(ShownEntry::Directory(self.stored.directories.find(at))),
+            None => Err(AnswerKind::NotFound),
         }
     }
 
     /// Returns the names in a directory, each with the result of its STAT.
-    pub fn list(&self, by: usize, at: &str) -> Result<BTreeMap<String, Shown>, Answer> {
+    pub fn list(&self, by: usize, at: &str) -> Result<BTreeMap<String, ShownEntry>, AnswerKind> {
         match self.stored.files.get(at) {
             _ if self.stored.is_directory(at) => Ok(self.entries(by, at)),
-            Some(_) => Err(Answer::NotDirectory),
-            None => Err(Answer::NotFound),
+            Some(_) => Err(AnswerKind::NotDirectory),
+            None => Err(AnswerKind::NotFound),
         }
     }
 
-    fn entries(&self, by: usize, at: &str) -> BTreeMap<String, Shown> {
-        let shown = |(name, file): (String, Option<&File>)| {
+    fn entries(&self, by: usize, at: &str) -> BTreeMap<String, ShownEntry> {
+        let shown = |(name, file): (String, Option<&StoredFile>)| {
             let directory = || self.stored.directories.find(&format!("{}/{name}", at.trim_end_matches('/')));
             let shown = match file {
-                Some(file) => Shown::File(file.bytes.len() as u64, file.modified),
-                None => Shown::Directory(directory()),
+                Some(file) => ShownEntry::File(file.bytes.len() as u64, file.modified),
+                None => ShownEntry::Directory(directory()),
             };
             (name, shown)
         };
@@ -401,7 +407,7 @@ impl Promises {
 
 /// A name as STAT and a listing show it.
 #[derive(Clone, Copy, Debug)]
-pub enum Shown {
+pub enum ShownEntry {
     Directory(DirectoryTime),
     /// Size and time.
     File(u64, Modified),
@@ -411,109 +417,112 @@ pub enum Shown {
 
 /// Changes of the tree.
 impl Promises {
-    pub fn deed(&self, by: usize, deed: Deed) -> Vec<Answer> {
-        match deed {
-            Deed::Mkdir(at) => vec![self.mkdir(by, at)],
-            Deed::Rmdir(at) => vec![self.rmdir(by, at)],
-            Deed::Remove(at) => vec![self.remove(by, at)],
-            Deed::Rename { source, target, replace } => self.rename(by, source, target, replace),
-            Deed::SetTimes { at, .. } => vec![self.stat(by, at).err().unwrap_or(Answer::Ok)],
-            Deed::Resize { at, size } => self.resize(by, at, size),
+    pub fn answers(&self, by: usize, operation: TreeOperation) -> Vec<AnswerKind> {
+        match operation {
+            TreeOperation::Mkdir(at) => vec![self.mkdir(by, at)],
+            TreeOperation::Rmdir(at) => vec![self.rmdir(by, at)],
+            TreeOperation::Remove(at) => vec![self.remove(by, at)],
+            TreeOperation::Rename { source, target, replace } => self.rename(by, source, target, replace),
+            TreeOperation::SetTimes { at, .. } => vec![self.stat(by, at).err().unwrap_or(AnswerKind::Ok)],
+            TreeOperation::Resize { at, size } => self.resize(by, at, size),
         }
     }
 
-    fn mkdir(&self, by: usize, at: &str) -> Answer {
+    fn mkdir(&self, by: usize, at: &str) -> AnswerKind {
         let taken = self.newest(by, at).is_some() || self.stored.files.contains_key(at) || self.stored.is_directory(at);
         match () {
-            () if taken => Answer::AlreadyExists,
-            () if self.stored.is_below_file(at) => Answer::BelowFile,
-            () => Answer::Ok,
+            () if taken => AnswerKind::AlreadyExists,
+            () if self.stored.is_below_file(at) => AnswerKind::BelowFile,
+            () => AnswerKind::Ok,
         }
     }
 
-    fn rmdir(&self, by: usize, at: &str) -> Answer {
+    fn rmdir(&self, by: usize, at: &str) -> AnswerKind {
         let is_uploading = || self.drafts.iter().any(|draft| draft.is(by, draft.path) && is_below(draft.path, at));
         match () {
-            () if at == "/" => Answer::Mounted,
-            () if self.stored.holds_something(at) => Answer::NotEmpty,
-            () if self.stored.markers.contains(at) && is_uploading() => Answer::NotEmpty,
-            () if self.stored.markers.contains(at) => Answer::Ok,
-            () if self.stored.files.contains_key(at) => Answer::NotDirectory,
-            () => Answer::NotFound,
+            () if at == "/" => AnswerKind::Mounted,
+            () if self.stored.holds_something(at) => AnswerKind::NotEmpty,
+            () if self.stored.markers.contains(at) && is_uploading() => AnswerKind::NotEmpty,
+            () if self.stored.markers.contains(at) => AnswerKind::Ok,
+            () if self.stored.files.contains_key(at) => AnswerKind::NotDirectory,
+            () => AnswerKind::NotFound,
         }
     }
 
-    fn remove(&self, by: usize, at: &str) -> Answer {
+    fn remove(&self, by: usize, at: &str) -> AnswerKind {
         match () {
-            () if at == "/" => Answer::Mounted,
-            () if self.stored.files.contains_key(at) => Answer::Ok,
-            () if self.stored.is_directory(at) => Answer::IsDirectory,
-            () if self.newest(by, at).is_some() || self.is_locked(at) => Answer::Ok,
-            () => Answer::NotFound,
+            () if at == "/" => AnswerKind::Mounted,
+            () if self.stored.files.contains_key(at) => AnswerKind::Ok,
+            () if self.stored.is_directory(at) => AnswerKind::IsDirectory,
+            () if self.newest(by, at).is_some() || self.is_locked(at) => AnswerKind::Ok,
+            () => AnswerKind::NotFound,
         }
     }
 
     /// True if this renames a directory that isn't empty.
-    pub fn renames_much(&self, deed: Deed) -> bool {
-        matches!(deed, Deed::Rename { source, .. } if !self.stored.files.contains_key(source) && self.stored.holds_something(source))
+    pub fn renames_much(&self, operation: TreeOperation) -> bool {
+        let TreeOperation::Rename { source, .. } = operation else { return false };
+        !self.stored.files.contains_key(source) && self.stored.holds_something(source)
     }
 
-    fn rename(&self, by: usize, source: &str, target: &str, replace: bool) -> Vec<Answer> {
+    fn rename(&self, by: usize, source: &str, target: &str, replace: bool) -> Vec<AnswerKind> {
         let is_stored = self.stored.files.contains_key(source) || self.stored.is_directory(source);
         let draft = self.newest(by, source).filter(|_| !is_stored);
         let is_file = self.stored.files.contains_key(source) || draft.is_some();
         let target_is_file = self.stored.files.contains_key(target);
         let is_full_directory = !is_file && self.stored.holds_something(source);
         let answer = match () {
-            () if source == "/" => Answer::Mounted,
-            () if target == "/" => Answer::AlreadyExists,
-            () if is_below(target, source) => Answer::BelowItself,
-            () if !replace && self.newest(by, target).is_some() => Answer::AlreadyExists,
+            () if source == "/" => AnswerKind::Mounted,
+            () if target == "/" => AnswerKind::AlreadyExists,
+            () if is_below(target, source) => AnswerKind::BelowItself,
+            () if !replace && self.newest(by, target).is_some() => AnswerKind::AlreadyExists,
             () if self.stored.is_below_file(target) && (draft.is_some() || !are_siblings(source, target)) => {
-                Answer::BelowFile
+                AnswerKind::BelowFile
             }
-            () if !is_file && !is_stored => Answer::NotFound,
-            () if source == target && is_stored => Answer::Ok,
-            () if is_full_directory && !RENAMES_FULL_DIRECTORIES => Answer::Unsupported,
-            () if self.stored.is_directory(target) && replace && !is_full_directory => Answer::IsDirectory,
-            () if self.stored.is_directory(target) => Answer::AlreadyExists,
-            () if target_is_file && replace && !may_replace(by) && !is_full_directory => Answer::Denied,
-            () if target_is_file && !(replace && is_file) => Answer::AlreadyExists,
+            () if !is_file && !is_stored => AnswerKind::NotFound,
+            () if source == target && is_stored => AnswerKind::Ok,
+            () if is_full_directory && !RENAMES_FULL_DIRECTORIES => AnswerKind::Unsupported,
+            () if self.stored.is_directory(target) && replace && !is_full_directory => AnswerKind::IsDirectory,
+            () if self.stored.is_directory(target) => AnswerKind::AlreadyExists,
+            () if target_is_file && replace && !may_replace(by) && !is_full_directory => AnswerKind::Denied,
+            () if target_is_file && !(replace && is_file) => AnswerKind::AlreadyExists,
             () => match draft {
-                Some(draft) if draft.base.is_some() => Answer::NotFound,
+                Some(draft) if draft.base.is_some() => AnswerKind::NotFound,
                 // S3 may already hold a part under the old name.
-                Some(draft) if draft.bytes.len() as u64 > IN_MEMORY_BYTES => return vec![Answer::Ok, Answer::NotFound],
-                _ => Answer::Ok,
+                Some(draft) if draft.bytes.len() as u64 > IN_MEMORY_BYTES => {
+                    return vec![AnswerKind::Ok, AnswerKind::NotFound];
+                }
+                _ => AnswerKind::Ok,
             },
         };
         vec![answer]
     }
 
-    fn resize(&self, by: usize, at: &str, size: u64) -> Vec<Answer> {
+    fn resize(&self, by: usize, at: &str, size: u64) -> Vec<AnswerKind> {
         match (self.newest(by, at), self.stored.files.get(at)) {
             (Some(draft), _) => draft.resize_by_path(size),
             (None, Some(file)) if file.bytes.len() as u64 != size && !CHANGES_STORED_FILES => {
-                vec![Answer::Unsupported]
+                vec![AnswerKind::Unsupported]
             }
-            (None, Some(file)) if file.bytes.len() as u64 != size && !may_replace(by) => vec![Answer::Denied],
-            (None, Some(_)) => vec![Answer::Ok],
-            (None, None) if self.stored.is_directory(at) => vec![Answer::IsDirectory],
-            (None, None) => vec![Answer::NotFound],
+            (None, Some(file)) if file.bytes.len() as u64 != size && !may_replace(by) => vec![AnswerKind::Denied],
+            (None, Some(_)) => vec![AnswerKind::Ok],
+            (None, None) if self.stored.is_directory(at) => vec![AnswerKind::IsDirectory],
+            (None, None) => vec![AnswerKind::NotFound],
         }
     }
 
-    /// Applies the effects of a successful deed.
-    pub fn done(&mut self, by: usize, deed: Deed) {
-        match deed {
-            Deed::Mkdir(at) => {
+    /// Applies the effects of a successful operation.
+    pub fn done(&mut self, by: usize, operation: TreeOperation) {
+        match operation {
+            TreeOperation::Mkdir(at) => {
                 self.stored.markers.insert(at.to_owned());
                 self.stored.directories.clear(at);
             }
-            Deed::Rmdir(at) => {
+            TreeOperation::Rmdir(at) => {
                 self.stored.markers.remove(at);
                 self.stored.directories.clear(at);
             }
-            Deed::Remove(at) => {
+            TreeOperation::Remove(at) => {
                 let is_stored = self.stored.files.remove(at).is_some();
                 match self.newest_mut(by, at) {
                     _ if is_stored => {}
@@ -524,8 +533,8 @@ impl Promises {
                     None => self.lose_locks(at),
                 }
             }
-            Deed::Rename { source, target, replace } => self.renamed(by, source, target, replace),
-            Deed::SetTimes { at, modified } => {
+            TreeOperation::Rename { source, target, replace } => self.renamed(by, source, target, replace),
+            TreeOperation::SetTimes { at, modified } => {
                 if let Some(draft) = self.newest_mut(by, at) {
                     draft.modified = Modified::Set(modified);
                 } else if let Some(file) = self.stored.files.get_mut(at) {
@@ -534,7 +543,7 @@ impl Promises {
                     self.stored.directories.set(at, modified);
                 }
             }
-            Deed::Resize { at, size } => {
+            TreeOperation::Resize { at, size } => {
                 if let Some(draft) = self.newest_mut(by, at) {
                     // A failed upload stores nothing.
                     if !draft.poisoned {
@@ -572,8 +581,8 @@ fn are_siblings(one: &str, other: &str) -> bool {
     one.rsplit_once('/').map(|(outer, _)| outer) == other.rsplit_once('/').map(|(outer, _)| outer)
 }
 
-impl Deed {
-    /// Returns the names that the deed may change.
+impl TreeOperation {
+    /// Returns the names that the operation may change.
     pub fn paths(self) -> Vec<&'static str> {
         match self {
             Self::Rename { source, target, .. } => vec![source, target],

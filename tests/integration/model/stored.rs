@@ -1,6 +1,6 @@
 //! The stored state: files and markers, as in S3. Directories follow from both.
 
-use super::directories::DirectoryTimes;
+use super::directories::KnownDirectoryTimes;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -8,15 +8,15 @@ use std::{
 use wharfinger::store::MemoryBucket;
 
 #[derive(Clone, Debug, Default)]
-pub struct Stored {
-    pub files: BTreeMap<String, File>,
+pub struct StoredTree {
+    pub files: BTreeMap<String, StoredFile>,
     pub markers: BTreeSet<String>,
-    pub directories: DirectoryTimes,
+    pub directories: KnownDirectoryTimes,
     versions: u64,
 }
 
 #[derive(Clone, Debug)]
-pub struct File {
+pub struct StoredFile {
     pub bytes: Arc<Vec<u8>>,
     pub modified: Modified,
     /// Changes with every upload.
@@ -44,10 +44,10 @@ impl Modified {
     }
 }
 
-impl Stored {
+impl StoredTree {
     pub fn put(&mut self, path: &str, bytes: Arc<Vec<u8>>, modified: Modified) {
         self.versions += 1;
-        self.files.insert(path.to_owned(), File { bytes, modified, version: self.versions });
+        self.files.insert(path.to_owned(), StoredFile { bytes, modified, version: self.versions });
     }
 
     pub fn is_directory(&self, path: &str) -> bool {
@@ -74,7 +74,7 @@ impl Stored {
     }
 
     /// Returns the names in a directory. `None` is a directory. If a name is both, the file is shown.
-    pub fn entries(&self, directory: &str) -> BTreeMap<String, Option<&File>> {
+    pub fn entries(&self, directory: &str) -> BTreeMap<String, Option<&StoredFile>> {
         let mut entries = BTreeMap::new();
         for path in self.files.keys().chain(&self.markers).filter(|path| is_below(path, directory)) {
             let rest = &path[directory.trim_end_matches('/').len() + 1..];

@@ -1,6 +1,6 @@
 //! Clients of sessions with a role: how long they serve, and that a changed storage is used at once.
 
-use super::{Account, S3Buckets, Way, scope};
+use super::{S3Buckets, TenantAccount, Way, scope};
 use std::time::Duration;
 use wharfinger::{
     cloud::{Bounds, BucketSource as _, Scope},
@@ -10,7 +10,7 @@ use wharfinger::{
 
 #[tokio::test]
 async fn a_client_in_use_outlives_its_place_in_the_cache() {
-    let account = Account::open().await;
+    let account = TenantAccount::open().await;
     let bounds = Bounds { idle: Duration::ZERO, ..Bounds::default() };
     let buckets = S3Buckets::with_bounds(scope::tenants([("acme", account.storage())]), bounds);
     let way = Way::new("acme", "alice", "in/");
@@ -25,7 +25,7 @@ async fn a_client_in_use_outlives_its_place_in_the_cache() {
 
 #[tokio::test]
 async fn a_changed_storage_is_used_from_the_next_operation_on() {
-    let account = Account::open().await;
+    let account = TenantAccount::open().await;
     let tenants = scope::tenants([("acme", account.storage())]);
     let buckets = S3Buckets::new(std::sync::Arc::clone(&tenants));
     let way = Way::new("acme", "alice", "in/");
@@ -47,7 +47,7 @@ async fn a_changed_storage_is_used_from_the_next_operation_on() {
 
 #[tokio::test]
 async fn a_mount_outside_the_prefix_that_the_tenant_has_now_is_refused() {
-    let account = Account::open().await;
+    let account = TenantAccount::open().await;
     let tenants = scope::tenants([("acme", account.storage())]);
     let buckets = S3Buckets::new(std::sync::Arc::clone(&tenants));
     let way = Way::new("acme", "alice", "in/");

@@ -1,6 +1,8 @@
 //! Few requests to STS, and each with an external ID and a session policy.
 
-use super::{Account, EXTERNAL_ID, Key, Permissions, Policy, ROLE, S3Buckets, Sftp, Way, buckets, demo, scope};
+use super::{
+    EXTERNAL_ID, KeyFile, Permissions, Policy, ROLE, S3Buckets, Sftp, TenantAccount, Way, buckets, demo, scope,
+};
 use futures_util::{
     StreamExt,
     future::join_all,
@@ -11,7 +13,7 @@ use wharfinger::{account::Permission, demo::Demo};
 
 #[tokio::test]
 async fn every_assume_role_carries_the_external_id_and_a_policy_for_the_mount() {
-    let account = Account::open().await;
+    let account = TenantAccount::open().await;
     let buckets = buckets(account.storage());
     for (user, prefix) in [("alice", "in/"), ("alice", "out/"), ("bob", "in/")] {
         Way::new("acme", user, prefix).go(&buckets).await.unwrap();
@@ -36,7 +38,7 @@ async fn every_assume_role_carries_the_external_id_and_a_policy_for_the_mount() 
 #[tokio::test]
 async fn tags_and_source_identity_go_where_the_tenants_file_says_so() {
     let actions = r#""sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity""#;
-    let account = Account::trusting("arn:aws:iam::111122223333:user/server", actions).await;
+    let account = TenantAccount::trusting("arn:aws:iam::111122223333:user/server", actions).await;
     let mut storage = account.storage();
     let role = storage.credentials.role.as_mut().unwrap();
     (role.session_tags, role.source_identity) = (true, true);
@@ -49,7 +51,7 @@ async fn tags_and_source_identity_go_where_the_tenants_file_says_so() {
 
 #[tokio::test]
 async fn who_needs_the_same_shares_it() {
-    let account = Account::open().await;
+    let account = TenantAccount::open().await;
     let buckets = buckets(account.storage());
     let ways: Vec<Way> = (0..100).map(|_| Way::new("acme", "alice", "in/")).collect();
     for gone in join_all(ways.iter().map(|way| way.go(&buckets))).await {
@@ -70,7 +72,7 @@ async fn who_needs_the_same_shares_it() {
 async fn a_thousand_sessions_of_a_tenant_make_one_assume_role() {
     const CONNECTIONS: usize = 100;
     const CHANNELS: usize = 10;
-    let key = Key::new();
+    let key = KeyFile::new();
     let demo = Demo::start(0, None, &[key.public()]).await.unwrap();
     let address = demo.address();
     let watch = demo::Watch::of(&demo);
@@ -99,7 +101,7 @@ async fn a_thousand_sessions_of_a_tenant_make_one_assume_role() {
 #[tokio::test]
 async fn two_hundred_tenants_share_one_http_client() {
     const TENANTS: usize = 200;
-    let account = Account::open().await;
+    let account = TenantAccount::open().await;
     let names: Vec<String> = (0..TENANTS).map(|number| format!("tenant-{number}")).collect();
     let storages = names.iter().map(|name| (name.as_str(), account.storage()));
     let buckets = S3Buckets::new(scope::tenants(storages));
@@ -109,7 +111,7 @@ async fn two_hundred_tenants_share_one_http_client() {
     assert_eq!(account.asked(), TENANTS);
     // A separate client would open its own connections: one for STS and one for S3.
     assert_eq!(account.s3.connections(), 1, "one after the other");
-    let account = Account::open().await;
+    let account = TenantAccount::open().await;
     let storages = names.iter().map(|name| (name.as_str(), account.storage()));
     let buckets = S3Buckets::new(scope::tenants(storages));
     let all = stream::iter(&names).for_each_concurrent(8, async |name| {

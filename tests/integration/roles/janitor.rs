@@ -1,6 +1,6 @@
 //! The janitor has its own credentials to abort open uploads. It recognizes the server's uploads by their initiators.
 
-use super::{Account, Way, buckets};
+use super::{TenantAccount, Way, buckets};
 use wharfinger::{
     cloud::{BucketSource as _, Scope},
     name::Prefix,
@@ -13,7 +13,7 @@ fn below(prefix: &str) -> Prefix {
 
 #[tokio::test]
 async fn the_janitor_finds_the_uploads_of_our_users_and_aborts_them() {
-    let account = Account::open().await;
+    let account = TenantAccount::open().await;
     let buckets = buckets(account.storage());
     let way = Way::new("acme", "alice", "in/");
     let Way { tenant, user, prefix, permissions } = &way;
@@ -35,7 +35,7 @@ async fn the_janitor_finds_the_uploads_of_our_users_and_aborts_them() {
 #[tokio::test]
 async fn the_janitors_sessions_are_few_and_bear_its_name() {
     let actions = r#""sts:AssumeRole", "sts:TagSession""#;
-    let account = Account::trusting("arn:aws:iam::111122223333:user/server", actions).await;
+    let account = TenantAccount::trusting("arn:aws:iam::111122223333:user/server", actions).await;
     let mut storage = account.storage();
     storage.credentials.role.as_mut().unwrap().session_tags = true;
     let buckets = buckets(storage);
@@ -55,7 +55,7 @@ async fn the_janitors_sessions_are_few_and_bear_its_name() {
 
 #[tokio::test]
 async fn where_there_is_no_role_there_is_nothing_to_know_ours_by() {
-    let account = Account::open().await;
+    let account = TenantAccount::open().await;
     let mut storage = account.storage();
     storage.credentials.role = None;
     let buckets = buckets(storage);

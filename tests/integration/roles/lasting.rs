@@ -1,6 +1,6 @@
 //! Transfers survive expired credentials and failures of STS.
 
-use super::{CancellationToken, Demo, JoinHandle, Key, Sftp, SocketAddr, demo::Watch};
+use super::{CancellationToken, Demo, JoinHandle, KeyFile, Sftp, SocketAddr, demo::Watch};
 use russh_sftp::{
     client::error::Error,
     protocol::{FileAttributes, OpenFlags},
@@ -25,7 +25,7 @@ struct Tenancy {
 
 impl Tenancy {
     async fn begin() -> Self {
-        let key = Key::new();
+        let key = KeyFile::new();
         let demo = Demo::start(0, None, &[key.public()]).await.unwrap();
         let (address, watch): (SocketAddr, _) = (demo.address(), Watch::of(&demo));
         watch.s3().set_session_lifetime(Some(LIFETIME));

@@ -9,7 +9,7 @@ mod refused;
 
 use crate::support::{
     demo, scope,
-    sftp::{Key, Sftp},
+    sftp::{KeyFile, Sftp},
 };
 use std::net::SocketAddr;
 use tokio::task::JoinHandle;
@@ -29,12 +29,12 @@ use wharfinger::{
 const EXTERNAL_ID: &str = "wh-5d0a1c77";
 const ROLE: &str = "arn:aws:iam::444455556666:role/wharfinger";
 
-/// A customer's account with a bucket, and a role that trusts the vendor's server.
-pub struct Account {
+/// A tenant's AWS account with a bucket, and a role that trusts the vendor's server.
+pub struct TenantAccount {
     pub s3: s3::Running,
 }
 
-impl Account {
+impl TenantAccount {
     pub async fn open() -> Self {
         Self::trusting("arn:aws:iam::111122223333:user/server", r#""sts:AssumeRole""#).await
     }

@@ -1,6 +1,6 @@
 //! The role can't be assumed: the log tells the operator how to fix it, and the user gets a plain sentence.
 
-use super::{Account, BaseCredentials, ROLE, Way, buckets, store};
+use super::{BaseCredentials, ROLE, TenantAccount, Way, buckets, store};
 use std::sync::Arc;
 use wharfinger::{
     account::{Mounts, Permissions, Secret, Storage, Tenant, User},
@@ -18,13 +18,13 @@ async fn operator_hears(storage: Storage) -> String {
     }
 }
 
-fn with_role(account: &Account, change: impl FnOnce(&mut wharfinger::account::Role)) -> Storage {
+fn with_role(account: &TenantAccount, change: impl FnOnce(&mut wharfinger::account::Role)) -> Storage {
     let mut storage = account.storage();
     change(storage.credentials.role.as_mut().unwrap());
     storage
 }
 
-fn with_key(account: &Account, access_key_id: &str, secret: &str) -> Storage {
+fn with_key(account: &TenantAccount, access_key_id: &str, secret: &str) -> Storage {
     let mut storage = account.storage();
     let secret_access_key = Secret::from(secret.to_owned());
     storage.credentials.base = BaseCredentials::Static { access_key_id: access_key_id.to_owned(), secret_access_key };
@@ -33,7 +33,7 @@ fn with_key(account: &Account, access_key_id: &str, secret: &str) -> Storage {
 
 #[tokio::test]
 async fn a_wrong_external_id_lets_nobody_in_and_the_points_to_check_are_said() {
-    let account = Account::open().await;
+    let account = TenantAccount::open().await;
     let said = operator_hears(with_role(&account, |role| role.external_id = "wh-another".parse().unwrap())).await;
     assert!(said.starts_with(&format!("{ROLE} can't be assumed, and across accounts AWS doesn't say why")), "{said}");
     assert!(said.contains("sts:ExternalId") && said.contains("arn:aws:iam::111122223333:user/server"), "{said}");
@@ -43,8 +43,8 @@ async fn a_wrong_external_id_lets_nobody_in_and_the_points_to_check_are_said() {
 
 #[tokio::test]
 async fn each_other_cause_has_its_sentence() {
-    let account = Account::open().await;
-    let stranger = Account::trusting("arn:aws:iam::111122223333:user/somebody", r#""sts:AssumeRole""#).await;
+    let account = TenantAccount::open().await;
+    let stranger = TenantAccount::trusting("arn:aws:iam::111122223333:user/somebody", r#""sts:AssumeRole""#).await;
     assert!(
         operator_hears(stranger.storage()).await.contains("its trust policy allows sts:AssumeRole to the principal")
     );
@@ -65,14 +65,14 @@ async fn each_other_cause_has_its_sentence() {
 
 #[tokio::test]
 async fn within_one_account_aws_says_which_policy_it_was() {
-    let account = Account::open().await;
+    let account = TenantAccount::open().await;
     let said = operator_hears(with_key(&account, "nobody", "secret")).await;
     assert!(said.contains(ROLE) && said.contains("sts:AssumeRole"), "{said}");
 }
 
 #[tokio::test]
 async fn a_role_that_is_mended_is_assumed_without_a_restart() {
-    let account = Account::open().await;
+    let account = TenantAccount::open().await;
     account.s3.fail("AssumeRole", Failure::AccessDenied, 1);
     let (buckets, way) = (buckets(account.storage()), Way::new("acme", "alice", "in/"));
     assert!(way.go(&buckets).await.is_err());
@@ -86,7 +86,7 @@ async fn a_role_that_is_mended_is_assumed_without_a_restart() {
 
 #[tokio::test]
 async fn the_user_hears_no_arn_and_no_account() {
-    let account = Account::open().await;
+    let account = TenantAccount::open().await;
     let storage = with_role(&account, |role| role.external_id = "wh-another".parse().unwrap());
     let user = User {
         name: "alice".parse().unwrap(),

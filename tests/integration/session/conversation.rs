@@ -392,7 +392,7 @@ async fn a_file_that_is_taken_for_a_directory_is_none() {
     wharf.bucket.insert("acme/file", "abc");
     let mut client = wharf.connect().await;
     let list = client.send(request::open_dir("/file")).await;
-    let none = Refusal { code: StatusCode::NoSuchFile, sentence: "this is not a directory".into() };
+    let none = StatusError { code: StatusCode::NoSuchFile, sentence: "this is not a directory".into() };
     assert_eq!(client.handle(list).await.unwrap_err(), none);
     assert_eq!(client.order(request::rmdir("/file")).await.unwrap_err(), none);
 }
@@ -442,7 +442,7 @@ async fn handles_that_are_not_open_do_nothing() {
             client.order(request::read_dir(handle)).await,
             client.order(request::copy((&open, 0), 0, (handle, 0))).await,
         ] {
-            let refused = Refusal { code: StatusCode::Failure, sentence: "this handle is not open".into() };
+            let refused = StatusError { code: StatusCode::Failure, sentence: "this handle is not open".into() };
             assert_eq!(outcome, Err(refused), "{handle:?}");
         }
     }

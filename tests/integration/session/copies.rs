@@ -1,7 +1,7 @@
 //! COPY-DATA: the copied bytes, the cost, and that a failed copy stores nothing.
 
 use super::{
-    harness::{Client, Wharf},
+    harness::{SftpClient, Wharf},
     *,
 };
 use bytes::Bytes;
@@ -18,7 +18,7 @@ const CHANGED: &str = "the file that is copied was changed by another writer in 
 const POISONED: &str = "an earlier write failed, so nothing was stored: upload the file again";
 
 /// Starts a server with `content` in `/a`, and a client that has asked for its size, as OpenSSH does, and opened it.
-async fn with_source(content: impl Into<Bytes>) -> (Wharf, Client, Handle) {
+async fn with_source(content: impl Into<Bytes>) -> (Wharf, SftpClient, Handle) {
     let wharf = Wharf::start();
     wharf.bucket.insert("acme/a", content);
     let mut client = wharf.connect().await;
@@ -34,12 +34,12 @@ fn sent_bytes(wharf: &Wharf) -> u64 {
     wharf.bucket.requests().iter().map(|request| request.sent_bytes).sum()
 }
 
-fn failure(sentence: &str) -> Outcome<()> {
-    Err(Refusal { code: StatusCode::Failure, sentence: sentence.into() })
+fn failure(sentence: &str) -> SftpResult<()> {
+    Err(StatusError { code: StatusCode::Failure, sentence: sentence.into() })
 }
 
 /// Checks that the target of a failed copy isn't stored.
-async fn assert_given_up(wharf: &Wharf, mut client: Client, target: &Handle) {
+async fn assert_given_up(wharf: &Wharf, mut client: SftpClient, target: &Handle) {
     assert_eq!(client.close(target).await, failure(POISONED));
     assert_eq!(wharf.bucket.bytes("acme/b"), None);
     client.vanish();
@@ -120,7 +120,7 @@ async fn files_are_joined_by_s3_and_go_on_with_what_is_written() {
 // S114: A copy of the length 0 continues to the end of its source. One of more bytes than the source has copies …
 #[tokio::test(start_paused = true)]
 async fn lengths_and_offsets_say_which_bytes_go_where() {
-    let ended = || Err(Refusal { code: StatusCode::Eof, sentence: "end of file".into() });
+    let ended = || Err(StatusError { code: StatusCode::Eof, sentence: "end of file".into() });
     for (source_offset, length, target_offset, outcome, stored) in [
         (0, 0, 0, Ok(()), "the bytes"),
         (4, 0, 0, Ok(()), "bytes"),

@@ -2,7 +2,7 @@
 //! memory for prefetched bytes is bounded.
 
 use super::{
-    harness::{Client, Wharf},
+    harness::{SftpClient, Wharf},
     *,
 };
 use bytes::Bytes;
@@ -25,7 +25,7 @@ const PARAMIKO_BYTES: u32 = 32_768;
 const MOST_HELD_BYTES: u64 = 44 << 20;
 
 /// Sends `count` consecutive READs of `length`, and receives no reply.
-async fn prefetch(client: &mut Client, handle: &Handle, count: u32, length: u32) -> Vec<u32> {
+async fn prefetch(client: &mut SftpClient, handle: &Handle, count: u32, length: u32) -> Vec<u32> {
     let mut ids = Vec::new();
     for number in 0..count {
         ids.push(client.send(request::read(handle, u64::from(number) * u64::from(length), length)).await);
@@ -38,7 +38,7 @@ fn sparse(budget_bytes: u64, sparse_bytes: u64) -> Wharf {
 }
 
 /// Checks that the client can still upload and download other files.
-async fn assert_works(client: &mut Client) {
+async fn assert_works(client: &mut SftpClient) {
     let content = content(3, 9 * MIB);
     client.put("/beside", &content).await.unwrap();
     assert!(client.fetch("/beside").await.unwrap() == content);

@@ -26,7 +26,7 @@ fn begin_outage(wharf: &Wharf) {
 }
 
 /// Uploads as curl does, which ignores CLOSE's answer.
-async fn put_and_forget(client: &mut Client, path: &str) -> Outcome<()> {
+async fn put_and_forget(client: &mut SftpClient, path: &str) -> SftpResult<()> {
     let handle = client.open(path, CREATE).await?;
     client.write(&handle, 0, ABC).await?;
     let _ = client.close(&handle).await;
@@ -41,7 +41,7 @@ async fn a_client_that_does_not_look_at_close_hears_of_it_at_its_second_file() {
     begin_outage(&wharf);
     put_and_forget(&mut client, "/a").await.unwrap();
     let sentence = "the storage did not take the last upload: the storage is overloaded, try again later".to_owned();
-    let refused = Err(Refusal { code: StatusCode::Failure, sentence });
+    let refused = Err(StatusError { code: StatusCode::Failure, sentence });
     for client in [&mut client, &mut another] {
         assert_eq!(put_and_forget(client, "/b").await, refused);
         // flock creates its file with CREAT alone.
@@ -79,7 +79,7 @@ async fn a_client_that_is_denied_in_a_loop_hears_of_it_and_the_others_go_on() {
     assert!(
         refusals
             .iter()
-            .all(|refusal| *refusal == Refusal { code: StatusCode::PermissionDenied, sentence: sentence.clone() })
+            .all(|refusal| *refusal == StatusError { code: StatusCode::PermissionDenied, sentence: sentence.clone() })
     );
 }
 

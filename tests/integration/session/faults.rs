@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    faults::catalogue::{Outage, REQUEST_ID, faults_of},
+    faults::catalogue::{REQUEST_ID, StorageOutage, faults_of},
     support::partials::{can_go_on, clear_away},
 };
 use bytes::Bytes;
@@ -22,20 +22,20 @@ const PATIENCE: Duration = Duration::from_mins(15);
 const ABC: Bytes = Bytes::from_static(b"abc");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
+enum ClientOperation {
     Put(usize),
     Fetch,
     List,
     Rename,
     Remove,
 }
-use Deed::*;
+use ClientOperation::*;
 
-impl Deed {
+impl ClientOperation {
     const ALL: [Self; 6] = [Put(3), Put(9 * MIB), Fetch, List, Rename, Remove];
 
-    /// Performs the deed as a client that stops at the first error.
-    async fn run(self, client: &mut Client) -> Outcome<()> {
+    /// Performs the operation as a client that stops at the first error.
+    async fn run(self, client: &mut SftpClient) -> SftpResult<()> {
         match self {
             Put(size) => put(client, &content(2, size)).await,
             Fetch => client.fetch("/old").await.map(|bytes| assert_eq!(bytes, ABC)),
@@ -52,9 +52,9 @@ impl Deed {
     }
 }
 
-/// Uploads a file. Unlike [`Client::put`] it closes its handle after an error, as real clients do. That CLOSE must
+/// Uploads a file. Unlike [`SftpClient::put`] it closes its handle after an error, as real clients do. That CLOSE must
 /// fail.
-async fn put(client: &mut Client, content: &Bytes) -> Outcome<()> {
+async fn put(client: &mut SftpClient, content: &Bytes) -> SftpResult<()> {
     let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
     let handle = client.open("/new", flags).await?;
     let written = client.write_all(&handle, 0, content).await;
@@ -73,29 +73,29 @@ fn wharf() -> Wharf {
     wharf
 }
 
-/// Returns the objects after a deed without faults, and the requests that it took.
-async fn ideal(deed: Deed) -> (BTreeMap<String, Bytes>, Vec<Step>) {
+/// Returns the objects after a operation without faults, and the requests that it took.
+async fn ideal(operation: ClientOperation) -> (BTreeMap<String, Bytes>, Vec<Step>) {
     let wharf = wharf();
-    deed.run(&mut wharf.connect().await).await.unwrap();
+    operation.run(&mut wharf.connect().await).await.unwrap();
     (stored(&wharf), wharf.faulty.steps())
 }
 
-/// Performs `deed` in a session whose storage has `fault` at `aim`, then ends the session and checks the remains.
-async fn attempt(deed: Deed, aim: Aim, fault: Fault, after: &BTreeMap<String, Bytes>, what: &str) {
+/// Performs `operation` in a session whose storage has `fault` at `aim`, then ends the session and checks the remains.
+async fn attempt(operation: ClientOperation, aim: Aim, fault: Fault, after: &BTreeMap<String, Bytes>, what: &str) {
     let wharf = wharf();
     let before = stored(&wharf);
     wharf.faulty.meet(aim, fault);
     let mut client = wharf.connect().await;
     // No time-out here: the harness's client has a shorter one.
-    match deed.run(&mut client).await {
+    match operation.run(&mut client).await {
         Ok(()) => assert!(stored(&wharf) == *after, "{what}: OK, and stored is {:?}", wharf.bucket.keys()),
-        Err(Refusal { sentence, .. }) => {
+        Err(StatusError { sentence, .. }) => {
             let secret = [REQUEST_ID, "acme", "arn:"].iter().any(|secret| sentence.contains(secret));
             assert!(!secret && sentence.contains(' '), "{what}: the client hears {sentence:?}");
         }
     }
     let both = before.iter().chain(after).map(|(key, bytes)| (key.clone(), bytes.clone())).collect();
-    let whole = [&before, after].contains(&&stored(&wharf)) || deed == Rename && stored(&wharf) == both;
+    let whole = [&before, after].contains(&&stored(&wharf)) || operation == Rename && stored(&wharf) == both;
     assert!(whole, "{what}: stored is {:?}", wharf.bucket.keys());
     client.vanish();
     timeout(PATIENCE, wharf.drained()).await.unwrap_or_else(|_| panic!("{what}: the session never ends"));
@@ -116,12 +116,12 @@ async fn attempt(deed: Deed, aim: Aim, fault: Fault, after: &BTreeMap<String, By
 
 #[tokio::test(start_paused = true)]
 async fn clients_hear_a_sentence_and_lose_nothing_whatever_fails() {
-    for deed in Deed::ALL {
-        let (after, steps) = ideal(deed).await;
+    for operation in ClientOperation::ALL {
+        let (after, steps) = ideal(operation).await;
         for step in steps {
             for (name, fault) in faults_of(step.verb) {
                 if !matches!(fault, Fault::Silent | Fault::SilentWhenDone | Fault::BodyStalls { .. }) {
-                    attempt(deed, Aim::At(step), fault, &after, &format!("{deed:?}, {step:?}, {name}")).await;
+                    attempt(operation, Aim::At(step), fault, &after, &format!("{operation:?}, {step:?}, {name}")).await;
                 }
             }
         }
@@ -130,14 +130,14 @@ async fn clients_hear_a_sentence_and_lose_nothing_whatever_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn outages_end_with_a_sentence() {
-    for deed in Deed::ALL {
-        let (after, steps) = ideal(deed).await;
+    for operation in ClientOperation::ALL {
+        let (after, steps) = ideal(operation).await;
         for first in 1..=steps.len() {
-            for (name, outage) in Outage::ALL {
+            for (name, outage) in StorageOutage::ALL {
                 let fault = outage.fault();
                 if !matches!(fault, Fault::Silent) {
-                    let what = format!("{deed:?}, from request {first} on, {name}");
-                    attempt(deed, Aim::From(first), fault, &after, &what).await;
+                    let what = format!("{operation:?}, from request {first} on, {name}");
+                    attempt(operation, Aim::From(first), fault, &after, &what).await;
                 }
             }
         }

@@ -57,7 +57,7 @@ async fn replies_are_filled_across_the_pages_of_a_listing() {
         let read = client.send(request::read_dir(&directory)).await;
         match client.names(read).await {
             Ok(names) => replies.push(names.len()),
-            Err(Refusal { code, .. }) => break assert_eq!(code, StatusCode::Eof),
+            Err(StatusError { code, .. }) => break assert_eq!(code, StatusCode::Eof),
         }
     }
     // 32 KiB hold 277 names of 7 bytes, with long names of 63 bytes and 48 bytes for the rest.
@@ -84,7 +84,7 @@ fn a_million_names_are_listed_in_constant_memory() {
                     assert!(names.iter().zip(given..).all(|(name, place)| is_name(name, place)), "{given}: {names:?}");
                     given += names.len();
                 }
-                Err(Refusal { code, .. }) => break assert_eq!(code, StatusCode::Eof),
+                Err(StatusError { code, .. }) => break assert_eq!(code, StatusCode::Eof),
             }
             assert!(wharf.sparse.listed() <= given + 2 * PAGE_NAMES, "{} after {given}", wharf.sparse.listed());
             if given < WARM_NAMES {

@@ -1,7 +1,7 @@
 //! Two channels that create one file with EXCL, as programs do that use a file as a lock.
 
 use super::{
-    harness::{CREATE, Client, Outcome, Refusal, Wharf},
+    harness::{CREATE, SftpClient, SftpResult, StatusError, Wharf},
     *,
 };
 use std::time::Duration;
@@ -11,15 +11,15 @@ use wharfinger::sftp::{
     wire::{Attrs, Handle, OpenFlags, StatusCode},
 };
 
-async fn lock(client: &mut Client) -> Outcome<Handle> {
+async fn lock(client: &mut SftpClient) -> SftpResult<Handle> {
     client.open("/lock", CREATE | OpenFlags::EXCLUSIVE).await
 }
 
-fn failure(sentence: &str) -> Refusal {
-    Refusal { code: StatusCode::Failure, sentence: sentence.into() }
+fn failure(sentence: &str) -> StatusError {
+    StatusError { code: StatusCode::Failure, sentence: sentence.into() }
 }
 
-async fn assert_refused(client: &mut Client) {
+async fn assert_refused(client: &mut SftpClient) {
     let refused = lock(client).await.unwrap_err();
     assert_eq!(refused, failure("a file or directory of this name exists already"));
 }

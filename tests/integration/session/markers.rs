@@ -1,7 +1,7 @@
 //! A marker never appears before its data, whichever request S3 delays, and never without its data.
 
 use super::{
-    harness::{CREATE, Client, Setup, Wharf, content},
+    harness::{CREATE, Setup, SftpClient, Wharf, content},
     *,
 };
 use std::{collections::HashMap, time::Duration};
@@ -17,25 +17,25 @@ use wharfinger::{
 const DATA: &str = "acme/data";
 
 /// Opens and writes a file, then sends its CLOSE without waiting for the reply.
-async fn closing(client: &mut Client, path: &str) -> u32 {
+async fn closing(client: &mut SftpClient, path: &str) -> u32 {
     let handle = open_with(client, path, 3).await;
     client.send(request::close(&handle)).await
 }
 
-async fn open_with(client: &mut Client, path: &str, bytes: usize) -> Handle {
+async fn open_with(client: &mut SftpClient, path: &str, bytes: usize) -> Handle {
     let handle = client.create(path).await;
     client.write_all(&handle, 0, &content(1, bytes)).await.unwrap();
     handle
 }
 
 /// Sends every kind of request that creates or removes a name, without waiting for replies.
-async fn changes(client: &mut Client) -> [u32; 5] {
+async fn changes(client: &mut SftpClient) -> [u32; 5] {
     let marker = closing(client, "/data.done").await;
     let [made, renamed, gone, removed] = changes_of_names(client).await;
     [marker, made, renamed, gone, removed]
 }
 
-async fn changes_of_names(client: &mut Client) -> [u32; 4] {
+async fn changes_of_names(client: &mut SftpClient) -> [u32; 4] {
     [
         client.send(request::mkdir("/made")).await,
         client.send(request::rename("/old", "/new")).await,

@@ -2,7 +2,7 @@
 //! without using it loses that memory to other uploads.
 
 use super::{
-    harness::{CREATE, Client, Wharf},
+    harness::{CREATE, SftpClient, Wharf},
     *,
 };
 use bytes::Bytes;
@@ -27,7 +27,7 @@ fn with_budget(budget_bytes: u64) -> Wharf {
 }
 
 /// One of many uploads on a channel.
-struct Transfer {
+struct ConcurrentUpload {
     number: u8,
     handle: Option<Handle>,
     rest: Bytes,
@@ -35,11 +35,11 @@ struct Transfer {
 }
 
 /// Uploads all files concurrently, each as fast as its replies arrive.
-async fn upload_all(client: &mut Client, opens_first: bool) {
-    let mut waiting: HashMap<u32, Transfer> = HashMap::new();
+async fn upload_all(client: &mut SftpClient, opens_first: bool) {
+    let mut waiting: HashMap<u32, ConcurrentUpload> = HashMap::new();
     let mut numbers = 0..UPLOADS;
     let mut writes: HashMap<u32, u8> = HashMap::new();
-    let mut open: HashMap<u8, Transfer> = HashMap::new();
+    let mut open: HashMap<u8, ConcurrentUpload> = HashMap::new();
     let mut closing = Vec::new();
     let mut done = 0;
     let first = if opens_first { UPLOADS } else { 1 };
@@ -83,10 +83,10 @@ async fn upload_all(client: &mut Client, opens_first: bool) {
     }
 }
 
-async fn begin(client: &mut Client, waiting: &mut HashMap<u32, Transfer>, number: u8) {
+async fn begin(client: &mut SftpClient, waiting: &mut HashMap<u32, ConcurrentUpload>, number: u8) {
     let id = client.send(request::open(&format!("/{number}"), CREATE)).await;
     let rest = content(number, UPLOAD_BYTES);
-    waiting.insert(id, Transfer { number, handle: None, rest, in_flight: 0 });
+    waiting.insert(id, ConcurrentUpload { number, handle: None, rest, in_flight: 0 });
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,7 +159,7 @@ async fn a_silent_upload_gives_way_when_others_wait_for_its_memory() {
     let waited = since.elapsed();
     assert!((29..=31).contains(&waited.as_secs()), "{waited:?}");
     let sentence = "the upload was abandoned: it was silent while others waited for memory";
-    let given_up = Refusal { code: StatusCode::Failure, sentence: sentence.into() };
+    let given_up = StatusError { code: StatusCode::Failure, sentence: sentence.into() };
     assert_eq!(silent.write(&handle, 3, "def").await, Err(given_up.clone()));
     assert_eq!(silent.fstat(&handle).await, Err(given_up.clone()));
     assert_eq!(silent.close(&handle).await, Err(given_up));
@@ -197,7 +197,7 @@ async fn an_upload_that_moves_keeps_its_memory_and_others_are_told_that_the_serv
         tokio::time::sleep(Duration::from_secs(4)).await;
     }
     let busy = "the server is busy, try again later";
-    assert_eq!(other.handle(open).await.unwrap_err(), Refusal { code: StatusCode::Failure, sentence: busy.into() });
+    assert_eq!(other.handle(open).await.unwrap_err(), StatusError { code: StatusCode::Failure, sentence: busy.into() });
     assert_eq!(since.elapsed().as_secs(), 40);
     slow.close(&handle).await.unwrap();
     wharf.assert_stored("/slow", &[b'x'; 10]);
@@ -251,7 +251,7 @@ async fn downloads_that_nobody_reads_give_way_to_uploads() {
 }
 
 /// Sends WRITEs without end and reads no reply. Returns the bytes sent, and the reason for the end of the channel.
-async fn flood(client: &mut Client, handle: &Handle, length: usize) -> (u64, Ended) {
+async fn flood(client: &mut SftpClient, handle: &Handle, length: usize) -> (u64, Ended) {
     let data = content(1, length);
     let mut sent_bytes = 0;
     loop {

@@ -23,7 +23,7 @@ mod updates;
 mod uploads;
 mod vanished;
 
-use harness::{Client, Outcome, Refusal, Setup, Wharf, content, request};
+use harness::{Setup, SftpClient, SftpResult, StatusError, Wharf, content, request};
 
 const MIB: usize = 1 << 20;
 

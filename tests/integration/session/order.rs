@@ -2,7 +2,7 @@
 //! paths may overtake them.
 
 use super::{
-    harness::{Client, Wharf},
+    harness::{SftpClient, Wharf},
     *,
 };
 use wharfinger::{
@@ -16,7 +16,7 @@ use wharfinger::{
 const WRITE_BYTES: usize = 200_000;
 
 /// Creates `/a`, then sends a WRITE, the CLOSE and all further requests without waiting for replies.
-async fn after_close(client: &mut Client) -> [u32; 9] {
+async fn after_close(client: &mut SftpClient) -> [u32; 9] {
     let handle = client.create("/a").await;
     [
         client.send(request::write(&handle, 0, "abc")).await,

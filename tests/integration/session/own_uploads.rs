@@ -6,7 +6,7 @@ use wharfinger::{
     store::memory::{Moment::Request, Verb},
 };
 
-async fn listed(client: &mut Client, path: &str) -> Vec<(String, Attrs)> {
+async fn listed(client: &mut SftpClient, path: &str) -> Vec<(String, Attrs)> {
     let names = client.list(path).await.unwrap().concat().into_iter();
     let names = names.map(|name| (String::from_utf8(name.filename.to_vec()).unwrap(), name.attrs));
     names.filter(|(name, _)| !name.starts_with('.')).collect()
@@ -25,7 +25,7 @@ async fn an_upload_is_listed_and_keeps_its_directory() {
         Attrs { times: Some(FileTimes { accessed: 5, modified: 7 }), permissions: Some(0o600), ..Attrs::default() };
     client.order(request::fset_stat(&handle, times)).await.unwrap();
     assert_eq!(listed(&mut client, "/d").await, [("x".to_owned(), client.stat("/d/x").await.unwrap())]);
-    let Refusal { code, sentence } = client.order(request::rmdir("/d")).await.unwrap_err();
+    let StatusError { code, sentence } = client.order(request::rmdir("/d")).await.unwrap_err();
     assert_eq!((code, sentence.as_str()), (StatusCode::Failure, "the directory is not empty"));
     let mut another = wharf.connect().await;
     assert!(listed(&mut another, "/d").await.is_empty());

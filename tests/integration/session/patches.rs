@@ -2,7 +2,7 @@
 //! them.
 
 use super::{
-    harness::{Client, Wharf},
+    harness::{SftpClient, Wharf},
     *,
 };
 use wharfinger::{
@@ -14,7 +14,7 @@ const GIB: u64 = 1 << 30;
 /// Limit on the bytes of one copy request to S3.
 const COPY_BYTES: u64 = 256 << 20;
 
-async fn sparse(sparse_bytes: u64, flags: OpenFlags) -> (Wharf, Client, Handle) {
+async fn sparse(sparse_bytes: u64, flags: OpenFlags) -> (Wharf, SftpClient, Handle) {
     let wharf = Wharf::with(Setup { sparse_bytes, ..Setup::default() });
     let mut client = wharf.connect().await;
     let handle = client.open("/sparse", flags).await.unwrap();

@@ -2,7 +2,7 @@
 //! nor the upload waits long for a client that doesn't read replies.
 
 use super::{
-    harness::{CREATE, Client, Wharf},
+    harness::{CREATE, SftpClient, Wharf},
     *,
 };
 use bytes::Bytes;
@@ -21,14 +21,14 @@ const READ_BYTES: usize = 200_000;
 const BUSY: &str = "the server is busy, try again later";
 
 /// Opens a file for reading and writing, and writes bytes that stay in the server's memory.
-async fn written(client: &mut Client, path: &str) -> (Handle, Bytes) {
+async fn written(client: &mut SftpClient, path: &str) -> (Handle, Bytes) {
     let handle = client.open(path, CREATE | OpenFlags::READ).await.unwrap();
     let content = content(1, FILE_BYTES);
     client.write_all(&handle, 0, &content).await.unwrap();
     (handle, content)
 }
 
-async fn send_reads(client: &mut Client, handle: &Handle, count: usize, length: usize) -> Vec<u32> {
+async fn send_reads(client: &mut SftpClient, handle: &Handle, count: usize, length: usize) -> Vec<u32> {
     let mut reads = Vec::new();
     for _ in 0..count {
         reads.push(client.send(request::read(handle, 0, u32::try_from(length).unwrap())).await);
@@ -37,7 +37,7 @@ async fn send_reads(client: &mut Client, handle: &Handle, count: usize, length: 
 }
 
 /// Returns the number of READs that got their bytes. The others must have been refused as busy.
-async fn served(client: &mut Client, reads: Vec<u32>, bytes: &[u8]) -> usize {
+async fn served(client: &mut SftpClient, reads: Vec<u32>, bytes: &[u8]) -> usize {
     let mut served = 0;
     for id in reads {
         match client.data(id).await {
@@ -45,7 +45,7 @@ async fn served(client: &mut Client, reads: Vec<u32>, bytes: &[u8]) -> usize {
                 assert!(data == bytes);
                 served += 1;
             }
-            Err(refusal) => assert_eq!(refusal, Refusal { code: StatusCode::Failure, sentence: BUSY.into() }),
+            Err(refusal) => assert_eq!(refusal, StatusError { code: StatusCode::Failure, sentence: BUSY.into() }),
         }
     }
     served

@@ -1,7 +1,7 @@
 //! The design's table "SFTP in, S3 out": the exact requests to S3 of each row, caused by SFTP clients.
 
 use super::{
-    harness::{CREATE, Client, Wharf},
+    harness::{CREATE, SftpClient, Wharf},
     *,
 };
 use wharfinger::{
@@ -9,12 +9,12 @@ use wharfinger::{
     store::memory::Verb::{self, CompleteUpload, Copy, CreateUpload, Head, List, Put, Read, Remove, UploadPart},
 };
 
-fn code<T: std::fmt::Debug>(outcome: Outcome<T>) -> StatusCode {
+fn code<T: std::fmt::Debug>(outcome: SftpResult<T>) -> StatusCode {
     outcome.unwrap_err().code
 }
 
 /// Stores a first file. The server looks its directory up, unless it did so within the last two seconds.
-async fn know_the_directory(wharf: &Wharf, client: &mut Client) {
+async fn know_the_directory(wharf: &Wharf, client: &mut SftpClient) {
     client.put("/first", &content(1, 0)).await.unwrap();
     let requests = wharf.requested();
     assert!(requests == [List, Put] || requests == [Put], "{requests:?}");

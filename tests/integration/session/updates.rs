@@ -2,10 +2,10 @@
 //! on.
 
 use super::{
-    harness::{CREATE, Client, Incoming, Wharf},
+    harness::{CREATE, ReceivedReplies, SftpClient, Wharf},
     *,
 };
-use crate::ssh::log::Log;
+use crate::ssh::log::CapturedLog;
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -25,8 +25,8 @@ const OLD: &[u8] = b"the old bytes";
 const BUSY: &str = "the server is busy, try again later";
 const ANOTHER_HANDLE: &str = "this file is being uploaded through another handle: close that first";
 
-fn failure(code: StatusCode, sentence: &str) -> Outcome<()> {
-    Err(Refusal { code, sentence: sentence.into() })
+fn failure(code: StatusCode, sentence: &str) -> SftpResult<()> {
+    Err(StatusError { code, sentence: sentence.into() })
 }
 
 fn size(size: u64) -> Attrs {
@@ -34,7 +34,7 @@ fn size(size: u64) -> Attrs {
 }
 
 /// Starts a server with a small file, and a client that has the file open for reading and writing.
-async fn opened() -> (Wharf, Client, Handle) {
+async fn opened() -> (Wharf, SftpClient, Handle) {
     let wharf = Wharf::start();
     wharf.bucket.insert("acme/a", OLD);
     let mut client = wharf.connect().await;
@@ -43,7 +43,7 @@ async fn opened() -> (Wharf, Client, Handle) {
 }
 
 /// Checks that these replies arrived in this order, after the first `earlier` replies.
-fn assert_order(incoming: &Incoming, earlier: usize, ids: &[u32]) {
+fn assert_order(incoming: &ReceivedReplies, earlier: usize, ids: &[u32]) {
     let order: Vec<u32> = incoming.order[earlier..].iter().filter(|id| ids.contains(id)).copied().collect();
     assert_eq!(order, ids);
 }
@@ -428,7 +428,7 @@ async fn a_new_file_and_one_that_begins_anew_are_uploads_from_their_open_on() {
 }
 
 /// Returns lines of the log: the message, the direction of the transfer, and its bytes.
-fn lines(log: &Log) -> Vec<(String, String, u64)> {
+fn lines(log: &CapturedLog) -> Vec<(String, String, u64)> {
     let line = |message: &str, line: &serde_json::Value| {
         (message.to_owned(), line["transfer"].as_str().unwrap().to_owned(), line["bytes"].as_u64().unwrap_or_default())
     };
@@ -443,7 +443,7 @@ fn lines(log: &Log) -> Vec<(String, String, u64)> {
 async fn the_log_has_a_download_for_what_was_read_and_an_upload_for_what_was_changed() {
     let line = |message: &str, transfer: &str, bytes| (message.to_owned(), transfer.to_owned(), bytes);
     for (reads, writes) in [(false, false), (true, false), (false, true), (true, true)] {
-        let log = Log::start();
+        let log = CapturedLog::start();
         let (_wharf, mut client, handle) = opened().await;
         if reads {
             client.read(&handle, 0, 100).await.unwrap();

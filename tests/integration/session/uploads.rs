@@ -30,7 +30,7 @@ fn times(modified: u32) -> Attrs {
 
 /// Checks the state after a failed WRITE of `/a`: the next WRITE and the CLOSE fail, nothing is published, and the
 /// session continues.
-async fn assert_poisoned(wharf: &Wharf, client: &mut Client, handle: &wharfinger::sftp::wire::Handle) {
+async fn assert_poisoned(wharf: &Wharf, client: &mut SftpClient, handle: &wharfinger::sftp::wire::Handle) {
     let poisoned = "an earlier write failed, so nothing was stored: upload the file again";
     let size = client.fstat(handle).await.unwrap().size.unwrap();
     assert_eq!(client.write(handle, size, "more").await.unwrap_err().sentence, poisoned);
@@ -76,7 +76,7 @@ async fn writes_that_can_t_be_stored_are_refused_with_a_sentence() {
         let handle = client.create("/a").await;
         client.write_all(&handle, 0, &content(1, 9 * MIB)).await.unwrap();
         let refused = client.write(&handle, offset, "xy").await.unwrap_err();
-        assert_eq!(refused, Refusal { code: StatusCode::Failure, sentence: sentence.into() });
+        assert_eq!(refused, StatusError { code: StatusCode::Failure, sentence: sentence.into() });
         assert_poisoned(&wharf, &mut client, &handle).await;
     }
 }
@@ -249,7 +249,7 @@ async fn what_was_written_can_be_read_back_until_it_is_shipped() {
     let mut client = wharf.connect().await;
     let content = content(1, 9 * MIB);
     let handle = client.open("/a", CREATE | OpenFlags::READ).await.unwrap();
-    let eof = Refusal { code: StatusCode::Eof, sentence: "end of file".into() };
+    let eof = StatusError { code: StatusCode::Eof, sentence: "end of file".into() };
     assert_eq!(client.read(&handle, 0, 10).await, Err(eof.clone()));
     client.write(&handle, 10, "xyz").await.unwrap();
     assert_eq!(client.read(&handle, 8, 4).await.unwrap(), Bytes::from_static(b"\0\0xy"));

@@ -1,6 +1,6 @@
 //! Key exchanges cost a stranger little and the server much: limits on their number and their time.
 
-use super::{Client, Edge, is_closed_within, log::Log};
+use super::{Client, Edge, is_closed_within, log::CapturedLog};
 use futures_util::future::join_all;
 use russh::client;
 use std::{sync::Arc, time::Duration};
@@ -23,7 +23,7 @@ async fn is_greeted(edge: &Edge, host: u8) -> bool {
 
 #[tokio::test]
 async fn issue_12_7_unfinished_logins_of_one_source_are_limited_and_finished_ones_are_not() {
-    let log = Log::start();
+    let log = CapturedLog::start();
     let unfinished_logins = LoginRate { burst: 3, per_second: 1 };
     let connections = ConnectionLimits { unfinished_logins, ..ConnectionLimits::default() };
     let edge = Edge::start(Settings { connections, ..Settings::default() });
@@ -47,7 +47,7 @@ async fn issue_12_7_unfinished_logins_of_one_source_are_limited_and_finished_one
 #[tokio::test(start_paused = true)]
 async fn issue_12_7_a_key_exchange_has_ten_seconds() {
     for said in [&b""[..], b"SSH-2.0-slow\r\n"] {
-        let log = Log::start();
+        let log = CapturedLog::start();
         let edge = Edge::start(Settings::default());
         let mut slow = edge.silent().await;
         slow.write_all(said).await.unwrap();
@@ -61,7 +61,7 @@ async fn issue_12_7_a_key_exchange_has_ten_seconds() {
 
 #[tokio::test]
 async fn issue_12_7_who_has_exchanged_keys_has_the_login_timeout() {
-    let log = Log::start();
+    let log = CapturedLog::start();
     let edge = Edge::start(Settings::default());
     // This client has no time-out of its own.
     let mut client = client::connect_stream(Arc::default(), edge.silent().await, Client).await.unwrap();
@@ -77,7 +77,7 @@ async fn issue_12_7_who_has_exchanged_keys_has_the_login_timeout() {
 
 #[tokio::test]
 async fn issue_12_7_a_full_house_drops_an_unfinished_key_exchange_and_not_the_newcomer() {
-    let log = Log::start();
+    let log = CapturedLog::start();
     let connections = ConnectionLimits { unauthenticated: 10, ..ConnectionLimits::default() };
     let edge = Edge::start(Settings { connections, ..Settings::default() });
     let mut asking = edge.connect_from(3).await.unwrap();
@@ -101,7 +101,7 @@ async fn issue_12_7_a_full_house_drops_an_unfinished_key_exchange_and_not_the_ne
 
 #[tokio::test]
 async fn issue_12_7_connections_that_are_silent_after_the_key_exchange_make_room_too() {
-    let log = Log::start();
+    let log = CapturedLog::start();
     let connections = ConnectionLimits { unauthenticated: 10, ..ConnectionLimits::default() };
     let edge = Edge::start(Settings { connections, ..Settings::default() });
     let mut silent = Vec::new();

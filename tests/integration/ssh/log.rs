@@ -12,12 +12,12 @@ thread_local! {
 }
 
 /// The lines since `start`.
-pub struct Log(Written);
+pub struct CapturedLog(Written);
 
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
-impl Log {
+impl CapturedLog {
     pub fn start() -> Self {
         // One subscriber for all threads. With one for each, a log line that another thread reaches first would stay
         // disabled.
@@ -58,7 +58,7 @@ impl Log {
     }
 }
 
-impl Drop for Log {
+impl Drop for CapturedLog {
     fn drop(&mut self) {
         CURRENT.set(None);
     }

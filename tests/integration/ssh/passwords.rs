@@ -14,34 +14,34 @@ use wharfinger::{
 };
 
 /// A provider whose checks block until the gate opens, and then refuse.
-struct Gate {
+struct BlockingProvider {
     open: watch::Sender<bool>,
-    seen: watch::Sender<Seen>,
+    seen: watch::Sender<CheckCounts>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Seen {
+struct CheckCounts {
     begun: usize,
     running: usize,
     most: usize,
 }
 
-impl Gate {
+impl BlockingProvider {
     fn new() -> Arc<Self> {
-        Arc::new(Self { open: watch::Sender::new(false), seen: watch::Sender::new(Seen::default()) })
+        Arc::new(Self { open: watch::Sender::new(false), seen: watch::Sender::new(CheckCounts::default()) })
     }
 
     async fn until_begun(&self, checks: usize) {
         self.seen.subscribe().wait_for(|seen| seen.begun == checks).await.unwrap();
     }
 
-    fn seen(&self) -> Seen {
+    fn seen(&self) -> CheckCounts {
         *self.seen.borrow()
     }
 }
 
 #[async_trait]
-impl Provider for Gate {
+impl Provider for BlockingProvider {
     async fn authenticate(&self, _: &str, _: Credential<'_>, _: IpAddr) -> ProviderAnswer {
         self.seen.send_modify(|seen| {
             seen.begun += 1;
@@ -75,7 +75,7 @@ fn assert_refused(answer: Option<AuthResult>) {
 /// gets one.
 #[tokio::test]
 async fn passwords_of_many_connections_are_checked_a_few_at_a_time() {
-    let gate = Gate::new();
+    let gate = BlockingProvider::new();
     let edge = Edge::start_with_provider(checks(4), Arc::clone(&gate) as Arc<dyn Provider>);
     let mut tries = Vec::new();
     for index in 0..6 {
@@ -86,18 +86,18 @@ async fn passwords_of_many_connections_are_checked_a_few_at_a_time() {
     gate.until_begun(3).await;
     tries.push(try_password(&edge, 3, "alice", "x").await);
     gate.until_begun(4).await;
-    assert_eq!(gate.seen(), Seen { begun: 4, running: 4, most: 4 });
+    assert_eq!(gate.seen(), CheckCounts { begun: 4, running: 4, most: 4 });
     gate.open.send_replace(true);
     for tried in tries {
         assert_refused(tried.await.unwrap());
     }
-    assert_eq!(gate.seen(), Seen { begun: 13, running: 0, most: 4 });
+    assert_eq!(gate.seen(), CheckCounts { begun: 13, running: 0, most: 4 });
 }
 
 /// Issue 12.6: a password that waits longer than 10 s is refused like a wrong one.
 #[tokio::test]
 async fn a_password_that_waits_for_too_long_is_refused_as_a_wrong_one() {
-    let gate = Gate::new();
+    let gate = BlockingProvider::new();
     let settings = Settings { login_timeout: Duration::from_hours(1), ..checks(1) };
     let edge = Edge::start_with_provider(settings, Arc::clone(&gate) as Arc<dyn Provider>);
     let first = try_password(&edge, 1, "alice", "x").await;
@@ -110,14 +110,14 @@ async fn a_password_that_waits_for_too_long_is_refused_as_a_wrong_one() {
         time::sleep(Duration::from_millis(1)).await;
     }
     assert_refused(waiting.await.unwrap());
-    assert_eq!(gate.seen(), Seen { begun: 1, running: 1, most: 1 });
+    assert_eq!(gate.seen(), CheckCounts { begun: 1, running: 1, most: 1 });
     gate.open.send_replace(true);
     assert_refused(first.await.unwrap());
 }
 
 #[tokio::test]
 async fn an_overlong_password_waits_for_no_turn() {
-    let gate = Gate::new();
+    let gate = BlockingProvider::new();
     let edge = Edge::start_with_provider(checks(1), Arc::clone(&gate) as Arc<dyn Provider>);
     let first = try_password(&edge, 1, "alice", "x").await;
     gate.until_begun(1).await;
@@ -132,7 +132,7 @@ async fn an_overlong_password_waits_for_no_turn() {
 /// exceed the limit.
 #[tokio::test]
 async fn a_check_keeps_its_place_when_its_client_is_cut_off_and_no_wait_outlasts_the_login_timeout() {
-    let gate = Gate::new();
+    let gate = BlockingProvider::new();
     let settings = Settings { login_timeout: Duration::from_secs(2), ..checks(1) };
     let edge = Edge::start_with_provider(settings, Arc::clone(&gate) as Arc<dyn Provider>);
     let first = try_password(&edge, 1, "alice", "x").await;
@@ -141,6 +141,6 @@ async fn a_check_keeps_its_place_when_its_client_is_cut_off_and_no_wait_outlasts
     first.await.unwrap();
     let waiting = try_password(&edge, 2, "alice", "x").await;
     waiting.await.unwrap();
-    assert_eq!(gate.seen(), Seen { begun: 1, running: 1, most: 1 });
+    assert_eq!(gate.seen(), CheckCounts { begun: 1, running: 1, most: 1 });
     gate.open.send_replace(true);
 }

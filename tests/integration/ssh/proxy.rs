@@ -1,7 +1,7 @@
 //! Connections behind a load balancer that speaks the PROXY protocol: the client's address, and the balancers that may
 //! state it.
 
-use super::{Edge, is_closed_within, log::Log};
+use super::{Edge, is_closed_within, log::CapturedLog};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -47,7 +47,7 @@ async fn said(mut connection: TcpStream) -> Vec<u8> {
 
 #[tokio::test]
 async fn issue_12_4_a_login_has_the_clients_address() {
-    let log = Log::start();
+    let log = CapturedLog::start();
     let edge = behind_a_load_balancer(Settings::default());
     assert!(logs_in(&edge, &v1("203.0.113.7")).await);
     let login = log.line("login").await;
@@ -57,7 +57,7 @@ async fn issue_12_4_a_login_has_the_clients_address() {
 
 #[tokio::test]
 async fn issue_12_4_the_vpc_endpoint_is_kept_with_the_session() {
-    let log = Log::start();
+    let log = CapturedLog::start();
     let edge = behind_a_load_balancer(Settings::default());
     let mut client = edge.connect_behind(&v2([10, 0, 0, 5], "vpce-08d2bf15fac5001c9")).await.unwrap();
     assert!(!client.authenticate_password("alice", "wrong").await.unwrap().success());
@@ -72,7 +72,7 @@ async fn issue_12_4_the_vpc_endpoint_is_kept_with_the_session() {
 
 #[tokio::test]
 async fn issue_12_4_a_load_balancer_that_speaks_for_itself_is_the_client() {
-    let log = Log::start();
+    let log = CapturedLog::start();
     let edge = behind_a_load_balancer(Settings::default());
     for header in [&b"PROXY UNKNOWN\r\n"[..], b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0"] {
         assert!(logs_in(&edge, header).await);
@@ -84,7 +84,7 @@ async fn issue_12_4_a_load_balancer_that_speaks_for_itself_is_the_client() {
 
 #[tokio::test]
 async fn issue_12_4_others_may_not_say_for_whom_they_speak() {
-    let log = Log::start();
+    let log = CapturedLog::start();
     let edge = behind_a_load_balancer(Settings::default());
     for header in [&v1("127.0.0.1")[..], &v2([127, 0, 0, 1], "vpce-1"), b"SSH-2.0-x\r\n", b""] {
         let mut stranger = edge.socket_from(2).await;
@@ -105,7 +105,7 @@ async fn issue_12_4_a_missing_or_broken_header_ends_the_connection_with_a_line()
         (b"PROXY TCP4 203.0.113.7\r\n", "its PROXY header is malformed"),
         (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x20\0", "its PROXY header is too large"),
     ] {
-        let log = Log::start();
+        let log = CapturedLog::start();
         let edge = behind_a_load_balancer(Settings::default());
         for _ in 0..10 {
             let mut broken = edge.silent().await;
@@ -123,7 +123,7 @@ async fn issue_12_4_a_missing_or_broken_header_ends_the_connection_with_a_line()
 
 #[tokio::test]
 async fn issue_12_4_health_checks_are_silent() {
-    let log = Log::start();
+    let log = CapturedLog::start();
     let edge = behind_a_load_balancer(Settings::default());
     for header in [&b""[..], b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", b"PROXY UNKNOWN\r\n"] {
         for _ in 0..5 {

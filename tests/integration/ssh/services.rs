@@ -1,7 +1,7 @@
 //! The server serves only the subsystem `sftp`, and refuses everything else without harm. A shell or a command gets a
 //! sentence that says so, as from OpenSSH's `internal-sftp`.
 
-use super::{Edge, log::Log};
+use super::{Edge, log::CapturedLog};
 use russh::{Channel, ChannelMsg, ChannelOpenFailure, Error, client::Msg};
 use wharfinger::ssh::Settings;
 
@@ -81,7 +81,7 @@ async fn said(channel: &mut Channel<Msg>) -> Vec<String> {
 /// Issue 14.7. The bytes equal those of OpenSSH's `internal-sftp`.
 #[tokio::test]
 async fn a_shell_and_a_command_say_that_there_is_only_sftp() {
-    let log = Log::start();
+    let log = CapturedLog::start();
     let edge = Edge::start(Settings::default());
     let client = edge.log_in().await;
     let answer = |end| {

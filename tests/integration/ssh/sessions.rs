@@ -1,6 +1,6 @@
 //! The registry of sessions, and sessions that are ended from outside.
 
-use super::{Edge, log::Log};
+use super::{Edge, log::CapturedLog};
 use std::time::Duration;
 use tokio::time::timeout;
 use wharfinger::{session::EndCause, ssh::Settings};
@@ -31,7 +31,7 @@ async fn a_login_is_listed_until_its_connection_ends() {
 
 #[tokio::test]
 async fn a_session_is_ended_with_its_reason_and_others_stay() {
-    let (log, edge) = (Log::start(), Edge::start(Settings::default()));
+    let (log, edge) = (CapturedLog::start(), Edge::start(Settings::default()));
     let (client, other) = (edge.log_in().await, edge.log_in().await);
     let ids: Vec<_> = edge.sessions.list().iter().map(|session| session.id.to_string()).collect();
     assert_eq!(ids.len(), 2);

@@ -6,7 +6,7 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
 /// The item that a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ItemKind {
     Module,
     /// A struct, an enum, a trait or an alias.
     Type,
@@ -24,14 +24,14 @@ pub enum Kind {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Definition {
     pub line: usize,
-    pub kind: Kind,
+    pub kind: ItemKind,
     pub name: String,
 }
 
 /// Returns the definitions in `text`, the file at `path`, in order.
 pub fn definitions(path: &str, text: &str) -> Vec<Definition> {
-    let mut reading = Reading { found: Vec::new() };
-    reading.items(text.parse().unwrap_or_else(|error| panic!("{path}: {error}")), Kind::Type);
+    let mut reading = DefinitionReader { found: Vec::new() };
+    reading.items(text.parse().unwrap_or_else(|error| panic!("{path}: {error}")), ItemKind::Type);
     reading.found
 }
 
@@ -53,19 +53,19 @@ pub fn words(name: &str) -> Vec<String> {
     words
 }
 
-struct Reading {
+struct DefinitionReader {
     found: Vec<Definition>,
 }
 
-impl Reading {
+impl DefinitionReader {
     /// Reads the items and expressions in `tokens`. `alias` is the kind of a `type` among them.
-    fn items(&mut self, tokens: TokenStream, alias: Kind) {
+    fn items(&mut self, tokens: TokenStream, alias: ItemKind) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let mut at = 0;
         while at < tokens.len() {
             at += match &tokens[at..] {
                 [TokenTree::Group(group), ..] => {
-                    self.items(group.stream(), Kind::Type);
+                    self.items(group.stream(), ItemKind::Type);
                     1
                 }
                 [word, TokenTree::Ident(_), ..] if is(word, "impl") && starts_item(&tokens[..at]) => {
@@ -75,23 +75,23 @@ impl Reading {
                     self.implementation(&tokens[at..])
                 }
                 [word, name @ TokenTree::Ident(_), ..] if is(word, "trait") => {
-                    self.define(Kind::Type, name);
-                    self.body(&tokens[at..], |reading, body| reading.items(body, Kind::AssociatedType))
+                    self.define(ItemKind::Type, name);
+                    self.body(&tokens[at..], |reading, body| reading.items(body, ItemKind::AssociatedType))
                 }
                 [word, name @ TokenTree::Ident(_), ..] if is(word, "struct") => {
-                    self.define(Kind::Type, name);
+                    self.define(ItemKind::Type, name);
                     self.body(&tokens[at..], Self::fields)
                 }
                 [word, name @ TokenTree::Ident(_), ..] if is(word, "enum") => {
-                    self.define(Kind::Type, name);
+                    self.define(ItemKind::Type, name);
                     self.body(&tokens[at..], Self::variants)
                 }
                 [word, name @ TokenTree::Ident(_), ..] => {
                     let kind = match word.to_string().as_str() {
-                        "mod" => Kind::Module,
+                        "mod" => ItemKind::Module,
                         "type" => alias,
-                        "fn" => Kind::Function,
-                        "const" | "static" if !is(name, "fn") && !is(name, "mut") => Kind::Constant,
+                        "fn" => ItemKind::Function,
+                        "const" | "static" if !is(name, "fn") && !is(name, "mut") => ItemKind::Constant,
                         _ => {
                             at += 1;
                             continue;
@@ -101,7 +101,7 @@ impl Reading {
                     2
                 }
                 [word, bang, name @ TokenTree::Ident(_), ..] if is(word, "macro_rules") && is(bang, "!") => {
-                    self.define(Kind::Constant, name);
+                    self.define(ItemKind::Constant, name);
                     3
                 }
                 _ => 1,
@@ -114,12 +114,12 @@ impl Reading {
         let ours = !tokens.iter().take_while(|token| !is_braced(token)).any(|token| is(token, "for"));
         self.body(tokens, |reading, body| {
             let before = reading.found.len();
-            reading.items(body.clone(), Kind::AssociatedType);
+            reading.items(body.clone(), ItemKind::AssociatedType);
             if !ours {
                 reading.found.truncate(before);
                 for token in body {
                     if let TokenTree::Group(group) = token {
-                        reading.items(group.stream(), Kind::Type);
+                        reading.items(group.stream(), ItemKind::Type);
                     }
                 }
             }
@@ -145,7 +145,7 @@ impl Reading {
             let path = at > 0 && is(&tokens[at - 1], ":") || tokens.get(at + 2).is_some_and(|next| is(next, ":"));
             let colon = tokens.get(at + 1).is_some_and(|next| is(next, ":"));
             if depth == 0 && colon && !path && matches!(token, TokenTree::Ident(_)) {
-                self.define(Kind::Field, token);
+                self.define(ItemKind::Field, token);
             }
         }
     }
@@ -155,7 +155,7 @@ impl Reading {
         for token in body {
             match &token {
                 TokenTree::Ident(_) if expected => {
-                    self.define(Kind::Variant, &token);
+                    self.define(ItemKind::Variant, &token);
                     expected = false;
                 }
                 TokenTree::Group(group) if is_braced(&token) => self.fields(group.stream()),
@@ -164,7 +164,7 @@ impl Reading {
         }
     }
 
-    fn define(&mut self, kind: Kind, name: &TokenTree) {
+    fn define(&mut self, kind: ItemKind, name: &TokenTree) {
         self.found.push(Definition { line: name.span().start().line, kind, name: name.to_string() });
     }
 }

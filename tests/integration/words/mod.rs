@@ -5,7 +5,7 @@ mod comments;
 mod definitions;
 
 use crate::support::sources::sources;
-use definitions::{Definition, Kind, definitions, words};
+use definitions::{Definition, ItemKind, definitions, words};
 use std::{
     collections::BTreeMap,
     fs,
@@ -148,7 +148,7 @@ fn banned_words(path: &str, found: &[Definition]) -> Vec<String> {
                 faults.push(format!("src/{path}:{line}: {name}: instead of {}: {instead}", banned.join("_")));
             }
         }
-        if *kind == Kind::Function && words.len() > 1 && words[0] == "get" {
+        if *kind == ItemKind::Function && words.len() > 1 && words[0] == "get" {
             faults.push(format!("src/{path}:{line}: {name}: the name without get_"));
         }
     }
@@ -165,7 +165,7 @@ fn begins_with_a_clause(sentence: &str) -> bool {
 fn repeated_types(files: &BTreeMap<String, Vec<Definition>>) -> Vec<String> {
     let mut types = BTreeMap::<&str, Vec<(&str, usize)>>::new();
     for (path, found) in files {
-        for Definition { line, name, .. } in found.iter().filter(|definition| definition.kind == Kind::Type) {
+        for Definition { line, name, .. } in found.iter().filter(|definition| definition.kind == ItemKind::Type) {
             types.entry(name).or_default().push((path, *line));
         }
     }

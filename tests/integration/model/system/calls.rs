@@ -1,7 +1,7 @@
 //! Calls of a session to its tree.
 
 use super::PATIENCE;
-use crate::model::action::Deed;
+use crate::model::action::TreeOperation;
 use std::collections::BTreeMap;
 use wharfinger::{
     name::VirtualPath,
@@ -12,17 +12,17 @@ pub async fn open(vfs: &Vfs, at: &str, options: WriteOptions, attributes: NewAtt
     vfs.open_write(&path(at), options, attributes).await?.admit(PATIENCE).await
 }
 
-pub async fn perform(vfs: &Vfs, deed: Deed) -> Result<()> {
-    match deed {
-        Deed::Mkdir(at) => vfs.mkdir(&path(at), NewAttributes::default()).await,
-        Deed::Rmdir(at) => vfs.rmdir(&path(at)).await,
-        Deed::Remove(at) => vfs.remove(&path(at)).await,
-        Deed::Rename { source, target, replace } => {
+pub async fn perform(vfs: &Vfs, operation: TreeOperation) -> Result<()> {
+    match operation {
+        TreeOperation::Mkdir(at) => vfs.mkdir(&path(at), NewAttributes::default()).await,
+        TreeOperation::Rmdir(at) => vfs.rmdir(&path(at)).await,
+        TreeOperation::Remove(at) => vfs.remove(&path(at)).await,
+        TreeOperation::Rename { source, target, replace } => {
             let replace = if replace { Replace::Yes } else { Replace::No };
             vfs.rename(&path(source), &path(target), replace).await
         }
-        Deed::SetTimes { at, modified } => vfs.set_attributes(&path(at), times(modified)).await,
-        Deed::Resize { at, size } => vfs.set_attributes(&path(at), size_of(size)).await,
+        TreeOperation::SetTimes { at, modified } => vfs.set_attributes(&path(at), times(modified)).await,
+        TreeOperation::Resize { at, size } => vfs.set_attributes(&path(at), size_of(size)).await,
     }
 }
 

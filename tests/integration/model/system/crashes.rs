@@ -2,10 +2,10 @@
 
 use super::{PATIENCE, System, calls::perform};
 use crate::model::{
-    action::Deed,
-    answer::Answer,
-    check::{Kept, ensure},
-    stored::Stored,
+    action::TreeOperation,
+    answer::AnswerKind,
+    check::{CheckResult, ensure},
+    stored::StoredTree,
 };
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -33,40 +33,40 @@ impl System {
         sleep(Duration::from_millis(1)).await;
     }
 
-    pub async fn crash_in(&mut self, by: usize, deed: Deed, request: usize, done: bool) -> Kept {
+    pub async fn crash_in(&mut self, by: usize, operation: TreeOperation, request: usize, done: bool) -> CheckResult {
         self.turn(by).await;
         let before = self.promises.stored.clone();
         let mut after = self.promises.clone();
-        if self.promises.deed(by, deed).contains(&Answer::Ok) {
-            after.done(by, deed);
+        if self.promises.answers(by, operation).contains(&AnswerKind::Ok) {
+            after.done(by, operation);
         }
         self.fall_silent(request, done);
-        let done = timeout(PATIENCE, perform(&self.sessions[by], deed)).await;
-        if let (Ok(Ok(())), Deed::Remove(_)) = (done, deed) {
+        let done = timeout(PATIENCE, perform(&self.sessions[by], operation)).await;
+        if let (Ok(Ok(())), TreeOperation::Remove(_)) = (done, operation) {
             // As its last step, REMOVE ends the locks of other sessions.
             let mut promises = self.promises.clone();
-            promises.done(by, deed);
+            promises.done(by, operation);
             self.promises.drafts = promises.drafts;
         }
         self.come_back();
         self.crash(by).await;
-        if let Deed::Rename { source, target, .. } = deed
-            && self.promises.renames_much(deed)
+        if let TreeOperation::Rename { source, target, .. } = operation
+            && self.promises.renames_much(operation)
         {
             ensure(before.is_halfway(source, target, &self.memory), || {
                 format!("in mid-rename there are only {:?}", self.memory.keys())
             })?;
             self.put_right().await?;
-            return self.settle_for([before.clone(), after.stored, before], &deed.paths());
+            return self.settle_for([before.clone(), after.stored, before], &operation.paths());
         }
         let both = before.with(&after.stored);
-        self.settle_for([before, after.stored, both], &deed.paths())
+        self.settle_for([before, after.stored, both], &operation.paths())
     }
 
-    pub async fn crash_in_close(&mut self, handle: usize, request: usize, done: bool) -> Kept {
+    pub async fn crash_in_close(&mut self, handle: usize, request: usize, done: bool) -> CheckResult {
         let before = self.promises.stored.clone();
         let mut after = self.promises.clone();
-        let may = self.promises.close(handle).contains(&Answer::Ok);
+        let may = self.promises.close(handle).contains(&AnswerKind::Ok);
         let (real, draft) = self.take_upload(handle);
         let (by, path) = (draft.by, draft.path);
         if may {
@@ -80,7 +80,7 @@ impl System {
     }
 
     /// Repairs interrupted renames of directories as the next server does.
-    async fn put_right(&self) -> Kept {
+    async fn put_right(&self) -> CheckResult {
         // The paused clock advances from timer to timer, so live sessions renew their leases meanwhile.
         sleep(LEASE).await;
         let lease = Lease::new().map_err(|error| error.to_string())?;
@@ -107,7 +107,7 @@ impl System {
     }
 
     /// Checks that the stored state after a crash is one of these, and adopts it.
-    fn settle_for(&mut self, choices: [Stored; 3], touched: &[&str]) -> Kept {
+    fn settle_for(&mut self, choices: [StoredTree; 3], touched: &[&str]) -> CheckResult {
         let adopted = choices.into_iter().map(|mut choice| {
             choice.adopt(&self.memory, touched);
             choice

@@ -3,13 +3,13 @@
 use super::{System, calls::path};
 use crate::model::{
     action::Action,
-    check::{Kept, right_answer, same_bytes, same_metadata},
-    promises::Shown,
+    check::{CheckResult, right_answer, same_bytes, same_metadata},
+    promises::ShownEntry,
     stored::Modified,
 };
 
 impl System {
-    pub async fn open_read(&mut self, by: usize, at: &'static str) -> Kept {
+    pub async fn open_read(&mut self, by: usize, at: &'static str) -> CheckResult {
         self.turn(by).await;
         let opened = self.sessions[by].open_read(&path(at)).await;
         right_answer(&opened, &[self.promises.open_read(at)])?;
@@ -17,13 +17,13 @@ impl System {
         let file = &self.promises.stored.files[at];
         // For an empty file, S3's answer to a ranged GET holds no metadata.
         let modified = if file.bytes.is_empty() { Modified::Unknown } else { file.modified };
-        same_metadata(handle.metadata(), Shown::File(file.bytes.len() as u64, modified))?;
+        same_metadata(handle.metadata(), ShownEntry::File(file.bytes.len() as u64, modified))?;
         self.promises.opened_read(by, at);
         self.reading.push(handle);
         Ok(())
     }
 
-    pub async fn act_on_download(&mut self, action: &Action) -> Kept {
+    pub async fn act_on_download(&mut self, action: &Action) -> CheckResult {
         let (Action::Read { handle, .. } | Action::CloseRead { handle }) = *action else { return Ok(()) };
         // Handle numbers wrap around.
         let Some(handle) = handle.checked_rem(self.reading.len()) else { return Ok(()) };

@@ -6,9 +6,9 @@ mod downloads;
 mod uploads;
 
 use super::{
-    action::{Action, Deed},
-    answer::Answer,
-    check::{Kept, ensure, right_answer, same_metadata},
+    action::{Action, TreeOperation},
+    answer::AnswerKind,
+    check::{CheckResult, ensure, right_answer, same_metadata},
     promises::{Draft, Promises},
 };
 use crate::support::{partials::clear_away, tree::tree};
@@ -43,7 +43,7 @@ pub struct System {
 
 impl System {
     /// Plays a sequence, and compares tree and promises after every action.
-    pub async fn play(actions: &[Action]) -> Kept {
+    pub async fn play(actions: &[Action]) -> CheckResult {
         let mut system = Self::new();
         for (index, action) in actions.iter().enumerate() {
             let kept = system.act(action).await.and_then(|()| system.compare());
@@ -90,14 +90,14 @@ impl System {
         }
     }
 
-    fn compare(&self) -> Kept {
+    fn compare(&self) -> CheckResult {
         ensure(self.promises.stored.is_in(&self.memory), || format!("stored is {:?}", self.memory.keys()))?;
         let renames = self.journal.renames();
         ensure(renames.is_empty(), || format!("{renames:?} are still under way"))
     }
 
     /// Ends all sessions, and checks that only stored files remain.
-    async fn end(mut self) -> Kept {
+    async fn end(mut self) -> CheckResult {
         self.writing.clear();
         self.reading.clear();
         self.sessions.clear();
@@ -113,19 +113,19 @@ impl System {
 
 /// Dispatch of the actions.
 impl System {
-    async fn act(&mut self, action: &Action) -> Kept {
+    async fn act(&mut self, action: &Action) -> CheckResult {
         match *action {
             Action::Open { by, at, options, modified } => self.open(by % SESSIONS, at, options, modified).await,
             Action::OpenRead { by, at } => self.open_read(by % SESSIONS, at).await,
             Action::Stat { by, at } => self.stat(by % SESSIONS, at).await,
             Action::List { by, at } => self.list(by % SESSIONS, at).await,
-            Action::Do { by, deed } => self.change(by % SESSIONS, deed).await,
+            Action::Do { by, operation } => self.change(by % SESSIONS, operation).await,
             Action::Crash { by } => {
                 self.crash(by % SESSIONS).await;
                 Ok(())
             }
-            Action::CrashIn { by, deed, request, done } => {
-                Box::pin(self.crash_in(by % SESSIONS, deed, request, done)).await
+            Action::CrashIn { by, operation, request, done } => {
+                Box::pin(self.crash_in(by % SESSIONS, operation, request, done)).await
             }
             Action::Read { .. } | Action::CloseRead { .. } => self.act_on_download(action).await,
             Action::Write { .. }
@@ -138,35 +138,35 @@ impl System {
         }
     }
 
-    async fn change(&mut self, by: usize, deed: Deed) -> Kept {
+    async fn change(&mut self, by: usize, operation: TreeOperation) -> CheckResult {
         self.turn(by).await;
-        let right = self.promises.deed(by, deed);
-        let done = perform(&self.sessions[by], deed).await;
+        let right = self.promises.answers(by, operation);
+        let done = perform(&self.sessions[by], operation).await;
         let answered = right_answer(&done, &right)?;
         if answered {
-            self.promises.done(by, deed);
+            self.promises.done(by, operation);
         }
-        self.promises.stored.adopt(&self.memory, &deed.paths());
+        self.promises.stored.adopt(&self.memory, &operation.paths());
         Ok(())
     }
 
-    async fn stat(&mut self, by: usize, at: &'static str) -> Kept {
+    async fn stat(&mut self, by: usize, at: &'static str) -> CheckResult {
         self.turn(by).await;
         let metadata = self.sessions[by].stat(&path(at)).await;
         let poisoned = self.promises.newest(by, at).is_some_and(|draft| draft.poisoned);
         let right = self.promises.stat(by, at);
-        right_answer(&metadata, &[right.as_ref().err().cloned().unwrap_or(Answer::Ok)])?;
+        right_answer(&metadata, &[right.as_ref().err().cloned().unwrap_or(AnswerKind::Ok)])?;
         if let (Ok(metadata), Ok(right), false) = (&metadata, right, poisoned) {
             same_metadata(*metadata, right)?;
         }
         Ok(())
     }
 
-    async fn list(&mut self, by: usize, at: &'static str) -> Kept {
+    async fn list(&mut self, by: usize, at: &'static str) -> CheckResult {
         self.turn(by).await;
         let listed = listing(&self.sessions[by], at).await;
         let right = self.promises.list(by, at);
-        right_answer(&listed, &[right.as_ref().err().cloned().unwrap_or(Answer::Ok)])?;
+        right_answer(&listed, &[right.as_ref().err().cloned().unwrap_or(AnswerKind::Ok)])?;
         let (Ok(listed), Ok(right)) = (listed, right) else { return Ok(()) };
         let names = || format!("listed are {:?}, and there are {:?}", listed.keys(), right.keys());
         ensure(listed.keys().eq(right.keys()), names)?;

@@ -6,15 +6,21 @@ use super::{
 };
 use crate::model::{
     action::Action,
-    answer::Answer,
-    check::{Kept, ensure, right_answer, same_bytes},
+    answer::AnswerKind,
+    check::{CheckResult, ensure, right_answer, same_bytes},
     stored::Modified,
 };
 use bytes::Bytes;
 use wharfinger::vfs::{NewAttributes, Times, WriteOptions};
 
 impl System {
-    pub async fn open(&mut self, by: usize, at: &'static str, options: WriteOptions, modified: Option<u32>) -> Kept {
+    pub async fn open(
+        &mut self,
+        by: usize,
+        at: &'static str,
+        options: WriteOptions,
+        modified: Option<u32>,
+    ) -> CheckResult {
         self.turn(by).await;
         let times = modified.map(|modified| Times { accessed: modified, modified });
         let right = self.promises.open(by, at, options);
@@ -26,7 +32,7 @@ impl System {
         Ok(())
     }
 
-    pub async fn act_on_upload(&mut self, action: &Action) -> Kept {
+    pub async fn act_on_upload(&mut self, action: &Action) -> CheckResult {
         let (Action::Write { handle, .. }
         | Action::ReadBack { handle, .. }
         | Action::SetOpenTimes { handle, .. }
@@ -44,7 +50,7 @@ impl System {
             Action::Write { offset, len, fill, .. } => self.write(handle, offset, len, fill).await,
             Action::ReadBack { offset, len, .. } => self.read_back(handle, offset, len).await,
             Action::SetOpenTimes { modified, .. } => {
-                right_answer(&self.writing[handle].set_attributes(times(modified)), &[Answer::Ok])?;
+                right_answer(&self.writing[handle].set_attributes(times(modified)), &[AnswerKind::Ok])?;
                 self.promises.drafts[handle].modified = Modified::Set(modified);
                 Ok(())
             }
@@ -68,7 +74,7 @@ impl System {
         }
     }
 
-    async fn write(&mut self, handle: usize, offset: u64, len: usize, fill: u8) -> Kept {
+    async fn write(&mut self, handle: usize, offset: u64, len: usize, fill: u8) -> CheckResult {
         let blocked = self.promises.blocked_write(handle);
         let draft = &mut self.promises.drafts[handle];
         let written = self.writing[handle].write(offset, Bytes::from(vec![fill; len])).await;
@@ -82,7 +88,7 @@ impl System {
         Ok(())
     }
 
-    async fn read_back(&mut self, handle: usize, offset: u64, len: u32) -> Kept {
+    async fn read_back(&mut self, handle: usize, offset: u64, len: u32) -> CheckResult {
         let draft = &self.promises.drafts[handle];
         if draft.poisoned {
             return Ok(());
@@ -92,7 +98,7 @@ impl System {
         read.map_or(Ok(()), |pieces| same_bytes(&pieces, &draft.bytes, offset, len))
     }
 
-    async fn close(&mut self, handle: usize) -> Kept {
+    async fn close(&mut self, handle: usize) -> CheckResult {
         let right = self.promises.close(handle);
         let (real, draft) = self.take_upload(handle);
         let closed = real.close().await;

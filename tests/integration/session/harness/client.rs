@@ -1,7 +1,7 @@
-//! A client of one channel. Methods such as [`Client::put`] wait for replies as OpenSSH does. [`Client::send`] and
-//! [`Client::reply`] serve all other cases.
+//! A client of one channel. Methods such as [`SftpClient::put`] wait for replies as OpenSSH does.
+//! [`SftpClient::send`] and [`SftpClient::reply`] serve all other cases.
 
-use super::{Incoming, request};
+use super::{ReceivedReplies, request};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use wharfinger::sftp::{
@@ -14,24 +14,24 @@ pub const CREATE: OpenFlags = OpenFlags::from_bits(0x02 | 0x08 | 0x10);
 /// Number of requests that OpenSSH keeps in flight.
 const WINDOW: usize = 64;
 
-pub type Outcome<T> = Result<T, Refusal>;
+pub type SftpResult<T> = Result<T, StatusError>;
 
 /// A status other than OK.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct StatusError {
     pub code: StatusCode,
     pub sentence: String,
 }
 
-pub struct Client {
+pub struct SftpClient {
     pub inbound: Inbound,
-    pub incoming: Incoming,
+    pub incoming: ReceivedReplies,
     next_id: u32,
 }
 
-impl Client {
+impl SftpClient {
     pub fn new(inbound: Inbound, outbound: Outbound) -> Self {
-        Self { inbound, incoming: Incoming::new(outbound), next_id: 1 }
+        Self { inbound, incoming: ReceivedReplies::new(outbound), next_id: 1 }
     }
 
     /// INIT and VERSION.
@@ -43,7 +43,7 @@ impl Client {
     }
 
     /// Ends the client's input. It still receives replies.
-    pub fn finish(self) -> Incoming {
+    pub fn finish(self) -> ReceivedReplies {
         self.inbound.finish();
         self.incoming
     }
@@ -55,7 +55,7 @@ impl Client {
 }
 
 /// Sending without waiting for replies.
-impl Client {
+impl SftpClient {
     pub async fn send(&mut self, request: impl FnOnce(u32) -> Request) -> u32 {
         self.try_send(request).await.unwrap()
     }
@@ -80,40 +80,40 @@ impl Client {
 }
 
 /// Replies.
-impl Client {
+impl SftpClient {
     pub async fn reply(&mut self, id: u32) -> Reply {
         self.incoming.reply(id).await
     }
 
-    pub async fn status(&mut self, id: u32) -> Outcome<()> {
+    pub async fn status(&mut self, id: u32) -> SftpResult<()> {
         match self.reply(id).await {
             Reply::Status { code: StatusCode::Ok, .. } => Ok(()),
             other => Err(refusal(other)),
         }
     }
 
-    pub async fn handle(&mut self, id: u32) -> Outcome<Handle> {
+    pub async fn handle(&mut self, id: u32) -> SftpResult<Handle> {
         match self.reply(id).await {
             Reply::Handle { handle, .. } => Ok(handle),
             other => Err(refusal(other)),
         }
     }
 
-    pub async fn attrs(&mut self, id: u32) -> Outcome<Attrs> {
+    pub async fn attrs(&mut self, id: u32) -> SftpResult<Attrs> {
         match self.reply(id).await {
             Reply::Attrs { attrs, .. } => Ok(attrs),
             other => Err(refusal(other)),
         }
     }
 
-    pub async fn data(&mut self, id: u32) -> Outcome<Bytes> {
+    pub async fn data(&mut self, id: u32) -> SftpResult<Bytes> {
         match self.reply(id).await {
             Reply::Data { pieces, .. } => Ok(pieces.concat().into()),
             other => Err(refusal(other)),
         }
     }
 
-    pub async fn names(&mut self, id: u32) -> Outcome<Vec<NameEntry>> {
+    pub async fn names(&mut self, id: u32) -> SftpResult<Vec<NameEntry>> {
         match self.reply(id).await {
             Reply::Name { names, .. } => Ok(names),
             other => Err(refusal(other)),
@@ -122,19 +122,19 @@ impl Client {
 }
 
 /// One request, one reply.
-impl Client {
+impl SftpClient {
     pub async fn ask(&mut self, request: impl FnOnce(u32) -> Request) -> Reply {
         let id = self.send(request).await;
         self.reply(id).await
     }
 
     /// Sends a request whose reply is a status.
-    pub async fn order(&mut self, request: impl FnOnce(u32) -> Request) -> Outcome<()> {
+    pub async fn order(&mut self, request: impl FnOnce(u32) -> Request) -> SftpResult<()> {
         let id = self.send(request).await;
         self.status(id).await
     }
 
-    pub async fn open(&mut self, path: &str, flags: OpenFlags) -> Outcome<Handle> {
+    pub async fn open(&mut self, path: &str, flags: OpenFlags) -> SftpResult<Handle> {
         let id = self.send(request::open(path, flags)).await;
         self.handle(id).await
     }
@@ -143,31 +143,31 @@ impl Client {
         self.open(path, CREATE).await.unwrap()
     }
 
-    pub async fn close(&mut self, handle: &Handle) -> Outcome<()> {
+    pub async fn close(&mut self, handle: &Handle) -> SftpResult<()> {
         self.order(request::close(handle)).await
     }
 
-    pub async fn write(&mut self, handle: &Handle, offset: u64, data: impl Into<Bytes>) -> Outcome<()> {
+    pub async fn write(&mut self, handle: &Handle, offset: u64, data: impl Into<Bytes>) -> SftpResult<()> {
         self.order(request::write(handle, offset, data)).await
     }
 
-    pub async fn read(&mut self, handle: &Handle, offset: u64, length: u32) -> Outcome<Bytes> {
+    pub async fn read(&mut self, handle: &Handle, offset: u64, length: u32) -> SftpResult<Bytes> {
         let id = self.send(request::read(handle, offset, length)).await;
         self.data(id).await
     }
 
-    pub async fn stat(&mut self, path: &str) -> Outcome<Attrs> {
+    pub async fn stat(&mut self, path: &str) -> SftpResult<Attrs> {
         let id = self.send(request::stat(path)).await;
         self.attrs(id).await
     }
 
-    pub async fn fstat(&mut self, handle: &Handle) -> Outcome<Attrs> {
+    pub async fn fstat(&mut self, handle: &Handle) -> SftpResult<Attrs> {
         let id = self.send(request::fstat(handle)).await;
         self.attrs(id).await
     }
 
     /// Sends REALPATH or a similar request, whose reply is one path.
-    pub async fn path(&mut self, request: impl FnOnce(u32) -> Request) -> Outcome<String> {
+    pub async fn path(&mut self, request: impl FnOnce(u32) -> Request) -> SftpResult<String> {
         let id = self.send(request).await;
         let names = self.names(id).await?;
         assert_eq!(names.len(), 1);
@@ -176,16 +176,16 @@ impl Client {
 }
 
 /// Whole files.
-impl Client {
+impl SftpClient {
     /// OPEN, WRITEs, CLOSE.
-    pub async fn put(&mut self, path: &str, content: &Bytes) -> Outcome<()> {
+    pub async fn put(&mut self, path: &str, content: &Bytes) -> SftpResult<()> {
         let handle = self.open(path, CREATE).await?;
         self.write_all(&handle, 0, content).await?;
         self.close(&handle).await
     }
 
     /// WRITEs of 255 KiB from `offset` on, 64 in flight.
-    pub async fn write_all(&mut self, handle: &Handle, mut offset: u64, content: &Bytes) -> Outcome<()> {
+    pub async fn write_all(&mut self, handle: &Handle, mut offset: u64, content: &Bytes) -> SftpResult<()> {
         let mut in_flight = VecDeque::new();
         let mut rest = content.clone();
         while !rest.is_empty() || !in_flight.is_empty() {
@@ -203,7 +203,7 @@ impl Client {
     }
 
     /// OPEN, READs, CLOSE.
-    pub async fn fetch(&mut self, path: &str) -> Outcome<Bytes> {
+    pub async fn fetch(&mut self, path: &str) -> SftpResult<Bytes> {
         let handle = self.open(path, OpenFlags::READ).await?;
         let content = self.read_all(&handle).await?;
         self.close(&handle).await?;
@@ -211,7 +211,7 @@ impl Client {
     }
 
     /// Sends READs of 255 KiB, 64 in flight, until one reports the end of the file.
-    pub async fn read_all(&mut self, handle: &Handle) -> Outcome<Bytes> {
+    pub async fn read_all(&mut self, handle: &Handle) -> SftpResult<Bytes> {
         let (mut in_flight, mut content, mut offset) = (VecDeque::new(), BytesMut::new(), 0);
         let mut ended = false;
         loop {
@@ -225,14 +225,14 @@ impl Client {
                     ended |= data.len() < MAX_READ_BYTES as usize;
                     content.extend_from_slice(&data);
                 }
-                Err(Refusal { code: StatusCode::Eof, .. }) => ended = true,
+                Err(StatusError { code: StatusCode::Eof, .. }) => ended = true,
                 Err(refusal) => return Err(refusal),
             }
         }
     }
 
     /// OPENDIR, READDIRs, CLOSE. The outer vector has an element for each reply.
-    pub async fn list(&mut self, path: &str) -> Outcome<Vec<Vec<NameEntry>>> {
+    pub async fn list(&mut self, path: &str) -> SftpResult<Vec<Vec<NameEntry>>> {
         let id = self.send(request::open_dir(path)).await;
         let handle = self.handle(id).await?;
         let mut replies = Vec::new();
@@ -240,7 +240,7 @@ impl Client {
             let id = self.send(request::read_dir(&handle)).await;
             match self.names(id).await {
                 Ok(names) => replies.push(names),
-                Err(Refusal { code: StatusCode::Eof, .. }) => break,
+                Err(StatusError { code: StatusCode::Eof, .. }) => break,
                 Err(refusal) => return Err(refusal),
             }
         }
@@ -261,9 +261,9 @@ fn sentence(code: StatusCode, message: &str) -> &str {
     message.strip_prefix(words).unwrap_or_else(|| panic!("{message:?} does not begin with {words:?}"))
 }
 
-fn refusal(reply: Reply) -> Refusal {
+fn refusal(reply: Reply) -> StatusError {
     match reply {
-        Reply::Status { code, message, .. } => Refusal { code, sentence: sentence(code, &message).to_owned() },
+        Reply::Status { code, message, .. } => StatusError { code, sentence: sentence(code, &message).to_owned() },
         other => panic!("not what was asked for: {other:?}"),
     }
 }

@@ -11,7 +11,7 @@ use wharfinger::sftp::{
 const PATIENCE: Duration = Duration::from_mins(20);
 
 /// Replies that have arrived, and the channel for further ones.
-pub struct Incoming {
+pub struct ReceivedReplies {
     outbound: Outbound,
     frames: FrameReader,
     arrived: HashMap<u32, Reply>,
@@ -20,7 +20,7 @@ pub struct Incoming {
     pub version: Option<Reply>,
 }
 
-impl Incoming {
+impl ReceivedReplies {
     pub fn new(outbound: Outbound) -> Self {
         let (frames, arrived) = (FrameReader::default(), HashMap::new());
         Self { outbound, frames, arrived, order: Vec::new(), version: None }

@@ -5,8 +5,8 @@ mod incoming;
 pub mod request;
 mod sparse;
 
-pub use client::{CREATE, Client, Outcome, Refusal};
-pub use incoming::Incoming;
+pub use client::{CREATE, SftpClient, SftpResult, StatusError};
+pub use incoming::ReceivedReplies;
 pub use sparse::Sparse;
 
 use crate::support::partials::{Left, can_go_on, clear_away};
@@ -84,13 +84,13 @@ impl Wharf {
     }
 
     /// Opens a channel before INIT.
-    pub fn channel(&self) -> Client {
+    pub fn channel(&self) -> SftpClient {
         let (inbound, outbound) = self.sftp.open(&self.session);
-        Client::new(inbound, outbound)
+        SftpClient::new(inbound, outbound)
     }
 
     /// Connects a client and exchanges INIT and VERSION.
-    pub async fn connect(&self) -> Client {
+    pub async fn connect(&self) -> SftpClient {
         let mut client = self.channel();
         client.begin().await;
         client

@@ -3,9 +3,9 @@
 use super::{
     super::Random,
     MOUNTS,
-    record::{Answer, Operation, Place, Record, Work},
+    record::{ChannelOperation, ChannelRecord, OperationKind, Position, RecordedReply},
 };
-use crate::session::harness::{CREATE, Client, Incoming, Wharf, request};
+use crate::session::harness::{CREATE, ReceivedReplies, SftpClient, Wharf, request};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use std::{collections::HashMap, time::Duration};
@@ -33,7 +33,7 @@ const MAX_WRITE_BYTES: usize = 255 << 10;
 struct Gone;
 
 /// An unanswered request. The numbers are those of operations.
-enum Asked {
+enum PendingRequest {
     Open(usize),
     Write(usize, usize),
     /// CLOSE of an upload.
@@ -53,19 +53,19 @@ struct Opened {
 
 /// The receiving half. It records all requests and replies in the order in which the client sent and received them.
 struct Ear {
-    incoming: Incoming,
+    incoming: ReceivedReplies,
     /// Number of replies that are recorded.
     noted: usize,
-    clock: Place,
-    asked: HashMap<u32, Asked>,
+    clock: Position,
+    asked: HashMap<u32, PendingRequest>,
     in_flight_bytes: usize,
     opened: Vec<Opened>,
     /// Handles for reading.
     readers: Vec<Handle>,
-    record: Record,
+    record: ChannelRecord,
 }
 
-pub struct Channel<'a> {
+pub struct ClientChannel<'a> {
     wharf: &'a Wharf,
     random: Random,
     number: usize,
@@ -89,10 +89,10 @@ fn path(mount: usize, name: &str) -> String {
     format!("{}{name}", MOUNTS[mount].0)
 }
 
-impl<'a> Channel<'a> {
+impl<'a> ClientChannel<'a> {
     /// Opens a channel and creates its initial files and directories.
     pub async fn open(wharf: &'a Wharf, random: Random, number: usize) -> Self {
-        let Client { inbound, incoming, .. } = wharf.connect().await;
+        let SftpClient { inbound, incoming, .. } = wharf.connect().await;
         let ear = Ear {
             incoming,
             noted: 0,
@@ -101,7 +101,7 @@ impl<'a> Channel<'a> {
             in_flight_bytes: 0,
             opened: Vec::new(),
             readers: Vec::new(),
-            record: Record::default(),
+            record: ChannelRecord::default(),
         };
         let mut channel = Self {
             wharf,
@@ -148,7 +148,7 @@ impl<'a> Channel<'a> {
 
     fn unique(&mut self, len: usize) -> Bytes {
         self.serial += 1;
-        Record::unique(self.number * 1_000_000 + usize::try_from(self.serial).unwrap(), len)
+        ChannelRecord::unique(self.number * 1_000_000 + usize::try_from(self.serial).unwrap(), len)
     }
 
     /// Returns a name that isn't in use.
@@ -207,7 +207,7 @@ impl<'a> Channel<'a> {
             }
             18 => self.hear_of_one().await,
             _ => match self.ear.readers.pop() {
-                Some(reader) => self.send(Asked::Other, request::close(&reader)).await,
+                Some(reader) => self.send(PendingRequest::Other, request::close(&reader)).await,
                 None => Ok(()),
             },
         }
@@ -218,7 +218,7 @@ impl<'a> Channel<'a> {
         for _ in 0..=self.random.below(3) {
             self.open_upload().await?;
         }
-        self.ear.until(|ear| !ear.asked.values().any(|asked| matches!(asked, Asked::Open(_)))).await;
+        self.ear.until(|ear| !ear.asked.values().any(|asked| matches!(asked, PendingRequest::Open(_)))).await;
         for number in 0..self.ear.opened.len() {
             if self.random.below(2) == 0 {
                 self.write(number).await?;
@@ -257,14 +257,14 @@ impl<'a> Channel<'a> {
             self.holds.push((until, self.wharf.bucket.hold_key(verb, &key)));
         }
         let bytes = self.unique(len);
-        let operation = self.ear.record.add(Operation::new(Work::Upload(bytes), mount, key));
-        self.send(Asked::Open(operation), request::open(&path(mount, &name), flags)).await
+        let operation = self.ear.record.add(ChannelOperation::new(OperationKind::Upload(bytes), mount, key));
+        self.send(PendingRequest::Open(operation), request::open(&path(mount, &name), flags)).await
     }
 
     /// Returns the length of the longest content that `key` may have.
     fn longest(&self, key: &str) -> usize {
         let uploaded = self.ear.record.operations.iter().filter_map(|operation| match &operation.work {
-            Work::Upload(bytes) if operation.key == key => Some(bytes.len()),
+            OperationKind::Upload(bytes) if operation.key == key => Some(bytes.len()),
             _ => None,
         });
         uploaded.chain(self.ear.record.seeds.get(key).map(Bytes::len)).max().unwrap_or(0)
@@ -281,14 +281,14 @@ impl<'a> Channel<'a> {
             return Ok(());
         }
         let (operation, handle) = (opened.operation, opened.handle.clone());
-        let Work::Upload(bytes) = &self.ear.record.operations[operation].work else { unreachable!() };
+        let OperationKind::Upload(bytes) = &self.ear.record.operations[operation].work else { unreachable!() };
         let mut rest = bytes.clone();
         let mut offset = 0;
         while !rest.is_empty() {
             let data = rest.split_to(rest.len().min(MAX_WRITE_BYTES));
             let len = data.len();
             self.ear.until(|ear| ear.in_flight_bytes + len <= MAX_IN_FLIGHT_BYTES).await;
-            self.send(Asked::Write(operation, len), request::write(&handle, offset, data)).await?;
+            self.send(PendingRequest::Write(operation, len), request::write(&handle, offset, data)).await?;
             offset += len as u64;
         }
         Ok(())
@@ -305,8 +305,8 @@ impl<'a> Channel<'a> {
         if self.random.below(8) == 0 {
             self.ear.until(|ear| ear.record.operations[operation].unanswered_writes == 0).await;
         }
-        self.send(Asked::Close(operation), request::close(&handle)).await?;
-        let Operation { mount, key, .. } = &self.ear.record.operations[operation];
+        self.send(PendingRequest::Close(operation), request::close(&handle)).await?;
+        let ChannelOperation { mount, key, .. } = &self.ear.record.operations[operation];
         let name = key.strip_prefix(MOUNTS[*mount].1).unwrap().to_owned();
         let name = (*mount, name);
         let is_open = self.ear.opened.iter().any(|opened| self.ear.record.operations[opened.operation].key == *key);
@@ -319,12 +319,12 @@ impl<'a> Channel<'a> {
 
     async fn mkdir(&mut self) -> Result<(), Gone> {
         let (mount, name) = self.fresh();
-        self.change(Work::Mkdir, mount, key(mount, &name) + "/", request::mkdir(&path(mount, &name))).await
+        self.change(OperationKind::Mkdir, mount, key(mount, &name) + "/", request::mkdir(&path(mount, &name))).await
     }
 
     async fn rmdir(&mut self) -> Result<(), Gone> {
         let Some((mount, name)) = self.empty_directories.pop() else { return Ok(()) };
-        self.change(Work::Rmdir, mount, key(mount, &name) + "/", request::rmdir(&path(mount, &name))).await
+        self.change(OperationKind::Rmdir, mount, key(mount, &name) + "/", request::rmdir(&path(mount, &name))).await
     }
 
     async fn remove(&mut self) -> Result<(), Gone> {
@@ -332,7 +332,7 @@ impl<'a> Channel<'a> {
             return Ok(());
         }
         let (mount, name) = self.take_live();
-        self.change(Work::Remove, mount, key(mount, &name), request::remove(&path(mount, &name))).await
+        self.change(OperationKind::Remove, mount, key(mount, &name), request::remove(&path(mount, &name))).await
     }
 
     async fn rename(&mut self) -> Result<(), Gone> {
@@ -351,7 +351,7 @@ impl<'a> Channel<'a> {
             return Ok(());
         }
         let number = self.random.below(self.ear.opened.len());
-        let Operation { mount, key, .. } = &self.ear.record.operations[self.ear.opened[number].operation];
+        let ChannelOperation { mount, key, .. } = &self.ear.record.operations[self.ear.opened[number].operation];
         let (mount, source) = (*mount, key.strip_prefix(MOUNTS[*mount].1).unwrap().to_owned());
         let is_fresh = !self.ear.record.seeds.contains_key(key) && self.ear.record.renames_of(key).next().is_none();
         if is_fresh && !self.old.contains(&(mount, source.clone())) {
@@ -362,7 +362,7 @@ impl<'a> Channel<'a> {
 
     async fn rename_of(&mut self, mount: usize, source: &str) -> Result<String, Gone> {
         let (_, target) = self.fresh();
-        let work = Work::Rename(key(mount, &target));
+        let work = OperationKind::Rename(key(mount, &target));
         let paths = (path(mount, source), path(mount, &target));
         if self.random.below(2) == 0 {
             self.change(work, mount, key(mount, source), request::posix_rename(&paths.0, &paths.1)).await?;
@@ -375,7 +375,7 @@ impl<'a> Channel<'a> {
     async fn rename_tree(&mut self) -> Result<(), Gone> {
         let Some((mount, source)) = self.trees.pop() else { return Ok(()) };
         let (_, target) = self.fresh();
-        let work = Work::RenameTree(key(mount, &target) + "/");
+        let work = OperationKind::RenameTree(key(mount, &target) + "/");
         let rename = request::rename(&path(mount, &source), &path(mount, &target));
         self.change(work, mount, key(mount, &source) + "/", rename).await
     }
@@ -383,18 +383,18 @@ impl<'a> Channel<'a> {
     async fn create(&mut self) -> Result<(), Gone> {
         let (mount, name) = self.fresh();
         let open = request::open(&path(mount, &name), OpenFlags::READ | OpenFlags::CREATE);
-        self.change(Work::Create, mount, key(mount, &name), open).await
+        self.change(OperationKind::Create, mount, key(mount, &name), open).await
     }
 
     async fn change(
         &mut self,
-        work: Work,
+        work: OperationKind,
         mount: usize,
         key: String,
         request: impl FnOnce(u32) -> Request,
     ) -> Result<(), Gone> {
-        let operation = self.ear.record.add(Operation::new(work, mount, key));
-        self.send(Asked::Change(operation), request).await
+        let operation = self.ear.record.add(ChannelOperation::new(work, mount, key));
+        self.send(PendingRequest::Change(operation), request).await
     }
 
     /// Waits for the reply to one request.
@@ -409,7 +409,7 @@ impl<'a> Channel<'a> {
     }
 
     /// Sends a request, and records it behind all replies that have arrived by then.
-    async fn send(&mut self, asked: Asked, request: impl FnOnce(u32) -> Request) -> Result<(), Gone> {
+    async fn send(&mut self, asked: PendingRequest, request: impl FnOnce(u32) -> Request) -> Result<(), Gone> {
         self.ear.catch_up();
         let Some(mouth) = &mut self.mouth else { return Err(Gone) };
         let id = self.ear.note_sent(asked);
@@ -442,13 +442,17 @@ impl<'a> Channel<'a> {
 
     /// Checks that the channel works at the end of the round, when nothing delays a change any more. Returns the
     /// record.
-    pub async fn end(mut self) -> Record {
+    pub async fn end(mut self) -> ChannelRecord {
         self.holds.clear();
         if self.mouth.is_some() {
             for mount in 0..MOUNTS.len() {
                 let name = format!("c{}end", self.number);
-                let made =
-                    self.change(Work::Mkdir, mount, key(mount, &name) + "/", request::mkdir(&path(mount, &name)));
+                let made = self.change(
+                    OperationKind::Mkdir,
+                    mount,
+                    key(mount, &name) + "/",
+                    request::mkdir(&path(mount, &name)),
+                );
                 assert!(made.await.is_ok());
             }
             timeout(Duration::from_secs(10), self.ear.until(|ear| ear.asked.is_empty()))
@@ -460,22 +464,22 @@ impl<'a> Channel<'a> {
 }
 
 impl Ear {
-    fn note_sent(&mut self, asked: Asked) -> u32 {
+    fn note_sent(&mut self, asked: PendingRequest) -> u32 {
         self.clock += 1;
         let place = self.clock;
         match asked {
-            Asked::Open(operation) => self.record.operations[operation].begun = place,
-            Asked::Close(operation) => self.record.operations[operation].come(place),
-            Asked::Change(operation) => {
+            PendingRequest::Open(operation) => self.record.operations[operation].begun = place,
+            PendingRequest::Close(operation) => self.record.operations[operation].come(place),
+            PendingRequest::Change(operation) => {
                 let operation = &mut self.record.operations[operation];
                 operation.begun = place;
                 operation.come(place);
             }
-            Asked::Write(operation, len) => {
+            PendingRequest::Write(operation, len) => {
                 self.record.operations[operation].unanswered_writes += 1;
                 self.in_flight_bytes += len;
             }
-            Asked::Other => {}
+            PendingRequest::Other => {}
         }
         let id = u32::try_from(place).unwrap();
         self.asked.insert(id, asked);
@@ -521,10 +525,10 @@ impl Ear {
             other => panic!("{other:?}"),
         };
         match asked {
-            Asked::Open(operation) => {
+            PendingRequest::Open(operation) => {
                 self.opened.extend(handle.map(|handle| Opened { operation, handle, is_written: false }));
             }
-            Asked::Write(operation, len) => {
+            PendingRequest::Write(operation, len) => {
                 self.in_flight_bytes -= len;
                 let operation = &mut self.record.operations[operation];
                 operation.unanswered_writes -= 1;
@@ -534,12 +538,12 @@ impl Ear {
                     operation.was_told_late |= outcome.is_err();
                 }
             }
-            Asked::Close(operation) | Asked::Change(operation) => {
+            PendingRequest::Close(operation) | PendingRequest::Change(operation) => {
                 self.readers.extend(handle);
-                let answer = Answer { place: self.clock, at: Instant::now(), outcome };
+                let answer = RecordedReply { place: self.clock, at: Instant::now(), outcome };
                 self.record.operations[operation].answer = Some(answer);
             }
-            Asked::Other => {}
+            PendingRequest::Other => {}
         }
     }
 }

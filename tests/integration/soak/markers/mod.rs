@@ -12,7 +12,7 @@ use crate::{
     session::harness::{Setup, Wharf},
     support::partials::clear_away,
 };
-use channel::Channel;
+use channel::ClientChannel;
 use futures_util::future::join_all;
 use record::Tally;
 use std::{thread, time::Duration};
@@ -71,7 +71,7 @@ async fn round(mut random: Random, tally: &mut Tally) {
     let wharf = Wharf::with(Setup { budget_bytes, mounts: &[("/other", "other/")], ..Setup::default() });
     let mut channels = Vec::new();
     for number in 0..=random.below(3) {
-        channels.push(Channel::open(&wharf, Random(random.next()), number).await);
+        channels.push(ClientChannel::open(&wharf, Random(random.next()), number).await);
     }
     wharf.bucket.record_changes();
     wharf.faulty.meet_at_random(random.next(), 1, fates(&mut random));

@@ -10,10 +10,10 @@ use wharfinger::store::{MemoryBucket, memory::Change};
 const BEHIND: &str = "a file that was closed before this could not be stored";
 
 /// Position of a request or reply among everything that a channel sent and received.
-pub type Place = u64;
+pub type Position = u64;
 
-/// Kind of an operation. Its key is in [`Operation::key`]. Keys of directories end with `/`.
-pub enum Work {
+/// Kind of an operation. Its key is in [`ChannelOperation::key`]. Keys of directories end with `/`.
+pub enum OperationKind {
     /// From OPEN to CLOSE, which publishes these bytes.
     Upload(Bytes),
     /// OPEN with CREAT alone, which creates an empty file.
@@ -27,14 +27,14 @@ pub enum Work {
     RenameTree(String),
 }
 
-pub struct Operation {
-    pub work: Work,
+pub struct ChannelOperation {
+    pub work: OperationKind,
     pub mount: usize,
     pub key: String,
-    /// Place of its first request. CLOSEs that were sent earlier come before the operation.
-    pub begun: Place,
-    /// Place of the request that changes names, which for an upload is the CLOSE. `None` if it was never sent.
-    pub came: Option<Place>,
+    /// Position of its first request. CLOSEs that were sent earlier come before the operation.
+    pub begun: Position,
+    /// Position of the request that changes names, which for an upload is the CLOSE. `None` if it was never sent.
+    pub came: Option<Position>,
     /// Time of that request.
     pub came_at: Option<Instant>,
     /// True if a reply to a WRITE said, before the CLOSE was sent, that nothing will be stored.
@@ -42,18 +42,18 @@ pub struct Operation {
     /// True if the client read such a reply after it had sent the CLOSE. The server may have sent the reply before.
     pub was_told_late: bool,
     pub unanswered_writes: usize,
-    pub answer: Option<Answer>,
+    pub answer: Option<RecordedReply>,
 }
 
-pub struct Answer {
-    pub place: Place,
+pub struct RecordedReply {
+    pub place: Position,
     pub at: Instant,
     /// `Err` holds the text of the failure.
     pub outcome: Result<(), String>,
 }
 
-impl Operation {
-    pub fn new(work: Work, mount: usize, key: String) -> Self {
+impl ChannelOperation {
+    pub fn new(work: OperationKind, mount: usize, key: String) -> Self {
         Self {
             work,
             mount,
@@ -69,12 +69,12 @@ impl Operation {
     }
 
     /// Records that the client sent the request that changes names.
-    pub fn come(&mut self, place: Place) {
+    pub fn come(&mut self, place: Position) {
         (self.came, self.came_at) = (Some(place), Some(Instant::now()));
     }
 
     fn is_upload(&self) -> bool {
-        matches!(self.work, Work::Upload(_))
+        matches!(self.work, OperationKind::Upload(_))
     }
 
     fn succeeded(&self) -> bool {
@@ -82,7 +82,7 @@ impl Operation {
     }
 
     /// Returns the reply with its text if it is a failure.
-    fn failure(&self) -> Option<(&Answer, &str)> {
+    fn failure(&self) -> Option<(&RecordedReply, &str)> {
         self.answer.as_ref().and_then(|answer| answer.outcome.as_ref().err().map(|text| (answer, text.as_str())))
     }
 
@@ -98,15 +98,15 @@ impl Operation {
     }
 
     fn may_fail(&self, other: &Self) -> bool {
-        let heard_later = |answer: &Answer| other.came.is_some_and(|came| came < answer.place);
+        let heard_later = |answer: &RecordedReply| other.came.is_some_and(|came| came < answer.place);
         self.is_before(other) && !self.was_told && self.failure().is_some_and(|(answer, _)| heard_later(answer))
     }
 
     /// True if the change may be that of a RENAME which removes its copy again.
     fn may_take_back(&self, Change { raw_key, bytes, .. }: &Change) -> bool {
         match &self.work {
-            Work::Rename(target) => bytes.is_none() && raw_key == target,
-            Work::RenameTree(target) => bytes.is_none() && raw_key.starts_with(target.as_str()),
+            OperationKind::Rename(target) => bytes.is_none() && raw_key == target,
+            OperationKind::RenameTree(target) => bytes.is_none() && raw_key.starts_with(target.as_str()),
             _ => false,
         }
     }
@@ -131,15 +131,15 @@ pub struct Tally {
 
 /// The operations of one channel with their replies.
 #[derive(Default)]
-pub struct Record {
+pub struct ChannelRecord {
     /// Objects that existed before the round.
     pub seeds: HashMap<String, Bytes>,
-    pub operations: Vec<Operation>,
+    pub operations: Vec<ChannelOperation>,
     /// True once the connection has ended. Missing replies then never arrive.
     pub is_gone: bool,
 }
 
-impl Record {
+impl ChannelRecord {
     /// Returns the content of a new file of this length. From 16 bytes on it is unique.
     pub fn unique(number: usize, len: usize) -> Bytes {
         let mut bytes = content(1, len).to_vec();
@@ -150,7 +150,7 @@ impl Record {
     }
 
     /// Adds an operation and returns its number.
-    pub fn add(&mut self, operation: Operation) -> usize {
+    pub fn add(&mut self, operation: ChannelOperation) -> usize {
         self.operations.push(operation);
         self.operations.len() - 1
     }
@@ -160,39 +160,40 @@ impl Record {
         self.operations.iter().any(|operation| self.may_make(operation, change) || operation.may_take_back(change))
     }
 
-    fn may_make(&self, operation: &Operation, Change { raw_key, bytes, at }: &Change) -> bool {
+    fn may_make(&self, operation: &ChannelOperation, Change { raw_key, bytes, at }: &Change) -> bool {
         if operation.came_at.is_some_and(|came_at| came_at > *at) {
             return false;
         }
         let key = &operation.key;
         match (&operation.work, bytes) {
-            (Work::Upload(own), Some(bytes)) => {
+            (OperationKind::Upload(own), Some(bytes)) => {
                 own == bytes && (key == raw_key || self.renames_of(key).any(|target| target == raw_key))
             }
-            (Work::Create | Work::Mkdir, Some(bytes)) => key == raw_key && bytes.is_empty(),
-            (Work::Rmdir | Work::Remove | Work::Rename(_), None) => key == raw_key,
-            (Work::Rename(target), Some(bytes)) => target == raw_key && self.may_hold(key, bytes),
-            (Work::RenameTree(target), Some(bytes)) => raw_key
+            (OperationKind::Create | OperationKind::Mkdir, Some(bytes)) => key == raw_key && bytes.is_empty(),
+            (OperationKind::Rmdir | OperationKind::Remove | OperationKind::Rename(_), None) => key == raw_key,
+            (OperationKind::Rename(target), Some(bytes)) => target == raw_key && self.may_hold(key, bytes),
+            (OperationKind::RenameTree(target), Some(bytes)) => raw_key
                 .strip_prefix(target.as_str())
                 .is_some_and(|name| self.seeds.get(&format!("{key}{name}")) == Some(bytes)),
-            (Work::RenameTree(_), None) => raw_key.starts_with(key.as_str()),
-            (Work::Upload(_) | Work::Create | Work::Mkdir, None) | (Work::Rmdir | Work::Remove, Some(_)) => false,
+            (OperationKind::RenameTree(_), None) => raw_key.starts_with(key.as_str()),
+            (OperationKind::Upload(_) | OperationKind::Create | OperationKind::Mkdir, None)
+            | (OperationKind::Rmdir | OperationKind::Remove, Some(_)) => false,
         }
     }
 
     /// Returns the keys to which the file of `key` was renamed.
     pub fn renames_of(&self, key: &str) -> impl Iterator<Item = &String> {
         self.operations.iter().filter_map(move |operation| match &operation.work {
-            Work::Rename(target) if operation.key == key => Some(target),
+            OperationKind::Rename(target) if operation.key == key => Some(target),
             _ => None,
         })
     }
 
     fn may_hold(&self, key: &str, bytes: &Bytes) -> bool {
-        let made = |operation: &Operation| match &operation.work {
-            Work::Upload(own) => operation.key == key && own == bytes,
-            Work::Create => operation.key == key && bytes.is_empty(),
-            Work::Rename(target) => target == key && self.may_hold(&operation.key, bytes),
+        let made = |operation: &ChannelOperation| match &operation.work {
+            OperationKind::Upload(own) => operation.key == key && own == bytes,
+            OperationKind::Create => operation.key == key && bytes.is_empty(),
+            OperationKind::Rename(target) => target == key && self.may_hold(&operation.key, bytes),
             _ => false,
         };
         self.seeds.get(key) == Some(bytes) || self.operations.iter().any(made)
@@ -250,7 +251,7 @@ impl Record {
 
     /// Checks a reply (S160). An operation must fail if an earlier upload failed and no reply had reported that. It may
     /// blame an earlier upload only then.
-    fn check_answer(&self, operation: &Operation, appeared: Option<&Change>, tally: &mut Tally) {
+    fn check_answer(&self, operation: &ChannelOperation, appeared: Option<&Change>, tally: &mut Tally) {
         let Some(answer) = &operation.answer else {
             assert!(self.is_gone || operation.came.is_none(), "{operation:?} was not answered\n{self:?}");
             return;
@@ -269,11 +270,11 @@ impl Record {
 
     /// Checks that the last operation on each name has the result that it would have in sequence (S105).
     fn check_end(&self, bucket: &MemoryBucket) {
-        let mut last: HashMap<&str, (Place, &Operation)> = HashMap::new();
+        let mut last: HashMap<&str, (Position, &ChannelOperation)> = HashMap::new();
         for operation in &self.operations {
             let Some(came) = operation.came else { continue };
             let target = match &operation.work {
-                Work::Rename(target) => Some(target),
+                OperationKind::Rename(target) => Some(target),
                 _ => None,
             };
             for key in [Some(&operation.key), target].into_iter().flatten() {
@@ -286,48 +287,48 @@ impl Record {
             let stored = bucket.bytes(key);
             let is_right = match &operation.work {
                 // A RENAME may have moved it while it was open.
-                Work::Upload(_) if self.renames_of(key).next().is_some() => true,
-                Work::Upload(own) => stored.as_ref() == Some(own),
-                Work::Create => stored.is_some(),
-                Work::Mkdir => stored.is_some_and(|bytes| bytes.is_empty()),
-                Work::Rename(target) if target == key => {
+                OperationKind::Upload(_) if self.renames_of(key).next().is_some() => true,
+                OperationKind::Upload(own) => stored.as_ref() == Some(own),
+                OperationKind::Create => stored.is_some(),
+                OperationKind::Mkdir => stored.is_some_and(|bytes| bytes.is_empty()),
+                OperationKind::Rename(target) if target == key => {
                     stored.is_none_or(|bytes| self.may_hold(&operation.key, &bytes))
                 }
-                Work::Rmdir | Work::Remove | Work::Rename(_) => stored.is_none(),
-                Work::RenameTree(_) => true,
+                OperationKind::Rmdir | OperationKind::Remove | OperationKind::Rename(_) => stored.is_none(),
+                OperationKind::RenameTree(_) => true,
             };
             assert!(is_right, "{operation:?} left something else under {key}\n{self:?}");
         }
     }
 
-    fn broken(&self, operation: &Operation, what: &str, change: &Change) -> ! {
+    fn broken(&self, operation: &ChannelOperation, what: &str, change: &Change) -> ! {
         let bytes = change.bytes.as_ref().map(Bytes::len);
         panic!("{operation:?} {what}\nat {:?}: {} has {bytes:?} bytes\n{self:?}", change.at, change.raw_key)
     }
 }
 
-impl fmt::Debug for Record {
+impl fmt::Debug for ChannelRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "The channel, gone: {}", self.is_gone)?;
         self.operations.iter().try_for_each(|operation| writeln!(f, "  {operation:?}"))
     }
 }
 
-impl fmt::Debug for Operation {
+impl fmt::Debug for ChannelOperation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { begun, came, was_told, unanswered_writes, key, .. } = self;
         match &self.work {
-            Work::Upload(bytes) => write!(f, "Upload of {key}, {} bytes", bytes.len())?,
-            Work::Create => write!(f, "Create {key}")?,
-            Work::Mkdir => write!(f, "Mkdir {key}")?,
-            Work::Rmdir => write!(f, "Rmdir {key}")?,
-            Work::Remove => write!(f, "Remove {key}")?,
-            Work::Rename(target) => write!(f, "Rename {key} to {target}")?,
-            Work::RenameTree(target) => write!(f, "Rename of the tree {key} to {target}")?,
+            OperationKind::Upload(bytes) => write!(f, "Upload of {key}, {} bytes", bytes.len())?,
+            OperationKind::Create => write!(f, "Create {key}")?,
+            OperationKind::Mkdir => write!(f, "Mkdir {key}")?,
+            OperationKind::Rmdir => write!(f, "Rmdir {key}")?,
+            OperationKind::Remove => write!(f, "Remove {key}")?,
+            OperationKind::Rename(target) => write!(f, "Rename {key} to {target}")?,
+            OperationKind::RenameTree(target) => write!(f, "Rename of the tree {key} to {target}")?,
         }
         write!(f, " [begun {begun}, came {came:?}, told {was_told}, WRITEs unanswered {unanswered_writes}")?;
         match &self.answer {
-            Some(Answer { place, at, outcome }) => write!(f, ", answered {place} at {at:?}: {outcome:?}]"),
+            Some(RecordedReply { place, at, outcome }) => write!(f, ", answered {place} at {at:?}: {outcome:?}]"),
             None => write!(f, "]"),
         }
     }
