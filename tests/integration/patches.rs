@@ -1,11 +1,12 @@
 //! Issue 12.1: this build uses the russh that the files in `patches/` make, and that russh behaves as each patch says.
 //! The client suites test the rest.
 
+use crate::support::sftp::TrustingClient;
 use russh::{
     Names,
     client::{self, AuthResult},
     keys::{
-        Algorithm, HashAlg, PrivateKey, PublicKey, PublicKeyOrCertificate,
+        Algorithm, HashAlg, PrivateKey, PublicKey,
         agent::AgentIdentity,
         key::safe_rng,
         signature::Signer as _,
@@ -112,18 +113,7 @@ impl server::Handler for RecordingHandler {
     }
 }
 
-#[derive(Debug)]
-struct Client;
-
-impl client::Handler for Client {
-    type Error = russh::Error;
-
-    async fn check_server_key(&mut self, _key: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
-        Ok(true)
-    }
-}
-
-async fn connect(seen: &HandlerCalls) -> client::Handle<Client> {
+async fn connect(seen: &HandlerCalls) -> client::Handle<TrustingClient> {
     let (near, far) = duplex(1 << 20);
     let config = server::Config {
         keys: vec![PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap()],
@@ -132,7 +122,7 @@ async fn connect(seen: &HandlerCalls) -> client::Handle<Client> {
     };
     let handler = RecordingHandler(seen.clone());
     tokio::spawn(async move { server::run_stream(Arc::new(config), far, handler).await?.await });
-    client::connect_stream(Arc::default(), near, Client).await.unwrap()
+    client::connect_stream(Arc::default(), near, TrustingClient).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +174,7 @@ impl SecurityKey {
         Self { pair: Ed25519Keypair::random(&mut safe_rng()), flags, counter }
     }
 
-    async fn log_in(mut self, client: &mut client::Handle<Client>) -> AuthResult {
+    async fn log_in(mut self, client: &mut client::Handle<TrustingClient>) -> AuthResult {
         let public = PublicKey::new(KeyData::SkEd25519(SkEd25519::new(self.pair.public, "ssh:")), "");
         client.authenticate_publickey_with("alice", public, None, &mut self).await.unwrap()
     }

@@ -4,6 +4,7 @@
 pub mod demo;
 pub mod partials;
 pub mod postgres;
+pub mod promise;
 pub mod scope;
 pub mod seaweedfs;
 pub mod sftp;

@@ -32,14 +32,14 @@ impl KeyFile {
 /// A channel of the subsystem sftp on its own connection. It derefs to russh-sftp's session.
 pub struct Sftp {
     raw: RawSftpSession,
-    connection: Arc<client::Handle<Trusting>>,
+    connection: Arc<client::Handle<TrustingClient>>,
 }
 
 impl Sftp {
     /// Logs `user` in.
     pub async fn connect(address: SocketAddr, user: &str, key: &KeyFile) -> Self {
         let mut connection =
-            client::connect(Arc::new(client::Config::default()), address, Trusting).await.expect("an SSH server");
+            client::connect(Arc::new(client::Config::default()), address, TrustingClient).await.expect("an SSH server");
         let key = PrivateKeyWithHashAlg::new(Arc::clone(&key.private), None);
         assert!(connection.authenticate_publickey(user, key).await.unwrap().success(), "{user} is let in");
         Self::on(Arc::new(connection)).await
@@ -50,7 +50,7 @@ impl Sftp {
         Self::on(Arc::clone(&self.connection)).await
     }
 
-    async fn on(connection: Arc<client::Handle<Trusting>>) -> Self {
+    async fn on(connection: Arc<client::Handle<TrustingClient>>) -> Self {
         let channel = connection.channel_open_session().await.unwrap();
         channel.request_subsystem(true, "sftp").await.unwrap();
         let raw = RawSftpSession::new(channel.into_stream());
@@ -69,9 +69,10 @@ impl Deref for Sftp {
 }
 
 /// A client that trusts any server.
-struct Trusting;
+#[derive(Debug)]
+pub struct TrustingClient;
 
-impl client::Handler for Trusting {
+impl client::Handler for TrustingClient {
     type Error = russh::Error;
 
     async fn check_server_key(&mut self, _: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {

@@ -19,11 +19,12 @@ mod operation;
 mod sdk;
 mod world;
 
+use crate::support::promise::CheckResult;
 use catalogue::{StorageOutage, faults_of};
 use journal::JournalFailure;
 use operation::{VfsOperation, cut_off, path};
 use wharfinger::store::faulty::Aim;
-use world::{CheckResult, World};
+use world::World;
 
 #[tokio::test(start_paused = true)]
 async fn every_fault_at_every_step_of_every_operation() {

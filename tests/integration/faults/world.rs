@@ -7,6 +7,7 @@ use super::{
 };
 use crate::support::{
     partials::{can_go_on, clear_away},
+    promise::{CheckResult, ensure},
     tree::tree,
 };
 use bytes::Bytes;
@@ -33,8 +34,6 @@ const PATIENCE: Duration = Duration::from_mins(15);
 
 /// All objects, by key.
 type ObjectsByKey = BTreeMap<String, Bytes>;
-/// Ok if the promises were kept, or else the broken one.
-pub type CheckResult = std::result::Result<(), String>;
 
 /// An operation, with its result in a run without faults.
 pub struct Ideal {
@@ -252,10 +251,6 @@ impl World {
         let counts = |key: &String| self.is_marked || key != MARKER;
         self.memory.keys().into_iter().filter(counts).filter_map(bytes).collect()
     }
-}
-
-fn ensure(kept: bool, complaint: impl FnOnce() -> String) -> CheckResult {
-    if kept { Ok(()) } else { Err(complaint()) }
 }
 
 /// Checks that each file of a renamed directory exists under its old or its new name, and that no other object changed.

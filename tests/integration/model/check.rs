@@ -1,11 +1,9 @@
 //! Compares the answers to a client with the promises.
 
 use super::{answer::AnswerKind, promises::ShownEntry};
+use crate::support::promise::{CheckResult, ensure};
 use bytes::Bytes;
 use wharfinger::vfs::{Kind, Metadata, Result};
-
-/// Ok if a promise was kept, or else the broken one.
-pub type CheckResult<T = ()> = std::result::Result<T, String>;
 
 /// Checks that the answer is one of the right ones. Returns true if it is OK.
 pub fn right_answer<T>(result: &Result<T>, right: &[AnswerKind]) -> CheckResult<bool> {
@@ -32,8 +30,4 @@ pub fn same_metadata(metadata: Metadata, right: ShownEntry) -> CheckResult {
         ShownEntry::Directory(time) => metadata.kind == Kind::Directory && time.shows(seconds),
     };
     ensure(same, || format!("shown is {metadata:?}, and right is {right:?}"))
-}
-
-pub fn ensure(kept: bool, complaint: impl FnOnce() -> String) -> CheckResult {
-    if kept { Ok(()) } else { Err(complaint()) }
 }

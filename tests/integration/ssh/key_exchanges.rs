@@ -1,6 +1,6 @@
 //! Key exchanges cost a stranger little and the server much: limits on their number and their time.
 
-use super::{Client, Edge, is_closed_within, log::CapturedLog};
+use super::{Edge, TrustingClient, is_closed_within, log::CapturedLog};
 use futures_util::future::join_all;
 use russh::client;
 use std::{sync::Arc, time::Duration};
@@ -64,7 +64,7 @@ async fn issue_12_7_who_has_exchanged_keys_has_the_login_timeout() {
     let log = CapturedLog::start();
     let edge = Edge::start(Settings::default());
     // This client has no time-out of its own.
-    let mut client = client::connect_stream(Arc::default(), edge.silent().await, Client).await.unwrap();
+    let mut client = client::connect_stream(Arc::default(), edge.silent().await, TrustingClient).await.unwrap();
     assert!(!client.authenticate_none("alice").await.unwrap().success());
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(30)).await;

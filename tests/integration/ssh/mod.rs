@@ -10,9 +10,8 @@ mod services;
 mod sessions;
 mod strangers;
 
-use crate::support::scope;
-use crate::support::tree::node;
-use russh::{client, keys::PublicKeyOrCertificate};
+use crate::support::{scope, sftp::TrustingClient, tree::node};
+use russh::client;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::AsyncWriteExt as _,
@@ -64,12 +63,12 @@ impl Edge {
     }
 
     /// Connects a client from the loopback address `127.0.0.{host}`, without a login.
-    async fn connect_from(&self, host: u8) -> Result<client::Handle<Client>, russh::Error> {
+    async fn connect_from(&self, host: u8) -> Result<client::Handle<TrustingClient>, russh::Error> {
         greet(self.socket_from(host).await).await
     }
 
     /// Connects a client without a login, behind a load balancer that sends `header` first.
-    pub(crate) async fn connect_behind(&self, header: &[u8]) -> Result<client::Handle<Client>, russh::Error> {
+    pub(crate) async fn connect_behind(&self, header: &[u8]) -> Result<client::Handle<TrustingClient>, russh::Error> {
         let mut stream = self.silent().await;
         stream.write_all(header).await?;
         greet(stream).await
@@ -82,11 +81,11 @@ impl Edge {
         socket.connect(self.address).await.unwrap()
     }
 
-    async fn connect(&self) -> client::Handle<Client> {
+    async fn connect(&self) -> client::Handle<TrustingClient> {
         self.connect_from(1).await.unwrap()
     }
 
-    async fn log_in(&self) -> client::Handle<Client> {
+    async fn log_in(&self) -> client::Handle<TrustingClient> {
         let mut client = self.connect().await;
         assert!(client.authenticate_password("alice", "right").await.unwrap().success());
         client
@@ -98,9 +97,9 @@ impl Edge {
     }
 }
 
-async fn greet(stream: TcpStream) -> Result<client::Handle<Client>, russh::Error> {
+async fn greet(stream: TcpStream) -> Result<client::Handle<TrustingClient>, russh::Error> {
     let config = client::Config { inactivity_timeout: Some(Duration::from_secs(30)), ..client::Config::default() };
-    client::connect_stream(Arc::new(config), stream, Client).await
+    client::connect_stream(Arc::new(config), stream, TrustingClient).await
 }
 
 fn static_provider(settings: &Settings, users: impl IntoIterator<Item = (User, Credentials)>) -> Arc<dyn Provider> {
@@ -133,18 +132,6 @@ fn alice() -> (User, Credentials) {
         mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), Permissions::ALL),
     };
     (user, Credentials { password_hash, public_keys: Vec::new() })
-}
-
-/// A client that trusts any server.
-#[derive(Debug)]
-pub(crate) struct Client;
-
-impl client::Handler for Client {
-    type Error = russh::Error;
-
-    async fn check_server_key(&mut self, _key: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
-        Ok(true)
-    }
 }
 
 /// True if the server closes `connection` within `limit`. Discards its output meanwhile.

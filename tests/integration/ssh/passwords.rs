@@ -1,6 +1,6 @@
 //! Checks of strangers' passwords: limits on concurrent checks, on each source, and on the wait.
 
-use super::{Client, Edge};
+use super::{Edge, TrustingClient};
 use async_trait::async_trait;
 use russh::{
     MethodKind,
@@ -60,7 +60,7 @@ fn checks(concurrent: usize) -> Settings {
 
 /// Connects a client from `127.0.0.{host}` and sends a password.
 async fn try_password(edge: &Edge, host: u8, user: &str, password: &str) -> JoinHandle<Option<AuthResult>> {
-    let mut client: Handle<Client> = edge.connect_from(host).await.unwrap();
+    let mut client: Handle<TrustingClient> = edge.connect_from(host).await.unwrap();
     let (user, password) = (user.to_owned(), password.to_owned());
     tokio::spawn(async move { client.authenticate_password(user, password).await.ok() })
 }

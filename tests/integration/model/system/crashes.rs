@@ -1,12 +1,8 @@
 //! Sessions that end in the middle of an operation.
 
 use super::{PATIENCE, System, calls::perform};
-use crate::model::{
-    action::TreeOperation,
-    answer::AnswerKind,
-    check::{CheckResult, ensure},
-    stored::StoredTree,
-};
+use crate::model::{action::TreeOperation, answer::AnswerKind, stored::StoredTree};
+use crate::support::promise::{CheckResult, ensure};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use wharfinger::store::{

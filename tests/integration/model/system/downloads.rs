@@ -3,10 +3,11 @@
 use super::{System, calls::path};
 use crate::model::{
     action::Action,
-    check::{CheckResult, right_answer, same_bytes, same_metadata},
+    check::{right_answer, same_bytes, same_metadata},
     promises::ShownEntry,
     stored::Modified,
 };
+use crate::support::promise::CheckResult;
 
 impl System {
     pub async fn open_read(&mut self, by: usize, at: &'static str) -> CheckResult {

@@ -8,10 +8,14 @@ mod uploads;
 use super::{
     action::{Action, TreeOperation},
     answer::AnswerKind,
-    check::{CheckResult, ensure, right_answer, same_metadata},
+    check::{right_answer, same_metadata},
     promises::{Draft, Promises},
 };
-use crate::support::{partials::clear_away, tree::tree};
+use crate::support::{
+    partials::clear_away,
+    promise::{CheckResult, ensure},
+    tree::tree,
+};
 use calls::{listing, path, perform};
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;

@@ -7,9 +7,10 @@ use super::{
 use crate::model::{
     action::Action,
     answer::AnswerKind,
-    check::{CheckResult, ensure, right_answer, same_bytes},
+    check::{right_answer, same_bytes},
     stored::Modified,
 };
+use crate::support::promise::{CheckResult, ensure};
 use bytes::Bytes;
 use wharfinger::vfs::{NewAttributes, Times, WriteOptions};
 

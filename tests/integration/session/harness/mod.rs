@@ -9,19 +9,19 @@ pub use client::{CREATE, SftpClient, SftpResult, StatusError};
 pub use incoming::ReceivedReplies;
 pub use sparse::Sparse;
 
-use crate::support::partials::{Left, can_go_on, clear_away};
-use async_trait::async_trait;
+use crate::support::{
+    partials::{Left, can_go_on, clear_away},
+    tree::node,
+};
 use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc};
 use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Mounts, Permissions, Tenant, User},
-    cloud::{BucketSource, Scope},
     events::{ClientProgram, Events},
-    name::{BucketId, Prefix, TenantName, VirtualPath},
+    name::{Prefix, TenantName, VirtualPath},
     session::{Activity, NewSession, Protocol, Registered, Session, Sessions},
     sftp::channel::{ChannelSettings, SftpChannels},
-    store::{self, Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
-    vfs::Node,
+    store::{Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
 };
 
 /// Settings of a [`Wharf`].
@@ -73,11 +73,10 @@ impl Wharf {
         let sparse = Arc::new(sparse);
         let budget = Budget::new(setup.budget_bytes);
         let faulty = Arc::new(FaultyBucket::over(Arc::clone(&sparse) as Arc<dyn Bucket>));
-        let buckets = Arc::new(OneBucket(Arc::clone(&faulty)));
         let journal = Arc::new(MemoryJournal::default());
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
         let events = Events::new("node");
-        let sessions = Sessions::new(Node::new(buckets, Arc::clone(&budget), shared), events.clone());
+        let sessions = Sessions::new(node(Arc::clone(&faulty) as Arc<_>, &budget, shared), events.clone());
         let sftp = SftpChannels::new(Arc::clone(&budget), ChannelSettings::default());
         let (session, registered) = sessions.begin(login(&setup));
         Self { bucket, sparse, faulty, budget, journal, events, sftp, sessions, session, _registered: registered }
@@ -169,19 +168,5 @@ fn login(setup: &Setup) -> NewSession {
         protocol: Protocol::Sftp,
         client: ClientProgram::default(),
         activity: Activity::new(),
-    }
-}
-
-#[derive(Debug)]
-struct OneBucket(Arc<FaultyBucket>);
-
-#[async_trait]
-impl BucketSource for OneBucket {
-    async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
-        Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
-    }
-
-    fn id(&self, _: &TenantName) -> store::Result<BucketId> {
-        Ok(self.0.id().clone())
     }
 }
