@@ -138,7 +138,7 @@ async fn a_passed_step_is_answered_at_once_and_a_refusal_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_handler_runs_the_arithmetic_of_each_exchange_and_hears_of_its_algorithms() {
+async fn the_handler_performs_the_arithmetic_of_each_exchange_and_hears_of_its_algorithms() {
     let seen = HandlerCalls::default();
     let mut client = connect(&seen).await;
     let key = SecurityKey::new(1, 1);

@@ -57,7 +57,7 @@ macro_rules! promises {
 promises![
     what_was_put_is_there,
     what_was_removed_is_not,
-    odd_names_are_kept_by_every_verb,
+    every_verb_preserves_odd_names,
     ranges_end_with_the_object,
     every_range_of_an_empty_object_is_unsatisfiable,
     a_read_is_pinned,
@@ -107,7 +107,7 @@ async fn what_was_removed_is_not(shelf: Shelf) {
     shelf.bucket.remove(&key, RemovalCondition::Always).await.unwrap();
 }
 
-async fn odd_names_are_kept_by_every_verb(shelf: Shelf) {
+async fn every_verb_preserves_odd_names(shelf: Shelf) {
     for name in ODD_NAMES {
         let (source, target) = (shelf.key(&format!("from/{name}")), shelf.key(&format!("to {name}/{name}")));
         let stored = shelf.put(&format!("from/{name}"), name.as_bytes()).await;

@@ -73,7 +73,7 @@ async fn what_is_told_of_bytes_is_read_from_a_head_and_said_again() {
 }
 
 #[tokio::test]
-async fn what_s3_says_of_a_stored_object_is_kept() {
+async fn the_answer_about_a_stored_object_is_returned_whole() {
     let ids = [("x-amz-request-id", "R1"), ("x-amz-version-id", "v1")];
     let put = [&ids[..], &[("etag", "\"e\""), ("x-amz-checksum-crc64nvme", CHECKSUM)]].concat();
     let checked = format!("<ETag>\"e\"</ETag><ChecksumCRC64NVME>{CHECKSUM}</ChecksumCRC64NVME>");
@@ -302,7 +302,7 @@ async fn a_copy_says_what_it_is_given_and_keeps_the_tags() {
 }
 
 #[tokio::test]
-async fn a_pinned_read_goes_on_with_the_version_of_its_pin() {
+async fn a_pinned_read_continues_with_the_version_of_its_pin() {
     let changed = || answer(412, &[], "<Error><Code>PreconditionFailed</Code></Error>");
     let wire =
         Wire::answering([changed(), got("bytes 0-4/5", "goods"), changed(), changed(), answer(403, &[], "")]).await;
@@ -319,7 +319,7 @@ async fn a_pinned_read_goes_on_with_the_version_of_its_pin() {
 }
 
 #[tokio::test]
-async fn a_pinned_read_outlives_the_removal_of_its_object_where_versions_are_kept() {
+async fn a_pinned_read_outlives_the_removal_of_its_object_in_a_versioned_bucket() {
     let removed = || answer(404, &[("x-amz-delete-marker", "true")], "<Error><Code>NoSuchKey</Code></Error>");
     // The answer to a role that may list only a prefix.
     let denied = || answer(403, &[], "<Error><Code>AccessDenied</Code></Error>");
@@ -335,7 +335,7 @@ async fn a_pinned_read_outlives_the_removal_of_its_object_where_versions_are_kep
 }
 
 #[tokio::test]
-async fn a_body_that_ends_early_is_an_error() {
+async fn a_truncated_body_is_an_error() {
     let cut_off = got("bytes 0-4/5", "goods").replace("goods", "go");
     let wire = Wire::answering([cut_off]).await;
     let read = bucket(storage(&wire)).await.read(&key(), 0..5, None).await.unwrap();
@@ -373,7 +373,7 @@ async fn a_listing_holds_names_that_xml_cannot() {
 }
 
 #[tokio::test]
-async fn a_list_of_parts_goes_on_behind_a_number() {
+async fn a_list_of_parts_continues_behind_a_number() {
     let parts = "<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>9</NextPartNumberMarker>\
         <Part><PartNumber>8</PartNumber><Size>5</Size><ETag>\"e\"</ETag>\
         <ChecksumCRC64NVME>AsaBc3BK4Vs=</ChecksumCRC64NVME></Part>\
@@ -393,7 +393,7 @@ async fn a_list_of_parts_goes_on_behind_a_number() {
 }
 
 #[tokio::test]
-async fn a_list_of_uploads_says_who_began_them_and_goes_on_behind_one() {
+async fn a_list_of_uploads_says_who_began_them_and_continues_behind_one() {
     let uploads = "<ListMultipartUploadsResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>\
         <NextKeyMarker>acme/a%01+%2B</NextKeyMarker><NextUploadIdMarker>u1</NextUploadIdMarker>\
         <Upload><Key>acme/a%01+%2B</Key><UploadId>u1</UploadId><Initiated>2026-11-23T22:21:51Z</Initiated>\

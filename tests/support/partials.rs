@@ -7,13 +7,13 @@ use wharfinger::store::{Bucket, Lease, MemoryBucket, MemoryJournal, PartialJourn
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
     /// Uploads with a row in the journal.
-    pub held: usize,
+    pub with_row: usize,
     /// Uploads without a row.
-    pub nobodys: usize,
+    pub without_row: usize,
 }
 
 /// Number of uploads that can be resumed: their user finds them, and no session holds their lease.
-pub async fn can_go_on(journal: &MemoryJournal) -> usize {
+pub async fn count_resumable(journal: &MemoryJournal) -> usize {
     let mut found = 0;
     for partial in journal.partials() {
         let newest = journal.find_partial(&partial.file).await.unwrap();
@@ -34,6 +34,6 @@ pub async fn clear_away(bucket: &MemoryBucket, journal: &MemoryJournal) -> Left 
         bucket.abort_upload(&partial.file.key().unwrap(), &partial.upload).await.unwrap();
         journal.end_partial(&partial.id).await.unwrap();
     }
-    let held = journal.partials().len();
-    Left { held, nobodys: bucket.open_uploads().saturating_sub(held) }
+    let with_row = journal.partials().len();
+    Left { with_row, without_row: bucket.open_uploads().saturating_sub(with_row) }
 }

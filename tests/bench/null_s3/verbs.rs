@@ -108,7 +108,7 @@ fn range(text: &str, size: u64) -> Option<Range<u64>> {
 }
 
 fn put(objects: &Objects, head: &Head, key: &str) -> HttpResponse {
-    publish(objects, head, key, body_size(head), kept(head)).unwrap_or_else(|refusal| refusal)
+    publish(objects, head, key, body_size(head), stored_headers(head)).unwrap_or_else(|refusal| refusal)
 }
 
 /// Returns the source object of a copy.
@@ -143,7 +143,7 @@ fn copy(objects: &Objects, head: &Head, name: &str, key: &str) -> HttpResponse {
 
 fn create(objects: &Objects, head: &Head, key: &str) -> HttpResponse {
     let id = objects.unique();
-    let upload = MultipartUpload { key: key.to_owned(), headers: kept(head), ..MultipartUpload::default() };
+    let upload = MultipartUpload { key: key.to_owned(), headers: stored_headers(head), ..MultipartUpload::default() };
     objects.lock().uploads.insert(id.clone(), upload);
     let key = listing::escape(key);
     HttpResponse::new(OK).xml(format!(
@@ -234,9 +234,9 @@ fn body_size(head: &Head) -> u64 {
     decoded.unwrap_or_else(|| head.body_bytes())
 }
 
-fn kept(head: &Head) -> Vec<(String, String)> {
-    let kept = |(name, _): &&(String, String)| name.starts_with("x-amz-meta-") || name == "content-type";
-    head.headers.iter().filter(kept).cloned().collect()
+fn stored_headers(head: &Head) -> Vec<(String, String)> {
+    let is_stored = |(name, _): &&(String, String)| name.starts_with("x-amz-meta-") || name == "content-type";
+    head.headers.iter().filter(is_stored).cloned().collect()
 }
 
 fn part_etag(id: &str, number: u32) -> String {

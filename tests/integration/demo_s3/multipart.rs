@@ -49,7 +49,7 @@ fn crc64(bytes: &[u8]) -> String {
 }
 
 in_memory_and_in_a_directory! {
-    async fn the_parts_make_the_object_and_nothing_is_seen_before(demo: &DemoS3) {
+    async fn the_parts_make_the_object_and_nothing_is_visible_before(demo: &DemoS3) {
         let body = pattern(2 * MIN + 3);
         let upload = BigUpload::begin(demo, Some(ChecksumAlgorithm::Crc64Nvme)).await;
         // Out of order, and part 1 twice: the later one counts.

@@ -28,7 +28,7 @@ in_memory_and_in_a_directory! {
         assert_eq!(bytes(get).await, body);
     }
 
-    async fn ranges_are_cut_at_the_end_and_refused_behind_it(demo: &DemoS3) {
+    async fn ranges_are_truncated_at_the_end_and_refused_behind_it(demo: &DemoS3) {
         let body = pattern((2 << 20) + 17);
         let size = body.len();
         demo.put("a", body.clone()).await;
@@ -111,7 +111,7 @@ in_memory_and_in_a_directory! {
         assert_eq!(demo.read("c").await, "x");
     }
 
-    async fn a_read_goes_on_when_its_object_is_replaced_or_removed(demo: &DemoS3) {
+    async fn a_read_continues_when_its_object_is_replaced_or_removed(demo: &DemoS3) {
         let body = pattern(8 << 20);
         for key in ["replaced", "removed"] {
             demo.put(key, body.clone()).await;

@@ -1,6 +1,6 @@
 //! GetCallerIdentity, and access keys that no principal has.
 
-use super::{CUSTOMER, Cloud, VENDOR, keys, refusal, session};
+use super::{Cloud, TENANT, VENDOR, keys, refusal, session};
 use aws_sdk_s3::config::{Credentials, endpoint::EndpointFuture};
 use aws_smithy_types::Document;
 use tokio::{
@@ -14,11 +14,11 @@ async fn everyone_may_ask_who_they_are() {
     let user = cloud.sts("reader").get_caller_identity().send().await.unwrap();
     assert_eq!(user.arn(), Some(format!("arn:aws:iam::{VENDOR}:user/reader").as_str()));
     assert_eq!(user.account(), Some(VENDOR));
-    let assumed = cloud.assume_customer().policy(super::only("p/")).send().await.unwrap();
+    let assumed = cloud.assume_tenant_role().policy(super::only("p/")).send().await.unwrap();
     let identity = cloud.sts_with(session(&assumed)).get_caller_identity().send().await.unwrap();
     assert_eq!(identity.arn(), Some(assumed.assumed_role_user().unwrap().arn()));
     assert_eq!(identity.user_id(), Some(assumed.assumed_role_user().unwrap().assumed_role_id()));
-    assert_eq!(identity.account(), Some(CUSTOMER));
+    assert_eq!(identity.account(), Some(TENANT));
     assert_eq!(cloud.s3.requests()["GetCallerIdentity"], 2);
 }
 

@@ -22,9 +22,9 @@ use wharfinger::demo::{
 
 /// Account of the vendor, with the buckets `vendor` and `other`.
 const VENDOR: &str = "111122223333";
-/// Account of a customer, with the bucket `customer`.
-const CUSTOMER: &str = "444455556666";
-/// External ID that the customer's role requires.
+/// Account of a tenant, with the bucket `tenant`.
+const TENANT: &str = "444455556666";
+/// External ID that the tenant's role requires.
 const EXTERNAL_ID: &str = "wharfinger:acme/1";
 
 /// A running S3 and STS, with users, roles and buckets of two accounts.
@@ -53,12 +53,12 @@ impl Cloud {
             users: vec![
                 user(VENDOR, "server", everything()),
                 user(VENDOR, "reader", reader),
-                user(CUSTOMER, "owner", everything()),
+                user(TENANT, "owner", everything()),
                 user("777788889999", "stranger", everything()),
             ],
             roles: roles(),
             session_lifetime,
-            buckets: vec![bucket("vendor", VENDOR), bucket("other", VENDOR), bucket("customer", CUSTOMER)],
+            buckets: vec![bucket("vendor", VENDOR), bucket("other", VENDOR), bucket("tenant", TENANT)],
             ..S3Settings::one_user("", "", &[], StorageKind::Memory { max_bytes: 64 << 20 })
         };
         Self { s3: S3::start(settings).await.unwrap() }
@@ -93,9 +93,9 @@ impl Cloud {
         aws_sdk_s3::Client::from_conf(config.build())
     }
 
-    /// AssumeRole of the customer's role by the vendor's server, with the right external ID.
-    fn assume_customer(&self) -> AssumeRoleFluentBuilder {
-        assume(&self.sts("server"), CUSTOMER, "wharfinger").external_id(EXTERNAL_ID)
+    /// AssumeRole of the tenant's role by the vendor's server, with the right external ID.
+    fn assume_tenant_role(&self) -> AssumeRoleFluentBuilder {
+        assume(&self.sts("server"), TENANT, "wharfinger").external_id(EXTERNAL_ID)
     }
 
     /// AssumeRole of the vendor's own role.
@@ -110,7 +110,7 @@ impl Cloud {
 
     /// Puts objects as the owner of the bucket.
     async fn put(&self, bucket: &str, keys: &[&str]) {
-        let owner = self.s3_with(self::keys(if bucket == "customer" { "owner" } else { "server" }));
+        let owner = self.s3_with(self::keys(if bucket == "tenant" { "owner" } else { "server" }));
         for key in keys {
             let body = ByteStream::from_static(b"theirs");
             owner.put_object().bucket(bucket).key(*key).body(body).send().await.unwrap();
@@ -128,8 +128,8 @@ fn roles() -> Vec<IamRole> {
         max_session: IamRole::DEFAULT_MAX_SESSION,
     };
     let vendor = allow("*", "*");
-    let customer = r#"{"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "s3:*", "Resource": ["arn:aws:s3:::customer", "arn:aws:s3:::customer/*"]}]}"#;
+    let tenant = r#"{"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "s3:*", "Resource": ["arn:aws:s3:::tenant", "arn:aws:s3:::tenant/*"]}]}"#;
     let external = format!(r#", "Condition": {{"StringEquals": {{"sts:ExternalId": "{EXTERNAL_ID}"}}}}"#);
     let tags = r#", "Condition": {"StringEquals": {"aws:RequestTag/tenant": "acme"}}"#;
     let named = r#", "Condition": {"StringLike": {"sts:SourceIdentity": "a*", "sts:RoleSessionName": "acme.*"}}"#;
@@ -146,7 +146,7 @@ fn roles() -> Vec<IamRole> {
             max_session: std::time::Duration::from_hours(12),
             ..role(VENDOR, "chained", &trusting(&data, all, ""), &vendor)
         },
-        role(CUSTOMER, "wharfinger", &trusting(VENDOR, assume, &external), customer),
+        role(TENANT, "wharfinger", &trusting(VENDOR, assume, &external), tenant),
     ]
 }
 

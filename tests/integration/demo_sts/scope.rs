@@ -51,10 +51,10 @@ async fn a_session_reaches_nothing_else() {
     let outside = ["p-x/a", "a", "p", "P/a"];
     cloud.put("vendor", &outside).await;
     cloud.put("other", &["p/a"]).await;
-    cloud.put("customer", &["p/a"]).await;
+    cloud.put("tenant", &["p/a"]).await;
     let scoped = cloud.scoped(only("p/")).await;
     scoped.put_object().bucket("vendor").key("p/mine").send().await.unwrap();
-    let places = outside.map(|key| ("vendor", key)).into_iter().chain([("other", "p/a"), ("customer", "p/a")]);
+    let places = outside.map(|key| ("vendor", key)).into_iter().chain([("other", "p/a"), ("tenant", "p/a")]);
     for (bucket, key) in places {
         let large = ByteStream::from(vec![0; 8 << 20]);
         denied(scoped.get_object().bucket(bucket).key(key).send().await);

@@ -54,7 +54,7 @@ async fn a_session_that_ended_is_told_so_in_the_middle_of_a_large_body_too() {
 }
 
 #[tokio::test]
-async fn sessions_live_as_long_as_the_test_wants_and_say_so() {
+async fn sessions_last_as_long_as_the_test_wants_and_say_so() {
     let cloud = Cloud::with_sessions_of(Some(Duration::ZERO)).await;
     let short = cloud.assume_data().duration_seconds(3600).send().await.unwrap();
     let expiration: std::time::SystemTime = (*short.credentials().unwrap().expiration()).try_into().unwrap();
@@ -94,26 +94,26 @@ async fn a_presigned_request_carries_its_token_in_its_query() {
 #[tokio::test]
 async fn a_key_reaches_only_the_buckets_of_its_account() {
     let cloud = Cloud::start().await;
-    cloud.put("customer", &["a"]).await;
+    cloud.put("tenant", &["a"]).await;
     let server = cloud.s3_with(keys("server"));
-    denied(server.get_object().bucket("customer").key("a").send().await);
-    denied(server.list_objects_v2().bucket("customer").send().await);
-    denied(server.copy_object().bucket("vendor").key("stolen").copy_source("customer/a").send().await);
+    denied(server.get_object().bucket("tenant").key("a").send().await);
+    denied(server.list_objects_v2().bucket("tenant").send().await);
+    denied(server.copy_object().bucket("vendor").key("stolen").copy_source("tenant/a").send().await);
     let names = server.list_buckets().send().await.unwrap();
     let names: Vec<_> = names.buckets().iter().map(|bucket| bucket.name().unwrap()).collect();
     assert_eq!(names, ["other", "vendor"]);
 
-    let customer = cloud.s3_with(session(&cloud.assume_customer().send().await.unwrap()));
-    customer.get_object().bucket("customer").key("a").send().await.unwrap();
-    denied(customer.get_object().bucket("vendor").key("a").send().await);
-    denied(customer.list_buckets().send().await);
-    let get = |owner: &str| customer.get_object().bucket("customer").key("a").expected_bucket_owner(owner).send();
-    get(super::CUSTOMER).await.unwrap();
+    let tenant = cloud.s3_with(session(&cloud.assume_tenant_role().send().await.unwrap()));
+    tenant.get_object().bucket("tenant").key("a").send().await.unwrap();
+    denied(tenant.get_object().bucket("vendor").key("a").send().await);
+    denied(tenant.list_buckets().send().await);
+    let get = |owner: &str| tenant.get_object().bucket("tenant").key("a").expected_bucket_owner(owner).send();
+    get(super::TENANT).await.unwrap();
     denied(get(super::VENDOR).await);
     let copy = |owner: &str| {
-        let copy = customer.copy_object().bucket("customer").key("b").copy_source("customer/a");
+        let copy = tenant.copy_object().bucket("tenant").key("b").copy_source("tenant/a");
         copy.expected_source_bucket_owner(owner).send()
     };
-    copy(super::CUSTOMER).await.unwrap();
+    copy(super::TENANT).await.unwrap();
     denied(copy(super::VENDOR).await);
 }

@@ -1,6 +1,6 @@
 //! Trust policies of roles: external IDs, accounts, tags, source identities and chains.
 
-use super::{CUSTOMER, Cloud, EXTERNAL_ID, VENDOR, assume, packed, refusal, session};
+use super::{Cloud, EXTERNAL_ID, TENANT, VENDOR, assume, packed, refusal, session};
 use aws_sdk_sts::types::Tag;
 use wharfinger::{
     clock::{Clock as _, SystemClock},
@@ -14,20 +14,20 @@ fn tag(key: &str, value: &str) -> Tag {
 #[tokio::test]
 async fn a_role_with_an_external_id_is_refused_without_it_with_an_empty_one_and_with_another() {
     let cloud = Cloud::start().await;
-    let arn = format!("arn:aws:iam::{CUSTOMER}:role/wharfinger");
+    let arn = format!("arn:aws:iam::{TENANT}:role/wharfinger");
     let sentence = format!(
         "User: arn:aws:iam::{VENDOR}:user/server is not authorized to perform: sts:AssumeRole on resource: {arn}"
     );
     let denial = ("AccessDenied".to_owned(), 403, sentence);
-    assert_eq!(refusal(cloud.assume_customer().set_external_id(None).send().await), denial);
-    assert_eq!(refusal(cloud.assume_customer().external_id("wharfinger:acme/2").send().await), denial);
-    let (code, status, message) = refusal(cloud.assume_customer().external_id("").send().await);
+    assert_eq!(refusal(cloud.assume_tenant_role().set_external_id(None).send().await), denial);
+    assert_eq!(refusal(cloud.assume_tenant_role().external_id("wharfinger:acme/2").send().await), denial);
+    let (code, status, message) = refusal(cloud.assume_tenant_role().external_id("").send().await);
     assert_eq!((code.as_str(), status), ("ValidationError", 400));
     assert!(message.contains("Value '' at 'externalId' failed to satisfy constraint"), "{message}");
 
-    let granted = cloud.assume_customer().send().await.unwrap();
+    let granted = cloud.assume_tenant_role().send().await.unwrap();
     let user = granted.assumed_role_user().unwrap();
-    assert_eq!(user.arn(), format!("arn:aws:sts::{CUSTOMER}:assumed-role/wharfinger/acme.alice"));
+    assert_eq!(user.arn(), format!("arn:aws:sts::{TENANT}:assumed-role/wharfinger/acme.alice"));
     assert!(user.assumed_role_id().starts_with("AROA") && user.assumed_role_id().ends_with(":acme.alice"));
     assert!(granted.credentials().unwrap().access_key_id().starts_with("ASIA"));
     assert_eq!((packed(&granted), granted.source_identity()), (None, None));
@@ -45,9 +45,9 @@ async fn other_accounts_and_unknown_roles_are_refused_in_the_same_words() {
     let cloud = Cloud::start().await;
     let stranger = cloud.sts("stranger");
     let (code, status, message) =
-        refusal(assume(&stranger, CUSTOMER, "wharfinger").external_id(EXTERNAL_ID).send().await);
+        refusal(assume(&stranger, TENANT, "wharfinger").external_id(EXTERNAL_ID).send().await);
     assert_eq!((code.as_str(), status), ("AccessDenied", 403));
-    let (.., unknown) = refusal(assume(&stranger, CUSTOMER, "no-such-role").send().await);
+    let (.., unknown) = refusal(assume(&stranger, TENANT, "no-such-role").send().await);
     assert_eq!(unknown, message.replace("role/wharfinger", "role/no-such-role"));
     let (.., data) = refusal(assume(&stranger, VENDOR, "data").send().await);
     assert!(data.ends_with("role/data"), "no reason is given between accounts: {data}");

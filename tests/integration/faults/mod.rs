@@ -22,7 +22,7 @@ mod world;
 use crate::support::promise::CheckResult;
 use catalogue::{StorageOutage, faults_of};
 use journal::JournalFailure;
-use operation::{VfsOperation, cut_off, path};
+use operation::{VfsOperation, interrupt, path};
 use wharfinger::store::faulty::Aim;
 use world::World;
 
@@ -96,13 +96,13 @@ async fn a_journal_that_fails_while_the_storage_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_begins_anew_can_go_on_however_slowly_the_journal_answers() {
-    let world = World::of(VfsOperation::GoOn);
+async fn an_upload_that_starts_again_can_be_resumed_however_slowly_the_journal_answers() {
+    let world = World::of(VfsOperation::Resume);
     world.journal.fail_from(1, JournalFailure::Slow);
     for _ in 0..2 {
-        cut_off(&world.vfs, "/new").await.unwrap();
+        interrupt(&world.vfs, "/new").await.unwrap();
         let metadata = world.vfs.stat(&path("/new")).await.unwrap();
-        assert_eq!(metadata.size, 8 << 20, "it was given up with the one before it");
+        assert_eq!(metadata.size, 8 << 20, "it was abandoned with the one before it");
     }
 }
 

@@ -13,7 +13,7 @@ use wharfinger::{
 
 const MIB: usize = 1 << 20;
 static NEW_CONTENT: [u8; 9 * MIB] = [b'n'; 9 * MIB];
-const ANEW: WriteOptions =
+const NEW_FILE: WriteOptions =
     WriteOptions { write: true, create: true, truncate: true, read: false, exclusive: false, append: false };
 /// Size of OpenSSH's READ.
 const READ_BYTES: u32 = 255 << 10;
@@ -51,7 +51,7 @@ pub enum VfsOperation {
     /// A WRITE in the middle of a file.
     Patch(&'static str),
     /// An upload that loses its connection and is resumed.
-    GoOn,
+    Resume,
     /// COPY-DATA to a new file.
     Copy(&'static str),
 }
@@ -95,7 +95,7 @@ impl VfsOperation {
         RenameDirectory,
         Patch(OLD),
         Upload { size: 9 * MIB, exclusive: false },
-        GoOn,
+        Resume,
     ];
 
     pub const ALL: [Self; 27] = [
@@ -122,7 +122,7 @@ impl VfsOperation {
         SetTimesAndRename,
         Patch(OLD),
         Patch(BIG),
-        GoOn,
+        Resume,
         Download("/nothing"),
         Copy(OLD),
         Copy(BIG),
@@ -162,7 +162,7 @@ impl VfsOperation {
                 return modified(vfs, "/moved").await;
             }
             Patch(at) => patch(vfs, at).await?,
-            GoOn => go_on(vfs, "/new").await?,
+            Resume => resume(vfs, "/new").await?,
         }
         Ok(OperationAnswer::Nothing)
     }
@@ -186,7 +186,7 @@ impl VfsOperation {
 }
 
 async fn upload(vfs: &Vfs, to: &str, size: usize, exclusive: bool) -> Result<()> {
-    let options = WriteOptions { exclusive, ..ANEW };
+    let options = WriteOptions { exclusive, ..NEW_FILE };
     let pending = vfs.open_write(&path(to), options, NewAttributes::default()).await?;
     let mut handle = pending.admit(Duration::from_secs(1)).await?;
     let content = Bytes::from_static(&NEW_CONTENT).slice(..size);
@@ -205,7 +205,7 @@ async fn upload(vfs: &Vfs, to: &str, size: usize, exclusive: bool) -> Result<()>
 
 async fn copy(vfs: &Vfs, from: &str, to: &str) -> Result<()> {
     let source = vfs.open_read(&path(from)).await?;
-    let pending = vfs.open_write(&path(to), ANEW, NewAttributes::default()).await?;
+    let pending = vfs.open_write(&path(to), NEW_FILE, NewAttributes::default()).await?;
     let mut target = pending.admit(Duration::from_secs(1)).await?;
     if let Err(error) = target.copy(&source, CopyRange { source_offset: 0, length: None, target_offset: 0 }).await {
         let closed = target.close().await;
@@ -218,20 +218,20 @@ async fn copy(vfs: &Vfs, from: &str, to: &str) -> Result<()> {
 }
 
 /// Starts an upload and loses its connection.
-pub async fn cut_off(vfs: &Vfs, to: &str) -> Result<()> {
-    send(vfs, to, ANEW, 0).await?.leave().await;
+pub async fn interrupt(vfs: &Vfs, to: &str) -> Result<()> {
+    send(vfs, to, NEW_FILE, 0).await?.leave().await;
     Ok(())
 }
 
-async fn go_on(vfs: &Vfs, to: &str) -> Result<()> {
-    cut_off(vfs, to).await?;
+async fn resume(vfs: &Vfs, to: &str) -> Result<()> {
+    interrupt(vfs, to).await?;
     let start = match vfs.stat(&path(to)).await {
         Ok(metadata) => usize::try_from(metadata.size).unwrap(),
         // The upload was lost, so it starts again.
         Err(Error::NotFound) => 0,
         Err(error) => return Err(error),
     };
-    let options = WriteOptions { truncate: start == 0, ..ANEW };
+    let options = WriteOptions { truncate: start == 0, ..NEW_FILE };
     assert_eq!(send(vfs, to, options, start).await?.close().await?.size, NEW_CONTENT.len() as u64);
     Ok(())
 }
@@ -252,7 +252,7 @@ async fn send(vfs: &Vfs, to: &str, options: WriteOptions, start: usize) -> Resul
 
 async fn patch(vfs: &Vfs, at: &str) -> Result<()> {
     let size = if at == BIG { BIG_BYTES } else { 13 };
-    let options = WriteOptions { create: false, truncate: false, ..ANEW };
+    let options = WriteOptions { create: false, truncate: false, ..NEW_FILE };
     let pending = vfs.open_write(&path(at), options, NewAttributes::default()).await?;
     let mut handle = pending.admit(Duration::from_secs(1)).await?;
     if let Err(error) = handle.write(size / 2, Bytes::from_static(b"new")).await {

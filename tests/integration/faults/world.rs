@@ -6,7 +6,7 @@ use super::{
     operation::{OperationAnswer, VfsOperation},
 };
 use crate::support::{
-    partials::{can_go_on, clear_away},
+    partials::{clear_away, count_resumable},
     promise::{CheckResult, ensure},
     tree::tree,
 };
@@ -50,7 +50,7 @@ pub struct World {
     pub journal: Arc<FaultyJournal>,
     memory: Arc<MemoryBucket>,
     /// True if `/dir` has a marker from the start. Without one, removing something from `/dir` may create it.
-    is_marked: bool,
+    has_marker: bool,
     budget: Arc<Budget>,
     pub vfs: Vfs,
 }
@@ -80,14 +80,14 @@ impl World {
 
     fn holding(stored: ObjectsByKey) -> Self {
         let memory = Arc::new(MemoryBucket::new());
-        let is_marked = stored.contains_key(MARKER);
+        let has_marker = stored.contains_key(MARKER);
         for (key, bytes) in stored {
             memory.insert(&key, bytes);
         }
         let faulty = Arc::new(FaultyBucket::over(Arc::clone(&memory) as Arc<dyn Bucket>));
         let (budget, journal) = (Budget::new(256 << 20), Arc::default());
         let vfs = session(&faulty, &budget, &journal);
-        Self { faulty, journal, memory, is_marked, budget, vfs }
+        Self { faulty, journal, memory, has_marker, budget, vfs }
     }
 
     /// Returns the result of `operation` without faults. It runs in a copy of this world.
@@ -162,7 +162,7 @@ impl World {
 
     /// Checks that only the RENAME of a directory and resuming an upload need the journal.
     fn check_reason(&self, error: &Error, ideal: &Ideal) -> CheckResult {
-        let needs_journal = matches!(ideal.operation, VfsOperation::RenameDirectory | VfsOperation::GoOn);
+        let needs_journal = matches!(ideal.operation, VfsOperation::RenameDirectory | VfsOperation::Resume);
         let of_journal = matches!(error, Error::NoJournal(_) | Error::PartialNotFound(_));
         ensure(needs_journal || !of_journal, || format!("it needed the journal: {error:?}"))?;
         self.check_refusal(error)?;
@@ -209,21 +209,21 @@ impl World {
         // Background work ends in this time, except for requests that are never answered.
         tokio::time::sleep(PATIENCE).await;
         let (met, open) = (self.faulty.met(), self.memory.open_uploads());
-        let going_on = can_go_on(self.journal.written()).await;
+        let resumable = count_resumable(self.journal.written()).await;
         let undone = met.iter().filter(|(step, _)| step.verb == Verb::AbortUpload).count();
         let nobodys = met.iter().filter(|(step, fault)| {
             step.verb == Verb::CreateUpload && matches!(fault, Fault::AnswerLost(_) | Fault::SilentWhenDone)
         });
         let (left, lost) = (clear_away(&self.memory, self.journal.written()).await, nobodys.count());
-        ensure(left.nobodys <= lost, || format!("{left:?}, and of {lost} uploads the id never came"))?;
+        ensure(left.without_row <= lost, || format!("{left:?}, and of {lost} uploads the id never came"))?;
         // The janitor handles uploads that were started again although they could be resumed. It also handles uploads
         // that another session may have taken over while the journal was down for longer than a lease.
         let for_long = self.journal.fails() && met.iter().any(|(_, fault)| is_silent(fault));
-        let at_once = open <= going_on + undone + lost + left.held;
-        ensure(at_once || for_long || ideal.operation == VfsOperation::GoOn, || {
-            format!("{open} uploads were open, and {going_on} can go on, {undone} could not be aborted")
+        let at_once = open <= resumable + undone + lost + left.with_row;
+        ensure(at_once || for_long || ideal.operation == VfsOperation::Resume, || {
+            format!("{open} uploads were open, and {resumable} can be resumed, {undone} could not be aborted")
         })?;
-        ensure(left.held == 0 || met.iter().any(|(_, fault)| is_silent(fault)), || {
+        ensure(left.with_row == 0 || met.iter().any(|(_, fault)| is_silent(fault)), || {
             "an upload is held for ever".into()
         })?;
         ensure(self.budget.used() == 0, || "memory stays taken".into())
@@ -248,7 +248,7 @@ impl World {
 
     fn stored(&self) -> ObjectsByKey {
         let bytes = |key: String| self.memory.bytes(&key).map(|bytes| (key, bytes));
-        let counts = |key: &String| self.is_marked || key != MARKER;
+        let counts = |key: &String| self.has_marker || key != MARKER;
         self.memory.keys().into_iter().filter(counts).filter_map(bytes).collect()
     }
 }

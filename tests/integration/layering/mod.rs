@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_inside_a_module_are_held_to_its_rules() {
+    fn tests_inside_a_module_obey_its_rules() {
         let text = "#[cfg(test)]\nmod tests {\n    use crate::vfs::Vfs;\n}";
         assert_eq!(faults("store/find.rs", text), ["3: store may not name crate::vfs"]);
     }

@@ -108,7 +108,7 @@ impl MentionReader {
                 Some(word) if is(word, "crate") => base.clear(),
                 Some(word) if is(word, "super") => drop(base.pop()),
                 Some(word) if is(word, "self") => {}
-                Some(TokenTree::Ident(name)) if base.is_empty() && name == DIVIDED && goes_on(tokens, at + 1) => {
+                Some(TokenTree::Ident(name)) if base.is_empty() && name == DIVIDED && continues(tokens, at + 1) => {
                     base.push(name.to_string());
                 }
                 Some(TokenTree::Ident(name)) => {
@@ -133,7 +133,7 @@ impl MentionReader {
                 }
             }
             at += 1;
-            if !goes_on(tokens, at) {
+            if !continues(tokens, at) {
                 if base.is_empty() {
                     self.names.push((line, Mention::Root));
                 }
@@ -145,7 +145,7 @@ impl MentionReader {
 }
 
 /// True if a path continues behind its first `at` tokens.
-fn goes_on(tokens: &[TokenTree], at: usize) -> bool {
+fn continues(tokens: &[TokenTree], at: usize) -> bool {
     matches!(&tokens[at..], [one, two, ..] if is(one, ":") && is(two, ":"))
 }
 

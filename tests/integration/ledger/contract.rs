@@ -1,6 +1,6 @@
 //! The journal's contract. It holds in memory, in SQLite and in PostgreSQL.
 
-use super::{NOW, bucket, directories, etag, find, key, late, lease, of, open, partials, with_mode};
+use super::{NOW, bucket, directories, etag, find, key, lease, of, open, partials, times, with_mode};
 use crate::support::postgres::Postgres;
 use futures_util::future::join_all;
 use std::{sync::Arc, time::Duration};
@@ -36,16 +36,16 @@ async fn in_postgresql() {
 async fn hold(journal: &Arc<dyn Journal>) {
     an_object_has_one_entry(journal).await;
     several_objects_are_replaced_and_forgotten_at_once(journal).await;
-    what_is_added_joins_what_was_kept_for_the_same_version(journal).await;
+    added_attributes_join_those_of_the_same_version(journal).await;
     the_time_at_which_a_file_appeared_takes_the_place_of_no_other(journal).await;
     what_was_set_before_a_version_came_to_be_joins_nothing(journal).await;
-    what_is_written_late_takes_the_place_of_no_younger_version(journal).await;
+    attributes_of_an_old_version_replace_none_of_a_younger_one(journal).await;
     what_was_set_since_a_version_came_to_be_stays(journal).await;
     what_a_client_set_a_while_ago_joins_what_was_set_before_and_leaves_what_was_set_since(journal).await;
     names_are_told_apart_by_their_bytes(journal).await;
     a_page_is_of_one_directory_of_one_bucket(journal).await;
-    what_is_kept_of_objects_that_are_gone_hides_nothing_of_a_page(journal).await;
-    a_rename_is_held_by_one_until_its_lease_ends(journal).await;
+    attributes_of_missing_objects_hide_nothing_of_a_page(journal).await;
+    a_rename_belongs_to_one_until_its_lease_ends(journal).await;
     renames_that_could_meet_are_not_entered(journal).await;
     a_name_is_claimed_by_one_until_its_lease_ends(journal).await;
     a_name_is_locked_by_one_until_that_ends_or_is_ended(journal).await;
@@ -68,7 +68,7 @@ pub fn rename(id: &str, source: &str, target: &str) -> TreeRename {
 }
 
 // S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
-async fn a_rename_is_held_by_one_until_its_lease_ends(journal: &Arc<dyn Journal>) {
+async fn a_rename_belongs_to_one_until_its_lease_ends(journal: &Arc<dyn Journal>) {
     let (mine, over, theirs) = (lease("me", 60), lease("me", 0), lease("they", 60));
     let mut entered = rename("1", "a%_ü\\'/b", "c");
     assert!(journal.enter_rename(&entered, &mine).await.unwrap());
@@ -226,22 +226,22 @@ async fn add_lates(journal: &Arc<dyn Journal>, rows: &[(BucketId, Key, Late)]) -
 
 async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
     assert_eq!(find(journal, "one").await, None);
-    for kept in [late("1", 5), late("2", 6), with_mode(late("2", u32::MAX - 1))] {
+    for kept in [times("1", 5), times("2", 6), with_mode(times("2", u32::MAX - 1))] {
         journal.replace_late(&bucket(), &key("one"), Some(&kept)).await.unwrap();
         assert_eq!(find(journal, "one").await, Some(kept));
     }
     journal.replace_late(&bucket(), &key("one"), None).await.unwrap();
-    let many = ["one", "two", "three/three"].map(|name| (bucket(), key(name), late("4", 7)));
+    let many = ["one", "two", "three/three"].map(|name| (bucket(), key(name), times("4", 7)));
     add_lates(journal, &many).await.unwrap();
     for (_, key, kept) in many {
         assert_eq!(journal.late(&bucket(), &key).await.unwrap(), Some(kept));
     }
     add_lates(journal, &[]).await.unwrap();
     add_lates(journal, &[(bucket(), key("two"), of("4", None, Some(0o600)))]).await.unwrap();
-    assert_eq!(find(journal, "two").await, Some(with_mode(late("4", 7))), "nothing set is lost");
+    assert_eq!(find(journal, "two").await, Some(with_mode(times("4", 7))), "nothing set is lost");
     let stale = Late { set_at: *NOW - 1, ..of("3", None, Some(0o600)) };
     add_lates(journal, &[(bucket(), key("one"), stale)]).await.unwrap();
-    assert_eq!(find(journal, "one").await, Some(late("4", 7)), "another version was stored since");
+    assert_eq!(find(journal, "one").await, Some(times("4", 7)), "another version was stored since");
     for name in ["one", "one", "two", "three/three"] {
         journal.replace_late(&bucket(), &key(name), None).await.unwrap();
         assert_eq!(find(journal, name).await, None);
@@ -251,31 +251,31 @@ async fn an_object_has_one_entry(journal: &Arc<dyn Journal>) {
 async fn several_objects_are_replaced_and_forgotten_at_once(journal: &Arc<dyn Journal>) {
     let names: Vec<String> = (0..1000).map(|number| format!("many/{}/a%_ü\\'{number}", number % 7)).collect();
     let rows = |kept: &Late| names.iter().map(|name| (bucket(), key(name), kept.clone())).collect::<Vec<_>>();
-    add_lates(journal, &rows(&with_mode(late("1", 5)))).await.unwrap();
-    journal.replace_lates(&rows(&late("2", 6))).await.unwrap();
+    add_lates(journal, &rows(&with_mode(times("1", 5)))).await.unwrap();
+    journal.replace_lates(&rows(&times("2", 6))).await.unwrap();
     for name in [&names[0], &names[999]] {
-        assert_eq!(find(journal, name).await, Some(late("2", 6)));
+        assert_eq!(find(journal, name).await, Some(times("2", 6)));
     }
     let other = BucketId::new("files", Some("http://127.0.0.1:8333"));
-    journal.replace_lates(&[(other.clone(), key(&names[0]), late("3", 7))]).await.unwrap();
+    journal.replace_lates(&[(other.clone(), key(&names[0]), times("3", 7))]).await.unwrap();
     let keys: Vec<_> = names.iter().map(|name| key(name)).collect();
     journal.forget_lates(&bucket(), &keys.iter().skip(1).collect::<Vec<_>>()).await.unwrap();
-    assert_eq!((find(journal, &names[0]).await, find(journal, &names[1]).await), (Some(late("2", 6)), None));
+    assert_eq!((find(journal, &names[0]).await, find(journal, &names[1]).await), (Some(times("2", 6)), None));
     journal.forget_lates(&bucket(), &[&keys[0], &key("nothing")]).await.unwrap();
     assert_eq!(find(journal, &names[0]).await, None);
-    assert_eq!(journal.late(&other, &keys[0]).await.unwrap(), Some(late("3", 7)));
+    assert_eq!(journal.late(&other, &keys[0]).await.unwrap(), Some(times("3", 7)));
     journal.replace_lates(&[]).await.unwrap();
     journal.forget_lates(&bucket(), &[]).await.unwrap();
 }
 
-async fn what_is_added_joins_what_was_kept_for_the_same_version(journal: &Arc<dyn Journal>) {
+async fn added_attributes_join_those_of_the_same_version(journal: &Arc<dyn Journal>) {
     let mode = |version: &str| of(version, None, Some(0o600));
     for (added, kept) in [
-        (late("1", 5), late("1", 5)),
-        (mode("1"), with_mode(late("1", 5))),
-        (late("1", 7), with_mode(late("1", 7))),
+        (times("1", 5), times("1", 5)),
+        (mode("1"), with_mode(times("1", 5))),
+        (times("1", 7), with_mode(times("1", 7))),
         (mode("2"), mode("2")),
-        (late("1", 9), late("1", 9)),
+        (times("1", 9), times("1", 9)),
     ] {
         assert_eq!(journal.add_late(&bucket(), &key("dir/two"), &added, *NOW).await.unwrap(), kept);
         assert_eq!(find(journal, "dir/two").await, Some(kept));
@@ -287,8 +287,8 @@ async fn the_time_at_which_a_file_appeared_takes_the_place_of_no_other(journal: 
     let appeared = |seconds| of("1", Some(LateTimes::Appeared(seconds)), None);
     for (number, (older, newer, kept)) in [
         (appeared(5), with_mode(appeared(6)), with_mode(appeared(5))),
-        (appeared(5), late("1", 6), late("1", 6)),
-        (with_mode(late("1", 6)), appeared(5), with_mode(late("1", 6))),
+        (appeared(5), times("1", 6), times("1", 6)),
+        (with_mode(times("1", 6)), appeared(5), with_mode(times("1", 6))),
         (of("1", None, Some(0o600)), appeared(5), with_mode(appeared(5))),
         (appeared(5), of("1", None, Some(0o600)), with_mode(appeared(5))),
     ]
@@ -308,13 +308,13 @@ async fn the_time_at_which_a_file_appeared_takes_the_place_of_no_other(journal: 
 
 // S92: The same bytes that another program puts there have the same ETag and may keep late times and modes for up …
 async fn what_was_set_before_a_version_came_to_be_joins_nothing(journal: &Arc<dyn Journal>) {
-    let (older, mode) = (Late { set_at: *NOW - 100, ..late("1", 5) }, of("1", None, Some(0o600)));
-    for (modified, kept) in [(*NOW - 40, with_mode(late("1", 5))), (*NOW - 39, mode.clone())] {
+    let (older, mode) = (Late { set_at: *NOW - 100, ..times("1", 5) }, of("1", None, Some(0o600)));
+    for (modified, kept) in [(*NOW - 40, with_mode(times("1", 5))), (*NOW - 39, mode.clone())] {
         journal.replace_late(&bucket(), &key("again"), Some(&older)).await.unwrap();
         assert_eq!(journal.add_late(&bucket(), &key("again"), &mode, modified).await.unwrap(), kept);
         assert_eq!(find(journal, "again").await, Some(kept));
     }
-    for (set_at, kept) in [(*NOW - 40, with_mode(late("1", 5))), (*NOW - 39, mode.clone())] {
+    for (set_at, kept) in [(*NOW - 40, with_mode(times("1", 5))), (*NOW - 39, mode.clone())] {
         journal.replace_late(&bucket(), &key("again"), Some(&older)).await.unwrap();
         add_lates(journal, &[(bucket(), key("again"), Late { set_at, ..mode.clone() })]).await.unwrap();
         assert_eq!(find(journal, "again").await, Some(Late { set_at, ..kept }));
@@ -338,8 +338,8 @@ async fn left(journal: &Arc<dyn Journal>, there: &Late, written: &Late, how: &st
 }
 
 // S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
-async fn what_is_written_late_takes_the_place_of_no_younger_version(journal: &Arc<dyn Journal>) {
-    let (theirs, mine) = (late("1", 5), of("2", None, Some(0o600)));
+async fn attributes_of_an_old_version_replace_none_of_a_younger_one(journal: &Arc<dyn Journal>) {
+    let (theirs, mine) = (times("1", 5), of("2", None, Some(0o600)));
     for (how, there_ago, mine_ago, is_left) in [
         ("add_lates", 1, 0, false),
         ("add_lates", 1000, 0, false),
@@ -370,18 +370,18 @@ async fn what_is_written_late_takes_the_place_of_no_younger_version(journal: &Ar
 async fn what_was_set_since_a_version_came_to_be_stays(journal: &Arc<dyn Journal>) {
     let other_mode = |late: Late| Late { attributes: LateAttributes { mode: Some(0o640), ..late.attributes }, ..late };
     let (born, mode) = (of("1", Some(LateTimes::Appeared(7)), Some(0o600)), other_mode(of("1", None, None)));
-    let (set, appeared) = (other_mode(late("1", 5)), other_mode(of("1", Some(LateTimes::Appeared(7)), None)));
+    let (set, appeared) = (other_mode(times("1", 5)), other_mode(of("1", Some(LateTimes::Appeared(7)), None)));
     for (there, ago, kept) in [(&mode, 0, &appeared), (&mode, 100, &appeared), (&set, 0, &set), (&set, 100, &set)] {
         let written = Late { set_at: *NOW - ago, ..born.clone() };
         assert_eq!(left(journal, there, &written, "add_lates").await, *kept, "{ago}");
     }
-    let (written, there) = (late("1", 9), Late { set_at: *NOW - 1, ..set.clone() });
+    let (written, there) = (times("1", 9), Late { set_at: *NOW - 1, ..set.clone() });
     assert_eq!(left(journal, &there, &written, "add_lates").await, other_mode(written.clone()), "it was set before");
     let written = Late { set_at: *NOW - 100, ..written };
     assert_eq!(left(journal, &set, &written, "add_lates").await, set);
     assert_eq!(left(journal, &set, &other_mode(written), "replace_lates").await.set_at, *NOW - 100);
     // A client's attributes are the last that were set, and they don't make the row older.
-    let asked = Late { set_at: *NOW - 5, ..with_mode(late("1", 9)) };
+    let asked = Late { set_at: *NOW - 5, ..with_mode(times("1", 9)) };
     journal.replace_late(&bucket(), &key("race"), Some(&set)).await.unwrap();
     let kept = Late { set_at: *NOW, ..asked.clone() };
     assert_eq!(journal.add_late(&bucket(), &key("race"), &asked, *NOW - 5).await.unwrap(), kept);
@@ -393,14 +393,14 @@ async fn what_a_client_set_a_while_ago_joins_what_was_set_before_and_leaves_what
 ) {
     let at = |ago: i64, late: Late| Late { set_at: *NOW - ago, ..late };
     let mode = |version: &str| of(version, None, Some(0o600));
-    let told = at(10, late("1", 5));
+    let told = at(10, times("1", 5));
     let cases = [
         (None, told.clone()),
         (Some(at(1_000, mode("1"))), with_mode(told.clone())),
-        (Some(at(1_000, with_mode(late("1", 9)))), with_mode(told.clone())),
-        (Some(at(10, with_mode(late("1", 9)))), with_mode(told.clone())),
-        (Some(at(9, with_mode(late("1", 9)))), at(9, with_mode(late("1", 9)))),
-        (Some(at(9, mode("1"))), at(9, with_mode(late("1", 5)))),
+        (Some(at(1_000, with_mode(times("1", 9)))), with_mode(told.clone())),
+        (Some(at(10, with_mode(times("1", 9)))), with_mode(told.clone())),
+        (Some(at(9, with_mode(times("1", 9)))), at(9, with_mode(times("1", 9)))),
+        (Some(at(9, mode("1"))), at(9, with_mode(times("1", 5)))),
         // The version appeared an hour ago, and clocks may differ by a minute.
         (Some(at(3_660, mode("1"))), with_mode(told.clone())),
         (Some(at(3_661, mode("1"))), told.clone()),
@@ -438,7 +438,7 @@ async fn what_a_client_set_a_while_ago_joins_what_was_set_before_and_leaves_what
 async fn names_are_told_apart_by_their_bytes(journal: &Arc<dyn Journal>) {
     let names = ["A", "a", "a ", "a%", "a_", "a'\"\\", "aa", "z", "Ä", "ä", "a\u{308}", "日本", "\u{1f600}"];
     for (number, name) in names.iter().enumerate() {
-        let kept = late(&number.to_string(), 1);
+        let kept = times(&number.to_string(), 1);
         journal.add_late(&bucket(), &key(&format!("names/{name}")), &kept, *NOW).await.unwrap();
     }
     let version = |name: &str| etag(&names.iter().position(|other| *other == name).unwrap().to_string());
@@ -457,9 +457,9 @@ async fn names_are_told_apart_by_their_bytes(journal: &Arc<dyn Journal>) {
 // S90: A bucket that is reached under two names has two ids, and what is set under one isn't seen under the other.
 async fn a_page_is_of_one_directory_of_one_bucket(journal: &Arc<dyn Journal>) {
     let other = BucketId::new("files", Some("http://127.0.0.1:8333"));
-    journal.add_late(&other, &key("page/a"), &late("other bucket", 1), *NOW).await.unwrap();
+    journal.add_late(&other, &key("page/a"), &times("other bucket", 1), *NOW).await.unwrap();
     for raw in ["page/a", "page/b", "page/b/below", "page0", "b"] {
-        journal.add_late(&bucket(), &key(raw), &late(raw, 1), *NOW).await.unwrap();
+        journal.add_late(&bucket(), &key(raw), &times(raw, 1), *NOW).await.unwrap();
     }
     let (a, b) = (etag("page/a"), etag("page/b"));
     let directory = Prefix::parse("page/").unwrap();
@@ -473,9 +473,9 @@ async fn a_page_is_of_one_directory_of_one_bucket(journal: &Arc<dyn Journal>) {
 }
 
 // S89: Times and modes that come later are kept in the journal, which is SQL, by bucket, key and ETag: every session …
-async fn what_is_kept_of_objects_that_are_gone_hides_nothing_of_a_page(journal: &Arc<dyn Journal>) {
+async fn attributes_of_missing_objects_hide_nothing_of_a_page(journal: &Arc<dyn Journal>) {
     let gone: Vec<String> = (0..2_100).map(|number| format!("m{number:04}")).collect();
-    let row = |name: &str| (bucket(), key(&format!("crowd/{name}")), late(name, 1));
+    let row = |name: &str| (bucket(), key(&format!("crowd/{name}")), times(name, 1));
     for portion in gone.chunks(700) {
         add_lates(journal, &portion.iter().map(|name| row(name)).collect::<Vec<_>>()).await.unwrap();
     }

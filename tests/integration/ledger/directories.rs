@@ -46,7 +46,7 @@ pub async fn hold(journal: &Arc<dyn Journal>) {
     a_page_is_of_one_directory(journal).await;
     a_directory_is_forgotten_with_those_below_it(journal).await;
     a_directory_moves_with_those_below_it(journal).await;
-    what_is_told_late_leaves_what_was_set_since(journal).await;
+    times_told_afterwards_replace_none_that_were_set_since(journal).await;
 }
 
 // S101: A time that was set on a directory is kept in the journal, by bucket and key: every session sees it, on every node …
@@ -145,7 +145,7 @@ fn note(raw: &str, modified: Option<u32>, seconds_ago: u64) -> DirectoryNote {
 }
 
 // S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
-async fn what_is_told_late_leaves_what_was_set_since(journal: &Arc<dyn Journal>) {
+async fn times_told_afterwards_replace_none_that_were_set_since(journal: &Arc<dyn Journal>) {
     let tell = async |notes: &[DirectoryNote]| journal.tell_directory_times(notes).await.unwrap();
     let all = ["told/", "told/a/", "told/a/ä%/", "told0/", "tol/", "x/told/"];
     for seconds_ago in [30, 60] {

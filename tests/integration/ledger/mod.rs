@@ -35,7 +35,7 @@ fn etag(text: &str) -> ETag {
 }
 
 /// Times of a version.
-fn late(version: &str, modified: u32) -> Late {
+fn times(version: &str, modified: u32) -> Late {
     of(version, Some(LateTimes::Set { accessed: modified + 1, modified }), None)
 }
 
@@ -61,7 +61,7 @@ async fn open(location: &Location) -> Ledger {
 async fn open_at_once(location: &Location) {
     let nodes = join_all((0..8).map(|_| open(location))).await;
     for (number, node) in nodes.iter().enumerate() {
-        let kept = late("1", u32::try_from(number).unwrap());
+        let kept = times("1", u32::try_from(number).unwrap());
         node.journal().add_late(&bucket(), &key("a"), &kept, *NOW).await.unwrap();
         for other in &nodes {
             assert_eq!(find(&other.journal(), "a").await, Some(kept.clone()));

@@ -16,13 +16,13 @@ const DAY: Duration = Duration::from_hours(24);
 const NO_TIME: Duration = Duration::ZERO;
 
 pub async fn hold(journal: &Arc<dyn Journal>) {
-    an_upload_is_held_by_one_until_its_lease_ends(journal).await;
+    an_upload_belongs_to_one_until_its_lease_ends(journal).await;
     the_newest_wins_and_the_older_one_stays_with_its_uploader(journal).await;
-    of_uploads_that_are_entered_at_once_one_is_kept(journal).await;
-    what_is_given_up_is_found_by_nobody_and_aborted(journal).await;
+    of_uploads_that_are_entered_at_once_one_remains(journal).await;
+    an_abandoned_upload_is_found_no_more_and_aborted(journal).await;
     what_is_entered_again_stays_as_it_is(journal).await;
     what_was_free_first_is_aborted_first(journal).await;
-    what_was_kept_long_enough_is_aborted(journal).await;
+    an_upload_that_was_free_long_enough_is_aborted(journal).await;
     files_are_told_apart_by_their_bytes_and_their_owners(journal).await;
     what_is_stale_goes_to_one_at_a_time(journal).await;
 }
@@ -59,7 +59,7 @@ async fn outlives_a_restart(location: &Location) {
     after.close().await;
 }
 
-async fn an_upload_is_held_by_one_until_its_lease_ends(journal: &Arc<dyn Journal>) {
+async fn an_upload_belongs_to_one_until_its_lease_ends(journal: &Arc<dyn Journal>) {
     let (mine, over, theirs) = (lease("me", 60), lease("me", 0), lease("they", 60));
     let entered = partial("1", "a%_ü\\'/b");
     journal.enter_partial(&entered, &mine, DAY).await.unwrap();
@@ -114,7 +114,7 @@ async fn the_newest_wins_and_the_older_one_stays_with_its_uploader(journal: &Arc
     journal.end_partial(&older.id).await.unwrap();
 }
 
-async fn of_uploads_that_are_entered_at_once_one_is_kept(journal: &Arc<dyn Journal>) {
+async fn of_uploads_that_are_entered_at_once_one_remains(journal: &Arc<dyn Journal>) {
     let partials: Vec<_> = (0..8).map(|number| partial(&number.to_string(), "at once")).collect();
     let none = lease("nobody", 0);
     let entered = partials.iter().map(|partial| journal.enter_partial(partial, &none, DAY));
@@ -129,7 +129,7 @@ async fn of_uploads_that_are_entered_at_once_one_is_kept(journal: &Arc<dyn Journ
     journal.end_partial(&kept.id).await.unwrap();
 }
 
-async fn what_is_given_up_is_found_by_nobody_and_aborted(journal: &Arc<dyn Journal>) {
+async fn an_abandoned_upload_is_found_no_more_and_aborted(journal: &Arc<dyn Journal>) {
     let entered = partial("1", "file");
     journal.enter_partial(&entered, &lease("me", 0), DAY).await.unwrap();
     journal.give_up_partials(&entered.file).await.unwrap();
@@ -180,7 +180,7 @@ async fn what_was_free_first_is_aborted_first(journal: &Arc<dyn Journal>) {
     }
 }
 
-async fn what_was_kept_long_enough_is_aborted(journal: &Arc<dyn Journal>) {
+async fn an_upload_that_was_free_long_enough_is_aborted(journal: &Arc<dyn Journal>) {
     let entered = partial("1", "file");
     journal.enter_partial(&entered, &lease("me", 60), NO_TIME).await.unwrap();
     assert_eq!(find(journal, &entered.file).await, None);

@@ -1,6 +1,6 @@
 //! A ledger in PostgreSQL: nodes share it, TLS is verified, and an unreachable server doesn't stop a node.
 
-use super::{NOW, bucket, find, key, late, open, open_at_once};
+use super::{NOW, bucket, find, key, open, open_at_once, times};
 use crate::support::postgres::Postgres;
 use sqlx::{Connection as _, PgConnection};
 use wharfinger::{
@@ -17,7 +17,7 @@ async fn nodes_that_start_at_once_share_it() {
     let postgres = Postgres::start();
     open_at_once(&location(&postgres.url())).await;
     let again = open(&location(&postgres.url())).await;
-    assert_eq!(find(&again.journal(), "a").await, Some(late("1", 7)), "it lasts");
+    assert_eq!(find(&again.journal(), "a").await, Some(times("1", 7)), "it lasts");
     assert!(again.was_used());
     let mut stranger = PgConnection::connect(&postgres.url()).await.unwrap();
     let step = "INSERT INTO _sqlx_migrations SELECT 9000, 'later', installed_on, success, checksum, 0 FROM _sqlx_migrations \
@@ -28,19 +28,19 @@ async fn nodes_that_start_at_once_share_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_ends_no_question_late_and_one_that_comes_back_is_found() {
+async fn a_server_that_stops_fails_queries_in_time_and_one_that_comes_back_is_found() {
     let mut postgres = Postgres::start();
     let before = open(&location(&postgres.url())).await;
     assert!(!before.was_used());
-    before.journal().add_late(&bucket(), &key("a"), &late("1", 5), *NOW).await.unwrap();
+    before.journal().add_late(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
     postgres.stop();
     assert_eq!(before.journal().late(&bucket(), &key("a")).await, Err(JournalDown));
-    assert_eq!(before.journal().add_late(&bucket(), &key("a"), &late("1", 6), *NOW).await, Err(JournalDown));
+    assert_eq!(before.journal().add_late(&bucket(), &key("a"), &times("1", 6), *NOW).await, Err(JournalDown));
     // A node that starts meanwhile serves, and prepares the tables later.
     let meanwhile = open(&location(&postgres.url())).await;
     assert!(!meanwhile.was_used(), "it isn't known yet");
     postgres.resume();
-    assert_eq!(find(&meanwhile.journal(), "a").await, Some(late("1", 5)));
+    assert_eq!(find(&meanwhile.journal(), "a").await, Some(times("1", 5)));
     meanwhile.close().await;
     before.close().await;
 }
@@ -58,7 +58,7 @@ async fn a_locked_table_ends_a_question() {
 }
 
 #[tokio::test]
-async fn tls_is_checked_against_what_the_url_believes() {
+async fn tls_is_checked_against_the_certificates_that_the_url_trusts() {
     let postgres = Postgres::start();
     let strict = format!("{}?sslmode=verify-full", postgres.url());
     let refused = Ledger::open(&location(&strict)).await.unwrap_err();
@@ -70,7 +70,7 @@ async fn tls_is_checked_against_what_the_url_believes() {
         format!("{}?sslmode=require", postgres.url()),
     ] {
         let ledger = open(&location(&believing)).await;
-        ledger.journal().add_late(&bucket(), &key("a"), &late("1", 5), *NOW).await.unwrap();
+        ledger.journal().add_late(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
         ledger.close().await;
     }
 }

@@ -1,6 +1,6 @@
 //! A ledger in a file: its mode, its durability, its locks, and the errors for files that can't be a ledger.
 
-use super::{NOW, bucket, contract, find, key, late, lease, open, open_at_once, partials};
+use super::{NOW, bucket, contract, find, key, lease, open, open_at_once, partials, times};
 use sqlx::{Connection as _, SqliteConnection};
 use std::{
     fs,
@@ -36,17 +36,17 @@ async fn refusal(file: &Path) -> String {
 async fn it_lasts_and_only_its_owner_can_read_it() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&location(&directory)).await;
-    ledger.journal().add_late(&bucket(), &key("a"), &late("1", 5), *NOW).await.unwrap();
+    ledger.journal().add_late(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
     for entry in fs::read_dir(directory.path()).unwrap() {
         let entry = entry.unwrap();
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
     }
     // Not closed, as after a kill.
     let again = open(&location(&directory)).await;
-    assert_eq!(find(&again.journal(), "a").await, Some(late("1", 5)));
+    assert_eq!(find(&again.journal(), "a").await, Some(times("1", 5)));
     again.close().await;
     ledger.close().await;
-    assert_eq!(find(&open(&location(&directory)).await.journal(), "a").await, Some(late("1", 5)));
+    assert_eq!(find(&open(&location(&directory)).await.journal(), "a").await, Some(times("1", 5)));
 }
 
 #[tokio::test]
@@ -74,16 +74,16 @@ async fn nodes_that_start_at_once_share_it() {
 }
 
 #[tokio::test]
-async fn while_another_program_has_it_locked_reads_go_on_and_writes_end() {
+async fn while_another_program_has_it_locked_reads_succeed_and_writes_fail() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&location(&directory)).await;
     let journal = ledger.journal();
-    journal.add_late(&bucket(), &key("a"), &late("1", 5), *NOW).await.unwrap();
+    journal.add_late(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
     let mut stranger = stranger(&directory).await;
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut stranger).await.unwrap();
     for _ in 0..3 {
         assert_eq!(journal.replace_late(&bucket(), &key("a"), None).await, Err(JournalDown));
-        assert_eq!(find(&journal, "a").await, Some(late("1", 5)));
+        assert_eq!(find(&journal, "a").await, Some(times("1", 5)));
     }
     let another = open(&location(&directory)).await;
     assert_eq!(
@@ -94,21 +94,21 @@ async fn while_another_program_has_it_locked_reads_go_on_and_writes_end() {
     another.close().await;
     sqlx::query("ROLLBACK").execute(&mut stranger).await.unwrap();
     let another = open(&location(&directory)).await;
-    another.journal().add_late(&bucket(), &key("a"), &late("1", 6), *NOW).await.unwrap();
-    assert_eq!(find(&journal, "a").await, Some(late("1", 6)));
+    another.journal().add_late(&bucket(), &key("a"), &times("1", 6), *NOW).await.unwrap();
+    assert_eq!(find(&journal, "a").await, Some(times("1", 6)));
 }
 
 #[tokio::test]
-async fn a_listing_drops_what_is_kept_of_objects_that_are_long_gone() {
+async fn a_listing_drops_attributes_of_objects_that_are_long_gone() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&location(&directory)).await;
     let journal = ledger.journal();
     for name in ["a", "dir/a", "dir/b", "dir/c", "dir/d", "dir/e"] {
-        journal.add_late(&bucket(), &key(name), &late(name, 1), *NOW).await.unwrap();
+        journal.add_late(&bucket(), &key(name), &times(name, 1), *NOW).await.unwrap();
     }
     let mut stranger = stranger(&directory).await;
     sqlx::query(LONG_AGO).execute(&mut stranger).await.unwrap();
-    journal.add_late(&bucket(), &key("dir/new"), &late("new", 1), *NOW).await.unwrap();
+    journal.add_late(&bucket(), &key("dir/new"), &times("new", 1), *NOW).await.unwrap();
     // The page ends at `z`: `b` and `e` are gone, `new` is too young to count as gone.
     let prefix = Prefix::parse("dir/").unwrap();
     let page = ["a", "c", "d", "z"];
@@ -226,7 +226,7 @@ async fn a_link_leads_to_the_file_and_to_those_beside_it() {
     let link = links.path().join("link.db");
     symlink(directory.path().join("ledger.db"), &link).unwrap();
     let linked = open(&Location::Sqlite(link.clone())).await;
-    linked.journal().add_late(&bucket(), &key("a"), &late("1", 5), *NOW).await.unwrap();
+    linked.journal().add_late(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
     assert_eq!(fs::read_dir(links.path()).unwrap().count(), 1, "nothing is made beside the link");
     let log = directory.path().join("ledger.db-wal");
     fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();

@@ -43,7 +43,7 @@ pub enum Action {
         handle: usize,
     },
     /// The session abandons an upload: in order, or by dropping it.
-    GiveUp {
+    Abandon {
         handle: usize,
         in_order: bool,
     },
@@ -131,7 +131,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => (number(), 1..1000_u32).prop_map(|(handle, modified)| Action::SetOpenTimes { handle, modified }),
         1 => (number(), 0..30_u64).prop_map(|(handle, size)| Action::ResizeOpen { handle, size }),
         12 => number().prop_map(|handle| Action::Close { handle }),
-        2 => (number(), any::<bool>()).prop_map(|(handle, in_order)| Action::GiveUp { handle, in_order }),
+        2 => (number(), any::<bool>()).prop_map(|(handle, in_order)| Action::Abandon { handle, in_order }),
         5 => (number(), path()).prop_map(|(by, at)| Action::OpenRead { by, at }),
         6 => (number(), offset(), 0..40_u32).prop_map(|(handle, offset, len)| Action::Read { handle, offset, len }),
         2 => number().prop_map(|handle| Action::CloseRead { handle }),

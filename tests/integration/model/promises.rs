@@ -46,7 +46,7 @@ pub struct Draft {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CreateLock {
     None,
-    Held,
+    Owned,
     /// Another session removed the file.
     Lost,
 }
@@ -110,12 +110,12 @@ impl Promises {
 
     /// True while a session is creating the file with EXCL.
     fn is_locked(&self, at: &str) -> bool {
-        self.drafts.iter().any(|draft| draft.path == at && draft.lock == CreateLock::Held)
+        self.drafts.iter().any(|draft| draft.path == at && draft.lock == CreateLock::Owned)
     }
 
     /// A REMOVE without a stored file ends the locks of other sessions.
     pub fn lose_locks(&mut self, at: &str) {
-        for draft in self.drafts.iter_mut().filter(|draft| draft.path == at && draft.lock == CreateLock::Held) {
+        for draft in self.drafts.iter_mut().filter(|draft| draft.path == at && draft.lock == CreateLock::Owned) {
             draft.lock = CreateLock::Lost;
         }
     }
@@ -152,7 +152,7 @@ impl Promises {
             blocked,
             was_free: false,
             changed: false,
-            lock: if is_exclusive(options) { CreateLock::Held } else { CreateLock::None },
+            lock: if is_exclusive(options) { CreateLock::Owned } else { CreateLock::None },
         });
     }
 
@@ -318,7 +318,7 @@ impl Draft {
 
     /// The upload's own session removed or renamed it.
     fn release(&mut self) {
-        if self.lock == CreateLock::Held {
+        if self.lock == CreateLock::Owned {
             self.lock = CreateLock::None;
         }
     }

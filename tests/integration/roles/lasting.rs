@@ -96,7 +96,7 @@ async fn credentials_that_expire_in_mid_upload_and_mid_download_stop_neither() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_that_s3_ends_early_are_replaced_in_mid_transfer() {
+async fn sessions_that_s3_ends_are_replaced_in_mid_transfer() {
     let tenancy = Tenancy::begin().await;
     tenancy.watch.s3().set_session_lifetime(None);
     let upload = tenancy.create().await;

@@ -71,7 +71,7 @@ async fn malformed_frames_end_the_channel() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_may_be_cut_in_any_way() {
+async fn requests_may_be_split_in_any_way() {
     let wharf = Wharf::start();
     let mut client = wharf.connect().await;
     for byte in [&[0, 0, 0, 10, 17, 0, 0, 0, 9][..], &string("/")[..]].concat() {
@@ -81,7 +81,7 @@ async fn requests_may_be_cut_in_any_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unknown_requests_are_refused_with_their_id_and_the_session_lives_on() {
+async fn unknown_requests_are_refused_with_their_id_and_the_session_continues() {
     let wharf = Wharf::start();
     let mut client = wharf.connect().await;
     client.send_body(&[UNKNOWN, 0, 0, 3, 0xe8, 1, 2, 3]).await.unwrap();
@@ -387,7 +387,7 @@ async fn nothing_is_removed_or_renamed_under_a_name_of_dots() {
 
 // S24: RMDIR takes an empty directory, REMOVE a file, and neither anything else.
 #[tokio::test(start_paused = true)]
-async fn a_file_that_is_taken_for_a_directory_is_none() {
+async fn a_file_is_no_directory_to_any_request() {
     let wharf = Wharf::start();
     wharf.bucket.insert("acme/file", "abc");
     let mut client = wharf.connect().await;

@@ -39,7 +39,7 @@ fn failure(sentence: &str) -> SftpResult<()> {
 }
 
 /// Checks that the target of a failed copy isn't stored.
-async fn assert_given_up(wharf: &Wharf, mut client: SftpClient, target: &Handle) {
+async fn assert_abandoned(wharf: &Wharf, mut client: SftpClient, target: &Handle) {
     assert_eq!(client.close(target).await, failure(POISONED));
     assert_eq!(wharf.bucket.bytes("acme/b"), None);
     client.vanish();
@@ -97,7 +97,7 @@ async fn a_large_object_is_copied_in_equal_shares() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_are_joined_by_s3_and_go_on_with_what_is_written() {
+async fn s3_joins_files_and_writes_append_to_them() {
     let (first, second) = (content(1, LARGE), content(2, 20 * MIB));
     let (wharf, mut client, source) = with_source(first.clone()).await;
     wharf.bucket.insert("acme/c", second.clone());
@@ -161,7 +161,7 @@ async fn what_does_not_go_to_the_end_of_what_is_shipped_comes_through_the_server
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_there_is_patched_and_appended_to() {
+async fn copies_change_and_extend_existing_files() {
     for (flags, offset, stored) in [
         (OpenFlags::WRITE, 4, "old new bytes"),
         (OpenFlags::WRITE | OpenFlags::APPEND, 0, "old bytes, not so few new bytes"),
@@ -225,7 +225,7 @@ async fn a_source_that_changes_while_s3_copies_it_fails_the_copy() {
         }
         drop(hold);
         assert_eq!(client.status(copy).await, failure(CHANGED));
-        assert_given_up(&wharf, client, &target).await;
+        assert_abandoned(&wharf, client, &target).await;
     }
 }
 
@@ -243,7 +243,7 @@ async fn a_source_that_changes_while_it_comes_through_the_server_fails_the_copy(
     wharf.bucket.insert("acme/a", content(2, LARGE));
     drop(hold);
     assert_eq!(client.status(copy).await, failure(CHANGED));
-    assert_given_up(&wharf, client, &target).await;
+    assert_abandoned(&wharf, client, &target).await;
 }
 
 // S105: Requests that a client sends without waiting have the result that they would have one after the other, as …
@@ -283,14 +283,14 @@ async fn a_session_has_room_for_64_copies() {
         let at = if number == 0 { 0 } else { 9 * MIB as u64 + range };
         copies.push(client.send(request::copy((&source, 0), length as u64, (&target, at))).await);
     }
-    settle().await;
+    run_ready_tasks().await;
     drop(hold);
     let last = copies.pop().unwrap();
     for copy in copies {
         client.status(copy).await.unwrap();
     }
     assert_eq!(client.status(last).await, failure("the server is busy, try again later"));
-    assert_given_up(&wharf, client, &target).await;
+    assert_abandoned(&wharf, client, &target).await;
 }
 
 // S70: An upload whose connection is lost before its CLOSE is never published; a file that was to be changed stays as …
@@ -304,9 +304,9 @@ async fn a_client_that_vanishes_during_a_copy_leaves_nothing() {
         }
         let hold = wharf.bucket.hold(if streamed { Verb::UploadPart } else { CopyPart }, Request);
         client.send(request::copy((&source, 0), 0, (&target, u64::from(streamed)))).await;
-        settle().await;
+        run_ready_tasks().await;
         client.vanish();
-        settle().await;
+        run_ready_tasks().await;
         drop(hold);
         wharf.assert_nothing_left().await;
         assert_eq!(wharf.bucket.keys(), ["acme/a", "acme/first"]);
@@ -323,7 +323,7 @@ async fn a_copy_before_a_close_that_has_come_is_carried_out() {
     client.send(request::copy((&source, 0), 0, (&target, 0))).await;
     client.send(request::close(&target)).await;
     client.vanish();
-    settle().await;
+    run_ready_tasks().await;
     drop(hold);
     wharf.assert_nothing_left().await;
     wharf.assert_stored("/b", &content);

@@ -22,7 +22,7 @@ const GIB: u64 = 1 << 30;
 /// Size of paramiko's READs.
 const PARAMIKO_BYTES: u32 = 32_768;
 /// Limit on the budget that a channel holds for one file: 4 MiB of replies, 40 MiB of prefetched ranges.
-const MOST_HELD_BYTES: u64 = 44 << 20;
+const MAX_CHANNEL_BYTES: u64 = 44 << 20;
 
 /// Sends `count` consecutive READs of `length`, and receives no reply.
 async fn prefetch(client: &mut SftpClient, handle: &Handle, count: u32, length: u32) -> Vec<u32> {
@@ -64,9 +64,9 @@ async fn a_prefetch_of_10_gib_that_is_never_read_holds_a_bounded_amount() {
     let handle = client.open("/sparse", OpenFlags::READ).await.unwrap();
     let reads = prefetch(&mut client, &handle, 327_680, PARAMIKO_BYTES).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert!(wharf.budget.used() <= MOST_HELD_BYTES, "{} bytes", wharf.budget.used());
+    assert!(wharf.budget.used() <= MAX_CHANNEL_BYTES, "{} bytes", wharf.budget.used());
     assert!(wharf.sparse.gets().len() <= 6, "{:?}", wharf.sparse.gets());
-    assert!(wharf.sparse.fetched_bytes() <= MOST_HELD_BYTES);
+    assert!(wharf.sparse.fetched_bytes() <= MAX_CHANNEL_BYTES);
     assert_works(&mut other).await;
 
     // The user cancels the download: CLOSE follows all the READs.
@@ -116,8 +116,8 @@ async fn four_thousand_reads_and_nothing_read_stop_nobody_else() {
             let (mut client, mut other) = (wharf.connect().await, wharf.connect().await);
             let handle = client.open("/sparse", OpenFlags::READ).await.unwrap();
             let reads = prefetch(&mut client, &handle, 4000, length).await;
-            settle().await;
-            assert!(wharf.sparse.fetched_bytes() <= MOST_HELD_BYTES + 64 * u64::from(length));
+            run_ready_tasks().await;
+            assert!(wharf.sparse.fetched_bytes() <= MAX_CHANNEL_BYTES + 64 * u64::from(length));
             assert_works(&mut other).await;
             for id in reads {
                 assert_eq!(client.data(id).await.unwrap().len(), length as usize);
@@ -142,7 +142,7 @@ async fn a_close_behind_unwanted_reads_is_answered_and_so_are_they() {
                 for id in &reads[..read_before] {
                     client.data(*id).await.unwrap();
                 }
-                settle().await;
+                run_ready_tasks().await;
                 let fetched_bytes = wharf.sparse.fetched_bytes();
                 let close = client.send(request::close(&handle)).await;
                 client.status(close).await.unwrap();
@@ -167,7 +167,7 @@ async fn a_stalled_client_that_holds_all_it_can_stops_no_download() {
             let handle = stalled.open("/sparse", OpenFlags::READ).await.unwrap();
             prefetch(&mut stalled, &handle, 200, MAX_READ_BYTES).await;
         }
-        settle().await;
+        run_ready_tasks().await;
         let content = content(1, 30 * MIB);
         wharf.bucket.insert("acme/a", content.clone());
         let mut client = wharf.connect().await;
@@ -187,7 +187,7 @@ async fn one_stalled_handle_stops_no_other_request_of_its_channel_but_large_repl
     let mut client = wharf.connect().await;
     let handle = client.open("/sparse", OpenFlags::READ).await.unwrap();
     prefetch(&mut client, &handle, 4000, MAX_READ_BYTES).await;
-    settle().await;
+    run_ready_tasks().await;
     // The reply comes after 4 MiB of data, which the client now reads.
     client.stat("/a").await.unwrap();
     client.put("/b", &content(1, 9 * MIB)).await.unwrap();
@@ -234,7 +234,7 @@ async fn what_is_asked_of_a_file_that_is_read_is_answered_in_order() {
         let hold = wharf.bucket.hold(Verb::Read, Answer);
         // The other READs need nothing from S3, or S3 refuses them at once.
         let mut asked = vec![client.send(request::read(&handle, 20 << 20, 10)).await];
-        settle().await;
+        run_ready_tasks().await;
         wharf.bucket.fail(Verb::Read, Request, store::Error::Throttled { request: "SlowDown".into() });
         asked.push(client.send(request::read(&handle, 30 << 20, 10)).await);
         for offset in [0, 100, content.len() as u64, 10] {
@@ -272,7 +272,7 @@ async fn a_download_never_mixes_two_versions() {
 
 // S53: A download whose connection to S3 breaks, or stalls, resumes at the byte where it did.
 #[tokio::test(start_paused = true)]
-async fn a_body_that_breaks_is_taken_up_where_it_broke() {
+async fn a_body_that_breaks_is_resumed_where_it_broke() {
     let wharf = Wharf::start();
     let content = content(1, 12 * MIB);
     wharf.bucket.insert("acme/a", content.clone());
@@ -284,7 +284,7 @@ async fn a_body_that_breaks_is_taken_up_where_it_broke() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_download_that_goes_on_at_the_last_hundredth_fetches_nothing_before_it() {
+async fn a_download_that_resumes_at_the_last_hundredth_fetches_nothing_before_it() {
     let wharf = sparse(256 << 20, 10 * GIB);
     let mut client = wharf.connect().await;
     // OpenSSH's `reget` asks for the size first.
@@ -333,7 +333,7 @@ async fn a_read_of_no_bytes_is_answered_with_none_and_not_with_the_end() {
             client.write_all(&handle, 0, &content).await.unwrap();
         }
         let size = client.fstat(&handle).await.unwrap().size.unwrap();
-        settle().await;
+        run_ready_tasks().await;
         wharf.requested();
         for offset in [0, 5, size, size + 1, u64::MAX] {
             assert_eq!(client.read(&handle, offset, 0).await.unwrap(), "", "{path} {flags:?} {offset}");

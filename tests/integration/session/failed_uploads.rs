@@ -55,7 +55,7 @@ async fn a_client_that_does_not_look_at_close_hears_of_it_at_its_second_file() {
 
 // S182: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
 #[tokio::test(start_paused = true)]
-async fn a_client_that_is_denied_in_a_loop_hears_of_it_and_the_others_go_on() {
+async fn a_client_that_is_denied_in_a_loop_hears_of_it_and_the_others_continue() {
     let wharf = Wharf::start();
     let (mut client, mut another) = (wharf.connect().await, wharf.connect().await);
     let mut refusals = Vec::new();

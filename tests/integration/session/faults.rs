@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     faults::catalogue::{REQUEST_ID, StorageOutage, faults_of},
-    support::partials::{can_go_on, clear_away},
+    support::partials::{clear_away, count_resumable},
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
@@ -99,15 +99,15 @@ async fn attempt(operation: ClientOperation, aim: Aim, fault: Fault, after: &BTr
     assert!(whole, "{what}: stored is {:?}", wharf.bucket.keys());
     client.vanish();
     timeout(PATIENCE, wharf.drained()).await.unwrap_or_else(|_| panic!("{what}: the session never ends"));
-    settle().await;
+    run_ready_tasks().await;
     let met = wharf.faulty.met();
     let nobodys =
         met.iter().filter(|(step, fault)| step.verb == Verb::CreateUpload && matches!(fault, Fault::AnswerLost(_)));
     let undone = met.iter().filter(|(step, _)| step.verb == Verb::AbortUpload).count();
-    let at_once = can_go_on(&wharf.journal).await + undone + nobodys.clone().count();
+    let at_once = count_resumable(&wharf.journal).await + undone + nobodys.clone().count();
     assert!(wharf.bucket.open_uploads() <= at_once, "{what}: an upload stays open that can't go on");
     let left = clear_away(&wharf.bucket, &wharf.journal).await;
-    assert!(left.held == 0 && left.nobodys <= nobodys.count(), "{what}: an upload stays open: {left:?}");
+    assert!(left.with_row == 0 && left.without_row <= nobodys.count(), "{what}: an upload stays open: {left:?}");
     assert_eq!(wharf.budget.used(), 0, "{what}: memory stays taken");
     wharf.faulty.restart();
     let mut client = wharf.connect().await;
@@ -159,11 +159,11 @@ async fn a_request_that_is_never_answered_holds_up_nothing_else_and_ends_with_it
                 client.write_all(&handle, 0, &content(3, 9 * MIB)).await.unwrap();
             }
         }
-        settle().await;
+        run_ready_tasks().await;
         wharf.bucket.insert("acme/other", ABC);
         assert_eq!(client.fetch("/other").await.unwrap(), ABC, "{verb:?}");
         client.vanish();
-        settle().await;
+        run_ready_tasks().await;
         wharf.assert_nothing_left().await;
         assert_eq!(wharf.bucket.keys(), ["acme/old", "acme/other"], "{verb:?}");
     }

@@ -52,7 +52,7 @@ async fn a_lock_ends_with_its_connection() {
         one.write_all(&handle, 0, &content(1, size)).await.unwrap();
         assert_refused(&mut other).await;
         one.vanish();
-        settle().await;
+        run_ready_tasks().await;
         lock(&mut other).await.unwrap();
     }
 }

@@ -138,9 +138,9 @@ async fn what_waits_is_done_in_its_order_when_the_client_is_gone() {
     let mut client = wharf.connect().await;
     closing(&mut client, "/data").await;
     changes(&mut client).await;
-    settle().await;
+    run_ready_tasks().await;
     client.vanish();
-    settle().await;
+    run_ready_tasks().await;
     assert!(wharf.bucket.bytes("acme/data.done").is_none());
     drop(hold);
     wharf.assert_nothing_left().await;
@@ -167,7 +167,7 @@ async fn a_failure_that_no_reply_told_fails_what_waited_for_it() {
         let data = closing(&mut client, "/data").await;
         let changes = changes(&mut client).await;
         let behind_the_marker = closing(&mut client, "/data.done.done").await;
-        settle().await;
+        run_ready_tasks().await;
         drop(hold);
         assert_eq!(client.status(data).await.unwrap_err().sentence, reason);
         for id in changes.iter().chain([&behind_the_marker]) {
@@ -192,7 +192,7 @@ async fn a_failure_that_a_write_told_fails_nothing_else() {
     client.write(&spoilt, 1 << 40, "a hole").await.unwrap_err();
     let spoilt = client.send(request::close(&spoilt)).await;
     let marker = closing(&mut client, "/data.done").await;
-    settle().await;
+    run_ready_tasks().await;
     drop(hold);
     client.status(front).await.unwrap();
     client.status(spoilt).await.unwrap_err();
@@ -227,7 +227,7 @@ async fn a_write_that_its_handle_does_not_allow_tells_of_no_failure() {
     client.write(&data, 0, "x").await.unwrap_err();
     let data = client.send(request::close(&data)).await;
     let marker = client.send(request::mkdir("/made")).await;
-    settle().await;
+    run_ready_tasks().await;
     drop(hold);
     client.status(data).await.unwrap_err();
     client.status(marker).await.unwrap_err();
@@ -302,7 +302,7 @@ async fn a_close_ends_within_15_minutes_where_s3_answers_nothing_at_all() {
 
 // S161: A CLOSE that S3 leaves without any answer fails within 15 minutes, and so does what waits for it.
 #[tokio::test(start_paused = true)]
-async fn a_close_that_goes_on_slowly_takes_as_long_as_it_takes() {
+async fn a_close_that_advances_slowly_takes_as_long_as_it_takes() {
     let wharf = wharf();
     let hold = wharf.bucket.hold_key(Verb::UploadPart, DATA);
     let mut client = wharf.connect().await;

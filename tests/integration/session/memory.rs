@@ -213,7 +213,7 @@ async fn opens_that_wait_for_memory_hold_up_nothing_that_could_free_it() {
     for number in 0..100 {
         opens.push(client.send(request::open(&format!("/{number}"), CREATE)).await);
     }
-    settle().await;
+    run_ready_tasks().await;
     let write = client.send(request::write(&handle, 0, "abc")).await;
     let fstat = client.send(request::fstat(&handle)).await;
     let stat = client.send(request::stat("/")).await;
@@ -241,7 +241,7 @@ async fn downloads_that_nobody_reads_give_way_to_uploads() {
             stalled.send(request::read(&handle, number * u64::from(MAX_READ_BYTES), MAX_READ_BYTES)).await;
         }
     }
-    settle().await;
+    run_ready_tasks().await;
     let since = Instant::now();
     for number in 0..3 {
         other.put("/a", &content(number, 20 * MIB)).await.unwrap();
@@ -282,7 +282,7 @@ async fn while_storage_takes_nothing_a_channel_takes_in_a_bounded_amount_and_end
         assert!((least..=most).contains(&sent_bytes), "{sent_bytes} of {budget_bytes}");
         assert!(wharf.budget.used() <= budget_bytes);
         client.vanish();
-        settle().await;
+        run_ready_tasks().await;
         drop(hold);
         wharf.assert_nothing_left().await;
         assert!(wharf.bucket.keys().is_empty());
@@ -290,7 +290,7 @@ async fn while_storage_takes_nothing_a_channel_takes_in_a_bounded_amount_and_end
 }
 
 #[tokio::test(start_paused = true)]
-async fn storage_that_goes_on_in_time_loses_nothing() {
+async fn storage_that_recovers_in_time_loses_nothing() {
     for budget_bytes in [1 << 30, 5 << 20] {
         let wharf = with_budget(budget_bytes);
         let hold = wharf.bucket.hold(Verb::UploadPart, Request);

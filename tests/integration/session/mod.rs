@@ -9,7 +9,6 @@ mod failed_uploads;
 mod faults;
 mod floods;
 pub mod harness;
-mod held_up;
 mod listings;
 mod locks;
 mod markers;
@@ -19,6 +18,7 @@ mod own_uploads;
 mod patches;
 mod reading_back;
 mod requests;
+mod stalled_connections;
 mod updates;
 mod uploads;
 mod vanished;
@@ -28,7 +28,7 @@ use harness::{Setup, SftpClient, SftpResult, StatusError, Wharf, content, reques
 const MIB: usize = 1 << 20;
 
 /// Runs all tasks that can run without further input.
-async fn settle() {
+async fn run_ready_tasks() {
     // A paused clock moves only when no task can run.
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
 }

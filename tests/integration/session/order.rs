@@ -39,7 +39,7 @@ async fn requests_on_one_file_are_as_if_done_one_after_the_other() {
         let hold = held.map(|(verb, moment)| wharf.bucket.hold(verb, moment));
         let mut client = wharf.connect().await;
         let [write, close, rename, stat_a, stat_b, open, remove, gone, closed] = after_close(&mut client).await;
-        settle().await;
+        run_ready_tasks().await;
         drop(hold);
         for done in [write, close, rename, remove] {
             client.status(done).await.unwrap();
@@ -124,7 +124,7 @@ async fn an_open_waits_a_moment_for_the_close_that_is_sent_beside_it() {
         }
         let hold = wharf.bucket.hold(Verb::Put, Request);
         let close = client.send(request::close(&first)).await;
-        settle().await;
+        run_ready_tasks().await;
         drop(hold);
         client.status(close).await.unwrap();
         let second = client.handle(open).await.unwrap();
@@ -270,7 +270,7 @@ async fn a_close_behind_a_rename_comes_before_what_is_done_under_the_new_name() 
         client.send(request::posix_rename("/b", "/c")).await,
         client.send(request::remove("/c")).await,
     ];
-    settle().await;
+    run_ready_tasks().await;
     assert!(!client.incoming.is_answered(requests[2]).await);
     drop(hold);
     for id in requests {
@@ -281,7 +281,7 @@ async fn a_close_behind_a_rename_comes_before_what_is_done_under_the_new_name() 
 
 // S130: If no file has the name but the one that the session is uploading, REMOVE and RENAME are about that one: it …
 #[tokio::test(start_paused = true)]
-async fn what_was_renamed_goes_on_under_its_new_name_and_what_was_removed_does_not() {
+async fn a_renamed_upload_continues_under_its_new_name_and_a_removed_one_ends() {
     let wharf = Wharf::start();
     let mut client = wharf.connect().await;
     let (removed, renamed) = (client.create("/removed").await, client.create("/renamed").await);
@@ -291,7 +291,7 @@ async fn what_was_renamed_goes_on_under_its_new_name_and_what_was_removed_does_n
     }
     client.order(request::remove("/removed")).await.unwrap();
     client.vanish();
-    settle().await;
+    run_ready_tasks().await;
     let mut client = wharf.connect().await;
     assert_eq!(client.stat("/target").await.unwrap().size, Some(16 * MIB as u64));
     for path in ["/removed", "/renamed"] {
@@ -331,7 +331,7 @@ async fn chains_of_renames_keep_their_order() {
     for (source, target) in [("/a", "/c"), ("/b", "/a"), ("/c", "/b")].into_iter().cycle().take(23 * 3) {
         chain.push(client.send(request::rename(source, target)).await);
     }
-    settle().await;
+    run_ready_tasks().await;
     drop(hold);
     for id in chain {
         client.status(id).await.unwrap();
@@ -353,7 +353,7 @@ async fn directories_are_made_before_what_is_put_into_them_and_emptied_before_th
     let full = client.send(request::rmdir("/d")).await;
     let rmdirs = [client.send(request::rmdir("/d/e")).await, client.send(request::rmdir("/d")).await];
     let gone = client.send(request::stat("/d")).await;
-    settle().await;
+    run_ready_tasks().await;
     drop(hold);
     client.status(mkdir).await.unwrap();
     assert_eq!(client.status(again).await.unwrap_err().code, StatusCode::Failure);
@@ -376,7 +376,7 @@ async fn independent_requests_run_beside_each_other_64_at_a_time() {
         wharf.bucket.insert(&format!("acme/{number}"), "x");
         ids.push(client.send(request::stat(&format!("/{number}"))).await);
     }
-    settle().await;
+    run_ready_tasks().await;
     assert_eq!(wharf.bucket.count(Verb::Head), 64);
     drop(hold);
     for id in ids {

@@ -49,7 +49,7 @@ async fn rmdir_behind_an_open_or_a_close_is_refused_and_behind_a_removal_it_is_n
     let hold = wharf.bucket.hold(Verb::Put, Request);
     let close = client.send(request::close(&handle)).await;
     let behind_close = client.send(request::rmdir("/d")).await;
-    settle().await;
+    run_ready_tasks().await;
     drop(hold);
     client.status(close).await.unwrap();
     assert_eq!(client.status(behind_close).await.unwrap_err().code, StatusCode::Failure);

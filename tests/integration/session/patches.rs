@@ -75,7 +75,7 @@ async fn a_change_in_the_middle_of_a_gib_sends_one_part() {
 
 // S84: A size that is set by path is set at once, or by the upload of this session that is open; where that can't do …
 #[tokio::test(start_paused = true)]
-async fn a_file_is_cut_by_its_path_without_sending_a_byte() {
+async fn a_file_is_truncated_by_its_path_without_sending_a_byte() {
     let wharf = Wharf::with(Setup { sparse_bytes: GIB, ..Setup::default() });
     let mut client = wharf.connect().await;
     let size = Some(GIB / 2 + 1);

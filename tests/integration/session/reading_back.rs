@@ -58,7 +58,7 @@ async fn reads_that_are_more_than_a_channel_may_have_on_its_way_are_all_answered
     let mut client = wharf.connect().await;
     let (handle, content) = written(&mut client, "/a").await;
     let reads = send_reads(&mut client, &handle, 100, READ_BYTES).await;
-    settle().await;
+    run_ready_tasks().await;
     let order = client.incoming.order.len();
     assert_eq!(served(&mut client, reads.clone(), &content[..READ_BYTES]).await, 100);
     assert_eq!(client.incoming.order[order..], reads);
@@ -78,7 +78,7 @@ async fn a_download_on_the_same_channel_takes_no_reply_from_a_handle_that_writes
         downloaded.push(client.send(request::read(&download, number * 200_000, 200_000)).await);
     }
     let reads = send_reads(&mut client, &handle, 10, 1).await;
-    settle().await;
+    run_ready_tasks().await;
     for id in downloaded {
         client.data(id).await.unwrap();
     }
@@ -98,7 +98,7 @@ async fn uploads_of_others_that_hold_all_memory_take_no_reply_from_a_handle_that
     let waiting = other.send(request::open("/waiting", CREATE)).await;
     assert!(!other.incoming.is_answered(waiting).await, "all memory is held");
     let reads = send_reads(&mut client, &handle, 100, READ_BYTES).await;
-    settle().await;
+    run_ready_tasks().await;
     assert_eq!(served(&mut client, reads, &content[..READ_BYTES]).await, 100);
 }
 
@@ -116,7 +116,7 @@ async fn an_upload_waits_once_for_a_client_that_does_not_read() {
     tokio::time::sleep(before).await;
     assert_eq!(wharf.bucket.bytes("acme/a"), None);
     while wharf.bucket.bytes("acme/a").is_none() {
-        settle().await;
+        run_ready_tasks().await;
     }
     assert!(since.elapsed() < ChannelSettings::default().upload_wait + Duration::from_secs(1), "{:?}", since.elapsed());
     let served = served(&mut client, reads, &content[..READ_BYTES]).await;
@@ -166,7 +166,7 @@ async fn a_read_without_writes_behind_it_does_not_make_way() {
     let (handle, content) = written(&mut client, "/a").await;
     let reads = send_reads(&mut client, &handle, 40, READ_BYTES).await;
     let other = client.create("/b").await;
-    settle().await;
+    run_ready_tasks().await;
     let hold = wharf.bucket.hold(Verb::CreateUpload, Request);
     let more = content.repeat(8);
     let release = async {
@@ -198,7 +198,7 @@ async fn a_close_behind_reads_that_wait_is_carried_out_when_the_client_is_gone()
     let (handle, content) = written(&mut client, "/a").await;
     send_reads(&mut client, &handle, 100, READ_BYTES).await;
     client.send(request::close(&handle)).await;
-    settle().await;
+    run_ready_tasks().await;
     client.vanish();
     wharf.assert_nothing_left().await;
     wharf.assert_stored("/a", &content);

@@ -147,7 +147,7 @@ async fn stat_is_a_head_and_for_anything_but_a_file_a_listing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_is_one_request_for_a_thousand_names_in_packets_that_any_client_takes() {
+async fn a_listing_is_one_request_for_a_thousand_names_in_replies_that_any_client_accepts() {
     let wharf = Wharf::start();
     for number in 0..2500 {
         wharf.bucket.insert(&format!("acme/dir/{number:04}-{}", "n".repeat(number % 200)), "x");
@@ -219,7 +219,7 @@ async fn a_client_that_disconnects_costs_one_request_at_most() {
         let handle = client.create("/a").await;
         client.write_all(&handle, 0, &content(1, size)).await.unwrap();
         client.vanish();
-        settle().await;
+        run_ready_tasks().await;
         assert_eq!(wharf.requested(), requests as Vec<Verb>);
     }
     assert_eq!(wharf.bucket.keys(), ["acme/first"]);

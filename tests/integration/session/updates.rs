@@ -81,7 +81,7 @@ async fn a_file_that_is_not_changed_is_a_reader_and_its_close_costs_nothing() {
 // S144: A file that is there and is opened for reading and writing, without TRUNC, is no upload until it is changed: by a …
 // S127: READs of a handle are answered in the order in which they came, whatever S3 answers first.
 #[tokio::test(start_paused = true)]
-async fn a_file_that_is_not_changed_is_fetched_ahead_and_read_in_order() {
+async fn a_file_that_is_not_changed_is_prefetched_and_read_in_order() {
     let sparse_bytes = 64 << 20;
     let mut gets = Vec::new();
     for flags in [OpenFlags::READ, BOTH] {
@@ -300,7 +300,7 @@ async fn a_size_that_is_set_by_path_is_that_of_the_handle_too() {
     let hold = wharf.bucket.hold(Head, Request);
     let before = client.send(request::stat("/a")).await;
     let set = client.send(request::set_stat("/a", size(3))).await;
-    settle().await;
+    run_ready_tasks().await;
     drop(hold);
     client.status(set).await.unwrap();
     client.attrs(before).await.unwrap();
@@ -311,7 +311,7 @@ async fn a_size_that_is_set_by_path_is_that_of_the_handle_too() {
 
 // S134: READ on a handle that writes waits for the memory of its reply, as long as an OPEN waits for upload memory, and …
 #[tokio::test(start_paused = true)]
-async fn reads_whose_replies_are_not_taken_hold_up_no_change() {
+async fn reads_whose_replies_are_not_received_delay_no_change() {
     let wharf = Wharf::with(Setup { sparse_bytes: 1 << 30, ..Setup::default() });
     let mut client = wharf.connect().await;
     let handle = client.open("/sparse", BOTH).await.unwrap();
@@ -389,9 +389,9 @@ async fn a_client_that_vanishes_leaves_what_its_close_says() {
         if closes {
             client.send(request::close(&handle)).await;
         }
-        settle().await;
+        run_ready_tasks().await;
         client.vanish();
-        settle().await;
+        run_ready_tasks().await;
         drop(hold);
         wharf.assert_nothing_left().await;
         wharf.assert_stored("/a", if closes { b"The new bytes" } else { OLD });
@@ -413,7 +413,7 @@ async fn an_empty_file_is_read_and_changed() {
 
 // S118: OPEN without TRUNC resumes it, on any node, and the whole file appears at its CLOSE, if nothing else has …
 #[tokio::test(start_paused = true)]
-async fn a_new_file_and_one_that_begins_anew_are_uploads_from_their_open_on() {
+async fn a_new_file_and_a_truncated_one_are_uploads_from_their_open_on() {
     for (path, flags) in [("/new", BOTH | OpenFlags::CREATE), ("/a", CREATE | OpenFlags::READ)] {
         let wharf = Wharf::start();
         wharf.bucket.insert("acme/a", OLD);

@@ -54,7 +54,7 @@ async fn a_part_that_fails_fails_a_write_and_the_close() {
         let refused = client.write_all(&handle, 0, &content(1, 30 * MIB)).await.unwrap_err();
         assert_eq!(refused.code, StatusCode::Failure);
         assert!(!refused.sentence.contains("4711"), "{}", refused.sentence);
-        settle().await;
+        run_ready_tasks().await;
         // The server also refuses and answers the WRITEs in flight behind the failed one.
         assert_poisoned(&wharf, &mut client, &handle).await;
     }
@@ -92,7 +92,7 @@ async fn a_close_that_fails_publishes_nothing() {
         wharf.bucket.fail(verb, Request, refused());
         client.write_all(&handle, 0, &content(1, size)).await.unwrap();
         let close = client.send(request::close(&handle)).await;
-        settle().await;
+        run_ready_tasks().await;
         drop(hold);
         let sentence = client.status(close).await.unwrap_err().sentence;
         assert_eq!(sentence, "the storage could not do this");
@@ -135,7 +135,7 @@ async fn excl_holds_to_the_end() {
 
 // S129: For a minute after an upload failed STAT doesn't show its session a file of the very size that it had: …
 #[tokio::test(start_paused = true)]
-async fn an_older_file_is_not_taken_for_the_upload_that_failed() {
+async fn an_older_file_is_not_mistaken_for_the_upload_that_failed() {
     const NEW: &str = "new";
     for (older, misleads) in [("old", true), ("older", false)] {
         for healed in [false, true] {
@@ -269,7 +269,7 @@ async fn what_was_written_can_be_read_back_until_it_is_shipped() {
 // S88: Metadata is sent with the first part, or at CLOSE for a file of one part.
 // S94: STAT shows stored times and modes, those of other programs too, and late ones in their place.
 #[tokio::test(start_paused = true)]
-async fn times_that_come_early_are_stored_and_late_ones_are_shown() {
+async fn times_known_at_the_first_part_are_stored_and_later_ones_are_shown() {
     for (size, stored) in [(3, "3"), (9 * MIB, "1")] {
         let wharf = Wharf::start();
         let mut client = wharf.connect().await;
@@ -391,7 +391,7 @@ async fn the_record_of_a_close_says_why_an_earlier_write_was_refused() {
         wharf.bucket.fail(verb, Request, refused());
     }
     let handle = client.create("/a").await;
-    settle().await;
+    run_ready_tasks().await;
     client.write(&handle, 0, "data").await.unwrap_err();
     let refused = client.close(&handle).await.unwrap_err();
     assert!(!refused.sentence.contains("4711"), "{}", refused.sentence);

@@ -28,9 +28,9 @@ async fn an_upload_without_its_close_is_never_published() {
                 client.send(request::write(&handle, offset as u64, data)).await;
                 offset += 200_000;
             }
-            settle().await;
+            run_ready_tasks().await;
             client.vanish();
-            settle().await;
+            run_ready_tasks().await;
             drop(hold);
             wharf.assert_nothing_left().await;
             assert!(wharf.bucket.keys().is_empty(), "{size} {held:?}");
@@ -53,7 +53,7 @@ async fn a_close_that_has_come_is_carried_out_whoever_still_listens() {
         }
         client.send(request::close(&handle)).await;
         client.vanish();
-        settle().await;
+        run_ready_tasks().await;
         drop(hold);
         wharf.assert_nothing_left().await;
         wharf.assert_stored("/a", &content);
@@ -69,10 +69,10 @@ async fn a_rename_that_has_begun_is_finished() {
     let hold = wharf.bucket.hold(Verb::Copy, Answer);
     client.send(request::rename("/a", "/b")).await;
     wharf.bucket.arrived(Verb::Copy, 1).await;
-    settle().await;
+    run_ready_tasks().await;
     assert_eq!(wharf.bucket.keys(), ["acme/a", "acme/b"]);
     client.vanish();
-    settle().await;
+    run_ready_tasks().await;
     drop(hold);
     wharf.assert_nothing_left().await;
     assert_eq!(wharf.bucket.keys(), ["acme/b"]);
@@ -85,10 +85,10 @@ async fn what_waits_for_memory_leaves_the_line() {
     let handle = holding.create("/a").await;
     let mut waiting = wharf.connect().await;
     waiting.send(request::open("/b", CREATE)).await;
-    settle().await;
+    run_ready_tasks().await;
     assert!(wharf.budget.pressed());
     waiting.vanish();
-    settle().await;
+    run_ready_tasks().await;
     holding.close(&handle).await.unwrap();
     holding.vanish();
     wharf.assert_nothing_left().await;
@@ -109,7 +109,7 @@ async fn downloads_and_listings_stop() {
         client.send(request::read(&file, number * 32_768, 32_768)).await;
         client.send(request::read_dir(&directory)).await;
     }
-    settle().await;
+    run_ready_tasks().await;
     assert!(wharf.budget.used() > 0);
     client.vanish();
     wharf.assert_nothing_left().await;

@@ -26,7 +26,7 @@ async fn draining_takes_nobody_new_and_ends_when_nothing_is_left_to_do() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_said_clearly() {
+async fn a_port_in_use_is_said_clearly() {
     let edge = Edge::start(Settings::default());
     let other = Settings { listen: vec![edge.address], ..Settings::default() };
     let provider = super::static_provider(&other, []);

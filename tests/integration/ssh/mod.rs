@@ -39,7 +39,7 @@ pub(crate) struct Edge {
     pub(crate) drain: CancellationToken,
     pub(crate) running: JoinHandle<()>,
     pub(crate) sessions: Arc<Registry>,
-    _cut: DropGuard,
+    _disconnect: DropGuard,
 }
 
 impl Edge {
@@ -57,9 +57,9 @@ impl Edge {
         let (server, sessions) = server(settings, provider);
         let listening = server.bind().unwrap();
         let address = listening.addresses()[0];
-        let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
-        let running = tokio::spawn(listening.run(drain.clone(), cut.clone()));
-        Self { address, drain, running, sessions, _cut: cut.drop_guard() }
+        let (drain, disconnect) = (CancellationToken::new(), CancellationToken::new());
+        let running = tokio::spawn(listening.run(drain.clone(), disconnect.clone()));
+        Self { address, drain, running, sessions, _disconnect: disconnect.drop_guard() }
     }
 
     /// Connects a client from the loopback address `127.0.0.{host}`, without a login.

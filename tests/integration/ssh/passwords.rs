@@ -16,7 +16,7 @@ use wharfinger::{
 /// A provider whose checks block until the gate opens, and then refuse.
 struct BlockingProvider {
     open: watch::Sender<bool>,
-    seen: watch::Sender<CheckCounts>,
+    counts: watch::Sender<CheckCounts>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -28,28 +28,28 @@ struct CheckCounts {
 
 impl BlockingProvider {
     fn new() -> Arc<Self> {
-        Arc::new(Self { open: watch::Sender::new(false), seen: watch::Sender::new(CheckCounts::default()) })
+        Arc::new(Self { open: watch::Sender::new(false), counts: watch::Sender::new(CheckCounts::default()) })
     }
 
     async fn until_begun(&self, checks: usize) {
-        self.seen.subscribe().wait_for(|seen| seen.begun == checks).await.unwrap();
+        self.counts.subscribe().wait_for(|counts| counts.begun == checks).await.unwrap();
     }
 
-    fn seen(&self) -> CheckCounts {
-        *self.seen.borrow()
+    fn counts(&self) -> CheckCounts {
+        *self.counts.borrow()
     }
 }
 
 #[async_trait]
 impl Provider for BlockingProvider {
     async fn authenticate(&self, _: &str, _: Credential<'_>, _: IpAddr) -> ProviderAnswer {
-        self.seen.send_modify(|seen| {
-            seen.begun += 1;
-            seen.running += 1;
-            seen.most = seen.most.max(seen.running);
+        self.counts.send_modify(|counts| {
+            counts.begun += 1;
+            counts.running += 1;
+            counts.most = counts.most.max(counts.running);
         });
         self.open.subscribe().wait_for(|open| *open).await.unwrap();
-        self.seen.send_modify(|seen| seen.running -= 1);
+        self.counts.send_modify(|counts| counts.running -= 1);
         ProviderAnswer::Refused { reason: Reason::WrongPassword }
     }
 }
@@ -86,12 +86,12 @@ async fn passwords_of_many_connections_are_checked_a_few_at_a_time() {
     gate.until_begun(3).await;
     tries.push(try_password(&edge, 3, "alice", "x").await);
     gate.until_begun(4).await;
-    assert_eq!(gate.seen(), CheckCounts { begun: 4, running: 4, most: 4 });
+    assert_eq!(gate.counts(), CheckCounts { begun: 4, running: 4, most: 4 });
     gate.open.send_replace(true);
     for tried in tries {
         assert_refused(tried.await.unwrap());
     }
-    assert_eq!(gate.seen(), CheckCounts { begun: 13, running: 0, most: 4 });
+    assert_eq!(gate.counts(), CheckCounts { begun: 13, running: 0, most: 4 });
 }
 
 /// Issue 12.6: a password that waits longer than 10 s is refused like a wrong one.
@@ -110,7 +110,7 @@ async fn a_password_that_waits_for_too_long_is_refused_as_a_wrong_one() {
         time::sleep(Duration::from_millis(1)).await;
     }
     assert_refused(waiting.await.unwrap());
-    assert_eq!(gate.seen(), CheckCounts { begun: 1, running: 1, most: 1 });
+    assert_eq!(gate.counts(), CheckCounts { begun: 1, running: 1, most: 1 });
     gate.open.send_replace(true);
     assert_refused(first.await.unwrap());
 }
@@ -131,7 +131,7 @@ async fn an_overlong_password_waits_for_no_turn() {
 /// A check can't be stopped, so it keeps its place when its client disconnects. Otherwise disconnecting clients could
 /// exceed the limit.
 #[tokio::test]
-async fn a_check_keeps_its_place_when_its_client_is_cut_off_and_no_wait_outlasts_the_login_timeout() {
+async fn a_check_keeps_its_place_when_its_client_disconnects_and_no_wait_outlasts_the_login_timeout() {
     let gate = BlockingProvider::new();
     let settings = Settings { login_timeout: Duration::from_secs(2), ..checks(1) };
     let edge = Edge::start_with_provider(settings, Arc::clone(&gate) as Arc<dyn Provider>);
@@ -141,6 +141,6 @@ async fn a_check_keeps_its_place_when_its_client_is_cut_off_and_no_wait_outlasts
     first.await.unwrap();
     let waiting = try_password(&edge, 2, "alice", "x").await;
     waiting.await.unwrap();
-    assert_eq!(gate.seen(), CheckCounts { begun: 1, running: 1, most: 1 });
+    assert_eq!(gate.counts(), CheckCounts { begun: 1, running: 1, most: 1 });
     gate.open.send_replace(true);
 }

@@ -56,7 +56,7 @@ async fn issue_12_4_a_login_has_the_clients_address() {
 }
 
 #[tokio::test]
-async fn issue_12_4_the_vpc_endpoint_is_kept_with_the_session() {
+async fn issue_12_4_the_session_knows_its_vpc_endpoint() {
     let log = CapturedLog::start();
     let edge = behind_a_load_balancer(Settings::default());
     let mut client = edge.connect_behind(&v2([10, 0, 0, 5], "vpce-08d2bf15fac5001c9")).await.unwrap();

@@ -7,7 +7,7 @@
 /// Stands for the end of a paragraph.
 const PARAGRAPH: char = '¶';
 /// A mark of Markdown before or after a sentence, such as that of a heading or of a list.
-const MARKS: [char; 4] = [' ', '#', '*', '-'];
+const MARKDOWN: [char; 4] = [' ', '#', '*', '-'];
 
 /// Returns the sentences of the comments in `source`.
 pub fn sentences(source: &str) -> Vec<String> {
@@ -49,7 +49,7 @@ fn split(text: &str) -> Vec<String> {
             sentence.push(letter);
         }
     }
-    let trimmed = sentences.iter().map(|sentence| sentence.trim_matches(MARKS));
+    let trimmed = sentences.iter().map(|sentence| sentence.trim_matches(MARKDOWN));
     trimmed.filter(|sentence| begins(sentence)).map(str::to_owned).collect()
 }
 
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences_end_at_their_marks_and_at_paragraphs() {
+    fn sentences_end_at_punctuation_and_at_paragraphs() {
         assert_eq!(
             sentences("/// One: two; three. Four v1.2\n///\n/// # Five\n/// - six"),
             ["One:", "two;", "three.", "Four v1.2", "Five - six"]

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn get_is_a_fault_as_a_prefix_of_a_function() {
+    fn a_function_with_the_prefix_get_is_a_fault() {
         assert_eq!(faults("ssh/x.rs", "fn get_user() {}"), 1);
         assert_eq!(faults("ssh/x.rs", "fn get() {} struct GetObject; fn target() {}"), 0);
     }

@@ -53,10 +53,10 @@ impl System {
                 format!("in mid-rename there are only {:?}", self.memory.keys())
             })?;
             self.put_right().await?;
-            return self.settle_for([before.clone(), after.stored, before], &operation.paths());
+            return self.adopt_one_of([before.clone(), after.stored, before], &operation.paths());
         }
         let both = before.with(&after.stored);
-        self.settle_for([before, after.stored, both], &operation.paths())
+        self.adopt_one_of([before, after.stored, both], &operation.paths())
     }
 
     pub async fn crash_in_close(&mut self, handle: usize, request: usize, done: bool) -> CheckResult {
@@ -72,7 +72,7 @@ impl System {
         let _ = timeout(PATIENCE, real.close()).await;
         self.come_back();
         self.crash(by).await;
-        self.settle_for([before.clone(), after.stored, before], &[path])
+        self.adopt_one_of([before.clone(), after.stored, before], &[path])
     }
 
     /// Repairs interrupted renames of directories as the next server does.
@@ -103,7 +103,7 @@ impl System {
     }
 
     /// Checks that the stored state after a crash is one of these, and adopts it.
-    fn settle_for(&mut self, choices: [StoredTree; 3], touched: &[&str]) -> CheckResult {
+    fn adopt_one_of(&mut self, choices: [StoredTree; 3], touched: &[&str]) -> CheckResult {
         let adopted = choices.into_iter().map(|mut choice| {
             choice.adopt(&self.memory, touched);
             choice

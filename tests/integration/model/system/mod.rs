@@ -27,7 +27,7 @@ use wharfinger::{
 
 const SESSIONS: usize = 3;
 /// Time for which a session may rely on its own view.
-const SIGHT: Duration = Duration::from_secs(2);
+const VIEW_LIFETIME: Duration = Duration::from_secs(2);
 /// Longer than any operation that ends.
 const PATIENCE: Duration = Duration::from_mins(15);
 
@@ -89,7 +89,7 @@ impl System {
     /// used.
     async fn turn(&mut self, by: usize) {
         if by != self.acting {
-            sleep(SIGHT + Duration::from_millis(1)).await;
+            sleep(VIEW_LIFETIME + Duration::from_millis(1)).await;
             self.acting = by;
         }
     }
@@ -108,7 +108,7 @@ impl System {
         sleep(PATIENCE).await;
         self.compare()?;
         let (left, orphans) = (clear_away(&self.memory, &self.journal).await, self.orphans);
-        ensure(left.held == 0 && left.nobodys <= orphans, || {
+        ensure(left.with_row == 0 && left.without_row <= orphans, || {
             format!("{left:?} in the end, and {orphans} are nobody's")
         })?;
         ensure(self.budget.used() == 0, || "in the end memory is still taken".into())
@@ -137,7 +137,7 @@ impl System {
             | Action::SetOpenTimes { .. }
             | Action::ResizeOpen { .. }
             | Action::Close { .. }
-            | Action::GiveUp { .. }
+            | Action::Abandon { .. }
             | Action::CrashInClose { .. } => self.act_on_upload(action).await,
         }
     }

@@ -39,7 +39,7 @@ impl System {
         | Action::SetOpenTimes { handle, .. }
         | Action::ResizeOpen { handle, .. }
         | Action::Close { handle }
-        | Action::GiveUp { handle, .. }
+        | Action::Abandon { handle, .. }
         | Action::CrashInClose { handle, .. }) = *action
         else {
             return Ok(());
@@ -63,7 +63,7 @@ impl System {
                 }
                 Ok(())
             }
-            Action::GiveUp { in_order, .. } => {
+            Action::Abandon { in_order, .. } => {
                 let (real, _) = self.take_upload(handle);
                 if in_order {
                     real.discard().await;

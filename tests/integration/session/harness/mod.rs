@@ -10,7 +10,7 @@ pub use incoming::ReceivedReplies;
 pub use sparse::Sparse;
 
 use crate::support::{
-    partials::{Left, can_go_on, clear_away},
+    partials::{Left, clear_away, count_resumable},
     tree::node,
 };
 use bytes::Bytes;
@@ -111,8 +111,8 @@ impl Wharf {
     /// The same, with `begun_anew` uploads that could be resumed until a client started them again.
     pub async fn assert_left(&self, begun_anew: usize) {
         self.drained().await;
-        assert_eq!(self.bucket.open_uploads(), can_go_on(&self.journal).await + begun_anew);
-        assert_eq!(clear_away(&self.bucket, &self.journal).await, Left { held: 0, nobodys: 0 });
+        assert_eq!(self.bucket.open_uploads(), count_resumable(&self.journal).await + begun_anew);
+        assert_eq!(clear_away(&self.bucket, &self.journal).await, Left { with_row: 0, without_row: 0 });
         assert_eq!(self.budget.used(), 0);
     }
 

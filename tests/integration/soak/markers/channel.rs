@@ -55,7 +55,7 @@ struct Opened {
 struct Ear {
     incoming: ReceivedReplies,
     /// Number of replies that are recorded.
-    noted: usize,
+    recorded_replies: usize,
     clock: Position,
     asked: HashMap<u32, PendingRequest>,
     in_flight_bytes: usize,
@@ -73,7 +73,7 @@ pub struct ClientChannel<'a> {
     mouth: Option<Inbound>,
     ear: Ear,
     /// Files that the client may remove or rename, by mount and name.
-    live: Vec<(usize, String)>,
+    removable: Vec<(usize, String)>,
     /// Files that the client may only replace or change.
     old: Vec<(usize, String)>,
     empty_directories: Vec<(usize, String)>,
@@ -95,7 +95,7 @@ impl<'a> ClientChannel<'a> {
         let SftpClient { inbound, incoming, .. } = wharf.connect().await;
         let ear = Ear {
             incoming,
-            noted: 0,
+            recorded_replies: 0,
             clock: 0,
             asked: HashMap::new(),
             in_flight_bytes: 0,
@@ -110,7 +110,7 @@ impl<'a> ClientChannel<'a> {
             serial: 0,
             mouth: Some(inbound),
             ear,
-            live: Vec::new(),
+            removable: Vec::new(),
             old: Vec::new(),
             empty_directories: Vec::new(),
             trees: Vec::new(),
@@ -132,7 +132,7 @@ impl<'a> ClientChannel<'a> {
                 self.seed(mount, &format!("{tree}/"), 0);
                 self.seed(mount, &format!("{tree}/one"), 100);
                 self.seed(mount, &format!("{tree}/two"), 0);
-                self.live.push((mount, live));
+                self.removable.push((mount, live));
                 self.old.push((mount, old));
                 self.empty_directories.push((mount, directory));
                 self.trees.push((mount, tree));
@@ -161,10 +161,10 @@ impl<'a> ClientChannel<'a> {
     /// Sends random operations, then waits for all replies or disconnects.
     pub async fn run(&mut self) {
         let steps = 5 + self.random.below(40);
-        let _ = self.go_on(steps).await;
+        let _ = self.send_steps(steps).await;
     }
 
-    async fn go_on(&mut self, steps: usize) -> Result<(), Gone> {
+    async fn send_steps(&mut self, steps: usize) -> Result<(), Gone> {
         for _ in 0..steps {
             self.step().await?;
             if self.random.below(200) == 0 {
@@ -246,7 +246,7 @@ impl<'a> ClientChannel<'a> {
                 let flags = if longest < 1_000_000 { OpenFlags::READ | OpenFlags::WRITE } else { CREATE };
                 ((mount, name), flags, longest.min(1_000_000) + 16)
             }
-            3 if !self.live.is_empty() => (self.take_live(), CREATE, len.max(16)),
+            3 if !self.removable.is_empty() => (self.take_removable(), CREATE, len.max(16)),
             4 => (self.fresh(), CREATE | OpenFlags::EXCLUSIVE, len),
             _ => (self.fresh(), CREATE, len),
         };
@@ -270,9 +270,9 @@ impl<'a> ClientChannel<'a> {
         uploaded.chain(self.ear.record.seeds.get(key).map(Bytes::len)).max().unwrap_or(0)
     }
 
-    fn take_live(&mut self) -> (usize, String) {
-        let number = self.random.below(self.live.len());
-        self.live.swap_remove(number)
+    fn take_removable(&mut self) -> (usize, String) {
+        let number = self.random.below(self.removable.len());
+        self.removable.swap_remove(number)
     }
 
     async fn write(&mut self, number: usize) -> Result<(), Gone> {
@@ -312,7 +312,7 @@ impl<'a> ClientChannel<'a> {
         let is_open = self.ear.opened.iter().any(|opened| self.ear.record.operations[opened.operation].key == *key);
         let is_renamed = self.ear.record.renames_of(key).next().is_some();
         if !self.old.contains(&name) && !is_open && !is_renamed {
-            self.live.push(name);
+            self.removable.push(name);
         }
         Ok(())
     }
@@ -328,20 +328,20 @@ impl<'a> ClientChannel<'a> {
     }
 
     async fn remove(&mut self) -> Result<(), Gone> {
-        if self.live.is_empty() {
+        if self.removable.is_empty() {
             return Ok(());
         }
-        let (mount, name) = self.take_live();
+        let (mount, name) = self.take_removable();
         self.change(OperationKind::Remove, mount, key(mount, &name), request::remove(&path(mount, &name))).await
     }
 
     async fn rename(&mut self) -> Result<(), Gone> {
-        if self.live.is_empty() {
+        if self.removable.is_empty() {
             return Ok(());
         }
-        let (mount, source) = self.take_live();
+        let (mount, source) = self.take_removable();
         let target = self.rename_of(mount, &source).await?;
-        self.live.push((mount, target));
+        self.removable.push((mount, target));
         Ok(())
     }
 
@@ -494,8 +494,8 @@ impl Ear {
     /// Waits for a reply and records it.
     async fn more(&mut self) {
         assert!(self.incoming.receive().await, "the server closed the channel");
-        while let Some(id) = self.incoming.order.get(self.noted).copied() {
-            self.noted += 1;
+        while let Some(id) = self.incoming.order.get(self.recorded_replies).copied() {
+            self.recorded_replies += 1;
             let reply = self.incoming.reply(id).await;
             self.note(id, reply);
         }
@@ -535,7 +535,7 @@ impl Ear {
                 if operation.came.is_none() {
                     operation.was_told |= outcome.is_err();
                 } else {
-                    operation.was_told_late |= outcome.is_err();
+                    operation.was_told_after_close |= outcome.is_err();
                 }
             }
             PendingRequest::Close(operation) | PendingRequest::Change(operation) => {

@@ -105,7 +105,7 @@ async fn round(mut random: Random, tally: &mut Tally) {
     }
     let left = clear_away(&wharf.bucket, &wharf.journal).await;
     // The janitor finds all uploads except those whose id S3 never returned.
-    assert!(left.held == 0 && left.nobodys <= begun_unheard, "uploads stay open: {left:?}");
+    assert!(left.with_row == 0 && left.without_row <= begun_unheard, "uploads stay open: {left:?}");
     assert_eq!(wharf.budget.used(), 0, "memory that is left");
 }
 

@@ -40,7 +40,7 @@ pub struct ChannelOperation {
     /// True if a reply to a WRITE said, before the CLOSE was sent, that nothing will be stored.
     pub was_told: bool,
     /// True if the client read such a reply after it had sent the CLOSE. The server may have sent the reply before.
-    pub was_told_late: bool,
+    pub was_told_after_close: bool,
     pub unanswered_writes: usize,
     pub answer: Option<RecordedReply>,
 }
@@ -62,7 +62,7 @@ impl ChannelOperation {
             came: None,
             came_at: None,
             was_told: false,
-            was_told_late: false,
+            was_told_after_close: false,
             unanswered_writes: 0,
             answer: None,
         }
@@ -94,7 +94,7 @@ impl ChannelOperation {
     /// True if this is an upload whose failure must fail `other`: the client sent `other` before it learned of the
     /// failure.
     fn fails(&self, other: &Self) -> bool {
-        self.may_fail(other) && !self.was_told_late
+        self.may_fail(other) && !self.was_told_after_close
     }
 
     fn may_fail(&self, other: &Self) -> bool {
@@ -236,7 +236,7 @@ impl ChannelRecord {
                 was_pending |= earlier.answer.as_ref().is_none_or(|answer| came < answer.place);
                 let is_there = appeared.is_some_and(|appeared| appeared < number);
                 let has_failed = earlier.failure().is_some_and(|(answer, _)| answer.at <= change.at);
-                let is_told = earlier.was_told || earlier.was_told_late || earlier.unanswered_writes > 0;
+                let is_told = earlier.was_told || earlier.was_told_after_close || earlier.unanswered_writes > 0;
                 let was_told = self.is_gone && is_told;
                 if !is_there && !has_failed && !was_told {
                     self.broken(operation, &format!("came before {earlier:?}"), change);

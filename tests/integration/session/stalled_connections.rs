@@ -18,17 +18,17 @@ async fn a_close_behind_a_write_that_waits_for_memory_is_carried_out_when_its_cl
         let data = content.slice(start..start + WRITE_BYTES);
         client.send(request::write(&handle, start as u64, data)).await;
     }
-    settle().await;
+    run_ready_tasks().await;
     client.send(request::close(&handle)).await;
     client.vanish();
-    settle().await;
+    run_ready_tasks().await;
     drop(hold);
     wharf.assert_nothing_left().await;
     wharf.assert_stored("/a", &content);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upload_is_not_silent_while_its_connection_is_held_up_by_another() {
+async fn an_upload_is_not_silent_while_another_stalls_its_connection() {
     let wharf = Wharf::with(Setup { budget_bytes: 10 << 20, ..Setup::default() });
     let mut client = wharf.connect().await;
     let hold = wharf.bucket.hold(Verb::CreateUpload, Request);
