@@ -21,7 +21,7 @@ use std::{
 ///
 /// # Errors
 /// The system's error, or the path is not a regular file, which could block its reader.
-pub fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     require_file(fs::metadata(path)?.file_type())?;
     // Another process may have replaced the file since the check.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
@@ -45,7 +45,7 @@ fn require_file(kind: FileType) -> io::Result<()> {
 ///
 /// # Errors
 /// The reason why it may not.
-pub fn require_writable_file(path: &Path) -> io::Result<()> {
+pub(crate) fn require_writable_file(path: &Path) -> io::Result<()> {
     require_file(fs::metadata(path)?.file_type())?;
     require_access(path, Access::WRITE_OK)
 }
@@ -54,7 +54,7 @@ pub fn require_writable_file(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The reason why it may not.
-pub fn require_writable_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn require_writable_directory(path: &Path) -> io::Result<()> {
     if !fs::metadata(here_if_empty(path))?.is_dir() {
         return Err(Errno::NOTDIR.into());
     }
@@ -65,7 +65,7 @@ pub fn require_writable_directory(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The reason why it may not.
-pub fn require_makeable_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn require_makeable_directory(path: &Path) -> io::Result<()> {
     let mut directory = path;
     loop {
         match (fs::metadata(here_if_empty(directory)), directory.parent()) {
@@ -115,7 +115,7 @@ impl Exposure {
     /// Returns the exposure of a file. Returns `None` if only root and the user of this process may write to it, or if
     /// this process can't inspect it.
     #[must_use]
-    pub fn of_file(path: &Path) -> Option<Self> {
+    pub(crate) fn of_file(path: &Path) -> Option<Self> {
         Self::of(path, 0)
     }
 
@@ -123,7 +123,7 @@ impl Exposure {
     /// target. In a directory with the sticky bit others can't replace the file, so it isn't exposed. Parent
     /// directories aren't checked.
     #[must_use]
-    pub fn of_its_directories(path: &Path) -> Vec<Self> {
+    pub(crate) fn of_its_directories(path: &Path) -> Vec<Self> {
         const STICKY: u32 = 0o1000;
         let named = here_if_empty(path.parent().unwrap_or(path)).to_owned();
         let mut directories = vec![named.clone()];
@@ -138,7 +138,7 @@ impl Exposure {
 
     /// Returns the exposure of a directory in which every file counts, so that others must not add one.
     #[must_use]
-    pub fn of_directory(path: &Path) -> Option<Self> {
+    pub(crate) fn of_directory(path: &Path) -> Option<Self> {
         Self::of(here_if_empty(path), 0)
     }
 
@@ -161,13 +161,13 @@ impl Exposure {
     /// True if the server must not start, because every user of the machine may write to it. A directory isn't refused
     /// if this process can't change its mode, as for an `emptyDir` of Kubernetes, which root owns with the mode 0777.
     #[must_use]
-    pub fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         self.writers == Writers::Everyone && (!self.is_directory || self.can_be_changed())
     }
 
     /// True for a directory that every user of the machine may write to and that isn't refused.
     #[must_use]
-    pub fn is_tolerated(&self) -> bool {
+    pub(crate) fn is_tolerated(&self) -> bool {
         self.writers == Writers::Everyone && !self.is_refused()
     }
 
@@ -177,26 +177,26 @@ impl Exposure {
 
     /// True if the owner is another user and the mode is right.
     #[must_use]
-    pub fn is_of_its_owner(&self) -> bool {
+    pub(crate) fn is_of_its_owner(&self) -> bool {
         self.writers == Writers::Owner
     }
 
     /// Returns the path.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns the sentence with the path in front.
     #[must_use]
-    pub fn with_path(&self) -> String {
+    pub(crate) fn with_path(&self) -> String {
         let kind = if self.is_directory { "directory" } else { "file" };
         format!("the {kind} {} {self}", self.path.display())
     }
 
     /// Returns the sentence without the path, for a file that a config key named: the key's value isn't repeated.
     #[must_use]
-    pub fn without_path(&self) -> String {
+    pub(crate) fn without_path(&self) -> String {
         self.sentence("")
     }
 

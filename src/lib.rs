@@ -16,16 +16,18 @@
 //!
 //! `tests/integration/layering` holds the table of which module may import which.
 
+#![warn(unreachable_pub)]
+
 pub mod access;
 pub mod account;
-pub mod app;
+mod app;
 pub mod cli;
 pub mod clock;
 pub mod cloud;
 pub mod config;
 pub mod demo;
 pub mod events;
-pub mod files;
+mod files;
 pub mod identity;
 pub mod ledger;
 pub mod name;

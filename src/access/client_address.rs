@@ -11,12 +11,12 @@ use std::{net::SocketAddr, sync::Arc};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientAddress {
     /// The address and port. An IPv4-mapped IPv6 address is the IPv4 address.
-    pub socket: SocketAddr,
+    pub(crate) socket: SocketAddr,
     /// The VPC endpoint that the connection came through, `vpce-…`. It tells the overlapping networks of customers
     /// apart.
-    pub vpc_endpoint: Option<Arc<str>>,
+    pub(crate) vpc_endpoint: Option<Arc<str>>,
     /// The number of parties behind the address. If there are many, no per-source limit applies.
-    pub parties: Parties,
+    pub(crate) parties: Parties,
 }
 
 impl ClientAddress {
@@ -32,7 +32,7 @@ impl ClientAddress {
 
     /// Returns the source by which limits count the connection.
     #[must_use]
-    pub fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> Source {
         Source::new(self.socket.ip(), self.vpc_endpoint.clone())
     }
 

@@ -9,18 +9,18 @@ const MAX_TEXT_CHARS: usize = 256;
 
 /// A refused login, for its record.
 #[derive(Debug, PartialEq, Eq)]
-pub struct RefusedLogin {
-    pub user: String,
+pub(crate) struct RefusedLogin {
+    pub(crate) user: String,
     /// SSH's name of the method.
-    pub method: &'static str,
-    pub reason: Cow<'static, str>,
+    pub(crate) method: &'static str,
+    pub(crate) reason: Cow<'static, str>,
     /// The fingerprint of the key, for `publickey`.
-    pub fingerprint: Option<String>,
+    pub(crate) fingerprint: Option<String>,
 }
 
 /// The last login request without a record.
 #[derive(Debug, Default)]
-pub enum LastRequest {
+pub(crate) enum LastRequest {
     #[default]
     Nothing,
     /// The client sent `none`, which asks for the methods.
@@ -35,30 +35,30 @@ pub enum LastRequest {
 
 impl LastRequest {
     /// Records that the client asked for the methods.
-    pub fn methods(&mut self, user: &str) {
+    pub(crate) fn methods(&mut self, user: &str) {
         if let Self::Nothing = self {
             *self = Self::Methods { user: truncated(user) };
         }
     }
 
     /// Records that the client was prompted for a password. Returns the record of another name's refused keys.
-    pub fn prompted(&mut self, user: &str) -> Option<RefusedLogin> {
+    pub(crate) fn prompted(&mut self, user: &str) -> Option<RefusedLogin> {
         self.replace(user, Self::Prompted { user: truncated(user) })
     }
 
     /// Records that the client may sign with a key. Returns the record of another name's refused keys.
-    pub fn accepted(&mut self, user: &str, fingerprint: String) -> Option<RefusedLogin> {
+    pub(crate) fn accepted(&mut self, user: &str, fingerprint: String) -> Option<RefusedLogin> {
         self.replace(user, Self::Accepted { user: truncated(user), fingerprint })
     }
 
     /// Records that the client made a try, which has a record of its own. Returns the record of another name's refused
     /// keys.
-    pub fn tried(&mut self, user: &str) -> Option<RefusedLogin> {
+    pub(crate) fn tried(&mut self, user: &str) -> Option<RefusedLogin> {
         self.replace(user, Self::Nothing)
     }
 
     /// Records that a key was refused before the client signed. Returns the record of another name's refused keys.
-    pub fn refused(&mut self, user: &str, fingerprint: Option<String>, reason: &str) -> Option<RefusedLogin> {
+    pub(crate) fn refused(&mut self, user: &str, fingerprint: Option<String>, reason: &str) -> Option<RefusedLogin> {
         if let Self::Refused { first, others } = self
             && first.user == truncated(user)
         {
@@ -71,7 +71,7 @@ impl LastRequest {
     }
 
     /// Returns the record of a client that leaves, if it has an unrecorded request.
-    pub fn take(&mut self) -> Option<RefusedLogin> {
+    pub(crate) fn take(&mut self) -> Option<RefusedLogin> {
         let line = |user, method, reason: &'static str, fingerprint| {
             Some(RefusedLogin { user, method, reason: reason.into(), fingerprint })
         };
@@ -95,7 +95,7 @@ impl LastRequest {
     }
 
     /// True if the record would add nothing to the end of the connection.
-    pub fn is_silent(&self) -> bool {
+    pub(crate) fn is_silent(&self) -> bool {
         matches!(self, Self::Nothing | Self::Methods { .. } | Self::Prompted { .. })
     }
 

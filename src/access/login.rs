@@ -36,7 +36,7 @@ pub enum LoginMethod {
 impl LoginMethod {
     /// Returns the name in records.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::PublicKey => "publickey",
             Self::Password => "password",
@@ -209,7 +209,7 @@ impl Login {
     }
 
     /// Records that the edge refused an offered key without asking the provider. This is no try.
-    pub fn note_refused_key(&mut self, user: &str, fingerprint: Option<String>, reason: &str) {
+    pub(crate) fn note_refused_key(&mut self, user: &str, fingerprint: Option<String>, reason: &str) {
         self.peer.asked_to_log_in();
         let before = self.last_request.refused(user, fingerprint, reason);
         self.record(before);
@@ -217,19 +217,24 @@ impl Login {
 
     /// Takes a try that is refused without asking the provider: the edge can't read the credential, or its proof is
     /// wrong.
-    pub fn refuse_try(&mut self, user: &str, method: LoginMethod, reason: impl Into<Cow<'static, str>>) -> LoginAnswer {
+    pub(crate) fn refuse_try(
+        &mut self,
+        user: &str,
+        method: LoginMethod,
+        reason: impl Into<Cow<'static, str>>,
+    ) -> LoginAnswer {
         LoginAnswer::Refused(self.refused_try(user, method, reason.into(), None))
     }
 
     /// Records the refusal of a request by `method` that is no try.
-    pub fn record_refused(&self, user: &str, method: &'static str, reason: impl Into<Cow<'static, str>>) {
+    pub(crate) fn record_refused(&self, user: &str, method: &'static str, reason: impl Into<Cow<'static, str>>) {
         self.peer.asked_to_log_in();
         self.refused(user, method, reason.into(), None);
     }
 
     /// Records that the edge ends the connection because it refused too many login requests. The edge may no longer
     /// know `user` by then.
-    pub fn record_too_many(&mut self, user: &str) {
+    pub(crate) fn record_too_many(&mut self, user: &str) {
         self.peer.asked_to_log_in();
         match self.last_request.take() {
             Some(last) => {
@@ -343,7 +348,7 @@ impl Login {
             }
         };
         let turn = self.access.password_checks.admit(self.peer.checks_source(), user).await;
-        let turn = turn.map_err(Busy::as_str)?;
+        let turn = turn.map_err(|Busy| Busy::REASON)?;
         // The check runs in a task of its own, because it can't be stopped: it keeps its turn to its end, even if the
         // client leaves.
         let (provider, ip) = (Arc::clone(&self.access.provider), self.peer.address().socket.ip());

@@ -51,12 +51,12 @@ impl Access {
     }
 
     /// Records an event of a connection.
-    pub fn record(&self, peer: &Peer, event: Event) {
+    pub(crate) fn record(&self, peer: &Peer, event: Event) {
         self.events.record(Who::Connection(peer.who()), event);
     }
 
     /// Records that the server refused a connection from `client` before it had an id.
-    pub fn record_refused(&self, client: &ClientAddress, reason: &'static str) {
+    pub(crate) fn record_refused(&self, client: &ClientAddress, reason: &'static str) {
         self.events.record(Who::Connection(client.who(None)), Event::ConnectionRefused { reason });
     }
 }

@@ -30,13 +30,13 @@ impl Peer {
 
     /// Returns the connection's id, unique among all nodes.
     #[must_use]
-    pub fn id(&self) -> &Arc<str> {
+    pub(crate) fn id(&self) -> &Arc<str> {
         &self.id
     }
 
     /// Returns the client's address.
     #[must_use]
-    pub fn address(&self) -> &ClientAddress {
+    pub(crate) fn address(&self) -> &ClientAddress {
         &self.address
     }
 
@@ -46,13 +46,13 @@ impl Peer {
     }
 
     /// Stores the client's identification. The first one counts.
-    pub fn set_version(&self, version: Arc<str>) {
+    pub(crate) fn set_version(&self, version: Arc<str>) {
         self.version.get_or_init(|| version);
     }
 
     /// Stores the algorithms in use. The first ones count, so that a later key exchange doesn't change those of the
     /// login.
-    pub fn set_algorithms(&self, algorithms: impl FnOnce() -> Arc<str>) {
+    pub(crate) fn set_algorithms(&self, algorithms: impl FnOnce() -> Arc<str>) {
         self.algorithms.get_or_init(algorithms);
     }
 
@@ -63,13 +63,13 @@ impl Peer {
 
     /// True if the client has sent its identification and has not asked to log in.
     #[must_use]
-    pub fn has_only_greeted(&self) -> bool {
+    pub(crate) fn has_only_greeted(&self) -> bool {
         self.version.get().is_some() && !self.asked_to_log_in.load(Ordering::Relaxed)
     }
 
     /// Returns the client's program, as far as the server knows it.
     #[must_use]
-    pub fn program(&self) -> ClientProgram {
+    pub(crate) fn program(&self) -> ClientProgram {
         ClientProgram { version: self.version.get().cloned(), algorithms: self.algorithms.get().cloned() }
     }
 

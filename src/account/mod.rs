@@ -15,7 +15,7 @@ mod storage;
 
 pub use credentials::Credentials;
 pub use mounts::{Denied, InvalidMounts, Mount, Mounts};
-pub use password_hash::{InvalidPasswordHash, PasswordHash};
+pub(crate) use password_hash::PasswordHash;
 pub use permission::{Permission, Permissions, UnknownPermission};
 pub use public_key::{InvalidPublicKey, PublicKey};
 pub use role::{ExternalId, InvalidRole, Role, RoleArn};
@@ -27,10 +27,10 @@ use std::time::Duration;
 
 /// The default limit on the size of an upload, in bytes. It still lets an upload begin with small parts; a larger limit
 /// makes all parts large.
-pub const DEFAULT_MAX_OBJECT_BYTES: u64 = 512 << 30;
+pub(crate) const DEFAULT_MAX_OBJECT_BYTES: u64 = 512 << 30;
 
 /// The default limit on the number of objects that are renamed with their directory.
-pub const DEFAULT_MAX_RENAME_OBJECTS: u64 = 10_000;
+pub(crate) const DEFAULT_MAX_RENAME_OBJECTS: u64 = 10_000;
 
 /// The default time for which an interrupted upload can be resumed.
 pub const DEFAULT_PARTIAL_UPLOADS_KEPT_FOR: Duration = Duration::from_hours(7 * 24);

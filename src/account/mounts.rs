@@ -17,12 +17,12 @@ pub struct Mount {
 
 /// The mount doesn't grant this permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Denied(pub Permission);
+pub struct Denied(pub(crate) Permission);
 
 impl Mount {
     /// True if the mount grants the permission.
     #[must_use]
-    pub fn allows(&self, permission: Permission) -> bool {
+    pub(crate) fn allows(&self, permission: Permission) -> bool {
         self.permissions.contains(permission)
     }
 
@@ -30,7 +30,7 @@ impl Mount {
     ///
     /// # Errors
     /// [`Denied`].
-    pub fn demand(&self, permission: Permission) -> Result<(), Denied> {
+    pub(crate) fn demand(&self, permission: Permission) -> Result<(), Denied> {
         if self.allows(permission) { Ok(()) } else { Err(Denied(permission)) }
     }
 
@@ -110,37 +110,37 @@ impl Mounts {
 
     /// Returns the directory in which sessions start.
     #[must_use]
-    pub fn landing(&self) -> &VirtualPath {
+    pub(crate) fn landing(&self) -> &VirtualPath {
         &self.landing
     }
 
     /// Returns the mounts, the longest entry first.
-    pub fn iter(&self) -> impl Iterator<Item = &Mount> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mount> {
         self.mounts.iter()
     }
 
     /// Returns the mount of `path`.
     #[must_use]
-    pub fn covering(&self, path: &VirtualPath) -> Option<&Mount> {
+    pub(crate) fn covering(&self, path: &VirtualPath) -> Option<&Mount> {
         self.mounts.iter().find(|mount| mount.covers(path))
     }
 
     /// Returns the index in [`iter`](Self::iter) of the mount of `path`.
     #[must_use]
-    pub fn position(&self, path: &VirtualPath) -> Option<usize> {
+    pub(crate) fn position(&self, path: &VirtualPath) -> Option<usize> {
         self.mounts.iter().position(|mount| mount.covers(path))
     }
 
     /// True if a mount's entry lies below `directory`.
     #[must_use]
-    pub fn has_entries_below(&self, directory: &VirtualPath) -> bool {
+    pub(crate) fn has_entries_below(&self, directory: &VirtualPath) -> bool {
         self.mounts.iter().any(|mount| mount.entry.is_below(directory))
     }
 
     /// Returns the names in `directory` that exist independently of the storage, in order: mounts, the landing
     /// directory, and their parents.
     #[must_use]
-    pub fn names_in(&self, directory: &VirtualPath) -> BTreeSet<String> {
+    pub(crate) fn names_in(&self, directory: &VirtualPath) -> BTreeSet<String> {
         let first = |relative: &str| relative.split('/').next().map(str::to_owned);
         let entries = self.mounts.iter().map(|mount| &mount.entry).chain([&self.landing]);
         entries.filter_map(|entry| entry.relative_to(directory).and_then(first)).collect()

@@ -29,7 +29,7 @@ impl Permission {
 
     /// Returns the word for the config and the logs.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Write => "write",
@@ -51,7 +51,7 @@ impl fmt::Display for Permission {
 /// An unknown name of a permission.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no permission; there are read, write, overwrite, list, delete, rename and mkdir")]
-pub struct UnknownPermission(pub String);
+pub struct UnknownPermission(pub(crate) String);
 
 impl FromStr for Permission {
     type Err = UnknownPermission;
@@ -74,13 +74,13 @@ impl Permissions {
     /// Returns the permissions that `words` name, in the format of [`Display`](fmt::Display). Skips unknown words,
     /// because a later version may have more permissions.
     #[must_use]
-    pub fn of_known_words(words: &str) -> Self {
+    pub(crate) fn of_known_words(words: &str) -> Self {
         words.split_ascii_whitespace().filter_map(|word| word.parse::<Permission>().ok()).collect()
     }
 
     /// True if `permission` is in the set.
     #[must_use]
-    pub const fn contains(self, permission: Permission) -> bool {
+    pub(crate) const fn contains(self, permission: Permission) -> bool {
         self.0 & permission as u8 != 0
     }
 

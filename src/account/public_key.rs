@@ -40,7 +40,7 @@ pub struct PublicKey(Arc<[u8]>);
 impl InvalidPublicKey {
     /// True for an oversized RSA key. No login can use it, though earlier versions accepted it from the config.
     #[must_use]
-    pub fn is_of_a_key_too_long(&self) -> bool {
+    pub(crate) fn is_of_a_key_too_long(&self) -> bool {
         matches!(self, Self::RsaBits(bits) if bits > RSA_BITS.end())
     }
 }
@@ -50,7 +50,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// The blob is not exactly one key of an accepted algorithm and strength.
-    pub fn from_blob(blob: &[u8]) -> Result<Self, InvalidPublicKey> {
+    pub(crate) fn from_blob(blob: &[u8]) -> Result<Self, InvalidPublicKey> {
         let mut fields = Fields(blob);
         match fields.next()? {
             b"ssh-ed25519" => exactly(fields.next()?, 32)?,
@@ -66,7 +66,7 @@ impl PublicKey {
 
     /// Returns the algorithm's name on the wire. For RSA it is `ssh-rsa` with any hash.
     #[must_use]
-    pub fn algorithm(&self) -> &str {
+    pub(crate) fn algorithm(&self) -> &str {
         Fields(&self.0).next().ok().and_then(|name| str::from_utf8(name).ok()).unwrap_or_default()
     }
 }

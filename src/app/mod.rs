@@ -6,7 +6,7 @@ mod preflight;
 mod repairs;
 mod sweep;
 
-pub use preflight::Preflight;
+pub(crate) use preflight::Preflight;
 
 use crate::{
     access::Access,
@@ -39,7 +39,7 @@ use tracing::{info, warn};
 const CLEAN_UP: Duration = Duration::from_secs(30);
 
 /// A server that listens and doesn't serve yet.
-pub struct App {
+pub(crate) struct App {
     listening: Listening,
     sessions: Arc<Sessions>,
     sftp: Arc<SftpChannels>,
@@ -57,7 +57,7 @@ impl App {
     /// # Errors
     /// The server can't read or make its host keys, can't use its ledger, can't listen on an address, or can't check
     /// logins.
-    pub async fn build(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) async fn build(config: &Config) -> anyhow::Result<Self> {
         let keys = &config.server.ssh;
         let host_keys = HostKeys::load_or_make(&keys.host_key_directory, &keys.host_key_kinds)?;
         let ledger = Ledger::open(&config.server.ledger).await?;
@@ -69,7 +69,7 @@ impl App {
     ///
     /// # Errors
     /// The errors of [`App::build`].
-    pub fn with(config: &Config, host_keys: HostKeys, ledger: Ledger) -> anyhow::Result<Self> {
+    pub(crate) fn with(config: &Config, host_keys: HostKeys, ledger: Ledger) -> anyhow::Result<Self> {
         let server = &config.server;
         let tenants = Arc::new(Tenants::new(&config.tenants));
         let ssh = ssh::Settings { password_checks: affordable(server.ssh.password_checks), ..server.ssh.clone() };
@@ -110,14 +110,14 @@ impl App {
 
     /// Returns the addresses of the listeners, with the ports that the system chose.
     #[must_use]
-    pub fn addresses(&self) -> Vec<SocketAddr> {
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.listening.addresses()
     }
 
     /// Serves until `stop` is cancelled. Then the server accepts no new connections and lets transfers finish. After
     /// the drain time-out it cuts the remaining connections and aborts their uploads. Cancelling `hurry` skips the
     /// wait.
-    pub async fn run(self, stop: CancellationToken, hurry: CancellationToken) {
+    pub(crate) async fn run(self, stop: CancellationToken, hurry: CancellationToken) {
         for address in self.addresses() {
             info!(%address, "listening");
         }
@@ -175,7 +175,7 @@ fn affordable(password_checks: NonZeroUsize) -> NonZeroUsize {
 ///
 /// # Errors
 /// The process can't listen for the signals. Call it in a tokio runtime.
-pub fn signals() -> std::io::Result<(CancellationToken, CancellationToken)> {
+pub(crate) fn signals() -> std::io::Result<(CancellationToken, CancellationToken)> {
     ignore(SignalKind::hangup(), "SIGHUP")?;
     ignore(SignalKind::user_defined1(), "SIGUSR1")?;
     ignore(SignalKind::user_defined2(), "SIGUSR2")?;

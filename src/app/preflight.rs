@@ -21,11 +21,11 @@ const LISTEN: &str = "ssh.listen";
 
 /// Problems and warnings, in the form of the config's.
 #[derive(Debug, Default)]
-pub struct Preflight {
+pub(crate) struct Preflight {
     /// The problems that keep the server from starting.
-    pub problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
     /// The warnings for an operator.
-    pub warnings: Vec<Problem>,
+    pub(crate) warnings: Vec<Problem>,
     has_no_host_keys: bool,
     /// The files and directories that a warning already names. The config, the ledger and the host keys may share a
     /// directory.
@@ -36,7 +36,7 @@ impl Preflight {
     /// Checks the host keys, the ledger's file and their directories. The problems name `file`, the server's config
     /// file. Doesn't warn again of a directory that the config's warnings name.
     #[must_use]
-    pub fn of_files(Loaded { config, warnings }: &Loaded, file: &Path) -> Self {
+    pub(crate) fn of_files(Loaded { config, warnings }: &Loaded, file: &Path) -> Self {
         let of_files = warnings.iter().filter(|warning| warning.key.is_empty() && warning.line.is_none());
         let told = of_files.map(|warning| canonical(&warning.file)).collect();
         let mut preflight = Self { told, ..Self::default() };
@@ -60,7 +60,7 @@ impl Preflight {
     /// Like [`Self::of_files`], and also checks the content of the ledger's file and whether the server can listen on
     /// the addresses. An address of a running server is no problem: an operator runs `check` beside it before a
     /// restart. Call it in a tokio runtime.
-    pub async fn of_machine(loaded: &Loaded, file: &Path) -> Self {
+    pub(crate) async fn of_machine(loaded: &Loaded, file: &Path) -> Self {
         let mut preflight = Self::of_files(loaded, file);
         let config = &loaded.config;
         if Ledger::examine(&config.server.ledger).is_ok() {

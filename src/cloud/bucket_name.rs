@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 /// The reason why no request can reach a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidBucket {
+pub(crate) enum InvalidBucket {
     /// S3 creates no bucket of this name.
     #[error(
         "is no name that S3 gives to a bucket; it takes 3 to 63 lower-case letters, digits, `-` and `.`, which begins and \
@@ -23,7 +23,7 @@ pub enum InvalidBucket {
 ///
 /// # Errors
 /// If no bucket in AWS can have the name, or if the SDK would fail on every request.
-pub fn check_bucket(storage: &Storage) -> Result<(), InvalidBucket> {
+pub(crate) fn check_bucket(storage: &Storage) -> Result<(), InvalidBucket> {
     if storage.id.is_in_aws() && !storage.bucket.starts_with("arn:") && !is_aws_name(&storage.bucket, &storage.region) {
         return Err(InvalidBucket::Name);
     }

@@ -16,7 +16,7 @@ mod session_name;
 mod session_policy;
 mod source;
 
-pub use bucket_name::{InvalidBucket, check_bucket};
+pub(crate) use bucket_name::check_bucket;
 pub use buckets::{Bounds, S3Buckets};
 pub use session_name::SessionName;
 pub use session_policy::{MAX_CHARACTERS as MAX_POLICY_CHARACTERS, NoPolicy, SessionPolicy};

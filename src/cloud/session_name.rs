@@ -28,7 +28,7 @@ impl SessionName {
 
     /// The name of the session that aborts uploads which a tenant's users left open.
     #[must_use]
-    pub fn of_janitor(tenant: &TenantName) -> Self {
+    pub(crate) fn of_janitor(tenant: &TenantName) -> Self {
         Self::of(tenant.as_str(), JANITOR)
     }
 
@@ -36,7 +36,7 @@ impl SessionName {
     /// of an upload. Users who are no longer in the config count too. For a name that was cut the hash can't be
     /// computed again, so only its form is checked.
     #[must_use]
-    pub fn is_of_a_user(arn: &str, role: &RoleArn, tenant: &TenantName) -> bool {
+    pub(crate) fn is_of_a_user(arn: &str, role: &RoleArn, tenant: &TenantName) -> bool {
         let name = role.session(arn).unwrap_or_default();
         let behind_tenant = name.strip_prefix(shown(tenant.as_str())).and_then(|rest| rest.strip_prefix('.'));
         let Some((user, hash)) = behind_tenant.and_then(|rest| rest.rsplit_once('.')) else { return false };

@@ -24,9 +24,8 @@ mod tenant_claims;
 mod user;
 mod value;
 
-pub use problem::Problem;
-pub use server::{Log, LogFormat, ServerSettings};
-pub use value::ByteSize;
+pub(crate) use problem::Problem;
+pub(crate) use server::{Log, LogFormat, ServerSettings};
 
 use crate::{files, tenants::TenantSetup};
 use document::{ConfigDocument, ConfigTable};
@@ -41,7 +40,7 @@ use tenant_claims::TenantClaims;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The settings of the server.
-    pub server: ServerSettings,
+    pub(crate) server: ServerSettings,
     /// The tenants, in the order of their names.
     pub tenants: Vec<TenantSetup>,
 }
@@ -71,7 +70,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
 
 /// Returns the log format that `file` selects, even if the rest of the file is wrong.
 #[must_use]
-pub fn log_format(file: &Path) -> LogFormat {
+pub(crate) fn log_format(file: &Path) -> LogFormat {
     let root: toml::Table =
         files::open(file).and_then(io::read_to_string).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
     match root.get("log").and_then(|log| log.get("format")).and_then(toml::Value::as_str) {

@@ -14,13 +14,13 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// The file, as it was named.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The line, from 1; `None` for the file as a whole.
-    pub line: Option<usize>,
+    pub(crate) line: Option<usize>,
     /// The dotted path of the key, such as `ssh.login_timeout`; empty for no particular key.
-    pub key: String,
+    pub(crate) key: String,
     /// The mistake and the right value.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// Writes one line. Escapes control characters, which could forge other lines.

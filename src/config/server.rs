@@ -14,33 +14,33 @@ const MIN_PARTS: u64 = 4;
 
 /// The settings of the server.
 #[derive(Clone, Debug)]
-pub struct ServerSettings {
+pub(crate) struct ServerSettings {
     /// The process's memory for file bytes in flight, in both directions.
-    pub max_buffer_bytes: u64,
+    pub(crate) max_buffer_bytes: u64,
     /// The time that an upload waits for memory before the answer "server busy".
-    pub upload_wait: Duration,
+    pub(crate) upload_wait: Duration,
     /// The time that transfers may take to finish after a request to stop.
-    pub drain_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
     /// The format and the level of the log.
-    pub log: Log,
+    pub(crate) log: Log,
     /// The location of the SQL database.
-    pub ledger: Location,
+    pub(crate) ledger: Location,
     /// The listeners and their connections.
-    pub ssh: crate::ssh::Settings,
+    pub(crate) ssh: crate::ssh::Settings,
 }
 
 /// The format and the level of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log {
+pub(crate) struct Log {
     /// The format of each line.
-    pub format: LogFormat,
+    pub(crate) format: LogFormat,
     /// The least severe level that the log writes.
-    pub level: Level,
+    pub(crate) level: Level,
 }
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// A line for people to read.
     Human,
     /// One JSON object a line.

@@ -93,7 +93,7 @@ count!(NonZeroU32, NonZeroUsize);
 
 /// A number of bytes, in the form `"256MiB"`, `"5 GiB"`, `"1GB"` or a plain integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ByteSize(pub u64);
+pub(crate) struct ByteSize(pub(crate) u64);
 
 impl ByteSize {
     const UNITS: [(&'static str, u64); 10] = [

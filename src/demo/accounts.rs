@@ -17,21 +17,21 @@ use super::{
 
 /// An account with a bucket, a role that sessions work as, and a user to look at the bucket with.
 #[derive(Clone, Copy, Debug)]
-pub struct Account {
+pub(crate) struct Account {
     id: &'static str,
     /// Name of its only bucket.
-    pub bucket: &'static str,
+    pub(crate) bucket: &'static str,
     role: &'static str,
     /// `sts:ExternalId` that the role's trust policy requires.
-    pub external_id: &'static str,
+    pub(crate) external_id: &'static str,
     /// Name of the user who may do everything in the account. It is also the user's access key id.
-    pub user: &'static str,
+    pub(crate) user: &'static str,
     /// Secret access key of that user.
-    pub secret_access_key: &'static str,
+    pub(crate) secret_access_key: &'static str,
 }
 
 /// The vendor's account: tenants have a prefix of its bucket each.
-pub const VENDOR: Account = Account {
+pub(crate) const VENDOR: Account = Account {
     id: "111122223333",
     bucket: "wharfinger-demo",
     role: "tenants",
@@ -40,7 +40,7 @@ pub const VENDOR: Account = Account {
     secret_access_key: "demo-secret",
 };
 /// An account of the customer globex.
-pub const GLOBEX: Account = Account {
+pub(crate) const GLOBEX: Account = Account {
     id: "444455556666",
     bucket: "globex-exchange",
     role: "wharfinger",
@@ -50,19 +50,19 @@ pub const GLOBEX: Account = Account {
 };
 
 /// Access key id with which the server assumes the roles.
-pub const SERVER_ACCESS_KEY_ID: &str = "wharfinger-server";
+pub(crate) const SERVER_ACCESS_KEY_ID: &str = "wharfinger-server";
 /// Secret access key of the server.
-pub const SERVER_SECRET_ACCESS_KEY: &str = "wharfinger-server-secret";
+pub(crate) const SERVER_SECRET_ACCESS_KEY: &str = "wharfinger-server-secret";
 const SERVER: &str = "server";
 
 impl Account {
     /// The twelve digits of the account.
-    pub fn id(&self) -> &'static str {
+    pub(crate) fn id(&self) -> &'static str {
         self.id
     }
 
     /// The ARN of the role.
-    pub fn role_arn(&self) -> String {
+    pub(crate) fn role_arn(&self) -> String {
         format!("arn:aws:iam::{}:role/{}", self.id, self.role)
     }
 
@@ -110,7 +110,7 @@ impl Account {
 }
 
 /// Settings of the demo's S3 with both accounts.
-pub fn settings(storage: s3::StorageKind) -> anyhow::Result<s3::S3Settings> {
+pub(crate) fn settings(storage: s3::StorageKind) -> anyhow::Result<s3::S3Settings> {
     let server_policy = format!(
         r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "sts:AssumeRole",
             "Resource": ["{}", "{}"]}}}}"#,

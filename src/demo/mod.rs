@@ -29,7 +29,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 /// Default port of the SFTP server.
-pub const PORT: u16 = 2222;
+pub(crate) const PORT: u16 = 2222;
 const REGION: &str = "us-east-1";
 /// Most memory that objects may take. Below this they may take three quarters of the free memory. A machine with 4 GiB
 /// then still fits 1 GiB for each tenant.
@@ -83,7 +83,7 @@ impl Demo {
 
     /// Text that tells the operator which commands to try.
     #[must_use]
-    pub fn tour(&self) -> String {
+    pub(crate) fn tour(&self) -> String {
         let port = self.address.port();
         let options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
         let objects = match &self.data {

@@ -18,7 +18,7 @@ use crate::{
 use std::sync::Arc;
 
 /// Both tenants, with their S3 and STS at `endpoint`. Their users may also log in with `keys`.
-pub fn tenants(endpoint: &str, keys: &[PublicKey]) -> anyhow::Result<Vec<TenantSetup>> {
+pub(crate) fn tenants(endpoint: &str, keys: &[PublicKey]) -> anyhow::Result<Vec<TenantSetup>> {
     [("acme", "alice", &VENDOR, "tenants/acme/"), ("globex", "bob", &GLOBEX, "")]
         .into_iter()
         .map(|(name, user, account, prefix)| {

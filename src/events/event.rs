@@ -185,7 +185,7 @@ pub struct PublishedObject {
     pub etag: String,
     /// The version, in a bucket that keeps versions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
     /// The CRC64NVME of the object in base64, as `x-amz-checksum-crc64nvme` has it (S3 API reference, PutObject). `None` if
     /// the answer was lost, or the store computes none.
     #[serde(skip_serializing_if = "Option::is_none")]

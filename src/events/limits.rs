@@ -33,7 +33,7 @@ type UserKey = (TenantName, UserName);
 
 /// The token buckets of users and sources.
 #[derive(Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     sources: Rates<Source>,
     all_sources: Rates<()>,
     records: Rates<UserKey>,
@@ -57,7 +57,7 @@ impl Default for Limits {
 
 impl Limits {
     /// Takes the token for the record's line. Returns `false` and counts the line if there is none.
-    pub fn take(&self, record: &Record) -> bool {
+    pub(crate) fn take(&self, record: &Record) -> bool {
         let rates = match &record.event {
             Event::ConnectionRefused { .. }
             | Event::LoginRefused { .. }
@@ -91,7 +91,7 @@ impl Limits {
     }
 
     /// Writes lines with the counts of the lines that had no token since the last call.
-    pub fn report(&self) {
+    pub(crate) fn report(&self) {
         let mut users: HashMap<UserKey, u64> = HashMap::new();
         let sources = self.sources.take_refused();
         let mut others =

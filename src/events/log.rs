@@ -13,7 +13,7 @@ use tracing::{Level, enabled, field::display, info, warn};
 const QUOTES: [char; 2] = ['"', '\''];
 
 /// Writes the record's line. Escapes text that clients chose (see `visible`), so that no name can forge a line.
-pub fn write(record: &Record) {
+pub(crate) fn write(record: &Record) {
     match &record.who {
         Who::Session(user) => write_of_session(user, &record.event),
         Who::Connection(peer) => write_of_connection(peer, &record.event),
@@ -191,7 +191,7 @@ fn write_of_maintenance(tenant: &TenantName, user: Option<&UserName>, event: &Ev
 }
 
 /// True if the level of the log lets the event's line through. An unwanted line takes no token and isn't counted.
-pub fn is_wanted(event: &Event) -> bool {
+pub(crate) fn is_wanted(event: &Event) -> bool {
     let is_warning = match event {
         Event::ConnectionRefused { .. } | Event::LoginRefused { .. } => true,
         Event::ServiceRefused { is_probe, .. } => !is_probe,
@@ -212,22 +212,22 @@ pub fn is_wanted(event: &Event) -> bool {
 }
 
 /// Writes the number of a user's suppressed lines.
-pub fn suppressed_of_user(tenant: &TenantName, user: &UserName, lines: u64) {
+pub(crate) fn suppressed_of_user(tenant: &TenantName, user: &UserName, lines: u64) {
     warn!(%tenant, %user, lines, "log lines suppressed");
 }
 
 /// Writes the number of suppressed lines about a tenant's maintenance.
-pub fn suppressed_of_tenant(tenant: &TenantName, lines: u64) {
+pub(crate) fn suppressed_of_tenant(tenant: &TenantName, lines: u64) {
     warn!(%tenant, lines, "log lines suppressed");
 }
 
 /// Writes the number of a source's suppressed lines.
-pub fn suppressed_of_source(source: &Source, lines: u64) {
+pub(crate) fn suppressed_of_source(source: &Source, lines: u64) {
     warn!(%source, lines, "log lines suppressed");
 }
 
 /// Writes the number of all other users' and sources' suppressed lines.
-pub fn suppressed_of_others(lines: u64) {
+pub(crate) fn suppressed_of_others(lines: u64) {
     warn!(lines, "log lines suppressed of other users and sources");
 }
 

@@ -45,7 +45,7 @@ impl Events {
 
     /// Records `event` of the party `who`. The log suppresses the line if its source or user has had too many.
     /// Subscribers get every record.
-    pub fn record(&self, who: Who, event: Event) {
+    pub(crate) fn record(&self, who: Who, event: Event) {
         let EventsState { node, limits, .. } = &*self.0;
         let record = Record::new(Arc::clone(node), who, event);
         if log::is_wanted(&record.event) && limits.take(&record) {
@@ -79,7 +79,7 @@ impl Events {
     }
 
     /// Reports the number of suppressed log lines every ten seconds.
-    pub async fn report(self) {
+    pub(crate) async fn report(self) {
         loop {
             sleep(REPORT_INTERVAL).await;
             self.report_now();
@@ -87,7 +87,7 @@ impl Events {
     }
 
     /// Reports the number of log lines suppressed since the last report: one line for each user and source.
-    pub fn report_now(&self) {
+    pub(crate) fn report_now(&self) {
         self.0.limits.report();
     }
 }

@@ -15,12 +15,12 @@ use uuid::{ContextV7, Timestamp, Uuid};
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
     /// A UUIDv7 (RFC 9562, section 5.7): unique, and ordered by time on one node.
-    pub id: Uuid,
+    pub(crate) id: Uuid,
     /// The node's wall-clock time.
     #[serde(with = "time::serde::rfc3339")]
-    pub at: OffsetDateTime,
+    pub(crate) at: OffsetDateTime,
     /// The name of the node that recorded it.
-    pub node: Arc<str>,
+    pub(crate) node: Arc<str>,
     /// The party concerned.
     #[serde(flatten)]
     pub who: Who,
@@ -54,14 +54,14 @@ pub struct SessionUser {
     /// has only the connection's id.
     pub session: Arc<str>,
     /// The tenant that the user belongs to.
-    pub tenant: TenantName,
+    pub(crate) tenant: TenantName,
     /// The user that logged in.
     pub user: UserName,
     /// The client's address.
-    pub source: SocketAddr,
+    pub(crate) source: SocketAddr,
     /// The VPC endpoint that the connection came through, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_endpoint: Option<Arc<str>>,
+    pub(crate) vpc_endpoint: Option<Arc<str>>,
 }
 
 /// The client's end of a connection.
@@ -69,12 +69,12 @@ pub struct SessionUser {
 pub struct ConnectionPeer {
     /// The connection's id. `None` if the server refused the connection before it had one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub connection: Option<Arc<str>>,
+    pub(crate) connection: Option<Arc<str>>,
     /// The client's address.
-    pub source: SocketAddr,
+    pub(crate) source: SocketAddr,
     /// The VPC endpoint that the connection came through, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_endpoint: Option<Arc<str>>,
+    pub(crate) vpc_endpoint: Option<Arc<str>>,
 }
 
 /// Keeps the ids of one process in order, also within a millisecond.

@@ -40,7 +40,7 @@ pub enum Credential<'a> {
 impl Credential<'_> {
     /// Returns the method's name in SSH and in the log.
     #[must_use]
-    pub const fn method(&self) -> &'static str {
+    pub(crate) const fn method(&self) -> &'static str {
         match self {
             Self::Password(_) => "password",
             Self::OfferedKey(_) | Self::ProvedKey(_) => "publickey",
@@ -91,7 +91,7 @@ pub enum Reason {
 impl Reason {
     /// Returns the words for the log.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::UnknownUser => "unknown user",
             Self::Disabled => "user or tenant disabled",

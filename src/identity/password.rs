@@ -77,7 +77,7 @@ fn matches(hash: &PasswordHash, password: &str, memory: &mut [Block]) -> bool {
 }
 
 /// Checks a bounded number of passwords at a time.
-pub struct Checker {
+pub(crate) struct Checker {
     permits: Arc<Semaphore>,
     memory: Arc<CheckMemory>,
     decoy: RwLock<PasswordHash>,
@@ -89,13 +89,13 @@ impl Checker {
     ///
     /// # Errors
     /// The system has no randomness.
-    pub fn new(hashes: &[PasswordHash], concurrent: NonZeroUsize) -> Result<Self, InvalidPassword> {
+    pub(crate) fn new(hashes: &[PasswordHash], concurrent: NonZeroUsize) -> Result<Self, InvalidPassword> {
         let permits = Arc::new(Semaphore::new(concurrent.get().min(Semaphore::MAX_PERMITS)));
         Ok(Self { permits, memory: Arc::default(), decoy: RwLock::new(decoy(hashes)?) })
     }
 
     /// From now on, checks without a hash do the work that most of `hashes` take. Without randomness they do as before.
-    pub fn imitate(&self, hashes: &[PasswordHash]) {
+    pub(crate) fn imitate(&self, hashes: &[PasswordHash]) {
         if let Ok(decoy) = decoy(hashes) {
             *self.decoy.write() = decoy;
         }
@@ -108,7 +108,7 @@ impl Checker {
     }
 
     /// True if `password` matches `hash`. Without a hash it returns false after the same work.
-    pub async fn matches(&self, password: &str, hash: Option<&PasswordHash>) -> bool {
+    pub(crate) async fn matches(&self, password: &str, hash: Option<&PasswordHash>) -> bool {
         let known = hash.is_some();
         let hash = hash.cloned().unwrap_or_else(|| self.decoy.read().clone());
         let password = Zeroizing::new(password.to_owned());

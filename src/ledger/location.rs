@@ -86,13 +86,13 @@ impl Location {
 
     /// True if the URL contains a password.
     #[must_use]
-    pub fn has_password(&self) -> bool {
+    pub(crate) fn has_password(&self) -> bool {
         matches!(self, Self::Postgres(PostgresServer { has_password: true, .. }))
     }
 
     /// The same location, with a relative file path resolved below `directory`.
     #[must_use]
-    pub fn below(self, directory: &Path) -> Self {
+    pub(crate) fn below(self, directory: &Path) -> Self {
         match self {
             Self::Sqlite(file) => Self::Sqlite(directory.join(file)),
             server @ Self::Postgres(_) => server,

@@ -22,26 +22,26 @@ impl BucketId {
 
     /// Returns the id of the bucket `name` in the store named `store`, independently of the store's current address.
     #[must_use]
-    pub fn in_store(store: &str, name: &str) -> Self {
+    pub(crate) fn in_store(store: &str, name: &str) -> Self {
         // No host contains a slash, and an access point's ARN contains one only behind its first colon.
         Self(format!("//{store}/{name}"))
     }
 
     /// Returns the id that was recorded as `id`.
     #[must_use]
-    pub fn recorded(id: &str) -> Self {
+    pub(crate) fn recorded(id: &str) -> Self {
         Self(id.to_owned())
     }
 
     /// True if the bucket is in AWS, false for another store.
     #[must_use]
-    pub fn is_in_aws(&self) -> bool {
+    pub(crate) fn is_in_aws(&self) -> bool {
         !self.0.starts_with("//")
     }
 
     /// Returns the id in its recorded form.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

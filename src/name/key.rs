@@ -83,7 +83,7 @@ impl Prefix {
 
     /// Returns the key below this prefix that corresponds to `raw` below `other`, or `None` if `raw` doesn't lie there.
     #[must_use]
-    pub fn twin(&self, other: &Self, raw: &str) -> Option<Key> {
+    pub(crate) fn twin(&self, other: &Self, raw: &str) -> Option<Key> {
         raw.strip_prefix(other.as_str()).map(|name| Key(format!("{}{name}", self.0)))
     }
 
@@ -95,21 +95,21 @@ impl Prefix {
 
     /// Returns the name of a file with this directory's name, or `None` for a whole bucket.
     #[must_use]
-    pub fn without_slash(&self) -> Option<Key> {
+    pub(crate) fn without_slash(&self) -> Option<Key> {
         self.0.strip_suffix('/').filter(|name| !name.is_empty()).map(|name| Key(name.to_owned()))
     }
 
     /// Returns the parent directory, which ends in `/` or is empty, and this directory's name in it. Both are empty for
     /// a whole bucket.
     #[must_use]
-    pub fn parent_and_name(&self) -> (&str, &str) {
+    pub(crate) fn parent_and_name(&self) -> (&str, &str) {
         let path = self.0.strip_suffix('/').unwrap_or_default();
         path.split_at(path.rfind('/').map_or(0, |slash| slash + 1))
     }
 
     /// True if every key below `other` lies below this prefix.
     #[must_use]
-    pub fn contains(&self, other: &Self) -> bool {
+    pub(crate) fn contains(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
     }
 
@@ -139,20 +139,20 @@ impl Key {
 
     /// Returns the directory that the key lies in, or that it is the marker of.
     #[must_use]
-    pub fn directory(&self) -> Prefix {
+    pub(crate) fn directory(&self) -> Prefix {
         Prefix(self.directory_and_name().0.to_owned())
     }
 
     /// Returns the directory, which ends in `/` or is empty, and the name in it. Joined they are the key.
     #[must_use]
-    pub fn directory_and_name(&self) -> (&str, &str) {
+    pub(crate) fn directory_and_name(&self) -> (&str, &str) {
         let name_at = self.0.rfind('/').map_or(0, |slash| slash + 1);
         self.0.split_at(name_at)
     }
 
     /// True if XML can carry the name. Names from other programs may hold characters that XML can't express at all.
     #[must_use]
-    pub fn fits_xml(&self) -> bool {
+    pub(crate) fn fits_xml(&self) -> bool {
         let fits = |c: char| !(c.is_ascii_control() || matches!(c, '\u{fffe}' | '\u{ffff}'));
         self.0.chars().all(fits)
     }

@@ -67,7 +67,7 @@ impl VirtualPath {
     ///
     /// # Errors
     /// The errors of [`parse`](Self::parse).
-    pub fn join(&self, raw: &[u8]) -> Result<Self, InvalidPath> {
+    pub(crate) fn join(&self, raw: &[u8]) -> Result<Self, InvalidPath> {
         let text = std::str::from_utf8(raw).map_err(|_| InvalidPath::NotUtf8)?;
         if text.chars().any(is_unspeakable) {
             return Err(InvalidPath::Unspeakable);
@@ -87,7 +87,7 @@ impl VirtualPath {
 
     /// Returns the entry `name` of this directory, or `None` if no client could open `name`, which came from a listing.
     #[must_use]
-    pub fn child(&self, name: &str) -> Option<Self> {
+    pub(crate) fn child(&self, name: &str) -> Option<Self> {
         if name.contains('/') || matches!(name, "" | "." | "..") {
             return None;
         }
@@ -96,7 +96,7 @@ impl VirtualPath {
 
     /// Returns the parent directory, or `None` for the root.
     #[must_use]
-    pub fn parent(&self) -> Option<Self> {
+    pub(crate) fn parent(&self) -> Option<Self> {
         let (parent, name) = self.0.rsplit_once('/')?;
         match (parent, name) {
             (_, "") => None,
@@ -107,32 +107,32 @@ impl VirtualPath {
 
     /// Returns the last name; empty for the root.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.0.rsplit_once('/').map_or("", |(_, name)| name)
     }
 
     /// True if this path lies below `directory` at any depth. No path lies below itself.
     #[must_use]
-    pub fn is_below(&self, directory: &Self) -> bool {
+    pub(crate) fn is_below(&self, directory: &Self) -> bool {
         self.relative_to(directory).is_some()
     }
 
     /// Returns the path relative to `directory`, as in `a/b`, or `None` if this path doesn't lie below it.
     #[must_use]
-    pub fn relative_to(&self, directory: &Self) -> Option<&str> {
+    pub(crate) fn relative_to(&self, directory: &Self) -> Option<&str> {
         let rest = if directory.is_root() { &*self.0 } else { self.0.strip_prefix(&*directory.0)? };
         rest.strip_prefix('/').filter(|relative| !relative.is_empty())
     }
 
     /// True for the root.
     #[must_use]
-    pub fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         &*self.0 == "/"
     }
 
     /// Returns the path as clients see it.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 

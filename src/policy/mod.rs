@@ -13,7 +13,7 @@ pub use connections::{
     Arrival, ConnectionLimits, ConnectionRefusal, Connections, LoggedIn, LoginProgress, Parties, Unauthenticated,
 };
 pub use password_checks::{Busy, PasswordCheck, PasswordChecks};
-pub use rates::{Rate, Rates, RefusedTokens};
+pub(crate) use rates::{Rate, Rates};
 pub use source::Source;
-pub use tries::LoginTries;
+pub(crate) use tries::LoginTries;
 pub use unfinished::LoginRate;

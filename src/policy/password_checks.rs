@@ -44,11 +44,8 @@ pub struct PasswordCheck {
 pub struct Busy;
 
 impl Busy {
-    /// Returns the words for the log.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        "too many password checks are waiting"
-    }
+    /// The reason in the log.
+    pub(crate) const REASON: &str = "too many password checks are waiting";
 }
 
 impl PasswordChecks {
@@ -63,7 +60,7 @@ impl PasswordChecks {
     ///
     /// # Errors
     /// The wait took 10 s, or the queue is full.
-    pub async fn admit(self: &Arc<Self>, source: Source, user: &str) -> Result<PasswordCheck, Busy> {
+    pub(crate) async fn admit(self: &Arc<Self>, source: Source, user: &str) -> Result<PasswordCheck, Busy> {
         let (turn, admitted) = oneshot::channel();
         self.queue().push(source, WaitingCheck { user: user.parse().ok(), turn });
         self.start();

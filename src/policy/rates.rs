@@ -21,7 +21,7 @@ const TIDY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The size of a bucket and its refill rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
+pub(crate) struct Rate {
     burst: NonZeroU32,
     per_second: NonZeroU32,
 }
@@ -29,7 +29,7 @@ pub struct Rate {
 impl Rate {
     /// Allows `burst` at once, then `per_second`. Zero counts as one.
     #[must_use]
-    pub const fn new(burst: u32, per_second: u32) -> Self {
+    pub(crate) const fn new(burst: u32, per_second: u32) -> Self {
         Self { burst: at_least_one(burst), per_second: at_least_one(per_second) }
     }
 }
@@ -43,7 +43,7 @@ const fn at_least_one(number: u32) -> NonZeroU32 {
 
 /// A token bucket for each key. Beyond 16,384 keys, new ones share one bucket.
 #[derive(Debug)]
-pub struct Rates<K: Hash + Eq + Clone> {
+pub(crate) struct Rates<K: Hash + Eq + Clone> {
     table: BucketTable<K>,
     /// The limiter takes its tokens from `table`.
     limiter: RateLimiter<K, BucketTable<K>, SinceStart, NoOpMiddleware<Duration>>,
@@ -52,17 +52,17 @@ pub struct Rates<K: Hash + Eq + Clone> {
 
 /// The number of refused tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedTokens<K> {
+pub(crate) struct RefusedTokens<K> {
     /// The counts of keys with a bucket of their own.
-    pub by_key: Vec<(K, u64)>,
+    pub(crate) by_key: Vec<(K, u64)>,
     /// The count of all other keys together.
-    pub by_others: u64,
+    pub(crate) by_others: u64,
 }
 
 impl<K: Hash + Eq + Clone> Rates<K> {
     /// Creates a limiter with full buckets of one rate.
     #[must_use]
-    pub fn new(rate: Rate) -> Self {
+    pub(crate) fn new(rate: Rate) -> Self {
         let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
         let (now, table) = (Instant::now(), BucketTable::default());
         let limiter = RateLimiter::new(quota, table.clone(), SinceStart(now));
@@ -71,7 +71,7 @@ impl<K: Hash + Eq + Clone> Rates<K> {
 
     /// Takes a token from the bucket of `key`. Returns `false` and counts the refusal if there is none.
     #[must_use]
-    pub fn take(&self, key: &K) -> bool {
+    pub(crate) fn take(&self, key: &K) -> bool {
         if self.table.len() >= MAX_KEYS {
             self.tidy();
         }
@@ -80,13 +80,13 @@ impl<K: Hash + Eq + Clone> Rates<K> {
 
     /// Returns the counts since the last call.
     #[must_use]
-    pub fn take_refused(&self) -> RefusedTokens<K> {
+    pub(crate) fn take_refused(&self) -> RefusedTokens<K> {
         self.table.take_refused()
     }
 
     /// Returns the number of refusals of `key` since the last [`take_refused`](Self::take_refused).
     #[must_use]
-    pub fn refused(&self, key: &K) -> u64 {
+    pub(crate) fn refused(&self, key: &K) -> u64 {
         self.table.buckets().own.get(key).map_or(0, |bucket| bucket.refused)
     }
 

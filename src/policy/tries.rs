@@ -5,20 +5,20 @@
 /// A try is a password, or a key with its signature. An offered key isn't one: an agent offers each of its keys. The
 /// SSH edge bounds offers by itself.
 #[derive(Debug)]
-pub struct LoginTries {
+pub(crate) struct LoginTries {
     left: u32,
 }
 
 impl LoginTries {
     /// Creates a counter of `max` tries.
     #[must_use]
-    pub const fn new(max: u32) -> Self {
+    pub(crate) const fn new(max: u32) -> Self {
         Self { left: max }
     }
 
     /// Takes one try. Returns `false` if none was left.
     #[must_use]
-    pub const fn take(&mut self) -> bool {
+    pub(crate) const fn take(&mut self) -> bool {
         let any = self.left > 0;
         self.left = self.left.saturating_sub(1);
         any
@@ -26,7 +26,7 @@ impl LoginTries {
 
     /// True if no try is left.
     #[must_use]
-    pub const fn exhausted(&self) -> bool {
+    pub(crate) const fn exhausted(&self) -> bool {
         self.left == 0
     }
 }

@@ -37,14 +37,14 @@ impl Activity {
     }
 
     /// Records progress.
-    pub fn touch(&self) {
+    pub(crate) fn touch(&self) {
         let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_millis.fetch_max(millis, Ordering::Relaxed);
     }
 
     /// Returns the time since the last progress; zero while the server serves a request.
     #[must_use]
-    pub fn idle_for(&self) -> Duration {
+    pub(crate) fn idle_for(&self) -> Duration {
         if self.serving.load(Ordering::Relaxed) > 0 {
             return Duration::ZERO;
         }
@@ -54,7 +54,7 @@ impl Activity {
 
     /// Marks a request as in service until the guard is dropped. Also counts as progress.
     #[must_use]
-    pub fn serve(self: &Arc<Self>) -> Serving {
+    pub(crate) fn serve(self: &Arc<Self>) -> Serving {
         self.serving.fetch_add(1, Ordering::Relaxed);
         Serving(Arc::clone(self))
     }
@@ -62,14 +62,14 @@ impl Activity {
     /// Marks the connection as held up until the guard is dropped: the server takes no bytes from the client and sends
     /// none.
     #[must_use]
-    pub fn hold(&self) -> HoldGuard<'_> {
+    pub(crate) fn hold(&self) -> HoldGuard<'_> {
         self.holds.fetch_add(1, Ordering::Relaxed);
         HoldGuard(self)
     }
 
     /// Returns the output of `work`, or `None` if the client delays it for longer than `limit`. The limit starts again
     /// after each hold-up, which isn't the client's fault.
-    pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
         loop {
             let holds = self.holds.load(Ordering::Relaxed);
@@ -84,7 +84,7 @@ impl Activity {
 
 /// A hold-up of the connection.
 #[derive(Debug)]
-pub struct HoldGuard<'a>(&'a Activity);
+pub(crate) struct HoldGuard<'a>(&'a Activity);
 
 impl Drop for HoldGuard<'_> {
     fn drop(&mut self) {

@@ -23,10 +23,10 @@ mod tree;
 
 pub use crate::events::{ChangeKind, Outcome, SessionUser, Transfer};
 pub use activity::{Activity, Serving};
-pub use outcome::{is_ordinary, outcome};
+pub(crate) use outcome::{is_ordinary, outcome};
 pub use registry::{EndCause, OpenTransferInfo, Protocol, Registered, Registry, SessionInfo};
-pub use traffic::Traffic;
-pub use transfer::OpenTransfer;
+pub(crate) use traffic::Traffic;
+pub(crate) use transfer::OpenTransfer;
 pub use tree::{PendingChange, SessionTree, TreeChange};
 
 use crate::{
@@ -132,7 +132,7 @@ impl Session {
 
     /// Returns the activity of the connection.
     #[must_use]
-    pub fn activity(&self) -> &Arc<Activity> {
+    pub(crate) fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
 

@@ -7,14 +7,14 @@ use crate::{
 
 /// True if the error is an ordinary answer to a query: clients often ask for names that don't exist.
 #[must_use]
-pub fn is_ordinary(error: &Error) -> bool {
+pub(crate) fn is_ordinary(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists)
 }
 
 /// Returns the outcome in the record of an error. The request was refused if the state of the tree rules it out. It
 /// failed because of a permission, a limit or the storage.
 #[must_use]
-pub fn outcome(error: &Error) -> Outcome {
+pub(crate) fn outcome(error: &Error) -> Outcome {
     let detail = error.detail();
     match error.kind() {
         ErrorKind::NotFound

@@ -37,15 +37,15 @@ pub struct SessionInfo {
     pub source: SocketAddr,
     /// The VPC endpoint that the connection came through, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_endpoint: Option<Arc<str>>,
+    pub(crate) vpc_endpoint: Option<Arc<str>>,
     /// The protocol.
-    pub protocol: Protocol,
+    pub(crate) protocol: Protocol,
     /// The version that the client sent. Not escaped: the client chose it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<Arc<str>>,
     /// The time of the login.
     #[serde(with = "time::serde::rfc3339")]
-    pub since: OffsetDateTime,
+    pub(crate) since: OffsetDateTime,
     /// Protocol bytes from the client.
     pub received_bytes: u64,
     /// Protocol bytes to the client.
@@ -63,7 +63,7 @@ pub struct OpenTransferInfo {
     pub transfer: Transfer,
     /// The time of the OPEN.
     #[serde(with = "time::serde::rfc3339")]
-    pub since: OffsetDateTime,
+    pub(crate) since: OffsetDateTime,
     /// The bytes of content transferred so far.
     pub bytes: u64,
     /// The size of a file that the client reads, in bytes. The size of an upload is unknown before its end.
@@ -89,7 +89,7 @@ pub enum EndCause {
 impl EndCause {
     /// Returns the sentence for the client and the log.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Operator => "an operator ended the session",
         }

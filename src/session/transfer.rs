@@ -64,7 +64,7 @@ impl OpenTransfer {
     }
 
     /// Records a failure or refusal.
-    pub fn fail(mut self, outcome: Outcome) {
+    pub(crate) fn fail(mut self, outcome: Outcome) {
         self.record(outcome, None, None);
     }
 

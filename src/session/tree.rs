@@ -54,7 +54,7 @@ pub enum TreeChange {
 impl TreeChange {
     /// Returns the change as it is recorded.
     #[must_use]
-    pub fn change(&self) -> ChangeKind {
+    pub(crate) fn change(&self) -> ChangeKind {
         match self {
             Self::SetAttributes(_) | Self::SetDirectoryAttributes(_) | Self::SetOpenAttributes(..) => {
                 ChangeKind::SetAttributes
@@ -68,13 +68,13 @@ impl TreeChange {
 
     /// True if the change creates or removes a name.
     #[must_use]
-    pub fn changes_names(&self) -> bool {
+    pub(crate) fn changes_names(&self) -> bool {
         self.change() != ChangeKind::SetAttributes
     }
 
     /// Returns the second path of a rename.
     #[must_use]
-    pub fn target(&self) -> Option<&VirtualPath> {
+    pub(crate) fn target(&self) -> Option<&VirtualPath> {
         match self {
             Self::Rename(target, _) | Self::RenameDirectory(target, _) => Some(target),
             Self::SetAttributes(_)
@@ -98,13 +98,13 @@ impl SessionTree {
 
     /// Returns the user and the session's source. The id is the one in the tree's records.
     #[must_use]
-    pub fn who(&self) -> &SessionUser {
+    pub(crate) fn who(&self) -> &SessionUser {
         &self.who
     }
 
     /// Returns the vfs, for requests that need no record: queries, and the opening of files.
     #[must_use]
-    pub fn vfs(&self) -> &Vfs {
+    pub(crate) fn vfs(&self) -> &Vfs {
         &self.vfs
     }
 
@@ -121,7 +121,13 @@ impl SessionTree {
     }
 
     /// Records a copy of `source` to a file that will appear as `target`. A rate limit applies to records of failures.
-    pub fn record_copy(&self, source: &VirtualPath, target: &VirtualPath, took: Duration, error: Option<&Error>) {
+    pub(crate) fn record_copy(
+        &self,
+        source: &VirtualPath,
+        target: &VirtualPath,
+        took: Duration,
+        error: Option<&Error>,
+    ) {
         self.record_change(ChangeKind::Copy, source, Some(target), took, error);
     }
 
@@ -140,7 +146,7 @@ impl SessionTree {
     }
 
     /// Records that the argument of `request` is not a path.
-    pub fn note_raw(&self, request: &'static str, raw: &[u8], error: &Error) {
+    pub(crate) fn note_raw(&self, request: &'static str, raw: &[u8], error: &Error) {
         self.record_failure(request, &String::from_utf8_lossy(raw), error);
     }
 

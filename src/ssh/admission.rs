@@ -14,15 +14,20 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 /// A connection that policy admitted.
-pub struct Admitted {
+pub(crate) struct Admitted {
     /// The stream, from the first byte behind the PROXY header.
-    pub stream: Buffered<TcpStream>,
-    pub client: ClientAddress,
-    pub place: Unauthenticated,
+    pub(crate) stream: Buffered<TcpStream>,
+    pub(crate) client: ClientAddress,
+    pub(crate) place: Unauthenticated,
 }
 
 /// Admits the connection from `peer`, or records the refusal and closes the connection.
-pub async fn admit(services: &Services, socket: TcpStream, peer: SocketAddr, arrival: Arrival) -> Option<Admitted> {
+pub(crate) async fn admit(
+    services: &Services,
+    socket: TcpStream,
+    peer: SocketAddr,
+    arrival: Arrival,
+) -> Option<Admitted> {
     // Without TCP_NODELAY each small reply waits for the client's delayed ACK. The call fails only on a socket that the
     // client already closed.
     let _ = socket.set_nodelay(true);

@@ -16,7 +16,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 /// A name that isn't among the algorithms of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` is no {kind} that can be chosen; there are {available}")]
-pub struct UnknownAlgorithm {
+pub(crate) struct UnknownAlgorithm {
     name: String,
     kind: &'static str,
     available: String,
@@ -26,15 +26,15 @@ macro_rules! algorithm {
     ($(#[$doc:meta])* $type:ident($name:ty), $kind:literal, [$($algorithm:expr),+ $(,)?]) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq)]
-        pub struct $type($name);
+        pub(crate) struct $type($name);
 
         impl $type {
             /// All algorithms that the config can choose, the best first.
-            pub const ALL: &'static [Self] = &[$(Self($algorithm)),+];
+            pub(crate) const ALL: &'static [Self] = &[$(Self($algorithm)),+];
 
             /// The name on the wire.
             #[must_use]
-            pub fn as_str(&self) -> &str {
+            pub(crate) fn as_str(&self) -> &str {
                 self.0.as_ref()
             }
         }
@@ -98,11 +98,11 @@ algorithm!(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Algorithms {
     /// Key exchanges.
-    pub key_exchanges: Vec<KeyExchange>,
+    pub(crate) key_exchanges: Vec<KeyExchange>,
     /// Ciphers.
-    pub ciphers: Vec<Cipher>,
+    pub(crate) ciphers: Vec<Cipher>,
     /// MACs.
-    pub macs: Vec<Mac>,
+    pub(crate) macs: Vec<Mac>,
 }
 
 impl Default for Algorithms {

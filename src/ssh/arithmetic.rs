@@ -10,11 +10,11 @@ use tokio::{
 };
 
 /// One permit for each core. The semaphore serves waiting callers in their order.
-pub struct Arithmetic(Arc<Semaphore>);
+pub(crate) struct Arithmetic(Arc<Semaphore>);
 
 impl Arithmetic {
     /// Returns a limiter with one permit for each core.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_permits(thread::available_parallelism().map_or(1, usize::from))
     }
 
@@ -27,7 +27,10 @@ impl Arithmetic {
     ///
     /// # Errors
     /// The work panicked.
-    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
         let permit = Arc::clone(&self.0).acquire_owned().await;
         spawn_blocking(move || {
             let result = work();

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 /// Returns the answer to a login step in russh's type. A refusal names the same methods again, because russh would
 /// otherwise drop the password method.
-pub fn answer(next: &LoginAnswer) -> Auth {
+pub(crate) fn answer(next: &LoginAnswer) -> Auth {
     match next {
         LoginAnswer::Accepted(_) => Auth::Accept,
         LoginAnswer::More(More::Methods { methods, partial_success }) => {
@@ -31,7 +31,7 @@ pub fn answer(next: &LoginAnswer) -> Auth {
 }
 
 /// Returns the answer to an offered key.
-pub fn answer_offer(offer: KeyOffer) -> Auth {
+pub(crate) fn answer_offer(offer: KeyOffer) -> Auth {
     match offer {
         KeyOffer::Acceptable => Auth::Accept,
         KeyOffer::Refused => refusal(),
@@ -39,7 +39,7 @@ pub fn answer_offer(offer: KeyOffer) -> Auth {
 }
 
 /// Returns the login methods in russh's type.
-pub fn login_methods() -> MethodSet {
+pub(crate) fn login_methods() -> MethodSet {
     method_set(LOGIN_METHODS)
 }
 
@@ -60,7 +60,7 @@ fn kind(method: LoginMethod) -> MethodKind {
 }
 
 /// Returns the reason to end the connection, if the answer to a login step requires that.
-pub fn end_reason(next: &LoginAnswer) -> Option<EndReason> {
+pub(crate) fn end_reason(next: &LoginAnswer) -> Option<EndReason> {
     match next {
         LoginAnswer::Accepted(_)
         | LoginAnswer::More(_)
@@ -74,24 +74,24 @@ pub fn end_reason(next: &LoginAnswer) -> Option<EndReason> {
 }
 
 /// Returns the key that a client presents, or the reason why the server accepts neither it nor its signature algorithm.
-pub fn presented(key: &keys::PublicKey, algorithm: &Algorithm) -> PresentedKey {
+pub(crate) fn presented(key: &keys::PublicKey, algorithm: &Algorithm) -> PresentedKey {
     PresentedKey { fingerprint: Some(fingerprint(key)), key: acceptable(key, algorithm) }
 }
 
 /// Returns the key of a certificate, marked as refused.
-pub fn presented_certificate(certificate: &Certificate) -> PresentedKey {
+pub(crate) fn presented_certificate(certificate: &Certificate) -> PresentedKey {
     let key = keys::PublicKey::new(certificate.public_key().clone(), "");
     PresentedKey { fingerprint: Some(fingerprint(&key)), key: Err("certificates are not accepted".into()) }
 }
 
 /// Returns the password if the client sent exactly one answer to the prompt, in UTF-8.
-pub fn prompted_password(mut response: Response<'_>) -> Option<String> {
+pub(crate) fn prompted_password(mut response: Response<'_>) -> Option<String> {
     let password = response.next()?;
     if response.next().is_some() { None } else { String::from_utf8(password.into()).ok() }
 }
 
 /// Tells `login` that russh refused a request by itself. Returns the reason to end the connection, if there is one.
-pub fn refused_by_protocol(login: &mut Login, user: &str, refusal: AuthRefusal<'_>) -> Option<EndReason> {
+pub(crate) fn refused_by_protocol(login: &mut Login, user: &str, refusal: AuthRefusal<'_>) -> Option<EndReason> {
     let (method, reason) = match refusal {
         AuthRefusal::UndecodableKey { algorithm } => {
             let reason = format!("a key of the algorithm {algorithm} is unknown here, damaged or too large");

@@ -16,13 +16,13 @@ use tokio_util::io::poll_read_buf;
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// A stream with buffered reads. Writes pass through unbuffered.
-pub struct Buffered<S> {
+pub(crate) struct Buffered<S> {
     stream: S,
     buffer: BytesMut,
 }
 
 impl<S> Buffered<S> {
-    pub fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S) -> Self {
         Self { stream, buffer: BytesMut::new() }
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// A stream. Every operation on it fails once `disconnect` is cancelled.
-pub struct CancellableStream<S> {
+pub(crate) struct CancellableStream<S> {
     stream: S,
     // One future for each direction: a future remembers only the last task that polled it.
     read_cancelled: CancelledFuture,
@@ -23,7 +23,7 @@ type CancelledFuture = Pin<Box<WaitForCancellationFutureOwned>>;
 
 impl<S> CancellableStream<S> {
     /// Wraps `stream` so that `disconnect` ends it.
-    pub fn new(stream: S, disconnect: &CancellationToken) -> Self {
+    pub(crate) fn new(stream: S, disconnect: &CancellationToken) -> Self {
         let [read_cancelled, write_cancelled] =
             [disconnect, disconnect].map(|disconnect| Box::pin(disconnect.clone().cancelled_owned()));
         Self { stream, read_cancelled, write_cancelled }

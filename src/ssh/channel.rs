@@ -36,7 +36,7 @@ const REFUSED: u32 = 1;
 type WriteHalf = ChannelWriteHalf<Msg>;
 
 /// The open channels of one connection.
-pub struct Channels {
+pub(crate) struct Channels {
     services: Arc<Services>,
     connection: Arc<Connection>,
     open: HashMap<ChannelId, Channel>,
@@ -57,12 +57,12 @@ enum Channel {
 
 impl Channels {
     /// Returns an empty set of channels.
-    pub fn new(services: Arc<Services>, connection: Arc<Connection>) -> Self {
+    pub(crate) fn new(services: Arc<Services>, connection: Arc<Connection>) -> Self {
         Self { services, connection, open: HashMap::new() }
     }
 
     /// Adds a new channel. Returns `false` if the connection has too many.
-    pub fn open(&mut self, write_half: WriteHalf) -> bool {
+    pub(crate) fn open(&mut self, write_half: WriteHalf) -> bool {
         let left_open = self.open.values().filter(|channel| channel.is_ended()).count();
         if self.open.len().saturating_sub(left_open) >= MAX_CHANNELS || left_open >= MAX_LEFT_OPEN {
             return false;
@@ -72,7 +72,7 @@ impl Channels {
     }
 
     /// Records that the client asked for a terminal. Returns `false` if the channel already runs something.
-    pub fn attach_terminal(&mut self, id: ChannelId) -> bool {
+    pub(crate) fn attach_terminal(&mut self, id: ChannelId) -> bool {
         let Some(Channel::Unused { has_terminal, .. }) = self.open.get_mut(&id) else { return false };
         *has_terminal = true;
         true
@@ -80,7 +80,7 @@ impl Channels {
 
     /// Answers a shell or a command with a sentence and an error status, then closes the channel. Returns `false` if
     /// the channel already runs something.
-    pub fn refuse_program(&mut self, id: ChannelId) -> bool {
+    pub(crate) fn refuse_program(&mut self, id: ChannelId) -> bool {
         let Some((write_half, has_terminal)) = self.take_unused(id) else { return false };
         let writer = ChannelWriter(tokio::spawn(refuse(write_half, has_terminal, Arc::clone(&self.connection))));
         self.open.insert(id, Channel::Refused(writer));
@@ -91,7 +91,7 @@ impl Channels {
     ///
     /// # Errors
     /// Returns a sentence for the log: the channel isn't open or is in use, or the server can't build the user's tree.
-    pub fn start_sftp(&mut self, id: ChannelId, session: &Session) -> Result<(), String> {
+    pub(crate) fn start_sftp(&mut self, id: ChannelId, session: &Session) -> Result<(), String> {
         let Some((write_half, _)) = self.take_unused(id) else {
             return Err("sftp on a channel that was used already".into());
         };
@@ -113,7 +113,7 @@ impl Channels {
     }
 
     /// Passes bytes from the client to its channel. Ignores bytes on a channel without SFTP or after the channel's end.
-    pub async fn feed(&mut self, id: ChannelId, data: &[u8]) -> Result<(), Error> {
+    pub(crate) async fn feed(&mut self, id: ChannelId, data: &[u8]) -> Result<(), Error> {
         let Some(Channel::Sftp { inbound, .. }) = self.open.get_mut(&id) else { return Ok(()) };
         let Some(receiving) = inbound else { return Ok(()) };
         if self.connection.unless_cancelled(receiving.feed(data)).await?.is_err() {
@@ -123,7 +123,7 @@ impl Channels {
     }
 
     /// Handles the client's EOF on a channel.
-    pub fn finish(&mut self, id: ChannelId) {
+    pub(crate) fn finish(&mut self, id: ChannelId) {
         if let Some(Channel::Sftp { inbound, .. }) = self.open.get_mut(&id)
             && let Some(inbound) = inbound.take()
         {
@@ -132,7 +132,7 @@ impl Channels {
     }
 
     /// Handles the client's close of a channel.
-    pub fn close(&mut self, id: ChannelId) {
+    pub(crate) fn close(&mut self, id: ChannelId) {
         self.open.remove(&id);
     }
 }

@@ -26,16 +26,16 @@ const REFUSAL_TIME: Duration = Duration::from_millis(250);
 const MIN_WRITE_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// The configs of russh, one for each offered list of algorithms.
-pub struct Configs {
+pub(crate) struct Configs {
     /// All algorithms of the settings.
-    pub all: Arc<server::Config>,
+    pub(crate) all: Arc<server::Config>,
     /// AES-GCM alone, for clients that know it. `None` if the settings don't prefer AES-GCM or don't allow it.
-    pub gcm: Option<Arc<server::Config>>,
+    pub(crate) gcm: Option<Arc<server::Config>>,
 }
 
 impl Configs {
     /// Builds the configs from the settings and the host keys.
-    pub fn new(settings: &Settings, host_keys: HostKeys) -> Self {
+    pub(crate) fn new(settings: &Settings, host_keys: HostKeys) -> Self {
         let keys = host_keys.into_keys();
         let signer: Arc<dyn HostKeySigner> = Arc::new(RsaSigner::new(&keys));
         let config =
@@ -46,7 +46,7 @@ impl Configs {
 
     /// Returns the config for a client that knows `ciphers`; `None` means that the server hasn't learned the client's
     /// list.
-    pub fn offering(&self, ciphers: Option<&[String]>) -> &Arc<server::Config> {
+    pub(crate) fn offering(&self, ciphers: Option<&[String]>) -> &Arc<server::Config> {
         let ciphers = ciphers.unwrap_or_default();
         let knows_any = |config: &&Arc<server::Config>| {
             config.preferred.cipher.iter().any(|ours| ciphers.iter().any(|theirs| theirs == ours.as_ref()))

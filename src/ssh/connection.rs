@@ -45,20 +45,20 @@ const KEY_EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 const DRAIN_IDLE: Duration = Duration::from_secs(5);
 
 /// The services that all connections share.
-pub struct Services {
-    pub access: Arc<Access>,
-    pub sftp: Arc<SftpChannels>,
-    pub configs: Configs,
-    pub arithmetic: Arithmetic,
-    pub proxy: ProxyProtocol,
-    pub shared_sources: Vec<IpNet>,
-    pub login_timeout: Duration,
-    pub idle_timeout: Duration,
+pub(crate) struct Services {
+    pub(crate) access: Arc<Access>,
+    pub(crate) sftp: Arc<SftpChannels>,
+    pub(crate) configs: Configs,
+    pub(crate) arithmetic: Arithmetic,
+    pub(crate) proxy: ProxyProtocol,
+    pub(crate) shared_sources: Vec<IpNet>,
+    pub(crate) login_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
 }
 
 impl Services {
     /// Returns the address of `socket` behind `vpc_endpoint`, as the limits count it.
-    pub fn client_address(&self, socket: SocketAddr, vpc_endpoint: Option<Arc<str>>) -> ClientAddress {
+    pub(crate) fn client_address(&self, socket: SocketAddr, vpc_endpoint: Option<Arc<str>>) -> ClientAddress {
         ClientAddress::new(socket, vpc_endpoint, &self.shared_sources)
     }
 }
@@ -66,9 +66,9 @@ impl Services {
 /// The two steps of stopping. `drain` refuses new connections and lets transfers finish; `disconnect` ends the remaining
 /// connections.
 #[derive(Clone, Debug)]
-pub struct Stop {
-    pub drain: CancellationToken,
-    pub disconnect: CancellationToken,
+pub(crate) struct Stop {
+    pub(crate) drain: CancellationToken,
+    pub(crate) disconnect: CancellationToken,
 }
 
 /// The deadlines for the steps before the first session.
@@ -90,10 +90,10 @@ impl Deadlines {
 }
 
 /// The state that the parts of one connection share.
-pub struct Connection {
-    pub peer: Arc<Peer>,
-    pub activity: Arc<Activity>,
-    pub ending: Ending,
+pub(crate) struct Connection {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) ending: Ending,
     progress: LoginProgress,
     disconnect: CancellationToken,
 }
@@ -113,13 +113,13 @@ impl Connection {
     }
 
     /// Records the algorithms of a first or repeated key exchange.
-    pub fn keys_exchanged(&self, names: &Names) {
+    pub(crate) fn keys_exchanged(&self, names: &Names) {
         self.progress.finish_key_exchange();
         self.peer.set_algorithms(|| algorithms_in_use(names));
     }
 
     /// Returns the output of `work`, or [`Error::Disconnected`] if the connection is cut first.
-    pub async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+    pub(crate) async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         tokio::select! {
             output = work => Ok(output),
             () = self.disconnect.cancelled() => Err(Error::Disconnected),
@@ -128,7 +128,7 @@ impl Connection {
 }
 
 /// Serves one connection to its end.
-pub async fn serve(services: Arc<Services>, admitted: Admitted, login_deadline: Instant, stop: Stop) {
+pub(crate) async fn serve(services: Arc<Services>, admitted: Admitted, login_deadline: Instant, stop: Stop) {
     let connection = Connection::new(admitted.client.clone(), admitted.place.progress());
     let Ok(connection) = connection.map(Arc::new) else { return };
     let _disconnect_when_dropped = connection.disconnect.clone().drop_guard();

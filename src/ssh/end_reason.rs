@@ -5,7 +5,7 @@ use russh::AlgorithmKind;
 use std::io;
 
 /// Returns the reason why the connection ended, or `None` if a user's client simply disconnected.
-pub fn end_reason(connection: &Connection, result: Result<(), Error>) -> Option<String> {
+pub(crate) fn end_reason(connection: &Connection, result: Result<(), Error>) -> Option<String> {
     use russh::Error as Ssh;
     if let Some(reason) = connection.ending.reason() {
         return Some(reason.as_str().to_owned());

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The server's reason to end a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndReason {
+pub(crate) enum EndReason {
     /// The key exchange took too long.
     KeyExchangeTimeout,
     /// The login took too long.
@@ -30,7 +30,7 @@ pub enum EndReason {
 
 impl EndReason {
     /// Returns the sentence for the client and the log.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::KeyExchangeTimeout => "key exchange took too long",
             Self::LoginTimeout => "login took too long",
@@ -45,7 +45,7 @@ impl EndReason {
     }
 
     /// Returns SSH's disconnect code (RFC 4253 §11.1).
-    pub const fn code(self) -> Disconnect {
+    pub(crate) const fn code(self) -> Disconnect {
         match self {
             Self::LoginTries => Disconnect::NoMoreAuthMethodsAvailable,
             Self::Full => Disconnect::TooManyConnections,
@@ -62,25 +62,25 @@ impl EndReason {
 
 /// A handle that asks for the end of one connection. Clones refer to the same connection.
 #[derive(Clone, Debug, Default)]
-pub struct Ending {
+pub(crate) struct Ending {
     reason: Arc<OnceLock<EndReason>>,
     asked: CancellationToken,
 }
 
 impl Ending {
     /// Asks for the end. The first reason counts.
-    pub fn ask(&self, reason: EndReason) {
+    pub(crate) fn ask(&self, reason: EndReason) {
         self.reason.get_or_init(|| reason);
         self.asked.cancel();
     }
 
     /// Waits until a part of the connection asks for its end.
-    pub async fn asked(&self) {
+    pub(crate) async fn asked(&self) {
         self.asked.cancelled().await;
     }
 
     /// Returns the reason, if a part of the connection asked for its end.
-    pub fn reason(&self) -> Option<EndReason> {
+    pub(crate) fn reason(&self) -> Option<EndReason> {
         self.reason.get().copied()
     }
 }

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 /// The server's identification (RFC 4253 §4.2). It has no version, which would help only attackers.
-pub const IDENTIFICATION: &str = "SSH-2.0-Wharfinger";
+pub(crate) const IDENTIFICATION: &str = "SSH-2.0-Wharfinger";
 
 /// The maximum size of the client's lines up to the end of its identification.
 const MAX_IDENTIFICATION_BYTES: usize = 8 * 1024;
@@ -38,20 +38,23 @@ const COOKIE_BYTES: usize = 16;
 const CIPHER_LISTS: std::ops::Range<usize> = 2..4;
 
 /// A client's identification and ciphers, and the stream behind them.
-pub struct Greeting<S> {
+pub(crate) struct Greeting<S> {
     /// The client's identification, without its line end. U+FFFD replaces bytes that aren't UTF-8.
-    pub version: Arc<str>,
+    pub(crate) version: Arc<str>,
     /// The ciphers that the client knows in both directions, if its KEXINIT came in time.
-    pub ciphers: Option<Vec<String>>,
+    pub(crate) ciphers: Option<Vec<String>>,
     /// The stream for russh.
-    pub stream: Greeted<S>,
+    pub(crate) stream: Greeted<S>,
 }
 
 /// Exchanges identifications on `stream` and, if `await_kexinit`, waits for the client's KEXINIT.
 ///
 /// # Errors
 /// The client is gone, or its identification is too long.
-pub async fn greet<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, await_kexinit: bool) -> io::Result<Greeting<S>> {
+pub(crate) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    await_kexinit: bool,
+) -> io::Result<Greeting<S>> {
     let ours = format!("{IDENTIFICATION}\r\n").into_bytes();
     stream.write_all(&ours).await?;
     stream.flush().await?;
@@ -133,7 +136,7 @@ fn matching_ciphers(bytes: &[u8]) -> Option<Vec<String>> {
 
 /// A stream that replays the bytes which the server already read and suppresses the identification that it already
 /// sent.
-pub struct Greeted<S> {
+pub(crate) struct Greeted<S> {
     stream: S,
     /// The bytes that russh reads first.
     received: BytesMut,

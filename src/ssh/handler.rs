@@ -33,7 +33,7 @@ const MAX_REFUSALS: u32 = 100;
 
 /// An error that ends a connection from within.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The client broke the protocol or is gone.
     #[error(transparent)]
     Ssh(#[from] russh::Error),
@@ -46,7 +46,7 @@ pub enum Error {
 }
 
 /// One connection, as russh sees it.
-pub struct Handler {
+pub(crate) struct Handler {
     services: Arc<Services>,
     connection: Arc<Connection>,
     login: Login,
@@ -58,7 +58,7 @@ pub struct Handler {
 
 impl Handler {
     /// Creates the handler of `connection`, which holds `place` until `logged_in` is sent.
-    pub fn new(
+    pub(crate) fn new(
         services: Arc<Services>,
         connection: Arc<Connection>,
         place: Unauthenticated,

@@ -18,11 +18,11 @@ use russh::{
 };
 
 /// Signs with the RSA keys among the host keys.
-pub struct RsaSigner(Vec<(PublicKey, KeyPair)>);
+pub(crate) struct RsaSigner(Vec<(PublicKey, KeyPair)>);
 
 impl RsaSigner {
     /// Creates a signer for the RSA keys among `keys`. russh signs with a key that aws-lc refuses.
-    pub fn new(keys: &[PrivateKey]) -> Self {
+    pub(crate) fn new(keys: &[PrivateKey]) -> Self {
         Self(keys.iter().filter_map(|key| Some((key.public_key().clone(), key_pair(key)?))).collect())
     }
 }

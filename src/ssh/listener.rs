@@ -18,7 +18,7 @@ use tracing::warn;
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// Serves `listener` until the server stops, then waits for the accepted connections to end.
-pub async fn listen(listener: TcpListener, services: Arc<Services>, connections: Arc<Connections>, stop: Stop) {
+pub(crate) async fn listen(listener: TcpListener, services: Arc<Services>, connections: Arc<Connections>, stop: Stop) {
     let mut open = JoinSet::new();
     let mut failing = false;
     loop {

@@ -30,7 +30,7 @@ mod proxy;
 mod server;
 mod settings;
 
-pub use algorithms::{Algorithms, Cipher, KeyExchange, Mac, UnknownAlgorithm};
+pub(crate) use algorithms::{Algorithms, Cipher, KeyExchange, Mac};
 pub use host_keys::{HostKeyError, HostKeyKind, HostKeys, HostKeysExamined, UnknownHostKeyKind};
 pub use proxy::{ProxyHeader, ProxyHeaderError, ProxyProtocol};
 pub use server::{BindError, Listening, Server, find_bind_errors};

@@ -87,7 +87,7 @@ fn excludes(one: SocketAddr, other: SocketAddr) -> bool {
 #[derive(Debug, thiserror::Error)]
 pub struct BindError {
     /// The address.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The system's error.
     pub error: io::Error,
     holder: Option<PortHolder>,
@@ -122,7 +122,7 @@ impl BindError {
 
     /// True if another server like this one holds the address, such as one that already runs.
     #[must_use]
-    pub fn is_used_by_another_server(&self) -> bool {
+    pub(crate) fn is_used_by_another_server(&self) -> bool {
         self.holder.as_ref().is_some_and(PortHolder::is_another_server)
     }
 

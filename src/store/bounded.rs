@@ -8,7 +8,7 @@ use std::{
 
 /// A map with a limit. Reading an entry doesn't keep it longer.
 #[derive(Debug)]
-pub struct BoundedMap<K, V> {
+pub(crate) struct BoundedMap<K, V> {
     limit: usize,
     entries: HashMap<K, (u64, V)>,
     /// The keys by the turn in which they were written.
@@ -19,12 +19,12 @@ pub struct BoundedMap<K, V> {
 impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
     /// An empty map that takes `limit` entries.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit, entries: HashMap::new(), turns: BTreeMap::new(), next_turn: 0 }
     }
 
     /// Writes an entry.
-    pub fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         self.remove(&key);
         if self.entries.len() >= self.limit
             && let Some((_, oldest)) = self.turns.pop_first()
@@ -37,7 +37,7 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
     }
 
     /// The value of `key`.
-    pub fn find<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    pub(crate) fn find<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
@@ -45,27 +45,18 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
     }
 
     /// The keys, in the order in which they were written.
-    pub fn keys(&self) -> impl Iterator<Item = &K> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
         self.turns.values()
     }
 
     /// Takes out all entries whose keys are `meant`, in the order in which they were written.
-    pub fn take_where(&mut self, mut meant: impl FnMut(&K) -> bool) -> Vec<(K, V)> {
+    pub(crate) fn take_where(&mut self, mut meant: impl FnMut(&K) -> bool) -> Vec<(K, V)> {
         let keys: Vec<K> = self.turns.values().filter(|key| meant(key)).cloned().collect();
         keys.into_iter().filter_map(|key| self.remove(&key).map(|value| (key, value))).collect()
     }
 
-    /// Changes the values of all entries whose keys are `meant`. Their ages stay as they are.
-    pub fn change_where(&mut self, meant: impl Fn(&K) -> bool, change: impl Fn(&mut V)) {
-        for (key, (_, value)) in &mut self.entries {
-            if meant(key) {
-                change(value);
-            }
-        }
-    }
-
     /// Takes an entry out.
-    pub fn remove(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let (turn, value) = self.entries.remove(key)?;
         self.turns.remove(&turn);
         Some(value)
@@ -85,8 +76,6 @@ mod tests {
         map.insert("c", 4);
         assert_eq!((map.find("a"), map.find("b"), map.find("c")), (Some(&3), None, Some(&4)));
         assert_eq!((map.entries.len(), map.turns.len()), (2, 2));
-        map.change_where(|key| *key == "a", |value| *value = 7);
-        assert_eq!((map.find("a"), map.find("c")), (Some(&7), Some(&4)));
         map.insert("b", 5);
         assert_eq!(map.take_where(|key| *key != "b"), [("c", 4)]);
         assert_eq!((map.remove(&"b"), map.remove(&"b")), (Some(5), None));

@@ -138,7 +138,7 @@ pub enum ListScope<'a> {
 impl ListScope<'_> {
     /// The `prefix` parameter.
     #[must_use]
-    pub fn prefix(&self) -> &str {
+    pub(crate) fn prefix(&self) -> &str {
         match self {
             Self::Directory(prefix) | Self::Below(prefix) => prefix.as_str(),
             Self::StartingWith(key) => key.as_str(),
@@ -251,14 +251,8 @@ impl Payload {
 
     /// The sum of the pieces' lengths, in bytes.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.len() as u64).sum()
-    }
-
-    /// True if there are no bytes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.pieces.iter().all(Bytes::is_empty)
     }
 }
 
@@ -300,7 +294,7 @@ impl NewObject {
     ///
     /// # Errors
     /// [`Error::Broken`](super::Error::Broken) if the system has no random bytes.
-    pub fn mark(&mut self) -> Result<()> {
+    pub(crate) fn mark(&mut self) -> Result<()> {
         let mut token = [0; 16];
         getrandom::fill(&mut token).map_err(|error| super::Error::Broken(format!("no random token: {error}")))?;
         self.metadata.insert(Self::TOKEN.to_owned(), hex::encode(token));
@@ -309,7 +303,7 @@ impl NewObject {
 
     /// The token, if one was set.
     #[must_use]
-    pub fn token(&self) -> Option<&str> {
+    pub(crate) fn token(&self) -> Option<&str> {
         self.metadata.get(Self::TOKEN).map(String::as_str)
     }
 }
@@ -390,9 +384,9 @@ pub struct OpenUpload {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadsToken {
     /// `key-marker`.
-    pub key: String,
+    pub(crate) key: String,
     /// `upload-id-marker`.
-    pub upload: String,
+    pub(crate) upload: String,
 }
 
 /// S3's answer after it stored an object.

@@ -55,7 +55,7 @@ type Grant = (oneshot::Sender<Reservation>, u64);
 /// Upload memory was not free before the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no upload memory was free within {0:?}")]
-pub struct BudgetExhausted(pub Duration);
+pub struct BudgetExhausted(pub(crate) Duration);
 
 impl Budget {
     /// A budget of `total_bytes`.
@@ -74,7 +74,7 @@ impl Budget {
     ///
     /// # Errors
     /// [`BudgetExhausted`] after the deadline, or at once if `bytes` exceeds the total.
-    pub async fn reserve(
+    pub(crate) async fn reserve(
         self: &Arc<Self>,
         owner: &str,
         bytes: u64,
@@ -93,14 +93,14 @@ impl Budget {
 
     /// Takes `bytes` if they are free and no request waits.
     #[must_use]
-    pub fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+    pub(crate) fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         self.state().take(bytes, self.total_bytes).then(|| self.reservation(bytes))
     }
 
     /// Takes optional `bytes` for a holder of `held_bytes`, if memory is plentiful. A quarter of the total stays free,
     /// and at least as much as this holder has then. So all optional holders get about the same share.
     #[must_use]
-    pub fn try_take_spare(self: &Arc<Self>, bytes: u64, held_bytes: u64) -> Option<Reservation> {
+    pub(crate) fn try_take_spare(self: &Arc<Self>, bytes: u64, held_bytes: u64) -> Option<Reservation> {
         let mut state = self.state();
         let spare = state.spares(bytes, held_bytes, self.total_bytes);
         (spare && state.take(bytes, self.total_bytes)).then(|| self.reservation(bytes))
@@ -108,14 +108,14 @@ impl Budget {
 
     /// True if [`try_take_spare`](Self::try_take_spare) would succeed.
     #[must_use]
-    pub fn has_spare(&self, bytes: u64, held_bytes: u64) -> bool {
+    pub(crate) fn has_spare(&self, bytes: u64, held_bytes: u64) -> bool {
         let state = self.state();
         state.turns.is_empty() && state.spares(bytes, held_bytes, self.total_bytes)
     }
 
     /// True if optional holders should return their memory: a request waits, or less than an eighth is free.
     #[must_use]
-    pub fn is_tight(&self) -> bool {
+    pub(crate) fn is_tight(&self) -> bool {
         let state = self.state();
         !state.turns.is_empty() || self.total_bytes.saturating_sub(state.used_bytes) < self.total_bytes / 8
     }
@@ -259,19 +259,19 @@ pub struct Reservation {
 impl Reservation {
     /// The number of bytes that it holds.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Splits `bytes` off; `None` if it holds fewer.
     #[must_use]
-    pub fn split(&mut self, bytes: u64) -> Option<Self> {
+    pub(crate) fn split(&mut self, bytes: u64) -> Option<Self> {
         self.bytes = self.bytes.checked_sub(bytes)?;
         Some(self.budget.reservation(bytes))
     }
 
     /// Takes in another reservation of the same budget. A reservation of another budget returns to its own instead.
-    pub fn merge(&mut self, mut other: Self) {
+    pub(crate) fn merge(&mut self, mut other: Self) {
         if Arc::ptr_eq(&self.budget, &other.budget) {
             self.bytes += mem::take(&mut other.bytes);
         }

@@ -10,22 +10,22 @@ const PAGE_ENTRIES: u16 = 1000;
 
 /// The directories in a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DirectoryPage {
+pub(crate) struct DirectoryPage {
     /// True if the directory exists: it has a marker, or any object below it.
-    pub exists: bool,
+    pub(crate) exists: bool,
     /// True if it has a marker.
-    pub has_marker: bool,
+    pub(crate) has_marker: bool,
     /// The names of its subdirectories that the page shows.
-    pub directories: Vec<String>,
+    pub(crate) directories: Vec<String>,
     /// True if the page shows all names.
-    pub is_complete: bool,
+    pub(crate) is_complete: bool,
 }
 
 /// Asks for the first page of the directory at `prefix`. 1 request.
 ///
 /// # Errors
 /// The listing's errors.
-pub async fn directory_page(bucket: &dyn Bucket, prefix: &Prefix) -> Result<DirectoryPage> {
+pub(crate) async fn directory_page(bucket: &dyn Bucket, prefix: &Prefix) -> Result<DirectoryPage> {
     let page = bucket.list(ListScope::Directory(prefix), None, PAGE_ENTRIES).await?;
     let name = |raw: &String| raw.strip_prefix(prefix.as_str())?.strip_suffix('/').map(str::to_owned);
     Ok(DirectoryPage {
@@ -45,7 +45,11 @@ pub async fn directory_page(bucket: &dyn Bucket, prefix: &Prefix) -> Result<Dire
 ///
 /// # Errors
 /// The listing's errors.
-pub async fn missing_directories(bucket: &dyn Bucket, root: &Prefix, directory: &Prefix) -> Result<Option<Vec<Key>>> {
+pub(crate) async fn missing_directories(
+    bucket: &dyn Bucket,
+    root: &Prefix,
+    directory: &Prefix,
+) -> Result<Option<Vec<Key>>> {
     let inner = directory.without_slash();
     let outer = |key: &Key| key.directory().without_slash();
     let names = iter::successors(inner, outer)

@@ -21,7 +21,7 @@ type Claim = oneshot::Sender<Result<Reader>>;
 
 /// A GET that was sent for a file before its OPEN. Dropping it abandons the GET.
 #[derive(Debug)]
-pub struct EarlyReader {
+pub(crate) struct EarlyReader {
     since: Instant,
     claims: oneshot::Sender<Claim>,
     task: OwnedTask<()>,
@@ -29,15 +29,21 @@ pub struct EarlyReader {
 
 impl EarlyReader {
     /// The largest object that is opened early, in bytes.
-    pub const MAX_BYTES: u64 = Reader::MAX_WHOLE_BYTES;
+    pub(crate) const MAX_BYTES: u64 = Reader::MAX_WHOLE_BYTES;
 
     /// The longest time for which it is kept.
-    pub const MAX_AGE: Duration = MAX_AGE;
+    pub(crate) const MAX_AGE: Duration = MAX_AGE;
 
     /// Sends the GET for an object of `size` bytes and this tag. The size is at most [`MAX_BYTES`](Self::MAX_BYTES) and
     /// not 0. Returns `None` if the budget has no spare bytes.
     #[must_use]
-    pub fn start(bucket: Arc<dyn Bucket>, key: Key, size: u64, etag: ETag, budget: &Arc<Budget>) -> Option<Self> {
+    pub(crate) fn start(
+        bucket: Arc<dyn Bucket>,
+        key: Key,
+        size: u64,
+        etag: ETag,
+        budget: &Arc<Budget>,
+    ) -> Option<Self> {
         let memory = budget.try_take_spare(size, 0)?;
         let budget = Arc::clone(budget);
         let (claims, claimed) = oneshot::channel();
@@ -52,13 +58,13 @@ impl EarlyReader {
 
     /// True while the answer still describes the present.
     #[must_use]
-    pub fn is_fresh(&self) -> bool {
+    pub(crate) fn is_fresh(&self) -> bool {
         self.since.elapsed() <= MAX_AGE
     }
 
     /// The open object. `None` if it could not be opened as it was listed, or was dropped because of its age or of
     /// tight memory.
-    pub async fn take(self) -> Option<Reader> {
+    pub(crate) async fn take(self) -> Option<Reader> {
         let Self { claims, task, .. } = self;
         let (claim, answer) = oneshot::channel();
         claims.send(claim).ok()?;

@@ -16,16 +16,16 @@ const NEIGHBOURS: u16 = 32;
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The file. If only a listing showed it, its metadata and version are unknown.
-    pub file: Option<Object>,
+    pub(crate) file: Option<Object>,
     /// True if there is a directory: a marker, or any object below. Not looked up if HEAD found the file, because STAT
     /// and OPEN reach the file if S3 holds both.
-    pub directory: bool,
+    pub(crate) directory: bool,
 }
 
 impl Found {
     /// True if the name is free.
     #[must_use]
-    pub fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         self.file.is_none() && !self.directory
     }
 }

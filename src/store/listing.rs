@@ -14,16 +14,16 @@ const PAGE_ENTRIES: u16 = 1000;
 
 /// One name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// One normal segment, without `/`.
     pub name: String,
     /// A file or a directory.
-    pub kind: EntryKind,
+    pub(crate) kind: EntryKind,
 }
 
 /// The facts about an entry that a listing shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EntryKind {
+pub(crate) enum EntryKind {
     /// An object.
     File {
         /// In bytes.
@@ -39,7 +39,7 @@ pub enum EntryKind {
 
 /// A running listing of one directory. Names come in the order of their UTF-8 bytes, and a directory's `/` counts.
 #[derive(Debug)]
-pub struct Listing {
+pub(crate) struct Listing {
     bucket: Arc<dyn Bucket>,
     prefix: Prefix,
     next: Next,
@@ -62,7 +62,7 @@ enum Next {
 impl Listing {
     /// A listing of the directory at `prefix`. Sends no request yet.
     #[must_use]
-    pub fn new(bucket: Arc<dyn Bucket>, prefix: Prefix) -> Self {
+    pub(crate) fn new(bucket: Arc<dyn Bucket>, prefix: Prefix) -> Self {
         Self { bucket, prefix, next: Next::Wanted(None), open_files: Vec::new() }
     }
 
@@ -71,7 +71,7 @@ impl Listing {
     ///
     /// # Errors
     /// The errors of the pages.
-    pub async fn exists(&mut self) -> Result<bool> {
+    pub(crate) async fn exists(&mut self) -> Result<bool> {
         while let Some(page) = self.fetch().await? {
             let exists = !page.objects.is_empty() || !page.directories.is_empty();
             if exists || page.next.is_none() {
@@ -86,7 +86,7 @@ impl Listing {
 
     /// True if the first page, after [`exists`](Self::exists), shows the directory's marker.
     #[must_use]
-    pub fn has_marker(&self) -> bool {
+    pub(crate) fn has_marker(&self) -> bool {
         let is_marker = |first: &Listed| first.raw_key == self.prefix.as_str();
         matches!(&self.next, Next::Here(page) if page.objects.first().is_some_and(is_marker))
     }
@@ -95,7 +95,7 @@ impl Listing {
     ///
     /// # Errors
     /// The listing's errors. The next call requests the same page again.
-    pub async fn next_page(&mut self) -> Result<Option<Vec<Entry>>> {
+    pub(crate) async fn next_page(&mut self) -> Result<Option<Vec<Entry>>> {
         while let Some(page) = self.fetch().await? {
             self.next = match page.next.clone() {
                 Some(token) => self.request(Some(token)),

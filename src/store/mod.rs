@@ -24,14 +24,14 @@ mod s3;
 mod task;
 mod upload;
 
-pub use bounded::BoundedMap;
+pub(crate) use bounded::BoundedMap;
 pub use bucket::{
     Body, Bucket, Condition, ETag, Headers, ListScope, Listed, NewObject, Object, OpenUpload, Page, PageToken, Part,
     PartsPage, Payload, Pin, Read, RemovalCondition, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
 };
 pub use budget::{Budget, BudgetExhausted, Reservation};
-pub use children::{DirectoryPage, directory_page, missing_directories};
-pub use early::EarlyReader;
+pub(crate) use children::{directory_page, missing_directories};
+pub(crate) use early::EarlyReader;
 pub use error::Error;
 pub use faulty::FaultyBucket;
 pub use find::{DirectoryState, Found, directory_exists, directory_state, file_exists, find, find_in_listing};
@@ -41,15 +41,15 @@ pub use journal::{
     LateNote, LateTimes, Lease, ListedDirectories, LockJournal, Locked, MemoryJournal, Owner, PartialFile,
     PartialJournal, PartialUpload, RenameJournal, RenamePhase, Standing, TreeRename, Version, Whole,
 };
-pub use listing::{Entry, EntryKind, Listing};
+pub(crate) use listing::{Entry, EntryKind, Listing};
 pub use make_directory::make_directory;
 pub use memory::MemoryBucket;
-pub use reader::Reader;
+pub(crate) use reader::Reader;
 pub use remove::remove;
 pub use rename::{
     Moved, ObjectsError, Renamed, RenamedTree, TimesWritten, Tree, check_target, rename, rename_tree, repair_rename,
 };
-pub use s3::{S3Bucket, S3Options};
+pub(crate) use s3::{S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
 pub(crate) use upload::in_time;
 pub use upload::{

@@ -33,22 +33,22 @@ pub struct UserSetup {
 
 /// The answer to a lookup of a tenant.
 #[derive(Clone, Debug)]
-pub struct KnownTenant {
+pub(crate) struct KnownTenant {
     /// Its name and limits.
-    pub tenant: Arc<Tenant>,
+    pub(crate) tenant: Arc<Tenant>,
     /// Its storage.
-    pub storage: Arc<Storage>,
+    pub(crate) storage: Arc<Storage>,
 }
 
 /// The answer to a lookup of a user.
 #[derive(Clone, Debug)]
-pub struct KnownUser {
+pub(crate) struct KnownUser {
     /// The user.
-    pub user: Arc<User>,
+    pub(crate) user: Arc<User>,
     /// The user's credentials, for `identity` alone.
-    pub credentials: Arc<Credentials>,
+    pub(crate) credentials: Arc<Credentials>,
     /// The user's tenant.
-    pub tenant: Arc<Tenant>,
+    pub(crate) tenant: Arc<Tenant>,
 }
 
 /// The live directory. Lookups take no lock.
@@ -78,25 +78,25 @@ impl Tenants {
 
     /// The number of swaps before this moment.
     #[must_use]
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.directory.load().generation
     }
 
     /// The tenant of this name.
     #[must_use]
-    pub fn tenant(&self, name: &TenantName) -> Option<KnownTenant> {
+    pub(crate) fn tenant(&self, name: &TenantName) -> Option<KnownTenant> {
         self.directory.load().tenants.get(name).cloned()
     }
 
     /// The user of this name, whatever the tenant.
     #[must_use]
-    pub fn user(&self, name: &UserName) -> Option<KnownUser> {
+    pub(crate) fn user(&self, name: &UserName) -> Option<KnownUser> {
         self.directory.load().users.get(name).cloned()
     }
 
     /// All tenants, in the order of their names.
     #[must_use]
-    pub fn tenants(&self) -> Vec<KnownTenant> {
+    pub(crate) fn tenants(&self) -> Vec<KnownTenant> {
         let mut tenants: Vec<_> = self.directory.load().tenants.values().cloned().collect();
         tenants.sort_by(|one, other| one.tenant.name.cmp(&other.tenant.name));
         tenants
@@ -104,7 +104,7 @@ impl Tenants {
 
     /// All users, in no order.
     #[must_use]
-    pub fn users(&self) -> Vec<KnownUser> {
+    pub(crate) fn users(&self) -> Vec<KnownUser> {
         self.directory.load().users.values().cloned().collect()
     }
 }

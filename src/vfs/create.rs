@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 /// The outcome of OPEN with CREAT.
 #[derive(Debug)]
-pub enum Created {
+pub(crate) enum Created {
     /// The file existed.
     Found(ReadHandle),
     /// The file doesn't exist. [`PendingWrite::make_empty`] creates it.
@@ -27,7 +27,12 @@ impl Vfs {
     /// Those of [`open_read`](Self::open_read) and [`open_write`](Self::open_write) except [`Error::NotFound`];
     /// [`Error::AlreadyExists`] if it is `exclusive`; [`Error::NotReadableYet`] for an interrupted upload that can be
     /// resumed.
-    pub async fn open_create(&self, path: &VirtualPath, exclusive: bool, attributes: NewAttributes) -> Result<Created> {
+    pub(crate) async fn open_create(
+        &self,
+        path: &VirtualPath,
+        exclusive: bool,
+        attributes: NewAttributes,
+    ) -> Result<Created> {
         let (mount, key) = match self.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::IsDirectory),
@@ -68,7 +73,7 @@ impl PendingWrite {
     /// # Errors
     /// Those of [`admit`](Self::admit) and of the handle's close; [`Error::AlreadyExists`] if the file was created
     /// meanwhile.
-    pub async fn make_empty(self, deadline: Duration) -> Result<(ReadHandle, Option<Published>)> {
+    pub(crate) async fn make_empty(self, deadline: Duration) -> Result<(ReadHandle, Option<Published>)> {
         let Writable { bucket, node, mount, key, .. } = &self.file;
         let (bucket, budget) = (Arc::clone(bucket), Arc::clone(&node.budget));
         let (mount, key, path) = (mount.clone(), key.clone(), self.path().current());

@@ -211,7 +211,7 @@ impl DirectoryHandle {
 
     /// The path under which the directory was opened.
     #[must_use]
-    pub fn path(&self) -> &VirtualPath {
+    pub(crate) fn path(&self) -> &VirtualPath {
         &self.path
     }
 

@@ -60,7 +60,7 @@ pub struct Metadata {
     /// In bytes; 0 for a directory.
     pub size: u64,
     /// `st_mode`: type and permission bits.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// Last access and last modification.
     pub times: Times,
 }
@@ -90,7 +90,7 @@ pub struct SetAttributes {
 impl SetAttributes {
     /// The attributes that can be kept: times and mode.
     #[must_use]
-    pub fn kept(&self) -> NewAttributes {
+    pub(crate) fn kept(&self) -> NewAttributes {
         NewAttributes { times: self.times, mode: self.mode }
     }
 }

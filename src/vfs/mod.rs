@@ -45,18 +45,18 @@ mod upload;
 mod write;
 
 pub use crate::store::{Budget, Journal, Published, Reservation};
-pub use create::Created;
+pub(crate) use create::Created;
 pub use directory::{DirectoryHandle, Entry};
 #[cfg(test)]
 pub(crate) use error::samples;
 pub use error::{Error, ErrorKind, Unsupported};
 pub use metadata::{Kind, Metadata, NewAttributes, SetAttributes, Times};
-pub use mounts::{MountNumber, Place};
+pub(crate) use mounts::{MountNumber, Place};
 pub use node::Node;
 pub use read::ReadHandle;
 pub use rename::Replace;
-pub use slash::{ends_in_dots, names_a_directory};
-pub use update::{OpenedUpdate, Update};
+pub(crate) use slash::{ends_in_dots, names_a_directory};
+pub(crate) use update::{OpenedUpdate, Update};
 pub use upload::{ClosedUpload, CopyRange, WriteHandle};
 use write::Writable;
 pub use write::{PendingWrite, WriteOptions};
@@ -70,7 +70,7 @@ use crate::{
 use cache::{Change, CredentialScope, SessionId};
 use late::Named;
 use notes::Notes;
-pub use notes::UploadPath;
+pub(crate) use notes::UploadPath;
 use std::sync::Arc;
 
 /// The result of an operation on the tree.
@@ -98,7 +98,7 @@ impl Vfs {
 
     /// Returns the directory in which the session starts.
     #[must_use]
-    pub fn landing(&self) -> &VirtualPath {
+    pub(crate) fn landing(&self) -> &VirtualPath {
         self.user.mounts.landing()
     }
 
@@ -107,29 +107,29 @@ impl Vfs {
     ///
     /// # Errors
     /// [`Error::InvalidPath`].
-    pub fn path(&self, raw: &[u8]) -> Result<VirtualPath> {
+    pub(crate) fn path(&self, raw: &[u8]) -> Result<VirtualPath> {
         Ok(self.landing().join(raw)?)
     }
 
     /// True if this session is uploading a file that will appear under `path`.
     #[must_use]
-    pub fn is_uploading(&self, path: &VirtualPath) -> bool {
+    pub(crate) fn is_uploading(&self, path: &VirtualPath) -> bool {
         self.notes.live.newest(path).is_some()
     }
 
     /// Records that this session failed to store a file of `bytes` bytes, for its later STATs.
-    pub async fn note_failed_upload(&self, path: &VirtualPath, bytes: u64) {
+    pub(crate) async fn note_failed_upload(&self, path: &VirtualPath, bytes: u64) {
         self.with_failed_uploads(path, |vfs, file| vfs.node.cache.failed.note(file.at(), vfs.session, bytes)).await;
     }
 
     /// Deletes the record of this session's failed upload, because it uploads the file again.
-    pub async fn forget_failed_upload(&self, path: &VirtualPath) {
+    pub(crate) async fn forget_failed_upload(&self, path: &VirtualPath) {
         self.with_failed_uploads(path, |vfs, file| vfs.node.cache.failed.begin(file.at(), vfs.session)).await;
     }
 
     /// True if this session could take a file of this size for one that it failed to store within the last minute.
     /// False once any session of the node has stored or removed the file.
-    pub async fn looks_like_failed_upload(&self, path: &VirtualPath, bytes: u64) -> bool {
+    pub(crate) async fn looks_like_failed_upload(&self, path: &VirtualPath, bytes: u64) -> bool {
         let looks = |vfs: &Self, file: Named<'_>| vfs.node.cache.failed.looks_like(file.at(), vfs.session, bytes);
         self.with_failed_uploads(path, looks).await.unwrap_or_default()
     }

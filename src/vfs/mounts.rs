@@ -12,11 +12,11 @@ use crate::{
 
 /// A mount of one user, by its index among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MountNumber(pub(crate) usize);
+pub(crate) struct MountNumber(pub(crate) usize);
 
 /// The place of a path in the storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place<'a> {
+pub(crate) enum Place<'a> {
     /// The root or a parent of mounts, outside every mount: a directory that only lists.
     Virtual,
     /// A mount's entry: the directory of its prefix. It always exists.
@@ -62,7 +62,7 @@ impl Vfs {
 
     /// Returns the mount of `path`, if any.
     #[must_use]
-    pub fn mount_number(&self, path: &VirtualPath) -> Option<MountNumber> {
+    pub(crate) fn mount_number(&self, path: &VirtualPath) -> Option<MountNumber> {
         self.user.mounts.position(path).map(MountNumber)
     }
 }

@@ -35,7 +35,7 @@ impl Node {
 
     /// [`new`](Self::new) with another clock than the system's.
     #[must_use]
-    pub fn with_clock(
+    pub(crate) fn with_clock(
         buckets: Arc<dyn BucketSource>,
         budget: Arc<Budget>,
         journal: Arc<dyn Journal>,
@@ -48,7 +48,7 @@ impl Node {
 
     /// Writes everything into the journal that is still waiting to be written. Call it after the last request to the
     /// node.
-    pub async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         AttributeWriter::flush_all(self).await;
         self.renamed_times.all_known().await;
     }

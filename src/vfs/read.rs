@@ -139,7 +139,7 @@ impl ReadHandle {
 
     /// The path under which the file was opened.
     #[must_use]
-    pub fn path(&self) -> &VirtualPath {
+    pub(crate) fn path(&self) -> &VirtualPath {
         &self.path
     }
 }

@@ -83,7 +83,7 @@ impl Vfs {
     /// # Errors
     /// If it fails, nothing is set. [`Error::Denied`], [`Error::NotOpenForWriting`] for a size, [`Error::Unsupported`]
     /// for another owner than the present one.
-    pub async fn set_attributes_of_open(&self, file: &ReadHandle, wanted: SetAttributes) -> Result<()> {
+    pub(crate) async fn set_attributes_of_open(&self, file: &ReadHandle, wanted: SetAttributes) -> Result<()> {
         let (mount, path, (key, pin)) = (file.mount(), file.path(), file.version());
         mount.demand(Permission::Write)?;
         wanted.check_owner()?;
@@ -111,7 +111,7 @@ impl SetAttributes {
     ///
     /// # Errors
     /// [`Error::Unsupported`].
-    pub fn check_owner(&self) -> Result<()> {
+    pub(crate) fn check_owner(&self) -> Result<()> {
         match self.owner {
             None | Some((0, 0)) => Ok(()),
             Some(_) => Err(Unsupported::Owner.into()),

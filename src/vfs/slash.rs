@@ -8,13 +8,13 @@ use tokio::time::Instant;
 
 /// True if a path, as the client wrote it, can only mean a directory.
 #[must_use]
-pub fn names_a_directory(raw: &[u8]) -> bool {
+pub(crate) fn names_a_directory(raw: &[u8]) -> bool {
     matches!(last_name(raw), b"" | b"." | b"..")
 }
 
 /// True if a path, as the client wrote it, ends in `.` or `..`. Such names can't be removed or renamed.
 #[must_use]
-pub fn ends_in_dots(raw: &[u8]) -> bool {
+pub(crate) fn ends_in_dots(raw: &[u8]) -> bool {
     let end = raw.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last.saturating_add(1));
     matches!(last_name(raw.get(..end).unwrap_or_default()), b"." | b"..")
 }
@@ -28,7 +28,7 @@ impl Vfs {
     ///
     /// # Errors
     /// [`Error::NotFound`], also for a file, or the storage's error.
-    pub async fn stat_directory(&self, path: &VirtualPath) -> Result<Metadata> {
+    pub(crate) async fn stat_directory(&self, path: &VirtualPath) -> Result<Metadata> {
         let place = self.find_directory(path).await?;
         Ok(self.directory_metadata(path, &place).await)
     }
@@ -38,7 +38,7 @@ impl Vfs {
     /// # Errors
     /// [`Error::NotFound`], also for a file, [`Error::IsDirectory`] for a size, and those of
     /// [`set_attributes`](Self::set_attributes).
-    pub async fn set_attributes_of_directory(&self, path: &VirtualPath, wanted: SetAttributes) -> Result<()> {
+    pub(crate) async fn set_attributes_of_directory(&self, path: &VirtualPath, wanted: SetAttributes) -> Result<()> {
         let Place::Object { mount, .. } = self.resolve(path)? else {
             return self.set_attributes(path, wanted).await;
         };
@@ -49,7 +49,7 @@ impl Vfs {
     }
 
     /// The error of an OPEN or REMOVE that treats a directory as a file.
-    pub async fn refuse_directory(&self, path: &VirtualPath) -> Error {
+    pub(crate) async fn refuse_directory(&self, path: &VirtualPath) -> Error {
         self.find_directory(path).await.map_or_else(|error| error, |_| Error::IsDirectory)
     }
 
@@ -58,7 +58,12 @@ impl Vfs {
     ///
     /// # Errors
     /// [`Error::NotFound`] for a file, and those of [`rename`](Self::rename).
-    pub async fn rename_directory(&self, source: &VirtualPath, target: &VirtualPath, replace: Replace) -> Result<()> {
+    pub(crate) async fn rename_directory(
+        &self,
+        source: &VirtualPath,
+        target: &VirtualPath,
+        replace: Replace,
+    ) -> Result<()> {
         if let Place::Object { mount, key } = self.resolve(source)? {
             mount.demand(Permission::Rename)?;
             let found = store::find_in_listing(&*self.bucket(mount).await?, &key).await?;

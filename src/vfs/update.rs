@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The outcome of OPEN for reading and writing.
 #[derive(Debug)]
-pub enum OpenedUpdate {
+pub(crate) enum OpenedUpdate {
     /// The file existed. It is read until its first change.
     Unchanged(ReadHandle, Update),
     /// A new file, one that starts over, or an interrupted upload that is resumed.
@@ -24,7 +24,7 @@ impl Vfs {
     ///
     /// # Errors
     /// Those of [`open_write`](Self::open_write).
-    pub async fn open_update(
+    pub(crate) async fn open_update(
         &self,
         path: &VirtualPath,
         options: WriteOptions,
@@ -43,7 +43,7 @@ impl Vfs {
 
 /// A change of a stored file that has not begun.
 #[derive(Debug)]
-pub struct Update {
+pub(crate) struct Update {
     file: Writable,
 }
 
@@ -52,7 +52,7 @@ impl Update {
     ///
     /// # Errors
     /// [`Error::Unsupported`](super::Error::Unsupported) if the session already uploads the file.
-    pub fn begin(&self) -> Result<PendingWrite> {
+    pub(crate) fn begin(&self) -> Result<PendingWrite> {
         let file = self.file.clone();
         let room = Room::known(&file.node, file.named(), &file.bucket, &file.mount);
         file.begin(room, CutOff::Nothing)
@@ -60,7 +60,7 @@ impl Update {
 
     /// The path that was opened.
     #[must_use]
-    pub fn path(&self) -> &VirtualPath {
+    pub(crate) fn path(&self) -> &VirtualPath {
         &self.file.path
     }
 }
@@ -70,7 +70,7 @@ impl PendingWrite {
     ///
     /// # Errors
     /// Those of `admit`.
-    pub async fn admit_update(mut self, deadline: Duration) -> Result<WriteHandle> {
+    pub(crate) async fn admit_update(mut self, deadline: Duration) -> Result<WriteHandle> {
         if let Some(patched) = &self.file.patched {
             let Writable { notes, mount, .. } = &self.file;
             let again = Patched::find(notes, self.file.named(), patched.file.clone(), mount).await;
@@ -87,7 +87,7 @@ impl PendingWrite {
 
     /// The size of the file so far, in bytes.
     #[must_use]
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.live.shown().size
     }
 }

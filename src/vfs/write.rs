@@ -287,7 +287,7 @@ impl PendingWrite {
 
     /// The path under which the file will appear.
     #[must_use]
-    pub fn path(&self) -> &UploadPath {
+    pub(crate) fn path(&self) -> &UploadPath {
         self.live.path()
     }
 }

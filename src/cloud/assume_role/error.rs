@@ -21,7 +21,7 @@ use std::time::SystemTime;
 /// The reason why a role could not be assumed. Messages are for the operator. They contain no secret and no external
 /// ID.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The role's trust policy, or its side, denied the request.
     #[error(
         "the trust policy of {role} refuses us: it must name the principal that STS names here, and what its condition \

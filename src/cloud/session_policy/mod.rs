@@ -90,7 +90,7 @@ impl SessionPolicy {
 
     /// The largest set of permissions with the same policy as `permissions`.
     #[must_use]
-    pub fn widest(permissions: Permissions) -> Permissions {
+    pub(crate) fn widest(permissions: Permissions) -> Permissions {
         actions::widest(permissions)
     }
 

@@ -13,11 +13,11 @@ pub struct NoAccountId(String);
 
 impl AccountId {
     /// The account of AWS's own examples.
-    pub const EXAMPLE: Self = Self(Cow::Borrowed("123456789012"));
+    pub(crate) const EXAMPLE: Self = Self(Cow::Borrowed("123456789012"));
 
     /// The digits.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

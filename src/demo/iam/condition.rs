@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 
 /// Facts about a request, by condition key. Keys are case-insensitive, values are case-sensitive.
 #[derive(Clone, Debug, Default)]
-pub struct RequestContext(BTreeMap<String, String>);
+pub(crate) struct RequestContext(BTreeMap<String, String>);
 
 impl RequestContext {
     /// Adds a key. Without a value the context stays as it is.
     #[must_use]
-    pub fn with(mut self, key: &str, value: Option<impl ToString>) -> Self {
+    pub(crate) fn with(mut self, key: &str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
             self.0.insert(key.to_ascii_lowercase(), value.to_string());
         }
@@ -30,7 +30,7 @@ impl RequestContext {
 
 /// One key of a statement's `ConditionEntry`.
 #[derive(Clone, Debug)]
-pub struct ConditionEntry {
+pub(crate) struct ConditionEntry {
     /// Lowercase.
     key: String,
     test: Test,
@@ -48,7 +48,7 @@ enum Test {
 
 impl ConditionEntry {
     /// Returns all conditions of a statement. They must all hold.
-    pub fn parse(block: Entries<Entries<OneOrMore<String>>>) -> Result<Vec<Self>, MalformedPolicy> {
+    pub(crate) fn parse(block: Entries<Entries<OneOrMore<String>>>) -> Result<Vec<Self>, MalformedPolicy> {
         let mut conditions = Vec::new();
         for (operator, keys) in block.filled()? {
             for (key, values) in keys.filled()? {
@@ -63,7 +63,7 @@ impl ConditionEntry {
     }
 
     /// True if the context satisfies the condition.
-    pub fn holds(&self, context: &RequestContext) -> bool {
+    pub(crate) fn holds(&self, context: &RequestContext) -> bool {
         let value = context.value(&self.key);
         match &self.test {
             Test::Matches(patterns) => value.is_some_and(|value| patterns.iter().any(|pattern| pattern.matches(value))),

@@ -4,19 +4,19 @@ use super::{Principal, RequestContext, policy::Evaluation};
 
 /// The request that a principal makes.
 #[derive(Clone, Copy, Debug)]
-pub struct AuthorizationRequest<'a> {
+pub(crate) struct AuthorizationRequest<'a> {
     /// IAM's name of the action, such as `s3:GetObject`.
-    pub action: &'a str,
+    pub(crate) action: &'a str,
     /// ARN of the resource.
-    pub resource: &'a str,
+    pub(crate) resource: &'a str,
     /// Values of the condition keys.
-    pub context: &'a RequestContext,
+    pub(crate) context: &'a RequestContext,
 }
 
 /// A denial that the principal itself may read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("User: {arn} is not authorized to perform: {action} on resource: {resource}{reason}")]
-pub struct AccessDenial {
+pub(crate) struct AccessDenial {
     arn: String,
     action: String,
     resource: String,
@@ -25,7 +25,7 @@ pub struct AccessDenial {
 
 impl AccessDenial {
     /// A denial without a reason, as AWS answers across accounts.
-    pub fn unexplained(principal: &Principal, request: &AuthorizationRequest<'_>) -> Self {
+    pub(crate) fn unexplained(principal: &Principal, request: &AuthorizationRequest<'_>) -> Self {
         Self {
             arn: principal.arn.clone(),
             action: request.action.to_owned(),
@@ -35,7 +35,7 @@ impl AccessDenial {
     }
 
     /// Returns a denial by a kind of policy (`session policy`), or `None` if that policy allows the request.
-    pub fn by(
+    pub(crate) fn by(
         kind: &str,
         verdict: Evaluation,
         principal: &Principal,

@@ -57,7 +57,7 @@ pub enum MalformedPolicy {
 /// A whole policy document.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
-pub struct PolicyDocument {
+pub(crate) struct PolicyDocument {
     version: String,
     statement: OneOrMore<StatementDocument>,
 }
@@ -65,22 +65,22 @@ pub struct PolicyDocument {
 /// A statement of a [`PolicyDocument`], before its values are parsed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
-pub struct StatementDocument {
+pub(crate) struct StatementDocument {
     #[serde(default, deserialize_with = "present")]
-    pub sid: Option<String>,
-    pub effect: Effect,
+    pub(crate) sid: Option<String>,
+    pub(crate) effect: Effect,
     #[serde(default, deserialize_with = "present")]
-    pub principal: Option<Principals>,
-    pub action: OneOrMore<String>,
+    pub(crate) principal: Option<Principals>,
+    pub(crate) action: OneOrMore<String>,
     #[serde(default, deserialize_with = "present")]
-    pub resource: Option<OneOrMore<String>>,
+    pub(crate) resource: Option<OneOrMore<String>>,
     #[serde(default, deserialize_with = "present")]
-    pub condition: Option<Entries<Entries<OneOrMore<String>>>>,
+    pub(crate) condition: Option<Entries<Entries<OneOrMore<String>>>>,
 }
 
 /// Effect of a statement on the requests that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Allows the request, unless another statement denies it.
     Allow,
     /// Denies the request, even if other statements allow it.
@@ -90,14 +90,14 @@ pub enum Effect {
 /// The principals that a trust policy names.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Principals {
+pub(crate) struct Principals {
     #[serde(rename = "AWS")]
-    pub aws: OneOrMore<String>,
+    pub(crate) aws: OneOrMore<String>,
 }
 
 impl PolicyDocument {
     /// Returns the statements of a policy text.
-    pub fn parse(text: &str) -> Result<Vec<StatementDocument>, MalformedPolicy> {
+    pub(crate) fn parse(text: &str) -> Result<Vec<StatementDocument>, MalformedPolicy> {
         let document: Self = serde_json::from_str(text).map_err(|error| MalformedPolicy::Syntax(error.to_string()))?;
         if document.version != "2012-10-17" {
             return Err(MalformedPolicy::Version(document.version));
@@ -123,11 +123,11 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 
 /// A value or a list of values.
 #[derive(Debug)]
-pub struct OneOrMore<T>(Vec<T>);
+pub(crate) struct OneOrMore<T>(Vec<T>);
 
 impl<T> OneOrMore<T> {
     /// Returns the values. Fails if there are none.
-    pub fn filled(self, name: &'static str) -> Result<Vec<T>, MalformedPolicy> {
+    pub(crate) fn filled(self, name: &'static str) -> Result<Vec<T>, MalformedPolicy> {
         if self.0.is_empty() { Err(MalformedPolicy::Empty(name)) } else { Ok(self.0) }
     }
 }
@@ -162,11 +162,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMoreVisitor<T> {
 
 /// A map without duplicate keys.
 #[derive(Debug)]
-pub struct Entries<T>(Vec<(String, T)>);
+pub(crate) struct Entries<T>(Vec<(String, T)>);
 
 impl<T> Entries<T> {
     /// Returns the entries. Fails if there are none.
-    pub fn filled(self) -> Result<Vec<(String, T)>, MalformedPolicy> {
+    pub(crate) fn filled(self) -> Result<Vec<(String, T)>, MalformedPolicy> {
         OneOrMore(self.0).filled("Condition")
     }
 }

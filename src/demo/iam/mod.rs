@@ -24,10 +24,10 @@ mod trust;
 mod vocabulary;
 
 pub use account::{AccountId, NoAccountId};
-pub use document::MalformedPolicy;
+pub(crate) use document::MalformedPolicy;
 pub use policy::Policy;
 pub use register::{IamRole, IamUser};
-pub use trust::TrustPolicy;
+pub(crate) use trust::TrustPolicy;
 
 pub(super) use condition::RequestContext;
 pub(super) use decision::{AccessDenial, AuthorizationRequest};

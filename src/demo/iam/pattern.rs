@@ -13,16 +13,16 @@ enum Piece {
 
 /// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(Vec<Piece>);
+pub(crate) struct Pattern(Vec<Piece>);
 
 impl Pattern {
     /// The pattern `*`.
-    pub fn everything() -> Self {
+    pub(crate) fn everything() -> Self {
         Self(vec![Piece::AnyNumber])
     }
 
     /// Parses a pattern with wildcards and escapes, as in `Resource` and `StringLike`.
-    pub fn parse(text: &str) -> Result<Self, MalformedPolicy> {
+    pub(crate) fn parse(text: &str) -> Result<Self, MalformedPolicy> {
         Self::read(text, |character| match character {
             '*' => Piece::AnyNumber,
             '?' => Piece::AnyOne,
@@ -31,7 +31,7 @@ impl Pattern {
     }
 
     /// Parses a pattern in which `*` and `?` stand for themselves, as in `StringEquals`. Escapes still work.
-    pub fn literal(text: &str) -> Result<Self, MalformedPolicy> {
+    pub(crate) fn literal(text: &str) -> Result<Self, MalformedPolicy> {
         Self::read(text, Piece::Exactly)
     }
 
@@ -47,7 +47,7 @@ impl Pattern {
     }
 
     /// True if the pattern matches the whole of `text`.
-    pub fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().collect();
         let (mut piece, mut at) = (0, 0);
         // Backtracking point (piece, character): behind the latest `*`, with one more character taken by the `*`.

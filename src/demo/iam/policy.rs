@@ -18,7 +18,7 @@ pub struct Policy {
 
 /// Combined decision of the statements that match a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Evaluation {
+pub(crate) enum Evaluation {
     /// At least one statement allows the request, and none denies it.
     Allowed,
     /// No statement matches the request.
@@ -60,7 +60,7 @@ impl FromStr for Policy {
 
 impl Evaluation {
     /// Combines the statements that match a request: a denial wins.
-    pub fn of<'a>(matching: impl Iterator<Item = &'a Statement>) -> Self {
+    pub(crate) fn of<'a>(matching: impl Iterator<Item = &'a Statement>) -> Self {
         matching.fold(Self::Unmentioned, |verdict, statement| match (verdict, statement.effect) {
             (Self::Denied, _) | (_, Effect::Deny) => Self::Denied,
             (_, Effect::Allow) => Self::Allowed,
@@ -70,7 +70,7 @@ impl Evaluation {
 
 /// A statement without its principals.
 #[derive(Clone, Debug)]
-pub struct Statement {
+pub(crate) struct Statement {
     effect: Effect,
     /// Lowercase.
     actions: Vec<Pattern>,
@@ -80,7 +80,7 @@ pub struct Statement {
 
 impl Statement {
     /// A statement about `resources`.
-    pub fn parse(
+    pub(crate) fn parse(
         effect: Effect,
         actions: OneOrMore<String>,
         resources: Vec<Pattern>,
@@ -92,7 +92,7 @@ impl Statement {
     }
 
     /// True if action, resource and conditions match the request.
-    pub fn matches(&self, request: &AuthorizationRequest<'_>) -> bool {
+    pub(crate) fn matches(&self, request: &AuthorizationRequest<'_>) -> bool {
         let action = request.action.to_ascii_lowercase();
         self.actions.iter().any(|pattern| pattern.matches(&action))
             && self.resources.iter().any(|pattern| pattern.matches(request.resource))

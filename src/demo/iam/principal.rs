@@ -8,32 +8,32 @@ use std::sync::Arc;
 
 /// A principal with its policies.
 #[derive(Clone, Debug)]
-pub struct Principal {
+pub(crate) struct Principal {
     /// `arn:aws:iam::ACCOUNT:user/NAME` or `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
-    pub arn: String,
+    pub(crate) arn: String,
     /// Account whose buckets it may reach.
-    pub account: AccountId,
+    pub(crate) account: AccountId,
     /// The user's id, or `ROLE_ID:SESSION_NAME`.
-    pub id: String,
+    pub(crate) id: String,
     /// Set for sessions only.
-    pub session: Option<Assumed>,
+    pub(crate) session: Option<Assumed>,
     policy: Arc<Policy>,
     session_policy: Option<Arc<Policy>>,
 }
 
 /// The role behind a session.
 #[derive(Clone, Debug)]
-pub struct Assumed {
+pub(crate) struct Assumed {
     /// The ARN of the role.
-    pub role: String,
+    pub(crate) role: String,
     /// The source identity, if a caller set one. Assuming another role can't change it.
-    pub source_identity: Option<String>,
+    pub(crate) source_identity: Option<String>,
 }
 
 impl Principal {
     /// Makes the principal of a user.
     #[must_use]
-    pub fn user(user: &IamUser) -> Self {
+    pub(crate) fn user(user: &IamUser) -> Self {
         Self {
             arn: user.arn(),
             account: user.account.clone(),
@@ -46,7 +46,7 @@ impl Principal {
 
     /// Makes the principal of a role's session. A session policy restricts it further.
     #[must_use]
-    pub fn session(role: &IamRole, name: &str, policy: Option<Policy>, source_identity: Option<String>) -> Self {
+    pub(crate) fn session(role: &IamRole, name: &str, policy: Option<Policy>, source_identity: Option<String>) -> Self {
         Self {
             arn: format!("arn:aws:sts::{}:assumed-role/{}/{name}", role.account, role.name),
             account: role.account.clone(),
@@ -62,7 +62,7 @@ impl Principal {
     ///
     /// # Errors
     /// The denial of the first policy that doesn't allow the request.
-    pub fn decide(&self, request: &AuthorizationRequest<'_>) -> Result<(), AccessDenial> {
+    pub(crate) fn decide(&self, request: &AuthorizationRequest<'_>) -> Result<(), AccessDenial> {
         let own = AccessDenial::by("identity-based policy", self.policy.judge(request), self, request);
         let session = self.session_policy.as_ref().map(|policy| policy.judge(request));
         let session = session.and_then(|verdict| AccessDenial::by("session policy", verdict, self, request));

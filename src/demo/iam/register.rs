@@ -22,13 +22,13 @@ pub struct IamUser {
 impl IamUser {
     /// `arn:aws:iam::ACCOUNT:user/NAME`.
     #[must_use]
-    pub fn arn(&self) -> String {
+    pub(crate) fn arn(&self) -> String {
         format!("arn:aws:iam::{}:user/{}", self.account, self.name)
     }
 
     /// An id in IAM's format.
     #[must_use]
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         unique_id("AIDA", &self.arn())
     }
 }
@@ -60,13 +60,13 @@ impl IamRole {
 
     /// `arn:aws:iam::ACCOUNT:role/NAME`.
     #[must_use]
-    pub fn arn(&self) -> String {
+    pub(crate) fn arn(&self) -> String {
         format!("arn:aws:iam::{}:role/{}", self.account, self.name)
     }
 
     /// An id in IAM's format.
     #[must_use]
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         unique_id("AROA", &self.arn())
     }
 }
@@ -88,7 +88,7 @@ pub(in crate::demo) struct Register {
 impl Register {
     /// Builds the register from users, roles, and buckets with their owners.
     #[must_use]
-    pub fn new(users: Vec<IamUser>, roles: Vec<IamRole>, buckets: Vec<(String, AccountId)>) -> Self {
+    pub(crate) fn new(users: Vec<IamUser>, roles: Vec<IamRole>, buckets: Vec<(String, AccountId)>) -> Self {
         let by_key = |user: IamUser| (user.access_key_id.clone(), (user.clone(), Principal::user(&user)));
         Self {
             users: users.into_iter().map(by_key).collect(),
@@ -99,19 +99,19 @@ impl Register {
 
     /// Returns the user of an access key, with its principal.
     #[must_use]
-    pub fn user(&self, access_key_id: &str) -> Option<&(IamUser, Principal)> {
+    pub(crate) fn user(&self, access_key_id: &str) -> Option<&(IamUser, Principal)> {
         self.users.get(access_key_id)
     }
 
     /// The role of an ARN.
     #[must_use]
-    pub fn role(&self, arn: &str) -> Option<&IamRole> {
+    pub(crate) fn role(&self, arn: &str) -> Option<&IamRole> {
         self.roles.get(arn)
     }
 
     /// The account that a bucket belongs to.
     #[must_use]
-    pub fn owner(&self, bucket: &str) -> Option<&AccountId> {
+    pub(crate) fn owner(&self, bucket: &str) -> Option<&AccountId> {
         self.owners.get(bucket)
     }
 }

@@ -52,12 +52,12 @@ const CONDITION_KEYS: &[&str] = &[
 ];
 
 /// Returns all known actions.
-pub fn actions() -> impl Iterator<Item = &'static str> {
+pub(crate) fn actions() -> impl Iterator<Item = &'static str> {
     ACTIONS.iter().copied()
 }
 
 /// True if a condition may test `key`. Case doesn't matter.
-pub fn is_condition_key(key: &str) -> bool {
+pub(crate) fn is_condition_key(key: &str) -> bool {
     CONDITION_KEYS.iter().any(|known| match known.strip_suffix('/') {
         Some(family) => {
             key.split_once('/').is_some_and(|(head, tag)| head.eq_ignore_ascii_case(family) && !tag.is_empty())

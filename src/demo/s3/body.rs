@@ -12,28 +12,28 @@ use hyper::HeaderMap;
 use s3s::{TrailingHeaders, dto::StreamingBlob};
 
 /// S3's limit on one PutObject or UploadPart, in bytes.
-pub const MAX_BODY_BYTES: u64 = 5 << 30;
+pub(crate) const MAX_BODY_BYTES: u64 = 5 << 30;
 
 /// A body, with the facts that the client claims about it.
-pub struct Incoming {
-    pub body: Option<StreamingBlob>,
+pub(crate) struct Incoming {
+    pub(crate) body: Option<StreamingBlob>,
     /// In bytes, if the client sent it.
-    pub length: Option<i64>,
-    pub claims: ClaimedChecksums,
-    pub trailer: Option<TrailingHeaders>,
+    pub(crate) length: Option<i64>,
+    pub(crate) claims: ClaimedChecksums,
+    pub(crate) trailer: Option<TrailingHeaders>,
 }
 
 /// A stored body that is complete and matches its claims.
-pub struct StoredBody {
-    pub data: Data,
+pub(crate) struct StoredBody {
+    pub(crate) data: Data,
     /// In bytes.
-    pub size: u64,
-    pub crc64: u64,
+    pub(crate) size: u64,
+    pub(crate) crc64: u64,
 }
 
 /// Stores a body. On failure it still reads the body to its end: a client that is still sending would not see the
 /// answer.
-pub async fn store(store: &Store, mut incoming: Incoming, headers: &HeaderMap) -> Result<StoredBody> {
+pub(crate) async fn store(store: &Store, mut incoming: Incoming, headers: &HeaderMap) -> Result<StoredBody> {
     let mut body = incoming.body.take();
     let taken = fill(store, body.as_mut(), incoming, headers).await;
     if taken.is_err() {
@@ -43,7 +43,7 @@ pub async fn store(store: &Store, mut incoming: Incoming, headers: &HeaderMap) -
 }
 
 /// Reads a body to its end and discards it.
-pub async fn drain(body: Option<StreamingBlob>) {
+pub(crate) async fn drain(body: Option<StreamingBlob>) {
     let Some(mut body) = body else { return };
     while let Some(Ok(_)) = body.next().await {}
 }

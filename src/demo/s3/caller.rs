@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Reason why a request with a valid signature is refused.
 #[derive(Clone, Debug)]
-pub enum RefusalReason {
+pub(crate) enum RefusalReason {
     /// A test asked for this failure.
     Wanted(Failure),
     /// The request was signed for another service.
@@ -24,7 +24,7 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// A denial without a reason, as AWS answers across accounts.
-    pub fn plain() -> Self {
+    pub(crate) fn plain() -> Self {
         Self::Denied("Access Denied".to_owned())
     }
 }
@@ -48,33 +48,33 @@ impl From<RefusalReason> for S3Error {
 
 /// The principal that signed a request.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     principal: Principal,
     register: Arc<Register>,
 }
 
 impl Caller {
-    pub fn new(principal: Principal, register: Arc<Register>) -> Self {
+    pub(crate) fn new(principal: Principal, register: Arc<Register>) -> Self {
         Self { principal, register }
     }
 
     /// ARN of the principal.
-    pub fn arn(&self) -> &str {
+    pub(crate) fn arn(&self) -> &str {
         &self.principal.arn
     }
 
     /// Account whose buckets the caller may reach.
-    pub fn account(&self) -> &AccountId {
+    pub(crate) fn account(&self) -> &AccountId {
         &self.principal.account
     }
 
     /// True if the bucket belongs to the caller's account.
-    pub fn owns(&self, bucket: &str) -> bool {
+    pub(crate) fn owns(&self, bucket: &str) -> bool {
         self.register.owner(bucket) == Some(self.account())
     }
 
     /// Checks that a bucket belongs to the account that the client expects. A bucket that doesn't exist passes.
-    pub fn expects(&self, bucket: &str, owner: Option<&str>) -> Result<(), RefusalReason> {
+    pub(crate) fn expects(&self, bucket: &str, owner: Option<&str>) -> Result<(), RefusalReason> {
         match (self.register.owner(bucket), owner) {
             (Some(owner), Some(expected)) if owner.as_str() != expected => Err(RefusalReason::plain()),
             _ => Ok(()),
@@ -82,18 +82,18 @@ impl Caller {
     }
 
     /// Checks that the caller may perform `action` on its account as a whole.
-    pub fn may_in_account(&self, action: &str) -> Result<(), RefusalReason> {
+    pub(crate) fn may_in_account(&self, action: &str) -> Result<(), RefusalReason> {
         self.decide(action, "arn:aws:s3:::*", &RequestContext::default())
     }
 
     /// Checks that the caller may perform `action` on a bucket. A bucket that doesn't exist passes: the operation then
     /// answers NoSuchBucket.
-    pub fn may(&self, action: &str, bucket: &str, context: &RequestContext) -> Result<(), RefusalReason> {
+    pub(crate) fn may(&self, action: &str, bucket: &str, context: &RequestContext) -> Result<(), RefusalReason> {
         self.reach(action, bucket, &format!("arn:aws:s3:::{bucket}"), context)
     }
 
     /// Checks that the caller may perform `action` on an object.
-    pub fn may_with(&self, action: &str, bucket: &str, key: &str) -> Result<(), RefusalReason> {
+    pub(crate) fn may_with(&self, action: &str, bucket: &str, key: &str) -> Result<(), RefusalReason> {
         self.reach(action, bucket, &format!("arn:aws:s3:::{bucket}/{key}"), &RequestContext::default())
     }
 
@@ -114,7 +114,7 @@ impl Caller {
 
 /// Turns NoSuchKey into AccessDenied unless the caller may list the whole bucket. HEAD, GET, a conditional DELETE and a
 /// copy's source have no prefix, so permission to list one prefix doesn't suffice.
-pub fn told(extensions: &Extensions, bucket: &str, error: Error) -> Error {
+pub(crate) fn told(extensions: &Extensions, bucket: &str, error: Error) -> Error {
     let may_list = |caller: &Caller| caller.may("s3:ListBucket", bucket, &RequestContext::default()).is_ok();
     match error {
         Error::NoSuchKey if !extensions.get::<Caller>().is_some_and(may_list) => Error::AccessDenied,

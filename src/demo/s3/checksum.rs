@@ -13,13 +13,13 @@ use s3s::{
 
 /// Checksums that the client claims for a body, in base64.
 #[derive(Clone, Debug, Default)]
-pub struct ClaimedChecksums {
-    pub crc64nvme: Option<String>,
-    pub crc32: Option<String>,
-    pub crc32c: Option<String>,
-    pub sha1: Option<String>,
-    pub sha256: Option<String>,
-    pub md5: Option<String>,
+pub(crate) struct ClaimedChecksums {
+    pub(crate) crc64nvme: Option<String>,
+    pub(crate) crc32: Option<String>,
+    pub(crate) crc32c: Option<String>,
+    pub(crate) sha1: Option<String>,
+    pub(crate) sha256: Option<String>,
+    pub(crate) md5: Option<String>,
 }
 
 /// Takes the [`ClaimedChecksums`] out of a `PutObjectInput` or `UploadPartInput`.
@@ -38,7 +38,7 @@ macro_rules! claims {
 pub(super) use claims;
 
 /// Hashes a body as it arrives, then checks the claims.
-pub struct ChecksumVerifier {
+pub(crate) struct ChecksumVerifier {
     claims: ClaimedChecksums,
     crc64: Digest,
     others: ChecksumHasher,
@@ -47,7 +47,7 @@ pub struct ChecksumVerifier {
 
 impl ChecksumVerifier {
     /// Hashes for the checksums in `claims`, and for those that `headers` announce for the trailer.
-    pub fn new(claims: ClaimedChecksums, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(claims: ClaimedChecksums, headers: &HeaderMap) -> Self {
         let announced = headers.get("x-amz-trailer").and_then(|names| names.to_str().ok()).unwrap_or_default();
         let asked = |claim: &Option<String>, name: &str| {
             claim.is_some() || announced.split(',').any(|other| other.trim().eq_ignore_ascii_case(name))
@@ -63,7 +63,7 @@ impl ChecksumVerifier {
         Self { claims, crc64: Digest::new(CrcAlgorithm::Crc64Nvme), others, md5 }
     }
 
-    pub fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.crc64.update(bytes);
         self.others.update(bytes);
         if let Some(md5) = &mut self.md5 {
@@ -72,7 +72,7 @@ impl ChecksumVerifier {
     }
 
     /// Returns the CRC64NVME if every claim is right, including those of the trailer.
-    pub fn finish(mut self, trailer: Option<&HeaderMap>) -> Result<u64> {
+    pub(crate) fn finish(mut self, trailer: Option<&HeaderMap>) -> Result<u64> {
         let claims = &mut self.claims;
         for (name, value) in trailer.into_iter().flatten() {
             let claim = match name.as_str() {
@@ -99,7 +99,7 @@ impl ChecksumVerifier {
 }
 
 /// Compares a claimed checksum with the computed one. The error says which header is wrong and how.
-pub fn judge(name: &'static str, claim: Option<&str>, truth: Option<&str>) -> Result<()> {
+pub(crate) fn judge(name: &'static str, claim: Option<&str>, truth: Option<&str>) -> Result<()> {
     let Some(claim) = claim else { return Ok(()) };
     let Some(truth) = truth else {
         return Err(Error::InvalidRequest(format!("{name} was not announced in x-amz-trailer.")));
@@ -115,7 +115,7 @@ pub fn judge(name: &'static str, claim: Option<&str>, truth: Option<&str>) -> Re
 }
 
 /// A CRC64NVME in S3's encoding.
-pub fn encode(crc64: u64) -> String {
+pub(crate) fn encode(crc64: u64) -> String {
     BASE64_STANDARD.encode(crc64.to_be_bytes())
 }
 

@@ -11,29 +11,29 @@ use s3s::dto::StreamingBlob;
 use std::{collections::VecDeque, fs::File, io, ops::Range, sync::Arc};
 
 /// Size of the blocks in which bodies are stored and files are read.
-pub const BLOCK_BYTES: usize = 1 << 20;
+pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 
 /// The bytes of one request: a small object as a whole, or a part of a large one.
 #[derive(Clone, Debug)]
-pub enum Extent {
+pub(crate) enum Extent {
     Memory(Arc<Blocks>),
     File(Arc<DataFile>),
 }
 
 /// The bytes of an object. Cloning shares them.
 #[derive(Clone, Debug, Default)]
-pub struct Data {
-    pub extents: Vec<Extent>,
+pub(crate) struct Data {
+    pub(crate) extents: Vec<Extent>,
 }
 
 /// Stores the bytes of one request.
-pub enum DataWriter {
+pub(crate) enum DataWriter {
     Memory(Blocks),
     File(FileWriter),
 }
 
 impl DataWriter {
-    pub async fn push(self, block: Bytes) -> Result<Self> {
+    pub(crate) async fn push(self, block: Bytes) -> Result<Self> {
         match self {
             Self::Memory(mut blocks) => {
                 blocks.push(block)?;
@@ -44,7 +44,7 @@ impl DataWriter {
     }
 
     /// Returns the extent. It survives a crash of the machine once a record names it.
-    pub async fn finish(self) -> Result<Extent> {
+    pub(crate) async fn finish(self) -> Result<Extent> {
         match self {
             Self::Memory(blocks) => Ok(Extent::Memory(Arc::new(blocks))),
             Self::File(writer) => Ok(Extent::File(Arc::new(writer.finish().await?))),
@@ -54,7 +54,7 @@ impl DataWriter {
 
 impl Data {
     /// Returns the bytes of `range`, which must lie within the data.
-    pub fn read(&self, range: Range<u64>) -> StreamingBlob {
+    pub(crate) fn read(&self, range: Range<u64>) -> StreamingBlob {
         let reading = Reading { left: self.slices(range), open: None, _data: self.clone() };
         StreamingBlob::wrap(stream::try_unfold(reading, Reading::step))
     }

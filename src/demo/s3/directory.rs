@@ -28,21 +28,21 @@ const RECORD: &str = "toml";
 
 /// The directory of one S3.
 #[derive(Debug)]
-pub struct StorageDirectory {
+pub(crate) struct StorageDirectory {
     root: PathBuf,
     /// Locked as long as the process uses the directory.
     _lock: File,
 }
 
 /// Objects that a directory held when it was opened: by bucket, then by key.
-pub type LoadedObjects = BTreeMap<String, BTreeMap<String, S3Object>>;
+pub(crate) type LoadedObjects = BTreeMap<String, BTreeMap<String, S3Object>>;
 
 impl StorageDirectory {
     /// Opens or creates the directory, with a subdirectory for each of `buckets`, and loads its objects.
     ///
     /// # Errors
     /// The directory holds other files, is in use by another process, or is damaged. Other files stay untouched.
-    pub fn open(root: &Path, buckets: &[String]) -> io::Result<(Self, LoadedObjects)> {
+    pub(crate) fn open(root: &Path, buckets: &[String]) -> io::Result<(Self, LoadedObjects)> {
         fs::create_dir_all(root)?;
         let lock_path = root.join(LOCK);
         if !lock_path.exists() && fs::read_dir(root)?.next().is_some() {
@@ -60,12 +60,12 @@ impl StorageDirectory {
     }
 
     /// Creates a file for the bytes of one request.
-    pub async fn create(&self) -> Result<FileWriter> {
+    pub(crate) async fn create(&self) -> Result<FileWriter> {
         FileWriter::create(&self.data()).await
     }
 
     /// Stores `object` under `key`, durably. Blocks.
-    pub fn commit(&self, bucket: &str, key: &str, object: &S3Object) -> io::Result<()> {
+    pub(crate) fn commit(&self, bucket: &str, key: &str, object: &S3Object) -> io::Result<()> {
         let record = ObjectRecord::new(key, object).to_text()?;
         sync(&self.data())?;
         let path = self.record(bucket, key);
@@ -81,7 +81,7 @@ impl StorageDirectory {
     }
 
     /// Removes the record of `key`, durably. Blocks.
-    pub fn forget(&self, bucket: &str, key: &str) -> io::Result<()> {
+    pub(crate) fn forget(&self, bucket: &str, key: &str) -> io::Result<()> {
         fs::remove_file(self.record(bucket, key))?;
         sync(&self.bucket(bucket))
     }
@@ -138,7 +138,7 @@ impl StorageDirectory {
 }
 
 /// Sets whether a record names the files of `data`. Files without a record are removed with their last reader.
-pub fn set_named(data: &Data, named: bool) {
+pub(crate) fn set_named(data: &Data, named: bool) {
     for extent in &data.extents {
         if let Extent::File(file) = extent {
             file.set_named(named);
@@ -147,7 +147,7 @@ pub fn set_named(data: &Data, named: bool) {
 }
 
 /// Copies the bytes into files of their own, so that each file belongs to one record. Blocks.
-pub fn duplicate(data: &Data) -> io::Result<Data> {
+pub(crate) fn duplicate(data: &Data) -> io::Result<Data> {
     let twin = |extent: &Extent| match extent {
         Extent::Memory(_) => Ok(extent.clone()),
         Extent::File(file) => Ok(Extent::File(Arc::new(DataFile::duplicate(file)?))),

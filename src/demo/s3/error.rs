@@ -4,11 +4,11 @@ use s3s::{S3Error, S3ErrorCode, s3_error};
 use std::io;
 
 /// Result of the layers below the protocol.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Reason why a request fails, in S3's words.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     #[error("The specified bucket does not exist")]
     NoSuchBucket,
     #[error("Your previous request to create the named bucket succeeded and you already own it.")]

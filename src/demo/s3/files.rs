@@ -12,31 +12,31 @@ use tokio::task::spawn_blocking;
 
 /// A file of bytes. Dropping its last user removes it, unless a record names it.
 #[derive(Debug)]
-pub struct DataFile {
+pub(crate) struct DataFile {
     path: PathBuf,
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     named: AtomicBool,
 }
 
 impl DataFile {
     /// A file that the start found in a record.
-    pub fn found(path: PathBuf, bytes: u64) -> Self {
+    pub(crate) fn found(path: PathBuf, bytes: u64) -> Self {
         Self { path, bytes, named: AtomicBool::new(true) }
     }
 
     /// File name, for a record.
-    pub fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         self.path.file_name()?.to_str()
     }
 
     /// Sets whether a record names the file, which keeps it on disk.
-    pub fn set_named(&self, named: bool) {
+    pub(crate) fn set_named(&self, named: bool) {
         self.named.store(named, Ordering::Relaxed);
     }
 
     /// Reads up to `bytes` from `offset`, which must exist. `open` is the file from an earlier read that ended at
     /// `offset`. The result returns it for the next read.
-    pub fn read(&self, open: Option<File>, offset: u64, bytes: u64) -> io::Result<(Bytes, File)> {
+    pub(crate) fn read(&self, open: Option<File>, offset: u64, bytes: u64) -> io::Result<(Bytes, File)> {
         let mut file = if let Some(file) = open {
             file
         } else {
@@ -53,7 +53,7 @@ impl DataFile {
     }
 
     /// Makes another file with the same bytes. The two share disk space if the file system supports it.
-    pub fn duplicate(&self) -> io::Result<Self> {
+    pub(crate) fn duplicate(&self) -> io::Result<Self> {
         let path = self.path.with_file_name(unique());
         if fs::hard_link(&self.path, &path).is_err() {
             fs::copy(&self.path, &path)?;
@@ -74,14 +74,14 @@ impl Drop for DataFile {
 }
 
 /// A [`DataFile`] that is being written. Dropping it before `finish` removes the file.
-pub struct FileWriter {
+pub(crate) struct FileWriter {
     target: DataFile,
     file: File,
 }
 
 impl FileWriter {
     /// Creates a file in the directory `data`.
-    pub async fn create(data: &Path) -> Result<Self> {
+    pub(crate) async fn create(data: &Path) -> Result<Self> {
         let path = data.join(unique());
         let create = move || -> io::Result<Self> {
             let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
@@ -91,7 +91,7 @@ impl FileWriter {
     }
 
     /// Appends `block`.
-    pub async fn push(mut self, block: Bytes) -> Result<Self> {
+    pub(crate) async fn push(mut self, block: Bytes) -> Result<Self> {
         let push = move || -> io::Result<Self> {
             self.file.write_all(&block)?;
             self.target.bytes += block.len() as u64;
@@ -101,7 +101,7 @@ impl FileWriter {
     }
 
     /// Syncs the file to disk and returns it.
-    pub async fn finish(self) -> Result<DataFile> {
+    pub(crate) async fn finish(self) -> Result<DataFile> {
         let finish = move || -> io::Result<DataFile> {
             self.file.sync_all()?;
             Ok(self.target)

@@ -32,17 +32,17 @@ use std::sync::Arc;
 
 /// Authenticates and authorizes requests, and counts them.
 #[derive(Clone, Debug)]
-pub struct Gate {
+pub(crate) struct Gate {
     sts: Arc<Sts>,
     requests: Arc<Requests>,
 }
 
 /// Keys of a DeleteObjects that the caller may not delete.
 #[derive(Clone, Debug, Default)]
-pub struct Forbidden(pub Vec<String>);
+pub(crate) struct Forbidden(pub(crate) Vec<String>);
 
 impl Gate {
-    pub fn new(sts: Arc<Sts>, requests: Arc<Requests>) -> Self {
+    pub(crate) fn new(sts: Arc<Sts>, requests: Arc<Requests>) -> Self {
         Self { sts, requests }
     }
 

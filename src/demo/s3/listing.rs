@@ -4,27 +4,31 @@ use std::{collections::BTreeMap, ops::Bound};
 
 /// The names that a listing covers.
 #[derive(Clone, Copy, Debug)]
-pub struct ListingScope<'a> {
-    pub prefix: &'a str,
+pub(crate) struct ListingScope<'a> {
+    pub(crate) prefix: &'a str,
     /// Names that contain it after the prefix are rolled up into common prefixes.
-    pub delimiter: Option<&'a str>,
+    pub(crate) delimiter: Option<&'a str>,
     /// Lists only names after this one. If it is a common prefix, lists only names after everything that it rolls up.
-    pub after: Option<&'a str>,
+    pub(crate) after: Option<&'a str>,
     /// Limit on objects and common prefixes together.
-    pub max: usize,
+    pub(crate) max: usize,
 }
 
 /// One page of a listing, in order.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ListingPage<T> {
-    pub objects: Vec<(String, T)>,
-    pub prefixes: Vec<String>,
+pub(crate) struct ListingPage<T> {
+    pub(crate) objects: Vec<(String, T)>,
+    pub(crate) prefixes: Vec<String>,
     /// The last name or common prefix of the page, if more follow.
-    pub next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 /// Lists `names`. `pick` extracts the value that the page shows for an object.
-pub fn page<V, T>(names: &BTreeMap<String, V>, scope: ListingScope<'_>, pick: impl Fn(&V) -> T) -> ListingPage<T> {
+pub(crate) fn page<V, T>(
+    names: &BTreeMap<String, V>,
+    scope: ListingScope<'_>,
+    pick: impl Fn(&V) -> T,
+) -> ListingPage<T> {
     let mut page = ListingPage { objects: Vec::new(), prefixes: Vec::new(), next: None };
     if scope.max == 0 {
         return page;

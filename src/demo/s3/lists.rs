@@ -17,23 +17,23 @@ use s3s::dto::{
 use std::sync::Arc;
 
 /// Limit on the entries of a page.
-pub const MAX_KEYS: i32 = 1000;
+pub(crate) const MAX_KEYS: i32 = 1000;
 
 /// Characters that `encoding-type=url` escapes.
 const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'*');
 
 /// Writes names in the encoding that the client asked for.
 #[derive(Clone, Copy)]
-pub struct Encoding {
+pub(crate) struct Encoding {
     url: bool,
 }
 
 impl Encoding {
-    pub fn of(asked: Option<&EncodingType>) -> Self {
+    pub(crate) fn of(asked: Option<&EncodingType>) -> Self {
         Self { url: asked.is_some_and(|encoding| encoding.as_str() == EncodingType::URL) }
     }
 
-    pub fn write(self, name: &str) -> String {
+    pub(crate) fn write(self, name: &str) -> String {
         if self.url { utf8_percent_encode(name, URL).to_string() } else { name.to_owned() }
     }
 
@@ -56,7 +56,7 @@ impl Encoding {
 
 impl Service {
     /// Lists the buckets of the caller's account.
-    pub fn buckets(&self, caller: &Caller) -> ListBucketsOutput {
+    pub(crate) fn buckets(&self, caller: &Caller) -> ListBucketsOutput {
         let bucket = |name: &str| Bucket {
             name: Some(name.to_owned()),
             creation_date: Some(Timestamp::default()),
@@ -69,7 +69,7 @@ impl Service {
         }
     }
 
-    pub fn list_v2(&self, input: ListObjectsV2Input) -> Result<ListObjectsV2Output> {
+    pub(crate) fn list_v2(&self, input: ListObjectsV2Input) -> Result<ListObjectsV2Output> {
         let encoding = Encoding::of(input.encoding_type.as_ref());
         let (max, max_keys) = limit(input.max_keys)?;
         let token = input.continuation_token.as_deref().map(read_token).transpose()?;
@@ -97,7 +97,7 @@ impl Service {
         })
     }
 
-    pub fn list_v1(&self, input: ListObjectsInput) -> Result<ListObjectsOutput> {
+    pub(crate) fn list_v1(&self, input: ListObjectsInput) -> Result<ListObjectsOutput> {
         let encoding = Encoding::of(input.encoding_type.as_ref());
         let (max, max_keys) = limit(input.max_keys)?;
         let scope = ListingScope {
@@ -129,7 +129,7 @@ fn page(index: &Index, scope: ListingScope<'_>) -> listing::ListingPage<Arc<S3Ob
 }
 
 /// Returns the number of entries to list, and the number to report to the client.
-pub fn limit(asked: Option<i32>) -> Result<(usize, i32)> {
+pub(crate) fn limit(asked: Option<i32>) -> Result<(usize, i32)> {
     let asked = asked.unwrap_or(MAX_KEYS).min(MAX_KEYS);
     let max = usize::try_from(asked).map_err(|_| Error::InvalidArgument("The number of entries is negative"))?;
     Ok((max, asked))

@@ -12,18 +12,18 @@ use std::{
 
 /// Limit on memory, and the amount in use.
 #[derive(Debug)]
-pub struct Quota {
+pub(crate) struct Quota {
     limit: u64,
     used: AtomicU64,
 }
 
 impl Quota {
-    pub fn new(limit: u64) -> Arc<Self> {
+    pub(crate) fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self { limit, used: AtomicU64::new(0) })
     }
 
     /// Reserves `bytes` until the charge is dropped. Fails if the limit would be exceeded.
-    pub fn charge(self: &Arc<Self>, bytes: u64) -> Result<Charge> {
+    pub(crate) fn charge(self: &Arc<Self>, bytes: u64) -> Result<Charge> {
         let mut charge = Charge { quota: Arc::clone(self), bytes: 0 };
         charge.grow(bytes)?;
         Ok(charge)
@@ -31,14 +31,14 @@ impl Quota {
 }
 
 /// A share of a [`Quota`], released on drop.
-pub struct Charge {
+pub(crate) struct Charge {
     quota: Arc<Quota>,
     bytes: u64,
 }
 
 impl Charge {
     /// Reserves `bytes` more.
-    pub fn grow(&mut self, bytes: u64) -> Result<()> {
+    pub(crate) fn grow(&mut self, bytes: u64) -> Result<()> {
         let limit = self.quota.limit;
         self.quota
             .used
@@ -65,17 +65,17 @@ impl fmt::Debug for Charge {
 
 /// The bytes of one request, in the blocks in which they were received.
 #[derive(Debug)]
-pub struct Blocks {
-    pub blocks: Vec<Bytes>,
-    pub charge: Charge,
+pub(crate) struct Blocks {
+    pub(crate) blocks: Vec<Bytes>,
+    pub(crate) charge: Charge,
 }
 
 impl Blocks {
-    pub fn empty(quota: &Arc<Quota>) -> Result<Self> {
+    pub(crate) fn empty(quota: &Arc<Quota>) -> Result<Self> {
         Ok(Self { blocks: Vec::new(), charge: quota.charge(0)? })
     }
 
-    pub fn push(&mut self, block: Bytes) -> Result<()> {
+    pub(crate) fn push(&mut self, block: Bytes) -> Result<()> {
         self.charge.grow(block.len() as u64)?;
         self.blocks.push(block);
         Ok(())

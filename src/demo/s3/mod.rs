@@ -42,7 +42,7 @@ mod service;
 mod store;
 mod uploads;
 
-pub use super::sts::AssumeRoleRequest;
+pub(crate) use super::sts::AssumeRoleRequest;
 pub use levers::Levers;
 pub use requests::Failure;
 pub(super) use requests::Requests;

@@ -14,72 +14,72 @@ use parking_lot::Mutex;
 use std::{collections::BTreeMap, time::SystemTime};
 
 /// Least size of a part, except for the last one.
-pub const MIN_PART_BYTES: u64 = 5 << 20;
+pub(crate) const MIN_PART_BYTES: u64 = 5 << 20;
 const MAX_PART_NUMBER: i32 = 10_000;
 const MAX_OBJECT_BYTES: u64 = 5 << 40;
 
 /// Identifies an upload. Ordered by key, then by creation, as ListMultipartUploads requires.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UploadName {
-    pub bucket: String,
-    pub key: String,
-    pub id: String,
+pub(crate) struct UploadName {
+    pub(crate) bucket: String,
+    pub(crate) key: String,
+    pub(crate) id: String,
 }
 
 /// An open upload: the settings from its creation, and its parts.
 #[derive(Debug)]
-pub struct S3Upload {
-    pub attributes: Attributes,
+pub(crate) struct S3Upload {
+    pub(crate) attributes: Attributes,
     /// Such as `CRC64NVME`, if the client named one.
-    pub checksum_algorithm: Option<String>,
+    pub(crate) checksum_algorithm: Option<String>,
     /// `FULL_OBJECT` or `COMPOSITE`.
-    pub checksum_type: Option<String>,
-    pub initiated: SystemTime,
+    pub(crate) checksum_type: Option<String>,
+    pub(crate) initiated: SystemTime,
     /// ARN of the principal that created it.
-    pub initiator: String,
+    pub(crate) initiator: String,
     parts: BTreeMap<i32, StoredPart>,
     _charge: Charge,
 }
 
 /// A stored part.
 #[derive(Clone, Debug)]
-pub struct StoredPart {
-    pub etag: String,
+pub(crate) struct StoredPart {
+    pub(crate) etag: String,
     /// In bytes.
-    pub size: u64,
-    pub crc64: u64,
-    pub modified: SystemTime,
+    pub(crate) size: u64,
+    pub(crate) crc64: u64,
+    pub(crate) modified: SystemTime,
     data: Data,
 }
 
 /// A part in the list of a CompleteMultipartUpload.
 #[derive(Clone, Debug, Default)]
-pub struct PartReference {
-    pub number: i32,
-    pub etag: String,
-    pub crc64nvme: Option<String>,
+pub(crate) struct PartReference {
+    pub(crate) number: i32,
+    pub(crate) etag: String,
+    pub(crate) crc64nvme: Option<String>,
     /// True if the client sent any kind of checksum for the part.
-    pub has_checksum: bool,
+    pub(crate) has_checksum: bool,
 }
 
 /// Claims of a CompleteMultipartUpload about the whole object.
 #[derive(Clone, Debug, Default)]
-pub struct Completion {
-    pub parts: Vec<PartReference>,
-    pub checksum_type: Option<String>,
-    pub crc64nvme: Option<String>,
+pub(crate) struct Completion {
+    pub(crate) parts: Vec<PartReference>,
+    pub(crate) checksum_type: Option<String>,
+    pub(crate) crc64nvme: Option<String>,
     /// `x-amz-mp-object-size`, in bytes.
-    pub size: Option<i64>,
+    pub(crate) size: Option<i64>,
 }
 
 /// All uploads that are neither completed nor aborted.
 #[derive(Debug, Default)]
-pub struct Uploads {
+pub(crate) struct Uploads {
     open: Mutex<BTreeMap<UploadName, S3Upload>>,
 }
 
 impl S3Upload {
-    pub fn new(
+    pub(crate) fn new(
         attributes: Attributes,
         checksum_algorithm: Option<String>,
         checksum_type: Option<String>,
@@ -157,7 +157,7 @@ impl S3Upload {
 
 impl Uploads {
     /// Creates an upload and returns its id.
-    pub fn create(&self, bucket: &str, key: &str, upload: S3Upload) -> String {
+    pub(crate) fn create(&self, bucket: &str, key: &str, upload: S3Upload) -> String {
         let id = unique();
         let name = UploadName { bucket: bucket.to_owned(), key: key.to_owned(), id: id.clone() };
         self.open.lock().insert(name, upload);
@@ -165,7 +165,7 @@ impl Uploads {
     }
 
     /// Checks, before the body is read, that the upload accepts a part of this number.
-    pub fn check_part(&self, name: &UploadName, number: i32) -> Result<()> {
+    pub(crate) fn check_part(&self, name: &UploadName, number: i32) -> Result<()> {
         if !(1..=MAX_PART_NUMBER).contains(&number) {
             return Err(Error::InvalidArgument("Part number must be an integer between 1 and 10000, inclusive"));
         }
@@ -173,7 +173,7 @@ impl Uploads {
     }
 
     /// Stores a part and replaces an earlier one with its number.
-    pub fn put_part(&self, name: &UploadName, number: i32, taken: StoredBody) -> Result<StoredPart> {
+    pub(crate) fn put_part(&self, name: &UploadName, number: i32, taken: StoredBody) -> Result<StoredPart> {
         let StoredBody { data, size, crc64 } = taken;
         let part = StoredPart { etag: unique(), size, crc64, modified: now(), data };
         let mut open = self.open.lock();
@@ -185,12 +185,12 @@ impl Uploads {
     }
 
     /// Applies `view` to an upload.
-    pub fn look<T>(&self, name: &UploadName, view: impl FnOnce(&S3Upload) -> T) -> Result<T> {
+    pub(crate) fn look<T>(&self, name: &UploadName, view: impl FnOnce(&S3Upload) -> T) -> Result<T> {
         self.open.lock().get(name).map(view).ok_or(Error::NoSuchUpload)
     }
 
     /// Assembles the object and passes it to `publish`, then removes the upload. On any failure the upload stays open.
-    pub fn complete<T>(
+    pub(crate) fn complete<T>(
         &self,
         name: &UploadName,
         completion: &Completion,
@@ -209,13 +209,13 @@ impl Uploads {
     }
 
     /// Removes an upload with its parts.
-    pub fn abort(&self, name: &UploadName) -> Result<()> {
+    pub(crate) fn abort(&self, name: &UploadName) -> Result<()> {
         let upload = self.open.lock().remove(name);
         upload.map(drop).ok_or(Error::NoSuchUpload)
     }
 
     /// Returns up to `max` uploads of a bucket after a key and an id, and true if there are more.
-    pub fn list(
+    pub(crate) fn list(
         &self,
         bucket: &str,
         prefix: &str,
@@ -242,7 +242,7 @@ impl Uploads {
 
 impl S3Upload {
     /// Returns up to `max` parts after a number, and true if there are more.
-    pub fn parts(&self, after: i32, max: usize) -> (Vec<(i32, StoredPart)>, bool) {
+    pub(crate) fn parts(&self, after: i32, max: usize) -> (Vec<(i32, StoredPart)>, bool) {
         let mut parts = self.parts.range(after.saturating_add(1)..).map(|(number, part)| (*number, part.clone()));
         let page = parts.by_ref().take(max).collect();
         (page, parts.next().is_some())
@@ -251,10 +251,10 @@ impl S3Upload {
 
 /// An open upload as a listing shows it.
 #[derive(Debug)]
-pub struct ListedUpload {
-    pub name: UploadName,
-    pub initiated: SystemTime,
-    pub initiator: String,
+pub(crate) struct ListedUpload {
+    pub(crate) name: UploadName,
+    pub(crate) initiated: SystemTime,
+    pub(crate) initiator: String,
 }
 
 #[cfg(test)]

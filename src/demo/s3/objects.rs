@@ -26,12 +26,12 @@ const MAX_METADATA_BYTES: usize = 2 << 10;
 const MAX_REMOVED: usize = 1000;
 
 /// Runs blocking disk work to its end, even if the client disconnects: disk and index must agree.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     spawn_blocking(work).await.map_err(|error| Error::Io(error.into()))?
 }
 
 /// Builds the attributes of a new object.
-pub fn attributes(content_type: Option<String>, metadata: Option<Metadata>) -> Result<Attributes> {
+pub(crate) fn attributes(content_type: Option<String>, metadata: Option<Metadata>) -> Result<Attributes> {
     let metadata = metadata.unwrap_or_default();
     if metadata.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > MAX_METADATA_BYTES {
         return Err(Error::InvalidRequest("Your metadata headers exceed the maximum allowed metadata size".to_owned()));
@@ -40,12 +40,12 @@ pub fn attributes(content_type: Option<String>, metadata: Option<Metadata>) -> R
 }
 
 /// Converts an ETag to s3s's type.
-pub fn etag(value: &str) -> ETag {
+pub(crate) fn etag(value: &str) -> ETag {
     ETag::Strong(value.to_owned())
 }
 
 impl Service {
-    pub fn head(&self, input: HeadObjectInput) -> Result<HeadObjectOutput> {
+    pub(crate) fn head(&self, input: HeadObjectInput) -> Result<HeadObjectOutput> {
         let object = self.store.object(&input.bucket, &input.key)?;
         if input.part_number.is_some() {
             return Err(Error::NotImplemented("partNumber"));
@@ -71,7 +71,7 @@ impl Service {
         })
     }
 
-    pub fn read(&self, input: GetObjectInput) -> Result<GetObjectOutput> {
+    pub(crate) fn read(&self, input: GetObjectInput) -> Result<GetObjectOutput> {
         let object = self.store.object(&input.bucket, &input.key)?;
         if input.part_number.is_some() {
             return Err(Error::NotImplemented("partNumber"));
@@ -104,7 +104,7 @@ impl Service {
         })
     }
 
-    pub async fn put(&self, request: S3Request<PutObjectInput>) -> Result<PutObjectOutput> {
+    pub(crate) async fn put(&self, request: S3Request<PutObjectInput>) -> Result<PutObjectOutput> {
         let mut input = request.input;
         let incoming = Incoming {
             body: input.body.take(),
@@ -129,7 +129,7 @@ impl Service {
         })
     }
 
-    pub async fn copy(&self, request: S3Request<CopyObjectInput>) -> Result<CopyObjectOutput> {
+    pub(crate) async fn copy(&self, request: S3Request<CopyObjectInput>) -> Result<CopyObjectOutput> {
         let input = request.input;
         let (source_bucket, source_key) = source_of(&input.copy_source)?;
         let source = self.store.object(source_bucket, source_key);
@@ -169,13 +169,17 @@ impl Service {
         Ok(CopyObjectOutput { copy_object_result: Some(copied), ..CopyObjectOutput::default() })
     }
 
-    pub async fn remove(&self, bucket: String, key: String, expected: Option<ETagCondition>) -> Result<()> {
+    pub(crate) async fn remove(&self, bucket: String, key: String, expected: Option<ETagCondition>) -> Result<()> {
         let store = Arc::clone(&self.store);
         blocking(move || store.remove(&bucket, &key, expected.as_ref())).await
     }
 
     /// Removes the objects that `input` names. The output reports the `forbidden` keys as denied.
-    pub async fn remove_many(&self, input: DeleteObjectsInput, forbidden: Vec<String>) -> Result<DeleteObjectsOutput> {
+    pub(crate) async fn remove_many(
+        &self,
+        input: DeleteObjectsInput,
+        forbidden: Vec<String>,
+    ) -> Result<DeleteObjectsOutput> {
         self.store.check_bucket(&input.bucket)?;
         let Delete { objects, quiet } = input.delete;
         if !(1..=MAX_REMOVED).contains(&(objects.len() + forbidden.len())) {
@@ -211,7 +215,7 @@ fn deletion_error(key: String, error: Error) -> s3s::dto::Error {
 }
 
 /// Checks the conditions of HEAD and GET in the order of RFC 9110 §13.2.2.
-pub fn preconditions(
+pub(crate) fn preconditions(
     object: &S3Object,
     matches: Option<ETagCondition>,
     none_matches: Option<ETagCondition>,
@@ -248,7 +252,7 @@ fn write_conditions(headers: &HeaderMap) -> Result<Conditions> {
 }
 
 /// Returns bucket and key of a copy's source.
-pub fn source_of(source: &CopySource) -> Result<(&str, &str)> {
+pub(crate) fn source_of(source: &CopySource) -> Result<(&str, &str)> {
     match source {
         CopySource::Bucket { bucket, key, version_id: None } => Ok((bucket, key)),
         CopySource::Bucket { .. } => Err(Error::NotImplemented("versions")),
@@ -265,7 +269,7 @@ fn content_type(object: &S3Object) -> String {
 }
 
 /// Converts a size to S3's signed numbers. No object here exceeds them.
-pub fn length(bytes: u64) -> Option<i64> {
+pub(crate) fn length(bytes: u64) -> Option<i64> {
     i64::try_from(bytes).ok()
 }
 
@@ -274,6 +278,6 @@ fn full_object() -> ChecksumType {
 }
 
 /// Converts a time to s3s's type.
-pub fn timestamp(time: SystemTime) -> Timestamp {
+pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
     time.into()
 }

@@ -2,7 +2,7 @@
 
 /// The kind of resource that an action applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum On {
+pub(crate) enum On {
     /// The account as a whole.
     Account,
     /// A bucket.
@@ -17,10 +17,10 @@ pub enum On {
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
-pub struct S3Operation {
+pub(crate) struct S3Operation {
     /// IAM's name of the action.
-    pub action: &'static str,
-    pub on: On,
+    pub(crate) action: &'static str,
+    pub(crate) on: On,
 }
 
 /// Rows by the operation names that S3 and s3s use.
@@ -51,7 +51,7 @@ const OPERATIONS: &[(&str, &str, On)] = &[
 
 impl S3Operation {
     /// Returns the row of an operation.
-    pub fn named(wanted: &str) -> Option<Self> {
+    pub(crate) fn named(wanted: &str) -> Option<Self> {
         OPERATIONS.iter().find(|(name, ..)| *name == wanted).map(|(_, action, on)| Self { action, on: *on })
     }
 }

@@ -17,7 +17,7 @@ use std::{
 /// The content of an object's record.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ObjectRecord {
+pub(crate) struct ObjectRecord {
     key: String,
     size: u64,
     etag: String,
@@ -32,7 +32,7 @@ pub struct ObjectRecord {
 }
 
 impl ObjectRecord {
-    pub fn new(key: &str, object: &S3Object) -> Self {
+    pub(crate) fn new(key: &str, object: &S3Object) -> Self {
         let name = |extent: &Extent| match extent {
             Extent::File(file) => file.name().map(str::to_owned),
             Extent::Memory(_) => None,
@@ -49,16 +49,16 @@ impl ObjectRecord {
         }
     }
 
-    pub fn to_text(&self) -> io::Result<String> {
+    pub(crate) fn to_text(&self) -> io::Result<String> {
         toml::to_string(self).map_err(io::Error::other)
     }
 
-    pub fn parse(text: &str) -> io::Result<Self> {
+    pub(crate) fn parse(text: &str) -> io::Result<Self> {
         toml::from_str(text).map_err(io::Error::other)
     }
 
     /// Returns the key and its object. Its files must exist in `data`, and their sizes must add up to the object's.
-    pub fn into_object(self, data: &Path) -> io::Result<(String, S3Object)> {
+    pub(crate) fn into_object(self, data: &Path) -> io::Result<(String, S3Object)> {
         let mut extents = Vec::with_capacity(self.files.len());
         let mut size = 0;
         for name in self.files {

@@ -36,7 +36,7 @@ impl From<Failure> for S3Error {
 
 /// Counts requests by operation, and holds the failures and the latency that tests inject.
 #[derive(Debug, Default)]
-pub struct Requests {
+pub(crate) struct Requests {
     state: Mutex<RequestCounts>,
 }
 
@@ -49,7 +49,7 @@ struct RequestCounts {
 
 impl Requests {
     /// Counts a request with a valid signature. Returns the failure to inject, and the delay before it is served.
-    pub fn arrive(&self, operation: &str) -> (Option<Failure>, Duration) {
+    pub(crate) fn arrive(&self, operation: &str) -> (Option<Failure>, Duration) {
         let mut state = self.state.lock();
         let latency = state.latency;
         *state.counts.entry(operation.to_owned()).or_default() += 1;
@@ -61,17 +61,17 @@ impl Requests {
     }
 
     /// Number of requests so far, by operation (`PutObject`).
-    pub fn counts(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
         self.state.lock().counts.clone()
     }
 
     /// Makes the next `times` requests of `operation` fail.
-    pub fn fail(&self, operation: &str, failure: Failure, times: u64) {
+    pub(crate) fn fail(&self, operation: &str, failure: Failure, times: u64) {
         self.state.lock().failures.insert(operation.to_owned(), (failure, times));
     }
 
     /// Delays every request by `latency`.
-    pub fn delay(&self, latency: Duration) {
+    pub(crate) fn delay(&self, latency: Duration) {
         self.state.lock().latency = latency;
     }
 }

@@ -24,9 +24,9 @@ use s3s::{
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]
-pub struct Service {
-    pub store: Arc<Store>,
-    pub uploads: Arc<Uploads>,
+pub(crate) struct Service {
+    pub(crate) store: Arc<Store>,
+    pub(crate) uploads: Arc<Uploads>,
 }
 
 /// Result type that s3s expects of an operation.

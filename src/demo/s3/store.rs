@@ -25,49 +25,49 @@ const OBJECT_OVERHEAD_BYTES: u64 = 512;
 
 /// An immutable object. A write replaces it.
 #[derive(Clone, Debug)]
-pub struct S3Object {
+pub(crate) struct S3Object {
     /// In bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Without quotes.
-    pub etag: String,
+    pub(crate) etag: String,
     /// In whole seconds, as in S3.
-    pub modified: SystemTime,
+    pub(crate) modified: SystemTime,
     /// CRC-64/NVME of all bytes.
-    pub crc64: u64,
-    pub attributes: Attributes,
-    pub data: Data,
+    pub(crate) crc64: u64,
+    pub(crate) attributes: Attributes,
+    pub(crate) data: Data,
 }
 
 impl S3Object {
     /// Makes an object that is modified now.
-    pub fn new(size: u64, crc64: u64, attributes: Attributes, data: Data) -> Self {
+    pub(crate) fn new(size: u64, crc64: u64, attributes: Attributes, data: Data) -> Self {
         Self { size, etag: unique(), modified: now(), crc64, attributes, data }
     }
 
     /// Copies the object, to be published under another name. Blocks on the disk.
-    pub fn twin(&self, attributes: Attributes) -> Result<Self> {
+    pub(crate) fn twin(&self, attributes: Attributes) -> Result<Self> {
         Ok(Self::new(self.size, self.crc64, attributes, directory::duplicate(&self.data)?))
     }
 }
 
 /// The current time in whole seconds.
-pub fn now() -> SystemTime {
+pub(crate) fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(SystemClock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
 /// Content type and metadata of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
-    pub content_type: Option<String>,
+pub(crate) struct Attributes {
+    pub(crate) content_type: Option<String>,
     /// User metadata, without `x-amz-meta-`.
-    pub metadata: BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, String>,
 }
 
 /// `If-Match` and `If-None-Match` of a write.
 #[derive(Clone, Debug, Default)]
-pub struct Conditions {
-    pub matches: Option<ETagCondition>,
-    pub none_matches: Option<ETagCondition>,
+pub(crate) struct Conditions {
+    pub(crate) matches: Option<ETagCondition>,
+    pub(crate) none_matches: Option<ETagCondition>,
 }
 
 impl Conditions {
@@ -88,12 +88,12 @@ impl Conditions {
 }
 
 /// The objects of one bucket, in the order of their keys' UTF-8 bytes.
-pub type Index = BTreeMap<String, IndexEntry>;
+pub(crate) type Index = BTreeMap<String, IndexEntry>;
 
 /// An object in the index.
 #[derive(Debug)]
-pub struct IndexEntry {
-    pub object: Arc<S3Object>,
+pub(crate) struct IndexEntry {
+    pub(crate) object: Arc<S3Object>,
     _charge: Charge,
 }
 
@@ -106,7 +106,7 @@ struct BucketIndex {
 
 /// All buckets.
 #[derive(Debug)]
-pub struct Store {
+pub(crate) struct Store {
     buckets: BTreeMap<String, BucketIndex>,
     quota: Arc<Quota>,
     directory: Option<StorageDirectory>,
@@ -114,13 +114,13 @@ pub struct Store {
 
 impl Store {
     /// An empty store in memory.
-    pub fn in_memory(buckets: Vec<String>, max_bytes: u64) -> Self {
+    pub(crate) fn in_memory(buckets: Vec<String>, max_bytes: u64) -> Self {
         let buckets = buckets.into_iter().map(|name| (name, BucketIndex::default())).collect();
         Self { buckets, quota: Quota::new(max_bytes), directory: None }
     }
 
     /// A store in a directory, with the objects that the directory holds.
-    pub fn in_directory(directory: StorageDirectory, found: directory::LoadedObjects) -> Result<Self> {
+    pub(crate) fn in_directory(directory: StorageDirectory, found: directory::LoadedObjects) -> Result<Self> {
         let quota = Quota::new(u64::MAX);
         let mut buckets = BTreeMap::new();
         for (name, objects) in found {
@@ -134,12 +134,12 @@ impl Store {
         Ok(Self { buckets, quota, directory: Some(directory) })
     }
 
-    pub fn bucket_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn bucket_names(&self) -> impl Iterator<Item = &str> {
         self.buckets.keys().map(String::as_str)
     }
 
     /// Fails if the bucket doesn't exist.
-    pub fn check_bucket(&self, bucket: &str) -> Result<()> {
+    pub(crate) fn check_bucket(&self, bucket: &str) -> Result<()> {
         self.bucket(bucket).map(|_| ())
     }
 
@@ -148,7 +148,7 @@ impl Store {
     }
 
     /// Returns a writer for the bytes of one request.
-    pub async fn writer(&self) -> Result<DataWriter> {
+    pub(crate) async fn writer(&self) -> Result<DataWriter> {
         match &self.directory {
             Some(directory) => Ok(DataWriter::File(directory.create().await?)),
             None => Ok(DataWriter::Memory(Blocks::empty(&self.quota)?)),
@@ -156,22 +156,28 @@ impl Store {
     }
 
     /// Reserves memory for data that isn't an object.
-    pub fn charge(&self, bytes: u64) -> Result<Charge> {
+    pub(crate) fn charge(&self, bytes: u64) -> Result<Charge> {
         self.quota.charge(bytes)
     }
 
-    pub fn object(&self, bucket: &str, key: &str) -> Result<Arc<S3Object>> {
+    pub(crate) fn object(&self, bucket: &str, key: &str) -> Result<Arc<S3Object>> {
         let index = self.bucket(bucket)?.index.lock();
         index.get(key).map(|entry| Arc::clone(&entry.object)).ok_or(Error::NoSuchKey)
     }
 
     /// Applies `view` to the bucket's index at one moment.
-    pub fn view<T>(&self, bucket: &str, view: impl FnOnce(&Index) -> T) -> Result<T> {
+    pub(crate) fn view<T>(&self, bucket: &str, view: impl FnOnce(&Index) -> T) -> Result<T> {
         Ok(view(&self.bucket(bucket)?.index.lock()))
     }
 
     /// Stores `object` under `key` if the conditions hold. Blocks on the disk.
-    pub fn publish(&self, bucket: &str, key: &str, object: S3Object, conditions: &Conditions) -> Result<Arc<S3Object>> {
+    pub(crate) fn publish(
+        &self,
+        bucket: &str,
+        key: &str,
+        object: S3Object,
+        conditions: &Conditions,
+    ) -> Result<Arc<S3Object>> {
         let charge = charge(&self.quota, key, &object)?;
         let place = self.bucket(bucket)?;
         let _turn = place.writing.lock();
@@ -190,7 +196,7 @@ impl Store {
 
     /// Removes `key` if its ETag is `expected`. Removing a missing key without a condition succeeds. Blocks on the
     /// disk.
-    pub fn remove(&self, bucket: &str, key: &str, expected: Option<&ETagCondition>) -> Result<()> {
+    pub(crate) fn remove(&self, bucket: &str, key: &str, expected: Option<&ETagCondition>) -> Result<()> {
         let place = self.bucket(bucket)?;
         let _turn = place.writing.lock();
         let there = place.index.lock().get(key).map(|entry| Arc::clone(&entry.object));

@@ -29,7 +29,7 @@ const MIN_SOURCE_BYTES: u64 = 5 << 20;
 const UPLOAD_OVERHEAD_BYTES: u64 = 4 << 10;
 
 impl Service {
-    pub fn create_upload(
+    pub(crate) fn create_upload(
         &self,
         caller: &Caller,
         input: CreateMultipartUploadInput,
@@ -57,7 +57,7 @@ impl Service {
         })
     }
 
-    pub async fn put_part(&self, request: S3Request<UploadPartInput>) -> Result<UploadPartOutput> {
+    pub(crate) async fn put_part(&self, request: S3Request<UploadPartInput>) -> Result<UploadPartOutput> {
         let mut input = request.input;
         let incoming = Incoming {
             body: input.body.take(),
@@ -80,7 +80,7 @@ impl Service {
     }
 
     /// Copies a range of an object into a part.
-    pub async fn copy_part(&self, request: S3Request<UploadPartCopyInput>) -> Result<UploadPartCopyOutput> {
+    pub(crate) async fn copy_part(&self, request: S3Request<UploadPartCopyInput>) -> Result<UploadPartCopyOutput> {
         let input = request.input;
         let (bucket, key) = source_of(&input.copy_source)?;
         let source = self.store.object(bucket, key).map_err(|error| told(&request.extensions, bucket, error))?;
@@ -108,7 +108,10 @@ impl Service {
         Ok(UploadPartCopyOutput { copy_part_result: Some(copied), ..UploadPartCopyOutput::default() })
     }
 
-    pub async fn complete_upload(&self, input: CompleteMultipartUploadInput) -> Result<CompleteMultipartUploadOutput> {
+    pub(crate) async fn complete_upload(
+        &self,
+        input: CompleteMultipartUploadInput,
+    ) -> Result<CompleteMultipartUploadOutput> {
         let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let completion = Completion {
             parts: parts.into_iter().map(named).collect::<Result<_>>()?,
@@ -136,11 +139,11 @@ impl Service {
         })
     }
 
-    pub fn abort_upload(&self, input: AbortMultipartUploadInput) -> Result<()> {
+    pub(crate) fn abort_upload(&self, input: AbortMultipartUploadInput) -> Result<()> {
         self.uploads.abort(&UploadName { bucket: input.bucket, key: input.key, id: input.upload_id })
     }
 
-    pub fn list_upload_parts(&self, input: ListPartsInput) -> Result<ListPartsOutput> {
+    pub(crate) fn list_upload_parts(&self, input: ListPartsInput) -> Result<ListPartsOutput> {
         let (max, max_parts) = limit(input.max_parts)?;
         let marker = input.part_number_marker.unwrap_or_default();
         let name = UploadName { bucket: input.bucket, key: input.key, id: input.upload_id };
@@ -158,7 +161,7 @@ impl Service {
         })
     }
 
-    pub fn list_uploads(&self, input: ListMultipartUploadsInput) -> Result<ListMultipartUploadsOutput> {
+    pub(crate) fn list_uploads(&self, input: ListMultipartUploadsInput) -> Result<ListMultipartUploadsOutput> {
         self.store.check_bucket(&input.bucket)?;
         if input.delimiter.is_some() {
             return Err(Error::NotImplemented("a delimiter in ListMultipartUploads"));

@@ -9,7 +9,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// The answer to AssumeRole.
-pub fn assumed(granted: &Granted) -> Result<String, Error> {
+pub(crate) fn assumed(granted: &Granted) -> Result<String, Error> {
     let keys = &granted.credentials;
     let expiration = OffsetDateTime::from(keys.expiration).format(&Rfc3339).map_err(|_| Error::InternalFailure)?;
     let credentials = [
@@ -31,7 +31,7 @@ pub fn assumed(granted: &Granted) -> Result<String, Error> {
 }
 
 /// The answer to GetCallerIdentity.
-pub fn identity(principal: &Principal) -> String {
+pub(crate) fn identity(principal: &Principal) -> String {
     let parts = [
         element("Arn", &principal.arn),
         element("UserId", &principal.id),
@@ -41,7 +41,7 @@ pub fn identity(principal: &Principal) -> String {
 }
 
 /// The answer to a refused request.
-pub fn refusal(error: &Error) -> String {
+pub(crate) fn refusal(error: &Error) -> String {
     let (code, status) = error.code();
     let side = if status.is_server_error() { "Receiver" } else { "Sender" };
     let parts = [element("Type", side), element("Code", code), element("Message", &error.to_string())];
@@ -50,7 +50,7 @@ pub fn refusal(error: &Error) -> String {
 }
 
 /// Wraps an answer in s3s's response.
-pub fn response(answer: Result<String, Error>) -> S3Response<Body> {
+pub(crate) fn response(answer: Result<String, Error>) -> S3Response<Body> {
     let (text, status) = match answer {
         Ok(text) => (text, None),
         Err(error) => (refusal(&error), Some(error.code().1)),
@@ -62,7 +62,7 @@ pub fn response(answer: Result<String, Error>) -> S3Response<Body> {
 }
 
 /// Headers of every answer.
-pub fn headers() -> HeaderMap {
+pub(crate) fn headers() -> HeaderMap {
     let xml = header::HeaderValue::from_static("text/xml");
     HeaderMap::from_iter([(header::CONTENT_TYPE, xml)])
 }

@@ -11,16 +11,16 @@ use std::time::Duration;
 const MAX_CHAINED: Duration = Duration::from_hours(1);
 
 #[derive(Clone, Debug)]
-pub struct Granted {
-    pub credentials: TemporaryCredentials,
-    pub arn: String,
-    pub id: String,
-    pub packed_percent: Option<usize>,
-    pub source_identity: Option<String>,
+pub(crate) struct Granted {
+    pub(crate) credentials: TemporaryCredentials,
+    pub(crate) arn: String,
+    pub(crate) id: String,
+    pub(crate) packed_percent: Option<usize>,
+    pub(crate) source_identity: Option<String>,
 }
 
 /// Opens the session that `call` asks for, if `caller` may. `lifetime` overrides the duration of the call.
-pub fn assume_role(
+pub(crate) fn assume_role(
     register: &Register,
     sessions: &RoleSessions,
     lifetime: Option<Duration>,

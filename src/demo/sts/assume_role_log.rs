@@ -11,7 +11,7 @@ const MAX_REQUESTS: usize = 10_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AssumeRoleRequest {
     /// ARN of the caller.
-    pub caller: String,
+    pub(crate) caller: String,
     /// `RoleArn`.
     pub role_arn: Option<String>,
     /// `RoleSessionName`.
@@ -54,10 +54,10 @@ impl AssumeRoleRequest {
 
 /// The latest requests, oldest first.
 #[derive(Debug, Default)]
-pub struct AssumeRoleLog(Mutex<VecDeque<AssumeRoleRequest>>);
+pub(crate) struct AssumeRoleLog(Mutex<VecDeque<AssumeRoleRequest>>);
 
 impl AssumeRoleLog {
-    pub fn keep(&self, request: AssumeRoleRequest) {
+    pub(crate) fn keep(&self, request: AssumeRoleRequest) {
         let mut requests = self.0.lock();
         if requests.len() == MAX_REQUESTS {
             requests.pop_front();
@@ -65,7 +65,7 @@ impl AssumeRoleLog {
         requests.push_back(request);
     }
 
-    pub fn all(&self) -> Vec<AssumeRoleRequest> {
+    pub(crate) fn all(&self) -> Vec<AssumeRoleRequest> {
         self.0.lock().iter().cloned().collect()
     }
 }

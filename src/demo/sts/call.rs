@@ -45,21 +45,21 @@ const TAG_VALUE: Shape = Shape { field: "tags.member.value", min: 0, max: 256, .
 
 /// A validated AssumeRole. The fields are in the order of validation.
 #[derive(Clone, Debug)]
-pub struct Call {
-    pub role_arn: String,
-    pub session_name: String,
-    pub external_id: Option<String>,
-    pub policy: Option<Policy>,
+pub(crate) struct Call {
+    pub(crate) role_arn: String,
+    pub(crate) session_name: String,
+    pub(crate) external_id: Option<String>,
+    pub(crate) policy: Option<Policy>,
     /// Size of policy and tags, in percent of the space that AWS allots.
-    pub packed_percent: Option<usize>,
-    pub seconds: u64,
-    pub tags: Vec<(String, String)>,
-    pub source_identity: Option<String>,
+    pub(crate) packed_percent: Option<usize>,
+    pub(crate) seconds: u64,
+    pub(crate) tags: Vec<(String, String)>,
+    pub(crate) source_identity: Option<String>,
 }
 
 impl Call {
     /// Reads and validates all parameters.
-    pub fn parse(mut parameters: Parameters) -> Result<Self, Error> {
+    pub(crate) fn parse(mut parameters: Parameters) -> Result<Self, Error> {
         let role_arn = ROLE_ARN.check(parameters.need("RoleArn", "roleArn")?)?;
         let session_name = SESSION_NAME.check(parameters.need("RoleSessionName", "roleSessionName")?)?;
         let optional = |shape: Shape, value: Option<String>| value.map(|value| shape.check(value)).transpose();

@@ -12,17 +12,17 @@ use s3s::{Body, HttpError, service::S3Service};
 use sha2::{Digest, Sha256};
 
 /// Limit on a form. It fits a percent-encoded session policy of 2,048 characters with many tags.
-pub const MAX_FORM_BYTES: usize = 64 << 10;
+pub(crate) const MAX_FORM_BYTES: usize = 64 << 10;
 const CONTENT_SHA256: &str = "x-amz-content-sha256";
 
 /// True if a request is for the STS.
-pub fn is_form(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
+pub(crate) fn is_form(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     method == Method::POST && uri.path() == "/" && kind.starts_with("application/x-www-form-urlencoded")
 }
 
 /// Passes an STS request to s3s, and rewords refusals.
-pub async fn serve(service: &S3Service, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
+pub(crate) async fn serve(service: &S3Service, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
     let (mut parts, body) = request.into_parts();
     let mut body = Body::from(body);
     let Ok(form) = body.store_all_limited(MAX_FORM_BYTES).await else {

@@ -5,7 +5,7 @@ use hyper::StatusCode;
 
 /// Reason why a request fails, in STS's words.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     #[error("{0}")]
     AccessDenied(String),
     #[error("{0}")]
@@ -39,14 +39,14 @@ pub enum Error {
 
 impl Error {
     /// A validation error in AWS's words.
-    pub fn constraint(name: &str, value: &str, constraint: &str) -> Self {
+    pub(crate) fn constraint(name: &str, value: &str, constraint: &str) -> Self {
         Self::Validation(format!(
             "1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: {constraint}"
         ))
     }
 
     /// STS's code and status.
-    pub fn code(&self) -> (&str, StatusCode) {
+    pub(crate) fn code(&self) -> (&str, StatusCode) {
         match self {
             Self::AccessDenied(_) => ("AccessDenied", StatusCode::FORBIDDEN),
             Self::MalformedPolicyDocument(_) => ("MalformedPolicyDocument", StatusCode::BAD_REQUEST),
@@ -66,7 +66,7 @@ impl Error {
     }
 
     /// Converts s3s's error about a signature to STS's.
-    pub fn of_protocol(code: &str, message: &str) -> Self {
+    pub(crate) fn of_protocol(code: &str, message: &str) -> Self {
         match code {
             "InvalidAccessKeyId" => Self::InvalidClientTokenId,
             "SignatureDoesNotMatch" => Self::SignatureDoesNotMatch,

@@ -14,11 +14,11 @@ mod parameters;
 mod route;
 mod sessions;
 
-pub use assume_role_log::AssumeRoleRequest;
-pub use edge::{is_form, serve};
-pub use error::Error;
-pub use route::Route;
-pub use sessions::{TemporaryCredentials, Unfit};
+pub(crate) use assume_role_log::AssumeRoleRequest;
+pub(crate) use edge::{is_form, serve};
+pub(crate) use error::Error;
+pub(crate) use route::Route;
+pub(crate) use sessions::{TemporaryCredentials, Unfit};
 
 use crate::demo::iam::{Principal, Register};
 use assume_role_log::AssumeRoleLog;
@@ -31,8 +31,8 @@ use std::{sync::Arc, time::Duration};
 
 /// Users, sessions, and the record of requests.
 #[derive(Debug)]
-pub struct Sts {
-    pub register: Arc<Register>,
+pub(crate) struct Sts {
+    pub(crate) register: Arc<Register>,
     sessions: RoleSessions,
     asked: AssumeRoleLog,
     /// Lifetime of new sessions. `None` grants the lifetime that the caller asks for.
@@ -40,7 +40,7 @@ pub struct Sts {
 }
 
 impl Sts {
-    pub fn new(register: Register, lifetime: Option<Duration>) -> Self {
+    pub(crate) fn new(register: Register, lifetime: Option<Duration>) -> Self {
         Self {
             register: Arc::new(register),
             sessions: RoleSessions::default(),
@@ -50,13 +50,13 @@ impl Sts {
     }
 
     /// Returns the secret of an access key.
-    pub fn secret(&self, access_key_id: &str) -> Option<SecretKey> {
+    pub(crate) fn secret(&self, access_key_id: &str) -> Option<SecretKey> {
         let user = self.register.user(access_key_id).map(|(user, _)| user.secret_access_key.clone());
         user.or_else(|| self.sessions.secret(access_key_id)).map(SecretKey::from)
     }
 
     /// Returns the principal of an access key. Users have no token, sessions must send their own.
-    pub fn principal(&self, access_key_id: &str, token: Option<&str>) -> Result<Principal, Unfit> {
+    pub(crate) fn principal(&self, access_key_id: &str, token: Option<&str>) -> Result<Principal, Unfit> {
         match (self.register.user(access_key_id), token) {
             (Some((_, principal)), None) => Ok(principal.clone()),
             (Some(_), Some(_)) => Err(Unfit::Token),
@@ -65,17 +65,17 @@ impl Sts {
     }
 
     /// Returns the recorded AssumeRole requests, oldest first.
-    pub fn asked(&self) -> Vec<AssumeRoleRequest> {
+    pub(crate) fn asked(&self) -> Vec<AssumeRoleRequest> {
         self.asked.all()
     }
 
     /// Makes new sessions last `lifetime`. `None` grants the lifetime that the caller asks for.
-    pub fn set_lifetime(&self, lifetime: Option<Duration>) {
+    pub(crate) fn set_lifetime(&self, lifetime: Option<Duration>) {
         *self.lifetime.lock() = lifetime;
     }
 
     /// Ends all open sessions.
-    pub fn end_sessions(&self) {
+    pub(crate) fn end_sessions(&self) {
         self.sessions.end();
     }
 

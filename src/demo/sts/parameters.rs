@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 /// The parameters of a request that no caller has taken yet.
 #[derive(Debug)]
-pub struct Parameters(BTreeMap<String, String>);
+pub(crate) struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {
     /// Reads a form.
-    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Error> {
         let mut parameters = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(body) {
             if parameters.insert(name.to_string(), value.into_owned()).is_some() {
@@ -20,17 +20,17 @@ impl Parameters {
     }
 
     /// Takes the value of a parameter, if it was sent. An empty value counts as sent.
-    pub fn take(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
     }
 
     /// Returns the value of a parameter without taking it.
-    pub fn value(&self, name: &str) -> Option<&str> {
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
     /// Takes a required parameter. `field` is its name in AWS's error sentences.
-    pub fn need(&mut self, name: &str, field: &str) -> Result<String, Error> {
+    pub(crate) fn need(&mut self, name: &str, field: &str) -> Result<String, Error> {
         self.take(name).ok_or_else(|| {
             Error::Validation(format!(
                 "1 validation error detected: Value null at '{field}' failed to satisfy constraint: Member must not be null"
@@ -39,7 +39,7 @@ impl Parameters {
     }
 
     /// Fails if parameters are left that no caller took.
-    pub fn end(self) -> Result<(), Error> {
+    pub(crate) fn end(self) -> Result<(), Error> {
         match self.0.keys().next() {
             None => Ok(()),
             Some(name) => Err(Error::Validation(format!("This STS does not know the parameter {name}"))),
@@ -49,22 +49,22 @@ impl Parameters {
 
 /// AWS's constraint on a value.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Name in AWS's error sentences.
-    pub field: &'static str,
+    pub(crate) field: &'static str,
     /// In characters.
-    pub min: usize,
+    pub(crate) min: usize,
     /// In characters.
-    pub max: usize,
+    pub(crate) max: usize,
     /// The regular expression in AWS's error sentences.
-    pub pattern: &'static str,
+    pub(crate) pattern: &'static str,
     /// True if a character fits the pattern.
-    pub fits: fn(char) -> bool,
+    pub(crate) fits: fn(char) -> bool,
 }
 
 impl Shape {
     /// Returns the value if it satisfies the constraint.
-    pub fn check(&self, value: String) -> Result<String, Error> {
+    pub(crate) fn check(&self, value: String) -> Result<String, Error> {
         let length = value.chars().count();
         let constraint = if !value.chars().all(self.fits) {
             format!("Member must satisfy regular expression pattern: {}", self.pattern)

@@ -10,13 +10,13 @@ const VERSION: &str = "2011-06-15";
 
 /// Routes STS requests.
 #[derive(Clone, Debug)]
-pub struct Route {
+pub(crate) struct Route {
     sts: Arc<Sts>,
     requests: Arc<Requests>,
 }
 
 impl Route {
-    pub fn new(sts: Arc<Sts>, requests: Arc<Requests>) -> Self {
+    pub(crate) fn new(sts: Arc<Sts>, requests: Arc<Requests>) -> Self {
         Self { sts, requests }
     }
 

@@ -21,11 +21,11 @@ const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// Credentials of a session.
 #[derive(Clone)]
-pub struct TemporaryCredentials {
-    pub access_key_id: String,
-    pub secret_access_key: String,
-    pub session_token: String,
-    pub expiration: SystemTime,
+pub(crate) struct TemporaryCredentials {
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
+    pub(crate) session_token: String,
+    pub(crate) expiration: SystemTime,
 }
 
 impl fmt::Debug for TemporaryCredentials {
@@ -37,7 +37,7 @@ impl fmt::Debug for TemporaryCredentials {
 
 /// Reason why a session's key is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub(crate) enum Unfit {
     /// The key is unknown, or the token is missing or of another key.
     Token,
     /// The session has ended.
@@ -46,7 +46,7 @@ pub enum Unfit {
 
 /// All sessions that are open, or ended less than [`REMEMBERED`] ago.
 #[derive(Debug, Default)]
-pub struct RoleSessions(Mutex<BTreeMap<String, RoleSession>>);
+pub(crate) struct RoleSessions(Mutex<BTreeMap<String, RoleSession>>);
 
 #[derive(Debug)]
 struct RoleSession {
@@ -56,7 +56,7 @@ struct RoleSession {
 
 impl RoleSessions {
     /// Opens a session that lasts `lifetime` from now.
-    pub fn open(&self, principal: Principal, lifetime: Duration) -> io::Result<TemporaryCredentials> {
+    pub(crate) fn open(&self, principal: Principal, lifetime: Duration) -> io::Result<TemporaryCredentials> {
         let now = SystemClock.now();
         let key: String = random::<16>()?
             .iter()
@@ -77,12 +77,12 @@ impl RoleSessions {
     }
 
     /// Returns the secret of a session's access key.
-    pub fn secret(&self, access_key_id: &str) -> Option<String> {
+    pub(crate) fn secret(&self, access_key_id: &str) -> Option<String> {
         self.0.lock().get(access_key_id).map(|session| session.credentials.secret_access_key.clone())
     }
 
     /// Returns the principal of a key with its token.
-    pub fn principal(&self, access_key_id: &str, token: Option<&str>) -> Result<Principal, Unfit> {
+    pub(crate) fn principal(&self, access_key_id: &str, token: Option<&str>) -> Result<Principal, Unfit> {
         let sessions = self.0.lock();
         let session = sessions.get(access_key_id).ok_or(Unfit::Token)?;
         if token != Some(session.credentials.session_token.as_str()) {
@@ -95,7 +95,7 @@ impl RoleSessions {
     }
 
     /// Ends all sessions now.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         let now = SystemClock.now();
         for session in self.0.lock().values_mut() {
             session.credentials.expiration = session.credentials.expiration.min(now);

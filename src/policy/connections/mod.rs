@@ -83,7 +83,7 @@ pub enum ConnectionRefusal {
 impl ConnectionRefusal {
     /// Returns the words for the log.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Unauthenticated => "too many connections that are not logged in",
             Self::UnauthenticatedFromSource => "too many connections from this address that are not logged in",
@@ -200,7 +200,7 @@ pub struct Unauthenticated {
 impl Unauthenticated {
     /// Returns the progress of the connection's login, which begins now.
     #[must_use]
-    pub fn progress(&self) -> LoginProgress {
+    pub(crate) fn progress(&self) -> LoginProgress {
         self.progress.clone()
     }
 
@@ -208,7 +208,7 @@ impl Unauthenticated {
     ///
     /// # Errors
     /// The limit on logged-in connections is reached.
-    pub fn log_in(&self) -> Result<LoggedIn, ConnectionRefusal> {
+    pub(crate) fn log_in(&self) -> Result<LoggedIn, ConnectionRefusal> {
         let Ticket { connections, number } = &self.ticket;
         let mut open = connections.open();
         if open.logged_in >= connections.limits.logged_in {
@@ -234,30 +234,30 @@ pub struct LoginProgress {
 
 impl LoginProgress {
     /// Records that the key exchange is done.
-    pub fn finish_key_exchange(&self) {
+    pub(crate) fn finish_key_exchange(&self) {
         self.connections.open().end_key_exchange(self.number);
         self.keys_exchanged.cancel();
     }
 
     /// Waits until the key exchange is done.
-    pub async fn keys_exchanged(&self) {
+    pub(crate) async fn keys_exchanged(&self) {
         self.keys_exchanged.cancelled().await;
     }
 
     /// Records that the client tries a credential. The connection can't be dropped for another one until the credential
     /// is refused.
-    pub fn try_credential(&self) {
+    pub(crate) fn try_credential(&self) {
         self.connections.open().try_credential(self.number);
     }
 
     /// Records that the credential was refused.
-    pub fn refuse_credential(&self) {
+    pub(crate) fn refuse_credential(&self) {
         self.connections.open().refuse_credential(self.number);
     }
 
     /// Returns a token that is cancelled when the connection must end because another one needs its place.
     #[must_use]
-    pub fn dropped(&self) -> &CancellationToken {
+    pub(crate) fn dropped(&self) -> &CancellationToken {
         &self.dropped
     }
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Returns the attributes for STAT and READDIR. The owner is always 0: clients need no other owner.
-pub fn shown(metadata: &Metadata) -> Attrs {
+pub(crate) fn shown(metadata: &Metadata) -> Attrs {
     Attrs {
         size: Some(metadata.size),
         owner: Some(OwnerIds { uid: 0, gid: 0 }),
@@ -17,12 +17,12 @@ pub fn shown(metadata: &Metadata) -> Attrs {
 
 /// Returns the attributes that OPEN and MKDIR request for a new file or directory. The size is ignored, since some
 /// clients send it as a mere hint.
-pub fn new(attrs: &Attrs) -> NewAttributes {
+pub(crate) fn new(attrs: &Attrs) -> NewAttributes {
     NewAttributes { times: attrs.times.map(times), mode: attrs.permissions }
 }
 
 /// Returns the attributes that SETSTAT and FSETSTAT request.
-pub fn set(attrs: &Attrs) -> SetAttributes {
+pub(crate) fn set(attrs: &Attrs) -> SetAttributes {
     SetAttributes {
         size: attrs.size,
         times: attrs.times.map(times),
@@ -32,7 +32,7 @@ pub fn set(attrs: &Attrs) -> SetAttributes {
 }
 
 /// True if FSETSTAT requests more than an owner, which the server always shows as 0.
-pub fn has_effect(attrs: &Attrs) -> bool {
+pub(crate) fn has_effect(attrs: &Attrs) -> bool {
     attrs.size.is_some() || attrs.times.is_some() || attrs.permissions.is_some()
 }
 

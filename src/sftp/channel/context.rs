@@ -27,27 +27,27 @@ const MAX_COPIES: usize = 64;
 
 /// The tree, tables and reply queue of one channel.
 #[derive(Debug)]
-pub struct ChannelContext {
-    pub tree: SessionTree,
-    pub replies: Replies,
-    pub write_brake: WriteBrake,
-    pub settings: ChannelSettings,
-    pub budget: Arc<Budget>,
-    pub waiting_uploads: Arc<WaitingUploads>,
-    pub activity: Arc<Activity>,
-    pub handles: Handles,
-    pub order: Arc<RequestOrder>,
-    pub closes: Arc<PendingCloses>,
+pub(crate) struct ChannelContext {
+    pub(crate) tree: SessionTree,
+    pub(crate) replies: Replies,
+    pub(crate) write_brake: WriteBrake,
+    pub(crate) settings: ChannelSettings,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) waiting_uploads: Arc<WaitingUploads>,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) handles: Handles,
+    pub(crate) order: Arc<RequestOrder>,
+    pub(crate) closes: Arc<PendingCloses>,
     /// Cancelled when the client is gone and no longer waits for replies.
-    pub ended: CancellationToken,
-    pub running: Semaphore,
+    pub(crate) ended: CancellationToken,
+    pub(crate) running: Semaphore,
     /// The permits for copies.
-    pub copies: Arc<Semaphore>,
+    pub(crate) copies: Arc<Semaphore>,
     tasks: TaskTracker,
 }
 
 impl ChannelContext {
-    pub fn new(tree: SessionTree, replies: Replies, resources: Resources) -> Self {
+    pub(crate) fn new(tree: SessionTree, replies: Replies, resources: Resources) -> Self {
         let Resources { budget, waiting_uploads, settings, tasks } = resources;
         Self {
             tree,
@@ -69,27 +69,27 @@ impl ChannelContext {
 
     /// Returns the file that the session writes under `path`, if a request on the path only has to wait for the WRITEs
     /// before it. WRITEs have no ticket in the order.
-    pub fn written(&self, access: PathAccess, path: &VirtualPath) -> Option<Writes> {
+    pub(crate) fn written(&self, access: PathAccess, path: &VirtualPath) -> Option<Writes> {
         self.handles.written(path).filter(|_| self.order.is_free(access, path))
     }
 
     /// Returns the barrier of a request that creates or removes the name `path`: it waits for the earlier CLOSEs.
-    pub fn barrier(&self, path: &VirtualPath) -> Barrier {
+    pub(crate) fn barrier(&self, path: &VirtualPath) -> Barrier {
         self.closes.barrier(self.tree.vfs().mount_number(path))
     }
 
     /// Returns the barrier of the upload that an OPEN of `path` begins.
-    pub fn barrier_of_open(&self, path: &VirtualPath) -> Barrier {
+    pub(crate) fn barrier_of_open(&self, path: &VirtualPath) -> Barrier {
         self.closes.barrier_of_open(self.tree.vfs().mount_number(path))
     }
 
     /// Registers the CLOSE of an upload to `path`.
-    pub fn pending_close(&self, path: &VirtualPath) -> PendingClose {
+    pub(crate) fn pending_close(&self, path: &VirtualPath) -> PendingClose {
         self.closes.enter(self.tree.vfs().mount_number(path))
     }
 
     /// Turns the file of a handle, so far only read, into an upload.
-    pub fn begin_update(self: &Arc<Self>, number: u32, updates: &Updates) -> Writes {
+    pub(crate) fn begin_update(self: &Arc<Self>, number: u32, updates: &Updates) -> Writes {
         let writes = updates.begin(self);
         self.handles.replace(number, writes.clone());
         writes
@@ -97,7 +97,7 @@ impl ChannelContext {
 
     /// Turns an unchanged open file into an upload when a request sets its size by path. Otherwise its CLOSE would find
     /// that another request changed the file.
-    pub fn begin_update_of(self: &Arc<Self>, path: &VirtualPath) {
+    pub(crate) fn begin_update_of(self: &Arc<Self>, path: &VirtualPath) {
         if !self.tree.vfs().is_uploading(path)
             && let Some((number, updates)) = self.handles.unchanged(path)
         {
@@ -106,12 +106,12 @@ impl ChannelContext {
     }
 
     /// Runs `work` to its end, even if the client disconnects: a half-done rename is useless.
-    pub fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(work);
     }
 
     /// Runs `work` until the client disconnects.
-    pub fn run_while_wanted(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn run_while_wanted(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
         let ended = self.ended.clone();
         self.tasks.spawn(async move {
             tokio::select! {

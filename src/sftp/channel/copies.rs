@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// A copy that waits for its turn. It keeps its source open, even if the client closes the source.
 #[derive(Debug)]
-pub struct Copy {
+pub(crate) struct Copy {
     source: Arc<ReadHandle>,
     range: CopyRange,
     _room: OwnedSemaphorePermit,
@@ -21,7 +21,7 @@ impl Copy {
     ///
     /// # Errors
     /// [`Error::NoSource`], or [`Error::Busy`] if too many copies wait.
-    pub fn new(context: &ChannelContext, request: &CopyData) -> Result<Self> {
+    pub(crate) fn new(context: &ChannelContext, request: &CopyData) -> Result<Self> {
         let source = match context.handles.find(request.source.number()) {
             Some(OpenHandle::Read(reads)) => reads.file(),
             Some(OpenHandle::Update(_) | OpenHandle::Write(_) | OpenHandle::Directory(_)) | None => None,
@@ -39,7 +39,7 @@ impl Copy {
 
 /// Copies into `target` and answers. Returns true on success. Clients close the target even after a refusal, so after a
 /// failure the caller must publish nothing.
-pub async fn serve(
+pub(crate) async fn serve(
     context: &ChannelContext,
     target: &mut WriteHandle,
     pending_reply: PendingReply,

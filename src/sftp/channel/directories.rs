@@ -20,14 +20,14 @@ const NAME_BYTES: usize = 48;
 
 /// The sending end of an open directory's task. The task ends with the last clone.
 #[derive(Clone, Debug)]
-pub struct DirectoryReads {
+pub(crate) struct DirectoryReads {
     inbox: mpsc::UnboundedSender<DirectoryCommand>,
     path: VirtualPath,
 }
 
 /// The requests on a directory's handle. Their pending replies bound their number.
 #[derive(Debug)]
-pub enum DirectoryCommand {
+pub(crate) enum DirectoryCommand {
     /// READDIR.
     Read(PendingReply),
     Close(PendingReply),
@@ -35,7 +35,7 @@ pub enum DirectoryCommand {
 
 impl DirectoryReads {
     /// Starts the task of an open directory.
-    pub fn start(context: &Arc<ChannelContext>, handle: DirectoryHandle) -> Self {
+    pub(crate) fn start(context: &Arc<ChannelContext>, handle: DirectoryHandle) -> Self {
         let (inbox, commands) = mpsc::unbounded_channel();
         let path = handle.path().clone();
         let listing = DirectoryTask { context: Arc::clone(context), handle, lane: Lane::new() };
@@ -44,12 +44,12 @@ impl DirectoryReads {
     }
 
     /// Returns the path that the client opened.
-    pub fn path(&self) -> &VirtualPath {
+    pub(crate) fn path(&self) -> &VirtualPath {
         &self.path
     }
 
     /// Sends a request to the task.
-    pub fn command(&self, command: DirectoryCommand) {
+    pub(crate) fn command(&self, command: DirectoryCommand) {
         // The send fails only if the client is gone: otherwise the task lives as long as this end.
         let _ = self.inbox.send(command);
     }

@@ -6,12 +6,12 @@ use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 
 /// The handles that a channel may have open at once. `limits@openssh.com` tells clients.
-pub const MAX_HANDLES: usize = 256;
+pub(crate) const MAX_HANDLES: usize = 256;
 
 /// The table of handles. Tasks hold it through their context. [`Handles::clear`] must be called when the channel ends,
 /// or the tasks would keep their own inboxes open.
 #[derive(Debug, Default)]
-pub struct Handles(Mutex<HandleTable>);
+pub(crate) struct Handles(Mutex<HandleTable>);
 
 #[derive(Debug, Default)]
 struct HandleTable {
@@ -23,7 +23,7 @@ struct HandleTable {
 
 /// The sending end of an open handle's task.
 #[derive(Clone, Debug)]
-pub enum OpenHandle {
+pub(crate) enum OpenHandle {
     /// A file that the client reads.
     Read(Reads),
     /// A file that the client reads and may change.
@@ -37,7 +37,7 @@ pub enum OpenHandle {
 impl Handles {
     /// Reserves a place for a handle that is being opened. Returns false if the table is full. Release the place with
     /// [`Handles::fill`] or [`Handles::release`].
-    pub fn reserve(&self) -> bool {
+    pub(crate) fn reserve(&self) -> bool {
         let mut table = self.table();
         let free = table.open.len() + table.opening < MAX_HANDLES;
         table.opening += usize::from(free);
@@ -45,7 +45,7 @@ impl Handles {
     }
 
     /// Stores an open handle in its reserved place and returns its number.
-    pub fn fill(&self, open: OpenHandle) -> u32 {
+    pub(crate) fn fill(&self, open: OpenHandle) -> u32 {
         let mut table = self.table();
         table.opening = table.opening.saturating_sub(1);
         let number = table.next;
@@ -57,18 +57,18 @@ impl Handles {
     }
 
     /// Releases the place of a handle that failed to open.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         let mut table = self.table();
         table.opening = table.opening.saturating_sub(1);
     }
 
     /// Returns the handle with this number.
-    pub fn find(&self, number: Option<u32>) -> Option<OpenHandle> {
+    pub(crate) fn find(&self, number: Option<u32>) -> Option<OpenHandle> {
         self.table().open.get(&number?).cloned()
     }
 
     /// Returns the newest open file that the client writes under `path`.
-    pub fn written(&self, path: &VirtualPath) -> Option<Writes> {
+    pub(crate) fn written(&self, path: &VirtualPath) -> Option<Writes> {
         let table = self.table();
         let newest = table.open.iter().filter_map(|(number, open)| match open {
             OpenHandle::Write(writes) if writes.path().is(path) => Some((number, writes)),
@@ -78,7 +78,7 @@ impl Handles {
     }
 
     /// Returns the newest file that the client opened for update under `path` and hasn't changed yet.
-    pub fn unchanged(&self, path: &VirtualPath) -> Option<(u32, Updates)> {
+    pub(crate) fn unchanged(&self, path: &VirtualPath) -> Option<(u32, Updates)> {
         let table = self.table();
         let newest = table.open.iter().filter_map(|(number, open)| match open {
             OpenHandle::Update(updates) if updates.path() == path => Some((*number, updates)),
@@ -88,19 +88,19 @@ impl Handles {
     }
 
     /// Replaces the file that a handle has read so far by its upload.
-    pub fn replace(&self, number: u32, writes: Writes) {
+    pub(crate) fn replace(&self, number: u32, writes: Writes) {
         if let Some(open) = self.table().open.get_mut(&number) {
             *open = OpenHandle::Write(writes);
         }
     }
 
     /// Removes and returns the handle with this number, for CLOSE.
-    pub fn take(&self, number: Option<u32>) -> Option<OpenHandle> {
+    pub(crate) fn take(&self, number: Option<u32>) -> Option<OpenHandle> {
         self.table().open.remove(&number?)
     }
 
     /// Drops all handles, and all that `fill` adds later.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let mut table = self.table();
         table.closed = true;
         let open = std::mem::take(&mut table.open);

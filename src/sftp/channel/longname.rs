@@ -11,7 +11,7 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 /// Returns the long name of an entry: `-rw-r--r--    1 alice    acme         1234 Nov 23 21:00 report.csv`. Times are
 /// UTC.
 #[must_use]
-pub fn longname(name: &str, metadata: &Metadata, owner: &str, group: &str, now: OffsetDateTime) -> String {
+pub(crate) fn longname(name: &str, metadata: &Metadata, owner: &str, group: &str, now: OffsetDateTime) -> String {
     let mut line = mode(metadata);
     let size = metadata.size;
     let date = date(i64::from(metadata.times.modified), now);

@@ -59,7 +59,7 @@ pub struct ChannelSettings {
     /// The time that an OPEN for writing waits for upload memory before the answer "server busy".
     pub upload_wait: Duration,
     /// The time for which a silent upload may hold memory that other uploads wait for.
-    pub upload_silence: Duration,
+    pub(crate) upload_silence: Duration,
     /// The time for which a silent upload with a lock and no stored bytes keeps its name from other sessions.
     pub idle_timeout: Duration,
 }

@@ -25,7 +25,13 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// OPEN, for reading or writing.
-pub fn open(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes, flags: OpenFlags, attrs: &Attrs) {
+pub(crate) fn open(
+    context: &Arc<ChannelContext>,
+    pending_reply: PendingReply,
+    raw: &Bytes,
+    flags: OpenFlags,
+    attrs: &Attrs,
+) {
     let Some((pending_reply, path)) = parse(context, pending_reply, "OPEN", raw) else { return };
     let what = What::of(flags, attrs);
     if names_a_directory(raw) {
@@ -40,7 +46,7 @@ pub fn open(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &By
 }
 
 /// OPENDIR.
-pub fn open_directory(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
+pub(crate) fn open_directory(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
     if let Some((pending_reply, path)) = parse(context, pending_reply, "OPENDIR", raw) {
         begin(context, pending_reply, path, What::Directory);
     }

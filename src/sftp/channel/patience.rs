@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 /// The patience of one handle's READs. They take their permits one after the other.
 #[derive(Debug)]
-pub struct Patience {
+pub(crate) struct Patience {
     lane: Lane,
     writes: WaitingWrites,
     /// True if the last READ got no permit in time. Later READs then take only free permits, without waiting. The
@@ -25,12 +25,12 @@ pub struct Patience {
 
 impl Patience {
     /// Creates the patience of a handle. `writes` wait behind its READs.
-    pub fn new(writes: WaitingWrites) -> Self {
+    pub(crate) fn new(writes: WaitingWrites) -> Self {
         Self { lane: Lane::new(), writes, is_over: AtomicBool::new(false) }
     }
 
     /// Returns the handle's lane for replies.
-    pub fn lane(&self) -> &Lane {
+    pub(crate) fn lane(&self) -> &Lane {
         &self.lane
     }
 
@@ -39,7 +39,7 @@ impl Patience {
     ///
     /// # Errors
     /// The channel has ended.
-    pub async fn permit(&self, context: &ChannelContext, bytes: u32) -> Result<Option<DataPermit>, Ended> {
+    pub(crate) async fn permit(&self, context: &ChannelContext, bytes: u32) -> Result<Option<DataPermit>, Ended> {
         self.permit_before(context, bytes, self.end(context)).await
     }
 
@@ -48,7 +48,11 @@ impl Patience {
     ///
     /// # Errors
     /// The channel has ended.
-    pub async fn permit_of_reader(&self, context: &ChannelContext, bytes: u32) -> Result<Option<DataPermit>, Ended> {
+    pub(crate) async fn permit_of_reader(
+        &self,
+        context: &ChannelContext,
+        bytes: u32,
+    ) -> Result<Option<DataPermit>, Ended> {
         let end = async {
             self.writes.arrival().await;
             self.end(context).await;

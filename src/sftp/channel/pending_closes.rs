@@ -29,7 +29,7 @@ const ANSWERED_TOGETHER: Duration = Duration::from_secs(1);
 /// The pending CLOSEs of one channel, and the requests that wait for them. The limits on outstanding requests and open
 /// handles bound both.
 #[derive(Debug, Default)]
-pub struct PendingCloses(Mutex<PendingState>);
+pub(crate) struct PendingCloses(Mutex<PendingState>);
 
 #[derive(Debug, Default)]
 struct PendingState {
@@ -74,7 +74,7 @@ impl PendingState {
 
 impl PendingCloses {
     /// Registers the CLOSE of an upload. Call it in the order in which requests arrive.
-    pub fn enter(self: &Arc<Self>, mount: Option<MountNumber>) -> PendingClose {
+    pub(crate) fn enter(self: &Arc<Self>, mount: Option<MountNumber>) -> PendingClose {
         let mut state = self.state();
         let number = state.number();
         if let Some(mount) = mount {
@@ -84,14 +84,14 @@ impl PendingCloses {
     }
 
     /// Returns the barrier of a request that arrives now. A request outside all mounts has an empty barrier.
-    pub fn barrier(self: &Arc<Self>, mount: Option<MountNumber>) -> Barrier {
+    pub(crate) fn barrier(self: &Arc<Self>, mount: Option<MountNumber>) -> Barrier {
         let barrier = self.barrier_of_open(mount);
         barrier.come();
         barrier
     }
 
     /// Returns the barrier of an upload whose OPEN arrives now. See [`Barrier::come`].
-    pub fn barrier_of_open(self: &Arc<Self>, mount: Option<MountNumber>) -> Barrier {
+    pub(crate) fn barrier_of_open(self: &Arc<Self>, mount: Option<MountNumber>) -> Barrier {
         let mut state = self.state();
         let pending = state.closes.values().filter(|of| Some(**of) == mount).count();
         let Some(mount) = mount.filter(|_| pending > 0) else { return Barrier(None) };
@@ -111,7 +111,7 @@ impl PendingCloses {
 /// A CLOSE that is pending until it is dropped. Dropping it without an outcome counts as a failure: its upload was
 /// lost.
 #[derive(Debug)]
-pub struct PendingClose {
+pub(crate) struct PendingClose {
     pending: Arc<PendingCloses>,
     number: u64,
     failure: Option<Arc<Error>>,
@@ -120,12 +120,12 @@ pub struct PendingClose {
 
 impl PendingClose {
     /// Ends the CLOSE with success, or with a failure that an earlier reply told the client.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.is_finished = true;
     }
 
     /// Ends the CLOSE with success. Answer it after [`StoredClose::wait_for_others`].
-    pub fn stored(self) -> StoredClose {
+    pub(crate) fn stored(self) -> StoredClose {
         let closes = Arc::clone(&self.pending);
         let joined = closes.state().join_stored(self.number);
         self.finish();
@@ -138,7 +138,7 @@ impl PendingClose {
     }
 
     /// Ends the CLOSE with a failure. The requests that wait for it fail too.
-    pub fn fail(mut self, error: &Arc<Error>) {
+    pub(crate) fn fail(mut self, error: &Arc<Error>) {
         self.is_finished = true;
         self.failure = Some(match &**error {
             Error::EarlierUpload(first) => Arc::clone(first),
@@ -168,7 +168,7 @@ impl Drop for PendingClose {
 
 /// A CLOSE whose file is stored and whose answer waits for other CLOSEs.
 #[derive(Debug)]
-pub struct StoredClose(Option<Together>);
+pub(crate) struct StoredClose(Option<Together>);
 
 #[derive(Debug)]
 struct Together {
@@ -183,7 +183,7 @@ struct Together {
 impl StoredClose {
     /// Waits until the other CLOSEs that were pending when the file was stored have ended, until another waiting CLOSE
     /// of the mount is released, or for [`ANSWERED_TOGETHER`].
-    pub async fn wait_for_others(self) {
+    pub(crate) async fn wait_for_others(self) {
         let Some(Together { closes, mount, others, answered }) = self.0 else { return };
         tokio::select! {
             // A failure of another CLOSE makes no difference to this one.
@@ -195,7 +195,7 @@ impl StoredClose {
 
 /// The place of one request behind the earlier CLOSEs.
 #[derive(Debug, Default)]
-pub struct Barrier(Option<BarrierPlace>);
+pub(crate) struct Barrier(Option<BarrierPlace>);
 
 #[derive(Debug)]
 struct BarrierPlace {
@@ -209,7 +209,7 @@ impl Barrier {
     ///
     /// # Errors
     /// [`Error::EarlierUpload`] as soon as an earlier CLOSE has failed.
-    pub async fn passed(&self) -> Result<(), Error> {
+    pub(crate) async fn passed(&self) -> Result<(), Error> {
         let Some(place) = &self.0 else { return Ok(()) };
         loop {
             if let Some(outcome) = place.outcome() {
@@ -221,7 +221,7 @@ impl Barrier {
 
     /// Marks the waiting request as arrived: later failures of earlier CLOSEs fail it too. Replies told the client of
     /// failures before that.
-    pub fn come(&self) {
+    pub(crate) fn come(&self) {
         if let Some(place) = &self.0
             && let Some(waiting) = place.pending.state().barriers.get_mut(&place.number)
         {
@@ -230,7 +230,7 @@ impl Barrier {
     }
 
     /// True if [`passed`](Self::passed) would wait.
-    pub fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.0.as_ref().is_some_and(|place| place.outcome().is_none())
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 /// A request without a reply.
 #[derive(Debug)]
-pub struct PendingReply {
+pub(crate) struct PendingReply {
     id: u32,
     replies: Replies,
     request: OutstandingRequest,
@@ -22,12 +22,12 @@ pub struct PendingReply {
 
 impl PendingReply {
     /// Creates the pending reply of request `id`.
-    pub fn new(id: u32, replies: Replies, request: OutstandingRequest) -> Self {
+    pub(crate) fn new(id: u32, replies: Replies, request: OutstandingRequest) -> Self {
         Self { id, replies, request }
     }
 
     /// Answers with success, or with the error.
-    pub fn done(self, result: Result<(), Error>) {
+    pub(crate) fn done(self, result: Result<(), Error>) {
         match result {
             Ok(()) => self.answer(Reply::ok),
             Err(error) => self.fail(&error),
@@ -35,17 +35,17 @@ impl PendingReply {
     }
 
     /// Answers with the error.
-    pub fn fail(self, error: &Error) {
+    pub(crate) fn fail(self, error: &Error) {
         self.answer(|id| status::reply(id, error));
     }
 
     /// Answers with another status.
-    pub fn status(self, code: StatusCode, sentence: &'static str) {
+    pub(crate) fn status(self, code: StatusCode, sentence: &'static str) {
         self.answer(|id| status::status(id, code, sentence));
     }
 
     /// Answers with attributes, or with the error.
-    pub fn metadata(self, result: Result<Metadata, Error>) {
+    pub(crate) fn metadata(self, result: Result<Metadata, Error>) {
         match result {
             Ok(metadata) => self.answer(|id| Reply::Attrs { id, attrs: attrs::shown(&metadata) }),
             Err(error) => self.fail(&error),
@@ -53,21 +53,21 @@ impl PendingReply {
     }
 
     /// Answers with a small reply, built from the request's id.
-    pub fn answer(self, reply: impl FnOnce(u32) -> Reply) {
+    pub(crate) fn answer(self, reply: impl FnOnce(u32) -> Reply) {
         let bytes = encoded(&reply(self.id));
         let unread = Unread::new(bytes.len(), Arc::clone(&self.request.shared));
         self.replies.queue(bytes, ReplyPermit::Small { _unread: unread, _request: self.request });
     }
 
     /// Answers with a reply that holds `permit`, such as the entries of a directory.
-    pub fn answer_with(self, permit: DataPermit, reply: impl FnOnce(u32) -> Reply) {
+    pub(crate) fn answer_with(self, permit: DataPermit, reply: impl FnOnce(u32) -> Reply) {
         self.replies.queue(encoded(&reply(self.id)), ReplyPermit::Large { _permit: permit, _request: self.request });
     }
 }
 
 /// The count that a request belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
+pub(crate) enum Counted {
     /// One of the channel's outstanding requests.
     Request,
     /// Not counted here: a WRITE, which its memory bounds, or a READ, whose run is counted.
@@ -76,7 +76,7 @@ pub enum Counted {
 
 /// Counts an outstanding request until it is dropped.
 #[derive(Debug)]
-pub struct OutstandingRequest {
+pub(crate) struct OutstandingRequest {
     counted: Counted,
     shared: Arc<ReplyCounters>,
     _serving: Serving,
@@ -84,7 +84,7 @@ pub struct OutstandingRequest {
 
 impl OutstandingRequest {
     /// Counts an accepted request. The caller has already counted a [`Counted::Request`].
-    pub fn new(counted: Counted, shared: Arc<ReplyCounters>) -> Self {
+    pub(crate) fn new(counted: Counted, shared: Arc<ReplyCounters>) -> Self {
         let serving = shared.activity.serve();
         Self { counted, shared, _serving: serving }
     }
@@ -100,7 +100,7 @@ impl Drop for OutstandingRequest {
 
 /// Counts the bytes of a small reply until it is written.
 #[derive(Debug)]
-pub struct Unread {
+pub(crate) struct Unread {
     bytes: usize,
     shared: Arc<ReplyCounters>,
 }

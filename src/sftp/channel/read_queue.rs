@@ -13,24 +13,24 @@ use std::{
 use tokio::sync::{Notify, oneshot};
 
 /// The number of runs that may wait on a channel.
-pub const MAX_QUEUED: usize = 4096;
+pub(crate) const MAX_QUEUED: usize = 4096;
 /// The number of READs that the server still serves before a waiting CLOSE. A client that closes behind more READs
 /// doesn't want their data: its user cancelled the transfer.
 const MAX_BEFORE_CLOSE: u64 = 1024;
 
 /// One READ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadRequest {
-    pub id: u32,
+pub(crate) struct ReadRequest {
+    pub(crate) id: u32,
     /// The offset of the first byte.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// The number of bytes to read.
-    pub length: u32,
+    pub(crate) length: u32,
 }
 
 /// The next item of a handle's queue.
 #[derive(Debug)]
-pub enum NextRead {
+pub(crate) enum NextRead {
     Read(ReadRequest),
     /// READs that the client no longer wants. Their ids count up from the first.
     Unwanted {
@@ -43,7 +43,7 @@ pub enum NextRead {
 
 /// The requests of a handle that is read, other than READ.
 #[derive(Debug)]
-pub enum ReadCommand {
+pub(crate) enum ReadCommand {
     /// FSTAT.
     Stat(PendingReply),
     Close(PendingReply),
@@ -85,7 +85,7 @@ enum Item {
 
 /// The queue of one handle.
 #[derive(Debug)]
-pub struct ReadQueue {
+pub(crate) struct ReadQueue {
     waiting: Mutex<WaitingReads>,
     arrived: Notify,
     /// The number of waiting runs of the whole channel.
@@ -104,12 +104,12 @@ struct WaitingReads {
 
 impl ReadQueue {
     /// Creates an empty queue. `of_channel` counts the channel's runs.
-    pub fn new(of_channel: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(of_channel: Arc<AtomicUsize>) -> Self {
         Self { waiting: Mutex::default(), arrived: Notify::new(), of_channel }
     }
 
     /// Creates a queue of READs that the server refuses, such as those of a closed handle.
-    pub fn unwanted(of_channel: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn unwanted(of_channel: Arc<AtomicUsize>) -> Self {
         let queue = Self::new(of_channel);
         queue.lock().unwanted = true;
         queue
@@ -119,7 +119,7 @@ impl ReadQueue {
     ///
     /// # Errors
     /// The channel has too many waiting runs.
-    pub fn push(&self, read: ReadRequest) -> Result<(), Ended> {
+    pub(crate) fn push(&self, read: ReadRequest) -> Result<(), Ended> {
         let mut waiting = self.lock();
         match waiting.items.back_mut() {
             Some(Item::Run(run)) if run.following() == read => run.count += 1,
@@ -138,7 +138,7 @@ impl ReadQueue {
     }
 
     /// Adds a request other than READ, behind the earlier READs.
-    pub fn command(&self, command: ReadCommand) {
+    pub(crate) fn command(&self, command: ReadCommand) {
         let mut waiting = self.lock();
         waiting.unwanted |= matches!(command, ReadCommand::Close(_)) && waiting.reads > MAX_BEFORE_CLOSE;
         waiting.items.push_back(Item::Command(command));
@@ -147,13 +147,13 @@ impl ReadQueue {
     }
 
     /// Marks the queue as complete: no request will follow.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.lock().ended = true;
         self.arrived.notify_one();
     }
 
     /// Returns the next item, or `None` at the end of a complete queue. Cancel-safe. Only one task may call it.
-    pub async fn next(&self) -> Option<NextRead> {
+    pub(crate) async fn next(&self) -> Option<NextRead> {
         loop {
             {
                 let mut waiting = self.lock();

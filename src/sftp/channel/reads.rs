@@ -45,7 +45,7 @@ const REFUSALS_BYTES: u32 = REFUSALS * 80;
 
 /// The sending end of an open file's task. The task ends with the last clone.
 #[derive(Clone, Debug)]
-pub struct Reads {
+pub(crate) struct Reads {
     inbox: Arc<Inbox>,
     file: Weak<ReadHandle>,
 }
@@ -61,14 +61,14 @@ impl Drop for Inbox {
 
 impl Reads {
     /// Starts the task of an open file.
-    pub fn start(context: &Arc<ChannelContext>, handle: ReadHandle) -> Self {
+    pub(crate) fn start(context: &Arc<ChannelContext>, handle: ReadHandle) -> Self {
         let file = opened(context, &handle);
         Self::start_with(context, handle, WaitingWrites::default(), OnceLock::from(file))
     }
 
     /// Starts the task of a file that the client may change. WRITEs wait for its READs then. The first READ records the
     /// file as a download.
-    pub fn start_update(context: &Arc<ChannelContext>, handle: ReadHandle, writes: WaitingWrites) -> Self {
+    pub(crate) fn start_update(context: &Arc<ChannelContext>, handle: ReadHandle, writes: WaitingWrites) -> Self {
         Self::start_with(context, handle, writes, OnceLock::new())
     }
 
@@ -94,7 +94,7 @@ impl Reads {
     }
 
     /// Starts the task that refuses READs of handles that aren't open, however many arrive.
-    pub fn start_refusing(context: &Arc<ChannelContext>) -> Self {
+    pub(crate) fn start_refusing(context: &Arc<ChannelContext>) -> Self {
         let queue = Arc::new(ReadQueue::unwanted(context.replies.run_count()));
         let replies = context.replies.clone();
         let inbox = Arc::new(Inbox(Arc::clone(&queue)));
@@ -109,17 +109,17 @@ impl Reads {
 
     /// Returns the file as the source of a copy, while its task lives. Returns `None` for the task that only refuses
     /// READs.
-    pub fn file(&self) -> Option<Arc<ReadHandle>> {
+    pub(crate) fn file(&self) -> Option<Arc<ReadHandle>> {
         self.file.upgrade()
     }
 
     /// Adds a READ.
-    pub fn read(&self, read: ReadRequest) -> Result<(), Ended> {
+    pub(crate) fn read(&self, read: ReadRequest) -> Result<(), Ended> {
         self.inbox.0.push(ReadRequest { length: read.length.min(MAX_READ_BYTES), ..read })
     }
 
     /// Adds a request other than READ.
-    pub fn command(&self, command: ReadCommand) {
+    pub(crate) fn command(&self, command: ReadCommand) {
         self.inbox.0.command(command);
     }
 }

@@ -28,14 +28,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// The number of requests that a channel may have unanswered, without READs and WRITEs. OpenSSH keeps 64 in flight;
 /// paramiko's prefetch sends 2,048 READs, which don't count.
-pub const MAX_OUTSTANDING: usize = 4096;
+pub(crate) const MAX_OUTSTANDING: usize = 4096;
 /// The bytes of small replies that a client may leave unread.
-pub const MAX_SMALL_BYTES: usize = 4 << 20;
+pub(crate) const MAX_SMALL_BYTES: usize = 4 << 20;
 /// The bytes of READ replies in flight to one client: 16 of OpenSSH's 255 KiB.
-pub const MAX_DATA_BYTES: u32 = 4 << 20;
+pub(crate) const MAX_DATA_BYTES: u32 = 4 << 20;
 
 /// Creates the queue of one channel.
-pub fn channel(activity: Arc<Activity>, traffic: Arc<Traffic>, budget: Arc<Budget>) -> (Replies, Outbound) {
+pub(crate) fn channel(activity: Arc<Activity>, traffic: Arc<Traffic>, budget: Arc<Budget>) -> (Replies, Outbound) {
     let (queue, incoming) = mpsc::unbounded_channel();
     let shared = Arc::new(ReplyCounters {
         outstanding: AtomicUsize::new(0),
@@ -52,19 +52,19 @@ pub fn channel(activity: Arc<Activity>, traffic: Arc<Traffic>, budget: Arc<Budge
 
 /// The counters that both ends of the queue share.
 #[derive(Debug)]
-pub struct ReplyCounters {
+pub(crate) struct ReplyCounters {
     /// The number of requests without a written reply, except READs and WRITEs.
-    pub outstanding: AtomicUsize,
+    pub(crate) outstanding: AtomicUsize,
     /// The bytes of small replies that wait to be written.
-    pub small_bytes: AtomicUsize,
+    pub(crate) small_bytes: AtomicUsize,
     /// True if the client once left more than [`MAX_SMALL_BYTES`] unread.
     is_overrun: AtomicBool,
     /// The bytes that the writer has taken.
-    pub traffic: Arc<Traffic>,
+    pub(crate) traffic: Arc<Traffic>,
     /// The permits of READ replies.
-    pub data: Arc<Semaphore>,
+    pub(crate) data: Arc<Semaphore>,
     /// The activity of the connection.
-    pub activity: Arc<Activity>,
+    pub(crate) activity: Arc<Activity>,
     /// The waiting runs of READs, over all handles.
     run_count: Arc<AtomicUsize>,
     budget: Arc<Budget>,
@@ -72,7 +72,7 @@ pub struct ReplyCounters {
 
 /// The sending end of the queue. The channel's writer ends when the last clone is gone and all replies are written.
 #[derive(Clone, Debug)]
-pub struct Replies {
+pub(crate) struct Replies {
     queue: mpsc::UnboundedSender<Queued>,
     shared: Arc<ReplyCounters>,
 }
@@ -82,7 +82,7 @@ impl Replies {
     ///
     /// # Errors
     /// The client has too many unanswered requests, or doesn't read its replies.
-    pub fn accept(&self, id: u32) -> Result<PendingReply, Ended> {
+    pub(crate) fn accept(&self, id: u32) -> Result<PendingReply, Ended> {
         self.check_unread()?;
         if self.shared.outstanding.fetch_add(1, Ordering::Relaxed) >= MAX_OUTSTANDING {
             self.shared.outstanding.fetch_sub(1, Ordering::Relaxed);
@@ -96,7 +96,7 @@ impl Replies {
     ///
     /// # Errors
     /// The client doesn't read its replies.
-    pub fn accept_uncounted(&self, id: u32) -> Result<PendingReply, Ended> {
+    pub(crate) fn accept_uncounted(&self, id: u32) -> Result<PendingReply, Ended> {
         self.check_unread()?;
         Ok(self.pending_reply(id, Counted::Elsewhere))
     }
@@ -122,7 +122,7 @@ impl Replies {
     ///
     /// # Errors
     /// The channel has ended.
-    pub async fn reserve(&self, bytes: u32, lane: &Lane) -> Result<DataPermit, Ended> {
+    pub(crate) async fn reserve(&self, bytes: u32, lane: &Lane) -> Result<DataPermit, Ended> {
         let bytes = bytes.min(MAX_DATA_BYTES);
         let channel = Arc::clone(&self.shared.data).acquire_many_owned(bytes).await.map_err(|_| Ended::ClientGone)?;
         let process = match self.shared.budget.try_take(u64::from(bytes)) {
@@ -135,12 +135,12 @@ impl Replies {
     }
 
     /// Queues the reply to a READ. The reply holds `permit` until it is written.
-    pub fn send_data(&self, reply: Reply, permit: DataPermit) {
+    pub(crate) fn send_data(&self, reply: Reply, permit: DataPermit) {
         self.queue_pieces(reply.into_pieces(), ReplyPermit::Data { _permit: permit });
     }
 
     /// Queues the replies to READs that the client no longer wants: the same status for `count` ids from `first` on.
-    pub fn send_refusals(&self, first: u32, count: u32, sentence: &'static str, permit: DataPermit) {
+    pub(crate) fn send_refusals(&self, first: u32, count: u32, sentence: &'static str, permit: DataPermit) {
         let mut bytes = BytesMut::new();
         for id in (0..count).map(|number| first.wrapping_add(number)) {
             status::status(id, StatusCode::Failure, sentence).encode(&mut bytes);
@@ -149,17 +149,17 @@ impl Replies {
     }
 
     /// Returns the activity of the connection.
-    pub fn activity(&self) -> &Arc<Activity> {
+    pub(crate) fn activity(&self) -> &Arc<Activity> {
         &self.shared.activity
     }
 
     /// Returns the counter of the channel's runs of READs.
-    pub fn run_count(&self) -> Arc<AtomicUsize> {
+    pub(crate) fn run_count(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.shared.run_count)
     }
 
     /// Queues encoded replies.
-    pub fn queue(&self, bytes: Bytes, hold: ReplyPermit) {
+    pub(crate) fn queue(&self, bytes: Bytes, hold: ReplyPermit) {
         self.queue_pieces(vec![bytes], hold);
     }
 
@@ -171,18 +171,18 @@ impl Replies {
 
 /// One handle's right to one reply in flight when the process-wide budget is used up.
 #[derive(Clone, Debug)]
-pub struct Lane(Arc<Semaphore>);
+pub(crate) struct Lane(Arc<Semaphore>);
 
 impl Lane {
     /// Creates the lane of a new handle.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Semaphore::new(1)))
     }
 }
 
 /// The right to send a number of bytes of data.
 #[derive(Debug)]
-pub struct DataPermit {
+pub(crate) struct DataPermit {
     _channel: OwnedSemaphorePermit,
     _process: ProcessPermit,
     _serving: Serving,
@@ -196,7 +196,7 @@ enum ProcessPermit {
 
 /// The permits and counts of a reply. They are released when the reply is written or discarded.
 #[derive(Debug)]
-pub enum ReplyPermit {
+pub(crate) enum ReplyPermit {
     /// The reply to a READ.
     Data { _permit: DataPermit },
     /// A small reply.
@@ -207,21 +207,21 @@ pub enum ReplyPermit {
 
 /// Encoded replies in the queue.
 #[derive(Debug)]
-pub struct Queued {
+pub(crate) struct Queued {
     /// The bytes of the replies.
-    pub pieces: Vec<Bytes>,
+    pub(crate) pieces: Vec<Bytes>,
     _hold: ReplyPermit,
 }
 
 impl Queued {
     /// Returns the number of bytes.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.pieces.iter().map(Bytes::len).sum()
     }
 }
 
 /// Encodes a reply.
-pub fn encoded(reply: &Reply) -> Bytes {
+pub(crate) fn encoded(reply: &Reply) -> Bytes {
     let mut bytes = BytesMut::with_capacity(reply.encoded_len());
     reply.encode(&mut bytes);
     bytes.freeze()

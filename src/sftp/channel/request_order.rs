@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 /// The effect of a request on a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathAccess {
+pub(crate) enum PathAccess {
     /// The request only looks, and may run beside other looks.
     Look,
     /// The request changes the path or its existence.
@@ -27,7 +27,7 @@ pub enum PathAccess {
 
 /// The unfinished tickets of one channel, in the order of their requests.
 #[derive(Debug, Default)]
-pub struct RequestOrder(Mutex<Tickets>);
+pub(crate) struct RequestOrder(Mutex<Tickets>);
 
 #[derive(Debug, Default)]
 struct Tickets {
@@ -57,7 +57,7 @@ fn are_related(one: &VirtualPath, other: &VirtualPath) -> bool {
 
 impl RequestOrder {
     /// Takes the next ticket, for `paths`. Call it in the order in which requests arrive.
-    pub fn enter(self: &Arc<Self>, access: PathAccess, paths: Vec<VirtualPath>) -> OrderTicket {
+    pub(crate) fn enter(self: &Arc<Self>, access: PathAccess, paths: Vec<VirtualPath>) -> OrderTicket {
         let turn = Arc::new(Notify::new());
         let mut entering = Active { access, paths, earlier: 0, turn: Arc::clone(&turn) };
         let mut tickets = self.tickets();
@@ -70,7 +70,7 @@ impl RequestOrder {
 
     /// Takes the next ticket for the CLOSE of an upload to `path`. The ticket also covers the targets of unfinished
     /// RENAMEs of that path.
-    pub fn enter_close(self: &Arc<Self>, path: VirtualPath) -> OrderTicket {
+    pub(crate) fn enter_close(self: &Arc<Self>, path: VirtualPath) -> OrderTicket {
         let mut paths = vec![path];
         for active in self.tickets().active.values() {
             // Only RENAME has two paths.
@@ -85,7 +85,7 @@ impl RequestOrder {
     }
 
     /// True if a request on `path` could run at once.
-    pub fn is_free(&self, access: PathAccess, path: &VirtualPath) -> bool {
+    pub(crate) fn is_free(&self, access: PathAccess, path: &VirtualPath) -> bool {
         let entering = Active { access, paths: vec![path.clone()], earlier: 0, turn: Arc::default() };
         !self.tickets().active.values().any(|active| active.conflicts(&entering))
     }
@@ -97,7 +97,7 @@ impl RequestOrder {
 
 /// A place in the order. Dropping it lets later tickets pass.
 #[derive(Debug)]
-pub struct OrderTicket {
+pub(crate) struct OrderTicket {
     order: Arc<RequestOrder>,
     number: u64,
     turn: Arc<Notify>,
@@ -105,7 +105,7 @@ pub struct OrderTicket {
 
 impl OrderTicket {
     /// Waits until every earlier request that touches the same paths is done.
-    pub async fn turn(&mut self) {
+    pub(crate) async fn turn(&mut self) {
         while self.order.tickets().active.get(&self.number).is_some_and(|active| active.earlier > 0) {
             self.turn.notified().await;
         }

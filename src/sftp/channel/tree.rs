@@ -27,7 +27,7 @@ const ANOTHER_FILE: &str = "the last upload of this file failed, and what is the
 const NOT_BY_DOTS: &str = "nothing is removed or renamed under the name `.` or `..`";
 
 /// STAT and LSTAT.
-pub fn stat(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
+pub(crate) fn stat(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
     match parse(context, pending_reply, "STAT", raw) {
         Some((pending_reply, path)) if names_a_directory(raw) => stat_directory(context, pending_reply, path),
         Some((pending_reply, path)) => stat_path(context, pending_reply, path),
@@ -36,7 +36,7 @@ pub fn stat(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &By
 }
 
 /// STAT of a directory, even if a file has the same name.
-pub fn stat_directory(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: VirtualPath) {
+pub(crate) fn stat_directory(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: VirtualPath) {
     let ticket = context.order.enter(PathAccess::Look, vec![path.clone()]);
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
@@ -50,7 +50,7 @@ pub fn stat_directory(context: &Arc<ChannelContext>, pending_reply: PendingReply
 }
 
 /// FSTAT of a file that is open for reading. Waits for earlier requests that set its attributes.
-pub fn stat_open(context: &Arc<ChannelContext>, pending_reply: PendingReply, file: Arc<ReadHandle>) {
+pub(crate) fn stat_open(context: &Arc<ChannelContext>, pending_reply: PendingReply, file: Arc<ReadHandle>) {
     let ticket = context.order.enter(PathAccess::Look, vec![file.path().clone()]);
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
@@ -60,7 +60,7 @@ pub fn stat_open(context: &Arc<ChannelContext>, pending_reply: PendingReply, fil
 }
 
 /// Refuses an OPEN for reading of a path in a directory's form.
-pub fn refuse_directory(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: VirtualPath) {
+pub(crate) fn refuse_directory(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: VirtualPath) {
     let ticket = context.order.enter(PathAccess::Look, vec![path.clone()]);
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
@@ -72,7 +72,7 @@ pub fn refuse_directory(context: &Arc<ChannelContext>, pending_reply: PendingRep
 }
 
 /// STAT of a parsed path.
-pub fn stat_path(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: VirtualPath) {
+pub(crate) fn stat_path(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: VirtualPath) {
     if let Some(written) = context.written(PathAccess::Look, &path) {
         return written.command(writes::WriteCommand::StatPath(pending_reply));
     }
@@ -93,7 +93,7 @@ pub fn stat_path(context: &Arc<ChannelContext>, pending_reply: PendingReply, pat
 }
 
 /// SETSTAT and lsetstat.
-pub fn set_attributes(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes, attrs: &Attrs) {
+pub(crate) fn set_attributes(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes, attrs: &Attrs) {
     match parse(context, pending_reply, "SETSTAT", raw) {
         Some((pending_reply, path)) if names_a_directory(raw) => {
             set_attributes_of_directory(context, pending_reply, path, attrs);
@@ -104,7 +104,7 @@ pub fn set_attributes(context: &Arc<ChannelContext>, pending_reply: PendingReply
 }
 
 /// SETSTAT of a directory, even if a file has the same name.
-pub fn set_attributes_of_directory(
+pub(crate) fn set_attributes_of_directory(
     context: &Arc<ChannelContext>,
     pending_reply: PendingReply,
     path: VirtualPath,
@@ -114,7 +114,7 @@ pub fn set_attributes_of_directory(
 }
 
 /// FSETSTAT of a file that is open for reading.
-pub fn set_attributes_of_open(
+pub(crate) fn set_attributes_of_open(
     context: &Arc<ChannelContext>,
     pending_reply: PendingReply,
     file: Arc<ReadHandle>,
@@ -124,7 +124,12 @@ pub fn set_attributes_of_open(
 }
 
 /// SETSTAT of a parsed path.
-pub fn set_attributes_of(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: VirtualPath, attrs: &Attrs) {
+pub(crate) fn set_attributes_of(
+    context: &Arc<ChannelContext>,
+    pending_reply: PendingReply,
+    path: VirtualPath,
+    attrs: &Attrs,
+) {
     if attrs.size.is_some() {
         context.begin_update_of(&path);
     }
@@ -135,7 +140,7 @@ pub fn set_attributes_of(context: &Arc<ChannelContext>, pending_reply: PendingRe
 }
 
 /// REMOVE.
-pub fn remove(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
+pub(crate) fn remove(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
     if let Some((pending_reply, path)) = parse(context, pending_reply, "REMOVE", raw) {
         let work = if names_a_directory(raw) { TreeChange::RemoveDirectory } else { TreeChange::Remove };
         change(context, pending_reply, path, work);
@@ -143,14 +148,14 @@ pub fn remove(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &
 }
 
 /// MKDIR.
-pub fn mkdir(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes, attrs: &Attrs) {
+pub(crate) fn mkdir(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes, attrs: &Attrs) {
     if let Some((pending_reply, path)) = parse(context, pending_reply, "MKDIR", raw) {
         change(context, pending_reply, path, TreeChange::Mkdir(attrs::new(attrs)));
     }
 }
 
 /// RMDIR.
-pub fn rmdir(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
+pub(crate) fn rmdir(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
     if ends_in_dots(raw) {
         return pending_reply.status(StatusCode::Failure, NOT_BY_DOTS);
     }
@@ -160,7 +165,7 @@ pub fn rmdir(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &B
 }
 
 /// RENAME and posix-rename.
-pub fn rename(
+pub(crate) fn rename(
     context: &Arc<ChannelContext>,
     pending_reply: PendingReply,
     source: &Bytes,
@@ -180,14 +185,14 @@ pub fn rename(
 }
 
 /// REALPATH. It is lexical, so it also answers for a path that doesn't exist yet.
-pub fn realpath(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
+pub(crate) fn realpath(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
     if let Some((pending_reply, path)) = parse(context, pending_reply, "REALPATH", raw) {
         answer_path(pending_reply, &path);
     }
 }
 
 /// expand-path@openssh.com: REALPATH that expands `~`, `~/…` and the user's own `~name/…`. Today's `scp` sends it.
-pub fn expand_path(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
+pub(crate) fn expand_path(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
     let (first, below) = raw.split_at(raw.iter().position(|byte| *byte == b'/').unwrap_or(raw.len()));
     match first.strip_prefix(b"~") {
         Some(user) if user.is_empty() || user == context.tree.who().user.as_str().as_bytes() => {
@@ -199,7 +204,7 @@ pub fn expand_path(context: &Arc<ChannelContext>, pending_reply: PendingReply, r
 }
 
 /// home-directory: answers with the landing directory, for the user itself only.
-pub fn home_directory(context: &Arc<ChannelContext>, pending_reply: PendingReply, user: &Bytes) {
+pub(crate) fn home_directory(context: &Arc<ChannelContext>, pending_reply: PendingReply, user: &Bytes) {
     if user.is_empty() || user == context.tree.who().user.as_str().as_bytes() {
         answer_path(pending_reply, context.tree.vfs().landing());
     } else {
@@ -238,13 +243,13 @@ fn change(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: Virt
 }
 
 /// A request's turn: its ticket in the order, and one of the channel's permits to run.
-pub struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     _running: Option<SemaphorePermit<'a>>,
     _ticket: OrderTicket,
 }
 
 /// Waits for the request's turn.
-pub async fn turn(context: &ChannelContext, mut ticket: OrderTicket) -> Turn<'_> {
+pub(crate) async fn turn(context: &ChannelContext, mut ticket: OrderTicket) -> Turn<'_> {
     ticket.turn().await;
     Turn { _running: context.running.acquire().await.ok(), _ticket: ticket }
 }
@@ -259,13 +264,13 @@ async fn turn_behind(context: &ChannelContext, mut ticket: OrderTicket, barrier:
 
 /// Returns a later turn, for a request on a file that the session is uploading. The client may have sent its CLOSE
 /// beside the request.
-pub async fn behind_a_close(context: &ChannelContext, access: PathAccess, paths: Vec<VirtualPath>) -> Turn<'_> {
+pub(crate) async fn behind_a_close(context: &ChannelContext, access: PathAccess, paths: Vec<VirtualPath>) -> Turn<'_> {
     sleep(BESIDE).await;
     turn(context, context.order.enter(access, paths)).await
 }
 
 /// Parses the client's path. Returns `None` after it has answered with an error.
-pub fn parse(
+pub(crate) fn parse(
     context: &ChannelContext,
     pending_reply: PendingReply,
     request: &'static str,

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 /// The sending end of the task of such a file.
 #[derive(Clone, Debug)]
-pub struct Updates {
+pub(crate) struct Updates {
     reads: Reads,
     update: Arc<Update>,
     waiting: WaitingWrites,
@@ -28,25 +28,25 @@ pub struct Updates {
 
 impl Updates {
     /// Starts the task of a file opened for update.
-    pub fn start(context: &Arc<ChannelContext>, handle: ReadHandle, update: Update, barrier: Barrier) -> Self {
+    pub(crate) fn start(context: &Arc<ChannelContext>, handle: ReadHandle, update: Update, barrier: Barrier) -> Self {
         let waiting = WaitingWrites::default();
         let reads = Reads::start_update(context, handle, waiting.clone());
         Self { reads, update: Arc::new(update), waiting, barrier: Arc::new(barrier) }
     }
 
     /// Returns the path that the client opened.
-    pub fn path(&self) -> &VirtualPath {
+    pub(crate) fn path(&self) -> &VirtualPath {
         self.update.path()
     }
 
     /// Returns the reader.
-    pub fn reads(&self) -> &Reads {
+    pub(crate) fn reads(&self) -> &Reads {
         &self.reads
     }
 
     /// Ends the reader and starts the upload's task behind it. Call it before forwarding the request that changes the
     /// file.
-    pub fn begin(&self, context: &Arc<ChannelContext>) -> Writes {
+    pub(crate) fn begin(&self, context: &Arc<ChannelContext>) -> Writes {
         let (answered, reads) = oneshot::channel();
         self.reads.command(ReadCommand::Change(answered));
         match self.update.begin() {

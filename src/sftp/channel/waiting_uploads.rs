@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The waiting uploads. An upload without memory is in the table only for its `patience`; the budget bounds all others.
 #[derive(Debug, Default)]
-pub struct WaitingUploads(Mutex<WaitingTable>);
+pub(crate) struct WaitingUploads(Mutex<WaitingTable>);
 
 #[derive(Debug, Default)]
 struct WaitingTable {
@@ -41,7 +41,7 @@ impl fmt::Debug for WaitingEntry {
 impl WaitingUploads {
     /// Registers an upload. `memory_bytes` returns its current memory, which it may keep for `patience` even if others
     /// need it.
-    pub fn enter(
+    pub(crate) fn enter(
         self: &Arc<Self>,
         tenant: &TenantName,
         memory_bytes: impl Fn() -> u64 + Send + 'static,
@@ -91,7 +91,7 @@ impl WaitingUploads {
 
 /// An upload's entry. Dropping it removes the upload from the table.
 #[derive(Debug)]
-pub struct WaitingUpload {
+pub(crate) struct WaitingUpload {
     uploads: Arc<WaitingUploads>,
     number: u64,
     until: Instant,
@@ -99,13 +99,13 @@ pub struct WaitingUpload {
 
 impl WaitingUpload {
     /// Removes the upload from the table: it no longer waits and keeps its memory.
-    pub fn leave(&self) {
+    pub(crate) fn leave(&self) {
         self.uploads.table().waiting.remove(&self.number);
     }
 
     /// Waits until others need the upload's memory and this upload is the next to yield. It stays the next until this
     /// entry is dropped, so drop the entry after its memory is free.
-    pub async fn must_yield(&self, budget: &Budget) {
+    pub(crate) async fn must_yield(&self, budget: &Budget) {
         sleep_until(self.until).await;
         while self.uploads.keep(self.number) {
             if budget.pressed() && self.uploads.first() == Some(self.number) {

@@ -28,7 +28,7 @@ const STALL: Duration = Duration::from_mins(1);
 
 /// The brake on one channel's WRITEs.
 #[derive(Debug)]
-pub struct WriteBrake {
+pub(crate) struct WriteBrake {
     budget: Arc<Budget>,
     activity: Arc<Activity>,
     waiting: Arc<Semaphore>,
@@ -40,7 +40,7 @@ pub struct WriteBrake {
 impl WriteBrake {
     /// Creates the brake of a channel. It takes memory from `budget` and reports progress to the connection's
     /// `activity`.
-    pub fn new(budget: Arc<Budget>, activity: Arc<Activity>) -> Self {
+    pub(crate) fn new(budget: Arc<Budget>, activity: Arc<Activity>) -> Self {
         Self {
             budget,
             activity,
@@ -54,7 +54,7 @@ impl WriteBrake {
     ///
     /// # Errors
     /// Uploads took no bytes for a minute.
-    pub async fn admit(&self, bytes: usize, handle: &WaitingWrites) -> Result<Load, Ended> {
+    pub(crate) async fn admit(&self, bytes: usize, handle: &WaitingWrites) -> Result<Load, Ended> {
         let charge = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(OVERHEAD_BYTES).min(CHANNEL_BYTES);
         if let Ok(permit) = Arc::clone(&self.waiting).try_acquire_many_owned(charge)
             && let Some(reservation) = self.budget.try_take(u64::from(charge))
@@ -74,7 +74,7 @@ impl WriteBrake {
 
     /// Waits until the connection is held up while WRITEs of this handle wait. No WRITE can arrive during a hold-up, so
     /// a look at its beginning is enough.
-    pub async fn hold_up_of(&self, handle: &WaitingWrites) {
+    pub(crate) async fn hold_up_of(&self, handle: &WaitingWrites) {
         let mut holds_up = self.holds_up.subscribe();
         while !(*holds_up.borrow_and_update() && handle.any()) {
             if holds_up.changed().await.is_err() {
@@ -102,11 +102,11 @@ impl Drop for HoldUp<'_> {
 
 /// Counts the WRITEs of one handle that wait for their upload.
 #[derive(Clone, Debug, Default)]
-pub struct WaitingWrites(watch::Sender<usize>);
+pub(crate) struct WaitingWrites(watch::Sender<usize>);
 
 impl WaitingWrites {
     /// Waits until at least one WRITE waits.
-    pub async fn arrival(&self) {
+    pub(crate) async fn arrival(&self) {
         // The wait fails only if no sender is left, and then no handle can send a WRITE.
         let _ = self.0.subscribe().wait_for(|writes| *writes > 0).await;
     }
@@ -132,7 +132,7 @@ impl Drop for WaitingWrite {
 
 /// The memory of one waiting WRITE. Dropped once its upload has taken the bytes.
 #[derive(Debug)]
-pub struct Load {
+pub(crate) struct Load {
     _permit: OwnedSemaphorePermit,
     _budget: Option<Reservation>,
     _waiting: WaitingWrite,

@@ -32,7 +32,7 @@ use tokio::{
 
 /// The sending end of a written file's task. The task ends with the last clone.
 #[derive(Clone, Debug)]
-pub struct Writes {
+pub(crate) struct Writes {
     inbox: mpsc::UnboundedSender<WriteCommand>,
     path: UploadPath,
     waiting: WaitingWrites,
@@ -42,7 +42,7 @@ pub struct Writes {
 
 /// The requests on a handle that is written. Loads bound the number of WRITEs, pending replies that of the others.
 #[derive(Debug)]
-pub enum WriteCommand {
+pub(crate) enum WriteCommand {
     Write {
         /// The reply that is due.
         pending_reply: PendingReply,
@@ -75,18 +75,18 @@ pub enum WriteCommand {
 
 /// The CLOSE of an upload, with its ticket in the order and its entry among the CLOSEs of the mount.
 #[derive(Debug)]
-pub struct Close {
+pub(crate) struct Close {
     /// The reply that is due.
-    pub pending_reply: PendingReply,
+    pub(crate) pending_reply: PendingReply,
     /// Its ticket among the requests on the path.
-    pub ticket: OrderTicket,
+    pub(crate) ticket: OrderTicket,
     /// The entry that later requests in the mount wait for.
-    pub pending: PendingClose,
+    pub(crate) pending: PendingClose,
 }
 
 impl Writes {
     /// Starts the task of a written file.
-    pub fn start(context: &Arc<ChannelContext>, handle: WriteHandle, barrier: Barrier) -> Self {
+    pub(crate) fn start(context: &Arc<ChannelContext>, handle: WriteHandle, barrier: Barrier) -> Self {
         let path = handle.path().clone();
         let (writes, upload) = Self::new(context, path, WaitingWrites::default(), Arc::new(barrier));
         context.run(upload.serve(handle));
@@ -95,7 +95,7 @@ impl Writes {
 
     /// Starts the task of a file that the client has only read so far. The upload begins when `reads` signals that
     /// earlier READs are answered, and when there is memory.
-    pub fn start_update(
+    pub(crate) fn start_update(
         context: &Arc<ChannelContext>,
         pending: PendingWrite,
         waiting: WaitingWrites,
@@ -109,7 +109,7 @@ impl Writes {
     }
 
     /// Starts the task of a file whose upload can't begin. It refuses all requests.
-    pub fn start_refusing(context: &Arc<ChannelContext>, path: UploadPath, error: Error) -> Self {
+    pub(crate) fn start_refusing(context: &Arc<ChannelContext>, path: UploadPath, error: Error) -> Self {
         context.tree.note("WRITE", &path.current(), &error);
         let (writes, upload) = Self::new(context, path, WaitingWrites::default(), Arc::default());
         context.run(upload.refuse(error));
@@ -136,17 +136,17 @@ impl Writes {
     }
 
     /// Returns the path that the file will appear under.
-    pub fn path(&self) -> &UploadPath {
+    pub(crate) fn path(&self) -> &UploadPath {
         &self.path
     }
 
     /// Returns the counter of the WRITEs that wait for the task.
-    pub fn waiting(&self) -> &WaitingWrites {
+    pub(crate) fn waiting(&self) -> &WaitingWrites {
         &self.waiting
     }
 
     /// Sends a request to the task.
-    pub fn command(&self, command: WriteCommand) {
+    pub(crate) fn command(&self, command: WriteCommand) {
         if matches!(command, WriteCommand::Close(_)) {
             self.barrier.come();
             self.closing.store(true, Ordering::Release);

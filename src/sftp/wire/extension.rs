@@ -22,22 +22,22 @@ pub struct Extension {
     /// The name, such as `limits@openssh.com`.
     pub name: Cow<'static, str>,
     /// The extension's version text, such as `1`.
-    pub version: Cow<'static, str>,
+    pub(crate) version: Cow<'static, str>,
 }
 
 impl Extension {
     /// RENAME that replaces its target.
-    pub const POSIX_RENAME: Self = Self::first(POSIX_RENAME);
+    pub(crate) const POSIX_RENAME: Self = Self::first(POSIX_RENAME);
     /// The maximum lengths of packets, reads and writes.
-    pub const LIMITS: Self = Self::first(LIMITS);
+    pub(crate) const LIMITS: Self = Self::first(LIMITS);
     /// SETSTAT that doesn't follow symbolic links.
-    pub const LSETSTAT: Self = Self::first(LSETSTAT);
+    pub(crate) const LSETSTAT: Self = Self::first(LSETSTAT);
     /// REALPATH that expands `~`.
-    pub const EXPAND_PATH: Self = Self::first(EXPAND_PATH);
+    pub(crate) const EXPAND_PATH: Self = Self::first(EXPAND_PATH);
     /// The home directory of a user.
-    pub const HOME_DIRECTORY: Self = Self::first(HOME_DIRECTORY);
+    pub(crate) const HOME_DIRECTORY: Self = Self::first(HOME_DIRECTORY);
     /// Copies between open files on the server.
-    pub const COPY_DATA: Self = Self::first(COPY_DATA);
+    pub(crate) const COPY_DATA: Self = Self::first(COPY_DATA);
 
     const fn first(name: &'static str) -> Self {
         Self { name: Cow::Borrowed(name), version: Cow::Borrowed("1") }
@@ -144,14 +144,14 @@ impl ServerLimits {
     /// Returns the limits of this codec: packets of 262,144 bytes, reads and writes of 261,120. The session sets the
     /// number of handles.
     #[must_use]
-    pub fn new(max_handles: u64) -> Self {
+    pub(crate) fn new(max_handles: u64) -> Self {
         let max_read_bytes = u64::from(MAX_READ_BYTES);
         Self { max_packet_bytes: 256 * 1024, max_read_bytes, max_write_bytes: max_read_bytes, max_handles }
     }
 
     /// Returns the payload of the EXTENDED_REPLY.
     #[must_use]
-    pub fn encode(&self) -> Bytes {
+    pub(crate) fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(4 * size_of::<u64>());
         for value in [self.max_packet_bytes, self.max_read_bytes, self.max_write_bytes, self.max_handles] {
             out.u64(value);

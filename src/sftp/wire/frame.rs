@@ -54,7 +54,7 @@ pub struct FrameReader {
 impl FrameReader {
     /// Creates a reader that shares the memory of long frames with others.
     #[must_use]
-    pub fn new(pool: Arc<FramePool>) -> Self {
+    pub(crate) fn new(pool: Arc<FramePool>) -> Self {
         Self { pool, ..Self::default() }
     }
 

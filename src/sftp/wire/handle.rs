@@ -17,13 +17,13 @@ pub struct Handle(Bytes);
 impl Handle {
     /// Returns the handle's bytes.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// Returns the number that the server made this handle from, or `None` if the bytes are no number of the server's.
     #[must_use]
-    pub fn number(&self) -> Option<u32> {
+    pub(crate) fn number(&self) -> Option<u32> {
         <[u8; 4]>::try_from(self.as_bytes()).ok().map(u32::from_be_bytes)
     }
 

@@ -27,7 +27,7 @@ mod status;
 pub use attrs::{Attrs, FileTimes, OwnerIds};
 pub use copy_data::CopyData;
 pub use extension::{Extended, Extension, MAX_READ_BYTES, ServerLimits};
-pub use fields::Malformed;
+pub(crate) use fields::Malformed;
 pub use frame::{FrameError, FramePool, FrameReader, MAX_FRAME_BYTES};
 pub use handle::{Handle, MAX_HANDLE_BYTES};
 pub use open_flags::OpenFlags;
@@ -36,4 +36,4 @@ pub use request::{DecodeError, Request};
 pub use status::StatusCode;
 
 /// The protocol version of the server, even if a client asks for a higher one (draft, section 4).
-pub const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 3;

@@ -38,7 +38,7 @@ impl OpenFlags {
 
     /// Returns the set in its wire form.
     #[must_use]
-    pub const fn bits(self) -> u32 {
+    pub(crate) const fn bits(self) -> u32 {
         self.0
     }
 
@@ -50,7 +50,7 @@ impl OpenFlags {
 
     /// Returns the set bits that version 3 doesn't define.
     #[must_use]
-    pub const fn unknown(self) -> u32 {
+    pub(crate) const fn unknown(self) -> u32 {
         self.0 & !Self::KNOWN
     }
 }

@@ -27,7 +27,7 @@ pub enum StatusCode {
 impl StatusCode {
     /// Returns the status of `code`, or `None` if version 3 has no such code.
     #[must_use]
-    pub const fn from_code(code: u32) -> Option<Self> {
+    pub(crate) const fn from_code(code: u32) -> Option<Self> {
         Some(match code {
             0 => Self::Ok,
             1 => Self::Eof,
@@ -44,7 +44,7 @@ impl StatusCode {
 
     /// Returns the code on the wire.
     #[must_use]
-    pub const fn code(self) -> u32 {
+    pub(crate) const fn code(self) -> u32 {
         self as u32
     }
 }

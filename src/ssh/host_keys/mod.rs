@@ -43,11 +43,11 @@ pub enum HostKeyKind {
 
 impl HostKeyKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Ed25519, Self::Rsa, Self::Ecdsa];
+    pub(crate) const ALL: [Self; 3] = [Self::Ed25519, Self::Rsa, Self::Ecdsa];
 
     /// Returns the word that the config uses.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Ed25519 => "ed25519",
             Self::Rsa => "rsa",
@@ -57,7 +57,7 @@ impl HostKeyKind {
 
     /// Returns the name of the key's file in the directory of the host keys, which is OpenSSH's name for it.
     #[must_use]
-    pub const fn file_name(self) -> &'static str {
+    pub(crate) const fn file_name(self) -> &'static str {
         match self {
             Self::Ed25519 => "ssh_host_ed25519_key",
             Self::Rsa => "ssh_host_rsa_key",
@@ -153,12 +153,12 @@ pub enum HostKeyError {
 #[derive(Debug, Default)]
 pub struct HostKeysExamined {
     /// Errors that keep the server from starting.
-    pub errors: Vec<HostKeyError>,
+    pub(crate) errors: Vec<HostKeyError>,
     /// Directories that a group may write to, or that everyone may write to by a mode that this process can't change.
     /// Also keys and directories that another user owns.
-    pub exposures: Vec<Exposure>,
+    pub(crate) exposures: Vec<Exposure>,
     /// True if the directory has no host key, so that the server will make all of them.
-    pub are_missing: bool,
+    pub(crate) are_missing: bool,
 }
 
 /// The loaded host keys.
@@ -176,7 +176,7 @@ impl HostKeys {
     /// # Errors
     /// Other users can read a key, a key doesn't parse, is weak or of another kind, or the server can't write to the
     /// directory.
-    pub fn load_or_make(directory: &Path, kinds: &[HostKeyKind]) -> Result<Self, HostKeyError> {
+    pub(crate) fn load_or_make(directory: &Path, kinds: &[HostKeyKind]) -> Result<Self, HostKeyError> {
         exposures(directory)?;
         let are_new = !HostKeyKind::ALL.iter().any(|kind| directory.join(kind.file_name()).exists());
         let mut keys = Vec::new();
@@ -192,7 +192,7 @@ impl HostKeys {
 
     /// Returns all problems that [`Self::load_or_make`] would fail on. Makes no keys.
     #[must_use]
-    pub fn examine(directory: &Path, kinds: &[HostKeyKind]) -> HostKeysExamined {
+    pub(crate) fn examine(directory: &Path, kinds: &[HostKeyKind]) -> HostKeysExamined {
         let mut examined = HostKeysExamined { are_missing: true, ..HostKeysExamined::default() };
         match exposures(directory) {
             Ok(exposures) => examined.exposures = exposures,
@@ -220,7 +220,7 @@ impl HostKeys {
 
     /// True if the directory had no host key, so that the server made all of them.
     #[must_use]
-    pub fn are_new(&self) -> bool {
+    pub(crate) fn are_new(&self) -> bool {
         self.are_new
     }
 
@@ -235,7 +235,7 @@ impl HostKeys {
 
     /// Returns the keys' algorithms and SHA-256 fingerprints, for an operator to compare.
     #[must_use]
-    pub fn fingerprints(&self) -> Vec<String> {
+    pub(crate) fn fingerprints(&self) -> Vec<String> {
         self.keys.iter().map(|key| format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256))).collect()
     }
 

@@ -87,7 +87,7 @@ pub enum ProxyHeaderError {
 impl ProxyHeaderError {
     /// Returns the sentence for the log.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "it began without a PROXY header",
             Self::Timeout => "no PROXY header came within 5 s",
@@ -105,7 +105,7 @@ impl ProxyHeader {
     ///
     /// # Errors
     /// The header is missing, incomplete, late or invalid.
-    pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Self>, ProxyHeaderError> {
+    pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Self>, ProxyHeaderError> {
         timeout(HEADER_TIMEOUT, Self::read_for_ever(stream)).await.unwrap_or(Err(ProxyHeaderError::Timeout))
     }
 

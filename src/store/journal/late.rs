@@ -16,22 +16,22 @@ const CLOCKS_APART_SECONDS: i64 = 60;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
     /// Its ETag. A later upload of the same bytes has the same one.
-    pub etag: ETag,
+    pub(crate) etag: ETag,
     /// `Last-Modified`, in seconds since 1970: S3's, or the time at which this node got S3's answer that the version is
     /// stored.
-    pub modified: i64,
+    pub(crate) modified: i64,
 }
 
 impl Version {
     /// The version that HEAD or GET described.
     #[must_use]
-    pub fn of(object: &Object) -> Self {
+    pub(crate) fn of(object: &Object) -> Self {
         Self { etag: object.pin.etag.clone(), modified: object.modified }
     }
 
     /// The version that S3 has just stored.
     #[must_use]
-    pub fn stored_now(etag: ETag) -> Self {
+    pub(crate) fn stored_now(etag: ETag) -> Self {
         Self { etag, modified: SystemClock.unix_seconds() }
     }
 }
@@ -54,7 +54,7 @@ pub enum LateTimes {
 impl LateTimes {
     /// The time at which a file appeared, within the bounds of SFTP's 32 bits.
     #[must_use]
-    pub fn appeared(seconds: i64) -> Self {
+    pub(crate) fn appeared(seconds: i64) -> Self {
         Self::Appeared(u32::try_from(seconds.max(0)).unwrap_or(u32::MAX))
     }
 }
@@ -71,14 +71,14 @@ pub struct LateAttributes {
 impl LateAttributes {
     /// True if no attribute is kept.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
     /// These attributes, overwritten by those that `newer` has. The time at which a file appeared replaces no other
     /// time.
     #[must_use]
-    pub fn updated(self, newer: Self) -> Self {
+    pub(crate) fn updated(self, newer: Self) -> Self {
         let times = match newer.times {
             Some(LateTimes::Set { .. }) => newer.times,
             Some(LateTimes::Appeared(_)) | None => self.times.or(newer.times),
@@ -111,40 +111,40 @@ pub struct Late {
 impl Late {
     /// Attributes that are set now.
     #[must_use]
-    pub fn new(version: &Version, attributes: LateAttributes) -> Self {
+    pub(crate) fn new(version: &Version, attributes: LateAttributes) -> Self {
         // A slow clock of the node must not set them before the version came to be.
         Self { etag: version.etag.clone(), attributes, set_at: SystemClock.unix_seconds().max(version.modified) }
     }
 
     /// True if they were set on this version.
     #[must_use]
-    pub fn is_of(&self, version: &Version) -> bool {
+    pub(crate) fn is_of(&self, version: &Version) -> bool {
         self.etag == version.etag && version.modified <= self.set_at.saturating_add(CLOCKS_APART_SECONDS)
     }
 
     /// The earliest time at which attributes can have been set on a version that came to be at `modified`.
     #[must_use]
-    pub fn earliest(modified: i64) -> i64 {
+    pub(crate) fn earliest(modified: i64) -> i64 {
         modified.saturating_sub(CLOCKS_APART_SECONDS)
     }
 
     /// The latest time at which attributes can have been set on a version that was replaced by one of the time
     /// `modified`.
     #[must_use]
-    pub fn latest(modified: i64) -> i64 {
+    pub(crate) fn latest(modified: i64) -> i64 {
         modified.saturating_add(CLOCKS_APART_SECONDS)
     }
 
     /// True if these attributes are of a version that replaced the one with this ETag, which came to be at `modified`.
     #[must_use]
-    pub fn is_of_younger(&self, etag: &ETag, modified: i64) -> bool {
+    pub(crate) fn is_of_younger(&self, etag: &ETag, modified: i64) -> bool {
         self.etag != *etag && self.set_at > Self::latest(modified)
     }
 
     /// The attributes kept after these are set on top of `older` ones. The older ones don't count if they are of
     /// another version than the one that came to be at `modified`.
     #[must_use]
-    pub fn on_top_of(self, older: &Self, modified: i64) -> Self {
+    pub(crate) fn on_top_of(self, older: &Self, modified: i64) -> Self {
         let version = Version { etag: self.etag.clone(), modified };
         if older.is_of(&version) {
             let set_at = self.set_at.max(older.set_at);
@@ -181,7 +181,7 @@ impl LateNote {
     /// The earliest time, in seconds since 1970, at which attributes set on the same version take precedence over
     /// these.
     #[must_use]
-    pub fn stays_from(&self) -> i64 {
+    pub(crate) fn stays_from(&self) -> i64 {
         self.late.set_at.saturating_add(self.by_client.into())
     }
 

@@ -60,7 +60,7 @@ impl TreeRename {
     ///
     /// # Errors
     /// [`InvalidKey`] if the entry was changed into a text that is no name.
-    pub fn source(&self) -> Result<Prefix, InvalidKey> {
+    pub(crate) fn source(&self) -> Result<Prefix, InvalidKey> {
         Ok(self.mount.key(&self.source_name)?.as_directory())
     }
 
@@ -68,7 +68,7 @@ impl TreeRename {
     ///
     /// # Errors
     /// As [`source`](Self::source).
-    pub fn target(&self) -> Result<Prefix, InvalidKey> {
+    pub(crate) fn target(&self) -> Result<Prefix, InvalidKey> {
         Ok(self.mount.key(&self.target_name)?.as_directory())
     }
 }
@@ -100,7 +100,7 @@ impl Lease {
 impl RenamePhase {
     /// The number that is written to the journal for this phase.
     #[must_use]
-    pub fn number(self) -> i64 {
+    pub(crate) fn number(self) -> i64 {
         match self {
             Self::Entered => 0,
             Self::Copying => 1,
@@ -110,7 +110,7 @@ impl RenamePhase {
 
     /// The phase for a number from the journal. `None` for an unknown one.
     #[must_use]
-    pub fn of_number(number: i64) -> Option<Self> {
+    pub(crate) fn of_number(number: i64) -> Option<Self> {
         [Self::Entered, Self::Copying, Self::Deleting].into_iter().find(|phase| phase.number() == number)
     }
 }

@@ -59,7 +59,7 @@ pub struct ReceivedRequest {
     /// A copy's source.
     pub source: Option<String>,
     /// A listing's `max-keys`.
-    pub max_keys: Option<u16>,
+    pub(crate) max_keys: Option<u16>,
 }
 
 impl ReceivedRequest {

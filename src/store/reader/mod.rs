@@ -32,7 +32,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// An object opened for reading. READs run concurrently, in any order; dropping one of them harms no other.
 #[derive(Debug)]
-pub struct Reader {
+pub(crate) struct Reader {
     shared: Arc<Shared>,
 }
 
@@ -56,7 +56,12 @@ impl Reader {
     /// # Errors
     /// - [`Error::NotFound`]: no object, or S3 says 403 and a listing (1 more request) shows none.
     /// - [`Error::Archived`]: the object must be restored first.
-    pub async fn open(bucket: Arc<dyn Bucket>, key: Key, seen: Option<&Object>, budget: Arc<Budget>) -> Result<Self> {
+    pub(crate) async fn open(
+        bucket: Arc<dyn Bucket>,
+        key: Key,
+        seen: Option<&Object>,
+        budget: Arc<Budget>,
+    ) -> Result<Self> {
         if seen.is_some_and(|seen| seen.size > RANGE_BYTES) {
             return Self::open_by_head(bucket, key, budget).await;
         }
@@ -98,7 +103,7 @@ impl Reader {
 
     /// Opens an object that is known to be empty. No request.
     #[must_use]
-    pub fn of_empty(bucket: Arc<dyn Bucket>, key: Key, budget: Arc<Budget>) -> Self {
+    pub(crate) fn of_empty(bucket: Arc<dyn Bucket>, key: Key, budget: Arc<Budget>) -> Self {
         Self::new(bucket, key, empty(), budget, None)
     }
 
@@ -136,7 +141,7 @@ impl Reader {
 
     /// Reads `object`, which an earlier request described. Sends no request before the first READ.
     #[must_use]
-    pub fn of(bucket: Arc<dyn Bucket>, key: Key, object: Object, budget: Arc<Budget>) -> Self {
+    pub(crate) fn of(bucket: Arc<dyn Bucket>, key: Key, object: Object, budget: Arc<Budget>) -> Self {
         Self::new(bucket, key, object, budget, None)
     }
 
@@ -147,7 +152,7 @@ impl Reader {
 
     /// The object as the OPEN saw it.
     #[must_use]
-    pub fn object(&self) -> &Object {
+    pub(crate) fn object(&self) -> &Object {
         &self.shared.object
     }
 
@@ -159,7 +164,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::Conflict`] if the object was overwritten and the bucket keeps no versions, else those of the GET.
-    pub async fn read(&self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
+    pub(crate) async fn read(&self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
         let want = offset..offset.saturating_add(len.into()).min(self.shared.object.size);
         if want.is_empty() {
             return Ok(Vec::new());

@@ -47,11 +47,11 @@ use mark::Mark;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renamed {
     /// The version under the old name.
-    pub source: Version,
+    pub(crate) source: Version,
     /// The new version. Its time is now or S3's, whichever is later, so that attributes set from now on belong to it.
-    pub target: Version,
+    pub(crate) target: Version,
     /// The time at which the copy was made, in seconds since 1970: by S3's clock, except for a copy in parts.
-    pub copied_at: i64,
+    pub(crate) copied_at: i64,
 }
 
 impl Renamed {
@@ -65,7 +65,7 @@ impl Renamed {
 
     /// The time that S3 reported under the old name, if it reports another one under the new name.
     #[must_use]
-    pub fn shown_before(&self) -> Option<LateTimes> {
+    pub(crate) fn shown_before(&self) -> Option<LateTimes> {
         times::shown_before(&self.source, self.copied_at)
     }
 }
@@ -74,11 +74,11 @@ impl Renamed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
     /// The old name.
-    pub source: Key,
+    pub(crate) source: Key,
     /// The new name.
-    pub target: Key,
+    pub(crate) target: Key,
     /// The versions under both names.
-    pub versions: Renamed,
+    pub(crate) versions: Renamed,
 }
 
 /// Renames the file `source`, or the empty directory of that name, to `target` in the same bucket. 4 requests for a

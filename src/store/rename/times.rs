@@ -41,12 +41,12 @@ pub struct TimesWritten(watch::Receiver<()>);
 impl TimesWritten {
     /// True if the journal has them, or is down.
     #[must_use]
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.0.has_changed().is_err()
     }
 
     /// Waits until the journal has them, or is down.
-    pub async fn done(mut self) {
+    pub(crate) async fn done(mut self) {
         // No value is sent: the sender is dropped.
         let _ = self.0.changed().await;
     }

@@ -61,7 +61,7 @@ pub struct RenamedTree {
     /// The objects that were in it.
     pub moved: Vec<Moved>,
     /// The write of its files' former times to the journal.
-    pub times: TimesWritten,
+    pub(crate) times: TimesWritten,
 }
 
 /// Renames a directory with all objects below it, including names that no user can open.

@@ -42,26 +42,26 @@ const PAGE: i32 = 1000;
 
 /// The bucket, and the settings that every request to it carries.
 #[derive(Clone, Debug)]
-pub struct S3Options {
+pub(crate) struct S3Options {
     /// The bucket's identity for the rest of the server.
-    pub id: BucketId,
+    pub(crate) id: BucketId,
     /// A bucket's name, an access point's ARN or its alias.
-    pub bucket: String,
+    pub(crate) bucket: String,
     /// Sent with every request, so that S3 refuses it if the bucket changed hands.
-    pub expected_bucket_owner: Option<String>,
+    pub(crate) expected_bucket_owner: Option<String>,
     /// The storage class of new objects; `None` is S3's own default.
-    pub storage_class: Option<String>,
+    pub(crate) storage_class: Option<String>,
     /// The SSE-KMS key of new objects; `None` leaves it to the bucket.
-    pub kms_key: Option<String>,
+    pub(crate) kms_key: Option<String>,
     /// True if uploaded bytes are hashed into the signature.
-    pub sign_payloads: bool,
+    pub(crate) sign_payloads: bool,
     /// True if uploaded bytes carry a CRC-64/NVME.
-    pub send_checksums: bool,
+    pub(crate) send_checksums: bool,
 }
 
 /// A bucket in S3, or in a store that speaks its protocol.
 #[derive(Debug)]
-pub struct S3Bucket {
+pub(crate) struct S3Bucket {
     client: Client,
     options: S3Options,
 }
@@ -93,7 +93,7 @@ impl S3Bucket {
     /// A bucket reached through the client that `config` describes: region, endpoint, credentials, HTTP client, connect
     /// and read time-outs, number of tries. This function sets the options on which the requests themselves rely.
     #[must_use]
-    pub fn new(config: config::Builder, options: S3Options) -> Self {
+    pub(crate) fn new(config: config::Builder, options: S3Options) -> Self {
         let config = config
             // The requests send their own checksums. A range can't be checked against the whole object's checksum.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)

@@ -42,7 +42,7 @@ pub struct HeldMemory(pub(super) Weak<Allowance>);
 impl HeldMemory {
     /// The budget bytes that the upload withholds from others. 0 once the upload is gone.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.0.upgrade().map_or(0, |allowance| allowance.state().reservation.bytes())
     }
 }

@@ -34,7 +34,7 @@ impl Base {
 impl Upload {
     /// True if a byte of the older object shows in the `len` bytes from `offset`.
     #[must_use]
-    pub fn shows_base(&self, offset: u64, len: usize) -> bool {
+    pub(crate) fn shows_base(&self, offset: u64, len: usize) -> bool {
         !self.buffer.old(offset..offset.saturating_add(len as u64)).is_empty()
     }
 
@@ -42,7 +42,7 @@ impl Upload {
     ///
     /// # Errors
     /// [`Error::Conflict`] if the older object was replaced, or S3's error.
-    pub async fn read(&mut self, offset: u64, len: usize) -> Result<Option<Bytes>> {
+    pub(crate) async fn read(&mut self, offset: u64, len: usize) -> Result<Option<Bytes>> {
         let Some(mut bytes) = self.buffer.read(offset, len) else { return Ok(None) };
         for old in self.buffer.old(offset..offset + bytes.len() as u64) {
             let mut at = old.start;

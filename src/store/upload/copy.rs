@@ -11,7 +11,7 @@ impl Upload {
     /// buffer. The range must be longer than a part, so that copies use up no more of S3's part numbers than parts
     /// would.
     #[must_use]
-    pub fn can_copy(&self, offset: u64, bytes: u64) -> bool {
+    pub(crate) fn can_copy(&self, offset: u64, bytes: u64) -> bool {
         offset == self.size() && offset == self.shipped() && bytes > self.next_part_bytes()
     }
 
@@ -21,7 +21,7 @@ impl Upload {
     /// # Errors
     /// Every error poisons the upload: [`UploadError::TooLarge`](super::UploadError::TooLarge), or S3's error. That is
     /// [`Error::Conflict`](crate::store::Error::Conflict) if the source is not, or no longer, the pinned version.
-    pub async fn copy(&mut self, source: &Key, pin: &Pin, range: Range<u64>) -> Result<()> {
+    pub(crate) async fn copy(&mut self, source: &Key, pin: &Pin, range: Range<u64>) -> Result<()> {
         self.check_poison()?;
         self.poison = Some("it was cut off".to_owned());
         let outcome = self.append(source, pin, range).await;

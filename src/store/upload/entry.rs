@@ -35,13 +35,13 @@ const RENEWED_AFTER: Duration = Duration::from_secs(8);
 #[derive(Clone, Debug)]
 pub struct Keeping {
     /// The journal that has the entry.
-    pub journal: Arc<dyn Journal>,
+    pub(crate) journal: Arc<dyn Journal>,
     /// The file that the upload is to become, and its owner.
-    pub file: PartialFile,
+    pub(crate) file: PartialFile,
     /// The owner's permissions in the mount. With them another node can abort the upload.
-    pub permissions: Permissions,
+    pub(crate) permissions: Permissions,
     /// The time for which it can be resumed after an interruption. Zero: it can only be aborted.
-    pub kept_for: Duration,
+    pub(crate) kept_for: Duration,
 }
 
 impl Keeping {

@@ -79,15 +79,15 @@ const PATIENCE: Duration = Duration::from_secs(45);
 #[derive(Clone, Debug)]
 pub struct UploadOptions {
     /// The largest size in bytes, at most [`MAX_OBJECT_BYTES`].
-    pub max_object_bytes: u64,
+    pub(crate) max_object_bytes: u64,
     /// The condition under which the object appears.
-    pub condition: Condition,
+    pub(crate) condition: Condition,
     /// The attributes that the object gets. The upload adds the token.
-    pub object: NewObject,
+    pub(crate) object: NewObject,
     /// The journal to enter it in. `None`: the upload is not entered, and nothing is kept if it is interrupted.
-    pub keeping: Option<Keeping>,
+    pub(crate) keeping: Option<Keeping>,
     /// The observer of S3's answers.
-    pub observer: Option<Arc<dyn UploadObserver>>,
+    pub(crate) observer: Option<Arc<dyn UploadObserver>>,
 }
 
 /// An object that S3 has published, as S3 answered. After a lost answer, a HEAD describes it.
@@ -111,10 +111,10 @@ pub struct Published {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FinishedUpload {
     /// The object. If the file was unchanged, it is the older one.
-    pub published: Published,
+    pub(crate) published: Published,
     /// The age of its upload in parts, whose beginning is S3's time of the object. [`Duration::MAX`] if another handle
     /// began it, `None` if the file was not uploaded in parts.
-    pub in_parts_for: Option<Duration>,
+    pub(crate) in_parts_for: Option<Duration>,
 }
 
 /// One file that is being uploaded. End it with [`finish`](Self::finish) or [`abort`](Self::abort). If it is dropped,
@@ -147,7 +147,7 @@ pub struct Upload {
 impl Upload {
     /// An empty file; sends no request. `reservation` holds at least [`MIN_PART_BYTES`] of `budget`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         bucket: Arc<dyn Bucket>,
         key: Key,
         reservation: Reservation,
@@ -175,7 +175,7 @@ impl Upload {
     /// Makes the file begin as `object`, the current object of its name, and replace only that version. Its metadata is
     /// not taken over.
     #[must_use]
-    pub fn over(mut self, object: &Object) -> Self {
+    pub(crate) fn over(mut self, object: &Object) -> Self {
         self.condition = Condition::Matches(object.pin.etag.clone());
         // No session could resume its stored parts, because the older object is there.
         if let Some(keeping) = &mut self.keeping {
@@ -188,25 +188,25 @@ impl Upload {
 
     /// The file's size so far, in bytes.
     #[must_use]
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.buffer.size()
     }
 
     /// The first byte that can still be changed. All bytes before it are shipped.
     #[must_use]
-    pub fn shipped(&self) -> u64 {
+    pub(crate) fn shipped(&self) -> u64 {
         self.buffer.start()
     }
 
     /// True if the file still is, byte for byte, the object that it began as.
     #[must_use]
-    pub fn is_unchanged(&self) -> bool {
+    pub(crate) fn is_unchanged(&self) -> bool {
         self.base.as_ref().is_some_and(|base| !base.changed)
     }
 
     /// The attributes that the object will get. `None` once they can't be changed: S3 gets them with the first part, or
     /// at the end.
-    pub fn object_mut(&mut self) -> Option<&mut NewObject> {
+    pub(crate) fn object_mut(&mut self) -> Option<&mut NewObject> {
         self.parts.is_none().then_some(&mut self.object)
     }
 
@@ -218,7 +218,7 @@ impl Upload {
     /// [`UploadError::TooLarge`], S3's error for a part that failed, [`Error::Conflict`] if the object under the file was
     /// replaced, [`UploadError::Gap`] behind the bytes that were stored before an interruption, [`UploadError::Busy`] if
     /// writes out of order need memory that no other upload returns, and from then on [`UploadError::Poisoned`].
-    pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
+    pub(crate) async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         self.check_poison()?;
         self.poison = Some("it was cut off".to_owned());
         let outcome = self.take_in(offset, data).await;
@@ -231,7 +231,7 @@ impl Upload {
     /// # Errors
     /// [`UploadError::AlreadyShipped`], [`UploadError::HoleTooLarge`], [`UploadError::TooLarge`]: nothing is changed then.
     /// [`UploadError::Poisoned`].
-    pub fn set_size(&mut self, size: u64) -> Result<()> {
+    pub(crate) fn set_size(&mut self, size: u64) -> Result<()> {
         self.check_poison()?;
         let shipped = self.buffer.start();
         if size < shipped {
@@ -251,7 +251,7 @@ impl Upload {
     ///
     /// # Errors
     /// [`UploadError::AlreadyShipped`] if S3 already knows it by its old name.
-    pub fn rename(&mut self, key: Key, condition: Condition) -> Result<()> {
+    pub(crate) fn rename(&mut self, key: Key, condition: Condition) -> Result<()> {
         if self.parts.is_some() || self.base.is_some() {
             return Err(UploadError::AlreadyShipped { shipped: self.shipped() });
         }
@@ -261,13 +261,13 @@ impl Upload {
     }
 
     /// Lets nothing be published, because the server can't keep a promise that it made about the file.
-    pub fn spoil(&mut self, cause: &impl ToString) {
+    pub(crate) fn spoil(&mut self, cause: &impl ToString) {
         self.is_misled = true;
         self.poison.get_or_insert_with(|| cause.to_string());
     }
 
     /// Lets nothing be published through this handle. Another handle can still resume the stored parts.
-    pub fn refuse(&mut self, cause: &impl ToString) {
+    pub(crate) fn refuse(&mut self, cause: &impl ToString) {
         self.poison.get_or_insert_with(|| cause.to_string());
     }
 
@@ -277,7 +277,7 @@ impl Upload {
     /// # Errors
     /// [`UploadError::Poisoned`] after a failed write, [`UploadError::Gap`], else S3's error. Nothing is published then. A
     /// multipart upload is aborted, unless it is kept and S3 alone caused the failure.
-    pub async fn finish(mut self) -> Result<FinishedUpload> {
+    pub(crate) async fn finish(mut self) -> Result<FinishedUpload> {
         let is_unchanged = self.is_unchanged();
         let outcome = self.publish().await;
         if outcome.is_err() || !is_unchanged {
@@ -300,7 +300,7 @@ impl Upload {
     }
 
     /// Abandons the file: stops the parts in flight, and aborts the multipart upload if one was created.
-    pub async fn abort(self) {
+    pub(crate) async fn abort(self) {
         let Self { parts, buffer, base, allowance, .. } = self;
         // Other uploads may wait for this memory, and S3 may take long to answer.
         drop((buffer, base, allowance));

@@ -35,7 +35,7 @@ impl Taken {
     /// # Errors
     /// [`UploadError::Held`] if another session uploads it. [`Error::UploadGone`] if S3 lacks a part that the entry
     /// claims; the upload is abandoned then. [`UploadError::Journal`], or S3's error.
-    pub async fn take(bucket: &dyn Bucket, keeping: &Keeping, partial: PartialUpload) -> Result<Self> {
+    pub(crate) async fn take(bucket: &dyn Bucket, keeping: &Keeping, partial: PartialUpload) -> Result<Self> {
         let lease = entry::lease()?;
         if !keeping.journal.take_partial(&partial.id, &lease).await? {
             return Err(UploadError::Held);
@@ -85,7 +85,7 @@ impl Upload {
     /// Makes the file begin with the stored parts of an upload that was taken over. It appears only if the name is
     /// free.
     #[must_use]
-    pub fn resuming(mut self, keeping: Keeping, taken: Taken) -> Self {
+    pub(crate) fn resuming(mut self, keeping: Keeping, taken: Taken) -> Self {
         let condition = mem::replace(&mut self.condition, Condition::Absent);
         self.anew = Some(Anew { object: mem::take(&mut self.object), condition });
         self.gapless = true;
@@ -97,26 +97,26 @@ impl Upload {
 
     /// True if the file still is the stored beginning, and no more.
     #[must_use]
-    pub fn is_only_resumed(&self) -> bool {
+    pub(crate) fn is_only_resumed(&self) -> bool {
         self.anew.is_some() && self.poison.is_none()
     }
 
     /// Fails instead of publishing a file that has a hole, or lacks its beginning.
     #[must_use]
-    pub fn without_gaps(mut self) -> Self {
+    pub(crate) fn without_gaps(mut self) -> Self {
         self.gapless = true;
         self
     }
 
     /// True if a hole or a missing beginning is an error.
     #[must_use]
-    pub fn is_gapless(&self) -> bool {
+    pub(crate) fn is_gapless(&self) -> bool {
         self.gapless
     }
 
     /// Abandons the stored parts of an upload that was taken over, and begins with an empty file. No effect once the
     /// client has written more.
-    pub async fn begin_anew(&mut self) {
+    pub(crate) async fn begin_anew(&mut self) {
         let Some(Anew { object, condition }) = self.anew.take() else { return };
         (self.object, self.condition, self.gapless) = (object, condition, false);
         self.buffer = PartBuffer::default();
@@ -126,7 +126,7 @@ impl Upload {
     }
 
     /// Lets the next session resume the stored parts, if they are kept. Else abandons the file.
-    pub async fn leave(mut self) {
+    pub(crate) async fn leave(mut self) {
         if !self.can_go_on() {
             return self.abort().await;
         }

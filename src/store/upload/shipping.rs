@@ -48,7 +48,7 @@ impl Upload {
     ///
     /// # Errors
     /// The errors of `finish`, except those of the last request.
-    pub async fn ship_rest(&mut self) -> Result<()> {
+    pub(crate) async fn ship_rest(&mut self) -> Result<()> {
         self.check_poison()?;
         self.allowance.come_first();
         if !self.is_unchanged() && !self.fits_one_part() {
@@ -65,7 +65,7 @@ impl Upload {
 
     /// A view of the memory that the upload holds, now and later.
     #[must_use]
-    pub fn held_memory(&self) -> HeldMemory {
+    pub(crate) fn held_memory(&self) -> HeldMemory {
         HeldMemory(Arc::downgrade(&self.allowance))
     }
 

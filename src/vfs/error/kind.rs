@@ -36,7 +36,7 @@ pub enum ErrorKind {
 impl Error {
     /// Returns the sentence with all its causes, for the operator.
     #[must_use]
-    pub fn detail(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         let mut text = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
@@ -49,7 +49,7 @@ impl Error {
 
     /// Returns the kind of this error.
     #[must_use]
-    pub fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound | Self::NotDirectory | Self::BelowFile => ErrorKind::NotFound,
             Self::AlreadyExists | Self::IsDirectory | Self::NotEmpty => ErrorKind::AlreadyExists,

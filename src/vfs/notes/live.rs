@@ -195,25 +195,25 @@ impl Drop for LiveEntry {
 
 /// The path under which an upload will appear. RENAME may change it before CLOSE.
 #[derive(Clone, Debug)]
-pub struct UploadPath(Arc<Mutex<Shared>>);
+pub(crate) struct UploadPath(Arc<Mutex<Shared>>);
 
 impl UploadPath {
     /// The path of an upload that could not begin.
     #[must_use]
-    pub fn ended(path: VirtualPath) -> Self {
+    pub(crate) fn ended(path: VirtualPath) -> Self {
         let live = Live { removed: true, ..Live::new(NewAttributes::default(), 0) };
         Self(Arc::new(Mutex::new(Shared { live, path, renamed: None })))
     }
 
     /// The current path.
     #[must_use]
-    pub fn current(&self) -> VirtualPath {
+    pub(crate) fn current(&self) -> VirtualPath {
         self.shared().path.clone()
     }
 
     /// True if the upload will appear under `path`.
     #[must_use]
-    pub fn is(&self, path: &VirtualPath) -> bool {
+    pub(crate) fn is(&self, path: &VirtualPath) -> bool {
         let shared = self.shared();
         shared.path == *path && !shared.live.removed
     }

@@ -8,7 +8,7 @@ mod partials;
 
 pub(super) use denials::Denials;
 pub(super) use directory_modes::DirectoryModes;
-pub use live::UploadPath;
+pub(crate) use live::UploadPath;
 pub(super) use live::{Live, LiveEntry, LiveUploads, Resized};
 pub(super) use partials::{Shown, ShownPartials};
 

@@ -31,7 +31,7 @@ pub struct ClosedUpload {
     /// The file's size, in bytes.
     pub size: u64,
     /// The object that S3 published. `None` if the file didn't change, was removed meanwhile, or can still be resumed.
-    pub published: Option<Published>,
+    pub(crate) published: Option<Published>,
 }
 
 impl WriteHandle {

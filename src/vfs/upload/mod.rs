@@ -161,13 +161,13 @@ impl WriteHandle {
 
     /// The attributes that the file would have if it were closed now.
     #[must_use]
-    pub fn metadata(&self) -> Metadata {
+    pub(crate) fn metadata(&self) -> Metadata {
         Metadata::of_upload(self.file.live.shown(), &self.file.mount)
     }
 
     /// The path under which the file will appear.
     #[must_use]
-    pub fn path(&self) -> &UploadPath {
+    pub(crate) fn path(&self) -> &UploadPath {
         self.file.live.path()
     }
 
@@ -199,7 +199,7 @@ impl WriteHandle {
     ///
     /// # Errors
     /// The errors of `close` that occur before the file is published.
-    pub async fn ship_rest(&mut self) -> Result<()> {
+    pub(crate) async fn ship_rest(&mut self) -> Result<()> {
         self.settle_at_close().await;
         if !self.file.live.shown().removed && !self.upload.is_only_resumed() {
             self.upload.ship_rest().await?;
@@ -209,7 +209,7 @@ impl WriteHandle {
 
     /// A view of the memory that the upload holds, which stays current.
     #[must_use]
-    pub fn held_memory(&self) -> HeldMemory {
+    pub(crate) fn held_memory(&self) -> HeldMemory {
         self.upload.held_memory()
     }
 
@@ -219,18 +219,18 @@ impl WriteHandle {
     }
 
     /// Prevents publication, because a request could not be carried out. The close fails.
-    pub fn spoil(&mut self, cause: &Error) {
+    pub(crate) fn spoil(&mut self, cause: &Error) {
         self.upload.spoil(&cause.detail());
     }
 
     /// True if the upload holds a lock, and has stored nothing for which other sessions would have to wait.
     #[must_use]
-    pub fn has_idle_lock(&self) -> bool {
+    pub(crate) fn has_idle_lock(&self) -> bool {
         self.lock.is_some() && self.upload.shipped() == 0
     }
 
     /// Lets other sessions create the file, because this client is silent.
-    pub fn let_lock_lapse(&self) {
+    pub(crate) fn let_lock_lapse(&self) {
         if let Some(lock) = self.lock.as_ref().filter(|_| self.has_idle_lock()) {
             lock.lapse();
         }

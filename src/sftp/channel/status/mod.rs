@@ -7,14 +7,14 @@ use crate::{
 
 /// Returns the reply to a failed request: a status with the error's sentence.
 #[must_use]
-pub fn reply(id: u32, error: &Error) -> Reply {
+pub(crate) fn reply(id: u32, error: &Error) -> Reply {
     status(id, code(error.kind()), &error.to_string())
 }
 
 /// Returns a status reply. Its text begins with OpenSSH's words for the code, because libraries and scripts look for
 /// them.
 #[must_use]
-pub fn status(id: u32, code: StatusCode, sentence: &str) -> Reply {
+pub(crate) fn status(id: u32, code: StatusCode, sentence: &str) -> Reply {
     let words = match code {
         StatusCode::NoSuchFile => "No such file",
         StatusCode::PermissionDenied => "Permission denied",

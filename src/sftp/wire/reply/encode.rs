@@ -19,7 +19,7 @@ const LANGUAGE: &[u8] = b"en";
 
 impl Reply {
     /// Appends the reply to `out` as a frame, beginning with its length.
-    pub fn encode(&self, out: &mut BytesMut) {
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
         put_frame(out, |out| self.body(out));
     }
 
@@ -31,7 +31,7 @@ impl Reply {
 
     /// Returns the bytes that [`Reply::encode`] appends, in pieces, so that long data isn't copied.
     #[must_use]
-    pub fn into_pieces(self) -> Vec<Bytes> {
+    pub(crate) fn into_pieces(self) -> Vec<Bytes> {
         let mut joined = BytesMut::new();
         let mut frame = Vec::new();
         match self {

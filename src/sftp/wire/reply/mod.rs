@@ -35,7 +35,7 @@ pub struct NameEntry {
     /// The entry's name, or for REALPATH the path.
     pub filename: Bytes,
     /// The line that a client shows unchanged, similar to those of `ls -l`.
-    pub longname: Bytes,
+    pub(crate) longname: Bytes,
     /// The entry's attributes; none for REALPATH.
     pub attrs: Attrs,
 }
@@ -49,7 +49,7 @@ impl Reply {
 
     /// Returns a status with a sentence for the user.
     #[must_use]
-    pub fn status(id: u32, code: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn status(id: u32, code: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self::Status { id, code, message: message.into() }
     }
 

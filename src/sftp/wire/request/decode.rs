@@ -27,7 +27,7 @@ impl Request {
     ///
     /// # Errors
     /// The body is malformed or of an unknown type.
-    pub fn decode(frame: Bytes) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(frame: Bytes) -> Result<Self, DecodeError> {
         let mut reader = FieldReader::new(frame);
         let r = &mut reader;
         let kind = r.u8()?;

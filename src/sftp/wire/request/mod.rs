@@ -61,35 +61,6 @@ pub enum Request {
     Extended { id: u32, request: Extended },
 }
 
-impl Request {
-    /// Returns the id that the reply must carry, or `None` for INIT.
-    #[must_use]
-    pub fn id(&self) -> Option<u32> {
-        match self {
-            Self::Init { .. } => None,
-            Self::Open { id, .. }
-            | Self::Close { id, .. }
-            | Self::Read { id, .. }
-            | Self::Write { id, .. }
-            | Self::Lstat { id, .. }
-            | Self::Fstat { id, .. }
-            | Self::SetStat { id, .. }
-            | Self::FsetStat { id, .. }
-            | Self::OpenDir { id, .. }
-            | Self::ReadDir { id, .. }
-            | Self::Remove { id, .. }
-            | Self::Mkdir { id, .. }
-            | Self::Rmdir { id, .. }
-            | Self::RealPath { id, .. }
-            | Self::Stat { id, .. }
-            | Self::Rename { id, .. }
-            | Self::ReadLink { id, .. }
-            | Self::Symlink { id, .. }
-            | Self::Extended { id, .. } => Some(*id),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
