@@ -181,7 +181,6 @@ impl Exposure {
         self.writers == Writers::Owner
     }
 
-    /// Returns the path.
     #[must_use]
     pub(crate) fn path(&self) -> &Path {
         &self.path

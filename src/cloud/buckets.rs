@@ -48,7 +48,6 @@ pub struct S3Buckets {
     of_sessions: Cache<SessionKey, Arc<SessionClients>>,
 }
 
-/// The clients of one tenant.
 #[derive(Debug)]
 struct TenantClients {
     storage: Arc<Storage>,

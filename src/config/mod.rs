@@ -39,7 +39,6 @@ use tenant_claims::TenantClaims;
 /// The whole config.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The settings of the server.
     pub(crate) server: ServerSettings,
     /// The tenants, in the order of their names.
     pub tenants: Vec<TenantSetup>,

@@ -12,7 +12,6 @@ use tracing::Level;
 /// With fewer parts than this, one client with parallel uploads would make all others wait.
 const MIN_PARTS: u64 = 4;
 
-/// The settings of the server.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerSettings {
     /// The process's memory for file bytes in flight, in both directions.

@@ -55,7 +55,6 @@ impl TenantClaims {
         }
     }
 
-    /// Claims the prefix of a mount.
     pub(super) fn claim_prefix(&mut self, tenant: &TenantName, storage: &SpottedStorage, mount: &SpottedMount) {
         let bucket = storage.storage.id.clone();
         let claim = PrefixClaim { allow_shared_prefix: storage.allow_shared_prefix, spot: mount.spot.clone() };

@@ -60,7 +60,6 @@ macro_rules! algorithm {
 }
 
 algorithm!(
-    /// A key exchange.
     KeyExchange(kex::Name),
     "key exchange",
     [
@@ -75,7 +74,6 @@ algorithm!(
     ]
 );
 algorithm!(
-    /// A cipher.
     Cipher(cipher::Name),
     "cipher",
     [
@@ -97,11 +95,8 @@ algorithm!(
 /// The algorithms that the server offers to clients. The client's order decides, within these lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Algorithms {
-    /// Key exchanges.
     pub(crate) key_exchanges: Vec<KeyExchange>,
-    /// Ciphers.
     pub(crate) ciphers: Vec<Cipher>,
-    /// MACs.
     pub(crate) macs: Vec<Mac>,
 }
 

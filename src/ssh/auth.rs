@@ -30,7 +30,6 @@ pub(crate) fn answer(next: &LoginAnswer) -> Auth {
     }
 }
 
-/// Returns the answer to an offered key.
 pub(crate) fn answer_offer(offer: KeyOffer) -> Auth {
     match offer {
         KeyOffer::Acceptable => Auth::Accept,

@@ -86,7 +86,6 @@ fn excludes(one: SocketAddr, other: SocketAddr) -> bool {
 /// An address that the server can't listen on.
 #[derive(Debug, thiserror::Error)]
 pub struct BindError {
-    /// The address.
     pub(crate) address: SocketAddr,
     /// The system's error.
     pub error: io::Error,

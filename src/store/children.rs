@@ -8,7 +8,6 @@ use std::iter;
 /// The most names that S3 puts in a page.
 const PAGE_ENTRIES: u16 = 1000;
 
-/// The directories in a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DirectoryPage {
     /// True if the directory exists: it has a marker, or any object below it.

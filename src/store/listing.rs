@@ -30,7 +30,6 @@ pub(crate) enum EntryKind {
         size: u64,
         /// Last modification, in seconds since 1970.
         modified: i64,
-        /// Its ETag.
         etag: ETag,
     },
     /// A marker, or a prefix that objects have in common.

@@ -36,14 +36,12 @@ pub struct UserSetup {
 pub(crate) struct KnownTenant {
     /// Its name and limits.
     pub(crate) tenant: Arc<Tenant>,
-    /// Its storage.
     pub(crate) storage: Arc<Storage>,
 }
 
 /// The answer to a lookup of a user.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownUser {
-    /// The user.
     pub(crate) user: Arc<User>,
     /// The user's credentials, for `identity` alone.
     pub(crate) credentials: Arc<Credentials>,
@@ -82,7 +80,6 @@ impl Tenants {
         self.directory.load().generation
     }
 
-    /// The tenant of this name.
     #[must_use]
     pub(crate) fn tenant(&self, name: &TenantName) -> Option<KnownTenant> {
         self.directory.load().tenants.get(name).cloned()

@@ -28,7 +28,6 @@ pub(crate) enum Error {
          on sts:ExternalId wants must be the `external_id` of the tenant's file ({said})"
     )]
     Untrusted {
-        /// The role.
         role: RoleArn,
         /// STS's words.
         said: String,
@@ -36,7 +35,6 @@ pub(crate) enum Error {
     /// The policies of our own credentials denied the request.
     #[error("our own credentials lack a permission: their policy must allow sts:AssumeRole on {role} ({said})")]
     NotPermitted {
-        /// The role.
         role: RoleArn,
         /// STS's words.
         said: String,
@@ -49,7 +47,6 @@ pub(crate) enum Error {
          ({said})"
     )]
     Denied {
-        /// The role.
         role: RoleArn,
         /// STS's words.
         said: String,
@@ -60,7 +57,6 @@ pub(crate) enum Error {
          the key out ({said})"
     )]
     OptIn {
-        /// The role.
         role: RoleArn,
         /// `sts:TagSession` or `sts:SetSourceIdentity`.
         action: &'static str,
@@ -114,17 +110,13 @@ pub(crate) enum Error {
     /// Any other refusal.
     #[error("STS refused {role} ({said})")]
     Refused {
-        /// The role.
         role: RoleArn,
         /// STS's words.
         said: String,
     },
     /// STS answered without credentials.
     #[error("STS answered for {role} without credentials")]
-    Broken {
-        /// The role.
-        role: RoleArn,
-    },
+    Broken { role: RoleArn },
 }
 
 impl Error {

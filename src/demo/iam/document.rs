@@ -96,7 +96,6 @@ pub(crate) struct Principals {
 }
 
 impl PolicyDocument {
-    /// Returns the statements of a policy text.
     pub(crate) fn parse(text: &str) -> Result<Vec<StatementDocument>, MalformedPolicy> {
         let document: Self = serde_json::from_str(text).map_err(|error| MalformedPolicy::Syntax(error.to_string()))?;
         if document.version != "2012-10-17" {

@@ -16,7 +16,6 @@ enum Piece {
 pub(crate) struct Pattern(Vec<Piece>);
 
 impl Pattern {
-    /// The pattern `*`.
     pub(crate) fn everything() -> Self {
         Self(vec![Piece::AnyNumber])
     }

@@ -103,7 +103,6 @@ impl Register {
         self.users.get(access_key_id)
     }
 
-    /// The role of an ARN.
     #[must_use]
     pub(crate) fn role(&self, arn: &str) -> Option<&IamRole> {
         self.roles.get(arn)

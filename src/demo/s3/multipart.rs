@@ -41,7 +41,6 @@ pub(crate) struct S3Upload {
     _charge: Charge,
 }
 
-/// A stored part.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredPart {
     pub(crate) etag: String,

@@ -5,7 +5,6 @@
 pub(crate) enum On {
     /// The account as a whole.
     Account,
-    /// A bucket.
     Bucket,
     /// The listing of a prefix in a bucket, judged once the prefix is parsed.
     Listing,

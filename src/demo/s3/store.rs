@@ -104,7 +104,6 @@ struct BucketIndex {
     index: Mutex<Index>,
 }
 
-/// All buckets.
 #[derive(Debug)]
 pub(crate) struct Store {
     buckets: BTreeMap<String, BucketIndex>,

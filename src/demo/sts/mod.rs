@@ -49,7 +49,6 @@ impl Sts {
         }
     }
 
-    /// Returns the secret of an access key.
     pub(crate) fn secret(&self, access_key_id: &str) -> Option<SecretKey> {
         let user = self.register.user(access_key_id).map(|(user, _)| user.secret_access_key.clone());
         user.or_else(|| self.sessions.secret(access_key_id)).map(SecretKey::from)

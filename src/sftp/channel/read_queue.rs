@@ -18,7 +18,6 @@ pub(crate) const MAX_QUEUED: usize = 4096;
 /// doesn't want their data: its user cancelled the transfer.
 const MAX_BEFORE_CLOSE: u64 = 1024;
 
-/// One READ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReadRequest {
     pub(crate) id: u32,

@@ -198,11 +198,18 @@ enum ProcessPermit {
 #[derive(Debug)]
 pub(crate) enum ReplyPermit {
     /// The reply to a READ.
-    Data { _permit: DataPermit },
-    /// A small reply.
-    Small { _unread: Unread, _request: OutstandingRequest },
+    Data {
+        _permit: DataPermit,
+    },
+    Small {
+        _unread: Unread,
+        _request: OutstandingRequest,
+    },
     /// A reply that counts as a request and as data.
-    Large { _permit: DataPermit, _request: OutstandingRequest },
+    Large {
+        _permit: DataPermit,
+        _request: OutstandingRequest,
+    },
 }
 
 /// Encoded replies in the queue.
@@ -220,7 +227,6 @@ impl Queued {
     }
 }
 
-/// Encodes a reply.
 pub(crate) fn encoded(reply: &Reply) -> Bytes {
     let mut bytes = BytesMut::with_capacity(reply.encoded_len());
     reply.encode(&mut bytes);

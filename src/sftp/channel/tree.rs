@@ -139,7 +139,6 @@ pub(crate) fn set_attributes_of(
     change(context, pending_reply, path, TreeChange::SetAttributes(attrs::set(attrs)));
 }
 
-/// REMOVE.
 pub(crate) fn remove(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
     if let Some((pending_reply, path)) = parse(context, pending_reply, "REMOVE", raw) {
         let work = if names_a_directory(raw) { TreeChange::RemoveDirectory } else { TreeChange::Remove };
@@ -147,14 +146,12 @@ pub(crate) fn remove(context: &Arc<ChannelContext>, pending_reply: PendingReply,
     }
 }
 
-/// MKDIR.
 pub(crate) fn mkdir(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes, attrs: &Attrs) {
     if let Some((pending_reply, path)) = parse(context, pending_reply, "MKDIR", raw) {
         change(context, pending_reply, path, TreeChange::Mkdir(attrs::new(attrs)));
     }
 }
 
-/// RMDIR.
 pub(crate) fn rmdir(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
     if ends_in_dots(raw) {
         return pending_reply.status(StatusCode::Failure, NOT_BY_DOTS);

@@ -64,7 +64,6 @@ pub(crate) enum WriteCommand {
     Copy(PendingReply, Result<Copy>),
     /// FSTAT.
     Stat(PendingReply),
-    /// STAT.
     StatPath(PendingReply),
     /// FSETSTAT.
     SetAttributes(PendingReply, SetAttributes),

@@ -116,7 +116,6 @@ impl Parts {
         self.created_at.map_or(Duration::MAX, |created_at| created_at.elapsed())
     }
 
-    /// The number of the next part.
     pub(super) fn next_number(&self) -> u32 {
         self.started + 1
     }

@@ -55,7 +55,6 @@ impl Ahead {
         Self { node, state: enabled.then(Mutex::default) }
     }
 
-    /// Begins a listing of `directory`.
     pub(super) fn begin_listing(&self, directory: &VirtualPath) {
         if let Some(mut state) = self.state() {
             state.order.begin(directory);

@@ -47,7 +47,6 @@ impl Error {
         text
     }
 
-    /// Returns the kind of this error.
     #[must_use]
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {

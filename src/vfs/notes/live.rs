@@ -84,7 +84,6 @@ impl LiveUploads {
         Ok(LiveEntry { uploads: Arc::clone(self), path: UploadPath(shared) })
     }
 
-    /// The newest upload of `path`.
     pub(in crate::vfs) fn newest(&self, path: &VirtualPath) -> Option<Live> {
         self.0.lock().get(path).and_then(|uploads| uploads.last()).map(|shared| shared.lock().live)
     }
@@ -205,7 +204,6 @@ impl UploadPath {
         Self(Arc::new(Mutex::new(Shared { live, path, renamed: None })))
     }
 
-    /// The current path.
     #[must_use]
     pub(crate) fn current(&self) -> VirtualPath {
         self.shared().path.clone()
