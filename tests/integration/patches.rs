@@ -2,6 +2,7 @@
 //! The client suites test the rest.
 
 use crate::support::sftp::TrustingClient;
+use parking_lot::Mutex;
 use russh::{
     Names,
     client::{self, AuthResult},
@@ -21,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{io::duplex, time::Instant};
@@ -68,11 +69,11 @@ struct HandlerCalls(Arc<Mutex<Vec<String>>>);
 
 impl HandlerCalls {
     fn add(&self, what: impl Into<String>) {
-        self.0.lock().unwrap().push(what.into());
+        self.0.lock().push(what.into());
     }
 
     fn count(&self, what: &str) -> usize {
-        self.0.lock().unwrap().iter().filter(|seen| *seen == what).count()
+        self.0.lock().iter().filter(|seen| *seen == what).count()
     }
 }
 
@@ -157,7 +158,7 @@ async fn the_flags_of_a_security_key_are_handed_out_before_its_login() {
         let mut client = connect(&seen).await;
         assert!(SecurityKey::new(flags, counter).log_in(&mut client).await.success());
         let flags = format!("flags {flags:#04x}, counter {counter}");
-        let order: Vec<_> = seen.0.lock().unwrap().iter().skip(2).cloned().collect();
+        let order: Vec<_> = seen.0.lock().iter().skip(2).cloned().collect();
         assert_eq!(order, [flags, "key sk-ssh-ed25519@openssh.com".into()]);
     }
 }

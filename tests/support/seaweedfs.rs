@@ -1,11 +1,12 @@
 //! SeaweedFS: an independent S3 on loopback. Tests that run at the same time share it.
 
+use parking_lot::Mutex;
 use std::{
     fs::{self, File},
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -56,7 +57,7 @@ impl SeaweedFs {
     pub async fn shared() -> Arc<Self> {
         static RUNNING: Mutex<Weak<SeaweedFs>> = Mutex::new(Weak::new());
         let seaweedfs = {
-            let mut running = RUNNING.lock().unwrap();
+            let mut running = RUNNING.lock();
             running.upgrade().unwrap_or_else(|| {
                 let started = Arc::new(Self::start());
                 *running = Arc::downgrade(&started);

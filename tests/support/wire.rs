@@ -1,9 +1,10 @@
 //! An HTTP server that gives scripted answers and records the requests.
 
+use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -43,7 +44,7 @@ impl Wire {
             while let Some(answer) = answers.pop_front() {
                 let mut connection = BufReader::new(listener.accept().await.unwrap().0);
                 let request = receive(&mut connection).await;
-                record.lock().unwrap().push(request);
+                record.lock().push(request);
                 connection.write_all(answer.as_bytes()).await.unwrap();
                 connection.shutdown().await.unwrap();
             }
@@ -63,7 +64,7 @@ impl Wire {
 
     /// Returns all requests so far.
     pub fn asked(&self) -> Vec<RecordedRequest> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().clone()
     }
 }
 

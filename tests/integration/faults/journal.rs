@@ -1,11 +1,8 @@
 //! A journal that fails from a given query on. It wraps one that works.
 
 use async_trait::async_trait;
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard},
-    time::Duration,
-};
+use parking_lot::{Mutex, MutexGuard};
+use std::{collections::HashMap, time::Duration};
 use wharfinger::{
     name::{BucketId, Key, Prefix},
     store::{
@@ -73,7 +70,7 @@ impl FaultyJournal {
     }
 
     fn plan(&self) -> MutexGuard<'_, FailurePlan> {
-        self.plan.lock().unwrap()
+        self.plan.lock()
     }
 
     fn arrive(&self) -> Option<JournalFailure> {

@@ -1,9 +1,10 @@
 //! The log of a test: the lines of all tasks on its runtime, which has one thread.
 
+use parking_lot::Mutex;
 use std::{
     cell::RefCell,
     io,
-    sync::{Arc, Mutex, Once},
+    sync::{Arc, Once},
     time::Duration,
 };
 
@@ -33,7 +34,7 @@ impl CapturedLog {
 
     /// Returns the lines with this message.
     pub fn lines(&self, message: &str) -> Vec<serde_json::Value> {
-        let written = self.0.0.lock().unwrap().clone();
+        let written = self.0.0.lock().clone();
         let lines = String::from_utf8(written).unwrap();
         let lines = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         lines.filter(|line| line["message"] == message).collect()
@@ -54,7 +55,7 @@ impl CapturedLog {
 
     /// True if no line was written.
     pub fn is_empty(&self) -> bool {
-        self.0.0.lock().unwrap().is_empty()
+        self.0.0.lock().is_empty()
     }
 }
 
@@ -66,7 +67,7 @@ impl Drop for CapturedLog {
 
 impl io::Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.0.lock().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -4,12 +4,13 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
     fmt,
     ops::Range,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -55,19 +56,19 @@ impl Sparse {
 
     /// Ranges of all GETs of the object.
     pub fn gets(&self) -> Vec<Range<u64>> {
-        self.gets.lock().unwrap().clone()
+        self.gets.lock().clone()
     }
 
     /// Ranges of the object that became parts of its next version, in order.
     pub fn copies(&self) -> Vec<Range<u64>> {
-        let mut copies = self.copies.lock().unwrap().clone();
+        let mut copies = self.copies.lock().clone();
         copies.sort_by_key(|range| range.start);
         copies
     }
 
     /// Sizes of the parts of the object's next version.
     pub fn completed(&self) -> Vec<u64> {
-        self.completed.lock().unwrap().clone()
+        self.completed.lock().clone()
     }
 
     /// Bytes of the object that readers have taken from GETs so far.
@@ -146,7 +147,7 @@ impl Bucket for Sparse {
         if !self.is_sparse(key) {
             return self.inner.read(key, range, pin).await;
         }
-        self.gets.lock().unwrap().push(range.clone());
+        self.gets.lock().push(range.clone());
         // An answer takes a moment, like S3's.
         tokio::task::yield_now().await;
         if range.start >= self.size {
@@ -185,7 +186,7 @@ impl Bucket for Sparse {
             return self.inner.copy_part(key, upload, number, source, pin, range).await;
         }
         assert!(*pin == self.object().pin && !range.is_empty() && range.end <= self.size, "{range:?}");
-        self.copies.lock().unwrap().push(range.clone());
+        self.copies.lock().push(range.clone());
         Ok(Part { number, etag: ETag("\"copied\"".into()), size: range.end - range.start, crc64: None })
     }
 
@@ -203,7 +204,7 @@ impl Bucket for Sparse {
         assert_eq!(condition, Condition::Matches(object.pin.etag.clone()));
         assert!(parts.iter().zip(1..).all(|(part, number)| part.number == number));
         assert!(parts.iter().rev().skip(1).all(|part| part.size >= MIN_PART_BYTES));
-        *self.completed.lock().unwrap() = parts.iter().map(|part| part.size).collect();
+        *self.completed.lock() = parts.iter().map(|part| part.size).collect();
         self.inner.abort_upload(key, upload).await?;
         Ok(Stored { pin: object.pin, modified: None, crc64: None, request_id: None })
     }
