@@ -67,6 +67,31 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tikv_", &["main.rs"]),
 ];
 
+/// The modules that do no IO. The log is a sink of `tracing`.
+const WITHOUT_IO: &[&str] = &["account", "events", "name", "policy", "sftp::wire", "tenants"];
+
+/// Names of the modules, types and macros of IO in the standard library and in tokio.
+const IO: &[&str] = &[
+    "File",
+    "OpenOptions",
+    "TcpListener",
+    "TcpStream",
+    "UdpSocket",
+    "UnixListener",
+    "UnixStream",
+    "Command",
+    "fs",
+    "process",
+    "stdin",
+    "stdout",
+    "stderr",
+    "print",
+    "println",
+    "eprint",
+    "eprintln",
+    "dbg",
+];
+
 /// Reads the files of `src/`.
 fn files() -> Vec<SourceFile> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -117,6 +142,9 @@ fn faults_of(file: &SourceFile) -> Vec<String> {
             (Mention::Root, Import(_)) => "the root of the crate, which has all modules".to_owned(),
             (Mention::Elsewhere, _) => "source from elsewhere, which escapes this test".to_owned(),
             (Mention::Identifier(name), _) if forbidden(file.path(), name) => format!("the crate {name}"),
+            (Mention::Identifier(name), _) if WITHOUT_IO.contains(&&*layer) && IO.contains(&&**name) => {
+                format!("{name}, which does IO")
+            }
             _ => return None,
         };
         Some(format!("src/{}:{line}: {layer} may not name {fault}", file.path()))
@@ -175,6 +203,15 @@ mod tests {
         assert_eq!(faults("cli/serve.rs", "use {sqlx as db};"), ["1: cli may not name the crate sqlx"]);
         assert_eq!(faults("store/s3/body.rs", "use aws_sdk_s3::primitives::SdkBody;"), [] as [&str; 0]);
         assert_eq!(faults("ssh/handler.rs", "use russh::server;"), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn modules_without_io_name_none() {
+        assert_eq!(faults("policy/rates.rs", "use std::fs;"), ["1: policy may not name fs, which does IO"]);
+        let text = "use tokio::net::TcpStream;";
+        assert_eq!(faults("events/log.rs", text), ["1: events may not name TcpStream, which does IO"]);
+        assert_eq!(faults("ssh/listener.rs", text), [] as [&str; 0]);
+        assert_eq!(faults("policy/source.rs", "use std::net::IpAddr;"), [] as [&str; 0]);
     }
 
     #[test]
