@@ -85,10 +85,12 @@ impl Sweep {
 
     /// Aborts old uploads that the ledger doesn't know. `now` is in seconds since 1970.
     async fn sweep(&mut self, now: i64) {
-        for known in self.tenants.tenants() {
+        let tenants = self.tenants.tenants();
+        self.refused.retain(|name| tenants.iter().any(|known| known.tenant.name == *name));
+        for known in tenants {
             let name = &known.tenant.name;
             match self.sweep_one(&known, now).await {
-                Ok(()) => {}
+                Ok(()) => _ = self.refused.remove(name),
                 Err(SweepError::Storage(store::Error::Forbidden { .. })) if self.refused.contains(name) => {}
                 Err(error @ SweepError::Storage(store::Error::Forbidden { .. })) => {
                     info!(tenant = %name, %error, "open uploads can't be looked for: a lifecycle rule of the bucket must do it");
