@@ -69,7 +69,16 @@ impl Error {
             // A permission that the earlier upload lacks is lacking for this request too.
             Self::EarlierUpload(cause) => match cause.kind() {
                 ErrorKind::Denied | ErrorKind::NotOpen => ErrorKind::Denied,
-                _ => ErrorKind::Failed,
+                ErrorKind::NotFound
+                | ErrorKind::AlreadyExists
+                | ErrorKind::Invalid
+                | ErrorKind::Unsupported
+                | ErrorKind::Conflict
+                | ErrorKind::TooLarge
+                | ErrorKind::Full
+                | ErrorKind::Busy
+                | ErrorKind::Unavailable
+                | ErrorKind::Failed => ErrorKind::Failed,
             },
             Self::Shipped | Self::Gap | Self::PartialLost | Self::Poisoned(_) | Self::Lost | Self::Silent => {
                 ErrorKind::Failed
