@@ -24,7 +24,7 @@ impl Vfs {
     /// a missing one.
     ///
     /// # Errors
-    /// Those of [`open_read`](Self::open_read) and [`open_write`](Self::open_write) except [`Error::NotFound`];
+    /// The errors of [`open_read`](Self::open_read) and [`open_write`](Self::open_write) except [`Error::NotFound`];
     /// [`Error::AlreadyExists`] if it is `exclusive`; [`Error::NotReadableYet`] for an interrupted upload that can be
     /// resumed.
     pub(crate) async fn open_create(
@@ -71,7 +71,7 @@ impl PendingWrite {
     /// Publishes the empty file, and opens it for reading: 1 request. Needs no `read`, because the file has no bytes.
     ///
     /// # Errors
-    /// Those of [`admit`](Self::admit) and of the handle's close; [`Error::AlreadyExists`] if the file was created
+    /// The errors of [`admit`](Self::admit) and of the handle's close; [`Error::AlreadyExists`] if the file was created
     /// meanwhile.
     pub(crate) async fn make_empty(self, deadline: Duration) -> Result<(ReadHandle, Option<Published>)> {
         let Writable { bucket, node, mount, key, .. } = &self.file;

@@ -40,7 +40,7 @@ impl Vfs {
     /// Makes a directory's marker, if it doesn't exist. 1 request.
     ///
     /// # Errors
-    /// Those of the storage. It is no error if the marker exists.
+    /// The errors of the storage. It is no error if the marker exists.
     pub(super) async fn mark(&self, bucket: &dyn Bucket, marker: &Key, mut object: NewObject) -> Result<()> {
         object.mark()?;
         let name = (bucket.id(), marker.as_str());

@@ -53,7 +53,7 @@ impl Vfs {
     /// `overwrite`.
     ///
     /// # Errors
-    /// Those of [`open_write`](Self::open_write) and of the handle's close.
+    /// The errors of [`open_write`](Self::open_write) and of the handle's close.
     pub(super) async fn resize(&self, path: &VirtualPath, file: Object, wanted: SetAttributes) -> Result<()> {
         let options = WriteOptions { write: true, ..WriteOptions::default() };
         let found = Found { file: Some(file), directory: false };

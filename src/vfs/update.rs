@@ -23,7 +23,7 @@ impl Vfs {
     /// and `overwrite` for an existing file; READ of its former bytes needs `read`.
     ///
     /// # Errors
-    /// Those of [`open_write`](Self::open_write).
+    /// The errors of [`open_write`](Self::open_write).
     pub(crate) async fn open_update(
         &self,
         path: &VirtualPath,
@@ -69,7 +69,7 @@ impl PendingWrite {
     /// [`admit`](Self::admit) for a file that was opened earlier: another session may have set its mode since.
     ///
     /// # Errors
-    /// Those of `admit`.
+    /// The errors of `admit`.
     pub(crate) async fn admit_update(mut self, deadline: Duration) -> Result<WriteHandle> {
         if let Some(patched) = &self.file.patched {
             let Writable { notes, mount, .. } = &self.file;

@@ -55,7 +55,7 @@ async fn kill(place: &Place, verb: Verb, moment: Moment, done: usize) {
 }
 
 // S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
-// S40: Until a rename that was cut off is put right both names may show files, and no byte is missing from both.
+// S40: Until an interrupted rename is repaired both names may show files, and no byte is missing from both.
 #[tokio::test(start_paused = true)]
 async fn a_kill_at_any_request_is_undone_or_finished() {
     let moments = [Moment::Request, Moment::Answer];

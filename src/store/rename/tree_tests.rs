@@ -174,7 +174,7 @@ async fn without_a_journal_nothing_is_touched() {
     assert_eq!(place.bucket.verbs(), []);
 }
 
-// S37: The rename of a directory waits for another one that could meet it, or was cut off and waits to be put right, …
+// S37: The rename of a directory waits for another one that could meet it, or was interrupted and waits for its repair, …
 #[tokio::test(start_paused = true)]
 async fn renames_that_could_meet_wait_for_each_other() {
     let place = Place::with_a_tree();

@@ -35,7 +35,7 @@ class KillInRename(ServerCase):
         return Serve(SeaweedFs.shared().store(), PREFIX, settings=f'[ledger]\nurl = "sqlite:{cls.ledger}"\n')
 
     # S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
-    # S40: Until a rename that was cut off is put right both names may show files, and no byte is missing from both.
+    # S40: Until an interrupted rename is repaired both names may show files, and no byte is missing from both.
     def test_kill_in_mid_rename_leaves_the_old_names_or_the_new_ones(self):
         # Enough files to kill in time, and more than a page of the listing that the repair uses.
         undone, finished = self.make_tree("undone", files=600), self.make_tree("finished", files=1100)

@@ -81,7 +81,7 @@ class Resume:
         self.assert_whole(path, content(SIZE), begun)
 
     # S120: TRUNC, EXCL and REMOVE abandon it, and of two uploads that were cut off the newest stays.
-    # S121: A first WRITE at offset 0 begins the file anew, and so does the size 0. Behind what is stored no hole is left, …
+    # S121: A first WRITE at offset 0 starts the file over, and so does the size 0. Behind what is stored no hole is left, …
     def test_put_and_scp_begin_anew(self):
         path, file = f"{self.remote_directory()}/anew", self.local / "file"
         puts = {

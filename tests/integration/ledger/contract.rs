@@ -95,7 +95,7 @@ async fn a_rename_belongs_to_one_until_its_lease_ends(journal: &Arc<dyn Journal>
     assert_eq!(journal.take_rename(&theirs).await.unwrap(), None);
 }
 
-// S37: The rename of a directory waits for another one that could meet it, or was cut off and waits to be put right, …
+// S37: The rename of a directory waits for another one that could meet it, or was interrupted and waits for its repair, …
 async fn renames_that_could_meet_are_not_entered(journal: &Arc<dyn Journal>) {
     let held = lease("me", 60);
     let there = rename("2", "dir/old", "dir/new");

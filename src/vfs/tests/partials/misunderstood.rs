@@ -42,7 +42,7 @@ async fn who_was_given_up_meanwhile_can_still_be_closed() {
     assert_stored(&new, &Bytes::new());
 }
 
-// S121: A first WRITE at offset 0 begins the file anew, and so does the size 0. Behind what is stored no hole is left, …
+// S121: A first WRITE at offset 0 starts the file over, and so does the size 0. Behind what is stored no hole is left, …
 #[tokio::test]
 async fn a_first_write_at_the_beginning_begins_anew() {
     let session = cut_off().await;
@@ -91,7 +91,7 @@ async fn the_size_0_begins_anew() {
     }
 }
 
-// S121: A first WRITE at offset 0 begins the file anew, and so does the size 0. Behind what is stored no hole is left, …
+// S121: A first WRITE at offset 0 starts the file over, and so does the size 0. Behind what is stored no hole is left, …
 #[tokio::test]
 async fn no_hole_is_left_behind_what_is_stored() {
     let session = cut_off().await;
