@@ -29,24 +29,24 @@ impl ConfigDirectory {
     fn empty(listen: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = format!("{}: ", directory.path().join("wharfinger.toml").display());
-        let site = Self { directory, file };
+        let config = Self { directory, file };
         for name in ["tenants", "ledger", "keys"] {
-            fs::create_dir(site.path(name)).unwrap();
-            site.chmod(name, 0o755);
+            fs::create_dir(config.path(name)).unwrap();
+            config.chmod(name, 0o755);
         }
         let tenant = "name = 'acme'\n[storage]\nbucket = 'files'\nprefix = ''\nregion = 'eu-central-1'\n\
                       expected_bucket_owner = '111122223333'\n[storage.assume_role]\n\
                       role_arn = 'arn:aws:iam::111122223333:role/wharfinger'\nexternal_id = 'wh-4b6f'\n";
-        site.write("tenants/acme.toml", tenant);
-        site.listen(listen);
-        site
+        config.write("tenants/acme.toml", tenant);
+        config.listen(listen);
+        config
     }
 
     fn used() -> Self {
-        let site = Self::empty("'127.0.0.1:0'");
-        let (mut server, _) = site.start();
+        let config = Self::empty("'127.0.0.1:0'");
+        let (mut server, _) = config.start();
         end(&mut server);
-        site
+        config
     }
 
     fn listen(&self, listen: &str) {
@@ -130,44 +130,46 @@ fn lines(bytes: &[u8]) -> Vec<String> {
     str::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// Returns the problems of a valid site after `spoil`.
+/// Returns the problems of a valid config after `spoil`.
 fn spoiled(spoil: impl FnOnce(&ConfigDirectory)) -> Vec<String> {
-    let site = ConfigDirectory::used();
-    assert_eq!(site.check(), (true, Vec::new()));
-    spoil(&site);
-    site.refused()
+    let config = ConfigDirectory::used();
+    assert_eq!(config.check(), (true, Vec::new()));
+    spoil(&config);
+    config.refused()
 }
 
 #[test]
 fn host_keys() {
-    let [problem] = &spoiled(|site| site.chmod("keys/ssh_host_ed25519_key", 0o644))[..] else { panic!() };
+    let [problem] = &spoiled(|config| config.chmod("keys/ssh_host_ed25519_key", 0o644))[..] else { panic!() };
     assert!(problem.starts_with("ssh.host_keys.directory: host key "), "{problem}");
     assert!(problem.contains("can be read by others (mode 0644): run `chmod 600"), "{problem}");
-    let [problem] = &spoiled(|site| site.chmod("keys", 0o777))[..] else { panic!() };
+    let [problem] = &spoiled(|config| config.chmod("keys", 0o777))[..] else { panic!() };
     assert!(problem.contains("can be written by others (mode 0777)"), "{problem}");
 }
 
 #[test]
 fn the_ledger() {
-    let [problem] = &spoiled(|site| fs::rename(site.path("ledger"), site.path("moved")).unwrap())[..] else { panic!() };
+    let [problem] = &spoiled(|config| fs::rename(config.path("ledger"), config.path("moved")).unwrap())[..] else {
+        panic!()
+    };
     assert!(problem.starts_with("ledger.url: the directory of the ledger "), "{problem}");
     assert!(problem.contains("doesn't exist: make it"), "{problem}");
-    let [problem] = &spoiled(|site| {
-        fs::rename(site.path("ledger/ledger.db"), site.path("moved")).unwrap();
-        fs::create_dir(site.path("ledger/ledger.db")).unwrap();
+    let [problem] = &spoiled(|config| {
+        fs::rename(config.path("ledger/ledger.db"), config.path("moved")).unwrap();
+        fs::create_dir(config.path("ledger/ledger.db")).unwrap();
     })[..] else {
         panic!()
     };
     assert!(problem.contains("can't be opened") && problem.ends_with("Is a directory (os error 21)"), "{problem}");
-    let [problem] = &spoiled(|site| site.chmod("ledger/ledger.db", 0o666))[..] else { panic!() };
+    let [problem] = &spoiled(|config| config.chmod("ledger/ledger.db", 0o666))[..] else { panic!() };
     assert!(problem.contains("can be written by others (mode 0666): run `chmod go-w"), "{problem}");
 }
 
 #[test]
 fn a_ledger_that_is_none_is_found_without_opening_it() {
-    let site = ConfigDirectory::used();
-    site.write("ledger/ledger.db", &"This is no database, and long enough to be seen as none.\n".repeat(40));
-    let ((may_start, checked), served) = (site.check(), site.refusal());
+    let config = ConfigDirectory::used();
+    config.write("ledger/ledger.db", &"This is no database, and long enough to be seen as none.\n".repeat(40));
+    let ((may_start, checked), served) = (config.check(), config.refusal());
     let sentence = "can't be used: error returned from database: (code: 26) file is not a database";
     assert!(!may_start && checked[0].ends_with(sentence), "{checked:?}");
     assert!(served.last().unwrap().ends_with(sentence), "{served:?}");
@@ -175,14 +177,14 @@ fn a_ledger_that_is_none_is_found_without_opening_it() {
 
 #[test]
 fn files() {
-    let exposed = spoiled(|site| {
-        site.chmod("tenants/acme.toml", 0o666);
-        site.chmod("wharfinger.toml", 0o622);
+    let exposed = spoiled(|config| {
+        config.chmod("tenants/acme.toml", 0o666);
+        config.chmod("wharfinger.toml", 0o622);
     });
     assert_eq!(exposed.len(), 2);
     assert!(exposed.iter().all(|problem| problem.contains("can be written by others (mode 06")), "{exposed:?}");
-    let fifo = |site: &ConfigDirectory| {
-        mknodat(CWD, site.path("tenants/pipe.toml"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let fifo = |config: &ConfigDirectory| {
+        mknodat(CWD, config.path("tenants/pipe.toml"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     };
     let [problem] = &spoiled(fifo)[..] else { panic!() };
     assert!(problem.ends_with("tenants/pipe.toml: can't be read: it is a FIFO, not a file"), "{problem}");
@@ -191,14 +193,14 @@ fn files() {
 /// The previous release started with these modes, so this one must start too.
 #[test]
 fn what_a_group_may_write_is_told_by_both_and_stops_neither() {
-    let site = ConfigDirectory::used();
+    let config = ConfigDirectory::used();
     for (name, mode) in [("tenants/acme.toml", 0o664), ("keys", 0o775), ("ledger/ledger.db", 0o660), ("ledger", 0o777)]
     {
-        site.chmod(name, mode);
+        config.chmod(name, mode);
     }
-    let (may_start, warnings) = site.check();
+    let (may_start, warnings) = config.check();
     assert!(may_start && warnings.len() == 4, "{warnings:?}");
-    let (mut server, said) = site.start();
+    let (mut server, said) = config.start();
     end(&mut server);
     for warning in warnings {
         let warning = warning.strip_prefix("warning: ").unwrap();
@@ -209,16 +211,16 @@ fn what_a_group_may_write_is_told_by_both_and_stops_neither() {
 /// Without `[ledger]` and `directory`, ledger and host keys are beside the config.
 #[test]
 fn a_directory_that_the_config_shares_with_the_ledger_and_host_keys_is_told_once() {
-    let site = ConfigDirectory::empty("'127.0.0.1:0'");
-    site.write(
+    let config = ConfigDirectory::empty("'127.0.0.1:0'");
+    config.write(
         "wharfinger.toml",
         "[ssh]\nlisten = ['127.0.0.1:0']\nhost_keys = { directory = '.', kinds = ['ed25519'] }\n",
     );
-    site.chmod("", 0o775);
-    let (may_start, warnings) = site.check();
+    config.chmod("", 0o775);
+    let (may_start, warnings) = config.check();
     assert!(may_start, "{warnings:?}");
     let [warning] = &warnings[..] else { panic!("{warnings:?}") };
-    let directory = site.directory.path().display();
+    let directory = config.directory.path().display();
     assert!(
         warning.starts_with(&format!("warning: {directory}: can be written by its group (mode 0775)")),
         "{warning}"
@@ -226,22 +228,22 @@ fn a_directory_that_the_config_shares_with_the_ledger_and_host_keys_is_told_once
 }
 
 /// Returns the sentence about an address, which `check` and `serve` share.
-fn about_addresses(site: &ConfigDirectory) -> String {
-    let ((may_start, checked), served) = (site.check(), site.refusal());
+fn about_addresses(config: &ConfigDirectory) -> String {
+    let ((may_start, checked), served) = (config.check(), config.refusal());
     let [problem, _count] = &checked[..] else { panic!("{checked:?}") };
-    let sentence = problem.strip_prefix(&format!("{}ssh.listen: ", site.file)).unwrap();
+    let sentence = problem.strip_prefix(&format!("{}ssh.listen: ", config.file)).unwrap();
     assert!(!may_start && served.last().unwrap() == &format!("wharfinger: {sentence}"), "{checked:?} {served:?}");
     sentence.to_owned()
 }
 
 #[test]
 fn addresses() {
-    let site = ConfigDirectory::used();
+    let config = ConfigDirectory::used();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let process = std::process::id();
-    site.listen(&format!("'{address}'"));
-    let sentence = about_addresses(&site);
+    config.listen(&format!("'{address}'"));
+    let sentence = about_addresses(&config);
     assert!(
         sentence.starts_with(&format!("cannot listen on {address}: Address already in use (os error ")),
         "{sentence}"
@@ -249,11 +251,11 @@ fn addresses() {
     assert!(!cfg!(target_os = "linux") || sentence.ends_with(&format!("has it (process {process})")), "{sentence}");
     drop(taken);
     let port = address.port();
-    site.listen(&format!("'127.0.0.1:{port}', '0.0.0.0:{port}'"));
-    let sentence = about_addresses(&site);
+    config.listen(&format!("'127.0.0.1:{port}', '0.0.0.0:{port}'"));
+    let sentence = about_addresses(&config);
     assert!(sentence.starts_with(&format!("cannot listen on 0.0.0.0:{port}: ")), "{sentence}");
-    site.listen("'192.0.2.1:2222'");
-    let sentence = about_addresses(&site);
+    config.listen("'192.0.2.1:2222'");
+    let sentence = about_addresses(&config);
     assert!(sentence.ends_with(": this machine has no such address"), "{sentence}");
 }
 
@@ -261,10 +263,10 @@ fn addresses() {
 #[test]
 fn the_address_of_the_running_server_is_a_warning() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let site = ConfigDirectory::empty(&format!("'127.0.0.1:{port}'"));
-    let (mut server, _) = site.start();
-    let (process, (may_start, warnings)) = (server.id(), site.check());
-    let second = site.refusal();
+    let config = ConfigDirectory::empty(&format!("'127.0.0.1:{port}'"));
+    let (mut server, _) = config.start();
+    let (process, (may_start, warnings)) = (server.id(), config.check());
+    let second = config.refusal();
     end(&mut server);
     let holder = format!("`wharfinger` has it (process {process})");
     assert!(may_start && warnings.len() == 1 && warnings[0].contains(&holder), "{warnings:?}");
@@ -274,24 +276,24 @@ fn the_address_of_the_running_server_is_a_warning() {
 /// Issue 15.3.
 #[test]
 fn new_host_keys_beside_an_old_ledger_are_loud() {
-    let site = ConfigDirectory::empty("'127.0.0.1:0'");
-    assert_eq!(site.check(), (true, Vec::new()), "a first start");
+    let config = ConfigDirectory::empty("'127.0.0.1:0'");
+    assert_eq!(config.check(), (true, Vec::new()), "a first start");
     for directory in ["keys", "ledger"] {
-        assert_eq!(fs::read_dir(site.path(directory)).unwrap().count(), 0, "check makes nothing");
+        assert_eq!(fs::read_dir(config.path(directory)).unwrap().count(), 0, "check makes nothing");
     }
-    let (mut server, said) = site.start();
+    let (mut server, said) = config.start();
     end(&mut server);
     assert!(!said.iter().any(|line| line.contains("WARN")), "{said:?}");
-    fs::remove_file(site.path("keys/ssh_host_ed25519_key")).unwrap();
-    let (may_start, warnings) = site.check();
+    fs::remove_file(config.path("keys/ssh_host_ed25519_key")).unwrap();
+    let (may_start, warnings) = config.check();
     let [warning] = &warnings[..] else { panic!("{warnings:?}") };
     assert!(may_start && warning.contains("clients that know the old ones refuse to connect"), "{warning}");
-    let (mut server, said) = site.start();
+    let (mut server, said) = config.start();
     end(&mut server);
     let is_loud =
         |line: &String| line.contains("WARN") && line.contains("clients that know the old keys refuse to connect");
     assert!(said.iter().any(is_loud), "{said:?}");
-    let (mut server, said) = site.start();
+    let (mut server, said) = config.start();
     end(&mut server);
     assert!(!said.iter().any(is_loud), "they are known now: {said:?}");
 }
@@ -299,12 +301,12 @@ fn new_host_keys_beside_an_old_ledger_are_loud() {
 /// Issue 15.3. The ledger doesn't exist yet, and no file may grow, as on a full disk.
 #[test]
 fn a_full_disk_under_the_ledger_does_not_keep_the_server_down() {
-    let site = ConfigDirectory::used();
-    fs::remove_dir_all(site.path("ledger")).unwrap();
-    fs::create_dir(site.path("ledger")).unwrap();
+    let config = ConfigDirectory::used();
+    fs::remove_dir_all(config.path("ledger")).unwrap();
+    fs::create_dir(config.path("ledger")).unwrap();
     let mut shell = Command::new("sh");
     let serve = format!("trap '' XFSZ; ulimit -f 0; exec {BINARY} serve --config \"$0\"");
-    shell.args(["-c", &serve]).arg(site.path("wharfinger.toml")).stdin(Stdio::null()).env_remove("RUST_LOG");
+    shell.args(["-c", &serve]).arg(config.path("wharfinger.toml")).stdin(Stdio::null()).env_remove("RUST_LOG");
     let (server, said) = start(shell);
     end(&mut server.unwrap_or_else(|| panic!("{said:?}")));
     let is_loud = |line: &String| line.contains("ERROR") && line.contains("the ledger's disk takes nothing");
@@ -314,14 +316,14 @@ fn a_full_disk_under_the_ledger_does_not_keep_the_server_down() {
 /// Runs in its own mount namespace, if the system allows one.
 #[test]
 fn what_a_read_only_mount_protects_counts_as_protected() {
-    let site = ConfigDirectory::used();
+    let config = ConfigDirectory::used();
     for (name, mode) in [("", 0o777), ("tenants", 0o777), ("tenants/acme.toml", 0o666), ("wharfinger.toml", 0o666)] {
-        site.chmod(name, mode);
+        config.chmod(name, mode);
     }
     let mounted = |then: &str| {
         let script = format!("mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" && {then}");
         let mut shell = Command::new("unshare");
-        shell.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).arg(site.directory.path()).output()
+        shell.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).arg(config.directory.path()).output()
     };
     if !mounted("true").is_ok_and(|output| output.status.success()) {
         // Written directly, because the test harness captures `eprintln!`.
@@ -329,19 +331,19 @@ fn what_a_read_only_mount_protects_counts_as_protected() {
         return writeln!(io::stderr(), "{said}").unwrap();
     }
     let check = |file: &Path| format!("{BINARY} check --config-only --config {}", file.display());
-    let output = mounted(&check(&site.path("wharfinger.toml"))).unwrap();
+    let output = mounted(&check(&config.path("wharfinger.toml"))).unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{:?}", lines(&output.stderr));
-    let (may_start, problems) = site.check();
+    let (may_start, problems) = config.check();
     assert!(!may_start && problems.len() == 5, "without the mount: {problems:?}");
 }
 
 /// A user that root can run the server as.
 const ANOTHER_USER: u32 = 12_345;
 
-/// Returns a used site of root's, with keys and ledger of another user. Returns `None` unless the test runs as root.
-fn site_of_another_user() -> Option<ConfigDirectory> {
-    let site = ConfigDirectory::used();
-    for directory in ["keys", "ledger"].map(|name| site.path(name)) {
+/// Returns a used config of root, with keys and ledger of another user. Returns `None` unless the test runs as root.
+fn config_of_another_user() -> Option<ConfigDirectory> {
+    let config = ConfigDirectory::used();
+    for directory in ["keys", "ledger"].map(|name| config.path(name)) {
         let files = fs::read_dir(&directory).unwrap().map(|file| file.unwrap().path());
         for path in files.chain([directory.clone()]) {
             if chown(path, Some(ANOTHER_USER), Some(ANOTHER_USER)).is_err() {
@@ -353,35 +355,35 @@ fn site_of_another_user() -> Option<ConfigDirectory> {
         }
     }
     for (name, mode) in [("", 0o755), ("wharfinger.toml", 0o644), ("tenants/acme.toml", 0o644)] {
-        site.chmod(name, mode);
+        config.chmod(name, mode);
     }
-    Some(site)
+    Some(config)
 }
 
 /// Returns the warnings of `check` and `serve` when `user` runs them.
-fn warnings_for(user: u32, site: &ConfigDirectory) -> Vec<String> {
-    let output = site.command("check").uid(user).gid(user).output().unwrap();
+fn warnings_for(user: u32, config: &ConfigDirectory) -> Vec<String> {
+    let output = config.command("check").uid(user).gid(user).output().unwrap();
     assert!(output.status.success(), "{:?}", lines(&output.stderr));
-    let mut serve = site.command("serve");
+    let mut serve = config.command("serve");
     serve.uid(user).gid(user);
     let (server, said) = start(serve);
     end(&mut server.unwrap_or_else(|| panic!("{said:?}")));
     let warnings = lines(&output.stderr);
-    let warnings = warnings.iter().map(|warning| warning.strip_prefix("warning: ").unwrap().replace(&site.file, ""));
+    let warnings = warnings.iter().map(|warning| warning.strip_prefix("warning: ").unwrap().replace(&config.file, ""));
     warnings.collect()
 }
 
 /// The operator may want other owners, so the server starts with warnings.
 #[test]
 fn files_of_another_user_are_told_by_both() {
-    let Some(site) = site_of_another_user() else { return };
-    assert_eq!(warnings_for(ANOTHER_USER, &site), [""; 0], "root's files, and its own");
+    let Some(config) = config_of_another_user() else { return };
+    assert_eq!(warnings_for(ANOTHER_USER, &config), [""; 0], "root's files, and its own");
     for name in ["keys", "ledger"] {
-        chown(site.path(name), Some(0), None).unwrap();
+        chown(config.path(name), Some(0), None).unwrap();
     }
-    chown(site.path("tenants/acme.toml"), Some(ANOTHER_USER), None).unwrap();
-    let warnings = warnings_for(0, &site);
-    let root = format!("{}/", site.directory.path().display());
+    chown(config.path("tenants/acme.toml"), Some(ANOTHER_USER), None).unwrap();
+    let warnings = warnings_for(0, &config);
+    let root = format!("{}/", config.directory.path().display());
     let mut warnings: Vec<String> = warnings.iter().map(|warning| warning.replace(&root, "")).collect();
     // A killed server leaves its write-ahead log beside the ledger.
     warnings.retain(|warning| !warning.contains("ledger.db-"));
@@ -405,40 +407,40 @@ fn files_of_another_user_are_told_by_both() {
 /// An `emptyDir` of Kubernetes belongs to root and has the mode 0777.
 #[test]
 fn directories_whose_mode_the_user_cannot_change_are_told_and_stop_neither() {
-    let Some(site) = site_of_another_user() else { return };
-    chown(site.path("keys"), Some(0), Some(0)).unwrap();
+    let Some(config) = config_of_another_user() else { return };
+    chown(config.path("keys"), Some(0), Some(0)).unwrap();
     for name in ["", "tenants", "keys"] {
-        site.chmod(name, 0o777);
+        config.chmod(name, 0o777);
     }
-    let warnings = warnings_for(ANOTHER_USER, &site);
+    let warnings = warnings_for(ANOTHER_USER, &config);
     let [root, tenants, keys] = &warnings[..] else { panic!("{warnings:?}") };
     for (warning, directory) in [(root, ""), (tenants, "tenants"), (keys, "keys")] {
         let told = "can be written by others (mode 0777), so that files can be put there: have its owner (uid 0) run";
-        let command = format!("`chmod go-w {}`", site.directory.path().join(directory).display()).replace("/`", "`");
+        let command = format!("`chmod go-w {}`", config.directory.path().join(directory).display()).replace("/`", "`");
         assert!(warning.contains(told) && warning.contains(&command), "{warning}");
     }
     assert!(keys.ends_with("or mount it read-only, or name a subdirectory, which the server makes"), "{keys}");
-    site.chmod("tenants/acme.toml", 0o666);
-    let refused = site.command("check").uid(ANOTHER_USER).gid(ANOTHER_USER).output().unwrap();
+    config.chmod("tenants/acme.toml", 0o666);
+    let refused = config.command("check").uid(ANOTHER_USER).gid(ANOTHER_USER).output().unwrap();
     assert!(!refused.status.success(), "files are refused: {:?}", lines(&refused.stderr));
 }
 
 /// The previous release started with such a link: SQLite keeps its files beside the link's target.
 #[test]
 fn the_directory_of_a_link_to_the_ledger_need_not_be_writable() {
-    let Some(site) = site_of_another_user() else { return };
-    fs::rename(site.path("ledger"), site.path("target")).unwrap();
-    fs::create_dir(site.path("ledger")).unwrap();
-    site.chmod("ledger", 0o755);
-    symlink("../target/ledger.db", site.path("ledger/ledger.db")).unwrap();
-    assert_eq!(warnings_for(ANOTHER_USER, &site), [""; 0]);
+    let Some(config) = config_of_another_user() else { return };
+    fs::rename(config.path("ledger"), config.path("target")).unwrap();
+    fs::create_dir(config.path("ledger")).unwrap();
+    config.chmod("ledger", 0o755);
+    symlink("../target/ledger.db", config.path("ledger/ledger.db")).unwrap();
+    assert_eq!(warnings_for(ANOTHER_USER, &config), [""; 0]);
 }
 
 #[test]
 fn a_config_for_another_machine_can_be_checked_alone() {
-    let site = ConfigDirectory::empty("'192.0.2.1:22'");
-    fs::remove_dir(site.path("ledger")).unwrap();
-    assert!(!site.check().0);
-    let output = site.command("check").arg("--config-only").output().unwrap();
+    let config = ConfigDirectory::empty("'192.0.2.1:22'");
+    fs::remove_dir(config.path("ledger")).unwrap();
+    assert!(!config.check().0);
+    let output = config.command("check").arg("--config-only").output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{:?}", lines(&output.stderr));
 }

@@ -73,7 +73,7 @@ impl HandlerCalls {
     }
 
     fn count(&self, what: &str) -> usize {
-        self.0.lock().iter().filter(|seen| *seen == what).count()
+        self.0.lock().iter().filter(|call| *call == what).count()
     }
 }
 
@@ -114,14 +114,14 @@ impl server::Handler for RecordingHandler {
     }
 }
 
-async fn connect(seen: &HandlerCalls) -> client::Handle<TrustingClient> {
+async fn connect(calls: &HandlerCalls) -> client::Handle<TrustingClient> {
     let (near, far) = duplex(1 << 20);
     let config = server::Config {
         keys: vec![PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap()],
         auth_rejection_time: REFUSAL,
         ..server::Config::default()
     };
-    let handler = RecordingHandler(seen.clone());
+    let handler = RecordingHandler(calls.clone());
     tokio::spawn(async move { server::run_stream(Arc::new(config), far, handler).await?.await });
     client::connect_stream(Arc::default(), near, TrustingClient).await.unwrap()
 }
@@ -140,25 +140,25 @@ async fn a_passed_step_is_answered_at_once_and_a_refusal_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn the_handler_performs_the_arithmetic_of_each_exchange_and_hears_of_its_algorithms() {
-    let seen = HandlerCalls::default();
-    let mut client = connect(&seen).await;
+    let calls = HandlerCalls::default();
+    let mut client = connect(&calls).await;
     let key = SecurityKey::new(1, 1);
     assert!(key.log_in(&mut client).await.success());
-    assert_eq!((seen.count("arithmetic"), seen.count("exchanged with ssh-ed25519")), (1, 1));
+    assert_eq!((calls.count("arithmetic"), calls.count("exchanged with ssh-ed25519")), (1, 1));
     client.rekey_soon().await.unwrap();
     // The answer arrives after the exchange.
     client.send_ping().await.unwrap();
-    assert_eq!((seen.count("arithmetic"), seen.count("exchanged with ssh-ed25519")), (2, 2));
+    assert_eq!((calls.count("arithmetic"), calls.count("exchanged with ssh-ed25519")), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_flags_of_a_security_key_are_handed_out_before_its_login() {
     for (flags, counter) in [(0, 0), (1, 7), (5, u32::MAX)] {
-        let seen = HandlerCalls::default();
-        let mut client = connect(&seen).await;
+        let calls = HandlerCalls::default();
+        let mut client = connect(&calls).await;
         assert!(SecurityKey::new(flags, counter).log_in(&mut client).await.success());
         let flags = format!("flags {flags:#04x}, counter {counter}");
-        let order: Vec<_> = seen.0.lock().iter().skip(2).cloned().collect();
+        let order: Vec<_> = calls.0.lock().iter().skip(2).cloned().collect();
         assert_eq!(order, [flags, "key sk-ssh-ed25519@openssh.com".into()]);
     }
 }

@@ -1,6 +1,6 @@
 //! Compares the answers to a client with the promises.
 
-use super::{answer::AnswerKind, promises::ShownEntry};
+use super::{answer_kind::AnswerKind, promises::ShownEntry};
 use crate::support::promise::{CheckResult, ensure};
 use bytes::Bytes;
 use wharfinger::vfs::{Kind, Metadata, Result};

@@ -1,6 +1,6 @@
 //! Times of directories. All sessions share them. Without a set time a directory shows the current day.
 
-use super::stored::is_below;
+use super::stored_tree::is_below;
 use std::collections::{BTreeMap, BTreeSet};
 
 const DAY_SECONDS: u32 = 86_400;

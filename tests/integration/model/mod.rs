@@ -13,11 +13,11 @@
 //! [`Promises`]: promises::Promises
 
 mod action;
-mod answer;
+mod answer_kind;
 mod check;
 mod directories;
 mod promises;
-mod stored;
+mod stored_tree;
 mod system;
 
 use action::sequences;

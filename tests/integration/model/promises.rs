@@ -3,9 +3,9 @@
 
 use super::{
     action::TreeOperation,
-    answer::AnswerKind,
+    answer_kind::AnswerKind,
     directories::DirectoryTime,
-    stored::{Modified, StoredFile, StoredTree, is_below},
+    stored_tree::{Modified, StoredFile, StoredTree, is_below},
 };
 use std::{collections::BTreeMap, sync::Arc};
 use wharfinger::vfs::WriteOptions;

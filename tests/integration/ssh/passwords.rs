@@ -13,7 +13,7 @@ use wharfinger::{
     ssh::Settings,
 };
 
-/// A provider whose checks block until the gate opens, and then refuse.
+/// A provider whose checks block until the test opens it, and then refuse.
 struct BlockingProvider {
     open: watch::Sender<bool>,
     counts: watch::Sender<CheckCounts>,
@@ -75,33 +75,33 @@ fn assert_refused(answer: Option<AuthResult>) {
 /// gets one.
 #[tokio::test]
 async fn passwords_of_many_connections_are_checked_a_few_at_a_time() {
-    let gate = BlockingProvider::new();
-    let edge = Edge::start_with_provider(checks(4), Arc::clone(&gate) as Arc<dyn Provider>);
+    let provider = BlockingProvider::new();
+    let edge = Edge::start_with_provider(checks(4), Arc::clone(&provider) as Arc<dyn Provider>);
     let mut tries = Vec::new();
     for index in 0..6 {
         tries.push(try_password(&edge, 1, &format!("user{index}"), "x").await);
         tries.push(try_password(&edge, 2, "alice", "x").await);
     }
     // Two from the first source, one from the second.
-    gate.until_begun(3).await;
+    provider.until_begun(3).await;
     tries.push(try_password(&edge, 3, "alice", "x").await);
-    gate.until_begun(4).await;
-    assert_eq!(gate.counts(), CheckCounts { begun: 4, running: 4, most: 4 });
-    gate.open.send_replace(true);
+    provider.until_begun(4).await;
+    assert_eq!(provider.counts(), CheckCounts { begun: 4, running: 4, most: 4 });
+    provider.open.send_replace(true);
     for tried in tries {
         assert_refused(tried.await.unwrap());
     }
-    assert_eq!(gate.counts(), CheckCounts { begun: 13, running: 0, most: 4 });
+    assert_eq!(provider.counts(), CheckCounts { begun: 13, running: 0, most: 4 });
 }
 
 /// Issue 12.6: a password that waits longer than 10 s is refused like a wrong one.
 #[tokio::test]
 async fn a_password_that_waits_for_too_long_is_refused_as_a_wrong_one() {
-    let gate = BlockingProvider::new();
+    let provider = BlockingProvider::new();
     let settings = Settings { login_timeout: Duration::from_hours(1), ..checks(1) };
-    let edge = Edge::start_with_provider(settings, Arc::clone(&gate) as Arc<dyn Provider>);
+    let edge = Edge::start_with_provider(settings, Arc::clone(&provider) as Arc<dyn Provider>);
     let first = try_password(&edge, 1, "alice", "x").await;
-    gate.until_begun(1).await;
+    provider.until_begun(1).await;
     let waiting = try_password(&edge, 2, "alice", "x").await;
     while !waiting.is_finished() {
         time::pause();
@@ -110,20 +110,20 @@ async fn a_password_that_waits_for_too_long_is_refused_as_a_wrong_one() {
         time::sleep(Duration::from_millis(1)).await;
     }
     assert_refused(waiting.await.unwrap());
-    assert_eq!(gate.counts(), CheckCounts { begun: 1, running: 1, most: 1 });
-    gate.open.send_replace(true);
+    assert_eq!(provider.counts(), CheckCounts { begun: 1, running: 1, most: 1 });
+    provider.open.send_replace(true);
     assert_refused(first.await.unwrap());
 }
 
 #[tokio::test]
 async fn an_overlong_password_waits_for_no_turn() {
-    let gate = BlockingProvider::new();
-    let edge = Edge::start_with_provider(checks(1), Arc::clone(&gate) as Arc<dyn Provider>);
+    let provider = BlockingProvider::new();
+    let edge = Edge::start_with_provider(checks(1), Arc::clone(&provider) as Arc<dyn Provider>);
     let first = try_password(&edge, 1, "alice", "x").await;
-    gate.until_begun(1).await;
+    provider.until_begun(1).await;
     let overlong = try_password(&edge, 1, "alice", &"x".repeat(MAX_PASSWORD_BYTES + 1)).await;
-    gate.until_begun(2).await;
-    gate.open.send_replace(true);
+    provider.until_begun(2).await;
+    provider.open.send_replace(true);
     assert_refused(first.await.unwrap());
     assert_refused(overlong.await.unwrap());
 }
@@ -132,15 +132,15 @@ async fn an_overlong_password_waits_for_no_turn() {
 /// exceed the limit.
 #[tokio::test]
 async fn a_check_keeps_its_place_when_its_client_disconnects_and_no_wait_outlasts_the_login_timeout() {
-    let gate = BlockingProvider::new();
+    let provider = BlockingProvider::new();
     let settings = Settings { login_timeout: Duration::from_secs(2), ..checks(1) };
-    let edge = Edge::start_with_provider(settings, Arc::clone(&gate) as Arc<dyn Provider>);
+    let edge = Edge::start_with_provider(settings, Arc::clone(&provider) as Arc<dyn Provider>);
     let first = try_password(&edge, 1, "alice", "x").await;
-    gate.until_begun(1).await;
-    // The login timeout ends both: the gate is closed, and nothing else would release them.
+    provider.until_begun(1).await;
+    // The login timeout ends both: the provider is not open, and nothing else would release them.
     first.await.unwrap();
     let waiting = try_password(&edge, 2, "alice", "x").await;
     waiting.await.unwrap();
-    assert_eq!(gate.counts(), CheckCounts { begun: 1, running: 1, most: 1 });
-    gate.open.send_replace(true);
+    assert_eq!(provider.counts(), CheckCounts { begun: 1, running: 1, most: 1 });
+    provider.open.send_replace(true);
 }

@@ -1,7 +1,7 @@
 //! Sessions that end in the middle of an operation.
 
 use super::{PATIENCE, System, calls::perform};
-use crate::model::{action::TreeOperation, answer::AnswerKind, stored::StoredTree};
+use crate::model::{action::TreeOperation, answer_kind::AnswerKind, stored_tree::StoredTree};
 use crate::support::promise::{CheckResult, ensure};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};

@@ -5,7 +5,7 @@ use crate::model::{
     action::Action,
     check::{right_answer, same_bytes, same_metadata},
     promises::ShownEntry,
-    stored::Modified,
+    stored_tree::Modified,
 };
 use crate::support::promise::CheckResult;
 

@@ -7,7 +7,7 @@ mod uploads;
 
 use super::{
     action::{Action, TreeOperation},
-    answer::AnswerKind,
+    answer_kind::AnswerKind,
     check::{right_answer, same_metadata},
     promises::{Draft, Promises},
 };

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::model::{
     action::Action,
-    answer::AnswerKind,
+    answer_kind::AnswerKind,
     check::{right_answer, same_bytes},
-    stored::Modified,
+    stored_tree::Modified,
 };
 use crate::support::promise::{CheckResult, ensure};
 use bytes::Bytes;

@@ -1,12 +1,12 @@
 //! A server process without a network, and clients of its sessions.
 
 mod client;
-mod incoming;
+mod received_replies;
 pub mod request;
 mod sparse;
 
 pub use client::{CREATE, SftpClient, SftpResult, StatusError};
-pub use incoming::ReceivedReplies;
+pub use received_replies::ReceivedReplies;
 pub use sparse::Sparse;
 
 use crate::support::{
