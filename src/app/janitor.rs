@@ -127,7 +127,7 @@ mod tests {
 
     // S126: After it was abandoned or its time is over, any node removes its parts from S3 within hours.
     #[tokio::test(start_paused = true)]
-    async fn what_is_over_or_was_given_up_is_aborted_and_struck_out() {
+    async fn expired_and_abandoned_uploads_are_aborted_and_their_rows_deleted() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         interrupted_upload("alice", None, &bucket, &journal).await;
         let (one, other) = (janitor(&bucket, &journal), janitor(&bucket, &journal));

@@ -212,7 +212,7 @@ mod tests {
 
     // S126: After it was abandoned or its time is over, any node removes its parts from S3 within hours.
     #[tokio::test]
-    async fn what_nobody_knows_is_given_up_when_it_is_old() {
+    async fn uploads_without_a_row_are_aborted_when_they_are_old() {
         let mut fixture = fixture();
         let mut records = fixture.sweep.events.subscribe();
         fixture.begin("acme/").await;

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_gives_up_waiting_ends_nothing() {
+    async fn a_caller_that_stops_waiting_ends_nothing() {
         let (counter, renewed) = counter(HOUR);
         assert!(tokio::time::timeout(Duration::from_millis(1), renewed.current()).await.is_err());
         sleep(Duration::from_secs(1)).await;
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_value_that_lives_for_seconds_is_used_for_most_of_them() {
+    async fn a_value_that_expires_in_seconds_is_used_for_most_of_them() {
         let (counter, renewed) = counter(Duration::from_secs(16));
         renewed.current().await.unwrap();
         sleep(Duration::from_secs(11)).await;

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_given_up_lets_the_next_pass() {
+    fn a_dropped_ticket_lets_the_next_pass() {
         let order = Arc::new(RequestOrder::default());
         let first = order.enter(PathAccess::Change, paths(&["/a"]));
         let second = order.enter(PathAccess::Change, paths(&["/a"]));
