@@ -10,13 +10,13 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// A copy that waits for its turn. It keeps its source open, even if the client closes the source.
 #[derive(Debug)]
-pub(crate) struct Copy {
+pub(crate) struct PendingCopy {
     source: Arc<ReadHandle>,
     range: CopyRange,
     _room: OwnedSemaphorePermit,
 }
 
-impl Copy {
+impl PendingCopy {
     /// Creates the copy that `request` asks for.
     ///
     /// # Errors
@@ -43,9 +43,9 @@ pub(crate) async fn serve(
     context: &ChannelContext,
     target: &mut WriteHandle,
     pending_reply: PendingReply,
-    copy: Result<Copy>,
+    copy: Result<PendingCopy>,
 ) -> bool {
-    let Copy { source, range, _room } = match copy {
+    let PendingCopy { source, range, _room } = match copy {
         Ok(copy) => copy,
         Err(error) => {
             target.spoil(&error);

@@ -5,7 +5,7 @@
 
 use super::{
     Ended, Inbound, attrs,
-    copies::Copy,
+    copies::PendingCopy,
     directories,
     handles::{MAX_HANDLES, OpenHandle},
     open,
@@ -125,7 +125,9 @@ impl Inbound {
 
     fn copy(&self, pending_reply: PendingReply, copy: &CopyData) {
         match self.upload(&copy.target) {
-            Ok(writes) => writes.command(writes::WriteCommand::Copy(pending_reply, Copy::new(&self.context, copy))),
+            Ok(writes) => {
+                writes.command(writes::WriteCommand::Copy(pending_reply, PendingCopy::new(&self.context, copy)))
+            }
             Err((code, sentence)) => pending_reply.status(code, sentence),
         }
     }

@@ -7,7 +7,7 @@
 
 use super::{
     context::ChannelContext,
-    copies::{self, Copy},
+    copies::{self, PendingCopy},
     patience::Patience,
     pending_closes::{Barrier, PendingClose},
     pending_reply::PendingReply,
@@ -61,7 +61,7 @@ pub(crate) enum WriteCommand {
         length: u32,
     },
     /// COPY-DATA into the file.
-    Copy(PendingReply, Result<Copy>),
+    Copy(PendingReply, Result<PendingCopy>),
     /// FSTAT.
     Stat(PendingReply),
     StatPath(PendingReply),
