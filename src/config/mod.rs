@@ -13,7 +13,6 @@ mod document;
 mod exposure;
 mod ledger;
 mod login;
-mod mounts;
 mod problem;
 mod secret;
 mod server;
@@ -22,6 +21,7 @@ mod storage;
 mod tenant;
 mod tenant_claims;
 mod user;
+mod user_mounts;
 mod value;
 
 pub(crate) use problem::Problem;

@@ -2,9 +2,9 @@
 
 use super::{
     document::ConfigTable,
-    mounts::SpottedMount,
     problem::{Report, Spot},
     storage::SpottedStorage,
+    user_mounts::SpottedMount,
 };
 use crate::{
     account::{ExternalId, RoleArn},

@@ -3,9 +3,9 @@
 use super::{
     document::ConfigTable,
     login,
-    mounts::{self, UserMounts},
     storage::SpottedStorage,
     tenant_claims::TenantClaims,
+    user_mounts::{self, UserMounts},
 };
 use crate::{
     account::{Permission, Permissions, User},
@@ -28,7 +28,7 @@ pub(super) fn read(
     let enabled = user.or("enabled", true);
     let credentials = login::read(user);
     let permissions = read_permissions(user, Permissions::ALL);
-    let UserMounts { spotted, mounts } = mounts::read(user, storage, permissions);
+    let UserMounts { spotted, mounts } = user_mounts::read(user, storage, permissions);
     if let (Some(tenant), Some(storage)) = (tenant, storage) {
         for mount in &spotted {
             shared.claim_prefix(tenant, storage, mount);

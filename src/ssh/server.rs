@@ -5,8 +5,8 @@ use super::{
     arithmetic::Arithmetic,
     configs::Configs,
     connection::{Services, Stop},
-    holder::PortHolder,
     listener::listen,
+    port_holder::PortHolder,
 };
 use crate::{access::Access, policy::Connections, sftp::channel::SftpChannels};
 use rustix::io::Errno;

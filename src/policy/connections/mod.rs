@@ -5,12 +5,12 @@
 //! token for its login. Its key exchange follows, the step in which a stranger causes the most work at the least cost.
 //! If no place is left, a connection without a credential to check makes room for a new one.
 
-mod open;
+mod open_connections;
 #[cfg(test)]
 mod tests;
 
 use super::{LoginRate, Source};
-use open::{OpenConnections, PendingConnection};
+use open_connections::{OpenConnections, PendingConnection};
 use parking_lot::{Mutex, MutexGuard};
 use std::{sync::Arc, time::Duration};
 use tokio::{

@@ -60,7 +60,7 @@ const CRATES: &[(&str, &[&str])] = &[
     // aws_lc_rs is AWS's cryptography library, not a client of AWS.
     ("aws_", &["cloud/", "store/s3/", "ssh/host_key_signer.rs"]),
     ("russh", &["ssh/"]),
-    ("rustix", &["app/mod.rs", "config/tests/exposure.rs", "files.rs", "ssh/holder.rs", "ssh/server.rs"]),
+    ("rustix", &["app/mod.rs", "config/tests/exposure.rs", "files.rs", "ssh/port_holder.rs", "ssh/server.rs"]),
     ("s3s", &["demo/"]),
     ("axum", &[]),
     ("sqlx", &["ledger/"]),
