@@ -11,6 +11,7 @@ mod assume_role;
 mod bucket_name;
 mod buckets;
 mod clients;
+mod one_bucket;
 mod retries;
 mod session_name;
 mod session_policy;
@@ -18,6 +19,7 @@ mod source;
 
 pub(crate) use bucket_name::check_bucket;
 pub use buckets::{Bounds, S3Buckets};
+pub use one_bucket::OneBucket;
 pub use session_name::SessionName;
 pub use session_policy::{MAX_CHARACTERS as MAX_POLICY_CHARACTERS, NoPolicy, SessionPolicy};
 pub use source::{BucketSource, Scope};

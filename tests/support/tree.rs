@@ -1,12 +1,11 @@
 //! A user's tree on any bucket, without a connection or config.
 
-use async_trait::async_trait;
 use std::sync::Arc;
 use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, Permissions, Tenant, User},
-    cloud::{BucketSource, Scope},
-    name::{BucketId, Prefix, TenantName},
-    store::{self, Bucket, Budget, Journal},
+    cloud::OneBucket,
+    name::{Prefix, TenantName},
+    store::{Bucket, Budget, Journal},
     vfs::{Node, Vfs},
 };
 
@@ -23,7 +22,7 @@ pub fn tree(
 
 /// Returns a node with one bucket.
 pub fn node(bucket: Arc<dyn Bucket>, budget: &Arc<Budget>, journal: Arc<dyn Journal>) -> Arc<Node> {
-    Node::new(Arc::new(OneBucket(bucket)), Arc::clone(budget), journal)
+    Node::new(Arc::new(OneBucket::new(bucket)), Arc::clone(budget), journal)
 }
 
 /// Returns the tree of a user of acme, in a session of `node`.
@@ -44,18 +43,4 @@ pub fn session(user: &str, permissions: Permissions, node: &Arc<Node>) -> Vfs {
         partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
     };
     Vfs::new(&Arc::new(user), &Arc::new(tenant), node)
-}
-
-#[derive(Debug)]
-struct OneBucket(Arc<dyn Bucket>);
-
-#[async_trait]
-impl BucketSource for OneBucket {
-    async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
-        Ok(Arc::clone(&self.0))
-    }
-
-    fn id(&self, _: &TenantName) -> store::Result<BucketId> {
-        Ok(self.0.id().clone())
-    }
 }

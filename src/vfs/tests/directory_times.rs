@@ -60,7 +60,7 @@ async fn without_a_time_it_shows_the_current_day_after_40_days_too() {
     let mounts = [("/in", "acme/in/", Permissions::ALL), ("/team/out", "acme/out/", Permissions::ALL)];
     let (bucket, journal) = (Arc::<MemoryBucket>::default(), Arc::<MemoryJournal>::default());
     let node = || {
-        let buckets = Arc::new(OneBucket(Arc::clone(&bucket)));
+        let buckets = Arc::new(OneBucket::new(Arc::clone(&bucket) as Arc<dyn Bucket>));
         let clock = Arc::new(Uptime(Instant::now()));
         let node =
             Node::with_clock(buckets, Budget::new(BUDGET_BYTES), Arc::clone(&journal) as Arc<dyn Journal>, clock);

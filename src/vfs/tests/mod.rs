@@ -27,11 +27,10 @@ use super::*;
 use crate::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, Permission, Permissions},
     clock::{Clock, SystemClock},
-    cloud::{BucketSource, Scope},
-    name::{BucketId, InvalidPath, Prefix, TenantName},
+    cloud::OneBucket,
+    name::{InvalidPath, Prefix},
     store::{self, MemoryBucket, MemoryJournal, memory::Verb},
 };
-use async_trait::async_trait;
 use bytes::Bytes;
 use std::{ops::Deref, time::Duration};
 
@@ -45,20 +44,6 @@ struct UserTree {
     node: Arc<Node>,
     bucket: Arc<MemoryBucket>,
     journal: Arc<MemoryJournal>,
-}
-
-#[derive(Debug)]
-struct OneBucket(Arc<MemoryBucket>);
-
-#[async_trait]
-impl BucketSource for OneBucket {
-    async fn bucket(&self, _: Scope<'_>) -> store::Result<Arc<dyn Bucket>> {
-        Ok(Arc::clone(&self.0) as Arc<dyn Bucket>)
-    }
-
-    fn id(&self, _: &TenantName) -> store::Result<BucketId> {
-        Ok(self.0.id().clone())
-    }
 }
 
 impl UserTree {
@@ -90,7 +75,7 @@ impl UserTree {
 
     /// The first session of a node.
     fn on_a_node(user: User, bucket: Arc<MemoryBucket>, journal: Arc<MemoryJournal>, budget_bytes: u64) -> Self {
-        let buckets = Arc::new(OneBucket(Arc::clone(&bucket)));
+        let buckets = Arc::new(OneBucket::new(Arc::clone(&bucket) as Arc<dyn Bucket>));
         let node = Node::new(buckets, Budget::new(budget_bytes), Arc::clone(&journal) as Arc<dyn Journal>);
         Self { vfs: Vfs::new(&Arc::new(user), &Arc::new(acme()), &node), node, bucket, journal }
     }
