@@ -1,15 +1,19 @@
 //! Aborts, in S3, interrupted uploads that no session resumed in time: S3 bills their parts until then. Every node
 //! looks for them, and a lease ensures that one node aborts each. The janitor also deletes the rows of claims and locks
 //! that killed nodes left in a shared journal.
+//!
+//! Invariant: the row of an upload stays while its tenant may come back to the config, because only the row tells which
+//! upload to abort.
 
 use super::owner_lookup::{EntryMount, NoBucket, OwnerLookup};
 use crate::{
     account::Permission,
     events::{Event, Events, Outcome, Who},
+    name::TenantName,
     store::{Journal, Lease, PartialFile, PartialUpload},
 };
-use std::{sync::Arc, time::Duration};
-use tokio::time::sleep;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
 use tracing::info;
 
 /// The interval between two passes.
@@ -17,6 +21,10 @@ const INTERVAL: Duration = Duration::from_mins(1);
 /// The janitor aborts only uploads that no session has held for this long, because an uploading session may have lost
 /// contact with the journal for a while. It retries a failed abort after the same time.
 const FREE_FOR: Duration = Duration::from_hours(1);
+
+/// The time without a tenant in the config after which the janitor deletes the rows of the tenant's uploads. It outlasts
+/// every repair of a broken config file.
+const TENANT_ABSENT_FOR: Duration = Duration::from_hours(30 * 24);
 
 /// The time for which a row of a claim or a lock stays after its lease ended. The clocks of two nodes differ by less.
 const LEASE_ENDED_FOR: Duration = Duration::from_hours(1);
@@ -26,15 +34,18 @@ pub(super) struct Janitor {
     journal: Arc<dyn Journal>,
     owners: Arc<OwnerLookup>,
     events: Events,
+    /// The tenants that have uploads and aren't in the config, with the time since when this node has missed each. A
+    /// restart begins anew.
+    absent: HashMap<TenantName, Instant>,
 }
 
 impl Janitor {
     pub(super) fn new(journal: Arc<dyn Journal>, owners: Arc<OwnerLookup>, events: Events) -> Self {
-        Self { journal, owners, events }
+        Self { journal, owners, events, absent: HashMap::new() }
     }
 
     /// Runs a pass every minute. Cancel-safe: a later pass or another node finishes an interrupted abort.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         loop {
             self.clear().await;
             self.drop_ended_leases().await;
@@ -55,13 +66,18 @@ impl Janitor {
     }
 
     /// Aborts uploads that no session holds or resumed in time. Does nothing while the journal doesn't answer.
-    async fn clear(&self) {
+    async fn clear(&mut self) {
+        self.absent.retain(|tenant, _| !self.owners.knows(tenant));
         loop {
             let Ok(lease) = Lease::new() else { return };
             let Ok(Some(partial)) = self.journal.take_stale_partial(&lease, FREE_FOR).await else { return };
             let outcome = match self.abort(&partial).await {
                 Ok(()) => Outcome::Done,
-                Err(error @ NoBucket::Gone(_)) => Outcome::Refused(error.to_string()),
+                // A failure keeps the row, and the janitor takes it again later.
+                Err(error @ NoBucket::UnknownTenant) if !self.is_absent_for_good(&partial.file.owner.tenant) => {
+                    Outcome::Failed(error.to_string())
+                }
+                Err(error @ (NoBucket::UnknownTenant | NoBucket::Gone(_))) => Outcome::Refused(error.to_string()),
                 Err(error @ NoBucket::Failed(_)) => Outcome::Failed(error.to_string()),
             };
             let is_over = !matches!(outcome, Outcome::Failed(_));
@@ -71,6 +87,11 @@ impl Janitor {
                 let _ = self.journal.end_partial(&partial.id).await;
             }
         }
+    }
+
+    /// True if the tenant, which isn't in the config, was missed for so long that it will not come back.
+    fn is_absent_for_good(&mut self, tenant: &TenantName) -> bool {
+        self.absent.entry(tenant.clone()).or_insert_with(Instant::now).elapsed() >= TENANT_ABSENT_FOR
     }
 
     fn record(&self, partial: &PartialUpload, outcome: Outcome) {
@@ -95,7 +116,7 @@ mod tests {
     use super::*;
     use crate::{
         account::Permissions,
-        app::owner_lookup::fixture::alice,
+        app::owner_lookup::fixture::{acme, alice},
         name::Prefix,
         store::{
             Bucket as _, ClaimJournal as _, Error, LockJournal as _, Locked, MemoryBucket, MemoryJournal, NewObject,
@@ -130,7 +151,7 @@ mod tests {
     async fn expired_and_abandoned_uploads_are_aborted_and_their_rows_deleted() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         interrupted_upload("alice", None, &bucket, &journal).await;
-        let (one, other) = (janitor(&bucket, &journal), janitor(&bucket, &journal));
+        let (mut one, mut other) = (janitor(&bucket, &journal), janitor(&bucket, &journal));
         one.clear().await;
         assert_eq!(bucket.open_uploads(), 1, "its time is not over");
         tokio::time::advance(Duration::from_hours(25)).await;
@@ -155,6 +176,37 @@ mod tests {
         tokio::time::advance(Duration::from_hours(25)).await;
         janitor(&bucket, &journal).clear().await;
         assert_eq!((bucket.open_uploads(), bucket.count(Verb::AbortUpload)), (0, 1));
+        assert!(journal.partials().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_of_a_tenant_that_is_in_no_config_waits_for_the_tenant() {
+        let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
+        interrupted_upload("alice", None, &bucket, &journal).await;
+        journal.give_up_partials(&journal.partials()[0].file).await.unwrap();
+        let mut janitor = janitor(&bucket, &journal);
+        let (tenants, mut records) = (Arc::clone(&janitor.owners.tenants), janitor.events.subscribe());
+        bucket.fail(Verb::AbortUpload, Moment::Request, Error::Forbidden { request: "AccessDenied".into() });
+        let day = Duration::from_hours(24);
+        for (setups, days) in [(vec![], 29), (vec![acme()], 0), (vec![], 29)] {
+            tenants.swap(&setups);
+            for _ in 0..=days {
+                tokio::time::advance(day).await;
+                janitor.clear().await;
+                let record = records.try_recv().unwrap();
+                let Event::InterruptedUploadAborted { outcome, .. } = &record.event else { panic!("{record:?}") };
+                assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+                janitor.clear().await;
+                assert!(records.try_recv().is_err(), "not again within the hour");
+            }
+            assert_eq!((bucket.open_uploads(), journal.partials().len()), (1, 1));
+        }
+        assert_eq!(bucket.count(Verb::AbortUpload), 1, "the tenant came back for one day");
+        tokio::time::advance(day).await;
+        janitor.clear().await;
+        let record = records.try_recv().unwrap();
+        let is_refused = matches!(record.event, Event::InterruptedUploadAborted { outcome: Outcome::Refused(_), .. });
+        assert!(is_refused, "{record:?}");
         assert!(journal.partials().is_empty());
     }
 
@@ -189,7 +241,7 @@ mod tests {
             interrupted_upload(user, None, &bucket, &journal).await;
         }
         tokio::time::advance(Duration::from_hours(25)).await;
-        let janitor = janitor(&bucket, &journal);
+        let mut janitor = janitor(&bucket, &journal);
         let mut records = janitor.events.subscribe();
         bucket.fail(Verb::AbortUpload, Moment::Request, Error::Forbidden { request: "AccessDenied".into() });
         janitor.clear().await;

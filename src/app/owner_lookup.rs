@@ -7,7 +7,7 @@
 use crate::{
     account::{Permission, Permissions},
     cloud::{BucketSource, Scope},
-    name::{BucketId, Prefix},
+    name::{BucketId, Prefix, TenantName},
     store::{self, Bucket, Owner},
     tenants::Tenants,
 };
@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct OwnerLookup {
     buckets: Arc<dyn BucketSource>,
-    tenants: Arc<Tenants>,
+    pub(super) tenants: Arc<Tenants>,
 }
 
 /// The mount of a journal entry.
@@ -36,6 +36,9 @@ pub(super) struct EntryMount<'a> {
 /// The reason why the bucket can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoBucket {
+    /// The config has no such tenant. It may come back: a tenant whose file is broken is absent for a while.
+    #[error("the tenant isn't in the config any more")]
+    UnknownTenant,
     /// The bucket is gone until the config changes.
     #[error("{0}")]
     Gone(&'static str),
@@ -55,14 +58,18 @@ impl OwnerLookup {
     /// [`NoBucket`].
     pub(super) async fn bucket(&self, mount: EntryMount<'_>) -> Result<Arc<dyn Bucket>, NoBucket> {
         let Owner { tenant, user } = mount.owner;
-        let known = self.tenants.tenant(tenant);
-        let storage = known.ok_or(NoBucket::Gone("the tenant isn't in the config any more"))?.storage;
+        let storage = self.tenants.tenant(tenant).ok_or(NoBucket::UnknownTenant)?.storage;
         if !storage.prefix.contains(mount.prefix) {
             return Err(NoBucket::Gone("the tenant's prefix doesn't hold the mount any more"));
         }
         let permissions = mount.permissions.map_or_else(|| self.configured(mount), Ok)?.with(mount.needs);
         let bucket = self.buckets.bucket(Scope { tenant, user, prefix: mount.prefix, permissions }).await?;
         if bucket.id() == mount.bucket { Ok(bucket) } else { Err(NoBucket::Gone("the tenant has another bucket now")) }
+    }
+
+    /// True if the config has the tenant now.
+    pub(super) fn knows(&self, tenant: &TenantName) -> bool {
+        self.tenants.tenant(tenant).is_some()
     }
 
     /// Returns the permissions that the config grants the owner in the mount. Entries of earlier versions need them.
@@ -82,7 +89,6 @@ pub(super) mod fixture {
     use super::*;
     use crate::{
         account::{Mounts, Storage, Tenant, User},
-        name::TenantName,
         store::MemoryBucket,
         tenants::{TenantSetup, UserSetup},
     };
@@ -118,6 +124,11 @@ pub(super) mod fixture {
     }
 
     pub(super) fn lookup(buckets: &Arc<AcmeBuckets>) -> OwnerLookup {
+        OwnerLookup::new(Arc::clone(buckets) as Arc<dyn BucketSource>, Arc::new(Tenants::new(&[acme()])))
+    }
+
+    /// Returns the tenant acme with its user alice.
+    pub(in crate::app) fn acme() -> TenantSetup {
         let prefix = Prefix::parse("acme/").unwrap();
         let alice = User {
             name: "alice".parse().unwrap(),
@@ -135,8 +146,7 @@ pub(super) mod fixture {
             partial_uploads_kept_for: None,
         };
         let storage = Arc::new(Storage::of_a_test("acme/"));
-        let acme = TenantSetup { tenant: Arc::new(tenant), storage, users: vec![alice] };
-        OwnerLookup::new(Arc::clone(buckets) as Arc<dyn BucketSource>, Arc::new(Tenants::new(&[acme])))
+        TenantSetup { tenant: Arc::new(tenant), storage, users: vec![alice] }
     }
 }
 

@@ -67,7 +67,7 @@ impl Repairs {
         let bucket = match self.owners.bucket(mount).await {
             Ok(bucket) => bucket,
             Err(NoBucket::Failed(error)) => return Err(error.into()),
-            Err(error @ NoBucket::Gone(_)) => {
+            Err(error @ (NoBucket::UnknownTenant | NoBucket::Gone(_))) => {
                 // Only another config changes this.
                 let later = Lease { term: LATER, ..lease.clone() };
                 let _ = self.journal.hold_rename(rename, &later).await;

@@ -128,7 +128,8 @@ pub enum Event {
         outcome: Outcome,
     },
     /// The janitor aborted, in S3, an interrupted upload that no session resumed in time. The outcome is a refusal if
-    /// the tenant is gone, or has another bucket or prefix: the bucket's lifecycle rules then remove the parts.
+    /// the tenant has been in no config for long, or has another bucket or prefix: the bucket's lifecycle rules then
+    /// remove the parts.
     InterruptedUploadAborted {
         /// The journal's id of the upload.
         #[serde(rename = "upload_id")]
