@@ -5,11 +5,11 @@ use super::{
     last_request::{LastRequest, RefusedLogin},
 };
 use crate::{
-    account::{Tenant, User},
     events::{Event, Who},
     identity::{Credential, MAX_PASSWORD_BYTES, ProviderAnswer, PublicKey},
-    policy::{Busy, ConnectionRefusal, LoggedIn, LoginProgress, LoginTries, Unauthenticated},
+    policy::{Busy, LoggedIn, LoginProgress, LoginTries, Unauthenticated},
     session::{Activity, NewSession, Protocol, Registered, Session},
+    tenants::GrantedLogin,
 };
 use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
@@ -142,6 +142,19 @@ enum LoginState {
 /// The operator's reason why the server can't decide on a step.
 type Undecided = &'static str;
 
+/// The reason why a user whose credential is right is not let in.
+enum NotEntered {
+    /// Too many connections are logged in. The text is the operator's reason.
+    Full(&'static str),
+    /// The directory was swapped during the login, and grants it no longer.
+    Revoked,
+}
+
+impl NotEntered {
+    /// The operator's reason for [`NotEntered::Revoked`].
+    const REVOKED: &str = "the user, its tenant or the credential was removed or disabled during the login";
+}
+
 impl Login {
     /// Creates the login of a connection that holds `place`.
     #[must_use]
@@ -195,7 +208,7 @@ impl Login {
         let PresentedKey { fingerprint, key } = offered;
         let refusal = match key {
             Ok(key) => match self.verdict(user, Credential::OfferedKey(&key)).await {
-                ProviderAnswer::Accepted { .. } => {
+                ProviderAnswer::Accepted(_) => {
                     let before = self.last_request.accepted(user, fingerprint.unwrap_or_default());
                     self.record(before);
                     return KeyOffer::Acceptable;
@@ -287,16 +300,15 @@ impl Login {
             return LoginAnswer::Refused(None);
         }
         let (reason, next) = match self.verdict_in_turn(user, credential).await {
-            Ok(ProviderAnswer::Accepted { user: account, tenant }) => {
-                match self.enter(account, tenant, method, fingerprint.clone()) {
-                    Ok(session) => return LoginAnswer::Accepted(session),
-                    Err(reason) => {
-                        self.refused(user, method.as_str(), reason.into(), fingerprint);
-                        self.progress.refuse_credential();
-                        return LoginAnswer::Refused(Some(LoginEnd::Full));
-                    }
+            Ok(ProviderAnswer::Accepted(grant)) => match self.enter(&grant, method, fingerprint.clone()) {
+                Ok(session) => return LoginAnswer::Accepted(session),
+                Err(NotEntered::Full(reason)) => {
+                    self.refused(user, method.as_str(), reason.into(), fingerprint);
+                    self.progress.refuse_credential();
+                    return LoginAnswer::Refused(Some(LoginEnd::Full));
                 }
-            }
+                Err(NotEntered::Revoked) => (NotEntered::REVOKED, LoginAnswer::Refused as fn(_) -> _),
+            },
             Ok(ProviderAnswer::Refused { reason }) => (reason.as_str(), LoginAnswer::Refused as fn(_) -> _),
             Err(undecided) => (undecided, LoginAnswer::Unavailable as fn(_) -> _),
         };
@@ -361,31 +373,37 @@ impl Login {
         check.await.map_err(|_| "the password check failed")
     }
 
+    /// Begins the session, if the directory still grants the login.
     fn enter(
         &mut self,
-        user: Arc<User>,
-        tenant: Arc<Tenant>,
+        grant: &GrantedLogin,
         method: LoginMethod,
         fingerprint: Option<String>,
-    ) -> Result<Arc<Session>, &'static str> {
+    ) -> Result<Arc<Session>, NotEntered> {
         let place = match &self.state {
-            LoginState::Out(place) => place.log_in().map_err(ConnectionRefusal::as_str)?,
+            LoginState::Out(place) => place,
             // Edges take no further steps in this state.
             LoginState::In { session, .. } => return Ok(Arc::clone(session)),
         };
+        let tenants = &self.access.tenants;
+        let grant = tenants.confirm(grant).ok_or(NotEntered::Revoked)?;
+        let place = place.log_in().map_err(|refusal| NotEntered::Full(refusal.as_str()))?;
         self.activity.touch();
         let address = self.peer.address();
         let client = self.peer.program();
         let (session, registered) = self.access.sessions.begin(NewSession {
             id: Arc::clone(self.peer.id()),
-            user,
-            tenant,
+            user: Arc::clone(&grant.user),
+            tenant: Arc::clone(&grant.tenant),
             source: address.socket,
             vpc_endpoint: address.vpc_endpoint.clone(),
             protocol: self.protocol,
             client: client.clone(),
             activity: Arc::clone(&self.activity),
         });
+        // A reload swaps the directory first and ends sessions then. A session that it doesn't find in the registry began
+        // after the swap, so that this look sees the swap.
+        tenants.confirm(&grant).ok_or(NotEntered::Revoked)?;
         let who = Who::Session(Arc::clone(session.who()));
         self.access.events.record(who, Event::LoginAccepted { method: method.as_str(), fingerprint, client });
         self.state = LoginState::In { session: Arc::clone(&session), _registered: registered, _place: place };

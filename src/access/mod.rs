@@ -1,7 +1,8 @@
 //! From credentials to a session, for every protocol. A [`Login`] takes the steps of one connection and answers each.
 //!
 //! ```text
-//! edge → Login::next(step) ─→ policy (tries, password checks) → identity::Provider → session::Sessions::begin
+//! edge → Login::next(step) ─→ policy (tries, password checks) → identity::Provider → tenants::Tenants::confirm
+//!            │                                                                     → session::Sessions::begin
 //!            └→ Accepted(session) | More(methods or a challenge) | Refused | Unavailable
 //! ```
 //!
@@ -24,12 +25,14 @@ use crate::{
     identity::Provider,
     policy::PasswordChecks,
     session::Sessions,
+    tenants::Tenants,
 };
 use std::{fmt, sync::Arc};
 
 /// The resources that all logins of the process share.
 pub struct Access {
     provider: Arc<dyn Provider>,
+    tenants: Arc<Tenants>,
     password_checks: Arc<PasswordChecks>,
     sessions: Arc<Sessions>,
     events: Events,
@@ -37,17 +40,18 @@ pub struct Access {
 }
 
 impl Access {
-    /// Creates the shared part of logins. `provider` decides, and accepted logins begin sessions of `sessions`. A
-    /// connection may try `max_tries` passwords and signatures.
+    /// Creates the shared part of logins. `provider` decides, `tenants` confirms its decisions, and accepted logins begin
+    /// sessions of `sessions`. A connection may try `max_tries` passwords and signatures.
     #[must_use]
     pub fn new(
         provider: Arc<dyn Provider>,
+        tenants: Arc<Tenants>,
         password_checks: Arc<PasswordChecks>,
         sessions: Arc<Sessions>,
         events: Events,
         max_tries: u32,
     ) -> Self {
-        Self { provider, password_checks, sessions, events, max_tries }
+        Self { provider, tenants, password_checks, sessions, events, max_tries }
     }
 
     /// Records an event of a connection.

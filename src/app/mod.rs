@@ -71,9 +71,9 @@ impl App {
     /// The errors of [`App::build`].
     pub(crate) fn with(config: &Config, host_keys: HostKeys, ledger: Ledger) -> anyhow::Result<Self> {
         let server = &config.server;
-        let tenants = Arc::new(Tenants::new(&config.tenants));
+        let (tenants, logins) = Tenants::with_logins(&config.tenants);
         let ssh = ssh::Settings { password_checks: affordable(server.ssh.password_checks), ..server.ssh.clone() };
-        let provider = StaticProvider::new(Arc::clone(&tenants), ssh.password_checks);
+        let provider = StaticProvider::new(logins, ssh.password_checks);
         let provider = provider.context("the users' logins can't be checked")?;
         let budget = Budget::new(server.max_buffer_bytes);
         let events = Events::new(&node_name());
@@ -86,13 +86,13 @@ impl App {
         let owners = Arc::new(OwnerLookup::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants)));
         let repairs = Repairs::new(ledger.journal(), Arc::clone(&owners), events.clone());
         let janitor = Janitor::new(ledger.journal(), owners, events.clone());
-        let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, tenants, events.clone());
+        let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants), events.clone());
         let node = Node::new(buckets, Arc::clone(&budget), ledger.journal());
         let sessions = Arc::new(Sessions::new(node, events.clone()));
         let sftp = Arc::new(SftpChannels::new(budget, settings));
         let password_checks = PasswordChecks::new(ssh.password_checks);
         let (provider, max_tries) = (Arc::new(provider), ssh.max_login_tries);
-        let access = Access::new(provider, password_checks, Arc::clone(&sessions), events.clone(), max_tries);
+        let access = Access::new(provider, tenants, password_checks, Arc::clone(&sessions), events.clone(), max_tries);
         if host_keys.are_new() && ledger.was_used() {
             warn!(
                 "the host keys are new, and the ledger is one that a server ran on: clients that know the old keys refuse \

@@ -58,8 +58,7 @@ impl OwnerLookup {
     /// [`NoBucket`].
     pub(super) async fn bucket(&self, mount: EntryMount<'_>) -> Result<Arc<dyn Bucket>, NoBucket> {
         let Owner { tenant, user } = mount.owner;
-        let storage = self.tenants.tenant(tenant).ok_or(NoBucket::UnknownTenant)?.storage;
-        if !storage.prefix.contains(mount.prefix) {
+        if !self.tenants.prefix(tenant).ok_or(NoBucket::UnknownTenant)?.contains(mount.prefix) {
             return Err(NoBucket::Gone("the tenant's prefix doesn't hold the mount any more"));
         }
         let permissions = mount.permissions.map_or_else(|| self.configured(mount), Ok)?.with(mount.needs);
@@ -69,13 +68,13 @@ impl OwnerLookup {
 
     /// True if the config has the tenant now.
     pub(super) fn knows(&self, tenant: &TenantName) -> bool {
-        self.tenants.tenant(tenant).is_some()
+        self.tenants.prefix(tenant).is_some()
     }
 
     /// Returns the permissions that the config grants the owner in the mount. Entries of earlier versions need them.
     fn configured(&self, entry: EntryMount<'_>) -> Result<Permissions, NoBucket> {
-        let known = self.tenants.user(&entry.owner.user).map(|known| known.user);
-        let user = known.filter(|user| user.tenant == entry.owner.tenant);
+        let Owner { tenant, user } = entry.owner;
+        let user = self.tenants.user_of(tenant, user);
         let user = user.ok_or(NoBucket::Gone("the user who began it isn't in the config any more"))?;
         let mount = user.mounts.iter().find(|mount| mount.prefix == *entry.prefix);
         let mount = mount.ok_or(NoBucket::Gone("the mount that it was begun in isn't in the config any more"))?;

@@ -12,7 +12,7 @@ use crate::{
     events::{Event, Events, Outcome, Who},
     name::{Prefix, TenantName},
     store::{self, Bucket, Journal, JournalDown, OpenUpload},
-    tenants::{KnownTenant, Tenants},
+    tenants::Tenants,
 };
 use async_trait::async_trait;
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -86,10 +86,10 @@ impl Sweep {
     /// Aborts old uploads that the ledger doesn't know. `now` is in seconds since 1970.
     async fn sweep(&mut self, now: i64) {
         let tenants = self.tenants.tenants();
-        self.refused.retain(|name| tenants.iter().any(|known| known.tenant.name == *name));
-        for known in tenants {
-            let name = &known.tenant.name;
-            match self.sweep_one(&known, now).await {
+        self.refused.retain(|name| tenants.iter().any(|tenant| tenant.name == *name));
+        for tenant in tenants {
+            let name = &tenant.name;
+            match self.sweep_one(&tenant, now).await {
                 Ok(()) => _ = self.refused.remove(name),
                 Err(SweepError::Storage(store::Error::Forbidden { .. })) if self.refused.contains(name) => {}
                 Err(error @ SweepError::Storage(store::Error::Forbidden { .. })) => {
@@ -101,12 +101,12 @@ impl Sweep {
         }
     }
 
-    async fn sweep_one(&self, known: &KnownTenant, now: i64) -> Result<(), SweepError> {
-        let (tenant, prefix) = (&known.tenant, &known.storage.prefix);
-        let Some(bucket) = self.buckets.bucket(&tenant.name, prefix).await? else { return Ok(()) };
+    async fn sweep_one(&self, tenant: &Tenant, now: i64) -> Result<(), SweepError> {
+        let Some(prefix) = self.tenants.prefix(&tenant.name) else { return Ok(()) };
+        let Some(bucket) = self.buckets.bucket(&tenant.name, &prefix).await? else { return Ok(()) };
         let mut next = None;
         loop {
-            let page = bucket.list_uploads(prefix, next.as_ref()).await?;
+            let page = bucket.list_uploads(&prefix, next.as_ref()).await?;
             for upload in page.uploads.iter().filter(|upload| self.is_over(tenant, upload, now)) {
                 let key = upload.raw_key.strip_prefix(prefix.as_str()).and_then(|name| prefix.key(name).ok());
                 let Some(key) = key else { continue };

@@ -140,14 +140,13 @@ impl S3Buckets {
     /// the session.
     #[must_use]
     pub fn is_ours(&self, tenant: &TenantName, initiator: &str) -> bool {
-        let known = self.tenants.tenant(tenant);
-        let role = known.as_ref().and_then(|known| known.storage.credentials.role.as_ref());
+        let storage = self.tenants.storage(tenant);
+        let role = storage.as_ref().and_then(|storage| storage.credentials.role.as_ref());
         role.is_some_and(|role| SessionName::is_of_a_user(initiator, &role.arn, tenant))
     }
 
     fn storage(&self, name: &TenantName) -> Result<Arc<Storage>> {
-        let known = self.tenants.tenant(name).ok_or_else(|| Error::Credentials(format!("tenant {name} has no bucket")));
-        Ok(known?.storage)
+        self.tenants.storage(name).ok_or_else(|| Error::Credentials(format!("tenant {name} has no bucket")))
     }
 
     /// Returns the clients for the storage that the directory names now.

@@ -11,9 +11,9 @@ pub use password::{InvalidPassword, MAX_PASSWORD_BYTES, hash_password};
 pub use static_provider::StaticProvider;
 
 pub use crate::account::PublicKey;
-use crate::account::{Tenant, User};
+use crate::tenants::GrantedLogin;
 use async_trait::async_trait;
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr};
 
 /// Decides on the credentials of users.
 #[async_trait]
@@ -57,13 +57,9 @@ impl fmt::Debug for Credential<'_> {
 /// The answer of a [`Provider`].
 #[derive(Clone, Debug)]
 pub enum ProviderAnswer {
-    /// The credential is one of this user's.
-    Accepted {
-        /// The user.
-        user: Arc<User>,
-        /// The tenant that the user belongs to.
-        tenant: Arc<Tenant>,
-    },
+    /// The credential is one of the user's. The directory may have changed during the check, so that the caller must
+    /// ask it for confirmation before it lets the user in.
+    Accepted(GrantedLogin),
     /// The credential belongs to no user, or its user may not log in.
     Refused {
         /// The reason, for the log only.

@@ -4,87 +4,76 @@ use super::{
     Credential, InvalidPassword, MAX_PASSWORD_BYTES, Provider, ProviderAnswer, PublicKey, Reason, password::Checker,
 };
 use crate::{
-    account::PasswordHash,
     name::UserName,
-    tenants::{KnownUser, Tenants},
+    tenants::{Candidate, GrantedLogin, Logins, UsedCredential},
 };
 use async_trait::async_trait;
 use std::{
     net::IpAddr,
     num::NonZeroUsize,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// Checks passwords and keys of the users of the live directory.
 pub struct StaticProvider {
-    tenants: Arc<Tenants>,
+    logins: Logins,
     passwords: Checker,
     /// The generation of the directory that the checks of unknown users imitate.
     imitated: AtomicU64,
 }
 
 impl StaticProvider {
-    /// Creates a provider for the users of `tenants`. It checks `password_checks` passwords at a time.
+    /// Creates a provider for the users of `logins`. It checks `password_checks` passwords at a time.
     ///
     /// # Errors
     /// The system has no randomness.
-    pub fn new(tenants: Arc<Tenants>, password_checks: NonZeroUsize) -> Result<Self, InvalidPassword> {
-        let imitated = AtomicU64::new(tenants.generation());
-        let passwords = Checker::new(&hashes(&tenants), password_checks)?;
-        Ok(Self { tenants, passwords, imitated })
+    pub fn new(logins: Logins, password_checks: NonZeroUsize) -> Result<Self, InvalidPassword> {
+        let imitated = AtomicU64::new(logins.generation());
+        let passwords = Checker::new(&logins.password_hashes(), password_checks)?;
+        Ok(Self { logins, passwords, imitated })
     }
 
     /// Returns the user of this name, if it may log in.
-    fn user(&self, name: &str) -> Result<KnownUser, Reason> {
+    fn user(&self, name: &str) -> Result<Candidate, Reason> {
         let name: UserName = name.parse().map_err(|_| Reason::UnknownUser)?;
-        let known = self.tenants.user(&name).ok_or(Reason::UnknownUser)?;
-        if known.user.enabled && known.tenant.enabled { Ok(known) } else { Err(Reason::Disabled) }
+        let candidate = self.logins.find(&name).ok_or(Reason::UnknownUser)?;
+        if candidate.is_enabled() { Ok(candidate) } else { Err(Reason::Disabled) }
     }
 
-    async fn by_password(&self, user: &str, password: &str) -> Result<KnownUser, Reason> {
+    async fn by_password(&self, user: &str, password: &str) -> Result<GrantedLogin, Reason> {
         if password.len() > MAX_PASSWORD_BYTES {
             return Err(Reason::OverlongPassword);
         }
-        let generation = self.tenants.generation();
+        let generation = self.logins.generation();
         if self.imitated.swap(generation, Ordering::Relaxed) != generation {
-            self.passwords.imitate(&hashes(&self.tenants));
+            self.passwords.imitate(&self.logins.password_hashes());
         }
-        let candidate = self.user(user).and_then(|known| match known.credentials.password_hash.clone() {
-            Some(hash) => Ok((known, hash)),
+        let candidate = self.user(user).and_then(|candidate| match candidate.credentials().password_hash.clone() {
+            Some(hash) => Ok((candidate, hash)),
             None => Err(Reason::NoPassword),
         });
         // The work always comes before the answer, whatever the answer is.
         let hash = candidate.as_ref().ok().map(|(_, hash)| hash);
         let matches = self.passwords.matches(password, hash).await;
-        let (known, _) = candidate?;
-        if matches { Ok(known) } else { Err(Reason::WrongPassword) }
+        let (candidate, hash) = candidate?;
+        if matches { Ok(candidate.grant(UsedCredential::Password(hash))) } else { Err(Reason::WrongPassword) }
     }
 
-    fn by_key(&self, user: &str, key: &PublicKey) -> Result<KnownUser, Reason> {
-        let known = self.user(user)?;
-        if known.credentials.public_keys.contains(key) { Ok(known) } else { Err(Reason::UnknownKey) }
+    fn by_key(&self, user: &str, key: &PublicKey) -> Result<GrantedLogin, Reason> {
+        let candidate = self.user(user)?;
+        let is_known = candidate.credentials().public_keys.contains(key);
+        if is_known { Ok(candidate.grant(UsedCredential::Key(key.clone()))) } else { Err(Reason::UnknownKey) }
     }
-}
-
-/// The password hashes of all users.
-fn hashes(tenants: &Tenants) -> Vec<PasswordHash> {
-    tenants.users().iter().filter_map(|known| known.credentials.password_hash.clone()).collect()
 }
 
 #[async_trait]
 impl Provider for StaticProvider {
     async fn authenticate(&self, user: &str, credential: Credential<'_>, _source: IpAddr) -> ProviderAnswer {
-        let known = match credential {
+        let grant = match credential {
             Credential::Password(password) => self.by_password(user, password).await,
             Credential::OfferedKey(key) | Credential::ProvedKey(key) => self.by_key(user, key),
         };
-        match known {
-            Ok(KnownUser { user, tenant, .. }) => ProviderAnswer::Accepted { user, tenant },
-            Err(reason) => ProviderAnswer::Refused { reason },
-        }
+        grant.map_or_else(|reason| ProviderAnswer::Refused { reason }, ProviderAnswer::Accepted)
     }
 }
 
@@ -92,12 +81,12 @@ impl Provider for StaticProvider {
 mod tests {
     use super::*;
     use crate::{
-        account::{Credentials, Mounts, Permissions, Storage, Tenant, User},
+        account::{Credentials, Mounts, PasswordHash, Permissions, Storage, Tenant, User},
         identity::hash_password,
         name::Prefix,
-        tenants::{TenantSetup, UserSetup},
+        tenants::{TenantSetup, Tenants, UserSetup},
     };
-    use std::net::Ipv4Addr;
+    use std::{net::Ipv4Addr, sync::Arc};
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ alice";
     const CHEAP: &str = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBCPmSk2VBz0C5pJ8u8mDJ1c";
@@ -128,7 +117,7 @@ mod tests {
         TenantSetup { tenant: Arc::new(tenant), storage, users }
     }
 
-    fn provider() -> StaticProvider {
+    fn provider() -> (StaticProvider, Arc<Tenants>) {
         let users = vec![
             user("alice", "acme", Some("right")),
             user("keys-only", "acme", None),
@@ -136,30 +125,31 @@ mod tests {
         ];
         let suspended = vec![user("suspended", "globex", Some("right"))];
         let setups = [tenant("acme", true, users), tenant("globex", false, suspended)];
-        StaticProvider::new(Arc::new(Tenants::new(&setups)), NonZeroUsize::MIN).unwrap()
+        let (tenants, logins) = Tenants::with_logins(&setups);
+        (StaticProvider::new(logins, NonZeroUsize::MIN).unwrap(), tenants)
     }
 
     #[tokio::test]
     async fn a_swap_of_the_directory_counts_from_the_next_login_on() {
-        let provider = provider();
+        let (provider, tenants) = provider();
         let alice = async |password| {
             let verdict = provider.authenticate("alice", Credential::Password(password), Ipv4Addr::LOCALHOST.into());
-            matches!(verdict.await, ProviderAnswer::Accepted { .. })
+            matches!(verdict.await, ProviderAnswer::Accepted(_))
         };
         assert!(alice("right").await);
-        provider.tenants.swap(&[tenant("acme", true, vec![user("alice", "acme", Some("new"))])]);
+        tenants.swap(&[tenant("acme", true, vec![user("alice", "acme", Some("new"))])]);
         assert!(!alice("right").await && alice("new").await);
         let cheap: PasswordHash = CHEAP.parse().unwrap();
         let credentials = Arc::new(Credentials { password_hash: Some(cheap.clone()), public_keys: Vec::new() });
         let alice_of = UserSetup { credentials, ..user("alice", "acme", None) };
-        provider.tenants.swap(&[tenant("acme", true, vec![alice_of])]);
+        tenants.swap(&[tenant("acme", true, vec![alice_of])]);
         assert!(!alice("right").await);
         assert!(provider.passwords.imitates(&cheap), "unknown users take the work that most users take now");
     }
 
     async fn login(user: &str, credential: Credential<'_>) -> Result<UserName, Reason> {
-        match provider().authenticate(user, credential, Ipv4Addr::LOCALHOST.into()).await {
-            ProviderAnswer::Accepted { user, .. } => Ok(user.name.clone()),
+        match provider().0.authenticate(user, credential, Ipv4Addr::LOCALHOST.into()).await {
+            ProviderAnswer::Accepted(grant) => Ok(grant.user.name.clone()),
             ProviderAnswer::Refused { reason } => Err(reason),
         }
     }

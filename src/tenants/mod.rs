@@ -3,10 +3,16 @@
 //! [`Tenants::swap`] replaces the directory in one step: a lookup finds the old one or the new one, never a mixture. Values
 //! that are equal in both keep their `Arc`, so an `Arc` that differs tells that its value changed. A session keeps the
 //! `Arc`s that it began with.
+//!
+//! Each part gets only the facts that it needs: [`Logins`] alone reveals credentials, and `identity` alone has it.
+
+mod logins;
+
+pub use logins::{Candidate, GrantedLogin, Logins, UsedCredential};
 
 use crate::{
     account::{Credentials, Storage, Tenant, User},
-    name::{TenantName, UserName},
+    name::{Prefix, TenantName, UserName},
 };
 use arc_swap::ArcSwap;
 use std::{collections::HashMap, sync::Arc};
@@ -31,22 +37,19 @@ pub struct UserSetup {
     pub credentials: Arc<Credentials>,
 }
 
-/// The answer to a lookup of a tenant.
+/// A tenant of the directory.
 #[derive(Clone, Debug)]
-pub(crate) struct KnownTenant {
-    /// Its name and limits.
-    pub(crate) tenant: Arc<Tenant>,
-    pub(crate) storage: Arc<Storage>,
+struct KnownTenant {
+    tenant: Arc<Tenant>,
+    storage: Arc<Storage>,
 }
 
-/// The answer to a lookup of a user.
+/// A user of the directory.
 #[derive(Clone, Debug)]
-pub(crate) struct KnownUser {
-    pub(crate) user: Arc<User>,
-    /// The user's credentials, for `identity` alone.
-    pub(crate) credentials: Arc<Credentials>,
-    /// The user's tenant.
-    pub(crate) tenant: Arc<Tenant>,
+struct KnownUser {
+    user: Arc<User>,
+    credentials: Arc<Credentials>,
+    tenant: Arc<Tenant>,
 }
 
 /// The live directory. Lookups take no lock.
@@ -76,33 +79,37 @@ impl Tenants {
 
     /// The number of swaps before this moment.
     #[must_use]
-    pub(crate) fn generation(&self) -> u64 {
+    fn generation(&self) -> u64 {
         self.directory.load().generation
     }
 
+    /// The storage of a tenant.
     #[must_use]
-    pub(crate) fn tenant(&self, name: &TenantName) -> Option<KnownTenant> {
-        self.directory.load().tenants.get(name).cloned()
+    pub(crate) fn storage(&self, tenant: &TenantName) -> Option<Arc<Storage>> {
+        self.directory.load().tenants.get(tenant).map(|known| Arc::clone(&known.storage))
     }
 
-    /// The user of this name, whatever the tenant.
+    /// The prefix below which a tenant's mounts lie.
     #[must_use]
-    pub(crate) fn user(&self, name: &UserName) -> Option<KnownUser> {
-        self.directory.load().users.get(name).cloned()
+    pub(crate) fn prefix(&self, tenant: &TenantName) -> Option<Prefix> {
+        self.directory.load().tenants.get(tenant).map(|known| known.storage.prefix.clone())
+    }
+
+    /// The user of this name, if it belongs to the tenant.
+    #[must_use]
+    pub(crate) fn user_of(&self, tenant: &TenantName, user: &UserName) -> Option<Arc<User>> {
+        let directory = self.directory.load();
+        let known = directory.users.get(user).filter(|known| known.tenant.name == *tenant);
+        known.map(|known| Arc::clone(&known.user))
     }
 
     /// All tenants, in the order of their names.
     #[must_use]
-    pub(crate) fn tenants(&self) -> Vec<KnownTenant> {
-        let mut tenants: Vec<_> = self.directory.load().tenants.values().cloned().collect();
-        tenants.sort_by(|one, other| one.tenant.name.cmp(&other.tenant.name));
+    pub(crate) fn tenants(&self) -> Vec<Arc<Tenant>> {
+        let mut tenants: Vec<_> =
+            self.directory.load().tenants.values().map(|known| Arc::clone(&known.tenant)).collect();
+        tenants.sort_by(|one, other| one.name.cmp(&other.name));
         tenants
-    }
-
-    /// All users, in no order.
-    #[must_use]
-    pub(crate) fn users(&self) -> Vec<KnownUser> {
-        self.directory.load().users.values().cloned().collect()
     }
 }
 

@@ -1,36 +1,46 @@
 //! Logins against a provider that knows alice, and their records.
 
-use crate::support::tree::node;
+use crate::support::{scope, tree::node};
 use async_trait::async_trait;
 use std::{net::IpAddr, num::NonZeroUsize, sync::Arc, time::Duration};
-use tokio::{sync::broadcast::Receiver, time::Instant};
+use tokio::{
+    sync::broadcast::Receiver,
+    time::{Instant, sleep},
+};
 use wharfinger::{
     access::{
         Access, ClientAddress, KeyOffer, LOGIN_METHODS, Login, LoginAnswer, LoginEnd, LoginMethod, LoginStep, More,
         Peer, PresentedKey,
     },
-    account::{Mounts, Permissions, Tenant, User},
+    account::{Credentials, Mounts, Permissions, Tenant, User},
     events::{Event, Events, Record, Who},
     identity::{Credential, Provider, ProviderAnswer, PublicKey, Reason},
-    name::{Prefix, TenantName},
+    name::Prefix,
     policy::{ConnectionLimits, Connections, Parties, PasswordChecks, Source},
     session::{Activity, Protocol, Registry, Sessions},
     store::{MemoryBucket, MemoryJournal},
+    tenants::{Logins, TenantSetup, Tenants, UsedCredential, UserSetup},
     vfs::Budget,
 };
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ alice";
 const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA mallory";
 
-/// Knows alice, who has the password `right` and the key [`KEY`].
-struct Alice;
+/// The hash of no password: [`Alice`] compares in clear.
+const HASH: &str = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBCPmSk2VBz0C5pJ8u8mDJ1c";
+const OTHER_HASH: &str = "$argon2id$v=19$m=64,t=2,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBCPmSk2VBz0C5pJ8u8mDJ1c";
+
+/// Knows alice, who has the passwords `right` and `slow`, and the key [`KEY`]. The check of `slow` takes [`SLOW`].
+struct Alice(Logins);
+
+const SLOW: Duration = Duration::from_secs(5);
 
 #[async_trait]
 impl Provider for Alice {
     async fn authenticate(&self, user: &str, credential: Credential<'_>, _source: IpAddr) -> ProviderAnswer {
         let is_right = match credential {
             Credential::Password("panic") => panic!("a provider that panics"),
-            Credential::Password(password) => password == "right",
+            Credential::Password(password) => matches!(password, "right" | "slow"),
             Credential::OfferedKey(key) | Credential::ProvedKey(key) => *key == key_of(KEY),
         };
         if user != "alice" {
@@ -39,28 +49,38 @@ impl Provider for Alice {
         if !is_right {
             return ProviderAnswer::Refused { reason: Reason::WrongPassword };
         }
-        let tenant: TenantName = "acme".parse().unwrap();
-        let user = User {
-            name: "alice".parse().unwrap(),
-            tenant: tenant.clone(),
-            enabled: true,
-            mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), Permissions::ALL),
+        let alice = self.0.find(&"alice".parse().unwrap()).unwrap();
+        let used = match credential {
+            Credential::Password(password) => {
+                if password == "slow" {
+                    sleep(SLOW).await;
+                }
+                UsedCredential::Password(HASH.parse().unwrap())
+            }
+            Credential::OfferedKey(key) | Credential::ProvedKey(key) => UsedCredential::Key(key.clone()),
         };
-        let tenant = Tenant {
-            name: tenant,
-            enabled: true,
-            max_object_bytes: 1 << 30,
-            fetch_ahead: true,
-            max_rename_objects: 100,
-            partial_uploads_kept_for: None,
-        };
-        ProviderAnswer::Accepted { user: Arc::new(user), tenant: Arc::new(tenant) }
+        ProviderAnswer::Accepted(alice.grant(used))
     }
+}
+
+/// The tenant acme with its user alice, who has the password of `hash` and the key of `key`.
+fn acme(hash: &str, key: &str) -> TenantSetup {
+    let alice = User {
+        name: "alice".parse().unwrap(),
+        tenant: "acme".parse().unwrap(),
+        enabled: true,
+        mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), Permissions::ALL),
+    };
+    let credentials = Credentials { password_hash: Some(hash.parse().unwrap()), public_keys: vec![key_of(key)] };
+    let alice = UserSetup { user: Arc::new(alice), credentials: Arc::new(credentials) };
+    let storage = scope::storage("vendor", "http://127.0.0.1:1", "nobody", "secret");
+    TenantSetup { users: vec![alice], ..scope::setup("acme", storage) }
 }
 
 /// The place of all logins, with room for `logged_in` users.
 struct Door {
     access: Arc<Access>,
+    tenants: Arc<Tenants>,
     sessions: Arc<Registry>,
     connections: Arc<Connections>,
     records: Receiver<Arc<Record>>,
@@ -74,9 +94,11 @@ impl Door {
         let sessions = Arc::new(Sessions::new(node, events.clone()));
         let registry = Arc::clone(sessions.registry());
         let checks = PasswordChecks::new(NonZeroUsize::MIN);
-        let access = Arc::new(Access::new(Arc::new(Alice), checks, sessions, events, 2));
+        let (tenants, logins) = Tenants::with_logins(&[acme(HASH, KEY)]);
+        let provider = Arc::new(Alice(logins));
+        let access = Arc::new(Access::new(provider, Arc::clone(&tenants), checks, sessions, events, 2));
         let connections = Connections::new(ConnectionLimits { logged_in, ..ConnectionLimits::default() });
-        Self { access, sessions: registry, connections, records }
+        Self { access, tenants, sessions: registry, connections, records }
     }
 
     async fn login(&self) -> Login {
@@ -175,6 +197,50 @@ async fn when_as_many_are_in_as_may_be_the_connection_must_end() {
         matches!(third.next("alice", password("right")).await, LoginAnswer::Accepted(_)),
         "its place is free again"
     );
+}
+
+/// The directory is swapped after the provider found alice and before she is in.
+#[tokio::test(start_paused = true)]
+async fn a_user_who_is_removed_during_the_check_is_refused_like_any_other() {
+    let removed =
+        "refused alice password: the user, its tenant or the credential was removed or disabled during the login";
+    let disabled = |setup: TenantSetup| TenantSetup {
+        tenant: Arc::new(Tenant { enabled: false, ..Tenant::clone(&setup.tenant) }),
+        ..setup
+    };
+    let without_users = TenantSetup { users: Vec::new(), ..acme(HASH, KEY) };
+    for (setups, record) in [
+        (vec![acme(HASH, KEY)], "login alice password"),
+        (vec![acme(HASH, OTHER)], "login alice password"),
+        (vec![acme(OTHER_HASH, KEY)], removed),
+        (vec![disabled(acme(HASH, KEY))], removed),
+        (vec![without_users], removed),
+        (vec![], removed),
+    ] {
+        let mut door = Door::with_room_for(1);
+        let mut login = door.login().await;
+        let since = Instant::now();
+        let swap = async {
+            sleep(SLOW / 2).await;
+            door.tenants.swap(&setups);
+        };
+        let (answer, ()) = tokio::join!(login.next("alice", password("slow")), swap);
+        assert_eq!(since.elapsed(), SLOW);
+        let is_in = record.starts_with("login");
+        match answer {
+            LoginAnswer::Accepted(_) => assert!(is_in, "{setups:?}"),
+            LoginAnswer::Refused(None) => assert!(!is_in, "{setups:?}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(login.session().is_some(), is_in);
+        assert_eq!(door.sessions.list().len(), usize::from(is_in));
+        assert_eq!(door.recorded(), [record]);
+        if !is_in {
+            let LoginAnswer::Refused(Some(LoginEnd::Tries)) = login.next("alice", password("wrong")).await else {
+                panic!("it was a try")
+            };
+        }
+    }
 }
 
 /// A provider's fault lets nobody in, and counts as a try.

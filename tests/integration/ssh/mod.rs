@@ -48,13 +48,17 @@ impl Edge {
     }
 
     fn start_with(settings: Settings, users: impl IntoIterator<Item = (User, Credentials)>) -> Self {
-        let provider = static_provider(&settings, users);
-        Self::start_with_provider(settings, provider)
+        let known = static_provider(&settings, users);
+        Self::start_with_users(settings, known)
     }
 
     fn start_with_provider(settings: Settings, provider: Arc<dyn Provider>) -> Self {
+        Self::start_with_users(settings, (provider, Arc::new(Tenants::new(&[]))))
+    }
+
+    fn start_with_users(settings: Settings, known: KnownUsers) -> Self {
         let settings = Settings { listen: vec![([127, 0, 0, 1], 0).into()], ..settings };
-        let (server, sessions) = server(settings, provider);
+        let (server, sessions) = server(settings, known);
         let listening = server.bind().unwrap();
         let address = listening.addresses()[0];
         let (drain, disconnect) = (CancellationToken::new(), CancellationToken::new());
@@ -102,21 +106,24 @@ async fn greet(stream: TcpStream) -> Result<client::Handle<TrustingClient>, russ
     client::connect_stream(Arc::new(config), stream, TrustingClient).await
 }
 
-fn static_provider(settings: &Settings, users: impl IntoIterator<Item = (User, Credentials)>) -> Arc<dyn Provider> {
+/// A provider, and the directory that confirms its decisions.
+type KnownUsers = (Arc<dyn Provider>, Arc<Tenants>);
+
+fn static_provider(settings: &Settings, users: impl IntoIterator<Item = (User, Credentials)>) -> KnownUsers {
     let setup = |(user, credentials)| UserSetup { user: Arc::new(user), credentials: Arc::new(credentials) };
     let users = users.into_iter().map(setup).collect();
     let acme = scope::setup("acme", scope::storage("vendor", "http://127.0.0.1:1", "nobody", "secret"));
-    let tenants = Tenants::new(&[TenantSetup { users, ..acme }]);
-    Arc::new(StaticProvider::new(Arc::new(tenants), settings.password_checks).unwrap())
+    let (tenants, logins) = Tenants::with_logins(&[TenantSetup { users, ..acme }]);
+    (Arc::new(StaticProvider::new(logins, settings.password_checks).unwrap()), tenants)
 }
 
-fn server(settings: Settings, provider: Arc<dyn Provider>) -> (Server, Arc<Registry>) {
+fn server(settings: Settings, (provider, tenants): KnownUsers) -> (Server, Arc<Registry>) {
     let (budget, journal) = (Budget::new(64 << 20), Arc::new(MemoryJournal::default()));
     let events = Events::new("node");
     let sessions = Arc::new(Sessions::new(node(Arc::new(MemoryBucket::new()), &budget, journal), events.clone()));
     let registry = Arc::clone(sessions.registry());
     let password_checks = PasswordChecks::new(settings.password_checks);
-    let access = Access::new(provider, password_checks, sessions, events, settings.max_login_tries);
+    let access = Access::new(provider, tenants, password_checks, sessions, events, settings.max_login_tries);
     let sftp = SftpChannels::new(budget, channel::ChannelSettings::default());
     let host_keys = HostKeys::ephemeral(&[HostKeyKind::Ed25519]).unwrap();
     (Server::new(settings, host_keys, Arc::new(access), Arc::new(sftp)), registry)
