@@ -1,8 +1,8 @@
 //! The buckets of all tenants. Each is opened at its first use.
 //!
 //! Two caches are bounded in number and in idle time: the clients of each tenant, and the clients of each session policy of
-//! each user. An entry counts only while the tenant's storage in the directory is the one that it was made for. A client
-//! that left its cache works on for those who have it.
+//! each user. One tenant's sessions can fill only a part of the second cache. An entry counts only while the tenant's storage
+//! in the directory is the one that it was made for. A client that left its cache works on for those who have it.
 
 use super::{
     BucketSource, Scope, SessionName, SessionPolicy,
@@ -18,7 +18,11 @@ use crate::{
 };
 use async_trait::async_trait;
 use aws_credential_types::Credentials as AccessKey;
-use moka::{policy::EvictionPolicy, sync::Cache};
+use moka::{
+    notification::RemovalCause,
+    policy::EvictionPolicy,
+    sync::{Cache, CacheBuilder},
+};
 use std::{hash::Hash, sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
 
@@ -28,6 +32,9 @@ pub struct Bounds {
     /// The tenants whose clients are kept, and the sessions with a role whose clients are kept. The client that was used
     /// the longest time ago goes first.
     pub clients: u64,
+    /// The sessions of one tenant whose clients are kept. The tenant's own clients make room for each other, so that a
+    /// tenant with many users leaves the rest of the cache to others.
+    pub clients_per_tenant: u64,
     /// A client is dropped after this time without use.
     pub idle: Duration,
 }
@@ -35,7 +42,7 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         // A session's credentials last an hour: a client that was idle for longer would assume its role again anyway.
-        Self { clients: 10_000, idle: Duration::from_hours(1) }
+        Self { clients: 10_000, clients_per_tenant: 5_000, idle: Duration::from_hours(1) }
     }
 }
 
@@ -43,6 +50,7 @@ impl Default for Bounds {
 #[derive(Debug)]
 pub struct S3Buckets {
     tenants: Arc<Tenants>,
+    bounds: Bounds,
     clients: Clients,
     of_tenants: Cache<TenantName, Arc<TenantClients>>,
     of_sessions: Cache<SessionKey, Arc<SessionClients>>,
@@ -56,7 +64,12 @@ struct TenantClients {
     /// The bucket with the base credentials, for a tenant without a role.
     base: OnceCell<Arc<S3Bucket>>,
     sts: OnceCell<aws_sdk_sts::Client>,
+    share: Share,
 }
+
+/// A tenant's part of [`S3Buckets::of_sessions`]: the keys of its sessions. A key that must leave it leaves the other cache
+/// too.
+type Share = Cache<SessionKey, ()>;
 
 /// All that the credentials of a session depend on, beside the storage. They are of one user alone, even if another user
 /// has an equal policy: the customer's CloudTrail shows the session name.
@@ -79,8 +92,8 @@ struct SessionClients {
 }
 
 impl TenantClients {
-    fn new(storage: Arc<Storage>) -> Self {
-        Self { storage, retry_quotas: RetryQuotas::default(), base: OnceCell::new(), sts: OnceCell::new() }
+    fn new(storage: Arc<Storage>, share: Share) -> Self {
+        Self { storage, retry_quotas: RetryQuotas::default(), base: OnceCell::new(), sts: OnceCell::new(), share }
     }
 }
 
@@ -95,7 +108,8 @@ impl S3Buckets {
     /// The same with other bounds of the caches.
     #[must_use]
     pub fn with_bounds(tenants: Arc<Tenants>, bounds: Bounds) -> Self {
-        Self { tenants, clients: Clients::new(), of_tenants: cache(bounds), of_sessions: cache(bounds) }
+        let (of_tenants, of_sessions) = (cache(bounds).build(), cache(bounds).build());
+        Self { tenants, bounds, clients: Clients::new(), of_tenants, of_sessions }
     }
 
     /// Returns the credentials that sign requests for `scope`, for a caller that checks their limits itself.
@@ -154,11 +168,27 @@ impl S3Buckets {
         let storage = self.storage(name)?;
         let is_stale = |known: &Arc<TenantClients>| !Arc::ptr_eq(&known.storage, &storage);
         // Each request of a client comes here, and a lookup takes no lock.
-        if let Some(known) = self.of_tenants.get(name).filter(|known| !is_stale(known)) {
-            return Ok(known);
+        let known = self.of_tenants.get(name);
+        if let Some(known) = known.as_ref().filter(|known| !is_stale(known)) {
+            return Ok(Arc::clone(known));
         }
-        let new = || Arc::new(TenantClients::new(Arc::clone(&storage)));
+        // The sessions of the former storage fill the share until they are made again or expire.
+        let new = || {
+            let share = known.as_ref().map_or_else(|| self.share(), |known| known.share.clone());
+            Arc::new(TenantClients::new(Arc::clone(&storage), share))
+        };
         Ok(self.of_tenants.entry_by_ref(name).or_insert_with_if(new, is_stale).into_value())
+    }
+
+    fn share(&self) -> Share {
+        let of_sessions = self.of_sessions.clone();
+        let forget = move |key: Arc<SessionKey>, (), cause: RemovalCause| {
+            if cause.was_evicted() {
+                of_sessions.invalidate(&*key);
+            }
+        };
+        let bounds = Bounds { clients: self.bounds.clients_per_tenant, ..self.bounds };
+        cache(bounds).eviction_listener(forget).build()
     }
 
     async fn sts<'a>(&self, clients: &'a TenantClients, role: &Role) -> &'a aws_sdk_sts::Client {
@@ -197,6 +227,8 @@ impl S3Buckets {
     ) -> Result<Arc<SessionClients>> {
         let is_stale = |known: &Arc<SessionClients>| !Arc::ptr_eq(&known.storage, &clients.storage);
         if let Some(known) = self.of_sessions.get(key).filter(|known| !is_stale(known)) {
+            // The share must see the use, because its least recently used key makes room.
+            clients.share.get(key);
             return Ok(known);
         }
         let policy = policy(&clients.storage).map_err(|error| Error::Credentials(error.to_string()))?;
@@ -208,22 +240,21 @@ impl S3Buckets {
             let bucket = Arc::new(self.clients.bucket(&clients.retry_quotas, &clients.storage, identity));
             Arc::new(SessionClients { storage: Arc::clone(&clients.storage), session, bucket })
         };
+        // The tenant's least recently used session makes room before another tenant's session would have to.
+        clients.share.insert(key.clone(), ());
+        clients.share.run_pending_tasks();
         Ok(self.of_sessions.entry_by_ref(key).or_insert_with_if(new, is_stale).into_value())
     }
 }
 
 /// A cache in which the least recently used entry makes room. By default moka refuses entries that weren't asked for often:
 /// each request for such an entry would make a client.
-fn cache<K, V>(bounds: Bounds) -> Cache<K, V>
+fn cache<K, V>(bounds: Bounds) -> CacheBuilder<K, V, Cache<K, V>>
 where
     K: Eq + Hash + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    Cache::builder()
-        .max_capacity(bounds.clients)
-        .time_to_idle(bounds.idle)
-        .eviction_policy(EvictionPolicy::lru())
-        .build()
+    Cache::builder().max_capacity(bounds.clients).time_to_idle(bounds.idle).eviction_policy(EvictionPolicy::lru())
 }
 
 #[async_trait]
@@ -254,6 +285,10 @@ mod tests {
     };
 
     fn acme(region: &str) -> TenantSetup {
+        tenant("acme", region)
+    }
+
+    fn tenant(name: &str, region: &str) -> TenantSetup {
         let role = Role {
             arn: "arn:aws:iam::111122223333:role/wharfinger".parse().unwrap(),
             external_id: "wh-1".parse().unwrap(),
@@ -261,10 +296,10 @@ mod tests {
             session_tags: false,
             source_identity: false,
         };
-        let mut storage = Storage { region: region.to_owned(), ..Storage::of_a_test("acme/") };
+        let mut storage = Storage { region: region.to_owned(), ..Storage::of_a_test(&format!("{name}/")) };
         storage.credentials.role = Some(role);
         let tenant = Tenant {
-            name: "acme".parse().unwrap(),
+            name: name.parse().unwrap(),
             enabled: true,
             max_object_bytes: 1 << 30,
             fetch_ahead: true,
@@ -276,7 +311,12 @@ mod tests {
 
     /// The clients of `user` for acme's prefix. No request is made.
     async fn ask(buckets: &S3Buckets, user: &str, permissions: Permissions) -> Arc<SessionClients> {
-        let (tenant, user, prefix) = ("acme".parse().unwrap(), user.parse().unwrap(), Prefix::parse("acme/").unwrap());
+        ask_for(buckets, "acme", user, permissions).await
+    }
+
+    async fn ask_for(buckets: &S3Buckets, tenant: &str, user: &str, permissions: Permissions) -> Arc<SessionClients> {
+        let prefix = Prefix::parse(&format!("{tenant}/")).unwrap();
+        let (tenant, user) = (tenant.parse().unwrap(), user.parse().unwrap());
         let clients = buckets.tenant(&tenant).unwrap();
         let role = clients.storage.credentials.role.as_ref().unwrap();
         let scope = Scope { tenant: &tenant, user: &user, prefix: &prefix, permissions };
@@ -293,6 +333,33 @@ mod tests {
             buckets.of_sessions.run_pending_tasks();
             assert!(buckets.of_sessions.entry_count() <= 3, "{number}");
             assert!(Arc::ptr_eq(&first, &ask(&buckets, "first", Permissions::ALL).await), "it is in use");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_tenant_with_many_users_leaves_room_to_others() {
+        let bounds = Bounds { clients: 10, clients_per_tenant: 6, ..Bounds::default() };
+        let setups = ["acme", "globex"].map(|name| tenant(name, "eu-central-1"));
+        let tenants = Arc::new(Tenants::new(&setups));
+        let buckets = S3Buckets::with_bounds(Arc::clone(&tenants), bounds);
+        let mut built = Vec::new();
+        for user in ["a", "b", "c", "d"] {
+            built.push(ask(&buckets, user, Permissions::ALL).await);
+        }
+        let active = ask_for(&buckets, "globex", "active", Permissions::ALL).await;
+        for number in 0..100 {
+            if number == 50 {
+                let [acme, _] = setups.clone();
+                tenants.swap(&[acme, tenant("globex", "eu-north-1")]);
+            }
+            let again = ask_for(&buckets, "globex", "active", Permissions::ALL).await;
+            assert!(number >= 50 || Arc::ptr_eq(&active, &again), "its tenant uses it most");
+            ask_for(&buckets, "globex", &format!("user-{number}"), Permissions::ALL).await;
+            buckets.of_sessions.run_pending_tasks();
+            assert!(buckets.of_sessions.entry_count() <= 10, "{number}");
+        }
+        for (user, before) in ["a", "b", "c", "d"].into_iter().zip(&built) {
+            assert!(Arc::ptr_eq(before, &ask(&buckets, user, Permissions::ALL).await), "{user} was built again");
         }
     }
 

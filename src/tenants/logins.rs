@@ -1,7 +1,7 @@
 //! The users with their credentials, for `identity` alone, and the logins that it granted.
 //!
-//! A password check takes time, and the directory may be swapped meanwhile. So a [`GrantedLogin`] names the credential that
-//! came in, and [`Tenants::confirm`] tells later whether the directory still grants the login.
+//! A password check takes time, and the directory may be swapped meanwhile. So a [`GrantedLogin`] names the credential
+//! that came in, and [`Tenants::confirm`] tells later whether the directory still grants the login.
 
 use super::{KnownUser, Snapshot, Tenants};
 use crate::{
