@@ -7,6 +7,7 @@ use super::{
 use crate::{
     events::{Event, Who},
     identity::{Credential, MAX_PASSWORD_BYTES, ProviderAnswer, PublicKey},
+    name::LoginName,
     policy::{Busy, LoggedIn, LoginProgress, LoginTries, Unauthenticated},
     session::{Activity, NewSession, Protocol, Registered, Session},
     tenants::GrantedLogin,
@@ -189,12 +190,13 @@ impl Login {
 
     /// Takes a step of the login. `user` is the name that the client sent, unchecked.
     pub async fn next(&mut self, user: &str, step: LoginStep<'_>) -> LoginAnswer {
+        let name = LoginName::new(user);
         match step {
             LoginStep::Methods => self.methods(user),
             LoginStep::Prompt => self.prompt(user),
-            LoginStep::Password { password, method } => self.password(user, password, method).await,
+            LoginStep::Password { password, method } => self.password(&name, password, method).await,
             LoginStep::ProvedKey(PresentedKey { fingerprint, key: Ok(key) }) => {
-                self.attempt(user, Credential::ProvedKey(&key), LoginMethod::PublicKey, fingerprint).await
+                self.attempt(&name, Credential::ProvedKey(&key), LoginMethod::PublicKey, fingerprint).await
             }
             LoginStep::ProvedKey(PresentedKey { fingerprint, key: Err(reason) }) => {
                 LoginAnswer::Refused(self.refused_try(user, LoginMethod::PublicKey, reason, fingerprint))
@@ -207,7 +209,7 @@ impl Login {
         self.peer.asked_to_log_in();
         let PresentedKey { fingerprint, key } = offered;
         let refusal = match key {
-            Ok(key) => match self.verdict(user, Credential::OfferedKey(&key)).await {
+            Ok(key) => match self.verdict(&LoginName::new(user), Credential::OfferedKey(&key)).await {
                 ProviderAnswer::Accepted(_) => {
                     let before = self.last_request.accepted(user, fingerprint.unwrap_or_default());
                     self.record(before);
@@ -280,9 +282,9 @@ impl Login {
         LoginAnswer::More(More::Challenge { prompt: "Password: ", echo: false })
     }
 
-    async fn password(&mut self, user: &str, password: &str, method: LoginMethod) -> LoginAnswer {
+    async fn password(&mut self, name: &LoginName, password: &str, method: LoginMethod) -> LoginAnswer {
         let earliest_refusal = Instant::now() + PASSWORD_REFUSAL_TIME;
-        let next = self.attempt(user, Credential::Password(password), method, None).await;
+        let next = self.attempt(name, Credential::Password(password), method, None).await;
         if !matches!(next, LoginAnswer::Accepted(_)) {
             sleep_until(earliest_refusal).await;
         }
@@ -291,15 +293,16 @@ impl Login {
 
     async fn attempt(
         &mut self,
-        user: &str,
+        name: &LoginName,
         credential: Credential<'_>,
         method: LoginMethod,
         fingerprint: Option<String>,
     ) -> LoginAnswer {
+        let user = name.as_str();
         if !self.take_try(user) {
             return LoginAnswer::Refused(None);
         }
-        let (reason, next) = match self.verdict_in_turn(user, credential).await {
+        let (reason, next) = match self.verdict_in_turn(name, credential).await {
             Ok(ProviderAnswer::Accepted(grant)) => match self.enter(&grant, method, fingerprint.clone()) {
                 Ok(session) => return LoginAnswer::Accepted(session),
                 Err(NotEntered::Full(reason)) => {
@@ -346,28 +349,28 @@ impl Login {
         self.tries.exhausted().then_some(LoginEnd::Tries)
     }
 
-    async fn verdict(&self, user: &str, credential: Credential<'_>) -> ProviderAnswer {
-        self.access.provider.authenticate(user, credential, self.peer.address().socket.ip()).await
+    async fn verdict(&self, name: &LoginName, credential: Credential<'_>) -> ProviderAnswer {
+        self.access.provider.authenticate(name, credential, self.peer.address().socket.ip()).await
     }
 
     /// Returns the verdict when it is the password's turn to be checked. An overlong password takes no turn, because it
     /// costs no check.
-    async fn verdict_in_turn(&self, user: &str, credential: Credential<'_>) -> Result<ProviderAnswer, Undecided> {
+    async fn verdict_in_turn(&self, name: &LoginName, credential: Credential<'_>) -> Result<ProviderAnswer, Undecided> {
         let password = match credential {
             Credential::Password(password) if password.len() <= MAX_PASSWORD_BYTES => password,
             Credential::Password(_) | Credential::OfferedKey(_) | Credential::ProvedKey(_) => {
-                return Ok(self.verdict(user, credential).await);
+                return Ok(self.verdict(name, credential).await);
             }
         };
-        let turn = self.access.password_checks.admit(self.peer.checks_source(), user).await;
+        let turn = self.access.password_checks.admit(self.peer.checks_source(), name).await;
         let turn = turn.map_err(|Busy| Busy::REASON)?;
         // The check runs in a task of its own, because it can't be stopped: it keeps its turn to its end, even if the
         // client leaves.
         let (provider, ip) = (Arc::clone(&self.access.provider), self.peer.address().socket.ip());
-        let (user, password) = (user.to_owned(), Zeroizing::new(password.to_owned()));
+        let (name, password) = (name.clone(), Zeroizing::new(password.to_owned()));
         let check = tokio::spawn(async move {
             let _turn = turn;
-            provider.authenticate(&user, Credential::Password(&password), ip).await
+            provider.authenticate(&name, Credential::Password(&password), ip).await
         });
         // The task fails only if the provider panicked.
         check.await.map_err(|_| "the password check failed")

@@ -11,19 +11,19 @@ pub use password::{InvalidPassword, MAX_PASSWORD_BYTES, hash_password};
 pub use static_provider::StaticProvider;
 
 pub use crate::account::PublicKey;
-use crate::tenants::GrantedLogin;
+use crate::{name::LoginName, tenants::GrantedLogin};
 use async_trait::async_trait;
 use std::{fmt, net::IpAddr};
 
 /// Decides on the credentials of users.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// Decides on one credential that `source` presented for the login `user`. `user` is the name that the client sent,
-    /// unchecked.
+    /// Decides on one credential that `source` presented for the login `name`. A name that no user can have is refused like
+    /// an unknown one, after the same work.
     ///
     /// A key that is only offered gets the same answer as one that is proved: clients sign only with a key that the server
     /// takes. It is no login, so that a provider must neither count it nor act on it.
-    async fn authenticate(&self, user: &str, credential: Credential<'_>, source: IpAddr) -> ProviderAnswer;
+    async fn authenticate(&self, name: &LoginName, credential: Credential<'_>, source: IpAddr) -> ProviderAnswer;
 }
 
 /// A client's credential.

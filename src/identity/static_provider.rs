@@ -4,7 +4,7 @@ use super::{
     Credential, InvalidPassword, MAX_PASSWORD_BYTES, Provider, ProviderAnswer, PublicKey, Reason, password::Checker,
 };
 use crate::{
-    name::UserName,
+    name::LoginName,
     tenants::{Candidate, GrantedLogin, Logins, UsedCredential},
 };
 use async_trait::async_trait;
@@ -34,13 +34,12 @@ impl StaticProvider {
     }
 
     /// Returns the user of this name, if it may log in.
-    fn user(&self, name: &str) -> Result<Candidate, Reason> {
-        let name: UserName = name.parse().map_err(|_| Reason::UnknownUser)?;
-        let candidate = self.logins.find(&name).ok_or(Reason::UnknownUser)?;
+    fn user(&self, name: &LoginName) -> Result<Candidate, Reason> {
+        let candidate = name.user().and_then(|name| self.logins.find(name)).ok_or(Reason::UnknownUser)?;
         if candidate.is_enabled() { Ok(candidate) } else { Err(Reason::Disabled) }
     }
 
-    async fn by_password(&self, user: &str, password: &str) -> Result<GrantedLogin, Reason> {
+    async fn by_password(&self, name: &LoginName, password: &str) -> Result<GrantedLogin, Reason> {
         if password.len() > MAX_PASSWORD_BYTES {
             return Err(Reason::OverlongPassword);
         }
@@ -48,7 +47,7 @@ impl StaticProvider {
         if self.imitated.swap(generation, Ordering::Relaxed) != generation {
             self.passwords.imitate(&self.logins.password_hashes());
         }
-        let candidate = self.user(user).and_then(|candidate| match candidate.credentials().password_hash.clone() {
+        let candidate = self.user(name).and_then(|candidate| match candidate.credentials().password_hash.clone() {
             Some(hash) => Ok((candidate, hash)),
             None => Err(Reason::NoPassword),
         });
@@ -59,8 +58,8 @@ impl StaticProvider {
         if matches { Ok(candidate.grant(UsedCredential::Password(hash))) } else { Err(Reason::WrongPassword) }
     }
 
-    fn by_key(&self, user: &str, key: &PublicKey) -> Result<GrantedLogin, Reason> {
-        let candidate = self.user(user)?;
+    fn by_key(&self, name: &LoginName, key: &PublicKey) -> Result<GrantedLogin, Reason> {
+        let candidate = self.user(name)?;
         let is_known = candidate.credentials().public_keys.contains(key);
         if is_known { Ok(candidate.grant(UsedCredential::Key(key.clone()))) } else { Err(Reason::UnknownKey) }
     }
@@ -68,10 +67,10 @@ impl StaticProvider {
 
 #[async_trait]
 impl Provider for StaticProvider {
-    async fn authenticate(&self, user: &str, credential: Credential<'_>, _source: IpAddr) -> ProviderAnswer {
+    async fn authenticate(&self, name: &LoginName, credential: Credential<'_>, _source: IpAddr) -> ProviderAnswer {
         let grant = match credential {
-            Credential::Password(password) => self.by_password(user, password).await,
-            Credential::OfferedKey(key) | Credential::ProvedKey(key) => self.by_key(user, key),
+            Credential::Password(password) => self.by_password(name, password).await,
+            Credential::OfferedKey(key) | Credential::ProvedKey(key) => self.by_key(name, key),
         };
         grant.map_or_else(|reason| ProviderAnswer::Refused { reason }, ProviderAnswer::Accepted)
     }
@@ -83,7 +82,7 @@ mod tests {
     use crate::{
         account::{Credentials, Mounts, PasswordHash, Permissions, Storage, Tenant, User},
         identity::hash_password,
-        name::Prefix,
+        name::{Prefix, UserName},
         tenants::{TenantSetup, Tenants, UserSetup},
     };
     use std::{net::Ipv4Addr, sync::Arc};
@@ -133,7 +132,8 @@ mod tests {
     async fn a_swap_of_the_directory_counts_from_the_next_login_on() {
         let (provider, tenants) = provider();
         let alice = async |password| {
-            let verdict = provider.authenticate("alice", Credential::Password(password), Ipv4Addr::LOCALHOST.into());
+            let name = LoginName::new("alice");
+            let verdict = provider.authenticate(&name, Credential::Password(password), Ipv4Addr::LOCALHOST.into());
             matches!(verdict.await, ProviderAnswer::Accepted(_))
         };
         assert!(alice("right").await);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     async fn login(user: &str, credential: Credential<'_>) -> Result<UserName, Reason> {
-        match provider().0.authenticate(user, credential, Ipv4Addr::LOCALHOST.into()).await {
+        match provider().0.authenticate(&LoginName::new(user), credential, Ipv4Addr::LOCALHOST.into()).await {
             ProviderAnswer::Accepted(grant) => Ok(grant.user.name.clone()),
             ProviderAnswer::Refused { reason } => Err(reason),
         }

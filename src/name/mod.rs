@@ -4,9 +4,11 @@
 mod account;
 mod bucket_id;
 mod key;
+mod login_name;
 mod virtual_path;
 
 pub use account::{InvalidName, TenantName, UserName};
 pub use bucket_id::BucketId;
 pub use key::{InvalidKey, InvalidPrefix, Key, MAX_KEY_BYTES, Prefix};
+pub use login_name::LoginName;
 pub use virtual_path::{InvalidPath, VirtualPath};

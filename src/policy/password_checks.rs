@@ -5,7 +5,7 @@
 //! waits for one at a time.
 
 use super::Source;
-use crate::name::UserName;
+use crate::name::{LoginName, UserName};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{HashMap, VecDeque},
@@ -55,14 +55,14 @@ impl PasswordChecks {
         Arc::new(Self { concurrent, queue: Mutex::default() })
     }
 
-    /// Waits until the server may check a password that `source` sent for the login `user`. A source has one check at a
+    /// Waits until the server may check a password that `source` sent for the login `name`. A source has one check at a
     /// time for each name. Cancel-safe: dropping the future leaves the queue.
     ///
     /// # Errors
     /// The wait took 10 s, or the queue is full.
-    pub(crate) async fn admit(self: &Arc<Self>, source: Source, user: &str) -> Result<PasswordCheck, Busy> {
+    pub(crate) async fn admit(self: &Arc<Self>, source: Source, name: &LoginName) -> Result<PasswordCheck, Busy> {
         let (turn, admitted) = oneshot::channel();
-        self.queue().push(source, WaitingCheck { user: user.parse().ok(), turn });
+        self.queue().push(source, WaitingCheck { user: name.user().cloned(), turn });
         self.start();
         match timeout(MAX_WAIT, admitted).await {
             Ok(Ok(check)) => Ok(check),
@@ -214,8 +214,8 @@ mod tests {
 
     impl Client {
         fn new(checks: &Arc<PasswordChecks>, source: &str, user: &str) -> Self {
-            let (checks, source, user) = (Arc::clone(checks), source.parse().unwrap(), user.to_owned());
-            Self(Box::pin(async move { checks.admit(Source::new(source, None), &user).await }))
+            let (checks, source, name) = (Arc::clone(checks), source.parse().unwrap(), LoginName::new(user));
+            Self(Box::pin(async move { checks.admit(Source::new(source, None), &name).await }))
         }
 
         /// Returns the check if it is this client's turn, and `None` while it waits. The first call enters the queue.
@@ -376,7 +376,8 @@ mod tests {
                 let (checks, most) = (Arc::clone(&checks), Arc::clone(&most));
                 tokio::spawn(async move {
                     let source = Source::new([192, 0, 2, index % 7].into(), None);
-                    let _check = checks.admit(source, ["alice", "bob"][usize::from(index % 2)]).await.unwrap();
+                    let name = LoginName::new(["alice", "bob"][usize::from(index % 2)]);
+                    let _check = checks.admit(source, &name).await.unwrap();
                     let running = |change: i32| {
                         let mut most = most.lock();
                         most.0 += change;

@@ -15,7 +15,7 @@ use wharfinger::{
     account::{Credentials, Mounts, Permissions, Tenant, User},
     events::{Event, Events, Record, Who},
     identity::{Credential, Provider, ProviderAnswer, PublicKey, Reason},
-    name::Prefix,
+    name::{LoginName, Prefix},
     policy::{ConnectionLimits, Connections, Parties, PasswordChecks, Source},
     session::{Activity, Protocol, Registry, Sessions},
     store::{MemoryBucket, MemoryJournal},
@@ -37,19 +37,17 @@ const SLOW: Duration = Duration::from_secs(5);
 
 #[async_trait]
 impl Provider for Alice {
-    async fn authenticate(&self, user: &str, credential: Credential<'_>, _source: IpAddr) -> ProviderAnswer {
+    async fn authenticate(&self, name: &LoginName, credential: Credential<'_>, _source: IpAddr) -> ProviderAnswer {
         let is_right = match credential {
             Credential::Password("panic") => panic!("a provider that panics"),
             Credential::Password(password) => matches!(password, "right" | "slow"),
             Credential::OfferedKey(key) | Credential::ProvedKey(key) => *key == key_of(KEY),
         };
-        if user != "alice" {
-            return ProviderAnswer::Refused { reason: Reason::UnknownUser };
-        }
+        let alice = name.user().and_then(|name| self.0.find(name));
+        let Some(alice) = alice else { return ProviderAnswer::Refused { reason: Reason::UnknownUser } };
         if !is_right {
             return ProviderAnswer::Refused { reason: Reason::WrongPassword };
         }
-        let alice = self.0.find(&"alice".parse().unwrap()).unwrap();
         let used = match credential {
             Credential::Password(password) => {
                 if password == "slow" {
@@ -197,6 +195,24 @@ async fn when_as_many_are_in_as_may_be_the_connection_must_end() {
         matches!(third.next("alice", password("right")).await, LoginAnswer::Accepted(_)),
         "its place is free again"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_no_user_can_have_is_refused_like_an_unknown_one() {
+    for user in ["nobody", "", "../alice\n", "alice ", "Ünknown"] {
+        let mut door = Door::with_room_for(1);
+        let mut login = door.login().await;
+        assert_eq!(login.offered_key(user, presented(KEY)).await, KeyOffer::Refused);
+        let since = Instant::now();
+        let LoginAnswer::Refused(None) = login.next(user, password("right")).await else { panic!("{user:?}") };
+        assert_eq!(since.elapsed(), Duration::from_secs(1), "{user:?}");
+        let LoginAnswer::Refused(Some(LoginEnd::Tries)) = login.next(user, LoginStep::ProvedKey(presented(KEY))).await
+        else {
+            panic!("{user:?}")
+        };
+        let records = ["password", "publickey"].map(|method| format!("refused {user} {method}: unknown user"));
+        assert_eq!(door.recorded(), records, "the text that the client sent");
+    }
 }
 
 /// The directory is swapped after the provider found alice and before she is in.

@@ -37,7 +37,7 @@ const LAYERS: &[(&str, May)] = &[
     ("cloud", Import(&["account", "name", "store", "tenants"])),
     ("vfs", Import(&["account", "cloud", "name", "store"])),
     ("session", Import(&["account", "events", "name", "policy", "vfs"])),
-    ("access", Import(&["events", "identity", "policy", "session", "tenants"])),
+    ("access", Import(&["events", "identity", "name", "policy", "session", "tenants"])),
     ("sftp::channel", Import(&["name", "session", "sftp::wire", "vfs"])),
     ("ssh", Import(&["access", "account", "events", "files", "policy", "session", "sftp::channel"])),
     ("config", ImportEverything),

@@ -10,6 +10,7 @@ use std::{net::IpAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle, time};
 use wharfinger::{
     identity::{Credential, MAX_PASSWORD_BYTES, Provider, ProviderAnswer, Reason},
+    name::LoginName,
     ssh::Settings,
 };
 
@@ -42,7 +43,7 @@ impl BlockingProvider {
 
 #[async_trait]
 impl Provider for BlockingProvider {
-    async fn authenticate(&self, _: &str, _: Credential<'_>, _: IpAddr) -> ProviderAnswer {
+    async fn authenticate(&self, _: &LoginName, _: Credential<'_>, _: IpAddr) -> ProviderAnswer {
         self.counts.send_modify(|counts| {
             counts.begun += 1;
             counts.running += 1;
