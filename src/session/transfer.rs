@@ -8,14 +8,12 @@ use crate::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use parking_lot::Mutex;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 /// An open file. Dropping it without [`OpenTransfer::done`] or [`OpenTransfer::fail`] records it as abandoned.
 #[derive(Debug)]

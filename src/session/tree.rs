@@ -7,10 +7,8 @@ use crate::{
     policy::{Rate, Rates},
     vfs::{Error, NewAttributes, ReadHandle, Replace, Result, SetAttributes, Vfs},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// The failed requests that get a log line of their own. A client can make thousands of them in a second at no cost.
 const FAILURES: Rate = Rate::new(100, 1);

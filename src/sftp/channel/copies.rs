@@ -5,8 +5,8 @@ use crate::{
     sftp::wire::{CopyData, StatusCode},
     vfs::{CopyRange, Error, ReadHandle, Result, WriteHandle},
 };
-use std::{sync::Arc, time::Instant};
-use tokio::sync::OwnedSemaphorePermit;
+use std::sync::Arc;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 /// A copy that waits for its turn. It keeps its source open, even if the client closes the source.
 #[derive(Debug)]
