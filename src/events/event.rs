@@ -119,7 +119,7 @@ pub enum Event {
     },
     /// Another request was refused or failed: an OPEN, a STAT, a listing.
     RequestFailed {
-        /// The protocol's name of the request.
+        /// SFTP's name of the request, whatever the protocol.
         request: &'static str,
         /// The client's path.
         path: String,

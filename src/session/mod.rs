@@ -2,32 +2,46 @@
 //! of all sessions.
 //!
 //! ```text
-//! access (login) → Sessions::begin → Session ─→ open_tree → SessionTree { who, vfs, records } → vfs
+//! access (login) → Sessions::begin → Session ─→ open_tree → SessionTree { vfs, audit } ─→ FileDownload · FileUpload
 //!                        └→ Registry: lists the session and its transfers, and asks it to end
 //! ```
 //!
-//! An edge translates its protocol's requests to calls of the tree. Changes, transfers, failures, the beginning and the
-//! end have their records here, in one form for every protocol. An edge opens and reads files through
-//! [`SessionTree::vfs`], and opens an [`OpenTransfer`] for each.
+//! An edge translates its protocol's requests to verbs of the tree, and of the files and directories that it opens. Each
+//! verb leaves its record, in one form for every protocol.
 //!
-//! Why a session has several trees: an SSH connection may have several SFTP channels, whose uploads are apart.
+//! Invariant: an edge can't leave out a record. The vfs and its handles are private here. A file that is dropped, and a
+//! tree that is, record their end too.
+//!
+//! A session has several trees, because an SSH connection may have several SFTP channels, whose uploads are apart.
 //!
 //! Logins are in `access`; the order of requests and the path of replies are in `sftp::channel`.
 
 mod activity;
+mod audit;
+mod change;
+mod directory;
+mod download;
+mod limits;
+mod open;
 mod outcome;
 mod registry;
 mod traffic;
 mod transfer;
 mod tree;
+mod upload;
 
 pub use crate::events::{ChangeKind, Outcome, SessionUser, Transfer};
 pub use activity::{Activity, Serving};
+pub use change::TreeChange;
+pub(crate) use directory::OpenDirectory;
+pub use download::{FileDownload, OpenFile};
+pub use open::OpenedFile;
 pub(crate) use outcome::{is_ordinary, outcome};
 pub use registry::{EndCause, OpenTransferInfo, Protocol, Registered, Registry, SessionInfo};
 pub(crate) use traffic::Traffic;
-pub(crate) use transfer::OpenTransfer;
-pub use tree::{PendingChange, SessionTree, TreeChange};
+use transfer::OpenTransfer;
+pub use tree::{OpenTree, SessionTree};
+pub use upload::{AdmittedUpload, FileUpload, PendingUpload, UnchangedFile};
 
 use crate::{
     account::{Tenant, User},
@@ -139,12 +153,12 @@ impl Session {
     /// Opens the user's tree: once for each SFTP channel. Its records carry the session's id with a number appended.
     /// Makes no request to storage.
     #[must_use]
-    pub fn open_tree(&self) -> SessionTree {
+    pub fn open_tree(&self) -> OpenTree {
         let vfs = Vfs::new(&self.user, &self.tenant, &self.node);
         let number = self.trees.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let session = format!("{}-{number}", self.entry.who.session).into();
         let who = Arc::new(SessionUser { session, ..SessionUser::clone(&self.entry.who) });
-        SessionTree::new(who, vfs, self.events.clone(), Arc::clone(&self.entry))
+        OpenTree::begin(who, vfs, self.events.clone(), Arc::clone(&self.entry))
     }
 
     /// Waits until the session is asked to end, and returns the cause.

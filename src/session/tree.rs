@@ -1,109 +1,68 @@
-//! A session's view of its user's tree: the vfs, and the records of its changes.
+//! A session's view of its user's tree. The vfs is private to it: each verb leaves its record.
 
-use super::{OpenTransfer, Traffic, is_ordinary, outcome, registry::SessionEntry};
+use super::{Traffic, audit::SessionAudit, registry::SessionEntry};
 use crate::{
-    events::{ChangeKind, Event, Events, Outcome, SessionUser, Transfer, Who},
+    events::{Event, Events, SessionUser},
     name::VirtualPath,
-    policy::{Rate, Rates},
-    vfs::{Error, NewAttributes, ReadHandle, Replace, Result, SetAttributes, Vfs},
+    vfs::{Error, Metadata, MountNumber, Result, Vfs},
 };
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::time::Instant;
 
-/// The failed requests that get a log line of their own. A client can make thousands of them in a second at no cost.
-const FAILURES: Rate = Rate::new(100, 1);
-
-/// A user's tree, as one channel of its session uses it.
+/// A user's tree, as one channel of its session uses it. Its open files share it.
+///
+/// Records name requests as SFTP does, whatever the protocol.
 #[derive(Debug)]
 pub struct SessionTree {
-    who: Arc<SessionUser>,
-    vfs: Vfs,
-    events: Events,
-    entry: Arc<SessionEntry>,
+    pub(super) vfs: Vfs,
+    pub(super) audit: SessionAudit,
+    pub(super) entry: Arc<SessionEntry>,
     traffic: Arc<Traffic>,
-    /// The rate limit on records of failures.
-    failures: Rates<()>,
-    since: Instant,
 }
 
-/// A change to the tree, with all its arguments except its path.
+/// The tree of a channel that is open. Dropping it records the end of the channel's session. Files may still be open
+/// then: a CLOSE that has arrived is carried out.
 #[derive(Debug)]
-pub enum TreeChange {
-    /// Sets attributes of a file or a directory.
-    SetAttributes(SetAttributes),
-    /// Sets attributes of a path in a directory's form.
-    SetDirectoryAttributes(SetAttributes),
-    /// Sets attributes of a file that is open for reading.
-    SetOpenAttributes(Arc<ReadHandle>, SetAttributes),
-    /// Removes a file.
-    Remove,
-    /// Refuses to remove a file under a path in a directory's form.
-    RemoveDirectory,
-    /// Creates a directory.
-    Mkdir(NewAttributes),
-    /// Removes an empty directory.
-    Rmdir,
-    /// Renames a file or a directory to the path.
-    Rename(VirtualPath, Replace),
-    /// Renames a file or a directory, if one of the paths has a directory's form.
-    RenameDirectory(VirtualPath, Replace),
+pub struct OpenTree {
+    tree: Arc<SessionTree>,
+    since: Instant,
+    reason: Option<String>,
 }
 
-impl TreeChange {
-    /// Returns the change as it is recorded.
-    #[must_use]
-    pub(crate) fn change(&self) -> ChangeKind {
-        match self {
-            Self::SetAttributes(_) | Self::SetDirectoryAttributes(_) | Self::SetOpenAttributes(..) => {
-                ChangeKind::SetAttributes
-            }
-            Self::Remove | Self::RemoveDirectory => ChangeKind::Remove,
-            Self::Mkdir(_) => ChangeKind::Mkdir,
-            Self::Rmdir => ChangeKind::Rmdir,
-            Self::Rename(..) | Self::RenameDirectory(..) => ChangeKind::Rename,
-        }
+impl OpenTree {
+    /// Opens the tree and records the start of the session.
+    pub(super) fn begin(who: Arc<SessionUser>, vfs: Vfs, events: Events, entry: Arc<SessionEntry>) -> Self {
+        let audit = SessionAudit::new(who, events);
+        audit.record(Event::SessionStarted);
+        let traffic = Arc::new(Traffic::part_of(Arc::clone(&entry.traffic)));
+        let tree = Arc::new(SessionTree { vfs, audit, entry, traffic });
+        Self { tree, since: Instant::now(), reason: None }
     }
 
-    /// True if the change creates or removes a name.
+    /// Returns the tree.
     #[must_use]
-    pub(crate) fn changes_names(&self) -> bool {
-        self.change() != ChangeKind::SetAttributes
+    pub fn tree(&self) -> &Arc<SessionTree> {
+        &self.tree
     }
 
-    /// Returns the second path of a rename.
-    #[must_use]
-    pub(crate) fn target(&self) -> Option<&VirtualPath> {
-        match self {
-            Self::Rename(target, _) | Self::RenameDirectory(target, _) => Some(target),
-            Self::SetAttributes(_)
-            | Self::SetDirectoryAttributes(_)
-            | Self::SetOpenAttributes(..)
-            | Self::Remove
-            | Self::RemoveDirectory
-            | Self::Mkdir(_)
-            | Self::Rmdir => None,
-        }
+    /// Sets the reason for the record of the end. Without one the client ended the session in good order.
+    pub fn set_end_reason(&mut self, reason: String) {
+        self.reason = Some(reason);
+    }
+}
+
+impl Drop for OpenTree {
+    fn drop(&mut self) {
+        let SessionTree { audit, traffic, .. } = &*self.tree;
+        audit.record_end(self.since.elapsed(), traffic.received(), traffic.sent(), self.reason.take());
     }
 }
 
 impl SessionTree {
-    /// Creates the tree and records the start of the session.
-    pub(super) fn new(who: Arc<SessionUser>, vfs: Vfs, events: Events, entry: Arc<SessionEntry>) -> Self {
-        events.record(Who::Session(Arc::clone(&who)), Event::SessionStarted);
-        let traffic = Arc::new(Traffic::part_of(Arc::clone(&entry.traffic)));
-        Self { who, vfs, events, entry, traffic, failures: Rates::new(FAILURES), since: Instant::now() }
-    }
-
     /// Returns the user and the session's source. The id is the one in the tree's records.
     #[must_use]
     pub(crate) fn who(&self) -> &SessionUser {
-        &self.who
-    }
-
-    /// Returns the vfs, for requests that need no record: queries, and the opening of files.
-    #[must_use]
-    pub(crate) fn vfs(&self) -> &Vfs {
-        &self.vfs
+        self.audit.who()
     }
 
     /// Returns the counters of protocol bytes.
@@ -112,124 +71,63 @@ impl SessionTree {
         &self.traffic
     }
 
-    /// Begins a change of `path`. [`PendingChange::finish`] records it.
+    /// Returns the directory in which the session starts.
     #[must_use]
-    pub fn begin_change<'a>(&'a self, change: &'a TreeChange, path: &'a VirtualPath) -> PendingChange<'a> {
-        PendingChange { tree: self, change, path, since: Instant::now() }
+    pub(crate) fn landing(&self) -> &VirtualPath {
+        self.vfs.landing()
     }
 
-    /// Records a copy of `source` to a file that will appear as `target`. A rate limit applies to records of failures.
-    pub(crate) fn record_copy(
-        &self,
-        source: &VirtualPath,
-        target: &VirtualPath,
-        took: Duration,
-        error: Option<&Error>,
-    ) {
-        self.record_change(ChangeKind::Copy, source, Some(target), took, error);
-    }
-
-    /// Opens the record of a transfer. `size` is the size of a file that the client reads, in bytes.
-    #[must_use]
-    pub fn begin_transfer(&self, path: &VirtualPath, transfer: Transfer, size: Option<u64>) -> OpenTransfer {
-        let (who, events, entry) = (Arc::clone(&self.who), self.events.clone(), Arc::clone(&self.entry));
-        OpenTransfer::new(who, events, entry, path.as_str().to_owned(), transfer, size)
-    }
-
-    /// Records the failure of `request`, unless the error is an ordinary answer to a query.
-    pub fn note(&self, request: &'static str, path: &VirtualPath, error: &Error) {
-        if !is_ordinary(error) {
-            self.record_failure(request, path.as_str(), error);
-        }
-    }
-
-    /// Records that the argument of `request` is not a path.
-    pub(crate) fn note_raw(&self, request: &'static str, raw: &[u8], error: &Error) {
-        self.record_failure(request, &String::from_utf8_lossy(raw), error);
-    }
-
-    /// Records the end of the session. `reason` is `None` if the client ended it in good order. Call it once.
-    pub fn record_end(&self, reason: Option<String>) {
-        self.record(Event::SessionEnded {
-            duration: self.since.elapsed(),
-            received_bytes: self.traffic.received(),
-            sent_bytes: self.traffic.sent(),
-            suppressed: self.failures.refused(&()),
-            reason,
-        });
-    }
-
-    fn record_change(
-        &self,
-        change: ChangeKind,
-        path: &VirtualPath,
-        target: Option<&VirtualPath>,
-        duration: Duration,
-        error: Option<&Error>,
-    ) {
-        let event = || Event::Changed {
-            change,
-            path: path.as_str().to_owned(),
-            target: target.map(|target| target.as_str().to_owned()),
-            duration,
-            outcome: error.map_or(Outcome::Done, outcome),
-        };
-        match error {
-            None => self.record(event()),
-            Some(_) => self.record_failed(event),
-        }
-    }
-
-    fn record_failure(&self, request: &'static str, path: &str, error: &Error) {
-        self.record_failed(|| Event::RequestFailed { request, path: path.to_owned(), outcome: outcome(error) });
-    }
-
-    /// Records a failure. It has a log line while the session has tokens for it.
-    fn record_failed(&self, event: impl FnOnce() -> Event) {
-        if self.failures.take(&()) {
-            self.record(event());
-        } else if self.events.has_subscribers() {
-            self.events.record_unlogged(Who::Session(Arc::clone(&self.who)), event());
-        }
-    }
-
-    fn record(&self, event: Event) {
-        self.events.record(Who::Session(Arc::clone(&self.who)), event);
-    }
-}
-
-/// A change in progress.
-#[derive(Debug)]
-pub struct PendingChange<'a> {
-    tree: &'a SessionTree,
-    change: &'a TreeChange,
-    path: &'a VirtualPath,
-    since: Instant,
-}
-
-impl PendingChange<'_> {
-    /// Makes the change. The caller may retry it before [`Self::finish`].
+    /// Parses the path in the client's `request`. A relative path starts at the landing directory.
     ///
     /// # Errors
-    /// The errors of the [`Vfs`]'s method.
-    pub async fn apply(&self) -> Result<()> {
-        let (vfs, path) = (&self.tree.vfs, self.path);
-        match self.change {
-            TreeChange::SetAttributes(attributes) => vfs.set_attributes(path, *attributes).await,
-            TreeChange::SetDirectoryAttributes(attributes) => vfs.set_attributes_of_directory(path, *attributes).await,
-            TreeChange::SetOpenAttributes(file, attributes) => vfs.set_attributes_of_open(file, *attributes).await,
-            TreeChange::Remove => vfs.remove(path).await,
-            TreeChange::RemoveDirectory => Err(vfs.refuse_directory(path).await),
-            TreeChange::Mkdir(attributes) => vfs.mkdir(path, *attributes).await,
-            TreeChange::Rmdir => vfs.rmdir(path).await,
-            TreeChange::Rename(target, replace) => vfs.rename(path, target, *replace).await,
-            TreeChange::RenameDirectory(target, replace) => vfs.rename_directory(path, target, *replace).await,
-        }
+    /// [`Error::InvalidPath`].
+    pub fn path(&self, request: &'static str, raw: &[u8]) -> Result<VirtualPath> {
+        self.vfs.path(raw).inspect_err(|error| self.audit.record_no_path(request, raw, error))
     }
 
-    /// Records the change or its failure. A rate limit applies to records of failures.
-    pub fn finish(self, result: &Result<()>) {
-        let (change, target) = (self.change.change(), self.change.target());
-        self.tree.record_change(change, self.path, target, self.since.elapsed(), result.as_ref().err());
+    /// Returns the number of the mount that holds `path`, if any.
+    #[must_use]
+    pub(crate) fn mount_number(&self, path: &VirtualPath) -> Option<MountNumber> {
+        self.vfs.mount_number(path)
+    }
+
+    /// True if this tree is uploading a file that will appear under `path`.
+    #[must_use]
+    pub(crate) fn is_uploading(&self, path: &VirtualPath) -> bool {
+        self.vfs.is_uploading(path)
+    }
+
+    /// True if this tree could take a file of this size for one that it failed to store within the last minute. False
+    /// once any session of the node has stored or removed the file.
+    pub(crate) async fn looks_like_failed_upload(&self, path: &VirtualPath, bytes: u64) -> bool {
+        self.vfs.looks_like_failed_upload(path, bytes).await
+    }
+
+    /// Returns the attributes of `path`.
+    ///
+    /// # Errors
+    /// Those of [`Vfs::stat`].
+    pub async fn stat(&self, path: &VirtualPath) -> Result<Metadata> {
+        self.recorded("STAT", path, self.vfs.stat(path).await)
+    }
+
+    /// Returns the attributes of a directory, even if a file has the same name.
+    ///
+    /// # Errors
+    /// Those of [`Vfs::stat_directory`].
+    pub(crate) async fn stat_directory(&self, path: &VirtualPath) -> Result<Metadata> {
+        self.recorded("STAT", path, self.vfs.stat_directory(path).await)
+    }
+
+    /// Returns the reason why an OPEN for reading of a path in a directory's form fails.
+    pub(crate) async fn refuse_to_open_directory(&self, path: &VirtualPath) -> Error {
+        let error = self.vfs.refuse_directory(path).await;
+        self.audit.record_failure("OPEN", path, &error);
+        error
+    }
+
+    /// Records the failure of `request`, if `result` is one.
+    pub(super) fn recorded<T>(&self, request: &'static str, path: &VirtualPath, result: Result<T>) -> Result<T> {
+        result.inspect_err(|error| self.audit.record_failure(request, path, error))
     }
 }

@@ -44,6 +44,7 @@ mod update;
 mod upload;
 mod write;
 
+pub(crate) use crate::store::HeldMemory;
 pub use crate::store::{Budget, Journal, Published, Reservation};
 pub(crate) use create::Created;
 pub use directory::{DirectoryHandle, Entry};

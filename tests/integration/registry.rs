@@ -1,20 +1,27 @@
 //! Sessions on a bucket in memory: the registry, and the records that the verbs leave.
 
 use crate::support::tree::node;
-use std::sync::Arc;
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio::sync::broadcast::Receiver;
 use wharfinger::{
     account::{Mounts, Permissions, Tenant, User},
     events::{ClientProgram, Event, Events, Record, Who},
     name::{Prefix, TenantName, VirtualPath},
-    session::{Activity, EndCause, NewSession, Protocol, Registered, Session, Sessions, Transfer, TreeChange},
-    store::{ETag, MemoryBucket, MemoryJournal, VersionId},
-    vfs::{Budget, Error, NewAttributes, Published},
+    session::{
+        Activity, EndCause, FileUpload, NewSession, OpenedFile, Protocol, Registered, Session, SessionTree, Sessions,
+        Transfer, TreeChange,
+    },
+    store::{MemoryBucket, MemoryJournal},
+    vfs::{Budget, Error, NewAttributes, WriteOptions},
 };
 
 /// All sessions, and everything that is recorded of them.
 fn sessions() -> (Sessions, Receiver<Arc<Record>>) {
-    let node = node(Arc::new(MemoryBucket::new()), &Budget::new(64 << 20), Arc::new(MemoryJournal::default()));
+    sessions_on(Arc::new(MemoryBucket::new()))
+}
+
+fn sessions_on(bucket: Arc<MemoryBucket>) -> (Sessions, Receiver<Arc<Record>>) {
+    let node = node(bucket, &Budget::new(64 << 20), Arc::new(MemoryJournal::default()));
     let events = Events::new("node-1");
     let records = events.subscribe();
     (Sessions::new(node, events), records)
@@ -50,16 +57,17 @@ fn path(raw: &str) -> VirtualPath {
     VirtualPath::parse(raw.as_bytes()).unwrap()
 }
 
-/// An object as S3 may have answered.
-fn published() -> Published {
-    Published {
-        key: Prefix::parse("acme/").unwrap().key("a").unwrap(),
-        size: 3,
-        etag: ETag("\"e\"".to_owned()),
-        version: Some(VersionId("v".to_owned())),
-        checksum: Some(1),
-        request_id: Some("4711".to_owned()),
-    }
+/// Begins an upload that replaces the file.
+async fn upload(tree: &Arc<SessionTree>, path: &VirtualPath) -> FileUpload {
+    let options = WriteOptions { write: true, create: true, truncate: true, ..WriteOptions::default() };
+    let opened = tree.open_write(path, options, NewAttributes::default(), never()).await.unwrap();
+    let OpenedFile::Upload(pending) = opened else { panic!("{opened:?}") };
+    pending.admit(Duration::ZERO).await.unwrap().begin().await
+}
+
+/// A turn that no request waits for.
+fn never() -> impl Future<Output = ()> {
+    async { panic!("waited for a later turn") }
 }
 
 /// The records since the last call, as JSON without what differs from run to run.
@@ -78,25 +86,29 @@ fn recorded(records: &mut Receiver<Arc<Record>>) -> Vec<serde_json::Value> {
 
 #[tokio::test]
 async fn the_registry_lists_a_session_and_its_transfers_until_they_end() {
-    let (sessions, _records) = sessions();
+    let bucket = Arc::new(MemoryBucket::new());
+    bucket.insert("acme/b", "123456789");
+    let (sessions, _records) = sessions_on(bucket);
     let (session, registered) = begin(&sessions, "5f0c", "alice", "acme");
-    let tree = session.open_tree();
+    let (one, other) = (session.open_tree(), session.open_tree());
+    let tree = one.tree();
     tree.traffic().count_received(100);
-    session.open_tree().traffic().count_sent(7);
-    let upload = tree.begin_transfer(&path("/in/a"), Transfer::Upload, None);
-    let download = tree.begin_transfer(&path("/b"), Transfer::Download, Some(9));
-    upload.count(5);
-    upload.rename("/in/c");
+    other.tree().traffic().count_sent(7);
+    let mut upload = upload(tree, &path("/in/a")).await;
+    let download = tree.open_read(&path("/b")).await.unwrap();
+    upload.write(0, "12345".into()).await.unwrap();
 
     let [listed] = &sessions.registry().list()[..] else { panic!("one session") };
     assert_eq!((&*listed.id, listed.user.as_str(), listed.tenant.as_str()), ("5f0c", "alice", "acme"));
     assert_eq!((listed.source.port(), listed.client.as_deref()), (4711, Some("SSH-2.0-test")));
     assert_eq!((listed.received_bytes, listed.sent_bytes), (100, 7), "of all channels");
     let transfers: Vec<_> = listed.transfers.iter().map(|t| (t.path.as_str(), t.transfer, t.bytes, t.size)).collect();
-    assert_eq!(transfers, [("/in/c", Transfer::Upload, 5, None), ("/b", Transfer::Download, 0, Some(9))]);
+    assert_eq!(transfers, [("/in/a", Transfer::Upload, 5, None), ("/b", Transfer::Download, 0, Some(9))]);
 
     drop(upload);
-    download.done(9, None);
+    assert_eq!(download.read(0, 4).await.unwrap().concat(), b"1234");
+    assert_eq!(sessions.registry().list()[0].transfers[0].bytes, 4);
+    download.close();
     assert!(sessions.registry().list()[0].transfers.is_empty());
     drop(registered);
     assert!(sessions.registry().list().is_empty(), "it is gone with its connection");
@@ -125,25 +137,35 @@ async fn one_session_all_of_a_user_and_all_of_a_tenant_can_be_ended() {
 
 #[tokio::test]
 async fn the_verbs_record_what_they_did_and_what_failed() {
-    let (sessions, mut records) = sessions();
+    let bucket = Arc::new(MemoryBucket::versioned());
+    bucket.insert("acme/b", "1");
+    bucket.insert("acme/cold", "1");
+    assert!(bucket.archive("acme/cold"));
+    let (sessions, mut records) = sessions_on(bucket);
     let (session, _registered) = begin(&sessions, "5f0c", "alice", "acme");
-    let tree = session.open_tree();
-    let (mkdir, directory) = (TreeChange::Mkdir(NewAttributes::default()), path("/d"));
+    let mut open_tree = session.open_tree();
+    let tree = open_tree.tree();
+    let mkdir = TreeChange::Mkdir(NewAttributes::default());
     for expected in [true, false] {
-        let change = tree.begin_change(&mkdir, &directory);
-        let result = change.apply().await;
-        assert_eq!(result.is_ok(), expected);
-        change.finish(&result);
+        assert_eq!(tree.change(&mkdir, &path("/d"), never()).await.is_ok(), expected);
     }
-    let upload = tree.begin_transfer(&path("/a"), Transfer::Upload, None);
-    upload.count(3);
-    upload.done(3, Some(&published()));
-    drop(tree.begin_transfer(&path("/b"), Transfer::Download, Some(1)));
-    tree.record_end(Some("why".to_owned()));
+    let mut upload = upload(tree, &path("/a")).await;
+    upload.write(0, "123456789".into()).await.unwrap();
+    upload.close().await.unwrap();
+    drop(tree.open_read(&path("/b")).await.unwrap());
+    let archived = tree.open_read(&path("/cold")).await.unwrap_err();
+    tree.open_read(&path("/missing")).await.unwrap_err();
+    open_tree.set_end_reason("why".to_owned());
+    drop(open_tree);
 
+    let mut recorded = recorded(&mut records);
+    for field in ["etag", "version", "request_id"] {
+        let answered = recorded[4]["published"].as_object_mut().unwrap().remove(field);
+        assert!(answered.is_some_and(|answered| answered.is_string()), "{field}");
+    }
     let (session, user) = ("5f0c-1", "alice");
     assert_eq!(
-        recorded(&mut records),
+        recorded,
         [
             serde_json::json!({ "session": session, "user": user, "event": "session_started" }),
             serde_json::json!({ "session": session, "user": user, "event": "changed", "change": "mkdir", "path": "/d",
@@ -153,12 +175,14 @@ async fn the_verbs_record_what_they_did_and_what_failed() {
             serde_json::json!({ "session": session, "user": user, "event": "file_opened", "path": "/a",
                 "transfer": "upload" }),
             serde_json::json!({ "session": session, "user": user, "event": "file_closed", "path": "/a",
-                "transfer": "upload", "bytes": 3, "size": 3, "outcome": "done", "published": { "key": "acme/a", "etag": "\"e\"",
-                "version": "v", "checksum_crc64nvme": "AAAAAAAAAAE=", "request_id": "4711" } }),
+                "transfer": "upload", "bytes": 9, "size": 9, "outcome": "done", "published": { "key": "acme/a",
+                "checksum_crc64nvme": "rosUhgp5mIg=" } }),
             serde_json::json!({ "session": session, "user": user, "event": "file_opened", "path": "/b",
                 "transfer": "download" }),
             serde_json::json!({ "session": session, "user": user, "event": "file_closed", "path": "/b",
                 "transfer": "download", "bytes": 0, "outcome": "abandoned" }),
+            serde_json::json!({ "session": session, "user": user, "event": "request_failed", "request": "OPEN",
+                "path": "/cold", "outcome": "failed", "error": archived.to_string() }),
             serde_json::json!({ "session": session, "user": user, "event": "session_ended", "received_bytes": 0,
                 "sent_bytes": 0, "suppressed": 0, "reason": "why" }),
         ]
@@ -170,11 +194,13 @@ async fn the_verbs_record_what_they_did_and_what_failed() {
 async fn failures_beyond_a_rate_have_records_and_no_log_lines() {
     let (sessions, mut records) = sessions();
     let (session, _registered) = begin(&sessions, "5f0c", "alice", "acme");
-    let tree = session.open_tree();
-    let error = Error::Busy;
-    (0..250).for_each(|_| tree.note("STAT", &path("/a"), &error));
-    tree.note("STAT", &path("/a"), &Error::NotFound);
-    tree.record_end(None);
+    let open_tree = session.open_tree();
+    let tree = open_tree.tree();
+    for _ in 0..250 {
+        assert!(matches!(tree.path("STAT", b"/a\0"), Err(Error::InvalidPath(_))));
+    }
+    assert!(matches!(tree.stat(&path("/a")).await, Err(Error::NotFound)));
+    drop(open_tree);
     let (mut failed, mut ended) = (0, Vec::new());
     while let Ok(record) = records.try_recv() {
         assert!(matches!(record.who, Who::Session(_)));

@@ -28,7 +28,7 @@ const MAX_COPIES: usize = 64;
 /// The tree, tables and reply queue of one channel.
 #[derive(Debug)]
 pub(crate) struct ChannelContext {
-    pub(crate) tree: SessionTree,
+    pub(crate) tree: Arc<SessionTree>,
     pub(crate) replies: Replies,
     pub(crate) write_brake: WriteBrake,
     pub(crate) settings: ChannelSettings,
@@ -47,7 +47,7 @@ pub(crate) struct ChannelContext {
 }
 
 impl ChannelContext {
-    pub(crate) fn new(tree: SessionTree, replies: Replies, resources: Resources) -> Self {
+    pub(crate) fn new(tree: Arc<SessionTree>, replies: Replies, resources: Resources) -> Self {
         let Resources { budget, waiting_uploads, settings, tasks } = resources;
         Self {
             tree,
@@ -75,17 +75,17 @@ impl ChannelContext {
 
     /// Returns the barrier of a request that creates or removes the name `path`: it waits for the earlier CLOSEs.
     pub(crate) fn barrier(&self, path: &VirtualPath) -> Barrier {
-        self.closes.barrier(self.tree.vfs().mount_number(path))
+        self.closes.barrier(self.tree.mount_number(path))
     }
 
     /// Returns the barrier of the upload that an OPEN of `path` begins.
     pub(crate) fn barrier_of_open(&self, path: &VirtualPath) -> Barrier {
-        self.closes.barrier_of_open(self.tree.vfs().mount_number(path))
+        self.closes.barrier_of_open(self.tree.mount_number(path))
     }
 
     /// Registers the CLOSE of an upload to `path`.
     pub(crate) fn pending_close(&self, path: &VirtualPath) -> PendingClose {
-        self.closes.enter(self.tree.vfs().mount_number(path))
+        self.closes.enter(self.tree.mount_number(path))
     }
 
     /// Turns the file of a handle, so far only read, into an upload.
@@ -98,7 +98,7 @@ impl ChannelContext {
     /// Turns an unchanged open file into an upload when a request sets its size by path. Otherwise its CLOSE would find
     /// that another request changed the file.
     pub(crate) fn begin_update_of(self: &Arc<Self>, path: &VirtualPath) {
-        if !self.tree.vfs().is_uploading(path)
+        if !self.tree.is_uploading(path)
             && let Some((number, updates)) = self.handles.unchanged(path)
         {
             self.begin_update(number, &updates);

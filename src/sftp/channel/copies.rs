@@ -2,16 +2,17 @@
 
 use super::{context::ChannelContext, handles::OpenHandle, pending_reply::PendingReply};
 use crate::{
+    session::{FileUpload, OpenFile},
     sftp::wire::{CopyData, StatusCode},
-    vfs::{CopyRange, Error, ReadHandle, Result, WriteHandle},
+    vfs::{CopyRange, Error, Result},
 };
 use std::sync::Arc;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A copy that waits for its turn. It keeps its source open, even if the client closes the source.
 #[derive(Debug)]
 pub(crate) struct PendingCopy {
-    source: Arc<ReadHandle>,
+    source: Arc<OpenFile>,
     range: CopyRange,
     _room: OwnedSemaphorePermit,
 }
@@ -39,24 +40,16 @@ impl PendingCopy {
 
 /// Copies into `target` and answers. Returns true on success. Clients close the target even after a refusal, so after a
 /// failure the caller must publish nothing.
-pub(crate) async fn serve(
-    context: &ChannelContext,
-    target: &mut WriteHandle,
-    pending_reply: PendingReply,
-    copy: Result<PendingCopy>,
-) -> bool {
+pub(crate) async fn serve(target: &mut FileUpload, pending_reply: PendingReply, copy: Result<PendingCopy>) -> bool {
     let PendingCopy { source, range, _room } = match copy {
         Ok(copy) => copy,
         Err(error) => {
-            target.spoil(&error);
-            context.tree.note("COPY-DATA", &target.path().current(), &error);
+            target.refuse_copy(&error);
             pending_reply.fail(&error);
             return false;
         }
     };
-    let since = Instant::now();
     let copied = target.copy(&source, range).await;
-    context.tree.record_copy(source.path(), &target.path().current(), since.elapsed(), copied.as_ref().err());
     let is_done = copied.is_ok();
     match copied {
         Ok(bytes) if range.length.is_some_and(|length| bytes < length) => {

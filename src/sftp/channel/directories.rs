@@ -4,9 +4,9 @@ use super::{attrs, context::ChannelContext, longname::longname, pending_reply::P
 use crate::{
     clock::{Clock as _, SystemClock},
     name::VirtualPath,
-    session::SessionUser,
+    session::{OpenDirectory, SessionUser},
     sftp::wire::{NameEntry, Reply, StatusCode},
-    vfs::{DirectoryHandle, Entry, Result},
+    vfs::{Entry, Result},
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -35,10 +35,10 @@ pub(crate) enum DirectoryCommand {
 
 impl DirectoryReads {
     /// Starts the task of an open directory.
-    pub(crate) fn start(context: &Arc<ChannelContext>, handle: DirectoryHandle) -> Self {
+    pub(crate) fn start(context: &Arc<ChannelContext>, directory: OpenDirectory) -> Self {
         let (inbox, commands) = mpsc::unbounded_channel();
-        let path = handle.path().clone();
-        let listing = DirectoryTask { context: Arc::clone(context), handle, lane: Lane::new() };
+        let path = directory.path().clone();
+        let listing = DirectoryTask { context: Arc::clone(context), directory, lane: Lane::new() };
         context.run_while_wanted(listing.serve(commands));
         Self { inbox, path }
     }
@@ -57,7 +57,7 @@ impl DirectoryReads {
 
 struct DirectoryTask {
     context: Arc<ChannelContext>,
-    handle: DirectoryHandle,
+    directory: OpenDirectory,
     lane: Lane,
 }
 
@@ -77,10 +77,7 @@ impl DirectoryTask {
         match self.names().await {
             Ok(names) if names.is_empty() => pending_reply.status(StatusCode::Eof, "end of directory"),
             Ok(names) => pending_reply.answer_with(permit, |id| Reply::Name { id, names }),
-            Err(error) => {
-                self.context.tree.note("READDIR", self.handle.path(), &error);
-                pending_reply.fail(&error);
-            }
+            Err(error) => pending_reply.fail(&error),
         }
     }
 
@@ -95,7 +92,7 @@ impl DirectoryTask {
             names.extend(fits.then_some(name));
             fits
         };
-        self.handle.next(fill).await?;
+        self.directory.next(fill).await?;
         Ok(names)
     }
 }

@@ -1,7 +1,10 @@
 //! The incoming bytes of one channel: frames, then requests, then [`dispatch`](super::dispatch).
 
 use super::{Ended, context::ChannelContext, reads::Reads};
-use crate::sftp::wire::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION};
+use crate::{
+    session::OpenTree,
+    sftp::wire::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION},
+};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -20,17 +23,18 @@ const EXTENSIONS: [Extension; 6] = [
 /// tree that have begun and uploads whose CLOSE has arrived.
 #[derive(Debug)]
 pub struct Inbound {
+    open_tree: OpenTree,
     pub(super) context: Arc<ChannelContext>,
     pub(super) refusing: Option<Reads>,
     frames: FrameReader,
     begun: bool,
     finished: bool,
-    ended: Option<Ended>,
 }
 
 impl Inbound {
-    pub(super) fn new(context: Arc<ChannelContext>, frames: Arc<FramePool>) -> Self {
-        Self { context, refusing: None, frames: FrameReader::new(frames), begun: false, finished: false, ended: None }
+    pub(super) fn new(open_tree: OpenTree, context: Arc<ChannelContext>, frames: Arc<FramePool>) -> Self {
+        let frames = FrameReader::new(frames);
+        Self { open_tree, context, refusing: None, frames, begun: false, finished: false }
     }
 
     /// Processes bytes from the client, split at any point. Waits only while storage is slower than the client's
@@ -43,7 +47,7 @@ impl Inbound {
         self.context.tree.traffic().count_received(data.len() as u64);
         let result = self.feed_all(&mut data).await;
         if let Err(reason) = &result {
-            self.ended = Some(reason.clone());
+            self.open_tree.set_end_reason(reason.to_string());
         }
         result
     }
@@ -89,12 +93,12 @@ impl Inbound {
     }
 }
 
+/// Ends the tasks. The tree, which is dropped next, records the end.
 impl Drop for Inbound {
     fn drop(&mut self) {
         self.context.handles.clear();
         if !self.finished {
             self.context.ended.cancel();
         }
-        self.context.tree.record_end(self.ended.as_ref().map(ToString::to_string));
     }
 }

@@ -1,4 +1,7 @@
-//! One SFTP channel: requests in, replies out, the vfs in between. It uses neither russh nor S3.
+//! One SFTP channel: requests in, replies out, the session's tree in between. It uses neither russh nor S3.
+//!
+//! The channel decides on the order of requests, and translates them and their replies. The tree and its files do the
+//! work and record it.
 //!
 //! ```text
 //! Handler::data → Inbound::feed → dispatch ─┬→ one task per open handle (reads · writes · directories; updates: first
@@ -101,11 +104,12 @@ impl SftpChannels {
     /// Opens a channel of `session`. Makes no request to storage.
     #[must_use]
     pub fn open(&self, session: &Session) -> (Inbound, Outbound) {
-        let (tree, resources) = (session.open_tree(), self.resources.clone());
+        let (open_tree, resources) = (session.open_tree(), self.resources.clone());
+        let tree = Arc::clone(open_tree.tree());
         let (activity, traffic) = (Arc::clone(session.activity()), Arc::clone(tree.traffic()));
         let (replies, outbound) = replies::channel(activity, traffic, Arc::clone(&resources.budget));
         let context = ChannelContext::new(tree, replies, resources);
-        (Inbound::new(Arc::new(context), Arc::clone(&self.frames)), outbound)
+        (Inbound::new(open_tree, Arc::new(context), Arc::clone(&self.frames)), outbound)
     }
 
     /// Waits until every upload of every channel is published or abandoned. Call it when no new channel can open.

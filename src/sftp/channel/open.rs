@@ -9,17 +9,15 @@ use super::{
     pending_reply::PendingReply,
     reads::Reads,
     request_order::PathAccess,
-    tree::{self, Turn, behind_a_close, parse, turn},
+    tree::{self, behind_a_close, parse, turn},
     updates::Updates,
     writes::Writes,
 };
 use crate::{
     name::VirtualPath,
-    session::{self, Outcome, Transfer},
+    session::OpenedFile,
     sftp::wire::{Attrs, Handle, OpenFlags, Reply, StatusCode},
-    vfs::{
-        Created, Error, NewAttributes, OpenedUpdate, ReadHandle, Result, Unsupported, WriteOptions, names_a_directory,
-    },
+    vfs::{Error, NewAttributes, Result, WriteOptions, names_a_directory},
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -94,13 +92,6 @@ impl What {
         }
     }
 
-    fn request(&self) -> &'static str {
-        match self {
-            Self::Read | Self::Create { .. } | Self::Write(..) => "OPEN",
-            Self::Directory => "OPENDIR",
-        }
-    }
-
     /// An upload is visible from its OPEN on, so a STAT right behind it must not overtake. sshfs sends one.
     fn access(&self) -> PathAccess {
         match self {
@@ -121,84 +112,55 @@ fn begin(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: Virtu
         let mut turn = turn(&mine, ticket).await;
         // A READ must return the bytes that were written before it.
         if let What::Read | What::Create { .. } = what
-            && mine.tree.vfs().is_uploading(&path)
+            && mine.tree.is_uploading(&path)
         {
             drop(turn);
             turn = behind_a_close(&mine, what.access(), vec![path.clone()]).await;
         }
         let opened = match &what {
-            What::Read => {
-                mine.tree.vfs().open_read(&path).await.map(|handle| OpenHandle::Read(Reads::start(&mine, handle)))
-            }
+            What::Read => mine.tree.open_read(&path).await.map(|file| OpenHandle::Read(Reads::start(&mine, file))),
             What::Create { exclusive, attributes } => {
-                let handle = Box::pin(create(&mine, &path, (*exclusive, *attributes), turn, barrier)).await;
-                handle.map(|handle| OpenHandle::Read(Reads::start(&mine, handle)))
+                // The turn ends as for an upload. This OPEN also acts as the file's CLOSE.
+                let turn = async {
+                    drop(turn);
+                    barrier.passed().await
+                };
+                let (new, upload_wait) = ((*exclusive, *attributes), mine.settings.upload_wait);
+                let file = Box::pin(mine.tree.open_create(&path, new, turn, upload_wait)).await;
+                file.map(|file| OpenHandle::Read(Reads::start(&mine, file)))
             }
             What::Directory => {
-                let handle = mine.tree.vfs().open_directory(&path).await;
-                handle.map(|handle| OpenHandle::Directory(DirectoryReads::start(&mine, handle)))
+                let directory = mine.tree.open_directory(&path).await;
+                directory.map(|directory| OpenHandle::Directory(DirectoryReads::start(&mine, directory)))
             }
             What::Write(options, attributes) => {
-                let mut opened = mine.tree.vfs().open_update(&path, *options, *attributes).await;
-                // This OPEN waits for memory, and the CLOSE that frees it may come later in the order.
-                drop(turn);
-                if let Err(Error::Unsupported(Unsupported::SecondWriter)) = opened {
-                    let _turn = behind_a_close(&mine, what.access(), vec![path.clone()]).await;
-                    opened = mine.tree.vfs().open_update(&path, *options, *attributes).await;
+                // This OPEN waits for memory, and the CLOSE that frees it may come later in the order. So the turn ends
+                // before.
+                let later = async {
+                    drop(turn);
+                    behind_a_close(&mine, what.access(), vec![path.clone()]).await
+                };
+                match mine.tree.open_write(&path, *options, *attributes, later).await {
+                    Ok(opened) => admit(&mine, opened, barrier).await,
+                    Err(error) => Err(error),
                 }
-                admit(&mine, opened, barrier).await
             }
         };
         match opened {
             Ok(open) => pending_reply.answer(|id| Reply::Handle { id, handle: Handle::from(place.fill(open)) }),
-            Err(error) => {
-                mine.tree.note(what.request(), &path, &error);
-                pending_reply.fail(&error);
-            }
+            Err(error) => pending_reply.fail(&error),
         }
     });
 }
 
-async fn create(
-    context: &Arc<ChannelContext>,
-    path: &VirtualPath,
-    (exclusive, attributes): (bool, NewAttributes),
-    turn: Turn<'_>,
-    barrier: Barrier,
-) -> Result<ReadHandle> {
-    let pending = match context.tree.vfs().open_create(path, exclusive, attributes).await? {
-        Created::Found(handle) => return Ok(handle),
-        Created::Missing(pending) => pending,
-    };
-    // The ticket is released here as for an upload.
-    drop(turn);
-    // This OPEN also acts as the file's CLOSE.
-    barrier.passed().await?;
-    context.tree.vfs().forget_failed_upload(path).await;
-    let file = context.tree.begin_transfer(path, Transfer::Upload, None);
-    match pending.make_empty(context.settings.upload_wait).await {
-        Err(Error::AlreadyExists) if !exclusive => {
-            file.fail(Outcome::Refused(Error::AlreadyExists.to_string()));
-            context.tree.vfs().open_read(path).await
+async fn admit(context: &Arc<ChannelContext>, opened: OpenedFile, barrier: Barrier) -> Result<OpenHandle> {
+    match opened {
+        OpenedFile::Unchanged(download, file) => {
+            Ok(OpenHandle::Update(Updates::start(context, download, file, barrier)))
         }
-        made => {
-            match &made {
-                Ok((_, published)) => file.done(0, published.as_ref()),
-                Err(error) => file.fail(session::outcome(error)),
-            }
-            made.map(|(handle, _)| handle)
-        }
-    }
-}
-
-async fn admit(context: &Arc<ChannelContext>, opened: Result<OpenedUpdate>, barrier: Barrier) -> Result<OpenHandle> {
-    match opened? {
-        OpenedUpdate::Unchanged(handle, update) => {
-            Ok(OpenHandle::Update(Updates::start(context, handle, update, barrier)))
-        }
-        OpenedUpdate::Upload(pending) => {
-            let handle = pending.admit(context.settings.upload_wait).await?;
-            Ok(OpenHandle::Write(Writes::start(context, handle, barrier)))
+        OpenedFile::Upload(pending) => {
+            let upload = pending.admit(context.settings.upload_wait).await?;
+            Ok(OpenHandle::Write(Writes::start(context, upload, barrier)))
         }
     }
 }

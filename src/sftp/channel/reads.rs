@@ -19,9 +19,9 @@ use super::{
     write_brake::WaitingWrites,
 };
 use crate::{
-    session::{OpenTransfer, Outcome, Transfer},
+    session::{FileDownload, OpenFile},
     sftp::wire::{MAX_READ_BYTES, Reply, StatusCode},
-    vfs::{Error, ReadHandle},
+    vfs::Error,
 };
 use futures_util::{
     Stream, StreamExt,
@@ -30,7 +30,7 @@ use futures_util::{
 };
 use std::{
     pin::pin,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, Weak},
 };
 use tokio::sync::oneshot;
 
@@ -47,7 +47,7 @@ const REFUSALS_BYTES: u32 = REFUSALS * 80;
 #[derive(Clone, Debug)]
 pub(crate) struct Reads {
     inbox: Arc<Inbox>,
-    file: Weak<ReadHandle>,
+    file: Weak<OpenFile>,
 }
 
 #[derive(Debug)]
@@ -61,34 +61,16 @@ impl Drop for Inbox {
 
 impl Reads {
     /// Starts the task of an open file.
-    pub(crate) fn start(context: &Arc<ChannelContext>, handle: ReadHandle) -> Self {
-        let file = opened(context, &handle);
-        Self::start_with(context, handle, WaitingWrites::default(), OnceLock::from(file))
+    pub(crate) fn start(context: &Arc<ChannelContext>, file: FileDownload) -> Self {
+        Self::start_update(context, file, WaitingWrites::default())
     }
 
-    /// Starts the task of a file that the client may change. WRITEs wait for its READs then. The first READ records the
-    /// file as a download.
-    pub(crate) fn start_update(context: &Arc<ChannelContext>, handle: ReadHandle, writes: WaitingWrites) -> Self {
-        Self::start_with(context, handle, writes, OnceLock::new())
-    }
-
-    fn start_with(
-        context: &Arc<ChannelContext>,
-        handle: ReadHandle,
-        writes: WaitingWrites,
-        file: OnceLock<OpenTransfer>,
-    ) -> Self {
+    /// Starts the task of a file that the client may change. WRITEs wait for its READs then.
+    pub(crate) fn start_update(context: &Arc<ChannelContext>, file: FileDownload, writes: WaitingWrites) -> Self {
         let queue = Arc::new(ReadQueue::new(context.replies.run_count()));
-        let handle = Arc::new(handle);
-        let open = Arc::downgrade(&handle);
-        let download = Download {
-            context: Arc::clone(context),
-            handle,
-            queue: Arc::clone(&queue),
-            patience: Patience::new(writes),
-            file,
-            failure: OnceLock::new(),
-        };
+        let open = Arc::downgrade(file.file());
+        let (context, patience) = (Arc::clone(context), Patience::new(writes));
+        let download = Download { context: Arc::clone(&context), file, queue: Arc::clone(&queue), patience };
         context.run_while_wanted(download.serve());
         Self { inbox: Arc::new(Inbox(queue)), file: open }
     }
@@ -109,7 +91,7 @@ impl Reads {
 
     /// Returns the file as the source of a copy, while its task lives. Returns `None` for the task that only refuses
     /// READs.
-    pub(crate) fn file(&self) -> Option<Arc<ReadHandle>> {
+    pub(crate) fn file(&self) -> Option<Arc<OpenFile>> {
         self.file.upgrade()
     }
 
@@ -126,12 +108,9 @@ impl Reads {
 
 struct Download {
     context: Arc<ChannelContext>,
-    handle: Arc<ReadHandle>,
+    file: FileDownload,
     queue: Arc<ReadQueue>,
     patience: Patience,
-    file: OnceLock<OpenTransfer>,
-    /// The error of the first READ that failed.
-    failure: OnceLock<String>,
 }
 
 /// An answer that is sent once all earlier ones are.
@@ -155,27 +134,16 @@ enum Last {
 
 impl Download {
     async fn serve(self) {
-        let change = match self.answer().await {
-            None => return,
+        match self.answer().await {
+            None => {}
             Some(Last::Close(pending_reply)) => {
-                self.file();
+                self.file.close();
                 pending_reply.done(Ok(()));
-                None
             }
-            Some(Last::Change(answered)) => Some(answered),
-        };
-        let Self { handle, file, failure, .. } = self;
-        let size = handle.metadata().size;
-        // The reader's prefetched bytes would take memory from the upload.
-        drop(handle);
-        if let Some(file) = file.into_inner() {
-            match failure.into_inner() {
-                None => file.done(size, None),
-                Some(failure) => file.fail(Outcome::Failed(failure)),
+            Some(Last::Change(answered)) => {
+                self.file.end();
+                let _ = answered.send(());
             }
-        }
-        if let Some(answered) = change {
-            let _ = answered.send(());
         }
     }
 
@@ -191,15 +159,13 @@ impl Download {
                     refuse(replies, self.patience.lane(), first, count, "the file was closed").await;
                 }
                 Due::Busy(id) => replies.accept_uncounted(id).ok()?.fail(&Error::Busy),
-                Due::Command(ReadCommand::Stat(pending_reply)) => pending_reply.metadata(Ok(self.handle.metadata())),
+                Due::Command(ReadCommand::Stat(pending_reply)) => {
+                    pending_reply.metadata(Ok(self.file.file().metadata()))
+                }
                 Due::Command(ReadCommand::Close(pending_reply)) => return Some(Last::Close(pending_reply)),
                 Due::Command(ReadCommand::Change(answered)) => return Some(Last::Change(answered)),
             }
         }
-    }
-
-    fn file(&self) -> &OpenTransfer {
-        self.file.get_or_init(|| opened(&self.context, &self.handle))
     }
 
     fn admitted(&self) -> impl Stream<Item = impl Future<Output = Due> + Send> + Send {
@@ -227,23 +193,12 @@ impl Download {
         if read.length == 0 {
             return Reply::Data { id: read.id, pieces: Vec::new() };
         }
-        let file = self.file();
-        match self.handle.read(read.offset, read.length).await {
+        match self.file.read(read.offset, read.length).await {
             Ok(pieces) if pieces.is_empty() => Reply::status(read.id, StatusCode::Eof, "end of file"),
-            Ok(pieces) => {
-                file.count(pieces.iter().map(|piece| piece.len() as u64).sum());
-                Reply::Data { id: read.id, pieces }
-            }
-            Err(error) => {
-                let _ = self.failure.set(error.detail());
-                status::reply(read.id, &error)
-            }
+            Ok(pieces) => Reply::Data { id: read.id, pieces },
+            Err(error) => status::reply(read.id, &error),
         }
     }
-}
-
-fn opened(context: &ChannelContext, handle: &ReadHandle) -> OpenTransfer {
-    context.tree.begin_transfer(handle.path(), Transfer::Download, Some(handle.metadata().size))
 }
 
 /// Refuses READs that the client no longer wants. Stops early if the channel has ended.

@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     name::VirtualPath,
-    session::TreeChange,
+    session::{OpenFile, TreeChange},
     sftp::wire::{Attrs, NameEntry, Reply, StatusCode},
-    vfs::{Error, ReadHandle, Replace, Result, ends_in_dots, names_a_directory},
+    vfs::{Replace, Result, ends_in_dots, names_a_directory},
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
@@ -41,16 +41,12 @@ pub(crate) fn stat_directory(context: &Arc<ChannelContext>, pending_reply: Pendi
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
         let _turn = turn(&mine, ticket).await;
-        let result = mine.tree.vfs().stat_directory(&path).await;
-        if let Err(error) = &result {
-            mine.tree.note("STAT", &path, error);
-        }
-        pending_reply.metadata(result);
+        pending_reply.metadata(mine.tree.stat_directory(&path).await);
     });
 }
 
 /// FSTAT of a file that is open for reading. Waits for earlier requests that set its attributes.
-pub(crate) fn stat_open(context: &Arc<ChannelContext>, pending_reply: PendingReply, file: Arc<ReadHandle>) {
+pub(crate) fn stat_open(context: &Arc<ChannelContext>, pending_reply: PendingReply, file: Arc<OpenFile>) {
     let ticket = context.order.enter(PathAccess::Look, vec![file.path().clone()]);
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
@@ -65,9 +61,7 @@ pub(crate) fn refuse_directory(context: &Arc<ChannelContext>, pending_reply: Pen
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
         let _turn = turn(&mine, ticket).await;
-        let error = mine.tree.vfs().refuse_directory(&path).await;
-        mine.tree.note("OPEN", &path, &error);
-        pending_reply.fail(&error);
+        pending_reply.fail(&mine.tree.refuse_to_open_directory(&path).await);
     });
 }
 
@@ -80,13 +74,11 @@ pub(crate) fn stat_path(context: &Arc<ChannelContext>, pending_reply: PendingRep
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
         let _turn = turn(&mine, ticket).await;
-        let result = mine.tree.vfs().stat(&path).await;
-        match &result {
-            Ok(found) if mine.tree.vfs().looks_like_failed_upload(&path, found.size).await => {
-                return pending_reply.status(StatusCode::Failure, ANOTHER_FILE);
-            }
-            Ok(_) => {}
-            Err(error) => mine.tree.note("STAT", &path, error),
+        let result = mine.tree.stat(&path).await;
+        if let Ok(found) = &result
+            && mine.tree.looks_like_failed_upload(&path, found.size).await
+        {
+            return pending_reply.status(StatusCode::Failure, ANOTHER_FILE);
         }
         pending_reply.metadata(result);
     });
@@ -117,7 +109,7 @@ pub(crate) fn set_attributes_of_directory(
 pub(crate) fn set_attributes_of_open(
     context: &Arc<ChannelContext>,
     pending_reply: PendingReply,
-    file: Arc<ReadHandle>,
+    file: Arc<OpenFile>,
     attrs: &Attrs,
 ) {
     change(context, pending_reply, file.path().clone(), TreeChange::SetOpenAttributes(file, attrs::set(attrs)));
@@ -203,7 +195,7 @@ pub(crate) fn expand_path(context: &Arc<ChannelContext>, pending_reply: PendingR
 /// home-directory: answers with the landing directory, for the user itself only.
 pub(crate) fn home_directory(context: &Arc<ChannelContext>, pending_reply: PendingReply, user: &Bytes) {
     if user.is_empty() || user == context.tree.who().user.as_str().as_bytes() {
-        answer_path(pending_reply, context.tree.vfs().landing());
+        answer_path(pending_reply, context.tree.landing());
     } else {
         pending_reply.status(StatusCode::Failure, "only your own home directory is known here");
     }
@@ -222,19 +214,16 @@ fn change(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: Virt
     let barrier = if work.changes_names() { context.barrier(&path) } else { Barrier::default() };
     let mine = Arc::clone(context);
     context.run(async move {
-        let turn = turn_behind(&mine, ticket, barrier).await;
-        let pending = mine.tree.begin_change(&work, &path);
-        let mut result = match turn {
-            Ok(_turn) => pending.apply().await,
-            Err(error) => Err(error),
+        let result = match turn_behind(&mine, ticket, barrier).await {
+            Ok(turn) => {
+                let later = async {
+                    drop(turn);
+                    behind_a_close(&mine, PathAccess::Change, paths).await
+                };
+                mine.tree.change(&work, &path, later).await
+            }
+            Err(error) => Err(mine.tree.refuse_change(&work, &path, error)),
         };
-        if let Err(Error::NotFound) = result
-            && mine.tree.vfs().is_uploading(&path)
-        {
-            let _turn = behind_a_close(&mine, PathAccess::Change, paths).await;
-            result = pending.apply().await;
-        }
-        pending.finish(&result);
         pending_reply.done(result);
     });
 }
@@ -273,10 +262,9 @@ pub(crate) fn parse(
     request: &'static str,
     raw: &Bytes,
 ) -> Option<(PendingReply, VirtualPath)> {
-    match context.tree.vfs().path(raw) {
+    match context.tree.path(request, raw) {
         Ok(path) => Some((pending_reply, path)),
         Err(error) => {
-            context.tree.note_raw(request, raw, &error);
             pending_reply.fail(&error);
             None
         }

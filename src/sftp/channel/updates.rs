@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     name::VirtualPath,
-    vfs::{ReadHandle, Update, UploadPath},
+    session::{FileDownload, UnchangedFile},
+    vfs::UploadPath,
 };
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -20,7 +21,7 @@ use tokio::sync::oneshot;
 #[derive(Clone, Debug)]
 pub(crate) struct Updates {
     reads: Reads,
-    update: Arc<Update>,
+    file: Arc<UnchangedFile>,
     waiting: WaitingWrites,
     /// The barrier of the OPEN.
     barrier: Arc<Barrier>,
@@ -28,15 +29,20 @@ pub(crate) struct Updates {
 
 impl Updates {
     /// Starts the task of a file opened for update.
-    pub(crate) fn start(context: &Arc<ChannelContext>, handle: ReadHandle, update: Update, barrier: Barrier) -> Self {
+    pub(crate) fn start(
+        context: &Arc<ChannelContext>,
+        download: FileDownload,
+        file: UnchangedFile,
+        barrier: Barrier,
+    ) -> Self {
         let waiting = WaitingWrites::default();
-        let reads = Reads::start_update(context, handle, waiting.clone());
-        Self { reads, update: Arc::new(update), waiting, barrier: Arc::new(barrier) }
+        let reads = Reads::start_update(context, download, waiting.clone());
+        Self { reads, file: Arc::new(file), waiting, barrier: Arc::new(barrier) }
     }
 
     /// Returns the path that the client opened.
     pub(crate) fn path(&self) -> &VirtualPath {
-        self.update.path()
+        self.file.path()
     }
 
     /// Returns the reader.
@@ -49,7 +55,7 @@ impl Updates {
     pub(crate) fn begin(&self, context: &Arc<ChannelContext>) -> Writes {
         let (answered, reads) = oneshot::channel();
         self.reads.command(ReadCommand::Change(answered));
-        match self.update.begin() {
+        match self.file.begin() {
             Ok(pending) => {
                 Writes::start_update(context, pending, self.waiting.clone(), reads, Arc::clone(&self.barrier))
             }

@@ -16,9 +16,9 @@ use super::{
     write_brake::{Load, WaitingWrites},
 };
 use crate::{
-    session::{OpenTransfer, Outcome, Transfer},
+    session::{AdmittedUpload, FileUpload, PendingUpload},
     sftp::wire::{MAX_READ_BYTES, Reply, StatusCode},
-    vfs::{Error, PendingWrite, Result, SetAttributes, UploadPath, WriteHandle},
+    vfs::{Error, Result, SetAttributes, UploadPath},
 };
 use bytes::Bytes;
 use std::sync::{
@@ -85,10 +85,10 @@ pub(crate) struct Close {
 
 impl Writes {
     /// Starts the task of a written file.
-    pub(crate) fn start(context: &Arc<ChannelContext>, handle: WriteHandle, barrier: Barrier) -> Self {
-        let path = handle.path().clone();
+    pub(crate) fn start(context: &Arc<ChannelContext>, admitted: AdmittedUpload, barrier: Barrier) -> Self {
+        let path = admitted.path().clone();
         let (writes, upload) = Self::new(context, path, WaitingWrites::default(), Arc::new(barrier));
-        context.run(upload.serve(handle));
+        context.run(upload.serve(admitted));
         writes
     }
 
@@ -96,7 +96,7 @@ impl Writes {
     /// earlier READs are answered, and when there is memory.
     pub(crate) fn start_update(
         context: &Arc<ChannelContext>,
-        pending: PendingWrite,
+        pending: PendingUpload,
         waiting: WaitingWrites,
         reads: oneshot::Receiver<()>,
         barrier: Arc<Barrier>,
@@ -109,7 +109,6 @@ impl Writes {
 
     /// Starts the task of a file whose upload can't begin. It refuses all requests.
     pub(crate) fn start_refusing(context: &Arc<ChannelContext>, path: UploadPath, error: Error) -> Self {
-        context.tree.note("WRITE", &path.current(), &error);
         let (writes, upload) = Self::new(context, path, WaitingWrites::default(), Arc::default());
         context.run(upload.refuse(error));
         writes
@@ -176,8 +175,7 @@ enum NextWrite {
 }
 
 impl UploadTask {
-    async fn begin(self, pending: PendingWrite, reads: oneshot::Receiver<()>) {
-        let (path, bytes) = (pending.path().clone(), pending.size());
+    async fn begin(self, pending: PendingUpload, reads: oneshot::Receiver<()>) {
         let admitted = self.unless_abandoned(async {
             // An error means that the client is gone, and then its READs need no answer.
             let _ = reads.await;
@@ -186,70 +184,59 @@ impl UploadTask {
         match admitted.await {
             None => {}
             // Boxed, because the future that waits for memory would otherwise be as large as the whole upload.
-            Some(Ok(handle)) => Box::pin(self.serve(handle)).await,
-            Some(Err(error)) => {
-                let path = path.current();
-                self.context.tree.vfs().note_failed_upload(&path, bytes).await;
-                self.context.tree.note("WRITE", &path, &error);
-                self.refuse(error).await;
-            }
+            Some(Ok(admitted)) => Box::pin(self.serve(admitted)).await,
+            Some(Err(error)) => self.refuse(error).await,
         }
     }
 
-    async fn serve(mut self, mut handle: WriteHandle) {
-        self.context.tree.vfs().forget_failed_upload(&handle.path().current()).await;
-        let file = self.context.tree.begin_transfer(&handle.path().current(), Transfer::Upload, None);
+    async fn serve(mut self, admitted: AdmittedUpload) {
+        let mut file = admitted.begin().await;
         let mut quiet_since = Instant::now();
         loop {
-            let next = self.next_of(&handle, quiet_since).await;
+            let next = self.next_of(&file, quiet_since).await;
             if !matches!(next, NextWrite::Command(WriteCommand::StatPath(_) | WriteCommand::SetPathAttributes(..))) {
                 quiet_since = Instant::now();
             }
             match next {
                 NextWrite::Command(WriteCommand::Close(close)) => {
-                    return Box::pin(self.close(handle, file, close)).await;
+                    return Box::pin(self.close(file, close)).await;
                 }
                 NextWrite::Command(WriteCommand::Write { pending_reply, offset, data, load }) => {
-                    let bytes = data.len() as u64;
-                    let Some(result) = self.unless_abandoned(handle.write(offset, data)).await else {
-                        return handle.leave().await;
+                    let Some(result) = self.unless_abandoned(file.write(offset, data)).await else {
+                        return file.leave().await;
                     };
                     drop(load);
                     match &result {
-                        Ok(()) => file.count(bytes),
                         // This error leaves the upload intact.
-                        Err(Error::NotOpenForWriting) => {}
+                        Ok(()) | Err(Error::NotOpenForWriting) => {}
                         Err(_) => self.note_told_failure(),
                     }
                     pending_reply.done(result);
                 }
                 NextWrite::Command(WriteCommand::Read { pending_reply, offset, length }) => {
-                    if self.unless_abandoned(self.read(&mut handle, pending_reply, offset, length)).await.is_none() {
-                        return handle.leave().await;
+                    if self.unless_abandoned(self.read(&mut file, pending_reply, offset, length)).await.is_none() {
+                        return file.leave().await;
                     }
                 }
                 NextWrite::Command(WriteCommand::Copy(pending_reply, copy)) => {
-                    let copying = copies::serve(&self.context, &mut handle, pending_reply, copy);
+                    let copying = copies::serve(&mut file, pending_reply, copy);
                     let Some(is_done) = self.unless_abandoned(copying).await else {
-                        return handle.discard().await;
+                        return file.discard().await;
                     };
                     if !is_done {
                         self.note_told_failure();
                     }
                 }
                 NextWrite::Command(WriteCommand::Stat(pending_reply) | WriteCommand::StatPath(pending_reply)) => {
-                    pending_reply.metadata(Ok(handle.metadata()));
+                    pending_reply.metadata(Ok(file.metadata()));
                 }
                 NextWrite::Command(
                     WriteCommand::SetAttributes(pending_reply, attributes)
                     | WriteCommand::SetPathAttributes(pending_reply, attributes),
-                ) => pending_reply.done(handle.set_attributes(attributes)),
-                NextWrite::Abandoned => return handle.leave().await,
+                ) => pending_reply.done(file.set_attributes(attributes)),
+                NextWrite::Abandoned => return file.leave().await,
                 NextWrite::Silent => {
-                    let (path, bytes) = (handle.path().current(), handle.metadata().size);
-                    self.context.tree.vfs().note_failed_upload(&path, bytes).await;
-                    handle.leave().await;
-                    file.fail(Outcome::Failed("it was silent while others waited for upload memory".to_owned()));
+                    file.fail("it was silent while others waited for upload memory".to_owned()).await;
                     return self.refuse(Error::Silent).await;
                 }
             }
@@ -257,13 +244,13 @@ impl UploadTask {
     }
 
     /// Returns the next step on a handle. After a long silence of the client the handle's lock ends.
-    async fn next_of(&mut self, handle: &WriteHandle, quiet_since: Instant) -> NextWrite {
-        if handle.has_idle_lock() {
+    async fn next_of(&mut self, file: &FileUpload, quiet_since: Instant) -> NextWrite {
+        if file.has_idle_lock() {
             let until = quiet_since + self.context.settings.idle_timeout;
             if let Ok(next) = timeout_at(until, self.next()).await {
                 return next;
             }
-            handle.let_lock_lapse();
+            file.let_lock_lapse();
         }
         self.next().await
     }
@@ -298,30 +285,26 @@ impl UploadTask {
         self.has_told_failure |= !self.closing.load(Ordering::Acquire);
     }
 
-    async fn close(self, mut handle: WriteHandle, file: OpenTransfer, close: Close) {
+    async fn close(self, mut file: FileUpload, close: Close) {
         let Close { pending_reply, mut ticket, pending } = close;
-        let held = handle.held_memory();
+        let held = file.memory();
         let ChannelContext { tree, waiting_uploads, settings, .. } = &*self.context;
         let waiting = waiting_uploads.enter(&tree.who().tenant, move || held.bytes(), settings.upload_silence);
-        let in_turn = self.in_turn(&mut handle, &mut ticket, &waiting).await;
-        let (path, bytes) = (handle.path().current(), handle.metadata().size);
-        file.rename(path.as_str());
-        let result = match in_turn {
+        let closed = match self.in_turn(&mut file, &mut ticket, &waiting).await {
             Ok(()) => {
                 drop(waiting);
-                handle.close().await
+                file.close().await
             }
             Err(error) => {
                 // While this upload releases its memory, no other upload must yield.
-                handle.leave().await;
+                file.fail(error.detail()).await;
                 drop(waiting);
                 Err(error)
             }
         };
-        match result.map_err(Arc::new) {
-            Ok(closed) => {
-                file.done(bytes, closed.published.as_ref());
-                drop(ticket);
+        drop(ticket);
+        match closed {
+            Ok(()) => {
                 let stored = pending.stored();
                 tokio::select! {
                     () = stored.wait_for_others() => {}
@@ -329,12 +312,7 @@ impl UploadTask {
                 }
                 pending_reply.done(Ok(()));
             }
-            Err(error) => {
-                self.context.tree.vfs().note_failed_upload(&path, bytes).await;
-                file.fail(Outcome::Failed(error.detail()));
-                drop(ticket);
-                self.fail(pending_reply, pending, &error);
-            }
+            Err(error) => self.fail(pending_reply, pending, &Arc::new(error)),
         }
     }
 
@@ -342,10 +320,10 @@ impl UploadTask {
     ///
     /// # Errors
     /// [`Error::WaitedTooLong`], and the errors of [`behind_earlier_closes`](Self::behind_earlier_closes).
-    async fn in_turn(&self, handle: &mut WriteHandle, ticket: &mut OrderTicket, waiting: &WaitingUpload) -> Result<()> {
+    async fn in_turn(&self, file: &mut FileUpload, ticket: &mut OrderTicket, waiting: &WaitingUpload) -> Result<()> {
         let in_turn = async {
             ticket.turn().await;
-            self.behind_earlier_closes(handle, waiting).await
+            self.behind_earlier_closes(file, waiting).await
         };
         tokio::select! {
             biased;
@@ -358,9 +336,9 @@ impl UploadTask {
     ///
     /// # Errors
     /// [`Error::EarlierUpload`], or the storage's error on a part.
-    async fn behind_earlier_closes(&self, handle: &mut WriteHandle, waiting: &WaitingUpload) -> Result<()> {
+    async fn behind_earlier_closes(&self, file: &mut FileUpload, waiting: &WaitingUpload) -> Result<()> {
         if self.barrier.is_waiting() {
-            let shipping = handle.ship_rest();
+            let shipping = file.ship_rest();
             tokio::pin!(shipping);
             tokio::select! {
                 biased;
@@ -386,7 +364,7 @@ impl UploadTask {
         pending_reply.fail(error);
     }
 
-    async fn read(&self, handle: &mut WriteHandle, pending_reply: PendingReply, offset: u64, length: u32) {
+    async fn read(&self, file: &mut FileUpload, pending_reply: PendingReply, offset: u64, length: u32) {
         if length == 0 {
             return pending_reply.answer(|id| Reply::Data { id, pieces: Vec::new() });
         }
@@ -394,7 +372,7 @@ impl UploadTask {
         let Ok(Some(permit)) = self.patience.permit(&self.context, length).await else {
             return pending_reply.fail(&Error::Busy);
         };
-        match handle.read(offset, length).await {
+        match file.read(offset, length).await {
             Ok(pieces) if pieces.is_empty() => pending_reply.status(StatusCode::Eof, "end of file"),
             Ok(pieces) => pending_reply.answer_with(permit, |id| Reply::Data { id, pieces }),
             Err(error) => pending_reply.fail(&error),

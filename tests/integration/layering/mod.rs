@@ -92,6 +92,12 @@ const IO: &[&str] = &[
     "dbg",
 ];
 
+/// The types of the vfs that read and change files. The verbs of `session` use them and leave a record of each use.
+const VERBS: &[&str] = &["Vfs", "ReadHandle", "WriteHandle", "DirectoryHandle", "PendingWrite"];
+
+/// The modules that may name [`VERBS`].
+const RECORDERS: &[&str] = &["vfs", "session"];
+
 /// Reads the files of `src/`.
 fn files() -> Vec<SourceFile> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -144,6 +150,9 @@ fn faults_of(file: &SourceFile) -> Vec<String> {
             (Mention::Identifier(name), _) if forbidden(file.path(), name) => format!("the crate {name}"),
             (Mention::Identifier(name), _) if WITHOUT_IO.contains(&&*layer) && IO.contains(&&**name) => {
                 format!("{name}, which does IO")
+            }
+            (Mention::Identifier(name), _) if VERBS.contains(&&**name) && !RECORDERS.contains(&&*layer) => {
+                format!("{name}, which leaves no record")
             }
             _ => return None,
         };
@@ -215,8 +224,16 @@ mod tests {
     }
 
     #[test]
+    fn only_sessions_open_files() {
+        let text = "use crate::{name::VirtualPath, vfs::{Error, Vfs}};";
+        assert_eq!(faults("sftp/channel/open.rs", text), ["1: sftp::channel may not name Vfs, which leaves no record"]);
+        assert_eq!(faults("app/mod.rs", "use crate::vfs::ReadHandle;").len(), 1);
+        assert_eq!(faults("session/tree.rs", text), [] as [&str; 0]);
+    }
+
+    #[test]
     fn tests_inside_a_module_obey_its_rules() {
-        let text = "#[cfg(test)]\nmod tests {\n    use crate::vfs::Vfs;\n}";
+        let text = "#[cfg(test)]\nmod tests {\n    use crate::vfs::Node;\n}";
         assert_eq!(faults("store/find.rs", text), ["3: store may not name crate::vfs"]);
     }
 

@@ -1,0 +1,84 @@
+//! The records of one tree. Each carries the user and the id of the session.
+
+use super::{is_ordinary, limits::SessionLimits, outcome};
+use crate::{
+    events::{ChangeKind, Event, Events, Outcome, SessionUser, Who},
+    name::VirtualPath,
+    vfs::Error,
+};
+use std::{sync::Arc, time::Duration};
+
+/// The recorder of one tree's events.
+#[derive(Debug)]
+pub(super) struct SessionAudit {
+    who: Arc<SessionUser>,
+    events: Events,
+    limits: SessionLimits,
+}
+
+impl SessionAudit {
+    pub(super) fn new(who: Arc<SessionUser>, events: Events) -> Self {
+        Self { who, events, limits: SessionLimits::new() }
+    }
+
+    pub(super) fn who(&self) -> &SessionUser {
+        &self.who
+    }
+
+    pub(super) fn record(&self, event: Event) {
+        self.events.record(Who::Session(Arc::clone(&self.who)), event);
+    }
+
+    /// Records a change, or its failure.
+    pub(super) fn record_change(
+        &self,
+        change: ChangeKind,
+        path: &VirtualPath,
+        target: Option<&VirtualPath>,
+        duration: Duration,
+        error: Option<&Error>,
+    ) {
+        let event = || Event::Changed {
+            change,
+            path: path.as_str().to_owned(),
+            target: target.map(|target| target.as_str().to_owned()),
+            duration,
+            outcome: error.map_or(Outcome::Done, outcome),
+        };
+        match error {
+            None => self.record(event()),
+            Some(_) => self.record_failed(event),
+        }
+    }
+
+    /// Records the failure of `request`, unless the error is an ordinary answer to a query.
+    pub(super) fn record_failure(&self, request: &'static str, path: &VirtualPath, error: &Error) {
+        if !is_ordinary(error) {
+            self.record_request(request, path.as_str(), error);
+        }
+    }
+
+    /// Records that the argument of `request` is not a path.
+    pub(super) fn record_no_path(&self, request: &'static str, raw: &[u8], error: &Error) {
+        self.record_request(request, &String::from_utf8_lossy(raw), error);
+    }
+
+    /// Records the end of the session.
+    pub(super) fn record_end(&self, duration: Duration, received_bytes: u64, sent_bytes: u64, reason: Option<String>) {
+        let suppressed = self.limits.suppressed_failures();
+        self.record(Event::SessionEnded { duration, received_bytes, sent_bytes, suppressed, reason });
+    }
+
+    fn record_request(&self, request: &'static str, path: &str, error: &Error) {
+        self.record_failed(|| Event::RequestFailed { request, path: path.to_owned(), outcome: outcome(error) });
+    }
+
+    /// Records a failure. It has a log line while the limits allow one.
+    fn record_failed(&self, event: impl FnOnce() -> Event) {
+        if self.limits.take_failure() {
+            self.record(event());
+        } else if self.events.has_subscribers() {
+            self.events.record_unlogged(Who::Session(Arc::clone(&self.who)), event());
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A file that the client reads. It counts the bytes, and records its end however it ends.
+
+use super::{OpenTransfer, SessionTree};
+use crate::{
+    events::{Outcome, Transfer},
+    name::VirtualPath,
+    vfs::{Metadata, ReadHandle, Result},
+};
+use bytes::Bytes;
+use std::sync::{Arc, OnceLock};
+
+/// A file that is open for reading, without access to its bytes. Requests that set its attributes or copy it hold it,
+/// and may outlive its CLOSE.
+#[derive(Debug)]
+pub struct OpenFile(ReadHandle);
+
+impl OpenFile {
+    /// Returns the path that the client opened.
+    #[must_use]
+    pub(crate) fn path(&self) -> &VirtualPath {
+        self.0.path()
+    }
+
+    /// Returns the attributes at the time of OPEN, with the changes made through the handle.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata {
+        self.0.metadata()
+    }
+
+    pub(super) fn handle(&self) -> &ReadHandle {
+        &self.0
+    }
+}
+
+/// The download of an open file. Its reads may run concurrently. Dropping it without [`FileDownload::close`] records
+/// it as abandoned.
+#[derive(Debug)]
+pub struct FileDownload {
+    file: Arc<OpenFile>,
+    transfer: OnceLock<OpenTransfer>,
+    /// The error of the first read that failed.
+    failure: OnceLock<String>,
+    tree: Arc<SessionTree>,
+}
+
+impl FileDownload {
+    /// Records that the client opened the file.
+    pub(super) fn begin(tree: &Arc<SessionTree>, handle: ReadHandle) -> Self {
+        let download = Self::unread(tree, handle);
+        download.transfer();
+        download
+    }
+
+    /// Opens a file that the client may change before it reads any byte. The first read records the OPEN.
+    pub(super) fn unread(tree: &Arc<SessionTree>, handle: ReadHandle) -> Self {
+        let (transfer, failure) = (OnceLock::new(), OnceLock::new());
+        Self { file: Arc::new(OpenFile(handle)), transfer, failure, tree: Arc::clone(tree) }
+    }
+
+    /// Returns the file.
+    #[must_use]
+    pub fn file(&self) -> &Arc<OpenFile> {
+        &self.file
+    }
+
+    /// Returns up to `len` bytes from `offset`, in pieces: fewer only at the end of the file, none behind it.
+    ///
+    /// # Errors
+    /// Those of [`ReadHandle::read`]. The record of the end has the first of them.
+    pub async fn read(&self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
+        let transfer = self.transfer();
+        match self.file.0.read(offset, len).await {
+            Ok(pieces) => {
+                transfer.count(pieces.iter().map(|piece| piece.len() as u64).sum());
+                Ok(pieces)
+            }
+            Err(error) => {
+                let _ = self.failure.set(error.detail());
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the file.
+    pub fn close(self) {
+        self.transfer();
+        self.end();
+    }
+
+    /// Ends the download because the client changes the file: an upload takes over. A file that the client has not read
+    /// has no record as a download.
+    pub(crate) fn end(self) {
+        let Self { file, transfer, failure, .. } = self;
+        let size = file.metadata().size;
+        // Prefetched bytes would take memory from the upload.
+        drop(file);
+        if let Some(transfer) = transfer.into_inner() {
+            match failure.into_inner() {
+                None => transfer.done(size, None),
+                Some(failure) => transfer.fail(Outcome::Failed(failure)),
+            }
+        }
+    }
+
+    fn transfer(&self) -> &OpenTransfer {
+        let begin = || self.tree.begin_transfer(self.file.path(), Transfer::Download, Some(self.file.metadata().size));
+        self.transfer.get_or_init(begin)
+    }
+}

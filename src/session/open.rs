@@ -1,0 +1,109 @@
+//! The verbs that open files and directories. Each gives the edge a file that carries its record.
+
+use super::{FileDownload, OpenDirectory, PendingUpload, SessionTree, UnchangedFile, outcome};
+use crate::{
+    events::{Outcome, Transfer},
+    name::VirtualPath,
+    vfs::{Created, Error, NewAttributes, OpenedUpdate, ReadHandle, Result, Unsupported, WriteOptions},
+};
+use std::{sync::Arc, time::Duration};
+
+/// A file that was opened for writing.
+#[derive(Debug)]
+pub enum OpenedFile {
+    /// The file existed, and the client may also read it. It is a download until its first change.
+    Unchanged(FileDownload, UnchangedFile),
+    /// A new file, one that starts over, or an interrupted upload that is resumed.
+    Upload(PendingUpload),
+}
+
+impl SessionTree {
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// Those of [`Vfs::open_read`](crate::vfs::Vfs::open_read).
+    pub async fn open_read(self: &Arc<Self>, path: &VirtualPath) -> Result<FileDownload> {
+        let opened = self.vfs.open_read(path).await;
+        Ok(FileDownload::begin(self, self.recorded("OPEN", path, opened)?))
+    }
+
+    /// Opens a directory.
+    ///
+    /// # Errors
+    /// Those of [`Vfs::open_directory`](crate::vfs::Vfs::open_directory).
+    pub(crate) async fn open_directory(self: &Arc<Self>, path: &VirtualPath) -> Result<OpenDirectory> {
+        let opened = self.vfs.open_directory(path).await;
+        Ok(OpenDirectory::new(self, self.recorded("OPENDIR", path, opened)?))
+    }
+
+    /// Opens a file for reading, and first creates an empty one if there is none. Waits for `turn` before it creates
+    /// the file, and then at most `upload_wait` for upload memory.
+    ///
+    /// # Errors
+    /// Those of `turn`, of [`Vfs::open_create`](crate::vfs::Vfs::open_create) and of
+    /// [`PendingWrite::make_empty`](crate::vfs::PendingWrite::make_empty).
+    pub(crate) async fn open_create(
+        self: &Arc<Self>,
+        path: &VirtualPath,
+        (exclusive, attributes): (bool, NewAttributes),
+        turn: impl Future<Output = Result<()>>,
+        upload_wait: Duration,
+    ) -> Result<FileDownload> {
+        let opened = self.find_or_create(path, (exclusive, attributes), turn, upload_wait).await;
+        Ok(FileDownload::begin(self, self.recorded("OPEN", path, opened)?))
+    }
+
+    async fn find_or_create(
+        self: &Arc<Self>,
+        path: &VirtualPath,
+        (exclusive, attributes): (bool, NewAttributes),
+        turn: impl Future<Output = Result<()>>,
+        upload_wait: Duration,
+    ) -> Result<ReadHandle> {
+        let pending = match self.vfs.open_create(path, exclusive, attributes).await? {
+            Created::Found(handle) => return Ok(handle),
+            Created::Missing(pending) => pending,
+        };
+        turn.await?;
+        self.vfs.forget_failed_upload(path).await;
+        let transfer = self.begin_transfer(path, Transfer::Upload, None);
+        match pending.make_empty(upload_wait).await {
+            Err(Error::AlreadyExists) if !exclusive => {
+                transfer.fail(Outcome::Refused(Error::AlreadyExists.to_string()));
+                self.vfs.open_read(path).await
+            }
+            made => {
+                match &made {
+                    Ok((_, published)) => transfer.done(0, published.as_ref()),
+                    Err(error) => transfer.fail(outcome(error)),
+                }
+                made.map(|(handle, _)| handle)
+            }
+        }
+    }
+
+    /// Opens a file for writing. If this tree is uploading the file, the OPEN waits for `later` and is tried once more.
+    /// The output of `later` lives until then.
+    ///
+    /// # Errors
+    /// Those of [`Vfs::open_write`](crate::vfs::Vfs::open_write).
+    pub async fn open_write<T>(
+        self: &Arc<Self>,
+        path: &VirtualPath,
+        options: WriteOptions,
+        attributes: NewAttributes,
+        later: impl Future<Output = T>,
+    ) -> Result<OpenedFile> {
+        let mut opened = self.vfs.open_update(path, options, attributes).await;
+        if let Err(Error::Unsupported(Unsupported::SecondWriter)) = opened {
+            let _turn = later.await;
+            opened = self.vfs.open_update(path, options, attributes).await;
+        }
+        Ok(match self.recorded("OPEN", path, opened)? {
+            OpenedUpdate::Unchanged(handle, update) => {
+                OpenedFile::Unchanged(FileDownload::unread(self, handle), UnchangedFile::new(self, update))
+            }
+            OpenedUpdate::Upload(pending) => OpenedFile::Upload(PendingUpload::new(self, pending)),
+        })
+    }
+}
