@@ -407,6 +407,7 @@ impl Login {
         // A reload swaps the directory first and ends sessions then. A session that it doesn't find in the registry began
         // after the swap, so that this look sees the swap.
         tenants.confirm(&grant).ok_or(NotEntered::Revoked)?;
+        self.peer.logged_in(Arc::clone(session.who()));
         let who = Who::Session(Arc::clone(session.who()));
         self.access.events.record(who, Event::LoginAccepted { method: method.as_str(), fingerprint, client });
         self.state = LoginState::In { session: Arc::clone(&session), _registered: registered, _place: place };
@@ -420,6 +421,7 @@ impl Login {
     fn record(&self, refused: Option<RefusedLogin>) {
         let Some(RefusedLogin { user: name, method, reason, fingerprint }) = refused else { return };
         let client = self.peer.program();
-        self.access.record(&self.peer, Event::LoginRefused { name, method, reason, fingerprint, client });
+        let who = Who::Connection(self.peer.stranger());
+        self.access.events.record(who, Event::LoginRefused { name, method, reason, fingerprint, client });
     }
 }

@@ -54,9 +54,9 @@ impl Access {
         Self { provider, tenants, password_checks, sessions, events, max_tries }
     }
 
-    /// Records an event of a connection.
+    /// Records an event of a connection. After the login it is the user's.
     pub(crate) fn record(&self, peer: &Peer, event: Event) {
-        self.events.record(Who::Connection(peer.who()), event);
+        self.events.record(peer.who(), event);
     }
 
     /// Records that the server refused a connection from `client` before it had an id.

@@ -2,7 +2,7 @@
 
 use super::ClientAddress;
 use crate::{
-    events::{ClientProgram, ConnectionPeer},
+    events::{ClientProgram, ConnectionPeer, SessionUser, Who},
     policy::Source,
 };
 use std::sync::{
@@ -18,14 +18,15 @@ pub struct Peer {
     version: OnceLock<Arc<str>>,
     algorithms: OnceLock<Arc<str>>,
     asked_to_log_in: AtomicBool,
+    user: OnceLock<Arc<SessionUser>>,
 }
 
 impl Peer {
     /// Creates the peer of the connection `id` from `address`.
     #[must_use]
     pub fn new(id: Arc<str>, address: ClientAddress) -> Self {
-        let (version, algorithms) = (OnceLock::new(), OnceLock::new());
-        Self { id, address, version, algorithms, asked_to_log_in: AtomicBool::new(false) }
+        let (version, algorithms, user) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { id, address, version, algorithms, asked_to_log_in: AtomicBool::new(false), user }
     }
 
     /// Returns the connection's id, unique among all nodes.
@@ -73,8 +74,19 @@ impl Peer {
         ClientProgram { version: self.version.get().cloned(), algorithms: self.algorithms.get().cloned() }
     }
 
-    /// Returns the party for events about this connection.
-    pub(super) fn who(&self) -> ConnectionPeer {
+    /// Stores the user that logged in.
+    pub(super) fn logged_in(&self, user: Arc<SessionUser>) {
+        self.user.get_or_init(|| user);
+    }
+
+    /// Returns the party of refused logins on this connection: its user isn't known then.
+    pub(super) fn stranger(&self) -> ConnectionPeer {
         self.address.who(Some(Arc::clone(&self.id)))
+    }
+
+    /// Returns the party of the connection's events: its user after the login.
+    pub(super) fn who(&self) -> Who {
+        let user = self.user.get().cloned();
+        user.map_or_else(|| Who::Connection(self.stranger()), Who::Session)
     }
 }

@@ -8,20 +8,28 @@ use crate::{
     name::{TenantName, UserName},
     policy::Source,
 };
+use std::sync::Arc;
 use tracing::{Level, enabled, field::display, info, warn};
 
 const QUOTES: [char; 2] = ['"', '\''];
 
 /// Writes the record's line. Escapes text that clients chose (see `visible`), so that no name can forge a line.
 pub(crate) fn write(record: &Record) {
-    match &record.who {
-        Who::Session(user) => write_of_session(user, &record.event),
-        Who::Connection(peer) => write_of_connection(peer, &record.event),
-        Who::Maintenance { tenant, user } => write_of_maintenance(tenant, user.as_ref(), &record.event),
+    match (&record.who, &record.event) {
+        (Who::Session(user), event @ (Event::ConnectionEnded { .. } | Event::ServiceRefused { .. })) => {
+            let SessionUser { session, source, vpc_endpoint, .. } = &**user;
+            let (connection, vpc_endpoint) = (Some(Arc::clone(session)), vpc_endpoint.clone());
+            write_of_connection(Some(user), &ConnectionPeer { connection, source: *source, vpc_endpoint }, event);
+        }
+        (Who::Session(user), event) => write_of_session(user, event),
+        (Who::Connection(peer), event) => write_of_connection(None, peer, event),
+        (Who::Maintenance { tenant, user }, event) => write_of_maintenance(tenant, user.as_ref(), event),
     }
 }
 
-fn write_of_connection(peer: &ConnectionPeer, event: &Event) {
+/// Writes a line of a connection, with the user that is logged in on it.
+fn write_of_connection(user: Option<&SessionUser>, peer: &ConnectionPeer, event: &Event) {
+    let (tenant, user) = user.map(|user| (display(&user.tenant), display(&user.user))).unzip();
     let ConnectionPeer { connection, source, vpc_endpoint } = peer;
     let (source_ip, vpc_endpoint, connection) =
         (source.ip(), vpc_endpoint.as_deref(), connection.as_ref().map(display));
@@ -38,14 +46,17 @@ fn write_of_connection(peer: &ConnectionPeer, event: &Event) {
         }
         Event::ConnectionEnded { reason, client } => {
             let ((version, algorithms), reason) = (program(client), long(reason));
-            info!(%source_ip, vpc_endpoint, connection, reason, client = version, algorithms, "connection ended");
+            info!(
+                tenant, user, %source_ip, vpc_endpoint, connection, reason, client = version, algorithms,
+                "connection ended"
+            );
         }
         Event::ServiceRefused { service, is_probe } => {
             let service = visible(service);
             if *is_probe {
-                info!(%source_ip, vpc_endpoint, connection, service, "service refused: only sftp is served");
+                info!(tenant, user, %source_ip, vpc_endpoint, connection, service, "service refused: only sftp is served");
             } else {
-                warn!(%source_ip, vpc_endpoint, connection, service, "service refused: only sftp is served");
+                warn!(tenant, user, %source_ip, vpc_endpoint, connection, service, "service refused: only sftp is served");
             }
         }
         // These events belong to a session or to maintenance.

@@ -35,7 +35,7 @@ pub struct Record {
 pub enum Who {
     /// A session of a user.
     Session(Arc<SessionUser>),
-    /// A connection, before or after its user's login.
+    /// A connection before its user's login.
     Connection(ConnectionPeer),
     /// The server itself, on behalf of a tenant, or of one user if the work concerns one user's file.
     Maintenance {
@@ -50,8 +50,8 @@ pub enum Who {
 /// The user of a session, and the address of its client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SessionUser {
-    /// The session's id: the connection's id, `-` and the number of the channel, as in `5f0c9a1be2d34c77-1`. A login
-    /// has only the connection's id.
+    /// The session's id: the connection's id, `-` and the number of the channel, as in `5f0c9a1be2d34c77-1`. A login,
+    /// and another event of the connection, has only the connection's id.
     pub session: Arc<str>,
     /// The tenant that the user belongs to.
     pub(crate) tenant: TenantName,

@@ -92,7 +92,11 @@ async fn a_shell_and_a_command_say_that_there_is_only_sftp() {
     let mut channel = client.channel_open_session().await.unwrap();
     channel.exec(true, "scp -t x").await.unwrap();
     assert_eq!(said(&mut channel).await, answer("\n"));
-    assert_eq!(log.line("service refused: only sftp is served").await["service"], "exec scp -t x");
+    let line = log.line("service refused: only sftp is served").await;
+    assert_eq!(
+        (&line["service"], &line["user"], &line["tenant"]),
+        (&"exec scp -t x".into(), &"alice".into(), &"acme".into())
+    );
 
     let mut channel = client.channel_open_session().await.unwrap();
     channel.request_shell(true).await.unwrap();

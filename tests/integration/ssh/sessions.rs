@@ -44,6 +44,7 @@ async fn a_session_is_ended_with_its_reason_and_others_stay() {
         (line["reason"].as_str(), line["connection"].as_str()),
         (Some("an operator ended the session"), Some(&*ids[0]))
     );
+    assert_eq!((line["user"].as_str(), line["tenant"].as_str()), (Some("alice"), Some("acme")));
     assert!(!other.is_closed());
     assert_eq!(edge.sessions.list()[0].id.as_ref(), ids[1]);
 
