@@ -95,19 +95,18 @@ impl Janitor {
     }
 
     fn record(&self, partial: &PartialUpload, outcome: Outcome) {
-        let PartialUpload { id, file: PartialFile { owner, bucket, name, .. }, whole, .. } = partial;
+        let PartialUpload { id, file: PartialFile { owner, bucket, place }, whole, .. } = partial;
         let who = Who::Maintenance { tenant: owner.tenant.clone(), user: Some(owner.user.clone()) };
-        let (id, bucket, name, bytes) = (id.clone(), bucket.clone(), name.clone(), whole.bytes);
+        let (id, bucket, name, bytes) = (id.clone(), bucket.clone(), place.name().to_owned(), whole.bytes);
         self.events.record(who, Event::InterruptedUploadAborted { id, bucket, name, bytes, outcome });
     }
 
     async fn abort(&self, partial: &PartialUpload) -> Result<(), NoBucket> {
-        let PartialFile { owner, mount, bucket, .. } = &partial.file;
+        let PartialFile { owner, bucket, place } = &partial.file;
         let (permissions, needs) = (partial.permissions, Permission::Write);
-        let mount = EntryMount { owner, prefix: mount, bucket, permissions, needs };
+        let mount = EntryMount { owner, prefix: place.mount(), bucket, permissions, needs };
         let bucket = self.owners.bucket(mount).await?;
-        let key = partial.file.key().map_err(|_| NoBucket::Gone("its entry has no valid name"))?;
-        Ok(bucket.abort_upload(&key, &partial.upload).await?)
+        Ok(bucket.abort_upload(place.key(), &partial.upload).await?)
     }
 }
 
@@ -117,7 +116,7 @@ mod tests {
     use crate::{
         account::Permissions,
         app::owner_lookup::fixture::{acme, alice},
-        name::Prefix,
+        name::{MountedKey, Prefix},
         store::{
             Bucket as _, ClaimJournal as _, Error, LockJournal as _, Locked, MemoryBucket, MemoryJournal, NewObject,
             Owner, PartialJournal as _, Whole,
@@ -137,9 +136,10 @@ mod tests {
         journal: &MemoryJournal,
     ) {
         let mount = Prefix::parse("acme/").unwrap();
-        let upload = bucket.create_upload(&mount.key(user).unwrap(), &NewObject::default()).await.unwrap();
+        let place = MountedKey::new(mount, user).unwrap();
+        let upload = bucket.create_upload(place.key(), &NewObject::default()).await.unwrap();
         let owner = Owner { tenant: "acme".parse().unwrap(), user: user.parse().unwrap() };
-        let file = PartialFile { bucket: bucket.id().clone(), owner, mount, name: user.to_owned() };
+        let file = PartialFile { bucket: bucket.id().clone(), owner, place };
         let (object, whole) = (NewObject::default(), Whole::default());
         let partial = PartialUpload { id: user.to_owned(), file, permissions, upload, object, whole };
         let lease = Lease { holder: "gone".to_owned(), term: Duration::ZERO };

@@ -50,7 +50,8 @@ impl Repairs {
     }
 
     fn record(&self, rename: TreeRename, removed: usize, outcome: Outcome) {
-        let TreeRename { id, owner, bucket, source_name: source, target_name: target, phase, .. } = rename;
+        let TreeRename { id, owner, bucket, names, phase, .. } = rename;
+        let (source, target) = (names.source_name().to_owned(), names.target_name().to_owned());
         let who = Who::Maintenance { tenant: owner.tenant, user: Some(owner.user) };
         let phase = match phase {
             RenamePhase::Entered => "Entered",
@@ -61,8 +62,8 @@ impl Repairs {
     }
 
     async fn repair(&self, rename: &TreeRename, lease: &Lease) -> anyhow::Result<usize> {
-        let TreeRename { owner, mount: prefix, permissions, bucket, .. } = rename;
-        let (permissions, needs) = (*permissions, Permission::Rename);
+        let TreeRename { owner, names, permissions, bucket, .. } = rename;
+        let (prefix, permissions, needs) = (names.mount(), *permissions, Permission::Rename);
         let mount = EntryMount { owner, prefix, bucket, permissions, needs };
         let bucket = match self.owners.bucket(mount).await {
             Ok(bucket) => bucket,
@@ -85,7 +86,7 @@ mod tests {
         account::Permissions,
         app::owner_lookup::fixture::alice,
         name::Prefix,
-        store::{Bucket as _, MemoryBucket, MemoryJournal, Owner, RenameJournal as _, RenamePhase},
+        store::{Bucket as _, MemoryBucket, MemoryJournal, Owner, RenameJournal as _, RenamePhase, RenamedNames},
     };
 
     /// Adds a rename of `user` that no node works on. Its copies are made and its source is half deleted.
@@ -102,10 +103,8 @@ mod tests {
             id: user.to_owned(),
             bucket: bucket.id().clone(),
             owner: Owner { tenant: "acme".parse().unwrap(), user: user.parse().unwrap() },
-            mount: Prefix::parse("acme/").unwrap(),
+            names: RenamedNames::new(Prefix::parse("acme/").unwrap(), "old", "new").unwrap(),
             permissions,
-            source_name: "old".to_owned(),
-            target_name: "new".to_owned(),
             phase: RenamePhase::Deleting,
         };
         let lease = Lease { holder: "gone".to_owned(), term: Duration::ZERO };

@@ -141,6 +141,7 @@ mod tests {
     use super::*;
     use crate::{
         account::Storage,
+        name::MountedKey,
         store::{
             Error, Lease, MemoryBucket, MemoryJournal, NewObject, Owner, PartialFile, PartialJournal as _,
             PartialUpload, UploadId, Whole,
@@ -240,8 +241,7 @@ mod tests {
             file: PartialFile {
                 bucket: fixture.bucket.id().clone(),
                 owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
-                mount: Prefix::parse("acme/").unwrap(),
-                name: "file".to_owned(),
+                place: MountedKey::new(Prefix::parse("acme/").unwrap(), "file").unwrap(),
             },
             permissions: None,
             upload,

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     account::Permissions,
     clock::{Clock as _, SystemClock},
-    name::{BucketId, Prefix},
+    name::{BucketId, MountedKey, Prefix},
     store::{
         JournalDown, Lease, NewObject, Owner, PartialFile, PartialJournal, PartialUpload, Standing, UploadId, Whole,
     },
@@ -53,8 +53,8 @@ macro_rules! of_file {
             .bind($file.bucket.as_str())
             .bind($file.owner.tenant.as_str())
             .bind($file.owner.user.as_str())
-            .bind($file.mount.as_str())
-            .bind($file.name.as_str())
+            .bind($file.place.mount().as_str())
+            .bind($file.place.name())
     };
 }
 
@@ -203,8 +203,7 @@ fn partial(row: PartialRow) -> Option<(PartialUpload, i64)> {
         file: PartialFile {
             bucket: BucketId::recorded(&bucket),
             owner: Owner { tenant: tenant.parse().ok()?, user: user.parse().ok()? },
-            mount: Prefix::parse(&mount).ok()?,
-            name,
+            place: MountedKey::new(Prefix::parse(&mount).ok()?, &name).ok()?,
         },
         permissions: permissions.as_deref().map(Permissions::of_known_words),
         upload: UploadId(upload),

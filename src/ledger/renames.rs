@@ -11,7 +11,7 @@ use crate::{
     account::Permissions,
     clock::{Clock as _, SystemClock},
     name::{BucketId, Prefix},
-    store::{JournalDown, Lease, Owner, RenameJournal, RenamePhase, TreeRename},
+    store::{JournalDown, Lease, Owner, RenameJournal, RenamePhase, RenamedNames, TreeRename},
 };
 use async_trait::async_trait;
 
@@ -39,7 +39,7 @@ type RenameRow = (String, String, String, String, String, String, String, i64, O
 #[async_trait]
 impl RenameJournal for SqlJournal {
     async fn enter_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown> {
-        let [source, target] = places(rename);
+        let names = &rename.names;
         macro_rules! entering {
             () => {
                 sqlx::query(ENTER)
@@ -47,9 +47,9 @@ impl RenameJournal for SqlJournal {
                     .bind(rename.bucket.as_str())
                     .bind(rename.owner.tenant.as_str())
                     .bind(rename.owner.user.as_str())
-                    .bind(rename.mount.as_str())
-                    .bind(source.as_str())
-                    .bind(target.as_str())
+                    .bind(names.mount().as_str())
+                    .bind(names.source().as_str())
+                    .bind(names.target().as_str())
                     .bind(rename.phase.number())
                     .bind(lease.holder.as_str())
                     .bind(until(lease.term))
@@ -117,22 +117,17 @@ impl RenameJournal for SqlJournal {
     }
 }
 
-/// Source and target as complete prefixes, which can be compared with those of other mounts of the bucket.
-fn places(rename: &TreeRename) -> [String; 2] {
-    [&rename.source_name, &rename.target_name].map(|name| format!("{}{name}/", rename.mount.as_str()))
-}
-
-/// The rename of a row. Rows of other kinds are skipped: another version of the server wrote them.
+/// The rename of a row. Source and target are complete prefixes there, which can be compared with those of other mounts of
+/// the bucket. Rows of other kinds are skipped: another version of the server wrote them.
 fn rename((id, bucket, tenant, user, mount, source, target, phase, permissions): RenameRow) -> Option<TreeRename> {
-    let name = |place: &str| Some(place.strip_prefix(mount.as_str())?.strip_suffix('/')?.to_owned());
+    let name = |place: String| Some(place.strip_prefix(mount.as_str())?.strip_suffix('/')?.to_owned());
+    let names = RenamedNames::new(Prefix::parse(&mount).ok()?, &name(source)?, &name(target)?).ok()?;
     Some(TreeRename {
         id,
         bucket: BucketId::recorded(&bucket),
         owner: Owner { tenant: tenant.parse().ok()?, user: user.parse().ok()? },
         permissions: permissions.as_deref().map(Permissions::of_known_words),
-        source_name: name(&source)?,
-        target_name: name(&target)?,
-        mount: Prefix::parse(&mount).ok()?,
+        names,
         phase: RenamePhase::of_number(phase)?,
     })
 }

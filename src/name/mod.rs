@@ -5,10 +5,12 @@ mod account;
 mod bucket_id;
 mod key;
 mod login_name;
+mod mounted_key;
 mod virtual_path;
 
 pub use account::{InvalidName, TenantName, UserName};
 pub use bucket_id::BucketId;
 pub use key::{InvalidKey, InvalidPrefix, Key, MAX_KEY_BYTES, Prefix};
 pub use login_name::LoginName;
+pub use mounted_key::MountedKey;
 pub use virtual_path::{InvalidPath, VirtualPath};

@@ -39,7 +39,7 @@ pub(crate) use journal::CLOCK_MARGIN;
 pub use journal::{
     ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Late, LateAttributes,
     LateNote, LateTimes, Lease, ListedDirectories, LockJournal, Locked, MemoryJournal, Owner, PartialFile,
-    PartialJournal, PartialUpload, RenameJournal, RenamePhase, Standing, TreeRename, Version, Whole,
+    PartialJournal, PartialUpload, RenameJournal, RenamePhase, RenamedNames, Standing, TreeRename, Version, Whole,
 };
 pub(crate) use listing::{Entry, EntryKind, Listing};
 pub use make_directory::make_directory;

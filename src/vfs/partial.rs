@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    name::{Key, VirtualPath},
+    name::{Key, MountedKey, VirtualPath},
     store::{self, Bucket, JournalDown, Keeping, PartialFile, PartialUpload, UploadError},
 };
 use std::sync::Arc;
@@ -112,9 +112,9 @@ impl Vfs {
     /// The journal's entry for the upload of a file; `None` if the key is no file of the mount.
     pub(super) fn keeping(&self, mount: &Mount, bucket: &dyn Bucket, key: &Key) -> Option<Keeping> {
         let kept_for = self.tenant.partial_uploads_kept_for.unwrap_or_default();
-        let name = key.as_str().strip_prefix(mount.prefix.as_str())?.to_owned();
+        let place = MountedKey::of(&mount.prefix, key)?;
         let (bucket, permissions) = (bucket.id().clone(), mount.permissions);
-        let file = PartialFile { bucket, owner: self.owner(), mount: mount.prefix.clone(), name };
+        let file = PartialFile { bucket, owner: self.owner(), place };
         Some(Keeping { journal: Arc::clone(&self.node.journal), file, permissions, kept_for })
     }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     account::Permission,
     name::{InvalidPath, Key, VirtualPath},
-    store::{self, Bucket, Moved, ObjectsError, RenamedTree, Tree},
+    store::{self, Bucket, Moved, ObjectsError, RenamedNames, RenamedTree, Tree},
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -129,17 +129,13 @@ impl Vfs {
         source: &VirtualPath,
         target: &VirtualPath,
     ) -> Result<()> {
-        let name = |path: &VirtualPath| path.relative_to(&mount.entry).map(str::to_owned).ok_or(Error::Mounted);
-        let (source_name, target_name) = (name(source)?, name(target)?);
+        let source_name = source.relative_to(&mount.entry).ok_or(Error::Mounted)?;
+        let target_name = target.relative_to(&mount.entry).ok_or(Error::Mounted)?;
+        let names = RenamedNames::new(mount.prefix.clone(), source_name, target_name);
+        let names = names.map_err(|_| InvalidPath::TooLong)?;
         let key = |name: &str| mount.prefix.key(name).map_err(|_| InvalidPath::TooLong);
-        let (source_key, target_key) = (key(&source_name)?, key(&target_name)?);
-        let tree = Tree {
-            owner: self.owner(),
-            mount: &mount.prefix,
-            permissions: mount.permissions,
-            source_name: &source_name,
-            target_name: &target_name,
-        };
+        let (source_key, target_key) = (key(source_name)?, key(target_name)?);
+        let tree = Tree { owner: self.owner(), names, permissions: mount.permissions };
         self.notes.late.settle_below(bucket.id(), &source_key.as_directory()).await;
         let renamed = store::rename_tree(bucket, &self.node.journal, tree, self.tenant.max_rename_objects).await;
         for directory in [&source_key, &target_key] {

@@ -11,8 +11,8 @@ use wharfinger::{
     name::{Key, Prefix},
     store::{
         self, Bucket, Condition, DirectoryState, ETag, Error, Headers, Journal, ListScope, Listed, MemoryBucket,
-        MemoryJournal, NewObject, ObjectsError, Owner, Part, Payload, Pin, RemovalCondition, Result, Stored, Tree,
-        UploadId,
+        MemoryJournal, NewObject, ObjectsError, Owner, Part, Payload, Pin, RemovalCondition, RenamedNames, Result,
+        Stored, Tree, UploadId,
     },
 };
 
@@ -266,8 +266,8 @@ async fn a_directory_is_renamed_with_all_that_is_in_it(shelf: Shelf) {
     let refused = store::rename(&*shelf.bucket, &old, &new, false).await;
     assert!(matches!(refused, Err(ObjectsError::NotEmpty)), "{refused:?}");
     let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
-    let tree =
-        Tree { owner, mount: &shelf.prefix, permissions: Permissions::ALL, source_name: "old", target_name: "new" };
+    let names = RenamedNames::new(shelf.prefix.clone(), "old", "new").unwrap();
+    let tree = Tree { owner, names, permissions: Permissions::ALL };
     let journal = Arc::new(MemoryJournal::default()) as Arc<dyn Journal>;
     let renamed = store::rename_tree(&*shelf.bucket, &journal, tree, 10).await.unwrap();
     assert_eq!(renamed.moved.len(), 5);

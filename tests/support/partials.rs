@@ -31,7 +31,7 @@ pub async fn clear_away(bucket: &MemoryBucket, journal: &MemoryJournal) -> Left 
         journal.give_up_partials(&partial.file).await.unwrap();
     }
     while let Some(partial) = journal.take_stale_partial(&Lease::new().unwrap(), Duration::ZERO).await.unwrap() {
-        bucket.abort_upload(&partial.file.key().unwrap(), &partial.upload).await.unwrap();
+        bucket.abort_upload(partial.file.place.key(), &partial.upload).await.unwrap();
         journal.end_partial(&partial.id).await.unwrap();
     }
     let with_row = journal.partials().len();

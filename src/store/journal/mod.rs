@@ -25,7 +25,7 @@ pub use late::{Late, LateAttributes, LateNote, LateTimes, Version};
 pub use locks::{LockJournal, Locked};
 pub use memory::MemoryJournal;
 pub use partials::{PartialFile, PartialJournal, PartialUpload, Standing, Whole};
-pub use renames::{Lease, Owner, RenameJournal, RenamePhase, TreeRename};
+pub use renames::{Lease, Owner, RenameJournal, RenamePhase, RenamedNames, TreeRename};
 
 use crate::name::{BucketId, Key, Prefix};
 use async_trait::async_trait;

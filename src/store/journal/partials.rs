@@ -1,13 +1,13 @@
 //! Uploads in parts that can be resumed after their connection, or the server, was lost. S3 keeps the parts. The
 //! journal keeps which upload they belong to, and how much of it is as the client sent it.
 //!
-//! Invariant: names in an entry are relative to the mount's prefix, so that [`PartialFile::key`] can't lie outside it,
-//! whatever the entry contains.
+//! Invariant: the key of an entry lies below its mount. The journal parses both as it reads a row, and skips a row that
+//! names anything else.
 
 use super::{JournalDown, Lease, Owner};
 use crate::{
     account::Permissions,
-    name::{BucketId, InvalidKey, Key, Prefix},
+    name::{BucketId, MountedKey},
     store::{NewObject, UploadId},
 };
 use async_trait::async_trait;
@@ -20,20 +20,8 @@ pub struct PartialFile {
     pub bucket: BucketId,
     /// The user who uploads it.
     pub owner: Owner,
-    /// The prefix of the mount that it is uploaded through.
-    pub mount: Prefix,
-    /// The file's name below the mount.
-    pub name: String,
-}
-
-impl PartialFile {
-    /// The key of the object that it is to become.
-    ///
-    /// # Errors
-    /// [`InvalidKey`] if the entry was changed into a text that is no name.
-    pub fn key(&self) -> Result<Key, InvalidKey> {
-        self.mount.key(&self.name)
-    }
+    /// The key of the object that it is to become, and the mount that it is uploaded through.
+    pub place: MountedKey,
 }
 
 /// The part of an upload that is stored from its first byte on without a gap, and as the client sent it.

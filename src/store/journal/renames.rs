@@ -2,13 +2,13 @@
 //! that finds an interrupted rename must know which half is whole. So each rename has an entry from before its first
 //! copy until after its last deletion.
 //!
-//! Invariant: names in an entry are relative to the mount's prefix, so that [`TreeRename::source`] and
-//! [`TreeRename::target`] can't lie outside it, whatever the entry contains.
+//! Invariant: source and target of an entry lie below its mount. The journal parses them as it reads a row, and skips a row
+//! that names anything else.
 
 use super::JournalDown;
 use crate::{
     account::Permissions,
-    name::{BucketId, InvalidKey, Prefix, TenantName, UserName},
+    name::{BucketId, InvalidKey, Key, Prefix, TenantName, UserName},
     store::Error,
 };
 use async_trait::async_trait;
@@ -43,33 +43,70 @@ pub struct TreeRename {
     pub bucket: BucketId,
     /// The user who renames it.
     pub owner: Owner,
-    /// The prefix of the mount in which it is done.
-    pub mount: Prefix,
-    /// The owner's permissions there. `None`: an earlier version entered the rename.
+    /// The old and the new name of the directory, and the mount in which it is renamed.
+    pub names: RenamedNames,
+    /// The owner's permissions in the mount. `None`: an earlier version entered the rename.
     pub permissions: Option<Permissions>,
-    /// The directory's name below the mount, without a slash at its end.
-    pub source_name: String,
-    /// The directory's new name.
-    pub target_name: String,
     /// The progress of the rename.
     pub phase: RenamePhase,
 }
 
-impl TreeRename {
-    /// The prefix of the old name.
+/// The names of a directory before and after its rename, both below one mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenamedNames {
+    mount: Prefix,
+    source: Key,
+    target: Key,
+}
+
+impl RenamedNames {
+    /// Parses the names `source` and `target` below `mount`, without slashes at their ends.
     ///
     /// # Errors
-    /// [`InvalidKey`] if the entry was changed into a text that is no name.
-    pub(crate) fn source(&self) -> Result<Prefix, InvalidKey> {
-        Ok(self.mount.key(&self.source_name)?.as_directory())
+    /// A name is empty, not normal or too long.
+    pub fn new(mount: Prefix, source: &str, target: &str) -> Result<Self, InvalidKey> {
+        let (source, target) = (mount.key(source)?, mount.key(target)?);
+        Ok(Self { mount, source, target })
     }
 
-    /// The prefix of the new name.
-    ///
-    /// # Errors
-    /// As [`source`](Self::source).
-    pub(crate) fn target(&self) -> Result<Prefix, InvalidKey> {
-        Ok(self.mount.key(&self.target_name)?.as_directory())
+    /// Returns the prefix of the mount.
+    #[must_use]
+    pub(crate) fn mount(&self) -> &Prefix {
+        &self.mount
+    }
+
+    /// Returns the prefix of the directory's old name.
+    #[must_use]
+    pub(crate) fn source(&self) -> Prefix {
+        self.source.as_directory()
+    }
+
+    /// Returns the prefix of the directory's new name.
+    #[must_use]
+    pub(crate) fn target(&self) -> Prefix {
+        self.target.as_directory()
+    }
+
+    /// Returns the key of a file with the new name.
+    #[must_use]
+    pub(crate) fn target_file(&self) -> &Key {
+        &self.target
+    }
+
+    /// Returns the old name below the mount, without a slash at its end.
+    #[must_use]
+    pub(crate) fn source_name(&self) -> &str {
+        self.name(&self.source)
+    }
+
+    /// Returns the new name below the mount, without a slash at its end.
+    #[must_use]
+    pub(crate) fn target_name(&self) -> &str {
+        self.name(&self.target)
+    }
+
+    fn name<'a>(&self, key: &'a Key) -> &'a str {
+        key.as_str().get(self.mount.as_str().len()..).unwrap_or_default()
     }
 }
 
@@ -148,9 +185,7 @@ pub trait RenameJournal: Send + Sync + fmt::Debug {
 
 /// True if two renames could touch the same keys: the keys of one lie below the other's.
 pub(super) fn overlap(one: &TreeRename, other: &TreeRename) -> bool {
-    let places = |rename: &TreeRename| {
-        [&rename.source_name, &rename.target_name].map(|name| format!("{}{name}/", rename.mount.as_str()))
-    };
-    let meet = |one: &String, other: &String| one.starts_with(other.as_str()) || other.starts_with(one.as_str());
+    let places = |rename: &TreeRename| [rename.names.source(), rename.names.target()];
+    let meet = |one: &Prefix, other: &Prefix| one.contains(other) || other.contains(one);
     one.bucket == other.bucket && places(one).iter().any(|mine| places(other).iter().any(|theirs| meet(mine, theirs)))
 }

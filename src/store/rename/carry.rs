@@ -3,7 +3,7 @@
 use super::{Moved, Renamed, error::ObjectsError};
 use crate::{
     name::{BucketId, Key},
-    store::{Error, Journal, JournalDown, Late, TreeRename},
+    store::{Journal, JournalDown, Late, TreeRename},
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -67,9 +67,8 @@ async fn forget_all(journal: &dyn Journal, bucket: &BucketId, keys: &[&Key]) -> 
 
 /// Moves the times of the directories to their new names. Idempotent: times set under a new name since stay.
 pub(super) async fn carry_directories(journal: &dyn Journal, rename: &TreeRename) -> Result<(), ObjectsError> {
-    let name = |_| Error::Broken("the journal names a directory that can't be".to_owned());
-    let (source, target) = (rename.source().map_err(name)?, rename.target().map_err(name)?);
-    Ok(journal.move_directory_times(&rename.bucket, &source, &target).await?)
+    let TreeRename { bucket, names, .. } = rename;
+    Ok(journal.move_directory_times(bucket, &names.source(), &names.target()).await?)
 }
 
 /// The attributes kept for these objects: one query for each thousand objects of a directory.

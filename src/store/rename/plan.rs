@@ -20,9 +20,7 @@ pub(super) struct Planned {
 /// # Errors
 /// [`ObjectsError::TooManyObjects`], [`ObjectsError::NameTooLong`], or the listing's errors.
 pub(super) async fn list(bucket: &dyn Bucket, rename: &TreeRename, max_objects: u64) -> Result<Vec<Planned>> {
-    let (source, target) = (rename.source(), rename.target());
-    let too_long = |_| ObjectsError::NameTooLong;
-    let (source, target) = (source.map_err(too_long)?, target.map_err(too_long)?);
+    let (source, target) = (rename.names.source(), rename.names.target());
     let mut planned = Vec::new();
     let mut after = None;
     loop {

@@ -55,8 +55,7 @@ impl Pair {
 
 impl Repair<'_> {
     async fn run(&self) -> Result<usize> {
-        let name = |_| Error::Broken("the journal names a directory that can't be".to_owned());
-        let (source, target) = (self.rename.source().map_err(name)?, self.rename.target().map_err(name)?);
+        let (source, target) = (self.rename.names.source(), self.rename.names.target());
         let (doomed, kept) = match self.rename.phase {
             RenamePhase::Entered => return Ok(0),
             RenamePhase::Copying => (&target, &source),

@@ -17,8 +17,7 @@ use super::{
 };
 use crate::{
     account::Permissions,
-    name::{Key, Prefix},
-    store::{Bucket, Error, Journal, Lease, Owner, Pin, RenamePhase, TreeRename, Version},
+    store::{Bucket, Error, Journal, Lease, Owner, Pin, RenamePhase, RenamedNames, TreeRename, Version},
 };
 use futures_util::{StreamExt as _, stream};
 use std::{
@@ -42,17 +41,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A directory, and its new name.
 #[derive(Clone, Debug)]
-pub struct Tree<'a> {
+pub struct Tree {
     /// The user who renames it.
     pub owner: Owner,
-    /// The prefix of the mount in which it lies.
-    pub mount: &'a Prefix,
-    /// The user's permissions there. With them another node can finish or undo the rename.
+    /// Its old and its new name, and the mount in which it lies.
+    pub names: RenamedNames,
+    /// The user's permissions in the mount. With them another node can finish or undo the rename.
     pub permissions: Permissions,
-    /// Its name below the mount, normalized and without a slash at its end.
-    pub source_name: &'a str,
-    /// Its new name.
-    pub target_name: &'a str,
 }
 
 /// A directory that was renamed.
@@ -81,7 +76,7 @@ pub struct RenamedTree {
 pub async fn rename_tree(
     bucket: &dyn Bucket,
     journal: &Arc<dyn Journal>,
-    tree: Tree<'_>,
+    tree: Tree,
     max_objects: u64,
 ) -> Result<RenamedTree> {
     let lease = Lease::new()?;
@@ -89,17 +84,14 @@ pub async fn rename_tree(
         id: lease.holder.clone(),
         bucket: bucket.id().clone(),
         owner: tree.owner,
-        mount: tree.mount.clone(),
+        names: tree.names,
         permissions: Some(tree.permissions),
-        source_name: tree.source_name.to_owned(),
-        target_name: tree.target_name.to_owned(),
         phase: RenamePhase::Entered,
     };
-    let target = tree.mount.key(tree.target_name).map_err(|_| ObjectsError::NameTooLong)?;
     timeout(PATIENCE, enter(&**journal, &rename, &lease)).await.unwrap_or(Err(ObjectsError::RenameUnderWay))?;
     let mut work = Work { bucket, journal, rename, lease };
     // Planned only after it is entered: a rename that it waited for may have moved all objects.
-    match while_held(&**journal, &work.rename, &work.lease, work.plan(&target, max_objects)).await {
+    match while_held(&**journal, &work.rename, &work.lease, work.plan(max_objects)).await {
         Ok(objects) => work.run(objects).await,
         Err(refusal) => {
             work.end().await;
@@ -136,15 +128,15 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Lists the objects to move, and checks that the target's name is free.
-    async fn plan(&self, target: &Key, max_objects: u64) -> Result<Vec<Planned>> {
+    async fn plan(&self, max_objects: u64) -> Result<Vec<Planned>> {
         let objects = list(self.bucket, &self.rename, max_objects).await?;
         if objects.is_empty() {
             return Err(Error::NotFound.into());
         }
-        refuse_existing(self.bucket, target).await?;
+        refuse_existing(self.bucket, self.rename.names.target_file()).await?;
         // They belong to a directory that is gone. Forgotten now, because times set on the new one while it is copied
         // count.
-        self.journal.forget_directory_times(self.bucket.id(), &target.as_directory(), None).await?;
+        self.journal.forget_directory_times(self.bucket.id(), &self.rename.names.target(), None).await?;
         Ok(objects)
     }
 

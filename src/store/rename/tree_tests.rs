@@ -4,10 +4,9 @@
 use super::*;
 use crate::{
     account::Permissions,
-    name::BucketId,
     store::{
         ETag, Journal, Late, LateAttributes, LateTimes, Lease, MemoryBucket, MemoryJournal, NewObject, Owner, Payload,
-        RenameJournal as _,
+        RenameJournal as _, RenamedNames,
         memory::{Moment, Verb},
     },
 };
@@ -43,8 +42,8 @@ impl Place {
     async fn rename_from(&self, source: &str, target: &str, max_objects: u64) -> Result<Vec<Moved>> {
         let mount = prefix();
         let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
-        let tree =
-            Tree { owner, mount: &mount, permissions: Permissions::ALL, source_name: source, target_name: target };
+        let names = RenamedNames::new(mount, source, target).unwrap();
+        let tree = Tree { owner, names, permissions: Permissions::ALL };
         let journal = Arc::clone(&self.journal) as Arc<dyn Journal>;
         let RenamedTree { moved, times } = rename_tree(&*self.bucket, &journal, tree, max_objects).await?;
         times.done().await;
@@ -284,18 +283,12 @@ async fn who_lost_the_lease_deletes_nothing() {
 
 #[test]
 fn an_entry_can_name_nothing_outside_its_mount() {
-    let rename = |source: &str| crate::store::TreeRename {
-        id: String::new(),
-        bucket: BucketId::new("b", None),
-        owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
-        mount: prefix(),
-        permissions: None,
-        source_name: source.to_owned(),
-        target_name: "new".to_owned(),
-        phase: crate::store::RenamePhase::Copying,
-    };
-    assert_eq!(rename("old/sub").source().unwrap().as_str(), "acme/old/sub/");
+    let names = |source: &str| RenamedNames::new(prefix(), source, "new");
+    let below = names("old/sub").unwrap();
+    assert_eq!((below.source().as_str(), below.target().as_str()), ("acme/old/sub/", "acme/new/"));
+    assert_eq!((below.source_name(), below.target_name()), ("old/sub", "new"));
     for outside in ["../globex", "", "a//b", "/", "a/../../globex"] {
-        assert!(rename(outside).source().is_err(), "{outside:?}");
+        assert!(names(outside).is_err(), "{outside:?}");
+        assert!(RenamedNames::new(prefix(), "old", outside).is_err(), "{outside:?}");
     }
 }

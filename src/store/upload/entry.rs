@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     account::Permissions,
-    name::Key,
+    name::{Key, MountedKey},
     store::{Journal, JournalDown, Lease, NewObject, PartialFile, PartialUpload, Result, Standing, Whole},
 };
 use std::{mem, sync::Arc, time::Duration};
@@ -47,8 +47,8 @@ pub struct Keeping {
 impl Keeping {
     /// The same settings for another file of the mount.
     pub(super) fn renamed(self, key: &Key) -> Option<Self> {
-        let name = key.as_str().strip_prefix(self.file.mount.as_str())?.to_owned();
-        Some(Self { file: PartialFile { name, ..self.file }, ..self })
+        let place = MountedKey::of(self.file.place.mount(), key)?;
+        Some(Self { file: PartialFile { place, ..self.file }, ..self })
     }
 }
 

@@ -60,11 +60,11 @@ impl Taken {
 /// S3's parts for the beginning that the journal calls whole.
 async fn whole_parts(bucket: &dyn Bucket, partial: &PartialUpload) -> Result<Vec<Part>> {
     let PartialUpload { file, upload, whole, .. } = partial;
-    let key = file.key().map_err(|error| Error::Broken(error.to_string()))?;
+    let key = file.place.key();
     let mut parts: Vec<Part> = Vec::new();
     let mut next = 1..=whole.parts;
     while !next.is_empty() {
-        let page = bucket.list_parts(&key, upload, next.start() - 1).await.map_err(gone)?;
+        let page = bucket.list_parts(key, upload, next.start() - 1).await.map_err(gone)?;
         let behind = page.parts.into_iter().zip(next.clone()).take_while(|(part, number)| part.number == *number);
         let before = parts.len();
         parts.extend(behind.map(|(part, _)| part));

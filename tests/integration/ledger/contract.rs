@@ -9,7 +9,10 @@ use wharfinger::{
     account::{Permission, Permissions},
     ledger::{Ledger, Location},
     name::{BucketId, Key, Prefix},
-    store::{Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes, Locked, Owner, RenamePhase, TreeRename},
+    store::{
+        Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes, Locked, Owner, RenamePhase, RenamedNames,
+        TreeRename,
+    },
 };
 
 #[tokio::test]
@@ -59,10 +62,8 @@ pub fn rename(id: &str, source: &str, target: &str) -> TreeRename {
         id: id.to_owned(),
         bucket: bucket(),
         owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
-        mount: Prefix::parse("tenants/acme/").unwrap(),
+        names: RenamedNames::new(Prefix::parse("tenants/acme/").unwrap(), source, target).unwrap(),
         permissions: Some(Permissions::ALL.without(Permission::Mkdir)),
-        source_name: source.to_owned(),
-        target_name: target.to_owned(),
         phase: RenamePhase::Entered,
     }
 }

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use wharfinger::{
     account::{Permission, Permissions},
     ledger::Location,
-    name::{BucketId, Prefix},
+    name::{BucketId, MountedKey, Prefix},
     store::{Journal, NewObject, Owner, PartialFile, PartialUpload, Standing, UploadId, Whole},
 };
 
@@ -212,8 +212,8 @@ async fn files_are_told_apart_by_their_bytes_and_their_owners(journal: &Arc<dyn 
         PartialFile { bucket: elsewhere.clone(), ..file("a") },
         PartialFile { owner: owner("acme", "bob"), ..file("a") },
         PartialFile { owner: owner("globex", "alice"), ..file("a") },
-        PartialFile { mount: Prefix::parse("tenants/acme/a/").unwrap(), ..file("b") },
-        PartialFile { mount: Prefix::parse("").unwrap(), ..file("tenants/acme/a") },
+        PartialFile { place: place("tenants/acme/a/", "b"), ..file("a") },
+        PartialFile { place: place("", "tenants/acme/a"), ..file("a") },
     ]);
     let partials: Vec<_> = (0..).zip(&files).map(|(number, file)| of(&format!("{number}"), file.clone())).collect();
     for partial in &partials {
@@ -257,10 +257,13 @@ pub fn partial(id: &str, name: &str) -> PartialUpload {
     let file = PartialFile {
         bucket: bucket(),
         owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
-        mount: Prefix::parse("tenants/acme/").unwrap(),
-        name: name.to_owned(),
+        place: place("tenants/acme/", name),
     };
     of(id, file)
+}
+
+fn place(mount: &str, name: &str) -> MountedKey {
+    MountedKey::new(Prefix::parse(mount).unwrap(), name).unwrap()
 }
 
 fn of(id: &str, file: PartialFile) -> PartialUpload {

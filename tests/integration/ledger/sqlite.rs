@@ -67,6 +67,29 @@ async fn rows_of_an_earlier_version_have_no_permissions() {
     assert_eq!(journal.take_rename(&lease("me", 60)).await.unwrap(), Some(tree));
 }
 
+/// The journal reads no name that lies outside the entry's mount, whatever the row contains.
+#[tokio::test]
+async fn rows_with_names_that_can_not_be_are_skipped_and_stay() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&location(&directory)).await;
+    let (journal, free) = (ledger.journal(), lease("gone", 0));
+    let mut stranger = stranger(&directory).await;
+    for name in ["", "../globex", "a//b", "/a", "a\u{1}"] {
+        let (upload, tree) = (partials::partial(name, "file"), contract::rename(name, "old", "new"));
+        journal.enter_partial(&upload, &free, Duration::ZERO).await.unwrap();
+        assert!(journal.enter_rename(&tree, &free).await.unwrap());
+        for change in ["UPDATE partial_uploads SET name = $1", "UPDATE tree_renames SET source = mount || $1 || '/'"] {
+            sqlx::query(change).bind(name).execute(&mut stranger).await.unwrap();
+        }
+        assert_eq!(journal.take_stale_partial(&lease("janitor", 60), Duration::ZERO).await.unwrap(), None, "{name:?}");
+        assert_eq!(journal.take_rename(&lease("me", 60)).await.unwrap(), None, "{name:?}");
+        for end in ["DELETE FROM partial_uploads", "DELETE FROM tree_renames"] {
+            let ended = sqlx::query(end).execute(&mut stranger).await.unwrap();
+            assert_eq!(ended.rows_affected(), 1, "{name:?}: it stays until this server's version can read it");
+        }
+    }
+}
+
 #[tokio::test]
 async fn nodes_that_start_at_once_share_it() {
     let directory = TempDir::new().unwrap();

@@ -142,7 +142,7 @@ impl PartialJournal for MemoryJournal {
 mod tests {
     use super::*;
     use crate::{
-        name::Prefix,
+        name::{MountedKey, Prefix},
         store::{NewObject, Owner},
     };
 
@@ -150,8 +150,7 @@ mod tests {
         let file = PartialFile {
             bucket: BucketId::new("files", None),
             owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
-            mount: Prefix::parse("acme/").unwrap(),
-            name: number.to_string(),
+            place: MountedKey::new(Prefix::parse("acme/").unwrap(), &number.to_string()).unwrap(),
         };
         let (id, upload) = (number.to_string(), UploadId(number.to_string()));
         let partial = PartialUpload {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     account::Permissions,
-    name::BucketId,
+    name::{BucketId, MountedKey},
     store::{
         Lease, MemoryJournal, Owner, PartialFile, PartialJournal as _, PartialUpload, Payload, Whole,
         upload::whole::Contiguous,
@@ -25,7 +25,8 @@ async fn take(bucket: &MemoryBucket, stored: impl Iterator<Item = u32>, noted: u
     }
     let whole = Whole { parts: noted, ..whole.so_far() };
     let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
-    let file = PartialFile { bucket: BucketId::new("files", None), owner, mount, name: "x".to_owned() };
+    let place = MountedKey::new(mount, "x").unwrap();
+    let file = PartialFile { bucket: BucketId::new("files", None), owner, place };
     let (permissions, object) = (Permissions::ALL, NewObject::default());
     let id = "1".to_owned();
     let partial = PartialUpload { id, file: file.clone(), permissions: Some(permissions), upload, object, whole };

@@ -209,7 +209,7 @@ async fn who_was_shown_it_is_told_that_it_is_gone() {
         assert_eq!(size(&session).await, Some(STORED as u64));
         if by_s3 {
             let partial = session.journal.partials().remove(0);
-            session.bucket.abort_upload(&partial.file.key().unwrap(), &partial.upload).await.unwrap();
+            session.bucket.abort_upload(partial.file.place.key(), &partial.upload).await.unwrap();
         } else {
             session.another().remove(&path("/a")).await.unwrap();
         }
@@ -225,7 +225,7 @@ async fn who_was_shown_it_is_told_that_it_is_gone() {
 async fn what_s3_has_must_be_what_was_noted() {
     let session = cut_off().await;
     let partial = session.journal.partials().remove(0);
-    let (key, payload) = (partial.file.key().unwrap(), store::Payload::new(vec![content(6 * MIB)]));
+    let (key, payload) = (partial.file.place.key(), store::Payload::new(vec![content(6 * MIB)]));
     session.bucket.upload_part(&key, &partial.upload, 2, payload).await.unwrap();
     assert!(matches!(session.open("/a", GO_ON).await, Err(Error::PartialLost)));
     assert_eq!(size(&session).await, None);
