@@ -1,8 +1,8 @@
 //! A file that the client reads. It counts the bytes, and records its end however it ends.
 
-use super::{OpenTransfer, SessionTree};
+use super::{OpenTransfer, SessionTree, progress::TransferPath};
 use crate::{
-    events::{Outcome, Transfer},
+    events::Outcome,
     name::VirtualPath,
     vfs::{Metadata, ReadHandle, Result},
 };
@@ -71,7 +71,7 @@ impl FileDownload {
         let transfer = self.transfer();
         match self.file.0.read(offset, len).await {
             Ok(pieces) => {
-                transfer.count(pieces.iter().map(|piece| piece.len() as u64).sum());
+                transfer.progress().count(pieces.iter().map(|piece| piece.len() as u64).sum());
                 Ok(pieces)
             }
             Err(error) => {
@@ -103,7 +103,7 @@ impl FileDownload {
     }
 
     fn transfer(&self) -> &OpenTransfer {
-        let begin = || self.tree.begin_transfer(self.file.path(), Transfer::Download, Some(self.file.metadata().size));
-        self.transfer.get_or_init(begin)
+        let path = || TransferPath::Download(self.file.path().clone(), self.file.metadata().size);
+        self.transfer.get_or_init(|| self.tree.begin_transfer(path()))
     }
 }

@@ -1,8 +1,8 @@
 //! The verbs that open files and directories. Each gives the edge a file that carries its record.
 
-use super::{FileDownload, OpenDirectory, PendingUpload, SessionTree, UnchangedFile, outcome};
+use super::{FileDownload, OpenDirectory, PendingUpload, SessionTree, UnchangedFile, outcome, progress::TransferPath};
 use crate::{
-    events::{Outcome, Transfer},
+    events::Outcome,
     name::VirtualPath,
     vfs::{Created, Error, NewAttributes, OpenedUpdate, ReadHandle, Result, Unsupported, WriteOptions},
 };
@@ -66,7 +66,7 @@ impl SessionTree {
         };
         turn.await?;
         self.vfs.forget_failed_upload(path).await;
-        let transfer = self.begin_transfer(path, Transfer::Upload, None);
+        let transfer = self.begin_transfer(TransferPath::Upload(pending.path().clone()));
         match pending.make_empty(upload_wait).await {
             Err(Error::AlreadyExists) if !exclusive => {
                 transfer.fail(Outcome::Refused(Error::AlreadyExists.to_string()));

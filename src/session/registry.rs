@@ -1,9 +1,12 @@
 //! The sessions of this process: lists the connected users and their transfers, and ends sessions.
 
-use super::Traffic;
+use super::{
+    Traffic,
+    progress::{OpenTransferInfo, TransferProgress},
+};
 use crate::{
     clock::{Clock as _, SystemClock},
-    events::{SessionUser, Transfer},
+    events::SessionUser,
     name::{TenantName, UserName},
 };
 use parking_lot::Mutex;
@@ -52,23 +55,6 @@ pub struct SessionInfo {
     pub sent_bytes: u64,
     /// The open files, in the order in which they were opened.
     pub transfers: Vec<OpenTransferInfo>,
-}
-
-/// An open file, as shown to an operator.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OpenTransferInfo {
-    /// The client's path. Not escaped: the client chose it.
-    pub path: String,
-    /// The direction of the transfer.
-    pub transfer: Transfer,
-    /// The time of the OPEN.
-    #[serde(with = "time::serde::rfc3339")]
-    pub(crate) since: OffsetDateTime,
-    /// The bytes of content transferred so far.
-    pub bytes: u64,
-    /// The size of a file that the client reads, in bytes. The size of an upload is unknown before its end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<u64>,
 }
 
 /// The protocol of a session.
@@ -189,16 +175,6 @@ pub(super) struct SessionEntry {
     end_asked: CancellationToken,
 }
 
-/// The progress of one open file.
-#[derive(Debug)]
-pub(super) struct TransferProgress {
-    pub(super) path: Mutex<String>,
-    pub(super) transfer: Transfer,
-    pub(super) since: OffsetDateTime,
-    pub(super) bytes: AtomicU64,
-    pub(super) size: Option<u64>,
-}
-
 impl SessionEntry {
     pub(super) fn begin_transfer(&self, progress: Arc<TransferProgress>) -> u64 {
         let number = self.next_transfer.fetch_add(1, Ordering::Relaxed);
@@ -239,18 +215,6 @@ impl SessionEntry {
             received_bytes: self.traffic.received(),
             sent_bytes: self.traffic.sent(),
             transfers: transfers.iter().map(|progress| progress.info()).collect(),
-        }
-    }
-}
-
-impl TransferProgress {
-    fn info(&self) -> OpenTransferInfo {
-        OpenTransferInfo {
-            path: self.path.lock().clone(),
-            transfer: self.transfer,
-            since: self.since,
-            bytes: self.bytes.load(Ordering::Relaxed),
-            size: self.size,
         }
     }
 }

@@ -5,9 +5,9 @@
 //!             └→ UnchangedFile ─ begin → PendingUpload ─ admit_update ┘
 //! ```
 
-use super::{OpenFile, OpenTransfer, SessionTree};
+use super::{OpenFile, OpenTransfer, SessionTree, progress::TransferPath};
 use crate::{
-    events::{ChangeKind, Outcome, Transfer},
+    events::{ChangeKind, Outcome},
     name::VirtualPath,
     vfs::{
         CopyRange, Error, HeldMemory, Metadata, PendingWrite, Result, SetAttributes, Update, UploadPath, WriteHandle,
@@ -111,9 +111,9 @@ impl AdmittedUpload {
     /// Records that the client opened the file. Run it to its end.
     pub async fn begin(self) -> FileUpload {
         let Self { handle, tree } = self;
-        let path = handle.path().current();
-        tree.vfs.forget_failed_upload(&path).await;
-        let transfer = tree.begin_transfer(&path, Transfer::Upload, None);
+        tree.vfs.forget_failed_upload(&handle.path().current()).await;
+        let transfer = tree.begin_transfer(TransferPath::Upload(handle.path().clone()));
+        transfer.progress().set_resumed(handle.resumed_bytes());
         FileUpload { handle, transfer, tree }
     }
 }
@@ -147,7 +147,9 @@ impl FileUpload {
     pub async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         let bytes = data.len() as u64;
         self.handle.write(offset, data).await?;
-        self.transfer.count(bytes);
+        self.transfer.progress().count(bytes);
+        // The first WRITE decides if the upload is resumed.
+        self.transfer.progress().set_resumed(self.handle.resumed_bytes());
         Ok(())
     }
 
@@ -169,7 +171,10 @@ impl FileUpload {
         let copied = self.handle.copy(source.handle(), range).await;
         let (target, error) = (self.path().current(), copied.as_ref().err());
         self.tree.audit.record_change(ChangeKind::Copy, source.path(), Some(&target), since.elapsed(), error);
-        copied
+        let bytes = copied?;
+        self.transfer.progress().count_copied(bytes);
+        self.transfer.progress().set_resumed(self.handle.resumed_bytes());
+        Ok(bytes)
     }
 
     /// Records that the edge can't make a copy because of `error`. The upload then publishes nothing: clients close the
@@ -184,7 +189,10 @@ impl FileUpload {
     /// # Errors
     /// Those of [`WriteHandle::set_attributes`].
     pub(crate) fn set_attributes(&mut self, wanted: SetAttributes) -> Result<()> {
-        self.handle.set_attributes(wanted)
+        self.handle.set_attributes(wanted)?;
+        // A size of 0 starts the upload over.
+        self.transfer.progress().set_resumed(self.handle.resumed_bytes());
+        Ok(())
     }
 
     /// Returns a view of the memory that the upload holds, which stays current.
@@ -219,7 +227,6 @@ impl FileUpload {
     pub async fn close(self) -> Result<()> {
         let Self { handle, transfer, tree } = self;
         let (path, bytes) = (handle.path().current(), handle.metadata().size);
-        transfer.rename(path.as_str());
         match handle.close().await {
             Ok(closed) => {
                 transfer.done(bytes, closed.published.as_ref());
@@ -237,7 +244,6 @@ impl FileUpload {
     pub(crate) async fn fail(self, reason: String) {
         let Self { handle, transfer, tree } = self;
         let (path, bytes) = (handle.path().current(), handle.metadata().size);
-        transfer.rename(path.as_str());
         tree.vfs.note_failed_upload(&path, bytes).await;
         handle.leave().await;
         transfer.fail(Outcome::Failed(reason));

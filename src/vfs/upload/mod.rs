@@ -96,7 +96,7 @@ impl WriteHandle {
         let upload_options = UploadOptions { max_object_bytes, condition, object, keeping, observer: heard_by };
         let upload =
             Upload::new(Arc::clone(&bucket), key.clone(), reservation, Arc::clone(&node.budget), upload_options);
-        let resumed = taken.is_some().then(|| Resumed::new(file.attributes, file.conflicting));
+        let is_resumed = taken.is_some();
         let (upload, conflicting) = match (&patched, taken) {
             (Some(patched), _) => (upload.over(&patched.file), file.conflicting),
             // A resumed upload publishes only if no file has the name.
@@ -104,6 +104,7 @@ impl WriteHandle {
             (None, None) if matches!(cut_off, CutOff::Unknown) => (upload.without_gaps(), file.conflicting),
             (None, None) => (upload, file.conflicting),
         };
+        let resumed = is_resumed.then(|| Resumed::new(file.attributes, file.conflicting, upload.size()));
         let giving_up = if let CutOff::GivingUp(giving_up) = cut_off { Some(giving_up) } else { None };
         let file =
             UploadedFile { live, mount, bucket, key, node, scope, notes, conflicting, patched, stored: attributes };

@@ -11,17 +11,25 @@ pub(super) struct Resumed {
     /// The attributes of OPEN, with those that were set since.
     attributes: NewAttributes,
     conflicting: Conflicting,
+    /// The size of the stored part.
+    bytes: u64,
     /// True if the client set the size to 0.
     is_emptied: bool,
 }
 
 impl Resumed {
-    pub(super) fn new(born: NewAttributes, conflicting: Conflicting) -> Self {
-        Self { born, attributes: born, conflicting, is_emptied: false }
+    pub(super) fn new(born: NewAttributes, conflicting: Conflicting, bytes: u64) -> Self {
+        Self { born, attributes: born, conflicting, bytes, is_emptied: false }
     }
 }
 
 impl WriteHandle {
+    /// The bytes that an interrupted upload had stored. 0 if the file starts over, or resumes none.
+    #[must_use]
+    pub(crate) fn resumed_bytes(&self) -> u64 {
+        self.resumed.filter(|resumed| !resumed.is_emptied).map_or(0, |resumed| resumed.bytes)
+    }
+
     /// True if nothing was written yet to a resumed upload.
     pub(super) fn is_only_resumed(&self) -> bool {
         self.resumed.is_some() && self.upload.is_only_resumed()

@@ -16,6 +16,7 @@ mod memory;
 mod order;
 mod own_uploads;
 mod patches;
+mod progress;
 mod reading_back;
 mod requests;
 mod stalled_connections;

@@ -19,7 +19,7 @@ use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Mounts, Permissions, Tenant, User},
     events::{ClientProgram, Events},
     name::{Prefix, TenantName, VirtualPath},
-    session::{Activity, NewSession, Protocol, Registered, Session, Sessions},
+    session::{Activity, NewSession, OpenTransferInfo, Protocol, Registered, Session, Sessions},
     sftp::channel::{ChannelSettings, SftpChannels},
     store::{Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
 };
@@ -93,6 +93,11 @@ impl Wharf {
         let mut client = self.channel();
         client.begin().await;
         client
+    }
+
+    /// Returns the open files of all channels, as the registry lists them.
+    pub fn transfers(&self) -> Vec<OpenTransferInfo> {
+        self.sessions.registry().list().into_iter().flat_map(|session| session.transfers).collect()
     }
 
     /// Returns the verbs of the requests to storage since the last call.

@@ -1,0 +1,124 @@
+//! The progress of an open file, which the registry shows to operators.
+
+use crate::{
+    clock::{Clock as _, SystemClock},
+    events::Transfer,
+    name::VirtualPath,
+    vfs::UploadPath,
+};
+use serde::Serialize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use time::OffsetDateTime;
+
+/// An open file, as shown to an operator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpenTransferInfo {
+    /// The client's path: for an upload, the path under which the file will appear. Not escaped: the client chose it.
+    pub path: String,
+    /// The direction of the transfer.
+    pub transfer: Transfer,
+    /// The time of the OPEN.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) since: OffsetDateTime,
+    /// The bytes of content that this session has transferred so far. For an upload they include the bytes of
+    /// COPY-DATA, which the record of the end leaves out.
+    pub bytes: u64,
+    /// The bytes that an earlier session uploaded, if the client resumes its upload. They are not in `bytes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumed_bytes: Option<u64>,
+    /// The size of a file that the client reads, in bytes. The size of an upload is unknown before its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// The path of a transfer, and its direction.
+#[derive(Debug)]
+pub(super) enum TransferPath {
+    /// A file that the client reads, with its size in bytes.
+    Download(VirtualPath, u64),
+    /// A file that the client writes. RENAME may change the path before the CLOSE.
+    Upload(UploadPath),
+}
+
+impl TransferPath {
+    fn current(&self) -> VirtualPath {
+        match self {
+            Self::Download(path, _) => path.clone(),
+            Self::Upload(path) => path.current(),
+        }
+    }
+
+    fn direction(&self) -> Transfer {
+        match self {
+            Self::Download(..) => Transfer::Download,
+            Self::Upload(_) => Transfer::Upload,
+        }
+    }
+
+    /// Returns the size of a file that the client reads. The size of an upload is unknown before its end.
+    fn size(&self) -> Option<u64> {
+        match self {
+            Self::Download(_, size) => Some(*size),
+            Self::Upload(_) => None,
+        }
+    }
+}
+
+/// The progress of an open file, which the registry shows.
+#[derive(Debug)]
+pub(super) struct TransferProgress {
+    path: TransferPath,
+    since: OffsetDateTime,
+    /// The bytes sent to the client or received from it.
+    bytes: AtomicU64,
+    /// The bytes copied into the file.
+    copied_bytes: AtomicU64,
+    resumed_bytes: AtomicU64,
+}
+
+impl TransferProgress {
+    pub(super) fn new(path: TransferPath) -> Self {
+        let (bytes, copied_bytes, resumed_bytes) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { path, since: OffsetDateTime::from(SystemClock.now()), bytes, copied_bytes, resumed_bytes }
+    }
+
+    /// Counts bytes that the client sent or received.
+    pub(super) fn count(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that were copied into the file.
+    pub(super) fn count_copied(&self, bytes: u64) {
+        self.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Sets the number of bytes that an earlier session uploaded.
+    pub(super) fn set_resumed(&self, bytes: u64) {
+        self.resumed_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns the client's path, as records have it.
+    pub(super) fn path(&self) -> String {
+        self.path.current().as_str().to_owned()
+    }
+
+    pub(super) fn direction(&self) -> Transfer {
+        self.path.direction()
+    }
+
+    /// Returns the number of bytes that the client sent or received.
+    pub(super) fn client_bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn info(&self) -> OpenTransferInfo {
+        OpenTransferInfo {
+            path: self.path(),
+            transfer: self.direction(),
+            since: self.since,
+            bytes: self.client_bytes().saturating_add(self.copied_bytes.load(Ordering::Relaxed)),
+            resumed_bytes: Some(self.resumed_bytes.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0),
+            size: self.path.size(),
+        }
+    }
+}
