@@ -54,9 +54,15 @@ fn write_of_connection(user: Option<&SessionUser>, peer: &ConnectionPeer, event:
         Event::ServiceRefused { service, is_probe } => {
             let service = visible(service);
             if *is_probe {
-                info!(tenant, user, %source_ip, vpc_endpoint, connection, service, "service refused: only sftp is served");
+                info!(
+                    tenant, user, %source_ip, vpc_endpoint, connection, service,
+                    "service refused: only sftp is served"
+                );
             } else {
-                warn!(tenant, user, %source_ip, vpc_endpoint, connection, service, "service refused: only sftp is served");
+                warn!(
+                    tenant, user, %source_ip, vpc_endpoint, connection, service,
+                    "service refused: only sftp is served"
+                );
             }
         }
         // These events belong to a session or to maintenance.

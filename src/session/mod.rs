@@ -6,8 +6,8 @@
 //!                        └→ Registry: lists the session and its transfers, and asks it to end
 //! ```
 //!
-//! An edge translates its protocol's requests to verbs of the tree, and of the files and directories that it opens. Each
-//! verb leaves its record, in one form for every protocol.
+//! An edge translates its protocol's requests to verbs of the tree, and of the files and directories that it opens.
+//! Each verb leaves its record, in one form for every protocol.
 //!
 //! Invariant: an edge can't leave out a record. The vfs and its handles are private here. A file that is dropped, and a
 //! tree that is, record their end too.

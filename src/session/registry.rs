@@ -92,8 +92,9 @@ impl Registry {
         sessions
     }
 
-    /// Asks the session `id` to end. Returns `false` if there is none, or if it was asked before. Its connection closes in good order:
-    /// acknowledged changes stay, a CLOSE that has arrived is carried out, and other uploads can be resumed.
+    /// Asks the session `id` to end. Returns `false` if there is none, or if it was asked before. Its connection closes
+    /// in good order: acknowledged changes stay, a CLOSE that has arrived is carried out, and other uploads can be
+    /// resumed.
     pub fn end(&self, id: &str, cause: EndCause) -> bool {
         let entry = self.0.lock().get(id).cloned();
         entry.as_ref().is_some_and(|entry| entry.end(cause))
