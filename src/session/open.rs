@@ -12,9 +12,9 @@ use std::{sync::Arc, time::Duration};
 #[derive(Debug)]
 pub enum OpenedFile {
     /// The file existed, and the client may also read it. It is a download until its first change.
-    Unchanged(FileDownload, UnchangedFile),
+    Unchanged(FileDownload, Arc<UnchangedFile>),
     /// A new file, one that starts over, or an interrupted upload that is resumed.
-    Upload(PendingUpload),
+    Upload(Box<PendingUpload>),
 }
 
 impl SessionTree {
@@ -101,9 +101,10 @@ impl SessionTree {
         }
         Ok(match self.recorded("OPEN", path, opened)? {
             OpenedUpdate::Unchanged(handle, update) => {
-                OpenedFile::Unchanged(FileDownload::unread(self, handle), UnchangedFile::new(self, update))
+                let file = Arc::new(UnchangedFile::new(self, update));
+                OpenedFile::Unchanged(FileDownload::unread(self, handle), file)
             }
-            OpenedUpdate::Upload(pending) => OpenedFile::Upload(PendingUpload::new(self, pending)),
+            OpenedUpdate::Upload(pending) => OpenedFile::Upload(Box::new(PendingUpload::new(self, pending))),
         })
     }
 }

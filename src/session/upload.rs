@@ -81,7 +81,8 @@ impl PendingUpload {
     pub(crate) async fn admit_update(self, upload_wait: Duration) -> Result<AdmittedUpload> {
         let Self { pending, tree } = self;
         let (path, bytes) = (pending.path().clone(), pending.size());
-        match pending.admit_update(upload_wait).await {
+        // Boxed, because the upload's future would otherwise be as large as taking over an interrupted upload.
+        match Box::pin(pending.admit_update(upload_wait)).await {
             Ok(handle) => Ok(AdmittedUpload { handle, tree }),
             Err(error) => {
                 let path = path.current();
@@ -120,6 +121,8 @@ impl AdmittedUpload {
 
 /// The upload of an open file. Its requests are served one after the other. Ending it without [`FileUpload::close`]
 /// or [`FileUpload::fail`] records it as abandoned.
+///
+/// The steps of its end are boxed. Otherwise the task of an open upload would be as large as the largest of them.
 #[derive(Debug)]
 pub struct FileUpload {
     handle: WriteHandle,
@@ -245,7 +248,7 @@ impl FileUpload {
         let Self { handle, transfer, tree } = self;
         let (path, bytes) = (handle.path().current(), handle.metadata().size);
         tree.vfs.note_failed_upload(&path, bytes).await;
-        handle.leave().await;
+        Box::pin(handle.leave()).await;
         transfer.fail(Outcome::Failed(reason));
     }
 
@@ -253,7 +256,7 @@ impl FileUpload {
     /// resumed later.
     pub(crate) async fn leave(self) {
         let Self { handle, transfer, .. } = self;
-        handle.leave().await;
+        Box::pin(handle.leave()).await;
         drop(transfer);
     }
 
@@ -261,7 +264,7 @@ impl FileUpload {
     /// it.
     pub(crate) async fn discard(self) {
         let Self { handle, transfer, .. } = self;
-        handle.discard().await;
+        Box::pin(handle.discard()).await;
         drop(transfer);
     }
 }

@@ -1,7 +1,7 @@
 //! Sessions on a bucket in memory: the registry, and the records that the verbs leave.
 
 use crate::support::tree::node;
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 use tokio::sync::broadcast::Receiver;
 use wharfinger::{
     account::{Mounts, Permissions, Tenant, User},
@@ -67,7 +67,7 @@ async fn upload(tree: &Arc<SessionTree>, path: &VirtualPath) -> FileUpload {
 
 /// A turn that no request waits for.
 fn never() -> impl Future<Output = ()> {
-    async { panic!("waited for a later turn") }
+    poll_fn(|_| panic!("waited for a later turn"))
 }
 
 /// The records since the last call, as JSON without what differs from run to run.

@@ -126,7 +126,7 @@ impl Inbound {
     fn copy(&self, pending_reply: PendingReply, copy: &CopyData) {
         match self.upload(&copy.target) {
             Ok(writes) => {
-                writes.command(writes::WriteCommand::Copy(pending_reply, PendingCopy::new(&self.context, copy)))
+                writes.command(writes::WriteCommand::Copy(pending_reply, PendingCopy::new(&self.context, copy)));
             }
             Err((code, sentence)) => pending_reply.status(code, sentence),
         }

@@ -160,7 +160,7 @@ impl Download {
                 }
                 Due::Busy(id) => replies.accept_uncounted(id).ok()?.fail(&Error::Busy),
                 Due::Command(ReadCommand::Stat(pending_reply)) => {
-                    pending_reply.metadata(Ok(self.file.file().metadata()))
+                    pending_reply.metadata(Ok(self.file.file().metadata()));
                 }
                 Due::Command(ReadCommand::Close(pending_reply)) => return Some(Last::Close(pending_reply)),
                 Due::Command(ReadCommand::Change(answered)) => return Some(Last::Change(answered)),

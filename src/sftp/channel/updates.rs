@@ -32,12 +32,12 @@ impl Updates {
     pub(crate) fn start(
         context: &Arc<ChannelContext>,
         download: FileDownload,
-        file: UnchangedFile,
+        file: Arc<UnchangedFile>,
         barrier: Barrier,
     ) -> Self {
         let waiting = WaitingWrites::default();
         let reads = Reads::start_update(context, download, waiting.clone());
-        Self { reads, file: Arc::new(file), waiting, barrier: Arc::new(barrier) }
+        Self { reads, file, waiting, barrier: Arc::new(barrier) }
     }
 
     /// Returns the path that the client opened.
