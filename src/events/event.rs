@@ -303,7 +303,7 @@ impl fmt::Display for ChangeKind {
 pub enum Outcome {
     /// The operation succeeded.
     Done,
-    /// The client disconnected before the end; the server published nothing.
+    /// The client disconnected before the end. An upload published nothing; a change may be half done.
     Abandoned,
     /// The state of the tree rules the operation out, such as MKDIR of an existing name. The server has no fault.
     Refused(String),

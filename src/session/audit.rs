@@ -29,26 +29,24 @@ impl SessionAudit {
         self.events.record(Who::Session(Arc::clone(&self.who)), event);
     }
 
-    /// Records a change, or its failure.
+    /// Records a change. A change that failed or was abandoned has a log line while the limits allow one.
     pub(super) fn record_change(
         &self,
         change: ChangeKind,
         path: &VirtualPath,
         target: Option<&VirtualPath>,
         duration: Duration,
-        error: Option<&Error>,
+        outcome: Outcome,
     ) {
+        let is_done = outcome == Outcome::Done;
         let event = || Event::Changed {
             change,
             path: path.as_str().to_owned(),
             target: target.map(|target| target.as_str().to_owned()),
             duration,
-            outcome: error.map_or(Outcome::Done, outcome),
+            outcome,
         };
-        match error {
-            None => self.record(event()),
-            Some(_) => self.record_failed(event),
-        }
+        if is_done { self.record(event()) } else { self.record_failed(event) }
     }
 
     /// Records the failure of `request`, unless the error is an ordinary answer to a query.

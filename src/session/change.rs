@@ -1,12 +1,12 @@
 //! Changes to the tree, each with its record.
 
-use super::{OpenFile, SessionTree};
+use super::{OpenFile, SessionTree, outcome};
 use crate::{
-    events::ChangeKind,
+    events::{ChangeKind, Outcome},
     name::VirtualPath,
     vfs::{Error, NewAttributes, Replace, Result, SetAttributes},
 };
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// A change to the tree, with all its arguments except its path.
@@ -72,6 +72,8 @@ impl SessionTree {
     /// Makes a change and records it, or its failure. If this tree is uploading the file, and storage doesn't have it
     /// yet, the change waits for `later` and is tried once more. The output of `later` lives until then.
     ///
+    /// Run it to its end: a change that is dropped may be half done, and is recorded as abandoned.
+    ///
     /// # Errors
     /// The errors of the [`Vfs`](crate::vfs::Vfs)'s method.
     pub async fn change<T>(
@@ -80,7 +82,7 @@ impl SessionTree {
         path: &VirtualPath,
         later: impl Future<Output = T>,
     ) -> Result<()> {
-        let since = Instant::now();
+        let record = ChangeRecord { tree: self, change, path, since: Instant::now(), outcome: Outcome::Abandoned };
         let mut result = self.apply(change, path).await;
         if let Err(Error::NotFound) = result
             && self.is_uploading(path)
@@ -88,14 +90,13 @@ impl SessionTree {
             let _turn = later.await;
             result = self.apply(change, path).await;
         }
-        let error = result.as_ref().err();
-        self.audit.record_change(change.kind(), path, change.target(), since.elapsed(), error);
+        record.finish(result.as_ref().map_or_else(outcome, |()| Outcome::Done));
         result
     }
 
     /// Records that the edge refuses a change because of `error`, and returns the error.
     pub(crate) fn refuse_change(&self, change: &TreeChange, path: &VirtualPath, error: Error) -> Error {
-        self.audit.record_change(change.kind(), path, change.target(), Duration::ZERO, Some(&error));
+        self.audit.record_change(change.kind(), path, change.target(), Duration::ZERO, outcome(&error));
         error
     }
 
@@ -114,5 +115,28 @@ impl SessionTree {
             TreeChange::Rename(target, replace) => vfs.rename(path, target, *replace).await,
             TreeChange::RenameDirectory(target, replace) => vfs.rename_directory(path, target, *replace).await,
         }
+    }
+}
+
+/// The record of a change, which is made when this is dropped.
+struct ChangeRecord<'a> {
+    tree: &'a SessionTree,
+    change: &'a TreeChange,
+    path: &'a VirtualPath,
+    since: Instant,
+    outcome: Outcome,
+}
+
+impl ChangeRecord<'_> {
+    fn finish(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for ChangeRecord<'_> {
+    fn drop(&mut self) {
+        let Self { tree, change, path, since, outcome } = self;
+        let outcome = mem::replace(outcome, Outcome::Abandoned);
+        tree.audit.record_change(change.kind(), path, change.target(), since.elapsed(), outcome);
     }
 }

@@ -5,7 +5,7 @@
 //!             └→ UnchangedFile ─ begin → PendingUpload ─ admit_update ┘
 //! ```
 
-use super::{OpenFile, OpenTransfer, SessionTree, progress::TransferPath};
+use super::{OpenFile, OpenTransfer, SessionTree, outcome, progress::TransferPath};
 use crate::{
     events::{ChangeKind, Outcome},
     name::VirtualPath,
@@ -172,8 +172,8 @@ impl FileUpload {
     pub async fn copy(&mut self, source: &OpenFile, range: CopyRange) -> Result<u64> {
         let since = Instant::now();
         let copied = self.handle.copy(source.handle(), range).await;
-        let (target, error) = (self.path().current(), copied.as_ref().err());
-        self.tree.audit.record_change(ChangeKind::Copy, source.path(), Some(&target), since.elapsed(), error);
+        let (target, done) = (self.path().current(), copied.as_ref().map_or_else(outcome, |_| Outcome::Done));
+        self.tree.audit.record_change(ChangeKind::Copy, source.path(), Some(&target), since.elapsed(), done);
         let bytes = copied?;
         self.transfer.progress().count_copied(bytes);
         self.transfer.progress().set_resumed(self.handle.resumed_bytes());

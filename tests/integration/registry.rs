@@ -11,7 +11,10 @@ use wharfinger::{
         Activity, EndCause, FileUpload, NewSession, OpenedFile, Protocol, Registered, Session, SessionTree, Sessions,
         Transfer, TreeChange,
     },
-    store::{MemoryBucket, MemoryJournal},
+    store::{
+        MemoryBucket, MemoryJournal,
+        memory::{Moment, Verb},
+    },
     vfs::{Budget, Error, NewAttributes, WriteOptions},
 };
 
@@ -187,6 +190,24 @@ async fn the_verbs_record_what_they_did_and_what_failed() {
                 "sent_bytes": 0, "suppressed": 0, "reason": "why" }),
         ]
     );
+}
+
+/// An edge that drops a change, a file or the tree leaves no record out.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_dropped_is_on_record() {
+    let bucket = Arc::new(MemoryBucket::new());
+    let (sessions, mut records) = sessions_on(Arc::clone(&bucket));
+    let (session, _registered) = begin(&sessions, "5f0c", "alice", "acme");
+    let open_tree = session.open_tree();
+    let _hold = bucket.hold(Verb::Put, Moment::Request);
+    let (mkdir, directory) = (TreeChange::Mkdir(NewAttributes::default()), path("/d"));
+    let change = open_tree.tree().change(&mkdir, &directory, never());
+    assert!(tokio::time::timeout(Duration::from_secs(1), change).await.is_err());
+    drop(open_tree);
+    let events = recorded(&mut records);
+    let events: Vec<_> = events.iter().map(|event| (event["event"].as_str(), event["outcome"].as_str())).collect();
+    let expected = [("session_started", None), ("changed", Some("abandoned")), ("session_ended", None)];
+    assert_eq!(events, expected.map(|(event, outcome)| (Some(event), outcome)));
 }
 
 /// A client can make thousands of requests fail in a second.
