@@ -45,6 +45,8 @@ pub enum Who {
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<UserName>,
     },
+    /// The server as a whole.
+    Server {},
 }
 
 /// The user of a session, and the address of its client.
@@ -83,24 +85,28 @@ static IDS: Mutex<ContextV7> = Mutex::new(ContextV7::new());
 impl Record {
     /// Creates a record of `event` at the current time.
     pub(super) fn new(node: Arc<str>, who: Who, event: Event) -> Self {
+        // The lock comes before the look at the clock, so that ids and times have one order.
+        let ids = IDS.lock();
         let at = OffsetDateTime::from(SystemClock.now());
-        Self { id: id(at), at, node, who, event: event.truncated() }
+        let id = id(&ids, at);
+        drop(ids);
+        Self { id, at, node, who, event: event.truncated() }
     }
 }
 
 /// Returns an id whose time is `at`.
-fn id(at: OffsetDateTime) -> Uuid {
+fn id(ids: &ContextV7, at: OffsetDateTime) -> Uuid {
     let seconds = u64::try_from(at.unix_timestamp()).unwrap_or_default();
-    Uuid::new_v7(Timestamp::from_unix(&*IDS.lock(), seconds, at.nanosecond()))
+    Uuid::new_v7(Timestamp::from_unix(ids, seconds, at.nanosecond()))
 }
 
 impl Who {
-    /// Returns the client's address and VPC endpoint, or `None` for maintenance.
+    /// Returns the client's address and VPC endpoint, or `None` for work of the server.
     pub(super) fn peer(&self) -> Option<(SocketAddr, Option<&Arc<str>>)> {
         match self {
             Self::Session(user) => Some((user.source, user.vpc_endpoint.as_ref())),
             Self::Connection(peer) => Some((peer.source, peer.vpc_endpoint.as_ref())),
-            Self::Maintenance { .. } => None,
+            Self::Maintenance { .. } | Self::Server {} => None,
         }
     }
 
@@ -109,7 +115,7 @@ impl Who {
         match self {
             Self::Session(user) => Some((&user.tenant, &user.user)),
             Self::Maintenance { tenant, user: Some(user) } => Some((tenant, user)),
-            Self::Connection(_) | Self::Maintenance { user: None, .. } => None,
+            Self::Connection(_) | Self::Maintenance { user: None, .. } | Self::Server {} => None,
         }
     }
 }

@@ -226,7 +226,7 @@ async fn what_s3_has_must_be_what_was_noted() {
     let session = cut_off().await;
     let partial = session.journal.partials().remove(0);
     let (key, payload) = (partial.file.place.key(), store::Payload::new(vec![content(6 * MIB)]));
-    session.bucket.upload_part(&key, &partial.upload, 2, payload).await.unwrap();
+    session.bucket.upload_part(key, &partial.upload, 2, payload).await.unwrap();
     assert!(matches!(session.open("/a", GO_ON).await, Err(Error::PartialLost)));
     assert_eq!(size(&session).await, None);
     assert!(given_up(&session).await);
