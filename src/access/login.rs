@@ -215,7 +215,7 @@ impl Login {
                     self.record(before);
                     return KeyOffer::Acceptable;
                 }
-                ProviderAnswer::Refused { reason } => reason.as_str().into(),
+                ProviderAnswer::Refused { reason } => reason.text(),
             },
             Err(reason) => reason,
         };
@@ -310,12 +310,12 @@ impl Login {
                     self.progress.refuse_credential();
                     return LoginAnswer::Refused(Some(LoginEnd::Full));
                 }
-                Err(NotEntered::Revoked) => (NotEntered::REVOKED, LoginAnswer::Refused as fn(_) -> _),
+                Err(NotEntered::Revoked) => (NotEntered::REVOKED.into(), LoginAnswer::Refused as fn(_) -> _),
             },
-            Ok(ProviderAnswer::Refused { reason }) => (reason.as_str(), LoginAnswer::Refused as fn(_) -> _),
-            Err(undecided) => (undecided, LoginAnswer::Unavailable as fn(_) -> _),
+            Ok(ProviderAnswer::Refused { reason }) => (reason.text(), LoginAnswer::Refused as fn(_) -> _),
+            Err(undecided) => (undecided.into(), LoginAnswer::Unavailable as fn(_) -> _),
         };
-        self.refused(user, method.as_str(), reason.into(), fingerprint);
+        self.refused(user, method.as_str(), reason, fingerprint);
         next(self.end_try())
     }
 
@@ -389,15 +389,14 @@ impl Login {
             LoginState::In { session, .. } => return Ok(Arc::clone(session)),
         };
         let tenants = &self.access.tenants;
-        let grant = tenants.confirm(grant).ok_or(NotEntered::Revoked)?;
+        let grant = tenants.confirm(grant).map_err(|_| NotEntered::Revoked)?;
         let place = place.log_in().map_err(|refusal| NotEntered::Full(refusal.as_str()))?;
         self.activity.touch();
         let address = self.peer.address();
         let client = self.peer.program();
         let (session, registered) = self.access.sessions.begin(NewSession {
             id: Arc::clone(self.peer.id()),
-            user: Arc::clone(&grant.user),
-            tenant: Arc::clone(&grant.tenant),
+            grant,
             source: address.socket,
             vpc_endpoint: address.vpc_endpoint.clone(),
             protocol: self.protocol,
@@ -406,7 +405,7 @@ impl Login {
         });
         // A reload swaps the directory first and ends sessions then. A session that it doesn't find in the registry began
         // after the swap, so that this look sees the swap.
-        tenants.confirm(&grant).ok_or(NotEntered::Revoked)?;
+        session.follow(tenants).map_err(|_| NotEntered::Revoked)?;
         self.peer.logged_in(Arc::clone(session.who()));
         let who = Who::Session(Arc::clone(session.who()));
         self.access.events.record(who, Event::LoginAccepted { method: method.as_str(), fingerprint, client });

@@ -115,7 +115,7 @@ impl Mounts {
     }
 
     /// Returns the mounts, the longest entry first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mount> {
+    pub fn iter(&self) -> impl Iterator<Item = &Mount> {
         self.mounts.iter()
     }
 

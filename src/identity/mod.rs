@@ -13,7 +13,7 @@ pub use static_provider::StaticProvider;
 pub use crate::account::PublicKey;
 use crate::{name::LoginName, tenants::GrantedLogin};
 use async_trait::async_trait;
-use std::{fmt, net::IpAddr};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
 /// Decides on the credentials of users.
 #[async_trait]
@@ -68,10 +68,14 @@ pub enum ProviderAnswer {
 }
 
 /// The reason why a login was refused: for the operator, never for the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// No user has this name.
     UnknownUser,
+    /// No user has this name, but a tenant's file that the config refused has one.
+    RefusedFile(Arc<str>),
+    /// No user has this name, but tenants' files that can't be read may have one.
+    UnreadableFiles(Arc<str>),
     /// The user, or the tenant, is disabled.
     Disabled,
     /// The user has no password.
@@ -87,14 +91,21 @@ pub enum Reason {
 impl Reason {
     /// Returns the words for the log.
     #[must_use]
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
+    pub(crate) fn text(&self) -> Cow<'static, str> {
+        let text = match self {
+            Self::RefusedFile(file) => {
+                return format!("unknown user: {file} has one of this name, and has a problem").into();
+            }
+            Self::UnreadableFiles(files) => {
+                return format!("unknown user; these files have problems and may have one: {files}").into();
+            }
             Self::UnknownUser => "unknown user",
             Self::Disabled => "user or tenant disabled",
             Self::NoPassword => "user has no password",
             Self::WrongPassword => "wrong password",
             Self::OverlongPassword => "overlong password",
             Self::UnknownKey => "unknown key",
-        }
+        };
+        text.into()
     }
 }

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     name::LoginName,
-    tenants::{Candidate, GrantedLogin, Logins, UsedCredential},
+    tenants::{Candidate, GrantedLogin, Logins, RefusedUser, UsedCredential},
 };
 use async_trait::async_trait;
 use std::{
@@ -35,7 +35,12 @@ impl StaticProvider {
 
     /// Returns the user of this name, if it may log in.
     fn user(&self, name: &LoginName) -> Result<Candidate, Reason> {
-        let candidate = name.user().and_then(|name| self.logins.find(name)).ok_or(Reason::UnknownUser)?;
+        let name = name.user().ok_or(Reason::UnknownUser)?;
+        let candidate = self.logins.find(name).ok_or_else(|| match self.logins.find_refused(name) {
+            Some(RefusedUser::Named(file)) => Reason::RefusedFile(file),
+            Some(RefusedUser::Perhaps(files)) => Reason::UnreadableFiles(files),
+            None => Reason::UnknownUser,
+        })?;
         if candidate.is_enabled() { Ok(candidate) } else { Err(Reason::Disabled) }
     }
 

@@ -132,7 +132,7 @@ impl VirtualPath {
 
     /// Returns the path as clients see it.
     #[must_use]
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 

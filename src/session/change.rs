@@ -101,7 +101,7 @@ impl SessionTree {
     }
 
     async fn apply(&self, change: &TreeChange, path: &VirtualPath) -> Result<()> {
-        let vfs = &self.vfs;
+        let vfs = self.vfs_of_request()?;
         match change {
             TreeChange::SetAttributes(attributes) => vfs.set_attributes(path, *attributes).await,
             TreeChange::SetDirectoryAttributes(attributes) => vfs.set_attributes_of_directory(path, *attributes).await,

@@ -29,7 +29,10 @@ impl OpenDirectory {
     /// # Errors
     /// The storage's error, if no entry was taken. The next call tries again.
     pub(crate) async fn next(&mut self, take: impl FnMut(&Entry) -> bool) -> Result<usize> {
-        let taken = self.handle.next(take).await;
+        let taken = match self.tree.vfs_of_request() {
+            Ok(_) => self.handle.next(take).await,
+            Err(error) => Err(error),
+        };
         self.tree.recorded("READDIR", self.handle.path(), taken)
     }
 }

@@ -16,6 +16,7 @@
 //!
 //! Logins are in `access`; the order of requests and the path of replies are in `sftp::channel`.
 
+mod account;
 mod activity;
 mod audit;
 mod change;
@@ -26,6 +27,7 @@ mod open;
 mod outcome;
 mod progress;
 mod registry;
+mod rights;
 mod traffic;
 mod transfer;
 mod tree;
@@ -46,10 +48,11 @@ pub use tree::{OpenTree, SessionTree};
 pub use upload::{AdmittedUpload, FileUpload, PendingUpload, UnchangedFile};
 
 use crate::{
-    account::{Tenant, User},
     events::{ClientProgram, Events},
+    tenants::{GrantedLogin, Tenants},
     vfs::{Node, Vfs},
 };
+use account::SessionAccount;
 use registry::SessionEntry;
 use std::{
     net::SocketAddr,
@@ -57,6 +60,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 /// The factory of sessions, with the resources that they share in one process.
@@ -72,10 +76,8 @@ pub struct Sessions {
 pub struct NewSession {
     /// The id, unique among the sessions of all nodes. Every record of the session contains it.
     pub id: Arc<str>,
-    /// The user that logged in.
-    pub user: Arc<User>,
-    /// The user's tenant.
-    pub tenant: Arc<Tenant>,
+    /// The login, as a provider granted it.
+    pub grant: GrantedLogin,
     /// The client's address.
     pub source: SocketAddr,
     /// The VPC endpoint that the connection came through, if any.
@@ -98,13 +100,12 @@ impl Sessions {
     /// Begins a session. The registry lists it until [`Registered`] is dropped. Does no IO.
     #[must_use]
     pub fn begin(&self, new: NewSession) -> (Arc<Session>, Registered) {
-        let NewSession { id, user, tenant, source, vpc_endpoint, protocol, client, activity } = new;
-        let (tenant_name, user_name) = (tenant.name.clone(), user.name.clone());
-        let who = SessionUser { session: id, tenant: tenant_name, user: user_name, source, vpc_endpoint };
-        let registered = self.registry.add(Arc::new(who), protocol, client.version);
+        let NewSession { id, grant, source, vpc_endpoint, protocol, client, activity } = new;
+        let (tenant, user) = (grant.tenant.name.clone(), grant.user.name.clone());
+        let who = SessionUser { session: id, tenant, user, source, vpc_endpoint };
+        let account = SessionAccount::new(grant);
+        let registered = self.registry.add(Arc::new(who), account, protocol, client.version);
         let session = Session {
-            user,
-            tenant,
             node: Arc::clone(&self.node),
             events: self.events.clone(),
             activity,
@@ -120,6 +121,14 @@ impl Sessions {
         &self.registry
     }
 
+    /// Gives the sessions the values of the directory, from their next request on. A session ends if its user or tenant
+    /// was removed or disabled, if the user no longer has the credential that it logged in with, or if a mount with open
+    /// files was removed or leads to another place. Its requests are refused, its open transfers may finish for `grace`,
+    /// and then it ends; a disabled user's session ends at once. Returns how many sessions end.
+    pub fn follow(&self, tenants: &Tenants, grace: Duration) -> usize {
+        self.registry.follow(tenants, grace)
+    }
+
     /// Waits until the journal holds every note of the sessions. Call it when no session can begin and every task of a
     /// session has ended.
     pub async fn finish_journal(&self) {
@@ -130,8 +139,6 @@ impl Sessions {
 /// A user who is logged in on one connection.
 #[derive(Debug)]
 pub struct Session {
-    user: Arc<User>,
-    tenant: Arc<Tenant>,
     node: Arc<Node>,
     events: Events,
     activity: Arc<Activity>,
@@ -156,14 +163,25 @@ impl Session {
     /// Makes no request to storage.
     #[must_use]
     pub fn open_tree(&self) -> OpenTree {
-        let vfs = Vfs::new(&self.user, &self.tenant, &self.node);
+        let version = self.entry.account.version();
+        let (user, tenant) = self.entry.account.current();
+        let vfs = Vfs::new(&user, &tenant, &self.node);
         let number = self.trees.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let session = format!("{}-{number}", self.entry.who.session).into();
         let who = Arc::new(SessionUser { session, ..SessionUser::clone(&self.entry.who) });
-        OpenTree::begin(who, vfs, self.events.clone(), Arc::clone(&self.entry))
+        OpenTree::begin(who, (version, vfs), self.events.clone(), Arc::clone(&self.entry))
     }
 
-    /// Waits until the session is asked to end, and returns the cause.
+    /// Takes over the values of the directory.
+    ///
+    /// # Errors
+    /// The reason why the directory no longer grants the login.
+    pub(crate) fn follow(&self, tenants: &Tenants) -> Result<(), EndCause> {
+        self.entry.account.follow(tenants, &[])
+    }
+
+    /// Waits until the session is asked to end, or until the transfers of a session that lost its rights have ended, and
+    /// returns the cause.
     pub async fn end_asked(&self) -> EndCause {
         self.entry.end_asked().await
     }

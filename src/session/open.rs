@@ -23,7 +23,7 @@ impl SessionTree {
     /// # Errors
     /// Those of [`Vfs::open_read`](crate::vfs::Vfs::open_read).
     pub async fn open_read(self: &Arc<Self>, path: &VirtualPath) -> Result<FileDownload> {
-        let opened = self.vfs.open_read(path).await;
+        let opened = async { self.vfs_of_request()?.open_read(path).await }.await;
         Ok(FileDownload::begin(self, self.recorded("OPEN", path, opened)?))
     }
 
@@ -32,7 +32,7 @@ impl SessionTree {
     /// # Errors
     /// Those of [`Vfs::open_directory`](crate::vfs::Vfs::open_directory).
     pub(crate) async fn open_directory(self: &Arc<Self>, path: &VirtualPath) -> Result<OpenDirectory> {
-        let opened = self.vfs.open_directory(path).await;
+        let opened = async { self.vfs_of_request()?.open_directory(path).await }.await;
         Ok(OpenDirectory::new(self, self.recorded("OPENDIR", path, opened)?))
     }
 
@@ -60,17 +60,17 @@ impl SessionTree {
         turn: impl Future<Output = Result<()>>,
         upload_wait: Duration,
     ) -> Result<ReadHandle> {
-        let pending = match self.vfs.open_create(path, exclusive, attributes).await? {
+        let pending = match self.vfs_of_request()?.open_create(path, exclusive, attributes).await? {
             Created::Found(handle) => return Ok(handle),
             Created::Missing(pending) => pending,
         };
         turn.await?;
-        self.vfs.forget_failed_upload(path).await;
+        self.vfs().forget_failed_upload(path).await;
         let transfer = self.begin_transfer(TransferPath::Upload(pending.path().clone()));
         match pending.make_empty(upload_wait).await {
             Err(Error::AlreadyExists) if !exclusive => {
                 transfer.fail(Outcome::Refused(Error::AlreadyExists.to_string()));
-                self.vfs.open_read(path).await
+                self.vfs_of_request()?.open_read(path).await
             }
             made => {
                 match &made {
@@ -94,10 +94,11 @@ impl SessionTree {
         attributes: NewAttributes,
         later: impl Future<Output = T>,
     ) -> Result<OpenedFile> {
-        let mut opened = self.vfs.open_update(path, options, attributes).await;
+        let open = async || self.vfs_of_request()?.open_update(path, options, attributes).await;
+        let mut opened = open().await;
         if let Err(Error::Unsupported(Unsupported::SecondWriter)) = opened {
             let _turn = later.await;
-            opened = self.vfs.open_update(path, options, attributes).await;
+            opened = open().await;
         }
         Ok(match self.recorded("OPEN", path, opened)? {
             OpenedUpdate::Unchanged(handle, update) => {

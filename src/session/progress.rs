@@ -41,7 +41,7 @@ pub(super) enum TransferPath {
 }
 
 impl TransferPath {
-    fn current(&self) -> VirtualPath {
+    pub(super) fn current(&self) -> VirtualPath {
         match self {
             Self::Download(path, _) => path.clone(),
             Self::Upload(path) => path.current(),

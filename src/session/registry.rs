@@ -2,12 +2,16 @@
 
 use super::{
     Traffic,
+    account::{MountOfFile, SessionAccount},
     progress::{OpenTransferInfo, TransferProgress},
+    rights::Rights,
 };
 use crate::{
     clock::{Clock as _, SystemClock},
     events::SessionUser,
     name::{TenantName, UserName},
+    tenants::Tenants,
+    vfs::Error,
 };
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -19,6 +23,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +75,14 @@ pub enum Protocol {
 pub enum EndCause {
     /// An operator ended it.
     Operator,
+    /// The user was removed from the config, or belongs to another tenant now.
+    UserRemoved,
+    /// The user or its tenant was disabled.
+    Disabled,
+    /// The user no longer has the credential that it logged in with.
+    CredentialRemoved,
+    /// A mount with open files was removed, or leads to another place.
+    MountRemoved,
 }
 
 impl EndCause {
@@ -78,6 +91,10 @@ impl EndCause {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Operator => "an operator ended the session",
+            Self::UserRemoved => "the user was removed",
+            Self::Disabled => "the user or its tenant was disabled",
+            Self::CredentialRemoved => "the credential of this login was removed",
+            Self::MountRemoved => "a directory with open files was removed or moved",
         }
     }
 }
@@ -115,14 +132,23 @@ impl Registry {
         meant.iter().filter(|entry| entry.end(cause)).count()
     }
 
+    /// Gives all sessions the values of the directory. Returns how many lose their rights by it: they end when their
+    /// open transfers have, and after `grace` at the latest.
+    pub(super) fn follow(&self, tenants: &Tenants, grace: Duration) -> usize {
+        let entries: Vec<_> = self.0.lock().values().cloned().collect();
+        entries.iter().filter(|entry| entry.follow(tenants, grace)).count()
+    }
+
     pub(super) fn add(
         self: &Arc<Self>,
         who: Arc<SessionUser>,
+        account: SessionAccount,
         protocol: Protocol,
         client: Option<Arc<str>>,
     ) -> Registered {
         let entry = Arc::new(SessionEntry {
             who,
+            account,
             protocol,
             client,
             since: SystemClock.now().into(),
@@ -130,6 +156,7 @@ impl Registry {
             transfers: Mutex::default(),
             next_transfer: AtomicU64::new(0),
             cause: OnceLock::new(),
+            rights: Rights::default(),
             end_asked: CancellationToken::new(),
         });
         self.0.lock().insert(Arc::clone(&entry.who.session), Arc::clone(&entry));
@@ -161,36 +188,72 @@ impl Drop for Registered {
     }
 }
 
+/// An open file in the registry.
+#[derive(Debug)]
+struct ListedTransfer {
+    progress: Arc<TransferProgress>,
+    mount: Option<MountOfFile>,
+}
+
 /// The registry's data about one session.
 #[derive(Debug)]
 pub(super) struct SessionEntry {
     pub(super) who: Arc<SessionUser>,
+    pub(super) account: SessionAccount,
     protocol: Protocol,
     client: Option<Arc<str>>,
     since: OffsetDateTime,
     pub(super) traffic: Arc<Traffic>,
     /// The open files, by ascending number.
-    transfers: Mutex<BTreeMap<u64, Arc<TransferProgress>>>,
+    transfers: Mutex<BTreeMap<u64, ListedTransfer>>,
     next_transfer: AtomicU64,
     cause: OnceLock<EndCause>,
+    rights: Rights,
     end_asked: CancellationToken,
 }
 
 impl SessionEntry {
-    pub(super) fn begin_transfer(&self, progress: Arc<TransferProgress>) -> u64 {
+    pub(super) fn begin_transfer(&self, progress: Arc<TransferProgress>, mount: Option<MountOfFile>) -> u64 {
         let number = self.next_transfer.fetch_add(1, Ordering::Relaxed);
-        self.transfers.lock().insert(number, progress);
+        self.transfers.lock().insert(number, ListedTransfer { progress, mount });
         number
     }
 
     pub(super) fn end_transfer(&self, number: u64) {
         self.transfers.lock().remove(&number);
+        self.rights.transfer_ended.notify_waiters();
     }
 
-    /// Waits until another part of the server asks the session to end.
+    /// Takes over the directory's values. Returns true if the session loses its rights by it.
+    pub(super) fn follow(&self, tenants: &Tenants, grace: Duration) -> bool {
+        let open: Vec<_> = self.transfers.lock().values().filter_map(|transfer| transfer.mount.clone()).collect();
+        let Err(cause) = self.account.follow(tenants, &open) else { return false };
+        let is_first = self.cause.set(cause).is_ok();
+        let grace = if cause == EndCause::Disabled { Duration::ZERO } else { grace };
+        if grace.is_zero() {
+            self.end_asked.cancel();
+        }
+        self.rights.lose(grace);
+        is_first
+    }
+
+    /// # Errors
+    /// [`Error::SessionEnds`] if the session lost its rights.
+    pub(super) fn check_rights(&self) -> Result<(), Error> {
+        match self.cause.get() {
+            Some(cause) => Err(Error::SessionEnds(cause.as_str())),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until another part of the server asks the session to end, or until the open transfers of a session that
+    /// lost its rights have ended.
     pub(super) async fn end_asked(&self) -> EndCause {
-        self.end_asked.cancelled().await;
-        // `end` sets the cause before it cancels the token.
+        tokio::select! {
+            () = self.end_asked.cancelled() => {}
+            () = self.rights.over(|| self.transfers.lock().is_empty()) => {}
+        }
+        // The cause is set before the end is asked for.
         self.cause.get().copied().unwrap_or(EndCause::Operator)
     }
 
@@ -203,7 +266,7 @@ impl SessionEntry {
 
     fn info(&self) -> SessionInfo {
         let SessionUser { session, tenant, user, source, vpc_endpoint } = &*self.who;
-        let transfers: Vec<_> = self.transfers.lock().values().cloned().collect();
+        let transfers: Vec<_> = self.transfers.lock().values().map(|transfer| Arc::clone(&transfer.progress)).collect();
         SessionInfo {
             id: Arc::clone(session),
             tenant: tenant.clone(),

@@ -3,6 +3,7 @@
 
 use super::{
     SessionTree,
+    account::MountOfFile,
     progress::{TransferPath, TransferProgress},
 };
 use crate::{
@@ -27,9 +28,10 @@ pub(super) struct OpenTransfer {
 impl SessionTree {
     /// Records that the client opened a file.
     pub(super) fn begin_transfer(self: &Arc<Self>, path: TransferPath) -> OpenTransfer {
+        let mount = self.vfs().mount_of(&path.current()).map(MountOfFile::from);
         let progress = Arc::new(TransferProgress::new(path));
         self.audit.record(Event::FileOpened { path: progress.path(), transfer: progress.direction() });
-        let number = self.entry.begin_transfer(Arc::clone(&progress));
+        let number = self.entry.begin_transfer(Arc::clone(&progress), mount);
         OpenTransfer { tree: Arc::clone(self), number, progress, since: Instant::now(), is_recorded: false }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     name::VirtualPath,
     vfs::{Error, Metadata, MountNumber, Result, Vfs},
 };
+use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -14,10 +15,17 @@ use tokio::time::Instant;
 /// Records name requests as SFTP does, whatever the protocol.
 #[derive(Debug)]
 pub struct SessionTree {
-    pub(super) vfs: Vfs,
+    vfs: Mutex<AccountView>,
     pub(super) audit: SessionAudit,
     pub(super) entry: Arc<SessionEntry>,
     traffic: Arc<Traffic>,
+}
+
+/// The vfs for one version of the session's account.
+#[derive(Debug)]
+struct AccountView {
+    version: u64,
+    vfs: Arc<Vfs>,
 }
 
 /// The tree of a channel that is open. Dropping it records the end of the channel's session. Files may still be open
@@ -31,10 +39,16 @@ pub struct OpenTree {
 
 impl OpenTree {
     /// Opens the tree and records the start of the session.
-    pub(super) fn begin(who: Arc<SessionUser>, vfs: Vfs, events: Events, entry: Arc<SessionEntry>) -> Self {
+    pub(super) fn begin(
+        who: Arc<SessionUser>,
+        (version, vfs): (u64, Vfs),
+        events: Events,
+        entry: Arc<SessionEntry>,
+    ) -> Self {
         let audit = SessionAudit::new(who, events);
         audit.record(Event::SessionStarted);
         let traffic = Arc::new(Traffic::part_of(Arc::clone(&entry.traffic)));
+        let vfs = Mutex::new(AccountView { version, vfs: Arc::new(vfs) });
         let tree = Arc::new(SessionTree { vfs, audit, entry, traffic });
         Self { tree, since: Instant::now(), reason: None }
     }
@@ -71,10 +85,32 @@ impl SessionTree {
         &self.traffic
     }
 
+    /// Returns the vfs for the present values of the user and the tenant.
+    pub(super) fn vfs(&self) -> Arc<Vfs> {
+        let account = &self.entry.account;
+        let mut view = self.vfs.lock();
+        // The version is read before the values: values that are newer than their version are only read once more.
+        let version = account.version();
+        if version != view.version {
+            let (user, tenant) = account.current();
+            *view = AccountView { version, vfs: Arc::new(view.vfs.with_account(user, tenant)) };
+        }
+        Arc::clone(&view.vfs)
+    }
+
+    /// Returns the vfs for a new request.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnds`] if the session lost its rights: only open transfers may continue.
+    pub(super) fn vfs_of_request(&self) -> Result<Arc<Vfs>> {
+        self.entry.check_rights()?;
+        Ok(self.vfs())
+    }
+
     /// Returns the directory in which the session starts.
     #[must_use]
-    pub(crate) fn landing(&self) -> &VirtualPath {
-        self.vfs.landing()
+    pub(crate) fn landing(&self) -> VirtualPath {
+        self.vfs().landing().clone()
     }
 
     /// Parses the path in the client's `request`. A relative path starts at the landing directory.
@@ -82,25 +118,25 @@ impl SessionTree {
     /// # Errors
     /// [`Error::InvalidPath`].
     pub fn path(&self, request: &'static str, raw: &[u8]) -> Result<VirtualPath> {
-        self.vfs.path(raw).inspect_err(|error| self.audit.record_no_path(request, raw, error))
+        self.vfs().path(raw).inspect_err(|error| self.audit.record_no_path(request, raw, error))
     }
 
     /// Returns the number of the mount that holds `path`, if any.
     #[must_use]
     pub(crate) fn mount_number(&self, path: &VirtualPath) -> Option<MountNumber> {
-        self.vfs.mount_number(path)
+        self.vfs().mount_number(path)
     }
 
     /// True if this tree is uploading a file that will appear under `path`.
     #[must_use]
     pub(crate) fn is_uploading(&self, path: &VirtualPath) -> bool {
-        self.vfs.is_uploading(path)
+        self.vfs().is_uploading(path)
     }
 
     /// True if this tree could take a file of this size for one that it failed to store within the last minute. False
     /// once any session of the node has stored or removed the file.
     pub(crate) async fn looks_like_failed_upload(&self, path: &VirtualPath, bytes: u64) -> bool {
-        self.vfs.looks_like_failed_upload(path, bytes).await
+        self.vfs().looks_like_failed_upload(path, bytes).await
     }
 
     /// Returns the attributes of `path`.
@@ -108,7 +144,8 @@ impl SessionTree {
     /// # Errors
     /// Those of [`Vfs::stat`].
     pub async fn stat(&self, path: &VirtualPath) -> Result<Metadata> {
-        self.recorded("STAT", path, self.vfs.stat(path).await)
+        let found = async { self.vfs_of_request()?.stat(path).await };
+        self.recorded("STAT", path, found.await)
     }
 
     /// Returns the attributes of a directory, even if a file has the same name.
@@ -116,12 +153,16 @@ impl SessionTree {
     /// # Errors
     /// Those of [`Vfs::stat_directory`].
     pub(crate) async fn stat_directory(&self, path: &VirtualPath) -> Result<Metadata> {
-        self.recorded("STAT", path, self.vfs.stat_directory(path).await)
+        let found = async { self.vfs_of_request()?.stat_directory(path).await };
+        self.recorded("STAT", path, found.await)
     }
 
     /// Returns the reason why an OPEN for reading of a path in a directory's form fails.
     pub(crate) async fn refuse_to_open_directory(&self, path: &VirtualPath) -> Error {
-        let error = self.vfs.refuse_directory(path).await;
+        let error = match self.vfs_of_request() {
+            Ok(vfs) => vfs.refuse_directory(path).await,
+            Err(error) => error,
+        };
         self.audit.record_failure("OPEN", path, &error);
         error
     }

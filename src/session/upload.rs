@@ -88,7 +88,7 @@ impl PendingUpload {
                 let path = path.current();
                 // The record comes first: the client may leave at any time.
                 tree.audit.record_failure("WRITE", &path, &error);
-                tree.vfs.note_failed_upload(&path, bytes).await;
+                tree.vfs().note_failed_upload(&path, bytes).await;
                 Err(error)
             }
         }
@@ -112,7 +112,7 @@ impl AdmittedUpload {
     /// Records that the client opened the file. Run it to its end.
     pub async fn begin(self) -> FileUpload {
         let Self { handle, tree } = self;
-        tree.vfs.forget_failed_upload(&handle.path().current()).await;
+        tree.vfs().forget_failed_upload(&handle.path().current()).await;
         let transfer = tree.begin_transfer(TransferPath::Upload(handle.path().clone()));
         transfer.progress().set_resumed(handle.resumed_bytes());
         FileUpload { handle, transfer, tree }
@@ -236,7 +236,7 @@ impl FileUpload {
                 Ok(())
             }
             Err(error) => {
-                tree.vfs.note_failed_upload(&path, bytes).await;
+                tree.vfs().note_failed_upload(&path, bytes).await;
                 transfer.fail(Outcome::Failed(error.detail()));
                 Err(error)
             }
@@ -247,7 +247,7 @@ impl FileUpload {
     pub(crate) async fn fail(self, reason: String) {
         let Self { handle, transfer, tree } = self;
         let (path, bytes) = (handle.path().current(), handle.metadata().size);
-        tree.vfs.note_failed_upload(&path, bytes).await;
+        tree.vfs().note_failed_upload(&path, bytes).await;
         Box::pin(handle.leave()).await;
         transfer.fail(Outcome::Failed(reason));
     }

@@ -3,10 +3,10 @@
 //! A password check takes time, and the directory may be swapped meanwhile. So a [`GrantedLogin`] names the credential
 //! that came in, and [`Tenants::confirm`] tells later whether the directory still grants the login.
 
-use super::{KnownUser, Snapshot, Tenants};
+use super::{KnownUser, RefusedUser, Snapshot, Tenants};
 use crate::{
     account::{Credentials, PasswordHash, PublicKey, Tenant, User},
-    name::UserName,
+    name::{BucketId, UserName},
 };
 use std::sync::Arc;
 
@@ -38,7 +38,28 @@ pub struct GrantedLogin {
     generation: u64,
     pub(crate) user: Arc<User>,
     pub(crate) tenant: Arc<Tenant>,
+    /// The bucket of the tenant.
+    bucket: BucketId,
     credential: UsedCredential,
+}
+
+impl GrantedLogin {
+    /// Returns the bucket of the tenant.
+    #[must_use]
+    pub(crate) fn bucket(&self) -> &BucketId {
+        &self.bucket
+    }
+}
+
+/// The reason why the directory no longer grants a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// The user was removed, or belongs to another tenant now.
+    UserRemoved,
+    /// The user or its tenant was disabled.
+    Disabled,
+    /// The user no longer has the credential.
+    CredentialRemoved,
 }
 
 impl Logins {
@@ -48,6 +69,12 @@ impl Logins {
         let directory = self.0.directory.load();
         let known = directory.users.get(name).cloned()?;
         Some(Candidate { generation: directory.generation, known })
+    }
+
+    /// Returns the part that refused files may have in a user that [`Logins::find`] doesn't find.
+    #[must_use]
+    pub(crate) fn find_refused(&self, name: &UserName) -> Option<RefusedUser> {
+        self.0.directory.load().refused.find(name)
     }
 
     /// Returns the number of swaps of the directory before this moment.
@@ -85,8 +112,8 @@ impl Candidate {
     /// Grants the login. The caller has checked that the client has `credential`.
     #[must_use]
     pub fn grant(self, credential: UsedCredential) -> GrantedLogin {
-        let Self { generation, known: KnownUser { user, tenant, .. } } = self;
-        GrantedLogin { generation, user, tenant, credential }
+        let Self { generation, known: KnownUser { user, tenant, bucket, .. } } = self;
+        GrantedLogin { generation, user, tenant, bucket, credential }
     }
 }
 
@@ -98,24 +125,31 @@ impl Tenants {
         (Arc::clone(&tenants), Logins(tenants))
     }
 
-    /// Returns the login as the directory grants it now. Returns `None` if the user is gone, belongs to another tenant
-    /// or is disabled, or if the credential was removed.
-    #[must_use]
-    pub(crate) fn confirm(&self, grant: &GrantedLogin) -> Option<GrantedLogin> {
+    /// Returns the login as the directory grants it now, with the user's and the tenant's present values.
+    ///
+    /// # Errors
+    /// The directory no longer grants it.
+    pub fn confirm(&self, grant: &GrantedLogin) -> Result<GrantedLogin, Revoked> {
         let directory = self.directory.load();
         if directory.generation == grant.generation {
-            return Some(grant.clone());
+            return Ok(grant.clone());
         }
         directory.confirm(grant)
     }
 }
 
 impl Snapshot {
-    fn confirm(&self, grant: &GrantedLogin) -> Option<GrantedLogin> {
-        let known = self.users.get(&grant.user.name)?;
-        let is_granted = known.is_enabled() && known.tenant.name == grant.tenant.name && known.has(&grant.credential);
+    fn confirm(&self, grant: &GrantedLogin) -> Result<GrantedLogin, Revoked> {
+        let known = self.users.get(&grant.user.name).filter(|known| known.tenant.name == grant.tenant.name);
+        let known = known.ok_or(Revoked::UserRemoved)?;
+        if !known.is_enabled() {
+            return Err(Revoked::Disabled);
+        }
+        if !known.has(&grant.credential) {
+            return Err(Revoked::CredentialRemoved);
+        }
         let candidate = Candidate { generation: self.generation, known: known.clone() };
-        is_granted.then(|| candidate.grant(grant.credential.clone()))
+        Ok(candidate.grant(grant.credential.clone()))
     }
 }
 

@@ -6,13 +6,18 @@
 //!
 //! Each part gets only the facts that it needs: [`Logins`] alone reveals credentials, and `identity` alone has it.
 
+mod changes;
 mod logins;
+mod refused_files;
 
-pub use logins::{Candidate, GrantedLogin, Logins, UsedCredential};
+pub use changes::DirectoryChanges;
+pub use logins::{Candidate, GrantedLogin, Logins, Revoked, UsedCredential};
+pub use refused_files::RefusedFiles;
+pub(crate) use refused_files::RefusedUser;
 
 use crate::{
     account::{Credentials, Storage, Tenant, User},
-    name::{Prefix, TenantName, UserName},
+    name::{BucketId, Prefix, TenantName, UserName},
 };
 use arc_swap::ArcSwap;
 use std::{collections::HashMap, sync::Arc};
@@ -50,6 +55,8 @@ struct KnownUser {
     user: Arc<User>,
     credentials: Arc<Credentials>,
     tenant: Arc<Tenant>,
+    /// The bucket of the tenant.
+    bucket: BucketId,
 }
 
 /// The live directory. Lookups take no lock.
@@ -63,6 +70,7 @@ struct Snapshot {
     generation: u64,
     tenants: HashMap<TenantName, KnownTenant>,
     users: HashMap<UserName, KnownUser>,
+    refused: Arc<RefusedFiles>,
 }
 
 impl Tenants {
@@ -72,9 +80,19 @@ impl Tenants {
         Self { directory: ArcSwap::from_pointee(Snapshot::default().followed_by(setups)) }
     }
 
-    /// Replaces all tenants and users.
-    pub fn swap(&self, setups: &[TenantSetup]) {
-        self.directory.rcu(|directory| directory.followed_by(setups));
+    /// Replaces all tenants and users, and returns the differences.
+    pub fn swap(&self, setups: &[TenantSetup]) -> DirectoryChanges {
+        self.swap_with(setups, RefusedFiles::default())
+    }
+
+    /// Like [`Tenants::swap`]. `refused` are the files that aren't among the tenants.
+    pub(crate) fn swap_with(&self, setups: &[TenantSetup], refused: RefusedFiles) -> DirectoryChanges {
+        let (refused, mut swapped) = (Arc::new(refused), None);
+        let former = self.directory.rcu(|directory| {
+            let next = Snapshot { refused: Arc::clone(&refused), ..directory.followed_by(setups) };
+            Arc::clone(swapped.insert(Arc::new(next)))
+        });
+        swapped.map(|next| DirectoryChanges::between(&former, &next)).unwrap_or_default()
     }
 
     /// The number of swaps before this moment.
@@ -125,8 +143,8 @@ impl Snapshot {
                 let known = self.users.get(&user.name);
                 let user = reused(known.map(|known| &known.user), user);
                 let credentials = reused(known.map(|known| &known.credentials), credentials);
-                let tenant = Arc::clone(&tenant);
-                next.users.insert(user.name.clone(), KnownUser { user, credentials, tenant });
+                let (tenant, bucket) = (Arc::clone(&tenant), storage.id.clone());
+                next.users.insert(user.name.clone(), KnownUser { user, credentials, tenant, bucket });
             }
             next.tenants.insert(tenant.name.clone(), KnownTenant { tenant, storage });
         }

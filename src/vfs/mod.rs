@@ -97,6 +97,20 @@ impl Vfs {
         Self { tenant, user, node: Arc::clone(node), notes, session: SessionId::new() }
     }
 
+    /// Returns the same session's view for changed values of its user and tenant. Both views share what the session
+    /// learned. Open files keep the values of their OPEN.
+    #[must_use]
+    pub(crate) fn with_account(&self, user: Arc<User>, tenant: Arc<Tenant>) -> Self {
+        let (node, notes) = (Arc::clone(&self.node), Arc::clone(&self.notes));
+        Self { tenant, user, node, notes, session: self.session }
+    }
+
+    /// Returns the mount that holds `path`, if any.
+    #[must_use]
+    pub(crate) fn mount_of(&self, path: &VirtualPath) -> Option<&Mount> {
+        self.user.mounts.covering(path)
+    }
+
     /// Returns the directory in which the session starts.
     #[must_use]
     pub(crate) fn landing(&self) -> &VirtualPath {

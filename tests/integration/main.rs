@@ -18,6 +18,7 @@ mod model;
 mod patches;
 mod readme;
 mod registry;
+mod reload;
 mod roles;
 mod s3;
 mod s3_wire;

@@ -1,6 +1,6 @@
 //! Sessions on a bucket in memory: the registry, and the records that the verbs leave.
 
-use crate::support::tree::node;
+use crate::support::{scope, tree::node};
 use std::{future::poll_fn, sync::Arc, time::Duration};
 use tokio::sync::broadcast::Receiver;
 use wharfinger::{
@@ -15,6 +15,7 @@ use wharfinger::{
         MemoryBucket, MemoryJournal,
         memory::{Moment, Verb},
     },
+    tenants::Tenants,
     vfs::{Budget, Error, NewAttributes, WriteOptions},
 };
 
@@ -32,22 +33,25 @@ fn sessions_on(bucket: Arc<MemoryBucket>) -> (Sessions, Receiver<Arc<Record>>) {
 
 fn begin(sessions: &Sessions, id: &str, user: &str, tenant: &str) -> (Arc<Session>, Registered) {
     let tenant: TenantName = tenant.parse().unwrap();
+    let user = User {
+        name: user.parse().unwrap(),
+        tenant: tenant.clone(),
+        enabled: true,
+        mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), Permissions::ALL),
+    };
+    let tenant = Tenant {
+        name: tenant,
+        enabled: true,
+        max_object_bytes: 1 << 30,
+        fetch_ahead: true,
+        max_rename_objects: 100,
+        partial_uploads_kept_for: None,
+    };
+    let name = user.name.clone();
+    let (_, logins) = Tenants::with_logins(&[scope::setup_of(user, tenant)]);
     sessions.begin(NewSession {
         id: id.into(),
-        user: Arc::new(User {
-            name: user.parse().unwrap(),
-            tenant: tenant.clone(),
-            enabled: true,
-            mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), Permissions::ALL),
-        }),
-        tenant: Arc::new(Tenant {
-            name: tenant,
-            enabled: true,
-            max_object_bytes: 1 << 30,
-            fetch_ahead: true,
-            max_rename_objects: 100,
-            partial_uploads_kept_for: None,
-        }),
+        grant: scope::granted(&logins, &name),
         source: ([192, 0, 2, 7], 4711).into(),
         vpc_endpoint: None,
         protocol: Protocol::Sftp,

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 use wharfinger::{
-    account::{BaseCredentials, Checksums, PayloadSigning, Permissions, Secret, Storage, StorageCredentials, Tenant},
+    account::{
+        BaseCredentials, Checksums, Credentials, PayloadSigning, Permissions, Secret, Storage, StorageCredentials,
+        Tenant, User,
+    },
     cloud::{BucketSource as _, S3Buckets, Scope},
-    name::{BucketId, Prefix},
+    name::{BucketId, Prefix, UserName},
     store::Bucket,
-    tenants::{TenantSetup, Tenants},
+    tenants::{GrantedLogin, Logins, TenantSetup, Tenants, UsedCredential, UserSetup},
 };
 
 /// Returns the bucket of `storage` as alice of acme gets it, who has all permissions below `prefix`.
@@ -59,4 +62,22 @@ pub fn storage(bucket: &str, endpoint: &str, access_key_id: &str, secret_access_
             role: None,
         },
     }
+}
+
+/// A key for users of tests. Nothing has its private half.
+pub const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ alice";
+
+/// A tenant with this user, who has the key [`KEY`]. Its storage answers nothing.
+pub fn setup_of(user: User, tenant: Tenant) -> TenantSetup {
+    let credentials = Credentials { password_hash: None, public_keys: vec![KEY.parse().unwrap()] };
+    TenantSetup {
+        tenant: Arc::new(tenant),
+        storage: Arc::new(storage("vendor", "http://127.0.0.1:1", "nobody", "secret")),
+        users: vec![UserSetup { user: Arc::new(user), credentials: Arc::new(credentials) }],
+    }
+}
+
+/// The login of the user with its key, as a directory with these tenants grants it.
+pub fn granted(logins: &Logins, user: &UserName) -> GrantedLogin {
+    logins.find(user).unwrap().grant(UsedCredential::Key(KEY.parse().unwrap()))
 }

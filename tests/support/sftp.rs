@@ -38,11 +38,16 @@ pub struct Sftp {
 impl Sftp {
     /// Logs `user` in.
     pub async fn connect(address: SocketAddr, user: &str, key: &KeyFile) -> Self {
+        Self::try_connect(address, user, key).await.unwrap_or_else(|| panic!("{user} is let in"))
+    }
+
+    /// Logs `user` in. Returns `None` if the server refuses the key.
+    pub async fn try_connect(address: SocketAddr, user: &str, key: &KeyFile) -> Option<Self> {
         let mut connection =
             client::connect(Arc::new(client::Config::default()), address, TrustingClient).await.expect("an SSH server");
         let key = PrivateKeyWithHashAlg::new(Arc::clone(&key.private), None);
-        assert!(connection.authenticate_publickey(user, key).await.unwrap().success(), "{user} is let in");
-        Self::on(Arc::new(connection)).await
+        let is_let_in = connection.authenticate_publickey(user, key).await.unwrap().success();
+        if is_let_in { Some(Self::on(Arc::new(connection)).await) } else { None }
     }
 
     /// Opens another session on the same connection.

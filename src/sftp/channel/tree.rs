@@ -195,7 +195,7 @@ pub(crate) fn expand_path(context: &Arc<ChannelContext>, pending_reply: PendingR
 /// home-directory: answers with the landing directory, for the user itself only.
 pub(crate) fn home_directory(context: &Arc<ChannelContext>, pending_reply: PendingReply, user: &Bytes) {
     if user.is_empty() || user == context.tree.who().user.as_str().as_bytes() {
-        answer_path(pending_reply, context.tree.landing());
+        answer_path(pending_reply, &context.tree.landing());
     } else {
         pending_reply.status(StatusCode::Failure, "only your own home directory is known here");
     }

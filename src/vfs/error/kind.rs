@@ -52,9 +52,12 @@ impl Error {
         match self {
             Self::NotFound | Self::NotDirectory | Self::BelowFile => ErrorKind::NotFound,
             Self::AlreadyExists | Self::IsDirectory | Self::NotEmpty => ErrorKind::AlreadyExists,
-            Self::Denied(_) | Self::OnlyLists | Self::Mounted | Self::Forbidden(_) | Self::UploadsDenied(_) => {
-                ErrorKind::Denied
-            }
+            Self::Denied(_)
+            | Self::OnlyLists
+            | Self::Mounted
+            | Self::Forbidden(_)
+            | Self::UploadsDenied(_)
+            | Self::SessionEnds(_) => ErrorKind::Denied,
             Self::NotOpenForReading | Self::NotOpenForWriting => ErrorKind::NotOpen,
             Self::InvalidPath(_) | Self::AcrossMounts | Self::BelowItself | Self::NoSource | Self::NotReadableYet => {
                 ErrorKind::Invalid

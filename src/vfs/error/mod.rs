@@ -130,6 +130,9 @@ pub enum Error {
     /// The CLOSE of this upload waited for earlier ones, and other uploads needed its memory.
     #[error("the upload was abandoned: it waited for earlier files while others waited for memory")]
     WaitedTooLong,
+    /// The server is about to end the session. The reason is a sentence without a full stop.
+    #[error("the server is ending this session: {0}")]
+    SessionEnds(&'static str),
     /// The upload ended without an answer to its CLOSE.
     #[error("the upload was lost: upload the file again")]
     Lost,

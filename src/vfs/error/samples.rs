@@ -53,6 +53,7 @@ pub(crate) fn samples() -> Vec<Error> {
         earlier(Error::NotOpenForWriting),
         earlier(earlier(Error::Forbidden(broken()))),
         Error::WaitedTooLong,
+        Error::SessionEnds("your account was removed"),
         Error::Lost,
         Error::Silent,
         Error::NotOpenForReading,

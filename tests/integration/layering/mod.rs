@@ -36,7 +36,7 @@ const LAYERS: &[(&str, May)] = &[
     ("ledger", Import(&["account", "files", "name", "store"])),
     ("cloud", Import(&["account", "name", "store", "tenants"])),
     ("vfs", Import(&["account", "cloud", "name", "store"])),
-    ("session", Import(&["account", "events", "name", "policy", "vfs"])),
+    ("session", Import(&["account", "events", "name", "policy", "tenants", "vfs"])),
     ("access", Import(&["events", "identity", "name", "policy", "session", "tenants"])),
     ("sftp::channel", Import(&["name", "session", "sftp::wire", "vfs"])),
     ("ssh", Import(&["access", "account", "events", "files", "policy", "session", "sftp::channel"])),

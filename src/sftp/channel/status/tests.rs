@@ -190,6 +190,12 @@ const TABLE: &[(StatusCode, Weight, Outcomes, &str)] = &[
         Failed,
         "Failure: the upload was abandoned: it waited for earlier files while others waited for memory",
     ),
+    (
+        StatusCode::PermissionDenied,
+        Notable,
+        Failed,
+        "Permission denied: the server is ending this session: your account was removed",
+    ),
     (StatusCode::Failure, Notable, Failed, "Failure: the upload was lost: upload the file again"),
     (
         StatusCode::Failure,

@@ -11,6 +11,7 @@ pub use sparse::Sparse;
 
 use crate::support::{
     partials::{Left, clear_away, count_resumable},
+    scope,
     tree::node,
 };
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use wharfinger::{
     session::{Activity, NewSession, OpenTransferInfo, Protocol, Registered, Session, Sessions},
     sftp::channel::{ChannelSettings, SftpChannels},
     store::{Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
+    tenants::Tenants,
 };
 
 /// Settings of a [`Wharf`].
@@ -157,17 +159,19 @@ fn login(setup: &Setup) -> NewSession {
         enabled: true,
         mounts: Mounts::new([("/", "acme/")].iter().chain(setup.mounts).map(mount), VirtualPath::root()).unwrap(),
     };
+    let tenant = Tenant {
+        name: tenant,
+        enabled: true,
+        max_object_bytes,
+        fetch_ahead: true,
+        max_rename_objects: 100,
+        partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
+    };
+    let name = user.name.clone();
+    let (_, logins) = Tenants::with_logins(&[scope::setup_of(user, tenant)]);
     NewSession {
         id: "test".into(),
-        user: Arc::new(user),
-        tenant: Arc::new(Tenant {
-            name: tenant,
-            enabled: true,
-            max_object_bytes,
-            fetch_ahead: true,
-            max_rename_objects: 100,
-            partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
-        }),
+        grant: scope::granted(&logins, &name),
         source: SocketAddr::from(([192, 0, 2, 7], 4711)),
         vpc_endpoint: None,
         protocol: Protocol::Sftp,

@@ -1,0 +1,4 @@
+//! Issue 17.1: the config is live.
+
+mod server;
+mod sessions;
