@@ -3,15 +3,17 @@
 mod janitor;
 mod owner_lookup;
 mod preflight;
+mod reload;
 mod repairs;
 mod sweep;
 
 pub(crate) use preflight::Preflight;
+pub(crate) use reload::Reload;
 
 use crate::{
     access::Access,
     cloud::S3Buckets,
-    config::Config,
+    config::{Config, Loaded},
     events::Events,
     identity::StaticProvider,
     ledger::Ledger,
@@ -26,10 +28,10 @@ use anyhow::Context as _;
 use janitor::Janitor;
 use owner_lookup::OwnerLookup;
 use repairs::Repairs;
-use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, thread, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::Path, sync::Arc, thread, time::Duration};
 use sweep::Sweep;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -41,6 +43,7 @@ const CLEAN_UP: Duration = Duration::from_secs(30);
 /// A server that listens and doesn't serve yet.
 pub(crate) struct App {
     listening: Listening,
+    tenants: Arc<Tenants>,
     sessions: Arc<Sessions>,
     sftp: Arc<SftpChannels>,
     events: Events,
@@ -92,7 +95,14 @@ impl App {
         let sftp = Arc::new(SftpChannels::new(budget, settings));
         let password_checks = PasswordChecks::new(ssh.password_checks);
         let (provider, max_tries) = (Arc::new(provider), ssh.max_login_tries);
-        let access = Access::new(provider, tenants, password_checks, Arc::clone(&sessions), events.clone(), max_tries);
+        let access = Access::new(
+            provider,
+            Arc::clone(&tenants),
+            password_checks,
+            Arc::clone(&sessions),
+            events.clone(),
+            max_tries,
+        );
         if host_keys.are_new() && ledger.was_used() {
             warn!(
                 "the host keys are new, and the ledger is one that a server ran on: clients that know the old keys refuse \
@@ -105,7 +115,17 @@ impl App {
         }
         let ssh = ssh::Server::new(ssh, host_keys, Arc::new(access), Arc::clone(&sftp));
         let (listening, drain_timeout) = (ssh.bind()?, server.drain_timeout);
-        Ok(Self { listening, sessions, sftp, events, ledger, repairs, janitor, sweep, drain_timeout })
+        Ok(Self { listening, tenants, sessions, sftp, events, ledger, repairs, janitor, sweep, drain_timeout })
+    }
+
+    /// Returns the reload of this server's config, which was `loaded` from `file`. Records the tenants' files that the
+    /// config leaves out.
+    #[must_use]
+    pub(crate) fn reload(&self, loaded: &Loaded, file: &Path) -> Arc<Reload> {
+        reload::record_refused(&self.events, &loaded.refused);
+        self.tenants.swap_with(&loaded.config.tenants, reload::refused_files(&loaded.refused));
+        let (tenants, sessions) = (Arc::clone(&self.tenants), Arc::clone(&self.sessions));
+        Arc::new(Reload::new(loaded, file, tenants, sessions, self.events.clone()))
     }
 
     /// Returns the addresses of the listeners, with the ports that the system chose.
@@ -169,40 +189,55 @@ fn affordable(password_checks: NonZeroUsize) -> NonZeroUsize {
     password_checks.min(cores.div_ceil(NonZeroUsize::MIN.saturating_add(1)))
 }
 
-/// Returns two tokens that the process's signals cancel. SIGTERM or Ctrl-C cancels the first, which stops the server; a
-/// second signal cancels the other, which cuts connections at once. Signals that make other servers reload or reopen
-/// their log are ignored, because they would end the process.
-///
-/// # Errors
-/// The process can't listen for the signals. Call it in a tokio runtime.
-pub(crate) fn signals() -> std::io::Result<(CancellationToken, CancellationToken)> {
-    ignore(SignalKind::hangup(), "SIGHUP")?;
-    ignore(SignalKind::user_defined1(), "SIGUSR1")?;
-    ignore(SignalKind::user_defined2(), "SIGUSR2")?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
-    let tokens = [stop.clone(), hurry.clone()];
-    tokio::spawn(async move {
-        for token in tokens {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            token.cancel();
-        }
-    });
-    Ok((stop, hurry))
+/// The signals of the process.
+pub(crate) struct Signals {
+    /// SIGTERM or Ctrl-C cancels it: the server stops.
+    pub(crate) stop: CancellationToken,
+    /// A second SIGTERM or Ctrl-C cancels it: the server cuts its connections.
+    pub(crate) hurry: CancellationToken,
+    /// SIGHUP.
+    pub(crate) hangups: Signal,
 }
 
-/// Ignores the signal `kind`, and logs its first arrival.
-fn ignore(kind: SignalKind, name: &'static str) -> std::io::Result<()> {
-    let mut signals = signal(kind)?;
+impl Signals {
+    /// Listens for the signals. Ignores those that make other servers reopen their log, because they would end the
+    /// process. Call it in a tokio runtime.
+    ///
+    /// # Errors
+    /// The process can't listen for the signals.
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        ignore(signal(SignalKind::user_defined1())?, "SIGUSR1");
+        ignore(signal(SignalKind::user_defined2())?, "SIGUSR2");
+        let hangups = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+        let tokens = [stop.clone(), hurry.clone()];
+        tokio::spawn(async move {
+            for token in tokens {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                token.cancel();
+            }
+        });
+        Ok(Self { stop, hurry, hangups })
+    }
+
+    /// Ignores SIGHUP.
+    pub(crate) fn without_hangups(self) -> (CancellationToken, CancellationToken) {
+        ignore(self.hangups, "SIGHUP");
+        (self.stop, self.hurry)
+    }
+}
+
+/// Ignores a signal, and logs its first arrival.
+fn ignore(mut signals: Signal, name: &'static str) {
     // The system's default action doesn't return when the listener is gone.
     tokio::spawn(async move {
         if signals.recv().await.is_some() {
             info!(signal = name, "signal ignored");
         }
     });
-    Ok(())
 }

@@ -36,7 +36,7 @@ impl Preflight {
     /// Checks the host keys, the ledger's file and their directories. The problems name `file`, the server's config
     /// file. Doesn't warn again of a directory that the config's warnings name.
     #[must_use]
-    pub(crate) fn of_files(Loaded { config, warnings }: &Loaded, file: &Path) -> Self {
+    pub(crate) fn of_files(Loaded { config, warnings, .. }: &Loaded, file: &Path) -> Self {
         let of_files = warnings.iter().filter(|warning| warning.key.is_empty() && warning.line.is_none());
         let told = of_files.map(|warning| canonical(&warning.file)).collect();
         let mut preflight = Self { told, ..Self::default() };

@@ -12,8 +12,9 @@ use tokio::runtime;
 ///
 /// Reads the server's file, the tenants' files, and the key and secret files that they name; then the host keys and the
 /// ledger's file, and asks for the addresses without listening. Connects to nothing and changes nothing. Each error is one
-/// line on stderr: file, line, key, what is wrong and what would be right. Exits with 0 if the server would start with this
-/// config (warnings or not), and with 1 otherwise. It answers for the user that runs it: run it as the server is run.
+/// line on stderr: file, line, key, what is wrong and what would be right. Exits with 0 if nothing is wrong (warnings or
+/// not), and with 1 otherwise, even if `serve` would only leave a tenant out. It answers for the user that runs it: run it
+/// as the server is run.
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
     #[command(flatten)]
@@ -38,7 +39,7 @@ impl Check {
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
             preflight = runtime.block_on(Preflight::of_machine(&loaded, path));
         }
-        let Loaded { config, mut warnings } = loaded;
+        let Loaded { config, mut warnings, .. } = loaded;
         let problems = preflight.problems;
         warnings.extend(preflight.warnings);
         for warning in &warnings {

@@ -29,7 +29,7 @@ impl DemoArgs {
         logged(Log::default(), || {
             let runtime = tokio::runtime::Runtime::new()?;
             runtime.block_on(async {
-                let (stop, hurry) = crate::app::signals()?;
+                let (stop, hurry) = crate::app::Signals::listen()?.without_hangups();
                 let demo = Demo::start(self.port, self.data, &self.keys).await?;
                 println!("{}", demo.tour());
                 demo.run(stop, hurry).await;

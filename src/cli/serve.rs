@@ -6,7 +6,7 @@ use super::{
     log::{logged, write_problems},
 };
 use crate::{
-    app::{App, Preflight, signals},
+    app::{App, Preflight, Signals},
     config::{self, LogFormat, Problem},
 };
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ const MAX_WARNINGS: usize = 10;
 
 /// Run the server
 ///
-/// SIGTERM or Ctrl-C stops it: it takes no new connections, lets open transfers finish for drain_timeout, then cuts off
+/// SIGHUP reloads the config. SIGTERM or Ctrl-C stops it: it takes no new connections, lets open transfers finish for drain_timeout, then cuts off
 /// the rest; nothing of those is published. A second signal cuts them off at once.
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
@@ -28,7 +28,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let path = self.config.path();
-        let loaded = config::load(path).and_then(|mut loaded| {
+        let loaded = config::load_to_serve(path).and_then(|mut loaded| {
             let preflight = Preflight::of_files(&loaded, path);
             loaded.warnings.extend(preflight.warnings);
             if preflight.problems.is_empty() { Ok(loaded) } else { Err(preflight.problems) }
@@ -47,8 +47,12 @@ impl Serve {
             warn_of(&loaded.warnings);
             let runtime = tokio::runtime::Runtime::new()?;
             runtime.block_on(async {
-                let (stop, hurry) = signals()?;
-                App::build(&loaded.config).await?.run(stop, hurry).await;
+                let Signals { stop, hurry, hangups } = Signals::listen()?;
+                let app = App::build(&loaded.config).await?;
+                let reloading = app.reload(&loaded, path).run(hangups);
+                let reloading = tokio::spawn(stop.clone().run_until_cancelled_owned(reloading));
+                app.run(stop, hurry).await;
+                reloading.abort();
                 Ok(ExitCode::SUCCESS)
             })
         })

@@ -5,7 +5,7 @@
 //! once, each [`Problem`] with file, line and key. [`load`] does IO (it also reads secret and key files); the
 //! [`Config`] does none.
 //!
-//! Reading order: `server`, `tenant`, `user`, then `document`, which they use.
+//! ConfigReading order: `server`, `tenant`, `user`, then `document`, which they use.
 
 mod assume_role;
 mod credentials;
@@ -14,7 +14,9 @@ mod exposure;
 mod ledger;
 mod login;
 mod problem;
+mod reading;
 mod secret;
+mod served;
 mod server;
 mod ssh;
 mod storage;
@@ -23,18 +25,16 @@ mod tenant_claims;
 mod user;
 mod user_mounts;
 mod value;
+mod watched;
 
-pub(crate) use problem::Problem;
+pub use problem::Problem;
+pub(crate) use reading::ConfigReading;
+pub(crate) use served::{RefusedTenant, ServedTenants};
 pub(crate) use server::{Log, LogFormat, ServerSettings};
+pub(crate) use watched::{ConfigContents, WatchedFiles};
 
 use crate::{files, tenants::TenantSetup};
-use document::{ConfigDocument, ConfigTable};
-use problem::{Report, Spot};
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
-use tenant_claims::TenantClaims;
+use std::{io, path::Path};
 
 /// The whole config.
 #[derive(Clone, Debug)]
@@ -51,6 +51,12 @@ pub struct Loaded {
     pub config: Config,
     /// Settings that look wrong, or are weaker than possible.
     pub warnings: Vec<Problem>,
+    /// The tenants of the config, to be compared with the next reading.
+    pub(crate) served: ServedTenants,
+    /// The tenants that the config leaves out because of their files.
+    pub(crate) refused: Vec<RefusedTenant>,
+    /// The files whose changes may change the config.
+    pub(crate) watched: WatchedFiles,
 }
 
 /// Loads the server's file, the files of all tenants, and the files that these name.
@@ -58,13 +64,29 @@ pub struct Loaded {
 /// # Errors
 /// All problems, in the order of files and lines.
 pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
-    let report = Report::default();
-    let config = read(file, &report);
-    let (problems, warnings) = report.into_parts();
-    match config {
-        Some(config) if problems.is_empty() => Ok(Loaded { config, warnings }),
-        _ => Err(problems),
+    let reading = ConfigReading::of(file);
+    let problems = reading.problems();
+    if problems.is_empty() { loaded(reading) } else { Err(problems) }
+}
+
+/// Loads the config of a server that starts. Unless the server's file says `strict = true`, it leaves out tenants whose
+/// files have a problem.
+///
+/// # Errors
+/// All problems, in the order of files and lines.
+pub(crate) fn load_to_serve(file: &Path) -> Result<Loaded, Vec<Problem>> {
+    let reading = ConfigReading::of(file);
+    match reading.server() {
+        Ok(server) if !server.strict => loaded(reading),
+        _ => load(file),
     }
+}
+
+fn loaded(reading: ConfigReading) -> Result<Loaded, Vec<Problem>> {
+    let (settings, warnings, watched) = (reading.server()?.clone(), reading.warnings(), reading.watched().clone());
+    let (served, refused) = reading.served_after(&ServedTenants::default());
+    let config = Config { server: settings, tenants: served.setups() };
+    Ok(Loaded { config, warnings, served, refused, watched })
 }
 
 /// Returns the log format that `file` selects, even if the rest of the file is wrong.
@@ -76,61 +98,6 @@ pub(crate) fn log_format(file: &Path) -> LogFormat {
         Some("json") => LogFormat::Json,
         _ => LogFormat::Human,
     }
-}
-
-fn read(file: &Path, report: &Report) -> Option<Config> {
-    let (server, tenant_files) =
-        read_file(file, report, |root| Some((ServerSettings::read(root), tenant_files(root))))?;
-    let mut shared = TenantClaims::default();
-    let read_tenant = |file| read_file(file, report, |root| tenant::read(root, file, &mut shared));
-    let tenants = tenant_files.iter().map(PathBuf::as_path).filter_map(read_tenant).collect();
-    shared.report_overlaps(report);
-    Some(Config { server: server?, tenants })
-}
-
-fn read_file<T>(file: &Path, report: &Report, read: impl FnOnce(&mut ConfigTable<'_>) -> Option<T>) -> Option<T> {
-    match files::open(file).and_then(io::read_to_string) {
-        Ok(text) => {
-            exposure::check_file(file, report);
-            ConfigDocument::read(file, &text, report, read)
-        }
-        Err(error) => {
-            report.problem(&Spot::of(file), format!("can't be read: {error}"));
-            None
-        }
-    }
-}
-
-/// Returns the tenants' files: the `*.toml` files in their directory, except hidden ones, which editors leave as
-/// copies.
-fn tenant_files(root: &mut ConfigTable<'_>) -> Vec<PathBuf> {
-    const KEY: &str = "tenants_directory";
-    let directory = root.or(KEY, PathBuf::from("tenants"));
-    let directory = root.resolve(&directory);
-    exposure::check_tenants_directory(&directory, root.report());
-    let entries = fs::read_dir(&directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let mut files: Vec<PathBuf> = match entries {
-        Ok(entries) => entries.into_iter().map(|entry| entry.path()).filter(|file| is_tenant_file(file)).collect(),
-        Err(error) => {
-            let message = format!(
-                "`{}` can't be read ({error}); it takes a directory, relative to this file's",
-                directory.display()
-            );
-            root.problem(KEY, message);
-            return Vec::new();
-        }
-    };
-    if files.is_empty() {
-        let message = format!("`{}` holds no tenant, `*.toml`: no user can log in", directory.display());
-        root.report().warning(&root.spot(KEY), message);
-    }
-    files.sort();
-    files
-}
-
-fn is_tenant_file(file: &Path) -> bool {
-    let hidden = file.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    !hidden && file.extension().is_some_and(|extension| extension == "toml")
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl Spot {
         Self { file: file.to_owned(), line: None, key: String::new() }
     }
 
-    fn problem(&self, message: impl Into<String>) -> Problem {
+    pub(super) fn problem(&self, message: impl Into<String>) -> Problem {
         Problem { file: self.file.clone(), line: self.line, key: self.key.clone(), message: message.into() }
     }
 }
@@ -65,13 +65,15 @@ impl fmt::Display for Spot {
     }
 }
 
-/// Collects the problems and warnings of all files.
+/// Collects the problems and warnings of a file, and of the files that it names.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
     /// The directories that were reported because other users may write to them.
     exposed: RefCell<BTreeSet<PathBuf>>,
+    /// The files that keys name: keys, secrets, password hashes.
+    named_files: RefCell<Vec<PathBuf>>,
     /// Every key that was read, for the test of the reference files.
     #[cfg(test)]
     pub(super) asked: RefCell<BTreeSet<String>>,
@@ -93,18 +95,28 @@ impl Report {
         self.exposed.borrow_mut().insert(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
     }
 
+    /// Notes a file that a key names, whether it can be read or not.
+    pub(super) fn add_named_file(&self, path: &Path) {
+        self.named_files.borrow_mut().push(path.to_owned());
+    }
+
+    /// Returns the files that keys name.
+    pub(super) fn named_files(&self) -> Vec<PathBuf> {
+        self.named_files.borrow().clone()
+    }
+
     /// Returns the number of problems so far. A read that adds none returned a complete result.
     pub(super) fn count(&self) -> usize {
         self.problems.borrow().len()
     }
 
-    /// Returns the problems and the warnings, each in the order of files and lines.
-    pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Problem>) {
-        let sorted = |found: RefCell<Vec<Problem>>| {
-            let mut found = found.into_inner();
-            found.sort();
-            found
-        };
-        (sorted(self.problems), sorted(self.warnings))
+    /// Returns the problems so far, in the order in which they were found.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        self.problems.borrow().clone()
+    }
+
+    /// Returns the warnings so far, in the order in which they were found.
+    pub(super) fn warnings(&self) -> Vec<Problem> {
+        self.warnings.borrow().clone()
     }
 }

@@ -35,6 +35,7 @@ impl NamedFile {
 pub(super) fn file(table: &mut ConfigTable<'_>, key: &'static str) -> Option<NamedFile> {
     let named: PathBuf = table.optional(key)?;
     let path = table.resolve(&named);
+    table.report().add_named_file(&path);
     match read(&path) {
         Ok(text) => {
             exposure::check_named_file(&path, &table.spot(key), table.report());

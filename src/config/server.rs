@@ -20,6 +20,12 @@ pub(crate) struct ServerSettings {
     pub(crate) upload_wait: Duration,
     /// The time that transfers may take to finish after a request to stop.
     pub(crate) drain_timeout: Duration,
+    /// True if the server doesn't start with a tenant's file that has a problem.
+    pub(crate) strict: bool,
+    /// True if the server reloads its config when the files change.
+    pub(crate) watch_config: bool,
+    /// The time that open transfers may take to finish after a reload took their session's rights.
+    pub(crate) reload_grace: Duration,
     /// The format and the level of the log.
     pub(crate) log: Log,
     /// The location of the SQL database.
@@ -65,6 +71,9 @@ impl Default for ServerSettings {
             // This exceeds the time for which an upload may be silent while others wait for its memory.
             upload_wait: Duration::from_secs(40),
             drain_timeout: Duration::from_secs(30),
+            strict: false,
+            watch_config: false,
+            reload_grace: Duration::from_secs(30),
             log: Log::default(),
             ledger: Location::Sqlite("ledger.db".into()),
             ssh: crate::ssh::Settings::default(),
@@ -78,6 +87,9 @@ impl ServerSettings {
         let max_buffer_bytes = read_max_buffer_bytes(root, default.max_buffer_bytes);
         let upload_wait = root.or("upload_wait", default.upload_wait);
         let drain_timeout = root.or("drain_timeout", default.drain_timeout);
+        let strict = root.or("strict", default.strict);
+        let watch_config = root.or("watch_config", default.watch_config);
+        let reload_grace = root.or("reload_grace", default.reload_grace);
         let log = root.table("log", |log| {
             let Log { format, level } = default.log;
             Some(Log { format: log.or("format", format), level: log.or("level", level) })
@@ -88,7 +100,63 @@ impl ServerSettings {
             let idle = ssh.idle_timeout;
             root.problem("upload_wait", format!("is {upload_wait:?}; it takes less than `ssh.idle_timeout`, {idle:?}"));
         }
-        Some(Self { max_buffer_bytes, upload_wait, drain_timeout, log, ledger, ssh })
+        Some(Self {
+            max_buffer_bytes,
+            upload_wait,
+            drain_timeout,
+            strict,
+            watch_config,
+            reload_grace,
+            log,
+            ledger,
+            ssh,
+        })
+    }
+}
+
+impl ServerSettings {
+    /// Returns the keys that differ from those of the `running` server and hold only after a restart.
+    #[must_use]
+    pub(crate) fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
+        let Self { max_buffer_bytes, upload_wait, drain_timeout, log, ledger, ssh, .. } = self;
+        let crate::ssh::Settings {
+            listen,
+            proxy_protocol,
+            shared_sources,
+            host_key_directory,
+            host_key_kinds,
+            algorithms,
+            prefer_gcm,
+            login_timeout,
+            idle_timeout,
+            keepalive_interval,
+            keepalive_max,
+            connections,
+            max_login_tries,
+            password_checks,
+        } = ssh;
+        let differs = [
+            ("max_buffer_bytes", *max_buffer_bytes != running.max_buffer_bytes),
+            ("upload_wait", *upload_wait != running.upload_wait),
+            ("drain_timeout", *drain_timeout != running.drain_timeout),
+            ("log", *log != running.log),
+            ("ledger", *ledger != running.ledger),
+            ("ssh.listen", *listen != running.ssh.listen),
+            ("ssh.proxy_protocol", *proxy_protocol != running.ssh.proxy_protocol),
+            ("ssh.shared_sources", *shared_sources != running.ssh.shared_sources),
+            ("ssh.host_keys.directory", *host_key_directory != running.ssh.host_key_directory),
+            ("ssh.host_keys.kinds", *host_key_kinds != running.ssh.host_key_kinds),
+            ("ssh.algorithms", *algorithms != running.ssh.algorithms),
+            ("ssh.prefer_gcm", *prefer_gcm != running.ssh.prefer_gcm),
+            ("ssh.login_timeout", *login_timeout != running.ssh.login_timeout),
+            ("ssh.idle_timeout", *idle_timeout != running.ssh.idle_timeout),
+            ("ssh.keepalive_interval", *keepalive_interval != running.ssh.keepalive_interval),
+            ("ssh.keepalive_max", *keepalive_max != running.ssh.keepalive_max),
+            ("ssh.max_connections and other limits", *connections != running.ssh.connections),
+            ("ssh.max_login_tries", *max_login_tries != running.ssh.max_login_tries),
+            ("ssh.password_checks", *password_checks != running.ssh.password_checks),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 }
 

@@ -30,8 +30,8 @@ enum PartialUploads {
 
 words!(PartialUploads { "resumable" => PartialUploads::Resumable, "discard" => PartialUploads::Discard });
 
-/// Reads the tenant of `file`, and claims its unique values in `shared`.
-pub(super) fn read(root: &mut ConfigTable<'_>, file: &Path, shared: &mut TenantClaims) -> Option<TenantSetup> {
+/// Reads the tenant of `file`, and collects its `claims`.
+pub(super) fn read(root: &mut ConfigTable<'_>, file: &Path, claims: &mut TenantClaims) -> Option<TenantSetup> {
     let name = read_name(root, file);
     let enabled = root.or("enabled", true);
     let max_object_bytes = root.or("max_object_bytes", ByteSize(DEFAULT_MAX_OBJECT_BYTES));
@@ -44,9 +44,9 @@ pub(super) fn read(root: &mut ConfigTable<'_>, file: &Path, shared: &mut TenantC
     let partial_uploads_kept_for = read_partial_uploads_kept_for(root);
     let storage = root.table("storage", SpottedStorage::read);
     if let Some(storage) = &storage {
-        shared.claim_external_id(storage, root.report());
+        claims.claim_external_id(storage);
     }
-    let read_user = |user: &mut ConfigTable<'_>| user::read(user, name.as_ref(), storage.as_ref(), shared);
+    let read_user = |user: &mut ConfigTable<'_>| user::read(user, name.as_ref(), storage.as_ref(), claims);
     let users = root.tables("users", read_user).unwrap_or_default().into_iter();
     let (name, storage) = (name?, storage?);
     Some(TenantSetup {

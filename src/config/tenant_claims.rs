@@ -1,8 +1,10 @@
 //! Values that must be unique among all tenants: the names of users, external IDs, and the tenant of an object.
+//!
+//! A file claims its values as it is read. [`conflicts`] then compares the claims of all tenants.
 
 use super::{
     document::ConfigTable,
-    problem::{Report, Spot},
+    problem::{Problem, Spot},
     storage::SpottedStorage,
     user_mounts::SpottedMount,
 };
@@ -10,77 +12,125 @@ use crate::{
     account::{ExternalId, RoleArn},
     name::{BucketId, Prefix, TenantName, UserName},
 };
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
-/// Collects the claims of the tenants read so far.
-#[derive(Default)]
-pub(super) struct TenantClaims {
-    users: BTreeMap<UserName, Spot>,
-    external_ids: BTreeMap<ExternalId, (RoleArn, Spot)>,
-    /// The claims by bucket and prefix, so that a prefix follows directly after the prefixes that contain it.
-    prefixes: BTreeMap<(BucketId, Prefix, TenantName), PrefixClaim>,
+/// A value that a tenant claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TenantClaim {
+    User(UserName),
+    /// The external ID of a role. Tenants may share a role, such as one of the vendor's own. But a customer who knows the
+    /// common external ID of two roles could make this server reach the one in the name of the other.
+    ExternalId(ExternalId, RoleArn),
+    Prefix {
+        bucket: BucketId,
+        prefix: Prefix,
+        /// True if other tenants that say the same may reach the same objects.
+        is_shared: bool,
+    },
 }
 
-/// A tenant's claim on a prefix.
-struct PrefixClaim {
-    allow_shared_prefix: bool,
-    spot: Spot,
+/// The claims of one tenant's file, in its order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TenantClaims(Vec<(TenantClaim, Spot)>);
+
+/// Two claims that exclude each other.
+pub(super) struct Conflict<'a> {
+    pub(super) sides: [(&'a TenantName, &'a TenantClaim); 2],
+    pub(super) problem: Problem,
 }
 
 impl TenantClaims {
-    /// Claims a user's name, or reports its present owner.
+    /// TenantClaims a user's name, or reports that the file has it twice.
     pub(super) fn claim_user(&mut self, name: &UserName, user: &ConfigTable<'_>) {
-        let spot = user.spot("name");
-        match self.users.entry(name.clone()) {
-            Entry::Vacant(vacant) => _ = vacant.insert(spot),
-            Entry::Occupied(first) => {
-                let message = format!("`{name}` is taken at {}; names of users are unique in the server", first.get());
-                user.report().problem(&spot, message);
-            }
+        let (claim, spot) = (TenantClaim::User(name.clone()), user.spot("name"));
+        match self.0.iter().find(|(other, _)| *other == claim) {
+            Some((_, first)) => user.report().problem(&spot, name_conflict(name, first)),
+            None => self.0.push((claim, spot)),
         }
     }
 
-    /// Claims the external ID of a role, or reports the other role that uses it. Tenants may share a role, such as one
-    /// of the vendor's own. But a customer who knows the common external ID of two roles could make this server reach
-    /// the one in the name of the other.
-    pub(super) fn claim_external_id(&mut self, storage: &SpottedStorage, report: &Report) {
-        let (Some(role), Some(spot)) = (&storage.storage.credentials.role, &storage.external_id_spot) else { return };
-        match self.external_ids.entry(role.external_id.clone()) {
-            Entry::Vacant(vacant) => _ = vacant.insert((role.arn.clone(), spot.clone())),
-            Entry::Occupied(first) if first.get().0 == role.arn => {}
-            Entry::Occupied(first) => {
-                let message = format!("is that of another role at {}; it takes one of its own", first.get().1);
-                report.problem(spot, message);
-            }
+    pub(super) fn claim_external_id(&mut self, storage: &SpottedStorage) {
+        if let (Some(role), Some(spot)) = (&storage.storage.credentials.role, &storage.external_id_spot) {
+            self.0.push((TenantClaim::ExternalId(role.external_id.clone(), role.arn.clone()), spot.clone()));
         }
     }
 
-    pub(super) fn claim_prefix(&mut self, tenant: &TenantName, storage: &SpottedStorage, mount: &SpottedMount) {
-        let bucket = storage.storage.id.clone();
-        let claim = PrefixClaim { allow_shared_prefix: storage.allow_shared_prefix, spot: mount.spot.clone() };
-        self.prefixes.entry((bucket, mount.mount.prefix.clone(), tenant.clone())).or_insert(claim);
+    pub(super) fn claim_prefix(&mut self, storage: &SpottedStorage, mount: &SpottedMount) {
+        let (bucket, prefix) = (storage.storage.id.clone(), mount.mount.prefix.clone());
+        let is_shared = storage.allow_shared_prefix;
+        self.0.push((TenantClaim::Prefix { bucket, prefix, is_shared }, mount.spot.clone()));
     }
 
-    /// Reports each prefix that lies in another tenant's prefix, unless both tenants allow it.
-    pub(super) fn report_overlaps(&self, report: &Report) {
-        let mut around: Vec<(&(BucketId, Prefix, TenantName), &PrefixClaim)> = Vec::new();
-        for (place, claim) in &self.prefixes {
-            let (bucket, prefix, tenant) = place;
-            while around.pop_if(|((b, p, _), _)| b != bucket || !p.contains(prefix)).is_some() {}
-            let other = around.iter().find(|((_, _, owner), outer)| {
-                owner != tenant && !(outer.allow_shared_prefix && claim.allow_shared_prefix)
-            });
-            if let Some(((_, outer_prefix, owner), outer)) = other {
-                let message = format!(
-                    "`{}` lies in `{}` of tenant `{owner}` ({}); it takes a prefix apart, or \
-                     `allow_shared_prefix = true` in `[storage]` of both",
-                    prefix.as_str(),
-                    outer_prefix.as_str(),
-                    outer.spot
-                );
-                report.problem(&claim.spot, message);
+    pub(super) fn contains(&self, claim: &TenantClaim) -> bool {
+        self.0.iter().any(|(own, _)| own == claim)
+    }
+
+    /// Returns the names of the users, also of a file that has errors elsewhere.
+    pub(super) fn users(&self) -> impl Iterator<Item = &UserName> {
+        self.0.iter().filter_map(|(claim, _)| if let TenantClaim::User(name) = claim { Some(name) } else { None })
+    }
+}
+
+fn name_conflict(name: &UserName, first: &Spot) -> String {
+    format!("`{name}` is taken at {first}; names of users are unique in the server")
+}
+
+/// A claim with its tenant and its position.
+type Claimant<'a> = (&'a TenantName, &'a TenantClaim, &'a Spot);
+
+/// Returns the claims of different tenants that exclude each other. Of several conflicts of one claim it returns the first.
+pub(super) fn conflicts<'a>(tenants: impl Iterator<Item = (&'a TenantName, &'a TenantClaims)>) -> Vec<Conflict<'a>> {
+    let mut found = Vec::new();
+    let mut users: BTreeMap<&UserName, Claimant<'a>> = BTreeMap::new();
+    let mut external_ids: BTreeMap<&ExternalId, (&RoleArn, Claimant<'a>)> = BTreeMap::new();
+    // A prefix follows directly after the prefixes that contain it.
+    let mut prefixes: BTreeMap<(&BucketId, &Prefix, &TenantName), (bool, Claimant<'a>)> = BTreeMap::new();
+    for (tenant, claims) in tenants {
+        for (claim, spot) in &claims.0 {
+            let claimant = (tenant, claim, spot);
+            match claim {
+                TenantClaim::User(name) => {
+                    let first = *users.entry(name).or_insert(claimant);
+                    if first.0 != tenant {
+                        found.push(conflict(first, claimant, name_conflict(name, first.2)));
+                    }
+                }
+                TenantClaim::ExternalId(id, role) => {
+                    let (first_role, first) = *external_ids.entry(id).or_insert((role, claimant));
+                    if first_role != role && first.0 != tenant {
+                        let message = format!("is that of another role at {}; it takes one of its own", first.2);
+                        found.push(conflict(first, claimant, message));
+                    }
+                }
+                TenantClaim::Prefix { bucket, prefix, is_shared } => {
+                    prefixes.entry((bucket, prefix, tenant)).or_insert((*is_shared, claimant));
+                }
             }
-            around.push((place, claim));
         }
     }
+    let mut around: Vec<(&BucketId, &Prefix, bool, Claimant<'a>)> = Vec::new();
+    for ((bucket, prefix, tenant), (is_shared, claimant)) in prefixes {
+        while around.pop_if(|(b, p, ..)| *b != bucket || !p.contains(prefix)).is_some() {}
+        let excludes = |(_, _, outer_is_shared, outer): &&(_, _, bool, Claimant<'_>)| {
+            outer.0 != tenant && !(*outer_is_shared && is_shared)
+        };
+        if let Some((_, outer_prefix, _, outer)) = around.iter().find(excludes) {
+            let message = format!(
+                "`{}` lies in `{}` of tenant `{}` ({}); it takes a prefix apart, or `allow_shared_prefix = true` in \
+                 `[storage]` of both",
+                prefix.as_str(),
+                outer_prefix.as_str(),
+                outer.0,
+                outer.2
+            );
+            found.push(conflict(*outer, claimant, message));
+        }
+        around.push((bucket, prefix, is_shared, claimant));
+    }
+    found
+}
+
+/// The conflict of two claims, reported at the second.
+fn conflict<'a>(one: Claimant<'a>, other: Claimant<'a>, message: String) -> Conflict<'a> {
+    Conflict { sides: [(one.0, one.1), (other.0, other.1)], problem: other.2.problem(message) }
 }

@@ -19,19 +19,19 @@ pub(super) fn read(
     user: &mut ConfigTable<'_>,
     tenant: Option<&TenantName>,
     storage: Option<&SpottedStorage>,
-    shared: &mut TenantClaims,
+    claims: &mut TenantClaims,
 ) -> Option<UserSetup> {
     let name: Option<UserName> = user.required("name");
     if let Some(name) = &name {
-        shared.claim_user(name, user);
+        claims.claim_user(name, user);
     }
     let enabled = user.or("enabled", true);
     let credentials = login::read(user);
     let permissions = read_permissions(user, Permissions::ALL);
     let UserMounts { spotted, mounts } = user_mounts::read(user, storage, permissions);
-    if let (Some(tenant), Some(storage)) = (tenant, storage) {
+    if let Some(storage) = storage {
         for mount in &spotted {
-            shared.claim_prefix(tenant, storage, mount);
+            claims.claim_prefix(storage, mount);
             mount.check_policy(storage, user.report());
         }
     }

@@ -1,5 +1,6 @@
 //! The events that the server records, and their fields.
 
+use super::NameChanges;
 use crate::name::{BucketId, Key};
 use serde::{Serialize, Serializer};
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
@@ -175,6 +176,31 @@ pub enum Event {
         #[serde(flatten)]
         outcome: Outcome,
     },
+    /// The server took over the files of its config.
+    ConfigReloaded {
+        /// The tenants that were added, changed or removed. A change of a user alone is none of its tenant.
+        tenants: NameChanges,
+        /// The users that were added, changed or removed.
+        users: NameChanges,
+        /// The keys of changed settings that hold only after a restart.
+        needs_restart: Vec<&'static str>,
+        /// The number of sessions that the reload ends.
+        ended_sessions: usize,
+    },
+    /// A reload changed nothing.
+    ReloadRefused {
+        /// The reasons: file, line, key and sentence of each.
+        problems: Vec<String>,
+    },
+    /// A reload, or the start, didn't take over a tenant's file.
+    TenantRefused {
+        /// The tenant's file.
+        file: String,
+        /// True if the tenant is served as an earlier version of the file says. False if it isn't served.
+        is_served: bool,
+        /// The reasons: file, line, key and sentence of each.
+        problems: Vec<String>,
+    },
 }
 
 /// An object that S3 has published, as S3 answered.
@@ -244,7 +270,10 @@ impl Event {
             | Self::Changed { .. }
             | Self::InterruptedUploadAborted { .. }
             | Self::UnknownUploadAborted { .. }
-            | Self::RenameRepaired { .. } => {}
+            | Self::RenameRepaired { .. }
+            | Self::ConfigReloaded { .. }
+            | Self::ReloadRefused { .. }
+            | Self::TenantRefused { .. } => {}
         }
         self
     }

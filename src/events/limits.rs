@@ -76,9 +76,11 @@ impl Limits {
                 let is_warning = *outcome != Outcome::Done;
                 return match &record.who {
                     Who::Maintenance { tenant, .. } if is_warning => self.maintenance.take(tenant),
-                    Who::Maintenance { .. } | Who::Session(_) | Who::Connection(_) => true,
+                    Who::Maintenance { .. } | Who::Session(_) | Who::Connection(_) | Who::Server {} => true,
                 };
             }
+            // Operators cause these lines, and a record has few of them.
+            Event::ConfigReloaded { .. } | Event::ReloadRefused { .. } | Event::TenantRefused { .. } => return true,
         };
         record.who.user().is_none_or(|(tenant, user)| rates.take(&(tenant.clone(), user.clone())))
     }

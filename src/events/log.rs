@@ -9,7 +9,7 @@ use crate::{
     policy::Source,
 };
 use std::sync::Arc;
-use tracing::{Level, enabled, field::display, info, warn};
+use tracing::{Level, enabled, error, field::display, info, warn};
 
 const QUOTES: [char; 2] = ['"', '\''];
 
@@ -24,6 +24,7 @@ pub(crate) fn write(record: &Record) {
         (Who::Session(user), event) => write_of_session(user, event),
         (Who::Connection(peer), event) => write_of_connection(None, peer, event),
         (Who::Maintenance { tenant, user }, event) => write_of_maintenance(tenant, user.as_ref(), event),
+        (Who::Server {}, event) => write_of_server(None, event),
     }
 }
 
@@ -75,7 +76,10 @@ fn write_of_connection(user: Option<&SessionUser>, peer: &ConnectionPeer, event:
         | Event::RequestFailed { .. }
         | Event::InterruptedUploadAborted { .. }
         | Event::UnknownUploadAborted { .. }
-        | Event::RenameRepaired { .. } => {}
+        | Event::RenameRepaired { .. }
+        | Event::ConfigReloaded { .. }
+        | Event::ReloadRefused { .. }
+        | Event::TenantRefused { .. } => {}
     }
 }
 
@@ -148,7 +152,10 @@ fn write_of_session(who: &SessionUser, event: &Event) {
         | Event::ServiceRefused { .. }
         | Event::InterruptedUploadAborted { .. }
         | Event::UnknownUploadAborted { .. }
-        | Event::RenameRepaired { .. } => {}
+        | Event::RenameRepaired { .. }
+        | Event::ConfigReloaded { .. }
+        | Event::ReloadRefused { .. }
+        | Event::TenantRefused { .. } => {}
     }
 }
 
@@ -192,7 +199,8 @@ fn write_of_maintenance(tenant: &TenantName, user: Option<&UserName>, event: &Ev
                 }
             }
         }
-        // These events belong to a session or a connection.
+        Event::TenantRefused { .. } => write_of_server(Some(tenant), event),
+        // These events belong to a session, a connection or the server.
         Event::ConnectionRefused { .. }
         | Event::LoginAccepted { .. }
         | Event::LoginRefused { .. }
@@ -203,7 +211,61 @@ fn write_of_maintenance(tenant: &TenantName, user: Option<&UserName>, event: &Ev
         | Event::FileOpened { .. }
         | Event::FileClosed { .. }
         | Event::Changed { .. }
-        | Event::RequestFailed { .. } => {}
+        | Event::RequestFailed { .. }
+        | Event::ConfigReloaded { .. }
+        | Event::ReloadRefused { .. } => {}
+    }
+}
+
+fn write_of_server(tenant: Option<&TenantName>, event: &Event) {
+    let tenant = tenant.map(display);
+    match event {
+        Event::ConfigReloaded { tenants, users, needs_restart, ended_sessions } => {
+            let (tenants_added, users_added) = (tenants.added.text(), users.added.text());
+            let (tenants_changed, users_changed) = (tenants.changed.text(), users.changed.text());
+            let (tenants_removed, users_removed) = (tenants.removed.text(), users.removed.text());
+            let needs_restart = Some(needs_restart.join(", ")).filter(|keys| !keys.is_empty());
+            info!(
+                tenants_added,
+                tenants_changed,
+                tenants_removed,
+                users_added,
+                users_changed,
+                users_removed,
+                ended_sessions,
+                needs_restart,
+                "config reloaded"
+            );
+        }
+        Event::ReloadRefused { problems } => {
+            for error in problems {
+                error!(error, "reload refused");
+            }
+        }
+        Event::TenantRefused { file, is_served, problems } => {
+            for error in problems {
+                if *is_served {
+                    error!(tenant, file, error, "tenant file refused: the tenant stays as it was");
+                } else {
+                    error!(tenant, file, error, "tenant file refused: the tenant is not served");
+                }
+            }
+        }
+        // These events belong to a session, a connection or the maintenance of a tenant.
+        Event::ConnectionRefused { .. }
+        | Event::LoginAccepted { .. }
+        | Event::LoginRefused { .. }
+        | Event::ConnectionEnded { .. }
+        | Event::ServiceRefused { .. }
+        | Event::SessionStarted
+        | Event::SessionEnded { .. }
+        | Event::FileOpened { .. }
+        | Event::FileClosed { .. }
+        | Event::Changed { .. }
+        | Event::RequestFailed { .. }
+        | Event::InterruptedUploadAborted { .. }
+        | Event::UnknownUploadAborted { .. }
+        | Event::RenameRepaired { .. } => {}
     }
 }
 
@@ -211,11 +273,13 @@ fn write_of_maintenance(tenant: &TenantName, user: Option<&UserName>, event: &Ev
 pub(crate) fn is_wanted(event: &Event) -> bool {
     let is_warning = match event {
         Event::ConnectionRefused { .. } | Event::LoginRefused { .. } => true,
+        Event::ReloadRefused { .. } | Event::TenantRefused { .. } => return enabled!(Level::ERROR),
         Event::ServiceRefused { is_probe, .. } => !is_probe,
         Event::LoginAccepted { .. }
         | Event::ConnectionEnded { .. }
         | Event::SessionStarted
-        | Event::FileOpened { .. } => false,
+        | Event::FileOpened { .. }
+        | Event::ConfigReloaded { .. } => false,
         Event::SessionEnded { reason, .. } => reason.is_some(),
         Event::FileClosed { outcome, .. }
         | Event::InterruptedUploadAborted { outcome, .. }

@@ -8,11 +8,13 @@
 mod event;
 mod limits;
 mod log;
+mod name_changes;
 mod record;
 #[cfg(test)]
 mod tests;
 
 pub use event::{ChangeKind, ClientProgram, Event, Outcome, PublishedObject, Transfer};
+pub use name_changes::{NameChanges, NameList};
 pub use record::{ConnectionPeer, Record, SessionUser, Who};
 
 use limits::Limits;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no `Debug`, `Display` or error prints the URL's password.
 
+use crate::account::Secret;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::{
     fmt,
@@ -31,7 +32,7 @@ pub enum InvalidUrl {
 }
 
 /// The location of the ledger.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Location {
     /// A SQLite file.
     Sqlite(PathBuf),
@@ -44,7 +45,17 @@ pub enum Location {
 pub struct PostgresServer {
     pub(super) options: Box<PgConnectOptions>,
     has_password: bool,
+    url: Secret,
 }
+
+/// Two servers are equal if their URLs are. sqlx's options can't be compared.
+impl PartialEq for PostgresServer {
+    fn eq(&self, other: &Self) -> bool {
+        self.url == other.url
+    }
+}
+
+impl Eq for PostgresServer {}
 
 impl Location {
     /// Parses `sqlite:FILE` or `postgres://USER@HOST/DATABASE`.
@@ -81,7 +92,8 @@ impl Location {
             (false, false) => PgSslMode::VerifyFull,
         };
         let has_password = url.password().is_some() || says("password");
-        Ok(Self::Postgres(PostgresServer { options: Box::new(options.ssl_mode(mode)), has_password }))
+        let (options, url) = (Box::new(options.ssl_mode(mode)), Secret::from(url.as_str().to_owned()));
+        Ok(Self::Postgres(PostgresServer { options, has_password, url }))
     }
 
     /// True if the URL contains a password.

@@ -49,9 +49,10 @@ impl ConfigDirectory {
         config
     }
 
+    /// `strict` makes `serve` refuse a tenant's file too, as `check` always does.
     fn listen(&self, listen: &str) {
         let server = format!(
-            "[ledger]\nurl = 'sqlite:ledger/ledger.db'\n[ssh]\nlisten = [{listen}]\n\
+            "strict = true\n[ledger]\nurl = 'sqlite:ledger/ledger.db'\n[ssh]\nlisten = [{listen}]\n\
              host_keys = {{ directory = 'keys', kinds = ['ed25519'] }}\n"
         );
         self.write("wharfinger.toml", &server);

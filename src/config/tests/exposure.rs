@@ -66,7 +66,7 @@ fn the_sticky_bit_protects_files_but_not_from_new_tenants() {
     assert!(files.problems()[0].starts_with("tenants: can be written by others (mode 1777)"));
 }
 
-/// Reading a FIFO would wait for another program.
+/// ConfigReading a FIFO would wait for another program.
 #[test]
 fn a_fifo_is_no_file() {
     let fifo = |files: &Files, name: &str| {

@@ -6,6 +6,7 @@ mod loading;
 mod reference;
 mod roles;
 mod secrets;
+mod served;
 mod wrong;
 
 use super::{Loaded, Problem, load};

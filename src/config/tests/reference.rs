@@ -1,9 +1,6 @@
 //! The reference config contains every key, and the true defaults.
 
-use super::{
-    super::{Report, read},
-    Files,
-};
+use super::{super::ConfigReading, Files};
 use crate::config::load;
 use std::{fs, path::Path};
 use toml::de::{DeTable, DeValue};
@@ -54,9 +51,7 @@ fn commented_defaults_are_the_defaults() {
 #[test]
 fn every_known_key_is_in_it_and_no_other() {
     let files = files(|_| None);
-    let report = Report::default();
-    read(&files.path("wharfinger.toml"), &report);
-    let asked = report.asked.take();
+    let asked = ConfigReading::of(&files.path("wharfinger.toml")).asked();
     let mut said = std::collections::BTreeSet::new();
     for file in FILES {
         let text = uncommented(file, |line| default(line).or(example(line)));

@@ -1,0 +1,256 @@
+//! Takes over the config's files while the server runs.
+//!
+//! Invariant: a file is taken over as a whole or not at all, and a reload that is refused changes nothing.
+
+use crate::{
+    config::{
+        ConfigContents, ConfigReading, Loaded, Problem, RefusedTenant, ServedTenants, ServerSettings, WatchedFiles,
+    },
+    events::{Event, Events, NameChanges, NameList, Who},
+    session::Sessions,
+    tenants::{DirectoryChanges, RefusedFiles, Tenants},
+};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    signal::unix::Signal,
+    sync::Mutex,
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
+
+/// The time between two looks at the files. A change counts if two of them agree.
+const POLL: Duration = Duration::from_secs(2);
+
+/// A directory that held this many tenants must not lose more than half of them unasked: it may be an empty mount.
+const MIN_TENANTS_TO_LOSE: usize = 10;
+
+/// The problems of one file or one reload that a record keeps.
+const MAX_PROBLEMS: usize = 20;
+
+/// Reloads the config of one running server. Reloads come one after the other.
+pub(crate) struct Reload {
+    file: PathBuf,
+    tenants: Arc<Tenants>,
+    sessions: Arc<Sessions>,
+    events: Events,
+    /// The settings that the server started with.
+    running: ServerSettings,
+    state: Mutex<ReloadState>,
+}
+
+struct ReloadState {
+    served: ServedTenants,
+    watched: WatchedFiles,
+    is_watching: bool,
+    outcome: ReloadOutcome,
+}
+
+/// The outcome of the last reload, but for the changes that it made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ReloadOutcome {
+    problems: Vec<Problem>,
+    refused: Vec<RefusedTenant>,
+    needs_restart: Vec<&'static str>,
+}
+
+impl ReloadOutcome {
+    fn refused(problems: &[Problem]) -> Self {
+        Self { problems: problems.to_vec(), ..Self::default() }
+    }
+}
+
+/// The contents of the config's files at the polls so far.
+#[derive(Debug, Default)]
+struct ConfigWatch {
+    /// The contents for which there was a reload.
+    reloaded: Option<ConfigContents>,
+    /// The contents of the last poll.
+    last: Option<ConfigContents>,
+}
+
+impl ConfigWatch {
+    /// Notes the contents of a poll. Returns true if they are new, and those of the poll before.
+    fn agrees(&mut self, contents: ConfigContents) -> bool {
+        let is_new = self.reloaded != Some(contents) && self.last == Some(contents);
+        self.last = Some(contents);
+        if is_new {
+            self.reloaded = Some(contents);
+        }
+        is_new
+    }
+}
+
+/// The outcome of a reload that was carried out.
+#[derive(Debug)]
+pub(crate) struct Reloaded {
+    pub(crate) changes: DirectoryChanges,
+    /// The tenants' files that are not in force.
+    pub(crate) refused: Vec<RefusedTenant>,
+    /// The keys of changed settings that hold only after a restart.
+    pub(crate) needs_restart: Vec<&'static str>,
+    /// The number of sessions that it ends.
+    pub(crate) ended_sessions: usize,
+}
+
+impl Reload {
+    pub(super) fn new(
+        loaded: &Loaded,
+        file: &Path,
+        tenants: Arc<Tenants>,
+        sessions: Arc<Sessions>,
+        events: Events,
+    ) -> Self {
+        let outcome = ReloadOutcome { refused: loaded.refused.clone(), ..ReloadOutcome::default() };
+        let is_watching = loaded.config.server.watch_config;
+        let (served, watched) = (loaded.served.clone(), loaded.watched.clone());
+        let state = Mutex::new(ReloadState { served, watched, is_watching, outcome });
+        Self { file: file.to_owned(), tenants, sessions, events, running: loaded.config.server.clone(), state }
+    }
+
+    /// Takes over the files. `force` accepts the loss of most tenants.
+    ///
+    /// # Errors
+    /// The reasons why nothing was changed: problems of the server's file, or the loss of most tenants.
+    pub(crate) async fn reload(&self, force: bool) -> Result<Reloaded, Vec<Problem>> {
+        let mut state = self.state.lock().await;
+        let reloaded = self.try_reload(&mut state, force).await;
+        self.record(&reloaded);
+        reloaded
+    }
+
+    /// Reloads at each SIGHUP, and with `watch_config = true` when the files have changed.
+    pub(crate) async fn run(self: Arc<Self>, mut hangups: Signal) {
+        let mut polls = interval(POLL);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut watch = ConfigWatch::default();
+        loop {
+            tokio::select! {
+                Some(()) = hangups.recv() => drop(self.reload(false).await),
+                _ = polls.tick() => self.poll(&mut watch).await,
+            }
+        }
+    }
+
+    /// Reloads if two polls agree on contents that the last reload hasn't seen. A reload that changes nothing leaves no
+    /// record: the first poll doesn't know whether the files changed since the server has read them, and a reload may
+    /// find other files to watch.
+    async fn poll(&self, watch: &mut ConfigWatch) {
+        let mut state = self.state.lock().await;
+        if !state.is_watching {
+            *watch = ConfigWatch::default();
+            return;
+        }
+        let watched = state.watched.clone();
+        let Ok(contents) = spawn_blocking(move || watched.contents()).await else { return };
+        if !watch.agrees(contents) {
+            return;
+        }
+        let before = state.outcome.clone();
+        let reloaded = self.try_reload(&mut state, false).await;
+        if state.outcome != before
+            || reloaded.as_ref().is_ok_and(|reloaded| reloaded.changes != DirectoryChanges::default())
+        {
+            self.record(&reloaded);
+        }
+    }
+
+    async fn try_reload(&self, state: &mut ReloadState, force: bool) -> Result<Reloaded, Vec<Problem>> {
+        let file = self.file.clone();
+        let reading =
+            spawn_blocking(move || ConfigReading::of(&file)).await.map_err(|error| vec![self.problem(&error)])?;
+        // The files of a refused config are watched too: an operator mends one of them.
+        state.watched = reading.watched().clone();
+        let checked = reading.server().cloned().and_then(|settings| match loss(&state.served, &reading) {
+            Some(loss) if !force => Err(vec![self.problem(&loss)]),
+            _ => Ok(settings),
+        });
+        let settings = checked.inspect_err(|problems| state.outcome = ReloadOutcome::refused(problems))?;
+        let (served, refused) = reading.served_after(&state.served);
+        let changes = self.tenants.swap_with(&served.setups(), refused_files(&refused));
+        let ended_sessions = self.sessions.follow(&self.tenants, settings.reload_grace);
+        let needs_restart = settings.needs_restart(&self.running);
+        state.served = served;
+        state.is_watching = settings.watch_config;
+        state.outcome =
+            ReloadOutcome { problems: Vec::new(), refused: refused.clone(), needs_restart: needs_restart.clone() };
+        Ok(Reloaded { changes, refused, needs_restart, ended_sessions })
+    }
+
+    fn record(&self, reloaded: &Result<Reloaded, Vec<Problem>>) {
+        let Reloaded { changes, refused, needs_restart, ended_sessions } = match reloaded {
+            Ok(reloaded) => reloaded,
+            Err(problems) => {
+                let problems = texts(problems);
+                return self.events.record(Who::Server {}, Event::ReloadRefused { problems });
+            }
+        };
+        record_refused(&self.events, refused);
+        let list = |names: &[_]| NameList::new(names.to_vec());
+        let tenants = NameChanges {
+            added: list(&changes.tenants.added),
+            changed: list(&changes.tenants.changed),
+            removed: list(&changes.tenants.removed),
+        };
+        let list = |names: &[_]| NameList::new(names.to_vec());
+        let users = NameChanges {
+            added: list(&changes.users.added),
+            changed: list(&changes.users.changed),
+            removed: list(&changes.users.removed),
+        };
+        let (needs_restart, ended_sessions) = (needs_restart.clone(), *ended_sessions);
+        self.events.record(Who::Server {}, Event::ConfigReloaded { tenants, users, needs_restart, ended_sessions });
+    }
+
+    fn problem(&self, message: &dyn ToString) -> Problem {
+        Problem {
+            file: self.file.clone(),
+            line: None,
+            key: "tenants_directory".to_owned(),
+            message: message.to_string(),
+        }
+    }
+}
+
+/// Returns the sentence about the loss of most tenants, if there is one.
+fn loss(served: &ServedTenants, reading: &ConfigReading) -> Option<String> {
+    let files: BTreeSet<_> = reading.names().collect();
+    let lost = served.names().filter(|name| !files.contains(name)).count();
+    let all = served.len();
+    (all >= MIN_TENANTS_TO_LOSE && lost * 2 > all).then(|| {
+        format!(
+            "{lost} of {all} tenants have no file any more, and nothing was changed; if that is right, run \
+             `wharfinger reload --force`, or restart the server"
+        )
+    })
+}
+
+/// Records the tenants' files that are not in force.
+pub(super) fn record_refused(events: &Events, refused: &[RefusedTenant]) {
+    for tenant in refused {
+        let who = match &tenant.name {
+            Some(name) => Who::Maintenance { tenant: name.clone(), user: None },
+            None => Who::Server {},
+        };
+        let (file, is_served) = (tenant.path.display().to_string(), tenant.is_served);
+        events.record(who, Event::TenantRefused { file, is_served, problems: texts(&tenant.problems) });
+    }
+}
+
+/// Returns what the directory must know about the files that it doesn't follow.
+pub(super) fn refused_files(refused: &[RefusedTenant]) -> RefusedFiles {
+    let mut files = RefusedFiles::default();
+    for tenant in refused {
+        let name = tenant.path.file_name().unwrap_or_default().to_string_lossy();
+        files.add(&name, tenant.is_toml.then_some(&tenant.users));
+    }
+    files
+}
+
+fn texts(problems: &[Problem]) -> Vec<String> {
+    problems.iter().take(MAX_PROBLEMS).map(ToString::to_string).collect()
+}
