@@ -49,7 +49,7 @@ impl LogLines {
 }
 
 /// A server with its config and its S3.
-struct LiveServer {
+struct ReloadedServer {
     directory: TempDir,
     key: KeyFile,
     s3: SocketAddr,
@@ -59,7 +59,7 @@ struct LiveServer {
     address: Option<SocketAddr>,
 }
 
-impl LiveServer {
+impl ReloadedServer {
     /// Makes the config of a server that isn't started yet. It has no tenant.
     async fn new(settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -137,7 +137,7 @@ impl LiveServer {
     }
 }
 
-impl Drop for LiveServer {
+impl Drop for ReloadedServer {
     fn drop(&mut self) {
         self.stop_s3.cancel();
         if let Some(server) = &mut self.server {
@@ -149,7 +149,7 @@ impl Drop for LiveServer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_counts_at_sighup_and_disconnects_no_one_else() {
-    let mut site = LiveServer::new("reload_grace = '1s'").await;
+    let mut site = ReloadedServer::new("reload_grace = '1s'").await;
     site.write_tenant("acme", &["alice", "bob"]);
     site.start();
     let alice = site.login("alice").await;
@@ -181,7 +181,7 @@ async fn a_change_counts_at_sighup_and_disconnects_no_one_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_file_changes_nothing_and_is_told() {
-    let mut site = LiveServer::new("").await;
+    let mut site = ReloadedServer::new("").await;
     site.write_tenant("acme", &["alice"]);
     site.write_tenant("globex", &["bob"]);
     site.start();
@@ -216,7 +216,7 @@ async fn a_broken_file_changes_nothing_and_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_tenant_is_left_out_at_the_start() {
-    let mut site = LiveServer::new("").await;
+    let mut site = ReloadedServer::new("").await;
     site.write_tenant("acme", &["alice"]);
     site.write("tenants/globex.toml", &site.tenant("globex", &["bob"]).replace("'us-east-1'", "7"));
     site.start();
@@ -228,7 +228,7 @@ async fn a_broken_tenant_is_left_out_at_the_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn most_tenants_do_not_vanish_unasked() {
-    let mut site = LiveServer::new("").await;
+    let mut site = ReloadedServer::new("").await;
     for number in 0..10 {
         site.write_tenant(&format!("t{number}"), &[&format!("user{number}")]);
     }
@@ -248,7 +248,7 @@ async fn most_tenants_do_not_vanish_unasked() {
 /// Kubernetes mounts a ConfigMap as links through `..data`, and swaps that link.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swapped_link_is_one_reload() {
-    let mut site = LiveServer::new("watch_config = true\ntenants_directory = 'map'").await;
+    let mut site = ReloadedServer::new("watch_config = true\ntenants_directory = 'map'").await;
     for (version, users) in [("..1", &["alice"][..]), ("..2", &["alice", "bob"])] {
         fs::create_dir_all(site.path("map").join(version)).unwrap();
         site.write(&format!("map/{version}/acme.toml"), &site.tenant("acme", users));
