@@ -6,7 +6,7 @@
 //! asked for a moment. Only the start of the server can fail because of it.
 //!
 //! Reading order: `location`, `database` with `sqlite` and `postgres`, `sql_journal` with `page`, `renames`, `partials`,
-//! `leases` with `claims` and `locks`, `directories`; every question passes through `breaker`.
+//! `unreadable_rows`, `leases` with `claims` and `locks`, `directories`; every question passes through `breaker`.
 
 mod breaker;
 mod claims;
@@ -22,6 +22,7 @@ mod postgres;
 mod renames;
 mod sql_journal;
 mod sqlite;
+mod unreadable_rows;
 
 pub use error::Error;
 pub use location::{InvalidUrl, Location};

@@ -7,6 +7,7 @@
 use super::{
     database::with,
     sql_journal::{SqlJournal, ago, until},
+    unreadable_rows::MAX_SKIPPED,
 };
 use crate::{
     account::Permissions,
@@ -127,7 +128,7 @@ impl PartialJournal for SqlJournal {
                 })
             })
             .await?;
-        Ok(row.and_then(partial).map(|(partial, held_until)| (partial, held_until > now)))
+        Ok(row.and_then(|row| self.readable(row)).map(|(partial, held_until)| (partial, held_until > now)))
     }
 
     async fn take_partial(&self, id: &str, lease: &Lease) -> Result<bool, JournalDown> {
@@ -158,21 +159,27 @@ impl PartialJournal for SqlJournal {
         lease: &Lease,
         free_for: Duration,
     ) -> Result<Option<PartialUpload>, JournalDown> {
-        // All rows are read, because SQLite undoes a statement that isn't read to its end.
-        let rows: Vec<PartialRow> = self
-            .ask(&self.writes, async {
-                with!(&self.database.writes, pool => {
-                    sqlx::query_as(TAKE_STALE)
-                        .bind(lease.holder.as_str())
-                        .bind(until(lease.term))
-                        .bind(SystemClock.unix_seconds())
-                        .bind(ago(free_for))
-                        .fetch_all(pool)
-                        .await
+        for _ in 0..=MAX_SKIPPED {
+            // All rows are read, because SQLite undoes a statement that isn't read to its end.
+            let rows: Vec<PartialRow> = self
+                .ask(&self.writes, async {
+                    with!(&self.database.writes, pool => {
+                        sqlx::query_as(TAKE_STALE)
+                            .bind(lease.holder.as_str())
+                            .bind(until(lease.term))
+                            .bind(SystemClock.unix_seconds())
+                            .bind(ago(free_for))
+                            .fetch_all(pool)
+                            .await
+                    })
                 })
-            })
-            .await?;
-        Ok(rows.into_iter().next().and_then(partial).map(|(partial, _)| partial))
+                .await?;
+            let Some(row) = rows.into_iter().next() else { return Ok(None) };
+            if let Some((partial, _)) = self.readable(row) {
+                return Ok(Some(partial));
+            }
+        }
+        Ok(None)
     }
 
     async fn end_partial(&self, id: &str) -> Result<(), JournalDown> {
@@ -194,8 +201,15 @@ impl PartialJournal for SqlJournal {
     }
 }
 
-/// The upload of a row, and the end of its lease. Rows of other kinds are skipped: another version of the server wrote
-/// them.
+impl SqlJournal {
+    /// The upload of a row, and the end of its lease. `None`, with a line in the log, for an unreadable row.
+    fn readable(&self, row: PartialRow) -> Option<(PartialUpload, i64)> {
+        let id = row.5.clone();
+        self.unreadable.check("partial_uploads", &id, partial(row))
+    }
+}
+
+/// The upload of a row, and the end of its lease. `None` for a row that this version can't read.
 fn partial(row: PartialRow) -> Option<(PartialUpload, i64)> {
     let (bucket, tenant, user, mount, name, id, upload, object, parts, bytes, etags, held_until, permissions) = row;
     let partial = PartialUpload {

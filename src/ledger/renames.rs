@@ -6,6 +6,7 @@
 use super::{
     database::{ConnectionPool, with},
     sql_journal::{SqlJournal, until},
+    unreadable_rows::MAX_SKIPPED,
 };
 use crate::{
     account::Permissions,
@@ -90,20 +91,27 @@ impl RenameJournal for SqlJournal {
     }
 
     async fn take_rename(&self, lease: &Lease) -> Result<Option<TreeRename>, JournalDown> {
-        // All rows are read, because SQLite undoes a statement that isn't read to its end.
-        let rows: Vec<RenameRow> = self
-            .ask(&self.writes, async {
-                with!(&self.database.writes, pool => {
-                    sqlx::query_as(TAKE)
-                        .bind(lease.holder.as_str())
-                        .bind(until(lease.term))
-                        .bind(SystemClock.unix_seconds())
-                        .fetch_all(pool)
-                        .await
+        for _ in 0..=MAX_SKIPPED {
+            // All rows are read, because SQLite undoes a statement that isn't read to its end.
+            let rows: Vec<RenameRow> = self
+                .ask(&self.writes, async {
+                    with!(&self.database.writes, pool => {
+                        sqlx::query_as(TAKE)
+                            .bind(lease.holder.as_str())
+                            .bind(until(lease.term))
+                            .bind(SystemClock.unix_seconds())
+                            .fetch_all(pool)
+                            .await
+                    })
                 })
-            })
-            .await?;
-        Ok(rows.into_iter().next().and_then(rename))
+                .await?;
+            let Some(row) = rows.into_iter().next() else { return Ok(None) };
+            let id = row.0.clone();
+            if let Some(rename) = self.unreadable.check("tree_renames", &id, rename(row)) {
+                return Ok(Some(rename));
+            }
+        }
+        Ok(None)
     }
 
     async fn end_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<(), JournalDown> {
@@ -118,7 +126,7 @@ impl RenameJournal for SqlJournal {
 }
 
 /// The rename of a row. Source and target are complete prefixes there, which can be compared with those of other mounts of
-/// the bucket. Rows of other kinds are skipped: another version of the server wrote them.
+/// the bucket. `None` for a row that this version can't read.
 fn rename((id, bucket, tenant, user, mount, source, target, phase, permissions): RenameRow) -> Option<TreeRename> {
     let name = |place: String| Some(place.strip_prefix(mount.as_str())?.strip_suffix('/')?.to_owned());
     let names = RenamedNames::new(Prefix::parse(&mount).ok()?, &name(source)?, &name(target)?).ok()?;

@@ -9,6 +9,7 @@ use super::{
     breaker::Breaker,
     database::{ConnectionPool, Database, with},
     page::{self, PageRow},
+    unreadable_rows::UnreadableRows,
 };
 use crate::{
     clock::{Clock as _, SystemClock},
@@ -216,6 +217,7 @@ pub(super) struct SqlJournal {
     pub(super) writes: Arc<Breaker>,
     /// Held while garbage is dropped: one page at a time.
     pub(super) sweeping: Arc<Semaphore>,
+    pub(super) unreadable: UnreadableRows,
 }
 
 impl SqlJournal {
@@ -227,6 +229,7 @@ impl SqlJournal {
             reads: Breaker::new("reads", ledger.clone()),
             writes: Arc::new(Breaker::new("writes", ledger)),
             sweeping: Arc::new(Semaphore::new(1)),
+            unreadable: UnreadableRows::default(),
         }
     }
 

@@ -90,6 +90,38 @@ async fn rows_with_names_that_can_not_be_are_skipped_and_stay() {
     }
 }
 
+/// This version can't read such a row.
+#[tokio::test]
+async fn an_unreadable_row_hides_no_other_one() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&location(&directory)).await;
+    let (journal, free) = (ledger.journal(), lease("gone", 0));
+    let mut stranger = stranger(&directory).await;
+    for (number, id) in (1..).zip(["1", "2", "3", "4"]) {
+        let upload = partials::partial(id, id);
+        journal.enter_partial(&upload, &free, Duration::ZERO).await.unwrap();
+        let tree = contract::rename(id, &format!("old-{id}"), &format!("new-{id}"));
+        assert!(journal.enter_rename(&tree, &free).await.unwrap());
+        for change in ["UPDATE partial_uploads SET held_until = $1", "UPDATE tree_renames SET held_until = $1"] {
+            let change = format!("{change} WHERE id = $2");
+            let change = sqlx::query(sqlx::AssertSqlSafe(change)).bind(number).bind(id);
+            change.execute(&mut stranger).await.unwrap();
+        }
+    }
+    for change in ["UPDATE partial_uploads SET object = 'later'", "UPDATE tree_renames SET source = 'elsewhere/'"] {
+        let change = format!("{change} WHERE id IN ('1', '2')");
+        sqlx::query(sqlx::AssertSqlSafe(change)).execute(&mut stranger).await.unwrap();
+    }
+    let mine = lease("me", 60);
+    for id in ["3", "4"] {
+        let taken = journal.take_stale_partial(&mine, Duration::ZERO).await.unwrap();
+        assert_eq!(taken.map(|upload| upload.id).as_deref(), Some(id));
+        assert_eq!(journal.take_rename(&mine).await.unwrap().map(|tree| tree.id).as_deref(), Some(id));
+    }
+    assert_eq!(journal.take_stale_partial(&mine, Duration::ZERO).await.unwrap(), None);
+    assert_eq!(journal.take_rename(&mine).await.unwrap(), None);
+}
+
 #[tokio::test]
 async fn nodes_that_start_at_once_share_it() {
     let directory = TempDir::new().unwrap();
