@@ -26,6 +26,9 @@ const FREE_FOR: Duration = Duration::from_hours(1);
 /// every repair of a broken config file.
 const TENANT_ABSENT_FOR: Duration = Duration::from_hours(30 * 24);
 
+/// The janitor looks again at the rows of an absent tenant after this time.
+const ABSENT_RETRY: Duration = Duration::from_hours(24);
+
 /// The time for which a row of a claim or a lock stays after its lease ended. The clocks of two nodes differ by less.
 const LEASE_ENDED_FOR: Duration = Duration::from_hours(1);
 
@@ -37,6 +40,15 @@ pub(super) struct Janitor {
     /// The tenants that have uploads and aren't in the config, with the time since when this node has missed each. A
     /// restart begins anew.
     absent: HashMap<TenantName, Instant>,
+}
+
+/// The absence of a tenant from the config. A tenant has one record of it, however many uploads it has.
+enum Absence {
+    /// It has no record yet.
+    New,
+    Recorded,
+    /// It lasts so long that the tenant will not come back.
+    ForGood,
 }
 
 impl Janitor {
@@ -71,13 +83,21 @@ impl Janitor {
         loop {
             let Ok(lease) = Lease::new() else { return };
             let Ok(Some(partial)) = self.journal.take_stale_partial(&lease, FREE_FOR).await else { return };
+            // A failure keeps the row, and the janitor takes it again later.
             let outcome = match self.abort(&partial).await {
                 Ok(()) => Outcome::Done,
-                // A failure keeps the row, and the janitor takes it again later.
-                Err(error @ NoBucket::UnknownTenant) if !self.is_absent_for_good(&partial.file.owner.tenant) => {
-                    Outcome::Failed(error.to_string())
-                }
-                Err(error @ (NoBucket::UnknownTenant | NoBucket::Gone(_))) => Outcome::Refused(error.to_string()),
+                Err(error @ NoBucket::UnknownTenant) => match self.note_absence(&partial.file.owner.tenant) {
+                    Absence::ForGood => Outcome::Refused(error.to_string()),
+                    Absence::Recorded => {
+                        self.postpone(&partial, &lease).await;
+                        continue;
+                    }
+                    Absence::New => {
+                        self.postpone(&partial, &lease).await;
+                        Outcome::Failed(error.to_string())
+                    }
+                },
+                Err(error @ NoBucket::Gone(_)) => Outcome::Refused(error.to_string()),
                 Err(error @ NoBucket::Failed(_)) => Outcome::Failed(error.to_string()),
             };
             let is_over = !matches!(outcome, Outcome::Failed(_));
@@ -89,9 +109,23 @@ impl Janitor {
         }
     }
 
-    /// True if the tenant, which isn't in the config, was missed for so long that it will not come back.
-    fn is_absent_for_good(&mut self, tenant: &TenantName) -> bool {
-        self.absent.entry(tenant.clone()).or_insert_with(Instant::now).elapsed() >= TENANT_ABSENT_FOR
+    /// Notes that the tenant isn't in the config.
+    fn note_absence(&mut self, tenant: &TenantName) -> Absence {
+        match self.absent.get(tenant) {
+            Some(since) if since.elapsed() >= TENANT_ABSENT_FOR => Absence::ForGood,
+            Some(_) => Absence::Recorded,
+            None => {
+                self.absent.insert(tenant.clone(), Instant::now());
+                Absence::New
+            }
+        }
+    }
+
+    /// Leaves the row of an absent tenant's upload alone for a day. If the journal doesn't answer, the row waits for an
+    /// hour.
+    async fn postpone(&self, partial: &PartialUpload, lease: &Lease) {
+        let later = Lease { term: ABSENT_RETRY.saturating_sub(FREE_FOR), ..lease.clone() };
+        let _ = self.journal.hold_partial(&partial.id, partial.whole, &later, Duration::ZERO).await;
     }
 
     fn record(&self, partial: &PartialUpload, outcome: Outcome) {
@@ -190,14 +224,16 @@ mod tests {
         let day = Duration::from_hours(24);
         for (setups, days) in [(vec![], 29), (vec![acme()], 0), (vec![], 29)] {
             tenants.swap(&setups);
-            for _ in 0..=days {
+            for number in 0..=days {
                 tokio::time::advance(day).await;
                 janitor.clear().await;
-                let record = records.try_recv().unwrap();
-                let Event::InterruptedUploadAborted { outcome, .. } = &record.event else { panic!("{record:?}") };
-                assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+                if number == 0 {
+                    let record = records.try_recv().unwrap();
+                    let Event::InterruptedUploadAborted { outcome, .. } = &record.event else { panic!("{record:?}") };
+                    assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+                }
                 janitor.clear().await;
-                assert!(records.try_recv().is_err(), "not again within the hour");
+                assert!(records.try_recv().is_err(), "one record for one absence, and not again within the hour");
             }
             assert_eq!((bucket.open_uploads(), journal.partials().len()), (1, 1));
         }
@@ -208,6 +244,27 @@ mod tests {
         let is_refused = matches!(record.event, Event::InterruptedUploadAborted { outcome: Outcome::Refused(_), .. });
         assert!(is_refused, "{record:?}");
         assert!(journal.partials().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_absent_tenant_has_one_record_and_its_rows_are_read_once_a_day() {
+        let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
+        for user in ["alice", "bob", "carol"] {
+            interrupted_upload(user, None, &bucket, &journal).await;
+        }
+        tokio::time::advance(Duration::from_hours(25)).await;
+        let mut janitor = janitor(&bucket, &journal);
+        let mut records = janitor.events.subscribe();
+        janitor.owners.tenants.swap(&[]);
+        for hour in 0..=48 {
+            journal.asked();
+            janitor.clear().await;
+            assert_eq!(records.try_recv().is_ok(), hour == 0, "{hour}");
+            assert!(records.try_recv().is_err(), "one record for all rows");
+            let taken = journal.asked().iter().filter(|asked| **asked == "take_stale_partial").count() - 1;
+            assert_eq!(taken, if hour % 24 == 0 { 3 } else { 0 }, "{hour}");
+            tokio::time::advance(Duration::from_hours(1)).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -152,7 +152,7 @@ impl App {
             stop.cancelled().await;
             info!(drain_timeout_s = drain_timeout.as_secs(), "stopping: open transfers may finish");
             if timeout(drain_timeout, hurry.cancelled()).await.is_err() {
-                warn!("the drain time-out is over: open transfers are cut off");
+                warn!("the drain time-out is over: open transfers are interrupted");
             }
             cut.cancel();
         };
@@ -167,7 +167,7 @@ impl App {
             self.sessions.finish_journal().await;
         };
         if timeout(CLEAN_UP, drained).await.is_err() {
-            warn!("S3 did not answer in time: multipart uploads of cut-off transfers may be left open");
+            warn!("S3 did not answer in time: multipart uploads of interrupted transfers may be left open");
         }
         // These tasks were asked to stop before the drain.
         drop((repairing.await, clearing.await, sweeping.await));
