@@ -9,8 +9,9 @@
 //! An edge translates its protocol's requests to verbs of the tree, and of the files and directories that it opens.
 //! Each verb leaves its record, in one form for every protocol.
 //!
-//! Invariant: an edge can't leave out a record. The vfs and its handles are private here. A file that is dropped, and a
-//! tree that is, record their end too.
+//! Invariant: an edge can't leave out a record. The vfs and its handles are private here. A file, a tree and a change that
+//! are dropped record their end too. An OPEN that is dropped before it returns its file has changed nothing and leaves no
+//! record; `SessionTree::open_create` says when it must not be dropped.
 //!
 //! A session has several trees, because an SSH connection may have several SFTP channels, whose uploads are apart.
 //!

@@ -39,6 +39,8 @@ impl SessionTree {
     /// Opens a file for reading, and first creates an empty one if there is none. Waits for `turn` before it creates
     /// the file, and then at most `upload_wait` for upload memory.
     ///
+    /// Run it to its end once `turn` has succeeded: S3 may store the file, and a dropped OPEN is recorded as abandoned.
+    ///
     /// # Errors
     /// Those of `turn`, of [`Vfs::open_create`](crate::vfs::Vfs::open_create) and of
     /// [`PendingWrite::make_empty`](crate::vfs::PendingWrite::make_empty).

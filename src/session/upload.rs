@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// A file that was opened for reading and writing and has no change yet.
@@ -165,15 +165,17 @@ impl FileUpload {
     }
 
     /// Copies bytes of `source` into the file, and records it as a change. Returns the number of bytes. If this future
-    /// is dropped, the caller must discard the upload.
+    /// is dropped, the change is recorded as abandoned, and the caller must discard the upload.
     ///
     /// # Errors
     /// Those of [`WriteHandle::copy`].
     pub async fn copy(&mut self, source: &OpenFile, range: CopyRange) -> Result<u64> {
-        let since = Instant::now();
+        let (source_path, target, since) = (source.path(), self.path().clone(), Instant::now());
+        let mut record =
+            CopyRecord { tree: &self.tree, source: source_path, target, since, outcome: Outcome::Abandoned };
         let copied = self.handle.copy(source.handle(), range).await;
-        let (target, done) = (self.path().current(), copied.as_ref().map_or_else(outcome, |_| Outcome::Done));
-        self.tree.audit.record_change(ChangeKind::Copy, source.path(), Some(&target), since.elapsed(), done);
+        record.outcome = copied.as_ref().map_or_else(outcome, |_| Outcome::Done);
+        drop(record);
         let bytes = copied?;
         self.transfer.progress().count_copied(bytes);
         self.transfer.progress().set_resumed(self.handle.resumed_bytes());
@@ -225,6 +227,8 @@ impl FileUpload {
 
     /// Publishes the file. The bytes are stored when this returns.
     ///
+    /// Run it to its end: a CLOSE that is dropped is recorded as abandoned, even if S3 stores the file.
+    ///
     /// # Errors
     /// Those of [`WriteHandle::close`]. Nothing is published then.
     pub async fn close(self) -> Result<()> {
@@ -266,5 +270,22 @@ impl FileUpload {
         let Self { handle, transfer, .. } = self;
         Box::pin(handle.discard()).await;
         drop(transfer);
+    }
+}
+
+/// The record of a copy, which is made when this is dropped.
+struct CopyRecord<'a> {
+    tree: &'a SessionTree,
+    source: &'a VirtualPath,
+    target: UploadPath,
+    since: Instant,
+    outcome: Outcome,
+}
+
+impl Drop for CopyRecord<'_> {
+    fn drop(&mut self) {
+        let (target, outcome) = (self.target.current(), mem::replace(&mut self.outcome, Outcome::Abandoned));
+        let (audit, duration) = (&self.tree.audit, self.since.elapsed());
+        audit.record_change(ChangeKind::Copy, self.source, Some(&target), duration, outcome);
     }
 }

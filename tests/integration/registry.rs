@@ -12,11 +12,11 @@ use wharfinger::{
         Transfer, TreeChange,
     },
     store::{
-        MemoryBucket, MemoryJournal,
+        Bucket as _, MemoryBucket, MemoryJournal,
         memory::{Moment, Verb},
     },
     tenants::Tenants,
-    vfs::{Budget, Error, NewAttributes, WriteOptions},
+    vfs::{Budget, CopyRange, Error, NewAttributes, WriteOptions},
 };
 
 /// All sessions, and everything that is recorded of them.
@@ -148,7 +148,7 @@ async fn the_verbs_record_what_they_did_and_what_failed() {
     bucket.insert("acme/b", "1");
     bucket.insert("acme/cold", "1");
     assert!(bucket.archive("acme/cold"));
-    let (sessions, mut records) = sessions_on(bucket);
+    let (sessions, mut records) = sessions_on(Arc::clone(&bucket));
     let (session, _registered) = begin(&sessions, "5f0c", "alice", "acme");
     let mut open_tree = session.open_tree();
     let tree = open_tree.tree();
@@ -166,9 +166,12 @@ async fn the_verbs_record_what_they_did_and_what_failed() {
     drop(open_tree);
 
     let mut recorded = recorded(&mut records);
-    for field in ["etag", "version", "request_id"] {
+    let stored = bucket.head(&Prefix::parse("acme/").unwrap().key("a").unwrap()).await.unwrap().pin;
+    let version = stored.version.map(|version| version.0);
+    let request_id = version.as_ref().map(|version| format!("MEMORY{:0>10}", version.trim_start_matches("version-")));
+    for (field, expected) in [("etag", Some(stored.etag.0)), ("version", version), ("request_id", request_id)] {
         let answered = recorded[4]["published"].as_object_mut().unwrap().remove(field);
-        assert!(answered.is_some_and(|answered| answered.is_string()), "{field}");
+        assert_eq!(answered, Some(expected.expect("a versioned bucket").into()), "{field}");
     }
     let (session, user) = ("5f0c-1", "alice");
     assert_eq!(
@@ -212,6 +215,26 @@ async fn a_change_that_is_dropped_is_on_record() {
     let events: Vec<_> = events.iter().map(|event| (event["event"].as_str(), event["outcome"].as_str())).collect();
     let expected = [("session_started", None), ("changed", Some("abandoned")), ("session_ended", None)];
     assert_eq!(events, expected.map(|(event, outcome)| (Some(event), outcome)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_is_dropped_is_on_record() {
+    let bucket = Arc::new(MemoryBucket::new());
+    bucket.insert("acme/b", vec![0; 40 << 20]);
+    let (sessions, mut records) = sessions_on(Arc::clone(&bucket));
+    let (session, _registered) = begin(&sessions, "5f0c", "alice", "acme");
+    let open_tree = session.open_tree();
+    let source = open_tree.tree().open_read(&path("/b")).await.unwrap();
+    let mut target = upload(open_tree.tree(), &path("/a")).await;
+    recorded(&mut records);
+    let _hold = bucket.hold(Verb::CopyPart, Moment::Request);
+    let range = CopyRange { source_offset: 0, length: None, target_offset: 0 };
+    let copy = target.copy(source.file(), range);
+    assert!(tokio::time::timeout(Duration::from_secs(1), copy).await.is_err());
+    let (session, user) = ("5f0c-1", "alice");
+    let expected = serde_json::json!({ "session": session, "user": user, "event": "changed", "change": "copy",
+        "path": "/b", "target": "/a", "outcome": "abandoned" });
+    assert_eq!(recorded(&mut records), [expected]);
 }
 
 /// A client can make thousands of requests fail in a second.

@@ -16,7 +16,13 @@ use crate::{
     session::{Activity, SessionTree},
     vfs::Budget,
 };
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -117,6 +123,26 @@ impl ChannelContext {
             tokio::select! {
                 () = work => {}
                 () = ended.cancelled() => {}
+            }
+        });
+    }
+
+    /// Runs `work` until the client disconnects, or to its end once it has set `begun`.
+    pub(crate) fn run_once_begun(
+        self: &Arc<Self>,
+        begun: Arc<AtomicBool>,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let ended = self.ended.clone();
+        self.tasks.spawn(async move {
+            tokio::pin!(work);
+            tokio::select! {
+                biased;
+                () = &mut work => return,
+                () = ended.cancelled() => {}
+            }
+            if begun.load(Ordering::Relaxed) {
+                work.await;
             }
         });
     }

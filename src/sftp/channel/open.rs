@@ -20,7 +20,10 @@ use crate::{
     vfs::{Error, NewAttributes, Result, WriteOptions, names_a_directory},
 };
 use bytes::Bytes;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// OPEN, for reading or writing.
 pub(crate) fn open(
@@ -108,7 +111,9 @@ fn begin(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: Virtu
     let ticket = context.order.enter(what.access(), vec![path.clone()]);
     let barrier = what.barrier(context, &path);
     let mine = Arc::clone(context);
-    context.run_while_wanted(async move {
+    let begun = Arc::new(AtomicBool::new(false));
+    let creates = Arc::clone(&begun);
+    context.run_once_begun(begun, async move {
         let mut turn = turn(&mine, ticket).await;
         // A READ must return the bytes that were written before it.
         if let What::Read | What::Create { .. } = what
@@ -123,7 +128,10 @@ fn begin(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: Virtu
                 // The turn ends as for an upload. This OPEN also acts as the file's CLOSE.
                 let turn = async {
                     drop(turn);
-                    barrier.passed().await
+                    barrier.passed().await?;
+                    // S3 may store the file from here on, so the record needs its answer.
+                    creates.store(true, Ordering::Relaxed);
+                    Ok(())
                 };
                 let (new, upload_wait) = ((*exclusive, *attributes), mine.settings.upload_wait);
                 let file = Box::pin(mine.tree.open_create(&path, new, turn, upload_wait)).await;

@@ -6,6 +6,7 @@ use super::{
     *,
 };
 use wharfinger::{
+    events::{Event, Outcome, Transfer},
     sftp::wire::{OpenFlags, Reply},
     store::memory::{
         Moment::{Answer, Request},
@@ -76,6 +77,46 @@ async fn a_rename_that_has_begun_is_finished() {
     drop(hold);
     wharf.assert_nothing_left().await;
     assert_eq!(wharf.bucket.keys(), ["acme/b"]);
+}
+
+// S71: A CLOSE that has come is carried out, and a RENAME that has begun is finished, even if the client is gone.
+#[tokio::test(start_paused = true)]
+async fn an_open_that_creates_an_empty_file_is_carried_out_and_on_record() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    let mut records = wharf.events.subscribe();
+    let hold = wharf.bucket.hold(Verb::Put, Request);
+    client.send(request::open("/a", OpenFlags::READ | OpenFlags::CREATE)).await;
+    wharf.bucket.arrived(Verb::Put, 1).await;
+    client.vanish();
+    run_ready_tasks().await;
+    drop(hold);
+    wharf.assert_nothing_left().await;
+    assert_eq!(wharf.bucket.keys(), ["acme/a"]);
+    let closed = std::iter::from_fn(|| records.try_recv().ok()).find_map(|record| match &record.event {
+        Event::FileClosed { transfer: Transfer::Upload, outcome, published, .. } => {
+            Some((outcome.clone(), published.is_some()))
+        }
+        _ => None,
+    });
+    assert_eq!(closed, Some((Outcome::Done, true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_that_waits_for_an_earlier_close_creates_nothing_for_a_client_that_is_gone() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    let hold = wharf.bucket.hold(Verb::Put, Request);
+    let data = client.create("/data").await;
+    client.send(request::close(&data)).await;
+    wharf.bucket.arrived(Verb::Put, 1).await;
+    client.send(request::open("/data.done", OpenFlags::READ | OpenFlags::CREATE)).await;
+    run_ready_tasks().await;
+    client.vanish();
+    run_ready_tasks().await;
+    drop(hold);
+    wharf.assert_nothing_left().await;
+    assert_eq!(wharf.bucket.keys(), ["acme/data"]);
 }
 
 #[tokio::test(start_paused = true)]
