@@ -227,8 +227,11 @@ impl S3Buckets {
     ) -> Result<Arc<SessionClients>> {
         let is_stale = |known: &Arc<SessionClients>| !Arc::ptr_eq(&known.storage, &clients.storage);
         if let Some(known) = self.of_sessions.get(key).filter(|known| !is_stale(known)) {
-            // The share must see the use, because its least recently used key makes room.
-            clients.share.get(key);
+            // The share must see the use, because its least recently used key makes room. A new share lacks the sessions of
+            // the tenant's former clients.
+            if clients.share.get(key).is_none() {
+                Self::add_to_share(clients, key);
+            }
             return Ok(known);
         }
         let policy = policy(&clients.storage).map_err(|error| Error::Credentials(error.to_string()))?;
@@ -240,10 +243,14 @@ impl S3Buckets {
             let bucket = Arc::new(self.clients.bucket(&clients.retry_quotas, &clients.storage, identity));
             Arc::new(SessionClients { storage: Arc::clone(&clients.storage), session, bucket })
         };
-        // The tenant's least recently used session makes room before another tenant's session would have to.
+        Self::add_to_share(clients, key);
+        Ok(self.of_sessions.entry_by_ref(key).or_insert_with_if(new, is_stale).into_value())
+    }
+
+    /// The tenant's least recently used session makes room before another tenant's session would have to.
+    fn add_to_share(clients: &TenantClients, key: &SessionKey) {
         clients.share.insert(key.clone(), ());
         clients.share.run_pending_tasks();
-        Ok(self.of_sessions.entry_by_ref(key).or_insert_with_if(new, is_stale).into_value())
     }
 }
 
@@ -360,6 +367,21 @@ mod tests {
         }
         for (user, before) in ["a", "b", "c", "d"].into_iter().zip(&built) {
             assert!(Arc::ptr_eq(before, &ask(&buckets, user, Permissions::ALL).await), "{user} was built again");
+        }
+    }
+
+    #[tokio::test]
+    async fn sessions_count_for_their_tenant_after_the_tenants_clients_were_made_again() {
+        let bounds = Bounds { clients_per_tenant: 2, ..Bounds::default() };
+        let buckets = S3Buckets::with_bounds(Arc::new(Tenants::new(&[acme("eu-central-1")])), bounds);
+        for user in ["a", "b"] {
+            ask(&buckets, user, Permissions::ALL).await;
+        }
+        buckets.of_tenants.invalidate(&"acme".parse::<TenantName>().unwrap());
+        for user in ["a", "b", "c", "a", "d"] {
+            ask(&buckets, user, Permissions::ALL).await;
+            buckets.of_sessions.run_pending_tasks();
+            assert!(buckets.of_sessions.entry_count() <= 2, "{user}");
         }
     }
 
