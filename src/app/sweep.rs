@@ -17,7 +17,6 @@ use crate::{
 use async_trait::async_trait;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::sleep;
-use tracing::{info, warn};
 
 /// The interval between a node's sweeps. A sweep makes one request for each tenant, and for each thousand open uploads
 /// in its bucket.
@@ -59,7 +58,7 @@ pub(super) struct Sweep {
     journal: Arc<dyn Journal>,
     buckets: Arc<dyn Swept>,
     tenants: Arc<Tenants>,
-    /// Tenants whose role doesn't allow listing uploads. The log has said so once, and lifecycle rules of their buckets
+    /// Tenants whose role doesn't allow listing uploads. Each has one record of it, and lifecycle rules of their buckets
     /// do the work.
     refused: HashSet<TenantName>,
     events: Events,
@@ -89,16 +88,25 @@ impl Sweep {
         self.refused.retain(|name| tenants.iter().any(|tenant| tenant.name == *name));
         for tenant in tenants {
             let name = &tenant.name;
-            match self.sweep_one(&tenant, now).await {
-                Ok(()) => _ = self.refused.remove(name),
-                Err(SweepError::Storage(store::Error::Forbidden { .. })) if self.refused.contains(name) => {}
-                Err(error @ SweepError::Storage(store::Error::Forbidden { .. })) => {
-                    info!(tenant = %name, %error, "open uploads can't be looked for: a lifecycle rule of the bucket must do it");
-                    self.refused.insert(name.clone());
+            let outcome = match self.sweep_one(&tenant, now).await {
+                Ok(()) => {
+                    self.refused.remove(name);
+                    continue;
                 }
-                Err(error) => warn!(tenant = %name, %error, "open uploads can't be looked for now"),
-            }
+                Err(error @ SweepError::Storage(store::Error::Forbidden { .. })) => {
+                    if !self.refused.insert(name.clone()) {
+                        continue;
+                    }
+                    Outcome::Refused(error.to_string())
+                }
+                Err(error) => Outcome::Failed(error.to_string()),
+            };
+            self.record(&tenant, Event::OpenUploadsNotListed { outcome });
         }
+    }
+
+    fn record(&self, tenant: &Tenant, event: Event) {
+        self.events.record(Who::Maintenance { tenant: tenant.name.clone(), user: None }, event);
     }
 
     async fn sweep_one(&self, tenant: &Tenant, now: i64) -> Result<(), SweepError> {
@@ -116,9 +124,8 @@ impl Sweep {
                 }
                 let aborted = bucket.abort_upload(&key, &upload.upload).await;
                 let outcome = aborted.map_or_else(|error| Outcome::Failed(error.to_string()), |()| Outcome::Done);
-                let who = Who::Maintenance { tenant: tenant.name.clone(), user: None };
                 let (id, key) = (upload.upload.0.clone(), key.as_str().to_owned());
-                self.events.record(who, Event::UnknownUploadAborted { id, key, outcome });
+                self.record(tenant, Event::UnknownUploadAborted { id, key, outcome });
             }
             next = page.next;
             if next.is_none() {
@@ -264,6 +271,7 @@ mod tests {
     #[tokio::test]
     async fn a_role_that_does_not_allow_it_is_no_trouble() {
         let mut fixture = fixture();
+        let mut records = fixture.sweep.events.subscribe();
         fixture.begin("acme/").await;
         let late = fixture.begun().await + 100 * DAY;
         for _ in 0..2 {
@@ -272,6 +280,15 @@ mod tests {
             fixture.sweep.sweep(late).await;
             assert_eq!((fixture.bucket.open_uploads(), fixture.sweep.refused.len()), (1, 1));
         }
+        fixture.bucket.fail(Verb::ListUploads, Moment::Request, Error::Unreachable("no route".into()));
+        fixture.sweep.sweep(late).await;
+        for is_refused in [true, false] {
+            let record = records.try_recv().unwrap();
+            assert_eq!(record.who, Who::Maintenance { tenant: "acme".parse().unwrap(), user: None });
+            let Event::OpenUploadsNotListed { outcome } = &record.event else { panic!("{record:?}") };
+            assert_eq!(matches!(outcome, Outcome::Refused(_)), is_refused, "{outcome:?}");
+        }
+        assert!(records.try_recv().is_err(), "one record for all refusals");
         fixture.sweep.sweep(late).await;
         assert_eq!(fixture.bucket.open_uploads(), 0);
     }

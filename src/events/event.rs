@@ -156,6 +156,13 @@ pub enum Event {
         #[serde(flatten)]
         outcome: Outcome,
     },
+    /// The sweep could not look for open uploads of a tenant. The outcome is a refusal if the tenant's role may not list
+    /// them: the bucket's lifecycle rules then remove their parts.
+    OpenUploadsNotListed {
+        /// The outcome: refused or failed.
+        #[serde(flatten)]
+        outcome: Outcome,
+    },
     /// A repair finished or undid an interrupted rename of a directory.
     RenameRepaired {
         /// The journal's id of the rename.
@@ -270,6 +277,7 @@ impl Event {
             | Self::Changed { .. }
             | Self::InterruptedUploadAborted { .. }
             | Self::UnknownUploadAborted { .. }
+            | Self::OpenUploadsNotListed { .. }
             | Self::RenameRepaired { .. }
             | Self::ConfigReloaded { .. }
             | Self::ReloadRefused { .. }

@@ -72,6 +72,7 @@ impl Limits {
             Event::Changed { .. } | Event::RequestFailed { .. } | Event::SessionEnded { .. } => &self.failures,
             Event::InterruptedUploadAborted { outcome, .. }
             | Event::UnknownUploadAborted { outcome, .. }
+            | Event::OpenUploadsNotListed { outcome }
             | Event::RenameRepaired { outcome, .. } => {
                 let is_warning = *outcome != Outcome::Done;
                 return match &record.who {

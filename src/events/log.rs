@@ -76,6 +76,7 @@ fn write_of_connection(user: Option<&SessionUser>, peer: &ConnectionPeer, event:
         | Event::RequestFailed { .. }
         | Event::InterruptedUploadAborted { .. }
         | Event::UnknownUploadAborted { .. }
+        | Event::OpenUploadsNotListed { .. }
         | Event::RenameRepaired { .. }
         | Event::ConfigReloaded { .. }
         | Event::ReloadRefused { .. }
@@ -152,6 +153,7 @@ fn write_of_session(who: &SessionUser, event: &Event) {
         | Event::ServiceRefused { .. }
         | Event::InterruptedUploadAborted { .. }
         | Event::UnknownUploadAborted { .. }
+        | Event::OpenUploadsNotListed { .. }
         | Event::RenameRepaired { .. }
         | Event::ConfigReloaded { .. }
         | Event::ReloadRefused { .. }
@@ -185,6 +187,14 @@ fn write_of_maintenance(tenant: &TenantName, user: Option<&UserName>, event: &Ev
                 Outcome::Abandoned | Outcome::Refused(_) | Outcome::Failed(_) => {
                     warn!(%tenant, key, id, error = outcome.error(), "unknown upload not aborted yet");
                 }
+            }
+        }
+        Event::OpenUploadsNotListed { outcome } => {
+            let error = outcome.error();
+            if matches!(outcome, Outcome::Refused(_)) {
+                info!(%tenant, error, "open uploads can't be looked for: a lifecycle rule of the bucket must do it");
+            } else {
+                warn!(%tenant, error, "open uploads can't be looked for now");
             }
         }
         Event::RenameRepaired { id, bucket, source, target, phase, removed, outcome } => {
@@ -265,6 +275,7 @@ fn write_of_server(tenant: Option<&TenantName>, event: &Event) {
         | Event::RequestFailed { .. }
         | Event::InterruptedUploadAborted { .. }
         | Event::UnknownUploadAborted { .. }
+        | Event::OpenUploadsNotListed { .. }
         | Event::RenameRepaired { .. } => {}
     }
 }
@@ -285,9 +296,9 @@ pub(crate) fn is_wanted(event: &Event) -> bool {
         | Event::InterruptedUploadAborted { outcome, .. }
         | Event::UnknownUploadAborted { outcome, .. }
         | Event::RenameRepaired { outcome, .. } => *outcome != Outcome::Done,
-        Event::Changed { outcome, .. } | Event::RequestFailed { outcome, .. } => {
-            !matches!(outcome, Outcome::Done | Outcome::Refused(_))
-        }
+        Event::Changed { outcome, .. }
+        | Event::RequestFailed { outcome, .. }
+        | Event::OpenUploadsNotListed { outcome } => !matches!(outcome, Outcome::Done | Outcome::Refused(_)),
     };
     if is_warning { enabled!(Level::WARN) } else { enabled!(Level::INFO) }
 }
