@@ -9,7 +9,7 @@ use crate::{
     identity::{Credential, MAX_PASSWORD_BYTES, ProviderAnswer, PublicKey},
     name::LoginName,
     policy::{Busy, LoggedIn, LoginProgress, LoginTries, Unauthenticated},
-    session::{Activity, NewSession, Protocol, Registered, Session},
+    session::{Activity, NewSession, Protocol, Registration, Session},
     tenants::GrantedLogin,
 };
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -137,22 +137,22 @@ pub struct Login {
 
 enum LoginState {
     Out(Unauthenticated),
-    In { session: Arc<Session>, _registered: Registered, _place: LoggedIn },
+    In { session: Arc<Session>, _registration: Registration, _place: LoggedIn },
 }
 
 /// The operator's reason why the server can't decide on a step.
-type Undecided = &'static str;
+type NoVerdict = &'static str;
 
-/// The reason why a user whose credential is right is not let in.
-enum NotEntered {
+/// The reason why a user with the right credential may not enter.
+enum EntryRefusal {
     /// Too many connections are logged in. The text is the operator's reason.
     Full(&'static str),
     /// The directory was swapped during the login, and grants it no longer.
     Revoked,
 }
 
-impl NotEntered {
-    /// The operator's reason for [`NotEntered::Revoked`].
+impl EntryRefusal {
+    /// The operator's reason for [`EntryRefusal::Revoked`].
     const REVOKED: &str = "the user, its tenant or the credential was removed or disabled during the login";
 }
 
@@ -305,12 +305,12 @@ impl Login {
         let (reason, next) = match self.verdict_in_turn(name, credential).await {
             Ok(ProviderAnswer::Accepted(grant)) => match self.enter(&grant, method, fingerprint.clone()) {
                 Ok(session) => return LoginAnswer::Accepted(session),
-                Err(NotEntered::Full(reason)) => {
+                Err(EntryRefusal::Full(reason)) => {
                     self.refused(user, method.as_str(), reason.into(), fingerprint);
                     self.progress.refuse_credential();
                     return LoginAnswer::Refused(Some(LoginEnd::Full));
                 }
-                Err(NotEntered::Revoked) => (NotEntered::REVOKED.into(), LoginAnswer::Refused as fn(_) -> _),
+                Err(EntryRefusal::Revoked) => (EntryRefusal::REVOKED.into(), LoginAnswer::Refused as fn(_) -> _),
             },
             Ok(ProviderAnswer::Refused { reason }) => (reason.text(), LoginAnswer::Refused as fn(_) -> _),
             Err(undecided) => (undecided.into(), LoginAnswer::Unavailable as fn(_) -> _),
@@ -355,7 +355,7 @@ impl Login {
 
     /// Returns the verdict when it is the password's turn to be checked. An overlong password takes no turn, because it
     /// costs no check.
-    async fn verdict_in_turn(&self, name: &LoginName, credential: Credential<'_>) -> Result<ProviderAnswer, Undecided> {
+    async fn verdict_in_turn(&self, name: &LoginName, credential: Credential<'_>) -> Result<ProviderAnswer, NoVerdict> {
         let password = match credential {
             Credential::Password(password) if password.len() <= MAX_PASSWORD_BYTES => password,
             Credential::Password(_) | Credential::OfferedKey(_) | Credential::ProvedKey(_) => {
@@ -382,19 +382,19 @@ impl Login {
         grant: &GrantedLogin,
         method: LoginMethod,
         fingerprint: Option<String>,
-    ) -> Result<Arc<Session>, NotEntered> {
+    ) -> Result<Arc<Session>, EntryRefusal> {
         let place = match &self.state {
             LoginState::Out(place) => place,
             // Edges take no further steps in this state.
             LoginState::In { session, .. } => return Ok(Arc::clone(session)),
         };
         let tenants = &self.access.tenants;
-        let grant = tenants.confirm(grant).map_err(|_| NotEntered::Revoked)?;
-        let place = place.log_in().map_err(|refusal| NotEntered::Full(refusal.as_str()))?;
+        let grant = tenants.confirm(grant).map_err(|_| EntryRefusal::Revoked)?;
+        let place = place.log_in().map_err(|refusal| EntryRefusal::Full(refusal.as_str()))?;
         self.activity.touch();
         let address = self.peer.address();
         let client = self.peer.program();
-        let (session, registered) = self.access.sessions.begin(NewSession {
+        let (session, registration) = self.access.sessions.begin(NewSession {
             id: Arc::clone(self.peer.id()),
             grant,
             source: address.socket,
@@ -405,11 +405,11 @@ impl Login {
         });
         // A reload swaps the directory first and ends sessions then. A session that it doesn't find in the registry began
         // after the swap, so that this look sees the swap.
-        session.follow(tenants).map_err(|_| NotEntered::Revoked)?;
+        session.follow(tenants).map_err(|_| EntryRefusal::Revoked)?;
         self.peer.logged_in(Arc::clone(session.who()));
         let who = Who::Session(Arc::clone(session.who()));
         self.access.events.record(who, Event::LoginAccepted { method: method.as_str(), fingerprint, client });
-        self.state = LoginState::In { session: Arc::clone(&session), _registered: registered, _place: place };
+        self.state = LoginState::In { session: Arc::clone(&session), _registration: registration, _place: place };
         Ok(session)
     }
 

@@ -64,12 +64,12 @@ struct TenantClients {
     /// The bucket with the base credentials, for a tenant without a role.
     base: OnceCell<Arc<S3Bucket>>,
     sts: OnceCell<aws_sdk_sts::Client>,
-    share: Share,
+    sessions: TenantSessions,
 }
 
 /// A tenant's part of [`S3Buckets::of_sessions`]: the keys of its sessions. A key that must leave it leaves the other cache
 /// too.
-type Share = Cache<SessionKey, ()>;
+type TenantSessions = Cache<SessionKey, ()>;
 
 /// All that the credentials of a session depend on, beside the storage. They are of one user alone, even if another user
 /// has an equal policy: the customer's CloudTrail shows the session name.
@@ -92,8 +92,8 @@ struct SessionClients {
 }
 
 impl TenantClients {
-    fn new(storage: Arc<Storage>, share: Share) -> Self {
-        Self { storage, retry_quotas: RetryQuotas::default(), base: OnceCell::new(), sts: OnceCell::new(), share }
+    fn new(storage: Arc<Storage>, sessions: TenantSessions) -> Self {
+        Self { storage, retry_quotas: RetryQuotas::default(), base: OnceCell::new(), sts: OnceCell::new(), sessions }
     }
 }
 
@@ -172,15 +172,15 @@ impl S3Buckets {
         if let Some(known) = known.as_ref().filter(|known| !is_stale(known)) {
             return Ok(Arc::clone(known));
         }
-        // The sessions of the former storage fill the share until they are made again or expire.
+        // The sessions of the former storage count until they are made again or expire.
         let new = || {
-            let share = known.as_ref().map_or_else(|| self.share(), |known| known.share.clone());
-            Arc::new(TenantClients::new(Arc::clone(&storage), share))
+            let sessions = known.as_ref().map_or_else(|| self.tenant_sessions(), |known| known.sessions.clone());
+            Arc::new(TenantClients::new(Arc::clone(&storage), sessions))
         };
         Ok(self.of_tenants.entry_by_ref(name).or_insert_with_if(new, is_stale).into_value())
     }
 
-    fn share(&self) -> Share {
+    fn tenant_sessions(&self) -> TenantSessions {
         let of_sessions = self.of_sessions.clone();
         let forget = move |key: Arc<SessionKey>, (), cause: RemovalCause| {
             if cause.was_evicted() {
@@ -227,10 +227,10 @@ impl S3Buckets {
     ) -> Result<Arc<SessionClients>> {
         let is_stale = |known: &Arc<SessionClients>| !Arc::ptr_eq(&known.storage, &clients.storage);
         if let Some(known) = self.of_sessions.get(key).filter(|known| !is_stale(known)) {
-            // The share must see the use, because its least recently used key makes room. A new share lacks the sessions of
-            // the tenant's former clients.
-            if clients.share.get(key).is_none() {
-                Self::add_to_share(clients, key);
+            // The tenant's cache must see the use, because its least recently used key makes room. A new one lacks the
+            // sessions of the tenant's former clients.
+            if clients.sessions.get(key).is_none() {
+                Self::count_session(clients, key);
             }
             return Ok(known);
         }
@@ -243,14 +243,14 @@ impl S3Buckets {
             let bucket = Arc::new(self.clients.bucket(&clients.retry_quotas, &clients.storage, identity));
             Arc::new(SessionClients { storage: Arc::clone(&clients.storage), session, bucket })
         };
-        Self::add_to_share(clients, key);
+        Self::count_session(clients, key);
         Ok(self.of_sessions.entry_by_ref(key).or_insert_with_if(new, is_stale).into_value())
     }
 
     /// The tenant's least recently used session makes room before another tenant's session would have to.
-    fn add_to_share(clients: &TenantClients, key: &SessionKey) {
-        clients.share.insert(key.clone(), ());
-        clients.share.run_pending_tasks();
+    fn count_session(clients: &TenantClients, key: &SessionKey) {
+        clients.sessions.insert(key.clone(), ());
+        clients.sessions.run_pending_tasks();
     }
 }
 

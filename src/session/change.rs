@@ -1,6 +1,6 @@
 //! Changes to the tree, each with its record.
 
-use super::{OpenFile, SessionTree, outcome};
+use super::{ReadableFile, SessionTree, outcome};
 use crate::{
     events::{ChangeKind, Outcome},
     name::VirtualPath,
@@ -17,7 +17,7 @@ pub enum TreeChange {
     /// Sets attributes of a path in a directory's form.
     SetDirectoryAttributes(SetAttributes),
     /// Sets attributes of a file that is open for reading.
-    SetOpenAttributes(Arc<OpenFile>, SetAttributes),
+    SetOpenAttributes(Arc<ReadableFile>, SetAttributes),
     /// Removes a file.
     Remove,
     /// Refuses to remove a file under a path in a directory's form.

@@ -12,9 +12,9 @@ use std::sync::{Arc, OnceLock};
 /// A file that is open for reading, without access to its bytes. Requests that set its attributes or copy it hold it,
 /// and may outlive its CLOSE.
 #[derive(Debug)]
-pub struct OpenFile(ReadHandle);
+pub struct ReadableFile(ReadHandle);
 
-impl OpenFile {
+impl ReadableFile {
     /// Returns the path that the client opened.
     #[must_use]
     pub(crate) fn path(&self) -> &VirtualPath {
@@ -36,7 +36,7 @@ impl OpenFile {
 /// it as abandoned.
 #[derive(Debug)]
 pub struct FileDownload {
-    file: Arc<OpenFile>,
+    file: Arc<ReadableFile>,
     transfer: OnceLock<OpenTransfer>,
     /// The error of the first read that failed.
     failure: OnceLock<String>,
@@ -54,12 +54,12 @@ impl FileDownload {
     /// Opens a file that the client may change before it reads any byte. The first read records the OPEN.
     pub(super) fn unread(tree: &Arc<SessionTree>, handle: ReadHandle) -> Self {
         let (transfer, failure) = (OnceLock::new(), OnceLock::new());
-        Self { file: Arc::new(OpenFile(handle)), transfer, failure, tree: Arc::clone(tree) }
+        Self { file: Arc::new(ReadableFile(handle)), transfer, failure, tree: Arc::clone(tree) }
     }
 
     /// Returns the file.
     #[must_use]
-    pub fn file(&self) -> &Arc<OpenFile> {
+    pub fn file(&self) -> &Arc<ReadableFile> {
         &self.file
     }
 

@@ -38,11 +38,11 @@ pub use crate::events::{ChangeKind, Outcome, SessionUser, Transfer};
 pub use activity::{Activity, Serving};
 pub use change::TreeChange;
 pub(crate) use directory::OpenDirectory;
-pub use download::{FileDownload, OpenFile};
-pub use open::OpenedFile;
+pub use download::{FileDownload, ReadableFile};
+pub use open::WriteOpening;
 pub(crate) use outcome::{is_ordinary, outcome};
 pub use progress::OpenTransferInfo;
-pub use registry::{EndCause, Protocol, Registered, Registry, SessionInfo};
+pub use registry::{EndCause, Protocol, Registration, Registry, SessionInfo};
 pub(crate) use traffic::Traffic;
 use transfer::OpenTransfer;
 pub use tree::{OpenTree, SessionTree};
@@ -98,22 +98,22 @@ impl Sessions {
         Self { node, events, registry: Arc::default() }
     }
 
-    /// Begins a session. The registry lists it until [`Registered`] is dropped. Does no IO.
+    /// Begins a session. The registry lists it until [`Registration`] is dropped. Does no IO.
     #[must_use]
-    pub fn begin(&self, new: NewSession) -> (Arc<Session>, Registered) {
+    pub fn begin(&self, new: NewSession) -> (Arc<Session>, Registration) {
         let NewSession { id, grant, source, vpc_endpoint, protocol, client, activity } = new;
         let (tenant, user) = (grant.tenant.name.clone(), grant.user.name.clone());
         let who = SessionUser { session: id, tenant, user, source, vpc_endpoint };
         let account = SessionAccount::new(grant);
-        let registered = self.registry.add(Arc::new(who), account, protocol, client.version);
+        let registration = self.registry.add(Arc::new(who), account, protocol, client.version);
         let session = Session {
             node: Arc::clone(&self.node),
             events: self.events.clone(),
             activity,
-            entry: Arc::clone(registered.entry()),
+            entry: Arc::clone(registration.entry()),
             trees: AtomicU32::new(0),
         };
-        (Arc::new(session), registered)
+        (Arc::new(session), registration)
     }
 
     /// Returns the registry of all sessions of the process.

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 /// A file that was opened for writing.
 #[derive(Debug)]
-pub enum OpenedFile {
+pub enum WriteOpening {
     /// The file existed, and the client may also read it. It is a download until its first change.
     Unchanged(FileDownload, Arc<UnchangedFile>),
     /// A new file, one that starts over, or an interrupted upload that is resumed.
@@ -95,7 +95,7 @@ impl SessionTree {
         options: WriteOptions,
         attributes: NewAttributes,
         later: impl Future<Output = T>,
-    ) -> Result<OpenedFile> {
+    ) -> Result<WriteOpening> {
         let open = async || self.vfs_of_request()?.open_update(path, options, attributes).await;
         let mut opened = open().await;
         if let Err(Error::Unsupported(Unsupported::SecondWriter)) = opened {
@@ -105,9 +105,9 @@ impl SessionTree {
         Ok(match self.recorded("OPEN", path, opened)? {
             OpenedUpdate::Unchanged(handle, update) => {
                 let file = Arc::new(UnchangedFile::new(self, update));
-                OpenedFile::Unchanged(FileDownload::unread(self, handle), file)
+                WriteOpening::Unchanged(FileDownload::unread(self, handle), file)
             }
-            OpenedUpdate::Upload(pending) => OpenedFile::Upload(Box::new(PendingUpload::new(self, pending))),
+            OpenedUpdate::Upload(pending) => WriteOpening::Upload(Box::new(PendingUpload::new(self, pending))),
         })
     }
 }

@@ -145,7 +145,7 @@ impl Registry {
         account: SessionAccount,
         protocol: Protocol,
         client: Option<Arc<str>>,
-    ) -> Registered {
+    ) -> Registration {
         let entry = Arc::new(SessionEntry {
             who,
             account,
@@ -160,29 +160,29 @@ impl Registry {
             end_asked: CancellationToken::new(),
         });
         self.0.lock().insert(Arc::clone(&entry.who.session), Arc::clone(&entry));
-        Registered { registry: Arc::clone(self), entry }
+        Registration { registry: Arc::clone(self), entry }
     }
 }
 
-/// The registration of a session. Dropping it removes the session from the registry.
-pub struct Registered {
+/// The entry of a session in the registry. Dropping it removes the session.
+pub struct Registration {
     registry: Arc<Registry>,
     entry: Arc<SessionEntry>,
 }
 
-impl Registered {
+impl Registration {
     pub(super) fn entry(&self) -> &Arc<SessionEntry> {
         &self.entry
     }
 }
 
-impl fmt::Debug for Registered {
+impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Registered").field(&self.entry.who.session).finish()
+        f.debug_tuple("Registration").field(&self.entry.who.session).finish()
     }
 }
 
-impl Drop for Registered {
+impl Drop for Registration {
     fn drop(&mut self) {
         self.registry.0.lock().remove(&self.entry.who.session);
     }

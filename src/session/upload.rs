@@ -5,7 +5,7 @@
 //!             └→ UnchangedFile ─ begin → PendingUpload ─ admit_update ┘
 //! ```
 
-use super::{OpenFile, OpenTransfer, SessionTree, outcome, progress::TransferPath};
+use super::{OpenTransfer, ReadableFile, SessionTree, outcome, progress::TransferPath};
 use crate::{
     events::{ChangeKind, Outcome},
     name::VirtualPath,
@@ -169,7 +169,7 @@ impl FileUpload {
     ///
     /// # Errors
     /// Those of [`WriteHandle::copy`].
-    pub async fn copy(&mut self, source: &OpenFile, range: CopyRange) -> Result<u64> {
+    pub async fn copy(&mut self, source: &ReadableFile, range: CopyRange) -> Result<u64> {
         let (source_path, target, since) = (source.path(), self.path().clone(), Instant::now());
         let mut record =
             CopyRecord { tree: &self.tree, source: source_path, target, since, outcome: Outcome::Abandoned };

@@ -8,8 +8,8 @@ use wharfinger::{
     events::{ClientProgram, Event, Events, Record, Who},
     name::{Prefix, TenantName, VirtualPath},
     session::{
-        Activity, EndCause, FileUpload, NewSession, OpenedFile, Protocol, Registered, Session, SessionTree, Sessions,
-        Transfer, TreeChange,
+        Activity, EndCause, FileUpload, NewSession, Protocol, Registration, Session, SessionTree, Sessions, Transfer,
+        TreeChange, WriteOpening,
     },
     store::{
         Bucket as _, MemoryBucket, MemoryJournal,
@@ -31,7 +31,7 @@ fn sessions_on(bucket: Arc<MemoryBucket>) -> (Sessions, Receiver<Arc<Record>>) {
     (Sessions::new(node, events), records)
 }
 
-fn begin(sessions: &Sessions, id: &str, user: &str, tenant: &str) -> (Arc<Session>, Registered) {
+fn begin(sessions: &Sessions, id: &str, user: &str, tenant: &str) -> (Arc<Session>, Registration) {
     let tenant: TenantName = tenant.parse().unwrap();
     let user = User {
         name: user.parse().unwrap(),
@@ -68,7 +68,7 @@ fn path(raw: &str) -> VirtualPath {
 async fn upload(tree: &Arc<SessionTree>, path: &VirtualPath) -> FileUpload {
     let options = WriteOptions { write: true, create: true, truncate: true, ..WriteOptions::default() };
     let opened = tree.open_write(path, options, NewAttributes::default(), never()).await.unwrap();
-    let OpenedFile::Upload(pending) = opened else { panic!("{opened:?}") };
+    let WriteOpening::Upload(pending) = opened else { panic!("{opened:?}") };
     pending.admit(Duration::ZERO).await.unwrap().begin().await
 }
 
@@ -96,7 +96,7 @@ async fn the_registry_lists_a_session_and_its_transfers_until_they_end() {
     let bucket = Arc::new(MemoryBucket::new());
     bucket.insert("acme/b", "123456789");
     let (sessions, _records) = sessions_on(bucket);
-    let (session, registered) = begin(&sessions, "5f0c", "alice", "acme");
+    let (session, registration) = begin(&sessions, "5f0c", "alice", "acme");
     let (one, other) = (session.open_tree(), session.open_tree());
     let tree = one.tree();
     tree.traffic().count_received(100);
@@ -117,7 +117,7 @@ async fn the_registry_lists_a_session_and_its_transfers_until_they_end() {
     assert_eq!(sessions.registry().list()[0].transfers[0].bytes, 4);
     download.close();
     assert!(sessions.registry().list()[0].transfers.is_empty());
-    drop(registered);
+    drop(registration);
     assert!(sessions.registry().list().is_empty(), "it is gone with its connection");
     assert!(!sessions.registry().end("5f0c", EndCause::Operator));
 }
@@ -149,7 +149,7 @@ async fn the_verbs_record_what_they_did_and_what_failed() {
     bucket.insert("acme/cold", "1");
     assert!(bucket.archive("acme/cold"));
     let (sessions, mut records) = sessions_on(Arc::clone(&bucket));
-    let (session, _registered) = begin(&sessions, "5f0c", "alice", "acme");
+    let (session, _registration) = begin(&sessions, "5f0c", "alice", "acme");
     let mut open_tree = session.open_tree();
     let tree = open_tree.tree();
     let mkdir = TreeChange::Mkdir(NewAttributes::default());
@@ -204,7 +204,7 @@ async fn the_verbs_record_what_they_did_and_what_failed() {
 async fn a_change_that_is_dropped_is_on_record() {
     let bucket = Arc::new(MemoryBucket::new());
     let (sessions, mut records) = sessions_on(Arc::clone(&bucket));
-    let (session, _registered) = begin(&sessions, "5f0c", "alice", "acme");
+    let (session, _registration) = begin(&sessions, "5f0c", "alice", "acme");
     let open_tree = session.open_tree();
     let _hold = bucket.hold(Verb::Put, Moment::Request);
     let (mkdir, directory) = (TreeChange::Mkdir(NewAttributes::default()), path("/d"));
@@ -222,7 +222,7 @@ async fn a_copy_that_is_dropped_is_on_record() {
     let bucket = Arc::new(MemoryBucket::new());
     bucket.insert("acme/b", vec![0; 40 << 20]);
     let (sessions, mut records) = sessions_on(Arc::clone(&bucket));
-    let (session, _registered) = begin(&sessions, "5f0c", "alice", "acme");
+    let (session, _registration) = begin(&sessions, "5f0c", "alice", "acme");
     let open_tree = session.open_tree();
     let source = open_tree.tree().open_read(&path("/b")).await.unwrap();
     let mut target = upload(open_tree.tree(), &path("/a")).await;
@@ -241,7 +241,7 @@ async fn a_copy_that_is_dropped_is_on_record() {
 #[tokio::test(start_paused = true)]
 async fn failures_beyond_a_rate_have_records_and_no_log_lines() {
     let (sessions, mut records) = sessions();
-    let (session, _registered) = begin(&sessions, "5f0c", "alice", "acme");
+    let (session, _registration) = begin(&sessions, "5f0c", "alice", "acme");
     let open_tree = session.open_tree();
     let tree = open_tree.tree();
     for _ in 0..250 {

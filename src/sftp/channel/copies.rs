@@ -2,7 +2,7 @@
 
 use super::{context::ChannelContext, handles::OpenHandle, pending_reply::PendingReply};
 use crate::{
-    session::{FileUpload, OpenFile},
+    session::{FileUpload, ReadableFile},
     sftp::wire::{CopyData, StatusCode},
     vfs::{CopyRange, Error, Result},
 };
@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 /// A copy that waits for its turn. It keeps its source open, even if the client closes the source.
 #[derive(Debug)]
 pub(crate) struct PendingCopy {
-    source: Arc<OpenFile>,
+    source: Arc<ReadableFile>,
     range: CopyRange,
     _room: OwnedSemaphorePermit,
 }

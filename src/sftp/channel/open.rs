@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     name::VirtualPath,
-    session::OpenedFile,
+    session::WriteOpening,
     sftp::wire::{Attrs, Handle, OpenFlags, Reply, StatusCode},
     vfs::{Error, NewAttributes, Result, WriteOptions, names_a_directory},
 };
@@ -161,12 +161,12 @@ fn begin(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: Virtu
     });
 }
 
-async fn admit(context: &Arc<ChannelContext>, opened: OpenedFile, barrier: Barrier) -> Result<OpenHandle> {
+async fn admit(context: &Arc<ChannelContext>, opened: WriteOpening, barrier: Barrier) -> Result<OpenHandle> {
     match opened {
-        OpenedFile::Unchanged(download, file) => {
+        WriteOpening::Unchanged(download, file) => {
             Ok(OpenHandle::Update(Updates::start(context, download, file, barrier)))
         }
-        OpenedFile::Upload(pending) => {
+        WriteOpening::Upload(pending) => {
             let upload = pending.admit(context.settings.upload_wait).await?;
             Ok(OpenHandle::Write(Writes::start(context, upload, barrier)))
         }

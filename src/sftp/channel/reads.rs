@@ -19,7 +19,7 @@ use super::{
     write_brake::WaitingWrites,
 };
 use crate::{
-    session::{FileDownload, OpenFile},
+    session::{FileDownload, ReadableFile},
     sftp::wire::{MAX_READ_BYTES, Reply, StatusCode},
     vfs::Error,
 };
@@ -47,7 +47,7 @@ const REFUSALS_BYTES: u32 = REFUSALS * 80;
 #[derive(Clone, Debug)]
 pub(crate) struct Reads {
     inbox: Arc<Inbox>,
-    file: Weak<OpenFile>,
+    file: Weak<ReadableFile>,
 }
 
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Reads {
 
     /// Returns the file as the source of a copy, while its task lives. Returns `None` for the task that only refuses
     /// READs.
-    pub(crate) fn file(&self) -> Option<Arc<OpenFile>> {
+    pub(crate) fn file(&self) -> Option<Arc<ReadableFile>> {
         self.file.upgrade()
     }
 

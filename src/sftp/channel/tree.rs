@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     name::VirtualPath,
-    session::{OpenFile, TreeChange},
+    session::{ReadableFile, TreeChange},
     sftp::wire::{Attrs, NameEntry, Reply, StatusCode},
     vfs::{Replace, Result, ends_in_dots, names_a_directory},
 };
@@ -46,7 +46,7 @@ pub(crate) fn stat_directory(context: &Arc<ChannelContext>, pending_reply: Pendi
 }
 
 /// FSTAT of a file that is open for reading. Waits for earlier requests that set its attributes.
-pub(crate) fn stat_open(context: &Arc<ChannelContext>, pending_reply: PendingReply, file: Arc<OpenFile>) {
+pub(crate) fn stat_open(context: &Arc<ChannelContext>, pending_reply: PendingReply, file: Arc<ReadableFile>) {
     let ticket = context.order.enter(PathAccess::Look, vec![file.path().clone()]);
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
@@ -109,7 +109,7 @@ pub(crate) fn set_attributes_of_directory(
 pub(crate) fn set_attributes_of_open(
     context: &Arc<ChannelContext>,
     pending_reply: PendingReply,
-    file: Arc<OpenFile>,
+    file: Arc<ReadableFile>,
     attrs: &Attrs,
 ) {
     change(context, pending_reply, file.path().clone(), TreeChange::SetOpenAttributes(file, attrs::set(attrs)));

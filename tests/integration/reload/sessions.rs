@@ -8,8 +8,8 @@ use wharfinger::{
     events::{ClientProgram, Events},
     name::{Prefix, UserName, VirtualPath},
     session::{
-        Activity, EndCause, FileUpload, NewSession, OpenTree, OpenedFile, Protocol, Registered, Session, Sessions,
-        TreeChange,
+        Activity, EndCause, FileUpload, NewSession, OpenTree, Protocol, Registration, Session, Sessions, TreeChange,
+        WriteOpening,
     },
     store::{MemoryBucket, MemoryJournal},
     tenants::{TenantSetup, Tenants},
@@ -26,7 +26,7 @@ struct OpenSession {
     tenants: Arc<Tenants>,
     sessions: Sessions,
     session: Arc<Session>,
-    _registered: Registered,
+    _registration: Registration,
     open: OpenTree,
 }
 
@@ -65,7 +65,7 @@ impl OpenSession {
         let sessions = Sessions::new(node, Events::new("node-1"));
         let (tenants, logins) = Tenants::with_logins(&[acme(|_, _, _| {})]);
         let alice: UserName = "alice".parse().unwrap();
-        let (session, registered) = sessions.begin(NewSession {
+        let (session, registration) = sessions.begin(NewSession {
             id: "5f0c".into(),
             grant: scope::granted(&logins, &alice),
             source: ([192, 0, 2, 7], 4711).into(),
@@ -75,7 +75,7 @@ impl OpenSession {
             activity: Activity::new(),
         });
         let open = session.open_tree();
-        Self { tenants, sessions, session, _registered: registered, open }
+        Self { tenants, sessions, session, _registration: registration, open }
     }
 
     /// Swaps the directory. Returns the number of sessions that end.
@@ -88,7 +88,7 @@ impl OpenSession {
         let options = WriteOptions { write: true, create: true, truncate: true, ..WriteOptions::default() };
         let tree = self.open.tree();
         let opened = tree.open_write(&at(path), options, NewAttributes::default(), async {}).await?;
-        let OpenedFile::Upload(pending) = opened else { panic!("{opened:?}") };
+        let WriteOpening::Upload(pending) = opened else { panic!("{opened:?}") };
         Ok(pending.admit(Duration::ZERO).await?.begin().await)
     }
 

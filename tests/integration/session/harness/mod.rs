@@ -20,7 +20,7 @@ use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Mounts, Permissions, Tenant, User},
     events::{ClientProgram, Events},
     name::{Prefix, TenantName, VirtualPath},
-    session::{Activity, NewSession, OpenTransferInfo, Protocol, Registered, Session, Sessions},
+    session::{Activity, NewSession, OpenTransferInfo, Protocol, Registration, Session, Sessions},
     sftp::channel::{ChannelSettings, SftpChannels},
     store::{Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
     tenants::Tenants,
@@ -61,7 +61,7 @@ pub struct Wharf {
     sessions: Sessions,
     /// Alice's. Each channel has a tree of its own.
     session: Arc<Session>,
-    _registered: Registered,
+    _registration: Registration,
 }
 
 impl Wharf {
@@ -80,8 +80,8 @@ impl Wharf {
         let events = Events::new("node");
         let sessions = Sessions::new(node(Arc::clone(&faulty) as Arc<_>, &budget, shared), events.clone());
         let sftp = SftpChannels::new(Arc::clone(&budget), ChannelSettings::default());
-        let (session, registered) = sessions.begin(login(&setup));
-        Self { bucket, sparse, faulty, budget, journal, events, sftp, sessions, session, _registered: registered }
+        let (session, registration) = sessions.begin(login(&setup));
+        Self { bucket, sparse, faulty, budget, journal, events, sftp, sessions, session, _registration: registration }
     }
 
     /// Opens a channel before INIT.
