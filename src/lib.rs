@@ -8,11 +8,11 @@
 //! socket ← ssh (russh) ← sftp::wire::Reply   ← sftp::channel ← vfs::Error ← store::Error ← SdkError
 //! ```
 //!
-//! `name`, `account` and `clock` are the ground: names that are parsed once, plain data about tenants and users, and the
-//! wall clock. `tenants` is the live directory of tenants and users, which other modules ask by name. `vfs` joins accounts
-//! and storage into the tree that a user sees. `access` turns credentials into a `session`, which owns the tree's verbs
-//! with their records, whatever the protocol; `sftp` speaks SFTP over it. `ssh` is the edge that knows russh, `cloud` the
-//! module that knows credentials, `ledger` the one that knows SQL. `app` puts it all together.
+//! `name`, `account` and `clock` are the ground: names that are parsed once, plain data about tenants and users, and
+//! the wall clock. `tenants` is the live directory of tenants and users, which other modules ask by name. `vfs` joins
+//! accounts and storage into the tree that a user sees. `access` turns credentials into a `session`, which owns the
+//! tree's verbs with their records, whatever the protocol; `sftp` speaks SFTP over it. `ssh` is the edge that knows
+//! russh, `cloud` the module that knows credentials, `ledger` the one that knows SQL. `app` puts it all together.
 //!
 //! `tests/integration/layering` holds the table of which module may import which.
 

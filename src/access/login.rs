@@ -403,8 +403,8 @@ impl Login {
             client: client.clone(),
             activity: Arc::clone(&self.activity),
         });
-        // A reload swaps the directory first and ends sessions then. A session that it doesn't find in the registry began
-        // after the swap, so that this look sees the swap.
+        // A reload swaps the directory first and ends sessions then. A session that it doesn't find in the registry
+        // began after the swap, so that this look sees the swap.
         session.follow(tenants).map_err(|_| EntryRefusal::Revoked)?;
         self.peer.logged_in(Arc::clone(session.who()));
         let who = Who::Session(Arc::clone(session.who()));

@@ -40,8 +40,8 @@ pub struct Access {
 }
 
 impl Access {
-    /// Creates the shared part of logins. `provider` decides, `tenants` confirms its decisions, and accepted logins begin
-    /// sessions of `sessions`. A connection may try `max_tries` passwords and signatures.
+    /// Creates the shared part of logins. `provider` decides, `tenants` confirms its decisions, and accepted logins
+    /// begin sessions of `sessions`. A connection may try `max_tries` passwords and signatures.
     #[must_use]
     pub fn new(
         provider: Arc<dyn Provider>,

@@ -1,4 +1,5 @@
-//! The role that a tenant's sessions assume, and its parameters in AssumeRole. Each type holds only values that STS takes.
+//! The role that a tenant's sessions assume, and its parameters in AssumeRole. Each type holds only values that STS
+//! takes.
 
 use std::{fmt, str::FromStr};
 

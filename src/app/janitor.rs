@@ -22,8 +22,8 @@ const INTERVAL: Duration = Duration::from_mins(1);
 /// contact with the journal for a while. It retries a failed abort after the same time.
 const FREE_FOR: Duration = Duration::from_hours(1);
 
-/// The time without a tenant in the config after which the janitor deletes the rows of the tenant's uploads. It outlasts
-/// every repair of a broken config file.
+/// The time without a tenant in the config after which the janitor deletes the rows of the tenant's uploads. It
+/// outlasts every repair of a broken config file.
 const TENANT_ABSENT_FOR: Duration = Duration::from_hours(30 * 24);
 
 /// The janitor looks again at the rows of an absent tenant after this time.

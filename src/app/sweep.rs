@@ -58,8 +58,8 @@ pub(super) struct Sweep {
     journal: Arc<dyn Journal>,
     buckets: Arc<dyn Swept>,
     tenants: Arc<Tenants>,
-    /// Tenants whose role doesn't allow listing uploads. Each has one record of it, and lifecycle rules of their buckets
-    /// do the work.
+    /// Tenants whose role doesn't allow listing uploads. Each has one record of it, and lifecycle rules of their
+    /// buckets do the work.
     refused: HashSet<TenantName>,
     events: Events,
 }

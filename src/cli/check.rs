@@ -11,16 +11,16 @@ use tokio::runtime;
 /// Check the config, and say everything that is wrong with it
 ///
 /// Reads the server's file, the tenants' files, and the key and secret files that they name; then the host keys and the
-/// ledger's file, and asks for the addresses without listening. Connects to nothing and changes nothing. Each error is one
-/// line on stderr: file, line, key, what is wrong and what would be right. Exits with 0 if nothing is wrong (warnings or
-/// not), and with 1 otherwise, even if `serve` would only leave a tenant out. It answers for the user that runs it: run it
-/// as the server is run.
+/// ledger's file, and asks for the addresses without listening. Connects to nothing and changes nothing. Each error is
+/// one line on stderr: file, line, key, what is wrong and what would be right. Exits with 0 if nothing is wrong
+/// (warnings or not), and with 1 otherwise, even if `serve` would only leave a tenant out. It answers for the user that
+/// runs it: run it as the server is run.
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
     #[command(flatten)]
     pub(super) config: ConfigFile,
-    /// Check the files of the config alone, and not whether the server can start on this machine: host keys, the ledger and
-    /// addresses are left out. For a config that is meant for another machine
+    /// Check the files of the config alone, and not whether the server can start on this machine: host keys, the ledger
+    /// and addresses are left out. For a config that is meant for another machine
     #[arg(long)]
     pub(super) config_only: bool,
 }

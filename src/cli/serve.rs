@@ -17,8 +17,8 @@ const MAX_WARNINGS: usize = 10;
 
 /// Run the server
 ///
-/// SIGHUP reloads the config. SIGTERM or Ctrl-C stops it: it takes no new connections, lets open transfers finish for drain_timeout, then cuts off
-/// the rest; nothing of those is published. A second signal cuts them off at once.
+/// SIGHUP reloads the config. SIGTERM or Ctrl-C stops it: it takes no new connections, lets open transfers finish for
+/// drain_timeout, then cuts off the rest; nothing of those is published. A second signal cuts them off at once.
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     #[command(flatten)]

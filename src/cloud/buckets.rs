@@ -1,8 +1,9 @@
 //! The buckets of all tenants. Each is opened at its first use.
 //!
-//! Two caches are bounded in number and in idle time: the clients of each tenant, and the clients of each session policy of
-//! each user. One tenant's sessions can fill only a part of the second cache. An entry counts only while the tenant's storage
-//! in the directory is the one that it was made for. A client that left its cache works on for those who have it.
+//! Two caches are bounded in number and in idle time: the clients of each tenant, and the clients of each session
+//! policy of each user. One tenant's sessions can fill only a part of the second cache. An entry counts only while the
+//! tenant's storage in the directory is the one that it was made for. A client that left its cache works on for those
+//! who have it.
 
 use super::{
     BucketSource, Scope, SessionName, SessionPolicy,
@@ -29,8 +30,8 @@ use tokio::sync::OnceCell;
 /// The bounds of the caches of clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// The tenants whose clients are kept, and the sessions with a role whose clients are kept. The client that was used
-    /// the longest time ago goes first.
+    /// The tenants whose clients are kept, and the sessions with a role whose clients are kept. The client that was
+    /// used the longest time ago goes first.
     pub clients: u64,
     /// The sessions of one tenant whose clients are kept. The tenant's own clients make room for each other, so that a
     /// tenant with many users leaves the rest of the cache to others.
@@ -67,12 +68,12 @@ struct TenantClients {
     sessions: TenantSessions,
 }
 
-/// A tenant's part of [`S3Buckets::of_sessions`]: the keys of its sessions. A key that must leave it leaves the other cache
-/// too.
+/// A tenant's part of [`S3Buckets::of_sessions`]: the keys of its sessions. A key that must leave it leaves the other
+/// cache too.
 type TenantSessions = Cache<SessionKey, ()>;
 
-/// All that the credentials of a session depend on, beside the storage. They are of one user alone, even if another user
-/// has an equal policy: the customer's CloudTrail shows the session name.
+/// All that the credentials of a session depend on, beside the storage. They are of one user alone, even if another
+/// user has an equal policy: the customer's CloudTrail shows the session name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct SessionKey {
     tenant: TenantName,
@@ -254,8 +255,8 @@ impl S3Buckets {
     }
 }
 
-/// A cache in which the least recently used entry makes room. By default moka refuses entries that weren't asked for often:
-/// each request for such an entry would make a client.
+/// A cache in which the least recently used entry makes room. By default moka refuses entries that weren't asked for
+/// often: each request for such an entry would make a client.
 fn cache<K, V>(bounds: Bounds) -> CacheBuilder<K, V, Cache<K, V>>
 where
     K: Eq + Hash + Send + Sync + 'static,

@@ -69,11 +69,11 @@ impl ServedTenants {
         self.0.values().map(|tenant| tenant.setup.clone()).collect()
     }
 
-    /// Completes these tenants, which were read without problems, with the `former` versions of the others, and puts back
-    /// the former version of each tenant that excludes another one. Returns the tenants that were put back.
+    /// Completes these tenants, which were read without problems, with the `former` versions of the others, and puts
+    /// back the former version of each tenant that excludes another one. Returns the tenants that were put back.
     ///
-    /// Each round puts back at least one tenant. A former version may exclude a tenant that was right in the round before,
-    /// so that there is another one.
+    /// Each round puts back at least one tenant. A former version may exclude a tenant that was right in the round
+    /// before, so that there is another one.
     pub(super) fn resolve_conflicts(&mut self, former: &Self) -> Vec<RefusedTenant> {
         let mut refused: BTreeMap<TenantName, (Arc<ServedTenant>, Vec<Problem>)> = BTreeMap::new();
         let mut read: BTreeSet<TenantName> = self.0.keys().cloned().collect();

@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TenantClaim {
     User(UserName),
-    /// The external ID of a role. Tenants may share a role, such as one of the vendor's own. But a customer who knows the
-    /// common external ID of two roles could make this server reach the one in the name of the other.
+    /// The external ID of a role. Tenants may share a role, such as one of the vendor's own. But a customer who knows
+    /// the common external ID of two roles could make this server reach the one in the name of the other.
     ExternalId(ExternalId, RoleArn),
     Prefix {
         bucket: BucketId,
@@ -78,7 +78,8 @@ fn name_conflict(name: &UserName, first: &Spot) -> String {
 /// A claim with its tenant and its position.
 type Claimant<'a> = (&'a TenantName, &'a TenantClaim, &'a Spot);
 
-/// Returns the claims of different tenants that exclude each other. Of several conflicts of one claim it returns the first.
+/// Returns the claims of different tenants that exclude each other. Of several conflicts of one claim it returns the
+/// first.
 pub(super) fn conflicts<'a>(tenants: impl Iterator<Item = (&'a TenantName, &'a TenantClaims)>) -> Vec<Conflict<'a>> {
     let mut found = Vec::new();
     let mut users: BTreeMap<&UserName, Claimant<'a>> = BTreeMap::new();

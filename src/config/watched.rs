@@ -1,7 +1,7 @@
 //! The files whose changes may change the config, and their contents at one time.
 //!
-//! ConfigContents are compared, not times: a file may change twice within the resolution of its time, and Kubernetes swaps a
-//! symbolic link under files whose times stay.
+//! ConfigContents are compared, not times: a file may change twice within the resolution of its time, and Kubernetes
+//! swaps a symbolic link under files whose times stay.
 
 use super::reading::list_tenant_files;
 use crate::files;

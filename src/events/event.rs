@@ -156,8 +156,8 @@ pub enum Event {
         #[serde(flatten)]
         outcome: Outcome,
     },
-    /// The sweep could not look for open uploads of a tenant. The outcome is a refusal if the tenant's role may not list
-    /// them: the bucket's lifecycle rules then remove their parts.
+    /// The sweep could not look for open uploads of a tenant. The outcome is a refusal if the tenant's role may not
+    /// list them: the bucket's lifecycle rules then remove their parts.
     OpenUploadsNotListed {
         /// The outcome: refused or failed.
         #[serde(flatten)]
@@ -220,8 +220,8 @@ pub struct PublishedObject {
     /// The version, in a bucket that keeps versions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<String>,
-    /// The CRC64NVME of the object in base64, as `x-amz-checksum-crc64nvme` has it (S3 API reference, PutObject). `None` if
-    /// the answer was lost, or the store computes none.
+    /// The CRC64NVME of the object in base64, as `x-amz-checksum-crc64nvme` has it (S3 API reference, PutObject).
+    /// `None` if the answer was lost, or the store computes none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum_crc64nvme: Option<String>,
     /// S3's id of the request that published the object. `None` if the answer was lost, or the store gives no ids.
@@ -256,7 +256,8 @@ pub(super) const MAX_NAME_CHARACTERS: usize = 256;
 pub(super) const MAX_PATH_CHARACTERS: usize = 1_024;
 
 impl Event {
-    /// Truncates the texts that a client chose freely: a packet of SSH may hold 64 KiB of them, and the bus keeps records.
+    /// Truncates the texts that a client chose freely: a packet of SSH may hold 64 KiB of them, and the bus keeps
+    /// records.
     pub(super) fn truncated(mut self) -> Self {
         match &mut self {
             Self::LoginRefused { name, reason, .. } => {

@@ -18,11 +18,11 @@ use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 /// Decides on the credentials of users.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// Decides on one credential that `source` presented for the login `name`. A name that no user can have is refused like
-    /// an unknown one, after the same work.
+    /// Decides on one credential that `source` presented for the login `name`. A name that no user can have is refused
+    /// like an unknown one, after the same work.
     ///
-    /// A key that is only offered gets the same answer as one that is proved: clients sign only with a key that the server
-    /// takes. It is no login, so that a provider must neither count it nor act on it.
+    /// A key that is only offered gets the same answer as one that is proved: clients sign only with a key that the
+    /// server takes. It is no login, so that a provider must neither count it nor act on it.
     async fn authenticate(&self, name: &LoginName, credential: Credential<'_>, source: IpAddr) -> ProviderAnswer;
 }
 

@@ -5,8 +5,9 @@
 //! Invariant: no request waits long for it. Every question ends within seconds. After a failure the database is not
 //! asked for a moment. Only the start of the server can fail because of it.
 //!
-//! Reading order: `location`, `database` with `sqlite` and `postgres`, `sql_journal` with `page`, `renames`, `partials`,
-//! `unreadable_rows`, `leases` with `claims` and `locks`, `directories`; every question passes through `breaker`.
+//! Reading order: `location`, `database` with `sqlite` and `postgres`, `sql_journal` with `page`, `renames`,
+//! `partials`, `unreadable_rows`, `leases` with `claims` and `locks`, `directories`; every question passes through
+//! `breaker`.
 
 mod breaker;
 mod claims;

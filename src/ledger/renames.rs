@@ -125,8 +125,8 @@ impl RenameJournal for SqlJournal {
     }
 }
 
-/// The rename of a row. Source and target are complete prefixes there, which can be compared with those of other mounts of
-/// the bucket. `None` for a row that this version can't read.
+/// The rename of a row. Source and target are complete prefixes there, which can be compared with those of other mounts
+/// of the bucket. `None` for a row that this version can't read.
 fn rename((id, bucket, tenant, user, mount, source, target, phase, permissions): RenameRow) -> Option<TreeRename> {
     let name = |place: String| Some(place.strip_prefix(mount.as_str())?.strip_suffix('/')?.to_owned());
     let names = RenamedNames::new(Prefix::parse(&mount).ok()?, &name(source)?, &name(target)?).ok()?;

@@ -1,5 +1,5 @@
-//! Rows that this version of the server can't read. Another version wrote them, or another program changed them. They are
-//! skipped and stay.
+//! Rows that this version of the server can't read. Another version wrote them, or another program changed them. They
+//! are skipped and stay.
 
 use parking_lot::Mutex;
 use std::collections::HashSet;

@@ -9,9 +9,9 @@
 //! An edge translates its protocol's requests to verbs of the tree, and of the files and directories that it opens.
 //! Each verb leaves its record, in one form for every protocol.
 //!
-//! Invariant: an edge can't leave out a record. The vfs and its handles are private here. A file, a tree and a change that
-//! are dropped record their end too. An OPEN that is dropped before it returns its file has changed nothing and leaves no
-//! record; `SessionTree::open_create` says when it must not be dropped.
+//! Invariant: an edge can't leave out a record. The vfs and its handles are private here. A file, a tree and a change
+//! that are dropped record their end too. An OPEN that is dropped before it returns its file publishes nothing and
+//! leaves no record; `SessionTree::open_create` says when it must not be dropped.
 //!
 //! A session has several trees, because an SSH connection may have several SFTP channels, whose uploads are apart.
 //!
@@ -123,9 +123,9 @@ impl Sessions {
     }
 
     /// Gives the sessions the values of the directory, from their next request on. A session ends if its user or tenant
-    /// was removed or disabled, if the user no longer has the credential that it logged in with, or if a mount with open
-    /// files was removed or leads to another place. Its requests are refused, its open transfers may finish for `grace`,
-    /// and then it ends; a disabled user's session ends at once. Returns how many sessions end.
+    /// was removed or disabled, if the user no longer has the credential that it logged in with, or if a mount with
+    /// open files was removed or leads to another place. Its requests are refused, its open transfers may finish for
+    /// `grace`, and then it ends; a disabled user's session ends at once. Returns how many sessions end.
     pub fn follow(&self, tenants: &Tenants, grace: Duration) -> usize {
         self.registry.follow(tenants, grace)
     }
@@ -181,8 +181,8 @@ impl Session {
         self.entry.account.follow(tenants, &[])
     }
 
-    /// Waits until the session is asked to end, or until the transfers of a session that lost its rights have ended, and
-    /// returns the cause.
+    /// Waits until the session is asked to end, or until the transfers of a session that lost its rights have ended,
+    /// and returns the cause.
     pub async fn end_asked(&self) -> EndCause {
         self.entry.end_asked().await
     }

@@ -27,8 +27,8 @@ impl Rights {
         self.lost.cancel();
     }
 
-    /// Waits until the rights are lost and no transfer is open any more, or the time for it is over. Waits forever while
-    /// the session has its rights.
+    /// Waits until the rights are lost and no transfer is open any more, or the time for it is over. Waits forever
+    /// while the session has its rights.
     pub(super) async fn over(&self, has_no_transfers: impl Fn() -> bool) {
         self.lost.cancelled().await;
         let deadline = *self.deadline.lock();

@@ -63,8 +63,8 @@ impl Services {
     }
 }
 
-/// The two steps of stopping. `drain` refuses new connections and lets transfers finish; `disconnect` ends the remaining
-/// connections.
+/// The two steps of stopping. `drain` refuses new connections and lets transfers finish; `disconnect` ends the
+/// remaining connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop {
     pub(crate) drain: CancellationToken,

@@ -1,8 +1,8 @@
 //! The live directory of tenants and users. Every part asks it by name, so that no part keeps a copy of the config.
 //!
-//! [`Tenants::swap`] replaces the directory in one step: a lookup finds the old one or the new one, never a mixture. Values
-//! that are equal in both keep their `Arc`, so an `Arc` that differs tells that its value changed. A session keeps the
-//! `Arc`s that it began with.
+//! [`Tenants::swap`] replaces the directory in one step: a lookup finds the old one or the new one, never a mixture.
+//! Values that are equal in both keep their `Arc`, so an `Arc` that differs tells that its value changed. A session
+//! keeps the `Arc`s that it began with.
 //!
 //! Each part gets only the facts that it needs: [`Logins`] alone reveals credentials, and `identity` alone has it.
 

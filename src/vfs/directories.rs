@@ -1,9 +1,9 @@
 //! Times and modes that clients set on directories. S3 can't carry them: most directories have no object of their own.
 //!
 //! The journal keeps times by bucket and key, and every session sees them. A directory without times shows the start of
-//! the current day ([`Times::start_of_day`]). Modes last as long as the session. Times that this node's sessions set are also in the
-//! node's overlay. Questions are answered from there at once, also while the journal is down, which fails no request
-//! here. `attribute_writer.rs` writes them into the journal later.
+//! the current day ([`Times::start_of_day`]). Modes last as long as the session. Times that this node's sessions set
+//! are also in the node's overlay. Questions are answered from there at once, also while the journal is down, which
+//! fails no request here. `attribute_writer.rs` writes them into the journal later.
 //!
 //! Invariant: STAT, OPENDIR and each page of a listing ask the journal at most once, and don't ask for times that this
 //! node set within two seconds. OPENDIR of a directory with thousands of mounts asks once for each thousand.

@@ -43,8 +43,8 @@ pub struct Times {
 }
 
 impl Times {
-    /// The times of a directory that no client set times on: 00:00 UTC of the current day. They are the same on all nodes,
-    /// don't differ between two listings, and are never old.
+    /// The times of a directory that no client set times on: 00:00 UTC of the current day. They are the same on all
+    /// nodes, don't differ between two listings, and are never old.
     pub(super) fn start_of_day(clock: &dyn Clock) -> Self {
         let now = clock.unix_seconds();
         let seconds = u32::try_from(now - now % DAY_SECONDS).unwrap_or(u32::MAX);

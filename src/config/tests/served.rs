@@ -1,4 +1,5 @@
-//! The tenants that are served after a file changed: a file counts as a whole, and the tenant that was there first stays.
+//! The tenants that are served after a file changed: a file counts as a whole, and the tenant that was there first
+//! stays.
 
 use super::{Files, KEY};
 use crate::config::{ConfigReading, RefusedTenant, ServedTenants, load_to_serve};

@@ -65,7 +65,8 @@ pub struct S3Settings {
     pub users: Vec<IamUser>,
     /// Roles that callers may assume.
     pub roles: Vec<IamRole>,
-    /// Buckets that exist, with their owners. A [`StorageKind::Directory`] may hold other buckets, which stay untouched.
+    /// Buckets that exist, with their owners. A [`StorageKind::Directory`] may hold other buckets, which stay
+    /// untouched.
     pub buckets: Vec<(String, AccountId)>,
     /// Lifetime of all sessions. `None` grants the lifetime that the caller asks for.
     pub session_lifetime: Option<Duration>,

@@ -17,8 +17,8 @@
 //! 3. A large reply takes a permit before its data is fetched (`replies`). After that it waits only for storage and for
 //!    earlier replies of its handle (`reads`).
 //! 4. A READ that would block WRITEs, and so the connection, until its client reads is refused first (`patience`).
-//! 5. A request that waits for its turn (`request_order`) holds no upload memory. A waiting CLOSE does, but releases the
-//!    memory when other uploads need it (`waiting_uploads`).
+//! 5. A request that waits for its turn (`request_order`) holds no upload memory. A waiting CLOSE does, but releases
+//!    the memory when other uploads need it (`waiting_uploads`).
 //! 6. An upload that waits for the READs before it holds no upload memory either (`updates`).
 //!
 //! The channel can't grow: see the limits in those files, in `read_queue` and in `handles`.

@@ -12,7 +12,8 @@
 //! too. Only the answers wait, for [`ANSWERED_TOGETHER`] at most. Later requests don't wait for a stored file.
 //!
 //! Invariant: a barrier waits only for CLOSEs that came before it. So barriers can't wait in a circle, neither with
-//! each other nor with tickets of the [`request_order`](super::request_order). A waiting request holds no permit to run.
+//! each other nor with tickets of the [`request_order`](super::request_order). A waiting request holds no permit to
+//! run.
 
 use crate::vfs::{Error, MountNumber};
 use parking_lot::{Mutex, MutexGuard};

@@ -1,10 +1,10 @@
 //! The memory of WRITEs that have arrived and wait for their upload.
 //!
 //! The first brake on an upload is late answers to its WRITEs: clients keep a bounded number of WRITEs in flight
-//! (OpenSSH 64 of 255 KiB). If a client doesn't stop, or the process has no memory left, [`WriteBrake::admit`] waits, and
-//! the whole connection waits with it. It waits only for uploads to take their bytes, which depends on storage alone.
-//! It never waits for the client to read a reply, nor for a queue that this channel drains. A READ before WRITEs learns
-//! from [`WriteBrake::hold_up_of`] that the connection would wait for it.
+//! (OpenSSH 64 of 255 KiB). If a client doesn't stop, or the process has no memory left, [`WriteBrake::admit`] waits,
+//! and the whole connection waits with it. It waits only for uploads to take their bytes, which depends on storage
+//! alone. It never waits for the client to read a reply, nor for a queue that this channel drains. A READ before WRITEs
+//! learns from [`WriteBrake::hold_up_of`] that the connection would wait for it.
 
 use super::Ended;
 use crate::{

@@ -2,8 +2,8 @@
 //! that finds an interrupted rename must know which half is whole. So each rename has an entry from before its first
 //! copy until after its last deletion.
 //!
-//! Invariant: source and target of an entry lie below its mount. The journal parses them as it reads a row, and skips a row
-//! that names anything else.
+//! Invariant: source and target of an entry lie below its mount. The journal parses them as it reads a row, and skips a
+//! row that names anything else.
 
 use super::JournalDown;
 use crate::{

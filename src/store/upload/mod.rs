@@ -215,9 +215,10 @@ impl Upload {
     ///
     /// # Errors
     /// Every error poisons the upload: [`UploadError::AlreadyShipped`], [`UploadError::HoleTooLarge`],
-    /// [`UploadError::TooLarge`], S3's error for a part that failed, [`Error::Conflict`] if the object under the file was
-    /// replaced, [`UploadError::Gap`] behind the bytes that were stored before an interruption, [`UploadError::Busy`] if
-    /// writes out of order need memory that no other upload returns, and from then on [`UploadError::Poisoned`].
+    /// [`UploadError::TooLarge`], S3's error for a part that failed, [`Error::Conflict`] if the object under the file
+    /// was replaced, [`UploadError::Gap`] behind the bytes that were stored before an interruption,
+    /// [`UploadError::Busy`] if writes out of order need memory that no other upload returns, and from then on
+    /// [`UploadError::Poisoned`].
     pub(crate) async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         self.check_poison()?;
         self.poison = Some("it was cut off".to_owned());
@@ -229,8 +230,8 @@ impl Upload {
     /// Sets the file's size, in bytes. Bytes behind the new end are gone; added bytes are zero.
     ///
     /// # Errors
-    /// [`UploadError::AlreadyShipped`], [`UploadError::HoleTooLarge`], [`UploadError::TooLarge`]: nothing is changed then.
-    /// [`UploadError::Poisoned`].
+    /// [`UploadError::AlreadyShipped`], [`UploadError::HoleTooLarge`], [`UploadError::TooLarge`]: nothing is changed
+    /// then. [`UploadError::Poisoned`].
     pub(crate) fn set_size(&mut self, size: u64) -> Result<()> {
         self.check_poison()?;
         let shipped = self.buffer.start();
@@ -275,8 +276,8 @@ impl Upload {
     /// nothing if the file [is unchanged](Self::is_unchanged).
     ///
     /// # Errors
-    /// [`UploadError::Poisoned`] after a failed write, [`UploadError::Gap`], else S3's error. Nothing is published then. A
-    /// multipart upload is aborted, unless it is kept and S3 alone caused the failure.
+    /// [`UploadError::Poisoned`] after a failed write, [`UploadError::Gap`], else S3's error. Nothing is published
+    /// then. A multipart upload is aborted, unless it is kept and S3 alone caused the failure.
     pub(crate) async fn finish(mut self) -> Result<FinishedUpload> {
         let is_unchanged = self.is_unchanged();
         let outcome = self.publish().await;

@@ -380,8 +380,8 @@ async fn the_record_of_a_close_has_the_object_that_s3_published() {
     }
 }
 
-/// S3 may deny the question for the name before the first WRITE. The client hears a sentence, and the record of the CLOSE
-/// has S3's words.
+/// S3 may deny the question for the name before the first WRITE. The client hears a sentence, and the record of the
+/// CLOSE has S3's words.
 #[tokio::test(start_paused = true)]
 async fn the_record_of_a_close_says_why_an_earlier_write_was_refused() {
     let wharf = Wharf::start();

@@ -1,6 +1,6 @@
 //! The names that a source file defines: modules, types, functions, constants, fields and variants. Comments, strings
-//! and the names that the file only mentions don't count. Neither do the items of `impl Trait for Type`, which the trait
-//! named.
+//! and the names that the file only mentions don't count. Neither do the items of `impl Trait for Type`, which the
+//! trait named.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
