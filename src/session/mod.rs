@@ -20,32 +20,27 @@
 mod account;
 mod activity;
 mod audit;
-mod change;
 mod directory;
 mod download;
 mod limits;
-mod open;
 mod outcome;
 mod progress;
 mod registry;
 mod rights;
 mod traffic;
-mod transfer;
 mod tree;
 mod upload;
 
 pub use crate::events::{ChangeKind, Outcome, SessionUser, Transfer};
 pub use activity::{Activity, Serving};
-pub use change::TreeChange;
 pub(crate) use directory::OpenDirectory;
 pub use download::{FileDownload, ReadableFile};
-pub use open::WriteOpening;
 pub(crate) use outcome::{is_ordinary, outcome};
 pub use progress::OpenTransferInfo;
 pub use registry::{EndCause, Protocol, Registration, Registry, SessionInfo};
 pub(crate) use traffic::Traffic;
-use transfer::OpenTransfer;
-pub use tree::{OpenTree, SessionTree};
+use tree::OpenTransfer;
+pub use tree::{OpenTree, SessionTree, TreeChange, WriteOpening};
 pub use upload::{AdmittedUpload, FileUpload, PendingUpload, UnchangedFile};
 
 use crate::{

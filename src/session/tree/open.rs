@@ -1,9 +1,10 @@
 //! The verbs that open files and directories. Each gives the edge a file that carries its record.
 
-use super::{FileDownload, OpenDirectory, PendingUpload, SessionTree, UnchangedFile, outcome, progress::TransferPath};
+use super::SessionTree;
 use crate::{
     events::Outcome,
     name::VirtualPath,
+    session::{FileDownload, OpenDirectory, PendingUpload, UnchangedFile, outcome, progress::TransferPath},
     vfs::{Created, Error, NewAttributes, OpenedUpdate, ReadHandle, Result, Unsupported, WriteOptions},
 };
 use std::{sync::Arc, time::Duration};

@@ -1,9 +1,10 @@
 //! Changes to the tree, each with its record.
 
-use super::{ReadableFile, SessionTree, outcome};
+use super::SessionTree;
 use crate::{
     events::{ChangeKind, Outcome},
     name::VirtualPath,
+    session::{ReadableFile, outcome},
     vfs::{Error, NewAttributes, Replace, Result, SetAttributes},
 };
 use std::{mem, sync::Arc, time::Duration};

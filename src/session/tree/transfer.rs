@@ -1,13 +1,13 @@
 //! The record of an open file: one event when it opens, one when it ends for whatever reason, and its progress in
 //! between.
 
-use super::{
-    SessionTree,
-    account::MountOfFile,
-    progress::{TransferPath, TransferProgress},
-};
+use super::SessionTree;
 use crate::{
     events::{Event, Outcome, PublishedObject},
+    session::{
+        account::MountOfFile,
+        progress::{TransferPath, TransferProgress},
+    },
     vfs::Published,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// The record of an open file. Dropping it without [`OpenTransfer::done`] or [`OpenTransfer::fail`] records the file as
 /// abandoned.
 #[derive(Debug)]
-pub(super) struct OpenTransfer {
+pub(in crate::session) struct OpenTransfer {
     tree: Arc<SessionTree>,
     number: u64,
     progress: Arc<TransferProgress>,
@@ -27,7 +27,7 @@ pub(super) struct OpenTransfer {
 
 impl SessionTree {
     /// Records that the client opened a file.
-    pub(super) fn begin_transfer(self: &Arc<Self>, path: TransferPath) -> OpenTransfer {
+    pub(in crate::session) fn begin_transfer(self: &Arc<Self>, path: TransferPath) -> OpenTransfer {
         let mount = self.vfs().mount_of(&path.current()).map(MountOfFile::from);
         let progress = Arc::new(TransferProgress::new(path));
         self.audit.record(Event::FileOpened { path: progress.path(), transfer: progress.direction() });
@@ -38,18 +38,18 @@ impl SessionTree {
 
 impl OpenTransfer {
     /// Returns the progress, for counting.
-    pub(super) fn progress(&self) -> &TransferProgress {
+    pub(in crate::session) fn progress(&self) -> &TransferProgress {
         &self.progress
     }
 
     /// Records success. The file has `size` bytes; a resumed upload counted fewer, because earlier bytes were already
     /// stored. `published` is the object that the CLOSE of an upload published.
-    pub(super) fn done(mut self, size: u64, published: Option<&Published>) {
+    pub(in crate::session) fn done(mut self, size: u64, published: Option<&Published>) {
         self.record(Outcome::Done, Some(size), published.map(|published| Box::new(object(published))));
     }
 
     /// Records a failure or refusal.
-    pub(super) fn fail(mut self, outcome: Outcome) {
+    pub(in crate::session) fn fail(mut self, outcome: Outcome) {
         self.record(outcome, None, None);
     }
 

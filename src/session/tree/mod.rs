@@ -1,5 +1,13 @@
 //! A session's view of its user's tree. The vfs is private to it: each verb leaves its record.
 
+mod change;
+mod open;
+mod transfer;
+
+pub use change::TreeChange;
+pub use open::WriteOpening;
+pub(super) use transfer::OpenTransfer;
+
 use super::{Traffic, audit::SessionAudit, registry::SessionEntry};
 use crate::{
     events::{Event, Events, SessionUser},
